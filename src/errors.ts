@@ -1,0 +1,134 @@
+/**
+ * The one error type that leaves this library for bad files, failing disks and misuse.
+ *
+ * A code stands for a decision that the caller can take; the fields say where and what. Decoders
+ * know offsets, files know paths: the file layer adds the path once, with `withPath`.
+ */
+import { printable } from './printable.ts';
+
+export const STORAGE_ERROR_CODES = [
+  'corrupt',
+  'truncated',
+  'unsupported-version',
+  'too-large',
+  'out-of-order',
+  'out-of-range',
+  'empty',
+  'exists',
+  'not-found',
+  'ambiguous-name',
+  'needs-redo',
+  'invalid-input',
+  'usage',
+  'io',
+  'sync-failed',
+  'aborted',
+  'closed',
+] as const;
+
+export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number];
+
+/**
+ * What a failed overwrite or finish left on disk: `durable` the new content survives a crash,
+ * `not-applied` the old state is intact, `in-doubt` a crash may leave either.
+ */
+export type Outcome = 'durable' | 'not-applied' | 'in-doubt';
+
+export interface StorageErrorDetails {
+  /** What is wrong, as a noun phrase or short clause: `blob header`. */
+  readonly what: string;
+  readonly path?: string | undefined;
+  /** Bytes from the start of the file (or of the decoded bytes, where there is no file). */
+  readonly offset?: number | undefined;
+  readonly expected?: string | undefined;
+  readonly actual?: string | undefined;
+  /** 36 upper-case hex digits. */
+  readonly key?: string | undefined;
+  /** 16 upper-case hex digits. */
+  readonly lsn?: string | undefined;
+  /** Name of the system's error, such as `ENOSPC`. */
+  readonly errno?: string | undefined;
+  readonly outcome?: Outcome | undefined;
+  readonly cause?: unknown;
+}
+
+export class StorageError extends Error {
+  override readonly name = 'StorageError';
+  readonly code: StorageErrorCode;
+  readonly path: string | undefined;
+  readonly offset: number | undefined;
+  readonly expected: string | undefined;
+  readonly actual: string | undefined;
+  readonly key: string | undefined;
+  readonly lsn: string | undefined;
+  readonly errno: string | undefined;
+  readonly outcome: Outcome | undefined;
+  readonly #details: StorageErrorDetails;
+
+  constructor(code: StorageErrorCode, details: StorageErrorDetails) {
+    super(
+      formatMessage(details),
+      details.cause === undefined ? undefined : { cause: details.cause },
+    );
+    this.code = code;
+    this.path = details.path;
+    this.offset = details.offset;
+    this.expected = details.expected;
+    this.actual = details.actual;
+    this.key = details.key;
+    this.lsn = details.lsn;
+    this.errno = details.errno;
+    this.outcome = details.outcome;
+    this.#details = details;
+  }
+
+  /** The same error with some details replaced or added. */
+  with(details: Partial<StorageErrorDetails>): StorageError {
+    const copy = new StorageError(this.code, { ...this.#details, ...details });
+    if (this.stack !== undefined) copy.stack = this.stack;
+    return copy;
+  }
+}
+
+/** True for a StorageError with one of the codes, or with any code when none is named. */
+export function isStorageError<C extends StorageErrorCode>(
+  error: unknown,
+  ...codes: C[]
+): error is StorageError & { code: C } {
+  if (!(error instanceof StorageError)) return false;
+  return codes.length === 0 || codes.some((code) => code === error.code);
+}
+
+/** Adds the path to a StorageError that has none; returns anything else unchanged. */
+export function withPath(error: unknown, path: string): unknown {
+  return error instanceof StorageError && error.path === undefined ? error.with({ path }) : error;
+}
+
+/** Rejects with `aborted` once the signal has fired. */
+export function throwIfAborted(signal: AbortSignal | undefined, path?: string): void {
+  if (signal?.aborted) throw abortedError(signal, path);
+}
+
+export function abortedError(signal: AbortSignal, path?: string): StorageError {
+  return new StorageError('aborted', { what: 'aborted by the caller', path, cause: signal.reason });
+}
+
+/** `path: what at offset N (key K, lsn L): expected E, found A`, each part only where known. */
+function formatMessage(details: StorageErrorDetails): string {
+  const { what, path, offset, expected, actual, key, lsn } = details;
+  const where = [
+    key === undefined ? '' : `key ${key}`,
+    lsn === undefined ? '' : `lsn ${lsn}`,
+  ].filter((part) => part !== '');
+  const found = [
+    expected === undefined ? '' : `expected ${expected}`,
+    actual === undefined ? '' : `found ${actual}`,
+  ].filter((part) => part !== '');
+  const message =
+    (path === undefined ? '' : `${path}: `) +
+    what +
+    (offset === undefined ? '' : ` at offset ${offset}`) +
+    (where.length === 0 ? '' : ` (${where.join(', ')})`) +
+    (found.length === 0 ? '' : `: ${found.join(', ')}`);
+  return printable(message);
+}

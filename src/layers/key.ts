@@ -1,0 +1,144 @@
+/**
+ * Key: 18 bytes; byte order is key order. Text: 36 upper-case hex digits.
+ *
+ *   field1 u8 | field2 u32 | field3 u32 | field4 u32 | field5 u8 | field6 u32    big-endian
+ *
+ * For a Postgres relation block: 0, tablespace, database, relation, fork, block number.
+ */
+import { StorageError } from '../errors.ts';
+
+export const KEY_SIZE = 18;
+
+/** 18 bytes. Functions here return fresh copies and never change what they are given. */
+export type Key = Uint8Array;
+
+/** Half-open: `start` is inside, `end` is not. */
+export interface KeyRange {
+  readonly start: Key;
+  readonly end: Key;
+}
+
+export interface KeyFields {
+  readonly field1: number;
+  readonly field2: number;
+  readonly field3: number;
+  readonly field4: number;
+  readonly field5: number;
+  readonly field6: number;
+}
+
+/** All zero: no key is below it. */
+export function minimumKey(): Key {
+  return new Uint8Array(KEY_SIZE);
+}
+
+/** All 0xFF: only an exclusive end can be as large. */
+export function maximumKey(): Key {
+  return new Uint8Array(KEY_SIZE).fill(0xff);
+}
+
+/** Parses exactly 36 hex digits of either case. Throws `invalid-input`. */
+export function parseKey(text: string): Key {
+  if (!/^[0-9a-fA-F]{36}$/.test(text)) {
+    throw new StorageError('invalid-input', {
+      what: 'key',
+      expected: '36 hex digits',
+      actual: JSON.stringify(text),
+    });
+  }
+  return Uint8Array.from(Buffer.from(text, 'hex'));
+}
+
+/** 36 upper-case hex digits of the 18 bytes at `offset`. */
+export function formatKey(bytes: Uint8Array, offset = 0): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + offset, KEY_SIZE)
+    .toString('hex')
+    .toUpperCase();
+}
+
+/** Negative, zero or positive, as for sorting. */
+export function compareKeys(left: Key, right: Key): number {
+  return Buffer.compare(left, right);
+}
+
+export function keyFromFields(fields: KeyFields): Key {
+  const key = new Uint8Array(KEY_SIZE);
+  const view = new DataView(key.buffer);
+  view.setUint8(0, checkField('field1', fields.field1, 0xff));
+  view.setUint32(1, checkField('field2', fields.field2, 0xffff_ffff));
+  view.setUint32(5, checkField('field3', fields.field3, 0xffff_ffff));
+  view.setUint32(9, checkField('field4', fields.field4, 0xffff_ffff));
+  view.setUint8(13, checkField('field5', fields.field5, 0xff));
+  view.setUint32(14, checkField('field6', fields.field6, 0xffff_ffff));
+  return key;
+}
+
+export function keyFields(key: Key): KeyFields {
+  checkKey(key);
+  const view = new DataView(key.buffer, key.byteOffset, KEY_SIZE);
+  return {
+    field1: view.getUint8(0),
+    field2: view.getUint32(1),
+    field3: view.getUint32(5),
+    field4: view.getUint32(9),
+    field5: view.getUint8(13),
+    field6: view.getUint32(14),
+  };
+}
+
+/**
+ * The key `count` above: the fields are one number, so field6 carries into field5 and on.
+ * Throws `out-of-range` past the last key.
+ */
+export function addToKey(key: Key, count: number): Key {
+  checkKey(key);
+  const result = Uint8Array.from(key);
+  let carry = checkField('count', count, 0xffff_ffff);
+  for (let index = KEY_SIZE - 1; carry > 0; index -= 1) {
+    if (index < 0) {
+      throw new StorageError('out-of-range', { what: 'key plus count', key: formatKey(key) });
+    }
+    const sum = (result[index] ?? 0) + carry;
+    result[index] = sum % 256;
+    carry = Math.floor(sum / 256);
+  }
+  return result;
+}
+
+/** The key right above. Throws `out-of-range` for the last key. */
+export function nextKey(key: Key): Key {
+  return addToKey(key, 1);
+}
+
+/** Throws `invalid-input` unless the key has 18 bytes. */
+export function checkKey(key: Key): void {
+  if (!(key instanceof Uint8Array) || key.length !== KEY_SIZE) {
+    throw new StorageError('invalid-input', {
+      what: 'key',
+      expected: `${KEY_SIZE} bytes`,
+      actual: key instanceof Uint8Array ? `${key.length} bytes` : typeof key,
+    });
+  }
+}
+
+/** Throws `out-of-range` unless start < end. */
+export function checkKeyRange(range: KeyRange): void {
+  checkKey(range.start);
+  checkKey(range.end);
+  if (compareKeys(range.start, range.end) >= 0) {
+    throw new StorageError('out-of-range', {
+      what: 'key range',
+      expected: 'start below end',
+      actual: `${formatKey(range.start)}-${formatKey(range.end)}`,
+    });
+  }
+}
+
+function checkField(name: string, value: number, maximum: number): number {
+  if (Number.isInteger(value) && value >= 0 && value <= maximum) return value;
+  throw new StorageError('out-of-range', {
+    what: name,
+    expected: `an integer from 0 to ${maximum}`,
+    actual: String(value),
+  });
+}

@@ -1,0 +1,59 @@
+/**
+ * LSN: a byte position in Postgres's write-ahead log, u64.
+ *
+ *   0000000001696000   16 upper-case hex digits, in file names and JSON
+ *   0/1696000          high and low 32 bits in hex, for people
+ */
+import { StorageError } from '../errors.ts';
+
+export type Lsn = bigint;
+
+export const MAXIMUM_LSN: Lsn = 0xffff_ffff_ffff_ffffn;
+
+/** Half-open: `start` is inside, `end` is not. */
+export interface LsnRange {
+  readonly start: Lsn;
+  readonly end: Lsn;
+}
+
+/** Parses either form. Throws `invalid-input`. */
+export function parseLsn(text: string): Lsn {
+  const halves = /^([0-9a-fA-F]{1,8})\/([0-9a-fA-F]{1,8})$/.exec(text);
+  if (halves !== null) return (BigInt(`0x${halves[1]}`) << 32n) | BigInt(`0x${halves[2]}`);
+  if (/^[0-9a-fA-F]{1,16}$/.test(text)) return BigInt(`0x${text}`);
+  throw new StorageError('invalid-input', {
+    what: 'LSN',
+    expected: '1 to 16 hex digits, or HI/LO',
+    actual: JSON.stringify(text),
+  });
+}
+
+/** 16 upper-case hex digits. */
+export function formatLsn(lsn: Lsn): string {
+  return lsn.toString(16).toUpperCase().padStart(16, '0');
+}
+
+/** `HI/LO`, as Postgres prints it. */
+export function formatLsnForPeople(lsn: Lsn): string {
+  return `${(lsn >> 32n).toString(16)}/${(lsn & 0xffff_ffffn).toString(16)}`.toUpperCase();
+}
+
+/** Throws `out-of-range` unless the value is an unsigned 64-bit integer. */
+export function checkLsn(lsn: Lsn, what = 'LSN'): void {
+  if (typeof lsn !== 'bigint' || lsn < 0n || lsn > MAXIMUM_LSN) {
+    throw new StorageError('out-of-range', { what, expected: 'u64', actual: String(lsn) });
+  }
+}
+
+/** Throws `out-of-range` unless start < end, both u64. */
+export function checkLsnRange(range: LsnRange): void {
+  checkLsn(range.start, 'start of the LSN range');
+  checkLsn(range.end, 'end of the LSN range');
+  if (range.start >= range.end) {
+    throw new StorageError('out-of-range', {
+      what: 'LSN range',
+      expected: 'start below end',
+      actual: `${formatLsn(range.start)}-${formatLsn(range.end)}`,
+    });
+  }
+}

@@ -1,0 +1,18 @@
+/**
+ * Text from files, file names and arguments, made safe for a terminal, a log or a page: control
+ * characters (C0, DEL, C1), line separators, bidirectional marks, invisible characters and lone
+ * surrogates become `\xNN`, `\u{N}` escapes, so that nothing we print can move a cursor, set a
+ * clipboard or reorder a line.
+ */
+export function printable(text: string): string {
+  return text.replace(UNSAFE, escape);
+}
+
+/** Cc, Cf (bidirectional and zero-width marks), Zl, Zp, Co and unpaired surrogates. */
+const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu;
+
+function escape(character: string): string {
+  const codePoint = character.codePointAt(0) ?? 0;
+  const hex = codePoint.toString(16);
+  return codePoint < 0x100 ? `\\x${hex.padStart(2, '0')}` : `\\u{${hex}}`;
+}

@@ -1,0 +1,71 @@
+/**
+ * The file system that everything above is written against: narrow, so that a fake can be
+ * complete. `node-file-system.ts` is the real one, `memory-file-system.ts` the one for tests.
+ *
+ * Reads and writes may be short, as the system's are; `virtual-file.ts` loops. Every method
+ * rejects with a StorageError: `not-found` (ENOENT), `exists` (EEXIST), otherwise `io`, each with
+ * `path` and `errno`.
+ */
+export interface FileSystem {
+  /** Opens a regular file; anything else (directory, FIFO, device) is refused with `io`. */
+  open(path: string, options: OpenOptions): Promise<OpenFile>;
+  /** Replaces `target` in one step. */
+  rename(source: string, target: string): Promise<void>;
+  /** Gives the file a second name; `exists` if `target` is taken. */
+  link(source: string, target: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** Describes the name itself: a symbolic link is not followed. */
+  stat(path: string): Promise<FileStat>;
+  /** The entries of a directory in byte order of their names. */
+  readDirectory(path: string): Promise<DirectoryEntry[]>;
+  /** Makes creations, renames and removals in the directory durable. */
+  syncDirectory(path: string): Promise<void>;
+}
+
+export interface OpenOptions {
+  readonly read?: boolean;
+  readonly write?: boolean;
+  /** Create the file if it is missing. */
+  readonly create?: boolean;
+  /** Create the file; fail with `exists` if anything, even a symbolic link, has the name. */
+  readonly createNew?: boolean;
+  readonly truncate?: boolean;
+  /** Permission bits of a created file, cut by the umask; default 0o666. */
+  readonly mode?: number;
+}
+
+/** One open descriptor. The caller awaits every operation before it closes the file. */
+export interface OpenFile {
+  /** Reads at most `target.length` bytes at `offset`; returns how many, 0 at the end. */
+  read(target: Uint8Array, offset: number): Promise<number>;
+  /** Writes at most `source.length` bytes at `offset`; returns how many. */
+  write(source: Uint8Array, offset: number): Promise<number>;
+  /** Content and metadata reach the device. */
+  sync(): Promise<void>;
+  /** Content, and the metadata needed to read it, reach the device. */
+  syncData(): Promise<void>;
+  setLength(length: number): Promise<void>;
+  /** Permission bits and owner of the file, as for a file that takes another's place. */
+  setOwnership(ownership: Ownership): Promise<void>;
+  stat(): Promise<FileStat>;
+  close(): Promise<void>;
+}
+
+export interface Ownership {
+  readonly mode: number;
+  readonly userId: number;
+  readonly groupId: number;
+}
+
+export type FileKind = 'file' | 'directory' | 'symbolic-link' | 'other';
+
+export interface FileStat extends Ownership {
+  readonly kind: FileKind;
+  /** Bytes. */
+  readonly size: number;
+}
+
+export interface DirectoryEntry {
+  readonly name: string;
+  readonly kind: FileKind;
+}
