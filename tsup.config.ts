@@ -14,7 +14,15 @@ export default defineConfig({
   target: 'node20',
   platform: 'node',
   splitting: true,
-  dts: { entry: ['index', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'].reduce((entries, name) => ({ ...entries, [name]: name === 'index' ? 'src/index.ts' : `src/entry/${name}.ts` }), {}) },
+  dts: {
+    entry: ['index', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'].reduce(
+      (entries, name) => ({
+        ...entries,
+        [name]: name === 'index' ? 'src/index.ts' : `src/entry/${name}.ts`,
+      }),
+      {},
+    ),
+  },
   sourcemap: true,
   clean: true,
 });

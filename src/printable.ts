@@ -5,13 +5,13 @@
  * clipboard or reorder a line.
  */
 export function printable(text: string): string {
-  return text.replace(UNSAFE, escape);
+  return text.replace(UNSAFE, escapeCharacter);
 }
 
 /** Cc, Cf (bidirectional and zero-width marks), Zl, Zp, Co and unpaired surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu;
 
-function escape(character: string): string {
+function escapeCharacter(character: string): string {
   const codePoint = character.codePointAt(0) ?? 0;
   const hex = codePoint.toString(16);
   return codePoint < 0x100 ? `\\x${hex.padStart(2, '0')}` : `\\u{${hex}}`;
