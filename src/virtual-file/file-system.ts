@@ -63,6 +63,8 @@ export interface FileStat extends Ownership {
   readonly kind: FileKind;
   /** Bytes. */
   readonly size: number;
+  /** Device and inode: equal for two names of one file, different once a file was replaced. */
+  readonly identity: string;
 }
 
 export interface DirectoryEntry {

@@ -1,0 +1,98 @@
+/**
+ * How a finished temporary file takes its final name. Both ways sync the file first, so that the
+ * name never stands for less than the whole content, and the directory last, so that the name
+ * itself survives a crash. Every error tells by `outcome` what is on disk.
+ */
+import { dirname } from 'node:path';
+import { isStorageError, type Outcome, StorageError } from '../errors.ts';
+import type { TemporaryFile } from './temporary-file.ts';
+
+/**
+ * Replaces `target`, if there is one.
+ *
+ * Durability: once it resolves, the new content is under the name, whatever crashes.
+ */
+export async function durableRename(temporary: TemporaryFile, target: string): Promise<void> {
+  const { openFiles } = temporary.file;
+  await failingWith('not-applied', temporary.file.sync());
+  try {
+    await openFiles.fileSystem.rename(temporary.path, target);
+  } catch (error) {
+    throw withOutcome(error, await outcomeOfFailedRename(temporary));
+  }
+  temporary.keep();
+  await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
+}
+
+/**
+ * Takes a name that nobody has: a link fails where a rename would replace. Where the file system
+ * has no links, a check and a rename must do; two racing processes could then replace each other.
+ *
+ * Throws: `exists` if the name is taken; that file is untouched.
+ * Durability: once it resolves, the file is under the name, whatever crashes.
+ */
+export async function publishNew(temporary: TemporaryFile, target: string): Promise<void> {
+  const { openFiles } = temporary.file;
+  const { fileSystem } = openFiles;
+  await failingWith('not-applied', temporary.file.sync());
+  try {
+    await fileSystem.link(temporary.path, target);
+  } catch (error) {
+    if (!isLinkUnsupported(error)) throw withOutcome(error, 'not-applied');
+    await refuseExisting(temporary, target);
+    return durableRename(temporary, target);
+  }
+  await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
+  await failingWith('durable', fileSystem.unlink(temporary.path));
+  temporary.keep();
+}
+
+const LINK_UNSUPPORTED: ReadonlySet<string> = new Set([
+  'EPERM',
+  'ENOSYS',
+  'ENOTSUP',
+  'EOPNOTSUPP',
+  'EMLINK',
+]);
+
+function isLinkUnsupported(error: unknown): boolean {
+  return isStorageError(error) && LINK_UNSUPPORTED.has(error.errno ?? '');
+}
+
+async function refuseExisting(temporary: TemporaryFile, target: string): Promise<void> {
+  try {
+    await temporary.file.openFiles.fileSystem.stat(target);
+  } catch (error) {
+    if (isStorageError(error, 'not-found')) return;
+    throw withOutcome(error, 'not-applied');
+  }
+  throw new StorageError('exists', {
+    what: 'a file has this name already',
+    path: target,
+    errno: 'EEXIST',
+    outcome: 'not-applied',
+  });
+}
+
+/** A rename that failed usually did nothing; over a network it may have happened all the same. */
+async function outcomeOfFailedRename(temporary: TemporaryFile): Promise<Outcome> {
+  try {
+    await temporary.file.openFiles.fileSystem.stat(temporary.path);
+    return 'not-applied';
+  } catch (error) {
+    if (isStorageError(error)) return 'in-doubt';
+    throw error;
+  }
+}
+
+async function failingWith(outcome: Outcome, operation: Promise<void>): Promise<void> {
+  try {
+    await operation;
+  } catch (error) {
+    throw withOutcome(error, outcome);
+  }
+}
+
+function withOutcome(error: unknown, outcome: Outcome): unknown {
+  return error instanceof StorageError ? error.with({ outcome }) : error;
+}

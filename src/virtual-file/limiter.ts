@@ -1,0 +1,37 @@
+/** Bounds how many operations of one sort run at once; the others wait in order of arrival. */
+import { assert } from '../assert.ts';
+
+export class Limiter {
+  readonly #limit: number;
+  readonly #waiting: (() => void)[] = [];
+  #running = 0;
+
+  constructor(limit: number) {
+    assert(limit >= 1, 'at least one operation may run');
+    this.#limit = limit;
+  }
+
+  async run<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#running < this.#limit) this.#running += 1;
+    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    try {
+      return await operation();
+    } finally {
+      // The place passes straight to the next in line, so that nobody can slip in between.
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#running -= 1;
+      else next();
+    }
+  }
+}
+
+/**
+ * Syncs of all files of the process. A slow sync holds a thread of libuv's pool; as many as the
+ * pool has threads would delay every read, so one thread is kept free.
+ */
+export const syncLimiter = new Limiter(Math.max(1, threadPoolSize() - 1));
+
+function threadPoolSize(): number {
+  const size = Number.parseInt(process.env['UV_THREADPOOL_SIZE'] ?? '', 10);
+  return Number.isNaN(size) || size < 1 ? 4 : Math.min(size, 1024);
+}

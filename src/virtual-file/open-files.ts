@@ -1,0 +1,312 @@
+/**
+ * The bounded table of open descriptors, over one file system.
+ *
+ * A `Descriptor` belongs to one VirtualFile and may be open or not. An operation pins it, which
+ * opens it when needed; when the table is full, a clock hand finds an unpinned victim that was not
+ * used since the hand's last visit. Clean victims come first; one with unsynced writes is synced
+ * before it is closed, because a failed write-back is reported to nobody once the last descriptor
+ * is gone. When every slot is pinned, opening waits.
+ */
+import { assert } from '../assert.ts';
+import { StorageError } from '../errors.ts';
+import type { FileSystem, OpenFile, OpenOptions } from './file-system.ts';
+import { Limiter, syncLimiter } from './limiter.ts';
+import { nodeFileSystem } from './node-file-system.ts';
+import { isFatal, isOutOfDescriptors } from './system-error.ts';
+
+export interface OpenFilesOptions {
+  /** Most files open at once; default 1,024. */
+  readonly capacity?: number | undefined;
+  /** Default: the real one. */
+  readonly fileSystem?: FileSystem | undefined;
+  /** Called once, at the first EIO, EROFS or failed sync, so that an application can end. */
+  readonly onFatalError?: ((error: StorageError) => void) | undefined;
+}
+
+const DEFAULT_CAPACITY = 1024;
+
+export class OpenFiles {
+  readonly capacity: number;
+  readonly fileSystem: FileSystem;
+  readonly #onFatalError: ((error: StorageError) => void) | undefined;
+  /** Open descriptors, in clock order. */
+  readonly #slots: Descriptor[] = [];
+  /** Slots that are open, or are being opened or closed. */
+  #used = 0;
+  #hand = 0;
+  #fatalErrorSeen = false;
+  readonly #waiting: (() => void)[] = [];
+  readonly #directorySyncs = new Limiter(2);
+
+  static #shared: OpenFiles | undefined;
+
+  /** The table of everyone who does not bring one. */
+  static shared(): OpenFiles {
+    OpenFiles.#shared ??= new OpenFiles();
+    return OpenFiles.#shared;
+  }
+
+  constructor(options: OpenFilesOptions = {}) {
+    const capacity = options.capacity ?? DEFAULT_CAPACITY;
+    if (!Number.isSafeInteger(capacity) || capacity < 1) {
+      throw new StorageError('invalid-input', {
+        what: 'capacity of the descriptor table',
+        expected: 'an integer above 0',
+        actual: String(capacity),
+      });
+    }
+    this.capacity = capacity;
+    this.fileSystem = options.fileSystem ?? nodeFileSystem;
+    this.#onFatalError = options.onFatalError;
+  }
+
+  /** Descriptors open now. */
+  get openCount(): number {
+    return this.#slots.length;
+  }
+
+  /**
+   * Keeps the descriptor open until `unpin`; opens it first where needed.
+   * Returns at once, without a promise, when it is open already.
+   */
+  pin(descriptor: Descriptor): OpenFile | Promise<OpenFile> {
+    const { openFile } = descriptor;
+    if (openFile === undefined) return this.#openAndPin(descriptor);
+    descriptor.pins += 1;
+    descriptor.recentlyUsed = true;
+    return openFile;
+  }
+
+  unpin(descriptor: Descriptor): void {
+    assert(descriptor.pins > 0, 'pins and unpins are paired');
+    descriptor.pins -= 1;
+    if (descriptor.pins === 0) this.#waiting.shift()?.();
+  }
+
+  /** Closes the descriptor without a sync. Requires: not pinned. */
+  async close(descriptor: Descriptor): Promise<void> {
+    await descriptor.settling;
+    if (descriptor.openFile === undefined) return;
+    assert(descriptor.pins === 0, 'a pinned descriptor is not closed');
+    await this.#closeSlot(descriptor, descriptor.openFile);
+  }
+
+  /** Syncs one directory, at most two at a time. */
+  syncDirectory(path: string): Promise<void> {
+    return this.#directorySyncs.run(() =>
+      this.#report(this.#retryWhenOutOfDescriptors(() => this.#syncDirectoryOnce(path))),
+    );
+  }
+
+  /** Tells the hook of the first fatal error; returns the error. */
+  noteError(error: unknown): unknown {
+    if (error instanceof StorageError && isFatal(error) && !this.#fatalErrorSeen) {
+      this.#fatalErrorSeen = true;
+      this.#onFatalError?.(error);
+    }
+    return error;
+  }
+
+  async #openAndPin(descriptor: Descriptor): Promise<OpenFile> {
+    while (descriptor.openFile === undefined) {
+      if (descriptor.settling === undefined) {
+        descriptor.settling = this.#open(descriptor).finally(() => {
+          descriptor.settling = undefined;
+        });
+      }
+      await descriptor.settling;
+    }
+    descriptor.pins += 1;
+    descriptor.recentlyUsed = true;
+    return descriptor.openFile;
+  }
+
+  async #open(descriptor: Descriptor): Promise<void> {
+    await this.#reserveSlot();
+    try {
+      descriptor.openFile = await this.#report(
+        this.#retryWhenOutOfDescriptors(() => descriptor.open(this.fileSystem)),
+      );
+      descriptor.recentlyUsed = true;
+      this.#slots.push(descriptor);
+    } catch (error) {
+      this.#freeSlot();
+      throw error;
+    }
+  }
+
+  async #reserveSlot(): Promise<void> {
+    while (this.#used >= this.capacity) {
+      const victim = this.#findVictim();
+      if (victim !== undefined) await this.#evict(victim);
+      else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    this.#used += 1;
+  }
+
+  #freeSlot(): void {
+    this.#used -= 1;
+    this.#waiting.shift()?.();
+  }
+
+  /** Two laps look for a clean victim and take the mark off; a third takes a dirty one, too. */
+  #findVictim(): Descriptor | undefined {
+    const count = this.#slots.length;
+    for (let step = 0; step < 3 * count; step += 1) {
+      this.#hand = (this.#hand + 1) % count;
+      const candidate = this.#slots[this.#hand];
+      assert(candidate !== undefined, 'the hand points to a slot');
+      if (candidate.pins > 0 || candidate.settling !== undefined) continue;
+      if (candidate.recentlyUsed && step < 2 * count) {
+        candidate.recentlyUsed = false;
+        continue;
+      }
+      if (candidate.needsSync && step < 2 * count) continue;
+      return candidate;
+    }
+    return undefined;
+  }
+
+  /** Never rejects: what fails here belongs to the victim, and poisons it. */
+  async #evict(victim: Descriptor): Promise<void> {
+    const { openFile } = victim;
+    assert(openFile !== undefined, 'a victim is open');
+    const eviction = this.#syncAndClose(victim, openFile);
+    victim.settling = eviction;
+    await eviction;
+  }
+
+  async #syncAndClose(victim: Descriptor, openFile: OpenFile): Promise<void> {
+    try {
+      if (victim.needsSync) {
+        victim.openFile = undefined;
+        await victim.syncThrough(openFile, 'sync');
+      }
+    } catch (error) {
+      this.noteError(error);
+    }
+    try {
+      await this.#closeSlot(victim, openFile);
+    } catch (error) {
+      victim.poison(this.noteError(error));
+    } finally {
+      victim.settling = undefined;
+    }
+  }
+
+  async #closeSlot(descriptor: Descriptor, openFile: OpenFile): Promise<void> {
+    descriptor.openFile = undefined;
+    const index = this.#slots.indexOf(descriptor);
+    assert(index >= 0, 'an open descriptor has a slot');
+    this.#slots.splice(index, 1);
+    try {
+      await openFile.close();
+    } finally {
+      this.#freeSlot();
+    }
+  }
+
+  /** EMFILE and ENFILE: gives back descriptors of the table, one at a time, and tries again. */
+  async #retryWhenOutOfDescriptors<T>(operation: () => Promise<T>): Promise<T> {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await operation();
+      } catch (error) {
+        if (!isOutOfDescriptors(error) || attempt >= this.capacity) throw error;
+        const victim = this.#findVictim();
+        if (victim === undefined) throw error;
+        await this.#evict(victim);
+      }
+    }
+  }
+
+  #syncDirectoryOnce(path: string): Promise<void> {
+    return syncLimiter.run(() => this.fileSystem.syncDirectory(path));
+  }
+
+  async #report<T>(operation: Promise<T>): Promise<T> {
+    try {
+      return await operation;
+    } catch (error) {
+      throw this.noteError(error);
+    }
+  }
+}
+
+/**
+ * One VirtualFile's place in the table: how to open it again, whether it has unsynced writes, and
+ * whether it is poisoned.
+ */
+export class Descriptor {
+  readonly path: string;
+  openFile: OpenFile | undefined;
+  /** Opening or eviction under way. */
+  settling: Promise<void> | undefined;
+  pins = 0;
+  recentlyUsed = false;
+  /** Why no later operation may succeed: a sync failed, so what was written may be gone. */
+  poisonedBy: StorageError | undefined;
+  #options: OpenOptions;
+  #identity: string | undefined;
+  readonly #scratch: boolean;
+  /** Counts finished writes; those up to `#syncedWrites` are on the device. */
+  #writes = 0;
+  #syncedWrites = 0;
+
+  constructor(path: string, options: OpenOptions, durability: 'sync' | 'scratch') {
+    this.path = path;
+    this.#options = options;
+    this.#scratch = durability === 'scratch';
+  }
+
+  get needsSync(): boolean {
+    return this.#writes > this.#syncedWrites && !this.#scratch && this.poisonedBy === undefined;
+  }
+
+  noteWrite(): void {
+    this.#writes += 1;
+  }
+
+  /** The first time with the caller's options; later without creation and truncation. */
+  async open(fileSystem: FileSystem): Promise<OpenFile> {
+    const openFile = await fileSystem.open(this.path, this.#options);
+    try {
+      await this.#checkIdentity(openFile);
+    } catch (error) {
+      await openFile.close();
+      throw error;
+    }
+    this.#options = { read: this.#options.read ?? false, write: this.#options.write ?? false };
+    return openFile;
+  }
+
+  /** Writes that finished before the call are durable once this resolves; a failure poisons. */
+  async syncThrough(openFile: OpenFile, how: 'sync' | 'sync-data'): Promise<void> {
+    const covered = this.#writes;
+    try {
+      await syncLimiter.run(() => (how === 'sync' ? openFile.sync() : openFile.syncData()));
+    } catch (error) {
+      throw this.poison(error);
+    }
+    this.#syncedWrites = Math.max(this.#syncedWrites, covered);
+  }
+
+  /** Marks the file as lost; returns the error that every later call gets. */
+  poison(cause: unknown): StorageError {
+    this.poisonedBy ??= new StorageError('sync-failed', {
+      what: 'sync failed; what was written since the last one may be lost',
+      path: this.path,
+      errno: cause instanceof StorageError ? cause.errno : undefined,
+      cause,
+    });
+    return this.poisonedBy;
+  }
+
+  async #checkIdentity(openFile: OpenFile): Promise<void> {
+    const { identity } = await openFile.stat();
+    if (this.#identity !== undefined && this.#identity !== identity) {
+      throw new StorageError('io', { what: 'file was replaced while in use', path: this.path });
+    }
+    this.#identity = identity;
+  }
+}

@@ -1,0 +1,77 @@
+/** A file that deletes itself unless it is kept: what a writer works on before it is finished. */
+import { isStorageError, StorageError } from '../errors.ts';
+import type { OpenFiles } from './open-files.ts';
+import { VirtualFile } from './virtual-file.ts';
+
+export interface TemporaryFileOptions {
+  readonly openFiles?: OpenFiles | undefined;
+  readonly mode?: number | undefined;
+  readonly durability?: 'sync' | 'scratch' | undefined;
+}
+
+export class TemporaryFile {
+  readonly file: VirtualFile;
+  #state: 'ours' | 'kept' | 'abandoned' = 'ours';
+  #abandoning: Promise<void> | undefined;
+
+  /** Creates the file. Throws `exists` if anything, even a symbolic link, has the name. */
+  static async create(path: string, options: TemporaryFileOptions = {}): Promise<TemporaryFile> {
+    const { openFiles, durability, mode } = options;
+    const file = await VirtualFile.open(path, {
+      read: true,
+      write: true,
+      createNew: true,
+      openFiles,
+      durability,
+      ...(mode === undefined ? {} : { mode }),
+    });
+    return new TemporaryFile(file);
+  }
+
+  private constructor(file: VirtualFile) {
+    this.file = file;
+  }
+
+  get path(): string {
+    return this.file.path;
+  }
+
+  /** The name is no longer ours to delete: the file was renamed, or its name was given up. */
+  keep(): void {
+    if (this.#state === 'abandoned') {
+      throw new StorageError('closed', { what: 'temporary file was deleted', path: this.path });
+    }
+    this.#state = 'kept';
+  }
+
+  /**
+   * Closes the file and, unless it was kept, deletes it. Doing so again is harmless.
+   * Throws: `io` if it could not be deleted.
+   */
+  abandon(): Promise<void> {
+    this.#abandoning ??= this.#closeAndDelete();
+    return this.#abandoning;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.abandon();
+  }
+
+  async #closeAndDelete(): Promise<void> {
+    const ours = this.#state === 'ours';
+    if (ours) this.#state = 'abandoned';
+    try {
+      await this.file.close();
+    } finally {
+      if (ours) await this.#delete();
+    }
+  }
+
+  async #delete(): Promise<void> {
+    try {
+      await this.file.openFiles.fileSystem.unlink(this.path);
+    } catch (error) {
+      if (!isStorageError(error, 'not-found')) throw error;
+    }
+  }
+}

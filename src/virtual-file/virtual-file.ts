@@ -1,0 +1,239 @@
+/**
+ * A file that keeps no descriptor of its own: each operation borrows one from the table, which
+ * opens the file again, without creating or truncating it, if it was closed in between.
+ *
+ * Any number of reads, writes and syncs may be in flight at once. A sync covers the writes whose
+ * promises had settled when it was called. After a failed sync the file is poisoned: every later
+ * call rejects with that error, because a second sync would report success for lost data.
+ */
+import { StorageError } from '../errors.ts';
+import type { FileStat, OpenFile, OpenOptions, Ownership } from './file-system.ts';
+import { Descriptor, OpenFiles } from './open-files.ts';
+import { isInterrupted } from './system-error.ts';
+
+export interface VirtualFileOptions extends OpenOptions {
+  /** Default: the table that the process shares. */
+  readonly openFiles?: OpenFiles | undefined;
+  /** `scratch`: never recovered after a crash, so never synced, not even on eviction. */
+  readonly durability?: 'sync' | 'scratch' | undefined;
+}
+
+/** libuv retries most calls that a signal interrupts, but not reads. */
+const MAXIMUM_INTERRUPTIONS = 16;
+
+export class VirtualFile {
+  readonly path: string;
+  readonly openFiles: OpenFiles;
+  readonly #descriptor: Descriptor;
+  #closing: Promise<void> | undefined;
+  #operations = 0;
+  #whenIdle: (() => void) | undefined;
+
+  /**
+   * Opens a regular file.
+   *
+   * Throws: `not-found`, `exists` (createNew), `io` (also for directories, FIFOs and devices),
+   * `invalid-input` (neither read nor write).
+   * Durability: a created file's name is durable once its directory is synced.
+   */
+  static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {
+    const { openFiles = OpenFiles.shared(), durability = 'sync', ...openOptions } = options;
+    if (!openOptions.read && !openOptions.write) {
+      throw new StorageError('invalid-input', { what: 'open options', expected: 'read or write' });
+    }
+    const file = new VirtualFile(path, openFiles, new Descriptor(path, openOptions, durability));
+    await file.#run(async () => {});
+    if (openOptions.truncate) file.#descriptor.noteWrite();
+    return file;
+  }
+
+  private constructor(path: string, openFiles: OpenFiles, descriptor: Descriptor) {
+    this.path = path;
+    this.openFiles = openFiles;
+    this.#descriptor = descriptor;
+  }
+
+  /** Fills the target from `offset`; returns fewer bytes only at the end of the file. */
+  async readAt(target: Uint8Array, offset: number): Promise<number> {
+    checkOffset(offset, this.path);
+    return this.#run((file) => readFully(file, target, offset));
+  }
+
+  /** Fills the target from `offset`. Throws `truncated` when the file ends first. */
+  async readExactAt(target: Uint8Array, offset: number): Promise<void> {
+    const length = await this.readAt(target, offset);
+    if (length < target.length) {
+      throw new StorageError('truncated', {
+        what: 'file ends early',
+        path: this.path,
+        offset: offset + length,
+        expected: `${target.length} bytes from offset ${offset}`,
+        actual: `${length}`,
+      });
+    }
+  }
+
+  /**
+   * Writes all of the source at `offset`.
+   *
+   * Requires: the source stays unchanged until the promise settles.
+   * Throws: `io`, and then any part of the range may have been written.
+   * Durability: none before `sync`.
+   */
+  async writeAllAt(source: Uint8Array, offset: number): Promise<void> {
+    checkOffset(offset, this.path);
+    await this.#run(async (file) => {
+      try {
+        await writeFully(file, source, offset, this.path);
+      } finally {
+        this.#descriptor.noteWrite();
+      }
+    });
+  }
+
+  /** Content and metadata of all settled writes are durable; the file's name may not be. */
+  async sync(): Promise<void> {
+    await this.#run((file) => this.#descriptor.syncThrough(file, 'sync'));
+  }
+
+  /** As `sync`, without metadata that reading does not need, such as times. */
+  async syncData(): Promise<void> {
+    await this.#run((file) => this.#descriptor.syncThrough(file, 'sync-data'));
+  }
+
+  /** Cuts the file, or extends it with zeros. */
+  async setLength(length: number): Promise<void> {
+    checkOffset(length, this.path);
+    await this.#run(async (file) => {
+      await file.setLength(length);
+      this.#descriptor.noteWrite();
+    });
+  }
+
+  async setOwnership(ownership: Ownership): Promise<void> {
+    await this.#run(async (file) => {
+      await file.setOwnership(ownership);
+      this.#descriptor.noteWrite();
+    });
+  }
+
+  stat(): Promise<FileStat> {
+    return this.#run((file) => file.stat());
+  }
+
+  /** The whole content, as a fresh array. Throws `too-large` above the limit. */
+  async readToEnd({ maximumLength }: { readonly maximumLength: number }): Promise<Uint8Array> {
+    const { size } = await this.stat();
+    if (size > maximumLength) {
+      throw new StorageError('too-large', {
+        what: 'file',
+        path: this.path,
+        expected: `at most ${maximumLength} bytes`,
+        actual: `${size}`,
+      });
+    }
+    const content = new Uint8Array(size);
+    await this.readExactAt(content, 0);
+    return content;
+  }
+
+  /**
+   * Waits for the operations in flight and gives the descriptor back. Later calls throw `closed`;
+   * closing again is harmless.
+   *
+   * Durability: none. Writes that were not synced reach the device when the system likes.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #close(): Promise<void> {
+    if (this.#operations > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    await this.openFiles.close(this.#descriptor);
+  }
+
+  async #run<T>(operation: (file: OpenFile) => Promise<T>): Promise<T> {
+    if (this.#closing !== undefined) {
+      throw new StorageError('closed', { what: 'file is closed', path: this.path });
+    }
+    this.#operations += 1;
+    try {
+      const pinned = this.openFiles.pin(this.#descriptor);
+      const openFile = pinned instanceof Promise ? await pinned : pinned;
+      try {
+        this.#throwIfPoisoned();
+        return await operation(openFile);
+      } finally {
+        this.openFiles.unpin(this.#descriptor);
+      }
+    } catch (error) {
+      throw this.openFiles.noteError(error);
+    } finally {
+      this.#operations -= 1;
+      if (this.#operations === 0) this.#whenIdle?.();
+    }
+  }
+
+  #throwIfPoisoned(): void {
+    if (this.#descriptor.poisonedBy !== undefined) throw this.#descriptor.poisonedBy;
+  }
+}
+
+async function readFully(file: OpenFile, target: Uint8Array, offset: number): Promise<number> {
+  let done = 0;
+  let interruptions = 0;
+  while (done < target.length) {
+    try {
+      const rest = done === 0 ? target : target.subarray(done);
+      const length = await file.read(rest, offset + done);
+      if (length === 0) break;
+      done += length;
+    } catch (error) {
+      interruptions += 1;
+      if (!isInterrupted(error) || interruptions > MAXIMUM_INTERRUPTIONS) throw error;
+    }
+  }
+  return done;
+}
+
+async function writeFully(
+  file: OpenFile,
+  source: Uint8Array,
+  offset: number,
+  path: string,
+): Promise<void> {
+  let done = 0;
+  while (done < source.length) {
+    const rest = done === 0 ? source : source.subarray(done);
+    const length = await file.write(rest, offset + done);
+    if (length === 0) {
+      throw new StorageError('io', {
+        what: 'write made no progress',
+        path,
+        offset: offset + done,
+        expected: `${source.length - done} bytes written`,
+        actual: '0',
+      });
+    }
+    done += length;
+  }
+}
+
+function checkOffset(offset: number, path: string): void {
+  if (Number.isSafeInteger(offset) && offset >= 0) return;
+  throw new StorageError('out-of-range', {
+    what: 'file offset',
+    path,
+    expected: 'an integer from 0 to 2^53 - 1',
+    actual: String(offset),
+  });
+}
