@@ -1,0 +1,287 @@
+/**
+ * A file system in memory, for tests and for everyone who wants to see faults and crashes.
+ *
+ *   const fileSystem = new MemoryFileSystem();
+ *   fileSystem.createDirectory('/data');
+ *   fileSystem.intercept = ({ kind }) => (kind === 'sync' ? { fail: 'EIO' } : undefined);
+ *   const openFiles = new OpenFiles({ fileSystem });
+ *   ...
+ *   const after = fileSystem.crash((n) => Math.floor(Math.random() * n));
+ *
+ * It is as strict as a system may be: every 4 KiB written, every new length and every change of a
+ * directory that was not synced may or may not survive a crash, in any combination. Syncing a file
+ * does not make its name durable. What it does not model: stale bytes in new files, torn 4 KiB
+ * chunks, renamed or removed directories, and permissions other than those to change an owner.
+ *
+ * Operations take effect one turn after the call, so that bytes that change before the promise
+ * settles are written changed, as the real system does.
+ */
+import type { FaultAction, FileSystemOperation, Intercept } from './faults.ts';
+import type {
+  DirectoryEntry,
+  FileStat,
+  FileSystem,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+} from './file-system.ts';
+import { type Choose, MemoryFile } from './memory-file.ts';
+import { describeNode, MemoryOpenFile } from './memory-open-file.ts';
+import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
+import { systemError } from './system-error.ts';
+
+export interface MemoryFileSystemOptions {
+  readonly intercept?: Intercept | undefined;
+  /** Who acts; 0, the default, may give files away. */
+  readonly userId?: number | undefined;
+  readonly groupId?: number | undefined;
+  /** Taken off the mode of created files; default 0o022. */
+  readonly umask?: number | undefined;
+}
+
+/** Any number of operations may be in flight; each takes effect as a whole. */
+export class MemoryFileSystem implements FileSystem {
+  intercept: Intercept | undefined;
+  readonly #options: MemoryFileSystemOptions;
+  readonly #userId: number;
+  readonly #groupId: number;
+  readonly #umask: number;
+  #tree = new MemoryTree();
+  #operationCount = 0;
+  readonly #open = new Set<MemoryOpenFile>();
+
+  constructor(options: MemoryFileSystemOptions = {}) {
+    this.#options = options;
+    this.intercept = options.intercept;
+    this.#userId = options.userId ?? 0;
+    this.#groupId = options.groupId ?? 0;
+    this.#umask = options.umask ?? 0o022;
+  }
+
+  /** Operations since the file system was made. */
+  get operationCount(): number {
+    return this.#operationCount;
+  }
+
+  /** Paths, as they were opened, of the files that are open. */
+  get openPaths(): string[] {
+    return [...this.#open].map((file) => file.path);
+  }
+
+  get openCount(): number {
+    return this.#open.size;
+  }
+
+  async open(path: string, options: OpenOptions): Promise<OpenFile> {
+    await this.#begin({ kind: 'open', path });
+    const place = options.createNew ? this.#tree.locate(path) : this.#tree.resolve(path);
+    const file = this.#openedFile(path, place, options);
+    if (options.truncate && file.length > 0) file.setLength(0);
+    const openFile = new MemoryOpenFile({
+      path,
+      file,
+      options,
+      begin: (operation) => this.#begin(operation),
+      checkOwner: (from, to) => this.#checkOwner(path, from, to),
+      closed: () => this.#open.delete(openFile),
+    });
+    this.#open.add(openFile);
+    return openFile;
+  }
+
+  async rename(source: string, target: string): Promise<void> {
+    await this.#begin({ kind: 'rename', path: source, target });
+    const from = this.#tree.locate(source);
+    const to = this.#tree.locate(target);
+    if (from.node === undefined) throw systemError('rename file', source, 'ENOENT');
+    if (from.node.kind === 'directory') throw systemError('rename directory', source, 'EPERM');
+    if (to.node === from.directory) throw systemError('rename file', source, 'ENOTEMPTY');
+    if (to.node?.kind === 'directory') throw systemError('rename file', source, 'EISDIR');
+    // Two names of one file: the system leaves both.
+    if (from.node === to.node) return;
+    this.#tree.change([
+      { place: from, node: undefined },
+      { place: to, node: from.node },
+    ]);
+  }
+
+  async link(source: string, target: string): Promise<void> {
+    await this.#begin({ kind: 'link', path: source, target });
+    const { node } = this.#tree.locate(source);
+    if (node === undefined) throw systemError('link file', source, 'ENOENT');
+    const to = this.#tree.locate(target);
+    if (to.node !== undefined) throw systemError('link file', target, 'EEXIST');
+    if (node.kind === 'directory') throw systemError('link directory', source, 'EPERM');
+    this.#tree.change([{ place: to, node }]);
+  }
+
+  async unlink(path: string): Promise<void> {
+    await this.#begin({ kind: 'unlink', path });
+    const place = this.#tree.locate(path);
+    if (place.node === undefined) throw systemError('remove file', path, 'ENOENT');
+    if (place.node.kind === 'directory') throw systemError('remove file', path, 'EISDIR');
+    this.#tree.change([{ place, node: undefined }]);
+  }
+
+  async stat(path: string): Promise<FileStat> {
+    await this.#begin({ kind: 'stat', path });
+    const { node } = this.#tree.locate(path);
+    if (node === undefined) throw systemError('look up file', path, 'ENOENT');
+    return describeNode(node);
+  }
+
+  async readDirectory(path: string): Promise<DirectoryEntry[]> {
+    await this.#begin({ kind: 'read-directory', path });
+    return this.#tree
+      .entriesOf(this.#tree.directoryAt(path))
+      .map(([name, { kind }]): DirectoryEntry => ({ name, kind }))
+      .sort((left, right) => compareBytes(left.name, right.name));
+  }
+
+  async syncDirectory(path: string): Promise<void> {
+    try {
+      await this.#begin({ kind: 'sync-directory', path });
+    } catch (error) {
+      this.#tree.failSyncDirectory(this.#tree.directoryAt(path));
+      throw error;
+    }
+    this.#tree.syncDirectory(this.#tree.directoryAt(path));
+  }
+
+  /** Makes a directory, durable at once. Its parent must exist. */
+  createDirectory(path: string): void {
+    this.#place(
+      path,
+      this.#tree.create((identity) => new MemoryDirectory(identity)),
+    );
+  }
+
+  /** Makes a file, durable at once. */
+  createFile(path: string, content: Uint8Array, ownership: Partial<Ownership> = {}): void {
+    const file = this.#createFileNode({ ...this.#ownership(0o666), ...ownership });
+    file.write(content, 0);
+    file.sync('all');
+    this.#place(path, file);
+  }
+
+  /** Makes a symbolic link, durable at once; the target need not exist. */
+  createSymbolicLink(path: string, target: string): void {
+    this.#place(
+      path,
+      this.#tree.create((identity) => ({ kind: 'symbolic-link', identity, target })),
+    );
+  }
+
+  /** Makes something that is neither file, directory nor link, durable at once. */
+  createSpecialFile(path: string): void {
+    this.#place(
+      path,
+      this.#tree.create((identity) => ({ kind: 'other', identity })),
+    );
+  }
+
+  /** A copy of the file's content; symbolic links are followed. Not counted as an operation. */
+  contentOf(path: string): Uint8Array {
+    const { node } = this.#tree.resolve(path);
+    if (node?.kind !== 'file') {
+      throw systemError('read file', path, node === undefined ? 'ENOENT' : 'EISDIR');
+    }
+    const content = new Uint8Array(node.length);
+    node.read(content, 0);
+    return content;
+  }
+
+  /** Every path except those of directories, in byte order. Not counted as an operation. */
+  paths(): string[] {
+    const paths: string[] = [];
+    const visit = (directory: MemoryDirectory, prefix: string): void => {
+      for (const [name, node] of this.#tree.entriesOf(directory)) {
+        if (node.kind === 'directory') visit(node, `${prefix}/${name}`);
+        else paths.push(`${prefix}/${name}`);
+      }
+    };
+    visit(this.#tree.directoryAt('/'), '');
+    return paths.sort(compareBytes);
+  }
+
+  /**
+   * An independent copy with the same unsynced changes: what a process that was killed leaves, as
+   * long as the system goes on. Nothing is open in it, and nothing intercepts.
+   */
+  clone(): MemoryFileSystem {
+    return this.#with(this.#tree.clone());
+  }
+
+  /**
+   * An independent copy that holds what one crash of the system leaves. `choose` is asked once for
+   * each change that is not durable: a seeded generator samples, a counter enumerates.
+   */
+  crash(choose: Choose): MemoryFileSystem {
+    return this.#with(this.#tree.crash(choose));
+  }
+
+  /**
+   * An upper bound of the states that a crash may leave: changes to files whose names do not
+   * survive are counted here, while `crash` does not ask about them.
+   */
+  crashStates(): bigint {
+    return this.#tree.possibilities().reduce((product, n) => product * BigInt(n), 1n);
+  }
+
+  #with(tree: MemoryTree): MemoryFileSystem {
+    const copy = new MemoryFileSystem({ ...this.#options, intercept: undefined });
+    copy.#tree = tree;
+    return copy;
+  }
+
+  async #begin(operation: Omit<FileSystemOperation, 'index'>): Promise<FaultAction> {
+    const index = this.#operationCount;
+    this.#operationCount += 1;
+    const action = this.intercept?.({ index, ...operation }) ?? {};
+    await action.delay;
+    if (action.fail !== undefined) {
+      throw systemError(operation.kind.replaceAll('-', ' '), operation.path, action.fail);
+    }
+    return action;
+  }
+
+  #openedFile(path: string, place: Place, options: OpenOptions): MemoryFile {
+    const { node } = place;
+    if (node !== undefined && options.createNew) throw systemError('create file', path, 'EEXIST');
+    if (node?.kind === 'file') return node;
+    if (node !== undefined) {
+      const errno = node.kind === 'directory' ? 'EISDIR' : 'EINVAL';
+      throw systemError('open: not a regular file', path, errno);
+    }
+    if (!options.create && !options.createNew) throw systemError('open file', path, 'ENOENT');
+    const file = this.#createFileNode(this.#ownership(options.mode ?? 0o666));
+    this.#tree.change([{ place, node: file }]);
+    return file;
+  }
+
+  #createFileNode(ownership: Ownership): MemoryFile {
+    return this.#tree.create((identity) => new MemoryFile(identity, ownership));
+  }
+
+  #ownership(mode: number): Ownership {
+    return { mode: mode & ~this.#umask, userId: this.#userId, groupId: this.#groupId };
+  }
+
+  /** Only the superuser gives files away; others change the mode and group of their own. */
+  #checkOwner(path: string, from: Ownership, to: Ownership): void {
+    if (this.#userId === 0) return;
+    const isOwner = from.userId === this.#userId && to.userId === this.#userId;
+    const isOwnGroup = to.groupId === from.groupId || to.groupId === this.#groupId;
+    if (!isOwner || !isOwnGroup) throw systemError('set owner of file', path, 'EPERM');
+  }
+
+  #place(path: string, node: MemoryNode): void {
+    const place = this.#tree.locate(path);
+    if (place.node !== undefined) throw systemError('create', path, 'EEXIST');
+    this.#tree.changeDurably(place, node);
+  }
+}
+
+function compareBytes(left: string, right: string): number {
+  return Buffer.compare(Buffer.from(left), Buffer.from(right));
+}

@@ -1,0 +1,104 @@
+/** One open file of the memory file system. */
+import { isStorageError } from '../errors.ts';
+import type { FaultAction, FileSystemOperation } from './faults.ts';
+import type { FileStat, OpenFile, OpenOptions, Ownership } from './file-system.ts';
+import type { MemoryFile } from './memory-file.ts';
+import type { MemoryNode } from './memory-tree.ts';
+import { systemError } from './system-error.ts';
+
+export interface MemoryOpenFileContext {
+  readonly path: string;
+  readonly file: MemoryFile;
+  readonly options: OpenOptions;
+  /** Counts the operation and waits; throws where a fault says so. */
+  readonly begin: (operation: Omit<FileSystemOperation, 'index'>) => Promise<FaultAction>;
+  /** Throws `io` with EPERM unless the acting user may make this change. */
+  readonly checkOwner: (from: Ownership, to: Ownership) => void;
+  readonly closed: () => void;
+}
+
+export class MemoryOpenFile implements OpenFile {
+  readonly path: string;
+  readonly #context: MemoryOpenFileContext;
+  readonly #file: MemoryFile;
+  #isOpen = true;
+
+  constructor(context: MemoryOpenFileContext) {
+    this.path = context.path;
+    this.#context = context;
+    this.#file = context.file;
+  }
+
+  async read(target: Uint8Array, offset: number): Promise<number> {
+    const { limit } = await this.#begin({ kind: 'read', offset, length: target.length });
+    if (!this.#context.options.read) throw systemError('read file', this.path, 'EBADF');
+    return this.#file.read(target.subarray(0, limit), offset);
+  }
+
+  async write(source: Uint8Array, offset: number): Promise<number> {
+    const { limit } = await this.#begin({ kind: 'write', offset, length: source.length });
+    if (!this.#context.options.write) throw systemError('write file', this.path, 'EBADF');
+    const bytes = source.subarray(0, limit);
+    this.#file.write(bytes, offset);
+    return bytes.length;
+  }
+
+  sync(): Promise<void> {
+    return this.#sync('all');
+  }
+
+  syncData(): Promise<void> {
+    return this.#sync('data');
+  }
+
+  async setLength(length: number): Promise<void> {
+    await this.#begin({ kind: 'set-length', length });
+    if (!this.#context.options.write) throw systemError('set length', this.path, 'EINVAL');
+    this.#file.setLength(length);
+  }
+
+  async setOwnership(ownership: Ownership): Promise<void> {
+    await this.#begin({ kind: 'set-ownership' });
+    this.#context.checkOwner(this.#file.ownership, ownership);
+    this.#file.setOwnership(ownership);
+  }
+
+  async stat(): Promise<FileStat> {
+    await this.#begin({ kind: 'stat' });
+    return describeNode(this.#file);
+  }
+
+  /** The descriptor is gone even where closing it fails, as in the real system. */
+  async close(): Promise<void> {
+    const closing = this.#begin({ kind: 'close' });
+    this.#isOpen = false;
+    this.#context.closed();
+    await closing;
+  }
+
+  async #sync(what: 'all' | 'data'): Promise<void> {
+    try {
+      await this.#begin({ kind: what === 'all' ? 'sync' : 'sync-data' });
+    } catch (error) {
+      if (isStorageError(error)) this.#file.failSync();
+      throw error;
+    }
+    this.#file.sync(what);
+  }
+
+  #begin(operation: Omit<FileSystemOperation, 'index' | 'path'>): Promise<FaultAction> {
+    if (!this.#isOpen) throw systemError(`${operation.kind}: file is closed`, this.path, 'EBADF');
+    return this.#context.begin({ ...operation, path: this.path });
+  }
+}
+
+export function describeNode(node: MemoryNode): FileStat {
+  const { kind, identity } = node;
+  const ownership =
+    kind === 'file' ? node.ownership : { mode: MODE_OF_KIND[kind], userId: 0, groupId: 0 };
+  const size =
+    kind === 'file' ? node.length : kind === 'symbolic-link' ? Buffer.byteLength(node.target) : 0;
+  return { kind, size, ...ownership, identity: `memory:${identity}` };
+}
+
+const MODE_OF_KIND = { directory: 0o755, 'symbolic-link': 0o777, other: 0o666 } as const;

@@ -1,0 +1,278 @@
+/**
+ * The names of the memory file system, and which of them a crash would leave.
+ *
+ * A directory has the entries that look-ups see (`live`) and those that certainly survive
+ * (`durable`). Between them lie the changes since its last sync. Each survives or does not,
+ * whatever happens to the others; those that do take effect in the order in which they were made.
+ * A rename is one change, except that syncing one of two directories makes its half durable.
+ *
+ * Entries name nodes by their identity, as a directory names inodes.
+ */
+import { assert } from '../assert.ts';
+import type { Choose, MemoryFile } from './memory-file.ts';
+import { systemError } from './system-error.ts';
+
+export type MemoryNode = MemoryFile | MemoryDirectory | MemorySymbolicLink | MemorySpecialFile;
+
+export interface MemorySymbolicLink {
+  readonly kind: 'symbolic-link';
+  readonly identity: number;
+  readonly target: string;
+}
+
+export interface MemorySpecialFile {
+  readonly kind: 'other';
+  readonly identity: number;
+}
+
+type Entries = Map<string, number>;
+
+export class MemoryDirectory {
+  readonly kind = 'directory';
+  readonly identity: number;
+  readonly live: Entries;
+  readonly durable: Entries;
+
+  constructor(identity: number, entries: { live?: Entries; durable?: Entries } = {}) {
+    this.identity = identity;
+    this.live = new Map(entries.live);
+    this.durable = new Map(entries.durable);
+  }
+}
+
+/** A name in a directory, and what stands there. */
+export interface Place {
+  readonly directory: MemoryDirectory;
+  readonly name: string;
+  readonly node: MemoryNode | undefined;
+}
+
+interface NameEdit {
+  /** Identity of the directory. */
+  readonly directory: number;
+  readonly name: string;
+  /** Identity of what the name is to stand for; nothing if the name goes away. */
+  readonly node: number | undefined;
+}
+
+interface NameChange {
+  readonly edits: readonly NameEdit[];
+  /** Was part of a failed sync: no later one makes it durable, but it may have been applied. */
+  readonly lost: boolean;
+}
+
+const ROOT = 0;
+const MAXIMUM_LINKS = 40;
+const MAXIMUM_NAME_LENGTH = 255;
+
+export class MemoryTree {
+  #nodes = new Map<number, MemoryNode>([[ROOT, new MemoryDirectory(ROOT)]]);
+  #changes: NameChange[] = [];
+  #nextIdentity = ROOT + 1;
+
+  /** A node that has no name yet. */
+  create<N extends MemoryNode>(make: (identity: number) => N): N {
+    const node = make(this.#nextIdentity);
+    this.#nextIdentity += 1;
+    this.#nodes.set(node.identity, node);
+    return node;
+  }
+
+  /** Gives names to nodes, or takes them away; a crash keeps all of it or nothing. */
+  change(edits: readonly { readonly place: Place; readonly node: MemoryNode | undefined }[]): void {
+    const change = edits.map(({ place, node }) => ({
+      directory: place.directory.identity,
+      name: place.name,
+      node: node?.identity,
+    }));
+    for (const edit of change) applyEdit(this.#directory(edit.directory).live, edit);
+    this.#changes.push({ edits: change, lost: false });
+  }
+
+  /** Gives a node a name, durable at once. */
+  changeDurably(place: Place, node: MemoryNode): void {
+    const edit = { directory: place.directory.identity, name: place.name, node: node.identity };
+    applyEdit(place.directory.live, edit);
+    applyEdit(place.directory.durable, edit);
+    this.#changes = this.#changes.map((older) => withoutReplaced(older, edit));
+  }
+
+  /** The place itself: symbolic links are followed in all parts but the last. */
+  locate(path: string): Place {
+    return this.#walk(path, 'keep-last-link');
+  }
+
+  /** Where the path leads when symbolic links are followed; nothing may be there. */
+  resolve(path: string): Place {
+    return this.#walk(path, 'follow-all-links');
+  }
+
+  directoryAt(path: string): MemoryDirectory {
+    const { node } = this.resolve(path);
+    if (node === undefined) throw systemError('find directory', path, 'ENOENT');
+    if (node.kind !== 'directory') throw systemError('find directory', path, 'ENOTDIR');
+    return node;
+  }
+
+  /** The entries that look-ups see. */
+  entriesOf(directory: MemoryDirectory): [name: string, node: MemoryNode][] {
+    return [...directory.live].map(([name, identity]) => [name, this.#node(identity)]);
+  }
+
+  syncDirectory(directory: MemoryDirectory): void {
+    let left: NameChange[] = [];
+    for (const change of this.#changes) {
+      const { inside, outside } = splitEdits(change.edits, directory.identity);
+      if (change.lost || inside.length === 0) left.push(change);
+      else {
+        for (const edit of inside) {
+          applyEdit(directory.durable, edit);
+          left = left.map((older) => withoutReplaced(older, edit));
+        }
+        left.push({ edits: outside, lost: false });
+      }
+    }
+    this.#changes = left.filter(({ edits }) => edits.length > 0);
+    this.#forgetNameless();
+  }
+
+  failSyncDirectory(directory: MemoryDirectory): void {
+    this.#changes = this.#changes.flatMap((change) => {
+      const { inside, outside } = splitEdits(change.edits, directory.identity);
+      if (change.lost || inside.length === 0) return [change];
+      return [
+        { edits: inside, lost: true },
+        { edits: outside, lost: false },
+      ].filter(({ edits }) => edits.length > 0);
+    });
+  }
+
+  /** How many possibilities there are for each thing that a crash decides. */
+  possibilities(): number[] {
+    const files = [...this.#nodes.values()].filter((node) => node.kind === 'file');
+    return [...this.#changes.map(() => 2), ...files.flatMap((file) => file.possibilities())];
+  }
+
+  /** Everything, durable or not. */
+  clone(): MemoryTree {
+    return this.#copy(this.#changes, (node) => {
+      if (node.kind === 'directory') return new MemoryDirectory(node.identity, node);
+      return node.kind === 'file' ? node.clone() : node;
+    });
+  }
+
+  /** What one crash leaves; all of it is durable. */
+  crash(choose: Choose): MemoryTree {
+    const survivors = this.#changes.filter(() => choose(2) === 1).flatMap(({ edits }) => edits);
+    const tree = this.#copy([], (node) => {
+      if (node.kind !== 'directory') return node;
+      const entries = new Map(node.durable);
+      const own = survivors.filter(({ directory }) => directory === node.identity);
+      for (const edit of own) applyEdit(entries, edit);
+      return new MemoryDirectory(node.identity, { live: entries, durable: entries });
+    });
+    tree.#forgetNameless();
+    for (const [identity, node] of tree.#nodes) {
+      if (node.kind === 'file') tree.#nodes.set(identity, node.crash(choose));
+    }
+    return tree;
+  }
+
+  #copy(changes: NameChange[], copyNode: (node: MemoryNode) => MemoryNode): MemoryTree {
+    const tree = new MemoryTree();
+    tree.#nextIdentity = this.#nextIdentity;
+    tree.#changes = changes.slice();
+    for (const [identity, node] of this.#nodes) tree.#nodes.set(identity, copyNode(node));
+    return tree;
+  }
+
+  /** Nodes that no directory names, and none could name after a crash. */
+  #forgetNameless(): void {
+    const named = new Set([ROOT]);
+    for (const node of this.#nodes.values()) {
+      if (node.kind !== 'directory') continue;
+      for (const entries of [node.live, node.durable]) {
+        for (const identity of entries.values()) named.add(identity);
+      }
+    }
+    for (const { edits } of this.#changes) {
+      for (const { node } of edits) if (node !== undefined) named.add(node);
+    }
+    for (const identity of this.#nodes.keys()) {
+      if (!named.has(identity)) this.#nodes.delete(identity);
+    }
+  }
+
+  #walk(path: string, how: 'keep-last-link' | 'follow-all-links'): Place {
+    const root = this.#directory(ROOT);
+    const ahead = partsOf(path);
+    const above: MemoryDirectory[] = [];
+    let directory = root;
+    let links = 0;
+    for (let name = ahead.shift(); name !== undefined; name = ahead.shift()) {
+      if (name === '..') {
+        directory = above.pop() ?? root;
+        continue;
+      }
+      const node = this.#entry(directory, name, path);
+      if (node?.kind === 'symbolic-link' && (ahead.length > 0 || how === 'follow-all-links')) {
+        links += 1;
+        if (links > MAXIMUM_LINKS) throw systemError('follow symbolic links', path, 'ELOOP');
+        if (node.target.startsWith('/')) directory = root;
+        ahead.unshift(...partsOf(node.target));
+        continue;
+      }
+      if (ahead.length === 0) return { directory, name, node };
+      if (node === undefined) throw systemError('find directory', path, 'ENOENT');
+      if (node.kind !== 'directory') throw systemError('find directory', path, 'ENOTDIR');
+      above.push(directory);
+      directory = node;
+    }
+    // The path ends in `/` or `..`: a directory, which stands at the empty name.
+    return { directory, name: '', node: directory };
+  }
+
+  #entry(directory: MemoryDirectory, name: string, path: string): MemoryNode | undefined {
+    if (Buffer.byteLength(name) > MAXIMUM_NAME_LENGTH) {
+      throw systemError('look up name', path, 'ENAMETOOLONG');
+    }
+    const identity = directory.live.get(name);
+    return identity === undefined ? undefined : this.#node(identity);
+  }
+
+  #node(identity: number): MemoryNode {
+    const node = this.#nodes.get(identity);
+    assert(node !== undefined, 'every name stands for a node');
+    return node;
+  }
+
+  #directory(identity: number): MemoryDirectory {
+    const node = this.#node(identity);
+    assert(node.kind === 'directory', 'names are in directories');
+    return node;
+  }
+}
+
+/** Relative paths start at the root. */
+function partsOf(path: string): string[] {
+  return path.split('/').filter((part) => part !== '' && part !== '.');
+}
+
+function applyEdit(entries: Entries, { name, node }: NameEdit): void {
+  if (node === undefined) entries.delete(name);
+  else entries.set(name, node);
+}
+
+function splitEdits(edits: readonly NameEdit[], directory: number) {
+  return {
+    inside: edits.filter((edit) => edit.directory === directory),
+    outside: edits.filter((edit) => edit.directory !== directory),
+  };
+}
+
+/** What is left of a change that is not durable once a later one of the name is. */
+function withoutReplaced(older: NameChange, newer: NameEdit): NameChange {
+  const isReplaced = (edit: NameEdit) =>
+    edit.directory === newer.directory && edit.name === newer.name;
+  return { ...older, edits: older.edits.filter((edit) => !isReplaced(edit)) };
+}
