@@ -1,0 +1,112 @@
+/**
+ * Blob: the unit of append. Not aligned: header and data may straddle blocks.
+ *
+ *   0LLLLLLL                               data    1-byte header
+ *   1CCCLLLL LLLLLLLL LLLLLLLL LLLLLLLL    data    4-byte header, big-endian
+ *
+ *   L  stored length in bytes, after compression
+ *   C  000 plain, 001 one zstd frame; anything else is corrupt
+ *
+ * Invariant: the 1-byte form holds plain data only. The writer chooses by the length before
+ * compression (below 128), so a 4-byte header may state a length below 128.
+ *
+ * Source: Neon pageserver/src/tenant/blob_io.rs.
+ */
+import { StorageError } from '../errors.ts';
+
+/** Largest blob, in bytes before compression. */
+export const MAXIMUM_BLOB_LENGTH = 0x0fff_ffff;
+
+export const MAXIMUM_BLOB_HEADER_SIZE = 4;
+
+/** Blobs below this length have the 1-byte header and are never compressed. */
+export const SHORT_BLOB_LIMIT = 128;
+
+const LONG_HEADER_FLAG = 0x80;
+const COMPRESSION_SHIFT = 4;
+const COMPRESSION_NONE = 0b000;
+const COMPRESSION_ZSTD = 0b001;
+
+export interface BlobHeader {
+  readonly headerSize: number;
+  /** Bytes behind the header, as they are in the file. */
+  readonly storedLength: number;
+  readonly compressed: boolean;
+}
+
+/** Size of the header of a blob with `length` bytes before compression. */
+export function blobHeaderSize(length: number): number {
+  return length < SHORT_BLOB_LIMIT ? 1 : MAXIMUM_BLOB_HEADER_SIZE;
+}
+
+/** Size of the header that begins with this byte. */
+export function blobHeaderSizeOfFirstByte(firstByte: number): number {
+  return (firstByte & LONG_HEADER_FLAG) === 0 ? 1 : MAXIMUM_BLOB_HEADER_SIZE;
+}
+
+/** Throws `too-large` for what no blob can hold. */
+export function checkBlobLength(length: number): void {
+  if (length <= MAXIMUM_BLOB_LENGTH) return;
+  throw new StorageError('too-large', {
+    what: 'blob',
+    expected: `at most ${MAXIMUM_BLOB_LENGTH} bytes`,
+    actual: `${length}`,
+  });
+}
+
+/** Writes the header of a plain blob at `at`; returns its size. */
+export function encodePlainBlobHeader(target: Uint8Array, at: number, length: number): number {
+  if (length < SHORT_BLOB_LIMIT) {
+    target[at] = length;
+    return 1;
+  }
+  return encodeLongHeader(target, at, COMPRESSION_NONE, length);
+}
+
+/** Writes the header of a zstd blob at `at`; returns its size. */
+export function encodeZstdBlobHeader(target: Uint8Array, at: number, storedLength: number): number {
+  return encodeLongHeader(target, at, COMPRESSION_ZSTD, storedLength);
+}
+
+/**
+ * Decodes the header at `at`. Requires: the whole header lies in `bytes`.
+ * Throws `corrupt`, with `fileOffset` as the place.
+ */
+export function decodeBlobHeader(bytes: Uint8Array, at: number, fileOffset: number): BlobHeader {
+  const first = bytes[at] as number;
+  if ((first & LONG_HEADER_FLAG) === 0) {
+    return { headerSize: 1, storedLength: first, compressed: false };
+  }
+  const compression = (first & ~LONG_HEADER_FLAG) >> COMPRESSION_SHIFT;
+  if (compression !== COMPRESSION_NONE && compression !== COMPRESSION_ZSTD) {
+    throw new StorageError('corrupt', {
+      what: 'blob header',
+      offset: fileOffset,
+      expected: 'compression 000 or 001',
+      actual: compression.toString(2).padStart(3, '0'),
+    });
+  }
+  const storedLength =
+    ((first & 0x0f) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number);
+  return {
+    headerSize: MAXIMUM_BLOB_HEADER_SIZE,
+    storedLength,
+    compressed: compression === COMPRESSION_ZSTD,
+  };
+}
+
+function encodeLongHeader(
+  target: Uint8Array,
+  at: number,
+  compression: number,
+  storedLength: number,
+): number {
+  target[at] = LONG_HEADER_FLAG | (compression << COMPRESSION_SHIFT) | (storedLength >>> 24);
+  target[at + 1] = (storedLength >>> 16) & 0xff;
+  target[at + 2] = (storedLength >>> 8) & 0xff;
+  target[at + 3] = storedLength & 0xff;
+  return MAXIMUM_BLOB_HEADER_SIZE;
+}

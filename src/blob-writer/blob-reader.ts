@@ -1,0 +1,265 @@
+/**
+ * Reads blobs at known offsets, one or many, out of the part of a source that holds blobs. Nothing
+ * in it is trusted: a blob must lie within that part before a byte is allocated for it.
+ */
+import { StorageError, withPath } from '../errors.ts';
+import {
+  type BlobHeader,
+  blobHeaderSizeOfFirstByte,
+  decodeBlobHeader,
+  MAXIMUM_BLOB_HEADER_SIZE,
+} from './blob-format.ts';
+import { type ByteSource, readExactly } from './byte-source.ts';
+import { type DecompressionLimits, Decompressor } from './decompression.ts';
+
+/** Where blobs may lie: from `start` to `end`, exclusive, in bytes from the start of the source. */
+export interface BlobRegion {
+  readonly start: number;
+  readonly end: number;
+}
+
+export interface Blob {
+  readonly offset: number;
+  /** Bytes in the source, header included. */
+  readonly storedLength: number;
+  readonly compressed: boolean;
+  /** Content after decompression. */
+  readonly bytes: Uint8Array;
+}
+
+/** A blob to read; `end` is where it should end, if known: it saves a second read. */
+export interface BlobRequest {
+  readonly offset: number;
+  readonly end?: number | undefined;
+}
+
+export interface ReadManyOptions {
+  /** Neighbours are read together up to this many bytes; default 128 KiB. */
+  readonly maximumReadSize?: number | undefined;
+}
+
+/** First read where the end of a blob is unknown: a page with its header fits. */
+const FIRST_READ_SIZE = 8192 + 64;
+const DEFAULT_MAXIMUM_READ_SIZE = 128 * 1024;
+
+export class BlobReader {
+  readonly source: ByteSource;
+  readonly region: BlobRegion;
+  readonly #limits: DecompressionLimits;
+
+  constructor(source: ByteSource, region: BlobRegion, limits: DecompressionLimits) {
+    this.source = source;
+    this.region = { start: region.start, end: Math.min(region.end, source.size) };
+    this.#limits = limits;
+  }
+
+  /**
+   * Reads one blob.
+   *
+   * Returns: its content; a fresh array.
+   * Throws: `out-of-range`, `corrupt`, `truncated`, `too-large`, `io`, with path and offset.
+   */
+  async read(request: BlobRequest): Promise<Blob> {
+    const { offset } = request;
+    this.checkOffset(offset);
+    const length = Math.min(estimatedEnd(request), this.region.end) - offset;
+    const bytes = new Uint8Array(length);
+    await readExactly(this.source, bytes, offset);
+    return this.#decodeAt(bytes, 0, offset);
+  }
+
+  /**
+   * Reads many blobs, in any order, with few reads.
+   *
+   * Returns: for each request its blob or the error that it met, in the order of the requests;
+   * plain contents are views of shared arrays that nobody changes.
+   * Throws: `io`, when the source itself fails.
+   */
+  async readMany(
+    requests: readonly BlobRequest[],
+    options: ReadManyOptions = {},
+  ): Promise<(Blob | StorageError)[]> {
+    const results: (Blob | StorageError)[] = new Array(requests.length);
+    const readable: IndexedRequest[] = [];
+    for (const [index, request] of requests.entries()) {
+      const error = this.#offsetError(request.offset);
+      if (error === undefined) readable.push({ index, request });
+      else results[index] = error;
+    }
+    const maximumReadSize = options.maximumReadSize ?? DEFAULT_MAXIMUM_READ_SIZE;
+    for (const run of coalesce(readable, maximumReadSize)) {
+      const bytes = new Uint8Array(Math.min(run.end, this.region.end) - run.start);
+      await readExactly(this.source, bytes, run.start);
+      for (const { index, request } of run.requests) {
+        results[index] = await this.#decodeOrError(
+          bytes,
+          request.offset - run.start,
+          request.offset,
+        );
+      }
+    }
+    return results;
+  }
+
+  /** Throws `out-of-range` unless a blob may start there. */
+  checkOffset(offset: number): void {
+    const error = this.#offsetError(offset);
+    if (error !== undefined) throw error;
+  }
+
+  /**
+   * Checks that the blob with this header lies within the region.
+   * Throws `truncated`.
+   */
+  checkExtent(offset: number, header: BlobHeader): void {
+    const end = offset + header.headerSize + header.storedLength;
+    if (end <= this.region.end) return;
+    throw new StorageError('truncated', {
+      what: 'blob reaches beyond the values',
+      path: this.source.path,
+      offset,
+      expected: `an end at or before ${this.region.end}`,
+      actual: `${end}`,
+    });
+  }
+
+  /** The content behind a decoded header; fresh where compressed, else the payload itself. */
+  async content(header: BlobHeader, payload: Uint8Array, offset: number): Promise<Uint8Array> {
+    if (!header.compressed) {
+      if (payload.length > this.#limits.maximumLength) throw this.#tooLarge(payload.length, offset);
+      return payload;
+    }
+    const decompressor = await Decompressor.load();
+    try {
+      return decompressor.decompress(payload, this.#limits);
+    } catch (error) {
+      throw this.#located(error, offset + header.headerSize);
+    }
+  }
+
+  async #decodeOrError(
+    bytes: Uint8Array,
+    at: number,
+    offset: number,
+  ): Promise<Blob | StorageError> {
+    try {
+      return await this.#decodeAt(bytes, at, offset);
+    } catch (error) {
+      if (error instanceof StorageError && error.code !== 'io') return error;
+      throw error;
+    }
+  }
+
+  /** Decodes the blob at `at`; reads the rest of it where `bytes` ends too early. */
+  async #decodeAt(bytes: Uint8Array, at: number, offset: number): Promise<Blob> {
+    const header = await this.#header(bytes, at, offset);
+    this.checkExtent(offset, header);
+    const start = at + header.headerSize;
+    const end = start + header.storedLength;
+    const payload =
+      end <= bytes.length
+        ? bytes.subarray(start, end)
+        : await this.#readRest(bytes.subarray(Math.min(start, bytes.length)), header, offset);
+    return {
+      offset,
+      storedLength: header.headerSize + header.storedLength,
+      compressed: header.compressed,
+      bytes: await this.content(header, payload, offset),
+    };
+  }
+
+  async #header(bytes: Uint8Array, at: number, offset: number): Promise<BlobHeader> {
+    const size = blobHeaderSizeOfFirstByte(bytes[at] ?? 0);
+    if (offset + size > this.region.end) {
+      throw new StorageError('truncated', {
+        what: 'blob header reaches beyond the values',
+        path: this.source.path,
+        offset,
+      });
+    }
+    try {
+      if (at + size <= bytes.length) return decodeBlobHeader(bytes, at, offset);
+      const header = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
+      await readExactly(this.source, header.subarray(0, size), offset);
+      return decodeBlobHeader(header, 0, offset);
+    } catch (error) {
+      throw withPath(error, this.source.path ?? '');
+    }
+  }
+
+  async #readRest(begin: Uint8Array, header: BlobHeader, offset: number): Promise<Uint8Array> {
+    const payload = new Uint8Array(header.storedLength);
+    payload.set(begin);
+    const rest = payload.subarray(begin.length);
+    await readExactly(this.source, rest, offset + header.headerSize + begin.length);
+    return payload;
+  }
+
+  #offsetError(offset: number): StorageError | undefined {
+    const { start, end } = this.region;
+    if (Number.isSafeInteger(offset) && offset >= start && offset < end) return undefined;
+    return new StorageError('out-of-range', {
+      what: 'blob offset outside the values',
+      path: this.source.path,
+      offset,
+      expected: `${start} to ${end}`,
+      actual: `${offset}`,
+    });
+  }
+
+  #tooLarge(length: number, offset: number): StorageError {
+    return new StorageError('too-large', {
+      what: 'blob',
+      path: this.source.path,
+      offset,
+      expected: `at most ${this.#limits.maximumLength} bytes`,
+      actual: `${length}`,
+    });
+  }
+
+  /** The decompressor counts offsets from the start of the frame. */
+  #located(error: unknown, frameOffset: number): unknown {
+    if (!(error instanceof StorageError)) return error;
+    return error.with({ path: this.source.path, offset: frameOffset + (error.offset ?? 0) });
+  }
+}
+
+interface IndexedRequest {
+  readonly index: number;
+  readonly request: BlobRequest;
+}
+
+interface Run {
+  readonly start: number;
+  end: number;
+  readonly requests: IndexedRequest[];
+}
+
+/** Requests in the order of their offsets, neighbours joined up to the maximum read size. */
+function coalesce(requests: readonly IndexedRequest[], maximumReadSize: number): Run[] {
+  const sorted = [...requests].sort((left, right) => left.request.offset - right.request.offset);
+  const runs: Run[] = [];
+  let run: Run | undefined;
+  for (const indexed of sorted) {
+    const start = indexed.request.offset;
+    const end = estimatedEnd(indexed.request);
+    if (
+      run !== undefined &&
+      start <= run.end &&
+      Math.max(end, run.end) - run.start <= maximumReadSize
+    ) {
+      run.end = Math.max(end, run.end);
+      run.requests.push(indexed);
+    } else {
+      run = { start, end, requests: [indexed] };
+      runs.push(run);
+    }
+  }
+  return runs;
+}
+
+/** Never less than a header, never more than one first read unless the end is known. */
+function estimatedEnd({ offset, end }: BlobRequest): number {
+  if (end === undefined || end <= offset) return offset + FIRST_READ_SIZE;
+  return Math.min(end, offset + DEFAULT_MAXIMUM_READ_SIZE);
+}

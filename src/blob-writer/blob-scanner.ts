@@ -1,0 +1,163 @@
+/**
+ * Reads blobs in ascending order of their offsets, in large pieces, the next piece while the last
+ * one is used. `locate` finds a blob without a copy, a promise or an allocation as long as it lies
+ * in the piece at hand.
+ *
+ *   buffer:  | slack | piece                      |
+ *                ^ the begun blob at the end of the piece before is copied in front of the next
+ */
+import { blobHeaderSizeOfFirstByte, decodeBlobHeader } from './blob-format.ts';
+import type { BlobReader } from './blob-reader.ts';
+import { readExactly } from './byte-source.ts';
+
+const DEFAULT_PIECE_SIZE = 1024 * 1024;
+
+/** Largest beginning of a blob that is copied in front of the next piece. */
+const SLACK_SIZE = 64 * 1024;
+
+interface Piece {
+  readonly buffer: Uint8Array;
+  /** File offset of the first byte behind the slack. */
+  readonly offset: number;
+  readonly length: number;
+}
+
+export class BlobScanner {
+  readonly #reader: BlobReader;
+  readonly #pieceSize: number;
+  /** The window: bytes of the file from `#start` to `#end`, at `#at` in `#buffer`. */
+  #buffer: Uint8Array = new Uint8Array(0);
+  #at = 0;
+  #start = 0;
+  #end = 0;
+  /** The read ahead, and the buffer that is free for the next one. */
+  #ahead: Promise<Piece> | undefined;
+  #aheadOffset = -1;
+  #spare: Uint8Array | undefined;
+
+  /** Where the located blob's payload is: views of `bytes` are valid until the next `load`. */
+  bytes: Uint8Array = this.#buffer;
+  payloadStart = 0;
+  headerSize = 0;
+  payloadLength = 0;
+  compressed = false;
+
+  constructor(reader: BlobReader, pieceSize = DEFAULT_PIECE_SIZE) {
+    this.#reader = reader;
+    this.#pieceSize = pieceSize;
+  }
+
+  /**
+   * Finds the blob at `offset` in the bytes at hand.
+   *
+   * Returns: false when `load` must be called first.
+   * Throws: `out-of-range`, `corrupt`, `truncated`, with path and offset.
+   */
+  locate(offset: number): boolean {
+    this.#reader.checkOffset(offset);
+    if (offset < this.#start || offset >= this.#end) return false;
+    const at = this.#at + (offset - this.#start);
+    const size = blobHeaderSizeOfFirstByte(this.#buffer[at] as number);
+    if (offset + size > this.#end) return false;
+    const header = decodeBlobHeader(this.#buffer, at, offset);
+    this.#reader.checkExtent(offset, header);
+    if (offset + size + header.storedLength > this.#end) return false;
+    this.bytes = this.#buffer;
+    this.payloadStart = at + size;
+    this.headerSize = size;
+    this.payloadLength = header.storedLength;
+    this.compressed = header.compressed;
+    return true;
+  }
+
+  /**
+   * Brings the blob at `offset` to hand; `locate` then finds it. Views of earlier blobs are void.
+   * Throws: as `locate`, and `io`.
+   */
+  async load(offset: number): Promise<void> {
+    this.#reader.checkOffset(offset);
+    const begun = this.#end - offset;
+    if (this.#aheadOffset === this.#end && begun >= 0 && begun <= SLACK_SIZE && this.#end > 0) {
+      await this.#moveOn(offset);
+    } else {
+      await this.#jump(offset);
+    }
+    await this.#completeBlob(offset);
+    this.#readAhead();
+  }
+
+  /** Waits for the read in flight, so that its file may be closed. */
+  async close(): Promise<void> {
+    await this.#ahead?.catch(() => {});
+  }
+
+  /** To the piece that was read ahead, with the begun blob in front of it. */
+  async #moveOn(offset: number): Promise<void> {
+    const { buffer, offset: pieceOffset, length } = await this.#takeAhead();
+    const begun = pieceOffset - offset;
+    const from = this.#at + (offset - this.#start);
+    buffer.set(this.#buffer.subarray(from, from + begun), SLACK_SIZE - begun);
+    this.#spare = this.#buffer;
+    this.#setWindow(buffer, SLACK_SIZE - begun, offset, begun + length);
+  }
+
+  async #jump(offset: number): Promise<void> {
+    await this.close();
+    this.#ahead = undefined;
+    this.#aheadOffset = -1;
+    const { buffer, length } = await this.#readPiece(this.#newBuffer(), offset);
+    this.#setWindow(buffer, SLACK_SIZE, offset, length);
+  }
+
+  /** A blob that is larger than the window gets an array of its own. */
+  async #completeBlob(offset: number): Promise<void> {
+    const at = this.#at;
+    const size = blobHeaderSizeOfFirstByte(this.#buffer[at] ?? 0);
+    if (this.#end - offset < size) return;
+    const header = decodeBlobHeader(this.#buffer, at, offset);
+    this.#reader.checkExtent(offset, header);
+    const length = size + header.storedLength;
+    const present = this.#end - offset;
+    if (length <= present) return;
+    const whole = new Uint8Array(length);
+    whole.set(this.#buffer.subarray(at, at + present));
+    await readExactly(this.#reader.source, whole.subarray(present), offset + present);
+    this.#setWindow(whole, 0, offset, length);
+  }
+
+  #readAhead(): void {
+    if (this.#aheadOffset === this.#end || this.#end >= this.#reader.region.end) return;
+    const reading = this.#readPiece(this.#newBuffer(), this.#end);
+    reading.catch(() => {});
+    this.#ahead = reading;
+    this.#aheadOffset = this.#end;
+  }
+
+  async #takeAhead(): Promise<Piece> {
+    const ahead = this.#ahead ?? this.#readPiece(this.#newBuffer(), this.#end);
+    this.#ahead = undefined;
+    this.#aheadOffset = -1;
+    return ahead;
+  }
+
+  async #readPiece(buffer: Uint8Array, offset: number): Promise<Piece> {
+    const length = Math.min(this.#pieceSize, this.#reader.region.end - offset);
+    const target = buffer.subarray(SLACK_SIZE, SLACK_SIZE + length);
+    await readExactly(this.#reader.source, target, offset);
+    return { buffer, offset, length };
+  }
+
+  #newBuffer(): Uint8Array {
+    const size = SLACK_SIZE + this.#pieceSize;
+    const spare = this.#spare;
+    this.#spare = undefined;
+    return spare !== undefined && spare.length === size ? spare : new Uint8Array(size);
+  }
+
+  #setWindow(buffer: Uint8Array, at: number, start: number, length: number): void {
+    this.#buffer = buffer;
+    this.#at = at;
+    this.#start = start;
+    this.#end = start + length;
+  }
+}

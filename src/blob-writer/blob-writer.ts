@@ -1,0 +1,98 @@
+/**
+ * Blobs, appended one behind the other through a BufferedWriter.
+ *
+ * One writer at a time: the offset of a blob is `offset` right before it is appended, known at once
+ * whatever waits for the disk.
+ */
+import { StorageError } from '../errors.ts';
+import {
+  blobHeaderSize,
+  blobHeaderSizeOfFirstByte,
+  checkBlobLength,
+  decodeBlobHeader,
+  encodePlainBlobHeader,
+  encodeZstdBlobHeader,
+  MAXIMUM_BLOB_HEADER_SIZE,
+  SHORT_BLOB_LIMIT,
+} from './blob-format.ts';
+import type { BufferedWriter } from './buffered-writer.ts';
+import { scanZstdFrame } from './zstd-frame.ts';
+
+export class BlobWriter {
+  readonly #out: BufferedWriter;
+
+  constructor(out: BufferedWriter) {
+    this.#out = out;
+  }
+
+  /** File offset that the next blob gets. */
+  get offset(): number {
+    return this.#out.offset;
+  }
+
+  /**
+   * Appends a plain blob.
+   *
+   * Requires: the bytes stay unchanged until a returned promise settles.
+   * Returns: nothing when there was room; else a promise that resolves once they are buffered.
+   * Throws: `too-large`, and as `BufferedWriter.append`.
+   */
+  append(bytes: Uint8Array): void | Promise<void> {
+    const { length } = bytes;
+    const headerSize = blobHeaderSize(length);
+    const at = this.#out.claim(headerSize + length);
+    if (at < 0) return this.#appendAcross(bytes);
+    const { buffer } = this.#out;
+    encodePlainBlobHeader(buffer, at, length);
+    buffer.set(bytes, at + headerSize);
+  }
+
+  /**
+   * Appends a blob as its zstd frame if that is strictly smaller and the blob not short, else plain.
+   *
+   * Requires: `frame` is the compressed form of `bytes`.
+   * Returns, throws: as `append`.
+   */
+  appendCompressed(bytes: Uint8Array, frame: Uint8Array): void | Promise<void> {
+    if (bytes.length < SHORT_BLOB_LIMIT || frame.length >= bytes.length) return this.append(bytes);
+    checkBlobLength(bytes.length);
+    const header = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
+    encodeZstdBlobHeader(header, 0, frame.length);
+    return this.#out.appendPair(header, frame);
+  }
+
+  /**
+   * Appends a blob that is encoded already, header included, such as one read from another layer.
+   *
+   * Throws: `corrupt` or `truncated` unless the bytes are one whole blob; and as `append`.
+   */
+  appendEncoded(blob: Uint8Array): void | Promise<void> {
+    checkEncodedBlob(blob);
+    return this.#out.append(blob);
+  }
+
+  #appendAcross(bytes: Uint8Array): void | Promise<void> {
+    checkBlobLength(bytes.length);
+    const header = new Uint8Array(blobHeaderSize(bytes.length));
+    encodePlainBlobHeader(header, 0, bytes.length);
+    return this.#out.appendPair(header, bytes);
+  }
+}
+
+/** Throws `corrupt` or `truncated` unless the bytes are one whole blob, header included. */
+export function checkEncodedBlob(blob: Uint8Array): void {
+  const [first] = blob;
+  if (first === undefined || blob.length < blobHeaderSizeOfFirstByte(first)) {
+    throw new StorageError('truncated', { what: 'encoded blob has no whole header', offset: 0 });
+  }
+  const { headerSize, storedLength, compressed } = decodeBlobHeader(blob, 0, 0);
+  if (blob.length !== headerSize + storedLength) {
+    throw new StorageError(blob.length < headerSize + storedLength ? 'truncated' : 'corrupt', {
+      what: 'encoded blob',
+      offset: 0,
+      expected: `${headerSize + storedLength} bytes, as its header says`,
+      actual: `${blob.length}`,
+    });
+  }
+  if (compressed) scanZstdFrame(blob.subarray(headerSize));
+}

@@ -1,0 +1,370 @@
+/**
+ * An append-only writer over a VirtualFile with a fixed number of fixed buffers.
+ *
+ * One buffer fills while the full ones are written behind it, one write at a time, in order. Every
+ * write before the end is a whole buffer at `startOffset` plus a multiple of the buffer size. When
+ * no buffer is free, `append` returns a promise: that is the backpressure.
+ *
+ * One writer at a time: appends land in call order, and their offsets are assigned before the
+ * first await. Readers may run beside it and see everything appended, flushed or not.
+ */
+import { assert } from '../assert.ts';
+import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
+import type { VirtualFile } from '../virtual-file/virtual-file.ts';
+
+export interface BufferedWriterOptions {
+  /** File offset of the first append; what lies before it is written at the end. */
+  readonly startOffset?: number | undefined;
+  /** Bytes; default 1 MiB. */
+  readonly bufferSize?: number | undefined;
+  /** At least 2; default 2. */
+  readonly bufferCount?: number | undefined;
+  /** Once aborted, every call rejects with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What becomes of the last, partly filled buffer. */
+export type WriterEnd =
+  | { readonly kind: 'drop-tail' }
+  /** Zeros up to the next multiple of that many bytes. */
+  | { readonly kind: 'zero-pad'; readonly multiple: number }
+  /** Written as whole multiples, then cut: for files that take aligned writes only. */
+  | { readonly kind: 'pad-then-truncate'; readonly multiple: number };
+
+export const DEFAULT_BUFFER_SIZE = 1024 * 1024;
+
+/** Bytes that appends may leave waiting when their promises are not awaited. */
+const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
+
+interface FilledBuffer {
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+}
+
+/** The rest of an append that found no free buffer. */
+interface WaitingAppend {
+  rest: Uint8Array;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+type State =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'finished' }
+  | { readonly kind: 'abandoned' }
+  | { readonly kind: 'poisoned'; readonly error: unknown };
+
+export class BufferedWriter {
+  readonly file: VirtualFile;
+  readonly bufferSize: number;
+  readonly #startOffset: number;
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort: () => void;
+  #state: State = { kind: 'open' };
+  readonly #free: Uint8Array[] = [];
+  /** The buffer that fills; undefined while all are waiting to be written. */
+  #current: Uint8Array | undefined;
+  /** File offset of the current buffer's first byte. */
+  #currentOffset: number;
+  #fill = 0;
+  /** Full buffers in file order; the first one may be in flight. */
+  readonly #filled: FilledBuffer[] = [];
+  readonly #waiting: WaitingAppend[] = [];
+  #waitingBytes = 0;
+  #flushing: Promise<void> | undefined;
+
+  constructor(file: VirtualFile, options: BufferedWriterOptions = {}) {
+    const { startOffset = 0, bufferSize = DEFAULT_BUFFER_SIZE, bufferCount = 2 } = options;
+    checkCount('buffer size', bufferSize, 1);
+    checkCount('number of buffers', bufferCount, 2);
+    checkCount('start offset', startOffset, 0);
+    throwIfAborted(options.signal, file.path);
+    this.file = file;
+    this.bufferSize = bufferSize;
+    this.#startOffset = startOffset;
+    this.#currentOffset = startOffset;
+    for (let index = 0; index < bufferCount; index += 1) {
+      this.#free.push(new Uint8Array(bufferSize));
+    }
+    this.#current = this.#free.pop();
+    this.#signal = options.signal;
+    this.#onAbort = () => this.#abort();
+    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  /** File offset that the next append gets. */
+  get offset(): number {
+    return this.#currentOffset + this.#fill + this.#waitingBytes;
+  }
+
+  /**
+   * Appends the bytes at `offset`.
+   *
+   * Requires: the bytes stay unchanged until a returned promise settles.
+   * Returns: nothing when there was room; else a promise that resolves once they are buffered.
+   * Throws: `closed`, `aborted`, the first write error, `too-large` when appends pile up unawaited.
+   */
+  append(bytes: Uint8Array): void | Promise<void> {
+    this.#throwUnlessOpen();
+    const current = this.#current;
+    if (current !== undefined && this.#waiting.length === 0) {
+      const room = this.bufferSize - this.#fill;
+      if (bytes.length < room) {
+        current.set(bytes, this.#fill);
+        this.#fill += bytes.length;
+        return;
+      }
+    }
+    this.#throwIfTooMuchWaits();
+    return this.#appendAcross(bytes);
+  }
+
+  /** Appends both, one behind the other, or neither; as `append` otherwise. */
+  appendPair(first: Uint8Array, second: Uint8Array): void | Promise<void> {
+    this.#throwUnlessOpen();
+    this.#throwIfTooMuchWaits();
+    const firstDone = this.#appendAcross(first);
+    const secondDone = this.#appendAcross(second);
+    return secondDone ?? firstDone;
+  }
+
+  /**
+   * Takes `length` bytes of the current buffer for the caller to fill before any other call.
+   *
+   * Returns: their index in `buffer`; -1 when they do not fit, and `append` must be used.
+   * Throws: as `append`.
+   */
+  claim(length: number): number {
+    this.#throwUnlessOpen();
+    const at = this.#fill;
+    if (this.#current === undefined || this.#waiting.length > 0) return -1;
+    if (at + length >= this.bufferSize) return -1;
+    this.#fill = at + length;
+    return at;
+  }
+
+  /** The buffer that the last claim points into. */
+  get buffer(): Uint8Array {
+    assert(this.#current !== undefined, 'only a successful claim leads here');
+    return this.#current;
+  }
+
+  /** Appends zeros up to the next multiple of `multiple` bytes from the start of the file. */
+  pad(multiple: number): void | Promise<void> {
+    const excess = this.offset % multiple;
+    if (excess > 0) return this.append(new Uint8Array(multiple - excess));
+  }
+
+  /**
+   * Fills the target with bytes that were appended from `offset` on, wherever they are now.
+   * Throws: `out-of-range` for bytes that are not appended yet or wait for a buffer.
+   */
+  async readExactAt(target: Uint8Array, offset: number): Promise<void> {
+    this.#throwIfPoisoned();
+    const end = offset + target.length;
+    const readable = this.#currentOffset + this.#fill;
+    if (offset < this.#startOffset || end > readable) {
+      throw new StorageError('out-of-range', {
+        what: 'read of appended bytes',
+        path: this.file.path,
+        offset,
+        expected: `offsets from ${this.#startOffset} to ${readable}`,
+        actual: `${offset} to ${end}`,
+      });
+    }
+    // What is in memory is copied before the first await: its buffer may be reused after it.
+    let flushedEnd = this.#currentOffset;
+    if (this.#current !== undefined)
+      copyOverlap(this.#current, this.#currentOffset, target, offset);
+    for (const { bytes, offset: bufferOffset } of this.#filled) {
+      copyOverlap(bytes, bufferOffset, target, offset);
+      flushedEnd = Math.min(flushedEnd, bufferOffset);
+    }
+    if (offset < flushedEnd) {
+      await this.file.readExactAt(target.subarray(0, flushedEnd - offset), offset);
+    }
+  }
+
+  /** Resolves once every full buffer is written and no append waits. */
+  async flushed(): Promise<void> {
+    while (this.#flushing !== undefined) await this.#flushing;
+    this.#throwIfPoisoned();
+    assert(this.#waiting.length === 0, 'appends wait only for a flush');
+  }
+
+  /**
+   * Writes what is left, the tail as `end` says and then `head` at the start of the file. The file
+   * stays open; nothing is synced.
+   *
+   * Returns: the size that the file has now.
+   * Throws: as `append`.
+   * Durability: none before the file is synced.
+   */
+  async finish(end: WriterEnd, head?: Uint8Array): Promise<number> {
+    this.#throwUnlessOpen();
+    await this.flushed();
+    this.#throwUnlessOpen();
+    try {
+      const size = await this.#writeTail(end);
+      if (head !== undefined) {
+        assert(head.length <= this.#startOffset, 'the head lies before the first append');
+        await this.file.writeAllAt(head, 0);
+      }
+      this.#throwUnlessOpen();
+      this.#end({ kind: 'finished' });
+      return size;
+    } catch (error) {
+      this.#end({ kind: 'poisoned', error });
+      throw error;
+    }
+  }
+
+  /** Gives up: waits for the write in flight, drops the rest. The file stays open. */
+  async abandon(): Promise<void> {
+    if (this.#state.kind === 'open') this.#end({ kind: 'abandoned' });
+    while (this.#flushing !== undefined) await this.#flushing;
+  }
+
+  #throwIfTooMuchWaits(): void {
+    if (this.#waitingBytes <= MAXIMUM_WAITING_BYTES) return;
+    throw new StorageError('too-large', {
+      what: 'appends that wait; await what append returns',
+      path: this.file.path,
+      expected: `at most ${MAXIMUM_WAITING_BYTES} bytes`,
+      actual: `${this.#waitingBytes}`,
+    });
+  }
+
+  #appendAcross(bytes: Uint8Array): void | Promise<void> {
+    const rest = this.#waiting.length > 0 ? bytes : this.#fillBuffers(bytes);
+    if (rest.length === 0 && this.#waiting.length === 0) return;
+    this.#waitingBytes += rest.length;
+    const buffered = new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ rest, resolve, reject });
+    });
+    // Whoever does not await it hears of a failure from the next call: the error stays.
+    buffered.catch(() => {});
+    return buffered;
+  }
+
+  /** Copies what fits into the free buffers; returns the rest. */
+  #fillBuffers(bytes: Uint8Array): Uint8Array {
+    let done = 0;
+    while (done < bytes.length && this.#current !== undefined) {
+      const length = Math.min(bytes.length - done, this.bufferSize - this.#fill);
+      this.#current.set(bytes.subarray(done, done + length), this.#fill);
+      this.#fill += length;
+      done += length;
+      if (this.#fill === this.bufferSize) this.#startFlush(this.#current);
+    }
+    return bytes.subarray(done);
+  }
+
+  #startFlush(full: Uint8Array): void {
+    this.#filled.push({ bytes: full, offset: this.#currentOffset });
+    this.#currentOffset += this.bufferSize;
+    this.#fill = 0;
+    this.#current = this.#free.pop();
+    this.#flushing ??= this.#flushFilled().finally(() => {
+      this.#flushing = undefined;
+    });
+  }
+
+  /** Never rejects: a failure poisons the writer, and the next call reports it. */
+  async #flushFilled(): Promise<void> {
+    for (;;) {
+      const next = this.#filled[0];
+      if (next === undefined || this.#state.kind !== 'open') return;
+      try {
+        await this.file.writeAllAt(next.bytes, next.offset);
+      } catch (error) {
+        this.#end({ kind: 'poisoned', error });
+        return;
+      }
+      this.#filled.shift();
+      if (this.#current === undefined) this.#current = next.bytes;
+      else this.#free.push(next.bytes);
+      this.#serveWaiting();
+    }
+  }
+
+  #serveWaiting(): void {
+    while (this.#current !== undefined) {
+      const [first] = this.#waiting;
+      if (first === undefined) return;
+      const rest = this.#fillBuffers(first.rest);
+      this.#waitingBytes -= first.rest.length - rest.length;
+      first.rest = rest;
+      if (rest.length > 0) return;
+      this.#waiting.shift();
+      first.resolve();
+    }
+  }
+
+  async #writeTail(end: WriterEnd): Promise<number> {
+    const contentEnd = this.#currentOffset + this.#fill;
+    if (end.kind === 'drop-tail') return this.#currentOffset;
+    const padding = (end.multiple - (contentEnd % end.multiple)) % end.multiple;
+    if (this.#fill + padding > 0) {
+      const tail = new Uint8Array(this.#fill + padding);
+      assert(this.#current !== undefined, 'a flushed writer has a current buffer');
+      tail.set(this.#current.subarray(0, this.#fill));
+      await this.file.writeAllAt(tail, this.#currentOffset);
+    }
+    if (end.kind === 'zero-pad') return contentEnd + padding;
+    await this.file.setLength(contentEnd);
+    return contentEnd;
+  }
+
+  #abort(): void {
+    assert(this.#signal !== undefined, 'only a signal aborts');
+    this.#end({ kind: 'poisoned', error: abortedError(this.#signal, this.file.path) });
+  }
+
+  #end(state: State): void {
+    if (this.#state.kind !== 'open') return;
+    this.#state = state;
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    for (const { reject } of this.#waiting.splice(0)) {
+      reject(state.kind === 'poisoned' ? state.error : this.#closedError());
+    }
+  }
+
+  #throwUnlessOpen(): void {
+    if (this.#state.kind === 'open') return;
+    this.#throwIfPoisoned();
+    throw this.#closedError();
+  }
+
+  #throwIfPoisoned(): void {
+    if (this.#state.kind === 'poisoned') throw this.#state.error;
+  }
+
+  #closedError(): StorageError {
+    return new StorageError('closed', {
+      what: `writer is ${this.#state.kind}`,
+      path: this.file.path,
+    });
+  }
+}
+
+function copyOverlap(
+  source: Uint8Array,
+  sourceOffset: number,
+  target: Uint8Array,
+  targetOffset: number,
+): void {
+  const start = Math.max(sourceOffset, targetOffset);
+  const end = Math.min(sourceOffset + source.length, targetOffset + target.length);
+  if (start >= end) return;
+  target.set(source.subarray(start - sourceOffset, end - sourceOffset), start - targetOffset);
+}
+
+function checkCount(what: string, value: number, minimum: number): void {
+  if (Number.isSafeInteger(value) && value >= minimum) return;
+  throw new StorageError('invalid-input', {
+    what,
+    expected: `an integer from ${minimum}`,
+    actual: String(value),
+  });
+}

@@ -1,0 +1,82 @@
+/** Where blobs are read from: anything with a size and a positioned read. */
+import { StorageError } from '../errors.ts';
+import type { VirtualFile } from '../virtual-file/virtual-file.ts';
+
+export interface ByteSource {
+  /** Bytes. Must not change. */
+  readonly size: number;
+  /** For error messages. */
+  readonly path?: string | undefined;
+  /** Reads at most `target.length` bytes at `offset`; returns how many, 0 at the end. */
+  read(target: Uint8Array, offset: number): Promise<number>;
+}
+
+/** A file with the size that it has now. */
+export async function fileSource(file: VirtualFile): Promise<ByteSource> {
+  const { size } = await file.stat();
+  return {
+    size,
+    path: file.path,
+    read: (target, offset) => file.readAt(target, offset),
+  };
+}
+
+/** Bytes in memory; they must not change. */
+export function bytesSource(bytes: Uint8Array, path?: string): ByteSource {
+  return {
+    size: bytes.length,
+    path,
+    read: async (target, offset) => {
+      const part = bytes.subarray(offset, offset + target.length);
+      target.set(part);
+      return part.length;
+    },
+  };
+}
+
+/** What a node:fs/promises FileHandle offers here. */
+export interface ReadableHandle {
+  stat(): Promise<{ readonly size: number }>;
+  read(
+    target: Uint8Array,
+    targetOffset: number,
+    length: number,
+    offset: number,
+  ): Promise<{ readonly bytesRead: number }>;
+}
+
+/** A FileHandle with the size that it has now; the caller closes it. */
+export async function handleSource(handle: ReadableHandle, path?: string): Promise<ByteSource> {
+  const { size } = await handle.stat();
+  return {
+    size,
+    path,
+    read: async (target, offset) => {
+      const { bytesRead } = await handle.read(target, 0, target.length, offset);
+      return bytesRead;
+    },
+  };
+}
+
+/** Fills the target. Throws `truncated` when the source ends first, as a file cut under us does. */
+export async function readExactly(
+  source: ByteSource,
+  target: Uint8Array,
+  offset: number,
+): Promise<void> {
+  let done = 0;
+  while (done < target.length) {
+    const rest = done === 0 ? target : target.subarray(done);
+    const length = await source.read(rest, offset + done);
+    if (length === 0) {
+      throw new StorageError('truncated', {
+        what: 'file ends early',
+        path: source.path,
+        offset: offset + done,
+        expected: `${target.length} bytes from offset ${offset}`,
+        actual: `${done}`,
+      });
+    }
+    done += length;
+  }
+}

@@ -1,0 +1,194 @@
+/**
+ * The outside of a zstd frame (RFC 8878), read without decompressing anything: where it ends, and
+ * how much it can expand to. So a frame is refused before a byte is allocated for it, whatever
+ * library decompresses it.
+ *
+ *   magic        28 B5 2F FD
+ *   descriptor   u8: content size flag (2 bits), single segment, unused, reserved, checksum,
+ *                dictionary id flag (2 bits)
+ *   window       u8, absent in a single segment frame: exponent (5 bits), mantissa (3 bits)
+ *   dictionary   0, 1, 2 or 4 bytes
+ *   content size 0, 1, 2, 4 or 8 bytes, little-endian
+ *   blocks       3-byte header, little-endian: last (1 bit), type (2 bits), size (21 bits)
+ *   checksum     4 bytes, if the descriptor says so
+ */
+import { StorageError } from '../errors.ts';
+
+export interface ZstdFrame {
+  /** Bytes before the first block. */
+  readonly headerSize: number;
+  /** Bytes that a streaming decoder must keep. */
+  readonly windowSize: number;
+  /** As the header states it, if it does. */
+  readonly contentSize: number | undefined;
+  readonly hasChecksum: boolean;
+  /** What the blocks must produce at least, and can produce at most, in bytes. */
+  readonly minimumLength: number;
+  readonly maximumLength: number;
+}
+
+export interface ZstdBlock {
+  /** Offset of the block's header in the frame. */
+  readonly start: number;
+  /** Offset behind the block. */
+  readonly end: number;
+  readonly kind: 'raw' | 'repeated' | 'compressed';
+  /** Bytes it produces; the upper bound where it is compressed. */
+  readonly length: number;
+  readonly isLast: boolean;
+}
+
+export const ZSTD_BLOCK_HEADER_SIZE = 3;
+export const MAXIMUM_ZSTD_BLOCK_LENGTH = 128 * 1024;
+
+const MAGIC = 0xfd2fb528;
+const CHECKSUM_SIZE = 4;
+const DICTIONARY_ID_SIZES = [0, 1, 2, 4] as const;
+const CONTENT_SIZE_SIZES = [0, 2, 4, 8] as const;
+const BLOCK_KINDS = ['raw', 'repeated', 'compressed'] as const;
+
+/**
+ * Requires: `bytes` should be exactly one frame.
+ * Throws: `corrupt` for anything else, `truncated` where the frame is longer than the bytes; offsets
+ * count from the start of the frame.
+ */
+export function scanZstdFrame(bytes: Uint8Array): ZstdFrame {
+  const header = decodeFrameHeader(bytes);
+  const blockLimit = Math.min(header.windowSize, MAXIMUM_ZSTD_BLOCK_LENGTH);
+  let minimumLength = 0;
+  let maximumLength = 0;
+  let end = header.headerSize;
+  for (const block of zstdBlocks(bytes, header.headerSize, blockLimit)) {
+    if (block.kind !== 'compressed') minimumLength += block.length;
+    maximumLength += block.length;
+    end = block.end;
+  }
+  if (header.hasChecksum) end += CHECKSUM_SIZE;
+  if (end > bytes.length) throw incomplete('checksum', end - CHECKSUM_SIZE, CHECKSUM_SIZE);
+  if (end < bytes.length) {
+    throw corrupt('bytes behind the zstd frame', end, 'end of blob', `${bytes.length - end} bytes`);
+  }
+  const { contentSize } = header;
+  if (contentSize !== undefined && (contentSize < minimumLength || contentSize > maximumLength)) {
+    throw corrupt(
+      'content size of the zstd frame',
+      0,
+      `${minimumLength} to ${maximumLength} bytes, as the blocks say`,
+      `${contentSize}`,
+    );
+  }
+  return { ...header, minimumLength, maximumLength };
+}
+
+/** The blocks of a frame in order, each checked to lie within the bytes. */
+export function* zstdBlocks(
+  bytes: Uint8Array,
+  headerSize: number,
+  blockLimit = MAXIMUM_ZSTD_BLOCK_LENGTH,
+): Generator<ZstdBlock> {
+  for (let start = headerSize; ; ) {
+    const block = decodeBlockHeader(bytes, start, blockLimit);
+    yield block;
+    if (block.isLast) return;
+    start = block.end;
+  }
+}
+
+function decodeFrameHeader(
+  bytes: Uint8Array,
+): Pick<ZstdFrame, 'headerSize' | 'windowSize' | 'contentSize' | 'hasChecksum'> {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bytes.length < 5) throw incomplete('zstd frame header', 0, 5);
+  const magic = view.getUint32(0, true);
+  if (magic !== MAGIC) {
+    throw corrupt('zstd frame', 0, `magic ${hex32(MAGIC)}`, hex32(magic));
+  }
+  const descriptor = view.getUint8(4);
+  if ((descriptor & 0b1000) !== 0) throw corrupt('zstd frame header', 4, 'reserved bit 0', '1');
+  const isSingleSegment = (descriptor & 0b10_0000) !== 0;
+  const dictionarySize = DICTIONARY_ID_SIZES[(descriptor & 0b11) as 0 | 1 | 2 | 3];
+  const sizeFlag = (descriptor >> 6) as 0 | 1 | 2 | 3;
+  const contentSizeSize = sizeFlag === 0 && isSingleSegment ? 1 : CONTENT_SIZE_SIZES[sizeFlag];
+  const windowAt = 5;
+  const dictionaryAt = windowAt + (isSingleSegment ? 0 : 1);
+  const contentSizeAt = dictionaryAt + dictionarySize;
+  const headerSize = contentSizeAt + contentSizeSize;
+  if (bytes.length < headerSize) throw incomplete('zstd frame header', 0, headerSize);
+  if (
+    dictionarySize > 0 &&
+    bytes.subarray(dictionaryAt, contentSizeAt).some((byte) => byte !== 0)
+  ) {
+    throw corrupt('zstd frame', dictionaryAt, 'no dictionary', 'a dictionary id');
+  }
+  const contentSize = decodeContentSize(view, contentSizeAt, contentSizeSize);
+  const windowSize = isSingleSegment
+    ? (contentSize ?? 0)
+    : decodeWindowSize(view.getUint8(windowAt));
+  return { headerSize, windowSize, contentSize, hasChecksum: (descriptor & 0b100) !== 0 };
+}
+
+function decodeContentSize(view: DataView, at: number, size: number): number | undefined {
+  switch (size) {
+    case 0:
+      return undefined;
+    case 1:
+      return view.getUint8(at);
+    case 2:
+      return view.getUint16(at, true) + 256;
+    case 4:
+      return view.getUint32(at, true);
+    default: {
+      const contentSize = view.getBigUint64(at, true);
+      if (contentSize > BigInt(Number.MAX_SAFE_INTEGER)) {
+        throw new StorageError('too-large', {
+          what: 'content size of the zstd frame',
+          offset: at,
+          actual: `${contentSize}`,
+        });
+      }
+      return Number(contentSize);
+    }
+  }
+}
+
+function decodeWindowSize(windowDescriptor: number): number {
+  const base = 2 ** (10 + (windowDescriptor >> 3));
+  return base + (base / 8) * (windowDescriptor & 0b111);
+}
+
+function decodeBlockHeader(bytes: Uint8Array, start: number, blockLimit: number): ZstdBlock {
+  const dataStart = start + ZSTD_BLOCK_HEADER_SIZE;
+  if (dataStart > bytes.length)
+    throw incomplete('zstd block header', start, ZSTD_BLOCK_HEADER_SIZE);
+  const header =
+    (bytes[start] as number) |
+    ((bytes[start + 1] as number) << 8) |
+    ((bytes[start + 2] as number) << 16);
+  const size = header >> 3;
+  const kind = BLOCK_KINDS[(header >> 1) & 0b11];
+  if (kind === undefined) throw corrupt('zstd block', start, 'type 0, 1 or 2', '3');
+  if (size > blockLimit) {
+    throw corrupt('zstd block', start, `at most ${blockLimit} bytes`, `${size}`);
+  }
+  const end = dataStart + (kind === 'repeated' ? 1 : size);
+  if (end > bytes.length) throw incomplete('zstd block', start, end - start);
+  const length = kind === 'compressed' ? blockLimit : size;
+  return { start, end, kind, length, isLast: (header & 1) !== 0 };
+}
+
+function hex32(value: number): string {
+  return `0x${value.toString(16).padStart(8, '0')}`;
+}
+
+function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
+  return new StorageError('corrupt', { what, offset, expected, actual });
+}
+
+function incomplete(what: string, offset: number, size: number): StorageError {
+  return new StorageError('truncated', {
+    what: `${what} is incomplete`,
+    offset,
+    expected: `${size} bytes`,
+    actual: 'end of blob',
+  });
+}
