@@ -1,0 +1,79 @@
+/**
+ * What keys, pages and data directories of Postgres mean.
+ *
+ *   import { explainKey, importPgdata, keyFromFieldsText } from 'layerfile/postgres';
+ *
+ *   const layer = await importPgdata({
+ *     dataDirectory: '/var/lib/postgresql/17/main',
+ *     outDirectory: 'layers',
+ *     tenantId: '11223344556677881122334455667788',
+ *     timelineId: '99aabbccddeeff0099aabbccddeeff00',
+ *     lsn: 'auto',
+ *   });
+ *   const key = keyFromFieldsText(['rel=1663/5/16384', 'fork=main', 'blkno=7']);
+ *   explainKey(key);   // block 7 of relation 1663/5/16384, main fork
+ */
+
+export {
+  CLUSTER_STATES,
+  type ClusterState,
+  CONTROL_FILE_PATH,
+  CONTROL_FILE_SIZE,
+  type ControlFile,
+  decodeControlFile,
+} from '../postgres/control-file.ts';
+export { checkAtRest, readControlFile } from '../postgres/data-directory.ts';
+export { FORK_NAMES, type Fork, type ForkName } from '../postgres/fork.ts';
+export {
+  type ImportedLayer,
+  type ImportOptions,
+  importPgdata,
+  NOT_IMPORTED,
+} from '../postgres/import.ts';
+export { explainKey } from '../postgres/key-explanation.ts';
+export { KEY_FIELDS_HELP, keyFromArguments, keyFromFieldsText } from '../postgres/key-fields.ts';
+export {
+  auxFilesKey,
+  checkpointKey,
+  controlFileKey,
+  type DatabaseId,
+  DEFAULT_TABLESPACE_OID,
+  databaseDirectoryKey,
+  describeKey,
+  GLOBAL_TABLESPACE_OID,
+  type KeyKind,
+  type KeyMeaning,
+  MAXIMUM_BLOCK_NUMBER,
+  type RelationForkId,
+  relationBlockKey,
+  relationDirectoryKey,
+  relationMapKey,
+  relationSizeKey,
+  SLRU_NAMES,
+  type SlruName,
+  type SlruSegmentId,
+  slruBlockKey,
+  slruDirectoryKey,
+  slruSizeKey,
+  twophaseDirectoryKey,
+  twophaseKey,
+} from '../postgres/key-mapping.ts';
+export {
+  checkPageChecksum,
+  decodePageHeader,
+  PAGE_SIZE,
+  type PageChecksumState,
+  type PageHeader,
+  pageChecksum,
+} from '../postgres/page.ts';
+export type { LeftOutReason } from '../postgres/relation-file-name.ts';
+export {
+  type ClusterLayout,
+  findRelationFiles,
+  type LeftOutFile,
+  type RelationFiles,
+  type RelationFork,
+  type RelationMapFile,
+} from '../postgres/relation-files.ts';
+export type { RelationSegment } from '../postgres/relation-segments.ts';
+export { decodeRelationSize, encodeRelationSize } from '../postgres/relation-size.ts';

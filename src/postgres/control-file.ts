@@ -1,0 +1,182 @@
+/**
+ * pg_control: what Postgres knows of its cluster without reading it. 8,192 bytes, of which 292
+ * are used; 14 to 16 (control version 1300) and 17 (1700) have the same offsets.
+ *
+ *   0    u64  system identifier             136  u64  minimum recovery LSN
+ *   8    u32  control version               204  u32  alignment, 8
+ *   12   u32  catalog version               208  f64  1234567.0
+ *   16   u32  state                         216  u32  page size
+ *   32   u64  checkpoint LSN                220  u32  pages per relation segment
+ *   40        copy of the checkpoint:       224  u32  page size of the WAL
+ *   40   u64    redo LSN                    228  u32  bytes per WAL segment
+ *   48   u32    WAL timeline                252  u32  version of the page checksums, 0 off
+ *   60   i32    WAL level (17 only)         288  u32  CRC-32C of bytes 0..288
+ *
+ * Integers are those of the machine that wrote the file; little-endian is all that is read here,
+ * as in Neon. Versions come before the checksum, because another version has it elsewhere.
+ * Source: Postgres src/include/catalog/pg_control.h, on 64-bit alignment.
+ */
+import { crc32cOf } from '../checksum.ts';
+import { StorageError } from '../errors.ts';
+import type { Lsn } from '../layers/lsn.ts';
+
+/** Size of the whole file; Postgres always writes this much. */
+export const CONTROL_FILE_SIZE = 8192;
+
+/** Path of the file below the data directory. */
+export const CONTROL_FILE_PATH = 'global/pg_control';
+
+/** In the order of their numbers, in the words of pg_controldata. */
+export const CLUSTER_STATES = [
+  'starting up',
+  'shut down',
+  'shut down in recovery',
+  'shutting down',
+  'in crash recovery',
+  'in archive recovery',
+  'in production',
+] as const;
+
+export type ClusterState = (typeof CLUSTER_STATES)[number];
+
+export interface ControlFile {
+  readonly systemIdentifier: bigint;
+  readonly controlVersion: number;
+  readonly catalogVersion: number;
+  /** 14 to 17. */
+  readonly majorVersion: number;
+  readonly state: ClusterState;
+  /** Where the latest checkpoint record starts; every change below it is in the files. */
+  readonly checkpointLsn: Lsn;
+  readonly redoLsn: Lsn;
+  /** Postgres's timeline, which counts up with each recovery; not the timeline of a layer. */
+  readonly walTimeline: number;
+  readonly minimumRecoveryLsn: Lsn;
+  /** Bytes. */
+  readonly pageSize: number;
+  /** Pages in every file of a relation but the last. */
+  readonly segmentPageCount: number;
+  readonly walPageSize: number;
+  readonly walSegmentSize: number;
+  /** 0: pages carry no checksums. */
+  readonly checksumVersion: number;
+}
+
+/**
+ * Decodes the file's bytes. Throws `truncated`, `unsupported-version` (also for big-endian
+ * machines) and `corrupt`.
+ */
+export function decodeControlFile(bytes: Uint8Array): ControlFile {
+  if (bytes.length < USED_SIZE) {
+    throw new StorageError('truncated', {
+      what: 'pg_control',
+      expected: `${USED_SIZE} bytes or more`,
+      actual: `${bytes.length} bytes`,
+    });
+  }
+  const view = new DataView(bytes.buffer, bytes.byteOffset, USED_SIZE);
+  const majorVersion = checkVersions(view);
+  checkChecksum(bytes, view);
+  checkLayout(view);
+  return {
+    systemIdentifier: view.getBigUint64(0, true),
+    controlVersion: view.getUint32(CONTROL_VERSION_OFFSET, true),
+    catalogVersion: view.getUint32(CATALOG_VERSION_OFFSET, true),
+    majorVersion,
+    state: checkState(view.getUint32(STATE_OFFSET, true)),
+    checkpointLsn: view.getBigUint64(32, true),
+    redoLsn: view.getBigUint64(40, true),
+    walTimeline: view.getUint32(48, true),
+    minimumRecoveryLsn: view.getBigUint64(136, true),
+    pageSize: view.getUint32(216, true),
+    segmentPageCount: checkSegmentPageCount(view.getUint32(SEGMENT_OFFSET, true)),
+    walPageSize: view.getUint32(224, true),
+    walSegmentSize: view.getUint32(228, true),
+    checksumVersion: view.getUint32(252, true),
+  };
+}
+
+const CONTROL_VERSION_OFFSET = 8;
+const CATALOG_VERSION_OFFSET = 12;
+const STATE_OFFSET = 16;
+const FLOAT_OFFSET = 208;
+const SEGMENT_OFFSET = 220;
+const CHECKSUM_OFFSET = 288;
+const USED_SIZE = CHECKSUM_OFFSET + 4;
+
+/** Catalogs of released major versions, and the control version that goes with each. */
+const RELEASES: ReadonlyMap<number, { readonly major: number; readonly control: number }> = new Map(
+  [
+    [202107181, { major: 14, control: 1300 }],
+    [202209061, { major: 15, control: 1300 }],
+    [202307071, { major: 16, control: 1300 }],
+    [202406281, { major: 17, control: 1700 }],
+  ],
+);
+const CONTROL_VERSIONS: ReadonlySet<number> = new Set(
+  [...RELEASES.values()].map((release) => release.control),
+);
+
+function checkVersions(view: DataView): number {
+  const control = view.getUint32(CONTROL_VERSION_OFFSET, true);
+  if (!CONTROL_VERSIONS.has(control)) {
+    const bigEndian = CONTROL_VERSIONS.has(view.getUint32(CONTROL_VERSION_OFFSET, false));
+    throw unsupported(
+      'control version of pg_control',
+      CONTROL_VERSION_OFFSET,
+      `${[...CONTROL_VERSIONS].join(' or ')} (Postgres 14 to 17)`,
+      bigEndian ? 'one of them in big-endian byte order' : String(control),
+    );
+  }
+  const catalog = view.getUint32(CATALOG_VERSION_OFFSET, true);
+  const release = RELEASES.get(catalog);
+  if (release === undefined || release.control !== control) {
+    throw unsupported(
+      `catalog version of pg_control (control version ${control})`,
+      CATALOG_VERSION_OFFSET,
+      'that of a released Postgres 14 to 17',
+      String(catalog),
+    );
+  }
+  return release.major;
+}
+
+function checkChecksum(bytes: Uint8Array, view: DataView): void {
+  const stored = view.getUint32(CHECKSUM_OFFSET, true);
+  const computed = crc32cOf(bytes.subarray(0, CHECKSUM_OFFSET));
+  if (stored !== computed) {
+    throw corrupt('checksum of pg_control', CHECKSUM_OFFSET, hex(computed), hex(stored));
+  }
+}
+
+/** A sound checksum at the right place leaves little to go wrong; Postgres checks this too. */
+function checkLayout(view: DataView): void {
+  const float = view.getFloat64(FLOAT_OFFSET, true);
+  if (float !== 1234567) {
+    throw corrupt('floating-point format of pg_control', FLOAT_OFFSET, '1234567', String(float));
+  }
+}
+
+function checkState(number: number): ClusterState {
+  const state = CLUSTER_STATES[number];
+  if (state !== undefined) return state;
+  const expected = `0 to ${CLUSTER_STATES.length - 1}`;
+  throw corrupt('cluster state of pg_control', STATE_OFFSET, expected, String(number));
+}
+
+function checkSegmentPageCount(count: number): number {
+  if (count > 0) return count;
+  throw corrupt('pages per segment of pg_control', SEGMENT_OFFSET, 'at least 1', String(count));
+}
+
+function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
+  return new StorageError('corrupt', { what, offset, expected, actual });
+}
+
+function unsupported(what: string, offset: number, expected: string, actual: string): StorageError {
+  return new StorageError('unsupported-version', { what, offset, expected, actual });
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16).padStart(8, '0')}`;
+}

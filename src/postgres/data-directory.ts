@@ -1,0 +1,137 @@
+/**
+ * Data directory: a Postgres cluster's files, and whether they are at rest. Only then do the
+ * files hold one consistent state; otherwise a part of it is in the WAL, or still changing.
+ *
+ * "shut down in recovery" is not at rest: such a shutdown may skip its restartpoint, and then the
+ * latest changes are in the WAL alone, to be replayed on the next start.
+ */
+import { join } from 'node:path';
+import { isStorageError, StorageError, withPath } from '../errors.ts';
+import type { OpenFiles } from '../virtual-file/open-files.ts';
+import { VirtualFile } from '../virtual-file/virtual-file.ts';
+import {
+  CONTROL_FILE_PATH,
+  CONTROL_FILE_SIZE,
+  type ControlFile,
+  decodeControlFile,
+} from './control-file.ts';
+import { PAGE_SIZE } from './page.ts';
+
+/**
+ * Reads pg_control and checks it against the rest of the directory.
+ *
+ * Throws: what `decodeControlFile` does; `not-found` (no data directory); `invalid-input` (pages
+ * of another size, or PG_VERSION names another version); `io`.
+ */
+export async function readControlFile(
+  dataDirectory: string,
+  openFiles: OpenFiles,
+): Promise<ControlFile> {
+  const path = join(dataDirectory, CONTROL_FILE_PATH);
+  const control = decodeAt(path, await readWholeFile(path, CONTROL_FILE_SIZE, openFiles));
+  if (control.pageSize !== PAGE_SIZE) {
+    throw new StorageError('invalid-input', {
+      what: 'page size of the cluster',
+      path,
+      expected: `${PAGE_SIZE} bytes`,
+      actual: `${control.pageSize}`,
+    });
+  }
+  await checkVersionFile(dataDirectory, control.majorVersion, openFiles);
+  return control;
+}
+
+/** Throws `invalid-input` when a server has the directory, or had it and did not end well. */
+export async function checkAtRest(
+  dataDirectory: string,
+  control: ControlFile,
+  openFiles: OpenFiles,
+): Promise<void> {
+  const lockPath = join(dataDirectory, 'postmaster.pid');
+  if (await exists(lockPath, openFiles)) {
+    throw new StorageError('invalid-input', {
+      what: 'Postgres is running in this directory, or was killed',
+      path: lockPath,
+      expected: 'no postmaster.pid',
+      actual: 'one',
+    });
+  }
+  if (control.state !== 'shut down') {
+    throw new StorageError('invalid-input', {
+      what: 'Postgres was not shut down cleanly: state of the cluster',
+      path: join(dataDirectory, CONTROL_FILE_PATH),
+      expected: '"shut down"',
+      actual: `"${control.state}"`,
+    });
+  }
+}
+
+/** Throws `invalid-input` if a server has touched pg_control since it was read. */
+export async function checkUnchanged(
+  dataDirectory: string,
+  before: ControlFile,
+  openFiles: OpenFiles,
+): Promise<void> {
+  const after = await readControlFile(dataDirectory, openFiles);
+  const changed = before.state !== after.state || before.checkpointLsn !== after.checkpointLsn;
+  if (changed || before.systemIdentifier !== after.systemIdentifier) {
+    throw new StorageError('invalid-input', {
+      what: 'Postgres worked in this directory while it was read',
+      path: join(dataDirectory, CONTROL_FILE_PATH),
+      expected: `"${before.state}" as before`,
+      actual: `"${after.state}"`,
+    });
+  }
+}
+
+/** All bytes of a file; one above `maximumLength` is `too-large`. */
+export async function readWholeFile(
+  path: string,
+  maximumLength: number,
+  openFiles: OpenFiles,
+): Promise<Uint8Array> {
+  const file = await VirtualFile.open(path, { read: true, openFiles });
+  try {
+    return await file.readToEnd({ maximumLength });
+  } finally {
+    await file.close();
+  }
+}
+
+/** One line with the major version; more would be another kind of file. */
+const MAXIMUM_VERSION_LENGTH = 64;
+
+async function checkVersionFile(
+  dataDirectory: string,
+  majorVersion: number,
+  openFiles: OpenFiles,
+): Promise<void> {
+  const path = join(dataDirectory, 'PG_VERSION');
+  const bytes = await readWholeFile(path, MAXIMUM_VERSION_LENGTH, openFiles);
+  const text = Buffer.from(bytes).toString('latin1').trim();
+  if (text === String(majorVersion)) return;
+  throw new StorageError('invalid-input', {
+    what: 'PG_VERSION',
+    path,
+    expected: `${majorVersion}, as pg_control says`,
+    actual: JSON.stringify(text),
+  });
+}
+
+function decodeAt(path: string, bytes: Uint8Array): ControlFile {
+  try {
+    return decodeControlFile(bytes);
+  } catch (error) {
+    throw withPath(error, path);
+  }
+}
+
+async function exists(path: string, openFiles: OpenFiles): Promise<boolean> {
+  try {
+    await openFiles.fileSystem.stat(path);
+    return true;
+  } catch (error) {
+    if (isStorageError(error, 'not-found')) return false;
+    throw error;
+  }
+}

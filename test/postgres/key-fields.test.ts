@@ -1,0 +1,136 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { formatKey } from '../../src/layers/key.ts';
+import {
+  KEY_FIELDS_HELP,
+  keyFromArguments,
+  keyFromFieldsText,
+} from '../../src/postgres/key-fields.ts';
+import { describeKey, type KeyMeaning } from '../../src/postgres/key-mapping.ts';
+import { nearestName } from '../../src/postgres/nearest-name.ts';
+import { storageErrorOf } from './expect-error.ts';
+
+const SAME_BLOCK = '000000067F00000005000040000000000007';
+
+describe('fields that name a key', () => {
+  it.each([
+    ['rel=1663/5/16384 fork=main blkno=7', SAME_BLOCK],
+    ['blkno=7 rel=1663/5/16384', SAME_BLOCK],
+    ['rel=0x67f/0x5/0x4000 fork=0 blkno=0x7', SAME_BLOCK],
+    ['spcnode=1663 dbnode=5 relnode=16384 fork=main blkno=7', SAME_BLOCK],
+    ['kind=rel_block spcnode=1663 dbnode=5 relnode=16384 fork=main blkno=7', SAME_BLOCK],
+    ['rel=1663/5/16384 fork=vm blkno=4294967294', '000000067F000000050000400002FFFFFFFE'],
+    ['rel=1663/5/16384 fork=init size', '000000067F000000050000400003FFFFFFFF'],
+    ['rel=1663/5/16384 fork=9 size', '000000067F000000050000400009FFFFFFFF'],
+    ['kind=rel_size rel=1663/5/16384', '000000067F000000050000400000FFFFFFFF'],
+    ['relmap db=1663/5', '000000067F00000005000000000000000000'],
+    ['relmap db=1664/0', '000000068000000000000000000000000000'],
+    ['rel_dir db=1663/5', '000000067F00000005000000000000000001'],
+    ['kind=rel_dir spcnode=1663 dbnode=5', '000000067F00000005000000000000000001'],
+    ['slru=clog segno=3 blkno=7', '010000000000000001000000030000000007'],
+    ['slru=multixact_members segno=3 size', '0100000001000000010000000300FFFFFFFF'],
+    ['slru=multixact_offsets', '010000000200000000000000000000000000'],
+    ['xid=740', '0200000000000000000000000000000002E4'],
+    ['xid=18446744073709551615', '02000000000000000000FFFFFFFFFFFFFFFF'],
+    ['kind=twophase xid=1', '020000000000000000000000000000000001'],
+    ['db_dir', '000000000000000000000000000000000000'],
+    ['twophase_dir', '020000000000000000000000000000000000'],
+    ['control_file', '030000000000000000000000000000000000'],
+    ['checkpoint', '030000000000000000000000000000000001'],
+    ['kind=aux_files', '030000000000000000000000000000000002'],
+  ])('%s', (text, key) => {
+    expect(formatKey(keyFromFieldsText(text.split(' ')))).toBe(key);
+    expect(formatKey(keyFromFieldsText([` ${text} `]))).toBe(key);
+    expect(formatKey(keyFromArguments([text]))).toBe(key);
+  });
+
+  it('may as well be the 36 hex digits', () => {
+    expect(formatKey(keyFromArguments([SAME_BLOCK.toLowerCase()]))).toBe(SAME_BLOCK);
+  });
+
+  it('are those of the meaning that they give', () => {
+    const u32 = fc.nat({ max: 0xffff_ffff });
+    const relation = fc.record({ spcnode: u32, dbnode: u32, relnode: u32.map((n) => n || 1) });
+    fc.assert(
+      fc.property(relation, u32, fc.nat({ max: 255 }), (rel, field6, fork) => {
+        const where = `rel=${rel.spcnode}/${rel.dbnode}/${rel.relnode} fork=${fork}`;
+        const which = field6 === 0xffff_ffff ? 'size' : `blkno=${field6}`;
+        const key = keyFromFieldsText([where, which]);
+        expect(formatKey(keyFromFieldsText(wordsOf(describeKey(key))))).toBe(formatKey(key));
+      }),
+    );
+  });
+});
+
+describe('fields that name no key', () => {
+  it.each([
+    ['', 'rel=, slru=, xid= or a kind'],
+    ['blkno=7', 'found blkno'],
+    ['rel=1663/5/16384', 'expected blkno=N or size'],
+    ['rel=1663/5 blkno=1', 'expected spcnode/dbnode/relnode'],
+    ['rel=1663/5/0 blkno=1', 'field relnode: expected an integer from 1'],
+    ['rel=1663/5/16384 blkno=4294967295', 'from 0 to 4294967294'],
+    ['rel=1663/5/16384 blkno=', 'field blkno'],
+    ['rel=1663/5/16384 blkno=-1', 'field blkno'],
+    ['rel=1663/5/16384 blkno=1e3', 'field blkno'],
+    ['rel=1663/5/16384 blkno=7 blkno=8', 'field blkno: expected once, found twice'],
+    ['rel=1663/5/16384 relnode=3 blkno=8', 'field relnode: expected once, found twice'],
+    ['rel=1663/5/16384 blkno=7 size', 'expected no field size'],
+    ['rel=1663/5/16384 blkno=7 segno=1', 'expected no field segno'],
+    ['rel=1663/5/16384 fork=mian blkno=7', 'expected main (did you mean it?)'],
+    ['rel=1663/5/16384 fork=256 blkno=7', 'from 0 to 255'],
+    ['rel=1663/5/16384 blockno=7', 'expected blkno (did you mean it?)'],
+    ['rel=1663/5/16384 zzz=7', 'expected rel, db, spcnode'],
+    ['relmpa db=1663/5', 'expected relmap (did you mean it?)'],
+    ['relmap db=1663', 'expected spcnode/dbnode'],
+    ['relmap db=0/5', 'field spcnode: expected an integer from 1'],
+    ['relmap', 'expected spcnode=N'],
+    ['slru=clgo', 'expected clog (did you mean it?)'],
+    ['slru=clog segno=1', 'expected blkno=N or size'],
+    ['slru=clog blkno=1', 'expected segno=N'],
+    ['xid=0', 'from 1 to 18446744073709551615'],
+    ['xid=18446744073709551616', 'field xid'],
+    ['xid=999999999999999999999999999999', 'field xid'],
+    ['control_file blkno=1', 'expected no field blkno'],
+    ['checkpoint aux_files', 'field kind: expected once'],
+    ['kind=metadata', 'expected 36 hex digits'],
+    ['kind=constructor', 'unknown kind'],
+    ['__proto__=1', 'unknown field'],
+    ['toString', 'unknown kind'],
+  ])('%s', (text, part) => {
+    const error = storageErrorOf(() => keyFromFieldsText(text.split(' ')));
+    expect(error.code).toBe('invalid-input');
+    expect(error.message).toContain(part);
+  });
+
+  it('35 hex digits are a key that is too short, not a kind', () => {
+    const error = storageErrorOf(() => keyFromArguments([SAME_BLOCK.slice(1)]));
+    expect(error.code).toBe('invalid-input');
+    expect(error.message).toContain('36 hex digits');
+  });
+
+  it('control characters reach no message', () => {
+    const error = storageErrorOf(() => keyFromFieldsText(['\u001b]52;c;=1']));
+    expect(error.message).not.toContain('\u001b');
+  });
+});
+
+it('the help text shows every kind that fields can name', () => {
+  const shown = ['rel=', 'size', 'relmap', 'rel_dir', 'slru=', 'xid=', 'db_dir', 'twophase_dir'];
+  for (const word of [...shown, 'control_file', 'checkpoint', 'aux_files']) {
+    expect(KEY_FIELDS_HELP).toContain(word);
+  }
+});
+
+it('a mistyped name finds the nearest within two mistakes', () => {
+  expect(nearestName('brod', ['blkno', 'fork'])).toBeUndefined();
+  expect(nearestName('frok', ['blkno', 'fork'])).toBe('fork');
+  expect(nearestName('BLKNO', ['blkno', 'fork'])).toBe('blkno');
+  expect(nearestName('x', ['blkno', 'fork'])).toBeUndefined();
+  expect(nearestName('x'.repeat(100), ['blkno'])).toBeUndefined();
+});
+
+/** Exactly the fields of the meaning, as a dump would print them. */
+function wordsOf(meaning: KeyMeaning): string[] {
+  return Object.entries(meaning).map(([name, value]) => `${name}=${value}`);
+}
