@@ -1,0 +1,78 @@
+/**
+ * A bounded cache of checked index nodes, shared by any number of readers. Scans do not use it, so
+ * that one scan cannot push out what point reads need.
+ */
+import type { IndexNode } from './node-format.ts';
+
+interface CachedNode {
+  readonly node: IndexNode;
+  recentlyUsed: boolean;
+}
+
+/** 2,048 blocks: 16 MiB. */
+const DEFAULT_CAPACITY = 2048;
+
+/** Blocks have u32 numbers. */
+const BLOCKS_PER_OWNER = 0x1_0000_0000;
+
+export class BlockCache {
+  readonly capacity: number;
+  /** In clock order: the hand is at the first. */
+  readonly #nodes = new Map<number, CachedNode>();
+  #owners = 0;
+
+  static #shared: BlockCache | undefined;
+
+  /** The cache of every reader that does not bring one. */
+  static shared(): BlockCache {
+    BlockCache.#shared ??= new BlockCache();
+    return BlockCache.#shared;
+  }
+
+  /** `capacity` is a number of blocks of 8,192 bytes. */
+  constructor(capacity = DEFAULT_CAPACITY) {
+    this.capacity = capacity;
+  }
+
+  get size(): number {
+    return this.#nodes.size;
+  }
+
+  /** A number that keeps the blocks of one reader apart from those of others. */
+  addOwner(): number {
+    this.#owners += 1;
+    return this.#owners;
+  }
+
+  get(owner: number, block: number): IndexNode | undefined {
+    const cached = this.#nodes.get(owner * BLOCKS_PER_OWNER + block);
+    if (cached === undefined) return undefined;
+    cached.recentlyUsed = true;
+    return cached.node;
+  }
+
+  put(owner: number, node: IndexNode): void {
+    while (this.#nodes.size >= this.capacity) {
+      if (!this.#evictOrSpareFirst()) return;
+    }
+    const key = owner * BLOCKS_PER_OWNER + node.block;
+    this.#nodes.set(key, { node, recentlyUsed: false });
+  }
+
+  clear(): void {
+    this.#nodes.clear();
+  }
+
+  /** A second chance for what was used since the hand came by; false if the cache is empty. */
+  #evictOrSpareFirst(): boolean {
+    for (const [key, cached] of this.#nodes) {
+      this.#nodes.delete(key);
+      if (cached.recentlyUsed) {
+        cached.recentlyUsed = false;
+        this.#nodes.set(key, cached);
+      }
+      return true;
+    }
+    return false;
+  }
+}

@@ -1,0 +1,87 @@
+/** Reads index blocks out of a layer's source, one or a few neighbours at a time. */
+import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
+import { StorageError } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+
+/** Where the index lies: `startBlock` in the file, `rootBlock` relative to it. */
+export interface IndexLocation {
+  readonly startBlock: number;
+  readonly rootBlock: number;
+}
+
+/** Block 0 holds the summary, and a layer has at least one value. */
+const FIRST_POSSIBLE_INDEX_BLOCK = 2;
+
+/** Scans read up to this many blocks at once. */
+const MAXIMUM_READ_AHEAD = 16;
+
+export class IndexBlocks {
+  readonly #source: ByteSource;
+  readonly location: IndexLocation;
+
+  constructor(source: ByteSource, location: IndexLocation) {
+    this.#source = source;
+    this.location = location;
+  }
+
+  get path(): string | undefined {
+    return this.#source.path;
+  }
+
+  fileOffset(block: number): number {
+    return (this.location.startBlock + block) * BLOCK_SIZE;
+  }
+
+  /** Throws `out-of-range` or `truncated` unless the whole index lies in the file. */
+  checkLocation(): void {
+    const { startBlock, rootBlock } = this.location;
+    if (startBlock < FIRST_POSSIBLE_INDEX_BLOCK) {
+      throw new StorageError('out-of-range', {
+        what: 'start block of the index',
+        path: this.#source.path,
+        offset: 0,
+        expected: `at least ${FIRST_POSSIBLE_INDEX_BLOCK}`,
+        actual: `${startBlock}`,
+      });
+    }
+    const end = this.fileOffset(rootBlock + 1);
+    if (end > this.#source.size) {
+      throw new StorageError('truncated', {
+        what: 'file ends before its index does',
+        path: this.#source.path,
+        offset: this.#source.size,
+        expected: `root block ${rootBlock} to end at ${end}`,
+        actual: `${this.#source.size} bytes`,
+      });
+    }
+  }
+
+  /** One block; a fresh array. */
+  async read(block: number): Promise<Uint8Array> {
+    return this.#readRun(block, 1);
+  }
+
+  /** Reads for one scan: neighbours are read together, more of them the longer it goes on. */
+  forScan(): (block: number) => Promise<Uint8Array> {
+    let first = 0;
+    let run: Uint8Array = new Uint8Array(0);
+    let runLength = 0;
+    let nextLength = 1;
+    return async (block) => {
+      if (block < first || block >= first + runLength) {
+        runLength = Math.min(nextLength, this.location.rootBlock + 1 - block);
+        run = await this.#readRun(block, runLength);
+        first = block;
+        nextLength = Math.min(nextLength * 2, MAXIMUM_READ_AHEAD);
+      }
+      const start = (block - first) * BLOCK_SIZE;
+      return run.subarray(start, start + BLOCK_SIZE);
+    };
+  }
+
+  async #readRun(block: number, count: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(count * BLOCK_SIZE);
+    await readExactly(this.#source, bytes, this.fileOffset(block));
+    return bytes;
+  }
+}

@@ -1,0 +1,257 @@
+/**
+ * Index node: one block of the B-tree.
+ *
+ *   offset     size
+ *   0          2     entries n, at least 1
+ *   2          1     level, 0 is a leaf
+ *   3          1     prefix length p
+ *   4          1     suffix length s; p + s is the size of an entry key
+ *   5          p     prefix that all keys of the node share
+ *   5+p        n*s   suffixes, ascending
+ *   5+p+n*s    n*5   values, 40 bits each
+ *   rest             zero
+ *
+ * A leaf's value has its top bit 0. An inner node's value is 0x80 and a u32 block number relative to
+ * the index; its key is the first full key of that child. All integers are big-endian.
+ *
+ * Source: Neon pageserver/src/tenant/disk_btree.rs.
+ */
+import { StorageError } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+
+export const NODE_HEADER_SIZE = 5;
+export const NODE_VALUE_SIZE = 5;
+
+/** Largest value of a leaf entry: 39 bits. */
+export const MAXIMUM_LEAF_VALUE = 0x7f_ffff_ffff;
+
+/** First byte of an inner node's value. */
+const CHILD_MARK = 0x80;
+
+export interface EncodableNode {
+  readonly entryCount: number;
+  readonly level: number;
+  readonly prefix: Uint8Array;
+  readonly suffixLength: number;
+  /** At least `entryCount * suffixLength` bytes. */
+  readonly suffixes: Uint8Array;
+  /** At least `entryCount * 5` bytes. */
+  readonly values: Uint8Array;
+}
+
+/** Writes the node over a whole block of zeros. */
+export function encodeNode(node: EncodableNode, target: Uint8Array): void {
+  const { entryCount, level, prefix, suffixLength, suffixes, values } = node;
+  target[0] = entryCount >>> 8;
+  target[1] = entryCount & 0xff;
+  target[2] = level;
+  target[3] = prefix.length;
+  target[4] = suffixLength;
+  target.set(prefix, NODE_HEADER_SIZE);
+  const suffixesAt = NODE_HEADER_SIZE + prefix.length;
+  target.set(suffixes.subarray(0, entryCount * suffixLength), suffixesAt);
+  const valuesAt = suffixesAt + entryCount * suffixLength;
+  target.set(values.subarray(0, entryCount * NODE_VALUE_SIZE), valuesAt);
+}
+
+/** Writes a leaf's value, 40 bits. */
+export function encodeLeafValue(target: Uint8Array, at: number, value: number): void {
+  const low = value >>> 0;
+  target[at] = (value - low) / 0x1_0000_0000;
+  writeU32(target, at + 1, low);
+}
+
+/** Writes an inner node's value. */
+export function encodeChildValue(target: Uint8Array, at: number, childBlock: number): void {
+  target[at] = CHILD_MARK;
+  writeU32(target, at + 1, childBlock);
+}
+
+/** A decoded block: a view of its bytes, with its structure checked, but not the order of keys. */
+export class IndexNode {
+  readonly bytes: Uint8Array;
+  /** Number of the block, relative to the index. */
+  readonly block: number;
+  readonly entryCount: number;
+  readonly level: number;
+  readonly prefixLength: number;
+  readonly suffixLength: number;
+  readonly #suffixesAt: number;
+  readonly #valuesAt: number;
+
+  constructor(bytes: Uint8Array, block: number) {
+    this.bytes = bytes;
+    this.block = block;
+    this.entryCount = ((bytes[0] as number) << 8) | (bytes[1] as number);
+    this.level = bytes[2] as number;
+    this.prefixLength = bytes[3] as number;
+    this.suffixLength = bytes[4] as number;
+    this.#suffixesAt = NODE_HEADER_SIZE + this.prefixLength;
+    this.#valuesAt = this.#suffixesAt + this.entryCount * this.suffixLength;
+  }
+
+  get keySize(): number {
+    return this.prefixLength + this.suffixLength;
+  }
+
+  /** Bytes in use; the rest of the block should be zero. */
+  get usedSize(): number {
+    return this.#valuesAt + this.entryCount * NODE_VALUE_SIZE;
+  }
+
+  /** Copies the full key of an entry to `at`. */
+  copyKey(index: number, target: Uint8Array, at = 0): void {
+    const { bytes, prefixLength, suffixLength } = this;
+    for (let byte = 0; byte < prefixLength; byte += 1) {
+      target[at + byte] = bytes[NODE_HEADER_SIZE + byte] as number;
+    }
+    const suffixAt = this.#suffixesAt + index * suffixLength;
+    const targetAt = at + prefixLength;
+    for (let byte = 0; byte < suffixLength; byte += 1) {
+      target[targetAt + byte] = bytes[suffixAt + byte] as number;
+    }
+  }
+
+  /** The full key of an entry; a fresh array. */
+  key(index: number): Uint8Array {
+    const key = new Uint8Array(this.keySize);
+    this.copyKey(index, key);
+    return key;
+  }
+
+  /** Compares the key of an entry with a full key: negative, zero or positive. */
+  compareKey(index: number, key: Uint8Array): number {
+    return this.#comparePrefix(key) || this.#compareSuffix(index, key);
+  }
+
+  /** Compares the keys of two entries. */
+  compareEntries(left: number, right: number): number {
+    const { bytes, suffixLength } = this;
+    const leftAt = this.#suffixesAt + left * suffixLength;
+    const rightAt = this.#suffixesAt + right * suffixLength;
+    for (let byte = 0; byte < suffixLength; byte += 1) {
+      const difference = (bytes[leftAt + byte] as number) - (bytes[rightAt + byte] as number);
+      if (difference !== 0) return difference;
+    }
+    return 0;
+  }
+
+  /** Index of the last entry whose key is at most `key`; -1 if there is none. */
+  floor(key: Uint8Array): number {
+    const prefixOrder = this.#comparePrefix(key);
+    if (prefixOrder !== 0) return prefixOrder < 0 ? this.entryCount - 1 : -1;
+    let low = 0;
+    let high = this.entryCount;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#compareSuffix(middle, key) <= 0) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  /** Index of the first entry whose key is at least `key`; `entryCount` if there is none. */
+  ceiling(key: Uint8Array): number {
+    const floor = this.floor(key);
+    return floor >= 0 && this.compareKey(floor, key) === 0 ? floor : floor + 1;
+  }
+
+  /** The 40 bits of a leaf's value. */
+  leafValue(index: number): number {
+    const at = this.#valuesAt + index * NODE_VALUE_SIZE;
+    return (this.bytes[at] as number) * 0x1_0000_0000 + readU32(this.bytes, at + 1);
+  }
+
+  /** The block number in an inner node's value. */
+  childBlock(index: number): number {
+    return readU32(this.bytes, this.#valuesAt + index * NODE_VALUE_SIZE + 1);
+  }
+
+  /** Index of the first entry whose value is not of the node's kind; -1 if all are. */
+  firstForeignValue(): number {
+    for (let index = 0; index < this.entryCount; index += 1) {
+      const first = this.bytes[this.#valuesAt + index * NODE_VALUE_SIZE] as number;
+      const isOfKind = this.level === 0 ? first < CHILD_MARK : first === CHILD_MARK;
+      if (!isOfKind) return index;
+    }
+    return -1;
+  }
+
+  #comparePrefix(key: Uint8Array): number {
+    const { bytes, prefixLength } = this;
+    for (let byte = 0; byte < prefixLength; byte += 1) {
+      const difference = (bytes[NODE_HEADER_SIZE + byte] as number) - (key[byte] as number);
+      if (difference !== 0) return difference;
+    }
+    return 0;
+  }
+
+  #compareSuffix(index: number, key: Uint8Array): number {
+    const { bytes, prefixLength, suffixLength } = this;
+    const at = this.#suffixesAt + index * suffixLength;
+    for (let byte = 0; byte < suffixLength; byte += 1) {
+      const difference = (bytes[at + byte] as number) - (key[prefixLength + byte] as number);
+      if (difference !== 0) return difference;
+    }
+    return 0;
+  }
+}
+
+/**
+ * Decodes one block.
+ *
+ * Requires: `bytes` is a whole block; `fileOffset` is where it lies.
+ * Returns: a view of the bytes.
+ * Throws: `corrupt`, with the offset of the field.
+ */
+export function decodeNode(
+  bytes: Uint8Array,
+  block: number,
+  keySize: number,
+  fileOffset: number,
+): IndexNode {
+  const node = new IndexNode(bytes, block);
+  const { entryCount, prefixLength, suffixLength } = node;
+  const corrupt = (what: string, at: number, expected: string, actual: string) =>
+    new StorageError('corrupt', {
+      what: `${what} of index block ${block}`,
+      offset: fileOffset + at,
+      expected,
+      actual,
+    });
+  if (entryCount === 0) throw corrupt('entry count', 0, 'at least 1', '0');
+  if (prefixLength + suffixLength !== keySize) {
+    const actual = `${prefixLength} + ${suffixLength}`;
+    throw corrupt('prefix and suffix length', 3, `${keySize} together`, actual);
+  }
+  if (suffixLength === 0 && entryCount > 1) {
+    throw corrupt('suffix length', 4, `more than 0 for ${entryCount} entries`, '0');
+  }
+  if (node.usedSize > BLOCK_SIZE) {
+    const actual = `${entryCount} entries of ${suffixLength + NODE_VALUE_SIZE} bytes`;
+    throw corrupt('entry count', 0, `at most ${BLOCK_SIZE} bytes`, actual);
+  }
+  const foreign = node.firstForeignValue();
+  if (foreign >= 0) {
+    const expected = node.level === 0 ? 'a value below 0x80' : 'a block number, 0x80';
+    const at = node.usedSize - (entryCount - foreign) * NODE_VALUE_SIZE;
+    throw corrupt(`entry ${foreign}`, at, expected, `0x${(bytes[at] as number).toString(16)}`);
+  }
+  return node;
+}
+
+function readU32(bytes: Uint8Array, at: number): number {
+  return (
+    (bytes[at] as number) * 0x100_0000 +
+    (((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number))
+  );
+}
+
+function writeU32(target: Uint8Array, at: number, value: number): void {
+  target[at] = value >>> 24;
+  target[at + 1] = (value >>> 16) & 0xff;
+  target[at + 2] = (value >>> 8) & 0xff;
+  target[at + 3] = value & 0xff;
+}

@@ -1,0 +1,158 @@
+/**
+ * File names of layers.
+ *
+ *   delta  {start key}-{end key}__{start LSN}-{end LSN}
+ *   image  {start key}-{end key}__{LSN}
+ *
+ * Keys have 36 hex digits, LSNs 16. A local file may end in `-v1-{generation}`, a remote object in
+ * `-{generation}`; a generation has 8 hex digits. Reading accepts what Neon's pageserver does: LSNs
+ * of 1 to 16 digits, either case, and as a suffix `-v` with anything behind it or `-` with exactly
+ * 8 characters. Writing gives the canonical form only.
+ *
+ * Source: Neon pageserver/src/tenant/storage_layer/layer_name.rs.
+ */
+import { StorageError } from '../errors.ts';
+import { compareKeys, formatKey, type Key, type KeyRange, parseKey } from './key.ts';
+import { formatLsn, type Lsn, type LsnRange, parseLsn } from './lsn.ts';
+
+export interface DeltaLayerName {
+  readonly kind: 'delta';
+  readonly keyRange: KeyRange;
+  readonly lsnRange: LsnRange;
+  /** 8 hex digits. */
+  readonly generation?: string | undefined;
+}
+
+export interface ImageLayerName {
+  readonly kind: 'image';
+  readonly keyRange: KeyRange;
+  readonly lsn: Lsn;
+  /** 8 hex digits. */
+  readonly generation?: string | undefined;
+}
+
+export type LayerName = DeltaLayerName | ImageLayerName;
+
+/** Longest name that a file system takes, in bytes. */
+const MAXIMUM_NAME_LENGTH = 255;
+
+const TEMPORARY_SUFFIX = '.___temp';
+const SCRATCH_PREFIX = 'ephemeral-';
+
+const PATTERN =
+  /^(?<start>[0-9a-fA-F]{36})-(?<end>[0-9a-fA-F]{36})__(?<lsn>[0-9a-fA-F]{1,16})(?<rest>.*)$/s;
+
+/**
+ * Parses the last part of a path.
+ * Throws: `invalid-input` for what is no layer name, `ambiguous-name` for what could be both kinds.
+ */
+export function parseLayerName(name: string): LayerName {
+  const groups = name.length <= MAXIMUM_NAME_LENGTH ? PATTERN.exec(name)?.groups : undefined;
+  const { start, end, lsn, rest } = groups ?? {};
+  if (start === undefined || end === undefined || lsn === undefined || rest === undefined) {
+    throw notALayerName(name);
+  }
+  const keyRange = { start: parseKey(start), end: parseKey(end) };
+  const delta = parseDelta(keyRange, lsn, rest);
+  const image = parseImage(keyRange, lsn, rest);
+  if (delta !== undefined && image !== undefined) throw ambiguous(name);
+  const parsed = delta ?? image;
+  if (parsed === undefined) throw notALayerName(name);
+  return parsed;
+}
+
+/** The canonical name of a local file. */
+export function formatLayerName(name: LayerName): string {
+  const lsns =
+    name.kind === 'delta'
+      ? `${formatLsn(name.lsnRange.start)}-${formatLsn(name.lsnRange.end)}`
+      : formatLsn(name.lsn);
+  const { start, end } = name.keyRange;
+  return `${formatKey(start)}-${formatKey(end)}__${lsns}${formatSuffix(name.generation)}`;
+}
+
+/** The name of the file that becomes the layer; `attempt` keeps two writers apart. */
+export function formatTemporaryName(name: LayerName, attempt: number): string {
+  const suffix = `.${attempt.toString(16)}${TEMPORARY_SUFFIX}`;
+  if (name.kind === 'image') return formatLayerName(name) + suffix;
+  const { start, end } = name.lsnRange;
+  return `${formatKey(name.keyRange.start)}-XXX__${formatLsn(start)}-${formatLsn(end)}${suffix}`;
+}
+
+/** True for what writers leave behind when the process dies. */
+export function isTemporaryName(name: string): boolean {
+  return name.endsWith(TEMPORARY_SUFFIX) || name.startsWith(SCRATCH_PREFIX);
+}
+
+/** Name of an ephemeral layer's scratch file. */
+export function formatScratchName(attempt: number): string {
+  return `${SCRATCH_PREFIX}${attempt}`;
+}
+
+/** Throws `invalid-input` unless the text is a generation: 8 hex digits. */
+export function checkGeneration(generation: string | undefined): void {
+  if (generation === undefined || /^[0-9a-fA-F]{8}$/.test(generation)) return;
+  throw new StorageError('invalid-input', {
+    what: 'generation',
+    expected: '8 hex digits',
+    actual: JSON.stringify(generation),
+  });
+}
+
+/** Same kind, key range and LSNs, whatever the generation. */
+export function sameLayer(left: LayerName, right: LayerName): boolean {
+  return (
+    formatLayerName({ ...left, generation: undefined }) ===
+    formatLayerName({ ...right, generation: undefined })
+  );
+}
+
+function parseDelta(keyRange: KeyRange, lsn: string, rest: string): DeltaLayerName | undefined {
+  const match = /^-(?<endLsn>[0-9a-fA-F]{1,16})(?<suffix>-.*)?$/s.exec(rest)?.groups;
+  if (match?.['endLsn'] === undefined) return undefined;
+  const suffix = parseSuffix(match['suffix'] ?? '');
+  if (suffix === undefined) return undefined;
+  const lsnRange = { start: parseLsn(lsn), end: parseLsn(match['endLsn']) };
+  if (lsnRange.start >= lsnRange.end || !isAscending(keyRange.start, keyRange.end))
+    return undefined;
+  return { kind: 'delta', keyRange, lsnRange, ...suffix };
+}
+
+function parseImage(keyRange: KeyRange, lsn: string, rest: string): ImageLayerName | undefined {
+  const suffix = parseSuffix(rest);
+  if (suffix === undefined) return undefined;
+  return { kind: 'image', keyRange, lsn: parseLsn(lsn), ...suffix };
+}
+
+/** Undefined where the text is no suffix; the generation where it holds one. */
+function parseSuffix(suffix: string): { readonly generation?: string } | undefined {
+  if (suffix === '') return {};
+  if (!suffix.startsWith('-v') && suffix.length !== 9) return undefined;
+  if (!suffix.startsWith('-')) return undefined;
+  const generation = /^(?:-v1)?-(?<digits>[0-9a-fA-F]{8})$/.exec(suffix)?.groups?.['digits'];
+  return generation === undefined ? {} : { generation };
+}
+
+function formatSuffix(generation: string | undefined): string {
+  checkGeneration(generation);
+  return generation === undefined ? '' : `-v1-${generation.toLowerCase()}`;
+}
+
+function isAscending(start: Key, end: Key): boolean {
+  return compareKeys(start, end) < 0;
+}
+
+function notALayerName(name: string): StorageError {
+  return new StorageError('invalid-input', {
+    what: 'layer file name',
+    expected: '{key}-{key}__{LSN}-{LSN} or {key}-{key}__{LSN}',
+    actual: JSON.stringify(name.slice(0, MAXIMUM_NAME_LENGTH)),
+  });
+}
+
+function ambiguous(name: string): StorageError {
+  return new StorageError('ambiguous-name', {
+    what: 'layer file name is both a delta and an image with a generation',
+    actual: JSON.stringify(name),
+  });
+}
