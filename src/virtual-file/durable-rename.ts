@@ -4,18 +4,28 @@
  * itself survives a crash. Every error tells by `outcome` what is on disk.
  */
 import { dirname } from 'node:path';
-import { isStorageError, type Outcome, StorageError } from '../errors.ts';
+import { isStorageError, type Outcome, StorageError, throwIfAborted } from '../errors.ts';
 import type { TemporaryFile } from './temporary-file.ts';
+
+export interface DurableRenameOptions {
+  /** Gives up, with nothing changed, if it has fired when the sync is done. */
+  readonly signal?: AbortSignal | undefined;
+}
 
 /**
  * Replaces `target`, if there is one.
  *
  * Durability: once it resolves, the new content is under the name, whatever crashes.
  */
-export async function durableRename(temporary: TemporaryFile, target: string): Promise<void> {
+export async function durableRename(
+  temporary: TemporaryFile,
+  target: string,
+  options: DurableRenameOptions = {},
+): Promise<void> {
   const { openFiles } = temporary.file;
   await failingWith('not-applied', temporary.file.sync());
   try {
+    throwIfAborted(options.signal, target);
     await openFiles.fileSystem.rename(temporary.path, target);
   } catch (error) {
     throw withOutcome(error, await outcomeOfFailedRename(temporary));
