@@ -97,9 +97,12 @@ export class MemoryTree {
     this.#changes = this.#changes.map((older) => withoutReplaced(older, edit));
   }
 
-  /** The place itself: symbolic links are followed in all parts but the last. */
+  /**
+   * The place itself: symbolic links are followed in all parts but the last, and there, too, if a
+   * slash or a dot says that a directory is meant.
+   */
   locate(path: string): Place {
-    return this.#walk(path, 'keep-last-link');
+    return this.#walk(path, /\/\.?$/.test(path) ? 'follow-all-links' : 'keep-last-link');
   }
 
   /** Where the path leads when symbolic links are followed; nothing may be there. */

@@ -439,6 +439,10 @@ describe('names that are no regular files', () => {
     expect(textOf(copy, '/directory/file')).toBe('1');
   });
 
+  test.each(['/to-directory/', '/to-directory/.'])('%s describes the directory', async (path) => {
+    expect(await fileSystem.stat(path)).toEqual(await fileSystem.stat('/directory'));
+  });
+
   test('entries are listed in byte order with their kinds', async () => {
     expect(await fileSystem.readDirectory('/to-directory')).toEqual([
       { name: 'file', kind: 'file' },
