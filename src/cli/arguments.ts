@@ -1,0 +1,56 @@
+/** Arguments of the command line; what does not parse is wrong usage. */
+import { InvalidArgumentError } from 'commander';
+import { isStorageError } from '../errors.ts';
+import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
+import { type Key, parseKey } from '../layers/key.ts';
+import { type Lsn, parseLsn } from '../layers/lsn.ts';
+
+export function lsnArgument(text: string): Lsn {
+  return parsing(() => parseLsn(text));
+}
+
+export function lsnOrAutoArgument(text: string): Lsn | 'auto' {
+  return text === 'auto' ? 'auto' : lsnArgument(text);
+}
+
+export function keyArgument(text: string): Key {
+  return parsing(() => parseKey(text));
+}
+
+export function identifierArgument(text: string): string {
+  return parsing(() => formatIdentifier(parseIdentifier(text, 'id')));
+}
+
+export function countArgument(text: string): number {
+  const count = Number(text);
+  if (/^\d+$/.test(text) && Number.isSafeInteger(count)) return count;
+  throw new InvalidArgumentError('Expected a whole number from 0.');
+}
+
+/** As it stands in file names: 8 lower-case hex digits. */
+export function generationArgument(text: string): string {
+  if (/^[0-9a-fA-F]{8}$/.test(text)) return text.toLowerCase();
+  throw new InvalidArgumentError('Expected 8 hex digits.');
+}
+
+const MINIMUM_LEVEL = -7;
+const MAXIMUM_LEVEL = 22;
+const DEFAULT_LEVEL = 3;
+
+/** 0 stands for zstd's own default. */
+export function zstdLevelArgument(text: string): number {
+  const level = Number(text);
+  if (/^[+-]?\d{1,3}$/.test(text) && level >= MINIMUM_LEVEL && level <= MAXIMUM_LEVEL) {
+    return level === 0 ? DEFAULT_LEVEL : level;
+  }
+  throw new InvalidArgumentError(`Expected a level from ${MINIMUM_LEVEL} to ${MAXIMUM_LEVEL}.`);
+}
+
+function parsing<T>(parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (isStorageError(error)) throw new InvalidArgumentError(`Expected ${error.expected}.`);
+    throw error;
+  }
+}

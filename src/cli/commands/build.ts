@@ -1,0 +1,144 @@
+/** `build`: a layer from NDJSON. */
+import { createReadStream } from 'node:fs';
+import { StorageError, throwIfAborted } from '../../errors.ts';
+import { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
+import type { FinishedLayer } from '../../layers/finished-layer.ts';
+import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
+import { fromNodeError } from '../../virtual-file/system-error.ts';
+import type { Context } from '../context.ts';
+import { CLEAN, type ExitStatus } from '../exit-status.ts';
+import { type CompressionFlags, compressionOf, writeLayerLine } from '../layer-output.ts';
+import { type LayerHeader, parseDeltaEntry, parseHeader, parseImageEntry } from '../layer-spec.ts';
+import { readNdjson, type SpecLine } from '../ndjson-lines.ts';
+
+const CHUNK_SIZE = 256 * 1024;
+
+export interface BuildOptions extends CompressionFlags {
+  /** A file, or `-` for standard input. */
+  readonly spec: string;
+  readonly out: string;
+  readonly generation?: string | undefined;
+}
+
+export async function build(context: Context, options: BuildOptions): Promise<ExitStatus> {
+  const { signal, reporter } = context;
+  const path = options.spec === '-' ? undefined : options.spec;
+  const progress = reporter.progress({ label: 'build' });
+  const batches = readNdjson(readSpec(context, path), {
+    path,
+    signal,
+    onProgress: (done) => progress.update({ done }),
+  });
+  try {
+    const layer = await buildFrom(batches, { context, options, path });
+    progress.finish();
+    await writeLayerLine(context.stdout, layer);
+    return CLEAN;
+  } finally {
+    progress.finish();
+    await batches.return();
+  }
+}
+
+async function buildFrom(
+  batches: AsyncGenerator<SpecLine[], void, undefined>,
+  run: { context: Context; options: BuildOptions; path: string | undefined },
+): Promise<FinishedLayer> {
+  const { context, options, path } = run;
+  let target: LayerTarget | undefined;
+  try {
+    for await (const batch of batches) {
+      throwIfAborted(context.signal, path);
+      for (const line of batch) {
+        if (target === undefined) {
+          const header = atLine(line, path, () => parseHeader(line.fields));
+          target = await openTarget(header, { context, options });
+          continue;
+        }
+        const put = target.put;
+        const written = atLine(line, path, () => put(line));
+        if (written !== undefined) await written;
+      }
+    }
+    if (target === undefined) {
+      throw new StorageError('invalid-input', { what: 'no header line', path });
+    }
+    return await target.finish();
+  } catch (error) {
+    await target?.abandon();
+    throw error;
+  }
+}
+
+interface LayerTarget {
+  readonly put: (line: SpecLine) => void | Promise<void>;
+  readonly finish: () => Promise<FinishedLayer>;
+  readonly abandon: () => Promise<void>;
+}
+
+async function openTarget(
+  header: LayerHeader,
+  { context, options }: { context: Context; options: BuildOptions },
+): Promise<LayerTarget> {
+  const common = {
+    directory: options.out,
+    generation: options.generation,
+    signal: context.signal,
+  };
+  if (header.kind === 'image') {
+    const { kind: _, ...summary } = header;
+    const compression = compressionOf(options);
+    const writer = await ImageLayerWriter.create({ ...summary, ...common, compression });
+    return {
+      put: ({ fields }) => {
+        const { key, image } = parseImageEntry(fields);
+        return writer.put(key, image);
+      },
+      finish: () => writer.finish(),
+      abandon: () => writer.abandon(),
+    };
+  }
+  if (options.zstd !== undefined) {
+    context.reporter.warning('--zstd is ignored: a delta layer is not compressed');
+  }
+  const { kind: _, ...summary } = header;
+  const writer = await DeltaLayerWriter.create({ ...summary, ...common });
+  return {
+    put: ({ fields }) => {
+      const { key, lsn, value } = parseDeltaEntry(fields);
+      return value.kind === 'raw'
+        ? writer.putSerialized(key, lsn, value.bytes, value.willInit)
+        : writer.put(key, lsn, value.value);
+    },
+    finish: () => writer.finish(),
+    abandon: () => writer.abandon(),
+  };
+}
+
+/** Errors about what a line says name the line. */
+function atLine<T>(line: SpecLine, path: string | undefined, use: () => T): T {
+  try {
+    return use();
+  } catch (error) {
+    if (!(error instanceof StorageError) || error.code !== 'invalid-input') throw error;
+    throw new StorageError('invalid-input', {
+      what: `line ${line.number}: ${error.message}`,
+      path,
+      cause: error,
+    });
+  }
+}
+
+/** A spec may come from a FIFO, so a file is read as a stream, too. */
+async function* readSpec(
+  context: Context,
+  path: string | undefined,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const stream =
+    path === undefined ? context.stdin() : createReadStream(path, { highWaterMark: CHUNK_SIZE });
+  try {
+    for await (const chunk of stream) yield chunk;
+  } catch (error) {
+    throw fromNodeError('read the spec', path ?? 'standard input', error);
+  }
+}

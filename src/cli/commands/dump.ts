@@ -1,0 +1,80 @@
+/** `dump`: every entry in index order, with damage shown in its place. */
+import { throwIfAborted } from '../../errors.ts';
+import { type Key, type KeyRange, maximumKey, minimumKey } from '../../layers/key.ts';
+import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../../layers/lsn.ts';
+import type { LayerReader, SalvagedItem } from '../../layers/open-layer.ts';
+import type { Context, Format } from '../context.ts';
+import { createDumpWriter, type DumpWriter } from '../dump-writer.ts';
+import type { ValuesMode } from '../entry-json.ts';
+import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
+import { openForReading, warnOfName } from '../open-layer.ts';
+
+export interface DumpOptions {
+  readonly file: string;
+  readonly format: Format;
+  readonly values: ValuesMode;
+  readonly keyStart?: Key | undefined;
+  readonly keyEnd?: Key | undefined;
+  readonly lsnStart?: Lsn | undefined;
+  readonly lsnEnd?: Lsn | undefined;
+  /** Lines. */
+  readonly limit?: number | undefined;
+}
+
+export async function dump(context: Context, options: DumpOptions): Promise<ExitStatus> {
+  await using reader = await openForReading(options.file);
+  warnOfName(context, reader);
+  const writer = createDumpWriter(context.stdout, { ...options, kind: reader.summary.kind });
+  const status = await writeItems(context, { reader, writer, options });
+  await writer.end();
+  return status;
+}
+
+async function writeItems(
+  context: Context,
+  { reader, writer, options }: { reader: LayerReader; writer: DumpWriter; options: DumpOptions },
+): Promise<ExitStatus> {
+  const limit = options.limit ?? Number.POSITIVE_INFINITY;
+  const items = selectItems(reader, options);
+  if (limit === 0 || items === undefined) return CLEAN;
+  const progress = context.stdoutIsFile ? context.reporter.progress({ label: 'dump' }) : undefined;
+  let status: ExitStatus = CLEAN;
+  let lineCount = 0;
+  for await (const item of items) {
+    throwIfAborted(context.signal, options.file);
+    if (item.kind !== 'entry') status = strongest(status, statusOfCode(item.error.code));
+    const written = writer.item(item);
+    if (written !== undefined) await written;
+    lineCount += 1;
+    if (lineCount === limit) break;
+    if (item.kind === 'entry' && progress !== undefined && lineCount % 64 === 0) {
+      progress.update({ done: item.entry.offset, total: reader.size });
+    }
+  }
+  progress?.finish();
+  return status;
+}
+
+/** Undefined where the ranges leave nothing. */
+function selectItems(
+  reader: LayerReader,
+  options: DumpOptions,
+): AsyncIterable<SalvagedItem> | undefined {
+  const { keyStart, keyEnd, lsnStart, lsnEnd } = options;
+  const keyRange: KeyRange | undefined =
+    keyStart === undefined && keyEnd === undefined
+      ? undefined
+      : { start: keyStart ?? minimumKey(), end: keyEnd ?? maximumKey() };
+  if (keyRange !== undefined && Buffer.compare(keyRange.start, keyRange.end) >= 0) return undefined;
+  if (reader.summary.kind === 'image') {
+    const { lsn } = reader.summary;
+    const isInside = lsn >= (lsnStart ?? 0n) && (lsnEnd === undefined || lsn < lsnEnd);
+    return isInside ? reader.salvage({ keyRange }) : undefined;
+  }
+  const lsnRange: LsnRange | undefined =
+    lsnStart === undefined && lsnEnd === undefined
+      ? undefined
+      : { start: lsnStart ?? 0n, end: lsnEnd ?? MAXIMUM_LSN };
+  if (lsnRange !== undefined && lsnRange.start >= lsnRange.end) return undefined;
+  return reader.salvage({ keyRange, lsnRange });
+}

@@ -1,0 +1,76 @@
+/** `export page`: the bytes of one page image. */
+import { StorageError } from '../../errors.ts';
+import { formatKey } from '../../layers/key.ts';
+import { formatLsn, type Lsn } from '../../layers/lsn.ts';
+import { describeKey } from '../../postgres/key-mapping.ts';
+import { PAGE_SIZE } from '../../postgres/page.ts';
+import { overwriteFile } from '../../write-once/overwrite.ts';
+import type { Context } from '../context.ts';
+import { entryType, type ReadEntry } from '../entry-json.ts';
+import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import { parseKeyWords } from '../key-words.ts';
+import { openForReading, warnOfName } from '../open-layer.ts';
+import { notFoundError, readEntry } from '../read-entry.ts';
+import { refuseTerminal } from '../refuse-terminal.ts';
+
+export interface ExportPageOptions {
+  readonly file: string;
+  readonly key: readonly string[];
+  readonly lsn: Lsn | undefined;
+  /** A file; standard output where undefined. */
+  readonly out: string | undefined;
+}
+
+export async function exportPage(
+  context: Context,
+  { file, key: words, lsn, out }: ExportPageOptions,
+): Promise<ExitStatus> {
+  const key = parseKeyWords(words);
+  if (out === undefined) refuseTerminal(context.stdout);
+  await using reader = await openForReading(file);
+  warnOfName(context, reader);
+  const read = await readEntry(reader, { key, lsn });
+  if (read === undefined) {
+    context.reporter.error(notFoundError(file, { key, lsn }));
+    return FINDINGS;
+  }
+  const page = pageOf(read, file);
+  if (out === undefined) await context.stdout.writeBytes(page);
+  else await overwriteFile(out, page, { signal: context.signal });
+  return CLEAN;
+}
+
+/** Bytes that Neon keeps behind a page of the transaction status: a timestamp. */
+const CLOG_TIMESTAMP_SIZE = 8;
+
+/** Throws `needs-redo` for a record, `out-of-range` for an image that is no page. */
+function pageOf(read: ReadEntry, file: string): Uint8Array {
+  const { entry, value } = read;
+  const where = {
+    path: file,
+    offset: entry.offset,
+    key: formatKey(entry.key),
+    lsn: formatLsn(entry.lsn),
+  };
+  if (value !== undefined && value.type !== 'image') {
+    throw new StorageError('needs-redo', {
+      ...where,
+      what: 'the newest entry is no image: Postgres would have to replay WAL',
+      expected: 'type image',
+      actual: entryType(read),
+    });
+  }
+  const image = value?.bytes ?? entry.bytes;
+  const meaning = describeKey(entry.key);
+  const isClog = meaning.kind === 'slru_block' && meaning.slru === 'clog';
+  if (image.length === PAGE_SIZE) return image;
+  if (isClog && image.length === PAGE_SIZE + CLOG_TIMESTAMP_SIZE) {
+    return image.subarray(0, PAGE_SIZE);
+  }
+  throw new StorageError('out-of-range', {
+    ...where,
+    what: 'the image is no page',
+    expected: `${PAGE_SIZE} bytes`,
+    actual: `${image.length}`,
+  });
+}

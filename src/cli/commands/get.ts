@@ -1,0 +1,82 @@
+/** `get`: the newest entry of a key at or before an LSN. */
+import { formatKey, type Key } from '../../layers/key.ts';
+import { formatLsnForPeople, type Lsn } from '../../layers/lsn.ts';
+import { explainKey } from '../../postgres/key-explanation.ts';
+import { printable } from '../../printable.ts';
+import type { Context, Format } from '../context.ts';
+import { entryPieces, entryType, type ReadEntry } from '../entry-json.ts';
+import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import { writeHexDump } from '../hex-dump.ts';
+import { formatBytes, formatCount } from '../human.ts';
+import { parseKeyWords } from '../key-words.ts';
+import { openForReading, warnOfName } from '../open-layer.ts';
+import { notFoundError, readEntry } from '../read-entry.ts';
+import { refuseTerminal } from '../refuse-terminal.ts';
+import { writeProperties } from '../table.ts';
+import { valuePieces } from '../value-json.ts';
+
+export interface GetOptions {
+  readonly file: string;
+  readonly key: readonly string[];
+  readonly lsn: Lsn | undefined;
+  readonly format: Format | 'raw';
+}
+
+export async function get(context: Context, options: GetOptions): Promise<ExitStatus> {
+  const { file, lsn, format } = options;
+  const key = parseKeyWords(options.key);
+  if (format === 'raw') refuseTerminal(context.stdout);
+  await using reader = await openForReading(file);
+  warnOfName(context, reader);
+  const read = await readEntry(reader, { key, lsn });
+  if (read === undefined) return reportAbsence(context, { ...options, key });
+  switch (format) {
+    case 'raw':
+      await context.stdout.writeBytes(rawBytes(read));
+      break;
+    case 'people':
+      await describeEntry(context, read);
+      break;
+    default:
+      await context.stdout.writePieces(['{"found":true,', ...entryPieces(read, 'hex'), '}\n']);
+  }
+  return CLEAN;
+}
+
+async function reportAbsence(
+  context: Context,
+  { file, key, lsn, format }: { file: string; key: Key; lsn: Lsn | undefined; format: string },
+): Promise<ExitStatus> {
+  if (format === 'json' || format === 'ndjson') {
+    await context.stdout.write('{"found":false}\n');
+  } else {
+    context.reporter.error(notFoundError(file, { key, lsn }));
+  }
+  return FINDINGS;
+}
+
+/** Of a WAL record the record itself, of every other record its serialized value. */
+function rawBytes({ entry, value }: ReadEntry): Uint8Array {
+  return value?.type === 'image' || value?.type === 'wal' ? value.bytes : entry.bytes;
+}
+
+async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void> {
+  const { entry, value } = read;
+  const { storedLength, bytes, compressed } = entry;
+  await writeProperties(stdout, [
+    ['key', `${formatKey(entry.key)}  ${explainKey(entry.key)}`],
+    ['LSN', formatLsnForPeople(entry.lsn)],
+    ['type', `${entryType(read)}${entry.willInit ? ', needs nothing older' : ''}`],
+    ['offset', formatCount(entry.offset)],
+    ['length', `${formatBytes(bytes.length)} (${formatCount(bytes.length)} bytes)`],
+    ['stored', `${formatCount(storedLength)} bytes, ${compressed ? 'zstd' : 'not compressed'}`],
+  ]);
+  if (value === undefined || value.type === 'image' || value.type === 'wal') {
+    await writeHexDump(stdout, rawBytes(read));
+    return;
+  }
+  for (const piece of valuePieces(value)) {
+    if (typeof piece === 'string') await stdout.write(`${printable(piece)}\n`);
+    else await writeHexDump(stdout, piece);
+  }
+}

@@ -1,0 +1,103 @@
+/** `index`: every block of the B-tree. */
+import { throwIfAborted } from '../../errors.ts';
+import type { IndexBlock } from '../../layers/disk-btree/reader.ts';
+import { formatKey } from '../../layers/key.ts';
+import { formatLsn, formatLsnForPeople } from '../../layers/lsn.ts';
+import type { Context, Format } from '../context.ts';
+import { damagedBlockText } from '../entry-json.ts';
+import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
+import { formatCount } from '../human.ts';
+import { encodeJson } from '../json.ts';
+import { ListWriter } from '../list-writer.ts';
+import { openForReading, warnOfName } from '../open-layer.ts';
+import { Table } from '../table.ts';
+
+export async function index(
+  context: Context,
+  { file, format }: { file: string; format: Format },
+): Promise<ExitStatus> {
+  await using reader = await openForReading(file);
+  warnOfName(context, reader);
+  const writer = format === 'people' ? new BlockTable(context) : new BlockList(context, format);
+  let status: ExitStatus = CLEAN;
+  for await (const block of reader.indexBlocks()) {
+    throwIfAborted(context.signal, file);
+    if (block.kind === 'damaged') status = strongest(status, statusOfCode(block.error.code));
+    await writer.block(block);
+  }
+  await writer.end();
+  return status;
+}
+
+class BlockList {
+  readonly #list: ListWriter;
+
+  constructor({ stdout }: Context, format: 'json' | 'ndjson') {
+    this.#list = new ListWriter(stdout, format);
+  }
+
+  async block(block: IndexBlock): Promise<void> {
+    await this.#list.write([
+      block.kind === 'damaged'
+        ? damagedBlockText(block)
+        : encodeJson({
+            block: block.block,
+            level: block.level,
+            entries: block.entryCount,
+            prefix_len: block.prefixLength,
+            suffix_len: block.suffixLength,
+            first_key: formatKey(block.firstKey),
+            last_key: formatKey(block.lastKey),
+            first_lsn: block.firstLsn === undefined ? undefined : formatLsn(block.firstLsn),
+            last_lsn: block.lastLsn === undefined ? undefined : formatLsn(block.lastLsn),
+          }),
+    ]);
+  }
+
+  end(): Promise<void> {
+    return this.#list.end();
+  }
+}
+
+class BlockTable {
+  readonly #table: Table;
+
+  constructor({ stdout }: Context) {
+    this.#table = new Table(stdout, [
+      { title: 'BLOCK', align: 'right' },
+      { title: 'LEVEL', align: 'right' },
+      { title: 'ENTRIES', align: 'right' },
+      { title: 'PREFIX', align: 'right' },
+      { title: 'SUFFIX', align: 'right' },
+      { title: 'FIRST KEY', style: 'cyan' },
+      { title: 'LSN' },
+      { title: 'LAST KEY', style: 'cyan' },
+      { title: 'LSN' },
+    ]);
+  }
+
+  block(block: IndexBlock): Promise<void> {
+    if (block.kind === 'damaged') {
+      const cells = [String(block.block), '', '', '', '', `damaged: ${block.error.message}`];
+      return this.#table.row({ cells, style: 'red' });
+    }
+    const { firstLsn, lastLsn } = block;
+    return this.#table.row({
+      cells: [
+        formatCount(block.block),
+        block.level === 0 ? 'leaf' : String(block.level),
+        formatCount(block.entryCount),
+        String(block.prefixLength),
+        String(block.suffixLength),
+        formatKey(block.firstKey),
+        firstLsn === undefined ? '' : formatLsnForPeople(firstLsn),
+        formatKey(block.lastKey),
+        lastLsn === undefined ? '' : formatLsnForPeople(lastLsn),
+      ],
+    });
+  }
+
+  end(): Promise<void> {
+    return this.#table.end();
+  }
+}

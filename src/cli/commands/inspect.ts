@@ -1,0 +1,86 @@
+/** `inspect`: the summary of a layer file. */
+import { formatKey } from '../../layers/key.ts';
+import { nameMatches } from '../../layers/layer-name.ts';
+import { formatLsn, formatLsnForPeople } from '../../layers/lsn.ts';
+import type { LayerReader } from '../../layers/open-layer.ts';
+import { printable } from '../../printable.ts';
+import { paint } from '../colour.ts';
+import type { Context, Format } from '../context.ts';
+import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import { formatBytes, formatCount, formatNumberOf } from '../human.ts';
+import { encodeJson, type Json } from '../json.ts';
+import { openForReading } from '../open-layer.ts';
+import type { Output } from '../output.ts';
+import { writeProperties } from '../table.ts';
+
+export async function inspect(
+  context: Context,
+  { file, format }: { file: string; format: Format },
+): Promise<ExitStatus> {
+  await using reader = await openForReading(file);
+  const matches = nameMatches(file, reader.summary);
+  if (format === 'people') await describeLayer(context.stdout, { file, reader, matches });
+  else await context.stdout.write(`${encodeJson(layerJson(file, reader, matches))}\n`);
+  return matches === false ? FINDINGS : CLEAN;
+}
+
+function layerJson(file: string, reader: LayerReader, matches: boolean | null): Json {
+  const { summary, size } = reader;
+  const lsns =
+    summary.kind === 'delta'
+      ? { lsn_start: formatLsn(summary.lsnRange.start), lsn_end: formatLsn(summary.lsnRange.end) }
+      : { lsn: formatLsn(summary.lsn) };
+  return {
+    path: file,
+    kind: summary.kind,
+    size,
+    format_version: summary.formatVersion,
+    tenant_id: summary.tenantId,
+    timeline_id: summary.timelineId,
+    key_start: formatKey(summary.keyRange.start),
+    key_end: formatKey(summary.keyRange.end),
+    ...lsns,
+    index_start_blk: summary.indexStartBlock,
+    index_root_blk: summary.indexRootBlock,
+    name_matches: matches,
+  };
+}
+
+async function describeLayer(
+  output: Output,
+  { file, reader, matches }: { file: string; reader: LayerReader; matches: boolean | null },
+): Promise<void> {
+  const { summary, size } = reader;
+  const lsns =
+    summary.kind === 'delta'
+      ? `${formatLsnForPeople(summary.lsnRange.start)} up to, not including, ` +
+        formatLsnForPeople(summary.lsnRange.end)
+      : formatLsnForPeople(summary.lsn);
+  const { indexStartBlock, indexRootBlock } = summary;
+  await output.write(`${paint(output, 'bold', printable(file))}\n`);
+  await writeProperties(output, [
+    [
+      'kind',
+      `${paint(output, 'cyan', summary.kind)} layer, format version ${summary.formatVersion}`,
+    ],
+    ['size', `${formatBytes(size)} (${formatCount(size)} bytes)`],
+    ['tenant', summary.tenantId],
+    ['timeline', summary.timelineId],
+    ['first key', formatKey(summary.keyRange.start)],
+    ['end key', `${formatKey(summary.keyRange.end)} (not included)`],
+    [summary.kind === 'delta' ? 'LSNs' : 'LSN', lsns],
+    [
+      'index',
+      `${formatNumberOf(indexRootBlock + 1, 'block', 'blocks')} from block ` +
+        `${formatCount(indexStartBlock)} on, the root is the last`,
+    ],
+    ['name', describeName(output, matches)],
+  ]);
+}
+
+function describeName(output: Output, matches: boolean | null): string {
+  if (matches === null) return 'not the name of a layer';
+  return matches
+    ? paint(output, 'green', 'agrees with the summary')
+    : paint(output, 'red', 'disagrees with the summary');
+}

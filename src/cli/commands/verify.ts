@@ -1,0 +1,209 @@
+/** `verify`: reads every block and every blob of files, and of the layers below directories. */
+import { basename } from 'node:path';
+import { isStorageError, throwIfAborted } from '../../errors.ts';
+import type { Finding, LayerReport } from '../../layers/verify.ts';
+import { verifyLayer } from '../../layers/verify.ts';
+import { printable } from '../../printable.ts';
+import { paint } from '../colour.ts';
+import type { Context, Format } from '../context.ts';
+import {
+  CLEAN,
+  type ExitStatus,
+  FINDINGS,
+  statusOfError,
+  strongest,
+  UNKNOWN_VERSION,
+} from '../exit-status.ts';
+import { type FoundFile, findLayers } from '../find-layers.ts';
+import { formatBytes, formatNumberOf } from '../human.ts';
+import { encodeJson, type Json } from '../json.ts';
+import type { Output } from '../output.ts';
+
+export interface VerifyOptions {
+  readonly paths: readonly string[];
+  readonly format: Format;
+  readonly maximumFindings: number | undefined;
+}
+
+export async function verify(context: Context, options: VerifyOptions): Promise<ExitStatus> {
+  const writer = createReportWriter(context.stdout, options.format);
+  let status: ExitStatus = CLEAN;
+  let fileCount = 0;
+  let otherCount = 0;
+  for await (const found of findLayers(options.paths)) {
+    throwIfAborted(context.signal);
+    if (found.kind === 'layer') {
+      const result = await verifyFile(context, found, options);
+      fileCount += 1;
+      if (result.kind === 'report') await writer.report(result.report);
+      status = strongest(status, result.status);
+    } else {
+      if (found.kind === 'other') otherCount += 1;
+      if (found.kind === 'temporary') {
+        context.reporter.warning('left by a writer that did not finish, not read', found.path);
+      }
+      if (found.kind === 'failed') {
+        context.reporter.error(found.error);
+        status = strongest(status, statusOfError(found.error));
+      }
+    }
+  }
+  if (otherCount > 0) {
+    const others = formatNumberOf(otherCount, 'other file', 'other files');
+    context.reporter.warning(`${others} without the name of a layer, not read`);
+  }
+  if (fileCount === 0 && status === CLEAN) context.reporter.warning('no layer found');
+  await writer.end(status);
+  return status;
+}
+
+type FileResult =
+  | { kind: 'report'; report: LayerReport; status: ExitStatus }
+  | { kind: 'failed'; status: ExitStatus };
+
+/** A file that cannot be looked at is an error on its own; the others are still verified. */
+async function verifyFile(
+  context: Context,
+  found: Extract<FoundFile, { kind: 'layer' }>,
+  { maximumFindings }: VerifyOptions,
+): Promise<FileResult> {
+  const progress = context.reporter.progress({ label: 'verify' });
+  try {
+    const report = await verifyLayer(found.path, {
+      maximumFindings,
+      signal: context.signal,
+      onProgress: (done, total) => progress.update({ done, total, detail: basename(found.path) }),
+    });
+    return { kind: 'report', report, status: statusOfReport(report) };
+  } catch (error) {
+    if (!isStorageError(error) || error.code === 'aborted') throw error;
+    context.reporter.error(error);
+    return { kind: 'failed', status: statusOfError(error) };
+  } finally {
+    progress.finish();
+  }
+}
+
+function statusOfReport(report: LayerReport): ExitStatus {
+  if (report.ok) return CLEAN;
+  const isNewer = report.findings.some(({ code }) => code === 'unsupported-version');
+  return isNewer ? UNKNOWN_VERSION : FINDINGS;
+}
+
+interface ReportWriter {
+  report(report: LayerReport): Promise<void>;
+  end(status: ExitStatus): Promise<void>;
+}
+
+function createReportWriter(output: Output, format: Format): ReportWriter {
+  switch (format) {
+    case 'json':
+      return new DocumentWriter(output);
+    case 'ndjson':
+      return new LineWriter(output);
+    case 'people':
+      return new PeopleWriter(output);
+  }
+}
+
+/** `ok` stands last, because it is known last. */
+class DocumentWriter implements ReportWriter {
+  readonly #output: Output;
+  #count = 0;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  async report(report: LayerReport): Promise<void> {
+    await this.#output.write(this.#count === 0 ? '{"files":[\n' : ',\n');
+    await this.#output.write(encodeJson(reportJson(report)));
+    this.#count += 1;
+  }
+
+  async end(status: ExitStatus): Promise<void> {
+    await this.#output.write(this.#count === 0 ? '{"files":[' : '\n');
+    await this.#output.write(`],"ok":${status === CLEAN}}\n`);
+  }
+}
+
+/** A file's line is out before the next file is begun. */
+class LineWriter implements ReportWriter {
+  readonly #output: Output;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  async report(report: LayerReport): Promise<void> {
+    await this.#output.write(`${encodeJson(reportJson(report))}\n`);
+    await this.#output.flush();
+  }
+
+  async end(): Promise<void> {}
+}
+
+class PeopleWriter implements ReportWriter {
+  readonly #output: Output;
+  #fileCount = 0;
+  #badCount = 0;
+  #bytes = 0;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  async report(report: LayerReport): Promise<void> {
+    const output = this.#output;
+    this.#fileCount += 1;
+    this.#bytes += report.bytes;
+    if (!report.ok) this.#badCount += 1;
+    const verdict = report.ok ? paint(output, 'green', 'ok     ') : paint(output, 'red', 'damaged');
+    const entries = formatNumberOf(report.entries, 'entry', 'entries');
+    const extent = `${entries}, ${formatBytes(report.bytes)}`;
+    await output.write(`${verdict}  ${printable(report.path)}  ${paint(output, 'dim', extent)}\n`);
+    for (const finding of report.findings) await this.#finding(finding);
+    const hidden = report.errors + report.warnings - report.findings.length;
+    if (hidden > 0) {
+      const more = formatNumberOf(hidden, 'more finding', 'more findings');
+      await output.write(`  ${paint(output, 'dim', `... ${more}`)}\n`);
+    }
+    await output.flush();
+  }
+
+  async end(): Promise<void> {
+    if (this.#fileCount < 2) return;
+    const files = formatNumberOf(this.#fileCount, 'file', 'files');
+    const verdict = this.#badCount === 0 ? 'all sound' : `${this.#badCount} damaged`;
+    const style = this.#badCount === 0 ? 'green' : 'red';
+    await this.#output.write(
+      `${paint(this.#output, style, verdict)} of ${files}, ${formatBytes(this.#bytes)}\n`,
+    );
+  }
+
+  async #finding({ severity, code, message }: Finding): Promise<void> {
+    const style = severity === 'error' ? 'red' : 'yellow';
+    await this.#output.write(
+      `  ${paint(this.#output, style, `${severity}[${code}]:`)} ${printable(message)}\n`,
+    );
+  }
+}
+
+function reportJson(report: LayerReport): Json {
+  return {
+    path: report.path,
+    ok: report.ok,
+    entries: report.entries,
+    bytes: report.bytes,
+    findings: report.findings.map(({ severity, code, message, offset, key, lsn }) => ({
+      severity,
+      code,
+      message,
+      offset,
+      key,
+      lsn,
+    })),
+    errors: report.errors,
+    warnings: report.warnings,
+  };
+}

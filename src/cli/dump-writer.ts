@@ -1,0 +1,147 @@
+/** The three forms of a dump: JSON objects in a list or a line each, and a table for people. */
+import { formatKey } from '../layers/key.ts';
+import { formatLsnForPeople } from '../layers/lsn.ts';
+import type { SalvagedItem } from '../layers/open-layer.ts';
+import { explainKey } from '../postgres/key-explanation.ts';
+import { printable } from '../printable.ts';
+import type { Format } from './context.ts';
+import {
+  damagedBlockText,
+  damagedEntryText,
+  entryPieces,
+  entryType,
+  type ReadEntry,
+  sha256,
+  type ValuesMode,
+} from './entry-json.ts';
+import { formatCount } from './human.ts';
+import { ListWriter } from './list-writer.ts';
+import type { Output } from './output.ts';
+import { type Column, Table } from './table.ts';
+import { valuePieces } from './value-json.ts';
+
+export interface DumpWriter {
+  /** Nothing is returned while the text is only collected. */
+  item(item: SalvagedItem): Promise<void> | undefined;
+  end(): Promise<void>;
+}
+
+export interface DumpWriterOptions {
+  readonly format: Format;
+  readonly values: ValuesMode;
+  readonly kind: 'delta' | 'image';
+}
+
+export function createDumpWriter(output: Output, options: DumpWriterOptions): DumpWriter {
+  const { format, values } = options;
+  return format === 'people'
+    ? new TableDumpWriter(output, options)
+    : new JsonDumpWriter(new ListWriter(output, format), values);
+}
+
+class JsonDumpWriter implements DumpWriter {
+  readonly #list: ListWriter;
+  readonly #values: ValuesMode;
+
+  constructor(list: ListWriter, values: ValuesMode) {
+    this.#list = list;
+    this.#values = values;
+  }
+
+  item(item: SalvagedItem): Promise<void> | undefined {
+    switch (item.kind) {
+      case 'entry':
+        return this.#list.write(['{', ...entryPieces(item, this.#values), '}']);
+      case 'damaged-entry':
+        return this.#list.write([damagedEntryText(item)]);
+      case 'damaged-block':
+        return this.#list.write([damagedBlockText(item)]);
+    }
+  }
+
+  end(): Promise<void> {
+    return this.#list.end();
+  }
+}
+
+const COLUMNS: readonly Column[] = [
+  { title: 'KEY', style: 'cyan' },
+  { title: 'LSN' },
+  { title: 'TYPE' },
+  { title: '' },
+  { title: 'OFFSET', align: 'right' },
+  { title: 'STORED', align: 'right' },
+  { title: 'LENGTH', align: 'right' },
+];
+
+class TableDumpWriter implements DumpWriter {
+  readonly #table: Table;
+  readonly #values: ValuesMode;
+
+  constructor(output: Output, { values }: DumpWriterOptions) {
+    const title = values === 'none' ? 'MEANING' : values === 'sha256' ? 'SHA-256' : 'VALUE';
+    this.#table = new Table(output, [...COLUMNS, { title, style: 'dim' }]);
+    this.#values = values;
+  }
+
+  item(item: SalvagedItem): Promise<void> {
+    switch (item.kind) {
+      case 'entry':
+        return this.#table.row({ cells: entryCells(item, this.#values) });
+      case 'damaged-entry': {
+        const { key, lsn, offset, error } = item;
+        const where = [formatKey(key), formatLsnForPeople(lsn), 'damaged', ''];
+        const cells = [...where, String(offset), '', '', error.message];
+        return this.#table.row({ cells, style: 'red' });
+      }
+      case 'damaged-block': {
+        const cells = [`index block ${item.block}`, '', 'damaged', '', '', '', ''];
+        return this.#table.row({ cells: [...cells, item.error.message], style: 'red' });
+      }
+    }
+  }
+
+  end(): Promise<void> {
+    return this.#table.end();
+  }
+}
+
+function entryCells(read: ReadEntry, values: ValuesMode): string[] {
+  const { entry } = read;
+  const type = entryType(read);
+  return [
+    formatKey(entry.key),
+    formatLsnForPeople(entry.lsn),
+    type,
+    [entry.willInit && type !== 'image' ? 'init' : '', entry.compressed ? 'zstd' : ''].join(''),
+    String(entry.offset),
+    formatCount(entry.storedLength),
+    formatCount(entry.bytes.length),
+    lastCell(read, values),
+  ];
+}
+
+/** More than this of a value is nothing to look at in a table. */
+const SHOWN_BYTES = 4096;
+
+function lastCell({ entry, value }: ReadEntry, values: ValuesMode): string {
+  switch (values) {
+    case 'none':
+      return explainKey(entry.key);
+    case 'sha256':
+      return sha256(entry.bytes);
+    case 'hex':
+      return hexText(entry.bytes);
+    case 'json':
+      return value === undefined
+        ? hexText(entry.bytes)
+        : valuePieces(value)
+            .map((piece) => (typeof piece === 'string' ? printable(piece) : hexText(piece)))
+            .join('');
+  }
+}
+
+function hexText(bytes: Uint8Array): string {
+  const shown = Buffer.from(bytes.buffer, bytes.byteOffset, Math.min(bytes.length, SHOWN_BYTES));
+  return shown.toString('hex') + (bytes.length > SHOWN_BYTES ? '...' : '');
+}

@@ -1,0 +1,57 @@
+/** Exit statuses, and which status an error stands for. */
+import { isStorageError, type StorageErrorCode } from '../errors.ts';
+
+export const CLEAN = 0;
+/** Damage, differences, something that is not there. */
+export const FINDINGS = 1;
+export const WRONG_USAGE = 2;
+/** Nothing can be said about the file: I/O error, permission, missing file, special file. */
+export const COULD_NOT_LOOK = 3;
+export const UNKNOWN_VERSION = 4;
+export const INTERRUPTED = 130;
+
+export type ExitStatus =
+  | typeof CLEAN
+  | typeof FINDINGS
+  | typeof WRONG_USAGE
+  | typeof COULD_NOT_LOOK
+  | typeof UNKNOWN_VERSION
+  | typeof INTERRUPTED;
+
+export function statusOfCode(code: StorageErrorCode): ExitStatus {
+  switch (code) {
+    case 'usage':
+    case 'invalid-input':
+      return WRONG_USAGE;
+    case 'io':
+    case 'not-found':
+    case 'sync-failed':
+    case 'closed':
+      return COULD_NOT_LOOK;
+    case 'unsupported-version':
+      return UNKNOWN_VERSION;
+    case 'aborted':
+      return INTERRUPTED;
+    default:
+      return FINDINGS;
+  }
+}
+
+/** An error that is none of ours is a bug: whatever was to be found out was not. */
+export function statusOfError(error: unknown): ExitStatus {
+  return isStorageError(error) ? statusOfCode(error.code) : COULD_NOT_LOOK;
+}
+
+const STRONGEST_FIRST: readonly ExitStatus[] = [
+  INTERRUPTED,
+  WRONG_USAGE,
+  COULD_NOT_LOOK,
+  FINDINGS,
+  UNKNOWN_VERSION,
+  CLEAN,
+];
+
+/** The status of two things looked at in one run. */
+export function strongest(left: ExitStatus, right: ExitStatus): ExitStatus {
+  return STRONGEST_FIRST.indexOf(left) <= STRONGEST_FIRST.indexOf(right) ? left : right;
+}

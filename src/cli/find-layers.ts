@@ -1,0 +1,77 @@
+/** The files that `verify` is to read: those named, and layers below directories that are named. */
+import { stat } from 'node:fs/promises';
+import { isStorageError, type StorageError } from '../errors.ts';
+import { isTemporaryName, parseLayerName } from '../layers/layer-name.ts';
+import type { DirectoryEntry } from '../virtual-file/file-system.ts';
+import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
+import { fromNodeError } from '../virtual-file/system-error.ts';
+
+export type FoundFile =
+  | { readonly kind: 'layer'; readonly path: string }
+  /** Left behind by a writer. */
+  | { readonly kind: 'temporary'; readonly path: string }
+  /** Neither a directory nor the name of a layer, or a symbolic link. */
+  | { readonly kind: 'other'; readonly path: string }
+  | { readonly kind: 'failed'; readonly path: string; readonly error: StorageError };
+
+/** In the order of the paths, below a directory in byte order of the names, depth first. */
+export async function* findLayers(
+  paths: readonly string[],
+): AsyncGenerator<FoundFile, void, undefined> {
+  for (const path of paths) {
+    if (await isDirectory(path)) yield* findBelow(path);
+    else yield { kind: 'layer', path };
+  }
+}
+
+async function* findBelow(directory: string): AsyncGenerator<FoundFile, void, undefined> {
+  const entries = await listDirectory(directory);
+  if ('error' in entries) {
+    yield { kind: 'failed', path: directory, error: entries.error };
+    return;
+  }
+  for (const entry of entries.list) {
+    const path = directory.endsWith('/') ? directory + entry.name : `${directory}/${entry.name}`;
+    if (entry.kind === 'directory') yield* findBelow(path);
+    else yield { kind: kindOf(entry), path };
+  }
+}
+
+/** A FIFO with the name of a layer counts as one, so that the failure to read it is told. */
+function kindOf({ name, kind }: DirectoryEntry): 'layer' | 'temporary' | 'other' {
+  if (isTemporaryName(name)) return 'temporary';
+  if (kind === 'symbolic-link') return 'other';
+  return isLayerName(name) ? 'layer' : 'other';
+}
+
+function isLayerName(name: string): boolean {
+  try {
+    parseLayerName(name);
+    return true;
+  } catch (error) {
+    // A name that fits both kinds is the name of a layer.
+    if (isStorageError(error)) return error.code === 'ambiguous-name';
+    throw error;
+  }
+}
+
+/** Follows links: what is named is looked at. What is not there fails when it is opened. */
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (isStorageError(fromNodeError('look up file', path, error))) return false;
+    throw error;
+  }
+}
+
+async function listDirectory(
+  directory: string,
+): Promise<{ list: DirectoryEntry[] } | { error: StorageError }> {
+  try {
+    return { list: await nodeFileSystem.readDirectory(directory) };
+  } catch (error) {
+    if (isStorageError(error)) return { error };
+    throw error;
+  }
+}

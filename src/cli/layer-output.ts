@@ -1,0 +1,30 @@
+/** What build and import share: compression from flags, and the line about the finished layer. */
+import type { Compression } from '../blob-writer/compression.ts';
+import type { FinishedLayer } from '../layers/finished-layer.ts';
+import { encodeJson } from './json.ts';
+import type { Output } from './output.ts';
+
+export interface CompressionFlags {
+  /** A level, where `--zstd` is given. */
+  readonly zstd?: number | undefined;
+  /** False with `--no-compress`. */
+  readonly compress: boolean;
+}
+
+const DEFAULT_LEVEL = 1;
+
+export function compressionOf({ zstd, compress }: CompressionFlags): Compression {
+  return compress ? { kind: 'zstd', level: zstd ?? DEFAULT_LEVEL } : { kind: 'none' };
+}
+
+export async function writeLayerLine(output: Output, layer: FinishedLayer): Promise<void> {
+  const line = encodeJson({
+    path: layer.path,
+    name: layer.name,
+    size: layer.size,
+    entries: layer.entryCount,
+    index_start_blk: layer.indexStartBlock,
+    index_root_blk: layer.indexRootBlock,
+  });
+  await output.write(`${line}\n`);
+}

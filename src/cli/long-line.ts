@@ -1,0 +1,81 @@
+/**
+ * A line of many megabytes, parsed without one string of all of it: its long texts are cut out
+ * first and stay bytes. In what is left, a name that nobody can know beforehand stands for each.
+ */
+import { randomUUID } from 'node:crypto';
+import { StorageError } from '../errors.ts';
+import { JsonFields } from './json-fields.ts';
+
+const LONG_TEXT = 64 * 1024;
+const MAXIMUM_REST = 256 * 1024 * 1024;
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+
+/** Requires: the line is UTF-8. Throws SyntaxError like JSON.parse, or `too-large`. */
+export function parseLongLine(line: Uint8Array): JsonFields {
+  const secret = randomUUID();
+  const longTexts = new Map<string, Uint8Array>();
+  const rest: string[] = [];
+  let restLength = 0;
+  let copied = 0;
+  const copyUntil = (end: number): void => {
+    restLength += end - copied;
+    if (restLength > MAXIMUM_REST) {
+      throw new StorageError('too-large', {
+        what: 'line without its long texts',
+        expected: `at most ${MAXIMUM_REST} bytes`,
+        actual: 'more',
+      });
+    }
+    rest.push(Buffer.from(line.buffer, line.byteOffset + copied, end - copied).toString('utf8'));
+    copied = end;
+  };
+  const scanner = new TextScanner(line);
+  for (let text = scanner.next(); text !== undefined; text = scanner.next()) {
+    if (text.escaped || text.end - text.start <= LONG_TEXT) continue;
+    const name = `${secret}:${longTexts.size}`;
+    longTexts.set(name, line.subarray(text.start, text.end));
+    copyUntil(text.start);
+    rest.push(name);
+    copied = text.end;
+  }
+  copyUntil(line.length);
+  return new JsonFields(JSON.parse(rest.join('')), 'line', longTexts);
+}
+
+/** Finds the texts of a line one after the other, looking at each byte twice at most. */
+class TextScanner {
+  readonly #line: Uint8Array;
+  #position = 0;
+  /** The first backslash at or behind the position, or -1. */
+  #backslash: number;
+
+  constructor(line: Uint8Array) {
+    this.#line = line;
+    this.#backslash = line.indexOf(BACKSLASH);
+  }
+
+  /** What stands between two quotes; undefined when no further text ends. */
+  next(): { start: number; end: number; escaped: boolean } | undefined {
+    const quote = this.#line.indexOf(QUOTE, this.#position);
+    if (quote < 0) return undefined;
+    const start = quote + 1;
+    if (this.#backslash >= 0 && this.#backslash < start) this.#findBackslash(start);
+    let end = this.#line.indexOf(QUOTE, start);
+    let escaped = false;
+    while (this.#backslash >= 0 && this.#backslash < end) {
+      escaped = true;
+      const behind = this.#backslash + 2;
+      if (end < behind) end = this.#line.indexOf(QUOTE, behind);
+      this.#findBackslash(behind);
+    }
+    if (end < 0) return undefined;
+    this.#position = end + 1;
+    return { start, end, escaped };
+  }
+
+  #findBackslash(from: number): void {
+    this.#backslash = this.#line.indexOf(BACKSLASH, from);
+  }
+}

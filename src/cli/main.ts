@@ -1,0 +1,35 @@
+#!/usr/bin/env node
+/** The program: the process's own streams, signals and exit status around `run`. */
+import { fstatSync } from 'node:fs';
+import { INTERRUPTED } from './exit-status.ts';
+import { run } from './run.ts';
+
+const interruption = new AbortController();
+
+/** The first signal asks for an orderly end, the second one ends at once. */
+function interrupt(signal: NodeJS.Signals): void {
+  if (interruption.signal.aborted) process.exit(INTERRUPTED);
+  interruption.abort(new Error(signal));
+}
+
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
+
+process.exitCode = await run(process.argv.slice(2), {
+  stdin: () => process.stdin,
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdoutIsFile: isFile(process.stdout.fd),
+  environment: process.env,
+  signal: interruption.signal,
+});
+// What an interrupted command left pending must not keep the process alive.
+if (process.exitCode === INTERRUPTED) process.exit();
+
+function isFile(descriptor: number): boolean {
+  try {
+    return fstatSync(descriptor).isFile();
+  } catch (error) {
+    if (error instanceof Error) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,184 @@
+/**
+ * NDJSON from a stream: one JSON object a line, blank lines ignored, as many lines at a time as a
+ * chunk brings. Memory is bounded by the longest line that can be an entry: the hex digits of the
+ * largest blob, and its other fields.
+ */
+import { isUtf8 } from 'node:buffer';
+import { abortedError, StorageError } from '../errors.ts';
+import { JsonFields } from './json-fields.ts';
+import { parseLongLine } from './long-line.ts';
+
+const LARGEST_BLOB = 0x0fff_ffff;
+export const MAXIMUM_LINE_LENGTH = 2 * LARGEST_BLOB + 64 * 1024;
+
+/** The first line holds no values. */
+const MAXIMUM_HEADER_LENGTH = 64 * 1024;
+
+/** Above this, JSON.parse would need several times the line. */
+const LONG_LINE = 4 * 1024 * 1024;
+
+const LINE_FEED = 0x0a;
+const OPENING_BRACE = 0x7b;
+
+export interface SpecLine {
+  /** From 1. */
+  readonly number: number;
+  readonly fields: JsonFields;
+}
+
+export interface LineOptions {
+  /** The file, where there is one. */
+  readonly path: string | undefined;
+  readonly signal: AbortSignal;
+  readonly onProgress?: ((bytesRead: number) => void) | undefined;
+}
+
+/**
+ * Yields the lines of one chunk after the other.
+ *
+ * Throws: `invalid-input` for what is no JSON object in UTF-8, `too-large` for a line that is too
+ * long, `aborted`. Both name the line.
+ */
+export async function* readNdjson(
+  source: AsyncIterable<Uint8Array>,
+  options: LineOptions,
+): AsyncGenerator<SpecLine[], void, undefined> {
+  const splitter = new LineSplitter(options.path);
+  let bytesRead = 0;
+  for await (const chunk of untilAborted(source, options.signal)) {
+    const lines = splitter.split(chunk);
+    if (lines.length > 0) yield lines;
+    bytesRead += chunk.length;
+    options.onProgress?.(bytesRead);
+  }
+  const lines = splitter.end();
+  if (lines.length > 0) yield lines;
+}
+
+class LineSplitter {
+  readonly #path: string | undefined;
+  #lineNumber = 0;
+  #started: Uint8Array[] = [];
+  #startedLength = 0;
+
+  constructor(path: string | undefined) {
+    this.#path = path;
+  }
+
+  split(chunk: Uint8Array): SpecLine[] {
+    const lines: SpecLine[] = [];
+    let start = 0;
+    for (;;) {
+      const end = chunk.indexOf(LINE_FEED, start);
+      if (end < 0) break;
+      this.#finishLine(chunk.subarray(start, end), lines);
+      start = end + 1;
+    }
+    this.#keep(chunk.subarray(start));
+    return lines;
+  }
+
+  /** The last line may lack its line feed. */
+  end(): SpecLine[] {
+    const lines: SpecLine[] = [];
+    this.#finishLine(new Uint8Array(0), lines);
+    return lines;
+  }
+
+  #keep(rest: Uint8Array): void {
+    if (rest.length === 0) return;
+    this.#started.push(rest);
+    this.#startedLength += rest.length;
+    // Whatever begins otherwise is refused now, so that endless zeros do not fill the memory.
+    if (this.#started.length === 1) this.#checkStart(rest, this.#lineNumber + 1);
+    this.#checkLength(this.#startedLength);
+  }
+
+  #finishLine(end: Uint8Array, lines: SpecLine[]): void {
+    this.#checkLength(this.#startedLength + end.length);
+    const line = this.#started.length === 0 ? end : Buffer.concat([...this.#started, end]);
+    this.#started = [];
+    this.#startedLength = 0;
+    this.#lineNumber += 1;
+    if (!isBlank(line)) lines.push({ number: this.#lineNumber, fields: this.#parse(line) });
+  }
+
+  #parse(line: Uint8Array): JsonFields {
+    this.#checkStart(line, this.#lineNumber);
+    if (!isUtf8(line)) throw this.#invalid('text in UTF-8', 'other bytes', this.#lineNumber);
+    try {
+      if (line.length > LONG_LINE) return parseLongLine(line);
+      return new JsonFields(JSON.parse(utf8(line)), 'line');
+    } catch (error) {
+      if (error instanceof StorageError) throw error;
+      const actual = error instanceof Error ? error.message : String(error);
+      throw this.#invalid('a JSON object', actual, this.#lineNumber);
+    }
+  }
+
+  #checkStart(line: Uint8Array, number: number): void {
+    const first = line.find((byte) => !isSpace(byte));
+    if (first === undefined || first === OPENING_BRACE) return;
+    const actual = `byte 0x${first.toString(16).padStart(2, '0')}`;
+    throw this.#invalid('a JSON object that begins with {', actual, number);
+  }
+
+  #checkLength(length: number): void {
+    const maximum = this.#lineNumber === 0 ? MAXIMUM_HEADER_LENGTH : MAXIMUM_LINE_LENGTH;
+    if (length <= maximum) return;
+    throw new StorageError(this.#lineNumber === 0 ? 'invalid-input' : 'too-large', {
+      what: `line ${this.#lineNumber + 1}`,
+      path: this.#path,
+      expected: `at most ${maximum} bytes`,
+      actual: 'more',
+    });
+  }
+
+  #invalid(expected: string, actual: string, number: number): StorageError {
+    const what = `line ${number}`;
+    return new StorageError('invalid-input', { what, path: this.#path, expected, actual });
+  }
+}
+
+/** Ends with `aborted` even while the source gives nothing. */
+async function* untilAborted(
+  source: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const iterator = source[Symbol.asyncIterator]();
+  const { aborted, release } = rejectionOnAbort(signal);
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), aborted]);
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    release();
+    // Not awaited: a source that hangs in a read would never return.
+    void iterator.return?.()?.catch(() => {});
+  }
+}
+
+function rejectionOnAbort(signal: AbortSignal): { aborted: Promise<never>; release: () => void } {
+  let listener = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    listener = () => reject(abortedError(signal));
+    if (signal.aborted) listener();
+    else signal.addEventListener('abort', listener, { once: true });
+  });
+  aborted.catch(() => {});
+  return { aborted, release: () => signal.removeEventListener('abort', listener) };
+}
+
+function isBlank(line: Uint8Array): boolean {
+  return line.every(isSpace);
+}
+
+function isSpace(byte: number): boolean {
+  return byte === 0x20 || byte === 0x09 || byte === 0x0d;
+}
+
+function utf8(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8');
+}

@@ -1,0 +1,123 @@
+/**
+ * One of the two output streams: text is collected into large writes, a write waits until the
+ * stream has taken it, and a reader that went away is told apart from a disk that is full.
+ */
+import { StorageError } from '../errors.ts';
+import type { JsonPieces } from './json.ts';
+
+/** The part of a stream that we need: process.stdout, or a fake. */
+export interface OutputStream {
+  write(chunk: string | Uint8Array, done: (error?: Error | null) => void): boolean;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  readonly isTTY?: boolean | undefined;
+  readonly columns?: number | undefined;
+}
+
+/** The reader of a pipe has closed it: nobody wants the rest, which is no failure. */
+export class ReaderGone extends Error {
+  override readonly name = 'ReaderGone';
+}
+
+export interface OutputOptions {
+  /** For messages: `standard output`. */
+  readonly name: string;
+  readonly isTerminal: boolean;
+  readonly colour: boolean;
+}
+
+const BATCH_LENGTH = 64 * 1024;
+
+/** Bytes that become hex digits at a time; a string of all of them could be too long for V8. */
+const HEX_PIECE = 32 * 1024;
+
+/** One writer: a call is made only after the promise of the one before has settled. */
+export class Output {
+  readonly isTerminal: boolean;
+  readonly colour: boolean;
+  readonly #name: string;
+  readonly #stream: OutputStream;
+  #pending = '';
+  #failure: Error | undefined;
+
+  constructor(stream: OutputStream, options: OutputOptions) {
+    this.#stream = stream;
+    this.#name = options.name;
+    this.isTerminal = options.isTerminal;
+    this.colour = options.colour;
+    stream.on('error', (error) => {
+      this.#failure ??= this.#describe(error);
+    });
+  }
+
+  /** Characters in a line of the terminal; unlimited elsewhere. */
+  get columns(): number {
+    return this.isTerminal ? (this.#stream.columns ?? 80) : Number.POSITIVE_INFINITY;
+  }
+
+  /** Nothing is returned while the text is only collected. */
+  write(text: string): Promise<void> | undefined {
+    this.#pending += text;
+    return this.#pending.length >= BATCH_LENGTH ? this.flush() : undefined;
+  }
+
+  writePieces(pieces: JsonPieces): Promise<void> | undefined {
+    let text = '';
+    for (const piece of pieces) {
+      if (typeof piece === 'string') text += piece;
+      else if (piece.length <= HEX_PIECE) text += hexDigits(piece, 0, piece.length);
+      else return this.#writeLargePieces(pieces);
+    }
+    return this.write(text);
+  }
+
+  /** Bytes as they are, behind all text that was written before. */
+  async writeBytes(bytes: Uint8Array): Promise<void> {
+    await this.flush();
+    await this.#send(bytes);
+  }
+
+  /** A message, at once and unawaited; that nobody reads it is no reason to fail. */
+  post(text: string): void {
+    if (this.#failure === undefined) this.#stream.write(text, () => {});
+  }
+
+  async flush(): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#pending === '') return;
+    const text = this.#pending;
+    this.#pending = '';
+    await this.#send(text);
+  }
+
+  async #writeLargePieces(pieces: JsonPieces): Promise<void> {
+    for (const piece of pieces) {
+      if (typeof piece === 'string') {
+        await this.write(piece);
+        continue;
+      }
+      for (let start = 0; start < piece.length; start += HEX_PIECE) {
+        await this.write(hexDigits(piece, start, Math.min(start + HEX_PIECE, piece.length)));
+      }
+    }
+  }
+
+  async #send(chunk: string | Uint8Array): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    await new Promise<void>((resolve, reject) => {
+      this.#stream.write(chunk, (error) => {
+        if (error === undefined || error === null) resolve();
+        else reject(this.#describe(error));
+      });
+    });
+  }
+
+  #describe(error: Error): Error {
+    const errno = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+    if (errno === 'EPIPE' || errno === 'ERR_STREAM_DESTROYED') return new ReaderGone();
+    return new StorageError('io', { what: `cannot write to ${this.#name}`, errno, cause: error });
+  }
+}
+
+function hexDigits(bytes: Uint8Array, start: number, end: number): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('hex');
+}

@@ -1,0 +1,85 @@
+/** The command tree: what commander parses, how its help looks, and which module runs. */
+import { Command } from 'commander';
+import type { Style } from './colour.ts';
+import { paint } from './colour.ts';
+import type { Context } from './context.ts';
+import type { ExitStatus } from './exit-status.ts';
+import { packageVersion } from './package-version.ts';
+import { addReadingCommands } from './reading-commands.ts';
+import { addWritingCommands } from './writing-commands.ts';
+
+/** Runs one command; its module is loaded only then, so that `--version` is quick. */
+export type Runner = (run: (context: Context) => Promise<ExitStatus>) => Promise<void>;
+
+export interface CommandParents {
+  readonly program: Command;
+  readonly runner: Runner;
+}
+
+export function createProgram(context: Context, finished: (status: ExitStatus) => void): Command {
+  const program = new Command('layerfile')
+    .description('Write, read, verify and dump layer files of the Neon pageserver.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'show this help')
+    .helpCommand('help [command]', 'show the help of a command')
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput(outputConfiguration(context))
+    .configureHelp(helpConfiguration(context));
+  const runner: Runner = async (run) => finished(await run(context));
+  addReadingCommands({ program, runner });
+  addWritingCommands({ program, runner });
+  addExamples(program, [
+    ['layerfile inspect FILE', 'what the file says about itself'],
+    ['layerfile dump FILE | less', 'every entry, in index order'],
+    ['layerfile verify DIR', 'read every byte of every layer below DIR'],
+    ['layerfile help build', 'the help of one command'],
+  ]);
+  program.addHelpText(
+    'after',
+    `
+Exit status:
+  0  clean                            3  could not look (I/O, permission, no such file)
+  1  damage, differences, not there   4  a format version that this program does not know
+  2  wrong usage                    130  interrupted
+
+Programs read --json or --ndjson; errors are then JSON as well. See also NO_COLOR, FORCE_COLOR.`,
+  );
+  return program;
+}
+
+/** Adds a command that inherits how help and errors are shown. */
+export function addCommand(parent: Command, nameAndArguments: string): Command {
+  return parent.command(nameAndArguments).helpOption('-h, --help', 'show this help');
+}
+
+export function addExamples(
+  command: Command,
+  examples: readonly (readonly [line: string, what: string])[],
+): void {
+  const lines = examples.map(([line, what]) => `  ${line}\n      ${what}`);
+  command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
+}
+
+/** Errors are thrown; `run.ts` shows them. */
+function outputConfiguration(context: Context) {
+  return {
+    writeOut: (text: string) => void context.stdout.write(text),
+    writeErr: () => {},
+    outputError: () => {},
+    getOutHasColors: () => context.stdout.colour,
+    getErrHasColors: () => false,
+    getOutHelpWidth: () => Math.min(context.stdout.columns, 100),
+  };
+}
+
+function helpConfiguration(context: Context) {
+  const painter = (style: Style) => (text: string) => paint(context.stdout, style, text);
+  return {
+    styleTitle: painter('bold'),
+    styleCommandText: painter('bold'),
+    styleSubcommandText: painter('cyan'),
+    styleOptionText: painter('green'),
+    styleArgumentText: painter('yellow'),
+  };
+}

@@ -1,0 +1,93 @@
+/**
+ * Everything on standard error: errors, warnings, notes and progress, as sentences for people or
+ * as one JSON object a line for programs.
+ */
+import { isStorageError, type StorageError } from '../errors.ts';
+import { printable } from '../printable.ts';
+import { paint } from './colour.ts';
+import { encodeJson, type Json } from './json.ts';
+import type { Output } from './output.ts';
+import { Progress, type ProgressOptions } from './progress.ts';
+
+export type Audience = 'people' | 'programs';
+
+export class Reporter {
+  readonly audience: Audience;
+  readonly #stderr: Output;
+  readonly #dumbTerminal: boolean;
+  #progress: Progress | undefined;
+
+  constructor(stderr: Output, options: { audience: Audience; dumbTerminal: boolean }) {
+    this.#stderr = stderr;
+    this.audience = options.audience;
+    this.#dumbTerminal = options.dumbTerminal;
+  }
+
+  error(error: unknown): void {
+    if (this.audience === 'programs') {
+      this.#line(encodeJson({ error: errorJson(error) }));
+    } else if (isStorageError(error)) {
+      this.#line(`${paint(this.#stderr, 'red', `error[${error.code}]:`)} ${error.message}`);
+    } else {
+      this.#line(`${paint(this.#stderr, 'red', 'internal error:')} ${stackOf(error)}`);
+    }
+  }
+
+  /** Wrong usage, with what to do about it. */
+  usage(message: string, hints: readonly string[]): void {
+    if (this.audience === 'programs') {
+      const sentences = [message.replace(/\.?$/, '.'), ...hints];
+      this.#line(encodeJson({ error: { code: 'usage', message: sentences.join(' ') } }));
+      return;
+    }
+    this.#line(`${paint(this.#stderr, 'red', 'error[usage]:')} ${message}`);
+    for (const hint of hints) this.#line(`  ${hint}`);
+  }
+
+  warning(message: string, path?: string): void {
+    if (this.audience === 'programs') {
+      this.#line(encodeJson({ warning: { message: printable(message), path } }));
+      return;
+    }
+    const where = path === undefined ? '' : `${printable(path)}: `;
+    this.#line(`${paint(this.#stderr, 'yellow', 'warning:')} ${where}${printable(message)}`);
+  }
+
+  /** Something that only people want to know. */
+  note(message: string): void {
+    if (this.audience === 'people') this.#line(paint(this.#stderr, 'dim', printable(message)));
+  }
+
+  /** Starts to show progress, in the place of what was shown before. */
+  progress(options: ProgressOptions): Progress {
+    this.#progress?.finish();
+    this.#progress = new Progress(this.#stderr, options, this.#progressStyle());
+    return this.#progress;
+  }
+
+  #progressStyle(): 'bar' | 'lines' | 'none' {
+    if (this.#stderr.isTerminal && !this.#dumbTerminal) return 'bar';
+    return this.audience === 'people' ? 'lines' : 'none';
+  }
+
+  #line(text: string): void {
+    this.#progress?.clear();
+    this.#stderr.post(`${text}\n`);
+  }
+}
+
+/** What the machine interface says about an error, on standard error and within a dump. */
+export function errorJson(error: unknown): Json {
+  if (!isStorageError(error)) return { code: 'io', message: printable(`internal: ${error}`) };
+  return storageErrorJson(error);
+}
+
+export function storageErrorJson(error: StorageError): Json {
+  const { code, message, path, offset, key, lsn } = error;
+  return { code, message, path, offset, key, lsn };
+}
+
+function stackOf(error: unknown): string {
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return text.split('\n').map(printable).join('\n');
+}

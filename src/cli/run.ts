@@ -1,0 +1,105 @@
+/** One run of the command line: arguments in, exit status out. */
+import { CommanderError } from 'commander';
+import { abortedError, isStorageError } from '../errors.ts';
+import { printable } from '../printable.ts';
+import { wantsColour } from './colour.ts';
+import type { CliStreams, Context } from './context.ts';
+import { CLEAN, type ExitStatus, INTERRUPTED, statusOfError, WRONG_USAGE } from './exit-status.ts';
+import { Output, type OutputStream, ReaderGone } from './output.ts';
+import { createProgram } from './program.ts';
+import { Reporter } from './reporter.ts';
+
+/** Never rejects. `commandLine` begins behind the program's name. */
+export async function run(
+  commandLine: readonly string[],
+  streams: CliStreams,
+): Promise<ExitStatus> {
+  const context = createContext(commandLine, streams);
+  try {
+    const status = await runCommand(commandLine, context);
+    await context.stdout.flush();
+    return status;
+  } catch (error) {
+    return await report(error, { commandLine, context });
+  }
+}
+
+async function runCommand(commandLine: readonly string[], context: Context): Promise<ExitStatus> {
+  let status: ExitStatus = CLEAN;
+  const program = createProgram(context, (result) => {
+    status = result;
+  });
+  await program.parseAsync([...commandLine], { from: 'user' });
+  return status;
+}
+
+function createContext(commandLine: readonly string[], streams: CliStreams): Context {
+  const { stdin, stdoutIsFile, environment, signal } = streams;
+  const describe = (stream: OutputStream, name: string) =>
+    new Output(stream, {
+      name,
+      isTerminal: stream.isTTY === true,
+      colour: wantsColour(environment, stream.isTTY === true),
+    });
+  const reporter = new Reporter(describe(streams.stderr, 'standard error'), {
+    audience: wantsJsonErrors(commandLine) ? 'programs' : 'people',
+    dumbTerminal: environment['TERM'] === 'dumb',
+  });
+  const stdout = describe(streams.stdout, 'standard output');
+  return { stdin, stdout, stdoutIsFile, reporter, signal };
+}
+
+/** Errors of the command line itself come before commander knows the options. */
+function wantsJsonErrors(commandLine: readonly string[]): boolean {
+  const end = commandLine.indexOf('--');
+  const options = end < 0 ? commandLine : commandLine.slice(0, end);
+  return options.includes('--json') || options.includes('--ndjson');
+}
+
+async function report(
+  error: unknown,
+  run: { commandLine: readonly string[]; context: Context },
+): Promise<ExitStatus> {
+  const { context } = run;
+  const outcome = error instanceof ReaderGone ? error : await flushAfter(error, context);
+  if (outcome instanceof ReaderGone) return CLEAN;
+  if (outcome instanceof CommanderError) {
+    if (outcome.exitCode === 0) return CLEAN;
+    reportUsage(outcome, run);
+    return WRONG_USAGE;
+  }
+  if (context.signal.aborted) {
+    const aborted = isStorageError(outcome, 'aborted') ? outcome : abortedError(context.signal);
+    context.reporter.error(aborted);
+    return INTERRUPTED;
+  }
+  context.reporter.error(outcome);
+  return statusOfError(outcome);
+}
+
+/** What was found before the error comes out before it; returns the error that counts. */
+async function flushAfter(error: unknown, context: Context): Promise<unknown> {
+  try {
+    await context.stdout.flush();
+    return error;
+  } catch (flushError) {
+    return isStorageError(error) ? error : flushError;
+  }
+}
+
+function reportUsage(
+  error: CommanderError,
+  { commandLine, context }: { commandLine: readonly string[]; context: Context },
+): void {
+  const name = commandLine.find((word) => /^[a-z]+$/.test(word));
+  const help = name === undefined ? 'layerfile --help' : `layerfile help ${name}`;
+  if (error.code === 'commander.help') {
+    context.reporter.usage('no command', [`See '${help}'.`]);
+    return;
+  }
+  const text = error.message.replace(/^error: /, '');
+  const suggestion = /\n\((Did you mean [^\n]*\?)\)$/.exec(text);
+  const message = suggestion === null ? text : text.slice(0, suggestion.index);
+  const hints = suggestion === null ? [] : [printable(suggestion[1] ?? '')];
+  context.reporter.usage(printable(message), [...hints, `See '${help}'.`]);
+}

@@ -1,0 +1,176 @@
+/** The commands that write, or work on keys: their arguments, options and examples. */
+import { type Command, Option } from 'commander';
+import type { Lsn } from '../layers/lsn.ts';
+import {
+  generationArgument,
+  identifierArgument,
+  lsnArgument,
+  lsnOrAutoArgument,
+  zstdLevelArgument,
+} from './arguments.ts';
+import { addCommand, addExamples, type CommandParents } from './program.ts';
+import { addObjectFormat, type FormatFlags, formatOf } from './reading-commands.ts';
+
+export function addWritingCommands(parents: CommandParents): void {
+  addBuild(parents);
+  addMetadata(parents);
+  addKey(parents);
+  addImport(parents);
+  addExport(parents);
+}
+
+interface LayerFlags {
+  readonly out: string;
+  /** A level, where `--zstd` is given. */
+  readonly zstd?: number;
+  /** False with `--no-compress`. */
+  readonly compress: boolean;
+  readonly generation?: string;
+}
+
+function addLayerOptions(command: Command): Command {
+  return command
+    .requiredOption('--out <dir>', 'directory that the layer goes into')
+    .addOption(
+      new Option('--zstd <level>', 'compress images, -7 to 22, 0 is 3 (default: 1)').argParser(
+        zstdLevelArgument,
+      ),
+    )
+    .addOption(new Option('--no-compress', 'store images as they are').conflicts('zstd'))
+    .option('--generation <hex8>', 'generation that the name ends in', generationArgument);
+}
+
+/** Where the result is a JSON line in any case. */
+function addJsonErrors(command: Command): Command {
+  return command.option('--json', 'print errors as JSON as well');
+}
+
+function addBuild({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'build')
+    .description('Make a layer file from NDJSON: a header line, then one entry a line.')
+    .argument('[spec]', 'file, or - for standard input', '-');
+  addJsonErrors(addLayerOptions(command)).action((spec: string, flags: LayerFlags) =>
+    runner(async (context) => {
+      const { build } = await import('./commands/build.ts');
+      return build(context, { ...flags, spec });
+    }),
+  );
+  addExamples(command, [
+    ['layerfile build --out DIR < spec.ndjson', 'from standard input'],
+    ['layerfile build --out DIR --zstd 19 --generation 0000002a spec.ndjson', 'from a file'],
+  ]);
+  command.addHelpText(
+    'after',
+    `
+The header of a delta layer, and an entry:
+  {"kind":"delta","tenant_id":ID,"timeline_id":ID,"key_start":KEY,"key_end":KEY,
+   "lsn_start":LSN,"lsn_end":LSN}
+  {"key":KEY,"lsn":LSN,"value":{"type":"image","hex":"..."}}
+Of an image layer ("lsn" in the place of the two):
+  {"key":KEY,"hex":"..."}
+Entries ascend by key, then by LSN. What dump --values json prints is understood.`,
+  );
+}
+
+interface MetadataFlags extends FormatFlags {
+  readonly set?: readonly string[];
+}
+
+function addMetadata({ program, runner }: CommandParents): void {
+  const collect = (assignment: string, others: readonly string[] = []) => [...others, assignment];
+  const command = addCommand(program, 'metadata')
+    .description('Print the timeline metadata of a 512-byte metadata file, or change it.')
+    .usage('[options] <file> [--set <name=value>...]')
+    .argument('<file>', 'metadata file')
+    .argument('[assignments...]')
+    .option('--set <name=value>', 'rewrite the file, crash-safe, with new values', collect);
+  addObjectFormat(command).action((file: string, more: string[], flags: MetadataFlags) =>
+    runner(async (context) => {
+      const { metadata } = await import('./commands/metadata.ts');
+      const assignments = { set: flags.set ?? [], more };
+      return metadata(context, { file, assignments, format: formatOf(flags) });
+    }),
+  );
+  addExamples(command, [
+    ['layerfile metadata FILE', 'what it says'],
+    ['layerfile metadata FILE --set initdb_lsn=0/1696000 pg_version=17', 'two new values'],
+    ['layerfile metadata FILE --set ancestor_timeline=null', 'one of the two that may be absent'],
+  ]);
+}
+
+function addKey({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'key')
+    .description('Explain a key, or make one from what it means.')
+    .argument('<key...>', '36 hex digits, or fields');
+  addObjectFormat(command).action((words: string[], flags: FormatFlags) =>
+    runner(async (context) => {
+      const { key } = await import('./commands/key.ts');
+      return key(context, { words, format: formatOf(flags) });
+    }),
+  );
+  addExamples(command, [
+    ['layerfile key 000000067F00000005000040000000000007', 'block 7 of a relation'],
+    ['layerfile key rel=1663/5/16384 fork=main blkno=7', 'its 36 digits'],
+    ['layerfile key slru=clog segno=0 size --json', 'both, for programs'],
+  ]);
+}
+
+interface ImportFlags extends LayerFlags {
+  readonly tenant: string;
+  readonly timeline: string;
+  readonly lsn: Lsn | 'auto';
+  readonly allowUnclean?: true;
+}
+
+function addImport({ program, runner }: CommandParents): void {
+  const parent = addCommand(program, 'import').description('Make a layer from something else.');
+  const command = addCommand(parent, 'pgdata')
+    .description('Make an image layer of a Postgres data directory that was shut down cleanly.')
+    .argument('<dir>', 'data directory');
+  addJsonErrors(addLayerOptions(command))
+    .requiredOption('--tenant <id>', 'tenant, 32 hex digits', identifierArgument)
+    .requiredOption('--timeline <id>', 'timeline, 32 hex digits', identifierArgument)
+    .addOption(
+      new Option('--lsn <lsn>', 'LSN of the layer; auto takes the checkpoint')
+        .argParser(lsnOrAutoArgument)
+        .default('auto'),
+    )
+    .option('--allow-unclean', 'import although the server was not shut down cleanly')
+    .action((directory: string, flags: ImportFlags) =>
+      runner(async (context) => {
+        const { importPostgres } = await import('./commands/import-pgdata.ts');
+        return importPostgres(context, { ...flags, directory });
+      }),
+    );
+  addExamples(command, [
+    [
+      'layerfile import pgdata /var/lib/postgresql/17/main --out DIR --tenant ID --timeline ID',
+      'at the LSN of the last checkpoint',
+    ],
+  ]);
+}
+
+interface ExportFlags {
+  readonly lsn?: Lsn;
+  readonly out?: string;
+}
+
+function addExport({ program, runner }: CommandParents): void {
+  const parent = addCommand(program, 'export').description('Take something out of a layer.');
+  const command = addCommand(parent, 'page')
+    .description('Write the 8,192 bytes of a page image.')
+    .argument('<file>', 'layer file')
+    .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
+    .option('--lsn <lsn>', 'the newest page is wanted at or before it', lsnArgument)
+    .option('--out <file>', 'file to write (default: standard output)');
+  addJsonErrors(command).action((file: string, key: string[], flags: ExportFlags) =>
+    runner(async (context) => {
+      const { exportPage } = await import('./commands/export-page.ts');
+      return exportPage(context, { file, key, lsn: flags.lsn, out: flags.out });
+    }),
+  );
+  addExamples(command, [
+    ['layerfile export page FILE rel=1663/5/16384 blkno=0 --out page.bin', 'into a file'],
+    ['layerfile export page FILE KEY | pg_filedump -', 'to another program'],
+  ]);
+}

@@ -1,0 +1,134 @@
+import { describe, expect, test } from 'vitest';
+import { parseLongLine } from '../../src/cli/long-line.ts';
+import { MAXIMUM_LINE_LENGTH, readNdjson } from '../../src/cli/ndjson-lines.ts';
+import { isStorageError, type StorageErrorCode } from '../../src/errors.ts';
+
+const NEVER = new AbortController().signal;
+
+async function* chunks(...parts: (string | Uint8Array)[]): AsyncGenerator<Uint8Array> {
+  for (const part of parts) yield Buffer.from(part);
+}
+
+async function readNames(source: AsyncIterable<Uint8Array>, signal = NEVER): Promise<string[]> {
+  const names: string[] = [];
+  for await (const batch of readNdjson(source, { path: 'spec', signal })) {
+    for (const line of batch) names.push(`${line.number}:${line.fields.text('name')}`);
+  }
+  return names;
+}
+
+async function expectError(
+  source: AsyncIterable<Uint8Array>,
+  code: StorageErrorCode,
+  text: string,
+) {
+  const error = await readNames(source).catch((failure: unknown) => failure);
+  expect(isStorageError(error, code) && error.message).toContain(text);
+}
+
+describe('NDJSON', () => {
+  test('lines end anywhere in the chunks, the last one without a line feed', async () => {
+    const source = chunks('{"name":', '"a"}\n{"na', 'me":"b"}', '\r\n\n  \n{"name":"ü"}');
+    expect(await readNames(source)).toEqual(['1:a', '2:b', '5:ü']);
+  });
+
+  test('a character is split between chunks', async () => {
+    const bytes = Buffer.from('{"name":"€"}\n');
+    expect(await readNames(chunks(bytes.subarray(0, 11), bytes.subarray(11)))).toEqual(['1:€']);
+  });
+
+  test('nothing is no line', async () => {
+    expect(await readNames(chunks())).toEqual([]);
+    expect(await readNames(chunks('', '\n'))).toEqual([]);
+  });
+
+  test.each<[string, string | Uint8Array, string]>([
+    ['an array', '{"name":"a"}\n[1]\n', 'line 2'],
+    ['a number', '{"name":"a"}\n1\n', 'line 2'],
+    ['half an object', '{"name":"a"}\n{"name":\n', 'line 2'],
+    ['two objects in a line', '{"name":"a"}{"name":"b"}\n', 'line 1'],
+    ['bytes that are no UTF-8', Buffer.from('7b226e616d65223a22ff227d', 'hex'), 'line 1'],
+    ['a byte order mark', '\ufeff{"name":"a"}', 'line 1'],
+    ['a header that does not end', `{"name":"${'a'.repeat(70_000)}`, 'line 1'],
+  ])('%s is refused with its line', async (_, text, where) => {
+    await expectError(chunks(text), 'invalid-input', where);
+  });
+
+  test('endless zeros are refused at once', async () => {
+    let count = 0;
+    async function* zeros(): AsyncGenerator<Uint8Array> {
+      for (;;) {
+        count += 1;
+        yield new Uint8Array(65_536);
+      }
+    }
+    await expectError(zeros(), 'invalid-input', 'byte 0x00');
+    expect(count).toBe(1);
+  });
+
+  test('a line that is longer than any entry is refused before it is whole', async () => {
+    let length = 0;
+    const chunk = Buffer.alloc(1 << 20, 'a');
+    async function* endless(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('{"name":"header"}\n{"name":"');
+      for (;;) {
+        length += chunk.length;
+        yield chunk;
+      }
+    }
+    await expectError(endless(), 'too-large', 'line 2');
+    expect(length).toBeLessThan(MAXIMUM_LINE_LENGTH + 2 * chunk.length);
+  });
+
+  test('an interruption ends the wait for more', async () => {
+    const interruption = new AbortController();
+    async function* hanging(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from('{"name":"a"}\n');
+      await new Promise(() => {});
+    }
+    setTimeout(() => interruption.abort(), 10);
+    const error = await readNames(hanging(), interruption.signal).catch((failure) => failure);
+    expect(isStorageError(error, 'aborted')).toBe(true);
+  });
+});
+
+describe('a long line', () => {
+  const LONG = 'ab'.repeat(40_000);
+  const parse = (text: string) => parseLongLine(Buffer.from(text));
+
+  test('gives the bytes of long digits', () => {
+    const fields = parse(`{"hex":"${LONG}","value":{"hex":"${LONG}00"},"name":"x"}`);
+    expect(fields.bytes()).toEqual(new Uint8Array(40_000).fill(0xab));
+    expect(fields.object('value').bytes().length).toBe(40_001);
+    expect(fields.text('name')).toBe('x');
+  });
+
+  test('gives long base64', () => {
+    const bytes = Buffer.alloc(100_000, 7);
+    expect(parse(`{"base64":"${bytes.toString('base64')}"}`).bytes()).toEqual(bytes);
+  });
+
+  test('gives long text, escaped or not', () => {
+    expect(parse(`{"path":"${'ü'.repeat(50_000)}"}`).text('path')).toBe('ü'.repeat(50_000));
+    const escaped = parse(`{"path":"${'\\"\\\\'.repeat(50_000)}","hex":"${LONG}"}`);
+    expect(escaped.text('path')).toBe('"\\'.repeat(50_000));
+    expect(escaped.bytes().length).toBe(40_000);
+  });
+
+  test.each([
+    ['a digit that is none', `{"hex":"${LONG}zz"}`],
+    ['half a pair', `{"hex":"${LONG}a"}`],
+    ['a digit that only looks like one', `{"hex":"${LONG}\u0131\u0131"}`],
+    ['a raw control character in a text', `{"path":"${'a'.repeat(70_000)}\t"}`],
+  ])('%s is refused', (_, text) => {
+    const fields = parse(text);
+    expect(() => (text.includes('hex') ? fields.bytes() : fields.text('path'))).toThrow('field');
+  });
+
+  test('is scanned once, however many texts it has', () => {
+    const many = Array.from({ length: 200_000 }, (_, index) => `"${index}":1`).join(',');
+    const startedMs = performance.now();
+    parse(`{${many},"name":"x"}`);
+    expect(performance.now() - startedMs).toBeLessThan(5_000);
+  });
+});

@@ -1,0 +1,115 @@
+import { describe, expect, test } from 'vitest';
+import { wantsColour } from '../../src/cli/colour.ts';
+import { Output, type OutputStream, ReaderGone } from '../../src/cli/output.ts';
+import { isStorageError } from '../../src/errors.ts';
+
+/** Takes a write only when the test says so. */
+class SlowStream implements OutputStream {
+  readonly written: (string | Uint8Array)[] = [];
+  readonly #waiting: ((error?: Error | null) => void)[] = [];
+
+  write(chunk: string | Uint8Array, done: (error?: Error | null) => void): boolean {
+    this.written.push(chunk);
+    this.#waiting.push(done);
+    return false;
+  }
+
+  on(): this {
+    return this;
+  }
+
+  settle(error?: Error): void {
+    for (const done of this.#waiting.splice(0)) done(error);
+  }
+}
+
+const OPTIONS = { name: 'standard output', isTerminal: false, colour: false };
+
+describe('an output', () => {
+  test('collects text until a batch is full', async () => {
+    const stream = new SlowStream();
+    const output = new Output(stream, OPTIONS);
+    expect(output.write('a'.repeat(60_000))).toBeUndefined();
+    expect(stream.written).toEqual([]);
+    const written = output.write('b'.repeat(6_000));
+    stream.settle();
+    await written;
+    expect(stream.written.map((chunk) => chunk.length)).toEqual([66_000]);
+  });
+
+  test('waits until the stream has taken a batch', async () => {
+    const stream = new SlowStream();
+    const output = new Output(stream, OPTIONS);
+    let isTaken = false;
+    const written = output.write('a'.repeat(70_000))?.then(() => {
+      isTaken = true;
+    });
+    await new Promise(setImmediate);
+    expect(isTaken).toBe(false);
+    stream.settle();
+    await written;
+    expect(isTaken).toBe(true);
+  });
+
+  test('writes bytes behind the text that came before', async () => {
+    const stream = new SlowStream();
+    const output = new Output(stream, OPTIONS);
+    output.write('text');
+    const written = output.writeBytes(Uint8Array.of(1, 2));
+    stream.settle();
+    await new Promise(setImmediate);
+    stream.settle();
+    await written;
+    expect(stream.written).toEqual(['text', Uint8Array.of(1, 2)]);
+  });
+
+  test('cuts the digits of a large blob into batches', async () => {
+    const stream = new SlowStream();
+    const output = new Output(stream, OPTIONS);
+    const bytes = new Uint8Array(200_000).map((_, index) => index);
+    let isDone = false;
+    const written = Promise.resolve(output.writePieces(['"', bytes, '"\n']))
+      .then(() => output.flush())
+      .then(() => {
+        isDone = true;
+      });
+    while (!isDone) {
+      stream.settle();
+      await new Promise(setImmediate);
+    }
+    await written;
+    expect(stream.written.join('')).toBe(`"${Buffer.from(bytes).toString('hex')}"\n`);
+    expect(Math.max(...stream.written.map((chunk) => chunk.length))).toBeLessThan(140_000);
+  });
+
+  test('tells a reader that went away from a disk that is full', async () => {
+    const failWith = async (code: string): Promise<unknown> => {
+      const stream = new SlowStream();
+      const output = new Output(stream, OPTIONS);
+      output.write('text');
+      const flushed = output.flush().catch((error: unknown) => error);
+      stream.settle(Object.assign(new Error(code), { code }));
+      return flushed;
+    };
+    expect(await failWith('EPIPE')).toBeInstanceOf(ReaderGone);
+    const full = await failWith('ENOSPC');
+    expect(isStorageError(full, 'io') && full.errno).toBe('ENOSPC');
+  });
+});
+
+describe('colour', () => {
+  test.each([
+    ['a terminal', true, {}, true],
+    ['a pipe', false, {}, false],
+    ['NO_COLOR', true, { NO_COLOR: '1' }, false],
+    ['NO_COLOR that is empty', true, { NO_COLOR: '' }, true],
+    ['FORCE_COLOR', false, { FORCE_COLOR: '1' }, true],
+    ['FORCE_COLOR 0', true, { FORCE_COLOR: '0' }, false],
+    ['FORCE_COLOR that is empty', false, { FORCE_COLOR: '' }, false],
+    ['both', true, { FORCE_COLOR: '1', NO_COLOR: '1' }, false],
+    ['a dumb terminal', true, { TERM: 'dumb' }, false],
+    ['a dumb terminal that is forced', true, { TERM: 'dumb', FORCE_COLOR: '3' }, true],
+  ])('%s', (_, isTerminal, environment, expected) => {
+    expect(wantsColour(environment, isTerminal)).toBe(expected);
+  });
+});

@@ -1,0 +1,108 @@
+/** Runs the command line in this process, with streams that remember. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll } from 'vitest';
+import type { OutputStream } from '../../src/cli/output.ts';
+import { run } from '../../src/cli/run.ts';
+
+export interface RunOptions {
+  readonly stdin?: string | Uint8Array | AsyncIterable<Uint8Array> | undefined;
+  readonly environment?: Record<string, string> | undefined;
+  /** Whether both output streams are terminals. */
+  readonly terminal?: boolean | undefined;
+  readonly columns?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Standard output fails with this once so many bytes are written. */
+  readonly stdoutFailure?: { readonly errno: string; readonly afterBytes: number } | undefined;
+}
+
+export interface RunResult {
+  readonly status: number;
+  readonly stdout: string;
+  readonly stdoutBytes: Buffer;
+  readonly stderr: string;
+}
+
+export async function runCli(
+  commandLine: readonly string[],
+  options: RunOptions = {},
+): Promise<RunResult> {
+  const stdout = new RecordingStream(options, options.stdoutFailure);
+  const stderr = new RecordingStream(options, undefined);
+  const status = await run(commandLine, {
+    stdin: () => toChunks(options.stdin ?? ''),
+    stdout,
+    stderr,
+    stdoutIsFile: false,
+    environment: options.environment ?? {},
+    signal: options.signal ?? new AbortController().signal,
+  });
+  const stdoutBytes = stdout.bytes();
+  return { status, stdout: stdoutBytes.toString(), stdoutBytes, stderr: stderr.bytes().toString() };
+}
+
+/** The objects of NDJSON. */
+export function parseLines(text: string): Record<string, unknown>[] {
+  return text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line));
+}
+
+/** The one error on standard error. */
+export function parseError(result: RunResult): Record<string, unknown> {
+  const errors = parseLines(result.stderr).filter((line) => 'error' in line);
+  if (errors.length !== 1) throw new Error(`one error expected: ${result.stderr}`);
+  return JSON.parse(JSON.stringify(errors[0]?.['error']));
+}
+
+/** A directory that goes away after the tests of the file. */
+export async function temporaryDirectory(): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'layerfile-cli-'));
+  afterAll(() => rm(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+class RecordingStream implements OutputStream {
+  readonly isTTY: boolean | undefined;
+  readonly columns: number | undefined;
+  readonly #chunks: Buffer[] = [];
+  readonly #failure: RunOptions['stdoutFailure'];
+  #length = 0;
+
+  constructor(options: RunOptions, failure: RunOptions['stdoutFailure']) {
+    this.isTTY = options.terminal;
+    this.columns = options.columns;
+    this.#failure = failure;
+  }
+
+  write(chunk: string | Uint8Array, done: (error?: Error | null) => void): boolean {
+    const bytes = Buffer.from(chunk);
+    this.#length += bytes.length;
+    const failure = this.#failure;
+    if (failure !== undefined && this.#length > failure.afterBytes) {
+      setImmediate(() => done(Object.assign(new Error('write failed'), { code: failure.errno })));
+      return false;
+    }
+    this.#chunks.push(bytes);
+    setImmediate(done);
+    return true;
+  }
+
+  on(): this {
+    return this;
+  }
+
+  bytes(): Buffer {
+    return Buffer.concat(this.#chunks);
+  }
+}
+
+async function* toChunks(
+  input: string | Uint8Array | AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
+  if (typeof input === 'string') yield Buffer.from(input);
+  else if (input instanceof Uint8Array) yield input;
+  else yield* input;
+}
