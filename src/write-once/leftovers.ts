@@ -1,0 +1,55 @@
+/** What a crash may leave behind in a directory of ours, and its removal. */
+import { join } from 'node:path';
+import { isStorageError, throwIfAborted } from '../errors.ts';
+import { OpenFiles } from '../virtual-file/open-files.ts';
+import { TEMPORARY_SUFFIX } from './overwrite.ts';
+
+export interface RemoveLeftoversOptions {
+  /** Default: the table that the process shares. */
+  readonly openFiles?: OpenFiles | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Removes unfinished layers and overwrites (`*.___temp`) and scratch files of ephemeral layers
+ * (`ephemeral-` and hex digits) from one directory. Only regular files are removed, never
+ * directories or symbolic links, whatever their names; subdirectories are not visited.
+ *
+ * Requires: nobody writes in the directory, since an unfinished file looks like one that a crash
+ * left. Call it before the first writer starts.
+ * Returns: the paths of the removed files, in byte order of their names.
+ * Throws: `not-found` (no such directory), `io`, `aborted`; calling it again goes on.
+ * Durability: once it resolves, the files do not come back after a crash.
+ */
+export async function removeLeftovers(
+  directory: string,
+  options: RemoveLeftoversOptions = {},
+): Promise<string[]> {
+  const { openFiles = OpenFiles.shared(), signal } = options;
+  throwIfAborted(signal, directory);
+  const removed: string[] = [];
+  for (const { name, kind } of await openFiles.fileSystem.readDirectory(directory)) {
+    if (kind !== 'file' || !isLeftover(name)) continue;
+    throwIfAborted(signal, directory);
+    const path = join(directory, name);
+    if (await remove(path, openFiles)) removed.push(path);
+  }
+  if (removed.length > 0) await openFiles.syncDirectory(directory);
+  return removed;
+}
+
+function isLeftover(name: string): boolean {
+  const isTemporary = name.endsWith(TEMPORARY_SUFFIX) && name.length > TEMPORARY_SUFFIX.length;
+  return isTemporary || /^ephemeral-[0-9a-f]+$/.test(name);
+}
+
+/** False if somebody else was faster. */
+async function remove(path: string, openFiles: OpenFiles): Promise<boolean> {
+  try {
+    await openFiles.fileSystem.unlink(path);
+    return true;
+  } catch (error) {
+    if (isStorageError(error, 'not-found')) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,204 @@
+/**
+ * Replaces the content of a small file so that a crash leaves the old content or the new one.
+ *
+ *   remove `{path}.___temp`, if a crash left one      only a file or a symbolic link itself
+ *   create it exclusively, write, set mode and owner
+ *   sync it                                           else the name could stand for less
+ *   rename it over the path                           the commit point
+ *   sync the directory                                now the new content is durable
+ *
+ * A process overwrites one file at a time, in the order of the calls. Processes must not overwrite
+ * the same file at once: each would take the other's temporary for one that a crash left.
+ */
+import { basename, dirname, resolve } from 'node:path';
+import { isStorageError, type Outcome, StorageError, throwIfAborted } from '../errors.ts';
+import { durableRename } from '../virtual-file/durable-rename.ts';
+import type { FileStat, FileSystem } from '../virtual-file/file-system.ts';
+import { OpenFiles } from '../virtual-file/open-files.ts';
+import { TemporaryFile } from '../virtual-file/temporary-file.ts';
+import { inTurn } from './turns.ts';
+
+export const TEMPORARY_SUFFIX = '.___temp';
+
+export interface OverwriteOptions {
+  /** Default: the table that the process shares. */
+  readonly openFiles?: OpenFiles | undefined;
+  /** Gives up, with nothing changed, as long as the new content has not taken the name. */
+  readonly signal?: AbortSignal | undefined;
+  /** Permission bits of a file that did not exist, cut by the umask; default 0o666. */
+  readonly mode?: number | undefined;
+}
+
+/**
+ * Makes `content` (a string as UTF-8) the whole content of the file, which need not exist.
+ *
+ * Mode and owner of a regular file that is replaced are kept; where the process may not keep the
+ * owner, nothing is changed. A symbolic link is replaced itself; it is not followed. The content
+ * is copied before the call returns.
+ *
+ * Throws: `exists` (a directory or special file has the name, or the temporary's), `aborted`,
+ * `sync-failed`, `io`, `not-found` (no such directory), `invalid-input` (a string that is no
+ * Unicode). `outcome` of the error tells what is on disk: `not-applied` the old content,
+ * `in-doubt` readers see the new content, but a crash may bring the old one back, `durable` the
+ * new content, and only tidying up failed.
+ * Durability: once it resolves, the new content survives a crash.
+ */
+export async function overwriteFile(
+  path: string,
+  content: Uint8Array | string,
+  options: OverwriteOptions = {},
+): Promise<void> {
+  const { openFiles = OpenFiles.shared(), signal, mode } = options;
+  const { fileSystem } = openFiles;
+  const target = resolve(path);
+  const overwrite = new Overwrite({ target, bytes: bytesOf(content), openFiles, signal, mode });
+  try {
+    await inTurn({ owner: fileSystem, name: target, signal }, async () => {
+      const name = await trueName(fileSystem, target);
+      await inTurn({ owner: fileSystem, name, signal }, () => overwrite.run());
+    });
+  } catch (error) {
+    throw withDefaults(error, { path: target, outcome: 'not-applied' });
+  }
+}
+
+interface OverwriteParameters {
+  readonly target: string;
+  readonly bytes: Uint8Array;
+  readonly openFiles: OpenFiles;
+  readonly signal: AbortSignal | undefined;
+  readonly mode: number | undefined;
+}
+
+class Overwrite {
+  readonly #parameters: OverwriteParameters;
+  readonly #temporaryPath: string;
+
+  constructor(parameters: OverwriteParameters) {
+    this.#parameters = parameters;
+    this.#temporaryPath = `${parameters.target}${TEMPORARY_SUFFIX}`;
+  }
+
+  async run(): Promise<void> {
+    const { target, signal } = this.#parameters;
+    throwIfAborted(signal);
+    const replaced = await this.#fileToReplace();
+    await this.#removeStaleTemporary();
+    const temporary = await this.#createTemporary(replaced);
+    try {
+      await this.#fill(temporary, replaced);
+      await durableRename(temporary, target, { signal });
+    } catch (error) {
+      // The first error counts. A temporary that cannot be removed is removed by the next run.
+      await Promise.allSettled([temporary.abandon()]);
+      throw error;
+    }
+    try {
+      await temporary.abandon();
+    } catch (error) {
+      throw withDefaults(error, { outcome: 'durable' });
+    }
+  }
+
+  async #createTemporary(replaced: FileStat | undefined): Promise<TemporaryFile> {
+    const { openFiles, mode } = this.#parameters;
+    try {
+      return await TemporaryFile.create(this.#temporaryPath, {
+        openFiles,
+        // Until it has its owner, nobody else may read what may be secret.
+        mode: replaced === undefined ? mode : 0o600,
+      });
+    } catch (error) {
+      // It may have failed after the file was there.
+      if (!isStorageError(error, 'exists')) {
+        await Promise.allSettled([openFiles.fileSystem.unlink(this.#temporaryPath)]);
+      }
+      throw error;
+    }
+  }
+
+  async #fill(temporary: TemporaryFile, replaced: FileStat | undefined): Promise<void> {
+    const { bytes, signal } = this.#parameters;
+    await temporary.file.writeAllAt(bytes, 0);
+    if (replaced !== undefined) {
+      const created = await temporary.file.stat();
+      if (!isSameOwnership(created, replaced)) await temporary.file.setOwnership(replaced);
+    }
+    throwIfAborted(signal);
+  }
+
+  /** The regular file whose mode and owner are kept, if there is one. */
+  async #fileToReplace(): Promise<FileStat | undefined> {
+    const { target, openFiles } = this.#parameters;
+    const found = await lookUp(openFiles.fileSystem, target);
+    if (found?.kind === 'directory' || found?.kind === 'other') throw taken(target, found);
+    return found?.kind === 'file' ? found : undefined;
+  }
+
+  /** Unlinking never follows a symbolic link, so that what it points to is safe. */
+  async #removeStaleTemporary(): Promise<void> {
+    const { fileSystem } = this.#parameters.openFiles;
+    const found = await lookUp(fileSystem, this.#temporaryPath);
+    if (found === undefined) return;
+    if (found.kind !== 'file' && found.kind !== 'symbolic-link') {
+      throw taken(this.#temporaryPath, found);
+    }
+    await fileSystem.unlink(this.#temporaryPath);
+  }
+}
+
+/**
+ * The directory's identity and the name in it, so that two paths through symbolic links that lead
+ * to one file have their turns one after the other.
+ */
+async function trueName(fileSystem: FileSystem, path: string): Promise<string> {
+  const directory = dirname(path);
+  const { identity } = await fileSystem.stat(`${directory}/.`).catch((error: unknown) => {
+    throw error instanceof StorageError ? error.with({ path: directory }) : error;
+  });
+  return `${identity}/${basename(path)}`;
+}
+
+async function lookUp(fileSystem: FileSystem, path: string): Promise<FileStat | undefined> {
+  try {
+    return await fileSystem.stat(path);
+  } catch (error) {
+    if (isStorageError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+function isSameOwnership(left: FileStat, right: FileStat): boolean {
+  return left.mode === right.mode && left.userId === right.userId && left.groupId === right.groupId;
+}
+
+function taken(path: string, found: FileStat): StorageError {
+  return new StorageError('exists', {
+    what: 'the name is taken',
+    path,
+    expected: 'a regular file or nothing',
+    actual: found.kind,
+  });
+}
+
+function bytesOf(content: Uint8Array | string): Uint8Array {
+  if (typeof content !== 'string') return Uint8Array.from(content);
+  if (/\p{Surrogate}/u.test(content)) {
+    throw new StorageError('invalid-input', {
+      what: 'content',
+      expected: 'a string of Unicode characters',
+      actual: 'a lone surrogate',
+      outcome: 'not-applied',
+    });
+  }
+  return new TextEncoder().encode(content);
+}
+
+/** Adds what the error does not say itself. */
+function withDefaults(error: unknown, details: { path?: string; outcome: Outcome }): unknown {
+  if (!(error instanceof StorageError)) return error;
+  return error.with({
+    path: error.path ?? details.path,
+    outcome: error.outcome ?? details.outcome,
+  });
+}

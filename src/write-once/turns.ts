@@ -1,0 +1,49 @@
+/** What concerns one name happens one after the other, in the order of the calls. */
+import { abortedError } from '../errors.ts';
+
+/** For each owner the end of the last turn of each name; entries go when nobody waits. */
+const lastTurns = new WeakMap<object, Map<string, Promise<void>>>();
+
+export interface Turn {
+  /** Names of different owners are independent. */
+  readonly owner: object;
+  readonly name: string;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Throws: `aborted` if the signal fires while others have their turn; else what the action does. */
+export async function inTurn<T>(turn: Turn, action: () => Promise<T>): Promise<T> {
+  const turns = lastTurns.get(turn.owner) ?? new Map<string, Promise<void>>();
+  lastTurns.set(turn.owner, turns);
+  const previous = turns.get(turn.name) ?? Promise.resolve();
+  let finish = (): void => {};
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
+  // Whoever gives up waiting does not let the next one in before the previous one has finished.
+  const end = Promise.all([previous, finished]).then(() => {
+    if (turns.get(turn.name) === end) turns.delete(turn.name);
+  });
+  turns.set(turn.name, end);
+  try {
+    await unlessAborted(previous, turn.signal);
+    return await action();
+  } finally {
+    finish();
+  }
+}
+
+async function unlessAborted(waiting: Promise<void>, signal: AbortSignal | undefined) {
+  if (signal === undefined) return waiting;
+  let giveUp = (): void => {};
+  const aborted = new Promise<never>((_, reject) => {
+    giveUp = () => reject(abortedError(signal));
+  });
+  signal.addEventListener('abort', giveUp, { once: true });
+  if (signal.aborted) giveUp();
+  try {
+    await Promise.race([aborted, waiting]);
+  } finally {
+    signal.removeEventListener('abort', giveUp);
+  }
+}

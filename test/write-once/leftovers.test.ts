@@ -1,0 +1,101 @@
+import { describe, expect, test } from 'vitest';
+import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { removeLeftovers } from '../../src/write-once/leftovers.ts';
+import { loseEverything } from '../support/choices.ts';
+import { storageErrorOf } from '../support/storage-errors.ts';
+
+const CONTENT = new Uint8Array(3);
+
+function withFiles(...names: string[]): { fileSystem: MemoryFileSystem; openFiles: OpenFiles } {
+  const fileSystem = new MemoryFileSystem();
+  fileSystem.createDirectory('/data');
+  for (const name of names) fileSystem.createFile(`/data/${name}`, CONTENT);
+  return { fileSystem, openFiles: new OpenFiles({ fileSystem }) };
+}
+
+describe('leftovers of a crash', () => {
+  test('are removed, in byte order, and do not come back', async () => {
+    const { fileSystem, openFiles } = withFiles('metadata.___temp', 'ephemeral-1f', 'a.0.___temp');
+    expect(await removeLeftovers('/data', { openFiles })).toEqual([
+      '/data/a.0.___temp',
+      '/data/ephemeral-1f',
+      '/data/metadata.___temp',
+    ]);
+    expect(fileSystem.crash(loseEverything).paths()).toEqual([]);
+  });
+
+  test.each([
+    'metadata',
+    '.___temp',
+    'metadata.___temp.bak',
+    'metadata.__temp',
+    'metadata.___TEMP',
+    'ephemeral-',
+    'ephemeral-notes.txt',
+    'not-ephemeral-1',
+  ])('%s is none', async (name) => {
+    const { fileSystem, openFiles } = withFiles(name);
+    expect(await removeLeftovers('/data', { openFiles })).toEqual([]);
+    expect(fileSystem.paths()).toEqual([`/data/${name}`]);
+  });
+
+  test('directories, symbolic links and special files stay, whatever their names', async () => {
+    const { fileSystem, openFiles } = withFiles('precious');
+    fileSystem.createDirectory('/data/directory.___temp');
+    fileSystem.createFile('/data/directory.___temp/inner.___temp', CONTENT);
+    fileSystem.createSymbolicLink('/data/link.___temp', 'precious');
+    fileSystem.createSpecialFile('/data/ephemeral-1');
+    const before = fileSystem.paths();
+    expect(await removeLeftovers('/data', { openFiles })).toEqual([]);
+    expect(fileSystem.paths()).toEqual(before);
+  });
+
+  test('a directory without any is not synced', async () => {
+    const { fileSystem, openFiles } = withFiles('metadata');
+    await removeLeftovers('/data', { openFiles });
+    expect(fileSystem.operationCount).toBe(1);
+  });
+
+  test('one that somebody else removes at the same time is not ours to report', async () => {
+    const { fileSystem, openFiles } = withFiles('a.___temp', 'b.___temp');
+    fileSystem.intercept = ({ kind, path }) =>
+      kind === 'unlink' && path.includes('a.') ? { fail: 'ENOENT' } : undefined;
+    expect(await removeLeftovers('/data', { openFiles })).toEqual(['/data/b.___temp']);
+  });
+
+  test.each(['read-directory', 'unlink', 'sync-directory'])(
+    'a failing %s rejects',
+    async (failing) => {
+      const { fileSystem, openFiles } = withFiles('a.___temp');
+      fileSystem.intercept = ({ kind }) => (kind === failing ? { fail: 'EIO' } : undefined);
+      expect(await storageErrorOf(removeLeftovers('/data', { openFiles }))).toMatchObject({
+        code: 'io',
+        errno: 'EIO',
+      });
+      fileSystem.intercept = undefined;
+      await removeLeftovers('/data', { openFiles });
+      expect(fileSystem.paths()).toEqual([]);
+    },
+  );
+
+  test('a missing directory is not found', async () => {
+    const { openFiles } = withFiles();
+    expect(await storageErrorOf(removeLeftovers('/missing', { openFiles }))).toMatchObject({
+      code: 'not-found',
+      path: '/missing',
+    });
+  });
+
+  test('an abort leaves the rest where it is', async () => {
+    const { fileSystem, openFiles } = withFiles('a.___temp', 'b.___temp');
+    const controller = new AbortController();
+    fileSystem.intercept = ({ kind }) => {
+      if (kind === 'unlink') controller.abort();
+      return undefined;
+    };
+    const removing = removeLeftovers('/data', { openFiles, signal: controller.signal });
+    expect((await storageErrorOf(removing)).code).toBe('aborted');
+    expect(fileSystem.paths()).toEqual(['/data/b.___temp']);
+  });
+});

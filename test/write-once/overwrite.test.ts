@@ -1,0 +1,511 @@
+import * as fs from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/faults.ts';
+import type { Choose } from '../../src/virtual-file/memory-file.ts';
+import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { overwriteFile } from '../../src/write-once/overwrite.ts';
+import { forEveryChoice, seededChoices } from '../support/choices.ts';
+import { storageErrorOf } from '../support/storage-errors.ts';
+
+const OLD = 'the old content';
+const NEW = 'the new content, which is longer';
+
+function bytes(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}
+
+/** A directory with one file in it. */
+function withOldFile(): { fileSystem: MemoryFileSystem; openFiles: OpenFiles } {
+  const fileSystem = new MemoryFileSystem();
+  fileSystem.createDirectory('/data');
+  fileSystem.createFile('/data/file', bytes(OLD));
+  return { fileSystem, openFiles: new OpenFiles({ fileSystem }) };
+}
+
+function contentOf(fileSystem: MemoryFileSystem, path = '/data/file'): string {
+  return new TextDecoder().decode(fileSystem.contentOf(path));
+}
+
+/** The content, or nothing where the file is missing. */
+function contentIfThere(fileSystem: MemoryFileSystem): string | undefined {
+  return fileSystem.paths().includes('/data/file') ? contentOf(fileSystem) : undefined;
+}
+
+/** Every crash state where they are few, else 200 of them. */
+function forCrashStates(fileSystem: MemoryFileSystem, look: (after: MemoryFileSystem) => void) {
+  const scenario = (choose: Choose): void => look(fileSystem.crash(choose));
+  if (fileSystem.crashStates() <= 512n) forEveryChoice(scenario);
+  else for (let seed = 0; seed < 200; seed += 1) scenario(seededChoices(seed));
+}
+
+describe('a file on the real file system', () => {
+  let directory = '';
+  beforeEach(async () => {
+    directory = await fs.mkdtemp(join(tmpdir(), 'layerfile-overwrite-'));
+  });
+  afterEach(() => fs.rm(directory, { recursive: true }));
+
+  test('is created where there was none', async () => {
+    await overwriteFile(join(directory, 'file'), NEW);
+    expect(await fs.readFile(join(directory, 'file'), 'utf8')).toBe(NEW);
+    expect(await fs.readdir(directory)).toEqual(['file']);
+  });
+
+  test('is replaced, also by nothing', async () => {
+    await overwriteFile(join(directory, 'file'), Uint8Array.of(1, 2, 3));
+    expect([...(await fs.readFile(join(directory, 'file')))]).toEqual([1, 2, 3]);
+    await overwriteFile(join(directory, 'file'), '');
+    expect(await fs.readFile(join(directory, 'file'), 'utf8')).toBe('');
+  });
+
+  test('keeps its mode', async () => {
+    await fs.writeFile(join(directory, 'file'), OLD);
+    await fs.chmod(join(directory, 'file'), 0o640);
+    await overwriteFile(join(directory, 'file'), NEW, { mode: 0o777 });
+    expect((await fs.stat(join(directory, 'file'))).mode & 0o7777).toBe(0o640);
+  });
+
+  test('keeps its owner', async () => {
+    await fs.writeFile(join(directory, 'file'), OLD);
+    // Only the superuser can give it to somebody else first.
+    if (process.getuid?.() === 0) await fs.chown(join(directory, 'file'), 1234, 2345);
+    const { uid, gid } = await fs.stat(join(directory, 'file'));
+    await overwriteFile(join(directory, 'file'), NEW);
+    expect(await fs.stat(join(directory, 'file'))).toMatchObject({ uid, gid });
+  });
+
+  test('a symbolic link in the place of the temporary is removed, and its target untouched', async () => {
+    await fs.writeFile(join(directory, 'precious'), OLD);
+    await fs.symlink('precious', join(directory, 'file.___temp'));
+    await overwriteFile(join(directory, 'file'), NEW);
+    expect(await fs.readFile(join(directory, 'precious'), 'utf8')).toBe(OLD);
+    expect(await fs.readdir(directory)).toEqual(['file', 'precious']);
+  });
+
+  test('1,000 overwrites at once leave the last one, whole, and no temporary', async () => {
+    const contents = Array.from({ length: 1000 }, (_, index) => `${index}:`.repeat(300));
+    const openFiles = new OpenFiles({ capacity: 4 });
+    const path = join(directory, 'file');
+    await Promise.all(contents.map((content) => overwriteFile(path, content, { openFiles })));
+    expect(await fs.readFile(path, 'utf8')).toBe(contents[999]);
+    expect(await fs.readdir(directory)).toEqual(['file']);
+    expect(openFiles.openCount).toBe(0);
+  });
+
+  test('overwrites through two paths to one directory do not disturb each other', async () => {
+    await fs.mkdir(join(directory, 'real'));
+    await fs.symlink('real', join(directory, 'alias'));
+    const overwrites = Array.from({ length: 40 }, (_, index) =>
+      overwriteFile(join(directory, index % 2 === 0 ? 'real' : 'alias', 'file'), `${index}`),
+    );
+    await Promise.all(overwrites);
+    expect(await fs.readdir(join(directory, 'real'))).toEqual(['file']);
+  });
+
+  test('a missing directory is not found, by its own path', async () => {
+    const error = await storageErrorOf(overwriteFile(join(directory, 'missing', 'file'), NEW));
+    expect(error).toMatchObject({
+      code: 'not-found',
+      outcome: 'not-applied',
+      path: join(directory, 'missing'),
+    });
+  });
+});
+
+describe('what is in the way', () => {
+  test('a stale temporary is removed first', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    fileSystem.createFile('/data/file.___temp', bytes('half of some'));
+    await overwriteFile('/data/file', NEW, { openFiles });
+    expect(contentOf(fileSystem)).toBe(NEW);
+    expect(fileSystem.paths()).toEqual(['/data/file']);
+  });
+
+  test.each([
+    ['a directory', 'directory', '/data/file.___temp'],
+    ['a special file', 'other', '/data/file.___temp'],
+    ['a directory', 'directory', '/data/other'],
+    ['a special file', 'other', '/data/other'],
+  ])('%s (%s) at %s is refused and stays', async (_, kind, path) => {
+    const { fileSystem, openFiles } = withOldFile();
+    if (kind === 'directory') fileSystem.createDirectory(path);
+    else fileSystem.createSpecialFile(path);
+    const target = path.replace('.___temp', '');
+    const error = await storageErrorOf(overwriteFile(target, NEW, { openFiles }));
+    expect(error).toMatchObject({ code: 'exists', path, outcome: 'not-applied', actual: kind });
+    expect((await fileSystem.stat(path)).kind).toBe(kind);
+    expect(contentOf(fileSystem)).toBe(OLD);
+  });
+
+  test('a symbolic link is replaced itself, and what it points to stays', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    fileSystem.createSymbolicLink('/data/link', 'file');
+    await overwriteFile('/data/link', NEW, { openFiles });
+    expect(contentOf(fileSystem)).toBe(OLD);
+    expect(contentOf(fileSystem, '/data/link')).toBe(NEW);
+    expect(await fileSystem.stat('/data/link')).toMatchObject({ kind: 'file', mode: 0o644 });
+  });
+});
+
+describe('mode and owner', () => {
+  test('a new file gets the mode asked for, cut by the umask', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    await overwriteFile('/data/new', NEW, { openFiles, mode: 0o666 });
+    await overwriteFile('/data/secret', NEW, { openFiles, mode: 0o600 });
+    expect((await fileSystem.stat('/data/new')).mode).toBe(0o644);
+    expect((await fileSystem.stat('/data/secret')).mode).toBe(0o600);
+  });
+
+  test('nobody else can read the new content of a secret file at any time', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    fileSystem.createFile('/data/secret', bytes(OLD), { mode: 0o400, userId: 5, groupId: 6 });
+    const modes = new Set<number>();
+    let looking = Promise.resolve();
+    fileSystem.intercept = () => {
+      const clone = fileSystem.clone();
+      const look = clone.stat('/data/secret.___temp').then(
+        ({ mode }) => void modes.add(mode),
+        () => {},
+      );
+      looking = Promise.all([looking, look]).then(() => {});
+      return undefined;
+    };
+    await overwriteFile('/data/secret', NEW, { openFiles });
+    await looking;
+    expect([...modes].sort()).toEqual([0o400, 0o600]);
+    expect(await fileSystem.stat('/data/secret')).toMatchObject({
+      mode: 0o400,
+      userId: 5,
+      groupId: 6,
+    });
+  });
+
+  test('a file whose owner the process may not keep is not replaced', async () => {
+    const fileSystem = new MemoryFileSystem({ userId: 1000, groupId: 100 });
+    fileSystem.createFile('/file', bytes(OLD), { userId: 0, groupId: 0 });
+    const openFiles = new OpenFiles({ fileSystem });
+    const error = await storageErrorOf(overwriteFile('/file', NEW, { openFiles }));
+    expect(error).toMatchObject({ code: 'io', errno: 'EPERM', outcome: 'not-applied' });
+    expect(contentOf(fileSystem, '/file')).toBe(OLD);
+    expect(fileSystem.paths()).toEqual(['/file']);
+  });
+
+  test('an ordinary user keeps the mode of an own file', async () => {
+    const fileSystem = new MemoryFileSystem({ userId: 1000, groupId: 100 });
+    fileSystem.createFile('/file', bytes(OLD), { mode: 0o604 });
+    const openFiles = new OpenFiles({ fileSystem });
+    await overwriteFile('/file', NEW, { openFiles });
+    expect(await fileSystem.stat('/file')).toMatchObject({ mode: 0o604, userId: 1000 });
+  });
+});
+
+describe('the content', () => {
+  test('may change as soon as the call has returned', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    const content = bytes(NEW);
+    const overwriting = overwriteFile('/data/file', content, { openFiles });
+    content.fill(0);
+    await overwriting;
+    expect(contentOf(fileSystem)).toBe(NEW);
+  });
+
+  test('is written in as many pieces as the system likes', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    fileSystem.intercept = ({ kind }) => (kind === 'write' ? { limit: 3 } : undefined);
+    await overwriteFile('/data/file', NEW, { openFiles });
+    expect(contentOf(fileSystem)).toBe(NEW);
+  });
+
+  test('cannot be a string that is no Unicode', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    const error = await storageErrorOf(overwriteFile('/data/file', 'a\ud800', { openFiles }));
+    expect(error).toMatchObject({ code: 'invalid-input', outcome: 'not-applied' });
+    expect(fileSystem.operationCount).toBe(0);
+  });
+});
+
+/** Runs an overwrite; `fault` answers for each operation. */
+async function overwriteWith(
+  fault: (operation: FileSystemOperation) => FaultAction | undefined,
+): Promise<{ fileSystem: MemoryFileSystem; openFiles: OpenFiles; result: unknown }> {
+  const { fileSystem, openFiles } = withOldFile();
+  fileSystem.createFile('/data/file.___temp', bytes('stale'));
+  fileSystem.intercept = fault;
+  const result = await overwriteFile('/data/file', NEW, { openFiles }).catch((e: unknown) => e);
+  fileSystem.intercept = undefined;
+  return { fileSystem, openFiles, result };
+}
+
+async function operationsOfOneOverwrite(): Promise<FileSystemOperation[]> {
+  const operations: FileSystemOperation[] = [];
+  await overwriteWith((operation) => {
+    operations.push(operation);
+    return undefined;
+  });
+  return operations;
+}
+
+describe('a crash', () => {
+  test('at any operation leaves the old or the new content, and acknowledged means new', async () => {
+    const snapshots: MemoryFileSystem[] = [];
+    const { fileSystem, openFiles } = withOldFile();
+    fileSystem.createFile('/data/file.___temp', bytes('stale'));
+    fileSystem.intercept = () => {
+      snapshots.push(fileSystem.clone());
+      return undefined;
+    };
+    await overwriteFile('/data/file', NEW, { openFiles });
+    const seen = new Set<string | undefined>();
+    for (const snapshot of snapshots) {
+      forCrashStates(snapshot, (after) => seen.add(contentIfThere(after)));
+    }
+    expect([...seen].sort()).toEqual([NEW, OLD]);
+    forCrashStates(fileSystem, (after) => {
+      expect(contentIfThere(after)).toBe(NEW);
+      expect(after.paths()).toEqual(['/data/file']);
+    });
+  });
+
+  test('leaves nothing or all of a file of many chunks that did not exist', async () => {
+    const content = 'chunk '.repeat(5_000);
+    const snapshots: MemoryFileSystem[] = [];
+    const fileSystem = new MemoryFileSystem();
+    fileSystem.createDirectory('/data');
+    fileSystem.intercept = ({ kind }) => {
+      snapshots.push(fileSystem.clone());
+      return kind === 'write' ? { limit: 5_000 } : undefined;
+    };
+    await overwriteFile('/data/file', content, { openFiles: new OpenFiles({ fileSystem }) });
+    const seen = new Set<string | undefined>();
+    for (const snapshot of [...snapshots, fileSystem]) {
+      forCrashStates(snapshot, (after) => seen.add(contentIfThere(after)));
+    }
+    expect(seen.size).toBe(2);
+    expect(seen.has(content)).toBe(true);
+    expect(seen.has(undefined)).toBe(true);
+  });
+
+  test('in a series of overwrites never brings back content older than the acknowledged', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    let acknowledged = 0;
+    const snapshots: { readonly state: MemoryFileSystem; readonly acknowledged: number }[] = [];
+    fileSystem.intercept = () => {
+      snapshots.push({ state: fileSystem.clone(), acknowledged });
+      return undefined;
+    };
+    await overwriteFile('/data/file', '0', { openFiles });
+    snapshots.length = 0;
+    for (let version = 1; version <= 4; version += 1) {
+      await overwriteFile('/data/file', String(version), { openFiles });
+      acknowledged = version;
+    }
+    for (const { state, acknowledged: atLeast } of snapshots) {
+      forCrashStates(state, (after) => {
+        const version = Number(contentOf(after));
+        expect(version === atLeast || version === atLeast + 1).toBe(true);
+      });
+    }
+  });
+
+  test('leaves a temporary at most, which the next overwrite removes', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    const snapshots: MemoryFileSystem[] = [];
+    fileSystem.intercept = () => {
+      snapshots.push(fileSystem.clone());
+      return undefined;
+    };
+    await overwriteFile('/data/file', NEW, { openFiles });
+    for (const snapshot of snapshots) {
+      for (let seed = 0; seed < 4; seed += 1) {
+        const after = snapshot.crash(seededChoices(seed));
+        await overwriteFile('/data/file', 'third', {
+          openFiles: new OpenFiles({ fileSystem: after }),
+        });
+        expect(contentOf(after)).toBe('third');
+        expect(after.paths()).toEqual(['/data/file']);
+      }
+    }
+  });
+});
+
+describe('every operation fails in turn', () => {
+  const errnos = ['EIO', 'ENOSPC', 'EDQUOT', 'EACCES'];
+
+  test.each(errnos)(
+    'with %s: the error tells what is on disk, and nothing is left',
+    async (errno) => {
+      const operations = await operationsOfOneOverwrite();
+      expect(operations.map(({ kind }) => kind)).toEqual([
+        'stat', // directory
+        'stat', // file that is replaced
+        'stat', // stale temporary
+        'unlink',
+        'open',
+        'stat', // identity
+        'write',
+        'stat', // ownership
+        'set-ownership',
+        'sync',
+        'rename',
+        'sync-directory',
+        'close',
+      ]);
+      for (const { index, kind } of operations) {
+        const { fileSystem, openFiles, result } = await overwriteWith((operation) =>
+          operation.index === index ? { fail: errno } : undefined,
+        );
+        expect(result).toMatchObject({
+          name: 'StorageError',
+          code: kind === 'sync' ? 'sync-failed' : 'io',
+          errno,
+        });
+        const outcome =
+          kind === 'sync-directory' ? 'in-doubt' : kind === 'close' ? 'durable' : 'not-applied';
+        expect(result).toMatchObject({ outcome });
+        const expected = { 'not-applied': [OLD], 'in-doubt': [NEW, OLD], durable: [NEW] }[outcome];
+        const seen = new Set<string | undefined>();
+        forCrashStates(fileSystem, (after) => seen.add(contentIfThere(after)));
+        expect([...seen].sort()).toEqual(expected);
+        expect(contentOf(fileSystem)).toBe(expected[0]);
+        // Before the stale temporary was removed, it is none of ours.
+        expect(fileSystem.paths().length).toBe(index <= 3 ? 2 : 1);
+        expect(openFiles.openCount).toBe(0);
+        expect(fileSystem.openPaths).toEqual([]);
+      }
+    },
+  );
+
+  test('a write that makes no progress is an error, not an endless loop', async () => {
+    const { fileSystem, result } = await overwriteWith(({ kind }) =>
+      kind === 'write' ? { limit: 0 } : undefined,
+    );
+    expect(result).toMatchObject({ code: 'io', outcome: 'not-applied' });
+    expect(fileSystem.paths()).toEqual(['/data/file']);
+  });
+
+  test('a full disk that takes part of the content leaves the old one', async () => {
+    const { fileSystem, result } = await overwriteWith(({ kind, offset }) => {
+      if (kind !== 'write') return undefined;
+      return offset === 0 ? { limit: 10 } : { fail: 'ENOSPC' };
+    });
+    expect(result).toMatchObject({ code: 'io', errno: 'ENOSPC', outcome: 'not-applied' });
+    expect(contentOf(fileSystem)).toBe(OLD);
+    expect(fileSystem.paths()).toEqual(['/data/file']);
+  });
+
+  test('the first error is the one that counts when the temporary cannot be removed either', async () => {
+    const { fileSystem, result } = await overwriteWith(({ kind, index }) => {
+      if (kind === 'sync') return { fail: 'EIO' };
+      return kind === 'unlink' && index > 3 ? { fail: 'EROFS' } : undefined;
+    });
+    expect(result).toMatchObject({ code: 'sync-failed', errno: 'EIO', outcome: 'not-applied' });
+    expect(fileSystem.paths()).toEqual(['/data/file', '/data/file.___temp']);
+  });
+
+  test('after a failed directory sync the next overwrite makes its content durable', async () => {
+    const { fileSystem, openFiles } = await overwriteWith(({ kind }) =>
+      kind === 'sync-directory' ? { fail: 'EIO' } : undefined,
+    );
+    await overwriteFile('/data/file', 'third', { openFiles });
+    forCrashStates(fileSystem, (after) => expect(contentIfThere(after)).toBe('third'));
+  });
+});
+
+describe('an abort', () => {
+  test('before the call changes nothing and does nothing', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    const signal = AbortSignal.abort('enough');
+    const error = await storageErrorOf(overwriteFile('/data/file', NEW, { openFiles, signal }));
+    expect(error).toMatchObject({ code: 'aborted', outcome: 'not-applied', cause: 'enough' });
+    expect(fileSystem.operationCount).toBe(0);
+  });
+
+  test('at any operation either changes nothing or comes too late', async () => {
+    const operations = await operationsOfOneOverwrite();
+    for (const { index, kind } of operations) {
+      const { fileSystem, openFiles } = withOldFile();
+      fileSystem.createFile('/data/file.___temp', bytes('stale'));
+      const controller = new AbortController();
+      fileSystem.intercept = (operation) => {
+        if (operation.index === index) controller.abort();
+        return undefined;
+      };
+      const { signal } = controller;
+      const overwriting = overwriteFile('/data/file', NEW, { openFiles, signal });
+      if (['rename', 'sync-directory', 'close'].includes(kind)) {
+        await overwriting;
+        expect(contentOf(fileSystem)).toBe(NEW);
+      } else {
+        expect(await storageErrorOf(overwriting)).toMatchObject({
+          code: 'aborted',
+          outcome: 'not-applied',
+        });
+        expect(contentOf(fileSystem)).toBe(OLD);
+      }
+      expect(fileSystem.paths().filter((path) => path !== '/data/file.___temp')).toEqual([
+        '/data/file',
+      ]);
+      if (index > 3) expect(fileSystem.paths()).toEqual(['/data/file']);
+      expect(fileSystem.openPaths).toEqual([]);
+    }
+  });
+
+  test('while others have their turn takes effect at once, and they are not disturbed', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    let release = (): void => {};
+    const delay = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    fileSystem.intercept = ({ kind }) => (kind === 'sync' ? { delay } : undefined);
+    const first = overwriteFile('/data/file', 'first', { openFiles });
+    const controller = new AbortController();
+    const second = overwriteFile('/data/file', 'second', { openFiles, signal: controller.signal });
+    const third = overwriteFile('/data/file', 'third', { openFiles });
+    await new Promise((resolve) => setImmediate(resolve));
+    controller.abort();
+    expect((await storageErrorOf(second)).code).toBe('aborted');
+    const operationsWhileHeld = fileSystem.operationCount;
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(fileSystem.operationCount).toBe(operationsWhileHeld);
+    release();
+    await first;
+    await third;
+    expect(contentOf(fileSystem)).toBe('third');
+  });
+});
+
+describe('many overwrites', () => {
+  test('of one file happen in the order of the calls, also when one fails', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    fileSystem.intercept = ({ kind, index }) =>
+      kind === 'rename' && index < 20 ? { fail: 'EIO' } : undefined;
+    const results = await Promise.allSettled(
+      ['a', 'b', 'c'].map((content) => overwriteFile('/data/file', content, { openFiles })),
+    );
+    expect(results.map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled']);
+    expect(contentOf(fileSystem)).toBe('c');
+  });
+
+  test('of different files run beside each other', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    let syncsAtOnce = 0;
+    let most = 0;
+    fileSystem.intercept = ({ kind }) => {
+      if (kind !== 'sync') return undefined;
+      syncsAtOnce += 1;
+      most = Math.max(most, syncsAtOnce);
+      const delay = new Promise<void>((resolve) => setImmediate(resolve)).then(() => {
+        syncsAtOnce -= 1;
+      });
+      return { delay };
+    };
+    await Promise.all(
+      ['/data/a', '/data/b', '/data/c'].map((path) => overwriteFile(path, path, { openFiles })),
+    );
+    expect(most).toBeGreaterThan(1);
+    expect(fileSystem.paths()).toEqual(['/data/a', '/data/b', '/data/c', '/data/file']);
+  });
+});
