@@ -4,7 +4,7 @@ import {
   CONTROL_FILE_SIZE,
   decodeControlFile,
 } from '../../src/postgres/control-file.ts';
-import { storageErrorOf } from './expect-error.ts';
+import { storageErrorThrownBy } from '../support/storage-errors.ts';
 import { controlFileBytes, seal } from './fabricated-cluster.ts';
 
 /**
@@ -85,7 +85,7 @@ describe('a control file of Postgres', () => {
 
 describe('a control file that is refused', () => {
   it.each([0, 8, 291])('%i bytes are truncated', (length) => {
-    expect(storageErrorOf(() => decodeControlFile(realFile().subarray(0, length))).code).toBe(
+    expect(storageErrorThrownBy(() => decodeControlFile(realFile().subarray(0, length))).code).toBe(
       'truncated',
     );
   });
@@ -102,14 +102,14 @@ describe('a control file that is refused', () => {
     ['catalog of a development version', 1700, 202406282, 12],
   ])('%s', (_, controlVersion, catalogVersion, offset) => {
     const bytes = controlFileBytes({ controlVersion, catalogVersion });
-    const error = storageErrorOf(() => decodeControlFile(bytes));
+    const error = storageErrorThrownBy(() => decodeControlFile(bytes));
     expect([error.code, error.offset]).toEqual(['unsupported-version', offset]);
   });
 
   it('that of a big-endian machine, by name', () => {
     const bytes = realFile();
     new DataView(bytes.buffer).setUint32(8, 1700, false);
-    const error = storageErrorOf(() => decodeControlFile(bytes));
+    const error = storageErrorThrownBy(() => decodeControlFile(bytes));
     expect(error.code).toBe('unsupported-version');
     expect(error.message).toContain('big-endian');
   });
@@ -118,7 +118,7 @@ describe('a control file that is refused', () => {
     for (let offset = 0; offset < 292; offset += 1) {
       const bytes = realFile();
       bytes[offset] = (bytes[offset] ?? 0) ^ (1 << (offset % 8));
-      const { code } = storageErrorOf(() => decodeControlFile(bytes));
+      const { code } = storageErrorThrownBy(() => decodeControlFile(bytes));
       const isVersion = offset >= 8 && offset < 16;
       expect([offset, code]).toEqual([offset, isVersion ? 'unsupported-version' : 'corrupt']);
     }
@@ -131,7 +131,7 @@ describe('a control file that is refused', () => {
   ])('%s, under a sound checksum', (_, offset, value) => {
     const bytes = realFile();
     new DataView(bytes.buffer).setUint32(offset, value, true);
-    const error = storageErrorOf(() => decodeControlFile(seal(bytes)));
+    const error = storageErrorThrownBy(() => decodeControlFile(seal(bytes)));
     expect([error.code, error.offset]).toEqual(['corrupt', offset]);
   });
 });

@@ -8,7 +8,7 @@ import {
 } from '../../src/postgres/key-fields.ts';
 import { describeKey, type KeyMeaning } from '../../src/postgres/key-mapping.ts';
 import { nearestName } from '../../src/postgres/nearest-name.ts';
-import { storageErrorOf } from './expect-error.ts';
+import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const SAME_BLOCK = '000000067F00000005000040000000000007';
 
@@ -98,19 +98,19 @@ describe('fields that name no key', () => {
     ['__proto__=1', 'unknown field'],
     ['toString', 'unknown kind'],
   ])('%s', (text, part) => {
-    const error = storageErrorOf(() => keyFromFieldsText(text.split(' ')));
+    const error = storageErrorThrownBy(() => keyFromFieldsText(text.split(' ')));
     expect(error.code).toBe('invalid-input');
     expect(error.message).toContain(part);
   });
 
   it('35 hex digits are a key that is too short, not a kind', () => {
-    const error = storageErrorOf(() => keyFromArguments([SAME_BLOCK.slice(1)]));
+    const error = storageErrorThrownBy(() => keyFromArguments([SAME_BLOCK.slice(1)]));
     expect(error.code).toBe('invalid-input');
     expect(error.message).toContain('36 hex digits');
   });
 
   it('control characters reach no message', () => {
-    const error = storageErrorOf(() => keyFromFieldsText(['\u001b]52;c;=1']));
+    const error = storageErrorThrownBy(() => keyFromFieldsText(['\u001b]52;c;=1']));
     expect(error.message).not.toContain('\u001b');
   });
 });

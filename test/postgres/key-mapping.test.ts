@@ -21,7 +21,7 @@ import {
   twophaseDirectoryKey,
   twophaseKey,
 } from '../../src/postgres/key-mapping.ts';
-import { storageErrorOf } from './expect-error.ts';
+import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const RELATION = { spcnode: 1663, dbnode: 5, relnode: 16384 };
 
@@ -186,7 +186,7 @@ describe('the meaning of a key', () => {
   });
 
   it('refuses what is no key', () => {
-    const error = storageErrorOf(() => describeKey(new Uint8Array(17)));
+    const error = storageErrorThrownBy(() => describeKey(new Uint8Array(17)));
     expect(error.code).toBe('invalid-input');
   });
 });
@@ -229,7 +229,7 @@ describe('numbers that no key can hold', () => {
     ['an xid above 64 bits', () => twophaseKey(1n << 64n)],
   ];
   it.each(cases)('%s', (_, make) => {
-    expect(storageErrorOf(make).code).toBe('out-of-range');
+    expect(storageErrorThrownBy(make).code).toBe('out-of-range');
   });
 });
 

@@ -5,7 +5,7 @@ import {
   PAGE_SIZE,
   pageChecksum,
 } from '../../src/postgres/page.ts';
-import { storageErrorOf } from './expect-error.ts';
+import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 /** Pages that Postgres 17.5 wrote: block number, bytes by offset; all others are zero. */
 const REAL_PAGES = {
@@ -134,8 +134,8 @@ describe('a page without a checksum', () => {
 
 it.each([0, 24, 8191, 8193])('%i bytes are no page', (length) => {
   const bytes = new Uint8Array(length);
-  expect(storageErrorOf(() => decodePageHeader(bytes)).code).toBe('invalid-input');
-  expect(storageErrorOf(() => pageChecksum(bytes, 0)).code).toBe('invalid-input');
+  expect(storageErrorThrownBy(() => decodePageHeader(bytes)).code).toBe('invalid-input');
+  expect(storageErrorThrownBy(() => pageChecksum(bytes, 0)).code).toBe('invalid-input');
 });
 
 function pageOf(runs: readonly (readonly [number, string])[]): Uint8Array {

@@ -3,7 +3,7 @@ import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { findRelationFiles, type RelationFiles } from '../../src/postgres/relation-files.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
-import { storageErrorFrom } from './expect-error.ts';
+import { storageErrorOf } from '../support/storage-errors.ts';
 import {
   type Files,
   fabricateCluster,
@@ -140,7 +140,7 @@ describe('tablespaces', () => {
   ])('%s', async (_, make, code) => {
     const directory = fabricateCluster({});
     make(join(directory, 'pg_tblspc/16400'));
-    const error = await storageErrorFrom(find(directory));
+    const error = await storageErrorOf(find(directory));
     expect(error.code).toBe(code);
     expect(error.path).toContain('pg_tblspc/16400');
   });
@@ -221,7 +221,7 @@ describe('segments', () => {
   ])('%s', async (_, relations, code, name, part) => {
     const files = Object.entries(relations).map(([path, content]) => [`base/5/${path}`, content]);
     const directory = fabricateCluster(Object.fromEntries(files));
-    const error = await storageErrorFrom(find(directory));
+    const error = await storageErrorOf(find(directory));
     expect(error.code).toBe(code);
     expect(error.path).toBe(join(directory, 'base/5', name));
     expect(error.message).toContain(part);
@@ -236,22 +236,22 @@ describe('entries of the wrong kind', () => {
   ])('%s', async (_, path) => {
     const directory = fabricateCluster({ 'base/5/1': pages(1, 1), elsewhere: pages(1, 1) });
     symlinkSync(join(directory, 'elsewhere'), join(directory, path));
-    const error = await storageErrorFrom(find(directory));
+    const error = await storageErrorOf(find(directory));
     expect([error.code, error.path]).toEqual(['invalid-input', join(directory, path)]);
     expect(error.message).toContain('symbolic link');
   });
 
   it('a relation file that is a directory', async () => {
     const directory = fabricateCluster({ 'base/5/16384/x': '' });
-    expect((await storageErrorFrom(find(directory))).code).toBe('invalid-input');
+    expect((await storageErrorOf(find(directory))).code).toBe('invalid-input');
   });
 
   it.each(['base', 'global', 'pg_tblspc'])('%s that is missing, or a link', async (name) => {
     const directory = fabricateCluster({});
     rmSync(join(directory, name), { recursive: true });
-    expect((await storageErrorFrom(find(directory))).code).toBe('not-found');
+    expect((await storageErrorOf(find(directory))).code).toBe('not-found');
     symlinkSync(temporaryDirectory(), join(directory, name));
-    expect((await storageErrorFrom(find(directory))).code).toBe('invalid-input');
+    expect((await storageErrorOf(find(directory))).code).toBe('invalid-input');
   });
 });
 

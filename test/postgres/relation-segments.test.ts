@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { arrangeSegments, countPages } from '../../src/postgres/relation-segments.ts';
-import { storageErrorOf } from './expect-error.ts';
+import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const SEGMENT_PAGE_COUNT = 131072;
 const FULL_SIZE = SEGMENT_PAGE_COUNT * 8192;
@@ -9,7 +9,7 @@ it('a relation of 32 TiB less one page is the largest', () => {
   const largest = segmentsOf(2 ** 32 - 1);
   expect(countPages(arrangeSegments(largest, SEGMENT_PAGE_COUNT))).toBe(2 ** 32 - 1);
   const tooLarge = segmentsOf(2 ** 32);
-  expect(storageErrorOf(() => arrangeSegments(tooLarge, SEGMENT_PAGE_COUNT)).code).toBe(
+  expect(storageErrorThrownBy(() => arrangeSegments(tooLarge, SEGMENT_PAGE_COUNT)).code).toBe(
     'too-large',
   );
 });
