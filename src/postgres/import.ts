@@ -10,9 +10,9 @@
  */
 import type { Compression } from '../blob-writer/compression.ts';
 import { StorageError, throwIfAborted } from '../errors.ts';
-import type { FinishedLayer } from '../layers/finished-layer.ts';
 import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import { compareKeys, type Key, type KeyRange, nextKey } from '../layers/key.ts';
+import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import type { ControlFile } from './control-file.ts';

@@ -1,0 +1,133 @@
+/** A cluster that Postgres 17.5 (PGlite) made: one start and one import, looked at from all sides. */
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { PGlite } from '@electric-sql/pglite';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ImageLayerReader } from '../../src/layers/image-layer/reader.ts';
+import { formatKey } from '../../src/layers/key.ts';
+import { formatLsnForPeople } from '../../src/layers/lsn.ts';
+import { type ImportedLayer, importPgdata } from '../../src/postgres/import.ts';
+import { keyFromFieldsText } from '../../src/postgres/key-fields.ts';
+import { describeKey } from '../../src/postgres/key-mapping.ts';
+import { checkPageChecksum, decodePageHeader, PAGE_SIZE } from '../../src/postgres/page.ts';
+
+let root: string;
+let layer: ImportedLayer;
+/** By key: what the layer holds. */
+const stored = new Map<string, Buffer>();
+let shown: { readonly [column: string]: unknown };
+let tablePath: string;
+
+beforeAll(async () => {
+  root = mkdtempSync(join(tmpdir(), 'layerfile-real-cluster-'));
+  const dataDirectory = join(root, 'pgdata');
+  const server = await PGlite.create({
+    dataDir: dataDirectory,
+    initDbStartParams: ['--data-checksums'],
+  });
+  await server.exec(`create table item (id int primary key, body text);
+    insert into item select i, md5(i::text) from generate_series(1, 20000) as i;`);
+  await server.exec('vacuum item');
+  const control = await server.query<typeof shown>(
+    'select * from pg_control_system(), pg_control_init()',
+  );
+  const path = await server.query<{ path: string }>("select pg_relation_filepath('item') as path");
+  await server.close();
+  shown = control.rows[0] ?? {};
+  tablePath = path.rows[0]?.path ?? '';
+
+  const outDirectory = join(root, 'layers');
+  mkdirSync(outDirectory);
+  layer = await importPgdata({
+    dataDirectory,
+    outDirectory,
+    tenantId: '11223344556677881122334455667788',
+    timelineId: '99aabbccddeeff0099aabbccddeeff00',
+    lsn: 'auto',
+  });
+  const reader = await ImageLayerReader.open(layer.path);
+  for await (const { key, bytes } of reader.entries()) {
+    stored.set(formatKey(key), Buffer.from(bytes));
+  }
+  await reader.close();
+});
+
+afterAll(() => rmSync(root, { recursive: true, force: true }));
+
+it('the control file says what the server says of itself', () => {
+  expect(layer.control).toMatchObject({
+    systemIdentifier: BigInt(String(shown['system_identifier'])),
+    controlVersion: shown['pg_control_version'],
+    catalogVersion: shown['catalog_version_no'],
+    majorVersion: 17,
+    state: 'shut down',
+    pageSize: shown['database_block_size'],
+    segmentPageCount: shown['blocks_per_segment'],
+    walPageSize: shown['wal_block_size'],
+    walSegmentSize: shown['bytes_per_wal_segment'],
+    checksumVersion: shown['data_page_checksum_version'],
+  });
+  expect(layer.name).toMatch(/__[0-9A-F]{16}$/);
+});
+
+it('every file of every database is in the layer, byte for byte, and nothing else is', () => {
+  const expected = new Map<string, Buffer>();
+  for (const [path, place] of databaseDirectories()) {
+    for (const name of readdirSync(join(root, 'pgdata', path))) {
+      const content = () => readFileSync(join(root, 'pgdata', path, name));
+      if (name === 'pg_filenode.map') put(expected, ['relmap', `db=${place}`], content());
+      const [, relnode, fork = 'main'] = /^([0-9]+)(?:_([a-z]+))?$/.exec(name) ?? [];
+      if (relnode === undefined) continue;
+      const relation = [`rel=${place}/${relnode}`, `fork=${fork}`];
+      const bytes = content();
+      for (let offset = 0; offset < bytes.length; offset += PAGE_SIZE) {
+        const page = bytes.subarray(offset, offset + PAGE_SIZE);
+        put(expected, [...relation, `blkno=${offset / PAGE_SIZE}`], page);
+      }
+      const size = Buffer.alloc(4);
+      size.writeUInt32LE(bytes.length / PAGE_SIZE);
+      put(expected, [...relation, 'size'], size);
+    }
+  }
+  expect([...stored.keys()]).toEqual([...expected.keys()].sort());
+  const different = [...expected].filter(([key, bytes]) => !stored.get(key)?.equals(bytes));
+  expect(different.map(([key]) => key)).toEqual([]);
+  expect(layer.entryCount).toBe(expected.size);
+});
+
+it('every page carries the checksum of its place and an LSN below that of the layer', () => {
+  const states = new Map<string, number>();
+  for (const [text, bytes] of stored) {
+    const meaning = describeKey(Buffer.from(text, 'hex'));
+    if (meaning.kind !== 'rel_block') continue;
+    const state = checkPageChecksum(bytes, meaning.blkno);
+    states.set(state, (states.get(state) ?? 0) + 1);
+    expect(decodePageHeader(bytes).lsn <= layer.lsn).toBe(true);
+  }
+  expect(states.get('mismatch')).toBeUndefined();
+  expect(states.get('absent')).toBeUndefined();
+  expect(states.get('good')).toBeGreaterThan(layer.pageCount * 0.9);
+  expect(formatLsnForPeople(layer.lsn)).toBe(formatLsnForPeople(layer.control.checkpointLsn));
+});
+
+it('a table is found under the fields of its path', () => {
+  const [, dbnode, relnode] = tablePath.split('/');
+  const key = keyFromFieldsText([`rel=1663/${dbnode}/${relnode}`, 'blkno=7']);
+  const file = readFileSync(join(root, 'pgdata', tablePath));
+  expect(stored.get(formatKey(key))?.equals(file.subarray(7 * PAGE_SIZE, 8 * PAGE_SIZE))).toBe(
+    true,
+  );
+});
+
+function databaseDirectories(): (readonly [string, string])[] {
+  const databases = readdirSync(join(root, 'pgdata/base')).filter((name) => /^[0-9]+$/.test(name));
+  return [
+    ['global', '1664/0'],
+    ...databases.map((name) => [`base/${name}`, `1663/${name}`] as const),
+  ];
+}
+
+function put(map: Map<string, Buffer>, fields: string[], bytes: Buffer): void {
+  map.set(formatKey(keyFromFieldsText(fields)), bytes);
+}
