@@ -1,0 +1,29 @@
+/** Reads a file that is decoded as a whole. */
+import { withPath } from '../errors.ts';
+import type { OpenFiles } from '../virtual-file/open-files.ts';
+import { VirtualFile } from '../virtual-file/virtual-file.ts';
+
+export interface ReadSmallFileOptions {
+  /** Default: the table that the process shares. */
+  readonly openFiles?: OpenFiles | undefined;
+}
+
+/**
+ * What `decode` makes of the whole content. Errors of the decoder get the path.
+ * Throws: `too-large` above the limit, before anything is read; `not-found`, `io`.
+ */
+export async function readSmallFile<T>(
+  path: string,
+  options: ReadSmallFileOptions & { readonly maximumLength: number },
+  decode: (content: Uint8Array) => T,
+): Promise<T> {
+  const { openFiles, maximumLength } = options;
+  const file = await VirtualFile.open(path, { read: true, openFiles });
+  try {
+    return decode(await file.readToEnd({ maximumLength }));
+  } catch (error) {
+    throw withPath(error, path);
+  } finally {
+    await file.close();
+  }
+}
