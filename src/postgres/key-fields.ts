@@ -55,10 +55,10 @@ KEY is 36 hex digits, or fields:
   xid=N                                            two-phase file
   db_dir | twophase_dir | control_file | checkpoint | aux_files`;
 
-/** Parses either 36 hex digits or fields. Throws `invalid-input`. */
+/** Parses either 36 hex digits or fields; no kind consists of hex digits. Throws `invalid-input`. */
 export function keyFromArguments(words: readonly string[]): Key {
   const [only, ...others] = splitWords(words);
-  if (only !== undefined && others.length === 0 && /^[0-9a-fA-F]{20,}$/.test(only)) {
+  if (only !== undefined && others.length === 0 && /^[0-9a-fA-F]+$/.test(only)) {
     return parseKey(only);
   }
   return keyFromFieldsText(words);

@@ -103,11 +103,14 @@ describe('fields that name no key', () => {
     expect(error.message).toContain(part);
   });
 
-  it('35 hex digits are a key that is too short, not a kind', () => {
-    const error = storageErrorThrownBy(() => keyFromArguments([SAME_BLOCK.slice(1)]));
-    expect(error.code).toBe('invalid-input');
-    expect(error.message).toContain('36 hex digits');
-  });
+  it.each([SAME_BLOCK.slice(1), `${SAME_BLOCK}0`, '7', 'bad'])(
+    '%s is a key of the wrong length, not a kind',
+    (text) => {
+      const error = storageErrorThrownBy(() => keyFromArguments([text]));
+      expect(error.code).toBe('invalid-input');
+      expect(error.message).toContain('36 hex digits');
+    },
+  );
 
   it('control characters reach no message', () => {
     const error = storageErrorThrownBy(() => keyFromFieldsText(['\u001b]52;c;=1']));
