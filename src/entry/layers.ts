@@ -1,0 +1,74 @@
+/**
+ * `layerfile/layers`: delta, image and ephemeral layers: writers, readers, names, keys and values.
+ */
+export { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
+export type { DeltaSummary } from '../layers/delta-layer/summary-format.ts';
+export {
+  DeltaLayerWriter,
+  type DeltaWriteOptions,
+  type ValueBatch,
+} from '../layers/delta-layer/writer.ts';
+export { BlockCache } from '../layers/disk-btree/block-cache.ts';
+export { EphemeralLayer, type EphemeralOptions } from '../layers/ephemeral-layer/ephemeral-layer.ts';
+export { ImageLayerReader } from '../layers/image-layer/reader.ts';
+export type { ImageSummary } from '../layers/image-layer/summary-format.ts';
+export { ImageLayerWriter, type ImageWriteOptions } from '../layers/image-layer/writer.ts';
+export {
+  addToKey,
+  compareKeys,
+  formatKey,
+  KEY_SIZE,
+  type Key,
+  type KeyFields,
+  type KeyRange,
+  keyFields,
+  keyFromFields,
+  maximumKey,
+  minimumKey,
+  nextKey,
+  parseKey,
+} from '../layers/key.ts';
+export type { EntryBatch, LayerEntry } from '../layers/layer-file/entry-batch.ts';
+export type { IndexEntry } from '../layers/layer-file/entry-layout.ts';
+export type { DamagedBlock, DamagedEntry } from '../layers/layer-file/entry-scan.ts';
+export type { IndexBlock } from '../layers/layer-file/index-listing.ts';
+export type {
+  EntryOptions,
+  LayerStatistics,
+  OrderedEntryOptions,
+  ReadOptions,
+} from '../layers/layer-file/layer-reader.ts';
+export type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-writer.ts';
+export type { SalvagedItem } from '../layers/layer-file/salvage.ts';
+export type { LayerSummary } from '../layers/layer-file/summary.ts';
+export {
+  type DeltaLayerName,
+  formatLayerName,
+  type ImageLayerName,
+  isTemporaryName,
+  type LayerName,
+  parseLayerName,
+} from '../layers/layer-name.ts';
+export {
+  formatLsn,
+  formatLsnForPeople,
+  type Lsn,
+  type LsnRange,
+  MAXIMUM_LSN,
+  parseLsn,
+} from '../layers/lsn.ts';
+export { openLayer } from '../layers/open-layer.ts';
+export {
+  decodeValue,
+  encodeValue,
+  type MultixactMember,
+  type Value,
+  type ValueType,
+  valueWillInit,
+} from '../layers/value-format.ts';
+export {
+  type Finding,
+  type LayerReport,
+  type VerifyOptions,
+  verifyLayer,
+} from '../layers/verify.ts';

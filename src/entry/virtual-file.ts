@@ -1,0 +1,26 @@
+/**
+ * `layerfile/virtual-file`: files behind a bounded table of open descriptors.
+ */
+export {
+  isStorageError,
+  type Outcome,
+  STORAGE_ERROR_CODES,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorDetails,
+} from '../errors.ts';
+export { BLOCK_SIZE } from '../virtual-file/block.ts';
+export { durableRename, publishNew } from '../virtual-file/durable-rename.ts';
+export type {
+  DirectoryEntry,
+  FileKind,
+  FileStat,
+  FileSystem,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+} from '../virtual-file/file-system.ts';
+export { nodeFileSystem } from '../virtual-file/node-file-system.ts';
+export { OpenFiles, type OpenFilesOptions } from '../virtual-file/open-files.ts';
+export { TemporaryFile, type TemporaryFileOptions } from '../virtual-file/temporary-file.ts';
+export { VirtualFile, type VirtualFileOptions } from '../virtual-file/virtual-file.ts';

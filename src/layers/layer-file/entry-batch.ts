@@ -1,0 +1,75 @@
+/**
+ * Entries of a scan, as many as lie in one leaf and one piece of the file, in parallel arrays.
+ *
+ * Everything here is a view that the next batch overwrites; `entry` makes copies.
+ */
+import { KEY_SIZE, type Key } from '../key.ts';
+import type { Lsn } from '../lsn.ts';
+import type { IndexEntry } from './entry-layout.ts';
+
+/** An entry with its content. */
+export interface LayerEntry extends IndexEntry {
+  /** Bytes in the file, header included. */
+  readonly storedLength: number;
+  readonly compressed: boolean;
+  /** Content after decompression: of a delta the serialized value, of an image layer the image. */
+  readonly bytes: Uint8Array;
+}
+
+/** Entries that an index block can hold, at most. */
+const CAPACITY = 1366;
+
+export class EntryBatch {
+  count = 0;
+  /** `count` keys of 18 bytes. */
+  readonly keys = new Uint8Array(CAPACITY * KEY_SIZE);
+  readonly lsns = new BigUint64Array(CAPACITY);
+  /** 0 or 1. */
+  readonly willInit = new Uint8Array(CAPACITY);
+  /** File offsets of the blobs. */
+  readonly offsets = new Float64Array(CAPACITY);
+  readonly storedLengths = new Uint32Array(CAPACITY);
+  /** 0 or 1. */
+  readonly compressed = new Uint8Array(CAPACITY);
+  /** Plain contents: entry i has `lengths[i]` bytes of `buffer` from `starts[i]` on. */
+  buffer: Uint8Array = new Uint8Array(0);
+  readonly starts = new Uint32Array(CAPACITY);
+  readonly lengths = new Uint32Array(CAPACITY);
+  /** Contents of compressed entries by index. */
+  readonly decompressed = new Map<number, Uint8Array>();
+
+  /** Key of an entry; a view. */
+  key(index: number): Key {
+    return this.keys.subarray(index * KEY_SIZE, (index + 1) * KEY_SIZE);
+  }
+
+  lsn(index: number): Lsn {
+    return this.lsns[index] as bigint;
+  }
+
+  /** Content of an entry after decompression; a view. */
+  bytes(index: number): Uint8Array {
+    const decompressed = this.decompressed.get(index);
+    if (decompressed !== undefined) return decompressed;
+    const start = this.starts[index] as number;
+    return this.buffer.subarray(start, start + (this.lengths[index] as number));
+  }
+
+  /** An entry that outlives the batch: its key and content are copies. */
+  entry(index: number): LayerEntry {
+    return {
+      key: this.key(index).slice(),
+      lsn: this.lsn(index),
+      willInit: this.willInit[index] === 1,
+      offset: this.offsets[index] as number,
+      storedLength: this.storedLengths[index] as number,
+      compressed: this.compressed[index] === 1,
+      bytes: this.bytes(index).slice(),
+    };
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.decompressed.clear();
+  }
+}

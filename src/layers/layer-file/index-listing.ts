@@ -1,0 +1,51 @@
+/** The blocks of an index, one by one, as a tool shows them. */
+import type { StorageError } from '../../errors.ts';
+import { IndexNode } from '../disk-btree/node-format.ts';
+import type { DiskBtreeReader } from '../disk-btree/reader.ts';
+import { KEY_SIZE, type Key } from '../key.ts';
+import type { Lsn } from '../lsn.ts';
+import type { EntryLayout } from './entry-layout.ts';
+
+export type IndexBlock =
+  | {
+      readonly kind: 'node';
+      /** Number of the block, relative to the index. */
+      readonly block: number;
+      readonly level: number;
+      readonly entryCount: number;
+      readonly prefixLength: number;
+      readonly suffixLength: number;
+      readonly firstKey: Key;
+      readonly lastKey: Key;
+      /** Delta layers only. */
+      readonly firstLsn?: Lsn;
+      readonly lastLsn?: Lsn;
+    }
+  | { readonly kind: 'damaged'; readonly block: number; readonly error: StorageError };
+
+export async function* describeIndex(
+  index: DiskBtreeReader,
+  layout: EntryLayout,
+): AsyncGenerator<IndexBlock> {
+  for await (const block of index.blocks()) {
+    if (block instanceof IndexNode) yield describeNode(block, layout);
+    else yield { kind: 'damaged', ...block };
+  }
+}
+
+function describeNode(node: IndexNode, layout: EntryLayout): IndexBlock {
+  const first = node.key(0);
+  const last = node.key(node.entryCount - 1);
+  const lsns = { firstLsn: layout.lsn(first), lastLsn: layout.lsn(last) };
+  return {
+    kind: 'node',
+    block: node.block,
+    level: node.level,
+    entryCount: node.entryCount,
+    prefixLength: node.prefixLength,
+    suffixLength: node.suffixLength,
+    firstKey: first.slice(0, KEY_SIZE),
+    lastKey: last.slice(0, KEY_SIZE),
+    ...(layout.keySize > KEY_SIZE ? lsns : {}),
+  };
+}

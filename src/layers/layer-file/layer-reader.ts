@@ -1,0 +1,368 @@
+/**
+ * What both kinds of layer have in common for reading.
+ *
+ * A reader takes nothing in the file for granted, keeps no state between calls but its cache of
+ * index blocks, and may be used by any number of callers at once. `entries`, `keys`, `batches` and
+ * the point reads are strict: they throw at the first damage. `salvage` reports it and goes on.
+ */
+import { basename } from 'node:path';
+import { type Blob, BlobReader } from '../../blob-writer/blob-reader.ts';
+import { type ByteSource, fileSource } from '../../blob-writer/byte-source.ts';
+import { DEFAULT_DECOMPRESSION_LIMITS } from '../../blob-writer/decompression.ts';
+import { isStorageError, StorageError } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import type { OpenFiles } from '../../virtual-file/open-files.ts';
+import { VirtualFile } from '../../virtual-file/virtual-file.ts';
+import { BlockCache } from '../disk-btree/block-cache.ts';
+import { IndexBlocks } from '../disk-btree/index-blocks.ts';
+import { DiskBtreeReader, type EntryPosition, type WalkOptions } from '../disk-btree/reader.ts';
+import { checkKey, compareKeys, formatKey, type Key, type KeyRange } from '../key.ts';
+import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
+import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
+import type { EntryBatch, LayerEntry } from './entry-batch.ts';
+import { type EntryLayout, entryAt, type IndexEntry, layoutOf } from './entry-layout.ts';
+import { type ScannedItem, scanEntries } from './entry-scan.ts';
+import { describeIndex, type IndexBlock } from './index-listing.ts';
+import { decodeSummary, type LayerSummary, nameOfSummary, readSummaryBlock } from './summary.ts';
+
+export interface ReadOptions {
+  readonly openFiles?: OpenFiles | undefined;
+  /** Null for none; default: the one that the process shares. */
+  readonly blockCache?: BlockCache | null | undefined;
+  /** Most bytes that a blob may have after decompression; default 256 MiB. */
+  readonly maximumBlobLength?: number | undefined;
+  /** Largest window that a zstd frame may ask for; default 8 MiB. */
+  readonly maximumWindowSize?: number | undefined;
+  /**
+   * `strict`, the default, refuses a file whose name is a layer's, but not the one that its summary
+   * gives; `ignore` reads it as what its summary says.
+   */
+  readonly nameCheck?: 'strict' | 'ignore' | undefined;
+}
+
+export interface EntryOptions {
+  /** Default: all keys. */
+  readonly keyRange?: KeyRange | undefined;
+  /** Default: all LSNs. */
+  readonly lsnRange?: LsnRange | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface OrderedEntryOptions extends EntryOptions {
+  /** Descending keys and, within a key, newest first. */
+  readonly reverse?: boolean | undefined;
+}
+
+export interface LayerStatistics {
+  readonly entryCount: number;
+  readonly indexBlockCount: number;
+  /** Levels of the index; 1 if the root is a leaf. */
+  readonly levelCount: number;
+  /** Bytes that the summary, the values and the index take. */
+  readonly valuesSize: number;
+  readonly indexSize: number;
+}
+
+/** Entries that a reverse scan reads together. */
+const REVERSE_GROUP = 64;
+
+/** A source with its first block: what every reader starts from. */
+export interface OpenedLayer {
+  readonly source: ByteSource;
+  readonly file: VirtualFile | undefined;
+  readonly summary: LayerSummary;
+}
+
+/** Opens a path or a source and reads its summary; closes the file again if that fails. */
+export async function openLayerFile(
+  from: string | ByteSource,
+  options: ReadOptions,
+): Promise<OpenedLayer> {
+  if (typeof from !== 'string') return readSummary(from, undefined, options);
+  const { openFiles } = options;
+  const file = await VirtualFile.open(from, { read: true, openFiles });
+  try {
+    return await readSummary(await fileSource(file), file, options);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+export class LayerReader<S extends LayerSummary = LayerSummary> {
+  readonly summary: S;
+  /** Undefined for a source that has none. */
+  readonly path: string | undefined;
+  /** Bytes of the file. */
+  readonly size: number;
+  readonly layout: EntryLayout;
+  readonly blobs: BlobReader;
+  readonly index: DiskBtreeReader;
+  readonly #file: VirtualFile | undefined;
+
+  /** For the two kinds of reader: `DeltaLayerReader.open`, `ImageLayerReader.open`. */
+  constructor({ source, file }: OpenedLayer, summary: S, options: ReadOptions) {
+    const { startBlock, rootBlock } = {
+      startBlock: summary.indexStartBlock,
+      rootBlock: summary.indexRootBlock,
+    };
+    this.summary = summary;
+    this.path = source.path;
+    this.size = source.size;
+    this.layout = layoutOf(summary);
+    const cache =
+      options.blockCache === null ? undefined : (options.blockCache ?? BlockCache.shared());
+    const blocks = new IndexBlocks(source, { startBlock, rootBlock });
+    this.index = new DiskBtreeReader(blocks, this.layout, cache);
+    const region = { start: BLOCK_SIZE, end: startBlock * BLOCK_SIZE };
+    const defaults = DEFAULT_DECOMPRESSION_LIMITS;
+    this.blobs = new BlobReader(source, region, {
+      maximumLength: options.maximumBlobLength ?? defaults.maximumLength,
+      maximumWindowSize: options.maximumWindowSize ?? defaults.maximumWindowSize,
+    });
+    this.#file = file;
+  }
+
+  /**
+   * The newest entry of a key at or before an LSN; by default the newest of all.
+   *
+   * Returns: undefined if there is none; else its content, a fresh array.
+   * Throws: `corrupt`, `truncated`, `out-of-order`, `out-of-range`, `too-large`, `io`; damage on the
+   * way to the key is never reported as absence.
+   */
+  async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
+    const position = await this.#find(key, lsn);
+    if (position === undefined) return undefined;
+    const entry = entryAt(this.layout, position.node, position.index);
+    return this.#entryOf(entry, await this.blobs.read(this.#request(position)));
+  }
+
+  /**
+   * `get` for many keys, with few reads.
+   *
+   * Returns: in the order of the keys; contents may be views of arrays that nobody changes.
+   * Throws: as `get`.
+   */
+  async getMany(keys: readonly Key[], lsn: Lsn = MAXIMUM_LSN): Promise<(LayerEntry | undefined)[]> {
+    const positions: (EntryPosition | undefined)[] = [];
+    for (const key of keys) positions.push(await this.#find(key, lsn));
+    const found = positions.filter((position) => position !== undefined);
+    const entries = (await this.#readPositions(found)).values();
+    return positions.map((position) => (position === undefined ? undefined : entries.next().value));
+  }
+
+  /** The entries of one key, newest first. Throws: as `get`. */
+  versions(key: Key, lsnRange?: LsnRange): AsyncGenerator<LayerEntry> {
+    checkKey(key);
+    return this.#descendEntries({ lsnRange, keyRange: undefined }, this.#walkOfKey(key, lsnRange));
+  }
+
+  /**
+   * Entries in index order, or in reverse.
+   *
+   * Returns: entries that are copies, valid for good.
+   * Throws: as `get`, at the first damage; everything before it was handed out.
+   */
+  entries(options: OrderedEntryOptions = {}): AsyncGenerator<LayerEntry> {
+    return options.reverse
+      ? this.#descendEntries(options, this.#walkOptions(options))
+      : this.#ascendEntries(options);
+  }
+
+  /**
+   * Entries in index order, many at a time, without a copy.
+   *
+   * Returns: batches; each is a view that the next one overwrites.
+   * Throws: as `entries`.
+   */
+  async *batches(options: EntryOptions = {}): AsyncGenerator<EntryBatch> {
+    const slices = this.index.ascend(this.#walkOptions(options));
+    for await (const item of this.#scan(slices, options)) {
+      if (item.kind !== 'batch') throw item.error;
+      yield item.batch;
+    }
+  }
+
+  /** Index entries without contents, in index order or in reverse; only the index is read. */
+  async *keys(options: OrderedEntryOptions = {}): AsyncGenerator<IndexEntry> {
+    const { lsnRange, reverse } = options;
+    const walk = this.#walkOptions(options);
+    for await (const { node, from, to } of reverse
+      ? this.index.descend(walk)
+      : this.index.ascend(walk)) {
+      for (let step = 0; step < to - from; step += 1) {
+        const entry = entryAt(this.layout, node, reverse ? to - 1 - step : from + step);
+        if (isInRange(entry.lsn, lsnRange)) yield entry;
+      }
+    }
+  }
+
+  /**
+   * Batches with the damage between them, for dumping and verifying what cannot be trusted.
+   *
+   * Throws: when nothing can be walked, and `io`.
+   */
+  salvageBatches(options: EntryOptions = {}): AsyncGenerator<ScannedItem> {
+    return this.#scan(this.index.salvage(this.#walkOptions(options)), options);
+  }
+
+  /** Every index block in order, reachable or not. Throws: if the index is not in the file; `io`. */
+  indexBlocks(): AsyncGenerator<IndexBlock> {
+    return describeIndex(this.index, this.layout);
+  }
+
+  /** Counts, from the index alone. Throws: as `keys`. */
+  async statistics(): Promise<LayerStatistics> {
+    let entryCount = 0;
+    let levelCount = 1;
+    for await (const block of this.indexBlocks()) {
+      if (block.kind === 'damaged') throw block.error;
+      if (block.level === 0) entryCount += block.entryCount;
+      levelCount = Math.max(levelCount, block.level + 1);
+    }
+    const indexBlockCount = this.index.rootBlock + 1;
+    return {
+      entryCount,
+      indexBlockCount,
+      levelCount,
+      valuesSize: this.blobs.region.end - this.blobs.region.start,
+      indexSize: indexBlockCount * BLOCK_SIZE,
+    };
+  }
+
+  /** Gives the file back. Later reads throw `closed`. */
+  async close(): Promise<void> {
+    await this.#file?.close();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #scan(
+    slices: Parameters<typeof scanEntries>[0],
+    { lsnRange, signal }: EntryOptions,
+  ): AsyncGenerator<ScannedItem> {
+    return scanEntries(slices, { layout: this.layout, blobs: this.blobs, lsnRange, signal });
+  }
+
+  async *#ascendEntries(options: EntryOptions): AsyncGenerator<LayerEntry> {
+    for await (const batch of this.batches(options)) {
+      for (let index = 0; index < batch.count; index += 1) yield batch.entry(index);
+    }
+  }
+
+  async *#descendEntries(
+    { lsnRange }: EntryOptions,
+    walk: WalkOptions,
+  ): AsyncGenerator<LayerEntry> {
+    for await (const { node, from, to } of this.index.descend(walk)) {
+      for (let last = to; last > from; last -= REVERSE_GROUP) {
+        const positions: EntryPosition[] = [];
+        for (let index = last - 1; index >= Math.max(from, last - REVERSE_GROUP); index -= 1) {
+          if (isInRange(entryAt(this.layout, node, index).lsn, lsnRange)) {
+            positions.push({ node, index });
+          }
+        }
+        yield* await this.#readPositions(positions);
+      }
+    }
+  }
+
+  async #readPositions(positions: readonly EntryPosition[]): Promise<LayerEntry[]> {
+    const blobs = await this.blobs.readMany(positions.map((position) => this.#request(position)));
+    return blobs.map((blob, at) => {
+      const position = positions[at];
+      if (position === undefined) throw new RangeError('as many blobs as positions');
+      const entry = entryAt(this.layout, position.node, position.index);
+      if (blob instanceof StorageError) {
+        throw blob.with({ key: formatKey(entry.key), lsn: formatLsn(entry.lsn) });
+      }
+      return this.#entryOf(entry, blob);
+    });
+  }
+
+  async #find(key: Key, lsn: Lsn): Promise<EntryPosition | undefined> {
+    checkKey(key);
+    checkLsn(lsn);
+    if (this.summary.kind === 'image' && lsn < this.summary.lsn) return undefined;
+    const position = await this.index.floor(this.layout.entryKey(key, lsn));
+    if (position === undefined) return undefined;
+    const { key: foundKey } = entryAt(this.layout, position.node, position.index);
+    return compareKeys(foundKey, key) === 0 ? position : undefined;
+  }
+
+  /** A blob should end where the next one starts. */
+  #request({ node, index }: EntryPosition): { offset: number; end: number | undefined } {
+    const offset = this.layout.offset(node, index);
+    const end = index + 1 < node.entryCount ? this.layout.offset(node, index + 1) : undefined;
+    return { offset, end };
+  }
+
+  #entryOf(entry: IndexEntry, { storedLength, compressed, bytes }: Blob): LayerEntry {
+    return { ...entry, storedLength, compressed, bytes };
+  }
+
+  #walkOptions({ keyRange }: EntryOptions): WalkOptions {
+    if (keyRange === undefined) return {};
+    checkKey(keyRange.start);
+    checkKey(keyRange.end);
+    return {
+      start: this.layout.entryKey(keyRange.start, 0n),
+      end: this.layout.entryKey(keyRange.end, 0n),
+    };
+  }
+
+  #walkOfKey(key: Key, lsnRange: LsnRange | undefined): WalkOptions {
+    const last = this.layout.entryKey(key, (lsnRange?.end ?? MAXIMUM_LSN + 1n) - 1n);
+    return { start: this.layout.entryKey(key, lsnRange?.start ?? 0n), end: justAbove(last) };
+  }
+}
+
+/** The lowest entry key that is above; one of more bytes where there is none of the same size. */
+function justAbove(entryKey: Uint8Array): Uint8Array {
+  const above = entryKey.slice();
+  for (let byte = above.length - 1; byte >= 0; byte -= 1) {
+    const value = above[byte] as number;
+    above[byte] = (value + 1) & 0xff;
+    if (value < 0xff) return above;
+  }
+  return Uint8Array.from([...entryKey, 0]);
+}
+
+async function readSummary(
+  source: ByteSource,
+  file: VirtualFile | undefined,
+  options: ReadOptions,
+): Promise<OpenedLayer> {
+  const summary = decodeSummary(await readSummaryBlock(source), source.path);
+  if (options.nameCheck !== 'ignore') checkName(summary, source.path);
+  return { source, file, summary };
+}
+
+/** Throws `corrupt` if the file has a layer's name, but not the one that its summary gives. */
+function checkName(summary: LayerSummary, path: string | undefined): void {
+  const name = path === undefined ? undefined : layerNameOf(path);
+  if (name === undefined || sameLayer(name, nameOfSummary(summary))) return;
+  throw new StorageError('corrupt', {
+    what: 'summary does not match the name of the file',
+    path,
+    offset: 0,
+    expected: formatLayerName({ ...name, generation: undefined }),
+    actual: formatLayerName(nameOfSummary(summary)),
+  });
+}
+
+/** The layer that a path names; undefined if it names none. */
+export function layerNameOf(path: string): LayerName | undefined {
+  try {
+    return parseLayerName(basename(path));
+  } catch (error) {
+    if (isStorageError(error)) return undefined;
+    throw error;
+  }
+}
+
+function isInRange(lsn: Lsn, range: LsnRange | undefined): boolean {
+  return range === undefined || (lsn >= range.start && lsn < range.end);
+}

@@ -1,0 +1,207 @@
+/**
+ * What both kinds of layer have in common for writing: a temporary file, values behind a block that
+ * is left free, the index behind them, the summary into the free block, a sync, the final name.
+ *
+ * The temporary file is deleted by `abandon` and by every error of `finish`; the final name is
+ * taken only by a whole, synced file, and never from another one.
+ */
+import { join } from 'node:path';
+import { BlobWriter } from '../../blob-writer/blob-writer.ts';
+import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
+import { isStorageError, StorageError } from '../../errors.ts';
+import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
+import { publishNew } from '../../virtual-file/durable-rename.ts';
+import { OpenFiles } from '../../virtual-file/open-files.ts';
+import { TemporaryFile } from '../../virtual-file/temporary-file.ts';
+import { DiskBtreeBuilder } from '../disk-btree/builder.ts';
+import {
+  checkGeneration,
+  formatLayerName,
+  formatTemporaryName,
+  type LayerName,
+} from '../layer-name.ts';
+import { IndexStore } from './index-store.ts';
+
+export interface WriteOptions {
+  /** Where the layer goes; must exist. */
+  readonly directory: string;
+  /** 32 hex digits. */
+  readonly tenantId: string;
+  readonly timelineId: string;
+  /** 8 hex digits, for the file name; none by default. */
+  readonly generation?: string | undefined;
+  readonly openFiles?: OpenFiles | undefined;
+  /** Once aborted, every call rejects with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of each of the two write buffers; default 1 MiB. */
+  readonly bufferSize?: number | undefined;
+}
+
+export interface FinishedLayer {
+  readonly path: string;
+  readonly name: string;
+  /** Bytes of the file. */
+  readonly size: number;
+  readonly entryCount: number;
+  readonly indexStartBlock: number;
+  readonly indexRootBlock: number;
+}
+
+/** Where the index lies, for the summary. */
+export interface IndexPlace {
+  readonly indexStartBlock: number;
+  readonly indexRootBlock: number;
+}
+
+/** Writers with the same range may work side by side: each takes the next number. */
+const MAXIMUM_TEMPORARY_NAMES = 1000;
+
+export class LayerFileWriter {
+  readonly name: string;
+  readonly path: string;
+  readonly blobs: BlobWriter;
+  readonly index: DiskBtreeBuilder;
+  readonly #temporary: TemporaryFile;
+  readonly #out: BufferedWriter;
+  readonly #indexStore = new IndexStore();
+  #state: 'open' | 'finishing' | 'finished' | 'abandoned' = 'open';
+
+  static async create(
+    name: LayerName,
+    keySize: number,
+    options: WriteOptions,
+  ): Promise<LayerFileWriter> {
+    const { directory, generation, openFiles = OpenFiles.shared() } = options;
+    checkGeneration(generation);
+    const fileName = formatLayerName({ ...name, generation });
+    const path = join(directory, fileName);
+    await refuseExisting(openFiles, path);
+    const temporary = await createTemporary(name, directory, openFiles);
+    try {
+      return new LayerFileWriter(temporary, { path, fileName, keySize, options });
+    } catch (error) {
+      await temporary.abandon();
+      throw error;
+    }
+  }
+
+  private constructor(
+    temporary: TemporaryFile,
+    layer: {
+      readonly path: string;
+      readonly fileName: string;
+      readonly keySize: number;
+      readonly options: WriteOptions;
+    },
+  ) {
+    const { signal, bufferSize } = layer.options;
+    this.path = layer.path;
+    this.name = layer.fileName;
+    this.#temporary = temporary;
+    this.#out = new BufferedWriter(temporary.file, { startOffset: BLOCK_SIZE, bufferSize, signal });
+    this.blobs = new BlobWriter(this.#out);
+    this.index = new DiskBtreeBuilder(layer.keySize, (block) => this.#indexStore.add(block));
+  }
+
+  /** Bytes that the file would have if it was finished now. */
+  get estimatedSize(): number {
+    const indexBlocks = this.#indexStore.blockCount + this.index.openBlockCount;
+    return (blocksFor(this.blobs.offset) + indexBlocks) * BLOCK_SIZE;
+  }
+
+  throwUnlessOpen(): void {
+    if (this.#state === 'open') return;
+    throw new StorageError('closed', { what: `layer writer is ${this.#state}`, path: this.path });
+  }
+
+  /**
+   * Writes index and summary, syncs, and takes the final name.
+   *
+   * Throws: `empty`, `exists`, `closed`, `aborted`, `io`, `sync-failed`; `outcome` tells what is on
+   * disk. Unless that is `durable` or `in-doubt`, nothing is left.
+   * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
+   */
+  async finish(encodeSummary: (place: IndexPlace) => Uint8Array): Promise<FinishedLayer> {
+    this.throwUnlessOpen();
+    if (this.index.entryCount === 0) {
+      await this.abandon();
+      throw new StorageError('empty', {
+        what: 'layer without entries',
+        path: this.path,
+        outcome: 'not-applied',
+      });
+    }
+    this.#state = 'finishing';
+    try {
+      const place = await this.#writeIndex();
+      const size = await this.#out.finish(
+        { kind: 'zero-pad', multiple: BLOCK_SIZE },
+        encodeSummary(place),
+      );
+      await publishNew(this.#temporary, this.path);
+      this.#state = 'finished';
+      await this.#temporary.abandon();
+      const { path, name } = this;
+      return { path, name, size, entryCount: this.index.entryCount, ...place };
+    } catch (error) {
+      await this.#abandonAfter(error);
+      throw notApplied(error);
+    }
+  }
+
+  /** Deletes the temporary file; after `finish`, does nothing. Doing so again is harmless. */
+  async abandon(): Promise<void> {
+    if (this.#state === 'finished') return;
+    this.#state = 'abandoned';
+    await this.#out.abandon();
+    await this.#temporary.abandon();
+  }
+
+  async #writeIndex(): Promise<IndexPlace> {
+    const indexRootBlock = this.index.finish();
+    await this.#out.pad(BLOCK_SIZE);
+    const indexStartBlock = this.#out.offset / BLOCK_SIZE;
+    for (const chunk of this.#indexStore.chunks()) await this.#out.append(chunk);
+    return { indexStartBlock, indexRootBlock };
+  }
+
+  /** A failure to clean up must not hide why there was something to clean up. */
+  async #abandonAfter(error: unknown): Promise<void> {
+    try {
+      await this.abandon();
+    } catch (cleanupError) {
+      if (!isStorageError(cleanupError)) throw new AggregateError([error, cleanupError]);
+    }
+  }
+}
+
+/** Errors before the name is taken say so. */
+function notApplied(error: unknown): unknown {
+  if (!isStorageError(error) || error.outcome !== undefined) return error;
+  return error.with({ outcome: 'not-applied' });
+}
+
+async function refuseExisting(openFiles: OpenFiles, path: string): Promise<void> {
+  try {
+    await openFiles.fileSystem.stat(path);
+  } catch (error) {
+    if (isStorageError(error, 'not-found')) return;
+    throw error;
+  }
+  throw new StorageError('exists', { what: 'a file has this name already', path, errno: 'EEXIST' });
+}
+
+async function createTemporary(
+  name: LayerName,
+  directory: string,
+  openFiles: OpenFiles,
+): Promise<TemporaryFile> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      const path = join(directory, formatTemporaryName(name, attempt));
+      return await TemporaryFile.create(path, { openFiles });
+    } catch (error) {
+      if (!isStorageError(error, 'exists') || attempt >= MAXIMUM_TEMPORARY_NAMES) throw error;
+    }
+  }
+}

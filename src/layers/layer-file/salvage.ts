@@ -1,0 +1,65 @@
+/** A salvaging scan, entry by entry, with values decoded: what a dump shows. */
+import { StorageError } from '../../errors.ts';
+import { formatKey } from '../key.ts';
+import { formatLsn } from '../lsn.ts';
+import type { Value } from '../value-format.ts';
+import type { LayerEntry } from './entry-batch.ts';
+import type { DamagedBlock, DamagedEntry, ScannedItem } from './entry-scan.ts';
+
+export type SalvagedItem =
+  | {
+      readonly kind: 'entry';
+      readonly entry: LayerEntry;
+      /** Delta layers only; its bytes are views of the entry's. */
+      readonly value?: Value;
+    }
+  | DamagedEntry
+  | DamagedBlock;
+
+export interface SalvageOptions {
+  /** How to decode a content; absent for image layers, whose contents are bare. */
+  readonly decode: ((bytes: Uint8Array) => Value) | undefined;
+  readonly path: string | undefined;
+}
+
+/** Throws: as the scan. Entries are copies. */
+export async function* salvageLayer(
+  items: AsyncIterable<ScannedItem>,
+  options: SalvageOptions,
+): AsyncGenerator<SalvagedItem> {
+  for await (const item of items) {
+    if (item.kind !== 'batch') {
+      yield item;
+      continue;
+    }
+    for (let index = 0; index < item.batch.count; index += 1) {
+      yield salvageEntry(item.batch.entry(index), options);
+    }
+  }
+}
+
+function salvageEntry(entry: LayerEntry, { decode, path }: SalvageOptions): SalvagedItem {
+  if (decode === undefined) return { kind: 'entry', entry };
+  try {
+    return { kind: 'entry', entry, value: decode(entry.bytes) };
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    const { key, lsn, offset } = entry;
+    return { kind: 'damaged-entry', key, lsn, offset, error: locateValueError(error, entry, path) };
+  }
+}
+
+/** Offsets within a value become offsets in the file, as far as its bytes lie there plainly. */
+export function locateValueError(
+  error: StorageError,
+  entry: Pick<LayerEntry, 'key' | 'lsn' | 'offset' | 'storedLength' | 'compressed' | 'bytes'>,
+  path: string | undefined,
+): StorageError {
+  const contentOffset = entry.offset + entry.storedLength - entry.bytes.length;
+  return error.with({
+    path,
+    offset: entry.compressed ? entry.offset : contentOffset + (error.offset ?? 0),
+    key: formatKey(entry.key),
+    lsn: formatLsn(entry.lsn),
+  });
+}

@@ -1,0 +1,311 @@
+/**
+ * Looks at every block and every blob of a layer and says what is wrong with it.
+ *
+ * An error means that a value cannot be read or a read could be wrong. A warning is what Neon's
+ * writer would not write, though its reader takes it as it is.
+ */
+
+import { SHORT_BLOB_LIMIT } from '../blob-writer/blob-format.ts';
+import { type ByteSource, fileSource, readExactly } from '../blob-writer/byte-source.ts';
+import { StorageError, type StorageErrorCode, throwIfAborted } from '../errors.ts';
+import { BLOCK_SIZE } from '../virtual-file/block.ts';
+import { VirtualFile } from '../virtual-file/virtual-file.ts';
+import { IndexNode } from './disk-btree/node-format.ts';
+import { formatKey, type Key } from './key.ts';
+import type { EntryBatch } from './layer-file/entry-batch.ts';
+import { LayerReader, layerNameOf, type ReadOptions } from './layer-file/layer-reader.ts';
+import { locateValueError } from './layer-file/salvage.ts';
+import {
+  decodeSummary,
+  type LayerSummary,
+  nameOfSummary,
+  readSummaryBlock,
+  summarySize,
+} from './layer-file/summary.ts';
+import { formatLayerName, sameLayer } from './layer-name.ts';
+import { formatLsn, type Lsn } from './lsn.ts';
+import { decodeValue, valueWillInit } from './value-format.ts';
+
+export interface Finding {
+  readonly severity: 'error' | 'warning';
+  readonly code: StorageErrorCode;
+  readonly message: string;
+  /** Bytes from the start of the file. */
+  readonly offset: number;
+  readonly key?: string | undefined;
+  readonly lsn?: string | undefined;
+}
+
+export interface LayerReport {
+  readonly path: string;
+  /** No errors; warnings do not count. */
+  readonly ok: boolean;
+  /** Entries that could be read. */
+  readonly entries: number;
+  /** Size of the file. */
+  readonly bytes: number;
+  /** The first ones, up to the maximum; the counters count all. */
+  readonly findings: readonly Finding[];
+  readonly errors: number;
+  readonly warnings: number;
+}
+
+export interface VerifyOptions extends ReadOptions {
+  /** Default 1,000. */
+  readonly maximumFindings?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+}
+
+const DEFAULT_MAXIMUM_FINDINGS = 1000;
+
+/**
+ * Verifies one file.
+ *
+ * Returns: what was found; damage is never thrown.
+ * Throws: `not-found`, `io`, `aborted`: what keeps us from looking.
+ */
+export async function verifyLayer(path: string, options: VerifyOptions = {}): Promise<LayerReport> {
+  const { openFiles } = options;
+  await using file = await VirtualFile.open(path, { read: true, openFiles });
+  const source = await fileSource(file);
+  const findings = new Findings(path, options.maximumFindings ?? DEFAULT_MAXIMUM_FINDINGS);
+  const entries = await collect(findings, 0, () => verifySource(source, findings, options));
+  return findings.report(entries ?? 0, source.size);
+}
+
+async function verifySource(
+  source: ByteSource,
+  findings: Findings,
+  options: VerifyOptions,
+): Promise<number> {
+  const block = await readSummaryBlock(source);
+  const summary = decodeSummary(block, source.path);
+  verifySummaryBlock(block, summary, findings);
+  const reader = new LayerReader({ source, file: undefined, summary }, summary, {
+    ...options,
+    blockCache: null,
+  });
+  const indexOffset = summary.indexStartBlock * BLOCK_SIZE;
+  await collect(findings, indexOffset, () => verifyIndexBlocks(reader, findings));
+  const state = new ValuesState(reader, source, findings, options);
+  await collect(findings, indexOffset, () => verifyEntries(state));
+  return state.entryCount;
+}
+
+function verifySummaryBlock(block: Uint8Array, summary: LayerSummary, findings: Findings): void {
+  const nonZero = firstNonZero(block, summarySize(summary.kind));
+  if (nonZero >= 0) findings.warn('padding of the summary block is not zero', nonZero);
+  const name = layerNameOf(findings.path);
+  if (name === undefined || sameLayer(name, nameOfSummary(summary))) return;
+  findings.add(
+    new StorageError('corrupt', {
+      what: 'summary does not match the name of the file',
+      offset: 0,
+      expected: formatLayerName({ ...name, generation: undefined }),
+      actual: formatLayerName(nameOfSummary(summary)),
+    }),
+    0,
+  );
+}
+
+/** Padding of every block, blocks that nothing leads to, and bytes behind the last one. */
+async function verifyIndexBlocks(reader: LayerReader, findings: Findings): Promise<void> {
+  const { indexStartBlock, indexRootBlock } = reader.summary;
+  const offsetOf = (block: number) => (indexStartBlock + block) * BLOCK_SIZE;
+  const end = offsetOf(indexRootBlock + 1);
+  const children = new Set<number>([indexRootBlock]);
+  const undecodable: number[] = [];
+  for await (const node of reader.index.blocks()) {
+    if (!(node instanceof IndexNode)) {
+      undecodable.push(node.block);
+      continue;
+    }
+    const nonZero = firstNonZero(node.bytes, node.usedSize);
+    if (nonZero >= 0) {
+      findings.warn('padding of an index block is not zero', offsetOf(node.block) + nonZero);
+    }
+    for (let index = 0; node.level > 0 && index < node.entryCount; index += 1) {
+      children.add(node.childBlock(index));
+    }
+  }
+  for (let block = 0; block <= indexRootBlock; block += 1) {
+    if (!children.has(block)) findings.warn('no index block leads to this one', offsetOf(block));
+  }
+  if (reader.size > end) {
+    findings.warn(`${reader.size - end} bytes behind the last index block`, end);
+  }
+}
+
+class ValuesState {
+  readonly reader: LayerReader;
+  readonly source: ByteSource;
+  readonly findings: Findings;
+  readonly options: VerifyOptions;
+  entryCount = 0;
+  /** End of the last good blob. */
+  blobsEnd = BLOCK_SIZE;
+  /** Where damage has made the end of the last blob unknown, gaps say nothing. */
+  isEndKnown = true;
+
+  constructor(reader: LayerReader, source: ByteSource, findings: Findings, options: VerifyOptions) {
+    this.reader = reader;
+    this.source = source;
+    this.findings = findings;
+    this.options = options;
+  }
+}
+
+async function verifyEntries(state: ValuesState): Promise<void> {
+  const { reader, findings, options } = state;
+  for await (const item of reader.salvageBatches({ signal: options.signal })) {
+    throwIfAborted(options.signal, findings.path);
+    if (item.kind === 'batch') {
+      for (let index = 0; index < item.batch.count; index += 1) {
+        verifyEntry(item.batch, index, state);
+      }
+      options.onProgress?.(state.blobsEnd, reader.size);
+    } else {
+      const offset =
+        item.kind === 'damaged-entry'
+          ? item.offset
+          : (reader.summary.indexStartBlock + item.block) * BLOCK_SIZE;
+      findings.add(item.error, offset);
+      state.isEndKnown = false;
+    }
+  }
+  await verifyPadding(state);
+  options.onProgress?.(reader.size, reader.size);
+}
+
+function verifyEntry(batch: EntryBatch, index: number, state: ValuesState): void {
+  const { findings, reader } = state;
+  const offset = batch.offsets[index] as number;
+  const storedLength = batch.storedLengths[index] as number;
+  const warn = (message: string) =>
+    findings.warn(message, offset, batch.key(index), batch.lsn(index));
+  state.entryCount += 1;
+  if (state.isEndKnown && offset > state.blobsEnd) {
+    warn(`gap of ${offset - state.blobsEnd} bytes in front of the blob`);
+  }
+  state.blobsEnd = offset + storedLength;
+  state.isEndKnown = true;
+  const contentLength =
+    batch.compressed[index] === 1 ? batch.bytes(index).length : (batch.lengths[index] as number);
+  const headerSize = storedLength - (batch.lengths[index] as number);
+  if (headerSize > 1 && contentLength < SHORT_BLOB_LIMIT) {
+    warn(`4-byte header of a blob of ${contentLength} bytes`);
+  }
+  if (reader.summary.kind === 'delta') verifyValue(batch, index, state, warn);
+}
+
+function verifyValue(
+  batch: EntryBatch,
+  index: number,
+  { findings }: ValuesState,
+  warn: (message: string) => void,
+): void {
+  try {
+    const willInit = valueWillInit(decodeValue(batch.bytes(index)));
+    if (willInit !== (batch.willInit[index] === 1)) {
+      warn(`willInit of the index is ${!willInit}, the value says ${willInit}`);
+    }
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    const located = locateValueError(error, batch.entry(index), findings.path);
+    findings.add(located, batch.offsets[index] as number);
+  }
+}
+
+/** Between the last blob and the index are zeros, less than a block of them. */
+async function verifyPadding(state: ValuesState): Promise<void> {
+  const { findings, reader, source } = state;
+  if (!state.isEndKnown || state.entryCount === 0) return;
+  const indexStart = reader.blobs.region.end;
+  const length = indexStart - state.blobsEnd;
+  if (length >= BLOCK_SIZE) {
+    findings.warn(`gap of ${length} bytes in front of the index`, state.blobsEnd);
+  }
+  const padding = new Uint8Array(Math.min(length, BLOCK_SIZE));
+  await readExactly(source, padding, state.blobsEnd);
+  const nonZero = firstNonZero(padding, 0);
+  if (nonZero >= 0) {
+    findings.warn('padding of the values is not zero', state.blobsEnd + nonZero);
+  }
+}
+
+class Findings {
+  readonly path: string;
+  readonly #maximum: number;
+  readonly #listed: Finding[] = [];
+  #errors = 0;
+  #warnings = 0;
+
+  constructor(path: string, maximum: number) {
+    this.path = path;
+    this.#maximum = maximum;
+  }
+
+  add(error: StorageError, offset: number): void {
+    this.#errors += 1;
+    const { code, key, lsn } = error;
+    // The report names the path; the message need not.
+    const message = error.with({ path: undefined }).message;
+    this.#list({ severity: 'error', code, message, offset: error.offset ?? offset, key, lsn });
+  }
+
+  warn(message: string, offset: number, key?: Key, lsn?: Lsn): void {
+    this.#warnings += 1;
+    this.#list({
+      severity: 'warning',
+      code: 'corrupt',
+      message,
+      offset,
+      key: key === undefined ? undefined : formatKey(key),
+      lsn: lsn === undefined ? undefined : formatLsn(lsn),
+    });
+  }
+
+  report(entries: number, bytes: number): LayerReport {
+    return {
+      path: this.path,
+      ok: this.#errors === 0,
+      entries,
+      bytes,
+      findings: this.#listed,
+      errors: this.#errors,
+      warnings: this.#warnings,
+    };
+  }
+
+  #list({ key, lsn, ...finding }: Finding): void {
+    if (this.#listed.length >= this.#maximum) return;
+    this.#listed.push({
+      ...finding,
+      ...(key === undefined ? {} : { key }),
+      ...(lsn === undefined ? {} : { lsn }),
+    });
+  }
+}
+
+/** Damage becomes a finding; what keeps us from looking is thrown. */
+async function collect<T>(
+  findings: Findings,
+  offset: number,
+  look: () => Promise<T>,
+): Promise<T | undefined> {
+  try {
+    return await look();
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    if (error.code === 'io' || error.code === 'aborted' || error.code === 'closed') throw error;
+    findings.add(error, offset);
+    return undefined;
+  }
+}
+
+/** Index of the first byte that is not zero, from `from` on; -1 if all are. */
+function firstNonZero(bytes: Uint8Array, from: number): number {
+  const index = bytes.subarray(from).findIndex((byte) => byte !== 0);
+  return index < 0 ? -1 : from + index;
+}
