@@ -9,7 +9,10 @@ export {
   type ValueBatch,
 } from '../layers/delta-layer/writer.ts';
 export { BlockCache } from '../layers/disk-btree/block-cache.ts';
-export { EphemeralLayer, type EphemeralOptions } from '../layers/ephemeral-layer/ephemeral-layer.ts';
+export {
+  EphemeralLayer,
+  type EphemeralOptions,
+} from '../layers/ephemeral-layer/ephemeral-layer.ts';
 export { ImageLayerReader } from '../layers/image-layer/reader.ts';
 export type { ImageSummary } from '../layers/image-layer/summary-format.ts';
 export { ImageLayerWriter, type ImageWriteOptions } from '../layers/image-layer/writer.ts';

@@ -1,0 +1,328 @@
+/**
+ * Ephemeral layer: the newest changes, not yet sorted into a file. Serialized values are appended to
+ * a scratch file as they come, with an index in memory; then the layer is frozen and written out as
+ * a delta layer. It is never recovered after a crash, so it is never synced.
+ *
+ * One writer at a time; puts land in call order. Readers may run beside it and see every value whose
+ * put has returned or resolved.
+ */
+import { join } from 'node:path';
+import { checkBlobLength } from '../../blob-writer/blob-format.ts';
+import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
+import { isStorageError, StorageError } from '../../errors.ts';
+import type { OpenFiles } from '../../virtual-file/open-files.ts';
+import { TemporaryFile } from '../../virtual-file/temporary-file.ts';
+import type { ValueBatch } from '../delta-layer/writer.ts';
+import { parseIdentifier } from '../identifier.ts';
+import { checkKey, compareKeys, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
+import type { FinishedLayer } from '../layer-file/layer-writer.ts';
+import { formatScratchName } from '../layer-name.ts';
+import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
+import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
+import { MemoryIndex } from './memory-index.ts';
+import { writeOut } from './write-out.ts';
+
+export interface EphemeralOptions {
+  /** Where the scratch file goes; must exist. */
+  readonly directory: string;
+  /** 32 hex digits. */
+  readonly tenantId: string;
+  readonly timelineId: string;
+  /** No LSN is below it. */
+  readonly startLsn: Lsn;
+  readonly openFiles?: OpenFiles | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Bytes of each of the two write buffers; default 1 MiB. */
+  readonly bufferSize?: number | undefined;
+}
+
+export interface WriteDeltaOptions {
+  /** Where the layer goes; default: beside the scratch file. */
+  readonly directory?: string | undefined;
+  /** 8 hex digits. */
+  readonly generation?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface EphemeralEntry {
+  readonly key: Key;
+  readonly lsn: Lsn;
+  readonly willInit: boolean;
+  /** The serialized value. */
+  readonly bytes: Uint8Array;
+}
+
+type State =
+  | { readonly kind: 'open' }
+  | { readonly kind: 'frozen'; readonly endLsn: Lsn }
+  | { readonly kind: 'closed' };
+
+/** Other layers of the directory may have the first names. */
+const MAXIMUM_SCRATCH_NAMES = 10_000;
+
+const LAST_KEY = maximumKey();
+
+export class EphemeralLayer {
+  readonly #options: EphemeralOptions;
+  readonly #scratch: TemporaryFile;
+  readonly #out: BufferedWriter;
+  readonly #index = new MemoryIndex();
+  #state: State = { kind: 'open' };
+  /** The last put that waits for a buffer; later ones wait for it, so that the index is in order. */
+  #lastWaiting: Promise<void> | undefined;
+  #waitingPuts = 0;
+
+  /** Creates the scratch file. Throws `not-found`, `io`, `invalid-input`, `out-of-range`. */
+  static async create(options: EphemeralOptions): Promise<EphemeralLayer> {
+    parseIdentifier(options.tenantId, 'tenant id');
+    parseIdentifier(options.timelineId, 'timeline id');
+    checkLsn(options.startLsn, 'start LSN');
+    const scratch = await createScratchFile(options);
+    try {
+      return new EphemeralLayer(options, scratch);
+    } catch (error) {
+      await scratch.abandon();
+      throw error;
+    }
+  }
+
+  private constructor(options: EphemeralOptions, scratch: TemporaryFile) {
+    const { bufferSize, signal } = options;
+    this.#options = options;
+    this.#scratch = scratch;
+    this.#out = new BufferedWriter(scratch.file, { bufferSize, signal });
+  }
+
+  get entryCount(): number {
+    return this.#index.entryCount;
+  }
+
+  /** Bytes in the scratch file, replaced values included. */
+  get size(): number {
+    return this.#out.offset;
+  }
+
+  /**
+   * Adds a value; one of the same key and LSN is replaced.
+   *
+   * Requires: bytes in the value stay unchanged until a returned promise settles.
+   * Returns: nothing while the buffer has room, else a promise.
+   * Throws: `out-of-range`, `too-large`, `invalid-input`, and nothing was changed; `closed` once
+   * frozen; `aborted`, `io`.
+   * Durability: none.
+   */
+  put(key: Key, lsn: Lsn, value: Value): void | Promise<void> {
+    return this.putSerialized(key, lsn, encodeValue(value), valueWillInit(value));
+  }
+
+  /** As `put`, for a value that is serialized already; it is not decoded. */
+  putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
+    checkKey(key);
+    this.#throwUnlessOpen();
+    this.#checkPut(key, lsn, bytes.length);
+    const position = this.#out.offset;
+    const buffered = this.#out.append(bytes);
+    return this.#afterBuffered(buffered, () =>
+      this.#index.put(key, 0, lsn, { position, length: bytes.length, willInit }),
+    );
+  }
+
+  /**
+   * Adds many values in any order; the whole batch, or nothing of it.
+   *
+   * Requires: the arrays stay unchanged until a returned promise settles.
+   * Returns, throws: as `put`.
+   */
+  putBatch(batch: ValueBatch): void | Promise<void> {
+    this.#throwUnlessOpen();
+    const { first, end } = this.#checkBatch(batch);
+    const position = this.#out.offset - first;
+    const buffered = this.#out.append(batch.values.subarray(first, end));
+    return this.#afterBuffered(buffered, () => this.#indexBatch(batch, position));
+  }
+
+  /** The newest value of a key at or before an LSN; by default the newest. Its bytes are fresh. */
+  async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<EphemeralEntry | undefined> {
+    checkKey(key);
+    checkLsn(lsn);
+    this.#throwIfClosed();
+    const row = this.#index.find(key, lsn);
+    return row < 0 ? undefined : this.#read(key, row);
+  }
+
+  /** The values of a key, newest first. */
+  async *versions(key: Key, lsnRange?: LsnRange): AsyncGenerator<EphemeralEntry> {
+    checkKey(key);
+    const lowest = lsnRange?.start ?? 0n;
+    const highest = (lsnRange?.end ?? MAXIMUM_LSN + 1n) - 1n;
+    this.#throwIfClosed();
+    let row = this.#index.find(key, highest);
+    while (row >= 0 && this.#index.lsn(row) >= lowest) {
+      yield await this.#read(key, row);
+      this.#throwIfClosed();
+      row = this.#index.olderRow(row);
+    }
+  }
+
+  /**
+   * Takes no more puts; every LSN is below `endLsn`. Waits for the puts under way.
+   * Throws: `out-of-range` if an entry is not below, and the layer stays open.
+   */
+  async freeze(endLsn: Lsn): Promise<void> {
+    this.#throwUnlessOpen();
+    checkLsn(endLsn, 'end LSN');
+    await this.#lastWaiting;
+    const highest = this.#index.highestLsn;
+    if (endLsn <= this.#options.startLsn || (this.#index.entryCount > 0 && highest >= endLsn)) {
+      throw new StorageError('out-of-range', {
+        what: 'end LSN of the layer',
+        path: this.#scratch.path,
+        expected: `above ${formatLsn(highest > 0n ? highest : this.#options.startLsn)}`,
+        actual: formatLsn(endLsn),
+      });
+    }
+    this.#throwUnlessOpen();
+    this.#state = { kind: 'frozen', endLsn };
+  }
+
+  /**
+   * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN.
+   *
+   * Requires: frozen.
+   * Throws: `empty`, `exists`, and as a delta writer's `finish`.
+   * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
+   */
+  async writeDelta(options: WriteDeltaOptions = {}): Promise<FinishedLayer> {
+    this.#throwIfClosed();
+    if (this.#state.kind !== 'frozen') {
+      throw new StorageError('closed', { what: 'ephemeral layer is not frozen yet' });
+    }
+    const { directory, tenantId, timelineId, startLsn, openFiles, bufferSize } = this.#options;
+    return writeOut(this.#index, this.#out, {
+      directory: options.directory ?? directory,
+      tenantId,
+      timelineId,
+      lsnRange: { start: startLsn, end: this.#state.endLsn },
+      generation: options.generation,
+      openFiles,
+      signal: options.signal,
+      bufferSize,
+    });
+  }
+
+  /** Deletes the scratch file. Doing so again is harmless. */
+  async close(): Promise<void> {
+    this.#state = { kind: 'closed' };
+    await this.#out.abandon();
+    await this.#scratch.abandon();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  #afterBuffered(buffered: void | Promise<void>, addToIndex: () => void): void | Promise<void> {
+    if (buffered === undefined && this.#lastWaiting === undefined) return addToIndex();
+    const indexed = this.#indexLater(this.#lastWaiting, buffered, addToIndex);
+    // Whoever does not await it hears of a failure from the next call: the writer keeps it.
+    indexed.catch(() => {});
+    this.#lastWaiting = indexed;
+    return indexed;
+  }
+
+  async #indexLater(
+    before: Promise<void> | undefined,
+    buffered: void | Promise<void>,
+    addToIndex: () => void,
+  ): Promise<void> {
+    const place = ++this.#waitingPuts;
+    await before;
+    await buffered;
+    addToIndex();
+    if (place === this.#waitingPuts) this.#lastWaiting = undefined;
+  }
+
+  #indexBatch(batch: ValueBatch, position: number): void {
+    for (let at = 0; at < batch.count; at += 1) {
+      this.#index.put(batch.keys, at * KEY_SIZE, batch.lsns[at] as bigint, {
+        position: position + (batch.starts[at] as number),
+        length: batch.lengths[at] as number,
+        willInit: batch.willInit[at] === 1,
+      });
+    }
+  }
+
+  /** Checks every value; returns the part of `values` that they take. */
+  #checkBatch(batch: ValueBatch): { readonly first: number; readonly end: number } {
+    const { count, keys, lsns, values, starts, lengths, willInit } = batch;
+    const rows = Math.min(lsns.length, starts.length, lengths.length, willInit.length);
+    if (rows < count || keys.length < count * KEY_SIZE) {
+      throw new StorageError('invalid-input', {
+        what: 'batch of values',
+        expected: `arrays of at least ${count} rows`,
+      });
+    }
+    let first = count === 0 ? 0 : values.length;
+    let end = 0;
+    for (let at = 0; at < count; at += 1) {
+      const key = keys.subarray(at * KEY_SIZE, (at + 1) * KEY_SIZE);
+      const start = starts[at] as number;
+      const length = lengths[at] as number;
+      this.#checkPut(key, lsns[at] as bigint, length);
+      if (start + length > values.length) {
+        throw new StorageError('out-of-range', {
+          what: `value ${at} of the batch`,
+          expected: `an end at or before ${values.length}`,
+          actual: `${start + length}`,
+        });
+      }
+      first = Math.min(first, start);
+      end = Math.max(end, start + length);
+    }
+    return { first, end };
+  }
+
+  #checkPut(key: Key, lsn: Lsn, length: number): void {
+    checkBlobLength(length);
+    if (lsn >= this.#options.startLsn && lsn <= MAXIMUM_LSN && compareKeys(key, LAST_KEY) < 0)
+      return;
+    throw new StorageError('out-of-range', {
+      what: 'put is outside the layer',
+      key: formatKey(key),
+      lsn: formatLsn(lsn),
+      expected: `LSNs from ${formatLsn(this.#options.startLsn)}, keys below ${formatKey(LAST_KEY)}`,
+    });
+  }
+
+  async #read(key: Key, row: number): Promise<EphemeralEntry> {
+    const lsn = this.#index.lsn(row);
+    const willInit = this.#index.willInit(row);
+    const bytes = new Uint8Array(this.#index.length(row));
+    await this.#out.readExactAt(bytes, this.#index.position(row));
+    return { key: key.slice(), lsn, willInit, bytes };
+  }
+
+  #throwUnlessOpen(): void {
+    if (this.#state.kind === 'open') return;
+    throw new StorageError('closed', {
+      what: `ephemeral layer is ${this.#state.kind}`,
+      path: this.#scratch.path,
+    });
+  }
+
+  #throwIfClosed(): void {
+    if (this.#state.kind === 'closed') this.#throwUnlessOpen();
+  }
+}
+
+async function createScratchFile(options: EphemeralOptions): Promise<TemporaryFile> {
+  const { directory, openFiles } = options;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      const path = join(directory, formatScratchName(attempt));
+      return await TemporaryFile.create(path, { openFiles, durability: 'scratch' });
+    } catch (error) {
+      if (!isStorageError(error, 'exists') || attempt >= MAXIMUM_SCRATCH_NAMES) throw error;
+    }
+  }
+}

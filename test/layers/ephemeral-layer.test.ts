@@ -1,0 +1,203 @@
+import { readdirSync } from 'node:fs';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
+import { EphemeralLayer } from '../../src/layers/ephemeral-layer/ephemeral-layer.ts';
+import { formatKey, type Key, keyFromFields, maximumKey } from '../../src/layers/key.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
+const START_LSN = 0x1000n;
+const END_LSN = 0x2000n;
+
+describe('an ephemeral layer', () => {
+  it('reads back what was put, whatever is flushed, in flight or in the tail', async () => {
+    const directory = temporaryDirectory();
+    await fc.assert(
+      fc.asyncProperty(puts(), fc.integer({ min: 1, max: 300 }), async (entries, bufferSize) => {
+        await using layer = await createLayer(directory, bufferSize);
+        const model = new Map<string, Uint8Array>();
+        for (const { key, lsn, bytes } of entries) {
+          await layer.putSerialized(key, lsn, bytes, true);
+          model.set(modelKey(key, lsn), bytes);
+          const found = await layer.get(key, lsn);
+          expect(found?.lsn).toBe(lsn);
+          expect(Buffer.from(found?.bytes ?? [])).toEqual(Buffer.from(bytes));
+        }
+        expect(layer.entryCount).toBe(model.size);
+        for (const { key } of entries) {
+          const versions = [];
+          for await (const { lsn, bytes } of layer.versions(key)) versions.push({ lsn, bytes });
+          const expected = [...model]
+            .filter(([name]) => name.startsWith(formatKey(key)))
+            .map(([name, bytes]) => ({ lsn: BigInt(`0x${name.slice(37)}`), bytes }))
+            .sort((left, right) => (left.lsn < right.lsn ? 1 : -1));
+          expect(versions.map(({ lsn }) => lsn)).toEqual(expected.map(({ lsn }) => lsn));
+          expect(versions.map(({ bytes }) => Buffer.from(bytes))).toEqual(
+            expected.map(({ bytes }) => Buffer.from(bytes)),
+          );
+        }
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('writes out the last value of each key and LSN, in order', async () => {
+    const directory = temporaryDirectory();
+    await fc.assert(
+      fc.asyncProperty(puts(), async (entries) => {
+        await using layer = await createLayer(directory, 64);
+        const model = new Map<string, Uint8Array>();
+        for (const { key, lsn, bytes } of entries) {
+          await layer.putSerialized(key, lsn, bytes, false);
+          model.set(modelKey(key, lsn), bytes);
+        }
+        await layer.freeze(END_LSN);
+        const finished = await layer.writeDelta({ generation: newGeneration() });
+        await using reader = await DeltaLayerReader.open(finished.path);
+        const read = [];
+        for await (const { key, lsn, bytes } of reader.entries()) {
+          read.push([modelKey(key, lsn), Buffer.from(bytes).toString('hex')]);
+        }
+        expect(read).toEqual(
+          [...model]
+            .map(([name, bytes]) => [name, Buffer.from(bytes).toString('hex')])
+            .sort(([left = ''], [right = '']) => (left < right ? -1 : 1)),
+        );
+        expect(reader.summary.lsnRange).toEqual({ start: START_LSN, end: END_LSN });
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('keeps the order of puts that nobody awaits', async () => {
+    await using layer = await createLayer(temporaryDirectory(), 16);
+    const key = keyOf(1);
+    for (let index = 0; index < 500; index += 1) {
+      void layer.putSerialized(key, START_LSN, Uint8Array.of(index & 0xff, index >> 8), true);
+    }
+    await layer.freeze(END_LSN);
+    expect(layer.entryCount).toBe(1);
+    expect((await layer.get(key))?.bytes).toEqual(Uint8Array.of(499 & 0xff, 499 >> 8));
+  });
+
+  it('takes a whole batch in any order or nothing of it', async () => {
+    await using layer = await createLayer(temporaryDirectory(), 32);
+    const keys = Buffer.concat([keyOf(7), keyOf(3), keyOf(5)]);
+    const batch = {
+      count: 3,
+      keys,
+      lsns: BigUint64Array.of(0x1008n, 0x1004n, 0x1006n),
+      willInit: Uint8Array.of(1, 0, 1),
+      values: Uint8Array.from({ length: 100 }, (_, index) => index),
+      starts: Uint32Array.of(40, 10, 90),
+      lengths: Uint32Array.of(5, 0, 10),
+    };
+    await layer.putBatch(batch);
+    expect((await layer.get(keyOf(7)))?.bytes).toEqual(Uint8Array.of(40, 41, 42, 43, 44));
+    expect(await layer.get(keyOf(3))).toMatchObject({ willInit: false, lsn: 0x1004n });
+    const bad = { ...batch, lsns: BigUint64Array.of(0x1008n, 0x1004n, 0xfffn) };
+    expect(() => layer.putBatch(bad)).toThrowError(
+      expect.objectContaining({ code: 'out-of-range' }),
+    );
+    const beyond = { ...batch, starts: Uint32Array.of(40, 10, 91) };
+    expect(() => layer.putBatch(beyond)).toThrowError(
+      expect.objectContaining({ code: 'out-of-range' }),
+    );
+    expect(() => layer.putBatch({ ...batch, count: 4 })).toThrowError(
+      expect.objectContaining({ code: 'invalid-input' }),
+    );
+    expect(layer.entryCount).toBe(3);
+  });
+
+  it('refuses what no delta layer can hold', async () => {
+    await using layer = await createLayer(temporaryDirectory());
+    const put = (key: Key, lsn: bigint) => () => layer.putSerialized(key, lsn, key, true);
+    expect(put(keyOf(1), START_LSN - 1n)).toThrowError(outOfRange());
+    expect(put(maximumKey(), START_LSN)).toThrowError(outOfRange());
+    expect(put(new Uint8Array(17), START_LSN)).toThrowError(
+      expect.objectContaining({ code: 'invalid-input' }),
+    );
+    await layer.putSerialized(keyOf(1), 0x1fffn, Uint8Array.of(1), true);
+    await expect(layer.freeze(0x1fffn)).rejects.toMatchObject({ code: 'out-of-range' });
+    await layer.freeze(END_LSN);
+    expect(put(keyOf(2), START_LSN)).toThrowError(expect.objectContaining({ code: 'closed' }));
+  });
+
+  it('refuses to write out before it is frozen, without entries, and after it is closed', async () => {
+    const layer = await createLayer(temporaryDirectory());
+    await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'closed' });
+    await layer.freeze(END_LSN);
+    await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'empty' });
+    await layer.close();
+    await layer.close();
+    await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'closed' });
+    await expect(layer.get(keyOf(1))).rejects.toMatchObject({ code: 'closed' });
+  });
+
+  it('leaves nothing but the delta layer behind', async () => {
+    const directory = temporaryDirectory();
+    const layer = await createLayer(directory);
+    await layer.put(keyOf(1), START_LSN, { type: 'image', bytes: Uint8Array.of(1, 2, 3) });
+    await layer.freeze(END_LSN);
+    const { name } = await layer.writeDelta();
+    await layer.close();
+    expect(readdirSync(directory)).toEqual([name]);
+  });
+
+  it('reads while it is written', async () => {
+    await using layer = await createLayer(temporaryDirectory(), 4096);
+    const reads: Promise<void>[] = [];
+    for (let index = 0; index < 2000; index += 1) {
+      const bytes = new Uint8Array(64).fill(index);
+      await layer.putSerialized(keyOf(index), START_LSN, bytes, true);
+      const wanted = (index * 7919) % (index + 1);
+      reads.push(
+        layer.get(keyOf(wanted)).then((entry) => {
+          expect(entry?.bytes).toEqual(new Uint8Array(64).fill(wanted));
+        }),
+      );
+    }
+    await Promise.all(reads);
+  });
+});
+
+function puts() {
+  return fc.array(
+    fc.record({
+      key: fc.integer({ min: 0, max: 12 }).map((block) => keyOf(block * 0x10101)),
+      lsn: fc.bigInt({ min: START_LSN, max: START_LSN + 6n }),
+      bytes: fc.uint8Array({ maxLength: 150 }),
+    }),
+    { minLength: 1, maxLength: 60 },
+  );
+}
+
+let generations = 0;
+function newGeneration(): string {
+  generations += 1;
+  return generations.toString(16).padStart(8, '0');
+}
+
+function createLayer(directory: string, bufferSize?: number): Promise<EphemeralLayer> {
+  return EphemeralLayer.create({ directory, ...IDS, startLsn: START_LSN, bufferSize });
+}
+
+function keyOf(block: number): Key {
+  return keyFromFields({
+    field1: 0,
+    field2: 1663,
+    field3: 5,
+    field4: 16384,
+    field5: 0,
+    field6: block,
+  });
+}
+
+function modelKey(key: Key, lsn: bigint): string {
+  return `${formatKey(key)}@${lsn.toString(16).padStart(16, '0')}`;
+}
+
+function outOfRange() {
+  return expect.objectContaining({ code: 'out-of-range' });
+}
