@@ -1,0 +1,120 @@
+/** What a document can hold. */
+import { StorageError } from '../errors.ts';
+import type { MsgpackLimits } from './msgpack-limits.ts';
+
+/** -0 is stored as 0. */
+export type DocumentValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | Uint8Array
+  | DocumentValue[]
+  | DocumentMap;
+
+/** What is decoded has no prototype, so that only what was stored is found in it. */
+export interface DocumentMap {
+  [key: string]: DocumentValue;
+}
+
+/**
+ * Accepts only what is decoded as what it is now.
+ *
+ * Throws: `invalid-input`, `too-large` (more levels or values than the limits; the outermost map is
+ * level 1).
+ */
+export function checkDocument(document: unknown, limits: MsgpackLimits): void {
+  new ValueChecker(limits).map(document, 'document', 1);
+}
+
+class ValueChecker {
+  readonly #limits: MsgpackLimits;
+  #count = 0;
+
+  constructor(limits: MsgpackLimits) {
+    this.#limits = limits;
+  }
+
+  map(value: unknown, name: string, depth: number): void {
+    if (!isPlainObject(value)) throw unsupported(name, describeValue(value));
+    this.#checkLimits(name, depth);
+    for (const [key, item] of Object.entries(value)) {
+      checkText(key, name);
+      if (key === '__proto__') throw unsupported(name, 'a key "__proto__"');
+      this.#value(item, key, depth + 1);
+    }
+  }
+
+  #value(value: unknown, name: string, depth: number): void {
+    if (typeof value === 'string') checkText(value, name);
+    else if (typeof value === 'bigint') checkInteger(value, name);
+    else if (Array.isArray(value)) this.#array(value, name, depth);
+    else if (!isScalar(value)) this.map(value, name, depth);
+  }
+
+  #array(values: readonly unknown[], name: string, depth: number): void {
+    this.#checkLimits(name, depth);
+    for (const value of values) this.#value(value, name, depth + 1);
+  }
+
+  /** Bounds the walk, too: a list that holds itself, or another one often, may have no end. */
+  #checkLimits(name: string, depth: number): void {
+    const { maximumDepth, maximumCount } = this.#limits;
+    this.#count += 1;
+    if (depth > maximumDepth) throw tooLarge(name, `at most ${maximumDepth} levels`);
+    if (this.#count > maximumCount) throw tooLarge(name, `at most ${maximumCount} values`);
+  }
+}
+
+function isScalar(value: unknown): boolean {
+  if (value === null || value instanceof Uint8Array) return true;
+  return typeof value === 'boolean' || typeof value === 'number';
+}
+
+function checkInteger(value: bigint, name: string): void {
+  if (value === BigInt.asIntN(64, value) || value === BigInt.asUintN(64, value)) return;
+  throw unsupported(name, 'an integer of more than 64 bits');
+}
+
+function checkText(text: string, name: string): void {
+  if (/\p{Surrogate}/u.test(text)) throw unsupported(name, 'a lone surrogate');
+}
+
+/**
+ * The same value, with maps that have no prototype.
+ *
+ * Requires: the depth was checked, since it bounds the recursion.
+ */
+export function withoutPrototypes(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map((item: unknown) => withoutPrototypes(item));
+  if (!isPlainObject(value)) return value;
+  const map: Record<string, unknown> = Object.create(null);
+  for (const [key, item] of Object.entries(value)) map[key] = withoutPrototypes(item);
+  return map;
+}
+
+/** True for what `withoutPrototypes` made of a map. */
+export function isDocumentMap(value: unknown): value is DocumentMap {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === null;
+}
+
+function isPlainObject(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype;
+}
+
+function unsupported(what: string, actual: string): StorageError {
+  const expected = 'a value that a document can hold';
+  return new StorageError('invalid-input', { what, expected, actual });
+}
+
+function tooLarge(what: string, expected: string): StorageError {
+  return new StorageError('too-large', { what, expected, actual: 'more' });
+}
+
+export function describeValue(value: unknown): string {
+  if (typeof value !== 'object') return typeof value;
+  return value === null ? 'null' : Array.isArray(value) ? 'an array' : 'an object of a class';
+}

@@ -1,0 +1,185 @@
+/**
+ * Document: one map of MessagePack in a frame, big-endian. For small things of ours that have no
+ * format of their own.
+ *
+ *   0    4    magic 4C 46 44 43, "LFDC"
+ *   4    4    CRC-32C of everything behind it
+ *   8    2    format version, 1
+ *   10   2    zero
+ *   12   4    length of the map in bytes
+ *   16        map
+ *
+ * Nothing follows. Every version has this frame, so that an unknown version can be told from
+ * damage. Keys are strings, but never `__proto__`; there are no extension types. 64-bit integers
+ * are bigint, all other numbers number.
+ */
+import { decode, encode } from '@msgpack/msgpack';
+import { crc32cOf } from '../checksum.ts';
+import { StorageError } from '../errors.ts';
+import {
+  checkDocument,
+  type DocumentMap,
+  describeValue,
+  isDocumentMap,
+  withoutPrototypes,
+} from './document-value.ts';
+import { checkMsgpack, type MsgpackLimits } from './msgpack-limits.ts';
+import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
+import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
+
+export interface DocumentLimits extends MsgpackLimits {
+  /** Bytes of the frame and the map. */
+  readonly maximumLength: number;
+}
+
+export const DEFAULT_DOCUMENT_LIMITS: DocumentLimits = {
+  maximumLength: 16 * 1024 * 1024,
+  maximumDepth: 64,
+  maximumCount: 1_000_000,
+  maximumStringLength: 1024 * 1024,
+};
+
+export interface DocumentLimitOptions {
+  /** Those that are not given are the default ones. */
+  readonly limits?: Partial<DocumentLimits> | undefined;
+}
+
+const MAGIC = 0x4c46_4443;
+const CHECKSUM_OFFSET = 4;
+const VERSION_OFFSET = 8;
+const RESERVED_OFFSET = 10;
+const LENGTH_OFFSET = 12;
+const HEADER_SIZE = 16;
+const FORMAT_VERSION = 1;
+
+/**
+ * The bytes of the document. The same limits hold as for decoding, so that what is written can be
+ * read.
+ *
+ * Throws: `invalid-input` (a value that does not come back as what it was), `too-large`.
+ */
+export function encodeDocument(
+  document: DocumentMap,
+  options: DocumentLimitOptions = {},
+): Uint8Array {
+  const limits = { ...DEFAULT_DOCUMENT_LIMITS, ...options.limits };
+  checkDocument(document, limits);
+  const map = encode(document, { useBigInt64: true, maxDepth: limits.maximumDepth + 1 });
+  checkLength(HEADER_SIZE + map.length, limits, undefined);
+  checkMap(map, limits);
+  const bytes = new Uint8Array(HEADER_SIZE + map.length);
+  const view = new DataView(bytes.buffer);
+  view.setUint32(0, MAGIC);
+  view.setUint16(VERSION_OFFSET, FORMAT_VERSION);
+  view.setUint32(LENGTH_OFFSET, map.length);
+  bytes.set(map, HEADER_SIZE);
+  view.setUint32(CHECKSUM_OFFSET, crc32cOf(bytes.subarray(VERSION_OFFSET)));
+  return bytes;
+}
+
+/**
+ * Decodes a document. Byte strings in the result are views of `bytes`.
+ *
+ * Throws, always with an offset: `truncated`, `corrupt`, `unsupported-version`, `too-large`. The
+ * limits are checked before anything is decoded.
+ */
+export function decodeDocument(bytes: Uint8Array, options: DocumentLimitOptions = {}): DocumentMap {
+  const limits = { ...DEFAULT_DOCUMENT_LIMITS, ...options.limits };
+  const map = decodeFrame(bytes, limits);
+  checkMap(map, limits);
+  const value = withoutPrototypes(decode(map, { useBigInt64: true }));
+  if (isDocumentMap(value)) return value;
+  throw corrupt(HEADER_SIZE, 'a map', describeValue(value));
+}
+
+/** Throws: as `decodeDocument`, and `not-found`, `io`. */
+export function readDocument(
+  path: string,
+  options: ReadSmallFileOptions & DocumentLimitOptions = {},
+): Promise<DocumentMap> {
+  const { openFiles, limits } = options;
+  const { maximumLength } = { ...DEFAULT_DOCUMENT_LIMITS, ...limits };
+  return readSmallFile(path, { openFiles, maximumLength }, (bytes) =>
+    decodeDocument(bytes, { limits }),
+  );
+}
+
+/**
+ * The file need not exist.
+ *
+ * Throws: as `encodeDocument` and `overwriteFile`.
+ * Durability: a crash leaves the old or the new document; once it resolves, the new.
+ */
+export async function writeDocument(
+  path: string,
+  document: DocumentMap,
+  options: OverwriteOptions & DocumentLimitOptions = {},
+): Promise<void> {
+  await overwriteFile(path, encodeDocument(document, options), options);
+}
+
+/** The bytes of the map. */
+function decodeFrame(bytes: Uint8Array, limits: DocumentLimits): Uint8Array {
+  if (bytes.length < HEADER_SIZE) throw truncated(bytes.length, HEADER_SIZE);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  const magic = view.getUint32(0);
+  if (magic !== MAGIC) throw corrupt(0, `magic ${hex(MAGIC)}`, hex(magic));
+  const end = HEADER_SIZE + view.getUint32(LENGTH_OFFSET);
+  checkLength(end, limits, LENGTH_OFFSET);
+  if (end > bytes.length) throw truncated(bytes.length, end);
+  if (end < bytes.length) throw corrupt(end, 'the end', `${bytes.length - end} bytes more`);
+  const checksum = view.getUint32(CHECKSUM_OFFSET);
+  const actual = crc32cOf(bytes.subarray(VERSION_OFFSET));
+  if (checksum !== actual) {
+    throw corrupt(CHECKSUM_OFFSET, `CRC-32C ${hex(actual)}`, hex(checksum));
+  }
+  const version = view.getUint16(VERSION_OFFSET);
+  if (version !== FORMAT_VERSION) {
+    throw new StorageError('unsupported-version', {
+      what: 'document',
+      offset: VERSION_OFFSET,
+      expected: `format version ${FORMAT_VERSION}`,
+      actual: `${version}`,
+    });
+  }
+  const reserved = view.getUint16(RESERVED_OFFSET);
+  if (reserved !== 0) throw corrupt(RESERVED_OFFSET, 'zero', hex(reserved));
+  return bytes.subarray(HEADER_SIZE);
+}
+
+/** Offsets in errors count from the start of the document. */
+function checkMap(map: Uint8Array, limits: DocumentLimits): void {
+  try {
+    checkMsgpack(map, limits);
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    throw error.with({ offset: HEADER_SIZE + (error.offset ?? 0) });
+  }
+}
+
+function checkLength(length: number, limits: DocumentLimits, offset: number | undefined): void {
+  if (length <= limits.maximumLength) return;
+  throw new StorageError('too-large', {
+    what: 'document',
+    offset,
+    expected: `at most ${limits.maximumLength} bytes`,
+    actual: `${length}`,
+  });
+}
+
+function corrupt(offset: number, expected: string, actual: string): StorageError {
+  return new StorageError('corrupt', { what: 'document', offset, expected, actual });
+}
+
+function truncated(length: number, expected: number): StorageError {
+  return new StorageError('truncated', {
+    what: 'document',
+    offset: length,
+    expected: `${expected} bytes`,
+    actual: `${length}`,
+  });
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}

@@ -1,0 +1,253 @@
+/**
+ * Tenant configuration: TOML behind two comment lines. It has one of two forms:
+ *
+ *   tenant-config   an empty line, then
+ *                   [tenant_config]     the settings
+ *
+ *   location        [mode.Attached]     generation, attach_mode
+ *                   or [mode.Secondary] warm
+ *                   [shard]             may be missing
+ *                   [tenant_conf]       the settings
+ *
+ * The first is older (`tenants/{tenant}/config`), the second newer (`config-v1`). Only the settings
+ * that differ from the defaults are there. Tables and fields that we do not know are kept.
+ * Source: Neon pageserver/src/tenant/mgr.rs, config.rs.
+ */
+import { StorageError } from '../errors.ts';
+import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
+import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
+import {
+  formatToml,
+  isTomlTable,
+  parseToml,
+  type TomlTable,
+  type TomlValue,
+  tomlTable,
+} from './toml-value.ts';
+
+export type TenantConfig = OlderTenantConfig | LocationConfig;
+
+export interface OlderTenantConfig {
+  readonly form: 'tenant-config';
+  readonly settings: TomlTable;
+  /** Tables and fields besides `tenant_config`. */
+  readonly other: TomlTable;
+}
+
+export interface LocationConfig {
+  readonly form: 'location';
+  readonly mode: LocationMode;
+  readonly shard: TomlTable | null;
+  readonly settings: TomlTable;
+  /** Tables and fields besides `mode`, `shard` and `tenant_conf`. */
+  readonly other: TomlTable;
+}
+
+export type LocationMode =
+  | {
+      readonly kind: 'attached';
+      /** u32; null where it is missing. */
+      readonly generation: number | null;
+      /** `Single`, `Multi` or `Stale`; null where it is missing. */
+      readonly attachMode: string | null;
+      readonly other: TomlTable;
+    }
+  | { readonly kind: 'secondary'; readonly warm: boolean | null; readonly other: TomlTable };
+
+const HEADER =
+  "# This file contains a specific per-tenant's config.\n" +
+  '#  It is read in case of pageserver restart.\n';
+
+const MAXIMUM_FILE_LENGTH = 1024 * 1024;
+const MAXIMUM_GENERATION = 0xffff_ffffn;
+
+/** Throws: `corrupt`, with an offset (in UTF-8 bytes) for what is no TOML. */
+export function parseTenantConfig(text: string): TenantConfig {
+  const document = new Fields('tenant configuration', parseToml(text));
+  const older = document.table('tenant_config');
+  const mode = document.table('mode');
+  const shard = document.table('shard');
+  const settings = document.table('tenant_conf');
+  const other = document.rest();
+  if (older === null) {
+    if (mode === null) throw wrongTables('neither');
+    return {
+      form: 'location',
+      mode: parseMode(mode),
+      shard,
+      settings: settings ?? tomlTable(),
+      other,
+    };
+  }
+  if (mode !== null || shard !== null || settings !== null) throw wrongTables('both');
+  return { form: 'tenant-config', settings: older, other };
+}
+
+/** Throws: `invalid-input` for values that TOML cannot hold. */
+export function formatTenantConfig(config: TenantConfig): string {
+  if (config.form === 'tenant-config') {
+    const tables = { tenant_config: config.settings };
+    return `${HEADER}\n${formatToml(merged(tables, config.other))}`;
+  }
+  const { mode, shard, settings, other } = config;
+  const tables = { mode: tableOfMode(mode), shard, tenant_conf: settings };
+  return HEADER + formatToml(merged(tables, other));
+}
+
+/** Throws: as `parseTenantConfig`, and `not-found`, `io`, `too-large` (more than 1 MiB). */
+export function readTenantConfig(
+  path: string,
+  options: ReadSmallFileOptions = {},
+): Promise<TenantConfig> {
+  const { openFiles } = options;
+  const limits = { openFiles, maximumLength: MAXIMUM_FILE_LENGTH };
+  return readSmallFile(path, limits, (content) => parseTenantConfig(textOf(content)));
+}
+
+/**
+ * The file need not exist.
+ *
+ * Throws: as `formatTenantConfig` and `overwriteFile`.
+ * Durability: a crash leaves the old or the new configuration; once it resolves, the new.
+ */
+export async function writeTenantConfig(
+  path: string,
+  config: TenantConfig,
+  options: OverwriteOptions = {},
+): Promise<void> {
+  await overwriteFile(path, formatTenantConfig(config), options);
+}
+
+function parseMode(table: TomlTable): LocationMode {
+  const modes = new Fields('mode', table);
+  const attached = modes.table('Attached');
+  const secondary = modes.table('Secondary');
+  const isOne = (attached === null) !== (secondary === null) && modes.isEmpty();
+  if (attached !== null && isOne) {
+    const fields = new Fields('mode.Attached', attached);
+    const generation = fields.generation('generation');
+    const attachMode = fields.text('attach_mode');
+    return { kind: 'attached', generation, attachMode, other: fields.rest() };
+  }
+  if (secondary !== null && isOne) {
+    const fields = new Fields('mode.Secondary', secondary);
+    const warm = fields.boolean('warm');
+    return { kind: 'secondary', warm, other: fields.rest() };
+  }
+  throw corrupt('table mode', 'either Attached or Secondary', Object.keys(table).join(', '));
+}
+
+function tableOfMode(mode: LocationMode): TomlTable {
+  if (mode.kind === 'secondary') {
+    return tomlTable([['Secondary', merged({ warm: mode.warm }, mode.other)]]);
+  }
+  const { generation, attachMode, other } = mode;
+  const fields = {
+    generation: generation === null ? null : integerOf(generation),
+    attach_mode: attachMode,
+  };
+  return tomlTable([['Attached', merged(fields, other)]]);
+}
+
+/** Known entries first; those that are null are left out. */
+function merged(known: Record<string, TomlValue | null>, other: TomlTable): TomlTable {
+  const table = tomlTable();
+  for (const [name, value] of Object.entries(known)) if (value !== null) table[name] = value;
+  for (const [name, value] of Object.entries(other)) {
+    if (Object.hasOwn(known, name)) {
+      throw new StorageError('invalid-input', {
+        what: 'other fields of the tenant configuration',
+        expected: 'names without a field of their own',
+        actual: JSON.stringify(name),
+      });
+    }
+    table[name] = value;
+  }
+  return table;
+}
+
+function integerOf(generation: number): bigint {
+  if (Number.isInteger(generation) && generation >= 0 && generation <= MAXIMUM_GENERATION) {
+    return BigInt(generation);
+  }
+  throw new StorageError('invalid-input', {
+    what: 'generation',
+    expected: `an integer from 0 to ${MAXIMUM_GENERATION}`,
+    actual: String(generation),
+  });
+}
+
+/** Takes the known fields out of a table; what is left is kept as it is. */
+class Fields {
+  readonly #what: string;
+  readonly #left: Map<string, TomlValue>;
+
+  constructor(what: string, table: TomlTable) {
+    this.#what = what;
+    this.#left = new Map(Object.entries(table));
+  }
+
+  table(name: string): TomlTable | null {
+    return this.#take(name, 'a table', (value) => (isTomlTable(value) ? value : undefined));
+  }
+
+  text(name: string): string | null {
+    return this.#take(name, 'a string', (value) => (typeof value === 'string' ? value : undefined));
+  }
+
+  boolean(name: string): boolean | null {
+    return this.#take(name, 'a boolean', (value) =>
+      typeof value === 'boolean' ? value : undefined,
+    );
+  }
+
+  generation(name: string): number | null {
+    return this.#take(name, 'an unsigned 32-bit integer', (value) => {
+      const isU32 = typeof value === 'bigint' && value >= 0n && value <= MAXIMUM_GENERATION;
+      return isU32 ? Number(value) : undefined;
+    });
+  }
+
+  isEmpty(): boolean {
+    return this.#left.size === 0;
+  }
+
+  rest(): TomlTable {
+    return tomlTable(this.#left);
+  }
+
+  #take<T>(name: string, expected: string, check: (value: TomlValue) => T | undefined): T | null {
+    const value = this.#left.get(name);
+    if (value === undefined) return null;
+    this.#left.delete(name);
+    const checked = check(value);
+    if (checked !== undefined) return checked;
+    throw corrupt(`${name} of ${this.#what}`, expected, typeof value);
+  }
+}
+
+function textOf(content: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    const offset = firstInvalidOffset(content);
+    throw new StorageError('corrupt', { what: 'text', offset, expected: 'UTF-8', cause: error });
+  }
+}
+
+/** Where the longest prefix that is valid UTF-8 ends. */
+function firstInvalidOffset(content: Uint8Array): number {
+  // Decoded leniently, the text differs from the bytes first where they are invalid.
+  const lenient = Buffer.from(Buffer.from(content).toString('utf8'), 'utf8');
+  return content.findIndex((byte, offset) => byte !== lenient[offset]);
+}
+
+function wrongTables(actual: 'both' | 'neither'): StorageError {
+  const expected = 'either [tenant_config], or [mode.Attached] or [mode.Secondary]';
+  return corrupt('tables of the tenant configuration', expected, actual);
+}
+
+function corrupt(what: string, expected: string, actual: string): StorageError {
+  return new StorageError('corrupt', { what, expected, actual });
+}
