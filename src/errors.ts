@@ -100,8 +100,9 @@ export function isStorageError<C extends StorageErrorCode>(
 }
 
 /** Adds the path to a StorageError that has none; returns anything else unchanged. */
-export function withPath(error: unknown, path: string): unknown {
-  return error instanceof StorageError && error.path === undefined ? error.with({ path }) : error;
+export function withPath(error: unknown, path: string | undefined): unknown {
+  const isWithout = error instanceof StorageError && error.path === undefined;
+  return isWithout && path !== undefined ? error.with({ path }) : error;
 }
 
 /** Rejects with `aborted` once the signal has fired. */

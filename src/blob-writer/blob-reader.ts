@@ -183,7 +183,7 @@ export class BlobReader {
       await readExactly(this.source, header.subarray(0, size), offset);
       return decodeBlobHeader(header, 0, offset);
     } catch (error) {
-      throw withPath(error, this.source.path ?? '');
+      throw withPath(error, this.source.path);
     }
   }
 

@@ -7,7 +7,7 @@
  */
 import type { BlobReader } from '../../blob-writer/blob-reader.ts';
 import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
-import { StorageError, throwIfAborted } from '../../errors.ts';
+import { StorageError, throwIfAborted, withPath } from '../../errors.ts';
 import type { IndexNode } from '../disk-btree/node-format.ts';
 import type { LeafSlice, SalvagedSlice } from '../disk-btree/reader.ts';
 import { formatKey, KEY_SIZE, type Key } from '../key.ts';
@@ -111,7 +111,7 @@ async function* scanSlice(
         addEntry(batch, node, index, offset, state);
       }
     } catch (caught) {
-      error = damageOrThrow(caught);
+      error = damageOrThrow(withPath(caught, scan.blobs.source.path));
     }
     const isFull = state.decompressedBytes > MAXIMUM_DECOMPRESSED_BYTES;
     if (batch.count > 0 && (error !== undefined || isFull)) {

@@ -70,7 +70,7 @@ export function decodeSummary(block: Uint8Array, path?: string): LayerSummary {
   try {
     return magic === DELTA_MAGIC ? decodeDeltaSummary(block) : decodeImageSummary(block);
   } catch (error) {
-    throw path === undefined ? error : withPath(error, path);
+    throw withPath(error, path);
   }
 }
 
