@@ -37,8 +37,7 @@ export interface OverwriteOptions {
  * is copied before the call returns.
  *
  * Throws: `exists` (a directory or special file has the name, or the temporary's), `aborted`,
- * `sync-failed`, `io`, `not-found` (no such directory), `invalid-input` (a string that is no
- * Unicode). `outcome` of the error tells what is on disk: `not-applied` the old content,
+ * `sync-failed`, `io`, `not-found` (no such directory), `invalid-input` (neither bytes nor Unicode). `outcome` of the error tells what is on disk: `not-applied` the old content,
  * `in-doubt` readers see the new content, but a crash may bring the old one back, `durable` the
  * new content, and only tidying up failed.
  * Durability: once it resolves, the new content survives a crash.
@@ -181,17 +180,21 @@ function taken(path: string, found: FileStat): StorageError {
   });
 }
 
-function bytesOf(content: Uint8Array | string): Uint8Array {
-  if (typeof content !== 'string') return Uint8Array.from(content);
-  if (/\p{Surrogate}/u.test(content)) {
-    throw new StorageError('invalid-input', {
-      what: 'content',
-      expected: 'a string of Unicode characters',
-      actual: 'a lone surrogate',
-      outcome: 'not-applied',
-    });
-  }
+function bytesOf(content: unknown): Uint8Array {
+  if (content instanceof Uint8Array) return Uint8Array.from(content);
+  if (typeof content !== 'string') throw invalidContent('Uint8Array or string', typeof content);
+  if (/\p{Surrogate}/u.test(content)) throw invalidContent('Unicode', 'a lone surrogate');
   return new TextEncoder().encode(content);
+}
+
+/** An ArrayBuffer, say, would otherwise be taken for an empty list. */
+function invalidContent(expected: string, actual: string): StorageError {
+  return new StorageError('invalid-input', {
+    what: 'content',
+    expected,
+    actual,
+    outcome: 'not-applied',
+  });
 }
 
 /** Adds what the error does not say itself. */

@@ -219,9 +219,17 @@ describe('the content', () => {
     expect(contentOf(fileSystem)).toBe(NEW);
   });
 
-  test('cannot be a string that is no Unicode', async () => {
+  test.each<[string, unknown]>([
+    ['a string that is no Unicode', 'a\ud800'],
+    ['an ArrayBuffer', new ArrayBuffer(3)],
+    ['a list', [1, 2, 3]],
+    ['a number', 3],
+    ['nothing', undefined],
+  ])('cannot be %s', async (_, content) => {
     const { fileSystem, openFiles } = withOldFile();
-    const error = await storageErrorOf(overwriteFile('/data/file', 'a\ud800', { openFiles }));
+    const error = await storageErrorOf(
+      overwriteFile('/data/file', content as Uint8Array, { openFiles }),
+    );
     expect(error).toMatchObject({ code: 'invalid-input', outcome: 'not-applied' });
     expect(fileSystem.operationCount).toBe(0);
   });
