@@ -37,7 +37,8 @@ export interface OverwriteOptions {
  * is copied before the call returns.
  *
  * Throws: `exists` (a directory or special file has the name, or the temporary's), `aborted`,
- * `sync-failed`, `io`, `not-found` (no such directory), `invalid-input` (neither bytes nor Unicode). `outcome` of the error tells what is on disk: `not-applied` the old content,
+ * `sync-failed`, `io`, `not-found` (no such directory), `invalid-input` (content that is neither
+ * bytes nor Unicode). `outcome` of the error tells what is on disk: `not-applied` the old content,
  * `in-doubt` readers see the new content, but a crash may bring the old one back, `durable` the
  * new content, and only tidying up failed.
  * Durability: once it resolves, the new content survives a crash.
