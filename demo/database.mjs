@@ -62,12 +62,12 @@ export const FILL = [
   'vacuum analyze',
 ];
 
-/** State 2: pages change, relations grow, shrink, appear, disappear and get other files. */
+/** State 2: pages change, relations grow, shrink, appear, disappear; a relation map changes. */
 export const CHANGE = [
   `
   update purchase set note = 'returned', cents = 0 where id % 500 = 0;
   insert into purchase
-    select i, 1 + i % 20000, timestamptz '2025-01-01', 500, null
+    select i, 1 + i % 20000, timestamptz '2025-01-01', 500, md5(i::text)
     from generate_series(300001, 312000) as i;
   delete from message where id > 10000;`,
   'vacuum message',
@@ -76,4 +76,5 @@ export const CHANGE = [
   truncate document;
   create table refund as select id, customer from purchase where cents = 0;
   create index on refund (customer);`,
+  'vacuum full pg_class',
 ];

@@ -37,6 +37,7 @@ async function main() {
   const state1 = join(root, 'pgdata-state-1');
   const layers = join(root, 'layers');
   await mkdir(layers);
+  console.log(`Working in ${root}`);
 
   const filled = await step('1  Postgres starts, loads rows and shuts down', async () => {
     const server = await runPostgres(pgdata, FILL);
@@ -150,10 +151,8 @@ function describeDelta(layer, changes, after, names) {
     (kind) => `${count(changes.filter((change) => change.kind === kind).length)} ${kind}`,
   );
   const shown = changes
-    .filter(
-      (change) => names.has(change.fork.relnode) && (change.pagesPut > 0 || change.kind === 'gone'),
-    )
-    .sort((left, right) => right.pagesPut - left.pagesPut)
+    .filter((change) => names.has(change.fork.relnode) && weightOf(change) > 0)
+    .sort((left, right) => weightOf(right) - weightOf(left))
     .slice(0, SHOWN_RELATIONS);
   return [
     `${plural(pages, 'page')} of ${count(allPages)} differ; forks: ${kinds.join(', ')}`,
@@ -171,6 +170,11 @@ function describeDelta(layer, changes, after, names) {
   ];
 }
 
+/** How much happened to a fork, in pages. */
+function weightOf({ pagesBefore, pagesAfter, pagesPut }) {
+  return pagesPut + Math.max(0, pagesBefore - pagesAfter);
+}
+
 function describeComparison(result, number) {
   const { pages, checksummed, unused, differenceCount, differences } = result;
   return [
@@ -185,12 +189,19 @@ async function reportFiles(root, image, delta) {
     await rm(root, { recursive: true });
     return;
   }
-  console.log(`\nThe files are in ${root}`);
-  console.log(`  image  layers/${image.name}`);
-  console.log(`  delta  layers/${delta.name}`);
-  console.log('Look into them:');
-  console.log(`  node dist/cli.js inspect ${image.path}`);
-  console.log(`  node dist/cli.js dump ${delta.path} --ndjson --limit 5`);
+  console.log(`\nThe layers are in ${join(root, 'layers')}`);
+  console.log(`  image  ${image.name}`);
+  console.log(`  delta  ${delta.name}`);
+  console.log('beside the data directory as it is now (pgdata) and as it was (pgdata-state-1).');
+  console.log('\nLook into them:');
+  console.log(`  node dist/cli.js verify ${join(root, 'layers')}`);
+  console.log(`  node dist/cli.js inspect ${delta.path}`);
 }
 
-process.exitCode = (await main()) ? 0 : 1;
+const unknown = process.argv.slice(2).filter((argument) => argument !== '--clean');
+if (unknown.length > 0) {
+  console.error(`usage: npm run demo [-- --clean], not ${unknown.join(' ')}`);
+  process.exitCode = 2;
+} else {
+  process.exitCode = (await main()) ? 0 : 1;
+}
