@@ -7,6 +7,7 @@ import type { Reporter } from './reporter.ts';
 export interface CliStreams {
   /** Called only by a command that reads it. */
   readonly stdin: () => AsyncIterable<Uint8Array>;
+  readonly stdinIsTerminal: boolean;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
   /** Whether standard output goes into a file, so that progress disturbs nobody. */
@@ -17,6 +18,7 @@ export interface CliStreams {
 
 export interface Context {
   readonly stdin: () => AsyncIterable<Uint8Array>;
+  readonly stdinIsTerminal: boolean;
   readonly stdout: Output;
   readonly stdoutIsFile: boolean;
   readonly reporter: Reporter;

@@ -1,7 +1,7 @@
 /** The three forms of a dump: JSON objects in a list or a line each, and a table for people. */
 import { formatKey } from '../layers/key.ts';
+import type { SalvagedItem } from '../layers/layer-file/salvage.ts';
 import { formatLsnForPeople } from '../layers/lsn.ts';
-import type { SalvagedItem } from '../layers/open-layer.ts';
 import { explainKey } from '../postgres/key-explanation.ts';
 import { printable } from '../printable.ts';
 import type { Format } from './context.ts';

@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
-import type { LayerEntry } from '../layers/layer-entry.ts';
+import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import type { Value } from '../layers/value-format.ts';
 import { encodeJson, type JsonPieces } from './json.ts';

@@ -1,6 +1,6 @@
 /** What build and import share: compression from flags, and the line about the finished layer. */
 import type { Compression } from '../blob-writer/compression.ts';
-import type { FinishedLayer } from '../layers/finished-layer.ts';
+import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import { encodeJson } from './json.ts';
 import type { Output } from './output.ts';
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The program: the process's own streams, signals and exit status around `run`. */
 import { fstatSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { INTERRUPTED } from './exit-status.ts';
 import { run } from './run.ts';
 
@@ -16,6 +17,7 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 
 process.exitCode = await run(process.argv.slice(2), {
   stdin: () => process.stdin,
+  stdinIsTerminal: isatty(0),
   stdout: process.stdout,
   stderr: process.stderr,
   stdoutIsFile: isFile(process.stdout.fd),

@@ -1,14 +1,33 @@
 /** How a command opens a layer, and what it says about the name. */
-import { nameMatches } from '../layers/layer-name.ts';
-import { type LayerReader, openLayer } from '../layers/open-layer.ts';
+import type { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
+import type { ImageLayerReader } from '../layers/image-layer/reader.ts';
+import { layerNameOf } from '../layers/layer-file/layer-reader.ts';
+import { type LayerSummary, nameOfSummary } from '../layers/layer-file/summary.ts';
+import { sameLayer } from '../layers/layer-name.ts';
+import { openLayer } from '../layers/open-layer.ts';
 import type { Context } from './context.ts';
 
-export function openForReading(file: string): Promise<LayerReader> {
-  return openLayer(file);
+export type AnyLayerReader = DeltaLayerReader | ImageLayerReader;
+
+/** A name that contradicts the file keeps no command from reading it. */
+export function openForReading(file: string): Promise<AnyLayerReader> {
+  return openLayer(file, { nameCheck: 'ignore' });
 }
 
-/** For the commands that go on although the name contradicts the file. */
-export function warnOfName(context: Context, reader: LayerReader): void {
-  if (nameMatches(reader.path, reader.summary) !== false) return;
-  context.reporter.warning('the name of the file disagrees with its summary', reader.path);
+/** Kind, key range and LSNs, by value; null where the name is none of a layer. */
+export function nameMatches(path: string, summary: LayerSummary): boolean | null {
+  const name = layerNameOf(path);
+  return name === undefined ? null : sameLayer(name, nameOfSummary(summary));
+}
+
+/**
+ * For the commands that go on although the name contradicts the file. Called once something could
+ * be read: where nothing can, the error is all that is said.
+ */
+export function warnOfName(
+  context: Context,
+  { file, reader }: { file: string; reader: AnyLayerReader },
+): void {
+  if (nameMatches(file, reader.summary) !== false) return;
+  context.reporter.warning('the name of the file disagrees with its summary', file);
 }

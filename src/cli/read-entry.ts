@@ -1,11 +1,12 @@
 /** Looks a key up and decodes what is found there. */
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
-import type { LayerEntry } from '../layers/layer-entry.ts';
+import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
+import { locateValueError } from '../layers/layer-file/salvage.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
-import type { LayerReader } from '../layers/open-layer.ts';
-import { decodeValue } from '../layers/value-format.ts';
+import { decodeValue, type Value } from '../layers/value-format.ts';
 import type { ReadEntry } from './entry-json.ts';
+import type { AnyLayerReader } from './open-layer.ts';
 
 export interface KeyAtLsn {
   readonly key: Key;
@@ -15,10 +16,11 @@ export interface KeyAtLsn {
 
 /** Undefined only when the key is surely not there; damage on the way to it throws. */
 export async function readEntry(
-  reader: LayerReader,
+  reader: AnyLayerReader,
   { key, lsn }: KeyAtLsn,
 ): Promise<ReadEntry | undefined> {
-  const entry = await reader.get(key, lsn);
+  // Of one key, because the errors of `getMany` name key and LSN.
+  const [entry] = await reader.getMany([key], lsn);
   if (entry === undefined) return undefined;
   return reader.summary.kind === 'delta' ? { entry, value: decode(reader, entry) } : { entry };
 }
@@ -32,24 +34,10 @@ export function notFoundError(path: string, { key, lsn }: KeyAtLsn): StorageErro
   });
 }
 
-function decode(reader: LayerReader, entry: LayerEntry) {
+function decode(reader: AnyLayerReader, entry: LayerEntry): Value {
   try {
     return decodeValue(entry.bytes);
   } catch (error) {
-    if (!isStorageError(error)) throw error;
-    throw locate(error, { reader, entry });
+    throw isStorageError(error) ? locateValueError(error, entry, reader.path) : error;
   }
-}
-
-/** The value's own offsets count from its first byte; those of a file are what can be looked up. */
-function locate(
-  error: StorageError,
-  { reader, entry }: { reader: LayerReader; entry: LayerEntry },
-): StorageError {
-  return error.with({
-    path: reader.path,
-    offset: entry.offset,
-    key: formatKey(entry.key),
-    lsn: formatLsn(entry.lsn),
-  });
 }

@@ -34,7 +34,7 @@ async function runCommand(commandLine: readonly string[], context: Context): Pro
 }
 
 function createContext(commandLine: readonly string[], streams: CliStreams): Context {
-  const { stdin, stdoutIsFile, environment, signal } = streams;
+  const { stdin, stdinIsTerminal, stdoutIsFile, environment, signal } = streams;
   const describe = (stream: OutputStream, name: string) =>
     new Output(stream, {
       name,
@@ -46,7 +46,7 @@ function createContext(commandLine: readonly string[], streams: CliStreams): Con
     dumbTerminal: environment['TERM'] === 'dumb',
   });
   const stdout = describe(streams.stdout, 'standard output');
-  return { stdin, stdout, stdoutIsFile, reporter, signal };
+  return { stdin, stdinIsTerminal, stdout, stdoutIsFile, reporter, signal };
 }
 
 /** Errors of the command line itself come before commander knows the options. */

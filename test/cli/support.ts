@@ -1,8 +1,4 @@
 /** Runs the command line in this process, with streams that remember. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll } from 'vitest';
 import type { OutputStream } from '../../src/cli/output.ts';
 import { run } from '../../src/cli/run.ts';
 
@@ -32,6 +28,7 @@ export async function runCli(
   const stderr = new RecordingStream(options, undefined);
   const status = await run(commandLine, {
     stdin: () => toChunks(options.stdin ?? ''),
+    stdinIsTerminal: false,
     stdout,
     stderr,
     stdoutIsFile: false,
@@ -55,13 +52,6 @@ export function parseError(result: RunResult): Record<string, unknown> {
   const errors = parseLines(result.stderr).filter((line) => 'error' in line);
   if (errors.length !== 1) throw new Error(`one error expected: ${result.stderr}`);
   return JSON.parse(JSON.stringify(errors[0]?.['error']));
-}
-
-/** A directory that goes away after the tests of the file. */
-export async function temporaryDirectory(): Promise<string> {
-  const directory = await mkdtemp(join(tmpdir(), 'layerfile-cli-'));
-  afterAll(() => rm(directory, { recursive: true, force: true }));
-  return directory;
 }
 
 class RecordingStream implements OutputStream {

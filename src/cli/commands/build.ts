@@ -2,8 +2,8 @@
 import { createReadStream } from 'node:fs';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
-import type { FinishedLayer } from '../../layers/finished-layer.ts';
 import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
+import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import { fromNodeError } from '../../virtual-file/system-error.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
@@ -23,6 +23,9 @@ export interface BuildOptions extends CompressionFlags {
 export async function build(context: Context, options: BuildOptions): Promise<ExitStatus> {
   const { signal, reporter } = context;
   const path = options.spec === '-' ? undefined : options.spec;
+  if (path === undefined && context.stdinIsTerminal) {
+    reporter.note('reading the layer from the terminal; Ctrl-D ends it');
+  }
   const progress = reporter.progress({ label: 'build' });
   const batches = readNdjson(readSpec(context, path), {
     path,
@@ -32,6 +35,9 @@ export async function build(context: Context, options: BuildOptions): Promise<Ex
   try {
     const layer = await buildFrom(batches, { context, options, path });
     progress.finish();
+    if (layer.kind === 'delta' && options.zstd !== undefined) {
+      reporter.warning('--zstd is ignored: a delta layer is not compressed');
+    }
     await writeLayerLine(context.stdout, layer);
     return CLEAN;
   } finally {
@@ -43,7 +49,7 @@ export async function build(context: Context, options: BuildOptions): Promise<Ex
 async function buildFrom(
   batches: AsyncGenerator<SpecLine[], void, undefined>,
   run: { context: Context; options: BuildOptions; path: string | undefined },
-): Promise<FinishedLayer> {
+): Promise<BuiltLayer> {
   const { context, options, path } = run;
   let target: LayerTarget | undefined;
   try {
@@ -63,14 +69,19 @@ async function buildFrom(
     if (target === undefined) {
       throw new StorageError('invalid-input', { what: 'no header line', path });
     }
-    return await target.finish();
+    return { ...(await target.finish()), kind: target.kind };
   } catch (error) {
     await target?.abandon();
     throw error;
   }
 }
 
+interface BuiltLayer extends FinishedLayer {
+  readonly kind: LayerHeader['kind'];
+}
+
 interface LayerTarget {
+  readonly kind: LayerHeader['kind'];
   readonly put: (line: SpecLine) => void | Promise<void>;
   readonly finish: () => Promise<FinishedLayer>;
   readonly abandon: () => Promise<void>;
@@ -86,10 +97,11 @@ async function openTarget(
     signal: context.signal,
   };
   if (header.kind === 'image') {
-    const { kind: _, ...summary } = header;
+    const { kind, ...summary } = header;
     const compression = compressionOf(options);
     const writer = await ImageLayerWriter.create({ ...summary, ...common, compression });
     return {
+      kind,
       put: ({ fields }) => {
         const { key, image } = parseImageEntry(fields);
         return writer.put(key, image);
@@ -98,12 +110,10 @@ async function openTarget(
       abandon: () => writer.abandon(),
     };
   }
-  if (options.zstd !== undefined) {
-    context.reporter.warning('--zstd is ignored: a delta layer is not compressed');
-  }
-  const { kind: _, ...summary } = header;
+  const { kind, ...summary } = header;
   const writer = await DeltaLayerWriter.create({ ...summary, ...common });
   return {
+    kind,
     put: ({ fields }) => {
       const { key, lsn, value } = parseDeltaEntry(fields);
       return value.kind === 'raw'

@@ -1,13 +1,13 @@
 /** `dump`: every entry in index order, with damage shown in its place. */
 import { throwIfAborted } from '../../errors.ts';
 import { type Key, type KeyRange, maximumKey, minimumKey } from '../../layers/key.ts';
+import type { SalvagedItem } from '../../layers/layer-file/salvage.ts';
 import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../../layers/lsn.ts';
-import type { LayerReader, SalvagedItem } from '../../layers/open-layer.ts';
 import type { Context, Format } from '../context.ts';
 import { createDumpWriter, type DumpWriter } from '../dump-writer.ts';
 import type { ValuesMode } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
-import { openForReading, warnOfName } from '../open-layer.ts';
+import { type AnyLayerReader, openForReading, warnOfName } from '../open-layer.ts';
 
 export interface DumpOptions {
   readonly file: string;
@@ -23,7 +23,6 @@ export interface DumpOptions {
 
 export async function dump(context: Context, options: DumpOptions): Promise<ExitStatus> {
   await using reader = await openForReading(options.file);
-  warnOfName(context, reader);
   const writer = createDumpWriter(context.stdout, { ...options, kind: reader.summary.kind });
   const status = await writeItems(context, { reader, writer, options });
   await writer.end();
@@ -32,7 +31,7 @@ export async function dump(context: Context, options: DumpOptions): Promise<Exit
 
 async function writeItems(
   context: Context,
-  { reader, writer, options }: { reader: LayerReader; writer: DumpWriter; options: DumpOptions },
+  { reader, writer, options }: { reader: AnyLayerReader; writer: DumpWriter; options: DumpOptions },
 ): Promise<ExitStatus> {
   const limit = options.limit ?? Number.POSITIVE_INFINITY;
   const items = selectItems(reader, options);
@@ -42,6 +41,7 @@ async function writeItems(
   let lineCount = 0;
   for await (const item of items) {
     throwIfAborted(context.signal, options.file);
+    if (lineCount === 0) warnOfName(context, { file: options.file, reader });
     if (item.kind !== 'entry') status = strongest(status, statusOfCode(item.error.code));
     const written = writer.item(item);
     if (written !== undefined) await written;
@@ -57,7 +57,7 @@ async function writeItems(
 
 /** Undefined where the ranges leave nothing. */
 function selectItems(
-  reader: LayerReader,
+  reader: AnyLayerReader,
   options: DumpOptions,
 ): AsyncIterable<SalvagedItem> | undefined {
   const { keyStart, keyEnd, lsnStart, lsnEnd } = options;

@@ -28,13 +28,13 @@ export async function exportPage(
   const key = parseKeyWords(words);
   if (out === undefined) refuseTerminal(context.stdout);
   await using reader = await openForReading(file);
-  warnOfName(context, reader);
   const read = await readEntry(reader, { key, lsn });
   if (read === undefined) {
     context.reporter.error(notFoundError(file, { key, lsn }));
     return FINDINGS;
   }
   const page = pageOf(read, file);
+  warnOfName(context, { file, reader });
   if (out === undefined) await context.stdout.writeBytes(page);
   else await overwriteFile(out, page, { signal: context.signal });
   return CLEAN;

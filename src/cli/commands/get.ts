@@ -27,8 +27,8 @@ export async function get(context: Context, options: GetOptions): Promise<ExitSt
   const key = parseKeyWords(options.key);
   if (format === 'raw') refuseTerminal(context.stdout);
   await using reader = await openForReading(file);
-  warnOfName(context, reader);
   const read = await readEntry(reader, { key, lsn });
+  warnOfName(context, { file, reader });
   if (read === undefined) return reportAbsence(context, { ...options, key });
   switch (format) {
     case 'raw':

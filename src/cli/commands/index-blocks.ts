@@ -1,7 +1,7 @@
 /** `index`: every block of the B-tree. */
 import { throwIfAborted } from '../../errors.ts';
-import type { IndexBlock } from '../../layers/disk-btree/reader.ts';
 import { formatKey } from '../../layers/key.ts';
+import type { IndexBlock } from '../../layers/layer-file/index-listing.ts';
 import { formatLsn, formatLsnForPeople } from '../../layers/lsn.ts';
 import type { Context, Format } from '../context.ts';
 import { damagedBlockText } from '../entry-json.ts';
@@ -17,7 +17,6 @@ export async function index(
   { file, format }: { file: string; format: Format },
 ): Promise<ExitStatus> {
   await using reader = await openForReading(file);
-  warnOfName(context, reader);
   const writer = format === 'people' ? new BlockTable(context) : new BlockList(context, format);
   let status: ExitStatus = CLEAN;
   for await (const block of reader.indexBlocks()) {
@@ -26,6 +25,7 @@ export async function index(
     await writer.block(block);
   }
   await writer.end();
+  warnOfName(context, { file, reader });
   return status;
 }
 

@@ -1,15 +1,13 @@
 /** `inspect`: the summary of a layer file. */
 import { formatKey } from '../../layers/key.ts';
-import { nameMatches } from '../../layers/layer-name.ts';
 import { formatLsn, formatLsnForPeople } from '../../layers/lsn.ts';
-import type { LayerReader } from '../../layers/open-layer.ts';
 import { printable } from '../../printable.ts';
 import { paint } from '../colour.ts';
 import type { Context, Format } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatBytes, formatCount, formatNumberOf } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
-import { openForReading } from '../open-layer.ts';
+import { type AnyLayerReader, nameMatches, openForReading } from '../open-layer.ts';
 import type { Output } from '../output.ts';
 import { writeProperties } from '../table.ts';
 
@@ -24,7 +22,7 @@ export async function inspect(
   return matches === false ? FINDINGS : CLEAN;
 }
 
-function layerJson(file: string, reader: LayerReader, matches: boolean | null): Json {
+function layerJson(file: string, reader: AnyLayerReader, matches: boolean | null): Json {
   const { summary, size } = reader;
   const lsns =
     summary.kind === 'delta'
@@ -48,7 +46,7 @@ function layerJson(file: string, reader: LayerReader, matches: boolean | null): 
 
 async function describeLayer(
   output: Output,
-  { file, reader, matches }: { file: string; reader: LayerReader; matches: boolean | null },
+  { file, reader, matches }: { file: string; reader: AnyLayerReader; matches: boolean | null },
 ): Promise<void> {
   const { summary, size } = reader;
   const lsns =

@@ -1,0 +1,157 @@
+/** Damaged files, through every command that reads them. */
+import { describe, expect, test } from 'vitest';
+import { corruptFiles } from '../support/golden.ts';
+import { parseError, parseLines, runCli } from './support.ts';
+
+const FILES = corruptFiles();
+const UNKNOWN_VERSION = '12-version-4';
+/** Its summary can be read, but contradicts the name. */
+const WRONG_KIND = '11-image-magic-in-delta';
+
+function filesThat(...classes: string[]) {
+  return FILES.filter((file) => classes.includes(file.expect)).map(
+    (file) => [file.id, file] as const,
+  );
+}
+
+describe.each(filesThat('open'))('%s cannot be opened', (id, { path }) => {
+  const status = id === UNKNOWN_VERSION ? 4 : 1;
+
+  const commands = id === WRONG_KIND ? ['dump', 'index'] : ['inspect', 'dump', 'index'];
+
+  test.each(commands)('%s says so on standard error', async (command) => {
+    const result = await runCli([command, path, '--ndjson']);
+    expect(result).toMatchObject({ status, stdout: '' });
+    expect(parseError(result)).toMatchObject({ path });
+    expect(parseLines(result.stderr)).toHaveLength(1);
+    if (id === UNKNOWN_VERSION) expect(parseError(result)['code']).toBe('unsupported-version');
+  });
+
+  test('verify lists it', async () => {
+    const result = await runCli(['verify', path, '--json']);
+    expect(result).toMatchObject({ status, stderr: '' });
+    const { ok, files } = JSON.parse(result.stdout);
+    expect([ok, files[0].ok, files[0].errors > 0]).toEqual([false, false, true]);
+  });
+});
+
+describe.each(filesThat('index'))('%s has a damaged index', (_, { path }) => {
+  test('inspect needs no index', async () => {
+    expect(await runCli(['inspect', path])).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  test('dump shows the block and what can be walked, or only the error', async () => {
+    const result = await runCli(['dump', path, '--ndjson']);
+    expect(result.status).toBe(1);
+    const lines = parseLines(result.stdout);
+    if (lines.length === 0) {
+      expect(parseError(result)).toMatchObject({ path });
+    } else {
+      expect(result.stderr).toBe('');
+      const errors = lines.filter((line) => 'error' in line);
+      expect(errors).toHaveLength(1);
+      expect(Object.keys(errors[0] ?? {})).toEqual(['block', 'error']);
+      expect(lines.length).toBeGreaterThan(500);
+    }
+    const json = await runCli(['dump', path, '--json']);
+    if (lines.length === 0) expect(json).toEqual(result);
+    else expect(JSON.parse(json.stdout)).toEqual(lines);
+  });
+
+  test('verify lists it', async () => {
+    const result = await runCli(['verify', path, '--ndjson']);
+    expect(result).toMatchObject({ status: 1, stderr: '' });
+    expect(parseLines(result.stdout)).toMatchObject([{ path, ok: false }]);
+  });
+});
+
+describe.each(filesThat('entry', 'strict'))('%s has a damaged entry', (_, { path }) => {
+  test.each(['none', 'hex', 'sha256', 'json'])(
+    'dump --values %s shows it in its place',
+    async (values) => {
+      const result = await runCli(['dump', path, '--ndjson', '--values', values]);
+      expect(result).toMatchObject({ status: 1, stderr: '' });
+      const errors = parseLines(result.stdout).filter((line) => 'error' in line);
+      expect(errors).toHaveLength(1);
+      expect(errors[0]?.['error']).toMatchObject({ path });
+    },
+  );
+
+  test('verify lists it', async () => {
+    const result = await runCli(['verify', path, '--json']);
+    expect(result).toMatchObject({ status: 1, stderr: '' });
+    expect(JSON.parse(result.stdout)).toMatchObject({
+      ok: false,
+      files: [{ ok: false, errors: 1 }],
+    });
+  });
+
+  test('people see it in red', async () => {
+    const result = await runCli(['dump', path], { terminal: true });
+    expect(result.status).toBe(1);
+    expect(result.stdout.replaceAll('\x1b', '')).toMatch(/\[31m.* damaged .*\[39m\n/);
+  });
+});
+
+describe.each(filesThat('entry'))('%s', (_, { path }) => {
+  test('names key, LSN and offset of the damaged entry', async () => {
+    const { stdout } = await runCli(['dump', path, '--ndjson']);
+    const damaged = parseLines(stdout).find((line) => 'error' in line);
+    expect(Object.keys(damaged ?? {})).toEqual(['key', 'lsn', 'offset', 'error']);
+    expect(damaged?.['error']).toMatchObject({ key: damaged?.['key'], lsn: damaged?.['lsn'] });
+    const words = ['get', path, String(damaged?.['key']), '--lsn', String(damaged?.['lsn'])];
+    const json = await runCli([...words, '--json']);
+    expect(json).toMatchObject({ status: 1, stdout: '' });
+    expect(parseError(json)).toMatchObject({ key: damaged?.['key'], lsn: damaged?.['lsn'] });
+    expect(await runCli([...words, '--raw'])).toMatchObject({ status: 1, stdout: '' });
+  });
+});
+
+describe.each(filesThat('accept'))('%s', (_, { path }) => {
+  test('is read, with a warning of verify', async () => {
+    expect(await runCli(['dump', path])).toMatchObject({ status: 0, stderr: '' });
+    const result = await runCli(['verify', path, '--json']);
+    expect(result.status).toBe(0);
+    const { ok, files } = JSON.parse(result.stdout);
+    expect([ok, files[0].ok, files[0].errors]).toEqual([true, true, 0]);
+    expect(files[0].warnings).toBeGreaterThan(0);
+    expect(files[0].findings[0].severity).toBe('warning');
+  });
+});
+
+describe.each(filesThat('undetectable'))('%s', (_, { path }) => {
+  test('passes for sound', async () => {
+    expect((await runCli(['dump', path])).status).toBe(0);
+    expect((await runCli(['verify', path])).status).toBe(0);
+  });
+});
+
+test('inspect shows a summary that contradicts the name', async () => {
+  const { path = '' } = FILES.find((file) => file.id === WRONG_KIND) ?? {};
+  const result = await runCli(['inspect', path, '--json']);
+  expect(result).toMatchObject({ status: 1, stderr: '' });
+  expect(parseLines(result.stdout)).toMatchObject([{ kind: 'image', name_matches: false }]);
+});
+
+test.each(FILES.map((file) => [file.id, file] as const))(
+  'get of %s never says that a key that was there is not',
+  async (_, { path, probe }) => {
+    const [key = '', lsn] = probe;
+    const words = lsn === undefined ? [] : ['--lsn', lsn];
+    const result = await runCli(['get', path, key, ...words, '--json']);
+    expect(result.stdout).not.toContain('"found":false');
+    if (result.status !== 0) expect(result.stdout).toBe('');
+  },
+);
+
+test('several files have the strongest status', async () => {
+  const path = (id: string) => FILES.find((file) => file.id === id)?.path ?? id;
+  const sound = path('09-trailing-garbage');
+  const damaged = path('10-wrong-magic');
+  const newer = path(UNKNOWN_VERSION);
+  const verify = async (...paths: string[]) => (await runCli(['verify', ...paths])).status;
+  expect(await verify(sound)).toBe(0);
+  expect(await verify(sound, newer)).toBe(4);
+  expect(await verify(newer, damaged, sound)).toBe(1);
+  expect(await verify(damaged, '/no/such/file', newer)).toBe(3);
+});

@@ -1,0 +1,143 @@
+import { describe, expect, test } from 'vitest';
+import type { JsonPieces } from '../../src/cli/json.ts';
+import { JsonFields } from '../../src/cli/json-fields.ts';
+import { parseValue, valuePieces } from '../../src/cli/value-json.ts';
+import { isStorageError } from '../../src/errors.ts';
+import type { Value } from '../../src/layers/value-format.ts';
+
+function textOf(pieces: JsonPieces): string {
+  return pieces
+    .map((piece) => (typeof piece === 'string' ? piece : Buffer.from(piece).toString('hex')))
+    .join('');
+}
+
+function parse(value: unknown) {
+  return parseValue(new JsonFields(value, 'value'));
+}
+
+const EXAMPLES: readonly (readonly [Value, string])[] = [
+  [{ type: 'image', bytes: Buffer.from('00ff', 'hex') }, '{"type":"image","hex":"00ff"}'],
+  [
+    { type: 'wal', willInit: true, bytes: Buffer.alloc(0) },
+    '{"type":"wal","will_init":true,"hex":""}',
+  ],
+  [
+    { type: 'clear_vm', newHeapBlock: 0xffff_ffff, oldHeapBlock: null, flags: 255 },
+    '{"type":"clear_vm","new":4294967295,"old":null,"flags":255}',
+  ],
+  [
+    { type: 'clog_set_committed', xids: [3, 4], timestamp: -0x8000_0000_0000_0000n },
+    '{"type":"clog_set_committed","xids":[3,4],"timestamp":"-9223372036854775808"}',
+  ],
+  [{ type: 'clog_set_aborted', xids: [] }, '{"type":"clog_set_aborted","xids":[]}'],
+  [
+    { type: 'multixact_offset_create', multixactId: 1, multixactOffset: 2 },
+    '{"type":"multixact_offset_create","mid":1,"moff":2}',
+  ],
+  [
+    {
+      type: 'multixact_members_create',
+      multixactOffset: 9,
+      members: [{ xid: 700, status: 5 }],
+    },
+    '{"type":"multixact_members_create","moff":9,"members":[{"xid":700,"status":5}]}',
+  ],
+  [
+    { type: 'aux_file', path: 'slot_ü€😀\x1b\u202e', content: Buffer.from('10', 'hex') },
+    '{"type":"aux_file","path":"slot_ü€😀\\u001b\\u202e","content":"10"}',
+  ],
+  [{ type: 'aux_file', path: '', content: null }, '{"type":"aux_file","path":"","content":null}'],
+  [
+    { type: 'truncate_vm', truncByte: 0xffff_ffff_ffff_ffffn, truncOffset: 9007199254740993n },
+    '{"type":"truncate_vm","trunc_byte":"18446744073709551615","trunc_offs":"9007199254740993"}',
+  ],
+];
+
+describe('a value in JSON', () => {
+  test.each(EXAMPLES)('%o', (value, text) => {
+    expect(textOf(valuePieces(value))).toBe(text);
+    expect(parse(JSON.parse(text))).toEqual({ kind: 'value', value });
+  });
+
+  test('raw bytes are taken as they are', () => {
+    expect(parse({ type: 'raw', will_init: false, hex: 'FFfe' })).toEqual({
+      kind: 'raw',
+      willInit: false,
+      bytes: Buffer.from('fffe', 'hex'),
+    });
+  });
+
+  test('base64 stands for hex', () => {
+    expect(parse({ type: 'image', base64: '/w8=' })).toEqual(parse({ type: 'image', hex: 'ff0f' }));
+  });
+
+  test('numbers of 64 bits are strings or safe numbers', () => {
+    const committed = { type: 'clog_set_committed', xids: [] };
+    expect(parse({ ...committed, timestamp: -1 })).toEqual(
+      parse({ ...committed, timestamp: '-1' }),
+    );
+    expect(parse({ type: 'truncate_vm', trunc_byte: 2 ** 53 - 1, trunc_offs: '0' })).toEqual({
+      kind: 'value',
+      value: { type: 'truncate_vm', truncByte: 9007199254740991n, truncOffset: 0n },
+    });
+  });
+
+  test('what a prototype has is no field', () => {
+    expect(() => parse({ type: 'image', ...Object.create({ hex: '00' }) })).toThrow('hex');
+    expect(() => parse(JSON.parse('{"__proto__":{"type":"image"},"hex":""}'))).toThrow('type');
+  });
+
+  test.each<[string, unknown]>([
+    ['no object', 'image'],
+    ['a list', []],
+    ['null', null],
+    ['no type', { hex: '' }],
+    ['an unknown type', { type: 'wall', hex: '' }],
+    ['no bytes', { type: 'image' }],
+    ['hex and base64', { type: 'image', hex: '', base64: '' }],
+    ['half a pair of digits', { type: 'image', hex: 'abc' }],
+    ['a digit that is none', { type: 'image', hex: '0g' }],
+    ['blanks between digits', { type: 'image', hex: '00 11' }],
+    ['digits that only look so', { type: 'image', hex: '\u0131\u0131' }],
+    ['hex that is a number', { type: 'image', hex: 12 }],
+    ['hex that is null', { type: 'image', hex: null }],
+    ['base64 without its padding', { type: 'image', base64: '/w8' }],
+    ['base64 for URLs', { type: 'image', base64: '_w8=' }],
+    ['base64 with bits left over', { type: 'image', base64: '/w9=' }],
+    ['will_init that is a number', { type: 'wal', will_init: 1, hex: '' }],
+    ['will_init missing', { type: 'wal', hex: '' }],
+    ['flags above 255', { type: 'clear_vm', new: null, old: null, flags: 256 }],
+    ['a block below 0', { type: 'clear_vm', new: -1, old: null, flags: 0 }],
+    ['a block that is a fraction', { type: 'clear_vm', new: 0.5, old: null, flags: 0 }],
+    ['a block that is missing', { type: 'clear_vm', new: 1, flags: 0 }],
+    ['an xid above 32 bits', { type: 'clog_set_aborted', xids: [2 ** 32] }],
+    ['an xid that is a string', { type: 'clog_set_aborted', xids: ['1'] }],
+    ['xids that are no list', { type: 'clog_set_aborted', xids: {} }],
+    ['a timestamp that is rounded', { type: 'clog_set_committed', xids: [], timestamp: 2 ** 53 }],
+    [
+      'a timestamp above 63 bits',
+      { type: 'clog_set_committed', xids: [], timestamp: `${2n ** 63n}` },
+    ],
+    ['a timestamp in hex', { type: 'clog_set_committed', xids: [], timestamp: '0x10' }],
+    ['a timestamp of blanks', { type: 'clog_set_committed', xids: [], timestamp: ' 1' }],
+    ['an offset below 0', { type: 'truncate_vm', trunc_byte: '-1', trunc_offs: '0' }],
+    ['an offset above 64 bits', { type: 'truncate_vm', trunc_byte: `${2n ** 64n}`, trunc_offs: 0 }],
+    ['a member that is a number', { type: 'multixact_members_create', moff: 0, members: [1] }],
+    [
+      'a member without status',
+      { type: 'multixact_members_create', moff: 0, members: [{ xid: 1 }] },
+    ],
+    ['a path with half a pair', { type: 'aux_file', path: '\ud800', content: null }],
+    ['content that is missing', { type: 'aux_file', path: '' }],
+    ['content that is no hex', { type: 'aux_file', path: '', content: 'x' }],
+  ])('%s is refused', (_, value) => {
+    const error = (() => {
+      try {
+        return parse(value);
+      } catch (thrown) {
+        return thrown;
+      }
+    })();
+    expect(isStorageError(error, 'invalid-input')).toBe(true);
+  });
+});
