@@ -10,6 +10,8 @@ export default defineConfig({
     postgres: 'src/entry/postgres.ts',
     cli: 'src/cli/main.ts',
   },
+  // An optional dependency with native code: resolved where the package is installed.
+  external: ['@toondepauw/node-zstd'],
   format: 'esm',
   target: 'node20',
   platform: 'node',
