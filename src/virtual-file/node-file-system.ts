@@ -93,13 +93,13 @@ class NodeOpenFile implements OpenFile {
 
   read(target: Uint8Array, offset: number): Promise<number> {
     return this.#run<number>('read file', (done) =>
-      fs.read(this.#descriptor, target, 0, target.length, offset, done),
+      fs.read(this.#descriptor, target, 0, transferLength(target), offset, done),
     );
   }
 
   write(source: Uint8Array, offset: number): Promise<number> {
     return this.#run<number>('write file', (done) =>
-      fs.write(this.#descriptor, source, 0, source.length, offset, done),
+      fs.write(this.#descriptor, source, 0, transferLength(source), offset, done),
     );
   }
 
@@ -146,17 +146,30 @@ class NodeOpenFile implements OpenFile {
     assert(!this.#closed, 'no operation starts on a closed descriptor');
     this.#inFlight += 1;
     return new Promise<T>((resolve, reject) => {
-      start((error, result) => {
+      const done: Callback<T> = (error, result) => {
         this.#inFlight -= 1;
         if (this.#inFlight === 0) this.#whenIdle?.();
         if (error) reject(fromNodeError(action, this.#path, error));
         else resolve(result as T);
-      });
+      };
+      try {
+        start(done);
+      } catch (error) {
+        // As in `call`: node:fs throws at once for an argument that no system call could take.
+        done(error);
+      }
     });
   }
 }
 
-type Callback<T> = (error: NodeJS.ErrnoException | null, result?: T) => void;
+/** One transfer takes less than 2 GiB; node:fs refuses more. The callers loop. */
+const MAXIMUM_TRANSFER_LENGTH = 1024 * 1024 * 1024;
+
+function transferLength(bytes: Uint8Array): number {
+  return Math.min(bytes.length, MAXIMUM_TRANSFER_LENGTH);
+}
+
+type Callback<T> = (error: unknown, result?: T) => void;
 
 function call<T>(action: string, path: string, start: (done: Callback<T>) => void): Promise<T> {
   return new Promise<T>((resolve, reject) => {
