@@ -9,7 +9,7 @@ import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import { StorageError } from '../../errors.ts';
 import { parseIdentifier } from '../identifier.ts';
 import { checkKeyRange, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
-import { DELTA_KEY_SIZE, deltaEntryKey, MAXIMUM_DELTA_OFFSET } from '../layer-file/entry-layout.ts';
+import { DELTA_KEY_SIZE, DeltaBounds, MAXIMUM_DELTA_OFFSET } from '../layer-file/entry-layout.ts';
 import {
   type FinishedLayer,
   LayerFileWriter,
@@ -41,8 +41,7 @@ export interface ValueBatch {
 export class DeltaLayerWriter {
   readonly #file: LayerFileWriter;
   readonly #options: DeltaWriteOptions;
-  readonly #first: Uint8Array;
-  readonly #end: Uint8Array;
+  readonly #bounds: DeltaBounds;
   /** The entry key of the put at hand. */
   readonly #entryKey = new Uint8Array(DELTA_KEY_SIZE);
   readonly #entryKeyView = new DataView(this.#entryKey.buffer);
@@ -67,8 +66,7 @@ export class DeltaLayerWriter {
   private constructor(file: LayerFileWriter, options: DeltaWriteOptions) {
     this.#file = file;
     this.#options = options;
-    this.#first = deltaEntryKey(options.keyRange.start, 0n);
-    this.#end = deltaEntryKey(options.keyRange.end, 0n);
+    this.#bounds = new DeltaBounds(options.keyRange, options.lsnRange);
   }
 
   get entryCount(): number {
@@ -188,20 +186,11 @@ export class DeltaLayerWriter {
 
   #checkPut(offset: number): void {
     this.#file.throwUnlessOpen();
-    const lsn = this.#entryKeyView.getBigUint64(KEY_SIZE);
-    const { lsnRange } = this.#options;
     if (!this.#file.index.accepts(this.#entryKey)) throw this.#refused('out-of-order', 'not above');
-    if (lsn < lsnRange.start || lsn >= lsnRange.end || !this.#isKeyInRange()) {
+    if (!this.#bounds.contains(this.#entryKey)) {
       throw this.#refused('out-of-range', 'outside the layer');
     }
     if (offset > MAXIMUM_DELTA_OFFSET) throw this.#refused('too-large', 'beyond the last offset');
-  }
-
-  #isKeyInRange(): boolean {
-    return (
-      Buffer.compare(this.#entryKey, this.#first) >= 0 &&
-      Buffer.compare(this.#entryKey, this.#end) < 0
-    );
   }
 
   #refused(code: 'out-of-order' | 'out-of-range' | 'too-large', why: string): StorageError {

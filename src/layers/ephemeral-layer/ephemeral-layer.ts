@@ -14,7 +14,7 @@ import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import type { ValueBatch } from '../delta-layer/writer.ts';
 import { parseIdentifier } from '../identifier.ts';
-import { checkKey, compareKeys, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
+import { checkKey, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
 import { formatScratchName } from '../layer-name.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
@@ -119,7 +119,7 @@ export class EphemeralLayer {
   putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
     checkKey(key);
     this.#throwUnlessOpen();
-    this.#checkPut(key, lsn, bytes.length);
+    this.#checkPut(key, 0, lsn, bytes.length);
     const position = this.#out.offset;
     const buffered = this.#out.append(bytes);
     return this.#afterBuffered(buffered, () =>
@@ -265,10 +265,9 @@ export class EphemeralLayer {
     let first = count === 0 ? 0 : values.length;
     let end = 0;
     for (let at = 0; at < count; at += 1) {
-      const key = keys.subarray(at * KEY_SIZE, (at + 1) * KEY_SIZE);
       const start = starts[at] as number;
       const length = lengths[at] as number;
-      this.#checkPut(key, lsns[at] as bigint, length);
+      this.#checkPut(keys, at * KEY_SIZE, lsns[at] as bigint, length);
       if (start + length > values.length) {
         throw new StorageError('out-of-range', {
           what: `value ${at} of the batch`,
@@ -282,13 +281,13 @@ export class EphemeralLayer {
     return { first, end };
   }
 
-  #checkPut(key: Key, lsn: Lsn, length: number): void {
+  #checkPut(keys: Uint8Array, keyAt: number, lsn: Lsn, length: number): void {
     checkBlobLength(length);
-    if (lsn >= this.#options.startLsn && lsn <= MAXIMUM_LSN && compareKeys(key, LAST_KEY) < 0)
-      return;
+    const isLsnInRange = lsn >= this.#options.startLsn && lsn <= MAXIMUM_LSN;
+    if (isLsnInRange && !isLastKey(keys, keyAt)) return;
     throw new StorageError('out-of-range', {
       what: 'put is outside the layer',
-      key: formatKey(key),
+      key: formatKey(keys, keyAt),
       lsn: formatLsn(lsn),
       expected: `LSNs from ${formatLsn(this.#options.startLsn)}, keys below ${formatKey(LAST_KEY)}`,
     });
@@ -313,6 +312,14 @@ export class EphemeralLayer {
   #throwIfClosed(): void {
     if (this.#state.kind === 'closed') this.#throwUnlessOpen();
   }
+}
+
+/** True for the key that no half-open range of keys can hold. */
+function isLastKey(keys: Uint8Array, keyAt: number): boolean {
+  for (let byte = 0; byte < KEY_SIZE; byte += 1) {
+    if (keys[keyAt + byte] !== 0xff) return false;
+  }
+  return true;
 }
 
 async function createScratchFile(options: EphemeralOptions): Promise<TemporaryFile> {

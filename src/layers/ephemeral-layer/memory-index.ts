@@ -20,6 +20,10 @@ const MAXIMUM_POSITION = 2 ** 35 - 1;
 
 const NONE = -1;
 
+/** The table of row numbers grows this many times when it is fuller than that. */
+const GROWTH = 2;
+const MAXIMUM_LOAD = 0.75;
+
 /** details: 3 high bits of the position, willInit, 28 bits of length. */
 const LENGTH_MASK = 0x0fff_ffff;
 const WILL_INIT_BIT = 28;
@@ -68,7 +72,7 @@ export class MemoryIndex {
         expected: `at most ${MAXIMUM_ROWS} entries and ${MAXIMUM_POSITION} bytes`,
       });
     }
-    if (2 * (this.#keyCount + 1) > this.#table.length) this.#growTable();
+    if (this.#keyCount + 1 > this.#table.length * MAXIMUM_LOAD) this.#growTable();
     const slot = this.#slotOf(keys, keyAt);
     const newest = this.#table[slot] as number;
     const above = this.#lastAbove(newest, lsn);
@@ -141,14 +145,19 @@ export class MemoryIndex {
 
   /** The newest row of each key, in the order in which the rows came. */
   #newestRows(): Uint32Array<ArrayBuffer> {
+    const isOlder = new Uint8Array(this.#rowCount);
+    for (let row = 0; row < this.#rowCount; row += 1) {
+      const older = this.#older(row);
+      if (older !== NONE) isOlder[older] = 1;
+    }
     const rows = new Uint32Array(this.#keyCount);
     let count = 0;
-    for (const row of this.#table) {
-      if (row === NONE) continue;
+    for (let row = 0; row < this.#rowCount; row += 1) {
+      if (isOlder[row] === 1) continue;
       rows[count] = row;
       count += 1;
     }
-    return rows.sort();
+    return rows;
   }
 
   /** Counting sorts from the last byte to the first, over the bytes that differ at all. */
@@ -268,10 +277,13 @@ export class MemoryIndex {
 
   #growTable(): void {
     const old = this.#table;
-    this.#table = new Int32Array(old.length * 2).fill(NONE);
+    this.#table = new Int32Array(old.length * GROWTH).fill(NONE);
+    const mask = this.#table.length - 1;
     for (const row of old) {
       if (row === NONE) continue;
-      const slot = this.#slotOf(this.#segment(row).keys, (row & ROW_MASK) * KEY_SIZE);
+      // The keys in a table are all different: the first free slot is theirs.
+      let slot = hashOf(this.#segment(row).keys, (row & ROW_MASK) * KEY_SIZE) & mask;
+      while (this.#table[slot] !== NONE) slot = (slot + 1) & mask;
       this.#table[slot] = row;
     }
   }
@@ -287,12 +299,24 @@ function newSegment(): Segment {
   };
 }
 
-/** FNV-1a over the key, then mixed, so that neighbouring block numbers spread. */
+/** Mixes the key in words of four bytes; the last two bytes go in twice. */
 function hashOf(keys: Uint8Array, keyAt: number): number {
-  let hash = 0x811c9dc5;
-  for (let byte = 0; byte < KEY_SIZE; byte += 1) {
-    hash = Math.imul(hash ^ (keys[keyAt + byte] as number), 0x01000193);
-  }
-  hash = Math.imul(hash ^ (hash >>> 15), 0x2c1b3c6d);
-  return (hash ^ (hash >>> 13)) >>> 0;
+  let hash = 0;
+  for (let byte = keyAt; byte < keyAt + 16; byte += 4) hash = mix(hash ^ wordAt(keys, byte));
+  return mix(hash ^ wordAt(keys, keyAt + KEY_SIZE - 4)) >>> 0;
+}
+
+function wordAt(bytes: Uint8Array, at: number): number {
+  return (
+    (bytes[at] as number) |
+    ((bytes[at + 1] as number) << 8) |
+    ((bytes[at + 2] as number) << 16) |
+    ((bytes[at + 3] as number) << 24)
+  );
+}
+
+/** Every bit of the word reaches most bits of the result. */
+function mix(word: number): number {
+  const product = Math.imul(word ^ (word >>> 16), 0x45d9f3b);
+  return product ^ (product >>> 15);
 }

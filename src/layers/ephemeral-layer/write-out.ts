@@ -19,6 +19,9 @@ const BATCH_ROWS = 4096;
 /** Bytes that are read at once. */
 const WINDOW_SIZE = 1024 * 1024;
 
+/** Reads in flight when the whole file is wanted. */
+const CONCURRENT_READS = 2;
+
 export async function writeOut(
   index: MemoryIndex,
   scratch: BufferedWriter,
@@ -79,18 +82,25 @@ interface GatheredValues {
   readonly starts: Uint32Array;
 }
 
-/** The whole scratch file: no value has to be moved. */
+/** The whole scratch file, in a few reads at once: no value has to be moved. */
 async function readWhole(
   index: MemoryIndex,
   scratch: BufferedWriter,
   rows: Uint32Array,
   signal: AbortSignal | undefined,
 ): Promise<GatheredValues> {
-  const values = new Uint8Array(scratch.offset);
-  for (let offset = 0; offset < values.length; offset += WINDOW_SIZE) {
-    throwIfAborted(signal);
-    await scratch.readExactAt(values.subarray(offset, offset + WINDOW_SIZE), offset);
-  }
+  // Every byte is read: what the memory held before does not show.
+  const values = Buffer.allocUnsafeSlow(scratch.offset);
+  let next = 0;
+  const readWindows = async () => {
+    while (next < values.length) {
+      throwIfAborted(signal);
+      const offset = next;
+      next += WINDOW_SIZE;
+      await scratch.readExactAt(values.subarray(offset, offset + WINDOW_SIZE), offset);
+    }
+  };
+  await Promise.all(Array.from({ length: CONCURRENT_READS }, readWindows));
   return { values, starts: Uint32Array.from(rows, (row) => index.position(row)) };
 }
 

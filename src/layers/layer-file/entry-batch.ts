@@ -16,6 +16,9 @@ export interface LayerEntry extends IndexEntry {
   readonly bytes: Uint8Array;
 }
 
+/** Which half of a 64-bit number comes first on this machine: 0 if the low one does. */
+const LOW_HALF = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 0 : 1;
+
 /** Entries that an index block can hold, at most. */
 const CAPACITY = 1366;
 
@@ -24,6 +27,7 @@ export class EntryBatch {
   /** `count` keys of 18 bytes. */
   readonly keys = new Uint8Array(CAPACITY * KEY_SIZE);
   readonly lsns = new BigUint64Array(CAPACITY);
+  readonly #lsnHalves = new Uint32Array(this.lsns.buffer);
   /** 0 or 1. */
   readonly willInit = new Uint8Array(CAPACITY);
   /** File offsets of the blobs. */
@@ -45,6 +49,12 @@ export class EntryBatch {
 
   lsn(index: number): Lsn {
     return this.lsns[index] as bigint;
+  }
+
+  /** Sets the LSN of an entry from the 8 bytes, big-endian, at `at`. */
+  setLsn(index: number, bytes: Uint8Array, at: number): void {
+    this.#lsnHalves[2 * index + LOW_HALF] = readU32(bytes, at + 4);
+    this.#lsnHalves[2 * index + 1 - LOW_HALF] = readU32(bytes, at);
   }
 
   /** Content of an entry after decompression; a view. */
@@ -72,4 +82,13 @@ export class EntryBatch {
     this.count = 0;
     this.decompressed.clear();
   }
+}
+
+function readU32(bytes: Uint8Array, at: number): number {
+  return (
+    ((bytes[at] as number) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)
+  );
 }

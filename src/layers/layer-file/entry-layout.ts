@@ -7,8 +7,8 @@
 import { StorageError } from '../../errors.ts';
 import type { IndexNode } from '../disk-btree/node-format.ts';
 import type { EntryRules } from '../disk-btree/reader.ts';
-import { formatKey, KEY_SIZE, type Key } from '../key.ts';
-import { formatLsn, type Lsn } from '../lsn.ts';
+import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
+import { formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
 import type { LayerSummary } from './summary.ts';
 
 export const LSN_SIZE = 8;
@@ -32,6 +32,8 @@ export interface EntryLayout extends EntryRules {
   readonly offset: (node: IndexNode, index: number) => number;
   readonly willInit: (node: IndexNode, index: number) => boolean;
   readonly lsn: (entryKey: Uint8Array) => Lsn;
+  /** The LSN of all entries, where their keys do not carry one. */
+  readonly fixedLsn: Lsn | undefined;
 }
 
 export function layoutOf(summary: LayerSummary): EntryLayout {
@@ -58,16 +60,17 @@ export function deltaEntryKey(key: Key, lsn: Lsn): Uint8Array {
 }
 
 function deltaLayout(summary: LayerSummary & { kind: 'delta' }): EntryLayout {
-  const { keyRange, lsnRange } = summary;
+  const { keyRange } = summary;
   return {
     keySize: DELTA_KEY_SIZE,
     first: deltaEntryKey(keyRange.start, 0n),
     end: deltaEntryKey(keyRange.end, 0n),
-    problem: lsnRangeProblem(lsnRange.start, lsnRange.end),
+    problem: lsnRangeProblem(summary),
     entryKey: deltaEntryKey,
     offset: (node, index) => Math.floor(node.leafValue(index) / 2),
     willInit: (node, index) => node.leafValue(index) % 2 === 1,
     lsn: lsnOf,
+    fixedLsn: undefined,
   };
 }
 
@@ -82,23 +85,50 @@ function imageLayout(summary: LayerSummary & { kind: 'image' }): EntryLayout {
     offset: (node, index) => node.leafValue(index),
     willInit: () => true,
     lsn: () => lsn,
+    fixedLsn: lsn,
   };
 }
 
-/** Compares the last 8 bytes of entry keys in place, with no bigint an entry. */
-function lsnRangeProblem(start: Lsn, end: Lsn): EntryLayout['problem'] {
+/** Key range and LSN range of a delta, compared with entry keys in place, without a bigint. */
+export class DeltaBounds {
+  readonly #firstKey: Key;
+  readonly #endKey: Key;
+  readonly #startLsn: Uint8Array;
+  readonly #endLsn: Uint8Array;
+
+  constructor(keyRange: KeyRange, lsnRange: LsnRange) {
+    this.#firstKey = keyRange.start;
+    this.#endKey = keyRange.end;
+    this.#startLsn = lsnBytes(lsnRange.start);
+    this.#endLsn = lsnBytes(lsnRange.end);
+  }
+
+  contains(entryKey: Uint8Array): boolean {
+    return (
+      comparePart(entryKey, 0, this.#firstKey) >= 0 &&
+      comparePart(entryKey, 0, this.#endKey) < 0 &&
+      this.containsLsn(entryKey)
+    );
+  }
+
+  containsLsn(entryKey: Uint8Array): boolean {
+    return (
+      comparePart(entryKey, KEY_SIZE, this.#startLsn) >= 0 &&
+      comparePart(entryKey, KEY_SIZE, this.#endLsn) < 0
+    );
+  }
+}
+
+function lsnRangeProblem({ keyRange, lsnRange }: LayerSummary & { kind: 'delta' }) {
   const entryKey = new Uint8Array(DELTA_KEY_SIZE);
-  const startBytes = lsnBytes(start);
-  const endBytes = lsnBytes(end);
-  return (node, index) => {
+  const bounds = new DeltaBounds(keyRange, lsnRange);
+  return (node: IndexNode, index: number): StorageError | undefined => {
     node.copyKey(index, entryKey);
-    if (compareLsn(entryKey, startBytes) >= 0 && compareLsn(entryKey, endBytes) < 0) {
-      return undefined;
-    }
+    if (bounds.containsLsn(entryKey)) return undefined;
     return new StorageError('out-of-range', {
       what: `entry ${index} of index block ${node.block} is outside the layer's LSN range`,
       key: formatKey(entryKey),
-      expected: `${formatLsn(start)} to ${formatLsn(end)}`,
+      expected: `${formatLsn(lsnRange.start)} to ${formatLsn(lsnRange.end)}`,
       actual: formatLsn(lsnOf(entryKey)),
     });
   };
@@ -114,9 +144,9 @@ function lsnBytes(lsn: Lsn): Uint8Array {
   return bytes;
 }
 
-function compareLsn(entryKey: Uint8Array, lsn: Uint8Array): number {
-  for (let byte = 0; byte < LSN_SIZE; byte += 1) {
-    const difference = (entryKey[KEY_SIZE + byte] as number) - (lsn[byte] as number);
+function comparePart(bytes: Uint8Array, at: number, part: Uint8Array): number {
+  for (let byte = 0; byte < part.length; byte += 1) {
+    const difference = (bytes[at + byte] as number) - (part[byte] as number);
     if (difference !== 0) return difference;
   }
   return 0;

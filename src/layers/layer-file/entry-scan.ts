@@ -154,7 +154,8 @@ function addEntry(
   for (let byte = 0; byte < KEY_SIZE; byte += 1) {
     batch.keys[at * KEY_SIZE + byte] = entryKey[byte] as number;
   }
-  batch.lsns[at] = layout.lsn(entryKey);
+  if (layout.fixedLsn === undefined) batch.setLsn(at, entryKey, KEY_SIZE);
+  else batch.lsns[at] = layout.fixedLsn;
   batch.willInit[at] = layout.willInit(node, index) ? 1 : 0;
   batch.offsets[at] = offset;
   batch.storedLengths[at] = scanner.headerSize + scanner.payloadLength;
