@@ -10,7 +10,17 @@ export {
   type StorageErrorDetails,
 } from '../errors.ts';
 export { BLOCK_SIZE } from '../virtual-file/block.ts';
-export { durableRename, publishNew } from '../virtual-file/durable-rename.ts';
+export {
+  type DurableRenameOptions,
+  durableRename,
+  publishNew,
+} from '../virtual-file/durable-rename.ts';
+export type {
+  FaultAction,
+  FileSystemOperation,
+  FileSystemOperationKind,
+  Intercept,
+} from '../virtual-file/faults.ts';
 export type {
   DirectoryEntry,
   FileKind,
@@ -20,6 +30,11 @@ export type {
   OpenOptions,
   Ownership,
 } from '../virtual-file/file-system.ts';
+export type { Choose } from '../virtual-file/memory-file.ts';
+export {
+  MemoryFileSystem,
+  type MemoryFileSystemOptions,
+} from '../virtual-file/memory-file-system.ts';
 export { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 export { OpenFiles, type OpenFilesOptions } from '../virtual-file/open-files.ts';
 export { TemporaryFile, type TemporaryFileOptions } from '../virtual-file/temporary-file.ts';

@@ -7,7 +7,10 @@
  * `path` and `errno`.
  */
 export interface FileSystem {
-  /** Opens a regular file; anything else (directory, FIFO, device) is refused with `io`. */
+  /**
+   * Opens a regular file; anything else (directory, FIFO, device) is refused with `io`. A call that
+   * fails leaves no file that it has created with `createNew`.
+   */
   open(path: string, options: OpenOptions): Promise<OpenFile>;
   /** Replaces `target` in one step. */
   rename(source: string, target: string): Promise<void>;

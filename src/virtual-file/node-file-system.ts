@@ -34,6 +34,7 @@ export const nodeFileSystem: FileSystem = {
       return file;
     } catch (error) {
       await file.close();
+      if (options.createNew) await nodeFileSystem.unlink(path);
       throw error;
     }
   },

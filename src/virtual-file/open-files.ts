@@ -80,15 +80,15 @@ export class OpenFiles {
   unpin(descriptor: Descriptor): void {
     assert(descriptor.pins > 0, 'pins and unpins are paired');
     descriptor.pins -= 1;
-    if (descriptor.pins === 0) this.#waiting.shift()?.();
+    if (descriptor.pins === 0) this.#wakeNext();
   }
 
   /** Closes the descriptor without a sync. Requires: not pinned. */
   async close(descriptor: Descriptor): Promise<void> {
-    await descriptor.settling;
+    while (descriptor.settling !== undefined) await descriptor.settling;
     if (descriptor.openFile === undefined) return;
     assert(descriptor.pins === 0, 'a pinned descriptor is not closed');
-    await this.#closeSlot(descriptor, descriptor.openFile);
+    await this.#report(this.#closeSlot(descriptor, descriptor.openFile));
   }
 
   /** Syncs one directory, at most two at a time. */
@@ -139,13 +139,22 @@ export class OpenFiles {
     while (this.#used >= this.capacity) {
       const victim = this.#findVictim();
       if (victim !== undefined) await this.#evict(victim);
-      else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+      else await this.#untilWoken();
     }
     this.#used += 1;
   }
 
   #freeSlot(): void {
     this.#used -= 1;
+    this.#wakeNext();
+  }
+
+  /** Until something was unpinned or closed; others may have been faster, so look again. */
+  #untilWoken(): Promise<void> {
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #wakeNext(): void {
     this.#waiting.shift()?.();
   }
 
@@ -206,17 +215,30 @@ export class OpenFiles {
     }
   }
 
-  /** EMFILE and ENFILE: gives back descriptors of the table, one at a time, and tries again. */
+  /**
+   * EMFILE and ENFILE: gives back descriptors of the table, one at a time, and tries again; waits
+   * where all of them are pinned. An error only when the table has none, or gives up its share.
+   */
   async #retryWhenOutOfDescriptors<T>(operation: () => Promise<T>): Promise<T> {
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return await operation();
-      } catch (error) {
-        if (!isOutOfDescriptors(error) || attempt >= this.capacity) throw error;
-        const victim = this.#findVictim();
-        if (victim === undefined) throw error;
-        await this.#evict(victim);
+    let waited = false;
+    try {
+      for (let attempt = 0; ; attempt += 1) {
+        try {
+          return await operation();
+        } catch (error) {
+          if (!isOutOfDescriptors(error) || attempt >= this.capacity) throw error;
+          if (this.#slots.length === 0) throw error;
+          const victim = this.#findVictim();
+          if (victim !== undefined) await this.#evict(victim);
+          else {
+            waited = true;
+            await this.#untilWoken();
+          }
+        }
       }
+    } finally {
+      // Whoever was woken and took no slot passes it on.
+      if (waited) this.#wakeNext();
     }
   }
 
@@ -249,6 +271,7 @@ export class Descriptor {
   #options: OpenOptions;
   #identity: string | undefined;
   readonly #scratch: boolean;
+  readonly #syncs = new Limiter(1);
   /** Counts finished writes; those up to `#syncedWrites` are on the device. */
   #writes = 0;
   #syncedWrites = 0;
@@ -274,21 +297,33 @@ export class Descriptor {
       await this.#checkIdentity(openFile);
     } catch (error) {
       await openFile.close();
+      // Only a file that this very call has created is deleted: nobody else can have written it.
+      if (this.#options.createNew) await fileSystem.unlink(this.path);
       throw error;
     }
     this.#options = { read: this.#options.read ?? false, write: this.#options.write ?? false };
     return openFile;
   }
 
-  /** Writes that finished before the call are durable once this resolves; a failure poisons. */
-  async syncThrough(openFile: OpenFile, how: 'sync' | 'sync-data'): Promise<void> {
-    const covered = this.#writes;
-    try {
-      await syncLimiter.run(() => (how === 'sync' ? openFile.sync() : openFile.syncData()));
-    } catch (error) {
-      throw this.poison(error);
-    }
-    this.#syncedWrites = Math.max(this.#syncedWrites, covered);
+  throwIfPoisoned(): void {
+    if (this.poisonedBy !== undefined) throw this.poisonedBy;
+  }
+
+  /**
+   * Writes that finished before the call are durable once this resolves; a failure poisons. One
+   * sync at a time, because the system tells only one of two in flight that pages were lost.
+   */
+  syncThrough(openFile: OpenFile, how: 'sync' | 'sync-data'): Promise<void> {
+    return this.#syncs.run(async () => {
+      this.throwIfPoisoned();
+      const covered = this.#writes;
+      try {
+        await syncLimiter.run(() => (how === 'sync' ? openFile.sync() : openFile.syncData()));
+      } catch (error) {
+        throw this.poison(error);
+      }
+      this.#syncedWrites = covered;
+    });
   }
 
   /** Marks the file as lost; returns the error that every later call gets. */

@@ -63,15 +63,15 @@ export class TemporaryFile {
     try {
       await this.file.close();
     } finally {
-      if (ours) await this.#delete();
+      if (ours) await deleteIfThere(this.file.openFiles, this.path);
     }
   }
+}
 
-  async #delete(): Promise<void> {
-    try {
-      await this.file.openFiles.fileSystem.unlink(this.path);
-    } catch (error) {
-      if (!isStorageError(error, 'not-found')) throw error;
-    }
+async function deleteIfThere(openFiles: OpenFiles, path: string): Promise<void> {
+  try {
+    await openFiles.fileSystem.unlink(path);
+  } catch (error) {
+    if (!isStorageError(error, 'not-found')) throw error;
   }
 }

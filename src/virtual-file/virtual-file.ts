@@ -42,8 +42,9 @@ export class VirtualFile {
       throw new StorageError('invalid-input', { what: 'open options', expected: 'read or write' });
     }
     const file = new VirtualFile(path, openFiles, new Descriptor(path, openOptions, durability));
-    await file.#run(async () => {});
-    if (openOptions.truncate) file.#descriptor.noteWrite();
+    await file.#run(async () => {
+      if (openOptions.truncate) file.#descriptor.noteWrite();
+    });
     return file;
   }
 
@@ -167,10 +168,13 @@ export class VirtualFile {
     }
     this.#operations += 1;
     try {
+      // Before it is pinned, since opening it again may fail for another reason; and after, since
+      // the sync of an eviction may have failed in between.
+      this.#descriptor.throwIfPoisoned();
       const pinned = this.openFiles.pin(this.#descriptor);
       const openFile = pinned instanceof Promise ? await pinned : pinned;
       try {
-        this.#throwIfPoisoned();
+        this.#descriptor.throwIfPoisoned();
         return await operation(openFile);
       } finally {
         this.openFiles.unpin(this.#descriptor);
@@ -181,10 +185,6 @@ export class VirtualFile {
       this.#operations -= 1;
       if (this.#operations === 0) this.#whenIdle?.();
     }
-  }
-
-  #throwIfPoisoned(): void {
-    if (this.#descriptor.poisonedBy !== undefined) throw this.#descriptor.poisonedBy;
   }
 }
 

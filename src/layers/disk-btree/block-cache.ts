@@ -9,8 +9,8 @@ interface CachedNode {
   recentlyUsed: boolean;
 }
 
-/** 2,048 blocks: 16 MiB. */
-const DEFAULT_CAPACITY = 2048;
+/** 4,096 blocks: 32 MiB. */
+const DEFAULT_CAPACITY = 4096;
 
 /** Blocks have u32 numbers. */
 const BLOCKS_PER_OWNER = 0x1_0000_0000;
