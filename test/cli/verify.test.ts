@@ -1,0 +1,156 @@
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { corruptFiles, goldenLayers } from '../support/golden.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { parseError, parseLines, runCli } from './support.ts';
+
+const SOUND = goldenLayers().map((layer) => layer.path);
+const DAMAGED = corruptFiles().find((file) => file.id === '27-num-children-huge')?.path ?? '';
+const UNORDERED = corruptFiles().find((file) => file.id === '22-child-earlier-block')?.path ?? '';
+
+function copyInto(directory: string, ...paths: string[]): string[] {
+  mkdirSync(directory, { recursive: true });
+  return paths.map((path) => {
+    const target = join(directory, basename(path));
+    copyFileSync(path, target);
+    return target;
+  });
+}
+
+describe('a directory', () => {
+  test('is walked in byte order of the names, deeper ones in their place', async () => {
+    const root = temporaryDirectory();
+    const [first = '', second = ''] = SOUND;
+    const files = [
+      ...copyInto(join(root, 'B'), second),
+      ...copyInto(join(root, 'a', 'deep'), first),
+      ...copyInto(join(root, 'a', 'deep.er'), second),
+      ...copyInto(join(root, 'é'), first),
+    ];
+    const result = await runCli(['verify', root, '--ndjson']);
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(parseLines(result.stdout).map((line) => line['path'])).toEqual(files);
+    const document = await runCli(['verify', `${root}/`, '--json']);
+    expect(JSON.parse(document.stdout)).toEqual({ ok: true, files: parseLines(result.stdout) });
+  });
+
+  test('names what writers left and counts the rest', async () => {
+    const root = temporaryDirectory();
+    const [path = ''] = SOUND;
+    copyInto(root, path);
+    const leftovers = ['ephemeral-7', `${basename(path)}.0.___temp`];
+    for (const name of [...leftovers, 'metadata', 'notes\x1b[2J'])
+      writeFileSync(join(root, name), '');
+    symlinkSync(path, join(root, `${basename(path)}-v1-00000001`));
+    symlinkSync('.', join(root, 'loop'));
+
+    const result = await runCli(['verify', root]);
+    expect(result.status).toBe(0);
+    for (const name of leftovers) expect(result.stderr).toContain(join(root, name));
+    expect(result.stderr).toContain('4 other files');
+    expect(result.stderr).not.toContain('\x1b');
+    expect(result.stdout).toMatch(/^ok .* entr/);
+
+    const json = await runCli(['verify', root, '--json']);
+    expect(JSON.parse(json.stdout).files).toHaveLength(1);
+    expect(parseLines(json.stderr).map((line) => Object.keys(line))).toEqual([
+      ['warning'],
+      ['warning'],
+      ['warning'],
+    ]);
+  });
+
+  test('without a layer is clean, with a warning', async () => {
+    const root = temporaryDirectory();
+    const people = await runCli(['verify', root]);
+    expect(people).toMatchObject({ status: 0, stdout: '' });
+    expect(people.stderr).toMatch(/^warning: no layer/);
+    const json = await runCli(['verify', root, '--json']);
+    expect(json.status).toBe(0);
+    expect(JSON.parse(json.stdout)).toEqual({ ok: true, files: [] });
+    expect(await runCli(['verify', root, '--ndjson'])).toMatchObject({ status: 0, stdout: '' });
+  });
+
+  test('with damage has 1, and all files are read', async () => {
+    const root = temporaryDirectory();
+    copyInto(root, ...SOUND.slice(0, 2), DAMAGED);
+    const result = await runCli(['verify', root, '--json']);
+    expect(result).toMatchObject({ status: 1, stderr: '' });
+    const { ok, files } = JSON.parse(result.stdout);
+    expect([ok, files.length]).toEqual([false, 3]);
+  });
+
+  test('a link to a directory is followed when it is named', async () => {
+    const root = temporaryDirectory();
+    copyInto(join(root, 'layers'), ...SOUND.slice(0, 1));
+    symlinkSync('layers', join(root, 'link'));
+    const result = await runCli(['verify', join(root, 'link'), '--ndjson']);
+    expect(parseLines(result.stdout)).toHaveLength(1);
+  });
+});
+
+describe('a file', () => {
+  test('that is named is read, whatever its name', async () => {
+    const path = join(temporaryDirectory(), 'ephemeral-1');
+    copyFileSync(SOUND[0] ?? '', path);
+    const result = await runCli(['verify', path, '--ndjson']);
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(parseLines(result.stdout)).toMatchObject([{ path, ok: true }]);
+  });
+
+  test('that is no layer is damage', async () => {
+    const path = join(temporaryDirectory(), 'text');
+    writeFileSync(path, 'no layer');
+    const result = await runCli(['verify', path, '--ndjson']);
+    expect(result).toMatchObject({ status: 1, stderr: '' });
+    expect(parseLines(result.stdout)).toMatchObject([
+      {
+        path,
+        ok: false,
+        bytes: 8,
+        errors: 1,
+        findings: [{ severity: 'error', code: 'truncated' }],
+      },
+    ]);
+  });
+
+  test('that is missing is 3, and the others are still read', async () => {
+    const missing = join(temporaryDirectory(), 'missing');
+    const [path = ''] = SOUND;
+    const result = await runCli(['verify', missing, path, '--json']);
+    expect(result.status).toBe(3);
+    expect(parseError(result)).toMatchObject({ code: 'not-found', path: missing });
+    expect(JSON.parse(result.stdout)).toMatchObject({ ok: false, files: [{ path, ok: true }] });
+  });
+
+  test.each([
+    [[], 557],
+    [['--max-findings', '3'], 3],
+    [['--max-findings', '0'], 0],
+  ])('has as many findings as %j allows, and counts all', async (flags, listed) => {
+    const result = await runCli(['verify', UNORDERED, '--ndjson', ...flags]);
+    const [report = {}] = parseLines(result.stdout);
+    const findings = report['findings'];
+    const counted = Number(report['errors']) + Number(report['warnings']);
+    expect(Array.isArray(findings) && findings.length).toBe(Math.min(listed, counted));
+    expect(report).toMatchObject({ ok: false });
+    expect(result.status).toBe(1);
+  });
+
+  test('people see findings below it, and a summary of several', async () => {
+    const [path = ''] = SOUND;
+    const result = await runCli(['verify', path, DAMAGED, '--max-findings', '1']);
+    expect(result.status).toBe(1);
+    expect(result.stdout).toMatch(/^ok {7}/);
+    expect(result.stdout).toMatch(/\ndamaged {2}.*\n {2}error\[corrupt\]: .*\n/);
+    expect(result.stdout).toMatch(/\n1 damaged of 2 files, .*\n$/);
+  });
+});
+
+test('an interruption is 130', async () => {
+  const signal = AbortSignal.abort();
+  const result = await runCli(['verify', ...SOUND, '--json'], { signal });
+  expect(result.status).toBe(130);
+  expect(parseError(result)['code']).toBe('aborted');
+});
