@@ -1,0 +1,150 @@
+/** The built program as a process of its own: pipes, signals, devices. `npm test` builds it first. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { goldenLayers } from '../support/golden.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { parseError, parseLines } from './support.ts';
+
+const PROGRAM = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+const LARGE =
+  goldenLayers().find((layer) => layer.manifest.case === '07-delta-2-level')?.path ?? '';
+const HEADER = JSON.stringify({
+  kind: 'delta',
+  tenant_id: '00'.repeat(16),
+  timeline_id: '11'.repeat(16),
+  key_start: '0'.repeat(36),
+  key_end: 'F'.repeat(36),
+  lsn_start: '0/1',
+  lsn_end: '0/2',
+});
+const ENTRY = `{"key":"${'0'.repeat(36)}","lsn":"0/1","value":{"type":"image","hex":""}}`;
+
+interface Finished {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+function start(...words: string[]): ChildProcess & { readonly finished: Promise<Finished> } {
+  return watch(spawn(process.execPath, [PROGRAM, ...words]));
+}
+
+/** A line for bash, in which `layerfile` is the program. */
+function shell(line: string): Promise<Finished> {
+  const definition = `layerfile() { "${process.execPath}" "${PROGRAM}" "$@"; }`;
+  return watch(spawn('bash', ['-c', `${definition}\n${line}`])).finished;
+}
+
+function watch(child: ChildProcess): ChildProcess & { readonly finished: Promise<Finished> } {
+  const texts = [child.stdout, child.stderr].map(async (stream) => {
+    let text = '';
+    for await (const chunk of stream ?? []) text += chunk;
+    return text;
+  });
+  const finished = new Promise<Finished>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status) => {
+      Promise.all(texts).then(
+        ([stdout = '', stderr = '']) => resolve({ status, stdout, stderr }),
+        reject,
+      );
+    });
+  });
+  return Object.assign(child, { finished });
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+test('the program can be executed as a file', () => {
+  expect(readFileSync(PROGRAM, 'utf8').split('\n')[0]).toBe('#!/usr/bin/env node');
+});
+
+describe('pipes', () => {
+  test('a reader that takes one line and goes is success', async () => {
+    const { status, stdout, stderr } = await shell(
+      `layerfile dump '${LARGE}' --ndjson --values hex | head -n 1; exit "\${PIPESTATUS[0]}"`,
+    );
+    expect([status, stderr]).toEqual([0, '']);
+    expect(parseLines(stdout)).toHaveLength(1);
+  });
+
+  test('a slow reader gets everything', async () => {
+    const { status, stdout } = await shell(
+      `layerfile dump '${LARGE}' --ndjson --values hex | (sleep 0.2; cat) | wc -l`,
+    );
+    expect([status, stdout.trim()]).toEqual([0, '2400']);
+  });
+
+  test('a layer goes through dump and build', async () => {
+    const out = temporaryDirectory();
+    const { status } = await shell(
+      `set -o pipefail; (layerfile inspect '${LARGE}' --json
+        layerfile dump '${LARGE}' --ndjson --values json) | layerfile build --out '${out}'`,
+    );
+    expect(status).toBe(0);
+    const [name = ''] = readdirSync(out);
+    expect(readFileSync(join(out, name))).toEqual(readFileSync(LARGE));
+  });
+
+  test('a device that is full is an error', async () => {
+    const { status, stderr } = await shell(`layerfile dump '${LARGE}' --ndjson > /dev/full`);
+    expect(status).toBe(3);
+    expect(
+      parseError({ status: 3, stdout: '', stdoutBytes: Buffer.alloc(0), stderr }),
+    ).toMatchObject({
+      code: 'io',
+    });
+  });
+
+  test('an error ends the program although its input goes on', async () => {
+    const child = start('build', '--out', temporaryDirectory());
+    child.stdin?.write('no header\n');
+    const { status, stdout } = await child.finished;
+    expect([status, stdout]).toEqual([2, '']);
+  });
+});
+
+describe('a FIFO', () => {
+  test('where a layer is wanted is refused without waiting', async () => {
+    const fifo = join(temporaryDirectory(), `${'0'.repeat(36)}-${'F'.repeat(36)}__01`);
+    execFileSync('mkfifo', [fifo]);
+    const results = await Promise.all(
+      [
+        ['inspect', fifo],
+        ['dump', fifo],
+        ['verify', fifo],
+        ['verify', join(fifo, '..')],
+      ].map((words) => start(...words).finished),
+    );
+    expect(results.map((result) => result.status)).toEqual([3, 3, 3, 3]);
+  });
+
+  test('may carry the input of build', async () => {
+    const out = temporaryDirectory();
+    const lines = `${HEADER}\\n${ENTRY}\\n`;
+    const { status } = await shell(`layerfile build <(printf '%b' '${lines}') --out '${out}'`);
+    expect([status, readdirSync(out).length]).toEqual([0, 1]);
+  });
+});
+
+describe('a signal', () => {
+  test.each(['SIGINT', 'SIGTERM'] as const)(
+    '%s ends build with 130 and leaves nothing',
+    async (signal) => {
+      const out = temporaryDirectory();
+      const child = start('build', '--out', out, '--json');
+      child.stdin?.write(`${HEADER}\n${ENTRY}\n`);
+      await until(() => readdirSync(out).length > 0);
+      child.kill(signal);
+      const { status, stdout, stderr } = await child.finished;
+      expect([status, stdout]).toEqual([130, '']);
+      expect(parseLines(stderr)).toMatchObject([{ error: { code: 'aborted' } }]);
+      expect(readdirSync(out)).toEqual([]);
+    },
+  );
+});
