@@ -248,22 +248,18 @@ class Findings {
 
   add(error: StorageError, offset: number): void {
     this.#errors += 1;
-    const { code, key, lsn } = error;
-    // The report names the path; the message need not.
-    const message = error.with({ path: undefined }).message;
-    this.#list({ severity: 'error', code, message, offset: error.offset ?? offset, key, lsn });
+    this.#list('error', error, offset);
   }
 
-  warn(message: string, offset: number, key?: Key, lsn?: Lsn): void {
+  warn(what: string, offset: number, key?: Key, lsn?: Lsn): void {
     this.#warnings += 1;
-    this.#list({
-      severity: 'warning',
-      code: 'corrupt',
-      message,
+    const warning = new StorageError('corrupt', {
+      what,
       offset,
       key: key === undefined ? undefined : formatKey(key),
       lsn: lsn === undefined ? undefined : formatLsn(lsn),
     });
+    this.#list('warning', warning, offset);
   }
 
   report(entries: number, bytes: number): LayerReport {
@@ -278,10 +274,15 @@ class Findings {
     };
   }
 
-  #list({ key, lsn, ...finding }: Finding): void {
+  #list(severity: Finding['severity'], error: StorageError, offset: number): void {
     if (this.#listed.length >= this.#maximum) return;
+    const { code, key, lsn } = error;
     this.#listed.push({
-      ...finding,
+      severity,
+      code,
+      // The report names the path; the message need not.
+      message: error.with({ path: undefined }).message,
+      offset: error.offset ?? offset,
       ...(key === undefined ? {} : { key }),
       ...(lsn === undefined ? {} : { lsn }),
     });
