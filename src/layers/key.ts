@@ -49,8 +49,12 @@ export function parseKey(text: string): Key {
   return Uint8Array.from(Buffer.from(text, 'hex'));
 }
 
-/** 36 upper-case hex digits of the 18 bytes at `offset`. */
+/**
+ * 36 upper-case hex digits of the 18 bytes at `offset`.
+ * Throws `invalid-input` where fewer are left.
+ */
 export function formatKey(bytes: Uint8Array, offset = 0): string {
+  if (bytes.length - offset < KEY_SIZE) checkKey(bytes.subarray(offset));
   return Buffer.from(bytes.buffer, bytes.byteOffset + offset, KEY_SIZE)
     .toString('hex')
     .toUpperCase();

@@ -13,7 +13,7 @@
  */
 import { StorageError } from '../errors.ts';
 import { compareKeys, formatKey, type Key, type KeyRange, parseKey } from './key.ts';
-import { formatLsn, type Lsn, type LsnRange, parseLsn } from './lsn.ts';
+import { checkLsn, formatLsn, type Lsn, type LsnRange, parseLsn } from './lsn.ts';
 
 export interface DeltaLayerName {
   readonly kind: 'delta';
@@ -33,21 +33,23 @@ export interface ImageLayerName {
 
 export type LayerName = DeltaLayerName | ImageLayerName;
 
-/** Longest name that a file system takes, in bytes. */
+/** Longest name that a file system takes, in bytes of UTF-8. */
 const MAXIMUM_NAME_LENGTH = 255;
 
 const TEMPORARY_SUFFIX = '.___temp';
 const SCRATCH_PREFIX = 'ephemeral-';
 
+/** Whatever a suffix holds, no separator and no NUL: a name never leads out of its directory. */
 const PATTERN =
-  /^(?<start>[0-9a-fA-F]{36})-(?<end>[0-9a-fA-F]{36})__(?<lsn>[0-9a-fA-F]{1,16})(?<rest>.*)$/s;
+  /^(?<start>[0-9a-fA-F]{36})-(?<end>[0-9a-fA-F]{36})__(?<lsn>[0-9a-fA-F]{1,16})(?<rest>[^/\\\0]*)$/;
 
 /**
  * Parses the last part of a path.
  * Throws: `invalid-input` for what is no layer name, `ambiguous-name` for what could be both kinds.
  */
 export function parseLayerName(name: string): LayerName {
-  const groups = name.length <= MAXIMUM_NAME_LENGTH ? PATTERN.exec(name)?.groups : undefined;
+  const groups =
+    Buffer.byteLength(name) <= MAXIMUM_NAME_LENGTH ? PATTERN.exec(name)?.groups : undefined;
   const { start, end, lsn, rest } = groups ?? {};
   if (start === undefined || end === undefined || lsn === undefined || rest === undefined) {
     throw notALayerName(name);
@@ -61,12 +63,12 @@ export function parseLayerName(name: string): LayerName {
   return parsed;
 }
 
-/** The canonical name of a local file. */
+/** The canonical name of a local file. Throws `out-of-range`, `invalid-input` for what has none. */
 export function formatLayerName(name: LayerName): string {
   const lsns =
     name.kind === 'delta'
-      ? `${formatLsn(name.lsnRange.start)}-${formatLsn(name.lsnRange.end)}`
-      : formatLsn(name.lsn);
+      ? `${formatCheckedLsn(name.lsnRange.start)}-${formatCheckedLsn(name.lsnRange.end)}`
+      : formatCheckedLsn(name.lsn);
   const { start, end } = name.keyRange;
   return `${formatKey(start)}-${formatKey(end)}__${lsns}${formatSuffix(name.generation)}`;
 }
@@ -136,6 +138,12 @@ function parseSuffix(suffix: string): { readonly generation?: string } | undefin
 function formatSuffix(generation: string | undefined): string {
   checkGeneration(generation);
   return generation === undefined ? '' : `-v1-${generation.toLowerCase()}`;
+}
+
+/** Exactly 16 digits: no sign, no seventeenth. */
+function formatCheckedLsn(lsn: Lsn): string {
+  checkLsn(lsn);
+  return formatLsn(lsn);
 }
 
 function isAscending(start: Key, end: Key): boolean {

@@ -1,0 +1,91 @@
+/** LSNs: text in names, text for people, ranges. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import {
+  checkLsn,
+  checkLsnRange,
+  formatLsn,
+  formatLsnForPeople,
+  MAXIMUM_LSN,
+  parseLsn,
+} from '../../src/layers/lsn.ts';
+import { storageErrorThrownBy } from '../support/storage-errors.ts';
+
+describe('an LSN', () => {
+  it.each([
+    // number, in names, for people
+    [0n, '0000000000000000', '0/0'],
+    [0x16b3748n, '00000000016B3748', '0/16B3748'],
+    [0x1_0000_0000n, '0000000100000000', '1/0'],
+    [0xab_0000_00cdn, '000000AB000000CD', 'AB/CD'],
+    [MAXIMUM_LSN, 'FFFFFFFFFFFFFFFF', 'FFFFFFFF/FFFFFFFF'],
+  ])('%d is written %s and %s', (lsn, text, forPeople) => {
+    expect(formatLsn(lsn)).toBe(text);
+    expect(formatLsnForPeople(lsn)).toBe(forPeople);
+    expect(parseLsn(text)).toBe(lsn);
+    expect(parseLsn(text.toLowerCase())).toBe(lsn);
+    expect(parseLsn(forPeople)).toBe(lsn);
+  });
+
+  it('is read without leading zeros', () => {
+    expect(parseLsn('1')).toBe(1n);
+    expect(parseLsn('16B3748')).toBe(0x16b3748n);
+    expect(parseLsn('00000001/00000002')).toBe(0x1_0000_0002n);
+  });
+
+  it.each([
+    [''],
+    ['0'.repeat(17)],
+    ['+1'],
+    ['-1'],
+    ['0x1'],
+    ['g'],
+    ['1 '],
+    ['1\n'],
+    ['/'],
+    ['1/'],
+    ['/1'],
+    ['1/2/3'],
+    ['000000001/0'],
+    ['0/000000001'],
+    ['1_0'],
+  ])('is refused as text: %j', (text) => {
+    expect(storageErrorThrownBy(() => parseLsn(text)).code).toBe('invalid-input');
+  });
+
+  it.each([[-1n], [MAXIMUM_LSN + 1n]])('%d is refused', (lsn) => {
+    const error = storageErrorThrownBy(() => checkLsn(lsn, 'end'));
+    expect(error).toMatchObject({ code: 'out-of-range', actual: String(lsn) });
+    expect(error.message).toContain('end');
+  });
+
+  it('that is no bigint is refused', () => {
+    const lsn: unknown = 5;
+    expect(storageErrorThrownBy(() => checkLsn(lsn as bigint)).code).toBe('out-of-range');
+  });
+
+  it('round-trips through both texts', () => {
+    fc.assert(
+      fc.property(fc.bigInt({ min: 0n, max: MAXIMUM_LSN }), (lsn) => {
+        expect(parseLsn(formatLsn(lsn))).toBe(lsn);
+        expect(parseLsn(formatLsnForPeople(lsn))).toBe(lsn);
+        expect(formatLsn(lsn)).toMatch(/^[0-9A-F]{16}$/);
+      }),
+    );
+  });
+});
+
+describe('an LSN range', () => {
+  it('of one LSN is taken, up to the last', () => {
+    expect(() => checkLsnRange({ start: MAXIMUM_LSN - 1n, end: MAXIMUM_LSN })).not.toThrow();
+  });
+
+  it.each([
+    ['empty', 5n, 5n],
+    ['reversed', 6n, 5n],
+    ['with a negative start', -1n, 5n],
+    ['with an end above u64', 5n, MAXIMUM_LSN + 1n],
+  ])('%s is refused', (_, start, end) => {
+    expect(storageErrorThrownBy(() => checkLsnRange({ start, end })).code).toBe('out-of-range');
+  });
+});
