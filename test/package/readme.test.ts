@@ -1,0 +1,38 @@
+/** What the README shows is what the package does. */
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+const README = readFileSync(`${ROOT}README.md`, 'utf8');
+const EXAMPLE = `${ROOT}examples/write-read-dump.mjs`;
+const COMMAND = `${ROOT}dist/cli.js`;
+
+it('shows the example as it is run here', () => {
+  expect(README).toContain(readFileSync(EXAMPLE, 'utf8'));
+});
+
+it('tells what the example prints and what the command shows of its file', () => {
+  const cwd = temporaryDirectory();
+  const run = (...args: string[]) =>
+    execFileSync(process.execPath, args, {
+      cwd,
+      encoding: 'utf8',
+      env: { ...process.env, NO_COLOR: '1' },
+    });
+  const lines = run(EXAMPLE).trimEnd().split('\n');
+  expect(lines.slice(0, 3)).toEqual(['wal', '1008 8192 8204', '1010 16400 25']);
+  const path = lines[3]?.replace('layerfile dump ', '') ?? '';
+  for (const command of ['dump', 'index']) {
+    expect(README).toContain(run(COMMAND, command, path).trimEnd());
+  }
+});
+
+it('names commands that package.json has', () => {
+  const { scripts } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
+  for (const [, name] of README.matchAll(/npm run ([a-z:]+)/g))
+    expect(scripts).toHaveProperty([name ?? '']);
+  expect(scripts).toHaveProperty('test');
+});
