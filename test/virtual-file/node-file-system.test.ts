@@ -5,25 +5,12 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { OpenOptions } from '../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
+import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const READ: OpenOptions = { read: true };
 const READ_WRITE: OpenOptions = { read: true, write: true };
-
-function namesOpenBelow(directory: string): string[] {
-  return fs
-    .readdirSync('/proc/self/fd')
-    .map((descriptor) => {
-      try {
-        return fs.readlinkSync(`/proc/self/fd/${descriptor}`);
-      } catch (error) {
-        if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
-        throw error;
-      }
-    })
-    .filter((name) => name.startsWith(directory));
-}
 
 async function contentAfterOpening(path: string, options: OpenOptions): Promise<string> {
   const file = await nodeFileSystem.open(path, options);
@@ -111,13 +98,13 @@ describe('what is refused', () => {
       expect(errors.map(({ code }) => code)).toEqual(paths.map(() => 'io'));
       expect(errors.every(({ errno }) => errno === 'EINVAL' || errno === 'ENXIO')).toBe(true);
     }
-    if (process.platform === 'linux') expect(namesOpenBelow(directory)).toEqual([]);
+    if (CAN_LIST_DESCRIPTORS) expect(openBelow(directory)).toEqual([]);
   });
 
   test('a device is io and keeps nothing open', async () => {
     const error = await storageErrorOf(nodeFileSystem.open('/dev/zero', READ));
     expect(error).toMatchObject({ code: 'io', errno: 'EINVAL', path: '/dev/zero' });
-    if (process.platform === 'linux') expect(namesOpenBelow('/dev/zero')).toEqual([]);
+    if (CAN_LIST_DESCRIPTORS) expect(openBelow('/dev/zero')).toEqual([]);
   });
 
   test('a socket is io', async () => {
@@ -211,7 +198,7 @@ describe('an open file', () => {
     const ownership = { mode: 0o600, userId: -7, groupId: 0 };
     expect(await storageErrorOf(file.setOwnership(ownership))).toMatchObject({ code: 'io', path });
     await file.close();
-    if (process.platform === 'linux') expect(namesOpenBelow(path)).toEqual([]);
+    if (CAN_LIST_DESCRIPTORS) expect(openBelow(path)).toEqual([]);
   });
 
   test('closing waits for what is in flight', async () => {
@@ -299,6 +286,6 @@ describe('names', () => {
     expect(await file).toMatchObject({ code: 'io', errno: 'ENOTDIR' });
     const missing = storageErrorOf(nodeFileSystem.syncDirectory(join(directory, 'missing')));
     expect(await missing).toMatchObject({ code: 'not-found' });
-    if (process.platform === 'linux') expect(namesOpenBelow(directory)).toEqual([]);
+    if (CAN_LIST_DESCRIPTORS) expect(openBelow(directory)).toEqual([]);
   });
 });
