@@ -48,9 +48,12 @@ export async function publishNew(temporary: TemporaryFile, target: string): Prom
   try {
     await fileSystem.link(temporary.path, target);
   } catch (error) {
-    if (!isLinkUnsupported(error)) throw withOutcome(error, 'not-applied');
-    await refuseExisting(temporary, target);
-    return durableRename(temporary, target);
+    if (isLinkUnsupported(error)) {
+      await refuseExisting(temporary, target);
+      return durableRename(temporary, target);
+    }
+    const outcome = await outcomeOfFailedLink(temporary, target);
+    if (outcome !== 'applied') throw withOutcome(error, outcome);
   }
   await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
   await failingWith('durable', fileSystem.unlink(temporary.path));
@@ -82,6 +85,25 @@ async function refuseExisting(temporary: TemporaryFile, target: string): Promise
     errno: 'EEXIST',
     outcome: 'not-applied',
   });
+}
+
+/**
+ * A link that failed usually did nothing. Over a network the answer may have been lost, and the
+ * repeated request have met the link that the first one made: then the name is ours all the same.
+ */
+async function outcomeOfFailedLink(
+  temporary: TemporaryFile,
+  target: string,
+): Promise<'applied' | 'not-applied' | 'in-doubt'> {
+  const { fileSystem } = temporary.file.openFiles;
+  try {
+    const ours = await fileSystem.stat(temporary.path);
+    const there = await fileSystem.stat(target);
+    return ours.identity === there.identity ? 'applied' : 'not-applied';
+  } catch (error) {
+    if (isStorageError(error)) return error.code === 'not-found' ? 'not-applied' : 'in-doubt';
+    throw error;
+  }
 }
 
 /** A rename that failed usually did nothing; over a network it may have happened all the same. */
