@@ -194,7 +194,19 @@ function sizeOf(value: Value): number {
       return 8 + 8 + 3 * value.path.length + 1 + 8 + (value.content?.length ?? 0);
     case 'truncate_vm':
       return 8 + 16;
+    default:
+      throw unknownType(value);
   }
+}
+
+/** For callers whose types nobody checked: an empty blob would be no value. */
+function unknownType(value: never): StorageError {
+  const { type }: { readonly type?: unknown } = value;
+  return new StorageError('invalid-input', {
+    what: 'type of the value',
+    expected: `image, ${RECORD_TYPES.join(', ')}`,
+    actual: String(type),
+  });
 }
 
 class Encoder {
