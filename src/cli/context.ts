@@ -8,6 +8,8 @@ export interface CliStreams {
   /** Called only by a command that reads it. */
   readonly stdin: () => AsyncIterable<Uint8Array>;
   readonly stdinIsTerminal: boolean;
+  /** Bytes, where standard input is a file. */
+  readonly stdinSize: number | undefined;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
   /** Whether standard output goes into a file, so that progress disturbs nobody. */
@@ -19,6 +21,7 @@ export interface CliStreams {
 export interface Context {
   readonly stdin: () => AsyncIterable<Uint8Array>;
   readonly stdinIsTerminal: boolean;
+  readonly stdinSize: number | undefined;
   readonly stdout: Output;
   readonly stdoutIsFile: boolean;
   readonly reporter: Reporter;

@@ -15,6 +15,12 @@ export function formatBytes(bytes: number): string {
   return `${amount < 99.95 ? amount.toFixed(1) : amount.toFixed(0)} ${name}`;
 }
 
+/** `512 bytes`, `1.5 MiB (1,572,864 bytes)`. */
+export function formatSize(bytes: number): string {
+  const exact = formatNumberOf(bytes, 'byte', 'bytes');
+  return bytes < 1024 ? exact : `${formatBytes(bytes)} (${exact})`;
+}
+
 /** `1,234,567`. */
 export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(\d{3})+$)/g, ',');

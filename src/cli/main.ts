@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** The program: the process's own streams, signals and exit status around `run`. */
-import { fstatSync } from 'node:fs';
+import { fstatSync, type Stats } from 'node:fs';
 import { isatty } from 'node:tty';
 import { INTERRUPTED } from './exit-status.ts';
 import { run } from './run.ts';
@@ -18,20 +18,23 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.exitCode = await run(process.argv.slice(2), {
   stdin: () => process.stdin,
   stdinIsTerminal: isatty(0),
+  stdinSize: fileOn(0)?.size,
   stdout: process.stdout,
   stderr: process.stderr,
-  stdoutIsFile: isFile(process.stdout.fd),
+  stdoutIsFile: fileOn(1) !== undefined,
   environment: process.env,
   signal: interruption.signal,
 });
 // What an interrupted command left pending must not keep the process alive.
 if (process.exitCode === INTERRUPTED) process.exit();
 
-function isFile(descriptor: number): boolean {
+/** The regular file that a descriptor is, if it is one. */
+function fileOn(descriptor: number): Stats | undefined {
   try {
-    return fstatSync(descriptor).isFile();
+    const stats = fstatSync(descriptor);
+    return stats.isFile() ? stats : undefined;
   } catch (error) {
-    if (error instanceof Error) return false;
+    if (error instanceof Error) return undefined;
     throw error;
   }
 }

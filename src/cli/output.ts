@@ -2,7 +2,7 @@
  * One of the two output streams: text is collected into large writes, a write waits until the
  * stream has taken it, and a reader that went away is told apart from a disk that is full.
  */
-import { StorageError } from '../errors.ts';
+import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
 import type { JsonPieces } from './json.ts';
 
 /** The part of a stream that we need: process.stdout, or a fake. */
@@ -23,6 +23,8 @@ export interface OutputOptions {
   readonly name: string;
   readonly isTerminal: boolean;
   readonly colour: boolean;
+  /** Ends the wait for a reader that does not read. */
+  readonly signal: AbortSignal;
 }
 
 const BATCH_LENGTH = 64 * 1024;
@@ -36,11 +38,13 @@ export class Output {
   readonly colour: boolean;
   readonly #name: string;
   readonly #stream: OutputStream;
+  readonly #signal: AbortSignal;
   #pending = '';
   #failure: Error | undefined;
 
   constructor(stream: OutputStream, options: OutputOptions) {
     this.#stream = stream;
+    this.#signal = options.signal;
     this.#name = options.name;
     this.isTerminal = options.isTerminal;
     this.colour = options.colour;
@@ -103,12 +107,20 @@ export class Output {
 
   async #send(chunk: string | Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
-    await new Promise<void>((resolve, reject) => {
-      this.#stream.write(chunk, (error) => {
-        if (error === undefined || error === null) resolve();
-        else reject(this.#describe(error));
+    throwIfAborted(this.#signal);
+    let interrupt = (): void => {};
+    try {
+      await new Promise<void>((resolve, reject) => {
+        interrupt = () => reject(abortedError(this.#signal));
+        this.#signal.addEventListener('abort', interrupt, { once: true });
+        this.#stream.write(chunk, (error) => {
+          if (error === undefined || error === null) resolve();
+          else reject(this.#describe(error));
+        });
       });
-    });
+    } finally {
+      this.#signal.removeEventListener('abort', interrupt);
+    }
   }
 
   #describe(error: Error): Error {

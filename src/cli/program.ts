@@ -1,5 +1,5 @@
 /** The command tree: what commander parses, how its help looks, and which module runs. */
-import { Command } from 'commander';
+import { type Argument, Command } from 'commander';
 import type { Style } from './colour.ts';
 import { paint } from './colour.ts';
 import type { Context } from './context.ts';
@@ -21,7 +21,7 @@ export function createProgram(context: Context, finished: (status: ExitStatus) =
     .description('Write, read, verify and dump layer files of the Neon pageserver.')
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
-    .helpCommand('help [command]', 'show the help of a command')
+    .helpCommand('help [command]', 'Show the help of a command.')
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput(outputConfiguration(context))
@@ -61,11 +61,22 @@ export function addExamples(
   command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
 }
 
+/** An argument without a description is shown elsewhere in the help. */
+function shownArguments(command: Command): Argument[] {
+  return command.registeredArguments.filter((argument) => argument.description !== '');
+}
+
+function argumentTerm(argument: Argument): string {
+  const name = argument.name() + (argument.variadic ? '...' : '');
+  return argument.required ? `<${name}>` : `[${name}]`;
+}
+
 /** Errors are thrown; `run.ts` shows them. */
 function outputConfiguration(context: Context) {
   return {
     writeOut: (text: string) => void context.stdout.write(text),
-    writeErr: () => {},
+    // Only the help comes here, where a command is missing.
+    writeErr: (text: string) => context.reporter.help(text),
     outputError: () => {},
     getOutHasColors: () => context.stdout.colour,
     getErrHasColors: () => false,
@@ -76,6 +87,9 @@ function outputConfiguration(context: Context) {
 function helpConfiguration(context: Context) {
   const painter = (style: Style) => (text: string) => paint(context.stdout, style, text);
   return {
+    subcommandTerm: (command: Command) =>
+      [command.name(), ...shownArguments(command).map(argumentTerm)].join(' '),
+    visibleArguments: shownArguments,
     styleTitle: painter('bold'),
     styleCommandText: painter('bold'),
     styleSubcommandText: painter('cyan'),

@@ -44,6 +44,10 @@ export class Reporter {
     for (const hint of hints) this.#line(`  ${hint}`);
   }
 
+  help(text: string): void {
+    if (this.audience === 'people') this.#stderr.post(text);
+  }
+
   warning(message: string, path?: string): void {
     if (this.audience === 'programs') {
       this.#line(encodeJson({ warning: { message: printable(message), path } }));

@@ -1,5 +1,5 @@
 /** One run of the command line: arguments in, exit status out. */
-import { CommanderError } from 'commander';
+import { type Command, CommanderError } from 'commander';
 import { abortedError, isStorageError } from '../errors.ts';
 import { printable } from '../printable.ts';
 import { wantsColour } from './colour.ts';
@@ -15,38 +15,34 @@ export async function run(
   streams: CliStreams,
 ): Promise<ExitStatus> {
   const context = createContext(commandLine, streams);
-  try {
-    const status = await runCommand(commandLine, context);
-    await context.stdout.flush();
-    return status;
-  } catch (error) {
-    return await report(error, { commandLine, context });
-  }
-}
-
-async function runCommand(commandLine: readonly string[], context: Context): Promise<ExitStatus> {
   let status: ExitStatus = CLEAN;
   const program = createProgram(context, (result) => {
     status = result;
   });
-  await program.parseAsync([...commandLine], { from: 'user' });
-  return status;
+  try {
+    await program.parseAsync([...commandLine], { from: 'user' });
+    await context.stdout.flush();
+    return status;
+  } catch (error) {
+    return await report(error, { commandLine, context, program });
+  }
 }
 
 function createContext(commandLine: readonly string[], streams: CliStreams): Context {
-  const { stdin, stdinIsTerminal, stdoutIsFile, environment, signal } = streams;
+  const { stdout: stdoutStream, stderr, environment, ...others } = streams;
   const describe = (stream: OutputStream, name: string) =>
     new Output(stream, {
       name,
       isTerminal: stream.isTTY === true,
       colour: wantsColour(environment, stream.isTTY === true),
+      signal: streams.signal,
     });
-  const reporter = new Reporter(describe(streams.stderr, 'standard error'), {
+  const reporter = new Reporter(describe(stderr, 'standard error'), {
     audience: wantsJsonErrors(commandLine) ? 'programs' : 'people',
     dumbTerminal: environment['TERM'] === 'dumb',
   });
-  const stdout = describe(streams.stdout, 'standard output');
-  return { stdin, stdinIsTerminal, stdout, stdoutIsFile, reporter, signal };
+  const stdout = describe(stdoutStream, 'standard output');
+  return { ...others, stdout, reporter };
 }
 
 /** Errors of the command line itself come before commander knows the options. */
@@ -56,10 +52,13 @@ function wantsJsonErrors(commandLine: readonly string[]): boolean {
   return options.includes('--json') || options.includes('--ndjson');
 }
 
-async function report(
-  error: unknown,
-  run: { commandLine: readonly string[]; context: Context },
-): Promise<ExitStatus> {
+interface FailedRun {
+  readonly commandLine: readonly string[];
+  readonly context: Context;
+  readonly program: Command;
+}
+
+async function report(error: unknown, run: FailedRun): Promise<ExitStatus> {
   const { context } = run;
   const outcome = error instanceof ReaderGone ? error : await flushAfter(error, context);
   if (outcome instanceof ReaderGone) return CLEAN;
@@ -87,14 +86,10 @@ async function flushAfter(error: unknown, context: Context): Promise<unknown> {
   }
 }
 
-function reportUsage(
-  error: CommanderError,
-  { commandLine, context }: { commandLine: readonly string[]; context: Context },
-): void {
-  const name = commandLine.find((word) => /^[a-z]+$/.test(word));
-  const help = name === undefined ? 'layerfile --help' : `layerfile help ${name}`;
+function reportUsage(error: CommanderError, { program, commandLine, context }: FailedRun): void {
+  const help = helpFor(program, commandLine);
   if (error.code === 'commander.help') {
-    context.reporter.usage('no command', [`See '${help}'.`]);
+    context.reporter.usage('a command is missing', [`See '${help}'.`]);
     return;
   }
   const text = error.message.replace(/^error: /, '');
@@ -102,4 +97,17 @@ function reportUsage(
   const message = suggestion === null ? text : text.slice(0, suggestion.index);
   const hints = suggestion === null ? [] : [printable(suggestion[1] ?? '')];
   context.reporter.usage(printable(message), [...hints, `See '${help}'.`]);
+}
+
+/** How to get the help of the innermost command that the command line names. */
+function helpFor(program: Command, commandLine: readonly string[]): string {
+  const names = [program.name()];
+  let command = program;
+  for (const word of commandLine) {
+    const inner = command.commands.find((candidate) => candidate.name() === word);
+    if (inner === undefined) break;
+    names.push(word);
+    command = inner;
+  }
+  return `${names.join(' ')} --help`;
 }

@@ -1,6 +1,7 @@
 /** The commands that write, or work on keys: their arguments, options and examples. */
 import { type Command, Option } from 'commander';
 import type { Lsn } from '../layers/lsn.ts';
+import { KEY_FIELDS_HELP } from '../postgres/key-fields.ts';
 import {
   generationArgument,
   identifierArgument,
@@ -113,6 +114,7 @@ function addKey({ program, runner }: CommandParents): void {
     ['layerfile key rel=1663/5/16384 fork=main blkno=7', 'its 36 digits'],
     ['layerfile key slru=clog segno=0 size --json', 'both, for programs'],
   ]);
+  command.addHelpText('after', `\n${KEY_FIELDS_HELP}`);
 }
 
 interface ImportFlags extends LayerFlags {
@@ -123,7 +125,9 @@ interface ImportFlags extends LayerFlags {
 }
 
 function addImport({ program, runner }: CommandParents): void {
-  const parent = addCommand(program, 'import').description('Make a layer from something else.');
+  const parent = addCommand(program, 'import').description(
+    'Make a layer of something else: import pgdata.',
+  );
   const command = addCommand(parent, 'pgdata')
     .description('Make an image layer of a Postgres data directory that was shut down cleanly.')
     .argument('<dir>', 'data directory');
@@ -148,6 +152,12 @@ function addImport({ program, runner }: CommandParents): void {
       'at the LSN of the last checkpoint',
     ],
   ]);
+  command.addHelpText(
+    'after',
+    `
+Imported are the relations of all databases (every fork) and the relation maps; not the directories
+of relations, transaction status, two-phase files, WAL and configuration.`,
+  );
 }
 
 interface ExportFlags {
@@ -156,7 +166,9 @@ interface ExportFlags {
 }
 
 function addExport({ program, runner }: CommandParents): void {
-  const parent = addCommand(program, 'export').description('Take something out of a layer.');
+  const parent = addCommand(program, 'export').description(
+    'Take something out of a layer: export page.',
+  );
   const command = addCommand(parent, 'page')
     .description('Write the 8,192 bytes of a page image.')
     .argument('<file>', 'layer file')

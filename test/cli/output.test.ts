@@ -23,7 +23,12 @@ class SlowStream implements OutputStream {
   }
 }
 
-const OPTIONS = { name: 'standard output', isTerminal: false, colour: false };
+const OPTIONS = {
+  name: 'standard output',
+  isTerminal: false,
+  colour: false,
+  signal: new AbortController().signal,
+};
 
 describe('an output', () => {
   test('collects text until a batch is full', async () => {
@@ -80,6 +85,15 @@ describe('an output', () => {
     await written;
     expect(stream.written.join('')).toBe(`"${Buffer.from(bytes).toString('hex')}"\n`);
     expect(Math.max(...stream.written.map((chunk) => chunk.length))).toBeLessThan(140_000);
+  });
+
+  test('stops waiting for a reader that does not read when it is interrupted', async () => {
+    const interruption = new AbortController();
+    const output = new Output(new SlowStream(), { ...OPTIONS, signal: interruption.signal });
+    output.write('text');
+    const flushed = output.flush().catch((error: unknown) => error);
+    interruption.abort();
+    expect(isStorageError(await flushed, 'aborted')).toBe(true);
   });
 
   test('tells a reader that went away from a disk that is full', async () => {

@@ -1,5 +1,6 @@
 /** The built program as a process of its own: pipes, signals, devices. `npm test` builds it first. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -133,6 +134,16 @@ describe('a FIFO', () => {
 });
 
 describe('a signal', () => {
+  test('ends a dump that nobody reads', async () => {
+    const child = spawn(process.execPath, [PROGRAM, 'dump', LARGE, '--ndjson', '--values', 'hex']);
+    await once(child.stdout, 'readable');
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    child.kill('SIGINT');
+    const [status] = await once(child, 'exit');
+    expect(status).toBe(130);
+    child.stdout.destroy();
+  });
+
   test.each(['SIGINT', 'SIGTERM'] as const)(
     '%s ends build with 130 and leaves nothing',
     async (signal) => {

@@ -29,6 +29,7 @@ export async function runCli(
   const status = await run(commandLine, {
     stdin: () => toChunks(options.stdin ?? ''),
     stdinIsTerminal: false,
+    stdinSize: undefined,
     stdout,
     stderr,
     stdoutIsFile: false,

@@ -4,6 +4,8 @@ import { Output, type OutputStream } from '../../src/cli/output.ts';
 import { Progress, type ProgressStyle } from '../../src/cli/progress.ts';
 import { Table } from '../../src/cli/table.ts';
 
+const NEVER = new AbortController().signal;
+
 class TextStream implements OutputStream {
   text = '';
   readonly columns: number;
@@ -25,7 +27,10 @@ class TextStream implements OutputStream {
 
 function createOutput({ isTerminal = false, colour = false, columns = 80 } = {}) {
   const stream = new TextStream(columns);
-  return { stream, output: new Output(stream, { name: 'output', isTerminal, colour }) };
+  return {
+    stream,
+    output: new Output(stream, { name: 'output', isTerminal, colour, signal: NEVER }),
+  };
 }
 
 describe('a table', () => {

@@ -86,7 +86,7 @@ describe('wrong usage', () => {
   ])('%s', async (_, words) => {
     const people = await runCli(words);
     expect(people).toMatchObject({ status: 2, stdout: '' });
-    if (!words.includes('--json')) expect(people.stderr).toMatch(/^error\[usage\]: /);
+    if (!words.includes('--json')) expect(people.stderr).toMatch(/^error\[usage\]: /m);
 
     const programs = await runCli([...words, '--json']);
     expect(programs).toMatchObject({ status: 2, stdout: '' });
@@ -97,7 +97,7 @@ describe('wrong usage', () => {
     [['dump', 'file', '--ndjso'], '--ndjson'],
     [['dmup', 'file'], 'dump'],
     [['import', 'pgdat'], 'pgdata'],
-    [['dump', 'file', '--frobnicate'], 'layerfile help dump'],
+    [['dump', 'file', '--frobnicate'], 'layerfile dump --help'],
   ])('%s gets a suggestion', async (words, suggestion) => {
     const { stderr } = await runCli(words);
     expect(stderr).toContain(suggestion);

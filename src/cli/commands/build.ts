@@ -1,5 +1,6 @@
 /** `build`: a layer from NDJSON. */
 import { createReadStream } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
 import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
@@ -27,10 +28,11 @@ export async function build(context: Context, options: BuildOptions): Promise<Ex
     reporter.note('reading the layer from the terminal; Ctrl-D ends it');
   }
   const progress = reporter.progress({ label: 'build' });
+  const total = path === undefined ? context.stdinSize : await sizeOf(path);
   const batches = readNdjson(readSpec(context, path), {
     path,
     signal,
-    onProgress: (done) => progress.update({ done }),
+    onProgress: (done) => progress.update({ done, total }),
   });
   try {
     const layer = await buildFrom(batches, { context, options, path });
@@ -136,6 +138,17 @@ function atLine<T>(line: SpecLine, path: string | undefined, use: () => T): T {
       path,
       cause: error,
     });
+  }
+}
+
+/** Undefined for what is no file; that it is missing is found out when it is read. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  try {
+    const stats = await stat(path);
+    return stats.isFile() ? stats.size : undefined;
+  } catch (error) {
+    if (error instanceof Error) return undefined;
+    throw error;
   }
 }
 

@@ -7,7 +7,7 @@ import type { Context, Format } from '../context.ts';
 import { entryPieces, entryType, type ReadEntry } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { writeHexDump } from '../hex-dump.ts';
-import { formatBytes, formatCount } from '../human.ts';
+import { formatCount, formatSize } from '../human.ts';
 import { parseKeyWords } from '../key-words.ts';
 import { openForReading, warnOfName } from '../open-layer.ts';
 import { notFoundError, readEntry } from '../read-entry.ts';
@@ -68,8 +68,8 @@ async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void
     ['LSN', formatLsnForPeople(entry.lsn)],
     ['type', `${entryType(read)}${entry.willInit ? ', needs nothing older' : ''}`],
     ['offset', formatCount(entry.offset)],
-    ['length', `${formatBytes(bytes.length)} (${formatCount(bytes.length)} bytes)`],
-    ['stored', `${formatCount(storedLength)} bytes, ${compressed ? 'zstd' : 'not compressed'}`],
+    ['length', formatSize(bytes.length)],
+    ['stored', `${formatSize(storedLength)}, ${compressed ? 'zstd' : 'not compressed'}`],
   ]);
   if (value === undefined || value.type === 'image' || value.type === 'wal') {
     await writeHexDump(stdout, rawBytes(read));

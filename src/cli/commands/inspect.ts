@@ -5,7 +5,7 @@ import { printable } from '../../printable.ts';
 import { paint } from '../colour.ts';
 import type { Context, Format } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
-import { formatBytes, formatCount, formatNumberOf } from '../human.ts';
+import { formatCount, formatNumberOf, formatSize } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
 import { type AnyLayerReader, nameMatches, openForReading } from '../open-layer.ts';
 import type { Output } from '../output.ts';
@@ -61,7 +61,7 @@ async function describeLayer(
       'kind',
       `${paint(output, 'cyan', summary.kind)} layer, format version ${summary.formatVersion}`,
     ],
-    ['size', `${formatBytes(size)} (${formatCount(size)} bytes)`],
+    ['size', formatSize(size)],
     ['tenant', summary.tenantId],
     ['timeline', summary.timelineId],
     ['first key', formatKey(summary.keyRange.start)],

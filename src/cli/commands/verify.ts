@@ -15,7 +15,7 @@ import {
   UNKNOWN_VERSION,
 } from '../exit-status.ts';
 import { type FoundFile, findLayers } from '../find-layers.ts';
-import { formatBytes, formatNumberOf } from '../human.ts';
+import { formatBytes, formatCount, formatNumberOf } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
 import type { Output } from '../output.ts';
 
@@ -143,6 +143,9 @@ class LineWriter implements ReportWriter {
   async end(): Promise<void> {}
 }
 
+const COUNT_WIDTH = 12;
+const SIZE_WIDTH = 8;
+
 class PeopleWriter implements ReportWriter {
   readonly #output: Output;
   #fileCount = 0;
@@ -159,9 +162,8 @@ class PeopleWriter implements ReportWriter {
     this.#bytes += report.bytes;
     if (!report.ok) this.#badCount += 1;
     const verdict = report.ok ? paint(output, 'green', 'ok     ') : paint(output, 'red', 'damaged');
-    const entries = formatNumberOf(report.entries, 'entry', 'entries');
-    const extent = `${entries}, ${formatBytes(report.bytes)}`;
-    await output.write(`${verdict}  ${printable(report.path)}  ${paint(output, 'dim', extent)}\n`);
+    const extent = `${formatCount(report.entries).padStart(COUNT_WIDTH)} entries  ${formatBytes(report.bytes).padStart(SIZE_WIDTH)}`;
+    await output.write(`${verdict}${paint(output, 'dim', extent)}  ${printable(report.path)}\n`);
     for (const finding of report.findings) await this.#finding(finding);
     const hidden = report.errors + report.warnings - report.findings.length;
     if (hidden > 0) {
@@ -174,11 +176,11 @@ class PeopleWriter implements ReportWriter {
   async end(): Promise<void> {
     if (this.#fileCount < 2) return;
     const files = formatNumberOf(this.#fileCount, 'file', 'files');
-    const verdict = this.#badCount === 0 ? 'all sound' : `${this.#badCount} damaged`;
-    const style = this.#badCount === 0 ? 'green' : 'red';
-    await this.#output.write(
-      `${paint(this.#output, style, verdict)} of ${files}, ${formatBytes(this.#bytes)}\n`,
-    );
+    const verdict =
+      this.#badCount === 0
+        ? paint(this.#output, 'green', 'all sound')
+        : paint(this.#output, 'red', `${formatCount(this.#badCount)} damaged`);
+    await this.#output.write(`${files}, ${formatBytes(this.#bytes)}: ${verdict}\n`);
   }
 
   async #finding({ severity, code, message }: Finding): Promise<void> {
