@@ -30,11 +30,8 @@ export {
 } from './errors.ts';
 export { DeltaLayerReader } from './layers/delta-layer/reader.ts';
 export type { DeltaSummary } from './layers/delta-layer/summary-format.ts';
-export {
-  DeltaLayerWriter,
-  type DeltaWriteOptions,
-  type ValueBatch,
-} from './layers/delta-layer/writer.ts';
+export type { ValueBatch } from './layers/delta-layer/value-batch.ts';
+export { DeltaLayerWriter, type DeltaWriteOptions } from './layers/delta-layer/writer.ts';
 export {
   EphemeralLayer,
   type EphemeralOptions,

@@ -50,6 +50,7 @@ interface WaitingAppend {
 
 type State =
   | { readonly kind: 'open' }
+  | { readonly kind: 'finishing' }
   | { readonly kind: 'finished' }
   | { readonly kind: 'abandoned' }
   | { readonly kind: 'poisoned'; readonly error: unknown };
@@ -72,6 +73,7 @@ export class BufferedWriter {
   readonly #waiting: WaitingAppend[] = [];
   #waitingBytes = 0;
   #flushing: Promise<void> | undefined;
+  #finishing: Promise<number> | undefined;
 
   constructor(file: VirtualFile, options: BufferedWriterOptions = {}) {
     const { startOffset = 0, bufferSize = DEFAULT_BUFFER_SIZE, bufferCount = 2 } = options;
@@ -149,8 +151,12 @@ export class BufferedWriter {
     return this.#current;
   }
 
-  /** Appends zeros up to the next multiple of `multiple` bytes from the start of the file. */
+  /**
+   * Appends zeros up to the next multiple of `multiple` bytes from the start of the file.
+   * Throws: `invalid-input` unless that is an integer above 0; and as `append`.
+   */
   pad(multiple: number): void | Promise<void> {
+    checkCount('multiple to pad to', multiple, 1);
     const excess = this.offset % multiple;
     if (excess > 0) return this.append(new Uint8Array(multiple - excess));
   }
@@ -163,7 +169,7 @@ export class BufferedWriter {
     this.#throwIfPoisoned();
     const end = offset + target.length;
     const readable = this.#currentOffset + this.#fill;
-    if (offset < this.#startOffset || end > readable) {
+    if (!Number.isSafeInteger(offset) || offset < this.#startOffset || end > readable) {
       throw new StorageError('out-of-range', {
         what: 'read of appended bytes',
         path: this.file.path,
@@ -185,44 +191,39 @@ export class BufferedWriter {
     }
   }
 
-  /** Resolves once every full buffer is written and no append waits. */
+  /**
+   * Resolves once every full buffer is written and no append waits.
+   * Throws: as `append`.
+   */
   async flushed(): Promise<void> {
     while (this.#flushing !== undefined) await this.#flushing;
     this.#throwIfPoisoned();
-    assert(this.#waiting.length === 0, 'appends wait only for a flush');
+    if (this.#state.kind === 'abandoned') throw this.#reason();
+    assert(this.#filled.length === 0 && this.#waiting.length === 0, 'all that is full is written');
   }
 
   /**
    * Writes what is left, the tail as `end` says and then `head` at the start of the file. The file
-   * stays open; nothing is synced.
+   * stays open; nothing is synced. Nothing can be appended from the call on.
    *
+   * Requires: the head lies before the start offset.
    * Returns: the size that the file has now.
-   * Throws: as `append`.
+   * Throws: `invalid-input`; else as `append`.
    * Durability: none before the file is synced.
    */
   async finish(end: WriterEnd, head?: Uint8Array): Promise<number> {
     this.#throwUnlessOpen();
-    await this.flushed();
-    this.#throwUnlessOpen();
-    try {
-      const size = await this.#writeTail(end);
-      if (head !== undefined) {
-        assert(head.length <= this.#startOffset, 'the head lies before the first append');
-        await this.file.writeAllAt(head, 0);
-      }
-      this.#throwUnlessOpen();
-      this.#end({ kind: 'finished' });
-      return size;
-    } catch (error) {
-      this.#end({ kind: 'poisoned', error });
-      throw error;
-    }
+    if (end.kind !== 'drop-tail') checkCount('multiple to pad to', end.multiple, 1);
+    checkCount('start offset, behind the head', this.#startOffset, head?.length ?? 0);
+    this.#state = { kind: 'finishing' };
+    this.#finishing = this.#writeRest(end, head);
+    return this.#finishing;
   }
 
   /** Gives up: waits for the write in flight, drops the rest. The file stays open. */
   async abandon(): Promise<void> {
-    if (this.#state.kind === 'open') this.#end({ kind: 'abandoned' });
-    while (this.#flushing !== undefined) await this.#flushing;
+    this.#end({ kind: 'abandoned' });
+    await Promise.allSettled([this.#flushing, this.#finishing]);
   }
 
   #throwIfTooMuchWaits(): void {
@@ -265,21 +266,25 @@ export class BufferedWriter {
     this.#currentOffset += this.bufferSize;
     this.#fill = 0;
     this.#current = this.#free.pop();
-    this.#flushing ??= this.#flushFilled().finally(() => {
-      this.#flushing = undefined;
-    });
+    this.#flushing ??= this.#flushFilled();
   }
 
-  /** Never rejects: a failure poisons the writer, and the next call reports it. */
+  /**
+   * Never rejects: a failure poisons the writer, and the next call reports it. It ends in the same
+   * step in which it finds nothing to write, so that a buffer filled right after starts another.
+   */
   async #flushFilled(): Promise<void> {
     for (;;) {
       const next = this.#filled[0];
-      if (next === undefined || this.#state.kind !== 'open') return;
+      if (next === undefined || !this.#isWriting()) {
+        this.#flushing = undefined;
+        return;
+      }
       try {
         await this.file.writeAllAt(next.bytes, next.offset);
       } catch (error) {
         this.#end({ kind: 'poisoned', error });
-        return;
+        continue;
       }
       this.#filled.shift();
       if (this.#current === undefined) this.#current = next.bytes;
@@ -298,6 +303,21 @@ export class BufferedWriter {
       if (rest.length > 0) return;
       this.#waiting.shift();
       first.resolve();
+    }
+  }
+
+  async #writeRest(end: WriterEnd, head: Uint8Array | undefined): Promise<number> {
+    try {
+      await this.flushed();
+      const size = await this.#writeTail(end);
+      this.#throwUnlessWriting();
+      if (head !== undefined) await this.file.writeAllAt(head, 0);
+      this.#throwUnlessWriting();
+      this.#end({ kind: 'finished' });
+      return size;
+    } catch (error) {
+      this.#end({ kind: 'poisoned', error });
+      throw error;
     }
   }
 
@@ -322,25 +342,31 @@ export class BufferedWriter {
   }
 
   #end(state: State): void {
-    if (this.#state.kind !== 'open') return;
+    if (!this.#isWriting()) return;
     this.#state = state;
     this.#signal?.removeEventListener('abort', this.#onAbort);
-    for (const { reject } of this.#waiting.splice(0)) {
-      reject(state.kind === 'poisoned' ? state.error : this.#closedError());
-    }
+    for (const { reject } of this.#waiting.splice(0)) reject(this.#reason());
+  }
+
+  #isWriting(): boolean {
+    return this.#state.kind === 'open' || this.#state.kind === 'finishing';
+  }
+
+  #throwUnlessWriting(): void {
+    if (!this.#isWriting()) throw this.#reason();
   }
 
   #throwUnlessOpen(): void {
-    if (this.#state.kind === 'open') return;
-    this.#throwIfPoisoned();
-    throw this.#closedError();
+    if (this.#state.kind !== 'open') throw this.#reason();
   }
 
   #throwIfPoisoned(): void {
-    if (this.#state.kind === 'poisoned') throw this.#state.error;
+    if (this.#state.kind === 'poisoned') throw this.#reason();
   }
 
-  #closedError(): StorageError {
+  /** Why this writer takes nothing more. */
+  #reason(): unknown {
+    if (this.#state.kind === 'poisoned') return this.#state.error;
     return new StorageError('closed', {
       what: `writer is ${this.#state.kind}`,
       path: this.file.path,

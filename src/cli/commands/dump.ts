@@ -1,7 +1,8 @@
 /** `dump`: every entry in index order, with damage shown in its place. */
 import { throwIfAborted } from '../../errors.ts';
 import { type Key, type KeyRange, maximumKey, minimumKey } from '../../layers/key.ts';
-import type { SalvagedItem } from '../../layers/layer-file/salvage.ts';
+import type { ScannedItem } from '../../layers/layer-file/entry-scan.ts';
+import { salvagedRuns } from '../salvaged-runs.ts';
 import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { Context, Format } from '../context.ts';
 import { createDumpWriter, type DumpWriter } from '../dump-writer.ts';
@@ -39,14 +40,14 @@ async function writeItems(
   const progress = context.stdoutIsFile ? context.reporter.progress({ label: 'dump' }) : undefined;
   let status: ExitStatus = CLEAN;
   let lineCount = 0;
-  for await (const item of items) {
+  for await (const run of salvagedRuns(items, { kind: reader.summary.kind, path: options.file })) for (const item of run) {
     throwIfAborted(context.signal, options.file);
     if (lineCount === 0) warnOfName(context, { file: options.file, reader });
     if (item.kind !== 'entry') status = strongest(status, statusOfCode(item.error.code));
     const written = writer.item(item);
     if (written !== undefined) await written;
     lineCount += 1;
-    if (lineCount === limit) break;
+    if (lineCount === limit) return status;
     if (item.kind === 'entry' && progress !== undefined && lineCount % 64 === 0) {
       progress.update({ done: item.entry.offset, total: reader.size });
     }
@@ -59,7 +60,7 @@ async function writeItems(
 function selectItems(
   reader: AnyLayerReader,
   options: DumpOptions,
-): AsyncIterable<SalvagedItem> | undefined {
+): AsyncIterable<ScannedItem> | undefined {
   const { keyStart, keyEnd, lsnStart, lsnEnd } = options;
   const keyRange: KeyRange | undefined =
     keyStart === undefined && keyEnd === undefined
@@ -69,12 +70,12 @@ function selectItems(
   if (reader.summary.kind === 'image') {
     const { lsn } = reader.summary;
     const isInside = lsn >= (lsnStart ?? 0n) && (lsnEnd === undefined || lsn < lsnEnd);
-    return isInside ? reader.salvage({ keyRange }) : undefined;
+    return isInside ? reader.salvageBatches({ keyRange }) : undefined;
   }
   const lsnRange: LsnRange | undefined =
     lsnStart === undefined && lsnEnd === undefined
       ? undefined
       : { start: lsnStart ?? 0n, end: lsnEnd ?? MAXIMUM_LSN };
   if (lsnRange !== undefined && lsnRange.start >= lsnRange.end) return undefined;
-  return reader.salvage({ keyRange, lsnRange });
+  return reader.salvageBatches({ keyRange, lsnRange });
 }

@@ -8,8 +8,14 @@ import { checkBlobLength } from '../../blob-writer/blob-format.ts';
 import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import { StorageError } from '../../errors.ts';
 import { parseIdentifier } from '../identifier.ts';
-import { checkKeyRange, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
-import { DELTA_KEY_SIZE, DeltaBounds, MAXIMUM_DELTA_OFFSET } from '../layer-file/entry-layout.ts';
+import { checkKey, checkKeyRange, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
+import {
+  DELTA_KEY_SIZE,
+  DeltaBounds,
+  deltaEntryKeys,
+  lsnOfEntryKey,
+  MAXIMUM_DELTA_OFFSET,
+} from '../layer-file/entry-layout.ts';
 import {
   type FinishedLayer,
   LayerFileWriter,
@@ -18,24 +24,16 @@ import {
 import { checkLsnRange, formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { encodeDeltaSummary, STORAGE_FORMAT_VERSION } from './summary-format.ts';
+import {
+  checkValueBatch,
+  type EntryKeyBatch,
+  type ValueBatch,
+  valueBeyondBatch,
+} from './value-batch.ts';
 
 export interface DeltaWriteOptions extends WriteOptions {
   readonly keyRange: KeyRange;
   readonly lsnRange: LsnRange;
-}
-
-/** Many serialized values in parallel arrays, in (key, LSN) order. */
-export interface ValueBatch {
-  readonly count: number;
-  /** `count` keys of 18 bytes. */
-  readonly keys: Uint8Array;
-  readonly lsns: BigUint64Array;
-  /** 0 or 1. */
-  readonly willInit: Uint8Array;
-  /** Value i has `lengths[i]` bytes of `values` from `starts[i]` on. */
-  readonly values: Uint8Array;
-  readonly starts: Uint32Array;
-  readonly lengths: Uint32Array;
 }
 
 export class DeltaLayerWriter {
@@ -94,13 +92,8 @@ export class DeltaLayerWriter {
 
   /** As `put`, for a value that is serialized already; it is not decoded. */
   putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
-    this.#setEntryKey(key, 0, key.length, lsn);
-    checkBlobLength(bytes.length);
-    const offset = this.#file.blobs.offset;
-    this.#checkPut(offset);
-    const buffered = this.#file.blobs.append(bytes);
-    this.#file.index.put(this.#entryKey, offset * 2 + (willInit ? 1 : 0));
-    return buffered;
+    this.#setEntryKey(key, lsn);
+    return this.#putEntry(this.#entryKey, 0, bytes, willInit);
   }
 
   /**
@@ -109,9 +102,9 @@ export class DeltaLayerWriter {
    */
   putBlob(key: Key, lsn: Lsn, blob: Uint8Array, willInit: boolean): void | Promise<void> {
     checkEncodedBlob(blob);
-    this.#setEntryKey(key, 0, key.length, lsn);
+    this.#setEntryKey(key, lsn);
     const offset = this.#file.blobs.offset;
-    this.#checkPut(offset);
+    this.#checkPut(this.#entryKey, 0, offset);
     const buffered = this.#file.blobs.appendEncoded(blob);
     this.#file.index.put(this.#entryKey, offset * 2 + (willInit ? 1 : 0));
     return buffered;
@@ -122,7 +115,16 @@ export class DeltaLayerWriter {
    * Requires: the arrays stay unchanged until a returned promise settles.
    */
   putBatch(batch: ValueBatch): void | Promise<void> {
-    return this.#putBatchFrom(batch, 0);
+    checkValueBatch(batch);
+    return this.putEntries({ ...batch, entryKeys: deltaEntryKeys(batch) });
+  }
+
+  /** As `putBatch`, for entry keys: 26 bytes each, key and LSN. */
+  putEntries(batch: EntryKeyBatch): void | Promise<void> {
+    // A Buffer would make each part a Buffer, at twice the cost.
+    const { buffer, byteOffset, byteLength } = batch.values;
+    const values = new Uint8Array(buffer, byteOffset, byteLength);
+    return this.#putEntriesFrom({ ...batch, values }, 0);
   }
 
   /** See `LayerFileWriter.finish`. */
@@ -150,50 +152,64 @@ export class DeltaLayerWriter {
     await this.abandon();
   }
 
-  #putBatchFrom(batch: ValueBatch, from: number): void | Promise<void> {
-    const { blobs, index } = this.#file;
-    for (let at = from; at < batch.count; at += 1) {
-      const start = batch.starts[at] as number;
-      const length = batch.lengths[at] as number;
-      this.#setEntryKey(batch.keys, at * KEY_SIZE, KEY_SIZE, batch.lsns[at] as bigint);
-      const offset = blobs.offset;
-      this.#checkPut(offset);
-      checkBlobLength(length);
-      const buffered = blobs.append(batch.values.subarray(start, start + length));
-      index.put(this.#entryKey, offset * 2 + (batch.willInit[at] as number));
-      if (buffered !== undefined) return this.#continueBatch(buffered, batch, at + 1);
+  #putEntriesFrom(batch: EntryKeyBatch, from: number): void | Promise<void> {
+    const { count, entryKeys, values, starts, lengths, willInit } = batch;
+    for (let row = from; row < count; row += 1) {
+      const start = starts[row] as number;
+      const end = start + (lengths[row] as number);
+      if (end > values.length) throw valueBeyondBatch(row, end, values.length);
+      const bytes = values.subarray(start, end);
+      const at = row * DELTA_KEY_SIZE;
+      const buffered = this.#putEntry(entryKeys, at, bytes, willInit[row] !== 0);
+      if (buffered !== undefined) return this.#continueBatch(buffered, batch, row + 1);
     }
   }
 
-  async #continueBatch(buffered: Promise<void>, batch: ValueBatch, from: number): Promise<void> {
+  async #continueBatch(buffered: Promise<void>, batch: EntryKeyBatch, from: number): Promise<void> {
     await buffered;
-    await this.#putBatchFrom(batch, from);
+    await this.#putEntriesFrom(batch, from);
   }
 
-  #setEntryKey(keys: Uint8Array, from: number, length: number, lsn: Lsn): void {
-    if (length !== KEY_SIZE) {
-      throw new StorageError('invalid-input', {
-        what: 'key',
-        expected: `${KEY_SIZE} bytes`,
-        actual: `${length}`,
-      });
-    }
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) {
-      this.#entryKey[byte] = keys[from + byte] as number;
-    }
+  #putEntry(
+    entryKeys: Uint8Array,
+    at: number,
+    bytes: Uint8Array,
+    willInit: boolean,
+  ): void | Promise<void> {
+    const { blobs, index } = this.#file;
+    checkBlobLength(bytes.length);
+    const offset = blobs.offset;
+    this.#checkPut(entryKeys, at, offset);
+    const buffered = blobs.append(bytes);
+    index.put(entryKeys, offset * 2 + (willInit ? 1 : 0), at);
+    return buffered;
+  }
+
+  #setEntryKey(key: Key, lsn: Lsn): void {
+    checkKey(key);
+    for (let byte = 0; byte < KEY_SIZE; byte += 1) this.#entryKey[byte] = key[byte] as number;
     this.#entryKeyView.setBigUint64(KEY_SIZE, lsn);
   }
 
-  #checkPut(offset: number): void {
+  #checkPut(entryKeys: Uint8Array, at: number, offset: number): void {
     this.#file.throwUnlessOpen();
-    if (!this.#file.index.accepts(this.#entryKey)) throw this.#refused('out-of-order', 'not above');
-    if (!this.#bounds.contains(this.#entryKey)) {
-      throw this.#refused('out-of-range', 'outside the layer');
+    if (!this.#file.index.accepts(entryKeys, at)) {
+      throw this.#refused('out-of-order', 'not above', entryKeys, at);
     }
-    if (offset > MAXIMUM_DELTA_OFFSET) throw this.#refused('too-large', 'beyond the last offset');
+    if (!this.#bounds.contains(entryKeys, at)) {
+      throw this.#refused('out-of-range', 'outside the layer', entryKeys, at);
+    }
+    if (offset > MAXIMUM_DELTA_OFFSET) {
+      throw this.#refused('too-large', 'beyond the last offset', entryKeys, at);
+    }
   }
 
-  #refused(code: 'out-of-order' | 'out-of-range' | 'too-large', why: string): StorageError {
+  #refused(
+    code: 'out-of-order' | 'out-of-range' | 'too-large',
+    why: string,
+    entryKeys: Uint8Array,
+    at: number,
+  ): StorageError {
     const { keyRange, lsnRange } = this.#options;
     const expected = {
       'out-of-order': 'a key and LSN above the last put',
@@ -205,8 +221,8 @@ export class DeltaLayerWriter {
     return new StorageError(code, {
       what: `put is ${why}`,
       path: this.#file.path,
-      key: formatKey(this.#entryKey),
-      lsn: formatLsn(this.#entryKeyView.getBigUint64(KEY_SIZE)),
+      key: formatKey(entryKeys, at),
+      lsn: formatLsn(lsnOfEntryKey(entryKeys, at)),
       expected,
     });
   }

@@ -47,24 +47,24 @@ export class DiskBtreeBuilder {
     return this.#open.length;
   }
 
-  /** True if the key is above all others; no other key may be put. */
-  accepts(key: Uint8Array): boolean {
+  /** True if the key at `at` is above all others; no other key may be put. */
+  accepts(keys: Uint8Array, at = 0): boolean {
     if (this.#entryCount === 0) return true;
     const lastKey = this.#lastKey;
     for (let byte = 0; byte < this.#keySize; byte += 1) {
-      const difference = (key[byte] as number) - (lastKey[byte] as number);
+      const difference = (keys[at + byte] as number) - (lastKey[byte] as number);
       if (difference !== 0) return difference > 0;
     }
     return false;
   }
 
-  /** Requires: `accepts(key)`, and a value of at most 39 bits. The key is copied. */
-  put(key: Uint8Array, value: number): void {
+  /** Requires: `accepts(keys, at)`, and a value of at most 39 bits. The key is copied. */
+  put(keys: Uint8Array, value: number, at = 0): void {
     const leaf = this.#nodeAt(0);
-    if (!leaf.fits(key)) this.#makeRoom(0, key);
-    encodeLeafValue(leaf.values, leaf.add(key), value);
+    if (!leaf.fits(keys, at)) this.#makeRoom(0, keys, at);
+    encodeLeafValue(leaf.values, leaf.add(keys, at), value);
     this.#entryCount += 1;
-    copyBytes(key, this.#lastKey, this.#keySize);
+    copyBytes(keys, at, this.#lastKey, this.#keySize);
   }
 
   /** Writes the open nodes, the root last. Requires: at least one entry. Returns the root's number. */
@@ -79,14 +79,14 @@ export class DiskBtreeBuilder {
 
   #putChild(level: number, firstKey: Uint8Array, childBlock: number): void {
     const node = this.#nodeAt(level);
-    if (!node.fits(firstKey)) this.#makeRoom(level, firstKey);
-    encodeChildValue(node.values, node.add(firstKey), childBlock);
+    if (!node.fits(firstKey, 0)) this.#makeRoom(level, firstKey, 0);
+    encodeChildValue(node.values, node.add(firstKey, 0), childBlock);
   }
 
   /** Compresses the node; where the key still does not fit, writes it and empties it. */
-  #makeRoom(level: number, key: Uint8Array): void {
+  #makeRoom(level: number, keys: Uint8Array, at: number): void {
     const node = this.#nodeAt(level);
-    if (node.compress() && node.fits(key)) return;
+    if (node.compress() && node.fits(keys, at)) return;
     const block = this.#write(node);
     this.#putChild(level + 1, node.firstKey, block);
     node.clear();
@@ -136,22 +136,22 @@ class OpenNode {
   }
 
   /** The last byte of a block is never used. */
-  fits(key: Uint8Array): boolean {
+  fits(keys: Uint8Array, at: number): boolean {
     if (this.#size + this.suffixLength + NODE_VALUE_SIZE >= BLOCK_SIZE) return false;
     for (let byte = 0; byte < this.#prefixLength; byte += 1) {
-      if (key[byte] !== this.#firstKey[byte]) return false;
+      if (keys[at + byte] !== this.#firstKey[byte]) return false;
     }
     return true;
   }
 
-  /** Requires: `fits(key)`. Returns where in `values` the entry's value goes. */
-  add(key: Uint8Array): number {
-    if (this.entryCount === 0) copyBytes(key, this.#firstKey, key.length);
+  /** Requires: `fits(keys, at)`. Returns where in `values` the entry's value goes. */
+  add(keys: Uint8Array, at: number): number {
+    if (this.entryCount === 0) copyBytes(keys, at, this.#firstKey, this.#firstKey.length);
     const { suffixLength, suffixes } = this;
-    const at = this.entryCount * suffixLength;
-    const prefixLength = this.#prefixLength;
+    const suffixAt = this.entryCount * suffixLength;
+    const from = at + this.#prefixLength;
     for (let byte = 0; byte < suffixLength; byte += 1) {
-      suffixes[at + byte] = key[prefixLength + byte] as number;
+      suffixes[suffixAt + byte] = keys[from + byte] as number;
     }
     this.#size += suffixLength + NODE_VALUE_SIZE;
     this.entryCount += 1;
@@ -185,6 +185,6 @@ class OpenNode {
 }
 
 /** Faster than `set` for a few bytes. */
-function copyBytes(source: Uint8Array, target: Uint8Array, length: number): void {
-  for (let byte = 0; byte < length; byte += 1) target[byte] = source[byte] as number;
+function copyBytes(source: Uint8Array, at: number, target: Uint8Array, length: number): void {
+  for (let byte = 0; byte < length; byte += 1) target[byte] = source[at + byte] as number;
 }

@@ -12,7 +12,7 @@ import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { TemporaryFile } from '../../virtual-file/temporary-file.ts';
-import type { ValueBatch } from '../delta-layer/writer.ts';
+import { checkValueBatch, type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
 import { parseIdentifier } from '../identifier.ts';
 import { checkKey, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
@@ -254,27 +254,15 @@ export class EphemeralLayer {
 
   /** Checks every value; returns the part of `values` that they take. */
   #checkBatch(batch: ValueBatch): { readonly first: number; readonly end: number } {
-    const { count, keys, lsns, values, starts, lengths, willInit } = batch;
-    const rows = Math.min(lsns.length, starts.length, lengths.length, willInit.length);
-    if (rows < count || keys.length < count * KEY_SIZE) {
-      throw new StorageError('invalid-input', {
-        what: 'batch of values',
-        expected: `arrays of at least ${count} rows`,
-      });
-    }
+    checkValueBatch(batch);
+    const { count, keys, lsns, values, starts, lengths } = batch;
     let first = count === 0 ? 0 : values.length;
     let end = 0;
     for (let at = 0; at < count; at += 1) {
       const start = starts[at] as number;
       const length = lengths[at] as number;
       this.#checkPut(keys, at * KEY_SIZE, lsns[at] as bigint, length);
-      if (start + length > values.length) {
-        throw new StorageError('out-of-range', {
-          what: `value ${at} of the batch`,
-          expected: `an end at or before ${values.length}`,
-          actual: `${start + length}`,
-        });
-      }
+      if (start + length > values.length) throw valueBeyondBatch(at, start + length, values.length);
       first = Math.min(first, start);
       end = Math.max(end, start + length);
     }

@@ -5,7 +5,7 @@
  */
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
-import type { IndexEntry } from './entry-layout.ts';
+import { type IndexEntry, LOW_HALF } from './entry-layout.ts';
 
 /** An entry with its content. */
 export interface LayerEntry extends IndexEntry {
@@ -15,9 +15,6 @@ export interface LayerEntry extends IndexEntry {
   /** Content after decompression: of a delta the serialized value, of an image layer the image. */
   readonly bytes: Uint8Array;
 }
-
-/** Which half of a 64-bit number comes first on this machine: 0 if the low one does. */
-const LOW_HALF = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 0 : 1;
 
 /** Entries that an index block can hold, at most. */
 const CAPACITY = 1366;

@@ -17,6 +17,9 @@ export const DELTA_KEY_SIZE = KEY_SIZE + LSN_SIZE;
 /** Largest file offset that a delta's index can hold. */
 export const MAXIMUM_DELTA_OFFSET = 0x3f_ffff_ffff;
 
+/** Which 32 bits of a 64-bit number come first on this machine: 0 if the low ones do. */
+export const LOW_HALF = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 0 : 1;
+
 export interface IndexEntry {
   readonly key: Key;
   readonly lsn: Lsn;
@@ -59,6 +62,36 @@ export function deltaEntryKey(key: Key, lsn: Lsn): Uint8Array {
   return entryKey;
 }
 
+/** The entry keys of many rows, 26 bytes each, from keys of 18 bytes and LSNs; a fresh array. */
+export function deltaEntryKeys(rows: {
+  readonly count: number;
+  readonly keys: Uint8Array;
+  readonly lsns: BigUint64Array;
+}): Uint8Array {
+  const { count, keys, lsns } = rows;
+  const entryKeys = new Uint8Array(count * DELTA_KEY_SIZE);
+  for (let row = 0; row < count; row += 1) {
+    const at = row * DELTA_KEY_SIZE;
+    for (let byte = 0; byte < KEY_SIZE; byte += 1) {
+      entryKeys[at + byte] = keys[row * KEY_SIZE + byte] as number;
+    }
+  }
+  const view = new DataView(entryKeys.buffer);
+  const halves = new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);
+  for (let row = 0; row < count; row += 1) {
+    const at = row * DELTA_KEY_SIZE + KEY_SIZE;
+    view.setUint32(at, halves[2 * row + 1 - LOW_HALF] as number);
+    view.setUint32(at + 4, halves[2 * row + LOW_HALF] as number);
+  }
+  return entryKeys;
+}
+
+/** The LSN in the entry key at `at`. */
+export function lsnOfEntryKey(entryKeys: Uint8Array, at = 0): Lsn {
+  const view = new DataView(entryKeys.buffer, entryKeys.byteOffset + at, DELTA_KEY_SIZE);
+  return view.getBigUint64(KEY_SIZE);
+}
+
 function deltaLayout(summary: LayerSummary & { kind: 'delta' }): EntryLayout {
   const { keyRange } = summary;
   return {
@@ -69,7 +102,7 @@ function deltaLayout(summary: LayerSummary & { kind: 'delta' }): EntryLayout {
     entryKey: deltaEntryKey,
     offset: (node, index) => Math.floor(node.leafValue(index) / 2),
     willInit: (node, index) => node.leafValue(index) % 2 === 1,
-    lsn: lsnOf,
+    lsn: lsnOfEntryKey,
     fixedLsn: undefined,
   };
 }
@@ -103,18 +136,19 @@ export class DeltaBounds {
     this.#endLsn = lsnBytes(lsnRange.end);
   }
 
-  contains(entryKey: Uint8Array): boolean {
+  /** The entry key is the 26 bytes at `at`. */
+  contains(entryKeys: Uint8Array, at = 0): boolean {
     return (
-      comparePart(entryKey, 0, this.#firstKey) >= 0 &&
-      comparePart(entryKey, 0, this.#endKey) < 0 &&
-      this.containsLsn(entryKey)
+      comparePart(entryKeys, at, this.#firstKey) >= 0 &&
+      comparePart(entryKeys, at, this.#endKey) < 0 &&
+      this.containsLsn(entryKeys, at)
     );
   }
 
-  containsLsn(entryKey: Uint8Array): boolean {
+  containsLsn(entryKeys: Uint8Array, at = 0): boolean {
     return (
-      comparePart(entryKey, KEY_SIZE, this.#startLsn) >= 0 &&
-      comparePart(entryKey, KEY_SIZE, this.#endLsn) < 0
+      comparePart(entryKeys, at + KEY_SIZE, this.#startLsn) >= 0 &&
+      comparePart(entryKeys, at + KEY_SIZE, this.#endLsn) < 0
     );
   }
 }
@@ -129,13 +163,9 @@ function lsnRangeProblem({ keyRange, lsnRange }: LayerSummary & { kind: 'delta' 
       what: `entry ${index} of index block ${node.block} is outside the layer's LSN range`,
       key: formatKey(entryKey),
       expected: `${formatLsn(lsnRange.start)} to ${formatLsn(lsnRange.end)}`,
-      actual: formatLsn(lsnOf(entryKey)),
+      actual: formatLsn(lsnOfEntryKey(entryKey)),
     });
   };
-}
-
-function lsnOf(entryKey: Uint8Array): Lsn {
-  return new DataView(entryKey.buffer, entryKey.byteOffset, DELTA_KEY_SIZE).getBigUint64(KEY_SIZE);
 }
 
 function lsnBytes(lsn: Lsn): Uint8Array {

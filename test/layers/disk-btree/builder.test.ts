@@ -1,0 +1,172 @@
+/** The builder against a slow one that follows the description of the format word by word. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { DiskBtreeBuilder } from '../../../src/layers/disk-btree/builder.ts';
+import { MAXIMUM_LEAF_VALUE } from '../../../src/layers/disk-btree/node-format.ts';
+import { type RandomKeys, randomKeys } from '../../support/random-keys.ts';
+import { buildReferenceIndex, type ReferenceEntry } from '../../support/reference-index.ts';
+
+describe('the index of ascending keys', () => {
+  it('is the one that the format describes', () => {
+    fc.assert(
+      fc.property(
+        fc.record({
+          seed: fc.nat(),
+          keySize: fc.constantFrom(1, 4, 18, 26, 100, 255),
+          count: fc.integer({ min: 1, max: 1500 }),
+          busyBytes: fc.constantFrom(1, 2, 4, 12),
+        }),
+        (parameters) => {
+          expectSameIndex(entriesOf(parameters));
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  it.each<[string, RandomKeys, number]>([
+    ['an image with runs', { seed: 2, keySize: 18, count: 40_000, busyBytes: 2 }, 2],
+    ['long keys', { seed: 3, keySize: 200, count: 4_000, busyBytes: 200 }, 3],
+    ['the longest keys', { seed: 4, keySize: 255, count: 31_000, busyBytes: 255 }, 4],
+  ])('of %s is the one that the format describes, on every level', (_, parameters, levels) => {
+    const blocks = expectSameIndex(entriesOf(parameters));
+    expect((blocks.at(-1)?.[2] ?? 0) + 1).toBe(levels);
+  });
+
+  it('of keys that share nothing has a third level above 264 leaves', () => {
+    const entries = Array.from({ length: 264 * 290 }, (_, index) => {
+      const key = Buffer.alloc(26, 0xa5);
+      key.writeUInt32BE(index * 50_000);
+      return { key, value: leafValueOf(index) };
+    });
+    const blocks = expectSameIndex(entries);
+    expect(blocks.at(-1)?.[2]).toBe(2);
+  });
+
+  it.each([
+    // key size, entries that a leaf takes before it is compressed
+    [26, 264],
+    [18, 355],
+    [4, 909],
+  ])('of %d-byte keys compresses no leaf of %d entries, but one of more', (keySize, count) => {
+    const entries = runOf(keySize, count + 1);
+    const [full] = expectSameIndex(entries.slice(0, count));
+    expect([full?.[3], full?.[4]]).toEqual([0, keySize]);
+    const [compressed] = expectSameIndex(entries);
+    expect([compressed?.[3], compressed?.[4]]).toEqual([keySize - 2, 2]);
+  });
+
+  it('ends a compressed leaf where a key does not share its prefix', () => {
+    const low = runOf(18, 400);
+    const high = runOf(18, 3).map(({ key, value }) => ({ key: withFirstByte(key, 1), value }));
+    const blocks = expectSameIndex([...low, ...high]);
+    expect(blocks.map((block) => (block[0] ?? 0) * 256 + (block[1] ?? 0))).toEqual([400, 3, 2]);
+  });
+
+  it('with one entry is one leaf', () => {
+    const blocks = expectSameIndex([{ key: Uint8Array.of(7), value: MAXIMUM_LEAF_VALUE }]);
+    expect([...(blocks[0]?.subarray(0, 12) ?? [])]).toEqual([
+      ...[0, 1], // entries
+      0, // level
+      0, // prefix length
+      1, // suffix length
+      7, // key
+      ...[0x7f, 0xff, 0xff, 0xff, 0xff], // value
+      0, // padding
+    ]);
+  });
+});
+
+describe('a builder', () => {
+  it('accepts only keys above the last', () => {
+    const builder = new DiskBtreeBuilder(2, () => 0);
+    expect(builder.accepts(Uint8Array.of(0, 0))).toBe(true);
+    builder.put(Uint8Array.of(1, 1), 5);
+    const accepted = [
+      [0, 0],
+      [1, 0],
+      [1, 1],
+      [0, 255],
+      [1, 2],
+      [2, 0],
+    ].map((key) => builder.accepts(Uint8Array.from(key)));
+    expect(accepted).toEqual([false, false, false, false, true, true]);
+    expect(builder.entryCount).toBe(1);
+  });
+
+  it('takes keys where they lie among others', () => {
+    const keys = Uint8Array.of(9, 1, 1, 2, 0, 9);
+    const blocks: Uint8Array[] = [];
+    const builder = new DiskBtreeBuilder(2, (block) => blocks.push(block.slice()) - 1);
+    builder.put(keys, 5, 1);
+    expect([builder.accepts(keys, 1), builder.accepts(keys, 3)]).toEqual([false, true]);
+    builder.put(keys, 6, 3);
+    builder.finish();
+    expect([...(blocks[0]?.subarray(5, 9) ?? [])]).toEqual([1, 1, 2, 0]);
+  });
+
+  it('keeps nothing of the key that it was given', () => {
+    const builder = new DiskBtreeBuilder(1, () => 0);
+    const key = Uint8Array.of(5);
+    builder.put(key, 1);
+    key[0] = 1;
+    expect(builder.accepts(Uint8Array.of(5))).toBe(false);
+  });
+
+  it('hands out blocks that may be overwritten next time', () => {
+    const seen: number[] = [];
+    const builder = new DiskBtreeBuilder(100, (block) => {
+      seen.push(block[1] ?? 0);
+      block.fill(0xee);
+      return seen.length - 1;
+    });
+    for (const { key, value } of runOf(100, 200)) builder.put(key, value);
+    builder.finish();
+    const blocks = expectSameIndex(runOf(100, 200));
+    expect(seen).toEqual(blocks.map((block) => block[1]));
+  });
+});
+
+/** Builds both ways, compares block by block, and returns the blocks. */
+function expectSameIndex(entries: readonly ReferenceEntry[]): Uint8Array[] {
+  const blocks: Uint8Array[] = [];
+  const builder = new DiskBtreeBuilder(entries[0]?.key.length ?? 0, (block) => {
+    blocks.push(block.slice());
+    return blocks.length - 1;
+  });
+  for (const { key, value } of entries) builder.put(key, value);
+  const root = builder.finish();
+  const expected = buildReferenceIndex(entries);
+  expect(root).toBe(expected.length - 1);
+  expect(blocks.length).toBe(expected.length);
+  const different = expected.findIndex(
+    (block, index) => Buffer.compare(block, blocks[index] ?? Buffer.alloc(0)) !== 0,
+  );
+  expect(different).toBe(-1);
+  return blocks;
+}
+
+function entriesOf(parameters: RandomKeys): ReferenceEntry[] {
+  return randomKeys(parameters).map((key, index) => ({ key, value: leafValueOf(index) }));
+}
+
+/** Spread over all 39 bits. */
+function leafValueOf(index: number): number {
+  return (index * 0x1234_5679 + index) % (MAXIMUM_LEAF_VALUE + 1);
+}
+
+/** Keys that differ in their last two bytes. */
+function runOf(keySize: number, count: number): ReferenceEntry[] {
+  return Array.from({ length: count }, (_, index) => {
+    const key = new Uint8Array(keySize);
+    key[keySize - 2] = index >> 8;
+    key[keySize - 1] = index & 0xff;
+    return { key, value: index };
+  });
+}
+
+function withFirstByte(key: Uint8Array, byte: number): Uint8Array {
+  const changed = key.slice();
+  changed[0] = byte;
+  return changed;
+}
