@@ -2,9 +2,11 @@
  * A bounded cache of checked index nodes, shared by any number of readers. Scans do not use it, so
  * that one scan cannot push out what point reads need.
  */
+import { StorageError } from '../../errors.ts';
 import type { IndexNode } from './node-format.ts';
 
 interface CachedNode {
+  readonly owner: number;
   readonly node: IndexNode;
   recentlyUsed: boolean;
 }
@@ -17,7 +19,10 @@ const BLOCKS_PER_OWNER = 0x1_0000_0000;
 
 export class BlockCache {
   readonly capacity: number;
-  /** In clock order: the hand is at the first. */
+  /**
+   * In clock order: the hand is at the first. After two million owners two blocks may have the same
+   * number here; what is found says itself whose it is.
+   */
   readonly #nodes = new Map<number, CachedNode>();
   #owners = 0;
 
@@ -29,8 +34,15 @@ export class BlockCache {
     return BlockCache.#shared;
   }
 
-  /** `capacity` is a number of blocks of 8,192 bytes. */
+  /** `capacity` is a number of blocks of 8,192 bytes. Throws `invalid-input`. */
   constructor(capacity = DEFAULT_CAPACITY) {
+    if (!Number.isSafeInteger(capacity) || capacity < 0) {
+      throw new StorageError('invalid-input', {
+        what: 'capacity of the block cache',
+        expected: 'a number of blocks, or 0',
+        actual: String(capacity),
+      });
+    }
     this.capacity = capacity;
   }
 
@@ -46,17 +58,18 @@ export class BlockCache {
 
   get(owner: number, block: number): IndexNode | undefined {
     const cached = this.#nodes.get(owner * BLOCKS_PER_OWNER + block);
-    if (cached === undefined) return undefined;
+    if (cached?.owner !== owner || cached.node.block !== block) return undefined;
     cached.recentlyUsed = true;
     return cached.node;
   }
 
   put(owner: number, node: IndexNode): void {
+    const key = owner * BLOCKS_PER_OWNER + node.block;
+    this.#nodes.delete(key);
     while (this.#nodes.size >= this.capacity) {
       if (!this.#evictOrSpareFirst()) return;
     }
-    const key = owner * BLOCKS_PER_OWNER + node.block;
-    this.#nodes.set(key, { node, recentlyUsed: false });
+    this.#nodes.set(key, { owner, node, recentlyUsed: false });
   }
 
   clear(): void {

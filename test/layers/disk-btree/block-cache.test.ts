@@ -1,0 +1,155 @@
+/** The cache of index nodes: bounded, fair, and never mixing the blocks of two readers. */
+import { describe, expect, it } from 'vitest';
+import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
+import { BlockCache } from '../../../src/layers/disk-btree/block-cache.ts';
+import { IndexNode } from '../../../src/layers/disk-btree/node-format.ts';
+import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
+import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
+import { blockKey, writeImages } from '../../support/layers.ts';
+import { storageErrorThrownBy } from '../../support/storage-errors.ts';
+
+describe('a cache of index blocks', () => {
+  it('gives back the node that was put, to its owner alone', () => {
+    const cache = new BlockCache(10);
+    const [left, right] = [cache.addOwner(), cache.addOwner()];
+    const node = nodeOf(3);
+    cache.put(left, node);
+    expect(cache.get(left, 3)).toBe(node);
+    expect(cache.get(right, 3)).toBeUndefined();
+    expect(cache.get(left, 4)).toBeUndefined();
+  });
+
+  it('never holds more than its capacity', () => {
+    const cache = new BlockCache(3);
+    const owner = cache.addOwner();
+    for (let block = 0; block < 20; block += 1) {
+      cache.put(owner, nodeOf(block));
+      cache.get(owner, block);
+      cache.put(owner, nodeOf(block));
+      expect(cache.size).toBeLessThanOrEqual(3);
+    }
+    expect(cache.size).toBe(3);
+  });
+
+  it('drops the oldest, but gives what was used since a second chance', () => {
+    const cache = new BlockCache(3);
+    const owner = cache.addOwner();
+    for (const block of [0, 1, 2]) cache.put(owner, nodeOf(block));
+    cache.get(owner, 0);
+    cache.put(owner, nodeOf(3));
+    expect(held(cache, owner, 4)).toEqual([0, 2, 3]);
+  });
+
+  it('gives no third chance to what was used once', () => {
+    const cache = new BlockCache(2);
+    const owner = cache.addOwner();
+    cache.put(owner, nodeOf(0));
+    cache.get(owner, 0);
+    for (const block of [1, 2, 3]) cache.put(owner, nodeOf(block));
+    expect(cache.get(owner, 0)).toBeUndefined();
+  });
+
+  it('drops something even when all were used', () => {
+    const cache = new BlockCache(4);
+    const owner = cache.addOwner();
+    for (const block of [0, 1, 2, 3]) cache.put(owner, nodeOf(block));
+    for (const block of [0, 1, 2, 3]) cache.get(owner, block);
+    cache.put(owner, nodeOf(4));
+    expect(cache.size).toBe(4);
+    expect(cache.get(owner, 4)?.block).toBe(4);
+  });
+
+  it('of no capacity holds nothing', () => {
+    const cache = new BlockCache(0);
+    const owner = cache.addOwner();
+    cache.put(owner, nodeOf(1));
+    expect(cache.get(owner, 1)).toBeUndefined();
+    expect(cache.size).toBe(0);
+  });
+
+  it.each([[-1], [1.5], [Number.NaN], [Number.POSITIVE_INFINITY]])(
+    'of the capacity %d is refused',
+    (capacity) => {
+      expect(storageErrorThrownBy(() => new BlockCache(capacity)).code).toBe('invalid-input');
+    },
+  );
+
+  it('is empty after it was cleared', () => {
+    const cache = new BlockCache(4);
+    const owner = cache.addOwner();
+    cache.put(owner, nodeOf(1));
+    cache.clear();
+    expect(cache.size).toBe(0);
+    expect(cache.get(owner, 1)).toBeUndefined();
+  });
+
+  it('keeps blocks apart after millions of readers', () => {
+    const cache = new BlockCache(10);
+    for (let index = 0; index < 2 ** 21 + 7; index += 1) cache.addOwner();
+    const [left, right] = [cache.addOwner(), cache.addOwner()];
+    for (const block of [0, 1, 2, 0xffff_ffff]) {
+      cache.put(left, nodeOf(block));
+      expect(cache.get(left, block)?.block).toBe(block);
+    }
+    for (const owner of [left, right]) {
+      for (const block of [0, 1, 2, 3, 0xffff_fffe, 0xffff_ffff]) {
+        expect([undefined, block]).toContain(cache.get(owner, block)?.block);
+        if (owner === right) expect(cache.get(owner, block)).toBeUndefined();
+      }
+    }
+  });
+});
+
+describe('readers that share a cache', () => {
+  it('read their own layer each, however small the cache is', async () => {
+    const layers = await Promise.all([imagesOf(1), imagesOf(2), imagesOf(3)]);
+    for (const capacity of [0, 1, 2, 100]) {
+      const blockCache = new BlockCache(capacity);
+      const readers = await Promise.all(
+        layers.map((bytes) => ImageLayerReader.open(bytesSource(bytes), { blockCache })),
+      );
+      for (let block = 0; block < 2000; block += 97) {
+        for (const [index, reader] of readers.entries()) {
+          const entry = await reader.get(blockKey(block));
+          expect([...(entry?.bytes ?? [])]).toEqual([index + 1, block & 0xff, block >> 8]);
+        }
+      }
+      expect(blockCache.size).toBeLessThanOrEqual(capacity);
+    }
+  });
+
+  it('read no block twice', async () => {
+    const bytes = await imagesOf(1);
+    const offsets: number[] = [];
+    const source = {
+      size: bytes.length,
+      read: async (target: Uint8Array, offset: number) => {
+        if (target.length === BLOCK) offsets.push(offset);
+        return bytesSource(bytes).read(target, offset);
+      },
+    };
+    const reader = await ImageLayerReader.open(source, { blockCache: new BlockCache(100) });
+    for (let block = 0; block < 2000; block += 7) await reader.get(blockKey(block));
+    expect(offsets.length).toBe(new Set(offsets).size);
+    expect(offsets.length).toBe(1 + reader.summary.indexRootBlock + 1);
+  });
+});
+
+function nodeOf(block: number): IndexNode {
+  return new IndexNode(nodeBlock({ keys: [Uint8Array.of(1)], values: [BLOCK] }), block);
+}
+
+function held(cache: BlockCache, owner: number, count: number): number[] {
+  return Array.from({ length: count }, (_, block) => block).filter(
+    (block) => cache.get(owner, block) !== undefined,
+  );
+}
+
+/** 2,000 images of three bytes that tell whose they are. */
+async function imagesOf(seed: number): Promise<Uint8Array> {
+  const entries = Array.from({ length: 2000 }, (_, block) => ({
+    key: blockKey(block),
+    image: Uint8Array.of(seed, block & 0xff, block >> 8),
+  }));
+  return (await writeImages(entries)).bytes;
+}
