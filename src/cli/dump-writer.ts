@@ -84,7 +84,7 @@ class TableDumpWriter implements DumpWriter {
     this.#values = values;
   }
 
-  item(item: SalvagedItem): Promise<void> {
+  item(item: SalvagedItem): Promise<void> | undefined {
     switch (item.kind) {
       case 'entry':
         return this.#table.row({ cells: entryCells(item, this.#values) });

@@ -41,7 +41,13 @@ function* entriesOf(
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       const { key, lsn, offset } = entry;
-      yield { kind: 'damaged-entry', key, lsn, offset, error: locateValueError(error, entry, path) };
+      yield {
+        kind: 'damaged-entry',
+        key,
+        lsn,
+        offset,
+        error: locateValueError(error, entry, path),
+      };
     }
   }
 }

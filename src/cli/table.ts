@@ -34,13 +34,11 @@ export class Table {
     this.#columns = columns;
   }
 
-  async row(row: Row): Promise<void> {
-    if (this.#widths !== undefined) {
-      await this.#write(row, this.#widths);
-      return;
-    }
+  /** Nothing is returned while the row is only collected. */
+  row(row: Row): Promise<void> | undefined {
+    if (this.#widths !== undefined) return this.#write(row, this.#widths);
     this.#waiting.push(row);
-    if (this.#waiting.length === ROWS_TO_MEASURE) await this.#start();
+    return this.#waiting.length === ROWS_TO_MEASURE ? this.#start() : undefined;
   }
 
   /** Writes what waits for the widths; a table without rows writes nothing. */
@@ -61,7 +59,7 @@ export class Table {
     for (const row of this.#waiting.splice(0)) await this.#write(row, widths);
   }
 
-  async #write(row: Row, widths: readonly number[]): Promise<void> {
+  #write(row: Row, widths: readonly number[]): Promise<void> | undefined {
     const last = row.cells.length - 1;
     const cells = this.#fit(row, widths).map((text, index) => {
       const { align, style } = this.#columns[index] ?? {};
@@ -74,7 +72,7 @@ export class Table {
     });
     const line = cells.join(GAP).trimEnd();
     const painted = row.style === undefined ? line : paint(this.#output, row.style, line);
-    await this.#output.write(`${painted}\n`);
+    return this.#output.write(`${painted}\n`);
   }
 
   /** On a terminal the last cell is cut to what is left of the line; damage is shown in full. */

@@ -2,13 +2,13 @@
 import { throwIfAborted } from '../../errors.ts';
 import { type Key, type KeyRange, maximumKey, minimumKey } from '../../layers/key.ts';
 import type { ScannedItem } from '../../layers/layer-file/entry-scan.ts';
-import { salvagedRuns } from '../salvaged-runs.ts';
 import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { Context, Format } from '../context.ts';
 import { createDumpWriter, type DumpWriter } from '../dump-writer.ts';
 import type { ValuesMode } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
 import { type AnyLayerReader, openForReading, warnOfName } from '../open-layer.ts';
+import { salvagedRuns } from '../salvaged-runs.ts';
 
 export interface DumpOptions {
   readonly file: string;
@@ -34,23 +34,25 @@ async function writeItems(
   context: Context,
   { reader, writer, options }: { reader: AnyLayerReader; writer: DumpWriter; options: DumpOptions },
 ): Promise<ExitStatus> {
-  const limit = options.limit ?? Number.POSITIVE_INFINITY;
+  const { file, limit = Number.POSITIVE_INFINITY } = options;
   const items = selectItems(reader, options);
   if (limit === 0 || items === undefined) return CLEAN;
   const progress = context.stdoutIsFile ? context.reporter.progress({ label: 'dump' }) : undefined;
   let status: ExitStatus = CLEAN;
   let lineCount = 0;
-  for await (const run of salvagedRuns(items, { kind: reader.summary.kind, path: options.file })) for (const item of run) {
-    throwIfAborted(context.signal, options.file);
-    if (lineCount === 0) warnOfName(context, { file: options.file, reader });
-    if (item.kind !== 'entry') status = strongest(status, statusOfCode(item.error.code));
-    const written = writer.item(item);
-    if (written !== undefined) await written;
-    lineCount += 1;
-    if (lineCount === limit) return status;
-    if (item.kind === 'entry' && progress !== undefined && lineCount % 64 === 0) {
-      progress.update({ done: item.entry.offset, total: reader.size });
+  let offset = 0;
+  runs: for await (const run of salvagedRuns(items, { kind: reader.summary.kind, path: file })) {
+    throwIfAborted(context.signal, file);
+    if (lineCount === 0) warnOfName(context, { file, reader });
+    for (const item of run) {
+      if (item.kind === 'entry') offset = item.entry.offset;
+      else status = strongest(status, statusOfCode(item.error.code));
+      const written = writer.item(item);
+      if (written !== undefined) await written;
+      lineCount += 1;
+      if (lineCount === limit) break runs;
     }
+    progress?.update({ done: offset, total: reader.size });
   }
   progress?.finish();
   return status;

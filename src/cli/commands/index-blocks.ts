@@ -36,8 +36,8 @@ class BlockList {
     this.#list = new ListWriter(stdout, format);
   }
 
-  async block(block: IndexBlock): Promise<void> {
-    await this.#list.write([
+  block(block: IndexBlock): Promise<void> | undefined {
+    return this.#list.write([
       block.kind === 'damaged'
         ? damagedBlockText(block)
         : encodeJson({
@@ -76,7 +76,7 @@ class BlockTable {
     ]);
   }
 
-  block(block: IndexBlock): Promise<void> {
+  block(block: IndexBlock): Promise<void> | undefined {
     if (block.kind === 'damaged') {
       const cells = [String(block.block), '', '', '', '', `damaged: ${block.error.message}`];
       return this.#table.row({ cells, style: 'red' });
