@@ -239,6 +239,8 @@ export class BufferedWriter {
   #appendAcross(bytes: Uint8Array): void | Promise<void> {
     const rest = this.#waiting.length > 0 ? bytes : this.#fillBuffers(bytes);
     if (rest.length === 0 && this.#waiting.length === 0) return;
+    // The signal may have fired while a flush was started: then nobody would end the wait.
+    this.#throwUnlessOpen();
     this.#waitingBytes += rest.length;
     const buffered = new Promise<void>((resolve, reject) => {
       this.#waiting.push({ rest, resolve, reject });
