@@ -2,19 +2,12 @@
 import { type Argument, Command } from 'commander';
 import type { Style } from './colour.ts';
 import { paint } from './colour.ts';
+import { addExamples, type Runner } from './command-parts.ts';
 import type { Context } from './context.ts';
 import type { ExitStatus } from './exit-status.ts';
 import { packageVersion } from './package-version.ts';
 import { addReadingCommands } from './reading-commands.ts';
 import { addWritingCommands } from './writing-commands.ts';
-
-/** Runs one command; its module is loaded only then, so that `--version` is quick. */
-export type Runner = (run: (context: Context) => Promise<ExitStatus>) => Promise<void>;
-
-export interface CommandParents {
-  readonly program: Command;
-  readonly runner: Runner;
-}
 
 export function createProgram(context: Context, finished: (status: ExitStatus) => void): Command {
   const program = new Command('layerfile')
@@ -46,19 +39,6 @@ Exit status:
 Programs read --json or --ndjson; errors are then JSON as well. See also NO_COLOR, FORCE_COLOR.`,
   );
   return program;
-}
-
-/** Adds a command that inherits how help and errors are shown. */
-export function addCommand(parent: Command, nameAndArguments: string): Command {
-  return parent.command(nameAndArguments).helpOption('-h, --help', 'show this help');
-}
-
-export function addExamples(
-  command: Command,
-  examples: readonly (readonly [line: string, what: string])[],
-): void {
-  const lines = examples.map(([line, what]) => `  ${line}\n      ${what}`);
-  command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`);
 }
 
 /** An argument without a description is shown elsewhere in the help. */

@@ -2,9 +2,9 @@
 import { type Command, Option } from 'commander';
 import type { Lsn } from '../layers/lsn.ts';
 import { countArgument, keyArgument, lsnArgument } from './arguments.ts';
+import { addCommand, addExamples, type CommandParents } from './command-parts.ts';
 import type { Format } from './context.ts';
 import { VALUES_MODES, type ValuesMode } from './entry-json.ts';
-import { addCommand, addExamples, type CommandParents } from './program.ts';
 
 export interface FormatFlags {
   readonly json?: true;

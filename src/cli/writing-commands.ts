@@ -9,7 +9,7 @@ import {
   lsnOrAutoArgument,
   zstdLevelArgument,
 } from './arguments.ts';
-import { addCommand, addExamples, type CommandParents } from './program.ts';
+import { addCommand, addExamples, type CommandParents } from './command-parts.ts';
 import { addObjectFormat, type FormatFlags, formatOf } from './reading-commands.ts';
 
 export function addWritingCommands(parents: CommandParents): void {

@@ -1,0 +1,129 @@
+/** The three forms of what verify found: one document, a line each, sentences for people. */
+import type { Finding, LayerReport } from '../layers/verify.ts';
+import { printable } from '../printable.ts';
+import { paint } from './colour.ts';
+import type { Format } from './context.ts';
+import { CLEAN, type ExitStatus } from './exit-status.ts';
+import { formatBytes, formatCount, formatNumberOf } from './human.ts';
+import { encodeJson, type Json } from './json.ts';
+import type { Output } from './output.ts';
+
+export interface ReportWriter {
+  report(report: LayerReport): Promise<void>;
+  end(status: ExitStatus): Promise<void>;
+}
+
+export function createReportWriter(output: Output, format: Format): ReportWriter {
+  switch (format) {
+    case 'json':
+      return new DocumentWriter(output);
+    case 'ndjson':
+      return new LineWriter(output);
+    case 'people':
+      return new PeopleWriter(output);
+  }
+}
+
+/** `ok` stands last, because it is known last. */
+class DocumentWriter implements ReportWriter {
+  readonly #output: Output;
+  #count = 0;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  async report(report: LayerReport): Promise<void> {
+    await this.#output.write(this.#count === 0 ? '{"files":[\n' : ',\n');
+    await this.#output.write(encodeJson(reportJson(report)));
+    this.#count += 1;
+  }
+
+  async end(status: ExitStatus): Promise<void> {
+    await this.#output.write(this.#count === 0 ? '{"files":[' : '\n');
+    await this.#output.write(`],"ok":${status === CLEAN}}\n`);
+  }
+}
+
+/** A file's line is out before the next file is begun. */
+class LineWriter implements ReportWriter {
+  readonly #output: Output;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  async report(report: LayerReport): Promise<void> {
+    await this.#output.write(`${encodeJson(reportJson(report))}\n`);
+    await this.#output.flush();
+  }
+
+  async end(): Promise<void> {}
+}
+
+const COUNT_WIDTH = 12;
+const SIZE_WIDTH = 8;
+
+class PeopleWriter implements ReportWriter {
+  readonly #output: Output;
+  #fileCount = 0;
+  #badCount = 0;
+  #bytes = 0;
+
+  constructor(output: Output) {
+    this.#output = output;
+  }
+
+  async report(report: LayerReport): Promise<void> {
+    const output = this.#output;
+    this.#fileCount += 1;
+    this.#bytes += report.bytes;
+    if (!report.ok) this.#badCount += 1;
+    const verdict = report.ok ? paint(output, 'green', 'ok     ') : paint(output, 'red', 'damaged');
+    const extent = `${formatCount(report.entries).padStart(COUNT_WIDTH)} entries  ${formatBytes(report.bytes).padStart(SIZE_WIDTH)}`;
+    await output.write(`${verdict}${paint(output, 'dim', extent)}  ${printable(report.path)}\n`);
+    for (const finding of report.findings) await this.#finding(finding);
+    const hidden = report.errors + report.warnings - report.findings.length;
+    if (hidden > 0) {
+      const more = formatNumberOf(hidden, 'more finding', 'more findings');
+      await output.write(`  ${paint(output, 'dim', `... ${more}`)}\n`);
+    }
+    await output.flush();
+  }
+
+  async end(): Promise<void> {
+    if (this.#fileCount < 2) return;
+    const files = formatNumberOf(this.#fileCount, 'file', 'files');
+    const verdict =
+      this.#badCount === 0
+        ? paint(this.#output, 'green', 'all sound')
+        : paint(this.#output, 'red', `${formatCount(this.#badCount)} damaged`);
+    await this.#output.write(`${files}, ${formatBytes(this.#bytes)}: ${verdict}\n`);
+  }
+
+  async #finding({ severity, code, message }: Finding): Promise<void> {
+    const style = severity === 'error' ? 'red' : 'yellow';
+    await this.#output.write(
+      `  ${paint(this.#output, style, `${severity}[${code}]:`)} ${printable(message)}\n`,
+    );
+  }
+}
+
+function reportJson(report: LayerReport): Json {
+  return {
+    path: report.path,
+    ok: report.ok,
+    entries: report.entries,
+    bytes: report.bytes,
+    findings: report.findings.map(({ severity, code, message, offset, key, lsn }) => ({
+      severity,
+      code,
+      message,
+      offset,
+      key,
+      lsn,
+    })),
+    errors: report.errors,
+    warnings: report.warnings,
+  };
+}
