@@ -1,0 +1,71 @@
+/**
+ * Ends of a process other than kill -9. `process.exit` and an uncaught throw still carry out what
+ * is queued, without any callback; SIGTERM carries out nothing, abort some of it.
+ */
+import { expect, test } from 'vitest';
+import { seededChoices } from '../support/choices.ts';
+import { bundledProgram, startProgram } from '../support/programs.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+import {
+  checkDirectory,
+  type Durable,
+  expectAtMostOneUntold,
+  NOTHING,
+  prepareDirectory,
+  recover,
+  withMessages,
+} from './check-directory.ts';
+import type { ProcessInput } from './programs/writer.ts';
+import type { WriterMessage } from './writing.ts';
+
+const ENDS = [
+  { name: 'process.exit', end: 'exit', status: 0, signal: null },
+  { name: 'an uncaught throw', end: 'throw', status: 1, signal: null },
+  { name: 'process.abort', end: 'abort', status: null, signal: 'SIGABRT' },
+  { name: 'SIGTERM', end: 'none', status: null, signal: 'SIGTERM' },
+] as const;
+
+const ROUNDS = 5;
+
+test.each(ENDS)(
+  'a writer that ends by $name in the middle leaves whole files and all that it acknowledged',
+  async ({ end, status, signal }) => {
+    const program = await bundledProgram(new URL('programs/writer.ts', import.meta.url));
+    const directory = temporaryDirectory();
+    prepareDirectory(directory);
+    let durable: Durable = NOTHING;
+    let leftoverCount = 0;
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const endAfterMs = 20 + seededChoices(round)(60);
+      const input: ProcessInput = {
+        directory,
+        firstLayer: Math.max(-1, ...durable.layers) + 1,
+        firstFileVersion: durable.fileVersion + 1,
+        firstMetadataVersion: durable.metadataVersion + 1,
+        recover: false,
+        seed: round,
+        end,
+        endAfterMs,
+      };
+      const running = startProgram(program, input);
+      const messages: WriterMessage[] = [];
+      for await (const line of running.lines) {
+        const message: WriterMessage = JSON.parse(line);
+        messages.push(message);
+        if (end === 'none' && message.kind === 'begun') {
+          setTimeout(() => running.child.kill('SIGTERM'), endAfterMs);
+        }
+      }
+      const ended = await running.ended;
+      expect({ status: ended.status, signal: ended.signal }).toEqual({ status, signal });
+      durable = withMessages(durable, messages);
+      const found = await checkDirectory(directory, durable);
+      expectAtMostOneUntold(found, durable);
+      leftoverCount += found.leftovers.length;
+      await recover(directory, found);
+      durable = found;
+    }
+    expect(durable.layers.size).toBeGreaterThan(0);
+    expect(leftoverCount).toBeGreaterThan(0);
+  },
+);

@@ -1,0 +1,27 @@
+/**
+ * A process that writes until it dies. What it acknowledges goes to standard output in a system
+ * call of its own, so that it is out when the process is killed right behind it.
+ */
+import { writeSync } from 'node:fs';
+import { type WriterInput, type WriterMessage, write } from '../writing.ts';
+
+export interface ProcessInput extends WriterInput {
+  /** How the process ends by itself; `none`: somebody kills it. */
+  readonly end: 'none' | 'exit' | 'throw' | 'abort';
+  readonly endAfterMs: number;
+}
+
+const [, , text = ''] = process.argv;
+const input: ProcessInput = JSON.parse(text);
+
+function tell(message: WriterMessage): void {
+  writeSync(1, `${JSON.stringify(message)}\n`);
+  if (message.kind !== 'begun' || input.end === 'none') return;
+  setTimeout(() => {
+    if (input.end === 'exit') process.exit();
+    if (input.end === 'abort') process.abort();
+    throw new Error('the end of the program');
+  }, input.endAfterMs);
+}
+
+await write(input, tell);

@@ -1,0 +1,90 @@
+/**
+ * Programs of the tests that must be processes or threads of their own: bundled from the sources,
+ * since Node 20 takes no TypeScript. They lie inside the project, so that packages are found.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { build } from 'tsup';
+import { onTestFinished } from 'vitest';
+
+const ROOT = fileURLToPath(new URL('../..', import.meta.url));
+
+/** The path of a file that plain Node runs; it is gone when the test has finished. */
+export async function bundledProgram(source: URL): Promise<string> {
+  const cache = join(ROOT, 'node_modules', '.cache', 'layerfile-tests');
+  mkdirSync(cache, { recursive: true });
+  const outDir = mkdtempSync(join(cache, 'program-'));
+  onTestFinished(() => rmSync(outDir, { recursive: true, force: true }));
+  const path = fileURLToPath(source);
+  await build({
+    entry: { program: path },
+    outDir,
+    config: false,
+    format: 'esm',
+    target: 'node20',
+    platform: 'node',
+    outExtension: () => ({ js: '.mjs' }),
+    external: ['@toondepauw/node-zstd'],
+    silent: true,
+  });
+  return join(outDir, 'program.mjs');
+}
+
+export interface Running {
+  readonly child: ChildProcess;
+  /** The lines of standard output, as they come. */
+  readonly lines: AsyncIterable<string>;
+  readonly ended: Promise<Ended>;
+}
+
+export interface Ended {
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stderr: string;
+}
+
+export interface StartOptions {
+  readonly environment?: NodeJS.ProcessEnv | undefined;
+  /** A command with arguments that is given the command to run: `prlimit --nofile=88`. */
+  readonly wrapper?: readonly string[] | undefined;
+  readonly nodeArguments?: readonly string[] | undefined;
+}
+
+/** Starts Node with the program and one argument, the JSON of `input`. */
+export function startProgram(path: string, input: unknown, options: StartOptions = {}): Running {
+  const { environment = process.env, wrapper = [], nodeArguments = [] } = options;
+  const [command = process.execPath, ...words] = [
+    ...wrapper,
+    process.execPath,
+    ...nodeArguments,
+    path,
+    JSON.stringify(input),
+  ];
+  const child = spawn(command, words, {
+    env: environment,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let stderr = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text;
+  });
+  const ended = new Promise<Ended>((resolve, reject) => {
+    child.on('error', reject);
+    child.on('close', (status, signal) => resolve({ status, signal, stderr }));
+  });
+  return { child, lines: createInterface({ input: child.stdout }), ended };
+}
+
+/** What a program prints as JSON in its last line. Fails unless its exit status is 0. */
+export async function resultOf(running: Running, name = 'program'): Promise<unknown> {
+  let last = '';
+  for await (const line of running.lines) last = line;
+  const { status, signal, stderr } = await running.ended;
+  if (status !== 0) {
+    throw new Error(`${basename(name)} ended with ${status ?? signal}:\n${stderr}\n${last}`);
+  }
+  return JSON.parse(last);
+}
