@@ -15,6 +15,7 @@ import { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import { checkValueBatch, type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
 import { parseIdentifier } from '../identifier.ts';
 import { checkKey, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
+import { LOW_HALF } from '../layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
 import { formatScratchName } from '../layer-name.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
@@ -68,6 +69,8 @@ export class EphemeralLayer {
   readonly #out: BufferedWriter;
   readonly #index = new MemoryIndex();
   #state: State = { kind: 'open' };
+  readonly #startHigh: number;
+  readonly #startLow: number;
   /** The last put that waits for a buffer; later ones wait for it, so that the index is in order. */
   #lastWaiting: Promise<void> | undefined;
   #waitingPuts = 0;
@@ -90,6 +93,8 @@ export class EphemeralLayer {
     const { bufferSize, signal } = options;
     this.#options = options;
     this.#scratch = scratch;
+    this.#startHigh = Number(options.startLsn >> 32n);
+    this.#startLow = Number(options.startLsn & 0xffff_ffffn);
     this.#out = new BufferedWriter(scratch.file, { bufferSize, signal });
   }
 
@@ -119,11 +124,20 @@ export class EphemeralLayer {
   putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
     checkKey(key);
     this.#throwUnlessOpen();
-    this.#checkPut(key, 0, lsn, bytes.length);
+    checkBlobLength(bytes.length);
+    this.#checkPut(key, lsn);
     const position = this.#out.offset;
     const buffered = this.#out.append(bytes);
     return this.#afterBuffered(buffered, () =>
-      this.#index.put(key, 0, lsn, { position, length: bytes.length, willInit }),
+      this.#index.add({
+        keys: key,
+        keyAt: 0,
+        lsnHigh: Number(lsn >> 32n),
+        lsnLow: Number(lsn & 0xffff_ffffn),
+        position,
+        length: bytes.length,
+        willInit,
+      }),
     );
   }
 
@@ -173,7 +187,7 @@ export class EphemeralLayer {
     checkLsn(endLsn, 'end LSN');
     await this.#lastWaiting;
     const highest = this.#index.highestLsn;
-    if (endLsn <= this.#options.startLsn || (this.#index.entryCount > 0 && highest >= endLsn)) {
+    if (endLsn <= this.#options.startLsn || (this.#index.rowCount > 0 && highest >= endLsn)) {
       throw new StorageError('out-of-range', {
         what: 'end LSN of the layer',
         path: this.#scratch.path,
@@ -243,11 +257,16 @@ export class EphemeralLayer {
   }
 
   #indexBatch(batch: ValueBatch, position: number): void {
+    const halves = halvesOf(batch.lsns);
     for (let at = 0; at < batch.count; at += 1) {
-      this.#index.put(batch.keys, at * KEY_SIZE, batch.lsns[at] as bigint, {
+      this.#index.add({
+        keys: batch.keys,
+        keyAt: at * KEY_SIZE,
+        lsnHigh: halves[2 * at + 1 - LOW_HALF] as number,
+        lsnLow: halves[2 * at + LOW_HALF] as number,
         position: position + (batch.starts[at] as number),
         length: batch.lengths[at] as number,
-        willInit: batch.willInit[at] === 1,
+        willInit: batch.willInit[at] !== 0,
       });
     }
   }
@@ -256,12 +275,19 @@ export class EphemeralLayer {
   #checkBatch(batch: ValueBatch): { readonly first: number; readonly end: number } {
     checkValueBatch(batch);
     const { count, keys, lsns, values, starts, lengths } = batch;
+    const halves = halvesOf(lsns);
     let first = count === 0 ? 0 : values.length;
     let end = 0;
     for (let at = 0; at < count; at += 1) {
       const start = starts[at] as number;
       const length = lengths[at] as number;
-      this.#checkPut(keys, at * KEY_SIZE, lsns[at] as bigint, length);
+      const high = halves[2 * at + 1 - LOW_HALF] as number;
+      const isAbove =
+        high > this.#startHigh ||
+        (high === this.#startHigh && (halves[2 * at + LOW_HALF] as number) >= this.#startLow);
+      if (!isAbove || isLastKey(keys, at * KEY_SIZE))
+        throw this.#outside(keys, at * KEY_SIZE, lsns[at] as bigint);
+      checkBlobLength(length);
       if (start + length > values.length) throw valueBeyondBatch(at, start + length, values.length);
       first = Math.min(first, start);
       end = Math.max(end, start + length);
@@ -269,11 +295,13 @@ export class EphemeralLayer {
     return { first, end };
   }
 
-  #checkPut(keys: Uint8Array, keyAt: number, lsn: Lsn, length: number): void {
-    checkBlobLength(length);
+  #checkPut(key: Key, lsn: Lsn): void {
     const isLsnInRange = lsn >= this.#options.startLsn && lsn <= MAXIMUM_LSN;
-    if (isLsnInRange && !isLastKey(keys, keyAt)) return;
-    throw new StorageError('out-of-range', {
+    if (!isLsnInRange || isLastKey(key, 0)) throw this.#outside(key, 0, lsn);
+  }
+
+  #outside(keys: Uint8Array, keyAt: number, lsn: Lsn): StorageError {
+    return new StorageError('out-of-range', {
       what: 'put is outside the layer',
       key: formatKey(keys, keyAt),
       lsn: formatLsn(lsn),
@@ -300,6 +328,11 @@ export class EphemeralLayer {
   #throwIfClosed(): void {
     if (this.#state.kind === 'closed') this.#throwUnlessOpen();
   }
+}
+
+/** The 32-bit halves of each LSN; which comes first is the machine's choice, see LOW_HALF. */
+function halvesOf(lsns: BigUint64Array): Uint32Array {
+  return new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);
 }
 
 /** True for the key that no half-open range of keys can hold. */

@@ -1,257 +1,243 @@
 /**
- * Index of an open layer, in memory: for each key its LSNs and where their values lie in the scratch
- * file. Entries are rows of typed arrays, 38 bytes each, in segments, so that growing copies
- * nothing; a hash table of row numbers finds the newest row of a key, and each row names the next
- * older one. A second value of one key at one LSN takes the row of the first.
+ * Index of an open layer, in memory: which (key, LSN) lies where in the scratch file.
+ *
+ * Entries are rows of bytes in segments, in the order in which they came, so that adding one costs no
+ * object, growing copies nothing, and a row that is met out of order costs one line of the cache. What reads need, a hash table of the newest row of each
+ * key and a chain to the older ones, is built when somebody reads, and then kept up to date; a layer
+ * that is only written and written out never pays for it. A second value of one key at one LSN takes
+ * the place of the first.
+ *
+ *   0   18  key
+ *   18  8   LSN
+ *   26  4   position in the scratch file, its low 32 bits
+ *   30  4   3 high bits of the position, willInit, 28 bits of length
+ *
+ * All big-endian: 34 bytes a row; for reads 4 more, and 5 to 10 a key.
  */
-import { assert } from '../../assert.ts';
 import { StorageError } from '../../errors.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
+import { DELTA_KEY_SIZE, lsnOfEntryKey } from '../layer-file/entry-layout.ts';
+import type { Lsn } from '../lsn.ts';
+import { type SortSource, sortRows } from './row-sort.ts';
 
-const SEGMENT_BITS = 16;
+const SEGMENT_BITS = 14;
 const SEGMENT_ROWS = 1 << SEGMENT_BITS;
 const ROW_MASK = SEGMENT_ROWS - 1;
 
 /** Row numbers and their negatives must fit 31 bits. */
 const MAXIMUM_ROWS = 0x7fff_ffff;
 
-/** 32 bits in `#positions`, 3 more in the top of `details`. */
+const ROW_SIZE = DELTA_KEY_SIZE + 8;
+const POSITION_AT = DELTA_KEY_SIZE;
+const DETAILS_AT = DELTA_KEY_SIZE + 4;
+
 const MAXIMUM_POSITION = 2 ** 35 - 1;
 
 const NONE = -1;
 
-/** The table of row numbers grows this many times when it is fuller than that. */
-const GROWTH = 2;
-const MAXIMUM_LOAD = 0.75;
-
-/** details: 3 high bits of the position, willInit, 28 bits of length. */
 const LENGTH_MASK = 0x0fff_ffff;
 const WILL_INIT_BIT = 28;
 const POSITION_SHIFT = 29;
 
-interface Segment {
+/** The table of row numbers doubles when it is fuller than that. */
+const MAXIMUM_LOAD = 0.8;
+const FIRST_TABLE_SIZE = 1024;
+
+class Segment {
+  readonly bytes = new Uint8Array(SEGMENT_ROWS * ROW_SIZE);
+  readonly view = new DataView(this.bytes.buffer);
+}
+
+/** A row to add: the key at `keyAt`, the LSN in halves. */
+export interface NewRow {
   readonly keys: Uint8Array;
-  readonly lsns: BigUint64Array;
-  readonly positions: Uint32Array;
-  readonly details: Uint32Array;
-  /** Row of the next older LSN of the key, or NONE. */
-  readonly older: Int32Array;
+  readonly keyAt: number;
+  readonly lsnHigh: number;
+  readonly lsnLow: number;
+  /** Offset of the value in the scratch file, its length, and whether it needs nothing older. */
+  readonly position: number;
+  readonly length: number;
+  readonly willInit: boolean;
 }
 
 export class MemoryIndex {
   readonly #segments: Segment[] = [];
   #rowCount = 0;
-  /** Rows by hash of their key; the newest of each key. */
-  #table = new Int32Array(1024).fill(NONE);
+  /** Each row so far is above the one before. */
+  #isAscending = true;
+  #highestLsnHigh = 0;
+  #highestLsnLow = 0;
+  /** Rows below this one are in the table. */
+  #indexedRows = 0;
+  /** Newest row of each key, by the hash of the key. */
+  #table = new Int32Array(0);
   #keyCount = 0;
-  #highestLsn = 0n;
+  /** For each indexed row the next older one of its key, or NONE; in segments. */
+  readonly #older: Int32Array[] = [];
+  #replacedRows = 0;
 
-  get entryCount(): number {
+  /** Rows added, replaced ones included. */
+  get rowCount(): number {
     return this.#rowCount;
   }
 
-  get keyCount(): number {
-    return this.#keyCount;
-  }
-
-  /** 0 while there are no entries. */
-  get highestLsn(): bigint {
-    return this.#highestLsn;
+  /** Distinct (key, LSN) pairs. */
+  get entryCount(): number {
+    if (!this.#isAscending) this.#indexNewRows();
+    return this.#rowCount - this.#replacedRows;
   }
 
   /** Throws `too-large` where an index of this kind ends. */
-  put(
-    keys: Uint8Array,
-    keyAt: number,
-    lsn: bigint,
-    value: { readonly position: number; readonly length: number; readonly willInit: boolean },
-  ): void {
-    if (value.position > MAXIMUM_POSITION || this.#rowCount === MAXIMUM_ROWS) {
-      throw new StorageError('too-large', {
-        what: 'ephemeral layer',
-        expected: `at most ${MAXIMUM_ROWS} entries and ${MAXIMUM_POSITION} bytes`,
-      });
+  add(row: NewRow): void {
+    if (row.position > MAXIMUM_POSITION || this.#rowCount === MAXIMUM_ROWS) throw tooLarge();
+    if ((this.#rowCount & ROW_MASK) === 0) this.#segments.push(new Segment());
+    const { bytes, view } = this.#segment(this.#rowCount);
+    const at = placeOf(this.#rowCount);
+    for (let byte = 0; byte < KEY_SIZE; byte += 1) {
+      bytes[at + byte] = row.keys[row.keyAt + byte] as number;
     }
-    if (this.#keyCount + 1 > this.#table.length * MAXIMUM_LOAD) this.#growTable();
-    const slot = this.#slotOf(keys, keyAt);
-    const newest = this.#table[slot] as number;
-    const above = this.#lastAbove(newest, lsn);
-    const at = above === NONE ? newest : this.#older(above);
-    const replaced = at !== NONE && this.lsn(at) === lsn;
-    const row = replaced ? at : this.#addRow(keys, keyAt, lsn, at);
-    this.#setValue(row, value);
-    if (replaced) return;
-    if (above === NONE) this.#table[slot] = row;
-    else this.#segment(above).older[above & ROW_MASK] = row;
-    if (newest === NONE) this.#keyCount += 1;
-    if (lsn > this.#highestLsn) this.#highestLsn = lsn;
+    view.setUint32(at + KEY_SIZE, row.lsnHigh);
+    view.setUint32(at + KEY_SIZE + 4, row.lsnLow);
+    const low = row.position >>> 0;
+    const high = (row.position - low) / 0x1_0000_0000;
+    view.setUint32(at + POSITION_AT, low);
+    const willInit = row.willInit ? 1 << WILL_INIT_BIT : 0;
+    view.setUint32(at + DETAILS_AT, (high << POSITION_SHIFT) | willInit | row.length);
+    this.#noteLsn(row.lsnHigh, row.lsnLow);
+    this.#isAscending &&=
+      this.#rowCount === 0 || this.#compareRows(this.#rowCount - 1, this.#rowCount) < 0;
+    this.#rowCount += 1;
   }
 
   /** Row of the newest entry of the key at or below the LSN; -1 if there is none. */
-  find(key: Key, lsn: bigint): number {
+  find(key: Key, lsn: Lsn): number {
+    this.#indexNewRows();
+    if (this.#keyCount === 0) return NONE;
     let row = this.#table[this.#slotOf(key, 0)] as number;
-    while (row !== NONE && this.lsn(row) > lsn) row = this.#older(row);
+    while (row !== NONE && this.lsn(row) > lsn) row = this.olderRow(row);
     return row;
   }
 
-  /** Row of the next older LSN of the same key; -1 if there is none. */
+  /** Row of the next older LSN of the same key; -1 if there is none. Requires: a row of `find`. */
   olderRow(row: number): number {
-    return this.#older(row);
+    return (this.#older[row >>> SEGMENT_BITS] as Int32Array)[row & ROW_MASK] as number;
   }
 
-  lsn(row: number): bigint {
-    return this.#segment(row).lsns[row & ROW_MASK] as bigint;
+  lsn(row: number): Lsn {
+    return lsnOfEntryKey(this.#segment(row).bytes, placeOf(row));
   }
 
   position(row: number): number {
-    const { positions, details } = this.#segment(row);
-    const at = row & ROW_MASK;
-    const high = (details[at] as number) >>> POSITION_SHIFT;
-    return high * 0x1_0000_0000 + (positions[at] as number);
+    const { view } = this.#segment(row);
+    const at = placeOf(row);
+    const high = view.getUint32(at + DETAILS_AT) >>> POSITION_SHIFT;
+    return high * 0x1_0000_0000 + view.getUint32(at + POSITION_AT);
   }
 
   length(row: number): number {
-    return (this.#segment(row).details[row & ROW_MASK] as number) & LENGTH_MASK;
+    return this.#details(row) & LENGTH_MASK;
   }
 
   willInit(row: number): boolean {
-    return (((this.#segment(row).details[row & ROW_MASK] as number) >>> WILL_INIT_BIT) & 1) === 1;
+    return ((this.#details(row) >>> WILL_INIT_BIT) & 1) === 1;
   }
 
-  copyKey(row: number, target: Uint8Array, at: number): void {
-    const { keys } = this.#segment(row);
-    const from = (row & ROW_MASK) * KEY_SIZE;
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) {
-      target[at + byte] = keys[from + byte] as number;
-    }
+  /** 0 without entries. */
+  get highestLsn(): Lsn {
+    return (BigInt(this.#highestLsnHigh) << 32n) | BigInt(this.#highestLsnLow);
   }
 
-  /** All rows in the order of (key, LSN); a fresh array. */
+  /** The rows in the order of (key, LSN), without replaced ones; a fresh array. */
   sortedRows(): Uint32Array {
-    const newestRows = this.#sortByKey(this.#newestRows());
-    const rows = new Uint32Array(this.#rowCount);
-    let end = 0;
-    for (const newest of newestRows) {
-      const start = end;
-      for (let row = newest; row !== NONE; row = this.#older(row)) {
-        rows[end] = row;
-        end += 1;
-      }
-      if (end - start > 1) rows.subarray(start, end).reverse();
-    }
-    assert(end === this.#rowCount, 'every row has a key');
-    return rows;
-  }
-
-  /** The newest row of each key, in the order in which the rows came. */
-  #newestRows(): Uint32Array<ArrayBuffer> {
-    const isOlder = new Uint8Array(this.#rowCount);
-    for (let row = 0; row < this.#rowCount; row += 1) {
-      const older = this.#older(row);
-      if (older !== NONE) isOlder[older] = 1;
-    }
-    const rows = new Uint32Array(this.#keyCount);
+    if (this.#isAscending) return rowsUpTo(this.#rowCount);
+    const { rows, words } = sortRows(this.#rowCount, this.#sortSource);
     let count = 0;
-    for (let row = 0; row < this.#rowCount; row += 1) {
-      if (isOlder[row] === 1) continue;
+    for (let at = 0; at < rows.length; at += 1) {
+      const row = rows[at] as number;
+      // Equal ones stay in the order in which they came: the last one counts.
+      const isReplaced =
+        at + 1 < rows.length &&
+        words[at] === words[at + 1] &&
+        this.#compareRows(row, rows[at + 1] as number) === 0;
+      if (isReplaced) continue;
       rows[count] = row;
       count += 1;
     }
-    return rows;
+    return rows.subarray(0, count);
   }
 
-  /** Counting sorts from the last byte to the first, over the bytes that differ at all. */
-  #sortByKey(rows: Uint32Array<ArrayBuffer>): Uint32Array {
-    if (this.#isSorted(rows)) return rows;
-    let source = rows;
-    let target = new Uint32Array(rows.length);
-    for (let byte = KEY_SIZE - 1; byte >= 0; byte -= 1) {
-      const counts = this.#countBytes(source, byte);
-      if (counts.includes(source.length)) continue;
-      let start = 0;
-      for (let value = 0; value < counts.length; value += 1) {
-        const count = counts[value] as number;
-        counts[value] = start;
-        start += count;
-      }
-      for (const row of source) {
-        const value = this.#keyByte(row, byte);
-        const at = counts[value] as number;
-        target[at] = row;
-        counts[value] = at + 1;
-      }
-      [source, target] = [target, source];
+  /** Copies the 26 bytes of a row's entry key to `at`. */
+  copyEntryKey(row: number, target: Uint8Array, at: number): void {
+    const { bytes } = this.#segment(row);
+    const from = placeOf(row);
+    for (let byte = 0; byte < DELTA_KEY_SIZE; byte += 1) {
+      target[at + byte] = bytes[from + byte] as number;
     }
-    return source;
   }
 
-  #isSorted(rows: Uint32Array): boolean {
-    for (let at = 1; at < rows.length; at += 1) {
-      if (this.#compareKeys(rows[at - 1] as number, rows[at] as number) > 0) return false;
+  readonly #sortSource: SortSource = {
+    bytesOf: (row) => this.#segment(row).bytes,
+    placeOf,
+  };
+
+  #details(row: number): number {
+    return this.#segment(row).view.getUint32(placeOf(row) + DETAILS_AT);
+  }
+
+  #noteLsn(high: number, low: number): void {
+    if (high < this.#highestLsnHigh) return;
+    if (high === this.#highestLsnHigh && low <= this.#highestLsnLow) return;
+    this.#highestLsnHigh = high;
+    this.#highestLsnLow = low;
+  }
+
+  #indexNewRows(): void {
+    for (; this.#indexedRows < this.#rowCount; this.#indexedRows += 1) {
+      if (this.#keyCount + 1 > this.#table.length * MAXIMUM_LOAD) this.#growTable();
+      this.#indexRow(this.#indexedRows);
     }
-    return true;
   }
 
-  #countBytes(rows: Uint32Array, byte: number): Uint32Array {
-    const counts = new Uint32Array(256);
-    for (const row of rows) {
-      const value = this.#keyByte(row, byte);
-      counts[value] = (counts[value] as number) + 1;
+  /** Chains are in descending order of LSN. */
+  #indexRow(row: number): void {
+    if ((row & ROW_MASK) === 0) this.#older.push(new Int32Array(SEGMENT_ROWS));
+    const slot = this.#slotOf(this.#segment(row).bytes, placeOf(row));
+    const newest = this.#table[slot] as number;
+    let above = NONE;
+    let next = newest;
+    while (next !== NONE && this.#compareRows(next, row) > 0) {
+      above = next;
+      next = this.olderRow(next);
     }
-    return counts;
+    if (next !== NONE && this.#compareRows(next, row) === 0) {
+      next = this.olderRow(next);
+      this.#replacedRows += 1;
+    }
+    this.#setOlder(row, next);
+    if (above === NONE) this.#table[slot] = row;
+    else this.#setOlder(above, row);
+    if (newest === NONE) this.#keyCount += 1;
   }
 
-  #keyByte(row: number, byte: number): number {
-    return this.#segment(row).keys[(row & ROW_MASK) * KEY_SIZE + byte] as number;
+  #setOlder(row: number, older: number): void {
+    (this.#older[row >>> SEGMENT_BITS] as Int32Array)[row & ROW_MASK] = older;
   }
 
-  #compareKeys(left: number, right: number): number {
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) {
-      const difference = this.#keyByte(left, byte) - this.#keyByte(right, byte);
+  /** Compares key and LSN of two rows. */
+  #compareRows(left: number, right: number): number {
+    const { view: leftView } = this.#segment(left);
+    const { view: rightView } = this.#segment(right);
+    const leftAt = placeOf(left);
+    const rightAt = placeOf(right);
+    for (let byte = 0; byte < LAST_WORD; byte += 4) {
+      const difference = leftView.getUint32(leftAt + byte) - rightView.getUint32(rightAt + byte);
       if (difference !== 0) return difference;
     }
-    return 0;
-  }
-
-  /** The oldest row of the chain whose LSN is above `lsn`; NONE if none is. */
-  #lastAbove(newest: number, lsn: bigint): number {
-    let above = NONE;
-    for (let row = newest; row !== NONE && this.lsn(row) > lsn; row = this.#older(row)) above = row;
-    return above;
-  }
-
-  #older(row: number): number {
-    return this.#segment(row).older[row & ROW_MASK] as number;
+    return leftView.getUint32(leftAt + LAST_WORD) - rightView.getUint32(rightAt + LAST_WORD);
   }
 
   #segment(row: number): Segment {
     return this.#segments[row >>> SEGMENT_BITS] as Segment;
-  }
-
-  #addRow(keys: Uint8Array, keyAt: number, lsn: bigint, older: number): number {
-    const row = this.#rowCount;
-    const at = row & ROW_MASK;
-    if (at === 0) this.#segments.push(newSegment());
-    const segment = this.#segment(row);
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) {
-      segment.keys[at * KEY_SIZE + byte] = keys[keyAt + byte] as number;
-    }
-    segment.lsns[at] = lsn;
-    segment.older[at] = older;
-    this.#rowCount += 1;
-    return row;
-  }
-
-  #setValue(
-    row: number,
-    value: { readonly position: number; readonly length: number; readonly willInit: boolean },
-  ): void {
-    const { positions, details } = this.#segment(row);
-    const low = value.position >>> 0;
-    const high = (value.position - low) / 0x1_0000_0000;
-    positions[row & ROW_MASK] = low;
-    details[row & ROW_MASK] =
-      (high << POSITION_SHIFT) | (value.willInit ? 1 << WILL_INIT_BIT : 0) | value.length;
   }
 
   /** The slot of the key, or the free one where it belongs. */
@@ -266,37 +252,48 @@ export class MemoryIndex {
   }
 
   #hasKey(row: number, keys: Uint8Array, keyAt: number): boolean {
-    const segment = this.#segment(row);
-    const from = (row & ROW_MASK) * KEY_SIZE;
+    const { bytes } = this.#segment(row);
+    const from = placeOf(row);
     // The last bytes differ most often.
     for (let byte = KEY_SIZE - 1; byte >= 0; byte -= 1) {
-      if (segment.keys[from + byte] !== keys[keyAt + byte]) return false;
+      if (bytes[from + byte] !== keys[keyAt + byte]) return false;
     }
     return true;
   }
 
   #growTable(): void {
     const old = this.#table;
-    this.#table = new Int32Array(old.length * GROWTH).fill(NONE);
+    this.#table = new Int32Array(Math.max(FIRST_TABLE_SIZE, 2 * old.length)).fill(NONE);
     const mask = this.#table.length - 1;
     for (const row of old) {
       if (row === NONE) continue;
       // The keys in a table are all different: the first free slot is theirs.
-      let slot = hashOf(this.#segment(row).keys, (row & ROW_MASK) * KEY_SIZE) & mask;
+      let slot = hashOf(this.#segment(row).bytes, placeOf(row)) & mask;
       while (this.#table[slot] !== NONE) slot = (slot + 1) & mask;
       this.#table[slot] = row;
     }
   }
 }
 
-function newSegment(): Segment {
-  return {
-    keys: new Uint8Array(SEGMENT_ROWS * KEY_SIZE),
-    lsns: new BigUint64Array(SEGMENT_ROWS),
-    positions: new Uint32Array(SEGMENT_ROWS),
-    details: new Uint32Array(SEGMENT_ROWS),
-    older: new Int32Array(SEGMENT_ROWS),
-  };
+/** The last four bytes of an entry key overlap the word before by two. */
+const LAST_WORD = DELTA_KEY_SIZE - 4;
+
+/** Where a row lies in the bytes of its segment. */
+function placeOf(row: number): number {
+  return (row & ROW_MASK) * ROW_SIZE;
+}
+
+function rowsUpTo(count: number): Uint32Array {
+  const rows = new Uint32Array(count);
+  for (let row = 0; row < count; row += 1) rows[row] = row;
+  return rows;
+}
+
+function tooLarge(): StorageError {
+  return new StorageError('too-large', {
+    what: 'ephemeral layer',
+    expected: `at most ${MAXIMUM_ROWS} entries and ${MAXIMUM_POSITION} bytes`,
+  });
 }
 
 /** Mixes the key in words of four bytes; the last two bytes go in twice. */

@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
-import { EphemeralLayer } from '../../src/layers/ephemeral-layer/ephemeral-layer.ts';
-import { formatKey, type Key, keyFromFields, maximumKey } from '../../src/layers/key.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
+import { EphemeralLayer } from '../../../src/layers/ephemeral-layer/ephemeral-layer.ts';
+import { formatKey, type Key, keyFromFields, maximumKey } from '../../../src/layers/key.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
 const START_LSN = 0x1000n;
