@@ -54,7 +54,7 @@ export function checkBlobLength(length: number): void {
   });
 }
 
-/** Writes the header of a plain blob at `at`; returns its size. */
+/** Writes the header of a plain blob at `at`; returns its size. Throws `too-large`. */
 export function encodePlainBlobHeader(target: Uint8Array, at: number, length: number): number {
   if (length < SHORT_BLOB_LIMIT) {
     target[at] = length;
@@ -63,17 +63,20 @@ export function encodePlainBlobHeader(target: Uint8Array, at: number, length: nu
   return encodeLongHeader(target, at, COMPRESSION_NONE, length);
 }
 
-/** Writes the header of a zstd blob at `at`; returns its size. */
+/** Writes the header of a zstd blob at `at`; returns its size. Throws `too-large`. */
 export function encodeZstdBlobHeader(target: Uint8Array, at: number, storedLength: number): number {
   return encodeLongHeader(target, at, COMPRESSION_ZSTD, storedLength);
 }
 
 /**
- * Decodes the header at `at`. Requires: the whole header lies in `bytes`.
- * Throws `corrupt`, with `fileOffset` as the place.
+ * Decodes the header at `at`.
+ * Throws `corrupt`, or `truncated` where the bytes end first, with `fileOffset` as the place.
  */
 export function decodeBlobHeader(bytes: Uint8Array, at: number, fileOffset: number): BlobHeader {
-  const first = bytes[at] as number;
+  const first = bytes[at];
+  if (first === undefined || at + blobHeaderSizeOfFirstByte(first) > bytes.length) {
+    throw new StorageError('truncated', { what: 'blob header', offset: fileOffset });
+  }
   if ((first & LONG_HEADER_FLAG) === 0) {
     return { headerSize: 1, storedLength: first, compressed: false };
   }
@@ -104,6 +107,7 @@ function encodeLongHeader(
   compression: number,
   storedLength: number,
 ): number {
+  checkBlobLength(storedLength);
   target[at] = LONG_HEADER_FLAG | (compression << COMPRESSION_SHIFT) | (storedLength >>> 24);
   target[at + 1] = (storedLength >>> 16) & 0xff;
   target[at + 2] = (storedLength >>> 8) & 0xff;

@@ -39,6 +39,7 @@ export class BlobWriter {
    */
   append(bytes: Uint8Array): void | Promise<void> {
     const { length } = bytes;
+    checkBlobLength(length);
     const headerSize = blobHeaderSize(length);
     const at = this.#out.claim(headerSize + length);
     if (at < 0) return this.#appendAcross(bytes);
@@ -72,7 +73,6 @@ export class BlobWriter {
   }
 
   #appendAcross(bytes: Uint8Array): void | Promise<void> {
-    checkBlobLength(bytes.length);
     const header = new Uint8Array(blobHeaderSize(bytes.length));
     encodePlainBlobHeader(header, 0, bytes.length);
     return this.#out.appendPair(header, bytes);
@@ -94,5 +94,15 @@ export function checkEncodedBlob(blob: Uint8Array): void {
       actual: `${blob.length}`,
     });
   }
-  if (compressed) scanZstdFrame(blob.subarray(headerSize));
+  if (compressed) scanFrameBehind(blob, headerSize);
+}
+
+/** The offsets of its errors count from the start of the blob. */
+function scanFrameBehind(blob: Uint8Array, headerSize: number): void {
+  try {
+    scanZstdFrame(blob.subarray(headerSize));
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    throw error.with({ offset: headerSize + (error.offset ?? 0) });
+  }
 }
