@@ -73,7 +73,7 @@ export class BlobReader {
    *
    * Returns: for each request its blob or the error that it met, in the order of the requests;
    * plain contents are views of shared arrays that nobody changes.
-   * Throws: `io`, when the source itself fails.
+   * Throws: `io` when the source itself fails, `truncated` when it ends before its size.
    */
   async readMany(
     requests: readonly BlobRequest[],
@@ -126,7 +126,7 @@ export class BlobReader {
   /** The content behind a decoded header; fresh where compressed, else the payload itself. */
   async content(header: BlobHeader, payload: Uint8Array, offset: number): Promise<Uint8Array> {
     if (!header.compressed) {
-      if (payload.length > this.#limits.maximumLength) throw this.#tooLarge(payload.length, offset);
+      this.#checkPlainLength(header, offset);
       return payload;
     }
     const decompressor = await Decompressor.load();
@@ -154,6 +154,7 @@ export class BlobReader {
   async #decodeAt(bytes: Uint8Array, at: number, offset: number): Promise<Blob> {
     const header = await this.#header(bytes, at, offset);
     this.checkExtent(offset, header);
+    this.#checkPlainLength(header, offset);
     const start = at + header.headerSize;
     const end = start + header.storedLength;
     const payload =
@@ -207,13 +208,16 @@ export class BlobReader {
     });
   }
 
-  #tooLarge(length: number, offset: number): StorageError {
-    return new StorageError('too-large', {
+  /** What a compressed blob expands to is for the decompressor to check. */
+  #checkPlainLength({ compressed, storedLength }: BlobHeader, offset: number): void {
+    const { maximumLength } = this.#limits;
+    if (compressed || storedLength <= maximumLength) return;
+    throw new StorageError('too-large', {
       what: 'blob',
       path: this.source.path,
       offset,
-      expected: `at most ${this.#limits.maximumLength} bytes`,
-      actual: `${length}`,
+      expected: `at most ${maximumLength} bytes`,
+      actual: `${storedLength}`,
     });
   }
 
@@ -260,6 +264,6 @@ function coalesce(requests: readonly IndexedRequest[], maximumReadSize: number):
 
 /** Never less than a header, never more than one first read unless the end is known. */
 function estimatedEnd({ offset, end }: BlobRequest): number {
-  if (end === undefined || end <= offset) return offset + FIRST_READ_SIZE;
-  return Math.min(end, offset + DEFAULT_MAXIMUM_READ_SIZE);
+  if (end === undefined || !(end > offset)) return offset + FIRST_READ_SIZE;
+  return Math.min(Math.ceil(end), offset + DEFAULT_MAXIMUM_READ_SIZE);
 }

@@ -1,5 +1,6 @@
 /** Where blobs are read from: anything with a size and a positioned read. */
 import { StorageError } from '../errors.ts';
+import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 
 export interface ByteSource {
@@ -45,15 +46,19 @@ export interface ReadableHandle {
   ): Promise<{ readonly bytesRead: number }>;
 }
 
-/** A FileHandle with the size that it has now; the caller closes it. */
+/** A FileHandle with the size that it has now; the caller closes it. Its errors become `io`. */
 export async function handleSource(handle: ReadableHandle, path?: string): Promise<ByteSource> {
   const { size } = await handle.stat();
   return {
     size,
     path,
     read: async (target, offset) => {
-      const { bytesRead } = await handle.read(target, 0, target.length, offset);
-      return bytesRead;
+      try {
+        const { bytesRead } = await handle.read(target, 0, target.length, offset);
+        return bytesRead;
+      } catch (error) {
+        throw fromNodeError('read file', path, error);
+      }
     },
   };
 }

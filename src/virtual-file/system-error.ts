@@ -15,7 +15,7 @@ const DESCRIPTOR_ERRNOS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE']);
 /** Requires: `action` is a verb phrase without the path: `open file`. */
 export function systemError(
   action: string,
-  path: string,
+  path: string | undefined,
   errno: string,
   cause?: unknown,
 ): StorageError {
@@ -28,7 +28,11 @@ export function systemError(
 }
 
 /** Wraps what node:fs rejects with. */
-export function fromNodeError(action: string, path: string, error: unknown): StorageError {
+export function fromNodeError(
+  action: string,
+  path: string | undefined,
+  error: unknown,
+): StorageError {
   if (error instanceof StorageError) return error;
   return systemError(action, path, errnoOf(error), error);
 }
