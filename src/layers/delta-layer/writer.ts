@@ -107,7 +107,7 @@ export class DeltaLayerWriter {
     this.#checkPut(this.#entryKey, 0, offset);
     const buffered = this.#file.blobs.appendEncoded(blob);
     this.#file.index.put(this.#entryKey, offset * 2 + (willInit ? 1 : 0));
-    return buffered;
+    return buffered ?? this.#file.indexRoom;
   }
 
   /**
@@ -182,7 +182,7 @@ export class DeltaLayerWriter {
     this.#checkPut(entryKeys, at, offset);
     const buffered = blobs.append(bytes);
     index.put(entryKeys, offset * 2 + (willInit ? 1 : 0), at);
-    return buffered;
+    return buffered ?? this.#file.indexRoom;
   }
 
   #setEntryKey(key: Key, lsn: Lsn): void {

@@ -163,7 +163,7 @@ export class ImageLayerWriter {
     const buffered = append(bytes);
     this.#file.index.put(key, offset);
     this.#notePut(key);
-    return buffered;
+    return buffered ?? this.#file.indexRoom;
   }
 
   #enqueue(
@@ -177,7 +177,7 @@ export class ImageLayerWriter {
       const offset = this.#file.blobs.offset;
       const buffered = append(frame);
       this.#file.index.put(keyCopy, offset);
-      return buffered;
+      return buffered ?? this.#file.indexRoom;
     });
     this.#notePut(key);
     return room;

@@ -133,8 +133,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
     const position = await this.#find(key, lsn);
     if (position === undefined) return undefined;
-    const entry = entryAt(this.layout, position.node, position.index);
-    return this.#entryOf(entry, await this.blobs.read(this.#request(position)));
+    const [entry] = await this.#readPositions([position]);
+    return entry;
   }
 
   /**

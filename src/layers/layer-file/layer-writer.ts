@@ -35,6 +35,8 @@ export interface WriteOptions {
   readonly signal?: AbortSignal | undefined;
   /** Bytes of each of the two write buffers; default 1 MiB. */
   readonly bufferSize?: number | undefined;
+  /** Bytes of finished index blocks that stay in memory; more go to a scratch file; 32 MiB. */
+  readonly indexMemoryLimit?: number | undefined;
 }
 
 export interface FinishedLayer {
@@ -63,7 +65,7 @@ export class LayerFileWriter {
   readonly index: DiskBtreeBuilder;
   readonly #temporary: TemporaryFile;
   readonly #out: BufferedWriter;
-  readonly #indexStore = new IndexStore();
+  readonly #indexStore: IndexStore;
   #state: 'open' | 'finishing' | 'finished' | 'abandoned' = 'open';
 
   static async create(
@@ -100,6 +102,10 @@ export class LayerFileWriter {
     this.#temporary = temporary;
     this.#out = new BufferedWriter(temporary.file, { startOffset: BLOCK_SIZE, bufferSize, signal });
     this.blobs = new BlobWriter(this.#out);
+    this.#indexStore = new IndexStore({
+      createScratch: () => createIndexScratch(temporary),
+      memoryLimit: layer.options.indexMemoryLimit,
+    });
     this.index = new DiskBtreeBuilder(layer.keySize, (block) => this.#indexStore.add(block));
   }
 
@@ -107,6 +113,11 @@ export class LayerFileWriter {
   get estimatedSize(): number {
     const indexBlocks = this.#indexStore.blockCount + this.index.openBlockCount;
     return (blocksFor(this.blobs.offset) + indexBlocks) * BLOCK_SIZE;
+  }
+
+  /** Undefined while the index has room in memory; else a promise for it. */
+  get indexRoom(): Promise<void> | undefined {
+    return this.#indexStore.room;
   }
 
   throwUnlessOpen(): void {
@@ -154,14 +165,19 @@ export class LayerFileWriter {
     if (this.#state === 'finished') return;
     this.#state = 'abandoned';
     await this.#out.abandon();
-    await this.#temporary.abandon();
+    try {
+      await this.#indexStore.close();
+    } finally {
+      await this.#temporary.abandon();
+    }
   }
 
   async #writeIndex(): Promise<IndexPlace> {
     const indexRootBlock = this.index.finish();
     await this.#out.pad(BLOCK_SIZE);
     const indexStartBlock = this.#out.offset / BLOCK_SIZE;
-    for (const chunk of this.#indexStore.chunks()) await this.#out.append(chunk);
+    for await (const chunk of this.#indexStore.chunks()) await this.#out.append(chunk);
+    await this.#indexStore.close();
     return { indexStartBlock, indexRootBlock };
   }
 
@@ -173,6 +189,13 @@ export class LayerFileWriter {
       if (!isStorageError(cleanupError)) throw new AggregateError([error, cleanupError]);
     }
   }
+}
+
+/** Beside the layer's own temporary file, whose name nobody else has. */
+function createIndexScratch({ path, file }: TemporaryFile): Promise<TemporaryFile> {
+  const { openFiles } = file;
+  const scratchPath = path.replace(/\.___temp$/, '-index.___temp');
+  return TemporaryFile.create(scratchPath, { openFiles, durability: 'scratch' });
 }
 
 /** Errors before the name is taken say so. */

@@ -1,0 +1,74 @@
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
+import { maximumKey, minimumKey } from '../../../src/layers/key.ts';
+import { verifyLayer } from '../../../src/layers/verify.ts';
+import { MemoryFileSystem } from '../../../src/virtual-file/memory-file-system.ts';
+import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+/** Keys without a common prefix: 264 entries a block, 64 blocks a chunk. */
+const ENTRY_COUNT = 264 * 64 * 4 + 1000;
+
+describe('an index that does not stay in memory', () => {
+  it('gives the same file as one that does, and its scratch file is gone', async () => {
+    const directories = [temporaryDirectory(), temporaryDirectory()];
+    const sums = [];
+    for (const [round, directory] of directories.entries()) {
+      const writer = await createWriter(directory, round === 0 ? undefined : 1);
+      let sawScratch = false;
+      for (let index = 0; index < ENTRY_COUNT; index += 1) {
+        await writer.putSerialized(keyOf(index), 1n, Uint8Array.of(index & 0xff), false);
+        sawScratch ||=
+          index % 20_000 === 0 &&
+          readdirSync(directory).some((name) => name.endsWith('-index.___temp'));
+      }
+      const { path, name } = await writer.finish();
+      expect(sawScratch).toBe(round === 1);
+      expect(readdirSync(directory)).toEqual([name]);
+      expect(await verifyLayer(path)).toMatchObject({ findings: [], entries: ENTRY_COUNT });
+      sums.push(createHash('sha256').update(readFileSync(path)).digest('hex'));
+    }
+    expect(sums[0]).toBe(sums[1]);
+  });
+
+  it('leaves nothing behind when the scratch file cannot be written', async () => {
+    const fileSystem = new MemoryFileSystem();
+    fileSystem.createDirectory('/layers');
+    fileSystem.intercept = ({ kind, path }) =>
+      kind === 'write' && path.endsWith('-index.___temp') ? { fail: 'ENOSPC' } : undefined;
+    const openFiles = new OpenFiles({ fileSystem });
+    const writer = await createWriter('/layers', 1, openFiles);
+    const put = async () => {
+      for (let index = 0; index < ENTRY_COUNT; index += 1) {
+        await writer.putSerialized(keyOf(index), 1n, Uint8Array.of(index & 0xff), false);
+      }
+      await writer.finish();
+    };
+    await expect(put()).rejects.toMatchObject({ code: 'io', errno: 'ENOSPC' });
+    await writer.abandon();
+    expect(fileSystem.paths().filter((path) => path !== '/' && path !== '/layers')).toEqual([]);
+    expect(fileSystem.openCount).toBe(0);
+  });
+});
+
+function createWriter(directory: string, indexMemoryLimit?: number, openFiles?: OpenFiles) {
+  return DeltaLayerWriter.create({
+    directory,
+    tenantId: '00'.repeat(16),
+    timelineId: '00'.repeat(16),
+    keyRange: { start: minimumKey(), end: maximumKey() },
+    lsnRange: { start: 1n, end: 2n },
+    indexMemoryLimit,
+    openFiles,
+  });
+}
+
+/** Ascending, with a first byte that changes within every block. */
+function keyOf(index: number): Uint8Array {
+  const key = new Uint8Array(18);
+  new DataView(key.buffer).setUint32(0, Math.floor((index / ENTRY_COUNT) * 0xffff_ffff));
+  new DataView(key.buffer).setUint32(14, (index * 2654435761) % 0x1_0000_0000);
+  return key;
+}
