@@ -9,8 +9,15 @@ import {
   decodeBlobHeader,
   MAXIMUM_BLOB_HEADER_SIZE,
 } from './blob-format.ts';
+import { streamBlobContent } from './blob-stream.ts';
 import { type ByteSource, readExactly } from './byte-source.ts';
-import { type DecompressionLimits, Decompressor } from './decompression.ts';
+import {
+  type DecompressionLimits,
+  Decompressor,
+  fitsInOneCall,
+  type OnPiece,
+  scanWithinLimits,
+} from './decompression.ts';
 
 /** Where blobs may lie: from `start` to `end`, exclusive, in bytes from the start of the source. */
 export interface BlobRegion {
@@ -108,14 +115,14 @@ export class BlobReader {
   }
 
   /**
-   * Checks that the blob with this header lies within the region.
+   * Checks that a header of this size lies within the region.
    * Throws `truncated`.
    */
-  checkExtent(offset: number, header: BlobHeader): void {
-    const end = offset + header.headerSize + header.storedLength;
+  checkHeaderExtent(offset: number, size: number): void {
+    const end = offset + size;
     if (end <= this.region.end) return;
     throw new StorageError('truncated', {
-      what: 'blob reaches beyond the values',
+      what: 'blob header reaches beyond the values',
       path: this.source.path,
       offset,
       expected: `an end at or before ${this.region.end}`,
@@ -123,15 +130,81 @@ export class BlobReader {
     });
   }
 
-  /** The content behind a decoded header; fresh where compressed, else the payload itself. */
-  async content(header: BlobHeader, payload: Uint8Array, offset: number): Promise<Uint8Array> {
-    if (!header.compressed) {
-      this.#checkPlainLength(header, offset);
-      return payload;
+  /**
+   * Checks that the blob with this header lies within the region, and is not above the limit where
+   * it is plain; what a compressed one expands to is for the decompressor to check.
+   * Throws `truncated`, `too-large`.
+   */
+  checkExtent(offset: number, { headerSize, storedLength, compressed }: BlobHeader): void {
+    const end = offset + headerSize + storedLength;
+    if (end > this.region.end) {
+      throw new StorageError('truncated', {
+        what: 'blob reaches beyond the values',
+        path: this.source.path,
+        offset,
+        expected: `an end at or before ${this.region.end}`,
+        actual: `${end}`,
+      });
     }
+    const { maximumLength } = this.#limits;
+    if (!compressed && storedLength > maximumLength) {
+      throw new StorageError('too-large', {
+        what: 'blob',
+        path: this.source.path,
+        offset,
+        expected: `at most ${maximumLength} bytes`,
+        actual: `${storedLength}`,
+      });
+    }
+  }
+
+  /** The content behind a decoded and checked header; fresh where compressed, else the payload itself. */
+  async content(header: BlobHeader, payload: Uint8Array, offset: number): Promise<Uint8Array> {
+    if (!header.compressed) return payload;
     const decompressor = await Decompressor.load();
     try {
       return decompressor.decompress(payload, this.#limits);
+    } catch (error) {
+      throw this.#located(error, offset + header.headerSize);
+    }
+  }
+
+  /**
+   * Decompresses what is small, without a wait or a copy.
+   *
+   * Returns: a view that is valid until the decompressor is called again; undefined where the
+   * content may have more than 1 MiB.
+   * Throws: as `content`.
+   */
+  smallContent(
+    decompressor: Decompressor,
+    { header, payload, offset }: { header: BlobHeader; payload: Uint8Array; offset: number },
+  ): Uint8Array | undefined {
+    try {
+      const frame = scanWithinLimits(payload, this.#limits);
+      if (!fitsInOneCall(payload.length, frame)) return undefined;
+      return decompressor.decompressScanned(payload, frame, this.#limits);
+    } catch (error) {
+      throw this.#located(error, offset + header.headerSize);
+    }
+  }
+
+  /**
+   * Hands the content of a blob over in pieces of at most 1 MiB, each a view that is valid until
+   * the function returns.
+   *
+   * Requires: `checkExtent` let the blob through.
+   * Returns: the length of the content.
+   * Throws: as `content`, and `io`; pieces may have been handed over before.
+   */
+  async stream(offset: number, header: BlobHeader, onPiece: OnPiece): Promise<number> {
+    this.checkPlainLength(header, offset);
+    try {
+      return await streamBlobContent(
+        { source: this.source, offset, header },
+        this.#limits,
+        onPiece,
+      );
     } catch (error) {
       throw this.#located(error, offset + header.headerSize);
     }
@@ -154,7 +227,6 @@ export class BlobReader {
   async #decodeAt(bytes: Uint8Array, at: number, offset: number): Promise<Blob> {
     const header = await this.#header(bytes, at, offset);
     this.checkExtent(offset, header);
-    this.#checkPlainLength(header, offset);
     const start = at + header.headerSize;
     const end = start + header.storedLength;
     const payload =
@@ -171,13 +243,7 @@ export class BlobReader {
 
   async #header(bytes: Uint8Array, at: number, offset: number): Promise<BlobHeader> {
     const size = blobHeaderSizeOfFirstByte(bytes[at] ?? 0);
-    if (offset + size > this.region.end) {
-      throw new StorageError('truncated', {
-        what: 'blob header reaches beyond the values',
-        path: this.source.path,
-        offset,
-      });
-    }
+    this.checkHeaderExtent(offset, size);
     try {
       if (at + size <= bytes.length) return decodeBlobHeader(bytes, at, offset);
       const header = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
@@ -208,22 +274,10 @@ export class BlobReader {
     });
   }
 
-  /** What a compressed blob expands to is for the decompressor to check. */
-  #checkPlainLength({ compressed, storedLength }: BlobHeader, offset: number): void {
-    const { maximumLength } = this.#limits;
-    if (compressed || storedLength <= maximumLength) return;
-    throw new StorageError('too-large', {
-      what: 'blob',
-      path: this.source.path,
-      offset,
-      expected: `at most ${maximumLength} bytes`,
-      actual: `${storedLength}`,
-    });
-  }
-
   /** The decompressor counts offsets from the start of the frame. */
   #located(error: unknown, frameOffset: number): unknown {
-    if (!(error instanceof StorageError)) return error;
+    // There is a path if the source itself failed.
+    if (!(error instanceof StorageError) || error.path !== undefined) return error;
     return error.with({ path: this.source.path, offset: frameOffset + (error.offset ?? 0) });
   }
 }

@@ -4,17 +4,20 @@
  * The frame is scanned first: an incomplete one, bytes behind it, a window above the limit, or
  * blocks that must produce more than the limit are refused before anything is allocated. What is
  * left is decompressed in WebAssembly, on every platform with the same decoder, so that the same
- * file gives the same result everywhere: whole where little can come out, else block by block.
+ * file gives the same result everywhere: whole where little can come out, else in pieces.
  */
-import type { Zstd } from '@hpcc-js/wasm-zstd';
-import { ZSTDDecoder } from 'zstddec/stream';
-import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
-import { loadWasmZstd } from './wasm-zstd.ts';
+import { MAXIMUM_STREAM_PIECE, ZstdEngine, type ZstdStream } from './zstd-engine.ts';
 import {
+  decodeZstdBlockHeader,
+  decodeZstdFrameHeader,
   MAXIMUM_ZSTD_BLOCK_LENGTH,
+  MAXIMUM_ZSTD_FRAME_HEADER_SIZE,
   scanZstdFrame,
+  ZSTD_BLOCK_HEADER_SIZE,
+  type ZstdBlock,
   type ZstdFrame,
+  ZstdFrameScan,
   zstdBlocks,
 } from './zstd-frame.ts';
 
@@ -30,30 +33,35 @@ export const DEFAULT_DECOMPRESSION_LIMITS: DecompressionLimits = {
   maximumWindowSize: 8 * 1024 * 1024,
 };
 
-/** Frames that cannot produce more than this are decompressed in one call. */
-const ONE_CALL_LIMIT = 1024 * 1024;
+/** Contents up to this length are decompressed in one call, larger ones in pieces. */
+export const MAXIMUM_PIECE_LENGTH = 1024 * 1024;
+
+/** A frame this much longer than what it can produce is made of empty blocks, mostly. */
+const MAXIMUM_ONE_CALL_INPUT = 2 * MAXIMUM_PIECE_LENGTH;
+
+/** The bytes of one frame, wherever they are. */
+export interface FrameSource {
+  /** Bytes of the frame. */
+  readonly length: number;
+  /** Up to 128 KiB and a header; a view that is valid until the next call. */
+  bytes(offset: number, length: number): Uint8Array | Promise<Uint8Array>;
+}
+
+export type OnPiece = (piece: Uint8Array) => void;
 
 export class Decompressor {
-  readonly #oneCall: ZSTDDecoder;
-  readonly #blockwise: Zstd;
+  readonly #engine: ZstdEngine;
 
   static #loading: Promise<Decompressor> | undefined;
 
-  /** Compiles the decoders, once for the process. */
+  /** Compiles the decoder, once for the process. */
   static load(): Promise<Decompressor> {
-    Decompressor.#loading ??= Decompressor.#load();
+    Decompressor.#loading ??= ZstdEngine.load().then((engine) => new Decompressor(engine));
     return Decompressor.#loading;
   }
 
-  static async #load(): Promise<Decompressor> {
-    const oneCall = new ZSTDDecoder();
-    const [blockwise] = await Promise.all([loadWasmZstd(), oneCall.init()]);
-    return new Decompressor(oneCall, blockwise);
-  }
-
-  private constructor(oneCall: ZSTDDecoder, blockwise: Zstd) {
-    this.#oneCall = oneCall;
-    this.#blockwise = blockwise;
+  private constructor(engine: ZstdEngine) {
+    this.#engine = engine;
   }
 
   /**
@@ -62,83 +70,184 @@ export class Decompressor {
    */
   decompress(bytes: Uint8Array, limits: DecompressionLimits): Uint8Array {
     const frame = scanWithinLimits(bytes, limits);
-    if (frame.maximumLength <= ONE_CALL_LIMIT) return this.#decompressWhole(bytes, frame, limits);
+    if (fitsInOneCall(bytes.length, frame))
+      return this.decompressScanned(bytes, frame, limits).slice();
     const pieces: Uint8Array[] = [];
-    this.#decompressBlocks(bytes, frame, limits, (piece) => pieces.push(piece));
+    this.#decompressBlocks(bytes, frame, limits, (piece) => pieces.push(piece.slice()));
     return Buffer.concat(pieces);
   }
 
   /**
-   * Hands the content over in pieces of at most 1 MiB, each a fresh array.
+   * Hands the content over in pieces of at most 1 MiB, each a view that is valid until the function
+   * returns.
    *
    * Returns: the length of the content.
    * Throws: as `decompress`; pieces may have been handed over before.
    */
-  decompressPieces(
-    bytes: Uint8Array,
-    limits: DecompressionLimits,
-    onPiece: (piece: Uint8Array) => void,
-  ): number {
+  decompressPieces(bytes: Uint8Array, limits: DecompressionLimits, onPiece: OnPiece): number {
     const frame = scanWithinLimits(bytes, limits);
-    if (frame.maximumLength > ONE_CALL_LIMIT) {
+    if (!fitsInOneCall(bytes.length, frame)) {
       return this.#decompressBlocks(bytes, frame, limits, onPiece);
     }
-    const content = this.#decompressWhole(bytes, frame, limits);
-    onPiece(content);
+    const content = this.decompressScanned(bytes, frame, limits);
+    if (content.length > 0) onPiece(content);
     return content.length;
   }
 
-  #decompressWhole(bytes: Uint8Array, frame: ZstdFrame, limits: DecompressionLimits): Uint8Array {
-    const capacity = Math.max(1, frame.contentSize ?? frame.maximumLength);
-    // The package returns no bytes where the decoder reports an error.
-    const content = this.#oneCall.decode(bytes, capacity);
-    if (content.length === 0 && frame.maximumLength > 0) throw undecodable(0);
+  /**
+   * Decompresses a frame that `scanWithinLimits` and `fitsInOneCall` let through.
+   *
+   * Returns: a view that is valid until the next call of anything here.
+   * Throws: as `decompress`.
+   */
+  decompressScanned(bytes: Uint8Array, frame: ZstdFrame, limits: DecompressionLimits): Uint8Array {
+    const content = this.#engine.decompress(bytes, frame.contentSize ?? frame.maximumLength);
+    if (content === undefined) throw undecodable(0);
     checkLength(content.length, frame, limits);
     return content;
+  }
+
+  /**
+   * As `decompressPieces`, for a frame of any length: its bytes are read twice, once to see that it
+   * is whole and within the limits, and never held.
+   */
+  async decompressFrom(
+    source: FrameSource,
+    limits: DecompressionLimits,
+    onPiece: OnPiece,
+  ): Promise<number> {
+    const frame = await scanSource(source, limits);
+    const stream = this.#engine.takeStream();
+    try {
+      const pieces = new PieceDecoder({ stream, limits, onPiece });
+      pieces.begin(await source.bytes(0, frame.headerSize));
+      const blockLimit = MAXIMUM_ZSTD_BLOCK_LENGTH;
+      let end = frame.headerSize;
+      for (let isLast = false; !isLast; ) {
+        const readingHeader = source.bytes(end, ZSTD_BLOCK_HEADER_SIZE);
+        const header = readingHeader instanceof Uint8Array ? readingHeader : await readingHeader;
+        const place = { start: end, frameLength: source.length, blockLimit };
+        const block = decodeZstdBlockHeader(header, place);
+        const reading = source.bytes(block.start, block.end - block.start);
+        pieces.add(block, reading instanceof Uint8Array ? reading : await reading);
+        ({ end, isLast } = block);
+      }
+      return pieces.finish(await source.bytes(end, source.length - end), frame);
+    } finally {
+      this.#engine.giveBack(stream);
+    }
   }
 
   #decompressBlocks(
     bytes: Uint8Array,
     frame: ZstdFrame,
     limits: DecompressionLimits,
-    onPiece: (piece: Uint8Array) => void,
+    onPiece: OnPiece,
   ): number {
-    let length = 0;
-    let start = 0;
-    this.#blockwise.reset();
-    for (const end of pieceEnds(bytes, frame)) {
-      // No bytes come back where the decoder reports an error; no piece is empty otherwise.
-      const piece = this.#blockwise.decompressChunk(
-        bytes.subarray(start, end),
-        2 * MAXIMUM_ZSTD_BLOCK_LENGTH,
-      );
-      if (piece.length === 0) throw undecodable(start);
-      length += piece.length;
-      if (length > limits.maximumLength) throw tooLarge(limits, `more than ${length}`);
-      onPiece(piece);
-      start = end;
+    const stream = this.#engine.takeStream();
+    try {
+      const pieces = new PieceDecoder({ stream, limits, onPiece });
+      pieces.begin(bytes.subarray(0, frame.headerSize));
+      let end = frame.headerSize;
+      for (const block of zstdBlocks(bytes, frame.headerSize)) {
+        pieces.add(block, bytes.subarray(block.start, block.end));
+        end = block.end;
+      }
+      return pieces.finish(bytes.subarray(end), frame);
+    } finally {
+      this.#engine.giveBack(stream);
     }
-    assert(start === bytes.length, 'the last piece takes the rest of the frame');
-    checkLength(length, frame, limits);
-    return length;
   }
 }
 
 /**
- * Where to cut the frame so that each part produces something: one block with what is before it;
- * the last part takes the blocks that are certain to be empty, and the checksum.
+ * Cuts a frame behind blocks so that each part produces something, and at most one piece: the
+ * decoder tells of an error by producing nothing. So empty blocks, which say nothing, are left out;
+ * the last one goes with the part before it.
  */
-function pieceEnds(bytes: Uint8Array, frame: ZstdFrame): number[] {
-  const ends: number[] = [];
-  for (const block of zstdBlocks(bytes, frame.headerSize)) {
-    if (block.length > 0) ends.push(block.end);
+class PieceDecoder {
+  readonly #stream: ZstdStream;
+  readonly #limits: DecompressionLimits;
+  readonly #onPiece: OnPiece;
+  #partStart = 0;
+  /** What the part can produce, at most. */
+  #partLength = 0;
+  #length = 0;
+
+  constructor(options: { stream: ZstdStream; limits: DecompressionLimits; onPiece: OnPiece }) {
+    this.#stream = options.stream;
+    this.#limits = options.limits;
+    this.#onPiece = options.onPiece;
   }
-  ends[ends.length - 1] = bytes.length;
-  return ends;
+
+  begin(header: Uint8Array): void {
+    this.#stream.begin();
+    this.#stream.add(header);
+  }
+
+  add(block: ZstdBlock, bytes: Uint8Array): void {
+    if (block.length === 0 && !block.isLast) return;
+    const isFull =
+      this.#partLength + block.length > MAXIMUM_STREAM_PIECE ||
+      this.#stream.inputLength + bytes.length > MAXIMUM_STREAM_PIECE;
+    if (isFull && block.length > 0 && this.#partLength > 0) {
+      this.#flush();
+      this.#partStart = block.start;
+    }
+    this.#stream.add(bytes);
+    this.#partLength += block.length;
+  }
+
+  finish(checksum: Uint8Array, frame: ZstdFrame): number {
+    this.#stream.add(checksum);
+    this.#flush();
+    checkLength(this.#length, frame, this.#limits);
+    return this.#length;
+  }
+
+  #flush(): void {
+    const piece = this.#stream.run();
+    if (piece.length === 0 && this.#partLength > 0) throw undecodable(this.#partStart);
+    this.#partLength = 0;
+    this.#length += piece.length;
+    if (this.#length > this.#limits.maximumLength) {
+      throw tooLarge(this.#limits, `more than ${this.#length}`);
+    }
+    if (piece.length > 0) this.#onPiece(piece);
+  }
 }
 
-function scanWithinLimits(bytes: Uint8Array, limits: DecompressionLimits): ZstdFrame {
+/** Whether the frame is to be decompressed whole. */
+export function fitsInOneCall(length: number, frame: ZstdFrame): boolean {
+  return frame.maximumLength <= MAXIMUM_PIECE_LENGTH && length <= MAXIMUM_ONE_CALL_INPUT;
+}
+
+/** Throws: as `Decompressor.decompress`, for what can be seen from outside. */
+export function scanWithinLimits(bytes: Uint8Array, limits: DecompressionLimits): ZstdFrame {
   const frame = scanZstdFrame(bytes);
+  checkLimits(frame, limits);
+  return frame;
+}
+
+async function scanSource(source: FrameSource, limits: DecompressionLimits): Promise<ZstdFrame> {
+  const begin = await source.bytes(0, Math.min(MAXIMUM_ZSTD_FRAME_HEADER_SIZE, source.length));
+  const scan = new ZstdFrameScan(decodeZstdFrameHeader(begin), source.length);
+  const { blockLimit } = scan;
+  let start = scan.header.headerSize;
+  for (let isLast = false; !isLast; ) {
+    const reading = source.bytes(start, Math.min(ZSTD_BLOCK_HEADER_SIZE, source.length - start));
+    // Without a wait where the bytes are at hand: blocks may be 4 bytes long.
+    const header = reading instanceof Uint8Array ? reading : await reading;
+    const block = decodeZstdBlockHeader(header, { start, frameLength: source.length, blockLimit });
+    scan.add(block);
+    start = block.end;
+    isLast = block.isLast;
+  }
+  const frame = scan.finish();
+  checkLimits(frame, limits);
+  return frame;
+}
+function checkLimits(frame: ZstdFrame, limits: DecompressionLimits): void {
   if (frame.windowSize > limits.maximumWindowSize) {
     throw new StorageError('too-large', {
       what: 'window of the zstd frame',
@@ -149,7 +258,6 @@ function scanWithinLimits(bytes: Uint8Array, limits: DecompressionLimits): ZstdF
   }
   const atLeast = Math.max(frame.minimumLength, frame.contentSize ?? 0);
   if (atLeast > limits.maximumLength) throw tooLarge(limits, `at least ${atLeast}`);
-  return frame;
 }
 
 function checkLength(length: number, frame: ZstdFrame, limits: DecompressionLimits): void {

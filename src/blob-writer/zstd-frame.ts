@@ -14,7 +14,7 @@
  */
 import { StorageError } from '../errors.ts';
 
-export interface ZstdFrame {
+export interface ZstdFrameHeader {
   /** Bytes before the first block. */
   readonly headerSize: number;
   /** Bytes that a streaming decoder must keep. */
@@ -22,6 +22,9 @@ export interface ZstdFrame {
   /** As the header states it, if it does. */
   readonly contentSize: number | undefined;
   readonly hasChecksum: boolean;
+}
+
+export interface ZstdFrame extends ZstdFrameHeader {
   /** What the blocks must produce at least, and can produce at most, in bytes. */
   readonly minimumLength: number;
   readonly maximumLength: number;
@@ -38,6 +41,14 @@ export interface ZstdBlock {
   readonly isLast: boolean;
 }
 
+export interface ZstdBlockPlace {
+  /** Offset of the block's header in the frame. */
+  readonly start: number;
+  readonly frameLength: number;
+  readonly blockLimit: number;
+}
+
+export const MAXIMUM_ZSTD_FRAME_HEADER_SIZE = 18;
 export const ZSTD_BLOCK_HEADER_SIZE = 3;
 export const MAXIMUM_ZSTD_BLOCK_LENGTH = 128 * 1024;
 
@@ -53,31 +64,58 @@ const BLOCK_KINDS = ['raw', 'repeated', 'compressed'] as const;
  * count from the start of the frame.
  */
 export function scanZstdFrame(bytes: Uint8Array): ZstdFrame {
-  const header = decodeFrameHeader(bytes);
-  const blockLimit = Math.min(header.windowSize, MAXIMUM_ZSTD_BLOCK_LENGTH);
-  let minimumLength = 0;
-  let maximumLength = 0;
-  let end = header.headerSize;
-  for (const block of zstdBlocks(bytes, header.headerSize, blockLimit)) {
-    if (block.kind !== 'compressed') minimumLength += block.length;
-    maximumLength += block.length;
-    end = block.end;
+  const scan = new ZstdFrameScan(decodeZstdFrameHeader(bytes), bytes.length);
+  for (const block of zstdBlocks(bytes, scan.header.headerSize, scan.blockLimit)) scan.add(block);
+  return scan.finish();
+}
+
+/** Adds up the blocks of a frame, wherever its bytes are. */
+export class ZstdFrameScan {
+  readonly header: ZstdFrameHeader;
+  /** Bytes that one block can produce, at most. */
+  readonly blockLimit: number;
+  readonly #length: number;
+  #minimumLength = 0;
+  #maximumLength = 0;
+  #end: number;
+
+  /** `length` is that of the whole frame, as its blob says. */
+  constructor(header: ZstdFrameHeader, length: number) {
+    this.header = header;
+    this.blockLimit = Math.min(header.windowSize, MAXIMUM_ZSTD_BLOCK_LENGTH);
+    this.#length = length;
+    this.#end = header.headerSize;
   }
-  if (header.hasChecksum) end += CHECKSUM_SIZE;
-  if (end > bytes.length) throw incomplete('checksum', end - CHECKSUM_SIZE, CHECKSUM_SIZE);
-  if (end < bytes.length) {
-    throw corrupt('bytes behind the zstd frame', end, 'end of blob', `${bytes.length - end} bytes`);
+
+  add(block: ZstdBlock): void {
+    if (block.kind !== 'compressed') this.#minimumLength += block.length;
+    this.#maximumLength += block.length;
+    this.#end = block.end;
   }
-  const { contentSize } = header;
-  if (contentSize !== undefined && (contentSize < minimumLength || contentSize > maximumLength)) {
-    throw corrupt(
-      'content size of the zstd frame',
-      0,
-      `${minimumLength} to ${maximumLength} bytes, as the blocks say`,
-      `${contentSize}`,
-    );
+
+  /** Requires: the last block was added. Throws: `corrupt`, `truncated`. */
+  finish(): ZstdFrame {
+    const { header } = this;
+    const minimumLength = this.#minimumLength;
+    const maximumLength = this.#maximumLength;
+    const checksumSize = header.hasChecksum ? CHECKSUM_SIZE : 0;
+    const end = this.#end + checksumSize;
+    if (end > this.#length) throw incomplete('checksum', this.#end, CHECKSUM_SIZE);
+    if (end < this.#length) {
+      const found = `${this.#length - end} bytes`;
+      throw corrupt('bytes behind the zstd frame', end, 'end of blob', found);
+    }
+    const { contentSize } = header;
+    if (contentSize !== undefined && (contentSize < minimumLength || contentSize > maximumLength)) {
+      throw corrupt(
+        'content size of the zstd frame',
+        0,
+        `${minimumLength} to ${maximumLength} bytes, as the blocks say`,
+        `${contentSize}`,
+      );
+    }
+    return { ...header, minimumLength, maximumLength };
   }
-  return { ...header, minimumLength, maximumLength };
 }
 
 /** The blocks of a frame in order, each checked to lie within the bytes. */
@@ -87,16 +125,19 @@ export function* zstdBlocks(
   blockLimit = MAXIMUM_ZSTD_BLOCK_LENGTH,
 ): Generator<ZstdBlock> {
   for (let start = headerSize; ; ) {
-    const block = decodeBlockHeader(bytes, start, blockLimit);
+    const header = bytes.subarray(start, start + ZSTD_BLOCK_HEADER_SIZE);
+    const block = decodeZstdBlockHeader(header, { start, frameLength: bytes.length, blockLimit });
     yield block;
     if (block.isLast) return;
     start = block.end;
   }
 }
 
-function decodeFrameHeader(
-  bytes: Uint8Array,
-): Pick<ZstdFrame, 'headerSize' | 'windowSize' | 'contentSize' | 'hasChecksum'> {
+/**
+ * Requires: `bytes` begins with the frame and holds all of it, or 18 bytes at least.
+ * Throws: `corrupt`, `truncated`, `too-large`.
+ */
+export function decodeZstdFrameHeader(bytes: Uint8Array): ZstdFrameHeader {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   if (bytes.length < 5) throw incomplete('zstd frame header', 0, 5);
   const magic = view.getUint32(0, true);
@@ -127,6 +168,28 @@ function decodeFrameHeader(
   return { headerSize, windowSize, contentSize, hasChecksum: (descriptor & 0b100) !== 0 };
 }
 
+/**
+ * Requires: `bytes` are the 3 of the header, or fewer where the frame ends.
+ * Throws: `corrupt`, `truncated`.
+ */
+export function decodeZstdBlockHeader(bytes: Uint8Array, place: ZstdBlockPlace): ZstdBlock {
+  const { start, frameLength, blockLimit } = place;
+  if (bytes.length < ZSTD_BLOCK_HEADER_SIZE) {
+    throw incomplete('zstd block header', start, ZSTD_BLOCK_HEADER_SIZE);
+  }
+  const header = (bytes[0] as number) | ((bytes[1] as number) << 8) | ((bytes[2] as number) << 16);
+  const size = header >> 3;
+  const kind = BLOCK_KINDS[(header >> 1) & 0b11];
+  if (kind === undefined) throw corrupt('zstd block', start, 'type 0, 1 or 2', '3');
+  if (size > blockLimit) {
+    throw corrupt('zstd block', start, `at most ${blockLimit} bytes`, `${size}`);
+  }
+  const end = start + ZSTD_BLOCK_HEADER_SIZE + (kind === 'repeated' ? 1 : size);
+  if (end > frameLength) throw incomplete('zstd block', start, end - start);
+  const length = kind === 'compressed' ? blockLimit : size;
+  return { start, end, kind, length, isLast: (header & 1) !== 0 };
+}
+
 function decodeContentSize(view: DataView, at: number, size: number): number | undefined {
   switch (size) {
     case 0:
@@ -154,26 +217,6 @@ function decodeContentSize(view: DataView, at: number, size: number): number | u
 function decodeWindowSize(windowDescriptor: number): number {
   const base = 2 ** (10 + (windowDescriptor >> 3));
   return base + (base / 8) * (windowDescriptor & 0b111);
-}
-
-function decodeBlockHeader(bytes: Uint8Array, start: number, blockLimit: number): ZstdBlock {
-  const dataStart = start + ZSTD_BLOCK_HEADER_SIZE;
-  if (dataStart > bytes.length)
-    throw incomplete('zstd block header', start, ZSTD_BLOCK_HEADER_SIZE);
-  const header =
-    (bytes[start] as number) |
-    ((bytes[start + 1] as number) << 8) |
-    ((bytes[start + 2] as number) << 16);
-  const size = header >> 3;
-  const kind = BLOCK_KINDS[(header >> 1) & 0b11];
-  if (kind === undefined) throw corrupt('zstd block', start, 'type 0, 1 or 2', '3');
-  if (size > blockLimit) {
-    throw corrupt('zstd block', start, `at most ${blockLimit} bytes`, `${size}`);
-  }
-  const end = dataStart + (kind === 'repeated' ? 1 : size);
-  if (end > bytes.length) throw incomplete('zstd block', start, end - start);
-  const length = kind === 'compressed' ? blockLimit : size;
-  return { start, end, kind, length, isLast: (header & 1) !== 0 };
 }
 
 function hex32(value: number): string {
