@@ -19,7 +19,7 @@ describe('an index that does not stay in memory', () => {
       const writer = await createWriter(directory, round === 0 ? undefined : 1);
       let sawScratch = false;
       for (let index = 0; index < ENTRY_COUNT; index += 1) {
-        await writer.putSerialized(keyOf(index), 1n, Uint8Array.of(index & 0xff), false);
+        await writer.put(keyOf(index), 1n, { type: 'image', bytes: Uint8Array.of(index & 0xff) });
         sawScratch ||=
           index % 20_000 === 0 &&
           readdirSync(directory).some((name) => name.endsWith('-index.___temp'));
@@ -42,7 +42,7 @@ describe('an index that does not stay in memory', () => {
     const writer = await createWriter('/layers', 1, openFiles);
     const put = async () => {
       for (let index = 0; index < ENTRY_COUNT; index += 1) {
-        await writer.putSerialized(keyOf(index), 1n, Uint8Array.of(index & 0xff), false);
+        await writer.put(keyOf(index), 1n, { type: 'image', bytes: Uint8Array.of(index & 0xff) });
       }
       await writer.finish();
     };
