@@ -6,7 +6,8 @@
  *   buffer:  | slack | piece                      |
  *                ^ the begun blob at the end of the piece before is copied in front of the next
  */
-import { blobHeaderSizeOfFirstByte, decodeBlobHeader } from './blob-format.ts';
+import { withPath } from '../errors.ts';
+import { type BlobHeader, blobHeaderSizeOfFirstByte, decodeBlobHeader } from './blob-format.ts';
 import type { BlobReader } from './blob-reader.ts';
 import { readExactly } from './byte-source.ts';
 
@@ -51,7 +52,7 @@ export class BlobScanner {
    * Finds the blob at `offset` in the bytes at hand.
    *
    * Returns: false when `load` must be called first.
-   * Throws: `out-of-range`, `corrupt`, `truncated`, with path and offset.
+   * Throws: `out-of-range`, `corrupt`, `truncated`, `too-large`, with path and offset.
    */
   locate(offset: number): boolean {
     this.#reader.checkOffset(offset);
@@ -59,7 +60,7 @@ export class BlobScanner {
     const at = this.#at + (offset - this.#start);
     const size = blobHeaderSizeOfFirstByte(this.#buffer[at] as number);
     if (offset + size > this.#end) return false;
-    const header = decodeBlobHeader(this.#buffer, at, offset);
+    const header = this.#header(at, offset);
     this.#reader.checkExtent(offset, header);
     if (offset + size + header.storedLength > this.#end) return false;
     this.bytes = this.#buffer;
@@ -76,8 +77,9 @@ export class BlobScanner {
    */
   async load(offset: number): Promise<void> {
     this.#reader.checkOffset(offset);
-    const begun = this.#end - offset;
-    if (this.#aheadOffset === this.#end && begun >= 0 && begun <= SLACK_SIZE && this.#end > 0) {
+    const isInWindow = offset >= this.#start && offset <= this.#end;
+    const isNextAhead = this.#aheadOffset === this.#end && this.#end - offset <= SLACK_SIZE;
+    if (isInWindow && isNextAhead) {
       await this.#moveOn(offset);
     } else {
       await this.#jump(offset);
@@ -109,20 +111,32 @@ export class BlobScanner {
     this.#setWindow(buffer, SLACK_SIZE, offset, length);
   }
 
-  /** A blob that is larger than the window gets an array of its own. */
+  /** What of the blob lies beyond the window: its header first, then all of it. */
   async #completeBlob(offset: number): Promise<void> {
-    const at = this.#at;
-    const size = blobHeaderSizeOfFirstByte(this.#buffer[at] ?? 0);
-    if (this.#end - offset < size) return;
-    const header = decodeBlobHeader(this.#buffer, at, offset);
+    const size = blobHeaderSizeOfFirstByte(this.#buffer[this.#at] ?? 0);
+    this.#reader.checkHeaderExtent(offset, size);
+    await this.#extendWindow(offset, size);
+    const header = this.#header(this.#at, offset);
     this.#reader.checkExtent(offset, header);
-    const length = size + header.storedLength;
+    await this.#extendWindow(offset, size + header.storedLength);
+  }
+
+  /** Where the window is too small, the blob that begins it gets an array of its own. */
+  async #extendWindow(offset: number, length: number): Promise<void> {
     const present = this.#end - offset;
     if (length <= present) return;
     const whole = new Uint8Array(length);
-    whole.set(this.#buffer.subarray(at, at + present));
+    whole.set(this.#buffer.subarray(this.#at, this.#at + present));
     await readExactly(this.#reader.source, whole.subarray(present), offset + present);
     this.#setWindow(whole, 0, offset, length);
+  }
+
+  #header(at: number, offset: number): BlobHeader {
+    try {
+      return decodeBlobHeader(this.#buffer, at, offset);
+    } catch (error) {
+      throw withPath(error, this.#reader.source.path);
+    }
   }
 
   #readAhead(): void {

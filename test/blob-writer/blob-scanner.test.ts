@@ -1,0 +1,270 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { BlobReader } from '../../src/blob-writer/blob-reader.ts';
+import { BlobScanner } from '../../src/blob-writer/blob-scanner.ts';
+import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
+import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
+import { StorageError } from '../../src/errors.ts';
+import { type BlobSpec, bytesOf, countingSource, writeBlobs } from '../support/blobs.ts';
+import { gate, isPending } from '../support/gate.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
+
+function scannerOf(
+  source: ByteSource,
+  {
+    start = 0,
+    end = source.size,
+    pieceSize,
+  }: { start?: number; end?: number; pieceSize?: number } = {},
+): BlobScanner {
+  return new BlobScanner(
+    new BlobReader(source, { start, end }, DEFAULT_DECOMPRESSION_LIMITS),
+    pieceSize,
+  );
+}
+
+/** The stored bytes of the blob at the offset: the frame, where it is compressed. */
+async function payloadAt(scanner: BlobScanner, offset: number): Promise<Buffer> {
+  if (!scanner.locate(offset)) {
+    await scanner.load(offset);
+    if (!scanner.locate(offset)) throw new Error(`no blob at ${offset} after loading it`);
+  }
+  const { bytes, payloadStart, payloadLength } = scanner;
+  return Buffer.from(bytes.subarray(payloadStart, payloadStart + payloadLength));
+}
+
+function hexScanner(hex: string, end?: number): BlobScanner {
+  const source = bytesSource(Buffer.from(hex, 'hex'), 'name');
+  return scannerOf(source, end === undefined ? {} : { end });
+}
+
+describe('scanning', () => {
+  test('reads each byte once, in whole pieces', async () => {
+    const blobs: BlobSpec[] = Array.from({ length: 400 }, (_, n) => ({
+      content: bytesOf((n * 37) % 900, n),
+      compressed: false,
+    }));
+    const { file, offsets, end } = await writeBlobs(blobs, { startOffset: 100 });
+    const source = countingSource(file);
+    const scanner = scannerOf(source, { start: 100, end, pieceSize: 5000 });
+    for (const [n, offset] of offsets.entries()) {
+      expect((await payloadAt(scanner, offset)).equals(blobs[n]?.content ?? Buffer.of(1))).toBe(
+        true,
+      );
+    }
+    await scanner.close();
+    expect(source.reads.reduce((sum, { length }) => sum + length, 0)).toBe(end - 100);
+    expect(source.reads).toHaveLength(Math.ceil((end - 100) / 5000));
+  });
+
+  test('reads the next piece while the last one is used', async () => {
+    const { file, offsets, end } = await writeBlobs(
+      Array.from({ length: 4 }, (_, n) => ({ content: bytesOf(999, n), compressed: false })),
+    );
+    const source = countingSource(file);
+    const scanner = scannerOf(source, { pieceSize: 1003 });
+    await payloadAt(scanner, offsets[0] ?? 0);
+    expect(source.reads.map(({ offset }) => offset)).toEqual([0, 1003]);
+    await payloadAt(scanner, offsets[3] ?? 0);
+    await scanner.close();
+    expect(source.reads.every(({ offset, length }) => offset + length <= end)).toBe(true);
+  });
+
+  test('tells the header size, and whether the blob is compressed', async () => {
+    const { file, offsets } = await writeBlobs([
+      { content: bytesOf(127, 1), compressed: true },
+      { content: bytesOf(128, 1), compressed: false },
+      { content: new Uint8Array(5000), compressed: true },
+    ]);
+    const scanner = scannerOf(bytesSource(file));
+    const seen: [number, boolean][] = [];
+    for (const offset of offsets) {
+      await payloadAt(scanner, offset);
+      seen.push([scanner.headerSize, scanner.compressed]);
+    }
+    expect(seen).toEqual([
+      [1, false],
+      [4, false],
+      [4, true],
+    ]);
+    await scanner.close();
+  });
+
+  test('skips what is not asked for', async () => {
+    const { file, offsets } = await writeBlobs(
+      Array.from({ length: 300 }, (_, n) => ({ content: bytesOf(1000, n), compressed: false })),
+    );
+    const source = countingSource(file);
+    const scanner = scannerOf(source, { pieceSize: 4096 });
+    for (const n of [0, 1, 299]) {
+      expect((await payloadAt(scanner, offsets[n] ?? 0)).equals(bytesOf(1000, n))).toBe(true);
+    }
+    await scanner.close();
+    expect(source.reads.length).toBeLessThan(6);
+  });
+
+  test('finds blobs that are longer than a piece, and longer than what is carried over', async () => {
+    const lengths = [100_000, 10, 70_000, 65_536, 65_537, 3, 200_000];
+    const { file, offsets } = await writeBlobs(
+      lengths.map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
+      { bufferSize: 100_000 },
+    );
+    for (const pieceSize of [1000, 65_536, 70_000, 90_000, undefined]) {
+      const scanner = scannerOf(bytesSource(file), pieceSize === undefined ? {} : { pieceSize });
+      for (const [n, offset] of offsets.entries()) {
+        const payload = await payloadAt(scanner, offset);
+        expect(payload.equals(bytesOf(lengths[n] ?? 0, n))).toBe(true);
+      }
+      await scanner.close();
+    }
+  });
+
+  test('in any order, over pieces of any size, gives the right bytes', async () => {
+    const decompressor = await Decompressor.load();
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.oneof(fc.nat(20), fc.nat(300), fc.constantFrom(127, 128, 8192, 66_000)), {
+          minLength: 1,
+          maxLength: 12,
+        }),
+        fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 20_000 })),
+        fc.array(fc.nat(11), { maxLength: 20 }),
+        fc.boolean(),
+        fc.nat(9),
+        async (lengths, pieceSize, picks, inOrder, startOffset) => {
+          const blobs = lengths.map((length, n) => ({
+            content: bytesOf(length, n),
+            compressed: n % 3 === 1,
+          }));
+          const { file, offsets, end } = await writeBlobs(blobs, { startOffset });
+          const trailer = new Uint8Array(file.length + 50).fill(0xff);
+          trailer.set(file);
+          const source = countingSource(trailer, { limit: 7000 });
+          const scanner = scannerOf(source, { start: startOffset, end, pieceSize });
+          const order = picks.map((pick) => pick % blobs.length);
+          if (inOrder) order.sort((left, right) => left - right);
+          for (const n of inOrder ? [...order, ...blobs.keys()] : order) {
+            const payload = await payloadAt(scanner, offsets[n] ?? 0);
+            const content = scanner.compressed
+              ? decompressor.decompress(payload, DEFAULT_DECOMPRESSION_LIMITS)
+              : payload;
+            expect(Buffer.from(content).equals(blobs[n]?.content ?? Buffer.of(1))).toBe(true);
+          }
+          await scanner.close();
+          for (const { offset, length } of source.reads) {
+            expect(offset + length).toBeLessThanOrEqual(end);
+          }
+        },
+      ),
+      { numRuns: 150 },
+    );
+  });
+});
+
+describe('what is refused', () => {
+  test.each([
+    ['a header cut by the end of the values', '80000080', 3, 'truncated'],
+    ['a header of which one byte is there', '80000080', 1, 'truncated'],
+    ['content cut by the end of the values', '03010203', 3, 'truncated'],
+    ['a length beyond the file', '8fffffff0102', undefined, 'truncated'],
+    ['an unknown compression', 'f000000000', undefined, 'corrupt'],
+  ])('%s, with path and offset', async (_, hex, end, code) => {
+    const scanner = hexScanner(`00${hex}`, end === undefined ? undefined : end + 1);
+    const error = await storageErrorOf(payloadAt(scanner, 1));
+    expect(error).toMatchObject({ code, offset: 1, path: 'name' });
+    // The same again, now that the bytes are at hand.
+    expect(await storageErrorOf(payloadAt(scanner, 1))).toMatchObject({ code, offset: 1 });
+    // And the blob before it can still be read.
+    expect(await payloadAt(scanner, 0)).toHaveLength(0);
+    await scanner.close();
+  });
+
+  test.each([1, 2, 3])('over pieces of %i bytes, too', async (pieceSize) => {
+    const source = bytesSource(Buffer.from('018080000001aa', 'hex'), 'name');
+    const scanner = scannerOf(source, { end: 5, pieceSize });
+    expect((await payloadAt(scanner, 0)).toString('hex')).toBe('80');
+    expect(await storageErrorOf(payloadAt(scanner, 2))).toMatchObject({
+      code: 'truncated',
+      offset: 2,
+    });
+    const longer = scannerOf(source, { pieceSize });
+    expect((await payloadAt(longer, 2)).toString('hex')).toBe('aa');
+    await longer.close();
+  });
+
+  test.each([-1, 0, 7, 8, 1.5, Number.NaN])('offset %d is out-of-range', async (offset) => {
+    const source = bytesSource(new Uint8Array(20), 'name');
+    const scanner = scannerOf(source, { start: 1, end: 7 });
+    await scanner.load(1);
+    expect(storageErrorThrownBy(() => scanner.locate(offset))).toMatchObject({
+      code: 'out-of-range',
+      path: 'name',
+    });
+    expect((await storageErrorOf(scanner.load(offset))).code).toBe('out-of-range');
+    await scanner.close();
+  });
+
+  test('a plain blob above the limit is too-large, and not read to its end', async () => {
+    const { file } = await writeBlobs([{ content: bytesOf(5000, 1), compressed: false }]);
+    for (const pieceSize of [100, 10_000]) {
+      const source = countingSource(file, { path: 'name' });
+      const limits = { ...DEFAULT_DECOMPRESSION_LIMITS, maximumLength: 4999 };
+      const reader = new BlobReader(source, { start: 0, end: file.length }, limits);
+      const scanner = new BlobScanner(reader, pieceSize);
+      const error = await storageErrorOf(payloadAt(scanner, 0));
+      expect(error).toMatchObject({ code: 'too-large', offset: 0, path: 'name', actual: '5000' });
+      expect(source.reads).toHaveLength(1);
+      await scanner.close();
+    }
+  });
+
+  test('a source that fails is io, ahead of the scan as well, and the scan can go on', async () => {
+    const { file, offsets } = await writeBlobs(
+      Array.from({ length: 10 }, (_, n) => ({ content: bytesOf(100, n), compressed: false })),
+    );
+    const inner = bytesSource(file, 'name');
+    let fails = false;
+    const source: ByteSource = {
+      ...inner,
+      read: async (target, offset) => {
+        if (fails) throw new StorageError('io', { what: 'broken', path: 'name', errno: 'EIO' });
+        return inner.read(target, offset);
+      },
+    };
+    const scanner = scannerOf(source, { pieceSize: 150 });
+    await payloadAt(scanner, offsets[0] ?? 0);
+    await payloadAt(scanner, offsets[1] ?? 0);
+    fails = true;
+    await payloadAt(scanner, offsets[2] ?? 0).catch(() => {});
+    expect(await storageErrorOf(payloadAt(scanner, offsets[6] ?? 0))).toMatchObject({
+      errno: 'EIO',
+    });
+    fails = false;
+    for (const [n, offset] of offsets.entries()) {
+      expect((await payloadAt(scanner, offset)).equals(bytesOf(100, n))).toBe(true);
+    }
+    await scanner.close();
+  });
+});
+
+test('closing waits for the read ahead, also where it fails', async () => {
+  const { opened, open } = gate();
+  const inner = bytesSource(new Uint8Array(1000), 'name');
+  let reads = 0;
+  const source: ByteSource = {
+    ...inner,
+    read: async (target, offset) => {
+      reads += 1;
+      if (reads === 1) return inner.read(target, offset);
+      await opened;
+      throw new StorageError('io', { what: 'broken' });
+    },
+  };
+  const scanner = scannerOf(source, { pieceSize: 10 });
+  await scanner.load(0);
+  const closing = scanner.close();
+  expect(await isPending(closing)).toBe(true);
+  open();
+  await closing;
+  await scanner.close();
+});
