@@ -10,6 +10,7 @@ import { type ByteSource, fileSource, readExactly } from '../blob-writer/byte-so
 import { StorageError, type StorageErrorCode, throwIfAborted } from '../errors.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
+import { isDamage } from './damage.ts';
 import { IndexNode } from './disk-btree/node-format.ts';
 import { formatKey, type Key } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
@@ -79,23 +80,30 @@ async function verifySource(
   findings: Findings,
   options: VerifyOptions,
 ): Promise<number> {
+  const { nameCheck = 'strict', signal } = options;
+  throwIfAborted(signal, source.path);
   const block = await readSummaryBlock(source);
   const summary = decodeSummary(block, source.path);
-  verifySummaryBlock(block, summary, findings);
+  verifySummaryPadding(block, summary, findings);
+  if (nameCheck === 'strict') verifyName(summary, findings);
   const reader = new LayerReader({ source, file: undefined, summary }, summary, {
     ...options,
     blockCache: null,
   });
-  const indexOffset = summary.indexStartBlock * BLOCK_SIZE;
-  await collect(findings, indexOffset, () => verifyIndexBlocks(reader, findings));
   const state = new ValuesState(reader, source, findings, options);
-  await collect(findings, indexOffset, () => verifyEntries(state));
+  await collect(findings, summary.indexStartBlock * BLOCK_SIZE, async () => {
+    await verifyIndexBlocks(reader, findings);
+    await verifyEntries(state);
+  });
   return state.entryCount;
 }
 
-function verifySummaryBlock(block: Uint8Array, summary: LayerSummary, findings: Findings): void {
+function verifySummaryPadding(block: Uint8Array, summary: LayerSummary, findings: Findings): void {
   const nonZero = firstNonZero(block, summarySize(summary.kind));
   if (nonZero >= 0) findings.warn('padding of the summary block is not zero', nonZero);
+}
+
+function verifyName(summary: LayerSummary, findings: Findings): void {
   const name = layerNameOf(findings.path);
   if (name === undefined || sameLayer(name, nameOfSummary(summary))) return;
   findings.add(
@@ -129,7 +137,9 @@ async function verifyIndexBlocks(reader: LayerReader, findings: Findings): Promi
       children.add(node.childBlock(index));
     }
   }
-  for (let block = 0; block <= indexRootBlock; block += 1) {
+  // A damaged block hides which blocks it leads to.
+  const isKnown = !undecodable.some((block) => children.has(block));
+  for (let block = 0; isKnown && block <= indexRootBlock; block += 1) {
     if (!children.has(block)) findings.warn('no index block leads to this one', offsetOf(block));
   }
   if (reader.size > end) {
@@ -298,8 +308,7 @@ async function collect<T>(
   try {
     return await look();
   } catch (error) {
-    if (!(error instanceof StorageError)) throw error;
-    if (error.code === 'io' || error.code === 'aborted' || error.code === 'closed') throw error;
+    if (!isDamage(error)) throw error;
     findings.add(error, offset);
     return undefined;
   }

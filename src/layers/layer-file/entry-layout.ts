@@ -5,8 +5,8 @@
  *   image  key: 18-byte key              value: file offset
  */
 import { StorageError } from '../../errors.ts';
+import type { EntryRules } from '../disk-btree/index-checks.ts';
 import type { IndexNode } from '../disk-btree/node-format.ts';
-import type { EntryRules } from '../disk-btree/reader.ts';
 import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
 import { formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
 import type { LayerSummary } from './summary.ts';

@@ -8,8 +8,10 @@
 import type { BlobReader } from '../../blob-writer/blob-reader.ts';
 import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
 import { StorageError, throwIfAborted, withPath } from '../../errors.ts';
+import { isDamage } from '../damage.ts';
 import type { IndexNode } from '../disk-btree/node-format.ts';
-import type { LeafSlice, SalvagedSlice } from '../disk-btree/reader.ts';
+import type { SalvagedSlice } from '../disk-btree/salvage-walk.ts';
+import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, KEY_SIZE, type Key } from '../key.ts';
 import { formatLsn, type Lsn } from '../lsn.ts';
 import { EntryBatch } from './entry-batch.ts';
@@ -198,7 +200,7 @@ function damagedEntry(
 
 /** What is wrong with the bytes is damage; what keeps us from reading them is not. */
 function damageOrThrow(error: unknown): StorageError {
-  if (error instanceof StorageError && error.code !== 'io' && error.code !== 'closed') return error;
+  if (isDamage(error)) return error;
   throw error;
 }
 

@@ -1,0 +1,152 @@
+/**
+ * What makes an index sound, check by check; each gives an error with path and offset, or nothing.
+ *
+ * A child's block number is below its parent's and its level one less; its first key equals the key
+ * that its parent has for it, and its last key is below the parent's next one; keys ascend within a
+ * node and lie within the layer's range.
+ */
+import { StorageError } from '../../errors.ts';
+import type { IndexBlocks } from './index-blocks.ts';
+import { decodeNode, type IndexNode } from './node-format.ts';
+
+/** What a layer asks of its entries. */
+export interface EntryRules {
+  /** Size of an entry key: 18 or 26 bytes. */
+  readonly keySize: number;
+  /** Every entry key is at least `first` and below `end`; both of the key size. */
+  readonly first: Uint8Array;
+  readonly end: Uint8Array;
+  /** What else is wrong with an entry whose key is in range; undefined if nothing. */
+  readonly problem: (node: IndexNode, index: number) => StorageError | undefined;
+}
+
+export class IndexChecks {
+  readonly #blocks: IndexBlocks;
+  readonly #rules: EntryRules;
+
+  constructor(blocks: IndexBlocks, rules: EntryRules) {
+    this.#blocks = blocks;
+    this.#rules = rules;
+  }
+
+  /** Throws: as `decodeNode`. */
+  decode(bytes: Uint8Array, block: number): IndexNode {
+    try {
+      return decodeNode(bytes, block, this.#rules.keySize, this.#blocks.fileOffset(block));
+    } catch (error) {
+      throw error instanceof StorageError ? error.with({ path: this.#blocks.path }) : error;
+    }
+  }
+
+  /** Children are written before their parents, so their blocks have lower numbers. */
+  childPointer(parent: IndexNode, index: number): StorageError | undefined {
+    const block = parent.childBlock(index);
+    if (block < parent.block) return undefined;
+    return this.#error('out-of-range', parent, `child ${index} of index block ${parent.block}`, {
+      expected: `a block below ${parent.block}`,
+      actual: `${block}`,
+    });
+  }
+
+  level(child: IndexNode, parent: IndexNode): StorageError | undefined {
+    if (child.level === parent.level - 1) return undefined;
+    return this.#error('corrupt', child, `level of index block ${child.block}`, {
+      expected: `${parent.level - 1}, one below that of block ${parent.block}`,
+      actual: `${child.level}`,
+    });
+  }
+
+  /** The child at `index` has the first key that its parent says, and no key from `upper` on. */
+  place(
+    child: IndexNode,
+    parent: IndexNode,
+    index: number,
+    upper: Uint8Array | undefined,
+  ): StorageError | undefined {
+    const separator = parent.key(index);
+    if (child.compareKey(0, separator) !== 0) {
+      return this.#error('corrupt', child, `first key of index block ${child.block}`, {
+        expected: `${hex(separator)}, as block ${parent.block} says`,
+        actual: hex(child.key(0)),
+      });
+    }
+    if (upper === undefined || child.compareKey(child.entryCount - 1, upper) < 0) return undefined;
+    return this.#error('corrupt', child, `last key of index block ${child.block}`, {
+      expected: `below ${hex(upper)}`,
+      actual: hex(child.key(child.entryCount - 1)),
+    });
+  }
+
+  /** Order and range of all entries of one node. */
+  entries(node: IndexNode): StorageError | undefined {
+    for (let index = 1; index < node.entryCount; index += 1) {
+      if (node.compareEntries(index - 1, index) >= 0) return this.outOfOrder(node, index);
+    }
+    const last = node.entryCount - 1;
+    const rangeProblem = this.#range(node, 0) ?? this.#range(node, last);
+    if (rangeProblem !== undefined || node.level > 0) return rangeProblem;
+    for (let index = 0; index <= last; index += 1) {
+      const problem = this.#rule(node, index);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  }
+
+  /** Range of one entry, whatever the others are. */
+  entry(node: IndexNode, index: number): StorageError | undefined {
+    return this.#range(node, index) ?? this.#rule(node, index);
+  }
+
+  outOfOrder(node: IndexNode, index: number): StorageError {
+    const what = `entry ${index} of index block ${node.block} is not above the one before`;
+    return this.#error('out-of-order', node, what, { actual: hex(node.key(index)) });
+  }
+
+  notBelowNext(node: IndexNode, index: number): StorageError {
+    const what = `entry ${index} of index block ${node.block} is not below the ones behind it`;
+    return this.#error('out-of-order', node, what, { actual: hex(node.key(index)) });
+  }
+
+  notBelowUpper(node: IndexNode, index: number): StorageError {
+    const what = `entry ${index} of index block ${node.block} is not below the next block`;
+    return this.#error('corrupt', node, what, { actual: hex(node.key(index)) });
+  }
+
+  secondParent(parent: IndexNode, block: number): StorageError {
+    return this.#error('corrupt', parent, `index block ${block} has two parents`, {});
+  }
+
+  #range(node: IndexNode, index: number): StorageError | undefined {
+    const { first, end } = this.#rules;
+    if (node.compareKey(index, first) >= 0 && node.compareKey(index, end) < 0) return undefined;
+    const what = `entry ${index} of index block ${node.block} is outside the layer's range`;
+    return this.#error('out-of-range', node, what, {
+      expected: `${hex(first)} to ${hex(end)}`,
+      actual: hex(node.key(index)),
+    });
+  }
+
+  #rule(node: IndexNode, index: number): StorageError | undefined {
+    const problem = this.#rules.problem(node, index);
+    return problem?.with({ path: this.#blocks.path, offset: this.#blocks.fileOffset(node.block) });
+  }
+
+  #error(
+    code: 'corrupt' | 'out-of-order' | 'out-of-range',
+    node: IndexNode,
+    what: string,
+    found: { readonly expected?: string; readonly actual?: string },
+  ): StorageError {
+    const { path } = this.#blocks;
+    return new StorageError(code, {
+      what,
+      path,
+      offset: this.#blocks.fileOffset(node.block),
+      ...found,
+    });
+  }
+}
+
+function hex(key: Uint8Array): string {
+  return Buffer.from(key).toString('hex').toUpperCase();
+}

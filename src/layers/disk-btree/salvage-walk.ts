@@ -1,0 +1,199 @@
+/**
+ * A walk that reports damage and goes on with what is left of the index.
+ *
+ * It ends, because it enters no block twice, and it hands out no key twice, because it hands out
+ * only keys above all before. So that one wrong key does not cost the keys behind it, an entry that
+ * is above the ones that follow is taken for the wrong one; so that one wrong block number does not
+ * cost the blocks in between, a block whose place is further on is left for that place.
+ */
+import { StorageError } from '../../errors.ts';
+import { isDamage } from '../damage.ts';
+import type { IndexBlocks } from './index-blocks.ts';
+import type { IndexChecks } from './index-checks.ts';
+import type { IndexNode } from './node-format.ts';
+import type { Frame, LeafSlice, WalkOptions } from './walk.ts';
+
+export type SalvagedSlice =
+  | LeafSlice
+  | {
+      readonly kind: 'damaged-entry';
+      readonly node: IndexNode;
+      readonly index: number;
+      readonly error: StorageError;
+    }
+  | { readonly kind: 'damaged-block'; readonly block: number; readonly error: StorageError };
+
+/** Entries in ascending order, with what is damaged in between. Throws: the root's damage; `io`. */
+export async function* salvageIndex(
+  blocks: IndexBlocks,
+  checks: IndexChecks,
+  options: WalkOptions,
+): AsyncGenerator<SalvagedSlice> {
+  blocks.checkLocation();
+  const walk = new SalvageWalk(blocks, checks, options);
+  yield* walk.run();
+}
+
+interface SalvageFrame extends Frame {
+  /** The parent has the same first key. */
+  readonly isFirstKeySure: boolean;
+}
+
+/** True where the parent's keys are in order, but this child belongs behind a later one. */
+function isFurtherOn(child: IndexNode, separator: Uint8Array, upper: Uint8Array): boolean {
+  return Buffer.compare(separator, upper) < 0 && child.compareKey(0, upper) >= 0;
+}
+
+/**
+ * What every key of the child that was entered last is below: the parent's next key, which one key
+ * at the end may break; where more do, that next key is the wrong one, and the one after it counts.
+ */
+function upperOf(child: IndexNode, { node, index, upper }: SalvageFrame): Uint8Array | undefined {
+  const uppers = [index, index + 1].map((at) => (at < node.entryCount ? node.key(at) : upper));
+  const [next] = uppers;
+  const lastButOne = Math.max(0, child.entryCount - 2);
+  return next === undefined || child.compareKey(lastButOne, next) < 0 ? next : uppers[1];
+}
+
+class SalvageWalk {
+  readonly #checks: IndexChecks;
+  readonly #options: WalkOptions;
+  readonly #rootBlock: number;
+  readonly #read: (block: number) => Promise<Uint8Array>;
+  /** Blocks that were entered, or left for a place further on for good. */
+  readonly #visited = new Set<number>();
+  readonly #postponed = new Set<number>();
+  /** Blocks whose second parent was reported. */
+  readonly #shared = new Set<number>();
+  /** The highest key that was handed out. */
+  #highest: Uint8Array | undefined;
+
+  constructor(blocks: IndexBlocks, checks: IndexChecks, options: WalkOptions) {
+    this.#checks = checks;
+    this.#options = options;
+    this.#rootBlock = blocks.location.rootBlock;
+    this.#read = blocks.forScan();
+  }
+
+  async *run(): AsyncGenerator<SalvagedSlice> {
+    this.#visited.add(this.#rootBlock);
+    const root = this.#checks.decode(await this.#read(this.#rootBlock), this.#rootBlock);
+    const stack: SalvageFrame[] = [
+      { node: root, index: 0, upper: undefined, isFirstKeySure: false },
+    ];
+    for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+      if (frame.node.level === 0) {
+        stack.pop();
+        yield* this.#leaf(frame);
+      } else if (frame.index === frame.node.entryCount) {
+        stack.pop();
+      } else {
+        const child = yield* this.#child(frame);
+        if (child !== undefined) stack.push(child);
+      }
+    }
+  }
+
+  /** Enters the next child, unless its range is not wanted or it cannot be. */
+  async *#child(frame: SalvageFrame): AsyncGenerator<SalvagedSlice, SalvageFrame | undefined> {
+    const { node, index } = frame;
+    const { start, end } = this.#options;
+    // From here on the frame is at the entry behind the child.
+    frame.index += 1;
+    const separator = node.key(index);
+    if (end !== undefined && Buffer.compare(separator, end) >= 0) return undefined;
+    const upper = frame.index < node.entryCount ? node.key(frame.index) : frame.upper;
+    if (start !== undefined && upper !== undefined && Buffer.compare(upper, start) <= 0) {
+      return undefined;
+    }
+    const block = node.childBlock(index);
+    const child = await this.#enter(node, index);
+    if (child === undefined) return undefined;
+    if (child instanceof StorageError) {
+      yield { kind: 'damaged-block', block, error: child };
+      return undefined;
+    }
+    const misplaced = this.#checks.place(child, node, index, upper);
+    if (misplaced !== undefined) yield { kind: 'damaged-block', block, error: misplaced };
+    const isFirstKeySure = child.compareKey(0, separator) === 0;
+    if (upper !== undefined && isFurtherOn(child, separator, upper)) {
+      this.#postpone(block);
+      return undefined;
+    }
+    return { node: child, index: 0, upper: upperOf(child, frame), isFirstKeySure };
+  }
+
+  /** A child that can be walked, in or out of place; or why not; nothing if that was reported. */
+  async #enter(parent: IndexNode, index: number): Promise<IndexNode | StorageError | undefined> {
+    const pointerError = this.#checks.childPointer(parent, index);
+    if (pointerError !== undefined) return pointerError;
+    const block = parent.childBlock(index);
+    if (this.#visited.has(block)) {
+      if (this.#shared.has(block)) return undefined;
+      this.#shared.add(block);
+      return this.#checks.secondParent(parent, block);
+    }
+    this.#visited.add(block);
+    try {
+      const child = this.#checks.decode(await this.#read(block), block);
+      return this.#checks.level(child, parent) ?? child;
+    } catch (error) {
+      if (isDamage(error)) return error;
+      throw error;
+    }
+  }
+
+  /** The block's place is further on. Once for each block, so that the walk ends. */
+  #postpone(block: number): void {
+    if (this.#postponed.has(block)) return;
+    this.#postponed.add(block);
+    this.#visited.delete(block);
+  }
+
+  *#leaf({ node, upper, isFirstKeySure }: SalvageFrame): Generator<SalvagedSlice> {
+    const { start, end } = this.#options;
+    let from = 0;
+    for (let index = 0; index < node.entryCount; index += 1) {
+      const outside =
+        (start !== undefined && node.compareKey(index, start) < 0) ||
+        (end !== undefined && node.compareKey(index, end) >= 0);
+      const isSure = index === 0 && isFirstKeySure;
+      const error = outside ? undefined : this.#problem(node, index, upper, isSure);
+      if (!outside && error === undefined) {
+        this.#highest = node.key(index);
+        continue;
+      }
+      if (from < index) yield { kind: 'slice', node, from, to: index };
+      if (error !== undefined) yield { kind: 'damaged-entry', node, index, error };
+      from = index + 1;
+    }
+    if (from < node.entryCount) yield { kind: 'slice', node, from, to: node.entryCount };
+  }
+
+  #problem(
+    node: IndexNode,
+    index: number,
+    upper: Uint8Array | undefined,
+    isSure: boolean,
+  ): StorageError | undefined {
+    if (this.#highest !== undefined && node.compareKey(index, this.#highest) <= 0) {
+      return this.#checks.outOfOrder(node, index);
+    }
+    if (upper !== undefined && node.compareKey(index, upper) >= 0) {
+      return this.#checks.notBelowUpper(node, index);
+    }
+    const problem = this.#checks.entry(node, index);
+    if (problem !== undefined || isSure || !this.#isAboveWhatFollows(node, index)) return problem;
+    return this.#checks.notBelowNext(node, index);
+  }
+
+  /** True where leaving out this entry puts the next two in order, but leaving out the next does not. */
+  #isAboveWhatFollows(node: IndexNode, index: number): boolean {
+    const next = index + 1;
+    if (next === node.entryCount || node.compareEntries(index, next) <= 0) return false;
+    if (this.#highest !== undefined && node.compareKey(next, this.#highest) <= 0) return false;
+    const afterNext = next + 1;
+    if (afterNext === node.entryCount) return true;
+    return node.compareEntries(next, afterNext) < 0 && node.compareEntries(index, afterNext) >= 0;
+  }
+}
