@@ -29,7 +29,7 @@ describe.each(['tmpfs', 'ext4'] as const)('a full %s', (kind) => {
       const program = await bundledProgram(new URL('programs/full-disk.ts', import.meta.url));
       const input: FullDiskInput = { kind, directory: temporaryDirectory() };
       const running = startProgram(program, input, { wrapper: NAMESPACE });
-      const results = (await resultOf(running)) as readonly FullDiskResult[];
+      const results = await resultOf<readonly FullDiskResult[]>(running);
       expect(results.length).toBe(7);
       for (const { operation, applied, refused, freeUnits } of results) {
         console.info(`full ${kind}: ${operation}: ${refused} refused, ${applied} applied`);

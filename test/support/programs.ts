@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { build } from 'tsup';
@@ -79,12 +79,10 @@ export function startProgram(path: string, input: unknown, options: StartOptions
 }
 
 /** What a program prints as JSON in its last line. Fails unless its exit status is 0. */
-export async function resultOf(running: Running, name = 'program'): Promise<unknown> {
+export async function resultOf<T>(running: Running): Promise<T> {
   let last = '';
   for await (const line of running.lines) last = line;
   const { status, signal, stderr } = await running.ended;
-  if (status !== 0) {
-    throw new Error(`${basename(name)} ended with ${status ?? signal}:\n${stderr}\n${last}`);
-  }
+  if (status !== 0) throw new Error(`the program ended with ${status ?? signal}: ${stderr}`);
   return JSON.parse(last);
 }
