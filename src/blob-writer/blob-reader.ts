@@ -198,7 +198,6 @@ export class BlobReader {
    * Throws: as `content`, and `io`; pieces may have been handed over before.
    */
   async stream(offset: number, header: BlobHeader, onPiece: OnPiece): Promise<number> {
-    this.checkPlainLength(header, offset);
     try {
       return await streamBlobContent(
         { source: this.source, offset, header },

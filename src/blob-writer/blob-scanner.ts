@@ -13,6 +13,9 @@ import { readExactly } from './byte-source.ts';
 
 const DEFAULT_PIECE_SIZE = 1024 * 1024;
 
+/** Blobs with more stored bytes than this may be left where they are. */
+const LARGE_BLOB = 1024 * 1024;
+
 /** Largest beginning of a blob that is copied in front of the next piece. */
 const SLACK_SIZE = 64 * 1024;
 
@@ -26,6 +29,7 @@ interface Piece {
 export class BlobScanner {
   readonly #reader: BlobReader;
   readonly #pieceSize: number;
+  readonly #largeBlobs: 'load' | 'leave';
   /** The window: bytes of the file from `#start` to `#end`, at `#at` in `#buffer`. */
   #buffer: Uint8Array = new Uint8Array(0);
   #at = 0;
@@ -42,10 +46,18 @@ export class BlobScanner {
   headerSize = 0;
   payloadLength = 0;
   compressed = false;
+  /** False for a large blob that was left: only its header is at hand. */
+  isWhole = true;
 
-  constructor(reader: BlobReader, pieceSize = DEFAULT_PIECE_SIZE) {
+  /** Large blobs (above 1 MiB) are loaded as a whole, or left to be streamed. */
+  constructor(
+    reader: BlobReader,
+    pieceSize = DEFAULT_PIECE_SIZE,
+    largeBlobs: 'load' | 'leave' = 'load',
+  ) {
     this.#reader = reader;
     this.#pieceSize = pieceSize;
+    this.#largeBlobs = largeBlobs;
   }
 
   /**
@@ -62,7 +74,9 @@ export class BlobScanner {
     if (offset + size > this.#end) return false;
     const header = this.#header(at, offset);
     this.#reader.checkExtent(offset, header);
-    if (offset + size + header.storedLength > this.#end) return false;
+    const isWhole = !this.#isLeft(header);
+    if (isWhole && offset + size + header.storedLength > this.#end) return false;
+    this.isWhole = isWhole;
     this.bytes = this.#buffer;
     this.payloadStart = at + size;
     this.headerSize = size;
@@ -118,7 +132,12 @@ export class BlobScanner {
     await this.#extendWindow(offset, size);
     const header = this.#header(this.#at, offset);
     this.#reader.checkExtent(offset, header);
+    if (this.#isLeft(header)) return;
     await this.#extendWindow(offset, size + header.storedLength);
+  }
+
+  #isLeft({ storedLength }: BlobHeader): boolean {
+    return this.#largeBlobs === 'leave' && storedLength > LARGE_BLOB;
   }
 
   /** Where the window is too small, the blob that begins it gets an array of its own. */

@@ -16,6 +16,8 @@ export interface LayerEntry extends IndexEntry {
   readonly bytes: Uint8Array;
 }
 
+const FIRST_ARENA_SIZE = 128 * 1024;
+
 /** Entries that an index block can hold, at most. */
 const CAPACITY = 1366;
 
@@ -37,7 +39,11 @@ export class EntryBatch {
   readonly starts = new Uint32Array(CAPACITY);
   readonly lengths = new Uint32Array(CAPACITY);
   /** Contents of compressed entries by index. */
-  readonly decompressed = new Map<number, Uint8Array>();
+  readonly #decompressed = new Map<number, Uint8Array>();
+  /** Where contents of compressed entries are copied to; the next batch uses it again. */
+  #arena: Uint8Array = new Uint8Array(0);
+  #arenaUsed = 0;
+  #decompressedBytes = 0;
 
   /** Key of an entry; a view. */
   key(index: number): Key {
@@ -56,7 +62,7 @@ export class EntryBatch {
 
   /** Content of an entry after decompression; a view. */
   bytes(index: number): Uint8Array {
-    const decompressed = this.decompressed.get(index);
+    const decompressed = this.#decompressed.get(index);
     if (decompressed !== undefined) return decompressed;
     const start = this.starts[index] as number;
     return this.buffer.subarray(start, start + (this.lengths[index] as number));
@@ -75,9 +81,38 @@ export class EntryBatch {
     };
   }
 
+  /** Bytes that are held for compressed entries. */
+  get decompressedBytes(): number {
+    return this.#decompressedBytes;
+  }
+
+  /** Copies the content of a compressed entry, of at most 1 MiB. */
+  setDecompressed(index: number, content: Uint8Array): void {
+    const end = this.#arenaUsed + content.length;
+    if (end > this.#arena.length) {
+      // The contents before stay where they are.
+      this.#arena = new Uint8Array(
+        Math.max(FIRST_ARENA_SIZE, 2 * content.length, 2 * this.#arena.length),
+      );
+      this.#arenaUsed = 0;
+    }
+    const start = this.#arenaUsed;
+    this.#arena.set(content, start);
+    this.#arenaUsed = start + content.length;
+    this.setLargeDecompressed(index, this.#arena.subarray(start, this.#arenaUsed));
+  }
+
+  /** Takes the content of a compressed entry as it is. */
+  setLargeDecompressed(index: number, content: Uint8Array): void {
+    this.#decompressed.set(index, content);
+    this.#decompressedBytes += content.length;
+  }
+
   clear(): void {
     this.count = 0;
-    this.decompressed.clear();
+    this.#decompressed.clear();
+    this.#decompressedBytes = 0;
+    this.#arenaUsed = 0;
   }
 }
 

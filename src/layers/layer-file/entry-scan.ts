@@ -5,8 +5,11 @@
  * points back, or into another blob, is damage, and a small file cannot make a scan read the same
  * bytes again and again.
  */
+import { assert } from '../../assert.ts';
+import type { BlobHeader } from '../../blob-writer/blob-format.ts';
 import type { BlobReader } from '../../blob-writer/blob-reader.ts';
 import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
+import { Decompressor } from '../../blob-writer/decompression.ts';
 import { StorageError, throwIfAborted, withPath } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
 import type { IndexNode } from '../disk-btree/node-format.ts';
@@ -15,7 +18,7 @@ import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, KEY_SIZE, type Key } from '../key.ts';
 import { formatLsn, type Lsn } from '../lsn.ts';
 import { EntryBatch } from './entry-batch.ts';
-import { type EntryLayout, entryAt } from './entry-layout.ts';
+import { type EntryLayout, entryAt, type IndexEntry } from './entry-layout.ts';
 
 export interface DamagedEntry {
   readonly kind: 'damaged-entry';
@@ -36,23 +39,59 @@ export interface DamagedBlock {
 export type ScannedBatch = { readonly kind: 'batch'; readonly batch: EntryBatch };
 export type ScannedItem = ScannedBatch | DamagedEntry | DamagedBlock;
 
+/** An entry whose content has, or may have, more than 1 MiB: it is in no batch. */
+export interface LargeEntry extends IndexEntry {
+  readonly kind: 'large-entry';
+  /** Bytes in the file, header included. */
+  readonly storedLength: number;
+  readonly headerSize: number;
+  readonly compressed: boolean;
+  /**
+   * Hands the content over in pieces of at most 1 MiB, each a view that is valid until the function
+   * returns. Requires: the scan has not gone on.
+   *
+   * Returns: the length of the content, or the damage that it met.
+   * Throws: `io`, `aborted`, `closed`, and what the function throws.
+   */
+  readonly stream: (onPiece: (piece: Uint8Array) => void) => Promise<number | DamagedEntry>;
+}
+
 export interface EntryScan {
   readonly layout: EntryLayout;
   readonly blobs: BlobReader;
   /** LSNs of the entries that are wanted; all if absent. */
   readonly lsnRange?: { readonly start: Lsn; readonly end: Lsn } | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Bytes that may come out of compressed blobs altogether; what is behind is `too-large`. */
+  readonly maximumExpandedLength: number;
 }
 
+type Slices = AsyncIterable<SalvagedSlice | LeafSlice>;
+
 /** Decompressed bytes that one batch holds, at most, before it is handed out. */
-const MAXIMUM_DECOMPRESSED_BYTES = 4 * 1024 * 1024;
+const MAXIMUM_DECOMPRESSED_BYTES = 1024 * 1024;
 
 /** Damage is handed out between the batches. Throws only what keeps the scan from looking: `io`. */
-export async function* scanEntries(
-  slices: AsyncIterable<SalvagedSlice | LeafSlice>,
+export async function* scanEntries(slices: Slices, scan: EntryScan): AsyncGenerator<ScannedItem> {
+  for await (const item of scanSlices(slices, new ScanState(scan, 'whole'))) {
+    assert(item.kind !== 'large-entry', 'no entry is left out of the batches');
+    yield item;
+  }
+}
+
+/** As `scanEntries`, but nothing is held that is larger than 1 MiB. */
+export function streamEntries(
+  slices: Slices,
   scan: EntryScan,
-): AsyncGenerator<ScannedItem> {
-  const state = new ScanState(scan);
+): AsyncGenerator<ScannedItem | LargeEntry> {
+  return scanSlices(slices, new ScanState(scan, 'streamed'));
+}
+
+async function* scanSlices(
+  slices: Slices,
+  state: ScanState,
+): AsyncGenerator<ScannedItem | LargeEntry> {
+  const { scan } = state;
   try {
     for await (const slice of slices) {
       throwIfAborted(scan.signal, scan.blobs.source.path);
@@ -60,7 +99,7 @@ export async function* scanEntries(
         yield* scanSlice(slice, state);
       } else if (slice.kind === 'damaged-entry') {
         const { node, index, error } = slice;
-        yield damagedEntry(scan.layout, node, index, error);
+        yield damagedEntry(entryAt(scan.layout, node, index), error);
       } else {
         yield slice;
       }
@@ -72,56 +111,68 @@ export async function* scanEntries(
 
 class ScanState {
   readonly scan: EntryScan;
+  readonly largeContents: 'whole' | 'streamed';
   readonly scanner: BlobScanner;
   readonly batch = new EntryBatch();
+  decompressor: Decompressor | undefined;
   /** End of the last good blob. */
   previousEnd: number;
-  decompressedBytes = 0;
+  /** What came out of compressed blobs so far. */
+  expandedLength = 0;
 
-  constructor(scan: EntryScan) {
+  constructor(scan: EntryScan, largeContents: 'whole' | 'streamed') {
     this.scan = scan;
-    this.scanner = new BlobScanner(scan.blobs);
+    this.largeContents = largeContents;
+    const largeBlobs = largeContents === 'whole' ? 'load' : 'leave';
+    this.scanner = new BlobScanner(scan.blobs, undefined, largeBlobs);
     this.previousEnd = scan.blobs.region.start;
+  }
+
+  /** Header of the located blob. */
+  get header(): BlobHeader {
+    const { headerSize, payloadLength, compressed } = this.scanner;
+    return { headerSize, storedLength: payloadLength, compressed };
   }
 }
 
 async function* scanSlice(
   { node, from, to }: LeafSlice,
   state: ScanState,
-): AsyncGenerator<ScannedItem> {
+): AsyncGenerator<ScannedItem | LargeEntry> {
   const { batch, scan, scanner } = state;
   const { layout } = scan;
   batch.clear();
-  state.decompressedBytes = 0;
   for (let index = from; index < to; index += 1) {
     const offset = layout.offset(node, index);
-    let error: StorageError | undefined;
+    let special: DamagedEntry | LargeEntry | undefined;
     try {
       checkNotBefore(offset, state);
       if (!scanner.locate(offset)) {
         if (batch.count > 0) {
           yield { kind: 'batch', batch };
           batch.clear();
-          state.decompressedBytes = 0;
         }
         await scanner.load(offset);
         if (!scanner.locate(offset)) throw unreadable(offset, state);
       }
       state.previousEnd = offset + scanner.headerSize + scanner.payloadLength;
       if (isWanted(node, index, state)) {
-        if (scanner.compressed) await decompressInto(batch, offset, state);
-        addEntry(batch, node, index, offset, state);
+        const isHeld = scanner.compressed
+          ? await decompressInto(batch, offset, state)
+          : scanner.isWhole;
+        if (isHeld) addEntry(batch, node, index, offset, state);
+        else special = largeEntry(entryAt(layout, node, index), state);
       }
     } catch (caught) {
-      error = damageOrThrow(withPath(caught, scan.blobs.source.path));
+      const error = damageOrThrow(withPath(caught, scan.blobs.source.path));
+      special = damagedEntry(entryAt(layout, node, index), error);
     }
-    const isFull = state.decompressedBytes > MAXIMUM_DECOMPRESSED_BYTES;
-    if (batch.count > 0 && (error !== undefined || isFull)) {
+    const isFull = batch.decompressedBytes > MAXIMUM_DECOMPRESSED_BYTES;
+    if (batch.count > 0 && (special !== undefined || isFull)) {
       yield { kind: 'batch', batch };
       batch.clear();
-      state.decompressedBytes = 0;
     }
-    if (error !== undefined) yield damagedEntry(layout, node, index, error);
+    if (special !== undefined) yield special;
   }
   if (batch.count > 0) yield { kind: 'batch', batch };
 }
@@ -132,15 +183,67 @@ function isWanted(node: IndexNode, index: number, { scan }: ScanState): boolean 
   return lsn >= scan.lsnRange.start && lsn < scan.lsnRange.end;
 }
 
-async function decompressInto(batch: EntryBatch, offset: number, state: ScanState): Promise<void> {
-  const { headerSize, payloadLength, payloadStart, bytes } = state.scanner;
-  const content = await state.scan.blobs.content(
-    { headerSize, storedLength: payloadLength, compressed: true },
-    bytes.subarray(payloadStart, payloadStart + payloadLength),
+/** False if the content is to be streamed. */
+async function decompressInto(
+  batch: EntryBatch,
+  offset: number,
+  state: ScanState,
+): Promise<boolean> {
+  const { scan, scanner, header } = state;
+  if (!scanner.isWhole) return false;
+  checkExpandedLength(offset, state);
+  const { bytes, payloadStart, payloadLength } = scanner;
+  const payload = bytes.subarray(payloadStart, payloadStart + payloadLength);
+  state.decompressor ??= await Decompressor.load();
+  const content = scan.blobs.smallContent(state.decompressor, { header, payload, offset });
+  if (content !== undefined) {
+    batch.setDecompressed(batch.count, content);
+    state.expandedLength += content.length;
+    return true;
+  }
+  if (state.largeContents === 'streamed') return false;
+  const large = await scan.blobs.content(header, payload, offset);
+  batch.setLargeDecompressed(batch.count, large);
+  state.expandedLength += large.length;
+  return true;
+}
+
+/** Throws `too-large` once so much has come out that a small file would cost much time. */
+function checkExpandedLength(offset: number, { scan, expandedLength }: ScanState): void {
+  const { maximumExpandedLength } = scan;
+  if (expandedLength <= maximumExpandedLength) return;
+  throw new StorageError('too-large', {
+    what: 'decompressed blobs of one scan',
+    path: scan.blobs.source.path,
     offset,
-  );
-  batch.decompressed.set(batch.count, content);
-  state.decompressedBytes += content.length;
+    expected: `at most ${maximumExpandedLength} bytes`,
+    actual: 'more',
+  });
+}
+
+function largeEntry(entry: IndexEntry, state: ScanState): LargeEntry {
+  const { scan, header } = state;
+  const { headerSize, storedLength, compressed } = header;
+  const { path } = scan.blobs.source;
+  return {
+    kind: 'large-entry',
+    ...entry,
+    storedLength: headerSize + storedLength,
+    headerSize,
+    compressed,
+    stream: async (onPiece) => {
+      try {
+        if (compressed) checkExpandedLength(entry.offset, state);
+        return await scan.blobs.stream(entry.offset, header, (piece) => {
+          throwIfAborted(scan.signal, path);
+          if (compressed) state.expandedLength += piece.length;
+          onPiece(piece);
+        });
+      } catch (error) {
+        return damagedEntry(entry, damageOrThrow(withPath(error, path)));
+      }
+    },
+  };
 }
 
 function addEntry(
@@ -182,13 +285,10 @@ function checkNotBefore(offset: number, { previousEnd, scan }: ScanState): void 
   });
 }
 
-function damagedEntry(
-  layout: EntryLayout,
-  node: IndexNode,
-  index: number,
+export function damagedEntry(
+  { key, lsn, offset }: Pick<IndexEntry, 'key' | 'lsn' | 'offset'>,
   error: StorageError,
 ): DamagedEntry {
-  const { key, lsn, offset } = entryAt(layout, node, index);
   return {
     kind: 'damaged-entry',
     key,

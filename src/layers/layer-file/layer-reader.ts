@@ -22,7 +22,13 @@ import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../l
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
 import type { EntryBatch, LayerEntry } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry, layoutOf } from './entry-layout.ts';
-import { type ScannedItem, scanEntries } from './entry-scan.ts';
+import {
+  type EntryScan,
+  type LargeEntry,
+  type ScannedItem,
+  scanEntries,
+  streamEntries,
+} from './entry-scan.ts';
 import { describeIndex, type IndexBlock } from './index-listing.ts';
 import { decodeSummary, type LayerSummary, nameOfSummary, readSummaryBlock } from './summary.ts';
 
@@ -30,7 +36,11 @@ export interface ReadOptions {
   readonly openFiles?: OpenFiles | undefined;
   /** Null for none; default: the one that the process shares. */
   readonly blockCache?: BlockCache | null | undefined;
-  /** Most bytes that a blob may have after decompression; default 256 MiB. */
+  /**
+   * Most bytes that a blob may have after decompression; default 256 MiB. If given, it bounds the
+   * cost of a scan, too: what decompresses to more than 8 times this and 512 times the file
+   * altogether is refused as `too-large`.
+   */
   readonly maximumBlobLength?: number | undefined;
   /** Largest window that a zstd frame may ask for; default 8 MiB. */
   readonly maximumWindowSize?: number | undefined;
@@ -100,6 +110,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly blobs: BlobReader;
   readonly index: DiskBtreeReader;
   readonly #file: VirtualFile | undefined;
+  readonly #maximumExpandedLength: number;
 
   /** For the two kinds of reader: `DeltaLayerReader.open`, `ImageLayerReader.open`. */
   constructor({ source, file }: OpenedLayer, summary: S, options: ReadOptions) {
@@ -121,6 +132,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       maximumLength: options.maximumBlobLength ?? defaults.maximumLength,
       maximumWindowSize: options.maximumWindowSize ?? defaults.maximumWindowSize,
     });
+    this.#maximumExpandedLength = maximumExpandedLength(options, source.size);
     this.#file = file;
   }
 
@@ -178,7 +190,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    */
   async *batches(options: EntryOptions = {}): AsyncGenerator<EntryBatch> {
     const slices = this.index.ascend(this.#walkOptions(options));
-    for await (const item of this.#scan(slices, options)) {
+    for await (const item of scanEntries(slices, this.#scan(options))) {
       if (item.kind !== 'batch') throw item.error;
       yield item.batch;
     }
@@ -204,7 +216,15 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * Throws: when nothing can be walked, and `io`.
    */
   salvageBatches(options: EntryOptions = {}): AsyncGenerator<ScannedItem> {
-    return this.#scan(this.index.salvage(this.#walkOptions(options)), options);
+    return scanEntries(this.index.salvage(this.#walkOptions(options)), this.#scan(options));
+  }
+
+  /**
+   * As `salvageBatches`, but what has, or may have, more than 1 MiB is handed out on its own, to be
+   * streamed: nothing larger is held, whatever the file is.
+   */
+  salvageStreamed(options: EntryOptions = {}): AsyncGenerator<ScannedItem | LargeEntry> {
+    return streamEntries(this.index.salvage(this.#walkOptions(options)), this.#scan(options));
   }
 
   /** Every index block in order, reachable or not. Throws: if the index is not in the file; `io`. */
@@ -240,11 +260,9 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     await this.close();
   }
 
-  #scan(
-    slices: Parameters<typeof scanEntries>[0],
-    { lsnRange, signal }: EntryOptions,
-  ): AsyncGenerator<ScannedItem> {
-    return scanEntries(slices, { layout: this.layout, blobs: this.blobs, lsnRange, signal });
+  #scan({ lsnRange, signal }: EntryOptions): EntryScan {
+    const { layout, blobs } = this;
+    return { layout, blobs, lsnRange, signal, maximumExpandedLength: this.#maximumExpandedLength };
   }
 
   async *#ascendEntries(options: EntryOptions): AsyncGenerator<LayerEntry> {
@@ -329,6 +347,15 @@ function justAbove(entryKey: Uint8Array): Uint8Array {
     if (value < 0xff) return above;
   }
   return Uint8Array.from([...entryKey, 0]);
+}
+
+/**
+ * Who lowers the limit of a blob wants a bounded cost, but 4 bytes can expand to 128 KiB. The pages
+ * that compress best, of zeros, are 21 bytes each with their index entry: 390 times as much.
+ */
+function maximumExpandedLength({ maximumBlobLength }: ReadOptions, fileSize: number): number {
+  if (maximumBlobLength === undefined) return Number.POSITIVE_INFINITY;
+  return 8 * maximumBlobLength + 512 * fileSize;
 }
 
 async function readSummary(
