@@ -16,6 +16,7 @@
  * Source: Neon libs/pageserver_api/src/value.rs, record.rs.
  */
 import { StorageError } from '../errors.ts';
+import { BincodeDecoder, BincodeEncoder } from './bincode.ts';
 
 export interface MultixactMember {
   readonly xid: number;
@@ -76,41 +77,39 @@ export function valueWillInit(value: Value): boolean {
 
 /** Returns: the serialized value; a fresh array. Throws `out-of-range`, `invalid-input`. */
 export function encodeValue(value: Value): Uint8Array {
-  const encoder = new Encoder(sizeOf(value));
+  const encoder = new BincodeEncoder(sizeOf(value));
   switch (value.type) {
     case 'image':
       encoder.u32(TAG_IMAGE).bytes(value.bytes);
       break;
     case 'wal':
-      encoder
-        .record(value.type)
-        .u8(value.willInit ? 1 : 0)
-        .bytes(value.bytes);
+      encodeRecordTag(encoder, value.type).u8(value.willInit ? 1 : 0);
+      encoder.bytes(value.bytes);
       break;
     case 'clear_vm':
-      encoder.record(value.type);
+      encodeRecordTag(encoder, value.type);
       encoder.optionalU32(value.newHeapBlock).optionalU32(value.oldHeapBlock).u8(value.flags);
       break;
     case 'clog_set_committed':
-      encoder.record(value.type).u32List(value.xids).i64(value.timestamp);
+      encodeRecordTag(encoder, value.type).u32List(value.xids).i64(value.timestamp);
       break;
     case 'clog_set_aborted':
-      encoder.record(value.type).u32List(value.xids);
+      encodeRecordTag(encoder, value.type).u32List(value.xids);
       break;
     case 'multixact_offset_create':
-      encoder.record(value.type).u32(value.multixactId).u32(value.multixactOffset);
+      encodeRecordTag(encoder, value.type).u32(value.multixactId).u32(value.multixactOffset);
       break;
     case 'multixact_members_create':
-      encoder.record(value.type).u32(value.multixactOffset).count(value.members.length);
+      encodeRecordTag(encoder, value.type).u32(value.multixactOffset).count(value.members.length);
       for (const { xid, status } of value.members) encoder.u32(xid).u32(status);
       break;
     case 'aux_file':
-      encoder.record(value.type).bytes(encodeText(value.path));
+      encodeRecordTag(encoder, value.type).bytes(encodeText(value.path));
       encoder.u8(value.content === null ? 0 : 1);
       if (value.content !== null) encoder.bytes(value.content);
       break;
     case 'truncate_vm':
-      encoder.record(value.type).u64(value.truncByte).u64(value.truncOffset);
+      encodeRecordTag(encoder, value.type).u64(value.truncByte).u64(value.truncOffset);
       break;
   }
   return encoder.finish();
@@ -121,23 +120,86 @@ export function encodeValue(value: Value): Uint8Array {
  * Throws: `corrupt`, `truncated`; offsets count from the start of the bytes.
  */
 export function decodeValue(bytes: Uint8Array): Value {
-  const decoder = new Decoder(bytes);
+  const decoder = new BincodeDecoder(bytes);
   const value = decodeTagged(decoder);
   decoder.expectEnd();
   return value;
 }
 
-function decodeTagged(decoder: Decoder): Value {
+/** What a value is, without what it holds. */
+export interface ValueOutline {
+  readonly type: ValueType;
+  /** As `valueWillInit` says. */
+  readonly willInit: boolean;
+}
+
+/** Bytes from which `outlineOfBegin` can tell. */
+export const VALUE_OUTLINE_SIZE = 32;
+
+/** Checks a value as `decodeValue` does, without making it. Throws the same. */
+export function outlineOfValue(bytes: Uint8Array): ValueOutline {
+  const outline = outlineOfBegin(bytes, bytes.length);
+  if (outline !== undefined) return outline;
+  const { type } = decodeValue(bytes);
+  return { type, willInit: false };
+}
+
+/**
+ * As `outlineOfValue`, from the first bytes and the length of the whole value.
+ *
+ * Requires: `begin` has 32 bytes, or all of them.
+ * Returns: undefined where more must be seen, which is so for auxiliary files.
+ */
+export function outlineOfBegin(begin: Uint8Array, length: number): ValueOutline | undefined {
+  const decoder = new BincodeDecoder(begin, length);
+  const type = decodeType(decoder);
+  let willInit = false;
+  switch (type) {
+    case 'image':
+      willInit = true;
+      decoder.skipList('image', 1);
+      break;
+    case 'wal':
+      willInit = decoder.bool('willInit');
+      decoder.skipList('WAL record', 1);
+      break;
+    case 'clog_set_committed':
+      decoder.skipList('xids', 4);
+      decoder.skip('timestamp', 8);
+      break;
+    case 'clog_set_aborted':
+      decoder.skipList('xids', 4);
+      break;
+    case 'multixact_members_create':
+      decoder.u32('moff');
+      decoder.skipList('members', 8);
+      break;
+    case 'aux_file':
+      return undefined;
+    default:
+      decodeRecord(decoder, type);
+  }
+  decoder.expectEnd();
+  return { type, willInit };
+}
+
+function decodeTagged(decoder: BincodeDecoder): Value {
+  const type = decodeType(decoder);
+  if (type === 'image') return { type, bytes: decoder.bytes('image') };
+  return decodeRecord(decoder, type);
+}
+
+function decodeType(decoder: BincodeDecoder): ValueType {
   const tag = decoder.u32('value');
-  if (tag === TAG_IMAGE) return { type: 'image', bytes: decoder.bytes('image') };
+  if (tag === TAG_IMAGE) return 'image';
   if (tag !== TAG_RECORD) throw decoder.corrupt('value', 'variant 0 or 1', `${tag}`, 4);
   const recordTag = decoder.u32('record');
   const type = RECORD_TYPES[recordTag];
   if (type === undefined) throw decoder.corrupt('record', 'variant 0 to 7', `${recordTag}`, 4);
-  return decodeRecord(decoder, type);
+  return type;
 }
 
-function decodeRecord(decoder: Decoder, type: (typeof RECORD_TYPES)[number]): Value {
+function decodeRecord(decoder: BincodeDecoder, type: (typeof RECORD_TYPES)[number]): Value {
   switch (type) {
     case 'wal':
       return { type, willInit: decoder.bool('willInit'), bytes: decoder.bytes('WAL record') };
@@ -209,169 +271,11 @@ function unknownType(value: never): StorageError {
   });
 }
 
-class Encoder {
-  readonly #target: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
-
-  constructor(capacity: number) {
-    this.#target = new Uint8Array(capacity);
-    this.#view = new DataView(this.#target.buffer);
-  }
-
-  finish(): Uint8Array {
-    return this.#target.subarray(0, this.#at);
-  }
-
-  record(type: (typeof RECORD_TYPES)[number]): this {
-    return this.u32(TAG_RECORD).u32(RECORD_TYPES.indexOf(type));
-  }
-
-  u8(value: number): this {
-    this.#view.setUint8(this.#at, checkUnsigned(value, 0xff));
-    this.#at += 1;
-    return this;
-  }
-
-  u32(value: number): this {
-    this.#view.setUint32(this.#at, checkUnsigned(value, 0xffff_ffff));
-    this.#at += 4;
-    return this;
-  }
-
-  u64(value: bigint): this {
-    checkBigint(value, 0n, 0xffff_ffff_ffff_ffffn);
-    this.#view.setBigUint64(this.#at, value);
-    this.#at += 8;
-    return this;
-  }
-
-  i64(value: bigint): this {
-    checkBigint(value, -0x8000_0000_0000_0000n, 0x7fff_ffff_ffff_ffffn);
-    this.#view.setBigInt64(this.#at, value);
-    this.#at += 8;
-    return this;
-  }
-
-  count(value: number): this {
-    return this.u64(BigInt(value));
-  }
-
-  optionalU32(value: number | null): this {
-    return value === null ? this.u8(0) : this.u8(1).u32(value);
-  }
-
-  u32List(values: readonly number[]): this {
-    this.count(values.length);
-    for (const value of values) this.u32(value);
-    return this;
-  }
-
-  bytes(bytes: Uint8Array): this {
-    this.count(bytes.length);
-    this.#target.set(bytes, this.#at);
-    this.#at += bytes.length;
-    return this;
-  }
-}
-
-/** Every length is checked against the bytes that are left before anything is allocated. */
-class Decoder {
-  readonly #bytes: Uint8Array;
-  readonly #view: DataView;
-  #at = 0;
-
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  }
-
-  expectEnd(): void {
-    if (this.#at === this.#bytes.length) return;
-    throw this.corrupt('bytes behind the value', 'none', `${this.#bytes.length - this.#at}`, 0);
-  }
-
-  u8(what: string): number {
-    return this.#view.getUint8(this.#take(1, what));
-  }
-
-  u32(what: string): number {
-    return this.#view.getUint32(this.#take(4, what));
-  }
-
-  u64(what: string): bigint {
-    return this.#view.getBigUint64(this.#take(8, what));
-  }
-
-  i64(what: string): bigint {
-    return this.#view.getBigInt64(this.#take(8, what));
-  }
-
-  bool(what: string): boolean {
-    const flag = this.u8(what);
-    if (flag > 1) throw this.corrupt(what, '0 or 1', `${flag}`, 1);
-    return flag === 1;
-  }
-
-  optionalU32(what: string): number | null {
-    return this.bool(what) ? this.u32(what) : null;
-  }
-
-  u32List(what: string): number[] {
-    return this.list(what, 4, () => this.u32(what));
-  }
-
-  list<T>(what: string, itemSize: number, decodeItem: () => T): T[] {
-    const count = this.#count(what, itemSize);
-    return Array.from({ length: count }, decodeItem);
-  }
-
-  bytes(what: string): Uint8Array {
-    const length = this.#count(what, 1);
-    const start = this.#take(length, what);
-    return this.#bytes.subarray(start, start + length);
-  }
-
-  text(what: string): string {
-    const bytes = this.bytes(what);
-    try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch (cause) {
-      throw new StorageError('corrupt', {
-        what,
-        offset: this.#at - bytes.length,
-        expected: 'UTF-8',
-        cause,
-      });
-    }
-  }
-
-  corrupt(what: string, expected: string, actual: string, back: number): StorageError {
-    return new StorageError('corrupt', { what, offset: this.#at - back, expected, actual });
-  }
-
-  #count(what: string, itemSize: number): number {
-    const count = this.u64(`length of ${what}`);
-    const left = this.#bytes.length - this.#at;
-    if (count > BigInt(Math.floor(left / itemSize))) {
-      throw this.corrupt(`length of ${what}`, `at most ${left} bytes left`, `${count} items`, 8);
-    }
-    return Number(count);
-  }
-
-  #take(size: number, what: string): number {
-    const start = this.#at;
-    if (start + size > this.#bytes.length) {
-      throw new StorageError('truncated', {
-        what: `value ends in ${what}`,
-        offset: start,
-        expected: `${size} bytes`,
-        actual: `${this.#bytes.length - start}`,
-      });
-    }
-    this.#at = start + size;
-    return start;
-  }
+function encodeRecordTag(
+  encoder: BincodeEncoder,
+  type: (typeof RECORD_TYPES)[number],
+): BincodeEncoder {
+  return encoder.u32(TAG_RECORD).u32(RECORD_TYPES.indexOf(type));
 }
 
 /** Throws `invalid-input` for a lone surrogate, which UTF-8 cannot hold. */
@@ -380,22 +284,4 @@ function encodeText(text: string): Uint8Array {
     throw new StorageError('invalid-input', { what: 'path', expected: 'well-formed Unicode' });
   }
   return new TextEncoder().encode(text);
-}
-
-function checkUnsigned(value: number, maximum: number): number {
-  if (Number.isInteger(value) && value >= 0 && value <= maximum) return value;
-  throw new StorageError('out-of-range', {
-    what: 'field of a value',
-    expected: `an integer from 0 to ${maximum}`,
-    actual: String(value),
-  });
-}
-
-function checkBigint(value: bigint, minimum: bigint, maximum: bigint): void {
-  if (typeof value === 'bigint' && value >= minimum && value <= maximum) return;
-  throw new StorageError('out-of-range', {
-    what: 'field of a value',
-    expected: `a bigint from ${minimum} to ${maximum}`,
-    actual: String(value),
-  });
 }

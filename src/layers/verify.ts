@@ -11,9 +11,12 @@ import { StorageError, type StorageErrorCode, throwIfAborted } from '../errors.t
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { isDamage } from './damage.ts';
+import { BlockSet } from './disk-btree/block-set.ts';
 import { IndexNode } from './disk-btree/node-format.ts';
 import { formatKey, type Key } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
+import type { LargeEntry } from './layer-file/entry-scan.ts';
+import { FirstBytes } from './layer-file/first-bytes.ts';
 import { LayerReader, layerNameOf, type ReadOptions } from './layer-file/layer-reader.ts';
 import { locateValueError } from './layer-file/salvage.ts';
 import {
@@ -25,7 +28,12 @@ import {
 } from './layer-file/summary.ts';
 import { formatLayerName, sameLayer } from './layer-name.ts';
 import { formatLsn, type Lsn } from './lsn.ts';
-import { decodeValue, valueWillInit } from './value-format.ts';
+import {
+  outlineOfBegin,
+  outlineOfValue,
+  VALUE_OUTLINE_SIZE,
+  type ValueOutline,
+} from './value-format.ts';
 
 export interface Finding {
   readonly severity: 'error' | 'warning';
@@ -61,15 +69,26 @@ export interface VerifyOptions extends ReadOptions {
 const DEFAULT_MAXIMUM_FINDINGS = 1000;
 
 /**
- * Verifies one file.
+ * Verifies one file, or any source of its bytes. Whatever the file is, a few MiB are held of it.
  *
  * Returns: what was found; damage is never thrown.
  * Throws: `not-found`, `io`, `aborted`: what keeps us from looking.
  */
-export async function verifyLayer(path: string, options: VerifyOptions = {}): Promise<LayerReport> {
+export async function verifyLayer(
+  from: string | ByteSource,
+  options: VerifyOptions = {},
+): Promise<LayerReport> {
+  if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
   const { openFiles } = options;
-  await using file = await VirtualFile.open(path, { read: true, openFiles });
-  const source = await fileSource(file);
+  await using file = await VirtualFile.open(from, { read: true, openFiles });
+  return await verifyNamed(await fileSource(file), from, options);
+}
+
+async function verifyNamed(
+  source: ByteSource,
+  path: string,
+  options: VerifyOptions,
+): Promise<LayerReport> {
   const findings = new Findings(path, options.maximumFindings ?? DEFAULT_MAXIMUM_FINDINGS);
   const entries = await collect(findings, 0, () => verifySource(source, findings, options));
   return findings.report(entries ?? 0, source.size);
@@ -92,7 +111,7 @@ async function verifySource(
   });
   const state = new ValuesState(reader, source, findings, options);
   await collect(findings, summary.indexStartBlock * BLOCK_SIZE, async () => {
-    await verifyIndexBlocks(reader, findings);
+    await verifyIndexBlocks(reader, findings, signal);
     await verifyEntries(state);
   });
   return state.entryCount;
@@ -118,15 +137,21 @@ function verifyName(summary: LayerSummary, findings: Findings): void {
 }
 
 /** Padding of every block, blocks that nothing leads to, and bytes behind the last one. */
-async function verifyIndexBlocks(reader: LayerReader, findings: Findings): Promise<void> {
+async function verifyIndexBlocks(
+  reader: LayerReader,
+  findings: Findings,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const { indexStartBlock, indexRootBlock } = reader.summary;
   const offsetOf = (block: number) => (indexStartBlock + block) * BLOCK_SIZE;
   const end = offsetOf(indexRootBlock + 1);
-  const children = new Set<number>([indexRootBlock]);
-  const undecodable: number[] = [];
+  const children = new BlockSet();
+  const undecodable = new BlockSet();
+  children.add(indexRootBlock);
   for await (const node of reader.index.blocks()) {
+    throwIfAborted(signal, findings.path);
     if (!(node instanceof IndexNode)) {
-      undecodable.push(node.block);
+      undecodable.add(node.block);
       continue;
     }
     const nonZero = firstNonZero(node.bytes, node.usedSize);
@@ -138,7 +163,7 @@ async function verifyIndexBlocks(reader: LayerReader, findings: Findings): Promi
     }
   }
   // A damaged block hides which blocks it leads to.
-  const isKnown = !undecodable.some((block) => children.has(block));
+  const isKnown = !undecodable.meets(children);
   for (let block = 0; isKnown && block <= indexRootBlock; block += 1) {
     if (!children.has(block)) findings.warn('no index block leads to this one', offsetOf(block));
   }
@@ -164,66 +189,112 @@ class ValuesState {
     this.findings = findings;
     this.options = options;
   }
+
+  warn(message: string, { offset, key, lsn }: EntryFacts): void {
+    this.findings.warn(message, offset, key, lsn);
+  }
 }
 
 async function verifyEntries(state: ValuesState): Promise<void> {
   const { reader, findings, options } = state;
-  for await (const item of reader.salvageBatches({ signal: options.signal })) {
+  for await (const item of reader.salvageStreamed({ signal: options.signal })) {
     throwIfAborted(options.signal, findings.path);
-    if (item.kind === 'batch') {
-      for (let index = 0; index < item.batch.count; index += 1) {
-        verifyEntry(item.batch, index, state);
-      }
-      options.onProgress?.(state.blobsEnd, reader.size);
-    } else {
-      const offset =
-        item.kind === 'damaged-entry'
-          ? item.offset
-          : (reader.summary.indexStartBlock + item.block) * BLOCK_SIZE;
-      findings.add(item.error, offset);
-      state.isEndKnown = false;
-    }
+    if (item.kind === 'batch') verifyBatch(item.batch, state);
+    else if (item.kind === 'large-entry') await verifyLargeEntry(item, state);
+    else if (item.kind === 'damaged-entry') addDamage(item.error, item.offset, state);
+    else addDamage(item.error, (reader.summary.indexStartBlock + item.block) * BLOCK_SIZE, state);
+    options.onProgress?.(state.blobsEnd, reader.size);
   }
   await verifyPadding(state);
   options.onProgress?.(reader.size, reader.size);
 }
 
-function verifyEntry(batch: EntryBatch, index: number, state: ValuesState): void {
-  const { findings, reader } = state;
-  const offset = batch.offsets[index] as number;
-  const storedLength = batch.storedLengths[index] as number;
-  const warn = (message: string) =>
-    findings.warn(message, offset, batch.key(index), batch.lsn(index));
+function addDamage(error: StorageError, offset: number, state: ValuesState): void {
+  state.findings.add(error, offset);
+  state.isEndKnown = false;
+}
+
+function verifyBatch(batch: EntryBatch, state: ValuesState): void {
+  for (let index = 0; index < batch.count; index += 1) {
+    const storedLength = batch.storedLengths[index] as number;
+    const entry: EntryFacts = {
+      key: batch.key(index),
+      lsn: batch.lsn(index),
+      willInit: batch.willInit[index] === 1,
+      offset: batch.offsets[index] as number,
+      storedLength,
+      headerSize: storedLength - (batch.lengths[index] as number),
+      compressed: batch.compressed[index] === 1,
+    };
+    const content = batch.bytes(index);
+    verifyPlace(entry, content.length, state);
+    if (state.reader.summary.kind === 'image') continue;
+    verifyOutline(entry, content.length, state, () => outlineOfValue(content));
+  }
+}
+
+/** The content passes by in pieces; of a value its first bytes tell how long it must be. */
+async function verifyLargeEntry(entry: LargeEntry, state: ValuesState): Promise<void> {
+  const isDelta = state.reader.summary.kind === 'delta';
+  const begin = new FirstBytes(isDelta ? VALUE_OUTLINE_SIZE : 0);
+  const length = await entry.stream((piece) => begin.add(piece));
+  if (typeof length !== 'number') {
+    addDamage(length.error, length.offset, state);
+    return;
+  }
+  verifyPlace(entry, length, state);
+  if (!isDelta) return;
+  let isTold = true;
+  verifyOutline(entry, length, state, () => {
+    const outline = outlineOfBegin(begin.bytes, length);
+    isTold = outline !== undefined;
+    return outline ?? { type: 'aux_file', willInit: entry.willInit };
+  });
+  if (isTold) return;
+  // The path of an auxiliary file may take all of it.
+  const whole = new FirstBytes(length);
+  await entry.stream((piece) => whole.add(piece));
+  verifyOutline(entry, length, state, () => outlineOfValue(whole.bytes));
+}
+
+interface EntryFacts {
+  readonly key: Key;
+  readonly lsn: Lsn;
+  readonly willInit: boolean;
+  readonly offset: number;
+  readonly storedLength: number;
+  readonly headerSize: number;
+  readonly compressed: boolean;
+}
+
+function verifyPlace(entry: EntryFacts, contentLength: number, state: ValuesState): void {
+  const { offset, storedLength, headerSize } = entry;
   state.entryCount += 1;
   if (state.isEndKnown && offset > state.blobsEnd) {
-    warn(`gap of ${offset - state.blobsEnd} bytes in front of the blob`);
+    state.warn(`gap of ${offset - state.blobsEnd} bytes in front of the blob`, entry);
   }
   state.blobsEnd = offset + storedLength;
   state.isEndKnown = true;
-  const contentLength =
-    batch.compressed[index] === 1 ? batch.bytes(index).length : (batch.lengths[index] as number);
-  const headerSize = storedLength - (batch.lengths[index] as number);
   if (headerSize > 1 && contentLength < SHORT_BLOB_LIMIT) {
-    warn(`4-byte header of a blob of ${contentLength} bytes`);
+    state.warn(`4-byte header of a blob of ${contentLength} bytes`, entry);
   }
-  if (reader.summary.kind === 'delta') verifyValue(batch, index, state, warn);
 }
 
-function verifyValue(
-  batch: EntryBatch,
-  index: number,
-  { findings }: ValuesState,
-  warn: (message: string) => void,
+function verifyOutline(
+  entry: EntryFacts,
+  contentLength: number,
+  state: ValuesState,
+  outline: () => ValueOutline,
 ): void {
   try {
-    const willInit = valueWillInit(decodeValue(batch.bytes(index)));
-    if (willInit !== (batch.willInit[index] === 1)) {
-      warn(`willInit of the index is ${!willInit}, the value says ${willInit}`);
-    }
+    const { willInit } = outline();
+    if (willInit === entry.willInit) return;
+    state.warn(`willInit of the index is ${!willInit}, the value says ${willInit}`, entry);
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
-    const located = locateValueError(error, batch.entry(index), findings.path);
-    findings.add(located, batch.offsets[index] as number);
+    const content = { length: contentLength };
+    const located = locateValueError(error, { ...entry, bytes: content }, state.findings.path);
+    state.findings.add(located, entry.offset);
   }
 }
 

@@ -8,6 +8,7 @@
  */
 import { StorageError } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
+import { BlockSet } from './block-set.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './node-format.ts';
@@ -61,10 +62,10 @@ class SalvageWalk {
   readonly #rootBlock: number;
   readonly #read: (block: number) => Promise<Uint8Array>;
   /** Blocks that were entered, or left for a place further on for good. */
-  readonly #visited = new Set<number>();
-  readonly #postponed = new Set<number>();
+  readonly #visited = new BlockSet();
+  readonly #postponed = new BlockSet();
   /** Blocks whose second parent was reported. */
-  readonly #shared = new Set<number>();
+  readonly #shared = new BlockSet();
   /** The highest key that was handed out. */
   #highest: Uint8Array | undefined;
 

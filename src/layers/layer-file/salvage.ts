@@ -52,7 +52,9 @@ function salvageEntry(entry: LayerEntry, { decode, path }: SalvageOptions): Salv
 /** Offsets within a value become offsets in the file, as far as its bytes lie there plainly. */
 export function locateValueError(
   error: StorageError,
-  entry: Pick<LayerEntry, 'key' | 'lsn' | 'offset' | 'storedLength' | 'compressed' | 'bytes'>,
+  entry: Pick<LayerEntry, 'key' | 'lsn' | 'offset' | 'storedLength' | 'compressed'> & {
+    readonly bytes: { readonly length: number };
+  },
   path: string | undefined,
 ): StorageError {
   const contentOffset = entry.offset + entry.storedLength - entry.bytes.length;

@@ -1,0 +1,197 @@
+/**
+ * bincode with fixed-size integers, big-endian: bool and Option are one byte, 0 or 1; byte strings
+ * and lists have a u64 count in front.
+ */
+import { StorageError } from '../errors.ts';
+
+/** Writes into an array that must be large enough. Throws `out-of-range`. */
+export class BincodeEncoder {
+  readonly #target: Uint8Array;
+  readonly #view: DataView;
+  #at = 0;
+
+  constructor(capacity: number) {
+    this.#target = new Uint8Array(capacity);
+    this.#view = new DataView(this.#target.buffer);
+  }
+
+  finish(): Uint8Array {
+    return this.#target.subarray(0, this.#at);
+  }
+
+  u8(value: number): this {
+    this.#view.setUint8(this.#at, checkUnsigned(value, 0xff));
+    this.#at += 1;
+    return this;
+  }
+
+  u32(value: number): this {
+    this.#view.setUint32(this.#at, checkUnsigned(value, 0xffff_ffff));
+    this.#at += 4;
+    return this;
+  }
+
+  u64(value: bigint): this {
+    checkBigint(value, 0n, 0xffff_ffff_ffff_ffffn);
+    this.#view.setBigUint64(this.#at, value);
+    this.#at += 8;
+    return this;
+  }
+
+  i64(value: bigint): this {
+    checkBigint(value, -0x8000_0000_0000_0000n, 0x7fff_ffff_ffff_ffffn);
+    this.#view.setBigInt64(this.#at, value);
+    this.#at += 8;
+    return this;
+  }
+
+  count(value: number): this {
+    return this.u64(BigInt(value));
+  }
+
+  optionalU32(value: number | null): this {
+    return value === null ? this.u8(0) : this.u8(1).u32(value);
+  }
+
+  u32List(values: readonly number[]): this {
+    this.count(values.length);
+    for (const value of values) this.u32(value);
+    return this;
+  }
+
+  bytes(bytes: Uint8Array): this {
+    this.count(bytes.length);
+    this.#target.set(bytes, this.#at);
+    this.#at += bytes.length;
+    return this;
+  }
+}
+
+/** Every length is checked against the bytes that are left before anything is allocated. */
+export class BincodeDecoder {
+  readonly #bytes: Uint8Array;
+  readonly #view: DataView;
+  readonly #length: number;
+  #at = 0;
+
+  /** `length` where only the first bytes are there: what lies behind them can be skipped. */
+  constructor(bytes: Uint8Array, length = bytes.length) {
+    this.#bytes = bytes;
+    this.#length = length;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  expectEnd(): void {
+    if (this.#at === this.#length) return;
+    throw this.corrupt('bytes behind the value', 'none', `${this.#length - this.#at}`, 0);
+  }
+
+  u8(what: string): number {
+    return this.#view.getUint8(this.#take(1, what));
+  }
+
+  u32(what: string): number {
+    return this.#view.getUint32(this.#take(4, what));
+  }
+
+  u64(what: string): bigint {
+    return this.#view.getBigUint64(this.#take(8, what));
+  }
+
+  i64(what: string): bigint {
+    return this.#view.getBigInt64(this.#take(8, what));
+  }
+
+  bool(what: string): boolean {
+    const flag = this.u8(what);
+    if (flag > 1) throw this.corrupt(what, '0 or 1', `${flag}`, 1);
+    return flag === 1;
+  }
+
+  optionalU32(what: string): number | null {
+    return this.bool(what) ? this.u32(what) : null;
+  }
+
+  u32List(what: string): number[] {
+    return this.list(what, 4, () => this.u32(what));
+  }
+
+  list<T>(what: string, itemSize: number, decodeItem: () => T): T[] {
+    const count = this.#count(what, itemSize);
+    return Array.from({ length: count }, decodeItem);
+  }
+
+  /** Passes over a byte string or a list. */
+  skipList(what: string, itemSize: number): void {
+    this.#take(this.#count(what, itemSize) * itemSize, what);
+  }
+
+  skip(what: string, size: number): void {
+    this.#take(size, what);
+  }
+
+  bytes(what: string): Uint8Array {
+    const length = this.#count(what, 1);
+    const start = this.#take(length, what);
+    return this.#bytes.subarray(start, start + length);
+  }
+
+  text(what: string): string {
+    const bytes = this.bytes(what);
+    try {
+      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+    } catch (cause) {
+      throw new StorageError('corrupt', {
+        what,
+        offset: this.#at - bytes.length,
+        expected: 'UTF-8',
+        cause,
+      });
+    }
+  }
+
+  corrupt(what: string, expected: string, actual: string, back: number): StorageError {
+    return new StorageError('corrupt', { what, offset: this.#at - back, expected, actual });
+  }
+
+  #count(what: string, itemSize: number): number {
+    const count = this.u64(`length of ${what}`);
+    const left = this.#length - this.#at;
+    if (count > BigInt(Math.floor(left / itemSize))) {
+      throw this.corrupt(`length of ${what}`, `at most ${left} bytes left`, `${count} items`, 8);
+    }
+    return Number(count);
+  }
+
+  #take(size: number, what: string): number {
+    const start = this.#at;
+    if (start + size > this.#length) {
+      throw new StorageError('truncated', {
+        what: `value ends in ${what}`,
+        offset: start,
+        expected: `${size} bytes`,
+        actual: `${this.#length - start}`,
+      });
+    }
+    this.#at = start + size;
+    return start;
+  }
+}
+
+function checkUnsigned(value: number, maximum: number): number {
+  if (Number.isInteger(value) && value >= 0 && value <= maximum) return value;
+  throw new StorageError('out-of-range', {
+    what: 'field of a value',
+    expected: `an integer from 0 to ${maximum}`,
+    actual: String(value),
+  });
+}
+
+function checkBigint(value: bigint, minimum: bigint, maximum: bigint): void {
+  if (typeof value === 'bigint' && value >= minimum && value <= maximum) return;
+  throw new StorageError('out-of-range', {
+    what: 'field of a value',
+    expected: `a bigint from ${minimum} to ${maximum}`,
+    actual: String(value),
+  });
+}
