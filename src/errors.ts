@@ -105,6 +105,12 @@ export function withPath(error: unknown, path: string | undefined): unknown {
   return isWithout && path !== undefined ? error.with({ path }) : error;
 }
 
+/** Adds the outcome to a StorageError that tells none; returns anything else unchanged. */
+export function withOutcome(error: unknown, outcome: Outcome): unknown {
+  const isWithout = error instanceof StorageError && error.outcome === undefined;
+  return isWithout ? error.with({ outcome }) : error;
+}
+
 /** Rejects with `aborted` once the signal has fired. */
 export function throwIfAborted(signal: AbortSignal | undefined, path?: string): void {
   if (signal?.aborted) throw abortedError(signal, path);

@@ -9,7 +9,7 @@
  * Source: Neon pageserver/src/import_datadir.rs, which also stores most of what is left out here.
  */
 import type { Compression } from '../blob-writer/compression.ts';
-import { StorageError, throwIfAborted } from '../errors.ts';
+import { StorageError, throwIfAborted, withOutcome } from '../errors.ts';
 import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import { compareKeys, type Key, type KeyRange, nextKey } from '../layers/key.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
@@ -71,10 +71,19 @@ export interface ImportedLayer extends FinishedLayer {
  * Requires: a cluster of Postgres 14 to 17 with 8,192-byte pages, shut down.
  * Throws: `invalid-input` (not shut down cleanly, running, changed while it was read, no such
  * kind of directory), `not-found`, `truncated`, `corrupt`, `unsupported-version`, `exists` (the
- * layer is there already), `aborted`, `io`. Nothing is left in the out directory then.
+ * layer is there already), `aborted`, `io`, `sync-failed`; `outcome` tells what is on disk. Unless
+ * that is `durable` or `in-doubt`, nothing is left in the out directory.
  * Durability: the layer survives a crash once the promise resolves.
  */
 export async function importPgdata(options: ImportOptions): Promise<ImportedLayer> {
+  try {
+    return await writeImport(options);
+  } catch (error) {
+    throw withOutcome(error, 'not-applied');
+  }
+}
+
+async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
   const { dataDirectory, openFiles = OpenFiles.shared() } = options;
   throwIfAborted(options.signal, dataDirectory);
   const control = await readControlFile(dataDirectory, openFiles);
@@ -104,7 +113,8 @@ export async function importPgdata(options: ImportOptions): Promise<ImportedLaye
     const counts = { forkCount: forks.length, pageCount, mapCount: maps.length };
     return { ...layer, lsn, keyRange, control, ...counts, leftOut };
   } catch (error) {
-    await writer.abandon();
+    // The first error counts. A temporary that cannot be removed is removed as a leftover.
+    await Promise.allSettled([writer.abandon()]);
     throw error;
   }
 }

@@ -161,7 +161,11 @@ export class DeltaLayerWriter {
       const bytes = values.subarray(start, end);
       const at = row * DELTA_KEY_SIZE;
       const buffered = this.#putEntry(entryKeys, at, bytes, willInit[row] !== 0);
-      if (buffered !== undefined) return this.#continueBatch(buffered, batch, row + 1);
+      if (buffered === undefined) continue;
+      const rest = this.#continueBatch(buffered, batch, row + 1);
+      // Whoever does not await it hears of a failure from the next call: the writer keeps it.
+      rest.catch(() => {});
+      return rest;
     }
   }
 

@@ -9,7 +9,7 @@
 import { join } from 'node:path';
 import { checkBlobLength } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
-import { isStorageError, StorageError } from '../../errors.ts';
+import { isStorageError, StorageError, withOutcome } from '../../errors.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import { checkValueBatch, type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
@@ -84,7 +84,8 @@ export class EphemeralLayer {
     try {
       return new EphemeralLayer(options, scratch);
     } catch (error) {
-      await scratch.abandon();
+      // The first error counts. A file that cannot be removed is removed as a leftover.
+      await Promise.allSettled([scratch.abandon()]);
       throw error;
     }
   }
@@ -203,25 +204,25 @@ export class EphemeralLayer {
    * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN.
    *
    * Requires: frozen.
-   * Throws: `empty`, `exists`, and as a delta writer's `finish`.
+   * Throws: `empty`, `exists`, and as a delta writer's `finish`; `outcome` tells what is on disk.
    * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
    */
   async writeDelta(options: WriteDeltaOptions = {}): Promise<FinishedLayer> {
-    this.#throwIfClosed();
-    if (this.#state.kind !== 'frozen') {
-      throw new StorageError('closed', { what: 'ephemeral layer is not frozen yet' });
-    }
     const { directory, tenantId, timelineId, startLsn, openFiles, bufferSize } = this.#options;
-    return writeOut(this.#index, this.#out, {
-      directory: options.directory ?? directory,
-      tenantId,
-      timelineId,
-      lsnRange: { start: startLsn, end: this.#state.endLsn },
-      generation: options.generation,
-      openFiles,
-      signal: options.signal,
-      bufferSize,
-    });
+    try {
+      return await writeOut(this.#index, this.#out, {
+        directory: options.directory ?? directory,
+        tenantId,
+        timelineId,
+        lsnRange: { start: startLsn, end: this.#endLsnOfFrozen() },
+        generation: options.generation,
+        openFiles,
+        signal: options.signal,
+        bufferSize,
+      });
+    } catch (error) {
+      throw withOutcome(error, 'not-applied');
+    }
   }
 
   /** Deletes the scratch file. Doing so again is harmless. */
@@ -327,6 +328,12 @@ export class EphemeralLayer {
 
   #throwIfClosed(): void {
     if (this.#state.kind === 'closed') this.#throwUnlessOpen();
+  }
+
+  #endLsnOfFrozen(): Lsn {
+    this.#throwIfClosed();
+    if (this.#state.kind === 'frozen') return this.#state.endLsn;
+    throw new StorageError('closed', { what: 'ephemeral layer is not frozen yet' });
   }
 }
 

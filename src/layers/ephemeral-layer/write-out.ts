@@ -61,10 +61,16 @@ export async function writeOut(
   sizes = SIZES,
 ): Promise<FinishedLayer> {
   const keyRange = { start: minimumKey(), end: maximumKey() };
-  await using writer = await DeltaLayerWriter.create({ ...options, keyRange });
-  const source = { index, scratch, rows: index.sortedRows(), sizes, signal: options.signal };
-  for await (const group of groupsOf(source)) await writeGroup(index, group, writer);
-  return await writer.finish();
+  const writer = await DeltaLayerWriter.create({ ...options, keyRange });
+  try {
+    const source = { index, scratch, rows: index.sortedRows(), sizes, signal: options.signal };
+    for await (const group of groupsOf(source)) await writeGroup(index, group, writer);
+    return await writer.finish();
+  } catch (error) {
+    // The first error counts. A temporary that cannot be removed is removed as a leftover.
+    await Promise.allSettled([writer.abandon()]);
+    throw error;
+  }
 }
 
 async function writeGroup(

@@ -43,7 +43,11 @@ export class CompressionQueue {
     this.#jobs.push({ frame, use, length: bytes.length });
     this.#bytes += bytes.length;
     this.#draining ??= this.#drain();
-    if (this.#isFull) return this.#room();
+    if (!this.#isFull) return;
+    const room = this.#room();
+    // Whoever does not await it hears of a failure from the next call: it is kept.
+    room.catch(() => {});
+    return room;
   }
 
   /** Resolves when every job has run. Throws the first failure. */

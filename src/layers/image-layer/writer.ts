@@ -124,8 +124,7 @@ export class ImageLayerWriter {
     try {
       await this.#queue?.drained();
     } catch (error) {
-      await this.abandon();
-      throw error;
+      return this.#file.fail(error);
     }
     const { tenantId, timelineId, keyRange, lsn } = this.#options;
     return this.#file.finish((place) =>

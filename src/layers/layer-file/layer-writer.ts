@@ -8,11 +8,11 @@
 import { join } from 'node:path';
 import { BlobWriter } from '../../blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
-import { isStorageError, StorageError } from '../../errors.ts';
+import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
 import { publishNew } from '../../virtual-file/durable-rename.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
-import { TemporaryFile } from '../../virtual-file/temporary-file.ts';
+import { TemporaryFile, type TemporaryFileOptions } from '../../virtual-file/temporary-file.ts';
 import { DiskBtreeBuilder } from '../disk-btree/builder.ts';
 import {
   checkGeneration,
@@ -66,7 +66,9 @@ export class LayerFileWriter {
   readonly #temporary: TemporaryFile;
   readonly #out: BufferedWriter;
   readonly #indexStore: IndexStore;
-  #state: 'open' | 'finishing' | 'finished' | 'abandoned' = 'open';
+  #state: 'open' | 'finishing' | 'finished' | 'failed' | 'abandoned' = 'open';
+  /** What is on disk of the layer, as far as anybody can tell. */
+  #outcome: Outcome = 'not-applied';
 
   static async create(
     name: LayerName,
@@ -82,7 +84,7 @@ export class LayerFileWriter {
     try {
       return new LayerFileWriter(temporary, { path, fileName, keySize, options });
     } catch (error) {
-      await temporary.abandon();
+      await ignoringStorageErrors(temporary.abandon());
       throw error;
     }
   }
@@ -117,7 +119,10 @@ export class LayerFileWriter {
 
   /** Undefined while the index has room in memory; else a promise for it. */
   get indexRoom(): Promise<void> | undefined {
-    return this.#indexStore.room;
+    const { room } = this.#indexStore;
+    // Whoever does not await it hears of a failure from `finish`.
+    room?.catch(() => {});
+    return room;
   }
 
   throwUnlessOpen(): void {
@@ -133,43 +138,80 @@ export class LayerFileWriter {
    * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
    */
   async finish(encodeSummary: (place: IndexPlace) => Uint8Array): Promise<FinishedLayer> {
-    this.throwUnlessOpen();
-    if (this.index.entryCount === 0) {
-      await this.abandon();
-      throw new StorageError('empty', {
-        what: 'layer without entries',
-        path: this.path,
-        outcome: 'not-applied',
-      });
-    }
+    this.#throwUnlessFinishable();
     this.#state = 'finishing';
-    try {
+    const written = await this.#orFail(async () => {
+      this.#throwIfEmpty();
       const place = await this.#writeIndex();
-      const size = await this.#out.finish(
-        { kind: 'zero-pad', multiple: BLOCK_SIZE },
-        encodeSummary(place),
-      );
+      const end = { kind: 'zero-pad', multiple: BLOCK_SIZE } as const;
+      const size = await this.#out.finish(end, encodeSummary(place));
+      this.#outcome = 'in-doubt';
       await publishNew(this.#temporary, this.path);
-      this.#state = 'finished';
+      this.#outcome = 'durable';
+      return { size, ...place };
+    });
+    this.#state = 'finished';
+    try {
       await this.#temporary.abandon();
-      const { path, name } = this;
-      return { path, name, size, entryCount: this.index.entryCount, ...place };
     } catch (error) {
-      await this.#abandonAfter(error);
-      throw notApplied(error);
+      throw this.#withOutcome(error);
+    }
+    const { path, name } = this;
+    return { path, name, entryCount: this.index.entryCount, ...written };
+  }
+
+  /** Ends the layer before `finish` because of an error, as an error of `finish` does. */
+  async fail(error: unknown): Promise<never> {
+    this.#throwUnlessFinishable();
+    return this.#orFail(() => Promise.reject(error));
+  }
+
+  /**
+   * Deletes the temporary file; after `finish`, successful or not, does nothing. Doing so again is
+   * harmless.
+   */
+  async abandon(): Promise<void> {
+    if (this.#state === 'finished' || this.#state === 'failed') return;
+    this.#state = 'abandoned';
+    await this.#cleanUp();
+  }
+
+  /** A failure to clean up must not hide why there was something to clean up. */
+  async #orFail<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action();
+    } catch (error) {
+      if (isStorageError(error)) this.#outcome = error.outcome ?? 'not-applied';
+      this.#state = 'failed';
+      await ignoringStorageErrors(this.#cleanUp());
+      throw this.#withOutcome(error);
     }
   }
 
-  /** Deletes the temporary file; after `finish`, does nothing. Doing so again is harmless. */
-  async abandon(): Promise<void> {
-    if (this.#state === 'finished') return;
-    this.#state = 'abandoned';
-    await this.#out.abandon();
+  async #cleanUp(): Promise<void> {
     try {
+      await this.#out.abandon();
       await this.#indexStore.close();
     } finally {
       await this.#temporary.abandon();
     }
+  }
+
+  #withOutcome(error: unknown): unknown {
+    return isStorageError(error) ? error.with({ outcome: this.#outcome }) : error;
+  }
+
+  #throwUnlessFinishable(): void {
+    try {
+      this.throwUnlessOpen();
+    } catch (error) {
+      throw this.#withOutcome(error);
+    }
+  }
+
+  #throwIfEmpty(): void {
+    if (this.index.entryCount > 0) return;
+    throw new StorageError('empty', { what: 'layer without entries', path: this.path });
   }
 
   async #writeIndex(): Promise<IndexPlace> {
@@ -180,28 +222,15 @@ export class LayerFileWriter {
     await this.#indexStore.close();
     return { indexStartBlock, indexRootBlock };
   }
+}
 
-  /** A failure to clean up must not hide why there was something to clean up. */
-  async #abandonAfter(error: unknown): Promise<void> {
-    try {
-      await this.abandon();
-    } catch (cleanupError) {
-      if (!isStorageError(cleanupError)) throw new AggregateError([error, cleanupError]);
-    }
+/** What cannot be tidied up now is removed as a leftover; it must not hide why it was to go. */
+async function ignoringStorageErrors(cleanUp: Promise<void>): Promise<void> {
+  try {
+    await cleanUp;
+  } catch (error) {
+    if (!isStorageError(error)) throw error;
   }
-}
-
-/** Beside the layer's own temporary file, whose name nobody else has. */
-function createIndexScratch({ path, file }: TemporaryFile): Promise<TemporaryFile> {
-  const { openFiles } = file;
-  const scratchPath = path.replace(/\.___temp$/, '-index.___temp');
-  return TemporaryFile.create(scratchPath, { openFiles, durability: 'scratch' });
-}
-
-/** Errors before the name is taken say so. */
-function notApplied(error: unknown): unknown {
-  if (!isStorageError(error) || error.outcome !== undefined) return error;
-  return error.with({ outcome: 'not-applied' });
 }
 
 async function refuseExisting(openFiles: OpenFiles, path: string): Promise<void> {
@@ -214,15 +243,32 @@ async function refuseExisting(openFiles: OpenFiles, path: string): Promise<void>
   throw new StorageError('exists', { what: 'a file has this name already', path, errno: 'EEXIST' });
 }
 
-async function createTemporary(
+function createTemporary(
   name: LayerName,
   directory: string,
   openFiles: OpenFiles,
 ): Promise<TemporaryFile> {
+  const pathOf = (attempt: number): string => join(directory, formatTemporaryName(name, attempt));
+  return createWithFreeName(pathOf, { openFiles });
+}
+
+/** Beside the layer's own temporary file, whose name nobody else has, save what a crash left. */
+function createIndexScratch({ path, file }: TemporaryFile): Promise<TemporaryFile> {
+  const { openFiles } = file;
+  const pathOf = (attempt: number): string => {
+    const number = attempt === 0 ? '' : attempt.toString(16);
+    return path.replace(/\.___temp$/, `-index${number}.___temp`);
+  };
+  return createWithFreeName(pathOf, { openFiles, durability: 'scratch' });
+}
+
+async function createWithFreeName(
+  pathOf: (attempt: number) => string,
+  options: TemporaryFileOptions,
+): Promise<TemporaryFile> {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      const path = join(directory, formatTemporaryName(name, attempt));
-      return await TemporaryFile.create(path, { openFiles });
+      return await TemporaryFile.create(pathOf(attempt), options);
     } catch (error) {
       if (!isStorageError(error, 'exists') || attempt >= MAXIMUM_TEMPORARY_NAMES) throw error;
     }
