@@ -83,8 +83,9 @@ export class MemoryFile {
     this.#change({ kind: 'length', length });
   }
 
-  setOwnership(ownership: Ownership): void {
-    this.#change({ kind: 'ownership', ownership });
+  /** Takes nothing else from what the caller hands in, such as the size of another file's stat. */
+  setOwnership({ mode, userId, groupId }: Ownership): void {
+    this.#change({ kind: 'ownership', ownership: { mode, userId, groupId } });
   }
 
   /** Everything but lost chunks becomes durable; with `data`, ownership does not either. */
