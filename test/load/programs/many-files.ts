@@ -10,6 +10,7 @@ import { nodeFileSystem } from '../../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../../src/virtual-file/virtual-file.ts';
 import { seededChoices } from '../../support/choices.ts';
+import { delegatingFile } from '../../support/delegating-file.ts';
 
 export interface ManyFilesInput {
   readonly directory: string;
@@ -74,19 +75,12 @@ const fileSystem: FileSystem = {
 };
 
 function countedOnClose(file: OpenFile): OpenFile {
-  return {
-    read: (target, offset) => file.read(target, offset),
-    write: (source, offset) => file.write(source, offset),
-    sync: () => file.sync(),
-    syncData: () => file.syncData(),
-    setLength: (length) => file.setLength(length),
-    setOwnership: (ownership) => file.setOwnership(ownership),
-    stat: () => file.stat(),
+  return delegatingFile(file, {
     close: async () => {
       await file.close();
       counts.files -= 1;
     },
-  };
+  });
 }
 
 function noted(error: unknown): unknown {

@@ -1,0 +1,50 @@
+/**
+ * The same work for a long time: memory and descriptors stay where they were.
+ *
+ * LAYERFILE_SOAK_SECONDS sets how long.
+ */
+import { expect, test } from 'vitest';
+import { bundledProgram, resultOf, startProgram } from '../support/programs.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+import type { SoakInput, SoakResult, SoakSample } from './programs/soak.ts';
+
+const SECONDS = Number(process.env['LAYERFILE_SOAK_SECONDS'] ?? 12);
+
+/** Code is compiled, caches and buffers are filled. */
+const WARM_UP = 0.4;
+const MEBIBYTE = 1024 * 1024;
+
+test(`memory and descriptors are flat over ${SECONDS} seconds of work`, {
+  timeout: 60_000 + SECONDS * 2000,
+}, async () => {
+  const program = await bundledProgram(new URL('programs/soak.ts', import.meta.url));
+  const input: SoakInput = { directory: temporaryDirectory(), seconds: SECONDS };
+  const running = startProgram(program, input, { nodeArguments: ['--expose-gc'] });
+  const { iterations, samples } = await resultOf<SoakResult>(running);
+  const steady = samples.filter(({ seconds }) => seconds >= SECONDS * WARM_UP);
+  const live = growth(steady, ({ liveBytes }) => liveBytes);
+  const resident = growth(steady, ({ residentBytes }) => residentBytes);
+  const descriptors = new Set(steady.map((sample) => sample.descriptors));
+  const last = steady.at(-1);
+  console.info(
+    `soak: ${iterations} rounds in ${SECONDS} s; after warm-up live memory grew by ` +
+      `${(live / MEBIBYTE).toFixed(2)} MiB to ${((last?.liveBytes ?? 0) / MEBIBYTE).toFixed(1)}, ` +
+      `resident by ${(resident / MEBIBYTE).toFixed(1)} MiB to ` +
+      `${((last?.residentBytes ?? 0) / MEBIBYTE).toFixed(1)}; descriptors ${[...descriptors]}`,
+  );
+  expect(steady.length).toBeGreaterThan(5);
+  expect(descriptors.size).toBe(1);
+  expect(live).toBeLessThan(4 * MEBIBYTE);
+  expect(resident).toBeLessThan(32 * MEBIBYTE);
+});
+
+/** From the first third to the last one; medians, since a single collection may come late. */
+function growth(samples: readonly SoakSample[], of: (sample: SoakSample) => number): number {
+  const third = Math.ceil(samples.length / 3);
+  return median(samples.slice(-third).map(of)) - median(samples.slice(0, third).map(of));
+}
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((left, right) => left - right);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
