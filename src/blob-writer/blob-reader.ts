@@ -38,6 +38,16 @@ export interface Blob {
 export interface BlobRequest {
   readonly offset: number;
   readonly end?: number | undefined;
+  /** Where it must have ended; else it is refused before it is read. */
+  readonly limit?: number | undefined;
+}
+
+/** A blob as it lies in the source, with its header checked. */
+export interface StoredBlob {
+  readonly offset: number;
+  readonly header: BlobHeader;
+  /** Stored bytes behind the header; may be a view of an array that nobody changes. */
+  readonly payload: Uint8Array;
 }
 
 export interface ReadManyOptions {
@@ -72,7 +82,7 @@ export class BlobReader {
     const length = Math.min(estimatedEnd(request), this.region.end) - offset;
     const bytes = new Uint8Array(length);
     await readExactly(this.source, bytes, offset);
-    return this.#decodeAt(bytes, 0, offset);
+    return this.#blobOf(await this.#storedAt(bytes, 0, request));
   }
 
   /**
@@ -86,7 +96,20 @@ export class BlobReader {
     requests: readonly BlobRequest[],
     options: ReadManyOptions = {},
   ): Promise<(Blob | StorageError)[]> {
-    const results: (Blob | StorageError)[] = new Array(requests.length);
+    const blobs: (Blob | StorageError)[] = [];
+    for (const stored of await this.readManyStored(requests, options)) {
+      const blob = stored instanceof StorageError ? stored : await errorOr(this.#blobOf(stored));
+      blobs.push(blob);
+    }
+    return blobs;
+  }
+
+  /** As `readMany`, but what is compressed stays so. */
+  async readManyStored(
+    requests: readonly BlobRequest[],
+    options: ReadManyOptions = {},
+  ): Promise<(StoredBlob | StorageError)[]> {
+    const results: (StoredBlob | StorageError)[] = new Array(requests.length);
     const readable: IndexedRequest[] = [];
     for (const [index, request] of requests.entries()) {
       const error = this.#offsetError(request.offset);
@@ -98,11 +121,8 @@ export class BlobReader {
       const bytes = new Uint8Array(Math.min(run.end, this.region.end) - run.start);
       await readExactly(this.source, bytes, run.start);
       for (const { index, request } of run.requests) {
-        results[index] = await this.#decodeOrError(
-          bytes,
-          request.offset - run.start,
-          request.offset,
-        );
+        const at = request.offset - run.start;
+        results[index] = await errorOr(this.#storedAt(bytes, at, request));
       }
     }
     return results;
@@ -209,35 +229,40 @@ export class BlobReader {
     }
   }
 
-  async #decodeOrError(
-    bytes: Uint8Array,
-    at: number,
-    offset: number,
-  ): Promise<Blob | StorageError> {
-    try {
-      return await this.#decodeAt(bytes, at, offset);
-    } catch (error) {
-      if (error instanceof StorageError && error.code !== 'io') return error;
-      throw error;
-    }
+  async #blobOf({ offset, header, payload }: StoredBlob): Promise<Blob> {
+    const { headerSize, storedLength, compressed } = header;
+    const bytes = await this.content(header, payload, offset);
+    return { offset, storedLength: headerSize + storedLength, compressed, bytes };
   }
 
-  /** Decodes the blob at `at`; reads the rest of it where `bytes` ends too early. */
-  async #decodeAt(bytes: Uint8Array, at: number, offset: number): Promise<Blob> {
+  /** The blob at `at`; reads the rest of it where `bytes` ends too early. */
+  async #storedAt(
+    bytes: Uint8Array,
+    at: number,
+    { offset, limit }: BlobRequest,
+  ): Promise<StoredBlob> {
     const header = await this.#header(bytes, at, offset);
     this.checkExtent(offset, header);
+    if (limit !== undefined) this.#checkLimit(offset, header, limit);
     const start = at + header.headerSize;
     const end = start + header.storedLength;
     const payload =
       end <= bytes.length
         ? bytes.subarray(start, end)
         : await this.#readRest(bytes.subarray(Math.min(start, bytes.length)), header, offset);
-    return {
+    return { offset, header, payload };
+  }
+
+  #checkLimit(offset: number, { headerSize, storedLength }: BlobHeader, limit: number): void {
+    const end = offset + headerSize + storedLength;
+    if (end <= limit) return;
+    throw new StorageError('corrupt', {
+      what: 'blob reaches into the one behind it',
+      path: this.source.path,
       offset,
-      storedLength: header.headerSize + header.storedLength,
-      compressed: header.compressed,
-      bytes: await this.content(header, payload, offset),
-    };
+      expected: `an end at or before ${limit}`,
+      actual: `${end}`,
+    });
   }
 
   async #header(bytes: Uint8Array, at: number, offset: number): Promise<BlobHeader> {
@@ -278,6 +303,16 @@ export class BlobReader {
     // There is a path if the source itself failed.
     if (!(error instanceof StorageError) || error.path !== undefined) return error;
     return error.with({ path: this.source.path, offset: frameOffset + (error.offset ?? 0) });
+  }
+}
+
+/** What is wrong with a blob is a result; a source that fails is not. */
+async function errorOr<T>(reading: Promise<T>): Promise<T | StorageError> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error instanceof StorageError && error.code !== 'io') return error;
+    throw error;
   }
 }
 

@@ -209,7 +209,10 @@ async function decompressInto(
 }
 
 /** Throws `too-large` once so much has come out that a small file would cost much time. */
-function checkExpandedLength(offset: number, { scan, expandedLength }: ScanState): void {
+export function checkExpandedLength(
+  offset: number,
+  { scan, expandedLength }: { readonly scan: EntryScan; readonly expandedLength: number },
+): void {
   const { maximumExpandedLength } = scan;
   if (expandedLength <= maximumExpandedLength) return;
   throw new StorageError('too-large', {

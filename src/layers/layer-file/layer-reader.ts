@@ -20,6 +20,7 @@ import type { EntryPosition, WalkOptions } from '../disk-btree/walk.ts';
 import { checkKey, compareKeys, formatKey, type Key, type KeyRange } from '../key.ts';
 import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
+import { descendEntries } from './descending-scan.ts';
 import type { EntryBatch, LayerEntry } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry, layoutOf } from './entry-layout.ts';
 import {
@@ -73,9 +74,6 @@ export interface LayerStatistics {
   readonly valuesSize: number;
   readonly indexSize: number;
 }
-
-/** Entries that a reverse scan reads together. */
-const REVERSE_GROUP = 64;
 
 /** A source with its first block: what every reader starts from. */
 export interface OpenedLayer {
@@ -275,17 +273,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     { lsnRange }: EntryOptions,
     walk: WalkOptions,
   ): AsyncGenerator<LayerEntry> {
-    for await (const { node, from, to } of this.index.descend(walk)) {
-      for (let last = to; last > from; last -= REVERSE_GROUP) {
-        const positions: EntryPosition[] = [];
-        for (let index = last - 1; index >= Math.max(from, last - REVERSE_GROUP); index -= 1) {
-          if (isInRange(entryAt(this.layout, node, index).lsn, lsnRange)) {
-            positions.push({ node, index });
-          }
-        }
-        yield* await this.#readPositions(positions);
-      }
-    }
+    const scan = { ...this.#scan({ lsnRange }), slices: this.index.descend(walk) };
+    yield* descendEntries(scan);
   }
 
   async #readPositions(positions: readonly EntryPosition[]): Promise<LayerEntry[]> {
