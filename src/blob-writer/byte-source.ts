@@ -1,7 +1,7 @@
 /** Where blobs are read from: anything with a size and a positioned read. */
 import { StorageError } from '../errors.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
-import type { VirtualFile } from '../virtual-file/virtual-file.ts';
+import type { HeldFile, VirtualFile } from '../virtual-file/virtual-file.ts';
 
 export interface ByteSource {
   /** Bytes. Must not change. */
@@ -10,6 +10,8 @@ export interface ByteSource {
   readonly path?: string | undefined;
   /** Reads at most `target.length` bytes at `offset`; returns how many, 0 at the end. */
   read(target: Uint8Array, offset: number): Promise<number>;
+  /** The same at once, where the source can; the event loop stands still meanwhile. */
+  readonly readSync?: ((target: Uint8Array, offset: number) => number) | undefined;
 }
 
 /** A file with the size that it has now. */
@@ -22,16 +24,24 @@ export async function fileSource(file: VirtualFile): Promise<ByteSource> {
   };
 }
 
+/** As `fileSource`, with synchronous reads, for as long as the file is held open. */
+export async function heldFileSource(file: VirtualFile, held: HeldFile): Promise<ByteSource> {
+  const source = await fileSource(file);
+  return { ...source, readSync: (target, offset) => held.readSync(target, offset) };
+}
+
 /** Bytes in memory; they must not change. */
 export function bytesSource(bytes: Uint8Array, path?: string): ByteSource {
+  const readSync = (target: Uint8Array, offset: number): number => {
+    const part = bytes.subarray(offset, offset + target.length);
+    target.set(part);
+    return part.length;
+  };
   return {
     size: bytes.length,
     path,
-    read: async (target, offset) => {
-      const part = bytes.subarray(offset, offset + target.length);
-      target.set(part);
-      return part.length;
-    },
+    read: async (target, offset) => readSync(target, offset),
+    readSync,
   };
 }
 

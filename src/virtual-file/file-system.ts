@@ -41,6 +41,8 @@ export interface OpenOptions {
 export interface OpenFile {
   /** Reads at most `target.length` bytes at `offset`; returns how many, 0 at the end. */
   read(target: Uint8Array, offset: number): Promise<number>;
+  /** As `read`, at once. A file system that cannot has no such method. */
+  readSync?(target: Uint8Array, offset: number): number;
   /** Writes at most `source.length` bytes at `offset`; returns how many. */
   write(source: Uint8Array, offset: number): Promise<number>;
   /** Content and metadata reach the device. */

@@ -98,6 +98,15 @@ class NodeOpenFile implements OpenFile {
     );
   }
 
+  readSync(target: Uint8Array, offset: number): number {
+    assert(!this.#closed, 'no operation starts on a closed descriptor');
+    try {
+      return fs.readSync(this.#descriptor, target, 0, target.length, offset);
+    } catch (error) {
+      throw fromNodeError('read file', this.#path, error);
+    }
+  }
+
   write(source: Uint8Array, offset: number): Promise<number> {
     return this.#run<number>('write file', (done) =>
       fs.write(this.#descriptor, source, 0, transferLength(source), offset, done),

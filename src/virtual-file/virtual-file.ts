@@ -139,6 +139,24 @@ export class VirtualFile {
   }
 
   /**
+   * Keeps the descriptor open, for synchronous reads, until it is released: one slot of the table is
+   * taken meanwhile, and `close` waits for it.
+   *
+   * Throws: `invalid-input` where the file system has no synchronous reads; `io`.
+   */
+  hold(): Promise<HeldFile> {
+    return new Promise<HeldFile>((resolve, reject) => {
+      this.#run(
+        (file) =>
+          new Promise<void>((release, fail) => {
+            if (file.readSync === undefined) fail(cannotReadAtOnce(this.path));
+            else resolve(new HeldFile(file.readSync.bind(file), release));
+          }),
+      ).catch(reject);
+    });
+  }
+
+  /**
    * Waits for the operations in flight and gives the descriptor back. Later calls throw `closed`;
    * closing again is harmless.
    *
@@ -186,6 +204,38 @@ export class VirtualFile {
       if (this.#operations === 0) this.#whenIdle?.();
     }
   }
+}
+
+/** A file whose descriptor stays open. */
+export class HeldFile {
+  readonly #readSync: (target: Uint8Array, offset: number) => number;
+  readonly #release: () => void;
+  #isHeld = true;
+
+  constructor(readSync: (target: Uint8Array, offset: number) => number, release: () => void) {
+    this.#readSync = readSync;
+    this.#release = release;
+  }
+
+  /** Reads at most `target.length` bytes at once; returns how many, 0 at the end of the file. */
+  readSync(target: Uint8Array, offset: number): number {
+    if (!this.#isHeld) throw new StorageError('closed', { what: 'file is closed' });
+    return this.#readSync(target, offset);
+  }
+
+  /** Doing so again is harmless. */
+  release(): void {
+    this.#isHeld = false;
+    this.#release();
+  }
+}
+
+function cannotReadAtOnce(path: string): StorageError {
+  return new StorageError('invalid-input', {
+    what: 'synchronous reads',
+    path,
+    expected: 'a file system that has them',
+  });
 }
 
 async function readFully(file: OpenFile, target: Uint8Array, offset: number): Promise<number> {

@@ -16,16 +16,16 @@ const FIRST_POSSIBLE_INDEX_BLOCK = 2;
 const MAXIMUM_READ_AHEAD = 16;
 
 export class IndexBlocks {
-  readonly #source: ByteSource;
+  readonly source: ByteSource;
   readonly location: IndexLocation;
 
   constructor(source: ByteSource, location: IndexLocation) {
-    this.#source = source;
+    this.source = source;
     this.location = location;
   }
 
   get path(): string | undefined {
-    return this.#source.path;
+    return this.source.path;
   }
 
   fileOffset(block: number): number {
@@ -38,27 +38,22 @@ export class IndexBlocks {
     if (startBlock < FIRST_POSSIBLE_INDEX_BLOCK) {
       throw new StorageError('out-of-range', {
         what: 'start block of the index',
-        path: this.#source.path,
+        path: this.source.path,
         offset: 0,
         expected: `at least ${FIRST_POSSIBLE_INDEX_BLOCK}`,
         actual: `${startBlock}`,
       });
     }
     const end = this.fileOffset(rootBlock + 1);
-    if (end > this.#source.size) {
+    if (end > this.source.size) {
       throw new StorageError('truncated', {
         what: 'file ends before its index does',
-        path: this.#source.path,
-        offset: this.#source.size,
+        path: this.source.path,
+        offset: this.source.size,
         expected: `root block ${rootBlock} to end at ${end}`,
-        actual: `${this.#source.size} bytes`,
+        actual: `${this.source.size} bytes`,
       });
     }
-  }
-
-  /** One block; a fresh array. */
-  async read(block: number): Promise<Uint8Array> {
-    return this.#readRun(block, 1);
   }
 
   /** Reads for one scan: neighbours are read together, more of them the longer it goes on. */
@@ -81,7 +76,7 @@ export class IndexBlocks {
 
   async #readRun(block: number, count: number): Promise<Uint8Array> {
     const bytes = new Uint8Array(count * BLOCK_SIZE);
-    await readExactly(this.#source, bytes, this.fileOffset(block));
+    await readExactly(this.source, bytes, this.fileOffset(block));
     return bytes;
   }
 }

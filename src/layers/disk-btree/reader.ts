@@ -5,7 +5,9 @@
  * ends, meets no block twice, and hands out no key that a search would not find. The walks here
  * throw at the first violation; `salvage-walk.ts` reports it and goes on.
  */
+import { runSteps, type Steps } from '../../blob-writer/steps.ts';
 import type { StorageError } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { isDamage } from '../damage.ts';
 import type { BlockCache } from './block-cache.ts';
 import type { IndexBlocks } from './index-blocks.ts';
@@ -34,17 +36,22 @@ export class DiskBtreeReader {
   }
 
   /** The last entry whose key is at most `key`; undefined if there is none. */
-  async floor(key: Uint8Array): Promise<EntryPosition | undefined> {
-    let node = await this.#root();
+  floor(key: Uint8Array): Promise<EntryPosition | undefined> {
+    return runSteps(this.#blocks.source, this.floorSteps(key));
+  }
+
+  /** As `floor`, step by step. */
+  *floorSteps(key: Uint8Array): Steps<EntryPosition | undefined> {
+    let node = yield* this.#node(this.rootBlock);
     let upper: Uint8Array | undefined;
     for (;;) {
       const index = node.floor(key);
       if (index < 0) return undefined;
       if (node.level === 0) return { node, index };
-      const next: IndexNode = await this.#cachedChild(node, index);
+      const child: IndexNode = yield* this.#child(node, index);
       upper = index + 1 < node.entryCount ? node.key(index + 1) : upper;
-      throwIfAny(this.#checks.place(next, node, index, upper));
-      node = next;
+      throwIfAny(this.#checks.place(child, node, index, upper));
+      node = child;
     }
   }
 
@@ -112,21 +119,28 @@ export class DiskBtreeReader {
   }
 
   #root(): Promise<IndexNode> {
-    return this.#cachedNode(this.rootBlock);
+    return runSteps(this.#blocks.source, this.#node(this.rootBlock));
   }
 
-  async #cachedChild(parent: IndexNode, index: number): Promise<IndexNode> {
+  #cachedChild(parent: IndexNode, index: number): Promise<IndexNode> {
+    return runSteps(this.#blocks.source, this.#child(parent, index));
+  }
+
+  *#child(parent: IndexNode, index: number): Steps<IndexNode> {
     throwIfAny(this.#checks.childPointer(parent, index));
-    const child = await this.#cachedNode(parent.childBlock(index));
+    const child = yield* this.#node(parent.childBlock(index));
     throwIfAny(this.#checks.level(child, parent));
     return child;
   }
 
-  async #cachedNode(block: number): Promise<IndexNode> {
+  /** From the cache, where it is checked already. */
+  *#node(block: number): Steps<IndexNode> {
     const cached = this.#cache?.get(this.#owner, block);
     if (cached !== undefined) return cached;
     if (block === this.rootBlock) this.#blocks.checkLocation();
-    const node = this.#checks.decode(await this.#blocks.read(block), block);
+    const bytes = new Uint8Array(BLOCK_SIZE);
+    yield { target: bytes, offset: this.#blocks.fileOffset(block) };
+    const node = this.#checks.decode(bytes, block);
     throwIfAny(this.#checks.entries(node));
     this.#cache?.put(this.#owner, node);
     return node;
