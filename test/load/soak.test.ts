@@ -4,7 +4,7 @@
  * LAYERFILE_SOAK_SECONDS sets how long.
  */
 import { expect, test } from 'vitest';
-import { bundledProgram, resultOf, startProgram } from '../support/programs.ts';
+import { bundledProgram, resultOf, startNode } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import type { SoakInput, SoakResult, SoakSample } from './programs/soak.ts';
 
@@ -19,7 +19,7 @@ test(`memory and descriptors are flat over ${SECONDS} seconds of work`, {
 }, async () => {
   const program = await bundledProgram(new URL('programs/soak.ts', import.meta.url));
   const input: SoakInput = { directory: temporaryDirectory(), seconds: SECONDS };
-  const running = startProgram(program, input, { nodeArguments: ['--expose-gc'] });
+  const running = startNode(['--expose-gc', program, JSON.stringify(input)]);
   const { iterations, samples } = await resultOf<SoakResult>(running);
   const steady = samples.filter(({ seconds }) => seconds >= SECONDS * WARM_UP);
   const live = growth(steady, ({ liveBytes }) => liveBytes);

@@ -50,19 +50,17 @@ export interface StartOptions {
   readonly environment?: NodeJS.ProcessEnv | undefined;
   /** A command with arguments that is given the command to run: `prlimit --nofile=88`. */
   readonly wrapper?: readonly string[] | undefined;
-  readonly nodeArguments?: readonly string[] | undefined;
 }
 
 /** Starts Node with the program and one argument, the JSON of `input`. */
 export function startProgram(path: string, input: unknown, options: StartOptions = {}): Running {
-  const { environment = process.env, wrapper = [], nodeArguments = [] } = options;
-  const [command = process.execPath, ...words] = [
-    ...wrapper,
-    process.execPath,
-    ...nodeArguments,
-    path,
-    JSON.stringify(input),
-  ];
+  return startNode([path, JSON.stringify(input)], options);
+}
+
+/** Starts Node with these arguments. */
+export function startNode(nodeArguments: readonly string[], options: StartOptions = {}): Running {
+  const { environment = process.env, wrapper = [] } = options;
+  const [command = process.execPath, ...words] = [...wrapper, process.execPath, ...nodeArguments];
   const child = spawn(command, words, {
     env: environment,
     stdio: ['ignore', 'pipe', 'pipe'],
