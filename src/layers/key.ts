@@ -138,6 +138,11 @@ export function checkKeyRange(range: KeyRange): void {
   }
 }
 
+/** Keeps its own keys, whatever becomes of the ones given. */
+export function copyKeyRange({ start, end }: KeyRange): KeyRange {
+  return { start: Uint8Array.from(start), end: Uint8Array.from(end) };
+}
+
 function checkField(name: string, value: number, maximum: number): number {
   if (Number.isInteger(value) && value >= 0 && value <= maximum) return value;
   throw new StorageError('out-of-range', {

@@ -8,7 +8,15 @@ import { checkBlobLength } from '../../blob-writer/blob-format.ts';
 import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import { StorageError } from '../../errors.ts';
 import { parseIdentifier } from '../identifier.ts';
-import { checkKey, checkKeyRange, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
+import {
+  checkKey,
+  checkKeyRange,
+  copyKeyRange,
+  formatKey,
+  KEY_SIZE,
+  type Key,
+  type KeyRange,
+} from '../key.ts';
 import {
   DELTA_KEY_SIZE,
   DeltaBounds,
@@ -21,7 +29,7 @@ import {
   LayerFileWriter,
   type WriteOptions,
 } from '../layer-file/layer-writer.ts';
-import { checkLsnRange, formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
+import { checkLsn, checkLsnRange, formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { encodeDeltaSummary, STORAGE_FORMAT_VERSION } from './summary-format.ts';
 import {
@@ -51,14 +59,15 @@ export class DeltaLayerWriter {
    * that no layer can have, `not-found`, `io`.
    */
   static async create(options: DeltaWriteOptions): Promise<DeltaLayerWriter> {
-    const { keyRange, lsnRange } = options;
-    checkKeyRange(keyRange);
-    checkLsnRange(lsnRange);
+    checkKeyRange(options.keyRange);
+    checkLsnRange(options.lsnRange);
+    const keyRange = copyKeyRange(options.keyRange);
+    const lsnRange = { ...options.lsnRange };
     parseIdentifier(options.tenantId, 'tenant id');
     parseIdentifier(options.timelineId, 'timeline id');
     const name = { kind: 'delta', keyRange, lsnRange } as const;
     const file = await LayerFileWriter.create(name, DELTA_KEY_SIZE, options);
-    return new DeltaLayerWriter(file, options);
+    return new DeltaLayerWriter(file, { ...options, keyRange, lsnRange });
   }
 
   private constructor(file: LayerFileWriter, options: DeltaWriteOptions) {
@@ -191,6 +200,7 @@ export class DeltaLayerWriter {
 
   #setEntryKey(key: Key, lsn: Lsn): void {
     checkKey(key);
+    checkLsn(lsn);
     for (let byte = 0; byte < KEY_SIZE; byte += 1) this.#entryKey[byte] = key[byte] as number;
     this.#entryKeyView.setBigUint64(KEY_SIZE, lsn);
   }

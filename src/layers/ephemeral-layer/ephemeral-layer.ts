@@ -315,7 +315,7 @@ export class EphemeralLayer {
     const willInit = this.#index.willInit(row);
     const bytes = new Uint8Array(this.#index.length(row));
     await this.#out.readExactAt(bytes, this.#index.position(row));
-    return { key: key.slice(), lsn, willInit, bytes };
+    return { key: Uint8Array.from(key), lsn, willInit, bytes };
   }
 
   #throwUnlessOpen(): void {

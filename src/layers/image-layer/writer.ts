@@ -14,11 +14,13 @@ import {
 } from '../../blob-writer/compression.ts';
 import { StorageError } from '../../errors.ts';
 import { STORAGE_FORMAT_VERSION } from '../delta-layer/summary-format.ts';
+import { MAXIMUM_LEAF_VALUE } from '../disk-btree/node-format.ts';
 import { parseIdentifier } from '../identifier.ts';
 import {
   checkKey,
   checkKeyRange,
   compareKeys,
+  copyKeyRange,
   formatKey,
   KEY_SIZE,
   type Key,
@@ -40,6 +42,12 @@ export interface ImageWriteOptions extends WriteOptions {
   readonly compression?: Compression | undefined;
 }
 
+const REFUSALS = {
+  'out-of-order': 'put is not above the last',
+  'out-of-range': 'put is outside the layer',
+  'too-large': 'put is beyond the last offset',
+} as const;
+
 export class ImageLayerWriter {
   readonly #file: LayerFileWriter;
   readonly #options: ImageWriteOptions;
@@ -55,8 +63,9 @@ export class ImageLayerWriter {
    * that no layer can have, `not-found`, `io`.
    */
   static async create(options: ImageWriteOptions): Promise<ImageLayerWriter> {
-    const { keyRange, lsn, compression = DEFAULT_COMPRESSION } = options;
-    checkKeyRange(keyRange);
+    const { lsn, compression = DEFAULT_COMPRESSION } = options;
+    checkKeyRange(options.keyRange);
+    const keyRange = copyKeyRange(options.keyRange);
     checkLsn(lsn);
     checkCompression(compression);
     parseIdentifier(options.tenantId, 'tenant id');
@@ -65,7 +74,7 @@ export class ImageLayerWriter {
       compression.kind === 'none' ? undefined : await loadCompressor(compression.level);
     const file = await LayerFileWriter.create({ kind: 'image', keyRange, lsn }, KEY_SIZE, options);
     const queue = compressor === undefined ? undefined : new CompressionQueue(compressor);
-    return new ImageLayerWriter(file, options, queue);
+    return new ImageLayerWriter(file, { ...options, keyRange }, queue);
   }
 
   private constructor(
@@ -101,8 +110,9 @@ export class ImageLayerWriter {
     checkBlobLength(image.length);
     const compress = this.#queue !== undefined && image.length >= SHORT_BLOB_LIMIT;
     if (!compress) return this.#append(key, image, (bytes) => this.#file.blobs.append(bytes));
-    // The caller may change the image when we return; the pool reads it later.
-    const copy = image.slice();
+    // The caller may change the image when we return; the pool reads it later. (The slice of a
+    // Buffer would be no copy.)
+    const copy = new Uint8Array(image);
     return this.#enqueue(key, copy, true, (frame) =>
       this.#file.blobs.appendCompressed(copy, frame),
     );
@@ -156,13 +166,11 @@ export class ImageLayerWriter {
     append: (bytes: Uint8Array) => void | Promise<void>,
   ): void | Promise<void> {
     if (this.#queue !== undefined && !this.#queue.isEmpty) {
-      return this.#enqueue(key, bytes.slice(), false, append);
+      return this.#enqueue(key, new Uint8Array(bytes), false, append);
     }
-    const offset = this.#file.blobs.offset;
-    const buffered = append(bytes);
-    this.#file.index.put(key, offset);
+    const room = this.#appendNow(key, bytes, append);
     this.#notePut(key);
-    return buffered ?? this.#file.indexRoom;
+    return room;
   }
 
   #enqueue(
@@ -171,15 +179,26 @@ export class ImageLayerWriter {
     compress: boolean,
     append: (frame: Uint8Array) => void | Promise<void>,
   ): void | Promise<void> {
-    const keyCopy = key.slice();
-    const room = this.#queue?.add(bytes, compress, (frame) => {
-      const offset = this.#file.blobs.offset;
-      const buffered = append(frame);
-      this.#file.index.put(keyCopy, offset);
-      return buffered ?? this.#file.indexRoom;
-    });
+    const keyCopy = new Uint8Array(key);
+    const room = this.#queue?.add(bytes, compress, (frame) =>
+      this.#appendNow(keyCopy, frame, append),
+    );
     this.#notePut(key);
     return room;
+  }
+
+  #appendNow(
+    key: Key,
+    bytes: Uint8Array,
+    append: (bytes: Uint8Array) => void | Promise<void>,
+  ): void | Promise<void> {
+    const offset = this.#file.blobs.offset;
+    if (offset > MAXIMUM_LEAF_VALUE) {
+      throw this.#refused('too-large', key, `a file offset of at most ${MAXIMUM_LEAF_VALUE}`);
+    }
+    const buffered = append(bytes);
+    this.#file.index.put(key, offset);
+    return buffered ?? this.#file.indexRoom;
   }
 
   #notePut(key: Key): void {
@@ -200,9 +219,9 @@ export class ImageLayerWriter {
     }
   }
 
-  #refused(code: 'out-of-order' | 'out-of-range', key: Key, expected: string): StorageError {
+  #refused(code: keyof typeof REFUSALS, key: Key, expected: string): StorageError {
     return new StorageError(code, {
-      what: code === 'out-of-order' ? 'put is not above the last' : 'put is outside the layer',
+      what: REFUSALS[code],
       path: this.#file.path,
       key: formatKey(key),
       lsn: formatLsn(this.#options.lsn),
