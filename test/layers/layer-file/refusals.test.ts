@@ -6,6 +6,7 @@ import {
   DeltaLayerWriter,
   type DeltaWriteOptions,
 } from '../../../src/layers/delta-layer/writer.ts';
+import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
 import {
   ImageLayerWriter,
   type ImageWriteOptions,
