@@ -296,7 +296,7 @@ describe('many blobs', () => {
         fc.array(fc.tuple(fc.nat(30), fc.option(fc.integer({ min: -5, max: 30_000 })))),
         fc.integer({ min: 0, max: 40_000 }),
         fc.nat(10),
-        fc.integer({ min: 1, max: 3000 }),
+        fc.integer({ min: 20, max: 3000 }),
         async (allLengths, picks, maximumReadSize, startOffset, limit) => {
           const blobs = allLengths.map((length, n) => ({
             content: bytesOf(length, n),
@@ -319,10 +319,9 @@ describe('many blobs', () => {
             const { content } = blobs[pick % blobs.length] ?? { content: undefined };
             expect(Buffer.from(result.bytes).equals(content ?? new Uint8Array(1))).toBe(true);
           }
-          for (const { offset, length } of source.reads) {
-            expect(offset).toBeGreaterThanOrEqual(startOffset);
-            expect(offset + length).toBeLessThanOrEqual(end);
-          }
+          const isInside = ({ offset, length }: { offset: number; length: number }) =>
+            offset >= startOffset && offset + length <= end;
+          expect(source.reads.every(isInside)).toBe(true);
         },
       ),
       { numRuns: 100 },

@@ -151,9 +151,7 @@ describe('scanning', () => {
             expect(Buffer.from(content).equals(blobs[n]?.content ?? Buffer.of(1))).toBe(true);
           }
           await scanner.close();
-          for (const { offset, length } of source.reads) {
-            expect(offset + length).toBeLessThanOrEqual(end);
-          }
+          expect(source.reads.every(({ offset, length }) => offset + length <= end)).toBe(true);
         },
       ),
       { numRuns: 150 },

@@ -1,0 +1,194 @@
+import { createHash } from 'node:crypto';
+import * as zlib from 'node:zlib';
+import { describe, expect, test } from 'vitest';
+import {
+  type Compressor,
+  checkCompression,
+  DEFAULT_COMPRESSION,
+  loadCompressor,
+  MAXIMUM_ZSTD_LEVEL,
+  MINIMUM_ZSTD_LEVEL,
+} from '../../src/blob-writer/compression.ts';
+import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
+import { scanZstdFrame } from '../../src/blob-writer/zstd-frame.ts';
+import { isStorageError } from '../../src/errors.ts';
+import { bytesOf } from '../support/blobs.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
+
+const LIMITS = DEFAULT_DECOMPRESSION_LIMITS;
+const MIB = 1024 * 1024;
+
+const LEVELS = Array.from(
+  { length: MAXIMUM_ZSTD_LEVEL - MINIMUM_ZSTD_LEVEL + 1 },
+  (_, index) => MINIMUM_ZSTD_LEVEL + index,
+);
+
+/** All that this process has: the WebAssembly one is always there. */
+async function compressors(level: number): Promise<Compressor[]> {
+  const found: Compressor[] = [];
+  for (const name of ['native', 'node', 'wasm'] as const) {
+    try {
+      found.push(await loadCompressor(level, name));
+    } catch (error) {
+      if (!isStorageError(error, 'not-found')) throw error;
+    }
+  }
+  return found;
+}
+
+/** What cannot be compressed: a chain of hashes. */
+const NOISE = Buffer.concat(
+  Array.from({ length: 1_500_000 / 32 }, (_, n) => createHash('sha256').update(`${n}`).digest()),
+);
+
+const CONTENTS: Record<string, (length: number) => Uint8Array> = {
+  zeros: (length) => new Uint8Array(length),
+  text: (length) => Buffer.alloc(length, 'the quick brown fox jumps over the lazy dog. '),
+  mixed: (length) => bytesOf(length, 5),
+  noise: (length) => NOISE.subarray(0, length),
+};
+
+describe('which compressors there are', () => {
+  test('the WebAssembly one is always there, node has one as of 22.15', async () => {
+    const names = (await compressors(1)).map(({ name }) => name);
+    expect(names).toContain('wasm');
+    expect(names.includes('node')).toBe('zstdCompress' in zlib);
+  });
+
+  test('one that is missing is not-found', async () => {
+    if ('zstdCompress' in zlib) {
+      expect((await loadCompressor(1, 'node')).name).toBe('node');
+    } else {
+      expect((await storageErrorOf(loadCompressor(1, 'node'))).code).toBe('not-found');
+    }
+  });
+
+  test('the fastest is the first of those there are', async () => {
+    const [fastest] = await compressors(1);
+    expect((await loadCompressor(1)).name).toBe(fastest?.name);
+  });
+});
+
+describe('level 1, as Neon uses it', () => {
+  const lengths = [
+    0, 1, 2, 127, 128, 129, 1000, 8191, 8192, 8193, 65_536, 131_071, 131_072, 131_073, 262_143,
+    262_144, 262_145, 500_000, 1_048_576, 1_048_577, 1_500_000,
+  ];
+  test.each(Object.entries(CONTENTS))(
+    'gives the same frames everywhere, of %s',
+    async (_, make) => {
+      const all = await compressors(1);
+      for (const length of lengths) {
+        const content = make(length);
+        const frames = await Promise.all(all.map(async (one) => hash(await one.compress(content))));
+        expect(new Set(frames).size, `${length} bytes`).toBe(1);
+      }
+    },
+  );
+
+  test('gives the same frame of a part of a larger array', async () => {
+    const whole = bytesOf(20_000, 5);
+    const part = whole.subarray(1234, 9999);
+    for (const compressor of await compressors(1)) {
+      const before = hash(whole);
+      const frame = await compressor.compress(part);
+      expect(hash(frame)).toBe(hash(await compressor.compress(Uint8Array.from(part))));
+      expect(hash(whole)).toBe(before);
+    }
+  });
+
+  test('says neither the content size nor a checksum', async () => {
+    for (const compressor of await compressors(1)) {
+      const frame = scanZstdFrame(await compressor.compress(bytesOf(100_000, 5)));
+      expect(frame).toMatchObject({ contentSize: undefined, hasChecksum: false, headerSize: 6 });
+    }
+  });
+
+  test('gives the right frames to many at once, each an array of its own', async () => {
+    for (const compressor of await compressors(1)) {
+      const contents = Array.from({ length: 24 }, (_, n) => bytesOf(8192 + n, n));
+      const alone: string[] = [];
+      for (const content of contents) alone.push(hash(await compressor.compress(content)));
+      const frames = await Promise.all(contents.map((content) => compressor.compress(content)));
+      expect(frames.map(hash)).toEqual(alone);
+      frames[0]?.fill(0);
+      expect(frames.slice(1).map(hash)).toEqual(alone.slice(1));
+    }
+  });
+});
+
+describe('every level', () => {
+  test.each(LEVELS)('%i gives frames that are read within the default limits', async (level) => {
+    const decompressor = await Decompressor.load();
+    const lengths =
+      level > 12 ? [128, 140_000] : [0, 1, 128, 8192, level > 4 ? 140_000 : 1_100_000];
+    for (const compressor of await compressors(level)) {
+      for (const length of lengths) {
+        const content = bytesOf(length, 5);
+        const frame = await compressor.compress(content);
+        expect(scanZstdFrame(frame).windowSize).toBeLessThanOrEqual(LIMITS.maximumWindowSize);
+        expect(Buffer.from(decompressor.decompress(frame, LIMITS)).equals(content)).toBe(true);
+      }
+    }
+  });
+
+  test('0 is the default of libzstd, 3', async () => {
+    const content = bytesOf(300_000, 5);
+    for (const { name } of await compressors(0)) {
+      const frame = await (await loadCompressor(0, name)).compress(content);
+      const expected = await (await loadCompressor(3, name)).compress(content);
+      expect(hash(frame)).toBe(hash(expected));
+    }
+  });
+
+  test.each([20, 22])('%i stays within a window of 8 MiB for a content above it', async (level) => {
+    const decompressor = await Decompressor.load();
+    const compressor = await loadCompressor(level);
+    for (const length of [8 * MIB, 8 * MIB + 1]) {
+      const content = new Uint8Array(length);
+      const frame = await compressor.compress(content);
+      const { windowSize, contentSize } = scanZstdFrame(frame);
+      expect(windowSize).toBe(8 * MIB);
+      expect(contentSize).toBe(length === 8 * MIB ? length : undefined);
+      let received = 0;
+      decompressor.decompressPieces(frame, LIMITS, (piece) => {
+        received += piece.length;
+      });
+      expect(received).toBe(length);
+    }
+  });
+
+  test.each([-8, 23, 1.5, Number.NaN, Number.POSITIVE_INFINITY])(
+    '%d is none: invalid-input',
+    async (level) => {
+      const error = storageErrorThrownBy(() => checkCompression({ kind: 'zstd', level }));
+      expect(error).toMatchObject({ code: 'invalid-input', actual: String(level) });
+      expect((await storageErrorOf(loadCompressor(level))).code).toBe('invalid-input');
+    },
+  );
+
+  test('none and the default are fine', () => {
+    checkCompression({ kind: 'none' });
+    checkCompression(DEFAULT_COMPRESSION);
+    for (const level of LEVELS) checkCompression({ kind: 'zstd', level });
+    expect(DEFAULT_COMPRESSION).toEqual({ kind: 'zstd', level: 1 });
+  });
+});
+
+test('compressing between the pieces of a decompression disturbs neither', async () => {
+  const decompressor = await Decompressor.load();
+  const compressor = await loadCompressor(1, 'wasm');
+  const content = bytesOf(2 * MIB, 5);
+  const frame = await compressor.compress(content);
+  const expected = hash(frame);
+  const pieces: Buffer[] = [];
+  decompressor.decompressPieces(frame, LIMITS, (piece) => {
+    pieces.push(Buffer.from(piece));
+    expect(hash(compressor.compress(content) as Uint8Array)).toBe(expected);
+  });
+  expect(Buffer.concat(pieces).equals(content)).toBe(true);
+});
+
+function hash(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
