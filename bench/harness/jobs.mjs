@@ -3,18 +3,14 @@ import { fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
 const JOB_FILE = fileURLToPath(new URL('./job.mjs', import.meta.url));
-const PROFILES = fileURLToPath(new URL('../profiles', import.meta.url));
 
 /**
  * Returns: what the job reported, or `{ kind: 'failed', reason }` when it ended without a report,
  * as a native package does that crashes.
  */
 export function runJob(job) {
-  const execArgv = job.profile
-    ? ['--cpu-prof', `--cpu-prof-dir=${PROFILES}`, `--cpu-prof-name=${profileName(job)}`]
-    : [];
   return new Promise((resolve, reject) => {
-    const child = fork(JOB_FILE, [JSON.stringify(job)], { execArgv });
+    const child = fork(JOB_FILE, [JSON.stringify(job)]);
     let report;
     child.on('message', (message) => {
       report = message;
@@ -25,8 +21,4 @@ export function runJob(job) {
       resolve(report ?? { kind: 'failed', reason });
     });
   });
-}
-
-function profileName({ name, groupIndex, rowIndex, number }) {
-  return `${name}-${groupIndex}-${rowIndex}-${number}.cpuprofile`;
 }

@@ -5,12 +5,15 @@
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { loadWorkload, selectNames } from '../workloads/index.mjs';
 import { describeHardware } from './hardware.mjs';
 import { runJob } from './jobs.mjs';
 import { printGroup, printHardware } from './report.mjs';
 import { saveResults } from './results.mjs';
 import { summarize } from './statistics.mjs';
+
+const PROFILES = fileURLToPath(new URL('../profiles', import.meta.url));
 
 export async function main(options) {
   const root = mkdtempSync(join(tmpdir(), 'layerfile-bench-'));
@@ -58,7 +61,7 @@ async function runRow(place, row, run) {
     directory,
     fixtures: Object.fromEntries(run.fixtures),
     quick: run.options.quick,
-    profile: run.options.profile && row.role === 'layerfile',
+    profile: run.options.profile ? profilePath(place, row) : undefined,
   });
   rmSync(directory, { recursive: true });
   if (outcome.kind === 'measured') {
@@ -68,6 +71,11 @@ async function runRow(place, row, run) {
   row.missing = outcome.reason;
   // A peer that crashes is a gap in the table, as one that is not there.
   if (outcome.kind === 'failed' && row.role !== 'peer') run.failures += 1;
+}
+
+function profilePath({ name, groupIndex, number }, row) {
+  const rowName = row.name.replaceAll(/[^a-z0-9-]+/gi, '-');
+  return join(PROFILES, `${name}-${groupIndex}-${rowName}-${number}.cpuprofile`);
 }
 
 async function buildFixtures(names, run) {

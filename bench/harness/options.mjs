@@ -6,7 +6,7 @@ export const USAGE = `npm run bench -- [options]
   --only NAMES   workloads, separated by commas; default: all but memory
   --runs N       runs of each row, of which the median counts; default 3
   --quick        a tenth of the data, one run
-  --profile      writes a CPU profile of every layerfile row to bench/profiles
+  --profile      writes CPU profiles of all that is timed to bench/profiles
   --no-build     measures the library as it was built last
 
   names: append delta ingest image scan points overwrite cli growth memory

@@ -3,6 +3,7 @@
  * checks what came out; preparing and checking are not timed.
  */
 import { NotAvailable } from './not-available.mjs';
+import { profiled } from './profile.mjs';
 
 export class RowContext {
   /** Empty; removed afterwards. */
@@ -10,10 +11,12 @@ export class RowContext {
   /** 0 for the first run of the row. */
   number;
   #fixtures;
+  #profile;
   #measured;
 
-  constructor({ directory, fixtures, number }) {
+  constructor({ directory, fixtures, number, profile }) {
     this.directory = directory;
+    this.#profile = profile;
     this.number = number;
     this.#fixtures = fixtures;
   }
@@ -26,7 +29,13 @@ export class RowContext {
   }
 
   /** Runs the action, and keeps what it cost. Returns: its result. */
-  async time(action) {
+  time(action) {
+    return this.#profile === undefined
+      ? this.#time(action)
+      : profiled(this.#profile, () => this.#time(action));
+  }
+
+  async #time(action) {
     const cpuBefore = process.cpuUsage();
     const start = process.hrtime.bigint();
     const pending = action();
