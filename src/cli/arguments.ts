@@ -27,6 +27,17 @@ export function countArgument(text: string): number {
   throw new InvalidArgumentError('Expected a whole number from 0.');
 }
 
+const SIZE_UNITS = ['', 'k', 'm', 'g', 't'] as const;
+
+/** `1048576`, `512KiB`, `1.5GiB`; the unit may be one letter, and is a power of 1,024 always. */
+export function sizeArgument(text: string): number {
+  const match = /^(\d{1,15}(?:\.\d{1,3})?) ?(?:([kmgt])(?:i?b)?|b)?$/i.exec(text);
+  const unit = SIZE_UNITS.findIndex((name) => name === (match?.[2] ?? '').toLowerCase());
+  const size = Math.floor(Number(match?.[1]) * 1024 ** unit);
+  if (Number.isSafeInteger(size)) return size;
+  throw new InvalidArgumentError('Expected a size such as 1048576, 512KiB or 1.5GiB.');
+}
+
 /** As it stands in file names: 8 lower-case hex digits. */
 export function generationArgument(text: string): string {
   if (/^[0-9a-fA-F]{8}$/.test(text)) return text.toLowerCase();

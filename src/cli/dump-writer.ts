@@ -1,17 +1,17 @@
 /** The three forms of a dump: JSON objects in a list or a line each, and a table for people. */
+import { assert } from '../assert.ts';
 import { formatKey } from '../layers/key.ts';
-import type { SalvagedItem } from '../layers/layer-file/salvage.ts';
 import { formatLsnForPeople } from '../layers/lsn.ts';
 import { explainKey } from '../postgres/key-explanation.ts';
 import { printable } from '../printable.ts';
 import type { Format } from './context.ts';
+import type { DumpItem } from './dump-items.ts';
 import {
   damagedBlockText,
   damagedEntryText,
+  digestOf,
   entryPieces,
-  entryType,
-  type ReadEntry,
-  sha256,
+  type ShownEntry,
   type ValuesMode,
 } from './entry-json.ts';
 import { formatCount } from './human.ts';
@@ -22,7 +22,7 @@ import { valuePieces } from './value-json.ts';
 
 export interface DumpWriter {
   /** Nothing is returned while the text is only collected. */
-  item(item: SalvagedItem): Promise<void> | undefined;
+  item(item: DumpItem): Promise<void> | undefined;
   end(): Promise<void>;
 }
 
@@ -48,10 +48,10 @@ class JsonDumpWriter implements DumpWriter {
     this.#values = values;
   }
 
-  item(item: SalvagedItem): Promise<void> | undefined {
+  item(item: DumpItem): Promise<void> | undefined {
     switch (item.kind) {
       case 'entry':
-        return this.#list.write(['{', ...entryPieces(item, this.#values), '}']);
+        return this.#list.write(['{', ...entryPieces(item.shown, this.#values), '}']);
       case 'damaged-entry':
         return this.#list.write([damagedEntryText(item)]);
       case 'damaged-block':
@@ -84,10 +84,10 @@ class TableDumpWriter implements DumpWriter {
     this.#values = values;
   }
 
-  item(item: SalvagedItem): Promise<void> | undefined {
+  item(item: DumpItem): Promise<void> | undefined {
     switch (item.kind) {
       case 'entry':
-        return this.#table.row({ cells: entryCells(item, this.#values) });
+        return this.#table.row({ cells: entryCells(item.shown, this.#values) });
       case 'damaged-entry': {
         const { key, lsn, offset, error } = item;
         const where = [formatKey(key), formatLsnForPeople(lsn), 'damaged', ''];
@@ -106,9 +106,8 @@ class TableDumpWriter implements DumpWriter {
   }
 }
 
-function entryCells(read: ReadEntry, values: ValuesMode): string[] {
-  const { entry } = read;
-  const type = entryType(read);
+function entryCells(shown: ShownEntry, values: ValuesMode): string[] {
+  const { entry, type, length } = shown;
   return [
     formatKey(entry.key),
     formatLsnForPeople(entry.lsn),
@@ -116,29 +115,23 @@ function entryCells(read: ReadEntry, values: ValuesMode): string[] {
     [entry.willInit && type !== 'image' ? 'init' : '', entry.compressed ? 'zstd' : ''].join(''),
     String(entry.offset),
     formatCount(entry.storedLength),
-    formatCount(entry.bytes.length),
-    lastCell(read, values),
+    formatCount(length),
+    lastCell(shown, values),
   ];
 }
 
 /** More than this of a value is nothing to look at in a table. */
 const SHOWN_BYTES = 4096;
 
-function lastCell({ entry, value }: ReadEntry, values: ValuesMode): string {
-  switch (values) {
-    case 'none':
-      return explainKey(entry.key);
-    case 'sha256':
-      return sha256(entry.bytes);
-    case 'hex':
-      return hexText(entry.bytes);
-    case 'json':
-      return value === undefined
-        ? hexText(entry.bytes)
-        : valuePieces(value)
-            .map((piece) => (typeof piece === 'string' ? printable(piece) : hexText(piece)))
-            .join('');
-  }
+function lastCell(shown: ShownEntry, values: ValuesMode): string {
+  const { entry, content } = shown;
+  if (values === 'none') return explainKey(entry.key);
+  if (values === 'sha256') return digestOf(shown);
+  assert(content.kind === 'whole', 'what is printed as a whole is not streamed');
+  if (values === 'hex' || content.value === undefined) return hexText(content.bytes);
+  return valuePieces(content.value)
+    .map((piece) => (typeof piece === 'string' ? printable(piece) : hexText(piece)))
+    .join('');
 }
 
 function hexText(bytes: Uint8Array): string {

@@ -3,6 +3,7 @@
  * apart because the digits of a large blob do not fit into one string.
  */
 import { createHash } from 'node:crypto';
+import { assert } from '../assert.ts';
 import type { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
@@ -21,31 +22,51 @@ export interface ReadEntry {
   readonly value?: Value | undefined;
 }
 
+/** An entry as a dump shows it, with its content or, where that passed by in pieces, without. */
+export interface ShownEntry {
+  readonly entry: Omit<LayerEntry, 'bytes'>;
+  readonly type: string;
+  /** Of the content. */
+  readonly length: number;
+  readonly content:
+    | { readonly kind: 'whole'; readonly bytes: Uint8Array; readonly value?: Value | undefined }
+    | { readonly kind: 'streamed'; readonly sha256: string };
+}
+
+export function shownEntry(read: ReadEntry): ShownEntry {
+  const { entry, value } = read;
+  const { bytes } = entry;
+  return {
+    entry,
+    type: entryType(read),
+    length: bytes.length,
+    content: { kind: 'whole', bytes, value },
+  };
+}
+
 /** An image layer's entries have no record: each is an image. */
 export function entryType({ value }: ReadEntry): string {
   return value?.type ?? 'image';
 }
 
 /** The object from its first field on; the caller adds the braces. */
-export function entryPieces(read: ReadEntry, mode: ValuesMode): JsonPieces {
-  const { entry, value } = read;
+export function entryPieces(shown: ShownEntry, mode: ValuesMode): JsonPieces {
+  const { entry, type, length, content } = shown;
   const fields =
     `"key":"${formatKey(entry.key)}","lsn":"${formatLsn(entry.lsn)}"` +
     `,"will_init":${entry.willInit},"offset":${entry.offset}` +
-    `,"stored_len":${entry.storedLength},"len":${entry.bytes.length}` +
-    `,"compressed":${entry.compressed},"type":"${entryType(read)}"`;
-  switch (mode) {
-    case 'none':
-      return [fields];
-    case 'sha256':
-      return [`${fields},"sha256":"${sha256(entry.bytes)}"`];
-    case 'hex':
-      return [`${fields},"hex":"`, entry.bytes, '"'];
-    case 'json':
-      return value === undefined
-        ? [`${fields},"hex":"`, entry.bytes, '"']
-        : [`${fields},"value":`, ...valuePieces(value)];
-  }
+    `,"stored_len":${entry.storedLength},"len":${length}` +
+    `,"compressed":${entry.compressed},"type":"${type}"`;
+  if (mode === 'none') return [fields];
+  if (mode === 'sha256') return [`${fields},"sha256":"${digestOf(shown)}"`];
+  assert(content.kind === 'whole', 'what is printed as a whole is not streamed');
+  return mode === 'json' && content.value !== undefined
+    ? [`${fields},"value":`, ...valuePieces(content.value)]
+    : [`${fields},"hex":"`, content.bytes, '"'];
+}
+
+export function digestOf({ content }: ShownEntry): string {
+  return content.kind === 'streamed' ? content.sha256 : sha256(content.bytes);
 }
 
 /** What a dump says about an entry that cannot be read. */
@@ -69,6 +90,6 @@ export function damagedBlockText(item: { block: number; error: StorageError }): 
   return encodeJson({ block: item.block, error: storageErrorJson(item.error) });
 }
 
-export function sha256(bytes: Uint8Array): string {
+function sha256(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }

@@ -9,9 +9,21 @@ import type { Context } from './context.ts';
 
 export type AnyLayerReader = DeltaLayerReader | ImageLayerReader;
 
+/** What a blob may cost. */
+export interface ReadLimits {
+  /** Bytes after decompression. */
+  readonly maxBlob?: number | undefined;
+  /** Bytes of the window of a zstd frame. */
+  readonly maxWindow?: number | undefined;
+}
+
 /** A name that contradicts the file keeps no command from reading it. */
-export function openForReading(file: string): Promise<AnyLayerReader> {
-  return openLayer(file, { nameCheck: 'ignore' });
+export function openForReading(file: string, limits: ReadLimits = {}): Promise<AnyLayerReader> {
+  return openLayer(file, { nameCheck: 'ignore', ...limitOptions(limits) });
+}
+
+export function limitOptions({ maxBlob, maxWindow }: ReadLimits) {
+  return { maximumBlobLength: maxBlob, maximumWindowSize: maxWindow };
 }
 
 /** Kind, key range and LSNs, by value; null where the name is none of a layer. */

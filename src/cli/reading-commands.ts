@@ -1,10 +1,11 @@
 /** The commands that look at layers: their arguments, options and examples. */
 import { type Command, Option } from 'commander';
 import type { Lsn } from '../layers/lsn.ts';
-import { countArgument, keyArgument, lsnArgument } from './arguments.ts';
+import { countArgument, keyArgument, lsnArgument, sizeArgument } from './arguments.ts';
 import { addCommand, addExamples, type CommandParents } from './command-parts.ts';
 import type { Format } from './context.ts';
 import { VALUES_MODES, type ValuesMode } from './entry-json.ts';
+import type { ReadLimits } from './open-layer.ts';
 
 export interface FormatFlags {
   readonly json?: true;
@@ -24,6 +25,21 @@ export function addObjectFormat(command: Command): Command {
   return command
     .option('--json', 'print one JSON object')
     .addOption(new Option('--ndjson', 'the same as --json').hideHelp());
+}
+
+/** What a blob of a file that nobody vouches for may cost. */
+export function addReadLimits(command: Command): Command {
+  return command
+    .option(
+      '--max-blob <size>',
+      'largest value, after decompression (default: 256MiB); given, it bounds a whole scan, too',
+      sizeArgument,
+    )
+    .option(
+      '--max-window <size>',
+      'largest window of a zstd frame, up to 128MiB (default: 8MiB)',
+      sizeArgument,
+    );
 }
 
 export function formatOf(flags: FormatFlags): Format {
@@ -53,7 +69,7 @@ function addInspect({ program, runner }: CommandParents): void {
   ]);
 }
 
-interface DumpFlags extends FormatFlags {
+interface DumpFlags extends FormatFlags, ReadLimits {
   readonly values: ValuesMode;
   readonly keyStart?: Uint8Array;
   readonly keyEnd?: Uint8Array;
@@ -76,13 +92,13 @@ function addDump({ program, runner }: CommandParents): void {
     .option('--key-end <key>', 'key to stop before', keyArgument)
     .option('--lsn-start <lsn>', 'first LSN', lsnArgument)
     .option('--lsn-end <lsn>', 'LSN to stop before', lsnArgument)
-    .option('--limit <n>', 'print at most so many lines', countArgument)
-    .action((file: string, flags: DumpFlags) =>
-      runner(async (context) => {
-        const { dump } = await import('./commands/dump.ts');
-        return dump(context, { ...flags, file, format: formatOf(flags) });
-      }),
-    );
+    .option('--limit <n>', 'print at most so many lines', countArgument);
+  addReadLimits(command).action((file: string, flags: DumpFlags) =>
+    runner(async (context) => {
+      const { dump } = await import('./commands/dump.ts');
+      return dump(context, { ...flags, file, format: formatOf(flags) });
+    }),
+  );
   addExamples(command, [
     ['layerfile dump FILE | less', 'a table'],
     ['layerfile dump FILE --ndjson --values sha256', 'for programs, with digests'],
@@ -98,7 +114,7 @@ function addDump({ program, runner }: CommandParents): void {
   ]);
 }
 
-interface GetFlags extends FormatFlags {
+interface GetFlags extends FormatFlags, ReadLimits {
   readonly lsn?: Lsn;
   readonly raw?: true;
 }
@@ -119,10 +135,11 @@ function addGet({ program, runner }: CommandParents): void {
         'ndjson',
       ]),
     );
-  addObjectFormat(command).action((file: string, key: string[], flags: GetFlags) =>
+  addReadLimits(addObjectFormat(command)).action((file: string, key: string[], flags: GetFlags) =>
     runner(async (context) => {
       const { get } = await import('./commands/get.ts');
       return get(context, {
+        ...flags,
         file,
         key,
         lsn: flags.lsn,
@@ -137,7 +154,7 @@ function addGet({ program, runner }: CommandParents): void {
   ]);
 }
 
-interface VerifyFlags extends FormatFlags {
+interface VerifyFlags extends FormatFlags, ReadLimits {
   readonly maxFindings?: number;
 }
 
@@ -145,22 +162,22 @@ function addVerify({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'verify')
     .description('Read every block and every blob, and report what is wrong.')
     .argument('<path...>', 'layer files, or directories to look through');
-  addListFormat(command, 'a file each')
-    .option(
-      '--max-findings <n>',
-      'list at most so many findings of a file (default: 1000)',
-      countArgument,
-    )
-    .action((paths: string[], flags: VerifyFlags) =>
-      runner(async (context) => {
-        const { verify } = await import('./commands/verify.ts');
-        return verify(context, {
-          paths,
-          format: formatOf(flags),
-          maximumFindings: flags.maxFindings,
-        });
-      }),
-    );
+  addListFormat(command, 'a file each').option(
+    '--max-findings <n>',
+    'list at most so many findings of a file (default: 1000)',
+    countArgument,
+  );
+  addReadLimits(command).action((paths: string[], flags: VerifyFlags) =>
+    runner(async (context) => {
+      const { verify } = await import('./commands/verify.ts');
+      return verify(context, {
+        ...flags,
+        paths,
+        format: formatOf(flags),
+        maximumFindings: flags.maxFindings,
+      });
+    }),
+  );
   addExamples(command, [
     ['layerfile verify FILE', 'one file'],
     ['layerfile verify tenants --ndjson', 'all layers below a directory, for programs'],

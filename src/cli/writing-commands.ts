@@ -10,7 +10,8 @@ import {
   zstdLevelArgument,
 } from './arguments.ts';
 import { addCommand, addExamples, type CommandParents } from './command-parts.ts';
-import { addObjectFormat, type FormatFlags, formatOf } from './reading-commands.ts';
+import type { ReadLimits } from './open-layer.ts';
+import { addObjectFormat, addReadLimits, type FormatFlags, formatOf } from './reading-commands.ts';
 
 export function addWritingCommands(parents: CommandParents): void {
   addBuild(parents);
@@ -160,7 +161,7 @@ of relations, transaction status, two-phase files, WAL and configuration.`,
   );
 }
 
-interface ExportFlags {
+interface ExportFlags extends ReadLimits {
   readonly lsn?: Lsn;
   readonly out?: string;
 }
@@ -175,10 +176,10 @@ function addExport({ program, runner }: CommandParents): void {
     .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
     .option('--lsn <lsn>', 'the newest page is wanted at or before it', lsnArgument)
     .option('--out <file>', 'file to write (default: standard output)');
-  addJsonErrors(command).action((file: string, key: string[], flags: ExportFlags) =>
+  addJsonErrors(addReadLimits(command)).action((file: string, key: string[], flags: ExportFlags) =>
     runner(async (context) => {
       const { exportPage } = await import('./commands/export-page.ts');
-      return exportPage(context, { file, key, lsn: flags.lsn, out: flags.out });
+      return exportPage(context, { ...flags, file, key, lsn: flags.lsn, out: flags.out });
     }),
   );
   addExamples(command, [

@@ -16,8 +16,13 @@ import { IndexNode } from './disk-btree/node-format.ts';
 import { formatKey, type Key } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
 import type { LargeEntry } from './layer-file/entry-scan.ts';
-import { FirstBytes } from './layer-file/first-bytes.ts';
-import { LayerReader, layerNameOf, type ReadOptions } from './layer-file/layer-reader.ts';
+import { readLargeValue } from './layer-file/large-value.ts';
+import {
+  checkReadOptions,
+  LayerReader,
+  layerNameOf,
+  type ReadOptions,
+} from './layer-file/layer-reader.ts';
 import { locateValueError } from './layer-file/salvage.ts';
 import {
   decodeSummary,
@@ -28,12 +33,7 @@ import {
 } from './layer-file/summary.ts';
 import { formatLayerName, sameLayer } from './layer-name.ts';
 import { formatLsn, type Lsn } from './lsn.ts';
-import {
-  outlineOfBegin,
-  outlineOfValue,
-  VALUE_OUTLINE_SIZE,
-  type ValueOutline,
-} from './value-format.ts';
+import { outlineOfValue, type ValueOutline } from './value-format.ts';
 
 export interface Finding {
   readonly severity: 'error' | 'warning';
@@ -79,6 +79,7 @@ export async function verifyLayer(
   options: VerifyOptions = {},
 ): Promise<LayerReport> {
   if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
+  checkReadOptions(options);
   const { openFiles } = options;
   await using file = await VirtualFile.open(from, { read: true, openFiles });
   return await verifyNamed(await fileSource(file), from, options);
@@ -233,28 +234,24 @@ function verifyBatch(batch: EntryBatch, state: ValuesState): void {
   }
 }
 
-/** The content passes by in pieces; of a value its first bytes tell how long it must be. */
 async function verifyLargeEntry(entry: LargeEntry, state: ValuesState): Promise<void> {
-  const isDelta = state.reader.summary.kind === 'delta';
-  const begin = new FirstBytes(isDelta ? VALUE_OUTLINE_SIZE : 0);
-  const length = await entry.stream((piece) => begin.add(piece));
-  if (typeof length !== 'number') {
-    addDamage(length.error, length.offset, state);
+  if (state.reader.summary.kind === 'image') {
+    const length = await entry.stream(() => {});
+    if (typeof length === 'number') verifyPlace(entry, length, state);
+    else addDamage(length.error, length.offset, state);
     return;
   }
+  const value = await readLargeValue(entry);
+  if (value.kind !== 'value') {
+    addDamage(value.error, value.offset, state);
+    return;
+  }
+  const { length, outline } = value;
   verifyPlace(entry, length, state);
-  if (!isDelta) return;
-  let isTold = true;
   verifyOutline(entry, length, state, () => {
-    const outline = outlineOfBegin(begin.bytes, length);
-    isTold = outline !== undefined;
-    return outline ?? { type: 'aux_file', willInit: entry.willInit };
+    if (outline instanceof StorageError) throw outline;
+    return outline;
   });
-  if (isTold) return;
-  // The path of an auxiliary file may take all of it.
-  const whole = new FirstBytes(length);
-  await entry.stream((piece) => whole.add(piece));
-  verifyOutline(entry, length, state, () => outlineOfValue(whole.bytes));
 }
 
 interface EntryFacts {

@@ -1,16 +1,17 @@
 /** `dump`: every entry in index order, with damage shown in its place. */
 import { throwIfAborted } from '../../errors.ts';
 import { type Key, type KeyRange, maximumKey, minimumKey } from '../../layers/key.ts';
-import type { ScannedItem } from '../../layers/layer-file/entry-scan.ts';
+import type { LargeEntry, ScannedItem } from '../../layers/layer-file/entry-scan.ts';
+import type { EntryOptions } from '../../layers/layer-file/layer-reader.ts';
 import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { Context, Format } from '../context.ts';
+import { dumpItems, printsContents } from '../dump-items.ts';
 import { createDumpWriter, type DumpWriter } from '../dump-writer.ts';
 import type { ValuesMode } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
-import { type AnyLayerReader, openForReading, warnOfName } from '../open-layer.ts';
-import { salvagedRuns } from '../salvaged-runs.ts';
+import { type AnyLayerReader, openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
 
-export interface DumpOptions {
+export interface DumpOptions extends ReadLimits {
   readonly file: string;
   readonly format: Format;
   readonly values: ValuesMode;
@@ -23,7 +24,7 @@ export interface DumpOptions {
 }
 
 export async function dump(context: Context, options: DumpOptions): Promise<ExitStatus> {
-  await using reader = await openForReading(options.file);
+  await using reader = await openForReading(options.file, options);
   const writer = createDumpWriter(context.stdout, { ...options, kind: reader.summary.kind });
   const status = await writeItems(context, { reader, writer, options });
   await writer.end();
@@ -41,11 +42,12 @@ async function writeItems(
   let status: ExitStatus = CLEAN;
   let lineCount = 0;
   let offset = 0;
-  runs: for await (const run of salvagedRuns(items, { kind: reader.summary.kind, path: file })) {
+  const layer = { kind: reader.summary.kind, path: file, values: options.values };
+  runs: for await (const run of dumpItems(items, layer)) {
     throwIfAborted(context.signal, file);
     if (lineCount === 0) warnOfName(context, { file, reader });
     for (const item of run) {
-      if (item.kind === 'entry') offset = item.entry.offset;
+      if (item.kind === 'entry') offset = item.shown.entry.offset;
       else status = strongest(status, statusOfCode(item.error.code));
       const written = writer.item(item);
       if (written !== undefined) await written;
@@ -62,8 +64,10 @@ async function writeItems(
 function selectItems(
   reader: AnyLayerReader,
   options: DumpOptions,
-): AsyncIterable<ScannedItem> | undefined {
+): AsyncIterable<ScannedItem | LargeEntry> | undefined {
   const { keyStart, keyEnd, lsnStart, lsnEnd } = options;
+  const salvage = (range: EntryOptions) =>
+    printsContents(options.values) ? reader.salvageBatches(range) : reader.salvageStreamed(range);
   const keyRange: KeyRange | undefined =
     keyStart === undefined && keyEnd === undefined
       ? undefined
@@ -72,12 +76,12 @@ function selectItems(
   if (reader.summary.kind === 'image') {
     const { lsn } = reader.summary;
     const isInside = lsn >= (lsnStart ?? 0n) && (lsnEnd === undefined || lsn < lsnEnd);
-    return isInside ? reader.salvageBatches({ keyRange }) : undefined;
+    return isInside ? salvage({ keyRange }) : undefined;
   }
   const lsnRange: LsnRange | undefined =
     lsnStart === undefined && lsnEnd === undefined
       ? undefined
       : { start: lsnStart ?? 0n, end: lsnEnd ?? MAXIMUM_LSN };
   if (lsnRange !== undefined && lsnRange.start >= lsnRange.end) return undefined;
-  return reader.salvageBatches({ keyRange, lsnRange });
+  return salvage({ keyRange, lsnRange });
 }

@@ -9,11 +9,11 @@ import type { Context } from '../context.ts';
 import { entryType, type ReadEntry } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { parseKeyWords } from '../key-words.ts';
-import { openForReading, warnOfName } from '../open-layer.ts';
+import { openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
 import { notFoundError, readEntry } from '../read-entry.ts';
 import { refuseTerminal } from '../refuse-terminal.ts';
 
-export interface ExportPageOptions {
+export interface ExportPageOptions extends ReadLimits {
   readonly file: string;
   readonly key: readonly string[];
   readonly lsn: Lsn | undefined;
@@ -23,11 +23,11 @@ export interface ExportPageOptions {
 
 export async function exportPage(
   context: Context,
-  { file, key: words, lsn, out }: ExportPageOptions,
+  { file, key: words, lsn, out, ...limits }: ExportPageOptions,
 ): Promise<ExitStatus> {
   const key = parseKeyWords(words);
   if (out === undefined) refuseTerminal(context.stdout);
-  await using reader = await openForReading(file);
+  await using reader = await openForReading(file, limits);
   const read = await readEntry(reader, { key, lsn });
   if (read === undefined) {
     context.reporter.error(notFoundError(file, { key, lsn }));

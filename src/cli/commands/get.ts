@@ -4,18 +4,18 @@ import { formatLsnForPeople, type Lsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import { printable } from '../../printable.ts';
 import type { Context, Format } from '../context.ts';
-import { entryPieces, entryType, type ReadEntry } from '../entry-json.ts';
+import { entryPieces, entryType, type ReadEntry, shownEntry } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { writeHexDump } from '../hex-dump.ts';
 import { formatCount, formatSize } from '../human.ts';
 import { parseKeyWords } from '../key-words.ts';
-import { openForReading, warnOfName } from '../open-layer.ts';
+import { openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
 import { notFoundError, readEntry } from '../read-entry.ts';
 import { refuseTerminal } from '../refuse-terminal.ts';
 import { writeProperties } from '../table.ts';
 import { valuePieces } from '../value-json.ts';
 
-export interface GetOptions {
+export interface GetOptions extends ReadLimits {
   readonly file: string;
   readonly key: readonly string[];
   readonly lsn: Lsn | undefined;
@@ -26,7 +26,7 @@ export async function get(context: Context, options: GetOptions): Promise<ExitSt
   const { file, lsn, format } = options;
   const key = parseKeyWords(options.key);
   if (format === 'raw') refuseTerminal(context.stdout);
-  await using reader = await openForReading(file);
+  await using reader = await openForReading(file, options);
   const read = await readEntry(reader, { key, lsn });
   warnOfName(context, { file, reader });
   if (read === undefined) return reportAbsence(context, { ...options, key });
@@ -38,7 +38,11 @@ export async function get(context: Context, options: GetOptions): Promise<ExitSt
       await describeEntry(context, read);
       break;
     default:
-      await context.stdout.writePieces(['{"found":true,', ...entryPieces(read, 'hex'), '}\n']);
+      await context.stdout.writePieces([
+        '{"found":true,',
+        ...entryPieces(shownEntry(read), 'hex'),
+        '}\n',
+      ]);
   }
   return CLEAN;
 }

@@ -13,9 +13,10 @@ import {
 } from '../exit-status.ts';
 import { type FoundFile, findLayers } from '../find-layers.ts';
 import { formatNumberOf } from '../human.ts';
+import { limitOptions, type ReadLimits } from '../open-layer.ts';
 import { createReportWriter } from '../report-writer.ts';
 
-export interface VerifyOptions {
+export interface VerifyOptions extends ReadLimits {
   readonly paths: readonly string[];
   readonly format: Format;
   readonly maximumFindings: number | undefined;
@@ -61,11 +62,12 @@ type FileResult =
 async function verifyFile(
   context: Context,
   found: Extract<FoundFile, { kind: 'layer' }>,
-  { maximumFindings }: VerifyOptions,
+  { maximumFindings, ...limits }: VerifyOptions,
 ): Promise<FileResult> {
   const progress = context.reporter.progress({ label: 'verify' });
   try {
     const report = await verifyLayer(found.path, {
+      ...limitOptions(limits),
       maximumFindings,
       signal: context.signal,
       onProgress: (done, total) => progress.update({ done, total, detail: basename(found.path) }),

@@ -1,0 +1,71 @@
+/** What a value is that passes by in pieces, because it has, or may have, more than 1 MiB. */
+import { StorageError } from '../../errors.ts';
+import {
+  outlineOfBegin,
+  outlineOfValue,
+  VALUE_OUTLINE_SIZE,
+  type ValueOutline,
+} from '../value-format.ts';
+import type { DamagedEntry, LargeEntry } from './entry-scan.ts';
+
+export interface LargeValue {
+  readonly kind: 'value';
+  readonly length: number;
+  /** Or what is wrong with the value; offsets count from its start. */
+  readonly outline: ValueOutline | StorageError;
+}
+
+/**
+ * The first bytes and the length tell what a value is and whether it is whole; only an auxiliary
+ * file must be seen whole, for its path, and is read once more.
+ *
+ * Throws: as `LargeEntry.stream`.
+ */
+export async function readLargeValue(
+  entry: LargeEntry,
+  onPiece: (piece: Uint8Array) => void = () => {},
+): Promise<LargeValue | DamagedEntry> {
+  const begin = new FirstBytes(VALUE_OUTLINE_SIZE);
+  const length = await entry.stream((piece) => {
+    begin.add(piece);
+    onPiece(piece);
+  });
+  if (typeof length !== 'number') return length;
+  const outline = orError(() => outlineOfBegin(begin.bytes, length));
+  if (outline !== undefined) return { kind: 'value', length, outline };
+  const whole = new FirstBytes(length);
+  const again = await entry.stream((piece) => whole.add(piece));
+  if (typeof again !== 'number') return again;
+  return { kind: 'value', length, outline: orError(() => outlineOfValue(whole.bytes)) };
+}
+
+function orError<T>(decode: () => T): T | StorageError {
+  try {
+    return decode();
+  } catch (error) {
+    if (error instanceof StorageError) return error;
+    throw error;
+  }
+}
+
+class FirstBytes {
+  readonly #target: Uint8Array;
+  #length = 0;
+
+  constructor(maximumLength: number) {
+    this.#target = new Uint8Array(maximumLength);
+  }
+
+  /** Fewer than the maximum only if fewer passed by. */
+  get bytes(): Uint8Array {
+    return this.#target.subarray(0, this.#length);
+  }
+
+  add(piece: Uint8Array): void {
+    const missing = this.#target.length - this.#length;
+    if (missing === 0) return;
+    const taken = piece.subarray(0, missing);
+    this.#target.set(taken, this.#length);
+    this.#length += taken.length;
+  }
+}
