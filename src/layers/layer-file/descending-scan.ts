@@ -7,7 +7,7 @@
  */
 import { assert } from '../../assert.ts';
 import type { StoredBlob } from '../../blob-writer/blob-reader.ts';
-import { StorageError } from '../../errors.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
 import type { IndexNode } from '../disk-btree/node-format.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey } from '../key.ts';
@@ -30,6 +30,7 @@ export async function* descendEntries(scan: DescendingScan): AsyncGenerator<Laye
   const state: DescentState = { scan, nextOffset: undefined, expandedLength: 0 };
   for await (const { node, from, to } of scan.slices) {
     for (let last = to; last > from; ) {
+      throwIfAborted(scan.signal, scan.blobs.source.path);
       const group = takeGroup(node, { from, last }, state);
       yield* readGroup(group.requests, state);
       if (group.error !== undefined) throw group.error;

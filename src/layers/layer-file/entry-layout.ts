@@ -30,7 +30,7 @@ export interface IndexEntry {
 }
 
 export interface EntryLayout extends EntryRules {
-  /** The entry key to search for; `lsn` is ignored where entries have none. */
+  /** The entry key to search for, a fresh array; `lsn` is ignored where entries have none. */
   readonly entryKey: (key: Key, lsn: Lsn) => Uint8Array;
   readonly offset: (node: IndexNode, index: number) => number;
   readonly willInit: (node: IndexNode, index: number) => boolean;
@@ -114,7 +114,7 @@ function imageLayout(summary: LayerSummary & { kind: 'image' }): EntryLayout {
     first: keyRange.start,
     end: keyRange.end,
     problem: () => undefined,
-    entryKey: (key) => key,
+    entryKey: (key) => new Uint8Array(key),
     offset: (node, index) => node.leafValue(index),
     willInit: () => true,
     lsn: () => lsn,

@@ -9,7 +9,7 @@ import { basename } from 'node:path';
 import { type Blob, BlobReader } from '../../blob-writer/blob-reader.ts';
 import { type ByteSource, fileSource } from '../../blob-writer/byte-source.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS } from '../../blob-writer/decompression.ts';
-import { isStorageError, StorageError } from '../../errors.ts';
+import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { VirtualFile } from '../../virtual-file/virtual-file.ts';
@@ -17,7 +17,7 @@ import { BlockCache } from '../disk-btree/block-cache.ts';
 import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import { DiskBtreeReader } from '../disk-btree/reader.ts';
 import type { EntryPosition, WalkOptions } from '../disk-btree/walk.ts';
-import { checkKey, compareKeys, formatKey, type Key, type KeyRange } from '../key.ts';
+import { checkKey, compareKeys, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
 import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
 import { descendEntries } from './descending-scan.ts';
@@ -87,6 +87,7 @@ export async function openLayerFile(
   from: string | ByteSource,
   options: ReadOptions,
 ): Promise<OpenedLayer> {
+  checkReadOptions(options);
   if (typeof from !== 'string') return readSummary(from, undefined, options);
   const { openFiles } = options;
   const file = await VirtualFile.open(from, { read: true, openFiles });
@@ -95,6 +96,18 @@ export async function openLayerFile(
   } catch (error) {
     await file.close();
     throw error;
+  }
+}
+
+/** Throws `invalid-input` for a limit that would be none. */
+export function checkReadOptions({ maximumBlobLength, maximumWindowSize }: ReadOptions): void {
+  for (const limit of [maximumBlobLength, maximumWindowSize]) {
+    if (limit === undefined || limit >= 0) continue;
+    throw new StorageError('invalid-input', {
+      what: 'limit of a blob or window',
+      expected: 'a number of bytes',
+      actual: String(limit),
+    });
   }
 }
 
@@ -108,6 +121,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly blobs: BlobReader;
   readonly index: DiskBtreeReader;
   readonly #file: VirtualFile | undefined;
+  #isClosed = false;
   readonly #maximumExpandedLength: number;
 
   /** For the two kinds of reader: `DeltaLayerReader.open`, `ImageLayerReader.open`. */
@@ -142,7 +156,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * way to the key is never reported as absence.
    */
   async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
-    const position = await this.#find(key, lsn);
+    const position = await this.#find(this.#wantedKey(key, lsn));
     if (position === undefined) return undefined;
     const [entry] = await this.#readPositions([position]);
     return entry;
@@ -155,8 +169,10 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * Throws: as `get`.
    */
   async getMany(keys: readonly Key[], lsn: Lsn = MAXIMUM_LSN): Promise<(LayerEntry | undefined)[]> {
+    this.#throwIfClosed();
+    const wanted = keys.map((key) => this.#wantedKey(key, lsn));
     const positions: (EntryPosition | undefined)[] = [];
-    for (const key of keys) positions.push(await this.#find(key, lsn));
+    for (const entryKey of wanted) positions.push(await this.#find(entryKey));
     const found = positions.filter((position) => position !== undefined);
     const entries = (await this.#readPositions(found)).values();
     return positions.map((position) => (position === undefined ? undefined : entries.next().value));
@@ -164,8 +180,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
 
   /** The entries of one key, newest first. Throws: as `get`. */
   versions(key: Key, lsnRange?: LsnRange): AsyncGenerator<LayerEntry> {
-    checkKey(key);
-    return this.#descendEntries({ lsnRange, keyRange: undefined }, this.#walkOfKey(key, lsnRange));
+    return this.#descendEntries({ lsnRange }, () => this.#walkOfKey(key, lsnRange));
   }
 
   /**
@@ -176,7 +191,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    */
   entries(options: OrderedEntryOptions = {}): AsyncGenerator<LayerEntry> {
     return options.reverse
-      ? this.#descendEntries(options, this.#walkOptions(options))
+      ? this.#descendEntries(options, () => this.#walkOptions(options))
       : this.#ascendEntries(options);
   }
 
@@ -196,11 +211,12 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
 
   /** Index entries without contents, in index order or in reverse; only the index is read. */
   async *keys(options: OrderedEntryOptions = {}): AsyncGenerator<IndexEntry> {
-    const { lsnRange, reverse } = options;
+    const { lsnRange, reverse, signal } = options;
     const walk = this.#walkOptions(options);
     for await (const { node, from, to } of reverse
       ? this.index.descend(walk)
       : this.index.ascend(walk)) {
+      throwIfAborted(signal, this.path);
       for (let step = 0; step < to - from; step += 1) {
         const entry = entryAt(this.layout, node, reverse ? to - 1 - step : from + step);
         if (isInRange(entry.lsn, lsnRange)) yield entry;
@@ -213,21 +229,22 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    *
    * Throws: when nothing can be walked, and `io`.
    */
-  salvageBatches(options: EntryOptions = {}): AsyncGenerator<ScannedItem> {
-    return scanEntries(this.index.salvage(this.#walkOptions(options)), this.#scan(options));
+  async *salvageBatches(options: EntryOptions = {}): AsyncGenerator<ScannedItem> {
+    yield* scanEntries(this.index.salvage(this.#walkOptions(options)), this.#scan(options));
   }
 
   /**
    * As `salvageBatches`, but what has, or may have, more than 1 MiB is handed out on its own, to be
    * streamed: nothing larger is held, whatever the file is.
    */
-  salvageStreamed(options: EntryOptions = {}): AsyncGenerator<ScannedItem | LargeEntry> {
-    return streamEntries(this.index.salvage(this.#walkOptions(options)), this.#scan(options));
+  async *salvageStreamed(options: EntryOptions = {}): AsyncGenerator<ScannedItem | LargeEntry> {
+    yield* streamEntries(this.index.salvage(this.#walkOptions(options)), this.#scan(options));
   }
 
   /** Every index block in order, reachable or not. Throws: if the index is not in the file; `io`. */
-  indexBlocks(): AsyncGenerator<IndexBlock> {
-    return describeIndex(this.index, this.layout);
+  async *indexBlocks(): AsyncGenerator<IndexBlock> {
+    this.#throwIfClosed();
+    yield* describeIndex(this.index, this.layout);
   }
 
   /** Counts, from the index alone. Throws: as `keys`. */
@@ -251,6 +268,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
 
   /** Gives the file back. Later reads throw `closed`. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     await this.#file?.close();
   }
 
@@ -270,11 +288,10 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   }
 
   async *#descendEntries(
-    { lsnRange }: EntryOptions,
-    walk: WalkOptions,
+    options: EntryOptions,
+    walk: () => WalkOptions,
   ): AsyncGenerator<LayerEntry> {
-    const scan = { ...this.#scan({ lsnRange }), slices: this.index.descend(walk) };
-    yield* descendEntries(scan);
+    yield* descendEntries({ ...this.#scan(options), slices: this.index.descend(walk()) });
   }
 
   async #readPositions(positions: readonly EntryPosition[]): Promise<LayerEntry[]> {
@@ -290,14 +307,20 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     });
   }
 
-  async #find(key: Key, lsn: Lsn): Promise<EntryPosition | undefined> {
+  /** What to search for; a copy. Undefined if an image layer is too new. */
+  #wantedKey(key: Key, lsn: Lsn): Uint8Array | undefined {
+    this.#throwIfClosed();
     checkKey(key);
     checkLsn(lsn);
     if (this.summary.kind === 'image' && lsn < this.summary.lsn) return undefined;
-    const position = await this.index.floor(this.layout.entryKey(key, lsn));
-    if (position === undefined) return undefined;
-    const { key: foundKey } = entryAt(this.layout, position.node, position.index);
-    return compareKeys(foundKey, key) === 0 ? position : undefined;
+    return this.layout.entryKey(key, lsn);
+  }
+
+  async #find(wanted: Uint8Array | undefined): Promise<EntryPosition | undefined> {
+    const position = wanted === undefined ? undefined : await this.index.floor(wanted);
+    if (wanted === undefined || position === undefined) return undefined;
+    const { key } = entryAt(this.layout, position.node, position.index);
+    return compareKeys(key, wanted.subarray(0, KEY_SIZE)) === 0 ? position : undefined;
   }
 
   /** A blob should end where the next one starts. */
@@ -311,7 +334,9 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return { ...entry, storedLength, compressed, bytes };
   }
 
-  #walkOptions({ keyRange }: EntryOptions): WalkOptions {
+  #walkOptions({ keyRange, lsnRange }: EntryOptions): WalkOptions {
+    this.#throwIfClosed();
+    checkWantedLsns(lsnRange);
     if (keyRange === undefined) return {};
     checkKey(keyRange.start);
     checkKey(keyRange.end);
@@ -322,9 +347,27 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   }
 
   #walkOfKey(key: Key, lsnRange: LsnRange | undefined): WalkOptions {
-    const last = this.layout.entryKey(key, (lsnRange?.end ?? MAXIMUM_LSN + 1n) - 1n);
-    return { start: this.layout.entryKey(key, lsnRange?.start ?? 0n), end: justAbove(last) };
+    this.#throwIfClosed();
+    checkKey(key);
+    checkWantedLsns(lsnRange);
+    const { start, end } = lsnRange ?? { start: 0n, end: MAXIMUM_LSN + 1n };
+    const first = this.layout.entryKey(key, start);
+    const isEmpty = start >= end;
+    return { start: first, end: isEmpty ? first : justAbove(this.layout.entryKey(key, end - 1n)) };
   }
+
+  /** Also where the bytes are in memory, or the index is cached. */
+  #throwIfClosed(): void {
+    if (!this.#isClosed) return;
+    throw new StorageError('closed', { what: 'layer reader is closed', path: this.path });
+  }
+}
+
+/** Of all LSNs, the end is one above the last. Throws `out-of-range` for more. */
+function checkWantedLsns(lsnRange: LsnRange | undefined): void {
+  if (lsnRange === undefined) return;
+  checkLsn(lsnRange.start, 'start of the LSN range');
+  if (lsnRange.end !== MAXIMUM_LSN + 1n) checkLsn(lsnRange.end, 'end of the LSN range');
 }
 
 /** The lowest entry key that is above; one of more bytes where there is none of the same size. */
