@@ -85,7 +85,9 @@ export class StorageError extends Error {
   /** The same error with some details replaced or added. */
   with(details: Partial<StorageErrorDetails>): StorageError {
     const copy = new StorageError(this.code, { ...this.#details, ...details });
-    if (this.stack !== undefined) copy.stack = this.stack;
+    // The first line repeats the message, which has no line breaks; the others are the place.
+    const placeAt = this.stack?.indexOf('\n') ?? -1;
+    if (placeAt >= 0) copy.stack = `${this.name}: ${copy.message}${this.stack?.slice(placeAt)}`;
     return copy;
   }
 }
