@@ -1,0 +1,28 @@
+/** Every scenario, by the name under which a failure is replayed. */
+import type { MakeScenario } from '../scenario.ts';
+import { deltaLayer, ephemeralLayer, imageLayer, imported } from './layers.ts';
+import { sideBySide } from './side-by-side.ts';
+import {
+  document,
+  leftovers,
+  overwriteExisting,
+  overwriteNew,
+  overwriteStale,
+  tenantConfig,
+  timelineMetadata,
+} from './write-once.ts';
+
+export const SCENARIOS: ReadonlyMap<string, MakeScenario> = new Map([
+  ['overwrite-new', overwriteNew],
+  ['overwrite-existing', overwriteExisting],
+  ['overwrite-stale', overwriteStale],
+  ['timeline-metadata', timelineMetadata],
+  ['tenant-config', tenantConfig],
+  ['document', document],
+  ['delta', deltaLayer],
+  ['image', imageLayer],
+  ['ephemeral', ephemeralLayer],
+  ['import', imported],
+  ['leftovers', leftovers],
+  ['side-by-side', sideBySide],
+]);
