@@ -71,7 +71,7 @@ export class MemoryFile {
 
   write(source: Uint8Array, offset: number): void {
     for (const part of partsOf(offset, source.length)) {
-      const chunk = Uint8Array.from(this.#live.chunks.get(part.index) ?? EMPTY_CHUNK);
+      const chunk = (this.#live.chunks.get(part.index) ?? EMPTY_CHUNK).slice();
       chunk.set(source.subarray(part.position, part.position + part.length), part.start);
       this.#change({ kind: 'chunk', index: part.index, chunk, lost: false });
     }
@@ -207,7 +207,7 @@ function cutChunk(chunk: Chunk, index: number, length: number): Chunk | undefine
   const inside = length - index * CHUNK_SIZE;
   if (inside <= 0) return undefined;
   if (inside >= CHUNK_SIZE) return chunk;
-  return Uint8Array.from(chunk).fill(0, inside);
+  return chunk.slice().fill(0, inside);
 }
 
 /** What is left of a change that is not durable once a later one is. */
