@@ -139,17 +139,12 @@ export class DeltaLayerWriter {
   /** See `LayerFileWriter.finish`. */
   async finish(): Promise<FinishedLayer> {
     const { tenantId, timelineId, keyRange, lsnRange } = this.#options;
-    return this.#file.finish((place) =>
-      encodeDeltaSummary({
-        kind: 'delta',
-        formatVersion: STORAGE_FORMAT_VERSION,
-        tenantId,
-        timelineId,
-        keyRange,
-        lsnRange,
-        ...place,
-      }),
-    );
+    const formatVersion = STORAGE_FORMAT_VERSION;
+    const ids = { formatVersion, tenantId, timelineId };
+    return this.#file.finish({
+      encodeSummary: (place) =>
+        encodeDeltaSummary({ kind: 'delta', ...ids, keyRange, lsnRange, ...place }),
+    });
   }
 
   /** Deletes the temporary file. Doing so again, or after `finish`, is harmless. */

@@ -12,7 +12,7 @@ import {
   DEFAULT_COMPRESSION,
   loadCompressor,
 } from '../../blob-writer/compression.ts';
-import { StorageError } from '../../errors.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
 import { STORAGE_FORMAT_VERSION } from '../delta-layer/summary-format.ts';
 import { MAXIMUM_LEAF_VALUE } from '../disk-btree/node-format.ts';
 import { parseIdentifier } from '../identifier.ts';
@@ -131,23 +131,14 @@ export class ImageLayerWriter {
 
   /** See `LayerFileWriter.finish`. */
   async finish(): Promise<FinishedLayer> {
-    try {
-      await this.#queue?.drained();
-    } catch (error) {
-      return this.#file.fail(error);
-    }
     const { tenantId, timelineId, keyRange, lsn } = this.#options;
-    return this.#file.finish((place) =>
-      encodeImageSummary({
-        kind: 'image',
-        formatVersion: STORAGE_FORMAT_VERSION,
-        tenantId,
-        timelineId,
-        keyRange,
-        lsn,
-        ...place,
-      }),
-    );
+    const formatVersion = STORAGE_FORMAT_VERSION;
+    const ids = { formatVersion, tenantId, timelineId };
+    return this.#file.finish({
+      encodeSummary: (place) =>
+        encodeImageSummary({ kind: 'image', ...ids, keyRange, lsn, ...place }),
+      lastPuts: () => this.#queue?.drained() ?? Promise.resolve(),
+    });
   }
 
   /** Deletes the temporary file. Doing so again, or after `finish`, is harmless. */
@@ -208,6 +199,7 @@ export class ImageLayerWriter {
 
   #checkPut(key: Key): void {
     this.#file.throwUnlessOpen();
+    throwIfAborted(this.#options.signal, this.#file.path);
     this.#queue?.throwIfFailed();
     checkKey(key);
     const { start, end } = this.#options.keyRange;

@@ -55,6 +55,13 @@ export interface IndexPlace {
   readonly indexRootBlock: number;
 }
 
+/** What a kind of layer adds to the end of its file. */
+export interface LayerEnd {
+  readonly encodeSummary: (place: IndexPlace) => Uint8Array;
+  /** Completes the puts that wait for something, once no others are taken. */
+  readonly lastPuts?: (() => Promise<void>) | undefined;
+}
+
 /** Writers with the same range may work side by side: each takes the next number. */
 const MAXIMUM_TEMPORARY_NAMES = 1000;
 
@@ -67,6 +74,8 @@ export class LayerFileWriter {
   readonly #out: BufferedWriter;
   readonly #indexStore: IndexStore;
   #state: 'open' | 'finishing' | 'finished' | 'failed' | 'abandoned' = 'open';
+  /** Resolves when a `finish` that is under way has ended, well or not. */
+  #settled: Promise<void> | undefined;
   /** What is on disk of the layer, as far as anybody can tell. */
   #outcome: Outcome = 'not-applied';
 
@@ -137,10 +146,33 @@ export class LayerFileWriter {
    * disk. Unless that is `durable` or `in-doubt`, nothing is left.
    * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
    */
-  async finish(encodeSummary: (place: IndexPlace) => Uint8Array): Promise<FinishedLayer> {
+  async finish({ encodeSummary, lastPuts }: LayerEnd): Promise<FinishedLayer> {
     this.#throwUnlessFinishable();
     this.#state = 'finishing';
+    const finishing = this.#finish(encodeSummary, lastPuts);
+    const ignore = (): void => {};
+    this.#settled = finishing.then(ignore, ignore);
+    return finishing;
+  }
+
+  /**
+   * Deletes the temporary file; after `finish`, successful or not, does nothing, and while it is
+   * under way waits for it, because nobody could tell what is on disk otherwise. Doing so again is
+   * harmless.
+   */
+  async abandon(): Promise<void> {
+    await this.#settled;
+    if (this.#state === 'finished' || this.#state === 'failed') return;
+    this.#state = 'abandoned';
+    await this.#cleanUp();
+  }
+
+  async #finish(
+    encodeSummary: LayerEnd['encodeSummary'],
+    lastPuts: LayerEnd['lastPuts'],
+  ): Promise<FinishedLayer> {
     const written = await this.#orFail(async () => {
+      await lastPuts?.();
       this.#throwIfEmpty();
       const place = await this.#writeIndex();
       const end = { kind: 'zero-pad', multiple: BLOCK_SIZE } as const;
@@ -158,22 +190,6 @@ export class LayerFileWriter {
     }
     const { path, name } = this;
     return { path, name, entryCount: this.index.entryCount, ...written };
-  }
-
-  /** Ends the layer before `finish` because of an error, as an error of `finish` does. */
-  async fail(error: unknown): Promise<never> {
-    this.#throwUnlessFinishable();
-    return this.#orFail(() => Promise.reject(error));
-  }
-
-  /**
-   * Deletes the temporary file; after `finish`, successful or not, does nothing. Doing so again is
-   * harmless.
-   */
-  async abandon(): Promise<void> {
-    if (this.#state === 'finished' || this.#state === 'failed') return;
-    this.#state = 'abandoned';
-    await this.#cleanUp();
   }
 
   /** A failure to clean up must not hide why there was something to clean up. */
