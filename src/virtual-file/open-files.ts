@@ -37,6 +37,11 @@ export class OpenFiles {
   #fatalErrorSeen = false;
   readonly #waiting: (() => void)[] = [];
   readonly #directorySyncs = new Limiter(2);
+  /** Operations that open something now, and so may hold a descriptor that has no slot. */
+  #attempts = 0;
+  /** The one operation that found no descriptor and makes room for itself. */
+  readonly #scarcity = new Limiter(1);
+  #tellOfRoom: (() => void) | undefined;
 
   static #shared: OpenFiles | undefined;
 
@@ -155,6 +160,7 @@ export class OpenFiles {
   }
 
   #wakeNext(): void {
+    this.#tellOfRoom?.();
     this.#waiting.shift()?.();
   }
 
@@ -216,30 +222,48 @@ export class OpenFiles {
   }
 
   /**
-   * EMFILE and ENFILE: gives back descriptors of the table, one at a time, and tries again; waits
-   * where all of them are pinned. An error only when the table has none, or gives up its share.
+   * EMFILE and ENFILE: gives back descriptors of the table, one at a time, and tries again. Where
+   * all of them are in use, or on the way to a slot, waits until one is not. An error only when the
+   * table has none left to give. One operation at a time does so; the others wait in line.
    */
   async #retryWhenOutOfDescriptors<T>(operation: () => Promise<T>): Promise<T> {
-    let waited = false;
     try {
-      for (let attempt = 0; ; attempt += 1) {
-        try {
-          return await operation();
-        } catch (error) {
-          if (!isOutOfDescriptors(error) || attempt >= this.capacity) throw error;
-          if (this.#slots.length === 0) throw error;
-          const victim = this.#findVictim();
-          if (victim !== undefined) await this.#evict(victim);
-          else {
-            waited = true;
-            await this.#untilWoken();
-          }
-        }
-      }
-    } finally {
-      // Whoever was woken and took no slot passes it on.
-      if (waited) this.#wakeNext();
+      return await this.#attempt(operation);
+    } catch (error) {
+      if (!isOutOfDescriptors(error)) throw error;
     }
+    return this.#scarcity.run(() => this.#attemptWithRoom(operation));
+  }
+
+  /** Each turn but the last ends with a descriptor given back, or with another operation. */
+  async #attemptWithRoom<T>(operation: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await this.#attempt(operation);
+      } catch (error) {
+        if (!isOutOfDescriptors(error)) throw error;
+        const victim = this.#findVictim();
+        if (victim !== undefined) await this.#evict(victim);
+        else if (this.#slots.length > 0 || this.#attempts > 0) await this.#untilRoom();
+        else throw error;
+      }
+    }
+  }
+
+  async #attempt<T>(operation: () => Promise<T>): Promise<T> {
+    this.#attempts += 1;
+    try {
+      return await operation();
+    } finally {
+      this.#attempts -= 1;
+      this.#tellOfRoom?.();
+    }
+  }
+
+  #untilRoom(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#tellOfRoom = resolve;
+    });
   }
 
   #syncDirectoryOnce(path: string): Promise<void> {

@@ -32,7 +32,9 @@ interface Version {
 
 type Place = 'flushed' | 'in flight' | 'tail';
 
-test(`8 readers beside ${PUTS} puts with random delays see what a model holds`, async () => {
+test(`8 readers beside ${PUTS} puts with random delays see what a model holds`, {
+  timeout: 60_000 + PUTS * 20,
+}, async () => {
   const choose = seededChoices(SEED);
   const writes = { started: 0, finished: 0 };
   const openFiles = new OpenFiles({ capacity: 1, fileSystem: delayed(choose, writes) });

@@ -391,10 +391,11 @@ describe('opening again', () => {
 
 describe('when the system has no descriptor left', () => {
   /** A system with a limit of its own, below the table's. */
-  function tightTable(limit: number, errno: string, capacity = 10) {
-    const made = table(capacity, ({ kind }) =>
-      kind === 'open' && made.fileSystem.openCount >= limit ? { fail: errno } : undefined,
-    );
+  function tightTable(limit: number, errno: string, capacity = 10, stats?: Promise<void>) {
+    const made = table(capacity, ({ kind }) => {
+      if (kind === 'stat') return { delay: stats };
+      return kind === 'open' && made.fileSystem.openCount >= limit ? { fail: errno } : undefined;
+    });
     return made;
   }
 
@@ -464,21 +465,46 @@ describe('when the system has no descriptor left', () => {
 
   test('whoever waited for a directory lets the next one look', async () => {
     const { opened, open: letGo } = gate();
-    let attempts = 0;
+    let scarce = true;
     const { open, openFiles } = table(10, ({ kind }) => {
       if (kind === 'write') return { delay: opened };
-      if (kind !== 'sync-directory') return undefined;
-      attempts += 1;
-      return attempts <= 2 ? { fail: 'EMFILE' } : undefined;
+      return kind === 'sync-directory' && scarce ? { fail: 'EMFILE' } : undefined;
     });
     const file = await open('/a');
     const writing = file.writeAllAt(bytes('x'), 0);
     const syncs = [openFiles.syncDirectory('/'), openFiles.syncDirectory('/')];
-    await idle();
-    expect(attempts).toBe(2);
+    expect(await isPending(Promise.race(syncs))).toBe(true);
+    scarce = false;
     letGo();
     await Promise.all([writing, ...syncs]);
     await file.close();
+  });
+
+  test('descriptors that are on the way to the table are waited for', async () => {
+    const { opened, open: letGo } = gate();
+    const { open, openFiles } = tightTable(2, 'EMFILE', 10, opened);
+    const openings = Array.from({ length: 6 }, (_, n) => open(`/${n}`));
+    expect(await isPending(Promise.race(openings))).toBe(true);
+    expect(openFiles.openCount).toBe(0);
+    letGo();
+    const files = await Promise.all(openings);
+    await Promise.all(files.map((file) => file.close()));
+    expect(openFiles.openCount).toBe(0);
+  });
+
+  test('a directory that holds the last one is waited for', async () => {
+    const { opened, open: letGo } = gate();
+    const { open, openFiles } = table(10, ({ kind }) => {
+      if (kind === 'sync-directory') return { delay: opened.then(() => (scarce = false)) };
+      return kind === 'open' && scarce ? { fail: 'EMFILE' } : undefined;
+    });
+    let scarce = true;
+    const sync = openFiles.syncDirectory('/');
+    const opening = open('/a');
+    expect(await isPending(opening)).toBe(true);
+    letGo();
+    await sync;
+    await (await opening).close();
   });
 });
 
