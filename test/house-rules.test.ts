@@ -1,0 +1,215 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, test } from 'vitest';
+import { STORAGE_ERROR_CODES } from '../src/errors.ts';
+
+const ROOT = fileURLToPath(new URL('..', import.meta.url));
+
+interface SourceFile {
+  /** From the root of the project, with forward slashes. */
+  readonly path: string;
+  readonly text: string;
+  /** Files of the project that it imports, and packages. */
+  readonly imports: readonly string[];
+  readonly packages: readonly string[];
+}
+
+/** What each part of `src` may import beside itself: downward only. */
+const BELOW: Record<string, readonly string[]> = {
+  leaves: [],
+  'virtual-file': ['leaves'],
+  'blob-writer': ['leaves', 'virtual-file'],
+  layers: ['leaves', 'virtual-file', 'blob-writer'],
+  'write-once': ['leaves', 'virtual-file'],
+  postgres: ['leaves', 'virtual-file', 'blob-writer', 'layers'],
+  cli: ['leaves', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'],
+  entry: ['leaves', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'],
+};
+
+const LEAVES = ['assert.ts', 'checksum.ts', 'errors.ts', 'printable.ts'];
+
+/** Of the layers, what depends on nothing but leaves may be used beside them, too. */
+const LAYER_LEAVES = ['src/layers/identifier.ts', 'src/layers/lsn.ts'];
+
+const MAXIMUM_LINES = 450;
+
+const sources = filesBelow('src').map(readSource);
+const tests = filesBelow('test').map(readSource);
+const byPath = new Map(sources.map((source) => [source.path, source]));
+
+describe('imports', () => {
+  test('lead to files that are there, by their whole names', () => {
+    const missing = sources.flatMap(({ path, imports }) =>
+      imports.filter((target) => !byPath.has(target)).map((target) => `${path} -> ${target}`),
+    );
+    expect(missing).toEqual([]);
+  });
+
+  test('go down, or sideways within a folder', () => {
+    const upward = sources.flatMap(({ path, imports }) =>
+      imports.filter((target) => !mayImport(path, target)).map((target) => `${path} -> ${target}`),
+    );
+    expect(upward).toEqual([]);
+  });
+
+  test('make no circle', () => {
+    expect(circles()).toEqual([]);
+  });
+
+  test('of packages are those that package.json names', () => {
+    const manifest: Record<string, Record<string, string>> = JSON.parse(read('package.json'));
+    const named = [
+      ...Object.keys(manifest['dependencies'] ?? {}),
+      ...Object.keys(manifest['optionalDependencies'] ?? {}),
+    ];
+    const imported = sources.flatMap(({ packages }) => packages);
+    expect([...new Set(imported)].sort()).toEqual(named.sort());
+  });
+
+  test('of what node has carry its prefix', () => {
+    const names = new Set(builtinModules);
+    for (const { path, packages } of [...sources, ...tests]) {
+      expect(
+        packages.filter((name) => names.has(name)),
+        path,
+      ).toEqual([]);
+    }
+  });
+});
+
+describe('files', () => {
+  test('are all reached from an entry', () => {
+    const reached = new Set<string>();
+    const visit = (path: string): void => {
+      if (reached.has(path)) return;
+      reached.add(path);
+      for (const target of byPath.get(path)?.imports ?? []) visit(target);
+    };
+    for (const { path } of sources) {
+      const isEntry = path.startsWith('src/entry/') || path === 'src/index.ts';
+      if (isEntry || path === 'src/cli/main.ts') visit(path);
+    }
+    expect(sources.map(({ path }) => path).filter((path) => !reached.has(path))).toEqual([]);
+  });
+
+  test(`have at most ${MAXIMUM_LINES} lines`, () => {
+    const long = sources.filter(({ text }) => text.split('\n').length > MAXIMUM_LINES);
+    expect(long.map(({ path }) => path)).toEqual([]);
+  });
+
+  test('begin by saying what they are', () => {
+    const silent = sources
+      .filter(({ text }) => text.split('\n').length > 12)
+      .filter(({ text }) => !/^(#!.*\n)?\/\*\*/.test(text));
+    expect(silent.map(({ path }) => path)).toEqual([]);
+  });
+
+  test.each([
+    ['a default export', /^export default\b/m],
+    ['an export of everything', /^export \*/m],
+    ['a catch that does nothing', /catch\s*(\([^)]*\))?\s*\{\s*\}/],
+    ['a note for later', /\b(TODO|FIXME|XXX)\b/],
+    ['a console', /\bconsole\./],
+    ['an any', /(:|\bas|<) any\b/],
+  ])('hold no %s', (_, pattern) => {
+    expect(sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+
+  test('in folders have no index', () => {
+    const indexes = sources.filter(({ path }) => path.endsWith('/index.ts'));
+    expect(indexes.map(({ path }) => path)).toEqual(['src/index.ts']);
+  });
+});
+
+describe('tests', () => {
+  test('are never left out', () => {
+    const skipping = /\b(test|it|describe)(\.\w+)*\.(skip|only|todo|fails)\b/;
+    expect(tests.filter(({ text }) => skipping.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+
+  test.each(STORAGE_ERROR_CODES)('provoke %s', (code) => {
+    const literal = `'${code}'`;
+    const about = /^test\/(errors|house-rules)\.test\.ts$/;
+    const provoking = tests.filter(({ path, text }) => !about.test(path) && text.includes(literal));
+    expect(provoking.length).toBeGreaterThan(0);
+    const throwing = sources.filter(
+      ({ path, text }) => path !== 'src/errors.ts' && text.includes(literal),
+    );
+    expect(throwing.length).toBeGreaterThan(0);
+  });
+});
+
+function filesBelow(folder: string): string[] {
+  return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && /\.m?ts$/.test(entry.name))
+    .map((entry) => relative(ROOT, join(entry.parentPath, entry.name)).replaceAll('\\', '/'))
+    .sort();
+}
+
+function read(path: string): string {
+  return readFileSync(join(ROOT, path), 'utf8');
+}
+
+function readSource(path: string): SourceFile {
+  const text = read(path);
+  const code = withoutComments(text);
+  const imports: string[] = [];
+  const packages: string[] = [];
+  // `import ... from 'x'`, `export ... from 'x'`, `import 'x'`, `import('x')`.
+  const importing =
+    /^(?:import|export)\b[^';]*from '([^']+)'|^import '([^']+)'|\bimport\('([^']+)'\)/gm;
+  for (const match of code.matchAll(importing)) {
+    const name = match[1] ?? match[2] ?? match[3] ?? '';
+    if (name.startsWith('.')) imports.push(join(dirname(path), name).replaceAll('\\', '/'));
+    else if (!name.startsWith('node:')) packages.push(packageOf(name));
+  }
+  return { path, text, imports, packages };
+}
+
+/** Examples in comments import, too. */
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
+}
+
+function packageOf(name: string): string {
+  const parts = name.split('/');
+  return parts.slice(0, name.startsWith('@') ? 2 : 1).join('/');
+}
+
+/** The part of `src` that a file belongs to. */
+function partOf(path: string): string {
+  const [, folder = ''] = path.split('/');
+  if (LEAVES.includes(folder)) return 'leaves';
+  return folder === 'index.ts' ? 'entry' : folder;
+}
+
+function mayImport(path: string, target: string): boolean {
+  const from = partOf(path);
+  const to = partOf(target);
+  if (from === to) return true;
+  if (from === 'write-once' && LAYER_LEAVES.includes(target)) return true;
+  return BELOW[from]?.includes(to) ?? false;
+}
+
+/** Each circle of imports, types included, as the path around it. */
+function circles(): string[] {
+  const found: string[] = [];
+  const state = new Map<string, 'open' | 'done'>();
+  const trail: string[] = [];
+  const visit = (path: string): void => {
+    if (state.get(path) === 'done') return;
+    if (state.get(path) === 'open') {
+      found.push([...trail.slice(trail.indexOf(path)), path].join(' -> '));
+      return;
+    }
+    state.set(path, 'open');
+    trail.push(path);
+    for (const target of byPath.get(path)?.imports ?? []) visit(target);
+    trail.pop();
+    state.set(path, 'done');
+  };
+  for (const { path } of sources) visit(path);
+  return found;
+}
