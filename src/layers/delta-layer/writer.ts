@@ -152,8 +152,9 @@ export class DeltaLayerWriter {
     await this.#file.abandon();
   }
 
+  /** As `abandon`, but silent about what could not be deleted. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.abandon();
+    await this.#file[Symbol.asyncDispose]();
   }
 
   #putEntriesFrom(batch: EntryKeyBatch, from: number): void | Promise<void> {

@@ -146,8 +146,9 @@ export class ImageLayerWriter {
     await this.#file.abandon();
   }
 
+  /** As `abandon`, but silent about what could not be deleted. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.abandon();
+    await this.#file[Symbol.asyncDispose]();
   }
 
   /** At once where nothing is in compression before it; else behind what is, as a copy. */

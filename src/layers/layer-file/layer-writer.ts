@@ -167,6 +167,11 @@ export class LayerFileWriter {
     await this.#cleanUp();
   }
 
+  /** Abandons; quietly, so that the error that led here is the one that is seen. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await ignoringStorageErrors(this.abandon());
+  }
+
   async #finish(
     encodeSummary: LayerEnd['encodeSummary'],
     lastPuts: LayerEnd['lastPuts'],
