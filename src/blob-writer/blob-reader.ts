@@ -2,6 +2,7 @@
  * Reads blobs at known offsets, one or many, out of the part of a source that holds blobs. Nothing
  * in it is trusted: a blob must lie within that part before a byte is allocated for it.
  */
+import { assert } from '../assert.ts';
 import { StorageError, withPath } from '../errors.ts';
 import {
   type BlobHeader,
@@ -18,6 +19,7 @@ import {
   type OnPiece,
   scanWithinLimits,
 } from './decompression.ts';
+import { runSteps, type Steps } from './steps.ts';
 
 /** Where blobs may lie: from `start` to `end`, exclusive, in bytes from the start of the source. */
 export interface BlobRegion {
@@ -76,13 +78,18 @@ export class BlobReader {
    * Returns: its content; a fresh array.
    * Throws: `out-of-range`, `corrupt`, `truncated`, `too-large`, `io`, with path and offset.
    */
-  async read(request: BlobRequest): Promise<Blob> {
+  read(request: BlobRequest): Promise<Blob> {
+    return runSteps(this.source, this.readSteps(request));
+  }
+
+  /** As `read`, step by step. */
+  *readSteps(request: BlobRequest): Steps<Blob> {
     const { offset } = request;
     this.checkOffset(offset);
     const length = Math.min(estimatedEnd(request), this.region.end) - offset;
     const bytes = new Uint8Array(length);
-    await readExactly(this.source, bytes, offset);
-    return this.#blobOf(await this.#storedAt(bytes, 0, request));
+    yield { target: bytes, offset };
+    return yield* this.#blobOf(yield* this.#storedAt(bytes, 0, request));
   }
 
   /**
@@ -98,7 +105,8 @@ export class BlobReader {
   ): Promise<(Blob | StorageError)[]> {
     const blobs: (Blob | StorageError)[] = [];
     for (const stored of await this.readManyStored(requests, options)) {
-      const blob = stored instanceof StorageError ? stored : await errorOr(this.#blobOf(stored));
+      const blob =
+        stored instanceof StorageError ? stored : await this.#errorOr(this.#blobOf(stored));
       blobs.push(blob);
     }
     return blobs;
@@ -122,7 +130,7 @@ export class BlobReader {
       await readExactly(this.source, bytes, run.start);
       for (const { index, request } of run.requests) {
         const at = request.offset - run.start;
-        results[index] = await errorOr(this.#storedAt(bytes, at, request));
+        results[index] = await this.#errorOr(this.#storedAt(bytes, at, request));
       }
     }
     return results;
@@ -181,12 +189,7 @@ export class BlobReader {
   /** The content behind a decoded and checked header; fresh where compressed, else the payload itself. */
   async content(header: BlobHeader, payload: Uint8Array, offset: number): Promise<Uint8Array> {
     if (!header.compressed) return payload;
-    const decompressor = await Decompressor.load();
-    try {
-      return decompressor.decompress(payload, this.#limits);
-    } catch (error) {
-      throw this.#located(error, offset + header.headerSize);
-    }
+    return this.#decompress(await Decompressor.load(), header, payload, offset);
   }
 
   /**
@@ -229,28 +232,54 @@ export class BlobReader {
     }
   }
 
-  async #blobOf({ offset, header, payload }: StoredBlob): Promise<Blob> {
+  /** What is wrong with a blob is a result; a source that fails is not. */
+  async #errorOr<T>(steps: Steps<T>): Promise<T | StorageError> {
+    try {
+      return await runSteps(this.source, steps);
+    } catch (error) {
+      if (error instanceof StorageError && error.code !== 'io') return error;
+      throw error;
+    }
+  }
+
+  *#blobOf({ offset, header, payload }: StoredBlob): Steps<Blob> {
     const { headerSize, storedLength, compressed } = header;
-    const bytes = await this.content(header, payload, offset);
-    return { offset, storedLength: headerSize + storedLength, compressed, bytes };
+    const blob = { offset, storedLength: headerSize + storedLength, compressed };
+    if (!compressed) return { ...blob, bytes: payload };
+    if (Decompressor.loaded === undefined) yield Decompressor.load();
+    return { ...blob, bytes: this.#decompress(Decompressor.loaded, header, payload, offset) };
   }
 
   /** The blob at `at`; reads the rest of it where `bytes` ends too early. */
-  async #storedAt(
-    bytes: Uint8Array,
-    at: number,
-    { offset, limit }: BlobRequest,
-  ): Promise<StoredBlob> {
-    const header = await this.#header(bytes, at, offset);
+  *#storedAt(bytes: Uint8Array, at: number, { offset, limit }: BlobRequest): Steps<StoredBlob> {
+    const header = yield* this.#header(bytes, at, offset);
     this.checkExtent(offset, header);
     if (limit !== undefined) this.#checkLimit(offset, header, limit);
     const start = at + header.headerSize;
     const end = start + header.storedLength;
-    const payload =
-      end <= bytes.length
-        ? bytes.subarray(start, end)
-        : await this.#readRest(bytes.subarray(Math.min(start, bytes.length)), header, offset);
+    if (end <= bytes.length) return { offset, header, payload: bytes.subarray(start, end) };
+    const payload = new Uint8Array(header.storedLength);
+    const begin = bytes.subarray(Math.min(start, bytes.length));
+    payload.set(begin);
+    yield {
+      target: payload.subarray(begin.length),
+      offset: offset + header.headerSize + begin.length,
+    };
     return { offset, header, payload };
+  }
+
+  #decompress(
+    decompressor: Decompressor | undefined,
+    header: BlobHeader,
+    payload: Uint8Array,
+    offset: number,
+  ): Uint8Array {
+    assert(decompressor !== undefined, 'a loaded decompressor stays');
+    try {
+      return decompressor.decompress(payload, this.#limits);
+    } catch (error) {
+      throw this.#located(error, offset + header.headerSize);
+    }
   }
 
   #checkLimit(offset: number, { headerSize, storedLength }: BlobHeader, limit: number): void {
@@ -265,25 +294,21 @@ export class BlobReader {
     });
   }
 
-  async #header(bytes: Uint8Array, at: number, offset: number): Promise<BlobHeader> {
+  *#header(bytes: Uint8Array, at: number, offset: number): Steps<BlobHeader> {
     const size = blobHeaderSizeOfFirstByte(bytes[at] ?? 0);
     this.checkHeaderExtent(offset, size);
+    let header = bytes;
+    let headerAt = at;
+    if (at + size > bytes.length) {
+      header = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
+      headerAt = 0;
+      yield { target: header.subarray(0, size), offset };
+    }
     try {
-      if (at + size <= bytes.length) return decodeBlobHeader(bytes, at, offset);
-      const header = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
-      await readExactly(this.source, header.subarray(0, size), offset);
-      return decodeBlobHeader(header, 0, offset);
+      return decodeBlobHeader(header, headerAt, offset);
     } catch (error) {
       throw withPath(error, this.source.path);
     }
-  }
-
-  async #readRest(begin: Uint8Array, header: BlobHeader, offset: number): Promise<Uint8Array> {
-    const payload = new Uint8Array(header.storedLength);
-    payload.set(begin);
-    const rest = payload.subarray(begin.length);
-    await readExactly(this.source, rest, offset + header.headerSize + begin.length);
-    return payload;
   }
 
   #offsetError(offset: number): StorageError | undefined {
@@ -303,16 +328,6 @@ export class BlobReader {
     // There is a path if the source itself failed.
     if (!(error instanceof StorageError) || error.path !== undefined) return error;
     return error.with({ path: this.source.path, offset: frameOffset + (error.offset ?? 0) });
-  }
-}
-
-/** What is wrong with a blob is a result; a source that fails is not. */
-async function errorOr<T>(reading: Promise<T>): Promise<T | StorageError> {
-  try {
-    return await reading;
-  } catch (error) {
-    if (error instanceof StorageError && error.code !== 'io') return error;
-    throw error;
   }
 }
 

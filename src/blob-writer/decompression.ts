@@ -53,11 +53,20 @@ export class Decompressor {
   readonly #engine: ZstdEngine;
 
   static #loading: Promise<Decompressor> | undefined;
+  static #loaded: Decompressor | undefined;
 
   /** Compiles the decoder, once for the process. */
   static load(): Promise<Decompressor> {
-    Decompressor.#loading ??= ZstdEngine.load().then((engine) => new Decompressor(engine));
+    Decompressor.#loading ??= ZstdEngine.load().then((engine) => {
+      Decompressor.#loaded = new Decompressor(engine);
+      return Decompressor.#loaded;
+    });
     return Decompressor.#loading;
+  }
+
+  /** What `load` has resolved with, once it has. */
+  static get loaded(): Decompressor | undefined {
+    return Decompressor.#loaded;
   }
 
   private constructor(engine: ZstdEngine) {
