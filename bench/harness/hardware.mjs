@@ -1,5 +1,5 @@
 /** What the numbers were measured on. */
-import { availableParallelism, cpus, release, totalmem, type } from 'node:os';
+import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 
 export function describeHardware() {
   return {
@@ -9,4 +9,10 @@ export function describeHardware() {
     node: process.version,
     kernel: `${type()} ${release()}`,
   };
+}
+
+/** Processes that wanted a processor in the last minute: above 0 at the start, others disturb. */
+export function describeLoad() {
+  const [lastMinute] = loadavg();
+  return Number(lastMinute.toFixed(2));
 }

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { loadWorkload, selectNames } from '../workloads/index.mjs';
-import { describeHardware } from './hardware.mjs';
+import { describeHardware, describeLoad } from './hardware.mjs';
 import { runJob } from './jobs.mjs';
 import { printGroup, printHardware } from './report.mjs';
 import { saveResults } from './results.mjs';
@@ -23,14 +23,15 @@ export async function main(options) {
     process.exit(130);
   });
   const hardware = describeHardware();
-  printHardware(hardware);
+  const loadBefore = describeLoad();
+  printHardware(hardware, loadBefore);
   const run = { root, options, fixtures: new Map(), results: [], failures: 0 };
   try {
     for (const name of selectNames(options.only)) await runWorkload(name, run);
   } finally {
     removeRoot();
   }
-  saveResults({ hardware, options, groups: run.results });
+  saveResults({ hardware, loadBefore, options, groups: run.results });
   return run.failures === 0 ? 0 : 1;
 }
 

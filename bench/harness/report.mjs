@@ -1,8 +1,9 @@
 /** Tables for people. */
 
-export function printHardware(hardware) {
+export function printHardware(hardware, load) {
   const { cpu, cores, memoryMiB, node, kernel } = hardware;
   console.log(`${cpu}, ${cores} cores, ${memoryMiB} MiB; Node ${node}; ${kernel}`);
+  console.log(`Load of the last minute, before anything was measured: ${load}`);
   console.log('Seconds are medians, with the fastest and the slowest run; below "/ x": the time');
   console.log('an operation takes, over the time it takes x. Less is better.');
 }

@@ -4,8 +4,8 @@ import { writeFileSync } from 'node:fs';
 const RESULTS = new URL('../results.json', import.meta.url);
 
 /** Seconds; bytes; `ratios`: time an operation over that of each floor and peer. */
-export function saveResults({ hardware, options, groups }) {
+export function saveResults({ hardware, loadBefore, options, groups }) {
   const { runs, quick } = options;
-  const results = { hardware, runs, quick, groups };
+  const results = { hardware, loadBefore, runs, quick, groups };
   writeFileSync(RESULTS, `${JSON.stringify(results, undefined, 2)}\n`);
 }
