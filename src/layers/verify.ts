@@ -17,12 +17,8 @@ import { formatKey, type Key } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
 import type { LargeEntry } from './layer-file/entry-scan.ts';
 import { readLargeValue } from './layer-file/large-value.ts';
-import {
-  checkReadOptions,
-  LayerReader,
-  layerNameOf,
-  type ReadOptions,
-} from './layer-file/layer-reader.ts';
+import { LayerReader } from './layer-file/layer-reader.ts';
+import { checkReadOptions, layerNameOf, type ReadOptions } from './layer-file/open-file.ts';
 import { locateValueError } from './layer-file/salvage.ts';
 import {
   decodeSummary,
@@ -78,8 +74,8 @@ export async function verifyLayer(
   from: string | ByteSource,
   options: VerifyOptions = {},
 ): Promise<LayerReport> {
-  if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
   checkReadOptions(options);
+  if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
   const { openFiles } = options;
   await using file = await VirtualFile.open(from, { read: true, openFiles });
   return await verifyNamed(await fileSource(file), from, options);
@@ -106,10 +102,13 @@ async function verifySource(
   const summary = decodeSummary(block, source.path);
   verifySummaryPadding(block, summary, findings);
   if (nameCheck === 'strict') verifyName(summary, findings);
-  const reader = new LayerReader({ source, file: undefined, summary }, summary, {
-    ...options,
-    blockCache: null,
-  });
+  const reader = new LayerReader(
+    { source, summary, close: async () => {} },
+    {
+      ...options,
+      blockCache: null,
+    },
+  );
   const state = new ValuesState(reader, source, findings, options);
   await collect(findings, summary.indexStartBlock * BLOCK_SIZE, async () => {
     await verifyIndexBlocks(reader, findings, signal);
@@ -331,6 +330,7 @@ class Findings {
 
   warn(what: string, offset: number, key?: Key, lsn?: Lsn): void {
     this.#warnings += 1;
+    if (this.#isFull) return;
     const warning = new StorageError('corrupt', {
       what,
       offset,
@@ -352,8 +352,12 @@ class Findings {
     };
   }
 
+  get #isFull(): boolean {
+    return this.#listed.length >= this.#maximum;
+  }
+
   #list(severity: Finding['severity'], error: StorageError, offset: number): void {
-    if (this.#listed.length >= this.#maximum) return;
+    if (this.#isFull) return;
     const { code, key, lsn } = error;
     this.#listed.push({
       severity,

@@ -1,0 +1,406 @@
+/** Each kind of finding, from a layer with exactly that damage. */
+import { describe, expect, it } from 'vitest';
+import { bytesSource } from '../../src/blob-writer/byte-source.ts';
+import { encodeValue } from '../../src/layers/value-format.ts';
+import { type LayerReport, type VerifyOptions, verifyLayer } from '../../src/layers/verify.ts';
+import {
+  deltaKey,
+  type LayerSpec,
+  layerBytes,
+  type NodeSpec,
+  nodeBlock,
+  offsetsOf,
+  shortBlob,
+} from '../support/hand-made.ts';
+import {
+  blockKey,
+  DIRECTORY,
+  diskWith,
+  LSN_RANGE,
+  noise,
+  writeDelta,
+  writeImages,
+} from '../support/layers.ts';
+import { storageErrorOf } from '../support/storage-errors.ts';
+
+const LSN = LSN_RANGE.start;
+const VALUES = [1, 2, 3].map((xid) => encodeValue({ type: 'clog_set_aborted', xids: [xid] }));
+const BLOBS = VALUES.map(shortBlob);
+const OFFSETS = offsetsOf(BLOBS);
+const BLOB_LENGTH = BLOBS[0]?.length ?? 0;
+const VALUES_END = 8192 + 3 * BLOB_LENGTH;
+const INDEX_START = 2 * 8192;
+
+interface Damage {
+  readonly blobs?: readonly Uint8Array[];
+  /** Index entries; where a blob starts, and the lowest bit of the value. */
+  readonly offsets?: readonly number[];
+  readonly willInit?: number;
+  readonly node?: Partial<NodeSpec>;
+  readonly spec?: Partial<LayerSpec>;
+  /** Bytes to set in the file, by offset. */
+  readonly patch?: Readonly<Record<number, readonly number[]>>;
+}
+
+describe('a warning', () => {
+  it.each<[string, Damage, string, number]>([
+    [
+      'a gap between blobs',
+      gapBefore(2),
+      'gap of 5 bytes in front of the blob',
+      8192 + 2 * BLOB_LENGTH + 5,
+    ],
+    ['a gap before the first blob', gapBefore(0), 'gap of 5 bytes in front of the blob', 8192 + 5],
+    [
+      'a gap before the index',
+      { spec: { indexStartBlock: 3 }, blobs: [...BLOBS, new Uint8Array(8192)] },
+      `gap of ${16384 - 3 * BLOB_LENGTH} bytes in front of the index`,
+      VALUES_END,
+    ],
+    [
+      'padding behind the values',
+      { patch: { [VALUES_END + 7]: [1] } },
+      'padding of the values is not zero',
+      VALUES_END + 7,
+    ],
+    [
+      'the last byte of that padding',
+      { patch: { [INDEX_START - 1]: [1] } },
+      'padding of the values is not zero',
+      INDEX_START - 1,
+    ],
+    [
+      'padding behind the summary',
+      { patch: { 96: [1] } },
+      'padding of the summary block is not zero',
+      96,
+    ],
+    [
+      'the last byte of the summary block',
+      { patch: { 8191: [9] } },
+      'padding of the summary block is not zero',
+      8191,
+    ],
+    [
+      'padding behind an index node',
+      { patch: { [INDEX_START + 5 + 3 * 31]: [1] } },
+      'padding of an index block is not zero',
+      INDEX_START + 5 + 3 * 31,
+    ],
+    [
+      'bytes behind the index',
+      { patch: { [INDEX_START + 8192]: [0, 0] } },
+      '2 bytes behind the last index block',
+      INDEX_START + 8192,
+    ],
+    [
+      'a long header of a short blob',
+      {
+        blobs: [
+          ...BLOBS.slice(0, 2),
+          Buffer.concat([
+            Uint8Array.of(0x80, 0, 0, VALUES[2]?.length ?? 0),
+            VALUES[2] ?? new Uint8Array(0),
+          ]),
+        ],
+      },
+      `4-byte header of a blob of ${BLOB_LENGTH - 1} bytes`,
+      8192 + 2 * BLOB_LENGTH,
+    ],
+    [
+      'willInit of the index',
+      { willInit: 1 },
+      'willInit of the index is true, the value says false',
+      8192,
+    ],
+  ])('is given for %s', async (_, damage, message, offset) => {
+    const report = await verify(damage);
+    expect(report).toMatchObject({ ok: true, errors: 0, warnings: 1, entries: 3 });
+    expect(report.findings).toEqual([
+      expect.objectContaining({ severity: 'warning', code: 'corrupt', offset }),
+    ]);
+    expect(report.findings[0]?.message).toContain(message);
+  });
+
+  it('about an entry names its key and LSN', async () => {
+    const { findings } = await verify(gapBefore(1));
+    expect(findings[0]).toMatchObject({
+      key: '000000067F00000005000040000000000001',
+      lsn: '0000000000001000',
+    });
+    expect(findings[0]?.message).toContain('key 000000067F00000005000040000000000001');
+  });
+
+  it('is given where an image says less than its value', async () => {
+    const value = shortBlob(encodeValue({ type: 'image', bytes: Uint8Array.of(1) }));
+    const { findings } = await verify({ blobs: [value, ...BLOBS.slice(1)] });
+    expect(findings.map(({ message }) => message)).toEqual([
+      expect.stringContaining('willInit of the index is false, the value says true'),
+    ]);
+  });
+});
+
+describe('an error', () => {
+  it.each<[string, Damage, string, RegExp, number]>([
+    ['a value that is none', { patch: { [8192 + 1 + 3]: [2] } }, 'corrupt', /variant 0 or 1/, 8193],
+    [
+      'a value with bytes left over',
+      valueOfLength(1),
+      'corrupt',
+      /bytes behind the value/,
+      8192 + 1 + BLOB_LENGTH - 1,
+    ],
+    ['a value that is cut', valueOfLength(-1), 'corrupt', /length of xids/, 8192 + 1 + 8],
+    [
+      'a blob without bytes',
+      { blobs: [Uint8Array.of(0), ...BLOBS.slice(1)] },
+      'truncated',
+      /value ends in value/,
+      8193,
+    ],
+    ['reserved bits in a blob header', { patch: { 8192: [0xf0] } }, 'corrupt', /blob header/, 8192],
+    [
+      'a blob beyond the values',
+      { patch: { [8192 + 2 * BLOB_LENGTH]: [0x8f, 0xff, 0xff, 0xff] } },
+      'truncated',
+      /reaches beyond/,
+      8192 + 2 * BLOB_LENGTH,
+    ],
+    [
+      'an offset in the summary',
+      { offsets: [0, ...OFFSETS.slice(1)] },
+      'out-of-range',
+      /offset outside the values/,
+      0,
+    ],
+    [
+      'an offset in the index',
+      { offsets: [...OFFSETS.slice(0, 2), INDEX_START] },
+      'out-of-range',
+      /offset outside the values/,
+      INDEX_START,
+    ],
+    [
+      'two keys that are equal',
+      { node: { keys: [0, 1, 1].map(entryKey) } },
+      'out-of-order',
+      /entry 2 of index block 0/,
+      INDEX_START,
+    ],
+    [
+      'a key outside the range',
+      { node: { keys: [0, 1, 0xff_ffff].map(entryKey) } },
+      'out-of-range',
+      /entry 2 of index block 0/,
+      INDEX_START,
+    ],
+    [
+      'no entries',
+      { patch: { [INDEX_START]: [0, 0] } },
+      'corrupt',
+      /entry count of index block 0/,
+      INDEX_START,
+    ],
+    [
+      'an index beyond the file',
+      { spec: { indexRootBlock: 1 } },
+      'truncated',
+      /before its index/,
+      INDEX_START + 8192,
+    ],
+    [
+      'an index in the summary',
+      { spec: { indexStartBlock: 0 } },
+      'out-of-range',
+      /start block of the index/,
+      0,
+    ],
+    ['another magic', { patch: { 0: [0x5a, 0x62] } }, 'corrupt', /magic/, 0],
+    ['another version', { patch: { 2: [0, 4] } }, 'unsupported-version', /version/, 2],
+    ['reversed LSNs', { patch: { 80: [0, 0, 0, 0, 0, 0, 0, 0] } }, 'corrupt', /LSN range/, 72],
+    ['reversed keys', { patch: { 54: new Array(18).fill(0) } }, 'corrupt', /key range/, 36],
+  ])('is given for %s', async (_, damage, code, message, offset) => {
+    const report = await verify(damage);
+    expect(report).toMatchObject({ ok: false, errors: 1 });
+    const [error] = report.findings.filter(({ severity }) => severity === 'error');
+    expect(error).toMatchObject({ code, offset });
+    expect(error?.message).toMatch(message);
+    expect(error?.message).not.toContain(DIRECTORY);
+  });
+
+  it('is given for each damaged entry, with its key and LSN', async () => {
+    const report = await verify({
+      patch: { [8192 + 4]: [9], [8192 + 2 * BLOB_LENGTH + 4]: [9] },
+    });
+    expect(report).toMatchObject({ errors: 2, warnings: 0 });
+    expect(report.findings.map(({ key, lsn }) => [key?.at(-1), lsn])).toEqual([
+      ['0', '0000000000001000'],
+      ['2', '0000000000001000'],
+    ]);
+  });
+
+  it('hides no warning about what lies before it', async () => {
+    const report = await verify({
+      patch: { 96: [1], [8192 + 2 * BLOB_LENGTH]: [0xf0], [VALUES_END + 7]: [1] },
+    });
+    // Where the last blob ends is unknown: what lies behind it may be its own.
+    expect(report).toMatchObject({ errors: 1, warnings: 1 });
+  });
+
+  it('is given for the name of another layer', async () => {
+    const { finished, bytes } = await writeImages([{ key: blockKey(1), image: noise(5, 1) }]);
+    const path = `${DIRECTORY}/${finished.name.replace(/1800$/, '1801')}`;
+    const { openFiles } = diskWith(path, bytes);
+    const report = await verifyLayer(path, { openFiles });
+    expect(report).toMatchObject({ ok: false, errors: 1, entries: 1 });
+    expect(report.findings[0]).toMatchObject({ code: 'corrupt', offset: 0 });
+  });
+
+  it('is given for every prefix of a layer', async () => {
+    const bytes = fileWith({});
+    for (let length = 0; length < bytes.length; length += 97) {
+      const report = await verifyBytes(bytes.subarray(0, length));
+      expect(report).toMatchObject({ ok: false, errors: 1 });
+      expect(report.findings[0]).toMatchObject({ code: 'truncated', offset: length });
+    }
+  });
+});
+
+describe('a report', () => {
+  it('of a sound layer is empty', async () => {
+    expect(await verify({})).toEqual({
+      path: `${DIRECTORY}/layer`,
+      ok: true,
+      entries: 3,
+      bytes: INDEX_START + 8192,
+      findings: [],
+      errors: 0,
+      warnings: 0,
+    });
+  });
+
+  it.each([0, 1, 2])('lists at most %d findings, but counts all', async (maximumFindings) => {
+    const report = await verify(
+      { patch: { 96: [1], [8192 + 4]: [9], [8192 + BLOB_LENGTH + 4]: [9] } },
+      { maximumFindings },
+    );
+    expect(report.findings.length).toBe(maximumFindings);
+    expect(report).toMatchObject({ ok: false, errors: 2, warnings: 1 });
+  });
+
+  it('of bytes in memory is the same', async () => {
+    const damage = { patch: { 96: [1], [8192 + 4]: [9] } };
+    const fromFile = await verify(damage);
+    const source = bytesSource(fileWith(damage), `${DIRECTORY}/layer`);
+    expect(await verifyLayer(source)).toEqual(fromFile);
+  });
+
+  it('tells of progress up to the whole file', async () => {
+    const { bytes } = await writeDelta(
+      Array.from({ length: 2000 }, (_, block) => ({
+        key: blockKey(block),
+        lsn: LSN,
+        value: { type: 'image', bytes: noise(50, block) } as const,
+      })),
+    );
+    const seen: [number, number][] = [];
+    await verifyBytes(bytes, { onProgress: (done, total) => seen.push([done, total]) });
+    const done = seen.map(([bytesDone]) => bytesDone);
+    expect(done).toEqual([...done].sort((left, right) => left - right));
+    expect(seen.length).toBeGreaterThan(2);
+    expect(seen.every(([, total]) => total === bytes.length)).toBe(true);
+    expect(done.at(-1)).toBe(bytes.length);
+  });
+});
+
+describe('verifying', () => {
+  it('ends at once when it is aborted before, and soon when it is aborted later', async () => {
+    const { bytes } = await writeDelta(
+      Array.from({ length: 3000 }, (_, block) => ({
+        key: blockKey(block),
+        lsn: LSN,
+        value: { type: 'image', bytes: noise(20, block) } as const,
+      })),
+    );
+    const before = verifyBytes(bytes, { signal: AbortSignal.abort() });
+    expect((await storageErrorOf(before)).code).toBe('aborted');
+    const controller = new AbortController();
+    let calls = 0;
+    const onProgress = () => {
+      calls += 1;
+      controller.abort();
+    };
+    const during = verifyBytes(bytes, { signal: controller.signal, onProgress });
+    expect((await storageErrorOf(during)).code).toBe('aborted');
+    expect(calls).toBe(1);
+  });
+
+  it('rejects where there is nothing to look at', async () => {
+    const { openFiles } = diskWith(`${DIRECTORY}/layer`, fileWith({}));
+    for (const [path, code] of [
+      [`${DIRECTORY}/missing`, 'not-found'],
+      [DIRECTORY, 'io'],
+    ] as const) {
+      expect((await storageErrorOf(verifyLayer(path, { openFiles }))).code).toBe(code);
+    }
+  });
+
+  it('passes on what its listener throws', async () => {
+    const onProgress = () => {
+      throw new RangeError('mine');
+    };
+    await expect(verify({}, { onProgress })).rejects.toThrow(RangeError);
+  });
+});
+
+function verify(damage: Damage, options: VerifyOptions = {}): Promise<LayerReport> {
+  return verifyBytes(fileWith(damage), options);
+}
+
+async function verifyBytes(bytes: Uint8Array, options: VerifyOptions = {}): Promise<LayerReport> {
+  const path = `${DIRECTORY}/layer`;
+  const { fileSystem, openFiles } = diskWith(path, bytes);
+  try {
+    return await verifyLayer(path, { ...options, openFiles });
+  } finally {
+    expect(fileSystem.openCount).toBe(0);
+  }
+}
+
+/** Three records in one leaf, with some damage. */
+function fileWith({ blobs = BLOBS, offsets, willInit = 0, node, spec, patch = {} }: Damage) {
+  const places = offsets ?? offsetsOf(blobs).slice(0, 3);
+  const values = places.map((offset, index) => offset * 2 + (index === 0 ? willInit : 0));
+  const keys = [0, 1, 2].map(entryKey);
+  const bytes = layerBytes({
+    kind: 'delta',
+    blobs,
+    blocks: [nodeBlock({ keys, values, ...node })],
+    ...spec,
+  });
+  const end = Math.max(
+    bytes.length,
+    ...Object.entries(patch).map(([offset, part]) => Number(offset) + part.length),
+  );
+  const patched = new Uint8Array(end);
+  patched.set(bytes);
+  for (const [offset, part] of Object.entries(patch)) patched.set(part, Number(offset));
+  return patched;
+}
+
+function entryKey(block: number): Uint8Array {
+  return deltaKey(blockKey(block), LSN);
+}
+
+function gapBefore(index: number): Damage {
+  const blobs = BLOBS.flatMap((blob, at) => (at === index ? [new Uint8Array(5), blob] : [blob]));
+  const offsets = OFFSETS.map((offset, at) => (at >= index ? offset + 5 : offset));
+  return { blobs, offsets };
+}
+
+/** The first value with more or fewer bytes than it should have. */
+function valueOfLength(difference: number): Damage {
+  const value = Buffer.alloc((VALUES[0]?.length ?? 0) + difference);
+  value.set((VALUES[0] ?? new Uint8Array(0)).subarray(0, value.length));
+  return { blobs: [shortBlob(value), ...BLOBS.slice(1)] };
+}
