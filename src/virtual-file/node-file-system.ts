@@ -101,7 +101,7 @@ class NodeOpenFile implements OpenFile {
   readSync(target: Uint8Array, offset: number): number {
     assert(!this.#closed, 'no operation starts on a closed descriptor');
     try {
-      return fs.readSync(this.#descriptor, target, 0, target.length, offset);
+      return fs.readSync(this.#descriptor, target, 0, transferLength(target), offset);
     } catch (error) {
       throw fromNodeError('read file', this.#path, error);
     }

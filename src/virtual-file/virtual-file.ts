@@ -149,8 +149,9 @@ export class VirtualFile {
       this.#run(
         (file) =>
           new Promise<void>((release, fail) => {
-            if (file.readSync === undefined) fail(cannotReadAtOnce(this.path));
-            else resolve(new HeldFile(file.readSync.bind(file), release));
+            const readSync = file.readSync?.bind(file);
+            if (readSync === undefined) fail(cannotReadAtOnce(this.path));
+            else resolve(new HeldFile(this, { readSync, release }));
           }),
       ).catch(reject);
     });
@@ -206,21 +207,37 @@ export class VirtualFile {
   }
 }
 
+type ReadSync = (target: Uint8Array, offset: number) => number;
+
 /** A file whose descriptor stays open. */
 export class HeldFile {
-  readonly #readSync: (target: Uint8Array, offset: number) => number;
+  readonly #file: VirtualFile;
+  readonly #readSync: ReadSync;
   readonly #release: () => void;
   #isHeld = true;
 
-  constructor(readSync: (target: Uint8Array, offset: number) => number, release: () => void) {
-    this.#readSync = readSync;
-    this.#release = release;
+  constructor(file: VirtualFile, options: { readSync: ReadSync; release: () => void }) {
+    this.#file = file;
+    this.#readSync = options.readSync;
+    this.#release = options.release;
   }
 
-  /** Reads at most `target.length` bytes at once; returns how many, 0 at the end of the file. */
+  /**
+   * Reads at most `target.length` bytes at once; returns how many, 0 at the end of the file.
+   * Throws: `out-of-range`, `closed`, `io`.
+   */
   readSync(target: Uint8Array, offset: number): number {
-    if (!this.#isHeld) throw new StorageError('closed', { what: 'file is closed' });
-    return this.#readSync(target, offset);
+    const { path, openFiles } = this.#file;
+    if (!this.#isHeld) throw new StorageError('closed', { what: 'file is closed', path });
+    checkOffset(offset, path);
+    for (let interruptions = 0; ; interruptions += 1) {
+      try {
+        return this.#readSync(target, offset);
+      } catch (error) {
+        const isRepeated = isInterrupted(error) && interruptions < MAXIMUM_INTERRUPTIONS;
+        if (!isRepeated) throw openFiles.noteError(error);
+      }
+    }
   }
 
   /** Doing so again is harmless. */
