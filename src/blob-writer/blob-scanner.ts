@@ -29,6 +29,7 @@ interface Piece {
 export class BlobScanner {
   readonly #reader: BlobReader;
   readonly #pieceSize: number;
+  readonly #slackSize: number;
   readonly #largeBlobs: 'load' | 'leave';
   /** The window: bytes of the file from `#start` to `#end`, at `#at` in `#buffer`. */
   #buffer: Uint8Array = new Uint8Array(0);
@@ -55,8 +56,12 @@ export class BlobScanner {
     pieceSize = DEFAULT_PIECE_SIZE,
     largeBlobs: 'load' | 'leave' = 'load',
   ) {
+    const { start, end } = reader.region;
+    const length = Math.max(0, end - start);
     this.#reader = reader;
-    this.#pieceSize = pieceSize;
+    // What fits into one piece needs no more room than it takes.
+    this.#pieceSize = Math.min(pieceSize, length);
+    this.#slackSize = length > pieceSize ? SLACK_SIZE : 0;
     this.#largeBlobs = largeBlobs;
   }
 
@@ -92,7 +97,7 @@ export class BlobScanner {
   async load(offset: number): Promise<void> {
     this.#reader.checkOffset(offset);
     const isInWindow = offset >= this.#start && offset <= this.#end;
-    const isNextAhead = this.#aheadOffset === this.#end && this.#end - offset <= SLACK_SIZE;
+    const isNextAhead = this.#aheadOffset === this.#end && this.#end - offset <= this.#slackSize;
     if (isInWindow && isNextAhead) {
       await this.#moveOn(offset);
     } else {
@@ -112,9 +117,9 @@ export class BlobScanner {
     const { buffer, offset: pieceOffset, length } = await this.#takeAhead();
     const begun = pieceOffset - offset;
     const from = this.#at + (offset - this.#start);
-    buffer.set(this.#buffer.subarray(from, from + begun), SLACK_SIZE - begun);
+    buffer.set(this.#buffer.subarray(from, from + begun), this.#slackSize - begun);
     this.#spare = this.#buffer;
-    this.#setWindow(buffer, SLACK_SIZE - begun, offset, begun + length);
+    this.#setWindow(buffer, this.#slackSize - begun, offset, begun + length);
   }
 
   async #jump(offset: number): Promise<void> {
@@ -122,7 +127,7 @@ export class BlobScanner {
     this.#ahead = undefined;
     this.#aheadOffset = -1;
     const { buffer, length } = await this.#readPiece(this.#newBuffer(), offset);
-    this.#setWindow(buffer, SLACK_SIZE, offset, length);
+    this.#setWindow(buffer, this.#slackSize, offset, length);
   }
 
   /** What of the blob lies beyond the window: its header first, then all of it. */
@@ -175,13 +180,13 @@ export class BlobScanner {
 
   async #readPiece(buffer: Uint8Array, offset: number): Promise<Piece> {
     const length = Math.min(this.#pieceSize, this.#reader.region.end - offset);
-    const target = buffer.subarray(SLACK_SIZE, SLACK_SIZE + length);
+    const target = buffer.subarray(this.#slackSize, this.#slackSize + length);
     await readExactly(this.#reader.source, target, offset);
     return { buffer, offset, length };
   }
 
   #newBuffer(): Uint8Array {
-    const size = SLACK_SIZE + this.#pieceSize;
+    const size = this.#slackSize + this.#pieceSize;
     const spare = this.#spare;
     this.#spare = undefined;
     return spare !== undefined && spare.length === size ? spare : new Uint8Array(size);
