@@ -49,8 +49,8 @@ export {
   parseKey,
 } from './layers/key.ts';
 export type { LayerEntry } from './layers/layer-file/entry-batch.ts';
-export type { ReadOptions } from './layers/layer-file/layer-reader.ts';
 export type { FinishedLayer } from './layers/layer-file/layer-writer.ts';
+export type { ReadOptions } from './layers/layer-file/open-file.ts';
 export { formatLsn, type Lsn, type LsnRange, parseLsn } from './layers/lsn.ts';
 export { openLayer } from './layers/open-layer.ts';
 export { decodeValue, encodeValue, type Value } from './layers/value-format.ts';

@@ -1,7 +1,7 @@
 /** How a command opens a layer, and what it says about the name. */
 import type { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
 import type { ImageLayerReader } from '../layers/image-layer/reader.ts';
-import { layerNameOf } from '../layers/layer-file/layer-reader.ts';
+import { layerNameOf } from '../layers/layer-file/open-file.ts';
 import { type LayerSummary, nameOfSummary } from '../layers/layer-file/summary.ts';
 import { sameLayer } from '../layers/layer-name.ts';
 import { openLayer } from '../layers/open-layer.ts';

@@ -36,9 +36,9 @@ export type {
   EntryOptions,
   LayerStatistics,
   OrderedEntryOptions,
-  ReadOptions,
 } from '../layers/layer-file/layer-reader.ts';
 export type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-writer.ts';
+export type { ReadOptions } from '../layers/layer-file/open-file.ts';
 export type { SalvagedItem } from '../layers/layer-file/salvage.ts';
 export type { LayerSummary } from '../layers/layer-file/summary.ts';
 export {

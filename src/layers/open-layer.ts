@@ -2,7 +2,7 @@
 import type { ByteSource } from '../blob-writer/byte-source.ts';
 import { DeltaLayerReader } from './delta-layer/reader.ts';
 import { ImageLayerReader } from './image-layer/reader.ts';
-import { openLayerFile, type ReadOptions } from './layer-file/layer-reader.ts';
+import { openLayerFile, type ReadOptions } from './layer-file/open-file.ts';
 
 /**
  * Opens a layer file, or any source of its bytes.
@@ -15,7 +15,8 @@ export async function openLayer(
   options: ReadOptions = {},
 ): Promise<DeltaLayerReader | ImageLayerReader> {
   const opened = await openLayerFile(from, options);
-  return opened.summary.kind === 'delta'
-    ? DeltaLayerReader.from(opened, opened.summary, options)
-    : ImageLayerReader.from(opened, opened.summary, options);
+  const { summary } = opened;
+  return summary.kind === 'delta'
+    ? DeltaLayerReader.from({ ...opened, summary }, options)
+    : ImageLayerReader.from({ ...opened, summary }, options);
 }

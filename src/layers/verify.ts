@@ -386,8 +386,11 @@ async function collect<T>(
   }
 }
 
-/** Index of the first byte that is not zero, from `from` on; -1 if all are. */
+/** Index of the first byte that is not zero, from `from` on; -1 if all are. At most a block. */
 function firstNonZero(bytes: Uint8Array, from: number): number {
-  const index = bytes.subarray(from).findIndex((byte) => byte !== 0);
-  return index < 0 ? -1 : from + index;
+  const part = bytes.subarray(from);
+  if (Buffer.compare(part, ZEROS.subarray(0, part.length)) === 0) return -1;
+  return from + part.findIndex((byte) => byte !== 0);
 }
+
+const ZEROS = new Uint8Array(BLOCK_SIZE);

@@ -124,6 +124,17 @@ export class IndexNode {
     return this.#comparePrefix(key) || this.#compareSuffix(index, key);
   }
 
+  /** True if the first `length` bytes of an entry's key and of `key` are equal. */
+  hasPrefix(index: number, key: Uint8Array, length: number): boolean {
+    const { bytes, prefixLength, suffixLength } = this;
+    const suffixAt = this.#suffixesAt + index * suffixLength - prefixLength;
+    for (let byte = 0; byte < length; byte += 1) {
+      const at = byte < prefixLength ? NODE_HEADER_SIZE + byte : suffixAt + byte;
+      if (bytes[at] !== key[byte]) return false;
+    }
+    return true;
+  }
+
   /** Compares the keys of two entries. */
   compareEntries(left: number, right: number): number {
     const { bytes, suffixLength } = this;

@@ -1,13 +1,11 @@
 /** Reads an image layer: the pages of a key range at one LSN. */
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
-import { StorageError } from '../../errors.ts';
+import { type EntryOptions, LayerReader } from '../layer-file/layer-reader.ts';
 import {
-  type EntryOptions,
-  LayerReader,
   type OpenedLayer,
-  openLayerFile,
+  openLayerFileOfKind,
   type ReadOptions,
-} from '../layer-file/layer-reader.ts';
+} from '../layer-file/open-file.ts';
 import { type SalvagedItem, salvageLayer } from '../layer-file/salvage.ts';
 import type { ImageSummary } from './summary-format.ts';
 
@@ -21,23 +19,12 @@ export class ImageLayerReader extends LayerReader<ImageSummary> {
     from: string | ByteSource,
     options: ReadOptions = {},
   ): Promise<ImageLayerReader> {
-    const opened = await openLayerFile(from, options);
-    if (opened.summary.kind === 'image') {
-      return new ImageLayerReader(opened, opened.summary, options);
-    }
-    await opened.file?.close();
-    throw new StorageError('corrupt', {
-      what: 'kind of layer',
-      path: opened.source.path,
-      offset: 0,
-      expected: 'an image layer',
-      actual: 'a delta layer',
-    });
+    return new ImageLayerReader(await openLayerFileOfKind(from, 'image', options), options);
   }
 
   /** For what has been opened already. */
-  static from(opened: OpenedLayer, summary: ImageSummary, options: ReadOptions): ImageLayerReader {
-    return new ImageLayerReader(opened, summary, options);
+  static from(opened: OpenedLayer<ImageSummary>, options: ReadOptions): ImageLayerReader {
+    return new ImageLayerReader(opened, options);
   }
 
   /** Every readable entry, and what is damaged in between. */

@@ -1,9 +1,8 @@
 /**
  * From leaves of the index to batches of entries with their contents, in one pass over the values.
  *
- * Blobs lie in index order, so every blob must start at or behind the end of the one before: what
- * points back, or into another blob, is damage, and a small file cannot make a scan read the same
- * bytes again and again.
+ * Blobs lie in index order: what points back, or into another blob, is damage, and a small file
+ * cannot make a scan read the same bytes again and again.
  */
 import { assert } from '../../assert.ts';
 import type { BlobHeader } from '../../blob-writer/blob-format.ts';
@@ -17,6 +16,7 @@ import type { SalvagedSlice } from '../disk-btree/salvage-walk.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, KEY_SIZE, type Key } from '../key.ts';
 import { formatLsn, type Lsn } from '../lsn.ts';
+import { BlobOrder, type OffsetsBehind } from './blob-order.ts';
 import { EntryBatch } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry } from './entry-layout.ts';
 
@@ -115,8 +115,7 @@ class ScanState {
   readonly scanner: BlobScanner;
   readonly batch = new EntryBatch();
   decompressor: Decompressor | undefined;
-  /** End of the last good blob. */
-  previousEnd: number;
+  readonly order: BlobOrder;
   /** What came out of compressed blobs so far. */
   expandedLength = 0;
 
@@ -125,7 +124,7 @@ class ScanState {
     this.largeContents = largeContents;
     const largeBlobs = largeContents === 'whole' ? 'load' : 'leave';
     this.scanner = new BlobScanner(scan.blobs, undefined, largeBlobs);
-    this.previousEnd = scan.blobs.region.start;
+    this.order = new BlobOrder(scan.blobs);
   }
 
   /** Header of the located blob. */
@@ -139,23 +138,29 @@ async function* scanSlice(
   { node, from, to }: LeafSlice,
   state: ScanState,
 ): AsyncGenerator<ScannedItem | LargeEntry> {
-  const { batch, scan, scanner } = state;
+  const { batch, order, scan, scanner } = state;
   const { layout } = scan;
   batch.clear();
   for (let index = from; index < to; index += 1) {
     const offset = layout.offset(node, index);
+    const next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
     let special: DamagedEntry | LargeEntry | undefined;
     try {
-      checkNotBefore(offset, state);
+      if (!order.isInPlace(offset, next)) order.checkStart(offset, behind(node, index, layout));
       if (!scanner.locate(offset)) {
         if (batch.count > 0) {
           yield { kind: 'batch', batch };
           batch.clear();
         }
+        order.noteLoad(offset);
         await scanner.load(offset);
         if (!scanner.locate(offset)) throw unreadable(offset, state);
       }
-      state.previousEnd = offset + scanner.headerSize + scanner.payloadLength;
+      const end = offset + scanner.headerSize + scanner.payloadLength;
+      if (next !== undefined && end > next) {
+        order.checkEnd(offset, end, behind(node, index, layout));
+      }
+      order.noteGood(end);
       if (isWanted(node, index, state)) {
         const isHeld = scanner.compressed
           ? await decompressInto(batch, offset, state)
@@ -277,15 +282,12 @@ function addEntry(
 /** Room for one entry key of either kind; used within one call. */
 const entryKey = new Uint8Array(64);
 
-function checkNotBefore(offset: number, { previousEnd, scan }: ScanState): void {
-  if (offset >= previousEnd || offset < scan.blobs.region.start) return;
-  throw new StorageError('corrupt', {
-    what: 'blob starts before the end of the one before it',
-    path: scan.blobs.source.path,
-    offset,
-    expected: `at least ${previousEnd}`,
-    actual: `${offset}`,
-  });
+/** Offsets of the entries behind one, as far as its index block has them. */
+function behind(node: IndexNode, index: number, layout: EntryLayout): OffsetsBehind {
+  const [next, afterNext] = [index + 1, index + 2].map((at) =>
+    at < node.entryCount ? layout.offset(node, at) : undefined,
+  );
+  return { next, afterNext };
 }
 
 export function damagedEntry(

@@ -5,20 +5,17 @@
  * index blocks, and may be used by any number of callers at once. `entries`, `keys`, `batches` and
  * the point reads are strict: they throw at the first damage. `salvage` reports it and goes on.
  */
-import { basename } from 'node:path';
+import { assert } from '../../assert.ts';
 import { type Blob, BlobReader } from '../../blob-writer/blob-reader.ts';
-import { type ByteSource, fileSource } from '../../blob-writer/byte-source.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS } from '../../blob-writer/decompression.ts';
-import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
+import { runSteps, runStepsSync, type Steps } from '../../blob-writer/steps.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
-import type { OpenFiles } from '../../virtual-file/open-files.ts';
-import { VirtualFile } from '../../virtual-file/virtual-file.ts';
 import { BlockCache } from '../disk-btree/block-cache.ts';
 import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import { DiskBtreeReader } from '../disk-btree/reader.ts';
 import type { EntryPosition, WalkOptions } from '../disk-btree/walk.ts';
-import { checkKey, compareKeys, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
-import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
+import { checkKey, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
 import { descendEntries } from './descending-scan.ts';
 import type { EntryBatch, LayerEntry } from './entry-batch.ts';
@@ -31,26 +28,8 @@ import {
   streamEntries,
 } from './entry-scan.ts';
 import { describeIndex, type IndexBlock } from './index-listing.ts';
-import { decodeSummary, type LayerSummary, nameOfSummary, readSummaryBlock } from './summary.ts';
-
-export interface ReadOptions {
-  readonly openFiles?: OpenFiles | undefined;
-  /** Null for none; default: the one that the process shares. */
-  readonly blockCache?: BlockCache | null | undefined;
-  /**
-   * Most bytes that a blob may have after decompression; default 256 MiB. If given, it bounds the
-   * cost of a scan, too: what decompresses to more than 8 times this and 512 times the file
-   * altogether is refused as `too-large`.
-   */
-  readonly maximumBlobLength?: number | undefined;
-  /** Largest window that a zstd frame may ask for; default 8 MiB. */
-  readonly maximumWindowSize?: number | undefined;
-  /**
-   * `strict`, the default, refuses a file whose name is a layer's, but not the one that its summary
-   * gives; `ignore` reads it as what its summary says.
-   */
-  readonly nameCheck?: 'strict' | 'ignore' | undefined;
-}
+import type { OpenedLayer, ReadOptions } from './open-file.ts';
+import type { LayerSummary } from './summary.ts';
 
 export interface EntryOptions {
   /** Default: all keys. */
@@ -75,42 +54,6 @@ export interface LayerStatistics {
   readonly indexSize: number;
 }
 
-/** A source with its first block: what every reader starts from. */
-export interface OpenedLayer {
-  readonly source: ByteSource;
-  readonly file: VirtualFile | undefined;
-  readonly summary: LayerSummary;
-}
-
-/** Opens a path or a source and reads its summary; closes the file again if that fails. */
-export async function openLayerFile(
-  from: string | ByteSource,
-  options: ReadOptions,
-): Promise<OpenedLayer> {
-  checkReadOptions(options);
-  if (typeof from !== 'string') return readSummary(from, undefined, options);
-  const { openFiles } = options;
-  const file = await VirtualFile.open(from, { read: true, openFiles });
-  try {
-    return await readSummary(await fileSource(file), file, options);
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-}
-
-/** Throws `invalid-input` for a limit that would be none. */
-export function checkReadOptions({ maximumBlobLength, maximumWindowSize }: ReadOptions): void {
-  for (const limit of [maximumBlobLength, maximumWindowSize]) {
-    if (limit === undefined || limit >= 0) continue;
-    throw new StorageError('invalid-input', {
-      what: 'limit of a blob or window',
-      expected: 'a number of bytes',
-      actual: String(limit),
-    });
-  }
-}
-
 export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly summary: S;
   /** Undefined for a source that has none. */
@@ -120,12 +63,12 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly layout: EntryLayout;
   readonly blobs: BlobReader;
   readonly index: DiskBtreeReader;
-  readonly #file: VirtualFile | undefined;
+  readonly #close: () => Promise<void>;
   #isClosed = false;
   readonly #maximumExpandedLength: number;
 
   /** For the two kinds of reader: `DeltaLayerReader.open`, `ImageLayerReader.open`. */
-  constructor({ source, file }: OpenedLayer, summary: S, options: ReadOptions) {
+  constructor({ source, summary, close }: OpenedLayer<S>, options: ReadOptions) {
     const { startBlock, rootBlock } = {
       startBlock: summary.indexStartBlock,
       rootBlock: summary.indexRootBlock,
@@ -145,7 +88,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       maximumWindowSize: options.maximumWindowSize ?? defaults.maximumWindowSize,
     });
     this.#maximumExpandedLength = maximumExpandedLength(options, source.size);
-    this.#file = file;
+    this.#close = close;
   }
 
   /**
@@ -156,10 +99,16 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * way to the key is never reported as absence.
    */
   async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
-    const position = await this.#find(this.#wantedKey(key, lsn));
-    if (position === undefined) return undefined;
-    const [entry] = await this.#readPositions([position]);
-    return entry;
+    return runSteps(this.blobs.source, this.#entrySteps(this.#wantedKey(key, lsn)));
+  }
+
+  /**
+   * As `get`, at once: the event loop stands still for as long as the device takes.
+   * Requires: opened with `reads: 'sync'`, or from a source with `readSync`.
+   * Throws also: `invalid-input` where that is not so.
+   */
+  getSync(key: Key, lsn: Lsn = MAXIMUM_LSN): LayerEntry | undefined {
+    return runStepsSync(this.blobs.source, this.#entrySteps(this.#wantedKey(key, lsn)));
   }
 
   /**
@@ -172,7 +121,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     this.#throwIfClosed();
     const wanted = keys.map((key) => this.#wantedKey(key, lsn));
     const positions: (EntryPosition | undefined)[] = [];
-    for (const entryKey of wanted) positions.push(await this.#find(entryKey));
+    for (const entryKey of wanted)
+      positions.push(await runSteps(this.blobs.source, this.#find(entryKey)));
     const found = positions.filter((position) => position !== undefined);
     const entries = (await this.#readPositions(found)).values();
     return positions.map((position) => (position === undefined ? undefined : entries.next().value));
@@ -269,7 +219,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   /** Gives the file back. Later reads throw `closed`. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#file?.close();
+    await this.#close();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -298,11 +248,9 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     const blobs = await this.blobs.readMany(positions.map((position) => this.#request(position)));
     return blobs.map((blob, at) => {
       const position = positions[at];
-      if (position === undefined) throw new RangeError('as many blobs as positions');
+      assert(position !== undefined, 'as many blobs as positions');
       const entry = entryAt(this.layout, position.node, position.index);
-      if (blob instanceof StorageError) {
-        throw blob.with({ key: formatKey(entry.key), lsn: formatLsn(entry.lsn) });
-      }
+      if (blob instanceof StorageError) throw located(blob, entry);
       return this.#entryOf(entry, blob);
     });
   }
@@ -316,11 +264,23 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return this.layout.entryKey(key, lsn);
   }
 
-  async #find(wanted: Uint8Array | undefined): Promise<EntryPosition | undefined> {
-    const position = wanted === undefined ? undefined : await this.index.floor(wanted);
-    if (wanted === undefined || position === undefined) return undefined;
-    const { key } = entryAt(this.layout, position.node, position.index);
-    return compareKeys(key, wanted.subarray(0, KEY_SIZE)) === 0 ? position : undefined;
+  *#entrySteps(wanted: Uint8Array | undefined): Steps<LayerEntry | undefined> {
+    const position = yield* this.#find(wanted);
+    if (position === undefined) return undefined;
+    const entry = entryAt(this.layout, position.node, position.index);
+    try {
+      return this.#entryOf(entry, yield* this.blobs.readSteps(this.#request(position)));
+    } catch (error) {
+      throw located(error, entry);
+    }
+  }
+
+  *#find(wanted: Uint8Array | undefined): Steps<EntryPosition | undefined> {
+    if (wanted === undefined) return undefined;
+    const position = yield* this.index.floorSteps(wanted);
+    if (position === undefined) return undefined;
+    const isFound = position.node.hasPrefix(position.index, wanted, KEY_SIZE);
+    return isFound ? position : undefined;
   }
 
   /** A blob should end where the next one starts. */
@@ -390,37 +350,9 @@ function maximumExpandedLength({ maximumBlobLength }: ReadOptions, fileSize: num
   return 8 * maximumBlobLength + 512 * fileSize;
 }
 
-async function readSummary(
-  source: ByteSource,
-  file: VirtualFile | undefined,
-  options: ReadOptions,
-): Promise<OpenedLayer> {
-  const summary = decodeSummary(await readSummaryBlock(source), source.path);
-  if (options.nameCheck !== 'ignore') checkName(summary, source.path);
-  return { source, file, summary };
-}
-
-/** Throws `corrupt` if the file has a layer's name, but not the one that its summary gives. */
-function checkName(summary: LayerSummary, path: string | undefined): void {
-  const name = path === undefined ? undefined : layerNameOf(path);
-  if (name === undefined || sameLayer(name, nameOfSummary(summary))) return;
-  throw new StorageError('corrupt', {
-    what: 'summary does not match the name of the file',
-    path,
-    offset: 0,
-    expected: formatLayerName({ ...name, generation: undefined }),
-    actual: formatLayerName(nameOfSummary(summary)),
-  });
-}
-
-/** The layer that a path names; undefined if it names none. */
-export function layerNameOf(path: string): LayerName | undefined {
-  try {
-    return parseLayerName(basename(path));
-  } catch (error) {
-    if (isStorageError(error)) return undefined;
-    throw error;
-  }
+function located(error: unknown, { key, lsn }: IndexEntry): unknown {
+  if (!(error instanceof StorageError)) return error;
+  return error.with({ key: formatKey(key), lsn: formatLsn(lsn) });
 }
 
 function isInRange(lsn: Lsn, range: LsnRange | undefined): boolean {

@@ -11,7 +11,7 @@ import {
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import { BlockCache } from '../../../src/layers/disk-btree/block-cache.ts';
 import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
-import type { ReadOptions } from '../../../src/layers/layer-file/layer-reader.ts';
+import type { ReadOptions } from '../../../src/layers/layer-file/open-file.ts';
 import { MAXIMUM_LSN } from '../../../src/layers/lsn.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import type { Value } from '../../../src/layers/value-format.ts';
@@ -393,11 +393,11 @@ describe('a file that is cut while it is read', () => {
       await using reader = await openLayer(path, { blockCache: null });
       truncateSync(path, length);
       for (const read of [
-        reader.get(blockKey(499)),
-        drain(reader.entries()),
-        drain(reader.entries({ reverse: true })),
+        () => reader.get(blockKey(499)),
+        () => drain(reader.entries()),
+        () => drain(reader.entries({ reverse: true })),
       ]) {
-        expect(await storageErrorOf(read)).toMatchObject({ code: 'truncated', path });
+        expect(await storageErrorOf(read())).toMatchObject({ code: 'truncated', path });
       }
     }
   });
@@ -421,6 +421,38 @@ describe('a file that is cut while it is read', () => {
     for (const item of items) {
       if (item.kind === 'damaged-entry') expect(item.error.code).toBe('truncated');
     }
+  });
+});
+
+describe('a layer that is read at once', () => {
+  it('gives what it gives to those who wait', async () => {
+    const path = join(temporaryDirectory(), 'layer');
+    writeFileSync(path, DELTA.bytes);
+    await using waiting = await openLayer(path);
+    await using reader = await openLayer(path, { reads: 'sync', blockCache: new BlockCache(2) });
+    for (let block = 0; block < 520; block += 13) {
+      const expected = await waiting.get(blockKey(block));
+      expect(reader.getSync(blockKey(block))).toEqual(expected);
+      expect(await reader.get(blockKey(block))).toEqual(expected);
+    }
+  });
+
+  it('refuses without the option, once it is closed, and where the file ends early', async () => {
+    const path = join(temporaryDirectory(), 'layer');
+    writeFileSync(path, DELTA.bytes);
+    await using waiting = await openLayer(path, { blockCache: null });
+    expect(() => waiting.getSync(blockKey(1))).toThrowError(
+      expect.objectContaining({ code: 'invalid-input', path }),
+    );
+    const reader = await openLayer(path, { reads: 'sync', blockCache: null });
+    truncateSync(path, 9000);
+    expect(() => reader.getSync(blockKey(1))).toThrowError(
+      expect.objectContaining({ code: 'truncated', path }),
+    );
+    await reader.close();
+    expect(() => reader.getSync(blockKey(1))).toThrowError(
+      expect.objectContaining({ code: 'closed' }),
+    );
   });
 });
 

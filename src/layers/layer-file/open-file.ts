@@ -1,0 +1,144 @@
+/** From a path or a source to a layer whose first block is read and checked. */
+import { basename } from 'node:path';
+import { type ByteSource, fileSource, heldFileSource } from '../../blob-writer/byte-source.ts';
+import { Decompressor } from '../../blob-writer/decompression.ts';
+import { isStorageError, StorageError } from '../../errors.ts';
+import type { OpenFiles } from '../../virtual-file/open-files.ts';
+import { VirtualFile } from '../../virtual-file/virtual-file.ts';
+import type { BlockCache } from '../disk-btree/block-cache.ts';
+import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
+import { decodeSummary, type LayerSummary, nameOfSummary, readSummaryBlock } from './summary.ts';
+
+export interface ReadOptions {
+  readonly openFiles?: OpenFiles | undefined;
+  /** Null for none; default: the one that the process shares. */
+  readonly blockCache?: BlockCache | null | undefined;
+  /**
+   * Most bytes that a blob may have after decompression; default 256 MiB. If given, it bounds the
+   * cost of a scan, too: what decompresses to more than 8 times this and 512 times the file
+   * altogether is refused as `too-large`.
+   */
+  readonly maximumBlobLength?: number | undefined;
+  /** Largest window that a zstd frame may ask for; default 8 MiB. */
+  readonly maximumWindowSize?: number | undefined;
+  /**
+   * `strict`, the default, refuses a file whose name is a layer's, but not the one that its summary
+   * gives; `ignore` reads it as what its summary says.
+   */
+  readonly nameCheck?: 'strict' | 'ignore' | undefined;
+  /**
+   * `sync` keeps the file's descriptor open, which takes a slot of the table, and does small reads
+   * at once: faster than a hop to a thread while the file is in the system's cache, but the event
+   * loop stands still for as long as the device takes. `getSync` needs it. Default `async`.
+   */
+  readonly reads?: 'async' | 'sync' | undefined;
+}
+
+/** What every reader starts from. */
+export interface OpenedLayer<S extends LayerSummary = LayerSummary> {
+  readonly source: ByteSource;
+  readonly summary: S;
+  /** Gives back what was opened here; nothing for a source of the caller's. */
+  readonly close: () => Promise<void>;
+}
+
+/**
+ * Opens a path or a source and reads its summary; closes the file again if that fails.
+ * Throws: `not-found`, `io`, `truncated`, `corrupt`, `unsupported-version`, `invalid-input`.
+ */
+export async function openLayerFile(
+  from: string | ByteSource,
+  options: ReadOptions,
+): Promise<OpenedLayer> {
+  checkReadOptions(options);
+  const { source, close } = await openSource(from, options);
+  try {
+    const summary = decodeSummary(await readSummaryBlock(source), source.path);
+    if (options.nameCheck !== 'ignore') checkName(summary, source.path);
+    if (options.reads === 'sync') await Decompressor.load();
+    return { source, summary, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** As `openLayerFile`, for one kind of layer. Throws `corrupt` for the other. */
+export async function openLayerFileOfKind<S extends LayerSummary>(
+  from: string | ByteSource,
+  kind: S['kind'],
+  options: ReadOptions,
+): Promise<OpenedLayer<S>> {
+  const opened = await openLayerFile(from, options);
+  if (isOfKind<S>(opened, kind)) return opened;
+  await opened.close();
+  throw new StorageError('corrupt', {
+    what: 'kind of layer',
+    path: opened.source.path,
+    offset: 0,
+    expected: kind,
+    actual: opened.summary.kind,
+  });
+}
+
+/** Throws `invalid-input` for a limit that would be none. */
+export function checkReadOptions({ maximumBlobLength, maximumWindowSize }: ReadOptions): void {
+  for (const limit of [maximumBlobLength, maximumWindowSize]) {
+    if (limit === undefined || limit >= 0) continue;
+    throw new StorageError('invalid-input', {
+      what: 'limit of a blob or window',
+      expected: 'a number of bytes',
+      actual: String(limit),
+    });
+  }
+}
+
+/** The layer that a path names; undefined if it names none. */
+export function layerNameOf(path: string): LayerName | undefined {
+  try {
+    return parseLayerName(basename(path));
+  } catch (error) {
+    if (isStorageError(error)) return undefined;
+    throw error;
+  }
+}
+
+async function openSource(
+  from: string | ByteSource,
+  { openFiles, reads }: ReadOptions,
+): Promise<Omit<OpenedLayer, 'summary'>> {
+  if (typeof from !== 'string') return { source: from, close: async () => {} };
+  const file = await VirtualFile.open(from, { read: true, openFiles });
+  try {
+    if (reads !== 'sync') return { source: await fileSource(file), close: () => file.close() };
+    const held = await file.hold();
+    const close = () => {
+      held.release();
+      return file.close();
+    };
+    return { source: await heldFileSource(file, held), close };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+function isOfKind<S extends LayerSummary>(
+  opened: OpenedLayer,
+  kind: S['kind'],
+): opened is OpenedLayer<S> {
+  return opened.summary.kind === kind;
+}
+
+/** Throws `corrupt` if the file has a layer's name, but not the one that its summary gives. */
+function checkName(summary: LayerSummary, path: string | undefined): void {
+  const name = path === undefined ? undefined : layerNameOf(path);
+  if (name === undefined || sameLayer(name, nameOfSummary(summary))) return;
+  throw new StorageError('corrupt', {
+    what: 'summary does not match the name of the file',
+    path,
+    offset: 0,
+    expected: formatLayerName({ ...name, generation: undefined }),
+    actual: formatLayerName(nameOfSummary(summary)),
+  });
+}
