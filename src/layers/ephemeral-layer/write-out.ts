@@ -149,7 +149,8 @@ function readPiece(
     const position = index.position(row);
     // What was replaced since lies between the values; a long stretch of it is not read.
     if (position - valuesEnd > sizes.window) break;
-    valuesEnd = position + index.length(row);
+    // An empty value may lie at the start of another one.
+    valuesEnd = Math.max(valuesEnd, position + index.length(row));
     end += 1;
   }
   const values = Buffer.allocUnsafeSlow(valuesEnd - start);

@@ -70,6 +70,21 @@ describe('an ephemeral layer', () => {
     );
   });
 
+  it('writes out an empty value at the place of one that comes before it', async () => {
+    await using layer = await createLayer(temporaryDirectory());
+    await layer.putSerialized(keyOf(1), START_LSN + 1n, new Uint8Array(0), false);
+    await layer.putSerialized(keyOf(1), START_LSN, Uint8Array.of(7), false);
+    await layer.freeze(END_LSN);
+    const { path } = await layer.writeDelta();
+    await using reader = await DeltaLayerReader.open(path);
+    const read = [];
+    for await (const { lsn, bytes } of reader.entries()) read.push([lsn, [...bytes]]);
+    expect(read).toEqual([
+      [START_LSN, [7]],
+      [START_LSN + 1n, []],
+    ]);
+  });
+
   it('keeps the order of puts that nobody awaits', async () => {
     await using layer = await createLayer(temporaryDirectory(), 16);
     const key = keyOf(1);
