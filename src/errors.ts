@@ -64,6 +64,7 @@ export class StorageError extends Error {
   readonly errno: string | undefined;
   readonly outcome: Outcome | undefined;
   readonly #details: StorageErrorDetails;
+  #original: StorageError | undefined;
 
   constructor(code: StorageErrorCode, details: StorageErrorDetails) {
     super(
@@ -82,14 +83,36 @@ export class StorageError extends Error {
     this.#details = details;
   }
 
-  /** The same error with some details replaced or added. */
+  /** The same error with some details replaced or added; its stack is where the first was made. */
   with(details: Partial<StorageErrorDetails>): StorageError {
     const copy = new StorageError(this.code, { ...this.#details, ...details });
-    // The first line repeats the message, which has no line breaks; the others are the place.
-    const placeAt = this.stack?.indexOf('\n') ?? -1;
-    if (placeAt >= 0) copy.stack = `${this.name}: ${copy.message}${this.stack?.slice(placeAt)}`;
+    copy.#original = this;
+    Reflect.deleteProperty(copy, 'stack');
     return copy;
   }
+
+  /**
+   * A damaged file may have thousands of errors, and the text of a stack costs more than all the
+   * rest of one: that of a copy is made when somebody looks.
+   */
+  static {
+    Object.defineProperty(StorageError.prototype, 'stack', {
+      configurable: true,
+      get(this: StorageError) {
+        return stackWith(this.message, this.#original);
+      },
+      set(this: StorageError, value: unknown) {
+        Object.defineProperty(this, 'stack', { value, writable: true, configurable: true });
+      },
+    });
+  }
+}
+
+/** The first line repeats the message, which has no line breaks; the others are the place. */
+function stackWith(message: string, original: StorageError | undefined): string {
+  const stack = original?.stack ?? '';
+  const placeAt = stack.indexOf('\n');
+  return `StorageError: ${message}${placeAt < 0 ? '' : stack.slice(placeAt)}`;
 }
 
 /** True for a StorageError with one of the codes, or with any code when none is named. */
