@@ -9,6 +9,7 @@
  * what is not a regular file. Truncation happens after that check.
  */
 import * as fs from 'node:fs';
+import { isMainThread } from 'node:worker_threads';
 import { assert } from '../assert.ts';
 import type {
   DirectoryEntry,
@@ -75,7 +76,7 @@ export const nodeFileSystem: FileSystem = {
     try {
       await call<void>('sync directory', path, (done) => fs.fsync(descriptor, done));
     } finally {
-      await call<void>('close directory', path, (done) => fs.close(descriptor, done));
+      await closeDescriptor('close directory', path, descriptor);
     }
   },
 };
@@ -149,7 +150,7 @@ class NodeOpenFile implements OpenFile {
         this.#whenIdle = resolve;
       });
     }
-    await call<void>('close file', this.#path, (done) => fs.close(this.#descriptor, done));
+    await closeDescriptor('close file', this.#path, this.#descriptor);
   }
 
   #run<T>(action: string, start: (done: Callback<T>) => void): Promise<T> {
@@ -170,6 +171,20 @@ class NodeOpenFile implements OpenFile {
       }
     });
   }
+}
+
+/**
+ * Terminating a worker thread cancels what waits for the thread pool: a close would never happen, and
+ * the process would have one descriptor less for each. So a worker closes at once, itself.
+ */
+function closeDescriptor(action: string, path: string, descriptor: number): Promise<void> {
+  return call<void>(action, path, (done) => {
+    if (isMainThread) fs.close(descriptor, done);
+    else {
+      fs.closeSync(descriptor);
+      done(undefined);
+    }
+  });
 }
 
 /** One transfer takes less than 2 GiB; node:fs refuses more. The callers loop. */

@@ -28,7 +28,7 @@ const ENDS = [
 const ROUNDS = 5;
 
 test.each(ENDS)(
-  'a writer that ends by $name in the middle leaves whole files and all that it acknowledged',
+  'a writer that ends by $name leaves whole files and all that it acknowledged',
   async ({ end, status, signal }) => {
     const program = await bundledProgram(new URL('programs/writer.ts', import.meta.url));
     const directory = temporaryDirectory();
@@ -36,7 +36,9 @@ test.each(ENDS)(
     let durable: Durable = NOTHING;
     let leftoverCount = 0;
     for (let round = 0; round < ROUNDS; round += 1) {
-      const endAfterMs = 20 + seededChoices(round)(60);
+      const choose = seededChoices(round);
+      const endAfterMessages = 2 + choose(12);
+      const endAfterMs = choose(6);
       const input: ProcessInput = {
         directory,
         firstLayer: Math.max(-1, ...durable.layers) + 1,
@@ -45,6 +47,7 @@ test.each(ENDS)(
         recover: false,
         seed: round,
         end,
+        endAfterMessages,
         endAfterMs,
       };
       const running = startProgram(program, input);
@@ -52,7 +55,7 @@ test.each(ENDS)(
       for await (const line of running.lines) {
         const message: WriterMessage = JSON.parse(line);
         messages.push(message);
-        if (end === 'none' && message.kind === 'begun') {
+        if (end === 'none' && messages.length === endAfterMessages) {
           setTimeout(() => running.child.kill('SIGTERM'), endAfterMs);
         }
       }
@@ -66,6 +69,7 @@ test.each(ENDS)(
       durable = found;
     }
     expect(durable.layers.size).toBeGreaterThan(0);
+    expect(durable.fileVersion).toBeGreaterThan(0);
     expect(leftoverCount).toBeGreaterThan(0);
   },
 );

@@ -100,12 +100,13 @@ async function runUntilKilled(start: RoundStart): Promise<WriterMessage[]> {
     recover: true,
     seed: round,
     end: 'none',
+    endAfterMessages: 0,
     endAfterMs: 0,
   };
   const running = startProgram(program, input);
   const messages: WriterMessage[] = [];
   const kill = killer(running, choose);
-  kill.started();
+  kill.told(0);
   for await (const line of running.lines) {
     const message: WriterMessage = JSON.parse(line);
     messages.push(message);
@@ -121,16 +122,15 @@ function killer({ child }: Running, choose: Choose) {
   const kill = (): void => {
     child.kill('SIGKILL');
   };
-  const aim = (['start', 'any', 'any', 'any', 'message'] as const)[choose(5)] ?? 'any';
-  const delayMs = choose(aim === 'start' ? 100 : 40) + choose(1000) / 1000;
-  const messageCount = 1 + choose(20);
+  const aim = (['start', 'any', 'any', 'message', 'message'] as const)[choose(5)] ?? 'any';
+  const messageCount = aim === 'start' ? 0 : 1 + choose(aim === 'any' ? 10 : 20);
+  const delayMs = choose(aim === 'start' ? 100 : 10) + choose(1000) / 1000;
   return {
-    started(): void {
-      if (aim === 'start') setTimeout(kill, delayMs);
-    },
+    /** How many messages there were. */
     told(count: number): void {
-      if (aim === 'any' && count === 1) setTimeout(kill, delayMs);
-      if (aim === 'message' && count === messageCount) kill();
+      if (count !== messageCount) return;
+      if (aim === 'message') kill();
+      else setTimeout(kill, delayMs);
     },
   };
 }
