@@ -9,8 +9,8 @@ import { bundledProgram, resultOf, startProgram } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import type { ManyFilesInput, ManyFilesResult } from './programs/many-files.ts';
 
-const FILE_COUNT = Number(process.env['LAYERFILE_LOAD_FILES'] ?? 10_000);
-const READ_COUNT = Number(process.env['LAYERFILE_LOAD_READS'] ?? 40_000);
+const FILE_COUNT = Number(process.env['LAYERFILE_LOAD_FILES'] ?? 5000);
+const READ_COUNT = Number(process.env['LAYERFILE_LOAD_READS'] ?? 20_000);
 const DESCRIPTOR_LIMIT = 88;
 
 test(`${READ_COUNT} reads of ${FILE_COUNT} files over 64 slots under ulimit -n 88: right bytes, at most 64 files and 2 directories open`, {
@@ -22,7 +22,7 @@ test(`${READ_COUNT} reads of ${FILE_COUNT} files over 64 slots under ulimit -n 8
 });
 
 test('a table larger than what the system allows gives descriptors back, and reads right bytes', async () => {
-  const result = await run({ fileCount: 2000, readCount: 10_000, capacity: 1024, seed: 2 });
+  const result = await run({ fileCount: 1000, readCount: 4000, capacity: 1024, seed: 2 });
   expect(result.outOfDescriptors).toBeGreaterThan(0);
   expect(result.mostDirectories).toBe(2);
 });

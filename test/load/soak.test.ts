@@ -8,7 +8,7 @@ import { bundledProgram, resultOf, startNode } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import type { SoakInput, SoakResult, SoakSample } from './programs/soak.ts';
 
-const SECONDS = Number(process.env['LAYERFILE_SOAK_SECONDS'] ?? 12);
+const SECONDS = Number(process.env['LAYERFILE_SOAK_SECONDS'] ?? 8);
 
 /** Code is compiled, caches and buffers are filled. */
 const WARM_UP = 0.4;

@@ -24,6 +24,8 @@ export interface StalledSyncsResult {
   readonly p50Ms: number;
   readonly p99Ms: number;
   readonly slowestMs: number;
+  /** Of the same reads before any sync: what the machine does to them by itself. */
+  readonly undisturbedP99Ms: number;
   /** Most that held a thread at once. */
   readonly mostStalled: number;
   readonly totalMs: number;
@@ -34,6 +36,7 @@ const DIRECTORY_SYNCS = 4;
 const READ_FILES = 200;
 const READERS = 4;
 const READ_LENGTH = 8192;
+const UNDISTURBED_MS = 500;
 
 const [, , text = ''] = process.argv;
 const input: StalledSyncsInput = JSON.parse(text);
@@ -103,32 +106,40 @@ for (let n = 0; n < READ_FILES; n += 1) {
   readFiles.push(await VirtualFile.open(path, { read: true, openFiles }));
 }
 
-const latencies: number[] = [];
-let syncing = true;
-
-async function readOn(reader: number): Promise<void> {
-  const target = new Uint8Array(READ_LENGTH);
-  for (let n = reader; syncing; n = (n + READERS) % READ_FILES) {
-    const start = performance.now();
-    await readFiles[n]?.readExactAt(target, 0);
-    latencies.push(performance.now() - start);
-    if (target[0] !== n || target[READ_LENGTH - 1] !== n) throw new Error(`file ${n} is wrong`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+/** Milliseconds of each read while the work is under way, ascending. */
+async function readWhile(work: Promise<void>): Promise<number[]> {
+  const latencies: number[] = [];
+  let working = true;
+  const readOn = async (reader: number): Promise<void> => {
+    const target = new Uint8Array(READ_LENGTH);
+    for (let n = reader; working; n = (n + READERS) % READ_FILES) {
+      const start = performance.now();
+      await readFiles[n]?.readExactAt(target, 0);
+      latencies.push(performance.now() - start);
+      if (target[0] !== n || target[READ_LENGTH - 1] !== n) throw new Error(`file ${n} is wrong`);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  };
+  const done = work.finally(() => {
+    working = false;
+  });
+  await Promise.all([done, ...Array.from({ length: READERS }, (_, reader) => readOn(reader))]);
+  return latencies.sort((left, right) => left - right);
 }
 
+function quantile(sorted: readonly number[], share: number): number {
+  return sorted[Math.floor(sorted.length * share)] ?? 0;
+}
+
+const undisturbed = await readWhile(new Promise((resolve) => setTimeout(resolve, UNDISTURBED_MS)));
 const start = performance.now();
-const syncs = startSyncs().finally(() => {
-  syncing = false;
-});
-await Promise.all([syncs, ...Array.from({ length: READERS }, (_, reader) => readOn(reader))]);
-latencies.sort((left, right) => left - right);
-const quantile = (share: number): number => latencies[Math.floor(latencies.length * share)] ?? 0;
+const latencies = await readWhile(startSyncs());
 const result: StalledSyncsResult = {
   reads: latencies.length,
-  p50Ms: quantile(0.5),
-  p99Ms: quantile(0.99),
+  p50Ms: quantile(latencies, 0.5),
+  p99Ms: quantile(latencies, 0.99),
   slowestMs: latencies.at(-1) ?? 0,
+  undisturbedP99Ms: quantile(undisturbed, 0.99),
   mostStalled,
   totalMs: performance.now() - start,
 };
