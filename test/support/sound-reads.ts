@@ -2,7 +2,7 @@
  * What must hold of every read of any bytes at all: it ends, it throws nothing but StorageErrors,
  * and what it hands out is in order, in range and the same whichever way it is read.
  */
-import { expect } from 'vitest';
+import { deepStrictEqual, ok } from 'node:assert/strict';
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
 import { isStorageError, StorageError } from '../../src/errors.ts';
 import type { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
@@ -12,7 +12,9 @@ import type { IndexEntry } from '../../src/layers/layer-file/entry-layout.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { decodeValue } from '../../src/layers/value-format.ts';
 import { type LayerReport, verifyLayer } from '../../src/layers/verify.ts';
-import { DIRECTORY, diskWith, entryName, hex } from './layers.ts';
+import { DIRECTORY, entryName, hex } from './layers.ts';
+
+type Reader = DeltaLayerReader | ImageLayerReader;
 
 export interface Reads {
   /** The error of the first strict read, if there was one. */
@@ -25,38 +27,33 @@ export interface Reads {
 }
 
 /** Reads the bytes in every way, checks what must hold, and tells what came out. */
-export async function readEveryWay(
-  bytes: Uint8Array,
-  probes: readonly Key[],
-  name = 'layer',
-): Promise<Reads> {
-  const path = `${DIRECTORY}/${name}`;
-  const { openFiles } = diskWith(path, bytes);
-  const report = await verifyLayer(path, { openFiles });
-  expect(report.ok).toBe(report.errors === 0);
-  const opened = await orError(
-    openLayer(bytesSource(bytes, path), { blockCache: null, nameCheck: 'ignore' }),
-  );
-  if (opened instanceof StorageError) {
-    expect(report.ok).toBe(false);
-    return { error: opened, strict: [], salvaged: [], damage: [opened], report };
+export async function readEveryWay(bytes: Uint8Array, probes: readonly Key[]): Promise<Reads> {
+  const source = bytesSource(bytes, `${DIRECTORY}/layer`);
+  const report = await verifyLayer(source);
+  ok(report.ok === (report.errors === 0), 'the report counts its errors');
+  const reader = await orError(openLayer(source, { blockCache: null }));
+  if (reader instanceof StorageError) {
+    ok(!report.ok, 'what cannot be opened does not verify');
+    return { error: reader, strict: [], salvaged: [], damage: [reader], report };
   }
-  const forward = await collect(opened.entries(), opened, 1, describeEntry);
-  const reverse = await collect(opened.entries({ reverse: true }), opened, -1, describeEntry);
-  const keys = await collect(opened.keys(), opened, 1, entryName);
-  const salvage = await salvageAll(opened);
-  for (const probe of probes) await expectSoundGet(opened, probe, forward);
+  const forward = await collect(reader.entries(), reader, 1, describeEntry);
+  const reverse = await collect(reader.entries({ reverse: true }), reader, -1, describeEntry);
+  const keys = await collect(reader.keys(), reader, 1, entryName);
+  const salvage = await salvageAll(reader);
+  for (const probe of probes) await checkGet(reader, probe, forward);
   if (forward.error === undefined) {
-    expect(reverse.error).toBeUndefined();
-    expect([...reverse.items].reverse()).toEqual(forward.items);
-    expect(keys.error).toBeUndefined();
-    expect(keys.items.length).toBe(forward.items.length);
-    expect(salvage.damage.filter(({ isOfValue }) => !isOfValue)).toEqual([]);
-    expect(salvage.items.length).toBe(forward.items.length - salvage.damage.length);
+    checkSameBackwards(forward, reverse);
+    ok(keys.error === undefined, 'a sound layer has sound keys');
+    ok(keys.items.length === forward.items.length, 'as many keys as entries');
+    ok(
+      salvage.damage.every(({ isOfValue }) => isOfValue),
+      'a sound index has no damage but that of values',
+    );
+    ok(salvage.items.length === forward.items.length - salvage.damage.length, 'all is salvaged');
   } else {
-    expect(salvage.damage.length).toBeGreaterThan(0);
+    ok(salvage.damage.length > 0, 'what a strict read refuses is damage');
   }
-  expect(report.ok).toBe(salvage.damage.length === 0);
+  ok(report.ok === (salvage.damage.length === 0), 'salvaging and verifying agree');
   return {
     error: forward.error,
     strict: forward.items,
@@ -74,7 +71,7 @@ interface Collected {
 /** Everything up to the first error; checks order and range. */
 async function collect<T extends IndexEntry>(
   entries: AsyncIterable<T>,
-  reader: DeltaLayerReader | ImageLayerReader,
+  reader: Reader,
   direction: 1 | -1,
   describe: (entry: T) => string,
 ): Promise<Collected> {
@@ -82,8 +79,8 @@ async function collect<T extends IndexEntry>(
   let last: IndexEntry | undefined;
   try {
     for await (const entry of entries) {
-      expectInRange(entry, reader);
-      if (last !== undefined) expect(compareEntries(entry, last) * direction).toBeGreaterThan(0);
+      checkRange(entry, reader);
+      ok(last === undefined || compareEntries(entry, last) * direction > 0, 'entries in order');
       last = entry;
       items.push(describe(entry));
     }
@@ -93,6 +90,12 @@ async function collect<T extends IndexEntry>(
   }
 }
 
+/** A scan backwards may see damage that one forwards takes for a gap, never the reverse. */
+function checkSameBackwards(forward: Collected, reverse: Collected): void {
+  ok(reverse.error === undefined, 'a layer that is sound forwards is sound backwards');
+  deepStrictEqual([...reverse.items].reverse(), forward.items);
+}
+
 interface Damage {
   readonly error: StorageError;
   /** The blob can be read, but what it holds is no value. */
@@ -100,7 +103,7 @@ interface Damage {
 }
 
 async function salvageAll(
-  reader: DeltaLayerReader | ImageLayerReader,
+  reader: Reader,
 ): Promise<{ readonly items: readonly string[]; readonly damage: readonly Damage[] }> {
   const items: string[] = [];
   const damage: Damage[] = [];
@@ -108,15 +111,15 @@ async function salvageAll(
   try {
     for await (const item of reader.salvage()) {
       if (item.kind === 'entry') {
-        expectInRange(item.entry, reader);
-        if (last !== undefined) expect(compareEntries(item.entry, last)).toBeGreaterThan(0);
+        checkRange(item.entry, reader);
+        ok(last === undefined || compareEntries(item.entry, last) > 0, 'salvaged in order');
         last = item.entry;
         items.push(describeEntry(item.entry));
       } else {
-        expect(item.error).toBeInstanceOf(StorageError);
-        expect(item.error.path).toBe(reader.path);
-        expect(item.error.offset).toBeTypeOf('number');
-        damage.push({ error: item.error, isOfValue: await isOfValue(item, reader) });
+        const { error } = item;
+        ok(error instanceof StorageError && error.path === reader.path, 'damage names the file');
+        ok(typeof error.offset === 'number', 'damage has a place');
+        damage.push({ error, isOfValue: await isOfValue(item, reader) });
       }
     }
   } catch (error) {
@@ -127,7 +130,7 @@ async function salvageAll(
 
 async function isOfValue(
   item: { readonly kind: string; readonly key?: Key; readonly lsn?: bigint },
-  reader: DeltaLayerReader | ImageLayerReader,
+  reader: Reader,
 ): Promise<boolean> {
   if (reader.summary.kind === 'image' || item.key === undefined) return false;
   const entry = await orError(reader.get(item.key, item.lsn));
@@ -140,39 +143,35 @@ async function decode(bytes: Uint8Array): Promise<unknown> {
 }
 
 /** A get gives an entry of that key, or nothing, or fails; in a sound layer it gives what is there. */
-async function expectSoundGet(
-  reader: DeltaLayerReader | ImageLayerReader,
-  key: Key,
-  forward: Collected,
-): Promise<void> {
+async function checkGet(reader: Reader, key: Key, forward: Collected): Promise<void> {
   const entry = await orError(reader.get(key));
   if (entry instanceof StorageError) {
-    expect(forward.error).toBeDefined();
+    ok(forward.error !== undefined, 'a sound layer can be searched');
     return;
   }
   if (entry !== undefined) {
-    expect(compareKeys(entry.key, key)).toBe(0);
-    expectInRange(entry, reader);
+    ok(compareKeys(entry.key, key) === 0, 'a get gives its key');
+    checkRange(entry, reader);
   }
   if (forward.error !== undefined) return;
   const prefix = entryName({ key, lsn: 0n }).slice(0, 37);
   const newest = forward.items.findLast((item) => item.startsWith(prefix));
-  expect(entry === undefined ? undefined : describeEntry(entry)).toBe(newest);
+  deepStrictEqual(entry === undefined ? undefined : describeEntry(entry), newest);
 }
 
-function expectInRange({ key, lsn }: IndexEntry, reader: DeltaLayerReader | ImageLayerReader) {
-  const { summary } = reader;
-  expect(compareKeys(key, summary.keyRange.start)).toBeGreaterThanOrEqual(0);
-  expect(compareKeys(key, summary.keyRange.end)).toBeLessThan(0);
-  const range =
-    summary.kind === 'delta' ? summary.lsnRange : { start: summary.lsn, end: summary.lsn + 1n };
-  expect(lsn >= range.start && lsn < range.end).toBe(true);
+function checkRange({ key, lsn }: IndexEntry, { summary }: Reader): void {
+  const { start, end } = summary.keyRange;
+  ok(compareKeys(key, start) >= 0 && compareKeys(key, end) < 0, 'a key in range');
+  const isInRange =
+    summary.kind === 'delta'
+      ? lsn >= summary.lsnRange.start && lsn < summary.lsnRange.end
+      : lsn === summary.lsn;
+  ok(isInRange, 'an LSN in range');
 }
 
 function compareEntries(left: IndexEntry, right: IndexEntry): number {
-  return (
-    compareKeys(left.key, right.key) || (left.lsn < right.lsn ? -1 : Number(left.lsn > right.lsn))
-  );
+  const byLsn = left.lsn < right.lsn ? -1 : Number(left.lsn > right.lsn);
+  return compareKeys(left.key, right.key) || byLsn;
 }
 
 function describeEntry(entry: IndexEntry & { readonly bytes: Uint8Array }): string {
