@@ -159,6 +159,57 @@ describe('scanning', () => {
   });
 });
 
+describe('large blobs that are left where they are', () => {
+  const MIB = 1024 * 1024;
+  const lengths = [100, 3 * MIB, 5, MIB, MIB + 1, 5 * MIB, 7];
+
+  test.each([20_000, MIB])('are known by their headers, over pieces of %i bytes', async (size) => {
+    const { file, offsets, end } = await writeBlobs(
+      lengths.map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
+      { bufferSize: MIB },
+    );
+    const source = countingSource(file);
+    const reader = new BlobReader(source, { start: 0, end }, DEFAULT_DECOMPRESSION_LIMITS);
+    const scanner = new BlobScanner(reader, size, 'leave');
+    for (const [n, offset] of offsets.entries()) {
+      const length = lengths[n] ?? 0;
+      if (!scanner.locate(offset)) await scanner.load(offset);
+      expect(scanner.locate(offset)).toBe(true);
+      expect(scanner.isWhole).toBe(length <= MIB);
+      expect(scanner.payloadLength).toBe(length);
+      expect(scanner.headerSize).toBe(length < 128 ? 1 : 4);
+      if (!scanner.isWhole) continue;
+      const { bytes, payloadStart } = scanner;
+      const payload = Buffer.from(bytes.subarray(payloadStart, payloadStart + length));
+      expect(payload.equals(bytesOf(length, n))).toBe(true);
+    }
+    await scanner.close();
+    expect(Math.max(...source.reads.map(({ length }) => length))).toBeLessThanOrEqual(MIB + 4);
+    if (size < MIB) {
+      const read = source.reads.reduce((sum, { length }) => sum + length, 0);
+      expect(read).toBeLessThan(2 * MIB);
+    }
+  });
+
+  test('are refused as others are', async () => {
+    const header = Buffer.from('80200001', 'hex');
+    const source = bytesSource(Buffer.concat([header, Buffer.alloc(2 * MIB)]), 'name');
+    const limits = { ...DEFAULT_DECOMPRESSION_LIMITS, maximumLength: 2 * MIB };
+    const whole = new BlobReader(source, { start: 0, end: source.size }, limits);
+    expect(await storageErrorOf(new BlobScanner(whole, 1000, 'leave').load(0))).toMatchObject({
+      code: 'truncated',
+      path: 'name',
+      offset: 0,
+    });
+    const longer = bytesSource(Buffer.concat([header, Buffer.alloc(2 * MIB + 1)]), 'name');
+    const limited = new BlobReader(longer, { start: 0, end: longer.size }, limits);
+    expect(await storageErrorOf(new BlobScanner(limited, 1000, 'leave').load(0))).toMatchObject({
+      code: 'too-large',
+      path: 'name',
+    });
+  });
+});
+
 describe('what is refused', () => {
   test.each([
     ['a header cut by the end of the values', '80000080', 3, 'truncated'],
