@@ -9,7 +9,7 @@ import type { BlobReader } from '../../blob-writer/blob-reader.ts';
 import { StorageError } from '../../errors.ts';
 
 /** Loads of what lies before other loads; only a made-up file needs more of them. */
-const MAXIMUM_RETURNS = 256;
+const MAXIMUM_RETURNS = 64;
 
 /** The length of a larger blob is believed: to doubt it could mean to read the same bytes again. */
 const MAXIMUM_DOUBTED_LENGTH = 1024 * 1024;
@@ -54,11 +54,18 @@ export class BlobOrder {
     });
   }
 
-  /** For a blob that ends behind the start of the next: throws `corrupt` unless that is to blame. */
-  checkEnd(offset: number, end: number, { next, afterNext }: OffsetsBehind): void {
-    const isNextInside = next !== undefined && offset < next && next < end;
-    const isFit = afterNext === end || end - offset > MAXIMUM_DOUBTED_LENGTH;
-    if (!isNextInside || isFit) return;
+  /**
+   * For a blob that reaches into the next: throws `corrupt` unless that one is to blame, because it
+   * does not end where the one behind it starts. `nextEnd` is where it ends, if it is one.
+   */
+  checkEnd(
+    offset: number,
+    end: number,
+    { next, afterNext, nextEnd }: OffsetsBehind & { readonly nextEnd: number | undefined },
+  ): void {
+    if (next === undefined || next <= offset || end <= next) return;
+    const isNextWrong = afterNext !== undefined && nextEnd !== afterNext;
+    if (isNextWrong || end - offset > MAXIMUM_DOUBTED_LENGTH) return;
     throw this.#corrupt('blob reaches into the one behind it', offset, {
       expected: `an end at or before ${next}`,
       actual: `${end}`,

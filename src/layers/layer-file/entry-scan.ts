@@ -158,7 +158,9 @@ async function* scanSlice(
       }
       const end = offset + scanner.headerSize + scanner.payloadLength;
       if (next !== undefined && end > next) {
-        order.checkEnd(offset, end, behind(node, index, layout));
+        const nextEnd = endOfBlobAt(next, scanner);
+        order.checkEnd(offset, end, { ...behind(node, index, layout), nextEnd });
+        scanner.locate(offset);
       }
       order.noteGood(end);
       if (isWanted(node, index, state)) {
@@ -281,6 +283,17 @@ function addEntry(
 
 /** Room for one entry key of either kind; used within one call. */
 const entryKey = new Uint8Array(64);
+
+/** Where the blob at `offset` ends, if it is one and lies in the bytes at hand. */
+function endOfBlobAt(offset: number, scanner: BlobScanner): number | undefined {
+  try {
+    if (!scanner.locate(offset)) return undefined;
+    return offset + scanner.headerSize + scanner.payloadLength;
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
+}
 
 /** Offsets of the entries behind one, as far as its index block has them. */
 function behind(node: IndexNode, index: number, layout: EntryLayout): OffsetsBehind {

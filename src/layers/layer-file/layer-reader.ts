@@ -6,7 +6,7 @@
  * the point reads are strict: they throw at the first damage. `salvage` reports it and goes on.
  */
 import { assert } from '../../assert.ts';
-import { type Blob, BlobReader } from '../../blob-writer/blob-reader.ts';
+import { type Blob, BlobReader, type BlobRequest } from '../../blob-writer/blob-reader.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS } from '../../blob-writer/decompression.ts';
 import { runSteps, runStepsSync, type Steps } from '../../blob-writer/steps.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
@@ -283,11 +283,12 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return isFound ? position : undefined;
   }
 
-  /** A blob should end where the next one starts. */
-  #request({ node, index }: EntryPosition): { offset: number; end: number | undefined } {
+  /** A blob must end before the next one, unless that one is damaged and starts before it. */
+  #request({ node, index }: EntryPosition): BlobRequest {
     const offset = this.layout.offset(node, index);
-    const end = index + 1 < node.entryCount ? this.layout.offset(node, index + 1) : undefined;
-    return { offset, end };
+    const next = index + 1 < node.entryCount ? this.layout.offset(node, index + 1) : 0;
+    const end = next > offset ? next : undefined;
+    return { offset, end, limit: end };
   }
 
   #entryOf(entry: IndexEntry, { storedLength, compressed, bytes }: Blob): LayerEntry {
