@@ -79,7 +79,8 @@ export async function importPgdata(options: ImportOptions): Promise<ImportedLaye
   try {
     return await writeImport(options);
   } catch (error) {
-    throw withOutcome(error, 'not-applied');
+    const { openFiles = OpenFiles.shared() } = options;
+    throw openFiles.noteError(withOutcome(error, 'not-applied'));
   }
 }
 

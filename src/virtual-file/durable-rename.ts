@@ -4,8 +4,16 @@
  * itself survives a crash. Every error tells by `outcome` what is on disk.
  */
 import { dirname } from 'node:path';
-import { isStorageError, type Outcome, StorageError, throwIfAborted } from '../errors.ts';
+import {
+  isStorageError,
+  type Outcome,
+  StorageError,
+  throwIfAborted,
+  withOutcome,
+} from '../errors.ts';
+import type { OpenFiles } from './open-files.ts';
 import type { TemporaryFile } from './temporary-file.ts';
+import { inTurn, trueName } from './turns.ts';
 
 export interface DurableRenameOptions {
   /** Gives up, with nothing changed, if it has fired when the sync is done. */
@@ -22,21 +30,14 @@ export async function durableRename(
   target: string,
   options: DurableRenameOptions = {},
 ): Promise<void> {
-  const { openFiles } = temporary.file;
   await failingWith('not-applied', temporary.file.sync());
-  try {
-    throwIfAborted(options.signal, target);
-    await openFiles.fileSystem.rename(temporary.path, target);
-  } catch (error) {
-    throw withOutcome(error, await outcomeOfFailedRename(temporary));
-  }
-  temporary.keep();
-  await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
+  await renameSynced(temporary, target, options);
 }
 
 /**
  * Takes a name that nobody has: a link fails where a rename would replace. Where the file system
- * has no links, a check and a rename must do; two racing processes could then replace each other.
+ * has no links, a check and a rename must do: nobody in this process gets in between, but two
+ * processes that race could replace each other.
  *
  * Throws: `exists` if the name is taken; that file is untouched.
  * Durability: once it resolves, the file is under the name, whatever crashes.
@@ -44,20 +45,51 @@ export async function durableRename(
 export async function publishNew(temporary: TemporaryFile, target: string): Promise<void> {
   const { openFiles } = temporary.file;
   const { fileSystem } = openFiles;
+  const directory = dirname(target);
   await failingWith('not-applied', temporary.file.sync());
+  const mark = openFiles.directoryMark(directory);
   try {
-    await fileSystem.link(temporary.path, target);
+    await openFiles.report(fileSystem.link(temporary.path, target));
   } catch (error) {
-    if (isLinkUnsupported(error)) {
-      await refuseExisting(temporary, target);
-      return durableRename(temporary, target);
-    }
+    if (isLinkUnsupported(error)) return renameToNew(temporary, target);
     const outcome = await outcomeOfFailedLink(temporary, target);
-    if (outcome !== 'applied') throw withOutcome(error, outcome);
+    if (outcome !== 'applied') throw replacingOutcome(error, outcome);
   }
-  await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
-  await failingWith('durable', fileSystem.unlink(temporary.path));
+  await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
+  await failingWith('durable', openFiles.report(fileSystem.unlink(temporary.path)));
   temporary.keep();
+}
+
+async function renameSynced(
+  temporary: TemporaryFile,
+  target: string,
+  { signal }: DurableRenameOptions,
+): Promise<void> {
+  const { openFiles } = temporary.file;
+  const directory = dirname(target);
+  const mark = openFiles.directoryMark(directory);
+  await failingWith('not-applied', unlessAborted(signal, target));
+  try {
+    await openFiles.report(openFiles.fileSystem.rename(temporary.path, target));
+  } catch (error) {
+    throw replacingOutcome(error, await outcomeOfFailedRename(temporary));
+  }
+  temporary.keep();
+  await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
+}
+
+async function renameToNew(temporary: TemporaryFile, target: string): Promise<void> {
+  const { openFiles } = temporary.file;
+  const { fileSystem } = openFiles;
+  try {
+    const name = await openFiles.report(trueName(fileSystem, target));
+    await inTurn({ owner: fileSystem, name }, async () => {
+      await refuseExisting(openFiles, target);
+      await renameSynced(temporary, target, {});
+    });
+  } catch (error) {
+    throw withOutcome(error, 'not-applied');
+  }
 }
 
 const LINK_UNSUPPORTED: ReadonlySet<string> = new Set([
@@ -72,18 +104,17 @@ function isLinkUnsupported(error: unknown): boolean {
   return isStorageError(error) && LINK_UNSUPPORTED.has(error.errno ?? '');
 }
 
-async function refuseExisting(temporary: TemporaryFile, target: string): Promise<void> {
+async function refuseExisting(openFiles: OpenFiles, target: string): Promise<void> {
   try {
-    await temporary.file.openFiles.fileSystem.stat(target);
+    await openFiles.report(openFiles.fileSystem.stat(target));
   } catch (error) {
     if (isStorageError(error, 'not-found')) return;
-    throw withOutcome(error, 'not-applied');
+    throw error;
   }
   throw new StorageError('exists', {
     what: 'a file has this name already',
     path: target,
     errno: 'EEXIST',
-    outcome: 'not-applied',
   });
 }
 
@@ -95,10 +126,11 @@ async function outcomeOfFailedLink(
   temporary: TemporaryFile,
   target: string,
 ): Promise<'applied' | 'not-applied' | 'in-doubt'> {
-  const { fileSystem } = temporary.file.openFiles;
+  const { openFiles } = temporary.file;
+  const { fileSystem } = openFiles;
   try {
-    const ours = await fileSystem.stat(temporary.path);
-    const there = await fileSystem.stat(target);
+    const ours = await openFiles.report(fileSystem.stat(temporary.path));
+    const there = await openFiles.report(fileSystem.stat(target));
     return ours.identity === there.identity ? 'applied' : 'not-applied';
   } catch (error) {
     if (isStorageError(error)) return error.code === 'not-found' ? 'not-applied' : 'in-doubt';
@@ -108,8 +140,9 @@ async function outcomeOfFailedLink(
 
 /** A rename that failed usually did nothing; over a network it may have happened all the same. */
 async function outcomeOfFailedRename(temporary: TemporaryFile): Promise<Outcome> {
+  const { openFiles } = temporary.file;
   try {
-    await temporary.file.openFiles.fileSystem.stat(temporary.path);
+    await openFiles.report(openFiles.fileSystem.stat(temporary.path));
     return 'not-applied';
   } catch (error) {
     if (isStorageError(error)) return 'in-doubt';
@@ -117,14 +150,18 @@ async function outcomeOfFailedRename(temporary: TemporaryFile): Promise<Outcome>
   }
 }
 
+async function unlessAborted(signal: AbortSignal | undefined, path: string): Promise<void> {
+  throwIfAborted(signal, path);
+}
+
 async function failingWith(outcome: Outcome, operation: Promise<void>): Promise<void> {
   try {
     await operation;
   } catch (error) {
-    throw withOutcome(error, outcome);
+    throw replacingOutcome(error, outcome);
   }
 }
 
-function withOutcome(error: unknown, outcome: Outcome): unknown {
+function replacingOutcome(error: unknown, outcome: Outcome): unknown {
   return error instanceof StorageError ? error.with({ outcome }) : error;
 }

@@ -16,6 +16,7 @@
  * Operations take effect one turn after the call, so that bytes that change before the promise
  * settles are written changed, as the real system does.
  */
+import { StorageError } from '../errors.ts';
 import type { FaultAction, FileSystemOperation, Intercept } from './faults.ts';
 import type {
   DirectoryEntry,
@@ -28,7 +29,7 @@ import type {
 import { type Choose, MemoryFile } from './memory-file.ts';
 import { describeNode, MemoryOpenFile } from './memory-open-file.ts';
 import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
-import { systemError } from './system-error.ts';
+import { isFailureToOpen, systemError } from './system-error.ts';
 
 export interface MemoryFileSystemOptions {
   readonly intercept?: Intercept | undefined;
@@ -142,7 +143,8 @@ export class MemoryFileSystem implements FileSystem {
     try {
       await this.#begin({ kind: 'sync-directory', path });
     } catch (error) {
-      this.#tree.failSyncDirectory(this.#tree.directoryAt(path));
+      const isOpened = error instanceof StorageError && !isFailureToOpen(error);
+      if (isOpened) this.#tree.failSyncDirectory(this.#tree.directoryAt(path));
       throw error;
     }
     this.#tree.syncDirectory(this.#tree.directoryAt(path));

@@ -34,8 +34,9 @@ export const nodeFileSystem: FileSystem = {
       if (options.truncate) await file.setLength(0);
       return file;
     } catch (error) {
-      await file.close();
-      if (options.createNew) await nodeFileSystem.unlink(path);
+      // The first error counts.
+      await Promise.allSettled([file.close()]);
+      if (options.createNew) await Promise.allSettled([nodeFileSystem.unlink(path)]);
       throw error;
     }
   },

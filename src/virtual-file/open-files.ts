@@ -7,12 +7,19 @@
  * before it is closed, because a failed write-back is reported to nobody once the last descriptor
  * is gone. When every slot is pinned, opening waits.
  */
+import { resolve } from 'node:path';
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
+import {
+  type DirectoryMark,
+  directoryMark,
+  noteDirectoryFailure,
+  throwIfDirectoryFailed,
+} from './directory-failures.ts';
 import type { FileSystem, OpenFile, OpenOptions } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
 import { nodeFileSystem } from './node-file-system.ts';
-import { isFatal, isOutOfDescriptors } from './system-error.ts';
+import { isFailureToOpen, isFatal, isOutOfDescriptors } from './system-error.ts';
 
 export interface OpenFilesOptions {
   /** Most files open at once; default 1,024. */
@@ -93,23 +100,43 @@ export class OpenFiles {
     while (descriptor.settling !== undefined) await descriptor.settling;
     if (descriptor.openFile === undefined) return;
     assert(descriptor.pins === 0, 'a pinned descriptor is not closed');
-    await this.#report(this.#closeSlot(descriptor, descriptor.openFile));
+    await this.report(this.#closeSlot(descriptor, descriptor.openFile));
   }
 
-  /** Syncs one directory, at most two at a time. */
-  syncDirectory(path: string): Promise<void> {
+  /** Taken before names in the directory are changed, for the sync that makes them durable. */
+  directoryMark(path: string): DirectoryMark {
+    return directoryMark(this.fileSystem, resolve(path));
+  }
+
+  /**
+   * Syncs one directory, at most two at a time. Fails, too, if another sync of the directory has
+   * failed since the mark: then the changes made since may be lost.
+   */
+  syncDirectory(path: string, mark = this.directoryMark(path)): Promise<void> {
     return this.#directorySyncs.run(() =>
-      this.#report(this.#retryWhenOutOfDescriptors(() => this.#syncDirectoryOnce(path))),
+      this.report(this.#retryWhenOutOfDescriptors(() => this.#syncDirectoryOnce(path, mark))),
     );
+  }
+
+  /** Waits for an operation of the file system; tells the hook of a fatal error. */
+  async report<T>(operation: Promise<T>): Promise<T> {
+    try {
+      return await operation;
+    } catch (error) {
+      throw this.noteError(error);
+    }
   }
 
   /** Tells the hook of the first fatal error; returns the error. */
   noteError(error: unknown): unknown {
-    if (error instanceof StorageError && isFatal(error) && !this.#fatalErrorSeen) {
-      this.#fatalErrorSeen = true;
-      this.#onFatalError?.(error);
-    }
+    if (error instanceof StorageError && isFatal(error)) this.#tellFatalError(error);
     return error;
+  }
+
+  #tellFatalError(error: StorageError): void {
+    if (this.#fatalErrorSeen) return;
+    this.#fatalErrorSeen = true;
+    this.#onFatalError?.(error);
   }
 
   async #openAndPin(descriptor: Descriptor): Promise<OpenFile> {
@@ -129,7 +156,7 @@ export class OpenFiles {
   async #open(descriptor: Descriptor): Promise<void> {
     await this.#reserveSlot();
     try {
-      descriptor.openFile = await this.#report(
+      descriptor.openFile = await this.report(
         this.#retryWhenOutOfDescriptors(() => descriptor.open(this.fileSystem)),
       );
       descriptor.recentlyUsed = true;
@@ -266,16 +293,21 @@ export class OpenFiles {
     });
   }
 
-  #syncDirectoryOnce(path: string): Promise<void> {
-    return syncLimiter.run(() => this.fileSystem.syncDirectory(path));
-  }
-
-  async #report<T>(operation: Promise<T>): Promise<T> {
-    try {
-      return await operation;
-    } catch (error) {
-      throw this.noteError(error);
-    }
+  #syncDirectoryOnce(path: string, mark: DirectoryMark): Promise<void> {
+    const name = resolve(path);
+    return syncLimiter.run(async () => {
+      throwIfDirectoryFailed(this.fileSystem, name, mark);
+      try {
+        await this.fileSystem.syncDirectory(path);
+      } catch (error) {
+        if (error instanceof StorageError && !isFailureToOpen(error)) {
+          noteDirectoryFailure(this.fileSystem, name, error);
+          this.#tellFatalError(error);
+        }
+        throw error;
+      }
+      throwIfDirectoryFailed(this.fileSystem, name, mark);
+    });
   }
 }
 
@@ -320,9 +352,10 @@ export class Descriptor {
     try {
       await this.#checkIdentity(openFile);
     } catch (error) {
-      await openFile.close();
+      // The first error counts.
+      await Promise.allSettled([openFile.close()]);
       // Only a file that this very call has created is deleted: nobody else can have written it.
-      if (this.#options.createNew) await fileSystem.unlink(this.path);
+      if (this.#options.createNew) await Promise.allSettled([fileSystem.unlink(this.path)]);
       throw error;
     }
     this.#options = { read: this.#options.read ?? false, write: this.#options.write ?? false };

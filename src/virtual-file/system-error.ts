@@ -12,6 +12,16 @@ const FATAL_ERRNOS: ReadonlySet<string> = new Set(['EIO', 'EROFS']);
 /** The process, or the system, has no descriptor left. */
 const DESCRIPTOR_ERRNOS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE']);
 
+/** What opening can say, and a sync cannot. */
+const OPENING_ERRNOS: ReadonlySet<string> = new Set([
+  ...DESCRIPTOR_ERRNOS,
+  'EACCES',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+]);
+
 /** Requires: `action` is a verb phrase without the path: `open file`. */
 export function systemError(
   action: string,
@@ -43,6 +53,11 @@ export function isFatal(error: StorageError): boolean {
 
 export function isOutOfDescriptors(error: unknown): boolean {
   return error instanceof StorageError && DESCRIPTOR_ERRNOS.has(error.errno ?? '');
+}
+
+/** Of the sync of a directory: true if it was not even opened, so that nothing is lost. */
+export function isFailureToOpen(error: StorageError): boolean {
+  return OPENING_ERRNOS.has(error.errno ?? '');
 }
 
 export function isInterrupted(error: unknown): boolean {

@@ -70,7 +70,7 @@ export class TemporaryFile {
 
 async function deleteIfThere(openFiles: OpenFiles, path: string): Promise<void> {
   try {
-    await openFiles.fileSystem.unlink(path);
+    await openFiles.report(openFiles.fileSystem.unlink(path));
   } catch (error) {
     if (!isStorageError(error, 'not-found')) throw error;
   }

@@ -19,7 +19,9 @@ export interface RemoveLeftoversOptions {
  * left. Call it before the first writer starts.
  * Returns: the paths of the removed files, in byte order of their names.
  * Throws: `not-found` (no such directory), `io`, `aborted`; calling it again goes on.
- * Durability: once it resolves, the files do not come back after a crash.
+ * Durability: once it resolves, a crash brings back no file that was removed, by this call or by one
+ * that did not come to its end, and takes away no name that the directory shows: whoever was killed
+ * may have made it without a sync.
  */
 export async function removeLeftovers(
   directory: string,
@@ -27,14 +29,16 @@ export async function removeLeftovers(
 ): Promise<string[]> {
   const { openFiles = OpenFiles.shared(), signal } = options;
   throwIfAborted(signal, directory);
+  const mark = openFiles.directoryMark(directory);
   const removed: string[] = [];
-  for (const { name, kind } of await openFiles.fileSystem.readDirectory(directory)) {
+  const entries = await openFiles.report(openFiles.fileSystem.readDirectory(directory));
+  for (const { name, kind } of entries) {
     if (kind !== 'file' || !isLeftover(name)) continue;
     throwIfAborted(signal, directory);
     const path = join(directory, name);
     if (await remove(path, openFiles)) removed.push(path);
   }
-  if (removed.length > 0) await openFiles.syncDirectory(directory);
+  await openFiles.syncDirectory(directory, mark);
   return removed;
 }
 
@@ -46,7 +50,7 @@ function isLeftover(name: string): boolean {
 /** False if somebody else was faster. */
 async function remove(path: string, openFiles: OpenFiles): Promise<boolean> {
   try {
-    await openFiles.fileSystem.unlink(path);
+    await openFiles.report(openFiles.fileSystem.unlink(path));
     return true;
   } catch (error) {
     if (isStorageError(error, 'not-found')) return false;

@@ -10,13 +10,13 @@
  * A process overwrites one file at a time, in the order of the calls. Processes must not overwrite
  * the same file at once: each would take the other's temporary for one that a crash left.
  */
-import { basename, dirname, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { isStorageError, type Outcome, StorageError, throwIfAborted } from '../errors.ts';
 import { durableRename } from '../virtual-file/durable-rename.ts';
 import type { FileStat, FileSystem } from '../virtual-file/file-system.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import { TemporaryFile } from '../virtual-file/temporary-file.ts';
-import { inTurn } from './turns.ts';
+import { inTurn, trueName } from '../virtual-file/turns.ts';
 
 export const TEMPORARY_SUFFIX = '.___temp';
 
@@ -58,7 +58,7 @@ export async function overwriteFile(
       await inTurn({ owner: fileSystem, name, signal }, () => overwrite.run());
     });
   } catch (error) {
-    throw withDefaults(error, { path: target, outcome: 'not-applied' });
+    throw openFiles.noteError(withDefaults(error, { path: target, outcome: 'not-applied' }));
   }
 }
 
@@ -145,18 +145,6 @@ class Overwrite {
     }
     await fileSystem.unlink(this.#temporaryPath);
   }
-}
-
-/**
- * The directory's identity and the name in it, so that two paths through symbolic links that lead
- * to one file have their turns one after the other.
- */
-async function trueName(fileSystem: FileSystem, path: string): Promise<string> {
-  const directory = dirname(path);
-  const { identity } = await fileSystem.stat(`${directory}/.`).catch((error: unknown) => {
-    throw error instanceof StorageError ? error.with({ path: directory }) : error;
-  });
-  return `${identity}/${basename(path)}`;
 }
 
 async function lookUp(fileSystem: FileSystem, path: string): Promise<FileStat | undefined> {

@@ -256,7 +256,7 @@ async function ignoringStorageErrors(cleanUp: Promise<void>): Promise<void> {
 
 async function refuseExisting(openFiles: OpenFiles, path: string): Promise<void> {
   try {
-    await openFiles.fileSystem.stat(path);
+    await openFiles.report(openFiles.fileSystem.stat(path));
   } catch (error) {
     if (isStorageError(error, 'not-found')) return;
     throw error;

@@ -1,5 +1,7 @@
 /** What concerns one name happens one after the other, in the order of the calls. */
-import { abortedError } from '../errors.ts';
+import { basename, dirname } from 'node:path';
+import { abortedError, StorageError } from '../errors.ts';
+import type { FileSystem } from './file-system.ts';
 
 /** For each owner the end of the last turn of each name; entries go when nobody waits. */
 const lastTurns = new WeakMap<object, Map<string, Promise<void>>>();
@@ -46,4 +48,16 @@ async function unlessAborted(waiting: Promise<void>, signal: AbortSignal | undef
   } finally {
     signal.removeEventListener('abort', giveUp);
   }
+}
+
+/**
+ * The directory's identity and the name in it, so that two paths through symbolic links that lead
+ * to one file have their turns one after the other.
+ */
+export async function trueName(fileSystem: FileSystem, path: string): Promise<string> {
+  const directory = dirname(path);
+  const { identity } = await fileSystem.stat(`${directory}/.`).catch((error: unknown) => {
+    throw error instanceof StorageError ? error.with({ path: directory }) : error;
+  });
+  return `${identity}/${basename(path)}`;
 }
