@@ -141,11 +141,7 @@ export class OpenFiles {
 
   async #openAndPin(descriptor: Descriptor): Promise<OpenFile> {
     while (descriptor.openFile === undefined) {
-      if (descriptor.settling === undefined) {
-        descriptor.settling = this.#open(descriptor).finally(() => {
-          descriptor.settling = undefined;
-        });
-      }
+      if (descriptor.settling === undefined) return this.#startOpening(descriptor);
       await descriptor.settling;
     }
     descriptor.pins += 1;
@@ -153,14 +149,26 @@ export class OpenFiles {
     return descriptor.openFile;
   }
 
-  async #open(descriptor: Descriptor): Promise<void> {
+  #startOpening(descriptor: Descriptor): Promise<OpenFile> {
+    const opening = this.#openPinned(descriptor).finally(() => {
+      descriptor.settling = undefined;
+    });
+    descriptor.settling = opening;
+    return opening;
+  }
+
+  /** Pinned from the first moment, so that nobody closes a new file before it was used. */
+  async #openPinned(descriptor: Descriptor): Promise<OpenFile> {
     await this.#reserveSlot();
     try {
-      descriptor.openFile = await this.report(
+      const openFile = await this.report(
         this.#retryWhenOutOfDescriptors(() => descriptor.open(this.fileSystem)),
       );
+      descriptor.openFile = openFile;
+      descriptor.pins += 1;
       descriptor.recentlyUsed = true;
       this.#slots.push(descriptor);
+      return openFile;
     } catch (error) {
       this.#freeSlot();
       throw error;
@@ -319,7 +327,7 @@ export class Descriptor {
   readonly path: string;
   openFile: OpenFile | undefined;
   /** Opening or eviction under way. */
-  settling: Promise<void> | undefined;
+  settling: Promise<unknown> | undefined;
   pins = 0;
   recentlyUsed = false;
   /** Why no later operation may succeed: a sync failed, so what was written may be gone. */
