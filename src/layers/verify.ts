@@ -77,8 +77,12 @@ export async function verifyLayer(
   checkReadOptions(options);
   if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
   const { openFiles } = options;
-  await using file = await VirtualFile.open(from, { read: true, openFiles });
-  return await verifyNamed(await fileSource(file), from, options);
+  const file = await VirtualFile.open(from, { read: true, openFiles });
+  try {
+    return await verifyNamed(await fileSource(file), from, options);
+  } finally {
+    await file.close();
+  }
 }
 
 async function verifyNamed(
