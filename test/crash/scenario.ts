@@ -52,6 +52,20 @@ export async function succeeds(step: () => Promise<unknown>): Promise<boolean> {
   }
 }
 
+/** Closes what was opened. The first error counts; `await using` would make one of another kind. */
+export async function closing<R extends { close(): Promise<void> }>(
+  resource: R,
+  use: (resource: R) => Promise<void>,
+): Promise<void> {
+  try {
+    await use(resource);
+  } catch (error) {
+    await Promise.allSettled([resource.close()]);
+    throw error;
+  }
+  await resource.close();
+}
+
 /** A seed for a generator of its own. */
 export function drawSeed(random: Choose): number {
   return random(0xffff_ffff);

@@ -49,7 +49,7 @@ interface Entry {
   readonly bytes: Uint8Array;
 }
 
-function randomEntries(random: Choose): Entry[] {
+export function randomEntries(random: Choose): Entry[] {
   let block = 0;
   return Array.from({ length: between(random, 1, 12) }, () => {
     block += between(random, 1, 9);
@@ -67,8 +67,7 @@ export const deltaLayer: MakeScenario = async (random) => {
   return writing('delta', random, write, await written(write));
 };
 
-export function deltaWrite(random: Choose): Write {
-  const entries = randomEntries(random);
+export function deltaWrite(random: Choose, entries = randomEntries(random)): Write {
   const bufferSize = pick(random, BUFFER_SIZES);
   return async ({ openFiles, signal }) => {
     const writer = await DeltaLayerWriter.create({
@@ -94,8 +93,7 @@ export const imageLayer: MakeScenario = async (random) => {
   return writing('image', random, write, await written(write));
 };
 
-function imageWrite(random: Choose): Write {
-  const entries = randomEntries(random);
+export function imageWrite(random: Choose, entries = randomEntries(random)): Write {
   const bufferSize = pick(random, BUFFER_SIZES);
   const compression =
     random(4) === 0 ? ({ kind: 'zstd', level: 1 } as const) : ({ kind: 'none' } as const);
