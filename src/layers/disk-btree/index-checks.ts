@@ -7,7 +7,12 @@
  */
 import { StorageError } from '../../errors.ts';
 import type { IndexBlocks } from './index-blocks.ts';
-import { decodeNode, type IndexNode } from './node-format.ts';
+import {
+  decodeNode,
+  decodeNodeWithForeignValues,
+  foreignValueError,
+  type IndexNode,
+} from './node-format.ts';
 
 /** What a layer asks of its entries. */
 export interface EntryRules {
@@ -31,11 +36,19 @@ export class IndexChecks {
 
   /** Throws: as `decodeNode`. */
   decode(bytes: Uint8Array, block: number): IndexNode {
-    try {
-      return decodeNode(bytes, block, this.#rules.keySize, this.#blocks.fileOffset(block));
-    } catch (error) {
-      throw error instanceof StorageError ? error.with({ path: this.#blocks.path }) : error;
-    }
+    return this.#decodeWith(decodeNode, bytes, block);
+  }
+
+  /** For salvaging: `value` tells which entries cannot be used. */
+  decodeWithForeignValues(bytes: Uint8Array, block: number): IndexNode {
+    return this.#decodeWith(decodeNodeWithForeignValues, bytes, block);
+  }
+
+  /** The value of an entry is of its node's kind. */
+  value(node: IndexNode, index: number): StorageError | undefined {
+    if (!node.isForeignValue(index)) return undefined;
+    const error = foreignValueError(node, index, this.#blocks.fileOffset(node.block));
+    return error.with({ path: this.#blocks.path });
   }
 
   /** Children are written before their parents, so their blocks have lower numbers. */
@@ -114,6 +127,14 @@ export class IndexChecks {
 
   secondParent(parent: IndexNode, block: number): StorageError {
     return this.#error('corrupt', parent, `index block ${block} has two parents`, {});
+  }
+
+  #decodeWith(decode: typeof decodeNode, bytes: Uint8Array, block: number): IndexNode {
+    try {
+      return decode(bytes, block, this.#rules.keySize, this.#blocks.fileOffset(block));
+    } catch (error) {
+      throw error instanceof StorageError ? error.with({ path: this.#blocks.path }) : error;
+    }
   }
 
   #range(node: IndexNode, index: number): StorageError | undefined {

@@ -181,11 +181,14 @@ export class IndexNode {
   /** Index of the first entry whose value is not of the node's kind; -1 if all are. */
   firstForeignValue(): number {
     for (let index = 0; index < this.entryCount; index += 1) {
-      const first = this.bytes[this.#valuesAt + index * NODE_VALUE_SIZE] as number;
-      const isOfKind = this.level === 0 ? first < CHILD_MARK : first === CHILD_MARK;
-      if (!isOfKind) return index;
+      if (this.isForeignValue(index)) return index;
     }
     return -1;
+  }
+
+  isForeignValue(index: number): boolean {
+    const first = this.bytes[this.#valuesAt + index * NODE_VALUE_SIZE] as number;
+    return this.level === 0 ? first >= CHILD_MARK : first !== CHILD_MARK;
   }
 
   #comparePrefix(key: Uint8Array): number {
@@ -221,6 +224,47 @@ export function decodeNode(
   keySize: number,
   fileOffset: number,
 ): IndexNode {
+  const node = decodeStructure(bytes, block, keySize, fileOffset);
+  const foreign = node.firstForeignValue();
+  if (foreign >= 0) throw foreignValueError(node, foreign, fileOffset);
+  return node;
+}
+
+/** As `decodeNode`, but takes a node in which some values are not of its kind, though not all. */
+export function decodeNodeWithForeignValues(
+  bytes: Uint8Array,
+  block: number,
+  keySize: number,
+  fileOffset: number,
+): IndexNode {
+  const node = decodeStructure(bytes, block, keySize, fileOffset);
+  for (let index = 0; index < node.entryCount; index += 1) {
+    if (!node.isForeignValue(index)) return node;
+  }
+  throw foreignValueError(node, 0, fileOffset);
+}
+
+/** What is wrong with a value that is not of its node's kind. */
+export function foreignValueError(
+  node: IndexNode,
+  index: number,
+  fileOffset: number,
+): StorageError {
+  const at = node.usedSize - (node.entryCount - index) * NODE_VALUE_SIZE;
+  return new StorageError('corrupt', {
+    what: `entry ${index} of index block ${node.block}`,
+    offset: fileOffset + at,
+    expected: node.level === 0 ? 'a value below 0x80' : 'a block number, 0x80',
+    actual: `0x${(node.bytes[at] as number).toString(16)}`,
+  });
+}
+
+function decodeStructure(
+  bytes: Uint8Array,
+  block: number,
+  keySize: number,
+  fileOffset: number,
+): IndexNode {
   const node = new IndexNode(bytes, block);
   const { entryCount, prefixLength, suffixLength } = node;
   const corrupt = (what: string, at: number, expected: string, actual: string) =>
@@ -241,12 +285,6 @@ export function decodeNode(
   if (node.usedSize > BLOCK_SIZE) {
     const actual = `${entryCount} entries of ${suffixLength + NODE_VALUE_SIZE} bytes`;
     throw corrupt('entry count', 0, `at most ${BLOCK_SIZE} bytes`, actual);
-  }
-  const foreign = node.firstForeignValue();
-  if (foreign >= 0) {
-    const expected = node.level === 0 ? 'a value below 0x80' : 'a block number, 0x80';
-    const at = node.usedSize - (entryCount - foreign) * NODE_VALUE_SIZE;
-    throw corrupt(`entry ${foreign}`, at, expected, `0x${(bytes[at] as number).toString(16)}`);
   }
   return node;
 }

@@ -78,7 +78,7 @@ class SalvageWalk {
 
   async *run(): AsyncGenerator<SalvagedSlice> {
     this.#visited.add(this.#rootBlock);
-    const root = this.#checks.decode(await this.#read(this.#rootBlock), this.#rootBlock);
+    const root = await this.#decode(this.#rootBlock);
     const stack: SalvageFrame[] = [
       { node: root, index: 0, upper: undefined, isFirstKeySure: false },
     ];
@@ -126,7 +126,8 @@ class SalvageWalk {
 
   /** A child that can be walked, in or out of place; or why not; nothing if that was reported. */
   async #enter(parent: IndexNode, index: number): Promise<IndexNode | StorageError | undefined> {
-    const pointerError = this.#checks.childPointer(parent, index);
+    const pointerError =
+      this.#checks.value(parent, index) ?? this.#checks.childPointer(parent, index);
     if (pointerError !== undefined) return pointerError;
     const block = parent.childBlock(index);
     if (this.#visited.has(block)) {
@@ -136,12 +137,16 @@ class SalvageWalk {
     }
     this.#visited.add(block);
     try {
-      const child = this.#checks.decode(await this.#read(block), block);
+      const child = await this.#decode(block);
       return this.#checks.level(child, parent) ?? child;
     } catch (error) {
       if (isDamage(error)) return error;
       throw error;
     }
+  }
+
+  async #decode(block: number): Promise<IndexNode> {
+    return this.#checks.decodeWithForeignValues(await this.#read(block), block);
   }
 
   /** The block's place is further on. Once for each block, so that the walk ends. */
@@ -183,7 +188,7 @@ class SalvageWalk {
     if (upper !== undefined && node.compareKey(index, upper) >= 0) {
       return this.#checks.notBelowUpper(node, index);
     }
-    const problem = this.#checks.entry(node, index);
+    const problem = this.#checks.entry(node, index) ?? this.#checks.value(node, index);
     if (problem !== undefined || isSure || !this.#isAboveWhatFollows(node, index)) return problem;
     return this.#checks.notBelowNext(node, index);
   }

@@ -102,8 +102,8 @@ describe('an index is refused by a strict read, and salvaged in order, with', ()
     ['no entries in a leaf', { 3: { patch: { 0: [0, 0] } } }, 'corrupt', 6],
     ['more entries than a block holds', { 3: { patch: { 0: [0xff, 0xff] } } }, 'corrupt', 6],
     ['keys of another size', { 3: { patch: { 4: [26] } } }, 'corrupt', 6],
-    ['a child where a value should be', { 0: { patch: { 41: [0x80] } } }, 'corrupt', 6],
-    ['a value where a child should be', { 5: { patch: { 41: [0] } } }, 'corrupt', 4],
+    ['a child where a value should be', { 0: { patch: { 41: [0x80] } } }, 'corrupt', 7],
+    ['a value where a child should be', { 5: { patch: { 41: [0] } } }, 'corrupt', 6],
   ])('%s', async (_, changes, code, saved) => {
     const { error, salvaged, report } = await read(changes);
     expect(error?.code).toBe(code);

@@ -31,6 +31,13 @@ describe('a bit that is wrong', () => {
     }
   });
 
+  it('in the value of an entry costs that entry alone', async () => {
+    for (const [node, choose] of samples(0, 80)) {
+      const at = node.usedSize - 5 * (1 + choose(node.entryCount));
+      expect(await lostBy(node.block, at, choose(8))).toBeLessThanOrEqual(1);
+    }
+  });
+
   it('in the number or key of a child costs at most what that child holds', async () => {
     for (const [node, choose] of samples(1, 80)) {
       const at = 5 + choose(node.usedSize - 5);
