@@ -2,6 +2,7 @@
  * bincode with fixed-size integers, big-endian: bool and Option are one byte, 0 or 1; byte strings
  * and lists have a u64 count in front.
  */
+import { constants, isUtf8 } from 'node:buffer';
 import { StorageError } from '../errors.ts';
 
 /** Writes into an array that must be large enough. Throws `out-of-range`. */
@@ -136,18 +137,29 @@ export class BincodeDecoder {
     return this.#bytes.subarray(start, start + length);
   }
 
+  /** Throws `too-large`, too: a text cannot have as many characters as a blob has bytes. */
   text(what: string): string {
-    const bytes = this.bytes(what);
-    try {
-      return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
-    } catch (cause) {
-      throw new StorageError('corrupt', {
+    const bytes = this.utf8(what);
+    if (bytes.length > constants.MAX_STRING_LENGTH) {
+      throw new StorageError('too-large', {
         what,
         offset: this.#at - bytes.length,
-        expected: 'UTF-8',
-        cause,
+        expected: `at most ${constants.MAX_STRING_LENGTH} bytes`,
+        actual: `${bytes.length}`,
       });
     }
+    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+  }
+
+  /** The bytes of a text, which are UTF-8. */
+  utf8(what: string): Uint8Array {
+    const bytes = this.bytes(what);
+    if (isUtf8(bytes)) return bytes;
+    throw new StorageError('corrupt', {
+      what,
+      offset: this.#at - bytes.length,
+      expected: 'UTF-8',
+    });
   }
 
   corrupt(what: string, expected: string, actual: string, back: number): StorageError {

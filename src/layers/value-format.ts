@@ -140,7 +140,11 @@ export const VALUE_OUTLINE_SIZE = 32;
 export function outlineOfValue(bytes: Uint8Array): ValueOutline {
   const outline = outlineOfBegin(bytes, bytes.length);
   if (outline !== undefined) return outline;
-  const { type } = decodeValue(bytes);
+  const decoder = new BincodeDecoder(bytes);
+  const type = decodeType(decoder);
+  decoder.utf8('path');
+  if (decoder.bool('content')) decoder.bytes('content');
+  decoder.expectEnd();
   return { type, willInit: false };
 }
 

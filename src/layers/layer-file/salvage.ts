@@ -2,7 +2,7 @@
 import { StorageError } from '../../errors.ts';
 import { formatKey } from '../key.ts';
 import { formatLsn } from '../lsn.ts';
-import type { Value } from '../value-format.ts';
+import { outlineOfValue, type Value } from '../value-format.ts';
 import type { LayerEntry } from './entry-batch.ts';
 import type { DamagedBlock, DamagedEntry, ScannedItem } from './entry-scan.ts';
 
@@ -41,12 +41,22 @@ export async function* salvageLayer(
 function salvageEntry(entry: LayerEntry, { decode, path }: SalvageOptions): SalvagedItem {
   if (decode === undefined) return { kind: 'entry', entry };
   try {
-    return { kind: 'entry', entry, value: decode(entry.bytes) };
+    outlineOfValue(entry.bytes);
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     const { key, lsn, offset } = entry;
     return { kind: 'damaged-entry', key, lsn, offset, error: locateValueError(error, entry, path) };
   }
+  let value: Value | undefined;
+  return {
+    kind: 'entry',
+    entry,
+    // Made when somebody looks: a list takes many times the bytes that it is stored in.
+    get value() {
+      value ??= decode(entry.bytes);
+      return value;
+    },
+  };
 }
 
 /** Offsets within a value become offsets in the file, as far as its bytes lie there plainly. */
