@@ -9,6 +9,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     pool: 'forks',
     testTimeout: 60_000,
+    hookTimeout: 120_000,
     reporters: ['default', ...(reports === undefined ? [] : ['json'])],
     ...(reports === undefined ? {} : { outputFile: { json: join(reports, `${report}.json`) } }),
     coverage: {
