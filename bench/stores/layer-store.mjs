@@ -1,10 +1,21 @@
-/** Lookups in a layer file. A store of lookups has `get`, `getSync`, `getMany` and `close`. */
+/** Lookups in a layer file. A store of lookups has some of `get`, `getSync`, `getMany`, `close`. */
 import { BlockCache, openLayer } from '../../dist/layers.js';
 import { NotAvailable } from '../harness/not-available.mjs';
 
-export async function openLayerStore(path, { keys }) {
+export function openLayerStore(path, lookups) {
+  return openStore(path, lookups, 'async');
+}
+
+/** Reads are system calls on this thread, for `get` as well. */
+export async function openSyncLayerStore(path, lookups) {
+  const store = await openStore(path, lookups, 'sync');
+  if (store.getSync === undefined) throw new NotAvailable('the reader has no getSync');
+  return store;
+}
+
+async function openStore(path, { keys }, reads) {
   const blockCache = new BlockCache();
-  const reader = await openLayer(path, { blockCache });
+  const reader = await openLayer(path, { blockCache, reads });
   return {
     get: async (at) => (await reader.get(keys[at])).bytes,
     /** With an empty cache, so that every block on the way is read. */
@@ -12,16 +23,9 @@ export async function openLayerStore(path, { keys }) {
       blockCache.clear();
       return (await reader.get(keys[at])).bytes;
     },
-    getSync: (at) => reader.getSync(keys[at]).bytes,
+    getSync: 'getSync' in reader ? (at) => reader.getSync(keys[at]).bytes : undefined,
     getMany: async (first, end) =>
       (await reader.getMany(keys.slice(first, end))).map((entry) => entry.bytes),
     close: () => reader.close(),
   };
-}
-
-export async function openSyncLayerStore(path, lookups) {
-  const reader = await openLayer(path);
-  await reader.close();
-  if (typeof reader.getSync !== 'function') throw new NotAvailable('the reader has no getSync');
-  return await openLayerStore(path, lookups);
 }
