@@ -72,6 +72,13 @@ export class BlockCache {
     this.#nodes.set(key, { owner, node, recentlyUsed: false });
   }
 
+  /** Forgets the blocks of one reader. */
+  removeOwner(owner: number): void {
+    for (const [key, cached] of this.#nodes) {
+      if (cached.owner === owner) this.#nodes.delete(key);
+    }
+  }
+
   clear(): void {
     this.#nodes.clear();
   }

@@ -31,6 +31,11 @@ export class DiskBtreeReader {
     this.#owner = cache?.addOwner() ?? 0;
   }
 
+  /** Gives the cached blocks back. Doing so again is harmless. */
+  close(): void {
+    this.#cache?.removeOwner(this.#owner);
+  }
+
   get rootBlock(): number {
     return this.#blocks.location.rootBlock;
   }

@@ -219,6 +219,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   /** Gives the file back. Later reads throw `closed`. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.index.close();
     await this.#close();
   }
 

@@ -153,3 +153,18 @@ async function imagesOf(seed: number): Promise<Uint8Array> {
   }));
   return (await writeImages(entries)).bytes;
 }
+
+describe('a reader that is closed', () => {
+  it('leaves none of its blocks in the cache', () => {
+    const cache = new BlockCache(8);
+    const [first, second] = [cache.addOwner(), cache.addOwner()];
+    for (let block = 0; block < 3; block += 1) {
+      cache.put(first, new IndexNode(new Uint8Array(8192), block));
+      cache.put(second, new IndexNode(new Uint8Array(8192), block));
+    }
+    cache.removeOwner(first);
+    expect(cache.size).toBe(3);
+    expect(cache.get(first, 1)).toBeUndefined();
+    expect(cache.get(second, 1)?.block).toBe(1);
+  });
+});
