@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 
 const RESULTS = new URL('../results.json', import.meta.url);
 
-/** Seconds; bytes; `ratios`: time an operation over that of each floor and peer. */
+/** Times are in seconds, sizes in bytes. */
 export function saveResults({ hardware, loadBefore, options, groups }) {
   const { runs, quick } = options;
   const results = { hardware, loadBefore, runs, quick, groups };

@@ -1,20 +1,28 @@
 /** From the runs of a group's rows to the numbers of its table. */
 
-/** Medians, and for each row its time an operation over that of each floor and peer. */
+/**
+ * Medians, and for each row its time an operation over that of each floor and peer: `ratios`, and
+ * `cpuRatios` of processor time, which others on the machine disturb less.
+ */
 export function summarize(rows) {
   const summaries = rows.map(summarizeRow);
   const references = summaries.filter((row) => row.role !== 'layerfile');
   for (const summary of summaries) {
-    summary.ratios = Object.fromEntries(
-      references
-        .filter((reference) => isMeasured(reference) && isMeasured(summary))
-        .map((reference) => [
-          reference.shortName,
-          secondsPerOperation(summary) / secondsPerOperation(reference),
-        ]),
-    );
+    summary.ratios = ratiosOf('seconds', summary, references);
+    summary.cpuRatios = ratiosOf('cpuSeconds', summary, references);
   }
   return summaries;
+}
+
+/** Rows that are missing, or do not tell, are left out. */
+function ratiosOf(field, row, references) {
+  const ratios = {};
+  for (const reference of references) {
+    if (row[field] === undefined || reference[field] === undefined) continue;
+    const own = row[field] / row.operations;
+    ratios[reference.shortName] = own / (reference[field] / reference.operations);
+  }
+  return ratios;
 }
 
 function summarizeRow({ name, shortName, role, runs, missing }) {
@@ -34,14 +42,6 @@ function summarizeRow({ name, shortName, role, runs, missing }) {
     cpuSeconds: medianIfAny(runs.map((run) => run.cpuSeconds)),
     peakMemory: medianIfAny(runs.map((run) => run.peakMemory)),
   };
-}
-
-function isMeasured(row) {
-  return row.missing === undefined;
-}
-
-function secondsPerOperation({ seconds, operations }) {
-  return seconds / operations;
 }
 
 /** Whole processes may not tell what they used. */
