@@ -10,6 +10,7 @@ import { seededChoices } from '../support/choices.ts';
 import { runWithFaults } from './faulty-disk.ts';
 import type { MakeScenario, Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
+import { deltaAbandoned, deltaWithLargeIndex, deltaWithoutLinks } from './scenarios/layers.ts';
 import { manyFiles, readDelta, readImages, verifyDelta } from './scenarios/readers.ts';
 
 const ERRNOS = [
@@ -29,18 +30,21 @@ const ERRNOS = [
 
 const EXTENTS = ['once', 'from then on', 'its kind from then on'] as const;
 
+const ALL = process.env['LAYERFILE_FAULTS'] === 'all';
+
 const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
   ...SCENARIOS,
+  ['delta-abandoned', deltaAbandoned],
+  ['delta-without-links', deltaWithoutLinks],
   ['read-delta', readDelta],
   ['read-image', readImages],
   ['verify', verifyDelta],
   ['many-files', manyFiles],
+  ...(ALL ? ([['delta-with-large-index', deltaWithLargeIndex]] as const) : []),
 ]);
 
 /** Small worlds of each kind: with and without old files, leftovers and links. */
 const SEEDS = [3, 4, 8];
-
-const ALL = process.env['LAYERFILE_FAULTS'] === 'all';
 
 describe.each([...OPERATIONS])('%s', (kind, make) => {
   test('keeps its promises whatever call fails', async () => {

@@ -14,8 +14,10 @@ import type { Ledger } from './ledger.ts';
 import { firstOf, type Scenario } from './scenario.ts';
 
 export interface FaultyRun {
-  /** Kinds of the operations, in order. */
+  /** In the order in which they began. */
   readonly operations: readonly FileSystemOperation[];
+  /** What is there in the end. */
+  readonly files: Files;
 }
 
 /** Crash states that are looked at when all has settled. */
@@ -48,7 +50,7 @@ export async function runWithFaults(scenario: Scenario, faults: Intercept): Prom
     checkContents(filesOf(disk), ledger.allowed, scenario.directories);
     return true;
   });
-  return { operations: watch.operations };
+  return { operations: watch.operations, files: filesOf(fileSystem) };
 }
 
 /** What went wrong on purpose, and what was done in spite of it. */

@@ -1,5 +1,8 @@
 /** Layers that are written, given up, or fail in the middle, and an import of a data directory. */
-import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
+import {
+  DeltaLayerWriter,
+  type DeltaWriteOptions,
+} from '../../../src/layers/delta-layer/writer.ts';
 import { EphemeralLayer } from '../../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
 import type { FinishedLayer } from '../../../src/layers/layer-file/layer-writer.ts';
@@ -44,7 +47,7 @@ export interface Layer {
 /** Small buffers, so that a layer takes several writes; some end inside a chunk of 4 KiB. */
 const BUFFER_SIZES = [1000, 2048, 4096, 8192, 10_000];
 
-interface Entry {
+export interface Entry {
   readonly block: number;
   readonly bytes: Uint8Array;
 }
@@ -67,7 +70,32 @@ export const deltaLayer: MakeScenario = async (random) => {
   return writing('delta', random, write, await written(write));
 };
 
-export function deltaWrite(random: Choose, entries = randomEntries(random)): Write {
+export const deltaAbandoned: MakeScenario = async (random) => {
+  const write = deltaWrite(random);
+  return writing('delta-abandoned', random, write, await written(write), { end: 'abandon' });
+};
+
+export const deltaWithoutLinks: MakeScenario = async (random) => {
+  const write = deltaWrite(random);
+  const variant = { end: 'finish', hasLinks: false } as const;
+  return writing('delta-without-links', random, write, await written(write), variant);
+};
+
+/** An index that is too large for memory lies in a scratch file until the values end. */
+export const deltaWithLargeIndex: MakeScenario = async (random) => {
+  const entries = Array.from({ length: 18_000 }, (_, block) => ({ block, bytes: NO_BYTES }));
+  const write = deltaWrite(random, entries, { indexMemoryLimit: 0, bufferSize: 100_000 });
+  const variant = { end: 'finish', hasLinks: true } as const;
+  return writing('delta-with-large-index', random, write, await written(write), variant);
+};
+
+const NO_BYTES = new Uint8Array(0);
+
+export function deltaWrite(
+  random: Choose,
+  entries: readonly Entry[] = randomEntries(random),
+  options: Partial<DeltaWriteOptions> = {},
+): Write {
   const bufferSize = pick(random, BUFFER_SIZES);
   return async ({ openFiles, signal }) => {
     const writer = await DeltaLayerWriter.create({
@@ -78,6 +106,7 @@ export function deltaWrite(random: Choose, entries = randomEntries(random)): Wri
       bufferSize,
       openFiles,
       signal,
+      ...options,
     });
     await orAbandon(writer, async () => {
       for (const { block, bytes } of entries) {
@@ -178,7 +207,8 @@ export const imported: MakeScenario = async (random) => {
       }),
     close: async () => {},
   });
-  return writing('import', random, write, await written(write, createCluster), createCluster);
+  const layer = await written(write, createCluster);
+  return writing('import', random, write, layer, { create: createCluster });
 };
 
 /** The layer as it is written when nothing happens; it is whole, and holds what was put. */
@@ -196,21 +226,38 @@ export async function written(
   return { path, content: fileSystem.contentOf(path) };
 }
 
+interface Variant {
+  readonly end?: 'finish' | 'abandon';
+  readonly hasLinks?: boolean;
+  /** Makes the files that are read. */
+  readonly create?: (fileSystem: MemoryFileSystem, ledger: Ledger) => void;
+}
+
 /** The layer is finished or, from some seeds, given up; others have the place of its temporary. */
 function writing(
   kind: string,
   random: Choose,
   write: Write,
   layer: Layer,
-  create: (fileSystem: MemoryFileSystem, ledger: Ledger) => void = () => {},
+  variant: Variant = {},
 ): Scenario {
   const end = random(8) === 0 ? 'abandon' : 'finish';
   const hasLinks = random(5) > 0;
+  return writingVariant(kind, random, write, layer, { end, hasLinks, ...variant });
+}
+
+function writingVariant(
+  kind: string,
+  random: Choose,
+  write: Write,
+  layer: Layer,
+  { end, hasLinks = true, create = () => {} }: Variant,
+): Scenario {
   const hasLeftovers = random(4) === 0;
   const writesShort = random(3) === 0;
   const seed = drawSeed(random);
   return {
-    kind: hasLinks ? kind : `${kind}-without-links`,
+    kind,
     directories: [DATA],
     prepare: (fileSystem, ledger) => {
       createBystanders(fileSystem, ledger);

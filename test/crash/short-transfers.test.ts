@@ -1,0 +1,57 @@
+/** A system may read and write less than it was asked to, down to one byte, or nothing. */
+import { describe, expect, test } from 'vitest';
+import type { FileSystemOperation, Intercept } from '../../src/virtual-file/faults.ts';
+import { seededChoices } from '../support/choices.ts';
+import type { Files } from './checks.ts';
+import { runWithFaults } from './faulty-disk.ts';
+import { between, type MakeScenario } from './scenario.ts';
+import { SCENARIOS } from './scenarios/all.ts';
+import { manyFiles, readDelta, readImages, verifyDelta } from './scenarios/readers.ts';
+
+const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
+  ...SCENARIOS,
+  ['read-delta', readDelta],
+  ['read-image', readImages],
+  ['verify', verifyDelta],
+  ['many-files', manyFiles],
+]);
+
+const SEED = 3;
+
+describe.each([...OPERATIONS])('%s', (kind, make) => {
+  test.each<[string, Intercept]>([
+    ['one byte', (operation) => (isTransfer(operation) ? { limit: 1 } : undefined)],
+    ['any part', atRandom(1)],
+    ['any other part', atRandom(2)],
+  ])('comes to the same where %s is transferred at a time', async (_what, limit) => {
+    const scenario = await make(seededChoices(SEED));
+    const whole = await runWithFaults(scenario, () => undefined);
+    const parts = await runWithFaults(scenario, limit);
+    expect(digest(parts.files)).toEqual(digest(whole.files));
+  });
+
+  // A file that ends early under the eyes of `verify` is a finding, as it should be.
+  test.runIf(kind !== 'verify')('takes no transfer of nothing for success', async () => {
+    const scenario = await make(seededChoices(SEED));
+    const { operations } = await runWithFaults(scenario, () => undefined);
+    for (const { index } of operations.filter(isTransfer)) {
+      await runWithFaults(scenario, (operation) =>
+        operation.index === index ? { limit: 0 } : undefined,
+      );
+    }
+  });
+});
+
+function isTransfer({ kind }: FileSystemOperation): boolean {
+  return kind === 'read' || kind === 'write';
+}
+
+function atRandom(seed: number): Intercept {
+  const random = seededChoices(seed);
+  return (operation) =>
+    isTransfer(operation) ? { limit: between(random, 1, operation.length ?? 1) } : undefined;
+}
+
+function digest(files: Files): string[] {
+  return [...files].map(([path, bytes]) => `${path}: ${Buffer.from(bytes).toString('base64')}`);
+}
