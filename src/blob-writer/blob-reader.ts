@@ -196,7 +196,7 @@ export class BlobReader {
    * Decompresses what is small, without a wait or a copy.
    *
    * Returns: a view that is valid until the decompressor is called again; undefined where the
-   * content may have more than 1 MiB.
+   * content may have more than 256 KiB.
    * Throws: as `content`.
    */
   smallContent(
@@ -213,7 +213,7 @@ export class BlobReader {
   }
 
   /**
-   * Hands the content of a blob over in pieces of at most 1 MiB, each a view that is valid until
+   * Hands the content of a blob over in pieces of at most 256 KiB, each a view that is valid until
    * the function returns.
    *
    * Requires: `checkExtent` let the blob through.

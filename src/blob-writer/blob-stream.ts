@@ -22,7 +22,7 @@ export interface BlobContentPlace {
 }
 
 /**
- * Hands the content over in pieces of at most 1 MiB, each a view that is valid until the function
+ * Hands the content over in pieces of at most 256 KiB, each a view that is valid until the function
  * returns.
  *
  * Returns: the length of the content.

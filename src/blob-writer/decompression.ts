@@ -33,11 +33,11 @@ export const DEFAULT_DECOMPRESSION_LIMITS: DecompressionLimits = {
   maximumWindowSize: 8 * 1024 * 1024,
 };
 
-/** Contents up to this length are decompressed in one call, larger ones in pieces. */
-export const MAXIMUM_PIECE_LENGTH = 1024 * 1024;
+/** Contents that may be longer are handed over in pieces, where the caller takes pieces. */
+export const MAXIMUM_PIECE_LENGTH = 256 * 1024;
 
-/** A frame this much longer than what it can produce is made of empty blocks, mostly. */
-const MAXIMUM_ONE_CALL_INPUT = 2 * MAXIMUM_PIECE_LENGTH;
+/** Contents that may be longer are not decompressed in one call even where they are wanted whole. */
+const MAXIMUM_ONE_CALL_LENGTH = 1024 * 1024;
 
 /** The bytes of one frame, wherever they are. */
 export interface FrameSource {
@@ -79,7 +79,7 @@ export class Decompressor {
    */
   decompress(bytes: Uint8Array, limits: DecompressionLimits): Uint8Array {
     const frame = scanWithinLimits(bytes, limits);
-    if (fitsInOneCall(bytes.length, frame))
+    if (fitsInOneCall(bytes.length, frame, MAXIMUM_ONE_CALL_LENGTH))
       return this.decompressScanned(bytes, frame, limits).slice();
     const pieces: Uint8Array[] = [];
     this.#decompressBlocks(bytes, frame, limits, (piece) => pieces.push(piece.slice()));
@@ -87,7 +87,7 @@ export class Decompressor {
   }
 
   /**
-   * Hands the content over in pieces of at most 1 MiB, each a view that is valid until the function
+   * Hands the content over in pieces of at most 256 KiB, each a view that is valid until the function
    * returns.
    *
    * Returns: the length of the content.
@@ -226,9 +226,16 @@ class PieceDecoder {
   }
 }
 
-/** Whether the frame is to be decompressed whole. */
-export function fitsInOneCall(length: number, frame: ZstdFrame): boolean {
-  return frame.maximumLength <= MAXIMUM_PIECE_LENGTH && length <= MAXIMUM_ONE_CALL_INPUT;
+/**
+ * Whether the frame can be decompressed in one call. One that is much longer than what it can
+ * produce is made of empty blocks, mostly, and does not go into the decoder's memory as a whole.
+ */
+export function fitsInOneCall(
+  length: number,
+  frame: ZstdFrame,
+  maximumLength = MAXIMUM_PIECE_LENGTH,
+): boolean {
+  return frame.maximumLength <= maximumLength && length <= 2 * maximumLength;
 }
 
 /** Throws: as `Decompressor.decompress`, for what can be seen from outside. */

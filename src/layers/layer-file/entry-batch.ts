@@ -44,6 +44,8 @@ export class EntryBatch {
   #arena: Uint8Array = new Uint8Array(0);
   #arenaUsed = 0;
   #decompressedBytes = 0;
+  /** Contents that the next batch does not use again. */
+  readonly #owned = new Set<Uint8Array>();
 
   /** Key of an entry; a view. */
   key(index: number): Key {
@@ -68,8 +70,9 @@ export class EntryBatch {
     return this.buffer.subarray(start, start + (this.lengths[index] as number));
   }
 
-  /** An entry that outlives the batch: its key and content are copies. */
+  /** An entry that outlives the batch: its key and content are copies, or nobody else's. */
   entry(index: number): LayerEntry {
+    const bytes = this.bytes(index);
     return {
       key: this.key(index).slice(),
       lsn: this.lsn(index),
@@ -77,7 +80,7 @@ export class EntryBatch {
       offset: this.offsets[index] as number,
       storedLength: this.storedLengths[index] as number,
       compressed: this.compressed[index] === 1,
-      bytes: this.bytes(index).slice(),
+      bytes: this.#owned.has(bytes) ? bytes : bytes.slice(),
     };
   }
 
@@ -86,7 +89,7 @@ export class EntryBatch {
     return this.#decompressedBytes;
   }
 
-  /** Copies the content of a compressed entry, of at most 1 MiB. */
+  /** Copies the content of a compressed entry, of at most 256 KiB. */
   setDecompressed(index: number, content: Uint8Array): void {
     const end = this.#arenaUsed + content.length;
     if (end > this.#arena.length) {
@@ -99,11 +102,16 @@ export class EntryBatch {
     const start = this.#arenaUsed;
     this.#arena.set(content, start);
     this.#arenaUsed = start + content.length;
-    this.setLargeDecompressed(index, this.#arena.subarray(start, this.#arenaUsed));
+    this.#set(index, this.#arena.subarray(start, this.#arenaUsed));
   }
 
-  /** Takes the content of a compressed entry as it is. */
+  /** Takes the content of a compressed entry as it is; the caller gives it away. */
   setLargeDecompressed(index: number, content: Uint8Array): void {
+    this.#owned.add(content);
+    this.#set(index, content);
+  }
+
+  #set(index: number, content: Uint8Array): void {
     this.#decompressed.set(index, content);
     this.#decompressedBytes += content.length;
   }
@@ -111,6 +119,7 @@ export class EntryBatch {
   clear(): void {
     this.count = 0;
     this.#decompressed.clear();
+    this.#owned.clear();
     this.#decompressedBytes = 0;
     this.#arenaUsed = 0;
   }

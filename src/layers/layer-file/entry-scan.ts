@@ -39,7 +39,7 @@ export interface DamagedBlock {
 export type ScannedBatch = { readonly kind: 'batch'; readonly batch: EntryBatch };
 export type ScannedItem = ScannedBatch | DamagedEntry | DamagedBlock;
 
-/** An entry whose content has, or may have, more than 1 MiB: it is in no batch. */
+/** An entry whose content may have more than 256 KiB, or is 1 MiB of plain bytes: in no batch. */
 export interface LargeEntry extends IndexEntry {
   readonly kind: 'large-entry';
   /** Bytes in the file, header included. */
@@ -47,7 +47,7 @@ export interface LargeEntry extends IndexEntry {
   readonly headerSize: number;
   readonly compressed: boolean;
   /**
-   * Hands the content over in pieces of at most 1 MiB, each a view that is valid until the function
+   * Hands the content over in pieces of at most 256 KiB, each a view that is valid until the function
    * returns. Requires: the scan has not gone on.
    *
    * Returns: the length of the content, or the damage that it met.
@@ -69,7 +69,7 @@ export interface EntryScan {
 type Slices = AsyncIterable<SalvagedSlice | LeafSlice>;
 
 /** Decompressed bytes that one batch holds, at most, before it is handed out. */
-const MAXIMUM_DECOMPRESSED_BYTES = 1024 * 1024;
+const MAXIMUM_DECOMPRESSED_BYTES = 256 * 1024;
 
 /** Damage is handed out between the batches. Throws only what keeps the scan from looking: `io`. */
 export async function* scanEntries(slices: Slices, scan: EntryScan): AsyncGenerator<ScannedItem> {
