@@ -32,6 +32,9 @@ export interface OpenFilesOptions {
 
 const DEFAULT_CAPACITY = 1024;
 
+/** How long an operation that opens something keeps its descriptor of the system. */
+type Hold = 'until-closed' | 'during-call';
+
 export class OpenFiles {
   readonly capacity: number;
   readonly fileSystem: FileSystem;
@@ -44,8 +47,10 @@ export class OpenFiles {
   #fatalErrorSeen = false;
   readonly #waiting: (() => void)[] = [];
   readonly #directorySyncs = new Limiter(2);
-  /** Operations that open something now, and so may hold a descriptor that has no slot. */
-  #attempts = 0;
+  /** Descriptors of the system that are open, or being opened or closed, directories included. */
+  #held = 0;
+  /** Counts descriptors that were closed. */
+  #givenBack = 0;
   /** The one operation that found no descriptor and makes room for itself. */
   readonly #scarcity = new Limiter(1);
   #tellOfRoom: (() => void) | undefined;
@@ -114,7 +119,9 @@ export class OpenFiles {
    */
   syncDirectory(path: string, mark = this.directoryMark(path)): Promise<void> {
     return this.#directorySyncs.run(() =>
-      this.report(this.#retryWhenOutOfDescriptors(() => this.#syncDirectoryOnce(path, mark))),
+      this.report(
+        this.#retryWhenOutOfDescriptors(() => this.#syncDirectoryOnce(path, mark), 'during-call'),
+      ),
     );
   }
 
@@ -162,7 +169,7 @@ export class OpenFiles {
     await this.#reserveSlot();
     try {
       const openFile = await this.report(
-        this.#retryWhenOutOfDescriptors(() => descriptor.open(this.fileSystem)),
+        this.#retryWhenOutOfDescriptors(() => descriptor.open(this.fileSystem), 'until-closed'),
       );
       descriptor.openFile = openFile;
       descriptor.pins += 1;
@@ -252,6 +259,8 @@ export class OpenFiles {
     try {
       await openFile.close();
     } finally {
+      this.#held -= 1;
+      this.#givenBack += 1;
       this.#freeSlot();
     }
   }
@@ -261,36 +270,47 @@ export class OpenFiles {
    * all of them are in use, or on the way to a slot, waits until one is not. An error only when the
    * table has none left to give. One operation at a time does so; the others wait in line.
    */
-  async #retryWhenOutOfDescriptors<T>(operation: () => Promise<T>): Promise<T> {
+  async #retryWhenOutOfDescriptors<T>(operation: () => Promise<T>, hold: Hold): Promise<T> {
     try {
-      return await this.#attempt(operation);
+      return await this.#attempt(operation, hold);
     } catch (error) {
       if (!isOutOfDescriptors(error)) throw error;
     }
-    return this.#scarcity.run(() => this.#attemptWithRoom(operation));
+    return this.#scarcity.run(() => this.#attemptWithRoom(operation, hold));
   }
 
   /** Each turn but the last ends with a descriptor given back, or with another operation. */
-  async #attemptWithRoom<T>(operation: () => Promise<T>): Promise<T> {
+  async #attemptWithRoom<T>(operation: () => Promise<T>, hold: Hold): Promise<T> {
     for (;;) {
+      const givenBack = this.#givenBack;
       try {
-        return await this.#attempt(operation);
+        return await this.#attempt(operation, hold);
       } catch (error) {
         if (!isOutOfDescriptors(error)) throw error;
+        // There may be room since the system was asked.
+        if (this.#givenBack > givenBack) continue;
         const victim = this.#findVictim();
         if (victim !== undefined) await this.#evict(victim);
-        else if (this.#slots.length > 0 || this.#attempts > 0) await this.#untilRoom();
+        else if (this.#held > 0) await this.#untilRoom();
         else throw error;
       }
     }
   }
 
-  async #attempt<T>(operation: () => Promise<T>): Promise<T> {
-    this.#attempts += 1;
+  async #attempt<T>(operation: () => Promise<T>, hold: Hold): Promise<T> {
+    this.#held += 1;
     try {
-      return await operation();
+      const result = await operation();
+      if (hold === 'during-call') {
+        this.#held -= 1;
+        this.#givenBack += 1;
+      }
+      return result;
+    } catch (error) {
+      this.#held -= 1;
+      if (!isOutOfDescriptors(error)) this.#givenBack += 1;
+      throw error;
     } finally {
-      this.#attempts -= 1;
       this.#tellOfRoom?.();
     }
   }
