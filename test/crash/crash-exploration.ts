@@ -51,7 +51,7 @@ export interface Budget {
 export const BUDGET: Budget = {
   statesPerPoint: 200,
   statesPerPointOfRecovery: 8,
-  statesPerRecovery: 500,
+  statesPerRecovery: 150,
   statesPerRead: 50,
 };
 

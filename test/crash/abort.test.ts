@@ -1,0 +1,169 @@
+/**
+ * An abort at any await: descriptors, temporary files, listeners and memory return to where they
+ * were, and what is on disk is what the callers were told.
+ *
+ *   LAYERFILE_ABORTS   how many; default 3,000
+ *   LAYERFILE_ABORT_SEED   first seed; default 1
+ */
+import { getEventListeners } from 'node:events';
+import { readdirSync } from 'node:fs';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, test } from 'vitest';
+import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
+import type { Choose } from '../../src/virtual-file/memory-file.ts';
+import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { overwriteFile } from '../../src/write-once/overwrite.ts';
+import { seededChoices } from '../support/choices.ts';
+import { blockKey, IDS, KEY_RANGE, LSN_RANGE } from '../support/layers.ts';
+import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { checkContents, filesOf } from './checks.ts';
+import { freshStart } from './crash-points.ts';
+import { visitCrashStates } from './crash-states.ts';
+import { firstOf, type MakeScenario, randomDelays, type Scenario, turns } from './scenario.ts';
+import { SCENARIOS } from './scenarios/all.ts';
+import { verifyDelta } from './scenarios/readers.ts';
+
+const ABORTS = Number(process.env['LAYERFILE_ABORTS'] ?? '3000');
+const FIRST_SEED = Number(process.env['LAYERFILE_ABORT_SEED'] ?? '1');
+
+const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
+  ...SCENARIOS,
+  ['verify', verifyDelta],
+]);
+
+/** Turns of the microtask queue that a run may take; an abort comes at any of them. */
+const MAXIMUM_TURNS = 100_000;
+
+describe.each([...OPERATIONS])('%s', (kind, make) => {
+  const count = Math.ceil(ABORTS / OPERATIONS.size);
+
+  test(`leaves nothing when it is aborted at any await, ${count} times`, async () => {
+    let scenario = await make(seededChoices(FIRST_SEED));
+    let length = await countTurns(scenario);
+    let aborted = 0;
+    for (let number = 0; number < count; number += 1) {
+      const seed = FIRST_SEED + number;
+      const random = seededChoices(seed);
+      if (number % 50 === 49) {
+        scenario = await make(random);
+        length = await countTurns(scenario);
+      }
+      try {
+        if (await abortOnce(scenario, random, length)) aborted += 1;
+      } catch (error) {
+        throw new Error(`${kind}, LAYERFILE_ABORT_SEED=${FIRST_SEED}, ${number}: ${error}`, {
+          cause: error,
+        });
+      }
+    }
+    expect(aborted).toBeGreaterThan(0);
+  }, 3_600_000);
+});
+
+/** Returns: whether the abort came before the run was over. */
+async function abortOnce(scenario: Scenario, random: Choose, length: number): Promise<boolean> {
+  const { fileSystem, ledger } = freshStart(scenario);
+  const before = filesOf(fileSystem);
+  const openFiles = new OpenFiles({ fileSystem });
+  const controller = new AbortController();
+  const { signal } = controller;
+  fileSystem.intercept = firstOf(scenario.intercept?.(), randomDelays(random(0xffff)));
+  const run = { isOver: false };
+  const running = scenario.run({ fileSystem, openFiles, ledger, signal }).finally(() => {
+    run.isOver = true;
+  });
+  await turns(random(length));
+  const wasRunning = !run.isOver;
+  controller.abort(new Error('enough'));
+  await running;
+  fileSystem.intercept = undefined;
+
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+  expect(fileSystem.openPaths).toEqual([]);
+  const files = filesOf(fileSystem);
+  const leftovers = checkContents(files, ledger.allowed, scenario.directories);
+  const ours = leftovers.filter((path) => before.get(path) === undefined);
+  expect(ours).toEqual([]);
+  await visitCrashStates(fileSystem, 3, random, async ({ disk }) => {
+    checkContents(filesOf(disk), ledger.allowed, scenario.directories);
+    return true;
+  });
+  return wasRunning;
+}
+
+/** Of a run that nobody aborts. */
+async function countTurns(scenario: Scenario): Promise<number> {
+  const { fileSystem, ledger } = freshStart(scenario);
+  const { signal } = new AbortController();
+  fileSystem.intercept = firstOf(scenario.intercept?.(), randomDelays(1));
+  const run = { isOver: false };
+  const openFiles = new OpenFiles({ fileSystem });
+  const running = scenario.run({ fileSystem, openFiles, ledger, signal }).finally(() => {
+    run.isOver = true;
+  });
+  let count = 0;
+  for (; !run.isOver && count < MAXIMUM_TURNS; count += 1) await undefined;
+  await running;
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
+  return count + 1;
+}
+
+test('memory does not grow with the number of aborts', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  const make = OPERATIONS.get('ephemeral');
+  const scenario = await make?.(seededChoices(3));
+  if (scenario === undefined) throw new Error('no such scenario');
+  const length = await countTurns(scenario);
+  const random = seededChoices(7);
+  const abortMany = async (): Promise<number> => {
+    for (let number = 0; number < 150; number += 1) await abortOnce(scenario, random, length);
+    await new Promise((resolve) => setImmediate(resolve));
+    collect();
+    return process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers;
+  };
+  await abortMany();
+  const sizes = [await abortMany(), await abortMany(), await abortMany()];
+  const growth = (sizes[2] ?? 0) - (sizes[0] ?? 0);
+  expect(growth).toBeLessThan(1024 * 1024);
+});
+
+test.runIf(CAN_LIST_DESCRIPTORS)(
+  'on a real disk neither files nor descriptors nor timers are left',
+  async () => {
+    const directory = temporaryDirectory();
+    const random = seededChoices(1);
+    const resources = process.getActiveResourcesInfo().length;
+    for (let round = 0; round < 60; round += 1) {
+      const controller = new AbortController();
+      const timer = setTimeout(() => controller.abort(), random(8));
+      await Promise.allSettled([
+        writeLayer(directory, controller.signal),
+        overwriteFile(`${directory}/file`, 'x'.repeat(9000), { signal: controller.signal }),
+      ]);
+      clearTimeout(timer);
+      expect(getEventListeners(controller.signal, 'abort')).toEqual([]);
+      expect(readdirSync(directory).filter((name) => name.includes('___temp'))).toEqual([]);
+      expect(openBelow(directory)).toEqual([]);
+    }
+    expect(process.getActiveResourcesInfo().length).toBeLessThanOrEqual(resources);
+  },
+);
+
+async function writeLayer(directory: string, signal: AbortSignal): Promise<void> {
+  const { start } = LSN_RANGE;
+  const openFiles = new OpenFiles({ capacity: 2 });
+  const options = { directory, ...IDS, keyRange: KEY_RANGE, lsnRange: LSN_RANGE };
+  await using writer = await DeltaLayerWriter.create({
+    ...options,
+    bufferSize: 4096,
+    openFiles,
+    signal,
+  });
+  for (let block = 0; block < 50; block += 1) {
+    await writer.put(blockKey(block), start, { type: 'image', bytes: new Uint8Array(1000) });
+  }
+  await writer.finish();
+}
