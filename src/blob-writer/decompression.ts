@@ -33,11 +33,14 @@ export const DEFAULT_DECOMPRESSION_LIMITS: DecompressionLimits = {
   maximumWindowSize: 8 * 1024 * 1024,
 };
 
-/** Contents that may be longer are handed over in pieces, where the caller takes pieces. */
+/**
+ * Contents that may be longer are decompressed in pieces, even where they are wanted whole: so a
+ * frame meets the same decoder, whichever way it is read.
+ */
 export const MAXIMUM_PIECE_LENGTH = 256 * 1024;
 
-/** Contents that may be longer are not decompressed in one call even where they are wanted whole. */
-const MAXIMUM_ONE_CALL_LENGTH = 1024 * 1024;
+/** Room is made at once for contents that cannot be longer. */
+const MAXIMUM_ROOM = 1024 * 1024;
 
 /** The bytes of one frame, wherever they are. */
 export interface FrameSource {
@@ -79,11 +82,12 @@ export class Decompressor {
    */
   decompress(bytes: Uint8Array, limits: DecompressionLimits): Uint8Array {
     const frame = scanWithinLimits(bytes, limits);
-    if (fitsInOneCall(bytes.length, frame, MAXIMUM_ONE_CALL_LENGTH))
+    if (fitsInOneCall(bytes.length, frame)) {
       return this.decompressScanned(bytes, frame, limits).slice();
-    const pieces: Uint8Array[] = [];
-    this.#decompressBlocks(bytes, frame, limits, (piece) => pieces.push(piece.slice()));
-    return Buffer.concat(pieces);
+    }
+    const content = new Content(frame);
+    this.#decompressBlocks(bytes, frame, limits, (piece) => content.add(piece));
+    return content.whole();
   }
 
   /**
@@ -226,16 +230,34 @@ class PieceDecoder {
   }
 }
 
+/** Collects pieces, without a second copy where there is little to collect. */
+class Content {
+  readonly #room: Uint8Array | undefined;
+  readonly #pieces: Uint8Array[] = [];
+  #length = 0;
+
+  /** What the header says of the content is checked at its end, what the blocks say on the way. */
+  constructor({ maximumLength }: ZstdFrame) {
+    if (maximumLength <= MAXIMUM_ROOM) this.#room = new Uint8Array(maximumLength);
+  }
+
+  add(piece: Uint8Array): void {
+    if (this.#room === undefined) this.#pieces.push(piece.slice());
+    else this.#room.set(piece, this.#length);
+    this.#length += piece.length;
+  }
+
+  whole(): Uint8Array {
+    return this.#room?.subarray(0, this.#length) ?? Buffer.concat(this.#pieces);
+  }
+}
+
 /**
- * Whether the frame can be decompressed in one call. One that is much longer than what it can
- * produce is made of empty blocks, mostly, and does not go into the decoder's memory as a whole.
+ * Whether the frame is decompressed in one call. One that is much longer than what it can produce
+ * is made of empty blocks, mostly, and does not go into the decoder's memory as a whole.
  */
-export function fitsInOneCall(
-  length: number,
-  frame: ZstdFrame,
-  maximumLength = MAXIMUM_PIECE_LENGTH,
-): boolean {
-  return frame.maximumLength <= maximumLength && length <= 2 * maximumLength;
+export function fitsInOneCall(length: number, { maximumLength }: ZstdFrame): boolean {
+  return maximumLength <= MAXIMUM_PIECE_LENGTH && length <= 2 * MAXIMUM_PIECE_LENGTH;
 }
 
 /** Throws: as `Decompressor.decompress`, for what can be seen from outside. */

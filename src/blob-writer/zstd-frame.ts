@@ -184,6 +184,10 @@ export function decodeZstdBlockHeader(bytes: Uint8Array, place: ZstdBlockPlace):
   if (size > blockLimit) {
     throw corrupt('zstd block', start, `at most ${blockLimit} bytes`, `${size}`);
   }
+  // Decoders disagree on it: libzstd refuses it in one call, and passes over it in a stream.
+  if (kind === 'compressed' && size === 0) {
+    throw corrupt('zstd block', start, 'at least 1 compressed byte', '0');
+  }
   const end = start + ZSTD_BLOCK_HEADER_SIZE + (kind === 'repeated' ? 1 : size);
   if (end > frameLength) throw incomplete('zstd block', start, end - start);
   const length = kind === 'compressed' ? blockLimit : size;
