@@ -29,7 +29,9 @@ export class Limiter {
  * Syncs of all files of the process. A slow sync holds a thread of libuv's pool; as many as the
  * pool has threads would delay every read, so one thread is kept free.
  */
-export const syncLimiter = new Limiter(Math.max(1, threadPoolSize() - 1));
+export const MAXIMUM_SYNCS = Math.max(1, threadPoolSize() - 1);
+
+export const syncLimiter = new Limiter(MAXIMUM_SYNCS);
 
 function threadPoolSize(): number {
   const size = Number.parseInt(process.env['UV_THREADPOOL_SIZE'] ?? '', 10);
