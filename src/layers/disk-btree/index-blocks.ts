@@ -2,6 +2,7 @@
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
 import { StorageError } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import { IndexNode } from './node-format.ts';
 
 /** Where the index lies: `startBlock` in the file, `rootBlock` relative to it. */
 export interface IndexLocation {
@@ -56,27 +57,38 @@ export class IndexBlocks {
     }
   }
 
-  /** Reads for one scan: neighbours are read together, more of them the longer it goes on. */
+  /**
+   * Reads for one scan: neighbours are read together, more of them the longer it goes on. Two arrays
+   * take turns, so that a long scan leaves nothing to collect: a leaf is valid until the next call, a
+   * node above it, which a walk comes back to, for ever.
+   */
   forScan(): (block: number) => Promise<Uint8Array> {
     let first = 0;
-    let run: Uint8Array = new Uint8Array(0);
     let runLength = 0;
     let nextLength = 1;
+    let run: Uint8Array = new Uint8Array(0);
+    let spare = run;
     return async (block) => {
       if (block < first || block >= first + runLength) {
-        runLength = Math.min(nextLength, this.location.rootBlock + 1 - block);
-        run = await this.#readRun(block, runLength);
+        runLength = 0;
+        const length = Math.min(nextLength, this.location.rootBlock + 1 - block);
+        [run, spare] = [spare, run];
+        run = await this.#readRun(block, length, run);
         first = block;
+        runLength = length;
         nextLength = Math.min(nextLength * 2, MAXIMUM_READ_AHEAD);
       }
       const start = (block - first) * BLOCK_SIZE;
-      return run.subarray(start, start + BLOCK_SIZE);
+      const bytes = run.subarray(start, start + BLOCK_SIZE);
+      return new IndexNode(bytes, block).level === 0 ? bytes : bytes.slice();
     };
   }
 
-  async #readRun(block: number, count: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(count * BLOCK_SIZE);
-    await readExactly(this.source, bytes, this.fileOffset(block));
-    return bytes;
+  /** Into the array, if it is large enough. */
+  async #readRun(block: number, count: number, array: Uint8Array): Promise<Uint8Array> {
+    const size = count * BLOCK_SIZE;
+    const run = array.length < size ? new Uint8Array(size) : array;
+    await readExactly(this.source, run.subarray(0, size), this.fileOffset(block));
+    return run;
   }
 }
