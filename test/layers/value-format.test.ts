@@ -1,10 +1,12 @@
 /** Values: literal bytes of every type, and everything that is not a value. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { isStorageError } from '../../src/errors.ts';
 import {
   decodeValue,
   encodeValue,
   IMAGE_HEADER_SIZE,
+  outlineOfValue,
   type Value,
   valueWillInit,
 } from '../../src/layers/value-format.ts';
@@ -254,6 +256,31 @@ describe('bytes that are no value', () => {
   });
 });
 
+describe('the outline of a value', () => {
+  it('tells what the whole value tells, and finds the same wrong with it', () => {
+    fc.assert(
+      fc.property(valuesOfEveryType(), fc.nat(), fc.nat(), (value, place, change) => {
+        const bytes = encodeValue(value);
+        expect(outlineOfValue(bytes)).toEqual({
+          type: value.type,
+          willInit: valueWillInit(value),
+        });
+        const at = place % bytes.length;
+        const changed = bytes.slice();
+        changed[at] = change & 0xff;
+        for (const damaged of [changed, bytes.subarray(0, at), Buffer.concat([bytes, changed])]) {
+          expect(resultOf(() => outlineOfValue(damaged))).toEqual(
+            resultOf(() => {
+              const { type, ...rest } = decodeValue(damaged);
+              return { type, willInit: valueWillInit({ type, ...rest } as Value) };
+            }),
+          );
+        }
+      }),
+    );
+  });
+});
+
 describe('a value that cannot be encoded', () => {
   it.each<[string, Value]>([
     ['a path that ends in a high surrogate', auxFile('a\ud800')],
@@ -325,6 +352,16 @@ function committed(timestamp: bigint): Value {
 
 function clearVm(fields: Partial<Extract<Value, { type: 'clear_vm' }>>): Value {
   return { type: 'clear_vm', newHeapBlock: null, oldHeapBlock: null, flags: 0, ...fields };
+}
+
+/** What it returns, or the code and place of what it throws. */
+function resultOf(action: () => unknown): unknown {
+  try {
+    return action();
+  } catch (error) {
+    if (!isStorageError(error)) throw error;
+    return { code: error.code, offset: error.offset };
+  }
 }
 
 function bytesOf(text: string): Uint8Array {
