@@ -122,11 +122,17 @@ export class BlobScanner {
     this.#setWindow(buffer, this.#slackSize - begun, offset, begun + length);
   }
 
+  /** The buffers at hand are used again: whoever jumps often must not leave one behind each time. */
   async #jump(offset: number): Promise<void> {
-    await this.close();
+    const ahead = await this.#ahead?.catch(() => undefined);
     this.#ahead = undefined;
     this.#aheadOffset = -1;
-    const { buffer, length } = await this.#readPiece(this.#newBuffer(), offset);
+    if (ahead !== undefined) this.#spare = ahead.buffer;
+    const isPiece = this.#buffer.length === this.#slackSize + this.#pieceSize;
+    const target = isPiece ? this.#buffer : this.#newBuffer();
+    // Nothing is in the window if the read fails.
+    this.#end = this.#start;
+    const { buffer, length } = await this.#readPiece(target, offset);
     this.#setWindow(buffer, this.#slackSize, offset, length);
   }
 
