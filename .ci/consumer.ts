@@ -1,6 +1,14 @@
 // What a consumer may write against the published types; compiled, never run.
-import { BlobReader, BufferedWriter, BlobWriter, bytesSource } from 'layerfile/blob-writer';
-import { DeltaLayerWriter, isStorageError, maximumKey, minimumKey, openLayer, type Value } from 'layerfile';
+
+import {
+  DeltaLayerWriter,
+  isStorageError,
+  maximumKey,
+  minimumKey,
+  openLayer,
+  type Value,
+} from 'layerfile';
+import { BlobReader, BlobWriter, BufferedWriter, bytesSource } from 'layerfile/blob-writer';
 import { EphemeralLayer, type LayerEntry, parseLayerName, verifyLayer } from 'layerfile/layers';
 import { describeKey, importPgdata } from 'layerfile/postgres';
 import { MemoryFileSystem, OpenFiles, VirtualFile } from 'layerfile/virtual-file';
@@ -22,7 +30,11 @@ export async function use(path: string): Promise<LayerEntry | undefined> {
   await writer.finish();
   const file = await VirtualFile.open(path, { read: true, openFiles });
   new BlobWriter(new BufferedWriter(file));
-  new BlobReader(bytesSource(new Uint8Array(1)), { start: 0, end: 1 }, { maximumLength: 1, maximumWindowSize: 1 });
+  new BlobReader(
+    bytesSource(new Uint8Array(1)),
+    { start: 0, end: 1 },
+    { maximumLength: 1, maximumWindowSize: 1 },
+  );
   const name = parseLayerName('');
   if (name.kind === 'delta') name.lsnRange.start satisfies bigint;
   const meaning = describeKey(minimumKey());
