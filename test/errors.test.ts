@@ -2,12 +2,14 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import {
   abortedError,
+  describedError,
   isStorageError,
   STORAGE_ERROR_CODES,
   StorageError,
   throwIfAborted,
   withOutcome,
   withPath,
+  withPlace,
 } from '../src/errors.ts';
 import { storageErrorThrownBy } from './support/storage-errors.ts';
 
@@ -107,6 +109,53 @@ describe('a StorageError', () => {
 
   test('each code is there once', () => {
     expect(new Set(STORAGE_ERROR_CODES).size).toBe(STORAGE_ERROR_CODES.length);
+  });
+});
+
+describe('an error that is handed out', () => {
+  function describedHere(): StorageError {
+    return describedError('corrupt', { what: 'entry 7', path: 'path' });
+  }
+
+  test('is the same as one that is thrown, without the place', () => {
+    const error = describedHere();
+    expect(error).toMatchObject({ code: 'corrupt', path: 'path', message: 'path: entry 7' });
+    expect(error.stack).toBe('StorageError: path: entry 7');
+    expect(error.with({ offset: 8 }).stack).toBe('StorageError: path: entry 7 at offset 8');
+  });
+
+  test('gets the place of whoever throws it', () => {
+    function thrownHere(): StorageError {
+      return withPlace(describedHere());
+    }
+    const error = thrownHere();
+    const copy = error.with({ path: 'other' });
+    for (const { stack } of [error, copy]) {
+      expect(stack).toMatch(/^StorageError: (path|other): entry 7\n {4}at thrownHere/);
+    }
+  });
+
+  test('takes the stacks of others away neither where all goes well nor where it fails', () => {
+    const limit = Error.stackTraceLimit;
+    describedHere();
+    expect(Error.stackTraceLimit).toBe(limit);
+    const broken = Object.defineProperty({ what: 'x' }, 'offset', {
+      get(): number {
+        throw new RangeError('no offset');
+      },
+    });
+    expect(() => describedError('corrupt', broken)).toThrow('no offset');
+    expect(Error.stackTraceLimit).toBe(limit);
+  });
+
+  test('has a place after all where the process lets nobody change the length of stacks', () => {
+    const before = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
+    Object.defineProperty(Error, 'stackTraceLimit', { writable: false });
+    try {
+      expect(describedHere().stack).toContain('describedHere');
+    } finally {
+      Object.defineProperty(Error, 'stackTraceLimit', { ...before });
+    }
   });
 });
 

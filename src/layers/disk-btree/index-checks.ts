@@ -1,11 +1,12 @@
 /**
  * What makes an index sound, check by check; each gives an error with path and offset, or nothing.
+ * Whoever throws such an error gives it its place.
  *
  * A child's block number is below its parent's and its level one less; its first key equals the key
  * that its parent has for it, and its last key is below the parent's next one; keys ascend within a
  * node and lie within the layer's range.
  */
-import { StorageError } from '../../errors.ts';
+import { describedError, StorageError } from '../../errors.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import {
   decodeNode,
@@ -159,7 +160,7 @@ export class IndexChecks {
     found: { readonly expected?: string; readonly actual?: string },
   ): StorageError {
     const { path } = this.#blocks;
-    return new StorageError(code, {
+    return describedError(code, {
       what,
       path,
       offset: this.#blocks.fileOffset(node.block),

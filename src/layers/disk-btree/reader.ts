@@ -6,7 +6,7 @@
  * throw at the first violation; `salvage-walk.ts` reports it and goes on.
  */
 import { runSteps, type Steps } from '../../blob-writer/steps.ts';
-import type { StorageError } from '../../errors.ts';
+import { type StorageError, withPlace } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { isDamage } from '../damage.ts';
 import type { BlockCache } from './block-cache.ts';
@@ -200,5 +200,5 @@ function frameBefore(
 }
 
 function throwIfAny(error: StorageError | undefined): void {
-  if (error !== undefined) throw error;
+  if (error !== undefined) throw withPlace(error);
 }

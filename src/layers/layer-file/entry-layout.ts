@@ -4,7 +4,7 @@
  *   delta  key: 18-byte key, LSN u64     value: file offset * 2 + willInit
  *   image  key: 18-byte key              value: file offset
  */
-import { StorageError } from '../../errors.ts';
+import { describedError, type StorageError } from '../../errors.ts';
 import type { EntryRules } from '../disk-btree/index-checks.ts';
 import type { IndexNode } from '../disk-btree/node-format.ts';
 import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
@@ -159,7 +159,7 @@ function lsnRangeProblem({ keyRange, lsnRange }: LayerSummary & { kind: 'delta' 
   return (node: IndexNode, index: number): StorageError | undefined => {
     node.copyKey(index, entryKey);
     if (bounds.containsLsn(entryKey)) return undefined;
-    return new StorageError('out-of-range', {
+    return describedError('out-of-range', {
       what: `entry ${index} of index block ${node.block} is outside the layer's LSN range`,
       key: formatKey(entryKey),
       expected: `${formatLsn(lsnRange.start)} to ${formatLsn(lsnRange.end)}`,

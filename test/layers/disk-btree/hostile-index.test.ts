@@ -109,6 +109,7 @@ describe('an index is refused by a strict read, and salvaged in order, with', ()
     expect(error?.code).toBe(code);
     expect(error?.path).toBeDefined();
     expect(error?.offset).toBeTypeOf('number');
+    expect(error?.stack).toMatch(/\n {4}at .*reader\.ts/);
     expect(report.ok).toBe(false);
     expect(salvaged.length).toBe(saved);
   });
