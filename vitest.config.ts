@@ -4,9 +4,11 @@ import { defineConfig } from 'vitest/config';
 /** Where continuous integration wants a report to count tests from, and under which name. */
 const { LAYERFILE_REPORTS: reports, LAYERFILE_REPORT: report } = process.env;
 
+/** Tests of memory, delays and whole processes: nothing else is at work beside them. */
+const ALONE = ['test/load/**/*.test.ts', 'test/process/**/*.test.ts', 'test/hostile/cost.test.ts'];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
     pool: 'forks',
     testTimeout: 60_000,
     hookTimeout: 120_000,
@@ -17,5 +19,21 @@ export default defineConfig({
       include: ['src/**/*.ts'],
       reporter: ['text-summary', 'json-summary'],
     },
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'together',
+          include: ['test/**/*.test.ts'],
+          exclude: ALONE,
+          maxWorkers: '100%',
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: { name: 'alone', include: ALONE, maxWorkers: 1, sequence: { groupOrder: 1 } },
+      },
+    ],
   },
 });
