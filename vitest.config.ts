@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { defineConfig } from 'vitest/config';
+import { configDefaults, defineConfig } from 'vitest/config';
 
 /** Where continuous integration wants a report to count tests from, and under which name. */
 const { LAYERFILE_REPORTS: reports, LAYERFILE_REPORT: report } = process.env;
@@ -25,7 +25,7 @@ export default defineConfig({
         test: {
           name: 'together',
           include: ['test/**/*.test.ts'],
-          exclude: ALONE,
+          exclude: [...configDefaults.exclude, ...ALONE],
           maxWorkers: '100%',
           sequence: { groupOrder: 0 },
         },

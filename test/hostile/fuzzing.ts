@@ -15,7 +15,7 @@ export async function execute(seed: number): Promise<string> {
   const choose = seededChoices(seed);
   if (choose(5) === 0) {
     const target = OTHER_TARGETS[choose(OTHER_TARGETS.length)];
-    return `${target?.name} ${target?.run(choose) ? 'read' : 'refused'}`;
+    return `${target?.name} ${(await target?.run(choose)) ? 'read' : 'refused'}`;
   }
   const { verdict } = await checkLayer(fuzzInput(seed), choose(4) === 0 ? 'full' : 'quick');
   return `layer ${verdict}`;

@@ -188,13 +188,16 @@ function checkContent(entry: LayerEntry, bytes: Buffer, layer: ReferenceLayer): 
   must(blob !== undefined, 'there is a blob');
   must(blob.storedLength === entry.storedLength, 'a blob is as long as its header says');
   must(blob.compressed === entry.compressed, 'a blob is compressed if its header says so');
-  const content = blob.compressed
-    ? decompressor.decompress(blob.payload, DECOMPRESSION_LIMITS)
-    : blob.payload;
+  const content = blob.compressed ? decompressed(blob.payload) : blob.payload;
   must(Buffer.compare(content, entry.bytes) === 0, 'the content is what the bytes say');
 }
 
-const decompressor = await Decompressor.load();
+function decompressed(frame: Uint8Array): Uint8Array {
+  const { loaded } = Decompressor;
+  must(loaded !== undefined, 'the reader has loaded it');
+  return loaded.decompress(frame, DECOMPRESSION_LIMITS);
+}
+
 const DECOMPRESSION_LIMITS = {
   maximumLength: LIMITS.maximumBlobLength,
   maximumWindowSize: 8 * 1024 * 1024,

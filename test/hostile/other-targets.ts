@@ -23,40 +23,45 @@ import { encodeFrame } from '../support/zstd-frames.ts';
 import { type Choose, mutateBytes } from './mutations.ts';
 import { Unsound } from './oracle.ts';
 
+type Outcome = boolean | Promise<boolean>;
+
 export interface Target {
   readonly name: string;
   /** Makes one input and reads it; throws only if that was done wrong. True if it was read. */
-  readonly run: (choose: Choose) => boolean;
+  readonly run: (choose: Choose) => Outcome;
 }
 
-const decompressor = await Decompressor.load();
+/** Readers of small things, each of any bytes. Throw only if that was done wrong; true if read. */
+export const READERS = {
+  metadata: checkMetadata,
+  document: checkDocument,
+  map: (bytes: Buffer) => checkDocument(framed(bytes)),
+  'tenant config': (bytes: Buffer) => checkConfig(bytes.toString()),
+  value: checkValue,
+  frame: async (bytes: Buffer) => checkFrame(bytes, await Decompressor.load()),
+  name: (bytes: Buffer) => checkName(bytes.toString('latin1')),
+  json: (bytes: Buffer) => checkJson(bytes.toString()),
+} as const satisfies Record<string, (bytes: Buffer) => Outcome>;
 
-export const OTHER_TARGETS: readonly Target[] = [
-  {
-    name: 'metadata',
-    run: (choose) => checkMetadata(mutated(METADATA, choose, 8, 0, choose(4) > 0)),
-  },
-  {
-    name: 'document',
-    run: (choose) => checkDocument(mutated(DOCUMENT, choose, 8, 4, choose(4) > 0)),
-  },
-  { name: 'map', run: (choose) => checkDocument(framed(randomMsgpack(choose))) },
-  {
-    name: 'tenant config',
-    run: (choose) => checkConfig(mutateBytes(pickOne(CONFIGS, choose), choose).toString()),
-  },
-  { name: 'value', run: (choose) => checkValue(mutateBytes(pickOne(VALUES, choose), choose)) },
-  { name: 'frame', run: (choose) => checkFrame(mutateBytes(pickOne(FRAMES, choose), choose)) },
-  {
-    name: 'name',
-    run: (choose) =>
-      checkName(mutateBytes(Buffer.from(pickOne(NAMES, choose)), choose).toString('latin1')),
-  },
-  {
-    name: 'json',
-    run: (choose) => checkJson(mutateBytes(Buffer.from(METADATA_JSON), choose).toString()),
-  },
-];
+/** What the fuzzer gives to each of them. */
+export const INPUTS: Record<keyof typeof READERS, (choose: Choose) => Buffer> = {
+  metadata: (choose) => mutated(METADATA, choose, 8, 0, choose(4) > 0),
+  document: (choose) => mutated(DOCUMENT, choose, 8, 4, choose(4) > 0),
+  map: randomMsgpack,
+  'tenant config': (choose) => mutateBytes(pickOne(CONFIGS, choose), choose),
+  value: (choose) => mutateBytes(pickOne(VALUES, choose), choose),
+  frame: (choose) => mutateBytes(pickOne(FRAMES, choose), choose),
+  name: (choose) => mutateBytes(Buffer.from(pickOne(NAMES, choose)), choose),
+  json: (choose) => mutateBytes(Buffer.from(METADATA_JSON), choose),
+};
+
+/** In a fixed order, so that a seed means the same. */
+const READER_NAMES = Object.keys(READERS) as (keyof typeof READERS)[];
+
+export const OTHER_TARGETS: readonly Target[] = READER_NAMES.map((name) => ({
+  name,
+  run: (choose) => READERS[name](INPUTS[name](choose)),
+}));
 
 const METADATA = encodeTimelineMetadata({
   diskConsistentLsn: 0x1000n,
@@ -206,7 +211,7 @@ function checkValue(bytes: Buffer): boolean {
   return true;
 }
 
-function checkFrame(bytes: Buffer): boolean {
+function checkFrame(bytes: Buffer, decompressor: Decompressor): boolean {
   const limits = { ...DEFAULT_DECOMPRESSION_LIMITS, maximumLength: 1024 * 1024 };
   const content = errorOr(() => decompressor.decompress(bytes, limits));
   const pieces: Buffer[] = [];
