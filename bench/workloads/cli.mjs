@@ -44,6 +44,7 @@ export function groupsOf({ scaled }) {
       rows: [
         row('floor', 'floor: node -e 0', (context) => runOften(context, ['-e', '0'])),
         row('layerfile', 'layerfile --version', (context) => runOften(context, [CLI, '--version'])),
+        row('layerfile', 'layerfile --help', (context) => runOften(context, [CLI, '--help'])),
       ],
     },
   ];

@@ -15,7 +15,8 @@ import type {
 import { readLargeValue } from '../layers/layer-file/large-value.ts';
 import { locateValueError } from '../layers/layer-file/salvage.ts';
 import { decodeValue, outlineOfValue } from '../layers/value-format.ts';
-import { type ShownEntry, shownEntry, type ValuesMode } from './entry-json.ts';
+import { type ShownEntry, shownEntry } from './entry-json.ts';
+import type { ValuesMode } from './values-mode.ts';
 
 export type DumpItem =
   | { readonly kind: 'entry'; readonly shown: ShownEntry }

@@ -12,13 +12,13 @@ import {
   digestOf,
   entryPieces,
   type ShownEntry,
-  type ValuesMode,
 } from './entry-json.ts';
 import { formatCount } from './human.ts';
 import { ListWriter } from './list-writer.ts';
 import type { Output } from './output.ts';
 import { type Column, Table } from './table.ts';
 import { valuePieces } from './value-json.ts';
+import type { ValuesMode } from './values-mode.ts';
 
 export interface DumpWriter {
   /** Nothing is returned while the text is only collected. */

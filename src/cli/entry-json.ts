@@ -12,9 +12,7 @@ import type { Value } from '../layers/value-format.ts';
 import { encodeJson, type JsonPieces } from './json.ts';
 import { storageErrorJson } from './reporter.ts';
 import { valuePieces } from './value-json.ts';
-
-export const VALUES_MODES = ['none', 'hex', 'sha256', 'json'] as const;
-export type ValuesMode = (typeof VALUES_MODES)[number];
+import type { ValuesMode } from './values-mode.ts';
 
 /** An entry, and in a delta layer its value. */
 export interface ReadEntry {

@@ -4,8 +4,8 @@ import type { Lsn } from '../layers/lsn.ts';
 import { countArgument, keyArgument, lsnArgument, sizeArgument } from './arguments.ts';
 import { addCommand, addExamples, type CommandParents } from './command-parts.ts';
 import type { Format } from './context.ts';
-import { VALUES_MODES, type ValuesMode } from './entry-json.ts';
 import type { ReadLimits } from './open-layer.ts';
+import { VALUES_MODES, type ValuesMode } from './values-mode.ts';
 
 export interface FormatFlags {
   readonly json?: true;

@@ -65,6 +65,24 @@ test('the program can be executed as a file', () => {
   expect(readFileSync(PROGRAM, 'utf8').split('\n')[0]).toBe('#!/usr/bin/env node');
 });
 
+describe('a start', () => {
+  /** What a process loads of Node takes most of the time that it needs to start. */
+  test.each(['--version', '--help'])(
+    'for %s loads nothing that only a command needs',
+    async (word) => {
+      const preload = `data:text/javascript,process.on('exit', () =>
+      console.error(process.moduleLoadList.join()))`;
+      const child = watch(spawn(process.execPath, ['--import', preload, PROGRAM, word]));
+      const { status, stderr } = await child.finished;
+      expect(status).toBe(0);
+      expect(stderr).toContain('NativeModule tty');
+      for (const name of ['crypto', 'fs/promises', 'zlib', 'worker_threads']) {
+        expect(stderr.split(',')).not.toContain(`NativeModule ${name}`);
+      }
+    },
+  );
+});
+
 describe('pipes', () => {
   test('a reader that takes one line and goes is success', async () => {
     const { status, stdout, stderr } = await shell(

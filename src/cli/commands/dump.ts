@@ -7,9 +7,9 @@ import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { Context, Format } from '../context.ts';
 import { dumpItems, printsContents } from '../dump-items.ts';
 import { createDumpWriter, type DumpWriter } from '../dump-writer.ts';
-import type { ValuesMode } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
 import { type AnyLayerReader, openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
+import type { ValuesMode } from '../values-mode.ts';
 
 export interface DumpOptions extends ReadLimits {
   readonly file: string;
