@@ -44,9 +44,32 @@ export function keyOfBlock(block) {
 /** LSNs of entries whose order is that of their keys. */
 const LSN_COUNT = 4096;
 
+/** In a plain array: reading a typed one makes an object each time, which nobody is to pay for. */
 export function someLsns() {
   const next = randomNumbers(7);
-  const lsns = new BigUint64Array(LSN_COUNT);
-  for (let at = 0; at < LSN_COUNT; at += 1) lsns[at] = START_LSN + BigInt(next());
-  return lsns;
+  return Array.from({ length: LSN_COUNT }, () => START_LSN + BigInt(next()));
+}
+
+/** For `LsnCounter`: which 32 bits of a 64-bit number come first. */
+const LOW_HALF = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 0 : 1;
+
+/** Fills LSNs of a batch with one number after the other, without an object for each. */
+export class LsnCounter {
+  #halves;
+  #next = 0;
+
+  constructor(lsns) {
+    lsns.fill(START_LSN);
+    this.#halves = new Uint32Array(lsns.buffer);
+  }
+
+  set(at) {
+    this.#halves[2 * at + LOW_HALF] = this.#next;
+    this.#next += 1;
+  }
+
+  /** Above all that were set. */
+  get end() {
+    return START_LSN + BigInt(this.#next);
+  }
 }

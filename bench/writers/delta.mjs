@@ -16,13 +16,15 @@ export async function writeDelta(directory, pool, count) {
     lengths: new Uint32Array(BATCH_ROWS).fill(pool.length),
   };
   const lsns = someLsns();
+  let from = 0;
   for (let first = 0; first < count; first += BATCH_ROWS) {
     const rowCount = Math.min(BATCH_ROWS, count - first);
     for (let at = 0; at < rowCount; at += 1) {
       const index = first + at;
       setBlock(batch.keys, at, index);
       batch.lsns[at] = lsns[index % lsns.length];
-      batch.starts[at] = (index % pool.count) * pool.length;
+      batch.starts[at] = from * pool.length;
+      from = from + 1 === pool.count ? 0 : from + 1;
     }
     const buffered = writer.putBatch({ count: rowCount, ...batch });
     if (buffered !== undefined) await buffered;

@@ -1,7 +1,7 @@
 /** Ephemeral layers, filled in small batches as changes come from a log. */
 import { EphemeralLayer } from '../../dist/layers.js';
 import { BLOCK_ORDERS } from '../inputs/block-orders.mjs';
-import { IDS, newKeys, START_LSN, setBlock } from '../inputs/keys.mjs';
+import { IDS, LsnCounter, newKeys, START_LSN, setBlock } from '../inputs/keys.mjs';
 
 const BATCH_ROWS = 16;
 
@@ -23,14 +23,13 @@ export async function fillEphemeral(layer, { pool, count, order, pause }) {
     lengths: new Uint32Array(BATCH_ROWS).fill(length),
   };
   const lastFirst = pool.count - BATCH_ROWS;
-  let lsn = START_LSN;
+  const lsns = new LsnCounter(batch.lsns);
   let from = 0;
   for (let index = 0; index < count; index += BATCH_ROWS) {
     batch.count = Math.min(BATCH_ROWS, count - index);
     for (let at = 0; at < batch.count; at += 1) {
       setBlock(batch.keys, at, blockOf(index + at));
-      batch.lsns[at] = lsn;
-      lsn += 1n;
+      lsns.set(at);
       batch.starts[at] = (from + at) * length;
     }
     from = from + 2 * BATCH_ROWS > lastFirst ? 0 : from + BATCH_ROWS;
@@ -38,7 +37,7 @@ export async function fillEphemeral(layer, { pool, count, order, pause }) {
     if (buffered !== undefined) await buffered;
     if (pause !== undefined && index % PAUSE_ROWS === 0) await pause();
   }
-  await layer.freeze(lsn);
+  await layer.freeze(lsns.end);
 }
 
 /** A process that only writes yields to its readers as often as this, besides when it waits. */

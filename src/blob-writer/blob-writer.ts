@@ -4,6 +4,8 @@
  * One writer at a time: the offset of a blob is `offset` right before it is appended, known at once
  * whatever waits for the disk.
  */
+import { assert } from '../assert.ts';
+import { copyBytes, type ViewedBytes } from '../byte-words.ts';
 import { StorageError } from '../errors.ts';
 import {
   blobHeaderSize,
@@ -13,10 +15,18 @@ import {
   encodePlainBlobHeader,
   encodeZstdBlobHeader,
   MAXIMUM_BLOB_HEADER_SIZE,
+  MAXIMUM_BLOB_LENGTH,
   SHORT_BLOB_LIMIT,
 } from './blob-format.ts';
 import type { BufferedWriter } from './buffered-writer.ts';
 import { scanZstdFrame } from './zstd-frame.ts';
+
+/** Many contents: number i is the `lengths[i]` bytes of `values` from `starts[i]` on. */
+export interface BlobParts {
+  readonly values: ViewedBytes;
+  readonly starts: Uint32Array;
+  readonly lengths: Uint32Array;
+}
 
 export class BlobWriter {
   readonly #out: BufferedWriter;
@@ -46,6 +56,28 @@ export class BlobWriter {
     const { buffer } = this.#out;
     encodePlainBlobHeader(buffer, at, length);
     buffer.set(bytes, at + headerSize);
+  }
+
+  /** Blobs that end at most so many bytes behind `offset` are appended without a promise. */
+  get room(): number {
+    return Math.min(this.#out.room, MAXIMUM_BLOB_LENGTH);
+  }
+
+  /**
+   * Appends the parts from `first` to `end`, which take `size` bytes with their headers.
+   * Requires: they fit into `room`, and lie inside the values.
+   */
+  appendParts(parts: BlobParts, first: number, end: number, size: number): void {
+    const { values, starts, lengths } = parts;
+    let at = this.#out.claim(size);
+    assert(at >= 0, 'the parts fit into the buffer');
+    const buffer = this.#out.viewedBuffer;
+    for (let part = first; part < end; part += 1) {
+      const length = lengths[part] as number;
+      at += encodePlainBlobHeader(buffer.bytes, at, length);
+      copyBytes(values, starts[part] as number, buffer, at, length);
+      at += length;
+    }
   }
 
   /**

@@ -9,6 +9,7 @@
  * first await. Readers may run beside it and see everything appended, flushed or not.
  */
 import { assert } from '../assert.ts';
+import { ViewedBytes } from '../byte-words.ts';
 import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 
@@ -37,7 +38,7 @@ export const DEFAULT_BUFFER_SIZE = 1024 * 1024;
 const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
 
 interface FilledBuffer {
-  readonly bytes: Uint8Array;
+  readonly buffer: ViewedBytes;
   readonly offset: number;
 }
 
@@ -62,9 +63,9 @@ export class BufferedWriter {
   readonly #signal: AbortSignal | undefined;
   readonly #onAbort: () => void;
   #state: State = { kind: 'open' };
-  readonly #free: Uint8Array[] = [];
+  readonly #free: ViewedBytes[] = [];
   /** The buffer that fills; undefined while all are waiting to be written. */
-  #current: Uint8Array | undefined;
+  #current: ViewedBytes | undefined;
   /** File offset of the current buffer's first byte. */
   #currentOffset: number;
   #fill = 0;
@@ -86,7 +87,7 @@ export class BufferedWriter {
     this.#startOffset = startOffset;
     this.#currentOffset = startOffset;
     for (let index = 0; index < bufferCount; index += 1) {
-      this.#free.push(new Uint8Array(bufferSize));
+      this.#free.push(new ViewedBytes(new Uint8Array(bufferSize)));
     }
     this.#current = this.#free.pop();
     this.#signal = options.signal;
@@ -112,7 +113,7 @@ export class BufferedWriter {
     if (current !== undefined && this.#waiting.length === 0) {
       const room = this.bufferSize - this.#fill;
       if (bytes.length < room) {
-        current.set(bytes, this.#fill);
+        current.bytes.set(bytes, this.#fill);
         this.#fill += bytes.length;
         return;
       }
@@ -128,6 +129,12 @@ export class BufferedWriter {
     const firstDone = this.#appendAcross(first);
     const secondDone = this.#appendAcross(second);
     return secondDone ?? firstDone;
+  }
+
+  /** The most bytes that can be claimed now; 0 also where an append would throw. */
+  get room(): number {
+    if (this.#state.kind !== 'open' || this.#current === undefined) return 0;
+    return this.#waiting.length > 0 ? 0 : this.bufferSize - this.#fill - 1;
   }
 
   /**
@@ -147,6 +154,11 @@ export class BufferedWriter {
 
   /** The buffer that the last claim points into. */
   get buffer(): Uint8Array {
+    return this.viewedBuffer.bytes;
+  }
+
+  /** The same, with a view of it. */
+  get viewedBuffer(): ViewedBytes {
     assert(this.#current !== undefined, 'only a successful claim leads here');
     return this.#current;
   }
@@ -181,9 +193,9 @@ export class BufferedWriter {
     // What is in memory is copied before the first await: its buffer may be reused after it.
     let flushedEnd = this.#currentOffset;
     if (this.#current !== undefined)
-      copyOverlap(this.#current, this.#currentOffset, target, offset);
-    for (const { bytes, offset: bufferOffset } of this.#filled) {
-      copyOverlap(bytes, bufferOffset, target, offset);
+      copyOverlap(this.#current.bytes, this.#currentOffset, target, offset);
+    for (const { buffer, offset: bufferOffset } of this.#filled) {
+      copyOverlap(buffer.bytes, bufferOffset, target, offset);
       flushedEnd = Math.min(flushedEnd, bufferOffset);
     }
     if (offset < flushedEnd) {
@@ -255,7 +267,7 @@ export class BufferedWriter {
     let done = 0;
     while (done < bytes.length && this.#current !== undefined) {
       const length = Math.min(bytes.length - done, this.bufferSize - this.#fill);
-      this.#current.set(bytes.subarray(done, done + length), this.#fill);
+      this.#current.bytes.set(bytes.subarray(done, done + length), this.#fill);
       this.#fill += length;
       done += length;
       if (this.#fill === this.bufferSize) this.#startFlush(this.#current);
@@ -263,8 +275,8 @@ export class BufferedWriter {
     return bytes.subarray(done);
   }
 
-  #startFlush(full: Uint8Array): void {
-    this.#filled.push({ bytes: full, offset: this.#currentOffset });
+  #startFlush(full: ViewedBytes): void {
+    this.#filled.push({ buffer: full, offset: this.#currentOffset });
     this.#currentOffset += this.bufferSize;
     this.#fill = 0;
     this.#current = this.#free.pop();
@@ -283,14 +295,14 @@ export class BufferedWriter {
         return;
       }
       try {
-        await this.file.writeAllAt(next.bytes, next.offset);
+        await this.file.writeAllAt(next.buffer.bytes, next.offset);
       } catch (error) {
         this.#end({ kind: 'poisoned', error });
         continue;
       }
       this.#filled.shift();
-      if (this.#current === undefined) this.#current = next.bytes;
-      else this.#free.push(next.bytes);
+      if (this.#current === undefined) this.#current = next.buffer;
+      else this.#free.push(next.buffer);
       this.#serveWaiting();
     }
   }
@@ -330,7 +342,7 @@ export class BufferedWriter {
     if (this.#fill + padding > 0) {
       const tail = new Uint8Array(this.#fill + padding);
       assert(this.#current !== undefined, 'a flushed writer has a current buffer');
-      tail.set(this.#current.subarray(0, this.#fill));
+      tail.set(this.#current.bytes.subarray(0, this.#fill));
       await this.file.writeAllAt(tail, this.#currentOffset);
     }
     if (end.kind === 'zero-pad') return contentEnd + padding;

@@ -1,6 +1,7 @@
 /** Many serialized values in parallel arrays, so that none costs an object. */
 import { StorageError } from '../../errors.ts';
 import { KEY_SIZE } from '../key.ts';
+import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 
 export interface ValueBatch {
   readonly count: number;
@@ -22,20 +23,23 @@ export interface EntryKeyBatch extends Omit<ValueBatch, 'keys' | 'lsns'> {
 
 /** Throws `invalid-input` unless every array has at least `count` rows. */
 export function checkValueBatch(batch: ValueBatch): void {
-  const { count, keys, lsns, starts, lengths, willInit } = batch;
-  const rows = Math.min(lsns.length, starts.length, lengths.length, willInit.length);
-  if (
-    Number.isSafeInteger(count) &&
-    count >= 0 &&
-    count <= rows &&
-    count * KEY_SIZE <= keys.length
-  ) {
-    return;
-  }
+  const rows = Math.min(batch.lsns.length, Math.floor(batch.keys.length / KEY_SIZE));
+  checkRows(batch, rows);
+}
+
+/** As `checkValueBatch`. */
+export function checkEntryKeyBatch(batch: EntryKeyBatch): void {
+  checkRows(batch, Math.floor(batch.entryKeys.length / DELTA_KEY_SIZE));
+}
+
+function checkRows(batch: Omit<ValueBatch, 'keys' | 'lsns'>, keyRows: number): void {
+  const { count, starts, lengths, willInit } = batch;
+  const rows = Math.min(keyRows, starts.length, lengths.length, willInit.length);
+  if (Number.isSafeInteger(count) && count >= 0 && count <= rows) return;
   throw new StorageError('invalid-input', {
     what: 'batch of values',
     expected: `arrays of at least ${count} rows`,
-    actual: `${Math.min(rows, Math.floor(keys.length / KEY_SIZE))}`,
+    actual: `${rows}`,
   });
 }
 

@@ -4,8 +4,9 @@
  * One writer at a time. A put that is refused changes nothing, and the next may follow.
  */
 
-import { checkBlobLength } from '../../blob-writer/blob-format.ts';
+import { blobHeaderSize, checkBlobLength } from '../../blob-writer/blob-format.ts';
 import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
+import { copyWords, ViewedBytes } from '../../byte-words.ts';
 import { StorageError } from '../../errors.ts';
 import { parseIdentifier } from '../identifier.ts';
 import {
@@ -20,7 +21,8 @@ import {
 import {
   DELTA_KEY_SIZE,
   DeltaBounds,
-  deltaEntryKeys,
+  halvesOf,
+  LOW_HALF,
   lsnOfEntryKey,
   MAXIMUM_DELTA_OFFSET,
 } from '../layer-file/entry-layout.ts';
@@ -33,6 +35,7 @@ import { checkLsn, checkLsnRange, formatLsn, type Lsn, type LsnRange } from '../
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { encodeDeltaSummary, STORAGE_FORMAT_VERSION } from './summary-format.ts';
 import {
+  checkEntryKeyBatch,
   checkValueBatch,
   type EntryKeyBatch,
   type ValueBatch,
@@ -44,13 +47,18 @@ export interface DeltaWriteOptions extends WriteOptions {
   readonly lsnRange: LsnRange;
 }
 
+/** A batch with views of its bytes; the keys are entry keys unless there are LSNs beside them. */
+interface Rows {
+  readonly batch: Omit<ValueBatch, 'keys' | 'lsns'>;
+  readonly values: ViewedBytes;
+  readonly keys: DataView;
+  readonly lsnHalves: Uint32Array | undefined;
+}
+
 export class DeltaLayerWriter {
   readonly #file: LayerFileWriter;
   readonly #options: DeltaWriteOptions;
   readonly #bounds: DeltaBounds;
-  /** The entry key of the put at hand. */
-  readonly #entryKey = new Uint8Array(DELTA_KEY_SIZE);
-  readonly #entryKeyView = new DataView(this.#entryKey.buffer);
 
   /**
    * Begins a layer in a temporary file of the directory.
@@ -101,8 +109,12 @@ export class DeltaLayerWriter {
 
   /** As `put`, for a value that is serialized already; it is not decoded. */
   putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
-    this.#setEntryKey(key, lsn);
-    return this.#putEntry(this.#entryKey, 0, bytes, willInit);
+    this.#setNextKey(key, lsn);
+    checkBlobLength(bytes.length);
+    const { blobs } = this.#file;
+    const { offset } = blobs;
+    this.#checkNext(offset);
+    return this.#index(blobs.append(bytes), offset, willInit);
   }
 
   /**
@@ -111,12 +123,11 @@ export class DeltaLayerWriter {
    */
   putBlob(key: Key, lsn: Lsn, blob: Uint8Array, willInit: boolean): void | Promise<void> {
     checkEncodedBlob(blob);
-    this.#setEntryKey(key, lsn);
-    const offset = this.#file.blobs.offset;
-    this.#checkPut(this.#entryKey, 0, offset);
-    const buffered = this.#file.blobs.appendEncoded(blob);
-    this.#file.index.put(this.#entryKey, offset * 2 + (willInit ? 1 : 0));
-    return buffered ?? this.#file.indexRoom;
+    this.#setNextKey(key, lsn);
+    const { blobs } = this.#file;
+    const { offset } = blobs;
+    this.#checkNext(offset);
+    return this.#index(blobs.appendEncoded(blob), offset, willInit);
   }
 
   /**
@@ -125,15 +136,17 @@ export class DeltaLayerWriter {
    */
   putBatch(batch: ValueBatch): void | Promise<void> {
     checkValueBatch(batch);
-    return this.putEntries({ ...batch, entryKeys: deltaEntryKeys(batch) });
+    const keys = new ViewedBytes(batch.keys).view;
+    const values = new ViewedBytes(batch.values);
+    return this.#putRows({ batch, values, keys, lsnHalves: halvesOf(batch.lsns) }, 0);
   }
 
   /** As `putBatch`, for entry keys: 26 bytes each, key and LSN. */
   putEntries(batch: EntryKeyBatch): void | Promise<void> {
-    // A Buffer would make each part a Buffer, at twice the cost.
-    const { buffer, byteOffset, byteLength } = batch.values;
-    const values = new Uint8Array(buffer, byteOffset, byteLength);
-    return this.#putEntriesFrom({ ...batch, values }, 0);
+    checkEntryKeyBatch(batch);
+    const keys = new ViewedBytes(batch.entryKeys).view;
+    const values = new ViewedBytes(batch.values);
+    return this.#putRows({ batch, values, keys, lsnHalves: undefined }, 0);
   }
 
   /** See `LayerFileWriter.finish`. */
@@ -157,69 +170,106 @@ export class DeltaLayerWriter {
     await this.#file[Symbol.asyncDispose]();
   }
 
-  #putEntriesFrom(batch: EntryKeyBatch, from: number): void | Promise<void> {
-    const { count, entryKeys, values, starts, lengths, willInit } = batch;
-    for (let row = from; row < count; row += 1) {
-      const start = starts[row] as number;
-      const end = start + (lengths[row] as number);
-      if (end > values.length) throw valueBeyondBatch(row, end, values.length);
-      const bytes = values.subarray(start, end);
-      const at = row * DELTA_KEY_SIZE;
-      const buffered = this.#putEntry(entryKeys, at, bytes, willInit[row] !== 0);
-      if (buffered === undefined) continue;
-      const rest = this.#continueBatch(buffered, batch, row + 1);
+  #putRows(rows: Rows, from: number): void | Promise<void> {
+    const { batch, values } = rows;
+    const { blobs } = this.#file;
+    for (let row = from; row < batch.count; row += 1) {
+      this.#file.throwUnlessOpen();
+      const { offset } = blobs;
+      const { end, endOffset } = this.#putKeys(rows, row);
+      if (end > row) blobs.appendParts({ ...batch, values }, row, end, endOffset - offset);
+      row = end;
+      // What does not fit into the buffer, is refused, or is the end.
+      const room = row < batch.count ? this.#putRow(rows, row) : this.#file.indexRoom;
+      if (room === undefined) continue;
+      const rest = this.#continueRows(room, rows, row + 1);
       // Whoever does not await it hears of a failure from the next call: the writer keeps it.
       rest.catch(() => {});
       return rest;
     }
   }
 
-  async #continueBatch(buffered: Promise<void>, batch: EntryKeyBatch, from: number): Promise<void> {
-    await buffered;
-    await this.#putEntriesFrom(batch, from);
+  async #continueRows(room: Promise<void>, rows: Rows, from: number): Promise<void> {
+    await room;
+    await this.#putRows(rows, from);
   }
 
-  #putEntry(
-    entryKeys: Uint8Array,
-    at: number,
-    bytes: Uint8Array,
-    willInit: boolean,
-  ): void | Promise<void> {
+  /**
+   * Puts the keys of as many rows as the buffer has room for, up to one that is to be refused; their
+   * values must follow at once. Nothing is called that could fail.
+   */
+  #putKeys(rows: Rows, from: number): { readonly end: number; readonly endOffset: number } {
     const { blobs, index } = this.#file;
-    checkBlobLength(bytes.length);
-    const offset = blobs.offset;
-    this.#checkPut(entryKeys, at, offset);
-    const buffered = blobs.append(bytes);
-    index.put(entryKeys, offset * 2 + (willInit ? 1 : 0), at);
+    const { count, starts, lengths, willInit } = rows.batch;
+    const size = rows.values.bytes.length;
+    const last = Math.min(blobs.offset + blobs.room, MAXIMUM_DELTA_OFFSET);
+    let { offset } = blobs;
+    let row = from;
+    for (; row < count; row += 1) {
+      const length = lengths[row] as number;
+      const blobEnd = offset + blobHeaderSize(length) + length;
+      if (blobEnd > last || (starts[row] as number) + length > size) break;
+      this.#setNextKeyOf(rows, row);
+      if (!index.acceptsNext() || !this.#bounds.contains(index.nextKey.view)) break;
+      index.putNext(offset * 2 + (willInit[row] === 0 ? 0 : 1));
+      offset = blobEnd;
+    }
+    return { end: row, endOffset: offset };
+  }
+
+  #putRow(rows: Rows, row: number): void | Promise<void> {
+    const { starts, lengths, willInit } = rows.batch;
+    const { bytes } = rows.values;
+    const { blobs } = this.#file;
+    const { offset } = blobs;
+    const start = starts[row] as number;
+    const end = start + (lengths[row] as number);
+    if (end > bytes.length) throw valueBeyondBatch(row, end, bytes.length);
+    checkBlobLength(end - start);
+    this.#setNextKeyOf(rows, row);
+    this.#checkNext(offset);
+    const buffered = blobs.append(bytes.subarray(start, end));
+    return this.#index(buffered, offset, willInit[row] !== 0);
+  }
+
+  #setNextKeyOf({ keys, lsnHalves }: Rows, row: number): void {
+    const { view } = this.#file.index.nextKey;
+    if (lsnHalves === undefined) {
+      copyWords(keys, row * DELTA_KEY_SIZE, view, 0, DELTA_KEY_SIZE);
+      return;
+    }
+    copyWords(keys, row * KEY_SIZE, view, 0, KEY_SIZE);
+    view.setUint32(KEY_SIZE, lsnHalves[2 * row + 1 - LOW_HALF] as number);
+    view.setUint32(KEY_SIZE + 4, lsnHalves[2 * row + LOW_HALF] as number);
+  }
+
+  #setNextKey(key: Key, lsn: Lsn): void {
+    checkKey(key);
+    checkLsn(lsn);
+    const { bytes, view } = this.#file.index.nextKey;
+    for (let byte = 0; byte < KEY_SIZE; byte += 1) bytes[byte] = key[byte] as number;
+    view.setBigUint64(KEY_SIZE, lsn);
+  }
+
+  /** Refuses the next key, or the offset of its value, before anything is changed. */
+  #checkNext(offset: number): void {
+    const { index } = this.#file;
+    this.#file.throwUnlessOpen();
+    if (!index.acceptsNext()) throw this.#refused('out-of-order', 'not above');
+    if (!this.#bounds.contains(index.nextKey.view)) {
+      throw this.#refused('out-of-range', 'outside the layer');
+    }
+    if (offset > MAXIMUM_DELTA_OFFSET) throw this.#refused('too-large', 'beyond the last offset');
+  }
+
+  /** Puts the next key, whose value was appended at `offset`. */
+  #index(buffered: void | Promise<void>, offset: number, willInit: boolean): void | Promise<void> {
+    this.#file.index.putNext(offset * 2 + (willInit ? 1 : 0));
     return buffered ?? this.#file.indexRoom;
   }
 
-  #setEntryKey(key: Key, lsn: Lsn): void {
-    checkKey(key);
-    checkLsn(lsn);
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) this.#entryKey[byte] = key[byte] as number;
-    this.#entryKeyView.setBigUint64(KEY_SIZE, lsn);
-  }
-
-  #checkPut(entryKeys: Uint8Array, at: number, offset: number): void {
-    this.#file.throwUnlessOpen();
-    if (!this.#file.index.accepts(entryKeys, at)) {
-      throw this.#refused('out-of-order', 'not above', entryKeys, at);
-    }
-    if (!this.#bounds.contains(entryKeys, at)) {
-      throw this.#refused('out-of-range', 'outside the layer', entryKeys, at);
-    }
-    if (offset > MAXIMUM_DELTA_OFFSET) {
-      throw this.#refused('too-large', 'beyond the last offset', entryKeys, at);
-    }
-  }
-
-  #refused(
-    code: 'out-of-order' | 'out-of-range' | 'too-large',
-    why: string,
-    entryKeys: Uint8Array,
-    at: number,
-  ): StorageError {
+  #refused(code: 'out-of-order' | 'out-of-range' | 'too-large', why: string): StorageError {
+    const { bytes } = this.#file.index.nextKey;
     const { keyRange, lsnRange } = this.#options;
     const expected = {
       'out-of-order': 'a key and LSN above the last put',
@@ -231,8 +281,8 @@ export class DeltaLayerWriter {
     return new StorageError(code, {
       what: `put is ${why}`,
       path: this.#file.path,
-      key: formatKey(entryKeys, at),
-      lsn: formatLsn(lsnOfEntryKey(entryKeys, at)),
+      key: formatKey(bytes),
+      lsn: formatLsn(lsnOfEntryKey(bytes)),
       expected,
     });
   }

@@ -8,6 +8,7 @@
  * writer does the same, and the bytes depend on it.
  */
 import { assert } from '../../assert.ts';
+import { copyWords, sharedBytes, ViewedBytes } from '../../byte-words.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import {
   encodeChildValue,
@@ -27,15 +28,23 @@ export class DiskBtreeBuilder {
   readonly #keySize: number;
   readonly #sink: BlockSink;
   readonly #block = new Uint8Array(BLOCK_SIZE);
+  readonly #leaf: OpenNode;
   /** Open nodes; index is the level. */
-  readonly #open: OpenNode[] = [];
-  readonly #lastKey: Uint8Array;
+  readonly #open: OpenNode[];
+  /** The key that was put last; it is in the open leaf. */
+  #last: ViewedBytes;
+  #next: ViewedBytes;
+  /** Leading bytes that the last and the next key share. */
+  #shared = 0;
   #entryCount = 0;
 
   constructor(keySize: number, sink: BlockSink) {
     this.#keySize = keySize;
     this.#sink = sink;
-    this.#lastKey = new Uint8Array(keySize);
+    this.#leaf = new OpenNode(keySize, 0);
+    this.#open = [this.#leaf];
+    this.#last = new ViewedBytes(new Uint8Array(keySize));
+    this.#next = new ViewedBytes(new Uint8Array(keySize));
   }
 
   get entryCount(): number {
@@ -44,27 +53,48 @@ export class DiskBtreeBuilder {
 
   /** Blocks that `finish` would write now, at most: the open nodes. */
   get openBlockCount(): number {
-    return this.#open.length;
+    return this.#entryCount === 0 ? 0 : this.#open.length;
   }
 
-  /** True if the key at `at` is above all others; no other key may be put. */
-  accepts(keys: Uint8Array, at = 0): boolean {
+  /** Where the key of the next entry is written to, before `acceptsNext` and `putNext`. */
+  get nextKey(): ViewedBytes {
+    return this.#next;
+  }
+
+  /** True if the next key is above all others; no other key may be put. */
+  acceptsNext(): boolean {
     if (this.#entryCount === 0) return true;
-    const lastKey = this.#lastKey;
-    for (let byte = 0; byte < this.#keySize; byte += 1) {
-      const difference = (keys[at + byte] as number) - (lastKey[byte] as number);
-      if (difference !== 0) return difference > 0;
-    }
-    return false;
+    const shared = sharedBytes(this.#next.view, this.#last.view, this.#keySize);
+    this.#shared = shared;
+    if (shared === this.#keySize) return false;
+    return (this.#next.bytes[shared] as number) > (this.#last.bytes[shared] as number);
   }
 
-  /** Requires: `accepts(keys, at)`, and a value of at most 39 bits. The key is copied. */
-  put(keys: Uint8Array, value: number, at = 0): void {
-    const leaf = this.#nodeAt(0);
-    if (!leaf.fits(keys, at)) this.#makeRoom(0, keys, at);
-    encodeLeafValue(leaf.values, leaf.add(keys, at), value);
+  /** Requires: `acceptsNext()` was true, and a value of at most 39 bits. */
+  putNext(value: number): void {
+    const leaf = this.#leaf;
+    const { bytes, view } = this.#next;
+    if (!leaf.hasRoom || this.#shared < leaf.prefixLength) this.#makeRoom(0, bytes);
+    encodeLeafValue(leaf.values, leaf.add(view), value);
     this.#entryCount += 1;
-    copyBytes(keys, at, this.#lastKey, this.#keySize);
+    const last = this.#last;
+    this.#last = this.#next;
+    this.#next = last;
+  }
+
+  /** As `acceptsNext`, for the key at `at`, which becomes the next one. */
+  accepts(keys: Uint8Array, at = 0): boolean {
+    for (let byte = 0; byte < this.#keySize; byte += 1) {
+      this.#next.bytes[byte] = keys[at + byte] as number;
+    }
+    return this.acceptsNext();
+  }
+
+  /** As `putNext`, for the key at `at`. Requires: `accepts(keys, at)`. The key is copied. */
+  put(keys: Uint8Array, value: number, at = 0): void {
+    const accepted = this.accepts(keys, at);
+    assert(accepted, 'keys are put in ascending order');
+    this.putNext(value);
   }
 
   /** Writes the open nodes, the root last. Requires: at least one entry. Returns the root's number. */
@@ -77,16 +107,16 @@ export class DiskBtreeBuilder {
     }
   }
 
-  #putChild(level: number, firstKey: Uint8Array, childBlock: number): void {
+  #putChild(level: number, firstKey: ViewedBytes, childBlock: number): void {
     const node = this.#nodeAt(level);
-    if (!node.fits(firstKey, 0)) this.#makeRoom(level, firstKey, 0);
-    encodeChildValue(node.values, node.add(firstKey, 0), childBlock);
+    if (!node.fits(firstKey.bytes)) this.#makeRoom(level, firstKey.bytes);
+    encodeChildValue(node.values, node.add(firstKey.view), childBlock);
   }
 
   /** Compresses the node; where the key still does not fit, writes it and empties it. */
-  #makeRoom(level: number, keys: Uint8Array, at: number): void {
+  #makeRoom(level: number, key: Uint8Array): void {
     const node = this.#nodeAt(level);
-    if (node.compress() && node.fits(keys, at)) return;
+    if (node.compress() && node.fits(key)) return;
     const block = this.#write(node);
     this.#putChild(level + 1, node.firstKey, block);
     node.clear();
@@ -116,46 +146,48 @@ class OpenNode {
   readonly suffixes = new Uint8Array(BLOCK_SIZE);
   readonly values = new Uint8Array(BLOCK_SIZE);
   /** Full first key; its beginning is the prefix. */
-  readonly #firstKey: Uint8Array;
+  readonly firstKey: ViewedBytes;
+  readonly #suffixesView = new DataView(this.suffixes.buffer);
   #prefixLength = 0;
   /** Bytes that the encoded node has. */
   #size = NODE_HEADER_SIZE;
 
   constructor(keySize: number, level: number) {
-    this.#firstKey = new Uint8Array(keySize);
+    this.firstKey = new ViewedBytes(new Uint8Array(keySize));
     this.suffixLength = keySize;
     this.level = level;
   }
 
   get prefix(): Uint8Array {
-    return this.#firstKey.subarray(0, this.#prefixLength);
+    return this.firstKey.bytes.subarray(0, this.#prefixLength);
   }
 
-  get firstKey(): Uint8Array {
-    return this.#firstKey;
+  get prefixLength(): number {
+    return this.#prefixLength;
   }
 
   /** The last byte of a block is never used. */
-  fits(keys: Uint8Array, at: number): boolean {
-    if (this.#size + this.suffixLength + NODE_VALUE_SIZE >= BLOCK_SIZE) return false;
+  get hasRoom(): boolean {
+    return this.#size + this.suffixLength + NODE_VALUE_SIZE < BLOCK_SIZE;
+  }
+
+  fits(key: Uint8Array): boolean {
+    if (!this.hasRoom) return false;
+    const { bytes } = this.firstKey;
     for (let byte = 0; byte < this.#prefixLength; byte += 1) {
-      if (keys[at + byte] !== this.#firstKey[byte]) return false;
+      if (key[byte] !== bytes[byte]) return false;
     }
     return true;
   }
 
-  /** Requires: `fits(keys, at)`. Returns where in `values` the entry's value goes. */
-  add(keys: Uint8Array, at: number): number {
-    if (this.entryCount === 0) copyBytes(keys, at, this.#firstKey, this.#firstKey.length);
-    const { suffixLength, suffixes } = this;
-    const suffixAt = this.entryCount * suffixLength;
-    const from = at + this.#prefixLength;
-    for (let byte = 0; byte < suffixLength; byte += 1) {
-      suffixes[suffixAt + byte] = keys[from + byte] as number;
-    }
+  /** Requires: the key fits. Returns where in `values` the entry's value goes. */
+  add(key: DataView): number {
+    if (this.entryCount === 0) copyWords(key, 0, this.firstKey.view, 0, key.byteLength);
+    const { entryCount, suffixLength } = this;
+    copyWords(key, this.#prefixLength, this.#suffixesView, entryCount * suffixLength, suffixLength);
     this.#size += suffixLength + NODE_VALUE_SIZE;
-    this.entryCount += 1;
-    return (this.entryCount - 1) * NODE_VALUE_SIZE;
+    this.entryCount = entryCount + 1;
+    return entryCount * NODE_VALUE_SIZE;
   }
 
   /** Moves what the first and the last key share into the prefix; false if that is nothing. */
@@ -166,9 +198,11 @@ class OpenNode {
     while (shared < suffixLength && suffixes[shared] === suffixes[lastAt + shared]) shared += 1;
     if (shared === 0) return false;
     const shorter = suffixLength - shared;
-    for (let index = 0; index < entryCount; index += 1) {
+    for (let index = 0, to = 0; index < entryCount; index += 1) {
       const from = index * suffixLength + shared;
-      suffixes.copyWithin(index * shorter, from, from + shorter);
+      for (let byte = 0; byte < shorter; byte += 1, to += 1) {
+        suffixes[to] = suffixes[from + byte] as number;
+      }
     }
     this.suffixLength = shorter;
     this.#prefixLength += shared;
@@ -179,12 +213,7 @@ class OpenNode {
   clear(): void {
     this.entryCount = 0;
     this.#prefixLength = 0;
-    this.suffixLength = this.#firstKey.length;
+    this.suffixLength = this.firstKey.bytes.length;
     this.#size = NODE_HEADER_SIZE;
   }
-}
-
-/** Faster than `set` for a few bytes. */
-function copyBytes(source: Uint8Array, at: number, target: Uint8Array, length: number): void {
-  for (let byte = 0; byte < length; byte += 1) target[byte] = source[at + byte] as number;
 }

@@ -15,7 +15,7 @@ import { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import { checkValueBatch, type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
 import { parseIdentifier } from '../identifier.ts';
 import { checkKey, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
-import { LOW_HALF } from '../layer-file/entry-layout.ts';
+import { halvesOf, LOW_HALF } from '../layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
 import { formatScratchName } from '../layer-name.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
@@ -335,11 +335,6 @@ export class EphemeralLayer {
     if (this.#state.kind === 'frozen') return this.#state.endLsn;
     throw new StorageError('closed', { what: 'ephemeral layer is not frozen yet' });
   }
-}
-
-/** The 32-bit halves of each LSN; which comes first is the machine's choice, see LOW_HALF. */
-function halvesOf(lsns: BigUint64Array): Uint32Array {
-  return new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);
 }
 
 /** True for the key that no half-open range of keys can hold. */

@@ -4,6 +4,7 @@
  *   delta  key: 18-byte key, LSN u64     value: file offset * 2 + willInit
  *   image  key: 18-byte key              value: file offset
  */
+import { compareBytes, ViewedBytes } from '../../byte-words.ts';
 import { describedError, type StorageError } from '../../errors.ts';
 import type { EntryRules } from '../disk-btree/index-checks.ts';
 import type { IndexNode } from '../disk-btree/node-format.ts';
@@ -62,28 +63,9 @@ export function deltaEntryKey(key: Key, lsn: Lsn): Uint8Array {
   return entryKey;
 }
 
-/** The entry keys of many rows, 26 bytes each, from keys of 18 bytes and LSNs; a fresh array. */
-export function deltaEntryKeys(rows: {
-  readonly count: number;
-  readonly keys: Uint8Array;
-  readonly lsns: BigUint64Array;
-}): Uint8Array {
-  const { count, keys, lsns } = rows;
-  const entryKeys = new Uint8Array(count * DELTA_KEY_SIZE);
-  for (let row = 0; row < count; row += 1) {
-    const at = row * DELTA_KEY_SIZE;
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) {
-      entryKeys[at + byte] = keys[row * KEY_SIZE + byte] as number;
-    }
-  }
-  const view = new DataView(entryKeys.buffer);
-  const halves = new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);
-  for (let row = 0; row < count; row += 1) {
-    const at = row * DELTA_KEY_SIZE + KEY_SIZE;
-    view.setUint32(at, halves[2 * row + 1 - LOW_HALF] as number);
-    view.setUint32(at + 4, halves[2 * row + LOW_HALF] as number);
-  }
-  return entryKeys;
+/** The 32-bit halves of LSNs, in place; which comes first is the machine's choice, see LOW_HALF. */
+export function halvesOf(lsns: BigUint64Array): Uint32Array {
+  return new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);
 }
 
 /** The LSN in the entry key at `at`. */
@@ -124,41 +106,55 @@ function imageLayout(summary: LayerSummary & { kind: 'image' }): EntryLayout {
 
 /** Key range and LSN range of a delta, compared with entry keys in place, without a bigint. */
 export class DeltaBounds {
-  readonly #firstKey: Key;
-  readonly #endKey: Key;
-  readonly #startLsn: Uint8Array;
-  readonly #endLsn: Uint8Array;
+  readonly #firstKey: DataView;
+  readonly #endKey: DataView;
+  /** Four bytes of a key decide unless they are those of a bound. */
+  readonly #firstWord: number;
+  readonly #endWord: number;
+  readonly #startHigh: number;
+  readonly #startLow: number;
+  readonly #endHigh: number;
+  readonly #endLow: number;
 
   constructor(keyRange: KeyRange, lsnRange: LsnRange) {
-    this.#firstKey = keyRange.start;
-    this.#endKey = keyRange.end;
-    this.#startLsn = lsnBytes(lsnRange.start);
-    this.#endLsn = lsnBytes(lsnRange.end);
+    this.#firstKey = new ViewedBytes(keyRange.start).view;
+    this.#endKey = new ViewedBytes(keyRange.end).view;
+    this.#firstWord = this.#firstKey.getUint32(0);
+    this.#endWord = this.#endKey.getUint32(0);
+    this.#startHigh = Number(lsnRange.start >> 32n);
+    this.#startLow = Number(lsnRange.start & 0xffff_ffffn);
+    this.#endHigh = Number(lsnRange.end >> 32n);
+    this.#endLow = Number(lsnRange.end & 0xffff_ffffn);
   }
 
-  /** The entry key is the 26 bytes at `at`. */
-  contains(entryKeys: Uint8Array, at = 0): boolean {
+  contains(entryKey: DataView): boolean {
+    return this.#containsKey(entryKey) && this.containsLsn(entryKey);
+  }
+
+  containsLsn(entryKey: DataView): boolean {
+    const high = entryKey.getUint32(KEY_SIZE);
+    const low = entryKey.getUint32(KEY_SIZE + 4);
     return (
-      comparePart(entryKeys, at, this.#firstKey) >= 0 &&
-      comparePart(entryKeys, at, this.#endKey) < 0 &&
-      this.containsLsn(entryKeys, at)
+      (high > this.#startHigh || (high === this.#startHigh && low >= this.#startLow)) &&
+      (high < this.#endHigh || (high === this.#endHigh && low < this.#endLow))
     );
   }
 
-  containsLsn(entryKeys: Uint8Array, at = 0): boolean {
+  #containsKey(entryKey: DataView): boolean {
+    const word = entryKey.getUint32(0);
     return (
-      comparePart(entryKeys, at + KEY_SIZE, this.#startLsn) >= 0 &&
-      comparePart(entryKeys, at + KEY_SIZE, this.#endLsn) < 0
+      (word > this.#firstWord || compareBytes(entryKey, 0, this.#firstKey) >= 0) &&
+      (word < this.#endWord || compareBytes(entryKey, 0, this.#endKey) < 0)
     );
   }
 }
 
 function lsnRangeProblem({ keyRange, lsnRange }: LayerSummary & { kind: 'delta' }) {
-  const entryKey = new Uint8Array(DELTA_KEY_SIZE);
+  const { bytes: entryKey, view } = new ViewedBytes(new Uint8Array(DELTA_KEY_SIZE));
   const bounds = new DeltaBounds(keyRange, lsnRange);
   return (node: IndexNode, index: number): StorageError | undefined => {
     node.copyKey(index, entryKey);
-    if (bounds.containsLsn(entryKey)) return undefined;
+    if (bounds.containsLsn(view)) return undefined;
     return describedError('out-of-range', {
       what: `entry ${index} of index block ${node.block} is outside the layer's LSN range`,
       key: formatKey(entryKey),
@@ -166,18 +162,4 @@ function lsnRangeProblem({ keyRange, lsnRange }: LayerSummary & { kind: 'delta' 
       actual: formatLsn(lsnOfEntryKey(entryKey)),
     });
   };
-}
-
-function lsnBytes(lsn: Lsn): Uint8Array {
-  const bytes = new Uint8Array(LSN_SIZE);
-  new DataView(bytes.buffer).setBigUint64(0, lsn);
-  return bytes;
-}
-
-function comparePart(bytes: Uint8Array, at: number, part: Uint8Array): number {
-  for (let byte = 0; byte < part.length; byte += 1) {
-    const difference = (bytes[at + byte] as number) - (part[byte] as number);
-    if (difference !== 0) return difference;
-  }
-  return 0;
 }
