@@ -26,7 +26,10 @@ export interface OpenFilesOptions {
   readonly capacity?: number | undefined;
   /** Default: the real one. */
   readonly fileSystem?: FileSystem | undefined;
-  /** Called once, at the first EIO, EROFS or failed sync, so that an application can end. */
+  /**
+   * Called once, at the first EIO, EROFS or failed sync, so that an application can end. What it
+   * throws is an uncaught exception, and changes nothing for the operation that failed.
+   */
   readonly onFatalError?: ((error: StorageError) => void) | undefined;
 }
 
@@ -143,7 +146,14 @@ export class OpenFiles {
   #tellFatalError(error: StorageError): void {
     if (this.#fatalErrorSeen) return;
     this.#fatalErrorSeen = true;
-    this.#onFatalError?.(error);
+    try {
+      this.#onFatalError?.(error);
+    } catch (thrown) {
+      // An uncaught exception of its own: the operation that failed goes on to tidy up.
+      queueMicrotask(() => {
+        throw thrown;
+      });
+    }
   }
 
   async #openAndPin(descriptor: Descriptor): Promise<OpenFile> {
