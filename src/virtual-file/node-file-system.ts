@@ -11,6 +11,7 @@
 import * as fs from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { assert } from '../assert.ts';
+import { StorageError } from '../errors.ts';
 import type {
   DirectoryEntry,
   FileKind,
@@ -57,7 +58,7 @@ export const nodeFileSystem: FileSystem = {
     const stats = await call<fs.BigIntStats>('look up file', path, (done) =>
       fs.lstat(path, { bigint: true }, done),
     );
-    return describe(stats);
+    return describe(stats, path);
   },
 
   async readDirectory(path: string): Promise<DirectoryEntry[]> {
@@ -140,7 +141,7 @@ class NodeOpenFile implements OpenFile {
     const stats = await this.#run<fs.BigIntStats>('look up file', (done) =>
       fs.fstat(this.#descriptor, { bigint: true }, done),
     );
-    return describe(stats);
+    return describe(stats, this.#path);
   }
 
   async close(): Promise<void> {
@@ -218,7 +219,8 @@ function openFlags(options: OpenOptions): number {
   return access | creation | O_NONBLOCK;
 }
 
-function describe(stats: fs.BigIntStats): FileStat {
+function describe(stats: fs.BigIntStats, path: string): FileStat {
+  if (stats.size > Number.MAX_SAFE_INTEGER) throw largerThanNumbers(stats.size, path);
   return {
     kind: kindOf(stats),
     size: Number(stats.size),
@@ -234,6 +236,16 @@ function kindOf(entry: fs.BigIntStats | fs.Dirent): FileKind {
   if (entry.isDirectory()) return 'directory';
   if (entry.isSymbolicLink()) return 'symbolic-link';
   return 'other';
+}
+
+/** A size that is rounded would be another one. */
+function largerThanNumbers(size: bigint, path: string): StorageError {
+  return new StorageError('too-large', {
+    what: 'file',
+    path,
+    expected: 'at most 2^53 - 1 bytes',
+    actual: `${size}`,
+  });
 }
 
 function notRegular(path: string, kind: FileKind): Error {

@@ -47,6 +47,38 @@ describe('what opening does to a file', () => {
   });
 });
 
+/** What the system says of a file of so many bytes; nothing if it keeps none so large. */
+function sparseFile(directory: string, size: string): string | undefined {
+  const path = join(directory, 'sparse');
+  try {
+    execFileSync('truncate', ['-s', size, path], { stdio: 'pipe' });
+    return path;
+  } catch {
+    return undefined;
+  }
+}
+
+/** A file system in memory keeps sparse files of any size. */
+const SHARED_MEMORY = '/dev/shm';
+
+test.runIf(fs.existsSync(SHARED_MEMORY))(
+  'a size that no number holds is too-large, never another size',
+  async () => {
+    const directory = fs.mkdtempSync(join(SHARED_MEMORY, 'layerfile-'));
+    onTestFinished(() => fs.rmSync(directory, { recursive: true }));
+    const largest = sparseFile(directory, '9007199254740991');
+    if (largest !== undefined) {
+      expect((await nodeFileSystem.stat(largest)).size).toBe(Number.MAX_SAFE_INTEGER);
+    }
+    const beyond = sparseFile(directory, '9007199254740993');
+    if (beyond === undefined) return;
+    const expected = { code: 'too-large', path: beyond, actual: '9007199254740993' };
+    expect(await storageErrorOf(nodeFileSystem.stat(beyond))).toMatchObject(expected);
+    expect(await storageErrorOf(nodeFileSystem.open(beyond, READ))).toMatchObject(expected);
+    expect(openBelow(directory)).toEqual([]);
+  },
+);
+
 describe('what is refused', () => {
   test.each<[string, OpenOptions]>([
     ['reading', READ],
