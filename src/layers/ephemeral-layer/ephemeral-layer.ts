@@ -9,9 +9,10 @@
 import { join } from 'node:path';
 import { checkBlobLength } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
-import { isStorageError, StorageError, withOutcome } from '../../errors.ts';
+import { StorageError, withOutcome } from '../../errors.ts';
+import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
-import { TemporaryFile } from '../../virtual-file/temporary-file.ts';
+import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import { checkValueBatch, type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
 import { parseIdentifier } from '../identifier.ts';
 import { checkKey, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
@@ -57,9 +58,6 @@ type State =
   | { readonly kind: 'open' }
   | { readonly kind: 'frozen'; readonly endLsn: Lsn }
   | { readonly kind: 'closed' };
-
-/** Other layers of the directory may have the first names. */
-const MAXIMUM_SCRATCH_NAMES = 10_000;
 
 const LAST_KEY = maximumKey();
 
@@ -345,14 +343,8 @@ function isLastKey(keys: Uint8Array, keyAt: number): boolean {
   return true;
 }
 
-async function createScratchFile(options: EphemeralOptions): Promise<TemporaryFile> {
-  const { directory, openFiles } = options;
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      const path = join(directory, formatScratchName(attempt));
-      return await TemporaryFile.create(path, { openFiles, durability: 'scratch' });
-    } catch (error) {
-      if (!isStorageError(error, 'exists') || attempt >= MAXIMUM_SCRATCH_NAMES) throw error;
-    }
-  }
+/** Other layers of the directory may have the first names. */
+function createScratchFile({ directory, openFiles }: EphemeralOptions): Promise<TemporaryFile> {
+  const pathOf = (number: number): string => join(directory, formatScratchName(number));
+  return createNumbered(pathOf, { openFiles, durability: 'scratch' });
 }

@@ -11,8 +11,9 @@ import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
 import { publishNew } from '../../virtual-file/durable-rename.ts';
+import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
-import { TemporaryFile, type TemporaryFileOptions } from '../../virtual-file/temporary-file.ts';
+import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import { DiskBtreeBuilder } from '../disk-btree/builder.ts';
 import {
   checkGeneration,
@@ -61,9 +62,6 @@ export interface LayerEnd {
   /** Completes the puts that wait for something, once no others are taken. */
   readonly lastPuts?: (() => Promise<void>) | undefined;
 }
-
-/** Writers with the same range may work side by side: each takes the next number. */
-const MAXIMUM_TEMPORARY_NAMES = 1000;
 
 export class LayerFileWriter {
   readonly name: string;
@@ -264,34 +262,22 @@ async function refuseExisting(openFiles: OpenFiles, path: string): Promise<void>
   throw new StorageError('exists', { what: 'a file has this name already', path, errno: 'EEXIST' });
 }
 
+/** Writers with the same range may work side by side: each takes the next number. */
 function createTemporary(
   name: LayerName,
   directory: string,
   openFiles: OpenFiles,
 ): Promise<TemporaryFile> {
-  const pathOf = (attempt: number): string => join(directory, formatTemporaryName(name, attempt));
-  return createWithFreeName(pathOf, { openFiles });
+  const pathOf = (number: number): string => join(directory, formatTemporaryName(name, number));
+  return createNumbered(pathOf, { openFiles });
 }
 
 /** Beside the layer's own temporary file, whose name nobody else has, save what a crash left. */
 function createIndexScratch({ path, file }: TemporaryFile): Promise<TemporaryFile> {
   const { openFiles } = file;
-  const pathOf = (attempt: number): string => {
-    const number = attempt === 0 ? '' : attempt.toString(16);
-    return path.replace(/\.___temp$/, `-index${number}.___temp`);
+  const pathOf = (number: number): string => {
+    const digits = number === 0 ? '' : number.toString(16);
+    return path.replace(/\.___temp$/, `-index${digits}.___temp`);
   };
-  return createWithFreeName(pathOf, { openFiles, durability: 'scratch' });
-}
-
-async function createWithFreeName(
-  pathOf: (attempt: number) => string,
-  options: TemporaryFileOptions,
-): Promise<TemporaryFile> {
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      return await TemporaryFile.create(pathOf(attempt), options);
-    } catch (error) {
-      if (!isStorageError(error, 'exists') || attempt >= MAXIMUM_TEMPORARY_NAMES) throw error;
-    }
-  }
+  return createNumbered(pathOf, { openFiles, durability: 'scratch' });
 }
