@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import { isStorageError, throwIfAborted } from '../errors.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
-import { TEMPORARY_SUFFIX } from './overwrite.ts';
+import { isLeftoverName } from './leftover-names.ts';
 
 export interface RemoveLeftoversOptions {
   /** Default: the table that the process shares. */
@@ -33,18 +33,13 @@ export async function removeLeftovers(
   const removed: string[] = [];
   const entries = await openFiles.report(openFiles.fileSystem.readDirectory(directory));
   for (const { name, kind } of entries) {
-    if (kind !== 'file' || !isLeftover(name)) continue;
+    if (kind !== 'file' || !isLeftoverName(name)) continue;
     throwIfAborted(signal, directory);
     const path = join(directory, name);
     if (await remove(path, openFiles)) removed.push(path);
   }
   await openFiles.syncDirectory(directory, mark);
   return removed;
-}
-
-function isLeftover(name: string): boolean {
-  const isTemporary = name.endsWith(TEMPORARY_SUFFIX) && name.length > TEMPORARY_SUFFIX.length;
-  return isTemporary || /^ephemeral-[0-9a-f]+$/.test(name);
 }
 
 /** False if somebody else was faster. */

@@ -10,15 +10,14 @@
  * A process overwrites one file at a time, in the order of the calls. Processes must not overwrite
  * the same file at once: each would take the other's temporary for one that a crash left.
  */
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { isStorageError, type Outcome, StorageError, throwIfAborted } from '../errors.ts';
 import { durableRename } from '../virtual-file/durable-rename.ts';
 import type { FileStat, FileSystem } from '../virtual-file/file-system.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import { TemporaryFile } from '../virtual-file/temporary-file.ts';
 import { inTurn, trueName } from '../virtual-file/turns.ts';
-
-export const TEMPORARY_SUFFIX = '.___temp';
+import { isLeftoverName, TEMPORARY_SUFFIX } from './leftover-names.ts';
 
 export interface OverwriteOptions {
   /** Default: the table that the process shares. */
@@ -38,7 +37,7 @@ export interface OverwriteOptions {
  *
  * Throws: `exists` (a directory or special file has the name, or the temporary's), `aborted`,
  * `sync-failed`, `io`, `not-found` (no such directory), `invalid-input` (content that is neither
- * bytes nor Unicode). `outcome` of the error tells what is on disk: `not-applied` the old content,
+ * bytes nor Unicode, or the name of a leftover, which `removeLeftovers` would delete). `outcome` of the error tells what is on disk: `not-applied` the old content,
  * `in-doubt` readers see the new content, but a crash may bring the old one back, `durable` the
  * new content, and only tidying up failed.
  * Durability: once it resolves, the new content survives a crash.
@@ -51,6 +50,7 @@ export async function overwriteFile(
   const { openFiles = OpenFiles.shared(), signal, mode } = options;
   const { fileSystem } = openFiles;
   const target = resolve(path);
+  refuseLeftoverName(target);
   const overwrite = new Overwrite({ target, bytes: bytesOf(content), openFiles, signal, mode });
   try {
     await inTurn({ owner: fileSystem, name: target, signal }, async () => {
@@ -166,6 +166,17 @@ function taken(path: string, found: FileStat): StorageError {
     path,
     expected: 'a regular file or nothing',
     actual: found.kind,
+  });
+}
+
+function refuseLeftoverName(path: string): void {
+  if (!isLeftoverName(basename(path))) return;
+  throw new StorageError('invalid-input', {
+    what: 'file name',
+    path,
+    expected: 'one that a crash does not leave behind',
+    actual: basename(path),
+    outcome: 'not-applied',
   });
 }
 

@@ -7,6 +7,7 @@ import { MAXIMUM_SYNCS } from '../../src/virtual-file/limiter.ts';
 import type { Choose } from '../../src/virtual-file/memory-file.ts';
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { forEveryChoice, seededChoices } from '../support/choices.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
@@ -41,6 +42,28 @@ function forCrashStates(fileSystem: MemoryFileSystem, look: (after: MemoryFileSy
   if (fileSystem.crashStates() <= 512n) forEveryChoice(scenario);
   else for (let seed = 0; seed < 200; seed += 1) scenario(seededChoices(seed));
 }
+
+test.each(['a.___temp', 'ephemeral-12', 'ephemeral-0f'])(
+  '%s is a name that a crash leaves behind, and is refused',
+  async (name) => {
+    const { fileSystem, openFiles } = withOldFile();
+    fileSystem.createFile(`/data/${name}`, bytes(OLD));
+    const error = await storageErrorOf(overwriteFile(`/data/${name}`, NEW, { openFiles }));
+    expect(error).toMatchObject({ code: 'invalid-input', outcome: 'not-applied', actual: name });
+    expect(contentOf(fileSystem, `/data/${name}`)).toBe(OLD);
+    expect(fileSystem.operationCount).toBe(0);
+  },
+);
+
+test.each(['.___temp', 'a.___temp.bak', 'ephemeral-', 'ephemeral-notes', 'ephemeral-1.txt'])(
+  '%s is a name like any other',
+  async (name) => {
+    const { fileSystem, openFiles } = withOldFile();
+    await overwriteFile(`/data/${name}`, NEW, { openFiles });
+    expect(contentOf(fileSystem, `/data/${name}`)).toBe(NEW);
+    expect(await removeLeftovers('/data', { openFiles })).toEqual([]);
+  },
+);
 
 describe('a file on the real file system', () => {
   let directory = '';
