@@ -96,6 +96,8 @@ export class StorageError extends Error {
    * rest of one: that of a copy is made when somebody looks.
    */
   static {
+    // A bundler may rename a class that speaks of itself.
+    Object.defineProperty(StorageError, 'name', { value: 'StorageError' });
     Object.defineProperty(StorageError.prototype, 'stack', {
       configurable: true,
       get(this: StorageError) {

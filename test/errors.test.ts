@@ -13,6 +13,11 @@ import {
 } from '../src/errors.ts';
 import { storageErrorThrownBy } from './support/storage-errors.ts';
 
+test('the type has its name, whatever a bundler calls it', () => {
+  expect(StorageError.name).toBe('StorageError');
+  expect(inspect(new StorageError('corrupt', { what: 'x' }))).toMatch(/^StorageError: x\n/);
+});
+
 describe('a message', () => {
   test('says what, and nothing more, where nothing more is known', () => {
     expect(new StorageError('corrupt', { what: 'blob header' }).message).toBe('blob header');

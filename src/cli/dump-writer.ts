@@ -5,7 +5,7 @@ import { formatLsnForPeople } from '../layers/lsn.ts';
 import { explainKey } from '../postgres/key-explanation.ts';
 import { printable } from '../printable.ts';
 import type { Format } from './context.ts';
-import type { DumpItem } from './dump-items.ts';
+import { type DumpItem, printsContents } from './dump-items.ts';
 import {
   damagedBlockText,
   damagedEntryText,
@@ -80,7 +80,8 @@ class TableDumpWriter implements DumpWriter {
 
   constructor(output: Output, { values }: DumpWriterOptions) {
     const title = values === 'none' ? 'MEANING' : values === 'sha256' ? 'SHA-256' : 'VALUE';
-    this.#table = new Table(output, [...COLUMNS, { title, style: 'dim' }]);
+    const overflow = printsContents(values) ? 'cut' : 'wrap';
+    this.#table = new Table(output, [...COLUMNS, { title, style: 'dim', overflow }]);
     this.#values = values;
   }
 

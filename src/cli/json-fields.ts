@@ -181,12 +181,21 @@ function checkBigInteger(
     (typeof value === 'number' && Number.isSafeInteger(value)) ||
     (typeof value === 'string' && /^-?[0-9]{1,20}$/.test(value));
   if (!exact) {
-    const hint = typeof value === 'number' ? ' (as a string, for large numbers)' : '';
-    throw wrongField(name, `an integer of 64 bits${hint}`, describe(value));
+    throw wrongField(
+      name,
+      'an integer of 64 bits, as a string from 2^53 on',
+      describeNumber(value),
+    );
   }
   const integer = BigInt(value);
   if (integer >= minimum && integer <= maximum) return integer;
   throw wrongField(name, `${minimum} to ${maximum}`, String(integer));
+}
+
+/** What JSON.parse has rounded is not what the user wrote. */
+function describeNumber(value: unknown): string {
+  const isRounded = typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
+  return isRounded ? 'a number beyond 2^53' : describe(value);
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -2,6 +2,7 @@
 /** The program: the process's own streams, signals and exit status around `run`. */
 import { fstatSync, type Stats } from 'node:fs';
 import { isatty } from 'node:tty';
+import { systemError } from '../virtual-file/system-error.ts';
 import { INTERRUPTED } from './exit-status.ts';
 import { run } from './run.ts';
 
@@ -16,7 +17,7 @@ function interrupt(signal: NodeJS.Signals): void {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
 
 process.exitCode = await run(process.argv.slice(2), {
-  stdin: () => process.stdin,
+  stdin: standardInput,
   stdinIsTerminal: isatty(0),
   stdinSize: fileOn(0)?.size,
   stdout: process.stdout,
@@ -27,6 +28,12 @@ process.exitCode = await run(process.argv.slice(2), {
 });
 // What an interrupted command left pending must not keep the process alive.
 if (process.exitCode === INTERRUPTED) process.exit();
+
+/** Of a directory, Node would make an empty stream. */
+function standardInput(): AsyncIterable<Uint8Array> {
+  if (fstatSync(0).isDirectory()) throw systemError('read', 'standard input', 'EISDIR');
+  return process.stdin;
+}
 
 /** The regular file that a descriptor is, if it is one. */
 function fileOn(descriptor: number): Stats | undefined {

@@ -2,7 +2,8 @@
  * One of the two output streams: text is collected into large writes, a write waits until the
  * stream has taken it, and a reader that went away is told apart from a disk that is full.
  */
-import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
+import { abortedError, throwIfAborted } from '../errors.ts';
+import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { JsonPieces } from './json.ts';
 
 /** The part of a stream that we need: process.stdout, or a fake. */
@@ -126,7 +127,7 @@ export class Output {
   #describe(error: Error): Error {
     const errno = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
     if (errno === 'EPIPE' || errno === 'ERR_STREAM_DESTROYED') return new ReaderGone();
-    return new StorageError('io', { what: `cannot write to ${this.#name}`, errno, cause: error });
+    return fromNodeError(`write to ${this.#name}`, undefined, error);
   }
 }
 

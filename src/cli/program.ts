@@ -1,5 +1,6 @@
 /** The command tree: what commander parses, how its help looks, and which module runs. */
-import { type Argument, Command } from 'commander';
+import { type Argument, Command, CommanderError } from 'commander';
+import { nearestName } from '../postgres/nearest-name.ts';
 import type { Style } from './colour.ts';
 import { paint } from './colour.ts';
 import { addExamples, type Runner } from './command-parts.ts';
@@ -14,7 +15,7 @@ export function createProgram(context: Context, finished: (status: ExitStatus) =
     .description('Write, read, verify and dump layer files of the Neon pageserver.')
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'show this help')
-    .helpCommand('help [command]', 'Show the help of a command.')
+    .helpCommand(false)
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput(outputConfiguration(context))
@@ -22,6 +23,7 @@ export function createProgram(context: Context, finished: (status: ExitStatus) =
   const runner: Runner = async (run) => finished(await run(context));
   addReadingCommands({ program, runner });
   addWritingCommands({ program, runner });
+  addHelpCommand(program);
   addExamples(program, [
     ['layerfile inspect FILE', 'what the file says about itself'],
     ['layerfile dump FILE | less', 'every entry, in index order'],
@@ -39,6 +41,33 @@ Exit status:
 Programs read --json or --ndjson; errors are then JSON as well. See also NO_COLOR, FORCE_COLOR.`,
   );
   return program;
+}
+
+/** `help import pgdata`; commander's own knows one word, and takes a wrong one for none. */
+function addHelpCommand(program: Command): void {
+  program
+    .command('help')
+    .description('Show the help of a command.')
+    .argument('[command...]')
+    .action((names: string[]) => {
+      let command = program;
+      for (const name of names) {
+        const inner = command.commands.find((candidate) => candidate.name() === name);
+        if (inner === undefined) throw unknownCommand(command, name);
+        command = inner;
+      }
+      command.outputHelp();
+    });
+}
+
+function unknownCommand(command: Command, name: string): CommanderError {
+  const nearest = nearestName(
+    name,
+    command.commands.map((candidate) => candidate.name()),
+  );
+  const suggestion = nearest === undefined ? '' : `\n(Did you mean ${nearest}?)`;
+  const message = `error: unknown command '${name}'${suggestion}`;
+  return new CommanderError(1, 'commander.unknownCommand', message);
 }
 
 /** An argument without a description is shown elsewhere in the help. */

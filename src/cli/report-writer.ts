@@ -91,14 +91,19 @@ class PeopleWriter implements ReportWriter {
     await output.flush();
   }
 
-  async end(): Promise<void> {
+  async end(status: ExitStatus): Promise<void> {
     if (this.#fileCount < 2) return;
     const files = formatNumberOf(this.#fileCount, 'file', 'files');
-    const verdict =
-      this.#badCount === 0
-        ? paint(this.#output, 'green', 'all sound')
-        : paint(this.#output, 'red', `${formatCount(this.#badCount)} damaged`);
-    await this.#output.write(`${files}, ${formatBytes(this.#bytes)}: ${verdict}\n`);
+    await this.#output.write(`${files}, ${formatBytes(this.#bytes)}: ${this.#verdict(status)}\n`);
+  }
+
+  #verdict(status: ExitStatus): string {
+    if (this.#badCount > 0) {
+      return paint(this.#output, 'red', `${formatCount(this.#badCount)} damaged`);
+    }
+    return status === CLEAN
+      ? paint(this.#output, 'green', 'all sound')
+      : paint(this.#output, 'yellow', 'sound, but not all could be looked at');
   }
 
   async #finding({ severity, code, message }: Finding): Promise<void> {

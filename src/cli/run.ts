@@ -1,6 +1,6 @@
 /** One run of the command line: arguments in, exit status out. */
 import { type Command, CommanderError } from 'commander';
-import { abortedError, isStorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { printable } from '../printable.ts';
 import { wantsColour } from './colour.ts';
 import type { CliStreams, Context } from './context.ts';
@@ -68,8 +68,8 @@ async function report(error: unknown, run: FailedRun): Promise<ExitStatus> {
     return WRONG_USAGE;
   }
   if (context.signal.aborted) {
-    const aborted = isStorageError(outcome, 'aborted') ? outcome : abortedError(context.signal);
-    context.reporter.error(aborted);
+    const path = isStorageError(outcome, 'aborted') ? outcome.path : undefined;
+    context.reporter.error(new StorageError('aborted', { what: 'interrupted', path }));
     return INTERRUPTED;
   }
   context.reporter.error(outcome);

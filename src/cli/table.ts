@@ -9,6 +9,8 @@ export interface Column {
   readonly title: string;
   readonly align?: 'left' | 'right' | undefined;
   readonly style?: Style | undefined;
+  /** Of the last cell, on a terminal that is too narrow; default `wrap`. */
+  readonly overflow?: 'wrap' | 'cut' | undefined;
 }
 
 export interface Row {
@@ -75,10 +77,10 @@ export class Table {
     return this.#output.write(`${painted}\n`);
   }
 
-  /** On a terminal the last cell is cut to what is left of the line; damage is shown in full. */
+  /** On a terminal the last cell may be cut to what is left of the line; damage never is. */
   #fit({ cells, style }: Row, widths: readonly number[]): readonly string[] {
-    if (style !== undefined) return cells;
     const last = cells.length - 1;
+    if (style !== undefined || this.#columns[last]?.overflow !== 'cut') return cells;
     const text = cells[last] ?? '';
     const before = widths.slice(0, last).reduce((sum, width) => sum + width + GAP.length, 0);
     const room = Math.max(this.#output.columns - before, MINIMUM_CUT);

@@ -44,7 +44,9 @@ function addLayerOptions(command: Command): Command {
 
 /** Where the result is a JSON line in any case. */
 function addJsonErrors(command: Command): Command {
-  return command.option('--json', 'print errors as JSON as well');
+  return command
+    .option('--json', 'print errors as JSON as well')
+    .addOption(new Option('--ndjson', 'the same').hideHelp());
 }
 
 function addBuild({ program, runner }: CommandParents): void {

@@ -33,13 +33,19 @@ export class VirtualFile {
    * Opens a regular file.
    *
    * Throws: `not-found`, `exists` (createNew), `io` (also for directories, FIFOs and devices),
-   * `invalid-input` (neither read nor write).
+   * `invalid-input` (neither read nor write, or truncation without write).
    * Durability: a created file's name is durable once its directory is synced.
    */
   static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {
     const { openFiles = OpenFiles.shared(), durability = 'sync', ...openOptions } = options;
     if (!openOptions.read && !openOptions.write) {
       throw new StorageError('invalid-input', { what: 'open options', expected: 'read or write' });
+    }
+    if (openOptions.truncate && !openOptions.write) {
+      throw new StorageError('invalid-input', {
+        what: 'open options',
+        expected: 'write, where the file is to be truncated',
+      });
     }
     const file = new VirtualFile(path, openFiles, new Descriptor(path, openOptions, durability));
     await file.#run(async () => {

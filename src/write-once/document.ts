@@ -41,7 +41,7 @@ export const DEFAULT_DOCUMENT_LIMITS: DocumentLimits = {
 
 export interface DocumentLimitOptions {
   /** Those that are not given are the default ones. */
-  readonly limits?: Partial<DocumentLimits> | undefined;
+  readonly limits?: { readonly [L in keyof DocumentLimits]?: number | undefined } | undefined;
 }
 
 const MAGIC = 0x4c46_4443;
@@ -62,7 +62,7 @@ export function encodeDocument(
   document: DocumentMap,
   options: DocumentLimitOptions = {},
 ): Uint8Array {
-  const limits = { ...DEFAULT_DOCUMENT_LIMITS, ...options.limits };
+  const limits = limitsOf(options);
   checkDocument(document, limits);
   const map = encode(document, { useBigInt64: true, maxDepth: limits.maximumDepth + 1 });
   checkLength(HEADER_SIZE + map.length, limits, undefined);
@@ -84,7 +84,7 @@ export function encodeDocument(
  * limits are checked before anything is decoded.
  */
 export function decodeDocument(bytes: Uint8Array, options: DocumentLimitOptions = {}): DocumentMap {
-  const limits = { ...DEFAULT_DOCUMENT_LIMITS, ...options.limits };
+  const limits = limitsOf(options);
   const map = decodeFrame(bytes, limits);
   checkMap(map, limits);
   const value = withoutPrototypes(decode(map, { useBigInt64: true }));
@@ -98,7 +98,7 @@ export function readDocument(
   options: ReadSmallFileOptions & DocumentLimitOptions = {},
 ): Promise<DocumentMap> {
   const { openFiles, limits } = options;
-  const { maximumLength } = { ...DEFAULT_DOCUMENT_LIMITS, ...limits };
+  const { maximumLength } = limitsOf(options);
   return readSmallFile(path, { openFiles, maximumLength }, (bytes) =>
     decodeDocument(bytes, { limits }),
   );
@@ -116,6 +116,12 @@ export async function writeDocument(
   options: OverwriteOptions & DocumentLimitOptions = {},
 ): Promise<void> {
   await overwriteFile(path, encodeDocument(document, options), options);
+}
+
+/** Those that are absent or undefined are the default ones. */
+function limitsOf({ limits = {} }: DocumentLimitOptions): DocumentLimits {
+  const given = Object.entries(limits).filter(([, limit]) => limit !== undefined);
+  return { ...DEFAULT_DOCUMENT_LIMITS, ...Object.fromEntries(given) };
 }
 
 /** The bytes of the map. */

@@ -12,6 +12,8 @@ import { parseError, parseLines } from './support.ts';
 const PROGRAM = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 const LARGE =
   goldenLayers().find((layer) => layer.manifest.case === '07-delta-2-level')?.path ?? '';
+const PAGES =
+  goldenLayers().find((layer) => layer.manifest.case === '11-image-uncompressed')?.path ?? '';
 const HEADER = JSON.stringify({
   kind: 'delta',
   tenant_id: '00'.repeat(16),
@@ -115,9 +117,31 @@ describe('pipes', () => {
     expect(status).toBe(3);
     expect(
       parseError({ status: 3, stdout: '', stdoutBytes: Buffer.alloc(0), stderr }),
-    ).toMatchObject({
-      code: 'io',
-    });
+    ).toMatchObject({ code: 'io', message: 'cannot write to standard output (ENOSPC)' });
+  });
+
+  test('a directory as input of build could not be looked at', async () => {
+    const { status, stderr } = await shell(`layerfile build --out '${temporaryDirectory()}' < /`);
+    expect([status, stderr]).toEqual([3, 'error[io]: standard input: cannot read (EISDIR)\n']);
+  });
+
+  test('a page goes to a device, a FIFO, or through a symbolic link', async () => {
+    const directory = temporaryDirectory();
+    const page = await shell(
+      `layerfile export page '${PAGES}' rel=1663/5/16384 blkno=24 | sha256sum`,
+    );
+    for (const where of ['/dev/stdout', '/dev/fd/1']) {
+      const there = await shell(
+        `set -o pipefail; layerfile export page '${PAGES}' rel=1663/5/16384 blkno=24 --out ${where} | sha256sum`,
+      );
+      expect([there.status, there.stdout]).toEqual([0, page.stdout]);
+    }
+    const linked = await shell(
+      `cd '${directory}'; echo old > target; ln -s target link
+       layerfile export page '${PAGES}' rel=1663/5/16384 blkno=24 --out link
+       sha256sum < target; test -L link && echo 'still a link'`,
+    );
+    expect(linked.stdout).toBe(`${page.stdout}still a link\n`);
   });
 
   test('an error ends the program although its input goes on', async () => {
@@ -160,6 +184,16 @@ describe('a signal', () => {
     const [status] = await once(child, 'exit');
     expect(status).toBe(130);
     child.stdout.destroy();
+  });
+
+  test('ends build although nobody writes into its FIFO', async () => {
+    const fifo = join(temporaryDirectory(), 'spec');
+    execFileSync('mkfifo', [fifo]);
+    const child = start('build', fifo, '--out', temporaryDirectory());
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    child.kill('SIGINT');
+    const { status, stderr } = await child.finished;
+    expect([status, stderr]).toEqual([130, 'error[aborted]: interrupted\n']);
   });
 
   test.each(['SIGINT', 'SIGTERM'] as const)(

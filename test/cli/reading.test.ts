@@ -62,6 +62,11 @@ async function dumpKeys(...words: string[]): Promise<unknown[]> {
 
 const lsn = (text: string) => text.padStart(16, '0');
 
+test('get shows a record that has bytes inside as one line', async () => {
+  const { stdout } = await runCli(['get', delta, key(5)]);
+  expect(stdout).toContain('\n{"type":"aux_file","path":"\\u001b]0;\\u202e","content":"00"}\n');
+});
+
 describe('dump', () => {
   const all = () => [
     `1@${lsn('100')}`,

@@ -68,9 +68,18 @@ describe('a table', () => {
     expect(stream.text.endsWith('\na  b\nwider  b\n')).toBe(true);
   });
 
-  test('cuts its last cell to the terminal, but never damage', async () => {
+  test('lets its last cell wrap on a terminal that is too narrow', async () => {
     const { stream, output } = createOutput({ isTerminal: true, columns: 40 });
     const table = new Table(output, [{ title: 'A' }, { title: 'B' }]);
+    await table.row({ cells: ['a', 'b'.repeat(100)] });
+    await table.end();
+    await output.flush();
+    expect(stream.text.split('\n')[1]).toBe(`a  ${'b'.repeat(100)}`);
+  });
+
+  test('cuts a last cell of bytes to the terminal, but never damage', async () => {
+    const { stream, output } = createOutput({ isTerminal: true, columns: 40 });
+    const table = new Table(output, [{ title: 'A' }, { title: 'B', overflow: 'cut' }]);
     await table.row({ cells: ['a', 'b'.repeat(100)] });
     await table.row({ cells: ['a', 'c'.repeat(100)], style: 'red' });
     await table.end();

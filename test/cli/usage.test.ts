@@ -29,6 +29,16 @@ describe('help', () => {
     for (const status of [0, 1, 2, 3, 4, 130]) expect(stdout).toMatch(new RegExp(`\\b${status} `));
   });
 
+  test.each([
+    ['dump', ['help', 'dump']],
+    ['import pgdata', ['help', 'import', 'pgdata']],
+    ['[options]', ['help']],
+  ])('of %s is asked for in words, too', async (usage, words) => {
+    const result = await runCli(words);
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(result.stdout).toContain(`Usage: layerfile ${usage}`);
+  });
+
   test('carries colour only where it may', async () => {
     const plain = await runCli(['dump', '--help']);
     expect(plain.stdout).not.toContain('\x1b');
@@ -54,6 +64,8 @@ describe('wrong usage', () => {
     ['an unknown command', ['dmp', 'file']],
     ['an unknown command below another', ['import', 'pgdat']],
     ['a command that lacks its second word', ['export']],
+    ['help for an unknown command', ['help', 'verfy']],
+    ['help for an unknown command below another', ['help', 'import', 'nope']],
     ['an unknown flag', ['dump', 'file', '--jsn']],
     ['a flag of another command', ['inspect', 'file', '--raw']],
     ['an unknown short flag', ['dump', 'file', '-x']],
@@ -96,6 +108,7 @@ describe('wrong usage', () => {
   test.each([
     [['dump', 'file', '--ndjso'], '--ndjson'],
     [['dmup', 'file'], 'dump'],
+    [['help', 'verfy'], 'Did you mean verify?'],
     [['import', 'pgdat'], 'pgdata'],
     [['dump', 'file', '--frobnicate'], 'layerfile dump --help'],
   ])('%s gets a suggestion', async (words, suggestion) => {

@@ -140,4 +140,9 @@ describe('a value in JSON', () => {
     })();
     expect(isStorageError(error, 'invalid-input')).toBe(true);
   });
+
+  test('a number that was rounded is not quoted', () => {
+    const value = { type: 'truncate_vm', trunc_byte: 2 ** 53, trunc_offs: '0' };
+    expect(() => parse(value)).toThrow('as a string from 2^53 on, found a number beyond 2^53');
+  });
 });

@@ -18,6 +18,16 @@ function copyInto(directory: string, ...paths: string[]): string[] {
   });
 }
 
+test('of several files, that one could not be looked at is said in the end', async () => {
+  const directory = temporaryDirectory();
+  const paths = copyInto(directory, ...SOUND.slice(0, 2));
+  const sound = await runCli(['verify', ...paths]);
+  expect(sound.stdout).toMatch(/\n2 files, [^\n]*: all sound\n$/);
+  const missing = await runCli(['verify', ...paths, join(directory, 'missing')]);
+  expect(missing.status).toBe(3);
+  expect(missing.stdout).toMatch(/: sound, but not all could be looked at\n$/);
+});
+
 describe('a directory', () => {
   test('is walked in byte order of the names, deeper ones in their place', async () => {
     const root = temporaryDirectory();

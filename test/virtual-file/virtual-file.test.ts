@@ -64,6 +64,14 @@ describe('opening', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
+  test('to be truncated, but not written, is invalid-input, and creates nothing', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const openFiles = new OpenFiles({ fileSystem });
+    const opening = VirtualFile.open('/a', { read: true, truncate: true, create: true, openFiles });
+    expect((await storageErrorOf(opening)).code).toBe('invalid-input');
+    expect((await storageErrorOf(fileSystem.stat('/a'))).code).toBe('not-found');
+  });
+
   test('without a table of its own a file is in the one that the process shares', async () => {
     const path = join(temporaryDirectory(), 'file');
     const file = await VirtualFile.open(path, READ_WRITE);

@@ -235,6 +235,16 @@ describe('a hostile map', () => {
     const encoding = () => encodeDocument(document, { limits: tooLittle });
     expect(storageErrorThrownBy(encoding).code).toBe('too-large');
   });
+
+  test('that is undefined is the default one', () => {
+    const limits = { maximumDepth: undefined, maximumLength: undefined };
+    const document = { a: 1 };
+    expect(decodeDocument(encodeDocument(document, { limits }), { limits })).toEqual(document);
+    let deep: DocumentValue = null;
+    for (let depth = 0; depth < 500; depth += 1) deep = [deep];
+    const encoding = () => encodeDocument({ deep }, { limits });
+    expect(storageErrorThrownBy(encoding).code).toBe('too-large');
+  });
 });
 
 describe('the walk over MessagePack', () => {

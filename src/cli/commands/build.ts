@@ -1,6 +1,7 @@
 /** `build`: a layer from NDJSON. */
-import { createReadStream } from 'node:fs';
+import { constants, createReadStream, openSync, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
 import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
@@ -152,16 +153,25 @@ async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** A spec may come from a FIFO, so a file is read as a stream, too. */
+/** A spec may come from a FIFO, so a file is read as a stream, too. Throws: `io`, `not-found`. */
 async function* readSpec(
   context: Context,
   path: string | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const stream =
-    path === undefined ? context.stdin() : createReadStream(path, { highWaterMark: CHUNK_SIZE });
   try {
+    const stream = path === undefined ? context.stdin() : openSpec(path);
     for await (const chunk of stream) yield chunk;
   } catch (error) {
     throw fromNodeError('read the spec', path ?? 'standard input', error);
   }
+}
+
+/**
+ * A FIFO is opened without waiting for its writer, and waits for bytes without a thread: a thread
+ * that waits could not be interrupted.
+ */
+function openSpec(path: string): AsyncIterable<Uint8Array> {
+  if (!statSync(path).isFIFO()) return createReadStream(path, { highWaterMark: CHUNK_SIZE });
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  return new Socket({ fd, readable: true, writable: false });
 }

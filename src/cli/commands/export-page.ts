@@ -1,9 +1,12 @@
 /** `export page`: the bytes of one page image. */
-import { StorageError } from '../../errors.ts';
+import type { Stats } from 'node:fs';
+import { realpath, stat, writeFile } from 'node:fs/promises';
+import { isStorageError, StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
+import { fromNodeError } from '../../virtual-file/system-error.ts';
 import { overwriteFile } from '../../write-once/overwrite.ts';
 import type { Context } from '../context.ts';
 import { entryType, type ReadEntry } from '../entry-json.ts';
@@ -36,8 +39,37 @@ export async function exportPage(
   const page = pageOf(read, file);
   warnOfName(context, { file, reader });
   if (out === undefined) await context.stdout.writeBytes(page);
-  else await overwriteFile(out, page, { signal: context.signal });
+  else await writePage(out, page, context.signal);
   return CLEAN;
+}
+
+/** Through a symbolic link, as a shell does; a device or a FIFO takes the bytes as they come. */
+async function writePage(out: string, page: Uint8Array, signal: AbortSignal): Promise<void> {
+  const there = await lookUp(out);
+  if (there?.isFile()) {
+    await overwriteFile(await realpath(out), page, { signal });
+  } else if (there === undefined || there.isDirectory()) {
+    await overwriteFile(out, page, { signal });
+  } else {
+    await onFile('write file', out, writeFile(out, page, { signal }));
+  }
+}
+
+async function lookUp(path: string): Promise<Stats | undefined> {
+  try {
+    return await onFile('look up file', path, stat(path));
+  } catch (error) {
+    if (isStorageError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+async function onFile<T>(action: string, path: string, operation: Promise<T>): Promise<T> {
+  try {
+    return await operation;
+  } catch (error) {
+    throw fromNodeError(action, path, error);
+  }
 }
 
 /** Bytes that Neon keeps behind a page of the transaction status: a timestamp. */

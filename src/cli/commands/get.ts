@@ -79,8 +79,10 @@ async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void
     await writeHexDump(stdout, rawBytes(read));
     return;
   }
-  for (const piece of valuePieces(value)) {
-    if (typeof piece === 'string') await stdout.write(`${printable(piece)}\n`);
-    else await writeHexDump(stdout, piece);
-  }
+  const pieces = valuePieces(value);
+  await stdout.writePieces([...pieces.map(printablePiece), '\n']);
+}
+
+function printablePiece(piece: string | Uint8Array): string | Uint8Array {
+  return typeof piece === 'string' ? printable(piece) : piece;
 }

@@ -40,7 +40,9 @@ export class BlobOrder {
 
   /** For a blob that is not in place: throws `corrupt` unless another is to blame. */
   checkStart(offset: number, behind: OffsetsBehind): void {
-    if (offset < this.#blobs.region.start) return;
+    // What lies outside the values is told by whoever looks for it there.
+    const { start, end } = this.#blobs.region;
+    if (offset < start || offset >= end) return;
     if (offset < this.#previousEnd) {
       throw this.#corrupt('blob starts before the end of the one before it', offset, {
         expected: `at least ${this.#previousEnd}`,

@@ -60,6 +60,17 @@ describe('one entry is damaged, and all others are salvaged, where', () => {
   });
 });
 
+it.each([-8000, 9000])(
+  'an offset outside the values is out-of-range, %i bytes off',
+  async (off) => {
+    const bytes = damagedLayer({ offsets: { 4: off } });
+    const reader = await openLayer(bytesSource(bytes), { blockCache: null });
+    for (const read of [drain(reader.entries()), reader.get(blockKey(4))]) {
+      expect((await storageErrorOf(read)).code).toBe('out-of-range');
+    }
+  },
+);
+
 describe('a get', () => {
   it.each([2, 6])('of a blob that reaches into the next is refused', async (index) => {
     const bytes = damagedLayer({ lengths: { [index]: 3 } });
