@@ -4,7 +4,7 @@
  * A code stands for a decision that the caller can take; the fields say where and what. Decoders
  * know offsets, files know paths: the file layer adds the path once, with `withPath`.
  */
-import { printable } from './printable.ts';
+import { printable, shortened } from './printable.ts';
 
 export const STORAGE_ERROR_CODES = [
   'corrupt',
@@ -35,12 +35,16 @@ export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number];
 export type Outcome = 'durable' | 'not-applied' | 'in-doubt';
 
 export interface StorageErrorDetails {
-  /** What is wrong, as a noun phrase or short clause: `blob header`. */
+  /**
+   * What is wrong, as a noun phrase or short clause: `blob header`. Only the first 512 characters
+   * are kept.
+   */
   readonly what: string;
   readonly path?: string | undefined;
   /** Bytes from the start of the file (or of the decoded bytes, where there is no file). */
   readonly offset?: number | undefined;
   readonly expected?: string | undefined;
+  /** May quote a file: only the first 128 characters are kept. */
   readonly actual?: string | undefined;
   /** 36 upper-case hex digits. */
   readonly key?: string | undefined;
@@ -66,7 +70,8 @@ export class StorageError extends Error {
   readonly #details: StorageErrorDetails;
   #original: StorageError | undefined;
 
-  constructor(code: StorageErrorCode, details: StorageErrorDetails) {
+  constructor(code: StorageErrorCode, unbounded: StorageErrorDetails) {
+    const details = boundedDetails(unbounded);
     super(
       formatMessage(details),
       details.cause === undefined ? undefined : { cause: details.cause },
@@ -108,6 +113,23 @@ export class StorageError extends Error {
       },
     });
   }
+}
+
+/** A layer's name fits. */
+const MAXIMUM_ACTUAL_LENGTH = 128;
+const MAXIMUM_WHAT_LENGTH = 512;
+
+/** A file may have texts of megabytes where a message quotes it. */
+function boundedDetails(details: StorageErrorDetails): StorageErrorDetails {
+  const { what, actual } = details;
+  if (what.length <= MAXIMUM_WHAT_LENGTH && (actual?.length ?? 0) <= MAXIMUM_ACTUAL_LENGTH) {
+    return details;
+  }
+  return {
+    ...details,
+    what: shortened(what, MAXIMUM_WHAT_LENGTH),
+    actual: actual === undefined ? undefined : shortened(actual, MAXIMUM_ACTUAL_LENGTH),
+  };
 }
 
 /** The first line repeats the message, which has no line breaks; the others are the place. */

@@ -8,6 +8,11 @@ export function printable(text: string): string {
   return text.replace(UNSAFE, escapeCharacter);
 }
 
+/** The text, or as many of its characters as are shown, and `...` for the others. */
+export function shortened(text: string, maximumLength: number): string {
+  return text.length > maximumLength ? `${text.slice(0, maximumLength)}...` : text;
+}
+
 /** Cc, Cf (bidirectional and zero-width marks), Zl, Zp, Co and unpaired surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu;
 

@@ -1,5 +1,7 @@
 /** Typed access to the fields of a parsed JSON object; throws `invalid-input` for anything else. */
+import { constants } from 'node:buffer';
 import { StorageError } from '../errors.ts';
+import { shortened } from '../printable.ts';
 
 const U8_MAXIMUM = 0xff;
 const U32_MAXIMUM = 0xffff_ffff;
@@ -100,6 +102,9 @@ export class JsonFields {
   #base64(name: string): Uint8Array {
     const digits = this.#digits(name);
     const cutOut = this.#longTexts?.get(digits);
+    if (cutOut !== undefined && cutOut.length > constants.MAX_STRING_LENGTH) {
+      throw wrongField(name, 'base64 of one blob', `${cutOut.length} characters`);
+    }
     const text = cutOut === undefined ? digits : latin1(cutOut, 0, cutOut.length);
     // The decoder takes anything; only canonical text comes back as it was.
     const bytes = Buffer.from(text, 'base64');
@@ -204,7 +209,10 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 
 const SHOWN_LENGTH = 40;
 
+/** Lists and objects are not looked into: they may be nested deeper than any recursion goes. */
 function describe(value: unknown): string {
-  const text = JSON.stringify(value) ?? 'nothing';
-  return text.length > SHOWN_LENGTH ? `${text.slice(0, SHOWN_LENGTH)}...` : text;
+  if (Array.isArray(value)) return 'a list';
+  if (isRecord(value)) return 'an object';
+  if (typeof value !== 'string') return String(value);
+  return JSON.stringify(shortened(value, SHOWN_LENGTH));
 }

@@ -6,6 +6,7 @@
  */
 import { parse, stringify, TomlError } from 'smol-toml';
 import { StorageError, type StorageErrorCode } from '../errors.ts';
+import { shortened } from '../printable.ts';
 
 /** `Date` stands for all times; what is read is a subclass that knows which sort it is. */
 export type TomlValue = string | bigint | number | boolean | Date | TomlValue[] | TomlTable;
@@ -15,6 +16,10 @@ export interface TomlTable {
 }
 
 export const MAXIMUM_TOML_DEPTH = 64;
+
+const SHOWN_NAME_LENGTH = 64;
+
+const SHOWN_INTEGER = 10n ** 40n;
 
 const MINIMUM_INTEGER = -(2n ** 63n);
 const MAXIMUM_INTEGER = 2n ** 63n - 1n;
@@ -51,9 +56,8 @@ function parseUnchecked(text: string): unknown {
       what: `TOML, line ${line}, column ${column}`,
       offset: offsetOf(text, line, column),
       expected: 'valid TOML',
-      // The rest of the message quotes the document.
+      // The rest of the message quotes the document, as long as its lines are.
       actual: error.message.split('\n', 1).join('').replace('Invalid TOML document: ', ''),
-      cause: error,
     });
   }
 }
@@ -65,10 +69,10 @@ function offsetOf(text: string, line: number, column: number): number {
   return start + Buffer.byteLength((lines[line - 1] ?? '').slice(0, column - 1));
 }
 
-/** Checks and copies; the code is for what TOML cannot hold. */
+/** The code is for what TOML cannot hold. */
 function checkedTable(value: unknown, code: StorageErrorCode): TomlTable {
-  const checked = new Checker(code).value(value, 0, 'document');
-  if (isTomlTable(checked)) return checked;
+  new Checker(code).check(value, 0, 'document');
+  if (isTomlTable(value)) return value;
   throw new StorageError(code, { what: 'TOML document', expected: 'a table' });
 }
 
@@ -79,45 +83,45 @@ class Checker {
     this.#code = code;
   }
 
-  value(value: unknown, depth: number, name: string): TomlValue {
+  check(value: unknown, depth: number, name: string): void {
     if (depth > MAXIMUM_TOML_DEPTH) {
       throw this.#error(name, `at most ${MAXIMUM_TOML_DEPTH} levels of tables and arrays`, 'more');
     }
-    if (typeof value === 'boolean' || typeof value === 'number') return value;
-    if (typeof value === 'string') return this.#text(value, name);
-    if (typeof value === 'bigint') return this.#integer(value, name);
-    if (value instanceof Date) return this.#time(value, name);
-    if (Array.isArray(value)) {
-      return Array.from(value, (item: unknown) => this.value(item, depth + 1, name));
+    if (typeof value === 'boolean' || typeof value === 'number') return;
+    if (typeof value === 'string') this.#text(value, name);
+    else if (typeof value === 'bigint') this.#integer(value, name);
+    else if (value instanceof Date) this.#time(value, name);
+    else if (Array.isArray(value)) {
+      for (const item of value) this.check(item, depth + 1, name);
+    } else if (isPlainObject(value)) {
+      for (const [key, item] of Object.entries(value)) {
+        this.#text(key, name);
+        this.check(item, depth + 1, key);
+      }
+    } else {
+      throw this.#error(name, 'a value of TOML', describe(value));
     }
-    if (isPlainObject(value)) {
-      return tomlTable(
-        Object.entries(value).map(([key, item]) => [
-          this.#text(key, name),
-          this.value(item, depth + 1, key),
-        ]),
-      );
-    }
-    throw this.#error(name, 'a value of TOML', describe(value));
   }
 
-  #text(text: string, name: string): string {
+  #text(text: string, name: string): void {
     if (/\p{Surrogate}/u.test(text)) throw this.#error(name, 'Unicode', 'a lone surrogate');
-    return text;
   }
 
-  #integer(value: bigint, name: string): bigint {
-    if (value >= MINIMUM_INTEGER && value <= MAXIMUM_INTEGER) return value;
-    throw this.#error(name, 'a signed 64-bit integer', String(value));
+  #integer(value: bigint, name: string): void {
+    if (value >= MINIMUM_INTEGER && value <= MAXIMUM_INTEGER) return;
+    // To write a million digits takes longer than to read them.
+    const isShown = value < SHOWN_INTEGER && value > -SHOWN_INTEGER;
+    const actual = isShown ? String(value) : 'one of many digits';
+    throw this.#error(name, 'a signed 64-bit integer', actual);
   }
 
-  #time(value: Date, name: string): Date {
-    if (!Number.isNaN(value.getTime())) return value;
-    throw this.#error(name, 'a valid time', 'an invalid one');
+  #time(value: Date, name: string): void {
+    if (Number.isNaN(value.getTime())) throw this.#error(name, 'a valid time', 'an invalid one');
   }
 
   #error(name: string, expected: string, actual: string): StorageError {
-    return new StorageError(this.#code, { what: `TOML value of ${name}`, expected, actual });
+    const what = `TOML value of ${shortened(name, SHOWN_NAME_LENGTH)}`;
+    return new StorageError(this.#code, { what, expected, actual });
   }
 }
 

@@ -1,8 +1,12 @@
-/** What the fuzzer found, each by the seed that found it, and as small as it can be. */
+/** What the fuzzer and reviews found, as small as it can be; the fuzzer's by the seed. */
 import { describe, expect, it } from 'vitest';
 import { loadCompressor } from '../../src/blob-writer/compression.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
+import { StorageError } from '../../src/errors.ts';
+import { parseTenantConfig } from '../../src/write-once/tenant-config.ts';
+import { parseError, runCli } from '../cli/support.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { encodeFrame } from '../support/zstd-frames.ts';
 import { execute } from './fuzzing.ts';
 
@@ -43,5 +47,47 @@ describe('a compressed block of no bytes', () => {
 
   it('is the same to a scan and to a stream: seed 11747', async () => {
     expect(await execute(11_747)).toBe('layer damaged');
+  });
+});
+
+describe('a message is short, however long what it quotes is', () => {
+  const long = 'a'.repeat(1_000_000);
+  it.each([
+    ['a value of TOML', `[tenant_config]\n${long}`],
+    ['an integer of TOML', `[tenant_config]\na = ${'9'.repeat(100_000)}`],
+    ['a key of TOML', `[tenant_config]\n${long} = 99999999999999999999`],
+    ['the tables of a mode', `[mode.${long}]\n`],
+  ])('%s', (_, text) => {
+    const error = storageErrorThrownBy(() => parseTenantConfig(text));
+    expect([error.code, error.cause]).toEqual(['corrupt', undefined]);
+    expect(error.message.length).toBeLessThan(300);
+  });
+
+  it.each([
+    ['what', { what: long }],
+    ['what was found', { what: 'field', expected: 'less', actual: long }],
+    ['what is added', { what: 'field' }],
+  ])('%s', (_, details) => {
+    const error = new StorageError('corrupt', details).with({ actual: long });
+    expect(error.message.length).toBeLessThan(700);
+    expect(error.actual).toBe(`${'a'.repeat(128)}...`);
+  });
+});
+
+describe('a line of the input of build', () => {
+  const build = (line: string) =>
+    runCli(['build', '-', '--out', temporaryDirectory(), '--json'], { stdin: line });
+
+  it.each([
+    ['lists', `{"kind":"delta","tenant_id":${'['.repeat(30_000)}${']'.repeat(30_000)}}`],
+    ['objects', `{"kind":${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}}`],
+    ['lists that have no end', `{"kind":${'['.repeat(60_000)}`],
+  ])('of %s in each other is refused by its number', async (_, line) => {
+    const result = await build(line);
+    expect(result.status).toBe(2);
+    const { code, message } = parseError(result);
+    expect(code).toBe('invalid-input');
+    expect(message).toMatch(/^line 1: /);
+    expect(String(message).length).toBeLessThan(300);
   });
 });
