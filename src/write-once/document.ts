@@ -20,8 +20,8 @@ import {
   checkDocument,
   type DocumentMap,
   describeValue,
+  dropPrototypes,
   isDocumentMap,
-  withoutPrototypes,
 } from './document-value.ts';
 import { checkMsgpack, type MsgpackLimits } from './msgpack-limits.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
@@ -87,7 +87,8 @@ export function decodeDocument(bytes: Uint8Array, options: DocumentLimitOptions 
   const limits = limitsOf(options);
   const map = decodeFrame(bytes, limits);
   checkMap(map, limits);
-  const value = withoutPrototypes(decode(map, { useBigInt64: true }));
+  const value = decode(map, { useBigInt64: true });
+  dropPrototypes(value);
   if (isDocumentMap(value)) return value;
   throw corrupt(HEADER_SIZE, 'a map', describeValue(value));
 }

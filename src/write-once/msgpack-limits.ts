@@ -44,16 +44,19 @@ interface Shape {
 }
 
 interface Container {
-  readonly type: 'array' | 'map';
+  type: 'array' | 'map';
   /** Values that are still to come; keys count, too, so that one is next when it is even. */
   left: number;
 }
 
+/** Makes no object for a value, since there may be one for each byte. */
 class Walk {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #limits: MsgpackLimits;
-  readonly #open: Container[] = [];
+  /** The first ones are open, as many as the depth says; the others are used again. */
+  readonly #containers: Container[] = [];
+  #depth = 0;
   /** Values still to come in all open containers. Each takes at least one byte. */
   #promised = 1;
   #count = 0;
@@ -77,38 +80,43 @@ class Walk {
     if (this.#count > maximumCount) {
       throw this.#error('too-large', `at most ${maximumCount} values`, 'more');
     }
-    const { type, length, headSize } = this.#head();
+    const { type, length: ownLength, lengthSize } = this.#shape();
+    const headSize = 1 + lengthSize;
+    const length = lengthSize === 0 ? ownLength : this.#lengthBehind(lengthSize);
     const isKey = this.#takeFromContainer();
     if (isKey && type !== 'string') throw this.#error('corrupt', 'a string as key', type);
     if (type === 'array') this.#enter(type, length, headSize);
     else if (type === 'map') this.#enter(type, 2 * length, headSize);
-    else this.#pass({ type, length, headSize, isKey });
-    while (this.#open.at(-1)?.left === 0) this.#open.pop();
+    else this.#pass(type, headSize, length, isKey);
+    while (this.#innermost?.left === 0) this.#depth -= 1;
   }
 
-  #head(): { type: Type; length: number; headSize: number } {
-    const offset = this.#offset;
+  /** Of the next value, whose head is there. */
+  #shape(): Shape {
     this.#checkLeft(1);
-    const tag = this.#view.getUint8(offset);
-    const shape = shapeOf(tag);
+    const tag = this.#view.getUint8(this.#offset);
+    const shape = SHAPES[tag];
     if (shape === undefined) {
       throw this.#error('corrupt', 'a type without extensions', `0x${tag.toString(16)}`);
     }
-    const headSize = 1 + shape.lengthSize;
-    this.#checkLeft(headSize);
-    return { type: shape.type, headSize, length: this.#length(shape, offset + 1) };
+    this.#checkLeft(1 + shape.lengthSize);
+    return shape;
   }
 
-  #length({ length, lengthSize }: Shape, offset: number): number {
-    if (lengthSize === 1) return this.#view.getUint8(offset);
-    if (lengthSize === 2) return this.#view.getUint16(offset);
-    return lengthSize === 4 ? this.#view.getUint32(offset) : length;
+  #lengthBehind(size: 1 | 2 | 4): number {
+    const offset = this.#offset + 1;
+    if (size === 1) return this.#view.getUint8(offset);
+    return size === 2 ? this.#view.getUint16(offset) : this.#view.getUint32(offset);
+  }
+
+  get #innermost(): Container | undefined {
+    return this.#depth === 0 ? undefined : this.#containers[this.#depth - 1];
   }
 
   /** Counts the value in the container that it is in; true if it is a key there. */
   #takeFromContainer(): boolean {
     this.#promised -= 1;
-    const container = this.#open.at(-1);
+    const container = this.#innermost;
     if (container === undefined) return false;
     const isKey = container.type === 'map' && container.left % 2 === 0;
     container.left -= 1;
@@ -117,29 +125,51 @@ class Walk {
 
   #enter(type: 'array' | 'map', values: number, headSize: number): void {
     const { maximumDepth } = this.#limits;
-    if (this.#open.length >= maximumDepth) {
+    if (this.#depth >= maximumDepth) {
       throw this.#error('too-large', `at most ${maximumDepth} levels`, 'more');
     }
     this.#checkLeft(headSize + values + this.#promised);
     this.#promised += values;
-    this.#open.push({ type, left: values });
+    this.#depth += 1;
+    const container = this.#innermost;
+    if (container === undefined) {
+      this.#containers.push({ type, left: values });
+    } else {
+      container.type = type;
+      container.left = values;
+    }
     this.#offset += headSize;
   }
 
-  #pass(value: { type: Type; length: number; headSize: number; isKey: boolean }): void {
-    const { type, length, headSize, isKey } = value;
+  #pass(
+    type: 'scalar' | 'string' | 'bytes',
+    headSize: number,
+    length: number,
+    isKey: boolean,
+  ): void {
     const { maximumStringLength } = this.#limits;
     if (type !== 'scalar' && length > maximumStringLength) {
       throw this.#error('too-large', `at most ${maximumStringLength} bytes`, `${length}`);
     }
     this.#checkLeft(headSize + length);
-    const start = this.#offset + headSize;
+    if (type === 'string' && length > 0) this.#checkText(this.#offset + headSize, length, isKey);
+    this.#offset += headSize + length;
+  }
+
+  #checkText(start: number, length: number, isKey: boolean): void {
+    if (length < FORBIDDEN_KEY.length && this.#isAscii(start, length)) return;
     const content = this.#bytes.subarray(start, start + length);
-    if (type === 'string' && !isUtf8(content)) throw this.#error('corrupt', 'UTF-8', 'other bytes');
+    if (!isUtf8(content)) throw this.#error('corrupt', 'UTF-8', 'other bytes');
     if (isKey && FORBIDDEN_KEY.equals(content)) {
       throw this.#error('corrupt', 'a key that is no prototype', '"__proto__"');
     }
-    this.#offset = start + length;
+  }
+
+  #isAscii(start: number, length: number): boolean {
+    for (let offset = start; offset < start + length; offset += 1) {
+      if (this.#view.getUint8(offset) >= 0x80) return false;
+    }
+    return true;
   }
 
   #checkLeft(length: number): void {
@@ -155,23 +185,7 @@ class Walk {
 /** Decoders make it the prototype of an object, or refuse it. */
 const FORBIDDEN_KEY = Buffer.from('__proto__');
 
-function shapeOf(tag: number): Shape | undefined {
-  if (tag <= 0x7f || tag >= 0xe0) return fixed('scalar', 0);
-  if (tag <= 0x8f) return fixed('map', tag & 0x0f);
-  if (tag <= 0x9f) return fixed('array', tag & 0x0f);
-  if (tag <= 0xbf) return fixed('string', tag & 0x1f);
-  return SHAPES.get(tag);
-}
-
-function fixed(type: Type, length: number): Shape {
-  return { type, lengthSize: 0, length };
-}
-
-function sized(type: Type, lengthSize: 1 | 2 | 4): Shape {
-  return { type, lengthSize, length: 0 };
-}
-
-const SHAPES: ReadonlyMap<number, Shape> = new Map([
+const OTHER_SHAPES = new Map<number, Shape>([
   [0xc0, fixed('scalar', 0)],
   [0xc2, fixed('scalar', 0)],
   [0xc3, fixed('scalar', 0)],
@@ -196,3 +210,20 @@ const SHAPES: ReadonlyMap<number, Shape> = new Map([
   [0xde, sized('map', 2)],
   [0xdf, sized('map', 4)],
 ]);
+
+/** By the first byte. */
+const SHAPES: readonly (Shape | undefined)[] = Array.from({ length: 256 }, (_, tag) => {
+  if (tag <= 0x7f || tag >= 0xe0) return fixed('scalar', 0);
+  if (tag <= 0x8f) return fixed('map', tag & 0x0f);
+  if (tag <= 0x9f) return fixed('array', tag & 0x0f);
+  if (tag <= 0xbf) return fixed('string', tag & 0x1f);
+  return OTHER_SHAPES.get(tag);
+});
+
+function fixed(type: Type, length: number): Shape {
+  return { type, lengthSize: 0, length };
+}
+
+function sized(type: Type, lengthSize: 1 | 2 | 4): Shape {
+  return { type, lengthSize, length: 0 };
+}
