@@ -124,7 +124,8 @@ describe('where blobs may lie', () => {
   test.each([8, 9, 10])('a header that is cut at %i is truncated', async (end) => {
     const reader = readerOf(bytesSource(file, 'name'), 2, end);
     const error = await storageErrorOf(reader.read({ offset: 7 }));
-    expect(error).toMatchObject({ code: 'truncated', path: 'name', offset: 7 });
+    expect(error).toMatchObject({ code: 'truncated', path: 'name', offset: 7, actual: '11' });
+    expect(error.message).toContain('blob header reaches beyond the values');
   });
 
   test.each([-1, 0, 1, 7, 8, 100, 2.5, Number.NaN, 2 ** 53])(

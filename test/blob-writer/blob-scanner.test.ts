@@ -212,15 +212,16 @@ describe('large blobs that are left where they are', () => {
 
 describe('what is refused', () => {
   test.each([
-    ['a header cut by the end of the values', '80000080', 3, 'truncated'],
-    ['a header of which one byte is there', '80000080', 1, 'truncated'],
-    ['content cut by the end of the values', '03010203', 3, 'truncated'],
-    ['a length beyond the file', '8fffffff0102', undefined, 'truncated'],
-    ['an unknown compression', 'f000000000', undefined, 'corrupt'],
-  ])('%s, with path and offset', async (_, hex, end, code) => {
+    ['a header cut by the end of the values', '80000080', 3, 'truncated', 'blob header reaches'],
+    ['a header of which one byte is there', '80000080', 1, 'truncated', 'blob header reaches'],
+    ['content cut by the end of the values', '03010203', 3, 'truncated', 'blob reaches'],
+    ['a length beyond the file', '8fffffff0102', undefined, 'truncated', 'blob reaches'],
+    ['an unknown compression', 'f000000000', undefined, 'corrupt', 'blob header'],
+  ])('%s, with path and offset', async (_, hex, end, code, what) => {
     const scanner = hexScanner(`00${hex}`, end === undefined ? undefined : end + 1);
     const error = await storageErrorOf(payloadAt(scanner, 1));
     expect(error).toMatchObject({ code, offset: 1, path: 'name' });
+    expect(error.message).toContain(what);
     // The same again, now that the bytes are at hand.
     expect(await storageErrorOf(payloadAt(scanner, 1))).toMatchObject({ code, offset: 1 });
     // And the blob before it can still be read.
