@@ -10,8 +10,16 @@ import {
   decodeBlobHeader,
   MAXIMUM_BLOB_HEADER_SIZE,
 } from './blob-format.ts';
+import {
+  type BlobRequest,
+  coalesce,
+  DEFAULT_MAXIMUM_READ_SIZE,
+  estimatedEnd,
+  groupsOf,
+  type IndexedRequest,
+} from './blob-runs.ts';
 import { streamBlobContent } from './blob-stream.ts';
-import { type ByteSource, readExactly } from './byte-source.ts';
+import type { ByteSource } from './byte-source.ts';
 import {
   type DecompressionLimits,
   Decompressor,
@@ -19,7 +27,8 @@ import {
   type OnPiece,
   scanWithinLimits,
 } from './decompression.ts';
-import { runSteps, type Steps } from './steps.ts';
+import { newArray } from './slab.ts';
+import { type ReadStep, runSteps, type Steps } from './steps.ts';
 
 /** Where blobs may lie: from `start` to `end`, exclusive, in bytes from the start of the source. */
 export interface BlobRegion {
@@ -36,14 +45,6 @@ export interface Blob {
   readonly bytes: Uint8Array;
 }
 
-/** A blob to read; `end` is where it should end, if known: it saves a second read. */
-export interface BlobRequest {
-  readonly offset: number;
-  readonly end?: number | undefined;
-  /** Where it must have ended; else it is refused before it is read. */
-  readonly limit?: number | undefined;
-}
-
 /** A blob as it lies in the source, with its header checked. */
 export interface StoredBlob {
   readonly offset: number;
@@ -56,10 +57,6 @@ export interface ReadManyOptions {
   /** Neighbours are read together up to this many bytes; default 128 KiB. */
   readonly maximumReadSize?: number | undefined;
 }
-
-/** First read where the end of a blob is unknown: a page with its header fits. */
-const FIRST_READ_SIZE = 8192 + 64;
-const DEFAULT_MAXIMUM_READ_SIZE = 128 * 1024;
 
 export class BlobReader {
   readonly source: ByteSource;
@@ -75,7 +72,7 @@ export class BlobReader {
   /**
    * Reads one blob.
    *
-   * Returns: its content; a fresh array.
+   * Returns: its content, the caller's own; see `newArray` about the array that a small one lies in.
    * Throws: `out-of-range`, `corrupt`, `truncated`, `too-large`, `io`, with path and offset.
    */
   read(request: BlobRequest): Promise<Blob> {
@@ -84,39 +81,70 @@ export class BlobReader {
 
   /** As `read`, step by step. */
   *readSteps(request: BlobRequest): Steps<Blob> {
+    const first = this.firstRead(request);
+    yield first;
+    return this.wholeBlob(first.target, request) ?? (yield* this.restSteps(first.target, request));
+  }
+
+  /** The read that a blob begins with, and nearly always ends. Throws `out-of-range`. */
+  firstRead(request: BlobRequest): ReadStep {
     const { offset } = request;
     this.checkOffset(offset);
     const length = Math.min(estimatedEnd(request), this.region.end) - offset;
-    const bytes = new Uint8Array(length);
-    yield { target: bytes, offset };
+    return { target: newArray(length), offset };
+  }
+
+  /** The blob that the first read has brought, if that is all of it and it is plain. */
+  wholeBlob(bytes: Uint8Array, request: BlobRequest): Blob | undefined {
+    const stored = this.#storedIn(bytes, 0, request);
+    return stored === undefined || stored.header.compressed ? undefined : plainBlob(stored);
+  }
+
+  /** What is left to do once the first read is done. */
+  *restSteps(bytes: Uint8Array, request: BlobRequest): Steps<Blob> {
     return yield* this.#blobOf(yield* this.#storedAt(bytes, 0, request));
   }
 
   /**
-   * Reads many blobs, in any order, with few reads.
+   * Reads many blobs, in any order, with few reads, side by side.
    *
    * Returns: for each request its blob or the error that it met, in the order of the requests;
    * plain contents are views of shared arrays that nobody changes.
    * Throws: `io` when the source itself fails, `truncated` when it ends before its size.
    */
-  async readMany(
+  readMany(
     requests: readonly BlobRequest[],
     options: ReadManyOptions = {},
   ): Promise<(Blob | StorageError)[]> {
+    return runSteps(this.source, this.readManySteps(requests, options));
+  }
+
+  /** As `readMany`, step by step. */
+  *readManySteps(
+    requests: readonly BlobRequest[],
+    options: ReadManyOptions = {},
+  ): Steps<(Blob | StorageError)[]> {
     const blobs: (Blob | StorageError)[] = [];
-    for (const stored of await this.readManyStored(requests, options)) {
-      const blob =
-        stored instanceof StorageError ? stored : await this.#errorOr(this.#blobOf(stored));
-      blobs.push(blob);
+    for (const stored of yield* this.#readManyStoredSteps(requests, options)) {
+      if (stored instanceof StorageError) blobs.push(stored);
+      else if (!stored.header.compressed) blobs.push(plainBlob(stored));
+      else blobs.push(yield* errorOr(this.#blobOf(stored)));
     }
     return blobs;
   }
 
   /** As `readMany`, but what is compressed stays so. */
-  async readManyStored(
+  readManyStored(
     requests: readonly BlobRequest[],
     options: ReadManyOptions = {},
   ): Promise<(StoredBlob | StorageError)[]> {
+    return runSteps(this.source, this.#readManyStoredSteps(requests, options));
+  }
+
+  *#readManyStoredSteps(
+    requests: readonly BlobRequest[],
+    options: ReadManyOptions,
+  ): Steps<(StoredBlob | StorageError)[]> {
     const results: (StoredBlob | StorageError)[] = new Array(requests.length);
     const readable: IndexedRequest[] = [];
     for (const [index, request] of requests.entries()) {
@@ -125,12 +153,21 @@ export class BlobReader {
       else results[index] = error;
     }
     const maximumReadSize = options.maximumReadSize ?? DEFAULT_MAXIMUM_READ_SIZE;
-    for (const run of coalesce(readable, maximumReadSize)) {
-      const bytes = new Uint8Array(Math.min(run.end, this.region.end) - run.start);
-      await readExactly(this.source, bytes, run.start);
-      for (const { index, request } of run.requests) {
-        const at = request.offset - run.start;
-        results[index] = await this.#errorOr(this.#storedAt(bytes, at, request));
+    const runs = coalesce(readable, maximumReadSize);
+    for (const group of groupsOf(runs)) {
+      const reads = group.map(({ start, end }) => ({
+        target: newArray(Math.min(end, this.region.end) - start),
+        offset: start,
+      }));
+      yield reads;
+      for (const [number, run] of group.entries()) {
+        const bytes = reads[number]?.target ?? new Uint8Array(0);
+        for (const { index, request } of run.requests) {
+          const at = request.offset - run.start;
+          results[index] =
+            this.#storedOrError(bytes, at, request) ??
+            (yield* errorOr(this.#storedAt(bytes, at, request)));
+        }
       }
     }
     return results;
@@ -232,39 +269,45 @@ export class BlobReader {
     }
   }
 
-  /** What is wrong with a blob is a result; a source that fails is not. */
-  async #errorOr<T>(steps: Steps<T>): Promise<T | StorageError> {
-    try {
-      return await runSteps(this.source, steps);
-    } catch (error) {
-      if (error instanceof StorageError && error.code !== 'io') return error;
-      throw error;
-    }
-  }
-
-  *#blobOf({ offset, header, payload }: StoredBlob): Steps<Blob> {
-    const { headerSize, storedLength, compressed } = header;
-    const blob = { offset, storedLength: headerSize + storedLength, compressed };
-    if (!compressed) return { ...blob, bytes: payload };
+  *#blobOf(stored: StoredBlob): Steps<Blob> {
+    const { offset, header, payload } = stored;
+    if (!header.compressed) return plainBlob(stored);
     if (Decompressor.loaded === undefined) yield Decompressor.load();
-    return { ...blob, bytes: this.#decompress(Decompressor.loaded, header, payload, offset) };
+    const bytes = this.#decompress(Decompressor.loaded, header, payload, offset);
+    return {
+      offset,
+      storedLength: header.headerSize + header.storedLength,
+      compressed: true,
+      bytes,
+    };
   }
 
   /** The blob at `at`; reads the rest of it where `bytes` ends too early. */
-  *#storedAt(bytes: Uint8Array, at: number, { offset, limit }: BlobRequest): Steps<StoredBlob> {
+  *#storedAt(bytes: Uint8Array, at: number, request: BlobRequest): Steps<StoredBlob> {
+    const whole = this.#storedIn(bytes, at, request);
+    if (whole !== undefined) return whole;
+    const { offset, limit } = request;
     const header = yield* this.#header(bytes, at, offset);
-    this.checkExtent(offset, header);
-    if (limit !== undefined) this.#checkLimit(offset, header, limit);
-    const start = at + header.headerSize;
-    const end = start + header.storedLength;
-    if (end <= bytes.length) return { offset, header, payload: bytes.subarray(start, end) };
+    this.#check(offset, header, limit);
     const payload = new Uint8Array(header.storedLength);
-    const begin = bytes.subarray(Math.min(start, bytes.length));
+    const begin = bytes.subarray(Math.min(at + header.headerSize, bytes.length));
     payload.set(begin);
     yield {
       target: payload.subarray(begin.length),
       offset: offset + header.headerSize + begin.length,
     };
+    return { offset, header, payload };
+  }
+
+  /** The blob at `at`, with its payload a view; undefined where `bytes` ends before it does. */
+  #storedIn(bytes: Uint8Array, at: number, { offset, limit }: BlobRequest): StoredBlob | undefined {
+    const size = this.#headerSize(bytes, at, offset);
+    if (at + size > bytes.length) return undefined;
+    const header = this.#decodeHeader(bytes, at, offset);
+    this.#check(offset, header, limit);
+    const start = at + size;
+    if (start + header.storedLength > bytes.length) return undefined;
+    const payload = new Uint8Array(bytes.buffer, bytes.byteOffset + start, header.storedLength);
     return { offset, header, payload };
   }
 
@@ -282,9 +325,22 @@ export class BlobReader {
     }
   }
 
-  #checkLimit(offset: number, { headerSize, storedLength }: BlobHeader, limit: number): void {
-    const end = offset + headerSize + storedLength;
-    if (end <= limit) return;
+  #storedOrError(
+    bytes: Uint8Array,
+    at: number,
+    request: BlobRequest,
+  ): StoredBlob | StorageError | undefined {
+    try {
+      return this.#storedIn(bytes, at, request);
+    } catch (error) {
+      return blobErrorOrThrow(error);
+    }
+  }
+
+  #check(offset: number, header: BlobHeader, limit: number | undefined): void {
+    this.checkExtent(offset, header);
+    const end = offset + header.headerSize + header.storedLength;
+    if (limit === undefined || end <= limit) return;
     throw new StorageError('corrupt', {
       what: 'blob reaches into the one behind it',
       path: this.source.path,
@@ -295,17 +351,23 @@ export class BlobReader {
   }
 
   *#header(bytes: Uint8Array, at: number, offset: number): Steps<BlobHeader> {
+    const size = this.#headerSize(bytes, at, offset);
+    if (at + size <= bytes.length) return this.#decodeHeader(bytes, at, offset);
+    const header = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
+    yield { target: header.subarray(0, size), offset };
+    return this.#decodeHeader(header, 0, offset);
+  }
+
+  /** Throws `truncated` for a header that is not in the region as a whole. */
+  #headerSize(bytes: Uint8Array, at: number, offset: number): number {
     const size = blobHeaderSizeOfFirstByte(bytes[at] ?? 0);
     this.checkHeaderExtent(offset, size);
-    let header = bytes;
-    let headerAt = at;
-    if (at + size > bytes.length) {
-      header = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
-      headerAt = 0;
-      yield { target: header.subarray(0, size), offset };
-    }
+    return size;
+  }
+
+  #decodeHeader(bytes: Uint8Array, at: number, offset: number): BlobHeader {
     try {
-      return decodeBlobHeader(header, headerAt, offset);
+      return decodeBlobHeader(bytes, at, offset);
     } catch (error) {
       throw withPath(error, this.source.path);
     }
@@ -331,42 +393,21 @@ export class BlobReader {
   }
 }
 
-interface IndexedRequest {
-  readonly index: number;
-  readonly request: BlobRequest;
+function plainBlob({ offset, header, payload }: StoredBlob): Blob {
+  const storedLength = header.headerSize + header.storedLength;
+  return { offset, storedLength, compressed: false, bytes: payload };
 }
 
-interface Run {
-  readonly start: number;
-  end: number;
-  readonly requests: IndexedRequest[];
-}
-
-/** Requests in the order of their offsets, neighbours joined up to the maximum read size. */
-function coalesce(requests: readonly IndexedRequest[], maximumReadSize: number): Run[] {
-  const sorted = [...requests].sort((left, right) => left.request.offset - right.request.offset);
-  const runs: Run[] = [];
-  let run: Run | undefined;
-  for (const indexed of sorted) {
-    const start = indexed.request.offset;
-    const end = estimatedEnd(indexed.request);
-    if (
-      run !== undefined &&
-      start <= run.end &&
-      Math.max(end, run.end) - run.start <= maximumReadSize
-    ) {
-      run.end = Math.max(end, run.end);
-      run.requests.push(indexed);
-    } else {
-      run = { start, end, requests: [indexed] };
-      runs.push(run);
-    }
+function* errorOr<T>(steps: Steps<T>): Steps<T | StorageError> {
+  try {
+    return yield* steps;
+  } catch (error) {
+    return blobErrorOrThrow(error);
   }
-  return runs;
 }
 
-/** Never less than a header, never more than one first read unless the end is known. */
-function estimatedEnd({ offset, end }: BlobRequest): number {
-  if (end === undefined || !(end > offset)) return offset + FIRST_READ_SIZE;
-  return Math.min(Math.ceil(end), offset + DEFAULT_MAXIMUM_READ_SIZE);
+/** What is wrong with a blob is a result; a source that fails is not. */
+function blobErrorOrThrow(error: unknown): StorageError {
+  if (error instanceof StorageError && error.code !== 'io') return error;
+  throw error;
 }

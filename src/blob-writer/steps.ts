@@ -5,8 +5,11 @@
 import { StorageError } from '../errors.ts';
 import { type ByteSource, readExactly } from './byte-source.ts';
 
-/** Fill the target from `offset`, or wait for something that is loaded once for the process. */
-export type Step = ReadStep | Promise<unknown>;
+/**
+ * Fill the target from `offset`, fill several in any order, or wait for something that is loaded
+ * once for the process.
+ */
+export type Step = ReadStep | readonly ReadStep[] | Promise<unknown>;
 
 export interface ReadStep {
   readonly target: Uint8Array;
@@ -19,9 +22,9 @@ export type Steps<T> = Generator<Step, T, void>;
 export async function runSteps<T>(source: ByteSource, steps: Steps<T>): Promise<T> {
   for (let next = steps.next(); ; ) {
     if (next.done) return next.value;
-    const step = next.value;
     try {
-      await (step instanceof Promise ? step : fill(source, step));
+      const doing = take(source, next.value);
+      if (doing !== undefined) await doing;
     } catch (error) {
       next = steps.throw(error);
       continue;
@@ -37,10 +40,8 @@ export async function runSteps<T>(source: ByteSource, steps: Steps<T>): Promise<
 export function runStepsSync<T>(source: ByteSource, steps: Steps<T>): T {
   for (let next = steps.next(); ; ) {
     if (next.done) return next.value;
-    const step = next.value;
     try {
-      if (step instanceof Promise) throw cannotWait(source);
-      fillSync(source, step);
+      takeAtOnce(source, next.value);
     } catch (error) {
       next = steps.throw(error);
       continue;
@@ -52,14 +53,48 @@ export function runStepsSync<T>(source: ByteSource, steps: Steps<T>): T {
 /** Small reads at once where the source can: a thread hop costs more than they do. */
 const LARGEST_SYNC_READ = 64 * 1024;
 
-function fill(source: ByteSource, step: ReadStep): Promise<void> | void {
-  if (source.readSync !== undefined && step.target.length <= LARGEST_SYNC_READ) {
-    return fillSync(source, step);
-  }
-  return readExactly(source, step.target, step.offset);
+/** Reads in flight for one step; more wait in line. */
+const MAXIMUM_READS = 32;
+
+function take(source: ByteSource, step: Step): Promise<unknown> | undefined {
+  if (step instanceof Promise) return step;
+  return isMany(step) ? fillAll(source, step) : fill(source, step);
 }
 
-function fillSync(source: ByteSource, { target, offset }: ReadStep): void {
+function takeAtOnce(source: ByteSource, step: Step): void {
+  if (step instanceof Promise) throw cannotWait(source);
+  for (const read of isMany(step) ? step : [step]) fillAtOnce(source, read);
+}
+
+function isMany(step: ReadStep | readonly ReadStep[]): step is readonly ReadStep[] {
+  return Array.isArray(step);
+}
+
+/** Nothing to wait for where it was done at once. */
+function fill(source: ByteSource, step: ReadStep): Promise<void> | undefined {
+  if (source.readSync === undefined || step.target.length > LARGEST_SYNC_READ) {
+    return readExactly(source, step.target, step.offset);
+  }
+  fillAtOnce(source, step);
+  return undefined;
+}
+
+/** Side by side. Settles when none is in flight any more; rejects with the first error. */
+async function fillAll(source: ByteSource, steps: readonly ReadStep[]): Promise<void> {
+  let next = 0;
+  const fillInTurn = async (): Promise<void> => {
+    for (let step = steps[next]; step !== undefined; step = steps[next]) {
+      next += 1;
+      const filling = fill(source, step);
+      if (filling !== undefined) await filling;
+    }
+  };
+  const lines = Array.from({ length: Math.min(steps.length, MAXIMUM_READS) }, fillInTurn);
+  const outcomes = await Promise.allSettled(lines);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}
+
+function fillAtOnce(source: ByteSource, { target, offset }: ReadStep): void {
   if (source.readSync === undefined) throw cannotWait(source);
   let done = 0;
   while (done < target.length) {

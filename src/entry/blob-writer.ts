@@ -14,9 +14,9 @@ export {
   type Blob,
   BlobReader,
   type BlobRegion,
-  type BlobRequest,
   type ReadManyOptions,
 } from '../blob-writer/blob-reader.ts';
+export type { BlobRequest } from '../blob-writer/blob-runs.ts';
 export { BlobScanner } from '../blob-writer/blob-scanner.ts';
 export { BlobWriter } from '../blob-writer/blob-writer.ts';
 export {

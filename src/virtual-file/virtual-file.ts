@@ -63,7 +63,28 @@ export class VirtualFile {
   /** Fills the target from `offset`; returns fewer bytes only at the end of the file. */
   async readAt(target: Uint8Array, offset: number): Promise<number> {
     checkOffset(offset, this.path);
-    return this.#run((file) => readFully(file, target, offset));
+    const borrowed = this.#borrow();
+    const file = borrowed instanceof Promise ? await borrowed : borrowed;
+    // Not by `#run`: small reads are many, and each function that waits in between costs as much.
+    try {
+      let done = 0;
+      for (let interruptions = 0; done < target.length; ) {
+        const rest = done === 0 ? target : target.subarray(done);
+        try {
+          const length = await file.read(rest, offset + done);
+          if (length === 0) break;
+          done += length;
+        } catch (error) {
+          interruptions += 1;
+          if (!isInterrupted(error) || interruptions > MAXIMUM_INTERRUPTIONS) throw error;
+        }
+      }
+      return done;
+    } catch (error) {
+      throw this.openFiles.noteError(error);
+    } finally {
+      this.#giveBack();
+    }
   }
 
   /** Fills the target from `offset`. Throws `truncated` when the file ends first. */
@@ -188,28 +209,56 @@ export class VirtualFile {
   }
 
   async #run<T>(operation: (file: OpenFile) => Promise<T>): Promise<T> {
-    if (this.#closing !== undefined) {
-      throw new StorageError('closed', { what: 'file is closed', path: this.path });
-    }
-    this.#operations += 1;
+    const borrowed = this.#borrow();
+    const file = borrowed instanceof Promise ? await borrowed : borrowed;
     try {
-      // Before it is pinned, since opening it again may fail for another reason; and after, since
-      // the sync of an eviction may have failed in between.
-      this.#descriptor.throwIfPoisoned();
-      const pinned = this.openFiles.pin(this.#descriptor);
-      const openFile = pinned instanceof Promise ? await pinned : pinned;
-      try {
-        this.#descriptor.throwIfPoisoned();
-        return await operation(openFile);
-      } finally {
-        this.openFiles.unpin(this.#descriptor);
-      }
+      return await operation(file);
     } catch (error) {
       throw this.openFiles.noteError(error);
     } finally {
-      this.#operations -= 1;
-      if (this.#operations === 0) this.#whenIdle?.();
+      this.#giveBack();
     }
+  }
+
+  /**
+   * Pins the descriptor for one operation, until `#giveBack`; a promise only where it must be opened
+   * first.
+   */
+  #borrow(): OpenFile | Promise<OpenFile> {
+    if (this.#closing !== undefined) {
+      throw new StorageError('closed', { what: 'file is closed', path: this.path });
+    }
+    // Before it is pinned, since opening it again may fail for another reason.
+    const { poisonedBy } = this.#descriptor;
+    if (poisonedBy !== undefined) throw this.openFiles.noteError(poisonedBy);
+    this.#operations += 1;
+    const pinned = this.openFiles.pin(this.#descriptor);
+    return pinned instanceof Promise ? this.#whenPinned(pinned) : pinned;
+  }
+
+  async #whenPinned(pinned: Promise<OpenFile>): Promise<OpenFile> {
+    let file: OpenFile;
+    try {
+      file = await pinned;
+    } catch (error) {
+      this.#endOperation();
+      throw this.openFiles.noteError(error);
+    }
+    // The sync of an eviction may have failed in between.
+    const { poisonedBy } = this.#descriptor;
+    if (poisonedBy === undefined) return file;
+    this.#giveBack();
+    throw this.openFiles.noteError(poisonedBy);
+  }
+
+  #giveBack(): void {
+    this.openFiles.unpin(this.#descriptor);
+    this.#endOperation();
+  }
+
+  #endOperation(): void {
+    this.#operations -= 1;
+    if (this.#operations === 0) this.#whenIdle?.();
   }
 }
 
@@ -259,23 +308,6 @@ function cannotReadAtOnce(path: string): StorageError {
     path,
     expected: 'a file system that has them',
   });
-}
-
-async function readFully(file: OpenFile, target: Uint8Array, offset: number): Promise<number> {
-  let done = 0;
-  let interruptions = 0;
-  while (done < target.length) {
-    try {
-      const rest = done === 0 ? target : target.subarray(done);
-      const length = await file.read(rest, offset + done);
-      if (length === 0) break;
-      done += length;
-    } catch (error) {
-      interruptions += 1;
-      if (!isInterrupted(error) || interruptions > MAXIMUM_INTERRUPTIONS) throw error;
-    }
-  }
-  return done;
 }
 
 async function writeFully(

@@ -106,6 +106,50 @@ describe('reads that may wait', () => {
   });
 });
 
+describe('several reads of one step', () => {
+  const OFFSETS = Array.from({ length: 100 }, (_, index) => index * 1999);
+
+  function* together(offsets: readonly number[]): Steps<string> {
+    const reads = offsets.map((offset) => ({ target: new Uint8Array(10), offset }));
+    try {
+      yield reads;
+    } catch (error) {
+      return error instanceof StorageError ? `${error.code} at ${error.offset}` : 'other';
+    }
+    return Buffer.concat(reads.map(({ target }) => target)).toString('hex');
+  }
+
+  test('bring what they bring one by one, at once or not', async () => {
+    const expected = Buffer.concat(OFFSETS.map((at) => BYTES.subarray(at, at + 10))).toString(
+      'hex',
+    );
+    expect(await runSteps(countingSource(7, false).source, together(OFFSETS))).toBe(expected);
+    expect(await runSteps(countingSource(7, true).source, together(OFFSETS))).toBe(expected);
+    expect(runStepsSync(countingSource(7, true).source, together(OFFSETS))).toBe(expected);
+    expect(await runSteps(countingSource(7, false).source, together([]))).toBe('');
+  });
+
+  test('are in flight side by side, 32 at most, and none is left when one has failed', async () => {
+    const { source } = countingSource(Number.POSITIVE_INFINITY, false);
+    let inFlight = 0;
+    let most = 0;
+    const slow: ByteSource = {
+      ...source,
+      read: async (target, offset) => {
+        inFlight += 1;
+        most = Math.max(most, inFlight);
+        await new Promise((resolve) => setTimeout(resolve, offset % 3));
+        inFlight -= 1;
+        return source.read(target, offset);
+      },
+    };
+    await runSteps(slow, together(OFFSETS));
+    expect(most).toBe(32);
+    const failing = await runSteps(slow, together([300_000, ...OFFSETS]));
+    expect([failing, inFlight]).toEqual(['truncated at 300000', 0]);
+  });
+});
+
 describe('reads at once', () => {
   test('of a source that cannot are invalid-input', () => {
     const { source } = countingSource(100, false);

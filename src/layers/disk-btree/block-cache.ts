@@ -2,28 +2,51 @@
  * A bounded cache of checked index nodes, shared by any number of readers. Scans do not use it, so
  * that one scan cannot push out what point reads need.
  */
+import { assert } from '../../assert.ts';
 import { StorageError } from '../../errors.ts';
 import type { IndexNode } from './node-format.ts';
-
-interface CachedNode {
-  readonly owner: number;
-  readonly node: IndexNode;
-  recentlyUsed: boolean;
-}
 
 /** 4,096 blocks: 32 MiB. */
 const DEFAULT_CAPACITY = 4096;
 
-/** Blocks have u32 numbers. */
-const BLOCKS_PER_OWNER = 0x1_0000_0000;
+/**
+ * A node in the cache. Its reader holds on to it, to come to a child from its parent without a
+ * search, and sees here whether the node is still there: one that was evicted takes no memory.
+ */
+export class CachedNode {
+  readonly owner: number;
+  readonly block: number;
+  /** Undefined once it was evicted. */
+  node: IndexNode | undefined;
+  recentlyUsed = false;
+  /** By entry: what was found under this node, and checked against it. */
+  children: (CachedNode | undefined)[] = [];
+  /** Every key of the node is below; undefined on the right-most path. */
+  upper: Uint8Array | undefined;
+  /** Index in the clock. */
+  place = -1;
+
+  constructor(owner: number, node: IndexNode) {
+    this.owner = owner;
+    this.block = node.block;
+    this.node = node;
+  }
+
+  /** Leaves no memory to whoever holds on to it. */
+  forget(): void {
+    this.node = undefined;
+    this.children = [];
+    this.upper = undefined;
+  }
+}
 
 export class BlockCache {
   readonly capacity: number;
-  /**
-   * In clock order: the hand is at the first. After two million owners two blocks may have the same
-   * number here; what is found says itself whose it is.
-   */
-  readonly #nodes = new Map<number, CachedNode>();
+  /** In a circle, in which the hand is at the oldest. */
+  readonly #clock: CachedNode[] = [];
+  #hand = 0;
+  /** By owner and block number. */
+  readonly #nodes = new Map<number, Map<number, CachedNode>>();
   #owners = 0;
 
   static #shared: BlockCache | undefined;
@@ -47,7 +70,7 @@ export class BlockCache {
   }
 
   get size(): number {
-    return this.#nodes.size;
+    return this.#clock.length;
   }
 
   /** A number that keeps the blocks of one reader apart from those of others. */
@@ -57,42 +80,80 @@ export class BlockCache {
   }
 
   get(owner: number, block: number): IndexNode | undefined {
-    const cached = this.#nodes.get(owner * BLOCKS_PER_OWNER + block);
-    if (cached?.owner !== owner || cached.node.block !== block) return undefined;
-    cached.recentlyUsed = true;
-    return cached.node;
+    return this.find(owner, block)?.node;
   }
 
-  put(owner: number, node: IndexNode): void {
-    const key = owner * BLOCKS_PER_OWNER + node.block;
-    this.#nodes.delete(key);
-    while (this.#nodes.size >= this.capacity) {
-      if (!this.#evictOrSpareFirst()) return;
-    }
-    this.#nodes.set(key, { owner, node, recentlyUsed: false });
+  /** As `get`, with the node's place in the cache. */
+  find(owner: number, block: number): CachedNode | undefined {
+    const cached = this.#nodes.get(owner)?.get(block);
+    if (cached !== undefined) cached.recentlyUsed = true;
+    return cached;
+  }
+
+  /**
+   * Takes the place of what the owner had of the same block. A cache of no capacity evicts it at
+   * once.
+   */
+  put(owner: number, node: IndexNode): CachedNode {
+    const added = new CachedNode(owner, node);
+    const replaced = this.#nodes.get(owner)?.get(node.block);
+    if (replaced !== undefined) this.#remove(replaced);
+    if (this.capacity === 0) added.forget();
+    else this.#add(added);
+    return added;
   }
 
   /** Forgets the blocks of one reader. */
   removeOwner(owner: number): void {
-    for (const [key, cached] of this.#nodes) {
-      if (cached.owner === owner) this.#nodes.delete(key);
-    }
+    for (const cached of this.#nodes.get(owner)?.values() ?? []) this.#remove(cached);
   }
 
   clear(): void {
+    for (const cached of this.#clock) cached.forget();
+    this.#clock.length = 0;
     this.#nodes.clear();
   }
 
-  /** A second chance for what was used since the hand came by; false if the cache is empty. */
-  #evictOrSpareFirst(): boolean {
-    for (const [key, cached] of this.#nodes) {
-      this.#nodes.delete(key);
-      if (cached.recentlyUsed) {
-        cached.recentlyUsed = false;
-        this.#nodes.set(key, cached);
+  #add(added: CachedNode): void {
+    const isFull = this.#clock.length >= this.capacity;
+    added.place = isFull ? this.#evictOldest() : this.#clock.length;
+    this.#clock[added.place] = added;
+    const nodes = this.#nodes.get(added.owner) ?? new Map<number, CachedNode>();
+    this.#nodes.set(added.owner, nodes);
+    nodes.set(added.block, added);
+  }
+
+  /** A second chance for what was used since the hand came by. Returns: the place that is free. */
+  #evictOldest(): number {
+    for (;;) {
+      if (this.#hand >= this.#clock.length) this.#hand = 0;
+      const place = this.#hand;
+      const cached = this.#clock[place];
+      assert(cached !== undefined, 'the hand is at a node');
+      this.#hand += 1;
+      if (!cached.recentlyUsed) {
+        this.#forget(cached);
+        return place;
       }
-      return true;
+      cached.recentlyUsed = false;
     }
-    return false;
+  }
+
+  /** The last of the circle comes to its place. */
+  #remove(cached: CachedNode): void {
+    const last = this.#clock.pop();
+    assert(last !== undefined, 'what is removed is in the circle');
+    if (last !== cached) {
+      this.#clock[cached.place] = last;
+      last.place = cached.place;
+    }
+    this.#forget(cached);
+  }
+
+  #forget(cached: CachedNode): void {
+    const nodes = this.#nodes.get(cached.owner);
+    nodes?.delete(cached.block);
+    if (nodes?.size === 0) this.#nodes.delete(cached.owner);
+    cached.forget();
   }
 }

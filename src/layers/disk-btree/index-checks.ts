@@ -24,6 +24,8 @@ export interface EntryRules {
   readonly end: Uint8Array;
   /** What else is wrong with an entry whose key is in range; undefined if nothing. */
   readonly problem: (node: IndexNode, index: number) => StorageError | undefined;
+  /** Index of the first entry of a leaf that has such a problem; -1 if none has. */
+  readonly firstProblem: (node: IndexNode) => number;
 }
 
 export class IndexChecks {
@@ -93,17 +95,12 @@ export class IndexChecks {
 
   /** Order and range of all entries of one node. */
   entries(node: IndexNode): StorageError | undefined {
-    for (let index = 1; index < node.entryCount; index += 1) {
-      if (node.compareEntries(index - 1, index) >= 0) return this.outOfOrder(node, index);
-    }
-    const last = node.entryCount - 1;
-    const rangeProblem = this.#range(node, 0) ?? this.#range(node, last);
+    const unordered = node.firstOutOfOrder();
+    if (unordered >= 0) return this.outOfOrder(node, unordered);
+    const rangeProblem = this.#range(node, 0) ?? this.#range(node, node.entryCount - 1);
     if (rangeProblem !== undefined || node.level > 0) return rangeProblem;
-    for (let index = 0; index <= last; index += 1) {
-      const problem = this.#rule(node, index);
-      if (problem !== undefined) return problem;
-    }
-    return undefined;
+    const problematic = this.#rules.firstProblem(node);
+    return problematic < 0 ? undefined : this.#rule(node, problematic);
   }
 
   /** Range of one entry, whatever the others are. */

@@ -28,6 +28,20 @@ export const MAXIMUM_LEAF_VALUE = 0x7f_ffff_ffff;
 /** First byte of an inner node's value. */
 const CHILD_MARK = 0x80;
 
+/** Bytes that are compared at once. */
+const WORD_SIZE = 4;
+
+/** Bytes at the end of a key that may be a number with a range of its own. */
+const TAIL_SIZE = 8;
+
+/** From `start`, up to but without `end`; each the two halves of a u64. */
+export interface TailRange {
+  readonly startHigh: number;
+  readonly startLow: number;
+  readonly endHigh: number;
+  readonly endLow: number;
+}
+
 export interface EncodableNode {
   readonly entryCount: number;
   readonly level: number;
@@ -76,12 +90,15 @@ export class IndexNode {
   readonly level: number;
   readonly prefixLength: number;
   readonly suffixLength: number;
+  /** Of the same bytes: words of 4 are read at once. */
+  readonly #view: DataView;
   readonly #suffixesAt: number;
   readonly #valuesAt: number;
 
   constructor(bytes: Uint8Array, block: number) {
     this.bytes = bytes;
     this.block = block;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.entryCount = ((bytes[0] as number) << 8) | (bytes[1] as number);
     this.level = bytes[2] as number;
     this.prefixLength = bytes[3] as number;
@@ -119,6 +136,28 @@ export class IndexNode {
     return key;
   }
 
+  /** The first bytes of an entry's key; a fresh array. */
+  keyBegin(index: number, length: number): Uint8Array {
+    const { bytes } = this;
+    const begin = new Uint8Array(length);
+    const inPrefix = Math.min(length, this.prefixLength);
+    for (let byte = 0; byte < inPrefix; byte += 1) {
+      begin[byte] = bytes[NODE_HEADER_SIZE + byte] as number;
+    }
+    const suffixAt = this.#suffixesAt + index * this.suffixLength - this.prefixLength;
+    for (let byte = inPrefix; byte < length; byte += 1) {
+      begin[byte] = bytes[suffixAt + byte] as number;
+    }
+    return begin;
+  }
+
+  /** Four bytes of an entry's key as a number, the first of them `fromEnd` bytes before its end. */
+  keyWord(index: number, fromEnd: number): number {
+    const { suffixLength } = this;
+    if (fromEnd > suffixLength) return this.#keyWordFromPrefix(index, fromEnd);
+    return this.#view.getUint32(this.#suffixesAt + (index + 1) * suffixLength - fromEnd);
+  }
+
   /** Compares the key of an entry with a full key: negative, zero or positive. */
   compareKey(index: number, key: Uint8Array): number {
     return this.#comparePrefix(key) || this.#compareSuffix(index, key);
@@ -147,15 +186,53 @@ export class IndexNode {
     return 0;
   }
 
+  /** Index of the first entry whose key is not above the one before; -1 if all ascend. */
+  firstOutOfOrder(): number {
+    if (this.suffixLength < WORD_SIZE) return this.#firstOutOfOrderByBytes();
+    const view = this.#view;
+    const { entryCount, suffixLength } = this;
+    let at = this.#suffixesAt;
+    let word = view.getUint32(at);
+    for (let index = 1; index < entryCount; index += 1) {
+      at += suffixLength;
+      const next = view.getUint32(at);
+      if (next <= word && (next < word || this.compareEntries(index - 1, index) >= 0)) return index;
+      word = next;
+    }
+    return -1;
+  }
+
+  /** Index of the first entry whose last 8 bytes are outside the range; -1 if all are inside. */
+  firstTailOutside(range: TailRange): number {
+    const { entryCount, suffixLength } = this;
+    const view = this.#view;
+    const isWhole = suffixLength >= TAIL_SIZE;
+    let at = this.#suffixesAt + suffixLength - TAIL_SIZE;
+    for (let index = 0; index < entryCount; index += 1) {
+      const high = isWhole ? view.getUint32(at) : this.keyWord(index, TAIL_SIZE);
+      const low = isWhole ? view.getUint32(at + WORD_SIZE) : this.keyWord(index, WORD_SIZE);
+      if (!isInTailRange(range, high, low)) return index;
+      at += suffixLength;
+    }
+    return -1;
+  }
+
   /** Index of the last entry whose key is at most `key`; -1 if there is none. */
   floor(key: Uint8Array): number {
     const prefixOrder = this.#comparePrefix(key);
     if (prefixOrder !== 0) return prefixOrder < 0 ? this.entryCount - 1 : -1;
     let low = 0;
     let high = this.entryCount;
+    // The first word of a suffix settles nearly every comparison.
+    const hasWord = this.suffixLength >= WORD_SIZE;
+    const wanted = hasWord ? wordOf(key, this.prefixLength) : 0;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      if (this.#compareSuffix(middle, key) <= 0) low = middle + 1;
+      const word = hasWord
+        ? this.#view.getUint32(this.#suffixesAt + middle * this.suffixLength)
+        : 0;
+      const order = word - wanted || this.#compareSuffix(middle, key);
+      if (order <= 0) low = middle + 1;
       else high = middle;
     }
     return low - 1;
@@ -170,18 +247,23 @@ export class IndexNode {
   /** The 40 bits of a leaf's value. */
   leafValue(index: number): number {
     const at = this.#valuesAt + index * NODE_VALUE_SIZE;
-    return (this.bytes[at] as number) * 0x1_0000_0000 + readU32(this.bytes, at + 1);
+    return (this.bytes[at] as number) * 0x1_0000_0000 + this.#view.getUint32(at + 1);
   }
 
   /** The block number in an inner node's value. */
   childBlock(index: number): number {
-    return readU32(this.bytes, this.#valuesAt + index * NODE_VALUE_SIZE + 1);
+    return this.#view.getUint32(this.#valuesAt + index * NODE_VALUE_SIZE + 1);
   }
 
   /** Index of the first entry whose value is not of the node's kind; -1 if all are. */
   firstForeignValue(): number {
-    for (let index = 0; index < this.entryCount; index += 1) {
-      if (this.isForeignValue(index)) return index;
+    const { bytes, entryCount } = this;
+    const [least, most] = this.level === 0 ? [0, CHILD_MARK - 1] : [CHILD_MARK, CHILD_MARK];
+    let at = this.#valuesAt;
+    for (let index = 0; index < entryCount; index += 1) {
+      const first = bytes[at] as number;
+      if (first < least || first > most) return index;
+      at += NODE_VALUE_SIZE;
     }
     return -1;
   }
@@ -189,6 +271,25 @@ export class IndexNode {
   isForeignValue(index: number): boolean {
     const first = this.bytes[this.#valuesAt + index * NODE_VALUE_SIZE] as number;
     return this.level === 0 ? first >= CHILD_MARK : first !== CHILD_MARK;
+  }
+
+  #keyWordFromPrefix(index: number, fromEnd: number): number {
+    const { bytes, prefixLength, suffixLength } = this;
+    const suffixAt = this.#suffixesAt + index * suffixLength - prefixLength;
+    const first = this.keySize - fromEnd;
+    let word = 0;
+    for (let byte = first; byte < first + WORD_SIZE; byte += 1) {
+      const at = byte < prefixLength ? NODE_HEADER_SIZE + byte : suffixAt + byte;
+      word = word * 0x100 + (bytes[at] as number);
+    }
+    return word;
+  }
+
+  #firstOutOfOrderByBytes(): number {
+    for (let index = 1; index < this.entryCount; index += 1) {
+      if (this.compareEntries(index - 1, index) >= 0) return index;
+    }
+    return -1;
   }
 
   #comparePrefix(key: Uint8Array): number {
@@ -289,7 +390,13 @@ function decodeStructure(
   return node;
 }
 
-function readU32(bytes: Uint8Array, at: number): number {
+function isInTailRange(range: TailRange, high: number, low: number): boolean {
+  const { startHigh, startLow, endHigh, endLow } = range;
+  const isFromStart = high > startHigh || (high === startHigh && low >= startLow);
+  return isFromStart && (high < endHigh || (high === endHigh && low < endLow));
+}
+
+function wordOf(bytes: Uint8Array, at: number): number {
   return (
     (bytes[at] as number) * 0x100_0000 +
     (((bytes[at + 1] as number) << 16) |

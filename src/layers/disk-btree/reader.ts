@@ -5,35 +5,49 @@
  * ends, meets no block twice, and hands out no key that a search would not find. The walks here
  * throw at the first violation; `salvage-walk.ts` reports it and goes on.
  */
-import { runSteps, type Steps } from '../../blob-writer/steps.ts';
+import { assert } from '../../assert.ts';
+import { type ReadStep, runSteps, type Steps } from '../../blob-writer/steps.ts';
 import { type StorageError, withPlace } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { isDamage } from '../damage.ts';
-import type { BlockCache } from './block-cache.ts';
+import { BlockCache, type CachedNode } from './block-cache.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import { type EntryRules, IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './node-format.ts';
 import { type SalvagedSlice, salvageIndex } from './salvage-walk.ts';
+import { Search } from './search.ts';
 import type { EntryPosition, Frame, LeafSlice, WalkOptions } from './walk.ts';
+
+interface LoadedNode {
+  readonly at: CachedNode;
+  readonly node: IndexNode;
+}
+
+interface BlockRead extends ReadStep {
+  readonly block: number;
+}
 
 type ReadBlock = (block: number) => Promise<Uint8Array>;
 
 export class DiskBtreeReader {
   readonly #blocks: IndexBlocks;
   readonly #checks: IndexChecks;
-  readonly #cache: BlockCache | undefined;
+  readonly #cache: BlockCache;
   readonly #owner: number;
+  /** Where every search starts; empty until it was loaded, and again when it was evicted. */
+  #root: CachedNode | undefined;
 
+  /** Without a cache, or with one of no capacity, every search reads every block on its way. */
   constructor(blocks: IndexBlocks, rules: EntryRules, cache: BlockCache | undefined) {
     this.#blocks = blocks;
     this.#checks = new IndexChecks(blocks, rules);
-    this.#cache = cache;
-    this.#owner = cache?.addOwner() ?? 0;
+    this.#cache = cache ?? new BlockCache(0);
+    this.#owner = this.#cache.addOwner();
   }
 
   /** Gives the cached blocks back. Doing so again is harmless. */
   close(): void {
-    this.#cache?.removeOwner(this.#owner);
+    this.#cache.removeOwner(this.#owner);
   }
 
   get rootBlock(): number {
@@ -41,29 +55,36 @@ export class DiskBtreeReader {
   }
 
   /** The last entry whose key is at most `key`; undefined if there is none. */
-  floor(key: Uint8Array): Promise<EntryPosition | undefined> {
-    return runSteps(this.#blocks.source, this.floorSteps(key));
+  async floor(key: Uint8Array): Promise<EntryPosition | undefined> {
+    const search = this.search(key);
+    await runSteps(this.#blocks.source, this.searchSteps([search]));
+    return search.position;
   }
 
-  /** As `floor`, step by step. */
-  *floorSteps(key: Uint8Array): Steps<EntryPosition | undefined> {
-    let node = yield* this.#node(this.rootBlock);
-    let upper: Uint8Array | undefined;
+  /**
+   * Searches for the last entry whose key is at most `key`, as far as cached blocks lead: no step is
+   * made and nothing is checked again. `searchSteps` does what is left.
+   */
+  search(key: Uint8Array): Search {
+    const search = new Search(key);
+    this.#goDown(search);
+    return search;
+  }
+
+  /** Finishes the searches, level by level; a block that several of them lack is read once. */
+  *searchSteps(searches: readonly Search[]): Steps<void> {
     for (;;) {
-      const index = node.floor(key);
-      if (index < 0) return undefined;
-      if (node.level === 0) return { node, index };
-      const child: IndexNode = yield* this.#child(node, index);
-      upper = index + 1 < node.entryCount ? node.key(index + 1) : upper;
-      throwIfAny(this.#checks.place(child, node, index, upper));
-      node = child;
+      const open = searches.filter(({ isDone }) => !isDone);
+      if (open.length === 0) return;
+      yield* this.#enterMissing(open);
+      for (const search of open) this.#goDown(search);
     }
   }
 
   /** Entries in ascending order. */
   async *ascend({ start, end }: WalkOptions): AsyncGenerator<LeafSlice> {
     const read = this.#blocks.forScan();
-    const stack: Frame[] = [frameFrom(await this.#root(), start, undefined)];
+    const stack: Frame[] = [frameFrom(await this.#node(this.rootBlock), start, undefined)];
     for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
       const { node, index } = frame;
       if (node.level === 0) {
@@ -76,7 +97,7 @@ export class DiskBtreeReader {
       } else {
         if (end !== undefined && node.compareKey(index, end) >= 0) return;
         frame.index += 1;
-        const upper = frame.index < node.entryCount ? node.key(frame.index) : frame.upper;
+        const upper = upperOf(node, index, frame.upper);
         const child = await this.#scannedChild(node, index, upper, read);
         stack.push(frameFrom(child, start, upper));
       }
@@ -85,7 +106,7 @@ export class DiskBtreeReader {
 
   /** Entries in descending order: slices from the last, each to be read from its end. */
   async *descend({ start, end }: WalkOptions): AsyncGenerator<LeafSlice> {
-    const stack: Frame[] = [frameBefore(await this.#root(), end, undefined)];
+    const stack: Frame[] = [frameBefore(await this.#node(this.rootBlock), end, undefined)];
     for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
       const { node, index } = frame;
       if (node.level === 0) {
@@ -97,7 +118,7 @@ export class DiskBtreeReader {
         stack.pop();
       } else {
         frame.index -= 1;
-        const upper = index + 1 < node.entryCount ? node.key(index + 1) : frame.upper;
+        const upper = upperOf(node, index, frame.upper);
         const child = await this.#cachedChild(node, index);
         throwIfAny(this.#checks.place(child, node, index, upper));
         stack.push(frameBefore(child, end, upper));
@@ -123,32 +144,91 @@ export class DiskBtreeReader {
     }
   }
 
-  #root(): Promise<IndexNode> {
-    return runSteps(this.#blocks.source, this.#node(this.rootBlock));
+  /** To the leaf, or to the parent of a block that is not in the cache. */
+  #goDown(search: Search): void {
+    if (search.at === undefined) {
+      if (this.#root?.node === undefined) return;
+      this.#root.recentlyUsed = true;
+      search.enter(this.#root, this.#root.node, undefined);
+    }
+    while (!search.isDone) {
+      const child = search.at?.children[search.index];
+      if (child?.node === undefined) return;
+      child.recentlyUsed = true;
+      search.enter(child, child.node, child.upper);
+    }
   }
 
-  #cachedChild(parent: IndexNode, index: number): Promise<IndexNode> {
-    return runSteps(this.#blocks.source, this.#child(parent, index));
+  /** Reads the blocks that keep the searches from going down, checks them, and enters them. */
+  *#enterMissing(searches: readonly Search[]): Steps<void> {
+    const blocks = searches.map(({ node, index }) =>
+      node === undefined ? this.rootBlock : this.#childBlock(node, index),
+    );
+    const loaded = yield* this.#load(new Set(blocks));
+    for (const [number, search] of searches.entries()) {
+      const child = loaded.get(blocks[number] as number);
+      assert(child !== undefined, 'what was asked for was loaded');
+      this.#enter(search, child);
+    }
   }
 
-  *#child(parent: IndexNode, index: number): Steps<IndexNode> {
-    throwIfAny(this.#checks.childPointer(parent, index));
-    const child = yield* this.#node(parent.childBlock(index));
+  #enter(search: Search, child: LoadedNode): void {
+    const { node: parent, at, index } = search;
+    if (parent === undefined) {
+      this.#root = child.at;
+      search.enter(child.at, child.node, undefined);
+      return;
+    }
+    const upper = upperOf(parent, index, search.upper);
+    throwIfAny(
+      this.#checks.level(child.node, parent) ??
+        this.#checks.place(child.node, parent, index, upper),
+    );
+    child.at.upper = upper;
+    // From now on nobody checks it again under this parent.
+    if (at?.node !== undefined) at.children[index] = child.at;
+    search.enter(child.at, child.node, upper);
+  }
+
+  /** From the cache, where they are checked already, or from the file. */
+  *#load(blocks: ReadonlySet<number>): Steps<Map<number, LoadedNode>> {
+    const loaded = new Map<number, LoadedNode>();
+    const reads: BlockRead[] = [];
+    for (const block of blocks) {
+      const at = this.#cache.find(this.#owner, block);
+      if (at?.node !== undefined) loaded.set(block, { at, node: at.node });
+      else reads.push(this.#blockRead(block));
+    }
+    if (reads.length > 0) yield reads;
+    for (const { block, target } of reads) {
+      const node = this.#checks.decode(target, block);
+      throwIfAny(this.#checks.entries(node));
+      loaded.set(block, { at: this.#cache.put(this.#owner, node), node });
+    }
+    return loaded;
+  }
+
+  #blockRead(block: number): BlockRead {
+    if (block === this.rootBlock) this.#blocks.checkLocation();
+    return { block, target: new Uint8Array(BLOCK_SIZE), offset: this.#blocks.fileOffset(block) };
+  }
+
+  async #node(block: number): Promise<IndexNode> {
+    const loaded = await runSteps(this.#blocks.source, this.#load(new Set([block])));
+    const found = loaded.get(block);
+    assert(found !== undefined, 'what was asked for was loaded');
+    return found.node;
+  }
+
+  async #cachedChild(parent: IndexNode, index: number): Promise<IndexNode> {
+    const child = await this.#node(this.#childBlock(parent, index));
     throwIfAny(this.#checks.level(child, parent));
     return child;
   }
 
-  /** From the cache, where it is checked already. */
-  *#node(block: number): Steps<IndexNode> {
-    const cached = this.#cache?.get(this.#owner, block);
-    if (cached !== undefined) return cached;
-    if (block === this.rootBlock) this.#blocks.checkLocation();
-    const bytes = new Uint8Array(BLOCK_SIZE);
-    yield { target: bytes, offset: this.#blocks.fileOffset(block) };
-    const node = this.#checks.decode(bytes, block);
-    throwIfAny(this.#checks.entries(node));
-    this.#cache?.put(this.#owner, node);
-    return node;
+  #childBlock(parent: IndexNode, index: number): number {
+    throwIfAny(this.#checks.childPointer(parent, index));
+    return parent.childBlock(index);
   }
 
   async #scannedChild(
@@ -157,8 +237,7 @@ export class DiskBtreeReader {
     upper: Uint8Array | undefined,
     read: ReadBlock,
   ): Promise<IndexNode> {
-    throwIfAny(this.#checks.childPointer(parent, index));
-    const block = parent.childBlock(index);
+    const block = this.#childBlock(parent, index);
     const child = this.#checks.decode(await read(block), block);
     throwIfAny(
       this.#checks.level(child, parent) ??
@@ -179,6 +258,15 @@ export class DiskBtreeReader {
       throw error;
     }
   }
+}
+
+/** What every key of a child is below: the next one of its parent, or what the parent's are below. */
+function upperOf(
+  parent: IndexNode,
+  index: number,
+  upper: Uint8Array | undefined,
+): Uint8Array | undefined {
+  return index + 1 < parent.entryCount ? parent.key(index + 1) : upper;
 }
 
 function frameFrom(

@@ -186,7 +186,7 @@ async function* scanSlice(
 
 function isWanted(node: IndexNode, index: number, { scan }: ScanState): boolean {
   if (scan.lsnRange === undefined) return true;
-  const lsn = scan.layout.lsn(node.key(index));
+  const lsn = scan.layout.lsn(node, index);
   return lsn >= scan.lsnRange.start && lsn < scan.lsnRange.end;
 }
 

@@ -34,9 +34,8 @@ export async function* describeIndex(
 }
 
 function describeNode(node: IndexNode, layout: EntryLayout): IndexBlock {
-  const first = node.key(0);
-  const last = node.key(node.entryCount - 1);
-  const lsns = { firstLsn: layout.lsn(first), lastLsn: layout.lsn(last) };
+  const last = node.entryCount - 1;
+  const lsns = { firstLsn: layout.lsn(node, 0), lastLsn: layout.lsn(node, last) };
   return {
     kind: 'node',
     block: node.block,
@@ -44,8 +43,8 @@ function describeNode(node: IndexNode, layout: EntryLayout): IndexBlock {
     entryCount: node.entryCount,
     prefixLength: node.prefixLength,
     suffixLength: node.suffixLength,
-    firstKey: first.slice(0, KEY_SIZE),
-    lastKey: last.slice(0, KEY_SIZE),
+    firstKey: node.keyBegin(0, KEY_SIZE),
+    lastKey: node.keyBegin(last, KEY_SIZE),
     ...(layout.keySize > KEY_SIZE ? lsns : {}),
   };
 }

@@ -6,7 +6,8 @@
  * the point reads are strict: they throw at the first damage. `salvage` reports it and goes on.
  */
 import { assert } from '../../assert.ts';
-import { type Blob, BlobReader, type BlobRequest } from '../../blob-writer/blob-reader.ts';
+import { type Blob, BlobReader } from '../../blob-writer/blob-reader.ts';
+import type { BlobRequest } from '../../blob-writer/blob-runs.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS } from '../../blob-writer/decompression.ts';
 import { runSteps, runStepsSync, type Steps } from '../../blob-writer/steps.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
@@ -14,6 +15,7 @@ import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { BlockCache } from '../disk-btree/block-cache.ts';
 import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import { DiskBtreeReader } from '../disk-btree/reader.ts';
+import type { Search } from '../disk-btree/search.ts';
 import type { EntryPosition, WalkOptions } from '../disk-btree/walk.ts';
 import { checkKey, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
@@ -30,6 +32,9 @@ import {
 import { describeIndex, type IndexBlock } from './index-listing.ts';
 import type { OpenedLayer, ReadOptions } from './open-file.ts';
 import type { LayerSummary } from './summary.ts';
+
+/** Keys that are searched for side by side: their index blocks and values are held at once. */
+const MAXIMUM_GROUP = 1024;
 
 export interface EntryOptions {
   /** Default: all keys. */
@@ -98,8 +103,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * Throws: `corrupt`, `truncated`, `out-of-order`, `out-of-range`, `too-large`, `io`; damage on the
    * way to the key is never reported as absence.
    */
-  async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
-    return runSteps(this.blobs.source, this.#entrySteps(this.#wantedKey(key, lsn)));
+  get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
+    return runSteps(this.blobs.source, this.#entrySteps(key, lsn));
   }
 
   /**
@@ -108,11 +113,11 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * Throws also: `invalid-input` where that is not so.
    */
   getSync(key: Key, lsn: Lsn = MAXIMUM_LSN): LayerEntry | undefined {
-    return runStepsSync(this.blobs.source, this.#entrySteps(this.#wantedKey(key, lsn)));
+    return runStepsSync(this.blobs.source, this.#entrySteps(key, lsn));
   }
 
   /**
-   * `get` for many keys, with few reads.
+   * `get` for many keys, with few reads, side by side.
    *
    * Returns: in the order of the keys; contents may be views of arrays that nobody changes.
    * Throws: as `get`.
@@ -120,12 +125,12 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   async getMany(keys: readonly Key[], lsn: Lsn = MAXIMUM_LSN): Promise<(LayerEntry | undefined)[]> {
     this.#throwIfClosed();
     const wanted = keys.map((key) => this.#wantedKey(key, lsn));
-    const positions: (EntryPosition | undefined)[] = [];
-    for (const entryKey of wanted)
-      positions.push(await runSteps(this.blobs.source, this.#find(entryKey)));
-    const found = positions.filter((position) => position !== undefined);
-    const entries = (await this.#readPositions(found)).values();
-    return positions.map((position) => (position === undefined ? undefined : entries.next().value));
+    const entries: (LayerEntry | undefined)[] = [];
+    for (let first = 0; first < wanted.length; first += MAXIMUM_GROUP) {
+      const group = wanted.slice(first, first + MAXIMUM_GROUP);
+      entries.push(...(await runSteps(this.blobs.source, this.#entriesSteps(group))));
+    }
+    return entries;
   }
 
   /** The entries of one key, newest first. Throws: as `get`. */
@@ -245,17 +250,6 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     yield* descendEntries({ ...this.#scan(options), slices: this.index.descend(walk()) });
   }
 
-  async #readPositions(positions: readonly EntryPosition[]): Promise<LayerEntry[]> {
-    const blobs = await this.blobs.readMany(positions.map((position) => this.#request(position)));
-    return blobs.map((blob, at) => {
-      const position = positions[at];
-      assert(position !== undefined, 'as many blobs as positions');
-      const entry = entryAt(this.layout, position.node, position.index);
-      if (blob instanceof StorageError) throw located(blob, entry);
-      return this.#entryOf(entry, blob);
-    });
-  }
-
   /** What to search for; a copy. Undefined if an image layer is too new. */
   #wantedKey(key: Key, lsn: Lsn): Uint8Array | undefined {
     this.#throwIfClosed();
@@ -265,23 +259,41 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return this.layout.entryKey(key, lsn);
   }
 
-  *#entrySteps(wanted: Uint8Array | undefined): Steps<LayerEntry | undefined> {
-    const position = yield* this.#find(wanted);
+  *#entrySteps(key: Key, lsn: Lsn): Steps<LayerEntry | undefined> {
+    const wanted = this.#wantedKey(key, lsn);
+    if (wanted === undefined) return undefined;
+    const search = this.index.search(wanted);
+    if (!search.isDone) yield* this.index.searchSteps([search]);
+    const position = foundKey(search);
     if (position === undefined) return undefined;
     const entry = entryAt(this.layout, position.node, position.index);
+    const request = this.#request(position);
     try {
-      return this.#entryOf(entry, yield* this.blobs.readSteps(this.#request(position)));
+      const first = this.blobs.firstRead(request);
+      yield first;
+      const blob = this.blobs.wholeBlob(first.target, request);
+      return entryOf(entry, blob ?? (yield* this.blobs.restSteps(first.target, request)));
     } catch (error) {
       throw located(error, entry);
     }
   }
 
-  *#find(wanted: Uint8Array | undefined): Steps<EntryPosition | undefined> {
-    if (wanted === undefined) return undefined;
-    const position = yield* this.index.floorSteps(wanted);
-    if (position === undefined) return undefined;
-    const isFound = position.node.hasPrefix(position.index, wanted, KEY_SIZE);
-    return isFound ? position : undefined;
+  *#entriesSteps(wanted: readonly (Uint8Array | undefined)[]): Steps<(LayerEntry | undefined)[]> {
+    const searches = wanted.map((key) => (key === undefined ? undefined : this.index.search(key)));
+    const started = searches.filter((search) => search !== undefined);
+    yield* this.index.searchSteps(started);
+    const positions = searches.map((search) => search && foundKey(search));
+    const found = positions.filter((position) => position !== undefined);
+    const requests = found.map((position) => this.#request(position));
+    const blobs = (yield* this.blobs.readManySteps(requests)).values();
+    return positions.map((position) => {
+      if (position === undefined) return undefined;
+      const entry = entryAt(this.layout, position.node, position.index);
+      const { value: blob } = blobs.next();
+      assert(blob !== undefined, 'as many blobs as positions');
+      if (blob instanceof StorageError) throw located(blob, entry);
+      return entryOf(entry, blob);
+    });
   }
 
   /** A blob must end before the next one, unless that one is damaged and starts before it. */
@@ -290,14 +302,6 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     const next = index + 1 < node.entryCount ? this.layout.offset(node, index + 1) : 0;
     const end = next > offset ? next : undefined;
     return { offset, end, limit: end };
-  }
-
-  /** Field by field: a spread costs a hundred times as much on Node 20. */
-  #entryOf(
-    { key, lsn, willInit, offset }: IndexEntry,
-    { storedLength, compressed, bytes }: Blob,
-  ): LayerEntry {
-    return { key, lsn, willInit, offset, storedLength, compressed, bytes };
   }
 
   #walkOptions({ keyRange, lsnRange }: EntryOptions): WalkOptions {
@@ -327,6 +331,21 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     if (!this.#isClosed) return;
     throw new StorageError('closed', { what: 'layer reader is closed', path: this.path });
   }
+}
+
+/** Field by field: a spread costs a hundred times as much on Node 20. */
+function entryOf(
+  { key, lsn, willInit, offset }: IndexEntry,
+  { storedLength, compressed, bytes }: Blob,
+): LayerEntry {
+  return { key, lsn, willInit, offset, storedLength, compressed, bytes };
+}
+
+/** What a search has found, if that is of the wanted key. */
+function foundKey(search: Search): EntryPosition | undefined {
+  const { node, index, key } = search;
+  if (node === undefined || index < 0) return undefined;
+  return node.hasPrefix(index, key, KEY_SIZE) ? { node, index } : undefined;
 }
 
 /** Of all LSNs, the end is one above the last. Throws `out-of-range` for more. */

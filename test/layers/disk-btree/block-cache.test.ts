@@ -1,7 +1,7 @@
 /** The cache of index nodes: bounded, fair, and never mixing the blocks of two readers. */
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
-import { BlockCache } from '../../../src/layers/disk-btree/block-cache.ts';
+import { BlockCache, CachedNode } from '../../../src/layers/disk-btree/block-cache.ts';
 import { IndexNode } from '../../../src/layers/disk-btree/node-format.ts';
 import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
 import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
@@ -59,6 +59,20 @@ describe('a cache of index blocks', () => {
     expect(cache.get(owner, 4)?.block).toBe(4);
   });
 
+  it('tells whoever holds on to a node that it was evicted, and takes its memory', () => {
+    const cache = new BlockCache(1);
+    const owner = cache.addOwner();
+    const parent = cache.put(owner, nodeOf(0));
+    parent.children.push(new CachedNode(owner, nodeOf(7)));
+    const child = cache.put(owner, nodeOf(1));
+    expect(parent).toMatchObject({ node: undefined, children: [] });
+    expect(child.node?.block).toBe(1);
+    const again = cache.put(owner, nodeOf(1));
+    expect([child.node, again.node?.block, cache.size]).toEqual([undefined, 1, 1]);
+    cache.clear();
+    expect([again.node, cache.find(owner, 1)]).toEqual([undefined, undefined]);
+  });
+
   it('of no capacity holds nothing', () => {
     const cache = new BlockCache(0);
     const owner = cache.addOwner();
@@ -96,6 +110,29 @@ describe('a cache of index blocks', () => {
         expect([undefined, block]).toContain(cache.get(owner, block)?.block);
         if (owner === right) expect(cache.get(owner, block)).toBeUndefined();
       }
+    }
+  });
+});
+
+describe('keys that are searched for together', () => {
+  it('read each block that they lack once, however small the cache is', async () => {
+    const bytes = await imagesOf(1);
+    const keys = Array.from({ length: 500 }, (_, index) => blockKey((index * 37) % 2100));
+    for (const blockCache of [null, new BlockCache(0), new BlockCache(1), new BlockCache(100)]) {
+      const offsets: number[] = [];
+      const source = {
+        size: bytes.length,
+        read: async (target: Uint8Array, offset: number) => {
+          if (target.length === BLOCK) offsets.push(offset);
+          return bytesSource(bytes).read(target, offset);
+        },
+      };
+      const reader = await ImageLayerReader.open(source, { blockCache });
+      const found = await reader.getMany(keys);
+      expect(found.map((entry) => entry?.key)).toEqual(
+        keys.map((key, index) => ((index * 37) % 2100 < 2000 ? key : undefined)),
+      );
+      expect(offsets.length).toBe(1 + reader.summary.indexRootBlock + 1);
     }
   });
 });

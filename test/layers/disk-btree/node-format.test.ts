@@ -7,6 +7,7 @@ import {
   encodeLeafValue,
   encodeNode,
   MAXIMUM_LEAF_VALUE,
+  type TailRange,
 } from '../../../src/layers/disk-btree/node-format.ts';
 import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
 import { storageErrorThrownBy } from '../../support/storage-errors.ts';
@@ -170,6 +171,79 @@ describe('searching a node', () => {
     );
   });
 });
+
+describe('the keys of a node', () => {
+  const KEY = fc.uint8Array({ minLength: 12, maxLength: 12 });
+
+  it('are seen by words as they are byte by byte, wherever the prefix ends', () => {
+    fc.assert(
+      fc.property(
+        fc.array(KEY, { minLength: 1, maxLength: 20 }),
+        fc.integer({ min: 0, max: 11 }),
+        fc.tuple(
+          fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+          fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }),
+        ),
+        (others, prefixLength, [start, end]) => {
+          const [first = new Uint8Array(12)] = others;
+          const prefix = first.subarray(0, prefixLength);
+          const keys = others.map((key) =>
+            Uint8Array.from([...prefix, ...key.slice(prefixLength)]),
+          );
+          const node = decodeNode(
+            nodeBlock({ keys, prefixLength, values: keys.map(() => BLOCK) }),
+            0,
+            12,
+            0,
+          );
+          const unordered = keys.findIndex(
+            (key, index) => index > 0 && Buffer.compare(key, keys[index - 1] ?? key) <= 0,
+          );
+          expect(node.firstOutOfOrder()).toBe(unordered);
+          const tails = keys.map((key) => Buffer.from(key).readBigUInt64BE(4));
+          expect(node.firstTailOutside(tailRange(start, end))).toBe(
+            tails.findIndex((tail) => tail < start || tail >= end),
+          );
+          for (const [index, key] of keys.entries()) {
+            expect([node.keyWord(index, 8), node.keyWord(index, 4)]).toEqual([
+              Buffer.from(key).readUInt32BE(4),
+              Buffer.from(key).readUInt32BE(8),
+            ]);
+            for (const length of [0, 5, 12]) {
+              expect([...node.keyBegin(index, length)]).toEqual([...key.subarray(0, length)]);
+            }
+          }
+        },
+      ),
+    );
+  });
+
+  it.each([
+    // from, to, the number in question, whether it is inside
+    [5n, 5n, 5n, false],
+    [5n, 6n, 5n, true],
+    [5n, 6n, 6n, false],
+    [0n, 0x1_0000_0000n, 0xffff_ffffn, true],
+    [0n, 0x1_0000_0000n, 0x1_0000_0000n, false],
+    [0x1_0000_0005n, 0x2_0000_0000n, 0x1_0000_0004n, false],
+    [0x1_0000_0005n, 0x2_0000_0000n, 0x1_0000_0005n, true],
+    [0x1_0000_0005n, 0x3_0000_0003n, 0x3_0000_0002n, true],
+    [0x1_0000_0005n, 0x3_0000_0003n, 0x2_0000_0009n, true],
+    [0x1_0000_0005n, 0x3_0000_0003n, 0x3_0000_0003n, false],
+  ])('end in a number from %d below %d: %d is inside: %s', (start, end, tail, isInside) => {
+    const key = Buffer.alloc(12);
+    key.writeBigUInt64BE(tail, 4);
+    for (const prefixLength of [0, 4, 7, 11]) {
+      const node = decodeNode(nodeBlock({ keys: [key], prefixLength, values: [BLOCK] }), 0, 12, 0);
+      expect(node.firstTailOutside(tailRange(start, end))).toBe(isInside ? -1 : 0);
+    }
+  });
+});
+
+function tailRange(start: bigint, end: bigint): TailRange {
+  const [startHigh, startLow] = [Number(start >> 32n), Number(start & 0xffff_ffffn)];
+  return { startHigh, startLow, endHigh: Number(end >> 32n), endLow: Number(end & 0xffff_ffffn) };
+}
 
 function blockOf(bytes: readonly number[]): Uint8Array {
   const block = new Uint8Array(BLOCK);

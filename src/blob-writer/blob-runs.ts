@@ -1,0 +1,71 @@
+/** Which bytes to read for which blobs: neighbours together, and so many at once. */
+
+/** A blob to read; `end` is where it should end, if known: it saves a second read. */
+export interface BlobRequest {
+  readonly offset: number;
+  readonly end?: number | undefined;
+  /** Where it must have ended; else it is refused before it is read. */
+  readonly limit?: number | undefined;
+}
+
+/** First read where the end of a blob is unknown: a page with its header fits. */
+const FIRST_READ_SIZE = 8192 + 64;
+export const DEFAULT_MAXIMUM_READ_SIZE = 128 * 1024;
+
+/** Of reads that are made side by side, but for the last. */
+const MAXIMUM_BYTES_IN_FLIGHT = 1024 * 1024;
+
+export interface IndexedRequest {
+  readonly index: number;
+  readonly request: BlobRequest;
+}
+
+export interface Run {
+  readonly start: number;
+  end: number;
+  readonly requests: IndexedRequest[];
+}
+
+/** Requests in the order of their offsets, neighbours joined up to the maximum read size. */
+export function coalesce(requests: readonly IndexedRequest[], maximumReadSize: number): Run[] {
+  const sorted = [...requests].sort((left, right) => left.request.offset - right.request.offset);
+  const runs: Run[] = [];
+  let run: Run | undefined;
+  for (const indexed of sorted) {
+    const start = indexed.request.offset;
+    const end = estimatedEnd(indexed.request);
+    if (
+      run !== undefined &&
+      start <= run.end &&
+      Math.max(end, run.end) - run.start <= maximumReadSize
+    ) {
+      run.end = Math.max(end, run.end);
+      run.requests.push(indexed);
+    } else {
+      run = { start, end, requests: [indexed] };
+      runs.push(run);
+    }
+  }
+  return runs;
+}
+
+/** Runs that are read side by side, so that a request for many holds little more than their blobs. */
+export function* groupsOf(runs: readonly Run[]): Generator<Run[]> {
+  let group: Run[] = [];
+  let bytes = 0;
+  for (const run of runs) {
+    group.push(run);
+    bytes += run.end - run.start;
+    if (bytes < MAXIMUM_BYTES_IN_FLIGHT) continue;
+    yield group;
+    group = [];
+    bytes = 0;
+  }
+  if (group.length > 0) yield group;
+}
+
+/** Never less than a header, never more than one first read unless the end is known. */
+export function estimatedEnd({ offset, end }: BlobRequest): number {
+  if (end === undefined || !(end > offset)) return offset + FIRST_READ_SIZE;
+  return Math.min(Math.ceil(end), offset + DEFAULT_MAXIMUM_READ_SIZE);
+}
