@@ -47,7 +47,7 @@ export async function publishNew(temporary: TemporaryFile, target: string): Prom
   const { fileSystem } = openFiles;
   const directory = dirname(target);
   await failingWith('not-applied', temporary.file.sync());
-  const mark = openFiles.directoryMark(directory);
+  const mark = openFiles.directoryMark();
   try {
     await openFiles.report(fileSystem.link(temporary.path, target));
   } catch (error) {
@@ -67,7 +67,7 @@ async function renameSynced(
 ): Promise<void> {
   const { openFiles } = temporary.file;
   const directory = dirname(target);
-  const mark = openFiles.directoryMark(directory);
+  const mark = openFiles.directoryMark();
   await failingWith('not-applied', unlessAborted(signal, target));
   try {
     await openFiles.report(openFiles.fileSystem.rename(temporary.path, target));

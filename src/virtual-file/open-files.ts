@@ -7,9 +7,9 @@
  * before it is closed, because a failed write-back is reported to nobody once the last descriptor
  * is gone. When every slot is pinned, opening waits.
  */
-import { resolve } from 'node:path';
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
+import { absolutePath } from './absolute-path.ts';
 import {
   type DirectoryMark,
   directoryMark,
@@ -111,19 +111,23 @@ export class OpenFiles {
     await this.report(this.#closeSlot(descriptor, descriptor.openFile));
   }
 
-  /** Taken before names in the directory are changed, for the sync that makes them durable. */
-  directoryMark(path: string): DirectoryMark {
-    return directoryMark(this.fileSystem, resolve(path));
+  /** Taken before names in a directory are changed, for the sync that makes them durable. */
+  directoryMark(): DirectoryMark {
+    return directoryMark(this.fileSystem);
   }
 
   /**
    * Syncs one directory, at most two at a time. Fails, too, if another sync of the directory has
-   * failed since the mark: then the changes made since may be lost.
+   * failed since the mark, whatever path it took: then the changes made since may be lost.
    */
-  syncDirectory(path: string, mark = this.directoryMark(path)): Promise<void> {
-    return this.#directorySyncs.run(() =>
+  async syncDirectory(path: string, mark = this.directoryMark()): Promise<void> {
+    const absolute = absolutePath(path);
+    await this.#directorySyncs.run(() =>
       this.report(
-        this.#retryWhenOutOfDescriptors(() => this.#syncDirectoryOnce(path, mark), 'during-call'),
+        this.#retryWhenOutOfDescriptors(
+          () => this.#syncDirectoryOnce(absolute, mark),
+          'during-call',
+        ),
       ),
     );
   }
@@ -332,19 +336,18 @@ export class OpenFiles {
   }
 
   #syncDirectoryOnce(path: string, mark: DirectoryMark): Promise<void> {
-    const name = resolve(path);
     return syncLimiter.run(async () => {
-      throwIfDirectoryFailed(this.fileSystem, name, mark);
+      await throwIfDirectoryFailed(this.fileSystem, path, mark);
       try {
         await this.fileSystem.syncDirectory(path);
       } catch (error) {
         if (error instanceof StorageError && !isFailureToOpen(error)) {
-          noteDirectoryFailure(this.fileSystem, name, error);
+          noteDirectoryFailure(this.fileSystem, path, error);
           this.#tellFatalError(error);
         }
         throw error;
       }
-      throwIfDirectoryFailed(this.fileSystem, name, mark);
+      await throwIfDirectoryFailed(this.fileSystem, path, mark);
     });
   }
 }

@@ -29,7 +29,7 @@ export async function removeLeftovers(
 ): Promise<string[]> {
   const { openFiles = OpenFiles.shared(), signal } = options;
   throwIfAborted(signal, directory);
-  const mark = openFiles.directoryMark(directory);
+  const mark = openFiles.directoryMark();
   const removed: string[] = [];
   const entries = await openFiles.report(openFiles.fileSystem.readDirectory(directory));
   for (const { name, kind } of entries) {

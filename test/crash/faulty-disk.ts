@@ -12,6 +12,7 @@ import { freshStart } from './crash-points.ts';
 import { visitCrashStates } from './crash-states.ts';
 import type { Ledger } from './ledger.ts';
 import { firstOf, type Scenario } from './scenario.ts';
+import { withoutAlias } from './scenarios/bystanders.ts';
 
 export interface FaultyRun {
   /** In the order in which they began. */
@@ -71,7 +72,8 @@ class Watch {
 
   note(operation: FileSystemOperation, action: FaultAction | undefined): FaultAction | undefined {
     this.operations.push(operation);
-    const { kind, path } = operation;
+    const { kind } = operation;
+    const path = withoutAlias(operation.path);
     const isSync = kind === 'sync' || kind === 'sync-data';
     if (isSync && this.#poisoned.has(path)) this.#problem ??= `${path}: synced again`;
     if (kind === 'unlink' && action?.fail === undefined) this.#poisoned.delete(path);

@@ -37,19 +37,19 @@ describe('after a failed sync of the directory', () => {
   test('the sync of an older change fails, too, without another try', async () => {
     const world = disk();
     const { openFiles, fileSystem, kinds } = world;
-    const mark = openFiles.directoryMark('/data');
+    const mark = openFiles.directoryMark();
     await fileSystem.open('/data/a', { write: true, createNew: true });
     await failSync(world);
     const error = await storageErrorOf(openFiles.syncDirectory('/data', mark));
     expect(error).toMatchObject({ code: 'io', errno: 'EIO', path: '/data' });
-    expect(kinds).toEqual([]);
+    expect(kinds).not.toContain('sync-directory');
   });
 
   test('a later change is synced as ever', async () => {
     const world = disk();
     const { openFiles, fileSystem, kinds } = world;
     await failSync(world);
-    const mark = openFiles.directoryMark('/data');
+    const mark = openFiles.directoryMark();
     await fileSystem.open('/data/a', { write: true, createNew: true });
     await openFiles.syncDirectory('/data', mark);
     expect(kinds).toEqual(['open', 'sync-directory']);
@@ -70,7 +70,7 @@ describe('after a failed sync of the directory', () => {
   test('another table over the same disk knows, and so does another spelling of the path', async () => {
     const world = disk();
     const other = new OpenFiles({ fileSystem: world.fileSystem });
-    const mark = other.directoryMark('/data/.');
+    const mark = other.directoryMark();
     await failSync(world);
     await storageErrorOf(other.syncDirectory('/data/', mark));
     await other.syncDirectory('/data/');
@@ -78,9 +78,65 @@ describe('after a failed sync of the directory', () => {
 
   test('other directories are synced as ever', async () => {
     const world = disk();
-    const mark = world.openFiles.directoryMark('/');
+    const mark = world.openFiles.directoryMark();
     await failSync(world);
     await world.openFiles.syncDirectory('/', mark);
+  });
+
+  test.each(['/alias', '/data/../alias/.', '/to-alias'])(
+    'the same directory by the path %s fails, too',
+    async (path) => {
+      const world = disk();
+      world.fileSystem.createSymbolicLink('/alias', 'data');
+      world.fileSystem.createSymbolicLink('/to-alias', '/alias');
+      const mark = world.openFiles.directoryMark();
+      await failSync(world);
+      expect(await storageErrorOf(world.openFiles.syncDirectory(path, mark))).toMatchObject({
+        errno: 'EIO',
+      });
+      await world.openFiles.syncDirectory(path);
+    },
+  );
+
+  test('of which nobody can tell the identity, any directory may be the one', async () => {
+    const world = disk();
+    const mark = world.openFiles.directoryMark();
+    world.answer(({ kind }) => (kind === 'read' ? undefined : { fail: 'EIO' }));
+    await storageErrorOf(world.openFiles.syncDirectory('/data'));
+    world.answer(undefined);
+    await storageErrorOf(world.openFiles.syncDirectory('/', mark));
+    await world.openFiles.syncDirectory('/');
+  });
+
+  test('a directory whose identity nobody can tell may be the one', async () => {
+    const world = disk();
+    const mark = world.openFiles.directoryMark();
+    await failSync(world);
+    world.answer(({ kind }) => (kind === 'stat' ? { fail: 'EACCES' } : undefined));
+    await storageErrorOf(world.openFiles.syncDirectory('/', mark));
+  });
+
+  test('an earlier failure of the directory counts for an older mark only', async () => {
+    const world = disk();
+    world.fileSystem.createDirectory('/other');
+    const marks = [];
+    for (const path of ['/data', '/other', '/data']) {
+      marks.push(world.openFiles.directoryMark());
+      world.answer(({ kind }) => (kind === 'sync-directory' ? { fail: 'EIO' } : undefined));
+      await storageErrorOf(world.openFiles.syncDirectory(path));
+      world.answer(undefined);
+      await idle();
+    }
+    const fails = async (path: string, mark: number | undefined): Promise<boolean> =>
+      world.openFiles.syncDirectory(path, mark).then(
+        () => false,
+        () => true,
+      );
+    expect(await fails('/data', marks[0])).toBe(true);
+    expect(await fails('/data', marks[2])).toBe(true);
+    expect(await fails('/other', marks[1])).toBe(true);
+    expect(await fails('/other', marks[2])).toBe(false);
+    expect(await fails('/', marks[0])).toBe(false);
   });
 });
 
@@ -95,7 +151,7 @@ test.each(['EMFILE', 'EACCES'])(
   'a directory that could not be opened (%s) lost nothing',
   async (errno) => {
     const world = disk();
-    const mark = world.openFiles.directoryMark('/data');
+    const mark = world.openFiles.directoryMark();
     await failSync(world, errno);
     await world.openFiles.syncDirectory('/data', mark);
     expect(world.fatal).toEqual([]);

@@ -1,7 +1,7 @@
 /** Every scenario, by the name under which a failure is replayed. */
 import type { MakeScenario } from '../scenario.ts';
 import { deltaLayer, ephemeralLayer, imageLayer, imported } from './layers.ts';
-import { sideBySide } from './side-by-side.ts';
+import { sideBySide, twoPaths } from './side-by-side.ts';
 import {
   document,
   leftovers,
@@ -25,4 +25,5 @@ export const SCENARIOS: ReadonlyMap<string, MakeScenario> = new Map([
   ['import', imported],
   ['leftovers', leftovers],
   ['side-by-side', sideBySide],
+  ['two-paths', twoPaths],
 ]);

@@ -6,6 +6,13 @@ import { between, randomBytes } from '../scenario.ts';
 
 export const DATA = '/data';
 
+/** Where a scenario makes it, a symbolic link to the directory: another path to every file. */
+export const ALIAS = '/alias';
+
+export function withoutAlias(path: string): string {
+  return path.startsWith(`${ALIAS}/`) ? DATA + path.slice(ALIAS.length) : path;
+}
+
 const NOTES = new TextEncoder().encode('nobody touches this');
 
 /** Names that look like leftovers, or nearly, but are none. */

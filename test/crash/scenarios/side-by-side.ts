@@ -1,6 +1,6 @@
 /**
- * Several operations at once, each step of which takes its own time: two writers that finish the
- * same name, and overwrites of the same file and of another.
+ * Several operations at once, each step of which may take its own time: two writers that finish the
+ * same name, and overwrites of the same file, of another, and by another path.
  */
 import { overwriteFile } from '../../../src/write-once/overwrite.ts';
 import {
@@ -14,8 +14,37 @@ import {
   randomDelays,
   succeeds,
 } from '../scenario.ts';
-import { createBystanders, DATA } from './bystanders.ts';
+import { ALIAS, createBystanders, DATA } from './bystanders.ts';
 import { deltaWrite, finishing, type Layer, readLayer, type Write, written } from './layers.ts';
+
+/** Overwrites of files of one directory, to which two paths lead, in step with each other. */
+export const twoPaths: MakeScenario = async (random) => {
+  const overwrites = Array.from({ length: between(random, 2, 4) }, (_, number) => ({
+    name: `file-${number % 3}`,
+    directory: number % 2 === 0 ? DATA : ALIAS,
+    content: randomBytes(random, between(random, 0, 9000)),
+  }));
+  const seed = drawSeed(random);
+  return {
+    kind: 'two-paths',
+    directories: [DATA],
+    prepare: (fileSystem, ledger) => {
+      createBystanders(fileSystem, ledger);
+      fileSystem.createSymbolicLink(ALIAS, DATA);
+    },
+    run: async ({ ledger, openFiles, signal }) => {
+      await Promise.all(
+        overwrites.map(({ name, directory, content }) =>
+          ledger.attempt(`${DATA}/${name}`, content, () =>
+            overwriteFile(`${directory}/${name}`, content, { openFiles, signal }),
+          ),
+        ),
+      );
+    },
+    read: async () => {},
+    intercept: seed % 2 === 0 ? undefined : () => randomDelays(seed),
+  };
+};
 
 export const sideBySide: MakeScenario = async (random) => {
   const writes = [deltaWrite(random), deltaWrite(random)];
