@@ -10,8 +10,11 @@ const LIBRARY = {
   postgres: 'src/entry/postgres.ts',
 };
 
+/** What the library starts, by its place beside the modules. */
+const PROGRAMS = { 'compression-thread': 'src/entry/compression-thread.ts' };
+
 export default defineConfig({
-  entry: { ...LIBRARY, cli: 'src/cli/main.ts' },
+  entry: { ...LIBRARY, ...PROGRAMS, cli: 'src/cli/main.ts' },
   dts: { entry: LIBRARY },
   // An optional dependency with native code: resolved where the package is installed.
   external: ['@toondepauw/node-zstd'],

@@ -21,6 +21,7 @@
  * `layerfile/virtual-file`, `layerfile/write-once` and `layerfile/postgres`.
  */
 export type { Compression } from './blob-writer/compression.ts';
+export { CompressionPool } from './blob-writer/compression-pool.ts';
 export {
   isStorageError,
   type Outcome,

@@ -104,6 +104,14 @@ export class BlobWriter {
     return this.#out.append(blob);
   }
 
+  /**
+   * Appends blobs back to back that this library has encoded.
+   * Returns, throws: as `append`.
+   */
+  appendAllEncoded(blobs: Uint8Array): void | Promise<void> {
+    return this.#out.append(blobs);
+  }
+
   #appendAcross(bytes: Uint8Array): void | Promise<void> {
     const header = new Uint8Array(blobHeaderSize(bytes.length));
     encodePlainBlobHeader(header, 0, bytes.length);

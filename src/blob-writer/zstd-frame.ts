@@ -52,10 +52,15 @@ export const MAXIMUM_ZSTD_FRAME_HEADER_SIZE = 18;
 export const ZSTD_BLOCK_HEADER_SIZE = 3;
 export const MAXIMUM_ZSTD_BLOCK_LENGTH = 128 * 1024;
 
+/** Magic, descriptor, window: what a frame begins with that was made without a content size. */
+const STREAMED_HEADER_SIZE = 6;
+
 const MAGIC = 0xfd2fb528;
 const CHECKSUM_SIZE = 4;
 const DICTIONARY_ID_SIZES = [0, 1, 2, 4] as const;
 const CONTENT_SIZE_SIZES = [0, 2, 4, 8] as const;
+const LAST_BLOCK_FLAG = 1;
+const EMPTY_LAST_BLOCK = Uint8Array.of(LAST_BLOCK_FLAG, 0, 0);
 const BLOCK_KINDS = ['raw', 'repeated', 'compressed'] as const;
 
 /**
@@ -134,6 +139,34 @@ export function* zstdBlocks(
 }
 
 /**
+ * Makes a frame of what a streaming compressor has flushed, as it would end it itself: a content
+ * that ends inside a block has its last block marked so; one of whole blocks an empty one behind.
+ *
+ * Requires: header and blocks lie in the first `length` bytes, and 3 bytes more are there.
+ * Returns: the frame, a view of the bytes.
+ */
+export function closeStreamedFrame(
+  bytes: Uint8Array,
+  length: number,
+  contentLength: number,
+): Uint8Array {
+  if (contentLength % MAXIMUM_ZSTD_BLOCK_LENGTH === 0) {
+    bytes.set(EMPTY_LAST_BLOCK, length);
+    return bytes.subarray(0, length + ZSTD_BLOCK_HEADER_SIZE);
+  }
+  const frame = bytes.subarray(0, length);
+  let start = STREAMED_HEADER_SIZE;
+  for (let end = start; end < length; ) {
+    start = end;
+    const header = frame.subarray(start, start + ZSTD_BLOCK_HEADER_SIZE);
+    const blockLimit = MAXIMUM_ZSTD_BLOCK_LENGTH;
+    ({ end } = decodeZstdBlockHeader(header, { start, frameLength: length, blockLimit }));
+  }
+  frame[start] = (frame[start] as number) | LAST_BLOCK_FLAG;
+  return frame;
+}
+
+/**
  * Requires: `bytes` begins with the frame and holds all of it, or 18 bytes at least.
  * Throws: `corrupt`, `truncated`, `too-large`.
  */
@@ -191,7 +224,7 @@ export function decodeZstdBlockHeader(bytes: Uint8Array, place: ZstdBlockPlace):
   const end = start + ZSTD_BLOCK_HEADER_SIZE + (kind === 'repeated' ? 1 : size);
   if (end > frameLength) throw incomplete('zstd block', start, end - start);
   const length = kind === 'compressed' ? blockLimit : size;
-  return { start, end, kind, length, isLast: (header & 1) !== 0 };
+  return { start, end, kind, length, isLast: (header & LAST_BLOCK_FLAG) !== 0 };
 }
 
 function decodeContentSize(view: DataView, at: number, size: number): number | undefined {

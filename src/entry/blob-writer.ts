@@ -38,6 +38,7 @@ export {
   DEFAULT_COMPRESSION,
   loadCompressor,
 } from '../blob-writer/compression.ts';
+export { CompressionPool, type CompressionPoolOptions } from '../blob-writer/compression-pool.ts';
 export {
   DEFAULT_DECOMPRESSION_LIMITS,
   type DecompressionLimits,

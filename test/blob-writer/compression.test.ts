@@ -69,6 +69,19 @@ describe('which compressors there are', () => {
   });
 });
 
+describe('which compressor is chosen', () => {
+  test.each([10, 12, 19, 20, 22])(
+    'above level 9 is the one that keeps its tables: %i',
+    async (level) => {
+      expect((await loadCompressor(level)).name).toBe('wasm');
+    },
+  );
+
+  test.each(LEVELS)('says the level it was asked for: %i', async (level) => {
+    for (const compressor of await compressors(level)) expect(compressor.level).toBe(level);
+  });
+});
+
 describe('level 1, as Neon uses it', () => {
   // Nothing at all is the one content of which node:zlib makes another frame, as long as the others;
   // no layer compresses it, nor anything below 128 bytes.
@@ -83,6 +96,7 @@ describe('level 1, as Neon uses it', () => {
       for (const length of lengths) {
         const content = make(length);
         const frames = await Promise.all(all.map(async (one) => hash(await one.compress(content))));
+        for (const one of all) frames.push(hash(one.compressSync(content)));
         expect(new Set(frames).size, `${length} bytes`).toBe(1);
       }
     },
@@ -101,8 +115,16 @@ describe('level 1, as Neon uses it', () => {
 
   test('says neither the content size nor a checksum', async () => {
     for (const compressor of await compressors(1)) {
-      const frame = scanZstdFrame(await compressor.compress(bytesOf(100_000, 5)));
-      expect(frame).toMatchObject({ contentSize: undefined, hasChecksum: false, headerSize: 6 });
+      for (const frame of [
+        await compressor.compress(bytesOf(100_000, 5)),
+        compressor.compressSync(bytesOf(100_000, 5)),
+      ]) {
+        expect(scanZstdFrame(frame)).toMatchObject({
+          contentSize: undefined,
+          hasChecksum: false,
+          headerSize: 6,
+        });
+      }
     }
   });
 
@@ -128,6 +150,9 @@ describe('every level', () => {
       for (const length of lengths) {
         const content = bytesOf(length, 5);
         const frame = await compressor.compress(content);
+        const atOnce = compressor.compressSync(content).slice();
+        if (length > 0) expect(hash(atOnce)).toBe(hash(frame));
+        expect(Buffer.from(decompressor.decompress(atOnce, LIMITS)).equals(content)).toBe(true);
         expect(scanZstdFrame(frame).windowSize).toBeLessThanOrEqual(LIMITS.maximumWindowSize);
         expect(Buffer.from(decompressor.decompress(frame, LIMITS)).equals(content)).toBe(true);
       }

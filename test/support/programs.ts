@@ -14,10 +14,21 @@ const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The path of a file that plain Node runs; it is gone when the test has finished. */
 export async function bundledProgram(source: URL): Promise<string> {
+  const { path, remove } = await bundleProgram(source);
+  onTestFinished(remove);
+  return path;
+}
+
+export interface BundledProgram {
+  readonly path: string;
+  readonly remove: () => void;
+}
+
+/** As `bundledProgram`, for several tests: the caller removes it. */
+export async function bundleProgram(source: URL): Promise<BundledProgram> {
   const cache = join(ROOT, 'node_modules', '.cache', 'layerfile-tests');
   mkdirSync(cache, { recursive: true });
   const outDir = mkdtempSync(join(cache, 'program-'));
-  onTestFinished(() => rmSync(outDir, { recursive: true, force: true }));
   const path = fileURLToPath(source);
   await build({
     entry: { program: path },
@@ -30,7 +41,8 @@ export async function bundledProgram(source: URL): Promise<string> {
     external: ['@toondepauw/node-zstd'],
     silent: true,
   });
-  return join(outDir, 'program.mjs');
+  const remove = (): void => rmSync(outDir, { recursive: true, force: true });
+  return { path: join(outDir, 'program.mjs'), remove };
 }
 
 export interface Running {

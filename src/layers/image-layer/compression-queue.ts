@@ -1,48 +1,78 @@
 /**
- * Compresses blobs on the thread pool, several at once, and hands them on in the order in which they
- * came. Bounded: whoever adds to a full queue gets a promise for room.
+ * Collects blobs in batches, has them compressed, several batches at once, and hands them on in the
+ * order in which they came. Bounded: whoever adds to a full queue gets a promise for room.
  */
 import type { Compressor } from '../../blob-writer/compression.ts';
+import {
+  batchRoomFor,
+  CompressionBatch,
+  MAXIMUM_BATCH_COUNT,
+} from '../../blob-writer/compression-batch.ts';
+import type { CompressionPool } from '../../blob-writer/compression-pool.ts';
+import { KEY_SIZE, type Key } from '../key.ts';
 
-interface Job {
-  readonly frame: Uint8Array | Promise<Uint8Array>;
-  /** Runs when the frame is there and all jobs before have run. */
-  readonly use: (frame: Uint8Array) => void | Promise<void>;
-  readonly length: number;
+/** A batch, and the keys of its blobs. */
+export interface KeyedBatch {
+  readonly keys: Uint8Array;
+  readonly batch: CompressionBatch;
 }
 
-const MAXIMUM_JOBS = 32;
-const MAXIMUM_BYTES = 16 * 1024 * 1024;
+export interface CompressionQueueOptions {
+  readonly pool: CompressionPool;
+  readonly compressor: Compressor;
+  /** Gets the batches, compressed, one at a time; a batch is used again when it is done with it. */
+  readonly use: (keyed: KeyedBatch) => void | Promise<void>;
+}
+
+/** What one message to a thread and back carries: 32 pages, about a millisecond of work. */
+const BATCH_CAPACITY = 32 * batchRoomFor(8192);
+
+/** Bytes of batches that are under way before whoever adds must wait. */
+const MAXIMUM_BYTES = 4 * 1024 * 1024;
+
+interface Submitted {
+  readonly keys: Uint8Array;
+  readonly capacity: number;
+  readonly compressing: Promise<CompressionBatch>;
+}
 
 export class CompressionQueue {
+  readonly #pool: CompressionPool;
   readonly #compressor: Compressor;
-  readonly #jobs: Job[] = [];
-  #bytes = 0;
+  readonly #use: CompressionQueueOptions['use'];
+  /** What fills. */
+  #current: KeyedBatch | undefined;
+  readonly #submitted: Submitted[] = [];
+  #submittedBytes = 0;
+  readonly #free: KeyedBatch[] = [];
   #draining: Promise<void> | undefined;
   #failure: { readonly error: unknown } | undefined;
   #waiting: (() => void)[] = [];
 
-  constructor(compressor: Compressor) {
+  constructor({ pool, compressor, use }: CompressionQueueOptions) {
+    this.#pool = pool;
     this.#compressor = compressor;
+    this.#use = use;
   }
 
   get isEmpty(): boolean {
-    return this.#jobs.length === 0;
+    return this.#current === undefined && this.#submitted.length === 0;
   }
 
   /**
-   * Adds a blob, which must not change until `use` is called, or one that stays as it is.
+   * Adds a content to compress, or a blob that is encoded already; a copy.
+   *
    * Returns: nothing while there is room, else a promise for it.
-   * Throws: the first failure of an earlier job.
+   * Throws: the first failure of a batch.
    */
-  add(bytes: Uint8Array, compress: boolean, use: Job['use']): void | Promise<void> {
+  add(key: Key, bytes: Uint8Array, form: 'content' | 'encoded'): void | Promise<void> {
     this.throwIfFailed();
-    const frame = compress ? this.#compressor.compress(bytes) : bytes;
-    // A failure is reported by the drain; the job may have to wait for others before.
-    if (frame instanceof Promise) frame.catch(() => {});
-    this.#jobs.push({ frame, use, length: bytes.length });
-    this.#bytes += bytes.length;
-    this.#draining ??= this.#drain();
+    if (this.#current?.batch.hasRoomFor(bytes.length) === false) this.#submit();
+    this.#current ??= this.#newBatch(bytes.length);
+    const { keys, batch } = this.#current;
+    keys.set(key, batch.count * KEY_SIZE);
+    if (form === 'content') batch.add(bytes);
+    else batch.addEncoded(bytes);
     if (!this.#isFull) return;
     const room = this.#room();
     // Whoever does not await it hears of a failure from the next call: it is kept.
@@ -50,8 +80,9 @@ export class CompressionQueue {
     return room;
   }
 
-  /** Resolves when every job has run. Throws the first failure. */
+  /** Resolves when all that was added has been used. Throws the first failure. */
   async drained(): Promise<void> {
+    this.#submit();
     while (this.#draining !== undefined) await this.#draining;
     this.throwIfFailed();
   }
@@ -61,7 +92,7 @@ export class CompressionQueue {
   }
 
   get #isFull(): boolean {
-    return this.#jobs.length >= MAXIMUM_JOBS || this.#bytes >= MAXIMUM_BYTES;
+    return this.#submittedBytes >= MAXIMUM_BYTES;
   }
 
   async #room(): Promise<void> {
@@ -71,25 +102,56 @@ export class CompressionQueue {
     this.throwIfFailed();
   }
 
+  #newBatch(length: number): KeyedBatch {
+    const capacity = batchRoomFor(length);
+    const free = capacity <= BATCH_CAPACITY ? this.#free.pop() : undefined;
+    if (free !== undefined) return free;
+    return {
+      keys: new Uint8Array(MAXIMUM_BATCH_COUNT * KEY_SIZE),
+      batch: CompressionBatch.create(Math.max(BATCH_CAPACITY, capacity)),
+    };
+  }
+
+  #submit(): void {
+    if (this.#current === undefined) return;
+    const { keys, batch } = this.#current;
+    const { capacity } = batch;
+    this.#current = undefined;
+    const compressing = this.#pool.compress(batch, this.#compressor);
+    // A failure is reported by the drain; the batch may have to wait for others before.
+    compressing.catch(() => {});
+    this.#submitted.push({ keys, capacity, compressing });
+    this.#submittedBytes += capacity;
+    this.#draining ??= this.#drain();
+  }
+
   /** Never rejects: the failure is kept for the next call. */
   async #drain(): Promise<void> {
-    for (let job = this.#jobs[0]; job !== undefined; job = this.#jobs[0]) {
+    for (let next = this.#submitted[0]; next !== undefined; next = this.#submitted[0]) {
+      const { keys, capacity, compressing } = next;
       try {
-        const used = job.use(await job.frame);
+        const keyed = { keys, batch: await compressing };
+        const used = this.#use(keyed);
         if (used !== undefined) await used;
+        this.#recycle(keyed);
       } catch (error) {
         this.#failure ??= { error };
-        this.#jobs.length = 0;
-        this.#bytes = 0;
+        this.#submitted.length = 0;
+        this.#submittedBytes = 0;
         break;
-      } finally {
-        this.#jobs.shift();
-        this.#bytes = Math.max(0, this.#bytes - job.length);
       }
+      this.#submitted.shift();
+      this.#submittedBytes -= capacity;
       this.#wake();
     }
     this.#draining = undefined;
     this.#wake();
+  }
+
+  #recycle({ keys, batch }: KeyedBatch): void {
+    if (batch.capacity > BATCH_CAPACITY) return;
+    batch.clear();
+    this.#free.push({ keys, batch });
   }
 
   #wake(): void {

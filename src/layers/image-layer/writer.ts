@@ -2,16 +2,18 @@
  * Writes an image layer: one image a key, keys ascending.
  *
  * One writer at a time. A put that is refused changes nothing, and the next may follow. Images are
- * compressed on the thread pool, where that is possible, and appended in the order of the puts.
+ * compressed by the threads of a pool, and appended in the order of the puts.
  */
 import { checkBlobLength, SHORT_BLOB_LIMIT } from '../../blob-writer/blob-format.ts';
-import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
+import { type BlobWriter, checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import {
   type Compression,
+  type Compressor,
   checkCompression,
   DEFAULT_COMPRESSION,
   loadCompressor,
 } from '../../blob-writer/compression.ts';
+import { CompressionPool } from '../../blob-writer/compression-pool.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import { STORAGE_FORMAT_VERSION } from '../delta-layer/summary-format.ts';
 import { MAXIMUM_LEAF_VALUE } from '../disk-btree/node-format.ts';
@@ -32,7 +34,7 @@ import {
   type WriteOptions,
 } from '../layer-file/layer-writer.ts';
 import { checkLsn, formatLsn, type Lsn } from '../lsn.ts';
-import { CompressionQueue } from './compression-queue.ts';
+import { CompressionQueue, type KeyedBatch } from './compression-queue.ts';
 import { encodeImageSummary } from './summary-format.ts';
 
 export interface ImageWriteOptions extends WriteOptions {
@@ -40,6 +42,8 @@ export interface ImageWriteOptions extends WriteOptions {
   readonly lsn: Lsn;
   /** Default: zstd at level 1, as Neon's pageserver. */
   readonly compression?: Compression | undefined;
+  /** Whose threads compress; default: the pool that the process shares. */
+  readonly compressionPool?: CompressionPool | undefined;
 }
 
 const REFUSALS = {
@@ -73,18 +77,22 @@ export class ImageLayerWriter {
     const compressor =
       compression.kind === 'none' ? undefined : await loadCompressor(compression.level);
     const file = await LayerFileWriter.create({ kind: 'image', keyRange, lsn }, KEY_SIZE, options);
-    const queue = compressor === undefined ? undefined : new CompressionQueue(compressor);
-    return new ImageLayerWriter(file, { ...options, keyRange }, queue);
+    return new ImageLayerWriter(file, { ...options, keyRange }, compressor);
   }
 
   private constructor(
     file: LayerFileWriter,
     options: ImageWriteOptions,
-    queue: CompressionQueue | undefined,
+    compressor: Compressor | undefined,
   ) {
     this.#file = file;
     this.#options = options;
-    this.#queue = queue;
+    if (compressor === undefined) return;
+    this.#queue = new CompressionQueue({
+      pool: options.compressionPool ?? CompressionPool.shared(),
+      compressor,
+      use: (keyed) => this.#appendBatch(keyed),
+    });
   }
 
   get entryCount(): number {
@@ -108,14 +116,13 @@ export class ImageLayerWriter {
   put(key: Key, image: Uint8Array): void | Promise<void> {
     this.#checkPut(key);
     checkBlobLength(image.length);
-    const compress = this.#queue !== undefined && image.length >= SHORT_BLOB_LIMIT;
-    if (!compress) return this.#append(key, image, (bytes) => this.#file.blobs.append(bytes));
-    // The caller may change the image when we return; the pool reads it later. (The slice of a
-    // Buffer would be no copy.)
-    const copy = new Uint8Array(image);
-    return this.#enqueue(key, copy, true, (frame) =>
-      this.#file.blobs.appendCompressed(copy, frame),
-    );
+    const queue = this.#queueFor(image.length >= SHORT_BLOB_LIMIT);
+    const room =
+      queue === undefined
+        ? this.#append(key, (blobs) => blobs.append(image))
+        : queue.add(key, image, 'content');
+    this.#notePut(key);
+    return room;
   }
 
   /**
@@ -126,7 +133,13 @@ export class ImageLayerWriter {
   putBlob(key: Key, blob: Uint8Array): void | Promise<void> {
     this.#checkPut(key);
     checkEncodedBlob(blob);
-    return this.#append(key, blob, (bytes) => this.#file.blobs.appendEncoded(bytes));
+    const queue = this.#queueFor(false);
+    const room =
+      queue === undefined
+        ? this.#append(key, (blobs) => blobs.appendEncoded(blob))
+        : queue.add(key, blob, 'encoded');
+    this.#notePut(key);
+    return room;
   }
 
   /** See `LayerFileWriter.finish`. */
@@ -151,46 +164,35 @@ export class ImageLayerWriter {
     await this.#file[Symbol.asyncDispose]();
   }
 
-  /** At once where nothing is in compression before it; else behind what is, as a copy. */
-  #append(
-    key: Key,
-    bytes: Uint8Array,
-    append: (bytes: Uint8Array) => void | Promise<void>,
-  ): void | Promise<void> {
-    if (this.#queue !== undefined && !this.#queue.isEmpty) {
-      return this.#enqueue(key, new Uint8Array(bytes), false, append);
-    }
-    const room = this.#appendNow(key, bytes, append);
-    this.#notePut(key);
-    return room;
+  /** None for what is not compressed, as long as nothing before it is. */
+  #queueFor(compress: boolean): CompressionQueue | undefined {
+    return compress || this.#queue?.isEmpty === false ? this.#queue : undefined;
   }
 
-  #enqueue(
-    key: Key,
-    bytes: Uint8Array,
-    compress: boolean,
-    append: (frame: Uint8Array) => void | Promise<void>,
-  ): void | Promise<void> {
-    const keyCopy = new Uint8Array(key);
-    const room = this.#queue?.add(bytes, compress, (frame) =>
-      this.#appendNow(keyCopy, frame, append),
-    );
-    this.#notePut(key);
-    return room;
-  }
-
-  #appendNow(
-    key: Key,
-    bytes: Uint8Array,
-    append: (bytes: Uint8Array) => void | Promise<void>,
-  ): void | Promise<void> {
+  #append(key: Key, append: (blobs: BlobWriter) => void | Promise<void>): void | Promise<void> {
     const offset = this.#file.blobs.offset;
-    if (offset > MAXIMUM_LEAF_VALUE) {
-      throw this.#refused('too-large', key, `a file offset of at most ${MAXIMUM_LEAF_VALUE}`);
-    }
-    const buffered = append(bytes);
+    if (offset > MAXIMUM_LEAF_VALUE) throw this.#beyondLastOffset(key);
+    const buffered = append(this.#file.blobs);
     this.#file.index.put(key, offset);
     return buffered ?? this.#file.indexRoom;
+  }
+
+  /** All blobs of a batch at once, so that they are in the file as they are in the index. */
+  #appendBatch({ keys, batch }: KeyedBatch): void | Promise<void> {
+    let { offset } = this.#file.blobs;
+    const buffered = this.#file.blobs.appendAllEncoded(batch.encoded);
+    for (let index = 0; index < batch.count; index += 1) {
+      const at = index * KEY_SIZE;
+      if (offset > MAXIMUM_LEAF_VALUE)
+        throw this.#beyondLastOffset(keys.subarray(at, at + KEY_SIZE));
+      this.#file.index.put(keys, offset, at);
+      offset += batch.encodedSize(index);
+    }
+    return buffered ?? this.#file.indexRoom;
+  }
+
+  #beyondLastOffset(key: Key): StorageError {
+    return this.#refused('too-large', key, `a file offset of at most ${MAXIMUM_LEAF_VALUE}`);
   }
 
   #notePut(key: Key): void {

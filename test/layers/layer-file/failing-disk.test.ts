@@ -9,6 +9,7 @@ import type { FinishedLayer } from '../../../src/layers/layer-file/layer-writer.
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../../src/layers/verify.ts';
 import type { FaultAction, FileSystemOperation } from '../../../src/virtual-file/faults.ts';
+import { sharedCompressionThreads } from '../../support/compression-threads.ts';
 import {
   blockKey,
   deltaOptions,
@@ -24,6 +25,8 @@ import {
 type Write = (disk: MemoryDisk) => Promise<FinishedLayer>;
 
 const ENTRIES = 40;
+
+const pool = sharedCompressionThreads();
 
 const WRITES: readonly [string, Write][] = [
   [
@@ -45,6 +48,19 @@ const WRITES: readonly [string, Write][] = [
       );
       for (let block = 0; block < ENTRIES; block += 1) {
         void writer.put(blockKey(block), noise(700, block).fill(1, 400));
+      }
+      return await writer.finish();
+    },
+  ],
+  [
+    'an image layer that threads compress',
+    async (disk) => {
+      const compression = { kind: 'zstd', level: 1 } as const;
+      await using writer = await ImageLayerWriter.create(
+        imageOptions(disk, { bufferSize: 4096, compression, compressionPool: pool() }),
+      );
+      for (let block = 0; block < ENTRIES; block += 1) {
+        await writer.put(blockKey(block), noise(20_000, block).fill(1, 12_000));
       }
       return await writer.finish();
     },

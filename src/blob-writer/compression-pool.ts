@@ -1,0 +1,188 @@
+/**
+ * Threads that compress batches of blobs, shared by all writers of the process.
+ *
+ * The first batches are compressed on the caller's own thread, between other things: a small layer
+ * does not wait for threads, and need not pay for them. Once more has come, threads are started,
+ * and take over when they are ready. Where they cannot start (one processor; a program that was
+ * bundled without their file), all goes on as it began.
+ *
+ * Threads keep the process alive only while they have something to compress.
+ */
+import { availableParallelism } from 'node:os';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { StorageError } from '../errors.ts';
+import type { Compressor } from './compression.ts';
+import type { CompressionBatch } from './compression-batch.ts';
+import { compressorFailed } from './compression-thread.ts';
+import { PoolThread } from './pool-thread.ts';
+
+export interface CompressionPoolOptions {
+  /** Threads, at most; 0 for none. Default: as many as processors, but at most 4, and none for one. */
+  readonly threadCount?: number | undefined;
+  /** Where the program of a thread is. Default: `compression-thread.js` beside this module. */
+  readonly program?: URL | undefined;
+  /** Bytes that are compressed on the caller's thread before others are started; default 4 MiB. */
+  readonly startAfter?: number | undefined;
+}
+
+const DEFAULT_START_AFTER = 4 * 1024 * 1024;
+const MAXIMUM_DEFAULT_THREADS = 4;
+
+/** How long the caller's thread compresses before other things have their turn. */
+const TURN_MS = 2;
+
+/** Contents above this go to libuv's pool where the library can, so that no turn takes long. */
+const LARGE_CONTENT = 256 * 1024;
+
+interface Job {
+  readonly batch: CompressionBatch;
+  readonly compressor: Compressor;
+  readonly resolve: (batch: CompressionBatch) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class CompressionPool {
+  readonly threadCount: number;
+  readonly #program: URL | undefined;
+  readonly #startAfter: number;
+  readonly #waiting: Job[] = [];
+  /** Those that are ready. */
+  readonly #threads: PoolThread[] = [];
+  #starting: Promise<void> | undefined;
+  #acceptedBytes = 0;
+  #isBusyHere = false;
+  #isClosed = false;
+
+  static #shared: CompressionPool | undefined;
+
+  /** The pool of everyone who does not bring one. */
+  static shared(): CompressionPool {
+    CompressionPool.#shared ??= new CompressionPool();
+    return CompressionPool.#shared;
+  }
+
+  constructor(options: CompressionPoolOptions = {}) {
+    const { threadCount = defaultThreadCount(), startAfter = DEFAULT_START_AFTER } = options;
+    if (!Number.isSafeInteger(threadCount) || threadCount < 0) {
+      throw new StorageError('invalid-input', {
+        what: 'number of compression threads',
+        expected: 'an integer from 0',
+        actual: String(threadCount),
+      });
+    }
+    this.threadCount = threadCount;
+    this.#startAfter = startAfter;
+    this.#program = options.program;
+  }
+
+  /** Threads that are ready to compress. */
+  get readyCount(): number {
+    return this.#threads.length;
+  }
+
+  /**
+   * Compresses a batch, which belongs to the pool from the call on.
+   *
+   * Returns: the batch, or another one with what became of it.
+   * Throws: `closed`; `io` where the compressor fails, or a thread ended under it.
+   */
+  compress(batch: CompressionBatch, compressor: Compressor): Promise<CompressionBatch> {
+    return new Promise((resolve, reject) => {
+      if (this.#isClosed) throw closedError();
+      this.#acceptedBytes += batch.length;
+      this.#waiting.push({ batch, compressor, resolve, reject });
+      if (this.#acceptedBytes > this.#startAfter) this.#starting ??= this.#startThreads(compressor);
+      this.#assign();
+    });
+  }
+
+  /** Ends the threads. What they compress, or what waits, is rejected with `closed`. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    for (const { reject } of this.#waiting.splice(0)) reject(closedError());
+    await this.#starting;
+    await Promise.all(this.#threads.splice(0).map((thread) => thread.end(closedError())));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+  /** To threads as long as one has room; to this thread where there is none. */
+  #assign(): void {
+    for (const thread of this.#threads) {
+      while (thread.hasRoom) {
+        const job = this.#waiting.shift();
+        if (job === undefined) return;
+        void this.#compressOn(thread, job);
+      }
+    }
+    if (this.#threads.length === 0 && !this.#isBusyHere) void this.#compressHere();
+  }
+
+  async #compressOn(
+    thread: PoolThread,
+    { batch, compressor, resolve, reject }: Job,
+  ): Promise<void> {
+    try {
+      resolve(await thread.compress(batch, compressor));
+    } catch (error) {
+      reject(error);
+    }
+    this.#assign();
+  }
+
+  async #compressHere(): Promise<void> {
+    this.#isBusyHere = true;
+    await nextTurn();
+    while (this.#threads.length === 0) {
+      const job = this.#waiting.shift();
+      if (job === undefined) break;
+      await compressInTurns(job);
+    }
+    this.#isBusyHere = false;
+  }
+
+  /** One after the other, so that the first can begin while the next one loads. */
+  async #startThreads(first: Compressor): Promise<void> {
+    while (this.#threads.length < this.threadCount && !this.#isClosed) {
+      const thread = await PoolThread.start(first, this.#program);
+      if (thread === undefined) return;
+      this.#threads.push(thread);
+      void thread.ended.then(() => this.#remove(thread));
+      this.#assign();
+    }
+  }
+
+  #remove(thread: PoolThread): void {
+    const index = this.#threads.indexOf(thread);
+    if (index >= 0) this.#threads.splice(index, 1);
+    this.#assign();
+  }
+}
+
+async function compressInTurns({ batch, compressor, resolve, reject }: Job): Promise<void> {
+  const compression = batch.compression();
+  let turnEnd = performance.now() + TURN_MS;
+  try {
+    for (let content = compression.next(); content !== undefined; content = compression.next()) {
+      const isLarge = content.length > LARGE_CONTENT;
+      const frame = isLarge ? await compressor.compress(content) : compressor.compressSync(content);
+      compression.store(frame);
+      if (performance.now() < turnEnd) continue;
+      await nextTurn();
+      turnEnd = performance.now() + TURN_MS;
+    }
+    resolve(batch);
+  } catch (error) {
+    reject(compressorFailed(error));
+  }
+}
+
+function defaultThreadCount(): number {
+  const processors = availableParallelism();
+  return processors > 1 ? Math.min(processors, MAXIMUM_DEFAULT_THREADS) : 0;
+}
+
+function closedError(): StorageError {
+  return new StorageError('closed', { what: 'compression pool is closed' });
+}

@@ -1,0 +1,68 @@
+/**
+ * What the compression pool and its threads say to each other, and what a thread does: it loads the
+ * library that it is told to, says that it is ready, and compresses one batch after the other.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import { StorageError } from '../errors.ts';
+import { type Compressor, type CompressorName, loadCompressor } from './compression.ts';
+import { CompressionBatch } from './compression-batch.ts';
+
+/** Which frames are wanted: the same library and level give the same on every thread. */
+export interface CompressorChoice {
+  readonly name: CompressorName;
+  readonly level: number;
+}
+
+export interface CompressionRequest {
+  readonly id: number;
+  readonly choice: CompressorChoice;
+  /** A batch; handed over. */
+  readonly buffer: ArrayBuffer;
+}
+
+export type CompressionReply =
+  | { readonly kind: 'ready' }
+  /** The batch, compressed; handed back. */
+  | { readonly kind: 'compressed'; readonly id: number; readonly buffer: ArrayBuffer }
+  | { readonly kind: 'failed'; readonly id: number; readonly reason: string };
+
+/** Serves the pool until the thread is terminated. `first` is loaded before anything is asked for. */
+export async function serveCompression(port: MessagePort, first: CompressorChoice): Promise<void> {
+  const reply = (message: CompressionReply, handedOver: ArrayBuffer[] = []): void =>
+    port.postMessage(message, handedOver);
+  const compressors = new CompressorCache();
+  await compressors.get(first);
+  port.on('message', async ({ id, choice, buffer }: CompressionRequest) => {
+    try {
+      compressBatch(new CompressionBatch(buffer), await compressors.get(choice));
+      reply({ kind: 'compressed', id, buffer }, [buffer]);
+    } catch (error) {
+      reply({ kind: 'failed', id, reason: String(error) });
+    }
+  });
+  reply({ kind: 'ready' });
+}
+
+function compressBatch(batch: CompressionBatch, compressor: Compressor): void {
+  const compression = batch.compression();
+  for (let content = compression.next(); content !== undefined; content = compression.next()) {
+    compression.store(compressor.compressSync(content));
+  }
+}
+
+class CompressorCache {
+  readonly #loading = new Map<string, Promise<Compressor>>();
+
+  get({ name, level }: CompressorChoice): Promise<Compressor> {
+    const key = `${name} ${level}`;
+    const loading = this.#loading.get(key) ?? loadCompressor(level, name);
+    this.#loading.set(key, loading);
+    return loading;
+  }
+}
+
+/** Whatever a library throws. */
+export function compressorFailed(error: unknown): StorageError {
+  if (error instanceof StorageError) return error;
+  return new StorageError('io', { what: `cannot compress: ${String(error)}`, cause: error });
+}

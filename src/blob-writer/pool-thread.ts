@@ -1,0 +1,107 @@
+/** One thread of the compression pool, seen from the pool. */
+import { Worker } from 'node:worker_threads';
+import type { StorageError } from '../errors.ts';
+import type { Compressor } from './compression.ts';
+import { CompressionBatch } from './compression-batch.ts';
+import {
+  type CompressionReply,
+  type CompressionRequest,
+  type CompressorChoice,
+  compressorFailed,
+} from './compression-thread.ts';
+
+/** Batches that a thread has at once, so that it need not wait for the next. */
+const MAXIMUM_BATCHES = 2;
+
+interface Pending {
+  readonly resolve: (batch: CompressionBatch) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+export class PoolThread {
+  /** Resolves when the thread has ended, for whatever reason. */
+  readonly ended: Promise<void>;
+  readonly #worker: Worker;
+  readonly #pending = new Map<number, Pending>();
+  #nextId = 0;
+
+  /** Undefined if it cannot start. */
+  static async start({ name, level }: Compressor, program?: URL): Promise<PoolThread | undefined> {
+    const first: CompressorChoice = { name, level };
+    try {
+      const place = program ?? new URL('./compression-thread.js', import.meta.url);
+      const worker = new Worker(place, { workerData: first });
+      return (await isReady(worker)) ? new PoolThread(worker) : undefined;
+    } catch (error) {
+      // A program that is in no file, or a policy that forbids threads.
+      if (error instanceof Error) return undefined;
+      throw error;
+    }
+  }
+
+  private constructor(worker: Worker) {
+    this.#worker = worker;
+    worker.on('message', (reply: CompressionReply) => this.#take(reply));
+    this.ended = new Promise((resolve) => {
+      worker.on('error', (error) => this.#rejectAll(compressorFailed(error)));
+      worker.on('exit', () => {
+        this.#rejectAll(compressorFailed(new Error('the thread has ended')));
+        resolve();
+      });
+    });
+    worker.unref();
+  }
+
+  get hasRoom(): boolean {
+    return this.#pending.size < MAXIMUM_BATCHES;
+  }
+
+  /**
+   * Hands the batch over.
+   *
+   * Returns: another one, with what became of it. Throws: `io`.
+   */
+  compress(batch: CompressionBatch, { name, level }: Compressor): Promise<CompressionBatch> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId;
+      this.#nextId += 1;
+      const { buffer } = batch;
+      const request: CompressionRequest = { id, choice: { name, level }, buffer };
+      this.#worker.postMessage(request, [buffer]);
+      if (this.#pending.size === 0) this.#worker.ref();
+      this.#pending.set(id, { resolve, reject });
+    });
+  }
+
+  /** What is under way is rejected with the error. */
+  async end(error: StorageError): Promise<void> {
+    this.#rejectAll(error);
+    await this.#worker.terminate();
+  }
+
+  #take(reply: CompressionReply): void {
+    if (reply.kind === 'ready') return;
+    const pending = this.#pending.get(reply.id);
+    this.#pending.delete(reply.id);
+    if (this.#pending.size === 0) this.#worker.unref();
+    if (reply.kind === 'compressed') pending?.resolve(new CompressionBatch(reply.buffer));
+    else pending?.reject(compressorFailed(new Error(reply.reason)));
+  }
+
+  #rejectAll(error: StorageError): void {
+    for (const { reject } of this.#pending.values()) reject(error);
+    this.#pending.clear();
+    this.#worker.unref();
+  }
+}
+
+/** Whether the thread has loaded its compressor; false if it ended over it. */
+function isReady(worker: Worker): Promise<boolean> {
+  return new Promise((resolve) => {
+    worker.once('message', () => resolve(true));
+    worker.once('error', () => resolve(false));
+    worker.once('exit', () => resolve(false));
+    // A listener for messages keeps the process alive: so this comes behind it, here and above.
+    worker.unref();
+  });
+}

@@ -1,0 +1,219 @@
+import { createHash } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { type Compressor, loadCompressor } from '../../src/blob-writer/compression.ts';
+import { batchRoomFor, CompressionBatch } from '../../src/blob-writer/compression-batch.ts';
+import { CompressionPool } from '../../src/blob-writer/compression-pool.ts';
+import { bytesOf } from '../support/blobs.ts';
+import { compressionThreads, untilReady } from '../support/compression-threads.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
+
+const newPool = compressionThreads();
+
+const NAMES = ['wasm', 'native', 'node'] as const;
+
+/** The compressors of this process. */
+async function compressors(level: number): Promise<Compressor[]> {
+  const loading = NAMES.map((name) => loadCompressor(level, name).catch(() => undefined));
+  return (await Promise.all(loading)).filter((found) => found !== undefined);
+}
+
+describe('threads', () => {
+  test('give the same blobs as this thread, whatever compresses and at which level', async () => {
+    const pool = newPool();
+    for (const level of [1, 3, 20]) {
+      for (const compressor of await compressors(level)) {
+        const here = await new CompressionPool({ threadCount: 0 }).compress(batch(0), compressor);
+        await pool.compress(batch(0), compressor);
+        await untilReady(pool);
+        const there = await pool.compress(batch(0), compressor);
+        expect(there.count).toBe(here.count);
+        expect(Buffer.compare(there.encoded, here.encoded)).toBe(0);
+      }
+    }
+  });
+
+  test('take many batches at once, and each promise gives its own', async () => {
+    const pool = newPool();
+    const compressor = await loadCompressor(1);
+    await pool.compress(batch(0), compressor);
+    await untilReady(pool);
+    const numbers = Array.from({ length: 40 }, (_, number) => number);
+    const alone = new CompressionPool({ threadCount: 0 });
+    const expected = [];
+    for (const number of numbers) expected.push(await alone.compress(batch(number), compressor));
+    const found = await Promise.all(
+      numbers.map((number) => pool.compress(batch(number), compressor)),
+    );
+    for (const number of numbers) {
+      expect(hash(found[number])).toBe(hash(expected[number]));
+    }
+  });
+
+  test('are not started for a little', async () => {
+    const pool = new CompressionPool({ threadCount: 2, startAfter: 1_000_000 });
+    await pool.compress(batch(0), await loadCompressor(1));
+    await pool.close();
+    expect(pool.readyCount).toBe(0);
+  });
+
+  test('that are closed leave nothing, and take nothing more', async () => {
+    const pool = newPool();
+    const compressor = await loadCompressor(1);
+    await pool.compress(batch(0), compressor);
+    await untilReady(pool);
+    const under = Array.from({ length: 12 }, (_, number) =>
+      storageErrorOf(pool.compress(batch(number), compressor)),
+    );
+    await pool.close();
+    expect((await Promise.all(under)).map(({ code }) => code)).toEqual(Array(12).fill('closed'));
+    expect(pool.readyCount).toBe(0);
+    expect((await storageErrorOf(pool.compress(batch(0), compressor))).code).toBe('closed');
+    await pool.close();
+  });
+
+  test('that fail on a batch tell why, and go on with the next', async () => {
+    const pool = newPool(1);
+    const compressor = await loadCompressor(1);
+    await pool.compress(batch(0), compressor);
+    await untilReady(pool);
+    const failing: Compressor = { ...compressor, level: 99 };
+    const error = await storageErrorOf(pool.compress(batch(1), failing));
+    expect(error).toMatchObject({ code: 'io' });
+    expect(error.message).toContain('zstd level');
+    expect((await pool.compress(batch(1), compressor)).count).toBeGreaterThan(0);
+  });
+
+  test('that end under a batch tell it, and the pool goes on without them', async () => {
+    const compressor = await loadCompressor(1);
+    const pool = poolOf(
+      `import { parentPort } from 'node:worker_threads';
+       parentPort.on('message', () => process.exit(3));
+       parentPort.postMessage({ kind: 'ready' });`,
+    );
+    await pool.compress(batch(0), compressor);
+    await untilReady(pool);
+    const error = await storageErrorOf(pool.compress(batch(1), compressor));
+    expect(error).toMatchObject({ code: 'io' });
+    expect(error.message).toContain('the thread has ended');
+    while (pool.readyCount > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    expect((await pool.compress(batch(2), compressor)).count).toBeGreaterThan(0);
+  });
+
+  test('that throw under a batch tell it', async () => {
+    const pool = poolOf(
+      `import { parentPort } from 'node:worker_threads';
+       parentPort.on('message', () => { throw new Error('out of luck'); });
+       parentPort.postMessage({ kind: 'ready' });`,
+    );
+    const compressor = await loadCompressor(1);
+    await pool.compress(batch(0), compressor);
+    await untilReady(pool);
+    const error = await storageErrorOf(pool.compress(batch(1), compressor));
+    expect(error.message).toContain('out of luck');
+  });
+});
+
+describe('where no thread can start', () => {
+  const PROGRAMS: Record<string, () => URL> = {
+    'a file that is missing': () => pathToFileURL('/nowhere/compression-thread.js'),
+    'a file that is not one': () => new URL('https://example.com/compression-thread.js'),
+    'a program that throws': () => programOf('throw new Error("no")'),
+    'a program that ends': () => programOf('process.exit(0)'),
+  };
+  test.each(Object.entries(PROGRAMS))('because of %s, this one compresses', async (_, program) => {
+    const pool = new CompressionPool({ threadCount: 2, startAfter: 0, program: program() });
+    const compressor = await loadCompressor(1);
+    for (let number = 0; number < 4; number += 1) {
+      expect((await pool.compress(batch(number), compressor)).count).toBeGreaterThan(0);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    await pool.close();
+    expect(pool.readyCount).toBe(0);
+  });
+});
+
+describe('this thread', () => {
+  test('has turns for others while it compresses', async () => {
+    const pool = new CompressionPool({ threadCount: 0 });
+    const compressor = await loadCompressor(9);
+    let turns = 0;
+    const timer = setInterval(() => {
+      turns += 1;
+    }, 1);
+    await Promise.all([1, 2, 3, 4].map((number) => pool.compress(batch(number), compressor)));
+    clearInterval(timer);
+    expect(turns).toBeGreaterThan(1);
+  });
+
+  test('tells what the compressor throws', async () => {
+    const pool = new CompressionPool({ threadCount: 0 });
+    const compressor = await loadCompressor(1);
+    const broken: Compressor = {
+      ...compressor,
+      compressSync: () => {
+        throw new RangeError('no memory');
+      },
+    };
+    const error = await storageErrorOf(pool.compress(batch(0), broken));
+    expect(error).toMatchObject({ code: 'io' });
+    expect(error.message).toContain('no memory');
+    expect((await pool.compress(batch(0), compressor)).count).toBeGreaterThan(0);
+  });
+
+  test('leaves a large content to a compressor that has threads of its own', async () => {
+    const content = bytesOf(400_000, 5);
+    for (const compressor of await compressors(1)) {
+      const only: Compressor = {
+        ...compressor,
+        compressSync: () => {
+          throw new Error('at once');
+        },
+      };
+      const large = CompressionBatch.create(batchRoomFor(content.length));
+      large.add(content);
+      const { encoded } = await new CompressionPool({ threadCount: 0 }).compress(large, only);
+      const frame = await compressor.compress(content);
+      expect(Buffer.compare(encoded.subarray(4), frame)).toBe(0);
+    }
+  });
+});
+
+test.each([-1, 1.5, Number.NaN])('%d threads are none: invalid-input', (threadCount) => {
+  const error = storageErrorThrownBy(() => new CompressionPool({ threadCount }));
+  expect(error).toMatchObject({ code: 'invalid-input', actual: String(threadCount) });
+});
+
+function hash(compressed: CompressionBatch | undefined): string {
+  return createHash('sha256')
+    .update(compressed?.encoded ?? 'nothing')
+    .digest('hex');
+}
+
+/** Pages that differ with the number. */
+function batch(number: number): CompressionBatch {
+  const filled = CompressionBatch.create(8 * batchRoomFor(8192));
+  for (let page = 0; page < 8; page += 1) filled.add(bytesOf(8192 - number, number + page));
+  return filled;
+}
+
+function poolOf(program: string): CompressionPool {
+  const pool = new CompressionPool({
+    threadCount: 1,
+    startAfter: 0,
+    program: programOf(program),
+  });
+  onTestFinished(() => pool.close());
+  return pool;
+}
+
+function programOf(text: string): URL {
+  const directory = mkdtempSync(join(tmpdir(), 'layerfile-program-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, 'program.mjs');
+  writeFileSync(path, text);
+  return pathToFileURL(path);
+}

@@ -1,0 +1,50 @@
+/** Pools whose threads run the sources, bundled. */
+import { pathToFileURL } from 'node:url';
+import { afterAll, beforeAll, onTestFinished } from 'vitest';
+import { loadCompressor } from '../../src/blob-writer/compression.ts';
+import { CompressionBatch } from '../../src/blob-writer/compression-batch.ts';
+import { CompressionPool } from '../../src/blob-writer/compression-pool.ts';
+import { type BundledProgram, bundleProgram } from './programs.ts';
+
+const SOURCE = new URL('../../src/entry/compression-thread.ts', import.meta.url);
+
+/** To be called outside of tests. Returns: makes a pool, for one test, that starts its threads at once. */
+export function compressionThreads(): (threadCount?: number) => CompressionPool {
+  const program = programOfThreads();
+  return (threadCount = 2) => {
+    const pool = newPool(program(), threadCount);
+    onTestFinished(() => pool.close());
+    return pool;
+  };
+}
+
+/** As `compressionThreads`, but the tests share one pool, whose threads are ready. */
+export function sharedCompressionThreads(): () => CompressionPool {
+  const program = programOfThreads();
+  let pool: CompressionPool;
+  beforeAll(async () => {
+    pool = newPool(program(), 2);
+    await pool.compress(CompressionBatch.create(0), await loadCompressor(1));
+    await untilReady(pool);
+  });
+  afterAll(() => pool.close());
+  return () => pool;
+}
+
+function programOfThreads(): () => BundledProgram {
+  let program: BundledProgram;
+  beforeAll(async () => {
+    program = await bundleProgram(SOURCE);
+  });
+  afterAll(() => program.remove());
+  return () => program;
+}
+
+function newPool({ path }: BundledProgram, threadCount: number): CompressionPool {
+  return new CompressionPool({ threadCount, startAfter: -1, program: pathToFileURL(path) });
+}
+
+/** Resolves when all threads of the pool are ready. */
+export async function untilReady(pool: CompressionPool): Promise<void> {
+  while (pool.readyCount < pool.threadCount) await new Promise((resolve) => setTimeout(resolve, 5));
+}
