@@ -14,6 +14,7 @@ import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import { compareKeys, type Key, type KeyRange, nextKey } from '../layers/key.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../layers/lsn.ts';
+import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import type { ControlFile } from './control-file.ts';
 import { checkAtRest, checkUnchanged, readControlFile } from './data-directory.ts';
@@ -85,8 +86,10 @@ export async function importPgdata(options: ImportOptions): Promise<ImportedLaye
 }
 
 async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
-  const { dataDirectory, openFiles = OpenFiles.shared() } = options;
-  throwIfAborted(options.signal, dataDirectory);
+  const { openFiles = OpenFiles.shared() } = options;
+  throwIfAborted(options.signal, options.dataDirectory);
+  const dataDirectory = absolutePath(options.dataDirectory);
+  const outDirectory = absolutePath(options.outDirectory);
   const control = await readControlFile(dataDirectory, openFiles);
   if (options.allowUnclean !== true) await checkAtRest(dataDirectory, control, openFiles);
   const files = await findRelationFiles({ dataDirectory, ...control }, openFiles.fileSystem);
@@ -95,7 +98,7 @@ async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
   const lsn = options.lsn === 'auto' ? control.checkpointLsn : options.lsn;
 
   const writer = await ImageLayerWriter.create({
-    directory: options.outDirectory,
+    directory: outDirectory,
     tenantId: options.tenantId,
     timelineId: options.timelineId,
     keyRange,

@@ -11,6 +11,7 @@ import {
   throwIfAborted,
   withOutcome,
 } from '../errors.ts';
+import { absolutePath } from './absolute-path.ts';
 import type { OpenFiles } from './open-files.ts';
 import type { TemporaryFile } from './temporary-file.ts';
 import { inTurn, trueName } from './turns.ts';
@@ -30,8 +31,9 @@ export async function durableRename(
   target: string,
   options: DurableRenameOptions = {},
 ): Promise<void> {
+  const absolute = absolutePath(target);
   await failingWith('not-applied', temporary.file.sync());
-  await renameSynced(temporary, target, options);
+  await renameSynced(temporary, absolute, options);
 }
 
 /**
@@ -43,10 +45,16 @@ export async function durableRename(
  * Durability: once it resolves, the file is under the name, whatever crashes.
  */
 export async function publishNew(temporary: TemporaryFile, target: string): Promise<void> {
+  const absolute = absolutePath(target);
+  await failingWith('not-applied', temporary.file.sync());
+  await failingWith('not-applied', refuseReplaced(temporary));
+  await linkSynced(temporary, absolute);
+}
+
+async function linkSynced(temporary: TemporaryFile, target: string): Promise<void> {
   const { openFiles } = temporary.file;
   const { fileSystem } = openFiles;
   const directory = dirname(target);
-  await failingWith('not-applied', temporary.file.sync());
   const mark = openFiles.directoryMark();
   try {
     await openFiles.report(fileSystem.link(temporary.path, target));
@@ -58,6 +66,18 @@ export async function publishNew(temporary: TemporaryFile, target: string): Prom
   await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
   await failingWith('durable', openFiles.report(fileSystem.unlink(temporary.path)));
   temporary.keep();
+}
+
+/**
+ * Whoever takes the file for a leftover may remove it, and another writer have its name by then:
+ * that file is neither what was synced nor ours to delete.
+ */
+async function refuseReplaced(temporary: TemporaryFile): Promise<void> {
+  const { path, file } = temporary;
+  const { identity } = await file.openFiles.report(file.openFiles.fileSystem.stat(path));
+  if (identity === file.identity) return;
+  temporary.keep();
+  throw new StorageError('io', { what: 'temporary file was replaced while in use', path });
 }
 
 async function renameSynced(

@@ -357,8 +357,11 @@ export class OpenFiles {
  * whether it is poisoned.
  */
 export class Descriptor {
+  /** From the root. */
   readonly path: string;
   openFile: OpenFile | undefined;
+  /** Of the file, once it was opened: the same for as long as it is in use. */
+  identity: string | undefined;
   /** Opening or eviction under way. */
   settling: Promise<unknown> | undefined;
   pins = 0;
@@ -366,7 +369,6 @@ export class Descriptor {
   /** Why no later operation may succeed: a sync failed, so what was written may be gone. */
   poisonedBy: StorageError | undefined;
   #options: OpenOptions;
-  #identity: string | undefined;
   readonly #scratch: boolean;
   readonly #syncs = new Limiter(1);
   /** Counts finished writes; those up to `#syncedWrites` are on the device. */
@@ -437,9 +439,9 @@ export class Descriptor {
 
   async #checkIdentity(openFile: OpenFile): Promise<void> {
     const { identity } = await openFile.stat();
-    if (this.#identity !== undefined && this.#identity !== identity) {
+    if (this.identity !== undefined && this.identity !== identity) {
       throw new StorageError('io', { what: 'file was replaced while in use', path: this.path });
     }
-    this.#identity = identity;
+    this.identity = identity;
   }
 }

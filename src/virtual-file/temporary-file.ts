@@ -1,5 +1,6 @@
 /** A file that deletes itself unless it is kept: what a writer works on before it is finished. */
 import { isStorageError, StorageError } from '../errors.ts';
+import { absolutePath } from './absolute-path.ts';
 import type { OpenFiles } from './open-files.ts';
 import { VirtualFile } from './virtual-file.ts';
 
@@ -17,7 +18,7 @@ export class TemporaryFile {
   /** Creates the file. Throws `exists` if anything, even a symbolic link, has the name. */
   static async create(path: string, options: TemporaryFileOptions = {}): Promise<TemporaryFile> {
     const { openFiles, durability, mode } = options;
-    const file = await VirtualFile.open(path, {
+    const file = await VirtualFile.open(absolutePath(path), {
       read: true,
       write: true,
       createNew: true,
@@ -32,6 +33,7 @@ export class TemporaryFile {
     this.file = file;
   }
 
+  /** From the root. */
   get path(): string {
     return this.file.path;
   }

@@ -7,6 +7,7 @@
  * call rejects with that error, because a second sync would report success for lost data.
  */
 import { StorageError } from '../errors.ts';
+import { absolutePath } from './absolute-path.ts';
 import type { FileStat, OpenFile, OpenOptions, Ownership } from './file-system.ts';
 import { Descriptor, OpenFiles } from './open-files.ts';
 import { isInterrupted } from './system-error.ts';
@@ -30,7 +31,7 @@ export class VirtualFile {
   #whenIdle: (() => void) | undefined;
 
   /**
-   * Opens a regular file.
+   * Opens a regular file. A relative path means what it means now, wherever the process goes.
    *
    * Throws: `not-found`, `exists` (createNew), `io` (also for directories, FIFOs and devices),
    * `invalid-input` (neither read nor write, or truncation without write).
@@ -47,7 +48,8 @@ export class VirtualFile {
         expected: 'write, where the file is to be truncated',
       });
     }
-    const file = new VirtualFile(path, openFiles, new Descriptor(path, openOptions, durability));
+    const descriptor = new Descriptor(absolutePath(path), openOptions, durability);
+    const file = new VirtualFile(path, openFiles, descriptor);
     await file.#run(async () => {
       if (openOptions.truncate) file.#descriptor.noteWrite();
     });
@@ -58,6 +60,11 @@ export class VirtualFile {
     this.path = path;
     this.openFiles = openFiles;
     this.#descriptor = descriptor;
+  }
+
+  /** Device and inode, as `FileStat` has them, without asking the system. */
+  get identity(): string | undefined {
+    return this.#descriptor.identity;
   }
 
   /** Fills the target from `offset`; returns fewer bytes only at the end of the file. */
@@ -81,7 +88,7 @@ export class VirtualFile {
       }
       return done;
     } catch (error) {
-      throw this.openFiles.noteError(error);
+      throw this.#noted(error);
     } finally {
       this.#giveBack();
     }
@@ -214,7 +221,7 @@ export class VirtualFile {
     try {
       return await operation(file);
     } catch (error) {
-      throw this.openFiles.noteError(error);
+      throw this.#noted(error);
     } finally {
       this.#giveBack();
     }
@@ -230,7 +237,7 @@ export class VirtualFile {
     }
     // Before it is pinned, since opening it again may fail for another reason.
     const { poisonedBy } = this.#descriptor;
-    if (poisonedBy !== undefined) throw this.openFiles.noteError(poisonedBy);
+    if (poisonedBy !== undefined) throw this.#noted(poisonedBy);
     this.#operations += 1;
     const pinned = this.openFiles.pin(this.#descriptor);
     return pinned instanceof Promise ? this.#whenPinned(pinned) : pinned;
@@ -242,13 +249,20 @@ export class VirtualFile {
       file = await pinned;
     } catch (error) {
       this.#endOperation();
-      throw this.openFiles.noteError(error);
+      throw this.#noted(error);
     }
     // The sync of an eviction may have failed in between.
     const { poisonedBy } = this.#descriptor;
     if (poisonedBy === undefined) return file;
     this.#giveBack();
-    throw this.openFiles.noteError(poisonedBy);
+    throw this.#noted(poisonedBy);
+  }
+
+  /** Tells the hook of a fatal error; returns the error, with the path that the caller gave. */
+  #noted(error: unknown): unknown {
+    const { path } = this.#descriptor;
+    const isOther = path !== this.path && error instanceof StorageError && error.path === path;
+    return this.openFiles.noteError(isOther ? error.with({ path: this.path }) : error);
   }
 
   #giveBack(): void {

@@ -1,6 +1,7 @@
 /** What a crash may leave behind in a directory of ours, and its removal. */
 import { join } from 'node:path';
 import { isStorageError, throwIfAborted } from '../errors.ts';
+import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import { isLeftoverName } from './leftover-names.ts';
 
@@ -29,16 +30,16 @@ export async function removeLeftovers(
 ): Promise<string[]> {
   const { openFiles = OpenFiles.shared(), signal } = options;
   throwIfAborted(signal, directory);
+  const absolute = absolutePath(directory);
   const mark = openFiles.directoryMark();
   const removed: string[] = [];
-  const entries = await openFiles.report(openFiles.fileSystem.readDirectory(directory));
+  const entries = await openFiles.report(openFiles.fileSystem.readDirectory(absolute));
   for (const { name, kind } of entries) {
     if (kind !== 'file' || !isLeftoverName(name)) continue;
     throwIfAborted(signal, directory);
-    const path = join(directory, name);
-    if (await remove(path, openFiles)) removed.push(path);
+    if (await remove(join(absolute, name), openFiles)) removed.push(join(directory, name));
   }
-  await openFiles.syncDirectory(directory, mark);
+  await openFiles.syncDirectory(absolute, mark);
   return removed;
 }
 

@@ -118,7 +118,7 @@ describe('publishing under a new name', () => {
   test('syncs, links, syncs the directory and only then removes the temporary name', async () => {
     const { temporary, fileSystem, kinds } = await prepare();
     await publishNew(temporary, TARGET);
-    expect(kinds).toEqual(['sync', 'link', 'sync-directory', 'unlink']);
+    expect(kinds).toEqual(['sync', 'stat', 'link', 'sync-directory', 'unlink']);
     expect(fileSystem.paths()).toEqual([TARGET]);
     expect(afterCrash(fileSystem)).toEqual(new Set(['new']));
     await temporary.abandon();
@@ -162,7 +162,11 @@ describe('publishing under a new name', () => {
 
   test('is in-doubt where nobody can tell whether the link took place', async () => {
     const { temporary, answer } = await prepare();
-    answer(({ kind }) => (kind === 'link' || kind === 'stat' ? { fail: 'EIO' } : undefined));
+    let isFailing = false;
+    answer(({ kind }) => {
+      isFailing ||= kind === 'link';
+      return isFailing && (kind === 'link' || kind === 'stat') ? { fail: 'EIO' } : undefined;
+    });
     const error = await storageErrorOf(publishNew(temporary, TARGET));
     expect(error).toMatchObject({ code: 'io', errno: 'EIO', outcome: 'in-doubt' });
     await temporary.abandon();
@@ -221,7 +225,7 @@ describe.each(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'])(
       const { temporary, fileSystem, kinds, answer } = await prepare();
       answer(withoutLinks);
       await publishNew(temporary, TARGET);
-      expect(kinds).toEqual(['sync', 'link', 'stat', 'stat', 'rename', 'sync-directory']);
+      expect(kinds).toEqual(['sync', 'stat', 'link', 'stat', 'stat', 'rename', 'sync-directory']);
       expect(afterCrash(fileSystem)).toEqual(new Set(['new']));
       await temporary.abandon();
       expect(fileSystem.paths()).toEqual([TARGET]);
@@ -288,3 +292,26 @@ test.each<[string, Publish, string | undefined]>([
     await temporary.abandon();
   },
 );
+
+describe('a temporary file in whose place another one lies', () => {
+  test.each([undefined, 'file', 'symbolic link'])(
+    'takes no name, and what lies there (%s) stays',
+    async (other) => {
+      const { temporary, fileSystem, kinds } = await prepare();
+      await fileSystem.unlink(TEMPORARY);
+      if (other === 'file') fileSystem.createFile(TEMPORARY, bytes('another'));
+      if (other === 'symbolic link') fileSystem.createSymbolicLink(TEMPORARY, TARGET);
+      const before = fileSystem.paths();
+      const error = await storageErrorOf(publishNew(temporary, TARGET));
+      expect(error).toMatchObject({
+        code: other === undefined ? 'not-found' : 'io',
+        outcome: 'not-applied',
+        path: TEMPORARY,
+      });
+      expect(kinds).not.toContain('link');
+      await temporary.abandon();
+      expect(fileSystem.paths()).toEqual(before);
+      expect(fileSystem.openCount).toBe(0);
+    },
+  );
+});

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { checkBlobLength } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { StorageError, withOutcome } from '../../errors.ts';
+import { absolutePath } from '../../virtual-file/absolute-path.ts';
 import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
@@ -78,9 +79,10 @@ export class EphemeralLayer {
     parseIdentifier(options.tenantId, 'tenant id');
     parseIdentifier(options.timelineId, 'timeline id');
     checkLsn(options.startLsn, 'start LSN');
-    const scratch = await createScratchFile(options);
+    const absolute = { ...options, directory: absolutePath(options.directory) };
+    const scratch = await createScratchFile(absolute);
     try {
-      return new EphemeralLayer(options, scratch);
+      return new EphemeralLayer(absolute, scratch);
     } catch (error) {
       // The first error counts. A file that cannot be removed is removed as a leftover.
       await Promise.allSettled([scratch.abandon()]);

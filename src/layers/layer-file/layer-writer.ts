@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { BlobWriter } from '../../blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
+import { absolutePath } from '../../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
 import { publishNew } from '../../virtual-file/durable-rename.ts';
 import { createNumbered } from '../../virtual-file/numbered-file.ts';
@@ -65,9 +66,11 @@ export interface LayerEnd {
 
 export class LayerFileWriter {
   readonly name: string;
+  /** As the caller gave the directory. */
   readonly path: string;
   readonly blobs: BlobWriter;
   readonly index: DiskBtreeBuilder;
+  readonly #target: string;
   readonly #temporary: TemporaryFile;
   readonly #out: BufferedWriter;
   readonly #indexStore: IndexStore;
@@ -86,10 +89,12 @@ export class LayerFileWriter {
     checkGeneration(generation);
     const fileName = formatLayerName({ ...name, generation });
     const path = join(directory, fileName);
-    await refuseExisting(openFiles, path);
-    const temporary = await createTemporary(name, directory, openFiles);
+    const target = absolutePath(path);
+    const temporaryDirectory = absolutePath(directory);
+    await refuseExisting(openFiles, { path, target });
+    const temporary = await createTemporary(name, temporaryDirectory, openFiles);
     try {
-      return new LayerFileWriter(temporary, { path, fileName, keySize, options });
+      return new LayerFileWriter(temporary, { path, target, fileName, keySize, options });
     } catch (error) {
       await ignoringStorageErrors(temporary.abandon());
       throw error;
@@ -100,6 +105,8 @@ export class LayerFileWriter {
     temporary: TemporaryFile,
     layer: {
       readonly path: string;
+      /** The path from the root. */
+      readonly target: string;
       readonly fileName: string;
       readonly keySize: number;
       readonly options: WriteOptions;
@@ -107,6 +114,7 @@ export class LayerFileWriter {
   ) {
     const { signal, bufferSize } = layer.options;
     this.path = layer.path;
+    this.#target = layer.target;
     this.name = layer.fileName;
     this.#temporary = temporary;
     this.#out = new BufferedWriter(temporary.file, { startOffset: BLOCK_SIZE, bufferSize, signal });
@@ -181,7 +189,7 @@ export class LayerFileWriter {
       const end = { kind: 'zero-pad', multiple: BLOCK_SIZE } as const;
       const size = await this.#out.finish(end, encodeSummary(place));
       this.#outcome = 'in-doubt';
-      await publishNew(this.#temporary, this.path);
+      await publishNew(this.#temporary, this.#target);
       this.#outcome = 'durable';
       return { size, ...place };
     });
@@ -217,7 +225,9 @@ export class LayerFileWriter {
   }
 
   #withOutcome(error: unknown): unknown {
-    return isStorageError(error) ? error.with({ outcome: this.#outcome }) : error;
+    if (!isStorageError(error)) return error;
+    const path = error.path === this.#target ? this.path : error.path;
+    return error.with({ path, outcome: this.#outcome });
   }
 
   #throwUnlessFinishable(): void {
@@ -252,12 +262,15 @@ async function ignoringStorageErrors(cleanUp: Promise<void>): Promise<void> {
   }
 }
 
-async function refuseExisting(openFiles: OpenFiles, path: string): Promise<void> {
+async function refuseExisting(
+  openFiles: OpenFiles,
+  { path, target }: { readonly path: string; readonly target: string },
+): Promise<void> {
   try {
-    await openFiles.report(openFiles.fileSystem.stat(path));
+    await openFiles.report(openFiles.fileSystem.stat(target));
   } catch (error) {
     if (isStorageError(error, 'not-found')) return;
-    throw error;
+    throw isStorageError(error) ? error.with({ path }) : error;
   }
   throw new StorageError('exists', { what: 'a file has this name already', path, errno: 'EEXIST' });
 }
