@@ -14,7 +14,7 @@ import type {
 } from '../layers/layer-file/entry-scan.ts';
 import { readLargeValue } from '../layers/layer-file/large-value.ts';
 import { locateValueError } from '../layers/layer-file/salvage.ts';
-import { decodeValue, outlineOfValue } from '../layers/value-format.ts';
+import { outlineOfValue, viewValue } from '../layers/value-format.ts';
 import { type ShownEntry, shownEntry } from './entry-json.ts';
 import type { ValuesMode } from './values-mode.ts';
 
@@ -73,7 +73,7 @@ function showEntry(entry: LayerEntry, layer: DumpedLayer): DumpItem {
 function shownOf(entry: LayerEntry, { kind, values }: DumpedLayer): ShownEntry {
   const { bytes } = entry;
   if (kind === 'image') return shownEntry({ entry });
-  if (printsContents(values)) return shownEntry({ entry, value: decodeValue(bytes) });
+  if (printsContents(values)) return shownEntry({ entry, value: viewValue(bytes) });
   const { type } = outlineOfValue(bytes);
   return { entry, type, length: bytes.length, content: { kind: 'whole', bytes } };
 }

@@ -3,7 +3,7 @@ import { assert } from '../assert.ts';
 import { formatKey } from '../layers/key.ts';
 import { formatLsnForPeople } from '../layers/lsn.ts';
 import { explainKey } from '../postgres/key-explanation.ts';
-import { printable } from '../printable.ts';
+import { shortened } from '../printable.ts';
 import type { Format } from './context.ts';
 import { type DumpItem, printsContents } from './dump-items.ts';
 import {
@@ -14,6 +14,7 @@ import {
   type ShownEntry,
 } from './entry-json.ts';
 import { formatCount } from './human.ts';
+import type { JsonPiece } from './json.ts';
 import { ListWriter } from './list-writer.ts';
 import type { Output } from './output.ts';
 import { type Column, Table } from './table.ts';
@@ -131,8 +132,13 @@ function lastCell(shown: ShownEntry, values: ValuesMode): string {
   assert(content.kind === 'whole', 'what is printed as a whole is not streamed');
   if (values === 'hex' || content.value === undefined) return hexText(content.bytes);
   return valuePieces(content.value)
-    .map((piece) => (typeof piece === 'string' ? printable(piece) : hexText(piece)))
+    .map((piece) => (piece instanceof Uint8Array ? hexText(piece) : beginOf(piece)))
     .join('');
+}
+
+function beginOf(piece: Exclude<JsonPiece, Uint8Array>): string {
+  const [text = ''] = typeof piece === 'string' ? [piece] : piece.texts;
+  return shortened(text, 2 * SHOWN_BYTES);
 }
 
 function hexText(bytes: Uint8Array): string {

@@ -8,7 +8,7 @@ import type { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
-import type { Value } from '../layers/value-format.ts';
+import type { ValueView } from '../layers/value-format.ts';
 import { encodeJson, type JsonPieces } from './json.ts';
 import { storageErrorJson } from './reporter.ts';
 import { valuePieces } from './value-json.ts';
@@ -17,7 +17,7 @@ import type { ValuesMode } from './values-mode.ts';
 /** An entry, and in a delta layer its value. */
 export interface ReadEntry {
   readonly entry: LayerEntry;
-  readonly value?: Value | undefined;
+  readonly value?: ValueView | undefined;
 }
 
 /** An entry as a dump shows it, with its content or, where that passed by in pieces, without. */
@@ -27,7 +27,7 @@ export interface ShownEntry {
   /** Of the content. */
   readonly length: number;
   readonly content:
-    | { readonly kind: 'whole'; readonly bytes: Uint8Array; readonly value?: Value | undefined }
+    | { readonly kind: 'whole'; readonly bytes: Uint8Array; readonly value?: ValueView | undefined }
     | { readonly kind: 'streamed'; readonly sha256: string };
 }
 

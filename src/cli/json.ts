@@ -11,8 +11,12 @@ export type Json =
   | readonly Json[]
   | { readonly [name: string]: Json | undefined };
 
-/** JSON in the order of its output; bytes stand for their hex digits. */
-export type JsonPieces = readonly (string | Uint8Array)[];
+/**
+ * JSON in the order of its output. Bytes stand for their hex digits; texts are made when they are
+ * written, where all of them would be too long for one.
+ */
+export type JsonPieces = readonly JsonPiece[];
+export type JsonPiece = string | Uint8Array | { readonly texts: Iterable<string> };
 
 export function encodeJson(value: Json): string {
   const text = JSON.stringify(value);

@@ -4,7 +4,7 @@
  */
 import { abortedError, throwIfAborted } from '../errors.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
-import type { JsonPieces } from './json.ts';
+import type { JsonPiece, JsonPieces } from './json.ts';
 
 /** The part of a stream that we need: process.stdout, or a fake. */
 export interface OutputStream {
@@ -69,7 +69,7 @@ export class Output {
     let text = '';
     for (const piece of pieces) {
       if (typeof piece === 'string') text += piece;
-      else if (piece.length <= HEX_PIECE) text += hexDigits(piece, 0, piece.length);
+      else if (isSmall(piece)) text += hexDigits(piece, 0, piece.length);
       else return this.#writeLargePieces(pieces);
     }
     return this.write(text);
@@ -96,13 +96,8 @@ export class Output {
 
   async #writeLargePieces(pieces: JsonPieces): Promise<void> {
     for (const piece of pieces) {
-      if (typeof piece === 'string') {
-        await this.write(piece);
-        continue;
-      }
-      for (let start = 0; start < piece.length; start += HEX_PIECE) {
-        await this.write(hexDigits(piece, start, Math.min(start + HEX_PIECE, piece.length)));
-      }
+      if (typeof piece === 'string') await this.write(piece);
+      else for (const text of textsOf(piece)) await this.write(text);
     }
   }
 
@@ -128,6 +123,20 @@ export class Output {
     const errno = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
     if (errno === 'EPIPE' || errno === 'ERR_STREAM_DESTROYED') return new ReaderGone();
     return fromNodeError(`write to ${this.#name}`, undefined, error);
+  }
+}
+
+function isSmall(piece: Exclude<JsonPiece, string>): piece is Uint8Array {
+  return piece instanceof Uint8Array && piece.length <= HEX_PIECE;
+}
+
+function* textsOf(piece: Exclude<JsonPiece, string>): Generator<string, void, undefined> {
+  if (!(piece instanceof Uint8Array)) {
+    yield* piece.texts;
+    return;
+  }
+  for (let start = 0; start < piece.length; start += HEX_PIECE) {
+    yield hexDigits(piece, start, Math.min(start + HEX_PIECE, piece.length));
   }
 }
 

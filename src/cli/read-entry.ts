@@ -1,10 +1,10 @@
-/** Looks a key up and decodes what is found there. */
+/** Looks a key up, and looks into what is found there. */
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { locateValueError } from '../layers/layer-file/salvage.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
-import { decodeValue, type Value } from '../layers/value-format.ts';
+import { type ValueView, viewValue } from '../layers/value-format.ts';
 import type { ReadEntry } from './entry-json.ts';
 import type { AnyLayerReader } from './open-layer.ts';
 
@@ -34,9 +34,9 @@ export function notFoundError(path: string, { key, lsn }: KeyAtLsn): StorageErro
   });
 }
 
-function decode(reader: AnyLayerReader, entry: LayerEntry): Value {
+function decode(reader: AnyLayerReader, entry: LayerEntry): ValueView {
   try {
-    return decodeValue(entry.bytes);
+    return viewValue(entry.bytes);
   } catch (error) {
     throw isStorageError(error) ? locateValueError(error, entry, reader.path) : error;
   }

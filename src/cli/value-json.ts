@@ -3,8 +3,9 @@
  * every field has its type, hex digits come in pairs, and a number that JavaScript cannot hold
  * exactly is refused rather than rounded.
  */
-import type { Value } from '../layers/value-format.ts';
-import { encodeJson, type Json, type JsonPieces } from './json.ts';
+import type { StoredList } from '../layers/bincode.ts';
+import type { Value, ValueView } from '../layers/value-format.ts';
+import { encodeJson, type Json, type JsonPiece, type JsonPieces } from './json.ts';
 import { type JsonFields, wrongField } from './json-fields.ts';
 
 /** `raw` is a serialized value that is taken as it is. */
@@ -12,38 +13,46 @@ export type SpecValue =
   | { readonly kind: 'value'; readonly value: Value }
   | { readonly kind: 'raw'; readonly willInit: boolean; readonly bytes: Uint8Array };
 
-export function valuePieces(value: Value): JsonPieces {
+export function valuePieces(value: ValueView): JsonPieces {
+  const { type } = value;
   switch (value.type) {
     case 'image':
       return ['{"type":"image","hex":"', value.bytes, '"}'];
     case 'wal':
       return [`{"type":"wal","will_init":${value.willInit},"hex":"`, value.bytes, '"}'];
     case 'aux_file': {
-      const start = `{"type":"aux_file","path":${encodeJson(value.path)},"content":`;
-      return value.content === null ? [start, 'null}'] : [start, '"', value.content, '"}'];
+      const start = ['{"type":"aux_file","path":"', textPiece(value.path), '","content":'];
+      return value.content === null ? [...start, 'null}'] : [...start, '"', value.content, '"}'];
     }
+    case 'clog_set_committed': {
+      const end = `],"timestamp":"${value.timestamp}"}`;
+      return [`{"type":"${type}","xids":[`, listPiece(value.xids, String), end];
+    }
+    case 'clog_set_aborted':
+      return [`{"type":"${type}","xids":[`, listPiece(value.xids, String), ']}'];
+    case 'multixact_members_create':
+      return [
+        `{"type":"${type}","moff":${value.multixactOffset},"members":[`,
+        listPiece(value.members, ({ xid, status }) => `{"xid":${xid},"status":${status}}`),
+        ']}',
+      ];
     default:
       return [encodeJson(smallValueJson(value))];
   }
 }
 
-function smallValueJson(value: Exclude<Value, { type: 'image' | 'wal' | 'aux_file' }>): Json {
+type SmallValue = Extract<
+  ValueView,
+  { type: 'clear_vm' | 'multixact_offset_create' | 'truncate_vm' }
+>;
+
+function smallValueJson(value: SmallValue): Json {
   const { type } = value;
   switch (value.type) {
     case 'clear_vm':
       return { type, new: value.newHeapBlock, old: value.oldHeapBlock, flags: value.flags };
-    case 'clog_set_committed':
-      return { type, xids: value.xids, timestamp: String(value.timestamp) };
-    case 'clog_set_aborted':
-      return { type, xids: value.xids };
     case 'multixact_offset_create':
       return { type, mid: value.multixactId, moff: value.multixactOffset };
-    case 'multixact_members_create':
-      return {
-        type,
-        moff: value.multixactOffset,
-        members: value.members.map(({ xid, status }) => ({ xid, status })),
-      };
     case 'truncate_vm':
       return {
         type,
@@ -51,6 +60,50 @@ function smallValueJson(value: Exclude<Value, { type: 'image' | 'wal' | 'aux_fil
         trunc_offs: String(value.truncOffset),
       };
   }
+}
+
+const ITEMS_A_TEXT = 1000;
+
+function listPiece<T>(list: StoredList<T>, format: (item: T) => string): JsonPiece {
+  if (list.length <= ITEMS_A_TEXT) return list.slice(0, list.length).map(format).join(',');
+  return { texts: listTexts(list, format) };
+}
+
+function* listTexts<T>(
+  list: StoredList<T>,
+  format: (item: T) => string,
+): Generator<string, void, undefined> {
+  for (let start = 0; start < list.length; start += ITEMS_A_TEXT) {
+    const items = list.slice(start, start + ITEMS_A_TEXT).map(format);
+    yield (start === 0 ? '' : ',') + items.join(',');
+  }
+}
+
+const BYTES_A_TEXT = 32 * 1024;
+
+/** What stands between the quotes. Requires: valid UTF-8. */
+function textPiece(utf8: Uint8Array): JsonPiece {
+  return utf8.length <= BYTES_A_TEXT ? escapedText(utf8) : { texts: escapedTexts(utf8) };
+}
+
+function* escapedTexts(utf8: Uint8Array): Generator<string, void, undefined> {
+  for (let start = 0, end = 0; start < utf8.length; start = end) {
+    end = characterStart(utf8, start + BYTES_A_TEXT);
+    yield escapedText(utf8.subarray(start, end));
+  }
+}
+
+/** The last start of a character at or before the offset, or the end. */
+function characterStart(utf8: Uint8Array, offset: number): number {
+  if (offset >= utf8.length) return utf8.length;
+  let start = offset;
+  while (((utf8[start] ?? 0) & 0xc0) === 0x80) start -= 1;
+  return start;
+}
+
+function escapedText(utf8: Uint8Array): string {
+  const text = Buffer.from(utf8.buffer, utf8.byteOffset, utf8.length).toString('utf8');
+  return encodeJson(text).slice(1, -1);
 }
 
 export function parseValue(fields: JsonFields): SpecValue {

@@ -59,6 +59,7 @@ export {
 } from '../layers/lsn.ts';
 export { openLayer } from '../layers/open-layer.ts';
 export {
+  type DecodeValueOptions,
   decodeValue,
   encodeValue,
   type MultixactMember,

@@ -2,7 +2,7 @@
  * bincode with fixed-size integers, big-endian: bool and Option are one byte, 0 or 1; byte strings
  * and lists have a u64 count in front.
  */
-import { constants, isUtf8 } from 'node:buffer';
+import { isUtf8 } from 'node:buffer';
 import { StorageError } from '../errors.ts';
 
 /** Writes into an array that must be large enough. Throws `out-of-range`. */
@@ -68,6 +68,41 @@ export class BincodeEncoder {
   }
 }
 
+type DecodeItem<T> = (view: DataView, at: number) => T;
+
+/** A list as it lies in its bytes: an item is made when it is asked for. */
+export class StoredList<T> {
+  readonly length: number;
+  readonly #view: DataView;
+  readonly #start: number;
+  readonly #itemSize: number;
+  readonly #decodeItem: DecodeItem<T>;
+
+  /** Requires: the items lie in the view. */
+  constructor(
+    view: DataView,
+    list: { start: number; length: number; itemSize: number; decodeItem: DecodeItem<T> },
+  ) {
+    this.length = list.length;
+    this.#view = view;
+    this.#start = list.start;
+    this.#itemSize = list.itemSize;
+    this.#decodeItem = list.decodeItem;
+  }
+
+  /** Bytes from the start of what the list lies in. */
+  get offset(): number {
+    return this.#start;
+  }
+
+  slice(from: number, to: number): T[] {
+    const start = this.#start + from * this.#itemSize;
+    return Array.from({ length: Math.min(to, this.length) - from }, (_, index) =>
+      this.#decodeItem(this.#view, start + index * this.#itemSize),
+    );
+  }
+}
+
 /** Every length is checked against the bytes that are left before anything is allocated. */
 export class BincodeDecoder {
   readonly #bytes: Uint8Array;
@@ -113,13 +148,14 @@ export class BincodeDecoder {
     return this.bool(what) ? this.u32(what) : null;
   }
 
-  u32List(what: string): number[] {
-    return this.list(what, 4, () => this.u32(what));
+  u32List(what: string): StoredList<number> {
+    return this.list(what, 4, (view, at) => view.getUint32(at));
   }
 
-  list<T>(what: string, itemSize: number, decodeItem: () => T): T[] {
-    const count = this.#count(what, itemSize);
-    return Array.from({ length: count }, decodeItem);
+  list<T>(what: string, itemSize: number, decodeItem: DecodeItem<T>): StoredList<T> {
+    const length = this.#count(what, itemSize);
+    const start = this.#take(length * itemSize, what);
+    return new StoredList(this.#view, { start, length, itemSize, decodeItem });
   }
 
   /** Passes over a byte string or a list. */
@@ -135,20 +171,6 @@ export class BincodeDecoder {
     const length = this.#count(what, 1);
     const start = this.#take(length, what);
     return this.#bytes.subarray(start, start + length);
-  }
-
-  /** Throws `too-large`, too: a text cannot have as many characters as a blob has bytes. */
-  text(what: string): string {
-    const bytes = this.utf8(what);
-    if (bytes.length > constants.MAX_STRING_LENGTH) {
-      throw new StorageError('too-large', {
-        what,
-        offset: this.#at - bytes.length,
-        expected: `at most ${constants.MAX_STRING_LENGTH} bytes`,
-        actual: `${bytes.length}`,
-      });
-    }
-    return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
   }
 
   /** The bytes of a text, which are UTF-8. */

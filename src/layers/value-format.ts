@@ -15,8 +15,9 @@
  *
  * Source: Neon libs/pageserver_api/src/value.rs, record.rs.
  */
+import { constants } from 'node:buffer';
 import { StorageError } from '../errors.ts';
-import { BincodeDecoder, BincodeEncoder } from './bincode.ts';
+import { BincodeDecoder, BincodeEncoder, type StoredList } from './bincode.ts';
 
 export interface MultixactMember {
   readonly xid: number;
@@ -70,6 +71,9 @@ const RECORD_TYPES = [
 /** Bytes in front of the data of an image: tag, length. */
 export const IMAGE_HEADER_SIZE = 4 + 8;
 
+/** Of the path in an auxiliary file: tags, length. */
+const PATH_OFFSET = 4 + 4 + 8;
+
 /** True if nothing older than the value is needed to build the page from it. */
 export function valueWillInit(value: Value): boolean {
   return value.type === 'image' || (value.type === 'wal' && value.willInit);
@@ -115,13 +119,64 @@ export function encodeValue(value: Value): Uint8Array {
   return encoder.finish();
 }
 
+export interface DecodeValueOptions {
+  /**
+   * Transactions or members in a list. Default 1,000,000: a member takes 8 bytes in a value and up
+   * to 170 as an object, and Neon writes no list of more than 32,768.
+   */
+  readonly maximumItems?: number | undefined;
+}
+
+const DEFAULT_MAXIMUM_ITEMS = 1_000_000;
+
 /**
  * Returns: the value; its byte strings are views of `bytes`.
- * Throws: `corrupt`, `truncated`; offsets count from the start of the bytes.
+ * Throws: `corrupt`, `truncated`, `too-large` (a longer list than the maximum, or a path that is no
+ * string for its length); offsets count from the start of the bytes.
  */
-export function decodeValue(bytes: Uint8Array): Value {
+export function decodeValue(bytes: Uint8Array, options: DecodeValueOptions = {}): Value {
+  const { maximumItems = DEFAULT_MAXIMUM_ITEMS } = options;
+  const value = viewValue(bytes);
+  switch (value.type) {
+    case 'clog_set_committed':
+    case 'clog_set_aborted':
+      return { ...value, xids: itemsOf('xids', value.xids, maximumItems) };
+    case 'multixact_members_create':
+      return { ...value, members: itemsOf('members', value.members, maximumItems) };
+    case 'aux_file': {
+      const { type, path, content } = value;
+      return { type, path: decodeText(path), content };
+    }
+    default:
+      return value;
+  }
+}
+
+/** A value as it lies in its bytes: whatever they are, a few objects are made of them. */
+export type ValueView =
+  | Exclude<Value, { readonly type: ListType | 'aux_file' }>
+  | {
+      readonly type: 'clog_set_committed';
+      readonly xids: StoredList<number>;
+      readonly timestamp: bigint;
+    }
+  | { readonly type: 'clog_set_aborted'; readonly xids: StoredList<number> }
+  | {
+      readonly type: 'multixact_members_create';
+      readonly multixactOffset: number;
+      readonly members: StoredList<MultixactMember>;
+    }
+  /** The path in UTF-8. */
+  | { readonly type: 'aux_file'; readonly path: Uint8Array; readonly content: Uint8Array | null };
+
+type ListType = 'clog_set_committed' | 'clog_set_aborted' | 'multixact_members_create';
+
+/** As `decodeValue`, but nothing is too large. */
+export function viewValue(bytes: Uint8Array): ValueView {
   const decoder = new BincodeDecoder(bytes);
-  const value = decodeTagged(decoder);
+  const type = decodeType(decoder);
+  const value: ValueView =
+    type === 'image' ? { type, bytes: decoder.bytes('image') } : decodeRecord(decoder, type);
   decoder.expectEnd();
   return value;
 }
@@ -187,10 +242,23 @@ export function outlineOfBegin(begin: Uint8Array, length: number): ValueOutline 
   return { type, willInit };
 }
 
-function decodeTagged(decoder: BincodeDecoder): Value {
-  const type = decodeType(decoder);
-  if (type === 'image') return { type, bytes: decoder.bytes('image') };
-  return decodeRecord(decoder, type);
+function itemsOf<T>(what: string, list: StoredList<T>, maximumItems: number): T[] {
+  const { length, offset } = list;
+  if (length <= maximumItems) return list.slice(0, length);
+  throw tooLarge(what, offset, `at most ${maximumItems} items`, length);
+}
+
+/** A string cannot have as many characters as a blob has bytes. */
+function decodeText(bytes: Uint8Array): string {
+  const maximum = constants.MAX_STRING_LENGTH;
+  if (bytes.length > maximum) {
+    throw tooLarge('path', PATH_OFFSET, `at most ${maximum} bytes`, bytes.length);
+  }
+  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+}
+
+function tooLarge(what: string, offset: number, expected: string, actual: number): StorageError {
+  return new StorageError('too-large', { what, offset, expected, actual: `${actual}` });
 }
 
 function decodeType(decoder: BincodeDecoder): ValueType {
@@ -203,7 +271,7 @@ function decodeType(decoder: BincodeDecoder): ValueType {
   return type;
 }
 
-function decodeRecord(decoder: BincodeDecoder, type: (typeof RECORD_TYPES)[number]): Value {
+function decodeRecord(decoder: BincodeDecoder, type: (typeof RECORD_TYPES)[number]): ValueView {
   switch (type) {
     case 'wal':
       return { type, willInit: decoder.bool('willInit'), bytes: decoder.bytes('WAL record') };
@@ -224,15 +292,15 @@ function decodeRecord(decoder: BincodeDecoder, type: (typeof RECORD_TYPES)[numbe
       return {
         type,
         multixactOffset: decoder.u32('moff'),
-        members: decoder.list('members', 8, () => ({
-          xid: decoder.u32('xid'),
-          status: decoder.u32('status'),
+        members: decoder.list('members', 8, (view, at) => ({
+          xid: view.getUint32(at),
+          status: view.getUint32(at + 4),
         })),
       };
     case 'aux_file':
       return {
         type,
-        path: decoder.text('path'),
+        path: decoder.utf8('path'),
         content: decoder.bool('content') ? decoder.bytes('content') : null,
       };
     case 'truncate_vm':

@@ -1,13 +1,18 @@
 import { describe, expect, test } from 'vitest';
-import type { JsonPieces } from '../../src/cli/json.ts';
+import { encodeJson, type JsonPieces } from '../../src/cli/json.ts';
 import { JsonFields } from '../../src/cli/json-fields.ts';
 import { parseValue, valuePieces } from '../../src/cli/value-json.ts';
 import { isStorageError } from '../../src/errors.ts';
-import type { Value } from '../../src/layers/value-format.ts';
+import { encodeValue, type Value, viewValue } from '../../src/layers/value-format.ts';
 
 function textOf(pieces: JsonPieces): string {
   return pieces
-    .map((piece) => (typeof piece === 'string' ? piece : Buffer.from(piece).toString('hex')))
+    .map((piece) => {
+      if (typeof piece === 'string') return piece;
+      return piece instanceof Uint8Array
+        ? Buffer.from(piece).toString('hex')
+        : [...piece.texts].join('');
+    })
     .join('');
 }
 
@@ -55,7 +60,7 @@ const EXAMPLES: readonly (readonly [Value, string])[] = [
 
 describe('a value in JSON', () => {
   test.each(EXAMPLES)('%o', (value, text) => {
-    expect(textOf(valuePieces(value))).toBe(text);
+    expect(textOf(valuePieces(viewValue(encodeValue(value))))).toBe(text);
     expect(parse(JSON.parse(text))).toEqual({ kind: 'value', value });
   });
 
@@ -144,5 +149,40 @@ describe('a value in JSON', () => {
   test('a number that was rounded is not quoted', () => {
     const value = { type: 'truncate_vm', trunc_byte: 2 ** 53, trunc_offs: '0' };
     expect(() => parse(value)).toThrow('as a string from 2^53 on, found a number beyond 2^53');
+  });
+});
+
+describe('a value that is written in several pieces', () => {
+  test.each([1000, 1001, 2500])('of %i items', (count) => {
+    const xids = Array.from({ length: count }, (_, index) => 4_294_967_295 - index);
+    const value: Value = { type: 'clog_set_committed', xids, timestamp: 5n };
+    const text = textOf(valuePieces(viewValue(encodeValue(value))));
+    expect(text).toBe(JSON.stringify({ type: value.type, xids, timestamp: '5' }));
+    const members = xids.map((xid, status) => ({ xid, status }));
+    const list: Value = { type: 'multixact_members_create', multixactOffset: 7, members };
+    expect(textOf(valuePieces(viewValue(encodeValue(list))))).toBe(
+      JSON.stringify({ type: list.type, moff: 7, members }),
+    );
+  });
+
+  test.each([
+    ['one byte', 'a'],
+    ['two bytes', 'ü'],
+    ['three bytes', '€'],
+    ['four bytes', '😀'],
+    ['an escape', '\u0001'],
+    ['an escape of two units', '\u{e0001}'],
+    ['a quote', '"'],
+    ['a mark in front', '\ufeff'],
+  ])('a path whose characters take %s', (_, character) => {
+    for (const before of ['', 'x', 'xy', 'xyz']) {
+      for (const length of [32 * 1024 - 4, 32 * 1024, 32 * 1024 + 4, 100_000]) {
+        const count = Math.floor(length / Buffer.byteLength(character));
+        const path = before + character.repeat(count);
+        const value: Value = { type: 'aux_file', path, content: null };
+        const text = textOf(valuePieces(viewValue(encodeValue(value))));
+        expect(text === `{"type":"aux_file","path":${encodeJson(path)},"content":null}`).toBe(true);
+      }
+    }
   });
 });

@@ -376,3 +376,34 @@ function fieldStarts(fields: readonly string[]): number[] {
     return start - field.length / 2;
   });
 }
+
+describe('a list of more items than the maximum', () => {
+  const xids = encodeValue({ type: 'clog_set_aborted', xids: [7, 8, 9] });
+  const members = encodeValue({
+    type: 'multixact_members_create',
+    multixactOffset: 1,
+    members: [
+      { xid: 7, status: 1 },
+      { xid: 8, status: 2 },
+    ],
+  });
+
+  it.each([
+    [xids, 2, 16],
+    [members, 1, 20],
+    [xids, 0, 16],
+  ])('is too large: case %#', (bytes, maximumItems, offset) => {
+    const error = storageErrorThrownBy(() => decodeValue(bytes, { maximumItems }));
+    expect(error).toMatchObject({ code: 'too-large', offset });
+  });
+
+  it('1,000,000 are decoded, one more only where it is allowed', () => {
+    const most = Array.from({ length: 1_000_000 }, (_, index) => index);
+    const value = { type: 'clog_set_aborted', xids: most } as const;
+    expect(decodeValue(encodeValue(value))).toEqual(value);
+    const more = encodeValue({ ...value, xids: [...most, 1] });
+    expect(storageErrorThrownBy(() => decodeValue(more)).code).toBe('too-large');
+    const decoded = decodeValue(more, { maximumItems: Number.POSITIVE_INFINITY });
+    expect(decoded).toEqual({ ...value, xids: [...most, 1] });
+  });
+});

@@ -2,7 +2,6 @@
 import { formatKey, type Key } from '../../layers/key.ts';
 import { formatLsnForPeople, type Lsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
-import { printable } from '../../printable.ts';
 import type { Context, Format } from '../context.ts';
 import { entryPieces, entryType, type ReadEntry, shownEntry } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
@@ -79,10 +78,5 @@ async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void
     await writeHexDump(stdout, rawBytes(read));
     return;
   }
-  const pieces = valuePieces(value);
-  await stdout.writePieces([...pieces.map(printablePiece), '\n']);
-}
-
-function printablePiece(piece: string | Uint8Array): string | Uint8Array {
-  return typeof piece === 'string' ? printable(piece) : piece;
+  await stdout.writePieces([...valuePieces(value), '\n']);
 }

@@ -10,7 +10,7 @@ export type SalvagedItem =
   | {
       readonly kind: 'entry';
       readonly entry: LayerEntry;
-      /** Delta layers only; its bytes are views of the entry's. */
+      /** Delta layers only; its bytes are views of the entry's. May throw `too-large`. */
       readonly value?: Value;
     }
   | DamagedEntry
