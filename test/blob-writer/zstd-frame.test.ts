@@ -194,6 +194,25 @@ describe('blocks', () => {
     });
   });
 
+  test('that are compressed have at least one byte', () => {
+    const blocks = [HELLO_BLOCK, { kind: 'compressed', bytes: new Uint8Array(0) }] as const;
+    expect(storageErrorThrownBy(() => scanZstdFrame(encodeFrame({ blocks })))).toMatchObject({
+      code: 'corrupt',
+      offset: 14,
+      expected: 'at least 1 compressed byte',
+    });
+  });
+
+  test.each([14, 15, 16])(
+    'whose header is cut at %i are told from those that are cut',
+    (length) => {
+      const frame = encodeFrame({ blocks: [HELLO_BLOCK, HELLO_BLOCK] });
+      const error = storageErrorThrownBy(() => scanZstdFrame(frame.subarray(0, length)));
+      expect(error).toMatchObject({ code: 'truncated', offset: 14 });
+      expect(error.message).toContain('zstd block header');
+    },
+  );
+
   test.each(['raw', 'repeated', 'compressed'] as const)(
     '%s ones are at most 128 KiB, or a window',
     (kind) => {
