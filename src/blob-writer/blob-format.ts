@@ -89,16 +89,34 @@ export function decodeBlobHeader(bytes: Uint8Array, at: number, fileOffset: numb
       actual: compression.toString(2).padStart(3, '0'),
     });
   }
-  const storedLength =
-    ((first & 0x0f) << 24) |
-    ((bytes[at + 1] as number) << 16) |
-    ((bytes[at + 2] as number) << 8) |
-    (bytes[at + 3] as number);
   return {
     headerSize: MAXIMUM_BLOB_HEADER_SIZE,
-    storedLength,
+    storedLength: longLength(bytes, at),
     compressed: compression === COMPRESSION_ZSTD,
   };
+}
+
+/**
+ * The stored length of the plain blob whose header is at `at`; -1 where the header is another, or
+ * does not lie in the bytes as a whole. What `decodeBlobHeader` says of a plain one, without an
+ * object.
+ */
+export function plainBlobLength(bytes: Uint8Array, at: number): number {
+  if (at >= bytes.length) return -1;
+  const first = bytes[at] as number;
+  if (first < LONG_HEADER_FLAG) return first;
+  const isPlain = (first & ~LONG_HEADER_FLAG) >> COMPRESSION_SHIFT === COMPRESSION_NONE;
+  if (!isPlain || at + MAXIMUM_BLOB_HEADER_SIZE > bytes.length) return -1;
+  return longLength(bytes, at);
+}
+
+function longLength(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] as number) & 0x0f) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)
+  );
 }
 
 function encodeLongHeader(

@@ -69,6 +69,11 @@ export class BlobReader {
     this.#limits = limits;
   }
 
+  /** Longest content that is let through. */
+  get maximumLength(): number {
+    return this.#limits.maximumLength;
+  }
+
   /**
    * Reads one blob.
    *

@@ -7,7 +7,12 @@
  *                ^ the begun blob at the end of the piece before is copied in front of the next
  */
 import { withPath } from '../errors.ts';
-import { type BlobHeader, blobHeaderSizeOfFirstByte, decodeBlobHeader } from './blob-format.ts';
+import {
+  type BlobHeader,
+  blobHeaderSizeOfFirstByte,
+  decodeBlobHeader,
+  plainBlobLength,
+} from './blob-format.ts';
 import type { BlobReader } from './blob-reader.ts';
 import { readExactly } from './byte-source.ts';
 
@@ -18,6 +23,25 @@ const LARGE_BLOB = 1024 * 1024;
 
 /** Largest beginning of a blob that is copied in front of the next piece. */
 const SLACK_SIZE = 64 * 1024;
+
+/** Where blobs were found, in parallel arrays with one place for each. */
+export interface BlobPlaces {
+  /** In the scanner's `bytes`. */
+  readonly starts: Uint32Array;
+  readonly lengths: Uint32Array;
+  /** Bytes in the file, header included. */
+  readonly storedLengths: Uint32Array;
+}
+
+/** Blobs that should lie one behind the other. */
+export interface BlobRow {
+  /** File offsets, one more than there are blobs: the last is what the last blob must end before. */
+  readonly offsets: Float64Array;
+  readonly from: number;
+  readonly to: number;
+  /** Where the one before the first ends. */
+  readonly previousEnd: number;
+}
 
 interface Piece {
   readonly buffer: Uint8Array;
@@ -88,6 +112,40 @@ export class BlobScanner {
     this.payloadLength = header.storedLength;
     this.compressed = header.compressed;
     return true;
+  }
+
+  /**
+   * Finds plain blobs, from the first of the row on, as long as each lies in the bytes at hand as a
+   * whole, behind the one before it, in front of the next, and within all limits. Of the one after
+   * them `locate` tells what it is: there need be nothing wrong with it.
+   *
+   * Returns: how many were found; their places are set from `at` on.
+   */
+  locateRow({ offsets, from, to, previousEnd }: BlobRow, places: BlobPlaces, at: number): number {
+    const { starts, lengths, storedLengths } = places;
+    const buffer = this.#buffer;
+    const [windowAt, windowStart, windowEnd] = [this.#at, this.#start, this.#end];
+    const longest = Math.min(LARGE_BLOB, this.#reader.maximumLength);
+    const lowest = Math.max(windowStart, this.#reader.region.start);
+    let behind = previousEnd;
+    let index = from;
+    for (; index < to; index += 1) {
+      const offset = offsets[index] as number;
+      if (offset < behind || offset < lowest || offset >= windowEnd) break;
+      const headerAt = windowAt + (offset - windowStart);
+      const length = plainBlobLength(buffer, headerAt);
+      if (length < 0 || length > longest) break;
+      const size = blobHeaderSizeOfFirstByte(buffer[headerAt] as number);
+      const end = offset + size + length;
+      if (end > windowEnd || end > (offsets[index + 1] as number)) break;
+      const place = at + index - from;
+      starts[place] = headerAt + size;
+      lengths[place] = length;
+      storedLengths[place] = size + length;
+      behind = end;
+    }
+    this.bytes = buffer;
+    return index - from;
   }
 
   /**

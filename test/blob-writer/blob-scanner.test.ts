@@ -38,6 +38,100 @@ function hexScanner(hex: string, end?: number): BlobScanner {
   return scannerOf(source, end === undefined ? {} : { end });
 }
 
+describe('a row of blobs', () => {
+  const LIMIT = 200;
+
+  function located(scanner: BlobScanner, offsets: readonly number[], previousEnd: number) {
+    const places = {
+      starts: new Uint32Array(50),
+      lengths: new Uint32Array(50),
+      storedLengths: new Uint32Array(50),
+    };
+    const row = {
+      offsets: Float64Array.from(offsets),
+      from: 0,
+      to: offsets.length - 1,
+      previousEnd,
+    };
+    const count = scanner.locateRow(row, places, 3);
+    return Array.from({ length: count }, (_, index) => [
+      places.starts[index + 3],
+      places.lengths[index + 3],
+      places.storedLengths[index + 3],
+    ]);
+  }
+
+  test('is found as far as each blob alone is, and is plain', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({
+            length: fc.integer({ min: 0, max: LIMIT + 20 }),
+            compressed: fc.integer({ min: 0, max: 9 }).map((n) => n === 0),
+          }),
+          { minLength: 1, maxLength: 30 },
+        ),
+        fc.integer({ min: 100, max: 3000 }),
+        fc.integer({ min: 0, max: 29 }),
+        async (specs, pieceSize, first) => {
+          const blobs = specs.map(({ length, compressed }, n) => ({
+            content: bytesOf(length, n),
+            compressed: compressed && length >= 128,
+          }));
+          const { file, offsets, end } = await writeBlobs(blobs);
+          const limits = { ...DEFAULT_DECOMPRESSION_LIMITS, maximumLength: LIMIT };
+          const reader = new BlobReader(bytesSource(file), { start: 0, end }, limits);
+          const scanner = new BlobScanner(reader, pieceSize);
+          const from = Math.min(first, offsets.length - 1);
+          const start = offsets[from] ?? 0;
+          if ((blobs[from]?.content.length ?? 0) <= LIMIT) await scanner.load(start);
+          const expected: unknown[] = [];
+          for (const offset of offsets.slice(from)) {
+            let isFound = false;
+            try {
+              isFound = scanner.locate(offset);
+            } catch (error) {
+              expect(error).toMatchObject({ code: 'too-large' });
+            }
+            if (!isFound || scanner.compressed) break;
+            const { payloadStart, payloadLength, headerSize } = scanner;
+            expected.push([payloadStart, payloadLength, headerSize + payloadLength]);
+          }
+          const row = [...offsets.slice(from), end];
+          expect(located(scanner, row, start)).toEqual(expected);
+          await scanner.close();
+        },
+      ),
+    );
+  });
+
+  test('ends in front of what is not where it should be', async () => {
+    const bytes = Buffer.from('01aa02bbcc03ddeeff', 'hex');
+    const scanner = scannerOf(bytesSource(bytes), { start: 0, end: 9 });
+    await scanner.load(0);
+    const all = [[1, 1, 2], [3, 2, 3], [6, 3, 4]]; // biome-ignore format: one line
+    expect(located(scanner, [0, 2, 5, 9], 0)).toEqual(all);
+    expect(located(scanner, [0, 2, 5, Number.POSITIVE_INFINITY], 0)).toEqual(all);
+    // The last reaches into what follows; the first lies in what was before; one points back.
+    expect(located(scanner, [0, 2, 5, 8], 0)).toEqual(all.slice(0, 2));
+    expect(located(scanner, [0, 2, 5, 9], 1)).toEqual([]);
+    expect(located(scanner, [2, 0, 5, 9], 0)).toEqual([]);
+    expect(located(scanner, [0, 2, 2, 9], 0)).toEqual(all.slice(0, 1));
+    expect(located(scanner, [-1, 2], 0)).toEqual([]);
+    expect(located(scanner, [9, 20], 0)).toEqual([]);
+    expect(located(scanner, [100, 200], 0)).toEqual([]);
+  });
+
+  test('ends in front of a header that cannot be, and of one that is cut', async () => {
+    for (const hex of ['01aaa0000000', '01aa900000001111', '01aa80', '01aa8000', '01aa05ff']) {
+      const bytes = Buffer.from(hex, 'hex');
+      const scanner = scannerOf(bytesSource(bytes), { start: 0, end: bytes.length });
+      await scanner.load(0);
+      expect(located(scanner, [0, 2, bytes.length], 0)).toEqual([[1, 1, 2]]);
+    }
+  });
+});
+
 describe('scanning', () => {
   test('reads each byte once, in whole pieces', async () => {
     const blobs: BlobSpec[] = Array.from({ length: 400 }, (_, n) => ({

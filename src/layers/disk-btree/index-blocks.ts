@@ -2,7 +2,7 @@
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
 import { StorageError } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
-import { IndexNode } from './node-format.ts';
+import { levelOf } from './node-format.ts';
 
 /** Where the index lies: `startBlock` in the file, `rootBlock` relative to it. */
 export interface IndexLocation {
@@ -80,7 +80,7 @@ export class IndexBlocks {
       }
       const start = (block - first) * BLOCK_SIZE;
       const bytes = run.subarray(start, start + BLOCK_SIZE);
-      return new IndexNode(bytes, block).level === 0 ? bytes : bytes.slice();
+      return levelOf(bytes) === 0 ? bytes : bytes.slice();
     };
   }
 

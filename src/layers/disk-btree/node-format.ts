@@ -81,6 +81,11 @@ export function encodeChildValue(target: Uint8Array, at: number, childBlock: num
   writeU32(target, at + 1, childBlock);
 }
 
+/** The level of a block that need not be a sound node. */
+export function levelOf(bytes: Uint8Array): number {
+  return bytes[2] as number;
+}
+
 /** A decoded block: a view of its bytes, with its structure checked, but not the order of keys. */
 export class IndexNode {
   readonly bytes: Uint8Array;
@@ -149,6 +154,31 @@ export class IndexNode {
       begin[byte] = bytes[suffixAt + byte] as number;
     }
     return begin;
+  }
+
+  /** Copies the first `length` bytes of the keys of `count` entries, one behind the other. */
+  copyKeyBegins(
+    { from, count, length }: { from: number; count: number; length: number },
+    target: Uint8Array,
+    at: number,
+  ): void {
+    const { bytes, suffixLength } = this;
+    const inPrefix = Math.min(length, this.prefixLength);
+    const end = at + count * length;
+    // The prefix into the first, then over and over what is there already.
+    for (let byte = 0; byte < inPrefix; byte += 1) {
+      target[at + byte] = bytes[NODE_HEADER_SIZE + byte] as number;
+    }
+    for (let done = length; done < count * length; done *= 2) {
+      target.copyWithin(at + done, at, Math.min(at + done, end - done));
+    }
+    let suffixAt = this.#suffixesAt + from * suffixLength - this.prefixLength;
+    for (let keyAt = at; keyAt < end; keyAt += length) {
+      for (let byte = inPrefix; byte < length; byte += 1) {
+        target[keyAt + byte] = bytes[suffixAt + byte] as number;
+      }
+      suffixAt += suffixLength;
+    }
   }
 
   /** Four bytes of an entry's key as a number, the first of them `fromEnd` bytes before its end. */

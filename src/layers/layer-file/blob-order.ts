@@ -33,6 +33,11 @@ export class BlobOrder {
     this.#previousEnd = blobs.region.start;
   }
 
+  /** Where the last good blob ends, or else where the values start. */
+  get previousEnd(): number {
+    return this.#previousEnd;
+  }
+
   /** True if nothing speaks against a blob between the last good one and the next. */
   isInPlace(offset: number, next: number | undefined): boolean {
     return offset >= this.#previousEnd && (next === undefined || offset < next);

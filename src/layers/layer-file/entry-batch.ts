@@ -3,9 +3,10 @@
  *
  * Everything here is a view that the next batch overwrites; `entry` makes copies.
  */
+import type { IndexNode } from '../disk-btree/node-format.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
-import { type IndexEntry, LOW_HALF } from './entry-layout.ts';
+import { type EntryLayout, type IndexEntry, LOW_HALF, LSN_SIZE } from './entry-layout.ts';
 
 /** An entry with its content. */
 export interface LayerEntry extends IndexEntry {
@@ -19,25 +20,25 @@ export interface LayerEntry extends IndexEntry {
 const FIRST_ARENA_SIZE = 128 * 1024;
 
 /** Entries that an index block can hold, at most. */
-const CAPACITY = 1366;
+export const BATCH_CAPACITY = 1366;
 
 export class EntryBatch {
   count = 0;
   /** `count` keys of 18 bytes. */
-  readonly keys = new Uint8Array(CAPACITY * KEY_SIZE);
-  readonly lsns = new BigUint64Array(CAPACITY);
+  readonly keys = new Uint8Array(BATCH_CAPACITY * KEY_SIZE);
+  readonly lsns = new BigUint64Array(BATCH_CAPACITY);
   readonly #lsnHalves = new Uint32Array(this.lsns.buffer);
   /** 0 or 1. */
-  readonly willInit = new Uint8Array(CAPACITY);
+  readonly willInit = new Uint8Array(BATCH_CAPACITY);
   /** File offsets of the blobs. */
-  readonly offsets = new Float64Array(CAPACITY);
-  readonly storedLengths = new Uint32Array(CAPACITY);
+  readonly offsets = new Float64Array(BATCH_CAPACITY);
+  readonly storedLengths = new Uint32Array(BATCH_CAPACITY);
   /** 0 or 1. */
-  readonly compressed = new Uint8Array(CAPACITY);
+  readonly compressed = new Uint8Array(BATCH_CAPACITY);
   /** Plain contents: entry i has `lengths[i]` bytes of `buffer` from `starts[i]` on. */
   buffer: Uint8Array = new Uint8Array(0);
-  readonly starts = new Uint32Array(CAPACITY);
-  readonly lengths = new Uint32Array(CAPACITY);
+  readonly starts = new Uint32Array(BATCH_CAPACITY);
+  readonly lengths = new Uint32Array(BATCH_CAPACITY);
   /** Contents of compressed entries by index. */
   readonly #decompressed = new Map<number, Uint8Array>();
   /** Where contents of compressed entries are copied to; the next batch uses it again. */
@@ -60,6 +61,29 @@ export class EntryBatch {
   setLsn(index: number, bytes: Uint8Array, at: number): void {
     this.#lsnHalves[2 * index + LOW_HALF] = readU32(bytes, at + 4);
     this.#lsnHalves[2 * index + 1 - LOW_HALF] = readU32(bytes, at);
+  }
+
+  /** Sets everything but the places of the contents of `count` entries, which are plain. */
+  addPlain(layout: EntryLayout, node: IndexNode, from: number, count: number): void {
+    const at = this.count;
+    node.copyKeyBegins({ from, count, length: KEY_SIZE }, this.keys, at * KEY_SIZE);
+    if (layout.fixedLsn !== undefined) this.lsns.fill(layout.fixedLsn, at, at + count);
+    else this.#setLsns(node, from, count);
+    for (let step = 0; step < count; step += 1) {
+      this.willInit[at + step] = layout.willInit(node, from + step) ? 1 : 0;
+    }
+    this.compressed.fill(0, at, at + count);
+    this.count = at + count;
+  }
+
+  #setLsns(node: IndexNode, from: number, count: number): void {
+    const halves = this.#lsnHalves;
+    let at = 2 * this.count;
+    for (let index = from; index < from + count; index += 1) {
+      halves[at + LOW_HALF] = node.keyWord(index, LSN_SIZE / 2);
+      halves[at + 1 - LOW_HALF] = node.keyWord(index, LSN_SIZE);
+      at += 2;
+    }
   }
 
   /** Content of an entry after decompression; a view. */

@@ -17,7 +17,7 @@ import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, KEY_SIZE, type Key } from '../key.ts';
 import { formatLsn, type Lsn } from '../lsn.ts';
 import { BlobOrder, type OffsetsBehind } from './blob-order.ts';
-import { EntryBatch } from './entry-batch.ts';
+import { BATCH_CAPACITY, EntryBatch } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry } from './entry-layout.ts';
 
 export interface DamagedEntry {
@@ -114,6 +114,8 @@ class ScanState {
   readonly largeContents: 'whole' | 'streamed';
   readonly scanner: BlobScanner;
   readonly batch = new EntryBatch();
+  /** Of the entries of a slice, by their index in the leaf. */
+  readonly offsets = new Float64Array(BATCH_CAPACITY + 1);
   decompressor: Decompressor | undefined;
   readonly order: BlobOrder;
   /** What came out of compressed blobs so far. */
@@ -141,7 +143,10 @@ async function* scanSlice(
   const { batch, order, scan, scanner } = state;
   const { layout } = scan;
   batch.clear();
+  setOffsets(node, from, to, state);
   for (let index = from; index < to; index += 1) {
+    index += addPlainRow(node, index, to, state);
+    if (index === to) break;
     const offset = layout.offset(node, index);
     const next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
     let special: DamagedEntry | LargeEntry | undefined;
@@ -182,6 +187,33 @@ async function* scanSlice(
     if (special !== undefined) yield special;
   }
   if (batch.count > 0) yield { kind: 'batch', batch };
+}
+
+/** The offsets of the entries, and of the one behind them, where they have their index. */
+function setOffsets(node: IndexNode, from: number, to: number, { scan, offsets }: ScanState): void {
+  for (let index = from; index < to; index += 1) offsets[index] = scan.layout.offset(node, index);
+  offsets[to] = to < node.entryCount ? scan.layout.offset(node, to) : Number.POSITIVE_INFINITY;
+}
+
+/**
+ * Adds entries to the batch, from `from` on, as long as there is nothing to decide about them: all
+ * of a sound layer of plain blobs, but for those that the next piece must be read for. Returns: how
+ * many.
+ */
+function addPlainRow(node: IndexNode, from: number, to: number, state: ScanState): number {
+  const { batch, order, offsets, scan, scanner } = state;
+  if (scan.lsnRange !== undefined) return 0;
+  const row = { offsets, from, to, previousEnd: order.previousEnd };
+  const count = scanner.locateRow(row, batch, batch.count);
+  if (count === 0) return 0;
+  const last = from + count - 1;
+  order.noteGood(
+    (offsets[last] as number) + (batch.storedLengths[batch.count + count - 1] as number),
+  );
+  batch.offsets.set(offsets.subarray(from, from + count), batch.count);
+  batch.buffer = scanner.bytes;
+  batch.addPlain(scan.layout, node, from, count);
+  return count;
 }
 
 function isWanted(node: IndexNode, index: number, { scan }: ScanState): boolean {

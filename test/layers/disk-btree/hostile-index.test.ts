@@ -1,7 +1,10 @@
 /** Indexes that no writer makes: every read ends, and hands out nothing that is not there. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import type { StorageErrorCode } from '../../../src/errors.ts';
+import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
+import { StorageError, type StorageErrorCode } from '../../../src/errors.ts';
+import { BlockCache } from '../../../src/layers/disk-btree/block-cache.ts';
+import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
 import { type Key, nextKey } from '../../../src/layers/key.ts';
 import { encodeValue } from '../../../src/layers/value-format.ts';
 import { seededChoices } from '../../support/choices.ts';
@@ -16,6 +19,7 @@ import {
 } from '../../support/hand-made.ts';
 import { blockKey, LSN_RANGE } from '../../support/layers.ts';
 import { readEveryWay } from '../../support/sound-reads.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../../support/storage-errors.ts';
 
 const KEYS = Array.from({ length: 8 }, (_, index) => blockKey(index * 16));
 const BLOBS = KEYS.map((_, index) => shortBlob(Uint8Array.of(index)));
@@ -252,6 +256,35 @@ function read(changes: Changes, spec: Partial<LayerSpec> = {}, stray?: Uint8Arra
     blocks.splice(6, 0, stray);
   }
   return readEveryWay(layerBytes({ kind: 'image', blobs: BLOBS, blocks, ...spec }), PROBES);
+}
+
+describe('a lookup takes no damage on its way for absence:', () => {
+  it.each<[string, Changes, Key]>([
+    ['a first key above the one in the parent', { 4: { keys: [blockKey(97), key(7)] } }, key(6)],
+    ['a first key below the one in the parent', { 1: { keys: [blockKey(17), key(3)] } }, key(2)],
+    ['a key of the next sibling', { 0: { keys: [key(0), key(2)] } }, key(1)],
+    ['a key of the next cousin', { 1: { keys: [key(2), key(4)] } }, key(3)],
+    ['a leaf where an inner node should be', { 6: { children: [0, 5] } }, key(2)],
+    ['two parents of one leaf', { 5: { children: [3, 3] } }, key(6)],
+  ])('%s', async (_, changes, wanted) => {
+    const blocks = SOUND.map((sound, block) => nodeBlock({ ...sound, ...changes[block] }));
+    const source = bytesSource(layerBytes({ kind: 'image', blobs: BLOBS, blocks }), 'name');
+    for (const blockCache of [null, new BlockCache(1), new BlockCache(100)]) {
+      const reader = await ImageLayerReader.open(source, { blockCache });
+      // What was found sound on the way is in the cache for those that come after.
+      for (const other of PROBES) await reader.get(other).catch(storageErrorOrThrow);
+      for (let round = 0; round < 2; round += 1) {
+        expect(storageErrorThrownBy(() => reader.getSync(wanted)).code).toBe('corrupt');
+        expect((await storageErrorOf(reader.get(wanted))).code).toBe('corrupt');
+        expect((await storageErrorOf(reader.getMany([wanted, ...PROBES]))).code).toBe('corrupt');
+      }
+    }
+  });
+});
+
+function storageErrorOrThrow(error: unknown): StorageError {
+  if (error instanceof StorageError) return error;
+  throw error;
 }
 
 function leaf(from: number, to: number): NodeSpec {
