@@ -30,7 +30,7 @@ export interface FileSystemOperation {
 }
 
 export interface FaultAction {
-  /** The operation waits for it first. */
+  /** The operation waits for it first; a synchronous read does not. */
   readonly delay?: Promise<unknown> | undefined;
   /** Name of the system's error: the operation has no effect and rejects with it. */
   readonly fail?: string | undefined;

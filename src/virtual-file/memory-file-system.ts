@@ -13,7 +13,7 @@
  * does not make its name durable. What it does not model: stale bytes in new files, torn 4 KiB
  * chunks, renamed or removed directories, and permissions other than those to change an owner.
  *
- * Operations take effect one turn after the call, so that bytes that change before the promise
+ * Operations, save synchronous reads, take effect one turn after the call, so that bytes that change before the promise
  * settles are written changed, as the real system does.
  */
 import { StorageError } from '../errors.ts';
@@ -83,6 +83,7 @@ export class MemoryFileSystem implements FileSystem {
       file,
       options,
       begin: (operation) => this.#begin(operation),
+      beginAtOnce: (operation) => this.#beginAtOnce(operation),
       checkOwner: (from, to) => this.#checkOwner(path, from, to),
       closed: () => this.#open.delete(openFile),
     });
@@ -237,14 +238,19 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   async #begin(operation: Omit<FileSystemOperation, 'index'>): Promise<FaultAction> {
+    const action = this.#count(operation);
+    await action.delay;
+    return throwIfFailing(operation, action);
+  }
+
+  #beginAtOnce(operation: Omit<FileSystemOperation, 'index'>): FaultAction {
+    return throwIfFailing(operation, this.#count(operation));
+  }
+
+  #count(operation: Omit<FileSystemOperation, 'index'>): FaultAction {
     const index = this.#operationCount;
     this.#operationCount += 1;
-    const action = this.intercept?.({ index, ...operation }) ?? {};
-    await action.delay;
-    if (action.fail !== undefined) {
-      throw systemError(operation.kind.replaceAll('-', ' '), operation.path, action.fail);
-    }
-    return action;
+    return this.intercept?.({ index, ...operation }) ?? {};
   }
 
   #openedFile(path: string, place: Place, options: OpenOptions): MemoryFile {
@@ -282,6 +288,14 @@ export class MemoryFileSystem implements FileSystem {
     if (place.node !== undefined) throw systemError('create', path, 'EEXIST');
     this.#tree.changeDurably(place, node);
   }
+}
+
+function throwIfFailing(
+  { kind, path }: Omit<FileSystemOperation, 'index'>,
+  action: FaultAction,
+): FaultAction {
+  if (action.fail === undefined) return action;
+  throw systemError(kind.replaceAll('-', ' '), path, action.fail);
 }
 
 function compareBytes(left: string, right: string): number {

@@ -12,6 +12,8 @@ export interface MemoryOpenFileContext {
   readonly options: OpenOptions;
   /** Counts the operation and waits; throws where a fault says so. */
   readonly begin: (operation: Omit<FileSystemOperation, 'index'>) => Promise<FaultAction>;
+  /** As `begin`, for what cannot wait. */
+  readonly beginAtOnce: (operation: Omit<FileSystemOperation, 'index'>) => FaultAction;
   /** Throws `io` with EPERM unless the acting user may make this change. */
   readonly checkOwner: (from: Ownership, to: Ownership) => void;
   readonly closed: () => void;
@@ -32,6 +34,15 @@ export class MemoryOpenFile implements OpenFile {
   async read(target: Uint8Array, offset: number): Promise<number> {
     const { limit } = await this.#begin({ kind: 'read', offset, length: target.length });
     if (!this.#context.options.read) throw systemError('read file', this.path, 'EBADF');
+    return this.#file.read(target.subarray(0, limit), offset);
+  }
+
+  readSync(target: Uint8Array, offset: number): number {
+    this.#throwIfClosed('read');
+    const { path } = this;
+    const operation = { kind: 'read', path, offset, length: target.length } as const;
+    const { limit } = this.#context.beginAtOnce(operation);
+    if (!this.#context.options.read) throw systemError('read file', path, 'EBADF');
     return this.#file.read(target.subarray(0, limit), offset);
   }
 
@@ -87,8 +98,12 @@ export class MemoryOpenFile implements OpenFile {
   }
 
   #begin(operation: Omit<FileSystemOperation, 'index' | 'path'>): Promise<FaultAction> {
-    if (!this.#isOpen) throw systemError(`${operation.kind}: file is closed`, this.path, 'EBADF');
+    this.#throwIfClosed(operation.kind);
     return this.#context.begin({ ...operation, path: this.path });
+  }
+
+  #throwIfClosed(action: string): void {
+    if (!this.#isOpen) throw systemError(`${action}: file is closed`, this.path, 'EBADF');
   }
 }
 

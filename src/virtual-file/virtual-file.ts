@@ -8,8 +8,9 @@
  */
 import { StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
+import { Descriptor } from './descriptor.ts';
 import type { FileStat, OpenFile, OpenOptions, Ownership } from './file-system.ts';
-import { Descriptor, OpenFiles } from './open-files.ts';
+import { OpenFiles } from './open-files.ts';
 import { isInterrupted } from './system-error.ts';
 
 export interface VirtualFileOptions extends OpenOptions {
@@ -184,8 +185,13 @@ export class VirtualFile {
         (file) =>
           new Promise<void>((release, fail) => {
             const readSync = file.readSync?.bind(file);
-            if (readSync === undefined) fail(cannotReadAtOnce(this.path));
-            else resolve(new HeldFile(this, { readSync, release }));
+            if (readSync === undefined) return fail(cannotReadAtOnce(this.path));
+            this.openFiles.beginHold(this.#descriptor);
+            const end = (): void => {
+              this.openFiles.endHold(this.#descriptor);
+              release();
+            };
+            resolve(new HeldFile(this, { readSync, release: end }));
           }),
       ).catch(reject);
     });
@@ -311,6 +317,7 @@ export class HeldFile {
 
   /** Doing so again is harmless. */
   release(): void {
+    if (!this.#isHeld) return;
     this.#isHeld = false;
     this.#release();
   }

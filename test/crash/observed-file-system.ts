@@ -39,6 +39,7 @@ type Watch = <T>(operation: string, run: () => Promise<T>) => Promise<T>;
 function observedFile(inner: OpenFile, path: string, watch: Watch): OpenFile {
   return {
     read: (target, offset) => inner.read(target, offset),
+    ...(inner.readSync && { readSync: inner.readSync.bind(inner) }),
     write: (source, offset) =>
       watch(`write ${source.length} bytes at ${offset} of ${path}`, () =>
         inner.write(source, offset),

@@ -7,19 +7,20 @@ import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { systemError } from '../../src/virtual-file/system-error.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
-import { isPending } from '../support/gate.ts';
+import { overwriteFile } from '../../src/write-once/overwrite.ts';
+import { gate, isPending } from '../support/gate.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-/** The real file system, with another `readSync`. */
-function withReadSync(readSync: NonNullable<OpenFile['readSync']>): FileSystem {
+/** The real file system, with another `readSync`, or none. */
+function withReadSync(readSync: OpenFile['readSync']): FileSystem {
   return {
     ...nodeFileSystem,
     open: async (path, options) => {
       const file = await nodeFileSystem.open(path, options);
       return {
         read: (target, offset) => file.read(target, offset),
-        readSync,
+        ...(readSync && { readSync }),
         write: (source, offset) => file.write(source, offset),
         sync: () => file.sync(),
         syncData: () => file.syncData(),
@@ -159,19 +160,125 @@ describe('a file that is held open', () => {
   });
 });
 
+/** As an application that reads at once, and never lets go, has it. */
+describe('while descriptors are held and the system has none left', () => {
+  test.each([1, 2, 5])('nobody waits for %d that nobody ends', async (count) => {
+    const { openFiles, fileSystem } = inMemory({ capacity: 8 });
+    const files = await Promise.all(
+      Array.from({ length: count }, (_, n) => openIn(openFiles, `/${n}`)),
+    );
+    const helds = await Promise.all(files.map((file) => file.hold()));
+    fileSystem.intercept = ({ kind }) =>
+      kind === 'open' || kind === 'sync-directory' ? { fail: 'EMFILE' } : undefined;
+    expect(await storageErrorOf(openIn(openFiles, '/other'))).toMatchObject({ errno: 'EMFILE' });
+    expect(await storageErrorOf(openFiles.syncDirectory('/'))).toMatchObject({ errno: 'EMFILE' });
+    expect(await storageErrorOf(overwriteFile('/file', 'x', { openFiles }))).toMatchObject({
+      errno: 'EMFILE',
+      outcome: 'not-applied',
+    });
+    fileSystem.intercept = undefined;
+    for (const held of helds) expect(held.readSync(new Uint8Array(1), 0)).toBe(0);
+    for (const held of helds) held.release();
+    await Promise.all(files.map((file) => file.close()));
+    expect(fileSystem.openCount).toBe(0);
+  });
+
+  test('an operation on a held file is waited for, its hold is not', async () => {
+    const { openFiles, fileSystem } = inMemory({ capacity: 8 });
+    const file = await openIn(openFiles, '/a');
+    const held = await file.hold();
+    const { opened, open } = gate();
+    fileSystem.intercept = ({ kind }) => {
+      if (kind === 'open') return { fail: 'EMFILE' };
+      return kind === 'read' ? { delay: opened } : undefined;
+    };
+    const reading = file.readAt(new Uint8Array(1), 0);
+    const opening = openIn(openFiles, '/b');
+    expect(await isPending(opening)).toBe(true);
+    open();
+    await reading;
+    expect((await storageErrorOf(opening)).errno).toBe('EMFILE');
+    held.release();
+    await file.close();
+  });
+
+  test('whoever waits is told when an operation becomes a hold', async () => {
+    const { openFiles, fileSystem } = inMemory({ capacity: 8 });
+    const { opened, open } = gate();
+    fileSystem.intercept = ({ kind, path }) => {
+      if (kind === 'open' && path === '/b') return { fail: 'EMFILE' };
+      return kind === 'open' ? { delay: opened } : undefined;
+    };
+    const holding = openIn(openFiles, '/a').then(async (file) => ({
+      file,
+      held: await file.hold(),
+    }));
+    const opening = openIn(openFiles, '/b');
+    expect(await isPending(opening)).toBe(true);
+    open();
+    const { file, held } = await holding;
+    expect((await storageErrorOf(opening)).errno).toBe('EMFILE');
+    held.release();
+    await file.close();
+  });
+
+  test('a file that was released makes room', async () => {
+    const { openFiles, fileSystem } = inMemory({ capacity: 8 });
+    const file = await openIn(openFiles, '/a');
+    const held = await file.hold();
+    fileSystem.intercept = ({ kind }) =>
+      kind === 'open' && fileSystem.openCount > 0 ? { fail: 'EMFILE' } : undefined;
+    held.release();
+    held.release();
+    const other = await openIn(openFiles, '/b');
+    await Promise.all([file.close(), other.close()]);
+  });
+});
+
+function inMemory(options: { capacity: number }) {
+  const fileSystem = new MemoryFileSystem();
+  return { fileSystem, openFiles: new OpenFiles({ ...options, fileSystem }) };
+}
+
+function openIn(openFiles: OpenFiles, path: string): Promise<VirtualFile> {
+  return VirtualFile.open(path, { read: true, write: true, create: true, openFiles });
+}
+
+test('a file in memory is read at once, as far as the faults allow', async () => {
+  const { openFiles, fileSystem } = inMemory({ capacity: 1 });
+  fileSystem.createFile('/a', new TextEncoder().encode('content'));
+  const file = await openIn(openFiles, '/a');
+  const held = await file.hold();
+  const target = new Uint8Array(9);
+  expect([held.readSync(target, 3), held.readSync(target, 7)]).toEqual([4, 0]);
+  const operations: unknown[] = [];
+  fileSystem.intercept = (operation) => {
+    operations.push(operation);
+    return operation.offset === 0 ? { limit: 2 } : { fail: 'EIO' };
+  };
+  expect(held.readSync(target, 0)).toBe(2);
+  expect(storageErrorThrownBy(() => held.readSync(target, 1)).errno).toBe('EIO');
+  expect(operations).toMatchObject([
+    { kind: 'read', path: '/a', offset: 0, length: 9 },
+    { kind: 'read', path: '/a', offset: 1, length: 9 },
+  ]);
+  fileSystem.intercept = undefined;
+  held.release();
+  await file.close();
+});
+
 test('a file that is closed, or whose file system waits, cannot be held', async () => {
   const { open } = await prepare();
   const file = await open('a');
   await file.close();
   expect((await storageErrorOf(file.hold())).code).toBe('closed');
 
-  const fileSystem: FileSystem = new MemoryFileSystem();
-  const openFiles = new OpenFiles({ fileSystem });
-  const inMemory = await VirtualFile.open('/a', { write: true, create: true, openFiles });
-  expect(await storageErrorOf(inMemory.hold())).toMatchObject({
+  const waiting = await prepare({ fileSystem: withReadSync(undefined) });
+  const other = await waiting.open('a');
+  expect(await storageErrorOf(other.hold())).toMatchObject({
     code: 'invalid-input',
-    path: '/a',
+    path: other.path,
   });
-  await inMemory.close();
-  expect(openFiles.openCount).toBe(0);
+  await other.close();
+  expect(waiting.openFiles.openCount).toBe(0);
 });

@@ -1,0 +1,100 @@
+/** One file's place in the table of open descriptors. */
+import { StorageError } from '../errors.ts';
+import type { FileSystem, OpenFile, OpenOptions } from './file-system.ts';
+import { Limiter, syncLimiter } from './limiter.ts';
+
+/**
+ * One VirtualFile's place in the table: how to open it again, whether it has unsynced writes, and
+ * whether it is poisoned.
+ */
+export class Descriptor {
+  /** From the root. */
+  readonly path: string;
+  openFile: OpenFile | undefined;
+  /** Of the file, once it was opened: the same for as long as it is in use. */
+  identity: string | undefined;
+  /** Opening or eviction under way. */
+  settling: Promise<unknown> | undefined;
+  pins = 0;
+  /** Of the pins, those that last until somebody ends them. */
+  holds = 0;
+  recentlyUsed = false;
+  /** Why no later operation may succeed: a sync failed, so what was written may be gone. */
+  poisonedBy: StorageError | undefined;
+  #options: OpenOptions;
+  readonly #scratch: boolean;
+  readonly #syncs = new Limiter(1);
+  /** Counts finished writes; those up to `#syncedWrites` are on the device. */
+  #writes = 0;
+  #syncedWrites = 0;
+
+  constructor(path: string, options: OpenOptions, durability: 'sync' | 'scratch') {
+    this.path = path;
+    this.#options = options;
+    this.#scratch = durability === 'scratch';
+  }
+
+  get needsSync(): boolean {
+    return this.#writes > this.#syncedWrites && !this.#scratch && this.poisonedBy === undefined;
+  }
+
+  noteWrite(): void {
+    this.#writes += 1;
+  }
+
+  /** The first time with the caller's options; later without creation and truncation. */
+  async open(fileSystem: FileSystem): Promise<OpenFile> {
+    const openFile = await fileSystem.open(this.path, this.#options);
+    try {
+      await this.#checkIdentity(openFile);
+    } catch (error) {
+      // The first error counts.
+      await Promise.allSettled([openFile.close()]);
+      // Only a file that this very call has created is deleted: nobody else can have written it.
+      if (this.#options.createNew) await Promise.allSettled([fileSystem.unlink(this.path)]);
+      throw error;
+    }
+    this.#options = { read: this.#options.read ?? false, write: this.#options.write ?? false };
+    return openFile;
+  }
+
+  throwIfPoisoned(): void {
+    if (this.poisonedBy !== undefined) throw this.poisonedBy;
+  }
+
+  /**
+   * Writes that finished before the call are durable once this resolves; a failure poisons. One
+   * sync at a time, because the system tells only one of two in flight that pages were lost.
+   */
+  syncThrough(openFile: OpenFile, how: 'sync' | 'sync-data'): Promise<void> {
+    return this.#syncs.run(async () => {
+      this.throwIfPoisoned();
+      const covered = this.#writes;
+      try {
+        await syncLimiter.run(() => (how === 'sync' ? openFile.sync() : openFile.syncData()));
+      } catch (error) {
+        throw this.poison(error);
+      }
+      this.#syncedWrites = covered;
+    });
+  }
+
+  /** Marks the file as lost; returns the error that every later call gets. */
+  poison(cause: unknown): StorageError {
+    this.poisonedBy ??= new StorageError('sync-failed', {
+      what: 'sync failed; what was written since the last one may be lost',
+      path: this.path,
+      errno: cause instanceof StorageError ? cause.errno : undefined,
+      cause,
+    });
+    return this.poisonedBy;
+  }
+
+  async #checkIdentity(openFile: OpenFile): Promise<void> {
+    const { identity } = await openFile.stat();
+    if (this.identity !== undefined && this.identity !== identity) {
+      throw new StorageError('io', { what: 'file was replaced while in use', path: this.path });
+    }
+    this.identity = identity;
+  }
+}
