@@ -7,10 +7,12 @@
  *   rename it over the path                           the commit point
  *   sync the directory                                now the new content is durable
  *
- * A process overwrites one file at a time, in the order of the calls. Processes must not overwrite
- * the same file at once: each would take the other's temporary for one that a crash left.
+ * A thread overwrites one file at a time, in the order of the calls. Threads of a process may
+ * overwrite the same file at once, each under a temporary name of its own: the last rename counts.
+ * Processes must not: each would take the other's temporary for one that a crash left.
  */
 import { basename, resolve } from 'node:path';
+import { isMainThread, threadId } from 'node:worker_threads';
 import { isStorageError, type Outcome, StorageError, throwIfAborted } from '../errors.ts';
 import { durableRename } from '../virtual-file/durable-rename.ts';
 import type { FileStat, FileSystem } from '../virtual-file/file-system.ts';
@@ -76,7 +78,7 @@ class Overwrite {
 
   constructor(parameters: OverwriteParameters) {
     this.#parameters = parameters;
-    this.#temporaryPath = `${parameters.target}${TEMPORARY_SUFFIX}`;
+    this.#temporaryPath = temporaryPath(parameters.target);
   }
 
   async run(): Promise<void> {
@@ -145,6 +147,15 @@ class Overwrite {
     }
     await fileSystem.unlink(this.#temporaryPath);
   }
+}
+
+/**
+ * Threads know nothing of each other's turns: under one name each would take the other's temporary
+ * for a stale one, and give the final name to a file that is not written yet. So a worker thread has
+ * a name by its number, under which the next run finds what it left; it leaves the others alone.
+ */
+function temporaryPath(target: string): string {
+  return isMainThread ? `${target}${TEMPORARY_SUFFIX}` : `${target}.${threadId}${TEMPORARY_SUFFIX}`;
 }
 
 async function lookUp(fileSystem: FileSystem, path: string): Promise<FileStat | undefined> {

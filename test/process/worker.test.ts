@@ -1,11 +1,14 @@
-/** A thread that is terminated in the middle of its writes, while the process goes on. */
+/** Threads: terminated in the middle of their writes, and side by side with each other. */
 
 import { pbkdf2 } from 'node:crypto';
 import { once } from 'node:events';
-import { realpathSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
+import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { seededChoices } from '../support/choices.ts';
 import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';
 import { bundledProgram } from '../support/programs.ts';
@@ -18,6 +21,7 @@ import {
   recover,
   withMessages,
 } from './check-directory.ts';
+import type { OverwritingThreadInput } from './programs/overwriting-thread.ts';
 import type { WriterInput, WriterMessage } from './writing.ts';
 
 const ROUNDS = 12;
@@ -70,6 +74,37 @@ test.runIf(CAN_LIST_DESCRIPTORS)(
     await Promise.all(busy);
   },
 );
+
+test('threads that overwrite one file at once: it is whole at any time, and nothing is left', async () => {
+  const program = await bundledProgram(new URL('programs/overwriting-thread.ts', import.meta.url));
+  const directory = realpathSync(temporaryDirectory(MEMORY_DISK));
+  const path = join(directory, 'file');
+  const length = 300_000;
+  const content = (byte: number): Uint8Array => new Uint8Array(length).fill(byte);
+  const whole = [0, 1, 2, 3].map((byte) => Buffer.from(content(byte)));
+  await overwriteFile(path, content(0));
+  const threads = [1, 2].map((byte) => {
+    const workerData: OverwritingThreadInput = { path, byte, length, count: 300 };
+    return new Worker(program, { workerData });
+  });
+  let isOver = false;
+  const errors = Promise.all(threads.map((thread) => once(thread, 'message'))).finally(() => {
+    isOver = true;
+  });
+  const seen = new Set<number>();
+  while (!isOver) {
+    const found = readFileSync(path);
+    seen.add(whole.findIndex((one) => one.equals(found)));
+    await overwriteFile(path, content(3));
+  }
+  expect(await errors).toEqual([[[]], [[]]]);
+  expect(seen).not.toContain(-1);
+  expect(seen.size).toBeGreaterThan(1);
+  expect(readdirSync(directory)).toEqual(['file']);
+});
+
+/** Where there is one: it is not the device that is tried here. */
+const MEMORY_DISK = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 const THREADS_OF_POOL = 4;
 
