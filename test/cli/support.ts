@@ -11,6 +11,8 @@ export interface RunOptions {
   readonly signal?: AbortSignal | undefined;
   /** Standard output fails with this once so many bytes are written. */
   readonly stdoutFailure?: { readonly errno: string; readonly afterBytes: number } | undefined;
+  /** Called before standard output takes anything. */
+  readonly onFirstOutput?: (() => void) | undefined;
 }
 
 export interface RunResult {
@@ -24,8 +26,8 @@ export async function runCli(
   commandLine: readonly string[],
   options: RunOptions = {},
 ): Promise<RunResult> {
-  const stdout = new RecordingStream(options, options.stdoutFailure);
-  const stderr = new RecordingStream(options, undefined);
+  const stdout = new RecordingStream(options, options.stdoutFailure, options.onFirstOutput);
+  const stderr = new RecordingStream(options, undefined, undefined);
   const status = await run(commandLine, {
     stdin: () => toChunks(options.stdin ?? ''),
     stdinIsTerminal: false,
@@ -60,9 +62,15 @@ class RecordingStream implements OutputStream {
   readonly columns: number | undefined;
   readonly #chunks: Buffer[] = [];
   readonly #failure: RunOptions['stdoutFailure'];
+  readonly #onFirst: (() => void) | undefined;
   #length = 0;
 
-  constructor(options: RunOptions, failure: RunOptions['stdoutFailure']) {
+  constructor(
+    options: RunOptions,
+    failure: RunOptions['stdoutFailure'],
+    onFirst: RunOptions['onFirstOutput'],
+  ) {
+    this.#onFirst = onFirst;
     this.isTTY = options.terminal;
     this.columns = options.columns;
     this.#failure = failure;
@@ -70,6 +78,7 @@ class RecordingStream implements OutputStream {
 
   write(chunk: string | Uint8Array, done: (error?: Error | null) => void): boolean {
     const bytes = Buffer.from(chunk);
+    if (this.#length === 0) this.#onFirst?.();
     this.#length += bytes.length;
     const failure = this.#failure;
     if (failure !== undefined && this.#length > failure.afterBytes) {
