@@ -1,11 +1,12 @@
 /**
  * One execution of the fuzzer from one seed: four of five read a mutated layer, a quarter of them
- * in every way; the others read something else. The same seed makes the same input everywhere.
+ * in every way, and one of sixteen with the command line; the others read something else. The same seed makes the same input everywhere.
  */
 import { seededChoices } from '../support/choices.ts';
 import { mutateBytes, mutateLayer } from './mutations.ts';
 import { checkLayer } from './oracle.ts';
 import { OTHER_TARGETS } from './other-targets.ts';
+import { checkPrinting } from './printing.ts';
 import { fuzzSeeds } from './seeds.ts';
 
 export const FUZZ_SEEDS = await fuzzSeeds();
@@ -17,7 +18,9 @@ export async function execute(seed: number): Promise<string> {
     const target = OTHER_TARGETS[choose(OTHER_TARGETS.length)];
     return `${target?.name} ${(await target?.run(choose)) ? 'read' : 'refused'}`;
   }
-  const { verdict } = await checkLayer(fuzzInput(seed), choose(4) === 0 ? 'full' : 'quick');
+  const bytes = fuzzInput(seed);
+  const { verdict, verifies } = await checkLayer(bytes, choose(4) === 0 ? 'full' : 'quick');
+  if (choose(16) === 0) await checkPrinting(bytes, verifies, choose);
   return `layer ${verdict}`;
 }
 

@@ -38,6 +38,8 @@ export interface LayerCheck {
   /** Of the strict read. */
   readonly code: StorageErrorCode | undefined;
   readonly entryCount: number;
+  /** Whether nothing at all is wrong, values included. */
+  readonly verifies: boolean;
 }
 
 /** What a hostile file made us do wrong. */
@@ -59,13 +61,14 @@ export async function checkLayer(
 ): Promise<LayerCheck> {
   const source = bytesSource(bytes, PATH);
   const report = await verifyLayer(source, LIMITS);
-  must(report.ok === (report.errors === 0), 'a report is ok if it has no errors');
+  const verifies = report.ok;
+  must(verifies === (report.errors === 0), 'a report is ok if it has no errors');
   for (const { offset } of report.findings)
     must(Number.isSafeInteger(offset), 'findings say where');
   const reader = await damageOf(openLayer(source, LIMITS));
   if (reader instanceof StorageError) {
-    must(!report.ok, 'what is not opened does not verify');
-    return { verdict: 'refused', code: reader.code, entryCount: 0 };
+    must(!verifies, 'what is not opened does not verify');
+    return { verdict: 'refused', code: reader.code, entryCount: 0, verifies };
   }
   const layer = referenceLayer(bytes);
   must(layer !== undefined, 'what is opened is a layer');
@@ -73,21 +76,21 @@ export async function checkLayer(
   const valueDamage = forward.entries.filter((entry) => !isValue(entry, layer)).length;
   const { error, entries } = forward;
   if (depth === 'quick') {
-    must(report.ok === (error === undefined && valueDamage === 0), 'reading and verifying agree');
+    must(verifies === (error === undefined && valueDamage === 0), 'reading and verifying agree');
     const some = entries[bytes.length % Math.max(1, entries.length)];
     if (some !== undefined) await checkGet(reader, some, error);
     const verdict = error === undefined ? 'sound' : 'damaged';
-    return { verdict, code: error?.code, entryCount: entries.length };
+    return { verdict, code: error?.code, entryCount: entries.length, verifies };
   }
   const salvaged = await salvage(reader, layer);
   if (error !== undefined) {
     must(salvaged.damage > 0 || salvaged.error !== undefined, 'salvaging sees the damage, too');
-    must(!report.ok, 'what cannot be read does not verify');
+    must(!verifies, 'what cannot be read does not verify');
     for (const entry of entries) await checkGet(reader, entry, error);
     await readBackward(reader, layer);
-    return { verdict: 'damaged', code: error.code, entryCount: entries.length };
+    return { verdict: 'damaged', code: error.code, entryCount: entries.length, verifies };
   }
-  must(report.ok === (valueDamage === 0), 'what can be read verifies, but for what values hold');
+  must(verifies === (valueDamage === 0), 'what can be read verifies, but for what values hold');
   must(salvaged.error === undefined, 'what can be read can be salvaged');
   must(salvaged.damage === valueDamage, 'salvaging finds damage in values only');
   must(salvaged.entryCount === entries.length - valueDamage, 'salvaging gives every entry');
@@ -100,7 +103,7 @@ export async function checkLayer(
     await checkGet(reader, entry, undefined);
   }
   await checkKeys(reader, entries);
-  return { verdict: 'sound', code: undefined, entryCount: entries.length };
+  return { verdict: 'sound', code: undefined, entryCount: entries.length, verifies };
 }
 
 interface Read {

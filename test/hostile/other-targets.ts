@@ -2,7 +2,7 @@
 
 import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
 import { crc32cOf } from '../../src/checksum.ts';
-import { isStorageError, StorageError } from '../../src/errors.ts';
+import { StorageError } from '../../src/errors.ts';
 import { parseKey } from '../../src/layers/key.ts';
 import { formatLayerName, parseLayerName } from '../../src/layers/layer-name.ts';
 import { parseLsn } from '../../src/layers/lsn.ts';
@@ -20,8 +20,17 @@ import {
 } from '../../src/write-once/timeline-metadata.ts';
 import { timelineMetadataFromJson } from '../../src/write-once/timeline-metadata-json.ts';
 import { encodeFrame } from '../support/zstd-frames.ts';
+import { BUILD_INPUTS, checkBuildInput } from './build-input.ts';
+import { errorOr, must, read } from './expectations.ts';
 import { type Choose, mutateBytes } from './mutations.ts';
-import { Unsound } from './oracle.ts';
+import {
+  checkControlFile,
+  checkPage,
+  checkRelationName,
+  mutatedControlFile,
+  RELATION_NAMES,
+  randomPage,
+} from './postgres-files.ts';
 
 type Outcome = boolean | Promise<boolean>;
 
@@ -41,6 +50,10 @@ export const READERS = {
   frame: async (bytes: Buffer) => checkFrame(bytes, await Decompressor.load()),
   name: (bytes: Buffer) => checkName(bytes.toString('latin1')),
   json: (bytes: Buffer) => checkJson(bytes.toString()),
+  pg_control: checkControlFile,
+  'relation name': (bytes: Buffer) => checkRelationName(bytes.toString('latin1')),
+  page: checkPage,
+  'input of build': checkBuildInput,
 } as const satisfies Record<string, (bytes: Buffer) => Outcome>;
 
 /** What the fuzzer gives to each of them. */
@@ -53,6 +66,10 @@ export const INPUTS: Record<keyof typeof READERS, (choose: Choose) => Buffer> = 
   frame: (choose) => mutateBytes(pickOne(FRAMES, choose), choose),
   name: (choose) => mutateBytes(Buffer.from(pickOne(NAMES, choose)), choose),
   json: (choose) => mutateBytes(Buffer.from(METADATA_JSON), choose),
+  pg_control: mutatedControlFile,
+  'relation name': (choose) => mutateBytes(Buffer.from(pickOne(RELATION_NAMES, choose)), choose),
+  page: randomPage,
+  'input of build': (choose) => mutateBytes(Buffer.from(pickOne(BUILD_INPUTS, choose)), choose),
 };
 
 /** In a fixed order, so that a seed means the same. */
@@ -257,34 +274,6 @@ function checkJson(text: string): boolean {
   return read(() => timelineMetadataFromJson(json), false) !== undefined;
 }
 
-const DAMAGE = ['corrupt', 'truncated', 'unsupported-version', 'too-large', 'out-of-range'];
-
-/** Undefined where it is refused as damaged. */
-function read<T>(
-  action: () => T,
-  hasOffset: boolean,
-  codes: readonly string[] = DAMAGE,
-): T | undefined {
-  const result = errorOr(action);
-  if (!(result instanceof StorageError)) return result;
-  must(codes.includes(result.code), `${result.code} is an error of a bad file`);
-  must(!hasOffset || Number.isSafeInteger(result.offset), 'errors say where');
-  return undefined;
-}
-
-function errorOr<T>(action: () => T): T | StorageError {
-  try {
-    return action();
-  } catch (error) {
-    if (isStorageError(error)) return error;
-    throw error;
-  }
-}
-
 function pickOne<T>(from: readonly T[], choose: Choose): T {
   return from[choose(from.length)] as T;
-}
-
-function must(condition: boolean, what: string): asserts condition {
-  if (!condition) throw new Unsound(what);
 }

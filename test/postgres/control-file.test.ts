@@ -4,8 +4,8 @@ import {
   CONTROL_FILE_SIZE,
   decodeControlFile,
 } from '../../src/postgres/control-file.ts';
+import { controlFileBytes, seal } from '../support/control-file.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
-import { controlFileBytes, seal } from './fabricated-cluster.ts';
 
 /**
  * The first 296 bytes of a real pg_control: Postgres 17.5, initdb --data-checksums, shut down.

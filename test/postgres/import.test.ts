@@ -16,14 +16,9 @@ import { explainKey } from '../../src/postgres/key-explanation.ts';
 import type { FileSystem } from '../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { controlFileBytes } from '../support/control-file.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
-import {
-  controlFileBytes,
-  fabricateCluster,
-  pages,
-  temporaryDirectory,
-  writeFiles,
-} from './fabricated-cluster.ts';
+import { fabricateCluster, pages, temporaryDirectory, writeFiles } from './fabricated-cluster.ts';
 
 const IDS = {
   tenantId: '11223344556677881122334455667788',

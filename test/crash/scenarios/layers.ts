@@ -12,7 +12,8 @@ import { importPgdata } from '../../../src/postgres/import.ts';
 import type { Choose } from '../../../src/virtual-file/memory-file.ts';
 import { MemoryFileSystem } from '../../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
-import { controlFileBytes, pages } from '../../postgres/fabricated-cluster.ts';
+import { pages } from '../../postgres/fabricated-cluster.ts';
+import { controlFileBytes } from '../../support/control-file.ts';
 import { blockKey, IDS, IMAGE_LSN, KEY_RANGE, LSN_RANGE } from '../../support/layers.ts';
 import { Ledger } from '../ledger.ts';
 import {

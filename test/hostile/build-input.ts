@@ -1,0 +1,89 @@
+/** The lines that `build` reads. */
+
+import { JsonFields } from '../../src/cli/json-fields.ts';
+import {
+  type LayerHeader,
+  parseDeltaEntry,
+  parseHeader,
+  parseImageEntry,
+} from '../../src/cli/layer-spec.ts';
+import { readNdjson } from '../../src/cli/ndjson-lines.ts';
+import { parseValue, type SpecValue, valuePieces } from '../../src/cli/value-json.ts';
+import { isStorageError } from '../../src/errors.ts';
+import { encodeValue, type Value, viewValue } from '../../src/layers/value-format.ts';
+import { must } from './expectations.ts';
+
+const KEY = '000000067F00000005000040000000000001';
+const IDS =
+  '"tenant_id":"11223344556677889900aabbccddeeff","timeline_id":"00112233445566778899aabbccddeeff","key_start":"000000067F00000005000040000000000000","key_end":"000000067F00000005000040000000000150"';
+const DELTA = `{"kind":"delta",${IDS},"lsn_start":"0/1000","lsn_end":"0/2000"}`;
+const IMAGE = `{"kind":"image",${IDS},"lsn":"0000000000001000"}`;
+
+const VALUES = [
+  '{"type":"image","hex":"00ff"}',
+  '{"type":"wal","will_init":true,"base64":"AAE="}',
+  '{"type":"raw","will_init":false,"hex":"00"}',
+  '{"type":"clear_vm","new":1,"old":null,"flags":3}',
+  '{"type":"clog_set_committed","xids":[1,4294967295],"timestamp":"-5"}',
+  '{"type":"clog_set_aborted","xids":[]}',
+  '{"type":"multixact_offset_create","mid":1,"moff":2}',
+  '{"type":"multixact_members_create","moff":9,"members":[{"xid":7,"status":5}]}',
+  '{"type":"aux_file","path":"a/\\u00e4","content":"10"}',
+  '{"type":"truncate_vm","trunc_byte":"18446744073709551615","trunc_offs":5}',
+];
+
+export const BUILD_INPUTS: readonly string[] = [
+  ...VALUES.map((value) => `${DELTA}\n{"key":"${KEY}","lsn":"0/1500","value":${value}}\n`),
+  `${IMAGE}\n\n{"key":"${KEY}","hex":"0011"}\r\n{"key":"${KEY}","base64":""}`,
+];
+
+/** True if every line was taken. */
+export async function checkBuildInput(bytes: Buffer): Promise<boolean> {
+  let header: LayerHeader | undefined;
+  const options = { path: undefined, signal: new AbortController().signal };
+  try {
+    for await (const lines of readNdjson(chunksOf(bytes), options)) {
+      for (const { fields } of lines) {
+        if (header === undefined) header = parseHeader(fields);
+        else if (header.kind === 'image') parseImageEntry(fields);
+        else checkSpecValue(parseDeltaEntry(fields).value);
+      }
+    }
+  } catch (error) {
+    if (!isStorageError(error, 'invalid-input')) throw error;
+    must(error.message.length < 1000, 'messages are short');
+    return false;
+  }
+  return header !== undefined;
+}
+
+/** Two, so that a line lies in both. */
+async function* chunksOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
+  const half = bytes.length >> 1;
+  yield bytes.subarray(0, half);
+  yield bytes.subarray(half);
+}
+
+function checkSpecValue(spec: SpecValue): void {
+  if (spec.kind === 'raw') return;
+  const encoded = encodeValue(spec.value);
+  const again = parseValue(new JsonFields(JSON.parse(jsonOf(encoded)), 'value'));
+  must(again.kind === 'value', 'what is printed is a value');
+  must(isEqual(again.value, encoded), 'a value that is printed comes back');
+}
+
+function isEqual(value: Value, encoded: Uint8Array): boolean {
+  return Buffer.compare(encodeValue(value), encoded) === 0;
+}
+
+/** As a dump prints it. */
+function jsonOf(encoded: Uint8Array): string {
+  return valuePieces(viewValue(encoded))
+    .map((piece) => {
+      if (typeof piece === 'string') return piece;
+      return piece instanceof Uint8Array
+        ? Buffer.from(piece).toString('hex')
+        : [...piece.texts].join('');
+    })
+    .join('');
+}
