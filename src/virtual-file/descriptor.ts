@@ -2,6 +2,7 @@
 import { StorageError } from '../errors.ts';
 import type { FileSystem, OpenFile, OpenOptions } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
+import { type PoisonedFiles, poisonedFiles } from './poisoned-files.ts';
 
 /**
  * One VirtualFile's place in the table: how to open it again, whether it has unsynced writes, and
@@ -19,8 +20,9 @@ export class Descriptor {
   /** Of the pins, those that last until somebody ends them. */
   holds = 0;
   recentlyUsed = false;
-  /** Why no later operation may succeed: a sync failed, so what was written may be gone. */
-  poisonedBy: StorageError | undefined;
+  #poisonedBy: StorageError | undefined;
+  /** Of the file system, once the file was opened. */
+  #poisonedFiles: PoisonedFiles | undefined;
   #options: OpenOptions;
   readonly #scratch: boolean;
   readonly #syncs = new Limiter(1);
@@ -38,6 +40,18 @@ export class Descriptor {
     return this.#writes > this.#syncedWrites && !this.#scratch && this.poisonedBy === undefined;
   }
 
+  /**
+   * Why no later operation may succeed: a sync of the file failed, whoever called it, so what was
+   * written may be gone.
+   */
+  get poisonedBy(): StorageError | undefined {
+    const known = this.#poisonedFiles;
+    if (known !== undefined && known.size > 0 && this.identity !== undefined) {
+      this.#poisonedBy ??= known.get(this.identity);
+    }
+    return this.#poisonedBy;
+  }
+
   noteWrite(): void {
     this.#writes += 1;
   }
@@ -47,6 +61,10 @@ export class Descriptor {
     const openFile = await fileSystem.open(this.path, this.#options);
     try {
       await this.#checkIdentity(openFile);
+      this.#poisonedFiles = poisonedFiles(fileSystem);
+      // A file that was created by this call is none of those that are known.
+      if (this.#options.createNew) this.forgetPoison();
+      this.throwIfPoisoned();
     } catch (error) {
       // The first error counts.
       await Promise.allSettled([openFile.close()]);
@@ -75,19 +93,27 @@ export class Descriptor {
       } catch (error) {
         throw this.poison(error);
       }
+      // By a sync of the same file through another descriptor, which was told in its place.
+      this.throwIfPoisoned();
       this.#syncedWrites = covered;
     });
   }
 
   /** Marks the file as lost; returns the error that every later call gets. */
   poison(cause: unknown): StorageError {
-    this.poisonedBy ??= new StorageError('sync-failed', {
+    this.#poisonedBy ??= new StorageError('sync-failed', {
       what: 'sync failed; what was written since the last one may be lost',
       path: this.path,
       errno: cause instanceof StorageError ? cause.errno : undefined,
       cause,
     });
-    return this.poisonedBy;
+    if (this.identity !== undefined) this.#poisonedFiles?.set(this.identity, this.#poisonedBy);
+    return this.#poisonedBy;
+  }
+
+  /** The file is gone, and another one may get its identity. */
+  forgetPoison(): void {
+    if (this.identity !== undefined) this.#poisonedFiles?.delete(this.identity);
   }
 
   async #checkIdentity(openFile: OpenFile): Promise<void> {

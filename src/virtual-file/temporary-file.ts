@@ -65,7 +65,10 @@ export class TemporaryFile {
     try {
       await this.file.close();
     } finally {
-      if (ours) await deleteIfThere(this.file.openFiles, this.path);
+      if (ours) {
+        await deleteIfThere(this.file.openFiles, this.path);
+        this.file.forgetPoison();
+      }
     }
   }
 }

@@ -4,7 +4,8 @@
  *
  * Any number of reads, writes and syncs may be in flight at once. A sync covers the writes whose
  * promises had settled when it was called. After a failed sync the file is poisoned: every later
- * call rejects with that error, because a second sync would report success for lost data.
+ * call rejects with that error, because a second sync would report success for lost data. That holds
+ * for all that have the file open, and for who opens it again in this process.
  */
 import { StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
@@ -127,7 +128,13 @@ export class VirtualFile {
     });
   }
 
-  /** Content and metadata of all settled writes are durable; the file's name may not be. */
+  /**
+   * Content and metadata of all settled writes are durable; the file's name may not be.
+   *
+   * Throws: `sync-failed`, and so does every later call, `open` of the same file included, until the
+   * library has deleted it. A file that others have deleted is known by device and inode: one that
+   * they create and that gets both is taken for it; one that `createNew` creates is not.
+   */
   async sync(): Promise<void> {
     await this.#run((file) => this.#descriptor.syncThrough(file, 'sync'));
   }
@@ -195,6 +202,11 @@ export class VirtualFile {
           }),
       ).catch(reject);
     });
+  }
+
+  /** After the file was deleted. */
+  forgetPoison(): void {
+    this.#descriptor.forgetPoison();
   }
 
   /**

@@ -1,0 +1,143 @@
+/** A file whose sync has failed stays poisoned, whoever has it open and whoever opens it again. */
+import { describe, expect, test } from 'vitest';
+import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
+import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
+import { loseEverything } from '../support/choices.ts';
+import { gate, idle } from '../support/gate.ts';
+import { storageErrorOf } from '../support/storage-errors.ts';
+
+const OLD = Uint8Array.of(1, 1, 1);
+const NEW = Uint8Array.of(2, 2, 2);
+
+function disk() {
+  const fileSystem = new MemoryFileSystem();
+  fileSystem.createFile('/file', OLD);
+  const openFiles = new OpenFiles({ fileSystem });
+  const open = (path = '/file', table = openFiles): Promise<VirtualFile> =>
+    VirtualFile.open(path, { read: true, write: true, openFiles: table });
+  const failSyncs = (fails: boolean): void => {
+    fileSystem.intercept = ({ kind }) =>
+      fails && (kind === 'sync' || kind === 'sync-data') ? { fail: 'EIO' } : undefined;
+  };
+  return { fileSystem, openFiles, open, failSyncs };
+}
+
+describe('after a failed sync', () => {
+  test.each([
+    ['by its path', '/file'],
+    ['through a symbolic link', '/symbolic'],
+    ['by another name', '/other'],
+  ])('the file cannot be opened again %s', async (_, path) => {
+    const { fileSystem, open, failSyncs } = disk();
+    fileSystem.createSymbolicLink('/symbolic', 'file');
+    await fileSystem.link('/file', '/other');
+    const file = await open();
+    await file.writeAllAt(NEW, 0);
+    failSyncs(true);
+    const error = await storageErrorOf(file.sync());
+    failSyncs(false);
+    await file.close();
+    expect(await storageErrorOf(open(path))).toMatchObject({
+      code: 'sync-failed',
+      errno: error.errno,
+    });
+    const elsewhere = new OpenFiles({ fileSystem });
+    expect((await storageErrorOf(open(path, elsewhere))).code).toBe('sync-failed');
+    expect(fileSystem.openCount).toBe(0);
+    expect([...fileSystem.crash(loseEverything).contentOf('/file')]).toEqual([...OLD]);
+  });
+
+  test('another that has the file open does not acknowledge what is lost', async () => {
+    const { open, failSyncs } = disk();
+    const [writer, other] = [await open(), await open()];
+    await writer.writeAllAt(NEW, 0);
+    failSyncs(true);
+    expect((await storageErrorOf(other.sync())).code).toBe('sync-failed');
+    failSyncs(false);
+    expect((await storageErrorOf(writer.sync())).code).toBe('sync-failed');
+    expect((await storageErrorOf(writer.writeAllAt(NEW, 0))).code).toBe('sync-failed');
+    await Promise.all([writer.close(), other.close()]);
+  });
+
+  test('a sync of the file that was under way acknowledges nothing', async () => {
+    const { fileSystem, open } = disk();
+    const [writer, other] = [await open(), await open()];
+    await writer.writeAllAt(NEW, 0);
+    const { opened, open: letGo } = gate();
+    let syncs = 0;
+    fileSystem.intercept = ({ kind }) => {
+      if (kind !== 'sync') return undefined;
+      syncs += 1;
+      return syncs === 1 ? { delay: opened } : { fail: 'EIO' };
+    };
+    const syncing = storageErrorOf(writer.sync());
+    await idle();
+    expect((await storageErrorOf(other.sync())).code).toBe('sync-failed');
+    letGo();
+    expect((await syncing).code).toBe('sync-failed');
+    fileSystem.intercept = undefined;
+    await Promise.all([writer.close(), other.close()]);
+  });
+
+  test('other files are synced as ever', async () => {
+    const { fileSystem, open, failSyncs } = disk();
+    fileSystem.createFile('/sound', OLD);
+    const file = await open();
+    failSyncs(true);
+    await storageErrorOf(file.sync());
+    failSyncs(false);
+    const sound = await open('/sound');
+    await sound.writeAllAt(NEW, 0);
+    await sound.sync();
+    await Promise.all([file.close(), sound.close()]);
+  });
+});
+
+/** A file system gives the number of a file that is gone to the next one. */
+describe('a new file that gets the identity of a poisoned one', () => {
+  /** Every file has the same. */
+  function withOneIdentity() {
+    const world = disk();
+    const { fileSystem } = world;
+    const stat = fileSystem.stat.bind(fileSystem);
+    const open = fileSystem.open.bind(fileSystem);
+    fileSystem.stat = async (path) => ({ ...(await stat(path)), identity: 'one' });
+    fileSystem.open = async (path, options) => {
+      const file = await open(path, options);
+      const statOfFile = file.stat.bind(file);
+      file.stat = async () => ({ ...(await statOfFile()), identity: 'one' });
+      return file;
+    };
+    return world;
+  }
+
+  test('by being created exclusively is sound', async () => {
+    const { fileSystem, openFiles, failSyncs, open } = withOneIdentity();
+    const poisoned = await open();
+    failSyncs(true);
+    await storageErrorOf(poisoned.sync());
+    failSyncs(false);
+    await poisoned.close();
+    await fileSystem.unlink('/file');
+    const temporary = await TemporaryFile.create('/file', { openFiles });
+    await temporary.file.writeAllAt(NEW, 0);
+    await temporary.file.sync();
+    await temporary.abandon();
+  });
+
+  test('is sound once the library has deleted the poisoned one', async () => {
+    const { fileSystem, openFiles, failSyncs, open } = withOneIdentity();
+    const poisoned = await TemporaryFile.create('/temporary', { openFiles });
+    failSyncs(true);
+    await storageErrorOf(poisoned.file.sync());
+    failSyncs(false);
+    expect((await storageErrorOf(open('/temporary'))).code).toBe('sync-failed');
+    await poisoned.abandon();
+    const file = await open();
+    await file.sync();
+    await file.close();
+    expect(fileSystem.openCount).toBe(0);
+  });
+});
