@@ -9,6 +9,7 @@
 import { join } from 'node:path';
 import { checkBlobLength } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
+import { ViewedBytes } from '../../byte-words.ts';
 import { StorageError, withOutcome } from '../../errors.ts';
 import { absolutePath } from '../../virtual-file/absolute-path.ts';
 import { createNumbered } from '../../virtual-file/numbered-file.ts';
@@ -23,6 +24,7 @@ import { formatScratchName } from '../layer-name.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { MemoryIndex } from './memory-index.ts';
+import { SingleRow } from './rows.ts';
 import { writeOut } from './write-out.ts';
 
 export interface EphemeralOptions {
@@ -67,6 +69,10 @@ export class EphemeralLayer {
   readonly #scratch: TemporaryFile;
   readonly #out: BufferedWriter;
   readonly #index = new MemoryIndex();
+  /** The row of a put that waits for nothing. */
+  readonly #row = new SingleRow();
+  /** Views of the arrays that the last batch came in: the next one often comes in them, too. */
+  #views = viewsOf(NO_KEYS, NO_LSNS);
   #state: State = { kind: 'open' };
   readonly #startHigh: number;
   readonly #startLow: number;
@@ -129,17 +135,13 @@ export class EphemeralLayer {
     this.#checkPut(key, lsn);
     const position = this.#out.offset;
     const buffered = this.#out.append(bytes);
-    return this.#afterBuffered(buffered, () =>
-      this.#index.add({
-        keys: key,
-        keyAt: 0,
-        lsnHigh: Number(lsn >> 32n),
-        lsnLow: Number(lsn & 0xffff_ffffn),
-        position,
-        length: bytes.length,
-        willInit,
-      }),
-    );
+    const row = { key, lsn, length: bytes.length, willInit };
+    if (buffered === undefined && this.#lastWaiting === undefined) {
+      return this.#index.add(this.#row.set(row), position);
+    }
+    // The caller may change the key as soon as this has returned.
+    const waiting = new SingleRow().set(row);
+    return this.#addLater(buffered, () => this.#index.add(waiting, position));
   }
 
   /**
@@ -150,10 +152,17 @@ export class EphemeralLayer {
    */
   putBatch(batch: ValueBatch): void | Promise<void> {
     this.#throwUnlessOpen();
-    const { first, end } = this.#checkBatch(batch);
+    checkValueBatch(batch);
+    const { count, starts, lengths, willInit } = batch;
+    const { keys, lsnHalves } = this.#viewsOf(batch);
+    const { first, end } = this.#checkBatch(batch, lsnHalves);
     const position = this.#out.offset - first;
     const buffered = this.#out.append(batch.values.subarray(first, end));
-    return this.#afterBuffered(buffered, () => this.#indexBatch(batch, position));
+    const rows = { count, keys, lsnHalves, starts, lengths, willInit };
+    if (buffered === undefined && this.#lastWaiting === undefined) {
+      return this.#index.add(rows, position);
+    }
+    return this.#addLater(buffered, () => this.#index.add(rows, position));
   }
 
   /** The newest value of a key at or before an LSN; by default the newest. Its bytes are fresh. */
@@ -172,7 +181,7 @@ export class EphemeralLayer {
     const highest = (lsnRange?.end ?? MAXIMUM_LSN + 1n) - 1n;
     this.#throwIfClosed();
     let row = this.#index.find(key, highest);
-    while (row >= 0 && this.#index.lsn(row) >= lowest) {
+    while (row >= 0 && this.#index.rows.lsn(row) >= lowest) {
       yield await this.#read(key, row);
       this.#throwIfClosed();
       row = this.#index.olderRow(row);
@@ -187,8 +196,8 @@ export class EphemeralLayer {
     this.#throwUnlessOpen();
     checkLsn(endLsn, 'end LSN');
     await this.#lastWaiting;
-    const highest = this.#index.highestLsn;
-    if (endLsn <= this.#options.startLsn || (this.#index.rowCount > 0 && highest >= endLsn)) {
+    const { count, highestLsn: highest } = this.#index.rows;
+    if (endLsn <= this.#options.startLsn || (count > 0 && highest >= endLsn)) {
       throw new StorageError('out-of-range', {
         what: 'end LSN of the layer',
         path: this.#scratch.path,
@@ -236,8 +245,8 @@ export class EphemeralLayer {
     await this.close();
   }
 
-  #afterBuffered(buffered: void | Promise<void>, addToIndex: () => void): void | Promise<void> {
-    if (buffered === undefined && this.#lastWaiting === undefined) return addToIndex();
+  /** Adds to the index what waits for a buffer, or for what waits before it. */
+  #addLater(buffered: void | Promise<void>, addToIndex: () => void): Promise<void> {
     const indexed = this.#indexLater(this.#lastWaiting, buffered, addToIndex);
     // Whoever does not await it hears of a failure from the next call: the writer keeps it.
     indexed.catch(() => {});
@@ -257,26 +266,17 @@ export class EphemeralLayer {
     if (place === this.#waitingPuts) this.#lastWaiting = undefined;
   }
 
-  #indexBatch(batch: ValueBatch, position: number): void {
-    const halves = halvesOf(batch.lsns);
-    for (let at = 0; at < batch.count; at += 1) {
-      this.#index.add({
-        keys: batch.keys,
-        keyAt: at * KEY_SIZE,
-        lsnHigh: halves[2 * at + 1 - LOW_HALF] as number,
-        lsnLow: halves[2 * at + LOW_HALF] as number,
-        position: position + (batch.starts[at] as number),
-        length: batch.lengths[at] as number,
-        willInit: batch.willInit[at] !== 0,
-      });
-    }
+  #viewsOf({ keys, lsns }: ValueBatch): BatchViews {
+    if (this.#views.of !== keys || this.#views.ofLsns !== lsns) this.#views = viewsOf(keys, lsns);
+    return this.#views;
   }
 
   /** Checks every value; returns the part of `values` that they take. */
-  #checkBatch(batch: ValueBatch): { readonly first: number; readonly end: number } {
-    checkValueBatch(batch);
+  #checkBatch(
+    batch: ValueBatch,
+    halves: Uint32Array,
+  ): { readonly first: number; readonly end: number } {
     const { count, keys, lsns, values, starts, lengths } = batch;
-    const halves = halvesOf(lsns);
     let first = count === 0 ? 0 : values.length;
     let end = 0;
     for (let at = 0; at < count; at += 1) {
@@ -311,10 +311,10 @@ export class EphemeralLayer {
   }
 
   async #read(key: Key, row: number): Promise<EphemeralEntry> {
-    const lsn = this.#index.lsn(row);
-    const willInit = this.#index.willInit(row);
-    const bytes = new Uint8Array(this.#index.length(row));
-    await this.#out.readExactAt(bytes, this.#index.position(row));
+    const lsn = this.#index.rows.lsn(row);
+    const willInit = this.#index.rows.willInit(row) === 1;
+    const bytes = new Uint8Array(this.#index.rows.length(row));
+    await this.#out.readExactAt(bytes, this.#index.rows.position(row));
     return { key: Uint8Array.from(key), lsn, willInit, bytes };
   }
 
@@ -335,6 +335,20 @@ export class EphemeralLayer {
     if (this.#state.kind === 'frozen') return this.#state.endLsn;
     throw new StorageError('closed', { what: 'ephemeral layer is not frozen yet' });
   }
+}
+
+interface BatchViews {
+  readonly of: Uint8Array;
+  readonly ofLsns: BigUint64Array;
+  readonly keys: DataView;
+  readonly lsnHalves: Uint32Array;
+}
+
+const NO_KEYS = new Uint8Array(0);
+const NO_LSNS = new BigUint64Array(0);
+
+function viewsOf(keys: Uint8Array, lsns: BigUint64Array): BatchViews {
+  return { of: keys, ofLsns: lsns, keys: new ViewedBytes(keys).view, lsnHalves: halvesOf(lsns) };
 }
 
 /** True for the key that no half-open range of keys can hold. */

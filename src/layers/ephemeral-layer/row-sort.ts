@@ -1,38 +1,34 @@
 /**
  * Sorts rows by their entry keys: a stable radix sort from the last bytes to the first, over those
- * bytes alone that differ at all. Four bytes at a time become a number beside the row, so that the
- * passes read their input in order.
+ * words of four bytes alone in which the keys differ, and which are not in order as the rows are, as
+ * are the LSNs of a log. A word is kept beside the number of its row, so that the passes read their
+ * input in order.
  */
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
-
-/** Where the entry keys of the rows lie. */
-export interface SortSource {
-  readonly bytesOf: (row: number) => Uint8Array;
-  readonly placeOf: (row: number) => number;
-}
+import { placeOf, type Rows, SEGMENT_ROWS } from './rows.ts';
 
 export interface SortedRows {
-  readonly rows: Uint32Array;
-  /** Up to four leading bytes of what differs in the rows' keys; equal keys have equal words. */
+  readonly numbers: Uint32Array;
+  /** Four bytes of each row's key; equal keys have equal words. */
   readonly words: Uint32Array;
 }
 
 const DIGIT_BITS = 11;
 const DIGIT_COUNT = 1 << DIGIT_BITS;
 const DIGIT_MASK = DIGIT_COUNT - 1;
+const WORD_BITS = 32;
 const WORD_SIZE = 4;
 
-/** The rows 0 to count - 1 in the order of their entry keys; equal ones in their own. */
-export function sortRows(count: number, source: SortSource): SortedRows {
-  let pairs = new Pairs(count);
-  let spare = new Pairs(count);
-  for (let row = 0; row < count; row += 1) pairs.rows[row] = row;
-  const positions = varyingBytes(count, source);
-  for (let end = positions.length; end > 0; end -= WORD_SIZE) {
-    const word = positions.slice(Math.max(0, end - WORD_SIZE), end);
-    const bits = loadWords(pairs, word, source);
-    for (let shift = 0; shift < 8 * word.length; shift += DIGIT_BITS) {
-      if (bits >>> shift === 0) break;
+/** The numbers of all rows in the order of their entry keys; equal ones in their own. */
+export function sortRows(rows: Rows): SortedRows {
+  let pairs = new Pairs(rows.count);
+  let spare = new Pairs(rows.count);
+  for (let row = 0; row < rows.count; row += 1) pairs.numbers[row] = row;
+  for (const byte of wordsToSortBy(rows)) {
+    const { isInOrder, differences } = loadWords(pairs, rows, byte);
+    if (isInOrder) continue;
+    for (let shift = 0; shift < WORD_BITS; shift += DIGIT_BITS) {
+      if (((differences >>> shift) & DIGIT_MASK) === 0) continue;
       sortByDigit(pairs, spare, shift);
       [pairs, spare] = [spare, pairs];
     }
@@ -40,57 +36,79 @@ export function sortRows(count: number, source: SortSource): SortedRows {
   return pairs;
 }
 
-/** Rows, and beside each the bytes that it is sorted by next. */
+/** Numbers of rows, and beside each the word that it is sorted by next. */
 class Pairs {
-  readonly rows: Uint32Array;
+  readonly numbers: Uint32Array;
   readonly words: Uint32Array;
 
   constructor(count: number) {
-    this.rows = new Uint32Array(count);
+    this.numbers = new Uint32Array(count);
     this.words = new Uint32Array(count);
   }
 }
 
-/** Indices of the bytes in which not all entry keys agree. */
-function varyingBytes(count: number, { bytesOf, placeOf }: SortSource): number[] {
-  if (count === 0) return [];
-  const firstBytes = bytesOf(0);
-  const firstAt = placeOf(0);
-  const differences = new Uint8Array(DELTA_KEY_SIZE);
-  for (let row = 1; row < count; row += 1) {
-    const bytes = bytesOf(row);
-    const at = placeOf(row);
-    for (let byte = 0; byte < DELTA_KEY_SIZE; byte += 1) {
-      const difference = (bytes[at + byte] as number) ^ (firstBytes[firstAt + byte] as number);
-      differences[byte] = (differences[byte] as number) | difference;
-    }
+/** Where words begin that hold all bytes in which not all entry keys agree; the last one first. */
+function wordsToSortBy(rows: Rows): number[] {
+  const differences = differingBytes(rows);
+  const words: number[] = [];
+  for (let byte = DELTA_KEY_SIZE - 1; byte >= 0; byte -= 1) {
+    if (differences.getUint8(byte) === 0) continue;
+    // Where two words overlap at the start of the key, the shared bytes are sorted by twice.
+    words.push(Math.max(0, byte - WORD_SIZE + 1));
+    byte -= WORD_SIZE - 1;
   }
-  return [...differences.keys()].filter((byte) => differences[byte] !== 0);
+  return words;
 }
 
-/** Puts the bytes of each row's key into its word, the first ones highest; returns all words or-ed. */
-function loadWords(
-  pairs: Pairs,
-  word: readonly number[],
-  { bytesOf, placeOf }: SortSource,
-): number {
-  const { rows, words } = pairs;
-  let bits = 0;
-  for (let index = 0; index < rows.length; index += 1) {
-    const bytes = bytesOf(rows[index] as number);
-    const at = placeOf(rows[index] as number);
-    let value = 0;
-    for (const byte of word) value = (value << 8) | (bytes[at + byte] as number);
-    words[index] = value;
-    bits |= value;
+/** An entry key whose bytes are 0 where all entry keys agree. */
+function differingBytes(rows: Rows): DataView {
+  const differences = new DataView(new ArrayBuffer(DELTA_KEY_SIZE));
+  // A segment at a time, which stays in the cache for all of its words.
+  for (let first = 0; first < rows.count; first += SEGMENT_ROWS) {
+    const end = Math.min(first + SEGMENT_ROWS, rows.count);
+    for (let byte = 0; byte < DELTA_KEY_SIZE; byte += WORD_SIZE) {
+      const at = Math.min(byte, DELTA_KEY_SIZE - WORD_SIZE);
+      const different = differences.getInt32(at) | differentBits(rows, first, end, at);
+      differences.setInt32(at, different);
+    }
   }
-  return bits >>> 0;
+  return differences;
+}
+
+/** Bits of the word at `at` in which the rows from `from` to `end` are unlike the first row of all. */
+function differentBits(rows: Rows, from: number, end: number, at: number): number {
+  const view = rows.view(from);
+  const first = rows.view(0).getInt32(at);
+  let different = 0;
+  for (let row = from; row < end; row += 1) different |= view.getInt32(placeOf(row) + at) ^ first;
+  return different;
+}
+
+/** Puts four bytes of each row's key into its word; tells how the words differ. */
+function loadWords(
+  { numbers, words }: Pairs,
+  rows: Rows,
+  byte: number,
+): { readonly isInOrder: boolean; readonly differences: number } {
+  let isInOrder = true;
+  let differences = 0;
+  let last = 0;
+  const first = rows.view(numbers[0] as number).getUint32(placeOf(numbers[0] as number) + byte);
+  for (let at = 0; at < numbers.length; at += 1) {
+    const row = numbers[at] as number;
+    const word = rows.view(row).getUint32(placeOf(row) + byte);
+    words[at] = word;
+    differences |= word ^ first;
+    if (word < last) isInOrder = false;
+    last = word;
+  }
+  return { isInOrder, differences };
 }
 
 function sortByDigit(source: Pairs, target: Pairs, shift: number): void {
   const starts = new Uint32Array(DIGIT_COUNT);
-  for (const word of source.words) {
-    const digit = (word >>> shift) & DIGIT_MASK;
+  for (let at = 0; at < source.words.length; at += 1) {
+    const digit = ((source.words[at] as number) >>> shift) & DIGIT_MASK;
     starts[digit] = (starts[digit] as number) + 1;
   }
   let start = 0;
@@ -99,12 +117,12 @@ function sortByDigit(source: Pairs, target: Pairs, shift: number): void {
     starts[digit] = start;
     start += count;
   }
-  for (let index = 0; index < source.words.length; index += 1) {
-    const word = source.words[index] as number;
+  for (let from = 0; from < source.words.length; from += 1) {
+    const word = source.words[from] as number;
     const digit = (word >>> shift) & DIGIT_MASK;
     const at = starts[digit] as number;
     starts[digit] = at + 1;
     target.words[at] = word;
-    target.rows[at] = source.rows[index] as number;
+    target.numbers[at] = source.numbers[from] as number;
   }
 }

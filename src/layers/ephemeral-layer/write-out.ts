@@ -3,17 +3,21 @@
  * scratch file a group at a time.
  *
  * Where the values lie in the order of their keys, as after a sequential load, a group is a piece of
- * the file, and the next piece is read ahead. Else the whole file is read if it is small enough, and
- * a larger one is gathered: window by window of the file, each value to its place in the group.
- * Memory is bounded by the size of a group and the largest value.
+ * the file, and the next piece is read ahead. Else the whole file is read if it is small enough,
+ * while the rows are sorted, and a larger one is gathered: window by window of the file, each value
+ * to its place in the group. Memory is bounded by the size of a group and the largest value.
  */
+
 import type { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
+import { ViewedBytes } from '../../byte-words.ts';
 import { throwIfAborted } from '../../errors.ts';
+import type { EntryKeyBatch } from '../delta-layer/value-batch.ts';
 import { DeltaLayerWriter, type DeltaWriteOptions } from '../delta-layer/writer.ts';
 import { maximumKey, minimumKey } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
 import type { MemoryIndex } from './memory-index.ts';
+import type { Rows } from './rows.ts';
 
 /** Bytes. */
 export interface WriteOutSizes {
@@ -35,21 +39,30 @@ const SIZES: WriteOutSizes = {
 /** Reads in flight when the whole file is wanted. */
 const CONCURRENT_READS = 2;
 
-/** Rows that are handed to the delta writer at once. */
-const BATCH_ROWS = 4096;
+/** Rows that are handed to the delta writer at once: their keys and values fit into a fast cache. */
+const BATCH_ROWS = 1024;
+
+const CACHE_LINE = 64;
+
+/** The rest of a longer value comes by itself while its beginning is copied. */
+const LONGEST_TOUCHED = 256;
 
 /** Rows that go out together, and the bytes that hold their values. */
 interface Group {
-  readonly rows: Uint32Array;
+  readonly numbers: Uint32Array;
   readonly values: Uint8Array;
-  /** Where in `values` the value of the row at this place in `rows` starts. */
-  readonly start: (at: number) => number;
+  /** Position in the scratch file of the first of the values, where they lie as in it. */
+  readonly base: number;
+  /** Where each value starts in `values`, where they do not. */
+  readonly starts: Uint32Array | undefined;
+  /** The next row, or its value, may lie anywhere. */
+  readonly isScattered: boolean;
 }
 
 interface Source {
-  readonly index: MemoryIndex;
+  readonly rows: Rows;
   readonly scratch: BufferedWriter;
-  readonly rows: Uint32Array;
+  readonly numbers: Uint32Array;
   readonly sizes: WriteOutSizes;
   readonly signal: AbortSignal | undefined;
 }
@@ -63,8 +76,12 @@ export async function writeOut(
   const keyRange = { start: minimumKey(), end: maximumKey() };
   const writer = await DeltaLayerWriter.create({ ...options, keyRange });
   try {
-    const source = { index, scratch, rows: index.sortedRows(), sizes, signal: options.signal };
-    for await (const group of groupsOf(source)) await writeGroup(index, group, writer);
+    const rest = { rows: index.rows, scratch, sizes, signal: options.signal };
+    // Read while this thread sorts.
+    const wholeFile = isReadWhole(rest) ? readWhole(rest) : undefined;
+    const source = { ...rest, numbers: index.sortedRows() };
+    const groups = wholeFile === undefined ? groupsOf(source) : oneGroup(source, wholeFile);
+    for await (const group of groups) await writeGroup(index.rows, group, writer);
     return await writer.finish();
   } catch (error) {
     // The first error counts. A temporary that cannot be removed is removed as a leftover.
@@ -73,61 +90,109 @@ export async function writeOut(
   }
 }
 
-async function writeGroup(
-  index: MemoryIndex,
-  { rows, values, start }: Group,
-  writer: DeltaLayerWriter,
-): Promise<void> {
-  const entryKeys = new Uint8Array(BATCH_ROWS * DELTA_KEY_SIZE);
-  const willInit = new Uint8Array(BATCH_ROWS);
-  const starts = new Uint32Array(BATCH_ROWS);
-  const lengths = new Uint32Array(BATCH_ROWS);
-  for (let first = 0; first < rows.length; first += BATCH_ROWS) {
-    const batch = rows.subarray(first, first + BATCH_ROWS);
-    for (let at = 0; at < batch.length; at += 1) {
-      const row = batch[at] as number;
-      index.copyEntryKey(row, entryKeys, at * DELTA_KEY_SIZE);
-      willInit[at] = index.willInit(row) ? 1 : 0;
-      starts[at] = start(first + at);
-      lengths[at] = index.length(row);
-    }
-    await writer.putEntries({
-      count: batch.length,
-      entryKeys,
-      willInit,
-      values,
-      starts,
-      lengths,
-    });
+async function writeGroup(rows: Rows, group: Group, writer: DeltaLayerWriter): Promise<void> {
+  const batch = new OutgoingBatch(group.values);
+  for (let first = 0; first < group.numbers.length; first += BATCH_ROWS) {
+    const numbers = group.numbers.subarray(first, first + BATCH_ROWS);
+    if (group.isScattered) batch.touchRows(rows, numbers);
+    batch.fill(rows, numbers, group, first);
+    if (group.isScattered) batch.touchValues();
+    await writer.putEntries(batch);
   }
 }
 
-function groupsOf(source: Source): AsyncIterable<Group> {
-  if (isInFileOrder(source)) return piecesInFileOrder(source);
-  return source.scratch.offset <= source.sizes.group ? wholeFile(source) : gatheredGroups(source);
+/** Rows in the form that the delta writer takes. */
+class OutgoingBatch implements EntryKeyBatch {
+  count = 0;
+  readonly #entryKeys = new ViewedBytes(new Uint8Array(BATCH_ROWS * DELTA_KEY_SIZE));
+  readonly entryKeys = this.#entryKeys.bytes;
+  readonly willInit = new Uint8Array(BATCH_ROWS);
+  readonly starts = new Uint32Array(BATCH_ROWS);
+  readonly lengths = new Uint32Array(BATCH_ROWS);
+  readonly values: Uint8Array;
+  /** Kept, so that no compiler leaves out what only touches memory. */
+  touched = 0;
+
+  constructor(values: Uint8Array) {
+    this.values = values;
+  }
+
+  /** Reads a little of each row, so that many are on their way to the cache at once. */
+  touchRows(rows: Rows, numbers: Uint32Array): void {
+    this.touched = rows.touch(numbers);
+  }
+
+  /** As `touchRows`, for the values. */
+  touchValues(): void {
+    const { count, values, starts, lengths } = this;
+    let touched = 0;
+    for (let at = 0; at < count; at += 1) {
+      const start = starts[at] as number;
+      const end = start + Math.min(lengths[at] as number, LONGEST_TOUCHED);
+      for (let byte = start; byte < end; byte += CACHE_LINE) touched ^= values[byte] as number;
+    }
+    this.touched = touched;
+  }
+
+  /** Takes the rows of these numbers, which lie in the group from place `first` on. */
+  fill(rows: Rows, numbers: Uint32Array, { base, starts }: Group, first: number): void {
+    this.count = numbers.length;
+    for (let at = 0; at < numbers.length; at += 1) {
+      const row = numbers[at] as number;
+      rows.copyEntryKey(row, this.#entryKeys.view, at * DELTA_KEY_SIZE);
+      this.willInit[at] = rows.willInit(row);
+      this.lengths[at] = rows.length(row);
+      this.starts[at] =
+        starts === undefined ? rows.position(row) - base : (starts[first + at] as number);
+    }
+  }
 }
 
-function isInFileOrder({ index, rows }: Source): boolean {
-  for (let at = 1; at < rows.length; at += 1) {
-    if (index.position(rows[at - 1] as number) > index.position(rows[at] as number)) return false;
+/** Not where the values lie in the order of their keys, as far as is known before sorting. */
+function isReadWhole({ rows, scratch, sizes }: Omit<Source, 'numbers'>): boolean {
+  return !(rows.isAscending && rows.isInFileOrder) && scratch.offset <= sizes.group;
+}
+
+function groupsOf(source: Source): AsyncIterable<Group> {
+  return isInFileOrder(source) ? piecesInFileOrder(source) : gatheredGroups(source);
+}
+
+function isInFileOrder({ rows, numbers }: Source): boolean {
+  if (rows.isAscending && rows.isInFileOrder) return true;
+  for (let at = 1; at < numbers.length; at += 1) {
+    if (rows.position(numbers[at - 1] as number) > rows.position(numbers[at] as number)) {
+      return false;
+    }
   }
   return true;
 }
 
 /** Each group is a piece of the file; the one behind it is read while it is used. */
 async function* piecesInFileOrder(source: Source): AsyncGenerator<Group> {
-  let ahead = readPiece(source, 0);
-  while (ahead !== undefined) {
-    const { rows, end, values, read } = ahead;
+  const buffers = [new PieceBuffer(), new PieceBuffer()] as const;
+  let ahead = readPiece(source, 0, buffers[0]);
+  for (let number = 1; ahead !== undefined; number += 1) {
+    const { numbers, base, end, values, read } = ahead;
     await read;
-    ahead = readPiece(source, end);
-    const base = source.index.position(rows[0] as number);
-    yield { rows, values, start: (at) => source.index.position(rows[at] as number) - base };
+    ahead = readPiece(source, end, buffers[number % 2 === 0 ? 0 : 1]);
+    yield { numbers, values, base, starts: undefined, isScattered: false };
+  }
+}
+
+/** Memory that pieces are read into one after the other. */
+class PieceBuffer {
+  #bytes = Buffer.alloc(0);
+
+  take(length: number): Uint8Array {
+    // Every byte is read: what the memory held before does not show.
+    if (this.#bytes.length < length) this.#bytes = Buffer.allocUnsafeSlow(length);
+    return this.#bytes.subarray(0, length);
   }
 }
 
 interface Piece {
-  readonly rows: Uint32Array;
+  readonly numbers: Uint32Array;
+  readonly base: number;
   /** Place behind the last row. */
   readonly end: number;
   readonly values: Uint8Array;
@@ -136,60 +201,67 @@ interface Piece {
 }
 
 function readPiece(
-  { index, scratch, rows, sizes, signal }: Source,
+  { rows, scratch, numbers, sizes, signal }: Source,
   first: number,
+  buffer: PieceBuffer,
 ): Piece | undefined {
-  if (first >= rows.length) return undefined;
+  if (first >= numbers.length) return undefined;
   throwIfAborted(signal);
-  const start = index.position(rows[first] as number);
+  const base = rows.position(numbers[first] as number);
   let end = first;
-  let valuesEnd = start;
-  while (end < rows.length && valuesEnd - start < sizes.piece) {
-    const row = rows[end] as number;
-    const position = index.position(row);
+  let valuesEnd = base;
+  while (end < numbers.length && valuesEnd - base < sizes.piece) {
+    const row = numbers[end] as number;
+    const position = rows.position(row);
     // What was replaced since lies between the values; a long stretch of it is not read.
     if (position - valuesEnd > sizes.window) break;
     // An empty value may lie at the start of another one.
-    valuesEnd = Math.max(valuesEnd, position + index.length(row));
+    valuesEnd = Math.max(valuesEnd, position + rows.length(row));
     end += 1;
   }
-  const values = Buffer.allocUnsafeSlow(valuesEnd - start);
-  const read = scratch.readExactAt(values, start);
+  const values = buffer.take(valuesEnd - base);
+  const read = scratch.readExactAt(values, base);
   // Its error is met when the piece is awaited.
   read.catch(() => {});
-  return { rows: rows.subarray(first, end), end, values, read };
+  return { numbers: numbers.subarray(first, end), base, end, values, read };
 }
 
-/** No value has to be moved; a few reads at once. */
-async function* wholeFile({ index, scratch, rows, sizes, signal }: Source): AsyncGenerator<Group> {
+async function* oneGroup(
+  { numbers }: Source,
+  wholeFile: Promise<Uint8Array>,
+): AsyncGenerator<Group> {
+  const values = await wholeFile;
+  yield { numbers, values, base: 0, starts: undefined, isScattered: true };
+}
+
+/** A part for each read, so that they go on while this thread is busy. */
+function readWhole({ scratch, signal }: Omit<Source, 'numbers'>): Promise<Uint8Array> {
+  throwIfAborted(signal);
   // Every byte is read: what the memory held before does not show.
   const values = Buffer.allocUnsafeSlow(scratch.offset);
-  let next = 0;
-  const readWindows = async () => {
-    while (next < values.length) {
-      throwIfAborted(signal);
-      const offset = next;
-      next += sizes.window;
-      await scratch.readExactAt(values.subarray(offset, offset + sizes.window), offset);
-    }
-  };
-  await Promise.all(Array.from({ length: CONCURRENT_READS }, readWindows));
-  yield { rows, values, start: (at) => index.position(rows[at] as number) };
+  const size = Math.ceil(values.length / CONCURRENT_READS);
+  const reads = Array.from({ length: CONCURRENT_READS }, (_, at) =>
+    scratch.readExactAt(values.subarray(at * size, (at + 1) * size), at * size),
+  );
+  const read = Promise.all(reads).then(() => values);
+  // Its error is met when the group is awaited.
+  read.catch(() => {});
+  return read;
 }
 
 async function* gatheredGroups(source: Source): AsyncGenerator<Group> {
-  const { rows } = source;
-  for (let first = 0; first < rows.length; ) {
-    const group = rows.subarray(first, endOfGroup(source, first));
-    yield await gather({ ...source, rows: group });
+  const { numbers } = source;
+  for (let first = 0; first < numbers.length; ) {
+    const group = numbers.subarray(first, endOfGroup(source, first));
+    yield await gather({ ...source, numbers: group });
     first += group.length;
   }
 }
 
-function endOfGroup({ index, rows, sizes }: Source, first: number): number {
+function endOfGroup({ rows, numbers, sizes }: Source, first: number): number {
   let end = first;
-  for (let size = 0; end < rows.length; end += 1) {
-    size += index.length(rows[end] as number);
+  for (let size = 0; end < numbers.length; end += 1) {
+    size += rows.length(numbers[end] as number);
     if (size > sizes.group && end > first) break;
   }
   return end;
@@ -197,12 +269,12 @@ function endOfGroup({ index, rows, sizes }: Source, first: number): number {
 
 /** The values of these rows alone: window by window of the file, each value to its place. */
 async function gather(source: Source): Promise<Group> {
-  const { index, scratch, rows, sizes, signal } = source;
-  const starts = new Uint32Array(rows.length);
+  const { rows, scratch, numbers, sizes, signal } = source;
+  const starts = new Uint32Array(numbers.length);
   let size = 0;
-  for (let at = 0; at < rows.length; at += 1) {
+  for (let at = 0; at < numbers.length; at += 1) {
     starts[at] = size;
-    size += index.length(rows[at] as number);
+    size += rows.length(numbers[at] as number);
   }
   const values = new Uint8Array(size);
   for (const [window, members] of groupByWindow(source)) {
@@ -211,19 +283,19 @@ async function gather(source: Source): Promise<Group> {
     const bytes = new Uint8Array(endOfMembers(source, members) - windowStart);
     await scratch.readExactAt(bytes, windowStart);
     for (const at of members) {
-      const row = rows[at] as number;
-      const from = index.position(row) - windowStart;
-      values.set(bytes.subarray(from, from + index.length(row)), starts[at] as number);
+      const row = numbers[at] as number;
+      const from = rows.position(row) - windowStart;
+      values.set(bytes.subarray(from, from + rows.length(row)), starts[at] as number);
     }
   }
-  return { rows, values, start: (at) => starts[at] as number };
+  return { numbers, values, base: 0, starts, isScattered: true };
 }
 
 /** For each window of the file, in order, the places in `rows` whose values start in it. */
-function groupByWindow({ index, rows, sizes }: Source): [number, number[]][] {
+function groupByWindow({ rows, numbers, sizes }: Source): [number, number[]][] {
   const windows = new Map<number, number[]>();
-  for (let at = 0; at < rows.length; at += 1) {
-    const window = Math.floor(index.position(rows[at] as number) / sizes.window);
+  for (let at = 0; at < numbers.length; at += 1) {
+    const window = Math.floor(rows.position(numbers[at] as number) / sizes.window);
     const members = windows.get(window);
     if (members === undefined) windows.set(window, [at]);
     else members.push(at);
@@ -231,11 +303,11 @@ function groupByWindow({ index, rows, sizes }: Source): [number, number[]][] {
   return [...windows].sort(([left], [right]) => left - right);
 }
 
-function endOfMembers({ index, rows }: Source, members: readonly number[]): number {
+function endOfMembers({ rows, numbers }: Source, members: readonly number[]): number {
   let end = 0;
   for (const at of members) {
-    const row = rows[at] as number;
-    end = Math.max(end, index.position(row) + index.length(row));
+    const row = numbers[at] as number;
+    end = Math.max(end, rows.position(row) + rows.length(row));
   }
   return end;
 }

@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { BufferedWriter } from '../../../src/blob-writer/buffered-writer.ts';
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import { MemoryIndex } from '../../../src/layers/ephemeral-layer/memory-index.ts';
+import { SingleRow } from '../../../src/layers/ephemeral-layer/rows.ts';
 import { writeOut } from '../../../src/layers/ephemeral-layer/write-out.ts';
 import { formatKey, keyFromFields } from '../../../src/layers/key.ts';
 import { VirtualFile } from '../../../src/virtual-file/virtual-file.ts';
@@ -41,15 +42,8 @@ describe('writing out', () => {
           for (const [at, length] of lengths.entries()) {
             const key = blockKey(keyOf(at));
             const bytes = new Uint8Array(length).fill(at);
-            index.add({
-              keys: key,
-              keyAt: 0,
-              lsnHigh: 0,
-              lsnLow: 0x10,
-              position: scratch.offset,
-              length,
-              willInit: true,
-            });
+            const row = new SingleRow().set({ key, lsn: 0x10n, length, willInit: true });
+            index.add(row, scratch.offset);
             await scratch.append(bytes);
             model.set(formatKey(key), Buffer.from(bytes).toString('hex'));
           }

@@ -1,0 +1,218 @@
+/**
+ * Rows: what an open layer remembers of each value, in the order in which they came.
+ *
+ *   0   18  key
+ *   18  8   LSN
+ *   26  4   position in the scratch file, its low 32 bits
+ *   30  4   3 high bits of the position, willInit, 28 bits of length
+ *
+ * All big-endian: 34 bytes a row, in segments, so that adding one costs no object, growing copies
+ * nothing, and a row that is met out of order costs one or two lines of the cache.
+ */
+import { copyWords, ViewedBytes } from '../../byte-words.ts';
+import { StorageError } from '../../errors.ts';
+import { KEY_SIZE, type Key } from '../key.ts';
+import { DELTA_KEY_SIZE, LOW_HALF } from '../layer-file/entry-layout.ts';
+import type { Lsn } from '../lsn.ts';
+
+export const SEGMENT_BITS = 14;
+export const SEGMENT_ROWS = 1 << SEGMENT_BITS;
+export const ROW_MASK = SEGMENT_ROWS - 1;
+
+export const ROW_SIZE = DELTA_KEY_SIZE + 8;
+const POSITION_AT = DELTA_KEY_SIZE;
+const DETAILS_AT = DELTA_KEY_SIZE + 4;
+
+/** Row numbers and their negatives must fit 31 bits. */
+const MAXIMUM_ROWS = 0x7fff_ffff;
+const MAXIMUM_POSITION = 2 ** 35 - 1;
+
+const LENGTH_MASK = 0x0fff_ffff;
+const WILL_INIT_BIT = 28;
+const POSITION_SHIFT = 29;
+
+/** Takes the bits of a position above the low 32 to where they are kept. */
+const HIGH_POSITION_DIVISOR = 0x1_0000_0000 / 0x2000_0000;
+
+/** Many rows to add. */
+export interface NewRows {
+  readonly count: number;
+  /** 18 bytes each. */
+  readonly keys: DataView;
+  /** Two halves each; see LOW_HALF. */
+  readonly lsnHalves: Uint32Array;
+  /** Where each value starts, from the position on. */
+  readonly starts: Uint32Array;
+  readonly lengths: Uint32Array;
+  /** 0 or 1. */
+  readonly willInit: Uint8Array;
+}
+
+export class Rows {
+  readonly #segments: DataView[] = [];
+  #count = 0;
+  #isAscending = true;
+  #isInFileOrder = true;
+  #highestLsnHigh = 0;
+  #highestLsnLow = 0;
+  #lastPosition = 0;
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** True if the (key, LSN) of each row is above that of the row before. */
+  get isAscending(): boolean {
+    return this.#isAscending;
+  }
+
+  /** True if no value starts before that of the row before. */
+  get isInFileOrder(): boolean {
+    return this.#isInFileOrder;
+  }
+
+  /** 0 without rows. */
+  get highestLsn(): Lsn {
+    return (BigInt(this.#highestLsnHigh) << 32n) | BigInt(this.#highestLsnLow);
+  }
+
+  /**
+   * Adds the rows, their values at `position` plus what `starts` says.
+   * Throws: `too-large` where rows of this kind end, before any is added.
+   */
+  add(rows: NewRows, position: number): void {
+    const { count, keys, lsnHalves, starts, lengths, willInit } = rows;
+    if (this.#count + count > MAXIMUM_ROWS || !isWithinReach(rows, position)) throw tooLarge();
+    for (let at = 0; at < count; at += 1) {
+      const row = this.#count;
+      if ((row & ROW_MASK) === 0) this.#addSegment();
+      const view = this.view(row);
+      const place = placeOf(row);
+      copyWords(keys, at * KEY_SIZE, view, place, KEY_SIZE);
+      const high = lsnHalves[2 * at + 1 - LOW_HALF] as number;
+      const low = lsnHalves[2 * at + LOW_HALF] as number;
+      view.setUint32(place + KEY_SIZE, high);
+      view.setUint32(place + KEY_SIZE + 4, low);
+      const start = position + (starts[at] as number);
+      const startLow = start >>> 0;
+      const details =
+        ((start - startLow) / HIGH_POSITION_DIVISOR) |
+        (willInit[at] === 0 ? 0 : 1 << WILL_INIT_BIT) |
+        (lengths[at] as number);
+      view.setUint32(place + POSITION_AT, startLow);
+      view.setUint32(place + DETAILS_AT, details);
+      this.#noteLsn(high, low);
+      if (start < this.#lastPosition) this.#isInFileOrder = false;
+      this.#lastPosition = start;
+      if (this.#isAscending && row > 0) this.#isAscending = this.compare(row - 1, row) < 0;
+      this.#count = row + 1;
+    }
+  }
+
+  /** What the row at `placeOf(row)` lies in. */
+  view(row: number): DataView {
+    return this.#segments[row >>> SEGMENT_BITS] as DataView;
+  }
+
+  lsn(row: number): Lsn {
+    return this.view(row).getBigUint64(placeOf(row) + KEY_SIZE);
+  }
+
+  position(row: number): number {
+    const view = this.view(row);
+    const place = placeOf(row);
+    const high = view.getUint32(place + DETAILS_AT) >>> POSITION_SHIFT;
+    return high * 0x1_0000_0000 + view.getUint32(place + POSITION_AT);
+  }
+
+  length(row: number): number {
+    return this.#details(row) & LENGTH_MASK;
+  }
+
+  willInit(row: number): number {
+    return (this.#details(row) >>> WILL_INIT_BIT) & 1;
+  }
+
+  /** Copies the 26 bytes of a row's entry key to `at`. */
+  copyEntryKey(row: number, target: DataView, at: number): void {
+    copyWords(this.view(row), placeOf(row), target, at, DELTA_KEY_SIZE);
+  }
+
+  /** Reads a little of each row; returns what keeps a compiler from leaving that out. */
+  touch(numbers: Uint32Array): number {
+    let touched = 0;
+    for (let at = 0; at < numbers.length; at += 1) {
+      const row = numbers[at] as number;
+      touched ^= this.view(row).getInt32(placeOf(row) + POSITION_AT);
+    }
+    return touched;
+  }
+
+  /** Compares key and LSN of two rows. */
+  compare(left: number, right: number): number {
+    const leftView = this.view(left);
+    const rightView = this.view(right);
+    const leftAt = placeOf(left);
+    const rightAt = placeOf(right);
+    for (let byte = 0; byte < LAST_WORD; byte += 4) {
+      const difference = leftView.getUint32(leftAt + byte) - rightView.getUint32(rightAt + byte);
+      if (difference !== 0) return difference;
+    }
+    return leftView.getUint32(leftAt + LAST_WORD) - rightView.getUint32(rightAt + LAST_WORD);
+  }
+
+  #details(row: number): number {
+    return this.view(row).getUint32(placeOf(row) + DETAILS_AT);
+  }
+
+  #addSegment(): void {
+    this.#segments.push(new DataView(new ArrayBuffer(SEGMENT_ROWS * ROW_SIZE)));
+  }
+
+  #noteLsn(high: number, low: number): void {
+    if (high < this.#highestLsnHigh) return;
+    if (high === this.#highestLsnHigh && low <= this.#highestLsnLow) return;
+    this.#highestLsnHigh = high;
+    this.#highestLsnLow = low;
+  }
+}
+
+/** The last four bytes of an entry key overlap the word before by two. */
+const LAST_WORD = DELTA_KEY_SIZE - 4;
+
+/** Where a row lies in its view. */
+export function placeOf(row: number): number {
+  return (row & ROW_MASK) * ROW_SIZE;
+}
+
+/** One row, as many are added: the arrays are used again for the next one. */
+export class SingleRow implements NewRows {
+  readonly count = 1;
+  readonly #key = new ViewedBytes(new Uint8Array(KEY_SIZE));
+  readonly #lsn = new BigUint64Array(1);
+  readonly keys = this.#key.view;
+  readonly lsnHalves = new Uint32Array(this.#lsn.buffer);
+  readonly starts = new Uint32Array(1);
+  readonly lengths = new Uint32Array(1);
+  readonly willInit = new Uint8Array(1);
+
+  set(row: { key: Key; lsn: Lsn; length: number; willInit: boolean }): this {
+    this.#key.bytes.set(row.key);
+    this.#lsn[0] = row.lsn;
+    this.lengths[0] = row.length;
+    this.willInit[0] = row.willInit ? 1 : 0;
+    return this;
+  }
+}
+
+function isWithinReach({ count, starts }: NewRows, position: number): boolean {
+  if (position + 0x1_0000_0000 <= MAXIMUM_POSITION) return true;
+  return starts.subarray(0, count).every((start) => position + start <= MAXIMUM_POSITION);
+}
+
+function tooLarge(): StorageError {
+  return new StorageError('too-large', {
+    what: 'ephemeral layer',
+    expected: `at most ${MAXIMUM_ROWS} entries and ${MAXIMUM_POSITION} bytes`,
+  });
+}

@@ -1,0 +1,140 @@
+/** Rows in any order against a plain list of them. */
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { MemoryIndex } from '../../../src/layers/ephemeral-layer/memory-index.ts';
+import { SingleRow } from '../../../src/layers/ephemeral-layer/rows.ts';
+import { formatKey, keyFromFields } from '../../../src/layers/key.ts';
+
+interface Put {
+  /** Of a relation, and of a block of it. */
+  readonly relation: number;
+  readonly block: number;
+  readonly lsn: bigint;
+}
+
+/** Few of each, so that keys come again, and some far apart, so that many bytes differ. */
+const puts = fc.array(
+  fc.record({
+    relation: fc.constantFrom(1, 2, 0x1_0000, 0xffff_ffff),
+    block: fc.constantFrom(0, 1, 255, 256, 0x8000_0000),
+    lsn: fc.constantFrom(1n, 2n, 0x1_0000n, 0xffff_ffffn, 0x1_0000_0000n, 2n ** 64n - 1n),
+  }),
+  { maxLength: 60 },
+);
+
+const IN_ORDER: fc.Arbitrary<Put[]> = puts.map((some) =>
+  [...new Map(some.map((put) => [nameOf(put), put])).entries()]
+    .sort(([left], [right]) => (left < right ? -1 : 1))
+    .map(([, put]) => put),
+);
+
+describe.each([
+  ['in any order', puts],
+  ['in order', IN_ORDER],
+])('rows that come %s', (_, order) => {
+  it('are sorted by key and LSN, the last one of each', () => {
+    fc.assert(
+      fc.property(order, (some) => {
+        const index = indexOf(some);
+        const sorted = [...index.sortedRows()];
+        expect(sorted).toEqual(
+          [...lastRows(some).entries()]
+            .sort(([left], [right]) => (left < right ? -1 : 1))
+            .map(([, row]) => row),
+        );
+        expect(index.entryCount).toBe(sorted.length);
+      }),
+    );
+  });
+
+  it('are found by key and LSN while others are added, and the older ones behind them', () => {
+    fc.assert(
+      fc.property(order, (some) => {
+        const index = new MemoryIndex();
+        for (const [row, put] of some.entries()) {
+          index.add(rowOf(put), row);
+          const rows = lastRows(some.slice(0, row + 1));
+          for (const lsn of [put.lsn - 1n, put.lsn, 2n ** 64n - 1n]) {
+            expect(walk(index, put, lsn)).toEqual(rowsOf(rows, put, lsn));
+          }
+        }
+      }),
+    );
+  });
+});
+
+it('a walk that began while all was in order goes on when it no longer is', () => {
+  const some = [1n, 2n, 3n].map((lsn) => ({ relation: 1, block: 1, lsn }));
+  const index = indexOf(some);
+  const newest = index.find(keyOf(some[0] as Put), 3n);
+  index.add(rowOf({ relation: 1, block: 1, lsn: 2n }), 3);
+  const older = index.olderRow(newest);
+  expect([newest, older, index.olderRow(older), index.olderRow(0)]).toEqual([2, 3, 0, -1]);
+  // A walk that stands on a row that was replaced.
+  expect(index.olderRow(1)).toBe(0);
+});
+
+it.each([
+  [2 ** 35 - 1, true],
+  [2 ** 35, false],
+])('a value at position %d is taken: %s', (position, taken) => {
+  const index = new MemoryIndex();
+  const row = new SingleRow().set({ key: keyOf(PUT), lsn: 1n, length: 5, willInit: true });
+  if (!taken) {
+    expect(() => index.add(row, position)).toThrow(expect.objectContaining({ code: 'too-large' }));
+    expect(index.rows.count).toBe(0);
+    return;
+  }
+  index.add(row, position);
+  const { rows } = index;
+  expect([rows.position(0), rows.length(0), rows.willInit(0)]).toEqual([position, 5, 1]);
+});
+
+const PUT: Put = { relation: 1, block: 1, lsn: 1n };
+
+function indexOf(some: readonly Put[]): MemoryIndex {
+  const index = new MemoryIndex();
+  for (const [row, put] of some.entries()) index.add(rowOf(put), row);
+  return index;
+}
+
+function rowOf(put: Put): SingleRow {
+  return new SingleRow().set({ key: keyOf(put), lsn: put.lsn, length: 1, willInit: false });
+}
+
+function keyOf({ relation, block }: Put) {
+  return keyFromFields({
+    field1: 0,
+    field2: 1663,
+    field3: 5,
+    field4: relation,
+    field5: 0,
+    field6: block,
+  });
+}
+
+/** In the order of (key, LSN), as text. */
+function nameOf(put: Put): string {
+  return `${formatKey(keyOf(put))}@${put.lsn.toString(16).padStart(16, '0')}`;
+}
+
+/** The last row of each (key, LSN). */
+function lastRows(some: readonly Put[]): Map<string, number> {
+  return new Map(some.map((put, row) => [nameOf(put), row]));
+}
+
+/** Rows of the key at or below the LSN, newest first. */
+function rowsOf(rows: Map<string, number>, put: Put, lsn: bigint): number[] {
+  const from = nameOf({ ...put, lsn: 0n });
+  const to = nameOf({ ...put, lsn });
+  return [...rows]
+    .filter(([name]) => name >= from && name <= to)
+    .sort(([left], [right]) => (left < right ? 1 : -1))
+    .map(([, row]) => row);
+}
+
+function walk(index: MemoryIndex, put: Put, lsn: bigint): number[] {
+  const found: number[] = [];
+  for (let row = index.find(keyOf(put), lsn); row >= 0; row = index.olderRow(row)) found.push(row);
+  return found;
+}
