@@ -37,6 +37,7 @@ export {
   EphemeralLayer,
   type EphemeralOptions,
 } from './layers/ephemeral-layer/ephemeral-layer.ts';
+export type { LayerReport } from './layers/findings.ts';
 export { ImageLayerReader } from './layers/image-layer/reader.ts';
 export type { ImageSummary } from './layers/image-layer/summary-format.ts';
 export { ImageLayerWriter, type ImageWriteOptions } from './layers/image-layer/writer.ts';
@@ -55,5 +56,5 @@ export type { ReadOptions } from './layers/layer-file/open-file.ts';
 export { formatLsn, type Lsn, type LsnRange, parseLsn } from './layers/lsn.ts';
 export { openLayer } from './layers/open-layer.ts';
 export { decodeValue, encodeValue, type Value } from './layers/value-format.ts';
-export { type LayerReport, verifyLayer } from './layers/verify.ts';
+export { verifyLayer } from './layers/verify.ts';
 export { OpenFiles } from './virtual-file/open-files.ts';

@@ -1,5 +1,5 @@
 /** The three forms of what verify found: one document, a line each, sentences for people. */
-import type { Finding, LayerReport } from '../layers/verify.ts';
+import type { Finding, LayerReport } from '../layers/findings.ts';
 import { printable } from '../printable.ts';
 import { paint } from './colour.ts';
 import type { Format } from './context.ts';

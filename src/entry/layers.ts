@@ -10,6 +10,7 @@ export {
   EphemeralLayer,
   type EphemeralOptions,
 } from '../layers/ephemeral-layer/ephemeral-layer.ts';
+export type { Finding, LayerReport } from '../layers/findings.ts';
 export { ImageLayerReader } from '../layers/image-layer/reader.ts';
 export type { ImageSummary } from '../layers/image-layer/summary-format.ts';
 export { ImageLayerWriter, type ImageWriteOptions } from '../layers/image-layer/writer.ts';
@@ -67,9 +68,4 @@ export {
   type ValueType,
   valueWillInit,
 } from '../layers/value-format.ts';
-export {
-  type Finding,
-  type LayerReport,
-  type VerifyOptions,
-  verifyLayer,
-} from '../layers/verify.ts';
+export { type VerifyOptions, verifyLayer } from '../layers/verify.ts';

@@ -68,11 +68,16 @@ const RECORD_TYPES = [
   'truncate_vm',
 ] as const satisfies readonly ValueType[];
 
+const TAG_WAL = RECORD_TYPES.indexOf('wal');
+
 /** Bytes in front of the data of an image: tag, length. */
 export const IMAGE_HEADER_SIZE = 4 + 8;
 
 /** Of the path in an auxiliary file: tags, length. */
 const PATH_OFFSET = 4 + 4 + 8;
+
+/** Bytes in front of the data of a WAL record: tags, willInit, length. */
+const WAL_HEADER_SIZE = 4 + 4 + 1 + 8;
 
 /** True if nothing older than the value is needed to build the page from it. */
 export function valueWillInit(value: Value): boolean {
@@ -203,6 +208,49 @@ export function outlineOfValue(bytes: Uint8Array): ValueOutline {
   return { type, willInit: false };
 }
 
+/** As `outlineOfValue`, of the `length` bytes at `start`. */
+export function outlineOfValueAt(bytes: Uint8Array, start: number, length: number): ValueOutline {
+  return (
+    usualOutline(bytes, start, length) ?? outlineOfValue(bytes.subarray(start, start + length))
+  );
+}
+
+const IMAGE_OUTLINE: ValueOutline = { type: 'image', willInit: true };
+const FIRST_RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: true };
+const RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: false };
+
+/**
+ * The outline of a sound image or WAL record, as nearly all values are, without a decoder for each
+ * of a million; undefined for anything else, which the decoder must look at.
+ */
+function usualOutline(bytes: Uint8Array, start: number, length: number): ValueOutline | undefined {
+  if (length < WAL_HEADER_SIZE) return undefined;
+  const tag = readU32(bytes, start);
+  if (tag === TAG_IMAGE) {
+    return isCount(bytes, start + 4, length - IMAGE_HEADER_SIZE) ? IMAGE_OUTLINE : undefined;
+  }
+  const isRecord = tag === TAG_RECORD && readU32(bytes, start + 4) === TAG_WAL;
+  if (!isRecord || !isCount(bytes, start + 9, length - WAL_HEADER_SIZE)) return undefined;
+  const willInit = bytes[start + 8] as number;
+  if (willInit > 1) return undefined;
+  return willInit === 1 ? FIRST_RECORD_OUTLINE : RECORD_OUTLINE;
+}
+
+/** Whether the u64 is `count`, which is below 2^32. */
+function isCount(bytes: Uint8Array, at: number, count: number): boolean {
+  return readU32(bytes, at) === 0 && readU32(bytes, at + 4) === count;
+}
+
+function readU32(bytes: Uint8Array, at: number): number {
+  return (
+    (((bytes[at] as number) << 24) |
+      ((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number)) >>>
+    0
+  );
+}
+
 /**
  * As `outlineOfValue`, from the first bytes and the length of the whole value.
  *
@@ -313,7 +361,7 @@ function sizeOf(value: Value): number {
     case 'image':
       return IMAGE_HEADER_SIZE + value.bytes.length;
     case 'wal':
-      return 8 + 1 + 8 + value.bytes.length;
+      return WAL_HEADER_SIZE + value.bytes.length;
     case 'clear_vm':
       return 8 + 5 + 5 + 1;
     case 'clog_set_committed':

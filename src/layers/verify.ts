@@ -7,13 +7,14 @@
 
 import { SHORT_BLOB_LIMIT } from '../blob-writer/blob-format.ts';
 import { type ByteSource, fileSource, readExactly } from '../blob-writer/byte-source.ts';
-import { StorageError, type StorageErrorCode, throwIfAborted } from '../errors.ts';
+import { StorageError, throwIfAborted } from '../errors.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { isDamage } from './damage.ts';
 import { BlockSet } from './disk-btree/block-set.ts';
 import { IndexNode } from './disk-btree/node-format.ts';
-import { formatKey, type Key } from './key.ts';
+import { Findings, type LayerReport } from './findings.ts';
+import type { Key } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
 import type { LargeEntry } from './layer-file/entry-scan.ts';
 import { readLargeValue } from './layer-file/large-value.ts';
@@ -28,32 +29,8 @@ import {
   summarySize,
 } from './layer-file/summary.ts';
 import { formatLayerName, sameLayer } from './layer-name.ts';
-import { formatLsn, type Lsn } from './lsn.ts';
-import { outlineOfValue, type ValueOutline } from './value-format.ts';
-
-export interface Finding {
-  readonly severity: 'error' | 'warning';
-  readonly code: StorageErrorCode;
-  readonly message: string;
-  /** Bytes from the start of the file. */
-  readonly offset: number;
-  readonly key?: string | undefined;
-  readonly lsn?: string | undefined;
-}
-
-export interface LayerReport {
-  readonly path: string;
-  /** No errors; warnings do not count. */
-  readonly ok: boolean;
-  /** Entries that could be read. */
-  readonly entries: number;
-  /** Size of the file. */
-  readonly bytes: number;
-  /** The first ones, up to the maximum; the counters count all. */
-  readonly findings: readonly Finding[];
-  readonly errors: number;
-  readonly warnings: number;
-}
+import type { Lsn } from './lsn.ts';
+import { outlineOfValue, outlineOfValueAt, type ValueOutline } from './value-format.ts';
 
 export interface VerifyOptions extends ReadOptions {
   /** Default 1,000. */
@@ -219,21 +196,19 @@ function addDamage(error: StorageError, offset: number, state: ValuesState): voi
 }
 
 function verifyBatch(batch: EntryBatch, state: ValuesState): void {
-  for (let index = 0; index < batch.count; index += 1) {
-    const storedLength = batch.storedLengths[index] as number;
-    const entry: EntryFacts = {
-      key: batch.key(index),
-      lsn: batch.lsn(index),
-      willInit: batch.willInit[index] === 1,
-      offset: batch.offsets[index] as number,
-      storedLength,
-      headerSize: storedLength - (batch.lengths[index] as number),
-      compressed: batch.compressed[index] === 1,
-    };
-    const content = batch.bytes(index);
-    verifyPlace(entry, content.length, state);
-    if (state.reader.summary.kind === 'image') continue;
-    verifyOutline(entry, content.length, state, () => outlineOfValue(content));
+  const { kind } = state.reader.summary;
+  const row = new BatchRow(batch);
+  for (; row.index < batch.count; row.index += 1) {
+    verifyPlace(row, row.contentLength, state);
+    if (kind === 'delta') verifyRowValue(row, state);
+  }
+}
+
+function verifyRowValue(row: BatchRow, state: ValuesState): void {
+  try {
+    verifyWillInit(row, row.outline(), state);
+  } catch (error) {
+    addValueDamage(row, row.contentLength, error, state);
   }
 }
 
@@ -251,10 +226,8 @@ async function verifyLargeEntry(entry: LargeEntry, state: ValuesState): Promise<
   }
   const { length, outline } = value;
   verifyPlace(entry, length, state);
-  verifyOutline(entry, length, state, () => {
-    if (outline instanceof StorageError) throw outline;
-    return outline;
-  });
+  if (outline instanceof StorageError) addValueDamage(entry, length, outline, state);
+  else verifyWillInit(entry, outline, state);
 }
 
 interface EntryFacts {
@@ -265,6 +238,59 @@ interface EntryFacts {
   readonly storedLength: number;
   readonly headerSize: number;
   readonly compressed: boolean;
+}
+
+/** The facts of one entry after the other; what nobody asks for is not looked up. */
+class BatchRow implements EntryFacts {
+  readonly #batch: EntryBatch;
+  index = 0;
+
+  constructor(batch: EntryBatch) {
+    this.#batch = batch;
+  }
+
+  get key(): Key {
+    return this.#batch.key(this.index);
+  }
+
+  get lsn(): Lsn {
+    return this.#batch.lsn(this.index);
+  }
+
+  get willInit(): boolean {
+    return this.#batch.willInit[this.index] === 1;
+  }
+
+  get offset(): number {
+    return this.#batch.offsets[this.index] as number;
+  }
+
+  get storedLength(): number {
+    return this.#batch.storedLengths[this.index] as number;
+  }
+
+  get headerSize(): number {
+    return this.storedLength - (this.#batch.lengths[this.index] as number);
+  }
+
+  get compressed(): boolean {
+    return this.#batch.compressed[this.index] === 1;
+  }
+
+  /** After decompression. */
+  get contentLength(): number {
+    const { index } = this;
+    if (this.compressed) return this.#batch.bytes(index).length;
+    return this.#batch.lengths[index] as number;
+  }
+
+  /** What the value is. Throws: as `outlineOfValue`. */
+  outline(): ValueOutline {
+    const { buffer, starts, lengths } = this.#batch;
+    const { index } = this;
+    if (this.compressed) return outlineOfValue(this.#batch.bytes(index));
+    return outlineOfValueAt(buffer, starts[index] as number, lengths[index] as number);
+  }
 }
 
 function verifyPlace(entry: EntryFacts, contentLength: number, state: ValuesState): void {
@@ -280,22 +306,23 @@ function verifyPlace(entry: EntryFacts, contentLength: number, state: ValuesStat
   }
 }
 
-function verifyOutline(
+function verifyWillInit(entry: EntryFacts, { willInit }: ValueOutline, state: ValuesState): void {
+  if (willInit === entry.willInit) return;
+  state.warn(`willInit of the index is ${!willInit}, the value says ${willInit}`, entry);
+}
+
+/** Throws what is no damage of the value. */
+function addValueDamage(
   entry: EntryFacts,
   contentLength: number,
-  state: ValuesState,
-  outline: () => ValueOutline,
+  error: unknown,
+  { findings }: ValuesState,
 ): void {
-  try {
-    const { willInit } = outline();
-    if (willInit === entry.willInit) return;
-    state.warn(`willInit of the index is ${!willInit}, the value says ${willInit}`, entry);
-  } catch (error) {
-    if (!(error instanceof StorageError)) throw error;
-    const content = { length: contentLength };
-    const located = locateValueError(error, { ...entry, bytes: content }, state.findings.path);
-    state.findings.add(located, entry.offset);
-  }
+  if (!(error instanceof StorageError)) throw error;
+  const { key, lsn, offset, storedLength, compressed } = entry;
+  const bytes = { length: contentLength };
+  const located = { key, lsn, offset, storedLength, compressed, bytes };
+  findings.add(locateValueError(error, located, findings.path), offset);
 }
 
 /** Between the last blob and the index are zeros, less than a block of them. */
@@ -312,66 +339,6 @@ async function verifyPadding(state: ValuesState): Promise<void> {
   const nonZero = firstNonZero(padding, 0);
   if (nonZero >= 0) {
     findings.warn('padding of the values is not zero', state.blobsEnd + nonZero);
-  }
-}
-
-class Findings {
-  readonly path: string;
-  readonly #maximum: number;
-  readonly #listed: Finding[] = [];
-  #errors = 0;
-  #warnings = 0;
-
-  constructor(path: string, maximum: number) {
-    this.path = path;
-    this.#maximum = maximum;
-  }
-
-  add(error: StorageError, offset: number): void {
-    this.#errors += 1;
-    this.#list('error', error, offset);
-  }
-
-  warn(what: string, offset: number, key?: Key, lsn?: Lsn): void {
-    this.#warnings += 1;
-    if (this.#isFull) return;
-    const warning = new StorageError('corrupt', {
-      what,
-      offset,
-      key: key === undefined ? undefined : formatKey(key),
-      lsn: lsn === undefined ? undefined : formatLsn(lsn),
-    });
-    this.#list('warning', warning, offset);
-  }
-
-  report(entries: number, bytes: number): LayerReport {
-    return {
-      path: this.path,
-      ok: this.#errors === 0,
-      entries,
-      bytes,
-      findings: this.#listed,
-      errors: this.#errors,
-      warnings: this.#warnings,
-    };
-  }
-
-  get #isFull(): boolean {
-    return this.#listed.length >= this.#maximum;
-  }
-
-  #list(severity: Finding['severity'], error: StorageError, offset: number): void {
-    if (this.#isFull) return;
-    const { code, key, lsn } = error;
-    this.#listed.push({
-      severity,
-      code,
-      // The report names the path; the message need not.
-      message: error.with({ path: undefined }).message,
-      offset: error.offset ?? offset,
-      ...(key === undefined ? {} : { key }),
-      ...(lsn === undefined ? {} : { lsn }),
-    });
   }
 }
 

@@ -7,6 +7,7 @@ import {
   encodeValue,
   IMAGE_HEADER_SIZE,
   outlineOfValue,
+  outlineOfValueAt,
   type Value,
   valueWillInit,
 } from '../../src/layers/value-format.ts';
@@ -269,15 +270,44 @@ describe('the outline of a value', () => {
         const changed = bytes.slice();
         changed[at] = change & 0xff;
         for (const damaged of [changed, bytes.subarray(0, at), Buffer.concat([bytes, changed])]) {
-          expect(resultOf(() => outlineOfValue(damaged))).toEqual(
-            resultOf(() => {
-              const { type, ...rest } = decodeValue(damaged);
-              return { type, willInit: valueWillInit({ type, ...rest } as Value) };
-            }),
+          const expected = resultOf(() => {
+            const { type, ...rest } = decodeValue(damaged);
+            return { type, willInit: valueWillInit({ type, ...rest } as Value) };
+          });
+          expect(resultOf(() => outlineOfValue(damaged))).toEqual(expected);
+          // Among others, which are no part of it.
+          const among = Buffer.concat([bytes, damaged, bytes]);
+          expect(resultOf(() => outlineOfValueAt(among, bytes.length, damaged.length))).toEqual(
+            expected,
           );
         }
       }),
     );
+  });
+});
+
+describe('the outline of an image or a WAL record', () => {
+  it('that is changed in any byte, or cut, is that of the decoder', () => {
+    for (const length of [0, 1, 4, 5, 6, 255, 256]) {
+      const values: Value[] = [
+        { type: 'image', bytes: new Uint8Array(length) },
+        { type: 'wal', willInit: false, bytes: new Uint8Array(length) },
+        { type: 'wal', willInit: true, bytes: new Uint8Array(length) },
+      ];
+      for (const bytes of values.map(encodeValue)) {
+        for (let at = 0; at < Math.min(bytes.length, 20); at += 1) {
+          for (const change of [0, 1, 2, 0x80, 0xff]) {
+            const changed = bytes.slice();
+            changed[at] = change;
+            for (const damaged of [changed, changed.subarray(0, at), changed.subarray(at)]) {
+              expect(resultOf(() => outlineOfValueAt(damaged, 0, damaged.length))).toEqual(
+                resultOf(() => outlineOfValue(damaged)),
+              );
+            }
+          }
+        }
+      }
+    }
   });
 });
 

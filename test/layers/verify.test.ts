@@ -1,8 +1,9 @@
 /** Each kind of finding, from a layer with exactly that damage. */
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
+import type { LayerReport } from '../../src/layers/findings.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
-import { type LayerReport, type VerifyOptions, verifyLayer } from '../../src/layers/verify.ts';
+import { type VerifyOptions, verifyLayer } from '../../src/layers/verify.ts';
 import {
   deltaKey,
   type LayerSpec,

@@ -6,12 +6,13 @@ import { deepStrictEqual, ok } from 'node:assert/strict';
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
 import { isStorageError, StorageError } from '../../src/errors.ts';
 import type { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
+import type { LayerReport } from '../../src/layers/findings.ts';
 import type { ImageLayerReader } from '../../src/layers/image-layer/reader.ts';
 import { compareKeys, type Key } from '../../src/layers/key.ts';
 import type { IndexEntry } from '../../src/layers/layer-file/entry-layout.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { decodeValue } from '../../src/layers/value-format.ts';
-import { type LayerReport, verifyLayer } from '../../src/layers/verify.ts';
+import { verifyLayer } from '../../src/layers/verify.ts';
 import { DIRECTORY, entryName, hex } from './layers.ts';
 
 type Reader = DeltaLayerReader | ImageLayerReader;

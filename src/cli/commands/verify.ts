@@ -1,7 +1,8 @@
 /** `verify`: reads every block and every blob of files, and of the layers below directories. */
 import { basename } from 'node:path';
 import { isStorageError, throwIfAborted } from '../../errors.ts';
-import { type LayerReport, verifyLayer } from '../../layers/verify.ts';
+import type { LayerReport } from '../../layers/findings.ts';
+import { verifyLayer } from '../../layers/verify.ts';
 import type { Context, Format } from '../context.ts';
 import {
   CLEAN,

@@ -156,8 +156,17 @@ class SalvageWalk {
     this.#visited.delete(block);
   }
 
-  *#leaf({ node, upper, isFirstKeySure }: SalvageFrame): Generator<SalvagedSlice> {
+  *#leaf(frame: SalvageFrame): Generator<SalvagedSlice> {
+    const { node, upper, isFirstKeySure } = frame;
     const { start, end } = this.#options;
+    if (this.#isSound(frame)) {
+      const first = start === undefined ? 0 : node.ceiling(start);
+      const to = end === undefined ? node.entryCount : node.ceiling(end);
+      if (first >= to) return;
+      this.#highest = node.key(to - 1);
+      yield { kind: 'slice', node, from: first, to };
+      return;
+    }
     let from = 0;
     for (let index = 0; index < node.entryCount; index += 1) {
       const outside =
@@ -174,6 +183,16 @@ class SalvageWalk {
       from = index + 1;
     }
     if (from < node.entryCount) yield { kind: 'slice', node, from, to: node.entryCount };
+  }
+
+  /** True for a leaf without damage, as nearly all are: then no entry needs a look of its own. */
+  #isSound({ node, upper }: SalvageFrame): boolean {
+    return (
+      (this.#highest === undefined || node.compareKey(0, this.#highest) > 0) &&
+      (upper === undefined || node.compareKey(node.entryCount - 1, upper) < 0) &&
+      node.firstForeignValue() < 0 &&
+      this.#checks.entries(node) === undefined
+    );
   }
 
   #problem(
