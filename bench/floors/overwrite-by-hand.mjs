@@ -1,4 +1,4 @@
-import { open, rename } from 'node:fs/promises';
+import { lstat, open, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
 /** The system calls of a durable overwrite, nothing else. */
@@ -12,4 +12,25 @@ export async function overwriteByHand(path, content) {
   const directory = await open(dirname(path), 'r');
   await directory.sync();
   await directory.close();
+}
+
+/**
+ * The same, and what the library calls besides: the directory's identity, the file that is replaced,
+ * and its owner and mode for the new one.
+ */
+export async function overwriteWithLooks(path, content) {
+  const temporary = `${path}.___temp`;
+  await lstat(`${dirname(path)}/.`);
+  const { mode, uid, gid } = await lstat(path);
+  const file = await open(temporary, 'wx', 0o600);
+  await file.stat();
+  await file.write(content, 0, content.length, 0);
+  await file.chown(uid, gid);
+  await file.chmod(mode & 0o7777);
+  await file.sync();
+  await rename(temporary, path);
+  const directory = await open(dirname(path), 'r');
+  await directory.sync();
+  await directory.close();
+  await file.close();
 }

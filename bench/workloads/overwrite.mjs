@@ -1,7 +1,7 @@
 /** A small file replaced again and again, durable each time. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { overwriteFile } from '../../dist/write-once.js';
-import { overwriteByHand } from '../floors/overwrite-by-hand.mjs';
+import { overwriteByHand, overwriteWithLooks } from '../floors/overwrite-by-hand.mjs';
 import { check } from '../harness/row-context.mjs';
 import { randomBytes } from '../inputs/random.mjs';
 import { loadWriteFileAtomic } from '../peers/write-file-atomic.mjs';
@@ -16,7 +16,8 @@ export function groupsOf({ scaled }) {
     return {
       title: `overwrite: ${count.toLocaleString('en-US')} times ${length.toLocaleString('en-US')} bytes`,
       rows: [
-        row(size, 'floor', 'floor: the same system calls', 'floor', () => overwriteByHand),
+        row(size, 'floor', 'floor: the calls that it takes', 'floor', () => overwriteByHand),
+        row(size, 'peer', 'by hand, looks included', 'by hand', () => overwriteWithLooks),
         row(size, 'layerfile', 'layerfile overwriteFile', undefined, () => overwriteFile),
         row(
           size,

@@ -1,6 +1,6 @@
 /** One file's place in the table of open descriptors. */
 import { StorageError } from '../errors.ts';
-import type { FileSystem, OpenFile, OpenOptions } from './file-system.ts';
+import type { FileStat, FileSystem, OpenFile, OpenOptions } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
 import { type PoisonedFiles, poisonedFiles } from './poisoned-files.ts';
 
@@ -12,8 +12,8 @@ export class Descriptor {
   /** From the root. */
   readonly path: string;
   openFile: OpenFile | undefined;
-  /** Of the file, once it was opened: the same for as long as it is in use. */
-  identity: string | undefined;
+  /** The file when it was opened for the first time: the same one for as long as it is in use. */
+  opened: FileStat | undefined;
   /** Opening or eviction under way. */
   settling: Promise<unknown> | undefined;
   pins = 0;
@@ -34,6 +34,11 @@ export class Descriptor {
     this.path = path;
     this.#options = options;
     this.#scratch = durability === 'scratch';
+  }
+
+  /** Device and inode, once the file was opened. */
+  get identity(): string | undefined {
+    return this.opened?.identity;
   }
 
   get needsSync(): boolean {
@@ -117,10 +122,10 @@ export class Descriptor {
   }
 
   async #checkIdentity(openFile: OpenFile): Promise<void> {
-    const { identity } = await openFile.stat();
-    if (this.identity !== undefined && this.identity !== identity) {
+    const opened = openFile.opened ?? (await openFile.stat());
+    this.opened ??= opened;
+    if (opened.identity !== this.opened.identity) {
       throw new StorageError('io', { what: 'file was replaced while in use', path: this.path });
     }
-    this.identity = identity;
   }
 }

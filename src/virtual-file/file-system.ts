@@ -39,6 +39,8 @@ export interface OpenOptions {
 
 /** One open descriptor. The caller awaits every operation before it closes the file. */
 export interface OpenFile {
+  /** What `stat` gave when the file was opened, where that had to be looked up. */
+  readonly opened?: FileStat | undefined;
   /** Reads at most `target.length` bytes at `offset`; returns how many, 0 at the end. */
   read(target: Uint8Array, offset: number): Promise<number>;
   /** As `read`, at once. A file system that cannot has no such method. */

@@ -30,7 +30,8 @@ export const nodeFileSystem: FileSystem = {
     );
     const file = new NodeOpenFile(path, descriptor);
     try {
-      const { kind } = await file.stat();
+      file.opened = await file.stat();
+      const { kind } = file.opened;
       if (kind !== 'file') throw notRegular(path, kind);
       if (options.truncate) await file.setLength(0);
       return file;
@@ -84,6 +85,7 @@ export const nodeFileSystem: FileSystem = {
 };
 
 class NodeOpenFile implements OpenFile {
+  opened: FileStat | undefined;
   readonly #path: string;
   readonly #descriptor: number;
   #inFlight = 0;

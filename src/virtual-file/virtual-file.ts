@@ -7,6 +7,7 @@
  * call rejects with that error, because a second sync would report success for lost data. That holds
  * for all that have the file open, and for who opens it again in this process.
  */
+import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import { Descriptor } from './descriptor.ts';
@@ -158,6 +159,13 @@ export class VirtualFile {
       await file.setOwnership(ownership);
       this.#descriptor.noteWrite();
     });
+  }
+
+  /** The file as it was when `open` had opened it, before it was truncated. */
+  get opened(): FileStat {
+    const { opened } = this.#descriptor;
+    assert(opened !== undefined, 'open resolves after the file was looked up');
+    return opened;
   }
 
   stat(): Promise<FileStat> {

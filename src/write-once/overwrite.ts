@@ -1,8 +1,9 @@
 /**
  * Replaces the content of a small file so that a crash leaves the old content or the new one.
  *
- *   remove `{path}.___temp`, if a crash left one      only a file or a symbolic link itself
- *   create it exclusively, write, set mode and owner
+ *   create `{path}.___temp` exclusively               if a crash left one, it is removed first:
+ *                                                     only a file or a symbolic link itself
+ *   write, set mode and owner
  *   sync it                                           else the name could stand for less
  *   rename it over the path                           the commit point
  *   sync the directory                                now the new content is durable
@@ -85,7 +86,6 @@ class Overwrite {
     const { target, signal } = this.#parameters;
     throwIfAborted(signal);
     const replaced = await this.#fileToReplace();
-    await this.#removeStaleTemporary();
     const temporary = await this.#createTemporary(replaced);
     try {
       await this.#fill(temporary, replaced);
@@ -102,7 +102,18 @@ class Overwrite {
     }
   }
 
+  /** Whether a crash has left one is looked up only where something has the name. */
   async #createTemporary(replaced: FileStat | undefined): Promise<TemporaryFile> {
+    try {
+      return await this.#createNew(replaced);
+    } catch (error) {
+      if (!isStorageError(error, 'exists')) throw error;
+    }
+    await this.#removeStaleTemporary();
+    return this.#createNew(replaced);
+  }
+
+  async #createNew(replaced: FileStat | undefined): Promise<TemporaryFile> {
     const { openFiles, mode } = this.#parameters;
     try {
       return await TemporaryFile.create(this.#temporaryPath, {
@@ -113,7 +124,7 @@ class Overwrite {
     } catch (error) {
       // It may have failed after the file was there.
       if (!isStorageError(error, 'exists')) {
-        await Promise.allSettled([openFiles.fileSystem.unlink(this.#temporaryPath)]);
+        await Promise.allSettled([this.#removeStaleTemporary()]);
       }
       throw error;
     }
@@ -122,9 +133,9 @@ class Overwrite {
   async #fill(temporary: TemporaryFile, replaced: FileStat | undefined): Promise<void> {
     const { bytes, signal } = this.#parameters;
     await temporary.file.writeAllAt(bytes, 0);
-    if (replaced !== undefined) {
-      const created = await temporary.file.stat();
-      if (!isSameOwnership(created, replaced)) await temporary.file.setOwnership(replaced);
+    const { opened } = temporary.file;
+    if (replaced !== undefined && !isSameOwnership(opened, replaced)) {
+      await temporary.file.setOwnership(replaced);
     }
     throwIfAborted(signal);
   }

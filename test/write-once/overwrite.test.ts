@@ -373,12 +373,12 @@ describe('every operation fails in turn', () => {
       expect(operations.map(({ kind }) => kind)).toEqual([
         'stat', // directory
         'stat', // file that is replaced
+        'open', // meets the stale temporary
         'stat', // stale temporary
         'unlink',
         'open',
-        'stat', // identity
+        'stat', // identity and ownership
         'write',
-        'stat', // ownership
         'set-ownership',
         'sync',
         'rename',
@@ -402,8 +402,9 @@ describe('every operation fails in turn', () => {
         forCrashStates(fileSystem, (after) => seen.add(contentIfThere(after)));
         expect([...seen].sort()).toEqual(expected);
         expect(contentOf(fileSystem)).toBe(expected[0]);
-        // Before the stale temporary was removed, it is none of ours.
-        expect(fileSystem.paths().length).toBe(index <= 3 ? 2 : 1);
+        // Before the stale temporary was removed, it is none of ours; a creation that failed for
+        // another reason than a name that is taken may have made it.
+        expect(fileSystem.paths().length).toBe(index <= 4 && index !== 2 ? 2 : 1);
         expect(openFiles.openCount).toBe(0);
         expect(fileSystem.openPaths).toEqual([]);
       }
@@ -431,7 +432,7 @@ describe('every operation fails in turn', () => {
   test('the first error is the one that counts when the temporary cannot be removed either', async () => {
     const { fileSystem, result } = await overwriteWith(({ kind, index }) => {
       if (kind === 'sync') return { fail: 'EIO' };
-      return kind === 'unlink' && index > 3 ? { fail: 'EROFS' } : undefined;
+      return kind === 'unlink' && index > 4 ? { fail: 'EROFS' } : undefined;
     });
     expect(result).toMatchObject({ code: 'sync-failed', errno: 'EIO', outcome: 'not-applied' });
     expect(fileSystem.paths()).toEqual(['/data/file', '/data/file.___temp']);
@@ -480,7 +481,7 @@ describe('an abort', () => {
       expect(fileSystem.paths().filter((path) => path !== '/data/file.___temp')).toEqual([
         '/data/file',
       ]);
-      if (index > 3) expect(fileSystem.paths()).toEqual(['/data/file']);
+      if (index > 4) expect(fileSystem.paths()).toEqual(['/data/file']);
       expect(fileSystem.openPaths).toEqual([]);
     }
   });
@@ -513,7 +514,7 @@ describe('many overwrites', () => {
   test('of one file happen in the order of the calls, also when one fails', async () => {
     const { fileSystem, openFiles } = withOldFile();
     fileSystem.intercept = ({ kind, index }) =>
-      kind === 'rename' && index < 20 ? { fail: 'EIO' } : undefined;
+      kind === 'rename' && index < 12 ? { fail: 'EIO' } : undefined;
     const results = await Promise.allSettled(
       ['a', 'b', 'c'].map((content) => overwriteFile('/data/file', content, { openFiles })),
     );
