@@ -14,8 +14,14 @@ import type {
 } from '../layers/layer-file/entry-scan.ts';
 import { readLargeValue } from '../layers/layer-file/large-value.ts';
 import { locateValueError } from '../layers/layer-file/salvage.ts';
-import { outlineOfValue, viewValue } from '../layers/value-format.ts';
-import { type ShownEntry, shownEntry } from './entry-json.ts';
+import {
+  outlineOfValue,
+  outlineOfValueAt,
+  type ValueView,
+  viewValue,
+} from '../layers/value-format.ts';
+import { lsnWordsOf } from './entry-fields.ts';
+import { type ShownContent, type ShownEntry, shownEntry } from './entry-json.ts';
 import type { ValuesMode } from './values-mode.ts';
 
 export type DumpItem =
@@ -47,35 +53,70 @@ export async function* dumpItems(
 }
 
 function* entriesOf(batch: EntryBatch, layer: DumpedLayer): Generator<DumpItem, void, undefined> {
-  for (let index = 0; index < batch.count; index += 1) {
-    const entry: LayerEntry = {
-      key: batch.key(index),
-      lsn: batch.lsn(index),
-      willInit: batch.willInit[index] === 1,
-      offset: batch.offsets[index] ?? 0,
-      storedLength: batch.storedLengths[index] ?? 0,
-      compressed: batch.compressed[index] === 1,
-      bytes: batch.bytes(index),
+  const row = new BatchRow(batch);
+  const item: DumpItem = { kind: 'entry', shown: row };
+  for (; row.index < batch.count; row.index += 1) {
+    try {
+      row.look(layer);
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      yield damagedValue({ ...row.entry, bytes: row.bytes }, error, layer);
+      continue;
+    }
+    yield item;
+  }
+}
+
+/** One entry of a batch after the other; what is not printed is not made. */
+class BatchRow implements ShownEntry {
+  readonly columns: EntryBatch;
+  readonly lsnWords: Uint32Array;
+  index = 0;
+  type = 'image';
+  length = 0;
+  #value: ValueView | undefined;
+
+  constructor(batch: EntryBatch) {
+    this.columns = batch;
+    this.lsnWords = lsnWordsOf(batch);
+  }
+
+  /** Finds out what the content is. Throws: what is wrong with a value, with offsets from its start. */
+  look({ kind, values }: DumpedLayer): void {
+    const { columns, index } = this;
+    const isPlain = columns.compressed[index] === 0;
+    this.length = isPlain ? (columns.lengths[index] as number) : this.bytes.length;
+    if (kind === 'image') return;
+    if (values === 'json') {
+      this.#value = viewValue(this.bytes);
+      this.type = this.#value.type;
+    } else if (isPlain) {
+      const start = columns.starts[index] as number;
+      this.type = outlineOfValueAt(columns.buffer, start, this.length).type;
+    } else {
+      this.type = outlineOfValue(this.bytes).type;
+    }
+  }
+
+  get bytes(): Uint8Array {
+    return this.columns.bytes(this.index);
+  }
+
+  get content(): ShownContent {
+    return { kind: 'whole', bytes: this.bytes, value: this.#value };
+  }
+
+  get entry(): Omit<LayerEntry, 'bytes'> {
+    const { columns, index } = this;
+    return {
+      key: columns.key(index),
+      lsn: columns.lsn(index),
+      willInit: columns.willInit[index] === 1,
+      offset: columns.offsets[index] as number,
+      storedLength: columns.storedLengths[index] as number,
+      compressed: columns.compressed[index] === 1,
     };
-    yield showEntry(entry, layer);
   }
-}
-
-function showEntry(entry: LayerEntry, layer: DumpedLayer): DumpItem {
-  try {
-    return { kind: 'entry', shown: shownOf(entry, layer) };
-  } catch (error) {
-    if (!(error instanceof StorageError)) throw error;
-    return damagedValue(entry, error, layer);
-  }
-}
-
-function shownOf(entry: LayerEntry, { kind, values }: DumpedLayer): ShownEntry {
-  const { bytes } = entry;
-  if (kind === 'image') return shownEntry({ entry });
-  if (printsContents(values)) return shownEntry({ entry, value: viewValue(bytes) });
-  const { type } = outlineOfValue(bytes);
-  return { entry, type, length: bytes.length, content: { kind: 'whole', bytes } };
 }
 
 async function streamEntry(item: LargeEntry, layer: DumpedLayer): Promise<DumpItem> {
@@ -83,7 +124,7 @@ async function streamEntry(item: LargeEntry, layer: DumpedLayer): Promise<DumpIt
   const onPiece = (piece: Uint8Array): void => void hash?.update(piece);
   const show = (type: string, length: number): DumpItem => {
     const content = { kind: 'streamed', sha256: hash?.digest('hex') ?? '' } as const;
-    return { kind: 'entry', shown: { entry: item, type, length, content } };
+    return { kind: 'entry', shown: shownEntry(item, { type, length, content }) };
   };
   if (layer.kind === 'image') {
     const length = await item.stream(onPiece);

@@ -6,11 +6,12 @@ import { explainKey } from '../postgres/key-explanation.ts';
 import { shortened } from '../printable.ts';
 import type { Format } from './context.ts';
 import { type DumpItem, printsContents } from './dump-items.ts';
+import { MAXIMUM_FIELDS_LENGTH, writeEntryFields } from './entry-fields.ts';
 import {
+  contentPieces,
   damagedBlockText,
   damagedEntryText,
   digestOf,
-  entryPieces,
   type ShownEntry,
 } from './entry-json.ts';
 import { formatCount } from './human.ts';
@@ -52,7 +53,7 @@ class JsonDumpWriter implements DumpWriter {
   item(item: DumpItem): Promise<void> | undefined {
     switch (item.kind) {
       case 'entry':
-        return this.#list.write(['{', ...entryPieces(item.shown, this.#values), '}']);
+        return this.#entry(item.shown);
       case 'damaged-entry':
         return this.#list.write([damagedEntryText(item)]);
       case 'damaged-block':
@@ -62,6 +63,14 @@ class JsonDumpWriter implements DumpWriter {
 
   end(): Promise<void> {
     return this.#list.end();
+  }
+
+  #entry(shown: ShownEntry): Promise<void> | undefined {
+    return this.#list.writeFilled({
+      maximumLength: MAXIMUM_FIELDS_LENGTH,
+      fill: (target, at) => writeEntryFields(target, at, shown),
+      rest: contentPieces(shown, this.#values),
+    });
   }
 }
 

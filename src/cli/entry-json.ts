@@ -1,7 +1,4 @@
-/**
- * The line of a dump, as pieces: built by hand because there may be millions, and with the bytes
- * apart because the digits of a large blob do not fit into one string.
- */
+/** What a dump's line and `get` say about an entry: its fields, and its content in pieces. */
 import { createHash } from 'node:crypto';
 import { assert } from '../assert.ts';
 import type { StorageError } from '../errors.ts';
@@ -9,6 +6,7 @@ import { formatKey, type Key } from '../layers/key.ts';
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import type { ValueView } from '../layers/value-format.ts';
+import { columnsOf, type EntryFields, lsnWordsOf } from './entry-fields.ts';
 import { encodeJson, type JsonPieces } from './json.ts';
 import { storageErrorJson } from './reporter.ts';
 import { valuePieces } from './value-json.ts';
@@ -20,26 +18,23 @@ export interface ReadEntry {
   readonly value?: ValueView | undefined;
 }
 
+export type ShownContent =
+  | { readonly kind: 'whole'; readonly bytes: Uint8Array; readonly value?: ValueView | undefined }
+  | { readonly kind: 'streamed'; readonly sha256: string };
+
 /** An entry as a dump shows it, with its content or, where that passed by in pieces, without. */
-export interface ShownEntry {
+export interface ShownEntry extends EntryFields {
   readonly entry: Omit<LayerEntry, 'bytes'>;
-  readonly type: string;
-  /** Of the content. */
-  readonly length: number;
-  readonly content:
-    | { readonly kind: 'whole'; readonly bytes: Uint8Array; readonly value?: ValueView | undefined }
-    | { readonly kind: 'streamed'; readonly sha256: string };
+  readonly content: ShownContent;
 }
 
-export function shownEntry(read: ReadEntry): ShownEntry {
-  const { entry, value } = read;
-  const { bytes } = entry;
-  return {
-    entry,
-    type: entryType(read),
-    length: bytes.length,
-    content: { kind: 'whole', bytes, value },
-  };
+/** One entry on its own. */
+export function shownEntry(
+  entry: Omit<LayerEntry, 'bytes'>,
+  about: Pick<ShownEntry, 'type' | 'length' | 'content'>,
+): ShownEntry {
+  const columns = columnsOf(entry);
+  return { entry, columns, lsnWords: lsnWordsOf(columns), index: 0, ...about };
 }
 
 /** An image layer's entries have no record: each is an image. */
@@ -47,20 +42,15 @@ export function entryType({ value }: ReadEntry): string {
   return value?.type ?? 'image';
 }
 
-/** The object from its first field on; the caller adds the braces. */
-export function entryPieces(shown: ShownEntry, mode: ValuesMode): JsonPieces {
-  const { entry, type, length, content } = shown;
-  const fields =
-    `"key":"${formatKey(entry.key)}","lsn":"${formatLsn(entry.lsn)}"` +
-    `,"will_init":${entry.willInit},"offset":${entry.offset}` +
-    `,"stored_len":${entry.storedLength},"len":${length}` +
-    `,"compressed":${entry.compressed},"type":"${type}"`;
-  if (mode === 'none') return [fields];
-  if (mode === 'sha256') return [`${fields},"sha256":"${digestOf(shown)}"`];
+/** What stands behind the fields: nothing, or the last field. */
+export function contentPieces(shown: ShownEntry, mode: ValuesMode): JsonPieces {
+  if (mode === 'none') return [];
+  if (mode === 'sha256') return [`,"sha256":"${digestOf(shown)}"`];
+  const { content } = shown;
   assert(content.kind === 'whole', 'what is printed as a whole is not streamed');
   return mode === 'json' && content.value !== undefined
-    ? [`${fields},"value":`, ...valuePieces(content.value)]
-    : [`${fields},"hex":"`, content.bytes, '"'];
+    ? [',"value":', ...valuePieces(content.value)]
+    : [',"hex":"', content.bytes, '"'];
 }
 
 export function digestOf({ content }: ShownEntry): string {

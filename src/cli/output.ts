@@ -30,6 +30,11 @@ export interface OutputOptions {
 
 const BATCH_LENGTH = 64 * 1024;
 
+/** Writes into the array from `at` on; returns where it ended. */
+export type FillBytes = (target: Uint8Array, at: number) => number;
+
+const NO_BYTES = Buffer.alloc(0);
+
 /** Bytes that become hex digits at a time; a string of all of them could be too long for V8. */
 const HEX_PIECE = 32 * 1024;
 
@@ -40,6 +45,9 @@ export class Output {
   readonly #name: string;
   readonly #stream: OutputStream;
   readonly #signal: AbortSignal;
+  /** Collected bytes, and behind them collected text. */
+  #bytes: Buffer = NO_BYTES;
+  #length = 0;
   #pending = '';
   #failure: Error | undefined;
 
@@ -62,7 +70,17 @@ export class Output {
   /** Nothing is returned while the text is only collected. */
   write(text: string): Promise<void> | undefined {
     this.#pending += text;
-    return this.#pending.length >= BATCH_LENGTH ? this.flush() : undefined;
+    return this.#length + this.#pending.length >= BATCH_LENGTH ? this.flush() : undefined;
+  }
+
+  /**
+   * Lets the function write at most so many bytes, all of them ASCII, straight into what is
+   * collected; then the pieces. Returns: as `write`.
+   */
+  writeFilled(maximumLength: number, fill: FillBytes, rest: JsonPieces): Promise<void> | undefined {
+    this.#encodePending(maximumLength);
+    this.#length = fill(this.#bytes, this.#length);
+    return rest.length === 0 ? this.write('') : this.writePieces(rest);
   }
 
   writePieces(pieces: JsonPieces): Promise<void> | undefined {
@@ -88,10 +106,36 @@ export class Output {
 
   async flush(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
+    if (this.#length > 0) return this.#flushBytes();
     if (this.#pending === '') return;
     const text = this.#pending;
     this.#pending = '';
     await this.#send(text);
+  }
+
+  /** The array is used again once the stream has taken it; after a failure it may still have it. */
+  async #flushBytes(): Promise<void> {
+    this.#encodePending(0);
+    const bytes = this.#bytes;
+    const collected = bytes.subarray(0, this.#length);
+    this.#bytes = NO_BYTES;
+    this.#length = 0;
+    await this.#send(collected);
+    this.#bytes = bytes;
+  }
+
+  /** Text that was collected becomes bytes, with room for so many more behind them. */
+  #encodePending(room: number): void {
+    const text = this.#pending;
+    const needed = this.#length + 3 * text.length + room;
+    if (needed > this.#bytes.length) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(2 * BATCH_LENGTH, needed));
+      larger.set(this.#bytes.subarray(0, this.#length));
+      this.#bytes = larger;
+    }
+    if (text === '') return;
+    this.#length += this.#bytes.write(text, this.#length);
+    this.#pending = '';
   }
 
   async #writeLargePieces(pieces: JsonPieces): Promise<void> {

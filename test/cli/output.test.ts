@@ -68,6 +68,82 @@ describe('an output', () => {
     expect(stream.written).toEqual(['text', Uint8Array.of(1, 2)]);
   });
 
+  /** Lets everything be taken at once. */
+  async function settled(stream: SlowStream, written: Promise<void> | undefined): Promise<void> {
+    let isDone = written === undefined;
+    void written?.then(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      stream.settle();
+      await new Promise(setImmediate);
+    }
+  }
+
+  function fillWith(text: string) {
+    return (target: Uint8Array, at: number) => at + Buffer.from(text).copy(target, at);
+  }
+
+  test('keeps the order of text, of bytes that are written straight into it, and of pieces', async () => {
+    const stream = new SlowStream();
+    const output = new Output(stream, OPTIONS);
+    expect(output.write('ä1')).toBeUndefined();
+    expect(output.writeFilled(8, fillWith('two'), [])).toBeUndefined();
+    expect(
+      output.writeFilled(8, fillWith('three'), [' four ', Uint8Array.of(0xf5)]),
+    ).toBeUndefined();
+    expect(output.write(' €')).toBeUndefined();
+    expect(stream.written).toEqual([]);
+    await settled(stream, output.flush());
+    output.write('six');
+    await settled(stream, output.flush());
+    expect(stream.written.map((chunk) => Buffer.from(chunk).toString())).toEqual([
+      'ä1twothree four f5 €',
+      'six',
+    ]);
+  });
+
+  test('sends filled bytes when a batch is full, and each of them once', async () => {
+    const stream = new SlowStream();
+    const output = new Output(stream, OPTIONS);
+    const lines = Array.from({ length: 3000 }, (_, line) => `${line}`.padEnd(99, '.').concat('\n'));
+    const taken: string[] = [];
+    stream.write = (chunk, done) => {
+      // A view of what is used again: it counts what it holds until it is taken.
+      setImmediate(() => {
+        taken.push(Buffer.from(chunk).toString());
+        done();
+      });
+      return false;
+    };
+    for (const line of lines) await output.writeFilled(100, fillWith(line), []);
+    await output.flush();
+    expect(taken.join('')).toBe(lines.join(''));
+    expect(taken.length).toBe(Math.ceil(300_000 / 65_600));
+    expect(Math.max(...taken.map(({ length }) => length))).toBe(65_600);
+  });
+
+  test('makes room for more than a batch', async () => {
+    const stream = new SlowStream();
+    const output = new Output(stream, OPTIONS);
+    const text = 'x'.repeat(300_000);
+    output.write('y'.repeat(60_000));
+    await settled(stream, output.writeFilled(text.length, fillWith(text), []));
+    expect(stream.written.map((chunk) => chunk.length)).toEqual([360_000]);
+  });
+
+  test('writes over no bytes that a stream still has when it was interrupted', async () => {
+    const interruption = new AbortController();
+    const stream = new SlowStream();
+    const output = new Output(stream, { ...OPTIONS, signal: interruption.signal });
+    output.writeFilled(8, fillWith('first'), []);
+    const flushed = output.flush().catch(() => 'interrupted');
+    interruption.abort();
+    expect(await flushed).toBe('interrupted');
+    output.writeFilled(8, fillWith('other'), []);
+    expect(Buffer.from(stream.written[0] ?? '').toString()).toBe('first');
+  });
+
   test('cuts the digits of a large blob into batches', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);

@@ -47,7 +47,7 @@ async function writeItems(
     throwIfAborted(context.signal, file);
     if (lineCount === 0) warnOfName(context, { file, reader });
     for (const item of run) {
-      if (item.kind === 'entry') offset = item.shown.entry.offset;
+      if (item.kind === 'entry') offset = item.shown.columns.offsets[item.shown.index] ?? 0;
       else status = strongest(status, statusOfCode(item.error.code));
       const written = writer.item(item);
       if (written !== undefined) await written;

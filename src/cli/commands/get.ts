@@ -3,7 +3,8 @@ import { formatKey, type Key } from '../../layers/key.ts';
 import { formatLsnForPeople, type Lsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import type { Context, Format } from '../context.ts';
-import { entryPieces, entryType, type ReadEntry, shownEntry } from '../entry-json.ts';
+import { MAXIMUM_FIELDS_LENGTH, writeEntryFields } from '../entry-fields.ts';
+import { contentPieces, entryType, type ReadEntry, shownEntry } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { writeHexDump } from '../hex-dump.ts';
 import { formatCount, formatSize } from '../human.ts';
@@ -37,13 +38,21 @@ export async function get(context: Context, options: GetOptions): Promise<ExitSt
       await describeEntry(context, read);
       break;
     default:
-      await context.stdout.writePieces([
-        '{"found":true,',
-        ...entryPieces(shownEntry(read), 'hex'),
-        '}\n',
-      ]);
+      await printEntry(context, read);
   }
   return CLEAN;
+}
+
+async function printEntry({ stdout }: Context, read: ReadEntry): Promise<void> {
+  const { bytes } = read.entry;
+  const content = { kind: 'whole', bytes } as const;
+  const shown = shownEntry(read.entry, { type: entryType(read), length: bytes.length, content });
+  await stdout.write('{"found":true,');
+  await stdout.writeFilled(
+    MAXIMUM_FIELDS_LENGTH,
+    (target, at) => writeEntryFields(target, at, shown),
+    [...contentPieces(shown, 'hex'), '}\n'],
+  );
 }
 
 async function reportAbsence(

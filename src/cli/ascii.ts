@@ -1,0 +1,70 @@
+/**
+ * ASCII text, written straight into bytes: a line of a dump for each of a million entries would
+ * otherwise be many short strings. Each function writes at `at` and returns where it ended; the
+ * caller has made room.
+ */
+
+/** The codes of the two digits of each byte. */
+const HIGH_DIGITS = new Uint8Array(256);
+const LOW_DIGITS = new Uint8Array(256);
+for (let byte = 0; byte < 256; byte += 1) {
+  HIGH_DIGITS[byte] = '0123456789ABCDEF'.charCodeAt(byte >>> 4);
+  LOW_DIGITS[byte] = '0123456789ABCDEF'.charCodeAt(byte & 0x0f);
+}
+
+const ZERO = 0x30;
+
+/** Bytes of the largest safe integer. */
+export const MAXIMUM_INTEGER_LENGTH = 16;
+
+export function asciiBytes(text: string): Uint8Array {
+  return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+export function writeAscii(target: Uint8Array, at: number, text: Uint8Array): number {
+  const { length } = text;
+  for (let index = 0; index < length; index += 1) target[at + index] = text[index] as number;
+  return at + length;
+}
+
+/** Upper-case hex digits of `length` bytes. */
+export function writeHex(
+  target: Uint8Array,
+  at: number,
+  { bytes, start, length }: { bytes: Uint8Array; start: number; length: number },
+): number {
+  let end = at;
+  for (let index = start; index < start + length; index += 1) {
+    const byte = bytes[index] as number;
+    target[end] = HIGH_DIGITS[byte] as number;
+    target[end + 1] = LOW_DIGITS[byte] as number;
+    end += 2;
+  }
+  return end;
+}
+
+/** The eight upper-case hex digits of a u32. */
+export function writeHexWord(target: Uint8Array, at: number, word: number): number {
+  let end = at;
+  for (let shift = 24; shift >= 0; shift -= 8) {
+    const byte = (word >>> shift) & 0xff;
+    target[end] = HIGH_DIGITS[byte] as number;
+    target[end + 1] = LOW_DIGITS[byte] as number;
+    end += 2;
+  }
+  return end;
+}
+
+/** A safe integer from 0, in decimal. */
+export function writeInteger(target: Uint8Array, at: number, value: number): number {
+  let length = 1;
+  for (let limit = 10; value >= limit; limit *= 10) length += 1;
+  const end = at + length;
+  let rest = value;
+  for (let place = end - 1; place >= at; place -= 1) {
+    const shorter = Math.floor(rest / 10);
+    target[place] = ZERO + (rest - shorter * 10);
+    rest = shorter;
+  }
+  return end;
+}

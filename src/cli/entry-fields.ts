@@ -1,0 +1,108 @@
+/**
+ * The fields that every line about an entry has, as bytes: there may be millions, and an object, a
+ * bigint and a string for each would take longer than all the rest.
+ *
+ *   "key":"{36 digits}","lsn":"{16 digits}","will_init":B,"offset":N,"stored_len":N,"len":N
+ *   ,"compressed":B,"type":"{type}"
+ */
+import { KEY_SIZE } from '../layers/key.ts';
+import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
+import { LOW_HALF } from '../layers/layer-file/entry-layout.ts';
+import {
+  asciiBytes,
+  MAXIMUM_INTEGER_LENGTH,
+  writeAscii,
+  writeHex,
+  writeHexWord,
+  writeInteger,
+} from './ascii.ts';
+
+/** Entries in parallel arrays, as a batch has them. */
+export interface EntryColumns {
+  /** 18 bytes each. */
+  readonly keys: Uint8Array;
+  readonly lsns: BigUint64Array;
+  /** 0 or 1. */
+  readonly willInit: ArrayLike<number>;
+  readonly offsets: ArrayLike<number>;
+  readonly storedLengths: ArrayLike<number>;
+  /** 0 or 1. */
+  readonly compressed: ArrayLike<number>;
+}
+
+/** One row of the columns, and what its content says. */
+export interface EntryFields {
+  readonly columns: EntryColumns;
+  readonly lsnWords: Uint32Array;
+  readonly index: number;
+  readonly type: string;
+  /** Of the content. */
+  readonly length: number;
+}
+
+/** The halves of the LSNs; a view. */
+export function lsnWordsOf({ lsns }: EntryColumns): Uint32Array {
+  return new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);
+}
+
+/** The columns of one entry. */
+export function columnsOf(entry: Omit<LayerEntry, 'bytes'>): EntryColumns {
+  return {
+    keys: entry.key,
+    lsns: BigUint64Array.of(entry.lsn),
+    willInit: [entry.willInit ? 1 : 0],
+    offsets: [entry.offset],
+    storedLengths: [entry.storedLength],
+    compressed: [entry.compressed ? 1 : 0],
+  };
+}
+
+const KEY = asciiBytes('"key":"');
+const LSN = asciiBytes('","lsn":"');
+const WILL_INIT_AND_OFFSET = [
+  asciiBytes('","will_init":false,"offset":'),
+  asciiBytes('","will_init":true,"offset":'),
+] as const;
+const STORED_LENGTH = asciiBytes(',"stored_len":');
+const LENGTH = asciiBytes(',"len":');
+
+const LONGEST_TYPE = 'multixact_members_create';
+
+/** By compression and type. */
+const tails = [new Map<string, Uint8Array>(), new Map<string, Uint8Array>()] as const;
+
+export const MAXIMUM_FIELDS_LENGTH =
+  KEY.length +
+  2 * KEY_SIZE +
+  LSN.length +
+  16 +
+  WILL_INIT_AND_OFFSET[0].length +
+  STORED_LENGTH.length +
+  LENGTH.length +
+  3 * MAXIMUM_INTEGER_LENGTH +
+  tailOf(0, LONGEST_TYPE).length;
+
+/** Writes them at `at`, at most `MAXIMUM_FIELDS_LENGTH` bytes. Returns: where they end. */
+export function writeEntryFields(target: Uint8Array, at: number, fields: EntryFields): number {
+  const { columns, lsnWords, index, type, length } = fields;
+  let end = writeAscii(target, at, KEY);
+  end = writeHex(target, end, { bytes: columns.keys, start: index * KEY_SIZE, length: KEY_SIZE });
+  end = writeAscii(target, end, LSN);
+  end = writeHexWord(target, end, lsnWords[2 * index + 1 - LOW_HALF] as number);
+  end = writeHexWord(target, end, lsnWords[2 * index + LOW_HALF] as number);
+  end = writeAscii(target, end, WILL_INIT_AND_OFFSET[columns.willInit[index] === 1 ? 1 : 0]);
+  end = writeInteger(target, end, columns.offsets[index] as number);
+  end = writeAscii(target, end, STORED_LENGTH);
+  end = writeInteger(target, end, columns.storedLengths[index] as number);
+  end = writeAscii(target, end, LENGTH);
+  end = writeInteger(target, end, length);
+  return writeAscii(target, end, tailOf(columns.compressed[index] === 1 ? 1 : 0, type));
+}
+
+function tailOf(compressed: 0 | 1, type: string): Uint8Array {
+  const known = tails[compressed].get(type);
+  if (known !== undefined) return known;
+  const tail = asciiBytes(`,"compressed":${compressed === 1},"type":"${type}"`);
+  tails[compressed].set(type, tail);
+  return tail;
+}
