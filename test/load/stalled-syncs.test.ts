@@ -9,11 +9,18 @@ const STALL_MS = 300;
 const DEFAULT_POOL_SIZE = 4;
 const LIMIT_MS = 20;
 
+/** On a machine that is idle, reads alone take less than a millisecond. */
+const QUIET_MS = 5;
+
 /**
- * Other work on the machine delays reads, too: what counts is what the syncs add, in the best of a
- * few measurements. On a machine that is idle, reads alone take less than a millisecond.
+ * Other work on the machine delays reads, too: where it does, what counts is what the syncs add, in
+ * the best of a few measurements.
  */
 const ATTEMPTS = 3;
+
+function judgedMs({ p99Ms, undisturbedP99Ms }: StalledSyncsResult): number {
+  return undisturbedP99Ms < QUIET_MS ? p99Ms : p99Ms - undisturbedP99Ms;
+}
 
 async function measure(
   options: Pick<StalledSyncsInput, 'stallMs' | 'syncs'>,
@@ -26,16 +33,16 @@ async function measure(
 }
 
 test('reads beside 16 syncs of 300 ms stay under 20 ms at the 99th percentile', async () => {
-  const addedMs: number[] = [];
+  const delaysMs: number[] = [];
   do {
     const result = await measure({ stallMs: STALL_MS, syncs: 'bounded' }, undefined);
     console.info(`16 stalled syncs: ${JSON.stringify(result)}`);
     expect(result.mostStalled).toBe(DEFAULT_POOL_SIZE - 1);
     expect(result.totalMs).toBeGreaterThan((SYNCS / (DEFAULT_POOL_SIZE - 1)) * STALL_MS);
     expect(result.reads).toBeGreaterThan(500);
-    addedMs.push(result.p99Ms - result.undisturbedP99Ms);
-  } while (addedMs.length < ATTEMPTS && Math.min(...addedMs) >= LIMIT_MS);
-  expect(Math.min(...addedMs)).toBeLessThan(LIMIT_MS);
+    delaysMs.push(judgedMs(result));
+  } while (delaysMs.length < ATTEMPTS && Math.min(...delaysMs) >= LIMIT_MS);
+  expect(Math.min(...delaysMs)).toBeLessThan(LIMIT_MS);
 });
 
 test('the same syncs past the library do hold up reads', async () => {

@@ -6,7 +6,7 @@
 import { execFileSync } from 'node:child_process';
 import { constants, openSync, read, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { FileSystem } from '../../../src/virtual-file/file-system.ts';
+import type { FileSystem, OpenFile } from '../../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../../src/virtual-file/virtual-file.ts';
@@ -68,6 +68,10 @@ const fileSystem: FileSystem = {
         await holdThread();
         await file.sync();
       },
+      async syncData() {
+        await holdThread();
+        await file.syncData();
+      },
     });
   },
   async syncDirectory(path) {
@@ -78,13 +82,18 @@ const fileSystem: FileSystem = {
 
 const openFiles = new OpenFiles({ capacity: 64, fileSystem });
 
+/** Half of the files by each of the two ways. */
+function syncOneWay(file: Pick<OpenFile, 'sync' | 'syncData'>, index: number): Promise<void> {
+  return index % 2 === 0 ? file.sync() : file.syncData();
+}
+
 async function startSyncs(): Promise<void> {
   const paths = Array.from({ length: FILE_SYNCS }, (_, n) => join(input.directory, `synced-${n}`));
   if (input.syncs === 'unbounded') {
     const files = await Promise.all(
       paths.map((path) => fileSystem.open(path, { write: true, createNew: true })),
     );
-    await Promise.all(files.map((file) => file.sync()));
+    await Promise.all(files.map(syncOneWay));
     await Promise.all(files.map((file) => file.close()));
     return;
   }
@@ -93,7 +102,7 @@ async function startSyncs(): Promise<void> {
   );
   await Promise.all(files.map((file) => file.writeAllAt(new Uint8Array(READ_LENGTH), 0)));
   await Promise.all([
-    ...files.map((file) => file.sync()),
+    ...files.map(syncOneWay),
     ...Array.from({ length: DIRECTORY_SYNCS }, () => openFiles.syncDirectory(input.directory)),
   ]);
   await Promise.all(files.map((file) => file.close()));
