@@ -35,6 +35,7 @@ if (replayPath === undefined) {
 /** Scenarios with so many states that one run in so many is enough. */
 const RARE: ReadonlyMap<string, number> = new Map([
   ['ephemeral', 2],
+  ['delta-with-large-index', 10],
   ['side-by-side', 12],
 ]);
 

@@ -10,7 +10,7 @@ import { seededChoices } from '../support/choices.ts';
 import { runWithFaults } from './faulty-disk.ts';
 import type { MakeScenario, Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
-import { deltaAbandoned, deltaWithLargeIndex, deltaWithoutLinks } from './scenarios/layers.ts';
+import { deltaAbandoned, deltaWithoutLinks } from './scenarios/layers.ts';
 import { manyFiles, readDelta, readImages, verifyDelta } from './scenarios/readers.ts';
 
 const ERRNOS = [
@@ -40,7 +40,6 @@ const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
   ['read-image', readImages],
   ['verify', verifyDelta],
   ['many-files', manyFiles],
-  ...(ALL ? ([['delta-with-large-index', deltaWithLargeIndex]] as const) : []),
 ]);
 
 /** Small worlds of each kind: with and without old files, leftovers and links. */

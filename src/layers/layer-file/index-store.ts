@@ -19,14 +19,18 @@ export interface IndexStoreOptions {
 
 const DEFAULT_MEMORY_LIMIT = 32 * 1024 * 1024;
 
-/** Blocks are kept in arrays of this many bytes, so that growing copies nothing. */
-const CHUNK_SIZE = 64 * BLOCK_SIZE;
+/** Blocks are kept in arrays of so many bytes at most, so that growing copies nothing. */
+const MAXIMUM_CHUNK_SIZE = 64 * BLOCK_SIZE;
+
+/** Of small limits a chunk is a part only. */
+const CHUNKS_IN_MEMORY = 8;
 
 /** Chunks that may wait for the scratch file before whoever adds blocks must wait, too. */
 const MAXIMUM_WAITING_CHUNKS = 16;
 
 export class IndexStore {
   readonly #createScratch: () => Promise<TemporaryFile>;
+  readonly #chunkSize: number;
   readonly #memoryChunkCount: number;
   /** Chunks in order: those that stay, and behind them those that wait for the scratch file. */
   readonly #chunks: Uint8Array[] = [];
@@ -38,7 +42,9 @@ export class IndexStore {
 
   constructor({ createScratch, memoryLimit = DEFAULT_MEMORY_LIMIT }: IndexStoreOptions) {
     this.#createScratch = createScratch;
-    this.#memoryChunkCount = Math.ceil(memoryLimit / CHUNK_SIZE);
+    const blocks = Math.max(1, Math.floor(memoryLimit / (CHUNKS_IN_MEMORY * BLOCK_SIZE)));
+    this.#chunkSize = Math.min(MAXIMUM_CHUNK_SIZE, blocks * BLOCK_SIZE);
+    this.#memoryChunkCount = Math.ceil(memoryLimit / this.#chunkSize);
   }
 
   get blockCount(): number {
@@ -47,7 +53,7 @@ export class IndexStore {
 
   /** Copies a block; returns its number. */
   add(block: Uint8Array): number {
-    const offset = (this.#blockCount * BLOCK_SIZE) % CHUNK_SIZE;
+    const offset = (this.#blockCount * BLOCK_SIZE) % this.#chunkSize;
     if (offset === 0) this.#addChunk();
     this.#chunks.at(-1)?.set(block, offset);
     this.#blockCount += 1;
@@ -66,19 +72,19 @@ export class IndexStore {
     await this.#spilled();
     let left = this.#blockCount * BLOCK_SIZE;
     for (const chunk of this.#chunks.slice(0, this.#memoryChunkCount)) {
-      yield chunk.subarray(0, Math.min(left, CHUNK_SIZE));
-      left -= CHUNK_SIZE;
+      yield chunk.subarray(0, Math.min(left, this.#chunkSize));
+      left -= this.#chunkSize;
     }
     const spilledSize = this.#out?.offset ?? 0;
-    const chunk = new Uint8Array(spilledSize > 0 ? CHUNK_SIZE : 0);
-    for (let offset = 0; offset < spilledSize; offset += CHUNK_SIZE) {
+    const chunk = new Uint8Array(spilledSize > 0 ? this.#chunkSize : 0);
+    for (let offset = 0; offset < spilledSize; offset += this.#chunkSize) {
       await this.#out?.readExactAt(chunk, offset);
       yield chunk;
-      left -= CHUNK_SIZE;
+      left -= this.#chunkSize;
     }
     for (const last of this.#chunks.slice(this.#memoryChunkCount)) {
       yield last.subarray(0, left);
-      left -= CHUNK_SIZE;
+      left -= this.#chunkSize;
     }
   }
 
@@ -97,7 +103,7 @@ export class IndexStore {
         this.#spilling = undefined;
       });
     }
-    this.#chunks.push(new Uint8Array(CHUNK_SIZE));
+    this.#chunks.push(new Uint8Array(this.#chunkSize));
   }
 
   async #spilled(): Promise<void> {
@@ -109,7 +115,7 @@ export class IndexStore {
   async #spill(): Promise<void> {
     try {
       this.#scratch ??= await this.#createScratch();
-      this.#out ??= new BufferedWriter(this.#scratch.file, { bufferSize: CHUNK_SIZE });
+      this.#out ??= new BufferedWriter(this.#scratch.file, { bufferSize: this.#chunkSize });
       while (this.#chunks.length > this.#memoryChunkCount + 1) {
         const [chunk] = this.#chunks.splice(this.#memoryChunkCount, 1);
         assert(chunk !== undefined, 'a chunk waits behind those that stay');

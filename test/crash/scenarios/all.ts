@@ -1,6 +1,6 @@
 /** Every scenario, by the name under which a failure is replayed. */
 import type { MakeScenario } from '../scenario.ts';
-import { deltaLayer, ephemeralLayer, imageLayer, imported } from './layers.ts';
+import { deltaLayer, deltaWithLargeIndex, ephemeralLayer, imageLayer, imported } from './layers.ts';
 import { sideBySide, twoPaths } from './side-by-side.ts';
 import {
   document,
@@ -20,6 +20,7 @@ export const SCENARIOS: ReadonlyMap<string, MakeScenario> = new Map([
   ['tenant-config', tenantConfig],
   ['document', document],
   ['delta', deltaLayer],
+  ['delta-with-large-index', deltaWithLargeIndex],
   ['image', imageLayer],
   ['ephemeral', ephemeralLayer],
   ['import', imported],
