@@ -4,7 +4,7 @@ import { type ByteSource, fileSource, heldFileSource } from '../../blob-writer/b
 import { Decompressor } from '../../blob-writer/decompression.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
-import { VirtualFile } from '../../virtual-file/virtual-file.ts';
+import { type HeldFile, VirtualFile } from '../../virtual-file/virtual-file.ts';
 import type { BlockCache } from '../disk-btree/block-cache.ts';
 import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
 import { decodeSummary, type LayerSummary, nameOfSummary, readSummaryBlock } from './summary.ts';
@@ -109,16 +109,17 @@ async function openSource(
 ): Promise<Omit<OpenedLayer, 'summary'>> {
   if (typeof from !== 'string') return { source: from, close: async () => {} };
   const file = await VirtualFile.open(from, { read: true, openFiles });
+  let held: HeldFile | undefined;
+  const close = (): Promise<void> => {
+    held?.release();
+    return file.close();
+  };
   try {
-    if (reads !== 'sync') return { source: await fileSource(file), close: () => file.close() };
-    const held = await file.hold();
-    const close = () => {
-      held.release();
-      return file.close();
-    };
+    if (reads !== 'sync') return { source: await fileSource(file), close };
+    held = await file.hold();
     return { source: await heldFileSource(file, held), close };
   } catch (error) {
-    await file.close();
+    await close();
     throw error;
   }
 }
