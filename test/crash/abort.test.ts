@@ -24,6 +24,7 @@ import { visitCrashStates } from './crash-states.ts';
 import { firstOf, type MakeScenario, randomDelays, type Scenario, turns } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 import { verifyDelta } from './scenarios/readers.ts';
+import { READING_SCENARIOS } from './scenarios/reads.ts';
 
 const ABORTS = Number(process.env['LAYERFILE_ABORTS'] ?? '3000');
 const FIRST_SEED = Number(process.env['LAYERFILE_ABORT_SEED'] ?? '1');
@@ -31,6 +32,7 @@ const FIRST_SEED = Number(process.env['LAYERFILE_ABORT_SEED'] ?? '1');
 const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
   ...SCENARIOS,
   ['verify', verifyDelta],
+  ...READING_SCENARIOS,
 ]);
 
 /** Turns of the microtask queue that a run may take; an abort comes at any of them. */

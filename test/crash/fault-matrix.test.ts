@@ -12,6 +12,7 @@ import type { MakeScenario, Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 import { deltaAbandoned, deltaWithoutLinks } from './scenarios/layers.ts';
 import { manyFiles, readDelta, readImages, verifyDelta } from './scenarios/readers.ts';
+import { READING_SCENARIOS } from './scenarios/reads.ts';
 
 const ERRNOS = [
   'EIO',
@@ -40,6 +41,7 @@ const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
   ['read-image', readImages],
   ['verify', verifyDelta],
   ['many-files', manyFiles],
+  ...READING_SCENARIOS,
 ]);
 
 /** Small worlds of each kind: with and without old files, leftovers and links. */

@@ -11,7 +11,7 @@ import { checkContents, type Files, filesOf } from './checks.ts';
 import { freshStart } from './crash-points.ts';
 import { visitCrashStates } from './crash-states.ts';
 import type { Ledger } from './ledger.ts';
-import { firstOf, type Scenario } from './scenario.ts';
+import { type Disk, firstOf, type Scenario } from './scenario.ts';
 import { withoutAlias } from './scenarios/bystanders.ts';
 
 export interface FaultyRun {
@@ -34,7 +34,11 @@ const OPENING_ERRNOS = ['EMFILE', 'ENFILE', 'EACCES', 'ENOENT'];
  * Throws where a promise was broken: something hangs, stays open or is left over, an acknowledged
  * content is not there or may be lost, or a failed sync is tried again.
  */
-export async function runWithFaults(scenario: Scenario, faults: Intercept): Promise<FaultyRun> {
+export async function runWithFaults(
+  scenario: Scenario,
+  faults: Intercept,
+  options: Pick<Disk, 'mustSucceed'> = {},
+): Promise<FaultyRun> {
   const { fileSystem, ledger } = freshStart(scenario);
   const before = filesOf(fileSystem);
   const fatal: StorageError[] = [];
@@ -42,7 +46,7 @@ export async function runWithFaults(scenario: Scenario, faults: Intercept): Prom
   const watch = new Watch(fileSystem);
   const answer = firstOf(faults, scenario.intercept?.());
   fileSystem.intercept = (operation) => watch.note(operation, answer(operation));
-  await settles(scenario.run({ fileSystem, openFiles, ledger }));
+  await settles(scenario.run({ fileSystem, openFiles, ledger, ...options }));
   fileSystem.intercept = undefined;
   watch.check(fatal.length);
   if (fileSystem.openCount > 0) throw new Error(`still open: ${fileSystem.openPaths}`);

@@ -17,6 +17,8 @@ export interface Disk {
   readonly openFiles: OpenFiles;
   readonly ledger: Ledger;
   readonly signal?: AbortSignal | undefined;
+  /** Nothing fails on this disk: whoever only reads is to say so if it does. */
+  readonly mustSucceed?: boolean | undefined;
 }
 
 export interface Scenario {

@@ -7,6 +7,7 @@ import { runWithFaults } from './faulty-disk.ts';
 import { between, type MakeScenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 import { manyFiles, readDelta, readImages, verifyDelta } from './scenarios/readers.ts';
+import { READING_SCENARIOS } from './scenarios/reads.ts';
 
 const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
   ...SCENARIOS,
@@ -14,6 +15,7 @@ const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
   ['read-image', readImages],
   ['verify', verifyDelta],
   ['many-files', manyFiles],
+  ...READING_SCENARIOS,
 ]);
 
 const SEED = 3;
@@ -25,14 +27,14 @@ describe.each([...OPERATIONS])('%s', (_kind, make) => {
     ['any other part', atRandom(2)],
   ])('comes to the same where %s is transferred at a time', async (_what, limit) => {
     const scenario = await make(seededChoices(SEED));
-    const whole = await runWithFaults(scenario, () => undefined);
-    const parts = await runWithFaults(scenario, limit);
+    const whole = await runWithFaults(scenario, () => undefined, { mustSucceed: true });
+    const parts = await runWithFaults(scenario, limit, { mustSucceed: true });
     expect(digest(parts.files)).toEqual(digest(whole.files));
   });
 });
 
-/** A file that ends early under the eyes of `verify` is a finding, as it should be. */
-const NO_FINDINGS = [...OPERATIONS].filter(([kind]) => kind !== 'verify');
+/** A file that ends early under the eyes of `verify` or `salvage` is a finding, as it should be. */
+const NO_FINDINGS = [...OPERATIONS].filter(([kind]) => !/verify|salvage/.test(kind));
 
 test.each(NO_FINDINGS)('%s takes no transfer of nothing for success', async (_kind, make) => {
   const scenario = await make(seededChoices(SEED));

@@ -5,7 +5,7 @@ import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
 import { forEveryChoice } from '../support/choices.ts';
-import { gate, idle } from '../support/gate.ts';
+import { gate, idle, isPending } from '../support/gate.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 function disk() {
@@ -106,6 +106,26 @@ describe('after a failed sync of the directory', () => {
     world.answer(undefined);
     await storageErrorOf(world.openFiles.syncDirectory('/', mark));
     await world.openFiles.syncDirectory('/');
+  });
+
+  test('a sync that ends while the directory is looked up is not taken for sound', async () => {
+    const world = disk();
+    const mark = world.openFiles.directoryMark();
+    const { opened: lookedUp, open: lookUp } = gate();
+    const { opened: synced, open: endSync } = gate();
+    let [syncs, stats] = [0, 0];
+    world.answer(({ kind }) => {
+      if (kind === 'stat') return ++stats === 1 ? { delay: lookedUp } : undefined;
+      if (kind !== 'sync-directory') return undefined;
+      return ++syncs === 1 ? { fail: 'EIO' } : { delay: synced };
+    });
+    const first = storageErrorOf(world.openFiles.syncDirectory('/data'));
+    const second = world.openFiles.syncDirectory('/data', mark);
+    await first;
+    endSync();
+    expect(await isPending(second)).toBe(true);
+    lookUp();
+    expect(await storageErrorOf(second)).toMatchObject({ errno: 'EIO' });
   });
 
   test('a directory whose identity nobody can tell may be the one', async () => {

@@ -25,7 +25,7 @@ import { deltaWrite, imageWrite, type Layer, randomEntries, written } from './la
 export const readDelta: MakeScenario = async (random) => {
   const entries = randomEntries(random);
   const layer = await written(deltaWrite(random, entries));
-  return onLayer('read-delta', layer, async ({ openFiles }) => {
+  return onFile('read-delta', layer, async ({ openFiles }) => {
     const opened = await DeltaLayerReader.open(layer.path, { openFiles, blockCache: null });
     await closing(opened, async (reader) => {
       let row = 0;
@@ -50,7 +50,7 @@ function imageOf(bytes: Uint8Array): Uint8Array | undefined {
 export const readImages: MakeScenario = async (random) => {
   const entries = randomEntries(random);
   const layer = await written(imageWrite(random, entries));
-  return onLayer('read-image', layer, async ({ openFiles }) => {
+  return onFile('read-image', layer, async ({ openFiles }) => {
     const opened = await openLayer(layer.path, { openFiles, blockCache: null });
     await closing(opened, async (reader) => {
       const found = await reader.getMany(entries.map(({ block }) => blockKey(block)));
@@ -67,7 +67,7 @@ export const readImages: MakeScenario = async (random) => {
 export const verifyDelta: MakeScenario = async (random) => {
   const entries = randomEntries(random);
   const layer = await written(deltaWrite(random, entries));
-  return onLayer('verify', layer, async ({ openFiles, signal }) => {
+  return onFile('verify', layer, async ({ openFiles, signal }) => {
     const report = await verifyLayer(layer.path, { openFiles, blockCache: null, signal });
     expectEqual(JSON.stringify(report.findings), '[]');
     expectEqual(report.entries, entries.length);
@@ -83,9 +83,10 @@ export const verifyDelta: MakeScenario = async (random) => {
   });
 };
 
-function onLayer(
+/** Uses a file, or none, that nobody changes. */
+export function onFile(
   kind: string,
-  layer: Layer,
+  file: Layer | undefined,
   use: (disk: Pick<Disk, 'openFiles' | 'signal'>) => Promise<void>,
 ): Scenario {
   return {
@@ -93,11 +94,13 @@ function onLayer(
     directories: [DATA],
     prepare: (fileSystem, ledger) => {
       createBystanders(fileSystem, ledger);
-      fileSystem.createFile(layer.path, layer.content);
-      ledger.settle(layer.path, layer.content);
+      if (file === undefined) return;
+      fileSystem.createFile(file.path, file.content);
+      ledger.settle(file.path, file.content);
     },
     run: async (disk) => {
-      await succeeds(() => use(disk));
+      const succeeded = await succeeds(() => use(disk));
+      if (disk.mustSucceed && !succeeded) throw new Error('nothing failed, and yet it did');
     },
     read: async () => {},
   };
@@ -149,11 +152,11 @@ async function useAll(
   }
 }
 
-function expectSame(actual: Uint8Array | undefined, expected: Uint8Array | undefined): void {
+export function expectSame(actual: Uint8Array | undefined, expected: Uint8Array | undefined): void {
   const isSame = actual !== undefined && expected !== undefined;
   if (!isSame || Buffer.compare(actual, expected) !== 0) throw new Error('other bytes');
 }
 
-function expectEqual<T>(actual: T, expected: T): void {
+export function expectEqual<T>(actual: T, expected: T): void {
   if (actual !== expected) throw new Error(`${actual} instead of ${expected}`);
 }
