@@ -1,5 +1,6 @@
 /** The three forms of a dump: JSON objects in a list or a line each, and a table for people. */
 import { assert } from '../assert.ts';
+import type { StorageError } from '../errors.ts';
 import { formatKey } from '../layers/key.ts';
 import { formatLsnForPeople } from '../layers/lsn.ts';
 import { explainKey } from '../postgres/key-explanation.ts';
@@ -102,12 +103,13 @@ class TableDumpWriter implements DumpWriter {
       case 'damaged-entry': {
         const { key, lsn, offset, error } = item;
         const where = [formatKey(key), formatLsnForPeople(lsn), 'damaged', ''];
-        const cells = [...where, String(offset), '', '', error.message];
-        return this.#table.row({ cells, style: 'red' });
+        const what = rowMessage(error, offset);
+        return this.#table.row({ cells: [...where, String(offset), '', '', what], style: 'red' });
       }
       case 'damaged-block': {
         const cells = [`index block ${item.block}`, '', 'damaged', '', '', '', ''];
-        return this.#table.row({ cells: [...cells, item.error.message], style: 'red' });
+        const { message } = item.error.with({ path: undefined });
+        return this.#table.row({ cells: [...cells, message], style: 'red' });
       }
     }
   }
@@ -115,6 +117,17 @@ class TableDumpWriter implements DumpWriter {
   end(): Promise<void> {
     return this.#table.end();
   }
+}
+
+/** What the row says itself, and the path of the one file, are not repeated. */
+function rowMessage(error: StorageError, offset: number): string {
+  const isSamePlace = error.offset === offset;
+  return error.with({
+    path: undefined,
+    key: undefined,
+    lsn: undefined,
+    ...(isSamePlace ? { offset: undefined } : {}),
+  }).message;
 }
 
 function entryCells(shown: ShownEntry, values: ValuesMode): string[] {

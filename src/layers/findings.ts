@@ -21,6 +21,8 @@ export interface LayerReport {
   readonly entries: number;
   /** Size of the file. */
   readonly bytes: number;
+  /** Of all errors, listed or not. */
+  readonly codes: readonly StorageErrorCode[];
   /** The first ones, up to the maximum; the counters count all. */
   readonly findings: readonly Finding[];
   readonly errors: number;
@@ -31,6 +33,7 @@ export class Findings {
   readonly path: string;
   readonly #maximum: number;
   readonly #listed: Finding[] = [];
+  readonly #codes = new Set<StorageErrorCode>();
   #errors = 0;
   #warnings = 0;
 
@@ -41,6 +44,7 @@ export class Findings {
 
   add(error: StorageError, offset: number): void {
     this.#errors += 1;
+    this.#codes.add(error.code);
     this.#list('error', error, offset);
   }
 
@@ -62,6 +66,7 @@ export class Findings {
       ok: this.#errors === 0,
       entries,
       bytes,
+      codes: [...this.#codes],
       findings: this.#listed,
       errors: this.#errors,
       warnings: this.#warnings,

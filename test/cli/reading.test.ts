@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
+import { corruptFiles } from '../support/golden.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { parseError, parseLines, type RunResult, runCli } from './support.ts';
 
@@ -301,6 +302,14 @@ describe('a name that contradicts the summary', () => {
     const dumped = await runCli(['dump', path, '--ndjson']);
     expectWarning(dumped);
     expect(parseLines(dumped.stdout)).toHaveLength(3);
+    const nothing = [
+      ['--limit', '0'],
+      ['--key-start', key(8), '--key-end', key(7)],
+      ['--lsn-end', '0/1'],
+    ];
+    for (const words of [...nothing, ['--key-start', key(9)]]) {
+      expectWarning(await runCli(['dump', path, '--ndjson', ...words]));
+    }
     expectWarning(await runCli(['get', path, key(1), '--json']));
     expectWarning(await runCli(['index', path, '--json']));
   });
@@ -343,6 +352,17 @@ describe('what is no file', () => {
       expect(parseError(device)).toMatchObject({ code: 'io', path: '/dev/zero' });
     },
   );
+});
+
+test('a damaged row says what is wrong, and neither the path nor its columns again', async () => {
+  const path = corruptFiles().find((file) => file.id === '40-blob-len-past-eof')?.path ?? '';
+  const { status, stdout } = await runCli(['dump', path]);
+  expect(status).toBe(1);
+  const row = stdout.split('\n').find((line) => line.includes('damaged'));
+  expect(row).toMatch(
+    / 8351 +blob reaches beyond the values: expected an end at or before 147456,/,
+  );
+  expect(row).not.toContain('blob-len-past-eof');
 });
 
 test('inspect for people', async () => {

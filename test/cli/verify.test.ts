@@ -28,6 +28,13 @@ test('of several files, that one could not be looked at is said in the end', asy
   expect(missing.stdout).toMatch(/: sound, but not all could be looked at\n$/);
 });
 
+test('an unknown version is told by the exit status, even where no finding is listed', async () => {
+  const path = corruptFiles().find((file) => file.id === '12-version-4')?.path ?? '';
+  const result = await runCli(['verify', path, '--max-findings', '0', '--json']);
+  expect(result.status).toBe(4);
+  expect(JSON.parse(result.stdout).files[0]).toMatchObject({ ok: false, findings: [], errors: 1 });
+});
+
 describe('a directory', () => {
   test('is walked in byte order of the names, deeper ones in their place', async () => {
     const root = temporaryDirectory();

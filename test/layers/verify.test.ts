@@ -274,6 +274,7 @@ describe('a report', () => {
       ok: true,
       entries: 3,
       bytes: INDEX_START + 8192,
+      codes: [],
       findings: [],
       errors: 0,
       warnings: 0,

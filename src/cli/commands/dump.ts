@@ -37,7 +37,10 @@ async function writeItems(
 ): Promise<ExitStatus> {
   const { file, limit = Number.POSITIVE_INFINITY } = options;
   const items = selectItems(reader, options);
-  if (limit === 0 || items === undefined) return CLEAN;
+  if (limit === 0 || items === undefined) {
+    warnOfName(context, { file, reader });
+    return CLEAN;
+  }
   const progress = context.stdoutIsFile ? context.reporter.progress({ label: 'dump' }) : undefined;
   let status: ExitStatus = CLEAN;
   let lineCount = 0;
@@ -57,6 +60,7 @@ async function writeItems(
     progress?.update({ done: offset, total: reader.size });
   }
   progress?.finish();
+  if (lineCount === 0) warnOfName(context, { file, reader });
   return status;
 }
 

@@ -85,6 +85,5 @@ async function verifyFile(
 
 function statusOfReport(report: LayerReport): ExitStatus {
   if (report.ok) return CLEAN;
-  const isNewer = report.findings.some(({ code }) => code === 'unsupported-version');
-  return isNewer ? UNKNOWN_VERSION : FINDINGS;
+  return report.codes.includes('unsupported-version') ? UNKNOWN_VERSION : FINDINGS;
 }
