@@ -57,4 +57,5 @@ export { formatLsn, type Lsn, type LsnRange, parseLsn } from './layers/lsn.ts';
 export { openLayer } from './layers/open-layer.ts';
 export { decodeValue, encodeValue, type Value } from './layers/value-format.ts';
 export { verifyLayer } from './layers/verify.ts';
+export type { IoMode } from './virtual-file/file-system.ts';
 export { OpenFiles } from './virtual-file/open-files.ts';

@@ -8,7 +8,7 @@ import { ValuePool } from '../inputs/values.mjs';
 import { countSqlite, writeSqlite } from '../peers/better-sqlite3.mjs';
 import { countLevel, writeLevel } from '../peers/classic-level.mjs';
 import { countLmdb, writeLmdb } from '../peers/lmdb.mjs';
-import { writeDelta, writeDeltaByValue } from '../writers/delta.mjs';
+import { writeDelta, writeDeltaByValue, writeDeltaDirectly } from '../writers/delta.mjs';
 
 export function groupsOf({ scaled }) {
   return scaledShapes(scaled).map((shape) => ({
@@ -17,6 +17,7 @@ export function groupsOf({ scaled }) {
     rows: [
       floorRow(shape),
       layerRow('layerfile putBatch', writeDelta, shape),
+      layerRow('layerfile putBatch, direct', writeDeltaDirectly, shape),
       layerRow('layerfile putSerialized', writeDeltaByValue, shape),
       peerRow('lmdb, append mode', 'lmdb', writeLmdb, countLmdb, shape),
       peerRow('classic-level, batches', 'classic-level', writeLevel, countLevel, shape),

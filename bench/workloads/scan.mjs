@@ -8,6 +8,7 @@ import {
 import { openLayer } from '../../dist/layers.js';
 import { readRaw } from '../floors/raw-read.mjs';
 import { check } from '../harness/row-context.mjs';
+import { dropSystemCache } from '../harness/system-cache.mjs';
 import { IMAGE_COUNT, scaledShapes, titleOf } from '../inputs/shapes.mjs';
 import { scanLevel } from '../peers/classic-level.mjs';
 import { scanLmdb } from '../peers/lmdb.mjs';
@@ -35,6 +36,11 @@ export function groupsOf({ scaled }) {
       row('layerfile', 'layerfile statistics', scanStatistics),
     ]),
     group(titleOf(large), 'delta-8k', large.count, [row('floor', floor, scanRaw), ...ENTRY_ROWS]),
+    group(`${titleOf(large)}, not in the system's cache`, 'delta-8k', large.count, [
+      row('floor', floor, cold(scanRaw)),
+      row('layerfile', 'layerfile batches', cold(scanBatches)),
+      row('layerfile', 'layerfile batches, direct', cold(scanBatchesDirectly)),
+    ]),
     group(`${pages}, uncompressed`, 'image-postgres-none', images, [
       row('floor', floor, scanRaw),
       ...ENTRY_ROWS,
@@ -80,7 +86,7 @@ async function scanRaw(path, time) {
 }
 
 async function scanRawIndex(path, time) {
-  const start = await withReader(path, (reader) => reader.summary.indexStartBlock * BLOCK_SIZE);
+  const start = await withReader(path, {}, (reader) => reader.summary.indexStartBlock * BLOCK_SIZE);
   const { size } = statSync(path);
   check(await time(() => readRaw(path, start, size)), size - start, 'bytes');
   return { bytes: size - start };
@@ -104,7 +110,7 @@ async function scanRawZstd(path, time) {
 async function framesOf(path) {
   const file = readFileSync(path);
   const frames = [];
-  await withReader(path, async (reader) => {
+  await withReader(path, {}, async (reader) => {
     for await (const { offset } of reader.keys()) {
       const { headerSize, storedLength, compressed } = decodeBlobHeader(file, offset, offset);
       check(compressed, true, 'compressed');
@@ -114,8 +120,20 @@ async function framesOf(path) {
   return frames;
 }
 
-function scanBatches(path, time) {
-  return withReader(path, async (reader) => {
+/** The same scan of a file that the system has to read from the device. */
+function cold(scan) {
+  return (path, time) => {
+    dropSystemCache();
+    return scan(path, time);
+  };
+}
+
+function scanBatchesDirectly(path, time) {
+  return scanBatches(path, time, { ioMode: 'direct' });
+}
+
+function scanBatches(path, time, options = {}) {
+  return withReader(path, options, async (reader) => {
     let entries = 0;
     let bytes = 0;
     await time(async () => {
@@ -129,7 +147,7 @@ function scanBatches(path, time) {
 }
 
 function scanEntries(path, time) {
-  return withReader(path, async (reader) => {
+  return withReader(path, {}, async (reader) => {
     let entries = 0;
     let bytes = 0;
     await time(async () => {
@@ -143,7 +161,7 @@ function scanEntries(path, time) {
 }
 
 function scanKeys(path, time) {
-  return withReader(path, async (reader) => {
+  return withReader(path, {}, async (reader) => {
     let entries = 0;
     let offsets = 0;
     await time(async () => {
@@ -158,14 +176,14 @@ function scanKeys(path, time) {
 }
 
 function scanStatistics(path, time) {
-  return withReader(path, async (reader) => {
+  return withReader(path, {}, async (reader) => {
     const { entryCount, indexSize } = await time(() => reader.statistics());
     return { entries: entryCount, bytes: indexSize };
   });
 }
 
-async function withReader(path, action) {
-  const reader = await openLayer(path);
+async function withReader(path, options, action) {
+  const reader = await openLayer(path, options);
   try {
     return await action(reader);
   } finally {

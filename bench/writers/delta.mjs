@@ -5,8 +5,8 @@ import { END_LSN, IDS, newKeys, START_LSN, setBlock, someLsns } from '../inputs/
 const BATCH_ROWS = 1024;
 
 /** Returns: the finished layer. */
-export async function writeDelta(directory, pool, count) {
-  const writer = await createWriter(directory);
+export async function writeDelta(directory, pool, count, options = {}) {
+  const writer = await createWriter(directory, options);
   const batch = {
     keys: newKeys(BATCH_ROWS),
     lsns: new BigUint64Array(BATCH_ROWS),
@@ -45,9 +45,14 @@ export async function writeDeltaByValue(directory, pool, count) {
   return await writer.finish();
 }
 
-function createWriter(directory) {
+export function writeDeltaDirectly(directory, pool, count) {
+  return writeDelta(directory, pool, count, { ioMode: 'direct' });
+}
+
+function createWriter(directory, options = {}) {
   return DeltaLayerWriter.create({
     ...IDS,
+    ...options,
     directory,
     keyRange: { start: minimumKey(), end: maximumKey() },
     lsnRange: { start: START_LSN, end: END_LSN },

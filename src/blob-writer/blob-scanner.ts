@@ -253,7 +253,8 @@ export class BlobScanner {
     const size = this.#slackSize + this.#pieceSize;
     const spare = this.#spare;
     this.#spare = undefined;
-    return spare !== undefined && spare.length === size ? spare : new Uint8Array(size);
+    if (spare !== undefined && spare.length === size) return spare;
+    return this.#reader.source.newBuffer?.(size) ?? new Uint8Array(size);
   }
 
   #setWindow(buffer: Uint8Array, at: number, start: number, length: number): void {

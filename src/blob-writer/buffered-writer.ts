@@ -87,7 +87,7 @@ export class BufferedWriter {
     this.#startOffset = startOffset;
     this.#currentOffset = startOffset;
     for (let index = 0; index < bufferCount; index += 1) {
-      this.#free.push(new ViewedBytes(new Uint8Array(bufferSize)));
+      this.#free.push(new ViewedBytes(file.newBuffer(bufferSize)));
     }
     this.#current = this.#free.pop();
     this.#signal = options.signal;

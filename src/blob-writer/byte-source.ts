@@ -12,6 +12,8 @@ export interface ByteSource {
   read(target: Uint8Array, offset: number): Promise<number>;
   /** The same at once, where the source can; the event loop stands still meanwhile. */
   readonly readSync?: ((target: Uint8Array, offset: number) => number) | undefined;
+  /** Memory that large reads of the source are fastest with, if that is not any. */
+  readonly newBuffer?: ((length: number) => Uint8Array) | undefined;
 }
 
 /** A file with the size that it has now. */
@@ -21,6 +23,7 @@ export async function fileSource(file: VirtualFile): Promise<ByteSource> {
     size,
     path: file.path,
     read: (target, offset) => file.readAt(target, offset),
+    newBuffer: (length) => file.newBuffer(length),
   };
 }
 

@@ -26,6 +26,7 @@ export type {
   FileKind,
   FileStat,
   FileSystem,
+  IoMode,
   OpenFile,
   OpenOptions,
   Ownership,

@@ -53,8 +53,8 @@ export async function verifyLayer(
 ): Promise<LayerReport> {
   checkReadOptions(options);
   if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
-  const { openFiles } = options;
-  const file = await VirtualFile.open(from, { read: true, openFiles });
+  const { openFiles, ioMode } = options;
+  const file = await VirtualFile.open(from, { read: true, openFiles, ioMode });
   try {
     return await verifyNamed(await fileSource(file), from, options);
   } finally {

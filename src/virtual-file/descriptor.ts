@@ -1,5 +1,6 @@
 /** One file's place in the table of open descriptors. */
 import { StorageError } from '../errors.ts';
+import { openDirectFile } from './direct-file.ts';
 import type { FileStat, FileSystem, OpenFile, OpenOptions } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
 import { type PoisonedFiles, poisonedFiles } from './poisoned-files.ts';
@@ -63,7 +64,9 @@ export class Descriptor {
 
   /** The first time with the caller's options; later without creation and truncation. */
   async open(fileSystem: FileSystem): Promise<OpenFile> {
-    const openFile = await fileSystem.open(this.path, this.#options);
+    const openFile = await (this.#options.direct
+      ? openDirectFile(fileSystem, this.path, this.#options)
+      : fileSystem.open(this.path, this.#options));
     try {
       await this.#checkIdentity(openFile);
       this.#poisonedFiles = poisonedFiles(fileSystem);
@@ -77,7 +80,8 @@ export class Descriptor {
       if (this.#options.createNew) await Promise.allSettled([fileSystem.unlink(this.path)]);
       throw error;
     }
-    this.#options = { read: this.#options.read ?? false, write: this.#options.write ?? false };
+    const { read = false, write = false, direct = false } = this.#options;
+    this.#options = { read, write, direct };
     return openFile;
   }
 

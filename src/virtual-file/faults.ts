@@ -27,6 +27,8 @@ export interface FileSystemOperation {
   readonly offset?: number | undefined;
   /** Bytes, for `read`, `write` and `set-length`. */
   readonly length?: number | undefined;
+  /** Of a descriptor that was opened for direct transfers, or of opening it. */
+  readonly direct?: true | undefined;
 }
 
 export interface FaultAction {

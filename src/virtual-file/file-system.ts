@@ -25,6 +25,12 @@ export interface FileSystem {
   syncDirectory(path: string): Promise<void>;
 }
 
+/**
+ * How large transfers of a file are made: by way of the system's cache, or past it, where the file
+ * system can. The same bytes are written, and are as durable after a sync.
+ */
+export type IoMode = 'buffered' | 'direct';
+
 export interface OpenOptions {
   readonly read?: boolean;
   readonly write?: boolean;
@@ -33,6 +39,12 @@ export interface OpenOptions {
   /** Create the file; fail with `exists` if anything, even a symbolic link, has the name. */
   readonly createNew?: boolean;
   readonly truncate?: boolean;
+  /**
+   * Reads and writes pass by the system's cache: memory, offset and length of each must be multiples
+   * of 4,096 bytes. Where the file system has no such thing, opening the file or the first transfer
+   * rejects with `io` and EINVAL.
+   */
+  readonly direct?: boolean;
   /** Permission bits of a created file, cut by the umask; default 0o666. */
   readonly mode?: number;
 }

@@ -38,6 +38,11 @@ export interface MemoryFileSystemOptions {
   readonly groupId?: number | undefined;
   /** Taken off the mode of created files; default 0o022. */
   readonly umask?: number | undefined;
+  /**
+   * What becomes of direct transfers: done, and refused unless they are aligned; or refused always,
+   * when a file is opened or at each transfer. Default `supported`.
+   */
+  readonly directTransfers?: 'supported' | 'refused-at-open' | 'refused-at-transfer' | undefined;
 }
 
 /** Any number of operations may be in flight; each takes effect as a whole. */
@@ -74,7 +79,12 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   async open(path: string, options: OpenOptions): Promise<OpenFile> {
-    await this.#begin({ kind: 'open', path });
+    const direct = options.direct ? ({ direct: true } as const) : {};
+    await this.#begin({ kind: 'open', path, ...direct });
+    const { directTransfers = 'supported' } = this.#options;
+    if (options.direct && directTransfers === 'refused-at-open') {
+      throw systemError('open file directly', path, 'EINVAL');
+    }
     const place = options.createNew ? this.#tree.locate(path) : this.#tree.resolve(path);
     const file = this.#openedFile(path, place, options);
     if (options.truncate && file.length > 0) file.setLength(0);
@@ -82,6 +92,7 @@ export class MemoryFileSystem implements FileSystem {
       path,
       file,
       options,
+      refusesDirect: directTransfers !== 'supported',
       begin: (operation) => this.#begin(operation),
       beginAtOnce: (operation) => this.#beginAtOnce(operation),
       checkOwner: (from, to) => this.#checkOwner(path, from, to),

@@ -1,5 +1,6 @@
 /** One open file of the memory file system. */
 import { isStorageError } from '../errors.ts';
+import { DIRECT_ALIGNMENT, isAligned } from './aligned-memory.ts';
 import type { FaultAction, FileSystemOperation } from './faults.ts';
 import type { FileStat, OpenFile, OpenOptions, Ownership } from './file-system.ts';
 import type { MemoryFile } from './memory-file.ts';
@@ -10,6 +11,8 @@ export interface MemoryOpenFileContext {
   readonly path: string;
   readonly file: MemoryFile;
   readonly options: OpenOptions;
+  /** Direct transfers fail, aligned or not. */
+  readonly refusesDirect: boolean;
   /** Counts the operation and waits; throws where a fault says so. */
   readonly begin: (operation: Omit<FileSystemOperation, 'index'>) => Promise<FaultAction>;
   /** As `begin`, for what cannot wait. */
@@ -34,6 +37,7 @@ export class MemoryOpenFile implements OpenFile {
   async read(target: Uint8Array, offset: number): Promise<number> {
     const { limit } = await this.#begin({ kind: 'read', offset, length: target.length });
     if (!this.#context.options.read) throw systemError('read file', this.path, 'EBADF');
+    this.#checkDirect('read file', target, offset);
     return this.#file.read(target.subarray(0, limit), offset);
   }
 
@@ -49,6 +53,7 @@ export class MemoryOpenFile implements OpenFile {
   async write(source: Uint8Array, offset: number): Promise<number> {
     const { limit } = await this.#begin({ kind: 'write', offset, length: source.length });
     if (!this.#context.options.write) throw systemError('write file', this.path, 'EBADF');
+    this.#checkDirect('write file', source, offset);
     const bytes = source.subarray(0, limit);
     this.#file.write(bytes, offset);
     return bytes.length;
@@ -97,9 +102,19 @@ export class MemoryOpenFile implements OpenFile {
     this.#file.sync(what);
   }
 
+  #checkDirect(action: string, bytes: Uint8Array, offset: number): void {
+    const { options, refusesDirect } = this.#context;
+    if (!options.direct) return;
+    const isWhole = offset % DIRECT_ALIGNMENT === 0 && bytes.length % DIRECT_ALIGNMENT === 0;
+    if (refusesDirect || !isWhole || !isAligned(bytes)) {
+      throw systemError(action, this.path, 'EINVAL');
+    }
+  }
+
   #begin(operation: Omit<FileSystemOperation, 'index' | 'path'>): Promise<FaultAction> {
     this.#throwIfClosed(operation.kind);
-    return this.#context.begin({ ...operation, path: this.path });
+    const direct = this.#context.options.direct ? ({ direct: true } as const) : {};
+    return this.#context.begin({ ...operation, ...direct, path: this.path });
   }
 
   #throwIfClosed(action: string): void {

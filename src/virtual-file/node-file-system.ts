@@ -25,6 +25,7 @@ import { fromNodeError, systemError } from './system-error.ts';
 
 export const nodeFileSystem: FileSystem = {
   async open(path: string, options: OpenOptions): Promise<OpenFile> {
+    if (options.direct && !HAS_DIRECT) throw systemError('open file directly', path, 'EINVAL');
     const descriptor = await call<number>('open file', path, (done) =>
       fs.open(path, openFlags(options), options.mode ?? 0o666, done),
     );
@@ -214,11 +215,15 @@ function call<T>(action: string, path: string, start: (done: Callback<T>) => voi
   });
 }
 
+/** macOS and Windows have other ways to it. */
+const HAS_DIRECT = fs.constants.O_DIRECT !== undefined;
+
 function openFlags(options: OpenOptions): number {
   const { O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_NONBLOCK } = fs.constants;
   const access = options.write ? (options.read ? O_RDWR : O_WRONLY) : O_RDONLY;
+  const direct = options.direct ? fs.constants.O_DIRECT : 0;
   const creation = options.createNew ? O_CREAT | O_EXCL : options.create ? O_CREAT : 0;
-  return access | creation | O_NONBLOCK;
+  return access | creation | direct | O_NONBLOCK;
 }
 
 function describe(stats: fs.BigIntStats, path: string): FileStat {

@@ -1,6 +1,7 @@
 /** A file that deletes itself unless it is kept: what a writer works on before it is finished. */
 import { isStorageError, StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
+import type { IoMode } from './file-system.ts';
 import type { OpenFiles } from './open-files.ts';
 import { VirtualFile } from './virtual-file.ts';
 
@@ -8,6 +9,7 @@ export interface TemporaryFileOptions {
   readonly openFiles?: OpenFiles | undefined;
   readonly mode?: number | undefined;
   readonly durability?: 'sync' | 'scratch' | undefined;
+  readonly ioMode?: IoMode | undefined;
 }
 
 export class TemporaryFile {
@@ -17,13 +19,14 @@ export class TemporaryFile {
 
   /** Creates the file. Throws `exists` if anything, even a symbolic link, has the name. */
   static async create(path: string, options: TemporaryFileOptions = {}): Promise<TemporaryFile> {
-    const { openFiles, durability, mode } = options;
+    const { openFiles, durability, mode, ioMode } = options;
     const file = await VirtualFile.open(absolutePath(path), {
       read: true,
       write: true,
       createNew: true,
       openFiles,
       durability,
+      ioMode,
       ...(mode === undefined ? {} : { mode }),
     });
     return new TemporaryFile(file);

@@ -10,16 +10,19 @@
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
+import { alignedBytes } from './aligned-memory.ts';
 import { Descriptor } from './descriptor.ts';
-import type { FileStat, OpenFile, OpenOptions, Ownership } from './file-system.ts';
+import type { FileStat, IoMode, OpenFile, OpenOptions, Ownership } from './file-system.ts';
 import { OpenFiles } from './open-files.ts';
 import { isInterrupted } from './system-error.ts';
 
-export interface VirtualFileOptions extends OpenOptions {
+export interface VirtualFileOptions extends Omit<OpenOptions, 'direct'> {
   /** Default: the table that the process shares. */
   readonly openFiles?: OpenFiles | undefined;
   /** `scratch`: never recovered after a crash, so never synced, not even on eviction. */
   readonly durability?: 'sync' | 'scratch' | undefined;
+  /** Direct transfers are made from and to what `newBuffer` gives. Default `buffered`. */
+  readonly ioMode?: IoMode | undefined;
 }
 
 /** libuv retries most calls that a signal interrupts, but not reads. */
@@ -28,6 +31,7 @@ const MAXIMUM_INTERRUPTIONS = 16;
 export class VirtualFile {
   readonly path: string;
   readonly openFiles: OpenFiles;
+  readonly ioMode: IoMode;
   readonly #descriptor: Descriptor;
   #closing: Promise<void> | undefined;
   #operations = 0;
@@ -41,7 +45,8 @@ export class VirtualFile {
    * Durability: a created file's name is durable once its directory is synced.
    */
   static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {
-    const { openFiles = OpenFiles.shared(), durability = 'sync', ...openOptions } = options;
+    const { openFiles = OpenFiles.shared(), durability = 'sync', ioMode = 'buffered' } = options;
+    const openOptions = openOptionsOf(options);
     if (!openOptions.read && !openOptions.write) {
       throw new StorageError('invalid-input', { what: 'open options', expected: 'read or write' });
     }
@@ -52,17 +57,30 @@ export class VirtualFile {
       });
     }
     const descriptor = new Descriptor(absolutePath(path), openOptions, durability);
-    const file = new VirtualFile(path, openFiles, descriptor);
+    const file = new VirtualFile(path, { openFiles, descriptor, ioMode });
     await file.#run(async () => {
       if (openOptions.truncate) file.#descriptor.noteWrite();
     });
     return file;
   }
 
-  private constructor(path: string, openFiles: OpenFiles, descriptor: Descriptor) {
+  private constructor(
+    path: string,
+    options: {
+      readonly openFiles: OpenFiles;
+      readonly descriptor: Descriptor;
+      readonly ioMode: IoMode;
+    },
+  ) {
     this.path = path;
-    this.openFiles = openFiles;
-    this.#descriptor = descriptor;
+    this.openFiles = options.openFiles;
+    this.ioMode = options.ioMode;
+    this.#descriptor = options.descriptor;
+  }
+
+  /** Memory that large transfers of this file are fastest with; zeros. */
+  newBuffer(length: number): Uint8Array {
+    return this.ioMode === 'direct' ? alignedBytes(length) : new Uint8Array(length);
   }
 
   /** Device and inode, as `FileStat` has them, without asking the system. */
@@ -300,6 +318,11 @@ export class VirtualFile {
     this.#operations -= 1;
     if (this.#operations === 0) this.#whenIdle?.();
   }
+}
+
+function openOptionsOf(options: VirtualFileOptions): OpenOptions {
+  const { openFiles, durability, ioMode, ...openOptions } = options;
+  return { ...openOptions, direct: ioMode === 'direct' };
 }
 
 type ReadSync = (target: Uint8Array, offset: number) => number;

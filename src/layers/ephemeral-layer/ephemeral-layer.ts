@@ -12,6 +12,7 @@ import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { ViewedBytes } from '../../byte-words.ts';
 import { StorageError, withOutcome } from '../../errors.ts';
 import { absolutePath } from '../../virtual-file/absolute-path.ts';
+import type { IoMode } from '../../virtual-file/file-system.ts';
 import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
@@ -39,6 +40,8 @@ export interface EphemeralOptions {
   readonly signal?: AbortSignal | undefined;
   /** Bytes of each of the two write buffers; default 1 MiB. */
   readonly bufferSize?: number | undefined;
+  /** Of the scratch file and the delta layer; see `WriteOptions`. */
+  readonly ioMode?: IoMode | undefined;
 }
 
 export interface WriteDeltaOptions {
@@ -217,7 +220,8 @@ export class EphemeralLayer {
    * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
    */
   async writeDelta(options: WriteDeltaOptions = {}): Promise<FinishedLayer> {
-    const { directory, tenantId, timelineId, startLsn, openFiles, bufferSize } = this.#options;
+    const { directory, tenantId, timelineId, startLsn, openFiles, bufferSize, ioMode } =
+      this.#options;
     try {
       return await writeOut(this.#index, this.#out, {
         directory: options.directory ?? directory,
@@ -228,6 +232,7 @@ export class EphemeralLayer {
         openFiles,
         signal: options.signal,
         bufferSize,
+        ioMode,
       });
     } catch (error) {
       throw withOutcome(error, 'not-applied');
@@ -360,7 +365,11 @@ function isLastKey(keys: Uint8Array, keyAt: number): boolean {
 }
 
 /** Other layers of the directory may have the first names. */
-function createScratchFile({ directory, openFiles }: EphemeralOptions): Promise<TemporaryFile> {
+function createScratchFile({
+  directory,
+  openFiles,
+  ioMode,
+}: EphemeralOptions): Promise<TemporaryFile> {
   const pathOf = (number: number): string => join(directory, formatScratchName(number));
-  return createNumbered(pathOf, { openFiles, durability: 'scratch' });
+  return createNumbered(pathOf, { openFiles, ioMode, durability: 'scratch' });
 }

@@ -12,6 +12,7 @@ import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
 import { absolutePath } from '../../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
 import { publishNew } from '../../virtual-file/durable-rename.ts';
+import type { IoMode } from '../../virtual-file/file-system.ts';
 import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
@@ -37,6 +38,11 @@ export interface WriteOptions {
   readonly signal?: AbortSignal | undefined;
   /** Bytes of each of the two write buffers; default 1 MiB. */
   readonly bufferSize?: number | undefined;
+  /**
+   * `direct` makes the writes of whole buffers pass by the system's cache, where the file system can:
+   * large layers are written faster, and put nothing of others out of the cache. Default `buffered`.
+   */
+  readonly ioMode?: IoMode | undefined;
   /** Bytes of finished index blocks that stay in memory; more go to a scratch file; 32 MiB. */
   readonly indexMemoryLimit?: number | undefined;
 }
@@ -92,7 +98,7 @@ export class LayerFileWriter {
     const target = absolutePath(path);
     const temporaryDirectory = absolutePath(directory);
     await refuseExisting(openFiles, { path, target });
-    const temporary = await createTemporary(name, temporaryDirectory, openFiles);
+    const temporary = await createTemporary(name, { ...options, directory: temporaryDirectory });
     try {
       return new LayerFileWriter(temporary, { path, target, fileName, keySize, options });
     } catch (error) {
@@ -278,11 +284,10 @@ async function refuseExisting(
 /** Writers with the same range may work side by side: each takes the next number. */
 function createTemporary(
   name: LayerName,
-  directory: string,
-  openFiles: OpenFiles,
+  { directory, openFiles, ioMode }: WriteOptions,
 ): Promise<TemporaryFile> {
   const pathOf = (number: number): string => join(directory, formatTemporaryName(name, number));
-  return createNumbered(pathOf, { openFiles });
+  return createNumbered(pathOf, { openFiles, ioMode });
 }
 
 /** Beside the layer's own temporary file, whose name nobody else has, save what a crash left. */

@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { type ByteSource, fileSource, heldFileSource } from '../../blob-writer/byte-source.ts';
 import { Decompressor } from '../../blob-writer/decompression.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
+import type { IoMode } from '../../virtual-file/file-system.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { type HeldFile, VirtualFile } from '../../virtual-file/virtual-file.ts';
 import type { BlockCache } from '../disk-btree/block-cache.ts';
@@ -32,6 +33,11 @@ export interface ReadOptions {
    * loop stands still for as long as the device takes. `getSync` needs it. Default `async`.
    */
   readonly reads?: 'async' | 'sync' | undefined;
+  /**
+   * `direct` makes scans pass by the system's cache, where the file system can: for what is read
+   * once. Single reads go through the cache either way. Default `buffered`.
+   */
+  readonly ioMode?: IoMode | undefined;
 }
 
 /** What every reader starts from. */
@@ -105,10 +111,10 @@ export function layerNameOf(path: string): LayerName | undefined {
 
 async function openSource(
   from: string | ByteSource,
-  { openFiles, reads }: ReadOptions,
+  { openFiles, reads, ioMode }: ReadOptions,
 ): Promise<Omit<OpenedLayer, 'summary'>> {
   if (typeof from !== 'string') return { source: from, close: async () => {} };
-  const file = await VirtualFile.open(from, { read: true, openFiles });
+  const file = await VirtualFile.open(from, { read: true, openFiles, ioMode });
   let held: HeldFile | undefined;
   const close = (): Promise<void> => {
     held?.release();

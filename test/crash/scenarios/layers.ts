@@ -48,6 +48,9 @@ export interface Layer {
 /** Small buffers, so that a layer takes several writes; some end inside a chunk of 4 KiB. */
 const BUFFER_SIZES = [1000, 2048, 4096, 8192, 10_000];
 
+/** Buffers of whole chunks are written directly, the others and the tail are not. */
+const IO_MODES = ['buffered', 'direct'] as const;
+
 export interface Entry {
   readonly block: number;
   readonly bytes: Uint8Array;
@@ -97,6 +100,7 @@ export function deltaWrite(
   options: Partial<DeltaWriteOptions> = {},
 ): Write {
   const bufferSize = pick(random, BUFFER_SIZES);
+  const ioMode = pick(random, IO_MODES);
   return async ({ openFiles, signal }) => {
     const writer = await DeltaLayerWriter.create({
       directory: DATA,
@@ -104,6 +108,7 @@ export function deltaWrite(
       keyRange: KEY_RANGE,
       lsnRange: LSN_RANGE,
       bufferSize,
+      ioMode,
       openFiles,
       signal,
       ...options,
@@ -124,6 +129,7 @@ export const imageLayer: MakeScenario = async (random) => {
 
 export function imageWrite(random: Choose, entries = randomEntries(random)): Write {
   const bufferSize = pick(random, BUFFER_SIZES);
+  const ioMode = pick(random, IO_MODES);
   const compression =
     random(4) === 0 ? ({ kind: 'zstd', level: 1 } as const) : ({ kind: 'none' } as const);
   return async ({ openFiles, signal }) => {
@@ -133,6 +139,7 @@ export function imageWrite(random: Choose, entries = randomEntries(random)): Wri
       keyRange: KEY_RANGE,
       lsn: IMAGE_LSN,
       bufferSize,
+      ioMode,
       compression,
       openFiles,
       signal,
@@ -154,12 +161,14 @@ function ephemeralWrite(random: Choose): Write {
   const order = entries.map((entry) => ({ entry, rank: random(1000) }));
   order.sort((left, right) => left.rank - right.rank);
   const bufferSize = pick(random, BUFFER_SIZES);
+  const ioMode = pick(random, IO_MODES);
   return async ({ openFiles, signal }) => {
     const layer = await EphemeralLayer.create({
       directory: DATA,
       ...IDS,
       startLsn: LSN_RANGE.start,
       bufferSize,
+      ioMode,
       openFiles,
       signal,
     });

@@ -1,0 +1,12 @@
+/** The system's cache of files, which a cold measurement must not find warm. */
+import { writeFileSync } from 'node:fs';
+import { NotAvailable } from './not-available.mjs';
+
+/** Drops all that is clean; only the superuser of Linux may. */
+export function dropSystemCache() {
+  try {
+    writeFileSync('/proc/sys/vm/drop_caches', '1');
+  } catch (error) {
+    throw new NotAvailable(`the system's cache cannot be dropped (${error.code})`);
+  }
+}

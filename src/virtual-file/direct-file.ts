@@ -1,0 +1,133 @@
+/**
+ * A file with two descriptors: one that passes by the system's cache, for aligned transfers, and
+ * an ordinary one for everything else. Which one a transfer takes makes no difference to what
+ * it does: the system keeps both coherent, and a sync covers both, since it is the file's.
+ *
+ * Where the file system refuses direct transfers, when the file is opened or at the first one
+ * (memory file systems and some over a network do), all of them take the ordinary descriptor.
+ */
+import { isStorageError } from '../errors.ts';
+import { DIRECT_ALIGNMENT, isAligned } from './aligned-memory.ts';
+import type { FileStat, FileSystem, OpenFile, OpenOptions, Ownership } from './file-system.ts';
+
+/** As `FileSystem.open`; never fails because of what is direct. */
+export async function openDirectFile(
+  fileSystem: FileSystem,
+  path: string,
+  options: OpenOptions,
+): Promise<OpenFile> {
+  const { read = false, write = false } = options;
+  const ordinary = await fileSystem.open(path, { ...options, direct: false });
+  const direct = await openDirectly(fileSystem, path, { read, write, direct: true });
+  if (direct === undefined) return ordinary;
+  if (await isSameFile(ordinary, direct)) return new DirectFile(ordinary, direct);
+  await Promise.allSettled([direct.close()]);
+  return ordinary;
+}
+
+async function openDirectly(
+  fileSystem: FileSystem,
+  path: string,
+  options: OpenOptions,
+): Promise<OpenFile | undefined> {
+  try {
+    return await fileSystem.open(path, options);
+  } catch (error) {
+    // Whatever it was: the ordinary descriptor is open, and meets it again if it matters.
+    if (isStorageError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** The name may stand for another file since the first descriptor was opened. */
+async function isSameFile(ordinary: OpenFile, direct: OpenFile): Promise<boolean> {
+  try {
+    const one = ordinary.opened ?? (await ordinary.stat());
+    const other = direct.opened ?? (await direct.stat());
+    return one.identity === other.identity;
+  } catch (error) {
+    if (isStorageError(error)) return false;
+    throw error;
+  }
+}
+
+class DirectFile implements OpenFile {
+  readonly #ordinary: OpenFile;
+  readonly #direct: OpenFile;
+  #isRefused = false;
+  readonly opened: FileStat | undefined;
+  readonly readSync?: (target: Uint8Array, offset: number) => number;
+
+  constructor(ordinary: OpenFile, direct: OpenFile) {
+    this.#ordinary = ordinary;
+    this.#direct = direct;
+    this.opened = ordinary.opened;
+    const readSync = ordinary.readSync?.bind(ordinary);
+    if (readSync !== undefined) this.readSync = readSync;
+  }
+
+  read(target: Uint8Array, offset: number): Promise<number> {
+    return this.#transfer(target, offset, (file, bytes) => file.read(bytes, offset));
+  }
+
+  write(source: Uint8Array, offset: number): Promise<number> {
+    return this.#transfer(source, offset, (file, bytes) => file.write(bytes, offset));
+  }
+
+  sync(): Promise<void> {
+    return this.#ordinary.sync();
+  }
+
+  syncData(): Promise<void> {
+    return this.#ordinary.syncData();
+  }
+
+  setLength(length: number): Promise<void> {
+    return this.#ordinary.setLength(length);
+  }
+
+  setOwnership(ownership: Ownership): Promise<void> {
+    return this.#ordinary.setOwnership(ownership);
+  }
+
+  stat(): Promise<FileStat> {
+    return this.#ordinary.stat();
+  }
+
+  /** Both, whatever happens to one. */
+  async close(): Promise<void> {
+    const closing = [this.#ordinary.close(), this.#direct.close()];
+    for (const closed of await Promise.allSettled(closing)) {
+      if (closed.status === 'rejected') throw closed.reason;
+    }
+  }
+
+  /** The aligned beginning goes directly, as a short transfer; whoever called goes on with the rest. */
+  async #transfer(
+    bytes: Uint8Array,
+    offset: number,
+    run: (file: OpenFile, bytes: Uint8Array) => Promise<number>,
+  ): Promise<number> {
+    const length = this.#directLength(bytes, offset);
+    if (length === 0) return run(this.#ordinary, bytes);
+    try {
+      return await run(this.#direct, bytes.subarray(0, length));
+    } catch (error) {
+      if (!isRefusal(error)) throw error;
+      this.#isRefused = true;
+      return run(this.#ordinary, bytes);
+    }
+  }
+
+  /** Bytes of it that may go directly; 0 if none. */
+  #directLength(bytes: Uint8Array, offset: number): number {
+    if (this.#isRefused || offset % DIRECT_ALIGNMENT !== 0 || !isAligned(bytes)) return 0;
+    return bytes.length - (bytes.length % DIRECT_ALIGNMENT);
+  }
+}
+
+function isRefusal(error: unknown): boolean {
+  return isStorageError(error) && REFUSALS.has(error.errno ?? '');
+}
+
+const REFUSALS: ReadonlySet<string> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP']);
