@@ -1,5 +1,5 @@
 /** What the README shows is what the package does. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
@@ -28,6 +28,17 @@ it('tells what the example prints and what the command shows of its file', () =>
   for (const command of ['dump', 'index']) {
     expect(README).toContain(run(COMMAND, command, path).trimEnd());
   }
+});
+
+it('shows what verify says of a damaged file', () => {
+  const path = 'test/golden/corrupt/50-zstd-bomb';
+  const { status, stdout } = spawnSync(process.execPath, [COMMAND, 'verify', path], {
+    cwd: ROOT,
+    encoding: 'utf8',
+    env: { ...process.env, NO_COLOR: '1' },
+  });
+  expect(status).toBe(1);
+  expect(README).toContain(`$ layerfile verify ${path}\n${stdout}`);
 });
 
 it('names commands that package.json has', () => {
