@@ -11,6 +11,10 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
+import type {
+  FileSystemOperation,
+  FileSystemOperationKind,
+} from '../../src/virtual-file/faults.ts';
 import type { Choose } from '../../src/virtual-file/memory-file.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
@@ -35,51 +39,92 @@ const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
   ...READING_SCENARIOS,
 ]);
 
-/** Turns of the microtask queue that a run may take; an abort comes at any of them. */
-const MAXIMUM_TURNS = 100_000;
+/** An abort comes so many turns of the microtask queue after an operation began, at most. */
+const MAXIMUM_TURNS = 24;
+
+/** Where an abort comes, instead of at an operation. */
+const AT_THE_START = -1;
+
+/** A moment of a run. */
+interface Moment {
+  /** Which operation of the file system begins, from 0 on. */
+  readonly operation: number;
+  /** Turns of the microtask queue behind it; with none, it is under way. */
+  readonly turns: number;
+}
 
 describe.each([...OPERATIONS])('%s', (kind, make) => {
   const count = Math.ceil(ABORTS / OPERATIONS.size);
 
   test(`leaves nothing when it is aborted at any await, ${count} times`, async () => {
     let scenario = await make(seededChoices(FIRST_SEED));
-    let length = await countTurns(scenario);
-    let aborted = 0;
-    for (let number = 0; number < count; number += 1) {
+    let order = await momentsOf(scenario);
+    const kinds = new Set(order.map(({ kind: operationKind }) => operationKind));
+    const hit = new Set<FileSystemOperationKind | undefined>();
+    expect(order).not.toEqual([]);
+    for (let number = 0; number < Math.max(count, kinds.size); number += 1) {
       const seed = FIRST_SEED + number;
       const random = seededChoices(seed);
-      if (number % 50 === 49) {
+      if (number >= kinds.size && number % 50 === 49) {
         scenario = await make(random);
-        length = await countTurns(scenario);
+        order = await momentsOf(scenario);
       }
       try {
-        if (await abortOnce(scenario, random, length)) aborted += 1;
+        const moment = momentOf(number, order, kinds.size, random);
+        hit.add(await abortOnce(scenario, random, moment));
       } catch (error) {
         throw new Error(`${kind}, LAYERFILE_ABORT_SEED=${FIRST_SEED}, ${number}: ${error}`, {
           cause: error,
         });
       }
     }
-    expect(aborted).toBeGreaterThan(0);
+    expect([...kinds].filter((one) => !hit.has(one))).toEqual([]);
   }, 3_600_000);
 });
 
-/** Returns: whether the abort came before the run was over. */
-async function abortOnce(scenario: Scenario, random: Choose, length: number): Promise<boolean> {
+/** First in the middle of an operation of each kind, then behind each operation, and at the start. */
+function momentOf(
+  number: number,
+  order: readonly FileSystemOperation[],
+  kindCount: number,
+  random: Choose,
+): Moment {
+  const operation = order[number % (order.length + 1)]?.index ?? AT_THE_START;
+  return { operation, turns: number < kindCount ? 0 : random(MAXIMUM_TURNS) };
+}
+
+/**
+ * Returns: the kind of the operation behind which the abort came; undefined if there was none, or if
+ * the run was over by then.
+ */
+async function abortOnce(
+  scenario: Scenario,
+  random: Choose,
+  moment: Moment,
+): Promise<FileSystemOperationKind | undefined> {
   const { fileSystem, ledger } = freshStart(scenario);
   const before = filesOf(fileSystem);
   const openFiles = new OpenFiles({ fileSystem });
   const controller = new AbortController();
   const { signal } = controller;
-  fileSystem.intercept = firstOf(scenario.intercept?.(), randomDelays(random(0xffff)));
-  const run = { isOver: false };
-  const running = scenario.run({ fileSystem, openFiles, ledger, signal }).finally(() => {
-    run.isOver = true;
-  });
-  await turns(random(length));
-  const wasRunning = !run.isOver;
-  controller.abort(new Error('enough'));
-  await running;
+  let isOver = false;
+  let hit: FileSystemOperationKind | undefined;
+  const abort = (kind?: FileSystemOperationKind): void => {
+    if (!isOver) hit = kind;
+    controller.abort(new Error('enough'));
+  };
+  const abortLater = (kind?: FileSystemOperationKind): void => {
+    if (moment.turns === 0) abort(kind);
+    else void turns(moment.turns).then(() => abort(kind));
+  };
+  const answer = firstOf(scenario.intercept?.(), randomDelays(random(0xffff)));
+  fileSystem.intercept = (operation) => {
+    if (operation.index === moment.operation) abortLater(operation.kind);
+    return answer(operation);
+  };
+  if (moment.operation === AT_THE_START) abortLater();
+  await scenario.run({ fileSystem, openFiles, ledger, signal });
+  isOver = true;
   fileSystem.intercept = undefined;
 
   expect(getEventListeners(signal, 'abort')).toEqual([]);
@@ -92,24 +137,27 @@ async function abortOnce(scenario: Scenario, random: Choose, length: number): Pr
     checkContents(filesOf(disk), ledger.allowed, scenario.directories);
     return true;
   });
-  return wasRunning;
+  return hit;
 }
 
-/** Of a run that nobody aborts. */
-async function countTurns(scenario: Scenario): Promise<number> {
+/** The operations of a run that nobody aborts: one of each kind, then the others. */
+async function momentsOf(scenario: Scenario): Promise<FileSystemOperation[]> {
   const { fileSystem, ledger } = freshStart(scenario);
   const { signal } = new AbortController();
-  fileSystem.intercept = firstOf(scenario.intercept?.(), randomDelays(1));
-  const run = { isOver: false };
-  const openFiles = new OpenFiles({ fileSystem });
-  const running = scenario.run({ fileSystem, openFiles, ledger, signal }).finally(() => {
-    run.isOver = true;
-  });
-  let count = 0;
-  for (; !run.isOver && count < MAXIMUM_TURNS; count += 1) await undefined;
-  await running;
+  const operations: FileSystemOperation[] = [];
+  const answer = firstOf(scenario.intercept?.(), randomDelays(1));
+  fileSystem.intercept = (operation) => {
+    operations.push(operation);
+    return answer(operation);
+  };
+  await scenario.run({ fileSystem, openFiles: new OpenFiles({ fileSystem }), ledger, signal });
   expect(getEventListeners(signal, 'abort')).toEqual([]);
-  return count + 1;
+  const seen = new Set<FileSystemOperationKind>();
+  const isFirst = operations.map(({ kind }) => !seen.has(kind) && seen.add(kind).size > 0);
+  return [
+    ...operations.filter((_, index) => isFirst[index]),
+    ...operations.filter((_, index) => !isFirst[index]),
+  ];
 }
 
 test('memory does not grow with the number of aborts', async () => {
@@ -118,10 +166,12 @@ test('memory does not grow with the number of aborts', async () => {
   const make = OPERATIONS.get('ephemeral');
   const scenario = await make?.(seededChoices(3));
   if (scenario === undefined) throw new Error('no such scenario');
-  const length = await countTurns(scenario);
+  const order = await momentsOf(scenario);
   const random = seededChoices(7);
   const abortMany = async (): Promise<number> => {
-    for (let number = 0; number < 150; number += 1) await abortOnce(scenario, random, length);
+    for (let number = 0; number < 150; number += 1) {
+      await abortOnce(scenario, random, momentOf(number, order, 0, random));
+    }
     await new Promise((resolve) => setImmediate(resolve));
     collect();
     // Aligned memory belongs to an object that the first collection takes away.

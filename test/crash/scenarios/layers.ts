@@ -217,7 +217,8 @@ export const imported: MakeScenario = async (random) => {
     close: async () => {},
   });
   const layer = await written(write, createCluster);
-  return writing('import', random, write, layer, { create: createCluster });
+  // All of it happens in its `finish`: there is nothing that could be given up before.
+  return writing('import', random, write, layer, { create: createCluster, end: 'finish' });
 };
 
 /** The layer as it is written when nothing happens; it is whole, and holds what was put. */
