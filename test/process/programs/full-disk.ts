@@ -26,6 +26,7 @@ export interface FullDiskInput {
 
 export interface FullDiskResult {
   readonly operation: string;
+  readonly refusedAtLeast: number;
   /** Steps that ended in success, with the new content. */
   readonly applied: number;
   /** Steps that ended in an error, with the old content. */
@@ -145,7 +146,8 @@ async function sweep(operation: FullDiskOperation): Promise<FullDiskResult> {
     await operation.checkNew(directory);
   }
   emptyDirectory();
-  return { operation: operation.name, ...steps, freeUnits: free };
+  const { name, refusedAtLeast } = operation;
+  return { operation: name, refusedAtLeast, ...steps, freeUnits: free };
 }
 
 function emptyDirectory(): void {
