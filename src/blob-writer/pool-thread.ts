@@ -30,7 +30,9 @@ export class PoolThread {
     const first: CompressorChoice = { name, level };
     try {
       const place = program ?? new URL('./compression-thread.js', import.meta.url);
-      const worker = new Worker(place, { workerData: first });
+      // Without what the process was started with: loaders and hooks would cost each thread more
+      // than it takes to start.
+      const worker = new Worker(place, { workerData: first, execArgv: [] });
       return (await isReady(worker)) ? new PoolThread(worker) : undefined;
     } catch (error) {
       // A program that is in no file, or a policy that forbids threads.
