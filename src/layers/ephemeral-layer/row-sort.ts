@@ -5,7 +5,7 @@
  * input in order.
  */
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
-import { placeOf, type Rows, SEGMENT_ROWS } from './rows.ts';
+import { placeOf, type Rows } from './rows.ts';
 
 export interface SortedRows {
   readonly numbers: Uint32Array;
@@ -63,25 +63,26 @@ function wordsToSortBy(rows: Rows): number[] {
 /** An entry key whose bytes are 0 where all entry keys agree. */
 function differingBytes(rows: Rows): DataView {
   const differences = new DataView(new ArrayBuffer(DELTA_KEY_SIZE));
-  // A segment at a time, which stays in the cache for all of its words.
-  for (let first = 0; first < rows.count; first += SEGMENT_ROWS) {
-    const end = Math.min(first + SEGMENT_ROWS, rows.count);
-    for (let byte = 0; byte < DELTA_KEY_SIZE; byte += WORD_SIZE) {
-      const at = Math.min(byte, DELTA_KEY_SIZE - WORD_SIZE);
-      const different = differences.getInt32(at) | differentBits(rows, first, end, at);
-      differences.setInt32(at, different);
-    }
+  if (rows.count === 0) return differences;
+  const first = rows.view(0);
+  // By words, the last of which overlaps the one before; one pass over all rows.
+  let [a, b, c, d, e, f, g] = [0, 0, 0, 0, 0, 0, 0];
+  for (let row = 1; row < rows.count; row += 1) {
+    const view = rows.view(row);
+    const at = placeOf(row);
+    a |= view.getInt32(at) ^ first.getInt32(0);
+    b |= view.getInt32(at + 4) ^ first.getInt32(4);
+    c |= view.getInt32(at + 8) ^ first.getInt32(8);
+    d |= view.getInt32(at + 12) ^ first.getInt32(12);
+    e |= view.getInt32(at + 16) ^ first.getInt32(16);
+    f |= view.getInt32(at + 20) ^ first.getInt32(20);
+    g |= view.getInt32(at + 22) ^ first.getInt32(22);
   }
+  for (const [word, bits] of [a, b, c, d, e, f].entries()) {
+    differences.setInt32(word * WORD_SIZE, bits);
+  }
+  differences.setInt32(DELTA_KEY_SIZE - WORD_SIZE, g);
   return differences;
-}
-
-/** Bits of the word at `at` in which the rows from `from` to `end` are unlike the first row of all. */
-function differentBits(rows: Rows, from: number, end: number, at: number): number {
-  const view = rows.view(from);
-  const first = rows.view(0).getInt32(at);
-  let different = 0;
-  for (let row = from; row < end; row += 1) different |= view.getInt32(placeOf(row) + at) ^ first;
-  return different;
 }
 
 /** Puts four bytes of each row's key into its word; tells how the words differ. */

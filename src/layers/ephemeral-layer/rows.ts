@@ -143,7 +143,10 @@ export class Rows {
     let touched = 0;
     for (let at = 0; at < numbers.length; at += 1) {
       const row = numbers[at] as number;
-      touched ^= this.view(row).getInt32(placeOf(row) + POSITION_AT);
+      const view = this.view(row);
+      const place = placeOf(row);
+      // Half of the rows lie in two lines of the cache.
+      touched ^= view.getInt32(place) ^ view.getInt32(place + DETAILS_AT);
     }
     return touched;
   }

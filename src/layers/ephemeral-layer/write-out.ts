@@ -130,6 +130,7 @@ class OutgoingBatch implements EntryKeyBatch {
       const start = starts[at] as number;
       const end = start + Math.min(lengths[at] as number, LONGEST_TOUCHED);
       for (let byte = start; byte < end; byte += CACHE_LINE) touched ^= values[byte] as number;
+      if (end > start) touched ^= values[end - 1] as number;
     }
     this.touched = touched;
   }
