@@ -34,6 +34,12 @@ export function groupsOf({ scaled }) {
         row('floor', 'floor: node, preads of 1 MiB', (context) =>
           runOnLayer(context, count, (path) => ['-e', READ_WHOLE, path]),
         ),
+        {
+          ...row('peer', 'node, scan by batches', (context) =>
+            runOnLayer(context, count, (path) => ['--input-type=module', '-e', SCAN, path]),
+          ),
+          shortName: 'scan',
+        },
         row('layerfile', 'layerfile verify', (context) =>
           runOnLayer(context, count, (path) => [CLI, 'verify', path]),
         ),
@@ -55,6 +61,17 @@ const READ_WHOLE = `
   const file = fs.openSync(process.argv[1], 'r');
   const piece = Buffer.allocUnsafeSlow(1024 * 1024);
   while (fs.readSync(file, piece) > 0);`;
+
+const LAYERS = new URL('../../dist/layers.js', import.meta.url);
+
+const SCAN = `
+  import { openLayer } from '${LAYERS}';
+  const reader = await openLayer(process.argv[1]);
+  let bytes = 0;
+  for await (const batch of reader.batches()) {
+    for (let at = 0; at < batch.count; at += 1) bytes += batch.bytes(at).length;
+  }
+  await reader.close();`;
 
 function row(role, name, measure) {
   return { role, name, shortName: 'floor', measure };
