@@ -305,14 +305,14 @@ export async function finishing(
   );
 }
 
-/** As a user would: every entry, and a verdict without findings. */
+/** As a user would: every entry, by reads that wait and at once, and a verdict without findings. */
 export async function readLayer(path: string, openFiles: OpenFiles): Promise<void> {
-  await using reader = await openLayer(path, { openFiles, blockCache: null });
+  await using reader = await openLayer(path, { openFiles, blockCache: null, reads: 'sync' });
   let count = 0;
   for await (const { key, lsn, bytes } of reader.entries()) {
     count += 1;
-    const found = await reader.get(key, lsn);
-    if (found === undefined || Buffer.compare(found.bytes, bytes) !== 0) {
+    for (const found of [await reader.get(key, lsn), reader.getSync(key, lsn)]) {
+      if (found !== undefined && Buffer.compare(found.bytes, bytes) === 0) continue;
       throw new Error(`${path}: an entry that a scan finds and a look-up does not`);
     }
   }
