@@ -6,7 +6,8 @@
  * and take over when they are ready. Where they cannot start (one processor; a program that was
  * bundled without their file), all goes on as it began.
  *
- * Threads keep the process alive only while they have something to compress.
+ * Threads keep the process alive only while they have something to compress. One that ends is not
+ * started again.
  */
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
@@ -107,16 +108,19 @@ export class CompressionPool {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
-  /** To threads as long as one has room; to this thread where there is none. */
+
+  /** To the thread with most room, as long as one has some; to this one where there are none. */
   #assign(): void {
-    for (const thread of this.#threads) {
-      while (thread.hasRoom) {
-        const job = this.#waiting.shift();
-        if (job === undefined) return;
-        void this.#compressOn(thread, job);
-      }
+    if (this.#threads.length === 0) {
+      if (!this.#isBusyHere && this.#waiting.length > 0) void this.#compressHere();
+      return;
     }
-    if (this.#threads.length === 0 && !this.#isBusyHere) void this.#compressHere();
+    for (;;) {
+      const thread = this.#threads.reduce((best, next) => (next.room > best.room ? next : best));
+      const job = thread.room > 0 ? this.#waiting.shift() : undefined;
+      if (job === undefined) return;
+      void this.#compressOn(thread, job);
+    }
   }
 
   async #compressOn(

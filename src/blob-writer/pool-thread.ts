@@ -23,6 +23,7 @@ export class PoolThread {
   readonly ended: Promise<void>;
   readonly #worker: Worker;
   readonly #pending = new Map<number, Pending>();
+  #isEnding = false;
   #nextId = 0;
 
   /** Undefined if it cannot start. */
@@ -54,13 +55,15 @@ export class PoolThread {
     worker.unref();
   }
 
-  get hasRoom(): boolean {
-    return this.#pending.size < MAXIMUM_BATCHES;
+  /** Batches that it can be given now; none once it has ended. */
+  get room(): number {
+    return this.#isEnding ? 0 : MAXIMUM_BATCHES - this.#pending.size;
   }
 
   /**
    * Hands the batch over.
    *
+   * Requires: room.
    * Returns: another one, with what became of it. Throws: `io`.
    */
   compress(batch: CompressionBatch, { name, level }: Compressor): Promise<CompressionBatch> {
@@ -90,7 +93,9 @@ export class PoolThread {
     else pending?.reject(compressorFailed(new Error(reply.reason)));
   }
 
+  /** It takes nothing more, since nobody would answer. */
   #rejectAll(error: StorageError): void {
+    this.#isEnding = true;
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
     this.#worker.unref();

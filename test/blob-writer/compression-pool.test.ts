@@ -103,6 +103,24 @@ describe('threads', () => {
     expect((await pool.compress(batch(2), compressor)).count).toBeGreaterThan(0);
   });
 
+  test('that end under many batches leave none of them without an answer', async () => {
+    const compressor = await loadCompressor(1);
+    const pool = poolOf(
+      `import { parentPort } from 'node:worker_threads';
+       parentPort.on('message', () => { throw new Error('out of luck'); });
+       parentPort.postMessage({ kind: 'ready' });`,
+    );
+    await pool.compress(batch(0), compressor);
+    await untilReady(pool);
+    const numbers = Array.from({ length: 12 }, (_, number) => number);
+    const settled = await Promise.allSettled(
+      numbers.map((number) => pool.compress(batch(number), compressor)),
+    );
+    // The two that it had; the others are compressed here.
+    expect(settled.filter(({ status }) => status === 'rejected').length).toBe(2);
+    expect(pool.readyCount).toBe(0);
+  });
+
   test('that throw under a batch tell it', async () => {
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';

@@ -9,6 +9,7 @@ import {
   MAXIMUM_BATCH_COUNT,
 } from '../../blob-writer/compression-batch.ts';
 import type { CompressionPool } from '../../blob-writer/compression-pool.ts';
+import { StorageError } from '../../errors.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 
 /** A batch, and the keys of its blobs. */
@@ -29,6 +30,9 @@ const BATCH_CAPACITY = 32 * batchRoomFor(8192);
 
 /** Bytes of batches that are under way before whoever adds must wait. */
 const MAXIMUM_BYTES = 4 * 1024 * 1024;
+
+/** Bytes that those may leave waiting who do not wait. */
+const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
 
 interface Submitted {
   readonly keys: Uint8Array;
@@ -63,10 +67,11 @@ export class CompressionQueue {
    * Adds a content to compress, or a blob that is encoded already; a copy.
    *
    * Returns: nothing while there is room, else a promise for it.
-   * Throws: the first failure of a batch.
+   * Throws: the first failure of a batch; `too-large` when blobs pile up unawaited.
    */
   add(key: Key, bytes: Uint8Array, form: 'content' | 'encoded'): void | Promise<void> {
     this.throwIfFailed();
+    this.#throwIfTooMuchWaits();
     if (this.#current?.batch.hasRoomFor(bytes.length) === false) this.#submit();
     this.#current ??= this.#newBatch(bytes.length);
     const { keys, batch } = this.#current;
@@ -89,6 +94,15 @@ export class CompressionQueue {
 
   throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  #throwIfTooMuchWaits(): void {
+    if (this.#submittedBytes <= MAXIMUM_WAITING_BYTES) return;
+    throw new StorageError('too-large', {
+      what: 'images that wait; await what put returns',
+      expected: `at most ${MAXIMUM_WAITING_BYTES} bytes`,
+      actual: `${this.#submittedBytes}`,
+    });
   }
 
   get #isFull(): boolean {

@@ -115,6 +115,21 @@ describe('a layer that threads compress', () => {
   });
 });
 
+test('puts that nobody awaits are refused once 64 MiB of them wait, and change nothing', async () => {
+  const disk = memoryDisk();
+  const options = imageOptions(disk, { compression: ZSTD, compressionPool: pool() });
+  await using writer = await ImageLayerWriter.create(options);
+  const page = new Uint8Array(1024 * 1024);
+  let count = 0;
+  const error = storageErrorThrownBy(() => {
+    for (; count < 100; count += 1) void writer.put(blockKey(count), page);
+  });
+  expect(error).toMatchObject({ code: 'too-large' });
+  expect(count).toBeGreaterThan(60);
+  expect(writer.entryCount).toBe(count);
+  expect((await writer.finish()).entryCount).toBe(count);
+});
+
 test('tombstones and encoded blobs alone go around the pool', async () => {
   const disk = memoryDisk();
   const closed = new CompressionPool({ threadCount: 0 });
