@@ -4,6 +4,7 @@ import { fstatSync, type Stats } from 'node:fs';
 import { isatty } from 'node:tty';
 import { systemError } from '../virtual-file/system-error.ts';
 import { INTERRUPTED } from './exit-status.ts';
+import { FileStream } from './file-stream.ts';
 import { run } from './run.ts';
 
 const interruption = new AbortController();
@@ -16,13 +17,15 @@ function interrupt(signal: NodeJS.Signals): void {
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, interrupt);
 
+const stdoutIsFile = fileOn(1) !== undefined;
+
 process.exitCode = await run(process.argv.slice(2), {
   stdin: standardInput,
   stdinIsTerminal: isatty(0),
   stdinSize: fileOn(0)?.size,
-  stdout: process.stdout,
+  stdout: stdoutIsFile ? new FileStream(1) : process.stdout,
   stderr: process.stderr,
-  stdoutIsFile: fileOn(1) !== undefined,
+  stdoutIsFile,
   environment: process.env,
   signal: interruption.signal,
 });

@@ -1,7 +1,7 @@
 /** The built program as a process of its own: pipes, signals, devices. `npm test` builds it first. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -120,6 +120,16 @@ describe('pipes', () => {
     ).toMatchObject({ code: 'io', message: 'cannot write to standard output (ENOSPC)' });
   });
 
+  test('a file that cannot take the last write whole is an error', async () => {
+    const file = join(temporaryDirectory(), 'dump');
+    const { status, stderr } = await shell(
+      `ulimit -f 1; layerfile dump '${LARGE}' --ndjson --limit 20 > '${file}'`,
+    );
+    expect(status).toBe(3);
+    expect(parseLines(stderr)).toMatchObject([{ error: { code: 'io' } }]);
+    expect(readFileSync(file).length).toBe(1024);
+  });
+
   test('a directory as input of build could not be looked at', async () => {
     const { status, stderr } = await shell(`layerfile build --out '${temporaryDirectory()}' < /`);
     expect([status, stderr]).toEqual([3, 'error[io]: standard input: cannot read (EISDIR)\n']);
@@ -130,12 +140,13 @@ describe('pipes', () => {
     const page = await shell(
       `layerfile export page '${PAGES}' rel=1663/5/16384 blkno=24 | sha256sum`,
     );
-    for (const where of ['/dev/stdout', '/dev/fd/1']) {
-      const there = await shell(
-        `set -o pipefail; layerfile export page '${PAGES}' rel=1663/5/16384 blkno=24 --out ${where} | sha256sum`,
-      );
-      expect([there.status, there.stdout]).toEqual([0, page.stdout]);
-    }
+    // By way of a link of its own, so that no mistake can replace the system's.
+    symlinkSync('/dev/fd/1', join(directory, 'out'));
+    const there = await shell(
+      `set -o pipefail; cd '${directory}'
+       layerfile export page '${PAGES}' rel=1663/5/16384 blkno=24 --out out | sha256sum`,
+    );
+    expect([there.status, there.stdout]).toEqual([0, page.stdout]);
     const linked = await shell(
       `cd '${directory}'; echo old > target; ln -s target link
        layerfile export page '${PAGES}' rel=1663/5/16384 blkno=24 --out link
