@@ -88,7 +88,8 @@ export class BlobReader {
   *readSteps(request: BlobRequest): Steps<Blob> {
     const first = this.firstRead(request);
     yield first;
-    return this.wholeBlob(first.target, request) ?? (yield* this.restSteps(first.target, request));
+    const whole = this.wholeBlob(first.target, request);
+    return whole ?? (yield* this.#blobOf(yield* this.#storedAt(first.target, 0, request)));
   }
 
   /** The read that a blob begins with, and nearly always ends. Throws `out-of-range`. */
@@ -103,11 +104,6 @@ export class BlobReader {
   wholeBlob(bytes: Uint8Array, request: BlobRequest): Blob | undefined {
     const stored = this.#storedIn(bytes, 0, request);
     return stored === undefined || stored.header.compressed ? undefined : plainBlob(stored);
-  }
-
-  /** What is left to do once the first read is done. */
-  *restSteps(bytes: Uint8Array, request: BlobRequest): Steps<Blob> {
-    return yield* this.#blobOf(yield* this.#storedAt(bytes, 0, request));
   }
 
   /**

@@ -14,6 +14,8 @@ export interface ByteSource {
   readonly readSync?: ((target: Uint8Array, offset: number) => number) | undefined;
   /** Memory that large reads of the source are fastest with, if that is not any. */
   readonly newBuffer?: ((length: number) => Uint8Array) | undefined;
+  /** Fills the target from memory; false, and nothing is read, where the source has not all of it. */
+  readCached?(target: Uint8Array, offset: number): boolean;
 }
 
 /** A file with the size that it has now. */

@@ -72,6 +72,7 @@ function isMany(step: ReadStep | readonly ReadStep[]): step is readonly ReadStep
 
 /** Nothing to wait for where it was done at once. */
 function fill(source: ByteSource, step: ReadStep): Promise<void> | undefined {
+  if (source.readCached?.(step.target, step.offset)) return undefined;
   if (source.readSync === undefined || step.target.length > LARGEST_SYNC_READ) {
     return readExactly(source, step.target, step.offset);
   }

@@ -5,7 +5,7 @@ export { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
 export type { DeltaSummary } from '../layers/delta-layer/summary-format.ts';
 export type { EntryKeyBatch, ValueBatch } from '../layers/delta-layer/value-batch.ts';
 export { DeltaLayerWriter, type DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
-export { BlockCache } from '../layers/disk-btree/block-cache.ts';
+export { BlockCache, type BlockCacheOptions } from '../layers/disk-btree/block-cache.ts';
 export {
   EphemeralLayer,
   type EphemeralOptions,

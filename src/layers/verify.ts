@@ -12,7 +12,7 @@ import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { isDamage } from './damage.ts';
 import { BlockSet } from './disk-btree/block-set.ts';
-import { IndexNode } from './disk-btree/node-format.ts';
+import { IndexNode } from './disk-btree/index-node.ts';
 import { Findings, type LayerReport } from './findings.ts';
 import type { Key } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';

@@ -1,13 +1,17 @@
 /**
- * A bounded cache of checked index nodes, shared by any number of readers. Scans do not use it, so
- * that one scan cannot push out what point reads need.
+ * A bounded cache of checked index nodes, and of blocks that small values lie in, shared by any
+ * number of readers. Scans do not use it, so that one scan cannot push out what point reads need.
  */
 import { assert } from '../../assert.ts';
+import { ValueCache } from '../../blob-writer/value-cache.ts';
 import { StorageError } from '../../errors.ts';
-import type { IndexNode } from './node-format.ts';
+import type { IndexNode } from './index-node.ts';
 
-/** 4,096 blocks: 32 MiB. */
-const DEFAULT_CAPACITY = 4096;
+/** 32,768 blocks, 256 MiB: the index of some 15 million entries. Memory is taken as it is needed. */
+const DEFAULT_CAPACITY = 32_768;
+
+/** 128 MiB. */
+const DEFAULT_VALUE_CAPACITY = 16_384;
 
 /**
  * A node in the cache. Its reader holds on to it, to come to a child from its parent without a
@@ -40,8 +44,13 @@ export class CachedNode {
   }
 }
 
+export interface BlockCacheOptions {
+  readonly valueCapacity?: number | undefined;
+}
+
 export class BlockCache {
   readonly capacity: number;
+  readonly values: ValueCache;
   /** In a circle, in which the hand is at the oldest. */
   readonly #clock: CachedNode[] = [];
   #hand = 0;
@@ -57,16 +66,20 @@ export class BlockCache {
     return BlockCache.#shared;
   }
 
-  /** `capacity` is a number of blocks of 8,192 bytes. Throws `invalid-input`. */
-  constructor(capacity = DEFAULT_CAPACITY) {
-    if (!Number.isSafeInteger(capacity) || capacity < 0) {
-      throw new StorageError('invalid-input', {
-        what: 'capacity of the block cache',
-        expected: 'a number of blocks, or 0',
-        actual: String(capacity),
-      });
-    }
+  /**
+   * `capacity` is a number of index blocks of 8,192 bytes. Beside them, `valueCapacity` blocks of
+   * values are kept: 16,384 (128 MiB), or `capacity` where that is less, or 0 for none.
+   *
+   * Throws: `invalid-input`.
+   */
+  constructor(
+    capacity = DEFAULT_CAPACITY,
+    { valueCapacity = Math.min(capacity, DEFAULT_VALUE_CAPACITY) }: BlockCacheOptions = {},
+  ) {
+    checkCapacity(capacity);
+    checkCapacity(valueCapacity);
     this.capacity = capacity;
+    this.values = new ValueCache(valueCapacity);
   }
 
   get size(): number {
@@ -109,6 +122,7 @@ export class BlockCache {
   }
 
   clear(): void {
+    this.values.clear();
     for (const cached of this.#clock) cached.forget();
     this.#clock.length = 0;
     this.#nodes.clear();
@@ -156,4 +170,13 @@ export class BlockCache {
     if (nodes?.size === 0) this.#nodes.delete(cached.owner);
     cached.forget();
   }
+}
+
+function checkCapacity(capacity: number): void {
+  if (Number.isSafeInteger(capacity) && capacity >= 0) return;
+  throw new StorageError('invalid-input', {
+    what: 'capacity of the block cache',
+    expected: 'a number of blocks, or 0',
+    actual: String(capacity),
+  });
 }

@@ -2,7 +2,7 @@
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
 import { StorageError } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
-import { levelOf } from './node-format.ts';
+import { levelOf } from './index-node.ts';
 
 /** Where the index lies: `startBlock` in the file, `rootBlock` relative to it. */
 export interface IndexLocation {

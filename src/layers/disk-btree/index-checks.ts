@@ -13,7 +13,7 @@ import {
   decodeNodeWithForeignValues,
   foreignValueError,
   type IndexNode,
-} from './node-format.ts';
+} from './index-node.ts';
 
 /** What a layer asks of its entries. */
 export interface EntryRules {

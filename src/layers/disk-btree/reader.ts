@@ -13,7 +13,7 @@ import { isDamage } from '../damage.ts';
 import { BlockCache, type CachedNode } from './block-cache.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import { type EntryRules, IndexChecks } from './index-checks.ts';
-import type { IndexNode } from './node-format.ts';
+import type { IndexNode } from './index-node.ts';
 import { type SalvagedSlice, salvageIndex } from './salvage-walk.ts';
 import { Search } from './search.ts';
 import type { EntryPosition, Frame, LeafSlice, WalkOptions } from './walk.ts';

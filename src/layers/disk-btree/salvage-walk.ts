@@ -11,7 +11,7 @@ import { isDamage } from '../damage.ts';
 import { BlockSet } from './block-set.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexChecks } from './index-checks.ts';
-import type { IndexNode } from './node-format.ts';
+import type { IndexNode } from './index-node.ts';
 import type { Frame, LeafSlice, WalkOptions } from './walk.ts';
 
 export type SalvagedSlice =

@@ -1,6 +1,6 @@
 /** One search on its way down an index, from the root to the leaf where its key would be. */
 import type { CachedNode } from './block-cache.ts';
-import type { IndexNode } from './node-format.ts';
+import type { IndexNode } from './index-node.ts';
 import type { EntryPosition } from './walk.ts';
 
 export class Search {

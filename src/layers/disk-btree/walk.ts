@@ -1,5 +1,5 @@
 /** What the walks over an index take and hand out. */
-import type { IndexNode } from './node-format.ts';
+import type { IndexNode } from './index-node.ts';
 
 export interface WalkOptions {
   /** First entry key, inclusive. */

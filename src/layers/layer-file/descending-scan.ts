@@ -8,7 +8,7 @@
 import { assert } from '../../assert.ts';
 import type { StoredBlob } from '../../blob-writer/blob-reader.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
-import type { IndexNode } from '../disk-btree/node-format.ts';
+import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey } from '../key.ts';
 import { formatLsn } from '../lsn.ts';

@@ -3,7 +3,7 @@
  *
  * Everything here is a view that the next batch overwrites; `entry` makes copies.
  */
-import type { IndexNode } from '../disk-btree/node-format.ts';
+import type { IndexNode } from '../disk-btree/index-node.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
 import { type EntryLayout, type IndexEntry, LOW_HALF, LSN_SIZE } from './entry-layout.ts';

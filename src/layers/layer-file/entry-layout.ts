@@ -7,7 +7,7 @@
 import { compareBytes, ViewedBytes } from '../../byte-words.ts';
 import { describedError, type StorageError } from '../../errors.ts';
 import type { EntryRules } from '../disk-btree/index-checks.ts';
-import type { IndexNode, TailRange } from '../disk-btree/node-format.ts';
+import type { IndexNode, TailRange } from '../disk-btree/index-node.ts';
 import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
 import { formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
 import type { LayerSummary } from './summary.ts';

@@ -11,7 +11,7 @@ import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
 import { Decompressor } from '../../blob-writer/decompression.ts';
 import { StorageError, throwIfAborted, withPath } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
-import type { IndexNode } from '../disk-btree/node-format.ts';
+import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { SalvagedSlice } from '../disk-btree/salvage-walk.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, KEY_SIZE, type Key } from '../key.ts';

@@ -1,6 +1,6 @@
 /** The blocks of an index, one by one, as a tool shows them. */
 import type { StorageError } from '../../errors.ts';
-import { IndexNode } from '../disk-btree/node-format.ts';
+import { IndexNode } from '../disk-btree/index-node.ts';
 import type { DiskBtreeReader } from '../disk-btree/reader.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';

@@ -10,6 +10,7 @@ import { type Blob, BlobReader } from '../../blob-writer/blob-reader.ts';
 import type { BlobRequest } from '../../blob-writer/blob-runs.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS } from '../../blob-writer/decompression.ts';
 import { runSteps, runStepsSync, type Steps } from '../../blob-writer/steps.ts';
+import { cachedSource } from '../../blob-writer/value-cache.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { BlockCache } from '../disk-btree/block-cache.ts';
@@ -35,6 +36,9 @@ import type { LayerSummary } from './summary.ts';
 
 /** Keys that are searched for side by side: their index blocks and values are held at once. */
 const MAXIMUM_GROUP = 1024;
+
+/** Of a lookup: something on its way must be read first. */
+const NOT_IN_MEMORY = Symbol('not in memory');
 
 export interface EntryOptions {
   /** Default: all keys. */
@@ -88,7 +92,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     this.index = new DiskBtreeReader(blocks, this.layout, cache);
     const region = { start: BLOCK_SIZE, end: startBlock * BLOCK_SIZE };
     const defaults = DEFAULT_DECOMPRESSION_LIMITS;
-    this.blobs = new BlobReader(source, region, {
+    const valueSource = cache === undefined ? source : cachedSource(source, cache.values);
+    this.blobs = new BlobReader(valueSource, region, {
       maximumLength: options.maximumBlobLength ?? defaults.maximumLength,
       maximumWindowSize: options.maximumWindowSize ?? defaults.maximumWindowSize,
     });
@@ -103,8 +108,11 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * Throws: `corrupt`, `truncated`, `out-of-order`, `out-of-range`, `too-large`, `io`; damage on the
    * way to the key is never reported as absence.
    */
-  get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
-    return runSteps(this.blobs.source, this.#entrySteps(key, lsn));
+  async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
+    const search = this.#search(key, lsn);
+    const entry = this.#entryInMemory(search);
+    if (entry !== NOT_IN_MEMORY) return entry;
+    return await runSteps(this.blobs.source, this.#entrySteps(search));
   }
 
   /**
@@ -113,7 +121,10 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * Throws also: `invalid-input` where that is not so.
    */
   getSync(key: Key, lsn: Lsn = MAXIMUM_LSN): LayerEntry | undefined {
-    return runStepsSync(this.blobs.source, this.#entrySteps(key, lsn));
+    const search = this.#search(key, lsn);
+    const entry = this.#entryInMemory(search);
+    if (entry !== NOT_IN_MEMORY) return entry;
+    return runStepsSync(this.blobs.source, this.#entrySteps(search));
   }
 
   /**
@@ -128,7 +139,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     const entries: (LayerEntry | undefined)[] = [];
     for (let first = 0; first < wanted.length; first += MAXIMUM_GROUP) {
       const group = wanted.slice(first, first + MAXIMUM_GROUP);
-      entries.push(...(await runSteps(this.blobs.source, this.#entriesSteps(group))));
+      for (const entry of await this.#entriesOf(group)) entries.push(entry);
     }
     return entries;
   }
@@ -259,30 +270,72 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return this.layout.entryKey(key, lsn);
   }
 
-  *#entrySteps(key: Key, lsn: Lsn): Steps<LayerEntry | undefined> {
+  #search(key: Key, lsn: Lsn): Search | undefined {
     const wanted = this.#wantedKey(key, lsn);
-    if (wanted === undefined) return undefined;
-    const search = this.index.search(wanted);
-    if (!search.isDone) yield* this.index.searchSteps([search]);
+    return wanted === undefined ? undefined : this.index.search(wanted);
+  }
+
+  /**
+   * What a search leads to, if all on the way is cached and the content is plain. No step is made:
+   * a generator costs as much as all the rest of such a lookup.
+   */
+  #entryInMemory(search: Search | undefined): LayerEntry | undefined | typeof NOT_IN_MEMORY {
+    const { source } = this.blobs;
+    if (search === undefined) return undefined;
+    if (!search.isDone) return NOT_IN_MEMORY;
     const position = foundKey(search);
     if (position === undefined) return undefined;
+    if (source.readCached === undefined) return NOT_IN_MEMORY;
     const entry = entryAt(this.layout, position.node, position.index);
     const request = this.#request(position);
     try {
-      const first = this.blobs.firstRead(request);
-      yield first;
-      const blob = this.blobs.wholeBlob(first.target, request);
-      return entryOf(entry, blob ?? (yield* this.blobs.restSteps(first.target, request)));
+      const { target, offset } = this.blobs.firstRead(request);
+      if (!source.readCached(target, offset)) return NOT_IN_MEMORY;
+      const blob = this.blobs.wholeBlob(target, request);
+      return blob === undefined ? NOT_IN_MEMORY : entryOf(entry, blob);
     } catch (error) {
       throw located(error, entry);
     }
   }
 
-  *#entriesSteps(wanted: readonly (Uint8Array | undefined)[]): Steps<(LayerEntry | undefined)[]> {
-    const searches = wanted.map((key) => (key === undefined ? undefined : this.index.search(key)));
-    const started = searches.filter((search) => search !== undefined);
-    yield* this.index.searchSteps(started);
-    const positions = searches.map((search) => search && foundKey(search));
+  *#entrySteps(search: Search | undefined): Steps<LayerEntry | undefined> {
+    if (search === undefined) return undefined;
+    if (!search.isDone) yield* this.index.searchSteps([search]);
+    const position = foundKey(search);
+    if (position === undefined) return undefined;
+    const entry = entryAt(this.layout, position.node, position.index);
+    try {
+      return entryOf(entry, yield* this.blobs.readSteps(this.#request(position)));
+    } catch (error) {
+      throw located(error, entry);
+    }
+  }
+
+  async #entriesOf(
+    wanted: readonly (Uint8Array | undefined)[],
+  ): Promise<(LayerEntry | undefined)[]> {
+    const entries = new Array<LayerEntry | undefined>(wanted.length).fill(undefined);
+    const missing: Search[] = [];
+    const places: number[] = [];
+    for (const [place, key] of wanted.entries()) {
+      const search = key === undefined ? undefined : this.index.search(key);
+      const entry = this.#entryInMemory(search);
+      if (entry !== NOT_IN_MEMORY) {
+        entries[place] = entry;
+      } else if (search !== undefined) {
+        missing.push(search);
+        places.push(place);
+      }
+    }
+    if (missing.length === 0) return entries;
+    const read = await runSteps(this.blobs.source, this.#entriesSteps(missing));
+    for (const [number, entry] of read.entries()) entries[places[number] as number] = entry;
+    return entries;
+  }
+
+  *#entriesSteps(searches: readonly Search[]): Steps<(LayerEntry | undefined)[]> {
+    yield* this.index.searchSteps(searches);
+    const positions = searches.map(foundKey);
     const found = positions.filter((position) => position !== undefined);
     const requests = found.map((position) => this.#request(position));
     const blobs = (yield* this.blobs.readManySteps(requests)).values();

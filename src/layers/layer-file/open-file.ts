@@ -12,7 +12,10 @@ import { decodeSummary, type LayerSummary, nameOfSummary, readSummaryBlock } fro
 
 export interface ReadOptions {
   readonly openFiles?: OpenFiles | undefined;
-  /** Null for none; default: the one that the process shares. */
+  /**
+   * Null for none; default: the one that the process shares, which grows up to 256 MiB of index
+   * blocks and 128 MiB of blocks that small values lie in, as they are looked up.
+   */
   readonly blockCache?: BlockCache | null | undefined;
   /**
    * Most bytes that a blob may have after decompression; default 256 MiB. If given, it bounds the

@@ -1,13 +1,12 @@
 /** One block of the index: literal bytes both ways, and every field that can be wrong. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { decodeNode, type TailRange } from '../../../src/layers/disk-btree/index-node.ts';
 import {
-  decodeNode,
   encodeChildValue,
   encodeLeafValue,
   encodeNode,
   MAXIMUM_LEAF_VALUE,
-  type TailRange,
 } from '../../../src/layers/disk-btree/node-format.ts';
 import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
 import { storageErrorThrownBy } from '../../support/storage-errors.ts';

@@ -6,7 +6,7 @@ import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
 import { BlockCache } from '../../../src/layers/disk-btree/block-cache.ts';
 import { DiskBtreeBuilder } from '../../../src/layers/disk-btree/builder.ts';
 import { IndexBlocks } from '../../../src/layers/disk-btree/index-blocks.ts';
-import { IndexNode } from '../../../src/layers/disk-btree/node-format.ts';
+import { IndexNode } from '../../../src/layers/disk-btree/index-node.ts';
 import { DiskBtreeReader } from '../../../src/layers/disk-btree/reader.ts';
 import type { SalvagedSlice } from '../../../src/layers/disk-btree/salvage-walk.ts';
 import type { LeafSlice } from '../../../src/layers/disk-btree/walk.ts';

@@ -4,7 +4,7 @@ import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
 import { isStorageError } from '../../../src/errors.ts';
 import { DiskBtreeBuilder } from '../../../src/layers/disk-btree/builder.ts';
 import { IndexBlocks } from '../../../src/layers/disk-btree/index-blocks.ts';
-import { decodeNode, type IndexNode } from '../../../src/layers/disk-btree/node-format.ts';
+import { decodeNode, type IndexNode } from '../../../src/layers/disk-btree/index-node.ts';
 import { DiskBtreeReader } from '../../../src/layers/disk-btree/reader.ts';
 import { seededChoices } from '../../support/choices.ts';
 import { randomKeys } from '../../support/random-keys.ts';

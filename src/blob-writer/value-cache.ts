@@ -1,0 +1,196 @@
+/**
+ * Blocks of files that small values were read from. What lies in them is read again without a call of
+ * the system or a hop to a thread, which take ten times as long as the copy.
+ *
+ * Each block has one place, by its number; who comes last has it. Blocks are copied in and out, so
+ * that memory is taken once, a chunk at a time, and used again for ever.
+ */
+import { BLOCK_SIZE } from '../virtual-file/block.ts';
+import type { ByteSource } from './byte-source.ts';
+import type { ReadStep } from './steps.ts';
+
+/** Blocks for which memory is taken at once: 1 MiB. */
+const BLOCKS_PER_CHUNK = 128;
+
+/** Longer reads go to the file: a copy saves them little, and they would push out many others. */
+const LONGEST_CACHED_READ = 4096;
+
+/** Rooms for reads in flight that are kept for those to come. */
+const MAXIMUM_SCRATCH = 64;
+
+/** Spreads the blocks of different files: 2^32 divided by the golden ratio. */
+const OWNER_STEP = 0x9e37_79b1;
+
+export class ValueCache {
+  /** Most blocks that it holds. */
+  readonly capacity: number;
+  readonly #chunks: (Uint8Array | undefined)[] = [];
+  /** By place: whose block it is, and which; 0 is nobody. */
+  readonly #owners: Uint32Array;
+  readonly #blocks: Uint32Array;
+  #lastOwner = 0;
+  readonly #scratch: Uint8Array[] = [];
+
+  /** `capacity` is a number of blocks of 8,192 bytes. */
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.#owners = new Uint32Array(capacity);
+    this.#blocks = new Uint32Array(capacity);
+  }
+
+  /** A number for one source. After four thousand million of them, they begin again. */
+  addOwner(): number {
+    this.#lastOwner = (this.#lastOwner % 0xffff_ffff) + 1;
+    return this.#lastOwner;
+  }
+
+  /** Fills the target with what lies from `offset` on. Returns: false if not all of it is here. */
+  copyTo(target: Uint8Array, owner: number, offset: number): boolean {
+    const block = Math.floor(offset / BLOCK_SIZE);
+    const start = offset - block * BLOCK_SIZE;
+    const end = start + target.length;
+    if (this.capacity === 0 || end > 2 * BLOCK_SIZE || !this.#has(owner, block)) return false;
+    if (end <= BLOCK_SIZE) {
+      this.#copyPart(block, owner, start, target);
+      return true;
+    }
+    if (!this.#has(owner, block + 1)) return false;
+    const begin = BLOCK_SIZE - start;
+    this.#copyPart(block, owner, start, target.subarray(0, begin));
+    this.#copyPart(block + 1, owner, 0, target.subarray(begin));
+    return true;
+  }
+
+  /** Keeps copies of whole blocks; the first of them has the number `block`. */
+  put(owner: number, block: number, bytes: Uint8Array): void {
+    for (let at = 0; at + BLOCK_SIZE <= bytes.length; at += BLOCK_SIZE) {
+      const number = block + at / BLOCK_SIZE;
+      // A larger one has another's number here.
+      if (number > 0xffff_ffff) return;
+      const place = this.#place(owner, number);
+      this.#owners[place] = owner;
+      this.#blocks[place] = number;
+      const start = (place % BLOCKS_PER_CHUNK) * BLOCK_SIZE;
+      this.#chunkOf(place).set(bytes.subarray(at, at + BLOCK_SIZE), start);
+    }
+  }
+
+  clear(): void {
+    this.#owners.fill(0);
+  }
+
+  /** Room for one read of a block or two; whoever takes it writes all that they read of it. */
+  takeScratch(length: number): Uint8Array {
+    const scratch = this.#scratch.pop() ?? new Uint8Array(2 * BLOCK_SIZE);
+    return scratch.length === length ? scratch : new Uint8Array(scratch.buffer, 0, length);
+  }
+
+  giveScratchBack(scratch: Uint8Array): void {
+    if (this.#scratch.length < MAXIMUM_SCRATCH) this.#scratch.push(scratch);
+  }
+
+  #has(owner: number, block: number): boolean {
+    const place = this.#place(owner, block);
+    return this.#owners[place] === owner && this.#blocks[place] === block;
+  }
+
+  #place(owner: number, block: number): number {
+    return ((block + Math.imul(owner, OWNER_STEP)) >>> 0) % this.capacity;
+  }
+
+  #copyPart(block: number, owner: number, start: number, target: Uint8Array): void {
+    const place = this.#place(owner, block);
+    const from = (place % BLOCKS_PER_CHUNK) * BLOCK_SIZE + start;
+    target.set(this.#chunkOf(place).subarray(from, from + target.length));
+  }
+
+  #chunkOf(place: number): Uint8Array {
+    const number = Math.floor(place / BLOCKS_PER_CHUNK);
+    const chunk = this.#chunks[number] ?? new Uint8Array(BLOCKS_PER_CHUNK * BLOCK_SIZE);
+    this.#chunks[number] = chunk;
+    return chunk;
+  }
+}
+
+/** A source whose small reads are of whole blocks, which are kept; other reads go through. */
+export function cachedSource(source: ByteSource, cache: ValueCache): ByteSource {
+  return cache.capacity === 0 ? source : new CachedSource(source, cache);
+}
+
+class CachedSource implements ByteSource {
+  readonly size: number;
+  readonly path: string | undefined;
+  readonly readSync: ((target: Uint8Array, offset: number) => number) | undefined;
+  readonly newBuffer: ((length: number) => Uint8Array) | undefined;
+  readonly #source: ByteSource;
+  readonly #cache: ValueCache;
+  readonly #owner: number;
+
+  constructor(source: ByteSource, cache: ValueCache) {
+    this.size = source.size;
+    this.path = source.path;
+    this.newBuffer = source.newBuffer;
+    this.#source = source;
+    this.#cache = cache;
+    this.#owner = cache.addOwner();
+    if (canReadAtOnce(source)) {
+      this.readSync = (target, offset) => this.#readAtOnce(target, offset, source);
+    }
+  }
+
+  readCached(target: Uint8Array, offset: number): boolean {
+    return this.#cache.copyTo(target, this.#owner, offset);
+  }
+
+  async read(target: Uint8Array, offset: number): Promise<number> {
+    if (this.readCached(target, offset)) return target.length;
+    const span = this.#spanAround(target, offset);
+    if (span === undefined) return this.#source.read(target, offset);
+    const length = await this.#source.read(span.bytes, span.start);
+    return this.#take(span, length, { target, offset }) || this.#source.read(target, offset);
+  }
+
+  #readAtOnce(target: Uint8Array, offset: number, source: SyncSource): number {
+    if (this.readCached(target, offset)) return target.length;
+    const span = this.#spanAround(target, offset);
+    if (span === undefined) return source.readSync(target, offset);
+    const length = source.readSync(span.bytes, span.start);
+    return this.#take(span, length, { target, offset }) || source.readSync(target, offset);
+  }
+
+  /** The blocks to read instead; undefined where the read is to go through. */
+  #spanAround(target: Uint8Array, offset: number): Span | undefined {
+    const end = offset + target.length;
+    if (target.length === 0 || target.length > LONGEST_CACHED_READ || end > this.size)
+      return undefined;
+    const block = Math.floor(offset / BLOCK_SIZE);
+    const start = block * BLOCK_SIZE;
+    const length = Math.min(Math.ceil(end / BLOCK_SIZE) * BLOCK_SIZE, this.size) - start;
+    return { bytes: this.#cache.takeScratch(length), block, start };
+  }
+
+  /** Keeps what came, and fills the target from it. Returns: how many bytes; 0 if none came. */
+  #take(span: Span, length: number, { target, offset }: ReadStep): number {
+    const came = span.bytes.subarray(0, length);
+    this.#cache.put(this.#owner, span.block, came);
+    const wanted = came.subarray(offset - span.start, offset - span.start + target.length);
+    target.set(wanted);
+    this.#cache.giveScratchBack(span.bytes);
+    return wanted.length;
+  }
+}
+
+function canReadAtOnce(source: ByteSource): source is SyncSource {
+  return source.readSync !== undefined;
+}
+
+type SyncSource = ByteSource & {
+  readonly readSync: (target: Uint8Array, offset: number) => number;
+};
+
+interface Span {
+  readonly bytes: Uint8Array;
+  /** Number of the first block, and where it starts. */
+  readonly block: number;
+  readonly start: number;
+}

@@ -1,0 +1,404 @@
+/** A decoded block of the index: `node-format.ts` has the layout. */
+import { StorageError } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import { CHILD_MARK, NODE_HEADER_SIZE, NODE_VALUE_SIZE } from './node-format.ts';
+
+/** Bytes that are compared at once. */
+const WORD_SIZE = 4;
+
+/** Bytes at the end of a key that may be a number with a range of its own. */
+const TAIL_SIZE = 8;
+
+/** From `start`, up to but without `end`; each the two halves of a u64. */
+export interface TailRange {
+  readonly startHigh: number;
+  readonly startLow: number;
+  readonly endHigh: number;
+  readonly endLow: number;
+}
+
+/** The level of a block that need not be a sound node. */
+export function levelOf(bytes: Uint8Array): number {
+  return bytes[2] as number;
+}
+
+/** A decoded block: a view of its bytes, with its structure checked, but not the order of keys. */
+export class IndexNode {
+  readonly bytes: Uint8Array;
+  /** Number of the block, relative to the index. */
+  readonly block: number;
+  readonly entryCount: number;
+  readonly level: number;
+  readonly prefixLength: number;
+  readonly suffixLength: number;
+  /** Of the same bytes: words of 4 are read at once. */
+  readonly #view: DataView;
+  readonly #suffixesAt: number;
+  readonly #valuesAt: number;
+  /** Words behind the prefix of the first key and the last, once they were needed. */
+  #firstWord = -1;
+  #lastWord = -1;
+
+  constructor(bytes: Uint8Array, block: number) {
+    this.bytes = bytes;
+    this.block = block;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.entryCount = ((bytes[0] as number) << 8) | (bytes[1] as number);
+    this.level = bytes[2] as number;
+    this.prefixLength = bytes[3] as number;
+    this.suffixLength = bytes[4] as number;
+    this.#suffixesAt = NODE_HEADER_SIZE + this.prefixLength;
+    this.#valuesAt = this.#suffixesAt + this.entryCount * this.suffixLength;
+  }
+
+  get keySize(): number {
+    return this.prefixLength + this.suffixLength;
+  }
+
+  /** Bytes in use; the rest of the block should be zero. */
+  get usedSize(): number {
+    return this.#valuesAt + this.entryCount * NODE_VALUE_SIZE;
+  }
+
+  /** Copies the full key of an entry to `at`. */
+  copyKey(index: number, target: Uint8Array, at = 0): void {
+    const { bytes, prefixLength, suffixLength } = this;
+    for (let byte = 0; byte < prefixLength; byte += 1) {
+      target[at + byte] = bytes[NODE_HEADER_SIZE + byte] as number;
+    }
+    const suffixAt = this.#suffixesAt + index * suffixLength;
+    const targetAt = at + prefixLength;
+    for (let byte = 0; byte < suffixLength; byte += 1) {
+      target[targetAt + byte] = bytes[suffixAt + byte] as number;
+    }
+  }
+
+  /** The full key of an entry; a fresh array. */
+  key(index: number): Uint8Array {
+    const key = new Uint8Array(this.keySize);
+    this.copyKey(index, key);
+    return key;
+  }
+
+  /** The first bytes of an entry's key; a fresh array. */
+  keyBegin(index: number, length: number): Uint8Array {
+    const { bytes } = this;
+    const begin = new Uint8Array(length);
+    const inPrefix = Math.min(length, this.prefixLength);
+    for (let byte = 0; byte < inPrefix; byte += 1) {
+      begin[byte] = bytes[NODE_HEADER_SIZE + byte] as number;
+    }
+    const suffixAt = this.#suffixesAt + index * this.suffixLength - this.prefixLength;
+    for (let byte = inPrefix; byte < length; byte += 1) {
+      begin[byte] = bytes[suffixAt + byte] as number;
+    }
+    return begin;
+  }
+
+  /** Copies the first `length` bytes of the keys of `count` entries, one behind the other. */
+  copyKeyBegins(
+    { from, count, length }: { from: number; count: number; length: number },
+    target: Uint8Array,
+    at: number,
+  ): void {
+    const { bytes, suffixLength } = this;
+    const inPrefix = Math.min(length, this.prefixLength);
+    const end = at + count * length;
+    // The prefix into the first, then over and over what is there already.
+    for (let byte = 0; byte < inPrefix; byte += 1) {
+      target[at + byte] = bytes[NODE_HEADER_SIZE + byte] as number;
+    }
+    for (let done = length; done < count * length; done *= 2) {
+      target.copyWithin(at + done, at, Math.min(at + done, end - done));
+    }
+    let suffixAt = this.#suffixesAt + from * suffixLength - this.prefixLength;
+    for (let keyAt = at; keyAt < end; keyAt += length) {
+      for (let byte = inPrefix; byte < length; byte += 1) {
+        target[keyAt + byte] = bytes[suffixAt + byte] as number;
+      }
+      suffixAt += suffixLength;
+    }
+  }
+
+  /** Four bytes of an entry's key as a number, the first of them `fromEnd` bytes before its end. */
+  keyWord(index: number, fromEnd: number): number {
+    const { suffixLength } = this;
+    if (fromEnd > suffixLength) return this.#keyWordFromPrefix(index, fromEnd);
+    return this.#view.getUint32(this.#suffixesAt + (index + 1) * suffixLength - fromEnd);
+  }
+
+  /** Compares the key of an entry with a full key: negative, zero or positive. */
+  compareKey(index: number, key: Uint8Array): number {
+    return this.#comparePrefix(key) || this.#compareSuffix(index, key);
+  }
+
+  /** True if the first `length` bytes of an entry's key and of `key` are equal. */
+  hasPrefix(index: number, key: Uint8Array, length: number): boolean {
+    const { bytes, prefixLength, suffixLength } = this;
+    const suffixAt = this.#suffixesAt + index * suffixLength - prefixLength;
+    for (let byte = 0; byte < length; byte += 1) {
+      const at = byte < prefixLength ? NODE_HEADER_SIZE + byte : suffixAt + byte;
+      if (bytes[at] !== key[byte]) return false;
+    }
+    return true;
+  }
+
+  /** Compares the keys of two entries. */
+  compareEntries(left: number, right: number): number {
+    const { bytes, suffixLength } = this;
+    const leftAt = this.#suffixesAt + left * suffixLength;
+    const rightAt = this.#suffixesAt + right * suffixLength;
+    for (let byte = 0; byte < suffixLength; byte += 1) {
+      const difference = (bytes[leftAt + byte] as number) - (bytes[rightAt + byte] as number);
+      if (difference !== 0) return difference;
+    }
+    return 0;
+  }
+
+  /** Index of the first entry whose key is not above the one before; -1 if all ascend. */
+  firstOutOfOrder(): number {
+    if (this.suffixLength < WORD_SIZE) return this.#firstOutOfOrderByBytes();
+    const view = this.#view;
+    const { entryCount, suffixLength } = this;
+    let at = this.#suffixesAt;
+    let word = view.getUint32(at);
+    for (let index = 1; index < entryCount; index += 1) {
+      at += suffixLength;
+      const next = view.getUint32(at);
+      if (next <= word && (next < word || this.compareEntries(index - 1, index) >= 0)) return index;
+      word = next;
+    }
+    return -1;
+  }
+
+  /** Index of the first entry whose last 8 bytes are outside the range; -1 if all are inside. */
+  firstTailOutside(range: TailRange): number {
+    const { entryCount, suffixLength } = this;
+    const view = this.#view;
+    const isWhole = suffixLength >= TAIL_SIZE;
+    let at = this.#suffixesAt + suffixLength - TAIL_SIZE;
+    for (let index = 0; index < entryCount; index += 1) {
+      const high = isWhole ? view.getUint32(at) : this.keyWord(index, TAIL_SIZE);
+      const low = isWhole ? view.getUint32(at + WORD_SIZE) : this.keyWord(index, WORD_SIZE);
+      if (!isInTailRange(range, high, low)) return index;
+      at += suffixLength;
+    }
+    return -1;
+  }
+
+  /** Index of the last entry whose key is at most `key`; -1 if there is none. */
+  floor(key: Uint8Array): number {
+    const prefixOrder = this.#comparePrefix(key);
+    if (prefixOrder !== 0) return prefixOrder < 0 ? this.entryCount - 1 : -1;
+    const wanted = this.suffixLength < WORD_SIZE ? 0 : wordOf(key, this.prefixLength);
+    let low = 0;
+    let high = this.entryCount;
+    // From where it should be, in steps that double: keys lie so evenly, mostly, that two entries
+    // beside each other are all that is looked at, and so few lines of memory.
+    const guess = this.#guess(wanted);
+    const isBelow = this.#isAtMost(guess, key, wanted);
+    if (isBelow) low = guess + 1;
+    else high = guess;
+    for (let step = 1; low < high; step *= 2) {
+      const at = isBelow ? guess + step : guess - step;
+      if (at < low || at >= high) break;
+      if (this.#isAtMost(at, key, wanted)) low = at + 1;
+      else high = at;
+      if (isBelow ? high === at : low === at + 1) break;
+    }
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.#isAtMost(middle, key, wanted)) low = middle + 1;
+      else high = middle;
+    }
+    return low - 1;
+  }
+
+  /** Index of the first entry whose key is at least `key`; `entryCount` if there is none. */
+  ceiling(key: Uint8Array): number {
+    const floor = this.floor(key);
+    return floor >= 0 && this.compareKey(floor, key) === 0 ? floor : floor + 1;
+  }
+
+  /** The 40 bits of a leaf's value. */
+  leafValue(index: number): number {
+    const at = this.#valuesAt + index * NODE_VALUE_SIZE;
+    return (this.bytes[at] as number) * 0x1_0000_0000 + this.#view.getUint32(at + 1);
+  }
+
+  /** The block number in an inner node's value. */
+  childBlock(index: number): number {
+    return this.#view.getUint32(this.#valuesAt + index * NODE_VALUE_SIZE + 1);
+  }
+
+  /** Index of the first entry whose value is not of the node's kind; -1 if all are. */
+  firstForeignValue(): number {
+    const { bytes, entryCount } = this;
+    const [least, most] = this.level === 0 ? [0, CHILD_MARK - 1] : [CHILD_MARK, CHILD_MARK];
+    let at = this.#valuesAt;
+    for (let index = 0; index < entryCount; index += 1) {
+      const first = bytes[at] as number;
+      if (first < least || first > most) return index;
+      at += NODE_VALUE_SIZE;
+    }
+    return -1;
+  }
+
+  isForeignValue(index: number): boolean {
+    const first = this.bytes[this.#valuesAt + index * NODE_VALUE_SIZE] as number;
+    return this.level === 0 ? first >= CHILD_MARK : first !== CHILD_MARK;
+  }
+
+  /** `wanted` is the word of the key behind the prefix; it settles nearly every comparison. */
+  #isAtMost(index: number, key: Uint8Array, wanted: number): boolean {
+    if (this.suffixLength < WORD_SIZE) return this.#compareSuffix(index, key) <= 0;
+    const word = this.#view.getUint32(this.#suffixesAt + index * this.suffixLength);
+    return word < wanted || (word === wanted && this.#compareSuffix(index, key) <= 0);
+  }
+
+  /** Where a key with this word behind the prefix would be if all keys lay evenly. */
+  #guess(wanted: number): number {
+    if (this.suffixLength < WORD_SIZE) return this.entryCount >>> 1;
+    if (this.#lastWord < 0) {
+      this.#firstWord = this.#view.getUint32(this.#suffixesAt);
+      const lastAt = this.#suffixesAt + (this.entryCount - 1) * this.suffixLength;
+      this.#lastWord = this.#view.getUint32(lastAt);
+    }
+    const last = this.entryCount - 1;
+    if (wanted <= this.#firstWord) return 0;
+    if (wanted >= this.#lastWord) return last;
+    const share = (wanted - this.#firstWord) / (this.#lastWord - this.#firstWord);
+    return Math.floor(share * last);
+  }
+
+  #keyWordFromPrefix(index: number, fromEnd: number): number {
+    const { bytes, prefixLength, suffixLength } = this;
+    const suffixAt = this.#suffixesAt + index * suffixLength - prefixLength;
+    const first = this.keySize - fromEnd;
+    let word = 0;
+    for (let byte = first; byte < first + WORD_SIZE; byte += 1) {
+      const at = byte < prefixLength ? NODE_HEADER_SIZE + byte : suffixAt + byte;
+      word = word * 0x100 + (bytes[at] as number);
+    }
+    return word;
+  }
+
+  #firstOutOfOrderByBytes(): number {
+    for (let index = 1; index < this.entryCount; index += 1) {
+      if (this.compareEntries(index - 1, index) >= 0) return index;
+    }
+    return -1;
+  }
+
+  #comparePrefix(key: Uint8Array): number {
+    const { bytes, prefixLength } = this;
+    for (let byte = 0; byte < prefixLength; byte += 1) {
+      const difference = (bytes[NODE_HEADER_SIZE + byte] as number) - (key[byte] as number);
+      if (difference !== 0) return difference;
+    }
+    return 0;
+  }
+
+  #compareSuffix(index: number, key: Uint8Array): number {
+    const { bytes, prefixLength, suffixLength } = this;
+    const at = this.#suffixesAt + index * suffixLength;
+    for (let byte = 0; byte < suffixLength; byte += 1) {
+      const difference = (bytes[at + byte] as number) - (key[prefixLength + byte] as number);
+      if (difference !== 0) return difference;
+    }
+    return 0;
+  }
+}
+
+/**
+ * Decodes one block.
+ *
+ * Requires: `bytes` is a whole block; `fileOffset` is where it lies.
+ * Returns: a view of the bytes.
+ * Throws: `corrupt`, with the offset of the field.
+ */
+export function decodeNode(
+  bytes: Uint8Array,
+  block: number,
+  keySize: number,
+  fileOffset: number,
+): IndexNode {
+  const node = decodeStructure(bytes, block, keySize, fileOffset);
+  const foreign = node.firstForeignValue();
+  if (foreign >= 0) throw foreignValueError(node, foreign, fileOffset);
+  return node;
+}
+
+/** As `decodeNode`, but takes a node in which some values are not of its kind, though not all. */
+export function decodeNodeWithForeignValues(
+  bytes: Uint8Array,
+  block: number,
+  keySize: number,
+  fileOffset: number,
+): IndexNode {
+  const node = decodeStructure(bytes, block, keySize, fileOffset);
+  for (let index = 0; index < node.entryCount; index += 1) {
+    if (!node.isForeignValue(index)) return node;
+  }
+  throw foreignValueError(node, 0, fileOffset);
+}
+
+/** What is wrong with a value that is not of its node's kind. */
+export function foreignValueError(
+  node: IndexNode,
+  index: number,
+  fileOffset: number,
+): StorageError {
+  const at = node.usedSize - (node.entryCount - index) * NODE_VALUE_SIZE;
+  return new StorageError('corrupt', {
+    what: `entry ${index} of index block ${node.block}`,
+    offset: fileOffset + at,
+    expected: node.level === 0 ? 'a value below 0x80' : 'a block number, 0x80',
+    actual: `0x${(node.bytes[at] as number).toString(16)}`,
+  });
+}
+
+function decodeStructure(
+  bytes: Uint8Array,
+  block: number,
+  keySize: number,
+  fileOffset: number,
+): IndexNode {
+  const node = new IndexNode(bytes, block);
+  const { entryCount, prefixLength, suffixLength } = node;
+  const corrupt = (what: string, at: number, expected: string, actual: string) =>
+    new StorageError('corrupt', {
+      what: `${what} of index block ${block}`,
+      offset: fileOffset + at,
+      expected,
+      actual,
+    });
+  if (entryCount === 0) throw corrupt('entry count', 0, 'at least 1', '0');
+  if (prefixLength + suffixLength !== keySize) {
+    const actual = `${prefixLength} + ${suffixLength}`;
+    throw corrupt('prefix and suffix length', 3, `${keySize} together`, actual);
+  }
+  if (suffixLength === 0 && entryCount > 1) {
+    throw corrupt('suffix length', 4, `more than 0 for ${entryCount} entries`, '0');
+  }
+  if (node.usedSize > BLOCK_SIZE) {
+    const actual = `${entryCount} entries of ${suffixLength + NODE_VALUE_SIZE} bytes`;
+    throw corrupt('entry count', 0, `at most ${BLOCK_SIZE} bytes`, actual);
+  }
+  return node;
+}
+
+function isInTailRange(range: TailRange, high: number, low: number): boolean {
+  const { startHigh, startLow, endHigh, endLow } = range;
+  const isFromStart = high > startHigh || (high === startHigh && low >= startLow);
+  return isFromStart && (high < endHigh || (high === endHigh && low < endLow));
+}
+
+function wordOf(bytes: Uint8Array, at: number): number {
+  return (
+    (bytes[at] as number) * 0x100_0000 +
+    (((bytes[at + 1] as number) << 16) |
+      ((bytes[at + 2] as number) << 8) |
+      (bytes[at + 3] as number))
+  );
+}
