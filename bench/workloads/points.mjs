@@ -1,4 +1,7 @@
-/** Lookups of single values at random, from the page cache. */
+/**
+ * Lookups of single values at random, from the page cache. Warm: all of them were made once before, so
+ * that the caches of every store hold what they can hold.
+ */
 import { check } from '../harness/row-context.mjs';
 import { keysOf, randomEntries } from '../inputs/lookups.mjs';
 import { SHAPES, titleOf } from '../inputs/shapes.mjs';
@@ -11,75 +14,83 @@ import { openRecordedStore } from '../stores/recorded-store.mjs';
 const LOOKUPS = 200_000;
 const COLD_LOOKUPS = 20_000;
 const GROUP_SIZE = 32;
-const [SHAPE] = SHAPES;
+const [SMALL, LARGE] = SHAPES;
 
 const FLOOR = { role: 'floor', name: 'floor: preads of the values', shortName: 'floor' };
-const LMDB = { role: 'peer', name: 'lmdb', shortName: 'lmdb', fixture: 'lmdb-100' };
+const LMDB = { role: 'peer', name: 'lmdb', shortName: 'lmdb', database: 'lmdb' };
 const LEVEL = {
   role: 'peer',
   name: 'classic-level',
   shortName: 'classic-level',
-  fixture: 'level-100',
+  database: 'level',
 };
 
 export function groupsOf({ scaled }) {
-  const size = { lookupCount: scaled(LOOKUPS), entryCount: scaled(SHAPE.count) };
-  const cold = { ...size, lookupCount: scaled(COLD_LOOKUPS) };
+  const warm = { lookupCount: scaled(LOOKUPS), isWarm: true };
+  const cold = { lookupCount: scaled(COLD_LOOKUPS), isWarm: false };
+  const small = { ...SMALL, count: scaled(SMALL.count) };
+  const large = { ...LARGE, count: scaled(LARGE.count) };
   return [
-    group('one at a time', size, lookUpOneByOne, [
+    group('one at a time', small, warm, lookUpOneByOne, [
       { ...FLOOR, open: openRawStore },
       { role: 'layerfile', name: 'layerfile get', open: openLayerStore },
       { role: 'layerfile', name: "layerfile get, reads: 'sync'", open: openSyncLayerStore },
       { ...LMDB, name: 'lmdb, synchronous', open: openLmdbStore },
       { ...LEVEL, open: openLevelStore },
     ]),
-    group('synchronously', size, lookUpSynchronously, [
-      { ...FLOOR, open: openRawStore },
-      { role: 'layerfile', name: 'layerfile getSync', open: openSyncLayerStore },
-      { ...LMDB, open: openLmdbStore },
-      { ...LEVEL, open: openLevelStore },
-    ]),
-    group(`${GROUP_SIZE} at once`, size, lookUpConcurrently, [
-      { ...FLOOR, open: openRawStore },
-      { role: 'layerfile', name: 'layerfile get', open: openLayerStore },
-      { ...LEVEL, open: openLevelStore },
-    ]),
-    group(`${GROUP_SIZE} a call`, size, lookUpMany, [
+    ...[small, large].map((shape) =>
+      group('synchronously', shape, warm, lookUpSynchronously, [
+        { ...FLOOR, open: openRawStore },
+        { role: 'layerfile', name: 'layerfile getSync', open: openSyncLayerStore },
+        { ...LMDB, open: openLmdbStore },
+        { ...LEVEL, open: openLevelStore },
+      ]),
+    ),
+    ...[small, large].map((shape) =>
+      group(`${GROUP_SIZE} at once`, shape, warm, lookUpConcurrently, [
+        { ...FLOOR, open: openRawStore },
+        { role: 'layerfile', name: 'layerfile get', open: openLayerStore },
+        { ...LEVEL, open: openLevelStore },
+      ]),
+    ),
+    group(`${GROUP_SIZE} a call`, small, warm, lookUpMany, [
       { ...FLOOR, name: 'floor: preads of the values, at once', open: openRawStore },
       { role: 'layerfile', name: 'layerfile getMany', open: openLayerStore },
       { role: 'layerfile', name: "layerfile getMany, reads: 'sync'", open: openSyncLayerStore },
       { ...LMDB, name: 'lmdb getMany', open: openLmdbStore },
       { ...LEVEL, name: 'classic-level getMany', open: openLevelStore },
     ]),
-    group('each with an empty block cache', cold, lookUpCold, [
+    group('each with an empty block cache', small, cold, lookUpCold, [
       { ...FLOOR, name: 'floor: preads of blocks and values', open: openRecordedStore },
       { role: 'layerfile', name: 'layerfile get', open: openLayerStore },
     ]),
   ];
 }
 
-function group(how, size, lookUp, rows) {
-  const { lookupCount, entryCount } = size;
-  const from = titleOf({ ...SHAPE, count: entryCount });
+function group(how, shape, size, lookUp, rows) {
+  const fixtureOf = ({ database = 'delta' }) => `${database}-${shape.name}`;
   return {
-    title: `points: ${lookupCount.toLocaleString('en-US')} of ${from}, ${how}`,
-    fixtures: ['delta-100', ...rows.flatMap(({ fixture }) => fixture ?? [])],
-    rows: rows.map(({ open, fixture, ...row }) => ({
+    title: `points: ${size.lookupCount.toLocaleString('en-US')} of ${titleOf(shape)}, ${how}`,
+    fixtures: [...new Set(rows.map(fixtureOf))],
+    rows: rows.map(({ open, ...row }) => ({
       ...row,
-      measure: (context) => measure(context, { open, fixture, size, lookUp }),
+      measure: (context) =>
+        measure(context, { open, fixture: fixtureOf(row), shape, size, lookUp }),
     })),
   };
 }
 
-async function measure(context, { open, fixture = 'delta-100', size, lookUp }) {
-  const pool = new ValuePool(SHAPE.length);
-  const entries = randomEntries(size.lookupCount, size.entryCount);
+async function measure(context, { open, fixture, shape, size, lookUp }) {
+  const { length, count } = shape;
+  const pool = new ValuePool(length);
+  const entries = randomEntries(size.lookupCount, count);
   const store = await open(context.fixture(fixture), { entries, keys: keysOf(entries), pool });
+  if (size.isWarm) await lookUp(store, entries.length, new Findings({ entries, pool }));
   const found = new Findings({ entries, pool });
   await context.time(() => lookUp(store, entries.length, found));
   check(found.count, entries.length, 'values found');
   await store.close();
-  return { operations: entries.length, bytes: entries.length * SHAPE.length };
+  return { operations: entries.length, bytes: entries.length * length };
 }
 
 /** Checks the length of every value, and the content of some. */
@@ -94,7 +105,7 @@ class Findings {
   }
 
   add(bytes, at) {
-    if (bytes.length !== SHAPE.length) return;
+    if (bytes.length !== this.#pool.length) return;
     this.count += 1;
     if (at % 1024 !== 0) return;
     check(Buffer.compare(bytes, this.#pool.at(this.#entries[at])), 0, `content of lookup ${at}`);

@@ -129,7 +129,7 @@ class CachedSource implements ByteSource {
   constructor(source: ByteSource, cache: ValueCache) {
     this.size = source.size;
     this.path = source.path;
-    this.newBuffer = source.newBuffer;
+    this.newBuffer = source.newBuffer?.bind(source);
     this.#source = source;
     this.#cache = cache;
     this.#owner = cache.addOwner();

@@ -3,6 +3,8 @@
  *
  * Everything here is a view that the next batch overwrites; `entry` makes copies.
  */
+import { markAsUntransferable } from 'node:worker_threads';
+import { newArray } from '../../blob-writer/slab.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
@@ -15,6 +17,15 @@ export interface LayerEntry extends IndexEntry {
   readonly compressed: boolean;
   /** Content after decompression: of a delta the serialized value, of an image layer the image. */
   readonly bytes: Uint8Array;
+}
+
+/** Bytes of contents that are copied together, at most. */
+const LARGEST_COPY = 64 * 1024;
+
+interface Copies {
+  /** What lay in the buffer from `from` on; undefined if each content is copied by itself. */
+  readonly bytes: Uint8Array | undefined;
+  readonly from: number;
 }
 
 const FIRST_ARENA_SIZE = 128 * 1024;
@@ -47,6 +58,8 @@ export class EntryBatch {
   #decompressedBytes = 0;
   /** Contents that the next batch does not use again. */
   readonly #owned = new Set<Uint8Array>();
+  /** Made for the first entry that is to outlive the batch. */
+  #copies: Copies | undefined;
 
   /** Key of an entry; a view. */
   key(index: number): Key {
@@ -94,18 +107,49 @@ export class EntryBatch {
     return this.buffer.subarray(start, start + (this.lengths[index] as number));
   }
 
-  /** An entry that outlives the batch: its key and content are copies, or nobody else's. */
+  /**
+   * An entry that outlives the batch: key and content are copies, or nobody else's. Small contents
+   * are copied together, so that one keeps the others, 64 KiB at most.
+   */
   entry(index: number): LayerEntry {
-    const bytes = this.bytes(index);
+    const key = new Uint8Array(KEY_SIZE);
+    const keyAt = index * KEY_SIZE;
+    for (let byte = 0; byte < KEY_SIZE; byte += 1) key[byte] = this.keys[keyAt + byte] as number;
     return {
-      key: this.key(index).slice(),
+      key,
       lsn: this.lsn(index),
       willInit: this.willInit[index] === 1,
       offset: this.offsets[index] as number,
       storedLength: this.storedLengths[index] as number,
       compressed: this.compressed[index] === 1,
-      bytes: this.#owned.has(bytes) ? bytes : bytes.slice(),
+      bytes: this.#ownBytes(index),
     };
+  }
+
+  #ownBytes(index: number): Uint8Array {
+    const decompressed = this.#decompressed.get(index);
+    if (decompressed !== undefined) {
+      return this.#owned.has(decompressed) ? decompressed : copyOf(decompressed);
+    }
+    this.#copies ??= this.#copyTogether();
+    const { bytes, from } = this.#copies;
+    const start = (this.starts[index] as number) - from;
+    const length = this.lengths[index] as number;
+    if (bytes === undefined) return copyOf(this.bytes(index));
+    return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
+  }
+
+  /** All plain contents, which lie in order, unless they are too many bytes for one array. */
+  #copyTogether(): Copies {
+    const last = this.count - 1;
+    const from = this.starts[0] as number;
+    const end = (this.starts[last] as number) + (this.lengths[last] as number);
+    const length = end - from;
+    if (length < 0 || length > LARGEST_COPY) return { bytes: undefined, from };
+    const bytes = new Uint8Array(length);
+    bytes.set(this.buffer.subarray(from, end));
+    if (length > 0) markAsUntransferable(bytes.buffer);
+    return { bytes, from };
   }
 
   /** Bytes that are held for compressed entries. */
@@ -142,6 +186,7 @@ export class EntryBatch {
 
   clear(): void {
     this.count = 0;
+    this.#copies = undefined;
     this.#decompressed.clear();
     this.#owned.clear();
     this.#decompressedBytes = 0;
@@ -156,4 +201,10 @@ function readU32(bytes: Uint8Array, at: number): number {
     ((bytes[at + 2] as number) << 8) |
     (bytes[at + 3] as number)
   );
+}
+
+function copyOf(content: Uint8Array): Uint8Array {
+  const copy = newArray(content.length);
+  copy.set(content);
+  return copy;
 }

@@ -196,3 +196,14 @@ function writeU32(target: Uint8Array, at: number, value: number): void {
   target[at + 2] = value >>> 8;
   target[at + 3] = value;
 }
+
+/** The lowest entry key that is above; one of more bytes where there is none of the same size. */
+export function justAbove(entryKey: Uint8Array): Uint8Array {
+  const above = entryKey.slice();
+  for (let byte = above.length - 1; byte >= 0; byte -= 1) {
+    const value = above[byte] as number;
+    above[byte] = (value + 1) & 0xff;
+    if (value < 0xff) return above;
+  }
+  return Uint8Array.from([...entryKey, 0]);
+}

@@ -22,7 +22,7 @@ import { checkKey, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.t
 import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
 import { descendEntries } from './descending-scan.ts';
 import type { EntryBatch, LayerEntry } from './entry-batch.ts';
-import { type EntryLayout, entryAt, type IndexEntry, layoutOf } from './entry-layout.ts';
+import { type EntryLayout, entryAt, type IndexEntry, justAbove, layoutOf } from './entry-layout.ts';
 import {
   type EntryScan,
   type LargeEntry,
@@ -31,6 +31,8 @@ import {
   streamEntries,
 } from './entry-scan.ts';
 import { describeIndex, type IndexBlock } from './index-listing.ts';
+import { entriesOfBatch, keysOfSlice } from './item-groups.ts';
+import { type ItemGroup, ItemIterator } from './item-iterator.ts';
 import type { OpenedLayer, ReadOptions } from './open-file.ts';
 import type { LayerSummary } from './summary.ts';
 
@@ -158,7 +160,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   entries(options: OrderedEntryOptions = {}): AsyncGenerator<LayerEntry> {
     return options.reverse
       ? this.#descendEntries(options, () => this.#walkOptions(options))
-      : this.#ascendEntries(options);
+      : new ItemIterator(this.#entryGroups(options));
   }
 
   /**
@@ -176,18 +178,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   }
 
   /** Index entries without contents, in index order or in reverse; only the index is read. */
-  async *keys(options: OrderedEntryOptions = {}): AsyncGenerator<IndexEntry> {
-    const { lsnRange, reverse, signal } = options;
-    const walk = this.#walkOptions(options);
-    for await (const { node, from, to } of reverse
-      ? this.index.descend(walk)
-      : this.index.ascend(walk)) {
-      throwIfAborted(signal, this.path);
-      for (let step = 0; step < to - from; step += 1) {
-        const entry = entryAt(this.layout, node, reverse ? to - 1 - step : from + step);
-        if (isInRange(entry.lsn, lsnRange)) yield entry;
-      }
-    }
+  keys(options: OrderedEntryOptions = {}): AsyncGenerator<IndexEntry> {
+    return new ItemIterator(this.#keyGroups(options));
   }
 
   /**
@@ -248,9 +240,16 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return { layout, blobs, lsnRange, signal, maximumExpandedLength: this.#maximumExpandedLength };
   }
 
-  async *#ascendEntries(options: EntryOptions): AsyncGenerator<LayerEntry> {
-    for await (const batch of this.batches(options)) {
-      for (let index = 0; index < batch.count; index += 1) yield batch.entry(index);
+  async *#entryGroups(options: EntryOptions): AsyncGenerator<ItemGroup<LayerEntry>> {
+    for await (const batch of this.batches(options)) yield entriesOfBatch(batch);
+  }
+
+  async *#keyGroups(options: OrderedEntryOptions): AsyncGenerator<ItemGroup<IndexEntry>> {
+    const walk = this.#walkOptions(options);
+    const slices = options.reverse ? this.index.descend(walk) : this.index.ascend(walk);
+    for await (const slice of slices) {
+      throwIfAborted(options.signal, this.path);
+      yield keysOfSlice(slice, { ...options, layout: this.layout });
     }
   }
 
@@ -408,17 +407,6 @@ function checkWantedLsns(lsnRange: LsnRange | undefined): void {
   if (lsnRange.end !== MAXIMUM_LSN + 1n) checkLsn(lsnRange.end, 'end of the LSN range');
 }
 
-/** The lowest entry key that is above; one of more bytes where there is none of the same size. */
-function justAbove(entryKey: Uint8Array): Uint8Array {
-  const above = entryKey.slice();
-  for (let byte = above.length - 1; byte >= 0; byte -= 1) {
-    const value = above[byte] as number;
-    above[byte] = (value + 1) & 0xff;
-    if (value < 0xff) return above;
-  }
-  return Uint8Array.from([...entryKey, 0]);
-}
-
 /**
  * Who lowers the limit of a blob wants a bounded cost, but 4 bytes can expand to 128 KiB. The pages
  * that compress best, of zeros, are 21 bytes each with their index entry: 390 times as much.
@@ -431,8 +419,4 @@ function maximumExpandedLength({ maximumBlobLength }: ReadOptions, fileSize: num
 function located(error: unknown, { key, lsn }: IndexEntry): unknown {
   if (!(error instanceof StorageError)) return error;
   return error.with({ key: formatKey(key), lsn: formatLsn(lsn) });
-}
-
-function isInRange(lsn: Lsn, range: LsnRange | undefined): boolean {
-  return range === undefined || (lsn >= range.start && lsn < range.end);
 }
