@@ -202,21 +202,24 @@ describe('while descriptors are held and the system has none left', () => {
     await file.close();
   });
 
-  test('whoever waits is told when an operation becomes a hold', async () => {
+  test('whoever waits while a file is opened to be held is told of the hold', async () => {
     const { openFiles, fileSystem } = inMemory({ capacity: 8 });
+    const file = await openIn(openFiles, '/a');
+    fileSystem.intercept = ({ kind }) =>
+      kind === 'open' && fileSystem.openCount > 0 ? { fail: 'EMFILE' } : undefined;
+    await (await openIn(openFiles, '/b')).close();
+    expect(fileSystem.openCount).toBe(0);
+
     const { opened, open } = gate();
     fileSystem.intercept = ({ kind, path }) => {
-      if (kind === 'open' && path === '/b') return { fail: 'EMFILE' };
-      return kind === 'open' ? { delay: opened } : undefined;
+      if (kind !== 'open') return undefined;
+      return path === '/a' ? { delay: opened } : { fail: 'EMFILE' };
     };
-    const holding = openIn(openFiles, '/a').then(async (file) => ({
-      file,
-      held: await file.hold(),
-    }));
+    const holding = file.hold();
     const opening = openIn(openFiles, '/b');
     expect(await isPending(opening)).toBe(true);
     open();
-    const { file, held } = await holding;
+    const held = await holding;
     expect((await storageErrorOf(opening)).errno).toBe('EMFILE');
     held.release();
     await file.close();
