@@ -13,10 +13,10 @@ import { isStorageError } from '../../src/errors.ts';
 import { encodeValue, type Value, viewValue } from '../../src/layers/value-format.ts';
 import { must } from './expectations.ts';
 
-const KEY = '000000067F00000005000040000000000001';
+export const BUILD_KEY = '000000067F00000005000040000000000001';
 const IDS =
   '"tenant_id":"11223344556677889900aabbccddeeff","timeline_id":"00112233445566778899aabbccddeeff","key_start":"000000067F00000005000040000000000000","key_end":"000000067F00000005000040000000000150"';
-const DELTA = `{"kind":"delta",${IDS},"lsn_start":"0/1000","lsn_end":"0/2000"}`;
+export const DELTA_HEADER = `{"kind":"delta",${IDS},"lsn_start":"0/1000","lsn_end":"0/2000"}`;
 const IMAGE = `{"kind":"image",${IDS},"lsn":"0000000000001000"}`;
 
 const VALUES = [
@@ -33,35 +33,49 @@ const VALUES = [
 ];
 
 export const BUILD_INPUTS: readonly string[] = [
-  ...VALUES.map((value) => `${DELTA}\n{"key":"${KEY}","lsn":"0/1500","value":${value}}\n`),
-  `${IMAGE}\n\n{"key":"${KEY}","hex":"0011"}\r\n{"key":"${KEY}","base64":""}`,
+  ...VALUES.map(
+    (value) => `${DELTA_HEADER}\n{"key":"${BUILD_KEY}","lsn":"0/1500","value":${value}}\n`,
+  ),
+  `${IMAGE}\n\n{"key":"${BUILD_KEY}","hex":"0011"}\r\n{"key":"${BUILD_KEY}","base64":""}`,
 ];
 
 /** True if every line was taken. */
 export async function checkBuildInput(bytes: Buffer): Promise<boolean> {
-  let header: LayerHeader | undefined;
-  const options = { path: undefined, signal: new AbortController().signal };
   try {
-    for await (const lines of readNdjson(chunksOf(bytes), options)) {
-      for (const { fields } of lines) {
-        if (header === undefined) header = parseHeader(fields);
-        else if (header.kind === 'image') parseImageEntry(fields);
-        else checkSpecValue(parseDeltaEntry(fields).value);
-      }
-    }
+    return (await parseBuildInput(halvesOf(bytes), checkSpecValue)) > 0;
   } catch (error) {
     if (!isStorageError(error, 'invalid-input')) throw error;
     must(error.message.length < 1000, 'messages are short');
     return false;
   }
-  return header !== undefined;
 }
 
-/** Two, so that a line lies in both. */
-async function* chunksOf(bytes: Buffer): AsyncGenerator<Uint8Array> {
-  const half = bytes.length >> 1;
-  yield bytes.subarray(0, half);
-  yield bytes.subarray(half);
+/** As `build` does; returns how many lines there were. */
+export async function parseBuildInput(
+  chunks: readonly Uint8Array[],
+  onValue: (value: SpecValue) => void,
+): Promise<number> {
+  let header: LayerHeader | undefined;
+  let count = 0;
+  const options = { path: undefined, signal: new AbortController().signal };
+  for await (const lines of readNdjson(streamOf(chunks), options)) {
+    for (const { fields } of lines) {
+      count += 1;
+      if (header === undefined) header = parseHeader(fields);
+      else if (header.kind === 'image') parseImageEntry(fields);
+      else onValue(parseDeltaEntry(fields).value);
+    }
+  }
+  return count;
+}
+
+async function* streamOf(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
+  yield* chunks;
+}
+
+/** So that a line lies in both. */
+function halvesOf(bytes: Buffer): Buffer[] {
+  return [bytes.subarray(0, bytes.length >> 1), bytes.subarray(bytes.length >> 1)];
 }
 
 function checkSpecValue(spec: SpecValue): void {

@@ -1,4 +1,4 @@
-/** Files of at most 64 KiB that cost as much as files can, and sound ones to compare them with. */
+/** Layers of at most 64 KiB that cost as much as layers can, and sound ones to read before them. */
 import { loadCompressor } from '../../src/blob-writer/compression.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
 import { deltaKey, layerBytes, nodeBlock, offsetsOf, shortBlob } from '../support/hand-made.ts';
@@ -7,15 +7,23 @@ import { encodeFrame } from '../support/zstd-frames.ts';
 import { fuzzInput } from './fuzzing.ts';
 import { frameBlob } from './seeds.ts';
 
+export type CostlyKind =
+  | 'layer'
+  | 'document'
+  | 'tenant-config'
+  | 'metadata'
+  | 'control-file'
+  | 'build-input';
+
 export interface CostlyFile {
   readonly name: string;
   readonly bytes: Buffer;
 }
 
-const MAXIMUM_SIZE = 64 * 1024;
+export const MAXIMUM_SIZE = 64 * 1024;
 const MIB = 1024 * 1024;
 
-export async function hostileFiles(): Promise<CostlyFile[]> {
+export async function hostileLayers(): Promise<CostlyFile[]> {
   const zstd = await loadCompressor(19);
   const compressed = async (content: Uint8Array) => frameBlob(await zstd.compress(content));
   const rle = (blocks: number) =>
@@ -57,11 +65,8 @@ export async function hostileFiles(): Promise<CostlyFile[]> {
   ];
 }
 
-/**
- * As many as the others, and as large; two of them hand out as much as a scan may, since what a
- * caller is given is no cost of the file's.
- */
-export async function soundFiles(): Promise<CostlyFile[]> {
+/** Two of them hand out as much as a scan may. */
+export async function soundLayers(): Promise<CostlyFile[]> {
   const zstd = await loadCompressor(1);
   const page = Buffer.concat([noise(300, 1), Buffer.alloc(7892, 7)]);
   const pageBlob = frameBlob(await zstd.compress(page));

@@ -81,7 +81,7 @@ export const OTHER_TARGETS: readonly Target[] = READER_NAMES.map((name) => ({
   run: (choose) => READERS[name](INPUTS[name](choose)),
 }));
 
-const METADATA = encodeTimelineMetadata({
+export const METADATA = encodeTimelineMetadata({
   diskConsistentLsn: 0x1000n,
   prevRecordLsn: 0x0ff8n,
   ancestorTimeline: '11223344556677889900aabbccddeeff',
