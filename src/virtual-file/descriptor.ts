@@ -1,7 +1,7 @@
 /** One file's place in the table of open descriptors. */
 import { StorageError } from '../errors.ts';
-import { openDirectFile } from './direct-file.ts';
-import type { FileStat, FileSystem, OpenFile, OpenOptions } from './file-system.ts';
+import { type DirectFileContext, openDirectFile } from './direct-file.ts';
+import type { FileStat, OpenFile, OpenOptions } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
 import { type PoisonedFiles, poisonedFiles } from './poisoned-files.ts';
 
@@ -63,9 +63,10 @@ export class Descriptor {
   }
 
   /** The first time with the caller's options; later without creation and truncation. */
-  async open(fileSystem: FileSystem): Promise<OpenFile> {
+  async open(context: DirectFileContext): Promise<OpenFile> {
+    const { fileSystem } = context;
     const openFile = await (this.#options.direct
-      ? openDirectFile(fileSystem, this.path, this.#options)
+      ? openDirectFile(context, this.path, this.#options)
       : fileSystem.open(this.path, this.#options));
     try {
       await this.#checkIdentity(openFile);

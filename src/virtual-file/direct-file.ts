@@ -10,45 +10,48 @@ import { isStorageError } from '../errors.ts';
 import { DIRECT_ALIGNMENT, isAligned } from './aligned-memory.ts';
 import type { FileStat, FileSystem, OpenFile, OpenOptions, Ownership } from './file-system.ts';
 
-/** As `FileSystem.open`; never fails because of what is direct. */
+export interface DirectFileContext {
+  readonly fileSystem: FileSystem;
+  /** Tells of a fatal error; returns the error. */
+  readonly noteError: (error: unknown) => unknown;
+}
+
+/** As `FileSystem.open`; never fails because of what is direct, but tells of it. */
 export async function openDirectFile(
-  fileSystem: FileSystem,
+  { fileSystem, noteError }: DirectFileContext,
   path: string,
   options: OpenOptions,
 ): Promise<OpenFile> {
   const { read = false, write = false } = options;
   const ordinary = await fileSystem.open(path, { ...options, direct: false });
-  const direct = await openDirectly(fileSystem, path, { read, write, direct: true });
+  const direct = await unlessFailing(noteError, () =>
+    fileSystem.open(path, { read, write, direct: true }),
+  );
   if (direct === undefined) return ordinary;
-  if (await isSameFile(ordinary, direct)) return new DirectFile(ordinary, direct);
+  const isSame = await unlessFailing(noteError, () => isSameFile(ordinary, direct));
+  if (isSame === true) return new DirectFile(ordinary, direct);
   await Promise.allSettled([direct.close()]);
   return ordinary;
 }
 
-async function openDirectly(
-  fileSystem: FileSystem,
-  path: string,
-  options: OpenOptions,
-): Promise<OpenFile | undefined> {
+/** Whatever it was: the ordinary descriptor is open, and meets it again if it matters. */
+async function unlessFailing<T>(
+  noteError: (error: unknown) => unknown,
+  action: () => Promise<T>,
+): Promise<T | undefined> {
   try {
-    return await fileSystem.open(path, options);
+    return await action();
   } catch (error) {
-    // Whatever it was: the ordinary descriptor is open, and meets it again if it matters.
-    if (isStorageError(error)) return undefined;
+    if (isStorageError(noteError(error))) return undefined;
     throw error;
   }
 }
 
 /** The name may stand for another file since the first descriptor was opened. */
 async function isSameFile(ordinary: OpenFile, direct: OpenFile): Promise<boolean> {
-  try {
-    const one = ordinary.opened ?? (await ordinary.stat());
-    const other = direct.opened ?? (await direct.stat());
-    return one.identity === other.identity;
-  } catch (error) {
-    if (isStorageError(error)) return false;
-    throw error;
-  }
+  const one = ordinary.opened ?? (await ordinary.stat());
+  const other = direct.opened ?? (await direct.stat());
+  return one.identity === other.identity;
 }
 
 class DirectFile implements OpenFile {

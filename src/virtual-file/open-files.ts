@@ -194,9 +194,11 @@ export class OpenFiles {
   /** Pinned from the first moment, so that nobody closes a new file before it was used. */
   async #openPinned(descriptor: Descriptor): Promise<OpenFile> {
     await this.#reserveSlot();
+    const { fileSystem } = this;
+    const context = { fileSystem, noteError: (error: unknown) => this.noteError(error) };
     try {
       const openFile = await this.report(
-        this.#retryWhenOutOfDescriptors(() => descriptor.open(this.fileSystem), 'until-closed'),
+        this.#retryWhenOutOfDescriptors(() => descriptor.open(context), 'until-closed'),
       );
       descriptor.openFile = openFile;
       descriptor.pins += 1;
