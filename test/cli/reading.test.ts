@@ -365,6 +365,20 @@ test('a damaged row says what is wrong, and neither the path nor its columns aga
   expect(row).not.toContain('blob-len-past-eof');
 });
 
+test('damage outside of the LSNs that are wanted is not told', async () => {
+  const path = corruptFiles().find((file) => file.id === '40-blob-len-past-eof')?.path ?? '';
+  for (const words of [
+    ['--lsn-end', '0000000001000010'],
+    ['--lsn-start', '00000000012DFB31'],
+  ]) {
+    const result = await runCli(['dump', path, '--ndjson', ...words]);
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(result.stdout).not.toContain('error');
+  }
+  const damaged = await runCli(['dump', path, '--ndjson', '--lsn-start', '00000000012DFB30']);
+  expect(damaged.status).toBe(1);
+});
+
 test('inspect for people', async () => {
   const result = await runCli(['inspect', delta]);
   expect(result).toMatchObject({ status: 0, stderr: '' });

@@ -147,6 +147,8 @@ async function* scanSlice(
   for (let index = from; index < to; index += 1) {
     index += addPlainRow(node, index, to, state);
     if (index === to) break;
+    // What is not wanted is not read, and its damage is not told.
+    if (!isWanted(node, index, state)) continue;
     const offset = layout.offset(node, index);
     const next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
     let special: DamagedEntry | LargeEntry | undefined;
@@ -168,13 +170,11 @@ async function* scanSlice(
         scanner.locate(offset);
       }
       order.noteGood(end);
-      if (isWanted(node, index, state)) {
-        const isHeld = scanner.compressed
-          ? await decompressInto(batch, offset, state)
-          : scanner.isWhole;
-        if (isHeld) addEntry(batch, node, index, offset, state);
-        else special = largeEntry(entryAt(layout, node, index), state);
-      }
+      const isHeld = scanner.compressed
+        ? await decompressInto(batch, offset, state)
+        : scanner.isWhole;
+      if (isHeld) addEntry(batch, node, index, offset, state);
+      else special = largeEntry(entryAt(layout, node, index), state);
     } catch (caught) {
       const error = damageOrThrow(withPath(caught, scan.blobs.source.path));
       special = damagedEntry(entryAt(layout, node, index), error);
