@@ -177,6 +177,26 @@ describe('where the file system refuses', () => {
   );
 });
 
+test.each([
+  ['open', 'EIO'],
+  ['open', 'EROFS'],
+])('the hook is told of an %s of the second descriptor with %s', async (kind, errno) => {
+  const fatal: unknown[] = [];
+  const fileSystem = new MemoryFileSystem();
+  const openFiles = new OpenFiles({ fileSystem, onFatalError: (error) => fatal.push(error) });
+  fileSystem.intercept = (operation) =>
+    operation.kind === kind && operation.direct ? { fail: errno } : undefined;
+  const file = await VirtualFile.open(PATH, {
+    write: true,
+    createNew: true,
+    ioMode: 'direct',
+    openFiles,
+  });
+  expect(fatal).toMatchObject([{ code: 'io', errno, path: PATH }]);
+  await file.close();
+  expect(fileSystem.openCount).toBe(0);
+});
+
 describe('the two descriptors', () => {
   test('are of one file: where the name has got another one, the second is given back', async () => {
     const fileSystem = new MemoryFileSystem();
