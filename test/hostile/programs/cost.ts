@@ -23,7 +23,7 @@ import type { CostlyKind } from '../costly-files.ts';
 interface Input {
   readonly directory: string;
   readonly kind: CostlyKind;
-  /** Read once before anything is measured, so that code and tables are there. */
+  /** Read once before anything is measured, so that code and tables are there; then measured, too. */
   readonly soundDirectory: string;
   readonly what: 'memory' | 'processor';
   /** At most. */
@@ -75,17 +75,23 @@ const measure = what === 'memory' ? risenMib : cpuMs;
 for (const path of filesOf(soundDirectory)) {
   for (const read of Object.values(WAYS[kind])) await measure(() => read(path));
 }
-const costs: [file: string, cost: number][] = [];
-for (const path of filesOf(directory)) {
-  for (const [way, read] of Object.entries(WAYS[kind])) {
-    let cost = Number.POSITIVE_INFINITY;
-    for (let round = 0; round < rounds && cost > enough; round += 1) {
-      cost = Math.min(cost, await measure(() => read(path)));
+const sound = await costsOf(soundDirectory);
+const hostile = await costsOf(directory);
+process.stdout.write(`${JSON.stringify({ sound, hostile })}\n`);
+
+async function costsOf(files: string): Promise<[file: string, cost: number][]> {
+  const costs: [file: string, cost: number][] = [];
+  for (const path of filesOf(files)) {
+    for (const [way, read] of Object.entries(WAYS[kind])) {
+      let cost = Number.POSITIVE_INFINITY;
+      for (let round = 0; round < rounds && cost > enough; round += 1) {
+        cost = Math.min(cost, await measure(() => read(path)));
+      }
+      costs.push([`${way}: ${basename(path)}`, cost]);
     }
-    costs.push([`${way}: ${basename(path)}`, cost]);
   }
+  return costs;
 }
-process.stdout.write(`${JSON.stringify(costs)}\n`);
 
 function filesOf(path: string): string[] {
   return readdirSync(path)
