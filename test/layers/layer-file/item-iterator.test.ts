@@ -29,7 +29,8 @@ async function* itemsOf(
   groups: readonly (readonly number[])[],
   failure?: Error,
 ): AsyncGenerator<number, undefined, undefined> {
-  for (const group of groups) yield* group;
+  // A delegation to an array would ask it for a `throw` that it does not have.
+  for (const group of groups) for (const item of group) yield item;
   if (failure !== undefined) throw failure;
   return undefined;
 }
