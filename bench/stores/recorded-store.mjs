@@ -9,10 +9,16 @@ export async function openRecordedStore(path, { keys, pool }) {
   const places = await record(file, statSync(path).size, keys);
   return {
     async getCold(at) {
-      let bytes;
-      for (const { offset, length } of places[at]) bytes = await file.read(offset, length);
-      // The value comes last, behind its header.
-      return bytes.subarray(1, 1 + pool.length);
+      const { reads, valueOffset } = places[at];
+      const value = new Uint8Array(pool.length);
+      for (const { offset, length } of reads) {
+        const bytes = await file.read(offset, length);
+        // A value may lie in two of the blocks that were read.
+        const from = Math.max(0, valueOffset - offset);
+        const part = bytes.subarray(from, valueOffset + pool.length - offset);
+        if (part.length > 0) value.set(part, Math.max(0, offset - valueOffset));
+      }
+      return value;
     },
     close: () => file.close(),
   };
@@ -34,8 +40,8 @@ async function record(file, size, keys) {
   for (const key of keys) {
     blockCache.clear();
     current = [];
-    await reader.get(key);
-    places.push(current);
+    const { offset, storedLength, bytes } = await reader.get(key);
+    places.push({ reads: current, valueOffset: offset + storedLength - bytes.length });
   }
   return places;
 }
