@@ -15,7 +15,7 @@ export async function openRecordedStore(path, { keys, pool }) {
         const bytes = await file.read(offset, length);
         // A value may lie in two of the blocks that were read.
         const from = Math.max(0, valueOffset - offset);
-        const part = bytes.subarray(from, valueOffset + pool.length - offset);
+        const part = bytes.subarray(from, Math.max(0, valueOffset + pool.length - offset));
         if (part.length > 0) value.set(part, Math.max(0, offset - valueOffset));
       }
       return value;
