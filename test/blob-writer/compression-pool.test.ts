@@ -157,12 +157,19 @@ describe('where no thread can start', () => {
 describe('this thread', () => {
   test('has turns for others while it compresses', async () => {
     const pool = new CompressionPool({ threadCount: 0 });
-    const compressor = await loadCompressor(9);
+    const compressor = await loadCompressor(1);
+    const slow: Compressor = {
+      ...compressor,
+      compressSync: (...page) => {
+        for (const end = performance.now() + 3; performance.now() < end; );
+        return compressor.compressSync(...page);
+      },
+    };
     const batches = [1, 2, 3, 4].map(batch);
     let compressed = 0;
     const between: number[] = [];
     const isDone = Promise.all(
-      batches.map((pages) => pool.compress(pages, compressor).then(() => (compressed += 1))),
+      batches.map((pages) => pool.compress(pages, slow).then(() => (compressed += 1))),
     );
     while (compressed < batches.length) {
       await new Promise<void>((resolve) => setImmediate(resolve));
