@@ -58,7 +58,7 @@ export async function hostileLayers(): Promise<CostlyFile[]> {
     sharedOffset(),
     equalKeys(),
     sharedChildren(),
-    ...Array.from({ length: 40 }, (_, seed) => ({
+    ...Array.from({ length: 16 }, (_, seed) => ({
       name: `mutation ${seed}`,
       bytes: fuzzInput(seed).subarray(0, MAXIMUM_SIZE),
     })),
