@@ -20,6 +20,12 @@ export interface BufferedWriterOptions {
   readonly bufferSize?: number | undefined;
   /** At least 2; default 2. */
   readonly bufferCount?: number | undefined;
+  /**
+   * After so many bytes of whole buffers were written they are synced, while others are appended, so
+   * that a sync at the end finds little left to do. One at a time; a failure poisons the file. By
+   * default nothing is synced.
+   */
+  readonly syncEvery?: number | undefined;
   /** Once aborted, every call rejects with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -74,16 +80,23 @@ export class BufferedWriter {
   readonly #waiting: WaitingAppend[] = [];
   #waitingBytes = 0;
   #flushing: Promise<void> | undefined;
+  readonly #syncEvery: number | undefined;
+  /** Bytes of whole buffers that no sync covers yet. */
+  #unsyncedBytes = 0;
+  #syncing: Promise<unknown> | undefined;
   #finishing: Promise<number> | undefined;
 
   constructor(file: VirtualFile, options: BufferedWriterOptions = {}) {
     const { startOffset = 0, bufferSize = DEFAULT_BUFFER_SIZE, bufferCount = 2 } = options;
+    const { syncEvery } = options;
     checkCount('buffer size', bufferSize, 1);
     checkCount('number of buffers', bufferCount, 2);
     checkCount('start offset', startOffset, 0);
+    if (syncEvery !== undefined) checkCount('bytes between syncs', syncEvery, 1);
     throwIfAborted(options.signal, file.path);
     this.file = file;
     this.bufferSize = bufferSize;
+    this.#syncEvery = syncEvery;
     this.#startOffset = startOffset;
     this.#currentOffset = startOffset;
     for (let index = 0; index < bufferCount; index += 1) {
@@ -216,7 +229,7 @@ export class BufferedWriter {
 
   /**
    * Writes what is left, the tail as `end` says and then `head` at the start of the file. The file
-   * stays open; nothing is synced. Nothing can be appended from the call on.
+   * stays open, and is to be synced. Nothing can be appended from the call on.
    *
    * Requires: the head lies before the start offset.
    * Returns: the size that the file has now.
@@ -232,10 +245,10 @@ export class BufferedWriter {
     return this.#finishing;
   }
 
-  /** Gives up: waits for the write in flight, drops the rest. The file stays open. */
+  /** Gives up: waits for the write and the sync in flight, drops the rest. The file stays open. */
   async abandon(): Promise<void> {
     this.#end({ kind: 'abandoned' });
-    await Promise.allSettled([this.#flushing, this.#finishing]);
+    await Promise.allSettled([this.#flushing, this.#finishing, this.#syncing]);
   }
 
   #throwIfTooMuchWaits(): void {
@@ -301,10 +314,22 @@ export class BufferedWriter {
         continue;
       }
       this.#filled.shift();
+      this.#syncBehind(next.buffer.bytes.length);
       if (this.#current === undefined) this.#current = next.buffer;
       else this.#free.push(next.buffer);
       this.#serveWaiting();
     }
+  }
+
+  /** A failure poisons the file: its next write or sync reports that. */
+  #syncBehind(written: number): void {
+    if (this.#syncEvery === undefined) return;
+    this.#unsyncedBytes += written;
+    if (this.#unsyncedBytes < this.#syncEvery || this.#syncing !== undefined) return;
+    this.#unsyncedBytes = 0;
+    this.#syncing = Promise.allSettled([this.file.syncData()]).then(() => {
+      this.#syncing = undefined;
+    });
   }
 
   #serveWaiting(): void {

@@ -53,6 +53,7 @@ describe('options', () => {
     ['one buffer', { bufferCount: 1 }],
     ['a negative start', { startOffset: -1 }],
     ['a start beyond 2^53', { startOffset: 2 ** 53 }],
+    ['no bytes between syncs', { syncEvery: 0 }],
   ])('%s: invalid-input', async (_, options) => {
     const { file } = await prepare();
     const error = storageErrorThrownBy(() => new BufferedWriter(file, options));
@@ -507,6 +508,87 @@ describe('a failing write', () => {
     const first = await storageErrorOf(writer.finish(NO_PADDING, counted(4)));
     expect(first).toMatchObject({ code: 'io', errno: 'EIO' });
     expect(storageErrorThrownBy(() => writer.append(counted(1)))).toBe(first);
+  });
+});
+
+describe('syncs on the way', () => {
+  const syncsOf = (operations: readonly FileSystemOperation[]): number =>
+    operations.filter(({ kind }) => kind === 'sync-data').length;
+
+  test('come each time that so many bytes were written in whole buffers', async () => {
+    const { writer, operations, content } = await prepare({ bufferSize: 4, syncEvery: 8 });
+    for (const [at, syncs] of [0, 1, 1, 2, 2, 3].entries()) {
+      await writer.append(counted(4, at * 4));
+      await idle();
+      expect(syncsOf(operations)).toBe(syncs);
+    }
+    await writer.finish(NO_PADDING);
+    expect(content()).toEqual([...counted(24)]);
+  });
+
+  test('are none by default', async () => {
+    const { writer, operations } = await prepare({ bufferSize: 4 });
+    await writer.append(counted(40));
+    await writer.finish(NO_PADDING);
+    expect(operations.every(({ kind }) => kind === 'write')).toBe(true);
+  });
+
+  test('are one at a time, and hold up no write', async () => {
+    const { opened, open } = gate();
+    const { writer, operations, writes } = await prepare(
+      { bufferSize: 4, syncEvery: 4 },
+      ({ kind }) => (kind === 'sync-data' ? { delay: opened } : undefined),
+    );
+    await writer.append(counted(16));
+    await writer.flushed();
+    expect(writes()).toEqual(['0+4', '4+4', '8+4', '12+4']);
+    expect(syncsOf(operations)).toBe(1);
+    open();
+    await idle();
+    await writer.append(counted(4));
+    await idle();
+    expect(syncsOf(operations)).toBe(2);
+    await writer.finish(NO_PADDING);
+  });
+
+  test('that fail are the error of every later write and sync, and of the end', async () => {
+    const { writer, file, writes } = await prepare({ bufferSize: 4, syncEvery: 4 }, ({ kind }) =>
+      kind === 'sync-data' ? { fail: 'EIO' } : undefined,
+    );
+    await writer.append(counted(4));
+    await idle();
+    await writer.append(counted(4));
+    await idle();
+    const code = 'sync-failed';
+    expect(storageErrorThrownBy(() => writer.append(counted(1)))).toMatchObject({ code });
+    expect(await storageErrorOf(writer.finish(NO_PADDING))).toMatchObject({ code });
+    expect(await storageErrorOf(file.sync())).toMatchObject({ code, errno: 'EIO' });
+    expect(writes()).toEqual(['0+4']);
+  });
+
+  test('that fail behind the last write fail the sync at the end', async () => {
+    const { opened, open } = gate();
+    const { writer, file } = await prepare({ bufferSize: 4, syncEvery: 4 }, ({ kind }) =>
+      kind === 'sync-data' ? { delay: opened, fail: 'EIO' } : undefined,
+    );
+    await writer.append(counted(4));
+    await writer.finish(NO_PADDING);
+    const synced = storageErrorOf(file.sync());
+    open();
+    expect(await synced).toMatchObject({ code: 'sync-failed', errno: 'EIO' });
+  });
+
+  test('are over once the writer is abandoned', async () => {
+    const { opened, open } = gate();
+    const { writer } = await prepare({ bufferSize: 4, syncEvery: 4 }, ({ kind }) =>
+      kind === 'sync-data' ? { delay: opened } : undefined,
+    );
+    await writer.append(counted(4));
+    await idle();
+    const abandoned = writer.abandon();
+    expect(await isPending(abandoned)).toBe(true);
+    open();
+    await abandoned;
   });
 });
 

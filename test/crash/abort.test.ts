@@ -214,6 +214,7 @@ async function writeLayer(directory: string, signal: AbortSignal): Promise<void>
   await using writer = await DeltaLayerWriter.create({
     ...options,
     bufferSize: 4096,
+    syncEvery: 8192,
     openFiles,
     signal,
   });

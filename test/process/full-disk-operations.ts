@@ -152,6 +152,7 @@ async function writeImage(directory: string): Promise<void> {
     keyRange: KEY_RANGE,
     lsn: IMAGE_LSN,
     bufferSize: 4096,
+    syncEvery: 16_384,
   });
   for (let block = 0; block < VALUE_COUNT; block += 1) {
     await writer.put(blockKey(block), noise(VALUE_LENGTH, block));

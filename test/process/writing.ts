@@ -63,7 +63,7 @@ async function writeLayers({ directory, firstLayer, seed }: WriterInput, tell: T
 
 async function writeLayer(directory: string, layer: PlannedLayer, end: 'finish' | 'abandon') {
   if (layer.sort === 'ephemeral') return writeEphemeral(directory, layer, end);
-  const options = { directory, ...IDS, bufferSize: BUFFER_SIZE };
+  const options = { directory, ...IDS, bufferSize: BUFFER_SIZE, syncEvery: 2 * BUFFER_SIZE };
   if (layer.name.kind === 'image') {
     await using writer = await ImageLayerWriter.create({ ...options, ...layer.name });
     for (const { key, stored } of layer.entries) await writer.put(key, stored);

@@ -48,6 +48,11 @@ export interface Layer {
 /** Small buffers, so that a layer takes several writes; some end inside a chunk of 4 KiB. */
 const BUFFER_SIZES = [1000, 2048, 4096, 8192, 10_000];
 
+/** Of layers of so few buffers, some are synced on the way. */
+function syncEveryOf(bufferSize: number): number {
+  return 2 * bufferSize;
+}
+
 /** Buffers of whole chunks are written directly, the others and the tail are not. */
 const IO_MODES = ['buffered', 'direct'] as const;
 
@@ -108,6 +113,7 @@ export function deltaWrite(
       keyRange: KEY_RANGE,
       lsnRange: LSN_RANGE,
       bufferSize,
+      syncEvery: syncEveryOf(bufferSize),
       ioMode,
       openFiles,
       signal,
@@ -139,6 +145,7 @@ export function imageWrite(random: Choose, entries = randomEntries(random)): Wri
       keyRange: KEY_RANGE,
       lsn: IMAGE_LSN,
       bufferSize,
+      syncEvery: syncEveryOf(bufferSize),
       ioMode,
       compression,
       openFiles,

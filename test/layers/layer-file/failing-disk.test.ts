@@ -65,6 +65,18 @@ const WRITES: readonly [string, Write][] = [
     },
   ],
   [
+    'a delta layer that is synced on the way',
+    async (disk) => {
+      await using writer = await DeltaLayerWriter.create(
+        deltaOptions(disk, { bufferSize: 4096, syncEvery: 8192 }),
+      );
+      for (let block = 0; block < ENTRIES; block += 1) {
+        await writer.put(blockKey(block), IMAGE_LSN, { type: 'image', bytes: noise(700, block) });
+      }
+      return await writer.finish();
+    },
+  ],
+  [
     'an image layer that threads compress',
     async (disk) => {
       const compression = { kind: 'zstd', level: 1 } as const;

@@ -53,6 +53,7 @@ async function writeDelta(signal?: AbortSignal): Promise<string> {
     lsnRange: LSN_RANGE,
     openFiles,
     bufferSize: 16_384,
+    syncEvery: 65_536,
     signal,
   });
   for (let block = 0; block < VALUES; block += 1) {
