@@ -28,7 +28,14 @@ const BELOW: Record<string, readonly string[]> = {
   entry: ['leaves', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'],
 };
 
-const LEAVES = ['assert.ts', 'byte-words.ts', 'checksum.ts', 'errors.ts', 'printable.ts'];
+const LEAVES = [
+  'assert.ts',
+  'byte-words.ts',
+  'checksum.ts',
+  'errors.ts',
+  'printable.ts',
+  'unless-aborted.ts',
+];
 
 /** Of the layers, what depends on nothing but leaves may be used beside them, too. */
 const LAYER_LEAVES = ['src/layers/identifier.ts', 'src/layers/lsn.ts'];

@@ -4,12 +4,13 @@
  * largest blob, and its other fields.
  */
 import { isUtf8 } from 'node:buffer';
-import { abortedError, StorageError } from '../errors.ts';
+import { MAXIMUM_BLOB_LENGTH } from '../blob-writer/blob-format.ts';
+import { StorageError } from '../errors.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 import { JsonFields } from './json-fields.ts';
 import { parseLongLine } from './long-line.ts';
 
-const LARGEST_BLOB = 0x0fff_ffff;
-export const MAXIMUM_LINE_LENGTH = 2 * LARGEST_BLOB + 64 * 1024;
+export const MAXIMUM_LINE_LENGTH = 2 * MAXIMUM_BLOB_LENGTH + 64 * 1024;
 
 /** The first line holds no values. */
 const MAXIMUM_HEADER_LENGTH = 64 * 1024;
@@ -146,29 +147,16 @@ async function* untilAborted(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const iterator = source[Symbol.asyncIterator]();
-  const { aborted, release } = rejectionOnAbort(signal);
   try {
     for (;;) {
-      const next = await Promise.race([iterator.next(), aborted]);
+      const next = await unlessAborted(iterator.next(), signal);
       if (next.done === true) return;
       yield next.value;
     }
   } finally {
-    release();
     // Not awaited: a source that hangs in a read would never return.
     void iterator.return?.()?.catch(() => {});
   }
-}
-
-function rejectionOnAbort(signal: AbortSignal): { aborted: Promise<never>; release: () => void } {
-  let listener = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    listener = () => reject(abortedError(signal));
-    if (signal.aborted) listener();
-    else signal.addEventListener('abort', listener, { once: true });
-  });
-  aborted.catch(() => {});
-  return { aborted, release: () => signal.removeEventListener('abort', listener) };
 }
 
 function isBlank(line: Uint8Array): boolean {

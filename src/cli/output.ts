@@ -2,7 +2,8 @@
  * One of the two output streams: text is collected into large writes, a write waits until the
  * stream has taken it, and a reader that went away is told apart from a disk that is full.
  */
-import { abortedError, throwIfAborted } from '../errors.ts';
+import { throwIfAborted } from '../errors.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { JsonPiece, JsonPieces } from './json.ts';
 
@@ -148,19 +149,13 @@ export class Output {
   async #send(chunk: string | Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     throwIfAborted(this.#signal);
-    let interrupt = (): void => {};
-    try {
-      await new Promise<void>((resolve, reject) => {
-        interrupt = () => reject(abortedError(this.#signal));
-        this.#signal.addEventListener('abort', interrupt, { once: true });
-        this.#stream.write(chunk, (error) => {
-          if (error === undefined || error === null) resolve();
-          else reject(this.#describe(error));
-        });
+    const taken = new Promise<void>((resolve, reject) => {
+      this.#stream.write(chunk, (error) => {
+        if (error === undefined || error === null) resolve();
+        else reject(this.#describe(error));
       });
-    } finally {
-      this.#signal.removeEventListener('abort', interrupt);
-    }
+    });
+    await unlessAborted(taken, this.#signal);
   }
 
   #describe(error: Error): Error {

@@ -1,6 +1,7 @@
 /** What concerns one name happens one after the other, in the order of the calls. */
 import { basename, dirname } from 'node:path';
-import { abortedError, StorageError } from '../errors.ts';
+import { StorageError } from '../errors.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 import type { FileSystem } from './file-system.ts';
 
 /** For each owner the end of the last turn of each name; entries go when nobody waits. */
@@ -32,21 +33,6 @@ export async function inTurn<T>(turn: Turn, action: () => Promise<T>): Promise<T
     return await action();
   } finally {
     finish();
-  }
-}
-
-async function unlessAborted(waiting: Promise<void>, signal: AbortSignal | undefined) {
-  if (signal === undefined) return waiting;
-  let giveUp = (): void => {};
-  const aborted = new Promise<never>((_, reject) => {
-    giveUp = () => reject(abortedError(signal));
-  });
-  signal.addEventListener('abort', giveUp, { once: true });
-  if (signal.aborted) giveUp();
-  try {
-    await Promise.race([aborted, waiting]);
-  } finally {
-    signal.removeEventListener('abort', giveUp);
   }
 }
 

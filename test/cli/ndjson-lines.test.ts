@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { parseLongLine } from '../../src/cli/long-line.ts';
 import { MAXIMUM_LINE_LENGTH, readNdjson } from '../../src/cli/ndjson-lines.ts';
@@ -78,6 +80,25 @@ describe('NDJSON', () => {
     }
     await expectError(endless(), 'too-large', 'line 2');
     expect(length).toBeLessThan(MAXIMUM_LINE_LENGTH + 2 * chunk.length);
+  });
+
+  test('a chunk is held no longer than its lines are', async () => {
+    setFlagsFromString('--expose-gc');
+    const collectGarbage: () => void = runInNewContext('gc');
+    const held: WeakRef<Uint8Array>[] = [];
+    let heldAtTheEnd = Number.POSITIVE_INFINITY;
+    async function* lines(): AsyncGenerator<Uint8Array> {
+      for (let count = 0; count < 10; count += 1) {
+        const chunk = Buffer.from(`{"name":"${count}"}\n`);
+        held.push(new WeakRef(chunk));
+        yield chunk;
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      collectGarbage();
+      heldAtTheEnd = held.filter((chunk) => chunk.deref() !== undefined).length;
+    }
+    expect(await readNames(lines())).toHaveLength(10);
+    expect(heldAtTheEnd).toBeLessThan(3);
   });
 
   test('an interruption ends the wait for more', async () => {
