@@ -1,7 +1,8 @@
 /** Where blobs are read from: anything with a size and a positioned read. */
 import { StorageError } from '../errors.ts';
+import type { HeldFile } from '../virtual-file/held-file.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
-import type { HeldFile, VirtualFile } from '../virtual-file/virtual-file.ts';
+import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 
 export interface ByteSource {
   /** Bytes. Must not change. */
@@ -63,17 +64,20 @@ export interface ReadableHandle {
 
 /** A FileHandle with the size that it has now; the caller closes it. Its errors become `io`. */
 export async function handleSource(handle: ReadableHandle, path?: string): Promise<ByteSource> {
-  const { size } = await handle.stat();
+  const failingAs = async <T>(action: string, operation: () => Promise<T>): Promise<T> => {
+    try {
+      return await operation();
+    } catch (error) {
+      throw fromNodeError(action, path, error);
+    }
+  };
+  const { size } = await failingAs('look up file', () => handle.stat());
   return {
     size,
     path,
     read: async (target, offset) => {
-      try {
-        const { bytesRead } = await handle.read(target, 0, target.length, offset);
-        return bytesRead;
-      } catch (error) {
-        throw fromNodeError('read file', path, error);
-      }
+      const reading = () => handle.read(target, 0, target.length, offset);
+      return (await failingAs('read file', reading)).bytesRead;
     },
   };
 }

@@ -13,6 +13,7 @@ import { absolutePath } from './absolute-path.ts';
 import { alignedBytes } from './aligned-memory.ts';
 import { Descriptor } from './descriptor.ts';
 import type { FileStat, IoMode, OpenFile, OpenOptions, Ownership } from './file-system.ts';
+import { HeldFile } from './held-file.ts';
 import { OpenFiles } from './open-files.ts';
 import { isInterrupted } from './system-error.ts';
 
@@ -24,6 +25,8 @@ export interface VirtualFileOptions extends Omit<OpenOptions, 'direct'> {
   /** Direct transfers are made from and to what `newBuffer` gives. Default `buffered`. */
   readonly ioMode?: IoMode | undefined;
 }
+
+type ReadSync = NonNullable<OpenFile['readSync']>;
 
 /** libuv retries most calls that a signal interrupts, but not reads. */
 const MAXIMUM_INTERRUPTIONS = 16;
@@ -212,21 +215,22 @@ export class VirtualFile {
    *
    * Throws: `invalid-input` where the file system has no synchronous reads; `io`.
    */
-  hold(): Promise<HeldFile> {
-    return new Promise<HeldFile>((resolve, reject) => {
-      this.#run(
-        (file) =>
-          new Promise<void>((release, fail) => {
-            const readSync = file.readSync?.bind(file);
-            if (readSync === undefined) return fail(cannotReadAtOnce(this.path));
-            this.openFiles.beginHold(this.#descriptor);
-            const end = (): void => {
-              this.openFiles.endHold(this.#descriptor);
-              release();
-            };
-            resolve(new HeldFile(this, { readSync, release: end }));
-          }),
-      ).catch(reject);
+  async hold(): Promise<HeldFile> {
+    const borrowed = this.#borrow();
+    const file = borrowed instanceof Promise ? await borrowed : borrowed;
+    const readSync = file.readSync?.bind(file);
+    if (readSync === undefined) {
+      this.#giveBack();
+      throw cannotReadAtOnce(this.path);
+    }
+    this.openFiles.beginHold(this.#descriptor);
+    return new HeldFile({
+      path: this.path,
+      readSync: (target, offset) => this.#readAtOnce(readSync, target, offset),
+      release: () => {
+        this.openFiles.endHold(this.#descriptor);
+        this.#giveBack();
+      },
     });
   }
 
@@ -268,6 +272,20 @@ export class VirtualFile {
       throw this.#noted(error);
     } finally {
       this.#giveBack();
+    }
+  }
+
+  #readAtOnce(readSync: ReadSync, target: Uint8Array, offset: number): number {
+    checkOffset(offset, this.path);
+    const { poisonedBy } = this.#descriptor;
+    if (poisonedBy !== undefined) throw this.#noted(poisonedBy);
+    for (let interruptions = 0; ; interruptions += 1) {
+      try {
+        return readSync(target, offset);
+      } catch (error) {
+        const isRepeated = isInterrupted(error) && interruptions < MAXIMUM_INTERRUPTIONS;
+        if (!isRepeated) throw this.#noted(error);
+      }
     }
   }
 
@@ -323,47 +341,6 @@ export class VirtualFile {
 function openOptionsOf(options: VirtualFileOptions): OpenOptions {
   const { openFiles, durability, ioMode, ...openOptions } = options;
   return { ...openOptions, direct: ioMode === 'direct' };
-}
-
-type ReadSync = (target: Uint8Array, offset: number) => number;
-
-/** A file whose descriptor stays open. */
-export class HeldFile {
-  readonly #file: VirtualFile;
-  readonly #readSync: ReadSync;
-  readonly #release: () => void;
-  #isHeld = true;
-
-  constructor(file: VirtualFile, options: { readSync: ReadSync; release: () => void }) {
-    this.#file = file;
-    this.#readSync = options.readSync;
-    this.#release = options.release;
-  }
-
-  /**
-   * Reads at most `target.length` bytes at once; returns how many, 0 at the end of the file.
-   * Throws: `out-of-range`, `closed`, `io`.
-   */
-  readSync(target: Uint8Array, offset: number): number {
-    const { path, openFiles } = this.#file;
-    if (!this.#isHeld) throw new StorageError('closed', { what: 'file is closed', path });
-    checkOffset(offset, path);
-    for (let interruptions = 0; ; interruptions += 1) {
-      try {
-        return this.#readSync(target, offset);
-      } catch (error) {
-        const isRepeated = isInterrupted(error) && interruptions < MAXIMUM_INTERRUPTIONS;
-        if (!isRepeated) throw openFiles.noteError(error);
-      }
-    }
-  }
-
-  /** Doing so again is harmless. */
-  release(): void {
-    if (!this.#isHeld) return;
-    this.#isHeld = false;
-    this.#release();
-  }
 }
 
 function cannotReadAtOnce(path: string): StorageError {

@@ -7,7 +7,7 @@ import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { loseEverything } from '../support/choices.ts';
 import { gate, idle } from '../support/gate.ts';
-import { storageErrorOf } from '../support/storage-errors.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const OLD = Uint8Array.of(1, 1, 1);
 const NEW = Uint8Array.of(2, 2, 2);
@@ -59,6 +59,21 @@ describe('after a failed sync', () => {
     failSyncs(false);
     expect((await storageErrorOf(writer.sync())).code).toBe('sync-failed');
     expect((await storageErrorOf(writer.writeAllAt(NEW, 0))).code).toBe('sync-failed');
+    await Promise.all([writer.close(), other.close()]);
+  });
+
+  test('another that holds the file open is told at its next read', async () => {
+    const { open, failSyncs } = disk();
+    const [writer, other] = [await open(), await open()];
+    const held = await other.hold();
+    expect(held.readSync(new Uint8Array(3), 0)).toBe(3);
+    await writer.writeAllAt(NEW, 0);
+    failSyncs(true);
+    await storageErrorOf(writer.sync());
+    failSyncs(false);
+    const error = storageErrorThrownBy(() => held.readSync(new Uint8Array(3), 0));
+    expect(error.code).toBe('sync-failed');
+    held.release();
     await Promise.all([writer.close(), other.close()]);
   });
 

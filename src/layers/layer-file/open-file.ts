@@ -4,8 +4,9 @@ import { type ByteSource, fileSource, heldFileSource } from '../../blob-writer/b
 import { Decompressor } from '../../blob-writer/decompression.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
+import type { HeldFile } from '../../virtual-file/held-file.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
-import { type HeldFile, VirtualFile } from '../../virtual-file/virtual-file.ts';
+import { VirtualFile } from '../../virtual-file/virtual-file.ts';
 import type { BlockCache } from '../disk-btree/block-cache.ts';
 import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
 import { decodeSummary, type LayerSummary, nameOfSummary, readSummaryBlock } from './summary.ts';
