@@ -3,7 +3,7 @@
  * in it is trusted: a blob must lie within that part before a byte is allocated for it.
  */
 import { assert } from '../assert.ts';
-import { StorageError, withPath } from '../errors.ts';
+import { isStorageError, StorageError, withPath } from '../errors.ts';
 import {
   type BlobHeader,
   blobHeaderSizeOfFirstByte,
@@ -111,7 +111,7 @@ export class BlobReader {
    *
    * Returns: for each request its blob or the error that it met, in the order of the requests;
    * plain contents are views of shared arrays that nobody changes.
-   * Throws: `io` when the source itself fails, `truncated` when it ends before its size.
+   * Throws: `io`, `closed` when the source itself fails, `truncated` when it ends before its size.
    */
   readMany(
     requests: readonly BlobRequest[],
@@ -409,6 +409,6 @@ function* errorOr<T>(steps: Steps<T>): Steps<T | StorageError> {
 
 /** What is wrong with a blob is a result; a source that fails is not. */
 function blobErrorOrThrow(error: unknown): StorageError {
-  if (error instanceof StorageError && error.code !== 'io') return error;
+  if (isStorageError(error, 'corrupt', 'truncated', 'too-large', 'out-of-range')) return error;
   throw error;
 }

@@ -215,6 +215,20 @@ describe('damage', () => {
     expect(await storageErrorOf(readerOf(source).read({ offset: 1 }))).toBe(failure);
     expect(await storageErrorOf(readerOf(source).readMany([{ offset: 1 }]))).toBe(failure);
   });
+
+  test.each(['closed', 'sync-failed', 'io'] as const)(
+    'a source that is %s before the rest of a blob is read fails for all',
+    async (code) => {
+      const failure = new StorageError(code, { what: 'the rest' });
+      const { file } = await writeBlobs([{ content: bytesOf(20_000, 1), compressed: false }]);
+      const { size, read } = bytesSource(file);
+      const source: ByteSource = {
+        size,
+        read: (target, offset) => (offset === 0 ? read(target, offset) : Promise.reject(failure)),
+      };
+      expect(await storageErrorOf(readerOf(source).readMany([{ offset: 0 }]))).toBe(failure);
+    },
+  );
 });
 
 describe('many blobs', () => {
@@ -400,5 +414,7 @@ describe('sources', () => {
     await handle.close();
     const error = await storageErrorOf(readerOf(source).read({ offset: 0 }));
     expect(error).toMatchObject({ code: 'io', path });
+    const again = await storageErrorOf(handleSource(handle, path));
+    expect(again).toMatchObject({ code: 'io', path });
   });
 });
