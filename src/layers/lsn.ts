@@ -16,6 +16,9 @@ export interface LsnRange {
   readonly end: Lsn;
 }
 
+/** Of all LSNs, the end is one above the last. */
+export const ALL_LSNS: LsnRange = { start: 0n, end: MAXIMUM_LSN + 1n };
+
 /** Parses either form. Throws `invalid-input`. */
 export function parseLsn(text: string): Lsn {
   const halves = /^([0-9a-fA-F]{1,8})\/([0-9a-fA-F]{1,8})$/.exec(text);
@@ -43,6 +46,12 @@ export function checkLsn(lsn: Lsn, what = 'LSN'): void {
   if (typeof lsn !== 'bigint' || lsn < 0n || lsn > MAXIMUM_LSN) {
     throw new StorageError('out-of-range', { what, expected: 'u64', actual: String(lsn) });
   }
+}
+
+/** For what is looked for: the end may be that of all LSNs. Throws `out-of-range` for more. */
+export function checkWantedLsns(range: LsnRange): void {
+  checkLsn(range.start, 'start of the LSN range');
+  if (range.end !== ALL_LSNS.end) checkLsn(range.end, 'end of the LSN range');
 }
 
 /** Throws `out-of-range` unless start < end, both u64. */

@@ -22,7 +22,15 @@ import { checkKey, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
 import { halvesOf, LOW_HALF } from '../layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
 import { formatScratchName } from '../layer-name.ts';
-import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
+import {
+  ALL_LSNS,
+  checkLsn,
+  checkWantedLsns,
+  formatLsn,
+  type Lsn,
+  type LsnRange,
+  MAXIMUM_LSN,
+} from '../lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { MemoryIndex } from './memory-index.ts';
 import { SingleRow } from './rows.ts';
@@ -177,14 +185,14 @@ export class EphemeralLayer {
     return row < 0 ? undefined : this.#read(key, row);
   }
 
-  /** The values of a key, newest first. */
-  async *versions(key: Key, lsnRange?: LsnRange): AsyncGenerator<EphemeralEntry> {
+  /** The values of a key, newest first; of an empty range none. */
+  async *versions(key: Key, lsnRange: LsnRange = ALL_LSNS): AsyncGenerator<EphemeralEntry> {
     checkKey(key);
-    const lowest = lsnRange?.start ?? 0n;
-    const highest = (lsnRange?.end ?? MAXIMUM_LSN + 1n) - 1n;
+    checkWantedLsns(lsnRange);
     this.#throwIfClosed();
-    let row = this.#index.find(key, highest);
-    while (row >= 0 && this.#index.rows.lsn(row) >= lowest) {
+    const { start, end } = lsnRange;
+    let row = start < end ? this.#index.find(key, end - 1n) : -1;
+    while (row >= 0 && this.#index.rows.lsn(row) >= start) {
       yield await this.#read(key, row);
       this.#throwIfClosed();
       row = this.#index.olderRow(row);
@@ -198,7 +206,8 @@ export class EphemeralLayer {
   async freeze(endLsn: Lsn): Promise<void> {
     this.#throwUnlessOpen();
     checkLsn(endLsn, 'end LSN');
-    await this.#lastWaiting;
+    // Others may come while it waits for the last one.
+    while (this.#lastWaiting !== undefined) await this.#lastWaiting;
     const { count, highestLsn: highest } = this.#index.rows;
     if (endLsn <= this.#options.startLsn || (count > 0 && highest >= endLsn)) {
       throw new StorageError('out-of-range', {

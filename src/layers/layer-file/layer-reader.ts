@@ -19,7 +19,15 @@ import { DiskBtreeReader } from '../disk-btree/reader.ts';
 import type { Search } from '../disk-btree/search.ts';
 import type { EntryPosition, WalkOptions } from '../disk-btree/walk.ts';
 import { checkKey, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
-import { checkLsn, formatLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
+import {
+  ALL_LSNS,
+  checkLsn,
+  checkWantedLsns,
+  formatLsn,
+  type Lsn,
+  type LsnRange,
+  MAXIMUM_LSN,
+} from '../lsn.ts';
 import { descendEntries } from './descending-scan.ts';
 import type { EntryBatch, LayerEntry } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry, justAbove, layoutOf } from './entry-layout.ts';
@@ -148,7 +156,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
 
   /** The entries of one key, newest first. Throws: as `get`. */
   versions(key: Key, lsnRange?: LsnRange): AsyncGenerator<LayerEntry> {
-    return this.#descendEntries({ lsnRange }, () => this.#walkOfKey(key, lsnRange));
+    return this.#descendEntries({ lsnRange }, () => this.#walkOfKey(key, lsnRange ?? ALL_LSNS));
   }
 
   /**
@@ -358,7 +366,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
 
   #walkOptions({ keyRange, lsnRange }: EntryOptions): WalkOptions {
     this.#throwIfClosed();
-    checkWantedLsns(lsnRange);
+    if (lsnRange !== undefined) checkWantedLsns(lsnRange);
     if (keyRange === undefined) return {};
     checkKey(keyRange.start);
     checkKey(keyRange.end);
@@ -368,11 +376,11 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     };
   }
 
-  #walkOfKey(key: Key, lsnRange: LsnRange | undefined): WalkOptions {
+  #walkOfKey(key: Key, lsnRange: LsnRange): WalkOptions {
     this.#throwIfClosed();
     checkKey(key);
     checkWantedLsns(lsnRange);
-    const { start, end } = lsnRange ?? { start: 0n, end: MAXIMUM_LSN + 1n };
+    const { start, end } = lsnRange;
     const first = this.layout.entryKey(key, start);
     const isEmpty = start >= end;
     return { start: first, end: isEmpty ? first : justAbove(this.layout.entryKey(key, end - 1n)) };
@@ -398,13 +406,6 @@ function foundKey(search: Search): EntryPosition | undefined {
   const { node, index, key } = search;
   if (node === undefined || index < 0) return undefined;
   return node.hasPrefix(index, key, KEY_SIZE) ? { node, index } : undefined;
-}
-
-/** Of all LSNs, the end is one above the last. Throws `out-of-range` for more. */
-function checkWantedLsns(lsnRange: LsnRange | undefined): void {
-  if (lsnRange === undefined) return;
-  checkLsn(lsnRange.start, 'start of the LSN range');
-  if (lsnRange.end !== MAXIMUM_LSN + 1n) checkLsn(lsnRange.end, 'end of the LSN range');
 }
 
 /**

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import { EphemeralLayer } from '../../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { formatKey, type Key, keyFromFields, maximumKey } from '../../../src/layers/key.ts';
+import { MAXIMUM_LSN } from '../../../src/layers/lsn.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
@@ -148,6 +149,39 @@ describe('an ephemeral layer', () => {
     await layer.close();
     await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'closed' });
     await expect(layer.get(keyOf(1))).rejects.toMatchObject({ code: 'closed' });
+  });
+
+  it.each(['in order', 'out of order'])(
+    'gives no versions of an empty range, %s',
+    async (order) => {
+      await using layer = await createLayer(temporaryDirectory());
+      const lsns = order === 'in order' ? [START_LSN, END_LSN - 1n] : [END_LSN - 1n, START_LSN];
+      for (const lsn of lsns) await layer.putSerialized(keyOf(1), lsn, Uint8Array.of(1), true);
+      const countIn = async (start: bigint, end: bigint): Promise<number> => {
+        let count = 0;
+        for await (const _ of layer.versions(keyOf(1), { start, end })) count += 1;
+        return count;
+      };
+      expect(await countIn(0n, 0n)).toBe(0);
+      expect(await countIn(START_LSN, START_LSN)).toBe(0);
+      expect(await countIn(END_LSN, 0n)).toBe(0);
+      expect(await countIn(START_LSN, START_LSN + 1n)).toBe(1);
+      expect(await countIn(0n, MAXIMUM_LSN + 1n)).toBe(2);
+      await expect(countIn(-1n, END_LSN)).rejects.toMatchObject({ code: 'out-of-range' });
+      await expect(countIn(0n, MAXIMUM_LSN + 2n)).rejects.toMatchObject({ code: 'out-of-range' });
+    },
+  );
+
+  it('freezes with all puts in it, those that came while it waited for others included', async () => {
+    await using layer = await createLayer(temporaryDirectory(), 16);
+    const put = (lsn: bigint): void | Promise<void> =>
+      layer.putSerialized(keyOf(1), lsn, new Uint8Array(100), true);
+    const first = put(START_LSN);
+    const freezing = layer.freeze(END_LSN);
+    const second = put(END_LSN);
+    await expect(freezing).rejects.toMatchObject({ code: 'out-of-range' });
+    await Promise.all([first, second]);
+    expect(layer.entryCount).toBe(2);
   });
 
   it('leaves nothing but the delta layer behind', async () => {
