@@ -148,7 +148,7 @@ export class MemoryFileSystem implements FileSystem {
     return this.#tree
       .entriesOf(this.#tree.directoryAt(path))
       .map(([name, { kind }]): DirectoryEntry => ({ name, kind }))
-      .sort((left, right) => compareBytes(left.name, right.name));
+      .sort(byBytesOf(({ name }) => name));
   }
 
   async syncDirectory(path: string): Promise<void> {
@@ -200,22 +200,26 @@ export class MemoryFileSystem implements FileSystem {
     if (node?.kind !== 'file') {
       throw systemError('read file', path, node === undefined ? 'ENOENT' : 'EISDIR');
     }
-    const content = new Uint8Array(node.length);
-    node.read(content, 0);
-    return content;
+    return node.content.slice();
+  }
+
+  /**
+   * The content of every file by its path, in byte order, and by those of symbolic links to it. The
+   * arrays are shared with copies of the file system and must not be changed. Not counted as an
+   * operation. Throws where symbolic links lead in a circle.
+   */
+  contents(): Map<string, Uint8Array> {
+    const contents = new Map<string, Uint8Array>();
+    for (const [path, node] of this.#leaves()) {
+      const { node: target } = node.kind === 'symbolic-link' ? this.#tree.resolve(path) : { node };
+      if (target?.kind === 'file') contents.set(path, target.content);
+    }
+    return contents;
   }
 
   /** Every path except those of directories, in byte order. Not counted as an operation. */
   paths(): string[] {
-    const paths: string[] = [];
-    const visit = (directory: MemoryDirectory, prefix: string): void => {
-      for (const [name, node] of this.#tree.entriesOf(directory)) {
-        if (node.kind === 'directory') visit(node, `${prefix}/${name}`);
-        else paths.push(`${prefix}/${name}`);
-      }
-    };
-    visit(this.#tree.directoryAt('/'), '');
-    return paths.sort(compareBytes);
+    return this.#leaves().map(([path]) => path);
   }
 
   /**
@@ -240,6 +244,19 @@ export class MemoryFileSystem implements FileSystem {
    */
   crashStates(): bigint {
     return this.#tree.possibilities().reduce((product, n) => product * BigInt(n), 1n);
+  }
+
+  /** Everything but directories, by path, in byte order. */
+  #leaves(): [path: string, node: Exclude<MemoryNode, MemoryDirectory>][] {
+    const leaves: [path: string, node: Exclude<MemoryNode, MemoryDirectory>][] = [];
+    const visit = (directory: MemoryDirectory, prefix: string): void => {
+      for (const [name, node] of this.#tree.entriesOf(directory)) {
+        if (node.kind === 'directory') visit(node, `${prefix}/${name}`);
+        else leaves.push([`${prefix}/${name}`, node]);
+      }
+    };
+    visit(this.#tree.directoryAt('/'), '');
+    return leaves.sort(byBytesOf(([path]) => path));
   }
 
   #with(tree: MemoryTree): MemoryFileSystem {
@@ -309,6 +326,20 @@ function throwIfFailing(
   throw systemError(kind.replaceAll('-', ' '), path, action.fail);
 }
 
+function byBytesOf<T>(nameOf: (one: T) => string): (left: T, right: T) => number {
+  return (left, right) => compareBytes(nameOf(left), nameOf(right));
+}
+
 function compareBytes(left: string, right: string): number {
-  return Buffer.compare(Buffer.from(left), Buffer.from(right));
+  const length = Math.min(left.length, right.length);
+  for (let at = 0; at < length; at += 1) {
+    const difference = rankOf(left.charCodeAt(at)) - rankOf(right.charCodeAt(at));
+    if (difference !== 0) return difference;
+  }
+  return left.length - right.length;
+}
+
+/** Where a unit of UTF-16 stands in the order of UTF-8: surrogates belong behind all others. */
+function rankOf(unit: number): number {
+  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }

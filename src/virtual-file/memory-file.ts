@@ -21,7 +21,7 @@ export type Choose = (n: number) => number;
 /** Never changed once it is stored, so that clones share it. */
 type Chunk = Uint8Array;
 
-interface ChunkChange {
+interface ChunkEdit {
   readonly kind: 'chunk';
   readonly index: number;
   readonly chunk: Chunk;
@@ -32,22 +32,43 @@ interface ChunkChange {
   readonly lost: boolean;
 }
 
-type Change =
-  | ChunkChange
+type Edit =
+  | ChunkEdit
   | { readonly kind: 'length'; readonly length: number }
   | { readonly kind: 'ownership'; readonly ownership: Ownership };
+
+/** Two with the same number do the same. */
+type Change = Edit & { readonly number: number };
+
+type ChunkChange = ChunkEdit & { readonly number: number };
+
+let changeCount = 0;
+
+function numbered<E extends Edit>(edit: E): E & { readonly number: number } {
+  changeCount += 1;
+  return { ...edit, number: changeCount };
+}
+
+/** What a copy of a file starts from. */
+interface State {
+  readonly live: Image;
+  readonly durable: Image;
+  readonly changes: readonly Change[];
+}
 
 export class MemoryFile {
   readonly kind = 'file';
   readonly identity: number;
-  readonly #live: Image;
-  readonly #durable: Image;
-  #changes: Change[] = [];
+  #live: Image;
+  #durable: Image;
+  #changes: Change[];
 
-  constructor(identity: number, ownership: Ownership) {
+  constructor(identity: number, start: Ownership | State) {
     this.identity = identity;
-    this.#live = new Image(ownership);
-    this.#durable = new Image(ownership);
+    const { live, durable, changes } = 'live' in start ? start : emptyState(start);
+    this.#live = live;
+    this.#durable = durable;
+    this.#changes = changes.slice();
   }
 
   get length(): number {
@@ -58,20 +79,18 @@ export class MemoryFile {
     return this.#live.ownership;
   }
 
+  /** All of it; the array is shared with copies of the file, and never changed. */
+  get content(): Uint8Array {
+    return this.#live.content;
+  }
+
   read(target: Uint8Array, offset: number): number {
-    const length = Math.max(0, Math.min(target.length, this.#live.length - offset));
-    for (const part of partsOf(offset, length)) {
-      const chunk = this.#live.chunks.get(part.index);
-      const place = target.subarray(part.position, part.position + part.length);
-      if (chunk === undefined) place.fill(0);
-      else place.set(chunk.subarray(part.start, part.start + part.length));
-    }
-    return length;
+    return this.#live.read(target, offset);
   }
 
   write(source: Uint8Array, offset: number): void {
     for (const part of partsOf(offset, source.length)) {
-      const chunk = (this.#live.chunks.get(part.index) ?? EMPTY_CHUNK).slice();
+      const chunk = this.#live.chunk(part.index).slice();
       chunk.set(source.subarray(part.position, part.position + part.length), part.start);
       this.#change({ kind: 'chunk', index: part.index, chunk, lost: false });
     }
@@ -95,7 +114,7 @@ export class MemoryFile {
       if (change.kind === 'ownership' && what === 'data') left.push(change);
       else if (change.kind === 'chunk' && change.lost) left.push(change);
       else {
-        this.#durable.apply(change);
+        this.#durable = this.#durable.with(change);
         if (left.length > 0) left = left.flatMap((older) => withoutReplaced(older, change));
       }
     }
@@ -118,15 +137,16 @@ export class MemoryFile {
 
   /** The file with everything that it has, durable or not. */
   clone(): MemoryFile {
-    const copy = new MemoryFile(this.identity, this.ownership);
-    copy.#live.become(this.#live);
-    copy.#durable.become(this.#durable);
-    copy.#changes = this.#changes.slice();
-    return copy;
+    return new MemoryFile(this.identity, {
+      live: this.#live.share(),
+      durable: this.#durable.share(),
+      changes: this.#changes,
+    });
   }
 
   /** The file as one crash leaves it; all of it is durable. */
   crash(choose: Choose): MemoryFile {
+    if (this.#changes.length === 0) return this.clone();
     const survivors = new Set<Change>();
     for (const versions of this.#versions().values()) {
       const survivor = versions[choose(versions.length + 1) - 1];
@@ -135,19 +155,13 @@ export class MemoryFile {
     for (const change of this.#changes) {
       if (change.kind !== 'chunk' && choose(2) === 1) survivors.add(change);
     }
-    const image = new Image(this.ownership);
-    image.become(this.#durable);
-    for (const change of this.#changes) if (survivors.has(change)) image.apply(change);
-    image.setLength(image.length);
-    const copy = new MemoryFile(this.identity, image.ownership);
-    copy.#live.become(image);
-    copy.#durable.become(image);
-    return copy;
+    const image = this.#durable.share().after(this.#changes.filter((one) => survivors.has(one)));
+    return new MemoryFile(this.identity, { live: image, durable: image, changes: [] });
   }
 
-  #change(change: Change): void {
-    this.#live.apply(change);
-    this.#changes.push(change);
+  #change(edit: Edit): void {
+    this.#live = this.#live.with(edit);
+    this.#changes.push(numbered(edit));
   }
 
   /** The unsynced versions of each chunk, oldest first. */
@@ -165,41 +179,118 @@ export class MemoryFile {
 
 const EMPTY_CHUNK: Chunk = new Uint8Array(CHUNK_SIZE);
 
-/** One state of a file. A missing chunk is a hole; bytes behind the length are zero. */
+/** An image remembers so many. */
+const MAXIMUM_OUTCOMES = 1024;
+
+/**
+ * One state of a file. A missing chunk is a hole; bytes behind the length are zero.
+ *
+ * Files that were copied share their images. One that is shared does not change any more, so that
+ * whoever changes it gets a copy.
+ */
 class Image {
-  readonly chunks = new Map<number, Chunk>();
-  length = 0;
-  ownership: Ownership;
+  readonly #chunks: Map<number, Chunk>;
+  #length: number;
+  #ownership: Ownership;
+  #isShared = false;
+  /** Until the next change. */
+  #content: Uint8Array | undefined;
+  /** What crashes made of it, by the numbers of the changes that survived. */
+  readonly #outcomes = new Map<string, Image>();
 
-  constructor(ownership: Ownership) {
-    this.ownership = ownership;
+  constructor(
+    ownership: Ownership,
+    length = 0,
+    chunks: ReadonlyMap<number, Chunk> = new Map<number, Chunk>(),
+  ) {
+    this.#ownership = ownership;
+    this.#length = length;
+    this.#chunks = new Map(chunks);
   }
 
-  become(other: Image): void {
-    this.chunks.clear();
-    for (const [index, chunk] of other.chunks) this.chunks.set(index, chunk);
-    this.length = other.length;
-    this.ownership = other.ownership;
+  get length(): number {
+    return this.#length;
   }
 
-  apply(change: Change): void {
-    if (change.kind === 'chunk') this.chunks.set(change.index, change.chunk);
-    else if (change.kind === 'length') this.setLength(change.length);
-    else this.ownership = change.ownership;
+  get ownership(): Ownership {
+    return this.#ownership;
   }
 
-  setLength(length: number): void {
-    if (length <= this.length) this.#clearFrom(length);
-    this.length = length;
+  get content(): Uint8Array {
+    if (this.#content === undefined) {
+      this.#content = new Uint8Array(this.#length);
+      this.read(this.#content, 0);
+    }
+    return this.#content;
+  }
+
+  chunk(index: number): Chunk {
+    return this.#chunks.get(index) ?? EMPTY_CHUNK;
+  }
+
+  read(target: Uint8Array, offset: number): number {
+    const length = Math.max(0, Math.min(target.length, this.#length - offset));
+    for (const { index, start, position, length: part } of partsOf(offset, length)) {
+      const chunk = this.chunk(index);
+      target.set(part === CHUNK_SIZE ? chunk : chunk.subarray(start, start + part), position);
+    }
+    return length;
+  }
+
+  /** From now on it stays as it is. */
+  share(): this {
+    this.#isShared = true;
+    return this;
+  }
+
+  /** Returns: this image, changed; of one that is shared, a changed copy. */
+  with(edit: Edit): Image {
+    const image = this.#isShared ? new Image(this.#ownership, this.#length, this.#chunks) : this;
+    image.#apply(edit);
+    return image;
+  }
+
+  /**
+   * Requires: the image is shared.
+   * Returns: what is left when these changes survive a crash, shared; mostly the same image again
+   * for the same changes, so that states which look alike have it in common.
+   */
+  after(survivors: readonly Change[]): Image {
+    if (survivors.length === 0) return this;
+    const key = survivors.map(({ number }) => number).join();
+    const known = this.#outcomes.get(key);
+    if (known !== undefined) return known;
+    let image: Image = this;
+    for (const change of survivors) image = image.with(change);
+    // A chunk may have survived without the length that was to take it in.
+    const outcome = image.with({ kind: 'length', length: image.length }).share();
+    if (this.#outcomes.size < MAXIMUM_OUTCOMES) this.#outcomes.set(key, outcome);
+    return outcome;
+  }
+
+  #apply(edit: Edit): void {
+    this.#content = undefined;
+    if (edit.kind === 'chunk') this.#chunks.set(edit.index, edit.chunk);
+    else if (edit.kind === 'length') this.#setLength(edit.length);
+    else this.#ownership = edit.ownership;
+  }
+
+  #setLength(length: number): void {
+    if (length <= this.#length) this.#clearFrom(length);
+    this.#length = length;
   }
 
   #clearFrom(length: number): void {
-    for (const [index, chunk] of this.chunks) {
+    for (const [index, chunk] of this.#chunks) {
       const kept = cutChunk(chunk, index, length);
-      if (kept === undefined) this.chunks.delete(index);
-      else this.chunks.set(index, kept);
+      if (kept === undefined) this.#chunks.delete(index);
+      else this.#chunks.set(index, kept);
     }
   }
+}
+
+function emptyState(ownership: Ownership): State {
+  return { live: new Image(ownership), durable: new Image(ownership), changes: [] };
 }
 
 /** The chunk with zeros behind `length`; nothing if all of it lies behind. */
@@ -216,7 +307,7 @@ function withoutReplaced(older: Change, newer: Change): Change[] {
   if (newer.kind === 'chunk') return newer.index === older.index ? [] : [older];
   if (newer.kind !== 'length') return [older];
   const chunk = cutChunk(older.chunk, older.index, newer.length);
-  return chunk === undefined ? [] : [{ ...older, chunk }];
+  return chunk === undefined ? [] : [numbered({ ...older, chunk })];
 }
 
 interface Part {

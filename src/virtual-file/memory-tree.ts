@@ -33,10 +33,11 @@ export class MemoryDirectory {
   readonly live: Entries;
   readonly durable: Entries;
 
-  constructor(identity: number, entries: { live?: Entries; durable?: Entries } = {}) {
+  /** The maps become the directory's own. */
+  constructor(identity: number, live: Entries = new Map(), durable: Entries = new Map()) {
     this.identity = identity;
-    this.live = new Map(entries.live);
-    this.durable = new Map(entries.durable);
+    this.live = live;
+    this.durable = durable;
   }
 }
 
@@ -159,7 +160,9 @@ export class MemoryTree {
   /** Everything, durable or not. */
   clone(): MemoryTree {
     return this.#copy(this.#changes, (node) => {
-      if (node.kind === 'directory') return new MemoryDirectory(node.identity, node);
+      if (node.kind === 'directory') {
+        return new MemoryDirectory(node.identity, new Map(node.live), new Map(node.durable));
+      }
       return node.kind === 'file' ? node.clone() : node;
     });
   }
@@ -172,7 +175,7 @@ export class MemoryTree {
       const entries = new Map(node.durable);
       const own = survivors.filter(({ directory }) => directory === node.identity);
       for (const edit of own) applyEdit(entries, edit);
-      return new MemoryDirectory(node.identity, { live: entries, durable: entries });
+      return new MemoryDirectory(node.identity, entries, new Map(entries));
     });
     tree.#forgetNameless();
     for (const [identity, node] of tree.#nodes) {

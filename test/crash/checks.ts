@@ -6,7 +6,6 @@ import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { loseEverything } from '../support/choices.ts';
 import type { Allowed, Content } from './ledger.ts';
 import type { Scenario } from './scenario.ts';
-import { ALIAS } from './scenarios/bystanders.ts';
 
 /** `*.___temp` and `ephemeral-` with hex digits, in the directories of the scenario. */
 export function isLeftover(path: string, directories: readonly string[]): boolean {
@@ -19,8 +18,7 @@ export function isLeftover(path: string, directories: readonly string[]): boolea
 export type Files = ReadonlyMap<string, Uint8Array>;
 
 export function filesOf(disk: MemoryFileSystem): Files {
-  const paths = disk.paths().filter((path) => path !== ALIAS);
-  return new Map(paths.map((path) => [path, disk.contentOf(path)]));
+  return disk.contents();
 }
 
 /**
@@ -81,11 +79,10 @@ export async function checkReadable(
 }
 
 function checkSame(expected: Files, disk: MemoryFileSystem): void {
-  checkEqual('files', [...filesOf(disk).keys()], [...expected.keys()]);
+  const files = filesOf(disk);
+  checkEqual('files', [...files.keys()], [...expected.keys()]);
   for (const [path, content] of expected) {
-    if (!isSame(content, disk.contentOf(path))) {
-      throw new Error(`${path}: changed by the recovery`);
-    }
+    if (!isSame(content, files.get(path))) throw new Error(`${path}: changed by the recovery`);
   }
 }
 

@@ -23,19 +23,24 @@ import {
 } from './checks.ts';
 import { type CrashPoint, crashPointsOf, freshStart } from './crash-points.ts';
 import { type CrashState, replay, visitCrashStates } from './crash-states.ts';
-import type { DistinctTrees } from './distinct-trees.ts';
+import { fingerprintOf } from './distinct-trees.ts';
 import { type Allowed, type Content, Ledger } from './ledger.ts';
 import { type MakeScenario, pick, type Scenario } from './scenario.ts';
 
-export interface Tally {
-  runs: number;
-  points: number;
+/** What is explored at a time. */
+export interface Task {
+  readonly kind: string;
+  readonly seed: number;
+}
+
+export interface Explored {
+  readonly points: number;
   /** Trees that were checked; one is checked again where more, or less, had been promised. */
-  states: number;
-  /** Of these, trees that no run before had shown. */
-  distinct: number;
+  readonly states: number;
   /** States from which the recovery was run with crashes in between. */
-  recoveries: number;
+  readonly recoveries: number;
+  /** Fingerprints of the different trees. */
+  readonly trees: Float64Array;
 }
 
 export interface Budget {
@@ -78,13 +83,13 @@ function failOnce(index: number, errno: string): Intercept {
 
 /** Throws at the first state that is wrong, with the path to it. */
 export async function exploreRun(
-  { kind, seed, make }: { kind: string; seed: number; make: MakeScenario },
-  trees: DistinctTrees,
+  { kind, seed }: Task,
+  scenarios: ReadonlyMap<string, MakeScenario>,
   budget: Budget = BUDGET,
-): Promise<Tally> {
-  const run = await makeRun(kind, seed, make);
+): Promise<Explored> {
+  const run = await makeRun(kind, seed, makerOf(kind, scenarios));
+  const trees = new Set<number>();
   const exploration = new Exploration(run, trees, budget);
-  const before = trees.count;
   const points = await crashPointsOf(run.scenario, freshStart(run.scenario), {
     faults: run.faults,
   });
@@ -92,21 +97,21 @@ export async function exploreRun(
     await exploration.explore(`${run.name}/${point.index}`, point, budget.statesPerPoint);
   }
   const { states, recoveries } = exploration;
-  return { runs: 1, points: points.length, states, distinct: trees.count - before, recoveries };
+  return { points: points.length, states, recoveries, trees: Float64Array.from(trees) };
 }
 
 class Exploration {
   states = 0;
   recoveries = 0;
   readonly #run: Run;
-  readonly #trees: DistinctTrees;
+  readonly #trees: Set<number>;
   readonly #budget: Budget;
   /** What was checked already: trees, by what had been promised. */
   readonly #checked = new Map<Allowed, Set<number>>();
   /** Contents of the ledger that were read as a user would. */
   readonly #read = new Set<Content>();
 
-  constructor(run: Run, trees: DistinctTrees, budget: Budget) {
+  constructor(run: Run, trees: Set<number>, budget: Budget) {
     this.#run = run;
     this.#trees = trees;
     this.#budget = budget;
@@ -128,7 +133,8 @@ class Exploration {
   }
 
   #isNew(files: Files, allowed: Allowed): boolean {
-    const fingerprint = this.#trees.add(files, this.#run.scenario.directories);
+    const fingerprint = fingerprintOf(files, this.#run.scenario.directories);
+    this.#trees.add(fingerprint);
     const checked = this.#checked.get(allowed) ?? new Set();
     if (checked.has(fingerprint)) return false;
     this.#checked.set(allowed, checked.add(fingerprint));
@@ -207,9 +213,7 @@ export async function replayState(
   scenarios: ReadonlyMap<string, MakeScenario>,
 ): Promise<void> {
   const [kind = '', seed = '', ...steps] = path.split('/');
-  const make = scenarios.get(kind);
-  if (make === undefined) throw new Error(`${kind}: no such scenario`);
-  const { scenario, faults } = await makeRun(kind, Number(seed), make);
+  const { scenario, faults } = await makeRun(kind, Number(seed), makerOf(kind, scenarios));
   let points = await crashPointsOf(scenario, freshStart(scenario), { faults });
   for (let step = 0; step < steps.length; step += 2) {
     const point = points[Number(steps[step])];
@@ -220,6 +224,12 @@ export async function replayState(
     if (isLast) await explained(path, point, () => checkAll(state.disk, scenario, point.allowed));
     else points = await crashPointsOfRecovery(scenario, state.disk, point.allowed);
   }
+}
+
+function makerOf(kind: string, scenarios: ReadonlyMap<string, MakeScenario>): MakeScenario {
+  const make = scenarios.get(kind);
+  if (make === undefined) throw new Error(`${kind}: no such scenario`);
+  return make;
 }
 
 async function checkAll(

@@ -4,25 +4,28 @@
  *
  *   LAYERFILE_CRASH_STATES   how many distinct states to reach; default 50,000
  *   LAYERFILE_CRASH_SEED     first seed; default 1
+ *   LAYERFILE_CRASH_THREADS  how many explore; default 1
  *   LAYERFILE_CRASH_REPLAY   looks at one state only: the path that a failure has printed
  *
  * Two states are distinct if their trees differ: the names in the directories that are written to, or
  * bytes under one of them. A tree counts once, whichever runs and crashes lead to it.
  */
 import { expect, test } from 'vitest';
-import { exploreRun, replayState, type Tally } from './crash-exploration.ts';
+import { type Explored, replayState, type Task } from './crash-exploration.ts';
 import { DistinctTrees } from './distinct-trees.ts';
+import { startExplorers } from './explorers.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
 const {
   LAYERFILE_CRASH_STATES: states = '50000',
   LAYERFILE_CRASH_SEED: seed = '1',
+  LAYERFILE_CRASH_THREADS: threads = '1',
   LAYERFILE_CRASH_REPLAY: replayPath,
 } = process.env;
 
 if (replayPath === undefined) {
   test(`every crash leaves what was promised, in ${states} distinct states`, async () => {
-    const tallies = await explore(Number(states), Number(seed));
+    const tallies = await explore(Number(states), tasks(Number(seed)));
     report(tallies);
     expect(total(tallies).distinct).toBeGreaterThanOrEqual(Number(states));
   }, 86_400_000);
@@ -39,22 +42,54 @@ const RARE: ReadonlyMap<string, number> = new Map([
   ['side-by-side', 12],
 ]);
 
-/** One run of each scenario after the other, until there are enough states. */
-async function explore(enough: number, firstSeed: number): Promise<Map<string, Tally>> {
+/** One run of each scenario after the other, without end. */
+function* tasks(firstSeed: number): Generator<Task, never> {
+  for (let seedOfRun = firstSeed; ; seedOfRun += 1) {
+    for (const kind of SCENARIOS.keys()) {
+      if (seedOfRun % (RARE.get(kind) ?? 1) === 0) yield { kind, seed: seedOfRun };
+    }
+  }
+}
+
+interface Tally {
+  runs: number;
+  points: number;
+  states: number;
+  /** Trees that no run before had shown. */
+  distinct: number;
+  recoveries: number;
+}
+
+/** Until there are enough states. */
+async function explore(
+  enough: number,
+  upcoming: Generator<Task, never>,
+): Promise<Map<string, Tally>> {
   const tallies = new Map<string, Tally>();
   const trees = new DistinctTrees();
-  for (let seedOfRun = firstSeed; trees.count < enough; seedOfRun += 1) {
-    for (const [kind, make] of SCENARIOS) {
-      if (seedOfRun % (RARE.get(kind) ?? 1) !== 0) continue;
-      const tally = await exploreRun({ kind, seed: seedOfRun, make }, trees);
-      tallies.set(kind, sum(tallies.get(kind), tally));
-    }
+  const note = (kind: string, explored: Explored): void => {
+    const distinct = trees.add(explored.trees);
+    tallies.set(kind, sum(tallies.get(kind) ?? NONE, { runs: 1, ...explored, distinct }));
+  };
+  const explorers = await startExplorers(Number(threads));
+  try {
+    await Promise.all(
+      explorers.map(async (explorer) => {
+        while (trees.count < enough) {
+          const { value: task } = upcoming.next();
+          note(task.kind, await explorer.explore(task));
+        }
+      }),
+    );
+  } finally {
+    await Promise.all(explorers.map((explorer) => explorer.end()));
   }
   return tallies;
 }
 
-function sum(left: Tally | undefined, right: Tally): Tally {
-  if (left === undefined) return right;
+const NONE: Tally = { runs: 0, points: 0, states: 0, distinct: 0, recoveries: 0 };
+
+function sum(left: Tally, right: Tally): Tally {
   return {
     runs: left.runs + right.runs,
     points: left.points + right.points,
@@ -65,8 +100,7 @@ function sum(left: Tally | undefined, right: Tally): Tally {
 }
 
 function total(tallies: ReadonlyMap<string, Tally>): Tally {
-  const none = { runs: 0, points: 0, states: 0, distinct: 0, recoveries: 0 };
-  return [...tallies.values()].reduce(sum, none);
+  return [...tallies.values()].reduce(sum, NONE);
 }
 
 function report(tallies: ReadonlyMap<string, Tally>): void {

@@ -391,6 +391,38 @@ describe('copies', () => {
     await (await after.open('/a', READ_WRITE)).write(bytes('2'), 0);
     expect(contentOfAll(after)).toBe('/a=2 /b=2');
   });
+
+  test('states that look alike share their contents, until one of them changes', async () => {
+    const fileSystem = new MemoryFileSystem();
+    fileSystem.createFile('/a', bytes('old'));
+    fileSystem.createFile('/b', bytes('other'));
+    const file = await fileSystem.open('/a', READ_WRITE);
+    await file.write(bytes('new'), 0);
+    const states = [loseNothing, loseNothing, loseEverything].map((lose) => fileSystem.crash(lose));
+    const [kept, keptAgain, lost] = states.map((state) => state.contents());
+    expect(kept?.get('/a')).toEqual(bytes('new'));
+    expect(lost?.get('/a')).toEqual(bytes('old'));
+    expect(keptAgain?.get('/a')).toBe(kept?.get('/a'));
+    expect(lost?.get('/b')).toBe(kept?.get('/b'));
+    const changed = await states[0]?.open('/a', READ_WRITE);
+    await changed?.write(bytes('X'), 1);
+    await changed?.sync();
+    expect(states.map((state) => textOf(state, '/a'))).toEqual(['nXw', 'new', 'old']);
+    expect(kept?.get('/a')).toEqual(bytes('new'));
+    expect(textOf(fileSystem.crash(loseNothing), '/a')).toBe('new');
+  });
+
+  test('a chunk that survives without its length shows nothing when the file grows', async () => {
+    const fileSystem = new MemoryFileSystem();
+    fileSystem.createFile('/a', bytes('old'));
+    const file = await fileSystem.open('/a', READ_WRITE);
+    await file.write(bytes('longer'), 0);
+    const answers = [1, 0];
+    const after = fileSystem.crash(() => answers.shift() ?? 0);
+    expect(contentOfAll(after)).toBe('/a=lon');
+    await (await after.open('/a', READ_WRITE)).setLength(6);
+    expect(contentOfAll(after)).toBe('/a=lon...');
+  });
 });
 
 describe('names that are no regular files', () => {
@@ -460,6 +492,22 @@ describe('names that are no regular files', () => {
       'to-directory symbolic-link',
     ]);
   });
+});
+
+test('contents are found under every name of a file, in byte order, and under links to it', () => {
+  const fileSystem = new MemoryFileSystem();
+  fileSystem.createDirectory('/d');
+  // UTF-16 has the third name before the second one.
+  for (const name of ['/d/a', '/d/\uffee', '/d/\u{1f600}'])
+    fileSystem.createFile(name, bytes(name));
+  fileSystem.createSymbolicLink('/link', 'd/a');
+  fileSystem.createSymbolicLink('/directory', 'd');
+  fileSystem.createSymbolicLink('/nowhere', 'nothing');
+  fileSystem.createSpecialFile('/fifo');
+  const paths = ['/d/a', '/d/\uffee', '/d/\u{1f600}', '/link'];
+  expect([...fileSystem.contents().keys()]).toEqual(paths);
+  expect(fileSystem.contents().get('/link')).toEqual(bytes('/d/a'));
+  expect(fileSystem.paths().filter((path) => path.startsWith('/d/'))).toEqual(paths.slice(0, 3));
 });
 
 describe('an ordinary user', () => {
