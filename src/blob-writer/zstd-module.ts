@@ -76,11 +76,15 @@ export class ZstdModule {
     throw new StorageError('io', { what: `no memory for zstd, ${size} bytes` });
   }
 
-  /** A region of at least that size, in place of the one there was. */
+  /**
+   * A region of at least that size, in place of the one there was.
+   * Throws: as `allocate`, and the old one is still its owner's.
+   */
   grown(region: Region | undefined, size: number): Region {
     if (region !== undefined && region.size >= size) return region;
+    const larger = this.allocate(size);
     if (region !== undefined) this.#memory.free(region);
-    return this.allocate(size);
+    return larger;
   }
 
   free(region: Region): void {
