@@ -19,16 +19,14 @@ import type { EntryBatch } from './layer-file/entry-batch.ts';
 import type { LargeEntry } from './layer-file/entry-scan.ts';
 import { readLargeValue } from './layer-file/large-value.ts';
 import { LayerReader } from './layer-file/layer-reader.ts';
-import { checkReadOptions, layerNameOf, type ReadOptions } from './layer-file/open-file.ts';
+import { checkReadOptions, nameError, type ReadOptions } from './layer-file/open-file.ts';
 import { locateValueError } from './layer-file/salvage.ts';
 import {
   decodeSummary,
   type LayerSummary,
-  nameOfSummary,
   readSummaryBlock,
   summarySize,
 } from './layer-file/summary.ts';
-import { formatLayerName, sameLayer } from './layer-name.ts';
 import type { Lsn } from './lsn.ts';
 import { outlineOfValue, outlineOfValueAt, type ValueOutline } from './value-format.ts';
 
@@ -45,7 +43,8 @@ const DEFAULT_MAXIMUM_FINDINGS = 1000;
  * Verifies one file, or any source of its bytes. Whatever the file is, a few MiB are held of it.
  *
  * Returns: what was found; damage is never thrown.
- * Throws: `not-found`, `io`, `aborted`: what keeps us from looking.
+ * Throws: `not-found`, `io`, `aborted`: what keeps us from looking; `invalid-input` for limits that
+ * are none.
  */
 export async function verifyLayer(
   from: string | ByteSource,
@@ -82,14 +81,10 @@ async function verifySource(
   const block = await readSummaryBlock(source);
   const summary = decodeSummary(block, source.path);
   verifySummaryPadding(block, summary, findings);
-  if (nameCheck === 'strict') verifyName(summary, findings);
-  const reader = new LayerReader(
-    { source, summary, close: async () => {} },
-    {
-      ...options,
-      blockCache: null,
-    },
-  );
+  const mismatch = nameCheck === 'strict' ? nameError(summary, findings.path) : undefined;
+  if (mismatch !== undefined) findings.add(mismatch, 0);
+  const opened = { source, summary, close: async () => {} };
+  const reader = new LayerReader(opened, { ...options, blockCache: null });
   const state = new ValuesState(reader, source, findings, options);
   await collect(findings, summary.indexStartBlock * BLOCK_SIZE, async () => {
     await verifyIndexBlocks(reader, findings, signal);
@@ -101,20 +96,6 @@ async function verifySource(
 function verifySummaryPadding(block: Uint8Array, summary: LayerSummary, findings: Findings): void {
   const nonZero = firstNonZero(block, summarySize(summary.kind));
   if (nonZero >= 0) findings.warn('padding of the summary block is not zero', nonZero);
-}
-
-function verifyName(summary: LayerSummary, findings: Findings): void {
-  const name = layerNameOf(findings.path);
-  if (name === undefined || sameLayer(name, nameOfSummary(summary))) return;
-  findings.add(
-    new StorageError('corrupt', {
-      what: 'summary does not match the name of the file',
-      offset: 0,
-      expected: formatLayerName({ ...name, generation: undefined }),
-      actual: formatLayerName(nameOfSummary(summary)),
-    }),
-    0,
-  );
 }
 
 /** Padding of every block, blocks that nothing leads to, and bytes behind the last one. */

@@ -64,11 +64,13 @@ export async function openLayerFile(
   const { source, close } = await openSource(from, options);
   try {
     const summary = decodeSummary(await readSummaryBlock(source), source.path);
-    if (options.nameCheck !== 'ignore') checkName(summary, source.path);
+    const error = options.nameCheck === 'ignore' ? undefined : nameError(summary, source.path);
+    if (error !== undefined) throw error;
     if (options.reads === 'sync') await Decompressor.load();
     return { source, summary, close };
   } catch (error) {
-    await close();
+    // The first error counts, here and below.
+    await Promise.allSettled([close()]);
     throw error;
   }
 }
@@ -81,7 +83,7 @@ export async function openLayerFileOfKind<S extends LayerSummary>(
 ): Promise<OpenedLayer<S>> {
   const opened = await openLayerFile(from, options);
   if (isOfKind<S>(opened, kind)) return opened;
-  await opened.close();
+  await Promise.allSettled([opened.close()]);
   throw new StorageError('corrupt', {
     what: 'kind of layer',
     path: opened.source.path,
@@ -129,7 +131,7 @@ async function openSource(
     held = await file.hold();
     return { source: await heldFileSource(file, held), close };
   } catch (error) {
-    await close();
+    await Promise.allSettled([close()]);
     throw error;
   }
 }
@@ -141,11 +143,14 @@ function isOfKind<S extends LayerSummary>(
   return opened.summary.kind === kind;
 }
 
-/** Throws `corrupt` if the file has a layer's name, but not the one that its summary gives. */
-function checkName(summary: LayerSummary, path: string | undefined): void {
+/** What is wrong with a file that has a layer's name, but not the one that its summary gives. */
+export function nameError(
+  summary: LayerSummary,
+  path: string | undefined,
+): StorageError | undefined {
   const name = path === undefined ? undefined : layerNameOf(path);
-  if (name === undefined || sameLayer(name, nameOfSummary(summary))) return;
-  throw new StorageError('corrupt', {
+  if (name === undefined || sameLayer(name, nameOfSummary(summary))) return undefined;
+  return new StorageError('corrupt', {
     what: 'summary does not match the name of the file',
     path,
     offset: 0,

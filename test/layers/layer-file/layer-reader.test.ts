@@ -103,6 +103,17 @@ describe('opening', () => {
     expect((await storageErrorOf(openLayer(DIRECTORY, { openFiles }))).code).toBe('io');
   });
 
+  it('tells why a file was refused, even where it cannot be closed then', async () => {
+    const path = join(DIRECTORY, 'layer');
+    for (const bytes of [DELTA.bytes, new Uint8Array(20_000)]) {
+      const { fileSystem, openFiles } = diskWith(path, bytes);
+      fileSystem.intercept = ({ kind }) => (kind === 'close' ? { fail: 'EIO' } : undefined);
+      const opening = ImageLayerReader.open(path, { openFiles });
+      expect((await storageErrorOf(opening)).code).toBe('corrupt');
+      expect(fileSystem.openCount).toBe(0);
+    }
+  });
+
   it.each<[string, ReadOptions]>([
     ['a blob length that is no number', { maximumBlobLength: Number.NaN }],
     ['a negative blob length', { maximumBlobLength: -1 }],
