@@ -5,8 +5,8 @@
  * "shut down in recovery" is not at rest: such a shutdown may skip its restartpoint, and then the
  * latest changes are in the WAL alone, to be replayed on the next start.
  */
-import { join } from 'node:path';
 import { isStorageError, StorageError, withPath } from '../errors.ts';
+import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import {
@@ -27,7 +27,7 @@ export async function readControlFile(
   dataDirectory: string,
   openFiles: OpenFiles,
 ): Promise<ControlFile> {
-  const path = join(dataDirectory, CONTROL_FILE_PATH);
+  const path = pathIn(dataDirectory, CONTROL_FILE_PATH);
   const control = decodeAt(path, await readWholeFile(path, CONTROL_FILE_SIZE, openFiles));
   if (control.pageSize !== PAGE_SIZE) {
     throw new StorageError('invalid-input', {
@@ -47,7 +47,7 @@ export async function checkAtRest(
   control: ControlFile,
   openFiles: OpenFiles,
 ): Promise<void> {
-  const lockPath = join(dataDirectory, 'postmaster.pid');
+  const lockPath = pathIn(dataDirectory, 'postmaster.pid');
   if (await exists(lockPath, openFiles)) {
     throw new StorageError('invalid-input', {
       what: 'Postgres is running in this directory, or was killed',
@@ -59,7 +59,7 @@ export async function checkAtRest(
   if (control.state !== 'shut down') {
     throw new StorageError('invalid-input', {
       what: 'Postgres was not shut down cleanly: state of the cluster',
-      path: join(dataDirectory, CONTROL_FILE_PATH),
+      path: pathIn(dataDirectory, CONTROL_FILE_PATH),
       expected: '"shut down"',
       actual: `"${control.state}"`,
     });
@@ -77,7 +77,7 @@ export async function checkUnchanged(
   if (changed || before.systemIdentifier !== after.systemIdentifier) {
     throw new StorageError('invalid-input', {
       what: 'Postgres worked in this directory while it was read',
-      path: join(dataDirectory, CONTROL_FILE_PATH),
+      path: pathIn(dataDirectory, CONTROL_FILE_PATH),
       expected: `"${before.state}" as before`,
       actual: `"${after.state}"`,
     });
@@ -106,7 +106,7 @@ async function checkVersionFile(
   majorVersion: number,
   openFiles: OpenFiles,
 ): Promise<void> {
-  const path = join(dataDirectory, 'PG_VERSION');
+  const path = pathIn(dataDirectory, 'PG_VERSION');
   const bytes = await readWholeFile(path, MAXIMUM_VERSION_LENGTH, openFiles);
   const text = Buffer.from(bytes).toString('latin1').trim();
   if (text === String(majorVersion)) return;

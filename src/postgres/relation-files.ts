@@ -9,9 +9,9 @@
  * made in place), and the only link that is followed. Any other link in place of a directory or
  * a relation file is refused, not left out, so that no relation is lost in silence.
  */
-import { join } from 'node:path';
 import { StorageError } from '../errors.ts';
 import { compareKeys } from '../layers/key.ts';
+import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { DirectoryEntry, FileSystem } from '../virtual-file/file-system.ts';
 import type { ForkName } from './fork.ts';
 import {
@@ -71,7 +71,7 @@ export async function findRelationFiles(
 ): Promise<RelationFiles> {
   const search = new Search(layout, fileSystem);
   await search.findShared();
-  await search.findDatabases(join(layout.dataDirectory, 'base'), DEFAULT_TABLESPACE_OID);
+  await search.findDatabases(pathIn(layout.dataDirectory, 'base'), DEFAULT_TABLESPACE_OID);
   await search.findTablespaces();
   return search.result();
 }
@@ -89,7 +89,7 @@ class Search {
   }
 
   async findShared(): Promise<void> {
-    const directory = join(this.#layout.dataDirectory, 'global');
+    const directory = pathIn(this.#layout.dataDirectory, 'global');
     await this.#checkDirectory(directory);
     await this.#findDatabase(directory, { spcnode: GLOBAL_TABLESPACE_OID, dbnode: 0 });
   }
@@ -97,7 +97,7 @@ class Search {
   async findDatabases(directory: string, spcnode: number): Promise<void> {
     await this.#checkDirectory(directory);
     for (const entry of await this.#fileSystem.readDirectory(directory)) {
-      const path = join(directory, entry.name);
+      const path = pathIn(directory, entry.name);
       const dbnode = parseOid(entry.name);
       if (dbnode === undefined) this.#leaveOut(path, entry);
       else if (entry.kind !== 'directory') throw wrongKind(path, entry, 'directory');
@@ -107,17 +107,17 @@ class Search {
 
   async findTablespaces(): Promise<void> {
     const { dataDirectory, majorVersion, catalogVersion } = this.#layout;
-    const links = join(dataDirectory, 'pg_tblspc');
+    const links = pathIn(dataDirectory, 'pg_tblspc');
     await this.#checkDirectory(links);
     for (const entry of await this.#fileSystem.readDirectory(links)) {
-      const path = join(links, entry.name);
+      const path = pathIn(links, entry.name);
       const spcnode = parseOid(entry.name);
       if (spcnode === undefined) this.#leaveOut(path, entry);
       else if (entry.kind !== 'symbolic-link' && entry.kind !== 'directory') {
         throw wrongKind(path, entry, 'symbolic link to a directory');
       } else {
         const version = `PG_${majorVersion}_${catalogVersion}`;
-        await this.findDatabases(join(path, version), spcnode);
+        await this.findDatabases(pathIn(path, version), spcnode);
       }
     }
   }
@@ -135,7 +135,7 @@ class Search {
   async #findDatabase(directory: string, database: DatabaseId): Promise<void> {
     const segmentsOfForks = new Map<string, ForkSegments>();
     for (const entry of await this.#fileSystem.readDirectory(directory)) {
-      const path = join(directory, entry.name);
+      const path = pathIn(directory, entry.name);
       const name = parseRelationFileName(entry.name);
       if (name.kind === 'left-out') {
         this.#leftOut.push({ path, reason: name.reason });

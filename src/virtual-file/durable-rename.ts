@@ -31,7 +31,7 @@ export async function durableRename(
   target: string,
   options: DurableRenameOptions = {},
 ): Promise<void> {
-  const absolute = absolutePath(target);
+  const absolute = absoluteTarget(target);
   await failingWith('not-applied', temporary.file.sync());
   await renameSynced(temporary, absolute, options);
 }
@@ -45,10 +45,18 @@ export async function durableRename(
  * Durability: once it resolves, the file is under the name, whatever crashes.
  */
 export async function publishNew(temporary: TemporaryFile, target: string): Promise<void> {
-  const absolute = absolutePath(target);
+  const absolute = absoluteTarget(target);
   await failingWith('not-applied', temporary.file.sync());
   await failingWith('not-applied', refuseReplaced(temporary));
   await linkSynced(temporary, absolute);
+}
+
+function absoluteTarget(target: string): string {
+  try {
+    return absolutePath(target);
+  } catch (error) {
+    throw replacingOutcome(error, 'not-applied');
+  }
 }
 
 async function linkSynced(temporary: TemporaryFile, target: string): Promise<void> {

@@ -1,7 +1,6 @@
 /** What a crash may leave behind in a directory of ours, and its removal. */
-import { join } from 'node:path';
 import { isStorageError, throwIfAborted } from '../errors.ts';
-import { absolutePath } from '../virtual-file/absolute-path.ts';
+import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import { isLeftoverName } from './leftover-names.ts';
 
@@ -37,7 +36,7 @@ export async function removeLeftovers(
   for (const { name, kind } of entries) {
     if (kind !== 'file' || !isLeftoverName(name)) continue;
     throwIfAborted(signal, directory);
-    if (await remove(join(absolute, name), openFiles)) removed.push(join(directory, name));
+    if (await remove(pathIn(absolute, name), openFiles)) removed.push(pathIn(directory, name));
   }
   await openFiles.syncDirectory(absolute, mark);
   return removed;

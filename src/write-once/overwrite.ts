@@ -12,9 +12,16 @@
  * overwrite the same file at once, each under a temporary name of its own: the last rename counts.
  * Processes must not: each would take the other's temporary for one that a crash left.
  */
-import { basename, resolve } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { isMainThread, threadId } from 'node:worker_threads';
-import { isStorageError, type Outcome, StorageError, throwIfAborted } from '../errors.ts';
+import {
+  isStorageError,
+  type Outcome,
+  StorageError,
+  throwIfAborted,
+  withOutcome,
+} from '../errors.ts';
+import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import { durableRename } from '../virtual-file/durable-rename.ts';
 import type { FileStat, FileSystem } from '../virtual-file/file-system.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
@@ -40,9 +47,10 @@ export interface OverwriteOptions {
  *
  * Throws: `exists` (a directory or special file has the name, or the temporary's), `aborted`,
  * `sync-failed`, `io`, `not-found` (no such directory), `invalid-input` (content that is neither
- * bytes nor Unicode, or the name of a leftover, which `removeLeftovers` would delete). `outcome` of the error tells what is on disk: `not-applied` the old content,
- * `in-doubt` readers see the new content, but a crash may bring the old one back, `durable` the
- * new content, and only tidying up failed.
+ * bytes nor Unicode, or the name of a leftover, which `removeLeftovers` would delete). `outcome` of
+ * the error tells what is on disk: `not-applied` the old content, `in-doubt` readers see the new
+ * content, but a crash may bring the old one back, `durable` the new content, and only tidying up
+ * failed.
  * Durability: once it resolves, the new content survives a crash.
  */
 export async function overwriteFile(
@@ -52,7 +60,7 @@ export async function overwriteFile(
 ): Promise<void> {
   const { openFiles = OpenFiles.shared(), signal, mode } = options;
   const { fileSystem } = openFiles;
-  const target = resolve(path);
+  const target = targetOf(path);
   refuseLeftoverName(target);
   const overwrite = new Overwrite({ target, bytes: bytesOf(content), openFiles, signal, mode });
   try {
@@ -62,6 +70,16 @@ export async function overwriteFile(
     });
   } catch (error) {
     throw openFiles.noteError(withDefaults(error, { path: target, outcome: 'not-applied' }));
+  }
+}
+
+/** From the root, and without a slash at its end. */
+function targetOf(path: string): string {
+  try {
+    const absolute = absolutePath(path);
+    return pathIn(dirname(absolute), basename(absolute));
+  } catch (error) {
+    throw withOutcome(error, 'not-applied');
   }
 }
 

@@ -6,6 +6,7 @@ import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { EphemeralLayer } from '../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
 import { durableRename, publishNew } from '../../src/virtual-file/durable-rename.ts';
+import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
@@ -156,21 +157,66 @@ describe('after the process has changed its directory', () => {
   });
 });
 
-test('a path through a symbolic link and back means what the system says', async () => {
-  const elsewhere = temporaryDirectory();
-  mkdirSync(join(elsewhere, 'inner'));
-  writeFileSync(join(elsewhere, 'file'), 'elsewhere');
-  writeFileSync('file', 'here');
-  symlinkSync(join(elsewhere, 'inner'), 'link');
-  const file = await VirtualFile.open('link/../file', { read: true });
-  expect(new TextDecoder().decode(await file.readToEnd({ maximumLength: 99 }))).toBe('elsewhere');
-  await file.close();
+describe('a path through a symbolic link and back means what the system says', () => {
+  let elsewhere = '';
+
+  beforeEach(() => {
+    elsewhere = temporaryDirectory();
+    mkdirSync(join(elsewhere, 'inner'));
+    symlinkSync(join(elsewhere, 'inner'), 'link');
+  });
+
+  test('to who opens a file', async () => {
+    writeFileSync(join(elsewhere, 'file'), 'elsewhere');
+    writeFileSync('file', 'here');
+    const file = await VirtualFile.open('link/../file', { read: true });
+    expect(new TextDecoder().decode(await file.readToEnd({ maximumLength: 99 }))).toBe('elsewhere');
+    await file.close();
+  });
+
+  test('to who overwrites one', async () => {
+    writeFileSync('file', 'here');
+    await overwriteFile('link/../file', 'elsewhere');
+    expect(readFileSync('file', 'utf8')).toBe('here');
+    expect(readFileSync(join(elsewhere, 'file'), 'utf8')).toBe('elsewhere');
+  });
+
+  test('to who removes leftovers', async () => {
+    for (const directory of ['.', elsewhere]) writeFileSync(join(directory, 'a.___temp'), '');
+    expect(await removeLeftovers('link/..')).toEqual(['link/../a.___temp']);
+    expect(readdirSync('.')).toContain('a.___temp');
+    expect(readdirSync(elsewhere)).toEqual(['inner']);
+  });
+
+  test('to who writes layers', async () => {
+    const writer = await DeltaLayerWriter.create({ ...DELTA, directory: 'link/..' });
+    await writer.put(blockKey(1), LSN_RANGE.start, { type: 'image', bytes: new Uint8Array(9) });
+    const { name, path } = await writer.finish();
+    expect(path).toBe(`link/../${name}`);
+    const layer = await EphemeralLayer.create({
+      directory: 'link/..',
+      ...IDS,
+      startLsn: LSN_RANGE.start,
+    });
+    expect(readdirSync(elsewhere).sort()).toEqual([name, 'ephemeral-0', 'inner']);
+    await layer.close();
+  });
 });
 
 test('without a working directory a relative path is not-found', async () => {
   const gone = temporaryDirectory();
   process.chdir(gone);
   rmSync(gone, { recursive: true });
-  const error = await storageErrorOf(VirtualFile.open('file', { read: true }));
-  expect(error).toMatchObject({ code: 'not-found', errno: 'ENOENT' });
+  const missing = { code: 'not-found', errno: 'ENOENT' };
+  expect(await storageErrorOf(VirtualFile.open('file', { read: true }))).toMatchObject(missing);
+  const openFiles = new OpenFiles({ fileSystem: new MemoryFileSystem() });
+  const temporary = await TemporaryFile.create('/temporary', { openFiles });
+  for (const refused of [
+    overwriteFile('file', 'x'),
+    durableRename(temporary, 'file'),
+    publishNew(temporary, 'file'),
+  ]) {
+    const error = await storageErrorOf(refused);
+    expect(error).toMatchObject({ ...missing, outcome: 'not-applied' });
+  }
 });

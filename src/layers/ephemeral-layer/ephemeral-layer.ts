@@ -6,12 +6,11 @@
  * One writer at a time; puts land in call order. Readers may run beside it and see every value whose
  * put has returned or resolved.
  */
-import { join } from 'node:path';
 import { checkBlobLength } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { ViewedBytes } from '../../byte-words.ts';
 import { StorageError, withOutcome } from '../../errors.ts';
-import { absolutePath } from '../../virtual-file/absolute-path.ts';
+import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
 import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
@@ -379,6 +378,6 @@ function createScratchFile({
   openFiles,
   ioMode,
 }: EphemeralOptions): Promise<TemporaryFile> {
-  const pathOf = (number: number): string => join(directory, formatScratchName(number));
+  const pathOf = (number: number): string => pathIn(directory, formatScratchName(number));
   return createNumbered(pathOf, { openFiles, ioMode, durability: 'scratch' });
 }

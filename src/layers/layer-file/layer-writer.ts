@@ -5,11 +5,10 @@
  * The temporary file is deleted by `abandon` and by every error of `finish`; the final name is
  * taken only by a whole, synced file, and never from another one.
  */
-import { join } from 'node:path';
 import { BlobWriter } from '../../blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
-import { absolutePath } from '../../virtual-file/absolute-path.ts';
+import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
 import { publishNew } from '../../virtual-file/durable-rename.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
@@ -99,7 +98,7 @@ export class LayerFileWriter {
     const { directory, generation, openFiles = OpenFiles.shared() } = options;
     checkGeneration(generation);
     const fileName = formatLayerName({ ...name, generation });
-    const path = join(directory, fileName);
+    const path = pathIn(directory, fileName);
     const target = absolutePath(path);
     const temporaryDirectory = absolutePath(directory);
     await refuseExisting(openFiles, { path, target });
@@ -303,7 +302,7 @@ function createTemporary(
   name: LayerName,
   { directory, openFiles, ioMode }: WriteOptions,
 ): Promise<TemporaryFile> {
-  const pathOf = (number: number): string => join(directory, formatTemporaryName(name, number));
+  const pathOf = (number: number): string => pathIn(directory, formatTemporaryName(name, number));
   return createNumbered(pathOf, { openFiles, ioMode });
 }
 
