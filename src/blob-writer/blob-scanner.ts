@@ -1,6 +1,6 @@
 /**
- * Reads blobs in ascending order of their offsets, in large pieces, the next piece while the last
- * one is used. `locate` finds a blob without a copy, a promise or an allocation as long as it lies
+ * Reads blobs in ascending order of their offsets, in large pieces, the next ones while the last one
+ * is used. `locate` finds a blob without a copy, a promise or an allocation as long as it lies
  * in the piece at hand.
  *
  *   buffer:  | slack | piece                      |
@@ -15,6 +15,7 @@ import {
 } from './blob-format.ts';
 import type { BlobReader } from './blob-reader.ts';
 import { readExactly } from './byte-source.ts';
+import { PiecesAhead } from './pieces-ahead.ts';
 
 const DEFAULT_PIECE_SIZE = 1024 * 1024;
 
@@ -23,6 +24,9 @@ const LARGE_BLOB = 1024 * 1024;
 
 /** Largest beginning of a blob that is copied in front of the next piece. */
 const SLACK_SIZE = 64 * 1024;
+
+/** Pieces in flight beside the one at hand, once a scan has gone from one to the next as often. */
+const MAXIMUM_PIECES_AHEAD = 3;
 
 /** Where blobs were found, in parallel arrays with one place for each. */
 export interface BlobPlaces {
@@ -43,16 +47,8 @@ export interface BlobRow {
   readonly previousEnd: number;
 }
 
-interface Piece {
-  readonly buffer: Uint8Array;
-  /** File offset of the first byte behind the slack. */
-  readonly offset: number;
-  readonly length: number;
-}
-
 export class BlobScanner {
   readonly #reader: BlobReader;
-  readonly #pieceSize: number;
   readonly #slackSize: number;
   readonly #largeBlobs: 'load' | 'leave';
   /** The window: bytes of the file from `#start` to `#end`, at `#at` in `#buffer`. */
@@ -60,10 +56,9 @@ export class BlobScanner {
   #at = 0;
   #start = 0;
   #end = 0;
-  /** The read ahead, and the buffer that is free for the next one. */
-  #ahead: Promise<Piece> | undefined;
-  #aheadOffset = -1;
-  #spare: Uint8Array | undefined;
+  readonly #ahead: PiecesAhead;
+  /** How many to read ahead: whoever leaps about throws them away. */
+  #piecesAhead = 1;
 
   /** Where the located blob's payload is: views of `bytes` are valid until the next `load`. */
   bytes: Uint8Array = this.#buffer;
@@ -84,8 +79,12 @@ export class BlobScanner {
     const length = Math.max(0, end - start);
     this.#reader = reader;
     // What fits into one piece needs no more room than it takes.
-    this.#pieceSize = Math.min(pieceSize, length);
     this.#slackSize = length > pieceSize ? SLACK_SIZE : 0;
+    this.#ahead = new PiecesAhead(reader.source, {
+      pieceSize: Math.min(pieceSize, length),
+      slackSize: this.#slackSize,
+      end,
+    });
     this.#largeBlobs = largeBlobs;
   }
 
@@ -155,42 +154,37 @@ export class BlobScanner {
   async load(offset: number): Promise<void> {
     this.#reader.checkOffset(offset);
     const isInWindow = offset >= this.#start && offset <= this.#end;
-    const isNextAhead = this.#aheadOffset === this.#end && this.#end - offset <= this.#slackSize;
-    if (isInWindow && isNextAhead) {
-      await this.#moveOn(offset);
-    } else {
-      await this.#jump(offset);
-    }
+    const isCarried = isInWindow && this.#end - offset <= this.#slackSize;
+    if (isCarried && this.#ahead.beginsAt(this.#end)) await this.#moveOn(offset);
+    else await this.#jump(offset);
     await this.#completeBlob(offset);
-    this.#readAhead();
+    this.#ahead.readFrom(this.#end, this.#piecesAhead);
   }
 
-  /** Waits for the read in flight, so that its file may be closed. */
+  /** Waits for the reads in flight, so that their file may be closed. */
   async close(): Promise<void> {
-    await this.#ahead?.catch(() => {});
+    await this.#ahead.drop();
   }
 
   /** To the piece that was read ahead, with the begun blob in front of it. */
   async #moveOn(offset: number): Promise<void> {
-    const { buffer, offset: pieceOffset, length } = await this.#takeAhead();
+    const { buffer, offset: pieceOffset, length } = await this.#ahead.take();
     const begun = pieceOffset - offset;
     const from = this.#at + (offset - this.#start);
     buffer.set(this.#buffer.subarray(from, from + begun), this.#slackSize - begun);
-    this.#spare = this.#buffer;
+    this.#ahead.giveBack(this.#buffer);
     this.#setWindow(buffer, this.#slackSize - begun, offset, begun + length);
+    this.#piecesAhead = Math.min(this.#piecesAhead + 1, MAXIMUM_PIECES_AHEAD);
   }
 
   /** The buffers at hand are used again: whoever jumps often must not leave one behind each time. */
   async #jump(offset: number): Promise<void> {
-    const ahead = await this.#ahead?.catch(() => undefined);
-    this.#ahead = undefined;
-    this.#aheadOffset = -1;
-    if (ahead !== undefined) this.#spare = ahead.buffer;
-    const isPiece = this.#buffer.length === this.#slackSize + this.#pieceSize;
-    const target = isPiece ? this.#buffer : this.#newBuffer();
+    this.#piecesAhead = 1;
+    await this.#ahead.drop();
+    this.#ahead.giveBack(this.#buffer);
     // Nothing is in the window if the read fails.
-    this.#end = this.#start;
-    const { buffer, length } = await this.#readPiece(target, offset);
+    this.#setWindow(new Uint8Array(0), 0, offset, 0);
+    const { buffer, length } = await this.#ahead.readNow(offset);
     this.#setWindow(buffer, this.#slackSize, offset, length);
   }
 
@@ -213,6 +207,9 @@ export class BlobScanner {
   async #extendWindow(offset: number, length: number): Promise<void> {
     const present = this.#end - offset;
     if (length <= present) return;
+    // It reaches into them.
+    this.#piecesAhead = 1;
+    await this.#ahead.drop();
     const whole = new Uint8Array(length);
     whole.set(this.#buffer.subarray(this.#at, this.#at + present));
     await readExactly(this.#reader.source, whole.subarray(present), offset + present);
@@ -225,36 +222,6 @@ export class BlobScanner {
     } catch (error) {
       throw withPath(error, this.#reader.source.path);
     }
-  }
-
-  #readAhead(): void {
-    if (this.#aheadOffset === this.#end || this.#end >= this.#reader.region.end) return;
-    const reading = this.#readPiece(this.#newBuffer(), this.#end);
-    reading.catch(() => {});
-    this.#ahead = reading;
-    this.#aheadOffset = this.#end;
-  }
-
-  async #takeAhead(): Promise<Piece> {
-    const ahead = this.#ahead ?? this.#readPiece(this.#newBuffer(), this.#end);
-    this.#ahead = undefined;
-    this.#aheadOffset = -1;
-    return ahead;
-  }
-
-  async #readPiece(buffer: Uint8Array, offset: number): Promise<Piece> {
-    const length = Math.min(this.#pieceSize, this.#reader.region.end - offset);
-    const target = buffer.subarray(this.#slackSize, this.#slackSize + length);
-    await readExactly(this.#reader.source, target, offset);
-    return { buffer, offset, length };
-  }
-
-  #newBuffer(): Uint8Array {
-    const size = this.#slackSize + this.#pieceSize;
-    const spare = this.#spare;
-    this.#spare = undefined;
-    if (spare !== undefined && spare.length === size) return spare;
-    return this.#reader.source.newBuffer?.(size) ?? new Uint8Array(size);
   }
 
   #setWindow(buffer: Uint8Array, at: number, start: number, length: number): void {

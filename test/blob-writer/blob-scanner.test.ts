@@ -164,6 +164,52 @@ describe('scanning', () => {
     expect(source.reads.every(({ offset, length }) => offset + length <= end)).toBe(true);
   });
 
+  test('reads more pieces ahead, up to three, as long as it goes from one to the next', async () => {
+    const { file, offsets } = await writeBlobs(
+      Array.from({ length: 40 }, (_, n) => ({ content: bytesOf(999, n), compressed: false })),
+    );
+    const source = countingSource(file);
+    const scanner = scannerOf(source, { pieceSize: 1003 });
+    const ahead: number[] = [];
+    for (const n of [0, 1, 2, 3, 4, 20, 21, 22]) {
+      expect((await payloadAt(scanner, offsets[n] ?? 0)).equals(bytesOf(999, n))).toBe(true);
+      ahead.push((source.reads.at(-1)?.offset ?? 0) / 1003 - n);
+    }
+    expect(ahead).toEqual([1, 2, 3, 3, 3, 1, 2, 3]);
+    await scanner.close();
+  });
+
+  test('goes on where a blob reaches into pieces that were read ahead', async () => {
+    const lengths = [...Array.from({ length: 12 }, () => 500), 9000, 500, 500, 2500, 500];
+    const { file, offsets } = await writeBlobs(
+      lengths.map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
+    );
+    const scanner = scannerOf(bytesSource(file), { pieceSize: 1003 });
+    for (const [n, offset] of offsets.entries()) {
+      expect((await payloadAt(scanner, offset)).equals(bytesOf(lengths[n] ?? 0, n))).toBe(true);
+    }
+    await scanner.close();
+  });
+
+  test('a long scan needs no more than five buffers', async () => {
+    const { file, offsets } = await writeBlobs(
+      Array.from({ length: 300 }, (_, n) => ({ content: bytesOf(999, n), compressed: false })),
+    );
+    let buffers = 0;
+    const source: ByteSource = {
+      ...bytesSource(file),
+      newBuffer: (length) => {
+        buffers += 1;
+        return new Uint8Array(length);
+      },
+    };
+    const scanner = scannerOf(source, { pieceSize: 2000 });
+    for (const offset of offsets) await payloadAt(scanner, offset);
+    for (let n = 0; n < 300; n += 7) await payloadAt(scanner, offsets[n] ?? 0);
+    await scanner.close();
+    expect(buffers).toBeLessThanOrEqual(5);
+  });
+
   test('tells the header size, and whether the blob is compressed', async () => {
     const { file, offsets } = await writeBlobs([
       { content: bytesOf(127, 1), compressed: true },
@@ -391,7 +437,7 @@ describe('what is refused', () => {
   });
 });
 
-test('closing waits for the read ahead, also where it fails', async () => {
+test('closing waits for the reads ahead, also where they fail', async () => {
   const { opened, open } = gate();
   const inner = bytesSource(new Uint8Array(1000), 'name');
   let reads = 0;
