@@ -17,11 +17,6 @@ export interface TailRange {
   readonly endLow: number;
 }
 
-/** The level of a block that need not be a sound node. */
-export function levelOf(bytes: Uint8Array): number {
-  return bytes[2] as number;
-}
-
 /** A decoded block: a view of its bytes, with its structure checked, but not the order of keys. */
 export class IndexNode {
   readonly bytes: Uint8Array;
@@ -224,6 +219,12 @@ export class IndexNode {
   leafValue(index: number): number {
     const at = this.#valuesAt + index * NODE_VALUE_SIZE;
     return (this.bytes[at] as number) * 0x1_0000_0000 + this.#view.getUint32(at + 1);
+  }
+
+  /** Whether a leaf's value is odd, by its last byte: a remainder of 40 bits costs ten times as much. */
+  isLeafValueOdd(index: number): boolean {
+    const last = this.bytes[this.#valuesAt + (index + 1) * NODE_VALUE_SIZE - 1] as number;
+    return (last & 1) === 1;
   }
 
   /** The block number in an inner node's value. */

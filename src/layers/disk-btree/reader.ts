@@ -14,6 +14,7 @@ import { BlockCache, type CachedNode } from './block-cache.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import { type EntryRules, IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
+import { IndexScan } from './index-scan.ts';
 import { type SalvagedSlice, salvageIndex } from './salvage-walk.ts';
 import { Search } from './search.ts';
 import type { EntryPosition, Frame, LeafSlice, WalkOptions } from './walk.ts';
@@ -26,8 +27,6 @@ interface LoadedNode {
 interface BlockRead extends ReadStep {
   readonly block: number;
 }
-
-type ReadBlock = (block: number) => Promise<Uint8Array>;
 
 export class DiskBtreeReader {
   readonly #blocks: IndexBlocks;
@@ -81,26 +80,34 @@ export class DiskBtreeReader {
     }
   }
 
-  /** Entries in ascending order. */
+  /** Entries in ascending order; a slice is valid until the next one is asked for. */
   async *ascend({ start, end }: WalkOptions): AsyncGenerator<LeafSlice> {
-    const read = this.#blocks.forScan();
-    const stack: Frame[] = [frameFrom(await this.#node(this.rootBlock), start, undefined)];
-    for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
-      const { node, index } = frame;
-      if (node.level === 0) {
-        stack.pop();
-        const to = end === undefined ? node.entryCount : node.ceiling(end);
-        if (index < to) yield { kind: 'slice', node, from: index, to };
-        if (to < node.entryCount) return;
-      } else if (index === node.entryCount) {
-        stack.pop();
-      } else {
-        if (end !== undefined && node.compareKey(index, end) >= 0) return;
-        frame.index += 1;
-        const upper = upperOf(node, index, frame.upper);
-        const child = await this.#scannedChild(node, index, upper, read);
-        stack.push(frameFrom(child, start, upper));
+    const scan = new IndexScan(this.#blocks);
+    try {
+      const stack: Frame[] = [frameFrom(await this.#node(this.rootBlock), start, undefined)];
+      for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+        const { node, index } = frame;
+        if (node.level === 0) {
+          stack.pop();
+          const to = end === undefined ? node.entryCount : node.ceiling(end);
+          if (index < to) yield { kind: 'slice', node, from: index, to };
+          if (to < node.entryCount) return;
+        } else if (index === node.entryCount) {
+          stack.pop();
+        } else {
+          if (end !== undefined && node.compareKey(index, end) >= 0) return;
+          frame.index += 1;
+          const upper = upperOf(node, index, frame.upper);
+          const block = this.#childBlock(node, index);
+          const isLeaf = node.level === 1;
+          const bytes = isLeaf
+            ? (scan.find(block) ?? (await scan.load(block)))
+            : await scan.read(block);
+          stack.push(frameFrom(this.#scannedChild(bytes, node, index, upper), start, upper));
+        }
       }
+    } finally {
+      await scan.close();
     }
   }
 
@@ -135,12 +142,19 @@ export class DiskBtreeReader {
     return salvageIndex(this.#blocks, this.#checks, options);
   }
 
-  /** Every block up to the root in order, reachable or not; an error for what does not decode. */
+  /**
+   * Every block up to the root in order, reachable or not; an error for what does not decode. A node
+   * is valid until the next one is asked for.
+   */
   async *blocks(): AsyncGenerator<IndexNode | { block: number; error: StorageError }> {
     this.#blocks.checkLocation();
-    const read = this.#blocks.forScan();
-    for (let block = 0; block <= this.rootBlock; block += 1) {
-      yield await this.#decodeOrError(block, read);
+    const scan = new IndexScan(this.#blocks);
+    try {
+      for (let block = 0; block <= this.rootBlock; block += 1) {
+        yield this.#decodeOrError(scan.find(block) ?? (await scan.load(block)), block);
+      }
+    } finally {
+      await scan.close();
     }
   }
 
@@ -231,14 +245,13 @@ export class DiskBtreeReader {
     return parent.childBlock(index);
   }
 
-  async #scannedChild(
+  #scannedChild(
+    bytes: Uint8Array,
     parent: IndexNode,
     index: number,
     upper: Uint8Array | undefined,
-    read: ReadBlock,
-  ): Promise<IndexNode> {
-    const block = this.#childBlock(parent, index);
-    const child = this.#checks.decode(await read(block), block);
+  ): IndexNode {
+    const child = this.#checks.decode(bytes, parent.childBlock(index));
     throwIfAny(
       this.#checks.level(child, parent) ??
         this.#checks.place(child, parent, index, upper) ??
@@ -247,12 +260,12 @@ export class DiskBtreeReader {
     return child;
   }
 
-  async #decodeOrError(
+  #decodeOrError(
+    bytes: Uint8Array,
     block: number,
-    read: ReadBlock,
-  ): Promise<IndexNode | { block: number; error: StorageError }> {
+  ): IndexNode | { block: number; error: StorageError } {
     try {
-      return this.#checks.decode(await read(block), block);
+      return this.#checks.decode(bytes, block);
     } catch (error) {
       if (isDamage(error)) return { block, error };
       throw error;

@@ -12,6 +12,7 @@ import { BlockSet } from './block-set.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
+import { IndexScan } from './index-scan.ts';
 import type { Frame, LeafSlice, WalkOptions } from './walk.ts';
 
 export type SalvagedSlice =
@@ -32,7 +33,11 @@ export async function* salvageIndex(
 ): AsyncGenerator<SalvagedSlice> {
   blocks.checkLocation();
   const walk = new SalvageWalk(blocks, checks, options);
-  yield* walk.run();
+  try {
+    yield* walk.run();
+  } finally {
+    await walk.close();
+  }
 }
 
 interface SalvageFrame extends Frame {
@@ -60,7 +65,7 @@ class SalvageWalk {
   readonly #checks: IndexChecks;
   readonly #options: WalkOptions;
   readonly #rootBlock: number;
-  readonly #read: (block: number) => Promise<Uint8Array>;
+  readonly #scan: IndexScan;
   /** Blocks that were entered, or left for a place further on for good. */
   readonly #visited = new BlockSet();
   readonly #postponed = new BlockSet();
@@ -73,12 +78,12 @@ class SalvageWalk {
     this.#checks = checks;
     this.#options = options;
     this.#rootBlock = blocks.location.rootBlock;
-    this.#read = blocks.forScan();
+    this.#scan = new IndexScan(blocks);
   }
 
   async *run(): AsyncGenerator<SalvagedSlice> {
     this.#visited.add(this.#rootBlock);
-    const root = await this.#decode(this.#rootBlock);
+    const root = this.#decode(await this.#scan.read(this.#rootBlock), this.#rootBlock);
     const stack: SalvageFrame[] = [
       { node: root, index: 0, upper: undefined, isFirstKeySure: false },
     ];
@@ -93,6 +98,11 @@ class SalvageWalk {
         if (child !== undefined) stack.push(child);
       }
     }
+  }
+
+  /** Waits for the read in flight. */
+  async close(): Promise<void> {
+    await this.#scan.close();
   }
 
   /** Enters the next child, unless its range is not wanted or it cannot be. */
@@ -137,7 +147,7 @@ class SalvageWalk {
     }
     this.#visited.add(block);
     try {
-      const child = await this.#decode(block);
+      const child = this.#decode(await this.#bytesOfChild(parent, block), block);
       return this.#checks.level(child, parent) ?? child;
     } catch (error) {
       if (isDamage(error)) return error;
@@ -145,8 +155,14 @@ class SalvageWalk {
     }
   }
 
-  async #decode(block: number): Promise<IndexNode> {
-    return this.#checks.decodeWithForeignValues(await this.#read(block), block);
+  /** A leaf is valid until the next one is entered, a node that is come back to for ever. */
+  async #bytesOfChild({ level }: IndexNode, block: number): Promise<Uint8Array> {
+    if (level > 1) return this.#scan.read(block);
+    return this.#scan.find(block) ?? this.#scan.load(block);
+  }
+
+  #decode(bytes: Uint8Array, block: number): IndexNode {
+    return this.#checks.decodeWithForeignValues(bytes, block);
   }
 
   /** The block's place is further on. Once for each block, so that the walk ends. */
