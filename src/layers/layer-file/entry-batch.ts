@@ -1,14 +1,15 @@
 /**
  * Entries of a scan, as many as lie in one leaf and one piece of the file, in parallel arrays.
  *
- * Everything here is a view that the next batch overwrites; `entry` makes copies.
+ * Everything here is a view that the next batch overwrites; `entry` makes copies. Keys, LSNs and marks
+ * are taken from the leaf when somebody looks: take these arrays from each batch anew.
  */
 import { markAsUntransferable } from 'node:worker_threads';
 import { newArray } from '../../blob-writer/slab.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
-import { type EntryLayout, type IndexEntry, LOW_HALF, LSN_SIZE } from './entry-layout.ts';
+import { type EntryLayout, halvesOf, type IndexEntry, LOW_HALF, LSN_SIZE } from './entry-layout.ts';
 
 /** An entry with its content. */
 export interface LayerEntry extends IndexEntry {
@@ -33,14 +34,22 @@ const FIRST_ARENA_SIZE = 128 * 1024;
 /** Entries that an index block can hold, at most. */
 export const BATCH_CAPACITY = 1366;
 
+/** Entries that lie one behind the other in a leaf. */
+interface LeafRow {
+  readonly layout: EntryLayout;
+  readonly node: IndexNode;
+  readonly from: number;
+  count: number;
+}
+
 export class EntryBatch {
   count = 0;
-  /** `count` keys of 18 bytes. */
-  readonly keys = new Uint8Array(BATCH_CAPACITY * KEY_SIZE);
-  readonly lsns = new BigUint64Array(BATCH_CAPACITY);
-  readonly #lsnHalves = new Uint32Array(this.lsns.buffer);
-  /** 0 or 1. */
-  readonly willInit = new Uint8Array(BATCH_CAPACITY);
+  readonly #keys = new Uint8Array(BATCH_CAPACITY * KEY_SIZE);
+  readonly #lsns = new BigUint64Array(BATCH_CAPACITY);
+  readonly #lsnHalves = halvesOf(this.#lsns);
+  readonly #willInit = new Uint8Array(BATCH_CAPACITY);
+  /** Entries whose keys, LSNs and marks are still to be taken: the last of the batch. */
+  readonly #pending: LeafRow[] = [];
   /** File offsets of the blobs. */
   readonly offsets = new Float64Array(BATCH_CAPACITY);
   readonly storedLengths = new Uint32Array(BATCH_CAPACITY);
@@ -61,6 +70,23 @@ export class EntryBatch {
   /** Made for the first entry that is to outlive the batch. */
   #copies: Copies | undefined;
 
+  /** `count` keys of 18 bytes. */
+  get keys(): Uint8Array {
+    this.#takePending();
+    return this.#keys;
+  }
+
+  get lsns(): BigUint64Array {
+    this.#takePending();
+    return this.#lsns;
+  }
+
+  /** 0 or 1. */
+  get willInit(): Uint8Array {
+    this.#takePending();
+    return this.#willInit;
+  }
+
   /** Key of an entry; a view. */
   key(index: number): Key {
     return this.keys.subarray(index * KEY_SIZE, (index + 1) * KEY_SIZE);
@@ -70,32 +96,42 @@ export class EntryBatch {
     return this.lsns[index] as bigint;
   }
 
-  /** Sets the LSN of an entry from the 8 bytes, big-endian, at `at`. */
-  setLsn(index: number, bytes: Uint8Array, at: number): void {
-    this.#lsnHalves[2 * index + LOW_HALF] = readU32(bytes, at + 4);
-    this.#lsnHalves[2 * index + 1 - LOW_HALF] = readU32(bytes, at);
+  /**
+   * Adds `count` entries of a leaf, from `from` on. Where they lie, and what they hold, is set already.
+   * Requires: the leaf stays as it is for as long as the batch is valid.
+   */
+  add(layout: EntryLayout, node: IndexNode, from: number, count: number): void {
+    const last = this.#pending.at(-1);
+    if (last?.node === node && last.from + last.count === from) last.count += count;
+    else this.#pending.push({ layout, node, from, count });
+    this.count += count;
   }
 
-  /** Sets everything but the places of the contents of `count` entries, which are plain. */
-  addPlain(layout: EntryLayout, node: IndexNode, from: number, count: number): void {
-    const at = this.count;
-    node.copyKeyBegins({ from, count, length: KEY_SIZE }, this.keys, at * KEY_SIZE);
-    if (layout.fixedLsn !== undefined) this.lsns.fill(layout.fixedLsn, at, at + count);
-    else this.#setLsns(node, from, count);
-    for (let step = 0; step < count; step += 1) {
-      this.willInit[at + step] = layout.willInit(node, from + step) ? 1 : 0;
+  #takePending(): void {
+    if (this.#pending.length === 0) return;
+    let at = this.count;
+    for (const { count } of this.#pending) at -= count;
+    for (const row of this.#pending) {
+      this.#take(row, at);
+      at += row.count;
     }
-    this.compressed.fill(0, at, at + count);
-    this.count = at + count;
+    this.#pending.length = 0;
   }
 
-  #setLsns(node: IndexNode, from: number, count: number): void {
+  #take({ layout, node, from, count }: LeafRow, at: number): void {
+    node.copyKeyBegins({ from, count, length: KEY_SIZE }, this.#keys, at * KEY_SIZE);
+    for (let step = 0; step < count; step += 1) {
+      this.#willInit[at + step] = layout.willInit(node, from + step) ? 1 : 0;
+    }
+    if (layout.fixedLsn !== undefined) {
+      this.#lsns.fill(layout.fixedLsn, at, at + count);
+      return;
+    }
     const halves = this.#lsnHalves;
-    let at = 2 * this.count;
-    for (let index = from; index < from + count; index += 1) {
-      halves[at + LOW_HALF] = node.keyWord(index, LSN_SIZE / 2);
-      halves[at + 1 - LOW_HALF] = node.keyWord(index, LSN_SIZE);
-      at += 2;
+    for (let step = 0; step < count; step += 1) {
+      const half = 2 * (at + step);
+      halves[half + LOW_HALF] = node.keyWord(from + step, LSN_SIZE / 2);
+      halves[half + 1 - LOW_HALF] = node.keyWord(from + step, LSN_SIZE);
     }
   }
 
@@ -112,13 +148,14 @@ export class EntryBatch {
    * are copied together, so that one keeps the others, 64 KiB at most.
    */
   entry(index: number): LayerEntry {
+    const { keys } = this;
     const key = new Uint8Array(KEY_SIZE);
     const keyAt = index * KEY_SIZE;
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) key[byte] = this.keys[keyAt + byte] as number;
+    for (let byte = 0; byte < KEY_SIZE; byte += 1) key[byte] = keys[keyAt + byte] as number;
     return {
       key,
-      lsn: this.lsn(index),
-      willInit: this.willInit[index] === 1,
+      lsn: this.#lsns[index] as bigint,
+      willInit: this.#willInit[index] === 1,
       offset: this.offsets[index] as number,
       storedLength: this.storedLengths[index] as number,
       compressed: this.compressed[index] === 1,
@@ -186,21 +223,13 @@ export class EntryBatch {
 
   clear(): void {
     this.count = 0;
+    this.#pending.length = 0;
     this.#copies = undefined;
     this.#decompressed.clear();
     this.#owned.clear();
     this.#decompressedBytes = 0;
     this.#arenaUsed = 0;
   }
-}
-
-function readU32(bytes: Uint8Array, at: number): number {
-  return (
-    ((bytes[at] as number) << 24) |
-    ((bytes[at + 1] as number) << 16) |
-    ((bytes[at + 2] as number) << 8) |
-    (bytes[at + 3] as number)
-  );
 }
 
 function copyOf(content: Uint8Array): Uint8Array {

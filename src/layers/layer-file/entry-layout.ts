@@ -91,7 +91,7 @@ function deltaLayout(summary: LayerSummary & { kind: 'delta' }): EntryLayout {
     firstProblem: (node) => node.firstTailOutside(tails),
     entryKey: deltaEntryKey,
     offset: (node, index) => Math.floor(node.leafValue(index) / 2),
-    willInit: (node, index) => node.leafValue(index) % 2 === 1,
+    willInit: (node, index) => node.isLeafValueOdd(index),
     lsn: lsnAt,
     fixedLsn: undefined,
   };

@@ -14,7 +14,7 @@ import { isDamage } from '../damage.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { SalvagedSlice } from '../disk-btree/salvage-walk.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
-import { formatKey, KEY_SIZE, type Key } from '../key.ts';
+import { formatKey, type Key } from '../key.ts';
 import { formatLsn, type Lsn } from '../lsn.ts';
 import { BlobOrder, type OffsetsBehind } from './blob-order.ts';
 import { BATCH_CAPACITY, EntryBatch } from './entry-batch.ts';
@@ -72,11 +72,8 @@ type Slices = AsyncIterable<SalvagedSlice | LeafSlice>;
 const MAXIMUM_DECOMPRESSED_BYTES = 256 * 1024;
 
 /** Damage is handed out between the batches. Throws only what keeps the scan from looking: `io`. */
-export async function* scanEntries(slices: Slices, scan: EntryScan): AsyncGenerator<ScannedItem> {
-  for await (const item of scanSlices(slices, new ScanState(scan, 'whole'))) {
-    assert(item.kind !== 'large-entry', 'no entry is left out of the batches');
-    yield item;
-  }
+export function scanEntries(slices: Slices, scan: EntryScan): AsyncGenerator<ScannedItem> {
+  return scanSlices(slices, new ScanState<never>(scan, undefined));
 }
 
 /** As `scanEntries`, but nothing is held that is larger than 1 MiB. */
@@ -84,19 +81,21 @@ export function streamEntries(
   slices: Slices,
   scan: EntryScan,
 ): AsyncGenerator<ScannedItem | LargeEntry> {
-  return scanSlices(slices, new ScanState(scan, 'streamed'));
+  return scanSlices(slices, new ScanState(scan, largeEntry));
 }
 
-async function* scanSlices(
+async function* scanSlices<L>(
   slices: Slices,
-  state: ScanState,
-): AsyncGenerator<ScannedItem | LargeEntry> {
-  const { scan } = state;
+  state: ScanState<L>,
+): AsyncGenerator<ScannedItem | L> {
+  const { batch, scan } = state;
   try {
     for await (const slice of slices) {
       throwIfAborted(scan.signal, scan.blobs.source.path);
       if (slice.kind === 'slice') {
-        yield* scanSlice(slice, state);
+        // Most leaves take no more than this: a generator for each would cost more than the rest.
+        if (beginSlice(slice, state) === slice.to) yield { kind: 'batch', batch };
+        else yield* scanSlice(slice, state);
       } else if (slice.kind === 'damaged-entry') {
         const { node, index, error } = slice;
         yield damagedEntry(entryAt(scan.layout, node, index), error);
@@ -109,9 +108,13 @@ async function* scanSlices(
   }
 }
 
-class ScanState {
+type ToItem<L> = (entry: IndexEntry, state: ScanState<L>) => L;
+
+/** `L` is what becomes of an entry that is in no batch, because its content is large. */
+class ScanState<L> {
   readonly scan: EntryScan;
-  readonly largeContents: 'whole' | 'streamed';
+  /** Absent if all contents are held, however large. */
+  readonly toItem: ToItem<L> | undefined;
   readonly scanner: BlobScanner;
   readonly batch = new EntryBatch();
   /** Of the entries of a slice, by their index in the leaf. */
@@ -121,10 +124,10 @@ class ScanState {
   /** What came out of compressed blobs so far. */
   expandedLength = 0;
 
-  constructor(scan: EntryScan, largeContents: 'whole' | 'streamed') {
+  constructor(scan: EntryScan, toItem: ToItem<L> | undefined) {
     this.scan = scan;
-    this.largeContents = largeContents;
-    const largeBlobs = largeContents === 'whole' ? 'load' : 'leave';
+    this.toItem = toItem;
+    const largeBlobs = toItem === undefined ? 'load' : 'leave';
     this.scanner = new BlobScanner(scan.blobs, undefined, largeBlobs);
     this.order = new BlobOrder(scan.blobs);
   }
@@ -136,22 +139,28 @@ class ScanState {
   }
 }
 
-async function* scanSlice(
+/** Makes a batch of as much of the slice as can be had at once. Returns: the index behind it. */
+function beginSlice<L>({ node, from, to }: LeafSlice, state: ScanState<L>): number {
+  state.batch.clear();
+  setOffsets(node, from, to, state);
+  return from + addPlainRow(node, from, to, state);
+}
+
+/** Goes on with a slice that was begun: the batch has what could be had at once. */
+async function* scanSlice<L>(
   { node, from, to }: LeafSlice,
-  state: ScanState,
-): AsyncGenerator<ScannedItem | LargeEntry> {
+  state: ScanState<L>,
+): AsyncGenerator<ScannedItem | L> {
   const { batch, order, scan, scanner } = state;
   const { layout } = scan;
-  batch.clear();
-  setOffsets(node, from, to, state);
-  for (let index = from; index < to; index += 1) {
+  for (let index = from + batch.count; index < to; index += 1) {
     index += addPlainRow(node, index, to, state);
     if (index === to) break;
     // What is not wanted is not read, and its damage is not told.
     if (!isWanted(node, index, state)) continue;
     const offset = layout.offset(node, index);
     const next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
-    let special: DamagedEntry | LargeEntry | undefined;
+    let special: DamagedEntry | L | undefined;
     try {
       if (!order.isInPlace(offset, next)) order.checkStart(offset, behind(node, index, layout));
       if (!scanner.locate(offset)) {
@@ -174,7 +183,7 @@ async function* scanSlice(
         ? await decompressInto(batch, offset, state)
         : scanner.isWhole;
       if (isHeld) addEntry(batch, node, index, offset, state);
-      else special = largeEntry(entryAt(layout, node, index), state);
+      else special = leftOut(entryAt(layout, node, index), state);
     } catch (caught) {
       const error = damageOrThrow(withPath(caught, scan.blobs.source.path));
       special = damagedEntry(entryAt(layout, node, index), error);
@@ -190,7 +199,12 @@ async function* scanSlice(
 }
 
 /** The offsets of the entries, and of the one behind them, where they have their index. */
-function setOffsets(node: IndexNode, from: number, to: number, { scan, offsets }: ScanState): void {
+function setOffsets<L>(
+  node: IndexNode,
+  from: number,
+  to: number,
+  { scan, offsets }: ScanState<L>,
+): void {
   for (let index = from; index < to; index += 1) offsets[index] = scan.layout.offset(node, index);
   offsets[to] = to < node.entryCount ? scan.layout.offset(node, to) : Number.POSITIVE_INFINITY;
 }
@@ -200,7 +214,7 @@ function setOffsets(node: IndexNode, from: number, to: number, { scan, offsets }
  * of a sound layer of plain blobs, but for those that the next piece must be read for. Returns: how
  * many.
  */
-function addPlainRow(node: IndexNode, from: number, to: number, state: ScanState): number {
+function addPlainRow<L>(node: IndexNode, from: number, to: number, state: ScanState<L>): number {
   const { batch, order, offsets, scan, scanner } = state;
   if (scan.lsnRange !== undefined) return 0;
   const row = { offsets, from, to, previousEnd: order.previousEnd };
@@ -211,22 +225,23 @@ function addPlainRow(node: IndexNode, from: number, to: number, state: ScanState
     (offsets[last] as number) + (batch.storedLengths[batch.count + count - 1] as number),
   );
   batch.offsets.set(offsets.subarray(from, from + count), batch.count);
+  batch.compressed.fill(0, batch.count, batch.count + count);
   batch.buffer = scanner.bytes;
-  batch.addPlain(scan.layout, node, from, count);
+  batch.add(scan.layout, node, from, count);
   return count;
 }
 
-function isWanted(node: IndexNode, index: number, { scan }: ScanState): boolean {
+function isWanted<L>(node: IndexNode, index: number, { scan }: ScanState<L>): boolean {
   if (scan.lsnRange === undefined) return true;
   const lsn = scan.layout.lsn(node, index);
   return lsn >= scan.lsnRange.start && lsn < scan.lsnRange.end;
 }
 
 /** False if the content is to be streamed. */
-async function decompressInto(
+async function decompressInto<L>(
   batch: EntryBatch,
   offset: number,
-  state: ScanState,
+  state: ScanState<L>,
 ): Promise<boolean> {
   const { scan, scanner, header } = state;
   if (!scanner.isWhole) return false;
@@ -240,7 +255,7 @@ async function decompressInto(
     state.expandedLength += content.length;
     return true;
   }
-  if (state.largeContents === 'streamed') return false;
+  if (state.toItem !== undefined) return false;
   const large = await scan.blobs.content(header, payload, offset);
   batch.setLargeDecompressed(batch.count, large);
   state.expandedLength += large.length;
@@ -263,7 +278,12 @@ export function checkExpandedLength(
   });
 }
 
-function largeEntry(entry: IndexEntry, state: ScanState): LargeEntry {
+function leftOut<L>(entry: IndexEntry, state: ScanState<L>): L {
+  assert(state.toItem !== undefined, 'else no entry is left out of the batches');
+  return state.toItem(entry, state);
+}
+
+function largeEntry(entry: IndexEntry, state: ScanState<LargeEntry>): LargeEntry {
   const { scan, header } = state;
   const { headerSize, storedLength, compressed } = header;
   const { path } = scan.blobs.source;
@@ -288,33 +308,22 @@ function largeEntry(entry: IndexEntry, state: ScanState): LargeEntry {
   };
 }
 
-function addEntry(
+function addEntry<L>(
   batch: EntryBatch,
   node: IndexNode,
   index: number,
   offset: number,
-  { scan, scanner }: ScanState,
+  { scan, scanner }: ScanState<L>,
 ): void {
   const at = batch.count;
-  const { layout } = scan;
-  node.copyKey(index, entryKey);
-  for (let byte = 0; byte < KEY_SIZE; byte += 1) {
-    batch.keys[at * KEY_SIZE + byte] = entryKey[byte] as number;
-  }
-  if (layout.fixedLsn === undefined) batch.setLsn(at, entryKey, KEY_SIZE);
-  else batch.lsns[at] = layout.fixedLsn;
-  batch.willInit[at] = layout.willInit(node, index) ? 1 : 0;
   batch.offsets[at] = offset;
   batch.storedLengths[at] = scanner.headerSize + scanner.payloadLength;
   batch.compressed[at] = scanner.compressed ? 1 : 0;
   batch.buffer = scanner.bytes;
   batch.starts[at] = scanner.payloadStart;
   batch.lengths[at] = scanner.payloadLength;
-  batch.count = at + 1;
+  batch.add(scan.layout, node, index, 1);
 }
-
-/** Room for one entry key of either kind; used within one call. */
-const entryKey = new Uint8Array(64);
 
 /** Where the blob at `offset` ends, if it is one and lies in the bytes at hand. */
 function endOfBlobAt(offset: number, scanner: BlobScanner): number | undefined {
@@ -354,7 +363,7 @@ function damageOrThrow(error: unknown): StorageError {
   throw error;
 }
 
-function unreadable(offset: number, { scan }: ScanState): StorageError {
+function unreadable<L>(offset: number, { scan }: ScanState<L>): StorageError {
   return new StorageError('truncated', {
     what: 'blob reaches beyond the values',
     path: scan.blobs.source.path,

@@ -1,0 +1,43 @@
+import { describe, expect, it } from 'vitest';
+import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
+import type { EntryBatch } from '../../../src/layers/layer-file/entry-batch.ts';
+import { openLayer } from '../../../src/layers/open-layer.ts';
+import { drain, hex, LSN_RANGE } from '../../support/layers.ts';
+import { DELTA, IMAGES } from '../../support/sample-layers.ts';
+
+/** All of them look at the entries' keys, LSNs and marks, in another order. */
+const LOOKS: readonly [string, (batch: EntryBatch) => void][] = [
+  ['keys', (batch) => void batch.keys],
+  ['LSNs', (batch) => void batch.lsns],
+  ['marks', (batch) => void batch.willInit],
+  ['one key', (batch) => void batch.key(0)],
+  ['one LSN', (batch) => void batch.lsn(0)],
+  ['one entry', (batch) => void batch.entry(0)],
+  ['contents', (batch) => void batch.bytes(batch.count - 1)],
+];
+
+describe.each(LOOKS)('a batch of which the %s are looked at first', (_, look) => {
+  it.each([
+    ['a delta layer', DELTA, undefined],
+    ['a delta layer, some LSNs', DELTA, { start: LSN_RANGE.start + 1n, end: LSN_RANGE.start + 2n }],
+    ['an image layer', IMAGES, undefined],
+  ])('has the entries of %s', async (_name, { bytes }, lsnRange) => {
+    const reader = await openLayer(bytesSource(bytes));
+    const expected = await drain(reader.entries({ lsnRange }));
+    let at = 0;
+    for await (const batch of reader.batches({ lsnRange })) {
+      look(batch);
+      const { count, keys, lsns, willInit } = batch;
+      for (let index = 0; index < count; index += 1, at += 1) {
+        const entry = expected[at];
+        expect(hex(keys.subarray(index * 18, (index + 1) * 18))).toBe(hex(entry?.key));
+        expect(hex(batch.key(index))).toBe(hex(entry?.key));
+        expect(lsns[index]).toBe(entry?.lsn);
+        expect(willInit[index] === 1).toBe(entry?.willInit);
+        expect(hex(batch.bytes(index))).toBe(hex(entry?.bytes));
+      }
+    }
+    expect(at).toBe(expected.length);
+    expect(at).toBeGreaterThan(0);
+  });
+});
