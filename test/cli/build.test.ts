@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
@@ -38,6 +38,22 @@ async function build(
 }
 
 describe('build', () => {
+  test('tells what was wrong first, even where the temporary file cannot be deleted', async () => {
+    const out = temporaryDirectory();
+    async function* stdin(): AsyncGenerator<Uint8Array> {
+      yield Buffer.from(ndjson(DELTA, ''));
+      while (readdirSync(out).length === 0) await new Promise((resolve) => setImmediate(resolve));
+      for (const name of readdirSync(out)) {
+        rmSync(join(out, name));
+        mkdirSync(join(out, name));
+      }
+      yield Buffer.from('{"key":7}');
+    }
+    const result = await runCli(['build', '--out', out, '--json'], { stdin: stdin() });
+    expect(result.status).toBe(2);
+    expect(parseError(result)['code']).toBe('invalid-input');
+  });
+
   test('prints one line about a delta layer', async () => {
     const result = await build([DELTA, ENTRY]);
     expect(result).toMatchObject({ status: 0, stderr: '', files: [DELTA_NAME] });

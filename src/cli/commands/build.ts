@@ -72,9 +72,10 @@ async function buildFrom(
     if (target === undefined) {
       throw new StorageError('invalid-input', { what: 'no header line', path });
     }
-    return { ...(await target.finish()), kind: target.kind };
+    return { ...(await target.writer.finish()), kind: target.kind };
   } catch (error) {
-    await target?.abandon();
+    // The first error counts. A temporary that cannot be removed is removed as a leftover.
+    await Promise.allSettled([target?.writer.abandon()]);
     throw error;
   }
 }
@@ -85,9 +86,8 @@ interface BuiltLayer extends FinishedLayer {
 
 interface LayerTarget {
   readonly kind: LayerHeader['kind'];
+  readonly writer: ImageLayerWriter | DeltaLayerWriter;
   readonly put: (line: SpecLine) => void | Promise<void>;
-  readonly finish: () => Promise<FinishedLayer>;
-  readonly abandon: () => Promise<void>;
 }
 
 async function openTarget(
@@ -105,26 +105,24 @@ async function openTarget(
     const writer = await ImageLayerWriter.create({ ...summary, ...common, compression });
     return {
       kind,
+      writer,
       put: ({ fields }) => {
         const { key, image } = parseImageEntry(fields);
         return writer.put(key, image);
       },
-      finish: () => writer.finish(),
-      abandon: () => writer.abandon(),
     };
   }
   const { kind, ...summary } = header;
   const writer = await DeltaLayerWriter.create({ ...summary, ...common });
   return {
     kind,
+    writer,
     put: ({ fields }) => {
       const { key, lsn, value } = parseDeltaEntry(fields);
       return value.kind === 'raw'
         ? writer.putSerialized(key, lsn, value.bytes, value.willInit)
         : writer.put(key, lsn, value.value);
     },
-    finish: () => writer.finish(),
-    abandon: () => writer.abandon(),
   };
 }
 
