@@ -182,7 +182,7 @@ export function withOutcome(error: unknown, outcome: Outcome): unknown {
   return isWithout ? error.with({ outcome }) : error;
 }
 
-/** Rejects with `aborted` once the signal has fired. */
+/** Throws `aborted` once the signal has fired. */
 export function throwIfAborted(signal: AbortSignal | undefined, path?: string): void {
   if (signal?.aborted) throw abortedError(signal, path);
 }

@@ -12,6 +12,7 @@ import * as zlib from 'node:zlib';
 import { StorageError } from '../errors.ts';
 import { ZstdEncoder } from './zstd-encoder.ts';
 import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './zstd-frame.ts';
+import { MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from './zstd-level.ts';
 
 export type Compression =
   | { readonly kind: 'none' }
@@ -20,9 +21,6 @@ export type Compression =
 
 /** What Neon's pageserver uses for image layers. */
 export const DEFAULT_COMPRESSION: Compression = { kind: 'zstd', level: 1 };
-
-export const MINIMUM_ZSTD_LEVEL = -7;
-export const MAXIMUM_ZSTD_LEVEL = 22;
 
 export type CompressorName = 'native' | 'node' | 'wasm';
 

@@ -285,6 +285,7 @@ async function scanSource(source: FrameSource, limits: DecompressionLimits): Pro
   checkLimits(frame, limits);
   return frame;
 }
+
 function checkLimits(frame: ZstdFrame, limits: DecompressionLimits): void {
   if (frame.windowSize > limits.maximumWindowSize) {
     throw new StorageError('too-large', {

@@ -1,5 +1,10 @@
 /** Arguments of the command line; what does not parse is wrong usage. */
 import { InvalidArgumentError } from 'commander';
+import {
+  DEFAULT_ZSTD_LEVEL,
+  MAXIMUM_ZSTD_LEVEL,
+  MINIMUM_ZSTD_LEVEL,
+} from '../blob-writer/zstd-level.ts';
 import { isStorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { type Key, parseKey } from '../layers/key.ts';
@@ -44,17 +49,14 @@ export function generationArgument(text: string): string {
   throw new InvalidArgumentError('Expected 8 hex digits.');
 }
 
-const MINIMUM_LEVEL = -7;
-const MAXIMUM_LEVEL = 22;
-const DEFAULT_LEVEL = 3;
-
 /** 0 stands for zstd's own default. */
 export function zstdLevelArgument(text: string): number {
   const level = Number(text);
-  if (/^[+-]?\d{1,3}$/.test(text) && level >= MINIMUM_LEVEL && level <= MAXIMUM_LEVEL) {
-    return level === 0 ? DEFAULT_LEVEL : level;
+  if (/^[+-]?\d{1,3}$/.test(text) && level >= MINIMUM_ZSTD_LEVEL && level <= MAXIMUM_ZSTD_LEVEL) {
+    return level === 0 ? DEFAULT_ZSTD_LEVEL : level;
   }
-  throw new InvalidArgumentError(`Expected a level from ${MINIMUM_LEVEL} to ${MAXIMUM_LEVEL}.`);
+  const expected = `a level from ${MINIMUM_ZSTD_LEVEL} to ${MAXIMUM_ZSTD_LEVEL}`;
+  throw new InvalidArgumentError(`Expected ${expected}.`);
 }
 
 function parsing<T>(parse: () => T): T {

@@ -6,6 +6,7 @@
 import { createHash } from 'node:crypto';
 import { StorageError } from '../errors.ts';
 import type { EntryBatch, LayerEntry } from '../layers/layer-file/entry-batch.ts';
+import { halvesOf } from '../layers/layer-file/entry-layout.ts';
 import type {
   DamagedBlock,
   DamagedEntry,
@@ -20,7 +21,6 @@ import {
   type ValueView,
   viewValue,
 } from '../layers/value-format.ts';
-import { lsnWordsOf } from './entry-fields.ts';
 import { type ShownContent, type ShownEntry, shownEntry } from './entry-json.ts';
 import type { ValuesMode } from './values-mode.ts';
 
@@ -70,7 +70,7 @@ function* entriesOf(batch: EntryBatch, layer: DumpedLayer): Generator<DumpItem, 
 /** One entry of a batch after the other; what is not printed is not made. */
 class BatchRow implements ShownEntry {
   readonly columns: EntryBatch;
-  readonly lsnWords: Uint32Array;
+  readonly lsnHalves: Uint32Array;
   index = 0;
   type = 'image';
   length = 0;
@@ -78,7 +78,7 @@ class BatchRow implements ShownEntry {
 
   constructor(batch: EntryBatch) {
     this.columns = batch;
-    this.lsnWords = lsnWordsOf(batch);
+    this.lsnHalves = halvesOf(batch.lsns);
   }
 
   /** Finds out what the content is. Throws: what is wrong with a value, with offsets from its start. */

@@ -33,16 +33,12 @@ export interface EntryColumns {
 /** One row of the columns, and what its content says. */
 export interface EntryFields {
   readonly columns: EntryColumns;
-  readonly lsnWords: Uint32Array;
+  /** The halves of the columns' LSNs; see `halvesOf`. */
+  readonly lsnHalves: Uint32Array;
   readonly index: number;
   readonly type: string;
   /** Of the content. */
   readonly length: number;
-}
-
-/** The halves of the LSNs; a view. */
-export function lsnWordsOf({ lsns }: EntryColumns): Uint32Array {
-  return new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);
 }
 
 /** The columns of one entry. */
@@ -84,12 +80,12 @@ export const MAXIMUM_FIELDS_LENGTH =
 
 /** Writes them at `at`, at most `MAXIMUM_FIELDS_LENGTH` bytes. Returns: where they end. */
 export function writeEntryFields(target: Uint8Array, at: number, fields: EntryFields): number {
-  const { columns, lsnWords, index, type, length } = fields;
+  const { columns, lsnHalves, index, type, length } = fields;
   let end = writeAscii(target, at, KEY);
   end = writeHex(target, end, { bytes: columns.keys, start: index * KEY_SIZE, length: KEY_SIZE });
   end = writeAscii(target, end, LSN);
-  end = writeHexWord(target, end, lsnWords[2 * index + 1 - LOW_HALF] as number);
-  end = writeHexWord(target, end, lsnWords[2 * index + LOW_HALF] as number);
+  end = writeHexWord(target, end, lsnHalves[2 * index + 1 - LOW_HALF] as number);
+  end = writeHexWord(target, end, lsnHalves[2 * index + LOW_HALF] as number);
   end = writeAscii(target, end, WILL_INIT_AND_OFFSET[columns.willInit[index] === 1 ? 1 : 0]);
   end = writeInteger(target, end, columns.offsets[index] as number);
   end = writeAscii(target, end, STORED_LENGTH);

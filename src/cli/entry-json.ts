@@ -4,9 +4,10 @@ import { assert } from '../assert.ts';
 import type { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
+import { halvesOf } from '../layers/layer-file/entry-layout.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import type { ValueView } from '../layers/value-format.ts';
-import { columnsOf, type EntryFields, lsnWordsOf } from './entry-fields.ts';
+import { columnsOf, type EntryFields } from './entry-fields.ts';
 import { encodeJson, type JsonPieces } from './json.ts';
 import { storageErrorJson } from './reporter.ts';
 import { valuePieces } from './value-json.ts';
@@ -34,7 +35,7 @@ export function shownEntry(
   about: Pick<ShownEntry, 'type' | 'length' | 'content'>,
 ): ShownEntry {
   const columns = columnsOf(entry);
-  return { entry, columns, lsnWords: lsnWordsOf(columns), index: 0, ...about };
+  return { entry, columns, lsnHalves: halvesOf(columns.lsns), index: 0, ...about };
 }
 
 /** An image layer's entries have no record: each is an image. */

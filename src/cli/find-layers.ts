@@ -4,7 +4,6 @@ import { isStorageError, type StorageError } from '../errors.ts';
 import { isTemporaryName, parseLayerName } from '../layers/layer-name.ts';
 import type { DirectoryEntry } from '../virtual-file/file-system.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
-import { fromNodeError } from '../virtual-file/system-error.ts';
 
 export type FoundFile =
   | { readonly kind: 'layer'; readonly path: string }
@@ -60,7 +59,7 @@ async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch (error) {
-    if (isStorageError(fromNodeError('look up file', path, error))) return false;
+    if (error instanceof Error) return false;
     throw error;
   }
 }

@@ -1,5 +1,5 @@
 /** What build and import share: compression from flags, and the line about the finished layer. */
-import type { Compression } from '../blob-writer/compression.ts';
+import { type Compression, DEFAULT_COMPRESSION } from '../blob-writer/compression.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import { encodeJson } from './json.ts';
 import type { Output } from './output.ts';
@@ -11,10 +11,9 @@ export interface CompressionFlags {
   readonly compress: boolean;
 }
 
-const DEFAULT_LEVEL = 1;
-
 export function compressionOf({ zstd, compress }: CompressionFlags): Compression {
-  return compress ? { kind: 'zstd', level: zstd ?? DEFAULT_LEVEL } : { kind: 'none' };
+  if (!compress) return { kind: 'none' };
+  return zstd === undefined ? DEFAULT_COMPRESSION : { kind: 'zstd', level: zstd };
 }
 
 export async function writeLayerLine(output: Output, layer: FinishedLayer): Promise<void> {

@@ -19,8 +19,7 @@ export async function readEntry(
   reader: AnyLayerReader,
   { key, lsn }: KeyAtLsn,
 ): Promise<ReadEntry | undefined> {
-  // Of one key, because the errors of `getMany` name key and LSN.
-  const [entry] = await reader.getMany([key], lsn);
+  const entry = await reader.get(key, lsn);
   if (entry === undefined) return undefined;
   return reader.summary.kind === 'delta' ? { entry, value: decode(reader, entry) } : { entry };
 }

@@ -17,7 +17,7 @@
  */
 import { StorageError } from '../errors.ts';
 import { type Key, parseKey } from '../layers/key.ts';
-import { FORK_NAMES, type Fork, isForkName, MAXIMUM_FORK_NUMBER } from './fork.ts';
+import { FORK_NAMES, type Fork, forkOfNumber, isForkName, MAXIMUM_FORK_NUMBER } from './fork.ts';
 import {
   auxFilesKey,
   checkpointKey,
@@ -256,8 +256,7 @@ function fork(fields: Fields): Fork {
   const text = fields.get('fork') ?? 'main';
   if (isForkName(text)) return text;
   if (/^[0-9]/.test(text)) {
-    const forkNumber = integer(fields, 'fork', 0, MAXIMUM_FORK_NUMBER);
-    return FORK_NAMES[forkNumber] ?? forkNumber;
+    return forkOfNumber(integer(fields, 'fork', 0, MAXIMUM_FORK_NUMBER));
   }
   throw unknownName('fork', text, FORK_NAMES);
 }

@@ -96,7 +96,7 @@ async function renameSynced(
   const { openFiles } = temporary.file;
   const directory = dirname(target);
   const mark = openFiles.directoryMark();
-  await failingWith('not-applied', unlessAborted(signal, target));
+  await failingWith('not-applied', refuseAborted(signal, target));
   try {
     await openFiles.report(openFiles.fileSystem.rename(temporary.path, target));
   } catch (error) {
@@ -178,7 +178,7 @@ async function outcomeOfFailedRename(temporary: TemporaryFile): Promise<Outcome>
   }
 }
 
-async function unlessAborted(signal: AbortSignal | undefined, path: string): Promise<void> {
+async function refuseAborted(signal: AbortSignal | undefined, path: string): Promise<void> {
   throwIfAborted(signal, path);
 }
 

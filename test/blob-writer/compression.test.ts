@@ -6,11 +6,10 @@ import {
   checkCompression,
   DEFAULT_COMPRESSION,
   loadCompressor,
-  MAXIMUM_ZSTD_LEVEL,
-  MINIMUM_ZSTD_LEVEL,
 } from '../../src/blob-writer/compression.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
 import { scanZstdFrame } from '../../src/blob-writer/zstd-frame.ts';
+import { MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from '../../src/blob-writer/zstd-level.ts';
 import { isStorageError } from '../../src/errors.ts';
 import { bytesOf } from '../support/blobs.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';

@@ -9,13 +9,9 @@ import {
   writeHexWord,
   writeInteger,
 } from '../../src/cli/ascii.ts';
-import {
-  columnsOf,
-  lsnWordsOf,
-  MAXIMUM_FIELDS_LENGTH,
-  writeEntryFields,
-} from '../../src/cli/entry-fields.ts';
+import { columnsOf, MAXIMUM_FIELDS_LENGTH, writeEntryFields } from '../../src/cli/entry-fields.ts';
 import { formatKey } from '../../src/layers/key.ts';
+import { halvesOf } from '../../src/layers/layer-file/entry-layout.ts';
 import { MAXIMUM_LSN } from '../../src/layers/lsn.ts';
 
 const TYPES = [
@@ -96,7 +92,7 @@ test('the fields of an entry are what JSON makes of them', () => {
       }),
       (key, lsn, facts, content) => {
         const columns = columnsOf({ key, lsn, ...facts });
-        const fields = { columns, lsnWords: lsnWordsOf(columns), index: 0, ...content };
+        const fields = { columns, lsnHalves: halvesOf(columns.lsns), index: 0, ...content };
         const text = written((target, at) => writeEntryFields(target, at, fields));
         expect(`{${text}}`).toBe(
           JSON.stringify({
@@ -121,7 +117,7 @@ test('the fields with the longest numbers of the longest type fit into their roo
   const facts = { willInit: false, offset: largest, storedLength: largest, compressed: false };
   const columns = columnsOf({ key: new Uint8Array(18).fill(0xff), lsn: MAXIMUM_LSN, ...facts });
   for (const type of TYPES) {
-    const fields = { columns, lsnWords: lsnWordsOf(columns), index: 0, type, length: largest };
+    const fields = { columns, lsnHalves: halvesOf(columns.lsns), index: 0, type, length: largest };
     const text = written((target, at) => writeEntryFields(target, at, fields));
     expect(text.length).toBeLessThanOrEqual(MAXIMUM_FIELDS_LENGTH);
   }
@@ -136,7 +132,7 @@ test('a row among others is written', () => {
     storedLengths: [101, 102, 103],
     compressed: [1, 0, 1],
   };
-  const fields = { columns, lsnWords: lsnWordsOf(columns), index: 1, type: 'wal', length: 100 };
+  const fields = { columns, lsnHalves: halvesOf(columns.lsns), index: 1, type: 'wal', length: 100 };
   expect(written((target, at) => writeEntryFields(target, at, fields))).toBe(
     '"key":"12131415161718191A1B1C1D1E1F20212223","lsn":"0123456789ABCDEF","will_init":true' +
       ',"offset":8293,"stored_len":102,"len":100,"compressed":false,"type":"wal"',

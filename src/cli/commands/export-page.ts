@@ -1,6 +1,6 @@
 /** `export page`: the bytes of one page image. */
 import type { Stats } from 'node:fs';
-import { realpath, stat, writeFile } from 'node:fs/promises';
+import { stat, writeFile } from 'node:fs/promises';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
@@ -14,6 +14,7 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { parseKeyWords } from '../key-words.ts';
 import { openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
 import { notFoundError, readEntry } from '../read-entry.ts';
+import { realPathOf } from '../real-path.ts';
 import { refuseTerminal } from '../refuse-terminal.ts';
 
 export interface ExportPageOptions extends ReadLimits {
@@ -47,7 +48,7 @@ export async function exportPage(
 async function writePage(out: string, page: Uint8Array, signal: AbortSignal): Promise<void> {
   const there = await lookUp(out);
   if (there?.isFile()) {
-    await overwriteFile(await realpath(out), page, { signal });
+    await overwriteFile(await realPathOf(out), page, { signal });
   } else if (there === undefined || there.isDirectory()) {
     await overwriteFile(out, page, { signal });
   } else {

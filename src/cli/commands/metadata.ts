@@ -1,8 +1,6 @@
 /** `metadata`: the timeline metadata of a 512-byte file, and new values for it. */
-import { realpath } from 'node:fs/promises';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatLsn, formatLsnForPeople } from '../../layers/lsn.ts';
-import { fromNodeError } from '../../virtual-file/system-error.ts';
 import {
   encodeTimelineMetadata,
   readTimelineMetadata,
@@ -15,6 +13,7 @@ import type { Context, Format } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { encodeJson } from '../json.ts';
 import { type Assignments, parseAssignments } from '../metadata-assignments.ts';
+import { realPathOf } from '../real-path.ts';
 import { writeProperties } from '../table.ts';
 
 export interface MetadataOptions {
@@ -42,13 +41,7 @@ async function rewrite(
   fields: TimelineMetadataFields,
 ): Promise<void> {
   checkWritable(file, fields);
-  let target: string;
-  try {
-    target = await realpath(file);
-  } catch (error) {
-    throw fromNodeError('resolve path', file, error);
-  }
-  await writeTimelineMetadata(target, fields, { signal });
+  await writeTimelineMetadata(await realPathOf(file), fields, { signal });
 }
 
 /** What was set is valid, so it is the old file that version 4 cannot hold. */
