@@ -40,6 +40,9 @@ export type WriterEnd =
 
 export const DEFAULT_BUFFER_SIZE = 1024 * 1024;
 
+/** Of a buffer, or of the zeros that are appended at once. */
+const MAXIMUM_ARRAY_SIZE = 1024 * 1024 * 1024;
+
 /** Bytes that appends may leave waiting when their promises are not awaited. */
 const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
 
@@ -89,7 +92,7 @@ export class BufferedWriter {
   constructor(file: VirtualFile, options: BufferedWriterOptions = {}) {
     const { startOffset = 0, bufferSize = DEFAULT_BUFFER_SIZE, bufferCount = 2 } = options;
     const { syncEvery } = options;
-    checkCount('buffer size', bufferSize, 1);
+    checkCount('buffer size', bufferSize, 1, MAXIMUM_ARRAY_SIZE);
     checkCount('number of buffers', bufferCount, 2);
     checkCount('start offset', startOffset, 0);
     if (syncEvery !== undefined) checkCount('bytes between syncs', syncEvery, 1);
@@ -178,10 +181,10 @@ export class BufferedWriter {
 
   /**
    * Appends zeros up to the next multiple of `multiple` bytes from the start of the file.
-   * Throws: `invalid-input` unless that is an integer above 0; and as `append`.
+   * Throws: `invalid-input` unless that is an integer from 1 to 1 GiB; and as `append`.
    */
   pad(multiple: number): void | Promise<void> {
-    checkCount('multiple to pad to', multiple, 1);
+    checkCount('multiple to pad to', multiple, 1, MAXIMUM_ARRAY_SIZE);
     const excess = this.offset % multiple;
     if (excess > 0) return this.append(new Uint8Array(multiple - excess));
   }
@@ -238,7 +241,9 @@ export class BufferedWriter {
    */
   async finish(end: WriterEnd, head?: Uint8Array): Promise<number> {
     this.#throwUnlessOpen();
-    if (end.kind !== 'drop-tail') checkCount('multiple to pad to', end.multiple, 1);
+    if (end.kind !== 'drop-tail') {
+      checkCount('multiple to pad to', end.multiple, 1, MAXIMUM_ARRAY_SIZE);
+    }
     checkCount('start offset, behind the head', this.#startOffset, head?.length ?? 0);
     this.#state = { kind: 'finishing' };
     this.#finishing = this.#writeRest(end, head);
@@ -425,11 +430,12 @@ function copyOverlap(
   target.set(source.subarray(start - sourceOffset, end - sourceOffset), start - targetOffset);
 }
 
-function checkCount(what: string, value: number, minimum: number): void {
-  if (Number.isSafeInteger(value) && value >= minimum) return;
+function checkCount(what: string, value: number, minimum: number, maximum?: number): void {
+  const isInside = value >= minimum && (maximum === undefined || value <= maximum);
+  if (Number.isSafeInteger(value) && isInside) return;
   throw new StorageError('invalid-input', {
     what,
-    expected: `an integer from ${minimum}`,
+    expected: `an integer from ${minimum}${maximum === undefined ? '' : ` to ${maximum}`}`,
     actual: String(value),
   });
 }

@@ -50,6 +50,7 @@ describe('options', () => {
     ['no buffer size', { bufferSize: 0 }],
     ['a buffer size that is no number', { bufferSize: Number.NaN }],
     ['a broken buffer size', { bufferSize: 1.5 }],
+    ['a buffer that no array can be', { bufferSize: 2 ** 40 }],
     ['one buffer', { bufferCount: 1 }],
     ['a negative start', { startOffset: -1 }],
     ['a start beyond 2^53', { startOffset: 2 ** 53 }],
@@ -296,17 +297,20 @@ describe('padding', () => {
     await writer.abandon();
   });
 
-  test.each([0, -8, 1.5, Number.NaN])('to a multiple of %d is invalid-input', async (multiple) => {
-    const { writer } = await prepare();
-    writer.append(counted(3));
-    expect(storageErrorThrownBy(() => writer.pad(multiple)).code).toBe('invalid-input');
-    for (const kind of ['zero-pad', 'pad-then-truncate'] as const) {
-      const error = await storageErrorOf(writer.finish({ kind, multiple }));
-      expect(error.code).toBe('invalid-input');
-    }
-    // Nothing has happened: the writer goes on.
-    expect(await writer.finish(NO_PADDING)).toBe(3);
-  });
+  test.each([0, -8, 1.5, Number.NaN, 2 ** 40])(
+    'to a multiple of %d is invalid-input',
+    async (multiple) => {
+      const { writer } = await prepare();
+      writer.append(counted(3));
+      expect(storageErrorThrownBy(() => writer.pad(multiple)).code).toBe('invalid-input');
+      for (const kind of ['zero-pad', 'pad-then-truncate'] as const) {
+        const error = await storageErrorOf(writer.finish({ kind, multiple }));
+        expect(error.code).toBe('invalid-input');
+      }
+      // Nothing has happened: the writer goes on.
+      expect(await writer.finish(NO_PADDING)).toBe(3);
+    },
+  );
 });
 
 describe('the end', () => {

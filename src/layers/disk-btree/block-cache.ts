@@ -13,6 +13,9 @@ const DEFAULT_CAPACITY = 32_768;
 /** 128 MiB. */
 const DEFAULT_VALUE_CAPACITY = 16_384;
 
+/** 128 GiB; the table of so many takes 128 MiB at once. */
+const MAXIMUM_VALUE_CAPACITY = 16_777_216;
+
 /**
  * A node in the cache. Its reader holds on to it, to come to a child from its parent without a
  * search, and sees here whether the node is still there: one that was evicted takes no memory.
@@ -77,7 +80,7 @@ export class BlockCache {
     { valueCapacity = Math.min(capacity, DEFAULT_VALUE_CAPACITY) }: BlockCacheOptions = {},
   ) {
     checkCapacity(capacity);
-    checkCapacity(valueCapacity);
+    checkCapacity(valueCapacity, MAXIMUM_VALUE_CAPACITY);
     this.capacity = capacity;
     this.values = new ValueCache(valueCapacity);
   }
@@ -172,11 +175,11 @@ export class BlockCache {
   }
 }
 
-function checkCapacity(capacity: number): void {
-  if (Number.isSafeInteger(capacity) && capacity >= 0) return;
+function checkCapacity(capacity: number, maximum = Number.MAX_SAFE_INTEGER): void {
+  if (Number.isSafeInteger(capacity) && capacity >= 0 && capacity <= maximum) return;
   throw new StorageError('invalid-input', {
     what: 'capacity of the block cache',
-    expected: 'a number of blocks, or 0',
+    expected: `a number of blocks up to ${maximum}, or 0`,
     actual: String(capacity),
   });
 }

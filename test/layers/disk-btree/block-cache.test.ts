@@ -88,6 +88,11 @@ describe('a cache of index blocks', () => {
     },
   );
 
+  it('of more blocks of values than it could count is refused', () => {
+    const make = () => new BlockCache(1, { valueCapacity: 2 ** 40 });
+    expect(storageErrorThrownBy(make).code).toBe('invalid-input');
+  });
+
   it('is empty after it was cleared', () => {
     const cache = new BlockCache(4);
     const owner = cache.addOwner();
