@@ -92,15 +92,21 @@ export async function readExactly(
   while (done < target.length) {
     const rest = done === 0 ? target : target.subarray(done);
     const length = await source.read(rest, offset + done);
-    if (length === 0) {
-      throw new StorageError('truncated', {
-        what: 'file ends early',
-        path: source.path,
-        offset: offset + done,
-        expected: `${target.length} bytes from offset ${offset}`,
-        actual: `${done}`,
-      });
-    }
+    if (length === 0) throw endsEarly(source, { target, offset, done });
     done += length;
   }
+}
+
+/** For a read of which only the first `done` bytes came. */
+export function endsEarly(
+  source: ByteSource,
+  { target, offset, done }: { target: Uint8Array; offset: number; done: number },
+): StorageError {
+  return new StorageError('truncated', {
+    what: 'file ends early',
+    path: source.path,
+    offset: offset + done,
+    expected: `${target.length} bytes from offset ${offset}`,
+    actual: `${done}`,
+  });
 }

@@ -3,7 +3,7 @@
  * One driver reads them asynchronously, the other at once, and there is one logic for both.
  */
 import { StorageError } from '../errors.ts';
-import { type ByteSource, readExactly } from './byte-source.ts';
+import { type ByteSource, endsEarly, readExactly } from './byte-source.ts';
 
 /**
  * Fill the target from `offset`, fill several in any order, or wait for something that is loaded
@@ -101,15 +101,7 @@ function fillAtOnce(source: ByteSource, { target, offset }: ReadStep): void {
   while (done < target.length) {
     const rest = done === 0 ? target : target.subarray(done);
     const length = source.readSync(rest, offset + done);
-    if (length === 0) {
-      throw new StorageError('truncated', {
-        what: 'file ends early',
-        path: source.path,
-        offset: offset + done,
-        expected: `${target.length} bytes from offset ${offset}`,
-        actual: `${done}`,
-      });
-    }
+    if (length === 0) throw endsEarly(source, { target, offset, done });
     done += length;
   }
 }

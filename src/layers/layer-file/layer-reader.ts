@@ -88,10 +88,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
 
   /** For the two kinds of reader: `DeltaLayerReader.open`, `ImageLayerReader.open`. */
   constructor({ source, summary, close }: OpenedLayer<S>, options: ReadOptions) {
-    const { startBlock, rootBlock } = {
-      startBlock: summary.indexStartBlock,
-      rootBlock: summary.indexRootBlock,
-    };
+    const { indexStartBlock: startBlock, indexRootBlock: rootBlock } = summary;
     this.summary = summary;
     this.path = source.path;
     this.size = source.size;
@@ -114,7 +111,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   /**
    * The newest entry of a key at or before an LSN; by default the newest of all.
    *
-   * Returns: undefined if there is none; else its content, a fresh array.
+   * Returns: undefined if there is none; else the entry, all of it the caller's own. A small content
+   * may share its array with other contents (`bytes.buffer` is more than it), which keep it alive.
    * Throws: `corrupt`, `truncated`, `out-of-order`, `out-of-range`, `too-large`, `io`; damage on the
    * way to the key is never reported as absence.
    */
