@@ -12,6 +12,11 @@
  * Source: Neon pageserver/src/tenant/storage_layer/layer_name.rs.
  */
 import { StorageError } from '../errors.ts';
+import {
+  isLeftoverName,
+  SCRATCH_PREFIX,
+  TEMPORARY_SUFFIX,
+} from '../virtual-file/leftover-names.ts';
 import { compareKeys, formatKey, type Key, type KeyRange, parseKey } from './key.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, parseLsn } from './lsn.ts';
 
@@ -35,9 +40,6 @@ export type LayerName = DeltaLayerName | ImageLayerName;
 
 /** Longest name that a file system takes, in bytes of UTF-8. */
 const MAXIMUM_NAME_LENGTH = 255;
-
-const TEMPORARY_SUFFIX = '.___temp';
-const SCRATCH_PREFIX = 'ephemeral-';
 
 /** Whatever a suffix holds, no separator and no NUL: a name never leads out of its directory. */
 const PATTERN =
@@ -81,9 +83,9 @@ export function formatTemporaryName(name: LayerName, attempt: number): string {
   return `${formatKey(name.keyRange.start)}-XXX__${formatLsn(start)}-${formatLsn(end)}${suffix}`;
 }
 
-/** True for what writers leave behind when the process dies. */
+/** True for what writers leave behind when the process dies, and `removeLeftovers` removes. */
 export function isTemporaryName(name: string): boolean {
-  return name.endsWith(TEMPORARY_SUFFIX) || name.startsWith(SCRATCH_PREFIX);
+  return isLeftoverName(name);
 }
 
 /** Name of an ephemeral layer's scratch file. */

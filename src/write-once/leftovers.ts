@@ -1,8 +1,8 @@
 /** What a crash may leave behind in a directory of ours, and its removal. */
 import { isStorageError, throwIfAborted } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
+import { isLeftoverName } from '../virtual-file/leftover-names.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
-import { isLeftoverName } from './leftover-names.ts';
 
 export interface RemoveLeftoversOptions {
   /** Default: the table that the process shares. */

@@ -24,10 +24,10 @@ import {
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import { durableRename } from '../virtual-file/durable-rename.ts';
 import type { FileStat, FileSystem } from '../virtual-file/file-system.ts';
+import { isLeftoverName, TEMPORARY_SUFFIX } from '../virtual-file/leftover-names.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import { TemporaryFile } from '../virtual-file/temporary-file.ts';
 import { inTurn, trueName } from '../virtual-file/turns.ts';
-import { isLeftoverName, TEMPORARY_SUFFIX } from './leftover-names.ts';
 
 export interface OverwriteOptions {
   /** Default: the table that the process shares. */

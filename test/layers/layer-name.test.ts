@@ -226,6 +226,9 @@ describe('a temporary name', () => {
     ['metadata', false],
     ['my-ephemeral-1', false],
     ['.___temp.bak', false],
+    ['.___temp', false],
+    ['ephemeral-', false],
+    ['ephemeral-notes', false],
   ])('is known: %s', (name, isTemporary) => {
     expect(isTemporaryName(name)).toBe(isTemporary);
   });

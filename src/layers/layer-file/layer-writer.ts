@@ -12,6 +12,7 @@ import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
 import { publishNew } from '../../virtual-file/durable-rename.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
+import { TEMPORARY_SUFFIX } from '../../virtual-file/leftover-names.ts';
 import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
@@ -311,7 +312,7 @@ function createIndexScratch({ path, file }: TemporaryFile): Promise<TemporaryFil
   const { openFiles } = file;
   const pathOf = (number: number): string => {
     const digits = number === 0 ? '' : number.toString(16);
-    return path.replace(/\.___temp$/, `-index${digits}.___temp`);
+    return `${path.slice(0, -TEMPORARY_SUFFIX.length)}-index${digits}${TEMPORARY_SUFFIX}`;
   };
   return createNumbered(pathOf, { openFiles, durability: 'scratch' });
 }
