@@ -108,13 +108,28 @@ export class BincodeDecoder {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #length: number;
-  #at = 0;
+  /** Where the bytes begin in the value. */
+  readonly #start: number;
+  #at: number;
 
-  /** `length` where only the first bytes are there: what lies behind them can be skipped. */
-  constructor(bytes: Uint8Array, length = bytes.length) {
+  /**
+   * Where only a part of a value is there, `length` is that of the whole, and `start` where the part
+   * begins. What lies behind it can be skipped.
+   */
+  constructor(
+    bytes: Uint8Array,
+    { length = bytes.length, start = 0 }: { length?: number; start?: number } = {},
+  ) {
     this.#bytes = bytes;
     this.#length = length;
+    this.#start = start;
+    this.#at = start;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  }
+
+  /** Of what is decoded next, in the value. */
+  get offset(): number {
+    return this.#at;
   }
 
   expectEnd(): void {
@@ -197,6 +212,7 @@ export class BincodeDecoder {
     return Number(count);
   }
 
+  /** Returns: where they are in the bytes. */
   #take(size: number, what: string): number {
     const start = this.#at;
     if (start + size > this.#length) {
@@ -208,7 +224,7 @@ export class BincodeDecoder {
       });
     }
     this.#at = start + size;
-    return start;
+    return start - this.#start;
   }
 }
 

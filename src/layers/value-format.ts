@@ -74,7 +74,7 @@ const TAG_WAL = RECORD_TYPES.indexOf('wal');
 export const IMAGE_HEADER_SIZE = 4 + 8;
 
 /** Of the path in an auxiliary file: tags, length. */
-const PATH_OFFSET = 4 + 4 + 8;
+export const PATH_OFFSET = 4 + 4 + 8;
 
 /** Bytes in front of the data of a WAL record: tags, willInit, length. */
 const WAL_HEADER_SIZE = 4 + 4 + 1 + 8;
@@ -258,7 +258,7 @@ function readU32(bytes: Uint8Array, at: number): number {
  * Returns: undefined where more must be seen, which is so for auxiliary files.
  */
 export function outlineOfBegin(begin: Uint8Array, length: number): ValueOutline | undefined {
-  const decoder = new BincodeDecoder(begin, length);
+  const decoder = new BincodeDecoder(begin, { length });
   const type = decodeType(decoder);
   let willInit = false;
   switch (type) {

@@ -1,11 +1,7 @@
 /** What a value is that passes by in pieces, because it has, or may have, more than 1 MiB. */
 import { StorageError } from '../../errors.ts';
-import {
-  outlineOfBegin,
-  outlineOfValue,
-  VALUE_OUTLINE_SIZE,
-  type ValueOutline,
-} from '../value-format.ts';
+import { AuxFileCheck } from '../aux-file-check.ts';
+import { outlineOfBegin, VALUE_OUTLINE_SIZE, type ValueOutline } from '../value-format.ts';
 import type { DamagedEntry, LargeEntry } from './entry-scan.ts';
 
 export interface LargeValue {
@@ -17,7 +13,7 @@ export interface LargeValue {
 
 /**
  * The first bytes and the length tell what a value is and whether it is whole; only an auxiliary
- * file must be seen whole, for its path, and is read once more.
+ * file must be seen to its end, for its path, and passes by once more.
  *
  * Throws: as `LargeEntry.stream`.
  */
@@ -33,10 +29,11 @@ export async function readLargeValue(
   if (typeof length !== 'number') return length;
   const outline = orError(() => outlineOfBegin(begin.bytes, length));
   if (outline !== undefined) return { kind: 'value', length, outline };
-  const whole = new FirstBytes(length);
-  const again = await entry.stream((piece) => whole.add(piece));
+  const check = orError(() => new AuxFileCheck(begin.bytes, length));
+  if (check instanceof StorageError) return { kind: 'value', length, outline: check };
+  const again = await entry.stream((piece) => check.add(piece));
   if (typeof again !== 'number') return again;
-  return { kind: 'value', length, outline: orError(() => outlineOfValue(whole.bytes)) };
+  return { kind: 'value', length, outline: orError(() => check.finish()) };
 }
 
 function orError<T>(decode: () => T): T | StorageError {

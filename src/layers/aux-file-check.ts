@@ -1,0 +1,69 @@
+/**
+ * An auxiliary file that passes by in pieces, checked as `outlineOfValue` checks one that is at
+ * hand: `value-format.ts` has the layout. Of its path and its content nothing is kept.
+ */
+import { StorageError } from '../errors.ts';
+import { BincodeDecoder } from './bincode.ts';
+import { PATH_OFFSET, type ValueOutline } from './value-format.ts';
+
+/** Behind the path: whether there is a content, and its length. */
+const TAIL_SIZE = 1 + 8;
+
+export class AuxFileCheck {
+  readonly #length: number;
+  readonly #pathEnd: number;
+  readonly #text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+  #isUtf8 = true;
+  readonly #tail = new Uint8Array(TAIL_SIZE);
+  #tailLength = 0;
+  /** Bytes that have passed by. */
+  #done = 0;
+
+  /**
+   * Requires: `begin` is the begin of an auxiliary file, with the length of its path.
+   * Throws: `corrupt`, `truncated`.
+   */
+  constructor(begin: Uint8Array, length: number) {
+    const decoder = new BincodeDecoder(begin, { length });
+    decoder.u32('value');
+    decoder.u32('record');
+    decoder.skipList('path', 1);
+    this.#length = length;
+    this.#pathEnd = decoder.offset;
+  }
+
+  /** Takes the next piece of the value, from its first byte on. */
+  add(piece: Uint8Array): void {
+    const start = this.#done;
+    const part = (from: number, to: number): Uint8Array =>
+      piece.subarray(Math.max(0, from - start), Math.max(0, to - start));
+    this.#addPath(part(PATH_OFFSET, this.#pathEnd), 'more follows');
+    const tail = part(this.#pathEnd, this.#pathEnd + TAIL_SIZE);
+    this.#tail.set(tail, this.#tailLength);
+    this.#tailLength += tail.length;
+    this.#done += piece.length;
+  }
+
+  /** Requires: all of the value was added. Throws: `corrupt`, `truncated`. */
+  finish(): ValueOutline {
+    this.#addPath(new Uint8Array(0), 'the end');
+    if (!this.#isUtf8) {
+      throw new StorageError('corrupt', { what: 'path', offset: PATH_OFFSET, expected: 'UTF-8' });
+    }
+    const tail = this.#tail.subarray(0, this.#tailLength);
+    const decoder = new BincodeDecoder(tail, { length: this.#length, start: this.#pathEnd });
+    if (decoder.bool('content')) decoder.skipList('content', 1);
+    decoder.expectEnd();
+    return { type: 'aux_file', willInit: false };
+  }
+
+  #addPath(bytes: Uint8Array, what: 'more follows' | 'the end'): void {
+    if (!this.#isUtf8) return;
+    try {
+      this.#text.decode(bytes, { stream: what === 'more follows' });
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      this.#isUtf8 = false;
+    }
+  }
+}
