@@ -31,6 +31,7 @@ const BELOW: Record<string, readonly string[]> = {
 const LEAVES = [
   'assert.ts',
   'byte-words.ts',
+  'check-bytes.ts',
   'checksum.ts',
   'errors.ts',
   'printable.ts',

@@ -12,6 +12,7 @@
  *
  * Source: Neon pageserver/src/tenant/blob_io.rs.
  */
+import { checkBytes } from '../check-bytes.ts';
 import { StorageError } from '../errors.ts';
 
 /** Largest blob, in bytes before compression. */
@@ -42,6 +43,15 @@ export function blobHeaderSize(length: number): number {
 /** Size of the header that begins with this byte. */
 export function blobHeaderSizeOfFirstByte(firstByte: number): number {
   return (firstByte & LONG_HEADER_FLAG) === 0 ? 1 : MAXIMUM_BLOB_HEADER_SIZE;
+}
+
+/**
+ * Throws `invalid-input` for what is no bytes, `too-large` for more than a blob can hold. Callers
+ * may have no types, and an array takes a string for as many zeros.
+ */
+export function checkContent(content: Uint8Array): void {
+  checkBytes(content, 'content of a blob');
+  checkBlobLength(content.length);
 }
 
 /** Throws `too-large` for what no blob can hold. */

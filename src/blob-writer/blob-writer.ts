@@ -6,6 +6,7 @@
  */
 import { assert } from '../assert.ts';
 import { copyBytes, type ViewedBytes } from '../byte-words.ts';
+import { checkBytes } from '../check-bytes.ts';
 import { StorageError } from '../errors.ts';
 import {
   blobHeaderSize,
@@ -119,8 +120,9 @@ export class BlobWriter {
   }
 }
 
-/** Throws `corrupt` or `truncated` unless the bytes are one whole blob, header included. */
+/** Throws `corrupt`, `truncated`, `invalid-input` unless it is one whole blob, header included. */
 export function checkEncodedBlob(blob: Uint8Array): void {
+  checkBytes(blob, 'encoded blob');
   const [first] = blob;
   if (first === undefined || blob.length < blobHeaderSizeOfFirstByte(first)) {
     throw new StorageError('truncated', { what: 'encoded blob has no whole header', offset: 0 });

@@ -16,6 +16,7 @@
  * Source: Neon libs/pageserver_api/src/value.rs, record.rs.
  */
 import { constants } from 'node:buffer';
+import { checkBytes } from '../check-bytes.ts';
 import { StorageError } from '../errors.ts';
 import { BincodeDecoder, BincodeEncoder, type StoredList } from './bincode.ts';
 
@@ -86,6 +87,7 @@ export function valueWillInit(value: Value): boolean {
 
 /** Returns: the serialized value; a fresh array. Throws `out-of-range`, `invalid-input`. */
 export function encodeValue(value: Value): Uint8Array {
+  checkValueBytes(value);
   const encoder = new BincodeEncoder(sizeOf(value));
   switch (value.type) {
     case 'image':
@@ -354,6 +356,13 @@ function decodeRecord(decoder: BincodeDecoder, type: (typeof RECORD_TYPES)[numbe
     case 'truncate_vm':
       return { type, truncByte: decoder.u64('truncByte'), truncOffset: decoder.u64('truncOffset') };
   }
+}
+
+/** A string, say, would be taken for as many zeros. */
+function checkValueBytes(value: Value): void {
+  if (value.type === 'image' || value.type === 'wal') checkBytes(value.bytes, value.type);
+  else if (value.type === 'aux_file' && value.content !== null)
+    checkBytes(value.content, 'content');
 }
 
 function sizeOf(value: Value): number {

@@ -4,7 +4,7 @@
  * One writer at a time. A put that is refused changes nothing, and the next may follow.
  */
 
-import { blobHeaderSize, checkBlobLength } from '../../blob-writer/blob-format.ts';
+import { blobHeaderSize, checkBlobLength, checkContent } from '../../blob-writer/blob-format.ts';
 import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import { copyWords, ViewedBytes } from '../../byte-words.ts';
 import { StorageError } from '../../errors.ts';
@@ -110,7 +110,7 @@ export class DeltaLayerWriter {
   /** As `put`, for a value that is serialized already; it is not decoded. */
   putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
     this.#setNextKey(key, lsn);
-    checkBlobLength(bytes.length);
+    checkContent(bytes);
     const { blobs } = this.#file;
     const { offset } = blobs;
     this.#checkNext(offset);

@@ -6,7 +6,7 @@
  * One writer at a time; puts land in call order. Readers may run beside it and see every value whose
  * put has returned or resolved.
  */
-import { checkBlobLength } from '../../blob-writer/blob-format.ts';
+import { checkBlobLength, checkContent } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { ViewedBytes } from '../../byte-words.ts';
 import { StorageError, withOutcome } from '../../errors.ts';
@@ -141,7 +141,7 @@ export class EphemeralLayer {
   putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
     checkKey(key);
     this.#throwUnlessOpen();
-    checkBlobLength(bytes.length);
+    checkContent(bytes);
     this.#checkPut(key, lsn);
     const position = this.#out.offset;
     const buffered = this.#out.append(bytes);

@@ -4,7 +4,7 @@
  * One writer at a time. A put that is refused changes nothing, and the next may follow. Images are
  * compressed by the threads of a pool, and appended in the order of the puts.
  */
-import { checkBlobLength, SHORT_BLOB_LIMIT } from '../../blob-writer/blob-format.ts';
+import { checkContent, SHORT_BLOB_LIMIT } from '../../blob-writer/blob-format.ts';
 import { type BlobWriter, checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import {
   type Compression,
@@ -115,7 +115,7 @@ export class ImageLayerWriter {
    */
   put(key: Key, image: Uint8Array): void | Promise<void> {
     this.#checkPut(key);
-    checkBlobLength(image.length);
+    checkContent(image);
     const queue = this.#queueFor(image.length >= SHORT_BLOB_LIMIT);
     const room =
       queue === undefined

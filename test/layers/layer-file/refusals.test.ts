@@ -6,6 +6,7 @@ import {
   DeltaLayerWriter,
   type DeltaWriteOptions,
 } from '../../../src/layers/delta-layer/writer.ts';
+import { EphemeralLayer } from '../../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
 import {
   ImageLayerWriter,
@@ -195,6 +196,36 @@ describe('a put into an image layer is refused:', () => {
     await using writer = await imageWriter(memoryDisk());
     expect(storageErrorThrownBy(() => writer.putBlob(blockKey(11), blob)).code).toBe(code);
     expect(writer.entryCount).toBe(0);
+  });
+});
+
+/** Callers whose types nobody checked: an array takes a string for as many zeros. */
+describe('a content that is no bytes is refused', () => {
+  it.each<[string, unknown]>([
+    ['a string', 'abc'],
+    ['an ArrayBuffer', new ArrayBuffer(3)],
+    ['a list', [1, 2, 3]],
+    ['nothing', undefined],
+  ])('%s', async (_, content) => {
+    const bytes = content as Uint8Array;
+    const disk = memoryDisk();
+    const delta = await DeltaLayerWriter.create(deltaOptions(disk));
+    const image = await ImageLayerWriter.create(imageOptions(disk));
+    const ephemeral = await EphemeralLayer.create({ ...deltaOptions(disk), startLsn: 0n });
+    const lsn = LSN_RANGE.start;
+    for (const put of [
+      () => delta.put(blockKey(1), lsn, { type: 'image', bytes }),
+      () => delta.put(blockKey(1), lsn, { type: 'wal', willInit: true, bytes }),
+      () => delta.putSerialized(blockKey(1), lsn, bytes, true),
+      () => delta.putBlob(blockKey(1), lsn, bytes, true),
+      () => image.put(blockKey(1), bytes),
+      () => image.putBlob(blockKey(1), bytes),
+      () => ephemeral.put(blockKey(1), lsn, { type: 'aux_file', path: 'p', content: bytes }),
+      () => ephemeral.putSerialized(blockKey(1), lsn, bytes, true),
+    ]) {
+      expect(storageErrorThrownBy(put).code).toBe('invalid-input');
+    }
+    for (const writer of [delta, image, ephemeral]) await writer[Symbol.asyncDispose]();
   });
 });
 
