@@ -21,25 +21,42 @@ export interface EntryKeyBatch extends Omit<ValueBatch, 'keys' | 'lsns'> {
   readonly entryKeys: Uint8Array;
 }
 
-/** Throws `invalid-input` unless every array has at least `count` rows. */
+/** Throws `invalid-input` unless every array is of its type, and has at least `count` rows. */
 export function checkValueBatch(batch: ValueBatch): void {
+  if (!(batch.keys instanceof Uint8Array && batch.lsns instanceof BigUint64Array))
+    throw wrongType();
   const rows = Math.min(batch.lsns.length, Math.floor(batch.keys.length / KEY_SIZE));
   checkRows(batch, rows);
 }
 
 /** As `checkValueBatch`. */
 export function checkEntryKeyBatch(batch: EntryKeyBatch): void {
+  if (!(batch.entryKeys instanceof Uint8Array)) throw wrongType();
   checkRows(batch, Math.floor(batch.entryKeys.length / DELTA_KEY_SIZE));
 }
 
 function checkRows(batch: Omit<ValueBatch, 'keys' | 'lsns'>, keyRows: number): void {
-  const { count, starts, lengths, willInit } = batch;
+  const { count, starts, lengths, willInit, values } = batch;
+  const hasTypes =
+    starts instanceof Uint32Array &&
+    lengths instanceof Uint32Array &&
+    willInit instanceof Uint8Array &&
+    values instanceof Uint8Array;
+  if (!hasTypes) throw wrongType();
   const rows = Math.min(keyRows, starts.length, lengths.length, willInit.length);
   if (Number.isSafeInteger(count) && count >= 0 && count <= rows) return;
   throw new StorageError('invalid-input', {
     what: 'batch of values',
     expected: `arrays of at least ${count} rows`,
     actual: `${rows}`,
+  });
+}
+
+/** For callers whose types nobody checked: a place that is no u32 would be met on the way. */
+function wrongType(): StorageError {
+  return new StorageError('invalid-input', {
+    what: 'batch of values',
+    expected: 'typed arrays, each of its type',
   });
 }
 

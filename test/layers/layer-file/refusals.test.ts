@@ -229,6 +229,38 @@ describe('a content that is no bytes is refused', () => {
   });
 });
 
+describe('a batch is refused whose arrays are none of its types:', () => {
+  const batch = {
+    count: 1,
+    keys: blockKey(1),
+    lsns: BigUint64Array.of(LSN_RANGE.start),
+    willInit: Uint8Array.of(1),
+    values: BYTES,
+    starts: Uint32Array.of(0),
+    lengths: Uint32Array.of(3),
+  };
+
+  it.each<[string, object]>([
+    ['keys', { keys: [...blockKey(1)] }],
+    ['LSNs', { lsns: [LSN_RANGE.start] }],
+    ['willInit', { willInit: [true] }],
+    ['values', { values: 'abc' }],
+    ['starts', { starts: [-1] }],
+    ['lengths', { lengths: [1.5] }],
+  ])('%s', async (_, wrong) => {
+    const disk = memoryDisk();
+    const delta = await DeltaLayerWriter.create(deltaOptions(disk));
+    const ephemeral = await EphemeralLayer.create({ ...deltaOptions(disk), startLsn: 0n });
+    const mixed = { ...batch, ...wrong };
+    for (const layer of [delta, ephemeral]) {
+      expect(storageErrorThrownBy(() => layer.putBatch(mixed)).code).toBe('invalid-input');
+      expect(layer.entryCount).toBe(0);
+      await layer.putBatch(batch);
+      await layer[Symbol.asyncDispose]();
+    }
+  });
+});
+
 describe('refused puts change nothing', () => {
   it('in a delta layer', async () => {
     await fc.assert(
