@@ -4,8 +4,18 @@ import { configDefaults, defineConfig } from 'vitest/config';
 /** Where continuous integration wants a report to count tests from, and under which name. */
 const { LAYERFILE_REPORTS: reports, LAYERFILE_REPORT: report } = process.env;
 
-/** Tests of memory, delays and whole processes: nothing else is at work beside them. */
-const ALONE = ['test/load/**/*.test.ts', 'test/process/**/*.test.ts', 'test/hostile/cost.test.ts'];
+/** Tests of delays and of what a while of work costs: nothing else is at work beside them. */
+const ALONE = [
+  'test/hostile/cost.test.ts',
+  'test/load/many-files.test.ts',
+  'test/load/soak.test.ts',
+  'test/load/stalled-syncs.test.ts',
+];
+
+/** Tests without a state of the process: one process runs many of these files. */
+const IN_ONE_PROCESS = ['cli', 'layers', 'postgres', 'write-once'].map(
+  (folder) => `test/${folder}/**/*.test.ts`,
+);
 
 export default defineConfig({
   test: {
@@ -25,7 +35,17 @@ export default defineConfig({
         test: {
           name: 'together',
           include: ['test/**/*.test.ts'],
-          exclude: [...configDefaults.exclude, ...ALONE],
+          exclude: [...configDefaults.exclude, ...ALONE, ...IN_ONE_PROCESS],
+          maxWorkers: '100%',
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'in one process',
+          include: IN_ONE_PROCESS,
+          isolate: false,
           maxWorkers: '100%',
           sequence: { groupOrder: 0 },
         },

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import { bundledProgram, resultOf, startNode, startProgram } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const COUNT = Number(process.env['LAYERFILE_LARGE_BLOBS'] ?? 3);
+const COUNT = Number(process.env['LAYERFILE_LARGE_BLOBS'] ?? 2);
 const LIMIT_MIB = 128;
 
 /** `npm test` builds it first. */
