@@ -19,6 +19,11 @@ import { inTurn, trueName } from './turns.ts';
 export interface DurableRenameOptions {
   /** Gives up, with nothing changed, if it has fired when the sync is done. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * With `close` the file is closed while its directory is synced; `temporary.abandon` tells how that
+   * went. Default `keep-open`.
+   */
+  readonly afterwards?: 'close' | 'keep-open' | undefined;
 }
 
 /**
@@ -91,7 +96,7 @@ async function refuseReplaced(temporary: TemporaryFile): Promise<void> {
 async function renameSynced(
   temporary: TemporaryFile,
   target: string,
-  { signal }: DurableRenameOptions,
+  { signal, afterwards }: DurableRenameOptions,
 ): Promise<void> {
   const { openFiles } = temporary.file;
   const directory = dirname(target);
@@ -103,6 +108,7 @@ async function renameSynced(
     throw replacingOutcome(error, await outcomeOfFailedRename(temporary));
   }
   temporary.keep();
+  if (afterwards === 'close') void Promise.allSettled([temporary.abandon()]);
   await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
 }
 

@@ -3,10 +3,10 @@
  *
  *   create `{path}.___temp` exclusively               if a crash left one, it is removed first:
  *                                                     only a file or a symbolic link itself
- *   write, set mode and owner
+ *   write, set mode and owner where they differ
  *   sync it                                           else the name could stand for less
  *   rename it over the path                           the commit point
- *   sync the directory                                now the new content is durable
+ *   sync the directory, and close the file meanwhile  now the new content is durable
  *
  * A thread overwrites one file at a time, in the order of the calls. Threads of a process may
  * overwrite the same file at once, each under a temporary name of its own: the last rename counts.
@@ -107,7 +107,7 @@ class Overwrite {
     const temporary = await this.#createTemporary(replaced);
     try {
       await this.#fill(temporary, replaced);
-      await durableRename(temporary, target, { signal });
+      await durableRename(temporary, target, { signal, afterwards: 'close' });
     } catch (error) {
       // The first error counts. A temporary that cannot be removed is removed by the next run.
       await Promise.allSettled([temporary.abandon()]);
@@ -136,8 +136,7 @@ class Overwrite {
     try {
       return await TemporaryFile.create(this.#temporaryPath, {
         openFiles,
-        // Until it has its owner, nobody else may read what may be secret.
-        mode: replaced === undefined ? mode : 0o600,
+        mode: replaced === undefined ? mode : modeUntilOwned(replaced),
       });
     } catch (error) {
       // It may have failed after the file was there.
@@ -200,6 +199,16 @@ function isSameOwnership(left: FileStat, right: FileStat): boolean {
   return left.mode === right.mode && left.userId === right.userId && left.groupId === right.groupId;
 }
 
+/**
+ * Until it has its owner and group, nobody else may read what may be secret. Where a group may do
+ * what everybody may, it does not matter which one it is at first. Its owner must be able to open it
+ * again while it is written.
+ */
+function modeUntilOwned({ mode }: FileStat): number {
+  const [special, owner, group, others] = [mode >> 9, (mode >> 6) & 7, (mode >> 3) & 7, mode & 7];
+  return special === 0 && owner >= 6 && group === others ? mode : 0o600;
+}
+
 function taken(path: string, found: FileStat): StorageError {
   return new StorageError('exists', {
     what: 'the name is taken',
@@ -221,7 +230,7 @@ function refuseLeftoverName(path: string): void {
 }
 
 function bytesOf(content: unknown): Uint8Array {
-  if (content instanceof Uint8Array) return Uint8Array.from(content);
+  if (content instanceof Uint8Array) return new Uint8Array(content);
   if (typeof content !== 'string') throw invalidContent('Uint8Array or string', typeof content);
   if (/\p{Surrogate}/u.test(content)) throw invalidContent('Unicode', 'a lone surrogate');
   return new TextEncoder().encode(content);

@@ -23,7 +23,7 @@ function bytes(text: string): Uint8Array {
 function withOldFile(): { fileSystem: MemoryFileSystem; openFiles: OpenFiles } {
   const fileSystem = new MemoryFileSystem();
   fileSystem.createDirectory('/data');
-  fileSystem.createFile('/data/file', bytes(OLD));
+  fileSystem.createFile('/data/file', bytes(OLD), { mode: 0o640 });
   return { fileSystem, openFiles: new OpenFiles({ fileSystem }) };
 }
 
@@ -207,6 +207,42 @@ describe('mode and owner', () => {
     });
   });
 
+  test.each([
+    [0o644, [0o644]],
+    [0o600, [0o600]],
+    [0o755, [0o755]],
+    // Cut by the umask at first.
+    [0o666, [0o644, 0o666]],
+    [0o640, [0o600, 0o640]],
+    [0o604, [0o600, 0o604]],
+    [0o646, [0o600, 0o646]],
+    [0o444, [0o600, 0o444]],
+    [0o4755, [0o600, 0o4755]],
+    [0o1644, [0o600, 0o1644]],
+  ])('mode %o: those of the temporary are no others than these', async (mode, expected) => {
+    const { fileSystem, openFiles } = withOldFile();
+    fileSystem.createFile('/data/kept', bytes(OLD), { mode });
+    const modes: number[] = [];
+    const looking: Promise<void>[] = [];
+    const look = (): void => {
+      const found = fileSystem.clone().stat('/data/kept.___temp');
+      looking.push(
+        found.then(
+          (stat) => void modes.push(stat.mode),
+          () => {},
+        ),
+      );
+    };
+    fileSystem.intercept = () => {
+      look();
+      return undefined;
+    };
+    await overwriteFile('/data/kept', NEW, { openFiles });
+    await Promise.all(looking);
+    expect([...new Set(modes)]).toEqual(expected);
+    expect((await fileSystem.stat('/data/kept')).mode).toBe(mode);
+  });
+
   test('a file whose owner the process may not keep is not replaced', async () => {
     const fileSystem = new MemoryFileSystem({ userId: 1000, groupId: 100 });
     fileSystem.createFile('/file', bytes(OLD), { userId: 0, groupId: 0 });
@@ -382,8 +418,8 @@ describe('every operation fails in turn', () => {
         'set-ownership',
         'sync',
         'rename',
+        'close', // beside the next one
         'sync-directory',
-        'close',
       ]);
       for (const { index, kind } of operations) {
         const { fileSystem, openFiles, result } = await overwriteWith((operation) =>
