@@ -44,7 +44,10 @@ export async function exportPage(
   return CLEAN;
 }
 
-/** Through a symbolic link, as a shell does; a device or a FIFO takes the bytes as they come. */
+/**
+ * Through a symbolic link to a file, as a shell does; one that leads nowhere is replaced. A device or
+ * a FIFO takes the bytes as they come.
+ */
 async function writePage(out: string, page: Uint8Array, signal: AbortSignal): Promise<void> {
   const there = await lookUp(out);
   if (there?.isFile()) {

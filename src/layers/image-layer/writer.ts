@@ -116,7 +116,7 @@ export class ImageLayerWriter {
   put(key: Key, image: Uint8Array): void | Promise<void> {
     this.#checkPut(key);
     checkContent(image);
-    const queue = this.#queueFor(image.length >= SHORT_BLOB_LIMIT);
+    const queue = this.#queueFor(image.length < SHORT_BLOB_LIMIT ? 'as-it-is' : 'to-compress');
     const room =
       queue === undefined
         ? this.#append(key, (blobs) => blobs.append(image))
@@ -133,7 +133,7 @@ export class ImageLayerWriter {
   putBlob(key: Key, blob: Uint8Array): void | Promise<void> {
     this.#checkPut(key);
     checkEncodedBlob(blob);
-    const queue = this.#queueFor(false);
+    const queue = this.#queueFor('as-it-is');
     const room =
       queue === undefined
         ? this.#append(key, (blobs) => blobs.appendEncoded(blob))
@@ -164,9 +164,9 @@ export class ImageLayerWriter {
     await this.#file[Symbol.asyncDispose]();
   }
 
-  /** None for what is not compressed, as long as nothing before it is. */
-  #queueFor(compress: boolean): CompressionQueue | undefined {
-    return compress || this.#queue?.isEmpty === false ? this.#queue : undefined;
+  /** None for what stays as it is, as long as nothing before it waits for compression. */
+  #queueFor(blob: 'to-compress' | 'as-it-is'): CompressionQueue | undefined {
+    return blob === 'to-compress' || this.#queue?.isEmpty === false ? this.#queue : undefined;
   }
 
   #append(key: Key, append: (blobs: BlobWriter) => void | Promise<void>): void | Promise<void> {

@@ -1,8 +1,8 @@
 /**
  * What both kinds of layer have in common for reading.
  *
- * A reader takes nothing in the file for granted, keeps no state between calls but its cache of
- * index blocks, and may be used by any number of callers at once. `entries`, `keys`, `batches` and
+ * A reader takes nothing in the file for granted, keeps no state between calls but its caches, and
+ * may be used by any number of callers at once. `entries`, `keys`, `batches` and
  * the point reads are strict: they throw at the first damage. `salvage` reports it and goes on.
  */
 import { assert } from '../../assert.ts';
