@@ -5,6 +5,7 @@
  * The temporary file is deleted by `abandon` and by every error of `finish`; the final name is
  * taken only by a whole, synced file, and never from another one.
  */
+import { assert } from '../../assert.ts';
 import { BlobWriter } from '../../blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
@@ -265,6 +266,8 @@ export class LayerFileWriter {
     const indexStartBlock = this.#out.offset / BLOCK_SIZE;
     for await (const chunk of this.#indexStore.chunks()) await this.#out.append(chunk);
     await this.#indexStore.close();
+    const end = (indexStartBlock + indexRootBlock + 1) * BLOCK_SIZE;
+    assert(this.#out.offset === end, 'the root is the last block of the file');
     return { indexStartBlock, indexRootBlock };
   }
 }

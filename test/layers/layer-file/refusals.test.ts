@@ -346,6 +346,8 @@ describe('a writer is not created', () => {
     ['a directory that is missing', { directory: '/missing' }, 'not-found'],
     ['a buffer of no bytes', { bufferSize: 0 }, 'invalid-input'],
     ['a buffer of half a byte', { bufferSize: 0.5 }, 'invalid-input'],
+    ['memory that is no number', { indexMemoryLimit: Number.NaN }, 'invalid-input'],
+    ['memory below nothing', { indexMemoryLimit: -1 }, 'invalid-input'],
     ['a signal that has fired', { signal: AbortSignal.abort() }, 'aborted'],
   ])('with %s', async (_, options, code) => {
     const disk = memoryDisk();
