@@ -40,7 +40,7 @@ export const DEFAULT_DOCUMENT_LIMITS: DocumentLimits = {
 };
 
 export interface DocumentLimitOptions {
-  /** Those that are not given are the default ones. */
+  /** Those that are not given are the default ones; `maximumDepth` is 1,000 at most. */
   readonly limits?: { readonly [L in keyof DocumentLimits]?: number | undefined } | undefined;
 }
 
@@ -56,7 +56,8 @@ const FORMAT_VERSION = 1;
  * The bytes of the document. The same limits hold as for decoding, so that what is written can be
  * read.
  *
- * Throws: `invalid-input` (a value that does not come back as what it was), `too-large`.
+ * Throws: `invalid-input` (a value that does not come back as what it was, a limit that is none),
+ * `too-large`.
  */
 export function encodeDocument(
   document: DocumentMap,
@@ -80,8 +81,8 @@ export function encodeDocument(
 /**
  * Decodes a document. Byte strings in the result are views of `bytes`.
  *
- * Throws, always with an offset: `truncated`, `corrupt`, `unsupported-version`, `too-large`. The
- * limits are checked before anything is decoded.
+ * Throws, always with an offset: `truncated`, `corrupt`, `unsupported-version`, `too-large`; else
+ * `invalid-input` for a limit that is none. The limits are checked before anything is decoded.
  */
 export function decodeDocument(bytes: Uint8Array, options: DocumentLimitOptions = {}): DocumentMap {
   const limits = limitsOf(options);
@@ -94,7 +95,7 @@ export function decodeDocument(bytes: Uint8Array, options: DocumentLimitOptions 
 }
 
 /** Throws: as `decodeDocument`, and `not-found`, `io`. */
-export function readDocument(
+export async function readDocument(
   path: string,
   options: ReadSmallFileOptions & DocumentLimitOptions = {},
 ): Promise<DocumentMap> {
@@ -119,10 +120,23 @@ export async function writeDocument(
   await overwriteFile(path, encodeDocument(document, options), options);
 }
 
-/** Those that are absent or undefined are the default ones. */
-function limitsOf({ limits = {} }: DocumentLimitOptions): DocumentLimits {
-  const given = Object.entries(limits).filter(([, limit]) => limit !== undefined);
-  return { ...DEFAULT_DOCUMENT_LIMITS, ...Object.fromEntries(given) };
+/** Encoding and decoding take a few frames of the stack a level. */
+const LARGEST_DEPTH = 1000;
+
+/** Those that are absent or undefined are the default ones. Throws `invalid-input`. */
+function limitsOf({ limits: given = {} }: DocumentLimitOptions): DocumentLimits {
+  const present = Object.entries(given).filter(([, limit]) => limit !== undefined);
+  const limits = { ...DEFAULT_DOCUMENT_LIMITS, ...Object.fromEntries(present) };
+  for (const [name, limit] of Object.entries(limits)) {
+    const maximum = name === 'maximumDepth' ? LARGEST_DEPTH : Number.POSITIVE_INFINITY;
+    if (limit >= 0 && limit <= maximum) continue;
+    throw new StorageError('invalid-input', {
+      what: `limit of a document: ${name}`,
+      expected: `a number from 0 to ${maximum}`,
+      actual: String(limit),
+    });
+  }
+  return limits;
 }
 
 /** The bytes of the map. */

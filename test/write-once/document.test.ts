@@ -236,6 +236,36 @@ describe('a hostile map', () => {
     expect(storageErrorThrownBy(encoding).code).toBe('too-large');
   });
 
+  test.each([
+    ['a depth without an end', { maximumDepth: Number.POSITIVE_INFINITY }],
+    ['a depth that the stack may not have', { maximumDepth: 1001 }],
+    ['a depth that is no number', { maximumDepth: Number.NaN }],
+    ['a length that is no number', { maximumLength: Number.NaN }],
+    ['a negative count', { maximumCount: -1 }],
+  ])('%s is no limit', async (_, limits) => {
+    const openFiles = new OpenFiles({ fileSystem: new MemoryFileSystem() });
+    const bytes = encodeDocument({ a: 1 });
+    for (const use of [
+      () => encodeDocument({ a: 1 }, { limits }),
+      () => decodeDocument(bytes, { limits }),
+    ]) {
+      expect(storageErrorThrownBy(use).code).toBe('invalid-input');
+    }
+    for (const use of [
+      writeDocument('/document', { a: 1 }, { openFiles, limits }),
+      readDocument('/document', { openFiles, limits }),
+    ]) {
+      expect((await storageErrorOf(use)).code).toBe('invalid-input');
+    }
+  });
+
+  test('the deepest document that may be allowed comes back', () => {
+    let deep: DocumentValue = 1;
+    for (let level = 1; level < 1000; level += 1) deep = [deep];
+    const limits = { maximumDepth: 1000 };
+    expect(decodeDocument(encodeDocument({ deep }, { limits }), { limits })).toEqual({ deep });
+  });
+
   test('that is undefined is the default one', () => {
     const limits = { maximumDepth: undefined, maximumLength: undefined };
     const document = { a: 1 };
