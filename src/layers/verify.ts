@@ -19,7 +19,12 @@ import type { EntryBatch } from './layer-file/entry-batch.ts';
 import type { LargeEntry } from './layer-file/entry-scan.ts';
 import { readLargeValue } from './layer-file/large-value.ts';
 import { LayerReader } from './layer-file/layer-reader.ts';
-import { checkReadOptions, nameError, type ReadOptions } from './layer-file/open-file.ts';
+import {
+  checkLimit,
+  checkReadOptions,
+  nameError,
+  type ReadOptions,
+} from './layer-file/open-file.ts';
 import { locateValueError } from './layer-file/salvage.ts';
 import {
   decodeSummary,
@@ -51,6 +56,7 @@ export async function verifyLayer(
   options: VerifyOptions = {},
 ): Promise<LayerReport> {
   checkReadOptions(options);
+  checkLimit('number of findings', options.maximumFindings);
   if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
   const { openFiles, ioMode } = options;
   const file = await VirtualFile.open(from, { read: true, openFiles, ioMode });

@@ -196,7 +196,8 @@ export class VirtualFile {
   /** The whole content, as a fresh array. Throws `too-large` above the limit. */
   async readToEnd({ maximumLength }: { readonly maximumLength: number }): Promise<Uint8Array> {
     const { size } = await this.stat();
-    if (size > maximumLength) {
+    // The other way round, a limit that is no number would be none.
+    if (!(size <= maximumLength)) {
       throw new StorageError('too-large', {
         what: 'file',
         path: this.path,

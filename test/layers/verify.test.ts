@@ -281,6 +281,11 @@ describe('a report', () => {
     });
   });
 
+  it.each([-1, Number.NaN])('lists no %d findings', async (maximumFindings) => {
+    const verifying = verifyLayer(bytesSource(new Uint8Array(0)), { maximumFindings });
+    await expect(verifying).rejects.toMatchObject({ code: 'invalid-input' });
+  });
+
   it.each([0, 1, 2])('lists at most %d findings, but counts all', async (maximumFindings) => {
     const report = await verify(
       { patch: { 96: [1], [8192 + 4]: [9], [8192 + BLOB_LENGTH + 4]: [9] } },

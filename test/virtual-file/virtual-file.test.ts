@@ -155,6 +155,8 @@ describe('reading', () => {
     const reads = count('read');
     const error = await storageErrorOf(file.readToEnd({ maximumLength: 9 }));
     expect(error).toMatchObject({ code: 'too-large', path: '/file', actual: '10' });
+    const noLimit = file.readToEnd({ maximumLength: Number.NaN });
+    expect((await storageErrorOf(noLimit)).code).toBe('too-large');
     expect(count('read')).toBe(reads);
     await file.setLength(0);
     expect(await file.readToEnd({ maximumLength: 0 })).toHaveLength(0);

@@ -95,14 +95,18 @@ export async function openLayerFileOfKind<S extends LayerSummary>(
 
 /** Throws `invalid-input` for a limit that would be none. */
 export function checkReadOptions({ maximumBlobLength, maximumWindowSize }: ReadOptions): void {
-  for (const limit of [maximumBlobLength, maximumWindowSize]) {
-    if (limit === undefined || limit >= 0) continue;
-    throw new StorageError('invalid-input', {
-      what: 'limit of a blob or window',
-      expected: 'a number of bytes',
-      actual: String(limit),
-    });
-  }
+  checkLimit('length of a blob', maximumBlobLength);
+  checkLimit('size of a window', maximumWindowSize);
+}
+
+/** Nothing is above a limit that is no number. Throws `invalid-input`. */
+export function checkLimit(what: string, limit: number | undefined): void {
+  if (limit === undefined || limit >= 0) return;
+  throw new StorageError('invalid-input', {
+    what: `limit: ${what}`,
+    expected: 'a number from 0',
+    actual: String(limit),
+  });
 }
 
 /** The layer that a path names; undefined if it names none. */
