@@ -14,11 +14,12 @@ import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 export interface IndexStoreOptions {
   /** Creates the scratch file when it is first needed. */
   readonly createScratch: () => Promise<TemporaryFile>;
-  /** Bytes of blocks that stay in memory; default 32 MiB. */
+  /** Bytes of blocks that stay in memory; default 20 MiB. */
   readonly memoryLimit?: number | undefined;
 }
 
-const DEFAULT_MEMORY_LIMIT = 32 * 1024 * 1024;
+/** The index of a million entries takes 15 MiB: more of them take hardly more memory. */
+const DEFAULT_MEMORY_LIMIT = 20 * 1024 * 1024;
 
 /** Blocks are kept in arrays of so many bytes at most, so that growing copies nothing. */
 const MAXIMUM_CHUNK_SIZE = 64 * BLOCK_SIZE;
@@ -27,7 +28,7 @@ const MAXIMUM_CHUNK_SIZE = 64 * BLOCK_SIZE;
 const CHUNKS_IN_MEMORY = 8;
 
 /** Chunks that may wait for the scratch file before whoever adds blocks must wait, too. */
-const MAXIMUM_WAITING_CHUNKS = 16;
+const MAXIMUM_WAITING_CHUNKS = 8;
 
 export class IndexStore {
   readonly #createScratch: () => Promise<TemporaryFile>;
@@ -35,6 +36,8 @@ export class IndexStore {
   readonly #memoryChunkCount: number;
   /** Chunks in order: those that stay, and behind them those that wait for the scratch file. */
   readonly #chunks: Uint8Array[] = [];
+  /** Spilled chunks, to be filled again: dropped ones would pile up until they are collected. */
+  readonly #free: Uint8Array[] = [];
   #blockCount = 0;
   #scratch: TemporaryFile | undefined;
   #out: BufferedWriter | undefined;
@@ -105,7 +108,7 @@ export class IndexStore {
         this.#spilling = undefined;
       });
     }
-    this.#chunks.push(new Uint8Array(this.#chunkSize));
+    this.#chunks.push(this.#free.pop() ?? new Uint8Array(this.#chunkSize));
   }
 
   async #spilled(): Promise<void> {
@@ -122,6 +125,7 @@ export class IndexStore {
         const [chunk] = this.#chunks.splice(this.#memoryChunkCount, 1);
         assert(chunk !== undefined, 'a chunk waits behind those that stay');
         await this.#out.append(chunk);
+        this.#free.push(chunk);
       }
     } catch (error) {
       this.#failure ??= { error };

@@ -49,7 +49,7 @@ export interface WriteOptions {
    * finds little left to do; default 16 MiB, and never by itself with `direct`.
    */
   readonly syncEvery?: number | undefined;
-  /** Bytes of finished index blocks that stay in memory; more go to a scratch file; 32 MiB. */
+  /** Bytes of finished index blocks that stay in memory; more go to a scratch file; 20 MiB. */
   readonly indexMemoryLimit?: number | undefined;
 }
 

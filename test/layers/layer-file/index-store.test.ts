@@ -1,11 +1,15 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
 import { maximumKey, minimumKey } from '../../../src/layers/key.ts';
+import { IndexStore } from '../../../src/layers/layer-file/index-store.ts';
 import { verifyLayer } from '../../../src/layers/verify.ts';
+import { BLOCK_SIZE } from '../../../src/virtual-file/block.ts';
 import { MemoryFileSystem } from '../../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
+import { TemporaryFile } from '../../../src/virtual-file/temporary-file.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 /** Keys without a common prefix: 264 entries a block, 64 blocks a chunk. */
@@ -51,7 +55,34 @@ describe('an index that does not stay in memory', () => {
     expect(fileSystem.paths().filter((path) => path !== '/' && path !== '/layers')).toEqual([]);
     expect(fileSystem.openCount).toBe(0);
   });
+
+  it('takes no more memory the more blocks there are', async () => {
+    const path = join(temporaryDirectory(), 'scratch');
+    const createScratch = () => TemporaryFile.create(path, { durability: 'scratch' });
+    const store = new IndexStore({ createScratch, memoryLimit: MIB });
+    const block = new Uint8Array(BLOCK_SIZE);
+    const { arrayBuffers: before } = process.memoryUsage();
+    for (let added = 0; added < 64 * MIB; added += BLOCK_SIZE) {
+      block.fill(store.blockCount);
+      store.add(block);
+      await store.room;
+      if (store.blockCount % 16 > 0) continue;
+      // What stays, what waits, what was spilled, and two write buffers.
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * MIB);
+    }
+    let number = 0;
+    for await (const chunk of store.chunks()) {
+      for (let at = 0; at < chunk.length; at += BLOCK_SIZE, number += 1) {
+        block.fill(number);
+        expect(Buffer.compare(chunk.subarray(at, at + BLOCK_SIZE), block)).toBe(0);
+      }
+    }
+    expect(number).toBe(store.blockCount);
+    await store.close();
+  });
 });
+
+const MIB = 1024 * 1024;
 
 function createWriter(directory: string, indexMemoryLimit?: number, openFiles?: OpenFiles) {
   return DeltaLayerWriter.create({
