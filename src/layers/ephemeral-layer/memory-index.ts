@@ -68,6 +68,7 @@ export class MemoryIndex {
     const { rows } = this;
     if (rows.isAscending) return numbersUpTo(rows.count);
     const { numbers, words } = sortRows(rows);
+    if (rows.areLsnsAscending) return numbers;
     let count = 0;
     for (let at = 0; at < numbers.length; at += 1) {
       const row = numbers[at] as number;

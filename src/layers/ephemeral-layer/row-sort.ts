@@ -4,6 +4,7 @@
  * are the LSNs of a log. A word is kept beside the number of its row, so that the passes read their
  * input in order.
  */
+import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 import { placeOf, type Rows } from './rows.ts';
 
@@ -51,7 +52,9 @@ class Pairs {
 function wordsToSortBy(rows: Rows): number[] {
   const differences = differingBytes(rows);
   const words: number[] = [];
-  for (let byte = DELTA_KEY_SIZE - 1; byte >= 0; byte -= 1) {
+  // Rows that come in the order of their LSNs stay in it.
+  const size = rows.areLsnsAscending ? KEY_SIZE : DELTA_KEY_SIZE;
+  for (let byte = size - 1; byte >= 0; byte -= 1) {
     if (differences.getUint8(byte) === 0) continue;
     // Where two words overlap at the start of the key, the shared bytes are sorted by twice.
     words.push(Math.max(0, byte - WORD_SIZE + 1));

@@ -53,6 +53,7 @@ export class Rows {
   #count = 0;
   #isAscending = true;
   #isInFileOrder = true;
+  #areLsnsAscending = true;
   #highestLsnHigh = 0;
   #highestLsnLow = 0;
   #lastPosition = 0;
@@ -69,6 +70,11 @@ export class Rows {
   /** True if no value starts before that of the row before. */
   get isInFileOrder(): boolean {
     return this.#isInFileOrder;
+  }
+
+  /** True if each LSN is above that of the row before: then no row takes the place of another. */
+  get areLsnsAscending(): boolean {
+    return this.#areLsnsAscending;
   }
 
   /** 0 without rows. */
@@ -158,10 +164,10 @@ export class Rows {
     const leftAt = placeOf(left);
     const rightAt = placeOf(right);
     for (let byte = 0; byte < LAST_WORD; byte += 4) {
-      const difference = leftView.getUint32(leftAt + byte) - rightView.getUint32(rightAt + byte);
-      if (difference !== 0) return difference;
+      const order = compareWords(leftView, leftAt + byte, rightView, rightAt + byte);
+      if (order !== 0) return order;
     }
-    return leftView.getUint32(leftAt + LAST_WORD) - rightView.getUint32(rightAt + LAST_WORD);
+    return compareWords(leftView, leftAt + LAST_WORD, rightView, rightAt + LAST_WORD);
   }
 
   #details(row: number): number {
@@ -173,15 +179,27 @@ export class Rows {
   }
 
   #noteLsn(high: number, low: number): void {
-    if (high < this.#highestLsnHigh) return;
-    if (high === this.#highestLsnHigh && low <= this.#highestLsnLow) return;
-    this.#highestLsnHigh = high;
-    this.#highestLsnLow = low;
+    const isAbove =
+      high > this.#highestLsnHigh || (high === this.#highestLsnHigh && low > this.#highestLsnLow);
+    if (isAbove) {
+      this.#highestLsnHigh = high;
+      this.#highestLsnLow = low;
+    } else if (this.#count > 0) {
+      this.#areLsnsAscending = false;
+    }
   }
 }
 
 /** The last four bytes of an entry key overlap the word before by two. */
 const LAST_WORD = DELTA_KEY_SIZE - 4;
+
+/** A difference of the two would not always fit a small integer. */
+function compareWords(left: DataView, leftAt: number, right: DataView, rightAt: number): number {
+  const one = left.getUint32(leftAt);
+  const other = right.getUint32(rightAt);
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
+}
 
 /** Where a row lies in its view. */
 export function placeOf(row: number): number {

@@ -28,9 +28,15 @@ const IN_ORDER: fc.Arbitrary<Put[]> = puts.map((some) =>
     .map(([, put]) => put),
 );
 
+/** As in a log, in which no value takes the place of another. */
+const IN_ORDER_OF_LSNS: fc.Arbitrary<Put[]> = puts.map((some) =>
+  some.map((put, at) => ({ ...put, lsn: BigInt(at + 1) * 0x5000_0000n })),
+);
+
 describe.each([
   ['in any order', puts],
   ['in order', IN_ORDER],
+  ['in the order of their LSNs', IN_ORDER_OF_LSNS],
 ])('rows that come %s', (_, order) => {
   it('are sorted by key and LSN, the last one of each', () => {
     fc.assert(
