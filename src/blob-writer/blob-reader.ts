@@ -5,6 +5,14 @@
 import { assert } from '../assert.ts';
 import { isStorageError, StorageError, withPath } from '../errors.ts';
 import {
+  type Blob,
+  cachedPlainBlob,
+  type PlainSearch,
+  plainBlob,
+  plainBlobIn,
+  type StoredBlob,
+} from './blob.ts';
+import {
   type BlobHeader,
   blobHeaderSizeOfFirstByte,
   decodeBlobHeader,
@@ -28,29 +36,13 @@ import {
   scanWithinLimits,
 } from './decompression.ts';
 import { newArray } from './slab.ts';
-import { type ReadStep, runSteps, type Steps } from './steps.ts';
+import { fillAtOnce, type ReadStep, runSteps, runStepsSync, type Steps } from './steps.ts';
+import { CachedSource } from './value-cache.ts';
 
 /** Where blobs may lie: from `start` to `end`, exclusive, in bytes from the start of the source. */
 export interface BlobRegion {
   readonly start: number;
   readonly end: number;
-}
-
-export interface Blob {
-  readonly offset: number;
-  /** Bytes in the source, header included. */
-  readonly storedLength: number;
-  readonly compressed: boolean;
-  /** Content after decompression. */
-  readonly bytes: Uint8Array;
-}
-
-/** A blob as it lies in the source, with its header checked. */
-export interface StoredBlob {
-  readonly offset: number;
-  readonly header: BlobHeader;
-  /** Stored bytes behind the header; may be a view of an array that nobody changes. */
-  readonly payload: Uint8Array;
 }
 
 export interface ReadManyOptions {
@@ -86,24 +78,30 @@ export class BlobReader {
 
   /** As `read`, step by step. */
   *readSteps(request: BlobRequest): Steps<Blob> {
-    const first = this.firstRead(request);
+    const first = this.#firstRead(request);
     yield first;
-    const whole = this.wholeBlob(first.target, request);
-    return whole ?? (yield* this.#blobOf(yield* this.#storedAt(first.target, 0, request)));
+    return (
+      plainBlobIn(first.target, this.#searchOf(request)) ??
+      (yield* this.#blobSteps(first.target, request))
+    );
   }
 
-  /** The read that a blob begins with, and nearly always ends. Throws `out-of-range`. */
-  firstRead(request: BlobRequest): ReadStep {
-    const { offset } = request;
-    this.checkOffset(offset);
-    const length = Math.min(estimatedEnd(request), this.region.end) - offset;
-    return { target: newArray(length), offset };
+  /** As `read`, at once. Throws also: `invalid-input` where the source cannot. */
+  readSync(request: BlobRequest): Blob {
+    const first = this.#firstRead(request);
+    fillAtOnce(this.source, first);
+    const blob = plainBlobIn(first.target, this.#searchOf(request));
+    return blob ?? runStepsSync(this.source, this.#blobSteps(first.target, request));
   }
 
-  /** The blob that the first read has brought, if that is all of it and it is plain. */
-  wholeBlob(bytes: Uint8Array, request: BlobRequest): Blob | undefined {
-    const stored = this.#storedIn(bytes, 0, request);
-    return stored === undefined || stored.header.compressed ? undefined : plainBlob(stored);
+  /**
+   * The blob, if its bytes are in the cache of the source, and it is plain.
+   * Returns: as `read`; undefined also if there is anything wrong with it, which `read` tells.
+   */
+  readCached(request: BlobRequest): Blob | undefined {
+    const { source } = this;
+    if (!(source instanceof CachedSource) || !this.#isInRegion(request.offset)) return undefined;
+    return cachedPlainBlob(source, this.#searchOf(request));
   }
 
   /**
@@ -128,7 +126,7 @@ export class BlobReader {
     const blobs: (Blob | StorageError)[] = [];
     for (const stored of yield* this.#readManyStoredSteps(requests, options)) {
       if (stored instanceof StorageError) blobs.push(stored);
-      else if (!stored.header.compressed) blobs.push(plainBlob(stored));
+      else if (!stored.header.compressed) blobs.push(plainBlobOf(stored));
       else blobs.push(yield* errorOr(this.#blobOf(stored)));
     }
     return blobs;
@@ -270,9 +268,29 @@ export class BlobReader {
     }
   }
 
+  /** The read that a blob begins with, and nearly always ends. Throws `out-of-range`. */
+  #firstRead(request: BlobRequest): ReadStep {
+    const { offset } = request;
+    this.checkOffset(offset);
+    return { target: newArray(this.#firstLength(request)), offset };
+  }
+
+  #firstLength(request: BlobRequest): number {
+    return Math.min(estimatedEnd(request), this.region.end) - request.offset;
+  }
+
+  #searchOf(request: BlobRequest): PlainSearch {
+    return { request, present: this.#firstLength(request), maximumLength: this.maximumLength };
+  }
+
+  /** The blob whose first bytes are there, whatever it is. */
+  *#blobSteps(bytes: Uint8Array, request: BlobRequest): Steps<Blob> {
+    return yield* this.#blobOf(yield* this.#storedAt(bytes, 0, request));
+  }
+
   *#blobOf(stored: StoredBlob): Steps<Blob> {
     const { offset, header, payload } = stored;
-    if (!header.compressed) return plainBlob(stored);
+    if (!header.compressed) return plainBlobOf(stored);
     if (Decompressor.loaded === undefined) yield Decompressor.load();
     const bytes = this.#decompress(Decompressor.loaded, header, payload, offset);
     return {
@@ -374,9 +392,14 @@ export class BlobReader {
     }
   }
 
+  #isInRegion(offset: number): boolean {
+    const { start, end } = this.region;
+    return Number.isSafeInteger(offset) && offset >= start && offset < end;
+  }
+
   #offsetError(offset: number): StorageError | undefined {
     const { start, end } = this.region;
-    if (Number.isSafeInteger(offset) && offset >= start && offset < end) return undefined;
+    if (this.#isInRegion(offset)) return undefined;
     return new StorageError('out-of-range', {
       what: 'blob offset outside the values',
       path: this.source.path,
@@ -394,9 +417,8 @@ export class BlobReader {
   }
 }
 
-function plainBlob({ offset, header, payload }: StoredBlob): Blob {
-  const storedLength = header.headerSize + header.storedLength;
-  return { offset, storedLength, compressed: false, bytes: payload };
+function plainBlobOf({ offset, header, payload }: StoredBlob): Blob {
+  return plainBlob(offset, header.headerSize + header.storedLength, payload);
 }
 
 function* errorOr<T>(steps: Steps<T>): Steps<T | StorageError> {

@@ -7,38 +7,62 @@
  * another thread, which would take the other contents away.
  */
 import { markAsUntransferable } from 'node:worker_threads';
+import { copyBytes, ViewedBytes } from '../byte-words.ts';
 
-interface Slab {
+class Slab {
   readonly size: number;
   readonly largestContent: number;
-  buffer: ArrayBuffer;
-  used: number;
+  memory = new ViewedBytes(new Uint8Array(0));
+  #used = 0;
+
+  constructor(size: number, largestContent: number) {
+    this.size = size;
+    this.largestContent = largestContent;
+  }
+
+  /** Room in `memory` that is nobody's. Returns: where it begins. */
+  claim(length: number): number {
+    if (this.#used + length > this.memory.bytes.length) {
+      const buffer = new ArrayBuffer(this.size);
+      markAsUntransferable(buffer);
+      this.memory = new ViewedBytes(new Uint8Array(buffer));
+      this.#used = 0;
+    }
+    const start = this.#used;
+    this.#used += length;
+    return start;
+  }
 }
 
-const SLABS: readonly Slab[] = [
-  { size: 16 * 1024, largestContent: 1024, buffer: new ArrayBuffer(0), used: 0 },
-  { size: 64 * 1024, largestContent: 16 * 1024, buffer: new ArrayBuffer(0), used: 0 },
-];
+const SMALL = new Slab(16 * 1024, 1024);
+const LARGE = new Slab(64 * 1024, 16 * 1024);
 
 /** Node makes arrays of so few bytes as fast as views. */
 const LARGEST_ARRAY_IN_PLACE = 64;
 
 /** Zeros that belong to the caller: an array of its own, or a view of a shared one. */
 export function newArray(length: number): Uint8Array {
-  if (length <= LARGEST_ARRAY_IN_PLACE) return new Uint8Array(length);
-  for (const slab of SLABS) {
-    if (length <= slab.largestContent) return takeFrom(slab, length);
-  }
-  return new Uint8Array(length);
+  const slab = slabFor(length);
+  if (slab === undefined) return new Uint8Array(length);
+  const start = slab.claim(length);
+  return new Uint8Array(slab.memory.bytes.buffer, start, length);
 }
 
-function takeFrom(slab: Slab, length: number): Uint8Array {
-  if (slab.used + length > slab.buffer.byteLength) {
-    slab.buffer = new ArrayBuffer(slab.size);
-    markAsUntransferable(slab.buffer);
-    slab.used = 0;
+/** A copy of `length` bytes of the source from `at` on, in such an array. */
+export function copyOfBytes(source: ViewedBytes, at: number, length: number): Uint8Array {
+  const slab = slabFor(length);
+  if (slab !== undefined) {
+    const start = slab.claim(length);
+    copyBytes(source, at, slab.memory, start, length);
+    return new Uint8Array(slab.memory.bytes.buffer, start, length);
   }
-  const start = slab.used;
-  slab.used += length;
-  return new Uint8Array(slab.buffer, start, length);
+  const copy = new Uint8Array(length);
+  if (length > LARGEST_ARRAY_IN_PLACE) copy.set(source.bytes.subarray(at, at + length));
+  else for (let byte = 0; byte < length; byte += 1) copy[byte] = source.bytes[at + byte] as number;
+  return copy;
+}
+
+function slabFor(length: number): Slab | undefined {
+  if (length <= LARGEST_ARRAY_IN_PLACE || length > LARGE.largestContent) return undefined;
+  return length <= SMALL.largestContent ? SMALL : LARGE;
 }

@@ -95,8 +95,12 @@ async function fillAll(source: ByteSource, steps: readonly ReadStep[]): Promise<
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }
 
-function fillAtOnce(source: ByteSource, { target, offset }: ReadStep): void {
-  if (source.readSync === undefined) throw cannotWait(source);
+/** Throws: `truncated`, `io`; `invalid-input` where the source cannot, and has not all in memory. */
+export function fillAtOnce(source: ByteSource, { target, offset }: ReadStep): void {
+  if (source.readSync === undefined) {
+    if (source.readCached?.(target, offset)) return;
+    throw cannotWait(source);
+  }
   let done = 0;
   while (done < target.length) {
     const rest = done === 0 ? target : target.subarray(done);

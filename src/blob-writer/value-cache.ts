@@ -5,6 +5,7 @@
  * Each block has one place, by its number; who comes last has it. Blocks are copied in and out, so
  * that memory is taken once, a chunk at a time, and used again for ever.
  */
+import { ViewedBytes } from '../byte-words.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import type { ByteSource } from './byte-source.ts';
 import type { ReadStep } from './steps.ts';
@@ -24,11 +25,12 @@ const OWNER_STEP = 0x9e37_79b1;
 export class ValueCache {
   /** Most blocks that it holds. */
   readonly capacity: number;
-  readonly #chunks: (Uint8Array | undefined)[] = [];
+  readonly #chunks: (ViewedBytes | undefined)[] = [];
   /** By place: whose block it is, and which; 0 is nobody. */
   readonly #owners: Uint32Array;
   readonly #blocks: Uint32Array;
   #lastOwner = 0;
+  foundAt = 0;
   readonly #scratch: Uint8Array[] = [];
 
   /** `capacity` is a number of blocks of 8,192 bytes. */
@@ -42,6 +44,22 @@ export class ValueCache {
   addOwner(): number {
     this.#lastOwner = (this.#lastOwner % 0xffff_ffff) + 1;
     return this.#lastOwner;
+  }
+
+  /**
+   * Where `length` bytes from `offset` on lie in one block.
+   *
+   * Returns: their memory, and sets `foundAt`, where they begin in it; both are valid until the next
+   * `put`. Undefined if they are not all here, or not in one block.
+   */
+  find(owner: number, offset: number, length: number): ViewedBytes | undefined {
+    const block = Math.floor(offset / BLOCK_SIZE);
+    const start = offset - block * BLOCK_SIZE;
+    if (this.capacity === 0 || start + length > BLOCK_SIZE) return undefined;
+    const place = this.#place(owner, block);
+    if (this.#owners[place] !== owner || this.#blocks[place] !== block) return undefined;
+    this.foundAt = (place % BLOCKS_PER_CHUNK) * BLOCK_SIZE + start;
+    return this.#chunkOf(place);
   }
 
   /** Fills the target with what lies from `offset` on. Returns: false if not all of it is here. */
@@ -71,7 +89,7 @@ export class ValueCache {
       this.#owners[place] = owner;
       this.#blocks[place] = number;
       const start = (place % BLOCKS_PER_CHUNK) * BLOCK_SIZE;
-      this.#chunkOf(place).set(bytes.subarray(at, at + BLOCK_SIZE), start);
+      this.#chunkOf(place).bytes.set(bytes.subarray(at, at + BLOCK_SIZE), start);
     }
   }
 
@@ -101,14 +119,16 @@ export class ValueCache {
   #copyPart(block: number, owner: number, start: number, target: Uint8Array): void {
     const place = this.#place(owner, block);
     const from = (place % BLOCKS_PER_CHUNK) * BLOCK_SIZE + start;
-    target.set(this.#chunkOf(place).subarray(from, from + target.length));
+    target.set(this.#chunkOf(place).bytes.subarray(from, from + target.length));
   }
 
-  #chunkOf(place: number): Uint8Array {
+  #chunkOf(place: number): ViewedBytes {
     const number = Math.floor(place / BLOCKS_PER_CHUNK);
-    const chunk = this.#chunks[number] ?? new Uint8Array(BLOCKS_PER_CHUNK * BLOCK_SIZE);
-    this.#chunks[number] = chunk;
-    return chunk;
+    const chunk = this.#chunks[number];
+    if (chunk !== undefined) return chunk;
+    const added = new ViewedBytes(new Uint8Array(BLOCKS_PER_CHUNK * BLOCK_SIZE));
+    this.#chunks[number] = added;
+    return added;
   }
 }
 
@@ -117,7 +137,7 @@ export function cachedSource(source: ByteSource, cache: ValueCache): ByteSource 
   return cache.capacity === 0 ? source : new CachedSource(source, cache);
 }
 
-class CachedSource implements ByteSource {
+export class CachedSource implements ByteSource {
   readonly size: number;
   readonly path: string | undefined;
   readonly readSync: ((target: Uint8Array, offset: number) => number) | undefined;
@@ -138,7 +158,17 @@ class CachedSource implements ByteSource {
     }
   }
 
+  /** As `ValueCache.find`; `foundAt` is where. */
+  find(offset: number, length: number): ViewedBytes | undefined {
+    return this.#cache.find(this.#owner, offset, length);
+  }
+
+  get foundAt(): number {
+    return this.#cache.foundAt;
+  }
+
   readCached(target: Uint8Array, offset: number): boolean {
+    if (target.length > LONGEST_CACHED_READ) return false;
     return this.#cache.copyTo(target, this.#owner, offset);
   }
 

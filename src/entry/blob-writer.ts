@@ -2,6 +2,7 @@
  * `layerfile/blob-writer`: length-prefixed blobs, appended through fixed buffers and read back from
  * any source of bytes.
  */
+export type { Blob } from '../blob-writer/blob.ts';
 export {
   type BlobHeader,
   blobHeaderSize,
@@ -10,12 +11,7 @@ export {
   encodeZstdBlobHeader,
   MAXIMUM_BLOB_LENGTH,
 } from '../blob-writer/blob-format.ts';
-export {
-  type Blob,
-  BlobReader,
-  type BlobRegion,
-  type ReadManyOptions,
-} from '../blob-writer/blob-reader.ts';
+export { BlobReader, type BlobRegion, type ReadManyOptions } from '../blob-writer/blob-reader.ts';
 export type { BlobRequest } from '../blob-writer/blob-runs.ts';
 export { BlobScanner } from '../blob-writer/blob-scanner.ts';
 export { BlobWriter } from '../blob-writer/blob-writer.ts';

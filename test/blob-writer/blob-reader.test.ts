@@ -2,7 +2,9 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { type Blob, BlobReader } from '../../src/blob-writer/blob-reader.ts';
+import type { Blob } from '../../src/blob-writer/blob.ts';
+import { BlobReader } from '../../src/blob-writer/blob-reader.ts';
+import type { BlobRequest } from '../../src/blob-writer/blob-runs.ts';
 import {
   type ByteSource,
   bytesSource,
@@ -10,6 +12,7 @@ import {
   handleSource,
 } from '../../src/blob-writer/byte-source.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS } from '../../src/blob-writer/decompression.ts';
+import { cachedSource, ValueCache } from '../../src/blob-writer/value-cache.ts';
 import { StorageError } from '../../src/errors.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { bytesOf, countingSource, writeBlobs } from '../support/blobs.ts';
@@ -229,6 +232,82 @@ describe('damage', () => {
       expect(await storageErrorOf(readerOf(source).readMany([{ offset: 0 }]))).toBe(failure);
     },
   );
+});
+
+describe('a blob, or what is wrong with it, is the same', () => {
+  async function orError(action: () => Blob | Promise<Blob>): Promise<unknown> {
+    try {
+      const { bytes, ...rest } = await action();
+      return { ...rest, bytes: Buffer.from(bytes).toString('hex') };
+    } catch (error) {
+      if (!(error instanceof StorageError)) throw error;
+      return { code: error.code, offset: error.offset, message: error.message };
+    }
+  }
+
+  test('after a wait, at once, and out of the cache, whatever the bytes are', async () => {
+    let found = 0;
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(
+          fc.record({ length: fc.oneof(fc.nat(300), fc.nat(9000)), compressed: fc.boolean() }),
+          { minLength: 1, maxLength: 12 },
+        ),
+        fc.array(fc.record({ at: fc.nat(30_000), value: fc.nat(255) }), { maxLength: 4 }),
+        fc.array(fc.record({ pick: fc.nat(12), shift: fc.integer({ min: -9, max: 9 }) })),
+        fc.constantFrom(1, 3, 100),
+        async (specs, damage, shifts, capacity) => {
+          const { file, offsets, end } = await writeBlobs(
+            specs.map(({ length, compressed }, n) => ({ content: bytesOf(length, n), compressed })),
+          );
+          for (const { at, value } of damage) file[at % file.length] = value;
+          const source = cachedSource(bytesSource(file, 'name'), new ValueCache(capacity));
+          const limits = { ...LIMITS, maximumLength: 8000 };
+          const reader = readerOf(source, 0, end, limits);
+          const requests: BlobRequest[] = [...offsets, end].map((offset, n) => {
+            const next = offsets[n + 1] ?? end;
+            return { offset, end: next, limit: next };
+          });
+          for (const { pick, shift } of shifts) {
+            const request = requests[pick % requests.length];
+            if (request === undefined) continue;
+            requests.push({ offset: request.offset + shift, limit: request.limit });
+            requests.push({ offset: request.offset, limit: (request.limit ?? 0) + shift });
+          }
+          for (const request of requests) {
+            const expected = await orError(() => reader.read(request));
+            expect(await orError(() => reader.readSync(request))).toEqual(expected);
+            const cached = reader.readCached(request);
+            if (cached === undefined) continue;
+            found += 1;
+            expect(await orError(() => cached)).toEqual(expected);
+          }
+        },
+      ),
+      { numRuns: 200 },
+    );
+    expect(found).toBeGreaterThan(200);
+  });
+
+  test('and the caller may write to it', async () => {
+    const lengths = [40, 100, 3000];
+    const { file, offsets } = await writeBlobs(
+      [...lengths, 9000].map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
+    );
+    const reader = readerOf(cachedSource(bytesSource(file), new ValueCache(10)));
+    const ways: ((request: BlobRequest) => Promise<Blob> | Blob | undefined)[] = [
+      (request) => reader.read(request),
+      (request) => reader.readSync(request),
+      (request) => reader.readCached(request),
+    ];
+    for (const read of [...ways, ...ways]) {
+      for (const [n, length] of lengths.entries()) {
+        const blob = await read({ offset: offsets[n] ?? 0, end: offsets[n + 1] });
+        expect(Buffer.compare(blob?.bytes ?? Buffer.of(), bytesOf(length, n))).toBe(0);
+        blob?.bytes.fill(0);
+      }
+    }
+  });
 });
 
 describe('many blobs', () => {

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { type ByteSource, bytesSource, readExactly } from '../../src/blob-writer/byte-source.ts';
-import { cachedSource, ValueCache } from '../../src/blob-writer/value-cache.ts';
+import { CachedSource, cachedSource, ValueCache } from '../../src/blob-writer/value-cache.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 const BLOCK = 8192;
@@ -55,6 +55,11 @@ describe('reads through a cache of blocks', () => {
             if (source.readCached?.(cached, offset)) {
               expect(Buffer.compare(cached, expected)).toBe(0);
             }
+            const memory = source instanceof CachedSource ? source : undefined;
+            const chunk = memory?.find(offset, target.length)?.bytes;
+            if (memory === undefined || chunk === undefined) continue;
+            const found = chunk.subarray(memory.foundAt, memory.foundAt + target.length);
+            expect(Buffer.compare(found, expected)).toBe(0);
           }
         },
       ),

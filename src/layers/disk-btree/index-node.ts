@@ -218,7 +218,7 @@ export class IndexNode {
   /** The 40 bits of a leaf's value. */
   leafValue(index: number): number {
     const at = this.#valuesAt + index * NODE_VALUE_SIZE;
-    return (this.bytes[at] as number) * 0x1_0000_0000 + this.#view.getUint32(at + 1);
+    return this.#view.getUint8(at) * 0x1_0000_0000 + this.#view.getUint32(at + 1);
   }
 
   /** Whether a leaf's value is odd, by its last byte: a remainder of 40 bits costs ten times as much. */

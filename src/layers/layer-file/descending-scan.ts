@@ -6,7 +6,7 @@
  * takes as many bytes as its blobs span.
  */
 import { assert } from '../../assert.ts';
-import type { StoredBlob } from '../../blob-writer/blob-reader.ts';
+import type { StoredBlob } from '../../blob-writer/blob.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';

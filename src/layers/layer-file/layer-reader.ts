@@ -6,7 +6,8 @@
  * the point reads are strict: they throw at the first damage. `salvage` reports it and goes on.
  */
 import { assert } from '../../assert.ts';
-import { type Blob, BlobReader } from '../../blob-writer/blob-reader.ts';
+import type { Blob } from '../../blob-writer/blob.ts';
+import { BlobReader } from '../../blob-writer/blob-reader.ts';
 import type { BlobRequest } from '../../blob-writer/blob-runs.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS } from '../../blob-writer/decompression.ts';
 import { runSteps, runStepsSync, type Steps } from '../../blob-writer/steps.ts';
@@ -46,9 +47,6 @@ import type { LayerSummary } from './summary.ts';
 
 /** Keys that are searched for side by side: their index blocks and values are held at once. */
 const MAXIMUM_GROUP = 1024;
-
-/** Of a lookup: something on its way must be read first. */
-const NOT_IN_MEMORY = Symbol('not in memory');
 
 export interface EntryOptions {
   /** Default: all keys. */
@@ -118,9 +116,18 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    */
   async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
     const search = this.#search(key, lsn);
-    const entry = this.#entryInMemory(search);
-    if (entry !== NOT_IN_MEMORY) return entry;
-    return await runSteps(this.blobs.source, this.#entrySteps(search));
+    if (search === undefined) return undefined;
+    const { source } = this.blobs;
+    if (!search.isDone) await runSteps(source, this.index.searchSteps([search]));
+    const position = foundKey(search);
+    if (position === undefined) return undefined;
+    const request = this.#request(position);
+    try {
+      const blob = this.blobs.readCached(request);
+      return this.#entryOf(position, blob ?? (await this.blobs.read(request)));
+    } catch (error) {
+      throw located(error, entryAt(this.layout, position.node, position.index));
+    }
   }
 
   /**
@@ -130,9 +137,19 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    */
   getSync(key: Key, lsn: Lsn = MAXIMUM_LSN): LayerEntry | undefined {
     const search = this.#search(key, lsn);
-    const entry = this.#entryInMemory(search);
-    if (entry !== NOT_IN_MEMORY) return entry;
-    return runStepsSync(this.blobs.source, this.#entrySteps(search));
+    if (search === undefined) return undefined;
+    if (!search.isDone) runStepsSync(this.blobs.source, this.index.searchSteps([search]));
+    const position = foundKey(search);
+    if (position === undefined) return undefined;
+    const request = this.#request(position);
+    try {
+      return this.#entryOf(
+        position,
+        this.blobs.readCached(request) ?? this.blobs.readSync(request),
+      );
+    } catch (error) {
+      throw located(error, entryAt(this.layout, position.node, position.index));
+    }
   }
 
   /**
@@ -280,42 +297,6 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return wanted === undefined ? undefined : this.index.search(wanted);
   }
 
-  /**
-   * What a search leads to, if all on the way is cached and the content is plain. No step is made:
-   * a generator costs as much as all the rest of such a lookup.
-   */
-  #entryInMemory(search: Search | undefined): LayerEntry | undefined | typeof NOT_IN_MEMORY {
-    const { source } = this.blobs;
-    if (search === undefined) return undefined;
-    if (!search.isDone) return NOT_IN_MEMORY;
-    const position = foundKey(search);
-    if (position === undefined) return undefined;
-    if (source.readCached === undefined) return NOT_IN_MEMORY;
-    const entry = entryAt(this.layout, position.node, position.index);
-    const request = this.#request(position);
-    try {
-      const { target, offset } = this.blobs.firstRead(request);
-      if (!source.readCached(target, offset)) return NOT_IN_MEMORY;
-      const blob = this.blobs.wholeBlob(target, request);
-      return blob === undefined ? NOT_IN_MEMORY : entryOf(entry, blob);
-    } catch (error) {
-      throw located(error, entry);
-    }
-  }
-
-  *#entrySteps(search: Search | undefined): Steps<LayerEntry | undefined> {
-    if (search === undefined) return undefined;
-    if (!search.isDone) yield* this.index.searchSteps([search]);
-    const position = foundKey(search);
-    if (position === undefined) return undefined;
-    const entry = entryAt(this.layout, position.node, position.index);
-    try {
-      return entryOf(entry, yield* this.blobs.readSteps(this.#request(position)));
-    } catch (error) {
-      throw located(error, entry);
-    }
-  }
-
   async #entriesOf(
     wanted: readonly (Uint8Array | undefined)[],
   ): Promise<(LayerEntry | undefined)[]> {
@@ -323,11 +304,14 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     const missing: Search[] = [];
     const places: number[] = [];
     for (const [place, key] of wanted.entries()) {
-      const search = key === undefined ? undefined : this.index.search(key);
-      const entry = this.#entryInMemory(search);
-      if (entry !== NOT_IN_MEMORY) {
-        entries[place] = entry;
-      } else if (search !== undefined) {
+      if (key === undefined) continue;
+      const search = this.index.search(key);
+      const position = search.isDone ? foundKey(search) : undefined;
+      if (search.isDone && position === undefined) continue;
+      const blob = position && this.blobs.readCached(this.#request(position));
+      if (position !== undefined && blob !== undefined) {
+        entries[place] = this.#entryOf(position, blob);
+      } else {
         missing.push(search);
         places.push(place);
       }
@@ -346,12 +330,23 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     const blobs = (yield* this.blobs.readManySteps(requests)).values();
     return positions.map((position) => {
       if (position === undefined) return undefined;
-      const entry = entryAt(this.layout, position.node, position.index);
       const { value: blob } = blobs.next();
       assert(blob !== undefined, 'as many blobs as positions');
-      if (blob instanceof StorageError) throw located(blob, entry);
-      return entryOf(entry, blob);
+      if (!(blob instanceof StorageError)) return this.#entryOf(position, blob);
+      throw located(blob, entryAt(this.layout, position.node, position.index));
     });
+  }
+
+  #entryOf({ node, index }: EntryPosition, blob: Blob): LayerEntry {
+    return {
+      key: node.keyBegin(index, KEY_SIZE),
+      lsn: this.layout.lsn(node, index),
+      willInit: this.layout.willInit(node, index),
+      offset: blob.offset,
+      storedLength: blob.storedLength,
+      compressed: blob.compressed,
+      bytes: blob.bytes,
+    };
   }
 
   /** A blob must end before the next one, unless that one is damaged and starts before it. */
@@ -389,14 +384,6 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     if (!this.#isClosed) return;
     throw new StorageError('closed', { what: 'layer reader is closed', path: this.path });
   }
-}
-
-/** Field by field: a spread costs a hundred times as much on Node 20. */
-function entryOf(
-  { key, lsn, willInit, offset }: IndexEntry,
-  { storedLength, compressed, bytes }: Blob,
-): LayerEntry {
-  return { key, lsn, willInit, offset, storedLength, compressed, bytes };
 }
 
 /** What a search has found, if that is of the wanted key. */
