@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { goldenLayers } from '../support/golden.ts';
+import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { parseError, parseLines } from './support.ts';
 
@@ -201,7 +202,9 @@ describe('a signal', () => {
     const fifo = join(temporaryDirectory(), 'spec');
     execFileSync('mkfifo', [fifo]);
     const child = start('build', fifo, '--out', temporaryDirectory());
-    await new Promise((resolve) => setTimeout(resolve, 500));
+    await (CAN_LIST_DESCRIPTORS
+      ? until(() => openBelow(fifo, child.pid).length > 0)
+      : new Promise((resolve) => setTimeout(resolve, 2000)));
     child.kill('SIGINT');
     const { status, stderr } = await child.finished;
     expect([status, stderr]).toEqual([130, 'error[aborted]: interrupted\n']);
