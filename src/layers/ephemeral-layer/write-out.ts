@@ -37,7 +37,7 @@ const SIZES: WriteOutSizes = {
 };
 
 /** Rows that are handed to the delta writer at once: their keys and values fit into a fast cache. */
-const BATCH_ROWS = 1024;
+const BATCH_ROWS = 512;
 
 /** Bytes; two lines of the cache. */
 const LONGEST_TOUCHED = 128;
