@@ -32,7 +32,7 @@ import {
 } from '../lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { MemoryIndex } from './memory-index.ts';
-import { SingleRow } from './rows.ts';
+import { checkReach, SingleRow } from './rows.ts';
 import { writeOut } from './write-out.ts';
 
 export interface EphemeralOptions {
@@ -144,6 +144,7 @@ export class EphemeralLayer {
     checkContent(bytes);
     this.#checkPut(key, lsn);
     const position = this.#out.offset;
+    checkReach(position + bytes.length);
     const buffered = this.#out.append(bytes);
     const row = { key, lsn, length: bytes.length, willInit };
     if (buffered === undefined && this.#lastWaiting === undefined) {
@@ -167,6 +168,7 @@ export class EphemeralLayer {
     const { keys, lsnHalves } = this.#viewsOf(batch);
     const { first, end } = this.#checkBatch(batch, lsnHalves);
     const position = this.#out.offset - first;
+    checkReach(position + end);
     const buffered = this.#out.append(batch.values.subarray(first, end));
     const rows = { count, keys, lsnHalves, starts, lengths, willInit };
     if (buffered === undefined && this.#lastWaiting === undefined) {

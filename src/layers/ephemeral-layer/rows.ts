@@ -84,11 +84,12 @@ export class Rows {
 
   /**
    * Adds the rows, their values at `position` plus what `starts` says.
-   * Throws: `too-large` where rows of this kind end, before any is added.
+   * Requires: values within reach, see `checkReach`.
+   * Throws: `too-large` where row numbers end, before any is added.
    */
   add(rows: NewRows, position: number): void {
     const { count, keys, lsnHalves, starts, lengths, willInit } = rows;
-    if (this.#count + count > MAXIMUM_ROWS || !isWithinReach(rows, position)) throw tooLarge();
+    if (this.#count + count > MAXIMUM_ROWS) throw tooLarge();
     for (let at = 0; at < count; at += 1) {
       const row = this.#count;
       if ((row & ROW_MASK) === 0) this.#addSegment();
@@ -226,9 +227,9 @@ export class SingleRow implements NewRows {
   }
 }
 
-function isWithinReach({ count, starts }: NewRows, position: number): boolean {
-  if (position + 0x1_0000_0000 <= MAXIMUM_POSITION) return true;
-  return starts.subarray(0, count).every((start) => position + start <= MAXIMUM_POSITION);
+/** Throws `too-large` for a value that ends where no position leads. */
+export function checkReach(end: number): void {
+  if (end > MAXIMUM_POSITION) throw tooLarge();
 }
 
 function tooLarge(): StorageError {

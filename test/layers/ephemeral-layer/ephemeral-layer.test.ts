@@ -1,10 +1,16 @@
 import { readdirSync } from 'node:fs';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { MAXIMUM_BLOB_LENGTH } from '../../../src/blob-writer/blob-format.ts';
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
+import type { ValueBatch } from '../../../src/layers/delta-layer/value-batch.ts';
 import { EphemeralLayer } from '../../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { formatKey, type Key, keyFromFields, maximumKey } from '../../../src/layers/key.ts';
 import { MAXIMUM_LSN } from '../../../src/layers/lsn.ts';
+import type { FileSystem } from '../../../src/virtual-file/file-system.ts';
+import { nodeFileSystem } from '../../../src/virtual-file/node-file-system.ts';
+import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
+import { delegatingFile } from '../../support/delegating-file.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
@@ -209,7 +215,49 @@ describe('an ephemeral layer', () => {
     }
     await Promise.all(reads);
   });
+
+  it('takes 32 GiB, refuses the value behind them, and can be frozen then', async () => {
+    await using layer = await EphemeralLayer.create({
+      ...{ directory: temporaryDirectory(), ...IDS, startLsn: START_LSN },
+      openFiles: new OpenFiles({ fileSystem: forgetful }),
+    });
+    const bytes = new Uint8Array(MAXIMUM_BLOB_LENGTH);
+    for (let count = 0; count < 128; count += 1) {
+      await layer.putSerialized(keyOf(count), START_LSN, bytes, true);
+    }
+    const { size } = layer;
+    expect(() => layer.putSerialized(keyOf(0), START_LSN, bytes, true)).toThrow(tooLarge());
+    expect(() => layer.putBatch(batchOf(keyOf(0), bytes))).toThrow(tooLarge());
+    expect(layer.size).toBe(size);
+    await layer.freeze(END_LSN);
+    expect(layer.entryCount).toBe(128);
+  });
 });
+
+/** Files that forget what is written to them. */
+const forgetful: FileSystem = {
+  ...nodeFileSystem,
+  async open(path, options) {
+    const file = await nodeFileSystem.open(path, options);
+    return delegatingFile(file, { write: (source) => Promise.resolve(source.length) });
+  },
+};
+
+function batchOf(key: Key, values: Uint8Array): ValueBatch {
+  return {
+    count: 1,
+    keys: key,
+    lsns: BigUint64Array.of(START_LSN),
+    values,
+    starts: Uint32Array.of(0),
+    lengths: Uint32Array.of(values.length),
+    willInit: Uint8Array.of(1),
+  };
+}
+
+function tooLarge() {
+  return expect.objectContaining({ code: 'too-large' });
+}
 
 function puts() {
   return fc.array(

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { MemoryIndex } from '../../../src/layers/ephemeral-layer/memory-index.ts';
-import { SingleRow } from '../../../src/layers/ephemeral-layer/rows.ts';
+import { checkReach, SingleRow } from '../../../src/layers/ephemeral-layer/rows.ts';
 import { formatKey, keyFromFields } from '../../../src/layers/key.ts';
 
 interface Put {
@@ -80,20 +80,22 @@ it('a walk that began while all was in order goes on when it no longer is', () =
   expect(index.olderRow(1)).toBe(0);
 });
 
-it.each([
-  [2 ** 35 - 1, true],
-  [2 ** 35, false],
-])('a value at position %d is taken: %s', (position, taken) => {
-  const index = new MemoryIndex();
-  const row = new SingleRow().set({ key: keyOf(PUT), lsn: 1n, length: 5, willInit: true });
-  if (!taken) {
-    expect(() => index.add(row, position)).toThrow(expect.objectContaining({ code: 'too-large' }));
-    expect(index.rows.count).toBe(0);
-    return;
-  }
-  index.add(row, position);
-  const { rows } = index;
-  expect([rows.position(0), rows.length(0), rows.willInit(0)]).toEqual([position, 5, 1]);
+it.each([2 ** 32 - 1, 2 ** 32, 2 ** 35 - 6])(
+  'a value at position %d is found there',
+  (position) => {
+    checkReach(position + 5);
+    const index = new MemoryIndex();
+    index.add(
+      new SingleRow().set({ key: keyOf(PUT), lsn: 1n, length: 5, willInit: true }),
+      position,
+    );
+    const { rows } = index;
+    expect([rows.position(0), rows.length(0), rows.willInit(0)]).toEqual([position, 5, 1]);
+  },
+);
+
+it('no value ends where no position leads', () => {
+  expect(() => checkReach(2 ** 35)).toThrow(expect.objectContaining({ code: 'too-large' }));
 });
 
 const PUT: Put = { relation: 1, block: 1, lsn: 1n };
