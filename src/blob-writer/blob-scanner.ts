@@ -123,25 +123,25 @@ export class BlobScanner {
   locateRow({ offsets, from, to, previousEnd }: BlobRow, places: BlobPlaces, at: number): number {
     const { starts, lengths, storedLengths } = places;
     const buffer = this.#buffer;
-    const [windowAt, windowStart, windowEnd] = [this.#at, this.#start, this.#end];
+    const end = this.#end;
+    // From file offsets to places in the buffer.
+    const shift = this.#at - this.#start;
     const longest = Math.min(LARGE_BLOB, this.#reader.maximumLength);
-    const lowest = Math.max(windowStart, this.#reader.region.start);
-    let behind = previousEnd;
+    let behind = Math.max(previousEnd, this.#start, this.#reader.region.start);
     let index = from;
     for (; index < to; index += 1) {
       const offset = offsets[index] as number;
-      if (offset < behind || offset < lowest || offset >= windowEnd) break;
-      const headerAt = windowAt + (offset - windowStart);
+      if (offset < behind || offset >= end) break;
+      const headerAt = offset + shift;
       const length = plainBlobLength(buffer, headerAt);
       if (length < 0 || length > longest) break;
-      const size = blobHeaderSizeOfFirstByte(buffer[headerAt] as number);
-      const end = offset + size + length;
-      if (end > windowEnd || end > (offsets[index + 1] as number)) break;
+      const contentAt = headerAt + blobHeaderSizeOfFirstByte(buffer[headerAt] as number);
+      behind = contentAt + length - shift;
+      if (behind > end || behind > (offsets[index + 1] as number)) break;
       const place = at + index - from;
-      starts[place] = headerAt + size;
+      starts[place] = contentAt;
       lengths[place] = length;
-      storedLengths[place] = size + length;
-      behind = end;
+      storedLengths[place] = behind - offset;
     }
     this.bytes = buffer;
     return index - from;
