@@ -45,6 +45,9 @@ const MAXIMUM_TURNS = 24;
 /** Where an abort comes, instead of at an operation. */
 const AT_THE_START = -1;
 
+/** Of the delays with which the order of operations was taken down. */
+const ORDER_SEED = 1;
+
 /** A moment of a run. */
 interface Moment {
   /** Which operation of the file system begins, from 0 on. */
@@ -117,7 +120,9 @@ async function abortOnce(
     if (moment.turns === 0) abort(kind);
     else void turns(moment.turns).then(() => abort(kind));
   };
-  const answer = firstOf(scenario.intercept?.(), randomDelays(random(0xffff)));
+  // In the middle of an operation: with other delays another one may have its number.
+  const delays = randomDelays(moment.turns === 0 ? ORDER_SEED : random(0xffff));
+  const answer = firstOf(scenario.intercept?.(), delays);
   fileSystem.intercept = (operation) => {
     if (operation.index === moment.operation) abortLater(operation.kind);
     return answer(operation);
@@ -145,7 +150,7 @@ async function momentsOf(scenario: Scenario): Promise<FileSystemOperation[]> {
   const { fileSystem, ledger } = freshStart(scenario);
   const { signal } = new AbortController();
   const operations: FileSystemOperation[] = [];
-  const answer = firstOf(scenario.intercept?.(), randomDelays(1));
+  const answer = firstOf(scenario.intercept?.(), randomDelays(ORDER_SEED));
   fileSystem.intercept = (operation) => {
     operations.push(operation);
     return answer(operation);
