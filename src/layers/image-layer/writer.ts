@@ -46,6 +46,9 @@ export interface ImageWriteOptions extends WriteOptions {
   readonly compressionPool?: CompressionPool | undefined;
 }
 
+/** Half of what others write between syncs: while pages are compressed, the device has time. */
+const SYNC_EVERY = 8 * 1024 * 1024;
+
 const REFUSALS = {
   'out-of-order': 'put is not above the last',
   'out-of-range': 'put is outside the layer',
@@ -76,7 +79,11 @@ export class ImageLayerWriter {
     parseIdentifier(options.timelineId, 'timeline id');
     const compressor =
       compression.kind === 'none' ? undefined : await loadCompressor(compression.level);
-    const file = await LayerFileWriter.create({ kind: 'image', keyRange, lsn }, KEY_SIZE, options);
+    const isBuffered = options.ioMode !== 'direct';
+    const file = await LayerFileWriter.create({ kind: 'image', keyRange, lsn }, KEY_SIZE, {
+      ...options,
+      syncEvery: options.syncEvery ?? (compressor && isBuffered ? SYNC_EVERY : undefined),
+    });
     return new ImageLayerWriter(file, { ...options, keyRange }, compressor);
   }
 

@@ -46,7 +46,8 @@ export interface WriteOptions {
   readonly ioMode?: IoMode | undefined;
   /**
    * Bytes after which what is written is synced, beside the writing, so that the sync at the end
-   * finds little left to do; default 16 MiB, and never by itself with `direct`.
+   * finds little left to do; default 16 MiB, 8 MiB where images are compressed, and never by itself
+   * with `direct`.
    */
   readonly syncEvery?: number | undefined;
   /** Bytes of finished index blocks that stay in memory; more go to a scratch file; 20 MiB. */
