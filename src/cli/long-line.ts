@@ -11,6 +11,10 @@ const MAXIMUM_REST = 256 * 1024 * 1024;
 
 const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
+const OPENING_BRACKET = 0x5b;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
 
 /** Requires: the line is UTF-8. Throws SyntaxError like JSON.parse, or `too-large`. */
 export function parseLongLine(line: Uint8Array): JsonFields {
@@ -42,6 +46,29 @@ export function parseLongLine(line: Uint8Array): JsonFields {
   }
   copyUntil(line.length);
   return new JsonFields(JSON.parse(rest.join('')), 'line', longTexts);
+}
+
+/**
+ * Whether lists and objects of the line are nested deeper: each level costs JSON.parse eighty bytes,
+ * so that a line of brackets alone could take all memory. In a line that is no JSON, brackets of a
+ * text without its end count, too.
+ */
+export function nestsDeeperThan(maximum: number, line: Uint8Array): boolean {
+  const scanner = new TextScanner(line);
+  let depth = 0;
+  let position = 0;
+  for (;;) {
+    const text = scanner.next();
+    const end = text === undefined ? line.length : text.start - 1;
+    for (; position < end; position += 1) {
+      const byte = line[position];
+      if (byte === OPENING_BRACKET || byte === OPENING_BRACE) depth += 1;
+      else if (byte === CLOSING_BRACKET || byte === CLOSING_BRACE) depth -= 1;
+      if (depth > maximum) return true;
+    }
+    if (text === undefined) return false;
+    position = text.end + 1;
+  }
 }
 
 /** Finds the texts of a line one after the other, looking at each byte twice at most. */

@@ -8,7 +8,7 @@ import { MAXIMUM_BLOB_LENGTH } from '../blob-writer/blob-format.ts';
 import { StorageError } from '../errors.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import { JsonFields } from './json-fields.ts';
-import { parseLongLine } from './long-line.ts';
+import { nestsDeeperThan, parseLongLine } from './long-line.ts';
 
 export const MAXIMUM_LINE_LENGTH = 2 * MAXIMUM_BLOB_LENGTH + 64 * 1024;
 
@@ -17,6 +17,12 @@ const MAXIMUM_HEADER_LENGTH = 64 * 1024;
 
 /** Above this, JSON.parse would need several times the line. */
 const LONG_LINE = 4 * 1024 * 1024;
+
+/** An entry needs four levels. */
+const MAXIMUM_DEPTH = 16;
+
+/** Up to here a line costs little, however deep it is. */
+const SHORT_LINE = 64 * 1024;
 
 const LINE_FEED = 0x0a;
 const OPENING_BRACE = 0x7b;
@@ -107,6 +113,9 @@ class LineSplitter {
   #parse(line: Uint8Array): JsonFields {
     this.#checkStart(line, this.#lineNumber);
     if (!isUtf8(line)) throw this.#invalid('text in UTF-8', 'other bytes', this.#lineNumber);
+    if (line.length > SHORT_LINE && nestsDeeperThan(MAXIMUM_DEPTH, line)) {
+      throw this.#invalid(`lists at most ${MAXIMUM_DEPTH} deep`, 'more', this.#lineNumber);
+    }
     try {
       if (line.length > LONG_LINE) return parseLongLine(line);
       return new JsonFields(JSON.parse(utf8(line)), 'line');

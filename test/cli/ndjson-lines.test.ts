@@ -1,9 +1,12 @@
+import { constants } from 'node:buffer';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
-import { parseLongLine } from '../../src/cli/long-line.ts';
+import { JsonFields } from '../../src/cli/json-fields.ts';
+import { nestsDeeperThan, parseLongLine } from '../../src/cli/long-line.ts';
 import { MAXIMUM_LINE_LENGTH, readNdjson } from '../../src/cli/ndjson-lines.ts';
 import { isStorageError, type StorageErrorCode } from '../../src/errors.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const NEVER = new AbortController().signal;
 
@@ -127,6 +130,45 @@ describe('a long line', () => {
   test('gives long base64', () => {
     const bytes = Buffer.alloc(100_000, 7);
     expect(parse(`{"base64":"${bytes.toString('base64')}"}`).bytes()).toEqual(bytes);
+  });
+
+  test('refuses base64 that is longer than any text, before it looks at it', () => {
+    // Memory of zeros that nobody touches is not there.
+    const tooLong = new Uint8Array(constants.MAX_STRING_LENGTH + 1);
+    const fields = new JsonFields({ base64: 'name' }, 'line', new Map([['name', tooLong]]));
+    const error = storageErrorThrownBy(() => fields.bytes());
+    expect(error).toMatchObject({ code: 'invalid-input', expected: 'base64 of one blob' });
+    expect(error.actual).toBe(`${constants.MAX_STRING_LENGTH + 1} characters`);
+  });
+
+  test.each(['[', '{"":', '[{"a":'])(
+    'of nested %s is refused before it is parsed',
+    async (opening) => {
+      const header = Buffer.from('{"name":"a"}\n');
+      const line = Buffer.alloc(48 * 1024 * 1024, opening);
+      line.write('{"name":');
+      async function* source(): AsyncGenerator<Uint8Array> {
+        yield header;
+        yield line;
+      }
+      const before = process.resourceUsage().maxRSS;
+      const error = await storageErrorOf(readNames(source()));
+      expect(error).toMatchObject({ code: 'invalid-input', expected: 'lists at most 16 deep' });
+      expect(error.message).toContain('line 2');
+      // JSON.parse would take gigabytes.
+      expect((process.resourceUsage().maxRSS - before) / 1024).toBeLessThan(512);
+    },
+  );
+
+  test.each<[string, number, string, boolean]>([
+    ['no deeper than allowed', 3, '{"a":[{"b":1},{"b":2}],"c":[[]]}', false],
+    ['one level too deep', 2, '{"a":[{"b":1}]}', true],
+    ['brackets in texts', 2, '{"a":["[[[[{{{{\\"[[[["],"[{[":"]]"}', false],
+    ['closed and opened again', 1, '{}{}{}', false],
+    ['a text without its end', 1, '{"a', false],
+    ['nothing', 1, '', false],
+  ])('%s is told by its brackets', (_, maximum, text, expected) => {
+    expect(nestsDeeperThan(maximum, Buffer.from(text))).toBe(expected);
   });
 
   test('gives long text, escaped or not', () => {
