@@ -179,10 +179,10 @@ function scanBatchKeys(path, time) {
     let sum = 0;
     await time(async () => {
       for await (const batch of reader.batches()) {
-        const { count, keys, lsns, willInit, lengths } = batch;
+        const { count, keys, lsns, willInit, lengths, compressed } = batch;
         for (let at = 0; at < count; at += 1) {
           sum += keys[at * KEY_SIZE + KEY_SIZE - 1] + willInit[at];
-          bytes += lengths[at];
+          bytes += compressed[at] === 1 ? batch.bytes(at).length : lengths[at];
         }
         if (lsns[count - 1] === 0n) sum += 1;
         entries += count;
