@@ -9,7 +9,7 @@ import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 
 /** Blocks of one run, at most. */
-const MAXIMUM_RUN_LENGTH = 16;
+const MAXIMUM_RUN_LENGTH = 64;
 
 /** Blocks that were read together; the array may be longer. */
 interface Run {

@@ -48,8 +48,10 @@ export class EntryBatch {
   readonly #lsns = new BigUint64Array(BATCH_CAPACITY);
   readonly #lsnHalves = halvesOf(this.#lsns);
   readonly #willInit = new Uint8Array(BATCH_CAPACITY);
-  /** Entries whose keys, LSNs and marks are still to be taken: the last of the batch. */
-  readonly #pending: LeafRow[] = [];
+  /** Where keys, LSNs and marks are taken from, once somebody looks at them. */
+  readonly #rows: LeafRow[] = [];
+  #areKeysTaken = true;
+  #areMarksTaken = true;
   /** File offsets of the blobs. */
   readonly offsets = new Float64Array(BATCH_CAPACITY);
   readonly storedLengths = new Uint32Array(BATCH_CAPACITY);
@@ -72,18 +74,18 @@ export class EntryBatch {
 
   /** `count` keys of 18 bytes. */
   get keys(): Uint8Array {
-    this.#takePending();
+    if (!this.#areKeysTaken) this.#takeKeys();
     return this.#keys;
   }
 
   get lsns(): BigUint64Array {
-    this.#takePending();
+    if (!this.#areKeysTaken) this.#takeKeys();
     return this.#lsns;
   }
 
   /** 0 or 1. */
   get willInit(): Uint8Array {
-    this.#takePending();
+    if (!this.#areMarksTaken) this.#takeMarks();
     return this.#willInit;
   }
 
@@ -101,28 +103,36 @@ export class EntryBatch {
    * Requires: the leaf stays as it is for as long as the batch is valid.
    */
   add(layout: EntryLayout, node: IndexNode, from: number, count: number): void {
-    const last = this.#pending.at(-1);
+    const last = this.#rows.at(-1);
     if (last?.node === node && last.from + last.count === from) last.count += count;
-    else this.#pending.push({ layout, node, from, count });
+    else this.#rows.push({ layout, node, from, count });
+    this.#areKeysTaken = false;
+    this.#areMarksTaken = false;
     this.count += count;
   }
 
-  #takePending(): void {
-    if (this.#pending.length === 0) return;
-    let at = this.count;
-    for (const { count } of this.#pending) at -= count;
-    for (const row of this.#pending) {
-      this.#take(row, at);
-      at += row.count;
+  #takeMarks(): void {
+    let at = 0;
+    for (const { layout, node, from, count } of this.#rows) {
+      for (let index = from; index < from + count; index += 1, at += 1) {
+        this.#willInit[at] = layout.willInit(node, index) ? 1 : 0;
+      }
     }
-    this.#pending.length = 0;
+    this.#areMarksTaken = true;
   }
 
-  #take({ layout, node, from, count }: LeafRow, at: number): void {
-    node.copyKeyBegins({ from, count, length: KEY_SIZE }, this.#keys, at * KEY_SIZE);
-    for (let step = 0; step < count; step += 1) {
-      this.#willInit[at + step] = layout.willInit(node, from + step) ? 1 : 0;
+  #takeKeys(): void {
+    let at = 0;
+    for (const row of this.#rows) {
+      const { node, from, count } = row;
+      node.copyKeyBegins({ from, count, length: KEY_SIZE }, this.#keys, at * KEY_SIZE);
+      this.#takeLsns(row, at);
+      at += count;
     }
+    this.#areKeysTaken = true;
+  }
+
+  #takeLsns({ layout, node, from, count }: LeafRow, at: number): void {
     if (layout.fixedLsn !== undefined) {
       this.#lsns.fill(layout.fixedLsn, at, at + count);
       return;
@@ -148,14 +158,14 @@ export class EntryBatch {
    * are copied together, so that one keeps the others, 64 KiB at most.
    */
   entry(index: number): LayerEntry {
-    const { keys } = this;
+    const { keys, lsns, willInit } = this;
     const key = new Uint8Array(KEY_SIZE);
     const keyAt = index * KEY_SIZE;
     for (let byte = 0; byte < KEY_SIZE; byte += 1) key[byte] = keys[keyAt + byte] as number;
     return {
       key,
-      lsn: this.#lsns[index] as bigint,
-      willInit: this.#willInit[index] === 1,
+      lsn: lsns[index] as bigint,
+      willInit: willInit[index] === 1,
       offset: this.offsets[index] as number,
       storedLength: this.storedLengths[index] as number,
       compressed: this.compressed[index] === 1,
@@ -223,7 +233,9 @@ export class EntryBatch {
 
   clear(): void {
     this.count = 0;
-    this.#pending.length = 0;
+    this.#rows.length = 0;
+    this.#areKeysTaken = true;
+    this.#areMarksTaken = true;
     this.#copies = undefined;
     this.#decompressed.clear();
     this.#owned.clear();
