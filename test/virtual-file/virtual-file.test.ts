@@ -1,6 +1,7 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { StorageError } from '../../src/errors.ts';
 import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/faults.ts';
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
@@ -294,6 +295,44 @@ describe('after a failed sync', () => {
     expect((await writing).code).toBe('sync-failed');
     expect(text(fileSystem.contentOf('/file'))).toBe('lost');
     await Promise.all([other.close(), file.close()]);
+  });
+
+  test('a read whose descriptor comes while another handle fails does not begin after that', async () => {
+    let refused = 0;
+    for (let between = 0; between < 40; between += 1) {
+      const fileSystem = new MemoryFileSystem();
+      let hasFailed = false;
+      const onFatalError = (): void => {
+        hasFailed = true;
+      };
+      const openFiles = new OpenFiles({ fileSystem, capacity: 2, onFatalError });
+      const file = await VirtualFile.open('/file', { ...READ_WRITE, openFiles });
+      const second = await VirtualFile.open('/file', { read: true, openFiles });
+      await file.writeAllAt(bytes('lost'), 0);
+      const other = await VirtualFile.open('/other', { ...READ_WRITE, openFiles });
+      const [opening, syncing] = [gate(), gate()];
+      let beganLate = false;
+      fileSystem.intercept = ({ kind }) => {
+        if (kind === 'read') beganLate ||= hasFailed;
+        if (kind === 'sync') return { delay: syncing.opened, fail: 'EIO' };
+        return kind === 'open' ? { delay: opening.opened } : undefined;
+      };
+      const reading = second.readAt(new Uint8Array(4), 0).then(
+        () => 'read',
+        (error: StorageError) => error.code,
+      );
+      const failing = storageErrorOf(file.sync());
+      await idle();
+      opening.open();
+      for (let turn = 0; turn < between; turn += 1) await undefined;
+      syncing.open();
+      expect((await failing).code).toBe('sync-failed');
+      if ((await reading) === 'sync-failed') refused += 1;
+      expect(beganLate).toBe(false);
+      await Promise.all([file.close(), second.close(), other.close()]);
+    }
+    expect(refused).toBeGreaterThan(0);
+    expect(refused).toBeLessThan(40);
   });
 
   test('the error stays the same once the file is gone', async () => {
