@@ -40,9 +40,7 @@ export class IndexScan {
 
   /** The block, if it is at hand; a view that is valid until `load` is called. */
   find(block: number): Uint8Array | undefined {
-    if (!contains(this.#run, block)) return undefined;
-    const start = (block - this.#run.first) * BLOCK_SIZE;
-    return this.#run.bytes.subarray(start, start + BLOCK_SIZE);
+    return contains(this.#run, block) ? this.#viewOf(block) : undefined;
   }
 
   /** The block, which is not at hand; a view as above. Throws: `truncated`, `io`. */
@@ -63,8 +61,7 @@ export class IndexScan {
       this.#run = await this.#readRun(block, this.#lengthAt(block), free);
       if (isNext) this.#readAhead();
     }
-    const start = (block - this.#run.first) * BLOCK_SIZE;
-    return this.#run.bytes.subarray(start, start + BLOCK_SIZE);
+    return this.#viewOf(block);
   }
 
   /** A block that is not among the leaves, as a fresh array. Throws: `truncated`, `io`. */
@@ -76,11 +73,22 @@ export class IndexScan {
     return bytes;
   }
 
+  /** A block below a node of that level: a leaf is valid until the next one, any other for ever. */
+  async child(level: number, block: number): Promise<Uint8Array> {
+    if (level > 1) return this.read(block);
+    return this.find(block) ?? this.load(block);
+  }
+
   /** Waits for the read in flight, so that its file may be closed. */
   async close(): Promise<void> {
     const ahead = await this.#ahead?.reading.catch(() => undefined);
     this.#ahead = undefined;
     if (ahead !== undefined) this.#spare = ahead.bytes;
+  }
+
+  #viewOf(block: number): Uint8Array {
+    const start = (block - this.#run.first) * BLOCK_SIZE;
+    return this.#run.bytes.subarray(start, start + BLOCK_SIZE);
   }
 
   #readAhead(): void {

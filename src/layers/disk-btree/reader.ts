@@ -98,11 +98,7 @@ export class DiskBtreeReader {
           if (end !== undefined && node.compareKey(index, end) >= 0) return;
           frame.index += 1;
           const upper = upperOf(node, index, frame.upper);
-          const block = this.#childBlock(node, index);
-          const isLeaf = node.level === 1;
-          const bytes = isLeaf
-            ? (scan.find(block) ?? (await scan.load(block)))
-            : await scan.read(block);
+          const bytes = await scan.child(node.level, this.#childBlock(node, index));
           stack.push(frameFrom(this.#scannedChild(bytes, node, index, upper), start, upper));
         }
       }

@@ -147,18 +147,12 @@ class SalvageWalk {
     }
     this.#visited.add(block);
     try {
-      const child = this.#decode(await this.#bytesOfChild(parent, block), block);
+      const child = this.#decode(await this.#scan.child(parent.level, block), block);
       return this.#checks.level(child, parent) ?? child;
     } catch (error) {
       if (isDamage(error)) return error;
       throw error;
     }
-  }
-
-  /** A leaf is valid until the next one is entered, a node that is come back to for ever. */
-  async #bytesOfChild({ level }: IndexNode, block: number): Promise<Uint8Array> {
-    if (level > 1) return this.#scan.read(block);
-    return this.#scan.find(block) ?? this.#scan.load(block);
   }
 
   #decode(bytes: Uint8Array, block: number): IndexNode {
