@@ -62,21 +62,15 @@ export class ValueCache {
     return this.#chunkOf(place);
   }
 
-  /** Fills the target with what lies from `offset` on. Returns: false if not all of it is here. */
+  /** Fills the target with what lies from `offset` on; in part, and false, if not all of it is here. */
   copyTo(target: Uint8Array, owner: number, offset: number): boolean {
-    const block = Math.floor(offset / BLOCK_SIZE);
-    const start = offset - block * BLOCK_SIZE;
-    const end = start + target.length;
-    if (this.capacity === 0 || end > 2 * BLOCK_SIZE || !this.#has(owner, block)) return false;
-    if (end <= BLOCK_SIZE) {
-      this.#copyPart(block, owner, start, target);
-      return true;
-    }
-    if (!this.#has(owner, block + 1)) return false;
-    const begin = BLOCK_SIZE - start;
-    this.#copyPart(block, owner, start, target.subarray(0, begin));
-    this.#copyPart(block + 1, owner, 0, target.subarray(begin));
-    return true;
+    const toBorder = BLOCK_SIZE - (offset % BLOCK_SIZE);
+    if (target.length <= toBorder) return this.#copyPart(target, owner, offset);
+    return (
+      target.length <= toBorder + BLOCK_SIZE &&
+      this.#copyPart(target.subarray(0, toBorder), owner, offset) &&
+      this.#copyPart(target.subarray(toBorder), owner, offset + toBorder)
+    );
   }
 
   /** Keeps copies of whole blocks; the first of them has the number `block`. */
@@ -107,19 +101,15 @@ export class ValueCache {
     if (this.#scratch.length < MAXIMUM_SCRATCH) this.#scratch.push(scratch);
   }
 
-  #has(owner: number, block: number): boolean {
-    const place = this.#place(owner, block);
-    return this.#owners[place] === owner && this.#blocks[place] === block;
-  }
-
   #place(owner: number, block: number): number {
     return ((block + Math.imul(owner, OWNER_STEP)) >>> 0) % this.capacity;
   }
 
-  #copyPart(block: number, owner: number, start: number, target: Uint8Array): void {
-    const place = this.#place(owner, block);
-    const from = (place % BLOCKS_PER_CHUNK) * BLOCK_SIZE + start;
-    target.set(this.#chunkOf(place).bytes.subarray(from, from + target.length));
+  #copyPart(target: Uint8Array, owner: number, offset: number): boolean {
+    const found = this.find(owner, offset, target.length);
+    if (found === undefined) return false;
+    target.set(found.bytes.subarray(this.foundAt, this.foundAt + target.length));
+    return true;
   }
 
   #chunkOf(place: number): ViewedBytes {
