@@ -184,7 +184,7 @@ export class BlobScanner {
     this.#ahead.giveBack(this.#buffer);
     // Nothing is in the window if the read fails.
     this.#setWindow(new Uint8Array(0), 0, offset, 0);
-    const { buffer, length } = await this.#ahead.readNow(offset);
+    const { buffer, length } = await this.#ahead.read(offset);
     this.#setWindow(buffer, this.#slackSize, offset, length);
   }
 

@@ -48,7 +48,7 @@ export class PiecesAhead {
     if (this.#pieces.length === 0) this.#first = this.#end = offset;
     assert(this.#first === offset, 'pieces in flight are dropped before others are read');
     while (this.#pieces.length < count && this.#end < this.#sizes.end) {
-      const reading = this.#read(this.#end);
+      const reading = this.read(this.#end);
       // Whoever takes it, or drops it, hears of an error.
       reading.catch(() => {});
       this.#pieces.push(reading);
@@ -65,8 +65,13 @@ export class PiecesAhead {
   }
 
   /** The piece at `offset`, which is not in flight. */
-  async readNow(offset: number): Promise<Piece> {
-    return this.#read(offset);
+  async read(offset: number): Promise<Piece> {
+    const { slackSize } = this.#sizes;
+    const buffer = this.#newBuffer();
+    const length = this.#lengthAt(offset);
+    const target = buffer.subarray(slackSize, slackSize + length);
+    await readExactly(this.#source, target, offset);
+    return { buffer, offset, length };
   }
 
   /** Takes a buffer of a piece back that nobody looks at any more; others are left. */
@@ -80,15 +85,6 @@ export class PiecesAhead {
     for (const outcome of await Promise.allSettled(this.#pieces.splice(0))) {
       if (outcome.status === 'fulfilled') this.giveBack(outcome.value.buffer);
     }
-  }
-
-  async #read(offset: number): Promise<Piece> {
-    const { slackSize } = this.#sizes;
-    const buffer = this.#newBuffer();
-    const length = this.#lengthAt(offset);
-    const target = buffer.subarray(slackSize, slackSize + length);
-    await readExactly(this.#source, target, offset);
-    return { buffer, offset, length };
   }
 
   #lengthAt(offset: number): number {
