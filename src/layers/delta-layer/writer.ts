@@ -74,7 +74,7 @@ export class DeltaLayerWriter {
     parseIdentifier(options.tenantId, 'tenant id');
     parseIdentifier(options.timelineId, 'timeline id');
     const name = { kind: 'delta', keyRange, lsnRange } as const;
-    const file = await LayerFileWriter.create(name, DELTA_KEY_SIZE, options);
+    const file = await LayerFileWriter.create(name, { keySize: DELTA_KEY_SIZE }, options);
     return new DeltaLayerWriter(file, { ...options, keyRange, lsnRange });
   }
 

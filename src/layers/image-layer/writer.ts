@@ -79,11 +79,9 @@ export class ImageLayerWriter {
     parseIdentifier(options.timelineId, 'timeline id');
     const compressor =
       compression.kind === 'none' ? undefined : await loadCompressor(compression.level);
-    const isBuffered = options.ioMode !== 'direct';
-    const file = await LayerFileWriter.create({ kind: 'image', keyRange, lsn }, KEY_SIZE, {
-      ...options,
-      syncEvery: options.syncEvery ?? (compressor && isBuffered ? SYNC_EVERY : undefined),
-    });
+    const usualSyncEvery = compressor === undefined ? undefined : SYNC_EVERY;
+    const entries = { keySize: KEY_SIZE, usualSyncEvery };
+    const file = await LayerFileWriter.create({ kind: 'image', keyRange, lsn }, entries, options);
     return new ImageLayerWriter(file, { ...options, keyRange }, compressor);
   }
 

@@ -77,6 +77,13 @@ export interface LayerEnd {
   readonly lastPuts?: (() => Promise<void>) | undefined;
 }
 
+/** What the writer of a kind of layer says of its entries. */
+interface EntryTraits {
+  readonly keySize: number;
+  /** In place of the default of `syncEvery`. */
+  readonly usualSyncEvery?: number | undefined;
+}
+
 export class LayerFileWriter {
   readonly name: string;
   /** As the caller gave the directory. */
@@ -95,7 +102,7 @@ export class LayerFileWriter {
 
   static async create(
     name: LayerName,
-    keySize: number,
+    entries: EntryTraits,
     options: WriteOptions,
   ): Promise<LayerFileWriter> {
     const { directory, generation, openFiles = OpenFiles.shared() } = options;
@@ -107,7 +114,7 @@ export class LayerFileWriter {
     await refuseExisting(openFiles, { path, target });
     const temporary = await createTemporary(name, { ...options, directory: temporaryDirectory });
     try {
-      return new LayerFileWriter(temporary, { path, target, fileName, keySize, options });
+      return new LayerFileWriter(temporary, { path, target, fileName, ...entries, options });
     } catch (error) {
       await ignoringStorageErrors(temporary.abandon());
       throw error;
@@ -116,16 +123,15 @@ export class LayerFileWriter {
 
   private constructor(
     temporary: TemporaryFile,
-    layer: {
+    layer: EntryTraits & {
       readonly path: string;
       /** The path from the root. */
       readonly target: string;
       readonly fileName: string;
-      readonly keySize: number;
       readonly options: WriteOptions;
     },
   ) {
-    const { signal, bufferSize, syncEvery = defaultSyncEvery(temporary) } = layer.options;
+    const { signal, bufferSize, syncEvery = defaultSyncEvery(temporary, layer) } = layer.options;
     this.path = layer.path;
     this.#target = layer.target;
     this.name = layer.fileName;
@@ -276,8 +282,11 @@ export class LayerFileWriter {
 const SYNC_EVERY = 16 * 1024 * 1024;
 
 /** What is written directly does not wait for a sync to be on its way to the device. */
-function defaultSyncEvery({ file }: TemporaryFile): number | undefined {
-  return file.ioMode === 'direct' ? undefined : SYNC_EVERY;
+function defaultSyncEvery(
+  { file }: TemporaryFile,
+  { usualSyncEvery = SYNC_EVERY }: EntryTraits,
+): number | undefined {
+  return file.ioMode === 'direct' ? undefined : usualSyncEvery;
 }
 
 /** What cannot be tidied up now is removed as a leftover; it must not hide why it was to go. */
