@@ -29,6 +29,7 @@ import type {
 import { type Choose, MemoryFile } from './memory-file.ts';
 import { describeNode, MemoryOpenFile } from './memory-open-file.ts';
 import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
+import { byBytesOf } from './name-order.ts';
 import { isFailureToOpen, systemError } from './system-error.ts';
 
 export interface MemoryFileSystemOptions {
@@ -324,22 +325,4 @@ function throwIfFailing(
 ): FaultAction {
   if (action.fail === undefined) return action;
   throw systemError(kind.replaceAll('-', ' '), path, action.fail);
-}
-
-function byBytesOf<T>(nameOf: (one: T) => string): (left: T, right: T) => number {
-  return (left, right) => compareBytes(nameOf(left), nameOf(right));
-}
-
-function compareBytes(left: string, right: string): number {
-  const length = Math.min(left.length, right.length);
-  for (let at = 0; at < length; at += 1) {
-    const difference = rankOf(left.charCodeAt(at)) - rankOf(right.charCodeAt(at));
-    if (difference !== 0) return difference;
-  }
-  return left.length - right.length;
-}
-
-/** Where a unit of UTF-16 stands in the order of UTF-8: surrogates belong behind all others. */
-function rankOf(unit: number): number {
-  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }

@@ -21,6 +21,7 @@ import type {
   OpenOptions,
   Ownership,
 } from './file-system.ts';
+import { byBytesOf } from './name-order.ts';
 import { fromNodeError, systemError } from './system-error.ts';
 
 export const nodeFileSystem: FileSystem = {
@@ -69,7 +70,7 @@ export const nodeFileSystem: FileSystem = {
     );
     return entries
       .map((entry) => ({ name: entry.name, kind: kindOf(entry) }))
-      .sort((left, right) => Buffer.compare(Buffer.from(left.name), Buffer.from(right.name)));
+      .sort(byBytesOf(({ name }) => name));
   },
 
   async syncDirectory(path: string): Promise<void> {
