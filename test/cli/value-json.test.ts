@@ -1,20 +1,10 @@
 import { describe, expect, test } from 'vitest';
-import { encodeJson, type JsonPieces } from '../../src/cli/json.ts';
+import { encodeJson } from '../../src/cli/json.ts';
 import { JsonFields } from '../../src/cli/json-fields.ts';
 import { parseValue, valuePieces } from '../../src/cli/value-json.ts';
 import { isStorageError } from '../../src/errors.ts';
 import { encodeValue, type Value, viewValue } from '../../src/layers/value-format.ts';
-
-function textOf(pieces: JsonPieces): string {
-  return pieces
-    .map((piece) => {
-      if (typeof piece === 'string') return piece;
-      return piece instanceof Uint8Array
-        ? Buffer.from(piece).toString('hex')
-        : [...piece.texts].join('');
-    })
-    .join('');
-}
+import { textOfPieces } from '../support/json-pieces.ts';
 
 function parse(value: unknown) {
   return parseValue(new JsonFields(value, 'value'));
@@ -60,7 +50,7 @@ const EXAMPLES: readonly (readonly [Value, string])[] = [
 
 describe('a value in JSON', () => {
   test.each(EXAMPLES)('%o', (value, text) => {
-    expect(textOf(valuePieces(viewValue(encodeValue(value))))).toBe(text);
+    expect(textOfPieces(valuePieces(viewValue(encodeValue(value))))).toBe(text);
     expect(parse(JSON.parse(text))).toEqual({ kind: 'value', value });
   });
 
@@ -156,11 +146,11 @@ describe('a value that is written in several pieces', () => {
   test.each([1000, 1001, 2500])('of %i items', (count) => {
     const xids = Array.from({ length: count }, (_, index) => 4_294_967_295 - index);
     const value: Value = { type: 'clog_set_committed', xids, timestamp: 5n };
-    const text = textOf(valuePieces(viewValue(encodeValue(value))));
+    const text = textOfPieces(valuePieces(viewValue(encodeValue(value))));
     expect(text).toBe(JSON.stringify({ type: value.type, xids, timestamp: '5' }));
     const members = xids.map((xid, status) => ({ xid, status }));
     const list: Value = { type: 'multixact_members_create', multixactOffset: 7, members };
-    expect(textOf(valuePieces(viewValue(encodeValue(list))))).toBe(
+    expect(textOfPieces(valuePieces(viewValue(encodeValue(list))))).toBe(
       JSON.stringify({ type: list.type, moff: 7, members }),
     );
   });
@@ -180,7 +170,7 @@ describe('a value that is written in several pieces', () => {
         const count = Math.floor(length / Buffer.byteLength(character));
         const path = before + character.repeat(count);
         const value: Value = { type: 'aux_file', path, content: null };
-        const text = textOf(valuePieces(viewValue(encodeValue(value))));
+        const text = textOfPieces(valuePieces(viewValue(encodeValue(value))));
         expect(text === `{"type":"aux_file","path":${encodeJson(path)},"content":null}`).toBe(true);
       }
     }

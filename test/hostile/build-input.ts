@@ -11,6 +11,7 @@ import { readNdjson } from '../../src/cli/ndjson-lines.ts';
 import { parseValue, type SpecValue, valuePieces } from '../../src/cli/value-json.ts';
 import { isStorageError } from '../../src/errors.ts';
 import { encodeValue, type Value, viewValue } from '../../src/layers/value-format.ts';
+import { textOfPieces } from '../support/json-pieces.ts';
 import { must } from './expectations.ts';
 
 export const BUILD_KEY = '000000067F00000005000040000000000001';
@@ -92,12 +93,5 @@ function isEqual(value: Value, encoded: Uint8Array): boolean {
 
 /** As a dump prints it. */
 function jsonOf(encoded: Uint8Array): string {
-  return valuePieces(viewValue(encoded))
-    .map((piece) => {
-      if (typeof piece === 'string') return piece;
-      return piece instanceof Uint8Array
-        ? Buffer.from(piece).toString('hex')
-        : [...piece.texts].join('');
-    })
-    .join('');
+  return textOfPieces(valuePieces(viewValue(encoded)));
 }

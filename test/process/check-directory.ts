@@ -42,6 +42,15 @@ export function prepareDirectory(directory: string): void {
   writeFileSync(join(directory, BYSTANDER_NAME), BYSTANDER);
 }
 
+/** What the next writer begins with. */
+export function numbersAfter({ layers, fileVersion, metadataVersion }: Durable) {
+  return {
+    firstLayer: Math.max(-1, ...layers) + 1,
+    firstFileVersion: fileVersion + 1,
+    firstMetadataVersion: metadataVersion + 1,
+  };
+}
+
 /** What is durable after the writer has told more. */
 export function withMessages(durable: Durable, messages: readonly WriterMessage[]): Durable {
   const layers = new Set(durable.layers);

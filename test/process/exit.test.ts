@@ -11,6 +11,7 @@ import {
   type Durable,
   expectAtMostOneUntold,
   NOTHING,
+  numbersAfter,
   prepareDirectory,
   recover,
   withMessages,
@@ -41,9 +42,7 @@ test.each(ENDS)(
       const endAfterMs = choose(6);
       const input: ProcessInput = {
         directory,
-        firstLayer: Math.max(-1, ...durable.layers) + 1,
-        firstFileVersion: durable.fileVersion + 1,
-        firstMetadataVersion: durable.metadataVersion + 1,
+        ...numbersAfter(durable),
         recover: false,
         seed: round,
         end,

@@ -18,6 +18,7 @@ import {
   deleteOldLayers,
   expectAtMostOneUntold,
   NOTHING,
+  numbersAfter,
   prepareDirectory,
   recover,
   withMessages,
@@ -94,9 +95,7 @@ async function runUntilKilled(start: RoundStart): Promise<WriterMessage[]> {
   const { program, directory, durable, choose, round } = start;
   const input: ProcessInput = {
     directory,
-    firstLayer: Math.max(-1, ...durable.layers) + 1,
-    firstFileVersion: durable.fileVersion + 1,
-    firstMetadataVersion: durable.metadataVersion + 1,
+    ...numbersAfter(durable),
     recover: true,
     seed: round,
     end: 'none',

@@ -17,6 +17,7 @@ import {
   checkDirectory,
   type Durable,
   NOTHING,
+  numbersAfter,
   prepareDirectory,
   recover,
   withMessages,
@@ -35,9 +36,7 @@ test('a terminated thread leaves whole files, all that it acknowledged, and no d
   for (let round = 0; round < ROUNDS; round += 1) {
     const input: WriterInput = {
       directory,
-      firstLayer: Math.max(-1, ...durable.layers) + 1,
-      firstFileVersion: durable.fileVersion + 1,
-      firstMetadataVersion: durable.metadataVersion + 1,
+      ...numbersAfter(durable),
       recover: false,
       seed: round,
     };

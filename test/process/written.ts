@@ -2,12 +2,12 @@
  * What the writing program writes: everything follows from numbers, so that whoever looks at the
  * directory later, from whatever process, knows each byte.
  */
-import { addToKey, type Key, keyFromFields, maximumKey, minimumKey } from '../../src/layers/key.ts';
+import { addToKey, type Key, maximumKey, minimumKey } from '../../src/layers/key.ts';
 import { type LayerName, parseLayerName } from '../../src/layers/layer-name.ts';
 import { encodeValue, type Value } from '../../src/layers/value-format.ts';
 import type { TimelineMetadataFields } from '../../src/write-once/timeline-metadata.ts';
 import { seededChoices } from '../support/choices.ts';
-import { noise } from '../support/layers.ts';
+import { blockKey, noise } from '../support/layers.ts';
 
 export const FILE_NAME = 'document';
 export const METADATA_NAME = 'metadata';
@@ -21,14 +21,7 @@ const SORTS: readonly LayerSort[] = ['delta', 'image', 'ephemeral'];
 /** Each layer has LSNs of its own, and so a name of its own. */
 const LSNS_PER_LAYER = 0x1000n;
 
-export const FIRST_KEY = keyFromFields({
-  field1: 0,
-  field2: 1663,
-  field3: 5,
-  field4: 16384,
-  field5: 0,
-  field6: 0,
-});
+export const FIRST_KEY = blockKey(0);
 
 export interface WrittenEntry {
   readonly key: Key;

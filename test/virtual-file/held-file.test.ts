@@ -8,6 +8,7 @@ import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { systemError } from '../../src/virtual-file/system-error.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
+import { delegatingFile } from '../support/delegating-file.ts';
 import { gate, isPending } from '../support/gate.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
@@ -18,17 +19,7 @@ function withReadSync(readSync: OpenFile['readSync']): FileSystem {
     ...nodeFileSystem,
     open: async (path, options) => {
       const file = await nodeFileSystem.open(path, options);
-      return {
-        read: (target, offset) => file.read(target, offset),
-        ...(readSync && { readSync }),
-        write: (source, offset) => file.write(source, offset),
-        sync: () => file.sync(),
-        syncData: () => file.syncData(),
-        setLength: (length) => file.setLength(length),
-        setOwnership: (ownership) => file.setOwnership(ownership),
-        stat: () => file.stat(),
-        close: () => file.close(),
-      };
+      return delegatingFile(file, readSync === undefined ? {} : { readSync });
     },
   };
 }

@@ -5,12 +5,13 @@ import { MAXIMUM_BLOB_LENGTH } from '../../../src/blob-writer/blob-format.ts';
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import type { ValueBatch } from '../../../src/layers/delta-layer/value-batch.ts';
 import { EphemeralLayer } from '../../../src/layers/ephemeral-layer/ephemeral-layer.ts';
-import { formatKey, type Key, keyFromFields, maximumKey } from '../../../src/layers/key.ts';
+import { formatKey, type Key, maximumKey } from '../../../src/layers/key.ts';
 import { MAXIMUM_LSN } from '../../../src/layers/lsn.ts';
 import type { FileSystem } from '../../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { delegatingFile } from '../../support/delegating-file.ts';
+import { blockKey } from '../../support/layers.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
@@ -79,8 +80,8 @@ describe('an ephemeral layer', () => {
 
   it('writes out an empty value at the place of one that comes before it', async () => {
     await using layer = await createLayer(temporaryDirectory());
-    await layer.putSerialized(keyOf(1), START_LSN + 1n, new Uint8Array(0), false);
-    await layer.putSerialized(keyOf(1), START_LSN, Uint8Array.of(7), false);
+    await layer.putSerialized(blockKey(1), START_LSN + 1n, new Uint8Array(0), false);
+    await layer.putSerialized(blockKey(1), START_LSN, Uint8Array.of(7), false);
     await layer.freeze(END_LSN);
     const { path } = await layer.writeDelta();
     await using reader = await DeltaLayerReader.open(path);
@@ -94,7 +95,7 @@ describe('an ephemeral layer', () => {
 
   it('keeps the order of puts that nobody awaits', async () => {
     await using layer = await createLayer(temporaryDirectory(), 16);
-    const key = keyOf(1);
+    const key = blockKey(1);
     for (let index = 0; index < 500; index += 1) {
       void layer.putSerialized(key, START_LSN, Uint8Array.of(index & 0xff, index >> 8), true);
     }
@@ -105,7 +106,7 @@ describe('an ephemeral layer', () => {
 
   it('takes a whole batch in any order or nothing of it', async () => {
     await using layer = await createLayer(temporaryDirectory(), 32);
-    const keys = Buffer.concat([keyOf(7), keyOf(3), keyOf(5)]);
+    const keys = Buffer.concat([blockKey(7), blockKey(3), blockKey(5)]);
     const batch = {
       count: 3,
       keys,
@@ -116,8 +117,8 @@ describe('an ephemeral layer', () => {
       lengths: Uint32Array.of(5, 0, 10),
     };
     await layer.putBatch(batch);
-    expect((await layer.get(keyOf(7)))?.bytes).toEqual(Uint8Array.of(40, 41, 42, 43, 44));
-    expect(await layer.get(keyOf(3))).toMatchObject({ willInit: false, lsn: 0x1004n });
+    expect((await layer.get(blockKey(7)))?.bytes).toEqual(Uint8Array.of(40, 41, 42, 43, 44));
+    expect(await layer.get(blockKey(3))).toMatchObject({ willInit: false, lsn: 0x1004n });
     const bad = { ...batch, lsns: BigUint64Array.of(0x1008n, 0x1004n, 0xfffn) };
     expect(() => layer.putBatch(bad)).toThrowError(
       expect.objectContaining({ code: 'out-of-range' }),
@@ -135,15 +136,15 @@ describe('an ephemeral layer', () => {
   it('refuses what no delta layer can hold', async () => {
     await using layer = await createLayer(temporaryDirectory());
     const put = (key: Key, lsn: bigint) => () => layer.putSerialized(key, lsn, key, true);
-    expect(put(keyOf(1), START_LSN - 1n)).toThrowError(outOfRange());
+    expect(put(blockKey(1), START_LSN - 1n)).toThrowError(outOfRange());
     expect(put(maximumKey(), START_LSN)).toThrowError(outOfRange());
     expect(put(new Uint8Array(17), START_LSN)).toThrowError(
       expect.objectContaining({ code: 'invalid-input' }),
     );
-    await layer.putSerialized(keyOf(1), 0x1fffn, Uint8Array.of(1), true);
+    await layer.putSerialized(blockKey(1), 0x1fffn, Uint8Array.of(1), true);
     await expect(layer.freeze(0x1fffn)).rejects.toMatchObject({ code: 'out-of-range' });
     await layer.freeze(END_LSN);
-    expect(put(keyOf(2), START_LSN)).toThrowError(expect.objectContaining({ code: 'closed' }));
+    expect(put(blockKey(2), START_LSN)).toThrowError(expect.objectContaining({ code: 'closed' }));
   });
 
   it('refuses to write out before it is frozen, without entries, and after it is closed', async () => {
@@ -154,7 +155,7 @@ describe('an ephemeral layer', () => {
     await layer.close();
     await layer.close();
     await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'closed' });
-    await expect(layer.get(keyOf(1))).rejects.toMatchObject({ code: 'closed' });
+    await expect(layer.get(blockKey(1))).rejects.toMatchObject({ code: 'closed' });
   });
 
   it.each(['in order', 'out of order'])(
@@ -162,10 +163,10 @@ describe('an ephemeral layer', () => {
     async (order) => {
       await using layer = await createLayer(temporaryDirectory());
       const lsns = order === 'in order' ? [START_LSN, END_LSN - 1n] : [END_LSN - 1n, START_LSN];
-      for (const lsn of lsns) await layer.putSerialized(keyOf(1), lsn, Uint8Array.of(1), true);
+      for (const lsn of lsns) await layer.putSerialized(blockKey(1), lsn, Uint8Array.of(1), true);
       const countIn = async (start: bigint, end: bigint): Promise<number> => {
         let count = 0;
-        for await (const _ of layer.versions(keyOf(1), { start, end })) count += 1;
+        for await (const _ of layer.versions(blockKey(1), { start, end })) count += 1;
         return count;
       };
       expect(await countIn(0n, 0n)).toBe(0);
@@ -181,7 +182,7 @@ describe('an ephemeral layer', () => {
   it('freezes with all puts in it, those that came while it waited for others included', async () => {
     await using layer = await createLayer(temporaryDirectory(), 16);
     const put = (lsn: bigint): void | Promise<void> =>
-      layer.putSerialized(keyOf(1), lsn, new Uint8Array(100), true);
+      layer.putSerialized(blockKey(1), lsn, new Uint8Array(100), true);
     const first = put(START_LSN);
     const freezing = layer.freeze(END_LSN);
     const second = put(END_LSN);
@@ -193,7 +194,7 @@ describe('an ephemeral layer', () => {
   it('leaves nothing but the delta layer behind', async () => {
     const directory = temporaryDirectory();
     const layer = await createLayer(directory);
-    await layer.put(keyOf(1), START_LSN, { type: 'image', bytes: Uint8Array.of(1, 2, 3) });
+    await layer.put(blockKey(1), START_LSN, { type: 'image', bytes: Uint8Array.of(1, 2, 3) });
     await layer.freeze(END_LSN);
     const { name } = await layer.writeDelta();
     await layer.close();
@@ -205,10 +206,10 @@ describe('an ephemeral layer', () => {
     const reads: Promise<void>[] = [];
     for (let index = 0; index < 2000; index += 1) {
       const bytes = new Uint8Array(64).fill(index);
-      await layer.putSerialized(keyOf(index), START_LSN, bytes, true);
+      await layer.putSerialized(blockKey(index), START_LSN, bytes, true);
       const wanted = (index * 7919) % (index + 1);
       reads.push(
-        layer.get(keyOf(wanted)).then((entry) => {
+        layer.get(blockKey(wanted)).then((entry) => {
           expect(entry?.bytes).toEqual(new Uint8Array(64).fill(wanted));
         }),
       );
@@ -223,11 +224,11 @@ describe('an ephemeral layer', () => {
     });
     const bytes = new Uint8Array(MAXIMUM_BLOB_LENGTH);
     for (let count = 0; count < 128; count += 1) {
-      await layer.putSerialized(keyOf(count), START_LSN, bytes, true);
+      await layer.putSerialized(blockKey(count), START_LSN, bytes, true);
     }
     const { size } = layer;
-    expect(() => layer.putSerialized(keyOf(0), START_LSN, bytes, true)).toThrow(tooLarge());
-    expect(() => layer.putBatch(batchOf(keyOf(0), bytes))).toThrow(tooLarge());
+    expect(() => layer.putSerialized(blockKey(0), START_LSN, bytes, true)).toThrow(tooLarge());
+    expect(() => layer.putBatch(batchOf(blockKey(0), bytes))).toThrow(tooLarge());
     expect(layer.size).toBe(size);
     await layer.freeze(END_LSN);
     expect(layer.entryCount).toBe(128);
@@ -262,7 +263,7 @@ function tooLarge() {
 function puts() {
   return fc.array(
     fc.record({
-      key: fc.integer({ min: 0, max: 12 }).map((block) => keyOf(block * 0x10101)),
+      key: fc.integer({ min: 0, max: 12 }).map((block) => blockKey(block * 0x10101)),
       lsn: fc.bigInt({ min: START_LSN, max: START_LSN + 6n }),
       bytes: fc.uint8Array({ maxLength: 150 }),
     }),
@@ -278,17 +279,6 @@ function newGeneration(): string {
 
 function createLayer(directory: string, bufferSize?: number): Promise<EphemeralLayer> {
   return EphemeralLayer.create({ directory, ...IDS, startLsn: START_LSN, bufferSize });
-}
-
-function keyOf(block: number): Key {
-  return keyFromFields({
-    field1: 0,
-    field2: 1663,
-    field3: 5,
-    field4: 16384,
-    field5: 0,
-    field6: block,
-  });
 }
 
 function modelKey(key: Key, lsn: bigint): string {

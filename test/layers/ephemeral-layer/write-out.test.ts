@@ -7,8 +7,9 @@ import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import { MemoryIndex } from '../../../src/layers/ephemeral-layer/memory-index.ts';
 import { SingleRow } from '../../../src/layers/ephemeral-layer/rows.ts';
 import { writeOut } from '../../../src/layers/ephemeral-layer/write-out.ts';
-import { formatKey, keyFromFields } from '../../../src/layers/key.ts';
+import { formatKey } from '../../../src/layers/key.ts';
 import { VirtualFile } from '../../../src/virtual-file/virtual-file.ts';
+import { blockKey } from '../../support/layers.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 describe('writing out', () => {
@@ -67,14 +68,3 @@ describe('writing out', () => {
     );
   });
 });
-
-function blockKey(block: number) {
-  return keyFromFields({
-    field1: 0,
-    field2: 1663,
-    field3: 5,
-    field4: 16384,
-    field5: 0,
-    field6: block,
-  });
-}
