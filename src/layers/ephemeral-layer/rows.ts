@@ -88,14 +88,28 @@ export class Rows {
    * Throws: `too-large` where row numbers end, before any is added.
    */
   add(rows: NewRows, position: number): void {
-    const { count, keys, lsnHalves, starts, lengths, willInit } = rows;
+    const { count } = rows;
     if (this.#count + count > MAXIMUM_ROWS) throw tooLarge();
-    for (let at = 0; at < count; at += 1) {
-      const row = this.#count;
-      if ((row & ROW_MASK) === 0) this.#addSegment();
-      const view = this.view(row);
-      const place = placeOf(row);
-      copyWords(keys, at * KEY_SIZE, view, place, KEY_SIZE);
+    for (let at = 0; at < count; ) {
+      const place = this.#count & ROW_MASK;
+      if (place === 0) this.#addSegment();
+      const end = Math.min(count, at + SEGMENT_ROWS - place);
+      this.#addToSegment(rows, position, at, end);
+      at = end;
+    }
+  }
+
+  /** What is known of all rows is kept in variables meanwhile: a field is written once, not each row. */
+  #addToSegment(rows: NewRows, position: number, from: number, end: number): void {
+    const { keys, lsnHalves, starts, lengths, willInit } = rows;
+    const view = this.view(this.#count);
+    let place = placeOf(this.#count);
+    let row = this.#count;
+    let highestHigh = this.#highestLsnHigh;
+    let highestLow = this.#highestLsnLow;
+    let lastPosition = this.#lastPosition;
+    for (let at = from; at < end; at += 1) {
+      copyKey(keys, at * KEY_SIZE, view, place);
       const high = lsnHalves[2 * at + 1 - LOW_HALF] as number;
       const low = lsnHalves[2 * at + LOW_HALF] as number;
       view.setUint32(place + KEY_SIZE, high);
@@ -108,12 +122,22 @@ export class Rows {
         (lengths[at] as number);
       view.setUint32(place + POSITION_AT, startLow);
       view.setUint32(place + DETAILS_AT, details);
-      this.#noteLsn(high, low);
-      if (start < this.#lastPosition) this.#isInFileOrder = false;
-      this.#lastPosition = start;
+      if (high > highestHigh || (high === highestHigh && low > highestLow)) {
+        highestHigh = high;
+        highestLow = low;
+      } else if (row > 0) {
+        this.#areLsnsAscending = false;
+      }
+      if (start < lastPosition) this.#isInFileOrder = false;
+      lastPosition = start;
       if (this.#isAscending && row > 0) this.#isAscending = this.compare(row - 1, row) < 0;
-      this.#count = row + 1;
+      row += 1;
+      place += ROW_SIZE;
     }
+    this.#count = row;
+    this.#highestLsnHigh = highestHigh;
+    this.#highestLsnLow = highestLow;
+    this.#lastPosition = lastPosition;
   }
 
   /** What the row at `placeOf(row)` lies in. */
@@ -178,21 +202,18 @@ export class Rows {
   #addSegment(): void {
     this.#segments.push(new DataView(new ArrayBuffer(SEGMENT_ROWS * ROW_SIZE)));
   }
-
-  #noteLsn(high: number, low: number): void {
-    const isAbove =
-      high > this.#highestLsnHigh || (high === this.#highestLsnHigh && low > this.#highestLsnLow);
-    if (isAbove) {
-      this.#highestLsnHigh = high;
-      this.#highestLsnLow = low;
-    } else if (this.#count > 0) {
-      this.#areLsnsAscending = false;
-    }
-  }
 }
 
 /** The last four bytes of an entry key overlap the word before by two. */
 const LAST_WORD = DELTA_KEY_SIZE - 4;
+
+function copyKey(source: DataView, from: number, target: DataView, at: number): void {
+  target.setInt32(at, source.getInt32(from));
+  target.setInt32(at + 4, source.getInt32(from + 4));
+  target.setInt32(at + 8, source.getInt32(from + 8));
+  target.setInt32(at + 12, source.getInt32(from + 12));
+  target.setInt16(at + 16, source.getInt16(from + 16));
+}
 
 /** A difference of the two would not always fit a small integer. */
 function compareWords(left: DataView, leftAt: number, right: DataView, rightAt: number): number {
