@@ -58,14 +58,25 @@ export function copyWords(
   for (; done < length; done += 1) target.setUint8(at + done, source.getUint8(from + done));
 }
 
-/** How many leading bytes of both are equal, at most `length`. */
-export function sharedBytes(left: DataView, right: DataView, length: number): number {
+/**
+ * How many leading bytes are equal, at most `length`, of those of `left` from `leftAt` on and of
+ * `right` from `rightAt` on.
+ */
+export function sharedBytes(
+  left: DataView,
+  leftAt: number,
+  right: DataView,
+  rightAt: number,
+  length: number,
+): number {
   let byte = 0;
   for (; byte + 4 <= length; byte += 4) {
-    const difference = left.getInt32(byte) ^ right.getInt32(byte);
+    const difference = left.getInt32(leftAt + byte) ^ right.getInt32(rightAt + byte);
     if (difference !== 0) return byte + (Math.clz32(difference) >>> 3);
   }
-  while (byte < length && left.getUint8(byte) === right.getUint8(byte)) byte += 1;
+  while (byte < length && left.getUint8(leftAt + byte) === right.getUint8(rightAt + byte)) {
+    byte += 1;
+  }
   return byte;
 }
 

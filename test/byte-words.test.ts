@@ -43,9 +43,11 @@ describe('two runs of bytes', () => {
           const leftView = new ViewedBytes(left).view;
           const rightView = new ViewedBytes(right).view;
           const difference = left.findIndex((byte, at) => byte !== right[at]);
-          expect(sharedBytes(leftView, rightView, length)).toBe(
-            difference < 0 ? length : difference,
-          );
+          const shared = difference < 0 ? length : difference;
+          expect(sharedBytes(leftView, 0, rightView, 0, length)).toBe(shared);
+          const behind = new ViewedBytes(Uint8Array.of(1, 2, 3, ...left)).view;
+          expect(sharedBytes(behind, 3, rightView, 0, length)).toBe(shared);
+          expect(sharedBytes(rightView, 0, behind, 3, length)).toBe(shared);
           const order = Math.sign(compareBytes(leftView, 0, rightView));
           expect(order).toBe(Buffer.compare(left, right));
         },

@@ -8,6 +8,7 @@ import { blobHeaderSize, checkBlobLength, checkContent } from '../../blob-writer
 import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import { copyWords, ViewedBytes } from '../../byte-words.ts';
 import { StorageError } from '../../errors.ts';
+import type { EntryRun } from '../disk-btree/builder.ts';
 import { parseIdentifier } from '../identifier.ts';
 import {
   checkKey,
@@ -55,10 +56,17 @@ interface Rows {
   readonly lsnHalves: Uint32Array | undefined;
 }
 
+/** Keys that go into the index at once, at most. */
+const RUN_ROWS = 512;
+
 export class DeltaLayerWriter {
   readonly #file: LayerFileWriter;
   readonly #options: DeltaWriteOptions;
   readonly #bounds: DeltaBounds;
+  /** Keys and LSNs of a batch, put together; used for one run after the other. */
+  readonly #entryKeys = new DataView(new ArrayBuffer(RUN_ROWS * DELTA_KEY_SIZE));
+  /** Of a run; behind the last one what the next entry would have. */
+  readonly #leafValues = new Float64Array(RUN_ROWS + 1);
 
   /**
    * Begins a layer in a temporary file of the directory.
@@ -199,22 +207,39 @@ export class DeltaLayerWriter {
    * values must follow at once. Nothing is called that could fail.
    */
   #putKeys(rows: Rows, from: number): { readonly end: number; readonly endOffset: number } {
-    const { blobs, index } = this.#file;
-    const { count, starts, lengths, willInit } = rows.batch;
+    const areEntryKeys = rows.lsnHalves === undefined;
+    const run = {
+      keys: areEntryKeys ? rows.keys : this.#entryKeys,
+      keysAt: areEntryKeys ? from * DELTA_KEY_SIZE : 0,
+      values: this.#leafValues,
+    };
+    const taken = this.#file.index.putRun(run, this.#fillRun(run, rows, from));
+    // The offset of the row behind those that were taken.
+    return { end: from + taken, endOffset: Math.floor((run.values[taken] as number) / 2) };
+  }
+
+  /** Sets keys and values of the rows that have room and are inside the layer; returns how many. */
+  #fillRun({ keys, keysAt, values }: EntryRun, rows: Rows, from: number): number {
+    const { blobs } = this.#file;
+    const { starts, lengths, willInit } = rows.batch;
     const size = rows.values.bytes.length;
     const last = Math.min(blobs.offset + blobs.room, MAXIMUM_DELTA_OFFSET);
+    const count = Math.min(rows.batch.count - from, RUN_ROWS);
     let { offset } = blobs;
-    let row = from;
-    for (; row < count; row += 1) {
+    let at = 0;
+    for (; at < count; at += 1) {
+      const row = from + at;
+      const keyAt = keysAt + at * DELTA_KEY_SIZE;
       const length = lengths[row] as number;
       const blobEnd = offset + blobHeaderSize(length) + length;
       if (blobEnd > last || (starts[row] as number) + length > size) break;
-      this.#setNextKeyOf(rows, row);
-      if (!index.acceptsNext() || !this.#bounds.contains(index.nextKey.view)) break;
-      index.putNext(offset * 2 + (willInit[row] === 0 ? 0 : 1));
+      if (rows.lsnHalves !== undefined) copyEntryKey(rows, row, keys, keyAt);
+      if (!this.#bounds.contains(keys, keyAt)) break;
+      values[at] = offset * 2 + (willInit[row] === 0 ? 0 : 1);
       offset = blobEnd;
     }
-    return { end: row, endOffset: offset };
+    values[at] = offset * 2;
+    return at;
   }
 
   #putRow(rows: Rows, row: number): void | Promise<void> {
@@ -226,21 +251,10 @@ export class DeltaLayerWriter {
     const end = start + (lengths[row] as number);
     if (end > bytes.length) throw valueBeyondBatch(row, end, bytes.length);
     checkBlobLength(end - start);
-    this.#setNextKeyOf(rows, row);
+    copyEntryKey(rows, row, this.#file.index.nextKey.view, 0);
     this.#checkNext(offset);
     const buffered = blobs.append(bytes.subarray(start, end));
     return this.#index(buffered, offset, willInit[row] !== 0);
-  }
-
-  #setNextKeyOf({ keys, lsnHalves }: Rows, row: number): void {
-    const { view } = this.#file.index.nextKey;
-    if (lsnHalves === undefined) {
-      copyWords(keys, row * DELTA_KEY_SIZE, view, 0, DELTA_KEY_SIZE);
-      return;
-    }
-    copyWords(keys, row * KEY_SIZE, view, 0, KEY_SIZE);
-    view.setUint32(KEY_SIZE, lsnHalves[2 * row + 1 - LOW_HALF] as number);
-    view.setUint32(KEY_SIZE + 4, lsnHalves[2 * row + LOW_HALF] as number);
   }
 
   #setNextKey(key: Key, lsn: Lsn): void {
@@ -256,7 +270,7 @@ export class DeltaLayerWriter {
     const { index } = this.#file;
     this.#file.throwUnlessOpen();
     if (!index.acceptsNext()) throw this.#refused('out-of-order', 'not above');
-    if (!this.#bounds.contains(index.nextKey.view)) {
+    if (!this.#bounds.contains(index.nextKey.view, 0)) {
       throw this.#refused('out-of-range', 'outside the layer');
     }
     if (offset > MAXIMUM_DELTA_OFFSET) throw this.#refused('too-large', 'beyond the last offset');
@@ -286,4 +300,15 @@ export class DeltaLayerWriter {
       expected,
     });
   }
+}
+
+/** Copies the entry key of a row to `at`. */
+function copyEntryKey({ keys, lsnHalves }: Rows, row: number, target: DataView, at: number): void {
+  if (lsnHalves === undefined) {
+    copyWords(keys, row * DELTA_KEY_SIZE, target, at, DELTA_KEY_SIZE);
+    return;
+  }
+  copyWords(keys, row * KEY_SIZE, target, at, KEY_SIZE);
+  target.setUint32(at + KEY_SIZE, lsnHalves[2 * row + 1 - LOW_HALF] as number);
+  target.setUint32(at + KEY_SIZE + 4, lsnHalves[2 * row + LOW_HALF] as number);
 }

@@ -21,6 +21,14 @@ import {
 /** Takes a finished block, whose bytes the builder writes next time again; returns its number. */
 export type BlockSink = (block: Uint8Array) => number;
 
+/** Many entries; their keys lie one behind the other, from `keysAt` on. */
+export interface EntryRun {
+  readonly keys: DataView;
+  readonly keysAt: number;
+  /** At most 39 bits each. */
+  readonly values: Float64Array;
+}
+
 /** More levels than any file of blocks with u32 numbers can have. */
 const MAXIMUM_LEVELS = 32;
 
@@ -64,7 +72,7 @@ export class DiskBtreeBuilder {
   /** True if the next key is above all others; no other key may be put. */
   acceptsNext(): boolean {
     if (this.#entryCount === 0) return true;
-    const shared = sharedBytes(this.#next.view, this.#last.view, this.#keySize);
+    const shared = sharedBytes(this.#next.view, 0, this.#last.view, 0, this.#keySize);
     this.#shared = shared;
     if (shared === this.#keySize) return false;
     return (this.#next.bytes[shared] as number) > (this.#last.bytes[shared] as number);
@@ -80,6 +88,26 @@ export class DiskBtreeBuilder {
     const last = this.#last;
     this.#last = this.#next;
     this.#next = last;
+  }
+
+  /**
+   * Puts the first `count` entries, as far as each key is above the one before; returns how many.
+   *
+   * Most of them go into the open leaf in one loop; those that need room to be made, one by one.
+   */
+  putRun(run: EntryRun, count: number): number {
+    let done = 0;
+    while (done < count) {
+      copyWords(run.keys, run.keysAt + done * this.#keySize, this.#next.view, 0, this.#keySize);
+      if (!this.acceptsNext()) break;
+      this.putNext(run.values[done] as number);
+      const end = this.#leaf.addRun(run, done + 1, count);
+      this.#entryCount += end - (done + 1);
+      const lastAt = run.keysAt + (end - 1) * this.#keySize;
+      copyWords(run.keys, lastAt, this.#last.view, 0, this.#keySize);
+      done = end;
+    }
+    return done;
   }
 
   /** As `acceptsNext`, for the key at `at`, which becomes the next one. */
@@ -188,6 +216,34 @@ class OpenNode {
     this.#size += suffixLength + NODE_VALUE_SIZE;
     this.entryCount = entryCount + 1;
     return entryCount * NODE_VALUE_SIZE;
+  }
+
+  /**
+   * Adds the entries of the run from `from` to `end`, up to one for which room must be made, or whose
+   * key is not above the one before. Requires: the entry before `from` is the node's last one.
+   * Returns where it stopped.
+   */
+  addRun({ keys, keysAt, values }: EntryRun, from: number, end: number): number {
+    const { suffixLength } = this;
+    const prefixLength = this.#prefixLength;
+    const keySize = prefixLength + suffixLength;
+    const entrySize = suffixLength + NODE_VALUE_SIZE;
+    const last = Math.min(end, from + Math.floor((BLOCK_SIZE - 1 - this.#size) / entrySize));
+    const suffixesAt = (this.entryCount - from) * suffixLength;
+    const valuesAt = (this.entryCount - from) * NODE_VALUE_SIZE;
+    let row = from;
+    for (; row < last; row += 1) {
+      const at = keysAt + row * keySize;
+      const shared = sharedBytes(keys, at - keySize, keys, at, keySize);
+      if (shared < prefixLength || shared === keySize) break;
+      if (keys.getUint8(at + shared) < keys.getUint8(at - keySize + shared)) break;
+      const to = suffixesAt + row * suffixLength;
+      copyWords(keys, at + prefixLength, this.#suffixesView, to, suffixLength);
+      encodeLeafValue(this.values, valuesAt + row * NODE_VALUE_SIZE, values[row] as number);
+    }
+    this.entryCount += row - from;
+    this.#size += (row - from) * entrySize;
+    return row;
   }
 
   /** Moves what the first and the last key share into the prefix; false if that is nothing. */

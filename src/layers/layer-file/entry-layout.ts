@@ -136,24 +136,25 @@ export class DeltaBounds {
     this.#endLow = Number(lsnRange.end & 0xffff_ffffn);
   }
 
-  contains(entryKey: DataView): boolean {
-    return this.#containsKey(entryKey) && this.containsLsn(entryKey);
+  /** Whether the entry key at `at` is of the layer. */
+  contains(entryKeys: DataView, at: number): boolean {
+    return this.#containsKey(entryKeys, at) && this.containsLsn(entryKeys, at);
   }
 
-  containsLsn(entryKey: DataView): boolean {
-    const high = entryKey.getUint32(KEY_SIZE);
-    const low = entryKey.getUint32(KEY_SIZE + 4);
+  containsLsn(entryKeys: DataView, at: number): boolean {
+    const high = entryKeys.getUint32(at + KEY_SIZE);
+    const low = entryKeys.getUint32(at + KEY_SIZE + 4);
     return (
       (high > this.#startHigh || (high === this.#startHigh && low >= this.#startLow)) &&
       (high < this.#endHigh || (high === this.#endHigh && low < this.#endLow))
     );
   }
 
-  #containsKey(entryKey: DataView): boolean {
-    const word = entryKey.getUint32(0);
+  #containsKey(entryKeys: DataView, at: number): boolean {
+    const word = entryKeys.getUint32(at);
     return (
-      (word > this.#firstWord || compareBytes(entryKey, 0, this.#firstKey) >= 0) &&
-      (word < this.#endWord || compareBytes(entryKey, 0, this.#endKey) < 0)
+      (word > this.#firstWord || compareBytes(entryKeys, at, this.#firstKey) >= 0) &&
+      (word < this.#endWord || compareBytes(entryKeys, at, this.#endKey) < 0)
     );
   }
 }
@@ -163,7 +164,7 @@ function lsnRangeProblem({ keyRange, lsnRange }: LayerSummary & { kind: 'delta' 
   const bounds = new DeltaBounds(keyRange, lsnRange);
   return (node: IndexNode, index: number): StorageError | undefined => {
     node.copyKey(index, entryKey);
-    if (bounds.containsLsn(view)) return undefined;
+    if (bounds.containsLsn(view, 0)) return undefined;
     return describedError('out-of-range', {
       what: `entry ${index} of index block ${node.block} is outside the layer's LSN range`,
       key: formatKey(entryKey),

@@ -105,6 +105,47 @@ describe('a builder', () => {
     expect([...(blocks[0]?.subarray(5, 9) ?? [])]).toEqual([1, 1, 2, 0]);
   });
 
+  it.each([
+    ['the last one put', [[1, 1]], 0],
+    ['a lower one than that', [[1, 0]], 0],
+    [
+      'one twice',
+      [
+        [1, 2],
+        [1, 2],
+      ],
+      1,
+    ],
+    [
+      'a lower one behind a higher',
+      [
+        [1, 2],
+        [2, 0],
+        [1, 9],
+        [3, 0],
+      ],
+      2,
+    ],
+    [
+      'none that is not above the one before',
+      [
+        [1, 2],
+        [1, 3],
+        [2, 0],
+      ],
+      3,
+    ],
+  ])('takes a run up to a key that is not above: %s', (_, keys, taken) => {
+    const builder = new DiskBtreeBuilder(2, () => 0);
+    builder.put(Uint8Array.of(1, 1), 5);
+    const entries = keys.map((key, value) => ({ key: Uint8Array.from(key), value }));
+    expect(builder.putRun(entryRunOf(entries), entries.length)).toBe(taken);
+    expect(builder.entryCount).toBe(1 + taken);
+    const last = taken === 0 ? [1, 1] : (keys[taken - 1] ?? []);
+    expect(builder.accepts(Uint8Array.from(last))).toBe(false);
+    expect(builder.accepts(Uint8Array.of(last[0] ?? 0, (last[1] ?? 0) + 1))).toBe(true);
+  });
+
   it('keeps nothing of the key that it was given', () => {
     const builder = new DiskBtreeBuilder(1, () => 0);
     const key = Uint8Array.of(5);
@@ -127,23 +168,48 @@ describe('a builder', () => {
   });
 });
 
-/** Builds both ways, compares block by block, and returns the blocks. */
+/** Builds one by one and in runs, compares block by block, and returns the blocks. */
 function expectSameIndex(entries: readonly ReferenceEntry[]): Uint8Array[] {
-  const blocks: Uint8Array[] = [];
-  const builder = new DiskBtreeBuilder(entries[0]?.key.length ?? 0, (block) => {
-    blocks.push(block.slice());
-    return blocks.length - 1;
-  });
-  for (const { key, value } of entries) builder.put(key, value);
-  const root = builder.finish();
   const expected = buildReferenceIndex(entries);
-  expect(root).toBe(expected.length - 1);
-  expect(blocks.length).toBe(expected.length);
-  const different = expected.findIndex(
-    (block, index) => Buffer.compare(block, blocks[index] ?? Buffer.alloc(0)) !== 0,
-  );
-  expect(different).toBe(-1);
-  return blocks;
+  for (const put of [putOneByOne, putInRuns]) {
+    const blocks: Uint8Array[] = [];
+    const builder = new DiskBtreeBuilder(entries[0]?.key.length ?? 0, (block) => {
+      blocks.push(block.slice());
+      return blocks.length - 1;
+    });
+    put(builder, entries);
+    expect(builder.entryCount).toBe(entries.length);
+    const root = builder.finish();
+    expect(root).toBe(expected.length - 1);
+    expect(blocks.length).toBe(expected.length);
+    const different = expected.findIndex(
+      (block, index) => Buffer.compare(block, blocks[index] ?? Buffer.alloc(0)) !== 0,
+    );
+    expect(different).toBe(-1);
+  }
+  return expected;
+}
+
+function putOneByOne(builder: DiskBtreeBuilder, entries: readonly ReferenceEntry[]): void {
+  for (const { key, value } of entries) builder.put(key, value);
+}
+
+/** Of 1, 2, 3 entries and so on, up to 700: some end in the middle of a leaf, some span two. */
+function putInRuns(builder: DiskBtreeBuilder, entries: readonly ReferenceEntry[]): void {
+  for (let first = 0, length = 1; first < entries.length; length = (length % 700) + 1) {
+    const part = entries.slice(first, first + length);
+    expect(builder.putRun(entryRunOf(part), part.length)).toBe(part.length);
+    first += length;
+  }
+}
+
+function entryRunOf(entries: readonly ReferenceEntry[], before: readonly number[] = [0xff]) {
+  const keys = Uint8Array.from([...before, ...entries.flatMap(({ key }) => [...key])]);
+  return {
+    keys: new DataView(keys.buffer),
+    keysAt: before.length,
+    values: Float64Array.from(entries, ({ value }) => value),
+  };
 }
 
 function entriesOf(parameters: RandomKeys): ReferenceEntry[] {
