@@ -117,7 +117,12 @@ export function plainBlobLength(bytes: Uint8Array, at: number): number {
   if (first < LONG_HEADER_FLAG) return first;
   const isPlain = (first & ~LONG_HEADER_FLAG) >> COMPRESSION_SHIFT === COMPRESSION_NONE;
   if (!isPlain || at + MAXIMUM_BLOB_HEADER_SIZE > bytes.length) return -1;
-  return longLength(bytes, at);
+  return (
+    ((first & 0x0f) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number)
+  );
 }
 
 function longLength(bytes: Uint8Array, at: number): number {

@@ -28,6 +28,9 @@ const SLACK_SIZE = 64 * 1024;
 /** Pieces in flight beside the one at hand, once a scan has gone from one to the next as often. */
 const MAXIMUM_PIECES_AHEAD = 3;
 
+/** In flight before it is known where the first blob of a scan lies. */
+const FIRST_PIECES = 2;
+
 /** Where blobs were found, in parallel arrays with one place for each. */
 export interface BlobPlaces {
   /** In the scanner's `bytes`. */
@@ -159,6 +162,17 @@ export class BlobScanner {
     else await this.#jump(offset);
     await this.#completeBlob(offset);
     this.#ahead.readFrom(this.#end, this.#piecesAhead);
+  }
+
+  /**
+   * Begins to read the first pieces, for a scan of all blobs that does not know yet where the first
+   * one lies. Requires: nothing was loaded.
+   */
+  begin(): void {
+    const { start } = this.#reader.region;
+    this.#setWindow(this.#buffer, 0, start, 0);
+    this.#piecesAhead = FIRST_PIECES;
+    this.#ahead.readFrom(start, FIRST_PIECES);
   }
 
   /** Waits for the reads in flight, so that their file may be closed. */

@@ -179,6 +179,82 @@ describe('scanning', () => {
     await scanner.close();
   });
 
+  describe('that began before the first blob was known', () => {
+    async function begun({ gap = 0, pieceSize = 1003 } = {}) {
+      const written = await writeBlobs(
+        Array.from({ length: 40 }, (_, n) => ({ content: bytesOf(999, n), compressed: false })),
+        { startOffset: 50 + gap },
+      );
+      const source = countingSource(written.file);
+      const scanner = scannerOf(source, { start: 50, end: written.end, pieceSize });
+      scanner.begin();
+      return { ...written, source, scanner };
+    }
+
+    test('has two pieces in flight, and takes the first of them', async () => {
+      const { scanner, source, offsets, end } = await begun();
+      expect(source.reads.map(({ offset }) => offset)).toEqual([50, 1053]);
+      for (const [n, offset] of offsets.entries()) {
+        expect((await payloadAt(scanner, offset)).equals(bytesOf(999, n))).toBe(true);
+      }
+      await scanner.close();
+      expect(source.reads.reduce((sum, { length }) => sum + length, 0)).toBe(end - 50);
+    });
+
+    test('reads again where the first blob lies behind a gap', async () => {
+      const { scanner, source, offsets } = await begun({ gap: 9 });
+      expect((await payloadAt(scanner, offsets[0] ?? 0)).equals(bytesOf(999, 0))).toBe(true);
+      expect(source.reads.map(({ offset }) => offset)).toEqual([50, 1053, 59, 1062]);
+      await scanner.close();
+    });
+
+    test('reads all that there is, and no more, where that is less than a piece', async () => {
+      const { scanner, source, offsets, end } = await begun({ pieceSize: 1_000_000 });
+      for (const [n, offset] of offsets.entries()) {
+        expect((await payloadAt(scanner, offset)).equals(bytesOf(999, n))).toBe(true);
+      }
+      await scanner.close();
+      expect(source.reads).toEqual([{ offset: 50, length: end - 50 }]);
+    });
+
+    test('waits for what is in flight when it is closed', async () => {
+      const { opened, open } = gate();
+      const source: ByteSource = {
+        ...bytesSource(new Uint8Array(5000)),
+        read: async (target) => {
+          await opened;
+          return target.length;
+        },
+      };
+      const scanner = scannerOf(source, { pieceSize: 1000 });
+      scanner.begin();
+      const closing = scanner.close();
+      expect(await isPending(closing)).toBe(true);
+      open();
+      await closing;
+    });
+
+    test('tells of a read that failed when its piece is needed, not before', async () => {
+      const { file, offsets } = await writeBlobs(
+        Array.from({ length: 3 }, (_, n) => ({ content: bytesOf(999, n), compressed: false })),
+      );
+      const source: ByteSource = {
+        ...bytesSource(file),
+        read: async (target, offset) => {
+          if (offset === 1003) throw new StorageError('io', { what: 'bad sector' });
+          return bytesSource(file).read(target, offset);
+        },
+      };
+      const scanner = scannerOf(source, { pieceSize: 1003 });
+      scanner.begin();
+      expect((await payloadAt(scanner, offsets[0] ?? 0)).equals(bytesOf(999, 0))).toBe(true);
+      expect(await storageErrorOf(payloadAt(scanner, offsets[1] ?? 0))).toMatchObject({
+        code: 'io',
+      });
+      await scanner.close();
+    });
+  });
+
   test('goes on where a blob reaches into pieces that were read ahead', async () => {
     const lengths = [...Array.from({ length: 12 }, () => 500), 9000, 500, 500, 2500, 500];
     const { file, offsets } = await writeBlobs(

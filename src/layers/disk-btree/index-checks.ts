@@ -13,6 +13,7 @@ import {
   decodeNodeWithForeignValues,
   foreignValueError,
   type IndexNode,
+  type TailRange,
 } from './index-node.ts';
 
 /** What a layer asks of its entries. */
@@ -24,8 +25,8 @@ export interface EntryRules {
   readonly end: Uint8Array;
   /** What else is wrong with an entry whose key is in range; undefined if nothing. */
   readonly problem: (node: IndexNode, index: number) => StorageError | undefined;
-  /** Index of the first entry of a leaf that has such a problem; -1 if none has. */
-  readonly firstProblem: (node: IndexNode) => number;
+  /** All that `problem` asks for: that the last 8 bytes of the key lie in here. Undefined if nothing. */
+  readonly tails: TailRange | undefined;
 }
 
 export class IndexChecks {
@@ -95,12 +96,14 @@ export class IndexChecks {
 
   /** Order and range of all entries of one node. */
   entries(node: IndexNode): StorageError | undefined {
-    const unordered = node.firstOutOfOrder();
+    const tails = node.level > 0 ? undefined : this.#rules.tails;
+    const isChecked = tails !== undefined && node.isAscendingWithin(tails);
+    const unordered = isChecked ? -1 : node.firstOutOfOrder();
     if (unordered >= 0) return this.outOfOrder(node, unordered);
     const rangeProblem = this.#range(node, 0) ?? this.#range(node, node.entryCount - 1);
-    if (rangeProblem !== undefined || node.level > 0) return rangeProblem;
-    const problematic = this.#rules.firstProblem(node);
-    return problematic < 0 ? undefined : this.#rule(node, problematic);
+    if (rangeProblem !== undefined || tails === undefined || isChecked) return rangeProblem;
+    const outside = node.firstTailOutside(tails);
+    return outside < 0 ? undefined : this.#rule(node, outside);
   }
 
   /** Range of one entry, whatever the others are. */

@@ -17,6 +17,13 @@ export interface TailRange {
   readonly endLow: number;
 }
 
+/** Values of the entries `from` to `to`, exclusive. */
+interface LeafValues {
+  readonly from: number;
+  readonly to: number;
+  readonly shift: 0 | 1;
+}
+
 /** A decoded block: a view of its bytes, with its structure checked, but not the order of keys. */
 export class IndexNode {
   readonly bytes: Uint8Array;
@@ -166,6 +173,30 @@ export class IndexNode {
     return -1;
   }
 
+  /**
+   * True if all keys ascend, and the last 8 bytes of each are inside the range: what the methods
+   * above and below tell in a loop each, for a scan that begins in the interpreter. False also
+   * where suffixes have less than 8 bytes.
+   */
+  isAscendingWithin({ startHigh, startLow, endHigh, endLow }: TailRange): boolean {
+    const { entryCount, suffixLength } = this;
+    if (suffixLength < TAIL_SIZE) return false;
+    const view = this.#view;
+    let at = this.#suffixesAt;
+    let word = -1;
+    for (let index = 0; index < entryCount; index += 1) {
+      const next = view.getUint32(at);
+      if (next <= word && (next < word || this.compareEntries(index - 1, index) >= 0)) return false;
+      word = next;
+      at += suffixLength;
+      const high = view.getUint32(at - TAIL_SIZE);
+      const low = view.getUint32(at - WORD_SIZE);
+      if (high < startHigh || (high === startHigh && low < startLow)) return false;
+      if (high > endHigh || (high === endHigh && low >= endLow)) return false;
+    }
+    return true;
+  }
+
   /** Index of the first entry whose last 8 bytes are outside the range; -1 if all are inside. */
   firstTailOutside(range: TailRange): number {
     const { entryCount, suffixLength } = this;
@@ -221,6 +252,18 @@ export class IndexNode {
     return this.#view.getUint8(at) * 0x1_0000_0000 + this.#view.getUint32(at + 1);
   }
 
+  /** The values of a leaf without their last `shift` bits, 0 or 1; each has its index in the target. */
+  copyLeafValues({ from, to, shift }: LeafValues, target: Float64Array): void {
+    const { bytes } = this;
+    const view = this.#view;
+    const highUnit = shift === 0 ? 0x1_0000_0000 : 0x8000_0000;
+    let at = this.#valuesAt + from * NODE_VALUE_SIZE;
+    for (let index = from; index < to; index += 1) {
+      target[index] = (bytes[at] as number) * highUnit + (view.getUint32(at + 1) >>> shift);
+      at += NODE_VALUE_SIZE;
+    }
+  }
+
   /** Whether a leaf's value is odd, by its last byte: a remainder of 40 bits costs ten times as much. */
   isLeafValueOdd(index: number): boolean {
     const last = this.bytes[this.#valuesAt + (index + 1) * NODE_VALUE_SIZE - 1] as number;
@@ -235,7 +278,8 @@ export class IndexNode {
   /** Index of the first entry whose value is not of the node's kind; -1 if all are. */
   firstForeignValue(): number {
     const { bytes, entryCount } = this;
-    const [least, most] = this.level === 0 ? [0, CHILD_MARK - 1] : [CHILD_MARK, CHILD_MARK];
+    const least = this.level === 0 ? 0 : CHILD_MARK;
+    const most = this.level === 0 ? CHILD_MARK - 1 : CHILD_MARK;
     let at = this.#valuesAt;
     for (let index = 0; index < entryCount; index += 1) {
       const first = bytes[at] as number;

@@ -34,6 +34,8 @@ export interface EntryLayout extends EntryRules {
   /** The entry key to search for, a fresh array; `lsn` is ignored where entries have none. */
   readonly entryKey: (key: Key, lsn: Lsn) => Uint8Array;
   readonly offset: (node: IndexNode, index: number) => number;
+  /** Of the entries `from` to `to`, exclusive; each has its index in the target. */
+  readonly copyOffsets: (node: IndexNode, from: number, to: number, target: Float64Array) => void;
   readonly willInit: (node: IndexNode, index: number) => boolean;
   readonly lsn: (node: IndexNode, index: number) => Lsn;
   /** The LSN of all entries, where their keys do not carry one. */
@@ -82,15 +84,15 @@ export function lsnOfEntryKey(entryKeys: Uint8Array, at = 0): Lsn {
 
 function deltaLayout(summary: LayerSummary & { kind: 'delta' }): EntryLayout {
   const { keyRange, lsnRange } = summary;
-  const tails = tailRangeOf(lsnRange);
   return {
     keySize: DELTA_KEY_SIZE,
     first: deltaEntryKey(keyRange.start, 0n),
     end: deltaEntryKey(keyRange.end, 0n),
     problem: lsnRangeProblem(summary),
-    firstProblem: (node) => node.firstTailOutside(tails),
+    tails: tailRangeOf(lsnRange),
     entryKey: deltaEntryKey,
     offset: (node, index) => Math.floor(node.leafValue(index) / 2),
+    copyOffsets: (node, from, to, target) => node.copyLeafValues({ from, to, shift: 1 }, target),
     willInit: (node, index) => node.isLeafValueOdd(index),
     lsn: lsnAt,
     fixedLsn: undefined,
@@ -104,9 +106,10 @@ function imageLayout(summary: LayerSummary & { kind: 'image' }): EntryLayout {
     first: keyRange.start,
     end: keyRange.end,
     problem: () => undefined,
-    firstProblem: () => -1,
+    tails: undefined,
     entryKey: (key) => new Uint8Array(key),
     offset: (node, index) => node.leafValue(index),
+    copyOffsets: (node, from, to, target) => node.copyLeafValues({ from, to, shift: 0 }, target),
     willInit: () => true,
     lsn: () => lsn,
     fixedLsn: lsn,

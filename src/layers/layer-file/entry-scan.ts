@@ -59,6 +59,8 @@ export interface LargeEntry extends IndexEntry {
 export interface EntryScan {
   readonly layout: EntryLayout;
   readonly blobs: BlobReader;
+  /** Where all entries are wanted, values are read before the index has told where they lie. */
+  readonly wanted: 'all' | 'some';
   /** LSNs of the entries that are wanted; all if absent. */
   readonly lsnRange?: { readonly start: Lsn; readonly end: Lsn } | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -90,6 +92,7 @@ async function* scanSlices<L>(
 ): AsyncGenerator<ScannedItem | L> {
   const { batch, scan } = state;
   try {
+    if (scan.wanted === 'all') state.scanner.begin();
     for await (const slice of slices) {
       throwIfAborted(scan.signal, scan.blobs.source.path);
       if (slice.kind === 'slice') {
@@ -205,7 +208,7 @@ function setOffsets<L>(
   to: number,
   { scan, offsets }: ScanState<L>,
 ): void {
-  for (let index = from; index < to; index += 1) offsets[index] = scan.layout.offset(node, index);
+  scan.layout.copyOffsets(node, from, to, offsets);
   offsets[to] = to < node.entryCount ? scan.layout.offset(node, to) : Number.POSITIVE_INFINITY;
 }
 

@@ -258,9 +258,15 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     await this.close();
   }
 
-  #scan({ lsnRange, signal }: EntryOptions): EntryScan {
-    const { layout, blobs } = this;
-    return { layout, blobs, lsnRange, signal, maximumExpandedLength: this.#maximumExpandedLength };
+  #scan({ keyRange, lsnRange, signal }: EntryOptions): EntryScan {
+    return {
+      layout: this.layout,
+      blobs: this.blobs,
+      wanted: keyRange === undefined && lsnRange === undefined ? 'all' : 'some',
+      lsnRange,
+      signal,
+      maximumExpandedLength: this.#maximumExpandedLength,
+    };
   }
 
   async *#entryGroups(options: EntryOptions): AsyncGenerator<ItemGroup<LayerEntry>> {

@@ -69,6 +69,16 @@ describe('a leaf', () => {
       0x4001, 0x8000_0000, 0x7f_ffff_ffff,
     ]);
   });
+
+  it('gives its values together, with and without their last bit', () => {
+    const node = decodeNode(LEAF, 4, 5, FILE_OFFSET);
+    const values = new Float64Array(4).fill(-1);
+    node.copyLeafValues({ from: 0, to: 3, shift: 0 }, values);
+    expect([...values]).toEqual([0x4001, 0x8000_0000, 0x7f_ffff_ffff, -1]);
+    values.fill(-1);
+    node.copyLeafValues({ from: 1, to: 3, shift: 1 }, values);
+    expect([...values]).toEqual([-1, 0x4000_0000, 0x3f_ffff_ffff, -1]);
+  });
 });
 
 describe('an inner node', () => {
@@ -203,6 +213,8 @@ describe('the keys of a node', () => {
           expect(node.firstTailOutside(tailRange(start, end))).toBe(
             tails.findIndex((tail) => tail < start || tail >= end),
           );
+          const isSound = unordered < 0 && tails.every((tail) => tail >= start && tail < end);
+          expect(node.isAscendingWithin(tailRange(start, end))).toBe(isSound && prefixLength <= 4);
           for (const [index, key] of keys.entries()) {
             expect([node.keyWord(index, 8), node.keyWord(index, 4)]).toEqual([
               Buffer.from(key).readUInt32BE(4),
@@ -235,6 +247,25 @@ describe('the keys of a node', () => {
     for (const prefixLength of [0, 4, 7, 11]) {
       const node = decodeNode(nodeBlock({ keys: [key], prefixLength, values: [BLOCK] }), 0, 12, 0);
       expect(node.firstTailOutside(tailRange(start, end))).toBe(isInside ? -1 : 0);
+      const isSound = isInside && prefixLength <= 4;
+      expect(node.isAscendingWithin(tailRange(start, end))).toBe(isSound);
+    }
+  });
+
+  it.each([
+    // the key behind 00000000 11111111 22222222, whether it is above it
+    ['000000001111111122222221', false],
+    ['000000001111111122222222', false],
+    ['000000001111111122222223', true],
+    ['000000001111111022222223', false],
+    ['000000001111111200000000', true],
+    ['000000010000000000000000', true],
+  ])('ascend to %s: %s', (hex, isAbove) => {
+    const keys = ['000000001111111122222222', hex].map((key) => Buffer.from(key, 'hex'));
+    for (const prefixLength of [0, 3]) {
+      const block = nodeBlock({ keys, prefixLength, values: [BLOCK, BLOCK] });
+      const node = decodeNode(block, 0, 12, 0);
+      expect(node.isAscendingWithin(tailRange(0n, 2n ** 64n - 1n))).toBe(isAbove);
     }
   });
 });

@@ -77,7 +77,7 @@ async function lostBy(block: number, at: number, bit: number): Promise<number> {
     first: new Uint8Array(KEY_SIZE),
     end: new Uint8Array(KEY_SIZE).fill(0xff),
     problem: () => undefined,
-    firstProblem: () => -1,
+    tails: undefined,
   };
   const found = new Set<number>();
   try {
