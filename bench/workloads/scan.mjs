@@ -138,23 +138,28 @@ function scanBatchesDirectly(path, time) {
 /** Looks at the first byte of each content, where it lies. */
 function scanBatches(path, time, options = {}) {
   return withReader(path, options, async (reader) => {
-    let entries = 0;
-    let bytes = 0;
-    let sum = 0;
+    const seen = { entries: 0, bytes: 0, sum: 0 };
     await time(async () => {
-      for await (const batch of reader.batches()) {
-        const { count, buffer, starts, lengths, compressed } = batch;
-        for (let at = 0; at < count; at += 1) {
-          const content = compressed[at] === 1 ? batch.bytes(at) : undefined;
-          sum += content === undefined ? buffer[starts[at]] : content[0];
-          bytes += content === undefined ? lengths[at] : content.length;
-        }
-        entries += count;
-      }
+      for await (const batch of reader.batches()) lookAtContents(batch, seen);
     });
-    check(sum >= 0, true, 'sum');
-    return { entries, bytes };
+    check(seen.sum >= 0, true, 'sum');
+    return seen;
   });
+}
+
+/** By itself: a loop within an asynchronous function is compiled with all that is around it. */
+function lookAtContents(batch, seen) {
+  const { count, buffer, starts, lengths, compressed } = batch;
+  let bytes = 0;
+  let sum = 0;
+  for (let at = 0; at < count; at += 1) {
+    const content = compressed[at] === 1 ? batch.bytes(at) : undefined;
+    sum += content === undefined ? buffer[starts[at]] : content[0];
+    bytes += content === undefined ? lengths[at] : content.length;
+  }
+  seen.entries += count;
+  seen.bytes += bytes;
+  seen.sum += sum;
 }
 
 function scanBatchViews(path, time) {
