@@ -225,7 +225,11 @@ const RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: false };
  * The outline of a sound image or WAL record, as nearly all values are, without a decoder for each
  * of a million; undefined for anything else, which the decoder must look at.
  */
-function usualOutline(bytes: Uint8Array, start: number, length: number): ValueOutline | undefined {
+export function usualOutline(
+  bytes: Uint8Array,
+  start: number,
+  length: number,
+): ValueOutline | undefined {
   if (length < WAL_HEADER_SIZE) return undefined;
   const tag = readU32(bytes, start);
   if (tag === TAG_IMAGE) {

@@ -320,6 +320,79 @@ describe('a report', () => {
   });
 });
 
+describe('one row among many of which there is nothing to tell', () => {
+  const ODD = 7;
+  const COUNT = 20;
+
+  interface OddRow {
+    readonly blob?: (value: Uint8Array) => Uint8Array;
+    readonly gap?: number;
+    readonly flipsMark?: true;
+  }
+
+  /** Images and WAL records in turn, the latter with and without willInit. */
+  function fileWithOddRow({ blob = shortBlob, gap = 0, flipsMark }: OddRow) {
+    const blobs: Uint8Array[] = [];
+    const values: number[] = [];
+    let offset = 8192;
+    for (let index = 0; index < COUNT; index += 1) {
+      const bytes = noise(20 + index, index);
+      const isOdd = index === ODD;
+      const willInit = index % 3 < 2;
+      const value = encodeValue(
+        index % 3 === 0 ? { type: 'image', bytes } : { type: 'wal', willInit, bytes },
+      );
+      const added = isOdd ? blob(value) : shortBlob(value);
+      if (isOdd) {
+        blobs.push(new Uint8Array(gap));
+        offset += gap;
+      }
+      blobs.push(added);
+      values.push(2 * offset + (willInit !== (isOdd && flipsMark === true) ? 1 : 0));
+      offset += added.length;
+    }
+    const keys = values.map((_, index) => entryKey(index));
+    return layerBytes({ kind: 'delta', blobs, blocks: [nodeBlock({ keys, values })] });
+  }
+
+  it('is not there: nothing is told', async () => {
+    const report = await verifyBytes(fileWithOddRow({}));
+    expect(report).toMatchObject({ ok: true, warnings: 0, entries: COUNT });
+  });
+
+  it.each<[string, OddRow, string]>([
+    ['a gap', { gap: 3 }, 'gap of 3 bytes in front of the blob'],
+    ['a mark', { flipsMark: true }, 'willInit of the index is false, the value says true'],
+    [
+      'a long header',
+      { blob: (value) => Buffer.concat([Uint8Array.of(0x80, 0, 0, value.length), value]) },
+      '4-byte header of a blob of 44 bytes',
+    ],
+  ])('has %s: a warning names it, and no other', async (_, row, message) => {
+    const report = await verifyBytes(fileWithOddRow(row));
+    expect(report).toMatchObject({ ok: true, errors: 0, warnings: 1, entries: COUNT });
+    expect(report.findings[0]?.key?.endsWith('0007')).toBe(true);
+    expect(report.findings[0]?.message).toContain(message);
+  });
+
+  it.each<[string, (value: Uint8Array) => Uint8Array]>([
+    ['one byte less than it says', (value) => shortBlob(value.subarray(0, -1))],
+    ['a type that is none', (value) => shortBlob(Uint8Array.of(0, 0, 0, 2, ...value.slice(4)))],
+    ['a willInit of 2', (value) => shortBlob(value.map((byte, at) => (at === 8 ? 2 : byte)))],
+  ])('has %s: an error names it, and no other', async (_, blob) => {
+    const report = await verifyBytes(fileWithOddRow({ blob }));
+    expect(report).toMatchObject({ ok: false, errors: 1, warnings: 0, entries: COUNT });
+    expect(report.findings[0]?.key?.endsWith('0007')).toBe(true);
+  });
+
+  it('is damaged itself: the gap that it leaves is not told', async () => {
+    const report = await verifyBytes(
+      fileWithOddRow({ blob: (value) => Buffer.concat([Uint8Array.of(0xa0, 0, 0, 0), value]) }),
+    );
+    expect(report).toMatchObject({ ok: false, errors: 1, warnings: 0, entries: COUNT - 1 });
+  });
+});
+
 describe('verifying', () => {
   it('ends at once when it is aborted before, and soon when it is aborted later', async () => {
     const { bytes } = await writeDelta(

@@ -66,12 +66,13 @@ async function verifyFile(
   { maximumFindings, ...limits }: VerifyOptions,
 ): Promise<FileResult> {
   const progress = context.reporter.progress({ label: 'verify' });
+  const detail = basename(found.path);
   try {
     const report = await verifyLayer(found.path, {
       ...limitOptions(limits),
       maximumFindings,
       signal: context.signal,
-      onProgress: (done, total) => progress.update({ done, total, detail: basename(found.path) }),
+      onProgress: (done, total) => progress.update({ done, total, detail }),
     });
     return { kind: 'report', report, status: statusOfReport(report) };
   } catch (error) {
