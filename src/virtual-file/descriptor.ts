@@ -69,7 +69,7 @@ export class Descriptor {
       ? openDirectFile(context, this.path, this.#options)
       : fileSystem.open(this.path, this.#options));
     try {
-      await this.#checkIdentity(openFile);
+      this.#checkIdentity(openFile.opened ?? (await openFile.stat()));
       this.#poisonedFiles = poisonedFiles(fileSystem);
       // A file that was created by this call is none of those that are known.
       if (this.#options.createNew) this.forgetPoison();
@@ -94,19 +94,27 @@ export class Descriptor {
    * Writes that finished before the call are durable once this resolves; a failure poisons. One
    * sync at a time, because the system tells only one of two in flight that pages were lost.
    */
-  syncThrough(openFile: OpenFile, how: 'sync' | 'sync-data'): Promise<void> {
-    return this.#syncs.run(async () => {
+  async syncThrough(openFile: OpenFile, how: 'sync' | 'sync-data'): Promise<void> {
+    const waitingForOthers = this.#syncs.enter();
+    if (waitingForOthers !== undefined) await waitingForOthers;
+    try {
       this.throwIfPoisoned();
       const covered = this.#writes;
+      const waitingForAThread = syncLimiter.enter();
+      if (waitingForAThread !== undefined) await waitingForAThread;
       try {
-        await syncLimiter.run(() => (how === 'sync' ? openFile.sync() : openFile.syncData()));
+        await (how === 'sync' ? openFile.sync() : openFile.syncData());
       } catch (error) {
         throw this.poison(error);
+      } finally {
+        syncLimiter.leave();
       }
       // By a sync of the same file through another descriptor, which was told in its place.
       this.throwIfPoisoned();
       this.#syncedWrites = covered;
-    });
+    } finally {
+      this.#syncs.leave();
+    }
   }
 
   /** Marks the file as lost; returns the error that every later call gets. */
@@ -126,8 +134,7 @@ export class Descriptor {
     if (this.identity !== undefined) this.#poisonedFiles?.delete(this.identity);
   }
 
-  async #checkIdentity(openFile: OpenFile): Promise<void> {
-    const opened = openFile.opened ?? (await openFile.stat());
+  #checkIdentity(opened: FileStat): void {
     this.opened ??= opened;
     if (opened.identity !== this.opened.identity) {
       throw new StorageError('io', { what: 'file was replaced while in use', path: this.path });

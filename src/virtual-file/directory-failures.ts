@@ -36,6 +36,11 @@ export function directoryMark(fileSystem: FileSystem): DirectoryMark {
   return failuresOf.get(fileSystem)?.count ?? 0;
 }
 
+/** True if a sync of any directory has failed: `throwIfDirectoryFailed` tells whether of this one. */
+export function hasFailedSince(fileSystem: FileSystem, mark: DirectoryMark): boolean {
+  return directoryMark(fileSystem) !== mark;
+}
+
 /** Counts at once, so that no sync that ends meanwhile is taken for sound. */
 export function noteDirectoryFailure(
   fileSystem: FileSystem,

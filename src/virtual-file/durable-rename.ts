@@ -5,10 +5,10 @@
  */
 import { dirname } from 'node:path';
 import {
+  abortedError,
   isStorageError,
   type Outcome,
   StorageError,
-  throwIfAborted,
   withOutcome,
 } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
@@ -101,12 +101,11 @@ async function renameSynced(
   const { openFiles } = temporary.file;
   const directory = dirname(target);
   const mark = openFiles.directoryMark();
-  await failingWith('not-applied', refuseAborted(signal, target));
-  try {
-    await openFiles.report(openFiles.fileSystem.rename(temporary.path, target));
-  } catch (error) {
+  if (signal?.aborted) throw replacingOutcome(abortedError(signal, target), 'not-applied');
+  const renaming = openFiles.report(openFiles.fileSystem.rename(temporary.path, target));
+  await renaming.catch(async (error: unknown) => {
     throw replacingOutcome(error, await outcomeOfFailedRename(temporary));
-  }
+  });
   temporary.keep();
   if (afterwards === 'close') void Promise.allSettled([temporary.abandon()]);
   await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
@@ -184,16 +183,10 @@ async function outcomeOfFailedRename(temporary: TemporaryFile): Promise<Outcome>
   }
 }
 
-async function refuseAborted(signal: AbortSignal | undefined, path: string): Promise<void> {
-  throwIfAborted(signal, path);
-}
-
-async function failingWith(outcome: Outcome, operation: Promise<void>): Promise<void> {
-  try {
-    await operation;
-  } catch (error) {
+function failingWith(outcome: Outcome, operation: Promise<void>): Promise<void> {
+  return operation.catch((error: unknown) => {
     throw replacingOutcome(error, outcome);
-  }
+  });
 }
 
 function replacingOutcome(error: unknown, outcome: Outcome): unknown {

@@ -46,7 +46,7 @@ export interface OpenOptions {
    */
   readonly direct?: boolean;
   /** Permission bits of a created file, cut by the umask; default 0o666. */
-  readonly mode?: number;
+  readonly mode?: number | undefined;
 }
 
 /** One open descriptor. The caller awaits every operation before it closes the file. */

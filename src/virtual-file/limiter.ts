@@ -12,16 +12,29 @@ export class Limiter {
   }
 
   async run<T>(operation: () => Promise<T>): Promise<T> {
-    if (this.#running < this.#limit) this.#running += 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const waiting = this.enter();
+    if (waiting !== undefined) await waiting;
     try {
       return await operation();
     } finally {
-      // The place passes straight to the next in line, so that nobody can slip in between.
-      const next = this.#waiting.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
+      this.leave();
     }
+  }
+
+  /** Takes a place, to be left again; a promise only where one must be waited for. */
+  enter(): Promise<void> | undefined {
+    if (this.#running === this.#limit) {
+      return new Promise((resolve) => this.#waiting.push(resolve));
+    }
+    this.#running += 1;
+    return undefined;
+  }
+
+  leave(): void {
+    // The place passes straight to the next in line, so that nobody can slip in between.
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#running -= 1;
+    else next();
   }
 }
 

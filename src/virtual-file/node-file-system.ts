@@ -59,7 +59,7 @@ export const nodeFileSystem: FileSystem = {
 
   async stat(path: string): Promise<FileStat> {
     const stats = await call<fs.BigIntStats>('look up file', path, (done) =>
-      fs.lstat(path, { bigint: true }, done),
+      fs.lstat(path, BIGINT, done),
     );
     return describe(stats, path);
   },
@@ -85,6 +85,9 @@ export const nodeFileSystem: FileSystem = {
     }
   },
 };
+
+/** Inodes and devices may be beyond 2^53. */
+const BIGINT = { bigint: true } as const;
 
 class NodeOpenFile implements OpenFile {
   opened: FileStat | undefined;
@@ -143,20 +146,23 @@ class NodeOpenFile implements OpenFile {
 
   async stat(): Promise<FileStat> {
     const stats = await this.#run<fs.BigIntStats>('look up file', (done) =>
-      fs.fstat(this.#descriptor, { bigint: true }, done),
+      fs.fstat(this.#descriptor, BIGINT, done),
     );
     return describe(stats, this.#path);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
     assert(!this.#closed, 'a descriptor is closed once');
     this.#closed = true;
-    if (this.#inFlight > 0) {
-      await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
-      });
-    }
-    await closeDescriptor('close file', this.#path, this.#descriptor);
+    if (this.#inFlight === 0) return this.#close();
+    const idle = new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+    });
+    return idle.then(() => this.#close());
+  }
+
+  #close(): Promise<void> {
+    return closeDescriptor('close file', this.#path, this.#descriptor);
   }
 
   #run<T>(action: string, start: (done: Callback<T>) => void): Promise<T> {

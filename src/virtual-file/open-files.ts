@@ -14,6 +14,7 @@ import type { Descriptor } from './descriptor.ts';
 import {
   type DirectoryMark,
   directoryMark,
+  hasFailedSince,
   noteDirectoryFailure,
   throwIfDirectoryFailed,
 } from './directory-failures.ts';
@@ -58,6 +59,9 @@ export class OpenFiles {
   /** The one operation that found no descriptor and makes room for itself. */
   readonly #scarcity = new Limiter(1);
   #tellOfRoom: (() => void) | undefined;
+  readonly #throwNoted = (error: unknown): never => {
+    throw this.noteError(error);
+  };
 
   static #shared: OpenFiles | undefined;
 
@@ -117,11 +121,12 @@ export class OpenFiles {
   }
 
   /** Closes the descriptor without a sync. Requires: not pinned. */
-  async close(descriptor: Descriptor): Promise<void> {
-    while (descriptor.settling !== undefined) await descriptor.settling;
-    if (descriptor.openFile === undefined) return;
+  close(descriptor: Descriptor): Promise<void> {
+    const { settling, openFile } = descriptor;
+    if (settling !== undefined) return settling.then(() => this.close(descriptor));
+    if (openFile === undefined) return Promise.resolve();
     assert(descriptor.pins === 0, 'a pinned descriptor is not closed');
-    await this.report(this.#closeSlot(descriptor, descriptor.openFile));
+    return this.#closeSlot(descriptor, openFile);
   }
 
   /** Taken before names in a directory are changed, for the sync that makes them durable. */
@@ -135,23 +140,21 @@ export class OpenFiles {
    */
   async syncDirectory(path: string, mark = this.directoryMark()): Promise<void> {
     const absolute = absolutePath(path);
-    await this.#directorySyncs.run(() =>
-      this.report(
-        this.#retryWhenOutOfDescriptors(
-          () => this.#syncDirectoryOnce(absolute, mark),
-          'during-call',
-        ),
-      ),
-    );
+    const syncOnce = (): Promise<void> => this.#syncDirectoryOnce(absolute, mark);
+    const waiting = this.#directorySyncs.enter();
+    if (waiting !== undefined) await waiting;
+    try {
+      await this.#retryWhenOutOfDescriptors(syncOnce, 'during-call');
+    } catch (error) {
+      throw this.noteError(error);
+    } finally {
+      this.#directorySyncs.leave();
+    }
   }
 
   /** Waits for an operation of the file system; tells the hook of a fatal error. */
-  async report<T>(operation: Promise<T>): Promise<T> {
-    try {
-      return await operation;
-    } catch (error) {
-      throw this.noteError(error);
-    }
+  report<T>(operation: Promise<T>): Promise<T> {
+    return operation.catch(this.#throwNoted);
   }
 
   /** Tells the hook of the first fatal error; returns the error. */
@@ -173,33 +176,27 @@ export class OpenFiles {
     }
   }
 
-  async #openAndPin(descriptor: Descriptor): Promise<OpenFile> {
-    while (descriptor.openFile === undefined) {
-      if (descriptor.settling === undefined) return this.#startOpening(descriptor);
-      await descriptor.settling;
-    }
-    descriptor.pins += 1;
-    descriptor.recentlyUsed = true;
-    return descriptor.openFile;
-  }
-
-  #startOpening(descriptor: Descriptor): Promise<OpenFile> {
-    const opening = this.#openPinned(descriptor).finally(() => {
-      descriptor.settling = undefined;
-    });
+  #openAndPin(descriptor: Descriptor): Promise<OpenFile> {
+    if (descriptor.settling !== undefined) return this.#pinOnceSettled(descriptor);
+    const opening = this.#openPinned(descriptor);
     descriptor.settling = opening;
     return opening;
   }
 
+  async #pinOnceSettled(descriptor: Descriptor): Promise<OpenFile> {
+    while (descriptor.settling !== undefined) await descriptor.settling;
+    return this.pin(descriptor);
+  }
+
   /** Pinned from the first moment, so that nobody closes a new file before it was used. */
   async #openPinned(descriptor: Descriptor): Promise<OpenFile> {
-    await this.#reserveSlot();
-    const { fileSystem } = this;
-    const context = { fileSystem, noteError: (error: unknown) => this.noteError(error) };
+    while (this.#used >= this.capacity) await this.#makeRoom();
+    this.#used += 1;
     try {
-      const openFile = await this.report(
-        this.#retryWhenOutOfDescriptors(() => descriptor.open(context), 'until-closed'),
-      );
+      const { fileSystem } = this;
+      const context = { fileSystem, noteError: (error: unknown) => this.noteError(error) };
+      const open = (): Promise<OpenFile> => descriptor.open(context);
+      const openFile = await this.#retryWhenOutOfDescriptors(open, 'until-closed');
       descriptor.openFile = openFile;
       descriptor.pins += 1;
       descriptor.recentlyUsed = true;
@@ -207,17 +204,16 @@ export class OpenFiles {
       return openFile;
     } catch (error) {
       this.#freeSlot();
-      throw error;
+      throw this.noteError(error);
+    } finally {
+      descriptor.settling = undefined;
     }
   }
 
-  async #reserveSlot(): Promise<void> {
-    while (this.#used >= this.capacity) {
-      const victim = this.#findVictim();
-      if (victim !== undefined) await this.#evict(victim);
-      else await this.#untilWoken();
-    }
-    this.#used += 1;
+  /** Of one slot, or waits for one; others may have been faster, so look again. */
+  #makeRoom(): Promise<void> {
+    const victim = this.#findVictim();
+    return victim === undefined ? this.#untilWoken() : this.#evict(victim);
   }
 
   #freeSlot(): void {
@@ -225,7 +221,7 @@ export class OpenFiles {
     this.#wakeNext();
   }
 
-  /** Until something was unpinned or closed; others may have been faster, so look again. */
+  /** Until something was unpinned or closed. */
   #untilWoken(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
@@ -274,7 +270,7 @@ export class OpenFiles {
     try {
       await this.#closeSlot(victim, openFile);
     } catch (error) {
-      victim.poison(this.noteError(error));
+      victim.poison(error);
     } finally {
       victim.settling = undefined;
     }
@@ -287,6 +283,8 @@ export class OpenFiles {
     this.#slots.splice(index, 1);
     try {
       await openFile.close();
+    } catch (error) {
+      throw this.noteError(error);
     } finally {
       this.#held -= 1;
       this.#givenBack += 1;
@@ -300,13 +298,11 @@ export class OpenFiles {
    * table has none left to give, but those that are held for synchronous reads. One operation at a
    * time does so; the others wait in line.
    */
-  async #retryWhenOutOfDescriptors<T>(operation: () => Promise<T>, hold: Hold): Promise<T> {
-    try {
-      return await this.#attempt(operation, hold);
-    } catch (error) {
+  #retryWhenOutOfDescriptors<T>(operation: () => Promise<T>, hold: Hold): Promise<T> {
+    return this.#attempt(operation, hold).catch((error: unknown) => {
       if (!isOutOfDescriptors(error)) throw error;
-    }
-    return this.#scarcity.run(() => this.#attemptWithRoom(operation, hold));
+      return this.#scarcity.run(() => this.#attemptWithRoom(operation, hold));
+    });
   }
 
   /** Each turn but the last ends with a descriptor given back, or with another operation. */
@@ -356,19 +352,22 @@ export class OpenFiles {
     });
   }
 
-  #syncDirectoryOnce(path: string, mark: DirectoryMark): Promise<void> {
-    return syncLimiter.run(async () => {
-      await throwIfDirectoryFailed(this.fileSystem, path, mark);
-      try {
-        await this.fileSystem.syncDirectory(path);
-      } catch (error) {
+  async #syncDirectoryOnce(path: string, mark: DirectoryMark): Promise<void> {
+    const { fileSystem } = this;
+    const waiting = syncLimiter.enter();
+    if (waiting !== undefined) await waiting;
+    try {
+      if (hasFailedSince(fileSystem, mark)) await throwIfDirectoryFailed(fileSystem, path, mark);
+      await fileSystem.syncDirectory(path).catch((error: unknown) => {
         if (error instanceof StorageError && !isFailureToOpen(error)) {
-          noteDirectoryFailure(this.fileSystem, path, error);
+          noteDirectoryFailure(fileSystem, path, error);
           this.#tellFatalError(error);
         }
         throw error;
-      }
-      await throwIfDirectoryFailed(this.fileSystem, path, mark);
-    });
+      });
+      if (hasFailedSince(fileSystem, mark)) await throwIfDirectoryFailed(fileSystem, path, mark);
+    } finally {
+      syncLimiter.leave();
+    }
   }
 }

@@ -27,7 +27,7 @@ export class TemporaryFile {
       openFiles,
       durability,
       ioMode,
-      ...(mode === undefined ? {} : { mode }),
+      mode,
     });
     return new TemporaryFile(file);
   }
@@ -54,7 +54,7 @@ export class TemporaryFile {
    * Throws: `io` if it could not be deleted.
    */
   abandon(): Promise<void> {
-    this.#abandoning ??= this.#closeAndDelete();
+    this.#abandoning ??= this.#state === 'kept' ? this.file.close() : this.#closeAndDelete();
     return this.#abandoning;
   }
 
@@ -63,15 +63,12 @@ export class TemporaryFile {
   }
 
   async #closeAndDelete(): Promise<void> {
-    const ours = this.#state === 'ours';
-    if (ours) this.#state = 'abandoned';
+    this.#state = 'abandoned';
     try {
       await this.file.close();
     } finally {
-      if (ours) {
-        await deleteIfThere(this.file.openFiles, this.path);
-        this.file.forgetPoison();
-      }
+      await deleteIfThere(this.file.openFiles, this.path);
+      this.file.forgetPoison();
     }
   }
 }

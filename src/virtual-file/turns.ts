@@ -1,6 +1,6 @@
 /** What concerns one name happens one after the other, in the order of the calls. */
 import { basename, dirname } from 'node:path';
-import { StorageError } from '../errors.ts';
+import { StorageError, throwIfAborted } from '../errors.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import type { FileSystem } from './file-system.ts';
 
@@ -16,23 +16,31 @@ export interface Turn {
 
 /** Throws: `aborted` if the signal fires while others have their turn; else what the action does. */
 export async function inTurn<T>(turn: Turn, action: () => Promise<T>): Promise<T> {
-  const turns = lastTurns.get(turn.owner) ?? new Map<string, Promise<void>>();
-  lastTurns.set(turn.owner, turns);
-  const previous = turns.get(turn.name) ?? Promise.resolve();
+  const { owner, name, signal } = turn;
+  const turns = lastTurns.get(owner) ?? new Map<string, Promise<void>>();
+  lastTurns.set(owner, turns);
+  const previous = turns.get(name);
   let finish = (): void => {};
   const finished = new Promise<void>((resolve) => {
     finish = resolve;
   });
-  // Whoever gives up waiting does not let the next one in before the previous one has finished.
-  const end = Promise.all([previous, finished]).then(() => {
-    if (turns.get(turn.name) === end) turns.delete(turn.name);
-  });
-  turns.set(turn.name, end);
+  turns.set(name, finished);
+  const end = (): void => {
+    if (turns.get(name) === finished) turns.delete(name);
+    finish();
+  };
   try {
-    await unlessAborted(previous, turn.signal);
+    if (previous === undefined) throwIfAborted(signal);
+    else await unlessAborted(previous, signal);
+  } catch (error) {
+    // Whoever gives up waiting does not let the next one in before the previous one has finished.
+    void Promise.resolve(previous).then(end);
+    throw error;
+  }
+  try {
     return await action();
   } finally {
-    finish();
+    end();
   }
 }
 

@@ -61,9 +61,9 @@ export class VirtualFile {
     }
     const descriptor = new Descriptor(absolutePath(path), openOptions, durability);
     const file = new VirtualFile(path, { openFiles, descriptor, ioMode });
-    await file.#run(async () => {
-      if (openOptions.truncate) file.#descriptor.noteWrite();
-    });
+    await file.#borrow();
+    if (openOptions.truncate) descriptor.noteWrite();
+    file.#giveBack();
     return file;
   }
 
@@ -139,15 +139,8 @@ export class VirtualFile {
    * Throws: `io`, and then any part of the range may have been written.
    * Durability: none before `sync`.
    */
-  async writeAllAt(source: Uint8Array, offset: number): Promise<void> {
-    checkOffset(offset, this.path);
-    await this.#run(async (file) => {
-      try {
-        await writeFully(file, source, offset, this.path);
-      } finally {
-        this.#descriptor.noteWrite();
-      }
-    });
+  writeAllAt(source: Uint8Array, offset: number): Promise<void> {
+    return this.#run((file) => this.#writeFully(file, source, offset));
   }
 
   /**
@@ -157,13 +150,13 @@ export class VirtualFile {
    * library has deleted it. A file that others have deleted is known by device and inode: one that
    * they create and that gets both is taken for it; one that `createNew` creates is not.
    */
-  async sync(): Promise<void> {
-    await this.#run((file) => this.#descriptor.syncThrough(file, 'sync'));
+  sync(): Promise<void> {
+    return this.#run((file) => this.#descriptor.syncThrough(file, 'sync'));
   }
 
   /** As `sync`, without metadata that reading does not need, such as times. */
-  async syncData(): Promise<void> {
-    await this.#run((file) => this.#descriptor.syncThrough(file, 'sync-data'));
+  syncData(): Promise<void> {
+    return this.#run((file) => this.#descriptor.syncThrough(file, 'sync-data'));
   }
 
   /** Cuts the file, or extends it with zeros. */
@@ -255,13 +248,12 @@ export class VirtualFile {
     await this.close();
   }
 
-  async #close(): Promise<void> {
-    if (this.#operations > 0) {
-      await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
-      });
-    }
-    await this.openFiles.close(this.#descriptor);
+  #close(): Promise<void> {
+    if (this.#operations === 0) return this.openFiles.close(this.#descriptor);
+    const idle = new Promise<void>((resolve) => {
+      this.#whenIdle = resolve;
+    });
+    return idle.then(() => this.openFiles.close(this.#descriptor));
   }
 
   async #run<T>(operation: (file: OpenFile) => Promise<T>): Promise<T> {
@@ -273,6 +265,20 @@ export class VirtualFile {
       throw this.#noted(error);
     } finally {
       this.#giveBack();
+    }
+  }
+
+  async #writeFully(file: OpenFile, source: Uint8Array, offset: number): Promise<void> {
+    checkOffset(offset, this.path);
+    try {
+      for (let done = 0; done < source.length; ) {
+        const rest = done === 0 ? source : source.subarray(done);
+        const length = await file.write(rest, offset + done);
+        if (length === 0) throw noProgress(this.path, offset + done, rest.length);
+        done += length;
+      }
+    } finally {
+      this.#descriptor.noteWrite();
     }
   }
 
@@ -340,8 +346,9 @@ export class VirtualFile {
 }
 
 function openOptionsOf(options: VirtualFileOptions): OpenOptions {
-  const { openFiles, durability, ioMode, ...openOptions } = options;
-  return { ...openOptions, direct: ioMode === 'direct' };
+  const { read = false, write = false, create = false, createNew = false } = options;
+  const { truncate = false, mode, ioMode } = options;
+  return { read, write, create, createNew, truncate, mode, direct: ioMode === 'direct' };
 }
 
 function cannotReadAtOnce(path: string): StorageError {
@@ -352,27 +359,14 @@ function cannotReadAtOnce(path: string): StorageError {
   });
 }
 
-async function writeFully(
-  file: OpenFile,
-  source: Uint8Array,
-  offset: number,
-  path: string,
-): Promise<void> {
-  let done = 0;
-  while (done < source.length) {
-    const rest = done === 0 ? source : source.subarray(done);
-    const length = await file.write(rest, offset + done);
-    if (length === 0) {
-      throw new StorageError('io', {
-        what: 'write made no progress',
-        path,
-        offset: offset + done,
-        expected: `${source.length - done} bytes written`,
-        actual: '0',
-      });
-    }
-    done += length;
-  }
+function noProgress(path: string, offset: number, length: number): StorageError {
+  return new StorageError('io', {
+    what: 'write made no progress',
+    path,
+    offset,
+    expected: `${length} bytes written`,
+    actual: '0',
+  });
 }
 
 function checkOffset(offset: number, path: string): void {

@@ -101,68 +101,53 @@ class Overwrite {
   }
 
   async run(): Promise<void> {
-    const { target, signal } = this.#parameters;
+    const { target, bytes, openFiles, signal } = this.#parameters;
     throwIfAborted(signal);
-    const replaced = await this.#fileToReplace();
+    const found = await lookUp(openFiles.fileSystem, target);
+    if (found?.kind === 'directory' || found?.kind === 'other') throw taken(target, found);
+    // Whose mode and owner are kept.
+    const replaced = found?.kind === 'file' ? found : undefined;
     const temporary = await this.#createTemporary(replaced);
     try {
-      await this.#fill(temporary, replaced);
+      const { file } = temporary;
+      await file.writeAllAt(bytes, 0);
+      if (replaced !== undefined && !isSameOwnership(file.opened, replaced)) {
+        await file.setOwnership(replaced);
+      }
+      throwIfAborted(signal);
       await durableRename(temporary, target, { signal, afterwards: 'close' });
     } catch (error) {
       // The first error counts. A temporary that cannot be removed is removed by the next run.
       await Promise.allSettled([temporary.abandon()]);
       throw error;
     }
-    try {
-      await temporary.abandon();
-    } catch (error) {
+    await temporary.abandon().catch((error: unknown) => {
       throw withDefaults(error, { outcome: 'durable' });
-    }
+    });
   }
 
   /** Whether a crash has left one is looked up only where something has the name. */
-  async #createTemporary(replaced: FileStat | undefined): Promise<TemporaryFile> {
-    try {
-      return await this.#createNew(replaced);
-    } catch (error) {
+  #createTemporary(replaced: FileStat | undefined): Promise<TemporaryFile> {
+    return this.#createNew(replaced).catch(async (error: unknown) => {
       if (!isStorageError(error, 'exists')) throw error;
-    }
-    await this.#removeStaleTemporary();
-    return this.#createNew(replaced);
+      await this.#removeStaleTemporary();
+      return this.#createNew(replaced);
+    });
   }
 
-  async #createNew(replaced: FileStat | undefined): Promise<TemporaryFile> {
+  #createNew(replaced: FileStat | undefined): Promise<TemporaryFile> {
     const { openFiles, mode } = this.#parameters;
-    try {
-      return await TemporaryFile.create(this.#temporaryPath, {
-        openFiles,
-        mode: replaced === undefined ? mode : modeUntilOwned(replaced),
-      });
-    } catch (error) {
+    const creating = TemporaryFile.create(this.#temporaryPath, {
+      openFiles,
+      mode: replaced === undefined ? mode : modeUntilOwned(replaced),
+    });
+    return creating.catch(async (error: unknown) => {
       // It may have failed after the file was there.
       if (!isStorageError(error, 'exists')) {
         await Promise.allSettled([this.#removeStaleTemporary()]);
       }
       throw error;
-    }
-  }
-
-  async #fill(temporary: TemporaryFile, replaced: FileStat | undefined): Promise<void> {
-    const { bytes, signal } = this.#parameters;
-    await temporary.file.writeAllAt(bytes, 0);
-    const { opened } = temporary.file;
-    if (replaced !== undefined && !isSameOwnership(opened, replaced)) {
-      await temporary.file.setOwnership(replaced);
-    }
-    throwIfAborted(signal);
-  }
-
-  /** The regular file whose mode and owner are kept, if there is one. */
-  async #fileToReplace(): Promise<FileStat | undefined> {
-    const { target, openFiles } = this.#parameters;
-    const found = await lookUp(openFiles.fileSystem, target);
-    if (found?.kind === 'directory' || found?.kind === 'other') throw taken(target, found);
-    return found?.kind === 'file' ? found : undefined;
+    });
   }
 
   /** Unlinking never follows a symbolic link, so that what it points to is safe. */
@@ -186,13 +171,11 @@ function temporaryPath(target: string): string {
   return isMainThread ? `${target}${TEMPORARY_SUFFIX}` : `${target}.${threadId}${TEMPORARY_SUFFIX}`;
 }
 
-async function lookUp(fileSystem: FileSystem, path: string): Promise<FileStat | undefined> {
-  try {
-    return await fileSystem.stat(path);
-  } catch (error) {
+function lookUp(fileSystem: FileSystem, path: string): Promise<FileStat | undefined> {
+  return fileSystem.stat(path).catch((error: unknown) => {
     if (isStorageError(error, 'not-found')) return undefined;
     throw error;
-  }
+  });
 }
 
 function isSameOwnership(left: FileStat, right: FileStat): boolean {

@@ -216,6 +216,37 @@ describe('while descriptors are held and the system has none left', () => {
     await file.close();
   });
 
+  /** The moment between the opening and the hold is some turns of the microtask queue long. */
+  test.each(Array.from({ length: 16 }, (_, turn) => turn))(
+    'whoever finds no room %d turns after a file was opened to be held is told of the hold',
+    async (turn) => {
+      const { openFiles, fileSystem } = inMemory({ capacity: 8 });
+      const file = await openIn(openFiles, '/a');
+      fileSystem.intercept = ({ kind }) =>
+        kind === 'open' && fileSystem.openCount > 0 ? { fail: 'EMFILE' } : undefined;
+      await (await openIn(openFiles, '/b')).close();
+
+      const { opened, open } = gate();
+      let refusals = 0;
+      fileSystem.intercept = ({ kind, path }) => {
+        if (kind !== 'open') return undefined;
+        if (path === '/a') return { delay: opened };
+        refusals += 1;
+        return refusals === 1
+          ? { fail: 'EMFILE' }
+          : { delay: opened.then(() => turns(turn)), fail: 'EMFILE' };
+      };
+      const holding = file.hold();
+      const opening = openIn(openFiles, '/b');
+      expect(await isPending(opening)).toBe(true);
+      open();
+      const held = await holding;
+      expect((await storageErrorOf(opening)).errno).toBe('EMFILE');
+      held.release();
+      await file.close();
+    },
+  );
+
   test('a file that was released makes room', async () => {
     const { openFiles, fileSystem } = inMemory({ capacity: 8 });
     const file = await openIn(openFiles, '/a');
@@ -276,3 +307,7 @@ test('a file that is closed, or whose file system waits, cannot be held', async 
   await other.close();
   expect(waiting.openFiles.openCount).toBe(0);
 });
+
+async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await undefined;
+}

@@ -1,0 +1,23 @@
+import { expect, test } from 'vitest';
+import { pathIn } from '../../src/virtual-file/absolute-path.ts';
+
+test.each([
+  ['/data', 'file', '/data/file'],
+  ['/', 'file', '/file'],
+  ['/data/', 'file', '/data/file'],
+  ['/data//deep', 'file', '/data/deep/file'],
+  ['/data/./deep', 'file', '/data/deep/file'],
+  ['/data/.', 'file', '/data/file'],
+  ['/data', './file', '/data/file'],
+  ['/data', 'deep/', '/data/deep/'],
+  ['/data/.hidden', '..file', '/data/.hidden/..file'],
+  ['/data/...', 'file', '/data/.../file'],
+  ['data', 'file', 'data/file'],
+  ['./data', 'file', 'data/file'],
+  ['', 'file', 'file'],
+  // Where it leads is for the system to say.
+  ['/data/../other', 'file', '/data/../other/file'],
+  ['..', './file', '.././file'],
+])('in %j the path of %j is %j', (directory, name, path) => {
+  expect(pathIn(directory, name)).toBe(path);
+});
