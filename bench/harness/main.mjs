@@ -40,13 +40,16 @@ async function runWorkload(name, run) {
   for (const [groupIndex, group] of groups.entries()) {
     const rows = group.rows.map((row) => ({ ...row, runs: [], missing: undefined }));
     await buildFixtures(group.fixtures ?? [], run);
+    const shared = join(run.root, 'shared');
+    mkdirSync(shared);
     for (let number = 0; number < (group.runs ?? run.options.runs); number += 1) {
       for (const [rowIndex, row] of rows.entries()) {
         if (row.missing === undefined) {
-          await runRow({ name, groupIndex, rowIndex, number }, row, run);
+          await runRow({ name, groupIndex, rowIndex, number, shared }, row, run);
         }
       }
     }
+    rmSync(shared, { recursive: true });
     const summary = { workload: name, title: group.title, rows: summarize(rows) };
     run.results.push(summary);
     printGroup(summary);

@@ -8,14 +8,17 @@ import { profiled } from './profile.mjs';
 export class RowContext {
   /** Empty; removed afterwards. */
   directory;
+  /** Of all rows of the group, removed behind the last one. */
+  shared;
   /** 0 for the first run of the row. */
   number;
   #fixtures;
   #profile;
   #measured;
 
-  constructor({ directory, fixtures, number, profile }) {
+  constructor({ directory, shared, fixtures, number, profile }) {
     this.directory = directory;
+    this.shared = shared;
     this.#profile = profile;
     this.number = number;
     this.#fixtures = fixtures;
