@@ -2,15 +2,18 @@
  * Threads that compress batches of blobs, shared by all writers of the process.
  *
  * The first batches are compressed on the caller's own thread, between other things: a small layer
- * does not wait for threads, and need not pay for them. Once more has come, threads are started,
- * and take over when they are ready. Where they cannot start (one processor; a program that was
- * bundled without their file), all goes on as it began.
+ * does not wait for threads, and need not pay for them. Once more has come, threads are started.
+ * When they are ready they are served first, and the caller's thread takes what they have no room
+ * for, unless it is slow: it would only wait otherwise, and has the pages in its cache. Where they
+ * cannot start (one processor; a program that was bundled without their file), all goes on as it
+ * began.
  *
  * Threads keep the process alive only while they have something to compress. One that ends is not
  * started again.
  */
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 import type { Compressor } from './compression.ts';
 import type { CompressionBatch } from './compression-batch.ts';
@@ -18,22 +21,32 @@ import { compressorFailed } from './compression-thread.ts';
 import { PoolThread } from './pool-thread.ts';
 
 export interface CompressionPoolOptions {
-  /** Threads, at most; 0 for none. Default: as many as processors, but at most 4, and none for one. */
+  /**
+   * Threads, at most; 0 for none. Default: one less than processors, for the caller's own thread
+   * compresses as well, and at most 4.
+   */
   readonly threadCount?: number | undefined;
   /** Where the program of a thread is. Default: `compression-thread.js` beside this module. */
   readonly program?: URL | undefined;
-  /** Bytes that are compressed on the caller's thread before others are started; default 4 MiB. */
+  /** Bytes that are compressed on the caller's thread before others are started; default 1 MiB. */
   readonly startAfter?: number | undefined;
 }
 
-const DEFAULT_START_AFTER = 4 * 1024 * 1024;
+const DEFAULT_START_AFTER = 1024 * 1024;
 const MAXIMUM_DEFAULT_THREADS = 4;
 
 /** How long the caller's thread compresses before other things have their turn. */
-const TURN_MS = 2;
+const TURN_MS = 0.5;
 
 /** Contents above this go to libuv's pool where the library can, so that no turn takes long. */
 const LARGE_CONTENT = 256 * 1024;
+
+/**
+ * What the caller's thread leaves to others that are ready: above this level a page takes longer than
+ * a turn, and so does a content that does not share its batch.
+ */
+const LAST_QUICK_LEVEL = 9;
+const LARGEST_QUICK_BATCH = 2 * LARGE_CONTENT;
 
 interface Job {
   readonly batch: CompressionBatch;
@@ -109,18 +122,25 @@ export class CompressionPool {
     await this.close();
   }
 
-  /** To the thread with most room, as long as one has some; to this one where there are none. */
+  /** To the thread with most room, as long as one has some; what is left, to this one. */
   #assign(): void {
-    if (this.#threads.length === 0) {
-      if (!this.#isBusyHere && this.#waiting.length > 0) void this.#compressHere();
-      return;
-    }
-    for (;;) {
-      const thread = this.#threads.reduce((best, next) => (next.room > best.room ? next : best));
-      const job = thread.room > 0 ? this.#waiting.shift() : undefined;
+    for (let thread = this.#freest(); thread !== undefined; thread = this.#freest()) {
+      const job = this.#waiting.shift();
       if (job === undefined) return;
       void this.#compressOn(thread, job);
     }
+    if (!this.#isBusyHere && this.#hasWorkHere()) void this.#compressHere();
+  }
+
+  #freest(): PoolThread | undefined {
+    let freest: PoolThread | undefined;
+    for (const thread of this.#threads) if (thread.room > (freest?.room ?? 0)) freest = thread;
+    return freest;
+  }
+
+  #hasWorkHere(): boolean {
+    const [first] = this.#waiting;
+    return first !== undefined && (this.#threads.length === 0 || isQuick(first));
   }
 
   async #compressOn(
@@ -138,9 +158,9 @@ export class CompressionPool {
   async #compressHere(): Promise<void> {
     this.#isBusyHere = true;
     await nextTurn();
-    while (this.#threads.length === 0) {
+    while (this.#hasWorkHere()) {
       const job = this.#waiting.shift();
-      if (job === undefined) break;
+      assert(job !== undefined, 'what is to be done here waits');
       await compressInTurns(job);
     }
     this.#isBusyHere = false;
@@ -164,6 +184,10 @@ export class CompressionPool {
   }
 }
 
+function isQuick({ batch, compressor }: Job): boolean {
+  return compressor.level <= LAST_QUICK_LEVEL && batch.length <= LARGEST_QUICK_BATCH;
+}
+
 async function compressInTurns({ batch, compressor, resolve, reject }: Job): Promise<void> {
   const compression = batch.compression();
   let turnEnd = performance.now() + TURN_MS;
@@ -183,8 +207,7 @@ async function compressInTurns({ batch, compressor, resolve, reject }: Job): Pro
 }
 
 function defaultThreadCount(): number {
-  const processors = availableParallelism();
-  return processors > 1 ? Math.min(processors, MAXIMUM_DEFAULT_THREADS) : 0;
+  return Math.min(availableParallelism() - 1, MAXIMUM_DEFAULT_THREADS);
 }
 
 function closedError(): StorageError {

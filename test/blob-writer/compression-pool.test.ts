@@ -53,6 +53,44 @@ describe('threads', () => {
     }
   });
 
+  test('are served first, and this thread takes what they have no room for', async () => {
+    const pool = newPool(1);
+    const compressor = await loadCompressor(1);
+    await pool.compress(batch(0), compressor);
+    await untilReady(pool);
+    let pagesHere = 0;
+    const counted: Compressor = {
+      ...compressor,
+      compressSync: (page) => {
+        pagesHere += 1;
+        return compressor.compressSync(page);
+      },
+    };
+    await pool.compress(batch(1), counted);
+    expect(pagesHere).toBe(0);
+    const numbers = Array.from({ length: 40 }, (_, number) => number);
+    await Promise.all(numbers.map((number) => pool.compress(batch(number), counted)));
+    expect(pagesHere).toBeGreaterThan(0);
+    expect(pagesHere).toBeLessThanOrEqual(38 * 8);
+  });
+
+  test.each<[string, number, (number: number) => CompressionBatch]>([
+    ['pages at a slow level', 12, batch],
+    ['contents that are large', 1, largeBatch],
+  ])('are left %s', async (_, level, newBatch) => {
+    const pool = newPool(1);
+    const compressor = await loadCompressor(level);
+    await pool.compress(newBatch(0), compressor);
+    await untilReady(pool);
+    const refuse = () => {
+      throw new Error('on this thread');
+    };
+    const elsewhere: Compressor = { ...compressor, compress: refuse, compressSync: refuse };
+    const numbers = [1, 2, 3, 4, 5, 6];
+    const compressed = numbers.map((number) => pool.compress(newBatch(number), elsewhere));
+    for (const { count } of await Promise.all(compressed)) expect(count).toBeGreaterThan(0);
+  });
+
   test('are not started for a little', async () => {
     const pool = new CompressionPool({ threadCount: 2, startAfter: 1_000_000 });
     await pool.compress(batch(0), await loadCompressor(1));
@@ -228,6 +266,14 @@ function hash(compressed: CompressionBatch | undefined): string {
 function batch(number: number): CompressionBatch {
   const filled = CompressionBatch.create(8 * batchRoomFor(8192));
   for (let page = 0; page < 8; page += 1) filled.add(bytesOf(8192 - number, number + page));
+  return filled;
+}
+
+/** One content that is longer than two batches of pages. */
+function largeBatch(number: number): CompressionBatch {
+  const content = bytesOf(600_000, number);
+  const filled = CompressionBatch.create(batchRoomFor(content.length));
+  filled.add(content);
   return filled;
 }
 
