@@ -435,7 +435,8 @@ describe('special files', () => {
 describe('a file that changes while it is read', () => {
   async function opened() {
     const path = join(temporaryDirectory(), 'layer');
-    const images = Array.from({ length: 300 }, (_, index) => ({
+    // More than a scan has read or in flight when it hands out the first entry.
+    const images = Array.from({ length: 1000 }, (_, index) => ({
       key: blockKey(index),
       image: noise(8192, index),
     }));
