@@ -7,14 +7,9 @@
  * node and lie within the layer's range.
  */
 import { describedError, StorageError } from '../../errors.ts';
+import { decodeNode, decodeNodeWithForeignValues, foreignValueError } from './decode-node.ts';
 import type { IndexBlocks } from './index-blocks.ts';
-import {
-  decodeNode,
-  decodeNodeWithForeignValues,
-  foreignValueError,
-  type IndexNode,
-  type TailRange,
-} from './index-node.ts';
+import type { IndexNode, TailRange } from './index-node.ts';
 
 /** What a layer asks of its entries. */
 export interface EntryRules {

@@ -1,6 +1,4 @@
-/** A decoded block of the index: `node-format.ts` has the layout. */
-import { StorageError } from '../../errors.ts';
-import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+/** A decoded block of the index: `node-format.ts` has the layout, `decode-node.ts` the checks. */
 import { CHILD_MARK, NODE_HEADER_SIZE, NODE_VALUE_SIZE } from './node-format.ts';
 
 /** Bytes that are compared at once. */
@@ -37,9 +35,13 @@ export class IndexNode {
   readonly #view: DataView;
   readonly #suffixesAt: number;
   readonly #valuesAt: number;
-  /** Words behind the prefix of the first key and the last, once they were needed. */
-  #firstWord = -1;
-  #lastWord = -1;
+  /**
+   * Words behind the prefix of the first key and the last, once they were needed: as signed numbers,
+   * which lie in the object itself.
+   */
+  #firstWord = 0;
+  #lastWord = 0;
+  #hasWords = false;
 
   constructor(bytes: Uint8Array, block: number) {
     this.bytes = bytes;
@@ -145,6 +147,16 @@ export class IndexNode {
     return true;
   }
 
+  /** As `hasPrefix`. Requires: `key` begins with the node's prefix, which is not looked at. */
+  hasPrefixBehind(index: number, key: Uint8Array, length: number): boolean {
+    const { bytes, prefixLength, suffixLength } = this;
+    const suffixAt = this.#suffixesAt + index * suffixLength - prefixLength;
+    for (let byte = prefixLength; byte < length; byte += 1) {
+      if (bytes[suffixAt + byte] !== key[byte]) return false;
+    }
+    return true;
+  }
+
   /** Compares the keys of two entries. */
   compareEntries(left: number, right: number): number {
     const { bytes, suffixLength } = this;
@@ -216,6 +228,11 @@ export class IndexNode {
   floor(key: Uint8Array): number {
     const prefixOrder = this.#comparePrefix(key);
     if (prefixOrder !== 0) return prefixOrder < 0 ? this.entryCount - 1 : -1;
+    return this.floorBehindPrefix(key);
+  }
+
+  /** As `floor`. Requires: the key begins with the prefix, which is not looked at. */
+  floorBehindPrefix(key: Uint8Array): number {
     const wanted = this.suffixLength < WORD_SIZE ? 0 : wordOf(key, this.prefixLength);
     let low = 0;
     let high = this.entryCount;
@@ -304,16 +321,20 @@ export class IndexNode {
   /** Where a key with this word behind the prefix would be if all keys lay evenly. */
   #guess(wanted: number): number {
     if (this.suffixLength < WORD_SIZE) return this.entryCount >>> 1;
-    if (this.#lastWord < 0) {
-      this.#firstWord = this.#view.getUint32(this.#suffixesAt);
-      const lastAt = this.#suffixesAt + (this.entryCount - 1) * this.suffixLength;
-      this.#lastWord = this.#view.getUint32(lastAt);
-    }
+    if (!this.#hasWords) this.#takeWords();
+    const first = this.#firstWord >>> 0;
+    const lastWord = this.#lastWord >>> 0;
     const last = this.entryCount - 1;
-    if (wanted <= this.#firstWord) return 0;
-    if (wanted >= this.#lastWord) return last;
-    const share = (wanted - this.#firstWord) / (this.#lastWord - this.#firstWord);
-    return Math.floor(share * last);
+    if (wanted <= first) return 0;
+    if (wanted >= lastWord) return last;
+    return Math.floor(((wanted - first) / (lastWord - first)) * last);
+  }
+
+  #takeWords(): void {
+    const lastAt = this.#suffixesAt + (this.entryCount - 1) * this.suffixLength;
+    this.#firstWord = this.#view.getInt32(this.#suffixesAt);
+    this.#lastWord = this.#view.getInt32(lastAt);
+    this.#hasWords = true;
   }
 
   #keyWordFromPrefix(index: number, fromEnd: number): number {
@@ -353,84 +374,6 @@ export class IndexNode {
     }
     return 0;
   }
-}
-
-/**
- * Decodes one block.
- *
- * Requires: `bytes` is a whole block; `fileOffset` is where it lies.
- * Returns: a view of the bytes.
- * Throws: `corrupt`, with the offset of the field.
- */
-export function decodeNode(
-  bytes: Uint8Array,
-  block: number,
-  keySize: number,
-  fileOffset: number,
-): IndexNode {
-  const node = decodeStructure(bytes, block, keySize, fileOffset);
-  const foreign = node.firstForeignValue();
-  if (foreign >= 0) throw foreignValueError(node, foreign, fileOffset);
-  return node;
-}
-
-/** As `decodeNode`, but takes a node in which some values are not of its kind, though not all. */
-export function decodeNodeWithForeignValues(
-  bytes: Uint8Array,
-  block: number,
-  keySize: number,
-  fileOffset: number,
-): IndexNode {
-  const node = decodeStructure(bytes, block, keySize, fileOffset);
-  for (let index = 0; index < node.entryCount; index += 1) {
-    if (!node.isForeignValue(index)) return node;
-  }
-  throw foreignValueError(node, 0, fileOffset);
-}
-
-/** What is wrong with a value that is not of its node's kind. */
-export function foreignValueError(
-  node: IndexNode,
-  index: number,
-  fileOffset: number,
-): StorageError {
-  const at = node.usedSize - (node.entryCount - index) * NODE_VALUE_SIZE;
-  return new StorageError('corrupt', {
-    what: `entry ${index} of index block ${node.block}`,
-    offset: fileOffset + at,
-    expected: node.level === 0 ? 'a value below 0x80' : 'a block number, 0x80',
-    actual: `0x${(node.bytes[at] as number).toString(16)}`,
-  });
-}
-
-function decodeStructure(
-  bytes: Uint8Array,
-  block: number,
-  keySize: number,
-  fileOffset: number,
-): IndexNode {
-  const node = new IndexNode(bytes, block);
-  const { entryCount, prefixLength, suffixLength } = node;
-  const corrupt = (what: string, at: number, expected: string, actual: string) =>
-    new StorageError('corrupt', {
-      what: `${what} of index block ${block}`,
-      offset: fileOffset + at,
-      expected,
-      actual,
-    });
-  if (entryCount === 0) throw corrupt('entry count', 0, 'at least 1', '0');
-  if (prefixLength + suffixLength !== keySize) {
-    const actual = `${prefixLength} + ${suffixLength}`;
-    throw corrupt('prefix and suffix length', 3, `${keySize} together`, actual);
-  }
-  if (suffixLength === 0 && entryCount > 1) {
-    throw corrupt('suffix length', 4, `more than 0 for ${entryCount} entries`, '0');
-  }
-  if (node.usedSize > BLOCK_SIZE) {
-    const actual = `${entryCount} entries of ${suffixLength + NODE_VALUE_SIZE} bytes`;
-    throw corrupt('entry count', 0, `at most ${BLOCK_SIZE} bytes`, actual);
-  }
-  return node;
 }
 
 function isInTailRange(range: TailRange, high: number, low: number): boolean {

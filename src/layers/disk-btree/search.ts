@@ -14,15 +14,32 @@ export class Search {
   /** Every key of the node is below; undefined on the right-most path. */
   upper: Uint8Array | undefined;
 
+  /** The key is known to begin with the prefix of the node. */
+  #sharesPrefix = false;
+
   constructor(key: Uint8Array) {
     this.key = key;
   }
 
+  /** Requires: the node is the root, or the child at `index`, and was checked. */
   enter(at: CachedNode, node: IndexNode, upper: Uint8Array | undefined): void {
+    const { key, node: parent, index } = this;
     this.at = at;
     this.node = node;
     this.upper = upper;
-    this.index = node.floor(this.key);
+    // The parent has the first key of the node, prefix included, in memory that is warm: of a leaf
+    // among very many, each line that is looked at has to come from afar.
+    this.#sharesPrefix = parent?.hasPrefix(index, key, node.prefixLength) ?? false;
+    this.index = this.#sharesPrefix ? node.floorBehindPrefix(key) : node.floor(key);
+  }
+
+  /** Whether the first `length` bytes of what was found are those of the key. */
+  hasFound(length: number): boolean {
+    const { node, index, key } = this;
+    if (node === undefined || index < 0) return false;
+    return this.#sharesPrefix
+      ? node.hasPrefixBehind(index, key, length)
+      : node.hasPrefix(index, key, length);
   }
 
   get isDone(): boolean {

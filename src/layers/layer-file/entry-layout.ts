@@ -67,6 +67,13 @@ export function deltaEntryKey(key: Key, lsn: Lsn): Uint8Array {
   return entryKey;
 }
 
+/** The key that an entry key begins with; a fresh array. */
+export function keyOfEntry(entryKey: Uint8Array): Key {
+  const key = new Uint8Array(KEY_SIZE);
+  for (let byte = 0; byte < KEY_SIZE; byte += 1) key[byte] = entryKey[byte] as number;
+  return key;
+}
+
 /** The 32-bit halves of LSNs, in place; which comes first is the machine's choice, see LOW_HALF. */
 export function halvesOf(lsns: BigUint64Array): Uint32Array {
   return new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);

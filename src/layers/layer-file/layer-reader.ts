@@ -31,7 +31,14 @@ import {
 } from '../lsn.ts';
 import { descendEntries } from './descending-scan.ts';
 import type { EntryBatch, LayerEntry } from './entry-batch.ts';
-import { type EntryLayout, entryAt, type IndexEntry, justAbove, layoutOf } from './entry-layout.ts';
+import {
+  type EntryLayout,
+  entryAt,
+  type IndexEntry,
+  justAbove,
+  keyOfEntry,
+  layoutOf,
+} from './entry-layout.ts';
 import {
   type EntryScan,
   type LargeEntry,
@@ -69,6 +76,11 @@ export interface LayerStatistics {
   /** Bytes that the summary, the values and the index take. */
   readonly valuesSize: number;
   readonly indexSize: number;
+}
+
+/** An entry of the key that was looked for; `key` is the entry key that was. */
+interface FoundEntry extends EntryPosition {
+  readonly key: Uint8Array;
 }
 
 export class LayerReader<S extends LayerSummary = LayerSummary> {
@@ -343,9 +355,9 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     });
   }
 
-  #entryOf({ node, index }: EntryPosition, blob: Blob): LayerEntry {
+  #entryOf({ node, index, key }: FoundEntry, blob: Blob): LayerEntry {
     return {
-      key: node.keyBegin(index, KEY_SIZE),
+      key: keyOfEntry(key),
       lsn: this.layout.lsn(node, index),
       willInit: this.layout.willInit(node, index),
       offset: blob.offset,
@@ -392,11 +404,10 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   }
 }
 
-/** What a search has found, if that is of the wanted key. */
-function foundKey(search: Search): EntryPosition | undefined {
+/** What a search for an entry key has found, if that is of the wanted key. */
+function foundKey(search: Search): FoundEntry | undefined {
   const { node, index, key } = search;
-  if (node === undefined || index < 0) return undefined;
-  return node.hasPrefix(index, key, KEY_SIZE) ? { node, index } : undefined;
+  return node !== undefined && search.hasFound(KEY_SIZE) ? { node, index, key } : undefined;
 }
 
 /**

@@ -1,7 +1,8 @@
 /** One block of the index: literal bytes both ways, and every field that can be wrong. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeNode, type TailRange } from '../../../src/layers/disk-btree/index-node.ts';
+import { decodeNode } from '../../../src/layers/disk-btree/decode-node.ts';
+import type { TailRange } from '../../../src/layers/disk-btree/index-node.ts';
 import {
   encodeChildValue,
   encodeLeafValue,
@@ -171,9 +172,17 @@ describe('searching a node', () => {
           const atMost = keys.filter((key) => Buffer.compare(key, probe) <= 0).length;
           expect(node.floor(probe)).toBe(atMost - 1);
           expect(node.ceiling(probe)).toBe(below);
+          const sharesPrefix = prefixLength < 2 || probePrefix === 7;
+          if (sharesPrefix) expect(node.floorBehindPrefix(probe)).toBe(atMost - 1);
           for (const [index, key] of keys.entries()) {
             expect(Math.sign(node.compareKey(index, probe))).toBe(Buffer.compare(key, probe));
             expect(Math.sign(node.compareEntries(index, 0))).toBe(Math.sign(index));
+            for (const length of [0, 1, 2, 3, 4]) {
+              const isPrefix =
+                Buffer.compare(key.subarray(0, length), probe.subarray(0, length)) === 0;
+              expect(node.hasPrefix(index, probe, length)).toBe(isPrefix);
+              if (sharesPrefix) expect(node.hasPrefixBehind(index, probe, length)).toBe(isPrefix);
+            }
           }
         },
       ),

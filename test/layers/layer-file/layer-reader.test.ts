@@ -23,6 +23,8 @@ import {
   hex,
   IMAGE_LSN,
   LSN_RANGE,
+  writeDelta,
+  writeImages,
 } from '../../support/layers.ts';
 import { COUNT, DELTA, IMAGES } from '../../support/sample-layers.ts';
 import { storageErrorOf } from '../../support/storage-errors.ts';
@@ -202,6 +204,49 @@ describe('a file that is cut while it is read', () => {
     for (const item of items) {
       if (item.kind === 'damaged-entry') expect(item.error.code).toBe('truncated');
     }
+  });
+});
+
+describe('a key that is not there', () => {
+  /** Every third block, in more entries than a leaf has. */
+  const PRESENT = Array.from({ length: 1500 }, (_, index) => 3 * index);
+
+  async function absentIn(bytes: Uint8Array): Promise<void> {
+    await using reader = await openLayer(bytesSource(bytes), { blockCache: new BlockCache() });
+    const { levelCount } = await reader.statistics();
+    expect(levelCount).toBeGreaterThan(1);
+    // The second time, all blocks of the index come from the cache.
+    for (const _ of [1, 2]) {
+      for (const block of PRESENT) {
+        expect((await reader.get(blockKey(block)))?.key).toEqual(blockKey(block));
+        for (const absent of [block + 1, block + 2]) {
+          expect(reader.getSync(blockKey(absent))).toBeUndefined();
+        }
+      }
+      const keys = PRESENT.flatMap((block) => [blockKey(block + 1), blockKey(block)]);
+      const found = await reader.getMany(keys);
+      expect(found.map((entry) => hex(entry?.key))).toEqual(
+        keys.map((key, at) => (at % 2 === 0 ? undefined : hex(key))),
+      );
+    }
+  }
+
+  it('between others of a delta layer is told as such, however it is asked for', async () => {
+    const { bytes } = await writeDelta(
+      PRESENT.map((block) => ({
+        key: blockKey(block),
+        lsn: LSN_RANGE.start,
+        value: { type: 'image', bytes: Uint8Array.of(block & 0xff) } as const,
+      })),
+    );
+    await absentIn(bytes);
+  });
+
+  it('between others of an image layer is told as such, however it is asked for', async () => {
+    const { bytes } = await writeImages(
+      PRESENT.map((block) => ({ key: blockKey(block), image: Uint8Array.of(block & 0xff) })),
+    );
+    await absentIn(bytes);
   });
 });
 
