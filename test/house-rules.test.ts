@@ -32,6 +32,7 @@ const LEAVES = [
   'assert.ts',
   'byte-words.ts',
   'check-bytes.ts',
+  'check-options.ts',
   'checksum.ts',
   'errors.ts',
   'printable.ts',

@@ -2,7 +2,9 @@
  * Reads blobs at known offsets, one or many, out of the part of a source that holds blobs. Nothing
  * in it is trusted: a blob must lie within that part before a byte is allocated for it.
  */
+
 import { assert } from '../assert.ts';
+import { checkLimit } from '../check-options.ts';
 import { isStorageError, StorageError, withPath } from '../errors.ts';
 import {
   type Blob,
@@ -152,6 +154,7 @@ export class BlobReader {
       else results[index] = error;
     }
     const maximumReadSize = options.maximumReadSize ?? DEFAULT_MAXIMUM_READ_SIZE;
+    checkLimit('limit: bytes of one read', options.maximumReadSize);
     const runs = coalesce(readable, maximumReadSize);
     for (const group of groupsOf(runs)) {
       const reads = group.map(({ start, end }) => ({

@@ -8,8 +8,10 @@
  * One writer at a time: appends land in call order, and their offsets are assigned before the
  * first await. Readers may run beside it and see everything appended, flushed or not.
  */
+
 import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
+import { checkCount } from '../check-options.ts';
 import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 
@@ -92,10 +94,10 @@ export class BufferedWriter {
   constructor(file: VirtualFile, options: BufferedWriterOptions = {}) {
     const { startOffset = 0, bufferSize = DEFAULT_BUFFER_SIZE, bufferCount = 2 } = options;
     const { syncEvery } = options;
-    checkCount('buffer size', bufferSize, 1, MAXIMUM_ARRAY_SIZE);
-    checkCount('number of buffers', bufferCount, 2);
-    checkCount('start offset', startOffset, 0);
-    if (syncEvery !== undefined) checkCount('bytes between syncs', syncEvery, 1);
+    checkCount('buffer size', bufferSize, { from: 1, to: MAXIMUM_ARRAY_SIZE });
+    checkCount('number of buffers', bufferCount, { from: 2 });
+    checkCount('start offset', startOffset);
+    if (syncEvery !== undefined) checkCount('bytes between syncs', syncEvery, { from: 1 });
     throwIfAborted(options.signal, file.path);
     this.file = file;
     this.bufferSize = bufferSize;
@@ -184,7 +186,7 @@ export class BufferedWriter {
    * Throws: `invalid-input` unless that is an integer from 1 to 1 GiB; and as `append`.
    */
   pad(multiple: number): void | Promise<void> {
-    checkCount('multiple to pad to', multiple, 1, MAXIMUM_ARRAY_SIZE);
+    checkCount('multiple to pad to', multiple, { from: 1, to: MAXIMUM_ARRAY_SIZE });
     const excess = this.offset % multiple;
     if (excess > 0) return this.append(new Uint8Array(multiple - excess));
   }
@@ -242,9 +244,9 @@ export class BufferedWriter {
   async finish(end: WriterEnd, head?: Uint8Array): Promise<number> {
     this.#throwUnlessOpen();
     if (end.kind !== 'drop-tail') {
-      checkCount('multiple to pad to', end.multiple, 1, MAXIMUM_ARRAY_SIZE);
+      checkCount('multiple to pad to', end.multiple, { from: 1, to: MAXIMUM_ARRAY_SIZE });
     }
-    checkCount('start offset, behind the head', this.#startOffset, head?.length ?? 0);
+    checkCount('start offset, behind the head', this.#startOffset, { from: head?.length ?? 0 });
     this.#state = { kind: 'finishing' };
     this.#finishing = this.#writeRest(end, head);
     return this.#finishing;
@@ -428,14 +430,4 @@ function copyOverlap(
   const end = Math.min(sourceOffset + source.length, targetOffset + target.length);
   if (start >= end) return;
   target.set(source.subarray(start - sourceOffset, end - sourceOffset), start - targetOffset);
-}
-
-function checkCount(what: string, value: number, minimum: number, maximum?: number): void {
-  const isInside = value >= minimum && (maximum === undefined || value <= maximum);
-  if (Number.isSafeInteger(value) && isInside) return;
-  throw new StorageError('invalid-input', {
-    what,
-    expected: `an integer from ${minimum}${maximum === undefined ? '' : ` to ${maximum}`}`,
-    actual: String(value),
-  });
 }

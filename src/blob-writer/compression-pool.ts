@@ -11,9 +11,11 @@
  * Threads keep the process alive only while they have something to compress. One that ends is not
  * started again.
  */
+
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { assert } from '../assert.ts';
+import { checkCount, checkLimit } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { Compressor } from './compression.ts';
 import type { CompressionBatch } from './compression-batch.ts';
@@ -77,13 +79,8 @@ export class CompressionPool {
 
   constructor(options: CompressionPoolOptions = {}) {
     const { threadCount = defaultThreadCount(), startAfter = DEFAULT_START_AFTER } = options;
-    if (!Number.isSafeInteger(threadCount) || threadCount < 0) {
-      throw new StorageError('invalid-input', {
-        what: 'number of compression threads',
-        expected: 'an integer from 0',
-        actual: String(threadCount),
-      });
-    }
+    checkCount('number of compression threads', threadCount);
+    checkLimit('bytes compressed before threads are started', startAfter);
     this.threadCount = threadCount;
     this.#startAfter = startAfter;
     this.#program = options.program;

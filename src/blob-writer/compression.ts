@@ -7,8 +7,10 @@
  * Levels above 19 would ask readers for windows above 8 MiB; there, blobs up to that size become
  * single segments with their content size, and larger ones are compressed at level 19.
  */
+
 import { createRequire } from 'node:module';
 import * as zlib from 'node:zlib';
+import { checkChoice, checkCount } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { ZstdEncoder } from './zstd-encoder.ts';
 import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './zstd-frame.ts';
@@ -43,16 +45,11 @@ const LAST_LEVEL_OF_SMALL_TABLES = 9;
 const LAST_STREAMED_LEVEL = 19;
 const LARGEST_SINGLE_SEGMENT = 8 * 1024 * 1024;
 
-/** Throws `invalid-input` for a level that libzstd does not have. */
+/** Throws `invalid-input` for another kind, and for a level that libzstd does not have. */
 export function checkCompression(compression: Compression): void {
+  checkChoice('kind of compression', compression.kind, ['none', 'zstd']);
   if (compression.kind === 'none') return;
-  const { level } = compression;
-  if (Number.isInteger(level) && level >= MINIMUM_ZSTD_LEVEL && level <= MAXIMUM_ZSTD_LEVEL) return;
-  throw new StorageError('invalid-input', {
-    what: 'zstd level',
-    expected: `an integer from ${MINIMUM_ZSTD_LEVEL} to ${MAXIMUM_ZSTD_LEVEL}`,
-    actual: String(level),
-  });
+  checkCount('zstd level', compression.level, { from: MINIMUM_ZSTD_LEVEL, to: MAXIMUM_ZSTD_LEVEL });
 }
 
 /** The named compressor, or the fastest of this process. Throws `not-found` if it is not there. */

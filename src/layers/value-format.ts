@@ -15,8 +15,10 @@
  *
  * Source: Neon libs/pageserver_api/src/value.rs, record.rs.
  */
+
 import { constants } from 'node:buffer';
 import { checkBytes } from '../check-bytes.ts';
+import { checkLimit } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { BincodeDecoder, BincodeEncoder, type StoredList } from './bincode.ts';
 
@@ -143,6 +145,7 @@ const DEFAULT_MAXIMUM_ITEMS = 1_000_000;
  */
 export function decodeValue(bytes: Uint8Array, options: DecodeValueOptions = {}): Value {
   const { maximumItems = DEFAULT_MAXIMUM_ITEMS } = options;
+  checkLimit('limit: items of a list', options.maximumItems);
   const value = viewValue(bytes);
   switch (value.type) {
     case 'clog_set_committed':

@@ -7,6 +7,7 @@
 
 import { SHORT_BLOB_LIMIT } from '../blob-writer/blob-format.ts';
 import { type ByteSource, fileSource, readExactly } from '../blob-writer/byte-source.ts';
+import { checkLimit } from '../check-options.ts';
 import { StorageError, throwIfAborted } from '../errors.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
@@ -19,12 +20,7 @@ import type { EntryBatch } from './layer-file/entry-batch.ts';
 import type { LargeEntry } from './layer-file/entry-scan.ts';
 import { readLargeValue } from './layer-file/large-value.ts';
 import { LayerReader } from './layer-file/layer-reader.ts';
-import {
-  checkLimit,
-  checkReadOptions,
-  nameError,
-  type ReadOptions,
-} from './layer-file/open-file.ts';
+import { checkReadOptions, nameError, type ReadOptions } from './layer-file/open-file.ts';
 import { locateValueError } from './layer-file/salvage.ts';
 import {
   decodeSummary,
@@ -56,7 +52,7 @@ export async function verifyLayer(
   options: VerifyOptions = {},
 ): Promise<LayerReport> {
   checkReadOptions(options);
-  checkLimit('number of findings', options.maximumFindings);
+  checkLimit('limit: number of findings', options.maximumFindings);
   if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
   const { openFiles, ioMode } = options;
   const file = await VirtualFile.open(from, { read: true, openFiles, ioMode });

@@ -4,6 +4,7 @@
  * itself survives a crash. Every error tells by `outcome` what is on disk.
  */
 import { dirname } from 'node:path';
+import { checkChoice } from '../check-options.ts';
 import {
   abortedError,
   isStorageError,
@@ -36,6 +37,7 @@ export async function durableRename(
   target: string,
   options: DurableRenameOptions = {},
 ): Promise<void> {
+  refuseUnknownEnd(options);
   const absolute = absoluteTarget(target);
   await failingWith('not-applied', temporary.file.sync());
   await renameSynced(temporary, absolute, options);
@@ -54,6 +56,16 @@ export async function publishNew(temporary: TemporaryFile, target: string): Prom
   await failingWith('not-applied', temporary.file.sync());
   await failingWith('not-applied', refuseReplaced(temporary));
   await linkSynced(temporary, absolute);
+}
+
+const ENDS = ['close', 'keep-open'] as const;
+
+function refuseUnknownEnd({ afterwards }: DurableRenameOptions): void {
+  try {
+    checkChoice('afterwards', afterwards, ENDS);
+  } catch (error) {
+    throw replacingOutcome(error, 'not-applied');
+  }
 }
 
 function absoluteTarget(target: string): string {

@@ -31,6 +31,8 @@ export interface FileSystem {
  */
 export type IoMode = 'buffered' | 'direct';
 
+export const IO_MODES: readonly IoMode[] = ['buffered', 'direct'];
+
 export interface OpenOptions {
   readonly read?: boolean;
   readonly write?: boolean;

@@ -16,6 +16,7 @@
  * Operations, save synchronous reads, take effect one turn after the call, so that bytes that change before the promise
  * settles are written changed, as the real system does.
  */
+import { checkChoice } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { FaultAction, FileSystemOperation, Intercept } from './faults.ts';
 import type {
@@ -43,8 +44,10 @@ export interface MemoryFileSystemOptions {
    * What becomes of direct transfers: done, and refused unless they are aligned; or refused always,
    * when a file is opened or at each transfer. Default `supported`.
    */
-  readonly directTransfers?: 'supported' | 'refused-at-open' | 'refused-at-transfer' | undefined;
+  readonly directTransfers?: (typeof DIRECT_TRANSFERS)[number] | undefined;
 }
+
+const DIRECT_TRANSFERS = ['supported', 'refused-at-open', 'refused-at-transfer'] as const;
 
 /** Any number of operations may be in flight; each takes effect as a whole. */
 export class MemoryFileSystem implements FileSystem {
@@ -58,6 +61,7 @@ export class MemoryFileSystem implements FileSystem {
   readonly #open = new Set<MemoryOpenFile>();
 
   constructor(options: MemoryFileSystemOptions = {}) {
+    checkChoice('directTransfers', options.directTransfers, DIRECT_TRANSFERS);
     this.#options = options;
     this.intercept = options.intercept;
     this.#userId = options.userId ?? 0;

@@ -8,6 +8,7 @@
  * is gone. When every slot is pinned, opening waits.
  */
 import { assert } from '../assert.ts';
+import { checkCount } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import type { Descriptor } from './descriptor.ts';
@@ -72,14 +73,8 @@ export class OpenFiles {
   }
 
   constructor(options: OpenFilesOptions = {}) {
-    const capacity = options.capacity ?? DEFAULT_CAPACITY;
-    if (!Number.isSafeInteger(capacity) || capacity < 1) {
-      throw new StorageError('invalid-input', {
-        what: 'capacity of the descriptor table',
-        expected: 'an integer above 0',
-        actual: String(capacity),
-      });
-    }
+    const { capacity = DEFAULT_CAPACITY } = options;
+    checkCount('capacity of the descriptor table', capacity, { from: 1 });
     this.capacity = capacity;
     this.fileSystem = options.fileSystem ?? nodeFileSystem;
     this.#onFatalError = options.onFatalError;

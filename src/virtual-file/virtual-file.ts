@@ -8,11 +8,19 @@
  * for all that have the file open, and for who opens it again in this process.
  */
 import { assert } from '../assert.ts';
+import { checkChoice } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import { alignedBytes } from './aligned-memory.ts';
 import { Descriptor } from './descriptor.ts';
-import type { FileStat, IoMode, OpenFile, OpenOptions, Ownership } from './file-system.ts';
+import {
+  type FileStat,
+  IO_MODES,
+  type IoMode,
+  type OpenFile,
+  type OpenOptions,
+  type Ownership,
+} from './file-system.ts';
 import { HeldFile } from './held-file.ts';
 import { OpenFiles } from './open-files.ts';
 import { isInterrupted } from './system-error.ts';
@@ -25,6 +33,8 @@ export interface VirtualFileOptions extends Omit<OpenOptions, 'direct'> {
   /** Direct transfers are made from and to what `newBuffer` gives. Default `buffered`. */
   readonly ioMode?: IoMode | undefined;
 }
+
+const DURABILITIES = ['sync', 'scratch'] as const;
 
 type ReadSync = NonNullable<OpenFile['readSync']>;
 
@@ -49,6 +59,8 @@ export class VirtualFile {
    */
   static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {
     const { openFiles = OpenFiles.shared(), durability = 'sync', ioMode = 'buffered' } = options;
+    checkChoice('durability', options.durability, DURABILITIES);
+    checkChoice('ioMode', options.ioMode, IO_MODES);
     const openOptions = openOptionsOf(options);
     if (!openOptions.read && !openOptions.write) {
       throw new StorageError('invalid-input', { what: 'open options', expected: 'read or write' });

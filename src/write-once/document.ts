@@ -14,6 +14,7 @@
  * are bigint, all other numbers number.
  */
 import { decode, encode } from '@msgpack/msgpack';
+import { checkLimit } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import {
@@ -128,13 +129,8 @@ function limitsOf({ limits: given = {} }: DocumentLimitOptions): DocumentLimits 
   const present = Object.entries(given).filter(([, limit]) => limit !== undefined);
   const limits = { ...DEFAULT_DOCUMENT_LIMITS, ...Object.fromEntries(present) };
   for (const [name, limit] of Object.entries(limits)) {
-    const maximum = name === 'maximumDepth' ? LARGEST_DEPTH : Number.POSITIVE_INFINITY;
-    if (limit >= 0 && limit <= maximum) continue;
-    throw new StorageError('invalid-input', {
-      what: `limit of a document: ${name}`,
-      expected: `a number from 0 to ${maximum}`,
-      actual: String(limit),
-    });
+    const bounds = name === 'maximumDepth' ? { to: LARGEST_DEPTH } : {};
+    checkLimit(`limit of a document: ${name}`, limit, bounds);
   }
   return limits;
 }

@@ -24,7 +24,9 @@ export function sharedCompressionThreads(): () => CompressionPool {
   let pool: CompressionPool;
   beforeAll(async () => {
     pool = newPool(program(), 2);
-    await pool.compress(CompressionBatch.create(0), await loadCompressor(1));
+    const batch = CompressionBatch.create(2);
+    batch.add(new Uint8Array(1));
+    await pool.compress(batch, await loadCompressor(1));
     await untilReady(pool);
   });
   afterAll(() => pool.close());
@@ -41,7 +43,7 @@ function programOfThreads(): () => BundledProgram {
 }
 
 function newPool({ path }: BundledProgram, threadCount: number): CompressionPool {
-  return new CompressionPool({ threadCount, startAfter: -1, program: pathToFileURL(path) });
+  return new CompressionPool({ threadCount, startAfter: 0, program: pathToFileURL(path) });
 }
 
 /** Resolves when all threads of the pool are ready. */

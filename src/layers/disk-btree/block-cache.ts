@@ -2,9 +2,10 @@
  * A bounded cache of checked index nodes, and of blocks that small values lie in, shared by any
  * number of readers. Scans do not use it, so that one scan cannot push out what point reads need.
  */
+
 import { assert } from '../../assert.ts';
 import { ValueCache } from '../../blob-writer/value-cache.ts';
-import { StorageError } from '../../errors.ts';
+import { checkCount } from '../../check-options.ts';
 import type { IndexNode } from './index-node.ts';
 
 /** 32,768 blocks, 256 MiB: the index of some 15 million entries. Memory is taken as it is needed. */
@@ -75,12 +76,12 @@ export class BlockCache {
    *
    * Throws: `invalid-input`.
    */
-  constructor(
-    capacity = DEFAULT_CAPACITY,
-    { valueCapacity = Math.min(capacity, DEFAULT_VALUE_CAPACITY) }: BlockCacheOptions = {},
-  ) {
-    checkCapacity(capacity);
-    checkCapacity(valueCapacity, MAXIMUM_VALUE_CAPACITY);
+  constructor(capacity = DEFAULT_CAPACITY, options: BlockCacheOptions = {}) {
+    checkCount('capacity of the block cache', capacity);
+    const { valueCapacity = Math.min(capacity, DEFAULT_VALUE_CAPACITY) } = options;
+    checkCount('capacity of the block cache for values', valueCapacity, {
+      to: MAXIMUM_VALUE_CAPACITY,
+    });
     this.capacity = capacity;
     this.values = new ValueCache(valueCapacity);
   }
@@ -173,13 +174,4 @@ export class BlockCache {
     if (nodes?.size === 0) this.#nodes.delete(cached.owner);
     cached.forget();
   }
-}
-
-function checkCapacity(capacity: number, maximum = Number.MAX_SAFE_INTEGER): void {
-  if (Number.isSafeInteger(capacity) && capacity >= 0 && capacity <= maximum) return;
-  throw new StorageError('invalid-input', {
-    what: 'capacity of the block cache',
-    expected: `a number of blocks up to ${maximum}, or 0`,
-    actual: String(capacity),
-  });
 }

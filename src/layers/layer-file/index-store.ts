@@ -7,7 +7,7 @@
 
 import { assert } from '../../assert.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
-import { StorageError } from '../../errors.ts';
+import { checkLimit } from '../../check-options.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 
@@ -45,7 +45,7 @@ export class IndexStore {
   #failure: { readonly error: unknown } | undefined;
 
   constructor({ createScratch, memoryLimit = DEFAULT_MEMORY_LIMIT }: IndexStoreOptions) {
-    checkMemoryLimit(memoryLimit);
+    checkLimit('memory for index blocks', memoryLimit);
     this.#createScratch = createScratch;
     const blocks = Math.max(1, Math.floor(memoryLimit / (CHUNKS_IN_MEMORY * BLOCK_SIZE)));
     this.#chunkSize = Math.min(MAXIMUM_CHUNK_SIZE, blocks * BLOCK_SIZE);
@@ -131,13 +131,4 @@ export class IndexStore {
       this.#failure ??= { error };
     }
   }
-}
-
-function checkMemoryLimit(memoryLimit: number): void {
-  if (memoryLimit >= 0) return;
-  throw new StorageError('invalid-input', {
-    what: 'memory for index blocks',
-    expected: 'a number of bytes',
-    actual: String(memoryLimit),
-  });
 }

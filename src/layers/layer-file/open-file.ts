@@ -2,8 +2,9 @@
 import { basename } from 'node:path';
 import { type ByteSource, fileSource, heldFileSource } from '../../blob-writer/byte-source.ts';
 import { Decompressor } from '../../blob-writer/decompression.ts';
+import { checkChoice, checkLimit } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
-import type { IoMode } from '../../virtual-file/file-system.ts';
+import { IO_MODES, type IoMode } from '../../virtual-file/file-system.ts';
 import type { HeldFile } from '../../virtual-file/held-file.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { VirtualFile } from '../../virtual-file/virtual-file.ts';
@@ -93,20 +94,13 @@ export async function openLayerFileOfKind<S extends LayerSummary>(
   });
 }
 
-/** Throws `invalid-input` for a limit that would be none. */
-export function checkReadOptions({ maximumBlobLength, maximumWindowSize }: ReadOptions): void {
-  checkLimit('length of a blob', maximumBlobLength);
-  checkLimit('size of a window', maximumWindowSize);
-}
-
-/** Nothing is above a limit that is no number. Throws `invalid-input`. */
-export function checkLimit(what: string, limit: number | undefined): void {
-  if (limit === undefined || limit >= 0) return;
-  throw new StorageError('invalid-input', {
-    what: `limit: ${what}`,
-    expected: 'a number from 0',
-    actual: String(limit),
-  });
+/** Throws `invalid-input` for a limit that would be none, and for what is no choice. */
+export function checkReadOptions(options: ReadOptions): void {
+  checkLimit('limit: length of a blob', options.maximumBlobLength);
+  checkLimit('limit: size of a window', options.maximumWindowSize);
+  checkChoice('nameCheck', options.nameCheck, ['strict', 'ignore']);
+  checkChoice('reads', options.reads, ['async', 'sync']);
+  checkChoice('ioMode', options.ioMode, IO_MODES);
 }
 
 /** The layer that a path names; undefined if it names none. */

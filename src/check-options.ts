@@ -1,0 +1,45 @@
+/** Options of callers whose types nobody checked: refused where they are read, in one wording. */
+import { StorageError } from './errors.ts';
+
+interface Bounds {
+  /** Default 0. */
+  readonly from?: number;
+  /** Default: the largest number whose neighbours are exact. */
+  readonly to?: number;
+}
+
+/** Throws `invalid-input` for what is no whole number within the bounds. */
+export function checkCount(what: string, value: unknown, { from = 0, to }: Bounds = {}): void {
+  const isInside = Number(value) >= from && (to === undefined || Number(value) <= to);
+  if (Number.isSafeInteger(value) && isInside) return;
+  throw refused(what, `an integer from ${from}${to === undefined ? '' : ` to ${to}`}`, value);
+}
+
+/** As `checkCount` for a limit, which may be left out or be Infinity. NaN would be no limit at all. */
+export function checkLimit(what: string, limit: unknown, bounds: Bounds = {}): void {
+  if (limit === undefined) return;
+  if (limit !== Number.POSITIVE_INFINITY || bounds.to !== undefined)
+    checkCount(what, limit, bounds);
+}
+
+/** Throws `invalid-input` for what is none of the choices; undefined stands for the default. */
+export function checkChoice<T extends string>(
+  what: string,
+  value: T | undefined,
+  choices: readonly T[],
+): void {
+  if (value === undefined || choices.includes(value)) return;
+  throw refused(what, choices.map((choice) => `'${choice}'`).join(' or '), value);
+}
+
+function refused(what: string, expected: string, value: unknown): StorageError {
+  const isNumber = typeof value === 'number' || typeof value === 'bigint' || value === undefined;
+  const actual =
+    typeof value === 'string' ? `'${value}'` : isNumber ? String(value) : describe(value);
+  return new StorageError('invalid-input', { what, expected, actual });
+}
+
+/** By its type: to be printed, an object would run code of its own. */
+function describe(value: unknown): string {
+  return value === null ? 'null' : typeof value;
+}

@@ -1,0 +1,159 @@
+import { describe, expect, test } from 'vitest';
+import { BufferedWriter } from '../src/blob-writer/buffered-writer.ts';
+import { checkCompression } from '../src/blob-writer/compression.ts';
+import { CompressionPool } from '../src/blob-writer/compression-pool.ts';
+import { checkChoice, checkCount, checkLimit } from '../src/check-options.ts';
+import { BlockCache } from '../src/layers/disk-btree/block-cache.ts';
+import { IndexStore } from '../src/layers/layer-file/index-store.ts';
+import { openLayer } from '../src/layers/open-layer.ts';
+import { decodeValue } from '../src/layers/value-format.ts';
+import { verifyLayer } from '../src/layers/verify.ts';
+import { durableRename } from '../src/virtual-file/durable-rename.ts';
+import { MemoryFileSystem } from '../src/virtual-file/memory-file-system.ts';
+import { OpenFiles } from '../src/virtual-file/open-files.ts';
+import { TemporaryFile } from '../src/virtual-file/temporary-file.ts';
+import { VirtualFile } from '../src/virtual-file/virtual-file.ts';
+import { encodeDocument } from '../src/write-once/document.ts';
+import { storageErrorOf, storageErrorThrownBy } from './support/storage-errors.ts';
+
+/** What callers without types may give, and how an error names it. */
+const NO_COUNTS: [given: unknown, named: string][] = [
+  [Number.NaN, 'NaN'],
+  [1.5, '1.5'],
+  [-1, '-1'],
+  [2 ** 53, '9007199254740992'],
+  ['5', "'5'"],
+  [5n, '5'],
+  [null, 'null'],
+  [true, 'boolean'],
+  [{ valueOf: () => 5 }, 'object'],
+];
+
+describe.each(NO_COUNTS)('%o', (given, actual) => {
+  const expected = 'an integer from 0';
+
+  test('is no count and no limit', () => {
+    for (const check of [checkCount, checkLimit]) {
+      const error = storageErrorThrownBy(() => check('something', given));
+      expect(error).toMatchObject({ code: 'invalid-input', expected, actual });
+      expect(error.message).toBe(`something: expected ${expected}, found ${actual}`);
+    }
+  });
+
+  test.each<[string, (value: never) => unknown]>([
+    ['the table of descriptors', (capacity) => new OpenFiles({ capacity })],
+    ['the cache of blocks', (capacity) => new BlockCache(capacity)],
+    ['the cache of values', (valueCapacity) => new BlockCache(1, { valueCapacity })],
+    ['threads', (threadCount) => new CompressionPool({ threadCount })],
+    ['the start of threads', (startAfter) => new CompressionPool({ startAfter })],
+    ['items of a list', (maximumItems) => decodeValue(new Uint8Array(), { maximumItems })],
+    ['a document', (maximumDepth) => encodeDocument({}, { limits: { maximumDepth } })],
+    [
+      'memory for the index',
+      (memoryLimit) =>
+        new IndexStore({ memoryLimit, createScratch: () => Promise.reject(new Error()) }),
+    ],
+  ])('is refused for %s', (_, take) => {
+    const error = storageErrorThrownBy(() => take(given as never));
+    expect(error).toMatchObject({ code: 'invalid-input', actual });
+    expect(error.expected).toMatch(/^an integer from -?\d+( to \d+)?$/);
+  });
+
+  test.each(['maximumBlobLength', 'maximumWindowSize', 'maximumFindings'])(
+    'is refused as %s before a file is opened',
+    async (option) => {
+      const error = await storageErrorOf(verifyLayer('/missing', { [option]: given }));
+      expect(error).toMatchObject({ code: 'invalid-input', actual });
+    },
+  );
+
+  test.each(['bufferSize', 'bufferCount', 'startOffset', 'syncEvery'])(
+    'is refused as %s of a buffered writer',
+    async (option) => {
+      const openFiles = new OpenFiles({ fileSystem: new MemoryFileSystem() });
+      await using file = await VirtualFile.open('/file', { write: true, create: true, openFiles });
+      const error = storageErrorThrownBy(() => new BufferedWriter(file, { [option]: given }));
+      expect(error).toMatchObject({ code: 'invalid-input', actual });
+    },
+  );
+});
+
+test.each([Number.NaN, 1.5, 23, '3'])('%o is no level of zstd', (given) => {
+  const level = given as number;
+  const error = storageErrorThrownBy(() => checkCompression({ kind: 'zstd', level }));
+  expect(error.message).toMatch(/^zstd level: expected an integer from -?\d+ to 22, found /);
+});
+
+test.each([
+  [1, { from: 2 }, 'an integer from 2'],
+  [9, { to: 8 }, 'an integer from 0 to 8'],
+  [Number.POSITIVE_INFINITY, {}, 'an integer from 0'],
+])('%d is no count within %o', (given, bounds, expected) => {
+  const error = storageErrorThrownBy(() => checkCount('something', given, bounds));
+  expect(error).toMatchObject({ code: 'invalid-input', expected, actual: String(given) });
+});
+
+test('what is left out, and Infinity, are limits; a bound leaves no room for it', () => {
+  for (const given of [undefined, 0, 5, Number.POSITIVE_INFINITY]) checkLimit('something', given);
+  const infinite = Number.POSITIVE_INFINITY;
+  const error = storageErrorThrownBy(() => checkLimit('something', infinite, { to: 8 }));
+  expect(error).toMatchObject({ expected: 'an integer from 0 to 8', actual: 'Infinity' });
+});
+
+describe('a choice', () => {
+  test.each<[unknown, string]>([
+    ['neither', "'neither'"],
+    ['', "''"],
+    [null, 'null'],
+    [1, '1'],
+    [{}, 'object'],
+  ])('%o is none', (given, actual) => {
+    const error = storageErrorThrownBy(() => checkChoice('which', given as 'a', ['a', 'b']));
+    expect(error).toMatchObject({ code: 'invalid-input', expected: "'a' or 'b'", actual });
+    expect(error.message).toBe(`which: expected 'a' or 'b', found ${actual}`);
+  });
+
+  test('that is left out is the default', () => {
+    checkChoice('which', undefined, ['a', 'b']);
+    checkChoice('which', 'b', ['a', 'b']);
+  });
+
+  test.each(['reads', 'ioMode', 'nameCheck'])('of %s is refused by readers', async (option) => {
+    for (const use of [openLayer, verifyLayer]) {
+      const error = await storageErrorOf(use('/missing', { [option]: 'Sync' }));
+      expect(error).toMatchObject({ code: 'invalid-input', actual: "'Sync'" });
+      expect(error.message).toMatch(`${option}: expected '`);
+    }
+  });
+
+  test.each(['durability', 'ioMode'])('of %s is refused when a file is opened', async (option) => {
+    const fileSystem = new MemoryFileSystem();
+    const openFiles = new OpenFiles({ fileSystem });
+    const options = { write: true, create: true, openFiles, [option]: 'none' };
+    const error = await storageErrorOf(VirtualFile.open('/file', options));
+    expect(error).toMatchObject({ code: 'invalid-input', actual: "'none'" });
+    expect(fileSystem.operationCount).toBe(0);
+  });
+
+  test('of what comes after a rename is refused before anything is done', async () => {
+    const fileSystem = new MemoryFileSystem();
+    const openFiles = new OpenFiles({ fileSystem });
+    await using temporary = await TemporaryFile.create('/file.temporary', { openFiles });
+    const count = fileSystem.operationCount;
+    const options = { afterwards: 'closed' as 'close' };
+    const error = await storageErrorOf(durableRename(temporary, '/file', options));
+    expect(error).toMatchObject({ code: 'invalid-input', outcome: 'not-applied' });
+    expect(fileSystem.operationCount).toBe(count);
+  });
+
+  test('of a compression that there is not is refused', () => {
+    const error = storageErrorThrownBy(() => checkCompression({ kind: 'gzip' as 'none' }));
+    expect(error).toMatchObject({ expected: "'none' or 'zstd'", actual: "'gzip'" });
+  });
+
+  test('of direct transfers is refused by a file system in memory', () => {
+    const directTransfers = 'refused' as 'supported';
+    const error = storageErrorThrownBy(() => new MemoryFileSystem({ directTransfers }));
+    expect(error).toMatchObject({ code: 'invalid-input', actual: "'refused'" });
+  });
+});
