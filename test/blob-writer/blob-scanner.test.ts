@@ -5,7 +5,13 @@ import { BlobScanner } from '../../src/blob-writer/blob-scanner.ts';
 import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
 import { StorageError } from '../../src/errors.ts';
-import { type BlobSpec, bytesOf, countingSource, writeBlobs } from '../support/blobs.ts';
+import {
+  type BlobSpec,
+  bytesOf,
+  countingSource,
+  failingSource,
+  writeBlobs,
+} from '../support/blobs.ts';
 import { gate, isPending } from '../support/gate.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
@@ -488,24 +494,16 @@ describe('what is refused', () => {
     const { file, offsets } = await writeBlobs(
       Array.from({ length: 10 }, (_, n) => ({ content: bytesOf(100, n), compressed: false })),
     );
-    const inner = bytesSource(file, 'name');
-    let fails = false;
-    const source: ByteSource = {
-      ...inner,
-      read: async (target, offset) => {
-        if (fails) throw new StorageError('io', { what: 'broken', path: 'name', errno: 'EIO' });
-        return inner.read(target, offset);
-      },
-    };
+    const source = failingSource(file);
     const scanner = scannerOf(source, { pieceSize: 150 });
     await payloadAt(scanner, offsets[0] ?? 0);
     await payloadAt(scanner, offsets[1] ?? 0);
-    fails = true;
+    source.fails = true;
     await payloadAt(scanner, offsets[2] ?? 0).catch(() => {});
     expect(await storageErrorOf(payloadAt(scanner, offsets[6] ?? 0))).toMatchObject({
       errno: 'EIO',
     });
-    fails = false;
+    source.fails = false;
     for (const [n, offset] of offsets.entries()) {
       expect((await payloadAt(scanner, offset)).equals(bytesOf(100, n))).toBe(true);
     }

@@ -3,6 +3,7 @@ import { BlobWriter } from '../../src/blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../src/blob-writer/buffered-writer.ts';
 import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
 import { loadCompressor } from '../../src/blob-writer/compression.ts';
+import { StorageError } from '../../src/errors.ts';
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
@@ -65,6 +66,26 @@ export function countingSource(
 }
 
 /** The same bytes for the same seed; every other third can be compressed. */
+export interface FailingSource extends ByteSource {
+  /** Whether reads that begin now reject with `io` and EIO. */
+  fails: boolean;
+}
+
+export function failingSource(bytes: Uint8Array): FailingSource {
+  const inner = bytesSource(bytes, 'name');
+  const source: FailingSource = {
+    ...inner,
+    fails: false,
+    read: async (target, offset) => {
+      if (source.fails) {
+        throw new StorageError('io', { what: 'broken', path: 'name', errno: 'EIO' });
+      }
+      return inner.read(target, offset);
+    },
+  };
+  return source;
+}
+
 export function bytesOf(length: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let state = (seed + 1) >>> 0;

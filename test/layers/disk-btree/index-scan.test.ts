@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { type ByteSource, bytesSource } from '../../../src/blob-writer/byte-source.ts';
-import { StorageError } from '../../../src/errors.ts';
 import { IndexBlocks } from '../../../src/layers/disk-btree/index-blocks.ts';
 import { IndexScan } from '../../../src/layers/disk-btree/index-scan.ts';
-import { type CountingSource, countingSource } from '../../support/blobs.ts';
+import { type CountingSource, countingSource, failingSource } from '../../support/blobs.ts';
 import { gate, idle, isPending } from '../../support/gate.ts';
 import { storageErrorOf } from '../../support/storage-errors.ts';
 
@@ -94,25 +93,17 @@ test('a block that is not among the leaves is the own array of who asks, and dis
 });
 
 test('a read ahead that fails is told to who needs it, and to nobody else', async () => {
-  const inner = bytesSource(indexFile(60), 'name');
-  let fails = false;
-  const source: ByteSource = {
-    ...inner,
-    read: async (target, offset) => {
-      if (fails) throw new StorageError('io', { what: 'broken', path: 'name', errno: 'EIO' });
-      return inner.read(target, offset);
-    },
-  };
+  const source = failingSource(indexFile(60));
   const scan = scanOf(source, 60);
   await scan.load(0);
   await scan.load(1);
-  fails = true;
+  source.fails = true;
   await scan.load(3);
   await idle();
   expect(scan.find(5)).toBeDefined();
   expect(await storageErrorOf(scan.load(7))).toMatchObject({ code: 'io', errno: 'EIO' });
   expect(scan.find(5)).toBeUndefined();
-  fails = false;
+  source.fails = false;
   for (const block of [5, 7, 8, 30]) expect(await numberOf(scan, block)).toBe(block);
   await scan.close();
 });
