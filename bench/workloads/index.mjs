@@ -14,7 +14,7 @@ const LOADERS = {
   memory: () => import('./memory.mjs'),
 };
 
-/** Writes 8 GiB: only when it is asked for. */
+/** Writes 10 GiB: only when it is asked for. */
 const NOT_BY_DEFAULT = ['memory'];
 
 export function selectNames(only) {
