@@ -22,9 +22,9 @@ export function absolutePath(path: string): string {
 /** The path of a name in a directory, or of a path below it. */
 export function pathIn(directory: string, name: string): string {
   const path = directory === '' ? name : `${directory}/${name}`;
-  if (PLAIN.test(path)) return path;
+  if (path.startsWith('/') && !SHORTENABLE.test(path)) return path;
   return directory.split('/').includes('..') ? path : normalize(path);
 }
 
-/** From the root, without a part that is empty or made of dots: nothing could be shortened. */
-const PLAIN = /^(?:\/(?!\.{1,2}(?:\/|$))[^/]+)+$/;
+/** A part that is empty, or one or two dots. */
+const SHORTENABLE = /\/\.{0,2}(?:\/|$)/;

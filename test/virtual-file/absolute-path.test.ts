@@ -21,3 +21,8 @@ test.each([
 ])('in %j the path of %j is %j', (directory, name, path) => {
   expect(pathIn(directory, name)).toBe(path);
 });
+
+test('a path that no system would take is for the system to refuse', () => {
+  const directory = '/a'.repeat(5_000_000);
+  expect(pathIn(directory, 'file') === `${directory}/file`).toBe(true);
+});
