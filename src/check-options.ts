@@ -10,16 +10,18 @@ interface Bounds {
 
 /** Throws `invalid-input` for what is no whole number within the bounds. */
 export function checkCount(what: string, value: unknown, { from = 0, to }: Bounds = {}): void {
-  const isInside = Number(value) >= from && (to === undefined || Number(value) <= to);
-  if (Number.isSafeInteger(value) && isInside) return;
+  // Only of a number: to become one, an object would run code of its own.
+  if (typeof value === 'number' && Number.isSafeInteger(value)) {
+    if (value >= from && (to === undefined || value <= to)) return;
+  }
   throw refused(what, `an integer from ${from}${to === undefined ? '' : ` to ${to}`}`, value);
 }
 
 /** As `checkCount` for a limit, which may be left out or be Infinity. NaN would be no limit at all. */
 export function checkLimit(what: string, limit: unknown, bounds: Bounds = {}): void {
   if (limit === undefined) return;
-  if (limit !== Number.POSITIVE_INFINITY || bounds.to !== undefined)
-    checkCount(what, limit, bounds);
+  if (limit === Number.POSITIVE_INFINITY && bounds.to === undefined) return;
+  checkCount(what, limit, bounds);
 }
 
 /** Throws `invalid-input` for what is none of the choices; undefined stands for the default. */
@@ -28,7 +30,12 @@ export function checkChoice<T extends string>(
   value: T | undefined,
   choices: readonly T[],
 ): void {
-  if (value === undefined || choices.includes(value)) return;
+  if (value !== undefined) checkOneOf(what, value, choices);
+}
+
+/** As `checkChoice` for what has no default. */
+export function checkOneOf(what: string, value: unknown, choices: readonly string[]): void {
+  if (typeof value === 'string' && choices.includes(value)) return;
   throw refused(what, choices.map((choice) => `'${choice}'`).join(' or '), value);
 }
 

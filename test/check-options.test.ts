@@ -27,6 +27,8 @@ const NO_COUNTS: [given: unknown, named: string][] = [
   [null, 'null'],
   [true, 'boolean'],
   [{ valueOf: () => 5 }, 'object'],
+  [Symbol('five'), 'symbol'],
+  [Object.create(null), 'object'],
 ];
 
 describe.each(NO_COUNTS)('%o', (given, actual) => {
@@ -76,6 +78,18 @@ describe.each(NO_COUNTS)('%o', (given, actual) => {
       expect(error).toMatchObject({ code: 'invalid-input', actual });
     },
   );
+});
+
+test('what is no number is not asked for one', () => {
+  const asked: string[] = [];
+  const given = { valueOf: () => asked.push('valueOf'), toString: () => asked.push('toString') };
+  storageErrorThrownBy(() => checkCount('something', given));
+  expect(asked).toEqual([]);
+});
+
+test.each([undefined, null, {}, 'zstd', { level: 1 }])('%o is no compression', (given) => {
+  const error = storageErrorThrownBy(() => checkCompression(given as never));
+  expect(error).toMatchObject({ code: 'invalid-input', expected: "'none' or 'zstd'" });
 });
 
 test.each([Number.NaN, 1.5, 23, '3'])('%o is no level of zstd', (given) => {

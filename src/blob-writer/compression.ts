@@ -10,7 +10,7 @@
 
 import { createRequire } from 'node:module';
 import * as zlib from 'node:zlib';
-import { checkChoice, checkCount } from '../check-options.ts';
+import { checkCount, checkOneOf } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { ZstdEncoder } from './zstd-encoder.ts';
 import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './zstd-frame.ts';
@@ -47,7 +47,7 @@ const LARGEST_SINGLE_SEGMENT = 8 * 1024 * 1024;
 
 /** Throws `invalid-input` for another kind, and for a level that libzstd does not have. */
 export function checkCompression(compression: Compression): void {
-  checkChoice('kind of compression', compression.kind, ['none', 'zstd']);
+  checkOneOf('kind of compression', compression?.kind, ['none', 'zstd']);
   if (compression.kind === 'none') return;
   checkCount('zstd level', compression.level, { from: MINIMUM_ZSTD_LEVEL, to: MAXIMUM_ZSTD_LEVEL });
 }
