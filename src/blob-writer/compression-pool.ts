@@ -155,10 +155,12 @@ export class CompressionPool {
   async #compressHere(): Promise<void> {
     this.#isBusyHere = true;
     await nextTurn();
+    const turn = new Turn();
     while (this.#hasWorkHere()) {
       const job = this.#waiting.shift();
       assert(job !== undefined, 'what is to be done here waits');
-      await compressInTurns(job);
+      await compressInTurns(job, turn);
+      if (turn.isOver) await turn.pass();
     }
     this.#isBusyHere = false;
   }
@@ -185,17 +187,31 @@ function isQuick({ batch, compressor }: Job): boolean {
   return compressor.level <= LAST_QUICK_LEVEL && batch.length <= LARGEST_QUICK_BATCH;
 }
 
-async function compressInTurns({ batch, compressor, resolve, reject }: Job): Promise<void> {
+/** The time that the caller's thread may take, whether for one batch or for several. */
+class Turn {
+  #end = performance.now() + TURN_MS;
+
+  get isOver(): boolean {
+    return performance.now() >= this.#end;
+  }
+
+  async pass(): Promise<void> {
+    await nextTurn();
+    this.#end = performance.now() + TURN_MS;
+  }
+}
+
+async function compressInTurns(
+  { batch, compressor, resolve, reject }: Job,
+  turn: Turn,
+): Promise<void> {
   const compression = batch.compression();
-  let turnEnd = performance.now() + TURN_MS;
   try {
     for (let content = compression.next(); content !== undefined; content = compression.next()) {
       const isLarge = content.length > LARGE_CONTENT;
       const frame = isLarge ? await compressor.compress(content) : compressor.compressSync(content);
       compression.store(frame);
-      if (performance.now() < turnEnd) continue;
-      await nextTurn();
-      turnEnd = performance.now() + TURN_MS;
+      if (turn.isOver) await turn.pass();
     }
     resolve(batch);
   } catch (error) {

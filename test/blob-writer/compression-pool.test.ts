@@ -218,6 +218,34 @@ describe('this thread', () => {
     expect(between.some((count) => count > 0 && count < batches.length)).toBe(true);
   });
 
+  test('has turns for others between batches each of which is over in less', async () => {
+    const pool = new CompressionPool({ threadCount: 0 });
+    const compressor = await loadCompressor(1);
+    let pages = 0;
+    let mostPages = 0;
+    const counted: Compressor = {
+      ...compressor,
+      compressSync: (page) => {
+        for (const end = performance.now() + 0.1; performance.now() < end; );
+        pages += 1;
+        mostPages = Math.max(mostPages, pages);
+        return compressor.compressSync(page);
+      },
+    };
+    let isDone = false;
+    const batches = Array.from({ length: 200 }, onePage);
+    const compressing = Promise.all(batches.map((one) => pool.compress(one, counted)));
+    void compressing.finally(() => {
+      isDone = true;
+    });
+    while (!isDone) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      pages = 0;
+    }
+    await compressing;
+    expect(mostPages).toBeLessThan(20);
+  });
+
   test('tells what the compressor throws', async () => {
     const pool = new CompressionPool({ threadCount: 0 });
     const compressor = await loadCompressor(1);
@@ -266,6 +294,12 @@ function hash(compressed: CompressionBatch | undefined): string {
 function batch(number: number): CompressionBatch {
   const filled = CompressionBatch.create(8 * batchRoomFor(8192));
   for (let page = 0; page < 8; page += 1) filled.add(bytesOf(8192 - number, number + page));
+  return filled;
+}
+
+function onePage(): CompressionBatch {
+  const filled = CompressionBatch.create(batchRoomFor(8192));
+  filled.add(bytesOf(8192, 1));
   return filled;
 }
 
