@@ -34,6 +34,8 @@ export interface Scenario {
   run(disk: Disk): Promise<void>;
   /** Reads a whole file under a final name as a user of the library would. */
   read(path: string, openFiles: OpenFiles): Promise<void>;
+  /** A name for which several race: one of these contents is there in the end, whole. */
+  readonly raced?: { readonly path: string; readonly contents: readonly Uint8Array[] };
   /** It looks at more than the bytes: reading the same content once is not enough. */
   readonly readsEveryState?: boolean;
   /** What the disk does besides, such as writing less than it was asked to; afresh for each run. */

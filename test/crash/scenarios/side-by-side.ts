@@ -72,6 +72,7 @@ export const sideBySide: MakeScenario = async (random) => {
   return {
     kind: 'side-by-side',
     directories: [DATA],
+    raced: { path, contents: layers.map(({ layer }) => layer.content) },
     prepare: (fileSystem, ledger) => {
       createBystanders(fileSystem, ledger);
       ledger.settle(path, undefined);
