@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { inTurn } from '../../src/virtual-file/turns.ts';
-import { gate, idle } from '../support/gate.ts';
+import { gate, idle, isPending } from '../support/gate.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 test('actions of one name have their turns in the order of the calls', async () => {
@@ -45,6 +45,32 @@ test('who gives up waiting hears of it at once, and does not let the next one in
   open();
   await Promise.all([first, third]);
   expect(events).toEqual(['first', 'third']);
+});
+
+test('of many that give up, and one that came too late, none lets the next one in', async () => {
+  const turn = { owner: {}, name: 'file' };
+  const { opened, open } = gate();
+  const { signal, abort } = abortable();
+  const first = inTurn(turn, () => opened);
+  const givenUp = [1, 2].map(() => storageErrorOf(inTurn({ ...turn, signal }, idle)));
+  abort();
+  givenUp.push(storageErrorOf(inTurn({ ...turn, signal }, idle)));
+  for (const { code } of await Promise.all(givenUp)) expect(code).toBe('aborted');
+  const next = inTurn(turn, async () => 'next');
+  await idle();
+  expect(await isPending(next)).toBe(true);
+  open();
+  await first;
+  expect(await next).toBe('next');
+});
+
+test('who has given up before anybody came leaves the name free', async () => {
+  const turn = { owner: {}, name: 'file' };
+  const { signal, abort } = abortable();
+  abort();
+  const givenUp = storageErrorOf(inTurn({ ...turn, signal }, idle));
+  expect(await inTurn(turn, async () => 'next')).toBe('next');
+  expect((await givenUp).code).toBe('aborted');
 });
 
 test('an action that fails ends its turn', async () => {
