@@ -3,10 +3,10 @@
  *
  * The first batches are compressed on the caller's own thread, between other things: a small layer
  * does not wait for threads, and need not pay for them. Once more has come, threads are started.
- * When they are ready they are served first, and the caller's thread takes what they have no room
- * for, unless it is slow: it would only wait otherwise, and has the pages in its cache. Where they
- * cannot start (one processor; a program that was bundled without their file), all goes on as it
- * began.
+ * When they are ready they are served first, and the caller's thread, which would only wait otherwise
+ * and has the pages in its cache, takes what they have no room for, unless that takes long. Where
+ * they cannot start (one processor; a program that was bundled without their file), all goes on as
+ * it began.
  *
  * Threads keep the process alive only while they have something to compress. One that ends is not
  * started again.

@@ -13,8 +13,8 @@
  * does not make its name durable. What it does not model: stale bytes in new files, torn 4 KiB
  * chunks, renamed or removed directories, and permissions other than those to change an owner.
  *
- * Operations, save synchronous reads, take effect one turn after the call, so that bytes that change before the promise
- * settles are written changed, as the real system does.
+ * Operations, save synchronous reads, take effect one turn after the call, so that bytes that change
+ * before the promise settles are written changed, as the real system does.
  */
 import { checkChoice } from '../check-options.ts';
 import { StorageError } from '../errors.ts';

@@ -54,7 +54,8 @@ export class VirtualFile {
    * Opens a regular file. A relative path means what it means now, wherever the process goes.
    *
    * Throws: `not-found`, `exists` (createNew), `io` (also for directories, FIFOs and devices),
-   * `invalid-input` (neither read nor write, or truncation without write).
+   * `invalid-input` (neither read nor write, truncation without write, or an option that is no
+   * choice).
    * Durability: a created file's name is durable once its directory is synced.
    */
   static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {

@@ -65,7 +65,7 @@ export function countingSource(
   };
 }
 
-/** The same bytes for the same seed; every other third can be compressed. */
+/** A source of the bytes that can be made to fail. */
 export interface FailingSource extends ByteSource {
   /** Whether reads that begin now reject with `io` and EIO. */
   fails: boolean;
@@ -86,6 +86,7 @@ export function failingSource(bytes: Uint8Array): FailingSource {
   return source;
 }
 
+/** The same bytes for the same seed; every other third can be compressed. */
 export function bytesOf(length: number, seed: number): Uint8Array {
   const bytes = new Uint8Array(length);
   let state = (seed + 1) >>> 0;
