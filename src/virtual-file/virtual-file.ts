@@ -74,7 +74,13 @@ export class VirtualFile {
     }
     const descriptor = new Descriptor(absolutePath(path), openOptions, durability);
     const file = new VirtualFile(path, { openFiles, descriptor, ioMode });
-    await file.#borrow();
+    try {
+      await file.#borrow();
+    } catch (error) {
+      // It may be open, and poisoned since. The first error counts.
+      await Promise.allSettled([file.close()]);
+      throw error;
+    }
     if (openOptions.truncate) descriptor.noteWrite();
     file.#giveBack();
     return file;

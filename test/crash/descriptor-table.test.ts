@@ -11,7 +11,8 @@ import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { systemError } from '../../src/virtual-file/system-error.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { seededChoices } from '../support/choices.ts';
-import { firstOf, randomDelays, turns } from './scenario.ts';
+import { turns } from '../support/gate.ts';
+import { firstOf, randomDelays } from './scenario.ts';
 
 const FILES = 6;
 const OPERATIONS = [

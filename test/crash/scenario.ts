@@ -9,6 +9,7 @@ import type { Choose } from '../../src/virtual-file/memory-file.ts';
 import type { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import type { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { seededChoices } from '../support/choices.ts';
+import { turns } from '../support/gate.ts';
 import type { Ledger } from './ledger.ts';
 
 /** What a scenario runs on. */
@@ -124,8 +125,4 @@ export function firstOf(...intercepts: (Intercept | undefined)[]): Intercept {
     }
     return undefined;
   };
-}
-
-export async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await undefined;
 }

@@ -8,8 +8,9 @@ import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { loseEverything, seededChoices } from '../support/choices.ts';
+import { turns } from '../support/gate.ts';
 import { blockKey, DIRECTORY, deltaOptions, writeDelta } from '../support/layers.ts';
-import { firstOf, LINK_UNSUPPORTED, randomDelays, turns } from './scenario.ts';
+import { firstOf, LINK_UNSUPPORTED, randomDelays } from './scenario.ts';
 
 const SEEDS = Array.from({ length: 200 }, (_, seed) => seed + 1);
 const WRITERS = [1, 2, 3];

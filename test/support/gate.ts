@@ -30,3 +30,8 @@ export async function isPending(promise: Promise<unknown>): Promise<boolean> {
   await idle();
   return !decided;
 }
+
+/** So many turns of the queue of microtasks later. */
+export async function turns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await undefined;
+}

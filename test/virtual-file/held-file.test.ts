@@ -9,7 +9,7 @@ import { systemError } from '../../src/virtual-file/system-error.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { delegatingFile } from '../support/delegating-file.ts';
-import { gate, isPending } from '../support/gate.ts';
+import { gate, isPending, turns } from '../support/gate.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -307,7 +307,3 @@ test('a file that is closed, or whose file system waits, cannot be held', async 
   await other.close();
   expect(waiting.openFiles.openCount).toBe(0);
 });
-
-async function turns(count: number): Promise<void> {
-  for (let turn = 0; turn < count; turn += 1) await undefined;
-}

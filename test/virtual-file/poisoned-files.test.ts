@@ -6,7 +6,7 @@ import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { loseEverything } from '../support/choices.ts';
-import { gate, idle } from '../support/gate.ts';
+import { gate, idle, turns } from '../support/gate.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const OLD = Uint8Array.of(1, 1, 1);
@@ -97,6 +97,32 @@ describe('after a failed sync', () => {
     fileSystem.intercept = undefined;
     await Promise.all([writer.close(), other.close()]);
   });
+
+  /** The moment between the opening and its end is some turns of the microtask queue long. */
+  test.each(Array.from({ length: 12 }, (_, turn) => turn))(
+    '%d turns after another was about to open the file, no descriptor of it stays open',
+    async (turn) => {
+      const { fileSystem, openFiles, open } = disk();
+      const writer = await open();
+      await writer.writeAllAt(NEW, 0);
+      const { opened, open: letGo } = gate();
+      fileSystem.intercept = ({ kind }) => {
+        if (kind === 'open') return { delay: opened };
+        return kind === 'sync' ? { delay: opened.then(() => turns(turn)), fail: 'EIO' } : undefined;
+      };
+      const opening = open().then(
+        (file) => file.close(),
+        (error: unknown) => error,
+      );
+      const syncing = storageErrorOf(writer.sync());
+      await idle();
+      letGo();
+      await Promise.all([opening, syncing]);
+      await writer.close();
+      expect(openFiles.openCount).toBe(0);
+      expect(fileSystem.openCount).toBe(0);
+    },
+  );
 
   test('other files are synced as ever', async () => {
     const { fileSystem, open, failSyncs } = disk();
