@@ -160,8 +160,10 @@ class ValuesState {
 }
 
 async function verifyEntries(state: ValuesState): Promise<void> {
-  const { reader, options } = state;
+  const { reader, findings, options } = state;
   for await (const item of reader.salvageStreamed({ signal: options.signal })) {
+    // The scan asks at each leaf, in which there may be hundreds of MiB.
+    throwIfAborted(options.signal, findings.path);
     if (item.kind === 'batch') verifyBatch(item.batch, state);
     else if (item.kind === 'large-entry') await verifyLargeEntry(item, state);
     else if (item.kind === 'damaged-entry') addDamage(item.error, item.offset, state);

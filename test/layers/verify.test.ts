@@ -23,6 +23,7 @@ import {
   writeImages,
 } from '../support/layers.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
+import { encodeFrame } from '../support/zstd-frames.ts';
 
 const LSN = LSN_RANGE.start;
 const VALUES = [1, 2, 3].map((xid) => encodeValue({ type: 'clog_set_aborted', xids: [xid] }));
@@ -130,6 +131,16 @@ describe('a warning', () => {
       lsn: '0000000000001000',
     });
     expect(findings[0]?.message).toContain('key 000000067F00000005000040000000000001');
+  });
+
+  it('is given for a short content that was compressed, whatever it takes in the file', async () => {
+    const frame = encodeFrame({ blocks: [{ kind: 'raw', bytes: noise(127, 1) }] });
+    expect(frame.length).toBeGreaterThan(128);
+    const blob = Buffer.concat([Uint8Array.of(0x90, 0, 0, frame.length), frame]);
+    const blocks = [nodeBlock({ keys: [blockKey(0)], values: [8192] })];
+    const report = await verifyBytes(layerBytes({ kind: 'image', blobs: [blob], blocks }));
+    expect(report).toMatchObject({ ok: true, warnings: 1, entries: 1 });
+    expect(report.findings[0]?.message).toContain('4-byte header of a blob of 127 bytes');
   });
 
   it('is given where an image says less than its value', async () => {
@@ -328,10 +339,12 @@ describe('one row among many of which there is nothing to tell', () => {
     readonly blob?: (value: Uint8Array) => Uint8Array;
     readonly gap?: number;
     readonly flipsMark?: true;
+    /** What the index says instead of where the blob is. */
+    readonly saidOffset?: number;
   }
 
   /** Images and WAL records in turn, the latter with and without willInit. */
-  function fileWithOddRow({ blob = shortBlob, gap = 0, flipsMark }: OddRow) {
+  function fileWithOddRow({ blob = shortBlob, gap = 0, flipsMark, saidOffset }: OddRow) {
     const blobs: Uint8Array[] = [];
     const values: number[] = [];
     let offset = 8192;
@@ -348,7 +361,8 @@ describe('one row among many of which there is nothing to tell', () => {
         offset += gap;
       }
       blobs.push(added);
-      values.push(2 * offset + (willInit !== (isOdd && flipsMark === true) ? 1 : 0));
+      const said = isOdd ? (saidOffset ?? offset) : offset;
+      values.push(2 * said + (willInit !== (isOdd && flipsMark === true) ? 1 : 0));
       offset += added.length;
     }
     const keys = values.map((_, index) => entryKey(index));
@@ -391,6 +405,14 @@ describe('one row among many of which there is nothing to tell', () => {
     );
     expect(report).toMatchObject({ ok: false, errors: 1, warnings: 0, entries: COUNT - 1 });
   });
+
+  it('leads nowhere: padding behind the rows that follow is looked at again', async () => {
+    const file = fileWithOddRow({ blob: () => new Uint8Array(0), saidOffset: 0 });
+    file[INDEX_START - 1] = 1;
+    const report = await verifyBytes(file);
+    expect(report).toMatchObject({ ok: false, errors: 1, warnings: 1, entries: COUNT - 1 });
+    expect(report.findings[1]?.message).toContain('padding of the values is not zero');
+  });
 });
 
 describe('verifying', () => {
@@ -412,6 +434,25 @@ describe('verifying', () => {
     };
     const during = verifyBytes(bytes, { signal: controller.signal, onProgress });
     expect((await storageErrorOf(during)).code).toBe('aborted');
+    expect(calls).toBe(1);
+  });
+
+  it('ends between the values of one leaf when it is aborted', async () => {
+    const { bytes } = await writeDelta(
+      [1, 2, 3].map((block) => ({
+        key: blockKey(block),
+        lsn: LSN,
+        value: { type: 'image', bytes: noise(600_000, block) } as const,
+      })),
+    );
+    const controller = new AbortController();
+    let calls = 0;
+    const onProgress = () => {
+      calls += 1;
+      controller.abort();
+    };
+    const verifying = verifyBytes(bytes, { signal: controller.signal, onProgress });
+    expect((await storageErrorOf(verifying)).code).toBe('aborted');
     expect(calls).toBe(1);
   });
 
