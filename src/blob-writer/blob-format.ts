@@ -117,6 +117,7 @@ export function plainBlobLength(bytes: Uint8Array, at: number): number {
   if (first < LONG_HEADER_FLAG) return first;
   const isPlain = (first & ~LONG_HEADER_FLAG) >> COMPRESSION_SHIFT === COMPRESSION_NONE;
   if (!isPlain || at + MAXIMUM_BLOB_HEADER_SIZE > bytes.length) return -1;
+  // As `longLength`, but without a call for each blob of a scan that begins in the interpreter.
   return (
     ((first & 0x0f) << 24) |
     ((bytes[at + 1] as number) << 16) |

@@ -9,6 +9,7 @@
  * All big-endian: 34 bytes a row, in segments, so that adding one costs no object, growing copies
  * nothing, and a row that is met out of order costs one or two lines of the cache.
  */
+import { assert } from '../../assert.ts';
 import { copyWords, ViewedBytes } from '../../byte-words.ts';
 import { StorageError } from '../../errors.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
@@ -91,9 +92,9 @@ export class Rows {
     const { count } = rows;
     if (this.#count + count > MAXIMUM_ROWS) throw tooLarge();
     for (let at = 0; at < count; ) {
-      const place = this.#count & ROW_MASK;
-      if (place === 0) this.#addSegment();
-      const end = Math.min(count, at + SEGMENT_ROWS - place);
+      const inSegment = this.#count & ROW_MASK;
+      if (inSegment === 0) this.#addSegment();
+      const end = Math.min(count, at + SEGMENT_ROWS - inSegment);
       this.#addToSegment(rows, position, at, end);
       at = end;
     }
@@ -207,6 +208,9 @@ export class Rows {
 /** The last four bytes of an entry key overlap the word before by two. */
 const LAST_WORD = DELTA_KEY_SIZE - 4;
 
+assert(KEY_SIZE === 18, 'copyKey copies 18 bytes');
+
+/** What `copyWords` does with a key, without its loops: it is called for each row that comes. */
 function copyKey(source: DataView, from: number, target: DataView, at: number): void {
   target.setInt32(at, source.getInt32(from));
   target.setInt32(at + 4, source.getInt32(from + 4));
