@@ -56,6 +56,17 @@ describe('the index of ascending keys', () => {
     expect([compressed?.[3], compressed?.[4]]).toEqual([keySize - 2, 2]);
   });
 
+  it('never uses the last byte of a block: an entry that would fill it begins the next', () => {
+    // 10 bytes are shared, so that 5 + 10 + 629 * (8 + 5) bytes would fill the block.
+    const entries = runOf(18, 700).map(({ key, value }, index) => {
+      key[10] = Math.floor(index / 100);
+      return { key, value };
+    });
+    const [leaf] = expectSameIndex(entries);
+    expect([leaf?.[3], leaf?.[4]]).toEqual([10, 8]);
+    expect((leaf?.[0] ?? 0) * 256 + (leaf?.[1] ?? 0)).toBe(628);
+  });
+
   it('ends a compressed leaf where a key does not share its prefix', () => {
     const low = runOf(18, 400);
     const high = runOf(18, 3).map(({ key, value }) => ({ key: withFirstByte(key, 1), value }));

@@ -1,11 +1,14 @@
 /** Indexes that no writer makes: every read ends, and hands out nothing that is not there. */
+import { strictEqual } from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
 import { StorageError, type StorageErrorCode } from '../../../src/errors.ts';
+import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import { BlockCache } from '../../../src/layers/disk-btree/block-cache.ts';
 import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
 import { type Key, nextKey } from '../../../src/layers/key.ts';
+import { type Lsn, MAXIMUM_LSN } from '../../../src/layers/lsn.ts';
 import { encodeValue } from '../../../src/layers/value-format.ts';
 import { seededChoices } from '../../support/choices.ts';
 import {
@@ -17,7 +20,7 @@ import {
   offsetsOf,
   shortBlob,
 } from '../../support/hand-made.ts';
-import { blockKey, LSN_RANGE } from '../../support/layers.ts';
+import { blockKey, hex, LSN_RANGE } from '../../support/layers.ts';
 import { readEveryWay } from '../../support/sound-reads.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../../support/storage-errors.ts';
 
@@ -216,6 +219,129 @@ describe('a sound index with some changes', () => {
     );
   });
 });
+
+describe('a lookup in a changed index whose nodes have prefixes', () => {
+  it('finds what one finds that compares whole keys, entry by entry, or is refused', async () => {
+    let found = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.nat(), async (seed) => {
+        const blocks = changedPrefixedBlocks(seed);
+        const source = bytesSource(layerBytes({ kind: 'delta', blobs: VALUE_BLOBS, blocks }));
+        for (const blockCache of [null, new BlockCache(1), new BlockCache(100)]) {
+          await using reader = await DeltaLayerReader.open(source, { blockCache });
+          // The second time, what was found sound comes from the cache.
+          for (const [probe, lsn] of [...LOOKUPS, ...LOOKUPS]) {
+            const entry = orRefused(() => reader.getSync(probe, lsn));
+            if (entry === 'refused') continue;
+            const sought = deltaKey(probe, lsn);
+            const slow = slowLookup(blocks, sought);
+            const expected = slow?.startsWith(hexKey(sought)) ? slow : undefined;
+            strictEqual(entry && placeOf(deltaKey(entry.key, entry.lsn), entry.offset), expected);
+            if (entry !== undefined) found += 1;
+          }
+        }
+      }),
+      { numRuns: 150 },
+    );
+    expect(found).toBeGreaterThan(1000);
+  });
+});
+
+/** Versions of three keys, so that prefixes end in a key, behind one, and inside an LSN. */
+const VERSIONS: readonly (readonly [Key, Lsn])[] = [
+  [key(0), 0x1001n],
+  [key(1), 0x1001n],
+  [key(1), 0x1002n],
+  [key(1), 0x1100n],
+  [key(1), 0x1101n],
+  [key(1), 0x1102n],
+  [key(7), 0x1001n],
+  [key(7), 0x1fffn],
+];
+const VALUE_BLOBS = VERSIONS.map((_, index) =>
+  shortBlob(encodeValue({ type: 'clog_set_aborted', xids: [index] })),
+);
+const LOOKUPS: readonly (readonly [Key, Lsn])[] = [
+  ...VERSIONS,
+  ...KEYS.map((other) => [other, MAXIMUM_LSN] as const),
+].flatMap(([own, lsn]) => [
+  [own, lsn],
+  [own, lsn - 1n],
+  [nextKey(own), lsn],
+  [withByte(own, 3, 0x80), lsn],
+  [withByte(own, 8, 0), lsn],
+]);
+
+/** As `SOUND`, of versions; prefixes are as long as they can be, and then some bytes are others. */
+function changedPrefixedBlocks(seed: number): Uint8Array[] {
+  const choose = seededChoices(seed);
+  const entryKeys = VERSIONS.map(([own, lsn]) => deltaKey(own, lsn));
+  const values = offsetsOf(VALUE_BLOBS).map((offset) => 2 * offset);
+  const blocks = SOUND.map(({ keys, level, children }) => {
+    const places = keys.map((own) => KEYS.indexOf(own));
+    const spec: NodeSpec = {
+      keys: places.map((place) => entryKeys[place] ?? new Uint8Array(26)),
+      ...(children === undefined
+        ? { values: places.map((place) => values[place] ?? 0) }
+        : { level: level ?? 1, children }),
+    };
+    return nodeBlock({ ...spec, prefixLength: sharedLength(spec.keys) });
+  });
+  for (let change = choose(4); change > 0; change -= 1) {
+    const block = blocks[choose(blocks.length)] ?? new Uint8Array(64);
+    const at = choose(5 + 26 + 26);
+    block[at] = choose(2) === 0 ? (block[at] ?? 0) + 1 : choose(256);
+  }
+  return blocks;
+}
+
+function sharedLength(keys: readonly Uint8Array[]): number {
+  const [first = new Uint8Array(0), last = first] = [keys[0], keys.at(-1)];
+  return first.findIndex((byte, at) => byte !== last[at]);
+}
+
+/** The last entry that is at most the key, where whole keys lead; nothing is checked. */
+function slowLookup(blocks: readonly Uint8Array[], wanted: Uint8Array): string | undefined {
+  for (let block = Buffer.from(blocks.at(-1) ?? []); ; ) {
+    const count = block.readUInt16BE(0);
+    const [level = 0, prefixLength = 0, suffixLength = 0] = block.subarray(2);
+    const suffixesAt = 5 + prefixLength;
+    const keys = Array.from({ length: count }, (_, index) => {
+      const at = suffixesAt + index * suffixLength;
+      return Buffer.concat([block.subarray(5, suffixesAt), block.subarray(at, at + suffixLength)]);
+    });
+    const index = keys.findLastIndex((own) => Buffer.compare(own, wanted) <= 0);
+    const own = keys[index];
+    if (own === undefined) return undefined;
+    const value = block.readUIntBE(suffixesAt + count * suffixLength + index * 5, 5);
+    if (level === 0) return placeOf(own, Math.floor(value / 2));
+    block = Buffer.from(blocks[value % 2 ** 32] ?? []);
+  }
+}
+
+function placeOf(entryKey: Uint8Array, offset: number): string {
+  return `${hex(entryKey)} at ${offset}`;
+}
+
+/** Of an entry key, the key. */
+function hexKey(entryKey: Uint8Array): string {
+  return hex(entryKey.subarray(0, 18)) ?? '';
+}
+
+function withByte(own: Key, at: number, byte: number): Key {
+  const other = own.slice();
+  other[at] = byte;
+  return other;
+}
+
+function orRefused<T>(read: () => T): T | 'refused' {
+  try {
+    return read();
+  } catch (error) {
+    storageErrorOrThrow(error);
+    return 'refused';
+  }
+}
 
 /** One to three fields of one to three nodes are other ones. */
 function mutated(seed: number): Uint8Array {
