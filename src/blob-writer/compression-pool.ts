@@ -67,7 +67,8 @@ export class CompressionPool {
   #starting: Promise<void> | undefined;
   #acceptedBytes = 0;
   #isBusyHere = false;
-  #isClosed = false;
+  /** Aborted when the pool is closed. */
+  readonly #closing = new AbortController();
 
   static #shared: CompressionPool | undefined;
 
@@ -84,6 +85,10 @@ export class CompressionPool {
     this.threadCount = threadCount;
     this.#startAfter = startAfter;
     this.#program = options.program;
+  }
+
+  get #isClosed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   /** Threads that are ready to compress. */
@@ -109,7 +114,7 @@ export class CompressionPool {
 
   /** Ends the threads. What they compress, or what waits, is rejected with `closed`. */
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.#closing.abort();
     for (const { reject } of this.#waiting.splice(0)) reject(closedError());
     await this.#starting;
     await Promise.all(this.#threads.splice(0).map((thread) => thread.end(closedError())));
@@ -168,7 +173,8 @@ export class CompressionPool {
   /** One after the other, so that the first can begin while the next one loads. */
   async #startThreads(first: Compressor): Promise<void> {
     while (this.#threads.length < this.threadCount && !this.#isClosed) {
-      const thread = await PoolThread.start(first, this.#program);
+      const { signal } = this.#closing;
+      const thread = await PoolThread.start(first, { program: this.#program, signal });
       if (thread === undefined) return;
       this.#threads.push(thread);
       void thread.ended.then(() => this.#remove(thread));

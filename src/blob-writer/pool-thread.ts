@@ -13,6 +13,13 @@ import {
 /** Batches that a thread has at once, so that it need not wait for the next. */
 const MAXIMUM_BATCHES = 2;
 
+export interface PoolThreadOptions {
+  /** Where the program of a thread is. Default: `compression-thread.js` beside this module. */
+  readonly program?: URL | undefined;
+  /** Ends a thread that has not started yet. */
+  readonly signal: AbortSignal;
+}
+
 interface Pending {
   readonly resolve: (batch: CompressionBatch) => void;
   readonly reject: (error: unknown) => void;
@@ -27,14 +34,17 @@ export class PoolThread {
   #nextId = 0;
 
   /** Undefined if it cannot start. */
-  static async start({ name, level }: Compressor, program?: URL): Promise<PoolThread | undefined> {
+  static async start(
+    { name, level }: Compressor,
+    { program, signal }: PoolThreadOptions,
+  ): Promise<PoolThread | undefined> {
     const first: CompressorChoice = { name, level };
     try {
       const place = program ?? new URL('./compression-thread.js', import.meta.url);
       // Without what the process was started with: loaders and hooks would cost each thread more
       // than it takes to start.
       const worker = new Worker(place, { workerData: first, execArgv: [] });
-      return (await isReady(worker)) ? new PoolThread(worker) : undefined;
+      return (await isReady(worker, signal)) ? new PoolThread(worker) : undefined;
     } catch (error) {
       // A program that is in no file, or a policy that forbids threads.
       if (error instanceof Error) return undefined;
@@ -85,7 +95,8 @@ export class PoolThread {
   }
 
   #take(reply: CompressionReply): void {
-    if (reply.kind === 'ready') return;
+    // An answer that comes when the thread is to end has been given already.
+    if (reply.kind === 'ready' || this.#isEnding) return;
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
     if (this.#pending.size === 0) this.#worker.unref();
@@ -93,22 +104,33 @@ export class PoolThread {
     else pending?.reject(compressorFailed(new Error(reply.reason)));
   }
 
-  /** It takes nothing more, since nobody would answer. */
+  /**
+   * It takes nothing more, since nobody would answer. Until it has ended it keeps the process alive:
+   * only then others take what waits.
+   */
   #rejectAll(error: StorageError): void {
     this.#isEnding = true;
     for (const { reject } of this.#pending.values()) reject(error);
     this.#pending.clear();
-    this.#worker.unref();
+    this.#worker.ref();
   }
 }
 
-/** Whether the thread has loaded its compressor; false if it ended over it. */
-function isReady(worker: Worker): Promise<boolean> {
-  return new Promise((resolve) => {
+/** Whether the thread has loaded its compressor; false if it ended over it, or by the signal. */
+async function isReady(worker: Worker, signal: AbortSignal): Promise<boolean> {
+  const ready = new Promise<boolean>((resolve) => {
     worker.once('message', () => resolve(true));
     worker.once('error', () => resolve(false));
     worker.once('exit', () => resolve(false));
     // A listener for messages keeps the process alive: so this comes behind it, here and above.
     worker.unref();
   });
+  // Which keeps the process alive until it has ended: somebody waits for it.
+  const end = (): void => void worker.terminate();
+  signal.addEventListener('abort', end);
+  try {
+    return await ready;
+  } finally {
+    signal.removeEventListener('abort', end);
+  }
 }
