@@ -90,7 +90,7 @@ async function linkSynced(temporary: TemporaryFile, target: string): Promise<voi
   }
   await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
   await failingWith('durable', openFiles.report(fileSystem.unlink(temporary.path)));
-  temporary.keep();
+  keepFailingWith('durable', temporary);
 }
 
 /**
@@ -118,7 +118,7 @@ async function renameSynced(
   await renaming.catch(async (error: unknown) => {
     throw replacingOutcome(error, await outcomeOfFailedRename(temporary));
   });
-  temporary.keep();
+  keepFailingWith('in-doubt', temporary);
   if (afterwards === 'close') void Promise.allSettled([temporary.abandon()]);
   await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
 }
@@ -199,6 +199,15 @@ function failingWith(outcome: Outcome, operation: Promise<void>): Promise<void> 
   return operation.catch((error: unknown) => {
     throw replacingOutcome(error, outcome);
   });
+}
+
+/** It fails if the temporary file was abandoned meanwhile. */
+function keepFailingWith(outcome: Outcome, temporary: TemporaryFile): void {
+  try {
+    temporary.keep();
+  } catch (error) {
+    throw replacingOutcome(error, outcome);
+  }
 }
 
 function replacingOutcome(error: unknown, outcome: Outcome): unknown {

@@ -5,8 +5,8 @@ import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/fa
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
-import { forEveryChoice } from '../support/choices.ts';
-import { idle } from '../support/gate.ts';
+import { forEveryChoice, loseEverything } from '../support/choices.ts';
+import { idle, turns } from '../support/gate.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 type Publish = typeof durableRename;
@@ -312,6 +312,37 @@ describe('a temporary file in whose place another one lies', () => {
       await temporary.abandon();
       expect(fileSystem.paths()).toEqual(before);
       expect(fileSystem.openCount).toBe(0);
+    },
+  );
+});
+
+const STEPS = ['sync', 'stat', 'rename', 'link', 'unlink', 'sync-directory'] as const;
+
+describe.each<[string, Publish]>([
+  ['a rename', durableRename],
+  ['a new name', publishNew],
+])('%s', (_, publish) => {
+  test.each(STEPS.flatMap((step) => [0, 1, 2, 3].map((turn) => [step, turn] as const)))(
+    'tells what is on disk where the file is abandoned during %s, %d turns later',
+    async (step, turn) => {
+      const { fileSystem, temporary, answer } = await prepare();
+      let abandoning: Promise<unknown> | undefined;
+      answer(({ kind }) => {
+        if (kind !== step) return undefined;
+        abandoning ??= turns(turn).then(() => Promise.allSettled([temporary.abandon()]));
+        return { delay: turns(2) };
+      });
+      const error = await publish(temporary, TARGET).then(
+        () => undefined,
+        (thrown: StorageError) => thrown,
+      );
+      await abandoning;
+      const outcome = error === undefined ? 'durable' : error.outcome;
+      const found = textOf(fileSystem, TARGET);
+      if (outcome === 'durable') {
+        expect(textOf(fileSystem.crash(loseEverything), TARGET)).toBe('new');
+      } else if (outcome === 'not-applied') expect(found).toBeUndefined();
+      else expect(outcome).toBe('in-doubt');
     },
   );
 });
