@@ -14,12 +14,12 @@ import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 export interface IndexStoreOptions {
   /** Creates the scratch file when it is first needed. */
   readonly createScratch: () => Promise<TemporaryFile>;
-  /** Bytes of blocks that stay in memory; default 20 MiB. */
+  /** Bytes of blocks that stay in memory; default 16 MiB. */
   readonly memoryLimit?: number | undefined;
 }
 
-/** The index of a million entries takes 15 MiB: more of them take hardly more memory. */
-const DEFAULT_MEMORY_LIMIT = 20 * 1024 * 1024;
+/** The index of a million entries takes 15 MiB: a hundred million take hardly more memory. */
+const DEFAULT_MEMORY_LIMIT = 16 * 1024 * 1024;
 
 /** Blocks are kept in arrays of so many bytes at most, so that growing copies nothing. */
 const MAXIMUM_CHUNK_SIZE = 64 * BLOCK_SIZE;

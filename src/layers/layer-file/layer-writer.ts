@@ -50,7 +50,7 @@ export interface WriteOptions {
    * with `direct`.
    */
   readonly syncEvery?: number | undefined;
-  /** Bytes of finished index blocks that stay in memory; more go to a scratch file; 20 MiB. */
+  /** Bytes of finished index blocks that stay in memory; more go to a scratch file; 16 MiB. */
   readonly indexMemoryLimit?: number | undefined;
 }
 
