@@ -17,6 +17,8 @@ import type { OpenFiles } from './open-files.ts';
 import type { TemporaryFile } from './temporary-file.ts';
 import { inTurn, trueName } from './turns.ts';
 
+const ENDS = ['close', 'keep-open'] as const;
+
 export interface DurableRenameOptions {
   /** Gives up, with nothing changed, if it has fired when the sync is done. */
   readonly signal?: AbortSignal | undefined;
@@ -24,7 +26,7 @@ export interface DurableRenameOptions {
    * With `close` the file is closed while its directory is synced; `temporary.abandon` tells how that
    * went. Default `keep-open`.
    */
-  readonly afterwards?: 'close' | 'keep-open' | undefined;
+  readonly afterwards?: (typeof ENDS)[number] | undefined;
 }
 
 /**
@@ -37,8 +39,8 @@ export async function durableRename(
   target: string,
   options: DurableRenameOptions = {},
 ): Promise<void> {
-  refuseUnknownEnd(options);
-  const absolute = absoluteTarget(target);
+  atOnceFailingWith('not-applied', () => checkChoice('afterwards', options.afterwards, ENDS));
+  const absolute = atOnceFailingWith('not-applied', () => absolutePath(target));
   await failingWith('not-applied', temporary.file.sync());
   await renameSynced(temporary, absolute, options);
 }
@@ -52,28 +54,10 @@ export async function durableRename(
  * Durability: once it resolves, the file is under the name, whatever crashes.
  */
 export async function publishNew(temporary: TemporaryFile, target: string): Promise<void> {
-  const absolute = absoluteTarget(target);
+  const absolute = atOnceFailingWith('not-applied', () => absolutePath(target));
   await failingWith('not-applied', temporary.file.sync());
   await failingWith('not-applied', refuseReplaced(temporary));
   await linkSynced(temporary, absolute);
-}
-
-const ENDS = ['close', 'keep-open'] as const;
-
-function refuseUnknownEnd({ afterwards }: DurableRenameOptions): void {
-  try {
-    checkChoice('afterwards', afterwards, ENDS);
-  } catch (error) {
-    throw replacingOutcome(error, 'not-applied');
-  }
-}
-
-function absoluteTarget(target: string): string {
-  try {
-    return absolutePath(target);
-  } catch (error) {
-    throw replacingOutcome(error, 'not-applied');
-  }
 }
 
 async function linkSynced(temporary: TemporaryFile, target: string): Promise<void> {
@@ -90,7 +74,8 @@ async function linkSynced(temporary: TemporaryFile, target: string): Promise<voi
   }
   await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
   await failingWith('durable', openFiles.report(fileSystem.unlink(temporary.path)));
-  keepFailingWith('durable', temporary);
+  // It fails if the temporary file was abandoned meanwhile; so it does behind a rename.
+  atOnceFailingWith('durable', () => temporary.keep());
 }
 
 /**
@@ -118,7 +103,7 @@ async function renameSynced(
   await renaming.catch(async (error: unknown) => {
     throw replacingOutcome(error, await outcomeOfFailedRename(temporary));
   });
-  keepFailingWith('in-doubt', temporary);
+  atOnceFailingWith('in-doubt', () => temporary.keep());
   if (afterwards === 'close') void Promise.allSettled([temporary.abandon()]);
   await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
 }
@@ -201,10 +186,10 @@ function failingWith(outcome: Outcome, operation: Promise<void>): Promise<void> 
   });
 }
 
-/** It fails if the temporary file was abandoned meanwhile. */
-function keepFailingWith(outcome: Outcome, temporary: TemporaryFile): void {
+/** As `failingWith`, for what does not wait. */
+function atOnceFailingWith<T>(outcome: Outcome, operation: () => T): T {
   try {
-    temporary.keep();
+    return operation();
   } catch (error) {
     throw replacingOutcome(error, outcome);
   }
