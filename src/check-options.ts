@@ -40,13 +40,12 @@ export function checkOneOf(what: string, value: unknown, choices: readonly strin
 }
 
 function refused(what: string, expected: string, value: unknown): StorageError {
-  const isNumber = typeof value === 'number' || typeof value === 'bigint' || value === undefined;
-  const actual =
-    typeof value === 'string' ? `'${value}'` : isNumber ? String(value) : describe(value);
-  return new StorageError('invalid-input', { what, expected, actual });
+  return new StorageError('invalid-input', { what, expected, actual: describe(value) });
 }
 
-/** By its type: to be printed, an object would run code of its own. */
+/** What is neither text nor number by its type: to be printed, an object would run code of its own. */
 function describe(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`;
+  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
   return value === null ? 'null' : typeof value;
 }

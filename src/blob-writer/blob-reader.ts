@@ -146,6 +146,8 @@ export class BlobReader {
     requests: readonly BlobRequest[],
     options: ReadManyOptions,
   ): Steps<(StoredBlob | StorageError)[]> {
+    const { maximumReadSize = DEFAULT_MAXIMUM_READ_SIZE } = options;
+    checkLimit('limit: bytes of one read', maximumReadSize);
     const results: (StoredBlob | StorageError)[] = new Array(requests.length);
     const readable: IndexedRequest[] = [];
     for (const [index, request] of requests.entries()) {
@@ -153,8 +155,6 @@ export class BlobReader {
       if (error === undefined) readable.push({ index, request });
       else results[index] = error;
     }
-    const maximumReadSize = options.maximumReadSize ?? DEFAULT_MAXIMUM_READ_SIZE;
-    checkLimit('limit: bytes of one read', options.maximumReadSize);
     const runs = coalesce(readable, maximumReadSize);
     for (const group of groupsOf(runs)) {
       const reads = group.map(({ start, end }) => ({
