@@ -95,13 +95,11 @@ export class Descriptor {
    * sync at a time, because the system tells only one of two in flight that pages were lost.
    */
   async syncThrough(openFile: OpenFile, how: 'sync' | 'sync-data'): Promise<void> {
-    const waitingForOthers = this.#syncs.enter();
-    if (waitingForOthers !== undefined) await waitingForOthers;
+    await this.#syncs.enter();
     try {
       this.throwIfPoisoned();
       const covered = this.#writes;
-      const waitingForAThread = syncLimiter.enter();
-      if (waitingForAThread !== undefined) await waitingForAThread;
+      await syncLimiter.enter();
       try {
         await (how === 'sync' ? openFile.sync() : openFile.syncData());
       } catch (error) {

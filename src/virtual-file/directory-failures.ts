@@ -36,11 +36,6 @@ export function directoryMark(fileSystem: FileSystem): DirectoryMark {
   return failuresOf.get(fileSystem)?.count ?? 0;
 }
 
-/** True if a sync of any directory has failed: `throwIfDirectoryFailed` tells whether of this one. */
-export function hasFailedSince(fileSystem: FileSystem, mark: DirectoryMark): boolean {
-  return directoryMark(fileSystem) !== mark;
-}
-
 /** Counts at once, so that no sync that ends meanwhile is taken for sound. */
 export function noteDirectoryFailure(
   fileSystem: FileSystem,
@@ -56,14 +51,30 @@ export function noteDirectoryFailure(
   void identity.then((known) => forgetEarlier(failures, failure, known));
 }
 
-/** Throws the error of a sync of the directory that has failed since the mark. */
-export async function throwIfDirectoryFailed(
+/**
+ * Throws the error of a sync of the directory that has failed since the mark; a promise only where
+ * one of any directory has.
+ */
+export function throwIfDirectoryFailed(
   fileSystem: FileSystem,
   path: string,
   since: DirectoryMark,
-): Promise<void> {
+): Promise<void> | undefined {
   const failures = failuresOf.get(fileSystem);
-  if (failures === undefined || failures.count === since) return;
+  if (failures === undefined || failures.count === since) return undefined;
+  return throwIfAmong(failures, { fileSystem, path, since });
+}
+
+interface DirectoryQuestion {
+  readonly fileSystem: FileSystem;
+  readonly path: string;
+  readonly since: DirectoryMark;
+}
+
+async function throwIfAmong(
+  failures: Failures,
+  { fileSystem, path, since }: DirectoryQuestion,
+): Promise<void> {
   const identity = await identityOf(fileSystem, path);
   for (const failure of [...failures.last]) {
     if (failure.number <= since) continue;

@@ -12,8 +12,7 @@ export class Limiter {
   }
 
   async run<T>(operation: () => Promise<T>): Promise<T> {
-    const waiting = this.enter();
-    if (waiting !== undefined) await waiting;
+    await this.enter();
     try {
       return await operation();
     } finally {

@@ -15,7 +15,6 @@ import type { Descriptor } from './descriptor.ts';
 import {
   type DirectoryMark,
   directoryMark,
-  hasFailedSince,
   noteDirectoryFailure,
   throwIfDirectoryFailed,
 } from './directory-failures.ts';
@@ -136,8 +135,7 @@ export class OpenFiles {
   async syncDirectory(path: string, mark = this.directoryMark()): Promise<void> {
     const absolute = absolutePath(path);
     const syncOnce = (): Promise<void> => this.#syncDirectoryOnce(absolute, mark);
-    const waiting = this.#directorySyncs.enter();
-    if (waiting !== undefined) await waiting;
+    await this.#directorySyncs.enter();
     try {
       await this.#retryWhenOutOfDescriptors(syncOnce, 'during-call');
     } catch (error) {
@@ -349,10 +347,9 @@ export class OpenFiles {
 
   async #syncDirectoryOnce(path: string, mark: DirectoryMark): Promise<void> {
     const { fileSystem } = this;
-    const waiting = syncLimiter.enter();
-    if (waiting !== undefined) await waiting;
+    await syncLimiter.enter();
     try {
-      if (hasFailedSince(fileSystem, mark)) await throwIfDirectoryFailed(fileSystem, path, mark);
+      await throwIfDirectoryFailed(fileSystem, path, mark);
       await fileSystem.syncDirectory(path).catch((error: unknown) => {
         if (error instanceof StorageError && !isFailureToOpen(error)) {
           noteDirectoryFailure(fileSystem, path, error);
@@ -360,7 +357,7 @@ export class OpenFiles {
         }
         throw error;
       });
-      if (hasFailedSince(fileSystem, mark)) await throwIfDirectoryFailed(fileSystem, path, mark);
+      await throwIfDirectoryFailed(fileSystem, path, mark);
     } finally {
       syncLimiter.leave();
     }
