@@ -138,13 +138,11 @@ export class IndexNode {
 
   /** True if the first `length` bytes of an entry's key and of `key` are equal. */
   hasPrefix(index: number, key: Uint8Array, length: number): boolean {
-    const { bytes, prefixLength, suffixLength } = this;
-    const suffixAt = this.#suffixesAt + index * suffixLength - prefixLength;
-    for (let byte = 0; byte < length; byte += 1) {
-      const at = byte < prefixLength ? NODE_HEADER_SIZE + byte : suffixAt + byte;
-      if (bytes[at] !== key[byte]) return false;
+    const inPrefix = Math.min(this.prefixLength, length);
+    for (let byte = 0; byte < inPrefix; byte += 1) {
+      if (this.bytes[NODE_HEADER_SIZE + byte] !== key[byte]) return false;
     }
-    return true;
+    return this.hasPrefixBehind(index, key, length);
   }
 
   /** As `hasPrefix`. Requires: `key` begins with the node's prefix, which is not looked at. */
