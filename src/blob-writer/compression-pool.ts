@@ -165,7 +165,6 @@ export class CompressionPool {
       const job = this.#waiting.shift();
       assert(job !== undefined, 'what is to be done here waits');
       await compressInTurns(job, turn);
-      if (turn.isOver) await turn.pass();
     }
     this.#isBusyHere = false;
   }
@@ -214,10 +213,10 @@ async function compressInTurns(
   const compression = batch.compression();
   try {
     for (let content = compression.next(); content !== undefined; content = compression.next()) {
+      if (turn.isOver) await turn.pass();
       const isLarge = content.length > LARGE_CONTENT;
       const frame = isLarge ? await compressor.compress(content) : compressor.compressSync(content);
       compression.store(frame);
-      if (turn.isOver) await turn.pass();
     }
     resolve(batch);
   } catch (error) {
