@@ -2,7 +2,6 @@
  * Reads blobs at known offsets, one or many, out of the part of a source that holds blobs. Nothing
  * in it is trusted: a blob must lie within that part before a byte is allocated for it.
  */
-
 import { assert } from '../assert.ts';
 import { checkLimit } from '../check-options.ts';
 import { isStorageError, StorageError, withPath } from '../errors.ts';

@@ -8,7 +8,6 @@
  * One writer at a time: appends land in call order, and their offsets are assigned before the
  * first await. Readers may run beside it and see everything appended, flushed or not.
  */
-
 import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
 import { checkCount } from '../check-options.ts';

@@ -11,7 +11,6 @@
  * Threads keep the process alive only while they have something to compress. One that ends is not
  * started again.
  */
-
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { assert } from '../assert.ts';

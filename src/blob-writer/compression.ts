@@ -7,7 +7,6 @@
  * Levels above 19 would ask readers for windows above 8 MiB; there, blobs up to that size become
  * single segments with their content size, and larger ones are compressed at level 19.
  */
-
 import { createRequire } from 'node:module';
 import * as zlib from 'node:zlib';
 import { checkCount, checkOneOf } from '../check-options.ts';

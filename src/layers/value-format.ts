@@ -15,7 +15,6 @@
  *
  * Source: Neon libs/pageserver_api/src/value.rs, record.rs.
  */
-
 import { constants } from 'node:buffer';
 import { checkBytes } from '../check-bytes.ts';
 import { checkLimit } from '../check-options.ts';

@@ -2,7 +2,6 @@
  * A bounded cache of checked index nodes, and of blocks that small values lie in, shared by any
  * number of readers. Scans do not use it, so that one scan cannot push out what point reads need.
  */
-
 import { assert } from '../../assert.ts';
 import { ValueCache } from '../../blob-writer/value-cache.ts';
 import { checkCount } from '../../check-options.ts';
