@@ -5,6 +5,7 @@ import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { seededChoices } from '../support/choices.ts';
+import { turns } from '../support/gate.ts';
 
 const bytes = fc.uint8Array({ maxLength: 40 });
 
@@ -81,7 +82,7 @@ test('any appends, pads, claims and reads give the concatenation, in whole buffe
           } else if (one.kind === 'read') {
             reads.push(await startRead(writer, model, startOffset, one));
           } else {
-            for (let n = 0; n < one.steps; n += 1) await undefined;
+            await turns(one.steps);
           }
         }
         const size = await writer.finish(

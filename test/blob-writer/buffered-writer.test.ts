@@ -9,7 +9,7 @@ import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/fa
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
-import { type Gate, gate, idle, isPending } from '../support/gate.ts';
+import { type Gate, gate, idle, isPending, turns } from '../support/gate.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const NO_PADDING: WriterEnd = { kind: 'zero-pad', multiple: 1 };
@@ -119,7 +119,7 @@ describe('where bytes go', () => {
     for (let steps = 0; steps < 60; steps += 1) {
       const { writer, content } = await prepare({ bufferSize: 4 });
       writer.append(counted(4));
-      for (let step = 0; step < steps; step += 1) await undefined;
+      await turns(steps);
       writer.append(counted(4, 4));
       expect(await writer.finish(NO_PADDING)).toBe(8);
       expect(content()).toEqual([...counted(8)]);

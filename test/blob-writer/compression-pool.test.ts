@@ -8,8 +8,9 @@ import { type Compressor, loadCompressor } from '../../src/blob-writer/compressi
 import { batchRoomFor, CompressionBatch } from '../../src/blob-writer/compression-batch.ts';
 import { CompressionPool } from '../../src/blob-writer/compression-pool.ts';
 import { bytesOf } from '../support/blobs.ts';
-import { compressionThreads, untilReady } from '../support/compression-threads.ts';
+import { compressionThreads } from '../support/compression-threads.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
+import { untilReady } from '../support/until-ready.ts';
 
 const newPool = compressionThreads();
 

@@ -5,6 +5,7 @@ import { loadCompressor } from '../../src/blob-writer/compression.ts';
 import { CompressionBatch } from '../../src/blob-writer/compression-batch.ts';
 import { CompressionPool } from '../../src/blob-writer/compression-pool.ts';
 import { type BundledProgram, bundleProgram } from './programs.ts';
+import { untilReady } from './until-ready.ts';
 
 const SOURCE = new URL('../../src/entry/compression-thread.ts', import.meta.url);
 
@@ -44,9 +45,4 @@ function programOfThreads(): () => BundledProgram {
 
 function newPool({ path }: BundledProgram, threadCount: number): CompressionPool {
   return new CompressionPool({ threadCount, startAfter: 0, program: pathToFileURL(path) });
-}
-
-/** Resolves when all threads of the pool are ready. */
-export async function untilReady(pool: CompressionPool): Promise<void> {
-  while (pool.readyCount < pool.threadCount) await new Promise((resolve) => setTimeout(resolve, 5));
 }

@@ -194,6 +194,26 @@ describe('while descriptors are held and the system has none left', () => {
   });
 
   test('whoever waits while a file is opened to be held is told of the hold', async () => {
+    await expectToldOfHold(() => undefined);
+  });
+
+  /** The moment between the opening and the hold is some turns of the microtask queue long. */
+  test.each(Array.from({ length: 16 }, (_, turn) => turn))(
+    'whoever finds no room %d turns after a file was opened to be held is told of the hold',
+    async (turn) => {
+      await expectToldOfHold((refusal, opened) =>
+        refusal === 1 ? undefined : opened.then(() => turns(turn)),
+      );
+    },
+  );
+
+  /**
+   * While a file is opened to be held, another finds no descriptor, and waits for one.
+   * `delayOf` tells what each of its refusals waits for; `opened` resolves when the first is open.
+   */
+  async function expectToldOfHold(
+    delayOf: (refusal: number, opened: Promise<void>) => Promise<void> | undefined,
+  ): Promise<void> {
     const { openFiles, fileSystem } = inMemory({ capacity: 8 });
     const file = await openIn(openFiles, '/a');
     fileSystem.intercept = ({ kind }) =>
@@ -202,9 +222,13 @@ describe('while descriptors are held and the system has none left', () => {
     expect(fileSystem.openCount).toBe(0);
 
     const { opened, open } = gate();
+    let refusals = 0;
     fileSystem.intercept = ({ kind, path }) => {
       if (kind !== 'open') return undefined;
-      return path === '/a' ? { delay: opened } : { fail: 'EMFILE' };
+      if (path === '/a') return { delay: opened };
+      refusals += 1;
+      const delay = delayOf(refusals, opened);
+      return delay === undefined ? { fail: 'EMFILE' } : { delay, fail: 'EMFILE' };
     };
     const holding = file.hold();
     const opening = openIn(openFiles, '/b');
@@ -214,38 +238,7 @@ describe('while descriptors are held and the system has none left', () => {
     expect((await storageErrorOf(opening)).errno).toBe('EMFILE');
     held.release();
     await file.close();
-  });
-
-  /** The moment between the opening and the hold is some turns of the microtask queue long. */
-  test.each(Array.from({ length: 16 }, (_, turn) => turn))(
-    'whoever finds no room %d turns after a file was opened to be held is told of the hold',
-    async (turn) => {
-      const { openFiles, fileSystem } = inMemory({ capacity: 8 });
-      const file = await openIn(openFiles, '/a');
-      fileSystem.intercept = ({ kind }) =>
-        kind === 'open' && fileSystem.openCount > 0 ? { fail: 'EMFILE' } : undefined;
-      await (await openIn(openFiles, '/b')).close();
-
-      const { opened, open } = gate();
-      let refusals = 0;
-      fileSystem.intercept = ({ kind, path }) => {
-        if (kind !== 'open') return undefined;
-        if (path === '/a') return { delay: opened };
-        refusals += 1;
-        return refusals === 1
-          ? { fail: 'EMFILE' }
-          : { delay: opened.then(() => turns(turn)), fail: 'EMFILE' };
-      };
-      const holding = file.hold();
-      const opening = openIn(openFiles, '/b');
-      expect(await isPending(opening)).toBe(true);
-      open();
-      const held = await holding;
-      expect((await storageErrorOf(opening)).errno).toBe('EMFILE');
-      held.release();
-      await file.close();
-    },
-  );
+  }
 
   test('a file that was released makes room', async () => {
     const { openFiles, fileSystem } = inMemory({ capacity: 8 });

@@ -6,7 +6,7 @@ import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/fa
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile, type VirtualFileOptions } from '../../src/virtual-file/virtual-file.ts';
-import { gate, idle, isPending } from '../support/gate.ts';
+import { gate, idle, isPending, turns } from '../support/gate.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -324,7 +324,7 @@ describe('after a failed sync', () => {
       const failing = storageErrorOf(file.sync());
       await idle();
       opening.open();
-      for (let turn = 0; turn < between; turn += 1) await undefined;
+      await turns(between);
       syncing.open();
       expect((await failing).code).toBe('sync-failed');
       if ((await reading) === 'sync-failed') refused += 1;

@@ -2,6 +2,7 @@
 import { loadCompressor } from '../../../src/blob-writer/compression.ts';
 import { batchRoomFor, CompressionBatch } from '../../../src/blob-writer/compression-batch.ts';
 import { CompressionPool } from '../../../src/blob-writer/compression-pool.ts';
+import { untilReady } from '../../support/until-ready.ts';
 
 export type EndingThreads =
   | 'closed-while-they-start'
@@ -52,10 +53,6 @@ async function failWhileOthersWait(): Promise<void> {
   await pool.compress(batch(), compressor);
   await untilReady(pool);
   await Promise.allSettled([1, 2, 3, 4].map(() => pool.compress(batch(), compressor)));
-}
-
-async function untilReady(pool: CompressionPool): Promise<void> {
-  while (pool.readyCount === 0) await new Promise((resolve) => setTimeout(resolve, 2));
 }
 
 function poolOf(program: string): CompressionPool {
