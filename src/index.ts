@@ -30,7 +30,6 @@ export {
   type StorageErrorCode,
 } from './errors.ts';
 export { DeltaLayerReader } from './layers/delta-layer/reader.ts';
-export type { DeltaSummary } from './layers/delta-layer/summary-format.ts';
 export type { ValueBatch } from './layers/delta-layer/value-batch.ts';
 export { DeltaLayerWriter, type DeltaWriteOptions } from './layers/delta-layer/writer.ts';
 export {
@@ -39,7 +38,6 @@ export {
 } from './layers/ephemeral-layer/ephemeral-layer.ts';
 export type { LayerReport } from './layers/findings.ts';
 export { ImageLayerReader } from './layers/image-layer/reader.ts';
-export type { ImageSummary } from './layers/image-layer/summary-format.ts';
 export { ImageLayerWriter, type ImageWriteOptions } from './layers/image-layer/writer.ts';
 export {
   formatKey,
@@ -53,6 +51,7 @@ export {
 export type { LayerEntry } from './layers/layer-file/entry-batch.ts';
 export type { FinishedLayer } from './layers/layer-file/layer-writer.ts';
 export type { ReadOptions } from './layers/layer-file/open-file.ts';
+export type { DeltaSummary, ImageSummary } from './layers/layer-file/summary-format.ts';
 export { formatLsn, type Lsn, type LsnRange, parseLsn } from './layers/lsn.ts';
 export { openLayer } from './layers/open-layer.ts';
 export { decodeValue, encodeValue, type Value } from './layers/value-format.ts';

@@ -2,7 +2,8 @@
 import type { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
 import type { ImageLayerReader } from '../layers/image-layer/reader.ts';
 import { layerNameOf } from '../layers/layer-file/open-file.ts';
-import { type LayerSummary, nameOfSummary } from '../layers/layer-file/summary.ts';
+import { nameOfSummary } from '../layers/layer-file/summary.ts';
+import type { LayerSummary } from '../layers/layer-file/summary-format.ts';
 import { sameLayer } from '../layers/layer-name.ts';
 import { openLayer } from '../layers/open-layer.ts';
 import type { Context } from './context.ts';

@@ -2,7 +2,6 @@
  * `layerfile/layers`: delta, image and ephemeral layers: writers, readers, names, keys and values.
  */
 export { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
-export type { DeltaSummary } from '../layers/delta-layer/summary-format.ts';
 export type { EntryKeyBatch, ValueBatch } from '../layers/delta-layer/value-batch.ts';
 export { DeltaLayerWriter, type DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
 export { BlockCache, type BlockCacheOptions } from '../layers/disk-btree/block-cache.ts';
@@ -12,7 +11,6 @@ export {
 } from '../layers/ephemeral-layer/ephemeral-layer.ts';
 export type { Finding, LayerReport } from '../layers/findings.ts';
 export { ImageLayerReader } from '../layers/image-layer/reader.ts';
-export type { ImageSummary } from '../layers/image-layer/summary-format.ts';
 export { ImageLayerWriter, type ImageWriteOptions } from '../layers/image-layer/writer.ts';
 export {
   addToKey,
@@ -41,7 +39,11 @@ export type {
 export type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-writer.ts';
 export type { ReadOptions } from '../layers/layer-file/open-file.ts';
 export type { SalvagedItem } from '../layers/layer-file/salvage.ts';
-export type { LayerSummary } from '../layers/layer-file/summary.ts';
+export type {
+  DeltaSummary,
+  ImageSummary,
+  LayerSummary,
+} from '../layers/layer-file/summary-format.ts';
 export {
   type DeltaLayerName,
   formatLayerName,

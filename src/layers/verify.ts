@@ -22,12 +22,8 @@ import { readLargeValue } from './layer-file/large-value.ts';
 import { LayerReader } from './layer-file/layer-reader.ts';
 import { checkReadOptions, nameError, type ReadOptions } from './layer-file/open-file.ts';
 import { locateValueError } from './layer-file/salvage.ts';
-import {
-  decodeSummary,
-  type LayerSummary,
-  readSummaryBlock,
-  summarySize,
-} from './layer-file/summary.ts';
+import { readSummaryBlock } from './layer-file/summary.ts';
+import { decodeSummary, type LayerSummary, summarySize } from './layer-file/summary-format.ts';
 import type { Lsn } from './lsn.ts';
 import { outlineOfValue, usualOutline, type ValueOutline } from './value-format.ts';
 

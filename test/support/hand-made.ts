@@ -1,7 +1,7 @@
 /** Index nodes and whole layers made by hand, so that every byte of them can be wrong. */
-import { encodeDeltaSummary } from '../../src/layers/delta-layer/summary-format.ts';
-import { encodeImageSummary } from '../../src/layers/image-layer/summary-format.ts';
+
 import type { Key, KeyRange } from '../../src/layers/key.ts';
+import { encodeSummary } from '../../src/layers/layer-file/summary-format.ts';
 import type { Lsn, LsnRange } from '../../src/layers/lsn.ts';
 import { IDS, IMAGE_LSN, KEY_RANGE, LSN_RANGE } from './layers.ts';
 
@@ -73,8 +73,8 @@ export function layerBytes(spec: LayerSpec): Buffer {
   };
   const summaryBlock =
     spec.kind === 'delta'
-      ? encodeDeltaSummary({ kind: 'delta', ...summary, lsnRange: spec.lsnRange ?? LSN_RANGE })
-      : encodeImageSummary({ kind: 'image', ...summary, lsn: spec.lsn ?? IMAGE_LSN });
+      ? encodeSummary({ kind: 'delta', ...summary, lsnRange: spec.lsnRange ?? LSN_RANGE })
+      : encodeSummary({ kind: 'image', ...summary, lsn: spec.lsn ?? IMAGE_LSN });
   return Buffer.concat([summaryBlock, values, padding, ...spec.blocks]);
 }
 

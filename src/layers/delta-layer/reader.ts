@@ -7,8 +7,8 @@ import {
   type ReadOptions,
 } from '../layer-file/open-file.ts';
 import { type SalvagedItem, salvageLayer } from '../layer-file/salvage.ts';
+import type { DeltaSummary } from '../layer-file/summary-format.ts';
 import { decodeValue } from '../value-format.ts';
-import type { DeltaSummary } from './summary-format.ts';
 
 export class DeltaLayerReader extends LayerReader<DeltaSummary> {
   /**

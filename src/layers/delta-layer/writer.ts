@@ -32,9 +32,9 @@ import {
   LayerFileWriter,
   type WriteOptions,
 } from '../layer-file/layer-writer.ts';
+import { encodeSummary, STORAGE_FORMAT_VERSION } from '../layer-file/summary-format.ts';
 import { checkLsn, checkLsnRange, formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
-import { encodeDeltaSummary, STORAGE_FORMAT_VERSION } from './summary-format.ts';
 import {
   checkEntryKeyBatch,
   checkValueBatch,
@@ -164,7 +164,7 @@ export class DeltaLayerWriter {
     const ids = { formatVersion, tenantId, timelineId };
     return this.#file.finish({
       encodeSummary: (place) =>
-        encodeDeltaSummary({ kind: 'delta', ...ids, keyRange, lsnRange, ...place }),
+        encodeSummary({ kind: 'delta', ...ids, keyRange, lsnRange, ...place }),
     });
   }
 

@@ -7,7 +7,7 @@ import {
   type ReadOptions,
 } from '../layer-file/open-file.ts';
 import { type SalvagedItem, salvageLayer } from '../layer-file/salvage.ts';
-import type { ImageSummary } from './summary-format.ts';
+import type { ImageSummary } from '../layer-file/summary-format.ts';
 
 export class ImageLayerReader extends LayerReader<ImageSummary> {
   /**

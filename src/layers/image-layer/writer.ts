@@ -15,7 +15,6 @@ import {
 } from '../../blob-writer/compression.ts';
 import { CompressionPool } from '../../blob-writer/compression-pool.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
-import { STORAGE_FORMAT_VERSION } from '../delta-layer/summary-format.ts';
 import { MAXIMUM_LEAF_VALUE } from '../disk-btree/node-format.ts';
 import { parseIdentifier } from '../identifier.ts';
 import {
@@ -33,9 +32,9 @@ import {
   LayerFileWriter,
   type WriteOptions,
 } from '../layer-file/layer-writer.ts';
+import { encodeSummary, STORAGE_FORMAT_VERSION } from '../layer-file/summary-format.ts';
 import { checkLsn, formatLsn, type Lsn } from '../lsn.ts';
 import { CompressionQueue, type KeyedBatch } from './compression-queue.ts';
-import { encodeImageSummary } from './summary-format.ts';
 
 export interface ImageWriteOptions extends WriteOptions {
   readonly keyRange: KeyRange;
@@ -153,8 +152,7 @@ export class ImageLayerWriter {
     const formatVersion = STORAGE_FORMAT_VERSION;
     const ids = { formatVersion, tenantId, timelineId };
     return this.#file.finish({
-      encodeSummary: (place) =>
-        encodeImageSummary({ kind: 'image', ...ids, keyRange, lsn, ...place }),
+      encodeSummary: (place) => encodeSummary({ kind: 'image', ...ids, keyRange, lsn, ...place }),
       lastPuts: () => this.#queue?.drained() ?? Promise.resolve(),
     });
   }

@@ -10,7 +10,7 @@ import type { EntryRules } from '../disk-btree/index-checks.ts';
 import type { IndexNode, TailRange } from '../disk-btree/index-node.ts';
 import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
 import { formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
-import type { LayerSummary } from './summary.ts';
+import type { LayerSummary } from './summary-format.ts';
 
 export const LSN_SIZE = 8;
 export const DELTA_KEY_SIZE = KEY_SIZE + LSN_SIZE;

@@ -50,7 +50,7 @@ import { describeIndex, type IndexBlock } from './index-listing.ts';
 import { entriesOfBatch, keysOfSlice } from './item-groups.ts';
 import { type ItemGroup, ItemIterator } from './item-iterator.ts';
 import type { OpenedLayer, ReadOptions } from './open-file.ts';
-import type { LayerSummary } from './summary.ts';
+import type { LayerSummary } from './summary-format.ts';
 
 /** Keys that are searched for side by side: their index blocks and values are held at once. */
 const MAXIMUM_GROUP = 1024;

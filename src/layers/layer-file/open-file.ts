@@ -10,7 +10,8 @@ import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { VirtualFile } from '../../virtual-file/virtual-file.ts';
 import type { BlockCache } from '../disk-btree/block-cache.ts';
 import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
-import { decodeSummary, type LayerSummary, nameOfSummary, readSummaryBlock } from './summary.ts';
+import { nameOfSummary, readSummaryBlock } from './summary.ts';
+import { decodeSummary, type LayerSummary } from './summary-format.ts';
 
 export interface ReadOptions {
   readonly openFiles?: OpenFiles | undefined;

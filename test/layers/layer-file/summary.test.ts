@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
-import { encodeDeltaSummary } from '../../../src/layers/delta-layer/summary-format.ts';
-import { decodeSummary, readSummaryBlock } from '../../../src/layers/layer-file/summary.ts';
+
+import { readSummaryBlock } from '../../../src/layers/layer-file/summary.ts';
+import { decodeSummary, encodeSummary } from '../../../src/layers/layer-file/summary-format.ts';
 import { blockKey, IDS, KEY_RANGE, LSN_RANGE } from '../../support/layers.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../../support/storage-errors.ts';
 
@@ -40,7 +41,7 @@ describe('a delta layer', () => {
   };
 
   test('has the ranges that its summary says', () => {
-    expect(decodeSummary(encodeDeltaSummary(summary))).toEqual(summary);
+    expect(decodeSummary(encodeSummary(summary))).toEqual(summary);
   });
 
   test.each([
@@ -64,7 +65,7 @@ describe('a delta layer', () => {
       'key range of the summary',
     ],
   ])('for %s is corrupt', (_, range, offset, what) => {
-    const block = encodeDeltaSummary({ ...summary, ...range });
+    const block = encodeSummary({ ...summary, ...range });
     const error = storageErrorThrownBy(() => decodeSummary(block, '/layer'));
     expect(error).toMatchObject({
       code: 'corrupt',
