@@ -18,6 +18,7 @@ export function addReadingCommands(parents: CommandParents): void {
   addGet(parents);
   addVerify(parents);
   addIndex(parents);
+  addLayout(parents);
 }
 
 /** `--json` and `--ndjson` where both print the one object that there is. */
@@ -195,4 +196,26 @@ function addIndex({ program, runner }: CommandParents): void {
     }),
   );
   addExamples(command, [['layerfile index FILE', 'levels, prefixes and key ranges']]);
+}
+
+interface LayoutFlags extends FormatFlags {
+  readonly hex?: true;
+}
+
+function addLayout({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'layout')
+    .description('Print what every byte of a layer file is.')
+    .argument('<file>', 'layer file');
+  addListFormat(command, 'a range of bytes each')
+    .option('--hex', 'show the first bytes of each range')
+    .action((file: string, flags: LayoutFlags) =>
+      runner(async (context) => {
+        const { layout } = await import('./commands/layout.ts');
+        return layout(context, { file, format: formatOf(flags), hex: flags.hex ?? false });
+      }),
+    );
+  addExamples(command, [
+    ['layerfile layout FILE | less', 'summary, values, padding and index'],
+    ['layerfile layout FILE --hex', 'the same, with the bytes'],
+  ]);
 }

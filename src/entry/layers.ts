@@ -30,6 +30,11 @@ export {
 export type { EntryBatch, LayerEntry } from '../layers/layer-file/entry-batch.ts';
 export type { IndexEntry } from '../layers/layer-file/entry-layout.ts';
 export type { DamagedBlock, DamagedEntry } from '../layers/layer-file/entry-scan.ts';
+export {
+  type FileLayoutOptions,
+  fileLayout,
+  type LayoutRange,
+} from '../layers/layer-file/file-layout.ts';
 export type { IndexBlock } from '../layers/layer-file/index-listing.ts';
 export type {
   EntryOptions,

@@ -114,7 +114,8 @@ export function layerNameOf(path: string): LayerName | undefined {
   }
 }
 
-async function openSource(
+/** Opens a path; a source of the caller's is returned as it is. Throws: `not-found`, `io`. */
+export async function openSource(
   from: string | ByteSource,
   { openFiles, reads, ioMode }: ReadOptions,
 ): Promise<Omit<OpenedLayer, 'summary'>> {

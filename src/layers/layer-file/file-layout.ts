@@ -1,0 +1,369 @@
+/**
+ * The layout of a layer file: every byte belongs to one range, and each range says what it is.
+ *
+ * The values are listed in the order of the leaves of the index, which is the order in which a
+ * writer appends them. Bytes that no leaf accounts for are a range of their own, and so is a block
+ * of the index that does not decode, so that the ranges of a damaged file still cover all of it.
+ */
+import {
+  type BlobHeader,
+  blobHeaderSizeOfFirstByte,
+  decodeBlobHeader,
+  MAXIMUM_BLOB_HEADER_SIZE,
+} from '../../blob-writer/blob-format.ts';
+import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import type { OpenFiles } from '../../virtual-file/open-files.ts';
+import { isDamage } from '../damage.ts';
+import { decodeNode } from '../disk-btree/decode-node.ts';
+import { IndexBlocks } from '../disk-btree/index-blocks.ts';
+import type { IndexNode } from '../disk-btree/index-node.ts';
+import { NODE_HEADER_SIZE, NODE_VALUE_SIZE } from '../disk-btree/node-format.ts';
+import { formatIdentifier, IDENTIFIER_SIZE } from '../identifier.ts';
+import { formatKey, KEY_SIZE } from '../key.ts';
+import { formatLsnForPeople } from '../lsn.ts';
+import { outlineOfBegin, VALUE_OUTLINE_SIZE } from '../value-format.ts';
+import { type EntryLayout, entryAt, type IndexEntry, layoutOf } from './entry-layout.ts';
+import { openSource } from './open-file.ts';
+import { readSummaryBlock } from './summary.ts';
+import {
+  decodeSummary,
+  type LayerSummary,
+  SUMMARY_FIELDS,
+  type SummaryField,
+  summarySize,
+} from './summary-format.ts';
+
+/** A run of bytes with one meaning. */
+export interface LayoutRange {
+  /** Which part of the file the range lies in; `rest` follows the index. */
+  readonly part: 'summary' | 'values' | 'padding' | 'index' | 'rest';
+  /** In the index: number of the block, relative to the start of the index. */
+  readonly block?: number | undefined;
+  /** Bytes from the start of the file. */
+  readonly offset: number;
+  /** Bytes; at least 1. */
+  readonly length: number;
+  /** What the bytes are, as a noun phrase: `blob header`. */
+  readonly what: string;
+  /** What they say. */
+  readonly detail?: string | undefined;
+  /** Why they are not what should be there. */
+  readonly error?: StorageError | undefined;
+}
+
+export interface FileLayoutOptions {
+  /** Default: the table that the process shares. */
+  readonly openFiles?: OpenFiles | undefined;
+  /** Ends the listing before its next range. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Lists what every byte of a layer file is.
+ *
+ * @param from - path of the file, or a source of its bytes
+ * @returns ranges in the order of their offsets, without gaps, from 0 to the end of the file. A
+ * few objects are held at a time, whatever the size of the file.
+ * @throws `truncated`, `corrupt` or `unsupported-version` if the summary cannot be read; after the
+ * last range `truncated` or `out-of-range` if the index does not lie in the file; `io`, `aborted`.
+ * `not-found` for a path. All other damage is a range with an `error`.
+ */
+export async function* fileLayout(
+  from: string | ByteSource,
+  { openFiles, signal }: FileLayoutOptions = {},
+): AsyncGenerator<LayoutRange> {
+  const { source, close } = await openSource(from, { openFiles });
+  try {
+    yield* sourceLayout(source, signal);
+  } finally {
+    await close();
+  }
+}
+
+async function* sourceLayout(
+  source: ByteSource,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<LayoutRange> {
+  const block = await readSummaryBlock(source);
+  const summary = decodeSummary(block, source.path);
+  const listing = new Listing(source, summary, signal);
+  yield* summaryRanges(block, summary);
+  yield* listing.values();
+  yield* listing.index();
+}
+
+function* summaryRanges(block: Uint8Array, { kind }: LayerSummary): Generator<LayoutRange> {
+  for (const field of SUMMARY_FIELDS[kind]) {
+    const { name: what, offset, size: length } = field;
+    yield { part: 'summary', offset, length, what, detail: describeField(block, field) };
+  }
+  yield fillRange('summary', block.subarray(summarySize(kind)), summarySize(kind));
+}
+
+function describeField(block: Uint8Array, { offset, size }: SummaryField): string {
+  const view = new DataView(block.buffer, block.byteOffset + offset, size);
+  switch (size) {
+    case 2:
+      return offset === 0 ? `0x${view.getUint16(0).toString(16)}` : `${view.getUint16(0)}`;
+    case 4:
+      return `${view.getUint32(0)}`;
+    case 8:
+      return formatLsnForPeople(view.getBigUint64(0));
+    case IDENTIFIER_SIZE:
+      return formatIdentifier(block, offset);
+    default:
+      return formatKey(block.subarray(offset, offset + KEY_SIZE));
+  }
+}
+
+/** Bytes that should be zero. */
+function fillRange(part: LayoutRange['part'], bytes: Uint8Array, offset: number): LayoutRange {
+  const isZero = bytes.every((byte) => byte === 0);
+  return { part, offset, length: bytes.length, what: isZero ? 'zeros' : 'bytes other than zeros' };
+}
+
+class Listing {
+  readonly #source: ByteSource;
+  readonly #blocks: IndexBlocks;
+  readonly #layout: EntryLayout;
+  readonly #isDelta: boolean;
+  readonly #indexStart: number;
+  readonly #signal: AbortSignal | undefined;
+  /** Bytes of the source that were read ahead of the values. */
+  readonly #window: Window;
+  /** Blocks of the index that lie in the source as a whole. */
+  readonly #blockCount: number;
+
+  constructor(source: ByteSource, summary: LayerSummary, signal: AbortSignal | undefined) {
+    const { indexStartBlock, indexRootBlock, kind } = summary;
+    const location = { startBlock: indexStartBlock, rootBlock: indexRootBlock };
+    this.#source = source;
+    this.#blocks = new IndexBlocks(source, location);
+    this.#layout = layoutOf(summary);
+    this.#isDelta = kind === 'delta';
+    this.#indexStart = Math.max(BLOCK_SIZE, indexStartBlock * BLOCK_SIZE);
+    this.#signal = signal;
+    this.#window = new Window(source);
+    const present = Math.floor((source.size - this.#indexStart) / BLOCK_SIZE);
+    this.#blockCount = Math.max(0, Math.min(present, indexRootBlock + 1));
+  }
+
+  async *values(): AsyncGenerator<LayoutRange> {
+    const end = Math.min(this.#indexStart, this.#source.size);
+    let at = BLOCK_SIZE;
+    for await (const entry of this.#entries()) {
+      throwIfAborted(this.#signal, this.#source.path);
+      // An entry whose blob was passed already: verify tells of it.
+      if (entry.offset < at) continue;
+      if (entry.offset >= end) break;
+      if (entry.offset > at) yield unindexed(at, entry.offset);
+      at = entry.offset;
+      for (const range of await this.#blob(entry, end)) {
+        yield range;
+        at += range.length;
+      }
+    }
+    if (at < end) yield* this.#afterValues(at, end);
+  }
+
+  async *index(): AsyncGenerator<LayoutRange> {
+    for (let block = 0; block < this.#blockCount; block += 1) {
+      throwIfAborted(this.#signal, this.#source.path);
+      const bytes = await this.#readBlock(block);
+      yield* this.#blockRanges(bytes, block);
+    }
+    const end = this.#indexStart + this.#blockCount * BLOCK_SIZE;
+    const length = this.#source.size - Math.max(end, BLOCK_SIZE);
+    if (length > 0) yield { part: 'rest', offset: end, length, what: 'bytes after the index' };
+    this.#blocks.checkLocation();
+  }
+
+  /** The entries of all leaves that decode, in the order of their blocks. */
+  async *#entries(): AsyncGenerator<IndexEntry> {
+    for (let block = 0; block < this.#blockCount; block += 1) {
+      const node = this.#decode(await this.#readBlock(block), block);
+      if (node instanceof StorageError || node.level > 0) continue;
+      for (let index = 0; index < node.entryCount; index += 1) {
+        yield entryAt(this.#layout, node, index);
+      }
+    }
+  }
+
+  /** Header and content; one range with an error where they cannot be told apart. */
+  async #blob(entry: IndexEntry, end: number): Promise<LayoutRange[]> {
+    const { offset } = entry;
+    const name = `${formatKey(entry.key)} at ${formatLsnForPeople(entry.lsn)}`;
+    try {
+      const header = await this.#header(offset, end);
+      const { headerSize, storedLength: length } = header;
+      const contentAt = offset + headerSize;
+      const type = await this.#describeContent(header, contentAt);
+      const ranges: LayoutRange[] = [
+        {
+          part: 'values',
+          offset,
+          length: headerSize,
+          what: 'blob header',
+          detail: `${length} bytes, ${header.compressed ? 'zstd' : 'plain'}`,
+        },
+      ];
+      if (length > 0) {
+        const detail = `${type}, ${name}`;
+        ranges.push({ part: 'values', offset: contentAt, length, what: 'blob', detail });
+      }
+      return ranges;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return [
+        { part: 'values', offset, length: 1, what: 'damaged blob header', detail: name, error },
+      ];
+    }
+  }
+
+  async #header(offset: number, end: number): Promise<BlobHeader> {
+    const available = Math.min(MAXIMUM_BLOB_HEADER_SIZE, end - offset);
+    const bytes = await this.#window.bytes(offset, available);
+    const size = blobHeaderSizeOfFirstByte(bytes[0] as number);
+    const header = decodeBlobHeader(bytes.subarray(0, size), 0, offset);
+    if (offset + header.headerSize + header.storedLength <= end) return header;
+    throw new StorageError('truncated', {
+      what: 'blob extends beyond the values',
+      path: this.#source.path,
+      offset,
+      expected: `at most ${end - offset - header.headerSize} bytes`,
+      actual: `${header.storedLength}`,
+    });
+  }
+
+  async #describeContent(header: BlobHeader, offset: number): Promise<string> {
+    if (!this.#isDelta) return 'image';
+    if (header.compressed) return 'compressed value';
+    const { storedLength } = header;
+    const begin = await this.#window.bytes(offset, Math.min(VALUE_OUTLINE_SIZE, storedLength));
+    try {
+      return outlineOfBegin(begin, storedLength)?.type ?? 'aux_file';
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return 'undecodable value';
+    }
+  }
+
+  /** Zeros up to a block border, if nothing is damaged. */
+  async *#afterValues(at: number, end: number): AsyncGenerator<LayoutRange> {
+    if (end - at < BLOCK_SIZE) {
+      const bytes = await this.#window.bytes(at, end - at);
+      if (bytes.every((byte) => byte === 0)) {
+        yield { part: 'padding', offset: at, length: end - at, what: 'zeros' };
+        return;
+      }
+    }
+    yield unindexed(at, end);
+  }
+
+  *#blockRanges(bytes: Uint8Array, block: number): Generator<LayoutRange> {
+    const offset = this.#indexStart + block * BLOCK_SIZE;
+    const node = this.#decode(bytes, block);
+    if (node instanceof StorageError) {
+      const what = 'damaged index block';
+      yield { part: 'index', block, offset, length: BLOCK_SIZE, what, error: node };
+      return;
+    }
+    let at = offset;
+    for (const { length, what, detail } of this.#nodeParts(node)) {
+      if (length === 0) continue;
+      yield { part: 'index', block, offset: at, length, what, detail };
+      at += length;
+    }
+    if (node.usedSize < BLOCK_SIZE) {
+      yield { ...fillRange('index', bytes.subarray(node.usedSize), at), block };
+    }
+  }
+
+  #nodeParts(node: IndexNode): { length: number; what: string; detail?: string }[] {
+    const { entryCount, level, prefixLength, suffixLength } = node;
+    const kind = level === 0 ? 'leaf' : `level ${level}`;
+    const entries = entryCount === 1 ? '1 entry' : `${entryCount} entries`;
+    const key = (index: number) => this.#describeKey(node, index);
+    const value = (index: number) =>
+      level === 0
+        ? `offset ${this.#layout.offset(node, index)}`
+        : `block ${node.childBlock(index)}`;
+    return [
+      {
+        length: NODE_HEADER_SIZE,
+        what: 'node header',
+        detail: `${kind}, ${entries}, prefix ${prefixLength} and suffix ${suffixLength} bytes`,
+      },
+      { length: prefixLength, what: 'prefix' },
+      {
+        length: entryCount * suffixLength,
+        what: 'suffixes',
+        detail: firstAndLast(entryCount, key),
+      },
+      {
+        length: entryCount * NODE_VALUE_SIZE,
+        what: 'node values',
+        detail: firstAndLast(entryCount, value),
+      },
+    ];
+  }
+
+  #describeKey(node: IndexNode, index: number): string {
+    const key = formatKey(node.keyBegin(index, KEY_SIZE));
+    if (!this.#isDelta) return key;
+    return `${key} at ${formatLsnForPeople(this.#layout.lsn(node, index))}`;
+  }
+
+  #decode(bytes: Uint8Array, block: number): IndexNode | StorageError {
+    try {
+      const fileOffset = this.#indexStart + block * BLOCK_SIZE;
+      return decodeNode(bytes, block, this.#layout.keySize, fileOffset);
+    } catch (error) {
+      if (isDamage(error)) return error;
+      throw error;
+    }
+  }
+
+  async #readBlock(block: number): Promise<Uint8Array> {
+    const bytes = new Uint8Array(BLOCK_SIZE);
+    await readExactly(this.#source, bytes, this.#indexStart + block * BLOCK_SIZE);
+    return bytes;
+  }
+}
+
+function firstAndLast(count: number, describe: (index: number) => string): string {
+  return count === 1 ? describe(0) : `${describe(0)} to ${describe(count - 1)}`;
+}
+
+function unindexed(offset: number, end: number): LayoutRange {
+  const what = 'bytes without an index entry';
+  return { part: 'values', offset, length: end - offset, what };
+}
+
+/** Bytes that are read at a time. */
+const WINDOW_SIZE = 64 * 1024;
+
+/** A part of the source in memory, moved forward as it is asked for bytes further on. */
+class Window {
+  readonly #source: ByteSource;
+  #start = 0;
+  #bytes: Uint8Array = new Uint8Array(0);
+
+  constructor(source: ByteSource) {
+    this.#source = source;
+  }
+
+  /** Requires: `length` is at most the window's size, and the bytes are in the source. */
+  async bytes(offset: number, length: number): Promise<Uint8Array> {
+    const isThere = offset >= this.#start && offset + length <= this.#start + this.#bytes.length;
+    if (!isThere) {
+      const bytes = new Uint8Array(Math.min(WINDOW_SIZE, this.#source.size - offset));
+      await readExactly(this.#source, bytes, offset);
+      this.#start = offset;
+      this.#bytes = bytes;
+    }
+    return this.#bytes.subarray(offset - this.#start, offset - this.#start + length);
+  }
+}
