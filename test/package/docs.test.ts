@@ -2,53 +2,59 @@
  * The examples in `docs` are run. A block marked `console` is a shell session: each line after `$ ` is
  * a command, and what follows it is all that the command prints. The blocks of one page share a
  * directory that is empty at first, but for those that a comment sends to a directory of the project.
+ * A block with a file name is that file. `$PROJECT` is the project's directory.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
-interface Session {
-  readonly page: string;
-  readonly line: number;
-  /** Relative to the project. */
-  readonly directory: string | undefined;
-  readonly commands: readonly { readonly command: string; readonly output: string }[];
+interface Example {
+  readonly place: string;
+  readonly kind: 'file' | 'session';
+  /** Name of the file, or where the session runs, relative to the project. */
+  readonly name: string | undefined;
+  readonly text: string;
 }
 
-const PAGES = readdirSync(join(ROOT, 'docs')).filter((name) => name.endsWith('.md'));
-const SESSIONS = PAGES.map((page) => ({ page, sessions: sessionsOf(page) })).filter(
-  ({ sessions }) => sessions.length > 0,
-);
+const PAGES = readdirSync(join(ROOT, 'docs'))
+  .filter((name) => name.endsWith('.md'))
+  .map((page) => ({ page, examples: examplesOf(page) }))
+  .filter(({ examples }) => examples.length > 0);
 
-test('the format page and the page of the command have examples', () => {
-  expect(SESSIONS.map(({ page }) => page)).toEqual(expect.arrayContaining(['format.md']));
+test('the page of the format and the page of the command have examples', () => {
+  const pages = PAGES.map(({ page }) => page);
+  expect(pages).toEqual(expect.arrayContaining(['cli.md', 'format.md']));
 });
 
-describe.each(SESSIONS)('the examples of $page', ({ sessions }) => {
-  test('print what the page shows', () => {
-    const cwd = temporaryDirectory();
-    for (const { directory, commands, page, line } of sessions) {
-      for (const { command, output } of commands) {
-        const printed = shell(command, directory === undefined ? cwd : join(ROOT, directory));
-        expect(`${page}:${line}\n${printed}`).toBe(`${page}:${line}\n${output}`);
-      }
+test.each(PAGES)('the commands of $page print what it shows', ({ examples }) => {
+  const cwd = temporaryDirectory();
+  for (const { kind, name, text, place } of examples) {
+    if (kind === 'file') {
+      writeFileSync(join(cwd, name ?? ''), text);
+      continue;
     }
-  });
+    for (const { command, output } of commandsOf(text)) {
+      const printed = shell(command, name === undefined ? cwd : join(ROOT, name));
+      expect(`${place}: ${command}\n${printed}`).toBe(`${place}: ${command}\n${output}`);
+    }
+  }
 });
 
-function sessionsOf(page: string): Session[] {
+function examplesOf(page: string): Example[] {
   const text = readFileSync(join(ROOT, 'docs', page), 'utf8');
-  const blocks = text.matchAll(/(?:<!-- run in (.*) -->\n)?```console\n([\s\S]*?)```/g);
-  return [...blocks].map((block) => ({
-    page,
-    line: text.slice(0, block.index).split('\n').length,
-    directory: block[1],
-    commands: commandsOf(block[2] ?? ''),
+  const blocks = text.matchAll(
+    /(?:<!-- run in (.*) -->\n)?```(?:console|ndjson (.*))\n([\s\S]*?)```/g,
+  );
+  return [...blocks].map(([block, directory, file, content = '']) => ({
+    place: `${page}:${text.slice(0, text.indexOf(block)).split('\n').length}`,
+    kind: file === undefined ? 'session' : 'file',
+    name: file ?? directory,
+    text: content,
   }));
 }
 
@@ -72,6 +78,6 @@ function shell(command: string, cwd: string): string {
   return execFileSync('sh', ['-c', `exec 2>&1\n${command}\ntrue`], {
     cwd,
     encoding: 'utf8',
-    env: { PATH: `${bin}${delimiter}${process.env['PATH']}`, NO_COLOR: '1', LANG: 'C.UTF-8' },
+    env: { PATH: `${bin}${delimiter}${process.env['PATH']}`, NO_COLOR: '1', PROJECT: ROOT },
   });
 }
