@@ -3,6 +3,9 @@
  *
  * A code stands for a decision that the caller can take; the fields say where and what. Decoders
  * know offsets, files know paths: the file layer adds the path once, with `withPath`.
+ *
+ * A StorageError is known by a brand that all copies of this package share, not by its class: two
+ * copies may be loaded, or one in several realms, and errors pass from one to the other.
  */
 import { printable, shortened } from './printable.ts';
 
@@ -56,6 +59,12 @@ export interface StorageErrorDetails {
   readonly cause?: unknown;
 }
 
+const BRAND = Symbol.for('layerfile.StorageError');
+
+/**
+ * Thrown for damaged files, failing disks and misuse. `instanceof` is true also for the errors of
+ * another copy of this package.
+ */
 export class StorageError extends Error {
   override readonly name = 'StorageError';
   readonly code: StorageErrorCode;
@@ -103,6 +112,8 @@ export class StorageError extends Error {
   static {
     // A bundler may rename a class that speaks of itself.
     Object.defineProperty(StorageError, 'name', { value: 'StorageError' });
+    Object.defineProperty(StorageError.prototype, BRAND, { value: true });
+    Object.defineProperty(StorageError, Symbol.hasInstance, { value: hasInstance });
     Object.defineProperty(StorageError.prototype, 'stack', {
       configurable: true,
       get(this: StorageError) {
@@ -113,6 +124,12 @@ export class StorageError extends Error {
       },
     });
   }
+}
+
+/** `value instanceof StorageError`; a class derived from it is known by its prototype, as usual. */
+function hasInstance(this: unknown, value: unknown): boolean {
+  if (this === StorageError) return isStorageError(value);
+  return Function.prototype[Symbol.hasInstance].call(this, value);
 }
 
 /** A layer's name fits. */
@@ -161,24 +178,33 @@ export function withPlace(error: StorageError): StorageError {
   return error;
 }
 
-/** True for a StorageError with one of the codes, or with any code when none is named. */
+/**
+ * True for a StorageError with one of the codes, or with any code when none is named; also for one
+ * of another copy of this package.
+ */
+export function isStorageError(error: unknown): error is StorageError;
 export function isStorageError<C extends StorageErrorCode>(
   error: unknown,
   ...codes: C[]
-): error is StorageError & { code: C } {
-  if (!(error instanceof StorageError)) return false;
-  return codes.length === 0 || codes.some((code) => code === error.code);
+): error is StorageError & { code: C };
+export function isStorageError(error: unknown, ...codes: StorageErrorCode[]): boolean {
+  if (!isBranded(error)) return false;
+  return codes.length === 0 || codes.includes(error.code);
+}
+
+function isBranded(error: unknown): error is StorageError {
+  return typeof error === 'object' && error !== null && BRAND in error;
 }
 
 /** Adds the path to a StorageError that has none; returns anything else unchanged. */
 export function withPath(error: unknown, path: string | undefined): unknown {
-  const isWithout = error instanceof StorageError && error.path === undefined;
+  const isWithout = isStorageError(error) && error.path === undefined;
   return isWithout && path !== undefined ? error.with({ path }) : error;
 }
 
 /** Adds the outcome to a StorageError that tells none; returns anything else unchanged. */
 export function withOutcome(error: unknown, outcome: Outcome): unknown {
-  const isWithout = error instanceof StorageError && error.outcome === undefined;
+  const isWithout = isStorageError(error) && error.outcome === undefined;
   return isWithout ? error.with({ outcome }) : error;
 }
 

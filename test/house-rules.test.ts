@@ -36,6 +36,7 @@ const LEAVES = [
   'checksum.ts',
   'errors.ts',
   'printable.ts',
+  'realms.ts',
   'unless-aborted.ts',
 ];
 
@@ -124,6 +125,14 @@ describe('files', () => {
     ['an any', /(:|\bas|<) any\b/],
   ])('hold no %s', (_, pattern) => {
     expect(sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path)).toEqual([]);
+  });
+
+  test('know values of every realm: not by a class or a prototype', () => {
+    // Elsewhere: a brand, a property, or node:util/types; `src/realms.ts` says why.
+    const byIdentity =
+      /\binstanceof\b|\bisBuffer\(|\bisPrototypeOf\(|\.constructor\s*[!=]==?|[!=]==?\s*[\w.]+\.(prototype|constructor)\b/;
+    const naive = sources.filter(({ text }) => byIdentity.test(withoutComments(text)));
+    expect(naive.map(({ path }) => path)).toEqual([]);
   });
 
   test('in folders have no index', () => {

@@ -101,7 +101,7 @@ export class BlobReader {
    */
   readCached(request: BlobRequest): Blob | undefined {
     const { source } = this;
-    if (!(source instanceof CachedSource) || !this.#isInRegion(request.offset)) return undefined;
+    if (!CachedSource.is(source) || !this.#isInRegion(request.offset)) return undefined;
     return cachedPlainBlob(source, this.#searchOf(request));
   }
 
@@ -126,7 +126,7 @@ export class BlobReader {
   ): Steps<(Blob | StorageError)[]> {
     const blobs: (Blob | StorageError)[] = [];
     for (const stored of yield* this.#readManyStoredSteps(requests, options)) {
-      if (stored instanceof StorageError) blobs.push(stored);
+      if (isStorageError(stored)) blobs.push(stored);
       else if (!stored.header.compressed) blobs.push(plainBlobOf(stored));
       else blobs.push(yield* errorOr(this.#blobOf(stored)));
     }
@@ -414,7 +414,7 @@ export class BlobReader {
   /** The decompressor counts offsets from the start of the frame. */
   #located(error: unknown, frameOffset: number): unknown {
     // There is a path if the source itself failed.
-    if (!(error instanceof StorageError) || error.path !== undefined) return error;
+    if (!isStorageError(error) || error.path !== undefined) return error;
     return error.with({ path: this.source.path, offset: frameOffset + (error.offset ?? 0) });
   }
 }

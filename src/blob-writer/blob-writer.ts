@@ -7,7 +7,7 @@
 import { assert } from '../assert.ts';
 import { copyBytes, type ViewedBytes } from '../byte-words.ts';
 import { checkBytes } from '../check-bytes.ts';
-import { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import {
   blobHeaderSize,
   blobHeaderSizeOfFirstByte,
@@ -144,7 +144,7 @@ function scanFrameBehind(blob: Uint8Array, headerSize: number): void {
   try {
     scanZstdFrame(blob.subarray(headerSize));
   } catch (error) {
-    if (!(error instanceof StorageError)) throw error;
+    if (!isStorageError(error)) throw error;
     throw error.with({ offset: headerSize + (error.offset ?? 0) });
   }
 }

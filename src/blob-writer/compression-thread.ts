@@ -3,7 +3,7 @@
  * library that it is told to, says that it is ready, and compresses one batch after the other.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { type Compressor, type CompressorName, loadCompressor } from './compression.ts';
 import { CompressionBatch } from './compression-batch.ts';
 
@@ -63,6 +63,6 @@ class CompressorCache {
 
 /** Whatever a library throws. */
 export function compressorFailed(error: unknown): StorageError {
-  if (error instanceof StorageError) return error;
+  if (isStorageError(error)) return error;
   return new StorageError('io', { what: `cannot compress: ${String(error)}`, cause: error });
 }

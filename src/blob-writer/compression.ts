@@ -8,6 +8,7 @@
  * single segments with their content size, and larger ones are compressed at level 19.
  */
 import { createRequire } from 'node:module';
+import { isNativeError } from 'node:util/types';
 import * as zlib from 'node:zlib';
 import { checkCount, checkOneOf } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
@@ -93,7 +94,7 @@ function requireNative(): typeof import('@toondepauw/node-zstd') | undefined {
   try {
     return createRequire(import.meta.url)('@toondepauw/node-zstd');
   } catch (error) {
-    if (error instanceof Error) return undefined;
+    if (isNativeError(error)) return undefined;
     throw error;
   }
 }

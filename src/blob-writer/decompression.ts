@@ -6,6 +6,7 @@
  * left is decompressed in WebAssembly, on every platform with the same decoder, so that the same
  * file gives the same result everywhere: whole where little can come out, else in pieces.
  */
+import { isUint8Array } from 'node:util/types';
 import { StorageError } from '../errors.ts';
 import { MAXIMUM_STREAM_PIECE, ZstdEngine, type ZstdStream } from './zstd-engine.ts';
 import {
@@ -138,11 +139,11 @@ export class Decompressor {
       let end = frame.headerSize;
       for (let isLast = false; !isLast; ) {
         const readingHeader = source.bytes(end, ZSTD_BLOCK_HEADER_SIZE);
-        const header = readingHeader instanceof Uint8Array ? readingHeader : await readingHeader;
+        const header = isUint8Array(readingHeader) ? readingHeader : await readingHeader;
         const place = { start: end, frameLength: source.length, blockLimit };
         const block = decodeZstdBlockHeader(header, place);
         const reading = source.bytes(block.start, block.end - block.start);
-        pieces.add(block, reading instanceof Uint8Array ? reading : await reading);
+        pieces.add(block, isUint8Array(reading) ? reading : await reading);
         ({ end, isLast } = block);
       }
       return pieces.finish(await source.bytes(end, source.length - end), frame);
@@ -275,7 +276,7 @@ async function scanSource(source: FrameSource, limits: DecompressionLimits): Pro
   for (let isLast = false; !isLast; ) {
     const reading = source.bytes(start, Math.min(ZSTD_BLOCK_HEADER_SIZE, source.length - start));
     // Without a wait where the bytes are at hand: blocks may be 4 bytes long.
-    const header = reading instanceof Uint8Array ? reading : await reading;
+    const header = isUint8Array(reading) ? reading : await reading;
     const block = decodeZstdBlockHeader(header, { start, frameLength: source.length, blockLimit });
     scan.add(block);
     start = block.end;

@@ -1,4 +1,5 @@
 /** One thread of the compression pool, seen from the pool. */
+import { isNativeError } from 'node:util/types';
 import { Worker } from 'node:worker_threads';
 import type { StorageError } from '../errors.ts';
 import type { Compressor } from './compression.ts';
@@ -47,7 +48,7 @@ export class PoolThread {
       return (await isReady(worker, signal)) ? new PoolThread(worker) : undefined;
     } catch (error) {
       // A program that is in no file, or a policy that forbids threads.
-      if (error instanceof Error) return undefined;
+      if (isNativeError(error)) return undefined;
       throw error;
     }
   }

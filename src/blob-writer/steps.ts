@@ -57,13 +57,17 @@ const LARGEST_SYNC_READ = 64 * 1024;
 const MAXIMUM_READS = 32;
 
 function take(source: ByteSource, step: Step): Promise<unknown> | undefined {
-  if (step instanceof Promise) return step;
+  if (isWait(step)) return step;
   return isMany(step) ? fillAll(source, step) : fill(source, step);
 }
 
 function takeAtOnce(source: ByteSource, step: Step): void {
-  if (step instanceof Promise) throw cannotWait(source);
+  if (isWait(step)) throw cannotWait(source);
   for (const read of isMany(step) ? step : [step]) fillAtOnce(source, read);
+}
+
+function isWait(step: Step): step is Promise<unknown> {
+  return 'then' in step;
 }
 
 function isMany(step: ReadStep | readonly ReadStep[]): step is readonly ReadStep[] {

@@ -136,6 +136,10 @@ export class CachedSource implements ByteSource {
   readonly #cache: ValueCache;
   readonly #owner: number;
 
+  static is(source: ByteSource): source is CachedSource {
+    return #cache in source;
+  }
+
   constructor(source: ByteSource, cache: ValueCache) {
     this.size = source.size;
     this.path = source.path;

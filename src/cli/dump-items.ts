@@ -4,7 +4,7 @@
  * is held.
  */
 import { createHash } from 'node:crypto';
-import { StorageError } from '../errors.ts';
+import { isStorageError, type StorageError } from '../errors.ts';
 import type { EntryBatch, LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { halvesOf } from '../layers/layer-file/entry-layout.ts';
 import type {
@@ -59,7 +59,7 @@ function* entriesOf(batch: EntryBatch, layer: DumpedLayer): Generator<DumpItem, 
     try {
       row.look(layer);
     } catch (error) {
-      if (!(error instanceof StorageError)) throw error;
+      if (!isStorageError(error)) throw error;
       yield damagedValue({ ...row.entry, bytes: row.bytes }, error, layer);
       continue;
     }
@@ -133,7 +133,7 @@ async function streamEntry(item: LargeEntry, layer: DumpedLayer): Promise<DumpIt
   const value = await readLargeValue(item, onPiece);
   if (value.kind !== 'value') return value;
   const { length, outline } = value;
-  if (!(outline instanceof StorageError)) return show(outline.type, length);
+  if (!isStorageError(outline)) return show(outline.type, length);
   return damagedValue({ ...item, bytes: { length } }, outline, layer);
 }
 

@@ -1,4 +1,5 @@
 /** The three forms of a dump: JSON objects in a list or a line each, and a table for people. */
+import { isUint8Array } from 'node:util/types';
 import { assert } from '../assert.ts';
 import type { StorageError } from '../errors.ts';
 import { formatKey } from '../layers/key.ts';
@@ -154,7 +155,7 @@ function lastCell(shown: ShownEntry, values: ValuesMode): string {
   assert(content.kind === 'whole', 'what is printed as a whole is not streamed');
   if (values === 'hex' || content.value === undefined) return hexText(content.bytes);
   return valuePieces(content.value)
-    .map((piece) => (piece instanceof Uint8Array ? hexText(piece) : beginOf(piece)))
+    .map((piece) => (isUint8Array(piece) ? hexText(piece) : beginOf(piece)))
     .join('');
 }
 

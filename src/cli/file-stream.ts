@@ -5,6 +5,7 @@
  * without an error, and were it the last, the file would end early with success.
  */
 import { writeSync } from 'node:fs';
+import { isNativeError } from 'node:util/types';
 import type { OutputStream } from './output.ts';
 
 export class FileStream implements OutputStream {
@@ -20,7 +21,7 @@ export class FileStream implements OutputStream {
     try {
       for (let start = 0; start < bytes.length; ) start += this.#writeSome(bytes, start);
     } catch (caught) {
-      error = caught instanceof Error ? caught : new Error(String(caught));
+      error = isNativeError(caught) ? caught : new Error(String(caught));
     }
     done(error);
     return true;

@@ -1,5 +1,6 @@
 /** The files that `verify` is to read: those named, and layers below directories that are named. */
 import { stat } from 'node:fs/promises';
+import { isNativeError } from 'node:util/types';
 import { isStorageError, type StorageError } from '../errors.ts';
 import { isTemporaryName, parseLayerName } from '../layers/layer-name.ts';
 import type { DirectoryEntry } from '../virtual-file/file-system.ts';
@@ -59,7 +60,7 @@ async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch (error) {
-    if (error instanceof Error) return false;
+    if (isNativeError(error)) return false;
     throw error;
   }
 }

@@ -2,6 +2,7 @@
 import { constants } from 'node:buffer';
 import { StorageError } from '../errors.ts';
 import { shortened } from '../printable.ts';
+import { messageOf } from '../realms.ts';
 
 const U8_MAXIMUM = 0xff;
 const U32_MAXIMUM = 0xffff_ffff;
@@ -162,7 +163,7 @@ function parseLongText(content: Uint8Array, name: string): string {
     const text: unknown = JSON.parse(`"${Buffer.from(content).toString('utf8')}"`);
     return String(text);
   } catch (error) {
-    throw wrongField(name, 'a string', error instanceof Error ? error.message : String(error));
+    throw wrongField(name, 'a string', messageOf(error));
   }
 }
 

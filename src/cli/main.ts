@@ -2,6 +2,7 @@
 /** The program: the process's own streams, signals and exit status around `run`. */
 import { fstatSync, type Stats } from 'node:fs';
 import { isatty } from 'node:tty';
+import { isNativeError } from 'node:util/types';
 import { systemError } from '../virtual-file/system-error.ts';
 import { INTERRUPTED } from './exit-status.ts';
 import { FileStream } from './file-stream.ts';
@@ -44,7 +45,7 @@ function fileOn(descriptor: number): Stats | undefined {
     const stats = fstatSync(descriptor);
     return stats.isFile() ? stats : undefined;
   } catch (error) {
-    if (error instanceof Error) return undefined;
+    if (isNativeError(error)) return undefined;
     throw error;
   }
 }

@@ -5,7 +5,8 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { MAXIMUM_BLOB_LENGTH } from '../blob-writer/blob-format.ts';
-import { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
+import { messageOf } from '../realms.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import { JsonFields } from './json-fields.ts';
 import { nestsDeeperThan, parseLongLine } from './long-line.ts';
@@ -120,8 +121,8 @@ class LineSplitter {
       if (line.length > LONG_LINE) return parseLongLine(line);
       return new JsonFields(JSON.parse(utf8(line)), 'line');
     } catch (error) {
-      if (error instanceof StorageError) throw error;
-      const actual = error instanceof Error ? error.message : String(error);
+      if (isStorageError(error)) throw error;
+      const actual = messageOf(error);
       throw this.#invalid('a JSON object', actual, this.#lineNumber);
     }
   }

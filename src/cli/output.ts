@@ -2,7 +2,9 @@
  * One of the two output streams: text is collected into large writes, a write waits until the
  * stream has taken it, and a reader that went away is told apart from a disk that is full.
  */
+import { isUint8Array } from 'node:util/types';
 import { throwIfAborted } from '../errors.ts';
+import { isErrorNamed } from '../realms.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { JsonPiece, JsonPieces } from './json.ts';
@@ -18,6 +20,10 @@ export interface OutputStream {
 /** The reader of a pipe has closed it: nobody wants the rest, which is no failure. */
 export class ReaderGone extends Error {
   override readonly name = 'ReaderGone';
+}
+
+export function isReaderGone(error: unknown): boolean {
+  return isErrorNamed(error, 'ReaderGone');
 }
 
 export interface OutputOptions {
@@ -166,11 +172,11 @@ export class Output {
 }
 
 function isSmall(piece: Exclude<JsonPiece, string>): piece is Uint8Array {
-  return piece instanceof Uint8Array && piece.length <= HEX_PIECE;
+  return isUint8Array(piece) && piece.length <= HEX_PIECE;
 }
 
 function* textsOf(piece: Exclude<JsonPiece, string>): Generator<string, void, undefined> {
-  if (!(piece instanceof Uint8Array)) {
+  if (!isUint8Array(piece)) {
     yield* piece.texts;
     return;
   }

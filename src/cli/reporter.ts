@@ -2,6 +2,7 @@
  * Everything on standard error: errors, warnings, notes and progress, as sentences for people or
  * as one JSON object a line for programs.
  */
+import { isNativeError } from 'node:util/types';
 import { isStorageError, type StorageError } from '../errors.ts';
 import { printable } from '../printable.ts';
 import { paint } from './colour.ts';
@@ -92,6 +93,6 @@ export function storageErrorJson(error: StorageError): Json {
 }
 
 function stackOf(error: unknown): string {
-  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const text = isNativeError(error) ? (error.stack ?? error.message) : String(error);
   return text.split('\n').map(printable).join('\n');
 }

@@ -1,11 +1,12 @@
 /** One run of the command line: arguments in, exit status out. */
-import { type Command, CommanderError } from 'commander';
+import { isNativeError } from 'node:util/types';
+import type { Command, CommanderError } from 'commander';
 import { isStorageError, StorageError } from '../errors.ts';
 import { printable } from '../printable.ts';
 import { wantsColour } from './colour.ts';
 import type { CliStreams, Context } from './context.ts';
 import { CLEAN, type ExitStatus, INTERRUPTED, statusOfError, WRONG_USAGE } from './exit-status.ts';
-import { Output, type OutputStream, ReaderGone } from './output.ts';
+import { isReaderGone, Output, type OutputStream } from './output.ts';
 import { createProgram } from './program.ts';
 import { Reporter } from './reporter.ts';
 
@@ -60,9 +61,9 @@ interface FailedRun {
 
 async function report(error: unknown, run: FailedRun): Promise<ExitStatus> {
   const { context } = run;
-  const outcome = error instanceof ReaderGone ? error : await flushAfter(error, context);
-  if (outcome instanceof ReaderGone) return CLEAN;
-  if (outcome instanceof CommanderError) {
+  const outcome = isReaderGone(error) ? error : await flushAfter(error, context);
+  if (isReaderGone(outcome)) return CLEAN;
+  if (isCommanderError(outcome)) {
     if (outcome.exitCode === 0) return CLEAN;
     reportUsage(outcome, run);
     return WRONG_USAGE;
@@ -84,6 +85,10 @@ async function flushAfter(error: unknown, context: Context): Promise<unknown> {
   } catch (flushError) {
     return isStorageError(error) ? error : flushError;
   }
+}
+
+function isCommanderError(error: unknown): error is CommanderError {
+  return isNativeError(error) && 'code' in error && `${error.code}`.startsWith('commander.');
 }
 
 function reportUsage(error: CommanderError, { program, commandLine, context }: FailedRun): void {

@@ -3,6 +3,7 @@
  * hand: `value-format.ts` has the layout. Of its path and its content nothing is kept.
  */
 import { StorageError } from '../errors.ts';
+import { isErrorNamed } from '../realms.ts';
 import { BincodeDecoder } from './bincode.ts';
 import { PATH_OFFSET, type ValueOutline } from './value-format.ts';
 
@@ -62,7 +63,7 @@ export class AuxFileCheck {
     try {
       this.#text.decode(bytes, { stream: what === 'more follows' });
     } catch (error) {
-      if (!(error instanceof TypeError)) throw error;
+      if (!isErrorNamed(error, 'TypeError')) throw error;
       this.#isUtf8 = false;
     }
   }

@@ -1,5 +1,5 @@
 /** Which errors tell of a damaged file, and which of something that keeps us from looking at it. */
-import { StorageError, type StorageErrorCode } from '../errors.ts';
+import { isStorageError, type StorageError, type StorageErrorCode } from '../errors.ts';
 
 const CODES_OF_DAMAGE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
   'corrupt',
@@ -12,5 +12,5 @@ const CODES_OF_DAMAGE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>
 
 /** True for what salvaging and verifying report before they go on; they throw anything else. */
 export function isDamage(error: unknown): error is StorageError {
-  return error instanceof StorageError && CODES_OF_DAMAGE.has(error.code);
+  return isStorageError(error) && CODES_OF_DAMAGE.has(error.code);
 }

@@ -5,6 +5,7 @@
  *
  * For a Postgres relation block: 0, tablespace, database, relation, fork, block number.
  */
+import { isUint8Array } from 'node:util/types';
 import { StorageError } from '../errors.ts';
 
 export const KEY_SIZE = 18;
@@ -116,11 +117,11 @@ export function nextKey(key: Key): Key {
 
 /** Throws `invalid-input` unless the key has 18 bytes. */
 export function checkKey(key: Key): void {
-  if (!(key instanceof Uint8Array) || key.length !== KEY_SIZE) {
+  if (!isUint8Array(key) || key.length !== KEY_SIZE) {
     throw new StorageError('invalid-input', {
       what: 'key',
       expected: `${KEY_SIZE} bytes`,
-      actual: key instanceof Uint8Array ? `${key.length} bytes` : typeof key,
+      actual: isUint8Array(key) ? `${key.length} bytes` : typeof key,
     });
   }
 }

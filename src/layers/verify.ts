@@ -8,12 +8,11 @@
 import { SHORT_BLOB_LIMIT } from '../blob-writer/blob-format.ts';
 import { type ByteSource, fileSource, readExactly } from '../blob-writer/byte-source.ts';
 import { checkLimit } from '../check-options.ts';
-import { StorageError, throwIfAborted } from '../errors.ts';
+import { isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { isDamage } from './damage.ts';
 import { BlockSet } from './disk-btree/block-set.ts';
-import { IndexNode } from './disk-btree/index-node.ts';
 import { Findings, type LayerReport } from './findings.ts';
 import type { Key } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
@@ -110,7 +109,7 @@ async function verifyIndexBlocks(
   children.add(indexRootBlock);
   for await (const node of reader.index.blocks()) {
     throwIfAborted(signal, findings.path);
-    if (!(node instanceof IndexNode)) {
+    if ('error' in node) {
       undecodable.add(node.block);
       continue;
     }
@@ -235,7 +234,7 @@ async function verifyLargeEntry(entry: LargeEntry, state: ValuesState): Promise<
   }
   const { length, outline } = value;
   verifyPlace(entry, length, state);
-  if (outline instanceof StorageError) addValueDamage(entry, length, outline, state);
+  if (isStorageError(outline)) addValueDamage(entry, length, outline, state);
   else verifyWillInit(entry, outline, state);
 }
 
@@ -324,7 +323,7 @@ function addValueDamage(
   error: unknown,
   { findings }: ValuesState,
 ): void {
-  if (!(error instanceof StorageError)) throw error;
+  if (!isStorageError(error)) throw error;
   const { key, lsn, offset, storedLength, compressed } = entry;
   const bytes = { length: contentLength };
   const located = { key, lsn, offset, storedLength, compressed, bytes };

@@ -5,6 +5,7 @@
  * by construction; so what was made here is remembered, and everything else is not aligned.
  */
 import { assert } from '../assert.ts';
+import { isErrorNamed } from '../realms.ts';
 import { BLOCK_SIZE } from './block.ts';
 
 /** Of memory, offset and length of a direct transfer, in bytes: as strict as devices are. */
@@ -32,7 +33,7 @@ export function alignedBytes(length: number): Uint8Array {
     aligned.add(buffer);
     return new Uint8Array(buffer, 0, length);
   } catch (error) {
-    if (error instanceof RangeError) return new Uint8Array(length);
+    if (isErrorNamed(error, 'RangeError')) return new Uint8Array(length);
     throw error;
   }
 }

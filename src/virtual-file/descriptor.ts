@@ -1,5 +1,5 @@
 /** One file's place in the table of open descriptors. */
-import { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { type DirectFileContext, openDirectFile } from './direct-file.ts';
 import type { FileStat, OpenFile, OpenOptions } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
@@ -120,7 +120,7 @@ export class Descriptor {
     this.#poisonedBy ??= new StorageError('sync-failed', {
       what: 'sync failed; what was written since the last one may be lost',
       path: this.path,
-      errno: cause instanceof StorageError ? cause.errno : undefined,
+      errno: isStorageError(cause) ? cause.errno : undefined,
       cause,
     });
     if (this.identity !== undefined) this.#poisonedFiles?.set(this.identity, this.#poisonedBy);

@@ -196,5 +196,5 @@ function atOnceFailingWith<T>(outcome: Outcome, operation: () => T): T {
 }
 
 function replacingOutcome(error: unknown, outcome: Outcome): unknown {
-  return error instanceof StorageError ? error.with({ outcome }) : error;
+  return isStorageError(error) ? error.with({ outcome }) : error;
 }

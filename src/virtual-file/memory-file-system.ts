@@ -17,7 +17,7 @@
  * before the promise settles are written changed, as the real system does.
  */
 import { checkChoice } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { isStorageError } from '../errors.ts';
 import type { FaultAction, FileSystemOperation, Intercept } from './faults.ts';
 import type {
   DirectoryEntry,
@@ -160,7 +160,7 @@ export class MemoryFileSystem implements FileSystem {
     try {
       await this.#begin({ kind: 'sync-directory', path });
     } catch (error) {
-      const isOpened = error instanceof StorageError && !isFailureToOpen(error);
+      const isOpened = isStorageError(error) && !isFailureToOpen(error);
       if (isOpened) this.#tree.failSyncDirectory(this.#tree.directoryAt(path));
       throw error;
     }

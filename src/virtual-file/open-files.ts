@@ -9,7 +9,7 @@
  */
 import { assert } from '../assert.ts';
 import { checkCount } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { isStorageError, type StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import type { Descriptor } from './descriptor.ts';
 import {
@@ -152,7 +152,7 @@ export class OpenFiles {
 
   /** Tells the hook of the first fatal error; returns the error. */
   noteError(error: unknown): unknown {
-    if (error instanceof StorageError && isFatal(error)) this.#tellFatalError(error);
+    if (isStorageError(error) && isFatal(error)) this.#tellFatalError(error);
     return error;
   }
 
@@ -351,7 +351,7 @@ export class OpenFiles {
     try {
       await throwIfDirectoryFailed(fileSystem, path, mark);
       await fileSystem.syncDirectory(path).catch((error: unknown) => {
-        if (error instanceof StorageError && !isFailureToOpen(error)) {
+        if (isStorageError(error) && !isFailureToOpen(error)) {
           noteDirectoryFailure(fileSystem, path, error);
           this.#tellFatalError(error);
         }

@@ -1,5 +1,7 @@
 /** How the system's error numbers become StorageErrors. */
-import { StorageError, type StorageErrorCode } from '../errors.ts';
+import { getSystemErrorMap } from 'node:util';
+import { isStorageError, StorageError, type StorageErrorCode } from '../errors.ts';
+import { messageOf } from '../realms.ts';
 
 const CODE_OF_ERRNO: ReadonlyMap<string, StorageErrorCode> = new Map([
   ['ENOENT', 'not-found'],
@@ -43,8 +45,11 @@ export function fromNodeError(
   path: string | undefined,
   error: unknown,
 ): StorageError {
-  if (error instanceof StorageError) return error;
-  return systemError(action, path, errnoOf(error), error);
+  if (isStorageError(error)) return error;
+  const errno = errnoOf(error);
+  if (errno !== undefined) return systemError(action, path, errno, error);
+  const what = `cannot ${action}: ${messageOf(error)}`;
+  return new StorageError('io', { what, path, cause: error });
 }
 
 export function isFatal(error: StorageError): boolean {
@@ -52,7 +57,7 @@ export function isFatal(error: StorageError): boolean {
 }
 
 export function isOutOfDescriptors(error: unknown): boolean {
-  return error instanceof StorageError && DESCRIPTOR_ERRNOS.has(error.errno ?? '');
+  return isStorageError(error) && DESCRIPTOR_ERRNOS.has(error.errno ?? '');
 }
 
 /** Of the sync of a directory: true if it was not even opened, so that nothing is lost. */
@@ -61,12 +66,15 @@ export function isFailureToOpen(error: StorageError): boolean {
 }
 
 export function isInterrupted(error: unknown): boolean {
-  return error instanceof StorageError && error.errno === 'EINTR';
+  return isStorageError(error) && error.errno === 'EINTR';
 }
 
-function errnoOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-    return error.code;
+/** Of the properties alone, since the error may be of another realm. */
+function errnoOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null) return undefined;
+  if ('code' in error && typeof error.code === 'string') return error.code;
+  if ('errno' in error && typeof error.errno === 'number') {
+    return getSystemErrorMap().get(error.errno)?.[0];
   }
-  return 'EUNKNOWN';
+  return undefined;
 }

@@ -1,6 +1,6 @@
 /** What concerns one name happens one after the other, in the order of the calls. */
 import { basename, dirname } from 'node:path';
-import { StorageError, throwIfAborted } from '../errors.ts';
+import { isStorageError, throwIfAborted } from '../errors.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import type { FileSystem } from './file-system.ts';
 
@@ -51,7 +51,7 @@ export async function inTurn<T>(turn: Turn, action: () => Promise<T>): Promise<T
 export async function trueName(fileSystem: FileSystem, path: string): Promise<string> {
   const directory = dirname(path);
   const { identity } = await fileSystem.stat(`${directory}/.`).catch((error: unknown) => {
-    throw error instanceof StorageError ? error.with({ path: directory }) : error;
+    throw isStorageError(error) ? error.with({ path: directory }) : error;
   });
   return `${identity}/${basename(path)}`;
 }

@@ -7,9 +7,10 @@
  * call rejects with that error, because a second sync would report success for lost data. That holds
  * for all that have the file open, and for who opens it again in this process.
  */
+import { isPromise } from 'node:util/types';
 import { assert } from '../assert.ts';
 import { checkChoice } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import { alignedBytes } from './aligned-memory.ts';
 import { Descriptor } from './descriptor.ts';
@@ -114,7 +115,7 @@ export class VirtualFile {
   async readAt(target: Uint8Array, offset: number): Promise<number> {
     checkOffset(offset, this.path);
     const borrowed = this.#borrow();
-    const file = borrowed instanceof Promise ? await borrowed : borrowed;
+    const file = isPromise(borrowed) ? await borrowed : borrowed;
     // Not by `#run`: small reads are many, and each function that waits in between costs as much.
     try {
       let done = 0;
@@ -230,7 +231,7 @@ export class VirtualFile {
    */
   async hold(): Promise<HeldFile> {
     const borrowed = this.#borrow();
-    const file = borrowed instanceof Promise ? await borrowed : borrowed;
+    const file = isPromise(borrowed) ? await borrowed : borrowed;
     const readSync = file.readSync?.bind(file);
     if (readSync === undefined) {
       this.#giveBack();
@@ -277,7 +278,7 @@ export class VirtualFile {
 
   async #run<T>(operation: (file: OpenFile) => Promise<T>): Promise<T> {
     const borrowed = this.#borrow();
-    const file = borrowed instanceof Promise ? await borrowed : borrowed;
+    const file = isPromise(borrowed) ? await borrowed : borrowed;
     try {
       return await operation(file);
     } catch (error) {
@@ -328,7 +329,7 @@ export class VirtualFile {
     if (poisonedBy !== undefined) throw this.#noted(poisonedBy);
     this.#operations += 1;
     const pinned = this.openFiles.pin(this.#descriptor);
-    return pinned instanceof Promise ? this.#whenPinned(pinned) : pinned;
+    return isPromise(pinned) ? this.#whenPinned(pinned) : pinned;
   }
 
   async #whenPinned(pinned: Promise<OpenFile>): Promise<OpenFile> {
@@ -349,7 +350,7 @@ export class VirtualFile {
   /** Tells the hook of a fatal error; returns the error, with the path that the caller gave. */
   #noted(error: unknown): unknown {
     const { path } = this.#descriptor;
-    const isOther = path !== this.path && error instanceof StorageError && error.path === path;
+    const isOther = path !== this.path && isStorageError(error) && error.path === path;
     return this.openFiles.noteError(isOther ? error.with({ path: this.path }) : error);
   }
 

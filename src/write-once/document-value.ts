@@ -1,5 +1,7 @@
 /** What a document can hold. */
+import { isUint8Array } from 'node:util/types';
 import { StorageError } from '../errors.ts';
+import { isPlainObject } from '../realms.ts';
 import type { MsgpackLimits } from './msgpack-limits.ts';
 
 /** -0 is stored as 0. */
@@ -68,7 +70,7 @@ class ValueChecker {
 }
 
 function isScalar(value: unknown): boolean {
-  if (value === null || value instanceof Uint8Array) return true;
+  if (value === null || isUint8Array(value)) return true;
   return typeof value === 'boolean' || typeof value === 'number';
 }
 
@@ -99,12 +101,6 @@ export function dropPrototypes(value: unknown): void {
 /** True for what `dropPrototypes` made of a map. */
 export function isDocumentMap(value: unknown): value is DocumentMap {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === null;
-}
-
-function isPlainObject(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || prototype === Object.prototype;
 }
 
 function unsupported(what: string, actual: string): StorageError {

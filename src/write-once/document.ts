@@ -16,7 +16,7 @@
 import { decode, encode } from '@msgpack/msgpack';
 import { checkLimit } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
-import { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import {
   checkDocument,
   type DocumentMap,
@@ -169,7 +169,7 @@ function checkMap(map: Uint8Array, limits: DocumentLimits): void {
   try {
     checkMsgpack(map, limits);
   } catch (error) {
-    if (!(error instanceof StorageError)) throw error;
+    if (!isStorageError(error)) throw error;
     throw error.with({ offset: HEADER_SIZE + (error.offset ?? 0) });
   }
 }

@@ -13,6 +13,7 @@
  * Processes must not: each would take the other's temporary for one that a crash left.
  */
 import { basename, dirname } from 'node:path';
+import { isUint8Array } from 'node:util/types';
 import { isMainThread, threadId } from 'node:worker_threads';
 import {
   isStorageError,
@@ -213,7 +214,7 @@ function refuseLeftoverName(path: string): void {
 }
 
 function bytesOf(content: unknown): Uint8Array {
-  if (content instanceof Uint8Array) return new Uint8Array(content);
+  if (isUint8Array(content)) return new Uint8Array(content);
   if (typeof content !== 'string') throw invalidContent('Uint8Array or string', typeof content);
   if (/\p{Surrogate}/u.test(content)) throw invalidContent('Unicode', 'a lone surrogate');
   return new TextEncoder().encode(content);
@@ -231,7 +232,7 @@ function invalidContent(expected: string, actual: string): StorageError {
 
 /** Adds what the error does not say itself. */
 function withDefaults(error: unknown, details: { path?: string; outcome: Outcome }): unknown {
-  if (!(error instanceof StorageError)) return error;
+  if (!isStorageError(error)) return error;
   return error.with({
     path: error.path ?? details.path,
     outcome: error.outcome ?? details.outcome,

@@ -14,6 +14,7 @@
  * Source: Neon pageserver/src/tenant/mgr.rs, config.rs.
  */
 import { StorageError } from '../errors.ts';
+import { isErrorNamed } from '../realms.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
 import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
 import {
@@ -230,7 +231,7 @@ function textOf(content: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(content);
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
+    if (!isErrorNamed(error, 'TypeError')) throw error;
     const offset = firstInvalidOffset(content);
     throw new StorageError('corrupt', { what: 'text', offset, expected: 'UTF-8', cause: error });
   }

@@ -4,9 +4,11 @@
  *
  * Not kept: comments, the way a value was spelled, and digits of a time below a millisecond.
  */
-import { parse, stringify, TomlError } from 'smol-toml';
+import { isDate, isNativeError } from 'node:util/types';
+import { parse, stringify, TomlDate, type TomlError } from 'smol-toml';
 import { StorageError, type StorageErrorCode } from '../errors.ts';
 import { shortened } from '../printable.ts';
+import { isPlainObject } from '../realms.ts';
 
 /** `Date` stands for all times; what is read is a subclass that knows which sort it is. */
 export type TomlValue = string | bigint | number | boolean | Date | TomlValue[] | TomlTable;
@@ -31,7 +33,8 @@ export function parseToml(text: string): TomlTable {
 
 /** Throws: `invalid-input` for what TOML cannot hold, such as integers beyond 64 bits. */
 export function formatToml(table: TomlTable): string {
-  return stringify(checkedTable(table, 'invalid-input'), { numbersAsFloat: true });
+  const checked = withOwnTimes(checkedTable(table, 'invalid-input'));
+  return stringify(checked, { numbersAsFloat: true });
 }
 
 /** A table without a prototype, with the given entries. */
@@ -43,14 +46,14 @@ export function tomlTable(entries: Iterable<readonly [string, TomlValue]> = []):
 
 export function isTomlTable(value: unknown): value is TomlTable {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return false;
-  return !(value instanceof Date);
+  return !isDate(value);
 }
 
 function parseUnchecked(text: string): unknown {
   try {
     return parse(text, { integersAsBigInt: true, maxDepth: MAXIMUM_TOML_DEPTH });
   } catch (error) {
-    if (!(error instanceof TomlError)) throw error;
+    if (!isTomlError(error)) throw error;
     const { line, column } = error;
     throw new StorageError('corrupt', {
       what: `TOML, line ${line}, column ${column}`,
@@ -60,6 +63,27 @@ function parseUnchecked(text: string): unknown {
       actual: error.message.split('\n', 1).join('').replace('Invalid TOML document: ', ''),
     });
   }
+}
+
+function isTomlError(error: unknown): error is TomlError {
+  return isNativeError(error) && 'line' in error && 'column' in error;
+}
+
+/**
+ * A copy whose times are of the class that the formatter knows: it takes a Date of another realm for
+ * a table.
+ */
+function withOwnTimes(value: TomlValue): TomlValue {
+  if (isDate(value)) return ownTime(value);
+  if (Array.isArray(value)) return value.map(withOwnTimes);
+  if (!isTomlTable(value)) return value;
+  return tomlTable(Object.entries(value).map(([key, item]) => [key, withOwnTimes(item)]));
+}
+
+/** What was read knows which sort of time it is by how it spells itself. */
+function ownTime(time: Date): TomlDate {
+  const own = new TomlDate(time.toISOString());
+  return own.isValid() ? own : new TomlDate(time);
 }
 
 function offsetOf(text: string, line: number, column: number): number {
@@ -90,7 +114,7 @@ class Checker {
     if (typeof value === 'boolean' || typeof value === 'number') return;
     if (typeof value === 'string') this.#text(value, name);
     else if (typeof value === 'bigint') this.#integer(value, name);
-    else if (value instanceof Date) this.#time(value, name);
+    else if (isDate(value)) this.#time(value, name);
     else if (Array.isArray(value)) {
       for (const item of value) this.check(item, depth + 1, name);
     } else if (isPlainObject(value)) {
@@ -123,12 +147,6 @@ class Checker {
     const what = `TOML value of ${shortened(name, SHOWN_NAME_LENGTH)}`;
     return new StorageError(this.#code, { what, expected, actual });
   }
-}
-
-function isPlainObject(value: unknown): value is object {
-  if (typeof value !== 'object' || value === null) return false;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || prototype === Object.prototype;
 }
 
 function describe(value: unknown): string {

@@ -2,7 +2,8 @@
 import { constants, createReadStream, openSync, statSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import { Socket } from 'node:net';
-import { StorageError, throwIfAborted } from '../../errors.ts';
+import { isNativeError } from 'node:util/types';
+import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
 import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
@@ -131,7 +132,7 @@ function atLine<T>(line: SpecLine, path: string | undefined, use: () => T): T {
   try {
     return use();
   } catch (error) {
-    if (!(error instanceof StorageError) || error.code !== 'invalid-input') throw error;
+    if (!isStorageError(error) || error.code !== 'invalid-input') throw error;
     throw new StorageError('invalid-input', {
       what: `line ${line.number}: ${error.message}`,
       path,
@@ -146,7 +147,7 @@ async function sizeOf(path: string): Promise<number | undefined> {
     const stats = await stat(path);
     return stats.isFile() ? stats.size : undefined;
   } catch (error) {
-    if (error instanceof Error) return undefined;
+    if (isNativeError(error)) return undefined;
     throw error;
   }
 }

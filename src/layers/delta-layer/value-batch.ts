@@ -1,4 +1,5 @@
 /** Many serialized values in parallel arrays, so that none costs an object. */
+import { isBigUint64Array, isUint8Array, isUint32Array } from 'node:util/types';
 import { StorageError } from '../../errors.ts';
 import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
@@ -23,25 +24,24 @@ export interface EntryKeyBatch extends Omit<ValueBatch, 'keys' | 'lsns'> {
 
 /** Throws `invalid-input` unless every array is of its type, and has at least `count` rows. */
 export function checkValueBatch(batch: ValueBatch): void {
-  if (!(batch.keys instanceof Uint8Array && batch.lsns instanceof BigUint64Array))
-    throw wrongType();
+  if (!(isUint8Array(batch.keys) && isBigUint64Array(batch.lsns))) throw wrongType();
   const rows = Math.min(batch.lsns.length, Math.floor(batch.keys.length / KEY_SIZE));
   checkRows(batch, rows);
 }
 
 /** As `checkValueBatch`. */
 export function checkEntryKeyBatch(batch: EntryKeyBatch): void {
-  if (!(batch.entryKeys instanceof Uint8Array)) throw wrongType();
+  if (!isUint8Array(batch.entryKeys)) throw wrongType();
   checkRows(batch, Math.floor(batch.entryKeys.length / DELTA_KEY_SIZE));
 }
 
 function checkRows(batch: Omit<ValueBatch, 'keys' | 'lsns'>, keyRows: number): void {
   const { count, starts, lengths, willInit, values } = batch;
   const hasTypes =
-    starts instanceof Uint32Array &&
-    lengths instanceof Uint32Array &&
-    willInit instanceof Uint8Array &&
-    values instanceof Uint8Array;
+    isUint32Array(starts) &&
+    isUint32Array(lengths) &&
+    isUint8Array(willInit) &&
+    isUint8Array(values);
   if (!hasTypes) throw wrongType();
   const rows = Math.min(keyRows, starts.length, lengths.length, willInit.length);
   if (Number.isSafeInteger(count) && count >= 0 && count <= rows) return;

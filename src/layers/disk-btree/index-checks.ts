@@ -6,7 +6,7 @@
  * that its parent has for it, and its last key is below the parent's next one; keys ascend within a
  * node and lie within the layer's range.
  */
-import { describedError, StorageError } from '../../errors.ts';
+import { describedError, isStorageError, type StorageError } from '../../errors.ts';
 import { decodeNode, decodeNodeWithForeignValues, foreignValueError } from './decode-node.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexNode, TailRange } from './index-node.ts';
@@ -129,7 +129,7 @@ export class IndexChecks {
     try {
       return decode(bytes, block, this.#rules.keySize, this.#blocks.fileOffset(block));
     } catch (error) {
-      throw error instanceof StorageError ? error.with({ path: this.#blocks.path }) : error;
+      throw isStorageError(error) ? error.with({ path: this.#blocks.path }) : error;
     }
   }
 

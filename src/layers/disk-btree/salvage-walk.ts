@@ -6,7 +6,7 @@
  * is above the ones that follow is taken for the wrong one; so that one wrong block number does not
  * cost the blocks in between, a block whose place is further on is left for that place.
  */
-import { StorageError } from '../../errors.ts';
+import { isStorageError, type StorageError } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
 import { BlockSet } from './block-set.ts';
 import type { IndexBlocks } from './index-blocks.ts';
@@ -120,7 +120,7 @@ class SalvageWalk {
     const block = node.childBlock(index);
     const child = await this.#enter(node, index);
     if (child === undefined) return undefined;
-    if (child instanceof StorageError) {
+    if (isStorageError(child)) {
       yield { kind: 'damaged-block', block, error: child };
       return undefined;
     }

@@ -7,7 +7,7 @@
  */
 import { assert } from '../../assert.ts';
 import type { StoredBlob } from '../../blob-writer/blob.ts';
-import { StorageError, throwIfAborted } from '../../errors.ts';
+import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey } from '../key.ts';
@@ -102,7 +102,7 @@ async function decodeEntry(
   assert(stored !== undefined, 'every request has a result');
   const { blobs } = state.scan;
   try {
-    if (stored instanceof StorageError) throw stored;
+    if (isStorageError(stored)) throw stored;
     const { offset, header, payload } = stored;
     const { headerSize, storedLength, compressed } = header;
     if (compressed) checkExpandedLength(offset, state);
@@ -110,7 +110,7 @@ async function decodeEntry(
     if (compressed) state.expandedLength += bytes.length;
     return { ...entry, storedLength: headerSize + storedLength, compressed, bytes };
   } catch (error) {
-    throw error instanceof StorageError ? located(error, entry) : error;
+    throw isStorageError(error) ? located(error, entry) : error;
   }
 }
 

@@ -12,7 +12,7 @@ import {
   MAXIMUM_BLOB_HEADER_SIZE,
 } from '../../blob-writer/blob-format.ts';
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
-import { StorageError, throwIfAborted } from '../../errors.ts';
+import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { isDamage } from '../damage.ts';
@@ -184,7 +184,7 @@ class Listing {
   async *#entries(): AsyncGenerator<IndexEntry> {
     for (let block = 0; block < this.#blockCount; block += 1) {
       const node = this.#decode(await this.#readBlock(block), block);
-      if (node instanceof StorageError || node.level > 0) continue;
+      if (isStorageError(node) || node.level > 0) continue;
       for (let index = 0; index < node.entryCount; index += 1) {
         yield entryAt(this.#layout, node, index);
       }
@@ -265,7 +265,7 @@ class Listing {
   *#blockRanges(bytes: Uint8Array, block: number): Generator<LayoutRange> {
     const offset = this.#indexStart + block * BLOCK_SIZE;
     const node = this.#decode(bytes, block);
-    if (node instanceof StorageError) {
+    if (isStorageError(node)) {
       const what = 'damaged index block';
       yield { part: 'index', block, offset, length: BLOCK_SIZE, what, error: node };
       return;

@@ -1,6 +1,6 @@
 /** The blocks of an index, one by one, as a tool shows them. */
 import type { StorageError } from '../../errors.ts';
-import { IndexNode } from '../disk-btree/index-node.ts';
+import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { DiskBtreeReader } from '../disk-btree/reader.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
@@ -28,8 +28,8 @@ export async function* describeIndex(
   layout: EntryLayout,
 ): AsyncGenerator<IndexBlock> {
   for await (const block of index.blocks()) {
-    if (block instanceof IndexNode) yield describeNode(block, layout);
-    else yield { kind: 'damaged', ...block };
+    if ('error' in block) yield { kind: 'damaged', ...block };
+    else yield describeNode(block, layout);
   }
 }
 

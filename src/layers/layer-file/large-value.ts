@@ -1,5 +1,5 @@
 /** What a value is that passes by in pieces, because it has, or may have, more than 1 MiB. */
-import { StorageError } from '../../errors.ts';
+import { isStorageError, type StorageError } from '../../errors.ts';
 import { AuxFileCheck } from '../aux-file-check.ts';
 import { outlineOfBegin, VALUE_OUTLINE_SIZE, type ValueOutline } from '../value-format.ts';
 import type { DamagedEntry, LargeEntry } from './entry-scan.ts';
@@ -30,7 +30,7 @@ export async function readLargeValue(
   const outline = orError(() => outlineOfBegin(begin.bytes, length));
   if (outline !== undefined) return { kind: 'value', length, outline };
   const check = orError(() => new AuxFileCheck(begin.bytes, length));
-  if (check instanceof StorageError) return { kind: 'value', length, outline: check };
+  if (isStorageError(check)) return { kind: 'value', length, outline: check };
   const again = await entry.stream((piece) => check.add(piece));
   if (typeof again !== 'number') return again;
   return { kind: 'value', length, outline: orError(() => check.finish()) };
@@ -40,7 +40,7 @@ function orError<T>(decode: () => T): T | StorageError {
   try {
     return decode();
   } catch (error) {
-    if (error instanceof StorageError) return error;
+    if (isStorageError(error)) return error;
     throw error;
   }
 }

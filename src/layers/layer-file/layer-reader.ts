@@ -12,7 +12,7 @@ import type { BlobRequest } from '../../blob-writer/blob-runs.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS } from '../../blob-writer/decompression.ts';
 import { runSteps, runStepsSync, type Steps } from '../../blob-writer/steps.ts';
 import { cachedSource } from '../../blob-writer/value-cache.ts';
-import { StorageError, throwIfAborted } from '../../errors.ts';
+import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { BlockCache } from '../disk-btree/block-cache.ts';
 import { IndexBlocks } from '../disk-btree/index-blocks.ts';
@@ -350,7 +350,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       if (position === undefined) return undefined;
       const { value: blob } = blobs.next();
       assert(blob !== undefined, 'as many blobs as positions');
-      if (!(blob instanceof StorageError)) return this.#entryOf(position, blob);
+      if (!isStorageError(blob)) return this.#entryOf(position, blob);
       throw located(blob, entryAt(this.layout, position.node, position.index));
     });
   }
@@ -420,6 +420,6 @@ function maximumExpandedLength({ maximumBlobLength }: ReadOptions, fileSize: num
 }
 
 function located(error: unknown, { key, lsn }: IndexEntry): unknown {
-  if (!(error instanceof StorageError)) return error;
+  if (!isStorageError(error)) return error;
   return error.with({ key: formatKey(key), lsn: formatLsn(lsn) });
 }

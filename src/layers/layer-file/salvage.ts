@@ -1,5 +1,5 @@
 /** A salvaging scan, entry by entry, with values decoded: what a dump shows. */
-import { StorageError } from '../../errors.ts';
+import { isStorageError, type StorageError } from '../../errors.ts';
 import { formatKey } from '../key.ts';
 import { formatLsn } from '../lsn.ts';
 import { outlineOfValue, type Value } from '../value-format.ts';
@@ -43,7 +43,7 @@ function salvageEntry(entry: LayerEntry, { decode, path }: SalvageOptions): Salv
   try {
     outlineOfValue(entry.bytes);
   } catch (error) {
-    if (!(error instanceof StorageError)) throw error;
+    if (!isStorageError(error)) throw error;
     const { key, lsn, offset } = entry;
     return { kind: 'damaged-entry', key, lsn, offset, error: locateValueError(error, entry, path) };
   }
