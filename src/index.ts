@@ -20,7 +20,7 @@
  * The parts below have entries of their own: `layerfile/layers`, `layerfile/blob-writer`,
  * `layerfile/virtual-file`, `layerfile/write-once` and `layerfile/postgres`.
  */
-export type { Compression } from './blob-writer/compression.ts';
+
 export { CompressionPool } from './blob-writer/compression-pool.ts';
 export {
   isStorageError,
@@ -58,3 +58,4 @@ export { decodeValue, encodeValue, type Value } from './layers/value-format.ts';
 export { verifyLayer } from './layers/verify.ts';
 export type { IoMode } from './virtual-file/file-system.ts';
 export { OpenFiles } from './virtual-file/open-files.ts';
+export type { Compression } from './zstd/compression.ts';

@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest';
 import { BufferedWriter } from '../src/blob-writer/buffered-writer.ts';
-import { checkCompression } from '../src/blob-writer/compression.ts';
 import { CompressionPool } from '../src/blob-writer/compression-pool.ts';
 import { checkChoice, checkCount, checkLimit } from '../src/check-options.ts';
 import { BlockCache } from '../src/layers/disk-btree/block-cache.ts';
@@ -14,6 +13,7 @@ import { OpenFiles } from '../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../src/virtual-file/temporary-file.ts';
 import { VirtualFile } from '../src/virtual-file/virtual-file.ts';
 import { encodeDocument } from '../src/write-once/document.ts';
+import { checkCompression } from '../src/zstd/compression.ts';
 import { storageErrorOf, storageErrorThrownBy } from './support/storage-errors.ts';
 
 /** What callers without types may give, and how an error names it. */

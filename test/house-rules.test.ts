@@ -20,12 +20,13 @@ interface SourceFile {
 const BELOW: Record<string, readonly string[]> = {
   leaves: [],
   'virtual-file': ['leaves'],
-  'blob-writer': ['leaves', 'virtual-file'],
-  layers: ['leaves', 'virtual-file', 'blob-writer'],
+  zstd: ['leaves'],
+  'blob-writer': ['leaves', 'virtual-file', 'zstd'],
+  layers: ['leaves', 'virtual-file', 'zstd', 'blob-writer'],
   'write-once': ['leaves', 'virtual-file'],
-  postgres: ['leaves', 'virtual-file', 'blob-writer', 'layers'],
-  cli: ['leaves', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'],
-  entry: ['leaves', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'],
+  postgres: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers'],
+  cli: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers', 'write-once', 'postgres'],
+  entry: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers', 'write-once', 'postgres'],
 };
 
 const LEAVES = [

@@ -6,6 +6,13 @@ import { assert } from '../assert.ts';
 import { checkLimit } from '../check-options.ts';
 import { isStorageError, StorageError, withPath } from '../errors.ts';
 import {
+  type DecompressionLimits,
+  Decompressor,
+  fitsInOneCall,
+  type OnPiece,
+  scanWithinLimits,
+} from '../zstd/decompression.ts';
+import {
   type Blob,
   cachedPlainBlob,
   type PlainSearch,
@@ -29,13 +36,6 @@ import {
 } from './blob-runs.ts';
 import { streamBlobContent } from './blob-stream.ts';
 import type { ByteSource } from './byte-source.ts';
-import {
-  type DecompressionLimits,
-  Decompressor,
-  fitsInOneCall,
-  type OnPiece,
-  scanWithinLimits,
-} from './decompression.ts';
 import { newArray } from './slab.ts';
 import { fillAtOnce, type ReadStep, runSteps, runStepsSync, type Steps } from './steps.ts';
 import { CachedSource } from './value-cache.ts';

@@ -2,14 +2,15 @@
  * Reads the content of one blob in pieces, so that a blob of any size takes as much memory as a
  * small one: neither its stored bytes nor its content are held whole.
  */
-import type { BlobHeader } from './blob-format.ts';
-import { type ByteSource, readExactly } from './byte-source.ts';
+
 import {
   type DecompressionLimits,
   Decompressor,
   type FrameSource,
   type OnPiece,
-} from './decompression.ts';
+} from '../zstd/decompression.ts';
+import type { BlobHeader } from './blob-format.ts';
+import { type ByteSource, readExactly } from './byte-source.ts';
 
 /** Read at once; more than a zstd block with its header. */
 const WINDOW_SIZE = 256 * 1024;

@@ -8,6 +8,7 @@ import { assert } from '../assert.ts';
 import { copyBytes, type ViewedBytes } from '../byte-words.ts';
 import { checkBytes } from '../check-bytes.ts';
 import { isStorageError, StorageError } from '../errors.ts';
+import { scanZstdFrame } from '../zstd/frame.ts';
 import {
   blobHeaderSize,
   blobHeaderSizeOfFirstByte,
@@ -20,7 +21,6 @@ import {
   SHORT_BLOB_LIMIT,
 } from './blob-format.ts';
 import type { BufferedWriter } from './buffered-writer.ts';
-import { scanZstdFrame } from './zstd-frame.ts';
 
 /** Many contents: number i is the `lengths[i]` bytes of `values` from `starts[i]` on. */
 export interface BlobParts {

@@ -16,7 +16,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import { assert } from '../assert.ts';
 import { checkCount, checkLimit } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import type { Compressor } from './compression.ts';
+import type { Compressor } from '../zstd/compression.ts';
 import type { CompressionBatch } from './compression-batch.ts';
 import { compressorFailed } from './compression-thread.ts';
 import { PoolThread } from './pool-thread.ts';

@@ -4,7 +4,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import { isStorageError, StorageError } from '../errors.ts';
-import { type Compressor, type CompressorName, loadCompressor } from './compression.ts';
+import { type Compressor, type CompressorName, loadCompressor } from '../zstd/compression.ts';
 import { CompressionBatch } from './compression-batch.ts';
 
 /** Which frames are wanted: the same library and level give the same on every thread. */

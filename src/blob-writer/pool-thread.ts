@@ -2,7 +2,7 @@
 import { isNativeError } from 'node:util/types';
 import { Worker } from 'node:worker_threads';
 import type { StorageError } from '../errors.ts';
-import type { Compressor } from './compression.ts';
+import type { Compressor } from '../zstd/compression.ts';
 import { CompressionBatch } from './compression-batch.ts';
 import {
   type CompressionReply,

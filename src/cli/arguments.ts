@@ -1,14 +1,10 @@
 /** Arguments of the command line; what does not parse is wrong usage. */
 import { InvalidArgumentError } from 'commander';
-import {
-  DEFAULT_ZSTD_LEVEL,
-  MAXIMUM_ZSTD_LEVEL,
-  MINIMUM_ZSTD_LEVEL,
-} from '../blob-writer/zstd-level.ts';
 import { isStorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { type Key, parseKey } from '../layers/key.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
+import { DEFAULT_ZSTD_LEVEL, MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from '../zstd/level.ts';
 
 export function lsnArgument(text: string): Lsn {
   return parsing(() => parseLsn(text));

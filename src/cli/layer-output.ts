@@ -1,6 +1,7 @@
 /** What build and import share: compression from flags, and the line about the finished layer. */
-import { type Compression, DEFAULT_COMPRESSION } from '../blob-writer/compression.ts';
+
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+import { type Compression, DEFAULT_COMPRESSION } from '../zstd/compression.ts';
 import { encodeJson } from './json.ts';
 import type { Output } from './output.ts';
 

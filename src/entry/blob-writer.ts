@@ -27,16 +27,16 @@ export {
   handleSource,
   type ReadableHandle,
 } from '../blob-writer/byte-source.ts';
+export { CompressionPool, type CompressionPoolOptions } from '../blob-writer/compression-pool.ts';
 export {
   type Compression,
   type Compressor,
   type CompressorName,
   DEFAULT_COMPRESSION,
   loadCompressor,
-} from '../blob-writer/compression.ts';
-export { CompressionPool, type CompressionPoolOptions } from '../blob-writer/compression-pool.ts';
+} from '../zstd/compression.ts';
 export {
   DEFAULT_DECOMPRESSION_LIMITS,
   type DecompressionLimits,
   Decompressor,
-} from '../blob-writer/decompression.ts';
+} from '../zstd/decompression.ts';

@@ -8,7 +8,7 @@
  *
  * Source: Neon pageserver/src/import_datadir.rs, which also stores most of what is left out here.
  */
-import type { Compression } from '../blob-writer/compression.ts';
+
 import { StorageError, throwIfAborted, withOutcome } from '../errors.ts';
 import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import { compareKeys, type Key, type KeyRange, nextKey } from '../layers/key.ts';
@@ -16,6 +16,7 @@ import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
+import type { Compression } from '../zstd/compression.ts';
 import type { ControlFile } from './control-file.ts';
 import { checkAtRest, checkUnchanged, readControlFile } from './data-directory.ts';
 import { relationBlockKey, relationMapKey, relationSizeKey } from './key-mapping.ts';

@@ -11,10 +11,10 @@ import {
   fileSource,
   handleSource,
 } from '../../src/blob-writer/byte-source.ts';
-import { DEFAULT_DECOMPRESSION_LIMITS } from '../../src/blob-writer/decompression.ts';
 import { cachedSource, ValueCache } from '../../src/blob-writer/value-cache.ts';
 import { StorageError } from '../../src/errors.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
+import { DEFAULT_DECOMPRESSION_LIMITS } from '../../src/zstd/decompression.ts';
 import { bytesOf, countingSource, writeBlobs } from '../support/blobs.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';

@@ -3,8 +3,8 @@ import { describe, expect, test } from 'vitest';
 import { BlobReader } from '../../src/blob-writer/blob-reader.ts';
 import { BlobScanner } from '../../src/blob-writer/blob-scanner.ts';
 import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
-import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
 import { StorageError } from '../../src/errors.ts';
+import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/zstd/decompression.ts';
 import {
   type BlobSpec,
   bytesOf,

@@ -2,12 +2,12 @@ import { describe, expect, test } from 'vitest';
 import { decodeBlobHeader } from '../../src/blob-writer/blob-format.ts';
 import { BlobReader } from '../../src/blob-writer/blob-reader.ts';
 import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
+import { StorageError } from '../../src/errors.ts';
 import {
   DEFAULT_DECOMPRESSION_LIMITS,
   MAXIMUM_PIECE_LENGTH,
-} from '../../src/blob-writer/decompression.ts';
-import { zstdBlocks } from '../../src/blob-writer/zstd-frame.ts';
-import { StorageError } from '../../src/errors.ts';
+} from '../../src/zstd/decompression.ts';
+import { zstdBlocks } from '../../src/zstd/frame.ts';
 import { bytesOf, countingSource, writeBlobs } from '../support/blobs.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 

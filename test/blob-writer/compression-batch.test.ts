@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { encodePlainBlobHeader } from '../../src/blob-writer/blob-format.ts';
-import { loadCompressor } from '../../src/blob-writer/compression.ts';
 import {
   batchRoomFor,
   CompressionBatch,
   MAXIMUM_BATCH_COUNT,
 } from '../../src/blob-writer/compression-batch.ts';
+import { loadCompressor } from '../../src/zstd/compression.ts';
 import { bytesOf, writeBlobs } from '../support/blobs.ts';
 
 const NOISE = Buffer.concat(

@@ -1,6 +1,7 @@
 /** Layers of at most 64 KiB that cost as much as layers can, and sound ones to read before them. */
-import { loadCompressor } from '../../src/blob-writer/compression.ts';
+
 import { encodeValue } from '../../src/layers/value-format.ts';
+import { loadCompressor } from '../../src/zstd/compression.ts';
 import { deltaKey, layerBytes, nodeBlock, offsetsOf, shortBlob } from '../support/hand-made.ts';
 import { blockKey, LSN_RANGE, noise } from '../support/layers.ts';
 import { encodeFrame } from '../support/zstd-frames.ts';

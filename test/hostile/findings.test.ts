@@ -1,9 +1,9 @@
 /** What the fuzzer and reviews found, as small as it can be; the fuzzer's by the seed. */
 import { describe, expect, it } from 'vitest';
-import { loadCompressor } from '../../src/blob-writer/compression.ts';
-import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
 import { StorageError } from '../../src/errors.ts';
 import { parseTenantConfig } from '../../src/write-once/tenant-config.ts';
+import { loadCompressor } from '../../src/zstd/compression.ts';
+import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/zstd/decompression.ts';
 import { parseError, runCli } from '../cli/support.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';

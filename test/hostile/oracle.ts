@@ -11,7 +11,6 @@
  * What a strict read hands out before its error obeys all but the last two.
  */
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
-import { Decompressor } from '../../src/blob-writer/decompression.ts';
 import { StorageError, type StorageErrorCode } from '../../src/errors.ts';
 import { isDamage } from '../../src/layers/damage.ts';
 import type { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
@@ -20,6 +19,7 @@ import type { LayerEntry } from '../../src/layers/layer-file/entry-batch.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { decodeValue } from '../../src/layers/value-format.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
+import { Decompressor } from '../../src/zstd/decompression.ts';
 import { type ReferenceLayer, referenceBlob, referenceLayer } from './reference-reader.ts';
 
 type AnyReader = DeltaLayerReader | ImageLayerReader;

@@ -1,6 +1,5 @@
 /** Everything else that reads bytes or text of others, each with what must hold of it. */
 
-import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
 import { crc32cOf } from '../../src/checksum.ts';
 import { StorageError } from '../../src/errors.ts';
 import { parseKey } from '../../src/layers/key.ts';
@@ -20,6 +19,7 @@ import {
   encodeTimelineMetadata,
 } from '../../src/write-once/timeline-metadata.ts';
 import { timelineMetadataFromJson } from '../../src/write-once/timeline-metadata-json.ts';
+import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/zstd/decompression.ts';
 import { encodeFrame } from '../support/zstd-frames.ts';
 import { BUILD_INPUTS, checkBuildInput } from './build-input.ts';
 import { errorOr, must, read } from './expectations.ts';

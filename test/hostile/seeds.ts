@@ -1,8 +1,8 @@
 /** Small sound layers that mutations start from. */
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
-import { loadCompressor } from '../../src/blob-writer/compression.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { encodeValue, type Value, valueWillInit } from '../../src/layers/value-format.ts';
+import { loadCompressor } from '../../src/zstd/compression.ts';
 import { deltaKey, layerBytes, nodeBlock, offsetsOf } from '../support/hand-made.ts';
 import { blockKey, LSN_RANGE, noise, writeDelta, writeImages } from '../support/layers.ts';
 import { encodeFrame } from '../support/zstd-frames.ts';

@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Compression } from '../../src/blob-writer/compression.ts';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { ImageLayerWriter } from '../../src/layers/image-layer/writer.ts';
 import { formatKey, parseKey } from '../../src/layers/key.ts';
@@ -10,6 +9,7 @@ import { formatLsn, parseLsn } from '../../src/layers/lsn.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { decodeValue, encodeValue, valueWillInit } from '../../src/layers/value-format.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
+import type { Compression } from '../../src/zstd/compression.ts';
 import { goldenLayers, inputEntries, type LayerManifest } from '../support/golden.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 

@@ -2,7 +2,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
-import type { Compression } from '../../src/blob-writer/compression.ts';
 import { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { BlockCache } from '../../src/layers/disk-btree/block-cache.ts';
@@ -11,6 +10,7 @@ import { ImageLayerWriter } from '../../src/layers/image-layer/writer.ts';
 import { compareKeys } from '../../src/layers/key.ts';
 import { encodeValue, valueWillInit } from '../../src/layers/value-format.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
+import type { Compression } from '../../src/zstd/compression.ts';
 import { blobLengths, expectSameLayer, type ModelEntry } from '../support/layer-model.ts';
 import {
   blockKey,

@@ -1,9 +1,9 @@
 /** Pools whose threads run the sources, bundled. */
 import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, onTestFinished } from 'vitest';
-import { loadCompressor } from '../../src/blob-writer/compression.ts';
 import { CompressionBatch } from '../../src/blob-writer/compression-batch.ts';
 import { CompressionPool } from '../../src/blob-writer/compression-pool.ts';
+import { loadCompressor } from '../../src/zstd/compression.ts';
 import { type BundledProgram, bundleProgram } from './programs.ts';
 import { untilReady } from './until-ready.ts';
 

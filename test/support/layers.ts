@@ -1,6 +1,5 @@
 /** Small layers on a disk in memory, and short ways to look at what readers hand out. */
 import { basename } from 'node:path';
-import type { Compression } from '../../src/blob-writer/compression.ts';
 import { DeltaLayerWriter, type DeltaWriteOptions } from '../../src/layers/delta-layer/writer.ts';
 import { ImageLayerWriter, type ImageWriteOptions } from '../../src/layers/image-layer/writer.ts';
 import { formatKey, type Key, keyFromFields } from '../../src/layers/key.ts';
@@ -9,6 +8,7 @@ import { formatLsn, type Lsn } from '../../src/layers/lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../../src/layers/value-format.ts';
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import type { Compression } from '../../src/zstd/compression.ts';
 
 export const IDS = {
   tenantId: '11223344556677889900aabbccddeeff',

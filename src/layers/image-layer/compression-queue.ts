@@ -2,7 +2,7 @@
  * Collects blobs in batches, has them compressed, several batches at once, and hands them on in the
  * order in which they came. Bounded: whoever adds to a full queue gets a promise for room.
  */
-import type { Compressor } from '../../blob-writer/compression.ts';
+
 import {
   batchRoomFor,
   CompressionBatch,
@@ -10,6 +10,7 @@ import {
 } from '../../blob-writer/compression-batch.ts';
 import type { CompressionPool } from '../../blob-writer/compression-pool.ts';
 import { StorageError } from '../../errors.ts';
+import type { Compressor } from '../../zstd/compression.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 
 /** A batch, and the keys of its blobs. */

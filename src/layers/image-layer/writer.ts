@@ -6,15 +6,15 @@
  */
 import { checkContent, SHORT_BLOB_LIMIT } from '../../blob-writer/blob-format.ts';
 import { type BlobWriter, checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
+import { CompressionPool } from '../../blob-writer/compression-pool.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
 import {
   type Compression,
   type Compressor,
   checkCompression,
   DEFAULT_COMPRESSION,
   loadCompressor,
-} from '../../blob-writer/compression.ts';
-import { CompressionPool } from '../../blob-writer/compression-pool.ts';
-import { StorageError, throwIfAborted } from '../../errors.ts';
+} from '../../zstd/compression.ts';
 import { MAXIMUM_LEAF_VALUE } from '../disk-btree/node-format.ts';
 import { parseIdentifier } from '../identifier.ts';
 import {

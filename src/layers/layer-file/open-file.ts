@@ -1,13 +1,13 @@
 /** From a path or a source to a layer whose first block is read and checked. */
 import { basename } from 'node:path';
 import { type ByteSource, fileSource, heldFileSource } from '../../blob-writer/byte-source.ts';
-import { Decompressor } from '../../blob-writer/decompression.ts';
 import { checkChoice, checkLimit } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { IO_MODES, type IoMode } from '../../virtual-file/file-system.ts';
 import type { HeldFile } from '../../virtual-file/held-file.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { VirtualFile } from '../../virtual-file/virtual-file.ts';
+import { Decompressor } from '../../zstd/decompression.ts';
 import type { BlockCache } from '../disk-btree/block-cache.ts';
 import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
 import { nameOfSummary, readSummaryBlock } from './summary.ts';

@@ -1,7 +1,8 @@
 /** Uses pools whose threads end, or never begin, and tells when all that it waits for is settled. */
-import { loadCompressor } from '../../../src/blob-writer/compression.ts';
+
 import { batchRoomFor, CompressionBatch } from '../../../src/blob-writer/compression-batch.ts';
 import { CompressionPool } from '../../../src/blob-writer/compression-pool.ts';
+import { loadCompressor } from '../../../src/zstd/compression.ts';
 import { untilReady } from '../../support/until-ready.ts';
 
 export type EndingThreads =

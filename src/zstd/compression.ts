@@ -12,9 +12,9 @@ import { isNativeError } from 'node:util/types';
 import * as zlib from 'node:zlib';
 import { checkCount, checkOneOf } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import { ZstdEncoder } from './zstd-encoder.ts';
-import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './zstd-frame.ts';
-import { MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from './zstd-level.ts';
+import { ZstdEncoder } from './encoder.ts';
+import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './frame.ts';
+import { MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from './level.ts';
 
 export type Compression =
   | { readonly kind: 'none' }

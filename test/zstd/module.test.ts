@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { ZstdModule } from '../../src/blob-writer/zstd-module.ts';
+import { ZstdModule } from '../../src/zstd/module.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 /** More than the memory of a WebAssembly module can be. */

@@ -8,7 +8,7 @@
  */
 import { isUint8Array } from 'node:util/types';
 import { StorageError } from '../errors.ts';
-import { MAXIMUM_STREAM_PIECE, ZstdEngine, type ZstdStream } from './zstd-engine.ts';
+import { MAXIMUM_STREAM_PIECE, ZstdEngine, type ZstdStream } from './engine.ts';
 import {
   decodeZstdBlockHeader,
   decodeZstdFrameHeader,
@@ -20,7 +20,7 @@ import {
   type ZstdFrame,
   ZstdFrameScan,
   zstdBlocks,
-} from './zstd-frame.ts';
+} from './frame.ts';
 
 export interface DecompressionLimits {
   /** Most bytes that may come out of one blob. */

@@ -3,8 +3,8 @@
  * with one context and its buffers for all frames of the thread.
  */
 import { StorageError } from '../errors.ts';
-import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './zstd-frame.ts';
-import { type Region, type ZstdContext, ZstdModule } from './zstd-module.ts';
+import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './frame.ts';
+import { type Region, type ZstdContext, ZstdModule } from './module.ts';
 
 const CHUNK_LENGTH = MAXIMUM_ZSTD_BLOCK_LENGTH;
 

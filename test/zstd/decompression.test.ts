@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { type CompressorName, loadCompressor } from '../../src/blob-writer/compression.ts';
+import { StorageError } from '../../src/errors.ts';
+import { type CompressorName, loadCompressor } from '../../src/zstd/compression.ts';
 import {
   DEFAULT_DECOMPRESSION_LIMITS,
   type DecompressionLimits,
   Decompressor,
   MAXIMUM_PIECE_LENGTH,
-} from '../../src/blob-writer/decompression.ts';
-import { scanZstdFrame } from '../../src/blob-writer/zstd-frame.ts';
-import { StorageError } from '../../src/errors.ts';
+} from '../../src/zstd/decompression.ts';
+import { scanZstdFrame } from '../../src/zstd/frame.ts';
 import { bytesOf } from '../support/blobs.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 import {

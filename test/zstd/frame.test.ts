@@ -1,12 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { loadCompressor } from '../../src/blob-writer/compression.ts';
-import {
-  MAXIMUM_ZSTD_BLOCK_LENGTH,
-  scanZstdFrame,
-  zstdBlocks,
-} from '../../src/blob-writer/zstd-frame.ts';
 import { StorageError } from '../../src/errors.ts';
+import { loadCompressor } from '../../src/zstd/compression.ts';
+import { MAXIMUM_ZSTD_BLOCK_LENGTH, scanZstdFrame, zstdBlocks } from '../../src/zstd/frame.ts';
 import { bytesOf } from '../support/blobs.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 import { encodeFrame, type TestFrame } from '../support/zstd-frames.ts';

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
 import * as zlib from 'node:zlib';
 import { describe, expect, test } from 'vitest';
+import { isStorageError } from '../../src/errors.ts';
 import {
   type Compressor,
   checkCompression,
   DEFAULT_COMPRESSION,
   loadCompressor,
-} from '../../src/blob-writer/compression.ts';
-import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/blob-writer/decompression.ts';
-import { scanZstdFrame } from '../../src/blob-writer/zstd-frame.ts';
-import { MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from '../../src/blob-writer/zstd-level.ts';
-import { isStorageError } from '../../src/errors.ts';
+} from '../../src/zstd/compression.ts';
+import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/zstd/decompression.ts';
+import { scanZstdFrame } from '../../src/zstd/frame.ts';
+import { MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from '../../src/zstd/level.ts';
 import { bytesOf } from '../support/blobs.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 

@@ -1,6 +1,6 @@
 /** Decompression in the memory of the WebAssembly build of libzstd, without a copy on the way out. */
 import { assert } from '../assert.ts';
-import { type Region, type ZstdContext, ZstdModule } from './zstd-module.ts';
+import { type Region, type ZstdContext, ZstdModule } from './module.ts';
 
 /** Most bytes that go into or come out of a stream at once; a piece that is handed out. */
 export const MAXIMUM_STREAM_PIECE = 256 * 1024;
