@@ -49,8 +49,14 @@ export async function verifyLayer(
   checkReadOptions(options);
   checkLimit('limit: number of findings', options.maximumFindings);
   if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
-  const { openFiles, ioMode } = options;
-  const file = await VirtualFile.open(from, { read: true, openFiles, ioMode });
+  const { openFiles, ioMode, signal } = options;
+  const file = await VirtualFile.open(from, {
+    read: true,
+    content: 'immutable',
+    openFiles,
+    ioMode,
+    signal,
+  });
   try {
     return await verifyNamed(await fileSource(file), from, options);
   } finally {

@@ -31,7 +31,7 @@ export async function* readSegmentPages(
 ): AsyncGenerator<Uint8Array, void, void> {
   const { path, size } = segment;
   const buffer = new Uint8Array(Math.min(READ_SIZE, size));
-  const file = await VirtualFile.open(path, { read: true, openFiles });
+  const file = await VirtualFile.open(path, { read: true, openFiles, signal });
   try {
     await checkSize(file, size);
     for (let offset = 0; offset < size; offset += READ_SIZE) {

@@ -1,9 +1,17 @@
 /** One file's place in the table of open descriptors. */
+import { assert } from '../assert.ts';
 import { isStorageError, StorageError } from '../errors.ts';
+import { closeQuietly } from './close-quietly.ts';
 import { type DirectFileContext, openDirectFile } from './direct-file.ts';
-import type { FileStat, OpenFile, OpenOptions } from './file-system.ts';
+import type { FileStat, FileSystem, OpenFile, OpenOptions, SyncOpenFile } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
 import { type PoisonedFiles, poisonedFiles } from './poisoned-files.ts';
+
+export interface DescriptorOptions extends OpenOptions {
+  readonly durability: 'sync' | 'scratch';
+  /** `immutable`: size and time of the last write are those of the first opening, too. */
+  readonly content: 'immutable' | 'mutable';
+}
 
 /**
  * One VirtualFile's place in the table: how to open it again, whether it has unsynced writes, and
@@ -18,26 +26,26 @@ export class Descriptor {
   /** Opening or eviction under way. */
   settling: Promise<unknown> | undefined;
   pins = 0;
-  /** Of the pins, those that last until somebody ends them. */
-  holds = 0;
   recentlyUsed = false;
   #poisonedBy: StorageError | undefined;
   /** Of the file system, once the file was opened. */
   #poisonedFiles: PoisonedFiles | undefined;
   #options: OpenOptions;
   readonly #scratch: boolean;
+  readonly #isImmutable: boolean;
   readonly #syncs = new Limiter(1);
   /** Counts finished writes; those up to `#syncedWrites` are on the device. */
   #writes = 0;
   #syncedWrites = 0;
 
-  constructor(path: string, options: OpenOptions, durability: 'sync' | 'scratch') {
+  constructor(path: string, { durability, content, ...options }: DescriptorOptions) {
     this.path = path;
     this.#options = options;
     this.#scratch = durability === 'scratch';
+    this.#isImmutable = content === 'immutable';
   }
 
-  /** Device and inode, once the file was opened. */
+  /** As `FileStat` has it, once the file was opened. */
   get identity(): string | undefined {
     return this.opened?.identity;
   }
@@ -84,6 +92,24 @@ export class Descriptor {
     const { read = false, write = false, direct = false } = this.#options;
     this.#options = { read, write, direct };
     return openFile;
+  }
+
+  /**
+   * Opens the file again, synchronously, and not directly: the same bytes come either way.
+   * Requires: it was opened before, over a file system that has `openSync`.
+   */
+  openSync(fileSystem: FileSystem): SyncOpenFile {
+    const { read = false, write = false } = this.#options;
+    const openFile = fileSystem.openSync?.(this.path, { read, write });
+    assert(openFile?.opened !== undefined, 'a file that is held can be opened synchronously');
+    try {
+      this.#checkIdentity(openFile.opened);
+      this.throwIfPoisoned();
+      return openFile;
+    } catch (error) {
+      closeQuietly(openFile);
+      throw error;
+    }
   }
 
   throwIfPoisoned(): void {
@@ -137,5 +163,13 @@ export class Descriptor {
     if (opened.identity !== this.opened.identity) {
       throw new StorageError('io', { what: 'file was replaced while in use', path: this.path });
     }
+    if (this.#isImmutable && !hasSameContent(opened, this.opened)) {
+      throw new StorageError('io', { what: 'file was changed while in use', path: this.path });
+    }
   }
+}
+
+/** As far as size and time tell. The time of the last change of the inode moves with each link. */
+function hasSameContent(one: FileStat, other: FileStat): boolean {
+  return one.size === other.size && one.modificationTime === other.modificationTime;
 }

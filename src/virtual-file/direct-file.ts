@@ -8,7 +8,15 @@
  */
 import { isStorageError } from '../errors.ts';
 import { DIRECT_ALIGNMENT, isAligned } from './aligned-memory.ts';
-import type { FileStat, FileSystem, OpenFile, OpenOptions, Ownership } from './file-system.ts';
+import { closeQuietly } from './close-quietly.ts';
+import type {
+  FileStat,
+  FileSystem,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from './file-system.ts';
 
 export interface DirectFileContext {
   readonly fileSystem: FileSystem;
@@ -60,6 +68,7 @@ class DirectFile implements OpenFile {
   #isRefused = false;
   readonly opened: FileStat | undefined;
   readonly readSync?: (target: Uint8Array, offset: number) => number;
+  readonly closeSync?: () => void;
 
   constructor(ordinary: OpenFile, direct: OpenFile) {
     this.#ordinary = ordinary;
@@ -67,6 +76,7 @@ class DirectFile implements OpenFile {
     this.opened = ordinary.opened;
     const readSync = ordinary.readSync?.bind(ordinary);
     if (readSync !== undefined) this.readSync = readSync;
+    if (isSync(ordinary) && isSync(direct)) this.closeSync = () => closeBothSync(ordinary, direct);
   }
 
   read(target: Uint8Array, offset: number): Promise<number> {
@@ -127,6 +137,20 @@ class DirectFile implements OpenFile {
     if (this.#isRefused || offset % DIRECT_ALIGNMENT !== 0 || !isAligned(bytes)) return 0;
     return bytes.length - (bytes.length % DIRECT_ALIGNMENT);
   }
+}
+
+function isSync(file: OpenFile): file is SyncOpenFile {
+  return file.readSync !== undefined && file.closeSync !== undefined;
+}
+
+function closeBothSync(one: SyncOpenFile, other: SyncOpenFile): void {
+  try {
+    one.closeSync();
+  } catch (error) {
+    closeQuietly(other);
+    throw error;
+  }
+  other.closeSync();
 }
 
 function isRefusal(error: unknown): boolean {

@@ -12,6 +12,11 @@ export interface FileSystem {
    * fails leaves no file that it has created with `createNew`.
    */
   open(path: string, options: OpenOptions): Promise<OpenFile>;
+  /**
+   * As `open`, synchronously, for a file that exists already; its `opened` is there. A file
+   * system that cannot do so has no such method, and its files are not held for synchronous reads.
+   */
+  openSync?(path: string, options: OpenOptions): SyncOpenFile;
   /** Replaces `target` in one step. */
   rename(source: string, target: string): Promise<void>;
   /** Gives the file a second name; `exists` if `target` is taken. */
@@ -70,7 +75,12 @@ export interface OpenFile {
   setOwnership(ownership: Ownership): Promise<void>;
   stat(): Promise<FileStat>;
   close(): Promise<void>;
+  /** As `close`, synchronously. Requires: no operation is in flight. */
+  closeSync?(): void;
 }
+
+/** One that can be used without waiting. */
+export type SyncOpenFile = OpenFile & Required<Pick<OpenFile, 'readSync' | 'closeSync'>>;
 
 export interface Ownership {
   readonly mode: number;
@@ -84,8 +94,16 @@ export interface FileStat extends Ownership {
   readonly kind: FileKind;
   /** Bytes. */
   readonly size: number;
-  /** Device and inode: equal for two names of one file, different once a file was replaced. */
+  /**
+   * Device, inode and, where the file system keeps it, time of creation: the same for all names of a
+   * file for as long as it exists, whatever is written or renamed, and another one for its successor.
+   * Without a time of creation, a successor that is given the same inode has the same identity.
+   */
   readonly identity: string;
+  /** When the content was changed last, in nanoseconds since 1970, where that is known. */
+  readonly modificationTime?: bigint | undefined;
+  /** Bytes that are stored, where that is known; holes of a sparse file are not. */
+  readonly allocatedSize?: number | undefined;
 }
 
 export interface DirectoryEntry {

@@ -1,4 +1,4 @@
-/** A file whose descriptor stays open, so that it can be read at once. */
+/** A file that can be read synchronously until it is released. */
 import { StorageError } from '../errors.ts';
 
 export interface HeldFileContext {

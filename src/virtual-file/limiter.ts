@@ -1,9 +1,10 @@
 /** Bounds how many operations of one sort run at once; the others wait in order of arrival. */
 import { assert } from '../assert.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 export class Limiter {
   readonly #limit: number;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new WaitingLine();
   #running = 0;
 
   constructor(limit: number) {
@@ -20,20 +21,19 @@ export class Limiter {
     }
   }
 
-  /** Takes a place, to be left again; a promise only where one must be waited for. */
-  enter(): Promise<void> | undefined {
-    if (this.#running === this.#limit) {
-      return new Promise((resolve) => this.#waiting.push(resolve));
-    }
+  /**
+   * Takes a place, to be left again; a promise only where one must be waited for.
+   * Throws: `aborted` if the signal ends the wait.
+   */
+  enter(signal?: AbortSignal): Promise<void> | undefined {
+    if (this.#running === this.#limit) return this.#waiting.wait(signal, () => this.leave());
     this.#running += 1;
     return undefined;
   }
 
   leave(): void {
     // The place passes straight to the next in line, so that nobody can slip in between.
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#running -= 1;
-    else next();
+    if (!this.#waiting.wakeNext()) this.#running -= 1;
   }
 }
 

@@ -26,9 +26,10 @@ import type {
   OpenFile,
   OpenOptions,
   Ownership,
+  SyncOpenFile,
 } from './file-system.ts';
-import { type Choose, MemoryFile } from './memory-file.ts';
-import { describeNode, MemoryOpenFile } from './memory-open-file.ts';
+import type { Choose, MemoryFile } from './memory-file.ts';
+import { BIRTH_TIMES, describeNode, MemoryOpenFile } from './memory-open-file.ts';
 import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
 import { byBytesOf } from './name-order.ts';
 import { isFailureToOpen, systemError } from './system-error.ts';
@@ -45,6 +46,11 @@ export interface MemoryFileSystemOptions {
    * when a file is opened or at each transfer. Default `supported`.
    */
   readonly directTransfers?: (typeof DIRECT_TRANSFERS)[number] | undefined;
+  /**
+   * Whether times of creation are part of a file's identity. Inode numbers of files that are gone are
+   * given to new ones, as ext4 does; with `none`, nothing tells the two apart. Default `kept`.
+   */
+  readonly birthTimes?: (typeof BIRTH_TIMES)[number] | undefined;
 }
 
 const DIRECT_TRANSFERS = ['supported', 'refused-at-open', 'refused-at-transfer'] as const;
@@ -62,6 +68,7 @@ export class MemoryFileSystem implements FileSystem {
 
   constructor(options: MemoryFileSystemOptions = {}) {
     checkChoice('directTransfers', options.directTransfers, DIRECT_TRANSFERS);
+    checkChoice('birthTimes', options.birthTimes, BIRTH_TIMES);
     this.#options = options;
     this.intercept = options.intercept;
     this.#userId = options.userId ?? 0;
@@ -84,27 +91,15 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   async open(path: string, options: OpenOptions): Promise<OpenFile> {
-    const direct = options.direct ? ({ direct: true } as const) : {};
-    await this.#begin({ kind: 'open', path, ...direct });
-    const { directTransfers = 'supported' } = this.#options;
-    if (options.direct && directTransfers === 'refused-at-open') {
-      throw systemError('open file directly', path, 'EINVAL');
-    }
-    const place = options.createNew ? this.#tree.locate(path) : this.#tree.resolve(path);
-    const file = this.#openedFile(path, place, options);
-    if (options.truncate && file.length > 0) file.setLength(0);
-    const openFile = new MemoryOpenFile({
-      path,
-      file,
-      options,
-      refusesDirect: directTransfers !== 'supported',
-      begin: (operation) => this.#begin(operation),
-      beginAtOnce: (operation) => this.#beginAtOnce(operation),
-      checkOwner: (from, to) => this.#checkOwner(path, from, to),
-      closed: () => this.#open.delete(openFile),
-    });
-    this.#open.add(openFile);
-    return openFile;
+    await this.#begin({ kind: 'open', path, ...markOf(options) });
+    return this.#openAt(path, options);
+  }
+
+  openSync(path: string, options: OpenOptions): SyncOpenFile {
+    this.#beginAtOnce({ kind: 'open', path, ...markOf(options) });
+    const file = this.#openAt(path, options);
+    file.opened = file.describe();
+    return file;
   }
 
   async rename(source: string, target: string): Promise<void> {
@@ -145,7 +140,7 @@ export class MemoryFileSystem implements FileSystem {
     await this.#begin({ kind: 'stat', path });
     const { node } = this.#tree.locate(path);
     if (node === undefined) throw systemError('look up file', path, 'ENOENT');
-    return describeNode(node);
+    return this.#describe(node);
   }
 
   async readDirectory(path: string): Promise<DirectoryEntry[]> {
@@ -286,6 +281,34 @@ export class MemoryFileSystem implements FileSystem {
     return this.intercept?.({ index, ...operation }) ?? {};
   }
 
+  #openAt(path: string, options: OpenOptions): MemoryOpenFile {
+    const { directTransfers = 'supported' } = this.#options;
+    if (options.direct && directTransfers === 'refused-at-open') {
+      throw systemError('open file directly', path, 'EINVAL');
+    }
+    const place = options.createNew ? this.#tree.locate(path) : this.#tree.resolve(path);
+    const file = this.#openedFile(path, place, options);
+    if (options.truncate && file.length > 0) file.setLength(0);
+    const openFile = new MemoryOpenFile({
+      path,
+      file,
+      options,
+      refusesDirect: directTransfers !== 'supported',
+      begin: (operation) => this.#begin(operation),
+      beginAtOnce: (operation) => this.#beginAtOnce(operation),
+      checkOwner: (from, to) => this.#checkOwner(path, from, to),
+      describe: () => this.#describe(file),
+      closed: () => {
+        this.#open.delete(openFile);
+        file.openers -= 1;
+        if (file.openers === 0) this.#tree.release(file);
+      },
+    });
+    file.openers += 1;
+    this.#open.add(openFile);
+    return openFile;
+  }
+
   #openedFile(path: string, place: Place, options: OpenOptions): MemoryFile {
     const { node } = place;
     if (node !== undefined && options.createNew) throw systemError('create file', path, 'EEXIST');
@@ -301,7 +324,11 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   #createFileNode(ownership: Ownership): MemoryFile {
-    return this.#tree.create((identity) => new MemoryFile(identity, ownership));
+    return this.#tree.createFile(ownership);
+  }
+
+  #describe(node: MemoryNode): FileStat {
+    return describeNode(node, this.#options.birthTimes ?? 'kept');
   }
 
   #ownership(mode: number): Ownership {
@@ -321,6 +348,10 @@ export class MemoryFileSystem implements FileSystem {
     if (place.node !== undefined) throw systemError('create', path, 'EEXIST');
     this.#tree.changeDurably(place, node);
   }
+}
+
+function markOf({ direct }: OpenOptions): { readonly direct?: true } {
+  return direct ? { direct: true } : {};
 }
 
 function throwIfFailing(

@@ -49,6 +49,11 @@ function numbered<E extends Edit>(edit: E): E & { readonly number: number } {
   return { ...edit, number: changeCount };
 }
 
+export interface FileNumbers {
+  readonly identity: number;
+  readonly inode: number;
+}
+
 /** What a copy of a file starts from. */
 interface State {
   readonly live: Image;
@@ -58,13 +63,23 @@ interface State {
 
 export class MemoryFile {
   readonly kind = 'file';
+  /** Never given to another file; the time of creation of this one. */
   readonly identity: number;
+  /** Given to another file once this one has no name and is not open. */
+  readonly inode: number;
+  /** Names that look-ups see. */
+  links = 0;
+  /** Descriptors. */
+  openers = 0;
+  /** Of the last change of the content. */
+  modificationTime = 0;
   #live: Image;
   #durable: Image;
   #changes: Change[];
 
-  constructor(identity: number, start: Ownership | State) {
+  constructor({ identity, inode }: FileNumbers, start: Ownership | State) {
     this.identity = identity;
+    this.inode = inode;
     const { live, durable, changes } = 'live' in start ? start : emptyState(start);
     this.#live = live;
     this.#durable = durable;
@@ -137,16 +152,20 @@ export class MemoryFile {
 
   /** The file with everything that it has, durable or not. */
   clone(): MemoryFile {
-    return new MemoryFile(this.identity, {
+    const state = {
       live: this.#live.share(),
       durable: this.#durable.share(),
       changes: this.#changes,
-    });
+    };
+    return this.#copy(this.inode, state);
   }
 
-  /** The file as one crash leaves it; all of it is durable. */
+  /**
+   * The file as one crash leaves it; all of it is durable. It has an inode number of its own, since a
+   * file that had lost its name may be back beside the one that was given its number.
+   */
   crash(choose: Choose): MemoryFile {
-    if (this.#changes.length === 0) return this.clone();
+    if (this.#changes.length === 0) return this.#copy(this.identity, this.#settledState());
     const survivors = new Set<Change>();
     for (const versions of this.#versions().values()) {
       const survivor = versions[choose(versions.length + 1) - 1];
@@ -156,12 +175,26 @@ export class MemoryFile {
       if (change.kind !== 'chunk' && choose(2) === 1) survivors.add(change);
     }
     const image = this.#durable.share().after(this.#changes.filter((one) => survivors.has(one)));
-    return new MemoryFile(this.identity, { live: image, durable: image, changes: [] });
+    return this.#copy(this.identity, { live: image, durable: image, changes: [] });
+  }
+
+  #settledState(): State {
+    return { live: this.#live.share(), durable: this.#durable.share(), changes: [] };
+  }
+
+  /** Nothing has it open. */
+  #copy(inode: number, state: State): MemoryFile {
+    const copy = new MemoryFile({ identity: this.identity, inode }, state);
+    copy.links = this.links;
+    copy.modificationTime = this.modificationTime;
+    return copy;
   }
 
   #change(edit: Edit): void {
+    const change = numbered(edit);
     this.#live = this.#live.with(edit);
-    this.#changes.push(numbered(edit));
+    this.#changes.push(change);
+    if (edit.kind !== 'ownership') this.modificationTime = change.number;
   }
 
   /** The unsynced versions of each chunk, oldest first. */

@@ -2,7 +2,7 @@
 import { isStorageError } from '../errors.ts';
 import { DIRECT_ALIGNMENT, isAligned } from './aligned-memory.ts';
 import type { FaultAction, FileSystemOperation } from './faults.ts';
-import type { FileStat, OpenFile, OpenOptions, Ownership } from './file-system.ts';
+import type { FileStat, OpenOptions, Ownership, SyncOpenFile } from './file-system.ts';
 import type { MemoryFile } from './memory-file.ts';
 import type { MemoryNode } from './memory-tree.ts';
 import { systemError } from './system-error.ts';
@@ -19,11 +19,13 @@ export interface MemoryOpenFileContext {
   readonly beginAtOnce: (operation: Omit<FileSystemOperation, 'index'>) => FaultAction;
   /** Throws `io` with EPERM unless the acting user may make this change. */
   readonly checkOwner: (from: Ownership, to: Ownership) => void;
+  readonly describe: () => FileStat;
   readonly closed: () => void;
 }
 
-export class MemoryOpenFile implements OpenFile {
+export class MemoryOpenFile implements SyncOpenFile {
   readonly path: string;
+  opened: FileStat | undefined;
   readonly #context: MemoryOpenFileContext;
   readonly #file: MemoryFile;
   #isOpen = true;
@@ -81,7 +83,12 @@ export class MemoryOpenFile implements OpenFile {
 
   async stat(): Promise<FileStat> {
     await this.#begin({ kind: 'stat' });
-    return describeNode(this.#file);
+    return this.describe();
+  }
+
+  /** As `stat`, but not counted as an operation. */
+  describe(): FileStat {
+    return this.#context.describe();
   }
 
   /** The descriptor is gone even where closing it fails, as in the real system. */
@@ -90,6 +97,13 @@ export class MemoryOpenFile implements OpenFile {
     this.#isOpen = false;
     this.#context.closed();
     await closing;
+  }
+
+  closeSync(): void {
+    this.#throwIfClosed('close');
+    this.#isOpen = false;
+    this.#context.closed();
+    this.#context.beginAtOnce({ kind: 'close', path: this.path });
   }
 
   async #sync(what: 'all' | 'data'): Promise<void> {
@@ -122,13 +136,22 @@ export class MemoryOpenFile implements OpenFile {
   }
 }
 
-export function describeNode(node: MemoryNode): FileStat {
-  const { kind, identity } = node;
+export const BIRTH_TIMES = ['kept', 'none'] as const;
+
+export function describeNode(node: MemoryNode, birthTimes: (typeof BIRTH_TIMES)[number]): FileStat {
+  const { kind } = node;
   const ownership =
     kind === 'file' ? node.ownership : { mode: MODE_OF_KIND[kind], userId: 0, groupId: 0 };
   const size =
     kind === 'file' ? node.length : kind === 'symbolic-link' ? Buffer.byteLength(node.target) : 0;
-  return { kind, size, ...ownership, identity: `memory:${identity}` };
+  const modificationTime = kind === 'file' ? BigInt(node.modificationTime) : undefined;
+  const identity = identityOf(node, birthTimes);
+  return { kind, size, ...ownership, identity, modificationTime };
+}
+
+function identityOf(node: MemoryNode, birthTimes: (typeof BIRTH_TIMES)[number]): string {
+  if (node.kind !== 'file') return `memory:${node.identity}`;
+  return birthTimes === 'none' ? `memory:${node.inode}` : `memory:${node.inode}:${node.identity}`;
 }
 
 const MODE_OF_KIND = { directory: 0o755, 'symbolic-link': 0o777, other: 0o666 } as const;

@@ -9,7 +9,8 @@
  * Entries name nodes by their identity, as a directory names inodes.
  */
 import { assert } from '../assert.ts';
-import type { Choose, MemoryFile } from './memory-file.ts';
+import type { Ownership } from './file-system.ts';
+import { type Choose, MemoryFile } from './memory-file.ts';
 import { systemError } from './system-error.ts';
 
 export type MemoryNode = MemoryFile | MemoryDirectory | MemorySymbolicLink | MemorySpecialFile;
@@ -70,6 +71,8 @@ export class MemoryTree {
   #nodes = new Map<number, MemoryNode>([[ROOT, new MemoryDirectory(ROOT)]]);
   #changes: NameChange[] = [];
   #nextIdentity = ROOT + 1;
+  /** Inode numbers of files that are gone, for the next ones. */
+  #freeInodes: number[] = [];
 
   /** A node that has no name yet. */
   create<N extends MemoryNode>(make: (identity: number) => N): N {
@@ -79,6 +82,19 @@ export class MemoryTree {
     return node;
   }
 
+  /** A file that has no name yet, and the inode number of one that is gone, if there is one. */
+  createFile(ownership: Ownership): MemoryFile {
+    return this.create((identity) => {
+      const inode = this.#freeInodes.pop() ?? identity;
+      return new MemoryFile({ identity, inode }, ownership);
+    });
+  }
+
+  /** Frees the inode number of a file without a name that nobody has open. */
+  release(file: MemoryFile): void {
+    if (file.links === 0 && file.openers === 0) this.#freeInodes.push(file.inode);
+  }
+
   /** Gives names to nodes, or takes them away; a crash keeps all of it or nothing. */
   change(edits: readonly { readonly place: Place; readonly node: MemoryNode | undefined }[]): void {
     const change = edits.map(({ place, node }) => ({
@@ -86,14 +102,14 @@ export class MemoryTree {
       name: place.name,
       node: node?.identity,
     }));
-    for (const edit of change) applyEdit(this.#directory(edit.directory).live, edit);
+    this.#applyLive(change);
     this.#changes.push({ edits: change, lost: false });
   }
 
   /** Gives a node a name, durable at once. */
   changeDurably(place: Place, node: MemoryNode): void {
     const edit = { directory: place.directory.identity, name: place.name, node: node.identity };
-    applyEdit(place.directory.live, edit);
+    this.#applyLive([edit]);
     applyEdit(place.directory.durable, edit);
     this.#changes = this.#changes.map((older) => withoutReplaced(older, edit));
   }
@@ -178,18 +194,53 @@ export class MemoryTree {
       return new MemoryDirectory(node.identity, entries, new Map(entries));
     });
     tree.#forgetNameless();
+    tree.#freeInodes = [];
     for (const [identity, node] of tree.#nodes) {
       if (node.kind === 'file') tree.#nodes.set(identity, node.crash(choose));
     }
+    tree.#countLinks();
     return tree;
   }
 
   #copy(changes: NameChange[], copyNode: (node: MemoryNode) => MemoryNode): MemoryTree {
     const tree = new MemoryTree();
     tree.#nextIdentity = this.#nextIdentity;
+    tree.#freeInodes = this.#freeInodes.slice();
     tree.#changes = changes.slice();
     for (const [identity, node] of this.#nodes) tree.#nodes.set(identity, copyNode(node));
     return tree;
+  }
+
+  /** Changes what look-ups see. */
+  #applyLive(edits: readonly NameEdit[]): void {
+    const unnamed: MemoryFile[] = [];
+    for (const edit of edits) {
+      const { live } = this.#directory(edit.directory);
+      const before = this.#fileAt(live.get(edit.name));
+      const after = this.#fileAt(edit.node);
+      applyEdit(live, edit);
+      if (after !== undefined) after.links += 1;
+      if (before === undefined) continue;
+      before.links -= 1;
+      unnamed.push(before);
+    }
+    for (const file of unnamed) this.release(file);
+  }
+
+  #fileAt(identity: number | undefined): MemoryFile | undefined {
+    const node = identity === undefined ? undefined : this.#node(identity);
+    return node?.kind === 'file' ? node : undefined;
+  }
+
+  #countLinks(): void {
+    for (const node of this.#nodes.values()) if (node.kind === 'file') node.links = 0;
+    for (const node of this.#nodes.values()) {
+      if (node.kind !== 'directory') continue;
+      for (const identity of node.live.values()) {
+        const file = this.#fileAt(identity);
+        if (file !== undefined) file.links += 1;
+      }
+    }
   }
 
   /** Nodes that no directory names, and none could name after a crash. */

@@ -12,6 +12,8 @@ import * as fs from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
+import { birthTimeOf } from './birth-times.ts';
+import { closeQuietly } from './close-quietly.ts';
 import type {
   DirectoryEntry,
   FileKind,
@@ -20,6 +22,7 @@ import type {
   OpenFile,
   OpenOptions,
   Ownership,
+  SyncOpenFile,
 } from './file-system.ts';
 import { byBytesOf } from './name-order.ts';
 import { fromNodeError, systemError } from './system-error.ts';
@@ -41,6 +44,27 @@ export const nodeFileSystem: FileSystem = {
       // The first error counts.
       await Promise.allSettled([file.close()]);
       if (options.createNew) await Promise.allSettled([nodeFileSystem.unlink(path)]);
+      throw error;
+    }
+  },
+
+  openSync(path: string, options: OpenOptions): SyncOpenFile {
+    assert(
+      !options.createNew && !options.truncate,
+      'only a file that exists is opened synchronously',
+    );
+    if (options.direct && !HAS_DIRECT) throw systemError('open file directly', path, 'EINVAL');
+    const descriptor = callSync('open file', path, () =>
+      fs.openSync(path, openFlags(options), options.mode ?? 0o666),
+    );
+    const file = new NodeOpenFile(path, descriptor);
+    try {
+      file.opened = file.statSync();
+      const { kind } = file.opened;
+      if (kind !== 'file') throw notRegular(path, kind);
+      return file;
+    } catch (error) {
+      closeQuietly(file);
       throw error;
     }
   },
@@ -89,7 +113,7 @@ export const nodeFileSystem: FileSystem = {
 /** Inodes and devices may be beyond 2^53. */
 const BIGINT = { bigint: true } as const;
 
-class NodeOpenFile implements OpenFile {
+class NodeOpenFile implements SyncOpenFile {
   opened: FileStat | undefined;
   readonly #path: string;
   readonly #descriptor: number;
@@ -115,6 +139,20 @@ class NodeOpenFile implements OpenFile {
     } catch (error) {
       throw fromNodeError('read file', this.#path, error);
     }
+  }
+
+  statSync(): FileStat {
+    assert(!this.#closed, 'no operation starts on a closed descriptor');
+    const stats = callSync('look up file', this.#path, () =>
+      fs.fstatSync(this.#descriptor, BIGINT),
+    );
+    return describe(stats, this.#path);
+  }
+
+  closeSync(): void {
+    assert(!this.#closed && this.#inFlight === 0, 'an idle descriptor is closed once');
+    this.#closed = true;
+    callSync('close file', this.#path, () => fs.closeSync(this.#descriptor));
   }
 
   write(source: Uint8Array, offset: number): Promise<number> {
@@ -222,6 +260,14 @@ function call<T>(action: string, path: string, start: (done: Callback<T>) => voi
   });
 }
 
+function callSync<T>(action: string, path: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    throw fromNodeError(action, path, error);
+  }
+}
+
 /** macOS and Windows have other ways to it. */
 const HAS_DIRECT = fs.constants.O_DIRECT !== undefined;
 
@@ -241,8 +287,18 @@ function describe(stats: fs.BigIntStats, path: string): FileStat {
     mode: Number(stats.mode) & 0o7777,
     userId: Number(stats.uid),
     groupId: Number(stats.gid),
-    identity: `${stats.dev}:${stats.ino}`,
+    identity: identityOf(stats, path),
+    modificationTime: stats.mtimeNs,
+    allocatedSize: Number(stats.blocks) * UNIT_OF_BLOCKS,
   };
+}
+
+/** What `stat` counts in, whatever the blocks of the file system are. */
+const UNIT_OF_BLOCKS = 512;
+
+function identityOf(stats: fs.BigIntStats, path: string): string {
+  const born = birthTimeOf(stats, path);
+  return born === undefined ? `${stats.dev}:${stats.ino}` : `${stats.dev}:${stats.ino}:${born}`;
 }
 
 function kindOf(entry: fs.BigIntStats | fs.Dirent): FileKind {

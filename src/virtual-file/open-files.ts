@@ -5,12 +5,15 @@
  * opens it when needed; when the table is full, a clock hand finds an unpinned victim that was not
  * used since the hand's last visit. Clean victims come first; one with unsynced writes is synced
  * before it is closed, because a failed write-back is reported to nobody once the last descriptor
- * is gone. When every slot is pinned, opening waits.
+ * is gone. When every slot is pinned, opening waits. A synchronous read cannot wait: it takes the slot
+ * of a clean file, or opens its own for the moment beyond the capacity.
  */
 import { assert } from '../assert.ts';
 import { checkCount } from '../check-options.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 import { absolutePath } from './absolute-path.ts';
+import { closeQuietly } from './close-quietly.ts';
 import type { Descriptor } from './descriptor.ts';
 import {
   type DirectoryMark,
@@ -18,10 +21,11 @@ import {
   noteDirectoryFailure,
   throwIfDirectoryFailed,
 } from './directory-failures.ts';
-import type { FileSystem, OpenFile } from './file-system.ts';
+import type { FileSystem, OpenFile, SyncOpenFile } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
 import { nodeFileSystem } from './node-file-system.ts';
 import { isFailureToOpen, isFatal, isOutOfDescriptors } from './system-error.ts';
+import { WaitingLine } from './waiting-line.ts';
 
 export interface OpenFilesOptions {
   /** Most files open at once; default 1,024. */
@@ -50,7 +54,7 @@ export class OpenFiles {
   #used = 0;
   #hand = 0;
   #fatalErrorSeen = false;
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting = new WaitingLine();
   readonly #directorySyncs = new Limiter(2);
   /** Descriptors of the system that are open, or being opened or closed, directories included. */
   #held = 0;
@@ -86,11 +90,11 @@ export class OpenFiles {
 
   /**
    * Keeps the descriptor open until `unpin`; opens it first where needed.
-   * Returns at once, without a promise, when it is open already.
+   * Returns at once, without a promise, when it is open already. The signal ends the wait for room.
    */
-  pin(descriptor: Descriptor): OpenFile | Promise<OpenFile> {
+  pin(descriptor: Descriptor, signal?: AbortSignal): OpenFile | Promise<OpenFile> {
     const { openFile } = descriptor;
-    if (openFile === undefined) return this.#openAndPin(descriptor);
+    if (openFile === undefined) return this.#openAndPin(descriptor, signal);
     descriptor.pins += 1;
     descriptor.recentlyUsed = true;
     return openFile;
@@ -100,18 +104,17 @@ export class OpenFiles {
     assert(descriptor.pins > 0, 'pins and unpins are paired');
     descriptor.pins -= 1;
     if (descriptor.pins === 0) this.#wakeNext();
-    else if (descriptor.pins === descriptor.holds) this.#tellOfRoom?.();
   }
 
-  /** A pin of the descriptor lasts as long as its owner likes: nobody is to wait for its end. */
-  beginHold(descriptor: Descriptor): void {
-    descriptor.holds += 1;
-    this.#tellOfRoom?.();
-  }
-
-  endHold(descriptor: Descriptor): void {
-    assert(descriptor.holds > 0, 'holds begin before they end');
-    descriptor.holds -= 1;
+  /**
+   * Reads synchronously; opens the file first where needed.
+   * Requires: it was opened before, over a file system that has `openSync`.
+   */
+  readSync(descriptor: Descriptor, target: Uint8Array, offset: number): number {
+    const { openFile } = descriptor;
+    if (openFile?.readSync === undefined) return this.#openAndReadSync(descriptor, target, offset);
+    descriptor.recentlyUsed = true;
+    return openFile.readSync(target, offset);
   }
 
   /** Closes the descriptor without a sync. Requires: not pinned. */
@@ -169,9 +172,9 @@ export class OpenFiles {
     }
   }
 
-  #openAndPin(descriptor: Descriptor): Promise<OpenFile> {
+  #openAndPin(descriptor: Descriptor, signal: AbortSignal | undefined): Promise<OpenFile> {
     if (descriptor.settling !== undefined) return this.#pinOnceSettled(descriptor);
-    const opening = this.#openPinned(descriptor);
+    const opening = this.#openPinned(descriptor, signal);
     descriptor.settling = opening;
     return opening;
   }
@@ -182,14 +185,19 @@ export class OpenFiles {
   }
 
   /** Pinned from the first moment, so that nobody closes a new file before it was used. */
-  async #openPinned(descriptor: Descriptor): Promise<OpenFile> {
-    while (this.#used >= this.capacity) await this.#makeRoom();
+  async #openPinned(descriptor: Descriptor, signal: AbortSignal | undefined): Promise<OpenFile> {
+    try {
+      while (this.#used >= this.capacity) await this.#makeRoom(signal);
+    } catch (error) {
+      descriptor.settling = undefined;
+      throw error;
+    }
     this.#used += 1;
     try {
       const { fileSystem } = this;
       const context = { fileSystem, noteError: (error: unknown) => this.noteError(error) };
       const open = (): Promise<OpenFile> => descriptor.open(context);
-      const openFile = await this.#retryWhenOutOfDescriptors(open, 'until-closed');
+      const openFile = await this.#retryWhenOutOfDescriptors(open, 'until-closed', signal);
       descriptor.openFile = openFile;
       descriptor.pins += 1;
       descriptor.recentlyUsed = true;
@@ -204,9 +212,11 @@ export class OpenFiles {
   }
 
   /** Of one slot, or waits for one; others may have been faster, so look again. */
-  #makeRoom(): Promise<void> {
+  #makeRoom(signal: AbortSignal | undefined): Promise<void> {
     const victim = this.#findVictim();
-    return victim === undefined ? this.#untilWoken() : this.#evict(victim);
+    return victim === undefined
+      ? this.#untilWoken(signal)
+      : unlessAborted(this.#evict(victim), signal);
   }
 
   #freeSlot(): void {
@@ -215,13 +225,13 @@ export class OpenFiles {
   }
 
   /** Until something was unpinned or closed. */
-  #untilWoken(): Promise<void> {
-    return new Promise((resolve) => this.#waiting.push(resolve));
+  #untilWoken(signal: AbortSignal | undefined): Promise<void> {
+    return this.#waiting.wait(signal, () => this.#wakeNext());
   }
 
   #wakeNext(): void {
     this.#tellOfRoom?.();
-    this.#waiting.shift()?.();
+    this.#waiting.wakeNext();
   }
 
   /** Two laps look for a clean victim and take the mark off; a third takes a dirty one, too. */
@@ -270,36 +280,113 @@ export class OpenFiles {
   }
 
   async #closeSlot(descriptor: Descriptor, openFile: OpenFile): Promise<void> {
-    descriptor.openFile = undefined;
-    const index = this.#slots.indexOf(descriptor);
-    assert(index >= 0, 'an open descriptor has a slot');
-    this.#slots.splice(index, 1);
+    this.#removeSlot(descriptor);
     try {
       await openFile.close();
     } catch (error) {
       throw this.noteError(error);
     } finally {
-      this.#held -= 1;
-      this.#givenBack += 1;
-      this.#freeSlot();
+      this.#noteClosed();
     }
+  }
+
+  #removeSlot(descriptor: Descriptor): void {
+    descriptor.openFile = undefined;
+    const index = this.#slots.indexOf(descriptor);
+    assert(index >= 0, 'an open descriptor has a slot');
+    this.#slots.splice(index, 1);
+  }
+
+  #noteClosed(): void {
+    this.#held -= 1;
+    this.#givenBack += 1;
+    this.#freeSlot();
+  }
+
+  #openAndReadSync(descriptor: Descriptor, target: Uint8Array, offset: number): number {
+    const hasSlot = descriptor.settling === undefined && this.#takeSlotSync();
+    let openFile: SyncOpenFile;
+    try {
+      openFile = this.#openSyncWithRoom(descriptor);
+    } catch (error) {
+      if (hasSlot) this.#freeSlot();
+      throw error;
+    }
+    if (!hasSlot) {
+      try {
+        return openFile.readSync(target, offset);
+      } finally {
+        closeQuietly(openFile);
+      }
+    }
+    descriptor.openFile = openFile;
+    descriptor.recentlyUsed = true;
+    this.#held += 1;
+    this.#slots.push(descriptor);
+    return openFile.readSync(target, offset);
+  }
+
+  #takeSlotSync(): boolean {
+    if (this.#used >= this.capacity && !this.#evictSync()) return false;
+    this.#used += 1;
+    return true;
+  }
+
+  /** EMFILE and ENFILE: gives back descriptors of clean files that nobody uses, one at a time. */
+  #openSyncWithRoom(descriptor: Descriptor): SyncOpenFile {
+    for (;;) {
+      try {
+        return descriptor.openSync(this.fileSystem);
+      } catch (error) {
+        if (!isOutOfDescriptors(error) || !this.#evictSync()) throw error;
+      }
+    }
+  }
+
+  /** Closes a clean file that nobody uses; false if there is none. */
+  #evictSync(): boolean {
+    const victim = this.#findVictim();
+    const { openFile } = victim ?? {};
+    if (victim === undefined || victim.needsSync || openFile?.closeSync === undefined) return false;
+    this.#removeSlot(victim);
+    try {
+      openFile.closeSync();
+    } catch (error) {
+      victim.poison(this.noteError(error));
+    } finally {
+      this.#noteClosed();
+    }
+    return true;
   }
 
   /**
    * EMFILE and ENFILE: gives back descriptors of the table, one at a time, and tries again. Where
    * all of them are in use, or on the way to a slot, waits until one is not. An error only when the
-   * table has none left to give, but those that are held for synchronous reads. One operation at a
-   * time does so; the others wait in line.
+   * table has none left to give. One operation at a time does so; the others wait in line. The signal
+   * ends the waits.
    */
-  #retryWhenOutOfDescriptors<T>(operation: () => Promise<T>, hold: Hold): Promise<T> {
-    return this.#attempt(operation, hold).catch((error: unknown) => {
+  #retryWhenOutOfDescriptors<T>(
+    operation: () => Promise<T>,
+    hold: Hold,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    return this.#attempt(operation, hold).catch(async (error: unknown) => {
       if (!isOutOfDescriptors(error)) throw error;
-      return this.#scarcity.run(() => this.#attemptWithRoom(operation, hold));
+      await this.#scarcity.enter(signal);
+      try {
+        return await this.#attemptWithRoom(operation, hold, signal);
+      } finally {
+        this.#scarcity.leave();
+      }
     });
   }
 
   /** Each turn but the last ends with a descriptor given back, or with another operation. */
-  async #attemptWithRoom<T>(operation: () => Promise<T>, hold: Hold): Promise<T> {
+  async #attemptWithRoom<T>(
+    operation: () => Promise<T>,
+    hold: Hold,
+    signal: AbortSignal | undefined,
+  ): Promise<T> {
     for (;;) {
       const givenBack = this.#givenBack;
       try {
@@ -309,8 +396,8 @@ export class OpenFiles {
         // There may be room since the system was asked.
         if (this.#givenBack > givenBack) continue;
         const victim = this.#findVictim();
-        if (victim !== undefined) await this.#evict(victim);
-        else if (this.#held > this.#heldForGood()) await this.#untilRoom();
+        if (victim !== undefined) await unlessAborted(this.#evict(victim), signal);
+        else if (this.#held > 0) await unlessAborted(this.#untilRoom(), signal);
         else throw error;
       }
     }
@@ -332,11 +419,6 @@ export class OpenFiles {
     } finally {
       this.#tellOfRoom?.();
     }
-  }
-
-  /** Descriptors on which no operation is under way that would end by itself. */
-  #heldForGood(): number {
-    return this.#slots.filter(({ pins, holds }) => pins > 0 && pins === holds).length;
   }
 
   #untilRoom(): Promise<void> {

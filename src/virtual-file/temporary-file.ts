@@ -10,6 +10,8 @@ export interface TemporaryFileOptions {
   readonly mode?: number | undefined;
   readonly durability?: 'sync' | 'scratch' | undefined;
   readonly ioMode?: IoMode | undefined;
+  /** Ends the wait for a descriptor; then nothing was created. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export class TemporaryFile {
@@ -19,7 +21,7 @@ export class TemporaryFile {
 
   /** Creates the file. Throws `exists` if anything, even a symbolic link, has the name. */
   static async create(path: string, options: TemporaryFileOptions = {}): Promise<TemporaryFile> {
-    const { openFiles, durability, mode, ioMode } = options;
+    const { openFiles, durability, mode, ioMode, signal } = options;
     const file = await VirtualFile.open(absolutePath(path), {
       read: true,
       write: true,
@@ -28,6 +30,7 @@ export class TemporaryFile {
       durability,
       ioMode,
       mode,
+      signal,
     });
     return new TemporaryFile(file);
   }

@@ -33,11 +33,18 @@ export interface VirtualFileOptions extends Omit<OpenOptions, 'direct'> {
   readonly durability?: 'sync' | 'scratch' | undefined;
   /** Direct transfers are made from and to what `newBuffer` gives. Default `buffered`. */
   readonly ioMode?: IoMode | undefined;
+  /**
+   * `immutable`, for a file that nobody writes any more: where the descriptor was closed and the file
+   * is opened again, its size and the time of its last write must be as before, too. Links, renames
+   * and changes of mode do not matter. Default `mutable`.
+   */
+  readonly content?: 'immutable' | 'mutable' | undefined;
+  /** Ends the wait for a descriptor while all of the table are in use. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 const DURABILITIES = ['sync', 'scratch'] as const;
-
-type ReadSync = NonNullable<OpenFile['readSync']>;
+const CONTENTS = ['immutable', 'mutable'] as const;
 
 /** libuv retries most calls that a signal interrupts, but not reads. */
 const MAXIMUM_INTERRUPTIONS = 16;
@@ -55,13 +62,15 @@ export class VirtualFile {
    * Opens a regular file. A relative path means what it means now, wherever the process goes.
    *
    * Throws: `not-found`, `exists` (createNew), `io` (also for directories, FIFOs and devices),
-   * `invalid-input` (neither read nor write, truncation without write, or an option that is no
-   * choice).
+   * `invalid-input` (neither read nor write, truncation without write, immutable content with write,
+   * or an option that is no choice), `aborted`, and then nothing was created.
    * Durability: a created file's name is durable once its directory is synced.
    */
   static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {
     const { openFiles = OpenFiles.shared(), durability = 'sync', ioMode = 'buffered' } = options;
+    const { content = 'mutable', signal } = options;
     checkChoice('durability', options.durability, DURABILITIES);
+    checkChoice('content', options.content, CONTENTS);
     checkChoice('ioMode', options.ioMode, IO_MODES);
     const openOptions = openOptionsOf(options);
     if (!openOptions.read && !openOptions.write) {
@@ -73,10 +82,16 @@ export class VirtualFile {
         expected: 'write, where the file is to be truncated',
       });
     }
-    const descriptor = new Descriptor(absolutePath(path), openOptions, durability);
+    if (openOptions.write && content === 'immutable') {
+      throw new StorageError('invalid-input', {
+        what: 'open options',
+        expected: 'no write, where the content is immutable',
+      });
+    }
+    const descriptor = new Descriptor(absolutePath(path), { ...openOptions, durability, content });
     const file = new VirtualFile(path, { openFiles, descriptor, ioMode });
     try {
-      await file.#borrow();
+      await file.#borrow(signal);
     } catch (error) {
       // It may be open, and poisoned since. The first error counts.
       await Promise.allSettled([file.close()]);
@@ -106,7 +121,7 @@ export class VirtualFile {
     return this.ioMode === 'direct' ? alignedBytes(length) : new Uint8Array(length);
   }
 
-  /** Device and inode, as `FileStat` has them, without asking the system. */
+  /** As `FileStat` has it, without asking the system. */
   get identity(): string | undefined {
     return this.#descriptor.identity;
   }
@@ -167,8 +182,9 @@ export class VirtualFile {
    * Content and metadata of all settled writes are durable; the file's name may not be.
    *
    * Throws: `sync-failed`, and so does every later call, `open` of the same file included, until the
-   * library has deleted it. A file that others have deleted is known by device and inode: one that
-   * they create and that gets both is taken for it; one that `createNew` creates is not.
+   * library has deleted it. A file that others have deleted is known by its identity. Where the file
+   * system keeps no times of creation, one that they create and that gets the same inode is taken for
+   * it; one that `createNew` creates is not.
    */
   sync(): Promise<void> {
     return this.#run((file) => this.#descriptor.syncThrough(file, 'sync'));
@@ -224,27 +240,23 @@ export class VirtualFile {
   }
 
   /**
-   * Keeps the descriptor open, for synchronous reads, until it is released: one slot of the table is
-   * taken meanwhile, and `close` waits for it.
+   * Makes synchronous reads possible until it is released; `close` waits for that. The descriptor may
+   * be closed in between, as ever: then a read opens the file again, synchronously.
    *
-   * Throws: `invalid-input` where the file system has no synchronous reads; `io`.
+   * Throws: `invalid-input` where the file system has no synchronous calls; `io`.
    */
   async hold(): Promise<HeldFile> {
     const borrowed = this.#borrow();
     const file = isPromise(borrowed) ? await borrowed : borrowed;
-    const readSync = file.readSync?.bind(file);
-    if (readSync === undefined) {
-      this.#giveBack();
+    this.openFiles.unpin(this.#descriptor);
+    if (file.readSync === undefined || this.openFiles.fileSystem.openSync === undefined) {
+      this.#endOperation();
       throw cannotReadAtOnce(this.path);
     }
-    this.openFiles.beginHold(this.#descriptor);
     return new HeldFile({
       path: this.path,
-      readSync: (target, offset) => this.#readAtOnce(readSync, target, offset),
-      release: () => {
-        this.openFiles.endHold(this.#descriptor);
-        this.#giveBack();
-      },
+      readSync: (target, offset) => this.#readSync(target, offset),
+      release: () => this.#endOperation(),
     });
   }
 
@@ -302,13 +314,13 @@ export class VirtualFile {
     }
   }
 
-  #readAtOnce(readSync: ReadSync, target: Uint8Array, offset: number): number {
+  #readSync(target: Uint8Array, offset: number): number {
     checkOffset(offset, this.path);
     const { poisonedBy } = this.#descriptor;
     if (poisonedBy !== undefined) throw this.#noted(poisonedBy);
     for (let interruptions = 0; ; interruptions += 1) {
       try {
-        return readSync(target, offset);
+        return this.openFiles.readSync(this.#descriptor, target, offset);
       } catch (error) {
         const isRepeated = isInterrupted(error) && interruptions < MAXIMUM_INTERRUPTIONS;
         if (!isRepeated) throw this.#noted(error);
@@ -320,7 +332,7 @@ export class VirtualFile {
    * Pins the descriptor for one operation, until `#giveBack`; a promise only where it must be opened
    * first.
    */
-  #borrow(): OpenFile | Promise<OpenFile> {
+  #borrow(signal?: AbortSignal): OpenFile | Promise<OpenFile> {
     if (this.#closing !== undefined) {
       throw new StorageError('closed', { what: 'file is closed', path: this.path });
     }
@@ -328,7 +340,7 @@ export class VirtualFile {
     const { poisonedBy } = this.#descriptor;
     if (poisonedBy !== undefined) throw this.#noted(poisonedBy);
     this.#operations += 1;
-    const pinned = this.openFiles.pin(this.#descriptor);
+    const pinned = this.openFiles.pin(this.#descriptor, signal);
     return isPromise(pinned) ? this.#whenPinned(pinned) : pinned;
   }
 

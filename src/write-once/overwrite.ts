@@ -137,10 +137,11 @@ class Overwrite {
   }
 
   #createNew(replaced: FileStat | undefined): Promise<TemporaryFile> {
-    const { openFiles, mode } = this.#parameters;
+    const { openFiles, mode, signal } = this.#parameters;
     const creating = TemporaryFile.create(this.#temporaryPath, {
       openFiles,
       mode: replaced === undefined ? mode : modeUntilOwned(replaced),
+      signal,
     });
     return creating.catch(async (error: unknown) => {
       // It may have failed after the file was there.

@@ -1,7 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { FileSystem, OpenFile } from '../../src/virtual-file/file-system.ts';
+import { openLayer } from '../../src/layers/open-layer.ts';
+import type { FileSystem, IoMode, OpenFile } from '../../src/virtual-file/file-system.ts';
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
@@ -9,7 +10,9 @@ import { systemError } from '../../src/virtual-file/system-error.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { delegatingFile } from '../support/delegating-file.ts';
-import { gate, isPending, turns } from '../support/gate.ts';
+import { gate, idle, isPending } from '../support/gate.ts';
+import { blockKey } from '../support/layers.ts';
+import { DELTA } from '../support/sample-layers.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -28,9 +31,9 @@ async function prepare(options: { capacity?: number; fileSystem?: FileSystem } =
   const directory = temporaryDirectory();
   const fatal: unknown[] = [];
   const openFiles = new OpenFiles({ ...options, onFatalError: (error) => fatal.push(error) });
-  const open = async (name: string): Promise<VirtualFile> => {
+  const open = async (name: string, ioMode?: IoMode): Promise<VirtualFile> => {
     writeFileSync(join(directory, name), `content of ${name}`);
-    return VirtualFile.open(join(directory, name), { read: true, openFiles });
+    return VirtualFile.open(join(directory, name), { read: true, openFiles, ioMode });
   };
   return { directory, openFiles, open, fatal };
 }
@@ -50,21 +53,21 @@ describe('a file that is held open', () => {
     await file.close();
   });
 
-  test('keeps its place in the table until it is released', async () => {
+  test('gives its place in the table to others, and takes one again to be read', async () => {
     const { open, openFiles } = await prepare({ capacity: 2 });
-    const file = await open('a');
-    const held = await file.hold();
-    const others = [await open('b'), await open('c')];
-    for (const other of others) await other.stat();
-    expect(openFiles.openCount).toBe(2);
-    expect(held.readSync(new Uint8Array(7), 0)).toBe(7);
-    const second = await others[0]?.hold();
-    const waiting = others[1]?.stat() ?? Promise.resolve();
-    expect(await isPending(waiting)).toBe(true);
-    held.release();
-    await waiting;
-    second?.release();
-    await Promise.all([file, ...others].map((one) => one.close()));
+    const files = [await open('a'), await open('b'), await open('c'), await open('d')];
+    const helds = await Promise.all(files.map((file) => file.hold()));
+    for (let round = 0; round < 3; round += 1) {
+      for (const [number, held] of helds.entries()) {
+        const target = new Uint8Array(12);
+        expect(held.readSync(target, 0)).toBe(12);
+        expect(new TextDecoder().decode(target)).toBe(`content of ${'abcd'[number]}`);
+        expect(openFiles.openCount).toBe(2);
+        await files[(number + 1) % 4]?.stat();
+      }
+    }
+    for (const held of helds) held.release();
+    await Promise.all(files.map((file) => file.close()));
     expect(openFiles.openCount).toBe(0);
   });
 
@@ -151,9 +154,150 @@ describe('a file that is held open', () => {
   });
 });
 
-/** As an application that reads at once, and never lets go, has it. */
-describe('while descriptors are held and the system has none left', () => {
-  test.each([1, 2, 5])('nobody waits for %d that nobody ends', async (count) => {
+describe('a held file whose descriptor was closed', () => {
+  /** The held file is `/a`; the table is full of `/b`, of which `using` tells what is under way. */
+  async function evicted(using: 'nothing' | 'a read' | 'a write') {
+    const { openFiles, fileSystem } = inMemory({ capacity: 1 });
+    fileSystem.createFile('/a', Uint8Array.of(7));
+    const a = await openIn(openFiles, '/a');
+    const held = await a.hold();
+    const b = await openIn(openFiles, '/b');
+    if (using === 'a write') await b.writeAllAt(Uint8Array.of(8), 0);
+    const { opened, open } = gate();
+    fileSystem.intercept = ({ kind }) => (kind === 'read' ? { delay: opened } : undefined);
+    const reading = using === 'a read' ? b.readAt(new Uint8Array(1), 0) : undefined;
+    await idle();
+    fileSystem.intercept = undefined;
+    const end = async (): Promise<void> => {
+      open();
+      await reading;
+      held.release();
+      await Promise.all([a.close(), b.close()]);
+      expect(openFiles.openCount).toBe(0);
+      expect(fileSystem.openCount).toBe(0);
+    };
+    return { openFiles, fileSystem, a, b, held, end };
+  }
+
+  test('takes the place of a clean file that nobody uses', async () => {
+    const { fileSystem, held, end } = await evicted('nothing');
+    expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
+    expect(fileSystem.openPaths).toEqual(['/a']);
+    await end();
+  });
+
+  test.each(['a read', 'a write'] as const)(
+    'is opened for one read beyond the capacity where %s keeps the place of another',
+    async (using) => {
+      const { fileSystem, held, end } = await evicted(using);
+      for (let round = 0; round < 2; round += 1) {
+        expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
+        expect(fileSystem.openPaths).toEqual(['/b']);
+      }
+      await end();
+    },
+  );
+
+  test('leaves no descriptor beyond the capacity where the read fails', async () => {
+    const { fileSystem, held, end } = await evicted('a read');
+    fileSystem.intercept = ({ kind }) => (kind === 'read' ? { fail: 'EIO' } : undefined);
+    expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0)).errno).toBe('EIO');
+    expect(fileSystem.openPaths).toEqual(['/b']);
+    fileSystem.intercept = undefined;
+    await end();
+  });
+
+  test('is read while an asynchronous operation opens it', async () => {
+    const { openFiles, fileSystem, a, held, end } = await evicted('nothing');
+    const { opened, open } = gate();
+    let opens = 0;
+    fileSystem.intercept = ({ kind }) => {
+      if (kind !== 'open') return undefined;
+      opens += 1;
+      return opens === 1 ? { delay: opened } : undefined;
+    };
+    const reading = a.readAt(new Uint8Array(1), 0);
+    await idle();
+    expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
+    open();
+    expect(await reading).toBe(1);
+    expect(openFiles.openCount).toBe(1);
+    await end();
+  });
+
+  test('makes room among the idle files where the system has no descriptor left', async () => {
+    const { openFiles, fileSystem } = inMemory({ capacity: 8 });
+    const files = await Promise.all(['/a', '/b', '/c'].map((path) => openIn(openFiles, path)));
+    const [a] = files;
+    const held = await a?.hold();
+    fileSystem.intercept = ({ kind }) =>
+      kind === 'open' && fileSystem.openCount > 0 ? { fail: 'EMFILE' } : undefined;
+    const other = await openIn(openFiles, '/d');
+    expect(fileSystem.openPaths).toEqual(['/d']);
+    expect(held?.readSync(new Uint8Array(1), 0)).toBe(0);
+    expect(fileSystem.openPaths).toEqual(['/a']);
+    held?.release();
+    await Promise.all([...files, other].map((file) => file.close()));
+    expect(openFiles.openCount).toBe(0);
+  });
+
+  test('fails with EMFILE where nothing is left to give, and is read again later', async () => {
+    const { openFiles, fileSystem, held, end } = await evicted('a read');
+    fileSystem.intercept = ({ kind }) => (kind === 'open' ? { fail: 'EMFILE' } : undefined);
+    expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0))).toMatchObject({
+      code: 'io',
+      errno: 'EMFILE',
+      path: '/a',
+    });
+    expect(openFiles.openCount).toBe(1);
+    fileSystem.intercept = undefined;
+    expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
+    await end();
+  });
+
+  test('poisons the idle file that cannot be closed to make room for it', async () => {
+    const { fileSystem, b, held, end } = await evicted('nothing');
+    fileSystem.intercept = ({ kind }) => (kind === 'close' ? { fail: 'EIO' } : undefined);
+    expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
+    fileSystem.intercept = undefined;
+    expect((await storageErrorOf(b.readAt(new Uint8Array(1), 0))).code).toBe('sync-failed');
+    await end();
+  });
+
+  test('is refused once it is poisoned', async () => {
+    const { fileSystem, openFiles, held, end } = await evicted('nothing');
+    const again = await openIn(openFiles, '/a');
+    fileSystem.intercept = ({ kind }) => (kind === 'sync' ? { fail: 'EIO' } : undefined);
+    await storageErrorOf(again.sync());
+    fileSystem.intercept = undefined;
+    const error = storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0));
+    expect(error.code).toBe('sync-failed');
+    await again.close();
+    await end();
+  });
+
+  test('that is gone is not-found', async () => {
+    const { fileSystem, held, end } = await evicted('nothing');
+    await fileSystem.unlink('/a');
+    expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0)).code).toBe('not-found');
+    await end();
+  });
+
+  test('that passes by the cache is read and gives its place back', async () => {
+    const { open, openFiles } = await prepare({ capacity: 1 });
+    const a = await open('a', 'direct');
+    const held = await a.hold();
+    const b = await open('b', 'direct');
+    expect(held.readSync(new Uint8Array(20), 0)).toBe(12);
+    expect(await a.readAt(new Uint8Array(20), 0)).toBe(12);
+    held.release();
+    await Promise.all([a.close(), b.close()]);
+    expect(openFiles.openCount).toBe(0);
+  });
+});
+
+describe('while the system has no descriptor left', () => {
+  test.each([1, 2, 5])('%d held files are no reason to wait', async (count) => {
     const { openFiles, fileSystem } = inMemory({ capacity: 8 });
     const files = await Promise.all(
       Array.from({ length: count }, (_, n) => openIn(openFiles, `/${n}`)),
@@ -174,7 +318,7 @@ describe('while descriptors are held and the system has none left', () => {
     expect(fileSystem.openCount).toBe(0);
   });
 
-  test('an operation on a held file is waited for, its hold is not', async () => {
+  test('an operation on a held file is waited for', async () => {
     const { openFiles, fileSystem } = inMemory({ capacity: 8 });
     const file = await openIn(openFiles, '/a');
     const held = await file.hold();
@@ -192,65 +336,20 @@ describe('while descriptors are held and the system has none left', () => {
     held.release();
     await file.close();
   });
+});
 
-  test('whoever waits while a file is opened to be held is told of the hold', async () => {
-    await expectToldOfHold(() => undefined);
-  });
-
-  /** The moment between the opening and the hold is some turns of the microtask queue long. */
-  test.each(Array.from({ length: 16 }, (_, turn) => turn))(
-    'whoever finds no room %d turns after a file was opened to be held is told of the hold',
-    async (turn) => {
-      await expectToldOfHold((refusal, opened) =>
-        refusal === 1 ? undefined : opened.then(() => turns(turn)),
-      );
-    },
+test('a table of one slot serves more synchronous readers of layers than it has slots', async () => {
+  const { openFiles, fileSystem } = inMemory({ capacity: 1 });
+  const paths = ['/1', '/2', '/3'];
+  for (const path of paths) fileSystem.createFile(path, DELTA.bytes);
+  const readers = await Promise.all(
+    paths.map((path) => openLayer(path, { openFiles, reads: 'sync', blockCache: null })),
   );
-
-  /**
-   * While a file is opened to be held, another finds no descriptor, and waits for one.
-   * `delayOf` tells what each of its refusals waits for; `opened` resolves when the first is open.
-   */
-  async function expectToldOfHold(
-    delayOf: (refusal: number, opened: Promise<void>) => Promise<void> | undefined,
-  ): Promise<void> {
-    const { openFiles, fileSystem } = inMemory({ capacity: 8 });
-    const file = await openIn(openFiles, '/a');
-    fileSystem.intercept = ({ kind }) =>
-      kind === 'open' && fileSystem.openCount > 0 ? { fail: 'EMFILE' } : undefined;
-    await (await openIn(openFiles, '/b')).close();
-    expect(fileSystem.openCount).toBe(0);
-
-    const { opened, open } = gate();
-    let refusals = 0;
-    fileSystem.intercept = ({ kind, path }) => {
-      if (kind !== 'open') return undefined;
-      if (path === '/a') return { delay: opened };
-      refusals += 1;
-      const delay = delayOf(refusals, opened);
-      return delay === undefined ? { fail: 'EMFILE' } : { delay, fail: 'EMFILE' };
-    };
-    const holding = file.hold();
-    const opening = openIn(openFiles, '/b');
-    expect(await isPending(opening)).toBe(true);
-    open();
-    const held = await holding;
-    expect((await storageErrorOf(opening)).errno).toBe('EMFILE');
-    held.release();
-    await file.close();
-  }
-
-  test('a file that was released makes room', async () => {
-    const { openFiles, fileSystem } = inMemory({ capacity: 8 });
-    const file = await openIn(openFiles, '/a');
-    const held = await file.hold();
-    fileSystem.intercept = ({ kind }) =>
-      kind === 'open' && fileSystem.openCount > 0 ? { fail: 'EMFILE' } : undefined;
-    held.release();
-    held.release();
-    const other = await openIn(openFiles, '/b');
-    await Promise.all([file.close(), other.close()]);
-  });
+  for (const reader of readers) expect(reader.getSync(blockKey(0))?.lsn).toBe(0x1002n);
+  expect(openFiles.openCount).toBe(1);
+  await (await openIn(openFiles, '/4')).close();
+  await Promise.all(readers.map((reader) => reader.close()));
+  expect(openFiles.openCount).toBe(0);
 });
 
 function inMemory(options: { capacity: number }) {
@@ -292,11 +391,15 @@ test('a file that is closed, or whose file system waits, cannot be held', async 
   expect((await storageErrorOf(file.hold())).code).toBe('closed');
 
   const waiting = await prepare({ fileSystem: withReadSync(undefined) });
-  const other = await waiting.open('a');
-  expect(await storageErrorOf(other.hold())).toMatchObject({
-    code: 'invalid-input',
-    path: other.path,
-  });
-  await other.close();
-  expect(waiting.openFiles.openCount).toBe(0);
+  const { openSync: _, ...withoutOpenSync } = nodeFileSystem;
+  const opening = await prepare({ fileSystem: withoutOpenSync });
+  for (const each of [waiting, opening]) {
+    const other = await each.open('a');
+    expect(await storageErrorOf(other.hold())).toMatchObject({
+      code: 'invalid-input',
+      path: other.path,
+    });
+    await other.close();
+    expect(each.openFiles.openCount).toBe(0);
+  }
 });

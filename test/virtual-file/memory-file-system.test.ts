@@ -606,8 +606,8 @@ describe('beside the real file system', () => {
       case 'unlink':
         return fileSystem.unlink(at(action.name));
       case 'stat': {
-        const { identity: _, size, ...rest } = await fileSystem.stat(at(action.name));
-        return rest.kind === 'file' ? { size, ...rest } : rest.kind;
+        const { kind, size, mode, userId, groupId } = await fileSystem.stat(at(action.name));
+        return kind === 'file' ? { kind, size, mode, userId, groupId } : kind;
       }
       case 'list':
         return fileSystem.readDirectory(root);

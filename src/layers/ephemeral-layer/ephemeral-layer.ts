@@ -379,7 +379,8 @@ function createScratchFile({
   directory,
   openFiles,
   ioMode,
+  signal,
 }: EphemeralOptions): Promise<TemporaryFile> {
   const pathOf = (number: number): string => pathIn(directory, formatScratchName(number));
-  return createNumbered(pathOf, { openFiles, ioMode, durability: 'scratch' });
+  return createNumbered(pathOf, { openFiles, ioMode, durability: 'scratch', signal });
 }

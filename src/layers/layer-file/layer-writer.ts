@@ -144,7 +144,7 @@ export class LayerFileWriter {
     });
     this.blobs = new BlobWriter(this.#out);
     this.#indexStore = new IndexStore({
-      createScratch: () => createIndexScratch(temporary),
+      createScratch: () => createIndexScratch(temporary, signal),
       memoryLimit: layer.options.indexMemoryLimit,
     });
     this.index = new DiskBtreeBuilder(layer.keySize, (block) => this.#indexStore.add(block));
@@ -314,18 +314,21 @@ async function refuseExisting(
 /** Writers with the same range may work side by side: each takes the next number. */
 function createTemporary(
   name: LayerName,
-  { directory, openFiles, ioMode }: WriteOptions,
+  { directory, openFiles, ioMode, signal }: WriteOptions,
 ): Promise<TemporaryFile> {
   const pathOf = (number: number): string => pathIn(directory, formatTemporaryName(name, number));
-  return createNumbered(pathOf, { openFiles, ioMode });
+  return createNumbered(pathOf, { openFiles, ioMode, signal });
 }
 
 /** Beside the layer's own temporary file, whose name nobody else has, save what a crash left. */
-function createIndexScratch({ path, file }: TemporaryFile): Promise<TemporaryFile> {
+function createIndexScratch(
+  { path, file }: TemporaryFile,
+  signal: AbortSignal | undefined,
+): Promise<TemporaryFile> {
   const { openFiles } = file;
   const pathOf = (number: number): string => {
     const digits = number === 0 ? '' : number.toString(16);
     return `${path.slice(0, -TEMPORARY_SUFFIX.length)}-index${digits}${TEMPORARY_SUFFIX}`;
   };
-  return createNumbered(pathOf, { openFiles, durability: 'scratch' });
+  return createNumbered(pathOf, { openFiles, durability: 'scratch', signal });
 }

@@ -34,9 +34,9 @@ export interface ReadOptions {
    */
   readonly nameCheck?: 'strict' | 'ignore' | undefined;
   /**
-   * `sync` keeps the file's descriptor open, which takes a slot of the table, and does small reads
-   * at once: faster than a hop to a thread while the file is in the system's cache, but the event
-   * loop stands still for as long as the device takes. `getSync` needs it. Default `async`.
+   * `sync` does small reads synchronously: faster than a hop to a thread while the file is in the
+   * system's cache, but the event loop stands still for as long as the device takes. `getSync` needs
+   * it. Default `async`.
    */
   readonly reads?: 'async' | 'sync' | undefined;
   /**
@@ -44,6 +44,8 @@ export interface ReadOptions {
    * once. Single reads go through the cache either way. Default `buffered`.
    */
   readonly ioMode?: IoMode | undefined;
+  /** Ends the wait for a descriptor while the file is opened. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What every reader starts from. */
@@ -117,10 +119,16 @@ export function layerNameOf(path: string): LayerName | undefined {
 /** Opens a path; a source of the caller's is returned as it is. Throws: `not-found`, `io`. */
 export async function openSource(
   from: string | ByteSource,
-  { openFiles, reads, ioMode }: ReadOptions,
+  { openFiles, reads, ioMode, signal }: ReadOptions,
 ): Promise<Omit<OpenedLayer, 'summary'>> {
   if (typeof from !== 'string') return { source: from, close: async () => {} };
-  const file = await VirtualFile.open(from, { read: true, openFiles, ioMode });
+  const file = await VirtualFile.open(from, {
+    read: true,
+    content: 'immutable',
+    openFiles,
+    ioMode,
+    signal,
+  });
   let held: HeldFile | undefined;
   const close = (): Promise<void> => {
     held?.release();
