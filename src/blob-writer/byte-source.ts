@@ -7,6 +7,8 @@ import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 export interface ByteSource {
   /** Bytes. Must not change. */
   readonly size: number;
+  /** Bytes that are stored, where that is known: less than `size` where a file has holes. */
+  readonly allocatedSize?: number | undefined;
   /** For error messages. */
   readonly path?: string | undefined;
   /** Reads at most `target.length` bytes at `offset`; returns how many, 0 at the end. */
@@ -21,9 +23,10 @@ export interface ByteSource {
 
 /** A file with the size that it has now. */
 export async function fileSource(file: VirtualFile): Promise<ByteSource> {
-  const { size } = await file.stat();
+  const { size, allocatedSize } = await file.stat();
   return {
     size,
+    allocatedSize,
     path: file.path,
     read: (target, offset) => file.readAt(target, offset),
     newBuffer: (length) => file.newBuffer(length),

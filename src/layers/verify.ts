@@ -12,6 +12,7 @@ import { isStorageError, type StorageError, throwIfAborted } from '../errors.ts'
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { isDamage } from './damage.ts';
+import type { SkippedBlocks } from './disk-btree/block-listing.ts';
 import { BlockSet } from './disk-btree/block-set.ts';
 import { Findings, type LayerReport } from './findings.ts';
 import type { Key } from './key.ts';
@@ -112,11 +113,17 @@ async function verifyIndexBlocks(
   const end = offsetOf(indexRootBlock + 1);
   const children = new BlockSet();
   const undecodable = new BlockSet();
+  let skipped: SkippedBlocks | undefined;
   children.add(indexRootBlock);
   for await (const node of reader.index.blocks()) {
     throwIfAborted(signal, findings.path);
     if ('error' in node) {
-      undecodable.add(node.block);
+      if ('blockCount' in node) {
+        findings.add(node.error, offsetOf(node.block));
+        skipped = node;
+      } else {
+        undecodable.add(node.block);
+      }
       continue;
     }
     const nonZero = firstNonZero(node.bytes, node.usedSize);
@@ -130,6 +137,7 @@ async function verifyIndexBlocks(
   // A damaged block hides which blocks it leads to.
   const isKnown = !undecodable.meets(children);
   for (let block = 0; isKnown && block <= indexRootBlock; block += 1) {
+    if (block === skipped?.block) block += skipped.blockCount;
     if (!children.has(block)) findings.warn('no index block leads to this one', offsetOf(block));
   }
   if (reader.size > end) {

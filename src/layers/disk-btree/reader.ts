@@ -11,6 +11,7 @@ import { type StorageError, withPlace } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { isDamage } from '../damage.ts';
 import { BlockCache, type CachedNode } from './block-cache.ts';
+import { type DamagedBlock, type ListedBlock, listBlocks } from './block-listing.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import { type EntryRules, IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
@@ -139,19 +140,11 @@ export class DiskBtreeReader {
   }
 
   /**
-   * Every block up to the root in order, reachable or not; an error for what does not decode. A node
-   * is valid until the next one is asked for.
+   * Every block up to the root in order, reachable or not; an error for what does not decode, and for
+   * zeros that are too many to be looked at. A node is valid until the next one is asked for.
    */
-  async *blocks(): AsyncGenerator<IndexNode | { block: number; error: StorageError }> {
-    this.#blocks.checkLocation();
-    const scan = new IndexScan(this.#blocks);
-    try {
-      for (let block = 0; block <= this.rootBlock; block += 1) {
-        yield this.#decodeOrError(scan.find(block) ?? (await scan.load(block)), block);
-      }
-    } finally {
-      await scan.close();
-    }
+  blocks(): AsyncGenerator<ListedBlock> {
+    return listBlocks(this.#blocks, (bytes, block) => this.#decodeOrError(bytes, block));
   }
 
   /** To the leaf, or to the parent of a block that is not in the cache. */
@@ -256,10 +249,7 @@ export class DiskBtreeReader {
     return child;
   }
 
-  #decodeOrError(
-    bytes: Uint8Array,
-    block: number,
-  ): IndexNode | { block: number; error: StorageError } {
+  #decodeOrError(bytes: Uint8Array, block: number): IndexNode | DamagedBlock {
     try {
       return this.#checks.decode(bytes, block);
     } catch (error) {

@@ -21,7 +21,13 @@ export type IndexBlock =
       readonly firstLsn?: Lsn;
       readonly lastLsn?: Lsn;
     }
-  | { readonly kind: 'damaged'; readonly block: number; readonly error: StorageError };
+  | {
+      readonly kind: 'damaged';
+      readonly block: number;
+      /** Of a run of blocks that were not looked at, `block` being the first. */
+      readonly blockCount?: number;
+      readonly error: StorageError;
+    };
 
 export async function* describeIndex(
   index: DiskBtreeReader,
