@@ -285,6 +285,20 @@ describe('a file with immutable content that is opened again', () => {
     expect(fileSystem.openCount).toBe(0);
   });
 
+  test('is refused where only its size is another one', async () => {
+    const { fileSystem, file } = await opened('immutable');
+    const open = fileSystem.open.bind(fileSystem);
+    fileSystem.open = async (path, options) => {
+      const again = await open(path, options);
+      const stat = again.stat.bind(again);
+      again.stat = async () => ({ ...(await stat()), size: 4 });
+      return again;
+    };
+    expect((await storageErrorOf(file.readAt(new Uint8Array(1), 0))).code).toBe('io');
+    await file.close();
+    expect(fileSystem.openCount).toBe(0);
+  });
+
   test('is the same whatever happens to its names and mode', async () => {
     const { fileSystem, file } = await opened('immutable');
     await fileSystem.link('/file', '/second');

@@ -6,7 +6,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { OpenOptions } from '../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';
-import { storageErrorOf } from '../support/storage-errors.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const READ: OpenOptions = { read: true };
@@ -130,6 +130,20 @@ describe('what is refused', () => {
       expect(errors.map(({ code }) => code)).toEqual(paths.map(() => 'io'));
       expect(errors.every(({ errno }) => errno === 'EINVAL' || errno === 'ENXIO')).toBe(true);
     }
+    if (CAN_LIST_DESCRIPTORS) expect(openBelow(directory)).toEqual([]);
+  });
+
+  test('what is not a regular file is io synchronously, too, and keeps nothing open', () => {
+    const directory = temporaryDirectory();
+    const fifo = join(directory, 'fifo');
+    execFileSync('mkfifo', [fifo]);
+    for (const path of [directory, fifo]) {
+      const error = storageErrorThrownBy(() => nodeFileSystem.openSync?.(path, READ));
+      expect(error).toMatchObject({ code: 'io', path });
+    }
+    const missing = join(directory, 'missing');
+    const error = storageErrorThrownBy(() => nodeFileSystem.openSync?.(missing, READ));
+    expect(error).toMatchObject({ code: 'not-found', path: missing });
     if (CAN_LIST_DESCRIPTORS) expect(openBelow(directory)).toEqual([]);
   });
 

@@ -8,7 +8,7 @@
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 
 /** Bytes of holes that are read: less than a second's worth. */
-const HOLES_READ = 256 * 1024 * 1024;
+const HOLES_READ = 64 * 1024 * 1024;
 
 const ZEROS = new Uint8Array(BLOCK_SIZE);
 
