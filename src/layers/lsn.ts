@@ -2,7 +2,7 @@
  * LSN: a byte position in Postgres's write-ahead log, u64.
  *
  *   0000000001696000   16 upper-case hex digits, in file names and JSON
- *   0/1696000          high and low 32 bits in hex, for people
+ *   0/1696000          high and low 32 bits in hex, for people; blanks around it are ignored
  */
 import { StorageError } from '../errors.ts';
 
@@ -21,7 +21,7 @@ export const ALL_LSNS: LsnRange = { start: 0n, end: MAXIMUM_LSN + 1n };
 
 /** Parses either form. Throws `invalid-input`. */
 export function parseLsn(text: string): Lsn {
-  const halves = /^([0-9a-fA-F]{1,8})\/([0-9a-fA-F]{1,8})$/.exec(text);
+  const halves = /^([0-9a-fA-F]{1,8})\/([0-9a-fA-F]{1,8})$/.exec(text.trim());
   if (halves !== null) return (BigInt(`0x${halves[1]}`) << 32n) | BigInt(`0x${halves[2]}`);
   if (/^[0-9a-fA-F]{1,16}$/.test(text)) return BigInt(`0x${text}`);
   throw new StorageError('invalid-input', {
