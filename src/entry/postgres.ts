@@ -58,6 +58,7 @@ export {
   twophaseDirectoryKey,
   twophaseKey,
 } from '../postgres/key-mapping.ts';
+export type { LeftOutFile } from '../postgres/left-out.ts';
 export {
   checkPageChecksum,
   decodePageHeader,
@@ -69,11 +70,12 @@ export {
 export type { LeftOutReason } from '../postgres/relation-file-name.ts';
 export {
   type ClusterLayout,
+  type DatabaseDirectory,
   findRelationFiles,
-  type LeftOutFile,
   type RelationFiles,
   type RelationFork,
   type RelationMapFile,
 } from '../postgres/relation-files.ts';
+export { decodeRelationMap, type RelationMapping } from '../postgres/relation-map.ts';
 export type { RelationSegment } from '../postgres/relation-segments.ts';
 export { decodeRelationSize, encodeRelationSize } from '../postgres/relation-size.ts';

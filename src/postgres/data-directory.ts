@@ -2,6 +2,12 @@
  * Data directory: a Postgres cluster's files, and whether they are at rest. Only then do the
  * files hold one consistent state; otherwise a part of it is in the WAL, or still changing.
  *
+ *   postmaster.pid    a server runs in the directory, or was killed
+ *   backup_label      copied from a running server: the next start replays WAL from where it says
+ *   standby.signal    the next start goes on replaying WAL from elsewhere
+ *   recovery.signal   the same, up to a point
+ *   pg_control        the state in it; all but "shut down" need WAL
+ *
  * "shut down in recovery" is not at rest: such a shutdown may skip its restartpoint, and then the
  * latest changes are in the WAL alone, to be replayed on the next start.
  */
@@ -20,15 +26,15 @@ import { PAGE_SIZE } from './page.ts';
 /**
  * Reads pg_control and checks it against the rest of the directory.
  *
- * Throws: what `decodeControlFile` does; `not-found` (no data directory); `invalid-input` (pages
- * of another size, or PG_VERSION names another version); `io`.
+ * Throws: what `decodeControlFile` does; `not-found` (no such directory, or none of Postgres);
+ * `invalid-input` (pages of another size, or PG_VERSION names another version); `io`.
  */
 export async function readControlFile(
   dataDirectory: string,
   openFiles: OpenFiles,
 ): Promise<ControlFile> {
   const path = pathIn(dataDirectory, CONTROL_FILE_PATH);
-  const control = decodeAt(path, await readWholeFile(path, CONTROL_FILE_SIZE, openFiles));
+  const control = decodeAt(path, await readControlBytes(dataDirectory, openFiles));
   if (control.pageSize !== PAGE_SIZE) {
     throw new StorageError('invalid-input', {
       what: 'page size of the cluster',
@@ -41,30 +47,46 @@ export async function readControlFile(
   return control;
 }
 
-/** Throws `invalid-input` when a server has the directory, or had it and did not end well. */
+/** Throws `invalid-input` for the first sign that the directory is not at rest. */
 export async function checkAtRest(
   dataDirectory: string,
   control: ControlFile,
   openFiles: OpenFiles,
 ): Promise<void> {
-  const lockPath = pathIn(dataDirectory, 'postmaster.pid');
-  if (await exists(lockPath, openFiles)) {
-    throw new StorageError('invalid-input', {
-      what: 'Postgres is running in this directory, or was killed',
-      path: lockPath,
-      expected: 'no postmaster.pid',
-      actual: 'one',
-    });
+  const [first] = await findUnrest(dataDirectory, control, openFiles);
+  if (first !== undefined) throw first;
+}
+
+/** Every sign that the directory is not at rest, each as an `invalid-input` error. */
+export async function findUnrest(
+  dataDirectory: string,
+  control: ControlFile,
+  openFiles: OpenFiles,
+): Promise<StorageError[]> {
+  const signs: StorageError[] = [];
+  for (const [name, remedy] of SIGN_FILES) {
+    const path = pathIn(dataDirectory, name);
+    if (!(await exists(path, openFiles))) continue;
+    signs.push(new StorageError('invalid-input', { what: `${name} exists: ${remedy}`, path }));
   }
   if (control.state !== 'shut down') {
-    throw new StorageError('invalid-input', {
+    const error = new StorageError('invalid-input', {
       what: 'Postgres was not shut down cleanly: state of the cluster',
       path: pathIn(dataDirectory, CONTROL_FILE_PATH),
       expected: '"shut down"',
       actual: `"${control.state}"`,
     });
+    signs.push(error);
   }
+  return signs;
 }
+
+const SIGN_FILES: readonly (readonly [name: string, remedy: string])[] = [
+  ['postmaster.pid', 'stop the server, or remove the file if it is stale'],
+  ['backup_label', 'start a server in the directory, which replays the WAL, and stop it'],
+  ['standby.signal', 'promote the standby and stop it'],
+  ['recovery.signal', 'let the recovery end and stop the server'],
+];
 
 /** Throws `invalid-input` if a server has touched pg_control since it was read. */
 export async function checkUnchanged(
@@ -84,6 +106,27 @@ export async function checkUnchanged(
   }
 }
 
+async function readControlBytes(dataDirectory: string, openFiles: OpenFiles): Promise<Uint8Array> {
+  const path = pathIn(dataDirectory, CONTROL_FILE_PATH);
+  try {
+    return await readWholeFile(path, CONTROL_FILE_SIZE, openFiles);
+  } catch (error) {
+    if (!isStorageError(error, 'not-found') && !isNoDirectory(error)) throw error;
+    const isThere = await exists(dataDirectory, openFiles);
+    throw error.with({
+      what: isThere ? 'not a Postgres data directory' : 'no such directory',
+      path: dataDirectory,
+      expected: isThere ? CONTROL_FILE_PATH : undefined,
+      actual: isThere ? 'no such file' : undefined,
+    });
+  }
+}
+
+/** A file where a directory should be. */
+function isNoDirectory(error: unknown): error is StorageError {
+  return isStorageError(error, 'io') && error.errno === 'ENOTDIR';
+}
+
 /** All bytes of a file; one above `maximumLength` is `too-large`. */
 export async function readWholeFile(
   path: string,
@@ -101,12 +144,16 @@ export async function readWholeFile(
 /** One line with the major version; more would be another kind of file. */
 const MAXIMUM_VERSION_LENGTH = 64;
 
-async function checkVersionFile(
-  dataDirectory: string,
+/**
+ * The data directory and each database have a PG_VERSION. Throws `not-found`, and `invalid-input`
+ * where it names another version.
+ */
+export async function checkVersionFile(
+  directory: string,
   majorVersion: number,
   openFiles: OpenFiles,
 ): Promise<void> {
-  const path = pathIn(dataDirectory, 'PG_VERSION');
+  const path = pathIn(directory, 'PG_VERSION');
   const bytes = await readWholeFile(path, MAXIMUM_VERSION_LENGTH, openFiles);
   const text = Buffer.from(bytes).toString('latin1').trim();
   if (text === String(majorVersion)) return;

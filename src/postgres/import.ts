@@ -11,25 +11,22 @@
 
 import { StorageError, throwIfAborted, withOutcome } from '../errors.ts';
 import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
-import { compareKeys, type Key, type KeyRange, nextKey } from '../layers/key.ts';
+import type { KeyRange } from '../layers/key.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import type { Compression } from '../zstd/compression.ts';
 import type { ControlFile } from './control-file.ts';
-import { checkAtRest, checkUnchanged, readControlFile } from './data-directory.ts';
-import { relationBlockKey, relationMapKey, relationSizeKey } from './key-mapping.ts';
-import { PAGE_SIZE } from './page.ts';
-import {
-  findRelationFiles,
-  type LeftOutFile,
-  type RelationFiles,
-  type RelationFork,
-  type RelationMapFile,
-} from './relation-files.ts';
-import { readMapFile, readSegmentPages } from './relation-reading.ts';
-import { encodeRelationSize } from './relation-size.ts';
+import { checkAtRest, checkUnchanged, findUnrest, readControlFile } from './data-directory.ts';
+import { checkDatabases } from './database-checks.ts';
+import { keyRangeOf, putSources, type Source, sortSources } from './import-sources.ts';
+import { findLeftOut, type LeftOutFile } from './left-out.ts';
+import { type ObjectionKind, Objections } from './objections.ts';
+import { PageInspector } from './page-inspector.ts';
+import { type RelationFiles, searchRelationFiles } from './relation-files.ts';
+import { checkUnchangedFiles } from './relation-reading.ts';
+import { checkTablespaceMap } from './tablespace-map.ts';
 
 /** For the help text of a command that imports. */
 export const NOT_IMPORTED = `\
@@ -45,15 +42,27 @@ export interface ImportOptions {
   /** 32 hex digits each. */
   readonly tenantId: string;
   readonly timelineId: string;
-  /** LSN of the layer; `auto` takes that of the latest checkpoint. */
+  /** LSN of the layer, above 0/0; `auto` takes that of the latest checkpoint. */
   readonly lsn: Lsn | 'auto';
-  /** Import even a directory that is not at rest; its pages need not fit together then. */
+  /**
+   * Import a directory that is not at rest, and pages that are newer than the layer; what is
+   * imported need not fit together then. Each sign of it becomes a warning.
+   */
   readonly allowUnclean?: boolean | undefined;
+  /**
+   * Import what is there of a cluster in which relation maps are missing or damaged, tablespaces or
+   * segments are missing, or a database is of another version. Each becomes a warning.
+   */
+  readonly allowDamaged?: boolean | undefined;
+  /** Import pages whose checksum is wrong, where the cluster has checksums. */
+  readonly allowBadPages?: boolean | undefined;
   readonly compression?: Compression | undefined;
   readonly generation?: string | undefined;
   readonly openFiles?: OpenFiles | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+  /** Called for each page whose checksum is wrong, with file, offset and key. */
+  readonly onBadPage?: ((finding: StorageError) => void) | undefined;
 }
 
 export interface ImportedLayer extends FinishedLayer {
@@ -63,18 +72,24 @@ export interface ImportedLayer extends FinishedLayer {
   readonly forkCount: number;
   readonly pageCount: number;
   readonly mapCount: number;
-  /** Names in the relations' directories that were not imported. */
+  /** Pages whose checksum is wrong; undefined where the cluster has no checksums. */
+  readonly badPageCount: number | undefined;
+  /** Files of the data directory, and parts of files, that were not imported. */
   readonly leftOut: readonly LeftOutFile[];
+  /** What was imported all the same, or passed over as Postgres does, in the words of an error. */
+  readonly warnings: readonly StorageError[];
 }
 
 /**
  * Writes one image layer with all relations of the cluster; memory does not grow with its size.
  *
  * Requires: a cluster of Postgres 14 to 17 with 8,192-byte pages, shut down.
- * Throws: `invalid-input` (not shut down cleanly, running, changed while it was read, no such
- * kind of directory), `not-found`, `truncated`, `corrupt`, `unsupported-version`, `exists` (the
- * layer is there already), `aborted`, `io`, `sync-failed`; `outcome` tells what is on disk. Unless
- * that is `durable` or `in-doubt`, nothing is left in the out directory.
+ * Throws: `invalid-input` (not shut down cleanly, running, a base backup or standby, changed while
+ * it was read, an LSN of 0), `not-found` (no data directory; a segment, tablespace or relation map
+ * is missing), `truncated`, `corrupt` (also for pages whose checksum is wrong), `out-of-range` (a
+ * page is newer than the layer), `unsupported-version`, `exists` (the layer is there already),
+ * `aborted`, `io`, `sync-failed`; `outcome` tells what is on disk. Unless that is `durable` or
+ * `in-doubt`, nothing is left in the out directory.
  * Durability: the layer survives a crash once the promise resolves.
  */
 export async function importPgdata(options: ImportOptions): Promise<ImportedLayer> {
@@ -89,17 +104,21 @@ export async function importPgdata(options: ImportOptions): Promise<ImportedLaye
 async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
   const { openFiles = OpenFiles.shared() } = options;
   throwIfAborted(options.signal, options.dataDirectory);
-  const dataDirectory = absolutePath(options.dataDirectory);
-  const outDirectory = absolutePath(options.outDirectory);
-  const control = await readControlFile(dataDirectory, openFiles);
-  if (options.allowUnclean !== true) await checkAtRest(dataDirectory, control, openFiles);
-  const files = await findRelationFiles({ dataDirectory, ...control }, openFiles.fileSystem);
-  const sources = sortSources(files);
-  const keyRange = keyRangeOf(sources, dataDirectory);
+  const cluster = await openCluster({ ...options, openFiles });
+  const { control, files, sources, objections } = cluster;
+  const keyRange = keyRangeOf(sources, cluster.dataDirectory);
   const lsn = options.lsn === 'auto' ? control.checkpointLsn : options.lsn;
+  checkLayerLsn(lsn);
+  const inspector = new PageInspector({
+    lsn,
+    checksums: control.checksumVersion === 0 ? 'off' : 'on',
+    allowBadPages: options.allowBadPages === true,
+    onBadPage: options.onBadPage,
+    objections,
+  });
 
   const writer = await ImageLayerWriter.create({
-    directory: outDirectory,
+    directory: absolutePath(options.outDirectory),
     tenantId: options.tenantId,
     timelineId: options.timelineId,
     keyRange,
@@ -110,13 +129,16 @@ async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
     signal: options.signal,
   });
   try {
-    await putSources(writer, sources, { ...options, openFiles });
-    await checkUnchanged(dataDirectory, control, openFiles);
+    await putSources(writer, sources, { ...options, openFiles, inspector, objections });
+    inspector.end();
+    await checkStill(cluster, openFiles);
     const layer = await writer.finish();
     const pageCount = files.forks.reduce((sum, fork) => sum + fork.pageCount, 0);
-    const { forks, maps, leftOut } = files;
-    const counts = { forkCount: forks.length, pageCount, mapCount: maps.length };
-    return { ...layer, lsn, keyRange, control, ...counts, leftOut };
+    const forkCount = files.forks.length;
+    const { leftOut, mapCount } = cluster;
+    const { badPageCount } = inspector;
+    const counts = { forkCount, pageCount, mapCount, badPageCount };
+    return { ...layer, lsn, keyRange, control, ...counts, leftOut, warnings: objections.warnings };
   } catch (error) {
     // The first error counts. A temporary that cannot be removed is removed as a leftover.
     await Promise.allSettled([writer.abandon()]);
@@ -124,89 +146,62 @@ async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
   }
 }
 
-/** One relation map or one fork: a run of keys that no other source reaches into. */
-type Source =
-  | { readonly kind: 'map'; readonly map: RelationMapFile; readonly lastKey: Key }
-  | { readonly kind: 'fork'; readonly fork: RelationFork; readonly lastKey: Key };
-
-function sortSources({ forks, maps }: RelationFiles): Source[] {
-  const sources: Source[] = [
-    ...maps.map((map): Source => ({ kind: 'map', map, lastKey: relationMapKey(map) })),
-    ...forks.map((fork): Source => ({ kind: 'fork', fork, lastKey: relationSizeKey(fork) })),
-  ];
-  return sources.sort((left, right) => compareKeys(left.lastKey, right.lastKey));
+/** What the directory holds, once nothing speaks against importing it. */
+interface Cluster {
+  /** From the root. */
+  readonly dataDirectory: string;
+  readonly control: ControlFile;
+  readonly files: RelationFiles;
+  readonly sources: readonly Source[];
+  readonly mapCount: number;
+  readonly leftOut: readonly LeftOutFile[];
+  readonly objections: Objections;
 }
 
-function keyRangeOf(sources: readonly Source[], dataDirectory: string): KeyRange {
-  const first = sources[0];
-  const last = sources.at(-1);
-  if (first === undefined || last === undefined) {
-    throw new StorageError('empty', {
-      what: 'data directory without relations',
-      path: dataDirectory,
-    });
+async function openCluster(
+  options: ImportOptions & { readonly openFiles: OpenFiles },
+): Promise<Cluster> {
+  const { openFiles } = options;
+  const { fileSystem } = openFiles;
+  const dataDirectory = absolutePath(options.dataDirectory);
+  const objections = new Objections(allowedBy(options));
+  const control = await readControlFile(dataDirectory, openFiles);
+  for (const sign of await findUnrest(dataDirectory, control, openFiles)) {
+    objections.raise('unclean', sign);
   }
-  return { start: firstKeyOf(first), end: nextKey(last.lastKey) };
+  const files = await searchRelationFiles({ dataDirectory, ...control }, fileSystem, objections);
+  await checkTablespaceMap(dataDirectory, files.tablespaces, { openFiles, objections });
+  const { maps, ...unusable } = await checkDatabases(files, { control, openFiles, objections });
+  const around = await findLeftOut(dataDirectory, fileSystem);
+  const leftOut = [...files.leftOut, ...unusable.leftOut, ...around];
+  const sources = sortSources(files.forks, maps);
+  return { dataDirectory, control, files, sources, mapCount: maps.length, leftOut, objections };
 }
 
-function firstKeyOf(source: Source): Key {
-  if (source.kind === 'map' || source.fork.pageCount === 0) return source.lastKey;
-  return relationBlockKey({ ...source.fork, blkno: 0 });
+function allowedBy({ allowUnclean, allowDamaged }: ImportOptions): ObjectionKind[] {
+  const allowed: ObjectionKind[] = [];
+  if (allowUnclean === true) allowed.push('unclean');
+  if (allowDamaged === true) allowed.push('damaged');
+  return allowed;
 }
 
-interface PutOptions {
-  readonly openFiles: OpenFiles;
-  readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+/** A pageserver reads at no LSN of 0: the layer would never be found. */
+function checkLayerLsn(lsn: Lsn): void {
+  if (lsn !== 0n) return;
+  throw new StorageError('invalid-input', {
+    what: 'LSN of the layer',
+    expected: 'above 0/0',
+    actual: '0/0',
+  });
 }
 
-async function putSources(
-  writer: ImageLayerWriter,
-  sources: readonly Source[],
-  options: PutOptions,
-): Promise<void> {
-  const { openFiles, signal, onProgress } = options;
-  const bytesTotal = sources.reduce((sum, source) => sum + sizeOf(source), 0);
-  let bytesDone = 0;
-  const report = (byteCount: number): void => {
-    bytesDone += byteCount;
-    onProgress?.(bytesDone, bytesTotal);
-  };
-  for (const source of sources) {
-    throwIfAborted(signal);
-    if (source.kind === 'map') {
-      await writer.put(source.lastKey, await readMapFile(source.map, openFiles));
-      report(source.map.size);
-    } else {
-      await putFork(writer, source.fork, { openFiles, signal, report });
-      await writer.put(source.lastKey, encodeRelationSize(source.fork.pageCount));
-    }
-  }
-}
-
-async function putFork(
-  writer: ImageLayerWriter,
-  fork: RelationFork,
-  options: {
-    readonly openFiles: OpenFiles;
-    readonly signal: AbortSignal | undefined;
-    readonly report: (byteCount: number) => void;
-  },
-): Promise<void> {
-  let blkno = 0;
-  for (const segment of fork.segments) {
-    for await (const pages of readSegmentPages(segment, options)) {
-      for (let offset = 0; offset < pages.length; offset += PAGE_SIZE) {
-        const page = pages.subarray(offset, offset + PAGE_SIZE);
-        const written = writer.put(relationBlockKey({ ...fork, blkno }), page);
-        if (written !== undefined) await written;
-        blkno += 1;
-      }
-      options.report(pages.length);
-    }
-  }
-}
-
-function sizeOf(source: Source): number {
-  return source.kind === 'map' ? source.map.size : source.fork.pageCount * PAGE_SIZE;
+/** Throws `invalid-input` if a server came, or a file changed, after it was listed or read. */
+async function checkStill(cluster: Cluster, openFiles: OpenFiles): Promise<void> {
+  const { dataDirectory, control, files, objections } = cluster;
+  await checkUnchanged(dataDirectory, control, openFiles);
+  if (!objections.isAllowed('unclean')) await checkAtRest(dataDirectory, control, openFiles);
+  const layout = { dataDirectory, ...control };
+  const allowed = new Objections(['damaged']);
+  const after = await searchRelationFiles(layout, openFiles.fileSystem, allowed);
+  checkUnchangedFiles(files, after, objections);
 }

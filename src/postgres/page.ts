@@ -69,6 +69,27 @@ export function checkPageChecksum(page: Uint8Array, blockNumber: number): PageCh
   return checksum === pageChecksum(page, blockNumber) ? 'good' : 'mismatch';
 }
 
+/**
+ * What a server with checksums would have against the page as this block of its fork, or undefined.
+ * A page is either all zero or has a header and its checksum, which is never 0.
+ */
+export function badPageOf(
+  page: Uint8Array,
+  blockNumber: number,
+): { readonly expected: string; readonly actual: string } | undefined {
+  const { checksum, upper } = decodePageHeader(page);
+  if (upper === 0) {
+    if (ZEROS.equals(page)) return undefined;
+    return { expected: 'a page header, or zeros alone', actual: 'upper 0 and other bytes' };
+  }
+  const computed = pageChecksum(page, blockNumber);
+  return checksum === computed ? undefined : { expected: hex(computed), actual: hex(checksum) };
+}
+
+function hex(checksum: number): string {
+  return `0x${checksum.toString(16).padStart(4, '0')}`;
+}
+
 const ZEROS = Buffer.alloc(PAGE_SIZE);
 
 const CHECKSUM_OFFSET = 8;

@@ -24,14 +24,29 @@ export type RelationFileName =
   | { readonly kind: 'map' }
   | { readonly kind: 'left-out'; readonly reason: LeftOutReason };
 
-/** Why a name is not imported. */
+/** Why a file, or a part of it, is not imported. */
 export type LeftOutReason =
   | 'relation of a session'
   | 'temporary files'
   | 'cache'
   | 'control file'
   | 'version'
-  | 'unknown name';
+  /** It stands beside relations, and has the name of none. */
+  | 'unknown name'
+  /** A relation file ends within a page. */
+  | 'partial page'
+  /** A segment without the ones that belong before it. */
+  | 'stray segment'
+  | 'damaged relation map'
+  | 'transaction status'
+  | 'two-phase files'
+  | 'WAL'
+  | 'replication'
+  | 'statistics'
+  | 'server state'
+  | 'configuration'
+  /** It lies beside what Postgres keeps in its data directory. */
+  | 'other';
 
 export function parseRelationFileName(name: string): RelationFileName {
   if (name === 'pg_filenode.map') return { kind: 'map' };

@@ -9,10 +9,10 @@
  * made in place), and the only link that is followed. Any other link in place of a directory or
  * a relation file is refused, not left out, so that no relation is lost in silence.
  */
-import { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { compareKeys } from '../layers/key.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
-import type { DirectoryEntry, FileSystem } from '../virtual-file/file-system.ts';
+import type { DirectoryEntry, FileStat, FileSystem } from '../virtual-file/file-system.ts';
 import type { ForkName } from './fork.ts';
 import {
   type DatabaseId,
@@ -21,7 +21,10 @@ import {
   relationMapKey,
   relationSizeKey,
 } from './key-mapping.ts';
-import { type LeftOutReason, parseOid, parseRelationFileName } from './relation-file-name.ts';
+import type { LeftOutFile } from './left-out.ts';
+import { Objections } from './objections.ts';
+import { PAGE_SIZE } from './page.ts';
+import { parseOid, parseRelationFileName } from './relation-file-name.ts';
 import { arrangeSegments, countPages, type RelationSegment } from './relation-segments.ts';
 
 export interface RelationFork extends DatabaseId {
@@ -38,9 +41,11 @@ export interface RelationMapFile extends DatabaseId {
   readonly size: number;
 }
 
-export interface LeftOutFile {
+/** Where a database has files in one tablespace. */
+export interface DatabaseDirectory extends DatabaseId {
   readonly path: string;
-  readonly reason: LeftOutReason;
+  /** Whether there are relations or a map in it. */
+  readonly isEmpty: boolean;
 }
 
 export interface RelationFiles {
@@ -48,7 +53,13 @@ export interface RelationFiles {
   readonly forks: readonly RelationFork[];
   /** In key order. */
   readonly maps: readonly RelationMapFile[];
+  readonly databases: readonly DatabaseDirectory[];
+  /** OIDs of the tablespaces below `pg_tblspc`. */
+  readonly tablespaces: readonly number[];
+  /** Names in the relations' directories, and parts of files, that are not in `forks` and `maps`. */
   readonly leftOut: readonly LeftOutFile[];
+  /** What Postgres passes over, in the words of an error. */
+  readonly warnings: readonly StorageError[];
 }
 
 export interface ClusterLayout {
@@ -62,16 +73,26 @@ export interface ClusterLayout {
 /**
  * Lists all relation files; the same directory gives the same list.
  *
- * Throws: what `arrangeSegments` does, `not-found` (a directory is missing), `invalid-input` (a
- * symbolic link or special file where none belongs), `io`.
+ * Throws: `not-found` (a directory or a segment is missing), `truncated` (a segment is not full),
+ * `corrupt` (longer than a segment can be), `too-large`, `invalid-input` (a symbolic link or
+ * special file where none belongs), `io`.
  */
 export async function findRelationFiles(
   layout: ClusterLayout,
   fileSystem: FileSystem,
 ): Promise<RelationFiles> {
-  const search = new Search(layout, fileSystem);
+  return searchRelationFiles(layout, fileSystem, new Objections([]));
+}
+
+/** As `findRelationFiles`; what is damaged or missing is a warning, where that is allowed. */
+export async function searchRelationFiles(
+  layout: ClusterLayout,
+  fileSystem: FileSystem,
+  objections: Objections,
+): Promise<RelationFiles> {
+  const search = new Search(layout, fileSystem, objections);
   await search.findShared();
-  await search.findDatabases(pathIn(layout.dataDirectory, 'base'), DEFAULT_TABLESPACE_OID);
+  await search.findDefaultTablespace();
   await search.findTablespaces();
   return search.result();
 }
@@ -79,13 +100,17 @@ export async function findRelationFiles(
 class Search {
   readonly #layout: ClusterLayout;
   readonly #fileSystem: FileSystem;
+  readonly #objections: Objections;
   readonly #forks: RelationFork[] = [];
   readonly #maps: RelationMapFile[] = [];
+  readonly #databases: DatabaseDirectory[] = [];
+  readonly #tablespaces: number[] = [];
   readonly #leftOut: LeftOutFile[] = [];
 
-  constructor(layout: ClusterLayout, fileSystem: FileSystem) {
+  constructor(layout: ClusterLayout, fileSystem: FileSystem, objections: Objections) {
     this.#layout = layout;
     this.#fileSystem = fileSystem;
+    this.#objections = objections;
   }
 
   async findShared(): Promise<void> {
@@ -94,20 +119,19 @@ class Search {
     await this.#findDatabase(directory, { spcnode: GLOBAL_TABLESPACE_OID, dbnode: 0 });
   }
 
-  async findDatabases(directory: string, spcnode: number): Promise<void> {
+  async findDefaultTablespace(): Promise<void> {
+    const directory = pathIn(this.#layout.dataDirectory, 'base');
     await this.#checkDirectory(directory);
-    for (const entry of await this.#fileSystem.readDirectory(directory)) {
-      const path = pathIn(directory, entry.name);
-      const dbnode = parseOid(entry.name);
-      if (dbnode === undefined) this.#leaveOut(path, entry);
-      else if (entry.kind !== 'directory') throw wrongKind(path, entry, 'directory');
-      else await this.#findDatabase(path, { spcnode, dbnode });
-    }
+    await this.#findDatabases(directory, DEFAULT_TABLESPACE_OID);
   }
 
   async findTablespaces(): Promise<void> {
     const { dataDirectory, majorVersion, catalogVersion } = this.#layout;
     const links = pathIn(dataDirectory, 'pg_tblspc');
+    if (!(await this.#isThere(links))) {
+      this.#objections.warn(withoutTablespaces(links));
+      return;
+    }
     await this.#checkDirectory(links);
     for (const entry of await this.#fileSystem.readDirectory(links)) {
       const path = pathIn(links, entry.name);
@@ -116,9 +140,30 @@ class Search {
       else if (entry.kind !== 'symbolic-link' && entry.kind !== 'directory') {
         throw wrongKind(path, entry, 'symbolic link to a directory');
       } else {
-        const version = `PG_${majorVersion}_${catalogVersion}`;
-        await this.findDatabases(pathIn(path, version), spcnode);
+        this.#tablespaces.push(spcnode);
+        await this.#findTablespace(pathIn(path, `PG_${majorVersion}_${catalogVersion}`), spcnode);
       }
+    }
+  }
+
+  async #findTablespace(directory: string, spcnode: number): Promise<void> {
+    try {
+      await this.#checkDirectory(directory);
+    } catch (error) {
+      if (!isStorageError(error)) throw error;
+      this.#objections.raise('damaged', error);
+      return;
+    }
+    await this.#findDatabases(directory, spcnode);
+  }
+
+  async #findDatabases(directory: string, spcnode: number): Promise<void> {
+    for (const entry of await this.#fileSystem.readDirectory(directory)) {
+      const path = pathIn(directory, entry.name);
+      const dbnode = parseOid(entry.name);
+      if (dbnode === undefined) this.#leaveOut(path, entry);
+      else if (entry.kind !== 'directory') throw wrongKind(path, entry, 'directory');
+      else await this.#findDatabase(path, { spcnode, dbnode });
     }
   }
 
@@ -129,11 +174,19 @@ class Search {
     const maps = this.#maps.sort((left, right) =>
       compareKeys(relationMapKey(left), relationMapKey(right)),
     );
-    return { forks, maps, leftOut: this.#leftOut };
+    return {
+      forks,
+      maps,
+      databases: this.#databases,
+      tablespaces: this.#tablespaces,
+      leftOut: this.#leftOut,
+      warnings: this.#objections.warnings,
+    };
   }
 
   async #findDatabase(directory: string, database: DatabaseId): Promise<void> {
     const segmentsOfForks = new Map<string, ForkSegments>();
+    let isEmpty = true;
     for (const entry of await this.#fileSystem.readDirectory(directory)) {
       const path = pathIn(directory, entry.name);
       const name = parseRelationFileName(entry.name);
@@ -142,27 +195,46 @@ class Search {
         continue;
       }
       if (entry.kind !== 'file') throw wrongKind(path, entry, 'regular file');
-      const { size } = await this.#fileSystem.stat(path);
+      const stat = await this.#fileSystem.stat(path);
       if (name.kind === 'map') {
-        this.#maps.push({ ...database, path, size });
+        this.#maps.push({ ...database, path, size: stat.size });
+        isEmpty = false;
         continue;
       }
       const { relnode, fork, segmentNumber } = name;
       const forkId = `${relnode}/${fork}`;
       const ofFork = segmentsOfForks.get(forkId) ?? { relnode, fork, segments: [] };
-      ofFork.segments.push({ segmentNumber, path, size });
+      ofFork.segments.push(describeSegment(segmentNumber, path, stat));
       segmentsOfForks.set(forkId, ofFork);
     }
-    for (const ofFork of segmentsOfForks.values()) {
-      const segments = arrangeSegments(ofFork.segments, this.#layout.segmentPageCount);
-      const pageCount = countPages(segments);
-      this.#forks.push({ ...database, ...ofFork, pageCount, segments });
+    for (const { segments: found, ...fork } of segmentsOfForks.values()) {
+      const { segmentPageCount } = this.#layout;
+      const { segments, leftOut, isFork } = arrangeSegments(
+        found,
+        segmentPageCount,
+        this.#objections,
+      );
+      this.#leftOut.push(...leftOut);
+      if (!isFork) continue;
+      this.#forks.push({ ...database, ...fork, pageCount: countPages(segments), segments });
+      isEmpty = false;
     }
+    this.#databases.push({ ...database, path: directory, isEmpty });
   }
 
   #leaveOut(path: string, entry: DirectoryEntry): void {
     const name = parseRelationFileName(entry.name);
     this.#leftOut.push({ path, reason: name.kind === 'left-out' ? name.reason : 'unknown name' });
+  }
+
+  async #isThere(path: string): Promise<boolean> {
+    try {
+      await this.#fileSystem.stat(path);
+      return true;
+    } catch (error) {
+      if (isStorageError(error, 'not-found')) return false;
+      throw error;
+    }
   }
 
   async #checkDirectory(path: string): Promise<void> {
@@ -175,6 +247,20 @@ interface ForkSegments {
   readonly relnode: number;
   readonly fork: ForkName;
   readonly segments: RelationSegment[];
+}
+
+function describeSegment(segmentNumber: number, path: string, stat: FileStat): RelationSegment {
+  const { size: fileSize, identity, modificationTime } = stat;
+  const size = fileSize - (fileSize % PAGE_SIZE);
+  return { segmentNumber, path, size, fileSize, identity, modificationTime };
+}
+
+/** A copy that drops empty directories makes it so; tablespaces would have been lost before. */
+function withoutTablespaces(path: string): StorageError {
+  return new StorageError('not-found', {
+    what: 'pg_tblspc is missing: tablespaces, if there were any, are not imported',
+    path,
+  });
 }
 
 function wrongKind(

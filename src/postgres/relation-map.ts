@@ -67,7 +67,12 @@ function checkSize({ length }: Uint8Array, size: number): void {
 }
 
 function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what: `${what} of a relation map`, offset, expected, actual });
+  return new StorageError('corrupt', {
+    what: `${what} of a relation map`,
+    offset,
+    expected,
+    actual,
+  });
 }
 
 function hex(value: number): string {

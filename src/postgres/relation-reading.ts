@@ -1,13 +1,16 @@
 /**
  * Reading relation files from end to end: in large pieces, on one open file, and never past a
- * change of size. A file that changes means that a server is at work in the directory.
+ * change of size, of the time of the last write, or of the file behind the name. A file that
+ * changes means that a server is at work in the directory.
  */
 import { StorageError, throwIfAborted } from '../errors.ts';
+import type { FileStat } from '../virtual-file/file-system.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { readWholeFile } from './data-directory.ts';
+import type { Objections } from './objections.ts';
 import { PAGE_SIZE } from './page.ts';
-import type { RelationMapFile } from './relation-files.ts';
+import type { RelationFiles, RelationMapFile } from './relation-files.ts';
 import type { RelationSegment } from './relation-segments.ts';
 
 /** Bytes of one read: 128 pages. */
@@ -18,30 +21,34 @@ const MAXIMUM_MAP_SIZE = 64 * 1024;
 
 export interface ReadingOptions {
   readonly openFiles: OpenFiles;
+  readonly objections: Objections;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Yields the segment's pages in order, many at a time: views of one buffer, valid until the next
- * is asked for. Throws `invalid-input` when the file's size is not what it was.
+ * is asked for. Throws `invalid-input` when the file is not what it was when it was listed; if an
+ * unclean directory is allowed, only when its size is not.
  */
 export async function* readSegmentPages(
   segment: RelationSegment,
-  { openFiles, signal }: ReadingOptions,
+  { openFiles, objections, signal }: ReadingOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
-  const { path, size } = segment;
+  const { path, size, fileSize } = segment;
   const buffer = new Uint8Array(Math.min(READ_SIZE, size));
   const file = await VirtualFile.open(path, { read: true, openFiles, signal });
   try {
-    await checkSize(file, size);
+    await checkSize(file, fileSize);
     for (let offset = 0; offset < size; offset += READ_SIZE) {
       throwIfAborted(signal, path);
       const target = buffer.subarray(0, Math.min(READ_SIZE, size - offset));
       const length = await file.readAt(target, offset);
-      if (length < target.length) throw changedSize(path, size, offset + length);
+      if (length < target.length) throw changedSize(path, fileSize, offset + length);
       yield target;
     }
-    await checkSize(file, size);
+    const stat = await checkSize(file, fileSize);
+    const change = changeOf(segment, stat);
+    if (change !== undefined) objections.raise('unclean', changed(path, change));
   } finally {
     await file.close();
   }
@@ -54,9 +61,54 @@ export async function readMapFile(map: RelationMapFile, openFiles: OpenFiles): P
   return bytes;
 }
 
-async function checkSize(file: VirtualFile, size: number): Promise<void> {
+async function checkSize(file: VirtualFile, size: number): Promise<FileStat> {
   const stat = await file.stat();
   if (stat.size !== size) throw changedSize(file.path, size, stat.size);
+  return stat;
+}
+
+/** What tells a file from the same one later. */
+type Version = Partial<Pick<FileStat, 'identity' | 'modificationTime'>>;
+
+function changeOf(before: Version, after: Version): string | undefined {
+  if (before.identity !== after.identity) return 'another file has its name';
+  return before.modificationTime === after.modificationTime ? undefined : 'it was written to';
+}
+
+/**
+ * Objects when the relation files of a directory are not those that they were: one came or went, or
+ * was written to.
+ */
+export function checkUnchangedFiles(
+  before: RelationFiles,
+  after: RelationFiles,
+  objections: Objections,
+): void {
+  const now = new Map(filesOf(after).map((file) => [file.path, file]));
+  for (const file of filesOf(before)) {
+    const { path, fileSize } = file;
+    const found = now.get(path);
+    now.delete(path);
+    if (found === undefined) {
+      objections.raise('unclean', changed(path, 'it is gone'));
+    } else if (found.fileSize !== fileSize) {
+      objections.raise('unclean', changedSize(path, fileSize, found.fileSize));
+    } else {
+      const change = changeOf(file, found);
+      if (change !== undefined) objections.raise('unclean', changed(path, change));
+    }
+  }
+  for (const path of now.keys()) objections.raise('unclean', changed(path, 'it is new'));
+}
+
+interface ListedFile extends Version {
+  readonly path: string;
+  readonly fileSize: number;
+}
+
+function filesOf({ forks, maps }: RelationFiles): ListedFile[] {
+  const ofMaps = maps.map(({ path, size }) => ({ path, fileSize: size }));
+  return [...forks.flatMap(({ segments }) => segments), ...ofMaps];
 }
 
 function changedSize(path: string, expected: number, actual: number): StorageError {
@@ -65,5 +117,12 @@ function changedSize(path: string, expected: number, actual: number): StorageErr
     path,
     expected: `${expected} bytes as before`,
     actual: `${actual}`,
+  });
+}
+
+function changed(path: string, how: string): StorageError {
+  return new StorageError('invalid-input', {
+    what: `relation file changed while it was read: ${how}`,
+    path,
   });
 }

@@ -1,74 +1,115 @@
 /**
  * Segments: a fork is cut into files of equal size, `16384`, `16384.1`, `16384.2`. Every file but
- * the last is full. Behind the last there may be empty ones: Postgres shortens what it truncates
- * and leaves the file there.
+ * the last is full. Empty ones may follow: Postgres shortens what it truncates and leaves the file
+ * there.
+ *
+ * Two things Postgres passes over without a word: part of a page at the end of the last segment
+ * (a disk was full once), and segments without the first one (of a relation that was dropped).
+ * They are left out with a warning. Segments after a missing one, or after one that is not full,
+ * it ignores as well, but they held pages of the relation once: that is damage.
  *
  * Source: Postgres src/backend/storage/smgr/md.c.
  */
 import { StorageError } from '../errors.ts';
 import { MAXIMUM_BLOCK_NUMBER } from './key-mapping.ts';
+import type { LeftOutFile } from './left-out.ts';
+import type { Objections } from './objections.ts';
 import { PAGE_SIZE } from './page.ts';
 
 export interface RelationSegment {
   readonly segmentNumber: number;
   readonly path: string;
-  /** Bytes. */
+  /** Bytes of whole pages. */
   readonly size: number;
+  /** Bytes of the file: more than `size` where it ends within a page. */
+  readonly fileSize: number;
+  /** See `FileStat`. */
+  readonly identity: string;
+  readonly modificationTime?: bigint | undefined;
+}
+
+export interface ArrangedSegments {
+  /** Those that hold pages, in order. */
+  readonly segments: RelationSegment[];
+  readonly leftOut: LeftOutFile[];
+  /** False where there is no first segment, and so no fork. */
+  readonly isFork: boolean;
 }
 
 /**
- * The segments that hold pages, in order, without the empty ones behind; those of an empty fork
- * are none.
+ * Tells which segments make up the fork; of an empty fork none.
  *
  * Requires: at least one segment, each number once.
- * Throws: `truncated` (a page that is cut, a segment that is not full), `not-found` (a segment
- * is missing), `corrupt` (longer than a segment can be), `too-large`; each with the path.
+ * Throws: `corrupt` (longer than a segment can be), `too-large`; unless damage is allowed,
+ * `not-found` (a segment is missing), `truncated` (one that is not full); each with the path.
  */
 export function arrangeSegments(
   segments: readonly RelationSegment[],
   segmentPageCount: number,
-): RelationSegment[] {
+  objections: Objections,
+): ArrangedSegments {
   const fullSize = segmentPageCount * PAGE_SIZE;
   const ordered = [...segments].sort((left, right) => left.segmentNumber - right.segmentNumber);
-  const withPages: RelationSegment[] = [];
-  let previous: RelationSegment | undefined;
-  for (const [index, segment] of ordered.entries()) {
-    checkSize(segment, fullSize);
-    if (segment.segmentNumber !== index) throw missingSegment(segment, index);
-    if (segment.size > 0) {
-      if (previous !== undefined && previous.size < fullSize) {
-        throw notFull(previous, segment, fullSize);
-      }
-      withPages.push(segment);
-    }
-    previous = segment;
+  for (const segment of ordered) checkSize(segment, fullSize);
+  const count = countConnected(ordered, fullSize, objections);
+  const connected = ordered.slice(0, count);
+  const leftOut: LeftOutFile[] = ordered
+    .slice(count)
+    .map(({ path }) => ({ path, reason: 'stray segment' }));
+  for (const { path, size, fileSize } of connected) {
+    if (fileSize === size) continue;
+    objections.warn(endsWithinPage(path, fileSize));
+    leftOut.push({ path, reason: 'partial page' });
   }
+  const withPages = connected.filter(({ size }) => size > 0);
   checkPageCount(withPages);
-  return withPages;
+  return { segments: withPages, leftOut, isFork: count > 0 };
 }
 
 export function countPages(segments: readonly RelationSegment[]): number {
   return segments.reduce((sum, segment) => sum + segment.size / PAGE_SIZE, 0);
 }
 
-function checkSize({ path, size }: RelationSegment, fullSize: number): void {
-  if (size > fullSize) {
-    throw new StorageError('corrupt', {
-      what: 'size of a relation segment',
-      path,
-      expected: `at most ${fullSize} bytes`,
-      actual: `${size}`,
-    });
+/** How many segments from the first on follow each other as they should, empty ones included. */
+function countConnected(
+  ordered: readonly RelationSegment[],
+  fullSize: number,
+  objections: Objections,
+): number {
+  for (const [index, segment] of ordered.entries()) {
+    if (segment.segmentNumber !== index) {
+      const error = missingSegment(segment, index);
+      if (index === 0) objections.warn(error);
+      else objections.raise('damaged', error);
+      return index;
+    }
+    const previous = ordered[index - 1];
+    if (segment.fileSize > 0 && previous !== undefined && previous.fileSize < fullSize) {
+      objections.raise('damaged', notFull(previous, segment, fullSize));
+      return index;
+    }
   }
-  if (size % PAGE_SIZE !== 0) {
-    throw new StorageError('truncated', {
-      what: 'relation file ends within a page',
-      path,
-      offset: size - (size % PAGE_SIZE),
-      expected: `a multiple of ${PAGE_SIZE} bytes`,
-      actual: `${size}`,
-    });
-  }
+  return ordered.length;
+}
+
+function checkSize({ path, fileSize }: RelationSegment, fullSize: number): void {
+  if (fileSize <= fullSize) return;
+  throw new StorageError('corrupt', {
+    what: 'size of a relation segment',
+    path,
+    expected: `at most ${fullSize} bytes`,
+    actual: `${fileSize}`,
+  });
+}
+
+function endsWithinPage(path: string, fileSize: number): StorageError {
+  return new StorageError('truncated', {
+    what: 'relation file ends within a page; that part is left out',
+    path,
+    offset: fileSize - (fileSize % PAGE_SIZE),
+    expected: `a multiple of ${PAGE_SIZE} bytes`,
+    actual: `${fileSize}`,
+  });
 }
 
 function missingSegment(segment: RelationSegment, expectedNumber: number): StorageError {
@@ -84,9 +125,9 @@ function notFull(segment: RelationSegment, next: RelationSegment, fullSize: numb
   return new StorageError('truncated', {
     what: `relation segment before segment ${next.segmentNumber}`,
     path: segment.path,
-    offset: segment.size,
+    offset: segment.fileSize,
     expected: `${fullSize} bytes`,
-    actual: `${segment.size}`,
+    actual: `${segment.fileSize}`,
   });
 }
 

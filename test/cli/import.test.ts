@@ -24,8 +24,9 @@ test('a cluster becomes a layer whose pages come out again', async () => {
     'entries',
     'index_start_blk',
     'index_root_blk',
+    'left_out',
   ]);
-  expect(layer).toMatchObject({ entries: 6 });
+  expect(layer).toMatchObject({ entries: 8, left_out: { control_file: 1, version: 2 } });
   expect(readdirSync(out)).toEqual([layer?.['name']]);
   expect(String(layer?.['name'])).toMatch(/__00000000016C3560-v1-0000000a$/);
   const path = join(out, String(layer?.['name']));

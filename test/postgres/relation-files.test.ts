@@ -6,7 +6,7 @@ import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 import {
   type Files,
-  fabricateCluster,
+  fabricateBareCluster,
   pages,
   temporaryDirectory,
   writeFiles,
@@ -16,7 +16,7 @@ const SEGMENT_PAGE_COUNT = 4;
 
 describe('relation files of a data directory', () => {
   it('are listed in key order, whatever the order of their names', async () => {
-    const directory = fabricateCluster({
+    const directory = fabricateBareCluster({
       'base/5/9': pages(1, 1),
       'base/5/16384_vm': pages(1, 2),
       'base/5/16384': pages(2, 3),
@@ -35,13 +35,13 @@ describe('relation files of a data directory', () => {
       '1663/16/1/main: 1',
       '1664/0/1260/main: 1',
     ]);
-    expect(files.forks[0]?.segments).toEqual([
-      { segmentNumber: 0, path: join(directory, 'base/5/9'), size: 8192 },
+    expect(files.forks[0]?.segments).toMatchObject([
+      { segmentNumber: 0, path: join(directory, 'base/5/9'), size: 8192, fileSize: 8192 },
     ]);
   });
 
   it('come with the relation maps', async () => {
-    const directory = fabricateCluster({
+    const directory = fabricateBareCluster({
       'base/5/pg_filenode.map': new Uint8Array(524),
       'base/1/pg_filenode.map': new Uint8Array(512),
       'global/pg_filenode.map': new Uint8Array(524),
@@ -55,7 +55,7 @@ describe('relation files of a data directory', () => {
   });
 
   it('do not include what is temporary, a cache or unknown, which is listed with the reason', async () => {
-    const directory = fabricateCluster({
+    const directory = fabricateBareCluster({
       'base/5/PG_VERSION': '17\n',
       'base/5/pg_internal.init': 'x',
       'base/5/pg_internal.init.42': 'x',
@@ -107,13 +107,13 @@ describe('tablespaces', () => {
       'PG_17_202406281/5/16500': pages(2, 1),
       'PG_16_202307071/5/16500': pages(9, 1),
     });
-    const directory = fabricateCluster({});
+    const directory = fabricateBareCluster({});
     symlinkSync(elsewhere, join(directory, 'pg_tblspc/16400'));
     expect(namesOf(await find(directory))).toEqual(['16400/5/16500/main: 2']);
   });
 
   it('made in place are found', async () => {
-    const directory = fabricateCluster({
+    const directory = fabricateBareCluster({
       'pg_tblspc/16400/PG_17_202406281/5/16500': pages(1, 1),
     });
     expect(namesOf(await find(directory))).toEqual(['16400/5/16500/main: 1']);
@@ -138,7 +138,7 @@ describe('tablespaces', () => {
       'invalid-input',
     ],
   ])('%s', async (_, make, code) => {
-    const directory = fabricateCluster({});
+    const directory = fabricateBareCluster({});
     make(join(directory, 'pg_tblspc/16400'));
     const error = await storageErrorOf(find(directory));
     expect(error.code).toBe(code);
@@ -146,7 +146,7 @@ describe('tablespaces', () => {
   });
 
   it('with names that are no OID are left out', async () => {
-    const directory = fabricateCluster({ 'pg_tblspc/notes/a': 'x' });
+    const directory = fabricateBareCluster({ 'pg_tblspc/notes/a': 'x' });
     expect((await find(directory)).leftOut).toContainEqual({
       path: join(directory, 'pg_tblspc/notes'),
       reason: 'unknown name',
@@ -156,7 +156,7 @@ describe('tablespaces', () => {
 
 describe('segments', () => {
   it('are joined in the order of their numbers', async () => {
-    const directory = fabricateCluster({
+    const directory = fabricateBareCluster({
       'base/5/16384.10': pages(1, 3),
       ...Object.fromEntries(
         Array.from({ length: 9 }, (_, index) => [`base/5/16384.${index + 1}`, pages(4, index)]),
@@ -171,7 +171,7 @@ describe('segments', () => {
   });
 
   it('that are empty behind the last page belong to a relation that was shortened', async () => {
-    const directory = fabricateCluster({
+    const directory = fabricateBareCluster({
       'base/5/16384': pages(3, 1),
       'base/5/16384.1': '',
       'base/5/16384.2': '',
@@ -182,20 +182,24 @@ describe('segments', () => {
   });
 
   it('of full size may be the last', async () => {
-    const directory = fabricateCluster({ 'base/5/16384': pages(4, 1), 'base/5/16384.1': '' });
+    const directory = fabricateBareCluster({ 'base/5/16384': pages(4, 1), 'base/5/16384.1': '' });
     expect((await find(directory)).forks[0]?.pageCount).toBe(4);
   });
 
   it('of 1 GiB are joined', async () => {
-    const directory = fabricateCluster({ 'base/5/16384': '', 'base/5/16384.1': pages(2, 1) });
+    const directory = fabricateBareCluster({ 'base/5/16384': '', 'base/5/16384.1': pages(2, 1) });
     truncateSync(join(directory, 'base/5/16384'), 1024 ** 3);
     expect((await find(directory, 131072)).forks[0]?.pageCount).toBe(131074);
   });
 
   it.each<[string, Files, string, string, string]>([
-    ['a page is cut', { '16384': pages(1, 1).subarray(1) }, 'truncated', '16384', 'within a page'],
-    ['a page has one byte more', { '7_vm': new Uint8Array(8193) }, 'truncated', '7_vm', 'page'],
-    ['the first is missing', { '16384.1': pages(1, 1) }, 'not-found', '16384.1', 'segment 0'],
+    [
+      'one before the last ends within a page',
+      { '16384': pages(4, 1).subarray(1), '16384.1': pages(1, 1) },
+      'truncated',
+      '16384',
+      'expected 32768 bytes, found 32767',
+    ],
     [
       'a middle one is missing',
       { '16384': pages(4, 1), '16384.2': pages(1, 1) },
@@ -220,11 +224,63 @@ describe('segments', () => {
     ['one is longer than a segment', { '16384': pages(5, 1) }, 'corrupt', '16384', 'at most 32768'],
   ])('%s', async (_, relations, code, name, part) => {
     const files = Object.entries(relations).map(([path, content]) => [`base/5/${path}`, content]);
-    const directory = fabricateCluster(Object.fromEntries(files));
+    const directory = fabricateBareCluster(Object.fromEntries(files));
     const error = await storageErrorOf(find(directory));
     expect(error.code).toBe(code);
     expect(error.path).toBe(join(directory, 'base/5', name));
     expect(error.message).toContain(part);
+  });
+});
+
+describe('what a server passes over is left out, with a warning', () => {
+  it.each<[string, Files, string[], string, string]>([
+    [
+      'a page that is cut',
+      { '16384': pages(2, 1).subarray(1) },
+      ['1663/5/16384/main: 1'],
+      'partial page',
+      'ends within a page; that part is left out at offset 8192',
+    ],
+    [
+      'a byte after the last page',
+      { '7_vm': new Uint8Array(8193) },
+      ['1663/5/7/vm: 1'],
+      'partial page',
+      'at offset 8192: expected a multiple of 8192 bytes, found 8193',
+    ],
+    ['a file shorter than a page', { '7': 'x' }, ['1663/5/7/main: 0'], 'partial page', 'offset 0'],
+    [
+      'a page that is cut in the last of two segments',
+      { '7': pages(4, 1), '7.1': pages(1, 1).subarray(1) },
+      ['1663/5/7/main: 4'],
+      'partial page',
+      'found 8191',
+    ],
+    [
+      'a segment without the first one',
+      { '16384.1': pages(1, 1), '7': pages(1, 1) },
+      ['1663/5/7/main: 1'],
+      'stray segment',
+      'segment 0 of a relation: expected it, before segment 1',
+    ],
+  ])('%s', async (_, relations, names, reason, message) => {
+    const files = Object.entries(relations).map(([path, content]) => [`base/5/${path}`, content]);
+    const found = await find(fabricateBareCluster(Object.fromEntries(files)));
+    expect(namesOf(found)).toEqual(names);
+    expect(found.warnings.map((warning) => warning.message)).toEqual([
+      expect.stringContaining(message),
+    ]);
+    expect(found.leftOut.map((file) => file.reason)).toEqual(['control file', reason]);
+  });
+
+  it('a pg_tblspc that is missing', async () => {
+    const directory = fabricateBareCluster({ 'base/5/7': pages(1, 1) });
+    rmSync(join(directory, 'pg_tblspc'), { recursive: true });
+    const found = await find(directory);
+    expect(namesOf(found)).toEqual(['1663/5/7/main: 1']);
+    expect(found.warnings).toMatchObject([
+      { code: 'not-found', path: join(directory, 'pg_tblspc') },
+    ]);
   });
 });
 
@@ -234,7 +290,7 @@ describe('entries of the wrong kind', () => {
     ['a relation map that is a link', 'base/5/pg_filenode.map'],
     ['a database that is a link', 'base/7'],
   ])('%s', async (_, path) => {
-    const directory = fabricateCluster({ 'base/5/1': pages(1, 1), elsewhere: pages(1, 1) });
+    const directory = fabricateBareCluster({ 'base/5/1': pages(1, 1), elsewhere: pages(1, 1) });
     symlinkSync(join(directory, 'elsewhere'), join(directory, path));
     const error = await storageErrorOf(find(directory));
     expect([error.code, error.path]).toEqual(['invalid-input', join(directory, path)]);
@@ -242,14 +298,16 @@ describe('entries of the wrong kind', () => {
   });
 
   it('a relation file that is a directory', async () => {
-    const directory = fabricateCluster({ 'base/5/16384/x': '' });
+    const directory = fabricateBareCluster({ 'base/5/16384/x': '' });
     expect((await storageErrorOf(find(directory))).code).toBe('invalid-input');
   });
 
   it.each(['base', 'global', 'pg_tblspc'])('%s that is missing, or a link', async (name) => {
-    const directory = fabricateCluster({});
+    const directory = fabricateBareCluster({});
     rmSync(join(directory, name), { recursive: true });
-    expect((await storageErrorOf(find(directory))).code).toBe('not-found');
+    if (name !== 'pg_tblspc') {
+      expect((await storageErrorOf(find(directory))).code).toBe('not-found');
+    }
     symlinkSync(temporaryDirectory(), join(directory, name));
     expect((await storageErrorOf(find(directory))).code).toBe('invalid-input');
   });

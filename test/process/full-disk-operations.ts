@@ -7,7 +7,6 @@ import { EphemeralLayer } from '../../src/layers/ephemeral-layer/ephemeral-layer
 import { ImageLayerWriter } from '../../src/layers/image-layer/writer.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
 import { importPgdata } from '../../src/postgres/import.ts';
-import { BLOCK_SIZE } from '../../src/virtual-file/block.ts';
 import { encodeDocument, writeDocument } from '../../src/write-once/document.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import {
@@ -15,8 +14,10 @@ import {
   type TimelineMetadataFields,
   writeTimelineMetadata,
 } from '../../src/write-once/timeline-metadata.ts';
+import { pages } from '../postgres/fabricated-cluster.ts';
 import { controlFileBytes } from '../support/control-file.ts';
 import { blockKey, IDS, IMAGE_LSN, KEY_RANGE, LSN_RANGE, noise } from '../support/layers.ts';
+import { relationMapBytes } from '../support/relation-map.ts';
 
 export interface FullDiskOperation {
   readonly name: string;
@@ -202,8 +203,10 @@ async function createCluster(directory: string): Promise<void> {
   const files: Readonly<Record<string, Uint8Array>> = {
     PG_VERSION: new TextEncoder().encode('17\n'),
     'global/pg_control': controlFileBytes({}),
-    'base/5/pg_filenode.map': noise(512, 1),
-    'base/5/16384': noise(8 * BLOCK_SIZE, 1),
+    'global/pg_filenode.map': relationMapBytes(),
+    'base/5/PG_VERSION': new TextEncoder().encode('17\n'),
+    'base/5/pg_filenode.map': relationMapBytes(),
+    'base/5/16384': pages(8, 1),
   };
   for (const name of ['global', 'base/5', 'pg_tblspc']) {
     mkdirSync(join(cluster, name), { recursive: true });

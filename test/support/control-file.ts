@@ -10,6 +10,8 @@ export interface ControlFields {
   readonly checkpointLsn?: bigint;
   readonly segmentPageCount?: number;
   readonly pageSize?: number;
+  /** Default 0: pages carry no checksums. */
+  readonly checksumVersion?: number;
 }
 
 /** A sound pg_control of Postgres 17 in the state "shut down", but for the given fields. */
@@ -30,7 +32,7 @@ export function controlFileBytes(fields: ControlFields = {}): Uint8Array {
   view.setUint32(220, fields.segmentPageCount ?? 131072, true);
   view.setUint32(224, 8192, true);
   view.setUint32(228, 16_777_216, true);
-  view.setUint32(252, 1, true);
+  view.setUint32(252, fields.checksumVersion ?? 0, true);
   return seal(bytes);
 }
 

@@ -15,6 +15,7 @@ import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { pages } from '../../postgres/fabricated-cluster.ts';
 import { controlFileBytes } from '../../support/control-file.ts';
 import { blockKey, IDS, IMAGE_LSN, KEY_RANGE, LSN_RANGE } from '../../support/layers.ts';
+import { relationMapBytes } from '../../support/relation-map.ts';
 import { Ledger } from '../ledger.ts';
 import {
   between,
@@ -194,7 +195,9 @@ export const imported: MakeScenario = async (random) => {
     PG_VERSION: new TextEncoder().encode('17\n'),
     'global/pg_control': controlFileBytes({ segmentPageCount: 2 }),
     'global/1260': pages(1, random(99)),
-    'base/5/pg_filenode.map': randomBytes(random, 512),
+    'global/pg_filenode.map': relationMapBytes(),
+    'base/5/PG_VERSION': new TextEncoder().encode('17\n'),
+    'base/5/pg_filenode.map': relationMapBytes({ mappings: [[1259, 1 + random(99)]] }),
     'base/5/16384': pages(2, random(99)),
     'base/5/16384.1': pages(between(random, 1, 2), random(99)),
     'base/5/16384_vm': pages(random(2), random(99)),

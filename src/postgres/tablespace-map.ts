@@ -1,0 +1,52 @@
+/**
+ * tablespace_map: where the tablespaces of a base backup belong, a line each: `16384 /mnt/ssd`.
+ * A server that starts from the backup makes the links in pg_tblspc from it; a directory restored
+ * from tar files has no others.
+ *
+ * Source: Postgres src/backend/access/transam/xlogrecovery.c (read_tablespace_map).
+ */
+import { isStorageError, StorageError } from '../errors.ts';
+import { pathIn } from '../virtual-file/absolute-path.ts';
+import type { OpenFiles } from '../virtual-file/open-files.ts';
+import { readWholeFile } from './data-directory.ts';
+import type { Objections } from './objections.ts';
+import { parseOid } from './relation-file-name.ts';
+
+/** A line has at most a path; a cluster has some dozens of tablespaces. */
+const MAXIMUM_LENGTH = 1024 * 1024;
+
+/** Objects to each tablespace of the map that is not among those found. */
+export async function checkTablespaceMap(
+  dataDirectory: string,
+  tablespaces: readonly number[],
+  { openFiles, objections }: { openFiles: OpenFiles; objections: Objections },
+): Promise<void> {
+  const path = pathIn(dataDirectory, 'tablespace_map');
+  const found = new Set(tablespaces);
+  for (const oid of await readOids(path, openFiles)) {
+    if (found.has(oid)) continue;
+    const error = new StorageError('not-found', {
+      what: `tablespace ${oid} of tablespace_map`,
+      path,
+      expected: `pg_tblspc/${oid}`,
+      actual: 'no such directory',
+    });
+    objections.raise('damaged', error);
+  }
+}
+
+async function readOids(path: string, openFiles: OpenFiles): Promise<number[]> {
+  try {
+    const bytes = await readWholeFile(path, MAXIMUM_LENGTH, openFiles);
+    return Buffer.from(bytes).toString('latin1').split('\n').flatMap(oidOfLine);
+  } catch (error) {
+    if (isStorageError(error, 'not-found')) return [];
+    throw error;
+  }
+}
+
+/** A path may contain an escaped line break, whose rest has no OID in front. */
+function oidOfLine(line: string): number[] {
+  const oid = parseOid(/^(\d+) /.exec(line)?.[1] ?? '');
+  return oid === undefined ? [] : [oid];
+}
