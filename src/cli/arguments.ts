@@ -10,8 +10,21 @@ export function lsnArgument(text: string): Lsn {
   return parsing(() => parseLsn(text));
 }
 
-export function lsnOrAutoArgument(text: string): Lsn | 'auto' {
-  return text === 'auto' ? 'auto' : lsnArgument(text);
+/** The LSN of a layer: a pageserver reads at no LSN of 0. */
+export function layerLsnOrAutoArgument(text: string): Lsn | 'auto' {
+  if (text === 'auto') return 'auto';
+  const lsn = parsing(() => parseLsn(text), ', or auto');
+  if (lsn > 0n) return lsn;
+  throw new InvalidArgumentError('Expected an LSN above 0/0, or auto.');
+}
+
+/** The directory that a layer goes into. */
+export function directoryArgument(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Expected a directory.');
+  if (text !== '-') return text;
+  throw new InvalidArgumentError(
+    'The layer goes into a directory, not to standard output; ./- is a directory of that name.',
+  );
 }
 
 export function keyArgument(text: string): Key {
@@ -55,11 +68,12 @@ export function zstdLevelArgument(text: string): number {
   throw new InvalidArgumentError(`Expected ${expected}.`);
 }
 
-function parsing<T>(parse: () => T): T {
+function parsing<T>(parse: () => T, alternative = ''): T {
   try {
     return parse();
   } catch (error) {
-    if (isStorageError(error)) throw new InvalidArgumentError(`Expected ${error.expected}.`);
+    if (isStorageError(error))
+      throw new InvalidArgumentError(`Expected ${error.expected}${alternative}.`);
     throw error;
   }
 }

@@ -2,7 +2,7 @@
 
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import { type Compression, DEFAULT_COMPRESSION } from '../zstd/compression.ts';
-import { encodeJson } from './json.ts';
+import { encodeJson, type Json } from './json.ts';
 import type { Output } from './output.ts';
 
 export interface CompressionFlags {
@@ -17,7 +17,11 @@ export function compressionOf({ zstd, compress }: CompressionFlags): Compression
   return zstd === undefined ? DEFAULT_COMPRESSION : { kind: 'zstd', level: zstd };
 }
 
-export async function writeLayerLine(output: Output, layer: FinishedLayer): Promise<void> {
+export async function writeLayerLine(
+  output: Output,
+  layer: FinishedLayer,
+  more: Readonly<Record<string, Json | undefined>> = {},
+): Promise<void> {
   const line = encodeJson({
     path: layer.path,
     name: layer.name,
@@ -25,6 +29,7 @@ export async function writeLayerLine(output: Output, layer: FinishedLayer): Prom
     entries: layer.entryCount,
     index_start_blk: layer.indexStartBlock,
     index_root_blk: layer.indexRootBlock,
+    ...more,
   });
   await output.write(`${line}\n`);
 }

@@ -7,6 +7,7 @@ import type { LayerSummary } from '../layers/layer-file/summary-format.ts';
 import { sameLayer } from '../layers/layer-name.ts';
 import { openLayer } from '../layers/open-layer.ts';
 import type { Context } from './context.ts';
+import { refuseInputAsOutput, STANDARD_OUTPUT } from './output-paths.ts';
 
 export type AnyLayerReader = DeltaLayerReader | ImageLayerReader;
 
@@ -18,8 +19,15 @@ export interface ReadLimits {
   readonly maxWindow?: number | undefined;
 }
 
-/** A name that contradicts the file keeps no command from reading it. */
-export function openForReading(file: string, limits: ReadLimits = {}): Promise<AnyLayerReader> {
+/**
+ * A name that contradicts the file keeps no command from reading it. Throws `usage` where standard
+ * output goes into the layer itself.
+ */
+export async function openForReading(
+  file: string,
+  limits: ReadLimits = {},
+): Promise<AnyLayerReader> {
+  await refuseInputAsOutput(file, STANDARD_OUTPUT);
   return openLayer(file, { nameCheck: 'ignore', ...limitOptions(limits) });
 }
 

@@ -4,6 +4,7 @@ import type { Command, CommanderError } from 'commander';
 import { isStorageError, StorageError } from '../errors.ts';
 import { printable } from '../printable.ts';
 import { wantsColour } from './colour.ts';
+import { missingOptions } from './command-parts.ts';
 import type { CliStreams, Context } from './context.ts';
 import { CLEAN, type ExitStatus, INTERRUPTED, statusOfError, WRONG_USAGE } from './exit-status.ts';
 import { isReaderGone, Output, type OutputStream } from './output.ts';
@@ -97,22 +98,35 @@ function reportUsage(error: CommanderError, { program, commandLine, context }: F
     context.reporter.usage('a command is missing', [`See '${help}'.`]);
     return;
   }
-  const text = error.message.replace(/^error: /, '');
+  const text = withMissingOptions(error, innermost(program, commandLine));
   const suggestion = /\n\((Did you mean [^\n]*\?)\)$/.exec(text);
   const message = suggestion === null ? text : text.slice(0, suggestion.index);
   const hints = suggestion === null ? [] : [printable(suggestion[1] ?? '')];
   context.reporter.usage(printable(message), [...hints, `See '${help}'.`]);
 }
 
+/** Where an argument is missing, the options that are missing as well are named with it. */
+function withMissingOptions(error: CommanderError, command: Command): string {
+  const text = error.message.replace(/^error: /, '');
+  if (error.code !== 'commander.missingArgument') return text;
+  const missing = missingOptions(command);
+  return missing === undefined ? text : `${text}; ${missing}`;
+}
+
 /** How to get the help of the innermost command that the command line names. */
 function helpFor(program: Command, commandLine: readonly string[]): string {
-  const names = [program.name()];
+  const names: string[] = [];
+  let command: Command | null = innermost(program, commandLine);
+  for (; command !== null; command = command.parent) names.unshift(command.name());
+  return `${names.join(' ')} --help`;
+}
+
+function innermost(program: Command, commandLine: readonly string[]): Command {
   let command = program;
   for (const word of commandLine) {
     const inner = command.commands.find((candidate) => candidate.name() === word);
     if (inner === undefined) break;
-    names.push(word);
     command = inner;
   }
-  return `${names.join(' ')} --help`;
+  return command;
 }

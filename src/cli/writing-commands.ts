@@ -3,13 +3,20 @@ import { type Command, Option } from 'commander';
 import type { Lsn } from '../layers/lsn.ts';
 import { KEY_FIELDS_HELP } from '../postgres/key-fields.ts';
 import {
+  directoryArgument,
   generationArgument,
   identifierArgument,
+  layerLsnOrAutoArgument,
   lsnArgument,
-  lsnOrAutoArgument,
   zstdLevelArgument,
 } from './arguments.ts';
-import { addCommand, addExamples, type CommandParents } from './command-parts.ts';
+import {
+  addCommand,
+  addExamples,
+  addRequiredOption,
+  type CommandParents,
+  checkRequiredOptions,
+} from './command-parts.ts';
 import type { ReadLimits } from './open-layer.ts';
 import { addObjectFormat, addReadLimits, type FormatFlags, formatOf } from './reading-commands.ts';
 
@@ -31,8 +38,11 @@ interface LayerFlags {
 }
 
 function addLayerOptions(command: Command): Command {
-  return command
-    .requiredOption('--out <dir>', 'directory that the layer goes into')
+  return addRequiredOption(command, '--out <dir>', {
+    description: 'directory that the layer goes into',
+    parse: directoryArgument,
+  })
+    .hook('preAction', () => checkRequiredOptions(command))
     .addOption(
       new Option('--zstd <level>', 'compress images, -7 to 22, 0 is 3 (default: 1)').argParser(
         zstdLevelArgument,
@@ -125,6 +135,8 @@ interface ImportFlags extends LayerFlags {
   readonly timeline: string;
   readonly lsn: Lsn | 'auto';
   readonly allowUnclean?: true;
+  readonly allowDamaged?: true;
+  readonly allowBadPages?: true;
 }
 
 function addImport({ program, runner }: CommandParents): void {
@@ -134,15 +146,29 @@ function addImport({ program, runner }: CommandParents): void {
   const command = addCommand(parent, 'pgdata')
     .description('Make an image layer of a Postgres data directory that was shut down cleanly.')
     .argument('<dir>', 'data directory');
-  addJsonErrors(addLayerOptions(command))
-    .requiredOption('--tenant <id>', 'tenant, 32 hex digits', identifierArgument)
-    .requiredOption('--timeline <id>', 'timeline, 32 hex digits', identifierArgument)
+  addLayerOptions(command);
+  for (const name of ['tenant', 'timeline']) {
+    addRequiredOption(command, `--${name} <id>`, {
+      description: `${name}, 32 hex digits`,
+      parse: identifierArgument,
+    });
+  }
+  addJsonErrors(command)
     .addOption(
       new Option('--lsn <lsn>', 'LSN of the layer; auto takes the checkpoint')
-        .argParser(lsnOrAutoArgument)
+        .argParser(layerLsnOrAutoArgument)
         .default('auto'),
     )
-    .option('--allow-unclean', 'import although the server was not shut down cleanly')
+    .option(
+      '--allow-unclean',
+      'import although a server runs, was not shut down cleanly or must replay WAL first, and pages ' +
+        'that are newer than the layer',
+    )
+    .option(
+      '--allow-damaged',
+      'import although relation maps, tablespaces or segments are missing or damaged',
+    )
+    .option('--allow-bad-pages', 'import pages whose checksum is wrong')
     .action((directory: string, flags: ImportFlags) =>
       runner(async (context) => {
         const { importPostgres } = await import('./commands/import-pgdata.ts');
@@ -159,13 +185,17 @@ function addImport({ program, runner }: CommandParents): void {
     'after',
     `
 Imported are the relations of all databases (every fork) and the relation maps; not the directories
-of relations, transaction status, two-phase files, WAL and configuration.`,
+of relations, transaction status, two-phase files, WAL and configuration. What is left out is counted
+by reason. What a server would refuse is refused: a base backup or standby that must replay WAL, a
+relation map or version of a database that is missing or damaged, and, in a cluster with checksums,
+pages that fail theirs. Where an option allows it, each is a warning instead.`,
   );
 }
 
-interface ExportFlags extends ReadLimits {
+interface ExportFlags extends FormatFlags, ReadLimits {
   readonly lsn?: Lsn;
   readonly out?: string;
+  readonly describe?: true;
 }
 
 function addExport({ program, runner }: CommandParents): void {
@@ -177,15 +207,26 @@ function addExport({ program, runner }: CommandParents): void {
     .argument('<file>', 'layer file')
     .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
     .option('--lsn <lsn>', 'the newest page is wanted at or before it', lsnArgument)
-    .option('--out <file>', 'file to write (default: standard output)');
+    .option('--out <file>', 'file to write, or - for standard output (default: -)')
+    .option('--describe', 'print the header of the page; its bytes go to --out alone');
   addJsonErrors(addReadLimits(command)).action((file: string, key: string[], flags: ExportFlags) =>
     runner(async (context) => {
       const { exportPage } = await import('./commands/export-page.ts');
-      return exportPage(context, { ...flags, file, key, lsn: flags.lsn, out: flags.out });
+      const { lsn, out, describe = false } = flags;
+      return exportPage(context, {
+        ...flags,
+        file,
+        key,
+        lsn,
+        out,
+        describe,
+        format: formatOf(flags),
+      });
     }),
   );
   addExamples(command, [
     ['layerfile export page FILE rel=1663/5/16384 blkno=0 --out page.bin', 'into a file'],
     ['layerfile export page FILE KEY | pg_filedump -', 'to another program'],
+    ['layerfile export page FILE KEY --describe', 'LSN, checksum and layout of the page'],
   ]);
 }

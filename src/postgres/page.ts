@@ -56,6 +56,11 @@ export function decodePageHeader(page: Uint8Array): PageHeader {
   };
 }
 
+/** Item pointers, of 4 bytes each, that lie between the header and `lower`. */
+export function itemCount({ lower }: PageHeader): number {
+  return Math.max(0, Math.floor((lower - PAGE_HEADER_SIZE) / 4));
+}
+
 /** The checksum that the page should carry as this block of its fork: 1 to 65535. */
 export function pageChecksum(page: Uint8Array, blockNumber: number): number {
   checkPageSize(page);

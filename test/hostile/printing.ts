@@ -44,6 +44,8 @@ const THOROUGH: Readonly<Record<string, Command>> = {
 const COMMANDS: Readonly<Record<string, Command>> = {
   ...THOROUGH,
   get: (context, input) => get(context, { ...input, ...LIMITS, lsn: undefined }),
+  describe: (context, input) =>
+    exportPage(context, { ...input, ...LIMITS, lsn: undefined, out: undefined, describe: true }),
   inspect,
   index,
 };
@@ -53,7 +55,7 @@ const RAW_COMMANDS: Readonly<Record<string, Command>> = {
   'get raw': (context, input) =>
     get(context, { ...input, ...LIMITS, lsn: undefined, format: 'raw' }),
   'export page': (context, input) =>
-    exportPage(context, { ...input, ...LIMITS, lsn: undefined, out: undefined }),
+    exportPage(context, { ...input, ...LIMITS, lsn: undefined, out: undefined, describe: false }),
 };
 
 const FORMATS = ['people', 'json', 'ndjson'] as const;

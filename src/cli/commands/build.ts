@@ -13,6 +13,7 @@ import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { type CompressionFlags, compressionOf, writeLayerLine } from '../layer-output.ts';
 import { type LayerHeader, parseDeltaEntry, parseHeader, parseImageEntry } from '../layer-spec.ts';
 import { readNdjson, type SpecLine } from '../ndjson-lines.ts';
+import { checkOutputDirectory, refuseInputAsOutput, STANDARD_INPUT } from '../output-paths.ts';
 
 const CHUNK_SIZE = 256 * 1024;
 
@@ -26,6 +27,8 @@ export interface BuildOptions extends CompressionFlags {
 export async function build(context: Context, options: BuildOptions): Promise<ExitStatus> {
   const { signal, reporter } = context;
   const path = options.spec === '-' ? undefined : options.spec;
+  await refuseInputAsOutput(path ?? STANDARD_INPUT, options.out);
+  await checkOutputDirectory(options.out);
   if (path === undefined && context.stdinIsTerminal) {
     reporter.note('reading the layer from the terminal; Ctrl-D ends it');
   }
@@ -62,7 +65,12 @@ async function buildFrom(
       for (const line of batch) {
         if (target === undefined) {
           const header = atLine(line, path, () => parseHeader(line.fields));
-          target = await openTarget(header, { context, options });
+          target = await openTarget(header, { context, options }).catch(async (error) => {
+            // The layer may be there already because it is the spec.
+            const taken = isStorageError(error, 'exists') ? error.path : undefined;
+            if (taken !== undefined) await refuseInputAsOutput(path ?? STANDARD_INPUT, taken);
+            throw error;
+          });
           continue;
         }
         const put = target.put;

@@ -1,36 +1,50 @@
 /** `export page`: the bytes of one page image. */
 import type { Stats } from 'node:fs';
 import { stat, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
-import { formatLsn, type Lsn } from '../../layers/lsn.ts';
+import { formatLsn, formatLsnForPeople, type Lsn } from '../../layers/lsn.ts';
+import { explainKey } from '../../postgres/key-explanation.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
 import { fromNodeError } from '../../virtual-file/system-error.ts';
 import { overwriteFile } from '../../write-once/overwrite.ts';
-import type { Context } from '../context.ts';
+import type { Context, Format } from '../context.ts';
 import { entryType, type ReadEntry } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import { encodeJson } from '../json.ts';
 import { parseKeyWords } from '../key-words.ts';
 import { openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
+import { checkOutputDirectory, refuseInputAsOutput } from '../output-paths.ts';
+import { pageJson, pageProperties, type ShownPage } from '../page-header.ts';
 import { notFoundError, readEntry } from '../read-entry.ts';
 import { realPathOf } from '../real-path.ts';
 import { refuseTerminal } from '../refuse-terminal.ts';
+import { writeProperties } from '../table.ts';
 
 export interface ExportPageOptions extends ReadLimits {
   readonly file: string;
   readonly key: readonly string[];
   readonly lsn: Lsn | undefined;
-  /** A file; standard output where undefined. */
+  /** A file, or `-` for standard output, as where undefined. */
   readonly out: string | undefined;
+  /** Print the header; the bytes go into `out` alone. */
+  readonly describe: boolean;
+  readonly format: Format;
 }
 
 export async function exportPage(
   context: Context,
-  { file, key: words, lsn, out, ...limits }: ExportPageOptions,
+  { file, key: words, lsn, out, describe, format, ...limits }: ExportPageOptions,
 ): Promise<ExitStatus> {
   const key = parseKeyWords(words);
-  if (out === undefined) refuseTerminal(context.stdout);
+  const target = out === '-' ? undefined : out;
+  if (target !== undefined) {
+    await refuseInputAsOutput(file, target);
+    await checkOutputDirectory(dirname(target));
+  } else if (!describe) refuseTerminal(context.stdout);
+  else if (out === '-') throw twoOutputs();
   await using reader = await openForReading(file, limits);
   const read = await readEntry(reader, { key, lsn });
   if (read === undefined) {
@@ -39,9 +53,43 @@ export async function exportPage(
   }
   const page = pageOf(read, file);
   warnOfName(context, { file, reader });
-  if (out === undefined) await context.stdout.writeBytes(page);
-  else await writePage(out, page, context.signal);
+  const shown = describe ? shownPage(read, page) : undefined;
+  if (target !== undefined) await writePage(target, page, context.signal);
+  if (shown !== undefined) await writeDescription(context, read, { shown, format });
+  else if (target === undefined) await context.stdout.writeBytes(page);
   return CLEAN;
+}
+
+function twoOutputs(): StorageError {
+  const what = '--describe prints to standard output, where the page would go: give --out a file';
+  return new StorageError('usage', { what });
+}
+
+/** Throws `usage` for a page of the transaction status, which has no header. */
+function shownPage({ entry }: ReadEntry, page: Uint8Array): ShownPage {
+  const meaning = describeKey(entry.key);
+  if (meaning.kind === 'rel_block') return { page, blockNumber: meaning.blkno };
+  throw new StorageError('usage', {
+    what: 'only blocks of relations have a page header to describe',
+    key: formatKey(entry.key),
+  });
+}
+
+async function writeDescription(
+  { stdout }: Context,
+  { entry }: ReadEntry,
+  { shown, format }: { shown: ShownPage; format: Format },
+): Promise<void> {
+  if (format !== 'people') {
+    const place = { key: formatKey(entry.key), lsn: formatLsn(entry.lsn) };
+    await stdout.write(`${encodeJson({ ...place, ...pageJson(shown) })}\n`);
+    return;
+  }
+  await writeProperties(stdout, [
+    ['key', `${formatKey(entry.key)}  ${explainKey(entry.key)}`],
+    ['LSN', formatLsnForPeople(entry.lsn)],
+    ...pageProperties(shown),
+  ]);
 }
 
 /**

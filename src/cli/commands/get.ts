@@ -2,6 +2,8 @@
 import { formatKey, type Key } from '../../layers/key.ts';
 import { formatLsnForPeople, type Lsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
+import { describeKey } from '../../postgres/key-mapping.ts';
+import { PAGE_SIZE } from '../../postgres/page.ts';
 import type { Context, Format } from '../context.ts';
 import { MAXIMUM_FIELDS_LENGTH, writeEntryFields } from '../entry-fields.ts';
 import { contentPieces, entryType, type ReadEntry, shownEntry } from '../entry-json.ts';
@@ -10,6 +12,7 @@ import { writeHexDump } from '../hex-dump.ts';
 import { formatCount, formatSize } from '../human.ts';
 import { parseKeyWords } from '../key-words.ts';
 import { openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
+import { pageProperties } from '../page-header.ts';
 import { notFoundError, readEntry } from '../read-entry.ts';
 import { refuseTerminal } from '../refuse-terminal.ts';
 import { writeProperties } from '../table.ts';
@@ -72,6 +75,15 @@ function rawBytes({ entry, value }: ReadEntry): Uint8Array {
   return value?.type === 'image' || value?.type === 'wal' ? value.bytes : entry.bytes;
 }
 
+/** Of an image of a block, what its header says. */
+function pageHeader(read: ReadEntry): (readonly [string, string])[] {
+  const meaning = describeKey(read.entry.key);
+  const page = rawBytes(read);
+  const isPage = entryType(read) === 'image' && page.length === PAGE_SIZE;
+  if (meaning.kind !== 'rel_block' || !isPage) return [];
+  return pageProperties({ page, blockNumber: meaning.blkno });
+}
+
 async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void> {
   const { entry, value } = read;
   const { storedLength, bytes, compressed } = entry;
@@ -82,6 +94,7 @@ async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void
     ['offset', formatCount(entry.offset)],
     ['length', formatSize(bytes.length)],
     ['stored', `${formatSize(storedLength)}, ${compressed ? 'zstd' : 'not compressed'}`],
+    ...pageHeader({ entry, value }),
   ]);
   if (value === undefined || value.type === 'image' || value.type === 'wal') {
     await writeHexDump(stdout, rawBytes(read));
