@@ -2,7 +2,7 @@
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
-import { nearestName } from '../postgres/nearest-name.ts';
+import { unknownName } from '../postgres/nearest-name.ts';
 import {
   MAXIMUM_PG_VERSION,
   MINIMUM_PG_VERSION,
@@ -50,10 +50,7 @@ export function parseAssignments({ set, more }: Assignments): Changes {
 function parseAssignment(name: string, text: string): Changes {
   const parse = PARSE.get(name);
   if (parse === undefined) {
-    const names = [...PARSE.keys()];
-    const nearest = nearestName(name, names);
-    const expected = nearest === undefined ? names.join(', ') : `${nearest} (did you mean it?)`;
-    throw wrong('name to set', expected, JSON.stringify(name));
+    throw new StorageError('usage', unknownName('name', name, [...PARSE.keys()]));
   }
   try {
     return parse(text);

@@ -157,6 +157,7 @@ function addGet({ program, runner }: CommandParents): void {
 
 interface VerifyFlags extends FormatFlags, ReadLimits {
   readonly maxFindings?: number;
+  readonly pageChecksums?: true;
 }
 
 function addVerify({ program, runner }: CommandParents): void {
@@ -168,6 +169,7 @@ function addVerify({ program, runner }: CommandParents): void {
     'list at most so many findings of a file (default: 1000)',
     countArgument,
   );
+  command.option('--page-checksums', 'check the checksums of Postgres pages, see below');
   addReadLimits(command).action((paths: string[], flags: VerifyFlags) =>
     runner(async (context) => {
       const { verify } = await import('./commands/verify.ts');
@@ -176,13 +178,22 @@ function addVerify({ program, runner }: CommandParents): void {
         paths,
         format: formatOf(flags),
         maximumFindings: flags.maxFindings,
+        pageChecksums: flags.pageChecksums,
       });
     }),
   );
   addExamples(command, [
     ['layerfile verify FILE', 'one file'],
     ['layerfile verify tenants --ndjson', 'all layers below a directory, for programs'],
+    ['layerfile verify FILE --page-checksums', 'a layer of an imported cluster with checksums'],
   ]);
+  command.addHelpText(
+    'after',
+    `
+--page-checksums finds a flipped bit inside a page, in layers of a cluster that has checksums. A
+pageserver does not set them: pages that it has made from WAL have a stale checksum or none, so
+that a mismatch in its own layers is no damage. Pages without a checksum are counted.`,
+  );
 }
 
 function addIndex({ program, runner }: CommandParents): void {

@@ -75,4 +75,5 @@ export {
   type ValueType,
   valueWillInit,
 } from '../layers/value-format.ts';
+export type { InspectedValue, InspectValue } from '../layers/value-inspection.ts';
 export { type VerifyOptions, verifyLayer } from '../layers/verify.ts';

@@ -67,6 +67,7 @@ export {
   type PageHeader,
   pageChecksum,
 } from '../postgres/page.ts';
+export { PageChecks, type PageCounts } from '../postgres/page-checks.ts';
 export type { LeftOutReason } from '../postgres/relation-file-name.ts';
 export {
   type ClusterLayout,

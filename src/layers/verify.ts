@@ -26,10 +26,13 @@ import { readSummaryBlock } from './layer-file/summary.ts';
 import { decodeSummary, type LayerSummary, summarySize } from './layer-file/summary-format.ts';
 import type { Lsn } from './lsn.ts';
 import { outlineOfValue, usualOutline, type ValueOutline } from './value-format.ts';
+import { type InspectValue, inspectBatch } from './value-inspection.ts';
 
 export interface VerifyOptions extends ReadOptions {
   /** Default 1,000. */
   readonly maximumFindings?: number | undefined;
+  /** Looks at every value that could be read, but for those of more than 1 MiB. */
+  readonly inspectValue?: InspectValue | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
 }
@@ -190,6 +193,9 @@ function addDamage(error: StorageError, offset: number, state: ValuesState): voi
 
 function verifyBatch(batch: EntryBatch, state: ValuesState): void {
   const { kind } = state.reader.summary;
+  const { findings, options } = state;
+  const inspect = options.inspectValue;
+  if (inspect !== undefined) inspectBatch(batch, kind, { inspect, findings });
   const row = new BatchRow(batch);
   for (;;) {
     row.index = passSoundRows(batch, row.index, state);

@@ -42,7 +42,7 @@ import {
   twophaseDirectoryKey,
   twophaseKey,
 } from './key-mapping.ts';
-import { nearestName } from './nearest-name.ts';
+import { unknownName } from './nearest-name.ts';
 
 /** For the help text of a command that takes a key. */
 export const KEY_FIELDS_HELP = `\
@@ -170,7 +170,7 @@ function splitPath(
 function checkFieldName(name: string): FieldName {
   const known = FIELD_NAMES.find((candidate) => candidate === name);
   if (known !== undefined) return known;
-  throw unknownName('field', name, [...FIELD_NAMES]);
+  throw unknown('field', name, [...FIELD_NAMES]);
 }
 
 function checkKind(text: string): BuildableKind {
@@ -179,17 +179,15 @@ function checkKind(text: string): BuildableKind {
     throw invalid(`key of kind ${text}`, '36 hex digits', 'fields');
   }
   // A bare word may also be a field that lost its value.
-  throw unknownName('kind or field', text, [...Object.keys(BUILD), 'size', ...FIELD_NAMES]);
+  throw unknown('kind or field', text, [...Object.keys(BUILD), 'size', ...FIELD_NAMES]);
 }
 
 function isBuildableKind(text: string): text is BuildableKind {
   return Object.hasOwn(BUILD, text);
 }
 
-function unknownName(what: string, name: string, candidates: readonly string[]): StorageError {
-  const nearest = nearestName(name, candidates);
-  const expected = nearest === undefined ? candidates.join(', ') : `${nearest} (did you mean it?)`;
-  return invalid(`unknown ${what}`, expected, JSON.stringify(name));
+function unknown(kind: string, name: string, candidates: readonly string[]): StorageError {
+  return new StorageError('invalid-input', unknownName(kind, name, candidates));
 }
 
 function kindOf(fields: Fields): BuildableKind {
@@ -258,14 +256,14 @@ function fork(fields: Fields): Fork {
   if (/^[0-9]/.test(text)) {
     return forkOfNumber(integer(fields, 'fork', 0, MAXIMUM_FORK_NUMBER));
   }
-  throw unknownName('fork', text, FORK_NAMES);
+  throw unknown('fork', text, FORK_NAMES);
 }
 
 function slruName(fields: Fields): SlruName {
   const text = fields.get('slru') ?? '';
   const known = SLRU_NAMES.find((name) => name === text);
   if (known !== undefined) return known;
-  throw unknownName('slru', text, SLRU_NAMES);
+  throw unknown('slru', text, SLRU_NAMES);
 }
 
 function integer(fields: Fields, name: FieldName, minimum: number, maximum: number): number {

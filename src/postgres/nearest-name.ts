@@ -1,5 +1,20 @@
 /** "Did you mean": the candidate that a mistyped name is closest to. */
 
+/**
+ * An unknown name for an error: `unknown fork "fms"; did you mean "fsm"?`, or, where none is near,
+ * all names that there are.
+ */
+export function unknownName(
+  kind: string,
+  name: string,
+  candidates: readonly string[],
+): { readonly what: string; readonly expected?: string } {
+  const nearest = nearestName(name, candidates);
+  const what = `unknown ${kind} ${JSON.stringify(name)}`;
+  if (nearest === undefined) return { what, expected: candidates.join(', ') };
+  return { what: `${what}; did you mean "${nearest}"?` };
+}
+
 /** The nearest candidate within two typing mistakes, or undefined. Inputs are short. */
 export function nearestName(name: string, candidates: readonly string[]): string | undefined {
   const limit = Math.min(MAXIMUM_MISTAKES, Math.floor(name.length / 2));

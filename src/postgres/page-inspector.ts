@@ -75,10 +75,11 @@ export class PageInspector {
   /** Throws `corrupt` for bad pages, unless they are allowed; says how many were newer. */
   end(): void {
     if (this.isRefused) throw this.#refusal();
-    if (this.#newerCount === 0) return;
+    const count = this.#newerCount;
+    if (count === 0) return;
     const { lsn, objections } = this.#options;
     const warning = new StorageError('out-of-range', {
-      what: `${this.#newerCount} pages are newer than the layer`,
+      what: `${count === 1 ? '1 page is' : `${count} pages are`} newer than the layer`,
       expected: `LSNs up to ${formatLsnForPeople(lsn)}`,
       actual: `LSNs up to ${formatLsnForPeople(this.#newestLsn)}`,
     });

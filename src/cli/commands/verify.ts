@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { isStorageError, throwIfAborted } from '../../errors.ts';
 import type { LayerReport } from '../../layers/findings.ts';
 import { verifyLayer } from '../../layers/verify.ts';
+import { PageChecks, type PageCounts } from '../../postgres/page-checks.ts';
 import type { Context, Format } from '../context.ts';
 import {
   CLEAN,
@@ -13,7 +14,7 @@ import {
   UNKNOWN_VERSION,
 } from '../exit-status.ts';
 import { type FoundFile, findLayers } from '../find-layers.ts';
-import { formatNumberOf } from '../human.ts';
+import { formatCount, formatNumberOf } from '../human.ts';
 import { limitOptions, type ReadLimits } from '../open-layer.ts';
 import { createReportWriter } from '../report-writer.ts';
 
@@ -21,17 +22,19 @@ export interface VerifyOptions extends ReadLimits {
   readonly paths: readonly string[];
   readonly format: Format;
   readonly maximumFindings: number | undefined;
+  readonly pageChecksums?: boolean | undefined;
 }
 
 export async function verify(context: Context, options: VerifyOptions): Promise<ExitStatus> {
   const writer = createReportWriter(context.stdout, options.format);
   let status: ExitStatus = CLEAN;
+  const pageChecks = options.pageChecksums === true ? new PageChecks() : undefined;
   let fileCount = 0;
   let otherCount = 0;
   for await (const found of findLayers(options.paths)) {
     throwIfAborted(context.signal);
     if (found.kind === 'layer') {
-      const result = await verifyFile(context, found, options);
+      const result = await verifyFile(context, found, { ...options, pageChecks });
       fileCount += 1;
       if (result.kind === 'report') await writer.report(result.report);
       status = strongest(status, result.status);
@@ -51,8 +54,19 @@ export async function verify(context: Context, options: VerifyOptions): Promise<
     context.reporter.warning(`${others} without the name of a layer, not read`);
   }
   if (fileCount === 0 && status === CLEAN) context.reporter.warning('no layer found');
+  if (pageChecks !== undefined) notePages(context, pageChecks.counts);
   await writer.end(status);
   return status;
+}
+
+function notePages({ reporter }: Context, counts: PageCounts): void {
+  const words = [
+    `${formatCount(counts.good)} good`,
+    `${formatCount(counts.bad)} bad`,
+    `${formatCount(counts.without)} without one`,
+    `${formatCount(counts.new)} new`,
+  ];
+  reporter.note(`page checksums: ${words.join(', ')}`);
 }
 
 type FileResult =
@@ -63,7 +77,11 @@ type FileResult =
 async function verifyFile(
   context: Context,
   found: Extract<FoundFile, { kind: 'layer' }>,
-  { maximumFindings, ...limits }: VerifyOptions,
+  {
+    maximumFindings,
+    pageChecks,
+    ...limits
+  }: VerifyOptions & { readonly pageChecks: PageChecks | undefined },
 ): Promise<FileResult> {
   const progress = context.reporter.progress({ label: 'verify' });
   const detail = basename(found.path);
@@ -71,6 +89,7 @@ async function verifyFile(
     const report = await verifyLayer(found.path, {
       ...limitOptions(limits),
       maximumFindings,
+      inspectValue: pageChecks?.inspect,
       signal: context.signal,
       onProgress: (done, total) => progress.update({ done, total, detail }),
     });

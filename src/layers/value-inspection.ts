@@ -1,0 +1,37 @@
+/**
+ * What a caller looks for in the values of a layer while it is verified: something that the format
+ * does not know of, such as the checksum of a Postgres page.
+ */
+import type { StorageError } from '../errors.ts';
+import type { Findings } from './findings.ts';
+import type { Key } from './key.ts';
+import type { EntryBatch } from './layer-file/entry-batch.ts';
+import type { Lsn } from './lsn.ts';
+
+/** A value that could be read; everything is valid only during the call. */
+export interface InspectedValue {
+  /** Of the layer. */
+  readonly kind: 'delta' | 'image';
+  readonly key: Key;
+  readonly lsn: Lsn;
+  /** Of the blob, in bytes from the start of the file. */
+  readonly offset: number;
+  /** After decompression: of a delta layer the serialized value, of an image layer the image. */
+  readonly bytes: Uint8Array;
+}
+
+/** Returns what is wrong with the value, which becomes an error of the report. */
+export type InspectValue = (value: InspectedValue) => StorageError | undefined;
+
+export function inspectBatch(
+  batch: EntryBatch,
+  kind: 'delta' | 'image',
+  { inspect, findings }: { readonly inspect: InspectValue; readonly findings: Findings },
+): void {
+  for (let index = 0; index < batch.count; index += 1) {
+    const offset = batch.offsets[index] as number;
+    const [key, lsn, bytes] = [batch.key(index), batch.lsn(index), batch.bytes(index)];
+    const error = inspect({ kind, key, lsn, offset, bytes });
+    if (error !== undefined) findings.add(error, offset);
+  }
+}
