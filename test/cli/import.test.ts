@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { fabricateCluster, pages } from '../postgres/fabricated-cluster.ts';
@@ -86,4 +86,52 @@ test('an interruption is 130, and nothing is left', async () => {
   );
   expect(result).toMatchObject({ status: 130, stdout: '' });
   expect(readdirSync(out)).toEqual([]);
+});
+
+test('what is taken all the same is said, and what is left out counted', async () => {
+  const directory = fabricateCluster({
+    ...FILES,
+    backup_label: 'START WAL LOCATION: 0/2000028\n',
+    'base/5/016384': 'x',
+    'base/5/16384_fsm': pages(1, 1).subarray(1),
+    'pg_wal/000000010000000000000001': 'x',
+  });
+  writeFileSync(join(directory, 'base/5/pg_filenode.map'), '');
+  const out = temporaryDirectory();
+  expect((await importInto(out, directory, '--allow-damaged')).stderr).toContain('backup_label');
+  const unclean = await importInto(out, directory, '--allow-unclean');
+  expect(unclean).toMatchObject({ status: 1, stdout: '' });
+  expect(unclean.stderr).toContain('pg_filenode.map');
+  expect(readdirSync(out)).toEqual([]);
+
+  const result = await importInto(out, directory, '--allow-unclean', '--allow-damaged');
+  expect(result.status).toBe(0);
+  for (const name of ['backup_label', 'pg_filenode.map', '16384_fsm', '016384']) {
+    expect(result.stderr).toMatch(new RegExp(`^warning: .*/${name}: `, 'm'));
+  }
+  expect(result.stderr).toContain('left out, by reason: WAL (1), control file (1)');
+  expect(parseLines(result.stdout)[0]?.['left_out']).toEqual({
+    wal: 1,
+    control_file: 1,
+    damaged_relation_map: 1,
+    partial_page: 1,
+    server_state: 1,
+    unknown_name: 1,
+    version: 2,
+  });
+});
+
+test('an LSN of 0/0 is wrong usage, one below that of a page a finding', async () => {
+  const bytes = pages(1, 1);
+  new DataView(bytes.buffer).setUint32(4, 0x2000, true);
+  const directory = fabricateCluster({ 'base/5/16384': bytes });
+  const out = temporaryDirectory();
+  expect((await importInto(out, directory, '--lsn', '0/0')).status).toBe(2);
+  const below = await importInto(out, directory, '--lsn', '0/1FF8', '--json');
+  expect(below).toMatchObject({ status: 1, stdout: '' });
+  expect(parseError(below)['code']).toBe('out-of-range');
+  expect(readdirSync(out)).toEqual([]);
+  const taken = await importInto(out, directory, '--lsn', '0/1FF8', '--allow-unclean');
+  expect(taken.status).toBe(0);
+  expect(taken.stderr).toContain('warning: 1 page is newer than the layer');
 });

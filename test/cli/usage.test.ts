@@ -116,6 +116,20 @@ describe('wrong usage', () => {
     expect(stderr).toContain(suggestion);
   });
 
+  test.each([
+    [['build', '-'], ["'--out <dir>'"]],
+    [['import', 'pgdata', '.'], ["'--out <dir>', '--tenant <id>', '--timeline <id>'"]],
+    [['import', 'pgdata', '.', '--out', '.'], ["'--tenant <id>', '--timeline <id>'"]],
+    [
+      ['import', 'pgdata'],
+      ["missing required argument 'dir'", "'--out <dir>', '--tenant <id>', '--timeline <id>'"],
+    ],
+  ])('%s names everything that is missing', async (words, parts) => {
+    const { status, stderr } = await runCli(words);
+    expect(status).toBe(2);
+    for (const part of parts) expect(stderr).toContain(part);
+  });
+
   test('control characters of an argument come out escaped', async () => {
     const hostile = '\x1b]52;c;AAAA\x07\u202e\n\x9b31m';
     const runs = [

@@ -33,8 +33,17 @@ describe('an LSN', () => {
     expect(parseLsn('00000001/00000002')).toBe(0x1_0000_0002n);
   });
 
+  it('of two halves may stand between blanks, as a copy from psql does', () => {
+    for (const text of [' 0/3C490F8 ', '0/3C490F8\n', '\t0/3c490f8']) {
+      expect(parseLsn(text)).toBe(0x3c4_90f8n);
+    }
+  });
+
   it.each([
     [''],
+    [' '],
+    ['0 /1'],
+    ['0/ 1'],
     ['0'.repeat(17)],
     ['+1'],
     ['-1'],

@@ -158,7 +158,7 @@ describe('a database that a server would not open', () => {
     const damaged = relationMapBytes().fill(0xff, 20, 21);
     const directory = fabricateCluster({ ...FILES, 'base/5/pg_filenode.map': damaged });
     const layer = await run(directory, { allowDamaged: true });
-    expect(await valueOf(layer.path, relationMapKey({ spcnode: 1663, dbnode: 5 }))).toEqual(
+    expect(await storedAt(layer.path, relationMapKey({ spcnode: 1663, dbnode: 5 }))).toEqual(
       Buffer.from(damaged),
     );
     writeFileSync(join(directory, 'base/5/pg_filenode.map'), '');
@@ -276,7 +276,7 @@ describe('pages of a cluster with checksums', () => {
       fork: 'main',
       blkno: 3,
     });
-    expect(await valueOf(layer.path, key)).toEqual(bytes.subarray(PAGE_SIZE));
+    expect(await storedAt(layer.path, key)).toEqual(bytes.subarray(PAGE_SIZE));
   });
 
   it('are all looked at, though the first is bad', async () => {
@@ -416,7 +416,7 @@ function run(
   return importPgdata({ ...IDS, lsn: 'auto', ...options, dataDirectory, outDirectory });
 }
 
-async function valueOf(path: string, key: Uint8Array): Promise<Buffer | undefined> {
+async function storedAt(path: string, key: Uint8Array): Promise<Buffer | undefined> {
   const reader = await ImageLayerReader.open(path);
   const entry = await reader.get(key);
   await reader.close();

@@ -13,7 +13,12 @@ import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { type CompressionFlags, compressionOf, writeLayerLine } from '../layer-output.ts';
 import { type LayerHeader, parseDeltaEntry, parseHeader, parseImageEntry } from '../layer-spec.ts';
 import { readNdjson, type SpecLine } from '../ndjson-lines.ts';
-import { checkOutputDirectory, refuseInputAsOutput, STANDARD_INPUT } from '../output-paths.ts';
+import {
+  checkOutputDirectory,
+  refuseInputAsOutput,
+  STANDARD_INPUT,
+  STANDARD_OUTPUT,
+} from '../output-paths.ts';
 
 const CHUNK_SIZE = 256 * 1024;
 
@@ -28,6 +33,7 @@ export async function build(context: Context, options: BuildOptions): Promise<Ex
   const { signal, reporter } = context;
   const path = options.spec === '-' ? undefined : options.spec;
   await refuseInputAsOutput(path ?? STANDARD_INPUT, options.out);
+  await refuseInputAsOutput(path ?? STANDARD_INPUT, STANDARD_OUTPUT);
   await checkOutputDirectory(options.out);
   if (path === undefined && context.stdinIsTerminal) {
     reporter.note('reading the layer from the terminal; Ctrl-D ends it');

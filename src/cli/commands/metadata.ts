@@ -13,6 +13,7 @@ import type { Context, Format } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { encodeJson } from '../json.ts';
 import { type Assignments, parseAssignments } from '../metadata-assignments.ts';
+import { refuseInputAsOutput, STANDARD_OUTPUT } from '../output-paths.ts';
 import { realPathOf } from '../real-path.ts';
 import { writeProperties } from '../table.ts';
 
@@ -25,6 +26,7 @@ export interface MetadataOptions {
 export async function metadata(context: Context, options: MetadataOptions): Promise<ExitStatus> {
   const { file, format } = options;
   const changes = parseAssignments(options.assignments);
+  await refuseInputAsOutput(file, STANDARD_OUTPUT);
   const stored = await readTimelineMetadata(file);
   const isChanged = Object.keys(changes).length > 0;
   if (isChanged) await rewrite(context, file, { ...stored, ...changes });
