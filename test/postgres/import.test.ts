@@ -296,7 +296,8 @@ describe('an import that ends early', () => {
 
   it('has no out directory', async () => {
     const outDirectory = join(temporaryDirectory(), 'nothing');
-    expect((await storageErrorOf(run(cluster(), { outDirectory }))).code).toBe('not-found');
+    const error = await storageErrorOf(run(cluster(), { outDirectory }));
+    expect([error.code, error.path]).toEqual(['not-found', outDirectory]);
     expect(existsSync(outDirectory)).toBe(false);
   });
 });

@@ -312,12 +312,18 @@ async function refuseExisting(
 }
 
 /** Writers with the same range may work side by side: each takes the next number. */
-function createTemporary(
+async function createTemporary(
   name: LayerName,
   { directory, openFiles, ioMode, signal }: WriteOptions,
 ): Promise<TemporaryFile> {
   const pathOf = (number: number): string => pathIn(directory, formatTemporaryName(name, number));
-  return createNumbered(pathOf, { openFiles, ioMode, signal });
+  try {
+    return await createNumbered(pathOf, { openFiles, ioMode, signal });
+  } catch (error) {
+    // The caller knows the directory, not the name in it.
+    if (!isStorageError(error, 'not-found')) throw error;
+    throw error.with({ what: 'no such directory for the layer', path: directory });
+  }
 }
 
 /** Beside the layer's own temporary file, whose name nobody else has, save what a crash left. */
