@@ -1,7 +1,7 @@
 /** The built program as a process of its own: pipes, signals, devices. `npm test` builds it first. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
@@ -15,6 +15,7 @@ const LARGE =
   goldenLayers().find((layer) => layer.manifest.case === '07-delta-2-level')?.path ?? '';
 const PAGES =
   goldenLayers().find((layer) => layer.manifest.case === '11-image-uncompressed')?.path ?? '';
+const PAGE_KEY = 'rel=1663/5/16384 blkno=24';
 const HEADER = JSON.stringify({
   kind: 'delta',
   tenant_id: '00'.repeat(16),
@@ -63,6 +64,32 @@ function watch(child: ChildProcess): ChildProcess & { readonly finished: Promise
 async function until(condition: () => boolean): Promise<void> {
   while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
+
+test.each([
+  ['get', `layerfile get layer ${PAGE_KEY} --raw`],
+  ['dump', 'layerfile dump layer --ndjson'],
+  ['export page', `layerfile export page layer ${PAGE_KEY}`],
+  ['export page to /dev/stdout', `layerfile export page layer ${PAGE_KEY} --out /dev/stdout`],
+])('standard output is not appended to the layer that is read: %s', async (_, line) => {
+  const directory = temporaryDirectory();
+  copyFileSync(PAGES, join(directory, 'layer'));
+  const { status, stderr } = await shell(`cd '${directory}' && ${line} >> layer`);
+  expect(status).toBe(2);
+  expect(stderr).toContain('the output is the input');
+  expect(readFileSync(join(directory, 'layer')).equals(readFileSync(PAGES))).toBe(true);
+});
+
+test('a spec on standard input is not overwritten by the layer of its name', async () => {
+  const directory = temporaryDirectory();
+  const spec = join(directory, 'spec');
+  writeFileSync(spec, `${HEADER}\n${ENTRY}\n`);
+  const built = await shell(`layerfile build --out '${directory}' < '${spec}'`);
+  const { path } = JSON.parse(built.stdout);
+  writeFileSync(path, `${HEADER}\n${ENTRY}\n`);
+  const { status } = await shell(`layerfile build --out '${directory}' < '${path}'`);
+  expect(status).toBe(2);
+  expect(readFileSync(path, 'utf8')).toBe(`${HEADER}\n${ENTRY}\n`);
+});
 
 test('the program can be executed as a file', () => {
   expect(readFileSync(PROGRAM, 'utf8').split('\n')[0]).toBe('#!/usr/bin/env node');

@@ -1,5 +1,5 @@
 /** A cluster that Postgres 17.5 (PGlite) made: one start and one import, looked at from all sides. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
@@ -11,6 +11,8 @@ import { type ImportedLayer, importPgdata } from '../../src/postgres/import.ts';
 import { keyFromFieldsText } from '../../src/postgres/key-fields.ts';
 import { describeKey } from '../../src/postgres/key-mapping.ts';
 import { checkPageChecksum, decodePageHeader, PAGE_SIZE } from '../../src/postgres/page.ts';
+import { decodeRelationMap } from '../../src/postgres/relation-map.ts';
+import { storageErrorOf } from '../support/storage-errors.ts';
 
 let root: string;
 let layer: ImportedLayer;
@@ -109,6 +111,42 @@ it('every page carries the checksum of its place and an LSN below that of the la
   expect(states.get('absent')).toBeUndefined();
   expect(states.get('good')).toBeGreaterThan(layer.pageCount * 0.9);
   expect(formatLsnForPeople(layer.lsn)).toBe(formatLsnForPeople(layer.control.checkpointLsn));
+});
+
+it('of a cluster with checksums all pages are good, and nothing is warned of', () => {
+  expect([layer.badPageCount, layer.warnings]).toEqual([0, []]);
+});
+
+it('a flipped bit in a page is found before a layer is made of it', async () => {
+  const path = join(root, 'pgdata', tablePath);
+  const original = readFileSync(path);
+  const damaged = Buffer.from(original);
+  damaged[7 * PAGE_SIZE + 5000] = (damaged[7 * PAGE_SIZE + 5000] ?? 0) ^ 0x10;
+  const outDirectory = join(root, 'damaged');
+  mkdirSync(outDirectory);
+  writeFileSync(path, damaged);
+  try {
+    const importing = importPgdata({
+      dataDirectory: join(root, 'pgdata'),
+      outDirectory,
+      tenantId: '11223344556677881122334455667788',
+      timelineId: '99aabbccddeeff0099aabbccddeeff00',
+      lsn: 'auto',
+    });
+    const error = await storageErrorOf(importing);
+    expect([error.code, error.path, error.offset]).toEqual(['corrupt', path, 7 * PAGE_SIZE]);
+    expect(readdirSync(outDirectory)).toEqual([]);
+  } finally {
+    writeFileSync(path, original);
+  }
+});
+
+it('the relation maps of a server are valid', () => {
+  const maps = [...stored].filter(
+    ([key]) => describeKey(Buffer.from(key, 'hex')).kind === 'relmap',
+  );
+  expect(maps.length).toBeGreaterThan(1);
+  for (const [, bytes] of maps) expect(decodeRelationMap(bytes, 17).length).toBeGreaterThan(0);
 });
 
 it('a table is found under the fields of its path', () => {

@@ -221,6 +221,13 @@ describe('segments', () => {
       '16384.1',
       'before segment 2',
     ],
+    [
+      'one is a byte longer than a segment',
+      { '16384': new Uint8Array(32769) },
+      'corrupt',
+      '16384',
+      'found 32769',
+    ],
     ['one is longer than a segment', { '16384': pages(5, 1) }, 'corrupt', '16384', 'at most 32768'],
   ])('%s', async (_, relations, code, name, part) => {
     const files = Object.entries(relations).map(([path, content]) => [`base/5/${path}`, content]);
