@@ -37,6 +37,7 @@ const LEAVES = [
   'checksum.ts',
   'errors.ts',
   'printable.ts',
+  'progress.ts',
   'realms.ts',
   'unless-aborted.ts',
 ];

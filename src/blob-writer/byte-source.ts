@@ -1,7 +1,9 @@
 /** Where blobs are read from: anything with a size and a positioned read. */
-import { StorageError } from '../errors.ts';
+import { isUint8Array } from 'node:util/types';
+import { isStorageError, StorageError } from '../errors.ts';
+import { messageOf } from '../realms.ts';
 import type { HeldFile } from '../virtual-file/held-file.ts';
-import { fromNodeError } from '../virtual-file/system-error.ts';
+import { errnoOf, fromNodeError } from '../virtual-file/system-error.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 
 export interface ByteSource {
@@ -92,12 +94,54 @@ export async function readExactly(
   offset: number,
 ): Promise<void> {
   let done = 0;
-  while (done < target.length) {
-    const rest = done === 0 ? target : target.subarray(done);
-    const length = await source.read(rest, offset + done);
-    if (length === 0) throw endsEarly(source, { target, offset, done });
-    done += length;
+  try {
+    while (done < target.length) {
+      const rest = done === 0 ? target : target.subarray(done);
+      const length = checkedLength(await source.read(rest, offset + done), rest);
+      if (length === 0) throw endsEarly(source, { target, offset, done });
+      done += length;
+    }
+  } catch (error) {
+    throw failedRead(error, source, offset + done);
   }
+}
+
+/** Memory for large reads. Throws `io` where the source has no memory of that length. */
+export function newBufferOf(source: ByteSource, length: number): Uint8Array {
+  if (source.newBuffer === undefined) return new Uint8Array(length);
+  let buffer: unknown;
+  try {
+    buffer = source.newBuffer(length);
+  } catch (error) {
+    throw failedRead(error, source, undefined);
+  }
+  if (isUint8Array(buffer) && buffer.length === length) return buffer;
+  throw new StorageError('io', {
+    what: 'buffer of the source',
+    path: source.path,
+    expected: `a Uint8Array of ${length} bytes`,
+    actual: isUint8Array(buffer) ? `${buffer.length} bytes` : typeof buffer,
+  });
+}
+
+/**
+ * What a read returned. Throws for a length that is impossible, which would make bytes up; whoever
+ * reads turns that into `io`, as all that a source does wrong.
+ */
+export function checkedLength(length: number, target: Uint8Array): number {
+  if (Number.isSafeInteger(length) && length >= 0 && length <= target.length) return length;
+  throw new RangeError(`a read returned ${String(length)}: expected 0 to ${target.length} bytes`);
+}
+
+/** What a source threw, which may be anything, as a StorageError; one that it threw itself stays. */
+export function failedRead(
+  error: unknown,
+  { path }: ByteSource,
+  offset: number | undefined,
+): StorageError {
+  if (isStorageError(error)) return error;
+  const what = `cannot read: ${messageOf(error)}`;
+  return new StorageError('io', { what, path, offset, errno: errnoOf(error), cause: error });
 }
 
 /** For a read of which only the first `done` bytes came. */

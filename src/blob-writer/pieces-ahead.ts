@@ -6,7 +6,7 @@
  *   buffer:  | slack | piece                      |
  */
 import { assert } from '../assert.ts';
-import { type ByteSource, readExactly } from './byte-source.ts';
+import { type ByteSource, newBufferOf, readExactly } from './byte-source.ts';
 
 export interface Piece {
   readonly buffer: Uint8Array;
@@ -93,6 +93,6 @@ export class PiecesAhead {
 
   #newBuffer(): Uint8Array {
     const size = this.#sizes.slackSize + this.#sizes.pieceSize;
-    return this.#spares.pop() ?? this.#source.newBuffer?.(size) ?? new Uint8Array(size);
+    return this.#spares.pop() ?? newBufferOf(this.#source, size);
   }
 }

@@ -3,7 +3,13 @@
  * One driver reads them asynchronously, the other at once, and there is one logic for both.
  */
 import { StorageError } from '../errors.ts';
-import { type ByteSource, endsEarly, readExactly } from './byte-source.ts';
+import {
+  type ByteSource,
+  checkedLength,
+  endsEarly,
+  failedRead,
+  readExactly,
+} from './byte-source.ts';
 
 /**
  * Fill the target from `offset`, fill several in any order, or wait for something that is loaded
@@ -76,7 +82,7 @@ function isMany(step: ReadStep | readonly ReadStep[]): step is readonly ReadStep
 
 /** Nothing to wait for where it was done at once. */
 function fill(source: ByteSource, step: ReadStep): Promise<void> | undefined {
-  if (source.readCached?.(step.target, step.offset)) return undefined;
+  if (fillFromCache(source, step)) return undefined;
   if (source.readSync === undefined || step.target.length > LARGEST_SYNC_READ) {
     return readExactly(source, step.target, step.offset);
   }
@@ -100,17 +106,30 @@ async function fillAll(source: ByteSource, steps: readonly ReadStep[]): Promise<
 }
 
 /** Throws: `truncated`, `io`; `invalid-input` where the source cannot, and has not all in memory. */
-export function fillAtOnce(source: ByteSource, { target, offset }: ReadStep): void {
+export function fillAtOnce(source: ByteSource, step: ReadStep): void {
+  const { target, offset } = step;
   if (source.readSync === undefined) {
-    if (source.readCached?.(target, offset)) return;
+    if (fillFromCache(source, step)) return;
     throw cannotWait(source);
   }
   let done = 0;
-  while (done < target.length) {
-    const rest = done === 0 ? target : target.subarray(done);
-    const length = source.readSync(rest, offset + done);
-    if (length === 0) throw endsEarly(source, { target, offset, done });
-    done += length;
+  try {
+    while (done < target.length) {
+      const rest = done === 0 ? target : target.subarray(done);
+      const length = checkedLength(source.readSync(rest, offset + done), rest);
+      if (length === 0) throw endsEarly(source, { target, offset, done });
+      done += length;
+    }
+  } catch (error) {
+    throw failedRead(error, source, offset + done);
+  }
+}
+
+function fillFromCache(source: ByteSource, { target, offset }: ReadStep): boolean {
+  try {
+    return source.readCached?.(target, offset) ?? false;
+  } catch (error) {
+    throw failedRead(error, source, offset);
   }
 }
 

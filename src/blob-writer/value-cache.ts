@@ -7,7 +7,7 @@
  */
 import { ViewedBytes } from '../byte-words.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
-import type { ByteSource } from './byte-source.ts';
+import { type ByteSource, checkedLength } from './byte-source.ts';
 import type { ReadStep } from './steps.ts';
 
 /** Blocks for which memory is taken at once: 1 MiB. */
@@ -170,7 +170,7 @@ export class CachedSource implements ByteSource {
     if (this.readCached(target, offset)) return target.length;
     const span = this.#spanAround(target, offset);
     if (span === undefined) return this.#source.read(target, offset);
-    const length = await this.#source.read(span.bytes, span.start);
+    const length = checkedLength(await this.#source.read(span.bytes, span.start), span.bytes);
     return this.#take(span, length, { target, offset }) || this.#source.read(target, offset);
   }
 
@@ -178,7 +178,7 @@ export class CachedSource implements ByteSource {
     if (this.readCached(target, offset)) return target.length;
     const span = this.#spanAround(target, offset);
     if (span === undefined) return source.readSync(target, offset);
-    const length = source.readSync(span.bytes, span.start);
+    const length = checkedLength(source.readSync(span.bytes, span.start), span.bytes);
     return this.#take(span, length, { target, offset }) || source.readSync(target, offset);
   }
 

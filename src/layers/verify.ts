@@ -9,6 +9,7 @@ import { SHORT_BLOB_LIMIT } from '../blob-writer/blob-format.ts';
 import { type ByteSource, fileSource, readExactly } from '../blob-writer/byte-source.ts';
 import { checkLimit } from '../check-options.ts';
 import { isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
+import { type OnProgress, tellProgress } from '../progress.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { isDamage } from './damage.ts';
@@ -34,7 +35,7 @@ export interface VerifyOptions extends ReadOptions {
   /** Looks at every value that could be read, but for those of more than 1 MiB. */
   readonly inspectValue?: InspectValue | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+  readonly onProgress?: OnProgress | undefined;
 }
 
 const DEFAULT_MAXIMUM_FINDINGS = 1000;
@@ -180,10 +181,10 @@ async function verifyEntries(state: ValuesState): Promise<void> {
     else if (item.kind === 'large-entry') await verifyLargeEntry(item, state);
     else if (item.kind === 'damaged-entry') addDamage(item.error, item.offset, state);
     else addDamage(item.error, (reader.summary.indexStartBlock + item.block) * BLOCK_SIZE, state);
-    options.onProgress?.(state.blobsEnd, reader.size);
+    tellProgress(options.onProgress, state.blobsEnd, reader.size);
   }
   await verifyPadding(state);
-  options.onProgress?.(reader.size, reader.size);
+  tellProgress(options.onProgress, reader.size, reader.size);
 }
 
 function addDamage(error: StorageError, offset: number, state: ValuesState): void {

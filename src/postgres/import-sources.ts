@@ -4,6 +4,7 @@
 import { StorageError, throwIfAborted } from '../errors.ts';
 import type { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import { compareKeys, type Key, type KeyRange, nextKey } from '../layers/key.ts';
+import { type OnProgress, tellProgress } from '../progress.ts';
 import type { LoadedMap } from './database-checks.ts';
 import { relationBlockKey, relationMapKey, relationSizeKey } from './key-mapping.ts';
 import { PAGE_SIZE } from './page.ts';
@@ -48,7 +49,7 @@ function firstKeyOf(source: Source): Key {
 
 interface PutOptions extends ReadingOptions {
   readonly inspector: PageInspector;
-  readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+  readonly onProgress?: OnProgress | undefined;
 }
 
 /** Puts them all; once a page was refused, the others are only inspected. */
@@ -62,7 +63,7 @@ export async function putSources(
   let bytesDone = 0;
   const report = (byteCount: number): void => {
     bytesDone += byteCount;
-    onProgress?.(bytesDone, bytesTotal);
+    tellProgress(onProgress, bytesDone, bytesTotal);
   };
   for (const source of sources) {
     throwIfAborted(reading.signal);

@@ -14,6 +14,7 @@ import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import type { KeyRange } from '../layers/key.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../layers/lsn.ts';
+import type { OnProgress } from '../progress.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import type { Compression } from '../zstd/compression.ts';
@@ -60,7 +61,7 @@ export interface ImportOptions {
   readonly generation?: string | undefined;
   readonly openFiles?: OpenFiles | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly onProgress?: ((bytesDone: number, bytesTotal: number) => void) | undefined;
+  readonly onProgress?: OnProgress | undefined;
   /** Called for each page whose checksum is wrong, with file, offset and key. */
   readonly onBadPage?: ((finding: StorageError) => void) | undefined;
 }

@@ -13,6 +13,7 @@ import { isStorageError, StorageError } from '../errors.ts';
 import { compareKeys } from '../layers/key.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { DirectoryEntry, FileStat, FileSystem } from '../virtual-file/file-system.ts';
+import { checkedFileSystem } from '../virtual-file/foreign-file-system.ts';
 import type { ForkName } from './fork.ts';
 import {
   type DatabaseId,
@@ -90,7 +91,7 @@ export async function searchRelationFiles(
   fileSystem: FileSystem,
   objections: Objections,
 ): Promise<RelationFiles> {
-  const search = new Search(layout, fileSystem, objections);
+  const search = new Search(layout, checkedFileSystem(fileSystem), objections);
   await search.findShared();
   await search.findDefaultTablespace();
   await search.findTablespaces();

@@ -28,11 +28,12 @@ import type {
   Ownership,
   SyncOpenFile,
 } from './file-system.ts';
+import { trustFileSystem } from './foreign-file-system.ts';
 import type { Choose, MemoryFile } from './memory-file.ts';
 import { BIRTH_TIMES, describeNode, MemoryOpenFile } from './memory-open-file.ts';
 import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
 import { byBytesOf } from './name-order.ts';
-import { isFailureToOpen, systemError } from './system-error.ts';
+import { fromNodeError, isFailureToOpen, systemError } from './system-error.ts';
 
 export interface MemoryFileSystemOptions {
   readonly intercept?: Intercept | undefined;
@@ -71,6 +72,7 @@ export class MemoryFileSystem implements FileSystem {
     checkChoice('birthTimes', options.birthTimes, BIRTH_TIMES);
     this.#options = options;
     this.intercept = options.intercept;
+    trustFileSystem(this);
     this.#userId = options.userId ?? 0;
     this.#groupId = options.groupId ?? 0;
     this.#umask = options.umask ?? 0o022;
@@ -278,7 +280,11 @@ export class MemoryFileSystem implements FileSystem {
   #count(operation: Omit<FileSystemOperation, 'index'>): FaultAction {
     const index = this.#operationCount;
     this.#operationCount += 1;
-    return this.intercept?.({ index, ...operation }) ?? {};
+    try {
+      return this.intercept?.({ index, ...operation }) ?? {};
+    } catch (error) {
+      throw fromNodeError(words(operation.kind), operation.path, error);
+    }
   }
 
   #openAt(path: string, options: OpenOptions): MemoryOpenFile {
@@ -359,5 +365,9 @@ function throwIfFailing(
   action: FaultAction,
 ): FaultAction {
   if (action.fail === undefined) return action;
-  throw systemError(kind.replaceAll('-', ' '), path, action.fail);
+  throw systemError(words(kind), path, action.fail);
+}
+
+function words(kind: string): string {
+  return kind.replaceAll('-', ' ');
 }

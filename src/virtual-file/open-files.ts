@@ -22,6 +22,7 @@ import {
   throwIfDirectoryFailed,
 } from './directory-failures.ts';
 import type { FileSystem, OpenFile, SyncOpenFile } from './file-system.ts';
+import { checkedFileSystem } from './foreign-file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
 import { nodeFileSystem } from './node-file-system.ts';
 import { isFailureToOpen, isFatal, isOutOfDescriptors } from './system-error.ts';
@@ -79,7 +80,8 @@ export class OpenFiles {
     const { capacity = DEFAULT_CAPACITY } = options;
     checkCount('capacity of the descriptor table', capacity, { from: 1 });
     this.capacity = capacity;
-    this.fileSystem = options.fileSystem ?? nodeFileSystem;
+    const { fileSystem = nodeFileSystem } = options;
+    this.fileSystem = fileSystem === nodeFileSystem ? fileSystem : checkedFileSystem(fileSystem);
     this.#onFatalError = options.onFatalError;
   }
 

@@ -70,7 +70,7 @@ export function isInterrupted(error: unknown): boolean {
 }
 
 /** Of the properties alone, since the error may be of another realm. */
-function errnoOf(error: unknown): string | undefined {
+export function errnoOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
   if ('code' in error && typeof error.code === 'string') return error.code;
   if ('errno' in error && typeof error.errno === 'number') {

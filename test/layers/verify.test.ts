@@ -466,11 +466,12 @@ describe('verifying', () => {
     }
   });
 
-  it('passes on what its listener throws', async () => {
+  it('ends with io for what its listener throws', async () => {
+    const cause = new RangeError('mine');
     const onProgress = () => {
-      throw new RangeError('mine');
+      throw cause;
     };
-    await expect(verify({}, { onProgress })).rejects.toThrow(RangeError);
+    await expect(verify({}, { onProgress })).rejects.toMatchObject({ code: 'io', cause });
   });
 });
 

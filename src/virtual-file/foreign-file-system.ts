@@ -1,0 +1,95 @@
+/**
+ * A file system that the caller brings may throw anything and return anything. It is held to the
+ * contract of `file-system.ts` here: whatever it throws becomes a StorageError with the path, and a
+ * count of bytes that is impossible is an error.
+ */
+import { isStorageError, StorageError } from '../errors.ts';
+import type { FileSystem } from './file-system.ts';
+import { fromNodeError } from './system-error.ts';
+
+/** Those of this package that keep the contract by themselves. */
+const trusted = new WeakSet<FileSystem>();
+
+/** One for each file system, since failures and turns are remembered by file system. */
+const checked = new WeakMap<FileSystem, FileSystem>();
+
+export function trustFileSystem(fileSystem: FileSystem): void {
+  trusted.add(fileSystem);
+}
+
+/** The file system itself if it is one of this package, else one that checks what it does. */
+export function checkedFileSystem(fileSystem: FileSystem): FileSystem {
+  if (trusted.has(fileSystem)) return fileSystem;
+  const known = checked.get(fileSystem) ?? withChecks(fileSystem);
+  checked.set(fileSystem, known);
+  return known;
+}
+
+interface Operation {
+  /** Name of the method. */
+  readonly name: string;
+  readonly values: readonly unknown[];
+  readonly path: string;
+  readonly call: () => unknown;
+}
+
+/** `path` is that of an open file; the methods of a file system are given one. */
+function withChecks<T extends object>(target: T, path?: string): T {
+  // The target of the proxy is an object of its own, since the properties of another may be frozen.
+  return new Proxy<T>(Object.create(null), {
+    has: (_, name) => Reflect.has(target, name),
+    get: (_, name) => {
+      const member: unknown = Reflect.get(target, name);
+      if (typeof member !== 'function' || typeof name !== 'string') return member;
+      const run = name.endsWith('Sync') ? runSync : runLater;
+      return (...values: unknown[]) => {
+        const call = (): unknown => Reflect.apply(member, target, values);
+        return run({ name, values, path: path ?? String(values[0]), call });
+      };
+    },
+  });
+}
+
+async function runLater(operation: Operation): Promise<unknown> {
+  try {
+    return checkedResult(await operation.call(), operation);
+  } catch (error) {
+    throw failureOf(operation, error);
+  }
+}
+
+function runSync(operation: Operation): unknown {
+  try {
+    return checkedResult(operation.call(), operation);
+  } catch (error) {
+    throw failureOf(operation, error);
+  }
+}
+
+function checkedResult(result: unknown, { name, values, path }: Operation): unknown {
+  if (name === 'open' || name === 'openSync') {
+    if (typeof result === 'object' && result !== null) return withChecks(result, path);
+    throw impossible(path, `an open file from ${name}`, result);
+  }
+  const [bytes] = values;
+  if (/^(read|write)(Sync)?$/.test(name) && ArrayBuffer.isView(bytes)) {
+    const isCount = typeof result === 'number' && Number.isSafeInteger(result);
+    if (isCount && result >= 0 && result <= bytes.byteLength) return result;
+    throw impossible(path, `0 to ${bytes.byteLength} bytes from ${name}`, result);
+  }
+  return result;
+}
+
+function impossible(path: string, expected: string, result: unknown): StorageError {
+  const actual = typeof result === 'number' ? `${result}` : typeof result;
+  return new StorageError('io', { what: 'result of the file system', path, expected, actual });
+}
+
+/** Only reads and writes have an offset, which is their second value. */
+function failureOf({ name, values, path }: Operation, error: unknown): StorageError {
+  const words = name.replace(/Sync$/, '').replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  const failure = fromNodeError(words, path, error);
+  const [, offset] = values;
+  if (isStorageError(error) || typeof offset !== 'number') return failure;
+  return failure.with({ offset });
+}

@@ -1,0 +1,186 @@
+import { describe, expect, test } from 'vitest';
+import type { FileSystem, OpenFile } from '../../src/virtual-file/file-system.ts';
+import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
+import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
+import { overwriteFile } from '../../src/write-once/overwrite.ts';
+import { delegatingFile } from '../support/delegating-file.ts';
+import { storageErrorOf } from '../support/storage-errors.ts';
+
+const CONTENT = new Uint8Array([1, 2, 3, 4]);
+
+/** With a file of four bytes; some things are done in another way. */
+function foreignFileSystem(own: Partial<FileSystem>, ownOfFile: Partial<OpenFile> = {}): OpenFiles {
+  const memory = new MemoryFileSystem();
+  memory.createDirectory('/data');
+  memory.createFile('/data/file', CONTENT);
+  const fileSystem: FileSystem = {
+    open: async (path, options) => delegatingFile(await memory.open(path, options), ownOfFile),
+    rename: (source, target) => memory.rename(source, target),
+    link: (source, target) => memory.link(source, target),
+    unlink: (path) => memory.unlink(path),
+    stat: (path) => memory.stat(path),
+    readDirectory: (path) => memory.readDirectory(path),
+    syncDirectory: (path) => memory.syncDirectory(path),
+    ...own,
+  };
+  return new OpenFiles({ fileSystem: Object.freeze(fileSystem) });
+}
+
+async function read(openFiles: OpenFiles): Promise<number[]> {
+  const file = await VirtualFile.open('/data/file', { openFiles, read: true });
+  try {
+    const target = new Uint8Array(4);
+    await file.readExactAt(target, 0);
+    return [...target];
+  } finally {
+    await file.close();
+  }
+}
+
+const readDirectory = ({ fileSystem }: OpenFiles) => fileSystem.readDirectory('/data');
+
+const removeFile = ({ fileSystem }: OpenFiles) => fileSystem.unlink('/data/file');
+
+const write = (openFiles: OpenFiles) => overwriteFile('/data/file', 'new', { openFiles });
+
+test('a file system that keeps the contract is used as it is', async () => {
+  const openFiles = foreignFileSystem({});
+  expect(await read(openFiles)).toEqual([...CONTENT]);
+  await write(openFiles);
+  expect((await openFiles.fileSystem.stat('/data/file')).size).toBe(3);
+});
+
+test('two tables with one file system share what is remembered by file system', () => {
+  const { fileSystem } = foreignFileSystem({});
+  const first = new OpenFiles({ fileSystem });
+  expect(new OpenFiles({ fileSystem }).fileSystem).toBe(first.fileSystem);
+});
+
+test('the file systems of this package are used without checks', () => {
+  const fileSystem = new MemoryFileSystem();
+  expect(new OpenFiles({ fileSystem }).fileSystem).toBe(fileSystem);
+  expect(new OpenFiles({ fileSystem: nodeFileSystem }).fileSystem).toBe(nodeFileSystem);
+});
+
+describe('what a file system throws', () => {
+  const failure = new RangeError('out of luck');
+  const fail = () => Promise.reject(failure);
+
+  test.each([
+    ['open', read],
+    ['stat', write],
+    ['readDirectory', readDirectory],
+    ['rename', write],
+    ['unlink', removeFile],
+  ] as const)('from %s is io with path and cause', async (method, use) => {
+    const error = await storageErrorOf(use(foreignFileSystem({ [method]: fail })));
+    expect(error).toMatchObject({ code: 'io', errno: undefined, cause: failure });
+    expect(error.path).toMatch(/^\/data/);
+    expect(error.message).toContain(': out of luck');
+  });
+
+  test('from the sync of a directory keeps its words', async () => {
+    const openFiles = foreignFileSystem({ syncDirectory: fail });
+    const error = await storageErrorOf(openFiles.syncDirectory('/data'));
+    expect(error.message).toContain('out of luck');
+  });
+
+  test('instead of a promise is io, too', async () => {
+    const openFiles = foreignFileSystem({
+      open: () => {
+        throw failure;
+      },
+    });
+    expect(await storageErrorOf(read(openFiles))).toMatchObject({ code: 'io', cause: failure });
+  });
+
+  test('from a read is io with path and offset', async () => {
+    const openFiles = foreignFileSystem({}, { read: fail });
+    const file = await VirtualFile.open('/data/file', { openFiles, read: true });
+    expect(await storageErrorOf(file.readExactAt(new Uint8Array(2), 1))).toMatchObject({
+      code: 'io',
+      message: '/data/file: cannot read: out of luck at offset 1',
+      offset: 1,
+      cause: failure,
+    });
+    await file.close();
+  });
+
+  test('with the code of the system is what the system says', async () => {
+    const missing = Object.assign(new Error('no such file'), { code: 'ENOENT' });
+    const openFiles = foreignFileSystem({ open: () => Promise.reject(missing) });
+    expect(await storageErrorOf(read(openFiles))).toMatchObject({
+      code: 'not-found',
+      errno: 'ENOENT',
+      cause: missing,
+    });
+  });
+
+  test('with the number of the system alone is what the system says', async () => {
+    const missing = Object.assign(new Error('no such file'), { errno: -2 });
+    const openFiles = foreignFileSystem({ open: () => Promise.reject(missing) });
+    expect(await storageErrorOf(read(openFiles))).toMatchObject({
+      code: 'not-found',
+      errno: 'ENOENT',
+    });
+  });
+
+  test.each([
+    ['nothing', undefined, 'undefined'],
+    ['a text', 'no luck', 'no luck'],
+    ['an error without a message', new RangeError(''), 'RangeError'],
+    ['an object', {}, 'an object without a message'],
+  ])('that is %s is io, in words', async (_, thrown, words) => {
+    const openFiles = foreignFileSystem({ open: () => Promise.reject(thrown) });
+    const error = await storageErrorOf(read(openFiles));
+    expect(error).toMatchObject({ code: 'io', message: `/data/file: cannot open: ${words}` });
+  });
+});
+
+describe('a count of bytes that is impossible', () => {
+  test.each([-1, 5, 0.5, Number.NaN, undefined])('%s from a read is io', async (count) => {
+    const openFiles = foreignFileSystem({}, { read: async () => count as number });
+    expect(await storageErrorOf(read(openFiles))).toMatchObject({
+      code: 'io',
+      path: '/data/file',
+      expected: '0 to 4 bytes from read',
+    });
+  });
+
+  test.each([-1, 4, Number.NaN])(
+    '%s from a write is io, and nothing is replaced',
+    async (count) => {
+      const openFiles = foreignFileSystem({}, { write: async () => count });
+      expect(await storageErrorOf(write(openFiles))).toMatchObject({
+        code: 'io',
+        outcome: 'not-applied',
+      });
+      expect((await openFiles.fileSystem.stat('/data/file')).size).toBe(4);
+    },
+  );
+});
+
+test('an open that returns no file is io', async () => {
+  const open: unknown = async () => undefined;
+  const openFiles = foreignFileSystem({ open: open as FileSystem['open'] });
+  expect(await storageErrorOf(read(openFiles))).toMatchObject({
+    code: 'io',
+    expected: 'an open file from open',
+  });
+});
+
+test('what an intercept of the file system in memory throws is io', async () => {
+  const failure = new Error('a slip');
+  const fileSystem = new MemoryFileSystem();
+  fileSystem.createFile('/file', CONTENT);
+  fileSystem.intercept = () => {
+    throw failure;
+  };
+  expect(await storageErrorOf(fileSystem.stat('/file'))).toMatchObject({
+    code: 'io',
+    message: '/file: cannot stat: a slip',
+    cause: failure,
+  });
+});
