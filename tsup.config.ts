@@ -10,7 +10,7 @@ const LIBRARY = {
   postgres: 'src/entry/postgres.ts',
 };
 
-/** What the library starts, by its place beside the modules. */
+/** What the library starts, by its place beside the modules; exported, for programs that are bundled. */
 const PROGRAMS = { 'compression-thread': 'src/entry/compression-thread.ts' };
 
 /**
@@ -28,12 +28,14 @@ function withClassNames(code: string): string {
 
 export default defineConfig({
   entry: { ...LIBRARY, ...PROGRAMS, cli: 'src/cli/main.ts' },
-  dts: { entry: LIBRARY },
+  dts: { entry: { ...LIBRARY, ...PROGRAMS } },
   // An optional dependency with native code: resolved where the package is installed.
   external: ['@toondepauw/node-zstd'],
   format: 'esm',
   target: 'node20',
   platform: 'node',
+  // Without its prefix, a bundler may take a module of Node for a package of that name.
+  removeNodeProtocol: false,
   splitting: true,
   sourcemap: true,
   plugins: [{ name: 'class-names', renderChunk: (code) => ({ code: withClassNames(code) }) }],

@@ -5,8 +5,8 @@
  * does not wait for threads, and need not pay for them. Once more has come, threads are started.
  * When they are ready they are served first, and the caller's thread, which would only wait otherwise
  * and has the pages in its cache, takes what they have no room for, unless that takes long. Where
- * they cannot start (one processor; a program that was bundled without their file), all goes on as
- * it began.
+ * they cannot start (one processor; a program that was bundled without their file; a process that
+ * may not start threads), all goes on as it began.
  *
  * Threads keep the process alive only while they have something to compress. One that ends is not
  * started again.
@@ -27,7 +27,11 @@ export interface CompressionPoolOptions {
    * compresses as well, and at most 4.
    */
   readonly threadCount?: number | undefined;
-  /** Where the program of a thread is. Default: `compression-thread.js` beside this module. */
+  /**
+   * The file that a thread runs: `layerfile/compression-thread`, as installed or bundled. Default:
+   * `compression-thread.js` beside this module; where there is none, as in most bundled programs,
+   * the caller's thread compresses everything.
+   */
   readonly program?: URL | undefined;
   /** Bytes that are compressed on the caller's thread before others are started; default 1 MiB. */
   readonly startAfter?: number | undefined;
@@ -144,14 +148,13 @@ export class CompressionPool {
     return first !== undefined && (this.#threads.length === 0 || isQuick(first));
   }
 
-  async #compressOn(
-    thread: PoolThread,
-    { batch, compressor, resolve, reject }: Job,
-  ): Promise<void> {
+  async #compressOn(thread: PoolThread, job: Job): Promise<void> {
     try {
-      resolve(await thread.compress(batch, compressor));
+      const { batch, isCompressed } = await thread.compress(job.batch, job.compressor);
+      if (isCompressed) job.resolve(batch);
+      else await compressInTurns({ ...job, batch }, new Turn());
     } catch (error) {
-      reject(error);
+      job.reject(error);
     }
     this.#assign();
   }

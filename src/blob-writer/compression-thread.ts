@@ -20,10 +20,18 @@ export interface CompressionRequest {
   readonly buffer: ArrayBuffer;
 }
 
+/**
+ * Counts the forms that these messages have had: in a bundled program, the file of the threads may
+ * be of another version than the pool.
+ */
+const PROTOCOL = 1;
+
 export type CompressionReply =
-  | { readonly kind: 'ready' }
+  | { readonly kind: 'ready'; readonly protocol: typeof PROTOCOL }
   /** The batch, compressed; handed back. */
   | { readonly kind: 'compressed'; readonly id: number; readonly buffer: ArrayBuffer }
+  /** The batch as it came: the thread cannot load the compressor. */
+  | { readonly kind: 'declined'; readonly id: number; readonly buffer: ArrayBuffer }
   | { readonly kind: 'failed'; readonly id: number; readonly reason: string };
 
 /** Serves the pool until the thread is terminated. `first` is loaded before anything is asked for. */
@@ -33,14 +41,23 @@ export async function serveCompression(port: MessagePort, first: CompressorChoic
   const compressors = new CompressorCache();
   await compressors.get(first);
   port.on('message', async ({ id, choice, buffer }: CompressionRequest) => {
+    const compressor = await compressors.get(choice).catch(() => undefined);
+    if (compressor === undefined) return reply({ kind: 'declined', id, buffer }, [buffer]);
     try {
-      compressBatch(new CompressionBatch(buffer), await compressors.get(choice));
+      compressBatch(new CompressionBatch(buffer), compressor);
       reply({ kind: 'compressed', id, buffer }, [buffer]);
     } catch (error) {
       reply({ kind: 'failed', id, reason: String(error) });
     }
   });
-  reply({ kind: 'ready' });
+  reply({ kind: 'ready', protocol: PROTOCOL });
+}
+
+/** Whether the first message of a thread says that it can serve this pool. */
+export function isReadyReply(message: unknown): boolean {
+  if (typeof message !== 'object' || message === null) return false;
+  const { kind, protocol }: { readonly kind?: unknown; readonly protocol?: unknown } = message;
+  return kind === 'ready' && protocol === PROTOCOL;
 }
 
 function compressBatch(batch: CompressionBatch, compressor: Compressor): void {

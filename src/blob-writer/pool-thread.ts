@@ -1,5 +1,4 @@
 /** One thread of the compression pool, seen from the pool. */
-import { isNativeError } from 'node:util/types';
 import { Worker } from 'node:worker_threads';
 import type { StorageError } from '../errors.ts';
 import type { Compressor } from '../zstd/compression.ts';
@@ -9,7 +8,16 @@ import {
   type CompressionRequest,
   type CompressorChoice,
   compressorFailed,
+  isReadyReply,
 } from './compression-thread.ts';
+
+/**
+ * The program of a thread, beside this module. Bundlers that see both names in one `new URL` take the
+ * file for an asset: they copy it as it is, without what it imports, and minify it as a script, which
+ * it is not.
+ */
+const PROGRAM = './compression-thread.js';
+const HERE = import.meta.url;
 
 /** Batches that a thread has at once, so that it need not wait for the next. */
 const MAXIMUM_BATCHES = 2;
@@ -21,8 +29,15 @@ export interface PoolThreadOptions {
   readonly signal: AbortSignal;
 }
 
+/** What a thread hands back. */
+export interface ReturnedBatch {
+  readonly batch: CompressionBatch;
+  /** False: it is as it was, since the thread cannot load the compressor. */
+  readonly isCompressed: boolean;
+}
+
 interface Pending {
-  readonly resolve: (batch: CompressionBatch) => void;
+  readonly resolve: (returned: ReturnedBatch) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -41,15 +56,14 @@ export class PoolThread {
   ): Promise<PoolThread | undefined> {
     const first: CompressorChoice = { name, level };
     try {
-      const place = program ?? new URL('./compression-thread.js', import.meta.url);
+      const place = program ?? new URL(PROGRAM, HERE);
       // Without what the process was started with: loaders and hooks would cost each thread more
       // than it takes to start.
       const worker = new Worker(place, { workerData: first, execArgv: [] });
       return (await isReady(worker, signal)) ? new PoolThread(worker) : undefined;
-    } catch (error) {
+    } catch {
       // A program that is in no file, or a policy that forbids threads.
-      if (isNativeError(error)) return undefined;
-      throw error;
+      return undefined;
     }
   }
 
@@ -77,7 +91,7 @@ export class PoolThread {
    * Requires: room.
    * Returns: another one, with what became of it. Throws: `io`.
    */
-  compress(batch: CompressionBatch, { name, level }: Compressor): Promise<CompressionBatch> {
+  compress(batch: CompressionBatch, { name, level }: Compressor): Promise<ReturnedBatch> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId;
       this.#nextId += 1;
@@ -101,8 +115,11 @@ export class PoolThread {
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
     if (this.#pending.size === 0) this.#worker.unref();
-    if (reply.kind === 'compressed') pending?.resolve(new CompressionBatch(reply.buffer));
-    else pending?.reject(compressorFailed(new Error(reply.reason)));
+    if (reply.kind === 'failed') pending?.reject(compressorFailed(new Error(reply.reason)));
+    else {
+      const batch = new CompressionBatch(reply.buffer);
+      pending?.resolve({ batch, isCompressed: reply.kind === 'compressed' });
+    }
   }
 
   /**
@@ -117,10 +134,16 @@ export class PoolThread {
   }
 }
 
-/** Whether the thread has loaded its compressor; false if it ended over it, or by the signal. */
+/**
+ * Whether the thread has loaded its compressor; false if it ended over it or by the signal, or if it
+ * is another program, which is ended.
+ */
 async function isReady(worker: Worker, signal: AbortSignal): Promise<boolean> {
   const ready = new Promise<boolean>((resolve) => {
-    worker.once('message', () => resolve(true));
+    worker.once('message', (reply: unknown) => {
+      if (!isReadyReply(reply)) end();
+      resolve(isReadyReply(reply));
+    });
     worker.once('error', () => resolve(false));
     worker.once('exit', () => resolve(false));
     // A listener for messages keeps the process alive: so this comes behind it, here and above.

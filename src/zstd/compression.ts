@@ -7,14 +7,13 @@
  * Levels above 19 would ask readers for windows above 8 MiB; there, blobs up to that size become
  * single segments with their content size, and larger ones are compressed at level 19.
  */
-import { createRequire } from 'node:module';
-import { isNativeError } from 'node:util/types';
 import * as zlib from 'node:zlib';
 import { checkCount, checkOneOf } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { ZstdEncoder } from './encoder.ts';
 import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './frame.ts';
 import { MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from './level.ts';
+import { requireNative } from './native.ts';
 
 export type Compression =
   | { readonly kind: 'none' }
@@ -52,27 +51,43 @@ export function checkCompression(compression: Compression): void {
   checkCount('zstd level', compression.level, { from: MINIMUM_ZSTD_LEVEL, to: MAXIMUM_ZSTD_LEVEL });
 }
 
-/** The named compressor, or the fastest of this process. Throws `not-found` if it is not there. */
+/**
+ * The named compressor, or the fastest of this process.
+ * Throws: `not-found` if the named one is not there; `io` where WebAssembly is needed and not there.
+ */
 export async function loadCompressor(level: number, name?: CompressorName): Promise<Compressor> {
   checkCompression({ kind: 'zstd', level });
   if (level > LAST_STREAMED_LEVEL) return highLevelCompressor(await ZstdEncoder.load(), level);
-  const candidates = name === undefined ? fastestFirst(level) : [name];
-  for (const candidate of candidates) {
-    const compressor = await LOADERS[candidate](level);
-    if (compressor !== undefined) return compressor;
-  }
+  if (name === undefined) return fastestCompressor(level);
+  const compressor = await LOADERS[name](level);
+  if (compressor !== undefined) return compressor;
   throw new StorageError('not-found', { what: `zstd compressor ${name}` });
 }
 
-function fastestFirst(level: number): readonly CompressorName[] {
-  return level > LAST_LEVEL_OF_SMALL_TABLES ? ['wasm'] : ['native', 'node', 'wasm'];
+async function fastestCompressor(level: number): Promise<Compressor> {
+  const isQuick = level <= LAST_LEVEL_OF_SMALL_TABLES;
+  const quick = isQuick ? otherCompressor(level) : undefined;
+  if (quick !== undefined) return quick;
+  try {
+    return await LOADERS.wasm(level);
+  } catch (error) {
+    // Without WebAssembly, slow is better than not at all.
+    const slow = otherCompressor(level);
+    if (slow !== undefined) return slow;
+    throw error;
+  }
 }
 
-const LOADERS: Record<CompressorName, (level: number) => Promise<Compressor | undefined>> = {
-  native: async (level) => loadNative(level),
-  node: async (level) => loadNode(level),
-  wasm: async (level) => wasmCompressor(await ZstdEncoder.load(), level),
-};
+/** The fastest one that needs no WebAssembly. */
+function otherCompressor(level: number): Compressor | undefined {
+  return LOADERS.native(level) ?? LOADERS.node(level);
+}
+
+const LOADERS = {
+  native: loadNative,
+  node: loadNode,
+  wasm: async (level: number) => wasmCompressor(await ZstdEncoder.load(), level),
+} as const;
 
 function loadNative(level: number): Compressor | undefined {
   const native = requireNative();
@@ -84,19 +99,6 @@ function loadNative(level: number): Compressor | undefined {
     compress: (bytes) => encoder.encode(asBuffer(bytes)),
     compressSync: (bytes) => encoder.encodeSync(asBuffer(bytes)),
   };
-}
-
-/**
- * The package is optional, and has no binary for every platform. `import` would parse it for its
- * names first, which takes as long as to start a thread.
- */
-function requireNative(): typeof import('@toondepauw/node-zstd') | undefined {
-  try {
-    return createRequire(import.meta.url)('@toondepauw/node-zstd');
-  } catch (error) {
-    if (isNativeError(error)) return undefined;
-    throw error;
-  }
 }
 
 /** node:zlib as of 22.15; the type declarations are those of Node 20. */

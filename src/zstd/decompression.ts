@@ -4,11 +4,13 @@
  * The frame is scanned first: an incomplete one, bytes behind it, a window above the limit, or
  * blocks that must produce more than the limit are refused before anything is allocated. What is
  * left is decompressed in WebAssembly, on every platform with the same decoder, so that the same
- * file gives the same result everywhere: whole where little can come out, else in pieces.
+ * file gives the same result everywhere: whole where little can come out, else in pieces. Where
+ * there is no WebAssembly, whatever else the process has decompresses whole frames.
  */
 import { isUint8Array } from 'node:util/types';
 import { StorageError } from '../errors.ts';
 import { MAXIMUM_STREAM_PIECE, ZstdEngine, type ZstdStream } from './engine.ts';
+import { type FallbackDecoder, loadFallbackDecoder } from './fallback-decoder.ts';
 import {
   decodeZstdBlockHeader,
   decodeZstdFrameHeader,
@@ -54,17 +56,27 @@ export interface FrameSource {
 export type OnPiece = (piece: Uint8Array) => void;
 
 export class Decompressor {
-  readonly #engine: ZstdEngine;
+  readonly #decoder: ZstdEngine | FallbackDecoder;
 
   static #loading: Promise<Decompressor> | undefined;
   static #loaded: Decompressor | undefined;
 
-  /** Compiles the decoder, once for the process. */
+  /**
+   * Compiles the decoder, once for the process. After a failure the next call tries again.
+   *
+   * Throws: `io` where there is neither WebAssembly nor another decoder.
+   */
   static load(): Promise<Decompressor> {
-    Decompressor.#loading ??= ZstdEngine.load().then((engine) => {
-      Decompressor.#loaded = new Decompressor(engine);
-      return Decompressor.#loaded;
-    });
+    Decompressor.#loading ??= loadDecoder().then(
+      (decoder) => {
+        Decompressor.#loaded = new Decompressor(decoder);
+        return Decompressor.#loaded;
+      },
+      (error: unknown) => {
+        Decompressor.#loading = undefined;
+        throw error;
+      },
+    );
     return Decompressor.#loading;
   }
 
@@ -73,8 +85,8 @@ export class Decompressor {
     return Decompressor.#loaded;
   }
 
-  private constructor(engine: ZstdEngine) {
-    this.#engine = engine;
+  private constructor(decoder: ZstdEngine | FallbackDecoder) {
+    this.#decoder = decoder;
   }
 
   /**
@@ -83,11 +95,15 @@ export class Decompressor {
    */
   decompress(bytes: Uint8Array, limits: DecompressionLimits): Uint8Array {
     const frame = scanWithinLimits(bytes, limits);
-    if (fitsInOneCall(bytes.length, frame)) {
+    if (!(this.#decoder instanceof ZstdEngine) || fitsInOneCall(bytes.length, frame)) {
       return this.decompressScanned(bytes, frame, limits).slice();
     }
     const content = new Content(frame);
-    this.#decompressBlocks(bytes, frame, limits, (piece) => content.add(piece));
+    decompressBlocks(this.#decoder, bytes, {
+      frame,
+      limits,
+      onPiece: (piece) => content.add(piece),
+    });
     return content.whole();
   }
 
@@ -100,11 +116,13 @@ export class Decompressor {
    */
   decompressPieces(bytes: Uint8Array, limits: DecompressionLimits, onPiece: OnPiece): number {
     const frame = scanWithinLimits(bytes, limits);
-    if (!fitsInOneCall(bytes.length, frame)) {
-      return this.#decompressBlocks(bytes, frame, limits, onPiece);
+    if (this.#decoder instanceof ZstdEngine && !fitsInOneCall(bytes.length, frame)) {
+      return decompressBlocks(this.#decoder, bytes, { frame, limits, onPiece });
     }
     const content = this.decompressScanned(bytes, frame, limits);
-    if (content.length > 0) onPiece(content);
+    for (let start = 0; start < content.length; start += MAXIMUM_PIECE_LENGTH) {
+      onPiece(content.subarray(start, start + MAXIMUM_PIECE_LENGTH));
+    }
     return content.length;
   }
 
@@ -115,7 +133,11 @@ export class Decompressor {
    * Throws: as `decompress`.
    */
   decompressScanned(bytes: Uint8Array, frame: ZstdFrame, limits: DecompressionLimits): Uint8Array {
-    const content = this.#engine.decompress(bytes, frame.contentSize ?? frame.maximumLength);
+    const decoder = this.#decoder;
+    const content =
+      decoder instanceof ZstdEngine
+        ? decoder.decompress(bytes, frame.contentSize ?? frame.maximumLength)
+        : decompressByFallback(decoder, bytes, { frame, limits });
     if (content === undefined) throw undecodable(0);
     checkLength(content.length, frame, limits);
     return content;
@@ -123,7 +145,7 @@ export class Decompressor {
 
   /**
    * As `decompressPieces`, for a frame of any length: its bytes are read twice, once to see that it
-   * is whole and within the limits, and never held.
+   * is whole and within the limits, and never held, unless there is no WebAssembly.
    */
   async decompressFrom(
     source: FrameSource,
@@ -131,7 +153,11 @@ export class Decompressor {
     onPiece: OnPiece,
   ): Promise<number> {
     const frame = await scanSource(source, limits);
-    const stream = this.#engine.takeStream();
+    const engine = this.#decoder;
+    if (!(engine instanceof ZstdEngine)) {
+      return this.decompressPieces(await readWhole(source), limits, onPiece);
+    }
+    const stream = engine.takeStream();
     try {
       const pieces = new PieceDecoder({ stream, limits, onPiece });
       pieces.begin(await source.bytes(0, frame.headerSize));
@@ -148,30 +174,74 @@ export class Decompressor {
       }
       return pieces.finish(await source.bytes(end, source.length - end), frame);
     } finally {
-      this.#engine.giveBack(stream);
+      engine.giveBack(stream);
     }
   }
+}
 
-  #decompressBlocks(
-    bytes: Uint8Array,
-    frame: ZstdFrame,
-    limits: DecompressionLimits,
-    onPiece: OnPiece,
-  ): number {
-    const stream = this.#engine.takeStream();
-    try {
-      const pieces = new PieceDecoder({ stream, limits, onPiece });
-      pieces.begin(bytes.subarray(0, frame.headerSize));
-      let end = frame.headerSize;
-      for (const block of zstdBlocks(bytes, frame.headerSize)) {
-        pieces.add(block, bytes.subarray(block.start, block.end));
-        end = block.end;
-      }
-      return pieces.finish(bytes.subarray(end), frame);
-    } finally {
-      this.#engine.giveBack(stream);
-    }
+async function loadDecoder(): Promise<ZstdEngine | FallbackDecoder> {
+  try {
+    return await ZstdEngine.load();
+  } catch (error) {
+    const fallback = loadFallbackDecoder();
+    if (fallback !== undefined) return fallback;
+    throw error;
   }
+}
+
+interface FrameRequest {
+  readonly frame: ZstdFrame;
+  readonly limits: DecompressionLimits;
+}
+
+function decompressBlocks(
+  engine: ZstdEngine,
+  bytes: Uint8Array,
+  { frame, limits, onPiece }: FrameRequest & { readonly onPiece: OnPiece },
+): number {
+  const stream = engine.takeStream();
+  try {
+    const pieces = new PieceDecoder({ stream, limits, onPiece });
+    pieces.begin(bytes.subarray(0, frame.headerSize));
+    let end = frame.headerSize;
+    for (const block of zstdBlocks(bytes, frame.headerSize)) {
+      pieces.add(block, bytes.subarray(block.start, block.end));
+      end = block.end;
+    }
+    return pieces.finish(bytes.subarray(end), frame);
+  } finally {
+    engine.giveBack(stream);
+  }
+}
+
+function decompressByFallback(
+  decoder: FallbackDecoder,
+  bytes: Uint8Array,
+  { frame, limits }: FrameRequest,
+): Uint8Array | undefined {
+  const { contentSize, maximumLength } = frame;
+  const capacity = Math.min(contentSize ?? maximumLength, limits.maximumLength);
+  const content = decoder(bytes, { capacity, maximumLength });
+  if (content === 'too-long') throw tooLarge(limits, 'more');
+  if (content === 'unbounded') {
+    throw new StorageError('io', {
+      what: 'cannot decompress a zstd frame within the limits in this process',
+      offset: 0,
+      expected: 'WebAssembly, or Node 22.15',
+      actual: `blocks for up to ${maximumLength} bytes`,
+    });
+  }
+  return content === 'corrupt' ? undefined : content;
+}
+
+/** In parts of the length that a source must be able to give. */
+async function readWhole(source: FrameSource): Promise<Uint8Array> {
+  const bytes = new Uint8Array(source.length);
+  for (let start = 0; start < bytes.length; start += MAXIMUM_ZSTD_BLOCK_LENGTH) {
+    const length = Math.min(MAXIMUM_ZSTD_BLOCK_LENGTH, bytes.length - start);
+    bytes.set(await source.bytes(start, length), start);
+  }
+  return bytes;
 }
 
 /**

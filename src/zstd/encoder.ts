@@ -17,12 +17,13 @@ export class ZstdEncoder {
   #input: Region;
   #output: Region;
 
-  static #loading: Promise<ZstdEncoder> | undefined;
+  static #loaded: ZstdEncoder | undefined;
 
-  /** Compiles the module, once for the thread. */
-  static load(): Promise<ZstdEncoder> {
-    ZstdEncoder.#loading ??= ZstdModule.load().then((module) => new ZstdEncoder(module));
-    return ZstdEncoder.#loading;
+  /** Compiles the module, once for the thread. Throws: as `ZstdModule.load`. */
+  static async load(): Promise<ZstdEncoder> {
+    const module = await ZstdModule.load();
+    ZstdEncoder.#loaded ??= new ZstdEncoder(module);
+    return ZstdEncoder.#loaded;
   }
 
   private constructor(module: ZstdModule) {

@@ -17,12 +17,9 @@ export class ZstdEngine {
   #source: Region | undefined;
   #target: Region | undefined;
 
-  static #loading: Promise<ZstdEngine> | undefined;
-
-  /** Compiles the module, once for the process. */
-  static load(): Promise<ZstdEngine> {
-    ZstdEngine.#loading ??= ZstdModule.load().then((module) => new ZstdEngine(module));
-    return ZstdEngine.#loading;
+  /** Compiles the decoder. Throws: as `ZstdModule.load`. */
+  static async load(): Promise<ZstdEngine> {
+    return new ZstdEngine(await ZstdModule.load());
   }
 
   private constructor(module: ZstdModule) {

@@ -1,5 +1,7 @@
 /**
- * The WebAssembly build of libzstd: always there, loaded when it is first needed.
+ * The WebAssembly build of libzstd: on every platform, loaded when it is first needed. A process may
+ * still lack WebAssembly (`node --jitless`), or the addresses for its memory: V8 reserves 10 GB, more
+ * than `ulimit -v` may allow.
  *
  * The package's own calls copy by way of lists of numbers, and ask for new memory each time. So this
  * file reaches below them, to the class and the memory that the package keeps for itself; its
@@ -39,21 +41,37 @@ export interface ZstdLibrary {
   isError(code: number): number | boolean;
 }
 
+/** Not among the type declarations of Node. */
+declare const WebAssembly: { readonly Memory: new (size: { readonly initial: number }) => unknown };
+
 let loading: Promise<ZstdModule> | undefined;
 
 export class ZstdModule {
   readonly library: ZstdLibrary;
   readonly #memory: Memory;
 
-  /** Compiles the module, once for the thread. */
+  /**
+   * Compiles the module, once for the thread. After a failure the next call tries again.
+   *
+   * Throws: `io` where there is no WebAssembly.
+   */
   static load(): Promise<ZstdModule> {
-    loading ??= ZstdModule.#load();
+    loading ??= ZstdModule.#load().catch((error: unknown) => {
+      loading = undefined;
+      throw error;
+    });
     return loading;
   }
 
   static async #load(): Promise<ZstdModule> {
-    const { Zstd } = await import('@hpcc-js/wasm-zstd');
-    const zstd = await Zstd.load();
+    const { Zstd } = await import('@hpcc-js/wasm-zstd').catch(throwUnavailable);
+    // The package would print an error before it throws it.
+    reserveMemory();
+    const zstd = await Zstd.load().catch(async (error: unknown) => {
+      // It keeps the failure, which this makes it forget.
+      await Promise.allSettled([Zstd.unload()]);
+      return throwUnavailable(error);
+    });
     const memory: Memory = zstd['_mainModule'];
     const library: ZstdLibrary = zstd['_zstdClass'];
     assert(typeof memory?.heapView === 'function', 'the zstd package has its memory in its place');
@@ -95,4 +113,22 @@ export class ZstdModule {
   view(ptr: number, size: number): Uint8Array {
     return this.#memory.heapView({ ptr, size });
   }
+}
+
+/** Memory of one page needs as many addresses as that of the module. */
+function reserveMemory(): void {
+  try {
+    new WebAssembly.Memory({ initial: 1 });
+  } catch (error) {
+    throwUnavailable(error);
+  }
+}
+
+function throwUnavailable(error: unknown): never {
+  throw new StorageError('io', {
+    what: 'cannot compress or decompress zstd in this process',
+    expected: 'WebAssembly',
+    actual: String(error),
+    cause: error,
+  });
 }

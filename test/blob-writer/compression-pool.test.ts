@@ -22,6 +22,9 @@ async function compressors(level: number): Promise<Compressor[]> {
   return (await Promise.all(loading)).filter((found) => found !== undefined);
 }
 
+/** What a thread says first. */
+const READY = `{ kind: 'ready', protocol: 1 }`;
+
 describe('threads', () => {
   test('give the same blobs as this thread, whatever compresses and at which level', async () => {
     const pool = newPool();
@@ -114,15 +117,32 @@ describe('threads', () => {
     await pool.close();
   });
 
-  test('that fail on a batch tell why, and go on with the next', async () => {
+  test('that cannot load a compressor hand the batch back, and this one compresses it', async () => {
     const pool = newPool(1);
     const compressor = await loadCompressor(1);
     await pool.compress(batch(0), compressor);
     await untilReady(pool);
-    const failing: Compressor = { ...compressor, level: 99 };
-    const error = await storageErrorOf(pool.compress(batch(1), failing));
+    const onlyHere: Compressor = { ...compressor, level: 99 };
+    const expected = hash(await pool.compress(batch(1), compressor));
+    expect(hash(await pool.compress(batch(1), onlyHere))).toBe(expected);
+    expect(pool.readyCount).toBe(1);
+  });
+
+  test('that fail on a batch tell why, and go on with the next', async () => {
+    const pool = poolOf(
+      `import { parentPort } from 'node:worker_threads';
+       parentPort.on('message', ({ id, buffer }) =>
+         parentPort.postMessage(id === 0
+           ? { kind: 'failed', id, reason: 'libzstd is tired' }
+           : { kind: 'compressed', id, buffer }));
+       parentPort.postMessage(${READY});`,
+    );
+    const compressor = await loadCompressor(1);
+    await pool.compress(batch(0), compressor);
+    await untilReady(pool);
+    const error = await storageErrorOf(pool.compress(batch(1), compressor));
     expect(error).toMatchObject({ code: 'io' });
-    expect(error.message).toContain('zstd level');
+    expect(error.message).toContain('libzstd is tired');
     expect((await pool.compress(batch(1), compressor)).count).toBeGreaterThan(0);
   });
 
@@ -131,7 +151,7 @@ describe('threads', () => {
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
        parentPort.on('message', () => process.exit(3));
-       parentPort.postMessage({ kind: 'ready' });`,
+       parentPort.postMessage(${READY});`,
     );
     await pool.compress(batch(0), compressor);
     await untilReady(pool);
@@ -147,7 +167,7 @@ describe('threads', () => {
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
        parentPort.on('message', () => { throw new Error('out of luck'); });
-       parentPort.postMessage({ kind: 'ready' });`,
+       parentPort.postMessage(${READY});`,
     );
     await pool.compress(batch(0), compressor);
     await untilReady(pool);
@@ -165,7 +185,7 @@ describe('threads', () => {
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
        parentPort.on('message', () => { throw new Error('out of luck'); });
-       parentPort.postMessage({ kind: 'ready' });`,
+       parentPort.postMessage(${READY});`,
     );
     const compressor = await loadCompressor(1);
     await pool.compress(batch(0), compressor);
@@ -181,6 +201,14 @@ describe('where no thread can start', () => {
     'a file that is not one': () => new URL('https://example.com/compression-thread.js'),
     'a program that throws': () => programOf('throw new Error("no")'),
     'a program that ends': () => programOf('process.exit(0)'),
+    'a program that speaks of something else': () =>
+      programOf(`import { parentPort } from 'node:worker_threads';
+       parentPort.on('message', () => {});
+       parentPort.postMessage('hello');`),
+    'a program of another version': () =>
+      programOf(`import { parentPort } from 'node:worker_threads';
+       parentPort.on('message', () => {});
+       parentPort.postMessage({ kind: 'ready', protocol: 0 });`),
   };
   test.each(Object.entries(PROGRAMS))('because of %s, this one compresses', async (_, program) => {
     const pool = new CompressionPool({ threadCount: 2, startAfter: 0, program: program() });

@@ -53,14 +53,14 @@ export class EntryBatch {
   #areKeysTaken = true;
   #areMarksTaken = true;
   /** File offsets of the blobs. */
-  readonly offsets = new Float64Array(BATCH_CAPACITY);
-  readonly storedLengths = new Uint32Array(BATCH_CAPACITY);
+  readonly offsets: Float64Array = new Float64Array(BATCH_CAPACITY);
+  readonly storedLengths: Uint32Array = new Uint32Array(BATCH_CAPACITY);
   /** 0 or 1. */
-  readonly compressed = new Uint8Array(BATCH_CAPACITY);
+  readonly compressed: Uint8Array = new Uint8Array(BATCH_CAPACITY);
   /** Plain contents: entry i has `lengths[i]` bytes of `buffer` from `starts[i]` on. */
   buffer: Uint8Array = new Uint8Array(0);
-  readonly starts = new Uint32Array(BATCH_CAPACITY);
-  readonly lengths = new Uint32Array(BATCH_CAPACITY);
+  readonly starts: Uint32Array = new Uint32Array(BATCH_CAPACITY);
+  readonly lengths: Uint32Array = new Uint32Array(BATCH_CAPACITY);
   /** Contents of compressed entries by index. */
   readonly #decompressed = new Map<number, Uint8Array>();
   /** Where contents of compressed entries are copied to; the next batch uses it again. */

@@ -35,7 +35,7 @@ async function closeWhileAnswering(): Promise<void> {
     `import { parentPort } from 'node:worker_threads';
      parentPort.on('message', ({ id, buffer }) =>
        parentPort.postMessage({ kind: 'compressed', id, buffer }, [buffer]));
-     parentPort.postMessage({ kind: 'ready' });`,
+     parentPort.postMessage({ kind: 'ready', protocol: 1 });`,
   );
   await pool.compress(batch(), compressor);
   await untilReady(pool);
@@ -49,7 +49,7 @@ async function failWhileOthersWait(): Promise<void> {
   const pool = poolOf(
     `import { parentPort } from 'node:worker_threads';
      parentPort.on('message', () => { throw new Error('out of luck'); });
-     parentPort.postMessage({ kind: 'ready' });`,
+     parentPort.postMessage({ kind: 'ready', protocol: 1 });`,
   );
   await pool.compress(batch(), compressor);
   await untilReady(pool);

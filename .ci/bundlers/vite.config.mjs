@@ -1,0 +1,13 @@
+// A build in library mode: vite looks for threads and assets in it, as it does not for a server.
+export default {
+  build: {
+    outDir: 'out/vite-esm',
+    lib: {
+      entry: { use: 'use.mjs', 'compression-thread': 'layerfile/compression-thread' },
+      formats: ['es'],
+      fileName: (_, name) => `${name}.mjs`,
+    },
+    target: 'node20',
+    rollupOptions: { external: /^node:/ },
+  },
+};
