@@ -20,6 +20,7 @@ const IN_ONE_PROCESS = ['cli', 'layers', 'postgres', 'write-once'].map(
 export default defineConfig({
   test: {
     pool: 'forks',
+    globalSetup: 'test/support/nothing-left.ts',
     testTimeout: 60_000,
     hookTimeout: 120_000,
     reporters: ['default', ...(reports === undefined ? [] : ['json'])],

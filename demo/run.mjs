@@ -2,8 +2,8 @@
  * The main job from end to end: a real Postgres, its pages in an image layer, what it changes
  * next in a delta layer, and both states read back and compared with Postgres's own files.
  *
- *   npm run demo              keeps the files and says where
- *   npm run demo -- --clean   removes them
+ *   npm run demo             leaves nothing behind
+ *   npm run demo -- --keep   keeps the files and says where they are
  *
  * Exit status: 0 if every byte is the same, 1 otherwise.
  */
@@ -30,9 +30,17 @@ const IDS = {
 };
 const SHOWN_RELATIONS = 10;
 
-async function main() {
-  const start = performance.now();
+async function main(isKept) {
   const root = await mkdtemp(join(tmpdir(), 'layerfile-demo-'));
+  try {
+    return await runIn(root, isKept);
+  } finally {
+    if (!isKept) await rm(root, { recursive: true });
+  }
+}
+
+async function runIn(root, isKept) {
+  const start = performance.now();
   const pgdata = join(root, 'pgdata');
   const state1 = join(root, 'pgdata-state-1');
   const layers = join(root, 'layers');
@@ -102,7 +110,7 @@ async function main() {
   console.log(
     sound && equal ? `\nEvery byte is the same. ${seconds} s` : '\nTHERE ARE DIFFERENCES',
   );
-  await reportFiles(root, image, delta);
+  if (isKept) reportFiles(root, image, delta);
   return sound && equal;
 }
 
@@ -184,11 +192,7 @@ function describeComparison(result, number) {
   ];
 }
 
-async function reportFiles(root, image, delta) {
-  if (process.argv.includes('--clean')) {
-    await rm(root, { recursive: true });
-    return;
-  }
+function reportFiles(root, image, delta) {
   console.log(`\nThe layers are in ${join(root, 'layers')}`);
   console.log(`  image  ${image.name}`);
   console.log(`  delta  ${delta.name}`);
@@ -196,12 +200,13 @@ async function reportFiles(root, image, delta) {
   console.log('\nLook into them:');
   console.log(`  node dist/cli.js verify ${join(root, 'layers')}`);
   console.log(`  node dist/cli.js inspect ${delta.path}`);
+  console.log(`\nDelete everything: rm -r ${root}`);
 }
 
-const unknown = process.argv.slice(2).filter((argument) => argument !== '--clean');
+const unknown = process.argv.slice(2).filter((argument) => argument !== '--keep');
 if (unknown.length > 0) {
-  console.error(`usage: npm run demo [-- --clean], not ${unknown.join(' ')}`);
+  console.error(`usage: npm run demo [-- --keep], not ${unknown.join(' ')}`);
   process.exitCode = 2;
 } else {
-  process.exitCode = (await main()) ? 0 : 1;
+  process.exitCode = (await main(process.argv.includes('--keep'))) ? 0 : 1;
 }

@@ -6,6 +6,7 @@ import { type DirectFileContext, openDirectFile } from './direct-file.ts';
 import type { FileStat, FileSystem, OpenFile, OpenOptions, SyncOpenFile } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
 import { type PoisonedFiles, poisonedFiles } from './poisoned-files.ts';
+import { isForbidden } from './system-error.ts';
 
 export interface DescriptorOptions extends OpenOptions {
   readonly durability: 'sync' | 'scratch';
@@ -129,6 +130,7 @@ export class Descriptor {
       try {
         await (how === 'sync' ? openFile.sync() : openFile.syncData());
       } catch (error) {
+        if (isForbidden(error)) throw error;
         throw this.poison(error);
       } finally {
         syncLimiter.leave();

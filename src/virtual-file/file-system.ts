@@ -28,6 +28,11 @@ export interface FileSystem {
   readDirectory(path: string): Promise<DirectoryEntry[]>;
   /** Makes creations, renames and removals in the directory durable. */
   syncDirectory(path: string): Promise<void>;
+  /**
+   * Throws `io` where it is known that no file can be made durable here, so that nothing is begun.
+   * A file system that can always sync has no such method.
+   */
+  checkCanSync?(): void;
 }
 
 /**

@@ -25,7 +25,7 @@ import type {
   SyncOpenFile,
 } from './file-system.ts';
 import { byBytesOf } from './name-order.ts';
-import { fromNodeError, systemError } from './system-error.ts';
+import { fromNodeError, isForbidden, systemError } from './system-error.ts';
 
 export const nodeFileSystem: FileSystem = {
   async open(path: string, options: OpenOptions): Promise<OpenFile> {
@@ -95,6 +95,15 @@ export const nodeFileSystem: FileSystem = {
     return entries
       .map((entry) => ({ name: entry.name, kind: kindOf(entry) }))
       .sort(byBytesOf(({ name }) => name));
+  },
+
+  checkCanSync(): void {
+    if (process.platform === 'win32') {
+      throw cannotSync('Windows does not sync directories', 'ENOTSUP');
+    }
+    if (isSyncForbidden()) {
+      throw cannotSync('the permission model of Node forbids fsync', 'ERR_ACCESS_DENIED');
+    }
   },
 
   async syncDirectory(path: string): Promise<void> {
@@ -316,6 +325,23 @@ function largerThanNumbers(size: bigint, path: string): StorageError {
     expected: 'at most 2^53 - 1 bytes',
     actual: `${size}`,
   });
+}
+
+const NO_DESCRIPTOR = 2 ** 31 - 1;
+
+/** Asked of the system each time: Node has no permission for it that could be looked up. */
+function isSyncForbidden(): boolean {
+  if (process.permission === undefined) return false;
+  try {
+    fs.fsyncSync(NO_DESCRIPTOR);
+    return false;
+  } catch (error) {
+    return isForbidden(fromNodeError('sync file', undefined, error));
+  }
+}
+
+function cannotSync(reason: string, errno: string): StorageError {
+  return new StorageError('io', { what: `nothing can be made durable here: ${reason}`, errno });
 }
 
 function notRegular(path: string, kind: FileKind): Error {

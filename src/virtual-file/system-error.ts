@@ -18,6 +18,7 @@ const DESCRIPTOR_ERRNOS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE']);
 const OPENING_ERRNOS: ReadonlySet<string> = new Set([
   ...DESCRIPTOR_ERRNOS,
   'EACCES',
+  'ERR_ACCESS_DENIED',
   'ELOOP',
   'ENAMETOOLONG',
   'ENOENT',
@@ -63,6 +64,11 @@ export function isOutOfDescriptors(error: unknown): boolean {
 /** Of the sync of a directory: true if it was not even opened, so that nothing is lost. */
 export function isFailureToOpen(error: StorageError): boolean {
   return OPENING_ERRNOS.has(error.errno ?? '');
+}
+
+/** True if Node's permission model forbids the call, so that nothing has happened. */
+export function isForbidden(error: unknown): boolean {
+  return isStorageError(error) && error.errno === 'ERR_ACCESS_DENIED';
 }
 
 export function isInterrupted(error: unknown): boolean {

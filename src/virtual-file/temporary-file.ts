@@ -2,7 +2,7 @@
 import { isStorageError, StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import type { IoMode } from './file-system.ts';
-import type { OpenFiles } from './open-files.ts';
+import { OpenFiles } from './open-files.ts';
 import { VirtualFile } from './virtual-file.ts';
 
 export interface TemporaryFileOptions {
@@ -19,9 +19,15 @@ export class TemporaryFile {
   #state: 'ours' | 'kept' | 'abandoned' = 'ours';
   #abandoning: Promise<void> | undefined;
 
-  /** Creates the file. Throws `exists` if anything, even a symbolic link, has the name. */
+  /**
+   * Creates the file.
+   *
+   * Throws: `exists` if anything, even a symbolic link, has the name; `io`, with nothing created,
+   * where files cannot be synced, unless this one never is.
+   */
   static async create(path: string, options: TemporaryFileOptions = {}): Promise<TemporaryFile> {
-    const { openFiles, durability, mode, ioMode, signal } = options;
+    const { openFiles = OpenFiles.shared(), durability, mode, ioMode, signal } = options;
+    if (durability !== 'scratch') openFiles.fileSystem.checkCanSync?.();
     const file = await VirtualFile.open(absolutePath(path), {
       read: true,
       write: true,

@@ -30,6 +30,7 @@ export async function removeLeftovers(
   const { openFiles = OpenFiles.shared(), signal } = options;
   throwIfAborted(signal, directory);
   const absolute = absolutePath(directory);
+  openFiles.fileSystem.checkCanSync?.();
   const mark = openFiles.directoryMark();
   const removed: string[] = [];
   const entries = await openFiles.report(openFiles.fileSystem.readDirectory(absolute));

@@ -95,7 +95,7 @@ export class Decompressor {
    */
   decompress(bytes: Uint8Array, limits: DecompressionLimits): Uint8Array {
     const frame = scanWithinLimits(bytes, limits);
-    if (!(this.#decoder instanceof ZstdEngine) || fitsInOneCall(bytes.length, frame)) {
+    if (typeof this.#decoder === 'function' || fitsInOneCall(bytes.length, frame)) {
       return this.decompressScanned(bytes, frame, limits).slice();
     }
     const content = new Content(frame);
@@ -116,7 +116,7 @@ export class Decompressor {
    */
   decompressPieces(bytes: Uint8Array, limits: DecompressionLimits, onPiece: OnPiece): number {
     const frame = scanWithinLimits(bytes, limits);
-    if (this.#decoder instanceof ZstdEngine && !fitsInOneCall(bytes.length, frame)) {
+    if (typeof this.#decoder !== 'function' && !fitsInOneCall(bytes.length, frame)) {
       return decompressBlocks(this.#decoder, bytes, { frame, limits, onPiece });
     }
     const content = this.decompressScanned(bytes, frame, limits);
@@ -135,7 +135,7 @@ export class Decompressor {
   decompressScanned(bytes: Uint8Array, frame: ZstdFrame, limits: DecompressionLimits): Uint8Array {
     const decoder = this.#decoder;
     const content =
-      decoder instanceof ZstdEngine
+      typeof decoder !== 'function'
         ? decoder.decompress(bytes, frame.contentSize ?? frame.maximumLength)
         : decompressByFallback(decoder, bytes, { frame, limits });
     if (content === undefined) throw undecodable(0);
@@ -154,7 +154,7 @@ export class Decompressor {
   ): Promise<number> {
     const frame = await scanSource(source, limits);
     const engine = this.#decoder;
-    if (!(engine instanceof ZstdEngine)) {
+    if (typeof engine === 'function') {
       return this.decompressPieces(await readWhole(source), limits, onPiece);
     }
     const stream = engine.takeStream();

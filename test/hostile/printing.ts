@@ -66,17 +66,23 @@ const KEY_DISTANCES = [1, 3, 300];
 /** Controls, marks that nobody sees and lone surrogates, but not the end of a line. */
 const UNSAFE = /(?!\n)[\p{C}\p{Zl}\p{Zp}]/u;
 
-const directory = mkdtempSync(join(tmpdir(), 'layerfile-printing-'));
-process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
-
 /** One command over the file. */
 export async function checkPrinting(
   bytes: Uint8Array,
   verifies: boolean,
   choose: Choose,
 ): Promise<void> {
-  const file = join(directory, 'layer');
-  writeFileSync(file, bytes);
+  const directory = mkdtempSync(join(tmpdir(), 'layerfile-printing-'));
+  try {
+    const file = join(directory, 'layer');
+    writeFileSync(file, bytes);
+    await checkPrintingOf(file, verifies, choose);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+}
+
+async function checkPrintingOf(file: string, verifies: boolean, choose: Choose): Promise<void> {
   const all = Object.entries({ ...COMMANDS, ...RAW_COMMANDS });
   const [name, command] = all[choose(all.length)] ?? ['inspect', inspect];
   const format = FORMATS[choose(FORMATS.length)] ?? 'json';

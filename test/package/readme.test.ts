@@ -41,6 +41,21 @@ it('shows what verify says of a damaged file', () => {
   expect(README).toContain(`$ layerfile verify ${path}\n${stdout}`);
 });
 
+it('has no link that works only beside the sources', () => {
+  const targets = [...README.matchAll(/\]\(([^)]+)\)/g)].map(([, target]) => target ?? '');
+  expect(targets.filter((target) => !/^(#|https:)/.test(target))).toEqual([]);
+});
+
+it('names files that travel in the package', () => {
+  const { files } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
+  const named = [...README.matchAll(/`((?:docs\/)?[\w-]+\.md)`/g)].map(([, path]) => path ?? '');
+  expect(named.length).toBeGreaterThan(0);
+  for (const path of named) {
+    expect(readFileSync(`${ROOT}${path}`).length).toBeGreaterThan(0);
+    expect(files).toContain(path.split('/')[0]);
+  }
+});
+
 it('names commands that package.json has', () => {
   const { scripts } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
   for (const [, name] of README.matchAll(/npm run ([a-z:]+)/g))
