@@ -1,10 +1,11 @@
 /** Waiting that an AbortSignal ends. */
 import { abortedError } from './errors.ts';
+import { onAbort } from './on-abort.ts';
 
 /**
  * Waits for the promise, or until the signal fires; how the promise ends then, nobody hears.
  *
- * Each wait has a listener of its own. To race many promises against one for the signal would keep
+ * Each wait has a callback of its own. To race many promises against one for the signal would keep
  * what each of them brought for as long as there is the signal.
  *
  * Throws: `aborted`; else what the promise rejects with.
@@ -18,11 +19,11 @@ export async function unlessAborted<T>(
   const aborted = new Promise<never>((_, reject) => {
     giveUp = () => reject(abortedError(signal));
   });
-  signal.addEventListener('abort', giveUp, { once: true });
+  const stopListening = onAbort(signal, giveUp);
   if (signal.aborted) giveUp();
   try {
     return await Promise.race([aborted, waiting]);
   } finally {
-    signal.removeEventListener('abort', giveUp);
+    stopListening();
   }
 }

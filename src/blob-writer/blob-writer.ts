@@ -5,7 +5,7 @@
  * whatever waits for the disk.
  */
 import { assert } from '../assert.ts';
-import { copyBytes, type ViewedBytes } from '../byte-words.ts';
+import { copyBytes, ViewedBytes } from '../byte-words.ts';
 import { checkBytes } from '../check-bytes.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { scanZstdFrame } from '../zstd/frame.ts';
@@ -13,6 +13,7 @@ import {
   blobHeaderSize,
   blobHeaderSizeOfFirstByte,
   checkBlobLength,
+  checkContent,
   decodeBlobHeader,
   encodePlainBlobHeader,
   encodeZstdBlobHeader,
@@ -49,8 +50,8 @@ export class BlobWriter {
    * Throws: `too-large`, and as `BufferedWriter.append`.
    */
   append(bytes: Uint8Array): void | Promise<void> {
+    checkContent(bytes);
     const { length } = bytes;
-    checkBlobLength(length);
     const headerSize = blobHeaderSize(length);
     const at = this.#out.claim(headerSize + length);
     if (at < 0) return this.#appendAcross(bytes);
@@ -69,16 +70,19 @@ export class BlobWriter {
    * Requires: they fit into `room`, and lie inside the values.
    */
   appendParts(parts: BlobParts, first: number, end: number, size: number): void {
-    const { values, starts, lengths } = parts;
-    let at = this.#out.claim(size);
+    const at = this.#out.claim(size);
     assert(at >= 0, 'the parts fit into the buffer');
-    const buffer = this.#out.viewedBuffer;
-    for (let part = first; part < end; part += 1) {
-      const length = lengths[part] as number;
-      at += encodePlainBlobHeader(buffer.bytes, at, length);
-      copyBytes(values, starts[part] as number, buffer, at, length);
-      at += length;
-    }
+    encodeParts(parts, first, end, this.#out.viewedBuffer, at);
+  }
+
+  /**
+   * As `appendParts`, but also where there is no room: the parts are copied, and wait.
+   * Requires: they lie inside the values. Returns, throws: as `append`.
+   */
+  appendCopies(parts: BlobParts, first: number, end: number, size: number): void | Promise<void> {
+    const copies = new ViewedBytes(new Uint8Array(size));
+    encodeParts(parts, first, end, copies, 0);
+    return this.#out.append(copies.bytes);
   }
 
   /**
@@ -117,6 +121,23 @@ export class BlobWriter {
     const header = new Uint8Array(blobHeaderSize(bytes.length));
     encodePlainBlobHeader(header, 0, bytes.length);
     return this.#out.appendPair(header, bytes);
+  }
+}
+
+/** Writes the parts from `first` to `end`, each behind its header, from `at` on. */
+function encodeParts(
+  { values, starts, lengths }: BlobParts,
+  first: number,
+  end: number,
+  target: ViewedBytes,
+  at: number,
+): void {
+  let to = at;
+  for (let part = first; part < end; part += 1) {
+    const length = lengths[part] as number;
+    to += encodePlainBlobHeader(target.bytes, to, length);
+    copyBytes(values, starts[part] as number, target, to, length);
+    to += length;
   }
 }
 

@@ -10,8 +10,10 @@
  */
 import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
-import { checkCount } from '../check-options.ts';
+import { checkBytes } from '../check-bytes.ts';
+import { checkCount, checkOneOf } from '../check-options.ts';
 import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
+import { onAbort } from '../on-abort.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 
 export interface BufferedWriterOptions {
@@ -31,13 +33,17 @@ export interface BufferedWriterOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What becomes of the last, partly filled buffer. */
+/** How the last, partly filled buffer is written. Every byte that was appended is in the file. */
 export type WriterEnd =
-  | { readonly kind: 'drop-tail' }
-  /** Zeros up to the next multiple of that many bytes. */
+  /** As it is: the file ends after the last byte that was appended. */
+  | { readonly kind: 'exact' }
+  /** Followed by zeros up to the next multiple of that many bytes. */
   | { readonly kind: 'zero-pad'; readonly multiple: number }
   /** Written as whole multiples, then cut: for files that take aligned writes only. */
   | { readonly kind: 'pad-then-truncate'; readonly multiple: number };
+
+const EXACT: WriterEnd = { kind: 'exact' };
+const END_KINDS: readonly WriterEnd['kind'][] = ['exact', 'zero-pad', 'pad-then-truncate'];
 
 export const DEFAULT_BUFFER_SIZE = 1024 * 1024;
 
@@ -71,7 +77,7 @@ export class BufferedWriter {
   readonly bufferSize: number;
   readonly #startOffset: number;
   readonly #signal: AbortSignal | undefined;
-  readonly #onAbort: () => void;
+  readonly #stopListening: () => void;
   #state: State = { kind: 'open' };
   readonly #free: ViewedBytes[] = [];
   /** The buffer that fills; undefined while all are waiting to be written. */
@@ -108,8 +114,8 @@ export class BufferedWriter {
     }
     this.#current = this.#free.pop();
     this.#signal = options.signal;
-    this.#onAbort = () => this.#abort();
-    this.#signal?.addEventListener('abort', this.#onAbort, { once: true });
+    const { signal } = options;
+    this.#stopListening = signal === undefined ? () => {} : onAbort(signal, () => this.#abort());
   }
 
   /** File offset that the next append gets. */
@@ -122,10 +128,12 @@ export class BufferedWriter {
    *
    * Requires: the bytes stay unchanged until a returned promise settles.
    * Returns: nothing when there was room; else a promise that resolves once they are buffered.
-   * Throws: `closed`, `aborted`, the first write error, `too-large` when appends pile up unawaited.
+   * Throws: `closed`, `aborted`, the first write error, `too-large` when appends pile up unawaited,
+   * `invalid-input` for what is not a Uint8Array.
    */
   append(bytes: Uint8Array): void | Promise<void> {
     this.#throwUnlessOpen();
+    checkBytes(bytes, 'bytes to append');
     const current = this.#current;
     if (current !== undefined && this.#waiting.length === 0) {
       const room = this.bufferSize - this.#fill;
@@ -142,6 +150,8 @@ export class BufferedWriter {
   /** Appends both, one behind the other, or neither; as `append` otherwise. */
   appendPair(first: Uint8Array, second: Uint8Array): void | Promise<void> {
     this.#throwUnlessOpen();
+    checkBytes(first, 'bytes to append');
+    checkBytes(second, 'bytes to append');
     this.#throwIfTooMuchWaits();
     const firstDone = this.#appendAcross(first);
     const secondDone = this.#appendAcross(second);
@@ -232,19 +242,22 @@ export class BufferedWriter {
   }
 
   /**
-   * Writes what is left, the tail as `end` says and then `head` at the start of the file. The file
-   * stays open, and is to be synced. Nothing can be appended from the call on.
+   * Writes what is left, appends that still wait included: the tail as `end` says, by default exactly
+   * as it is, and then `head` at the start of the file. The file stays open, and is to be synced.
+   * Nothing can be appended from the call on.
    *
    * Requires: the head lies before the start offset.
    * Returns: the size that the file has now.
    * Throws: `invalid-input`; else as `append`.
    * Durability: none before the file is synced.
    */
-  async finish(end: WriterEnd, head?: Uint8Array): Promise<number> {
+  async finish(end: WriterEnd = EXACT, head?: Uint8Array): Promise<number> {
     this.#throwUnlessOpen();
-    if (end.kind !== 'drop-tail') {
+    checkOneOf('end of the file', end?.kind, END_KINDS);
+    if (end.kind !== 'exact') {
       checkCount('multiple to pad to', end.multiple, { from: 1, to: MAXIMUM_ARRAY_SIZE });
     }
+    if (head !== undefined) checkBytes(head, 'head of the file');
     checkCount('start offset, behind the head', this.#startOffset, { from: head?.length ?? 0 });
     this.#state = { kind: 'finishing' };
     this.#finishing = this.#writeRest(end, head);
@@ -368,15 +381,15 @@ export class BufferedWriter {
 
   async #writeTail(end: WriterEnd): Promise<number> {
     const contentEnd = this.#currentOffset + this.#fill;
-    if (end.kind === 'drop-tail') return this.#currentOffset;
-    const padding = (end.multiple - (contentEnd % end.multiple)) % end.multiple;
+    const multiple = end.kind === 'exact' ? 1 : end.multiple;
+    const padding = (multiple - (contentEnd % multiple)) % multiple;
     if (this.#fill + padding > 0) {
       const tail = new Uint8Array(this.#fill + padding);
       assert(this.#current !== undefined, 'a flushed writer has a current buffer');
       tail.set(this.#current.bytes.subarray(0, this.#fill));
       await this.file.writeAllAt(tail, this.#currentOffset);
     }
-    if (end.kind === 'zero-pad') return contentEnd + padding;
+    if (end.kind !== 'pad-then-truncate') return contentEnd + padding;
     await this.file.setLength(contentEnd);
     return contentEnd;
   }
@@ -389,7 +402,7 @@ export class BufferedWriter {
   #end(state: State): void {
     if (!this.#isWriting()) return;
     this.#state = state;
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening();
     for (const { reject } of this.#waiting.splice(0)) reject(this.#reason());
   }
 

@@ -321,9 +321,9 @@ describe('the end', () => {
     ['padded behind a full buffer', 16, { kind: 'zero-pad', multiple: 8 }, 16, ['0+16']],
     ['padded to more than that', 16, { kind: 'zero-pad', multiple: 12 }, 24, ['0+16', '16+8']],
     ['without padding', 21, NO_PADDING, 21, ['0+16', '16+5']],
-    ['tail dropped', 21, { kind: 'drop-tail' }, 16, ['0+16']],
-    ['no tail to drop', 32, { kind: 'drop-tail' }, 32, ['0+16', '16+16']],
-    ['only a tail, dropped', 3, { kind: 'drop-tail' }, 0, []],
+    ['exact', 21, { kind: 'exact' }, 21, ['0+16', '16+5']],
+    ['exact, without a tail', 32, { kind: 'exact' }, 32, ['0+16', '16+16']],
+    ['exact, only a tail', 3, { kind: 'exact' }, 3, ['0+3']],
     ['padded, then cut', 21, { kind: 'pad-then-truncate', multiple: 8 }, 21, ['0+16', '16+8']],
     ['nothing to cut', 16, { kind: 'pad-then-truncate', multiple: 8 }, 16, ['0+16']],
   ];
@@ -336,6 +336,26 @@ describe('the end', () => {
     expect(content()).toEqual(padded.slice(0, size));
     expect((await file.stat()).size).toBe(size);
   });
+
+  test('by default is exact: every byte that was appended, and none behind', async () => {
+    const { writer, content } = await prepare({ bufferSize: 16 });
+    await writer.append(counted(21));
+    expect(await writer.finish()).toBe(21);
+    expect(content()).toEqual([...counted(21)]);
+  });
+
+  test.each([{ kind: 'drop-tail' }, { kind: 'pad' }, {}, null, 'exact'])(
+    'that does not exist, such as %j, is invalid-input, and the writer goes on',
+    async (end) => {
+      const { writer, content } = await prepare({ bufferSize: 16 });
+      await writer.append(counted(3));
+      const error = await storageErrorOf(writer.finish(end as WriterEnd));
+      expect(error).toMatchObject({ code: 'invalid-input' });
+      await writer.append(counted(2, 3));
+      expect(await writer.finish()).toBe(5);
+      expect(content()).toEqual([...counted(5)]);
+    },
+  );
 
   test('pads with zeros where the buffer held other bytes before', async () => {
     const { writer, content } = await prepare({ bufferSize: 4 });
@@ -501,7 +521,7 @@ describe('a failing write', () => {
     writer.append(counted(3));
     const first = await storageErrorOf(writer.finish(end));
     expect(first).toMatchObject({ code: 'io', errno: 'EDQUOT' });
-    expect(await storageErrorOf(writer.finish({ kind: 'drop-tail' }))).toBe(first);
+    expect(await storageErrorOf(writer.finish())).toBe(first);
   });
 
   test('of the head makes finishing fail for good', async () => {
