@@ -6,33 +6,24 @@
  * promise is awaited, or `finish` rejects.
  */
 
-import { blobHeaderSize, checkBlobLength, checkContent } from '../../blob-writer/blob-format.ts';
+import { checkContent } from '../../blob-writer/blob-format.ts';
 import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import { parseIdentifier } from '../identifier.ts';
 import {
   checkKey,
   checkKeyRange,
   copyKeyRange,
-  formatKey,
   KEY_SIZE,
   type Key,
   type KeyRange,
 } from '../key.ts';
-import {
-  DELTA_KEY_SIZE,
-  DeltaBounds,
-  halvesOf,
-  LOW_HALF,
-  lsnOfEntryKey,
-  MAXIMUM_DELTA_OFFSET,
-} from '../layer-file/entry-layout.ts';
+import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 import {
   type FinishedLayer,
   LayerFileWriter,
   type WriteOptions,
 } from '../layer-file/layer-writer.ts';
-import { encodeSummary, STORAGE_FORMAT_VERSION } from '../layer-file/summary-format.ts';
-import { checkLsn, checkLsnRange, formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
+import { checkLsn, checkLsnRange, type Lsn, type LsnRange } from '../lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { BatchWriter } from './batch-writer.ts';
 import { NextEntry } from './next-entry.ts';

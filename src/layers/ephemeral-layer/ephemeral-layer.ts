@@ -9,12 +9,13 @@
 import { checkBlobLength, checkContent } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { ViewedBytes } from '../../byte-words.ts';
-import { StorageError, withOutcome } from '../../errors.ts';
+import { isStorageError, type Outcome, StorageError, withOutcome } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
 import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
+import { inTurn } from '../../virtual-file/turns.ts';
 import { checkValueBatch, type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
 import { parseIdentifier } from '../identifier.ts';
 import { checkKey, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
@@ -74,6 +75,9 @@ type State =
 
 const LAST_KEY = maximumKey();
 
+/** Values of a batch are copied in one piece if that has at most so many times their bytes. */
+const MAXIMUM_SPREAD = 2;
+
 export class EphemeralLayer {
   readonly #options: EphemeralOptions;
   readonly #scratch: TemporaryFile;
@@ -84,6 +88,8 @@ export class EphemeralLayer {
   /** Views of the arrays that the last batch came in: the next one often comes in them, too. */
   #views = viewsOf(NO_KEYS, NO_LSNS);
   #state: State = { kind: 'open' };
+  /** Layers that are written out, or were: what is on disk of them, as far as anybody can tell. */
+  readonly #outcomes = new Map<string, Outcome>();
   readonly #startHigh: number;
   readonly #startLow: number;
   /** The last put that waits for a buffer; later ones wait for it, so that the index is in order. */
@@ -164,12 +170,12 @@ export class EphemeralLayer {
   putBatch(batch: ValueBatch): void | Promise<void> {
     this.#throwUnlessOpen();
     checkValueBatch(batch);
-    const { count, starts, lengths, willInit } = batch;
+    const { count, lengths, willInit } = batch;
     const { keys, lsnHalves } = this.#viewsOf(batch);
-    const { first, end } = this.#checkBatch(batch, lsnHalves);
+    const { values, starts, first } = valuesOf(batch, this.#checkBatch(batch, lsnHalves));
+    checkReach(this.#out.offset + values.length);
     const position = this.#out.offset - first;
-    checkReach(position + end);
-    const buffered = this.#out.append(batch.values.subarray(first, end));
+    const buffered = this.#out.append(values);
     const rows = { count, keys, lsnHalves, starts, lengths, willInit };
     if (buffered === undefined && this.#lastWaiting === undefined) {
       return this.#index.add(rows, position);
@@ -202,7 +208,8 @@ export class EphemeralLayer {
 
   /**
    * Takes no more puts; every LSN is below `endLsn`. Waits for the puts under way.
-   * Throws: `out-of-range` if an entry is not below, and the layer stays open.
+   * Throws: `out-of-range` if an entry is not below, and the layer stays open; why a put failed that
+   * nobody awaited; `closed` if it is frozen already.
    */
   async freeze(endLsn: Lsn): Promise<void> {
     this.#throwUnlessOpen();
@@ -225,27 +232,30 @@ export class EphemeralLayer {
   /**
    * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN.
    *
-   * Requires: frozen.
+   * Requires: frozen. Calls for one directory and generation have their turns: once one has written
+   * the layer, the next is refused by `exists`, with the outcome of the first.
    * Throws: `empty`, `exists`, and as a delta writer's `finish`; `outcome` tells what is on disk.
    * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
    */
   async writeDelta(options: WriteDeltaOptions = {}): Promise<FinishedLayer> {
-    const { directory, tenantId, timelineId, startLsn, openFiles, bufferSize, ioMode } =
-      this.#options;
+    const { directory = this.#options.directory, generation = '', signal } = options;
+    const name = `${absolutePath(directory)}/${generation}`;
     try {
-      return await writeOut(this.#index, this.#out, {
-        directory: options.directory ?? directory,
-        tenantId,
-        timelineId,
-        lsnRange: { start: startLsn, end: this.#endLsnOfFrozen() },
-        generation: options.generation,
-        openFiles,
-        signal: options.signal,
-        bufferSize,
-        ioMode,
+      return await inTurn({ owner: this, name, signal }, async () => {
+        const outcomeBefore = this.#outcomes.get(name) ?? 'not-applied';
+        this.#outcomes.set(name, 'in-doubt');
+        try {
+          const finished = await this.#writeDelta({ ...options, directory });
+          this.#outcomes.set(name, 'durable');
+          return finished;
+        } catch (error) {
+          const told = withOutcome(error, outcomeBefore);
+          this.#outcomes.set(name, (isStorageError(told) && told.outcome) || 'in-doubt');
+          throw told;
+        }
       });
     } catch (error) {
-      throw withOutcome(error, 'not-applied');
+      throw withOutcome(error, this.#outcomes.get(name) ?? 'not-applied');
     }
   }
 
@@ -258,6 +268,17 @@ export class EphemeralLayer {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #writeDelta({ directory, generation, signal }: WriteDeltaOptions): Promise<FinishedLayer> {
+    const { tenantId, timelineId, startLsn, openFiles, bufferSize, ioMode } = this.#options;
+    const lsnRange = { start: startLsn, end: this.#endLsnOfFrozen() };
+    const scratch = { openFiles, bufferSize, ioMode };
+    return writeOut(this.#index, this.#out, {
+      ...scratch,
+      directory: directory ?? this.#options.directory,
+      ...{ tenantId, timelineId, lsnRange, generation, signal },
+    });
   }
 
   /** Adds to the index what waits for a buffer, or for what waits before it. */
@@ -286,14 +307,12 @@ export class EphemeralLayer {
     return this.#views;
   }
 
-  /** Checks every value; returns the part of `values` that they take. */
-  #checkBatch(
-    batch: ValueBatch,
-    halves: Uint32Array,
-  ): { readonly first: number; readonly end: number } {
+  /** Checks every value; returns the part of `values` that they lie in, and their bytes together. */
+  #checkBatch(batch: ValueBatch, halves: Uint32Array): Spread {
     const { count, keys, lsns, values, starts, lengths } = batch;
     let first = count === 0 ? 0 : values.length;
     let end = 0;
+    let size = 0;
     for (let at = 0; at < count; at += 1) {
       const start = starts[at] as number;
       const length = lengths[at] as number;
@@ -307,8 +326,9 @@ export class EphemeralLayer {
       if (start + length > values.length) throw valueBeyondBatch(at, start + length, values.length);
       first = Math.min(first, start);
       end = Math.max(end, start + length);
+      size += length;
     }
-    return { first, end };
+    return { first, end, size };
   }
 
   #checkPut(key: Key, lsn: Lsn): void {
@@ -364,6 +384,38 @@ const NO_LSNS = new BigUint64Array(0);
 
 function viewsOf(keys: Uint8Array, lsns: BigUint64Array): BatchViews {
   return { of: keys, ofLsns: lsns, keys: new ViewedBytes(keys).view, lsnHalves: halvesOf(lsns) };
+}
+
+/** Where the values of a batch lie in its bytes, and how many bytes they have together. */
+interface Spread {
+  readonly first: number;
+  readonly end: number;
+  readonly size: number;
+}
+
+/**
+ * The values as they are written: the part of the bytes that they lie in, or one behind the other
+ * where that has much else in it. Starts count from `first` on.
+ */
+function valuesOf(
+  batch: ValueBatch,
+  { first, end, size }: Spread,
+): Pick<ValueBatch, 'values' | 'starts'> & { readonly first: number } {
+  const { count, starts, lengths } = batch;
+  if (end - first <= MAXIMUM_SPREAD * size) {
+    return { values: batch.values.subarray(first, end), starts, first };
+  }
+  const values = new Uint8Array(size);
+  const newStarts = new Uint32Array(count);
+  let at = 0;
+  for (let row = 0; row < count; row += 1) {
+    const start = starts[row] as number;
+    const length = lengths[row] as number;
+    values.set(batch.values.subarray(start, start + length), at);
+    newStarts[row] = at;
+    at += length;
+  }
+  return { values, starts: newStarts, first: 0 };
 }
 
 /** True for the key that no half-open range of keys can hold. */

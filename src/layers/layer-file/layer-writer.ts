@@ -165,19 +165,19 @@ export class LayerFileWriter {
   }
 
   throwUnlessOpen(): void {
-    if (this.#state === 'open') return;
-    throw new StorageError('closed', { what: `layer writer is ${this.#state}`, path: this.path });
+    if (this.#state !== 'open') throw this.#closedError();
   }
 
   /**
    * Writes index and summary, syncs, and takes the final name.
    *
-   * Throws: `empty`, `exists`, `closed`, `aborted`, `io`, `sync-failed`; `outcome` tells what is on
-   * disk. Unless that is `durable` or `in-doubt`, nothing is left.
+   * Throws: `empty`, `exists`, `aborted`, `io`, `sync-failed`; `outcome` tells what is on disk. Unless
+   * that is `durable` or `in-doubt`, nothing is left. `closed` if it was called before, once that call
+   * has ended and with its outcome.
    * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
    */
   async finish({ encodeSummary, lastPuts }: LayerEnd): Promise<FinishedLayer> {
-    this.#throwUnlessFinishable();
+    if (this.#state !== 'open') return this.#refuseToFinish();
     this.#state = 'finishing';
     const finishing = this.#finish(encodeSummary, lastPuts);
     const ignore = (): void => {};
@@ -208,7 +208,7 @@ export class LayerFileWriter {
   ): Promise<FinishedLayer> {
     const written = await this.#orFail(async () => {
       await lastPuts?.();
-      this.#throwIfEmpty();
+      await this.#throwIfEmpty();
       const place = await this.#writeIndex();
       const end = { kind: 'zero-pad', multiple: BLOCK_SIZE } as const;
       const size = await this.#out.finish(end, encodeSummary(place));
@@ -248,22 +248,26 @@ export class LayerFileWriter {
     }
   }
 
+  #closedError(): StorageError {
+    return new StorageError('closed', { what: `layer writer is ${this.#state}`, path: this.path });
+  }
+
   #withOutcome(error: unknown): unknown {
     if (!isStorageError(error)) return error;
     const path = error.path === this.#target ? this.path : error.path;
     return error.with({ path, outcome: this.#outcome });
   }
 
-  #throwUnlessFinishable(): void {
-    try {
-      this.throwUnlessOpen();
-    } catch (error) {
-      throw this.#withOutcome(error);
-    }
+  /** Waits for a `finish` that is under way: its outcome is not known before. */
+  async #refuseToFinish(): Promise<never> {
+    await this.#settled;
+    throw this.#withOutcome(this.#closedError());
   }
 
-  #throwIfEmpty(): void {
+  async #throwIfEmpty(): Promise<void> {
     if (this.index.entryCount > 0) return;
+    // It may be empty because every put failed: then that is what to report.
+    await this.#out.flushed();
     throw new StorageError('empty', { what: 'layer without entries', path: this.path });
   }
 

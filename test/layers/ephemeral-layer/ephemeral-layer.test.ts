@@ -11,7 +11,7 @@ import type { FileSystem } from '../../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { delegatingFile } from '../../support/delegating-file.ts';
-import { blockKey } from '../../support/layers.ts';
+import { blockKey, DIRECTORY, memoryDisk } from '../../support/layers.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
 const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
@@ -131,6 +131,89 @@ describe('an ephemeral layer', () => {
       expect.objectContaining({ code: 'invalid-input' }),
     );
     expect(layer.entryCount).toBe(3);
+  });
+
+  it.each([
+    ['at both ends of 64 MiB', [0, 64 * 1024 * 1024 - 10], 20],
+    ['far from each other, not in order', [1000, 0, 2000], 30],
+    ['that are neighbours', [10, 20, 30], 30],
+    ['with a gap that is smaller than they are', [10, 30], 30],
+    ['with a gap of their size', [0, 30], 40],
+    ['with a gap that is one byte larger', [0, 31], 20],
+    ['that overlap', [5, 7, 5], 12],
+    ['far from each other, each twice', [0, 0, 5000, 5000], 40],
+  ])('writes only the values of a batch: %s', async (_, places, size) => {
+    await using layer = await createLayer(temporaryDirectory());
+    await layer.putSerialized(blockKey(99), START_LSN, Uint8Array.of(1, 2, 3), true);
+    const values = new Uint8Array(Math.max(...places) + 10);
+    for (const [row, start] of places.entries()) values.fill(row + 1, start, start + 10);
+    const read = places.map((start) => values.slice(start, start + 10));
+    await layer.putBatch({
+      count: places.length,
+      keys: Buffer.concat(places.map((__, row) => blockKey(row))),
+      lsns: new BigUint64Array(places.length).fill(START_LSN),
+      willInit: new Uint8Array(places.length).fill(1),
+      values,
+      starts: Uint32Array.from(places),
+      lengths: new Uint32Array(places.length).fill(10),
+    });
+    expect(layer.size).toBe(3 + size);
+    values.fill(0);
+    for (const [row, bytes] of read.entries()) {
+      expect((await layer.get(blockKey(row)))?.bytes).toEqual(bytes);
+    }
+    expect((await layer.get(blockKey(99)))?.bytes).toEqual(Uint8Array.of(1, 2, 3));
+  });
+
+  it('tells by a second write-out what the first one has done', async () => {
+    const directory = temporaryDirectory();
+    await using layer = await createLayer(directory);
+    await layer.putSerialized(blockKey(1), START_LSN, Uint8Array.of(1), true);
+    const frozen = layer.freeze(END_LSN);
+    await expect(Promise.all([frozen, layer.freeze(END_LSN)])).rejects.toMatchObject({
+      code: 'closed',
+    });
+    const durable = { code: 'exists', outcome: 'durable' };
+    const writing = layer.writeDelta();
+    const beside = layer.writeDelta().catch((error: unknown) => error);
+    const ended = AbortSignal.abort();
+    const aborted = layer.writeDelta({ signal: ended }).catch((error: unknown) => error);
+    expect(await aborted).toMatchObject({ code: 'aborted', outcome: 'in-doubt' });
+    const { name } = await writing;
+    expect(await beside).toMatchObject(durable);
+    await expect(layer.writeDelta()).rejects.toMatchObject(durable);
+    await expect(layer.writeDelta({ signal: ended })).rejects.toMatchObject({
+      code: 'aborted',
+      outcome: 'durable',
+    });
+    expect((await layer.writeDelta({ generation: '00000001' })).name).toBe(`${name}-v1-00000001`);
+    await layer.close();
+    await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'closed', outcome: 'durable' });
+    await expect(layer.writeDelta({ generation: '00000002' })).rejects.toMatchObject({
+      code: 'closed',
+      outcome: 'not-applied',
+    });
+    expect(readdirSync(directory).sort()).toEqual([name, `${name}-v1-00000001`].sort());
+  });
+
+  it('can be written out again after that has failed', async () => {
+    const disk = memoryDisk();
+    const { openFiles, fileSystem } = disk;
+    await using layer = await EphemeralLayer.create({
+      ...{ directory: DIRECTORY, ...IDS, startLsn: START_LSN, openFiles },
+    });
+    await layer.putSerialized(blockKey(1), START_LSN, Uint8Array.of(1), true);
+    await layer.freeze(END_LSN);
+    for (const [failing, outcome] of [
+      ['sync', 'not-applied'],
+      ['sync-directory', 'in-doubt'],
+    ] as const) {
+      fileSystem.intercept = ({ kind }) => (kind === failing ? { fail: 'EIO' } : undefined);
+      await expect(layer.writeDelta()).rejects.toMatchObject({ outcome });
+    }
+    fileSystem.intercept = undefined;
+    await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'exists', outcome: 'in-doubt' });
+    await layer.writeDelta({ generation: '00000001' });
   });
 
   it('refuses what no delta layer can hold', async () => {

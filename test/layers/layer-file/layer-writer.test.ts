@@ -1,5 +1,6 @@
 /** How writers end: finished, abandoned, aborted, beaten to the name, each with nothing left over. */
 import { describe, expect, it } from 'vitest';
+import type { Outcome } from '../../../src/errors.ts';
 import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
 import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
 import type { FinishedLayer, WriteOptions } from '../../../src/layers/layer-file/layer-writer.ts';
@@ -119,6 +120,48 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     await writer[Symbol.asyncDispose]();
     expect(namesOn(disk)).toEqual(names);
     expect(disk.fileSystem.openCount).toBe(0);
+  });
+
+  it('tells by the error of a second finish what the first one has done', async () => {
+    const disk = memoryDisk();
+    await using writer = await create(disk);
+    await writer.put(1);
+    const finishing = writer.finish();
+    const beside = storageErrorOf(writer.finish());
+    const { path } = await finishing;
+    const after = await storageErrorOf(writer.finish());
+    for (const error of [await beside, after]) {
+      expect(error).toMatchObject({ code: 'closed', path, outcome: 'durable' });
+    }
+  });
+
+  it.each<[string, string, Outcome]>([
+    ['a sync that failed', 'sync', 'not-applied'],
+    ['a name that may be lost', 'sync-directory', 'in-doubt'],
+    ['a temporary name that stays', 'unlink', 'durable'],
+  ])('tells so after %s, too', async (_, failing, outcome) => {
+    const disk = memoryDisk();
+    await using writer = await create(disk);
+    await writer.put(1);
+    disk.fileSystem.intercept = ({ kind }) => (kind === failing ? { fail: 'EIO' } : undefined);
+    const finishing = storageErrorOf(writer.finish());
+    const beside = storageErrorOf(writer.finish());
+    expect(await finishing).toMatchObject({ outcome });
+    const after = await storageErrorOf(writer.finish());
+    for (const error of [await beside, after])
+      expect(error).toMatchObject({ code: 'closed', outcome });
+  });
+
+  it('takes no put once it is called to finish, and tells the abort where nothing was put', async () => {
+    const disk = memoryDisk();
+    const abort = new AbortController();
+    await using writer = await create(disk, { signal: abort.signal });
+    abort.abort();
+    expect(storageErrorThrownBy(() => writer.put(1)).code).toBe('aborted');
+    const finishing = storageErrorOf(writer.finish());
+    expect(storageErrorThrownBy(() => writer.put(1)).code).toBe('closed');
+    expect(await finishing).toMatchObject({ code: 'aborted', outcome: 'not-applied' });
+    expectNothing(disk);
   });
 
   it('is abandoned by an error in the block that uses it', async () => {
