@@ -74,7 +74,7 @@ export class TemporaryFile {
   async #closeAndDelete(): Promise<void> {
     this.#state = 'abandoned';
     try {
-      await this.file.close();
+      await this.file.discard();
     } finally {
       await deleteIfThere(this.file.openFiles, this.path);
       this.file.forgetPoison();

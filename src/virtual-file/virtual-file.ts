@@ -181,6 +181,11 @@ export class VirtualFile {
   /**
    * Content and metadata of all settled writes are durable; the file's name may not be.
    *
+   * Covered are the writes of every VirtualFile of this process that has, or had, the file open: one is
+   * never closed with unsynced writes, except a `scratch` file or by `discard`. What an earlier process,
+   * or other code, has written and closed without a sync is not: where the system failed to write that
+   * back, it may have told nobody, and this resolves all the same.
+   *
    * Throws: `sync-failed`, and so does every later call, `open` of the same file included, until the
    * library has deleted it. A file that others have deleted is known by its identity. Where the file
    * system keeps no times of creation, one that they create and that gets the same inode is taken for
@@ -266,13 +271,26 @@ export class VirtualFile {
   }
 
   /**
-   * Waits for the operations in flight and gives the descriptor back. Later calls throw `closed`;
-   * closing again is harmless.
+   * Waits for the operations in flight, syncs what was written since the last sync, and gives the
+   * descriptor back. Later calls throw `closed`; closing again is harmless.
    *
-   * Durability: none. Writes that were not synced reach the device when the system likes.
+   * Once no descriptor is left, a failure to write back is told to nobody, not even by a sync of the
+   * file that is opened again. A `scratch` file is not synced.
+   *
+   * Throws: `sync-failed`, and the file is closed and poisoned, see `sync`; `io`.
+   * Durability: as `sync`.
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
+    this.#closing ??= this.#close('sync');
+    return this.#closing;
+  }
+
+  /**
+   * As `close`, but syncs nothing: for a file that is to be deleted.
+   * Durability: none, and a sync of the file that is opened again may promise what is lost.
+   */
+  discard(): Promise<void> {
+    this.#closing ??= this.#close('discard');
     return this.#closing;
   }
 
@@ -280,12 +298,17 @@ export class VirtualFile {
     await this.close();
   }
 
-  #close(): Promise<void> {
-    if (this.#operations === 0) return this.openFiles.close(this.#descriptor);
-    const idle = new Promise<void>((resolve) => {
-      this.#whenIdle = resolve;
-    });
-    return idle.then(() => this.openFiles.close(this.#descriptor));
+  async #close(unsynced: 'sync' | 'discard'): Promise<void> {
+    if (this.#operations > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    try {
+      await this.openFiles.close(this.#descriptor, unsynced);
+    } catch (error) {
+      throw this.#noted(error);
+    }
   }
 
   async #run<T>(operation: (file: OpenFile) => Promise<T>): Promise<T> {

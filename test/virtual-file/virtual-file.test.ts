@@ -453,10 +453,92 @@ describe('closing', () => {
     await file.openFiles.fileSystem.stat('/file');
   });
 
-  test('syncs nothing', async () => {
-    const { file, count } = await openInMemory('content');
+  test('syncs what was written since the last sync, once', async () => {
+    const { file, operations } = await openInMemory('content');
     await file.writeAllAt(bytes('x'), 0);
-    await file.close();
-    expect(count('sync') + count('sync-data')).toBe(0);
+    await file.sync();
+    await file.setLength(3);
+    await Promise.all([file.close(), file.close()]);
+    const kinds = operations.map(({ kind }) => kind);
+    expect(kinds).toEqual(['write', 'sync', 'set-length', 'sync', 'close']);
+  });
+
+  test.each<[string, (file: VirtualFile) => Promise<void>, VirtualFileOptions, string[]]>([
+    ['nothing was written', (file) => file.close(), READ_WRITE, ['close']],
+    [
+      'all is synced',
+      (file) => writeAndSync(file).then(() => file.close()),
+      READ_WRITE,
+      ['write', 'sync', 'close'],
+    ],
+    [
+      'it is discarded',
+      (file) => write(file).then(() => file.discard()),
+      READ_WRITE,
+      ['write', 'close'],
+    ],
+    [
+      'it is a scratch file',
+      (file) => write(file).then(() => file.close()),
+      { ...READ_WRITE, durability: 'scratch' },
+      ['write', 'close'],
+    ],
+  ])('syncs nothing more where %s', async (_, use, options, expected) => {
+    const { openFiles, operations } = await openInMemory('content');
+    const file = await VirtualFile.open('/file', { ...options, openFiles });
+    operations.length = 0;
+    await use(file);
+    expect(operations.map(({ kind }) => kind)).toEqual(expected);
+  });
+
+  test('tells of bytes that could not be written back, which no later sync would', async () => {
+    let isLost = false;
+    const fileSystem = new MemoryFileSystem({
+      intercept: ({ kind }) => {
+        // As the kernel: it tells one sync, and forgets once the last descriptor is closed.
+        const fails = isLost && kind === 'sync';
+        if (kind === 'write') isLost = true;
+        else if (kind === 'sync' || kind === 'close') isLost = false;
+        return fails ? { fail: 'EIO' } : undefined;
+      },
+    });
+    const fatal: unknown[] = [];
+    const openFiles = new OpenFiles({ fileSystem, onFatalError: (error) => fatal.push(error) });
+    const file = await VirtualFile.open('/file', { ...READ_WRITE, openFiles });
+    await file.writeAllAt(bytes('lost'), 0);
+    const error = await storageErrorOf(file.close());
+    expect(error).toMatchObject({ code: 'sync-failed', path: '/file', errno: 'EIO' });
+    expect(fatal).toEqual([error]);
+    expect(fileSystem.openCount).toBe(0);
+    expect(openFiles.openCount).toBe(0);
+    const again = VirtualFile.open('/file', { ...READ_WRITE, openFiles });
+    expect((await storageErrorOf(again)).code).toBe('sync-failed');
+  });
+
+  test('that syncs is not evicted meanwhile, and others get its place afterwards', async () => {
+    const { opened, open } = gate();
+    const fileSystem = new MemoryFileSystem({
+      intercept: ({ kind }) => (kind === 'sync' ? { delay: opened } : undefined),
+    });
+    const openFiles = new OpenFiles({ fileSystem, capacity: 1 });
+    const file = await VirtualFile.open('/file', { ...READ_WRITE, openFiles });
+    await file.writeAllAt(bytes('x'), 0);
+    const closing = file.close();
+    const other = VirtualFile.open('/other', { ...READ_WRITE, openFiles });
+    expect(await isPending(other)).toBe(true);
+    expect(fileSystem.openPaths).toEqual(['/file']);
+    open();
+    await closing;
+    await (await other).close();
+    expect(fileSystem.openCount).toBe(0);
   });
 });
+
+function write(file: VirtualFile): Promise<void> {
+  return file.writeAllAt(bytes('x'), 0);
+}
+
+async function writeAndSync(file: VirtualFile): Promise<void> {
+  await write(file);
+  await file.sync();
+}
