@@ -1,8 +1,13 @@
 /**
  * Entries of a scan, as many as lie in one leaf and one piece of the file, in parallel arrays.
  *
- * Everything here is a view that the next batch overwrites; `entry` makes copies. Keys, LSNs and marks
- * are taken from the leaf when somebody looks: take these arrays from each batch anew.
+ * Everything here is a view: the arrays, `buffer`, and what `key` and `bytes` return. All of them are
+ * valid until the next batch is asked for, or the scan ends, and all go at that moment: the arrays are
+ * the same ones in each batch of a scan and show the next one, `buffer` may be another. `entry` makes
+ * copies.
+ *
+ * Keys, LSNs and marks are not taken from the leaf before somebody looks. From then on they are taken
+ * for every batch, so that an array that is held never shows an earlier batch than the others do.
  */
 import { markAsUntransferable } from 'node:worker_threads';
 import { newArray } from '../../blob-writer/slab.ts';
@@ -48,10 +53,11 @@ export class EntryBatch {
   readonly #lsns = new BigUint64Array(BATCH_CAPACITY);
   readonly #lsnHalves = halvesOf(this.#lsns);
   readonly #willInit = new Uint8Array(BATCH_CAPACITY);
-  /** Where keys, LSNs and marks are taken from, once somebody looks at them. */
+  /** Where keys, LSNs and marks are taken from. */
   readonly #rows: LeafRow[] = [];
-  #areKeysTaken = true;
-  #areMarksTaken = true;
+  /** Somebody has looked at keys or LSNs, in this batch or in one before. */
+  #areKeysWanted = false;
+  #areMarksWanted = false;
   /** File offsets of the blobs. */
   readonly offsets: Float64Array = new Float64Array(BATCH_CAPACITY);
   readonly storedLengths: Uint32Array = new Uint32Array(BATCH_CAPACITY);
@@ -74,18 +80,18 @@ export class EntryBatch {
 
   /** `count` keys of 18 bytes. */
   get keys(): Uint8Array {
-    if (!this.#areKeysTaken) this.#takeKeys();
+    if (!this.#areKeysWanted) this.#takeKeys();
     return this.#keys;
   }
 
   get lsns(): BigUint64Array {
-    if (!this.#areKeysTaken) this.#takeKeys();
+    if (!this.#areKeysWanted) this.#takeKeys();
     return this.#lsns;
   }
 
   /** 0 or 1. */
   get willInit(): Uint8Array {
-    if (!this.#areMarksTaken) this.#takeMarks();
+    if (!this.#areMarksWanted) this.#takeMarks();
     return this.#willInit;
   }
 
@@ -106,30 +112,39 @@ export class EntryBatch {
     const last = this.#rows.at(-1);
     if (last?.node === node && last.from + last.count === from) last.count += count;
     else this.#rows.push({ layout, node, from, count });
-    this.#areKeysTaken = false;
-    this.#areMarksTaken = false;
+    if (this.#areKeysWanted) this.#takeKeysOf({ layout, node, from, count }, this.count);
+    if (this.#areMarksWanted) this.#takeMarksOf({ layout, node, from, count }, this.count);
     this.count += count;
   }
 
   #takeMarks(): void {
     let at = 0;
-    for (const { layout, node, from, count } of this.#rows) {
-      for (let index = from; index < from + count; index += 1, at += 1) {
-        this.#willInit[at] = layout.willInit(node, index) ? 1 : 0;
-      }
+    for (const row of this.#rows) {
+      this.#takeMarksOf(row, at);
+      at += row.count;
     }
-    this.#areMarksTaken = true;
+    this.#areMarksWanted = true;
+  }
+
+  #takeMarksOf({ layout, node, from, count }: LeafRow, at: number): void {
+    for (let step = 0; step < count; step += 1) {
+      this.#willInit[at + step] = layout.willInit(node, from + step) ? 1 : 0;
+    }
   }
 
   #takeKeys(): void {
     let at = 0;
     for (const row of this.#rows) {
-      const { node, from, count } = row;
-      node.copyKeyBegins({ from, count, length: KEY_SIZE }, this.#keys, at * KEY_SIZE);
-      this.#takeLsns(row, at);
-      at += count;
+      this.#takeKeysOf(row, at);
+      at += row.count;
     }
-    this.#areKeysTaken = true;
+    this.#areKeysWanted = true;
+  }
+
+  #takeKeysOf(row: LeafRow, at: number): void {
+    const { node, from, count } = row;
+    node.copyKeyBegins({ from, count, length: KEY_SIZE }, this.#keys, at * KEY_SIZE);
+    this.#takeLsns(row, at);
   }
 
   #takeLsns({ layout, node, from, count }: LeafRow, at: number): void {
@@ -234,8 +249,6 @@ export class EntryBatch {
   clear(): void {
     this.count = 0;
     this.#rows.length = 0;
-    this.#areKeysTaken = true;
-    this.#areMarksTaken = true;
     this.#copies = undefined;
     this.#decompressed.clear();
     this.#owned.clear();

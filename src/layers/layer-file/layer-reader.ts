@@ -201,7 +201,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   /**
    * Entries in index order, many at a time, without a copy.
    *
-   * Returns: batches; each is a view that the next one overwrites.
+   * Returns: batches; all of one is a view, valid until the next one is asked for or the scan ends.
    * Throws: as `entries`.
    */
   async *batches(options: EntryOptions = {}): AsyncGenerator<EntryBatch> {

@@ -41,3 +41,36 @@ describe.each(LOOKS)('a batch of which the %s are looked at first', (_, look) =>
     expect(at).toBeGreaterThan(0);
   });
 });
+
+describe('arrays that are held', () => {
+  it.each([
+    ['a delta layer', DELTA],
+    ['an image layer', IMAGES],
+  ])('all show the batch that was asked for last, of %s', async (_name, { bytes }) => {
+    const reader = await openLayer(bytesSource(bytes));
+    const expected = await drain(reader.entries());
+    // In the first batch one of them is looked at, in the second the others, then none.
+    const iterator = reader.batches();
+    const first = (await iterator.next()).value as EntryBatch;
+    const { lsns, offsets } = first;
+    let at = first.count;
+    const second = (await iterator.next()).value as EntryBatch;
+    const { keys, willInit, lengths } = second;
+    let batch: EntryBatch | undefined = second;
+    let batches = 1;
+    while (batch !== undefined) {
+      for (let index = 0; index < batch.count; index += 1, at += 1) {
+        const entry = expected[at];
+        expect(hex(keys.subarray(index * 18, (index + 1) * 18))).toBe(hex(entry?.key));
+        expect(lsns[index]).toBe(entry?.lsn);
+        expect(willInit[index] === 1).toBe(entry?.willInit);
+        expect(offsets[index]).toBe(entry?.offset);
+        if (entry?.compressed === false) expect(lengths[index]).toBe(entry.bytes.length);
+      }
+      batches += 1;
+      batch = (await iterator.next()).value as EntryBatch | undefined;
+    }
+    expect(at).toBe(expected.length);
+    expect(batches).toBeGreaterThan(2);
+  });
+});
