@@ -150,6 +150,15 @@ describe('tests', () => {
     expect(tests.filter(({ text }) => skipping.test(text)).map(({ path }) => path)).toEqual([]);
   });
 
+  test('with an unawaited call in their name make one', () => {
+    const lying = tests.flatMap(({ path, text }) =>
+      casesNamed(/\b(not|nobody|none)\b[^']*\bawait(s|ed)?\b/, withoutComments(text))
+        .filter(({ body }) => !/\bvoid \w|^\s*\w+\.(append|put)\w*\(/m.test(body))
+        .map(({ name }) => `${path}: ${name}`),
+    );
+    expect(lying).toEqual([]);
+  });
+
   test.each(STORAGE_ERROR_CODES)('provoke %s', (code) => {
     const literal = `'${code}'`;
     const about = /^test\/(errors|house-rules)\.test\.ts$/;
@@ -161,6 +170,26 @@ describe('tests', () => {
     expect(throwing.length).toBeGreaterThan(0);
   });
 });
+
+/** Titles in single quotes, each with what is between it and the bracket that ends its case. */
+function casesNamed(
+  pattern: RegExp,
+  text: string,
+): { readonly name: string; readonly body: string }[] {
+  const cases = [];
+  for (const { 0: title, 1: name = '', index } of text.matchAll(/[([]\s*'([^'\n]+)',\s/g)) {
+    if (!pattern.test(name)) continue;
+    const start = index + title.length;
+    let depth = 1;
+    let end = start;
+    for (; depth > 0 && end < text.length; end += 1) {
+      if ('([{'.includes(text.charAt(end))) depth += 1;
+      else if (')]}'.includes(text.charAt(end))) depth -= 1;
+    }
+    cases.push({ name, body: text.slice(start, end) });
+  }
+  return cases;
+}
 
 function filesBelow(folder: string): string[] {
   return readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { isStorageError, type StorageError } from '../../../src/errors.ts';
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
+import type { ValueBatch } from '../../../src/layers/delta-layer/value-batch.ts';
 import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
 import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
 import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
@@ -93,17 +94,17 @@ const WRITES: readonly [string, Write][] = [
     'a delta layer in one batch, not awaited',
     async (disk) => {
       await using writer = await DeltaLayerWriter.create(deltaOptions(disk, { bufferSize: 4096 }));
-      const lengths = new Uint32Array(ENTRIES).fill(700);
-      const batch = writer.putBatch({
-        count: ENTRIES,
-        keys: Buffer.concat(Array.from({ length: ENTRIES }, (_, block) => blockKey(block))),
-        lsns: new BigUint64Array(ENTRIES).fill(IMAGE_LSN),
-        willInit: new Uint8Array(ENTRIES).fill(1),
-        values: noise(700 * ENTRIES, 1),
-        starts: lengths.map((length, index) => length * index),
-        lengths,
-      });
-      await batch;
+      void writer.putBatch(batchOf(0, ENTRIES));
+      return await writer.finish();
+    },
+  ],
+  [
+    'a delta layer in two batches and a put between them, none of them awaited',
+    async (disk) => {
+      await using writer = await DeltaLayerWriter.create(deltaOptions(disk, { bufferSize: 4096 }));
+      void writer.putBatch(batchOf(0, 15));
+      void writer.put(blockKey(15), IMAGE_LSN, { type: 'image', bytes: noise(700, 15) });
+      void writer.putBatch(batchOf(16, ENTRIES));
       return await writer.finish();
     },
   ],
@@ -211,6 +212,21 @@ describe('reading from a failing disk', () => {
     }
   });
 });
+
+/** Values of 700 bytes for the blocks from `first` to `end`. */
+function batchOf(first: number, end: number): ValueBatch {
+  const count = end - first;
+  const lengths = new Uint32Array(count).fill(700);
+  return {
+    count,
+    keys: Buffer.concat(Array.from({ length: count }, (_, row) => blockKey(first + row))),
+    lsns: new BigUint64Array(count).fill(IMAGE_LSN),
+    willInit: new Uint8Array(count).fill(1),
+    values: noise(700 * count, 1),
+    starts: lengths.map((length, row) => length * row),
+    lengths,
+  };
+}
 
 /** What a run without faults writes, and the operations that it takes. */
 async function cleanRun(write: Write) {
