@@ -60,8 +60,8 @@ interface WaitingRows extends PutRows {
 /** Keys that go into the index at once, at most. */
 const RUN_ROWS = 512;
 
-/** Bytes of a batch that may wait when other puts come after it. */
-const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
+/** Bytes of a batch that are copied when other puts come after it: half of what may wait in all. */
+const MAXIMUM_WAITING_BYTES = 32 * 1024 * 1024;
 
 export class BatchWriter {
   readonly #file: LayerFileWriter;

@@ -191,9 +191,9 @@ export class LayerFileWriter {
    * harmless.
    */
   async abandon(): Promise<void> {
+    if (this.#state === 'open') this.#state = 'abandoned';
     await this.#settled;
-    if (this.#state === 'finished' || this.#state === 'failed') return;
-    this.#state = 'abandoned';
+    if (this.#state !== 'abandoned') return;
     await this.#cleanUp();
   }
 
