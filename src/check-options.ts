@@ -39,6 +39,22 @@ export function checkOneOf(what: string, value: unknown, choices: readonly strin
   throw refused(what, choices.map((choice) => `'${choice}'`).join(' or '), value);
 }
 
+/** Throws `invalid-input` for what is no text. */
+export function checkText(what: string, value: unknown): asserts value is string {
+  if (typeof value !== 'string') throw refused(what, 'a text', value);
+}
+
+/** Throws `invalid-input` for what is neither undefined nor a signal, of whatever realm. */
+export function checkSignal(signal: unknown): void {
+  if (signal === undefined) return;
+  const isSignal =
+    typeof signal === 'object' &&
+    signal !== null &&
+    'aborted' in signal &&
+    'addEventListener' in signal;
+  if (!isSignal) throw refused('signal', 'an AbortSignal', signal);
+}
+
 function refused(what: string, expected: string, value: unknown): StorageError {
   return new StorageError('invalid-input', { what, expected, actual: describe(value) });
 }

@@ -11,7 +11,7 @@
 import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
 import { checkBytes } from '../check-bytes.ts';
-import { checkCount, checkOneOf } from '../check-options.ts';
+import { checkCount, checkOneOf, checkSignal } from '../check-options.ts';
 import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
 import { onAbort } from '../on-abort.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
@@ -103,6 +103,7 @@ export class BufferedWriter {
     checkCount('number of buffers', bufferCount, { from: 2 });
     checkCount('start offset', startOffset);
     if (syncEvery !== undefined) checkCount('bytes between syncs', syncEvery, { from: 1 });
+    checkSignal(options.signal);
     throwIfAborted(options.signal, file.path);
     this.file = file;
     this.bufferSize = bufferSize;

@@ -1,10 +1,12 @@
 /** Tenant and timeline ids: 16 raw bytes on disk, 32 lower-case hex digits in text. */
+import { checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 
 export const IDENTIFIER_SIZE = 16;
 
 /** Parses 32 hex digits into 16 bytes. Throws `invalid-input`. */
 export function parseIdentifier(text: string, what: string): Uint8Array {
+  checkText(what, text);
   if (!/^[0-9a-fA-F]{32}$/.test(text)) {
     throw new StorageError('invalid-input', {
       what,

@@ -128,8 +128,8 @@ export function checkKey(key: Key): void {
 
 /** Throws `out-of-range` unless start < end. */
 export function checkKeyRange(range: KeyRange): void {
-  checkKey(range.start);
-  checkKey(range.end);
+  checkKey(range?.start);
+  checkKey(range?.end);
   if (compareKeys(range.start, range.end) >= 0) {
     throw new StorageError('out-of-range', {
       what: 'key range',

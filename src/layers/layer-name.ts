@@ -11,6 +11,7 @@
  *
  * Source: Neon pageserver/src/tenant/storage_layer/layer_name.rs.
  */
+import { checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import {
   isLeftoverName,
@@ -95,7 +96,9 @@ export function formatScratchName(attempt: number): string {
 
 /** Throws `invalid-input` unless the text is a generation: 8 hex digits. */
 export function checkGeneration(generation: string | undefined): void {
-  if (generation === undefined || /^[0-9a-fA-F]{8}$/.test(generation)) return;
+  if (generation === undefined) return;
+  checkText('generation', generation);
+  if (/^[0-9a-fA-F]{8}$/.test(generation)) return;
   throw new StorageError('invalid-input', {
     what: 'generation',
     expected: '8 hex digits',

@@ -56,8 +56,8 @@ export function checkWantedLsns(range: LsnRange): void {
 
 /** Throws `out-of-range` unless start < end, both u64. */
 export function checkLsnRange(range: LsnRange): void {
-  checkLsn(range.start, 'start of the LSN range');
-  checkLsn(range.end, 'end of the LSN range');
+  checkLsn(range?.start, 'start of the LSN range');
+  checkLsn(range?.end, 'end of the LSN range');
   if (range.start >= range.end) {
     throw new StorageError('out-of-range', {
       what: 'LSN range',

@@ -9,6 +9,7 @@
 import { checkBlobLength, checkContent } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { ViewedBytes } from '../../byte-words.ts';
+import { checkText } from '../../check-options.ts';
 import { isStorageError, type Outcome, StorageError, withOutcome } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
@@ -101,6 +102,7 @@ export class EphemeralLayer {
     parseIdentifier(options.tenantId, 'tenant id');
     parseIdentifier(options.timelineId, 'timeline id');
     checkLsn(options.startLsn, 'start LSN');
+    checkText('directory', options.directory);
     const absolute = { ...options, directory: absolutePath(options.directory) };
     const scratch = await createScratchFile(absolute);
     try {
@@ -332,6 +334,7 @@ export class EphemeralLayer {
   }
 
   #checkPut(key: Key, lsn: Lsn): void {
+    if (typeof lsn !== 'bigint') checkLsn(lsn);
     const isLsnInRange = lsn >= this.#options.startLsn && lsn <= MAXIMUM_LSN;
     if (!isLsnInRange || isLastKey(key, 0)) throw this.#outside(key, 0, lsn);
   }

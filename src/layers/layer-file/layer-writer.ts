@@ -8,6 +8,7 @@
 import { assert } from '../../assert.ts';
 import { BlobWriter } from '../../blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
+import { checkText } from '../../check-options.ts';
 import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
@@ -106,6 +107,7 @@ export class LayerFileWriter {
     options: WriteOptions,
   ): Promise<LayerFileWriter> {
     const { directory, generation, openFiles = OpenFiles.shared() } = options;
+    checkText('directory', directory);
     checkGeneration(generation);
     const fileName = formatLayerName({ ...name, generation });
     const path = pathIn(directory, fileName);
