@@ -206,7 +206,7 @@ export class BufferedWriter {
    * Throws: `out-of-range` for bytes that are not appended yet or wait for a buffer.
    */
   async readExactAt(target: Uint8Array, offset: number): Promise<void> {
-    this.#throwIfPoisoned();
+    this.throwIfFailed();
     const end = offset + target.length;
     const readable = this.#currentOffset + this.#fill;
     if (!Number.isSafeInteger(offset) || offset < this.#startOffset || end > readable) {
@@ -237,7 +237,7 @@ export class BufferedWriter {
    */
   async flushed(): Promise<void> {
     while (this.#flushing !== undefined) await this.#flushing;
-    this.#throwIfPoisoned();
+    this.throwIfFailed();
     if (this.#state.kind === 'abandoned') throw this.#reason();
     assert(this.#filled.length === 0 && this.#waiting.length === 0, 'all that is full is written');
   }
@@ -263,6 +263,11 @@ export class BufferedWriter {
     this.#state = { kind: 'finishing' };
     this.#finishing = this.#writeRest(end, head);
     return this.#finishing;
+  }
+
+  /** Throws the first write error, or `aborted`, once there is one. */
+  throwIfFailed(): void {
+    if (this.#state.kind === 'poisoned') throw this.#reason();
   }
 
   /** Gives up: waits for the write and the sync in flight, drops the rest. The file stays open. */
@@ -417,10 +422,6 @@ export class BufferedWriter {
 
   #throwUnlessOpen(): void {
     if (this.#state.kind !== 'open') throw this.#reason();
-  }
-
-  #throwIfPoisoned(): void {
-    if (this.#state.kind === 'poisoned') throw this.#reason();
   }
 
   /** Why this writer takes nothing more. */

@@ -23,6 +23,7 @@ import {
   LayerFileWriter,
   type WriteOptions,
 } from '../layer-file/layer-writer.ts';
+import { encodeSummary, STORAGE_FORMAT_VERSION } from '../layer-file/summary-format.ts';
 import { checkLsn, checkLsnRange, type Lsn, type LsnRange } from '../lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { BatchWriter } from './batch-writer.ts';

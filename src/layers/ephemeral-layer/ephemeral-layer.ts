@@ -218,6 +218,7 @@ export class EphemeralLayer {
     checkLsn(endLsn, 'end LSN');
     // Others may come while it waits for the last one.
     while (this.#lastWaiting !== undefined) await this.#lastWaiting;
+    this.#out.throwIfFailed();
     const { count, highestLsn: highest } = this.#index.rows;
     if (endLsn <= this.#options.startLsn || (count > 0 && highest >= endLsn)) {
       throw new StorageError('out-of-range', {

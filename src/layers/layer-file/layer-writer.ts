@@ -210,7 +210,7 @@ export class LayerFileWriter {
   ): Promise<FinishedLayer> {
     const written = await this.#orFail(async () => {
       await lastPuts?.();
-      await this.#throwIfEmpty();
+      this.#throwIfEmpty();
       const place = await this.#writeIndex();
       const end = { kind: 'zero-pad', multiple: BLOCK_SIZE } as const;
       const size = await this.#out.finish(end, encodeSummary(place));
@@ -266,10 +266,10 @@ export class LayerFileWriter {
     throw this.#withOutcome(this.#closedError());
   }
 
-  async #throwIfEmpty(): Promise<void> {
+  #throwIfEmpty(): void {
     if (this.index.entryCount > 0) return;
     // It may be empty because every put failed: then that is what to report.
-    await this.#out.flushed();
+    this.#out.throwIfFailed();
     throw new StorageError('empty', { what: 'layer without entries', path: this.path });
   }
 

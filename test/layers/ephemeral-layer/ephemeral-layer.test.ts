@@ -11,6 +11,7 @@ import type { FileSystem } from '../../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { delegatingFile } from '../../support/delegating-file.ts';
+import { idle } from '../../support/gate.ts';
 import { blockKey, DIRECTORY, memoryDisk } from '../../support/layers.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -214,6 +215,22 @@ describe('an ephemeral layer', () => {
     fileSystem.intercept = undefined;
     await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'exists', outcome: 'in-doubt' });
     await layer.writeDelta({ generation: '00000001' });
+  });
+
+  it('is not frozen once it is aborted, or a write of it has failed', async () => {
+    for (const code of ['aborted', 'io']) {
+      const { fileSystem, openFiles } = memoryDisk();
+      const abort = new AbortController();
+      const { signal } = abort;
+      await using layer = await EphemeralLayer.create({
+        ...{ directory: DIRECTORY, ...IDS, startLsn: START_LSN, openFiles, signal, bufferSize: 16 },
+      });
+      fileSystem.intercept = ({ kind }) => (kind === 'write' ? { fail: 'ENOSPC' } : undefined);
+      if (code === 'aborted') abort.abort();
+      else layer.putSerialized(blockKey(1), START_LSN, new Uint8Array(17), true);
+      await idle();
+      await expect(layer.freeze(END_LSN)).rejects.toMatchObject({ code });
+    }
   });
 
   it('refuses what no delta layer can hold', async () => {
