@@ -119,19 +119,13 @@ export class OpenFiles {
     return openFile.readSync(target, offset);
   }
 
-  /**
-   * Closes the descriptor, after a sync where it has unsynced writes, unless they are of no use.
-   * Requires: not pinned. Throws: `sync-failed`, `io`.
-   */
-  close(descriptor: Descriptor, unsynced: 'sync' | 'discard'): Promise<void> {
+  /** Closes the descriptor without a sync. Requires: not pinned. */
+  close(descriptor: Descriptor): Promise<void> {
     const { settling, openFile } = descriptor;
-    if (settling !== undefined) return settling.then(() => this.close(descriptor, unsynced));
+    if (settling !== undefined) return settling.then(() => this.close(descriptor));
     if (openFile === undefined) return Promise.resolve();
     assert(descriptor.pins === 0, 'a pinned descriptor is not closed');
-    if (unsynced === 'discard' || !descriptor.needsSync) {
-      return this.#closeSlot(descriptor, openFile);
-    }
-    return this.#closeSynced(descriptor, openFile);
+    return this.#closeSlot(descriptor, openFile);
   }
 
   /** Taken before names in a directory are changed, for the sync that makes them durable. */
@@ -285,21 +279,6 @@ export class OpenFiles {
     } finally {
       victim.settling = undefined;
     }
-  }
-
-  async #closeSynced(descriptor: Descriptor, openFile: OpenFile): Promise<void> {
-    // Pinned, so that nobody evicts it meanwhile.
-    descriptor.pins += 1;
-    try {
-      await descriptor.syncThrough(openFile, 'sync');
-    } catch (error) {
-      this.unpin(descriptor);
-      // The first error counts.
-      await Promise.allSettled([this.#closeSlot(descriptor, openFile)]);
-      throw this.noteError(error);
-    }
-    this.unpin(descriptor);
-    await this.#closeSlot(descriptor, openFile);
   }
 
   async #closeSlot(descriptor: Descriptor, openFile: OpenFile): Promise<void> {

@@ -304,11 +304,22 @@ export class VirtualFile {
         this.#whenIdle = resolve;
       });
     }
+    const descriptor = this.#descriptor;
     try {
-      await this.openFiles.close(this.#descriptor, unsynced);
+      if (unsynced === 'sync' && descriptor.needsSync) {
+        const file = await this.openFiles.pin(descriptor);
+        try {
+          await descriptor.syncThrough(file, 'sync');
+        } finally {
+          this.openFiles.unpin(descriptor);
+        }
+      }
     } catch (error) {
+      // The first error counts.
+      await Promise.allSettled([this.openFiles.close(descriptor)]);
       throw this.#noted(error);
     }
+    await this.openFiles.close(descriptor);
   }
 
   async #run<T>(operation: (file: OpenFile) => Promise<T>): Promise<T> {
