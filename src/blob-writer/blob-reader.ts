@@ -423,15 +423,25 @@ function plainBlobOf({ offset, header, payload }: StoredBlob): Blob {
   return plainBlob(offset, header.headerSize + header.storedLength, payload);
 }
 
+/** What is wrong with a blob is a result; what a read throws, such as an early end, is thrown. */
 function* errorOr<T>(steps: Steps<T>): Steps<T | StorageError> {
+  let ofSource: unknown;
   try {
-    return yield* steps;
+    for (let step = steps.next(); ; step = steps.next()) {
+      if (step.done) return step.value;
+      try {
+        yield step.value;
+      } catch (error) {
+        ofSource = error;
+        throw error;
+      }
+    }
   } catch (error) {
+    if (error === ofSource) throw error;
     return blobErrorOrThrow(error);
   }
 }
 
-/** What is wrong with a blob is a result; a source that fails is not. */
 function blobErrorOrThrow(error: unknown): StorageError {
   if (isStorageError(error, 'corrupt', 'truncated', 'too-large', 'out-of-range')) return error;
   throw error;

@@ -212,6 +212,22 @@ describe('damage', () => {
     expect((await storageErrorOf(many)).code).toBe('truncated');
   });
 
+  test('a source that ends within the rest of a blob is truncated, of many blobs, too', async () => {
+    const bytes = Buffer.from('8000008001020304', 'hex');
+    const source: ByteSource = { ...bytesSource(bytes, 'name'), size: 1000 };
+    const requests = [{ offset: 0, end: 8 }];
+    for (const reading of [
+      readerOf(source).readMany(requests),
+      readerOf(source).readManyStored(requests),
+    ]) {
+      expect(await storageErrorOf(reading)).toMatchObject({
+        code: 'truncated',
+        offset: 8,
+        path: 'name',
+      });
+    }
+  });
+
   test('a failing source is io, of one and of many', async () => {
     const failure = new StorageError('io', { what: 'broken', errno: 'EIO' });
     const source: ByteSource = { size: 100, read: () => Promise.reject(failure) };
