@@ -4,9 +4,12 @@
  *   field1 u8 | field2 u32 | field3 u32 | field4 u32 | field5 u8 | field6 u32    big-endian
  *
  * For a Postgres relation block: 0, tablespace, database, relation, fork, block number.
+ *
+ * A pageserver holds a key in 128 bits: 7 of field1, 16 of field2, and all of the others. It stops at
+ * the first key of a layer that these cannot hold.
  */
 import { isUint8Array } from 'node:util/types';
-import { StorageError } from '../errors.ts';
+import { describedError, StorageError, type StorageErrorDetails } from '../errors.ts';
 
 export const KEY_SIZE = 18;
 
@@ -124,6 +127,33 @@ export function checkKey(key: Key): void {
       actual: isUint8Array(key) ? `${key.length} bytes` : typeof key,
     });
   }
+}
+
+/** The values of field2 that a pageserver takes though they have more than 16 bits, by their bytes. */
+const WIDE_FIELD2_BYTES = [0xff, 0x22];
+
+/** Whether a pageserver can hold the key at `at`; of any bytes but the first five nothing is asked. */
+export function fitsPageserver(keys: Uint8Array, at = 0): boolean {
+  if ((keys[at] as number) > 0x7f) return false;
+  if (keys[at + 1] === 0 && keys[at + 2] === 0) return true;
+  return WIDE_FIELD2_BYTES.some((value) => {
+    for (let byte = at + 1; byte <= at + 4; byte += 1) if (keys[byte] !== value) return false;
+    return true;
+  });
+}
+
+/** What is wrong with a key that a pageserver cannot hold. */
+export function unfitKeyError(
+  keys: Uint8Array,
+  at: number,
+  details: Partial<StorageErrorDetails> = {},
+): StorageError {
+  return describedError('out-of-range', {
+    what: 'key that a pageserver cannot hold',
+    key: formatKey(keys, at),
+    expected: 'a first byte of at most 7F, and field 2 at most FFFF, or 22222222 or FFFFFFFF',
+    ...details,
+  });
 }
 
 /** Throws `out-of-range` unless start < end. */

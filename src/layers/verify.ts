@@ -16,7 +16,7 @@ import { isDamage } from './damage.ts';
 import type { SkippedBlocks } from './disk-btree/block-listing.ts';
 import { BlockSet } from './disk-btree/block-set.ts';
 import { Findings, type LayerReport } from './findings.ts';
-import type { Key } from './key.ts';
+import { fitsPageserver, KEY_SIZE, type Key, unfitKeyError } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
 import type { LargeEntry } from './layer-file/entry-scan.ts';
 import { readLargeValue } from './layer-file/large-value.ts';
@@ -25,7 +25,7 @@ import { checkReadOptions, nameError, type ReadOptions } from './layer-file/open
 import { locateValueError } from './layer-file/salvage.ts';
 import { readSummaryBlock } from './layer-file/summary.ts';
 import { decodeSummary, type LayerSummary, summarySize } from './layer-file/summary-format.ts';
-import type { Lsn } from './lsn.ts';
+import { formatLsn, type Lsn } from './lsn.ts';
 import { outlineOfValue, usualOutline, type ValueOutline } from './value-format.ts';
 import { type InspectValue, inspectBatch } from './value-inspection.ts';
 
@@ -180,7 +180,9 @@ async function verifyEntries(state: ValuesState): Promise<void> {
     if (item.kind === 'batch') verifyBatch(item.batch, state);
     else if (item.kind === 'large-entry') await verifyLargeEntry(item, state);
     else if (item.kind === 'damaged-entry') addDamage(item.error, item.offset, state);
-    else addDamage(item.error, (reader.summary.indexStartBlock + item.block) * BLOCK_SIZE, state);
+    else if (item.kind === 'damaged-block') {
+      addDamage(item.error, (reader.summary.indexStartBlock + item.block) * BLOCK_SIZE, state);
+    }
     tellProgress(options.onProgress, state.blobsEnd, reader.size);
   }
   await verifyPadding(state);
@@ -213,7 +215,7 @@ function verifyBatch(batch: EntryBatch, state: ValuesState): void {
  */
 function passSoundRows(batch: EntryBatch, from: number, state: ValuesState): number {
   if (!state.isEndKnown) return from;
-  const { buffer, count, offsets, storedLengths, starts, lengths, compressed } = batch;
+  const { buffer, count, keys, offsets, storedLengths, starts, lengths, compressed } = batch;
   const marks = state.reader.summary.kind === 'delta' ? batch.willInit : undefined;
   let end = state.blobsEnd;
   let index = from;
@@ -221,6 +223,7 @@ function passSoundRows(batch: EntryBatch, from: number, state: ValuesState): num
     const length = lengths[index] as number;
     const storedLength = storedLengths[index] as number;
     if (offsets[index] !== end || compressed[index] === 1) break;
+    if (!fitsPageserver(keys, index * KEY_SIZE)) break;
     if (length < SHORT_BLOB_LIMIT && storedLength > length + 1) break;
     if (marks !== undefined) {
       const outline = usualOutline(buffer, starts[index] as number, length);
@@ -322,6 +325,10 @@ class BatchRow implements EntryFacts {
 function verifyPlace(entry: EntryFacts, contentLength: number, state: ValuesState): void {
   const { offset, storedLength, headerSize } = entry;
   state.entryCount += 1;
+  if (!fitsPageserver(entry.key)) {
+    const lsn = formatLsn(entry.lsn);
+    state.findings.add(unfitKeyError(entry.key, 0, { offset, lsn }), offset);
+  }
   if (state.isEndKnown && offset > state.blobsEnd) {
     state.warn(`gap of ${offset - state.blobsEnd} bytes in front of the blob`, entry);
   }

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { encodeJson } from '../../src/cli/json.ts';
+import { fitsPageserver, parseKey } from '../../src/layers/key.ts';
 import { GOLDEN_DIRECTORY, goldenLayers } from '../support/golden.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { parseLines, runCli } from './support.ts';
@@ -12,6 +13,7 @@ const LAYERS = goldenLayers().map((layer) => [layer.manifest.case, layer] as con
 
 describe.each(LAYERS)('%s', (_, { manifest, path }) => {
   const { header, summary } = manifest;
+  const unfit = manifest.dump.filter(({ key }) => !fitsPageserver(parseKey(key)));
 
   test('inspect prints the summary', async () => {
     const result = await runCli(['inspect', path, '--json']);
@@ -49,7 +51,7 @@ describe.each(LAYERS)('%s', (_, { manifest, path }) => {
     );
   });
 
-  test('build makes the same layer from what inspect and dump print', async () => {
+  test('build makes the same layer from what inspect and dump print, or refuses its keys', async () => {
     const spec = await specOf(path);
     const isCompressed = manifest.dump.some((entry) => entry.compressed);
     const generation = /-v1-([0-9a-f]{8})$/.exec(path)?.[1];
@@ -62,6 +64,12 @@ describe.each(LAYERS)('%s', (_, { manifest, path }) => {
       ],
       { stdin: spec },
     );
+    if (unfit.length > 0) {
+      expect([status, stdout]).toEqual([1, '']);
+      expect(stderr).toContain('key that a pageserver cannot hold');
+      expect(readdirSync(out)).toEqual([]);
+      return;
+    }
     expect(stderr).toBe('');
     expect(status).toBe(0);
     const [line] = parseLines(stdout);
@@ -82,19 +90,21 @@ describe.each(LAYERS)('%s', (_, { manifest, path }) => {
     }
   });
 
-  test('verify finds nothing', async () => {
+  test('verify finds nothing but keys that a pageserver cannot hold', async () => {
     const result = await runCli(['verify', path, '--json']);
-    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(result).toMatchObject({ status: unfit.length > 0 ? 1 : 0, stderr: '' });
+    const ok = unfit.length === 0;
+    const findings = unfit.map(() => expect.objectContaining({ code: 'out-of-range' }));
     expect(JSON.parse(result.stdout)).toEqual({
-      ok: true,
+      ok,
       files: [
         {
           path,
-          ok: true,
+          ok,
           entries: manifest.dump.length,
           bytes: manifest.size,
-          findings: [],
-          errors: 0,
+          findings,
+          errors: unfit.length,
           warnings: 0,
         },
       ],

@@ -6,6 +6,7 @@ import {
   checkKey,
   checkKeyRange,
   compareKeys,
+  fitsPageserver,
   formatKey,
   type Key,
   type KeyFields,
@@ -167,6 +168,27 @@ describe('adding to a key', () => {
         expect(formatKey(key)).toBe(before);
       }),
     );
+  });
+});
+
+describe('a pageserver', () => {
+  it.each([
+    ['7F0000FFFF', true],
+    ['800000FFFF', false],
+    ['8000000000', false],
+    ['0000010000', false],
+    ['0001000000', false],
+    ['00FFFFFFFF', true],
+    ['00FFFFFFFE', false],
+    ['00FEFFFFFF', false],
+    ['0022222222', true],
+    ['0022222221', false],
+    ['7FFFFFFFFF', true],
+    ['80FFFFFFFF', false],
+  ])('given a key that begins with %s: can hold it is %s', (begin, fits) => {
+    const key = parseKey(begin.padEnd(36, 'F'));
+    expect(fitsPageserver(key)).toBe(fits);
+    expect(fitsPageserver(Uint8Array.from([0x99, ...key]), 1)).toBe(fits);
   });
 });
 

@@ -2,6 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
 import type { LayerReport } from '../../src/layers/findings.ts';
+import { formatKey, maximumKey, minimumKey, parseKey } from '../../src/layers/key.ts';
+import { openLayer } from '../../src/layers/open-layer.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
 import { type VerifyOptions, verifyLayer } from '../../src/layers/verify.ts';
 import {
@@ -51,6 +53,24 @@ describe('a warning', () => {
       gapBefore(2),
       'gap of 5 bytes in front of the blob',
       8192 + 2 * BLOB_LENGTH + 5,
+    ],
+    [
+      'a gap of one byte',
+      gapBefore(2, 1),
+      'gap of 1 bytes in front of the blob',
+      8192 + 2 * BLOB_LENGTH + 1,
+    ],
+    [
+      'one byte behind the index',
+      { patch: { [INDEX_START + 8192]: [0] } },
+      '1 bytes behind the last index block',
+      INDEX_START + 8192,
+    ],
+    [
+      'a whole block of padding',
+      { blobs: fullBlock() },
+      'gap of 8192 bytes in front of the index',
+      16384,
     ],
     ['a gap before the first blob', gapBefore(0), 'gap of 5 bytes in front of the blob', 8192 + 5],
     [
@@ -238,6 +258,31 @@ describe('an error', () => {
     expect(error).toMatchObject({ code, offset });
     expect(error?.message).toMatch(message);
     expect(error?.message).not.toContain(DIRECTORY);
+  });
+
+  it.each([
+    ['80000000000000000000000000000000000000', false],
+    ['7F0000FFFF0000000000000000000000000000', true],
+    ['0000010000000000000000000000000000', false],
+    ['00FFFFFFFF00000000000000000000000000', true],
+    ['00FFFFFFFE00000000000000000000000000', false],
+    ['0022222222000000000000000000000000', true],
+    ['0022222223000000000000000000000000', false],
+  ])('is given for a key that a pageserver cannot hold: %s', async (digits, fits) => {
+    const key = parseKey(digits.padEnd(36, '0').slice(0, 36));
+    const bytes = layerBytes({
+      kind: 'delta',
+      keyRange: { start: minimumKey(), end: maximumKey() },
+      blobs: BLOBS.slice(0, 1),
+      blocks: [nodeBlock({ keys: [deltaKey(key, LSN)], values: [2 * 8192] })],
+    });
+    const report = await verifyBytes(bytes);
+    expect(report).toMatchObject({ ok: fits, errors: fits ? 0 : 1, entries: 1 });
+    const found = fits ? [] : [{ code: 'out-of-range', offset: 8192, key: formatKey(key) }];
+    expect(report.findings).toMatchObject(found);
+    // Whoever looks for it still reads it.
+    await using reader = await openLayer(bytesSource(bytes));
+    expect((await reader.get(key))?.bytes).toEqual(VALUES[0]);
   });
 
   it('is given for each damaged entry, with its key and LSN', async () => {
@@ -514,10 +559,20 @@ function entryKey(block: number): Uint8Array {
   return deltaKey(blockKey(block), LSN);
 }
 
-function gapBefore(index: number): Damage {
-  const blobs = BLOBS.flatMap((blob, at) => (at === index ? [new Uint8Array(5), blob] : [blob]));
-  const offsets = OFFSETS.map((offset, at) => (at >= index ? offset + 5 : offset));
+function gapBefore(index: number, length = 5): Damage {
+  const blobs = BLOBS.flatMap((blob, at) =>
+    at === index ? [new Uint8Array(length), blob] : [blob],
+  );
+  const offsets = OFFSETS.map((offset, at) => (at >= index ? offset + length : offset));
   return { blobs, offsets };
+}
+
+/** Values that end with their block, and a block of zeros behind them. */
+function fullBlock(): Uint8Array[] {
+  const length = 8192 - 2 * BLOB_LENGTH - 4;
+  const value = encodeValue({ type: 'wal', willInit: false, bytes: noise(length - 17, 1) });
+  const header = Uint8Array.of(0x80, 0, length >>> 8, length & 0xff);
+  return [...BLOBS.slice(0, 2), Buffer.concat([header, value]), new Uint8Array(8192)];
 }
 
 /** The first value with more or fewer bytes than it should have. */

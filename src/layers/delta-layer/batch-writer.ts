@@ -239,7 +239,7 @@ export class BatchWriter {
         row === from ? index.acceptsNext() : isEntryKeyAbove(keys, at, DELTA_KEY_SIZE - at);
       const length = lengths[row] as number;
       const isInside = (starts[row] as number) + length <= size && length <= MAXIMUM_BLOB_LENGTH;
-      if (!isAbove || !isInside || !this.#entry.bounds.contains(keys, at)) return row;
+      if (!isAbove || !isInside || !this.#entry.accepts(keys, at)) return row;
       if (offset > MAXIMUM_DELTA_OFFSET) return row;
       offset += blobHeaderSize(length) + length;
     }
@@ -287,7 +287,7 @@ export class BatchWriter {
       if (blobEnd > roomEnd || offset > MAXIMUM_DELTA_OFFSET) break;
       if ((starts[row] as number) + length > size) break;
       if (rows.lsnHalves !== undefined) copyEntryKey(rows, row, keys, keyAt);
-      if (!this.#entry.bounds.contains(keys, keyAt)) break;
+      if (!this.#entry.accepts(keys, keyAt)) break;
       values[at] = offset * 2 + (willInit[row] === 0 ? 0 : 1);
       offset = blobEnd;
     }

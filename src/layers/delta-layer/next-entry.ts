@@ -1,32 +1,52 @@
 /** The entry that a delta layer's index gets next: refused before anything is changed, or put. */
 import { StorageError } from '../../errors.ts';
-import { formatKey, type KeyRange } from '../key.ts';
-import { DeltaBounds, lsnOfEntryKey, MAXIMUM_DELTA_OFFSET } from '../layer-file/entry-layout.ts';
-import type { LayerFileWriter } from '../layer-file/layer-writer.ts';
+import { fitsPageserver, formatKey, type KeyRange, unfitKeyError } from '../key.ts';
+import {
+  DELTA_KEY_SIZE,
+  DeltaBounds,
+  lsnOfEntryKey,
+  MAXIMUM_DELTA_OFFSET,
+} from '../layer-file/entry-layout.ts';
+import type { LayerFileWriter, WriteOptions } from '../layer-file/layer-writer.ts';
 import { formatLsn, type LsnRange } from '../lsn.ts';
 
-export interface LayerRanges {
+/** Which entries a layer takes. */
+export interface EntryLimits extends Pick<WriteOptions, 'keyCheck'> {
   readonly keyRange: KeyRange;
   readonly lsnRange: LsnRange;
 }
 
-export class NextEntry {
-  readonly bounds: DeltaBounds;
-  readonly #file: LayerFileWriter;
-  readonly #ranges: LayerRanges;
+/** Of the first four bytes of a key: none is set in those that a pageserver can hold, but for a few. */
+const UNFIT_KEY_BITS = 0x80ff_ff00;
 
-  constructor(file: LayerFileWriter, ranges: LayerRanges) {
+export class NextEntry {
+  readonly #bounds: DeltaBounds;
+  readonly #file: LayerFileWriter;
+  readonly #limits: EntryLimits;
+
+  constructor(file: LayerFileWriter, limits: EntryLimits) {
     this.#file = file;
-    this.#ranges = ranges;
-    this.bounds = new DeltaBounds(ranges.keyRange, ranges.lsnRange);
+    this.#limits = limits;
+    this.#bounds = new DeltaBounds(limits.keyRange, limits.lsnRange);
+  }
+
+  /** Whether the entry key at `at` is inside the layer, with a key that a pageserver can hold. */
+  accepts(keys: DataView, at: number): boolean {
+    if (!this.#bounds.contains(keys, at)) return false;
+    return (keys.getUint32(at) & UNFIT_KEY_BITS) === 0 || this.#fits(keys, at);
   }
 
   /** Refuses the index's next key, or the offset of its value, before anything is changed. */
   check(offset: number): void {
     const { index } = this.#file;
     if (!index.acceptsNext()) throw this.#refused('out-of-order', 'not above');
-    if (!this.bounds.contains(index.nextKey.view, 0)) {
+    if (!this.#bounds.contains(index.nextKey.view, 0)) {
       throw this.#refused('out-of-range', 'outside the layer');
+    }
+    const { bytes, view } = index.nextKey;
+    if (!this.#fits(view, 0)) {
+      const lsn = formatLsn(lsnOfEntryKey(bytes));
+      throw unfitKeyError(bytes, 0, { path: this.#file.path, lsn });
     }
     if (offset > MAXIMUM_DELTA_OFFSET) throw this.#refused('too-large', 'beyond the last offset');
   }
@@ -37,9 +57,14 @@ export class NextEntry {
     return buffered ?? this.#file.indexRoom;
   }
 
+  #fits(keys: DataView, at: number): boolean {
+    if (this.#limits.keyCheck === 'ignore') return true;
+    return fitsPageserver(new Uint8Array(keys.buffer, keys.byteOffset + at, DELTA_KEY_SIZE));
+  }
+
   #refused(code: 'out-of-order' | 'out-of-range' | 'too-large', why: string): StorageError {
     const { bytes } = this.#file.index.nextKey;
-    const { keyRange, lsnRange } = this.#ranges;
+    const { keyRange, lsnRange } = this.#limits;
     const expected = {
       'out-of-order': 'a key and LSN above the last put',
       'out-of-range':

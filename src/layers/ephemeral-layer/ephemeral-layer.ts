@@ -19,7 +19,15 @@ import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import { inTurn } from '../../virtual-file/turns.ts';
 import { checkValueBatch, type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
 import { parseIdentifier } from '../identifier.ts';
-import { checkKey, formatKey, KEY_SIZE, type Key, maximumKey } from '../key.ts';
+import {
+  checkKey,
+  fitsPageserver,
+  formatKey,
+  KEY_SIZE,
+  type Key,
+  maximumKey,
+  unfitKeyError,
+} from '../key.ts';
 import { halvesOf, LOW_HALF } from '../layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
 import { formatScratchName } from '../layer-name.ts';
@@ -325,6 +333,9 @@ export class EphemeralLayer {
         (high === this.#startHigh && (halves[2 * at + LOW_HALF] as number) >= this.#startLow);
       if (!isAbove || isLastKey(keys, at * KEY_SIZE))
         throw this.#outside(keys, at * KEY_SIZE, lsns[at] as bigint);
+      if (!fitsPageserver(keys, at * KEY_SIZE)) {
+        throw unfitKeyError(keys, at * KEY_SIZE, { lsn: formatLsn(lsns[at] as bigint) });
+      }
       checkBlobLength(length);
       if (start + length > values.length) throw valueBeyondBatch(at, start + length, values.length);
       first = Math.min(first, start);
@@ -338,6 +349,7 @@ export class EphemeralLayer {
     if (typeof lsn !== 'bigint') checkLsn(lsn);
     const isLsnInRange = lsn >= this.#options.startLsn && lsn <= MAXIMUM_LSN;
     if (!isLsnInRange || isLastKey(key, 0)) throw this.#outside(key, 0, lsn);
+    if (!fitsPageserver(key)) throw unfitKeyError(key, 0, { lsn: formatLsn(lsn) });
   }
 
   #outside(keys: Uint8Array, keyAt: number, lsn: Lsn): StorageError {

@@ -22,10 +22,12 @@ import {
   checkKeyRange,
   compareKeys,
   copyKeyRange,
+  fitsPageserver,
   formatKey,
   KEY_SIZE,
   type Key,
   type KeyRange,
+  unfitKeyError,
 } from '../key.ts';
 import {
   type FinishedLayer,
@@ -214,6 +216,9 @@ export class ImageLayerWriter {
     }
     if (compareKeys(key, start) < 0 || compareKeys(key, end) >= 0) {
       throw this.#refused('out-of-range', key, `${formatKey(start)} to ${formatKey(end)}`);
+    }
+    if (this.#options.keyCheck !== 'ignore' && !fitsPageserver(key)) {
+      throw unfitKeyError(key, 0, { path: this.#file.path, lsn: formatLsn(this.#options.lsn) });
     }
   }
 

@@ -5,10 +5,11 @@
  * The temporary file is deleted by `abandon` and by every error of `finish`; the final name is
  * taken only by a whole, synced file, and never from another one.
  */
+
 import { assert } from '../../assert.ts';
 import { BlobWriter } from '../../blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
-import { checkText } from '../../check-options.ts';
+import { checkChoice, checkText } from '../../check-options.ts';
 import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
@@ -53,6 +54,11 @@ export interface WriteOptions {
   readonly syncEvery?: number | undefined;
   /** Bytes of finished index blocks that stay in memory; more go to a scratch file; 16 MiB. */
   readonly indexMemoryLimit?: number | undefined;
+  /**
+   * `strict`, the default, refuses keys that a pageserver cannot hold: it would stop when it loads
+   * the layer. `ignore` takes them, for layers that are made to test readers.
+   */
+  readonly keyCheck?: 'strict' | 'ignore' | undefined;
 }
 
 export interface FinishedLayer {
@@ -109,6 +115,7 @@ export class LayerFileWriter {
     const { directory, generation, openFiles = OpenFiles.shared() } = options;
     checkText('directory', directory);
     checkGeneration(generation);
+    checkChoice('keyCheck', options.keyCheck, ['strict', 'ignore']);
     const fileName = formatLayerName({ ...name, generation });
     const path = pathIn(directory, fileName);
     const target = absolutePath(path);
