@@ -8,9 +8,12 @@ import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 
 export type FoundFile =
   | { readonly kind: 'layer'; readonly path: string }
-  /** Left behind by a writer. */
+  /** Left behind by a writer, or by a pageserver's download. */
   | { readonly kind: 'temporary'; readonly path: string }
-  /** Neither a directory nor the name of a layer, or a symbolic link. */
+  | { readonly kind: 'download'; readonly path: string }
+  /** A symbolic link to a directory, which is not followed. */
+  | { readonly kind: 'directory-link'; readonly path: string }
+  /** Neither a directory nor the name of a layer. */
   | { readonly kind: 'other'; readonly path: string }
   | { readonly kind: 'failed'; readonly path: string; readonly error: StorageError };
 
@@ -33,14 +36,23 @@ async function* findBelow(directory: string): AsyncGenerator<FoundFile, void, un
   for (const entry of entries.list) {
     const path = directory.endsWith('/') ? directory + entry.name : `${directory}/${entry.name}`;
     if (entry.kind === 'directory') yield* findBelow(path);
-    else yield { kind: kindOf(entry), path };
+    else yield { kind: await kindOf(entry, path), path };
   }
 }
 
-/** A FIFO with the name of a layer counts as one, so that the failure to read it is told. */
-function kindOf({ name, kind }: DirectoryEntry): 'layer' | 'temporary' | 'other' {
+type FileKind = Exclude<FoundFile['kind'], 'failed'>;
+
+/** A pageserver downloads a layer under its name with this behind it. */
+const DOWNLOAD_SUFFIX = '.temp_download';
+
+/**
+ * A FIFO with the name of a layer counts as one, and so does a link that leads nowhere, so that the
+ * failure to read it is told.
+ */
+async function kindOf({ name, kind }: DirectoryEntry, path: string): Promise<FileKind> {
+  if (name.endsWith(DOWNLOAD_SUFFIX)) return 'download';
   if (isTemporaryName(name)) return 'temporary';
-  if (kind === 'symbolic-link') return 'other';
+  if (kind === 'symbolic-link' && (await isDirectory(path))) return 'directory-link';
   return isLayerName(name) ? 'layer' : 'other';
 }
 

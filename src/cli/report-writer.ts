@@ -69,12 +69,14 @@ class PeopleWriter implements ReportWriter {
   #fileCount = 0;
   #badCount = 0;
   #bytes = 0;
+  #warnings = 0;
 
   constructor(output: Output) {
     this.#output = output;
   }
 
   async report(report: LayerReport): Promise<void> {
+    this.#warnings += report.warnings;
     const output = this.#output;
     this.#fileCount += 1;
     this.#bytes += report.bytes;
@@ -101,9 +103,12 @@ class PeopleWriter implements ReportWriter {
     if (this.#badCount > 0) {
       return paint(this.#output, 'red', `${formatCount(this.#badCount)} damaged`);
     }
-    return status === CLEAN
-      ? paint(this.#output, 'green', 'all sound')
-      : paint(this.#output, 'yellow', 'sound, but not all could be looked at');
+    if (status !== CLEAN) {
+      return paint(this.#output, 'yellow', 'no errors, but not all could be looked at');
+    }
+    if (this.#warnings === 0) return paint(this.#output, 'green', 'all sound');
+    const warnings = formatNumberOf(this.#warnings, 'warning', 'warnings');
+    return paint(this.#output, 'yellow', `no errors, ${warnings}`);
   }
 
   async #finding({ severity, code, message }: Finding): Promise<void> {

@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { corruptFiles, goldenLayers } from '../support/golden.ts';
@@ -25,7 +25,14 @@ test('of several files, that one could not be looked at is said in the end', asy
   expect(sound.stdout).toMatch(/\n2 files, [^\n]*: all sound\n$/);
   const missing = await runCli(['verify', ...paths, join(directory, 'missing')]);
   expect(missing.status).toBe(3);
-  expect(missing.stdout).toMatch(/: sound, but not all could be looked at\n$/);
+  expect(missing.stdout).toMatch(/: no errors, but not all could be looked at\n$/);
+});
+
+test('several files with warnings are not called sound', async () => {
+  const path = corruptFiles().find((file) => file.id === '09-trailing-garbage')?.path ?? '';
+  const result = await runCli(['verify', path, SOUND[0] ?? '']);
+  expect(result.status).toBe(0);
+  expect(result.stdout).toMatch(/\n2 files, [^\n]*: no errors, 1 warning\n$/);
 });
 
 test('an unknown version is told by the exit status, even where no finding is listed', async () => {
@@ -56,17 +63,22 @@ describe('a directory', () => {
     const root = temporaryDirectory();
     const [path = ''] = SOUND;
     copyInto(root, path);
-    const leftovers = ['ephemeral-7', `${basename(path)}.0.___temp`];
+    const leftovers = [
+      'ephemeral-7',
+      `${basename(path)}.0.___temp`,
+      `${basename(path)}.temp_download`,
+    ];
     for (const name of [...leftovers, 'metadata', 'notes\x1b[2J'])
       writeFileSync(join(root, name), '');
-    symlinkSync(path, join(root, `${basename(path)}-v1-00000001`));
     symlinkSync('.', join(root, 'loop'));
+    symlinkSync(path, join(root, 'linked'));
 
     const result = await runCli(['verify', root]);
     expect(result.status).toBe(0);
     for (const name of leftovers) expect(result.stderr).toContain(join(root, name));
-    expect(result.stderr).toContain('4 other files');
+    expect(result.stderr).toContain('3 other files');
     expect(result.stderr).not.toContain('\x1b');
+    expect(result.stderr).toContain(`${join(root, 'loop')}: a link to a directory, not followed`);
     expect(result.stdout).toMatch(/^ok .* entries/);
 
     const json = await runCli(['verify', root, '--json']);
@@ -75,7 +87,40 @@ describe('a directory', () => {
       ['warning'],
       ['warning'],
       ['warning'],
+      ['warning'],
+      ['warning'],
     ]);
+  });
+
+  test('has its links to layers read, the damaged and the dangling told', async () => {
+    const root = temporaryDirectory();
+    const store = temporaryDirectory();
+    const [path = ''] = SOUND;
+    const name = basename(path);
+    const target = join(store, name);
+    copyFileSync(path, target);
+    symlinkSync(target, join(root, name));
+    const sound = await runCli(['verify', root, '--ndjson']);
+    expect(sound).toMatchObject({ status: 0, stderr: '' });
+    expect(parseLines(sound.stdout)).toMatchObject([{ path: join(root, name), ok: true }]);
+    writeFileSync(target, new Uint8Array(9000));
+    expect(await runCli(['verify', root])).toMatchObject({ status: 1, stderr: '' });
+    rmSync(target);
+    const dangling = await runCli(['verify', root, '--ndjson']);
+    expect(dangling.status).toBe(3);
+    expect(parseError(dangling)).toMatchObject({ code: 'not-found', path: join(root, name) });
+  });
+
+  test('of downloads that did not finish has no layer, and each is named', async () => {
+    const root = temporaryDirectory();
+    const [path = ''] = SOUND;
+    for (const suffix of ['-v1-00000001.temp_download', '.temp_download']) {
+      writeFileSync(join(root, basename(path) + suffix), new Uint8Array(9000));
+    }
+    const result = await runCli(['verify', root]);
+    expect(result).toMatchObject({ status: 0, stdout: '' });
+    expect(result.stderr.match(/a download that did not finish, not read/g)).toHaveLength(2);
+    expect(result.stderr).toContain('no layer found');
   });
 
   test('without a layer is clean, with a warning', async () => {

@@ -40,8 +40,8 @@ export async function verify(context: Context, options: VerifyOptions): Promise<
       status = strongest(status, result.status);
     } else {
       if (found.kind === 'other') otherCount += 1;
-      if (found.kind === 'temporary') {
-        context.reporter.warning('left by a writer that did not finish, not read', found.path);
+      if (found.kind in NOT_READ) {
+        context.reporter.warning(NOT_READ[found.kind as keyof typeof NOT_READ], found.path);
       }
       if (found.kind === 'failed') {
         context.reporter.error(found.error);
@@ -68,6 +68,13 @@ function notePages({ reporter }: Context, counts: PageCounts): void {
   ];
   reporter.note(`page checksums: ${words.join(', ')}`);
 }
+
+/** What is named, and not read, and why. */
+const NOT_READ = {
+  temporary: 'left by a writer that did not finish, not read',
+  download: 'a download that did not finish, not read',
+  'directory-link': 'a link to a directory, not followed',
+} as const;
 
 type FileResult =
   | { kind: 'report'; report: LayerReport; status: ExitStatus }
