@@ -3,36 +3,60 @@
  * its bytes, would take longer than the printing. Where contents are not printed, none above 1 MiB
  * is held.
  */
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
 import { isStorageError, type StorageError } from '../errors.ts';
 import type { EntryBatch, LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { halvesOf } from '../layers/layer-file/entry-layout.ts';
-import type {
-  DamagedBlock,
-  DamagedEntry,
-  LargeEntry,
-  ScannedItem,
-} from '../layers/layer-file/entry-scan.ts';
+import type { DamagedBlock, DamagedEntry, LargeEntry } from '../layers/layer-file/entry-scan.ts';
 import { readLargeValue } from '../layers/layer-file/large-value.ts';
+import type { DamagedBlob, LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 import { locateValueError } from '../layers/layer-file/salvage.ts';
+import type { DamagedSummary } from '../layers/layer-file/salvage-reader.ts';
+import type { SalvagedScanItem } from '../layers/layer-file/salvage-scan.ts';
 import {
   outlineOfValue,
   outlineOfValueAt,
   type ValueView,
   viewValue,
 } from '../layers/value-format.ts';
-import { type ShownContent, type ShownEntry, shownEntry } from './entry-json.ts';
+import { type LooseItem, type ShownContent, type ShownEntry, shownEntry } from './entry-json.ts';
 import type { ValuesMode } from './values-mode.ts';
 
 export type DumpItem =
   | { readonly kind: 'entry'; readonly shown: ShownEntry }
+  | ({ readonly kind: 'blob' } & LooseItem)
   | DamagedEntry
-  | DamagedBlock;
+  | DamagedBlock
+  | DamagedBlob
+  | DamagedSummary;
+
+export type SalvagedForDump = SalvagedScanItem | LargeEntry | DamagedSummary;
 
 export interface DumpedLayer {
   readonly kind: 'delta' | 'image';
   readonly path: string;
   readonly values: ValuesMode;
+  /** Of blobs without keys that pass by in pieces. */
+  readonly digest: LooseDigest;
+}
+
+/** The digest of the blob without a key that passes by. */
+export class LooseDigest {
+  #hash: Hash | undefined;
+  #offset = -1;
+
+  add(offset: number, piece: Uint8Array): void {
+    if (offset !== this.#offset) this.#hash = createHash('sha256');
+    this.#offset = offset;
+    this.#hash?.update(piece);
+  }
+
+  /** Of all the pieces of that blob, which may be none. */
+  take(offset: number): string {
+    const hash = offset === this.#offset ? this.#hash : undefined;
+    this.#offset = -1;
+    return (hash ?? createHash('sha256')).digest('hex');
+  }
 }
 
 /** Whether contents are printed, so that they are needed whole. */
@@ -42,14 +66,20 @@ export function printsContents(values: ValuesMode): boolean {
 
 /** Yields iterators; an item is a view that is valid until the next one is asked for. */
 export async function* dumpItems(
-  items: AsyncIterable<ScannedItem | LargeEntry>,
+  items: AsyncIterable<SalvagedForDump>,
   layer: DumpedLayer,
 ): AsyncGenerator<Iterable<DumpItem>, void, undefined> {
   for await (const item of items) {
     if (item.kind === 'batch') yield entriesOf(item.batch, layer);
     else if (item.kind === 'large-entry') yield [await streamEntry(item, layer)];
+    else if (item.kind === 'loose-blob') yield [looseBlob(item, layer)];
     else yield [item];
   }
+}
+
+function looseBlob(blob: LooseBlob, { kind, values, digest }: DumpedLayer): DumpItem {
+  const sha256 = values === 'sha256' ? digest.take(blob.offset) : undefined;
+  return { kind: 'blob', blob, layerKind: kind, sha256 };
 }
 
 function* entriesOf(batch: EntryBatch, layer: DumpedLayer): Generator<DumpItem, void, undefined> {

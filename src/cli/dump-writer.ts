@@ -11,9 +11,13 @@ import { type DumpItem, printsContents } from './dump-items.ts';
 import { MAXIMUM_FIELDS_LENGTH, writeEntryFields } from './entry-fields.ts';
 import {
   contentPieces,
+  damagedBlobText,
   damagedBlockText,
   damagedEntryText,
+  damagedSummaryText,
   digestOf,
+  type LooseItem,
+  looseBlobPieces,
   type ShownEntry,
 } from './entry-json.ts';
 import { formatCount } from './human.ts';
@@ -60,6 +64,12 @@ class JsonDumpWriter implements DumpWriter {
         return this.#list.write([damagedEntryText(item)]);
       case 'damaged-block':
         return this.#list.write([damagedBlockText(item)]);
+      case 'blob':
+        return this.#list.write(looseBlobPieces(item, this.#values));
+      case 'damaged-blob':
+        return this.#list.write([damagedBlobText(item)]);
+      case 'damaged-summary':
+        return this.#list.write([damagedSummaryText(item)]);
     }
   }
 
@@ -112,6 +122,18 @@ class TableDumpWriter implements DumpWriter {
         const { message } = item.error.with({ path: undefined });
         return this.#table.row({ cells: [...cells, message], style: 'red' });
       }
+      case 'blob':
+        return this.#table.row({ cells: blobCells(item, this.#values) });
+      case 'damaged-blob': {
+        const { offset, error } = item;
+        const cells = ['key unknown', '', 'damaged', '', String(offset), '', ''];
+        return this.#table.row({ cells: [...cells, rowMessage(error, offset)], style: 'red' });
+      }
+      case 'damaged-summary': {
+        const cells = ['summary', '', 'damaged', '', '', '', ''];
+        const { message } = item.error.with({ path: undefined });
+        return this.#table.row({ cells: [...cells, message], style: 'red' });
+      }
     }
   }
 
@@ -144,6 +166,15 @@ function entryCells(shown: ShownEntry, values: ValuesMode): string[] {
     lastCell(shown, values),
   ];
 }
+
+function blobCells({ blob, sha256 }: LooseItem, values: ValuesMode): string[] {
+  const { offset, storedLength, length, type, compressed, bytes } = blob;
+  const shown = values === 'none' ? '' : (sha256 ?? hexText(bytes ?? NO_BYTES));
+  const sizes = [formatCount(storedLength), formatCount(length)];
+  return ['key unknown', '', type, compressed ? 'zstd' : '', String(offset), ...sizes, shown];
+}
+
+const NO_BYTES = new Uint8Array(0);
 
 /** More than this of a value is nothing to look at in a table. */
 const SHOWN_BYTES = 4096;

@@ -5,8 +5,9 @@ import type { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { halvesOf } from '../layers/layer-file/entry-layout.ts';
+import type { LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
-import type { ValueView } from '../layers/value-format.ts';
+import { type ValueView, viewValue } from '../layers/value-format.ts';
 import { columnsOf, type EntryFields } from './entry-fields.ts';
 import { encodeJson, type JsonPieces } from './json.ts';
 import { storageErrorJson } from './reporter.ts';
@@ -77,6 +78,35 @@ export function damagedEntryText(item: {
 /** What a dump and an index listing say about a block that cannot be read. */
 export function damagedBlockText(item: { block: number; error: StorageError }): string {
   return encodeJson({ block: item.block, error: storageErrorJson(item.error) });
+}
+
+/** A blob whose key is lost, with its digest where that is wanted. */
+export interface LooseItem {
+  readonly layerKind: 'delta' | 'image';
+  readonly blob: LooseBlob;
+  readonly sha256: string | undefined;
+}
+
+/** What a dump says about a blob whose key is lost: the fields of an entry that are known. */
+export function looseBlobPieces(item: LooseItem, mode: ValuesMode): JsonPieces {
+  const { blob, layerKind, sha256: digest } = item;
+  const { offset, storedLength, length, type, bytes } = blob;
+  const fields = encodeJson({ offset, stored_len: storedLength, len: length, type });
+  const opening = fields.slice(0, -1);
+  if (mode === 'sha256') return [`${opening},"sha256":"${digest}"}`];
+  if (bytes === undefined) return [fields];
+  return mode === 'json' && layerKind === 'delta'
+    ? [`${opening},"value":`, ...valuePieces(viewValue(bytes)), '}']
+    : [`${opening},"hex":"`, bytes, '"}'];
+}
+
+export function damagedBlobText(item: { offset: number; error: StorageError }): string {
+  return encodeJson({ offset: item.offset, error: storageErrorJson(item.error) });
+}
+
+/** What a dump says about the first block. */
+export function damagedSummaryText(item: { error: StorageError }): string {
+  return encodeJson({ error: storageErrorJson(item.error) });
 }
 
 function sha256(bytes: Uint8Array): string {

@@ -2,6 +2,7 @@
 import type { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
 import type { ImageLayerReader } from '../layers/image-layer/reader.ts';
 import { layerNameOf } from '../layers/layer-file/open-file.ts';
+import { SalvageReader } from '../layers/layer-file/salvage-reader.ts';
 import { nameOfSummary } from '../layers/layer-file/summary.ts';
 import type { LayerSummary } from '../layers/layer-file/summary-format.ts';
 import { sameLayer } from '../layers/layer-name.ts';
@@ -31,6 +32,11 @@ export async function openForReading(
   return openLayer(file, { nameCheck: 'ignore', ...limitOptions(limits) });
 }
 
+/** For commands that show what is left of a file that may not open. */
+export function openForSalvage(file: string, limits: ReadLimits = {}): Promise<SalvageReader> {
+  return SalvageReader.open(file, limitOptions(limits));
+}
+
 export function limitOptions({ maxBlob, maxWindow }: ReadLimits) {
   return { maximumBlobLength: maxBlob, maximumWindowSize: maxWindow };
 }
@@ -49,6 +55,18 @@ export function warnOfName(
   context: Context,
   { file, reader }: { file: string; reader: AnyLayerReader },
 ): void {
-  if (nameMatches(file, reader.summary) !== false) return;
+  warnOfSummary(context, file, reader.summary);
+}
+
+/** As `warnOfName`; a summary that cannot be read disagrees with no name. */
+export function warnOfSalvaged(
+  context: Context,
+  { file, reader }: { file: string; reader: SalvageReader },
+): void {
+  if (reader.claimedSummary !== undefined) warnOfSummary(context, file, reader.claimedSummary);
+}
+
+function warnOfSummary(context: Context, file: string, summary: LayerSummary): void {
+  if (nameMatches(file, summary) !== false) return;
   context.reporter.warning('the name of the file disagrees with its summary', file);
 }

@@ -15,6 +15,7 @@ export { ImageLayerWriter, type ImageWriteOptions } from '../layers/image-layer/
 export {
   addToKey,
   compareKeys,
+  fitsPageserver,
   formatKey,
   KEY_SIZE,
   type Key,
@@ -42,8 +43,10 @@ export type {
   OrderedEntryOptions,
 } from '../layers/layer-file/layer-reader.ts';
 export type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-writer.ts';
+export type { DamagedBlob, LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 export type { ReadOptions } from '../layers/layer-file/open-file.ts';
 export type { SalvagedItem } from '../layers/layer-file/salvage.ts';
+export { type DamagedSummary, SalvageReader } from '../layers/layer-file/salvage-reader.ts';
 export type {
   DeltaSummary,
   ImageSummary,

@@ -7,6 +7,12 @@ const FILES = corruptFiles();
 const UNKNOWN_VERSION = '12-version-4';
 /** Its summary can be read, but contradicts the name. */
 const WRONG_KIND = '11-image-magic-in-delta';
+/** Only their summary is damaged. */
+const LEFT = new Set([UNKNOWN_VERSION, WRONG_KIND, '10-wrong-magic', '18-summary-lsn-reversed']);
+/** Their summary names a place for the index that is not in the file. */
+const MISPLACED = /^(05|06|08|14|16)-/;
+/** Nothing of their index is left. */
+const BLOBS_ALONE = /^06-/;
 
 function filesThat(...classes: string[]) {
   return FILES.filter((file) => classes.includes(file.expect)).map(
@@ -17,7 +23,8 @@ function filesThat(...classes: string[]) {
 describe.each(filesThat('open'))('%s cannot be opened', (id, { path }) => {
   const status = id === UNKNOWN_VERSION ? 4 : 1;
 
-  const commands = id === WRONG_KIND ? ['dump', 'index'] : ['inspect', 'dump', 'index'];
+  const all = id === WRONG_KIND ? ['dump', 'index'] : ['inspect', 'dump', 'index'];
+  const commands = LEFT.has(id) ? all.filter((command) => command === 'inspect') : all;
 
   test.each(commands)('%s says so on standard error', async (command) => {
     const result = await runCli([command, path, '--ndjson']);
@@ -25,6 +32,22 @@ describe.each(filesThat('open'))('%s cannot be opened', (id, { path }) => {
     expect(parseError(result)).toMatchObject({ path });
     expect(parseLines(result.stderr)).toHaveLength(1);
     if (id === UNKNOWN_VERSION) expect(parseError(result)['code']).toBe('unsupported-version');
+  });
+
+  test.runIf(LEFT.has(id))('dump says so first, and shows every entry', async () => {
+    const { status: dumped, stdout } = await runCli(['dump', path, '--ndjson']);
+    expect(dumped).toBe(status);
+    const [first, ...entries] = parseLines(stdout);
+    expect(Object.keys(first ?? {})).toEqual(['error']);
+    expect(entries.filter((line) => 'key' in line && 'type' in line)).toHaveLength(entries.length);
+    expect(entries).toHaveLength(1500);
+  });
+
+  test.runIf(LEFT.has(id))('index shows every block', async () => {
+    const result = await runCli(['index', path, '--ndjson']);
+    expect(result.status).toBe(status);
+    expect(parseLines(result.stdout).at(-1)).toMatchObject({ level: 1 });
+    expect(parseError(result)).toMatchObject({ path });
   });
 
   test('verify lists it', async () => {
@@ -35,17 +58,26 @@ describe.each(filesThat('open'))('%s cannot be opened', (id, { path }) => {
   });
 });
 
-describe.each(filesThat('index'))('%s has a damaged index', (_, { path }) => {
-  test('inspect needs no index', async () => {
-    expect(await runCli(['inspect', path])).toMatchObject({ status: 0, stderr: '' });
+describe.each(filesThat('index'))('%s has a damaged index', (id, { path }) => {
+  test('inspect shows the summary, and tells of an index that is not in the file', async () => {
+    const result = await runCli(['inspect', path, '--json']);
+    expect(result.status).toBe(MISPLACED.test(id) ? 1 : 0);
+    expect(parseLines(result.stdout)).toHaveLength(1);
+    if (MISPLACED.test(id)) expect(parseError(result)).toMatchObject({ path });
+    else expect(result.stderr).toBe('');
   });
 
-  test('dump shows the block and what can be walked, or only the error', async () => {
+  test('dump shows the block and every entry that is left, or only the error', async () => {
     const result = await runCli(['dump', path, '--ndjson']);
     expect(result.status).toBe(1);
     const lines = parseLines(result.stdout);
-    if (lines.length === 0) {
+    if (id.startsWith('05-')) {
+      expect(lines).toEqual([]);
       expect(parseError(result)).toMatchObject({ path });
+    } else if (BLOBS_ALONE.test(id)) {
+      expect(Object.keys(lines[0] ?? {})).toEqual(['block', 'error']);
+      expect(Object.keys(lines[1] ?? {})).toEqual(['offset', 'stored_len', 'len', 'type']);
+      expect(lines[1]?.['offset']).toBe(8192);
     } else {
       expect(result.stderr).toBe('');
       const errors = lines.filter((line) => 'error' in line);
@@ -129,7 +161,8 @@ describe.each(filesThat('undetectable'))('%s', (_, { path }) => {
 test('inspect shows a summary that contradicts the name', async () => {
   const { path = '' } = FILES.find((file) => file.id === WRONG_KIND) ?? {};
   const result = await runCli(['inspect', path, '--json']);
-  expect(result).toMatchObject({ status: 1, stderr: '' });
+  expect(result.status).toBe(1);
+  expect(parseError(result)).toMatchObject({ code: 'out-of-range', path });
   expect(parseLines(result.stdout)).toMatchObject([{ kind: 'image', name_matches: false }]);
 });
 

@@ -140,6 +140,7 @@ async function salvage(reader: AnyReader, layer: ReferenceLayer) {
   let entryCount = 0;
   let last: LayerEntry | undefined;
   const error = await drain(reader.salvage(), (item) => {
+    if (item.kind === 'loose-blob') return;
     if (item.kind !== 'entry') {
       damage += 1;
       checkDamage(item.error);

@@ -79,7 +79,7 @@ async function expectScans(
   }
   const salvaged: string[] = [];
   for await (const item of reader.salvage(ranges)) {
-    if (item.kind !== 'entry') throw item.error;
+    if (item.kind !== 'entry') throw new Error(`no damage expected: ${item.kind}`);
     salvaged.push(describeEntry(item.entry));
   }
   expect(salvaged).toEqual(contents);

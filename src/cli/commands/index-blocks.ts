@@ -9,23 +9,27 @@ import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.
 import { formatCount } from '../human.ts';
 import { encodeJson } from '../json.ts';
 import { ListWriter } from '../list-writer.ts';
-import { openForReading, warnOfName } from '../open-layer.ts';
+import { openForSalvage, warnOfSalvaged } from '../open-layer.ts';
 import { Table } from '../table.ts';
 
 export async function index(
   context: Context,
   { file, format }: { file: string; format: Format },
 ): Promise<ExitStatus> {
-  await using reader = await openForReading(file);
+  await using reader = await openForSalvage(file);
   const writer = format === 'people' ? new BlockTable(context) : new BlockList(context, format);
-  let status: ExitStatus = CLEAN;
+  const damage = reader.summaryError ?? reader.indexError;
+  let status: ExitStatus = damage === undefined ? CLEAN : statusOfCode(damage.code);
+  let isTold = false;
   for await (const block of reader.indexBlocks()) {
     throwIfAborted(context.signal, file);
     if (block.kind === 'damaged') status = strongest(status, statusOfCode(block.error.code));
+    if (block.kind === 'damaged') isTold = true;
     await writer.block(block);
   }
   await writer.end();
-  warnOfName(context, { file, reader });
+  if (damage !== undefined && !isTold) context.reporter.error(damage);
+  warnOfSalvaged(context, { file, reader });
   return status;
 }
 

@@ -1,5 +1,6 @@
 /** `inspect`: the summary of a layer file. */
 import { formatKey } from '../../layers/key.ts';
+import type { LayerSummary } from '../../layers/layer-file/summary-format.ts';
 import { formatLsn, formatLsnForPeople } from '../../layers/lsn.ts';
 import { printable } from '../../printable.ts';
 import { paint } from '../colour.ts';
@@ -7,7 +8,7 @@ import type { Context, Format } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatCount, formatNumberOf, formatSize } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
-import { type AnyLayerReader, nameMatches, openForReading } from '../open-layer.ts';
+import { nameMatches, openForSalvage } from '../open-layer.ts';
 import type { Output } from '../output.ts';
 import { writeProperties } from '../table.ts';
 
@@ -15,15 +16,24 @@ export async function inspect(
   context: Context,
   { file, format }: { file: string; format: Format },
 ): Promise<ExitStatus> {
-  await using reader = await openForReading(file);
-  const matches = nameMatches(file, reader.summary);
-  if (format === 'people') await describeLayer(context.stdout, { file, reader, matches });
-  else await context.stdout.write(`${encodeJson(layerJson(file, reader, matches))}\n`);
-  return matches === false ? FINDINGS : CLEAN;
+  await using reader = await openForSalvage(file);
+  const { claimedSummary: summary, placeError, size, summaryError } = reader;
+  if (summary === undefined) throw summaryError;
+  const matches = nameMatches(file, summary);
+  if (format === 'people') await describeLayer(context.stdout, { file, size, summary, matches });
+  else await context.stdout.write(`${encodeJson(layerJson({ file, size, summary, matches }))}\n`);
+  if (placeError !== undefined) context.reporter.error(placeError);
+  return matches === false || placeError !== undefined ? FINDINGS : CLEAN;
 }
 
-function layerJson(file: string, reader: AnyLayerReader, matches: boolean | null): Json {
-  const { summary, size } = reader;
+interface Inspected {
+  readonly file: string;
+  readonly size: number;
+  readonly summary: LayerSummary;
+  readonly matches: boolean | null;
+}
+
+function layerJson({ file, size, summary, matches }: Inspected): Json {
   const lsns =
     summary.kind === 'delta'
       ? { lsn_start: formatLsn(summary.lsnRange.start), lsn_end: formatLsn(summary.lsnRange.end) }
@@ -46,9 +56,8 @@ function layerJson(file: string, reader: AnyLayerReader, matches: boolean | null
 
 async function describeLayer(
   output: Output,
-  { file, reader, matches }: { file: string; reader: AnyLayerReader; matches: boolean | null },
+  { file, size, summary, matches }: Inspected,
 ): Promise<void> {
-  const { summary, size } = reader;
   const lsns =
     summary.kind === 'delta'
       ? `${formatLsnForPeople(summary.lsnRange.start)} up to, not including, ` +

@@ -28,7 +28,7 @@ export class DeltaLayerReader extends LayerReader<DeltaSummary> {
     return new DeltaLayerReader(opened, options);
   }
 
-  /** Every readable entry with its decoded value, and what is damaged in between. */
+  /** Every readable entry with its decoded value, and what is damaged in between; see `salvageBatches`. */
   salvage(options: EntryOptions = {}): AsyncGenerator<SalvagedItem> {
     return salvageLayer(this.salvageBatches(options), { decode: decodeValue, path: this.path });
   }

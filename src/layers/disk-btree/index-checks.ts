@@ -60,6 +60,15 @@ export class IndexChecks {
     });
   }
 
+  /** Only an index of one block has a leaf for a root. */
+  root(node: IndexNode): StorageError | undefined {
+    if (node.level > 0 || node.block === 0) return undefined;
+    return this.#error('corrupt', node, `root of the index, block ${node.block}, is a leaf`, {
+      expected: 'a level above 0, as there are blocks in front of it',
+      actual: '0',
+    });
+  }
+
   level(child: IndexNode, parent: IndexNode): StorageError | undefined {
     if (child.level === parent.level - 1) return undefined;
     return this.#error('corrupt', child, `level of index block ${child.block}`, {

@@ -4,7 +4,8 @@
  * It ends, because it enters no block twice, and it hands out no key twice, because it hands out
  * only keys above all before. So that one wrong key does not cost the keys behind it, an entry that
  * is above the ones that follow is taken for the wrong one; so that one wrong block number does not
- * cost the blocks in between, a block whose place is further on is left for that place.
+ * cost the blocks in between, a block whose place is further on is left for that place. Once a block
+ * is damaged, leaves that nothing leads to any more are taken where their keys belong.
  */
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
@@ -13,6 +14,7 @@ import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
 import { IndexScan } from './index-scan.ts';
+import { findLostLeaves, type LostLeaves, readLostLeaf } from './lost-leaves.ts';
 import type { Frame, LeafSlice, WalkOptions } from './walk.ts';
 
 export type SalvagedSlice =
@@ -25,13 +27,21 @@ export type SalvagedSlice =
     }
   | { readonly kind: 'damaged-block'; readonly block: number; readonly error: StorageError };
 
-/** Entries in ascending order, with what is damaged in between. Throws: the root's damage; `io`. */
+export interface SalvageWalkOptions extends WalkOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** What keeps the root from being walked, if that is known; then all leaves are looked for. */
+  readonly rootError?: StorageError | undefined;
+}
+
+/**
+ * Entries in ascending order, with what is damaged in between, the root first.
+ * Throws: the root's damage, unless it is known and leaves can be found without it; `io`, `aborted`.
+ */
 export async function* salvageIndex(
   blocks: IndexBlocks,
   checks: IndexChecks,
-  options: WalkOptions,
+  options: SalvageWalkOptions,
 ): AsyncGenerator<SalvagedSlice> {
-  blocks.checkLocation();
   const walk = new SalvageWalk(blocks, checks, options);
   try {
     yield* walk.run();
@@ -62,8 +72,9 @@ function upperOf(child: IndexNode, { node, index, upper }: SalvageFrame): Uint8A
 }
 
 class SalvageWalk {
+  readonly #blocks: IndexBlocks;
   readonly #checks: IndexChecks;
-  readonly #options: WalkOptions;
+  readonly #options: SalvageWalkOptions;
   readonly #rootBlock: number;
   readonly #scan: IndexScan;
   /** Blocks that were entered, or left for a place further on for good. */
@@ -71,10 +82,19 @@ class SalvageWalk {
   readonly #postponed = new BlockSet();
   /** Blocks whose second parent was reported. */
   readonly #shared = new BlockSet();
+  /** Whether a block that leads to leaves was found damaged. */
+  #isDamaged = false;
+  /** Looked for once a leaf may be lost. */
+  #lost: LostLeaves | undefined;
+  /** Of those leaves, how many the walk has come to, or past. */
+  #lostDone = 0;
+  /** Blocks that were walked although their parent is damaged. */
+  readonly #rescued = new BlockSet();
   /** The highest key that was handed out. */
   #highest: Uint8Array | undefined;
 
-  constructor(blocks: IndexBlocks, checks: IndexChecks, options: WalkOptions) {
+  constructor(blocks: IndexBlocks, checks: IndexChecks, options: SalvageWalkOptions) {
+    this.#blocks = blocks;
     this.#checks = checks;
     this.#options = options;
     this.#rootBlock = blocks.location.rootBlock;
@@ -82,14 +102,29 @@ class SalvageWalk {
   }
 
   async *run(): AsyncGenerator<SalvagedSlice> {
-    this.#visited.add(this.#rootBlock);
-    const root = this.#decode(await this.#scan.read(this.#rootBlock), this.#rootBlock);
+    const { rootError } = this.#options;
+    if (rootError === undefined) {
+      yield* this.#walkFrom(await this.#root());
+    } else {
+      if ((await this.#findLost()).leaves.length === 0) throw rootError;
+      yield { kind: 'damaged-block', block: this.#rootBlock, error: rootError };
+      this.#isDamaged = true;
+    }
+    if (!this.#isDamaged) return;
+    yield* this.#lostBelow(undefined);
+    for (const { block, error } of (await this.#findLost()).damage) {
+      if (!this.#visited.has(block)) yield { kind: 'damaged-block', block, error };
+    }
+  }
+
+  async *#walkFrom(root: IndexNode): AsyncGenerator<SalvagedSlice> {
     const stack: SalvageFrame[] = [
       { node: root, index: 0, upper: undefined, isFirstKeySure: false },
     ];
     for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
       if (frame.node.level === 0) {
         stack.pop();
+        if (this.#isDamaged) yield* this.#lostBelow(frame.node.key(0));
         yield* this.#leaf(frame);
       } else if (frame.index === frame.node.entryCount) {
         stack.pop();
@@ -98,6 +133,15 @@ class SalvageWalk {
         if (child !== undefined) stack.push(child);
       }
     }
+  }
+
+  async #root(): Promise<IndexNode> {
+    this.#blocks.checkLocation();
+    const root = this.#decode(await this.#scan.read(this.#rootBlock), this.#rootBlock);
+    const error = this.#checks.root(root);
+    if (error !== undefined) throw error;
+    this.#visited.add(this.#rootBlock);
+    return root;
   }
 
   /** Waits for the read in flight. */
@@ -121,11 +165,15 @@ class SalvageWalk {
     const child = await this.#enter(node, index);
     if (child === undefined) return undefined;
     if (isStorageError(child)) {
+      this.#isDamaged = true;
       yield { kind: 'damaged-block', block, error: child };
       return undefined;
     }
     const misplaced = this.#checks.place(child, node, index, upper);
-    if (misplaced !== undefined) yield { kind: 'damaged-block', block, error: misplaced };
+    if (misplaced !== undefined) {
+      this.#isDamaged = true;
+      yield { kind: 'damaged-block', block, error: misplaced };
+    }
     const isFirstKeySure = child.compareKey(0, separator) === 0;
     if (upper !== undefined && isFurtherOn(child, separator, upper)) {
       this.#postpone(block);
@@ -140,6 +188,7 @@ class SalvageWalk {
       this.#checks.value(parent, index) ?? this.#checks.childPointer(parent, index);
     if (pointerError !== undefined) return pointerError;
     const block = parent.childBlock(index);
+    if (this.#rescued.has(block)) return undefined;
     if (this.#visited.has(block)) {
       if (this.#shared.has(block)) return undefined;
       this.#shared.add(block);
@@ -148,10 +197,33 @@ class SalvageWalk {
     this.#visited.add(block);
     try {
       const child = this.#decode(await this.#scan.child(parent.level, block), block);
-      return this.#checks.level(child, parent) ?? child;
+      const error = this.#checks.level(child, parent);
+      // Its entries are still to be walked.
+      if (error !== undefined && child.level === 0) this.#visited.delete(block);
+      return error ?? child;
     } catch (error) {
       if (isDamage(error)) return error;
       throw error;
+    }
+  }
+
+  async #findLost(): Promise<LostLeaves> {
+    this.#lost ??= await findLostLeaves(this.#blocks, this.#checks, this.#options);
+    return this.#lost;
+  }
+
+  /** Leaves below the key that the walk has not come to; all that are left, where there is none. */
+  async *#lostBelow(key: Uint8Array | undefined): AsyncGenerator<SalvagedSlice> {
+    const { leaves } = await this.#findLost();
+    for (let leaf = leaves[this.#lostDone]; leaf !== undefined; leaf = leaves[this.#lostDone]) {
+      if (key !== undefined && Buffer.compare(leaf.last, key) >= 0) return;
+      this.#lostDone += 1;
+      if (this.#visited.has(leaf.block)) continue;
+      this.#visited.add(leaf.block);
+      this.#rescued.add(leaf.block);
+      const node = await readLostLeaf(this.#blocks, this.#checks, leaf);
+      const upper = leaves[this.#lostDone]?.first;
+      yield* this.#leaf({ node, index: 0, upper, isFirstKeySure: false });
     }
   }
 

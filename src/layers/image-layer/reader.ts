@@ -27,7 +27,7 @@ export class ImageLayerReader extends LayerReader<ImageSummary> {
     return new ImageLayerReader(opened, options);
   }
 
-  /** Every readable entry, and what is damaged in between. */
+  /** Every readable entry, and what is damaged in between; see `salvageBatches`. */
   salvage(options: EntryOptions = {}): AsyncGenerator<SalvagedItem> {
     return salvageLayer(this.salvageBatches(options), { decode: undefined, path: this.path });
   }

@@ -39,7 +39,7 @@ export async function* describeIndex(
   }
 }
 
-function describeNode(node: IndexNode, layout: EntryLayout): IndexBlock {
+export function describeNode(node: IndexNode, layout: EntryLayout): IndexBlock {
   const last = node.entryCount - 1;
   const lsns = { firstLsn: layout.lsn(node, 0), lastLsn: layout.lsn(node, last) };
   return {

@@ -2,7 +2,6 @@
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { AuxFileCheck } from '../aux-file-check.ts';
 import { outlineOfBegin, VALUE_OUTLINE_SIZE, type ValueOutline } from '../value-format.ts';
-import type { DamagedEntry, LargeEntry } from './entry-scan.ts';
 
 export interface LargeValue {
   readonly kind: 'value';
@@ -11,16 +10,21 @@ export interface LargeValue {
   readonly outline: ValueOutline | StorageError;
 }
 
+/** What has a content that can pass by more than once, or else `D`. */
+export interface StreamedContent<D> {
+  readonly stream: (onPiece: (piece: Uint8Array) => void) => Promise<number | D>;
+}
+
 /**
  * The first bytes and the length tell what a value is and whether it is whole; only an auxiliary
  * file must be seen to its end, for its path, and passes by once more.
  *
  * Throws: as `LargeEntry.stream`.
  */
-export async function readLargeValue(
-  entry: LargeEntry,
+export async function readLargeValue<D = never>(
+  entry: StreamedContent<D>,
   onPiece: (piece: Uint8Array) => void = () => {},
-): Promise<LargeValue | DamagedEntry> {
+): Promise<LargeValue | D> {
   const begin = new FirstBytes(VALUE_OUTLINE_SIZE);
   const length = await entry.stream((piece) => {
     begin.add(piece);

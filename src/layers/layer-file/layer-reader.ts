@@ -9,11 +9,15 @@ import { assert } from '../../assert.ts';
 import type { Blob } from '../../blob-writer/blob.ts';
 import { BlobReader } from '../../blob-writer/blob-reader.ts';
 import type { BlobRequest } from '../../blob-writer/blob-runs.ts';
+import type { ByteSource } from '../../blob-writer/byte-source.ts';
 import { runSteps, runStepsSync, type Steps } from '../../blob-writer/steps.ts';
 import { cachedSource } from '../../blob-writer/value-cache.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
-import { DEFAULT_DECOMPRESSION_LIMITS } from '../../zstd/decompression.ts';
+import {
+  DEFAULT_DECOMPRESSION_LIMITS,
+  type DecompressionLimits,
+} from '../../zstd/decompression.ts';
 import { BlockCache } from '../disk-btree/block-cache.ts';
 import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import { DiskBtreeReader } from '../disk-btree/reader.ts';
@@ -39,17 +43,17 @@ import {
   keyOfEntry,
   layoutOf,
 } from './entry-layout.ts';
-import {
-  type EntryScan,
-  type LargeEntry,
-  type ScannedItem,
-  scanEntries,
-  streamEntries,
-} from './entry-scan.ts';
+import { type EntryScan, type LargeEntry, scanEntries } from './entry-scan.ts';
 import { describeIndex, type IndexBlock } from './index-listing.ts';
 import { entriesOfBatch, keysOfSlice } from './item-groups.ts';
 import { type ItemGroup, ItemIterator } from './item-iterator.ts';
 import type { OpenedLayer, ReadOptions } from './open-file.ts';
+import {
+  type SalvagedLayer,
+  type SalvagedScanItem,
+  salvageStreamed,
+  salvageWhole,
+} from './salvage-scan.ts';
 import type { LayerSummary } from './summary-format.ts';
 
 /** Keys that are searched for side by side: their index blocks and values are held at once. */
@@ -66,6 +70,11 @@ export interface EntryOptions {
 export interface OrderedEntryOptions extends EntryOptions {
   /** Descending keys and, within a key, newest first. */
   readonly reverse?: boolean | undefined;
+}
+
+export interface SalvageStreamOptions extends EntryOptions {
+  /** Each piece of a blob without a key, with the offset of that blob. */
+  readonly onLoosePiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
 }
 
 export interface LayerStatistics {
@@ -92,6 +101,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly layout: EntryLayout;
   readonly blobs: BlobReader;
   readonly index: DiskBtreeReader;
+  readonly #source: ByteSource;
+  readonly #limits: DecompressionLimits;
   readonly #close: () => Promise<void>;
   #isClosed = false;
   readonly #maximumExpandedLength: number;
@@ -110,10 +121,12 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     const region = { start: BLOCK_SIZE, end: startBlock * BLOCK_SIZE };
     const defaults = DEFAULT_DECOMPRESSION_LIMITS;
     const valueSource = cache === undefined ? source : cachedSource(source, cache.values);
-    this.blobs = new BlobReader(valueSource, region, {
+    this.#source = source;
+    this.#limits = {
       maximumLength: options.maximumBlobLength ?? defaults.maximumLength,
       maximumWindowSize: options.maximumWindowSize ?? defaults.maximumWindowSize,
-    });
+    };
+    this.blobs = new BlobReader(valueSource, region, this.#limits);
     this.#maximumExpandedLength = maximumExpandedLength(options, source.size);
     this.#close = close;
   }
@@ -218,20 +231,24 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   }
 
   /**
-   * Batches with the damage between them, for dumping and verifying what cannot be trusted.
+   * Batches with the damage between them, for dumping and verifying what cannot be trusted. Leaves
+   * that nothing leads to are found by themselves, also where the root is lost; if there are none,
+   * blobs are given without keys. See `salvage-scan.ts` for what is given.
    *
-   * Throws: when nothing can be walked, and `io`.
+   * Throws: when nothing can be read, and `io`.
    */
-  async *salvageBatches(options: EntryOptions = {}): AsyncGenerator<ScannedItem> {
-    yield* scanEntries(this.index.salvage(this.#walkOptions(options)), this.#scan(options));
+  async *salvageBatches(options: EntryOptions = {}): AsyncGenerator<SalvagedScanItem> {
+    yield* salvageWhole(this.#salvaged(options));
   }
 
   /**
    * As `salvageBatches`, but what has, or may have, more than 1 MiB is handed out on its own, to be
    * streamed: nothing larger is held, whatever the file is.
    */
-  async *salvageStreamed(options: EntryOptions = {}): AsyncGenerator<ScannedItem | LargeEntry> {
-    yield* streamEntries(this.index.salvage(this.#walkOptions(options)), this.#scan(options));
+  async *salvageStreamed(
+    options: SalvageStreamOptions = {},
+  ): AsyncGenerator<SalvagedScanItem | LargeEntry> {
+    yield* salvageStreamed({ ...this.#salvaged(options), onLoosePiece: options.onLoosePiece });
   }
 
   /** Every index block in order, reachable or not. Throws: if the index is not in the file; `io`. */
@@ -268,6 +285,12 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  #salvaged(options: EntryOptions): SalvagedLayer {
+    const walk = this.#walkOptions(options);
+    const { summary } = this;
+    return { source: this.#source, summary, limits: this.#limits, walk, scan: this.#scan(options) };
   }
 
   #scan({ keyRange, lsnRange, signal }: EntryOptions): EntryScan {

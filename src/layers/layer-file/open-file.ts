@@ -9,8 +9,10 @@ import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { VirtualFile } from '../../virtual-file/virtual-file.ts';
 import { Decompressor } from '../../zstd/decompression.ts';
 import type { BlockCache } from '../disk-btree/block-cache.ts';
+import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
-import { nameOfSummary, readSummaryBlock } from './summary.ts';
+import { goesOnError } from './index-location.ts';
+import { claimedIndex, nameOfSummary, readSummaryBlock } from './summary.ts';
 import { decodeSummary, type LayerSummary } from './summary-format.ts';
 
 export interface ReadOptions {
@@ -68,7 +70,9 @@ export async function openLayerFile(
   const { source, close } = await openSource(from, options);
   try {
     const summary = decodeSummary(await readSummaryBlock(source), source.path);
-    const error = options.nameCheck === 'ignore' ? undefined : nameError(summary, source.path);
+    const error =
+      (options.nameCheck === 'ignore' ? undefined : nameError(summary, source.path)) ??
+      (await goesOnError(new IndexBlocks(source, claimedIndex(summary)), summary.kind));
     if (error !== undefined) throw error;
     if (options.reads === 'sync') await Decompressor.load();
     return { source, summary, close };

@@ -4,7 +4,9 @@ import { formatKey } from '../key.ts';
 import { formatLsn } from '../lsn.ts';
 import { outlineOfValue, type Value } from '../value-format.ts';
 import type { LayerEntry } from './entry-batch.ts';
-import type { DamagedBlock, DamagedEntry, ScannedItem } from './entry-scan.ts';
+import type { DamagedBlock, DamagedEntry } from './entry-scan.ts';
+import type { DamagedBlob, LooseBlob } from './loose-blobs.ts';
+import type { SalvagedScanItem } from './salvage-scan.ts';
 
 export type SalvagedItem =
   | {
@@ -14,7 +16,10 @@ export type SalvagedItem =
       readonly value?: Value;
     }
   | DamagedEntry
-  | DamagedBlock;
+  | DamagedBlock
+  /** Blobs alone, where there is no leaf to tell their keys. */
+  | LooseBlob
+  | DamagedBlob;
 
 export interface SalvageOptions {
   /** How to decode a content; absent for image layers, whose contents are bare. */
@@ -24,7 +29,7 @@ export interface SalvageOptions {
 
 /** Throws: as the scan. Entries are copies. */
 export async function* salvageLayer(
-  items: AsyncIterable<ScannedItem>,
+  items: AsyncIterable<SalvagedScanItem>,
   options: SalvageOptions,
 ): AsyncGenerator<SalvagedItem> {
   for await (const item of items) {

@@ -2,8 +2,14 @@
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
 import { StorageError } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import type { IndexLocation } from '../disk-btree/index-blocks.ts';
 import type { LayerName } from '../layer-name.ts';
 import type { LayerSummary } from './summary-format.ts';
+
+/** Where the summary says that the index is. */
+export function claimedIndex({ indexStartBlock, indexRootBlock }: LayerSummary): IndexLocation {
+  return { startBlock: indexStartBlock, rootBlock: indexRootBlock };
+}
 
 /**
  * Reads block 0 as it is.

@@ -59,19 +59,19 @@ it('the index that the others are made from is sound', async () => {
 describe('an index is refused by a strict read, and salvaged in order, with', () => {
   it.each<[string, Changes, StorageErrorCode, number]>([
     // what, change, code of the strict read, entries that salvaging saves
-    ['a root that is its own child', { 6: { children: [6, 5] } }, 'out-of-range', 4],
-    ['a child that is its grandparent', { 2: { children: [6, 1] } }, 'out-of-range', 6],
-    ['a child above its parent', { 2: { children: [3, 1] } }, 'out-of-range', 6],
-    ['a child beyond the index', { 6: { children: [2, 7] } }, 'out-of-range', 4],
-    ['a child of the largest number', { 5: { children: [3, 0xffff_ffff] } }, 'out-of-range', 6],
-    ['a child whose number overflows', { 5: { children: [0xffff_fffe, 4] } }, 'out-of-range', 6],
-    ['two parents of one inner node', { 6: { children: [2, 2] } }, 'corrupt', 4],
-    ['two parents of one leaf', { 5: { children: [3, 3] } }, 'corrupt', 6],
-    ['a leaf under two inner nodes', { 5: { children: [1, 4] } }, 'corrupt', 6],
-    ['a leaf where an inner node should be', { 6: { children: [0, 5] } }, 'corrupt', 4],
-    ['an inner node of its parent’s level', { 2: { level: 2 } }, 'corrupt', 4],
-    ['a root of level 255', { 6: { level: 255 } }, 'corrupt', 0],
-    ['a root one level too low', { 6: { level: 1 } }, 'corrupt', 0],
+    ['a root that is its own child', { 6: { children: [6, 5] } }, 'out-of-range', 8],
+    ['a child that is its grandparent', { 2: { children: [6, 1] } }, 'out-of-range', 8],
+    ['a child above its parent', { 2: { children: [3, 1] } }, 'out-of-range', 8],
+    ['a child beyond the index', { 6: { children: [2, 7] } }, 'out-of-range', 8],
+    ['a child of the largest number', { 5: { children: [3, 0xffff_ffff] } }, 'out-of-range', 8],
+    ['a child whose number overflows', { 5: { children: [0xffff_fffe, 4] } }, 'out-of-range', 8],
+    ['two parents of one inner node', { 6: { children: [2, 2] } }, 'corrupt', 8],
+    ['two parents of one leaf', { 5: { children: [3, 3] } }, 'corrupt', 8],
+    ['a leaf under two inner nodes', { 5: { children: [1, 4] } }, 'corrupt', 8],
+    ['a leaf where an inner node should be', { 6: { children: [0, 5] } }, 'corrupt', 8],
+    ['an inner node of its parent’s level', { 2: { level: 2 } }, 'corrupt', 8],
+    ['a root of level 255', { 6: { level: 255 } }, 'corrupt', 8],
+    ['a root one level too low', { 6: { level: 1 } }, 'corrupt', 8],
     ['a leaf that calls itself inner', { 4: { level: 1 } }, 'corrupt', 6],
     ['equal keys in a leaf', { 1: { keys: [key(2), key(2)] } }, 'out-of-order', 7],
     ['descending keys in a leaf', { 1: { keys: [key(2), blockKey(31)] } }, 'out-of-order', 7],
@@ -110,7 +110,7 @@ describe('an index is refused by a strict read, and salvaged in order, with', ()
     ['more entries than a block holds', { 3: { patch: { 0: [0xff, 0xff] } } }, 'corrupt', 6],
     ['keys of another size', { 3: { patch: { 4: [26] } } }, 'corrupt', 6],
     ['a child where a value should be', { 0: { patch: { 41: [0x80] } } }, 'corrupt', 7],
-    ['a value where a child should be', { 5: { patch: { 41: [0] } } }, 'corrupt', 6],
+    ['a value where a child should be', { 5: { patch: { 41: [0] } } }, 'corrupt', 8],
   ])('%s', async (_, changes, code, saved) => {
     const { error, salvaged, report } = await read(changes);
     expect(error?.code).toBe(code);

@@ -28,6 +28,8 @@ describe('one entry is damaged, and all others are salvaged, where', () => {
     ['an offset leaps over all others', { offsets: { 3: 60 } }, 3],
     ['the first offset leaps', { offsets: { 0: 50 } }, 0],
     ['an offset points back into the one before', { offsets: { 3: -5 } }, 3],
+    ['a blob is longer by one byte', { lengths: { 2: 1 } }, 2],
+    ['an offset points back by one byte', { offsets: { 3: -1 } }, 3],
     ['an offset points far back', { offsets: { 5: -30 } }, 5],
     ['an offset is that of the one before', { offsets: { 4: -11 } }, 4],
     ['an offset is that of the next', { offsets: { 4: 11 } }, 4],

@@ -117,10 +117,22 @@ describe.each(WAYS)('a scan by %s', (_, scan) => {
     bytes.fill(0, -BLOCK);
     const { opened, open } = gate();
     const { source, reader } = await watched(bytes, waits(opened));
-    const scanning = storageErrorOf(drain(scan(reader)));
+    const scanning = firstDamage(scan(reader));
     expect(await isPending(scanning)).toBe(true);
     open();
     expect(await scanning).toMatchObject({ code: 'corrupt', offset: VALUES_END });
     expect(source.inFlight).toBe(0);
   });
 });
+
+/** Salvaging gives it, where there is more to give, and goes on with the blobs; else it is thrown. */
+async function firstDamage(items: AsyncIterable<unknown>): Promise<unknown> {
+  try {
+    for await (const item of items) {
+      if (typeof item === 'object' && item !== null && 'error' in item) return item.error;
+    }
+  } catch (error) {
+    return error;
+  }
+  return undefined;
+}

@@ -1,0 +1,99 @@
+/**
+ * Every block of a part of a file, forwards or backwards, for those who look for something that
+ * nothing leads to.
+ *
+ * Most of a made-up file may be holes, which cost nothing to make and everything to read: a sweep
+ * ends once it has seen 1 GiB of zeros and 16 times as many of them as of anything else.
+ */
+import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+
+/** Blocks of one read. */
+const RUN_LENGTH = 64;
+
+/** Blocks of zeros that are read in any case. */
+const MAXIMUM_ZERO_BLOCKS = 128 * 1024;
+
+/** Blocks of zeros that each other block makes up for. */
+const ZERO_BLOCKS_PER_BLOCK = 16;
+
+export interface SweepOptions {
+  /** Blocks of the file, from the first to the last, which is exclusive. */
+  readonly from: number;
+  readonly to: number;
+  /** Default: forwards. */
+  readonly direction?: 'forwards' | 'backwards' | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Whether blocks that are all zero are left out, which is the default, or given. */
+  readonly zeros?: 'left-out' | 'given' | undefined;
+  /** Default 1 GiB of them. */
+  readonly maximumZeroBlocks?: number | undefined;
+}
+
+export interface SweptBlock {
+  /** Number of the block in the file. */
+  readonly block: number;
+  /** A whole block, valid until the next one is asked for; zeros where the file ends within it. */
+  readonly bytes: Uint8Array;
+  /** Bytes of it that are in the file. */
+  readonly presentSize: number;
+}
+
+/** Blocks of a file, the last of which may be cut. */
+export function blockCountOf(source: ByteSource): number {
+  return Math.ceil(source.size / BLOCK_SIZE);
+}
+
+/** One block of a file, as a sweep gives it; a fresh array. Throws: `truncated`, `io`. */
+export async function readBlockOf(source: ByteSource, block: number): Promise<SweptBlock> {
+  const bytes = new Uint8Array(BLOCK_SIZE);
+  const presentSize = Math.min(BLOCK_SIZE, source.size - block * BLOCK_SIZE);
+  await readExactly(source, bytes.subarray(0, presentSize), block * BLOCK_SIZE);
+  return { block, bytes, presentSize };
+}
+
+/** Throws: `too-large` where it gives up; `truncated`, `io`, `aborted`. */
+export async function* sweepBlocks(
+  source: ByteSource,
+  options: SweepOptions,
+): AsyncGenerator<SweptBlock> {
+  const { from, to, direction, signal, zeros, maximumZeroBlocks = MAXIMUM_ZERO_BLOCKS } = options;
+  const buffer = new Uint8Array(RUN_LENGTH * BLOCK_SIZE);
+  let otherCount = 0;
+  let zeroCount = 0;
+  for (let done = 0; from + done < to; done += RUN_LENGTH) {
+    throwIfAborted(signal, source.path);
+    const count = Math.min(RUN_LENGTH, to - from - done);
+    const first = direction !== 'backwards' ? from + done : to - done - count;
+    const start = first * BLOCK_SIZE;
+    const size = Math.min(count * BLOCK_SIZE, source.size - start);
+    await readExactly(source, buffer.subarray(0, size), start);
+    buffer.fill(0, size, count * BLOCK_SIZE);
+    for (let step = 0; step < count; step += 1) {
+      const index = direction !== 'backwards' ? step : count - 1 - step;
+      const bytes = buffer.subarray(index * BLOCK_SIZE, (index + 1) * BLOCK_SIZE);
+      const isZero = Buffer.compare(bytes, ZEROS) === 0;
+      if (isZero) zeroCount += 1;
+      else otherCount += 1;
+      if (isZero && zeros !== 'given') continue;
+      const presentSize = Math.min(BLOCK_SIZE, size - index * BLOCK_SIZE);
+      yield { block: first + index, bytes, presentSize };
+    }
+    if (zeroCount > maximumZeroBlocks + ZERO_BLOCKS_PER_BLOCK * otherCount) {
+      throw mostlyZeros(source, start);
+    }
+  }
+}
+
+function mostlyZeros(source: ByteSource, offset: number): StorageError {
+  return new StorageError('too-large', {
+    what: 'file of zeros, in which nothing more is looked for',
+    path: source.path,
+    offset,
+    expected: `at most ${ZERO_BLOCKS_PER_BLOCK} blocks of zeros for each other block`,
+    actual: 'more',
+  });
+}
+
+const ZEROS = new Uint8Array(BLOCK_SIZE);

@@ -1,0 +1,250 @@
+/**
+ * Where the index of a layer lies, if what the summary says of it cannot be right.
+ *
+ * The writer leaves no doubt: the first block of an index is the leaf of the first blob, at 8192; the
+ * last one is the root, at the end of the file; and all values lie in front of the index. So a leaf
+ * tells how far up the values reach, and nothing below that is a block of the index, whatever it
+ * looks like: a value may be made to look like a leaf. Leaves are looked for from the end of the file.
+ */
+import { decodeBlobHeader, MAXIMUM_BLOB_HEADER_SIZE } from '../../blob-writer/blob-format.ts';
+import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
+import { isStorageError, StorageError } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import { isDamage } from '../damage.ts';
+import {
+  blockCountOf,
+  readBlockOf,
+  type SweptBlock,
+  sweepBlocks,
+} from '../disk-btree/block-sweep.ts';
+import { decodeNode } from '../disk-btree/decode-node.ts';
+import { IndexBlocks, type IndexLocation } from '../disk-btree/index-blocks.ts';
+import { type EntryRules, IndexChecks } from '../disk-btree/index-checks.ts';
+import type { IndexNode } from '../disk-btree/index-node.ts';
+import { KEY_SIZE } from '../key.ts';
+import { DELTA_KEY_SIZE } from './entry-layout.ts';
+import type { LayerKind } from './summary-format.ts';
+
+/** Where the values begin, and so the first blob. */
+const FIRST_OFFSET = BLOCK_SIZE;
+
+/**
+ * Where an index is whose root is not where the summary claims: there, if a leaf says so, or the end
+ * of the file; else where the leaves of that kind tell, or the claimed place where there are none.
+ * Throws: `truncated`, `io`, `aborted`.
+ */
+export async function locateIndex(
+  source: ByteSource,
+  claimed: IndexLocation,
+  kind: LayerKind,
+  signal?: AbortSignal,
+): Promise<IndexLocation> {
+  if (await isPlausible(source, claimed, kind)) return claimed;
+  return (await findIndex(source, [kind], signal))?.location ?? claimed;
+}
+
+/** Whether the index starts where it is claimed to, as far as that can be told without its root. */
+export async function isPlausible(
+  source: ByteSource,
+  claimed: IndexLocation,
+  kind: LayerKind,
+): Promise<boolean> {
+  if (await isIndexStart(source, claimed.startBlock, kind)) return true;
+  return claimed.startBlock > 1 && endsWithFile(source, claimed);
+}
+
+/** What is wrong with a place, or with the root that lies there. Throws: `truncated`, `io`. */
+export async function locationError(
+  source: ByteSource,
+  location: IndexLocation,
+  kind: LayerKind,
+): Promise<StorageError | undefined> {
+  const blocks = new IndexBlocks(source, location);
+  return (await placeError(source, location, kind)) ?? (await rootError(blocks, kind));
+}
+
+/** Why an index cannot lie there: it is not in the file, or goes on behind that place. */
+export async function placeError(
+  source: ByteSource,
+  location: IndexLocation,
+  kind: LayerKind,
+): Promise<StorageError | undefined> {
+  const blocks = new IndexBlocks(source, location);
+  try {
+    blocks.checkLocation();
+  } catch (error) {
+    if (isDamage(error)) return error;
+    throw error;
+  }
+  return goesOnError(blocks, kind);
+}
+
+/**
+ * A root is the last block of its index: where the block behind it is one of the index, too, the
+ * summary names another block, and what only the real root leads to would seem not to be there.
+ */
+export async function goesOnError(
+  blocks: IndexBlocks,
+  kind: LayerKind,
+): Promise<StorageError | undefined> {
+  const { source, location } = blocks;
+  const next = location.startBlock + location.rootBlock + 1;
+  if (location.startBlock < 2 || next >= blockCountOf(source)) return undefined;
+  const node = strictNode(await readBlockOf(source, next), kind, location.startBlock);
+  if (node === undefined) return undefined;
+  return new StorageError('corrupt', {
+    what: 'index goes on behind the root that the summary names',
+    path: source.path,
+    offset: blocks.fileOffset(location.rootBlock),
+    expected: 'the last block of the index',
+    actual: `block ${location.rootBlock}, and a node behind it`,
+  });
+}
+
+/** Undefined if the root can be walked. */
+async function rootError(blocks: IndexBlocks, kind: LayerKind): Promise<StorageError | undefined> {
+  const { source, location } = blocks;
+  const { startBlock, rootBlock } = location;
+  const { bytes } = await readBlockOf(source, startBlock + rootBlock);
+  const checks = new IndexChecks(blocks, rulesOfSize(keySizeOf(kind)));
+  try {
+    return checks.root(checks.decodeWithForeignValues(bytes, rootBlock));
+  } catch (error) {
+    if (isDamage(error)) return error;
+    throw error;
+  }
+}
+
+/** Every key of that size. */
+function rulesOfSize(keySize: number): EntryRules {
+  const first = new Uint8Array(keySize);
+  const end = new Uint8Array(keySize).fill(0xff);
+  return { keySize, first, end, problem: () => undefined, tails: undefined };
+}
+
+/** Whether a leaf lies there that only the first block of an index can be. */
+export async function isIndexStart(
+  source: ByteSource,
+  block: number,
+  kind: LayerKind,
+): Promise<boolean> {
+  if (block < 2 || block >= blockCountOf(source)) return false;
+  const leaf = strictLeaf(await readBlockOf(source, block), kind);
+  return leaf !== undefined && offsetAt(leaf, 0, kind) === FIRST_OFFSET;
+}
+
+/** Whether the index would end where the file does. */
+export function endsWithFile(
+  source: ByteSource,
+  { startBlock, rootBlock }: IndexLocation,
+): boolean {
+  return startBlock + rootBlock + 1 === blockCountOf(source);
+}
+
+export interface FoundIndex {
+  readonly kind: LayerKind;
+  readonly location: IndexLocation;
+}
+
+/**
+ * Looks for the index from the end of the file; the last leaf tells the kind. Undefined if there is
+ * no leaf. Throws: `truncated`, `io`, `aborted`.
+ */
+export async function findIndex(
+  source: ByteSource,
+  kinds: readonly LayerKind[],
+  signal?: AbortSignal,
+): Promise<FoundIndex | undefined> {
+  const to = blockCountOf(source);
+  let found: { kind: LayerKind; startBlock: number } | undefined;
+  let valuesEnd = FIRST_OFFSET + 1;
+  const sweep = { from: 1, to, direction: 'backwards', signal } as const;
+  try {
+    for await (const swept of sweepBlocks(source, sweep)) {
+      if (swept.block * BLOCK_SIZE < valuesEnd) break;
+      for (const kind of found === undefined ? kinds : [found.kind]) {
+        const leaf = strictLeaf(swept, kind);
+        if (leaf === undefined) continue;
+        found = { kind, startBlock: swept.block };
+        valuesEnd = Math.max(valuesEnd, await endOfValues(source, leaf, kind));
+        if (offsetAt(leaf, 0, kind) === FIRST_OFFSET) return foundIndex(found, to);
+        break;
+      }
+    }
+  } catch (error) {
+    // What was found so far is all that is looked for.
+    if (!isStorageError(error, 'too-large')) throw error;
+  }
+  return found && foundIndex(found, to);
+}
+
+/** Where the last blob of a leaf ends, or is known to reach. */
+async function endOfValues(source: ByteSource, leaf: IndexNode, kind: LayerKind): Promise<number> {
+  const offset = offsetAt(leaf, leaf.entryCount - 1, kind);
+  const bytes = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
+  await readExactly(
+    source,
+    bytes.subarray(0, Math.min(bytes.length, source.size - offset)),
+    offset,
+  );
+  try {
+    const { headerSize, storedLength } = decodeBlobHeader(bytes, 0, offset);
+    const end = offset + headerSize + storedLength;
+    return end <= leaf.block * BLOCK_SIZE ? end : offset + 1;
+  } catch (error) {
+    if (isDamage(error)) return offset + 1;
+    throw error;
+  }
+}
+
+function foundIndex({ kind, startBlock }: { kind: LayerKind; startBlock: number }, to: number) {
+  return { kind, location: { startBlock, rootBlock: to - 1 - startBlock } };
+}
+
+/** A block that decodes without a doubt, for one at its place in the file; else undefined. */
+function strictNode(
+  { block, bytes, presentSize }: SweptBlock,
+  kind: LayerKind,
+  startBlock: number,
+): IndexNode | undefined {
+  const node = decodeOrNothing(bytes, block - startBlock, kind);
+  if (node === undefined || node.usedSize > presentSize) return undefined;
+  if (node.firstOutOfOrder() >= 0) return undefined;
+  const isInFront = (index: number) =>
+    node.level > 0
+      ? node.childBlock(index) < node.block
+      : offsetAt(node, index, kind) >= FIRST_OFFSET &&
+        offsetAt(node, index, kind) < block * BLOCK_SIZE;
+  for (let index = 0; index < node.entryCount; index += 1) {
+    if (!isInFront(index)) return undefined;
+  }
+  return node;
+}
+
+/** A leaf whose blobs lie one behind the other, and in front of it. */
+function strictLeaf(swept: SweptBlock, kind: LayerKind): IndexNode | undefined {
+  const node = strictNode(swept, kind, 0);
+  if (node === undefined || node.level > 0) return undefined;
+  for (let index = 1; index < node.entryCount; index += 1) {
+    if (offsetAt(node, index - 1, kind) >= offsetAt(node, index, kind)) return undefined;
+  }
+  return node;
+}
+
+function decodeOrNothing(bytes: Uint8Array, block: number, kind: LayerKind): IndexNode | undefined {
+  try {
+    return decodeNode(bytes, block, keySizeOf(kind), 0);
+  } catch (error) {
+    if (isDamage(error)) return undefined;
+    throw error;
+  }
+}
+
+function keySizeOf(kind: LayerKind): number {
+  return kind === 'delta' ? DELTA_KEY_SIZE : KEY_SIZE;
+}
+
+function offsetAt(leaf: IndexNode, index: number, kind: LayerKind): number {
+  const value = leaf.leafValue(index);
+  return kind === 'delta' ? Math.floor(value / 2) : value;
+}

@@ -1,0 +1,187 @@
+/**
+ * Blobs without keys, for a layer of whose index nothing is left: blobs lie back to back, so that
+ * each tells where the next one starts, from the beginning of the values on.
+ *
+ * Nothing proves that a blob is one of the layer's. In a delta layer it must at least hold a value,
+ * and the walk ends after a few that do not; in an image layer any bytes are an image. It ends where
+ * a header cannot be one, and at zeros up to the end of a block, which are the padding.
+ */
+import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
+import { readExactly } from '../../blob-writer/byte-source.ts';
+import { isStorageError, type StorageError, throwIfAborted, withPath } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import { Decompressor } from '../../zstd/decompression.ts';
+import { isDamage } from '../damage.ts';
+import { outlineOfValue } from '../value-format.ts';
+import { checkExpandedLength, type EntryScan } from './entry-scan.ts';
+import { readLargeValue } from './large-value.ts';
+import type { LayerKind } from './summary-format.ts';
+
+/** A blob whose key is lost. */
+export interface LooseBlob {
+  readonly kind: 'loose-blob';
+  readonly offset: number;
+  /** Bytes in the file, header included. */
+  readonly storedLength: number;
+  readonly compressed: boolean;
+  /** Of the content, after decompression. */
+  readonly length: number;
+  /** Of the value in a delta layer; `image` in an image layer. */
+  readonly type: string;
+  /** The content, the caller's own; absent where contents are not wanted. */
+  readonly bytes: Uint8Array | undefined;
+}
+
+/** A blob that cannot be read, or holds no value. */
+export interface DamagedBlob {
+  readonly kind: 'damaged-blob';
+  readonly offset: number;
+  readonly error: StorageError;
+}
+
+export interface LooseBlobOptions {
+  readonly kind: LayerKind;
+  readonly scan: EntryScan;
+  readonly contents: 'whole' | 'none';
+  /** Each piece of a content that is not wanted as a whole, at most 256 KiB, with its offset. */
+  readonly onPiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
+}
+
+/** Blobs in a row that hold no value: the walk has lost its way. */
+const MAXIMUM_BAD_BLOBS = 8;
+
+/** Throws: `io`, `aborted`. */
+export async function* looseBlobs(
+  options: LooseBlobOptions,
+): AsyncGenerator<LooseBlob | DamagedBlob> {
+  const { scan } = options;
+  const { blobs, signal } = scan;
+  const { path } = blobs.source;
+  const walk = new BlobWalk(options);
+  let badCount = 0;
+  try {
+    for (let offset = blobs.region.start; offset < blobs.region.end; offset = walk.end) {
+      throwIfAborted(signal, path);
+      const item = await walk.at(offset);
+      if (walk.isEmpty && (await isPadding(scan, offset))) return;
+      yield item;
+      badCount = item.kind === 'damaged-blob' ? badCount + 1 : 0;
+      if (badCount === MAXIMUM_BAD_BLOBS || walk.end === offset) return;
+    }
+  } finally {
+    await walk.close();
+  }
+}
+
+class BlobWalk {
+  readonly #options: LooseBlobOptions;
+  readonly #scanner: BlobScanner;
+  #expandedLength = 0;
+  /** Where the last blob ends; where it starts, if that is not known. */
+  end = 0;
+
+  constructor(options: LooseBlobOptions) {
+    this.#options = options;
+    const largeBlobs = options.contents === 'whole' ? 'load' : 'leave';
+    this.#scanner = new BlobScanner(options.scan.blobs, undefined, largeBlobs);
+  }
+
+  /** Whether the last one was a zero, which is the header of an empty blob. */
+  get isEmpty(): boolean {
+    const { headerSize, payloadLength } = this.#scanner;
+    return headerSize === 1 && payloadLength === 0;
+  }
+
+  async at(offset: number): Promise<LooseBlob | DamagedBlob> {
+    const { blobs } = this.#options.scan;
+    this.end = offset;
+    try {
+      if (!this.#scanner.locate(offset)) {
+        await this.#scanner.load(offset);
+        this.#scanner.locate(offset);
+      }
+      const { headerSize, payloadLength } = this.#scanner;
+      this.end = offset + headerSize + payloadLength;
+      return await this.#blob(offset);
+    } catch (caught) {
+      const error = withPath(caught, blobs.source.path);
+      if (isDamage(error)) return { kind: 'damaged-blob', offset, error };
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#scanner.close();
+  }
+
+  async #blob(offset: number): Promise<LooseBlob> {
+    const { contents, scan } = this.#options;
+    const { headerSize, payloadLength, compressed } = this.#scanner;
+    const storedLength = headerSize + payloadLength;
+    const blob = { kind: 'loose-blob', offset, storedLength, compressed } as const;
+    if (compressed) checkExpandedLength(offset, { scan, expandedLength: this.#expandedLength });
+    const content = await this.#content(offset);
+    if (content === undefined)
+      return { ...blob, ...(await this.#stream(offset)), bytes: undefined };
+    if (compressed) this.#expandedLength += content.length;
+    const type = this.#typeOf(content, compressed ? offset : offset + headerSize);
+    this.#options.onPiece?.(offset, content);
+    const bytes = contents === 'whole' ? Uint8Array.from(content) : undefined;
+    return { ...blob, length: content.length, type, bytes };
+  }
+
+  /** A view; undefined for what is to be streamed. */
+  async #content(offset: number): Promise<Uint8Array | undefined> {
+    const { bytes, compressed, headerSize, isWhole, payloadStart, payloadLength } = this.#scanner;
+    if (!isWhole) return undefined;
+    const payload = bytes.subarray(payloadStart, payloadStart + payloadLength);
+    if (!compressed) return payload;
+    const { blobs } = this.#options.scan;
+    const header = { headerSize, storedLength: payloadLength, compressed };
+    const decompressor = await Decompressor.load();
+    const small = blobs.smallContent(decompressor, { header, payload, offset });
+    if (small !== undefined || this.#options.contents === 'none') return small;
+    return blobs.content(header, payload, offset);
+  }
+
+  async #stream(offset: number): Promise<{ length: number; type: string }> {
+    const { kind, onPiece, scan } = this.#options;
+    const { headerSize, payloadLength, compressed } = this.#scanner;
+    const header = { headerSize, storedLength: payloadLength, compressed };
+    const stream = (onEach: (piece: Uint8Array) => void) =>
+      scan.blobs.stream(offset, header, (piece) => {
+        throwIfAborted(scan.signal, scan.blobs.source.path);
+        if (compressed) this.#expandedLength += piece.length;
+        onEach(piece);
+      });
+    const pass = (piece: Uint8Array) => onPiece?.(offset, piece);
+    if (kind === 'image') return { length: await stream(pass), type: 'image' };
+    const value = await readLargeValue<never>({ stream }, pass);
+    if (isStorageError(value.outline)) throw this.#located(value.outline, offset);
+    return { length: value.length, type: value.outline.type };
+  }
+
+  #typeOf(content: Uint8Array, contentOffset: number): string {
+    if (this.#options.kind === 'image') return 'image';
+    try {
+      return outlineOfValue(content).type;
+    } catch (error) {
+      throw this.#located(error, contentOffset);
+    }
+  }
+
+  /** Offsets within a value become offsets in the file. */
+  #located(error: unknown, contentOffset: number): unknown {
+    if (!isStorageError(error)) return error;
+    const { path } = this.#options.scan.blobs.source;
+    return error.with({ path, offset: contentOffset + (error.offset ?? 0) });
+  }
+}
+
+/** Zeros up to the end of the block, or of the values. */
+async function isPadding({ blobs }: EntryScan, offset: number): Promise<boolean> {
+  const blockEnd = (Math.floor(offset / BLOCK_SIZE) + 1) * BLOCK_SIZE;
+  const rest = new Uint8Array(Math.min(blockEnd, blobs.region.end) - offset);
+  await readExactly(blobs.source, rest, offset);
+  return rest.every((byte) => byte === 0);
+}

@@ -1,0 +1,159 @@
+/**
+ * A scan of what is left of a layer: of its entries, as far as its leaves can be found, else of its
+ * blobs.
+ *
+ * An entry is given if its leaf decodes, lies in the index and fits in with the others, if it is in
+ * the ranges of the layer and above the entry before it, and if its blob lies in the values, behind
+ * the blob before it, and can be read. More cannot be proven, as nothing has a checksum: a leaf or a
+ * blob that was changed into another one that is right in itself is given as it is.
+ */
+import { BlobReader } from '../../blob-writer/blob-reader.ts';
+import type { ByteSource } from '../../blob-writer/byte-source.ts';
+import type { StorageError } from '../../errors.ts';
+import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import type { DecompressionLimits } from '../../zstd/decompression.ts';
+import { isDamage } from '../damage.ts';
+import { IndexBlocks, type IndexLocation } from '../disk-btree/index-blocks.ts';
+import { IndexChecks } from '../disk-btree/index-checks.ts';
+import { salvageIndex } from '../disk-btree/salvage-walk.ts';
+import type { WalkOptions } from '../disk-btree/walk.ts';
+import {
+  type DamagedBlock,
+  type EntryScan,
+  type LargeEntry,
+  type ScannedItem,
+  scanEntries,
+  streamEntries,
+} from './entry-scan.ts';
+import { locateIndex, placeError } from './index-location.ts';
+import { type DamagedBlob, type LooseBlob, looseBlobs } from './loose-blobs.ts';
+import { claimedIndex } from './summary.ts';
+import type { LayerSummary } from './summary-format.ts';
+
+export interface SalvagedLayer {
+  /** Without a cache. */
+  readonly source: ByteSource;
+  readonly summary: LayerSummary;
+  readonly limits: DecompressionLimits;
+  /** Its region is where the summary says that the values are. */
+  readonly scan: EntryScan;
+  readonly walk: WalkOptions;
+  /** See `LooseBlobOptions`. */
+  readonly onLoosePiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
+}
+
+export type SalvagedScanItem = ScannedItem | LooseBlob | DamagedBlob;
+
+/** Everything whole. Throws: what keeps the index from being read, if there is no blob either; `io`. */
+export function salvageWhole(layer: SalvagedLayer): AsyncGenerator<SalvagedScanItem> {
+  return salvageWith(layer, { scanAs: scanEntries, contents: 'whole' });
+}
+
+/** As `salvageWhole`, but nothing is held that is larger than 1 MiB. */
+export function salvageStreamed(
+  layer: SalvagedLayer,
+): AsyncGenerator<SalvagedScanItem | LargeEntry> {
+  return salvageWith(layer, { scanAs: streamEntries, contents: 'none' });
+}
+
+interface SalvageHow<L> {
+  readonly scanAs: (
+    slices: ReturnType<typeof salvageIndex>,
+    scan: EntryScan,
+  ) => AsyncGenerator<ScannedItem | L>;
+  readonly contents: 'whole' | 'none';
+}
+
+async function* salvageWith<L>(
+  layer: SalvagedLayer,
+  how: SalvageHow<L>,
+): AsyncGenerator<SalvagedScanItem | L> {
+  const { source, summary, scan } = layer;
+  const claimed = claimedIndex(summary);
+  const place = { location: claimed, scan, rootError: undefined };
+  let rootError = await placeError(source, claimed, summary.kind);
+  if (rootError === undefined) {
+    rootError = yield* untilRootError(scanIndex(layer, place, how));
+    if (rootError === undefined) return;
+  }
+  const location = await locateIndex(source, claimed, summary.kind, scan.signal);
+  const isElsewhere = location.startBlock !== claimed.startBlock;
+  const found = isElsewhere ? relocated(layer, location.startBlock) : scan;
+  const again = scanIndex(layer, { location, scan: found, rootError }, how);
+  const isNothingLeft = yield* untilRootError(again);
+  if (isNothingLeft === undefined) return;
+  // A blob without a key is in no range of keys.
+  if (scan.wanted === 'some') throw rootError;
+  const blobs = looseBlobs({
+    kind: summary.kind,
+    scan: withValuesOf(layer, found),
+    contents: how.contents,
+    onPiece: layer.onLoosePiece,
+  });
+  yield* afterRootError(blobs, {
+    kind: 'damaged-block',
+    block: location.rootBlock,
+    error: rootError,
+  });
+}
+
+interface PlacedIndex {
+  readonly location: IndexLocation;
+  readonly scan: EntryScan;
+  readonly rootError: StorageError | undefined;
+}
+
+function scanIndex<L>(
+  { source, walk }: SalvagedLayer,
+  { location, scan, rootError }: PlacedIndex,
+  { scanAs }: SalvageHow<L>,
+): AsyncGenerator<ScannedItem | L> {
+  const blocks = new IndexBlocks(source, location);
+  const checks = new IndexChecks(blocks, scan.layout);
+  const options = { ...walk, signal: scan.signal, rootError };
+  return scanAs(salvageIndex(blocks, checks, options), scan);
+}
+
+/** Returns: the damage that kept the items from coming, if there were none. */
+async function* untilRootError<T>(
+  items: AsyncGenerator<T>,
+): AsyncGenerator<T, StorageError | undefined> {
+  let isFirst = true;
+  try {
+    for await (const item of items) {
+      isFirst = false;
+      yield item;
+    }
+  } catch (error) {
+    if (isFirst && isDamage(error)) return error;
+    throw error;
+  }
+  return undefined;
+}
+
+/** Throws the root's damage, if no blob can be read. */
+async function* afterRootError(
+  blobs: AsyncGenerator<LooseBlob | DamagedBlob>,
+  root: DamagedBlock,
+): AsyncGenerator<SalvagedScanItem> {
+  try {
+    const first = await blobs.next().catch(() => undefined);
+    if (first === undefined || first.done || first.value.kind === 'damaged-blob') throw root.error;
+    yield root;
+    yield first.value;
+    yield* blobs;
+  } finally {
+    await blobs.return(undefined);
+  }
+}
+
+function relocated({ source, limits, scan }: SalvagedLayer, startBlock: number): EntryScan {
+  const region = { start: BLOCK_SIZE, end: startBlock * BLOCK_SIZE };
+  return { ...scan, blobs: new BlobReader(source, region, limits) };
+}
+
+/** Where the summary places the index in front of the values, they may reach to the end of the file. */
+function withValuesOf(layer: SalvagedLayer, scan: EntryScan): EntryScan {
+  const { start, end } = scan.blobs.region;
+  return end > start ? scan : relocated(layer, Math.ceil(layer.source.size / BLOCK_SIZE));
+}

@@ -1,0 +1,177 @@
+/** Leaves that are looked for block by block: which are taken, and when it is given up. */
+import { describe, expect, it } from 'vitest';
+import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
+import { type SweepOptions, sweepBlocks } from '../../../src/layers/disk-btree/block-sweep.ts';
+import { IndexBlocks } from '../../../src/layers/disk-btree/index-blocks.ts';
+import { IndexChecks } from '../../../src/layers/disk-btree/index-checks.ts';
+import { longestChain } from '../../../src/layers/disk-btree/leaf-chain.ts';
+import { findLostLeaves } from '../../../src/layers/disk-btree/lost-leaves.ts';
+import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
+import { blockKey, drain } from '../../support/layers.ts';
+import { storageErrorOf } from '../../support/storage-errors.ts';
+
+const RULES = {
+  keySize: 18,
+  first: new Uint8Array(18),
+  end: new Uint8Array(18).fill(0xff),
+  problem: () => undefined,
+  tails: undefined,
+};
+
+function leafOf(...keys: number[]): Uint8Array {
+  return nodeBlock({ keys: keys.map(blockKey), values: keys.map((key) => 8192 + key) });
+}
+
+/** In an index that starts at block 2. */
+async function lostIn(blocks: readonly Uint8Array[], maximumLeaves?: number, cut = 0) {
+  const all = Buffer.concat([Buffer.alloc(2 * BLOCK), ...blocks]);
+  const source = bytesSource(all.subarray(0, all.length - cut), 'layer');
+  const index = new IndexBlocks(source, { startBlock: 2, rootBlock: blocks.length - 1 });
+  return findLostLeaves(index, new IndexChecks(index, RULES), { maximumLeaves });
+}
+
+describe('lost leaves', () => {
+  const inner = nodeBlock({ keys: [0, 3].map(blockKey), children: [0, 1] });
+
+  it('are found between what is none', async () => {
+    const garbage = new Uint8Array(BLOCK).fill(0xee);
+    const blocks = [leafOf(1, 2), garbage, inner, new Uint8Array(BLOCK), leafOf(3)];
+    const { leaves, damage } = await lostIn(blocks);
+    expect(leaves.map(({ block }) => block)).toEqual([0, 4]);
+    expect(damage).toEqual([]);
+  });
+
+  it.each([
+    ['no byte that is used', BLOCK - 5 - 2 * 23, [0, 1]],
+    ['one byte that is used', BLOCK - 5 - 2 * 23 + 1, [0]],
+  ])('are taken from a block that is cut, where %s is missing', async (_, cut, expected) => {
+    const { leaves } = await lostIn([leafOf(1, 2), leafOf(3, 4)], undefined, cut);
+    expect(leaves.map(({ block }) => block)).toEqual(expected);
+  });
+
+  it('that contradict the others are told, not taken', async () => {
+    const { leaves, damage } = await lostIn([
+      leafOf(1, 2),
+      leafOf(90, 91),
+      leafOf(3, 4),
+      leafOf(5),
+    ]);
+    expect(leaves.map(({ block }) => block)).toEqual([0, 2, 3]);
+    expect(damage).toMatchObject([{ block: 1, error: { code: 'out-of-order', path: 'layer' } }]);
+  });
+
+  it.each([
+    [2, []],
+    [1, [{ block: 1, error: { code: 'too-large' } }]],
+  ])('are at most as many as are allowed: %i', async (maximum, damage) => {
+    const found = await lostIn([leafOf(1), leafOf(2)], maximum);
+    expect(found.leaves).toHaveLength(maximum);
+    expect(found.damage).toHaveLength(damage.length);
+    expect(found.damage).toMatchObject(damage);
+  });
+});
+
+describe('a chain of leaves', () => {
+  const span = (first: number, last: number) => ({ first: blockKey(first), last: blockKey(last) });
+
+  it.each([
+    ['none', [], []],
+    ['one', [[1, 2]], [0]],
+    [
+      'ascending',
+      [
+        [1, 2],
+        [3, 4],
+        [5, 5],
+      ],
+      [0, 1, 2],
+    ],
+    [
+      'two that meet in a key',
+      [
+        [1, 2],
+        [2, 3],
+        [4, 5],
+      ],
+      2,
+    ],
+    [
+      'a first that leaps',
+      [
+        [9, 9],
+        [1, 2],
+        [3, 4],
+      ],
+      [1, 2],
+    ],
+    [
+      'a last that falls back',
+      [
+        [1, 2],
+        [3, 4],
+        [0, 0],
+      ],
+      [0, 1],
+    ],
+    [
+      'one that spans all',
+      [
+        [1, 2],
+        [1, 9],
+        [3, 4],
+        [5, 6],
+      ],
+      [0, 2, 3],
+    ],
+  ] as const)('is the longest of %s', (_, spans, expected) => {
+    const chain = longestChain(spans.map(([first, last]) => span(first, last)));
+    if (typeof expected === 'number') expect(chain).toHaveLength(expected);
+    else expect(chain).toEqual(expected);
+  });
+});
+
+describe('a sweep', () => {
+  const sweep = (blocks: readonly number[], options: Partial<SweepOptions>) => {
+    const bytes = Buffer.concat(blocks.map((value) => new Uint8Array(BLOCK).fill(value)));
+    const source = bytesSource(bytes, 'layer');
+    return drain(sweepBlocks(source, { from: 0, to: blocks.length, ...options }));
+  };
+  const numbers = async (blocks: readonly number[], options: Partial<SweepOptions>) =>
+    (await sweep(blocks, options)).map(({ block }) => block);
+
+  it('goes forwards or backwards, with zeros or without', async () => {
+    expect(await numbers([1, 0, 2], {})).toEqual([0, 2]);
+    expect(await numbers([1, 0, 2], { zeros: 'given' })).toEqual([0, 1, 2]);
+    expect(await numbers([1, 0, 2], { direction: 'backwards' })).toEqual([2, 0]);
+    expect(await numbers([1, 0, 2], { from: 2 })).toEqual([2]);
+  });
+
+  it('gives up after so many zeros, and 16 for each other block', async () => {
+    const zeros = (count: number) => new Array<number>(count).fill(0);
+    await sweep(zeros(64), { maximumZeroBlocks: 64 });
+    await sweep([1, ...zeros(63), ...zeros(16)], { maximumZeroBlocks: 63 });
+    const given = storageErrorOf(sweep(zeros(64), { maximumZeroBlocks: 63 }));
+    expect(await given).toMatchObject({ code: 'too-large', path: 'layer' });
+  });
+
+  it('of hundreds of blocks gives each once, the last one cut', async () => {
+    const blocks = Array.from({ length: 300 }, () => 7);
+    const bytes = Buffer.concat(blocks.map((value) => new Uint8Array(BLOCK).fill(value)));
+    const source = bytesSource(bytes.subarray(0, -5));
+    for (const direction of ['forwards', 'backwards'] as const) {
+      const seen: number[] = [];
+      for await (const { block, bytes: one, presentSize } of sweepBlocks(source, {
+        from: 3,
+        to: 300,
+        direction,
+      })) {
+        seen.push(block);
+        expect(presentSize).toBe(block === 299 ? BLOCK - 5 : BLOCK);
+        expect(one[BLOCK - 1]).toBe(block === 299 ? 0 : 7);
+      }
+      expect(seen.sort((left, right) => left - right)).toEqual(
+        Array.from({ length: 297 }, (_, index) => index + 3),
+      );
+    }
+  });
+});
