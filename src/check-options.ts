@@ -24,6 +24,11 @@ export function checkLimit(what: string, limit: unknown, bounds: Bounds = {}): v
   checkCount(what, limit, bounds);
 }
 
+/** Throws `invalid-input` for what is not permission bits; undefined stands for the default. */
+export function checkMode(mode: unknown): void {
+  if (mode !== undefined) checkCount('mode', mode, { to: 0o7777 });
+}
+
 /** Throws `invalid-input` for what is none of the choices; undefined stands for the default. */
 export function checkChoice<T extends string>(
   what: string,

@@ -6,7 +6,7 @@ import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isStorageError, StorageError } from '../errors.ts';
 import type { FileStat } from '../virtual-file/file-system.ts';
-import { isLeftoverName } from '../virtual-file/leftover-names.ts';
+import { isLeftoverName, ownerOf } from '../virtual-file/leftover-names.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 
@@ -31,7 +31,9 @@ export async function refuseInputAsOutput(input: string, output: string): Promis
 
 async function isLeftoverOf(output: string, path: string): Promise<boolean> {
   const name = basename(path);
-  if (!isLeftoverName(name) || !name.startsWith(`${basename(output)}.`)) return false;
+  const isOfOutput = isLeftoverName(name) && name.startsWith(`${basename(output)}.`);
+  // An overwrite removes what tells its owner, whatever it was to become.
+  if (!isOfOutput && ownerOf(name) === undefined) return false;
   return (await lookUpIfPossible(dirname(output)))?.path === dirname(path);
 }
 

@@ -13,11 +13,7 @@
  */
 import { checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import {
-  isLeftoverName,
-  SCRATCH_PREFIX,
-  TEMPORARY_SUFFIX,
-} from '../virtual-file/leftover-names.ts';
+import { isLeftoverName, SCRATCH_PREFIX, temporaryName } from '../virtual-file/leftover-names.ts';
 import { compareKeys, formatKey, type Key, type KeyRange, parseKey } from './key.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, parseLsn } from './lsn.ts';
 
@@ -76,12 +72,20 @@ export function formatLayerName(name: LayerName): string {
   return `${formatKey(start)}-${formatKey(end)}__${lsns}${formatSuffix(name.generation)}`;
 }
 
-/** The name of the file that becomes the layer; `attempt` keeps two writers apart. */
-export function formatTemporaryName(name: LayerName, attempt: number): string {
-  const suffix = `.${attempt.toString(16)}${TEMPORARY_SUFFIX}`;
-  if (name.kind === 'image') return formatLayerName(name) + suffix;
+/** The name of the file that becomes the layer; the token keeps two writers apart. */
+export function formatTemporaryName(name: LayerName, token: string): string {
+  return temporaryName(temporaryStem(name), token);
+}
+
+/** The name of the scratch file that takes index blocks of the layer. */
+export function formatIndexScratchName(name: LayerName, token: string): string {
+  return temporaryName(`${temporaryStem(name)}-index`, token);
+}
+
+function temporaryStem(name: LayerName): string {
+  if (name.kind === 'image') return formatLayerName(name);
   const { start, end } = name.lsnRange;
-  return `${formatKey(name.keyRange.start)}-XXX__${formatLsn(start)}-${formatLsn(end)}${suffix}`;
+  return `${formatKey(name.keyRange.start)}-XXX__${formatLsn(start)}-${formatLsn(end)}`;
 }
 
 /** True for what writers leave behind when the process dies, and `removeLeftovers` removes. */
@@ -90,8 +94,8 @@ export function isTemporaryName(name: string): boolean {
 }
 
 /** Name of an ephemeral layer's scratch file. */
-export function formatScratchName(attempt: number): string {
-  return `${SCRATCH_PREFIX}${attempt}`;
+export function formatScratchName(token: string): string {
+  return SCRATCH_PREFIX + token;
 }
 
 /** Throws `invalid-input` unless the text is a generation: 8 hex digits. */

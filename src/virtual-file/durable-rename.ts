@@ -14,7 +14,7 @@ import {
 } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import type { OpenFiles } from './open-files.ts';
-import type { TemporaryFile } from './temporary-file.ts';
+import { type TemporaryFile, unlinkIfThere } from './temporary-file.ts';
 import { inTurn, trueName } from './turns.ts';
 
 const ENDS = ['close', 'keep-open'] as const;
@@ -41,7 +41,7 @@ export async function durableRename(
 ): Promise<void> {
   atOnceFailingWith('not-applied', () => checkChoice('afterwards', options.afterwards, ENDS));
   const absolute = atOnceFailingWith('not-applied', () => absolutePath(target));
-  await failingWith('not-applied', temporary.file.sync());
+  await failingWith('not-applied', makeReady(temporary, absolute));
   await renameSynced(temporary, absolute, options);
 }
 
@@ -55,27 +55,16 @@ export async function durableRename(
  */
 export async function publishNew(temporary: TemporaryFile, target: string): Promise<void> {
   const absolute = atOnceFailingWith('not-applied', () => absolutePath(target));
-  await failingWith('not-applied', temporary.file.sync());
-  await failingWith('not-applied', refuseReplaced(temporary));
+  await failingWith('not-applied', makeReady(temporary, absolute));
   await linkSynced(temporary, absolute);
 }
 
-async function linkSynced(temporary: TemporaryFile, target: string): Promise<void> {
-  const { openFiles } = temporary.file;
-  const { fileSystem } = openFiles;
-  const directory = dirname(target);
-  const mark = openFiles.directoryMark();
-  try {
-    await openFiles.report(fileSystem.link(temporary.path, target));
-  } catch (error) {
-    if (isLinkUnsupported(error)) return renameToNew(temporary, target);
-    const outcome = await outcomeOfFailedLink(temporary, target);
-    if (outcome !== 'applied') throw replacingOutcome(error, outcome);
-  }
-  await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
-  await failingWith('durable', openFiles.report(fileSystem.unlink(temporary.path)));
-  // It fails if the temporary file was abandoned meanwhile; so it does behind a rename.
-  atOnceFailingWith('durable', () => temporary.keep());
+/** What must hold before the file takes a name. */
+async function makeReady(temporary: TemporaryFile, target: string): Promise<void> {
+  const { file } = temporary;
+  await file.sync();
+  await file.openFiles.throwIfDirectoryFailed(dirname(target));
+  await refuseReplaced(temporary);
 }
 
 /**
@@ -90,22 +79,38 @@ async function refuseReplaced(temporary: TemporaryFile): Promise<void> {
   throw new StorageError('io', { what: 'temporary file was replaced while in use', path });
 }
 
+async function linkSynced(temporary: TemporaryFile, target: string): Promise<void> {
+  const { openFiles } = temporary.file;
+  try {
+    await openFiles.report(openFiles.fileSystem.link(temporary.path, target));
+  } catch (error) {
+    const outcome = await outcomeOfFailedLink(temporary, target);
+    if (outcome !== 'applied') {
+      if (isLinkUnsupported(error)) return renameToNew(temporary, target);
+      throw replacingOutcome(error, outcome);
+    }
+  }
+  await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
+  await failingWith('durable', unlinkIfThere(openFiles, temporary.path));
+  // It fails if the temporary file was abandoned meanwhile; so it does behind a rename.
+  atOnceFailingWith('durable', () => temporary.keep());
+}
+
 async function renameSynced(
   temporary: TemporaryFile,
   target: string,
   { signal, afterwards }: DurableRenameOptions,
 ): Promise<void> {
   const { openFiles } = temporary.file;
-  const directory = dirname(target);
-  const mark = openFiles.directoryMark();
   if (signal?.aborted) throw replacingOutcome(abortedError(signal, target), 'not-applied');
   const renaming = openFiles.report(openFiles.fileSystem.rename(temporary.path, target));
   await renaming.catch(async (error: unknown) => {
-    throw replacingOutcome(error, await outcomeOfFailedRename(temporary));
+    const outcome = await outcomeOfFailedRename(temporary, target, error);
+    if (outcome !== 'applied') throw replacingOutcome(error, outcome);
   });
   atOnceFailingWith('in-doubt', () => temporary.keep());
   if (afterwards === 'close') void Promise.allSettled([temporary.abandon()]);
-  await failingWith('in-doubt', openFiles.syncDirectory(directory, mark));
+  await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
 }
 
 async function renameToNew(temporary: TemporaryFile, target: string): Promise<void> {
@@ -122,12 +127,23 @@ async function renameToNew(temporary: TemporaryFile, target: string): Promise<vo
   }
 }
 
+/**
+ * How systems refuse links where a rename may work: file systems without them, Android (EACCES),
+ * quotas by directory (EXDEV), Windows (EISDIR, UNKNOWN). EPERM and EACCES may also be meant as
+ * they are: then the rename fails in the same way, and that error is the one to tell.
+ */
 const LINK_UNSUPPORTED: ReadonlySet<string> = new Set([
   'EPERM',
+  'EACCES',
   'ENOSYS',
   'ENOTSUP',
   'EOPNOTSUPP',
+  'EINVAL',
+  'EISDIR',
   'EMLINK',
+  'ENOTTY',
+  'EXDEV',
+  'UNKNOWN',
 ]);
 
 function isLinkUnsupported(error: unknown): boolean {
@@ -148,6 +164,8 @@ async function refuseExisting(openFiles: OpenFiles, target: string): Promise<voi
   });
 }
 
+type OutcomeOfFailure = 'applied' | 'not-applied' | 'in-doubt';
+
 /**
  * A link that failed usually did nothing. Over a network the answer may have been lost, and the
  * repeated request have met the link that the first one made: then the name is ours all the same.
@@ -155,27 +173,32 @@ async function refuseExisting(openFiles: OpenFiles, target: string): Promise<voi
 async function outcomeOfFailedLink(
   temporary: TemporaryFile,
   target: string,
-): Promise<'applied' | 'not-applied' | 'in-doubt'> {
-  const { openFiles } = temporary.file;
-  const { fileSystem } = openFiles;
-  try {
-    const ours = await openFiles.report(fileSystem.stat(temporary.path));
-    const there = await openFiles.report(fileSystem.stat(target));
-    return ours.identity === there.identity ? 'applied' : 'not-applied';
-  } catch (error) {
-    if (isStorageError(error)) return error.code === 'not-found' ? 'not-applied' : 'in-doubt';
-    throw error;
-  }
+): Promise<OutcomeOfFailure> {
+  const isOurs = await isName(target, temporary);
+  return isOurs === undefined ? 'in-doubt' : isOurs ? 'applied' : 'not-applied';
 }
 
-/** A rename that failed usually did nothing; over a network it may have happened all the same. */
-async function outcomeOfFailedRename(temporary: TemporaryFile): Promise<Outcome> {
-  const { openFiles } = temporary.file;
+/** As with a link; but here another process may have replaced our file since. */
+async function outcomeOfFailedRename(
+  temporary: TemporaryFile,
+  target: string,
+  error: unknown,
+): Promise<OutcomeOfFailure> {
+  const isOurs = await isName(target, temporary);
+  if (isOurs) return 'applied';
+  // The temporary file had been taken away before.
+  if (isOurs === false && isStorageError(error, 'not-found')) return 'not-applied';
+  return (await isName(temporary.path, temporary)) ? 'not-applied' : 'in-doubt';
+}
+
+/** Whether the path is a name of the file; undefined where that cannot be known. */
+async function isName(path: string, { file }: TemporaryFile): Promise<boolean | undefined> {
+  const { openFiles } = file;
   try {
-    await openFiles.report(openFiles.fileSystem.stat(temporary.path));
-    return 'not-applied';
+    const { identity } = await openFiles.report(openFiles.fileSystem.stat(path));
+    return identity === file.identity;
   } catch (error) {
-    if (isStorageError(error)) return 'in-doubt';
+    if (isStorageError(error)) return error.code === 'not-found' ? false : undefined;
     throw error;
   }
 }

@@ -36,6 +36,11 @@ export interface FaultAction {
   readonly delay?: Promise<unknown> | undefined;
   /** Name of the system's error: the operation has no effect and rejects with it. */
   readonly fail?: string | undefined;
+  /**
+   * Of `sync-directory`: whether the directory had been opened, so that changes of names are lost.
+   * Default: true, unless only opening can fail so.
+   */
+  readonly whileSyncing?: boolean | undefined;
   /** At most so many bytes are read or written. */
   readonly limit?: number | undefined;
 }

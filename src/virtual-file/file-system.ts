@@ -6,6 +6,8 @@
  * rejects with a StorageError: `not-found` (ENOENT), `exists` (EEXIST), otherwise `io`, each with
  * `path` and `errno`.
  */
+import type { Owners } from './owners.ts';
+
 export interface FileSystem {
   /**
    * Opens a regular file; anything else (directory, FIFO, device) is refused with `io`. A call that
@@ -26,13 +28,24 @@ export interface FileSystem {
   stat(path: string): Promise<FileStat>;
   /** The entries of a directory in byte order of their names. */
   readDirectory(path: string): Promise<DirectoryEntry[]>;
-  /** Makes creations, renames and removals in the directory durable. */
+  /**
+   * Makes creations, renames and removals in the directory durable. Rejects with `sync-failed` if the
+   * directory was opened and its sync failed; another error means that nothing was lost.
+   */
   syncDirectory(path: string): Promise<void>;
   /**
    * Throws `io` where it is known that no file can be made durable here, so that nothing is begun.
    * A file system that can always sync has no such method.
    */
   checkCanSync?(): void;
+  /**
+   * Gives the file `target` what `source` has besides its content and times: mode, owner, access
+   * control lists and extended attributes. Nobody who may not open `source` can open `target`
+   * meanwhile. Without it, `preserve: 'all'` is refused.
+   */
+  copyAttributes?(source: string, target: string): Promise<void>;
+  /** Who makes temporary files here; by default the threads of this machine. */
+  readonly owners?: Owners | undefined;
 }
 
 /**

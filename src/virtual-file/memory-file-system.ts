@@ -17,7 +17,6 @@
  * before the promise settles are written changed, as the real system does.
  */
 import { checkChoice } from '../check-options.ts';
-import { isStorageError } from '../errors.ts';
 import type { FaultAction, FileSystemOperation, Intercept } from './faults.ts';
 import type {
   DirectoryEntry,
@@ -33,7 +32,13 @@ import type { Choose, MemoryFile } from './memory-file.ts';
 import { BIRTH_TIMES, describeNode, MemoryOpenFile } from './memory-open-file.ts';
 import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
 import { byBytesOf } from './name-order.ts';
-import { fromNodeError, isFailureToOpen, systemError } from './system-error.ts';
+import type { Owners } from './owners.ts';
+import {
+  directorySyncError,
+  fromNodeError,
+  isSyncUnsupported,
+  systemError,
+} from './system-error.ts';
 
 export interface MemoryFileSystemOptions {
   readonly intercept?: Intercept | undefined;
@@ -54,6 +59,21 @@ export interface MemoryFileSystemOptions {
   readonly birthTimes?: (typeof BIRTH_TIMES)[number] | undefined;
 }
 
+/** Of owners: none of the real ones. */
+const WORLD = 'feedfeedfe';
+
+/** What opening a directory can say. */
+const OPENING_ERRNOS: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'EACCES',
+  'ERR_ACCESS_DENIED',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+]);
+
 const DIRECT_TRANSFERS = ['supported', 'refused-at-open', 'refused-at-transfer'] as const;
 
 /** Any number of operations may be in flight; each takes effect as a whole. */
@@ -63,6 +83,19 @@ export class MemoryFileSystem implements FileSystem {
   readonly #userId: number;
   readonly #groupId: number;
   readonly #umask: number;
+  /**
+   * Whoever makes temporary files in this file system is running; who made them in the one that it
+   * is a copy of has ended. The digits of the thread may be any.
+   */
+  readonly owners: Owners = {
+    own: () => `${WORLD}00000001${this.#generation.toString(16).padStart(10, '0')}`,
+    stateOf: (owner) => {
+      if (!owner.startsWith(WORLD)) return 'unknown';
+      return owner.slice(-10) === this.owners.own().slice(-10) ? 'running' : 'ended';
+    },
+  };
+  /** How many copies lie between the first file system and this one. */
+  #generation = 0;
   #tree = new MemoryTree();
   #operationCount = 0;
   readonly #open = new Set<MemoryOpenFile>();
@@ -154,14 +187,19 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   async syncDirectory(path: string): Promise<void> {
-    try {
-      await this.#begin({ kind: 'sync-directory', path });
-    } catch (error) {
-      const isOpened = isStorageError(error) && !isFailureToOpen(error);
-      if (isOpened) this.#tree.failSyncDirectory(this.#tree.directoryAt(path));
-      throw error;
+    const operation = { kind: 'sync-directory', path } as const;
+    const { delay, fail, whileSyncing = !OPENING_ERRNOS.has(fail ?? '') } = this.#count(operation);
+    await delay;
+    const directory = this.#tree.directoryAt(path);
+    if (fail === undefined) {
+      this.#tree.syncDirectory(directory);
+      return;
     }
-    this.#tree.syncDirectory(this.#tree.directoryAt(path));
+    const error = systemError('sync directory', path, fail);
+    if (!whileSyncing) throw error;
+    const failure = directorySyncError(path, error);
+    if (!isSyncUnsupported(failure)) this.#tree.failSyncDirectory(directory);
+    throw failure;
   }
 
   /** Makes a directory, durable at once. Its parent must exist. */
@@ -226,7 +264,8 @@ export class MemoryFileSystem implements FileSystem {
 
   /**
    * An independent copy with the same unsynced changes: what a process that was killed leaves, as
-   * long as the system goes on. Nothing is open in it, and nothing intercepts.
+   * long as the system goes on. Nothing is open in it, and nothing intercepts; who has made temporary
+   * files so far has ended.
    */
   clone(): MemoryFileSystem {
     return this.#with(this.#tree.clone());
@@ -264,6 +303,7 @@ export class MemoryFileSystem implements FileSystem {
   #with(tree: MemoryTree): MemoryFileSystem {
     const copy = new MemoryFileSystem({ ...this.#options, intercept: undefined });
     copy.#tree = tree;
+    copy.#generation = this.#generation + 1;
     return copy;
   }
 

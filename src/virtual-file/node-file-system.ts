@@ -14,6 +14,7 @@ import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 import { birthTimeOf } from './birth-times.ts';
 import { closeQuietly } from './close-quietly.ts';
+import { copyAttributes } from './copy-attributes.ts';
 import type {
   DirectoryEntry,
   FileKind,
@@ -25,7 +26,7 @@ import type {
   SyncOpenFile,
 } from './file-system.ts';
 import { byBytesOf } from './name-order.ts';
-import { fromNodeError, isForbidden, systemError } from './system-error.ts';
+import { directorySyncError, fromNodeError, isForbidden, systemError } from './system-error.ts';
 
 export const nodeFileSystem: FileSystem = {
   async open(path: string, options: OpenOptions): Promise<OpenFile> {
@@ -113,10 +114,14 @@ export const nodeFileSystem: FileSystem = {
     );
     try {
       await call<void>('sync directory', path, (done) => fs.fsync(descriptor, done));
+    } catch (error) {
+      throw isForbidden(error) ? error : directorySyncError(path, error);
     } finally {
       await closeDescriptor('close directory', path, descriptor);
     }
   },
+
+  copyAttributes,
 };
 
 /** Inodes and devices may be beyond 2^53. */

@@ -15,17 +15,13 @@ import { unlessAborted } from '../unless-aborted.ts';
 import { absolutePath } from './absolute-path.ts';
 import { closeQuietly } from './close-quietly.ts';
 import type { Descriptor } from './descriptor.ts';
-import {
-  type DirectoryMark,
-  directoryMark,
-  noteDirectoryFailure,
-  throwIfDirectoryFailed,
-} from './directory-failures.ts';
+import { noteDirectoryFailure, throwIfDirectoryFailed } from './directory-failures.ts';
 import type { FileSystem, OpenFile, SyncOpenFile } from './file-system.ts';
 import { checkedFileSystem } from './foreign-file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
 import { nodeFileSystem } from './node-file-system.ts';
-import { isFailureToOpen, isFatal, isOutOfDescriptors } from './system-error.ts';
+import { type Owners, systemOwners } from './owners.ts';
+import { isFatal, isOutOfDescriptors, isSyncUnsupported } from './system-error.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface OpenFilesOptions {
@@ -128,18 +124,22 @@ export class OpenFiles {
     return this.#closeSlot(descriptor, openFile);
   }
 
-  /** Taken before names in a directory are changed, for the sync that makes them durable. */
-  directoryMark(): DirectoryMark {
-    return directoryMark(this.fileSystem);
+  /** Who makes temporary files in the file system. */
+  get owners(): Owners {
+    return this.fileSystem.owners ?? systemOwners;
   }
 
   /**
-   * Syncs one directory, at most two at a time. Fails, too, if another sync of the directory has
-   * failed since the mark, whatever path it took: then the changes made since may be lost.
+   * Makes changes of names in one directory durable; at most two directories at a time. A failure
+   * is final: every later call for the directory rejects with it, whatever path leads there. Where
+   * the file system says that it cannot sync directories, it succeeds: names are then as durable as
+   * the file system makes them.
+   *
+   * Throws: `sync-failed`; `not-found` or `io` if the directory could not be opened.
    */
-  async syncDirectory(path: string, mark = this.directoryMark()): Promise<void> {
+  async syncDirectory(path: string): Promise<void> {
     const absolute = absolutePath(path);
-    const syncOnce = (): Promise<void> => this.#syncDirectoryOnce(absolute, mark);
+    const syncOnce = (): Promise<void> => this.#syncDirectoryOnce(absolute);
     await this.#directorySyncs.enter();
     try {
       await this.#retryWhenOutOfDescriptors(syncOnce, 'during-call');
@@ -148,6 +148,11 @@ export class OpenFiles {
     } finally {
       this.#directorySyncs.leave();
     }
+  }
+
+  /** Rejects if a sync of the directory has failed: no change of its names can become durable. */
+  throwIfDirectoryFailed(path: string): Promise<void> {
+    return throwIfDirectoryFailed(this.fileSystem, absolutePath(path));
   }
 
   /** Waits for an operation of the file system; tells the hook of a fatal error. */
@@ -429,19 +434,18 @@ export class OpenFiles {
     });
   }
 
-  async #syncDirectoryOnce(path: string, mark: DirectoryMark): Promise<void> {
+  async #syncDirectoryOnce(path: string): Promise<void> {
     const { fileSystem } = this;
     await syncLimiter.enter();
     try {
-      await throwIfDirectoryFailed(fileSystem, path, mark);
+      await throwIfDirectoryFailed(fileSystem, path);
       await fileSystem.syncDirectory(path).catch((error: unknown) => {
-        if (isStorageError(error) && !isFailureToOpen(error)) {
-          noteDirectoryFailure(fileSystem, path, error);
-          this.#tellFatalError(error);
-        }
+        if (isSyncUnsupported(error)) return;
+        if (isStorageError(error, 'sync-failed')) noteDirectoryFailure(fileSystem, path, error);
         throw error;
       });
-      await throwIfDirectoryFailed(fileSystem, path, mark);
+      // Of two syncs under way the system may tell only one that changes were lost.
+      await throwIfDirectoryFailed(fileSystem, path);
     } finally {
       syncLimiter.leave();
     }

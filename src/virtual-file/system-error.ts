@@ -14,15 +14,12 @@ const FATAL_ERRNOS: ReadonlySet<string> = new Set(['EIO', 'EROFS']);
 /** The process, or the system, has no descriptor left. */
 const DESCRIPTOR_ERRNOS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE']);
 
-/** What opening can say, and a sync cannot. */
-const OPENING_ERRNOS: ReadonlySet<string> = new Set([
-  ...DESCRIPTOR_ERRNOS,
-  'EACCES',
-  'ERR_ACCESS_DENIED',
-  'ELOOP',
-  'ENAMETOOLONG',
-  'ENOENT',
-  'ENOTDIR',
+/** How file systems say that they cannot sync directories: CIFS, vboxsf, some of FUSE. */
+const SYNC_UNSUPPORTED: ReadonlySet<string> = new Set([
+  'EINVAL',
+  'ENOSYS',
+  'ENOTSUP',
+  'EOPNOTSUPP',
 ]);
 
 /** Requires: `action` is a verb phrase without the path: `open file`. */
@@ -34,6 +31,17 @@ export function systemError(
 ): StorageError {
   return new StorageError(CODE_OF_ERRNO.get(errno) ?? 'io', {
     what: `cannot ${action} (${errno})`,
+    path,
+    errno,
+    cause,
+  });
+}
+
+/** Of a directory that was opened: names that were changed in it may be lost. */
+export function directorySyncError(path: string, cause: unknown): StorageError {
+  const errno = isStorageError(cause) ? cause.errno : errnoOf(cause);
+  return new StorageError('sync-failed', {
+    what: `cannot sync directory (${errno}); names changed since its last sync may be lost`,
     path,
     errno,
     cause,
@@ -57,13 +65,16 @@ export function isFatal(error: StorageError): boolean {
   return error.code === 'sync-failed' || FATAL_ERRNOS.has(error.errno ?? '');
 }
 
+/** What a sync says is about data that was written, whatever its number is. */
 export function isOutOfDescriptors(error: unknown): boolean {
-  return isStorageError(error) && DESCRIPTOR_ERRNOS.has(error.errno ?? '');
+  if (!isStorageError(error) || error.code === 'sync-failed') return false;
+  return DESCRIPTOR_ERRNOS.has(error.errno ?? '');
 }
 
-/** Of the sync of a directory: true if it was not even opened, so that nothing is lost. */
-export function isFailureToOpen(error: StorageError): boolean {
-  return OPENING_ERRNOS.has(error.errno ?? '');
+/** Of the sync of a directory: true if the file system has no such thing, so that nothing is lost. */
+export function isSyncUnsupported(error: unknown): boolean {
+  if (!isStorageError(error, 'sync-failed')) return false;
+  return SYNC_UNSUPPORTED.has(error.errno ?? '');
 }
 
 /** True if Node's permission model forbids the call, so that nothing has happened. */

@@ -76,13 +76,14 @@ export class TemporaryFile {
     try {
       await this.file.discard();
     } finally {
-      await deleteIfThere(this.file.openFiles, this.path);
+      await unlinkIfThere(this.file.openFiles, this.path);
       this.file.forgetPoison();
     }
   }
 }
 
-async function deleteIfThere(openFiles: OpenFiles, path: string): Promise<void> {
+/** Somebody else may have removed the name already. */
+export async function unlinkIfThere(openFiles: OpenFiles, path: string): Promise<void> {
   try {
     await openFiles.report(openFiles.fileSystem.unlink(path));
   } catch (error) {

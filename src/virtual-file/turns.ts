@@ -49,9 +49,12 @@ export async function inTurn<T>(turn: Turn, action: () => Promise<T>): Promise<T
  * to one file have their turns one after the other.
  */
 export async function trueName(fileSystem: FileSystem, path: string): Promise<string> {
-  const directory = dirname(path);
-  const { identity } = await fileSystem.stat(`${directory}/.`).catch((error: unknown) => {
-    throw isStorageError(error) ? error.with({ path: directory }) : error;
+  return `${await identityOfDirectory(fileSystem, dirname(path))}/${basename(path)}`;
+}
+
+export async function identityOfDirectory(fileSystem: FileSystem, path: string): Promise<string> {
+  const { identity } = await fileSystem.stat(`${path}/.`).catch((error: unknown) => {
+    throw isStorageError(error) ? error.with({ path }) : error;
   });
-  return `${identity}/${basename(path)}`;
+  return identity;
 }

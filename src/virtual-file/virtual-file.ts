@@ -9,7 +9,7 @@
  */
 import { isPromise } from 'node:util/types';
 import { assert } from '../assert.ts';
-import { checkChoice } from '../check-options.ts';
+import { checkChoice, checkMode } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import { alignedBytes } from './aligned-memory.ts';
@@ -72,6 +72,7 @@ export class VirtualFile {
     checkChoice('durability', options.durability, DURABILITIES);
     checkChoice('content', options.content, CONTENTS);
     checkChoice('ioMode', options.ioMode, IO_MODES);
+    checkMode(options.mode);
     const openOptions = openOptionsOf(options);
     if (!openOptions.read && !openOptions.write) {
       throw new StorageError('invalid-input', { what: 'open options', expected: 'read or write' });

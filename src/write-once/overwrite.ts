@@ -1,20 +1,19 @@
 /**
  * Replaces the content of a small file so that a crash leaves the old content or the new one.
  *
- *   create `{path}.___temp` exclusively               if a crash left one, it is removed first:
- *                                                     only a file or a symbolic link itself
+ *   create `{name}.{token}.___temp` exclusively       a name that nobody else has
  *   write, set mode and owner where they differ
  *   sync it                                           else the name could stand for less
  *   rename it over the path                           the commit point
  *   sync the directory, and close the file meanwhile  now the new content is durable
  *
- * A thread overwrites one file at a time, in the order of the calls. Threads of a process may
- * overwrite the same file at once, each under a temporary name of its own: the last rename counts.
- * Processes must not: each would take the other's temporary for one that a crash left.
+ * A thread overwrites one file at a time, in the order of the calls. Threads and processes may
+ * overwrite the same file at once: the last rename counts. Before that, what threads that have ended
+ * left in the directory is removed.
  */
 import { basename, dirname } from 'node:path';
 import { isUint8Array } from 'node:util/types';
-import { isMainThread, threadId } from 'node:worker_threads';
+import { checkChoice, checkMode } from '../check-options.ts';
 import {
   isStorageError,
   type Outcome,
@@ -25,10 +24,12 @@ import {
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import { durableRename } from '../virtual-file/durable-rename.ts';
 import type { FileStat, FileSystem } from '../virtual-file/file-system.ts';
-import { isLeftoverName, TEMPORARY_SUFFIX } from '../virtual-file/leftover-names.ts';
+import { isLeftoverName, temporaryName } from '../virtual-file/leftover-names.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
-import { TemporaryFile } from '../virtual-file/temporary-file.ts';
-import { inTurn, trueName } from '../virtual-file/turns.ts';
+import type { TemporaryFile } from '../virtual-file/temporary-file.ts';
+import { identityOfDirectory, inTurn } from '../virtual-file/turns.ts';
+import { createUnique } from '../virtual-file/unique-file.ts';
+import { removeLeftoversOfEnded } from './leftovers.ts';
 
 export interface OverwriteOptions {
   /** Default: the table that the process shares. */
@@ -37,7 +38,15 @@ export interface OverwriteOptions {
   readonly signal?: AbortSignal | undefined;
   /** Permission bits of a file that did not exist, cut by the umask; default 0o666. */
   readonly mode?: number | undefined;
+  /**
+   * What the new file keeps of the one that it replaces. With `all` it is also given the access
+   * control lists and extended attributes, by the system's `cp` (GNU coreutils); where there is no
+   * such program, or it fails, nothing is changed. Default `mode-and-owner`.
+   */
+  readonly preserve?: (typeof PRESERVED)[number] | undefined;
 }
+
+const PRESERVED = ['mode-and-owner', 'all'] as const;
 
 /**
  * Makes `content` (a string as UTF-8) the whole content of the file, which need not exist.
@@ -59,15 +68,21 @@ export async function overwriteFile(
   content: Uint8Array | string,
   options: OverwriteOptions = {},
 ): Promise<void> {
-  const { openFiles = OpenFiles.shared(), signal, mode } = options;
+  const { openFiles = OpenFiles.shared(), signal } = options;
   const { fileSystem } = openFiles;
-  const target = targetOf(path);
-  refuseLeftoverName(target);
-  const overwrite = new Overwrite({ target, bytes: bytesOf(content), openFiles, signal, mode });
+  const target = notApplied(() => targetOf(path, options));
+  const overwrite = new Overwrite({ ...options, target, bytes: bytesOf(content), openFiles });
   try {
     await inTurn({ owner: fileSystem, name: target, signal }, async () => {
-      const name = await trueName(fileSystem, target);
-      await inTurn({ owner: fileSystem, name, signal }, () => overwrite.run());
+      const directory = dirname(target);
+      const identity = await identityOfDirectory(fileSystem, directory);
+      const name = `${identity}/${basename(target)}`;
+      await inTurn({ owner: fileSystem, name, signal }, async () => {
+        throwIfAborted(signal);
+        fileSystem.checkCanSync?.();
+        await removeLeftoversOfEnded(openFiles, { path: directory, identity });
+        await overwrite.run();
+      });
     });
   } catch (error) {
     throw openFiles.noteError(withDefaults(error, { path: target, outcome: 'not-applied' }));
@@ -75,30 +90,34 @@ export async function overwriteFile(
 }
 
 /** From the root, and without a slash at its end. */
-function targetOf(path: string): string {
+function targetOf(path: string, { mode, preserve }: OverwriteOptions): string {
+  checkMode(mode);
+  checkChoice('preserve', preserve, PRESERVED);
+  const absolute = absolutePath(path);
+  const target = pathIn(dirname(absolute), basename(absolute));
+  refuseLeftoverName(target);
+  return target;
+}
+
+function notApplied<T>(action: () => T): T {
   try {
-    const absolute = absolutePath(path);
-    return pathIn(dirname(absolute), basename(absolute));
+    return action();
   } catch (error) {
     throw withOutcome(error, 'not-applied');
   }
 }
 
-interface OverwriteParameters {
+interface OverwriteParameters extends OverwriteOptions {
   readonly target: string;
   readonly bytes: Uint8Array;
   readonly openFiles: OpenFiles;
-  readonly signal: AbortSignal | undefined;
-  readonly mode: number | undefined;
 }
 
 class Overwrite {
   readonly #parameters: OverwriteParameters;
-  readonly #temporaryPath: string;
 
   constructor(parameters: OverwriteParameters) {
     this.#parameters = parameters;
-    this.#temporaryPath = temporaryPath(parameters.target);
   }
 
   async run(): Promise<void> {
@@ -106,19 +125,15 @@ class Overwrite {
     throwIfAborted(signal);
     const found = await lookUp(openFiles.fileSystem, target);
     if (found?.kind === 'directory' || found?.kind === 'other') throw taken(target, found);
-    // Whose mode and owner are kept.
     const replaced = found?.kind === 'file' ? found : undefined;
     const temporary = await this.#createTemporary(replaced);
     try {
-      const { file } = temporary;
-      await file.writeAllAt(bytes, 0);
-      if (replaced !== undefined && !isSameOwnership(file.opened, replaced)) {
-        await file.setOwnership(replaced);
-      }
+      await temporary.file.writeAllAt(bytes, 0);
+      if (replaced !== undefined) await this.#keepAttributes(temporary, replaced);
       throwIfAborted(signal);
       await durableRename(temporary, target, { signal, afterwards: 'close' });
     } catch (error) {
-      // The first error counts. A temporary that cannot be removed is removed by the next run.
+      // The first error counts. A temporary that cannot be removed is a leftover.
       await Promise.allSettled([temporary.abandon()]);
       throw error;
     }
@@ -127,50 +142,32 @@ class Overwrite {
     });
   }
 
-  /** Whether a crash has left one is looked up only where something has the name. */
   #createTemporary(replaced: FileStat | undefined): Promise<TemporaryFile> {
-    return this.#createNew(replaced).catch(async (error: unknown) => {
-      if (!isStorageError(error, 'exists')) throw error;
-      await this.#removeStaleTemporary();
-      return this.#createNew(replaced);
-    });
+    const { target, openFiles, preserve, signal } = this.#parameters;
+    const pathOf = (token: string): string =>
+      pathIn(dirname(target), temporaryName(basename(target), token));
+    const keptMode = preserve === 'all' ? 0o600 : replaced && modeUntilOwned(replaced);
+    const mode = replaced === undefined ? this.#parameters.mode : keptMode;
+    return createUnique(pathOf, { openFiles, mode, signal });
   }
 
-  #createNew(replaced: FileStat | undefined): Promise<TemporaryFile> {
-    const { openFiles, mode, signal } = this.#parameters;
-    const creating = TemporaryFile.create(this.#temporaryPath, {
-      openFiles,
-      mode: replaced === undefined ? mode : modeUntilOwned(replaced),
-      signal,
-    });
-    return creating.catch(async (error: unknown) => {
-      // It may have failed after the file was there.
-      if (!isStorageError(error, 'exists')) {
-        await Promise.allSettled([this.#removeStaleTemporary()]);
-      }
-      throw error;
-    });
-  }
-
-  /** Unlinking never follows a symbolic link, so that what it points to is safe. */
-  async #removeStaleTemporary(): Promise<void> {
-    const { fileSystem } = this.#parameters.openFiles;
-    const found = await lookUp(fileSystem, this.#temporaryPath);
-    if (found === undefined) return;
-    if (found.kind !== 'file' && found.kind !== 'symbolic-link') {
-      throw taken(this.#temporaryPath, found);
-    }
-    await fileSystem.unlink(this.#temporaryPath);
+  async #keepAttributes({ file, path }: TemporaryFile, replaced: FileStat): Promise<void> {
+    const { target, openFiles, preserve } = this.#parameters;
+    if (preserve === 'all') await copyAttributes(openFiles, target, path);
+    else if (!isSameOwnership(file.opened, replaced)) await file.setOwnership(replaced);
   }
 }
 
-/**
- * Threads know nothing of each other's turns: under one name each would take the other's temporary
- * for a stale one, and give the final name to a file that is not written yet. So a worker thread has
- * a name by its number, under which the next run finds what it left; it leaves the others alone.
- */
-function temporaryPath(target: string): string {
-  return isMainThread ? `${target}${TEMPORARY_SUFFIX}` : `${target}.${threadId}${TEMPORARY_SUFFIX}`;
+async function copyAttributes(openFiles: OpenFiles, source: string, target: string): Promise<void> {
+  const { fileSystem } = openFiles;
+  if (fileSystem.copyAttributes !== undefined) {
+    return openFiles.report(fileSystem.copyAttributes(source, target));
+  }
+  throw new StorageError('invalid-input', {
+    what: "preserve: 'all'",
+    path: source,
+    expected: 'a file system that can copy attributes',
+  });
 }
 
 function lookUp(fileSystem: FileSystem, path: string): Promise<FileStat | undefined> {
@@ -210,7 +207,6 @@ function refuseLeftoverName(path: string): void {
     path,
     expected: 'one that a crash does not leave behind',
     actual: basename(path),
-    outcome: 'not-applied',
   });
 }
 

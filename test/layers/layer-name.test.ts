@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { parseKey } from '../../src/layers/key.ts';
 import {
   checkGeneration,
+  formatIndexScratchName,
   formatLayerName,
   formatScratchName,
   formatTemporaryName,
@@ -20,6 +21,7 @@ const END = '000000067F00000005000040000000000150';
 const LSN = '0000000001000000';
 const END_LSN = '0000000002000000';
 const KEYS = `${START}-${END}`;
+const TOKEN = '0123456789abcdef0123456789abcdef0123';
 const DELTA_NAME = `${KEYS}__${LSN}-${END_LSN}`;
 const IMAGE_NAME = `${KEYS}__${LSN}`;
 
@@ -98,8 +100,8 @@ describe('the name of a layer', () => {
     ['a blank in front', ` ${DELTA_NAME}`],
     ['a line end behind it', `${DELTA_NAME}\n`],
     ['a directory in front', `layers/${DELTA_NAME}`],
-    ['the name of a temporary delta', formatTemporaryName(DELTA, 0)],
-    ['the name of a temporary image', formatTemporaryName(IMAGE, 0)],
+    ['the name of a temporary delta', formatTemporaryName(DELTA, TOKEN)],
+    ['the name of a temporary image', formatTemporaryName(IMAGE, TOKEN)],
     ['digits that are not ASCII', `${KEYS}__${'１'.repeat(16)}`],
   ])('with %s is refused', (_, name) => {
     const error = storageErrorThrownBy(() => parseLayerName(name));
@@ -204,21 +206,33 @@ describe('writing a name', () => {
 });
 
 describe('a temporary name', () => {
-  it('is that of a delta without its end key, with a number in hex', () => {
-    expect(formatTemporaryName(DELTA, 0)).toBe(`${START}-XXX__${LSN}-${END_LSN}.0.___temp`);
-    expect(formatTemporaryName({ ...DELTA, generation: '00000001' }, 31)).toBe(
-      `${START}-XXX__${LSN}-${END_LSN}.1f.___temp`,
-    );
+  it('is that of a delta without its end key, with a token', () => {
+    const expected = `${START}-XXX__${LSN}-${END_LSN}.${TOKEN}.___temp`;
+    expect(formatTemporaryName(DELTA, TOKEN)).toBe(expected);
+    expect(formatTemporaryName({ ...DELTA, generation: '00000001' }, TOKEN)).toBe(expected);
   });
 
-  it('is that of an image, whole, with a number in hex', () => {
-    expect(formatTemporaryName(IMAGE, 10)).toBe(`${IMAGE_NAME}.a.___temp`);
+  it('is that of an image, whole, with a token', () => {
+    expect(formatTemporaryName(IMAGE, TOKEN)).toBe(`${IMAGE_NAME}.${TOKEN}.___temp`);
+  });
+
+  it('of index blocks is that of the layer with a mark', () => {
+    expect(formatIndexScratchName(IMAGE, TOKEN)).toBe(`${IMAGE_NAME}-index.${TOKEN}.___temp`);
+  });
+
+  it('has at most the 143 bytes that eCryptfs takes', () => {
+    for (const format of [formatTemporaryName, formatIndexScratchName]) {
+      for (const name of [DELTA, IMAGE, { ...IMAGE, generation: '00000001' }]) {
+        expect(format(name, TOKEN).length).toBeLessThanOrEqual(143);
+      }
+    }
   });
 
   it.each([
-    [formatTemporaryName(DELTA, 0), true],
-    [formatTemporaryName(IMAGE, 999), true],
-    [formatScratchName(0), true],
+    [formatTemporaryName(DELTA, TOKEN), true],
+    [formatTemporaryName(IMAGE, TOKEN), true],
+    [formatIndexScratchName(IMAGE, TOKEN), true],
+    [formatScratchName(TOKEN), true],
     ['ephemeral-12', true],
     ['anything.___temp', true],
     [DELTA_NAME, false],

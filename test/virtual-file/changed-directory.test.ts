@@ -203,7 +203,11 @@ describe('a path through a symbolic link and back means what the system says', (
       ...IDS,
       startLsn: LSN_RANGE.start,
     });
-    expect(readdirSync(elsewhere).sort()).toEqual([name, 'ephemeral-0', 'inner']);
+    expect(readdirSync(elsewhere).sort()).toEqual([
+      name,
+      expect.stringMatching(/^ephemeral-/),
+      'inner',
+    ]);
     await layer.close();
   });
 });

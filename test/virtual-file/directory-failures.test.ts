@@ -35,25 +35,41 @@ async function failSync({ openFiles, answer, kinds }: ReturnType<typeof disk>, e
 }
 
 describe('after a failed sync of the directory', () => {
-  test('the sync of an older change fails, too, without another try', async () => {
+  test('every later one fails with the same error, without another try', async () => {
     const world = disk();
-    const { openFiles, fileSystem, kinds } = world;
-    const mark = openFiles.directoryMark();
-    await fileSystem.open('/data/a', { write: true, createNew: true });
+    const { openFiles, kinds } = world;
     await failSync(world);
-    const error = await storageErrorOf(openFiles.syncDirectory('/data', mark));
-    expect(error).toMatchObject({ code: 'io', errno: 'EIO', path: '/data' });
+    for (let call = 0; call < 2; call += 1) {
+      const error = await storageErrorOf(openFiles.syncDirectory('/data'));
+      expect(error).toMatchObject({ code: 'sync-failed', errno: 'EIO', path: '/data' });
+    }
     expect(kinds).not.toContain('sync-directory');
   });
 
-  test('a later change is synced as ever', async () => {
+  test('nothing takes a name in it any more, and what was there stays', async () => {
     const world = disk();
     const { openFiles, fileSystem, kinds } = world;
+    fileSystem.createFile('/data/a', new Uint8Array(1));
     await failSync(world);
-    const mark = openFiles.directoryMark();
-    await fileSystem.open('/data/a', { write: true, createNew: true });
-    await openFiles.syncDirectory('/data', mark);
-    expect(kinds).toEqual(['open', 'sync-directory']);
+    for (const [publish, target] of [
+      [durableRename, '/data/a'],
+      [publishNew, '/data/b'],
+    ] as const) {
+      const temporary = await TemporaryFile.create('/data/temporary', { openFiles });
+      const error = await storageErrorOf(publish(temporary, target));
+      expect(error).toMatchObject({ code: 'sync-failed', errno: 'EIO', outcome: 'not-applied' });
+      await temporary.abandon();
+    }
+    expect(kinds).not.toContain('rename');
+    expect(kinds).not.toContain('link');
+    expect(fileSystem.paths()).toEqual(['/data/a']);
+  });
+
+  test('the next process knows nothing of it', async () => {
+    const world = disk();
+    await failSync(world);
+    const openFiles = new OpenFiles({ fileSystem: world.fileSystem.clone() });
+    await openFiles.syncDirectory('/data');
   });
 
   // A pool of one thread takes one sync at a time: none is under way beside another.
@@ -66,23 +82,20 @@ describe('after a failed sync of the directory', () => {
     await idle();
     await failSync(world);
     open();
-    expect(await storageErrorOf(first)).toMatchObject({ code: 'io', errno: 'EIO' });
+    expect(await storageErrorOf(first)).toMatchObject({ code: 'sync-failed', errno: 'EIO' });
   });
 
   test('another table over the same disk knows, and so does another spelling of the path', async () => {
     const world = disk();
     const other = new OpenFiles({ fileSystem: world.fileSystem });
-    const mark = other.directoryMark();
     await failSync(world);
-    await storageErrorOf(other.syncDirectory('/data/', mark));
-    await other.syncDirectory('/data/');
+    await storageErrorOf(other.syncDirectory('/data/'));
   });
 
   test('other directories are synced as ever', async () => {
     const world = disk();
-    const mark = world.openFiles.directoryMark();
     await failSync(world);
-    await world.openFiles.syncDirectory('/', mark);
+    await world.openFiles.syncDirectory('/');
   });
 
   test.each(['/alias', '/data/../alias/.', '/to-alias'])(
@@ -91,28 +104,23 @@ describe('after a failed sync of the directory', () => {
       const world = disk();
       world.fileSystem.createSymbolicLink('/alias', 'data');
       world.fileSystem.createSymbolicLink('/to-alias', '/alias');
-      const mark = world.openFiles.directoryMark();
       await failSync(world);
-      expect(await storageErrorOf(world.openFiles.syncDirectory(path, mark))).toMatchObject({
+      expect(await storageErrorOf(world.openFiles.syncDirectory(path))).toMatchObject({
         errno: 'EIO',
       });
-      await world.openFiles.syncDirectory(path);
     },
   );
 
   test('of which nobody can tell the identity, any directory may be the one', async () => {
     const world = disk();
-    const mark = world.openFiles.directoryMark();
     world.answer(({ kind }) => (kind === 'read' ? undefined : { fail: 'EIO' }));
     await storageErrorOf(world.openFiles.syncDirectory('/data'));
     world.answer(undefined);
-    await storageErrorOf(world.openFiles.syncDirectory('/', mark));
-    await world.openFiles.syncDirectory('/');
+    await storageErrorOf(world.openFiles.syncDirectory('/'));
   });
 
   test('a sync that ends while the directory is looked up is not taken for sound', async () => {
     const world = disk();
-    const mark = world.openFiles.directoryMark();
     const { opened: lookedUp, open: lookUp } = gate();
     const { opened: synced, open: endSync } = gate();
     let [syncs, stats] = [0, 0];
@@ -122,7 +130,7 @@ describe('after a failed sync of the directory', () => {
       return ++syncs === 1 ? { fail: 'EIO' } : { delay: synced };
     });
     const first = storageErrorOf(world.openFiles.syncDirectory('/data'));
-    const second = world.openFiles.syncDirectory('/data', mark);
+    const second = world.openFiles.syncDirectory('/data');
     await first;
     endSync();
     expect(await isPending(second)).toBe(true);
@@ -132,51 +140,97 @@ describe('after a failed sync of the directory', () => {
 
   test('a directory whose identity nobody can tell may be the one', async () => {
     const world = disk();
-    const mark = world.openFiles.directoryMark();
     await failSync(world);
     world.answer(({ kind }) => (kind === 'stat' ? { fail: 'EACCES' } : undefined));
-    await storageErrorOf(world.openFiles.syncDirectory('/', mark));
+    await storageErrorOf(world.openFiles.syncDirectory('/'));
   });
 
-  test('an earlier failure of the directory counts for an older mark only', async () => {
+  test('of two directories that failed, each fails with its own error', async () => {
     const world = disk();
     world.fileSystem.createDirectory('/other');
-    const marks = [];
-    for (const path of ['/data', '/other', '/data']) {
-      marks.push(world.openFiles.directoryMark());
+    const errors = [];
+    for (const path of ['/data', '/other']) {
       world.answer(({ kind }) => (kind === 'sync-directory' ? { fail: 'EIO' } : undefined));
-      await storageErrorOf(world.openFiles.syncDirectory(path));
+      errors.push(await storageErrorOf(world.openFiles.syncDirectory(path)));
       world.answer(undefined);
-      await idle();
     }
-    const fails = async (path: string, mark: number | undefined): Promise<boolean> =>
-      world.openFiles.syncDirectory(path, mark).then(
-        () => false,
-        () => true,
-      );
-    expect(await fails('/data', marks[0])).toBe(true);
-    expect(await fails('/data', marks[2])).toBe(true);
-    expect(await fails('/other', marks[1])).toBe(true);
-    expect(await fails('/other', marks[2])).toBe(false);
-    expect(await fails('/', marks[0])).toBe(false);
+    expect(await storageErrorOf(world.openFiles.syncDirectory('/data'))).toBe(errors[0]);
+    expect(await storageErrorOf(world.openFiles.syncDirectory('/other'))).toBe(errors[1]);
   });
 });
 
-test.each(['ENOSPC', 'EDQUOT', 'EIO'])('a sync that fails with %s is fatal', async (errno) => {
-  const world = disk();
-  await failSync(world, errno);
-  await failSync(world, errno);
-  expect(world.fatal).toHaveLength(1);
-});
+test.each(['ENOSPC', 'EDQUOT', 'EIO', 'EACCES'])(
+  'a sync that fails with %s is fatal',
+  async (errno) => {
+    const world = disk();
+    world.answer(({ kind }) =>
+      kind === 'sync-directory' ? { fail: errno, whileSyncing: true } : undefined,
+    );
+    for (let call = 0; call < 2; call += 1) {
+      const error = await storageErrorOf(world.openFiles.syncDirectory('/data'));
+      expect(error).toMatchObject({ code: 'sync-failed', errno });
+    }
+    expect(world.fatal).toHaveLength(1);
+  },
+);
+
+test.each(['EMFILE', 'ENFILE'])(
+  'a sync that fails with %s is not tried again, as opening the directory is',
+  async (errno) => {
+    const world = disk();
+    // A file of the table that could be closed to make room.
+    const file = await TemporaryFile.create('/data/file', { openFiles: world.openFiles });
+    let syncs = 0;
+    world.answer(({ kind }) => {
+      if (kind !== 'sync-directory') return undefined;
+      syncs += 1;
+      return syncs === 1 ? { fail: errno, whileSyncing: true } : undefined;
+    });
+    const error = await storageErrorOf(world.openFiles.syncDirectory('/data'));
+    expect(error).toMatchObject({ code: 'sync-failed', errno });
+    expect(syncs).toBe(1);
+    expect(world.openFiles.openCount).toBe(1);
+    expect(world.fatal).toEqual([error]);
+    await file.abandon();
+  },
+);
 
 test.each(['EMFILE', 'EACCES'])(
   'a directory that could not be opened (%s) lost nothing',
   async (errno) => {
     const world = disk();
-    const mark = world.openFiles.directoryMark();
     await failSync(world, errno);
-    await world.openFiles.syncDirectory('/data', mark);
+    await world.openFiles.syncDirectory('/data');
     expect(world.fatal).toEqual([]);
+  },
+);
+
+describe.each(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'])(
+  'a file system that answers %s to the sync of a directory',
+  (errno) => {
+    test('cannot sync it, which is no failure', async () => {
+      const world = disk();
+      world.answer(({ kind }) => (kind === 'sync-directory' ? { fail: errno } : undefined));
+      for (const [publish, target] of [
+        [durableRename, '/data/a'],
+        [publishNew, '/data/b'],
+      ] as const) {
+        const temporary = await TemporaryFile.create('/data/temporary', world);
+        await publish(temporary, target);
+        await temporary.abandon();
+      }
+      expect(world.fileSystem.paths()).toEqual(['/data/a', '/data/b']);
+      expect(world.fatal).toEqual([]);
+    });
+
+    test('is believed of the sync only: a directory that cannot be opened is an error', async () => {
+      const world = disk();
+      world.answer(({ kind }) =>
+        kind === 'sync-directory' ? { fail: errno, whileSyncing: false } : undefined,
+      );
+      const error = await storageErrorOf(world.openFiles.syncDirectory('/data'));
+      expect(error).toMatchObject({ code: 'io', errno });
+    });
   },
 );
 

@@ -54,7 +54,7 @@ describe('a durable rename', () => {
   test('syncs the file, renames it, syncs the directory', async () => {
     const { temporary, fileSystem, kinds } = await prepare('old');
     await durableRename(temporary, TARGET);
-    expect(kinds).toEqual(['sync', 'rename', 'sync-directory']);
+    expect(kinds).toEqual(['sync', 'stat', 'rename', 'sync-directory']);
     expect(fileSystem.paths()).toEqual([TARGET]);
     expect(afterCrash(fileSystem)).toEqual(new Set(['new']));
     await temporary.abandon();
@@ -64,7 +64,7 @@ describe('a durable rename', () => {
   test.each<[string, FaultAction & { at: string }, string, Outcome]>([
     ['the sync', { at: 'sync', fail: 'EIO' }, 'sync-failed', 'not-applied'],
     ['the rename', { at: 'rename', fail: 'ENOSPC' }, 'io', 'not-applied'],
-    ['the sync of the directory', { at: 'sync-directory', fail: 'EIO' }, 'io', 'in-doubt'],
+    ['the sync of the directory', { at: 'sync-directory', fail: 'EIO' }, 'sync-failed', 'in-doubt'],
   ])('whose failing step is %s says so', async (_, { at, fail }, code, outcome) => {
     const { temporary, fileSystem, answer } = await prepare('old');
     answer(({ kind }) => (kind === at ? { fail } : undefined));
@@ -80,7 +80,52 @@ describe('a durable rename', () => {
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('that took place although it was reported as failed is in-doubt', async () => {
+  test('that took place although it was reported as failed goes on', async () => {
+    const { temporary, fileSystem, answer, kinds } = await prepare('old');
+    let renamed = false;
+    answer(({ kind }) => {
+      if (kind !== 'rename' || renamed) return undefined;
+      renamed = true;
+      return { delay: fileSystem.rename(TEMPORARY, TARGET), fail: 'EIO' };
+    });
+    await durableRename(temporary, TARGET);
+    expect(kinds.at(-1)).toBe('sync-directory');
+    expect(afterCrash(fileSystem)).toEqual(new Set(['new']));
+    await temporary.abandon();
+    expect(fileSystem.paths()).toEqual([TARGET]);
+  });
+
+  test('whose file another process replaces before the directory is synced is a success', async () => {
+    const { temporary, fileSystem, answer } = await prepare('old');
+    fileSystem.createFile('/data/other', bytes('newer'));
+    answer(({ kind }) =>
+      kind === 'sync-directory' ? { delay: fileSystem.rename('/data/other', TARGET) } : undefined,
+    );
+    await durableRename(temporary, TARGET);
+    expect(afterCrash(fileSystem)).toEqual(new Set(['newer']));
+    await temporary.abandon();
+  });
+
+  test('whose temporary file somebody removes first is not-applied', async () => {
+    const { temporary, fileSystem, answer } = await prepare('old');
+    answer(({ kind }) => (kind === 'rename' ? { delay: fileSystem.unlink(TEMPORARY) } : undefined));
+    const error = await storageErrorOf(durableRename(temporary, TARGET));
+    expect(error).toMatchObject({ code: 'not-found', outcome: 'not-applied' });
+    expect(afterCrash(fileSystem)).toEqual(new Set(['old']));
+    await temporary.abandon();
+  });
+
+  test('that fails while the target cannot be looked up is decided by the temporary name', async () => {
+    const { temporary, answer } = await prepare('old');
+    answer(({ kind, path }) =>
+      kind === 'rename' || (kind === 'stat' && path === TARGET) ? { fail: 'EIO' } : undefined,
+    );
+    const error = await storageErrorOf(durableRename(temporary, TARGET));
+    expect(error).toMatchObject({ code: 'io', outcome: 'not-applied' });
+    await temporary.abandon();
+  });
+
+  test('of which neither name can be looked up afterwards is in-doubt', async () => {
     const { temporary, fileSystem, answer } = await prepare('old');
     answer(({ kind }) =>
       kind === 'rename' ? { delay: fileSystem.unlink(TEMPORARY), fail: 'EIO' } : undefined,
@@ -128,7 +173,7 @@ describe('publishing under a new name', () => {
   test.each<[string, FaultAction & { at: string }, string, Outcome]>([
     ['the sync', { at: 'sync', fail: 'ENOSPC' }, 'sync-failed', 'not-applied'],
     ['the link', { at: 'link', fail: 'ENOSPC' }, 'io', 'not-applied'],
-    ['the sync of the directory', { at: 'sync-directory', fail: 'EIO' }, 'io', 'in-doubt'],
+    ['the sync of the directory', { at: 'sync-directory', fail: 'EIO' }, 'sync-failed', 'in-doubt'],
     ['removing the temporary name', { at: 'unlink', fail: 'EIO' }, 'io', 'durable'],
   ])('whose failing step is %s says so', async (_, { at, fail }, code, outcome) => {
     const { temporary, fileSystem, answer } = await prepare();
@@ -170,6 +215,17 @@ describe('publishing under a new name', () => {
     const error = await storageErrorOf(publishNew(temporary, TARGET));
     expect(error).toMatchObject({ code: 'io', errno: 'EIO', outcome: 'in-doubt' });
     await temporary.abandon();
+  });
+
+  test('succeeds where the temporary name is gone already', async () => {
+    const { temporary, fileSystem, answer } = await prepare();
+    answer(({ kind }) =>
+      kind === 'sync-directory' ? { delay: fileSystem.unlink(TEMPORARY) } : undefined,
+    );
+    await publishNew(temporary, TARGET);
+    expect(afterCrash(fileSystem)).toEqual(new Set(['new']));
+    await temporary.abandon();
+    expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
   test('never replaces what has the name', async () => {
@@ -215,32 +271,47 @@ describe('publishing under a new name', () => {
   });
 });
 
-describe.each(['EPERM', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EMLINK'])(
-  'publishing where links fail with %s',
-  (errno) => {
-    const withoutLinks = ({ kind }: FileSystemOperation): FaultAction | undefined =>
-      kind === 'link' ? { fail: errno } : undefined;
+describe.each([
+  ...['EPERM', 'EACCES', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP', 'EINVAL'],
+  ...['EISDIR', 'EMLINK', 'ENOTTY', 'EXDEV', 'UNKNOWN'],
+])('publishing where links fail with %s', (errno) => {
+  const withoutLinks = ({ kind }: FileSystemOperation): FaultAction | undefined =>
+    kind === 'link' ? { fail: errno } : undefined;
 
-    test('renames instead', async () => {
-      const { temporary, fileSystem, kinds, answer } = await prepare();
-      answer(withoutLinks);
-      await publishNew(temporary, TARGET);
-      expect(kinds).toEqual(['sync', 'stat', 'link', 'stat', 'stat', 'rename', 'sync-directory']);
-      expect(afterCrash(fileSystem)).toEqual(new Set(['new']));
-      await temporary.abandon();
-      expect(fileSystem.paths()).toEqual([TARGET]);
-    });
+  test('renames instead', async () => {
+    const { temporary, fileSystem, kinds, answer } = await prepare();
+    answer(withoutLinks);
+    await publishNew(temporary, TARGET);
+    expect(kinds).toEqual([
+      ...['sync', 'stat', 'link', 'stat'],
+      ...['stat', 'stat', 'rename', 'sync-directory'],
+    ]);
+    expect(afterCrash(fileSystem)).toEqual(new Set(['new']));
+    await temporary.abandon();
+    expect(fileSystem.paths()).toEqual([TARGET]);
+  });
 
-    test('does not replace what has the name', async () => {
-      const { temporary, fileSystem, answer } = await prepare('old');
-      answer(withoutLinks);
-      const error = await storageErrorOf(publishNew(temporary, TARGET));
-      expect(error).toMatchObject({ code: 'exists', path: TARGET, outcome: 'not-applied' });
-      await temporary.abandon();
-      expect(textOf(fileSystem, TARGET)).toBe('old');
-    });
-  },
-);
+  test('tells the error of the rename where that fails, too', async () => {
+    const { temporary, fileSystem, answer } = await prepare();
+    answer(({ kind }) =>
+      kind === 'link' ? { fail: errno } : kind === 'rename' ? { fail: 'EACCES' } : undefined,
+    );
+    const error = await storageErrorOf(publishNew(temporary, TARGET));
+    expect(error).toMatchObject({ code: 'io', errno: 'EACCES', outcome: 'not-applied' });
+    expect(error.message).toContain('rename');
+    await temporary.abandon();
+    expect(fileSystem.paths()).toEqual([]);
+  });
+
+  test('does not replace what has the name', async () => {
+    const { temporary, fileSystem, answer } = await prepare('old');
+    answer(withoutLinks);
+    const error = await storageErrorOf(publishNew(temporary, TARGET));
+    expect(error).toMatchObject({ code: 'exists', path: TARGET, outcome: 'not-applied' });
+    await temporary.abandon();
+    expect(textOf(fileSystem, TARGET)).toBe('old');
+  });
+});
 
 test('publishing without links is not-applied where the name cannot be looked up', async () => {
   const { temporary, answer } = await prepare();
@@ -293,7 +364,10 @@ test.each<[string, Publish, string | undefined]>([
   },
 );
 
-describe('a temporary file in whose place another one lies', () => {
+describe.each<[string, Publish]>([
+  ['a rename', durableRename],
+  ['a new name', publishNew],
+])('a temporary file in whose place another one lies, by %s', (_, publish) => {
   test.each([undefined, 'file', 'symbolic link'])(
     'takes no name, and what lies there (%s) stays',
     async (other) => {
@@ -302,13 +376,14 @@ describe('a temporary file in whose place another one lies', () => {
       if (other === 'file') fileSystem.createFile(TEMPORARY, bytes('another'));
       if (other === 'symbolic link') fileSystem.createSymbolicLink(TEMPORARY, TARGET);
       const before = fileSystem.paths();
-      const error = await storageErrorOf(publishNew(temporary, TARGET));
+      const error = await storageErrorOf(publish(temporary, TARGET));
       expect(error).toMatchObject({
         code: other === undefined ? 'not-found' : 'io',
         outcome: 'not-applied',
         path: TEMPORARY,
       });
       expect(kinds).not.toContain('link');
+      expect(kinds).not.toContain('rename');
       await temporary.abandon();
       expect(fileSystem.paths()).toEqual(before);
       expect(fileSystem.openCount).toBe(0);

@@ -522,16 +522,16 @@ describe('syncing directories', () => {
     expect(most).toBe(Math.min(2, MAXIMUM_SYNCS));
   });
 
-  test('that fails is an error for that call; the hook hears of EIO', async () => {
-    let fails = true;
-    const { openFiles, fatal } = table(10, () => (fails ? { fail: 'EIO' } : undefined));
-    const error = await storageErrorOf(openFiles.syncDirectory('/'));
-    expect(error).toMatchObject({ code: 'io', errno: 'EIO', path: '/' });
-    expect(fatal).toEqual([error]);
-    fails = false;
-    await openFiles.syncDirectory('/');
+  test('that fails is told to the hook', async () => {
+    const { openFiles, fatal } = table(10, ({ path }) =>
+      path === '/' ? { fail: 'EIO' } : undefined,
+    );
     expect(await storageErrorOf(openFiles.syncDirectory('/missing'))).toMatchObject({
       code: 'not-found',
     });
+    expect(fatal).toEqual([]);
+    const error = await storageErrorOf(openFiles.syncDirectory('/'));
+    expect(error).toMatchObject({ code: 'sync-failed', errno: 'EIO', path: '/' });
+    expect(fatal).toEqual([error]);
   });
 });

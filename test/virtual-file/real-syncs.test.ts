@@ -95,4 +95,35 @@ describe('on the real file system', () => {
     expect(fatal).toHaveLength(1);
     expect(fs.readdirSync(directory)).toEqual(['temporary']);
   });
+
+  test.each(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'])(
+    'a directory that cannot be synced (%s) is as good as synced',
+    async (code) => {
+      const directory = temporaryDirectory();
+      const fatal: unknown[] = [];
+      const openFiles = new OpenFiles({ onFatalError: (error) => fatal.push(error) });
+      failure = Object.assign(new Error('not here'), { code });
+      await openFiles.syncDirectory(directory);
+      await openFiles.syncDirectory(directory);
+      expect(calls).toHaveLength(2);
+      expect(fatal).toEqual([]);
+    },
+  );
+
+  test('a failed fsync of a directory is final, whatever its number is: it is not called again', async () => {
+    const parent = temporaryDirectory();
+    for (const code of ['EIO', 'EMFILE']) {
+      const directory = `${parent}/${code}`;
+      fs.mkdirSync(directory);
+      const fatal: unknown[] = [];
+      const openFiles = new OpenFiles({ onFatalError: (error) => fatal.push(error) });
+      failure = Object.assign(new Error('broken disk'), { code });
+      const first = await storageErrorOf(openFiles.syncDirectory(directory));
+      expect(first).toMatchObject({ code: 'sync-failed', errno: code, path: directory });
+      failure = undefined;
+      expect(await storageErrorOf(openFiles.syncDirectory(`${directory}/.`))).toBe(first);
+      expect(calls.splice(0)).toEqual([`fsync ${inodeOf(directory)}`]);
+      expect(fatal).toEqual([first]);
+    }
+  });
 });

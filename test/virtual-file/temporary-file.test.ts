@@ -134,3 +134,17 @@ describe('a temporary file', () => {
     expect(fileSystem.paths()).toEqual([]);
   });
 });
+
+test.each([Number.NaN, -1, 0o10000, 1.5])('a mode of %s is invalid input', async (mode) => {
+  const fileSystem = new MemoryFileSystem();
+  const openFiles = new OpenFiles({ fileSystem });
+  const error = await storageErrorOf(TemporaryFile.create('/file', { openFiles, mode }));
+  expect(error.code).toBe('invalid-input');
+  expect(fileSystem.operationCount).toBe(0);
+});
+
+test('a mode of 0o7777 is taken', async () => {
+  const openFiles = new OpenFiles({ fileSystem: new MemoryFileSystem({ umask: 0 }) });
+  await using file = await TemporaryFile.create('/file', { openFiles, mode: 0o7777 });
+  expect((await file.file.stat()).mode).toBe(0o7777);
+});

@@ -3,6 +3,7 @@ import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { loseEverything } from '../support/choices.ts';
+import { leftoverName, ownerThat, scratchName } from '../support/leftovers.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 const CONTENT = new Uint8Array(3);
@@ -65,8 +66,8 @@ describe('leftovers of a crash', () => {
     expect(await removeLeftovers('/data', { openFiles })).toEqual(['/data/b.___temp']);
   });
 
-  test.each(['read-directory', 'unlink', 'sync-directory'])(
-    'a failing %s rejects',
+  test.each(['read-directory', 'unlink'])(
+    'a failing %s rejects, and a second call ends it',
     async (failing) => {
       const { fileSystem, openFiles } = withFiles('a.___temp');
       fileSystem.intercept = ({ kind }) => (kind === failing ? { fail: 'EIO' } : undefined);
@@ -79,6 +80,18 @@ describe('leftovers of a crash', () => {
       expect(fileSystem.paths()).toEqual([]);
     },
   );
+
+  test('a failing sync of the directory is final: every later call rejects', async () => {
+    const { fileSystem, openFiles } = withFiles('a.___temp');
+    fileSystem.intercept = ({ kind }) => (kind === 'sync-directory' ? { fail: 'EIO' } : undefined);
+    for (let call = 0; call < 2; call += 1) {
+      expect(await storageErrorOf(removeLeftovers('/data', { openFiles }))).toMatchObject({
+        code: 'sync-failed',
+        errno: 'EIO',
+      });
+      fileSystem.intercept = undefined;
+    }
+  });
 
   test('a missing directory is not found', async () => {
     const { openFiles } = withFiles();
@@ -98,5 +111,41 @@ describe('leftovers of a crash', () => {
     const removing = removeLeftovers('/data', { openFiles, signal: controller.signal });
     expect((await storageErrorOf(removing)).code).toBe('aborted');
     expect(fileSystem.paths()).toEqual(['/data/b.___temp']);
+  });
+});
+
+describe('files whose names tell who made them', () => {
+  test.each([
+    ['running', 'are kept'],
+    ['ended', 'are removed'],
+    ['unknown', 'are removed'],
+  ] as const)('where the owner is %s, %s', async (state, result) => {
+    const { fileSystem, openFiles } = withFiles();
+    const owner = ownerThat(state, fileSystem);
+    const names = [scratchName(owner), leftoverName('0-1__2', owner), leftoverName('file', owner)];
+    for (const name of names) fileSystem.createFile(`/data/${name}`, CONTENT);
+    const paths = names.map((name) => `/data/${name}`).sort();
+    const isKept = result === 'are kept';
+    expect(await removeLeftovers('/data', { openFiles })).toEqual(isKept ? [] : paths);
+    expect(fileSystem.paths()).toEqual(isKept ? paths : []);
+  });
+
+  test('the owner is asked for once, however many files it has', async () => {
+    const { fileSystem, openFiles } = withFiles();
+    for (const stem of ['a', 'b', 'c']) {
+      const name = leftoverName(stem, ownerThat('ended', fileSystem));
+      fileSystem.createFile(`/data/${name}`, CONTENT);
+    }
+    let asked = 0;
+    const { stateOf } = fileSystem.owners;
+    Object.assign(fileSystem.owners, {
+      stateOf: (owner: string) => {
+        asked += 1;
+        return stateOf(owner);
+      },
+    });
+    await removeLeftovers('/data', { openFiles });
+    expect(asked).toBe(1);
+    expect(fileSystem.paths()).toEqual([]);
   });
 });

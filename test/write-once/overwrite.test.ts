@@ -10,6 +10,7 @@ import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { forEveryChoice, seededChoices } from '../support/choices.ts';
+import { leftoverName, ownerThat, temporaryPathIn } from '../support/leftovers.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 const OLD = 'the old content';
@@ -101,12 +102,26 @@ describe('a file on the real file system', () => {
     expect(await fs.stat(join(directory, 'file'))).toMatchObject({ uid, gid });
   });
 
-  test('a symbolic link in the place of the temporary is removed, and its target untouched', async () => {
+  test('a symbolic link with the name of a leftover stays, and its target, too', async () => {
     await fs.writeFile(join(directory, 'precious'), OLD);
-    await fs.symlink('precious', join(directory, 'file.___temp'));
+    const link = leftoverName('file', ownerThat('ended', {}));
+    await fs.symlink('precious', join(directory, link));
     await overwriteFile(join(directory, 'file'), NEW);
     expect(await fs.readFile(join(directory, 'precious'), 'utf8')).toBe(OLD);
-    expect(await fs.readdir(directory)).toEqual(['file', 'precious']);
+    expect(await fs.readdir(directory)).toEqual(['file', link, 'precious']);
+  });
+
+  test.each([1, 98, 99, 247, 248, 255])('may have a name of %d bytes', async (length) => {
+    for (const name of [
+      'x'.repeat(length),
+      `${'é'.repeat(length >> 1)}${'x'.repeat(length & 1)}`,
+    ]) {
+      expect(Buffer.byteLength(name)).toBe(length);
+      await overwriteFile(join(directory, name), OLD);
+      await overwriteFile(join(directory, name), NEW);
+      expect(await fs.readFile(join(directory, name), 'utf8')).toBe(NEW);
+    }
+    expect(await fs.readdir(directory)).toHaveLength(length === 1 ? 1 : 2);
   });
 
   test('1,000 overwrites at once leave the last one, whole, and no temporary', async () => {
@@ -139,26 +154,89 @@ describe('a file on the real file system', () => {
   });
 });
 
-describe('what is in the way', () => {
-  test('a stale temporary is removed first', async () => {
+describe('what others have left in the directory', () => {
+  test.each([
+    ['of a thread that has ended', 'is removed', 'ended'],
+    ['of a thread that is running', 'stays', 'running'],
+    ['of a thread of which nothing is known', 'stays', 'unknown'],
+  ] as const)('a temporary file %s %s', async (_, result, owner) => {
     const { fileSystem, openFiles } = withOldFile();
-    fileSystem.createFile('/data/file.___temp', bytes('half of some'));
+    const path = `/data/${leftoverName('file', ownerThat(owner, fileSystem))}`;
+    fileSystem.createFile(path, bytes('half of some'));
     await overwriteFile('/data/file', NEW, { openFiles });
     expect(contentOf(fileSystem)).toBe(NEW);
-    expect(fileSystem.paths()).toEqual(['/data/file']);
+    expect(fileSystem.paths().includes(path)).toBe(result === 'stays');
+  });
+
+  test('a temporary file whose name tells no owner stays', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    for (const name of ['file.___temp', 'file.0.___temp', 'ephemeral-0f']) {
+      fileSystem.createFile(`/data/${name}`, bytes('half of some'));
+    }
+    await overwriteFile('/data/file', NEW, { openFiles });
+    expect(fileSystem.paths()).toHaveLength(4);
+  });
+
+  test.each(['directory', 'symbolic link'])('a %s with such a name stays', async (kind) => {
+    const { fileSystem, openFiles } = withOldFile();
+    const path = `/data/${leftoverName('file', ownerThat('ended', fileSystem))}`;
+    if (kind === 'directory') fileSystem.createDirectory(path);
+    else fileSystem.createSymbolicLink(path, 'file');
+    await overwriteFile('/data/file', NEW, { openFiles });
+    expect(await fileSystem.stat(path)).toBeDefined();
+  });
+
+  test.each(['read-directory', 'unlink'])('does not matter where %s fails', async (failing) => {
+    const { fileSystem, openFiles } = withOldFile();
+    const path = `/data/${leftoverName('file', ownerThat('ended', fileSystem))}`;
+    fileSystem.createFile(path, bytes('half of some'));
+    fileSystem.intercept = ({ kind }) => (kind === failing ? { fail: 'EACCES' } : undefined);
+    await overwriteFile('/data/file', NEW, { openFiles });
+    fileSystem.intercept = undefined;
+    expect(contentOf(fileSystem)).toBe(NEW);
+    expect(fileSystem.paths()).toEqual(['/data/file', path]);
   });
 
   test.each([
-    ['a directory', 'directory', '/data/file.___temp'],
-    ['a special file', 'other', '/data/file.___temp'],
-    ['a directory', 'directory', '/data/other'],
-    ['a special file', 'other', '/data/other'],
-  ])('%s (%s) at %s is refused and stays', async (_, kind, path) => {
+    [63, 10],
+    [64, 5],
+    [65, 5],
+    [640, 1],
+  ])('is looked for among %d files by %d of 10 overwrites', async (count, looks) => {
     const { fileSystem, openFiles } = withOldFile();
+    for (let n = 1; n < count; n += 1) fileSystem.createFile(`/data/${n}`, bytes(OLD));
+    let seen = 0;
+    fileSystem.intercept = ({ kind }) => {
+      if (kind === 'read-directory') seen += 1;
+      return undefined;
+    };
+    for (let n = 0; n < 10; n += 1) await overwriteFile('/data/file', NEW, { openFiles });
+    expect(seen).toBe(looks);
+  });
+
+  test('is looked for once by overwrites that begin together', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    let seen = 0;
+    fileSystem.intercept = ({ kind }) => {
+      if (kind === 'read-directory') seen += 1;
+      return undefined;
+    };
+    const names = Array.from({ length: 10 }, (_, n) => `/data/${n}`);
+    await Promise.all(names.map((name) => overwriteFile(name, NEW, { openFiles })));
+    expect(seen).toBe(1);
+  });
+});
+
+describe('what has the name', () => {
+  test.each([
+    ['a directory', 'directory'],
+    ['a special file', 'other'],
+  ])('%s (%s) is refused and stays', async (_, kind) => {
+    const { fileSystem, openFiles } = withOldFile();
+    const path = '/data/other';
     if (kind === 'directory') fileSystem.createDirectory(path);
     else fileSystem.createSpecialFile(path);
-    const target = path.replace('.___temp', '');
-    const error = await storageErrorOf(overwriteFile(target, NEW, { openFiles }));
+    const error = await storageErrorOf(overwriteFile(path, NEW, { openFiles }));
     expect(error).toMatchObject({ code: 'exists', path, outcome: 'not-applied', actual: kind });
     expect((await fileSystem.stat(path)).kind).toBe(kind);
     expect(contentOf(fileSystem)).toBe(OLD);
@@ -190,7 +268,7 @@ describe('mode and owner', () => {
     let looking = Promise.resolve();
     fileSystem.intercept = () => {
       const clone = fileSystem.clone();
-      const look = clone.stat('/data/secret.___temp').then(
+      const look = clone.stat(temporaryPathIn(clone) ?? '/none').then(
         ({ mode }) => void modes.add(mode),
         () => {},
       );
@@ -225,7 +303,8 @@ describe('mode and owner', () => {
     const modes: number[] = [];
     const looking: Promise<void>[] = [];
     const look = (): void => {
-      const found = fileSystem.clone().stat('/data/kept.___temp');
+      const clone = fileSystem.clone();
+      const found = clone.stat(temporaryPathIn(clone) ?? '/none');
       looking.push(
         found.then(
           (stat) => void modes.push(stat.mode),
@@ -295,12 +374,18 @@ describe('the content', () => {
   });
 });
 
+/** What a thread that has ended has left. */
+function createStale(fileSystem: MemoryFileSystem): void {
+  const name = leftoverName('file', ownerThat('ended', fileSystem));
+  fileSystem.createFile(`/data/${name}`, bytes('stale'));
+}
+
 /** Runs an overwrite; `fault` answers for each operation. */
 async function overwriteWith(
   fault: (operation: FileSystemOperation) => FaultAction | undefined,
 ): Promise<{ fileSystem: MemoryFileSystem; openFiles: OpenFiles; result: unknown }> {
   const { fileSystem, openFiles } = withOldFile();
-  fileSystem.createFile('/data/file.___temp', bytes('stale'));
+  createStale(fileSystem);
   fileSystem.intercept = fault;
   const result = await overwriteFile('/data/file', NEW, { openFiles }).catch((e: unknown) => e);
   fileSystem.intercept = undefined;
@@ -320,7 +405,7 @@ describe('a crash', () => {
   test('at any operation leaves the old or the new content, and acknowledged means new', async () => {
     const snapshots: MemoryFileSystem[] = [];
     const { fileSystem, openFiles } = withOldFile();
-    fileSystem.createFile('/data/file.___temp', bytes('stale'));
+    createStale(fileSystem);
     fileSystem.intercept = () => {
       snapshots.push(fileSystem.clone());
       return undefined;
@@ -408,15 +493,15 @@ describe('every operation fails in turn', () => {
       const operations = await operationsOfOneOverwrite();
       expect(operations.map(({ kind }) => kind)).toEqual([
         'stat', // directory
+        'read-directory',
+        'unlink', // of what another thread has left
         'stat', // file that is replaced
-        'open', // meets the stale temporary
-        'stat', // stale temporary
-        'unlink',
         'open',
         'stat', // identity and ownership
         'write',
         'set-ownership',
         'sync',
+        'stat', // the temporary name is still that of the file
         'rename',
         'close', // beside the next one
         'sync-directory',
@@ -425,22 +510,24 @@ describe('every operation fails in turn', () => {
         const { fileSystem, openFiles, result } = await overwriteWith((operation) =>
           operation.index === index ? { fail: errno } : undefined,
         );
-        expect(result).toMatchObject({
-          name: 'StorageError',
-          code: kind === 'sync' ? 'sync-failed' : 'io',
-          errno,
-        });
+        const isTidying = kind === 'read-directory' || index === 2;
+        const isSync = kind === 'sync' || (kind === 'sync-directory' && errno !== 'EACCES');
+        if (isTidying) expect(result).toBeUndefined();
+        else expect(result).toMatchObject({ code: isSync ? 'sync-failed' : 'io', errno });
         const outcome =
-          kind === 'sync-directory' ? 'in-doubt' : kind === 'close' ? 'durable' : 'not-applied';
-        expect(result).toMatchObject({ outcome });
+          kind === 'sync-directory'
+            ? 'in-doubt'
+            : kind === 'close' || isTidying
+              ? 'durable'
+              : 'not-applied';
+        if (!isTidying) expect(result).toMatchObject({ name: 'StorageError', outcome });
         const expected = { 'not-applied': [OLD], 'in-doubt': [NEW, OLD], durable: [NEW] }[outcome];
         const seen = new Set<string | undefined>();
         forCrashStates(fileSystem, (after) => seen.add(contentIfThere(after)));
         expect([...seen].sort()).toEqual(expected);
         expect(contentOf(fileSystem)).toBe(expected[0]);
-        // Before the stale temporary was removed, it is none of ours; a creation that failed for
-        // another reason than a name that is taken may have made it.
-        expect(fileSystem.paths().length).toBe(index <= 4 && index !== 2 ? 2 : 1);
+        // Where the leftover was not removed, it is none of ours.
+        expect(fileSystem.paths().length).toBe(index <= 2 ? 2 : 1);
         expect(openFiles.openCount).toBe(0);
         expect(fileSystem.openPaths).toEqual([]);
       }
@@ -468,18 +555,30 @@ describe('every operation fails in turn', () => {
   test('the first error is the one that counts when the temporary cannot be removed either', async () => {
     const { fileSystem, result } = await overwriteWith(({ kind, index }) => {
       if (kind === 'sync') return { fail: 'EIO' };
-      return kind === 'unlink' && index > 4 ? { fail: 'EROFS' } : undefined;
+      return kind === 'unlink' && index > 2 ? { fail: 'EROFS' } : undefined;
     });
     expect(result).toMatchObject({ code: 'sync-failed', errno: 'EIO', outcome: 'not-applied' });
-    expect(fileSystem.paths()).toEqual(['/data/file', '/data/file.___temp']);
+    expect(fileSystem.paths()).toEqual(['/data/file', temporaryPathIn(fileSystem)]);
   });
 
-  test('after a failed directory sync the next overwrite makes its content durable', async () => {
+  test('after a failed directory sync no overwrite in the directory changes anything', async () => {
     const { fileSystem, openFiles } = await overwriteWith(({ kind }) =>
       kind === 'sync-directory' ? { fail: 'EIO' } : undefined,
     );
-    await overwriteFile('/data/file', 'third', { openFiles });
-    forCrashStates(fileSystem, (after) => expect(contentIfThere(after)).toBe('third'));
+    const error = await storageErrorOf(overwriteFile('/data/file', 'third', { openFiles }));
+    expect(error).toMatchObject({ code: 'sync-failed', errno: 'EIO', outcome: 'not-applied' });
+    expect(contentOf(fileSystem)).toBe(NEW);
+    expect(fileSystem.paths()).toEqual(['/data/file']);
+    await overwriteFile('/elsewhere', 'third', { openFiles });
+  });
+
+  test('in the next process an overwrite is durable', async () => {
+    const { fileSystem } = await overwriteWith(({ kind }) =>
+      kind === 'sync-directory' ? { fail: 'EIO' } : undefined,
+    );
+    const next = fileSystem.clone();
+    await overwriteFile('/data/file', 'third', { openFiles: new OpenFiles({ fileSystem: next }) });
+    forCrashStates(next, (after) => expect(contentIfThere(after)).toBe('third'));
   });
 });
 
@@ -496,7 +595,7 @@ describe('an abort', () => {
     const operations = await operationsOfOneOverwrite();
     for (const { index, kind } of operations) {
       const { fileSystem, openFiles } = withOldFile();
-      fileSystem.createFile('/data/file.___temp', bytes('stale'));
+      createStale(fileSystem);
       const controller = new AbortController();
       fileSystem.intercept = (operation) => {
         if (operation.index === index) controller.abort();
@@ -514,10 +613,8 @@ describe('an abort', () => {
         });
         expect(contentOf(fileSystem)).toBe(OLD);
       }
-      expect(fileSystem.paths().filter((path) => path !== '/data/file.___temp')).toEqual([
-        '/data/file',
-      ]);
-      if (index > 4) expect(fileSystem.paths()).toEqual(['/data/file']);
+      const left = fileSystem.paths().filter((path) => path !== '/data/file');
+      expect(left).toHaveLength(index < 1 ? 1 : 0);
       expect(fileSystem.openPaths).toEqual([]);
     }
   });

@@ -19,8 +19,8 @@ import { openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
 import { checkOutputDirectory, refuseInputAsOutput } from '../output-paths.ts';
 import { pageJson, pageProperties, type ShownPage } from '../page-header.ts';
 import { notFoundError, readEntry } from '../read-entry.ts';
-import { realPathOf } from '../real-path.ts';
 import { refuseTerminal } from '../refuse-terminal.ts';
+import { preserved, realPathOf } from '../rewritten-file.ts';
 import { writeProperties } from '../table.ts';
 
 export interface ExportPageOptions extends ReadLimits {
@@ -99,7 +99,7 @@ async function writeDescription(
 async function writePage(out: string, page: Uint8Array, signal: AbortSignal): Promise<void> {
   const there = await lookUp(out);
   if (there?.isFile()) {
-    await overwriteFile(await realPathOf(out), page, { signal });
+    await overwriteFile(await realPathOf(out), page, { signal, preserve: await preserved() });
   } else if (there === undefined || there.isDirectory()) {
     await overwriteFile(out, page, { signal });
   } else {

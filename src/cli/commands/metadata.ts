@@ -14,7 +14,7 @@ import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { encodeJson } from '../json.ts';
 import { type Assignments, parseAssignments } from '../metadata-assignments.ts';
 import { refuseInputAsOutput, STANDARD_OUTPUT } from '../output-paths.ts';
-import { realPathOf } from '../real-path.ts';
+import { preserved, realPathOf } from '../rewritten-file.ts';
 import { writeProperties } from '../table.ts';
 
 export interface MetadataOptions {
@@ -43,7 +43,10 @@ async function rewrite(
   fields: TimelineMetadataFields,
 ): Promise<void> {
   checkWritable(file, fields);
-  await writeTimelineMetadata(await realPathOf(file), fields, { signal });
+  await writeTimelineMetadata(await realPathOf(file), fields, {
+    signal,
+    preserve: await preserved(),
+  });
 }
 
 /** What was set is valid, so it is the old file that version 4 cannot hold. */

@@ -13,10 +13,10 @@ import { checkText } from '../../check-options.ts';
 import { isStorageError, type Outcome, StorageError, withOutcome } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
-import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import { inTurn } from '../../virtual-file/turns.ts';
+import { createUnique } from '../../virtual-file/unique-file.ts';
 import { checkValueBatch, type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
 import { parseIdentifier } from '../identifier.ts';
 import {
@@ -442,13 +442,12 @@ function isLastKey(keys: Uint8Array, keyAt: number): boolean {
   return true;
 }
 
-/** Other layers of the directory may have the first names. */
 function createScratchFile({
   directory,
   openFiles,
   ioMode,
   signal,
 }: EphemeralOptions): Promise<TemporaryFile> {
-  const pathOf = (number: number): string => pathIn(directory, formatScratchName(number));
-  return createNumbered(pathOf, { openFiles, ioMode, durability: 'scratch', signal });
+  const pathOf = (token: string): string => pathIn(directory, formatScratchName(token));
+  return createUnique(pathOf, { openFiles, ioMode, durability: 'scratch', signal });
 }

@@ -5,7 +5,7 @@
  * The temporary file is deleted by `abandon` and by every error of `finish`; the final name is
  * taken only by a whole, synced file, and never from another one.
  */
-
+import { dirname } from 'node:path';
 import { assert } from '../../assert.ts';
 import { BlobWriter } from '../../blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
@@ -15,13 +15,13 @@ import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
 import { publishNew } from '../../virtual-file/durable-rename.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
-import { TEMPORARY_SUFFIX } from '../../virtual-file/leftover-names.ts';
-import { createNumbered } from '../../virtual-file/numbered-file.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
+import { createUnique } from '../../virtual-file/unique-file.ts';
 import { DiskBtreeBuilder } from '../disk-btree/builder.ts';
 import {
   checkGeneration,
+  formatIndexScratchName,
   formatLayerName,
   formatTemporaryName,
   type LayerName,
@@ -123,7 +123,7 @@ export class LayerFileWriter {
     await refuseExisting(openFiles, { path, target });
     const temporary = await createTemporary(name, { ...options, directory: temporaryDirectory });
     try {
-      return new LayerFileWriter(temporary, { path, target, fileName, ...entries, options });
+      return new LayerFileWriter(temporary, { name, path, target, fileName, ...entries, options });
     } catch (error) {
       await ignoringStorageErrors(temporary.abandon());
       throw error;
@@ -133,6 +133,7 @@ export class LayerFileWriter {
   private constructor(
     temporary: TemporaryFile,
     layer: EntryTraits & {
+      readonly name: LayerName;
       readonly path: string;
       /** The path from the root. */
       readonly target: string;
@@ -153,7 +154,7 @@ export class LayerFileWriter {
     });
     this.blobs = new BlobWriter(this.#out);
     this.#indexStore = new IndexStore({
-      createScratch: () => createIndexScratch(temporary, signal),
+      createScratch: () => createIndexScratch(layer.name, temporary, signal),
       memoryLimit: layer.options.indexMemoryLimit,
     });
     this.index = new DiskBtreeBuilder(layer.keySize, (block) => this.#indexStore.add(block));
@@ -324,14 +325,14 @@ async function refuseExisting(
   throw new StorageError('exists', { what: 'a file has this name already', path, errno: 'EEXIST' });
 }
 
-/** Writers with the same range may work side by side: each takes the next number. */
+/** Writers with the same range may work side by side: each has a token of its own. */
 async function createTemporary(
   name: LayerName,
   { directory, openFiles, ioMode, signal }: WriteOptions,
 ): Promise<TemporaryFile> {
-  const pathOf = (number: number): string => pathIn(directory, formatTemporaryName(name, number));
+  const pathOf = (token: string): string => pathIn(directory, formatTemporaryName(name, token));
   try {
-    return await createNumbered(pathOf, { openFiles, ioMode, signal });
+    return await createUnique(pathOf, { openFiles, ioMode, signal });
   } catch (error) {
     // The caller knows the directory, not the name in it.
     if (!isStorageError(error, 'not-found')) throw error;
@@ -339,15 +340,12 @@ async function createTemporary(
   }
 }
 
-/** Beside the layer's own temporary file, whose name nobody else has, save what a crash left. */
 function createIndexScratch(
-  { path, file }: TemporaryFile,
+  name: LayerName,
+  { path, file: { openFiles } }: TemporaryFile,
   signal: AbortSignal | undefined,
 ): Promise<TemporaryFile> {
-  const { openFiles } = file;
-  const pathOf = (number: number): string => {
-    const digits = number === 0 ? '' : number.toString(16);
-    return `${path.slice(0, -TEMPORARY_SUFFIX.length)}-index${digits}${TEMPORARY_SUFFIX}`;
-  };
-  return createNumbered(pathOf, { openFiles, durability: 'scratch', signal });
+  const pathOf = (token: string): string =>
+    `${dirname(path)}/${formatIndexScratchName(name, token)}`;
+  return createUnique(pathOf, { openFiles, durability: 'scratch', signal });
 }

@@ -6,7 +6,7 @@ import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
 import type { FinishedLayer, WriteOptions } from '../../../src/layers/layer-file/layer-writer.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../../src/layers/verify.ts';
-import { seededChoices } from '../../support/choices.ts';
+import { loseEverything, seededChoices } from '../../support/choices.ts';
 import {
   blockKey,
   DIRECTORY,
@@ -77,7 +77,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     const disk = memoryDisk();
     await using writer = await create(disk);
     await writer.put(1);
-    expect(namesOn(disk)).toEqual([expect.stringMatching(/\.0\.___temp$/)]);
+    expect(namesOn(disk)).toEqual([expect.stringMatching(/\.[\da-f]{36}\.___temp$/)]);
     const { name, path, size, entryCount } = await writer.finish();
     expect(namesOn(disk)).toEqual([name]);
     expect({ path, entryCount }).toEqual({ path: `${DIRECTORY}/${name}`, entryCount: 1 });
@@ -229,18 +229,44 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     }
   });
 
-  it('takes the next temporary name where one is left over, or anything else lies there', async () => {
+  it('has a temporary name of its own beside another writer of the layer', async () => {
     const disk = memoryDisk();
-    const left = await create(disk);
+    const other = await create(disk);
     const [temporary = ''] = namesOn(disk);
-    const nextName = temporary.replace('.0.___temp', '.1.___temp');
-    disk.fileSystem.createSymbolicLink(`${DIRECTORY}/${nextName}`, '/elsewhere');
     await using writer = await create(disk);
-    expect(namesOn(disk)).toContain(temporary.replace('.0.___temp', '.2.___temp'));
+    expect(new Set(namesOn(disk)).size).toBe(2);
     await writer.put(1);
     const { name } = await writer.finish();
-    expect(namesOn(disk).sort()).toEqual([temporary, nextName, name].sort());
-    await left.abandon();
+    expect(namesOn(disk).sort()).toEqual([temporary, name].sort());
+    await other.abandon();
+  });
+
+  it('finishes where somebody has removed its temporary name once the layer has its own', async () => {
+    const disk = memoryDisk();
+    await using writer = await create(disk);
+    await writer.put(1);
+    const [temporary = ''] = namesOn(disk);
+    disk.fileSystem.intercept = ({ kind }) =>
+      kind === 'sync-directory'
+        ? { delay: disk.fileSystem.unlink(`${DIRECTORY}/${temporary}`) }
+        : undefined;
+    const { name } = await writer.finish();
+    disk.fileSystem.intercept = undefined;
+    expect(namesOn(disk)).toEqual([name]);
+    expect(disk.fileSystem.crash(loseEverything).paths()).toContain(`${DIRECTORY}/${name}`);
+  });
+
+  it('is told, and has changed nothing, where its temporary file was removed before', async () => {
+    const disk = memoryDisk();
+    await using writer = await create(disk);
+    await writer.put(1);
+    const [temporary = ''] = namesOn(disk);
+    await disk.fileSystem.unlink(`${DIRECTORY}/${temporary}`);
+    expect(await storageErrorOf(writer.finish())).toMatchObject({
+      code: 'not-found',
+      outcome: 'not-applied',
+    });
+    expect(namesOn(disk)).toEqual([]);
   });
 
   it('is aborted at any point by its signal, with nothing left', async () => {
