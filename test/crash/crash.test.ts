@@ -40,6 +40,8 @@ const RARE: ReadonlyMap<string, number> = new Map([
   ['ephemeral', 2],
   ['delta-with-large-index', 10],
   ['side-by-side', 12],
+  ['removal-beside-writer', 6],
+  ['two-processes', 2],
 ]);
 
 /** One run of each scenario after the other, without end. */

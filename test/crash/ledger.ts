@@ -15,6 +15,15 @@ export type Allowed = ReadonlyMap<string, readonly Content[]>;
 export interface AttemptOptions {
   /** Never replaces: once it has succeeded, nobody else's attempt may take the name any more. */
   readonly creates?: boolean;
+  /** By a process of its own: of attempts that overlap, nobody knows which one was the last. */
+  readonly races?: boolean;
+}
+
+/** An attempt that races others for its name. */
+interface Race {
+  readonly path: string;
+  /** What may stand under the name though it succeeds, since another one may have been the last. */
+  readonly others: Content[];
 }
 
 interface Name {
@@ -27,6 +36,7 @@ export class Ledger {
   /** Called whenever somebody was told something new. */
   onChange: ((event: string) => void) | undefined;
   readonly #names = new Map<string, Name>();
+  readonly #races = new Set<Race>();
   #allowed: Allowed | undefined;
 
   /** The file is there, durably, or nothing is. */
@@ -45,16 +55,21 @@ export class Ledger {
     options: AttemptOptions = {},
   ): Promise<StorageError | undefined> {
     this.#begin(path, content);
+    const race: Race = { path, others: [] };
+    if (options.races) this.#races.add(race);
     try {
       await action();
     } catch (error) {
       if (!isStorageError(error)) throw error;
-      this.#reject(path, content, error);
+      this.#reject(race, content, error);
       return error;
+    } finally {
+      this.#races.delete(race);
     }
     const { underWay } = this.#name(path);
+    this.#tellOthers(path, [content]);
     this.#set(path, {
-      settled: [content],
+      settled: [content, ...race.others],
       underWay: options.creates ? [] : without(underWay, content),
     });
     this.onChange?.(`acknowledged ${path}`);
@@ -74,7 +89,12 @@ export class Ledger {
     this.#set(path, { settled, underWay: [...underWay, content] });
   }
 
-  #reject(path: string, content: Content, error: StorageError): void {
+  /** Attempts for the name that are under way. */
+  #tellOthers(path: string, contents: readonly Content[]): void {
+    for (const race of this.#races) if (race.path === path) race.others.push(...contents);
+  }
+
+  #reject({ path, others }: Race, content: Content, error: StorageError): void {
     const { settled, underWay } = this.#name(path);
     const left = without(underWay, content);
     switch (error.outcome) {
@@ -82,10 +102,13 @@ export class Ledger {
         this.#set(path, { settled, underWay: left });
         break;
       case 'in-doubt':
+        // A sync that failed may have lost the renames of others, who are not told.
+        this.#tellOthers(path, [content, ...settled]);
         this.#set(path, { settled: [...settled, content], underWay: left });
         break;
       case 'durable':
-        this.#set(path, { settled: [content], underWay: left });
+        this.#tellOthers(path, [content]);
+        this.#set(path, { settled: [content, ...others], underWay: left });
         break;
       default:
         throw new Error(`${path}: nobody says what is on disk: ${error.message}`);

@@ -31,6 +31,7 @@ export function observed(inner: FileSystem, observer: Observer): FileSystem {
     stat: (path) => inner.stat(path),
     readDirectory: (path) => inner.readDirectory(path),
     syncDirectory: (path) => watch(`sync directory ${path}`, () => inner.syncDirectory(path)),
+    owners: inner.owners,
   };
 }
 

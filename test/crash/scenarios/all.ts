@@ -2,6 +2,7 @@
 import type { MakeScenario } from '../scenario.ts';
 import { deltaLayer, deltaWithLargeIndex, ephemeralLayer, imageLayer, imported } from './layers.ts';
 import { sideBySide, twoPaths } from './side-by-side.ts';
+import { removalBesideWriter, twoProcesses } from './two-processes.ts';
 import {
   document,
   leftovers,
@@ -27,4 +28,6 @@ export const SCENARIOS: ReadonlyMap<string, MakeScenario> = new Map([
   ['leftovers', leftovers],
   ['side-by-side', sideBySide],
   ['two-paths', twoPaths],
+  ['two-processes', twoProcesses],
+  ['removal-beside-writer', removalBesideWriter],
 ]);
