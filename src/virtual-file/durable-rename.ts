@@ -13,6 +13,7 @@ import {
   withOutcome,
 } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
+import { throwIfDirectoryFailed } from './directory-failures.ts';
 import type { OpenFiles } from './open-files.ts';
 import { type TemporaryFile, unlinkIfThere } from './temporary-file.ts';
 import { inTurn, trueName } from './turns.ts';
@@ -63,7 +64,7 @@ export async function publishNew(temporary: TemporaryFile, target: string): Prom
 async function makeReady(temporary: TemporaryFile, target: string): Promise<void> {
   const { file } = temporary;
   await file.sync();
-  await file.openFiles.throwIfDirectoryFailed(dirname(target));
+  await throwIfDirectoryFailed(file.openFiles.fileSystem, dirname(target));
   await refuseReplaced(temporary);
 }
 

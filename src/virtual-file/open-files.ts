@@ -150,11 +150,6 @@ export class OpenFiles {
     }
   }
 
-  /** Rejects if a sync of the directory has failed: no change of its names can become durable. */
-  throwIfDirectoryFailed(path: string): Promise<void> {
-    return throwIfDirectoryFailed(this.fileSystem, absolutePath(path));
-  }
-
   /** Waits for an operation of the file system; tells the hook of a fatal error. */
   report<T>(operation: Promise<T>): Promise<T> {
     return operation.catch(this.#throwNoted);
