@@ -655,6 +655,18 @@ describe('many overwrites', () => {
     expect(contentOf(fileSystem)).toBe('c');
   });
 
+  test('of one file by two paths happen in the order of the calls', async () => {
+    const { fileSystem, openFiles } = withOldFile();
+    fileSystem.createSymbolicLink('/alias', 'data');
+    fileSystem.intercept = ({ kind, path }) =>
+      kind === 'sync' && path.startsWith('/data/')
+        ? { delay: new Promise((resolve) => setTimeout(resolve, 20)) }
+        : undefined;
+    const first = overwriteFile('/data/file', 'first', { openFiles });
+    await Promise.all([first, overwriteFile('/alias/file', 'second', { openFiles })]);
+    expect(contentOf(fileSystem)).toBe('second');
+  });
+
   test('of different files run beside each other', async () => {
     const { fileSystem, openFiles } = withOldFile();
     let syncsAtOnce = 0;

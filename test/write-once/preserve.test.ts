@@ -75,12 +75,14 @@ describe.runIf(HAS_LISTS)('an access control list', () => {
       for target; do :; done
       for word; do case $word in /*) [ "$source" ] || source=$word;; esac; done
       [ "$1" = --help ] && exec /bin/cp "$@"
+      echo "$(stat -c '%a' "$target")" >> ${log}
       chown --reference="$source" "$target"; chmod --reference="$source" "$target"
       echo "$(stat -c '%a %s' "$target")" >> ${log}
       /bin/cp "$@" || exit
       getfacl -cpn "$target" | grep -v '^$' | tr '\\n' ' ' >> ${log}; echo >> ${log}`);
     await overwriteFile(path, 'new content', { preserve: 'all' });
-    const [first, , second, last] = fs.readFileSync(log, 'utf8').split('\n');
+    const [, first, , created, second, last] = fs.readFileSync(log, 'utf8').split('\n');
+    expect(created).toBe('600');
     // The empty file may have any rights; the one with the content has none for others yet.
     expect(first).toBe('660 0');
     expect(second).toBe('600 11');
