@@ -79,60 +79,83 @@ export function encodeZstdBlobHeader(target: Uint8Array, at: number, storedLengt
 }
 
 /**
+ * A header in one number, so that a scan makes no object for each blob: from the lowest bit on
+ * whether it is long, whether the blob is compressed, and the stored length. Negative for none.
+ */
+export type PackedHeader = number;
+
+/** The bytes end before the header does. */
+export const HEADER_IS_CUT: PackedHeader = -1;
+export const UNKNOWN_COMPRESSION: PackedHeader = -2;
+
+const IS_LONG = 1;
+const IS_COMPRESSED = 2;
+const LENGTH_SHIFT = 2;
+
+/** The only decoder of headers: the one at `at`, which must end at or before `end`. */
+export function packedHeader(bytes: Uint8Array, at: number, end: number): PackedHeader {
+  const first = bytes[at];
+  if (first === undefined || at >= end) return HEADER_IS_CUT;
+  if (first < LONG_HEADER_FLAG) return first << LENGTH_SHIFT;
+  if (at + MAXIMUM_BLOB_HEADER_SIZE > end) return HEADER_IS_CUT;
+  const length =
+    ((first & 0x0f) << 24) |
+    ((bytes[at + 1] as number) << 16) |
+    ((bytes[at + 2] as number) << 8) |
+    (bytes[at + 3] as number);
+  const compression = compressionOf(first);
+  if (compression === COMPRESSION_NONE) return (length << LENGTH_SHIFT) | IS_LONG;
+  if (compression !== COMPRESSION_ZSTD) return UNKNOWN_COMPRESSION;
+  return (length << LENGTH_SHIFT) | IS_COMPRESSED | IS_LONG;
+}
+
+export function headerSizeOf(header: PackedHeader): number {
+  return (header & IS_LONG) === 0 ? 1 : MAXIMUM_BLOB_HEADER_SIZE;
+}
+
+/** Bytes after the header. */
+export function storedLengthOf(header: PackedHeader): number {
+  return header >>> LENGTH_SHIFT;
+}
+
+export function isCompressed(header: PackedHeader): boolean {
+  return (header & IS_COMPRESSED) !== 0;
+}
+
+/**
  * Decodes the header at `at`.
  * Throws `corrupt`, or `truncated` where the bytes end first, with `fileOffset` as the place.
  */
 export function decodeBlobHeader(bytes: Uint8Array, at: number, fileOffset: number): BlobHeader {
-  const first = bytes[at];
-  if (first === undefined || at + blobHeaderSizeOfFirstByte(first) > bytes.length) {
+  const header = packedHeader(bytes, at, bytes.length);
+  if (header === HEADER_IS_CUT) {
     throw new StorageError('truncated', { what: 'blob header', offset: fileOffset });
   }
-  if ((first & LONG_HEADER_FLAG) === 0) {
-    return { headerSize: 1, storedLength: first, compressed: false };
-  }
-  const compression = (first & ~LONG_HEADER_FLAG) >> COMPRESSION_SHIFT;
-  if (compression !== COMPRESSION_NONE && compression !== COMPRESSION_ZSTD) {
-    throw new StorageError('corrupt', {
-      what: 'blob header',
-      offset: fileOffset,
-      expected: 'compression 000 or 001',
-      actual: compression.toString(2).padStart(3, '0'),
-    });
+  if (header === UNKNOWN_COMPRESSION) {
+    throw unknownCompression(bytes[at] as number, { offset: fileOffset });
   }
   return {
-    headerSize: MAXIMUM_BLOB_HEADER_SIZE,
-    storedLength: longLength(bytes, at),
-    compressed: compression === COMPRESSION_ZSTD,
+    headerSize: headerSizeOf(header),
+    storedLength: storedLengthOf(header),
+    compressed: isCompressed(header),
   };
 }
 
-/**
- * The stored length of the plain blob whose header is at `at`; -1 where the header is another, or
- * does not lie in the bytes as a whole. What `decodeBlobHeader` says of a plain one, without an
- * object.
- */
-export function plainBlobLength(bytes: Uint8Array, at: number): number {
-  if (at >= bytes.length) return -1;
-  const first = bytes[at] as number;
-  if (first < LONG_HEADER_FLAG) return first;
-  const isPlain = (first & ~LONG_HEADER_FLAG) >> COMPRESSION_SHIFT === COMPRESSION_NONE;
-  if (!isPlain || at + MAXIMUM_BLOB_HEADER_SIZE > bytes.length) return -1;
-  // As `longLength`, but without a call for each blob of a scan that begins in the interpreter.
-  return (
-    ((first & 0x0f) << 24) |
-    ((bytes[at + 1] as number) << 16) |
-    ((bytes[at + 2] as number) << 8) |
-    (bytes[at + 3] as number)
-  );
+/** What is wrong with a long header that begins with this byte. */
+export function unknownCompression(
+  firstByte: number,
+  place: { readonly offset: number; readonly path?: string | undefined },
+): StorageError {
+  return new StorageError('corrupt', {
+    what: 'blob header',
+    ...place,
+    expected: 'compression 000 or 001',
+    actual: compressionOf(firstByte).toString(2).padStart(3, '0'),
+  });
 }
 
-function longLength(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] as number) & 0x0f) << 24) |
-    ((bytes[at + 1] as number) << 16) |
-    ((bytes[at + 2] as number) << 8) |
-    (bytes[at + 3] as number)
-  );
+function compressionOf(firstByte: number): number {
+  return (firstByte & ~LONG_HEADER_FLAG) >> COMPRESSION_SHIFT;
 }
 
 function encodeLongHeader(

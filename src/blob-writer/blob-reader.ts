@@ -4,7 +4,7 @@
  */
 import { assert } from '../assert.ts';
 import { checkLimit } from '../check-options.ts';
-import { isStorageError, StorageError, withPath } from '../errors.ts';
+import { isStorageError, type StorageError } from '../errors.ts';
 import {
   type DecompressionLimits,
   Decompressor,
@@ -12,41 +12,41 @@ import {
   type OnPiece,
   scanWithinLimits,
 } from '../zstd/decompression.ts';
+import { type BlobHeader, headerSizeOf, isCompressed, storedLengthOf } from './blob-format.ts';
 import {
   type Blob,
-  cachedPlainBlob,
-  type PlainSearch,
-  plainBlob,
-  plainBlobIn,
-  type StoredBlob,
-} from './blob.ts';
-import {
-  type BlobHeader,
-  blobHeaderSizeOfFirstByte,
-  decodeBlobHeader,
-  MAXIMUM_BLOB_HEADER_SIZE,
-} from './blob-format.ts';
-import {
+  type BlobBounds,
+  BlobReading,
+  type BlobRegion,
   type BlobRequest,
-  coalesce,
+  BlobWindow,
+  blobError,
+  blobSize,
+  DAMAGED,
   DEFAULT_MAXIMUM_READ_SIZE,
-  estimatedEnd,
-  groupsOf,
-  type IndexedRequest,
-} from './blob-runs.ts';
+  firstLength,
+  firstRead,
+  locateBlob,
+  offsetError,
+  payloadOf,
+  type StoredBlob,
+  storedBlob,
+} from './blob-location.ts';
+import { coalesce, groupsOf, type IndexedRequest, type Run } from './blob-runs.ts';
 import { streamBlobContent } from './blob-stream.ts';
-import type { ByteSource } from './byte-source.ts';
-import { newArray } from './slab.ts';
-import { fillAtOnce, type ReadStep, runSteps, runStepsSync, type Steps } from './steps.ts';
+import {
+  type ByteSource,
+  cannotWait,
+  fillRanges,
+  type ReadRangesOptions,
+  readRangeSync,
+} from './byte-source.ts';
+import type { ReadRange } from './read-range.ts';
+import { finishReading, finishReadingSync, NO_READS, type Reading, Readings } from './reading.ts';
+import { copyOfBytes, newArray } from './slab.ts';
 import { CachedSource } from './value-cache.ts';
 
-/** Where blobs may lie: from `start` to `end`, exclusive, in bytes from the start of the source. */
-export interface BlobRegion {
-  readonly start: number;
-  readonly end: number;
-}
-
-export interface ReadManyOptions {
+export interface ReadManyOptions extends ReadRangesOptions {
   /** Neighbours are read together up to this many bytes; default 128 KiB. */
   readonly maximumReadSize?: number | undefined;
 }
@@ -54,17 +54,17 @@ export interface ReadManyOptions {
 export class BlobReader {
   readonly source: ByteSource;
   readonly region: BlobRegion;
+  readonly bounds: BlobBounds;
   readonly #limits: DecompressionLimits;
+  /** Used within one call. */
+  readonly #window = new BlobWindow();
 
   constructor(source: ByteSource, region: BlobRegion, limits: DecompressionLimits) {
+    const { path } = source;
     this.source = source;
     this.region = { start: region.start, end: Math.min(region.end, source.size) };
+    this.bounds = { ...this.region, maximumLength: limits.maximumLength, path };
     this.#limits = limits;
-  }
-
-  /** Longest content that is let through. */
-  get maximumLength(): number {
-    return this.#limits.maximumLength;
   }
 
   /**
@@ -73,26 +73,29 @@ export class BlobReader {
    * Returns: its content, the caller's own; see `newArray` about the array that a small one lies in.
    * Throws: `out-of-range`, `corrupt`, `truncated`, `too-large`, `io`, with path and offset.
    */
-  read(request: BlobRequest): Promise<Blob> {
-    return runSteps(this.source, this.readSteps(request));
+  async read(request: BlobRequest): Promise<Blob> {
+    const first = firstRead(request, this.bounds);
+    const filling = fillRanges(this.source, [first]);
+    if (filling !== undefined) await filling;
+    const plain = this.#plainBlobIn(first.target, request);
+    if (plain !== undefined) return plain;
+    const reading = new BlobReading(request, this.bounds, first);
+    await finishReading(this.source, reading);
+    return this.#blobOf(storedIn(reading), Decompressor.loaded ?? (await Decompressor.load()));
   }
 
-  /** As `read`, step by step. */
-  *readSteps(request: BlobRequest): Steps<Blob> {
-    const first = this.#firstRead(request);
-    yield first;
-    return (
-      plainBlobIn(first.target, this.#searchOf(request)) ??
-      (yield* this.#blobSteps(first.target, request))
-    );
-  }
-
-  /** As `read`, at once. Throws also: `invalid-input` where the source cannot. */
+  /** As `read`, synchronously. Throws also: `invalid-input` where the source cannot. */
   readSync(request: BlobRequest): Blob {
-    const first = this.#firstRead(request);
-    fillAtOnce(this.source, first);
-    const blob = plainBlobIn(first.target, this.#searchOf(request));
-    return blob ?? runStepsSync(this.source, this.#blobSteps(first.target, request));
+    const first = firstRead(request, this.bounds);
+    readRangeSync(this.source, first);
+    const plain = this.#plainBlobIn(first.target, request);
+    if (plain !== undefined) return plain;
+    const reading = new BlobReading(request, this.bounds, first);
+    finishReadingSync(this.source, reading);
+    const stored = storedIn(reading);
+    const decompressor = Decompressor.loaded;
+    if (stored.header.compressed && decompressor === undefined) throw cannotWait(this.source);
+    return this.#blobOf(stored, decompressor);
   }
 
   /**
@@ -100,9 +103,20 @@ export class BlobReader {
    * Returns: as `read`; undefined also if there is anything wrong with it, which `read` tells.
    */
   readCached(request: BlobRequest): Blob | undefined {
-    const { source } = this;
-    if (!CachedSource.is(source) || !this.#isInRegion(request.offset)) return undefined;
-    return cachedPlainBlob(source, this.#searchOf(request));
+    const { bounds, source } = this;
+    const { offset, limit = Number.POSITIVE_INFINITY } = request;
+    const isInside = Number.isSafeInteger(offset) && offset >= bounds.start && offset < bounds.end;
+    if (!isInside || !CachedSource.is(source)) return undefined;
+    const length = firstLength(request, bounds);
+    const found = source.find(offset, length);
+    if (found === undefined) return undefined;
+    const window = this.#window;
+    window.set(found.bytes, source.foundAt, offset, length);
+    const header = locateBlob(window, offset, limit, bounds);
+    if (header < 0 || isCompressed(header) || !window.holds(offset, header)) return undefined;
+    const at = source.foundAt + headerSizeOf(header);
+    const bytes = copyOfBytes(found, at, storedLengthOf(header));
+    return { offset, storedLength: blobSize(header), compressed: false, bytes };
   }
 
   /**
@@ -110,124 +124,56 @@ export class BlobReader {
    *
    * Returns: for each request its blob or the error that it met, in the order of the requests;
    * plain contents are views of shared arrays that nobody changes.
-   * Throws: `io`, `closed` when the source itself fails, `truncated` when it ends before its size.
+   * Throws: `io`, `closed`, `aborted` when the source itself fails, `truncated` when it ends before
+   * its size.
    */
-  readMany(
+  async readMany(
     requests: readonly BlobRequest[],
     options: ReadManyOptions = {},
   ): Promise<(Blob | StorageError)[]> {
-    return runSteps(this.source, this.readManySteps(requests, options));
-  }
-
-  /** As `readMany`, step by step. */
-  *readManySteps(
-    requests: readonly BlobRequest[],
-    options: ReadManyOptions = {},
-  ): Steps<(Blob | StorageError)[]> {
     const blobs: (Blob | StorageError)[] = [];
-    for (const stored of yield* this.#readManyStoredSteps(requests, options)) {
+    for (const stored of await this.readManyStored(requests, options)) {
       if (isStorageError(stored)) blobs.push(stored);
-      else if (!stored.header.compressed) blobs.push(plainBlobOf(stored));
-      else blobs.push(yield* errorOr(this.#blobOf(stored)));
+      else if (!stored.header.compressed) blobs.push(this.#blobOf(stored, undefined));
+      else {
+        const decompressor = Decompressor.loaded ?? (await Decompressor.load());
+        blobs.push(resultOrError(() => this.#blobOf(stored, decompressor)));
+      }
     }
     return blobs;
   }
 
   /** As `readMany`, but what is compressed stays so. */
-  readManyStored(
+  async readManyStored(
     requests: readonly BlobRequest[],
     options: ReadManyOptions = {},
   ): Promise<(StoredBlob | StorageError)[]> {
-    return runSteps(this.source, this.#readManyStoredSteps(requests, options));
-  }
-
-  *#readManyStoredSteps(
-    requests: readonly BlobRequest[],
-    options: ReadManyOptions,
-  ): Steps<(StoredBlob | StorageError)[]> {
     const { maximumReadSize = DEFAULT_MAXIMUM_READ_SIZE } = options;
     checkLimit('limit: bytes of one read', maximumReadSize);
     const results: (StoredBlob | StorageError)[] = new Array(requests.length);
     const readable: IndexedRequest[] = [];
     for (const [index, request] of requests.entries()) {
-      const error = this.#offsetError(request.offset);
+      const error = offsetError(request.offset, this.bounds);
       if (error === undefined) readable.push({ index, request });
       else results[index] = error;
     }
-    const runs = coalesce(readable, maximumReadSize);
-    for (const group of groupsOf(runs)) {
-      const reads = group.map(({ start, end }) => ({
-        target: newArray(Math.min(end, this.region.end) - start),
+    for (const runs of groupsOf(coalesce(readable, maximumReadSize))) {
+      const reads = runs.map(({ start, end }) => ({
+        target: newArray(Math.min(end, this.bounds.end) - start),
         offset: start,
       }));
-      yield reads;
-      for (const [number, run] of group.entries()) {
-        const bytes = reads[number]?.target ?? new Uint8Array(0);
-        for (const { index, request } of run.requests) {
-          const at = request.offset - run.start;
-          results[index] =
-            this.#storedOrError(bytes, at, request) ??
-            (yield* errorOr(this.#storedAt(bytes, at, request)));
-        }
-      }
+      const filling = fillRanges(this.source, reads, options);
+      if (filling !== undefined) await filling;
+      const lacking = this.#takeRuns(runs, reads, results);
+      if (lacking.length > 0) await finishReading(this.source, new Readings(lacking), options);
     }
     return results;
-  }
-
-  /** Throws `out-of-range` unless a blob may start there. */
-  checkOffset(offset: number): void {
-    const error = this.#offsetError(offset);
-    if (error !== undefined) throw error;
-  }
-
-  /**
-   * Checks that a header of this size lies within the region.
-   * Throws `truncated`.
-   */
-  checkHeaderExtent(offset: number, size: number): void {
-    const end = offset + size;
-    if (end <= this.region.end) return;
-    throw new StorageError('truncated', {
-      what: 'blob header reaches beyond the values',
-      path: this.source.path,
-      offset,
-      expected: `an end at or before ${this.region.end}`,
-      actual: `${end}`,
-    });
-  }
-
-  /**
-   * Checks that the blob with this header lies within the region, and is not above the limit where
-   * it is plain; what a compressed one expands to is for the decompressor to check.
-   * Throws `truncated`, `too-large`.
-   */
-  checkExtent(offset: number, { headerSize, storedLength, compressed }: BlobHeader): void {
-    const end = offset + headerSize + storedLength;
-    if (end > this.region.end) {
-      throw new StorageError('truncated', {
-        what: 'blob reaches beyond the values',
-        path: this.source.path,
-        offset,
-        expected: `an end at or before ${this.region.end}`,
-        actual: `${end}`,
-      });
-    }
-    const { maximumLength } = this.#limits;
-    if (!compressed && storedLength > maximumLength) {
-      throw new StorageError('too-large', {
-        what: 'blob',
-        path: this.source.path,
-        offset,
-        expected: `at most ${maximumLength} bytes`,
-        actual: `${storedLength}`,
-      });
-    }
   }
 
   /** The content behind a decoded and checked header; fresh where compressed, else the payload itself. */
   async content(header: BlobHeader, payload: Uint8Array, offset: number): Promise<Uint8Array> {
     if (!header.compressed) return payload;
-    return this.#decompress(await Decompressor.load(), header, payload, offset);
+    return this.#decompress(await Decompressor.load(), { header, payload, offset });
   }
 
   /**
@@ -239,7 +185,7 @@ export class BlobReader {
    */
   smallContent(
     decompressor: Decompressor,
-    { header, payload, offset }: { header: BlobHeader; payload: Uint8Array; offset: number },
+    { header, payload, offset }: StoredBlob,
   ): Uint8Array | undefined {
     try {
       const frame = scanWithinLimits(payload, this.#limits);
@@ -254,7 +200,7 @@ export class BlobReader {
    * Hands the content of a blob over in pieces of at most 256 KiB, each a view that is valid until
    * the function returns.
    *
-   * Requires: `checkExtent` let the blob through.
+   * Requires: `locateBlob` has let the blob through.
    * Returns: the length of the content.
    * Throws: as `content`, and `io`; pieces may have been handed over before.
    */
@@ -270,145 +216,57 @@ export class BlobReader {
     }
   }
 
-  /** The read that a blob begins with, and nearly always ends. Throws `out-of-range`. */
-  #firstRead(request: BlobRequest): ReadStep {
-    const { offset } = request;
-    this.checkOffset(offset);
-    return { target: newArray(this.#firstLength(request)), offset };
+  /** The blobs of runs that were read. Returns: those that are longer than was thought. */
+  #takeRuns(
+    runs: readonly Run[],
+    reads: readonly ReadRange[],
+    results: (StoredBlob | StorageError)[],
+  ): ResultReading[] {
+    const lacking: ResultReading[] = [];
+    for (const [number, { requests }] of runs.entries()) {
+      const { target, offset: start } = reads[number] as ReadRange;
+      const window = new BlobWindow();
+      window.set(target, 0, start, target.length);
+      for (const { index, request } of requests) {
+        const { offset, limit = Number.POSITIVE_INFINITY } = request;
+        const header = locateBlob(window, offset, limit, this.bounds);
+        if (header === DAMAGED) results[index] = blobError(window, request, this.bounds);
+        else if (header >= 0 && window.holds(offset, header)) {
+          results[index] = storedBlob(window, offset, header);
+        } else {
+          const reading = new BlobReading(request, this.bounds, { target, offset: start });
+          lacking.push(new ResultReading(reading, { results, index }));
+        }
+      }
+    }
+    return lacking;
   }
 
-  #firstLength(request: BlobRequest): number {
-    return Math.min(estimatedEnd(request), this.region.end) - request.offset;
+  /** As nearly all blobs are: whole in the first bytes that were read, plain, and nothing is wrong. */
+  #plainBlobIn(bytes: Uint8Array, { offset, limit }: BlobRequest): Blob | undefined {
+    const window = this.#window;
+    window.set(bytes, 0, offset, bytes.length);
+    const header = locateBlob(window, offset, limit ?? Number.POSITIVE_INFINITY, this.bounds);
+    if (header < 0 || isCompressed(header) || !window.holds(offset, header)) return undefined;
+    const content = payloadOf(window, offset, header);
+    return { offset, storedLength: blobSize(header), compressed: false, bytes: content };
   }
 
-  #searchOf(request: BlobRequest): PlainSearch {
-    return { request, present: this.#firstLength(request), maximumLength: this.maximumLength };
-  }
-
-  /** The blob whose first bytes are there, whatever it is. */
-  *#blobSteps(bytes: Uint8Array, request: BlobRequest): Steps<Blob> {
-    return yield* this.#blobOf(yield* this.#storedAt(bytes, 0, request));
-  }
-
-  *#blobOf(stored: StoredBlob): Steps<Blob> {
+  /** Requires: a decompressor if the blob is compressed. */
+  #blobOf(stored: StoredBlob, decompressor: Decompressor | undefined): Blob {
     const { offset, header, payload } = stored;
-    if (!header.compressed) return plainBlobOf(stored);
-    if (Decompressor.loaded === undefined) yield Decompressor.load();
-    const bytes = this.#decompress(Decompressor.loaded, header, payload, offset);
-    return {
-      offset,
-      storedLength: header.headerSize + header.storedLength,
-      compressed: true,
-      bytes,
-    };
+    const { headerSize, compressed } = header;
+    assert(!compressed || decompressor !== undefined, 'a compressed blob is decompressed');
+    const bytes = compressed && decompressor ? this.#decompress(decompressor, stored) : payload;
+    return { offset, storedLength: headerSize + header.storedLength, compressed, bytes };
   }
 
-  /** The blob at `at`; reads the rest of it where `bytes` ends too early. */
-  *#storedAt(bytes: Uint8Array, at: number, request: BlobRequest): Steps<StoredBlob> {
-    const whole = this.#storedIn(bytes, at, request);
-    if (whole !== undefined) return whole;
-    const { offset, limit } = request;
-    const header = yield* this.#header(bytes, at, offset);
-    this.#check(offset, header, limit);
-    const payload = new Uint8Array(header.storedLength);
-    const begin = bytes.subarray(Math.min(at + header.headerSize, bytes.length));
-    payload.set(begin);
-    yield {
-      target: payload.subarray(begin.length),
-      offset: offset + header.headerSize + begin.length,
-    };
-    return { offset, header, payload };
-  }
-
-  /** The blob at `at`, with its payload a view; undefined where `bytes` ends before it does. */
-  #storedIn(bytes: Uint8Array, at: number, { offset, limit }: BlobRequest): StoredBlob | undefined {
-    const size = this.#headerSize(bytes, at, offset);
-    if (at + size > bytes.length) return undefined;
-    const header = this.#decodeHeader(bytes, at, offset);
-    this.#check(offset, header, limit);
-    const start = at + size;
-    if (start + header.storedLength > bytes.length) return undefined;
-    const payload = new Uint8Array(bytes.buffer, bytes.byteOffset + start, header.storedLength);
-    return { offset, header, payload };
-  }
-
-  #decompress(
-    decompressor: Decompressor | undefined,
-    header: BlobHeader,
-    payload: Uint8Array,
-    offset: number,
-  ): Uint8Array {
-    assert(decompressor !== undefined, 'a loaded decompressor stays');
+  #decompress(decompressor: Decompressor, { header, payload, offset }: StoredBlob): Uint8Array {
     try {
       return decompressor.decompress(payload, this.#limits);
     } catch (error) {
       throw this.#located(error, offset + header.headerSize);
     }
-  }
-
-  #storedOrError(
-    bytes: Uint8Array,
-    at: number,
-    request: BlobRequest,
-  ): StoredBlob | StorageError | undefined {
-    try {
-      return this.#storedIn(bytes, at, request);
-    } catch (error) {
-      return blobErrorOrThrow(error);
-    }
-  }
-
-  #check(offset: number, header: BlobHeader, limit: number | undefined): void {
-    this.checkExtent(offset, header);
-    const end = offset + header.headerSize + header.storedLength;
-    if (limit === undefined || end <= limit) return;
-    throw new StorageError('corrupt', {
-      what: 'blob reaches into the one behind it',
-      path: this.source.path,
-      offset,
-      expected: `an end at or before ${limit}`,
-      actual: `${end}`,
-    });
-  }
-
-  *#header(bytes: Uint8Array, at: number, offset: number): Steps<BlobHeader> {
-    const size = this.#headerSize(bytes, at, offset);
-    if (at + size <= bytes.length) return this.#decodeHeader(bytes, at, offset);
-    const header = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
-    yield { target: header.subarray(0, size), offset };
-    return this.#decodeHeader(header, 0, offset);
-  }
-
-  /** Throws `truncated` for a header that is not in the region as a whole. */
-  #headerSize(bytes: Uint8Array, at: number, offset: number): number {
-    const size = blobHeaderSizeOfFirstByte(bytes[at] ?? 0);
-    this.checkHeaderExtent(offset, size);
-    return size;
-  }
-
-  #decodeHeader(bytes: Uint8Array, at: number, offset: number): BlobHeader {
-    try {
-      return decodeBlobHeader(bytes, at, offset);
-    } catch (error) {
-      throw withPath(error, this.source.path);
-    }
-  }
-
-  #isInRegion(offset: number): boolean {
-    const { start, end } = this.region;
-    return Number.isSafeInteger(offset) && offset >= start && offset < end;
-  }
-
-  #offsetError(offset: number): StorageError | undefined {
-    const { start, end } = this.region;
-    if (this.#isInRegion(offset)) return undefined;
-    return new StorageError('out-of-range', {
-      what: 'blob offset outside the values',
-      path: this.source.path,
-      offset,
-      expected: `${start} to ${end}`,
-      actual: `${offset}`,
-    });
   }
 
   /** The decompressor counts offsets from the start of the frame. */
@@ -419,30 +277,43 @@ export class BlobReader {
   }
 }
 
-function plainBlobOf({ offset, header, payload }: StoredBlob): Blob {
-  return plainBlob(offset, header.headerSize + header.storedLength, payload);
-}
+/** One of many: what is wrong with a blob is a result, too. */
+class ResultReading implements Reading {
+  readonly #reading: BlobReading;
+  readonly #place: ResultPlace;
 
-/** What is wrong with a blob is a result; what a read throws, such as an early end, is thrown. */
-function* errorOr<T>(steps: Steps<T>): Steps<T | StorageError> {
-  let ofSource: unknown;
-  try {
-    for (let step = steps.next(); ; step = steps.next()) {
-      if (step.done) return step.value;
-      try {
-        yield step.value;
-      } catch (error) {
-        ofSource = error;
-        throw error;
-      }
+  constructor(reading: BlobReading, place: ResultPlace) {
+    this.#reading = reading;
+    this.#place = place;
+  }
+
+  proceed(): readonly ReadRange[] {
+    const { results, index } = this.#place;
+    const outcome = resultOrError(() => this.#reading.proceed());
+    if (isStorageError(outcome)) {
+      results[index] = outcome;
+      return NO_READS;
     }
-  } catch (error) {
-    if (error === ofSource) throw error;
-    return blobErrorOrThrow(error);
+    if (outcome.length === 0) results[index] = storedIn(this.#reading);
+    return outcome;
   }
 }
 
-function blobErrorOrThrow(error: unknown): StorageError {
-  if (isStorageError(error, 'corrupt', 'truncated', 'too-large', 'out-of-range')) return error;
-  throw error;
+interface ResultPlace {
+  readonly results: (StoredBlob | StorageError)[];
+  readonly index: number;
+}
+
+function storedIn({ window, request, header }: BlobReading): StoredBlob {
+  return storedBlob(window, request.offset, header);
+}
+
+/** What is wrong with a blob is a result; a source that fails is not. */
+function resultOrError<T>(action: () => T): T | StorageError {
+  try {
+    return action();
+  } catch (error) {
+    if (isStorageError(error, 'corrupt', 'truncated', 'too-large', 'out-of-range')) return error;
+    throw error;
+  }
 }

@@ -1,16 +1,5 @@
 /** Which bytes to read for which blobs: neighbours together, and so many at once. */
-
-/** A blob to read; `end` is where it should end, if known: it saves a second read. */
-export interface BlobRequest {
-  readonly offset: number;
-  readonly end?: number | undefined;
-  /** Where it must have ended; else it is refused before it is read. */
-  readonly limit?: number | undefined;
-}
-
-/** First read where the end of a blob is unknown: a page with its header fits. */
-const FIRST_READ_SIZE = 8192 + 64;
-export const DEFAULT_MAXIMUM_READ_SIZE = 128 * 1024;
+import { type BlobRequest, estimatedEnd } from './blob-location.ts';
 
 /** Of reads that are made side by side, but for the last. */
 const MAXIMUM_BYTES_IN_FLIGHT = 1024 * 1024;
@@ -62,10 +51,4 @@ export function* groupsOf(runs: readonly Run[]): Generator<Run[]> {
     bytes = 0;
   }
   if (group.length > 0) yield group;
-}
-
-/** Never less than a header, never more than one first read unless the end is known. */
-export function estimatedEnd({ offset, end }: BlobRequest): number {
-  if (end === undefined || !(end > offset)) return offset + FIRST_READ_SIZE;
-  return Math.min(Math.ceil(end), offset + DEFAULT_MAXIMUM_READ_SIZE);
 }

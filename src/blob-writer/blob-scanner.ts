@@ -6,13 +6,21 @@
  *   buffer:  | slack | piece                      |
  *                ^ the begun blob at the end of the piece before is copied in front of the next
  */
-import { withPath } from '../errors.ts';
 import {
-  type BlobHeader,
-  blobHeaderSizeOfFirstByte,
-  decodeBlobHeader,
-  plainBlobLength,
+  headerSizeOf,
+  isCompressed,
+  MAXIMUM_BLOB_HEADER_SIZE,
+  type PackedHeader,
+  storedLengthOf,
 } from './blob-format.ts';
+import {
+  BlobWindow,
+  blobError,
+  blobSize,
+  DAMAGED,
+  locateBlob,
+  offsetError,
+} from './blob-location.ts';
 import type { BlobReader } from './blob-reader.ts';
 import { readExactly } from './byte-source.ts';
 import { PiecesAhead } from './pieces-ahead.ts';
@@ -50,21 +58,26 @@ export interface BlobRow {
   readonly previousEnd: number;
 }
 
+export interface BlobScannerOptions {
+  /** Bytes that are read together; default 1 MiB. */
+  readonly pieceSize?: number | undefined;
+  /** Blobs above 1 MiB are loaded as a whole, the default, or left to be streamed. */
+  readonly largeBlobs?: 'load' | 'leave' | undefined;
+  /** Told to the source; the scanner itself does not look at it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 export class BlobScanner {
   readonly #reader: BlobReader;
   readonly #slackSize: number;
-  readonly #largeBlobs: 'load' | 'leave';
-  /** The window: bytes of the file from `#start` to `#end`, at `#at` in `#buffer`. */
-  #buffer: Uint8Array = new Uint8Array(0);
-  #at = 0;
-  #start = 0;
-  #end = 0;
+  readonly #options: BlobScannerOptions;
+  readonly #window = new BlobWindow();
   readonly #ahead: PiecesAhead;
   /** How many to read ahead: whoever leaps about throws them away. */
   #piecesAhead = 1;
 
   /** Where the located blob's payload is: views of `bytes` are valid until the next `load`. */
-  bytes: Uint8Array = this.#buffer;
+  bytes: Uint8Array = this.#window.bytes;
   payloadStart = 0;
   headerSize = 0;
   payloadLength = 0;
@@ -72,23 +85,20 @@ export class BlobScanner {
   /** False for a large blob that was left: only its header is at hand. */
   isWhole = true;
 
-  /** Large blobs (above 1 MiB) are loaded as a whole, or left to be streamed. */
-  constructor(
-    reader: BlobReader,
-    pieceSize = DEFAULT_PIECE_SIZE,
-    largeBlobs: 'load' | 'leave' = 'load',
-  ) {
-    const { start, end } = reader.region;
+  constructor(reader: BlobReader, options: BlobScannerOptions = {}) {
+    const { pieceSize = DEFAULT_PIECE_SIZE, signal } = options;
+    const { start, end } = reader.bounds;
     const length = Math.max(0, end - start);
     this.#reader = reader;
+    this.#options = options;
     // What fits into one piece needs no more room than it takes.
     this.#slackSize = length > pieceSize ? SLACK_SIZE : 0;
     this.#ahead = new PiecesAhead(reader.source, {
       pieceSize: Math.min(pieceSize, length),
       slackSize: this.#slackSize,
       end,
+      signal,
     });
-    this.#largeBlobs = largeBlobs;
   }
 
   /**
@@ -98,21 +108,17 @@ export class BlobScanner {
    * Throws: `out-of-range`, `corrupt`, `truncated`, `too-large`, with path and offset.
    */
   locate(offset: number): boolean {
-    this.#reader.checkOffset(offset);
-    if (offset < this.#start || offset >= this.#end) return false;
-    const at = this.#at + (offset - this.#start);
-    const size = blobHeaderSizeOfFirstByte(this.#buffer[at] as number);
-    if (offset + size > this.#end) return false;
-    const header = this.#header(at, offset);
-    this.#reader.checkExtent(offset, header);
+    const window = this.#window;
+    const header = this.#headerAt(offset);
+    if (header < 0) return false;
     const isWhole = !this.#isLeft(header);
-    if (isWhole && offset + size + header.storedLength > this.#end) return false;
+    if (isWhole && !window.holds(offset, header)) return false;
     this.isWhole = isWhole;
-    this.bytes = this.#buffer;
-    this.payloadStart = at + size;
-    this.headerSize = size;
-    this.payloadLength = header.storedLength;
-    this.compressed = header.compressed;
+    this.bytes = window.bytes;
+    this.headerSize = headerSizeOf(header);
+    this.payloadStart = offset + window.shift + this.headerSize;
+    this.payloadLength = storedLengthOf(header);
+    this.compressed = isCompressed(header);
     return true;
   }
 
@@ -125,28 +131,26 @@ export class BlobScanner {
    */
   locateRow({ offsets, from, to, previousEnd }: BlobRow, places: BlobPlaces, at: number): number {
     const { starts, lengths, storedLengths } = places;
-    const buffer = this.#buffer;
-    const end = this.#end;
-    // From file offsets to places in the buffer.
-    const shift = this.#at - this.#start;
-    const longest = Math.min(LARGE_BLOB, this.#reader.maximumLength);
-    let behind = Math.max(previousEnd, this.#start, this.#reader.region.start);
+    const { bounds } = this.#reader;
+    const window = this.#window;
+    const { end, shift } = window;
+    let behind = previousEnd;
     let index = from;
     for (; index < to; index += 1) {
       const offset = offsets[index] as number;
-      if (offset < behind || offset >= end) break;
-      const headerAt = offset + shift;
-      const length = plainBlobLength(buffer, headerAt);
-      if (length < 0 || length > longest) break;
-      const contentAt = headerAt + blobHeaderSizeOfFirstByte(buffer[headerAt] as number);
-      behind = contentAt + length - shift;
-      if (behind > end || behind > (offsets[index + 1] as number)) break;
+      if (offset < behind) break;
+      const header = locateBlob(window, offset, offsets[index + 1] as number, bounds);
+      if (header < 0 || isCompressed(header)) break;
+      const length = storedLengthOf(header);
+      const contentStart = offset + headerSizeOf(header);
+      behind = contentStart + length;
+      if (behind > end || length > LARGE_BLOB) break;
       const place = at + index - from;
-      starts[place] = contentAt;
+      starts[place] = contentStart + shift;
       lengths[place] = length;
       storedLengths[place] = behind - offset;
     }
-    this.bytes = buffer;
+    this.bytes = window.bytes;
     return index - from;
   }
 
@@ -155,13 +159,15 @@ export class BlobScanner {
    * Throws: as `locate`, and `io`.
    */
   async load(offset: number): Promise<void> {
-    this.#reader.checkOffset(offset);
-    const isInWindow = offset >= this.#start && offset <= this.#end;
-    const isCarried = isInWindow && this.#end - offset <= this.#slackSize;
-    if (isCarried && this.#ahead.beginsAt(this.#end)) await this.#moveOn(offset);
+    const error = offsetError(offset, this.#reader.bounds);
+    if (error !== undefined) throw error;
+    const { start, end } = this.#window;
+    const isInWindow = offset >= start && offset <= end;
+    const isCarried = isInWindow && end - offset <= this.#slackSize;
+    if (isCarried && this.#ahead.beginsAt(end)) await this.#moveOn(offset);
     else await this.#jump(offset);
     await this.#completeBlob(offset);
-    this.#ahead.readFrom(this.#end, this.#piecesAhead);
+    this.#ahead.readFrom(this.#window.end, this.#piecesAhead);
   }
 
   /**
@@ -169,8 +175,8 @@ export class BlobScanner {
    * one lies. Requires: nothing was loaded.
    */
   begin(): void {
-    const { start } = this.#reader.region;
-    this.#setWindow(this.#buffer, 0, start, 0);
+    const { start } = this.#reader.bounds;
+    this.#window.set(this.#window.bytes, 0, start, 0);
     this.#piecesAhead = FIRST_PIECES;
     this.#ahead.readFrom(start, FIRST_PIECES);
   }
@@ -183,11 +189,12 @@ export class BlobScanner {
   /** To the piece that was read ahead, with the begun blob in front of it. */
   async #moveOn(offset: number): Promise<void> {
     const { buffer, offset: pieceOffset, length } = await this.#ahead.take();
+    const { bytes, shift } = this.#window;
     const begun = pieceOffset - offset;
-    const from = this.#at + (offset - this.#start);
-    buffer.set(this.#buffer.subarray(from, from + begun), this.#slackSize - begun);
-    this.#ahead.giveBack(this.#buffer);
-    this.#setWindow(buffer, this.#slackSize - begun, offset, begun + length);
+    const from = offset + shift;
+    buffer.set(bytes.subarray(from, from + begun), this.#slackSize - begun);
+    this.#ahead.giveBack(bytes);
+    this.#window.set(buffer, this.#slackSize - begun, offset, begun + length);
     this.#piecesAhead = Math.min(this.#piecesAhead + 1, MAXIMUM_PIECES_AHEAD);
   }
 
@@ -195,53 +202,46 @@ export class BlobScanner {
   async #jump(offset: number): Promise<void> {
     this.#piecesAhead = 1;
     await this.#ahead.drop();
-    this.#ahead.giveBack(this.#buffer);
+    this.#ahead.giveBack(this.#window.bytes);
     // Nothing is in the window if the read fails.
-    this.#setWindow(new Uint8Array(0), 0, offset, 0);
+    this.#window.set(new Uint8Array(0), 0, offset, 0);
     const { buffer, length } = await this.#ahead.read(offset);
-    this.#setWindow(buffer, this.#slackSize, offset, length);
+    this.#window.set(buffer, this.#slackSize, offset, length);
   }
 
   /** What of the blob lies beyond the window: its header first, then all of it. */
   async #completeBlob(offset: number): Promise<void> {
-    const size = blobHeaderSizeOfFirstByte(this.#buffer[this.#at] ?? 0);
-    this.#reader.checkHeaderExtent(offset, size);
-    await this.#extendWindow(offset, size);
-    const header = this.#header(this.#at, offset);
-    this.#reader.checkExtent(offset, header);
-    if (this.#isLeft(header)) return;
-    await this.#extendWindow(offset, size + header.storedLength);
+    let header = this.#headerAt(offset);
+    if (header < 0) {
+      await this.#extendWindow(offset, MAXIMUM_BLOB_HEADER_SIZE);
+      header = this.#headerAt(offset);
+    }
+    if (!this.#isLeft(header)) await this.#extendWindow(offset, blobSize(header));
   }
 
-  #isLeft({ storedLength }: BlobHeader): boolean {
-    return this.#largeBlobs === 'leave' && storedLength > LARGE_BLOB;
+  #isLeft(header: PackedHeader): boolean {
+    return this.#options.largeBlobs === 'leave' && storedLengthOf(header) > LARGE_BLOB;
   }
 
   /** Where the window is too small, the blob that begins it gets an array of its own. */
   async #extendWindow(offset: number, length: number): Promise<void> {
-    const present = this.#end - offset;
+    const { bytes, end, shift } = this.#window;
+    const present = end - offset;
     if (length <= present) return;
     // It reaches into them.
     this.#piecesAhead = 1;
     await this.#ahead.drop();
     const whole = new Uint8Array(length);
-    whole.set(this.#buffer.subarray(this.#at, this.#at + present));
-    await readExactly(this.#reader.source, whole.subarray(present), offset + present);
-    this.#setWindow(whole, 0, offset, length);
+    whole.set(bytes.subarray(offset + shift, end + shift));
+    await readExactly(this.#reader.source, whole.subarray(present), end, this.#options);
+    this.#window.set(whole, 0, offset, length);
   }
 
-  #header(at: number, offset: number): BlobHeader {
-    try {
-      return decodeBlobHeader(this.#buffer, at, offset);
-    } catch (error) {
-      throw withPath(error, this.#reader.source.path);
-    }
-  }
-
-  #setWindow(buffer: Uint8Array, at: number, start: number, length: number): void {
-    this.#buffer = buffer;
-    this.#at = at;
-    this.#start = start;
-    this.#end = start + length;
+  /** Negative where it does not lie in the window. Throws: as `locate`. */
+  #headerAt(offset: number): PackedHeader {
+    const { bounds } = this.#reader;
+    const header = locateBlob(this.#window, offset, Number.POSITIVE_INFINITY, bounds);
+    if (header === DAMAGED) throw blobError(this.#window, { offset }, bounds);
+    return header;
   }
 }

@@ -21,6 +21,8 @@ export interface PieceSizes {
   readonly slackSize: number;
   /** Where the last piece ends. */
   readonly end: number;
+  /** Told to the source. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export class PiecesAhead {
@@ -70,7 +72,7 @@ export class PiecesAhead {
     const buffer = this.#newBuffer();
     const length = this.#lengthAt(offset);
     const target = buffer.subarray(slackSize, slackSize + length);
-    await readExactly(this.#source, target, offset);
+    await readExactly(this.#source, target, offset, this.#sizes);
     return { buffer, offset, length };
   }
 

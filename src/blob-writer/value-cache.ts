@@ -7,8 +7,8 @@
  */
 import { ViewedBytes } from '../byte-words.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
-import { type ByteSource, checkedLength } from './byte-source.ts';
-import type { ReadStep } from './steps.ts';
+import { type ByteSource, checkedLength, type ReadRangesOptions } from './byte-source.ts';
+import type { ReadRange } from './read-range.ts';
 
 /** Blocks for which memory is taken at once: 1 MiB. */
 const BLOCKS_PER_CHUNK = 128;
@@ -21,6 +21,22 @@ const MAXIMUM_SCRATCH = 64;
 
 /** Spreads the blocks of different files: 2^32 divided by the golden ratio. */
 const OWNER_STEP = 0x9e37_79b1;
+
+/**
+ * Whose blocks they are: those of one reader. Once it is closed, none of its blocks comes into a cache
+ * any more, whatever was being read then.
+ */
+export class CacheOwner {
+  /** A u32 above 0 that no other owner has, in all places of the caches. */
+  readonly number: number;
+  isClosed = false;
+  /** Whether it ever had blocks of values: they are looked for where any may be. */
+  hasValues = false;
+
+  constructor(number: number) {
+    this.number = number;
+  }
+}
 
 export class ValueCache {
   /** Most blocks that it holds. */
@@ -40,10 +56,21 @@ export class ValueCache {
     this.#blocks = new Uint32Array(capacity);
   }
 
-  /** A number for one source. After four thousand million of them, they begin again. */
-  addOwner(): number {
+  /** One for each source. After four thousand million of them, their numbers begin again. */
+  addOwner(): CacheOwner {
     this.#lastOwner = (this.#lastOwner % 0xffff_ffff) + 1;
-    return this.#lastOwner;
+    return new CacheOwner(this.#lastOwner);
+  }
+
+  /** Forgets the blocks of one owner, and takes no more of them. */
+  removeOwner(owner: CacheOwner): void {
+    owner.isClosed = true;
+    if (!owner.hasValues) return;
+    const { number } = owner;
+    for (let place = this.#owners.indexOf(number); place >= 0; ) {
+      this.#owners[place] = 0;
+      place = this.#owners.indexOf(number, place + 1);
+    }
   }
 
   /**
@@ -52,7 +79,7 @@ export class ValueCache {
    * Returns: their memory, and sets `foundAt`, where they begin in it; both are valid until the next
    * `put`. Undefined if they are not all here, or not in one block.
    */
-  find(owner: number, offset: number, length: number): ViewedBytes | undefined {
+  find({ number: owner }: CacheOwner, offset: number, length: number): ViewedBytes | undefined {
     const block = Math.floor(offset / BLOCK_SIZE);
     const start = offset - block * BLOCK_SIZE;
     if (this.capacity === 0 || start + length > BLOCK_SIZE) return undefined;
@@ -63,7 +90,7 @@ export class ValueCache {
   }
 
   /** Fills the target with what lies from `offset` on; in part, and false, if not all of it is here. */
-  copyTo(target: Uint8Array, owner: number, offset: number): boolean {
+  copyTo(target: Uint8Array, owner: CacheOwner, offset: number): boolean {
     const toBorder = BLOCK_SIZE - (offset % BLOCK_SIZE);
     if (target.length <= toBorder) return this.#copyPart(target, owner, offset);
     return (
@@ -73,14 +100,16 @@ export class ValueCache {
     );
   }
 
-  /** Keeps copies of whole blocks; the first of them has the number `block`. */
-  put(owner: number, block: number, bytes: Uint8Array): void {
+  /** Keeps copies of whole blocks; the first of them has the number `block`. None of a closed owner. */
+  put(owner: CacheOwner, block: number, bytes: Uint8Array): void {
+    if (owner.isClosed) return;
+    owner.hasValues = true;
     for (let at = 0; at + BLOCK_SIZE <= bytes.length; at += BLOCK_SIZE) {
       const number = block + at / BLOCK_SIZE;
       // A larger one has another's number here.
       if (number > 0xffff_ffff) return;
-      const place = this.#place(owner, number);
-      this.#owners[place] = owner;
+      const place = this.#place(owner.number, number);
+      this.#owners[place] = owner.number;
       this.#blocks[place] = number;
       const start = (place % BLOCKS_PER_CHUNK) * BLOCK_SIZE;
       this.#chunkOf(place).bytes.set(bytes.subarray(at, at + BLOCK_SIZE), start);
@@ -105,7 +134,7 @@ export class ValueCache {
     return ((block + Math.imul(owner, OWNER_STEP)) >>> 0) % this.capacity;
   }
 
-  #copyPart(target: Uint8Array, owner: number, offset: number): boolean {
+  #copyPart(target: Uint8Array, owner: CacheOwner, offset: number): boolean {
     const found = this.find(owner, offset, target.length);
     if (found === undefined) return false;
     target.set(found.bytes.subarray(this.foundAt, this.foundAt + target.length));
@@ -123,30 +152,41 @@ export class ValueCache {
 }
 
 /** A source whose small reads are of whole blocks, which are kept; other reads go through. */
-export function cachedSource(source: ByteSource, cache: ValueCache): ByteSource {
-  return cache.capacity === 0 ? source : new CachedSource(source, cache);
+export function cachedSource(
+  source: ByteSource,
+  cache: ValueCache,
+  owner = cache.addOwner(),
+): ByteSource {
+  return cache.capacity === 0 ? source : new CachedSource(source, cache, owner);
 }
 
 export class CachedSource implements ByteSource {
   readonly size: number;
   readonly path: string | undefined;
   readonly readSync: ((target: Uint8Array, offset: number) => number) | undefined;
+  readonly readRanges:
+    | ((ranges: readonly ReadRange[], options?: ReadRangesOptions) => Promise<void>)
+    | undefined;
+  readonly maximumGap: number | undefined;
   readonly newBuffer: ((length: number) => Uint8Array) | undefined;
   readonly #source: ByteSource;
   readonly #cache: ValueCache;
-  readonly #owner: number;
+  readonly #owner: CacheOwner;
 
   static is(source: ByteSource): source is CachedSource {
     return #cache in source;
   }
 
-  constructor(source: ByteSource, cache: ValueCache) {
+  constructor(source: ByteSource, cache: ValueCache, owner: CacheOwner) {
     this.size = source.size;
     this.path = source.path;
     this.newBuffer = source.newBuffer?.bind(source);
+    // A source that answers many reads with few requests is asked for what is wanted alone.
+    this.readRanges = source.readRanges?.bind(source);
+    this.maximumGap = source.maximumGap;
     this.#source = source;
     this.#cache = cache;
-    this.#owner = cache.addOwner();
+    this.#owner = owner;
     if (canReadAtOnce(source)) {
       this.readSync = (target, offset) => this.#readAtOnce(target, offset, source);
     }
@@ -194,7 +234,7 @@ export class CachedSource implements ByteSource {
   }
 
   /** Keeps what came, and fills the target from it. Returns: how many bytes; 0 if none came. */
-  #take(span: Span, length: number, { target, offset }: ReadStep): number {
+  #take(span: Span, length: number, { target, offset }: ReadRange): number {
     const came = span.bytes.subarray(0, length);
     this.#cache.put(this.#owner, span.block, came);
     const wanted = came.subarray(offset - span.start, offset - span.start + target.length);

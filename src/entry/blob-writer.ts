@@ -2,7 +2,6 @@
  * `layerfile/blob-writer`: length-prefixed blobs, appended through fixed buffers and read back from
  * any source of bytes.
  */
-export type { Blob } from '../blob-writer/blob.ts';
 export {
   type BlobHeader,
   blobHeaderSize,
@@ -11,9 +10,9 @@ export {
   encodeZstdBlobHeader,
   MAXIMUM_BLOB_LENGTH,
 } from '../blob-writer/blob-format.ts';
-export { BlobReader, type BlobRegion, type ReadManyOptions } from '../blob-writer/blob-reader.ts';
-export type { BlobRequest } from '../blob-writer/blob-runs.ts';
-export { BlobScanner } from '../blob-writer/blob-scanner.ts';
+export type { Blob, BlobRegion, BlobRequest } from '../blob-writer/blob-location.ts';
+export { BlobReader, type ReadManyOptions } from '../blob-writer/blob-reader.ts';
+export { BlobScanner, type BlobScannerOptions } from '../blob-writer/blob-scanner.ts';
 export { BlobWriter } from '../blob-writer/blob-writer.ts';
 export {
   BufferedWriter,
@@ -26,8 +25,10 @@ export {
   fileSource,
   handleSource,
   type ReadableHandle,
+  type ReadRangesOptions,
 } from '../blob-writer/byte-source.ts';
 export { CompressionPool, type CompressionPoolOptions } from '../blob-writer/compression-pool.ts';
+export type { ReadRange } from '../blob-writer/read-range.ts';
 export {
   type Compression,
   type Compressor,

@@ -2,9 +2,8 @@ import * as fs from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Blob } from '../../src/blob-writer/blob.ts';
+import type { Blob, BlobRequest } from '../../src/blob-writer/blob-location.ts';
 import { BlobReader } from '../../src/blob-writer/blob-reader.ts';
-import type { BlobRequest } from '../../src/blob-writer/blob-runs.ts';
 import {
   type ByteSource,
   bytesSource,

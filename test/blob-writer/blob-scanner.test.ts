@@ -23,10 +23,9 @@ function scannerOf(
     pieceSize,
   }: { start?: number; end?: number; pieceSize?: number } = {},
 ): BlobScanner {
-  return new BlobScanner(
-    new BlobReader(source, { start, end }, DEFAULT_DECOMPRESSION_LIMITS),
+  return new BlobScanner(new BlobReader(source, { start, end }, DEFAULT_DECOMPRESSION_LIMITS), {
     pieceSize,
-  );
+  });
 }
 
 /** The stored bytes of the blob at the offset: the frame, where it is compressed. */
@@ -87,7 +86,7 @@ describe('a row of blobs', () => {
           const { file, offsets, end } = await writeBlobs(blobs);
           const limits = { ...DEFAULT_DECOMPRESSION_LIMITS, maximumLength: LIMIT };
           const reader = new BlobReader(bytesSource(file), { start: 0, end }, limits);
-          const scanner = new BlobScanner(reader, pieceSize);
+          const scanner = new BlobScanner(reader, { pieceSize });
           const from = Math.min(first, offsets.length - 1);
           const start = offsets[from] ?? 0;
           if ((blobs[from]?.content.length ?? 0) <= LIMIT) await scanner.load(start);
@@ -392,7 +391,7 @@ describe('large blobs that are left where they are', () => {
     );
     const source = countingSource(file);
     const reader = new BlobReader(source, { start: 0, end }, DEFAULT_DECOMPRESSION_LIMITS);
-    const scanner = new BlobScanner(reader, size, 'leave');
+    const scanner = new BlobScanner(reader, { pieceSize: size, largeBlobs: 'leave' });
     for (const [n, offset] of offsets.entries()) {
       const length = lengths[n] ?? 0;
       if (!scanner.locate(offset)) await scanner.load(offset);
@@ -418,14 +417,22 @@ describe('large blobs that are left where they are', () => {
     const source = bytesSource(Buffer.concat([header, Buffer.alloc(2 * MIB)]), 'name');
     const limits = { ...DEFAULT_DECOMPRESSION_LIMITS, maximumLength: 2 * MIB };
     const whole = new BlobReader(source, { start: 0, end: source.size }, limits);
-    expect(await storageErrorOf(new BlobScanner(whole, 1000, 'leave').load(0))).toMatchObject({
+    expect(
+      await storageErrorOf(
+        new BlobScanner(whole, { pieceSize: 1000, largeBlobs: 'leave' }).load(0),
+      ),
+    ).toMatchObject({
       code: 'truncated',
       path: 'name',
       offset: 0,
     });
     const longer = bytesSource(Buffer.concat([header, Buffer.alloc(2 * MIB + 1)]), 'name');
     const limited = new BlobReader(longer, { start: 0, end: longer.size }, limits);
-    expect(await storageErrorOf(new BlobScanner(limited, 1000, 'leave').load(0))).toMatchObject({
+    expect(
+      await storageErrorOf(
+        new BlobScanner(limited, { pieceSize: 1000, largeBlobs: 'leave' }).load(0),
+      ),
+    ).toMatchObject({
       code: 'too-large',
       path: 'name',
     });
@@ -482,7 +489,7 @@ describe('what is refused', () => {
       const source = countingSource(file, { path: 'name' });
       const limits = { ...DEFAULT_DECOMPRESSION_LIMITS, maximumLength: 4999 };
       const reader = new BlobReader(source, { start: 0, end: file.length }, limits);
-      const scanner = new BlobScanner(reader, pieceSize);
+      const scanner = new BlobScanner(reader, { pieceSize });
       const error = await storageErrorOf(payloadAt(scanner, 0));
       expect(error).toMatchObject({ code: 'too-large', offset: 0, path: 'name', actual: '5000' });
       expect(source.reads).toHaveLength(1);

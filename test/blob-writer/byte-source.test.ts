@@ -1,7 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { BlobReader } from '../../src/blob-writer/blob-reader.ts';
-import { type ByteSource, bytesSource, readExactly } from '../../src/blob-writer/byte-source.ts';
-import { fillAtOnce } from '../../src/blob-writer/steps.ts';
+import {
+  type ByteSource,
+  bytesSource,
+  fillRanges,
+  readExactly,
+  readRangeSync,
+} from '../../src/blob-writer/byte-source.ts';
 import { cachedSource, ValueCache } from '../../src/blob-writer/value-cache.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
@@ -63,7 +68,7 @@ describe('whatever a source throws', () => {
         throw FAILURE;
       },
     };
-    const read = () => fillAtOnce(source, { target: new Uint8Array(10), offset: 3 });
+    const read = () => readRangeSync(source, { target: new Uint8Array(10), offset: 3 });
     expect(storageErrorThrownBy(read)).toMatchObject({ ...EXPECTED, offset: 3 });
   });
 
@@ -134,7 +139,7 @@ describe('a length that a read cannot have returned', () => {
     const expected = { code: 'io', path: 'remote', offset: 3 };
     const target = new Uint8Array(10);
     expect(await storageErrorOf(readExactly(source, target, 3))).toMatchObject(expected);
-    const read = () => fillAtOnce(source, { target, offset: 3 });
+    const read = () => readRangeSync(source, { target, offset: 3 });
     expect(storageErrorThrownBy(read)).toMatchObject(expected);
   });
 
@@ -144,7 +149,7 @@ describe('a length that a read cannot have returned', () => {
     const source = cachedSource(broken, cache);
     const target = new Uint8Array(10);
     expect(await storageErrorOf(readExactly(source, target, 3))).toMatchObject({ code: 'io' });
-    const read = () => fillAtOnce(source, { target, offset: 3 });
+    const read = () => readRangeSync(source, { target, offset: 3 });
     expect(storageErrorThrownBy(read)).toMatchObject({ code: 'io' });
     expect(source.readCached?.(target, 3)).toBe(false);
   });
@@ -161,3 +166,21 @@ test('memory of another length than asked for is io', async () => {
 async function scan(source: ByteSource): Promise<void> {
   for await (const _ of (await openLayer(source)).batches()) break;
 }
+
+test('what a source throws for many ranges is io, with its cause and the first offset', async () => {
+  const ranges = [7, 3].map((offset) => ({ target: new Uint8Array(2), offset }));
+  for (const readRanges of [
+    () => Promise.reject(FAILURE),
+    () => {
+      throw FAILURE;
+    },
+  ]) {
+    const source: ByteSource = {
+      ...bytesSource(DELTA.bytes, 'name'),
+      readSync: undefined,
+      readRanges,
+    };
+    const error = await storageErrorOf(fillRanges(source, ranges) ?? Promise.resolve());
+    expect(error).toMatchObject({ code: 'io', path: 'name', offset: 7, cause: FAILURE });
+  }
+});

@@ -114,4 +114,21 @@ describe('reads through a cache of blocks', () => {
       expect(error).toMatchObject({ code: 'truncated', offset: end });
     }
   });
+
+  test('leave nothing of an owner that is removed, nor of one that is removed meanwhile', async () => {
+    const cache = new ValueCache(100);
+    const [first, second] = [cache.addOwner(), cache.addOwner()];
+    const source = limitedSource(Number.POSITIVE_INFINITY);
+    const sources = [first, second].map((owner) => cachedSource(source, cache, owner));
+    for (const cached of sources) await cached.read(new Uint8Array(1), 10);
+    const target = new Uint8Array(1);
+    const inFlight = sources[0]?.read(target, BLOCK + 1);
+    cache.removeOwner(first);
+    expect(await inFlight).toBe(1);
+    expect(target[0]).toBe(BYTES[BLOCK + 1]);
+    for (const offset of [10, BLOCK + 1]) {
+      expect(sources[0]?.readCached?.(new Uint8Array(1), offset)).toBe(false);
+    }
+    expect(sources[1]?.readCached?.(new Uint8Array(1), 10)).toBe(true);
+  });
 });

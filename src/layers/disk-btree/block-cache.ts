@@ -3,7 +3,7 @@
  * number of readers. Scans do not use it, so that one scan cannot push out what point reads need.
  */
 import { assert } from '../../assert.ts';
-import { ValueCache } from '../../blob-writer/value-cache.ts';
+import { type CacheOwner, ValueCache } from '../../blob-writer/value-cache.ts';
 import { checkCount } from '../../check-options.ts';
 import type { IndexNode } from './index-node.ts';
 
@@ -21,7 +21,7 @@ const MAXIMUM_VALUE_CAPACITY = 16_777_216;
  * search, and sees here whether the node is still there: one that was evicted takes no memory.
  */
 export class CachedNode {
-  readonly owner: number;
+  readonly owner: CacheOwner;
   readonly block: number;
   /** Undefined once it was evicted. */
   node: IndexNode | undefined;
@@ -33,7 +33,7 @@ export class CachedNode {
   /** Index in the clock. */
   place = -1;
 
-  constructor(owner: number, node: IndexNode) {
+  constructor(owner: CacheOwner, node: IndexNode) {
     this.owner = owner;
     this.block = node.block;
     this.node = node;
@@ -51,6 +51,12 @@ export interface BlockCacheOptions {
   readonly valueCapacity?: number | undefined;
 }
 
+/** What one reader has of a cache. */
+export interface CacheShare {
+  readonly cache: BlockCache;
+  readonly owner: CacheOwner;
+}
+
 export class BlockCache {
   readonly capacity: number;
   readonly values: ValueCache;
@@ -58,8 +64,7 @@ export class BlockCache {
   readonly #clock: CachedNode[] = [];
   #hand = 0;
   /** By owner and block number. */
-  readonly #nodes = new Map<number, Map<number, CachedNode>>();
-  #owners = 0;
+  readonly #nodes = new Map<CacheOwner, Map<number, CachedNode>>();
 
   static #shared: BlockCache | undefined;
 
@@ -89,38 +94,39 @@ export class BlockCache {
     return this.#clock.length;
   }
 
-  /** A number that keeps the blocks of one reader apart from those of others. */
-  addOwner(): number {
-    this.#owners += 1;
-    return this.#owners;
+  /** Keeps the blocks of one reader apart from those of others: of its index, and of its values. */
+  addOwner(): CacheOwner {
+    return this.values.addOwner();
   }
 
-  get(owner: number, block: number): IndexNode | undefined {
+  get(owner: CacheOwner, block: number): IndexNode | undefined {
     return this.find(owner, block)?.node;
   }
 
   /** As `get`, with the node's place in the cache. */
-  find(owner: number, block: number): CachedNode | undefined {
+  find(owner: CacheOwner, block: number): CachedNode | undefined {
     const cached = this.#nodes.get(owner)?.get(block);
     if (cached !== undefined) cached.recentlyUsed = true;
     return cached;
   }
 
   /**
-   * Takes the place of what the owner had of the same block. A cache of no capacity evicts it at
-   * once.
+   * Takes the place of what the owner had of the same block. It is evicted at once where the cache
+   * has no capacity, or the owner is closed.
    */
-  put(owner: number, node: IndexNode): CachedNode {
+  put(owner: CacheOwner, node: IndexNode): CachedNode {
     const added = new CachedNode(owner, node);
     const replaced = this.#nodes.get(owner)?.get(node.block);
     if (replaced !== undefined) this.#remove(replaced);
-    if (this.capacity === 0) added.forget();
+    if (this.capacity === 0 || owner.isClosed) added.forget();
     else this.#add(added);
     return added;
   }
 
-  /** Forgets the blocks of one reader. */
-  removeOwner(owner: number): void {
+  /** Forgets the blocks of one reader, and takes no more of them. Idempotent. */
+  removeOwner(owner: CacheOwner): void {
+    if (owner.isClosed) return;
+    this.values.removeOwner(owner);
     for (const cached of this.#nodes.get(owner)?.values() ?? []) this.#remove(cached);
   }
 
@@ -173,4 +179,10 @@ export class BlockCache {
     if (nodes?.size === 0) this.#nodes.delete(cached.owner);
     cached.forget();
   }
+}
+
+/** A share of the cache; default: of the one that the process shares. Null for none. */
+export function shareOf(wanted: BlockCache | null | undefined): CacheShare {
+  const cache = wanted === null ? new BlockCache(0) : (wanted ?? BlockCache.shared());
+  return { cache, owner: cache.addOwner() };
 }

@@ -29,3 +29,12 @@ export interface Frame {
   /** Every key below is less; undefined for the right-most path. */
   readonly upper: Uint8Array | undefined;
 }
+
+/** What every key of a child is below: the next one of its parent, or what the parent's are below. */
+export function upperOf(
+  parent: IndexNode,
+  index: number,
+  upper: Uint8Array | undefined,
+): Uint8Array | undefined {
+  return index + 1 < parent.entryCount ? parent.key(index + 1) : upper;
+}

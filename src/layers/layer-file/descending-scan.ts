@@ -6,7 +6,7 @@
  * takes as many bytes as its blobs span.
  */
 import { assert } from '../../assert.ts';
-import type { StoredBlob } from '../../blob-writer/blob.ts';
+import type { StoredBlob } from '../../blob-writer/blob-location.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
@@ -90,7 +90,9 @@ async function* readGroup(
   requests: readonly EntryRequest[],
   state: DescentState,
 ): AsyncGenerator<LayerEntry> {
-  const stored = (await state.scan.blobs.readManyStored(requests)).values();
+  const stored = (
+    await state.scan.blobs.readManyStored(requests, { signal: state.scan.signal })
+  ).values();
   for (const { entry } of requests) yield await decodeEntry(entry, stored.next().value, state);
 }
 

@@ -188,8 +188,16 @@ export class EntryBatch {
     };
   }
 
+  /**
+   * Its entries in order, each as `entry` gives it: a loop over them waits for nothing, where `entries` of
+   * the reader makes a promise for each.
+   */
+  *[Symbol.iterator](): Generator<LayerEntry, undefined, undefined> {
+    for (let index = 0; index < this.count; index += 1) yield this.entry(index);
+  }
+
   #ownBytes(index: number): Uint8Array {
-    const decompressed = this.#decompressed.get(index);
+    const decompressed = this.compressed[index] === 1 ? this.#decompressed.get(index) : undefined;
     if (decompressed !== undefined) {
       return this.#owned.has(decompressed) ? decompressed : copyOf(decompressed);
     }

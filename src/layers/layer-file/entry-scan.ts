@@ -131,7 +131,7 @@ class ScanState<L> {
     this.scan = scan;
     this.toItem = toItem;
     const largeBlobs = toItem === undefined ? 'load' : 'leave';
-    this.scanner = new BlobScanner(scan.blobs, undefined, largeBlobs);
+    this.scanner = new BlobScanner(scan.blobs, { largeBlobs, signal: scan.signal });
     this.order = new BlobOrder(scan.blobs);
   }
 

@@ -6,11 +6,9 @@
  * the point reads are strict: they throw at the first damage. `salvage` reports it and goes on.
  */
 import { assert } from '../../assert.ts';
-import type { Blob } from '../../blob-writer/blob.ts';
+import type { Blob, BlobRequest } from '../../blob-writer/blob-location.ts';
 import { BlobReader } from '../../blob-writer/blob-reader.ts';
-import type { BlobRequest } from '../../blob-writer/blob-runs.ts';
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
-import { runSteps, runStepsSync, type Steps } from '../../blob-writer/steps.ts';
 import { cachedSource } from '../../blob-writer/value-cache.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
@@ -18,7 +16,7 @@ import {
   DEFAULT_DECOMPRESSION_LIMITS,
   type DecompressionLimits,
 } from '../../zstd/decompression.ts';
-import { BlockCache } from '../disk-btree/block-cache.ts';
+import { type CacheShare, shareOf } from '../disk-btree/block-cache.ts';
 import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import { DiskBtreeReader } from '../disk-btree/reader.ts';
 import type { Search } from '../disk-btree/search.ts';
@@ -103,6 +101,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly index: DiskBtreeReader;
   readonly #source: ByteSource;
   readonly #limits: DecompressionLimits;
+  /** Blocks of the index and of values; reads in flight leave none there after `close`. */
+  readonly #cached: CacheShare;
   readonly #close: () => Promise<void>;
   #isClosed = false;
   readonly #maximumExpandedLength: number;
@@ -114,19 +114,18 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     this.path = source.path;
     this.size = source.size;
     this.layout = layoutOf(summary);
-    const cache =
-      options.blockCache === null ? undefined : (options.blockCache ?? BlockCache.shared());
+    this.#cached = shareOf(options.blockCache);
+    const { cache, owner } = this.#cached;
     const blocks = new IndexBlocks(source, { startBlock, rootBlock });
-    this.index = new DiskBtreeReader(blocks, this.layout, cache);
+    this.index = new DiskBtreeReader(blocks, this.layout, this.#cached);
     const region = { start: BLOCK_SIZE, end: startBlock * BLOCK_SIZE };
     const defaults = DEFAULT_DECOMPRESSION_LIMITS;
-    const valueSource = cache === undefined ? source : cachedSource(source, cache.values);
     this.#source = source;
     this.#limits = {
       maximumLength: options.maximumBlobLength ?? defaults.maximumLength,
       maximumWindowSize: options.maximumWindowSize ?? defaults.maximumWindowSize,
     };
-    this.blobs = new BlobReader(valueSource, region, this.#limits);
+    this.blobs = new BlobReader(cachedSource(source, cache.values, owner), region, this.#limits);
     this.#maximumExpandedLength = maximumExpandedLength(options, source.size);
     this.#close = close;
   }
@@ -142,8 +141,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
     const search = this.#search(key, lsn);
     if (search === undefined) return undefined;
-    const { source } = this.blobs;
-    if (!search.isDone) await runSteps(source, this.index.searchSteps([search]));
+    if (!search.isDone) await this.index.finish([search]);
     const position = foundKey(search);
     if (position === undefined) return undefined;
     const request = this.#request(position);
@@ -163,7 +161,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   getSync(key: Key, lsn: Lsn = MAXIMUM_LSN): LayerEntry | undefined {
     const search = this.#search(key, lsn);
     if (search === undefined) return undefined;
-    if (!search.isDone) runStepsSync(this.blobs.source, this.index.searchSteps([search]));
+    if (!search.isDone) this.index.finishSync(search);
     const position = foundKey(search);
     if (position === undefined) return undefined;
     const request = this.#request(position);
@@ -279,7 +277,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   /** Gives the file back. Later reads throw `closed`. */
   async close(): Promise<void> {
     this.#isClosed = true;
-    this.index.close();
+    const { cache, owner } = this.#cached;
+    cache.removeOwner(owner);
     await this.#close();
   }
 
@@ -358,17 +357,17 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       }
     }
     if (missing.length === 0) return entries;
-    const read = await runSteps(this.blobs.source, this.#entriesSteps(missing));
+    const read = await this.#readEntries(missing);
     for (const [number, entry] of read.entries()) entries[places[number] as number] = entry;
     return entries;
   }
 
-  *#entriesSteps(searches: readonly Search[]): Steps<(LayerEntry | undefined)[]> {
-    yield* this.index.searchSteps(searches);
+  async #readEntries(searches: readonly Search[]): Promise<(LayerEntry | undefined)[]> {
+    if (searches.some(({ isDone }) => !isDone)) await this.index.finish(searches);
     const positions = searches.map(foundKey);
     const found = positions.filter((position) => position !== undefined);
     const requests = found.map((position) => this.#request(position));
-    const blobs = (yield* this.blobs.readManySteps(requests)).values();
+    const blobs = (await this.blobs.readMany(requests)).values();
     return positions.map((position) => {
       if (position === undefined) return undefined;
       const { value: blob } = blobs.next();

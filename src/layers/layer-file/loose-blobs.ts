@@ -83,7 +83,7 @@ class BlobWalk {
   constructor(options: LooseBlobOptions) {
     this.#options = options;
     const largeBlobs = options.contents === 'whole' ? 'load' : 'leave';
-    this.#scanner = new BlobScanner(options.scan.blobs, undefined, largeBlobs);
+    this.#scanner = new BlobScanner(options.scan.blobs, { largeBlobs });
   }
 
   /** Whether the last one was a zero, which is the header of an empty blob. */

@@ -1,9 +1,11 @@
 /** The cache of index nodes: bounded, fair, and never mixing the blocks of two readers. */
 import { describe, expect, it } from 'vitest';
-import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
+import { type ByteSource, bytesSource } from '../../../src/blob-writer/byte-source.ts';
+import { CacheOwner } from '../../../src/blob-writer/value-cache.ts';
 import { BlockCache, CachedNode } from '../../../src/layers/disk-btree/block-cache.ts';
 import { IndexNode } from '../../../src/layers/disk-btree/index-node.ts';
 import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
+import { gate } from '../../support/gate.ts';
 import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
 import { blockKey, writeImages } from '../../support/layers.ts';
 import { storageErrorThrownBy } from '../../support/storage-errors.ts';
@@ -182,7 +184,7 @@ function nodeOf(block: number): IndexNode {
   return new IndexNode(nodeBlock({ keys: [Uint8Array.of(1)], values: [BLOCK] }), block);
 }
 
-function held(cache: BlockCache, owner: number, count: number): number[] {
+function held(cache: BlockCache, owner: CacheOwner, count: number): number[] {
   return Array.from({ length: count }, (_, block) => block).filter(
     (block) => cache.get(owner, block) !== undefined,
   );
@@ -209,5 +211,38 @@ describe('a reader that is closed', () => {
     expect(cache.size).toBe(3);
     expect(cache.get(first, 1)).toBeUndefined();
     expect(cache.get(second, 1)?.block).toBe(1);
+  });
+
+  it('leaves none there by a lookup that is in flight meanwhile, of the index or of values', async () => {
+    const bytes = await imagesOf(1);
+    // The root, the leaf, and the value: a read of each is in flight when the reader is closed.
+    for (const held of [1, 2, 3]) {
+      const { opened, open } = gate();
+      const started = gate();
+      let reads = 0;
+      const source: ByteSource = {
+        size: bytes.length,
+        read: async (target, offset) => {
+          // The first is of the summary.
+          if (reads === held) {
+            started.open();
+            await opened;
+          }
+          reads += 1;
+          return bytesSource(bytes).read(target, offset);
+        },
+      };
+      const blockCache = new BlockCache(100);
+      const reader = await ImageLayerReader.open(source, { blockCache });
+      const lookup = reader.get(blockKey(7));
+      await started.opened;
+      await reader.close();
+      open();
+      expect((await lookup)?.bytes[0]).toBe(1);
+      expect(reads).toBe(4);
+      expect(blockCache.size).toBe(0);
+      // The first owner's number is 1.
+      expect(blockCache.values.find(new CacheOwner(1), BLOCK, 1)).toBeUndefined();
+    }
   });
 });

@@ -3,7 +3,7 @@ import { deepStrictEqual } from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
-import { BlockCache } from '../../../src/layers/disk-btree/block-cache.ts';
+import { BlockCache, shareOf } from '../../../src/layers/disk-btree/block-cache.ts';
 import { DiskBtreeBuilder } from '../../../src/layers/disk-btree/builder.ts';
 import { IndexBlocks } from '../../../src/layers/disk-btree/index-blocks.ts';
 import { IndexNode } from '../../../src/layers/disk-btree/index-node.ts';
@@ -153,6 +153,6 @@ function readerOf(keys: readonly Uint8Array[], cache: BlockCache | undefined): D
   return new DiskBtreeReader(
     new IndexBlocks(source, { startBlock: START_BLOCK, rootBlock }),
     rules,
-    cache,
+    shareOf(cache),
   );
 }

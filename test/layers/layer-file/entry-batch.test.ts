@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
-import type { EntryBatch } from '../../../src/layers/layer-file/entry-batch.ts';
+import type { EntryBatch, LayerEntry } from '../../../src/layers/layer-file/entry-batch.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { drain, hex, LSN_RANGE } from '../../support/layers.ts';
 import { DELTA, IMAGES } from '../../support/sample-layers.ts';
@@ -25,8 +25,10 @@ describe.each(LOOKS)('a batch of which the %s are looked at first', (_, look) =>
     const reader = await openLayer(bytesSource(bytes));
     const expected = await drain(reader.entries({ lsnRange }));
     let at = 0;
+    const walked: LayerEntry[] = [];
     for await (const batch of reader.batches({ lsnRange })) {
       look(batch);
+      for (const entry of batch) walked.push(entry);
       const { count, keys, lsns, willInit } = batch;
       for (let index = 0; index < count; index += 1, at += 1) {
         const entry = expected[at];
@@ -37,6 +39,8 @@ describe.each(LOOKS)('a batch of which the %s are looked at first', (_, look) =>
         expect(hex(batch.bytes(index))).toBe(hex(entry?.bytes));
       }
     }
+    // They outlive their batches.
+    expect(walked).toEqual(expected);
     expect(at).toBe(expected.length);
     expect(at).toBeGreaterThan(0);
   });

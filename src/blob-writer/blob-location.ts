@@ -1,0 +1,265 @@
+/**
+ * Where a blob lies, whether it may lie there, and what is lacking of it. Whatever reads blobs, one, many, in order or in
+ * pieces, asks here: nothing in a file is trusted, and a blob must lie within the part that holds
+ * blobs, before the next one, and below the limit, before a byte is allocated for it.
+ */
+import { StorageError } from '../errors.ts';
+import {
+  type BlobHeader,
+  HEADER_IS_CUT,
+  headerSizeOf,
+  isCompressed,
+  MAXIMUM_BLOB_HEADER_SIZE,
+  type PackedHeader,
+  packedHeader,
+  storedLengthOf,
+  UNKNOWN_COMPRESSION,
+  unknownCompression,
+} from './blob-format.ts';
+import type { ReadRange } from './read-range.ts';
+import { NO_READS, type Reading } from './reading.ts';
+import { newArray } from './slab.ts';
+
+/** First read where the end of a blob is unknown: a page with its header fits. */
+const FIRST_READ_SIZE = 8192 + 64;
+export const DEFAULT_MAXIMUM_READ_SIZE = 128 * 1024;
+
+/** Where blobs may lie: from `start` to `end`, exclusive, in bytes from the start of the source. */
+export interface BlobRegion {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** What is asked of the blobs of a source. */
+export interface BlobBounds extends BlobRegion {
+  /** Of plain content; what a compressed blob expands to is for the decompressor to check. */
+  readonly maximumLength: number;
+  readonly path: string | undefined;
+}
+
+/** A blob to read; `end` is where it should end, if known: it saves a second read. */
+export interface BlobRequest {
+  readonly offset: number;
+  readonly end?: number | undefined;
+  /** Where it must have ended; else it is refused before it is read. */
+  readonly limit?: number | undefined;
+}
+
+export interface Blob {
+  readonly offset: number;
+  /** Bytes in the source, header included. */
+  readonly storedLength: number;
+  readonly compressed: boolean;
+  /** Content after decompression. */
+  readonly bytes: Uint8Array;
+}
+
+/** A blob as it lies in the source, with its header checked. */
+export interface StoredBlob {
+  readonly offset: number;
+  readonly header: BlobHeader;
+  /** Stored bytes after the header; may be a view of an array that nobody changes. */
+  readonly payload: Uint8Array;
+}
+
+/** Bytes of a source that are in memory. */
+export class BlobWindow {
+  bytes: Uint8Array = new Uint8Array(0);
+  /** File offsets of the first byte, and after the last one. */
+  start = 0;
+  end = 0;
+  /** From a file offset to an index of `bytes`. */
+  shift = 0;
+
+  /** `length` bytes, which lie at `at` in `bytes`, and in the source from `start` on. */
+  set(bytes: Uint8Array, at: number, start: number, length: number): void {
+    this.bytes = bytes;
+    this.start = start;
+    this.end = start + length;
+    this.shift = at - start;
+  }
+
+  /** Whether all of the blob is here. Requires: its header was located here. */
+  holds(offset: number, header: PackedHeader): boolean {
+    return offset + headerSizeOf(header) + storedLengthOf(header) <= this.end;
+  }
+}
+
+/** The header does not lie in the window. */
+export const NOT_AT_HAND: PackedHeader = -1;
+/** There cannot be a blob: `blobError` tells why. */
+export const DAMAGED: PackedHeader = -2;
+
+/**
+ * The header of the blob at `offset`, which must end at or before `limit`, or why it cannot be told.
+ * Nothing is thrown and nothing is allocated, because scans ask it for each blob.
+ */
+export function locateBlob(
+  window: BlobWindow,
+  offset: number,
+  limit: number,
+  bounds: BlobBounds,
+): PackedHeader {
+  if (!(offset >= bounds.start && offset < bounds.end)) return DAMAGED;
+  if (offset < window.start || offset >= window.end) return NOT_AT_HAND;
+  const { bytes, shift } = window;
+  const header = packedHeader(bytes, offset + shift, window.end + shift);
+  if (header < 0) {
+    const isLacking = header === HEADER_IS_CUT && Number.isSafeInteger(offset);
+    return isLacking && offset + MAXIMUM_BLOB_HEADER_SIZE <= bounds.end ? NOT_AT_HAND : DAMAGED;
+  }
+  const length = storedLengthOf(header);
+  const end = offset + headerSizeOf(header) + length;
+  if (end > bounds.end || !(end <= limit)) return DAMAGED;
+  return length > bounds.maximumLength && !isCompressed(header) ? DAMAGED : header;
+}
+
+/** The read that a blob begins with, and nearly always ends. Throws `out-of-range`. */
+export function firstRead(request: BlobRequest, bounds: BlobBounds): ReadRange {
+  const { offset } = request;
+  const error = offsetError(offset, bounds);
+  if (error !== undefined) throw error;
+  return { target: newArray(firstLength(request, bounds)), offset };
+}
+
+/** A blob that was begun, and what it lacks. */
+export class BlobReading implements Reading {
+  readonly request: BlobRequest;
+  readonly window = new BlobWindow();
+  /** Once all of the blob is in the window. */
+  header: PackedHeader = DAMAGED;
+  readonly #bounds: BlobBounds;
+
+  /** Requires: what was read has at least the first byte of the blob. */
+  constructor(request: BlobRequest, bounds: BlobBounds, { target, offset }: ReadRange) {
+    this.request = request;
+    this.window.set(target, 0, offset, target.length);
+    this.#bounds = bounds;
+  }
+
+  proceed(): readonly ReadRange[] {
+    const { request, window } = this;
+    const { offset, limit = Number.POSITIVE_INFINITY } = request;
+    const header = locateBlob(window, offset, limit, this.#bounds);
+    if (header === DAMAGED) throw blobError(window, request, this.#bounds);
+    if (header < 0) return this.#readUpTo(MAXIMUM_BLOB_HEADER_SIZE);
+    if (!window.holds(offset, header)) return this.#readUpTo(blobSize(header));
+    this.header = header;
+    return NO_READS;
+  }
+
+  /** Requires: the blob lies where it may as a whole, so that no array is larger than the file. */
+  #readUpTo(length: number): readonly ReadRange[] {
+    const { offset } = this.request;
+    const { bytes, end, shift } = this.window;
+    const present = bytes.subarray(offset + shift, end + shift);
+    const whole = new Uint8Array(length);
+    whole.set(present);
+    this.window.set(whole, 0, offset, length);
+    return [{ target: whole.subarray(present.length), offset: end }];
+  }
+}
+
+/** What keeps a blob from being at `offset`. Requires: `locateBlob` said that something does. */
+export function blobError(
+  window: BlobWindow,
+  { offset, limit = Number.POSITIVE_INFINITY }: BlobRequest,
+  bounds: BlobBounds,
+): StorageError {
+  const outside = offsetError(offset, bounds);
+  if (outside !== undefined) return outside;
+  const at = offset + window.shift;
+  const header = packedHeader(window.bytes, at, window.end + window.shift);
+  const { path } = bounds;
+  if (header === HEADER_IS_CUT) {
+    const end = offset + MAXIMUM_BLOB_HEADER_SIZE;
+    return reachesBeyond('blob header', { offset, end }, bounds);
+  }
+  if (header === UNKNOWN_COMPRESSION) {
+    return unknownCompression(window.bytes[at] as number, { offset, path });
+  }
+  const length = storedLengthOf(header);
+  const end = offset + headerSizeOf(header) + length;
+  if (end > bounds.end) return reachesBeyond('blob', { offset, end }, bounds);
+  if (length > bounds.maximumLength && !isCompressed(header)) {
+    return new StorageError('too-large', {
+      what: 'blob',
+      path,
+      offset,
+      expected: `at most ${bounds.maximumLength} bytes`,
+      actual: `${length}`,
+    });
+  }
+  return new StorageError('corrupt', {
+    what: 'blob reaches into the one behind it',
+    path,
+    offset,
+    expected: `an end at or before ${limit}`,
+    actual: `${end}`,
+  });
+}
+
+/** `out-of-range` unless a blob may start there. */
+export function offsetError(
+  offset: number,
+  { start, end, path }: BlobBounds,
+): StorageError | undefined {
+  if (Number.isSafeInteger(offset) && offset >= start && offset < end) return undefined;
+  return new StorageError('out-of-range', {
+    what: 'blob offset outside the values',
+    path,
+    offset,
+    expected: `${start} to ${end}`,
+    actual: `${offset}`,
+  });
+}
+
+function reachesBeyond(
+  what: string,
+  { offset, end }: { readonly offset: number; readonly end: number },
+  bounds: BlobBounds,
+): StorageError {
+  return new StorageError('truncated', {
+    what: `${what} reaches beyond the values`,
+    path: bounds.path,
+    offset,
+    expected: `an end at or before ${bounds.end}`,
+    actual: `${end}`,
+  });
+}
+
+/** Bytes to read of a blob before its header is known. Requires: it may start at its offset. */
+export function firstLength(request: BlobRequest, { end }: BlobBounds): number {
+  return Math.min(estimatedEnd(request), end) - request.offset;
+}
+
+/** Bytes in the source, header included. */
+export function blobSize(header: PackedHeader): number {
+  return headerSizeOf(header) + storedLengthOf(header);
+}
+
+/** The bytes after the header; a view. Requires: the window holds the blob. */
+export function payloadOf(window: BlobWindow, offset: number, header: PackedHeader): Uint8Array {
+  const { bytes, shift } = window;
+  const start = bytes.byteOffset + offset + shift + headerSizeOf(header);
+  return new Uint8Array(bytes.buffer, start, storedLengthOf(header));
+}
+
+/** The blob, as it is stored. Requires: as above. */
+export function storedBlob(window: BlobWindow, offset: number, header: PackedHeader): StoredBlob {
+  return {
+    offset,
+    header: {
+      headerSize: headerSizeOf(header),
+      storedLength: storedLengthOf(header),
+      compressed: isCompressed(header),
+    },
+    payload: payloadOf(window, offset, header),
+  };
+}
+
+/** Never less than a header, never more than one first read unless the end is known. */
+export function estimatedEnd({ offset, end }: BlobRequest): number {
+  if (end === undefined || !(end > offset)) return offset + FIRST_READ_SIZE;
+  return Math.min(Math.ceil(end), offset + DEFAULT_MAXIMUM_READ_SIZE);
+}

@@ -1,0 +1,65 @@
+/**
+ * Work that needs bytes, and what reads them. The work itself never reads and never waits: it goes on
+ * as far as the bytes lead that it has, and lists the reads that it lacks. One driver makes them
+ * asynchronously, the other synchronously.
+ */
+import {
+  type ByteSource,
+  fillRanges,
+  type ReadRangesOptions,
+  readRangeSync,
+} from './byte-source.ts';
+import type { ReadRange } from './read-range.ts';
+
+export interface Reading {
+  /**
+   * Goes on with the bytes that the last reads brought.
+   *
+   * Returns: the reads to make before the next call; none once the work is done.
+   * Throws: the damage that it finds.
+   */
+  proceed(): readonly ReadRange[];
+}
+
+export const NO_READS: readonly ReadRange[] = [];
+
+/** Makes the reads, those of one turn side by side. Throws: as the work, and `truncated`, `io`. */
+export async function finishReading(
+  source: ByteSource,
+  reading: Reading,
+  options?: ReadRangesOptions,
+): Promise<void> {
+  for (let reads = reading.proceed(); reads.length > 0; reads = reading.proceed()) {
+    const filling = fillRanges(source, reads, options);
+    if (filling !== undefined) await filling;
+  }
+}
+
+/**
+ * As `finishReading`, synchronously: blocks the event loop for as long as the device takes.
+ * Throws also: `invalid-input` for a source without `readSync`, unless all is in its memory.
+ */
+export function finishReadingSync(source: ByteSource, reading: Reading): void {
+  for (let reads = reading.proceed(); reads.length > 0; reads = reading.proceed()) {
+    for (const read of reads) readRangeSync(source, read);
+  }
+}
+
+/** Several at the same time: each turn makes the reads of all. */
+export class Readings implements Reading {
+  #open: readonly Reading[];
+
+  constructor(readings: readonly Reading[]) {
+    this.#open = readings;
+  }
+
+  proceed(): readonly ReadRange[] {
+    const reads: ReadRange[] = [];
+    this.#open = this.#open.filter((reading) => {
+      const lacking = reading.proceed();
+      for (const read of lacking) reads.push(read);
+      return lacking.length > 0;
+    });
+    return reads;
+  }
+}
