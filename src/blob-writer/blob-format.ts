@@ -88,9 +88,10 @@ export type PackedHeader = number;
 export const HEADER_IS_CUT: PackedHeader = -1;
 export const UNKNOWN_COMPRESSION: PackedHeader = -2;
 
-const IS_LONG = 1;
-const IS_COMPRESSED = 2;
-const LENGTH_SHIFT = 2;
+/** For a scan that begins in the interpreter, where calls are dear; others take the functions below. */
+export const IS_LONG = 1;
+export const IS_COMPRESSED = 2;
+export const LENGTH_SHIFT = 2;
 
 /** The only decoder of headers: the one at `at`, which must end at or before `end`. */
 export function packedHeader(bytes: Uint8Array, at: number, end: number): PackedHeader {

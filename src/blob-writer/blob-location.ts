@@ -8,7 +8,9 @@ import {
   type BlobHeader,
   HEADER_IS_CUT,
   headerSizeOf,
+  IS_LONG,
   isCompressed,
+  LENGTH_SHIFT,
   MAXIMUM_BLOB_HEADER_SIZE,
   type PackedHeader,
   packedHeader,
@@ -108,8 +110,8 @@ export function locateBlob(
     const isLacking = header === HEADER_IS_CUT && Number.isSafeInteger(offset);
     return isLacking && offset + MAXIMUM_BLOB_HEADER_SIZE <= bounds.end ? NOT_AT_HAND : DAMAGED;
   }
-  const length = storedLengthOf(header);
-  const end = offset + headerSizeOf(header) + length;
+  const length = header >>> LENGTH_SHIFT;
+  const end = offset + ((header & IS_LONG) === 0 ? 1 : MAXIMUM_BLOB_HEADER_SIZE) + length;
   if (end > bounds.end || !(end <= limit)) return DAMAGED;
   return length > bounds.maximumLength && !isCompressed(header) ? DAMAGED : header;
 }

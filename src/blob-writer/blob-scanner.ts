@@ -8,7 +8,10 @@
  */
 import {
   headerSizeOf,
+  IS_COMPRESSED,
+  IS_LONG,
   isCompressed,
+  LENGTH_SHIFT,
   MAXIMUM_BLOB_HEADER_SIZE,
   type PackedHeader,
   storedLengthOf,
@@ -140,9 +143,9 @@ export class BlobScanner {
       const offset = offsets[index] as number;
       if (offset < behind) break;
       const header = locateBlob(window, offset, offsets[index + 1] as number, bounds);
-      if (header < 0 || isCompressed(header)) break;
-      const length = storedLengthOf(header);
-      const contentStart = offset + headerSizeOf(header);
+      if (header < 0 || (header & IS_COMPRESSED) !== 0) break;
+      const length = header >>> LENGTH_SHIFT;
+      const contentStart = offset + ((header & IS_LONG) === 0 ? 1 : MAXIMUM_BLOB_HEADER_SIZE);
       behind = contentStart + length;
       if (behind > end || length > LARGE_BLOB) break;
       const place = at + index - from;
