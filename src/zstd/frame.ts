@@ -70,7 +70,16 @@ const BLOCK_KINDS = ['raw', 'repeated', 'compressed'] as const;
  */
 export function scanZstdFrame(bytes: Uint8Array): ZstdFrame {
   const scan = new ZstdFrameScan(decodeZstdFrameHeader(bytes), bytes.length);
-  for (const block of zstdBlocks(bytes, scan.header.headerSize, scan.blockLimit)) scan.add(block);
+  const place = { frameLength: bytes.length, blockLimit: scan.blockLimit };
+  let start = scan.header.headerSize;
+  // Not by `zstdBlocks`: every blob of a scan comes here, and a generator costs more than the rest.
+  for (let isLast = false; !isLast; ) {
+    const header = bytes.subarray(start, start + ZSTD_BLOCK_HEADER_SIZE);
+    const block = decodeZstdBlockHeader(header, { start, ...place });
+    scan.add(block);
+    start = block.end;
+    isLast = block.isLast;
+  }
   return scan.finish();
 }
 
@@ -110,7 +119,7 @@ export class ZstdFrameScan {
       const found = `${this.#length - end} bytes`;
       throw corrupt('bytes behind the zstd frame', end, 'end of blob', found);
     }
-    const { contentSize } = header;
+    const { headerSize, windowSize, contentSize, hasChecksum } = header;
     if (contentSize !== undefined && (contentSize < minimumLength || contentSize > maximumLength)) {
       throw corrupt(
         'content size of the zstd frame',
@@ -119,7 +128,8 @@ export class ZstdFrameScan {
         `${contentSize}`,
       );
     }
-    return { ...header, minimumLength, maximumLength };
+    // Not `...header`: V8 keeps what it makes of that until a full collection.
+    return { headerSize, windowSize, contentSize, hasChecksum, minimumLength, maximumLength };
   }
 }
 

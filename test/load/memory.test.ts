@@ -1,7 +1,7 @@
 /**
- * The command line on a layer that is much larger than the memory it may take.
+ * The command line on layers that are much larger than the memory it may take.
  *
- * LAYERFILE_BIG_LAYER_MIB sets the size.
+ * LAYERFILE_BIG_LAYER_MIB sets the size, before compression.
  */
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -10,21 +10,30 @@ import { temporaryDirectory } from '../support/temporary-directory.ts';
 import type { BigLayerInput, BigLayerResult } from './programs/big-layer.ts';
 
 const SIZE_MIB = Number(process.env['LAYERFILE_BIG_LAYER_MIB'] ?? 256);
-const LIMIT_MIB = 128;
+/**
+ * What the docs promise is 128 MiB. An image layer has 24 MiB of zstd in that, and stays well below: what
+ * a scan leaves behind for each blob shows here before it reaches the promise.
+ */
+const LIMIT_MIB = { delta: 128, image: 104 } as const;
 const SLOWEST_MS_PER_MIB = 400;
 
 /** `npm test` builds it first. */
 const COMMAND = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
-const COMMANDS = [['verify'], ['dump'], ['dump', '--ndjson', '--values', 'sha256']] as const;
+const COMMANDS = [
+  ['verify'],
+  ['dump'],
+  ['dump', '--ndjson', '--values', 'sha256'],
+  ['dump', '--ndjson', '--values', 'hex'],
+] as const;
 
-test.runIf(process.platform === 'linux')(
-  `verify and dump take at most ${LIMIT_MIB} MiB for a layer of ${SIZE_MIB} MiB`,
+test.runIf(process.platform === 'linux').each(['delta', 'image'] as const)(
+  `verify and dump of a layer of ${SIZE_MIB} MiB stay below the limit of their memory, %s`,
   { timeout: 60_000 + SIZE_MIB * SLOWEST_MS_PER_MIB },
-  async () => {
+  async (kind) => {
     const writing = await bundledProgram(new URL('programs/big-layer.ts', import.meta.url));
     const reportPeak = await bundledProgram(new URL('programs/report-peak.ts', import.meta.url));
-    const input: BigLayerInput = { directory: temporaryDirectory(), mebibytes: SIZE_MIB };
+    const input: BigLayerInput = { directory: temporaryDirectory(), kind, mebibytes: SIZE_MIB };
     const layer = await resultOf<BigLayerResult>(startProgram(writing, input));
     for (const words of COMMANDS) {
       const { lineCount, peakMiB, seconds } = await measure(reportPeak, [...words, layer.path]);
@@ -34,7 +43,7 @@ test.runIf(process.platform === 'linux')(
       );
       expect(lineCount).toBeGreaterThanOrEqual(words[0] === 'dump' ? layer.entryCount : 1);
       expect(peakMiB).toBeGreaterThan(0);
-      expect(peakMiB).toBeLessThanOrEqual(LIMIT_MIB);
+      expect(peakMiB).toBeLessThanOrEqual(LIMIT_MIB[kind]);
     }
   },
 );

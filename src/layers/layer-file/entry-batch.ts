@@ -67,14 +67,17 @@ export class EntryBatch {
   buffer: Uint8Array = new Uint8Array(0);
   readonly starts: Uint32Array = new Uint32Array(BATCH_CAPACITY);
   readonly lengths: Uint32Array = new Uint32Array(BATCH_CAPACITY);
-  /** Contents of compressed entries by index. */
-  readonly #decompressed = new Map<number, Uint8Array>();
-  /** Where contents of compressed entries are copied to; the next batch uses it again. */
+  /**
+   * Where contents of compressed entries are copied to; the next batch uses it again. Views are made
+   * when they are asked for: those that a map holds for each entry survive until a full collection.
+   */
   #arena: Uint8Array = new Uint8Array(0);
   #arenaUsed = 0;
+  readonly #arenaStarts = new Uint32Array(BATCH_CAPACITY);
+  readonly #arenaLengths = new Uint32Array(BATCH_CAPACITY);
   #decompressedBytes = 0;
-  /** Contents that the next batch does not use again. */
-  readonly #owned = new Set<Uint8Array>();
+  /** Contents of compressed entries that are not copied, by index; the next batch does not use them. */
+  readonly #large = new Map<number, Uint8Array>();
   /** Made for the first entry that is to outlive the batch. */
   #copies: Copies | undefined;
 
@@ -162,8 +165,7 @@ export class EntryBatch {
 
   /** Content of an entry after decompression; a view. */
   bytes(index: number): Uint8Array {
-    const decompressed = this.#decompressed.get(index);
-    if (decompressed !== undefined) return decompressed;
+    if (this.compressed[index] === 1) return this.#large.get(index) ?? this.#arenaContent(index);
     const start = this.starts[index] as number;
     return this.buffer.subarray(start, start + (this.lengths[index] as number));
   }
@@ -197,9 +199,8 @@ export class EntryBatch {
   }
 
   #ownBytes(index: number): Uint8Array {
-    const decompressed = this.compressed[index] === 1 ? this.#decompressed.get(index) : undefined;
-    if (decompressed !== undefined) {
-      return this.#owned.has(decompressed) ? decompressed : copyOf(decompressed);
+    if (this.compressed[index] === 1) {
+      return this.#large.get(index) ?? copyOf(this.#arenaContent(index));
     }
     this.#copies ??= this.#copyTogether();
     const { bytes, from } = this.#copies;
@@ -229,37 +230,36 @@ export class EntryBatch {
 
   /** Copies the content of a compressed entry, of at most 256 KiB. */
   setDecompressed(index: number, content: Uint8Array): void {
-    const end = this.#arenaUsed + content.length;
-    if (end > this.#arena.length) {
-      // The contents before stay where they are.
-      this.#arena = new Uint8Array(
-        Math.max(FIRST_ARENA_SIZE, 2 * content.length, 2 * this.#arena.length),
-      );
-      this.#arenaUsed = 0;
-    }
     const start = this.#arenaUsed;
+    const end = start + content.length;
+    if (end > this.#arena.length) {
+      const larger = new Uint8Array(Math.max(FIRST_ARENA_SIZE, 2 * end));
+      larger.set(this.#arena.subarray(0, start));
+      this.#arena = larger;
+    }
     this.#arena.set(content, start);
-    this.#arenaUsed = start + content.length;
-    this.#set(index, this.#arena.subarray(start, this.#arenaUsed));
+    this.#arenaStarts[index] = start;
+    this.#arenaLengths[index] = content.length;
+    this.#arenaUsed = end;
+    this.#decompressedBytes += content.length;
   }
 
   /** Takes the content of a compressed entry as it is; the caller gives it away. */
   setLargeDecompressed(index: number, content: Uint8Array): void {
-    this.#owned.add(content);
-    this.#set(index, content);
+    this.#large.set(index, content);
+    this.#decompressedBytes += content.length;
   }
 
-  #set(index: number, content: Uint8Array): void {
-    this.#decompressed.set(index, content);
-    this.#decompressedBytes += content.length;
+  #arenaContent(index: number): Uint8Array {
+    const start = this.#arenaStarts[index] as number;
+    return this.#arena.subarray(start, start + (this.#arenaLengths[index] as number));
   }
 
   clear(): void {
     this.count = 0;
     this.#rows.length = 0;
     this.#copies = undefined;
-    this.#decompressed.clear();
-    this.#owned.clear();
+    if (this.#large.size > 0) this.#large.clear();
     this.#decompressedBytes = 0;
     this.#arenaUsed = 0;
   }

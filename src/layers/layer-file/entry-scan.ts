@@ -6,6 +6,7 @@
  */
 import { assert } from '../../assert.ts';
 import type { BlobHeader } from '../../blob-writer/blob-format.ts';
+import type { StoredBlob } from '../../blob-writer/blob-location.ts';
 import type { BlobReader } from '../../blob-writer/blob-reader.ts';
 import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
 import { StorageError, throwIfAborted, withPath } from '../../errors.ts';
@@ -122,7 +123,6 @@ class ScanState<L> {
   readonly batch = new EntryBatch();
   /** Of the entries of a slice, by their index in the leaf. */
   readonly offsets = new Float64Array(BATCH_CAPACITY + 1);
-  decompressor: Decompressor | undefined;
   readonly order: BlobOrder;
   /** What came out of compressed blobs so far. */
   expandedLength = 0;
@@ -182,9 +182,13 @@ async function* scanSlice<L>(
         scanner.locate(offset);
       }
       order.noteGood(end);
-      const isHeld = scanner.compressed
-        ? await decompressInto(batch, offset, state)
-        : scanner.isWhole;
+      let isHeld = scanner.isWhole;
+      if (isHeld && scanner.compressed) {
+        const decompressor = Decompressor.loaded ?? (await Decompressor.load());
+        // Without a wait for each of a million contents.
+        const holding = decompressInto(batch, offset, { state, decompressor });
+        isHeld = typeof holding === 'boolean' ? holding : await holding;
+      }
       if (isHeld) addEntry(batch, node, index, offset, state);
       else special = leftOut(entryAt(layout, node, index), state);
     } catch (caught) {
@@ -240,28 +244,39 @@ function isWanted<L>(node: IndexNode, index: number, { scan }: ScanState<L>): bo
   return lsn >= scan.lsnRange.start && lsn < scan.lsnRange.end;
 }
 
+interface Decompressing<L> {
+  readonly state: ScanState<L>;
+  readonly decompressor: Decompressor;
+}
+
 /** False if the content is to be streamed. */
-async function decompressInto<L>(
+function decompressInto<L>(
   batch: EntryBatch,
   offset: number,
-  state: ScanState<L>,
-): Promise<boolean> {
+  { state, decompressor }: Decompressing<L>,
+): boolean | Promise<boolean> {
   const { scan, scanner, header } = state;
-  if (!scanner.isWhole) return false;
   checkExpandedLength(offset, state);
   const { bytes, payloadStart, payloadLength } = scanner;
   const payload = bytes.subarray(payloadStart, payloadStart + payloadLength);
-  state.decompressor ??= await Decompressor.load();
-  const content = scan.blobs.smallContent(state.decompressor, { header, payload, offset });
+  const content = scan.blobs.smallContent(decompressor, { header, payload, offset });
   if (content !== undefined) {
     batch.setDecompressed(batch.count, content);
     state.expandedLength += content.length;
     return true;
   }
   if (state.toItem !== undefined) return false;
-  const large = await scan.blobs.content(header, payload, offset);
-  batch.setLargeDecompressed(batch.count, large);
-  state.expandedLength += large.length;
+  return holdLarge(batch, { header, payload, offset }, state);
+}
+
+async function holdLarge<L>(
+  batch: EntryBatch,
+  { header, payload, offset }: StoredBlob,
+  state: ScanState<L>,
+): Promise<true> {
+  const content = await state.scan.blobs.content(header, payload, offset);
+  batch.setLargeDecompressed(batch.count, content);
+  state.expandedLength += content.length;
   return true;
 }
 
