@@ -3,13 +3,18 @@
  *
  * LAYERFILE_LARGE_BLOBS says how many there are in each layer; 41 make 10 GiB.
  */
+import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { formatKey } from '../../src/layers/key.ts';
+import { blockKey } from '../support/layers.ts';
 import { bundledProgram, resultOf, startNode, startProgram } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const COUNT = Number(process.env['LAYERFILE_LARGE_BLOBS'] ?? 2);
 const LIMIT_MIB = 128;
+/** One value of 250 MiB, twice while it is decompressed, and the rest of the process. */
+const LIMIT_OF_CONTENTS_MIB = 640;
 
 /** `npm test` builds it first. */
 const COMMAND = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
@@ -31,7 +36,7 @@ test.runIf(process.platform === 'linux')(
         let lineCount = 0;
         for await (const _ of running.lines) lineCount += 1;
         const { status, stderr } = await running.ended;
-        const peakMib = Number(/^peak (\d+) KiB$/m.exec(stderr)?.[1]) / 1024;
+        const peakMib = peakIn(stderr);
         if (COUNT > 10) console.info(`${words.join(' ')} ${path}: peak ${peakMib.toFixed(0)} MiB`);
         expect([path, status]).toEqual([path, 0]);
         expect(lineCount).toBeGreaterThanOrEqual(words[0] === 'dump' ? COUNT : 1);
@@ -41,3 +46,35 @@ test.runIf(process.platform === 'linux')(
     }
   },
 );
+
+test.runIf(process.platform === 'linux')(
+  `a bomb of 250 MiB in a file of at most 64 KiB costs get at most ${LIMIT_OF_CONTENTS_MIB} MiB, and nothing with a limit`,
+  { timeout: 120_000 },
+  async () => {
+    const writing = await bundledProgram(new URL('programs/large-blobs.ts', import.meta.url));
+    const reportPeak = await bundledProgram(
+      new URL('../load/programs/report-peak.ts', import.meta.url),
+    );
+    const input = { directory: temporaryDirectory(), count: 1 };
+    const paths = await resultOf<string[]>(startProgram(writing, input));
+    const path = paths.find((each) => each.endsWith('repeated-image')) ?? '';
+    expect(statSync(path).size).toBeLessThanOrEqual(64 * 1024);
+    const get = async (...flags: string[]) => {
+      const words = [COMMAND, 'get', '--raw', ...flags, path, formatKey(blockKey(0))];
+      const running = startNode(['--import', reportPeak, ...words]);
+      running.child.stdout?.resume();
+      const { status, stderr } = await running.ended;
+      return { status, peakMib: peakIn(stderr) };
+    };
+    const [whole, limited] = [await get(), await get('--max-blob', '8192')];
+    expect(whole.status).toBe(0);
+    expect(whole.peakMib).toBeGreaterThan(250);
+    expect(whole.peakMib).toBeLessThanOrEqual(LIMIT_OF_CONTENTS_MIB);
+    expect(limited.status).not.toBe(0);
+    expect(limited.peakMib).toBeLessThanOrEqual(LIMIT_MIB);
+  },
+);
+
+function peakIn(stderr: string): number {
+  return Number(/^peak (\d+) KiB$/m.exec(stderr)?.[1]) / 1024;
+}
