@@ -6,7 +6,7 @@
  * One writer at a time; puts land in call order. Readers may run beside it and see every value whose
  * put has returned or resolved.
  */
-import { checkBlobLength, checkContent } from '../../blob-writer/blob-format.ts';
+import { checkContent } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { ViewedBytes } from '../../byte-words.ts';
 import { checkText } from '../../check-options.ts';
@@ -17,18 +17,10 @@ import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import { inTurn } from '../../virtual-file/turns.ts';
 import { createUnique } from '../../virtual-file/unique-file.ts';
-import { checkValueBatch, type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
+import { checkValueBatch, type ValueBatch } from '../delta-layer/value-batch.ts';
 import { parseIdentifier } from '../identifier.ts';
-import {
-  checkKey,
-  fitsPageserver,
-  formatKey,
-  KEY_SIZE,
-  type Key,
-  maximumKey,
-  unfitKeyError,
-} from '../key.ts';
-import { halvesOf, LOW_HALF } from '../layer-file/entry-layout.ts';
+import { checkKey, type Key } from '../key.ts';
+import { halvesOf } from '../layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
 import { formatScratchName } from '../layer-name.ts';
 import {
@@ -41,7 +33,9 @@ import {
   MAXIMUM_LSN,
 } from '../lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
+import { valuesOf } from './batch-values.ts';
 import { MemoryIndex } from './memory-index.ts';
+import { PutLimits } from './put-limits.ts';
 import { checkReach, SingleRow } from './rows.ts';
 import { writeOut } from './write-out.ts';
 
@@ -82,11 +76,6 @@ type State =
   | { readonly kind: 'frozen'; readonly endLsn: Lsn }
   | { readonly kind: 'closed' };
 
-const LAST_KEY = maximumKey();
-
-/** Values of a batch are copied in one piece if that has at most so many times their bytes. */
-const MAXIMUM_SPREAD = 2;
-
 export class EphemeralLayer {
   readonly #options: EphemeralOptions;
   readonly #scratch: TemporaryFile;
@@ -99,8 +88,7 @@ export class EphemeralLayer {
   #state: State = { kind: 'open' };
   /** Layers that are written out, or were: what is on disk of them, as far as anybody can tell. */
   readonly #outcomes = new Map<string, Outcome>();
-  readonly #startHigh: number;
-  readonly #startLow: number;
+  readonly #limits: PutLimits;
   /** The last put that waits for a buffer; later ones wait for it, so that the index is in order. */
   #lastWaiting: Promise<void> | undefined;
   #waitingPuts = 0;
@@ -126,8 +114,7 @@ export class EphemeralLayer {
     const { bufferSize, signal } = options;
     this.#options = options;
     this.#scratch = scratch;
-    this.#startHigh = Number(options.startLsn >> 32n);
-    this.#startLow = Number(options.startLsn & 0xffff_ffffn);
+    this.#limits = new PutLimits(options.startLsn);
     this.#out = new BufferedWriter(scratch.file, { bufferSize, signal });
   }
 
@@ -158,7 +145,7 @@ export class EphemeralLayer {
     checkKey(key);
     this.#throwUnlessOpen();
     checkContent(bytes);
-    this.#checkPut(key, lsn);
+    this.#limits.checkPut(key, lsn);
     const position = this.#out.offset;
     checkReach(position + bytes.length);
     const buffered = this.#out.append(bytes);
@@ -182,7 +169,7 @@ export class EphemeralLayer {
     checkValueBatch(batch);
     const { count, lengths, willInit } = batch;
     const { keys, lsnHalves } = this.#viewsOf(batch);
-    const { values, starts, first } = valuesOf(batch, this.#checkBatch(batch, lsnHalves));
+    const { values, starts, first } = valuesOf(batch, this.#limits.checkBatch(batch, lsnHalves));
     checkReach(this.#out.offset + values.length);
     const position = this.#out.offset - first;
     const buffered = this.#out.append(values);
@@ -318,49 +305,6 @@ export class EphemeralLayer {
     return this.#views;
   }
 
-  /** Checks every value; returns the part of `values` that they lie in, and their bytes together. */
-  #checkBatch(batch: ValueBatch, halves: Uint32Array): Spread {
-    const { count, keys, lsns, values, starts, lengths } = batch;
-    let first = count === 0 ? 0 : values.length;
-    let end = 0;
-    let size = 0;
-    for (let at = 0; at < count; at += 1) {
-      const start = starts[at] as number;
-      const length = lengths[at] as number;
-      const high = halves[2 * at + 1 - LOW_HALF] as number;
-      const isAbove =
-        high > this.#startHigh ||
-        (high === this.#startHigh && (halves[2 * at + LOW_HALF] as number) >= this.#startLow);
-      if (!isAbove || isLastKey(keys, at * KEY_SIZE))
-        throw this.#outside(keys, at * KEY_SIZE, lsns[at] as bigint);
-      if (!fitsPageserver(keys, at * KEY_SIZE)) {
-        throw unfitKeyError(keys, at * KEY_SIZE, { lsn: formatLsn(lsns[at] as bigint) });
-      }
-      checkBlobLength(length);
-      if (start + length > values.length) throw valueBeyondBatch(at, start + length, values.length);
-      first = Math.min(first, start);
-      end = Math.max(end, start + length);
-      size += length;
-    }
-    return { first, end, size };
-  }
-
-  #checkPut(key: Key, lsn: Lsn): void {
-    if (typeof lsn !== 'bigint') checkLsn(lsn);
-    const isLsnInRange = lsn >= this.#options.startLsn && lsn <= MAXIMUM_LSN;
-    if (!isLsnInRange || isLastKey(key, 0)) throw this.#outside(key, 0, lsn);
-    if (!fitsPageserver(key)) throw unfitKeyError(key, 0, { lsn: formatLsn(lsn) });
-  }
-
-  #outside(keys: Uint8Array, keyAt: number, lsn: Lsn): StorageError {
-    return new StorageError('out-of-range', {
-      what: 'put is outside the layer',
-      key: formatKey(keys, keyAt),
-      lsn: formatLsn(lsn),
-      expected: `LSNs from ${formatLsn(this.#options.startLsn)}, keys below ${formatKey(LAST_KEY)}`,
-    });
-  }
-
   async #read(key: Key, row: number): Promise<EphemeralEntry> {
     const lsn = this.#index.rows.lsn(row);
     const willInit = this.#index.rows.willInit(row) === 1;
@@ -400,46 +344,6 @@ const NO_LSNS = new BigUint64Array(0);
 
 function viewsOf(keys: Uint8Array, lsns: BigUint64Array): BatchViews {
   return { of: keys, ofLsns: lsns, keys: new ViewedBytes(keys).view, lsnHalves: halvesOf(lsns) };
-}
-
-/** Where the values of a batch lie in its bytes, and how many bytes they have together. */
-interface Spread {
-  readonly first: number;
-  readonly end: number;
-  readonly size: number;
-}
-
-/**
- * The values as they are written: the part of the bytes that they lie in, or one behind the other
- * where that has much else in it. Starts count from `first` on.
- */
-function valuesOf(
-  batch: ValueBatch,
-  { first, end, size }: Spread,
-): Pick<ValueBatch, 'values' | 'starts'> & { readonly first: number } {
-  const { count, starts, lengths } = batch;
-  if (end - first <= MAXIMUM_SPREAD * size) {
-    return { values: batch.values.subarray(first, end), starts, first };
-  }
-  const values = new Uint8Array(size);
-  const newStarts = new Uint32Array(count);
-  let at = 0;
-  for (let row = 0; row < count; row += 1) {
-    const start = starts[row] as number;
-    const length = lengths[row] as number;
-    values.set(batch.values.subarray(start, start + length), at);
-    newStarts[row] = at;
-    at += length;
-  }
-  return { values, starts: newStarts, first: 0 };
-}
-
-/** True for the key that no half-open range of keys can hold. */
-function isLastKey(keys: Uint8Array, keyAt: number): boolean {
-  for (let byte = 0; byte < KEY_SIZE; byte += 1) {
-    if (keys[keyAt + byte] !== 0xff) return false;
-  }
-  return true;
 }
 
 function createScratchFile({

@@ -1,0 +1,85 @@
+/** What an ephemeral layer takes: keys, LSNs and lengths, checked before anything is changed. */
+import { checkBlobLength } from '../../blob-writer/blob-format.ts';
+import { StorageError } from '../../errors.ts';
+import { type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
+import {
+  fitsPageserver,
+  formatKey,
+  KEY_SIZE,
+  type Key,
+  maximumKey,
+  unfitKeyError,
+} from '../key.ts';
+import { LOW_HALF } from '../layer-file/entry-layout.ts';
+import { checkLsn, formatLsn, type Lsn, MAXIMUM_LSN } from '../lsn.ts';
+import type { Spread } from './batch-values.ts';
+
+const LAST_KEY = maximumKey();
+
+export class PutLimits {
+  readonly #startLsn: Lsn;
+  readonly #startHigh: number;
+  readonly #startLow: number;
+
+  constructor(startLsn: Lsn) {
+    this.#startLsn = startLsn;
+    this.#startHigh = Number(startLsn >> 32n);
+    this.#startLow = Number(startLsn & 0xffff_ffffn);
+  }
+
+  /** Throws: `out-of-range`, `invalid-input`. */
+  checkPut(key: Key, lsn: Lsn): void {
+    if (typeof lsn !== 'bigint') checkLsn(lsn);
+    const isLsnInRange = lsn >= this.#startLsn && lsn <= MAXIMUM_LSN;
+    if (!isLsnInRange || isLastKey(key, 0)) throw this.#outside(key, 0, lsn);
+    if (!fitsPageserver(key)) throw unfitKeyError(key, 0, { lsn: formatLsn(lsn) });
+  }
+
+  /**
+   * Checks every value; returns the part of `values` that they lie in, and their bytes together.
+   * Requires: `halves` are those of the LSNs. Throws: as `checkPut`; `too-large`.
+   */
+  checkBatch(batch: ValueBatch, halves: Uint32Array): Spread {
+    const { count, keys, lsns, values, starts, lengths } = batch;
+    let first = count === 0 ? 0 : values.length;
+    let end = 0;
+    let size = 0;
+    for (let at = 0; at < count; at += 1) {
+      const start = starts[at] as number;
+      const length = lengths[at] as number;
+      const high = halves[2 * at + 1 - LOW_HALF] as number;
+      const isAbove =
+        high > this.#startHigh ||
+        (high === this.#startHigh && (halves[2 * at + LOW_HALF] as number) >= this.#startLow);
+      if (!isAbove || isLastKey(keys, at * KEY_SIZE)) {
+        throw this.#outside(keys, at * KEY_SIZE, lsns[at] as bigint);
+      }
+      if (!fitsPageserver(keys, at * KEY_SIZE)) {
+        throw unfitKeyError(keys, at * KEY_SIZE, { lsn: formatLsn(lsns[at] as bigint) });
+      }
+      checkBlobLength(length);
+      if (start + length > values.length) throw valueBeyondBatch(at, start + length, values.length);
+      first = Math.min(first, start);
+      end = Math.max(end, start + length);
+      size += length;
+    }
+    return { first, end, size };
+  }
+
+  #outside(keys: Uint8Array, keyAt: number, lsn: Lsn): StorageError {
+    return new StorageError('out-of-range', {
+      what: 'put is outside the layer',
+      key: formatKey(keys, keyAt),
+      lsn: formatLsn(lsn),
+      expected: `LSNs from ${formatLsn(this.#startLsn)}, keys below ${formatKey(LAST_KEY)}`,
+    });
+  }
+}
+
+/** True for the key that no half-open range of keys can hold. */
+function isLastKey(keys: Uint8Array, keyAt: number): boolean {
+  for (let byte = 0; byte < KEY_SIZE; byte += 1) {
+    if (keys[keyAt + byte] !== 0xff) return false;
+  }
+  return true;
+}
