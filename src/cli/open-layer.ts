@@ -32,8 +32,12 @@ export async function openForReading(
   return openLayer(file, { nameCheck: 'ignore', ...limitOptions(limits) });
 }
 
-/** For commands that show what is left of a file that may not open. */
-export function openForSalvage(file: string, limits: ReadLimits = {}): Promise<SalvageReader> {
+/** For commands that show what is left of a file that may not open. Throws `usage` as above. */
+export async function openForSalvage(
+  file: string,
+  limits: ReadLimits = {},
+): Promise<SalvageReader> {
+  await refuseInputAsOutput(file, STANDARD_OUTPUT);
   return SalvageReader.open(file, limitOptions(limits));
 }
 

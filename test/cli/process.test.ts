@@ -2,7 +2,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { goldenLayers } from '../support/golden.ts';
@@ -68,15 +68,22 @@ async function until(condition: () => boolean): Promise<void> {
 test.each([
   ['get', `layerfile get layer ${PAGE_KEY} --raw`],
   ['dump', 'layerfile dump layer --ndjson'],
+  ['index', 'layerfile index layer --ndjson'],
+  ['inspect', 'layerfile inspect layer --json'],
+  ['layout', 'layerfile layout layer --ndjson'],
+  ['verify', 'layerfile verify layer --ndjson'],
+  ['verify below a directory', 'layerfile verify . --ndjson'],
   ['export page', `layerfile export page layer ${PAGE_KEY}`],
   ['export page to /dev/stdout', `layerfile export page layer ${PAGE_KEY} --out /dev/stdout`],
 ])('standard output is not appended to the layer that is read: %s', async (_, line) => {
   const directory = temporaryDirectory();
-  copyFileSync(PAGES, join(directory, 'layer'));
+  const name = basename(PAGES);
+  copyFileSync(PAGES, join(directory, name));
+  symlinkSync(name, join(directory, 'layer'));
   const { status, stderr } = await shell(`cd '${directory}' && ${line} >> layer`);
   expect(status).toBe(2);
   expect(stderr).toContain('the output is the input');
-  expect(readFileSync(join(directory, 'layer')).equals(readFileSync(PAGES))).toBe(true);
+  expect(readFileSync(join(directory, name)).equals(readFileSync(PAGES))).toBe(true);
 });
 
 test('a spec on standard input is not overwritten by the layer of its name', async () => {

@@ -1,7 +1,7 @@
 /** The command line over files and names that somebody else chose. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatKey } from '../../src/layers/key.ts';
@@ -165,17 +165,23 @@ describe('special files', () => {
     expect((await runCli(['verify', fifo, '/dev/zero'])).status).toBe(3);
   });
 
-  it('below a directory: a FIFO with the name of a layer is told, links are not followed', async () => {
+  it('below a directory: with the name of a layer they are told, links to directories are not followed', async () => {
     const directory = temporaryDirectory();
     const layer = await writeImages([{ key: KEY, image: noise(9, 1) }]);
     mkdirSync(join(directory, 'inner'));
     symlinkSync(directory, join(directory, 'inner', 'loop'));
-    symlinkSync('/dev/zero', join(directory, 'inner', layer.finished.name));
     const sound = await runCli(['verify', directory, '--json']);
     expect([sound.status, JSON.parse(sound.stdout)]).toEqual([0, { ok: true, files: [] }]);
-    execFileSync('mkfifo', [join(directory, layer.finished.name)]);
-    const result = await runCli(['verify', directory, '--json']);
-    expect([result.status, parseError(result)['code']]).toEqual([3, 'io']);
+    const name = layer.finished.name;
+    execFileSync('mkfifo', [join(directory, 'inner', name)]);
+    for (const target of [undefined, '/dev/zero']) {
+      if (target !== undefined) {
+        rmSync(join(directory, 'inner', name));
+        symlinkSync(target, join(directory, 'inner', name));
+      }
+      const result = await runCli(['verify', directory, '--json']);
+      expect([result.status, parseError(result)['code']]).toEqual([3, 'io']);
+    }
   });
 });
 

@@ -7,6 +7,7 @@ import type { Context, Format } from '../context.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
 import { encodeJson } from '../json.ts';
 import { ListWriter } from '../list-writer.ts';
+import { refuseInputAsOutput, STANDARD_OUTPUT } from '../output-paths.ts';
 import { storageErrorJson } from '../reporter.ts';
 import { Table } from '../table.ts';
 
@@ -24,6 +25,7 @@ export async function layout(
   context: Context,
   { file, format, hex }: LayoutOptions,
 ): Promise<ExitStatus> {
+  await refuseInputAsOutput(file, STANDARD_OUTPUT);
   const { source, close } = await openSource(file, {});
   try {
     const writer =

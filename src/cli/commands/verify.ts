@@ -16,6 +16,7 @@ import {
 import { type FoundFile, findLayers } from '../find-layers.ts';
 import { formatCount, formatNumberOf } from '../human.ts';
 import { limitOptions, type ReadLimits } from '../open-layer.ts';
+import { refuseInputAsOutput, STANDARD_OUTPUT } from '../output-paths.ts';
 import { createReportWriter } from '../report-writer.ts';
 
 export interface VerifyOptions extends ReadLimits {
@@ -25,7 +26,9 @@ export interface VerifyOptions extends ReadLimits {
   readonly pageChecksums?: boolean | undefined;
 }
 
+/** Throws `usage` where standard output goes into a layer that is to be read. */
 export async function verify(context: Context, options: VerifyOptions): Promise<ExitStatus> {
+  if (context.stdoutIsFile) await refuseLayersAsOutput(options.paths);
   const writer = createReportWriter(context.stdout, options.format);
   let status: ExitStatus = CLEAN;
   const pageChecks = options.pageChecksums === true ? new PageChecks() : undefined;
@@ -57,6 +60,13 @@ export async function verify(context: Context, options: VerifyOptions): Promise<
   if (pageChecks !== undefined) notePages(context, pageChecks.counts);
   await writer.end(status);
   return status;
+}
+
+/** Before anything is written: the lines of one layer must not end up in another. */
+async function refuseLayersAsOutput(paths: readonly string[]): Promise<void> {
+  for await (const { kind, path } of findLayers(paths)) {
+    if (kind === 'layer') await refuseInputAsOutput(path, STANDARD_OUTPUT);
+  }
 }
 
 function notePages({ reporter }: Context, counts: PageCounts): void {

@@ -214,7 +214,12 @@ describe('an ephemeral layer', () => {
     }
     fileSystem.intercept = undefined;
     await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'exists', outcome: 'in-doubt' });
-    await layer.writeDelta({ generation: '00000001' });
+    // A directory whose sync has failed takes no more names; another one does.
+    await expect(layer.writeDelta({ generation: '00000001' })).rejects.toMatchObject({
+      ...{ code: 'sync-failed', outcome: 'not-applied' },
+    });
+    fileSystem.createDirectory('/elsewhere');
+    await layer.writeDelta({ directory: '/elsewhere' });
   });
 
   it('is not frozen once it is aborted, or a write of it has failed', async () => {

@@ -12,8 +12,8 @@ import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../../src/virtual-file/temporary-file.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
-/** Keys without a common prefix: 264 entries a block, 64 blocks a chunk. */
-const ENTRY_COUNT = 264 * 64 * 4 + 1000;
+/** Keys with a common prefix of three bytes at most: up to 292 entries a block, 64 blocks a chunk. */
+const ENTRY_COUNT = 292 * 64 * 4 + 1000;
 
 describe('an index that does not stay in memory', () => {
   it('gives the same file as one that does, and its scratch file is gone', async () => {
@@ -95,10 +95,13 @@ function createWriter(directory: string, indexMemoryLimit?: number, openFiles?: 
   });
 }
 
-/** Ascending, with a first byte that changes within every block. */
+/** Ascending, with a first byte that changes as often as it can in keys that a pageserver holds. */
 function keyOf(index: number): Uint8Array {
   const key = new Uint8Array(18);
-  new DataView(key.buffer).setUint32(0, Math.floor((index / ENTRY_COUNT) * 0xffff_ffff));
-  new DataView(key.buffer).setUint32(14, (index * 2654435761) % 0x1_0000_0000);
+  const view = new DataView(key.buffer);
+  const place = Math.floor((index / ENTRY_COUNT) * 0x80_0000);
+  view.setUint8(0, place >>> 16);
+  view.setUint16(3, place & 0xffff);
+  view.setUint32(14, (index * 2654435761) % 0x1_0000_0000);
   return key;
 }
