@@ -5,7 +5,7 @@
  */
 import { isStorageError, StorageError } from '../errors.ts';
 import type { FileSystem } from './file-system.ts';
-import { fromNodeError } from './system-error.ts';
+import { fromForeignDirectorySync, fromNodeError } from './system-error.ts';
 
 /** Those of this package that keep the contract by themselves. */
 const trusted = new WeakSet<FileSystem>();
@@ -29,7 +29,7 @@ interface Operation {
   /** Name of the method. */
   readonly name: string;
   readonly values: readonly unknown[];
-  readonly path: string;
+  readonly path: string | undefined;
   readonly call: () => unknown;
 }
 
@@ -44,10 +44,14 @@ function withChecks<T extends object>(target: T, path?: string): T {
       const run = name.endsWith('Sync') ? runSync : runLater;
       return (...values: unknown[]) => {
         const call = (): unknown => Reflect.apply(member, target, values);
-        return run({ name, values, path: path ?? String(values[0]), call });
+        return run({ name, values, path: path ?? pathOf(values), call });
       };
     },
   });
+}
+
+function pathOf([path]: readonly unknown[]): string | undefined {
+  return path === undefined ? undefined : String(path);
 }
 
 async function runLater(operation: Operation): Promise<unknown> {
@@ -80,16 +84,17 @@ function checkedResult(result: unknown, { name, values, path }: Operation): unkn
   return result;
 }
 
-function impossible(path: string, expected: string, result: unknown): StorageError {
+function impossible(path: string | undefined, expected: string, result: unknown): StorageError {
   const actual = typeof result === 'number' ? `${result}` : typeof result;
   return new StorageError('io', { what: 'result of the file system', path, expected, actual });
 }
 
 /** Only reads and writes have an offset, which is their second value. */
 function failureOf({ name, values, path }: Operation, error: unknown): StorageError {
-  const words = name.replace(/Sync$/, '').replace(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-  const failure = fromNodeError(words, path, error);
+  if (isStorageError(error)) return error;
+  if (name === 'syncDirectory' && path !== undefined) return fromForeignDirectorySync(path, error);
+  const words = name.replace(/(?<=[a-z])[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
+  const failure = fromNodeError(words.replace(/^(open|read|close) sync$/, '$1'), path, error);
   const [, offset] = values;
-  if (isStorageError(error) || typeof offset !== 'number') return failure;
-  return failure.with({ offset });
+  return typeof offset === 'number' ? failure.with({ offset }) : failure;
 }

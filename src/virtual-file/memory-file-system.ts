@@ -34,6 +34,7 @@ import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memo
 import { byBytesOf } from './name-order.ts';
 import type { Owners } from './owners.ts';
 import {
+  DIRECTORY_OPENING_ERRNOS,
   directorySyncError,
   fromNodeError,
   isSyncUnsupported,
@@ -61,18 +62,6 @@ export interface MemoryFileSystemOptions {
 
 /** Of owners: none of the real ones. */
 const WORLD = 'feedfeedfe';
-
-/** What opening a directory can say. */
-const OPENING_ERRNOS: ReadonlySet<string> = new Set([
-  'EMFILE',
-  'ENFILE',
-  'EACCES',
-  'ERR_ACCESS_DENIED',
-  'ELOOP',
-  'ENAMETOOLONG',
-  'ENOENT',
-  'ENOTDIR',
-]);
 
 const DIRECT_TRANSFERS = ['supported', 'refused-at-open', 'refused-at-transfer'] as const;
 
@@ -188,7 +177,11 @@ export class MemoryFileSystem implements FileSystem {
 
   async syncDirectory(path: string): Promise<void> {
     const operation = { kind: 'sync-directory', path } as const;
-    const { delay, fail, whileSyncing = !OPENING_ERRNOS.has(fail ?? '') } = this.#count(operation);
+    const {
+      delay,
+      fail,
+      whileSyncing = !DIRECTORY_OPENING_ERRNOS.has(fail ?? ''),
+    } = this.#count(operation);
     await delay;
     const directory = this.#tree.directoryAt(path);
     if (fail === undefined) {

@@ -112,13 +112,16 @@ export const nodeFileSystem: FileSystem = {
     const descriptor = await call<number>('open directory', path, (done) =>
       fs.open(path, flags, done),
     );
+    const closeDirectory = (): Promise<void> =>
+      closeDescriptor('close directory', path, descriptor);
     try {
       await call<void>('sync directory', path, (done) => fs.fsync(descriptor, done));
     } catch (error) {
+      // The first error counts: that of closing would pass for one that loses nothing.
+      await Promise.allSettled([closeDirectory()]);
       throw isForbidden(error) ? error : directorySyncError(path, error);
-    } finally {
-      await closeDescriptor('close directory', path, descriptor);
     }
+    await closeDirectory();
   },
 
   copyAttributes,

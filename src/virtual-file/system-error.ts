@@ -22,6 +22,18 @@ const SYNC_UNSUPPORTED: ReadonlySet<string> = new Set([
   'EOPNOTSUPP',
 ]);
 
+/** What the system says of a directory that cannot be opened. */
+export const DIRECTORY_OPENING_ERRNOS: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'EACCES',
+  'ERR_ACCESS_DENIED',
+  'ELOOP',
+  'ENAMETOOLONG',
+  'ENOENT',
+  'ENOTDIR',
+]);
+
 /** Requires: `action` is a verb phrase without the path: `open file`. */
 export function systemError(
   action: string,
@@ -41,11 +53,37 @@ export function systemError(
 export function directorySyncError(path: string, cause: unknown): StorageError {
   const errno = isStorageError(cause) ? cause.errno : errnoOf(cause);
   return new StorageError('sync-failed', {
-    what: `cannot sync directory (${errno}); names changed since its last sync may be lost`,
+    what: `cannot sync directory (${errno ?? messageOf(cause)}); names changed since its last sync may be lost`,
     path,
     errno,
     cause,
   });
+}
+
+/**
+ * What a file system of the caller rejects with instead of a StorageError. Only where the error shows
+ * that the directory could not be opened has nothing been lost.
+ */
+export function fromForeignDirectorySync(path: string, error: unknown): StorageError {
+  const isOfSync = callOf(error) === undefined ? !isOfOpening(error) : isSyncCall(error);
+  return isOfSync ? directorySyncError(path, error) : fromNodeError('sync directory', path, error);
+}
+
+function isSyncCall(error: unknown): boolean {
+  const name = callOf(error);
+  return name === 'fsync' || name === 'fdatasync';
+}
+
+/** Also of what only the sync itself can be believed to say. */
+function isOfOpening(error: unknown): boolean {
+  const errno = errnoOf(error) ?? '';
+  return DIRECTORY_OPENING_ERRNOS.has(errno) || SYNC_UNSUPPORTED.has(errno);
+}
+
+/** The system call that failed, as errors of node:fs name it. */
+function callOf(error: unknown): string | undefined {
+  if (typeof error !== 'object' || error === null || !('syscall' in error)) return undefined;
+  return typeof error.syscall === 'string' ? error.syscall : undefined;
 }
 
 /** Wraps what node:fs rejects with. */

@@ -6,7 +6,7 @@ import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { delegatingFile } from '../support/delegating-file.ts';
-import { storageErrorOf } from '../support/storage-errors.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const CONTENT = new Uint8Array([1, 2, 3, 4]);
 
@@ -85,6 +85,55 @@ describe('what a file system throws', () => {
     const openFiles = foreignFileSystem({ syncDirectory: fail });
     const error = await storageErrorOf(openFiles.syncDirectory('/data'));
     expect(error.message).toContain('out of luck');
+  });
+
+  test.each([
+    ['fsync', 'EIO'],
+    ['fsync', 'EMFILE'],
+    [undefined, 'EIO'],
+    [undefined, undefined],
+  ])('from the sync of a directory (%s, %s) is final', async (syscall, code) => {
+    const lost = Object.assign(new Error('broken disk'), { syscall, code });
+    const answers = [Promise.reject(lost), Promise.resolve()];
+    const openFiles = foreignFileSystem({
+      syncDirectory: () => answers.shift() ?? Promise.resolve(),
+    });
+    const error = await storageErrorOf(openFiles.syncDirectory('/data'));
+    expect(error).toMatchObject({ code: 'sync-failed', errno: code, path: '/data', cause: lost });
+    expect(await storageErrorOf(openFiles.syncDirectory('/data'))).toBe(error);
+  });
+
+  test.each([
+    ['open', 'EIO'],
+    ['open', 'EACCES'],
+    [undefined, 'EACCES'],
+    [undefined, 'EINVAL'],
+  ])('from opening the directory (%s, %s) is not final', async (syscall, code) => {
+    const failed = Object.assign(new Error('not open'), { syscall, code });
+    const answers = [Promise.reject(failed)];
+    const openFiles = foreignFileSystem({
+      syncDirectory: () => answers.shift() ?? Promise.resolve(),
+    });
+    const error = await storageErrorOf(openFiles.syncDirectory('/data'));
+    expect(error).toMatchObject({ code: 'io', errno: code, path: '/data' });
+    await openFiles.syncDirectory('/data');
+  });
+
+  test('from the sync itself, that directories cannot be synced, is a success', async () => {
+    const unsupported = Object.assign(new Error('no'), { syscall: 'fsync', code: 'EINVAL' });
+    const openFiles = foreignFileSystem({ syncDirectory: () => Promise.reject(unsupported) });
+    await openFiles.syncDirectory('/data');
+  });
+
+  test('where no path is given has none', () => {
+    const { fileSystem } = foreignFileSystem({
+      checkCanSync: () => {
+        throw failure;
+      },
+    });
+    const error = storageErrorThrownBy(() => fileSystem.checkCanSync?.());
+    expect(error).toMatchObject({ code: 'io', message: 'cannot check can sync: out of luck' });
+    expect(error.path).toBeUndefined();
   });
 
   test('instead of a promise is io, too', async () => {

@@ -10,7 +10,13 @@ import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-const real = { fsync: fs.fsync, fdatasync: fs.fdatasync, rename: fs.rename, link: fs.link };
+const real = {
+  close: fs.close,
+  fsync: fs.fsync,
+  fdatasync: fs.fdatasync,
+  rename: fs.rename,
+  link: fs.link,
+};
 
 /** Calls in order, with the inode that a descriptor leads to. */
 let calls: string[];
@@ -109,6 +115,20 @@ describe('on the real file system', () => {
       expect(fatal).toEqual([]);
     },
   );
+
+  test('a failed fsync of a directory is final even if closing it fails, too', async () => {
+    const directory = temporaryDirectory();
+    const openFiles = new OpenFiles();
+    failure = Object.assign(new Error('broken disk'), { code: 'EIO' });
+    fs.close = Object.assign((descriptor: number, done?: fs.NoParamCallback): void => {
+      real.close(descriptor, () => done?.(failure ?? null));
+    }, real.close);
+    syncBuiltinESMExports();
+    const first = await storageErrorOf(openFiles.syncDirectory(directory));
+    expect(first).toMatchObject({ code: 'sync-failed', errno: 'EIO' });
+    failure = undefined;
+    expect(await storageErrorOf(openFiles.syncDirectory(directory))).toBe(first);
+  });
 
   test('a failed fsync of a directory is final, whatever its number is: it is not called again', async () => {
     const parent = temporaryDirectory();
