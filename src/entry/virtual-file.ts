@@ -39,4 +39,5 @@ export {
 export { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 export { OpenFiles, type OpenFilesOptions } from '../virtual-file/open-files.ts';
 export { TemporaryFile, type TemporaryFileOptions } from '../virtual-file/temporary-file.ts';
-export { VirtualFile, type VirtualFileOptions } from '../virtual-file/virtual-file.ts';
+export { VirtualFile } from '../virtual-file/virtual-file.ts';
+export type { VirtualFileOptions } from '../virtual-file/virtual-file-options.ts';

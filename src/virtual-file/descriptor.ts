@@ -51,8 +51,13 @@ export class Descriptor {
     return this.opened?.identity;
   }
 
+  /** Never true of a scratch file. */
+  get hasUnsyncedWrites(): boolean {
+    return this.#writes > this.#syncedWrites && !this.#scratch;
+  }
+
   get needsSync(): boolean {
-    return this.#writes > this.#syncedWrites && !this.#scratch && this.poisonedBy === undefined;
+    return this.hasUnsyncedWrites && this.poisonedBy === undefined;
   }
 
   /**

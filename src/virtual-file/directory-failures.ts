@@ -6,8 +6,10 @@
  * Several paths may lead to one directory, so what counts is its identity. It is looked up only
  * where a sync has failed; where it cannot be, any directory may be the one.
  */
-import type { StorageError } from '../errors.ts';
+import { isStorageError, type StorageError } from '../errors.ts';
 import type { FileSystem } from './file-system.ts';
+import { syncLimiter } from './limiter.ts';
+import { isSyncUnsupported } from './system-error.ts';
 
 interface Failure {
   readonly error: StorageError;
@@ -21,12 +23,30 @@ interface Failure {
  */
 const failuresOf = new WeakMap<FileSystem, Failure[]>();
 
-/** Takes effect synchronously, so that it also counts for syncs that are under way. */
-export function noteDirectoryFailure(
-  fileSystem: FileSystem,
-  path: string,
-  error: StorageError,
-): void {
+/**
+ * Syncs the directory, unless an earlier sync of it failed. A file system that cannot sync directories
+ * counts as having synced it.
+ *
+ * Throws: `sync-failed`; `not-found` or `io` if the directory could not be opened.
+ */
+export async function syncDirectoryOnce(fileSystem: FileSystem, path: string): Promise<void> {
+  await syncLimiter.enter();
+  try {
+    await throwIfDirectoryFailed(fileSystem, path);
+    await fileSystem.syncDirectory(path).catch((error: unknown) => {
+      if (isSyncUnsupported(error)) return;
+      if (isStorageError(error, 'sync-failed')) noteDirectoryFailure(fileSystem, path, error);
+      throw error;
+    });
+    // Of two syncs in flight, the system may report the loss to only one.
+    await throwIfDirectoryFailed(fileSystem, path);
+  } finally {
+    syncLimiter.leave();
+  }
+}
+
+/** Takes effect synchronously, so that it also counts for syncs in flight. */
+function noteDirectoryFailure(fileSystem: FileSystem, path: string, error: StorageError): void {
   const failures = failuresOf.get(fileSystem) ?? [];
   failuresOf.set(fileSystem, failures);
   failures.push({ error, identity: identityOf(fileSystem, path) });

@@ -15,13 +15,13 @@ import { unlessAborted } from '../unless-aborted.ts';
 import { absolutePath } from './absolute-path.ts';
 import { closeQuietly } from './close-quietly.ts';
 import type { Descriptor } from './descriptor.ts';
-import { noteDirectoryFailure, throwIfDirectoryFailed } from './directory-failures.ts';
+import { syncDirectoryOnce } from './directory-failures.ts';
 import type { FileSystem, OpenFile, SyncOpenFile } from './file-system.ts';
 import { checkedFileSystem } from './foreign-file-system.ts';
-import { Limiter, syncLimiter } from './limiter.ts';
+import { Limiter } from './limiter.ts';
 import { nodeFileSystem } from './node-file-system.ts';
 import { type Owners, systemOwners } from './owners.ts';
-import { isFatal, isOutOfDescriptors, isSyncUnsupported } from './system-error.ts';
+import { isFatal, isOutOfDescriptors } from './system-error.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface OpenFilesOptions {
@@ -115,6 +115,11 @@ export class OpenFiles {
     return openFile.readSync(target, offset);
   }
 
+  /** Waits for an eviction in progress. Requires: not pinned, and not being opened. */
+  async whenSettled(descriptor: Descriptor): Promise<void> {
+    while (descriptor.settling !== undefined) await descriptor.settling;
+  }
+
   /** Closes the descriptor without a sync. Requires: not pinned. */
   close(descriptor: Descriptor): Promise<void> {
     const { settling, openFile } = descriptor;
@@ -139,7 +144,7 @@ export class OpenFiles {
    */
   async syncDirectory(path: string): Promise<void> {
     const absolute = absolutePath(path);
-    const syncOnce = (): Promise<void> => this.#syncDirectoryOnce(absolute);
+    const syncOnce = (): Promise<void> => syncDirectoryOnce(this.fileSystem, absolute);
     await this.#directorySyncs.enter();
     try {
       await this.#retryWhenOutOfDescriptors(syncOnce, 'during-call');
@@ -182,7 +187,7 @@ export class OpenFiles {
   }
 
   async #pinOnceSettled(descriptor: Descriptor): Promise<OpenFile> {
-    while (descriptor.settling !== undefined) await descriptor.settling;
+    await this.whenSettled(descriptor);
     return this.pin(descriptor);
   }
 
@@ -427,22 +432,5 @@ export class OpenFiles {
     return new Promise((resolve) => {
       this.#tellOfRoom = resolve;
     });
-  }
-
-  async #syncDirectoryOnce(path: string): Promise<void> {
-    const { fileSystem } = this;
-    await syncLimiter.enter();
-    try {
-      await throwIfDirectoryFailed(fileSystem, path);
-      await fileSystem.syncDirectory(path).catch((error: unknown) => {
-        if (isSyncUnsupported(error)) return;
-        if (isStorageError(error, 'sync-failed')) noteDirectoryFailure(fileSystem, path, error);
-        throw error;
-      });
-      // Of two syncs under way the system may tell only one that changes were lost.
-      await throwIfDirectoryFailed(fileSystem, path);
-    } finally {
-      syncLimiter.leave();
-    }
   }
 }

@@ -9,42 +9,15 @@
  */
 import { isPromise } from 'node:util/types';
 import { assert } from '../assert.ts';
-import { checkChoice, checkMode } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import { alignedBytes } from './aligned-memory.ts';
 import { Descriptor } from './descriptor.ts';
-import {
-  type FileStat,
-  IO_MODES,
-  type IoMode,
-  type OpenFile,
-  type OpenOptions,
-  type Ownership,
-} from './file-system.ts';
+import type { FileStat, IoMode, OpenFile, Ownership } from './file-system.ts';
 import { HeldFile } from './held-file.ts';
 import { OpenFiles } from './open-files.ts';
 import { isInterrupted } from './system-error.ts';
-
-export interface VirtualFileOptions extends Omit<OpenOptions, 'direct'> {
-  /** Default: the table that the process shares. */
-  readonly openFiles?: OpenFiles | undefined;
-  /** `scratch`: never recovered after a crash, so never synced, not even on eviction. */
-  readonly durability?: 'sync' | 'scratch' | undefined;
-  /** Direct transfers are made from and to what `newBuffer` gives. Default `buffered`. */
-  readonly ioMode?: IoMode | undefined;
-  /**
-   * `immutable`, for a file that nobody writes any more: where the descriptor was closed and the file
-   * is opened again, its size and the time of its last write must be as before, too. Links, renames
-   * and changes of mode do not matter. Default `mutable`.
-   */
-  readonly content?: 'immutable' | 'mutable' | undefined;
-  /** Ends the wait for a descriptor while all of the table are in use. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-const DURABILITIES = ['sync', 'scratch'] as const;
-const CONTENTS = ['immutable', 'mutable'] as const;
+import { checkedOptions, type VirtualFileOptions } from './virtual-file-options.ts';
 
 /** libuv retries most calls that a signal interrupts, but not reads. */
 const MAXIMUM_INTERRUPTIONS = 16;
@@ -56,6 +29,8 @@ export class VirtualFile {
   readonly #descriptor: Descriptor;
   #closing: Promise<void> | undefined;
   #operations = 0;
+  /** A call has rejected with the failure of a sync. */
+  #hasReportedPoison = false;
   #whenIdle: (() => void) | undefined;
 
   /**
@@ -67,29 +42,9 @@ export class VirtualFile {
    * Durability: a created file's name is durable once its directory is synced.
    */
   static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {
-    const { openFiles = OpenFiles.shared(), durability = 'sync', ioMode = 'buffered' } = options;
-    const { content = 'mutable', signal } = options;
-    checkChoice('durability', options.durability, DURABILITIES);
-    checkChoice('content', options.content, CONTENTS);
-    checkChoice('ioMode', options.ioMode, IO_MODES);
-    checkMode(options.mode);
-    const openOptions = openOptionsOf(options);
-    if (!openOptions.read && !openOptions.write) {
-      throw new StorageError('invalid-input', { what: 'open options', expected: 'read or write' });
-    }
-    if (openOptions.truncate && !openOptions.write) {
-      throw new StorageError('invalid-input', {
-        what: 'open options',
-        expected: 'write, where the file is to be truncated',
-      });
-    }
-    if (openOptions.write && content === 'immutable') {
-      throw new StorageError('invalid-input', {
-        what: 'open options',
-        expected: 'no write, where the content is immutable',
-      });
-    }
-    const descriptor = new Descriptor(absolutePath(path), { ...openOptions, durability, content });
+    const { openFiles = OpenFiles.shared(), ioMode = 'buffered', signal } = options;
+    const descriptorOptions = checkedOptions(options);
+    const descriptor = new Descriptor(absolutePath(path), descriptorOptions);
     const file = new VirtualFile(path, { openFiles, descriptor, ioMode });
     try {
       await file.#borrow(signal);
@@ -98,7 +53,7 @@ export class VirtualFile {
       await Promise.allSettled([file.close()]);
       throw error;
     }
-    if (openOptions.truncate) descriptor.noteWrite();
+    if (options.truncate) descriptor.noteWrite();
     file.#giveBack();
     return file;
   }
@@ -307,20 +262,31 @@ export class VirtualFile {
     }
     const descriptor = this.#descriptor;
     try {
-      if (unsynced === 'sync' && descriptor.needsSync) {
-        const file = await this.openFiles.pin(descriptor);
-        try {
-          await descriptor.syncThrough(file, 'sync');
-        } finally {
-          this.openFiles.unpin(descriptor);
-        }
-      }
+      if (unsynced === 'sync') await this.#syncUnsynced();
     } catch (error) {
       // The first error counts.
       await Promise.allSettled([this.openFiles.close(descriptor)]);
       throw this.#noted(error);
     }
     await this.openFiles.close(descriptor);
+  }
+
+  async #syncUnsynced(): Promise<void> {
+    const descriptor = this.#descriptor;
+    // An eviction syncs the file itself, and may fail.
+    await this.openFiles.whenSettled(descriptor);
+    if (!descriptor.hasUnsyncedWrites) return;
+    const { poisonedBy } = descriptor;
+    if (poisonedBy !== undefined) {
+      if (this.#hasReportedPoison) return;
+      throw poisonedBy;
+    }
+    const file = await this.openFiles.pin(descriptor);
+    try {
+      await descriptor.syncThrough(file, 'sync');
+    } finally {
+      this.openFiles.unpin(descriptor);
+    }
   }
 
   async #run<T>(operation: (file: OpenFile) => Promise<T>): Promise<T> {
@@ -396,6 +362,7 @@ export class VirtualFile {
 
   /** Tells the hook of a fatal error; returns the error, with the path that the caller gave. */
   #noted(error: unknown): unknown {
+    if (isStorageError(error, 'sync-failed')) this.#hasReportedPoison = true;
     const { path } = this.#descriptor;
     const isOther = path !== this.path && isStorageError(error) && error.path === path;
     return this.openFiles.noteError(isOther ? error.with({ path: this.path }) : error);
@@ -410,12 +377,6 @@ export class VirtualFile {
     this.#operations -= 1;
     if (this.#operations === 0) this.#whenIdle?.();
   }
-}
-
-function openOptionsOf(options: VirtualFileOptions): OpenOptions {
-  const { read = false, write = false, create = false, createNew = false } = options;
-  const { truncate = false, mode, ioMode } = options;
-  return { read, write, create, createNew, truncate, mode, direct: ioMode === 'direct' };
 }
 
 function cannotReadAtOnce(path: string): StorageError {

@@ -3,7 +3,8 @@ import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/fa
 import { MAXIMUM_SYNCS } from '../../src/virtual-file/limiter.ts';
 import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
-import { VirtualFile, type VirtualFileOptions } from '../../src/virtual-file/virtual-file.ts';
+import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
+import type { VirtualFileOptions } from '../../src/virtual-file/virtual-file-options.ts';
 import { gate, idle, isPending } from '../support/gate.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 

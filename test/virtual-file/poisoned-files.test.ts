@@ -138,6 +138,65 @@ describe('after a failed sync', () => {
   });
 });
 
+describe('closing a file with unsynced writes', () => {
+  test('reports a failed sync that no call has reported', async () => {
+    const { fileSystem, failSyncs } = disk();
+    fileSystem.createFile('/second', OLD);
+    const openFiles = new OpenFiles({ fileSystem, capacity: 1 });
+    const options = { read: true, write: true, openFiles };
+    const evicted = await VirtualFile.open('/file', options);
+    await evicted.writeAllAt(NEW, 0);
+    failSyncs(true);
+    const other = await VirtualFile.open('/second', options);
+    failSyncs(false);
+    expect((await storageErrorOf(evicted.close())).code).toBe('sync-failed');
+    await other.close();
+    expect(openFiles.openCount).toBe(0);
+    expect(fileSystem.openCount).toBe(0);
+    expect([...fileSystem.crash(loseEverything).contentOf('/file')]).toEqual([...OLD]);
+  });
+
+  test('reports the failed sync of another handle of the file', async () => {
+    const { open, failSyncs, openFiles } = disk();
+    const [writer, other] = [await open(), await open()];
+    await writer.writeAllAt(NEW, 0);
+    failSyncs(true);
+    await storageErrorOf(other.sync());
+    failSyncs(false);
+    expect((await storageErrorOf(writer.close())).code).toBe('sync-failed');
+    await other.close();
+    expect(openFiles.openCount).toBe(0);
+  });
+
+  test('resolves if a call has reported the failed sync already', async () => {
+    const { open, failSyncs } = disk();
+    const file = await open();
+    await file.writeAllAt(NEW, 0);
+    failSyncs(true);
+    await storageErrorOf(file.sync());
+    await file.close();
+  });
+
+  test('while it is evicted does not open it again', async () => {
+    const { fileSystem } = disk();
+    fileSystem.createFile('/second', OLD);
+    const openFiles = new OpenFiles({ fileSystem, capacity: 1 });
+    const options = { read: true, write: true, openFiles };
+    const evicted = await VirtualFile.open('/file', options);
+    await evicted.writeAllAt(NEW, 0);
+    const { opened, open: letGo } = gate();
+    fileSystem.intercept = ({ kind }) => (kind === 'sync' ? { delay: opened } : undefined);
+    const opening = VirtualFile.open('/second', options);
+    await idle();
+    const closing = evicted.close();
+    await fileSystem.rename('/file', '/renamed');
+    letGo();
+    await closing;
+    await (await opening).close();
+    expect(fileSystem.openCount).toBe(0);
+  });
+});
+
 /** A file system gives the number of a file that is gone to the next one. */
 describe('a new file that gets the identity of a poisoned one', () => {
   /** Every file has the same. */
