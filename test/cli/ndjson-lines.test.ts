@@ -59,6 +59,34 @@ describe('NDJSON', () => {
     await expectError(chunks(text), 'invalid-input', where);
   });
 
+  /** A line of the given length. */
+  function lineOf(length: number, before = '{"name":"', after = '"}'): string {
+    return before + 'a'.repeat(length - before.length - after.length) + after;
+  }
+
+  test('a header of 64 KiB is read, one of a byte more is refused', async () => {
+    const [name] = await readNames(chunks(lineOf(65_536), '\n'));
+    expect(name).toHaveLength('1:'.length + 65_536 - '{"name":""}'.length);
+    await expectError(chunks(lineOf(65_537), '\n'), 'invalid-input', 'at most 65536 bytes');
+  });
+
+  test('lists of 17 levels are read in a line of 64 KiB, and refused in a longer one', async () => {
+    const deep = `","list":${'['.repeat(16)}${']'.repeat(16)}}`;
+    const names = await readNames(
+      chunks('{"name":"a"}\n', lineOf(65_536, '{"name":"', deep), '\n'),
+    );
+    expect(names).toHaveLength(2);
+    await expectError(
+      chunks('{"name":"a"}\n', lineOf(65_537, '{"name":"', deep), '\n'),
+      'invalid-input',
+      'lists at most 16 deep',
+    );
+    const shallow = `","list":${'['.repeat(15)}${']'.repeat(15)}}`;
+    expect(
+      await readNames(chunks('{"name":"a"}\n', lineOf(65_537, '{"name":"', shallow), '\n')),
+    ).toHaveLength(2);
+  });
+
   test('endless zeros are refused at once', async () => {
     let count = 0;
     async function* zeros(): AsyncGenerator<Uint8Array> {

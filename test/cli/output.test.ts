@@ -42,6 +42,17 @@ describe('an output', () => {
     expect(stream.written.map((chunk) => chunk.length)).toEqual([66_000]);
   });
 
+  test('collects 65,535 characters, and writes 65,536', async () => {
+    const stream = new SlowStream();
+    const output = new Output(stream, OPTIONS);
+    expect(output.write('a'.repeat(65_535))).toBeUndefined();
+    expect(stream.written).toEqual([]);
+    const written = output.write('b');
+    stream.settle();
+    await written;
+    expect(stream.written.map((chunk) => chunk.length)).toEqual([65_536]);
+  });
+
   test('waits until the stream has taken a batch', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);

@@ -89,6 +89,20 @@ describe('a table', () => {
     expect(lines[2]).toBe(`a  ${'c'.repeat(100)}`);
   });
 
+  test.each([
+    ['that fits its terminal exactly is not cut', 40, 37, 'b'.repeat(37)],
+    ['that is one character too long is cut', 40, 38, `${'b'.repeat(34)}...`],
+    ['of 24 characters is not cut, however narrow the terminal', 10, 24, 'b'.repeat(24)],
+    ['of 25 characters is cut on a narrow terminal', 10, 25, `${'b'.repeat(21)}...`],
+  ])('with a last cell %s', async (_, columns, length, shown) => {
+    const { stream, output } = createOutput({ isTerminal: true, columns });
+    const table = new Table(output, [{ title: 'A' }, { title: 'B', overflow: 'cut' }]);
+    await table.row({ cells: ['a', 'b'.repeat(length)] });
+    await table.end();
+    await output.flush();
+    expect(stream.text.split('\n')[1]).toBe(`a  ${shown}`);
+  });
+
   test('paints columns and rows where colour is wanted', async () => {
     const { stream, output } = createOutput({ colour: true });
     const table = new Table(output, [{ title: 'A', style: 'cyan' }, { title: 'B' }]);
@@ -122,6 +136,10 @@ describe('numbers for people', () => {
       '1:05',
       '1:02:03',
     ]);
+  });
+
+  test('an hour is written with its hour, a second less without', () => {
+    expect([3_599_000, 3_600_000].map(formatDuration)).toEqual(['59:59', '1:00:00']);
   });
 });
 

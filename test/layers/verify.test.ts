@@ -163,6 +163,13 @@ describe('a warning', () => {
     expect(report.findings[0]?.message).toContain('4-byte header of a blob of 127 bytes');
   });
 
+  it('is not given for 128 bytes that were compressed', async () => {
+    const images = [{ key: blockKey(0), image: new Uint8Array(128) }];
+    const { bytes } = await writeImages(images, { compression: { kind: 'zstd', level: 1 } });
+    expect((await (await openLayer(bytesSource(bytes))).get(blockKey(0)))?.compressed).toBe(true);
+    expect(await verifyBytes(bytes)).toMatchObject({ ok: true, warnings: 0, entries: 1 });
+  });
+
   it('is given where an image says less than its value', async () => {
     const value = shortBlob(encodeValue({ type: 'image', bytes: Uint8Array.of(1) }));
     const { findings } = await verify({ blobs: [value, ...BLOBS.slice(1)] });

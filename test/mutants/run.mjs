@@ -3,6 +3,7 @@
  *
  *   node test/mutants/run.mjs             every mutant
  *   node test/mutants/run.mjs sync        those whose file or description contains `sync`
+ *   node test/mutants/run.mjs sync cli/   those that contain `sync` or `cli/`
  *
  * Each mutant is applied to a copy of the project in a temporary directory, so that nothing can be
  * left behind in the working tree. A mutant that does not compile, or whose text is not found exactly
@@ -34,10 +35,10 @@ const ENVIRONMENT = {
   LAYERFILE_REPORTS: undefined,
 };
 
-const [filter = ''] = process.argv.slice(2);
+const filters = process.argv.slice(2);
 const mutants = Object.entries(JSON.parse(readFileSync(new URL('mutants.json', import.meta.url))))
   .flatMap(([file, ofFile]) => ofFile.map((mutant) => ({ file, ...mutant })))
-  .filter(({ file, what }) => `${file} ${what}`.includes(filter));
+  .filter(isChosen);
 
 const copies = [];
 const running = new Set();
@@ -57,7 +58,7 @@ try {
 
 async function main() {
   if (mutants.length === 0) {
-    console.error(`no mutant has '${filter}' in its name`);
+    console.error(`no mutant has ${filters.join(' or ')} in its name`);
     return 2;
   }
   const compiler = new Compiler(ROOT.replace(/\/$/, ''));
@@ -85,17 +86,26 @@ async function main() {
     copies.map(async (copy) => {
       for (let next = left.shift(); next !== undefined; next = left.shift()) {
         const { mutant, index } = next;
+        const startedMs = performance.now();
         const { outcome, detail } = await tryMutant(copy, mutant);
+        const seconds = Math.round((performance.now() - startedMs) / 1000);
         const name = `${index + 1}/${mutants.length} ${mutant.file}: ${mutant.what}`;
         if (outcome === 'passed') survivors.push(name);
         else killed += 1;
-        console.log(outcome === 'passed' ? `SURVIVED ${name}` : `caught   ${name} (${detail})`);
+        console.log(
+          outcome === 'passed' ? `SURVIVED ${name}` : `caught   ${name} (${seconds} s: ${detail})`,
+        );
       }
     }),
   );
   console.log(`${killed} of ${mutants.length} mutants caught`);
   for (const name of survivors) console.log(`SURVIVED ${name}`);
   return survivors.length === 0 ? 0 : 1;
+}
+
+function isChosen({ file, what }) {
+  const name = `${file} ${what}`;
+  return filters.length === 0 || filters.some((filter) => name.includes(filter));
 }
 
 function makeCopy() {

@@ -133,6 +133,7 @@ describe('every error path of the frame', () => {
     ['no bytes', new Uint8Array(0), 'truncated', 0],
     ['a cut frame', encodeDocument({}).subarray(0, 15), 'truncated', 15],
     ['a cut map', encodeDocument({ a: 1 }).subarray(0, 19), 'truncated', 19],
+    ['a header of another file', new Uint8Array(16), 'corrupt', 0],
     ['a wrong magic', changed((view) => view.setUint8(0, 0), 'right'), 'corrupt', 0],
     ['a wrong checksum', changed((view) => view.setUint8(7, 0), 'stale'), 'corrupt', 4],
     ['a changed map', changed((view) => view.setUint8(19, 2), 'stale'), 'corrupt', 4],

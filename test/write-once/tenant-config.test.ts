@@ -120,6 +120,12 @@ describe('a configuration that is read and written', () => {
     expect(formatTenantConfig(parseTenantConfig(text))).toBe(text);
   });
 
+  test.each([0, 0xffff_ffff])('keeps generation %i', (generation) => {
+    const config = parseTenantConfig(`[mode.Attached]\ngeneration = ${generation}\n`);
+    expect(config).toMatchObject({ mode: { generation } });
+    expect(formatTenantConfig(config)).toContain(`generation = ${generation}\n`);
+  });
+
   test('keeps tables and fields that we do not know, everywhere', () => {
     const text = `${HEADER}format = 2
 

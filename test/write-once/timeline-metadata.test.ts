@@ -212,6 +212,7 @@ describe('every error path of the decoder', () => {
     ['a body that ends in a field', damaged((_, view) => view.setUint16(4, 69)), 'corrupt', 66],
     ['a body that ends in an id', damaged((_, view) => view.setUint16(4, 30)), 'corrupt', 26],
     ['a body of one byte', damaged((_, view) => view.setUint16(4, 9)), 'corrupt', OFFSETS.disk],
+    ['a body up to the end', damaged((_, view) => view.setUint16(4, 512)), 'corrupt', OFFSETS.end],
     ['a body that goes on', damaged((_, view) => view.setUint16(4, 80)), 'corrupt', OFFSETS.end],
     ['stray bytes behind the body', damaged((bytes) => bytes.fill(1, 70, 71)), 'corrupt', 70],
     ['a stray byte at the end', damaged((bytes) => bytes.fill(1, 511)), 'corrupt', 511],

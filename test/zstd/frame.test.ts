@@ -144,6 +144,12 @@ describe('the header', () => {
     });
   });
 
+  test('a content size of 2^53 - 1 is a number, which the blocks do not reach', () => {
+    const value = BigInt(Number.MAX_SAFE_INTEGER);
+    const frame = encodeFrame({ blocks: [HELLO_BLOCK], contentSize: { size: 8, value } });
+    expect(storageErrorThrownBy(() => scanZstdFrame(frame)).code).toBe('corrupt');
+  });
+
   test.each([1, 2, 4])('a dictionary id of %i bytes is corrupt, unless it is 0', (size) => {
     const dictionary = new Uint8Array(size);
     const none = encodeFrame({ blocks: [HELLO_BLOCK], dictionary });
@@ -228,6 +234,15 @@ describe('blocks', () => {
       }
     },
   );
+
+  test('are missing in a frame that ends with its header', () => {
+    const frame = encodeFrame({ blocks: [HELLO_BLOCK] }).subarray(0, 6);
+    expect(storageErrorThrownBy(() => scanZstdFrame(frame))).toMatchObject({
+      code: 'truncated',
+      offset: 6,
+      expected: '3 bytes',
+    });
+  });
 
   test('a frame of nothing has no content', () => {
     const frame = encodeFrame({ blocks: [{ kind: 'raw', bytes: new Uint8Array(0) }] });

@@ -62,6 +62,28 @@ describe('one entry is damaged, and all others are salvaged, where', () => {
   });
 });
 
+it("a blob that starts in the last byte of another leaf's last blob is damaged", async () => {
+  // That byte reads as the header of a blob which ends where the next one starts.
+  const header = 11;
+  const blobs = BLOBS.map((blob, index) => (index === 2 ? blob.with(-1, header) : blob));
+  const offsets = OFFSETS.with(3, (OFFSETS[3] ?? 0) - 1);
+  const leaves = [
+    nodeBlock({ keys: KEYS.slice(0, 3), values: offsets.slice(0, 3) }),
+    nodeBlock({ keys: KEYS.slice(3), values: offsets.slice(3) }),
+  ];
+  const root = nodeBlock({ keys: [blockKey(0), blockKey(3)], children: [0, 1] });
+  const bytes = layerBytes({ kind: 'image', blobs, blocks: [...leaves, root] });
+  const reader = await openLayer(bytesSource(bytes), { blockCache: null });
+  const items = await drain(reader.salvage());
+  expect(items.map(({ kind }) => kind)).toEqual(
+    KEYS.map((_, index) => (index === 3 ? 'damaged-entry' : 'entry')),
+  );
+  expect(await storageErrorOf(drain(reader.entries()))).toMatchObject({
+    code: 'corrupt',
+    offset: offsets[3],
+  });
+});
+
 it.each([-8000, 9000])(
   'an offset outside the values is out-of-range, %i bytes off',
   async (off) => {
