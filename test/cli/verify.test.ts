@@ -92,6 +92,16 @@ describe('a directory', () => {
     ]);
   });
 
+  test('has a file read whose name could be that of a delta or of an image', async () => {
+    const root = temporaryDirectory();
+    const [path = ''] = SOUND;
+    const [keys = ''] = basename(path).split('__');
+    const ambiguous = join(root, `${keys}__01000000-02000000`);
+    copyFileSync(path, ambiguous);
+    const { stdout } = await runCli(['verify', root, '--ndjson']);
+    expect(parseLines(stdout)).toMatchObject([{ path: ambiguous }]);
+  });
+
   test('has its links to layers read, the damaged and the dangling told', async () => {
     const root = temporaryDirectory();
     const store = temporaryDirectory();

@@ -230,10 +230,28 @@ describe('a value that looks like a leaf', () => {
       }
     },
   );
+
+  it.each(['delta', 'image'] as const)(
+    'gives no entries of a %s layer without its first leaf, in the block in which the values end',
+    async (kind) => {
+      const { bytes, fake } = layerWithFakeLeaf(kind, 'last-block');
+      bytes.fill(0, 3 * BLOCK, 4 * BLOCK);
+      bytes.fill(0, bytes.length - BLOCK);
+      const { entries } = await salvaged(bytes);
+      expect(entries.length).toBe(PER_LEAF);
+      expect(entries.map(([name]) => name.slice(0, 36))).not.toContain(fake);
+    },
+  );
 });
 
-/** Its last value holds, at a block's border, a leaf with a key of its own. */
-function layerWithFakeLeaf(kind: Kind): { bytes: Buffer; fake: string } {
+/**
+ * Its last value holds, at a block's border, a leaf with a key of its own: a whole block, or as much
+ * as is used of one, where the values end.
+ */
+function layerWithFakeLeaf(
+  kind: Kind,
+  where: 'inner-block' | 'last-block' = 'inner-block',
+): { bytes: Buffer; fake: string } {
   const keyOf = (block: number) =>
     kind === 'delta' ? deltaKey(blockKey(block), LSN) : blockKey(block);
   const leafValue = (offset: number) => (kind === 'delta' ? offset * 2 + 1 : offset);
@@ -243,7 +261,9 @@ function layerWithFakeLeaf(kind: Kind): { bytes: Buffer; fake: string } {
   const start = offsetsOf([...small, new Uint8Array(0)]).at(-1) ?? 0;
   const fakeLeaf = nodeBlock({ keys: [keyOf(0x1000)], values: [leafValue(8192)] });
   const header = 4 + (kind === 'delta' ? 12 : 0);
-  const image = Buffer.concat([new Uint8Array(2 * BLOCK - start - header), fakeLeaf, noise(50, 1)]);
+  const held =
+    where === 'inner-block' ? Buffer.concat([fakeLeaf, noise(50, 1)]) : fakeLeaf.subarray(0, 64);
+  const image = Buffer.concat([new Uint8Array(2 * BLOCK - start - header), held]);
   const content = contentOf(kind, image);
   const length = Buffer.alloc(4);
   length.writeUInt32BE(0x8000_0000 + content.length);
@@ -265,6 +285,7 @@ describe('of an index that is not where the summary says', () => {
   it.each([
     ['a root that is a leaf', 92, 0],
     ['a root that is an inner node', 92, 3],
+    ['a root that is the inner node in front of it', 92, 11],
     ['a start beyond it', 88, 3],
     ['a start in front of it', 88, 1],
   ])('all is given, and a get is no absence, with %s', async (_, at, value) => {

@@ -214,6 +214,11 @@ describe('the order of keys', () => {
   });
 });
 
+it('the largest xid has a key', () => {
+  const key = twophaseKey((1n << 64n) - 1n);
+  expect(formatKey(key)).toBe('020000000000000000' + '00FFFFFF' + 'FF' + 'FFFFFFFF');
+});
+
 describe('numbers that no key can hold', () => {
   const cases: readonly (readonly [string, () => unknown])[] = [
     ['the block number of the size', () => relationBlockKey(block({ blkno: 0xffff_ffff }))],

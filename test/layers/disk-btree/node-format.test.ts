@@ -151,6 +151,13 @@ describe('a damaged node is refused, with the place:', () => {
     expect(decodeNode(block, 0, 10, 0).usedSize).toBe(BLOCK);
   });
 
+  it('a node that needs one byte more than its block is refused', () => {
+    const block = blockOf([...u16(909), 0, 7, 4]);
+    const error = storageErrorThrownBy(() => decodeNode(block, 0, 11, 0));
+    expect(error).toMatchObject({ code: 'corrupt', offset: 0 });
+    expect(error.message).toMatch(/entry count/);
+  });
+
   it('one entry without a suffix is whole in its prefix', () => {
     const block = nodeBlock({ keys: [Uint8Array.of(1, 2, 3)], prefixLength: 3, values: [8192] });
     expect([...decodeNode(block, 0, 3, 0).key(0)]).toEqual([1, 2, 3]);

@@ -7,7 +7,15 @@ import type { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts
 import { MAXIMUM_LSN } from '../../../src/layers/lsn.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../../src/layers/verify.ts';
-import { blockKey, DIRECTORY, diskWith, drain, noise, writeImages } from '../../support/layers.ts';
+import {
+  blockKey,
+  DIRECTORY,
+  diskWith,
+  drain,
+  LSN_RANGE,
+  noise,
+  writeImages,
+} from '../../support/layers.ts';
 import { COUNT, DELTA, IMAGES } from '../../support/sample-layers.ts';
 import { storageErrorOf } from '../../support/storage-errors.ts';
 
@@ -56,6 +64,35 @@ describe('limits', () => {
     const reader = await openLayer(bytesSource(IMAGES.bytes), { maximumWindowSize: 1024 });
     expect((await storageErrorOf(reader.get(blockKey(0)))).code).toBe('too-large');
     expect((await reader.get(blockKey(1)))?.compressed).toBe(false);
+  });
+});
+
+describe('of the LSNs that are wanted, the first is there and the last is not', () => {
+  const lsnRange = { start: LSN_RANGE.start + 1n, end: LSN_RANGE.start + 2n };
+  const ways: [string, (layer: Reader) => AsyncIterable<{ lsn: bigint }>][] = [
+    ['entries', (layer) => layer.entries({ lsnRange })],
+    ['entries in reverse', (layer) => layer.entries({ lsnRange, reverse: true })],
+    ['keys', (layer) => layer.keys({ lsnRange })],
+    ['keys in reverse', (layer) => layer.keys({ lsnRange, reverse: true })],
+  ];
+  it.each(ways)('in %s', async (_, read) => {
+    const layer = await openLayer(bytesSource(DELTA.bytes));
+    const lsns = (await drain(read(layer))).map(({ lsn }) => lsn);
+    expect(lsns).toEqual(new Array(COUNT / 3).fill(lsnRange.start));
+  });
+
+  it('in versions of a key', async () => {
+    const layer = await openLayer(bytesSource(DELTA.bytes));
+    const versions = await drain(layer.versions(blockKey(0), lsnRange));
+    expect(versions.map(({ lsn }) => lsn)).toEqual([lsnRange.start]);
+  });
+
+  it('in what is salvaged', async () => {
+    const layer = await openLayer(bytesSource(DELTA.bytes));
+    const items = await drain(layer.salvage({ lsnRange }));
+    expect(items.map((item) => item.kind === 'entry' && item.entry.lsn)).toEqual(
+      new Array(COUNT / 3).fill(lsnRange.start),
+    );
   });
 });
 
