@@ -232,9 +232,10 @@ describe('a value that looks like a leaf', () => {
   );
 
   it.each(['delta', 'image'] as const)(
-    'gives no entries of a %s layer without its first leaf, in the block in which the values end',
+    'gives no entries of a %s layer without summary and first leaf, where the values end in it',
     async (kind) => {
       const { bytes, fake } = layerWithFakeLeaf(kind, 'last-block');
+      bytes.fill(0, 0, BLOCK);
       bytes.fill(0, 3 * BLOCK, 4 * BLOCK);
       bytes.fill(0, bytes.length - BLOCK);
       const { entries } = await salvaged(bytes);

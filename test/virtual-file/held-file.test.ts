@@ -225,6 +225,32 @@ describe('a held file whose descriptor was closed', () => {
     await end();
   });
 
+  test('takes no place of its own while an asynchronous operation opens it', async () => {
+    const { openFiles, fileSystem } = inMemory({ capacity: 2 });
+    fileSystem.createFile('/a', Uint8Array.of(7));
+    const [b, a] = [await openIn(openFiles, '/b'), await openIn(openFiles, '/a')];
+    const held = await a.hold();
+    await (await openIn(openFiles, '/c')).close();
+    expect(fileSystem.openPaths).toEqual(['/b']);
+    const { opened, open } = gate();
+    let opens = 0;
+    fileSystem.intercept = ({ kind }) => {
+      if (kind !== 'open') return undefined;
+      opens += 1;
+      return opens === 1 ? { delay: opened } : undefined;
+    };
+    const reading = a.readAt(new Uint8Array(1), 0);
+    await idle();
+    expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
+    expect(fileSystem.openPaths).toEqual(['/b']);
+    open();
+    expect(await reading).toBe(1);
+    expect(fileSystem.openPaths).toEqual(['/b', '/a']);
+    held.release();
+    await Promise.all([a.close(), b.close()]);
+    expect(fileSystem.openCount).toBe(0);
+  });
+
   test('makes room among the idle files where the system has no descriptor left', async () => {
     const { openFiles, fileSystem } = inMemory({ capacity: 8 });
     const files = await Promise.all(['/a', '/b', '/c'].map((path) => openIn(openFiles, path)));
@@ -277,9 +303,13 @@ describe('a held file whose descriptor was closed', () => {
   });
 
   test('that is gone is not-found', async () => {
-    const { fileSystem, held, end } = await evicted('nothing');
+    const { fileSystem, b, held, end } = await evicted('nothing');
     await fileSystem.unlink('/a');
     expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0)).code).toBe('not-found');
+    // The place that it was to have is free again.
+    const reading = b.readAt(new Uint8Array(1), 0);
+    await idle();
+    expect(await isPending(reading)).toBe(false);
     await end();
   });
 
