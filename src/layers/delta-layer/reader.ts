@@ -10,11 +10,21 @@ import { type SalvagedItem, salvageLayer } from '../layer-file/salvage.ts';
 import type { DeltaSummary } from '../layer-file/summary-format.ts';
 import { decodeValue } from '../value-format.ts';
 
+/**
+ * A delta layer that is open for reading: changes of a key range within an LSN range.
+ *
+ * @example
+ * await using reader = await DeltaLayerReader.open(path);
+ * for await (const { key, lsn, bytes } of reader.entries()) use(key, lsn, decodeValue(bytes));
+ */
 export class DeltaLayerReader extends LayerReader<DeltaSummary> {
   /**
    * Opens a delta layer.
    *
-   * Throws: `not-found`, `io`, `truncated`, `corrupt` (also an image layer), `unsupported-version`.
+   * @param from A path, or any source of the bytes of a layer file.
+   * @returns The reader; close it when done.
+   * @throws `not-found`, `io`, `truncated`, `corrupt` (also for an image layer),
+   * `unsupported-version`, `invalid-input`, `aborted`.
    */
   static async open(
     from: string | ByteSource,
@@ -23,12 +33,20 @@ export class DeltaLayerReader extends LayerReader<DeltaSummary> {
     return new DeltaLayerReader(await openLayerFileOfKind(from, 'delta', options), options);
   }
 
-  /** For what has been opened already. */
+  /**
+   * A reader of a file that `openLayerFile` has opened.
+   * @internal
+   */
   static from(opened: OpenedLayer<DeltaSummary>, options: ReadOptions): DeltaLayerReader {
     return new DeltaLayerReader(opened, options);
   }
 
-  /** Every readable entry with its decoded value, and what is damaged in between; see `salvageBatches`. */
+  /**
+   * Every readable entry with its decoded value, and the damage between them; see `salvageBatches`.
+   *
+   * @returns Items in index order; entries are copies.
+   * @throws What keeps the index from being read, `io`, `aborted`, `closed`.
+   */
   salvage(options: EntryOptions = {}): AsyncGenerator<SalvagedItem> {
     return salvageLayer(this.salvageBatches(options), { decode: decodeValue, path: this.path });
   }

@@ -1,24 +1,30 @@
-/** Many serialized values in parallel arrays, so that none costs an object. */
+/** Serialized values in parallel arrays, so that no value costs an object. */
 import { isBigUint64Array, isUint8Array, isUint32Array } from 'node:util/types';
 import { StorageError } from '../../errors.ts';
 import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 
+/** Serialized values in parallel arrays. Each array has at least `count` rows. */
 export interface ValueBatch {
+  /** Number of values. */
   readonly count: number;
   /** `count` keys of 18 bytes. */
   readonly keys: Uint8Array;
+  /** LSN of each value. */
   readonly lsns: BigUint64Array;
-  /** 0 or 1. */
+  /** 1 for a value that needs no older one, else 0. */
   readonly willInit: Uint8Array;
-  /** Value i has `lengths[i]` bytes of `values` from `starts[i]` on. */
+  /** Bytes of all values: value i is the `lengths[i]` bytes from `starts[i]` on. */
   readonly values: Uint8Array;
+  /** Where each value starts in `values`. */
   readonly starts: Uint32Array;
+  /** Bytes of each value. */
   readonly lengths: Uint32Array;
 }
 
-/** The same with key and LSN of each value in one: `count` entry keys of 26 bytes. */
+/** A `ValueBatch` whose keys and LSNs share one array. */
 export interface EntryKeyBatch extends Omit<ValueBatch, 'keys' | 'lsns'> {
+  /** `count` entry keys of 26 bytes: the key, then the LSN, big-endian. */
   readonly entryKeys: Uint8Array;
 }
 
@@ -52,7 +58,7 @@ function checkRows(batch: Omit<ValueBatch, 'keys' | 'lsns'>, keyRows: number): v
   });
 }
 
-/** For callers whose types nobody checked: a place that is no u32 would be met on the way. */
+/** For callers without a type checker: a start that is not a u32 would fail halfway through. */
 function wrongType(): StorageError {
   return new StorageError('invalid-input', {
     what: 'batch of values',

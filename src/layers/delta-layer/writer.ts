@@ -1,9 +1,9 @@
 /**
  * Writes a delta layer: values in the order of (key, LSN), each greater than the one before.
  *
- * One writer at a time. What a call refuses, it throws at once: it has changed nothing, and the next
- * may follow. What it does not refuse is in the layer in the order of the calls, whether or not its
- * promise is awaited, or `finish` rejects.
+ * One writer at a time. A refusal is thrown synchronously: the call has changed nothing, and the next
+ * one may follow. Everything else is in the layer in the order of the calls, whether or not the
+ * promises are awaited, unless `finish` rejects.
  */
 
 import { checkContent } from '../../blob-writer/blob-format.ts';
@@ -30,11 +30,24 @@ import { BatchWriter } from './batch-writer.ts';
 import { NextEntry } from './next-entry.ts';
 import type { EntryKeyBatch, ValueBatch } from './value-batch.ts';
 
+/** Options of `DeltaLayerWriter.create`. */
 export interface DeltaWriteOptions extends WriteOptions {
+  /** Keys that the layer takes; part of its name. */
   readonly keyRange: KeyRange;
+  /** LSNs that the layer takes; part of its name. */
   readonly lsnRange: LsnRange;
 }
 
+/**
+ * Writes a delta layer. Ends with `finish`, which publishes it, or with `abandon`.
+ *
+ * @example
+ * await using writer = await DeltaLayerWriter.create({
+ *   ...{ directory, tenantId, timelineId, keyRange, lsnRange },
+ * });
+ * await writer.put(key, 0x1008n, { type: 'image', bytes: page });
+ * const { path } = await writer.finish();
+ */
 export class DeltaLayerWriter {
   readonly #file: LayerFileWriter;
   readonly #options: DeltaWriteOptions;
@@ -42,10 +55,10 @@ export class DeltaLayerWriter {
   readonly #batches: BatchWriter;
 
   /**
-   * Begins a layer in a temporary file of the directory.
+   * Begins a layer in a temporary file in the directory. A signal ends the wait for a descriptor.
    *
-   * Throws: `exists` if the layer is there already, `out-of-range` and `invalid-input` for options
-   * that no layer can have, `not-found`, `io`.
+   * @throws `exists` if the layer exists already; `out-of-range` and `invalid-input` for options
+   * that are not valid; `not-found`, `io`, `aborted`.
    */
   static async create(options: DeltaWriteOptions): Promise<DeltaLayerWriter> {
     checkKeyRange(options.keyRange);
@@ -66,12 +79,12 @@ export class DeltaLayerWriter {
     this.#batches = new BatchWriter(file, this.#entry);
   }
 
-  /** Values that were put, those that wait for the disk included. */
+  /** Values that were put, including those that wait for the disk. */
   get entryCount(): number {
     return this.#file.index.entryCount + this.#batches.waitingCount;
   }
 
-  /** Bytes that the file would have if it was finished now, without rows of a batch that wait. */
+  /** Size of the file if it were finished now, in bytes; waiting rows of a batch do not count. */
   get estimatedSize(): number {
     return this.#file.estimatedSize;
   }
@@ -79,20 +92,28 @@ export class DeltaLayerWriter {
   /**
    * Appends a value.
    *
-   * Requires: (key, LSN) above the last one; bytes in the value stay unchanged until a returned
-   * promise settles.
-   * Returns: nothing while the buffer has room, else a promise. It need not be awaited for the value
-   * to be in the layer; to await it keeps memory bounded.
-   * Throws: `out-of-order`, `out-of-range`, `too-large` (also where too much waits unawaited),
-   * `invalid-input`, and nothing was changed; `closed`, `aborted`, `io`, and the writer can only be
-   * abandoned. A returned promise rejects with one of the latter only.
+   * @param key With the LSN, above the last one; both inside the layer's ranges.
+   * @param value Its bytes must stay unchanged until a returned promise settles.
+   * @returns Nothing while the buffer has room; else a promise. The value is in the layer whether or
+   * not the promise is awaited; awaiting it bounds memory, and a failure that was not awaited
+   * surfaces on the next call.
+   * @throws `out-of-order`, `out-of-range`, `too-large` (also if too many bytes wait unawaited) and
+   * `invalid-input`: nothing was changed. `closed`, `aborted` and `io`: the writer can only be
+   * abandoned; a promise rejects with one of these only.
+   *
    * Durability: none before `finish`.
    */
   put(key: Key, lsn: Lsn, value: Value): void | Promise<void> {
     return this.putSerialized(key, lsn, encodeValue(value), valueWillInit(value));
   }
 
-  /** As `put`, for a value that is serialized already; it is not decoded. */
+  /**
+   * Like `put`, for a serialized value, which is not decoded.
+   *
+   * @param willInit True if the value needs no older one.
+   * @returns As `put`.
+   * @throws As `put`.
+   */
   putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
     this.#batches.beforePut();
     this.#setNextKey(key, lsn);
@@ -105,8 +126,11 @@ export class DeltaLayerWriter {
   }
 
   /**
-   * As `put`, for a blob with its header, such as one read from another layer.
-   * Throws also: `corrupt`, `truncated` for what is not one whole blob.
+   * Like `put`, for a blob with its header, such as one read from another layer.
+   *
+   * @param willInit True if the value needs no older one.
+   * @returns As `put`.
+   * @throws As `put`; also `corrupt` and `truncated` unless the bytes are exactly one blob.
    */
   putBlob(key: Key, lsn: Lsn, blob: Uint8Array, willInit: boolean): void | Promise<void> {
     checkEncodedBlob(blob);
@@ -120,20 +144,38 @@ export class DeltaLayerWriter {
   }
 
   /**
-   * As `putSerialized` for each value in turn. When one is refused, that is thrown at once, and those
-   * before it are in.
-   * Requires: the arrays stay unchanged until a returned promise settles.
+   * Like `putSerialized` for each value in turn.
+   *
+   * @param batch Its arrays must stay unchanged until a returned promise settles.
+   * @returns As `put`.
+   * @throws As `put`, synchronously, for the first value that is refused; the values before it are in
+   * the layer.
    */
   putBatch(batch: ValueBatch): void | Promise<void> {
     return this.#batches.put(batch);
   }
 
-  /** As `putBatch`, for entry keys: 26 bytes each, key and LSN. */
+  /**
+   * Like `putBatch`, for entry keys of 26 bytes, key and LSN.
+   *
+   * @returns As `putBatch`.
+   * @throws As `putBatch`.
+   */
   putEntries(batch: EntryKeyBatch): void | Promise<void> {
     return this.#batches.putEntries(batch);
   }
 
-  /** See `LayerFileWriter.finish`. */
+  /**
+   * Writes index and summary, syncs the file, and publishes it under its final name. An aborted
+   * signal ends its waits.
+   *
+   * @returns Where the layer is, and how large.
+   * @throws `empty`, `exists`, `aborted`, `io`, `sync-failed`; `error.outcome` tells what is on disk.
+   * Unless that is `durable` or `in-doubt`, nothing is left. A second call throws `closed`, after the
+   * first has ended and with its outcome.
+   *
+   * Durability: once this resolves, the complete layer survives a crash under its final name.
+   */
   async finish(): Promise<FinishedLayer> {
     const { tenantId, timelineId, keyRange, lsnRange } = this.#options;
     const formatVersion = STORAGE_FORMAT_VERSION;
@@ -145,12 +187,16 @@ export class DeltaLayerWriter {
     });
   }
 
-  /** Deletes the temporary file. Doing so again, or after `finish`, is harmless. */
+  /**
+   * Deletes the temporary file. Idempotent; waits for a `finish` under way, and does nothing after it.
+   *
+   * @throws `io` if the file cannot be deleted.
+   */
   async abandon(): Promise<void> {
     await this.#file.abandon();
   }
 
-  /** As `abandon`, but silent about what could not be deleted. */
+  /** Like `abandon`, but ignores a file that cannot be deleted. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file[Symbol.asyncDispose]();
   }

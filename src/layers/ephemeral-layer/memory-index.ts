@@ -1,13 +1,12 @@
 /**
  * Index of an open layer, in memory: which (key, LSN) lies where in the scratch file.
  *
- * While each entry is above the one before, a search of the rows themselves finds a key. From the
- * first one that is not, reads need a hash table of the newest row of each key and a chain to the
- * older ones; they are built when somebody reads, and then kept up to date. A layer that is only
- * written and written out never pays for it. A second value of one key at one LSN takes the place of
- * the first.
+ * While each entry is above the one before, a binary search of the rows finds a key. After the first
+ * entry that is not, reads need a hash table of the newest row of each key, and a chain to the older
+ * ones; both are built on the first read and then kept up to date. A layer that is written out without
+ * being read never pays for them. A second value of a key at the same LSN replaces the first.
  *
- * Memory: 34 bytes a row; for reads out of order 4 more, and 5 to 10 a key.
+ * Memory: 34 bytes per row; for reads out of order 4 more, and 5 to 10 per key.
  */
 import { compareBytes, ViewedBytes } from '../../byte-words.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
@@ -18,7 +17,7 @@ import { type NewRows, placeOf, ROW_MASK, Rows, SEGMENT_BITS, SEGMENT_ROWS } fro
 
 const NONE = -1;
 
-/** The table of row numbers doubles when it is fuller than that. */
+/** Share of used slots above which the table doubles. */
 const MAXIMUM_LOAD = 0.8;
 const FIRST_TABLE_SIZE = 1024;
 
@@ -29,7 +28,7 @@ export class MemoryIndex {
   /** Newest row of each key, by the hash of the key. */
   #table = new Int32Array(0);
   #keyCount = 0;
-  /** For each indexed row the next older one of its key, or NONE; in segments. */
+  /** For each indexed row, the next older one of its key, or NONE; in segments. */
   readonly #older: Int32Array[] = [];
   #replacedRows = 0;
 
@@ -63,7 +62,7 @@ export class MemoryIndex {
     return row > 0 && this.#haveSameKey(row - 1, row) ? row - 1 : NONE;
   }
 
-  /** The rows in the order of (key, LSN), without replaced ones; a fresh array. */
+  /** Row numbers in the order of (key, LSN), without replaced rows; a new array. */
   sortedRows(): Uint32Array {
     const { rows } = this;
     if (rows.isAscending) return numbersUpTo(rows.count);
@@ -72,7 +71,7 @@ export class MemoryIndex {
     let count = 0;
     for (let at = 0; at < numbers.length; at += 1) {
       const row = numbers[at] as number;
-      // Equal ones stay in the order in which they came: the last one counts.
+      // The sort is stable: of equal rows, the last one is the newest.
       const isReplaced =
         at + 1 < numbers.length &&
         words[at] === words[at + 1] &&
@@ -84,7 +83,7 @@ export class MemoryIndex {
     return numbers.subarray(0, count);
   }
 
-  /** The last row at or below (key, LSN), if it is one of the key. */
+  /** The last row at or below (key, LSN) if it is of this key; else NONE. */
   #findInOrder(key: Key, lsn: Lsn): number {
     const { rows } = this;
     const { view: entryKey } = new ViewedBytes(deltaEntryKey(key, lsn));
@@ -140,7 +139,7 @@ export class MemoryIndex {
     (this.#older[row >>> SEGMENT_BITS] as Int32Array)[row & ROW_MASK] = older;
   }
 
-  /** The slot of the key, or the free one where it belongs. */
+  /** The slot of the key, or the free slot where it belongs. */
   #slotOf(keys: DataView, keyAt: number): number {
     const mask = this.#table.length - 1;
     let slot = hashOf(keys, keyAt) & mask;

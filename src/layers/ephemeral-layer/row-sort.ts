@@ -1,8 +1,7 @@
 /**
- * Sorts rows by their entry keys: a stable radix sort from the last bytes to the first, over those
- * words of four bytes alone in which the keys differ, and which are not in order as the rows are, as
- * are the LSNs of a log. A word is kept beside the number of its row, so that the passes read their
- * input in order.
+ * Sorts rows by their entry keys: a stable radix sort from the last bytes to the first. It skips words
+ * of four bytes that are equal in all keys, or already in order, as the LSNs of a log are. A word is
+ * kept beside the number of its row, so that the passes read their input sequentially.
  */
 import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
@@ -20,7 +19,7 @@ const DIGIT_MASK = DIGIT_COUNT - 1;
 const WORD_BITS = 32;
 const WORD_SIZE = 4;
 
-/** The numbers of all rows in the order of their entry keys; equal ones in their own. */
+/** The numbers of all rows in the order of their entry keys; equal keys in row order. */
 export function sortRows(rows: Rows): SortedRows {
   let pairs = new Pairs(rows.count);
   let spare = new Pairs(rows.count);
@@ -48,22 +47,22 @@ class Pairs {
   }
 }
 
-/** Where words begin that hold all bytes in which not all entry keys agree; the last one first. */
+/** Offsets of the words that cover every byte in which entry keys differ; the last one first. */
 function wordsToSortBy(rows: Rows): number[] {
   const differences = differingBytes(rows);
   const words: number[] = [];
-  // Rows that come in the order of their LSNs stay in it.
+  // The sort is stable, so rows in LSN order need not be sorted by LSN.
   const size = rows.areLsnsAscending ? KEY_SIZE : DELTA_KEY_SIZE;
   for (let byte = size - 1; byte >= 0; byte -= 1) {
     if (differences.getUint8(byte) === 0) continue;
-    // Where two words overlap at the start of the key, the shared bytes are sorted by twice.
+    // The first two words may overlap; then their shared bytes are sorted twice.
     words.push(Math.max(0, byte - WORD_SIZE + 1));
     byte -= WORD_SIZE - 1;
   }
   return words;
 }
 
-/** An entry key whose bytes are 0 where all entry keys agree. */
+/** An entry key whose bytes are 0 where all entry keys are equal. */
 function differingBytes(rows: Rows): DataView {
   const differences = new DataView(new ArrayBuffer(DELTA_KEY_SIZE));
   if (rows.count === 0) return differences;
@@ -88,7 +87,7 @@ function differingBytes(rows: Rows): DataView {
   return differences;
 }
 
-/** Puts four bytes of each row's key into its word; tells how the words differ. */
+/** Loads four bytes of each row's key into its word; returns how the words differ. */
 function loadWords(
   { numbers, words }: Pairs,
   rows: Rows,

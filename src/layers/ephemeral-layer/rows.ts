@@ -1,13 +1,13 @@
 /**
- * Rows: what an open layer remembers of each value, in the order in which they came.
+ * Rows: what an open layer knows of each value, in the order of the puts.
  *
  *   0   18  key
  *   18  8   LSN
  *   26  4   position in the scratch file, its low 32 bits
  *   30  4   3 high bits of the position, willInit, 28 bits of length
  *
- * All big-endian: 34 bytes a row, in segments, so that adding one costs no object, growing copies
- * nothing, and a row that is met out of order costs one or two lines of the cache.
+ * All big-endian: 34 bytes per row, in segments, so that adding a row allocates no object, growing
+ * copies nothing, and a random access touches one or two cache lines.
  */
 import { assert } from '../../assert.ts';
 import { copyWords, ViewedBytes } from '../../byte-words.ts';
@@ -32,17 +32,17 @@ const LENGTH_MASK = 0x0fff_ffff;
 const WILL_INIT_BIT = 28;
 const POSITION_SHIFT = 29;
 
-/** Takes the bits of a position above the low 32 to where they are kept. */
+/** Moves the bits of a position above the low 32 to their place in the details. */
 const HIGH_POSITION_DIVISOR = 0x1_0000_0000 / 0x2000_0000;
 
-/** Many rows to add. */
+/** Rows to add, in parallel arrays. */
 export interface NewRows {
   readonly count: number;
   /** 18 bytes each. */
   readonly keys: DataView;
   /** Two halves each; see LOW_HALF. */
   readonly lsnHalves: Uint32Array;
-  /** Where each value starts, from the position on. */
+  /** Where each value starts, relative to the position. */
   readonly starts: Uint32Array;
   readonly lengths: Uint32Array;
   /** 0 or 1. */
@@ -73,20 +73,20 @@ export class Rows {
     return this.#isInFileOrder;
   }
 
-  /** True if each LSN is above that of the row before: then no row takes the place of another. */
+  /** True if each LSN is above that of the row before; then no row replaces another. */
   get areLsnsAscending(): boolean {
     return this.#areLsnsAscending;
   }
 
-  /** 0 without rows. */
+  /** 0 if there are no rows. */
   get highestLsn(): Lsn {
     return (BigInt(this.#highestLsnHigh) << 32n) | BigInt(this.#highestLsnLow);
   }
 
   /**
-   * Adds the rows, their values at `position` plus what `starts` says.
-   * Requires: values within reach, see `checkReach`.
-   * Throws: `too-large` where row numbers end, before any is added.
+   * Adds rows whose values lie at `position` plus their `starts`.
+   * Requires: `checkReach` accepts the end of each value.
+   * Throws: `too-large` if there would be too many rows; then none is added.
    */
   add(rows: NewRows, position: number): void {
     const { count } = rows;
@@ -100,7 +100,7 @@ export class Rows {
     }
   }
 
-  /** What is known of all rows is kept in variables meanwhile: a field is written once, not each row. */
+  /** Keeps running totals in variables, so that fields are written once instead of once per row. */
   #addToSegment(rows: NewRows, position: number, from: number, end: number): void {
     const { keys, lsnHalves, starts, lengths, willInit } = rows;
     const view = this.view(this.#count);
@@ -141,7 +141,7 @@ export class Rows {
     this.#lastPosition = lastPosition;
   }
 
-  /** What the row at `placeOf(row)` lies in. */
+  /** The segment of a row, which lies at `placeOf(row)`. */
   view(row: number): DataView {
     return this.#segments[row >>> SEGMENT_BITS] as DataView;
   }
@@ -170,14 +170,14 @@ export class Rows {
     copyWords(this.view(row), placeOf(row), target, at, DELTA_KEY_SIZE);
   }
 
-  /** Reads a little of each row; returns what keeps a compiler from leaving that out. */
+  /** Reads a little of each row; the result keeps a compiler from removing the reads. */
   touch(numbers: Uint32Array): number {
     let touched = 0;
     for (let at = 0; at < numbers.length; at += 1) {
       const row = numbers[at] as number;
       const view = this.view(row);
       const place = placeOf(row);
-      // Half of the rows lie in two lines of the cache.
+      // Half of the rows straddle two cache lines.
       touched ^= view.getInt32(place) ^ view.getInt32(place + DETAILS_AT);
     }
     return touched;
@@ -210,7 +210,7 @@ const LAST_WORD = DELTA_KEY_SIZE - 4;
 
 assert(KEY_SIZE === 18, 'copyKey copies 18 bytes');
 
-/** What `copyWords` does with a key, without its loops: it is called for each row that comes. */
+/** `copyWords` for one key, without loops: it is called for each row. */
 function copyKey(source: DataView, from: number, target: DataView, at: number): void {
   target.setInt32(at, source.getInt32(from));
   target.setInt32(at + 4, source.getInt32(from + 4));
@@ -227,12 +227,12 @@ function compareWords(left: DataView, leftAt: number, right: DataView, rightAt: 
   return one < other ? -1 : 1;
 }
 
-/** Where a row lies in its view. */
+/** Offset of a row in its view. */
 export function placeOf(row: number): number {
   return (row & ROW_MASK) * ROW_SIZE;
 }
 
-/** One row, as many are added: the arrays are used again for the next one. */
+/** One row in the form of `NewRows`; its arrays are reused for the next one. */
 export class SingleRow implements NewRows {
   readonly count = 1;
   readonly #key = new ViewedBytes(new Uint8Array(KEY_SIZE));
@@ -252,7 +252,7 @@ export class SingleRow implements NewRows {
   }
 }
 
-/** Throws `too-large` for a value that ends where no position leads. */
+/** Throws `too-large` for a value that ends beyond the last position. */
 export function checkReach(end: number): void {
   if (end > MAXIMUM_POSITION) throw tooLarge();
 }

@@ -1,11 +1,11 @@
 /**
- * A frozen ephemeral layer becomes a delta layer: rows in (key, LSN) order, their values out of the
- * scratch file a group at a time.
+ * Writes a frozen ephemeral layer as a delta layer: rows in (key, LSN) order, their values read from
+ * the scratch file one group at a time.
  *
- * Where the values lie in the order of their keys, as after a sequential load, a group is a piece of
- * the file, and the next piece is read ahead. Else the whole file is read if it is small enough,
- * while the rows are sorted, and a larger one is gathered: window by window of the file, each value
- * to its place in the group. Memory is bounded by the size of a group and the largest value.
+ * If the values lie in key order, as after a sequential load, a group is a piece of the file, and the
+ * next piece is read ahead. Else a small file is read as a whole while the rows are sorted. A larger
+ * file is gathered: it is read window by window, and each value is copied to its place in the group.
+ * Memory is bounded by the size of a group and the largest value.
  */
 
 import type { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
@@ -21,37 +21,37 @@ import type { Rows } from './rows.ts';
 
 /** Bytes. */
 export interface WriteOutSizes {
-  /** Largest file that is read whole, and size of a gathered group. */
+  /** Largest file that is read as a whole, and size of a gathered group. */
   readonly group: number;
-  /** A piece of a file that is read in order. */
+  /** A piece of a file that is read sequentially. */
   readonly piece: number;
-  /** What is read at once. */
+  /** Bytes of one read while gathering. */
   readonly window: number;
 }
 
-/** A layer that Neon would freeze fits in one group. */
+/** A layer of the size at which Neon freezes fits into one group. */
 const SIZES: WriteOutSizes = {
   group: 256 * 1024 * 1024,
   piece: 2 * 1024 * 1024,
   window: 1024 * 1024,
 };
 
-/** Rows that are handed to the delta writer at once: their keys and values fit into a fast cache. */
+/** Rows per call of the delta writer: their keys and values fit into a fast cache. */
 const BATCH_ROWS = 512;
 
-/** Bytes; two lines of the cache. */
+/** Bytes; two cache lines. */
 const LONGEST_TOUCHED = 128;
 const WORD_SIZE = 4;
 
-/** Rows that go out together, and the bytes that hold their values. */
+/** Rows that are written together, and the bytes that hold their values. */
 interface Group {
   readonly numbers: Uint32Array;
   readonly values: Uint8Array;
-  /** Position in the scratch file of the first of the values, where they lie as in it. */
+  /** Position of `values` in the scratch file, if they are a part of it. */
   readonly base: number;
-  /** Where each value starts in `values`, where they do not. */
+  /** Where each value starts in `values`, if they are not a part of the scratch file. */
   readonly starts: Uint32Array | undefined;
-  /** The next row, or its value, may lie anywhere. */
+  /** True if consecutive rows, or their values, are not neighbours in memory. */
   readonly isScattered: boolean;
 }
 
@@ -73,7 +73,7 @@ export async function writeOut(
   const writer = await DeltaLayerWriter.create({ ...options, keyRange });
   try {
     const rest = { rows: index.rows, scratch, sizes, signal: options.signal };
-    // Read while this thread sorts.
+    // The read runs while this thread sorts.
     const wholeFile = isReadWhole(rest) ? readWhole(rest) : undefined;
     const source = { ...rest, numbers: index.sortedRows() };
     const groups = wholeFile === undefined ? groupsOf(source) : oneGroup(source, wholeFile);
@@ -97,7 +97,7 @@ async function writeGroup(rows: Rows, group: Group, writer: DeltaLayerWriter): P
   }
 }
 
-/** Rows in the form that the delta writer takes. */
+/** A batch for the delta writer; its arrays are reused. */
 class OutgoingBatch implements EntryKeyBatch {
   count = 0;
   readonly #entryKeys = new ViewedBytes(new Uint8Array(BATCH_ROWS * DELTA_KEY_SIZE));
@@ -107,7 +107,7 @@ class OutgoingBatch implements EntryKeyBatch {
   readonly lengths = new Uint32Array(BATCH_ROWS);
   readonly #values: ViewedBytes;
   readonly values: Uint8Array;
-  /** Kept, so that no compiler leaves out what only touches memory. */
+  /** Kept so that no compiler removes reads whose only purpose is to touch memory. */
   touched = 0;
 
   constructor(values: Uint8Array) {
@@ -115,12 +115,12 @@ class OutgoingBatch implements EntryKeyBatch {
     this.values = this.#values.bytes;
   }
 
-  /** Reads a little of each row, so that many are on their way to the cache at once. */
+  /** Reads a little of each row, so that many cache misses overlap. */
   touchRows(rows: Rows, numbers: Uint32Array): void {
     this.touched = rows.touch(numbers);
   }
 
-  /** As `touchRows`, for the values; the rest of a long one comes by itself while it is copied. */
+  /** Like `touchRows`, for the values; the rest of a long value is prefetched while it is copied. */
   touchValues(): void {
     const { count, starts, lengths } = this;
     const { view } = this.#values;
@@ -130,14 +130,14 @@ class OutgoingBatch implements EntryKeyBatch {
       if (length < WORD_SIZE) continue;
       const start = starts[at] as number;
       const last = start + length - WORD_SIZE;
-      // No line of the cache lies between the three. A loop over lines would take twice as long.
+      // Three reads cover all cache lines. A loop over lines would take twice as long.
       touched ^= view.getInt32(start, true) ^ view.getInt32(last, true);
       touched ^= view.getInt32((start + last) >>> 1, true);
     }
     this.touched = touched;
   }
 
-  /** Takes the rows of these numbers, which lie in the group from place `first` on. */
+  /** Loads rows of the group, starting with its row `first`. */
   fill(rows: Rows, numbers: Uint32Array, { base, starts }: Group, first: number): void {
     this.count = numbers.length;
     for (let at = 0; at < numbers.length; at += 1) {
@@ -151,7 +151,7 @@ class OutgoingBatch implements EntryKeyBatch {
   }
 }
 
-/** Not where the values lie in the order of their keys, as far as is known before sorting. */
+/** False if the values are known, before sorting, to lie in key order. */
 function isReadWhole({ rows, scratch, sizes }: Omit<Source, 'numbers'>): boolean {
   return !(rows.isAscending && rows.isInFileOrder) && scratch.offset <= sizes.group;
 }
@@ -170,7 +170,7 @@ function isInFileOrder({ rows, numbers }: Source): boolean {
   return true;
 }
 
-/** Each group is a piece of the file; the one behind it is read while it is used. */
+/** Each group is a piece of the file; the next one is read while it is used. */
 async function* piecesInFileOrder(source: Source): AsyncGenerator<Group> {
   const buffers = [new PieceBuffer(), new PieceBuffer()] as const;
   let ahead = readPiece(source, 0, buffers[0]);
@@ -182,12 +182,12 @@ async function* piecesInFileOrder(source: Source): AsyncGenerator<Group> {
   }
 }
 
-/** Memory that pieces are read into one after the other. */
+/** Memory that is reused for every second piece. */
 class PieceBuffer {
   #bytes = Buffer.alloc(0);
 
   take(length: number): Uint8Array {
-    // Every byte is read: what the memory held before does not show.
+    // The read fills every byte, so stale memory cannot show.
     if (this.#bytes.length < length) this.#bytes = Buffer.allocUnsafeSlow(length);
     return this.#bytes.subarray(0, length);
   }
@@ -196,10 +196,10 @@ class PieceBuffer {
 interface Piece {
   readonly numbers: Uint32Array;
   readonly base: number;
-  /** Place behind the last row. */
+  /** Index after the last row. */
   readonly end: number;
   readonly values: Uint8Array;
-  /** Resolves when the values are there. */
+  /** Resolves when the values have been read. */
   readonly read: Promise<void>;
 }
 
@@ -216,15 +216,15 @@ function readPiece(
   while (end < numbers.length && valuesEnd - base < sizes.piece) {
     const row = numbers[end] as number;
     const position = rows.position(row);
-    // What was replaced since lies between the values; a long stretch of it is not read.
+    // Replaced values lie in between; a long run of them is skipped.
     if (position - valuesEnd > sizes.window) break;
-    // An empty value may lie at the start of another one.
+    // An empty value may start where another one does.
     valuesEnd = Math.max(valuesEnd, position + rows.length(row));
     end += 1;
   }
   const values = buffer.take(valuesEnd - base);
   const read = scratch.readExactAt(values, base);
-  // Its error is met when the piece is awaited.
+  // The error surfaces when the piece is awaited.
   read.catch(() => {});
   return { numbers: numbers.subarray(first, end), base, end, values, read };
 }
@@ -237,13 +237,13 @@ async function* oneGroup(
   yield { numbers, values, base: 0, starts: undefined, isScattered: true };
 }
 
-/** By one read, so that a processor is left for this thread and its collector. */
+/** In one read, so that a processor is left for this thread and its garbage collector. */
 function readWhole({ scratch, signal }: Omit<Source, 'numbers'>): Promise<Uint8Array> {
   throwIfAborted(signal);
-  // Every byte is read: what the memory held before does not show.
+  // The read fills every byte, so stale memory cannot show.
   const values = Buffer.allocUnsafeSlow(scratch.offset);
   const read = scratch.readExactAt(values, 0).then(() => values);
-  // Its error is met when the group is awaited.
+  // The error surfaces when the group is awaited.
   read.catch(() => {});
   return read;
 }
@@ -266,7 +266,7 @@ function endOfGroup({ rows, numbers, sizes }: Source, first: number): number {
   return end;
 }
 
-/** The values of these rows alone: window by window of the file, each value to its place. */
+/** Reads the file window by window, and copies the value of each row to its place. */
 async function gather(source: Source): Promise<Group> {
   const { rows, scratch, numbers, sizes, signal } = source;
   const starts = new Uint32Array(numbers.length);
@@ -290,7 +290,7 @@ async function gather(source: Source): Promise<Group> {
   return { numbers, values, base: 0, starts, isScattered: true };
 }
 
-/** For each window of the file, in order, the places in `rows` whose values start in it. */
+/** For each window of the file, in order, the indexes of the rows whose values start in it. */
 function groupByWindow({ rows, numbers, sizes }: Source): [number, number[]][] {
   const windows = new Map<number, number[]>();
   for (let at = 0; at < numbers.length; at += 1) {

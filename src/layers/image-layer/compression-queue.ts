@@ -1,6 +1,6 @@
 /**
- * Collects blobs in batches, has them compressed, several batches at once, and hands them on in the
- * order in which they came. Bounded: whoever adds to a full queue gets a promise for room.
+ * Collects blobs in batches, compresses several batches side by side, and passes them on in the
+ * order in which the blobs were added. Bounded: adding to a full queue returns a promise for room.
  */
 
 import {
@@ -22,17 +22,17 @@ export interface KeyedBatch {
 export interface CompressionQueueOptions {
   readonly pool: CompressionPool;
   readonly compressor: Compressor;
-  /** Gets the batches, compressed, one at a time; a batch is used again when it is done with it. */
+  /** Receives the compressed batches, one at a time; a batch is reused once the call has ended. */
   readonly use: (keyed: KeyedBatch) => void | Promise<void>;
 }
 
-/** What one message to a thread and back carries: 32 pages, about a millisecond of work. */
+/** Bytes that one message to a thread carries: 32 pages, about a millisecond of work. */
 const BATCH_CAPACITY = 32 * batchRoomFor(8192);
 
-/** Bytes of batches that are under way before whoever adds must wait. */
+/** Bytes of submitted batches above which `add` returns a promise. */
 const MAXIMUM_BYTES = 4 * 1024 * 1024;
 
-/** Bytes that those may leave waiting who do not wait. */
+/** Bytes of submitted batches above which `add` refuses: the caller does not await its promises. */
 const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
 
 interface Submitted {
@@ -45,7 +45,7 @@ export class CompressionQueue {
   readonly #pool: CompressionPool;
   readonly #compressor: Compressor;
   readonly #use: CompressionQueueOptions['use'];
-  /** What fills. */
+  /** The batch that is being filled. */
   #current: KeyedBatch | undefined;
   readonly #submitted: Submitted[] = [];
   #submittedBytes = 0;
@@ -65,10 +65,10 @@ export class CompressionQueue {
   }
 
   /**
-   * Adds a content to compress, or a blob that is encoded already; a copy.
+   * Copies a content to compress, or an encoded blob, into the queue.
    *
    * Returns: nothing while there is room, else a promise for it.
-   * Throws: the first failure of a batch; `too-large` when blobs pile up unawaited.
+   * Throws: the first failure of a batch; `too-large` if too many bytes wait unawaited.
    */
   add(key: Key, bytes: Uint8Array, form: 'content' | 'encoded'): void | Promise<void> {
     this.throwIfFailed();
@@ -81,12 +81,12 @@ export class CompressionQueue {
     else batch.addEncoded(bytes);
     if (!this.#isFull) return;
     const room = this.#room();
-    // Whoever does not await it hears of a failure from the next call: it is kept.
+    // If not awaited, the failure surfaces on the next call: it is kept.
     room.catch(() => {});
     return room;
   }
 
-  /** Resolves when all that was added has been used. Throws the first failure. */
+  /** Resolves when everything that was added has been used. Throws the first failure. */
   async drained(): Promise<void> {
     this.#submit();
     while (this.#draining !== undefined) await this.#draining;
@@ -100,7 +100,7 @@ export class CompressionQueue {
   #throwIfTooMuchWaits(): void {
     if (this.#submittedBytes <= MAXIMUM_WAITING_BYTES) return;
     throw new StorageError('too-large', {
-      what: 'images that wait; await what put returns',
+      what: 'unawaited images: await what put returns',
       expected: `at most ${MAXIMUM_WAITING_BYTES} bytes`,
       actual: `${this.#submittedBytes}`,
     });
@@ -133,7 +133,7 @@ export class CompressionQueue {
     const { capacity } = batch;
     this.#current = undefined;
     const compressing = this.#pool.compress(batch, this.#compressor);
-    // A failure is reported by the drain; the batch may have to wait for others before.
+    // `#drain` reports a failure; it may have to await earlier batches first.
     compressing.catch(() => {});
     this.#submitted.push({ keys, capacity, compressing });
     this.#submittedBytes += capacity;

@@ -9,11 +9,21 @@ import {
 import { type SalvagedItem, salvageLayer } from '../layer-file/salvage.ts';
 import type { ImageSummary } from '../layer-file/summary-format.ts';
 
+/**
+ * An image layer that is open for reading: the pages of a key range at one LSN.
+ *
+ * @example
+ * await using reader = await ImageLayerReader.open(path);
+ * const page = (await reader.get(key))?.bytes;
+ */
 export class ImageLayerReader extends LayerReader<ImageSummary> {
   /**
    * Opens an image layer.
    *
-   * Throws: `not-found`, `io`, `truncated`, `corrupt` (also a delta layer), `unsupported-version`.
+   * @param from A path, or any source of the bytes of a layer file.
+   * @returns The reader; close it when done.
+   * @throws `not-found`, `io`, `truncated`, `corrupt` (also for a delta layer),
+   * `unsupported-version`, `invalid-input`, `aborted`.
    */
   static async open(
     from: string | ByteSource,
@@ -22,12 +32,20 @@ export class ImageLayerReader extends LayerReader<ImageSummary> {
     return new ImageLayerReader(await openLayerFileOfKind(from, 'image', options), options);
   }
 
-  /** For what has been opened already. */
+  /**
+   * A reader of a file that `openLayerFile` has opened.
+   * @internal
+   */
   static from(opened: OpenedLayer<ImageSummary>, options: ReadOptions): ImageLayerReader {
     return new ImageLayerReader(opened, options);
   }
 
-  /** Every readable entry, and what is damaged in between; see `salvageBatches`. */
+  /**
+   * Every readable entry, and the damage between them; see `salvageBatches`.
+   *
+   * @returns Items in index order; entries are copies.
+   * @throws What keeps the index from being read, `io`, `aborted`, `closed`.
+   */
   salvage(options: EntryOptions = {}): AsyncGenerator<SalvagedItem> {
     return salvageLayer(this.salvageBatches(options), { decode: undefined, path: this.path });
   }

@@ -1,7 +1,7 @@
 /**
- * Writes an image layer: one image a key, keys ascending.
+ * Writes an image layer: one image per key, keys ascending.
  *
- * One writer at a time. A put that is refused changes nothing, and the next may follow. Images are
+ * One writer at a time. A put that is refused changes nothing, and the next one may follow. Images are
  * compressed by the threads of a pool, and appended in the order of the puts.
  */
 import { checkContent, SHORT_BLOB_LIMIT } from '../../blob-writer/blob-format.ts';
@@ -38,16 +38,19 @@ import { encodeSummary, STORAGE_FORMAT_VERSION } from '../layer-file/summary-for
 import { checkLsn, formatLsn, type Lsn } from '../lsn.ts';
 import { CompressionQueue, type KeyedBatch } from './compression-queue.ts';
 
+/** Options of `ImageLayerWriter.create`. */
 export interface ImageWriteOptions extends WriteOptions {
+  /** Keys that the layer takes; part of its name. */
   readonly keyRange: KeyRange;
+  /** The LSN of all images; part of the layer's name. */
   readonly lsn: Lsn;
-  /** Default: zstd at level 1, as Neon's pageserver. */
+  /** Default: zstd at level 1, as in Neon's pageserver. */
   readonly compression?: Compression | undefined;
-  /** Whose threads compress; default: the pool that the process shares. */
+  /** Threads that compress; default: the pool of the process. */
   readonly compressionPool?: CompressionPool | undefined;
 }
 
-/** Half of what others write between syncs: while pages are compressed, the device has time. */
+/** Half of the usual bytes between syncs: while pages are compressed, the device is idle. */
 const SYNC_EVERY = 8 * 1024 * 1024;
 
 const REFUSALS = {
@@ -56,19 +59,29 @@ const REFUSALS = {
   'too-large': 'put is beyond the last offset',
 } as const;
 
+/**
+ * Writes an image layer. Ends with `finish`, which publishes it, or with `abandon`.
+ *
+ * @example
+ * await using writer = await ImageLayerWriter.create({
+ *   ...{ directory, tenantId, timelineId, keyRange, lsn },
+ * });
+ * await writer.put(key, page);
+ * const { path } = await writer.finish();
+ */
 export class ImageLayerWriter {
   readonly #file: LayerFileWriter;
   readonly #options: ImageWriteOptions;
   readonly #queue: CompressionQueue | undefined;
-  /** The last key put, in the queue or behind it. */
+  /** The last key put, whether or not its image is still in the queue. */
   readonly #lastKey = new Uint8Array(KEY_SIZE);
   #entryCount = 0;
 
   /**
-   * Begins a layer in a temporary file of the directory.
+   * Begins a layer in a temporary file in the directory. A signal ends the wait for a descriptor.
    *
-   * Throws: `exists` if the layer is there already, `out-of-range` and `invalid-input` for options
-   * that no layer can have, `not-found`, `io`.
+   * @throws `exists` if the layer exists already; `out-of-range` and `invalid-input` for options
+   * that are not valid; `not-found`, `io`, `aborted`.
    */
   static async create(options: ImageWriteOptions): Promise<ImageLayerWriter> {
     const { lsn, compression = DEFAULT_COMPRESSION } = options;
@@ -101,11 +114,12 @@ export class ImageLayerWriter {
     });
   }
 
+  /** Images that were put. */
   get entryCount(): number {
     return this.#entryCount;
   }
 
-  /** Bytes that the file would have if it was finished now; images in compression do not count. */
+  /** Size of the file if it were finished now, in bytes; images in compression do not count. */
   get estimatedSize(): number {
     return this.#file.estimatedSize;
   }
@@ -113,10 +127,14 @@ export class ImageLayerWriter {
   /**
    * Appends an image; an empty one is a tombstone.
    *
-   * Requires: a key above the last one; the image stays unchanged until a returned promise settles.
-   * Returns: nothing while there is room, else a promise.
-   * Throws: `out-of-order`, `out-of-range`, `too-large`, `invalid-input`, and nothing was changed;
-   * `closed`, `aborted`, `io`, and the writer can only be abandoned.
+   * @param key Above the last one, and inside the layer's range.
+   * @param image Must stay unchanged until a returned promise settles.
+   * @returns Nothing while there is room; else a promise. The image is in the layer whether or not
+   * the promise is awaited; awaiting it bounds memory, and a failure that was not awaited surfaces on
+   * the next call.
+   * @throws `out-of-order`, `out-of-range`, `too-large` and `invalid-input`: nothing was changed.
+   * `closed`, `aborted` and `io`: the writer can only be abandoned.
+   *
    * Durability: none before `finish`.
    */
   put(key: Key, image: Uint8Array): void | Promise<void> {
@@ -132,9 +150,11 @@ export class ImageLayerWriter {
   }
 
   /**
-   * As `put`, for a blob with its header, such as one read from another layer; it is not
+   * Like `put`, for a blob with its header, such as one read from another layer; it is not
    * compressed again.
-   * Throws also: `corrupt`, `truncated` for what is not one whole blob.
+   *
+   * @returns As `put`.
+   * @throws As `put`; also `corrupt` and `truncated` unless the bytes are exactly one blob.
    */
   putBlob(key: Key, blob: Uint8Array): void | Promise<void> {
     this.#checkPut(key);
@@ -148,7 +168,17 @@ export class ImageLayerWriter {
     return room;
   }
 
-  /** See `LayerFileWriter.finish`. */
+  /**
+   * Writes index and summary, syncs the file, and publishes it under its final name. An aborted
+   * signal ends its waits.
+   *
+   * @returns Where the layer is, and how large.
+   * @throws `empty`, `exists`, `aborted`, `io`, `sync-failed`; `error.outcome` tells what is on disk.
+   * Unless that is `durable` or `in-doubt`, nothing is left. A second call throws `closed`, after the
+   * first has ended and with its outcome.
+   *
+   * Durability: once this resolves, the complete layer survives a crash under its final name.
+   */
   async finish(): Promise<FinishedLayer> {
     const { tenantId, timelineId, keyRange, lsn } = this.#options;
     const formatVersion = STORAGE_FORMAT_VERSION;
@@ -159,17 +189,21 @@ export class ImageLayerWriter {
     });
   }
 
-  /** Deletes the temporary file. Doing so again, or after `finish`, is harmless. */
+  /**
+   * Deletes the temporary file. Idempotent; waits for a `finish` under way, and does nothing after it.
+   *
+   * @throws `io` if the file cannot be deleted.
+   */
   async abandon(): Promise<void> {
     await this.#file.abandon();
   }
 
-  /** As `abandon`, but silent about what could not be deleted. */
+  /** Like `abandon`, but ignores a file that cannot be deleted. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#file[Symbol.asyncDispose]();
   }
 
-  /** None for what stays as it is, as long as nothing before it waits for compression. */
+  /** Undefined for a blob that stays as it is, unless others before it wait for compression. */
   #queueFor(blob: 'to-compress' | 'as-it-is'): CompressionQueue | undefined {
     return blob === 'to-compress' || this.#queue?.isEmpty === false ? this.#queue : undefined;
   }
@@ -182,7 +216,7 @@ export class ImageLayerWriter {
     return buffered ?? this.#file.indexRoom;
   }
 
-  /** All blobs of a batch at once, so that they are in the file as they are in the index. */
+  /** Appends all blobs of a batch in one call, so that file and index have them in the same order. */
   #appendBatch({ keys, batch }: KeyedBatch): void | Promise<void> {
     let { offset } = this.#file.blobs;
     const buffered = this.#file.blobs.appendAllEncoded(batch.encoded);
