@@ -1,13 +1,13 @@
 /**
- * An auxiliary file that passes by in pieces, checked as `outlineOfValue` checks one that is at
- * hand: `value-format.ts` has the layout. Of its path and its content nothing is kept.
+ * Checks an auxiliary file that arrives in pieces, by the rules of `outlineOfValue`; its layout is in
+ * `value-format.ts`. Neither path nor content is kept.
  */
 import { StorageError } from '../errors.ts';
 import { isErrorNamed } from '../realms.ts';
 import { BincodeDecoder } from './bincode.ts';
 import { PATH_OFFSET, type ValueOutline } from './value-format.ts';
 
-/** Behind the path: whether there is a content, and its length. */
+/** After the path: whether there is a content, and its length. */
 const TAIL_SIZE = 1 + 8;
 
 export class AuxFileCheck {
@@ -17,17 +17,17 @@ export class AuxFileCheck {
   #isUtf8 = true;
   readonly #tail = new Uint8Array(TAIL_SIZE);
   #tailLength = 0;
-  /** Bytes that have passed by. */
+  /** Bytes seen so far. */
   #done = 0;
 
   /**
-   * Requires: `begin` is the begin of an auxiliary file, with the length of its path.
+   * Requires: `begin` is the start of an auxiliary file, up to the length of its path at least.
    * Throws: `corrupt`, `truncated`.
    */
   constructor(begin: Uint8Array, length: number) {
     const decoder = new BincodeDecoder(begin, { length });
-    decoder.u32('value');
-    decoder.u32('record');
+    decoder.u32('value tag');
+    decoder.u32('record tag');
     decoder.skipList('path', 1);
     this.#length = length;
     this.#pathEnd = decoder.offset;

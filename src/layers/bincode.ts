@@ -1,6 +1,6 @@
 /**
  * bincode with fixed-size integers, big-endian: bool and Option are one byte, 0 or 1; byte strings
- * and lists have a u64 count in front.
+ * and lists start with a u64 count.
  */
 import { isUtf8 } from 'node:buffer';
 import { StorageError } from '../errors.ts';
@@ -70,7 +70,7 @@ export class BincodeEncoder {
 
 type DecodeItem<T> = (view: DataView, at: number) => T;
 
-/** A list as it lies in its bytes: an item is made when it is asked for. */
+/** A list that stays in its encoded form: an item is decoded when it is asked for. */
 export class StoredList<T> {
   readonly length: number;
   readonly #view: DataView;
@@ -90,7 +90,7 @@ export class StoredList<T> {
     this.#decodeItem = list.decodeItem;
   }
 
-  /** Bytes from the start of what the list lies in. */
+  /** Of the first item, in bytes from the start of the view. */
   get offset(): number {
     return this.#start;
   }
@@ -103,7 +103,7 @@ export class StoredList<T> {
   }
 }
 
-/** Every length is checked against the bytes that are left before anything is allocated. */
+/** Checks every length against the bytes that are left before anything is allocated. */
 export class BincodeDecoder {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
@@ -113,8 +113,8 @@ export class BincodeDecoder {
   #at: number;
 
   /**
-   * Where only a part of a value is there, `length` is that of the whole, and `start` where the part
-   * begins. What lies behind it can be skipped.
+   * For a part of a value: `length` is that of the complete value, and `start` is where the part
+   * begins. Bytes after the part can be skipped but not decoded.
    */
   constructor(
     bytes: Uint8Array,
@@ -127,14 +127,14 @@ export class BincodeDecoder {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
-  /** Of what is decoded next, in the value. */
+  /** Position in the value of the next field. */
   get offset(): number {
     return this.#at;
   }
 
   expectEnd(): void {
     if (this.#at === this.#length) return;
-    throw this.corrupt('bytes behind the value', 'none', `${this.#length - this.#at}`, 0);
+    throw this.corrupt('bytes after the value', 'none', `${this.#length - this.#at}`, 0);
   }
 
   u8(what: string): number {
@@ -173,7 +173,7 @@ export class BincodeDecoder {
     return new StoredList(this.#view, { start, length, itemSize, decodeItem });
   }
 
-  /** Passes over a byte string or a list. */
+  /** Skips a byte string or a list. */
   skipList(what: string, itemSize: number): void {
     this.#take(this.#count(what, itemSize) * itemSize, what);
   }
@@ -188,7 +188,7 @@ export class BincodeDecoder {
     return this.#bytes.subarray(start, start + length);
   }
 
-  /** The bytes of a text, which are UTF-8. */
+  /** The bytes of a text; a view. Throws `corrupt` unless they are UTF-8. */
   utf8(what: string): Uint8Array {
     const bytes = this.bytes(what);
     if (isUtf8(bytes)) return bytes;
@@ -212,14 +212,14 @@ export class BincodeDecoder {
     return Number(count);
   }
 
-  /** Returns: where they are in the bytes. */
+  /** Returns: the index of the first of them in the bytes. */
   #take(size: number, what: string): number {
     const start = this.#at;
     if (start + size > this.#length) {
       throw new StorageError('truncated', {
-        what: `value ends in ${what}`,
+        what: `value is truncated in its ${what}`,
         offset: start,
-        expected: `${size} bytes`,
+        expected: `${size} more bytes`,
         actual: `${this.#length - start}`,
       });
     }

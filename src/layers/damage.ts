@@ -1,4 +1,4 @@
-/** Which errors tell of a damaged file, and which of something that keeps us from looking at it. */
+/** Tells errors that mean a damaged file from those that prevent us from examining it. */
 import { isStorageError, type StorageError, type StorageErrorCode } from '../errors.ts';
 
 const CODES_OF_DAMAGE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>([
@@ -10,7 +10,7 @@ const CODES_OF_DAMAGE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>
   'out-of-range',
 ]);
 
-/** True for what salvaging and verifying report before they go on; they throw anything else. */
+/** True for errors that salvaging and verifying report before they go on; they throw any other. */
 export function isDamage(error: unknown): error is StorageError {
   return isStorageError(error) && CODES_OF_DAMAGE.has(error.code);
 }

@@ -1,31 +1,44 @@
-/** What is found wrong with a layer: counted in full, listed as far as somebody wants to read. */
+/** What is wrong with a layer: all findings are counted, and listed up to a maximum. */
 import { describedError, type StorageError, type StorageErrorCode } from '../errors.ts';
 import { formatKey, type Key } from './key.ts';
 import { formatLsn, type Lsn } from './lsn.ts';
 
+/** One thing that is wrong with a layer. */
 export interface Finding {
+  /**
+   * `error`: a value cannot be read, or a read could be wrong. `warning`: Neon's writer would not
+   * write this, though its reader accepts it.
+   */
   readonly severity: 'error' | 'warning';
+  /** As of the `StorageError` that a read throws. */
   readonly code: StorageErrorCode;
+  /** One line of text, without the path. */
   readonly message: string;
   /** Bytes from the start of the file. */
   readonly offset: number;
+  /** 36 hex digits, if the finding is about one entry. */
   readonly key?: string | undefined;
+  /** 16 hex digits, if the finding is about one entry. */
   readonly lsn?: string | undefined;
 }
 
+/** The result of `verifyLayer`. */
 export interface LayerReport {
+  /** As the caller gave it, or that of the source; `layer` for a source without one. */
   readonly path: string;
-  /** No errors; warnings do not count. */
+  /** True if there are no errors; warnings do not count. */
   readonly ok: boolean;
   /** Entries that could be read. */
   readonly entries: number;
   /** Size of the file. */
   readonly bytes: number;
-  /** Of all errors, listed or not. */
+  /** Distinct codes of all errors, listed or not. */
   readonly codes: readonly StorageErrorCode[];
-  /** The first ones, up to the maximum; the counters count all. */
+  /** The first findings, up to `maximumFindings`. */
   readonly findings: readonly Finding[];
+  /** Number of errors, listed or not. */
   readonly errors: number;
+  /** Number of warnings, listed or not. */
   readonly warnings: number;
 }
 

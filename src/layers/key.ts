@@ -6,28 +6,38 @@
  * For a Postgres relation block: 0, tablespace, database, relation, fork, block number.
  *
  * A pageserver holds a key in 128 bits: 7 of field1, 16 of field2, and all of the others. It stops at
- * the first key of a layer that these cannot hold.
+ * the first key of a layer that does not fit.
  */
 import { isUint8Array } from 'node:util/types';
 import { describedError, StorageError, type StorageErrorDetails } from '../errors.ts';
 
+/** Bytes of a key. */
 export const KEY_SIZE = 18;
 
-/** 18 bytes. Functions here return fresh copies and never change what they are given. */
+/** 18 bytes. Functions that return a key return a new array, and never change their arguments. */
 export type Key = Uint8Array;
 
 /** Half-open: `start` is inside, `end` is not. */
 export interface KeyRange {
+  /** First key, inclusive. */
   readonly start: Key;
+  /** Last key, exclusive. */
   readonly end: Key;
 }
 
+/** The fields of a key. */
 export interface KeyFields {
+  /** u8; 0 for a relation block. */
   readonly field1: number;
+  /** u32; the tablespace of a relation block. */
   readonly field2: number;
+  /** u32; the database of a relation block. */
   readonly field3: number;
+  /** u32; the relation of a relation block. */
   readonly field4: number;
+  /** u8; the fork of a relation block. */
   readonly field5: number;
+  /** u32; the number of a relation block. */
   readonly field6: number;
 }
 
@@ -36,12 +46,16 @@ export function minimumKey(): Key {
   return new Uint8Array(KEY_SIZE);
 }
 
-/** All 0xFF: only an exclusive end can be as large. */
+/** All 0xFF: no range contains it, because the end of a range is exclusive. */
 export function maximumKey(): Key {
   return new Uint8Array(KEY_SIZE).fill(0xff);
 }
 
-/** Parses exactly 36 hex digits of either case. Throws `invalid-input`. */
+/**
+ * Parses exactly 36 hex digits of either case.
+ *
+ * @throws `invalid-input`.
+ */
 export function parseKey(text: string): Key {
   if (!/^[0-9a-fA-F]{36}$/.test(text)) {
     throw new StorageError('invalid-input', {
@@ -55,7 +69,8 @@ export function parseKey(text: string): Key {
 
 /**
  * 36 upper-case hex digits of the 18 bytes at `offset`.
- * Throws `invalid-input` where fewer are left.
+ *
+ * @throws `invalid-input` if fewer bytes are left.
  */
 export function formatKey(bytes: Uint8Array, offset = 0): string {
   if (bytes.length - offset < KEY_SIZE) checkKey(bytes.subarray(offset));
@@ -64,11 +79,16 @@ export function formatKey(bytes: Uint8Array, offset = 0): string {
     .toUpperCase();
 }
 
-/** Negative, zero or positive, as for sorting. */
+/** Compares two keys for sorting: negative, zero or positive. */
 export function compareKeys(left: Key, right: Key): number {
   return Buffer.compare(left, right);
 }
 
+/**
+ * The key with these fields.
+ *
+ * @throws `out-of-range` for a field that does not fit.
+ */
 export function keyFromFields(fields: KeyFields): Key {
   const key = new Uint8Array(KEY_SIZE);
   const view = new DataView(key.buffer);
@@ -81,6 +101,11 @@ export function keyFromFields(fields: KeyFields): Key {
   return key;
 }
 
+/**
+ * The fields of a key.
+ *
+ * @throws `invalid-input` unless the key has 18 bytes.
+ */
 export function keyFields(key: Key): KeyFields {
   checkKey(key);
   const view = new DataView(key.buffer, key.byteOffset, KEY_SIZE);
@@ -95,8 +120,9 @@ export function keyFields(key: Key): KeyFields {
 }
 
 /**
- * The key `count` above: the fields are one number, so field6 carries into field5 and on.
- * Throws `out-of-range` past the last key.
+ * The key that is `count` above. A key is one number of 144 bits, so field6 carries into field5.
+ *
+ * @throws `out-of-range` above the last key; `invalid-input` unless the key has 18 bytes.
  */
 export function addToKey(key: Key, count: number): Key {
   checkKey(key);
@@ -113,7 +139,11 @@ export function addToKey(key: Key, count: number): Key {
   return result;
 }
 
-/** The key right above. Throws `out-of-range` for the last key. */
+/**
+ * The key that is 1 above.
+ *
+ * @throws `out-of-range` for the last key.
+ */
 export function nextKey(key: Key): Key {
   return addToKey(key, 1);
 }
@@ -129,10 +159,14 @@ export function checkKey(key: Key): void {
   }
 }
 
-/** The values of field2 that a pageserver takes though they have more than 16 bits, by their bytes. */
+/** A field2 of four of these bytes is accepted by a pageserver, though it has more than 16 bits. */
 const WIDE_FIELD2_BYTES = [0xff, 0x22];
 
-/** Whether a pageserver can hold the key at `at`; of any bytes but the first five nothing is asked. */
+/**
+ * Whether a pageserver can hold the key at `at`.
+ *
+ * @param keys Only the five bytes from `at` on are read.
+ */
 export function fitsPageserver(keys: Uint8Array, at = 0): boolean {
   if ((keys[at] as number) > 0x7f) return false;
   if (keys[at + 1] === 0 && keys[at + 2] === 0) return true;
@@ -142,7 +176,7 @@ export function fitsPageserver(keys: Uint8Array, at = 0): boolean {
   });
 }
 
-/** What is wrong with a key that a pageserver cannot hold. */
+/** The error for a key that a pageserver cannot hold. */
 export function unfitKeyError(
   keys: Uint8Array,
   at: number,
@@ -169,7 +203,7 @@ export function checkKeyRange(range: KeyRange): void {
   }
 }
 
-/** Keeps its own keys, whatever becomes of the ones given. */
+/** A copy with keys of its own. */
 export function copyKeyRange({ start, end }: KeyRange): KeyRange {
   return { start: Uint8Array.from(start), end: Uint8Array.from(end) };
 }

@@ -6,8 +6,8 @@
  *
  * Keys have 36 hex digits, LSNs 16. A local file may end in `-v1-{generation}`, a remote object in
  * `-{generation}`; a generation has 8 hex digits. Reading accepts what Neon's pageserver does: LSNs
- * of 1 to 16 digits, either case, and as a suffix `-v` with anything behind it or `-` with exactly
- * 8 characters. Writing gives the canonical form only.
+ * of 1 to 16 digits, either case, and as a suffix `-v` followed by anything, or `-` followed by
+ * exactly 8 characters. Writing produces the canonical form only.
  *
  * Source: Neon pageserver/src/tenant/storage_layer/layer_name.rs.
  */
@@ -17,34 +17,44 @@ import { isLeftoverName, SCRATCH_PREFIX, temporaryName } from '../virtual-file/l
 import { compareKeys, formatKey, type Key, type KeyRange, parseKey } from './key.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, parseLsn } from './lsn.ts';
 
+/** The name of a delta layer. */
 export interface DeltaLayerName {
+  /** Tells the two kinds apart. */
   readonly kind: 'delta';
+  /** Keys of the layer. */
   readonly keyRange: KeyRange;
+  /** LSNs of the layer. */
   readonly lsnRange: LsnRange;
   /** 8 hex digits. */
   readonly generation?: string | undefined;
 }
 
+/** The name of an image layer. */
 export interface ImageLayerName {
+  /** Tells the two kinds apart. */
   readonly kind: 'image';
+  /** Keys of the layer. */
   readonly keyRange: KeyRange;
+  /** The LSN of all images. */
   readonly lsn: Lsn;
   /** 8 hex digits. */
   readonly generation?: string | undefined;
 }
 
+/** The name of a layer of either kind. */
 export type LayerName = DeltaLayerName | ImageLayerName;
 
-/** Longest name that a file system takes, in bytes of UTF-8. */
+/** Longest file name, in bytes of UTF-8. */
 const MAXIMUM_NAME_LENGTH = 255;
 
-/** Whatever a suffix holds, no separator and no NUL: a name never leads out of its directory. */
+/** A suffix holds no separator and no NUL, so that a name cannot lead out of its directory. */
 const PATTERN =
   /^(?<start>[0-9a-fA-F]{36})-(?<end>[0-9a-fA-F]{36})__(?<lsn>[0-9a-fA-F]{1,16})(?<rest>[^/\\\0]*)$/;
 
 /**
- * Parses the last part of a path.
- * Throws: `invalid-input` for what is no layer name, `ambiguous-name` for what could be both kinds.
+ * Parses the last component of a path.
+ *
+ * @throws `invalid-input` if it is not a layer name; `ambiguous-name` if it could be of either kind.
  */
 export function parseLayerName(name: string): LayerName {
   const groups =
@@ -62,7 +72,11 @@ export function parseLayerName(name: string): LayerName {
   return parsed;
 }
 
-/** The canonical name of a local file. Throws `out-of-range`, `invalid-input` for what has none. */
+/**
+ * The canonical name of a local file.
+ *
+ * @throws `out-of-range` and `invalid-input` for keys, LSNs or a generation that are not valid.
+ */
 export function formatLayerName(name: LayerName): string {
   const lsns =
     name.kind === 'delta'
@@ -72,12 +86,12 @@ export function formatLayerName(name: LayerName): string {
   return `${formatKey(start)}-${formatKey(end)}__${lsns}${formatSuffix(name.generation)}`;
 }
 
-/** The name of the file that becomes the layer; the token keeps two writers apart. */
+/** Name of the file that becomes the layer; the token keeps two writers apart. */
 export function formatTemporaryName(name: LayerName, token: string): string {
   return temporaryName(temporaryStem(name), token);
 }
 
-/** The name of the scratch file that takes index blocks of the layer. */
+/** Name of the scratch file for index blocks of the layer. */
 export function formatIndexScratchName(name: LayerName, token: string): string {
   return temporaryName(`${temporaryStem(name)}-index`, token);
 }
@@ -88,7 +102,7 @@ function temporaryStem(name: LayerName): string {
   return `${formatKey(name.keyRange.start)}-XXX__${formatLsn(start)}-${formatLsn(end)}`;
 }
 
-/** True for what writers leave behind when the process dies, and `removeLeftovers` removes. */
+/** True for a file that writers leave when the process dies, and `removeLeftovers` deletes. */
 export function isTemporaryName(name: string): boolean {
   return isLeftoverName(name);
 }
@@ -135,7 +149,7 @@ function parseImage(keyRange: KeyRange, lsn: string, rest: string): ImageLayerNa
   return { kind: 'image', keyRange, lsn: parseLsn(lsn), ...suffix };
 }
 
-/** Undefined where the text is no suffix; the generation where it holds one. */
+/** Undefined unless the text is a suffix; with the generation if it has one. */
 function parseSuffix(suffix: string): { readonly generation?: string } | undefined {
   if (suffix === '') return {};
   if (!suffix.startsWith('-v') && suffix.length !== 9) return undefined;
@@ -149,7 +163,7 @@ function formatSuffix(generation: string | undefined): string {
   return generation === undefined ? '' : `-v1-${generation.toLowerCase()}`;
 }
 
-/** Exactly 16 digits: no sign, no seventeenth. */
+/** Exactly 16 digits. */
 function formatCheckedLsn(lsn: Lsn): string {
   checkLsn(lsn);
   return formatLsn(lsn);
@@ -169,7 +183,7 @@ function notALayerName(name: string): StorageError {
 
 function ambiguous(name: string): StorageError {
   return new StorageError('ambiguous-name', {
-    what: 'layer file name is both a delta and an image with a generation',
+    what: 'layer file name of a delta layer, or of an image layer with a generation',
     actual: JSON.stringify(name),
   });
 }

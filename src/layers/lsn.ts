@@ -2,24 +2,33 @@
  * LSN: a byte position in Postgres's write-ahead log, u64.
  *
  *   0000000001696000   16 upper-case hex digits, in file names and JSON
- *   0/1696000          high and low 32 bits in hex, for people; blanks around it are ignored
+ *   0/1696000          high and low 32 bits in hex, as Postgres prints it; surrounding blanks are
+ *                      ignored
  */
 import { StorageError } from '../errors.ts';
 
+/** An LSN; from 0 to `MAXIMUM_LSN`. */
 export type Lsn = bigint;
 
+/** The highest LSN. */
 export const MAXIMUM_LSN: Lsn = 0xffff_ffff_ffff_ffffn;
 
 /** Half-open: `start` is inside, `end` is not. */
 export interface LsnRange {
+  /** First LSN, inclusive. */
   readonly start: Lsn;
+  /** Last LSN, exclusive. */
   readonly end: Lsn;
 }
 
-/** Of all LSNs, the end is one above the last. */
+/** The end is one above the highest LSN. */
 export const ALL_LSNS: LsnRange = { start: 0n, end: MAXIMUM_LSN + 1n };
 
-/** Parses either form. Throws `invalid-input`. */
+/**
+ * Parses either form: 1 to 16 hex digits, or `HI/LO`.
+ *
+ * @throws `invalid-input`.
+ */
 export function parseLsn(text: string): Lsn {
   const halves = /^([0-9a-fA-F]{1,8})\/([0-9a-fA-F]{1,8})$/.exec(text.trim());
   if (halves !== null) return (BigInt(`0x${halves[1]}`) << 32n) | BigInt(`0x${halves[2]}`);
@@ -48,7 +57,7 @@ export function checkLsn(lsn: Lsn, what = 'LSN'): void {
   }
 }
 
-/** For what is looked for: the end may be that of all LSNs. Throws `out-of-range` for more. */
+/** For a range that is searched: its end may be that of `ALL_LSNS`. Throws `out-of-range` above it. */
 export function checkWantedLsns(range: LsnRange): void {
   checkLsn(range.start, 'start of the LSN range');
   if (range.end !== ALL_LSNS.end) checkLsn(range.end, 'end of the LSN range');

@@ -5,10 +5,16 @@ import { ImageLayerReader } from './image-layer/reader.ts';
 import { openLayerFile, type ReadOptions } from './layer-file/open-file.ts';
 
 /**
- * Opens a layer file, or any source of its bytes.
+ * Opens a layer file of either kind. A signal ends the wait for a descriptor.
  *
- * Returns: a reader; `reader.summary.kind` tells which.
- * Throws: `not-found`, `io`, `truncated`, `corrupt`, `unsupported-version`.
+ * @param from A path, or any source of the bytes of a layer file.
+ * @returns A reader; `reader.summary.kind` tells which. Close it when done.
+ * @throws `not-found`, `io`, `truncated`, `corrupt`, `unsupported-version`, `invalid-input`,
+ * `aborted`.
+ *
+ * @example
+ * await using reader = await openLayer(path);
+ * const entry = await reader.get(key, lsn);
  */
 export async function openLayer(
   from: string | ByteSource,

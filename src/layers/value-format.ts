@@ -1,7 +1,6 @@
 /**
  * Value: what a delta blob holds. bincode with fixed-size integers, big-endian; enum tags are u32,
- * bool and Option one byte, 0 or 1; byte strings and lists have a u64 count in front. No bytes are
- * left over.
+ * bool and Option one byte, 0 or 1; byte strings and lists start with a u64 count. No bytes follow.
  *
  *   0     length u64, data                                 image
  *   1 0   willInit u8, length u64, data                    WAL record of Postgres, raw
@@ -21,11 +20,15 @@ import { checkLimit } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { BincodeDecoder, BincodeEncoder, type StoredList } from './bincode.ts';
 
+/** A member of a multixact. */
 export interface MultixactMember {
+  /** Transaction id, u32. */
   readonly xid: number;
+  /** Status of the member, u32. */
   readonly status: number;
 }
 
+/** A value of a delta layer: the image of a page, or a change to one. */
 export type Value =
   | { readonly type: 'image'; readonly bytes: Uint8Array }
   | { readonly type: 'wal'; readonly willInit: boolean; readonly bytes: Uint8Array }
@@ -54,6 +57,7 @@ export type Value =
   | { readonly type: 'aux_file'; readonly path: string; readonly content: Uint8Array | null }
   | { readonly type: 'truncate_vm'; readonly truncByte: bigint; readonly truncOffset: bigint };
 
+/** The kind of a value. */
 export type ValueType = Value['type'];
 
 const TAG_IMAGE = 0;
@@ -72,21 +76,26 @@ const RECORD_TYPES = [
 
 const TAG_WAL = RECORD_TYPES.indexOf('wal');
 
-/** Bytes in front of the data of an image: tag, length. */
+/** Bytes before the data of an image: tag, length. */
 export const IMAGE_HEADER_SIZE = 4 + 8;
 
-/** Of the path in an auxiliary file: tags, length. */
+/** Bytes before the path of an auxiliary file: tags, length. */
 export const PATH_OFFSET = 4 + 4 + 8;
 
-/** Bytes in front of the data of a WAL record: tags, willInit, length. */
+/** Bytes before the data of a WAL record: tags, willInit, length. */
 const WAL_HEADER_SIZE = 4 + 4 + 1 + 8;
 
-/** True if nothing older than the value is needed to build the page from it. */
+/** True if the page can be built from the value without an older one. */
 export function valueWillInit(value: Value): boolean {
   return value.type === 'image' || (value.type === 'wal' && value.willInit);
 }
 
-/** Returns: the serialized value; a fresh array. Throws `out-of-range`, `invalid-input`. */
+/**
+ * Serializes a value.
+ *
+ * @returns The bytes; a new array.
+ * @throws `out-of-range`, `invalid-input`.
+ */
 export function encodeValue(value: Value): Uint8Array {
   checkValueBytes(value);
   const encoder = new BincodeEncoder(sizeOf(value));
@@ -127,10 +136,11 @@ export function encodeValue(value: Value): Uint8Array {
   return encoder.finish();
 }
 
+/** Options of `decodeValue`. */
 export interface DecodeValueOptions {
   /**
-   * Transactions or members in a list. Default 1,000,000: a member takes 8 bytes in a value and up
-   * to 170 as an object, and Neon writes no list of more than 32,768.
+   * Maximum number of transactions or members in a list. Default 1,000,000: a member takes 8 bytes in
+   * a value and up to 170 as an object, and Neon writes at most 32,768.
    */
   readonly maximumItems?: number | undefined;
 }
@@ -138,9 +148,16 @@ export interface DecodeValueOptions {
 const DEFAULT_MAXIMUM_ITEMS = 1_000_000;
 
 /**
- * Returns: the value; its byte strings are views of `bytes`.
- * Throws: `corrupt`, `truncated`, `too-large` (a longer list than the maximum, or a path that is no
- * string for its length); offsets count from the start of the bytes.
+ * Decodes a serialized value.
+ *
+ * @param bytes Exactly one value.
+ * @returns The value; its byte strings are views of `bytes`.
+ * @throws `corrupt`, `truncated`, `too-large` (a list longer than the maximum, or a path longer than
+ * a string can be), `invalid-input`. Offsets of errors count from the start of `bytes`.
+ *
+ * @example
+ * const value = decodeValue(entry.bytes);
+ * if (value.type === 'image') use(value.bytes);
  */
 export function decodeValue(bytes: Uint8Array, options: DecodeValueOptions = {}): Value {
   const { maximumItems = DEFAULT_MAXIMUM_ITEMS } = options;
@@ -161,7 +178,7 @@ export function decodeValue(bytes: Uint8Array, options: DecodeValueOptions = {})
   }
 }
 
-/** A value as it lies in its bytes: whatever they are, a few objects are made of them. */
+/** A value whose lists stay encoded: decoding allocates a few objects only, whatever the bytes are. */
 export type ValueView =
   | Exclude<Value, { readonly type: ListType | 'aux_file' }>
   | {
@@ -180,7 +197,7 @@ export type ValueView =
 
 type ListType = 'clog_set_committed' | 'clog_set_aborted' | 'multixact_members_create';
 
-/** As `decodeValue`, but nothing is too large. */
+/** Like `decodeValue`, but without limits. */
 export function viewValue(bytes: Uint8Array): ValueView {
   const decoder = new BincodeDecoder(bytes);
   const type = decodeType(decoder);
@@ -190,17 +207,17 @@ export function viewValue(bytes: Uint8Array): ValueView {
   return value;
 }
 
-/** What a value is, without what it holds. */
+/** The kind of a value, without its content. */
 export interface ValueOutline {
   readonly type: ValueType;
-  /** As `valueWillInit` says. */
+  /** See `valueWillInit`. */
   readonly willInit: boolean;
 }
 
-/** Bytes from which `outlineOfBegin` can tell. */
+/** Bytes that `outlineOfBegin` needs. */
 export const VALUE_OUTLINE_SIZE = 32;
 
-/** Checks a value as `decodeValue` does, without making it. Throws the same. */
+/** Checks a value by the rules of `decodeValue`, without decoding it. Throws the same. */
 export function outlineOfValue(bytes: Uint8Array): ValueOutline {
   const outline = outlineOfBegin(bytes, bytes.length);
   if (outline !== undefined) return outline;
@@ -212,7 +229,7 @@ export function outlineOfValue(bytes: Uint8Array): ValueOutline {
   return { type, willInit: false };
 }
 
-/** As `outlineOfValue`, of the `length` bytes at `start`. */
+/** Like `outlineOfValue`, for the `length` bytes at `start`. */
 export function outlineOfValueAt(bytes: Uint8Array, start: number, length: number): ValueOutline {
   return (
     usualOutline(bytes, start, length) ?? outlineOfValue(bytes.subarray(start, start + length))
@@ -224,8 +241,8 @@ const FIRST_RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: true };
 const RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: false };
 
 /**
- * The outline of a sound image or WAL record, as nearly all values are, without a decoder for each
- * of a million; undefined for anything else, which the decoder must look at.
+ * The outline of a valid image or WAL record, as nearly all values are, without allocating a decoder.
+ * Undefined for anything else, which `outlineOfValue` must check.
  */
 export function usualOutline(
   bytes: Uint8Array,
@@ -244,7 +261,7 @@ export function usualOutline(
   return willInit === 1 ? FIRST_RECORD_OUTLINE : RECORD_OUTLINE;
 }
 
-/** Whether the u64 is `count`, which is below 2^32. */
+/** Whether the u64 equals `count`, which is below 2^32. */
 function isCount(bytes: Uint8Array, at: number, count: number): boolean {
   return readU32(bytes, at) === 0 && readU32(bytes, at + 4) === count;
 }
@@ -260,10 +277,10 @@ function readU32(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * As `outlineOfValue`, from the first bytes and the length of the whole value.
+ * Like `outlineOfValue`, from the first bytes and the length of the complete value.
  *
- * Requires: `begin` has 32 bytes, or all of them.
- * Returns: undefined where more must be seen, which is so for auxiliary files.
+ * Requires: `begin` has 32 bytes, or the complete value.
+ * Returns: undefined if that is not enough, as for auxiliary files.
  */
 export function outlineOfBegin(begin: Uint8Array, length: number): ValueOutline | undefined {
   const decoder = new BincodeDecoder(begin, { length });
@@ -304,7 +321,7 @@ function itemsOf<T>(what: string, list: StoredList<T>, maximumItems: number): T[
   throw tooLarge(what, offset, `at most ${maximumItems} items`, length);
 }
 
-/** A string cannot have as many characters as a blob has bytes. */
+/** A blob can hold more bytes than a string can have characters. */
 function decodeText(bytes: Uint8Array): string {
   const maximum = constants.MAX_STRING_LENGTH;
   if (bytes.length > maximum) {
@@ -318,12 +335,12 @@ function tooLarge(what: string, offset: number, expected: string, actual: number
 }
 
 function decodeType(decoder: BincodeDecoder): ValueType {
-  const tag = decoder.u32('value');
+  const tag = decoder.u32('value tag');
   if (tag === TAG_IMAGE) return 'image';
-  if (tag !== TAG_RECORD) throw decoder.corrupt('value', 'variant 0 or 1', `${tag}`, 4);
-  const recordTag = decoder.u32('record');
+  if (tag !== TAG_RECORD) throw decoder.corrupt('value tag', 'variant 0 or 1', `${tag}`, 4);
+  const recordTag = decoder.u32('record tag');
   const type = RECORD_TYPES[recordTag];
-  if (type === undefined) throw decoder.corrupt('record', 'variant 0 to 7', `${recordTag}`, 4);
+  if (type === undefined) throw decoder.corrupt('record tag', 'variant 0 to 7', `${recordTag}`, 4);
   return type;
 }
 
@@ -364,7 +381,7 @@ function decodeRecord(decoder: BincodeDecoder, type: (typeof RECORD_TYPES)[numbe
   }
 }
 
-/** A string, say, would be taken for as many zeros. */
+/** A string, for example, would be copied as zeros. */
 function checkValueBytes(value: Value): void {
   if (value.type === 'image' || value.type === 'wal') checkBytes(value.bytes, value.type);
   else if (value.type === 'aux_file' && value.content !== null)
@@ -396,7 +413,7 @@ function sizeOf(value: Value): number {
   }
 }
 
-/** For callers whose types nobody checked: an empty blob would be no value. */
+/** For callers without a type checker: an empty blob is not a value. */
 function unknownType(value: never): StorageError {
   const { type }: { readonly type?: unknown } = value;
   return new StorageError('invalid-input', {

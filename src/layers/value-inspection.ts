@@ -1,6 +1,6 @@
 /**
- * What a caller looks for in the values of a layer while it is verified: something that the format
- * does not know of, such as the checksum of a Postgres page.
+ * A caller's own check of the values of a layer while it is verified, for something that is not part
+ * of the format, such as the checksum of a Postgres page.
  */
 import type { StorageError } from '../errors.ts';
 import type { Findings } from './findings.ts';
@@ -8,15 +8,17 @@ import type { Key } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
 import type { Lsn } from './lsn.ts';
 
-/** A value that could be read; everything is valid only during the call. */
+/** A value that could be read; all views are valid only during the call. */
 export interface InspectedValue {
-  /** Of the layer. */
+  /** Kind of the layer. */
   readonly kind: 'delta' | 'image';
+  /** A view. */
   readonly key: Key;
+  /** LSN of the value. */
   readonly lsn: Lsn;
-  /** Of the blob, in bytes from the start of the file. */
+  /** Where the blob starts, in bytes from the start of the file. */
   readonly offset: number;
-  /** After decompression: of a delta layer the serialized value, of an image layer the image. */
+  /** A view, after decompression: the serialized value of a delta layer, the image of an image layer. */
   readonly bytes: Uint8Array;
 }
 

@@ -1,8 +1,8 @@
 /**
- * Looks at every block and every blob of a layer and says what is wrong with it.
+ * Checks every block and every blob of a layer.
  *
- * An error means that a value cannot be read or a read could be wrong. A warning is what Neon's
- * writer would not write, though its reader takes it as it is.
+ * An error means that a value cannot be read, or that a read could be wrong. A warning means that
+ * Neon's writer would not write this, though its reader accepts it.
  */
 
 import { SHORT_BLOB_LIMIT } from '../blob-writer/blob-format.ts';
@@ -29,23 +29,30 @@ import { formatLsn, type Lsn } from './lsn.ts';
 import { outlineOfValue, usualOutline, type ValueOutline } from './value-format.ts';
 import { type InspectValue, inspectBatch } from './value-inspection.ts';
 
+/** Options of `verifyLayer`. */
 export interface VerifyOptions extends ReadOptions {
-  /** Default 1,000. */
+  /** Findings that are listed; default 1,000. */
   readonly maximumFindings?: number | undefined;
-  /** Looks at every value that could be read, but for those of more than 1 MiB. */
+  /** Called for every value that could be read, except values larger than 1 MiB. */
   readonly inspectValue?: InspectValue | undefined;
+  /** Ends the verification with `aborted`. */
   readonly signal?: AbortSignal | undefined;
+  /** Called with the bytes that are done, and the size of the file. */
   readonly onProgress?: OnProgress | undefined;
 }
 
 const DEFAULT_MAXIMUM_FINDINGS = 1000;
 
 /**
- * Verifies one file, or any source of its bytes. Whatever the file is, a few MiB are held of it.
+ * Verifies one layer. Uses a few MiB of memory, whatever the file is. A signal ends its waits.
  *
- * Returns: what was found; damage is never thrown.
- * Throws: `not-found`, `io`, `aborted`: what keeps us from looking; `invalid-input` for limits that
- * are none.
+ * @param from A path, or any source of the bytes of a layer file.
+ * @returns The findings; damage is never thrown.
+ * @throws `not-found`, `io` and `aborted`, which prevent the verification; `invalid-input`.
+ *
+ * @example
+ * const report = await verifyLayer(path);
+ * if (!report.ok) throw new Error(report.findings[0]?.message);
  */
 export async function verifyLayer(
   from: string | ByteSource,
@@ -106,7 +113,7 @@ function verifySummaryPadding(block: Uint8Array, summary: LayerSummary, findings
   if (nonZero >= 0) findings.warn('padding of the summary block is not zero', nonZero);
 }
 
-/** Padding of every block, blocks that nothing leads to, and bytes behind the last one. */
+/** Checks the padding of blocks, for unreachable blocks, and for bytes after the last one. */
 async function verifyIndexBlocks(
   reader: LayerReader,
   findings: Findings,
@@ -138,14 +145,14 @@ async function verifyIndexBlocks(
       children.add(node.childBlock(index));
     }
   }
-  // A damaged block hides which blocks it leads to.
+  // The children of a damaged block are not known.
   const isKnown = !undecodable.meets(children);
   for (let block = 0; isKnown && block <= indexRootBlock; block += 1) {
     if (block === skipped?.block) block += skipped.blockCount;
-    if (!children.has(block)) findings.warn('no index block leads to this one', offsetOf(block));
+    if (!children.has(block)) findings.warn('unreachable index block', offsetOf(block));
   }
   if (reader.size > end) {
-    findings.warn(`${reader.size - end} bytes behind the last index block`, end);
+    findings.warn(`${reader.size - end} bytes after the last index block`, end);
   }
 }
 
@@ -155,9 +162,9 @@ class ValuesState {
   readonly findings: Findings;
   readonly options: VerifyOptions;
   entryCount = 0;
-  /** End of the last good blob. */
+  /** End of the last valid blob. */
   blobsEnd = BLOCK_SIZE;
-  /** Where damage has made the end of the last blob unknown, gaps say nothing. */
+  /** False if damage has made the end of the last blob unknown; then gaps mean nothing. */
   isEndKnown = true;
 
   constructor(reader: LayerReader, source: ByteSource, findings: Findings, options: VerifyOptions) {
@@ -175,7 +182,7 @@ class ValuesState {
 async function verifyEntries(state: ValuesState): Promise<void> {
   const { reader, findings, options } = state;
   for await (const item of reader.salvageStreamed({ signal: options.signal })) {
-    // The scan asks at each leaf, in which there may be hundreds of MiB.
+    // The scan checks the signal once per leaf, which may lead to hundreds of MiB.
     throwIfAborted(options.signal, findings.path);
     if (item.kind === 'batch') verifyBatch(item.batch, state);
     else if (item.kind === 'large-entry') await verifyLargeEntry(item, state);
@@ -201,7 +208,7 @@ function verifyBatch(batch: EntryBatch, state: ValuesState): void {
   if (inspect !== undefined) inspectBatch(batch, kind, { inspect, findings });
   const row = new BatchRow(batch);
   for (;;) {
-    row.index = passSoundRows(batch, row.index, state);
+    row.index = skipValidRows(batch, row.index, state);
     if (row.index === batch.count) return;
     verifyPlace(row, row.contentLength, state);
     if (kind === 'delta') verifyRowValue(row, state);
@@ -210,10 +217,10 @@ function verifyBatch(batch: EntryBatch, state: ValuesState): void {
 }
 
 /**
- * Takes note of plain rows, from `from` on, as long as there is nothing to tell of them: nearly all
- * rows of nearly all layers. Returns: the row behind them, which needs a look of its own.
+ * Counts uncompressed rows from `from` on as long as they are valid, as nearly all rows are. Returns:
+ * the first row that must be checked by itself, or the count.
  */
-function passSoundRows(batch: EntryBatch, from: number, state: ValuesState): number {
+function skipValidRows(batch: EntryBatch, from: number, state: ValuesState): number {
   if (!state.isEndKnown) return from;
   const { buffer, count, keys, offsets, storedLengths, starts, lengths, compressed } = batch;
   const marks = state.reader.summary.kind === 'delta' ? batch.willInit : undefined;
@@ -272,7 +279,7 @@ interface EntryFacts {
   readonly compressed: boolean;
 }
 
-/** The facts of one entry after the other; what nobody asks for is not looked up. */
+/** One row of a batch at a time; looks up only what is asked for. */
 class BatchRow implements EntryFacts {
   readonly #batch: EntryBatch;
   index = 0;
@@ -316,7 +323,7 @@ class BatchRow implements EntryFacts {
     return this.#batch.lengths[index] as number;
   }
 
-  /** What the value is. Throws: as `outlineOfValue`. */
+  /** See `outlineOfValue`. */
   outline(): ValueOutline {
     return outlineOfValue(this.#batch.bytes(this.index));
   }
@@ -330,7 +337,7 @@ function verifyPlace(entry: EntryFacts, contentLength: number, state: ValuesStat
     state.findings.add(unfitKeyError(entry.key, 0, { offset, lsn }), offset);
   }
   if (state.isEndKnown && offset > state.blobsEnd) {
-    state.warn(`gap of ${offset - state.blobsEnd} bytes in front of the blob`, entry);
+    state.warn(`gap of ${offset - state.blobsEnd} bytes before the blob`, entry);
   }
   state.blobsEnd = offset + storedLength;
   state.isEndKnown = true;
@@ -341,10 +348,10 @@ function verifyPlace(entry: EntryFacts, contentLength: number, state: ValuesStat
 
 function verifyWillInit(entry: EntryFacts, { willInit }: ValueOutline, state: ValuesState): void {
   if (willInit === entry.willInit) return;
-  state.warn(`willInit of the index is ${!willInit}, the value says ${willInit}`, entry);
+  state.warn(`willInit is ${!willInit} in the index, ${willInit} in the value`, entry);
 }
 
-/** Throws what is no damage of the value. */
+/** Rethrows an error that is not damage. */
 function addValueDamage(
   entry: EntryFacts,
   contentLength: number,
@@ -358,14 +365,14 @@ function addValueDamage(
   findings.add(locateValueError(error, located, findings.path), offset);
 }
 
-/** Between the last blob and the index are zeros, less than a block of them. */
+/** Between the last blob and the index lies less than a block, of zeros. */
 async function verifyPadding(state: ValuesState): Promise<void> {
   const { findings, reader, source } = state;
   if (!state.isEndKnown || state.entryCount === 0) return;
   const indexStart = reader.blobs.region.end;
   const length = indexStart - state.blobsEnd;
   if (length >= BLOCK_SIZE) {
-    findings.warn(`gap of ${length} bytes in front of the index`, state.blobsEnd);
+    findings.warn(`gap of ${length} bytes before the index`, state.blobsEnd);
   }
   const padding = new Uint8Array(Math.min(length, BLOCK_SIZE));
   await readExactly(source, padding, state.blobsEnd);
@@ -375,7 +382,7 @@ async function verifyPadding(state: ValuesState): Promise<void> {
   }
 }
 
-/** Damage becomes a finding; what keeps us from looking is thrown. */
+/** Turns damage into a finding, and rethrows any other error. */
 async function collect<T>(
   findings: Findings,
   offset: number,
@@ -390,7 +397,7 @@ async function collect<T>(
   }
 }
 
-/** Index of the first byte that is not zero, from `from` on; -1 if all are. At most a block. */
+/** Index of the first non-zero byte at or after `from`, in at most a block; -1 if there is none. */
 function firstNonZero(bytes: Uint8Array, from: number): number {
   const part = bytes.subarray(from);
   if (Buffer.compare(part, ZEROS.subarray(0, part.length)) === 0) return -1;

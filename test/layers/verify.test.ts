@@ -51,32 +51,32 @@ describe('a warning', () => {
     [
       'a gap between blobs',
       gapBefore(2),
-      'gap of 5 bytes in front of the blob',
+      'gap of 5 bytes before the blob',
       8192 + 2 * BLOB_LENGTH + 5,
     ],
     [
       'a gap of one byte',
       gapBefore(2, 1),
-      'gap of 1 bytes in front of the blob',
+      'gap of 1 bytes before the blob',
       8192 + 2 * BLOB_LENGTH + 1,
     ],
     [
       'one byte behind the index',
       { patch: { [INDEX_START + 8192]: [0] } },
-      '1 bytes behind the last index block',
+      '1 bytes after the last index block',
       INDEX_START + 8192,
     ],
     [
       'a whole block of padding',
       { blobs: fullBlock() },
-      'gap of 8192 bytes in front of the index',
+      'gap of 8192 bytes before the index',
       16384,
     ],
-    ['a gap before the first blob', gapBefore(0), 'gap of 5 bytes in front of the blob', 8192 + 5],
+    ['a gap before the first blob', gapBefore(0), 'gap of 5 bytes before the blob', 8192 + 5],
     [
       'a gap before the index',
       { spec: { indexStartBlock: 3 }, blobs: [...BLOBS, new Uint8Array(8192)] },
-      `gap of ${16384 - 3 * BLOB_LENGTH} bytes in front of the index`,
+      `gap of ${16384 - 3 * BLOB_LENGTH} bytes before the index`,
       VALUES_END,
     ],
     [
@@ -110,9 +110,9 @@ describe('a warning', () => {
       INDEX_START + 5 + 3 * 31,
     ],
     [
-      'bytes behind the index',
+      'bytes after the index',
       { patch: { [INDEX_START + 8192]: [0, 0] } },
-      '2 bytes behind the last index block',
+      '2 bytes after the last index block',
       INDEX_START + 8192,
     ],
     [
@@ -130,9 +130,9 @@ describe('a warning', () => {
       8192 + 2 * BLOB_LENGTH,
     ],
     [
-      'willInit of the index',
+      'a mark of the index',
       { willInit: 1 },
-      'willInit of the index is true, the value says false',
+      'willInit is true in the index, false in the value',
       8192,
     ],
   ])('is given for %s', async (_, damage, message, offset) => {
@@ -174,19 +174,19 @@ describe('a warning', () => {
     const value = shortBlob(encodeValue({ type: 'image', bytes: Uint8Array.of(1) }));
     const { findings } = await verify({ blobs: [value, ...BLOBS.slice(1)] });
     expect(findings.map(({ message }) => message)).toEqual([
-      expect.stringContaining('willInit of the index is false, the value says true'),
+      expect.stringContaining('willInit is false in the index, true in the value'),
     ]);
   });
 });
 
 describe('an error', () => {
   it.each<[string, Damage, string, RegExp, number]>([
-    ['a value that is none', { patch: { [8192 + 1 + 3]: [2] } }, 'corrupt', /variant 0 or 1/, 8193],
+    ['an invalid value', { patch: { [8192 + 1 + 3]: [2] } }, 'corrupt', /variant 0 or 1/, 8193],
     [
       'a value with bytes left over',
       valueOfLength(1),
       'corrupt',
-      /bytes behind the value/,
+      /bytes after the value/,
       8192 + 1 + BLOB_LENGTH - 1,
     ],
     ['a value that is cut', valueOfLength(-1), 'corrupt', /length of xids/, 8192 + 1 + 8],
@@ -194,7 +194,7 @@ describe('an error', () => {
       'a blob without bytes',
       { blobs: [Uint8Array.of(0), ...BLOBS.slice(1)] },
       'truncated',
-      /value ends in value/,
+      /value is truncated in its value tag/,
       8193,
     ],
     ['reserved bits in a blob header', { patch: { 8192: [0xf0] } }, 'corrupt', /blob header/, 8192],
@@ -427,8 +427,8 @@ describe('one row among many of which there is nothing to tell', () => {
   });
 
   it.each<[string, OddRow, string]>([
-    ['a gap', { gap: 3 }, 'gap of 3 bytes in front of the blob'],
-    ['a mark', { flipsMark: true }, 'willInit of the index is false, the value says true'],
+    ['a gap', { gap: 3 }, 'gap of 3 bytes before the blob'],
+    ['a mark', { flipsMark: true }, 'willInit is false in the index, true in the value'],
     [
       'a long header',
       { blob: (value) => Buffer.concat([Uint8Array.of(0x80, 0, 0, value.length), value]) },

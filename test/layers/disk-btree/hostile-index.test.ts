@@ -199,7 +199,7 @@ describe('blocks that nothing leads to', () => {
       const { error, report } = await read({}, {}, stray);
       expect(error).toBeUndefined();
       expect(report).toMatchObject({ ok: true, warnings: 1 });
-      expect(report.findings[0]?.message).toMatch(/no index block leads to/);
+      expect(report.findings[0]?.message).toMatch(/unreachable index block/);
     }
   });
 

@@ -83,7 +83,7 @@ describe('a large value', () => {
     bytes[value] = (bytes[value] ?? 0) ^ 1;
     const report = await verifyLayer(bytesSource(bytes));
     expect(report).toMatchObject({ ok: true, warnings: 1 });
-    expect(report.findings[0]?.message).toContain('willInit of the index is false');
+    expect(report.findings[0]?.message).toContain('willInit is false in the index');
   });
 
   it.each<[string, number, number, RegExp]>([
@@ -91,8 +91,8 @@ describe('a large value', () => {
     ['a variant', 0, 3, /variant 0 or 1/],
     ['a record', 2, 7, /variant 0 to 7/],
     ['a flag', 1, 8, /willInit/],
-    ['the length of its data', 0, 10, /length of image|bytes behind the value/],
-    ['the count of its items', 4, 14, /length of xids|bytes behind the value/],
+    ['the length of its data', 0, 10, /length of image|bytes after the value/],
+    ['the count of its items', 4, 14, /length of xids|bytes after the value/],
     ['a byte of its path', 7, 100, /path/],
   ])('is an error where %s is wrong', async (_, index, at, message) => {
     const { bytes, offset } = await damagedAt(index, at);
