@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import {
   DeltaLayerReader,
   EphemeralLayer,
-  formatLsnForPeople,
+  formatPgLsn,
   ImageLayerReader,
   verifyLayer,
 } from 'layerfile/layers';
@@ -68,7 +68,7 @@ async function runIn(root, isKept) {
     const server = await runPostgres(pgdata, CHANGE);
     const { checkpointLsn } = await readControlFile(pgdata, OpenFiles.shared());
     const lines = [
-      `${count(server.rowCount)} rows; the log went from ${formatLsnForPeople(image.lsn)} to ${formatLsnForPeople(checkpointLsn)}`,
+      `${count(server.rowCount)} rows; the log went from ${formatPgLsn(image.lsn)} to ${formatPgLsn(checkpointLsn)}`,
     ];
     return { lines, value: { ...server, lsn: checkpointLsn } };
   });
@@ -147,7 +147,7 @@ async function writeDelta({ before, after, image, changed, layers }) {
 function describeImage(layer) {
   const raw = layer.pageCount * PAGE_SIZE;
   return [
-    `${plural(layer.pageCount, 'page')} of ${plural(layer.forkCount, 'relation fork')} at LSN ${formatLsnForPeople(layer.lsn)}`,
+    `${plural(layer.pageCount, 'page')} of ${plural(layer.forkCount, 'relation fork')} at LSN ${formatPgLsn(layer.lsn)}`,
     `${bytes(raw)} of pages in ${bytes(layer.size)}, ${times(raw, layer.size)} smaller`,
   ];
 }

@@ -36,6 +36,7 @@ const LEAVES = [
   'check-options.ts',
   'checksum.ts',
   'errors.ts',
+  'nearest-name.ts',
   'on-abort.ts',
   'printable.ts',
   'progress.ts',

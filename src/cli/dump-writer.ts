@@ -3,7 +3,7 @@ import { isUint8Array } from 'node:util/types';
 import { assert } from '../assert.ts';
 import type { StorageError } from '../errors.ts';
 import { formatKey } from '../layers/key.ts';
-import { formatLsnForPeople } from '../layers/lsn.ts';
+import { formatPgLsn } from '../layers/lsn.ts';
 import { explainKey } from '../postgres/key-explanation.ts';
 import { shortened } from '../printable.ts';
 import type { Format } from './context.ts';
@@ -113,7 +113,7 @@ class TableDumpWriter implements DumpWriter {
         return this.#table.row({ cells: entryCells(item.shown, this.#values) });
       case 'damaged-entry': {
         const { key, lsn, offset, error } = item;
-        const where = [formatKey(key), formatLsnForPeople(lsn), 'damaged', ''];
+        const where = [formatKey(key), formatPgLsn(lsn), 'damaged', ''];
         const what = rowMessage(error, offset);
         return this.#table.row({ cells: [...where, String(offset), '', '', what], style: 'red' });
       }
@@ -157,7 +157,7 @@ function entryCells(shown: ShownEntry, values: ValuesMode): string[] {
   const { entry, type, length } = shown;
   return [
     formatKey(entry.key),
-    formatLsnForPeople(entry.lsn),
+    formatPgLsn(entry.lsn),
     type,
     [entry.willInit && type !== 'image' ? 'init' : '', entry.compressed ? 'zstd' : ''].join(''),
     String(entry.offset),

@@ -2,7 +2,7 @@
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
-import { unknownName } from '../postgres/nearest-name.ts';
+import { unknownName } from '../nearest-name.ts';
 import {
   MAXIMUM_PG_VERSION,
   MINIMUM_PG_VERSION,

@@ -1,5 +1,5 @@
 /** The header of a Postgres page, for people and for programs. */
-import { formatLsn, formatLsnForPeople } from '../layers/lsn.ts';
+import { formatLsn, formatPgLsn } from '../layers/lsn.ts';
 import { checkPageChecksum, decodePageHeader, itemCount, pageChecksum } from '../postgres/page.ts';
 import { formatCount } from './human.ts';
 import type { Json } from './json.ts';
@@ -17,7 +17,7 @@ export function pageProperties(shown: ShownPage): (readonly [name: string, value
   const header = decodePageHeader(shown.page);
   const { lower, upper, special } = header;
   return [
-    ['page LSN', formatLsnForPeople(header.lsn)],
+    ['page LSN', formatPgLsn(header.lsn)],
     ['page checksum', checksumText(shown)],
     ['page flags', flagsText(header.flags)],
     ['lower, upper, special', [lower, upper, special].map(formatCount).join('  ')],

@@ -1,6 +1,6 @@
 /** The command tree: what commander parses, how its help looks, and which module runs. */
 import { type Argument, Command, CommanderError } from 'commander';
-import { nearestName } from '../postgres/nearest-name.ts';
+import { nearestName } from '../nearest-name.ts';
 import type { Style } from './colour.ts';
 import { paint } from './colour.ts';
 import { addExamples, type Runner } from './command-parts.ts';

@@ -62,7 +62,7 @@ export {
 } from '../layers/layer-name.ts';
 export {
   formatLsn,
-  formatLsnForPeople,
+  formatPgLsn,
   type Lsn,
   type LsnRange,
   MAXIMUM_LSN,

@@ -22,7 +22,7 @@ export {
   type ControlFile,
   decodeControlFile,
 } from '../postgres/control-file.ts';
-export { checkAtRest, readControlFile } from '../postgres/data-directory.ts';
+export { assertCleanShutdown, readControlFile } from '../postgres/data-directory.ts';
 export { FORK_NAMES, type Fork, type ForkName } from '../postgres/fork.ts';
 export {
   type ImportedLayer,
@@ -31,7 +31,7 @@ export {
   NOT_IMPORTED,
 } from '../postgres/import.ts';
 export { explainKey } from '../postgres/key-explanation.ts';
-export { KEY_FIELDS_HELP, keyFromArguments, keyFromFieldsText } from '../postgres/key-fields.ts';
+export { KEY_FIELDS_HELP, keyFromFieldsText, parseKeyText } from '../postgres/key-fields.ts';
 export {
   auxFilesKey,
   checkpointKey,

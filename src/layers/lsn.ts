@@ -46,7 +46,7 @@ export function formatLsn(lsn: Lsn): string {
 }
 
 /** `HI/LO`, as Postgres prints it. */
-export function formatLsnForPeople(lsn: Lsn): string {
+export function formatPgLsn(lsn: Lsn): string {
   return `${(lsn >> 32n).toString(16)}/${(lsn & 0xffff_ffffn).toString(16)}`.toUpperCase();
 }
 

@@ -48,7 +48,7 @@ export async function readControlFile(
 }
 
 /** Throws `invalid-input` for the first sign that the directory is not at rest. */
-export async function checkAtRest(
+export async function assertCleanShutdown(
   dataDirectory: string,
   control: ControlFile,
   openFiles: OpenFiles,

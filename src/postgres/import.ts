@@ -19,7 +19,12 @@ import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import type { Compression } from '../zstd/compression.ts';
 import type { ControlFile } from './control-file.ts';
-import { checkAtRest, checkUnchanged, findUnrest, readControlFile } from './data-directory.ts';
+import {
+  assertCleanShutdown,
+  checkUnchanged,
+  findUnrest,
+  readControlFile,
+} from './data-directory.ts';
 import { checkDatabases } from './database-checks.ts';
 import { keyRangeOf, putSources, type Source, sortSources } from './import-sources.ts';
 import { findLeftOut, type LeftOutFile } from './left-out.ts';
@@ -200,7 +205,8 @@ function checkLayerLsn(lsn: Lsn): void {
 async function checkStill(cluster: Cluster, openFiles: OpenFiles): Promise<void> {
   const { dataDirectory, control, files, objections } = cluster;
   await checkUnchanged(dataDirectory, control, openFiles);
-  if (!objections.isAllowed('unclean')) await checkAtRest(dataDirectory, control, openFiles);
+  if (!objections.isAllowed('unclean'))
+    await assertCleanShutdown(dataDirectory, control, openFiles);
   const layout = { dataDirectory, ...control };
   const allowed = new Objections(['damaged']);
   const after = await searchRelationFiles(layout, openFiles.fileSystem, allowed);

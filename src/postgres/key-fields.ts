@@ -17,6 +17,7 @@
  */
 import { StorageError } from '../errors.ts';
 import { type Key, parseKey } from '../layers/key.ts';
+import { unknownName } from '../nearest-name.ts';
 import { FORK_NAMES, type Fork, forkOfNumber, isForkName, MAXIMUM_FORK_NUMBER } from './fork.ts';
 import {
   auxFilesKey,
@@ -42,7 +43,6 @@ import {
   twophaseDirectoryKey,
   twophaseKey,
 } from './key-mapping.ts';
-import { unknownName } from './nearest-name.ts';
 
 /** For the help text of a command that takes a key. */
 export const KEY_FIELDS_HELP = `\
@@ -56,7 +56,7 @@ KEY is 36 hex digits, or fields:
   db_dir | twophase_dir | control_file | checkpoint | aux_files`;
 
 /** Parses either 36 hex digits or fields; no kind consists of hex digits. Throws `invalid-input`. */
-export function keyFromArguments(words: readonly string[]): Key {
+export function parseKeyText(words: readonly string[]): Key {
   const [only, ...others] = splitWords(words);
   if (only !== undefined && others.length === 0 && /^[0-9a-fA-F]+$/.test(only)) {
     return parseKey(only);

@@ -7,7 +7,7 @@
  */
 import { describedError, StorageError } from '../errors.ts';
 import { formatKey } from '../layers/key.ts';
-import { formatLsn, formatLsnForPeople, type Lsn } from '../layers/lsn.ts';
+import { formatLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { type RelationForkId, relationBlockKey } from './key-mapping.ts';
 import type { Objections } from './objections.ts';
 import { badPageOf } from './page.ts';
@@ -80,8 +80,8 @@ export class PageInspector {
     const { lsn, objections } = this.#options;
     const warning = new StorageError('out-of-range', {
       what: `${count === 1 ? '1 page is' : `${count} pages are`} newer than the layer`,
-      expected: `LSNs up to ${formatLsnForPeople(lsn)}`,
-      actual: `LSNs up to ${formatLsnForPeople(this.#newestLsn)}`,
+      expected: `LSNs up to ${formatPgLsn(lsn)}`,
+      actual: `LSNs up to ${formatPgLsn(this.#newestLsn)}`,
     });
     objections.warn(warning);
   }
@@ -117,8 +117,8 @@ export class PageInspector {
         path,
         offset,
         lsn: formatLsn(pageLsn),
-        expected: `at most ${formatLsnForPeople(lsn)}`,
-        actual: formatLsnForPeople(pageLsn),
+        expected: `at most ${formatPgLsn(lsn)}`,
+        actual: formatPgLsn(pageLsn),
       });
     }
     this.#newerCount += 1;

@@ -6,7 +6,7 @@
  */
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
-import { formatLsnForPeople, type Lsn, parseLsn } from '../layers/lsn.ts';
+import { formatPgLsn, type Lsn, parseLsn } from '../layers/lsn.ts';
 import {
   decodeTimelineMetadata,
   encodeTimelineMetadata,
@@ -33,12 +33,12 @@ export function timelineMetadataToJson(fields: TimelineMetadataFields): Timeline
   encodeTimelineMetadata(fields);
   const { prevRecordLsn, ancestorTimeline } = fields;
   return {
-    disk_consistent_lsn: formatLsnForPeople(fields.diskConsistentLsn),
-    prev_record_lsn: prevRecordLsn === null ? null : formatLsnForPeople(prevRecordLsn),
+    disk_consistent_lsn: formatPgLsn(fields.diskConsistentLsn),
+    prev_record_lsn: prevRecordLsn === null ? null : formatPgLsn(prevRecordLsn),
     ancestor_timeline: ancestorTimeline === null ? null : ancestorTimeline.toLowerCase(),
-    ancestor_lsn: formatLsnForPeople(fields.ancestorLsn),
-    latest_gc_cutoff_lsn: formatLsnForPeople(fields.latestGcCutoffLsn),
-    initdb_lsn: formatLsnForPeople(fields.initdbLsn),
+    ancestor_lsn: formatPgLsn(fields.ancestorLsn),
+    latest_gc_cutoff_lsn: formatPgLsn(fields.latestGcCutoffLsn),
+    initdb_lsn: formatPgLsn(fields.initdbLsn),
     pg_version: fields.pgVersion,
   };
 }

@@ -20,7 +20,7 @@
 import { crc32cOf } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import { formatIdentifier, IDENTIFIER_SIZE, parseIdentifier } from '../layers/identifier.ts';
-import { checkLsn, formatLsnForPeople, type Lsn } from '../layers/lsn.ts';
+import { checkLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
 import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
 
@@ -194,7 +194,7 @@ class Body {
     const offset = this.#offset;
     const lsn = this.lsn();
     if (lsn % LSN_ALIGNMENT === 0n) return lsn;
-    throw corrupt(offset, 'disk_consistent_lsn as a multiple of 8', formatLsnForPeople(lsn));
+    throw corrupt(offset, 'disk_consistent_lsn as a multiple of 8', formatPgLsn(lsn));
   }
 
   /** The tag of an Option. */
@@ -246,7 +246,7 @@ function checkFields(fields: TimelineMetadataFields): void {
     throw new StorageError('invalid-input', {
       what: 'disk_consistent_lsn',
       expected: 'a multiple of 8',
-      actual: formatLsnForPeople(fields.diskConsistentLsn),
+      actual: formatPgLsn(fields.diskConsistentLsn),
     });
   }
   if (!isPgVersion(fields.pgVersion)) {

@@ -5,7 +5,7 @@ import {
   checkLsn,
   checkLsnRange,
   formatLsn,
-  formatLsnForPeople,
+  formatPgLsn,
   MAXIMUM_LSN,
   parseLsn,
 } from '../../src/layers/lsn.ts';
@@ -21,7 +21,7 @@ describe('an LSN', () => {
     [MAXIMUM_LSN, 'FFFFFFFFFFFFFFFF', 'FFFFFFFF/FFFFFFFF'],
   ])('%d is written %s and %s', (lsn, text, forPeople) => {
     expect(formatLsn(lsn)).toBe(text);
-    expect(formatLsnForPeople(lsn)).toBe(forPeople);
+    expect(formatPgLsn(lsn)).toBe(forPeople);
     expect(parseLsn(text)).toBe(lsn);
     expect(parseLsn(text.toLowerCase())).toBe(lsn);
     expect(parseLsn(forPeople)).toBe(lsn);
@@ -77,7 +77,7 @@ describe('an LSN', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: MAXIMUM_LSN }), (lsn) => {
         expect(parseLsn(formatLsn(lsn))).toBe(lsn);
-        expect(parseLsn(formatLsnForPeople(lsn))).toBe(lsn);
+        expect(parseLsn(formatPgLsn(lsn))).toBe(lsn);
         expect(formatLsn(lsn)).toMatch(/^[0-9A-F]{16}$/);
       }),
     );

@@ -1,13 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { formatKey } from '../../src/layers/key.ts';
-import {
-  KEY_FIELDS_HELP,
-  keyFromArguments,
-  keyFromFieldsText,
-} from '../../src/postgres/key-fields.ts';
+import { KEY_FIELDS_HELP, keyFromFieldsText, parseKeyText } from '../../src/postgres/key-fields.ts';
 import { describeKey, type KeyMeaning } from '../../src/postgres/key-mapping.ts';
-import { nearestName } from '../../src/postgres/nearest-name.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const SAME_BLOCK = '000000067F00000005000040000000000007';
@@ -41,11 +36,11 @@ describe('fields that name a key', () => {
   ])('%s', (text, key) => {
     expect(formatKey(keyFromFieldsText(text.split(' ')))).toBe(key);
     expect(formatKey(keyFromFieldsText([` ${text} `]))).toBe(key);
-    expect(formatKey(keyFromArguments([text]))).toBe(key);
+    expect(formatKey(parseKeyText([text]))).toBe(key);
   });
 
   it('may as well be the 36 hex digits', () => {
-    expect(formatKey(keyFromArguments([SAME_BLOCK.toLowerCase()]))).toBe(SAME_BLOCK);
+    expect(formatKey(parseKeyText([SAME_BLOCK.toLowerCase()]))).toBe(SAME_BLOCK);
   });
 
   it('are those of the meaning that they give', () => {
@@ -107,7 +102,7 @@ describe('fields that name no key', () => {
   it.each([SAME_BLOCK.slice(1), `${SAME_BLOCK}0`, '7', 'bad'])(
     '%s is a key of the wrong length, not a kind',
     (text) => {
-      const error = storageErrorThrownBy(() => keyFromArguments([text]));
+      const error = storageErrorThrownBy(() => parseKeyText([text]));
       expect(error.code).toBe('invalid-input');
       expect(error.message).toContain('36 hex digits');
     },
@@ -124,14 +119,6 @@ it('the help text shows every kind that fields can name', () => {
   for (const word of [...shown, 'control_file', 'checkpoint', 'aux_files']) {
     expect(KEY_FIELDS_HELP).toContain(word);
   }
-});
-
-it('a mistyped name finds the nearest within two mistakes', () => {
-  expect(nearestName('brod', ['blkno', 'fork'])).toBeUndefined();
-  expect(nearestName('frok', ['blkno', 'fork'])).toBe('fork');
-  expect(nearestName('BLKNO', ['blkno', 'fork'])).toBe('blkno');
-  expect(nearestName('x', ['blkno', 'fork'])).toBeUndefined();
-  expect(nearestName('x'.repeat(100), ['blkno'])).toBeUndefined();
 });
 
 /** Exactly the fields of the meaning, as a dump would print them. */

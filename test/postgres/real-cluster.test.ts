@@ -6,7 +6,7 @@ import { PGlite } from '@electric-sql/pglite';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ImageLayerReader } from '../../src/layers/image-layer/reader.ts';
 import { formatKey } from '../../src/layers/key.ts';
-import { formatLsnForPeople } from '../../src/layers/lsn.ts';
+import { formatPgLsn } from '../../src/layers/lsn.ts';
 import { type ImportedLayer, importPgdata } from '../../src/postgres/import.ts';
 import { keyFromFieldsText } from '../../src/postgres/key-fields.ts';
 import { describeKey } from '../../src/postgres/key-mapping.ts';
@@ -110,7 +110,7 @@ it('every page carries the checksum of its place and an LSN below that of the la
   expect(states.get('mismatch')).toBeUndefined();
   expect(states.get('absent')).toBeUndefined();
   expect(states.get('good')).toBeGreaterThan(layer.pageCount * 0.9);
-  expect(formatLsnForPeople(layer.lsn)).toBe(formatLsnForPeople(layer.control.checkpointLsn));
+  expect(formatPgLsn(layer.lsn)).toBe(formatPgLsn(layer.control.checkpointLsn));
 });
 
 it('of a cluster with checksums all pages are good, and nothing is warned of', () => {

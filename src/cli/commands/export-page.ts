@@ -4,7 +4,7 @@ import { stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
-import { formatLsn, formatLsnForPeople, type Lsn } from '../../layers/lsn.ts';
+import { formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
@@ -87,7 +87,7 @@ async function writeDescription(
   }
   await writeProperties(stdout, [
     ['key', `${formatKey(entry.key)}  ${explainKey(entry.key)}`],
-    ['LSN', formatLsnForPeople(entry.lsn)],
+    ['LSN', formatPgLsn(entry.lsn)],
     ...pageProperties(shown),
   ]);
 }

@@ -1,6 +1,6 @@
 /** `get`: the newest entry of a key at or before an LSN. */
 import { formatKey, type Key } from '../../layers/key.ts';
-import { formatLsnForPeople, type Lsn } from '../../layers/lsn.ts';
+import { formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
@@ -89,7 +89,7 @@ async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void
   const { storedLength, bytes, compressed } = entry;
   await writeProperties(stdout, [
     ['key', `${formatKey(entry.key)}  ${explainKey(entry.key)}`],
-    ['LSN', formatLsnForPeople(entry.lsn)],
+    ['LSN', formatPgLsn(entry.lsn)],
     ['type', `${entryType(read)}${entry.willInit ? ', needs nothing older' : ''}`],
     ['offset', formatCount(entry.offset)],
     ['length', formatSize(bytes.length)],

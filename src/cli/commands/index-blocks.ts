@@ -2,7 +2,7 @@
 import { throwIfAborted } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import type { IndexBlock } from '../../layers/layer-file/index-listing.ts';
-import { formatLsn, formatLsnForPeople } from '../../layers/lsn.ts';
+import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
 import type { Context, Format } from '../context.ts';
 import { damagedBlockText } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
@@ -94,9 +94,9 @@ class BlockTable {
         String(block.prefixLength),
         String(block.suffixLength),
         formatKey(block.firstKey),
-        firstLsn === undefined ? '' : formatLsnForPeople(firstLsn),
+        firstLsn === undefined ? '' : formatPgLsn(firstLsn),
         formatKey(block.lastKey),
-        lastLsn === undefined ? '' : formatLsnForPeople(lastLsn),
+        lastLsn === undefined ? '' : formatPgLsn(lastLsn),
       ],
     });
   }

@@ -1,7 +1,7 @@
 /** `inspect`: the summary of a layer file. */
 import { formatKey } from '../../layers/key.ts';
 import type { LayerSummary } from '../../layers/layer-file/summary-format.ts';
-import { formatLsn, formatLsnForPeople } from '../../layers/lsn.ts';
+import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
 import { printable } from '../../printable.ts';
 import { paint } from '../colour.ts';
 import type { Context, Format } from '../context.ts';
@@ -60,9 +60,9 @@ async function describeLayer(
 ): Promise<void> {
   const lsns =
     summary.kind === 'delta'
-      ? `${formatLsnForPeople(summary.lsnRange.start)} up to, not including, ` +
-        formatLsnForPeople(summary.lsnRange.end)
-      : formatLsnForPeople(summary.lsn);
+      ? `${formatPgLsn(summary.lsnRange.start)} up to, not including, ` +
+        formatPgLsn(summary.lsnRange.end)
+      : formatPgLsn(summary.lsn);
   const { indexStartBlock, indexRootBlock } = summary;
   await output.write(`${paint(output, 'bold', printable(file))}\n`);
   await writeProperties(output, [

@@ -1,6 +1,6 @@
 /** `metadata`: the timeline metadata of a 512-byte file, and new values for it. */
 import { isStorageError, StorageError } from '../../errors.ts';
-import { formatLsn, formatLsnForPeople } from '../../layers/lsn.ts';
+import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
 import {
   encodeTimelineMetadata,
   readTimelineMetadata,
@@ -84,12 +84,12 @@ async function describe({ stdout }: Context, shown: TimelineMetadata): Promise<v
   await writeProperties(stdout, [
     ['format version', `${storedFormatVersion}${upgrade}`],
     ['checksum', `0x${shown.checksum.toString(16).padStart(8, '0')}, correct`],
-    ['disk_consistent_lsn', formatLsnForPeople(shown.diskConsistentLsn)],
-    ['prev_record_lsn', prevRecordLsn === null ? 'none' : formatLsnForPeople(prevRecordLsn)],
+    ['disk_consistent_lsn', formatPgLsn(shown.diskConsistentLsn)],
+    ['prev_record_lsn', prevRecordLsn === null ? 'none' : formatPgLsn(prevRecordLsn)],
     ['ancestor_timeline', shown.ancestorTimeline ?? 'none'],
-    ['ancestor_lsn', formatLsnForPeople(shown.ancestorLsn)],
-    ['latest_gc_cutoff_lsn', formatLsnForPeople(shown.latestGcCutoffLsn)],
-    ['initdb_lsn', formatLsnForPeople(shown.initdbLsn)],
+    ['ancestor_lsn', formatPgLsn(shown.ancestorLsn)],
+    ['latest_gc_cutoff_lsn', formatPgLsn(shown.latestGcCutoffLsn)],
+    ['initdb_lsn', formatPgLsn(shown.initdbLsn)],
     ['pg_version', String(shown.pgVersion)],
   ]);
 }

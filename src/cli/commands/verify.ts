@@ -1,6 +1,7 @@
 /** `verify`: reads every block and every blob of files, and of the layers below directories. */
 import { basename } from 'node:path';
 import { isStorageError, throwIfAborted } from '../../errors.ts';
+import { type FoundFile, findLayers } from '../../layers/find-layers.ts';
 import type { LayerReport } from '../../layers/findings.ts';
 import { verifyLayer } from '../../layers/verify.ts';
 import { PageChecks, type PageCounts } from '../../postgres/page-checks.ts';
@@ -13,7 +14,6 @@ import {
   strongest,
   UNKNOWN_VERSION,
 } from '../exit-status.ts';
-import { type FoundFile, findLayers } from '../find-layers.ts';
 import { formatCount, formatNumberOf } from '../human.ts';
 import { limitOptions, type ReadLimits } from '../open-layer.ts';
 import { refuseInputAsOutput, STANDARD_OUTPUT } from '../output-paths.ts';

@@ -22,7 +22,7 @@ import type { IndexNode } from '../disk-btree/index-node.ts';
 import { NODE_HEADER_SIZE, NODE_VALUE_SIZE } from '../disk-btree/node-format.ts';
 import { formatIdentifier, IDENTIFIER_SIZE } from '../identifier.ts';
 import { formatKey, KEY_SIZE } from '../key.ts';
-import { formatLsnForPeople } from '../lsn.ts';
+import { formatPgLsn } from '../lsn.ts';
 import { outlineOfBegin, VALUE_OUTLINE_SIZE } from '../value-format.ts';
 import { type EntryLayout, entryAt, type IndexEntry, layoutOf } from './entry-layout.ts';
 import { openSource } from './open-file.ts';
@@ -110,7 +110,7 @@ function describeField(block: Uint8Array, { offset, size }: SummaryField): strin
     case 4:
       return `${view.getUint32(0)}`;
     case 8:
-      return formatLsnForPeople(view.getBigUint64(0));
+      return formatPgLsn(view.getBigUint64(0));
     case IDENTIFIER_SIZE:
       return formatIdentifier(block, offset);
     default:
@@ -194,7 +194,7 @@ class Listing {
   /** Header and content; one range with an error where they cannot be told apart. */
   async #blob(entry: IndexEntry, end: number): Promise<LayoutRange[]> {
     const { offset } = entry;
-    const name = `${formatKey(entry.key)} at ${formatLsnForPeople(entry.lsn)}`;
+    const name = `${formatKey(entry.key)} at ${formatPgLsn(entry.lsn)}`;
     try {
       const header = await this.#header(offset, end);
       const { headerSize, storedLength: length } = header;
@@ -313,7 +313,7 @@ class Listing {
   #describeKey(node: IndexNode, index: number): string {
     const key = formatKey(node.keyBegin(index, KEY_SIZE));
     if (!this.#isDelta) return key;
-    return `${key} at ${formatLsnForPeople(this.#layout.lsn(node, index))}`;
+    return `${key} at ${formatPgLsn(this.#layout.lsn(node, index))}`;
   }
 
   #decode(bytes: Uint8Array, block: number): IndexNode | StorageError {

@@ -1,8 +1,8 @@
-/** "Did you mean": the candidate that a mistyped name is closest to. */
+/** "Did you mean": the candidate closest to a mistyped name. */
 
 /**
- * An unknown name for an error: `unknown fork "fms"; did you mean "fsm"?`, or, where none is near,
- * all names that there are.
+ * Describes an unknown name for an error: `unknown fork "fms"; did you mean "fsm"?`. If no
+ * candidate is near, `expected` lists all of them.
  */
 export function unknownName(
   kind: string,
@@ -15,7 +15,7 @@ export function unknownName(
   return { what: `${what}; did you mean "${nearest}"?` };
 }
 
-/** The nearest candidate within two typing mistakes, or undefined. Inputs are short. */
+/** Returns the nearest candidate within two typing mistakes, or undefined. */
 export function nearestName(name: string, candidates: readonly string[]): string | undefined {
   const limit = Math.min(MAXIMUM_MISTAKES, Math.floor(name.length / 2));
   if (name.length > MAXIMUM_LENGTH) return undefined;
@@ -32,10 +32,10 @@ export function nearestName(name: string, candidates: readonly string[]): string
 }
 
 const MAXIMUM_MISTAKES = 2;
-/** Longer text is no mistyped name; the distance costs the product of both lengths. */
+/** Longer text is not a mistyped name, and the distance costs the product of both lengths. */
 const MAXIMUM_LENGTH = 64;
 
-/** Insertions, deletions, replacements and swaps of neighbours that turn one into the other. */
+/** Counts the insertions, deletions, replacements and swaps of neighbours between two names. */
 function editDistance(left: string, right: string): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);

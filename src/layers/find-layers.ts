@@ -1,15 +1,16 @@
-/** The files that `verify` is to read: those named, and layers below directories that are named. */
+/** Finds layer files: the paths that are given, and the layers below those that are directories. */
 import { stat } from 'node:fs/promises';
 import { isNativeError } from 'node:util/types';
 import { isStorageError, type StorageError } from '../errors.ts';
-import { isTemporaryName, parseLayerName } from '../layers/layer-name.ts';
 import type { DirectoryEntry } from '../virtual-file/file-system.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
+import { isTemporaryName, parseLayerName } from './layer-name.ts';
 
 export type FoundFile =
   | { readonly kind: 'layer'; readonly path: string }
-  /** Left behind by a writer, or by a pageserver's download. */
+  /** Left by a writer that did not finish. */
   | { readonly kind: 'temporary'; readonly path: string }
+  /** A pageserver's download that did not finish. */
   | { readonly kind: 'download'; readonly path: string }
   /** A symbolic link to a directory, which is not followed. */
   | { readonly kind: 'directory-link'; readonly path: string }
@@ -17,7 +18,7 @@ export type FoundFile =
   | { readonly kind: 'other'; readonly path: string }
   | { readonly kind: 'failed'; readonly path: string; readonly error: StorageError };
 
-/** In the order of the paths, below a directory in byte order of the names, depth first. */
+/** Yields files in the order of the paths; below a directory depth first, in byte order of names. */
 export async function* findLayers(
   paths: readonly string[],
 ): AsyncGenerator<FoundFile, void, undefined> {
@@ -42,12 +43,12 @@ async function* findBelow(directory: string): AsyncGenerator<FoundFile, void, un
 
 type FileKind = Exclude<FoundFile['kind'], 'failed'>;
 
-/** A pageserver downloads a layer under its name with this behind it. */
+/** A pageserver adds this to the name of a layer while it downloads it. */
 const DOWNLOAD_SUFFIX = '.temp_download';
 
 /**
- * A FIFO with the name of a layer counts as one, and so does a link that leads nowhere, so that the
- * failure to read it is told.
+ * A FIFO or a dangling link with the name of a layer counts as a layer, so that the failure to read
+ * it is reported.
  */
 async function kindOf({ name, kind }: DirectoryEntry, path: string): Promise<FileKind> {
   if (name.endsWith(DOWNLOAD_SUFFIX)) return 'download';
@@ -61,13 +62,13 @@ function isLayerName(name: string): boolean {
     parseLayerName(name);
     return true;
   } catch (error) {
-    // A name that fits both kinds is the name of a layer.
+    // A name that fits both kinds of layer is the name of a layer.
     if (isStorageError(error)) return error.code === 'ambiguous-name';
     throw error;
   }
 }
 
-/** Follows links: what is named is looked at. What is not there fails when it is opened. */
+/** Follows links. A missing file is reported when it is opened. */
 async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
