@@ -1,16 +1,17 @@
-/** Arguments of the command line; what does not parse is wrong usage. */
+/** Parsers of arguments and option values; an error of theirs is wrong usage. */
 import { InvalidArgumentError } from 'commander';
-import { isStorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { type Key, parseKey } from '../layers/key.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
+import { parseKeyText } from '../postgres/key-fields.ts';
 import { DEFAULT_ZSTD_LEVEL, MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from '../zstd/level.ts';
 
 export function lsnArgument(text: string): Lsn {
   return parsing(() => parseLsn(text));
 }
 
-/** The LSN of a layer: a pageserver reads at no LSN of 0. */
+/** The LSN of a layer, above 0/0: a pageserver never reads at 0. */
 export function layerLsnOrAutoArgument(text: string): Lsn | 'auto' {
   if (text === 'auto') return 'auto';
   const lsn = parsing(() => parseLsn(text), ', or auto');
@@ -18,17 +19,27 @@ export function layerLsnOrAutoArgument(text: string): Lsn | 'auto' {
   throw new InvalidArgumentError('Expected an LSN above 0/0, or auto.');
 }
 
-/** The directory that a layer goes into. */
+/** The output directory of a layer. */
 export function directoryArgument(text: string): string {
   if (text === '') throw new InvalidArgumentError('Expected a directory.');
   if (text !== '-') return text;
   throw new InvalidArgumentError(
-    'The layer goes into a directory, not to standard output; ./- is a directory of that name.',
+    'Expected a directory, not standard output; ./- is a directory named -.',
   );
 }
 
 export function keyArgument(text: string): Key {
   return parsing(() => parseKey(text));
+}
+
+/** Parses a key that may take several words: 36 hex digits, or fields. Throws `usage`. */
+export function parseKeyWords(words: readonly string[]): Key {
+  try {
+    return parseKeyText(words);
+  } catch (error) {
+    if (!isStorageError(error)) throw error;
+    throw new StorageError('usage', { what: error.message, cause: error });
+  }
 }
 
 export function identifierArgument(text: string): string {
@@ -38,12 +49,12 @@ export function identifierArgument(text: string): string {
 export function countArgument(text: string): number {
   const count = Number(text);
   if (/^\d+$/.test(text) && Number.isSafeInteger(count)) return count;
-  throw new InvalidArgumentError('Expected a whole number from 0.');
+  throw new InvalidArgumentError('Expected an integer of at least 0.');
 }
 
 const SIZE_UNITS = ['', 'k', 'm', 'g', 't'] as const;
 
-/** `1048576`, `512KiB`, `1.5GiB`; the unit may be one letter, and is a power of 1,024 always. */
+/** `1048576`, `512KiB`, `1.5GiB`; a unit is a power of 1,024, and may be one letter. */
 export function sizeArgument(text: string): number {
   const match = /^(\d{1,15}(?:\.\d{1,3})?) ?(?:([kmgt])(?:i?b)?|b)?$/i.exec(text);
   const unit = SIZE_UNITS.findIndex((name) => name === (match?.[2] ?? '').toLowerCase());
@@ -52,13 +63,13 @@ export function sizeArgument(text: string): number {
   throw new InvalidArgumentError('Expected a size such as 1048576, 512KiB or 1.5GiB.');
 }
 
-/** As it stands in file names: 8 lower-case hex digits. */
+/** Returns 8 lower-case hex digits, as in file names. */
 export function generationArgument(text: string): string {
   if (/^[0-9a-fA-F]{8}$/.test(text)) return text.toLowerCase();
   throw new InvalidArgumentError('Expected 8 hex digits.');
 }
 
-/** 0 stands for zstd's own default. */
+/** 0 means zstd's own default. */
 export function zstdLevelArgument(text: string): number {
   const level = Number(text);
   if (/^[+-]?\d{1,3}$/.test(text) && level >= MINIMUM_ZSTD_LEVEL && level <= MAXIMUM_ZSTD_LEVEL) {
@@ -72,8 +83,7 @@ function parsing<T>(parse: () => T, alternative = ''): T {
   try {
     return parse();
   } catch (error) {
-    if (isStorageError(error))
-      throw new InvalidArgumentError(`Expected ${error.expected}${alternative}.`);
-    throw error;
+    if (!isStorageError(error)) throw error;
+    throw new InvalidArgumentError(`Expected ${error.expected}${alternative}.`);
   }
 }

@@ -1,18 +1,18 @@
-/** What every command is given: the streams, and how it may be interrupted. */
+/** What every command receives: the streams and a signal; and the forms of its output. */
 import type { Environment } from './colour.ts';
 import type { Output, OutputStream } from './output.ts';
 import type { Reporter } from './reporter.ts';
 
-/** The world outside; `main.ts` passes the process's, tests pass fakes. */
+/** The outside world: `main.ts` passes the streams of the process, tests pass fakes. */
 export interface CliStreams {
-  /** Called only by a command that reads it. */
+  /** Called only by a command that reads standard input. */
   readonly stdin: () => AsyncIterable<Uint8Array>;
   readonly stdinIsTerminal: boolean;
-  /** Bytes, where standard input is a file. */
+  /** Bytes, if standard input is a file. */
   readonly stdinSize: number | undefined;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
-  /** Whether standard output goes into a file, so that progress disturbs nobody. */
+  /** Whether standard output goes to a file, so that progress does not mix with it. */
   readonly stdoutIsFile: boolean;
   readonly environment: Environment;
   readonly signal: AbortSignal;
@@ -28,5 +28,14 @@ export interface Context {
   readonly signal: AbortSignal;
 }
 
-/** `ndjson` one object a line, `json` one document, `people` tables. */
+/** `ndjson`: one object per line; `json`: one document; `people`: tables. */
 export type Format = 'people' | 'json' | 'ndjson';
+
+/** What a dump prints of each value. */
+export const VALUES_MODES = ['none', 'hex', 'sha256', 'json'] as const;
+export type ValuesMode = (typeof VALUES_MODES)[number];
+
+/** Whether contents are printed, so that each is needed as a whole. */
+export function printsContents(values: ValuesMode): boolean {
+  return values === 'hex' || values === 'json';
+}

@@ -5,22 +5,25 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { isStorageError, type StorageError } from '../errors.ts';
+import { type Key, type KeyRange, maximumKey, minimumKey } from '../layers/key.ts';
 import type { EntryBatch, LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { halvesOf } from '../layers/layer-file/entry-layout.ts';
 import type { DamagedBlock, DamagedEntry, LargeEntry } from '../layers/layer-file/entry-scan.ts';
 import { readLargeValue } from '../layers/layer-file/large-value.ts';
+import type { EntryOptions } from '../layers/layer-file/layer-reader.ts';
 import type { DamagedBlob, LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 import { locateValueError } from '../layers/layer-file/salvage.ts';
-import type { DamagedSummary } from '../layers/layer-file/salvage-reader.ts';
+import type { DamagedSummary, SalvageReader } from '../layers/layer-file/salvage-reader.ts';
 import type { SalvagedScanItem } from '../layers/layer-file/salvage-scan.ts';
+import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../layers/lsn.ts';
 import {
   outlineOfValue,
   outlineOfValueAt,
   type ValueView,
   viewValue,
 } from '../layers/value-format.ts';
+import { printsContents, type ValuesMode } from './context.ts';
 import { type LooseItem, type ShownContent, type ShownEntry, shownEntry } from './entry-json.ts';
-import type { ValuesMode } from './values-mode.ts';
 
 export type DumpItem =
   | { readonly kind: 'entry'; readonly shown: ShownEntry }
@@ -57,11 +60,6 @@ export class LooseDigest {
     this.#offset = -1;
     return (hash ?? createHash('sha256')).digest('hex');
   }
-}
-
-/** Whether contents are printed, so that they are needed whole. */
-export function printsContents(values: ValuesMode): boolean {
-  return values === 'hex' || values === 'json';
 }
 
 /** Yields iterators; an item is a view that is valid until the next one is asked for. */
@@ -175,4 +173,43 @@ function damagedValue(
   const { key, lsn, offset } = entry;
   const located = locateValueError(error, entry, path);
   return { kind: 'damaged-entry', key, lsn, offset, error: located };
+}
+
+/** What a dump selects. */
+export interface Selection {
+  readonly keyStart?: Key | undefined;
+  readonly keyEnd?: Key | undefined;
+  readonly lsnStart?: Lsn | undefined;
+  readonly lsnEnd?: Lsn | undefined;
+  readonly values: ValuesMode;
+}
+
+/** Reads the entries that are selected; undefined if the ranges are empty. */
+export function selectItems(
+  reader: SalvageReader,
+  options: Selection,
+  digest: LooseDigest,
+): AsyncIterable<SalvagedForDump> | undefined {
+  const { keyStart, keyEnd, lsnStart, lsnEnd } = options;
+  const onLoosePiece = (offset: number, piece: Uint8Array) => digest.add(offset, piece);
+  const salvage = (range: EntryOptions) =>
+    printsContents(options.values)
+      ? reader.salvageBatches(range)
+      : reader.salvageStreamed({ ...range, onLoosePiece });
+  const keyRange: KeyRange | undefined =
+    keyStart === undefined && keyEnd === undefined
+      ? undefined
+      : { start: keyStart ?? minimumKey(), end: keyEnd ?? maximumKey() };
+  if (keyRange !== undefined && Buffer.compare(keyRange.start, keyRange.end) >= 0) return undefined;
+  if (reader.summary.kind === 'image') {
+    const { lsn } = reader.summary;
+    const isInside = lsn >= (lsnStart ?? 0n) && (lsnEnd === undefined || lsn < lsnEnd);
+    return isInside ? salvage({ keyRange }) : undefined;
+  }
+  const lsnRange: LsnRange | undefined =
+    lsnStart === undefined && lsnEnd === undefined
+      ? undefined
+      : { start: lsnStart ?? 0n, end: lsnEnd ?? MAXIMUM_LSN };
+  if (lsnRange !== undefined && lsnRange.start >= lsnRange.end) return undefined;
+  return salvage({ keyRange, lsnRange });
 }

@@ -6,8 +6,8 @@ import { formatKey } from '../layers/key.ts';
 import { formatPgLsn } from '../layers/lsn.ts';
 import { explainKey } from '../postgres/key-explanation.ts';
 import { shortened } from '../printable.ts';
-import type { Format } from './context.ts';
-import { type DumpItem, printsContents } from './dump-items.ts';
+import { type Format, printsContents, type ValuesMode } from './context.ts';
+import type { DumpItem } from './dump-items.ts';
 import { MAXIMUM_FIELDS_LENGTH, writeEntryFields } from './entry-fields.ts';
 import {
   contentPieces,
@@ -26,7 +26,6 @@ import { ListWriter } from './list-writer.ts';
 import type { Output } from './output.ts';
 import { type Column, Table } from './table.ts';
 import { valuePieces } from './value-json.ts';
-import type { ValuesMode } from './values-mode.ts';
 
 export interface DumpWriter {
   /** Nothing is returned while the text is only collected. */

@@ -8,17 +8,11 @@ import { halvesOf } from '../layers/layer-file/entry-layout.ts';
 import type { LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import { type ValueView, viewValue } from '../layers/value-format.ts';
+import type { ValuesMode } from './context.ts';
 import { columnsOf, type EntryFields } from './entry-fields.ts';
 import { encodeJson, type JsonPieces } from './json.ts';
 import { storageErrorJson } from './reporter.ts';
 import { valuePieces } from './value-json.ts';
-import type { ValuesMode } from './values-mode.ts';
-
-/** An entry, and in a delta layer its value. */
-export interface ReadEntry {
-  readonly entry: LayerEntry;
-  readonly value?: ValueView | undefined;
-}
 
 export type ShownContent =
   | { readonly kind: 'whole'; readonly bytes: Uint8Array; readonly value?: ValueView | undefined }
@@ -37,11 +31,6 @@ export function shownEntry(
 ): ShownEntry {
   const columns = columnsOf(entry);
   return { entry, columns, lsnHalves: halvesOf(columns.lsns), index: 0, ...about };
-}
-
-/** An image layer's entries have no record: each is an image. */
-export function entryType({ value }: ReadEntry): string {
-  return value?.type ?? 'image';
 }
 
 /** What stands behind the fields: nothing, or the last field. */

@@ -1,8 +1,10 @@
 /**
- * JSON text that is safe on a terminal: what `printable` escapes for people (controls, DEL, C1,
- * bidirectional and invisible marks, line separators, lone surrogates) is written as \uXXXX, so
- * that the text still decodes to the same string.
+ * JSON text that is safe on a terminal: the characters that `printable` escapes for people
+ * (controls, DEL, C1, bidirectional and invisible marks, line separators, lone surrogates) are
+ * written as \uXXXX, so that the text still decodes to the same string.
  */
+import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+
 export type Json =
   | string
   | number
@@ -12,8 +14,8 @@ export type Json =
   | { readonly [name: string]: Json | undefined };
 
 /**
- * JSON in the order of its output. Bytes stand for their hex digits; texts are made when they are
- * written, where all of them would be too long for one.
+ * JSON text in pieces, in order. Bytes are written as hex digits. An iterable of texts is for what
+ * would be too long for one string: each text is made when it is written.
  */
 export type JsonPieces = readonly JsonPiece[];
 export type JsonPiece = string | Uint8Array | { readonly texts: Iterable<string> };
@@ -32,4 +34,21 @@ function escapeUnits(character: string): string {
     escaped += `\\u${character.charCodeAt(index).toString(16).padStart(4, '0')}`;
   }
   return escaped;
+}
+
+/** The line about a finished layer, which build and import print. */
+export function layerLine(
+  layer: FinishedLayer,
+  more: Readonly<Record<string, Json | undefined>> = {},
+): string {
+  const line = encodeJson({
+    path: layer.path,
+    name: layer.name,
+    size: layer.size,
+    entries: layer.entryCount,
+    index_start_blk: layer.indexStartBlock,
+    index_root_blk: layer.indexRootBlock,
+    ...more,
+  });
+  return `${line}\n`;
 }

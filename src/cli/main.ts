@@ -1,16 +1,50 @@
 #!/usr/bin/env node
-/** The program: the process's own streams, signals and exit status around `run`. */
-import { fstatSync, type Stats } from 'node:fs';
+/** The program: connects `run` to the streams, signals and exit status of the process. */
+import { fstatSync, type Stats, writeSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import { isNativeError } from 'node:util/types';
 import { systemError } from '../virtual-file/system-error.ts';
 import { INTERRUPTED } from './exit-status.ts';
-import { FileStream } from './file-stream.ts';
+import type { OutputStream } from './output.ts';
 import { run } from './run.ts';
+
+/**
+ * Writes to a regular file, as standard output may be. Node's own stream ignores short writes: the
+ * write that fills a disk is short and no error, and if it is the last one, the file would end
+ * early with success.
+ */
+class FileStream implements OutputStream {
+  readonly #descriptor: number;
+
+  constructor(descriptor: number) {
+    this.#descriptor = descriptor;
+  }
+
+  write(chunk: string | Uint8Array, done: (error?: Error | null) => void): boolean {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    let error: Error | null = null;
+    try {
+      for (let start = 0; start < bytes.length; ) start += this.#writeSome(bytes, start);
+    } catch (caught) {
+      error = isNativeError(caught) ? caught : new Error(String(caught));
+    }
+    done(error);
+    return true;
+  }
+
+  /** Errors go to `done`, never to a listener. */
+  on(): void {}
+
+  #writeSome(bytes: Uint8Array, start: number): number {
+    const length = writeSync(this.#descriptor, bytes, start);
+    if (length > 0) return length;
+    throw Object.assign(new Error('write made no progress'), { code: 'ENOSPC' });
+  }
+}
 
 const interruption = new AbortController();
 
-/** The first signal asks for an orderly end, the second one ends at once. */
+/** The first signal asks for an orderly end, the second one ends the process immediately. */
 function interrupt(signal: NodeJS.Signals): void {
   if (interruption.signal.aborted) process.exit(INTERRUPTED);
   interruption.abort(new Error(signal));
@@ -30,16 +64,16 @@ process.exitCode = await run(process.argv.slice(2), {
   environment: process.env,
   signal: interruption.signal,
 });
-// What an interrupted command left pending must not keep the process alive.
+// Pending operations of an interrupted command must not keep the process alive.
 if (process.exitCode === INTERRUPTED) process.exit();
 
-/** Of a directory, Node would make an empty stream. */
+/** Node itself would read a directory as an empty stream. */
 function standardInput(): AsyncIterable<Uint8Array> {
   if (fstatSync(0).isDirectory()) throw systemError('read', 'standard input', 'EISDIR');
   return process.stdin;
 }
 
-/** The regular file that a descriptor is, if it is one. */
+/** Returns the status of a descriptor if it is a regular file. */
 function fileOn(descriptor: number): Stats | undefined {
   try {
     const stats = fstatSync(descriptor);

@@ -1,4 +1,4 @@
-/** `NAME=VALUE` for the fields of timeline metadata; what is wrong with one is wrong usage. */
+/** Parses `NAME=VALUE` for the fields of timeline metadata; an error is wrong usage. */
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
@@ -10,9 +10,9 @@ import {
 } from '../write-once/timeline-metadata.ts';
 
 export interface Assignments {
-  /** One behind each `--set`. */
+  /** One after each `--set`. */
   readonly set: readonly string[];
-  /** Others behind the file; only a `--set` makes them assignments. */
+  /** More arguments; only with `--set` are they assignments. */
   readonly more: readonly string[];
 }
 
@@ -32,7 +32,7 @@ const PARSE = new Map<string, (text: string) => Changes>([
 export function parseAssignments({ set, more }: Assignments): Changes {
   const [stray] = more;
   if (stray !== undefined && set.length === 0) {
-    throw wrong('argument behind the file', 'NAME=VALUE behind --set', JSON.stringify(stray));
+    throw wrong('argument after the file', 'NAME=VALUE after --set', JSON.stringify(stray));
   }
   let changes: Changes = {};
   const seen = new Set<string>();

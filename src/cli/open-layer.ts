@@ -1,28 +1,27 @@
-/** How a command opens a layer, and what it says about the name. */
+/** How a command opens a layer, looks up a key in it, and warns of a wrong name. */
+import { isStorageError, StorageError } from '../errors.ts';
 import type { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
 import type { ImageLayerReader } from '../layers/image-layer/reader.ts';
+import { formatKey, type Key } from '../layers/key.ts';
+import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { layerNameOf } from '../layers/layer-file/open-file.ts';
+import { locateValueError } from '../layers/layer-file/salvage.ts';
 import { SalvageReader } from '../layers/layer-file/salvage-reader.ts';
 import { nameOfSummary } from '../layers/layer-file/summary.ts';
 import type { LayerSummary } from '../layers/layer-file/summary-format.ts';
 import { sameLayer } from '../layers/layer-name.ts';
+import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import { openLayer } from '../layers/open-layer.ts';
+import { type ValueView, viewValue } from '../layers/value-format.ts';
 import type { Context } from './context.ts';
 import { refuseInputAsOutput, STANDARD_OUTPUT } from './output-paths.ts';
+import { limitOptions, type ReadLimits } from './shared-options.ts';
 
 export type AnyLayerReader = DeltaLayerReader | ImageLayerReader;
 
-/** What a blob may cost. */
-export interface ReadLimits {
-  /** Bytes after decompression. */
-  readonly maxBlob?: number | undefined;
-  /** Bytes of the window of a zstd frame. */
-  readonly maxWindow?: number | undefined;
-}
-
 /**
- * A name that contradicts the file keeps no command from reading it. Throws `usage` where standard
- * output goes into the layer itself.
+ * Opens a layer under any name, even one that contradicts the file. Throws `usage` if standard
+ * output is the layer itself.
  */
 export async function openForReading(
   file: string,
@@ -32,7 +31,7 @@ export async function openForReading(
   return openLayer(file, { nameCheck: 'ignore', ...limitOptions(limits) });
 }
 
-/** For commands that show what is left of a file that may not open. Throws `usage` as above. */
+/** For commands that show what is left of a damaged file. Throws `usage` as above. */
 export async function openForSalvage(
   file: string,
   limits: ReadLimits = {},
@@ -41,19 +40,57 @@ export async function openForSalvage(
   return SalvageReader.open(file, limitOptions(limits));
 }
 
-export function limitOptions({ maxBlob, maxWindow }: ReadLimits) {
-  return { maximumBlobLength: maxBlob, maximumWindowSize: maxWindow };
+/** An entry, and its value if the layer is a delta layer. */
+export interface ReadEntry {
+  readonly entry: LayerEntry;
+  /** Type of the value; an entry of an image layer is always an image. */
+  readonly type: string;
+  readonly value?: ValueView | undefined;
 }
 
-/** Kind, key range and LSNs, by value; null where the name is none of a layer. */
+export interface KeyAtLsn {
+  readonly key: Key;
+  /** Undefined means the highest. */
+  readonly lsn: Lsn | undefined;
+}
+
+/**
+ * Returns the newest entry of the key at or before the LSN, or undefined if there is certainly
+ * none: damage on the way to the key throws.
+ */
+export async function readEntry(
+  reader: AnyLayerReader,
+  { key, lsn }: KeyAtLsn,
+): Promise<ReadEntry | undefined> {
+  const entry = await reader.get(key, lsn);
+  if (entry === undefined) return undefined;
+  if (reader.summary.kind === 'image') return { entry, type: 'image' };
+  try {
+    const value = viewValue(entry.bytes);
+    return { entry, type: value.type, value };
+  } catch (error) {
+    throw isStorageError(error) ? locateValueError(error, entry, reader.path) : error;
+  }
+}
+
+export function notFoundError(path: string, { key, lsn }: KeyAtLsn): StorageError {
+  return new StorageError('not-found', {
+    what: lsn === undefined ? 'no entry' : 'no entry at or before this LSN',
+    path,
+    key: formatKey(key),
+    lsn: lsn === undefined ? undefined : formatLsn(lsn),
+  });
+}
+
+/** Compares kind, key range and LSNs by value; null if the file is not named like a layer. */
 export function nameMatches(path: string, summary: LayerSummary): boolean | null {
   const name = layerNameOf(path);
   return name === undefined ? null : sameLayer(name, nameOfSummary(summary));
 }
 
 /**
- * For the commands that go on although the name contradicts the file. Called once something could
- * be read: where nothing can, the error is all that is said.
+ * For commands that go on although the name contradicts the file. Called after something was read:
+ * if nothing can be read, the error is enough.
  */
 export function warnOfName(
   context: Context,
@@ -62,7 +99,7 @@ export function warnOfName(
   warnOfSummary(context, file, reader.summary);
 }
 
-/** As `warnOfName`; a summary that cannot be read disagrees with no name. */
+/** Like `warnOfName`, for a file whose summary may be unreadable; then there is no warning. */
 export function warnOfSalvaged(
   context: Context,
   { file, reader }: { file: string; reader: SalvageReader },

@@ -1,22 +1,25 @@
 /**
- * Where a command may write: never over, through a link to, or into one of its inputs. Files are
- * compared by what they are, not by their names, before anything is opened for writing.
+ * Checks of where a command may write: never over one of its inputs, not through a link to it, and
+ * not into an input directory. Files are compared by identity, not by name, before anything is
+ * opened for writing.
  */
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isStorageError, StorageError } from '../errors.ts';
+import { canCopyAttributes } from '../virtual-file/copy-attributes.ts';
 import type { FileStat } from '../virtual-file/file-system.ts';
 import { isLeftoverName, ownerOf } from '../virtual-file/leftover-names.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
+import type { OverwriteOptions } from '../write-once/overwrite.ts';
 
-/** Standard input and output as paths, where the system has them. */
+/** Paths of standard input and output, on systems that have them. */
 export const STANDARD_INPUT = '/dev/stdin';
 export const STANDARD_OUTPUT = '/dev/stdout';
 
 /**
- * Throws `usage` if the output is the input, under whatever name, or if the input has a name that a
- * crash leaves and that is removed when the output is overwritten.
+ * Throws `usage` if the output is the input, under any name, or if the input looks like a leftover
+ * of a crash, which an overwrite of the output would remove.
  */
 export async function refuseInputAsOutput(input: string, output: string): Promise<void> {
   const from = await lookUpIfPossible(input);
@@ -24,7 +27,7 @@ export async function refuseInputAsOutput(input: string, output: string): Promis
   const isSame = (await lookUpIfPossible(output))?.stat.identity === from.stat.identity;
   if (!isSame && !(await isLeftoverOf(output, from.path))) return;
   throw new StorageError('usage', {
-    what: 'the output is the input, which it would destroy: write elsewhere',
+    what: 'the output is the input and would destroy it: write elsewhere',
     path: output,
   });
 }
@@ -32,12 +35,12 @@ export async function refuseInputAsOutput(input: string, output: string): Promis
 async function isLeftoverOf(output: string, path: string): Promise<boolean> {
   const name = basename(path);
   const isOfOutput = isLeftoverName(name) && name.startsWith(`${basename(output)}.`);
-  // An overwrite removes what tells its owner, whatever it was to become.
+  // An overwrite removes every temporary whose name tells its owner, whatever its target is.
   if (!isOfOutput && ownerOf(name) === undefined) return false;
   return (await lookUpIfPossible(dirname(output)))?.path === dirname(path);
 }
 
-/** Throws `usage` if the output directory is an input directory, or lies in one. */
+/** Throws `usage` if the output directory is an input directory, or is inside one. */
 export async function refuseOutputWithin(
   inputDirectories: readonly string[],
   output: string,
@@ -52,9 +55,9 @@ export async function refuseOutputWithin(
     const input = inputs.get((await lookUpIfPossible(directory))?.stat.identity ?? '');
     if (input !== undefined) {
       throw new StorageError('usage', {
-        what: 'the output directory is an input, or lies in one: write elsewhere',
+        what: 'the output directory is an input directory, or is inside one: write elsewhere',
         path: output,
-        expected: `a directory outside of ${input}`,
+        expected: `a directory outside ${input}`,
       });
     }
     const parent = dirname(directory);
@@ -62,7 +65,7 @@ export async function refuseOutputWithin(
   }
 }
 
-/** Throws `not-found` or `io` (ENOTDIR), with the directory that was named. */
+/** Throws `not-found` or `io` (ENOTDIR) unless the output is a directory. */
 export async function checkOutputDirectory(output: string): Promise<void> {
   const found = await lookUp(output);
   if (found?.stat.kind === 'directory') return;
@@ -79,7 +82,7 @@ export async function checkOutputDirectory(output: string): Promise<void> {
   });
 }
 
-/** The directories below `pg_tblspc` and the like, wherever their links lead. */
+/** Lists the paths in a directory such as `pg_tblspc`; none if it cannot be read. */
 export async function entriesOf(directory: string): Promise<string[]> {
   try {
     const entries = await nodeFileSystem.readDirectory(directory);
@@ -90,13 +93,18 @@ export async function entriesOf(directory: string): Promise<string[]> {
   }
 }
 
+/** What to keep of a file that a command replaces: all attributes, if the system has a program for it. */
+export async function preservedAttributes(): Promise<OverwriteOptions['preserve']> {
+  return (await canCopyAttributes()) ? 'all' : undefined;
+}
+
 interface Found {
-  /** Without links. */
+  /** With all links resolved. */
   readonly path: string;
   readonly stat: FileStat;
 }
 
-/** As `lookUp`; what cannot be looked at cannot be opened either, which is reported then. */
+/** Like `lookUp`, but ignores errors: opening the file will report them. */
 async function lookUpIfPossible(name: string): Promise<Found | undefined> {
   try {
     return await lookUp(name);
@@ -106,10 +114,10 @@ async function lookUpIfPossible(name: string): Promise<Found | undefined> {
   }
 }
 
-/** What is behind a name and its links; undefined where there is nothing. Throws `io`. */
+/** Follows the links of a name; undefined if nothing is there. Throws `io`. */
 async function lookUp(name: string): Promise<Found | undefined> {
   try {
-    const path = await resolve(name);
+    const path = await realPathOf(name);
     return { path, stat: await nodeFileSystem.stat(path) };
   } catch (error) {
     if (isStorageError(error, 'not-found')) return undefined;
@@ -117,7 +125,8 @@ async function lookUp(name: string): Promise<Found | undefined> {
   }
 }
 
-async function resolve(name: string): Promise<string> {
+/** Resolves all links of a path. Throws `not-found`, `io`. */
+export async function realPathOf(name: string): Promise<string> {
   try {
     return await realpath(name);
   } catch (error) {

@@ -3,7 +3,7 @@
  * stream has taken it, and a reader that went away is told apart from a disk that is full.
  */
 import { isUint8Array } from 'node:util/types';
-import { throwIfAborted } from '../errors.ts';
+import { StorageError, throwIfAborted } from '../errors.ts';
 import { isErrorNamed } from '../realms.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
@@ -169,6 +169,14 @@ export class Output {
     if (errno === 'EPIPE' || errno === 'ERR_STREAM_DESTROYED') return new ReaderGone();
     return fromNodeError(`write to ${this.#name}`, undefined, error);
   }
+}
+
+/** Throws `usage` for a terminal: arbitrary bytes could control it. */
+export function refuseTerminal(output: Output): void {
+  if (!output.isTerminal) return;
+  throw new StorageError('usage', {
+    what: 'standard output is a terminal: redirect binary data to a file or a pipe',
+  });
 }
 
 function isSmall(piece: Exclude<JsonPiece, string>): piece is Uint8Array {

@@ -1,19 +1,43 @@
-/** The command tree: what commander parses, how its help looks, and which module runs. */
+/** The program: all commands, the help, and how commander shows both. */
+import { createRequire } from 'node:module';
 import { type Argument, Command, CommanderError } from 'commander';
 import { nearestName } from '../nearest-name.ts';
 import type { Style } from './colour.ts';
 import { paint } from './colour.ts';
-import { addExamples, type Runner } from './command-parts.ts';
+import { addExamples, type CommandParents, type Runner } from './command.ts';
+import { addBuild } from './commands/build.ts';
+import { addDump } from './commands/dump.ts';
+import { addExport } from './commands/export-page.ts';
+import { addGet } from './commands/get.ts';
+import { addImport } from './commands/import-pgdata.ts';
+import { addIndex } from './commands/index-blocks.ts';
+import { addInspect } from './commands/inspect.ts';
+import { addKey } from './commands/key.ts';
+import { addLayout } from './commands/layout.ts';
+import { addMetadata } from './commands/metadata.ts';
+import { addVerify } from './commands/verify.ts';
 import type { Context } from './context.ts';
 import type { ExitStatus } from './exit-status.ts';
-import { packageVersion } from './package-version.ts';
-import { addReadingCommands } from './reading-commands.ts';
-import { addWritingCommands } from './writing-commands.ts';
+
+/** In the order of the help. */
+const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
+  addInspect,
+  addDump,
+  addGet,
+  addVerify,
+  addIndex,
+  addLayout,
+  addBuild,
+  addMetadata,
+  addKey,
+  addImport,
+  addExport,
+];
 
 export function createProgram(context: Context, finished: (status: ExitStatus) => void): Command {
   const program = new Command('layerfile')
     .description('Write, read, verify and dump layer files of the Neon pageserver.')
-    .version(packageVersion(), '-V, --version', 'print the version')
+    .version(packageVersion(), '-V, --version', 'show the version')
     .helpOption('-h, --help', 'show this help')
     .helpCommand(false)
     .enablePositionalOptions()
@@ -21,13 +45,12 @@ export function createProgram(context: Context, finished: (status: ExitStatus) =
     .configureOutput(outputConfiguration(context))
     .configureHelp(helpConfiguration(context));
   const runner: Runner = async (run) => finished(await run(context));
-  addReadingCommands({ program, runner });
-  addWritingCommands({ program, runner });
+  for (const add of ADD_COMMANDS) add({ program, runner });
   addHelpCommand(program);
   addExamples(program, [
-    ['layerfile inspect FILE', 'what the file says about itself'],
+    ['layerfile inspect FILE', 'the summary of the file'],
     ['layerfile dump FILE | less', 'every entry, in index order'],
-    ['layerfile verify DIR', 'read every byte of every layer below DIR'],
+    ['layerfile verify DIR', 'every byte of every layer below DIR'],
     ['layerfile help build', 'the help of one command'],
   ]);
   program.addHelpText(
@@ -35,15 +58,16 @@ export function createProgram(context: Context, finished: (status: ExitStatus) =
     `
 Exit status:
   0  clean                            3  could not look (I/O, permission, no such file)
-  1  damage, differences, not there   4  a format version that this program does not know
+  1  damage, differences, not found   4  unknown format version
   2  wrong usage                    130  interrupted
 
-Programs read --json or --ndjson; errors are then JSON as well. See also NO_COLOR, FORCE_COLOR.`,
+For programs there are --json and --ndjson; errors are then JSON, too. NO_COLOR and FORCE_COLOR are
+honoured.`,
   );
   return program;
 }
 
-/** `help import pgdata`; commander's own knows one word, and takes a wrong one for none. */
+/** `help import pgdata`. Commander's own takes one word, and ignores a wrong one. */
 function addHelpCommand(program: Command): void {
   program
     .command('help')
@@ -70,7 +94,7 @@ function unknownCommand(command: Command, name: string): CommanderError {
   return new CommanderError(1, 'commander.unknownCommand', message);
 }
 
-/** An argument without a description is shown elsewhere in the help. */
+/** An argument without a description is not listed: the usage line shows it. */
 function shownArguments(command: Command): Argument[] {
   return command.registeredArguments.filter((argument) => argument.description !== '');
 }
@@ -80,11 +104,11 @@ function argumentTerm(argument: Argument): string {
   return argument.required ? `<${name}>` : `[${name}]`;
 }
 
-/** Errors are thrown; `run.ts` shows them. */
+/** Errors are thrown, and shown by `run.ts`. */
 function outputConfiguration(context: Context) {
   return {
     writeOut: (text: string) => void context.stdout.write(text),
-    // Only the help comes here, where a command is missing.
+    // Only for the help that is shown if the command is missing.
     writeErr: (text: string) => context.reporter.help(text),
     outputError: () => {},
     getOutHasColors: () => context.stdout.colour,
@@ -105,4 +129,11 @@ function helpConfiguration(context: Context) {
     styleOptionText: painter('green'),
     styleArgumentText: painter('yellow'),
   };
+}
+
+/** Found by the name of the package, wherever this code is. */
+function packageVersion(): string {
+  const description: unknown = createRequire(import.meta.url)('layerfile/package.json');
+  if (typeof description !== 'object' || description === null) return 'unknown';
+  return 'version' in description ? String(description.version) : 'unknown';
 }

@@ -4,14 +4,14 @@ import type { Command, CommanderError } from 'commander';
 import { isStorageError, StorageError } from '../errors.ts';
 import { printable } from '../printable.ts';
 import { wantsColour } from './colour.ts';
-import { missingOptions } from './command-parts.ts';
+import { missingOptions } from './command.ts';
 import type { CliStreams, Context } from './context.ts';
 import { CLEAN, type ExitStatus, INTERRUPTED, statusOfError, WRONG_USAGE } from './exit-status.ts';
 import { isReaderGone, Output, type OutputStream } from './output.ts';
 import { createProgram } from './program.ts';
 import { Reporter } from './reporter.ts';
 
-/** Never rejects. `commandLine` begins behind the program's name. */
+/** Never rejects. `commandLine` starts after the name of the program. */
 export async function run(
   commandLine: readonly string[],
   streams: CliStreams,
@@ -47,7 +47,7 @@ function createContext(commandLine: readonly string[], streams: CliStreams): Con
   return { ...others, stdout, reporter };
 }
 
-/** Errors of the command line itself come before commander knows the options. */
+/** Errors of the command line itself occur before commander knows the options. */
 function wantsJsonErrors(commandLine: readonly string[]): boolean {
   const end = commandLine.indexOf('--');
   const options = end < 0 ? commandLine : commandLine.slice(0, end);
@@ -78,7 +78,7 @@ async function report(error: unknown, run: FailedRun): Promise<ExitStatus> {
   return statusOfError(outcome);
 }
 
-/** What was found before the error comes out before it; returns the error that counts. */
+/** Prints what precedes the error. Returns the error to report. */
 async function flushAfter(error: unknown, context: Context): Promise<unknown> {
   try {
     await context.stdout.flush();
@@ -105,7 +105,7 @@ function reportUsage(error: CommanderError, { program, commandLine, context }: F
   context.reporter.usage(printable(message), [...hints, `See '${help}'.`]);
 }
 
-/** Where an argument is missing, the options that are missing as well are named with it. */
+/** If an argument is missing, names missing options as well. */
 function withMissingOptions(error: CommanderError, command: Command): string {
   const text = error.message.replace(/^error: /, '');
   if (error.code !== 'commander.missingArgument') return text;
@@ -113,7 +113,7 @@ function withMissingOptions(error: CommanderError, command: Command): string {
   return missing === undefined ? text : `${text}; ${missing}`;
 }
 
-/** How to get the help of the innermost command that the command line names. */
+/** The command line that shows the help of the innermost command that was named. */
 function helpFor(program: Command, commandLine: readonly string[]): string {
   const names: string[] = [];
   let command: Command | null = innermost(program, commandLine);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { writeHexDump } from '../../src/cli/hex-dump.ts';
+import { writeHexDump } from '../../src/cli/commands/get.ts';
 import { Output } from '../../src/cli/output.ts';
 
 async function dumpOf(bytes: Uint8Array): Promise<string[]> {

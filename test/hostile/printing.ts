@@ -25,7 +25,7 @@ const LIMITS = { maxBlob: 1024 * 1024 };
 
 interface Input {
   readonly file: string;
-  readonly key: readonly string[];
+  readonly words: readonly string[];
   readonly format: Format;
 }
 
@@ -33,30 +33,32 @@ type Command = (context: Context, input: Input) => Promise<ExitStatus>;
 
 /** Those that look at everything: they end with 0 only if nothing is wrong. */
 const THOROUGH: Readonly<Record<string, Command>> = {
-  'dump json': (context, input) => dump(context, { ...input, ...LIMITS, values: 'json' }),
-  'dump hex': (context, input) => dump(context, { ...input, ...LIMITS, values: 'hex' }),
-  'dump sha256': (context, input) => dump(context, { ...input, ...LIMITS, values: 'sha256' }),
-  dump: (context, input) => dump(context, { ...input, ...LIMITS, values: 'none' }),
-  verify: (context, { file, format }) =>
-    verify(context, { paths: [file], format, ...LIMITS, maximumFindings: undefined }),
+  'dump json': (context, input) => dump(context, input.file, { ...flagsOf(input), values: 'json' }),
+  'dump hex': (context, input) => dump(context, input.file, { ...flagsOf(input), values: 'hex' }),
+  'dump sha256': (context, input) =>
+    dump(context, input.file, { ...flagsOf(input), values: 'sha256' }),
+  dump: (context, input) => dump(context, input.file, { ...flagsOf(input), values: 'none' }),
+  verify: (context, input) => verify(context, [input.file], flagsOf(input)),
 };
 
 const COMMANDS: Readonly<Record<string, Command>> = {
   ...THOROUGH,
-  get: (context, input) => get(context, { ...input, ...LIMITS, lsn: undefined }),
-  describe: (context, input) =>
-    exportPage(context, { ...input, ...LIMITS, lsn: undefined, out: undefined, describe: true }),
-  inspect,
-  index,
+  get: (context, input) => get(context, input, flagsOf(input)),
+  describe: (context, input) => exportPage(context, input, { ...flagsOf(input), describe: true }),
+  inspect: (context, input) => inspect(context, input.file, flagsOf(input)),
+  index: (context, input) => index(context, input.file, flagsOf(input)),
 };
 
 /** Print bytes. */
 const RAW_COMMANDS: Readonly<Record<string, Command>> = {
-  'get raw': (context, input) =>
-    get(context, { ...input, ...LIMITS, lsn: undefined, format: 'raw' }),
-  'export page': (context, input) =>
-    exportPage(context, { ...input, ...LIMITS, lsn: undefined, out: undefined, describe: false }),
+  'get raw': (context, input) => get(context, input, { ...LIMITS, raw: true }),
+  'export page': (context, input) => exportPage(context, input, LIMITS),
 };
+
+/** Options for the format, and limits. */
+function flagsOf({ format }: Input) {
+  return { ...LIMITS, ...(format === 'people' ? {} : ({ [format]: true } as const)) };
+}
 
 const FORMATS = ['people', 'json', 'ndjson'] as const;
 
@@ -84,10 +86,10 @@ export async function checkPrinting(
 
 async function checkPrintingOf(file: string, verifies: boolean, choose: Choose): Promise<void> {
   const all = Object.entries({ ...COMMANDS, ...RAW_COMMANDS });
-  const [name, command] = all[choose(all.length)] ?? ['inspect', inspect];
+  const [name, command] = all[choose(all.length)] as (typeof all)[number];
   const format = FORMATS[choose(FORMATS.length)] ?? 'json';
-  const key = [formatKey(blockKey(choose(12) * (KEY_DISTANCES[choose(3)] ?? 1)))];
-  const { status, stdout, stderr } = await outputOf(command, { file, key, format });
+  const words = [formatKey(blockKey(choose(12) * (KEY_DISTANCES[choose(3)] ?? 1)))];
+  const { status, stdout, stderr } = await outputOf(command, { file, words, format });
   const shown = `${name}, ${format}, status ${status}`;
   must([0, 1, 4].includes(status), `${shown}: the status is one of a file: ${stderr}`);
   must(!UNSAFE.test(stderr), `${shown}: what is told is harmless`);

@@ -1,82 +1,107 @@
 /** `build`: a layer from NDJSON. */
 import { constants, createReadStream, openSync, statSync } from 'node:fs';
-import { stat } from 'node:fs/promises';
-import { Socket } from 'node:net';
 import { isNativeError } from 'node:util/types';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
-import { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
-import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
+import type { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
+import type { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
-import { fromNodeError } from '../../virtual-file/system-error.ts';
+import { addCommand, addExamples, type CommandParents, type OptionValues } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
-import { type CompressionFlags, compressionOf, writeLayerLine } from '../layer-output.ts';
+import { layerLine } from '../json.ts';
 import { type LayerHeader, parseDeltaEntry, parseHeader, parseImageEntry } from '../layer-spec.ts';
-import { readNdjson, type SpecLine } from '../ndjson-lines.ts';
-import {
-  checkOutputDirectory,
-  refuseInputAsOutput,
-  STANDARD_INPUT,
-  STANDARD_OUTPUT,
-} from '../output-paths.ts';
+import type { SpecLine } from '../ndjson-lines.ts';
+import { compressionOf, JSON_ERRORS, LAYER_OPTIONS } from '../shared-options.ts';
+
+const OPTIONS = { ...LAYER_OPTIONS, ...JSON_ERRORS };
+type BuildOptions = OptionValues<typeof OPTIONS>;
+
+export function addBuild({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'build', OPTIONS)
+    .description('Make a layer file from NDJSON: a header line, then one entry per line.')
+    .argument('[spec]', 'file, or - for standard input', '-')
+    .action((spec: string, options: BuildOptions) =>
+      runner((context) => build(context, spec, options)),
+    );
+  addExamples(command, [
+    ['layerfile build --out DIR < spec.ndjson', 'from standard input'],
+    ['layerfile build --out DIR --zstd 19 --generation 0000002a spec.ndjson', 'from a file'],
+  ]);
+  command.addHelpText(
+    'after',
+    `
+The header of a delta layer, and an entry:
+  {"kind":"delta","tenant_id":ID,"timeline_id":ID,"key_start":KEY,"key_end":KEY,
+   "lsn_start":LSN,"lsn_end":LSN}
+  {"key":KEY,"lsn":LSN,"value":{"type":"image","hex":"..."}}
+An image layer has "lsn" instead of "lsn_start" and "lsn_end"; an entry:
+  {"key":KEY,"hex":"..."}
+Entries ascend by key, then by LSN. The output of dump --values json is accepted.`,
+  );
+}
 
 const CHUNK_SIZE = 256 * 1024;
 
-export interface BuildOptions extends CompressionFlags {
-  /** A file, or `-` for standard input. */
-  readonly spec: string;
-  readonly out: string;
-  readonly generation?: string | undefined;
-}
-
-export async function build(context: Context, options: BuildOptions): Promise<ExitStatus> {
+async function build(context: Context, spec: string, options: BuildOptions): Promise<ExitStatus> {
+  const { checkOutputDirectory, refuseInputAsOutput, STANDARD_INPUT, STANDARD_OUTPUT } =
+    await import('../output-paths.ts');
+  const { readNdjson } = await import('../ndjson-lines.ts');
   const { signal, reporter } = context;
-  const path = options.spec === '-' ? undefined : options.spec;
-  await refuseInputAsOutput(path ?? STANDARD_INPUT, options.out);
-  await refuseInputAsOutput(path ?? STANDARD_INPUT, STANDARD_OUTPUT);
+  const path = spec === '-' ? undefined : spec;
+  const input = path ?? STANDARD_INPUT;
+  await refuseInputAsOutput(input, options.out);
+  await refuseInputAsOutput(input, STANDARD_OUTPUT);
   await checkOutputDirectory(options.out);
   if (path === undefined && context.stdinIsTerminal) {
     reporter.note('reading the layer from the terminal; Ctrl-D ends it');
   }
   const progress = reporter.progress({ label: 'build' });
-  const total = path === undefined ? context.stdinSize : await sizeOf(path);
+  const total = path === undefined ? context.stdinSize : sizeOf(path);
   const batches = readNdjson(readSpec(context, path), {
     path,
     signal,
     onProgress: (done) => progress.update({ done, total }),
   });
   try {
-    const layer = await buildFrom(batches, { context, options, path });
+    const layer = await buildFrom(batches, {
+      path,
+      signal,
+      open: (header) => openTarget(header, { context, options }),
+    });
     progress.finish();
     if (layer.kind === 'delta' && options.zstd !== undefined) {
       reporter.warning('--zstd is ignored: a delta layer is not compressed');
     }
-    await writeLayerLine(context.stdout, layer);
+    await context.stdout.write(layerLine(layer));
     return CLEAN;
+  } catch (error) {
+    // The layer may exist because it is the spec.
+    const existing = isStorageError(error, 'exists') ? error.path : undefined;
+    if (existing !== undefined) await refuseInputAsOutput(input, existing);
+    throw error;
   } finally {
     progress.finish();
     await batches.return();
   }
 }
 
+interface BuildRun {
+  readonly path: string | undefined;
+  readonly signal: AbortSignal;
+  readonly open: (header: LayerHeader) => Promise<LayerTarget>;
+}
+
 async function buildFrom(
   batches: AsyncGenerator<SpecLine[], void, undefined>,
-  run: { context: Context; options: BuildOptions; path: string | undefined },
+  { path, signal, open }: BuildRun,
 ): Promise<BuiltLayer> {
-  const { context, options, path } = run;
   let target: LayerTarget | undefined;
   try {
     for await (const batch of batches) {
-      throwIfAborted(context.signal, path);
+      throwIfAborted(signal, path);
       for (const line of batch) {
         if (target === undefined) {
-          const header = atLine(line, path, () => parseHeader(line.fields));
-          target = await openTarget(header, { context, options }).catch(async (error) => {
-            // The layer may be there already because it is the spec.
-            const taken = isStorageError(error, 'exists') ? error.path : undefined;
-            if (taken !== undefined) await refuseInputAsOutput(path ?? STANDARD_INPUT, taken);
-            throw error;
-          });
+          target = await open(atLine(line, path, () => parseHeader(line.fields)));
           continue;
         }
         const put = target.put;
@@ -85,11 +110,11 @@ async function buildFrom(
       }
     }
     if (target === undefined) {
-      throw new StorageError('invalid-input', { what: 'no header line', path });
+      throw new StorageError('invalid-input', { what: 'header line is missing', path });
     }
     return { ...(await target.writer.finish()), kind: target.kind };
   } catch (error) {
-    // The first error counts. A temporary that cannot be removed is removed as a leftover.
+    // The first error counts. A temporary that cannot be removed now is removed later, as a leftover.
     await Promise.allSettled([target?.writer.abandon()]);
     throw error;
   }
@@ -115,6 +140,7 @@ async function openTarget(
     signal: context.signal,
   };
   if (header.kind === 'image') {
+    const { ImageLayerWriter } = await import('../../layers/image-layer/writer.ts');
     const { kind, ...summary } = header;
     const compression = compressionOf(options);
     const writer = await ImageLayerWriter.create({ ...summary, ...common, compression });
@@ -127,6 +153,7 @@ async function openTarget(
       },
     };
   }
+  const { DeltaLayerWriter } = await import('../../layers/delta-layer/writer.ts');
   const { kind, ...summary } = header;
   const writer = await DeltaLayerWriter.create({ ...summary, ...common });
   return {
@@ -141,7 +168,7 @@ async function openTarget(
   };
 }
 
-/** Errors about what a line says name the line. */
+/** Adds the number of the line to an error about its content. */
 function atLine<T>(line: SpecLine, path: string | undefined, use: () => T): T {
   try {
     return use();
@@ -155,10 +182,10 @@ function atLine<T>(line: SpecLine, path: string | undefined, use: () => T): T {
   }
 }
 
-/** Undefined for what is no file; that it is missing is found out when it is read. */
-async function sizeOf(path: string): Promise<number | undefined> {
+/** Undefined unless the path is a regular file. A missing file is reported when it is read. */
+function sizeOf(path: string): number | undefined {
   try {
-    const stats = await stat(path);
+    const stats = statSync(path);
     return stats.isFile() ? stats.size : undefined;
   } catch (error) {
     if (isNativeError(error)) return undefined;
@@ -166,25 +193,27 @@ async function sizeOf(path: string): Promise<number | undefined> {
   }
 }
 
-/** A spec may come from a FIFO, so a file is read as a stream, too. Throws: `io`, `not-found`. */
+/** Streams the spec, which may be a FIFO. Throws `io`, `not-found`. */
 async function* readSpec(
   context: Context,
   path: string | undefined,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    const stream = path === undefined ? context.stdin() : openSpec(path);
+    const stream = path === undefined ? context.stdin() : await openSpec(path);
     for await (const chunk of stream) yield chunk;
   } catch (error) {
+    const { fromNodeError } = await import('../../virtual-file/system-error.ts');
     throw fromNodeError('read the spec', path ?? 'standard input', error);
   }
 }
 
 /**
- * A FIFO is opened without waiting for its writer, and waits for bytes without a thread: a thread
- * that waits could not be interrupted.
+ * Opens a FIFO without waiting for its writer, and as a socket, which waits for bytes without a
+ * thread: a waiting thread could not be interrupted.
  */
-function openSpec(path: string): AsyncIterable<Uint8Array> {
+async function openSpec(path: string): Promise<AsyncIterable<Uint8Array>> {
   if (!statSync(path).isFIFO()) return createReadStream(path, { highWaterMark: CHUNK_SIZE });
+  const { Socket } = await import('node:net');
   const fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   return new Socket({ fd, readable: true, writable: false });
 }

@@ -1,41 +1,78 @@
 /** `dump`: every entry in index order, with damage shown in its place. */
 import { throwIfAborted } from '../../errors.ts';
-import { type Key, type KeyRange, maximumKey, minimumKey } from '../../layers/key.ts';
-import type { EntryOptions } from '../../layers/layer-file/layer-reader.ts';
 import type { SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
-import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../../layers/lsn.ts';
-import type { Context, Format } from '../context.ts';
-import { dumpItems, LooseDigest, printsContents, type SalvagedForDump } from '../dump-items.ts';
-import { createDumpWriter, type DumpWriter } from '../dump-writer.ts';
+import { countArgument, keyArgument, lsnArgument } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  choice,
+  type OptionValues,
+  option,
+} from '../command.ts';
+import { type Context, VALUES_MODES } from '../context.ts';
+import type { DumpWriter } from '../dump-writer.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
-import { openForSalvage, type ReadLimits, warnOfSalvaged } from '../open-layer.ts';
-import type { ValuesMode } from '../values-mode.ts';
+import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 
-export interface DumpOptions extends ReadLimits {
-  readonly file: string;
-  readonly format: Format;
-  readonly values: ValuesMode;
-  readonly keyStart?: Key | undefined;
-  readonly keyEnd?: Key | undefined;
-  readonly lsnStart?: Lsn | undefined;
-  readonly lsnEnd?: Lsn | undefined;
-  /** Lines. */
-  readonly limit?: number | undefined;
+const OPTIONS = {
+  ...listFormat('one entry'),
+  values: choice('--values <what>', 'what to print of each value', VALUES_MODES),
+  keyStart: option('--key-start <key>', 'first key', keyArgument),
+  keyEnd: option('--key-end <key>', 'key to stop before', keyArgument),
+  lsnStart: option('--lsn-start <lsn>', 'first LSN', lsnArgument),
+  lsnEnd: option('--lsn-end <lsn>', 'LSN to stop before', lsnArgument),
+  limit: option('--limit <n>', 'maximum number of lines', countArgument),
+  ...READ_LIMITS,
+};
+type DumpOptions = OptionValues<typeof OPTIONS>;
+
+export function addDump({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'dump', OPTIONS)
+    .description('Print every entry in index order, and damage in its place.')
+    .argument('<file>', 'layer file')
+    .action((file: string, options: DumpOptions) =>
+      runner((context) => dump(context, file, options)),
+    );
+  addExamples(command, [
+    ['layerfile dump FILE | less', 'a table'],
+    ['layerfile dump FILE --ndjson --values sha256', 'for programs, with digests'],
+    [
+      'layerfile dump FILE --lsn-start 0/1696000 --limit 20',
+      'twenty entries from an LSN on, which may be in either form',
+    ],
+    [
+      '(layerfile inspect A --json; layerfile dump A --ndjson --values json) |\n' +
+        '      layerfile build --out B --no-compress',
+      'the same layer again',
+    ],
+  ]);
 }
 
-export async function dump(context: Context, options: DumpOptions): Promise<ExitStatus> {
-  await using reader = await openForSalvage(options.file, options);
-  const writer = createDumpWriter(context.stdout, { ...options, kind: reader.summary.kind });
-  const status = await writeItems(context, { reader, writer, options });
+export async function dump(
+  context: Context,
+  file: string,
+  options: DumpOptions,
+): Promise<ExitStatus> {
+  const { openForSalvage } = await import('../open-layer.ts');
+  const { createDumpWriter } = await import('../dump-writer.ts');
+  await using reader = await openForSalvage(file, options);
+  const { kind } = reader.summary;
+  const format = formatOf(options);
+  const writer = createDumpWriter(context.stdout, { format, values: options.values, kind });
+  const status = await writeItems(context, { file, reader, writer, options });
   await writer.end();
   return status;
 }
 
 async function writeItems(
   context: Context,
-  { reader, writer, options }: { reader: SalvageReader; writer: DumpWriter; options: DumpOptions },
+  run: { file: string; reader: SalvageReader; writer: DumpWriter; options: DumpOptions },
 ): Promise<ExitStatus> {
-  const { file, limit = Number.POSITIVE_INFINITY } = options;
+  const { warnOfSalvaged } = await import('../open-layer.ts');
+  const { dumpItems, LooseDigest, selectItems } = await import('../dump-items.ts');
+  const { file, reader, writer, options } = run;
+  const { limit = Number.POSITIVE_INFINITY } = options;
   const digest = new LooseDigest();
   const items = selectItems(reader, options, digest);
   if (limit === 0 || items === undefined) {
@@ -47,51 +84,21 @@ async function writeItems(
   let lineCount = 0;
   let offset = 0;
   const layer = { kind: reader.summary.kind, path: file, values: options.values, digest };
-  runs: for await (const run of dumpItems(items, layer)) {
+  batches: for await (const batch of dumpItems(items, layer)) {
     throwIfAborted(context.signal, file);
     if (lineCount === 0) warnOfSalvaged(context, { file, reader });
-    for (const item of run) {
+    for (const item of batch) {
       if (item.kind === 'entry') offset = item.shown.columns.offsets[item.shown.index] ?? 0;
       else if (item.kind === 'blob') offset = item.blob.offset;
       else status = strongest(status, statusOfCode(item.error.code));
       const written = writer.item(item);
       if (written !== undefined) await written;
       lineCount += 1;
-      if (lineCount === limit) break runs;
+      if (lineCount === limit) break batches;
     }
     progress?.update({ done: offset, total: reader.size });
   }
   progress?.finish();
   if (lineCount === 0) warnOfSalvaged(context, { file, reader });
   return status;
-}
-
-/** Undefined where the ranges leave nothing. */
-function selectItems(
-  reader: SalvageReader,
-  options: DumpOptions,
-  digest: LooseDigest,
-): AsyncIterable<SalvagedForDump> | undefined {
-  const { keyStart, keyEnd, lsnStart, lsnEnd } = options;
-  const onLoosePiece = (offset: number, piece: Uint8Array) => digest.add(offset, piece);
-  const salvage = (range: EntryOptions) =>
-    printsContents(options.values)
-      ? reader.salvageBatches(range)
-      : reader.salvageStreamed({ ...range, onLoosePiece });
-  const keyRange: KeyRange | undefined =
-    keyStart === undefined && keyEnd === undefined
-      ? undefined
-      : { start: keyStart ?? minimumKey(), end: keyEnd ?? maximumKey() };
-  if (keyRange !== undefined && Buffer.compare(keyRange.start, keyRange.end) >= 0) return undefined;
-  if (reader.summary.kind === 'image') {
-    const { lsn } = reader.summary;
-    const isInside = lsn >= (lsnStart ?? 0n) && (lsnEnd === undefined || lsn < lsnEnd);
-    return isInside ? salvage({ keyRange }) : undefined;
-  }
-  const lsnRange: LsnRange | undefined =
-    lsnStart === undefined && lsnEnd === undefined
-      ? undefined
-      : { start: lsnStart ?? 0n, end: lsnEnd ?? MAXIMUM_LSN };
-  if (lsnRange !== undefined && lsnRange.start >= lsnRange.end) return undefined;
-  return salvage({ keyRange, lsnRange });
 }

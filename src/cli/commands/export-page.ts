@@ -1,71 +1,98 @@
 /** `export page`: the bytes of one page image. */
 import type { Stats } from 'node:fs';
-import { stat, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
-import { formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
+import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
-import { fromNodeError } from '../../virtual-file/system-error.ts';
-import { overwriteFile } from '../../write-once/overwrite.ts';
+import { parseKeyWords } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+  option,
+} from '../command.ts';
 import type { Context, Format } from '../context.ts';
-import { entryType, type ReadEntry } from '../entry-json.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { encodeJson } from '../json.ts';
-import { parseKeyWords } from '../key-words.ts';
-import { openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
-import { checkOutputDirectory, refuseInputAsOutput } from '../output-paths.ts';
+import type { ReadEntry } from '../open-layer.ts';
+import { refuseTerminal } from '../output.ts';
 import { pageJson, pageProperties, type ShownPage } from '../page-header.ts';
-import { notFoundError, readEntry } from '../read-entry.ts';
-import { refuseTerminal } from '../refuse-terminal.ts';
-import { preserved, realPathOf } from '../rewritten-file.ts';
+import { AT_LSN, formatOf, JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
 
-export interface ExportPageOptions extends ReadLimits {
-  readonly file: string;
-  readonly key: readonly string[];
-  readonly lsn: Lsn | undefined;
-  /** A file, or `-` for standard output, as where undefined. */
-  readonly out: string | undefined;
-  /** Print the header; the bytes go into `out` alone. */
-  readonly describe: boolean;
-  readonly format: Format;
+const OPTIONS = {
+  ...AT_LSN,
+  out: option('--out <file>', 'output file, or - for standard output (default: -)', String),
+  describe: flag(
+    '--describe',
+    'header of the page on standard output; its bytes go to --out alone',
+  ),
+  ...READ_LIMITS,
+  ...JSON_ERRORS,
+};
+type ExportOptions = OptionValues<typeof OPTIONS>;
+
+export function addExport({ program, runner }: CommandParents): void {
+  const parent = addCommand(program, 'export').description(
+    'Extract data from a layer: export page.',
+  );
+  const command = addCommand(parent, 'page', OPTIONS)
+    .description('Extract the 8,192 bytes of a page image.')
+    .argument('<file>', 'layer file')
+    .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
+    .action((file: string, words: string[], options: ExportOptions) =>
+      runner((context) => exportPage(context, { file, words }, options)),
+    );
+  addExamples(command, [
+    ['layerfile export page FILE rel=1663/5/16384 blkno=0 --out page.bin', 'to a file'],
+    ['layerfile export page FILE KEY | pg_filedump -', 'to another program'],
+    ['layerfile export page FILE KEY --describe', 'LSN, checksum and layout of the page'],
+  ]);
 }
 
 export async function exportPage(
   context: Context,
-  { file, key: words, lsn, out, describe, format, ...limits }: ExportPageOptions,
+  { file, words }: { file: string; words: readonly string[] },
+  options: ExportOptions,
 ): Promise<ExitStatus> {
+  const layers = await import('../open-layer.ts');
+  const { checkOutputDirectory, refuseInputAsOutput } = await import('../output-paths.ts');
   const key = parseKeyWords(words);
+  const { lsn, out } = options;
+  const describe = options.describe === true;
   const target = out === '-' ? undefined : out;
   if (target !== undefined) {
     await refuseInputAsOutput(file, target);
     await checkOutputDirectory(dirname(target));
   } else if (!describe) refuseTerminal(context.stdout);
   else if (out === '-') throw twoOutputs();
-  await using reader = await openForReading(file, limits);
-  const read = await readEntry(reader, { key, lsn });
+  await using reader = await layers.openForReading(file, options);
+  const read = await layers.readEntry(reader, { key, lsn });
   if (read === undefined) {
-    context.reporter.error(notFoundError(file, { key, lsn }));
+    context.reporter.error(layers.notFoundError(file, { key, lsn }));
     return FINDINGS;
   }
   const page = pageOf(read, file);
-  warnOfName(context, { file, reader });
+  layers.warnOfName(context, { file, reader });
   const shown = describe ? shownPage(read, page) : undefined;
   if (target !== undefined) await writePage(target, page, context.signal);
-  if (shown !== undefined) await writeDescription(context, read, { shown, format });
-  else if (target === undefined) await context.stdout.writeBytes(page);
+  if (shown !== undefined) {
+    await writeDescription(context, read, { shown, format: formatOf(options) });
+  } else if (target === undefined) await context.stdout.writeBytes(page);
   return CLEAN;
 }
 
 function twoOutputs(): StorageError {
-  const what = '--describe prints to standard output, where the page would go: give --out a file';
+  const what = '--describe and the page would both go to standard output: use --out FILE';
   return new StorageError('usage', { what });
 }
 
-/** Throws `usage` for a page of the transaction status, which has no header. */
+/** Throws `usage` for a page of the transaction status, which has no page header. */
 function shownPage({ entry }: ReadEntry, page: Uint8Array): ShownPage {
   const meaning = describeKey(entry.key);
   if (meaning.kind === 'rel_block') return { page, blockNumber: meaning.blkno };
@@ -93,23 +120,27 @@ async function writeDescription(
 }
 
 /**
- * Through a symbolic link to a file, as a shell does; one that leads nowhere is replaced. A device or
- * a FIFO takes the bytes as they come.
+ * Writes through a symbolic link to a file, as a shell does, but replaces a dangling link. A device
+ * or a FIFO receives the bytes without a temporary file.
  */
 async function writePage(out: string, page: Uint8Array, signal: AbortSignal): Promise<void> {
-  const there = await lookUp(out);
-  if (there?.isFile()) {
-    await overwriteFile(await realPathOf(out), page, { signal, preserve: await preserved() });
-  } else if (there === undefined || there.isDirectory()) {
+  const { stat, writeFile } = await import('node:fs/promises');
+  const { overwriteFile } = await import('../../write-once/overwrite.ts');
+  const { preservedAttributes, realPathOf } = await import('../output-paths.ts');
+  const found = await ifThere(onFile('look up file', out, stat(out)));
+  if (found?.isFile()) {
+    const preserve = await preservedAttributes();
+    await overwriteFile(await realPathOf(out), page, { signal, preserve });
+  } else if (found === undefined || found.isDirectory()) {
     await overwriteFile(out, page, { signal });
   } else {
     await onFile('write file', out, writeFile(out, page, { signal }));
   }
 }
 
-async function lookUp(path: string): Promise<Stats | undefined> {
+async function ifThere(found: Promise<Stats>): Promise<Stats | undefined> {
   try {
-    return await onFile('look up file', path, stat(path));
+    return await found;
   } catch (error) {
     if (isStorageError(error, 'not-found')) return undefined;
     throw error;
@@ -120,16 +151,17 @@ async function onFile<T>(action: string, path: string, operation: Promise<T>): P
   try {
     return await operation;
   } catch (error) {
+    const { fromNodeError } = await import('../../virtual-file/system-error.ts');
     throw fromNodeError(action, path, error);
   }
 }
 
-/** Bytes that Neon keeps behind a page of the transaction status: a timestamp. */
+/** Bytes that Neon appends to a page of the transaction status: a timestamp. */
 const CLOG_TIMESTAMP_SIZE = 8;
 
-/** Throws `needs-redo` for a record, `out-of-range` for an image that is no page. */
+/** Throws `needs-redo` for a WAL record, `out-of-range` for an image that is not a page. */
 function pageOf(read: ReadEntry, file: string): Uint8Array {
-  const { entry, value } = read;
+  const { entry, type, value } = read;
   const where = {
     path: file,
     offset: entry.offset,
@@ -139,9 +171,9 @@ function pageOf(read: ReadEntry, file: string): Uint8Array {
   if (value !== undefined && value.type !== 'image') {
     throw new StorageError('needs-redo', {
       ...where,
-      what: 'the newest entry is no image: Postgres would have to replay WAL',
+      what: 'the newest entry is not an image: WAL would have to be replayed',
       expected: 'type image',
-      actual: entryType(read),
+      actual: type,
     });
   }
   const image = value?.bytes ?? entry.bytes;
@@ -153,7 +185,7 @@ function pageOf(read: ReadEntry, file: string): Uint8Array {
   }
   throw new StorageError('out-of-range', {
     ...where,
-    what: 'the image is no page',
+    what: 'image that is not a page',
     expected: `${PAGE_SIZE} bytes`,
     actual: `${image.length}`,
   });

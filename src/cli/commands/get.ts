@@ -1,55 +1,83 @@
 /** `get`: the newest entry of a key at or before an LSN. */
-import { formatKey, type Key } from '../../layers/key.ts';
-import { formatPgLsn, type Lsn } from '../../layers/lsn.ts';
+import type { StorageError } from '../../errors.ts';
+import { formatKey } from '../../layers/key.ts';
+import { formatPgLsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
-import type { Context, Format } from '../context.ts';
-import { MAXIMUM_FIELDS_LENGTH, writeEntryFields } from '../entry-fields.ts';
-import { contentPieces, entryType, type ReadEntry, shownEntry } from '../entry-json.ts';
+import { parseKeyWords } from '../arguments.ts';
+import { paint } from '../colour.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+} from '../command.ts';
+import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
-import { writeHexDump } from '../hex-dump.ts';
 import { formatCount, formatSize } from '../human.ts';
-import { parseKeyWords } from '../key-words.ts';
-import { openForReading, type ReadLimits, warnOfName } from '../open-layer.ts';
+import type { ReadEntry } from '../open-layer.ts';
+import { type Output, refuseTerminal } from '../output.ts';
 import { pageProperties } from '../page-header.ts';
-import { notFoundError, readEntry } from '../read-entry.ts';
-import { refuseTerminal } from '../refuse-terminal.ts';
+import { AT_LSN, formatOf, OBJECT_FORMAT, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
 import { valuePieces } from '../value-json.ts';
 
-export interface GetOptions extends ReadLimits {
-  readonly file: string;
-  readonly key: readonly string[];
-  readonly lsn: Lsn | undefined;
-  readonly format: Format | 'raw';
+const OPTIONS = {
+  ...AT_LSN,
+  raw: flag('--raw', 'output of the bytes alone: image, WAL record or serialized value').conflicts([
+    'json',
+    'ndjson',
+  ]),
+  ...OBJECT_FORMAT,
+  ...READ_LIMITS,
+};
+type GetOptions = OptionValues<typeof OPTIONS>;
+
+export function addGet({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'get', OPTIONS)
+    .description('Print the newest entry of a key at or before an LSN.')
+    .argument('<file>', 'layer file')
+    .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
+    .action((file: string, words: string[], options: GetOptions) =>
+      runner((context) => get(context, { file, words }, options)),
+    );
+  addExamples(command, [
+    ['layerfile get FILE 000000067F00000005000040000000000007', 'by its hex digits'],
+    ['layerfile get FILE rel=1663/5/16384 blkno=7 --lsn 0/1696000', 'by its fields'],
+    ['layerfile get FILE KEY --raw > page.bin', 'the bytes'],
+  ]);
 }
 
-export async function get(context: Context, options: GetOptions): Promise<ExitStatus> {
-  const { file, lsn, format } = options;
-  const key = parseKeyWords(options.key);
-  if (format === 'raw') refuseTerminal(context.stdout);
+export async function get(
+  context: Context,
+  { file, words }: { file: string; words: readonly string[] },
+  options: GetOptions,
+): Promise<ExitStatus> {
+  const { notFoundError, openForReading, readEntry, warnOfName } = await import('../open-layer.ts');
+  const key = parseKeyWords(words);
+  const { lsn } = options;
+  if (options.raw) refuseTerminal(context.stdout);
   await using reader = await openForReading(file, options);
   const read = await readEntry(reader, { key, lsn });
   warnOfName(context, { file, reader });
-  if (read === undefined) return reportAbsence(context, { ...options, key });
-  switch (format) {
-    case 'raw':
-      await context.stdout.writeBytes(rawBytes(read));
-      break;
-    case 'people':
-      await describeEntry(context, read);
-      break;
-    default:
-      await printEntry(context, read);
+  const isJson = formatOf(options) !== 'people';
+  if (read === undefined) {
+    return reportAbsence(context, isJson, notFoundError(file, { key, lsn }));
   }
+  if (options.raw) await context.stdout.writeBytes(rawBytes(read));
+  else if (isJson) await printEntry(context, read);
+  else await describeEntry(context, read);
   return CLEAN;
 }
 
 async function printEntry({ stdout }: Context, read: ReadEntry): Promise<void> {
+  const { contentPieces, shownEntry } = await import('../entry-json.ts');
+  const { MAXIMUM_FIELDS_LENGTH, writeEntryFields } = await import('../entry-fields.ts');
   const { bytes } = read.entry;
   const content = { kind: 'whole', bytes } as const;
-  const shown = shownEntry(read.entry, { type: entryType(read), length: bytes.length, content });
+  const shown = shownEntry(read.entry, { type: read.type, length: bytes.length, content });
   await stdout.write('{"found":true,');
   await stdout.writeFilled(
     MAXIMUM_FIELDS_LENGTH,
@@ -59,46 +87,72 @@ async function printEntry({ stdout }: Context, read: ReadEntry): Promise<void> {
 }
 
 async function reportAbsence(
-  context: Context,
-  { file, key, lsn, format }: { file: string; key: Key; lsn: Lsn | undefined; format: string },
+  { stdout, reporter }: Context,
+  isJson: boolean,
+  error: StorageError,
 ): Promise<ExitStatus> {
-  if (format === 'json' || format === 'ndjson') {
-    await context.stdout.write('{"found":false}\n');
-  } else {
-    context.reporter.error(notFoundError(file, { key, lsn }));
-  }
+  if (isJson) await stdout.write('{"found":false}\n');
+  else reporter.error(error);
   return FINDINGS;
 }
 
-/** Of a WAL record the record itself, of every other record its serialized value. */
+/** The bytes of an image or a WAL record; the serialized value of any other record. */
 function rawBytes({ entry, value }: ReadEntry): Uint8Array {
   return value?.type === 'image' || value?.type === 'wal' ? value.bytes : entry.bytes;
 }
 
-/** Of an image of a block, what its header says. */
+/** The page header, if the entry is the image of a block. */
 function pageHeader(read: ReadEntry): (readonly [string, string])[] {
   const meaning = describeKey(read.entry.key);
   const page = rawBytes(read);
-  const isPage = entryType(read) === 'image' && page.length === PAGE_SIZE;
+  const isPage = read.type === 'image' && page.length === PAGE_SIZE;
   if (meaning.kind !== 'rel_block' || !isPage) return [];
   return pageProperties({ page, blockNumber: meaning.blkno });
 }
 
 async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void> {
-  const { entry, value } = read;
+  const { entry, type, value } = read;
   const { storedLength, bytes, compressed } = entry;
   await writeProperties(stdout, [
     ['key', `${formatKey(entry.key)}  ${explainKey(entry.key)}`],
     ['LSN', formatPgLsn(entry.lsn)],
-    ['type', `${entryType(read)}${entry.willInit ? ', needs nothing older' : ''}`],
+    ['type', `${type}${entry.willInit ? ', independent of older entries' : ''}`],
     ['offset', formatCount(entry.offset)],
     ['length', formatSize(bytes.length)],
     ['stored', `${formatSize(storedLength)}, ${compressed ? 'zstd' : 'not compressed'}`],
-    ...pageHeader({ entry, value }),
+    ...pageHeader(read),
   ]);
   if (value === undefined || value.type === 'image' || value.type === 'wal') {
     await writeHexDump(stdout, rawBytes(read));
     return;
   }
   await stdout.writePieces([...valuePieces(value), '\n']);
+}
+
+const BYTES_PER_LINE = 16;
+const SHOWN_LINES = 16;
+
+/** Prints the first bytes of a value: offset, sixteen bytes, and the text in them. */
+export async function writeHexDump(output: Output, bytes: Uint8Array): Promise<void> {
+  const shown = Math.min(bytes.length, SHOWN_LINES * BYTES_PER_LINE);
+  for (let start = 0; start < shown; start += BYTES_PER_LINE) {
+    const line = bytes.subarray(start, Math.min(start + BYTES_PER_LINE, shown));
+    const offset = paint(output, 'dim', start.toString(16).padStart(8, '0'));
+    await output.write(`${offset}  ${digits(line)}  ${text(line)}\n`);
+  }
+  if (shown === bytes.length) return;
+  const rest = `${formatCount(bytes.length - shown)} more bytes`;
+  await output.write(`${paint(output, 'dim', `... ${rest}; --raw prints all`)}\n`);
+}
+
+function digits(line: Uint8Array): string {
+  const pairs = Array.from(line, (byte) => byte.toString(16).padStart(2, '0'));
+  return [pairs.slice(0, 8), pairs.slice(8)].map((half) => half.join(' ').padEnd(23)).join('  ');
+}
+
+/** Printable ASCII, and dots for other bytes. */
+function text(line: Uint8Array): string {
+  return Array.from(line, (byte) =>
+    byte >= 0x20 && byte < 0x7f ? String.fromCharCode(byte) : '.',
+  ).join('');
 }

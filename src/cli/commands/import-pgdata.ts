@@ -2,40 +2,97 @@
 import { join } from 'node:path';
 import { isStorageError, type StorageError } from '../../errors.ts';
 import type { Lsn } from '../../layers/lsn.ts';
-import { type ImportedLayer, importPgdata } from '../../postgres/import.ts';
+import type { ImportedLayer } from '../../postgres/import.ts';
 import type { LeftOutFile } from '../../postgres/left-out.ts';
+import { identifierArgument, layerLsnOrAutoArgument } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+  optionWithDefault,
+  requiredOption,
+} from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
-import { type CompressionFlags, compressionOf, writeLayerLine } from '../layer-output.ts';
-import { checkOutputDirectory, entriesOf, refuseOutputWithin } from '../output-paths.ts';
+import { layerLine } from '../json.ts';
 import type { Reporter } from '../reporter.ts';
+import { compressionOf, JSON_ERRORS, LAYER_OPTIONS } from '../shared-options.ts';
 
-export interface ImportPostgresOptions extends CompressionFlags {
-  readonly directory: string;
-  readonly out: string;
-  /** 32 lower-case hex digits each. */
-  readonly tenant: string;
-  readonly timeline: string;
-  readonly lsn: Lsn | 'auto';
-  readonly generation?: string | undefined;
-  readonly allowUnclean?: boolean | undefined;
-  readonly allowDamaged?: boolean | undefined;
-  readonly allowBadPages?: boolean | undefined;
+const OPTIONS = {
+  ...LAYER_OPTIONS,
+  tenant: requiredOption('--tenant <id>', 'tenant, 32 hex digits', identifierArgument),
+  timeline: requiredOption('--timeline <id>', 'timeline, 32 hex digits', identifierArgument),
+  ...JSON_ERRORS,
+  lsn: optionWithDefault<Lsn | 'auto'>(
+    '--lsn <lsn>',
+    'LSN of the layer; auto means that of the latest checkpoint',
+    { parse: layerLsnOrAutoArgument, value: 'auto' },
+  ),
+  allowUnclean: flag(
+    '--allow-unclean',
+    'warnings instead of errors for a server that is running, was not shut down cleanly or has to ' +
+      'replay WAL first, and for pages newer than the layer',
+  ),
+  allowDamaged: flag(
+    '--allow-damaged',
+    'warnings instead of errors for missing or damaged relation maps, tablespaces and segments',
+  ),
+  allowBadPages: flag(
+    '--allow-bad-pages',
+    'warnings instead of errors for pages with a wrong checksum',
+  ),
+};
+type ImportOptions = OptionValues<typeof OPTIONS>;
+
+export function addImport({ program, runner }: CommandParents): void {
+  const parent = addCommand(program, 'import').description(
+    'Make a layer from other data: import pgdata.',
+  );
+  const command = addCommand(parent, 'pgdata', OPTIONS)
+    .description('Make an image layer from a Postgres data directory that was shut down cleanly.')
+    .argument('<dir>', 'data directory')
+    .action((directory: string, options: ImportOptions) =>
+      runner((context) => importDirectory(context, directory, options)),
+    );
+  addExamples(command, [
+    [
+      'layerfile import pgdata /var/lib/postgresql/17/main --out DIR --tenant ID --timeline ID',
+      'at the LSN of the latest checkpoint',
+    ],
+  ]);
+  command.addHelpText(
+    'after',
+    `
+Imports the relations of all databases (every fork) and the relation maps, but not relation
+directories, transaction status, two-phase files, WAL and configuration. Files that are left out are
+counted by reason. Refuses what a server would refuse: a base backup or standby that has to replay
+WAL, a missing or damaged relation map or version file of a database, and, in a cluster with
+checksums, pages with a wrong one. The --allow options turn these errors into warnings.`,
+  );
 }
 
-export async function importPostgres(
+async function importDirectory(
   context: Context,
-  options: ImportPostgresOptions,
+  directory: string,
+  options: ImportOptions,
 ): Promise<ExitStatus> {
+  const { checkOutputDirectory, entriesOf, refuseOutputWithin } = await import(
+    '../output-paths.ts'
+  );
+  const { importPgdata } = await import('../../postgres/import.ts');
   const { reporter } = context;
-  await refuseOutputWithin(await inputDirectories(options.directory), options.out);
+  // Links of the directory may lead elsewhere.
+  const tablespaces = await entriesOf(join(directory, 'pg_tblspc'));
+  await refuseOutputWithin([directory, join(directory, 'pg_wal'), ...tablespaces], options.out);
   await checkOutputDirectory(options.out);
   const progress = reporter.progress({ label: 'import' });
   const badPages = new Listing(reporter, 'bad page', 'bad pages');
   try {
     const layer = await importPgdata({
-      dataDirectory: options.directory,
+      dataDirectory: directory,
       outDirectory: options.out,
       tenantId: options.tenant,
       timelineId: options.timeline,
@@ -52,26 +109,18 @@ export async function importPostgres(
     progress.finish();
     badPages.end();
     reportOutcome(reporter, layer);
-    await writeLayerLine(context.stdout, layer, {
-      left_out: countsOf(layer.leftOut, jsonNameOf),
-      bad_pages: layer.badPageCount,
-    });
+    const counts = { left_out: countsOf(layer.leftOut, jsonNameOf), bad_pages: layer.badPageCount };
+    await context.stdout.write(layerLine(layer, counts));
     return CLEAN;
   } catch (error) {
     badPages.end();
-    // What is wrong is the directory, such as one that was not shut down, not how it was named.
+    // The directory is at fault, such as one that was not shut down, and not the command line.
     if (!isStorageError(error, 'invalid-input')) throw error;
     reporter.error(error);
     return FINDINGS;
   } finally {
     progress.finish();
   }
-}
-
-/** The data directory, and what its links may lead to. */
-async function inputDirectories(directory: string): Promise<string[]> {
-  const tablespaces = await entriesOf(join(directory, 'pg_tblspc'));
-  return [directory, join(directory, 'pg_wal'), ...tablespaces];
 }
 
 function reportOutcome(reporter: Reporter, layer: ImportedLayer): void {
@@ -108,7 +157,7 @@ function countsOf(
 
 const MAXIMUM_LISTED = 100;
 
-/** Warnings, the first hundred in full: a directory may have millions of them. */
+/** Prints the first hundred warnings and counts the others: there may be millions. */
 class Listing {
   readonly #reporter: Reporter;
   readonly #one: string;

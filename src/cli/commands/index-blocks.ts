@@ -3,32 +3,51 @@ import { throwIfAborted } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import type { IndexBlock } from '../../layers/layer-file/index-listing.ts';
 import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
-import type { Context, Format } from '../context.ts';
-import { damagedBlockText } from '../entry-json.ts';
+import { addCommand, addExamples, type CommandParents, type OptionValues } from '../command.ts';
+import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
 import { formatCount } from '../human.ts';
 import { encodeJson } from '../json.ts';
 import { ListWriter } from '../list-writer.ts';
-import { openForSalvage, warnOfSalvaged } from '../open-layer.ts';
+import { storageErrorJson } from '../reporter.ts';
+import { formatOf, listFormat } from '../shared-options.ts';
 import { Table } from '../table.ts';
+
+const OPTIONS = listFormat('one block');
+type IndexOptions = OptionValues<typeof OPTIONS>;
+
+export function addIndex({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'index', OPTIONS)
+    .description('Print every block of the B-tree index.')
+    .argument('<file>', 'layer file')
+    .action((file: string, options: IndexOptions) =>
+      runner((context) => index(context, file, options)),
+    );
+  addExamples(command, [['layerfile index FILE', 'levels, prefixes and key ranges']]);
+}
 
 export async function index(
   context: Context,
-  { file, format }: { file: string; format: Format },
+  file: string,
+  options: IndexOptions,
 ): Promise<ExitStatus> {
+  const { openForSalvage, warnOfSalvaged } = await import('../open-layer.ts');
+  const format = formatOf(options);
   await using reader = await openForSalvage(file);
   const writer = format === 'people' ? new BlockTable(context) : new BlockList(context, format);
   const damage = reader.summaryError ?? reader.indexError;
   let status: ExitStatus = damage === undefined ? CLEAN : statusOfCode(damage.code);
-  let isTold = false;
+  let isReported = false;
   for await (const block of reader.indexBlocks()) {
     throwIfAborted(context.signal, file);
-    if (block.kind === 'damaged') status = strongest(status, statusOfCode(block.error.code));
-    if (block.kind === 'damaged') isTold = true;
+    if (block.kind === 'damaged') {
+      status = strongest(status, statusOfCode(block.error.code));
+      isReported = true;
+    }
     await writer.block(block);
   }
   await writer.end();
-  if (damage !== undefined && !isTold) context.reporter.error(damage);
+  if (damage !== undefined && !isReported) context.reporter.error(damage);
   warnOfSalvaged(context, { file, reader });
   return status;
 }
@@ -43,7 +62,7 @@ class BlockList {
   block(block: IndexBlock): Promise<void> | undefined {
     return this.#list.write([
       block.kind === 'damaged'
-        ? damagedBlockText(block)
+        ? encodeJson({ block: block.block, error: storageErrorJson(block.error) })
         : encodeJson({
             block: block.block,
             level: block.level,

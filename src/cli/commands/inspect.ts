@@ -4,24 +4,43 @@ import type { LayerSummary } from '../../layers/layer-file/summary-format.ts';
 import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
 import { printable } from '../../printable.ts';
 import { paint } from '../colour.ts';
-import type { Context, Format } from '../context.ts';
+import { addCommand, addExamples, type CommandParents, type OptionValues } from '../command.ts';
+import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatCount, formatNumberOf, formatSize } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
-import { nameMatches, openForSalvage } from '../open-layer.ts';
 import type { Output } from '../output.ts';
+import { formatOf, OBJECT_FORMAT } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
+
+type InspectOptions = OptionValues<typeof OBJECT_FORMAT>;
+
+export function addInspect({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'inspect', OBJECT_FORMAT)
+    .description('Print the summary of a layer file and check its name.')
+    .argument('<file>', 'layer file')
+    .action((file: string, options: InspectOptions) =>
+      runner((context) => inspect(context, file, options)),
+    );
+  addExamples(command, [
+    ['layerfile inspect FILE', 'for people'],
+    ['layerfile inspect FILE --json', 'for programs; the output is also a header for build'],
+  ]);
+}
 
 export async function inspect(
   context: Context,
-  { file, format }: { file: string; format: Format },
+  file: string,
+  options: InspectOptions,
 ): Promise<ExitStatus> {
+  const { nameMatches, openForSalvage } = await import('../open-layer.ts');
   await using reader = await openForSalvage(file);
   const { claimedSummary: summary, placeError, size, summaryError } = reader;
   if (summary === undefined) throw summaryError;
   const matches = nameMatches(file, summary);
-  if (format === 'people') await describeLayer(context.stdout, { file, size, summary, matches });
-  else await context.stdout.write(`${encodeJson(layerJson({ file, size, summary, matches }))}\n`);
+  const inspected = { file, size, summary, matches };
+  if (formatOf(options) === 'people') await describeLayer(context.stdout, inspected);
+  else await context.stdout.write(`${encodeJson(layerJson(inspected))}\n`);
   if (placeError !== undefined) context.reporter.error(placeError);
   return matches === false || placeError !== undefined ? FINDINGS : CLEAN;
 }
@@ -60,8 +79,8 @@ async function describeLayer(
 ): Promise<void> {
   const lsns =
     summary.kind === 'delta'
-      ? `${formatPgLsn(summary.lsnRange.start)} up to, not including, ` +
-        formatPgLsn(summary.lsnRange.end)
+      ? `${formatPgLsn(summary.lsnRange.start)} up to ` +
+        `${formatPgLsn(summary.lsnRange.end)} (not included)`
       : formatPgLsn(summary.lsn);
   const { indexStartBlock, indexRootBlock } = summary;
   await output.write(`${paint(output, 'bold', printable(file))}\n`);
@@ -79,7 +98,7 @@ async function describeLayer(
     [
       'index',
       `${formatNumberOf(indexRootBlock + 1, 'block', 'blocks')} from block ` +
-        `${formatCount(indexStartBlock)} on, the root is the last`,
+        `${formatCount(indexStartBlock)} on; the root is the last`,
     ],
     ['name', describeName(output, matches)],
   ]);

@@ -1,57 +1,76 @@
-/** `layout`: what every byte of a layer file is. */
-import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
-import { fileLayout, type LayoutRange } from '../../layers/layer-file/file-layout.ts';
-import { openSource } from '../../layers/layer-file/open-file.ts';
+/** `layout`: the meaning of every byte of a layer file. */
+import type { LayoutRange } from '../../layers/layer-file/file-layout.ts';
 import { printable } from '../../printable.ts';
-import type { Context, Format } from '../context.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+} from '../command.ts';
+import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
 import { encodeJson } from '../json.ts';
 import { ListWriter } from '../list-writer.ts';
-import { refuseInputAsOutput, STANDARD_OUTPUT } from '../output-paths.ts';
 import { storageErrorJson } from '../reporter.ts';
+import { formatOf, listFormat } from '../shared-options.ts';
 import { Table } from '../table.ts';
 
-export interface LayoutOptions {
-  readonly file: string;
-  readonly format: Format;
-  /** Whether the first bytes of each range are shown. */
-  readonly hex: boolean;
+const OPTIONS = {
+  ...listFormat('one range'),
+  hex: flag('--hex', 'first bytes of each range, too'),
+};
+type LayoutOptions = OptionValues<typeof OPTIONS>;
+
+export function addLayout({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'layout', OPTIONS)
+    .description('Print the meaning of every byte of a layer file.')
+    .argument('<file>', 'layer file')
+    .action((file: string, options: LayoutOptions) =>
+      runner((context) => layout(context, file, options)),
+    );
+  addExamples(command, [
+    ['layerfile layout FILE | less', 'summary, values, padding and index'],
+    ['layerfile layout FILE --hex', 'the same, with the bytes'],
+  ]);
 }
 
 /** Bytes of a range that `--hex` shows. */
 const SHOWN_BYTES = 26;
 
-export async function layout(
-  context: Context,
-  { file, format, hex }: LayoutOptions,
-): Promise<ExitStatus> {
+async function layout(context: Context, file: string, options: LayoutOptions): Promise<ExitStatus> {
+  const { readExactly } = await import('../../blob-writer/byte-source.ts');
+  const { fileLayout } = await import('../../layers/layer-file/file-layout.ts');
+  const { openSource } = await import('../../layers/layer-file/open-file.ts');
+  const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
+  const format = formatOf(options);
+  const isHex = options.hex === true;
   await refuseInputAsOutput(file, STANDARD_OUTPUT);
   const { source, close } = await openSource(file, {});
+  const firstBytes = async ({ offset, length }: LayoutRange): Promise<string> => {
+    const bytes = Buffer.alloc(Math.min(length, SHOWN_BYTES));
+    await readExactly(source, bytes, offset);
+    return bytes.toString('hex');
+  };
   try {
     const writer =
-      format === 'people' ? new RangeTable(context, hex) : new RangeList(context, format);
+      format === 'people' ? new RangeTable(context, isHex) : new RangeList(context, format);
     let status: ExitStatus = CLEAN;
     let isAnyListed = false;
     try {
       for await (const range of fileLayout(source, { signal: context.signal })) {
         isAnyListed = true;
         if (range.error !== undefined) status = strongest(status, statusOfCode(range.error.code));
-        await writer.range(range, hex ? await firstBytes(source, range) : undefined);
+        await writer.range(range, isHex ? await firstBytes(range) : undefined);
       }
     } finally {
-      // What was listed before an error is shown.
+      // The ranges before an error are shown.
       if (isAnyListed) await writer.end();
     }
     return status;
   } finally {
     await close();
   }
-}
-
-async function firstBytes(source: ByteSource, { offset, length }: LayoutRange): Promise<string> {
-  const bytes = Buffer.alloc(Math.min(length, SHOWN_BYTES));
-  await readExactly(source, bytes, offset);
-  return bytes.toString('hex');
 }
 
 class RangeList {
@@ -72,7 +91,7 @@ class RangeList {
   }
 }
 
-/** A tree: the parts of the file, and their ranges below them. */
+/** A tree: each part of the file, with its ranges below it. */
 class RangeTable {
   readonly #table: Table;
   #heading = '';

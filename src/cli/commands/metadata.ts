@@ -1,70 +1,104 @@
-/** `metadata`: the timeline metadata of a 512-byte file, and new values for it. */
+/** `metadata`: prints the timeline metadata of a 512-byte file, or changes it. */
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
-import {
-  encodeTimelineMetadata,
-  readTimelineMetadata,
-  TIMELINE_METADATA_FORMAT_VERSION,
-  type TimelineMetadata,
-  type TimelineMetadataFields,
-  writeTimelineMetadata,
+import type {
+  TimelineMetadata,
+  TimelineMetadataFields,
 } from '../../write-once/timeline-metadata.ts';
-import type { Context, Format } from '../context.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  type OptionValues,
+  option,
+} from '../command.ts';
+import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { encodeJson } from '../json.ts';
-import { type Assignments, parseAssignments } from '../metadata-assignments.ts';
-import { refuseInputAsOutput, STANDARD_OUTPUT } from '../output-paths.ts';
-import { preserved, realPathOf } from '../rewritten-file.ts';
+import { formatOf, OBJECT_FORMAT } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
 
-export interface MetadataOptions {
-  readonly file: string;
-  readonly assignments: Assignments;
-  readonly format: Format;
+const OPTIONS = {
+  set: option<readonly string[]>(
+    '--set <name=value>',
+    'new values; the file is replaced crash-safely',
+    (assignment, others = []) => [...others, assignment],
+  ),
+  ...OBJECT_FORMAT,
+};
+type MetadataOptions = OptionValues<typeof OPTIONS>;
+
+export function addMetadata({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'metadata', OPTIONS)
+    .description('Print the timeline metadata of a 512-byte metadata file, or change it.')
+    .usage('[options] <file> [--set <name=value>...]')
+    .argument('<file>', 'metadata file')
+    .argument('[assignments...]')
+    .action((file: string, more: string[], options: MetadataOptions) =>
+      runner((context) => metadata(context, { file, more }, options)),
+    );
+  addExamples(command, [
+    ['layerfile metadata FILE', 'all values'],
+    ['layerfile metadata FILE --set initdb_lsn=0/1696000 pg_version=17', 'two new values'],
+    ['layerfile metadata FILE --set ancestor_timeline=null', 'one of the two that may be absent'],
+  ]);
 }
 
-export async function metadata(context: Context, options: MetadataOptions): Promise<ExitStatus> {
-  const { file, format } = options;
-  const changes = parseAssignments(options.assignments);
+/** `more`: assignments after the file; only with `--set` are they allowed. */
+async function metadata(
+  context: Context,
+  { file, more }: { file: string; more: readonly string[] },
+  options: MetadataOptions,
+): Promise<ExitStatus> {
+  const { parseAssignments } = await import('../metadata-assignments.ts');
+  const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
+  const { readTimelineMetadata, TIMELINE_METADATA_FORMAT_VERSION: version } = await import(
+    '../../write-once/timeline-metadata.ts'
+  );
+  const changes = parseAssignments({ set: options.set ?? [], more });
   await refuseInputAsOutput(file, STANDARD_OUTPUT);
   const stored = await readTimelineMetadata(file);
   const isChanged = Object.keys(changes).length > 0;
   if (isChanged) await rewrite(context, file, { ...stored, ...changes });
   const shown = isChanged ? await readTimelineMetadata(file) : stored;
-  if (format === 'people') await describe(context, shown);
-  else await context.stdout.write(`${encodeJson(metadataJson(shown))}\n`);
+  if (formatOf(options) === 'people') await describe(context, shown, version);
+  else await context.stdout.write(`${encodeJson(metadataJson(shown, version))}\n`);
   return CLEAN;
 }
 
-/** A symbolic link stays: the file that it leads to is replaced. */
+/** Keeps a symbolic link: the file that it leads to is replaced. */
 async function rewrite(
   { signal }: Context,
   file: string,
   fields: TimelineMetadataFields,
 ): Promise<void> {
-  checkWritable(file, fields);
+  const { preservedAttributes, realPathOf } = await import('../output-paths.ts');
+  const { encodeTimelineMetadata, writeTimelineMetadata } = await import(
+    '../../write-once/timeline-metadata.ts'
+  );
+  checkWritable(file, () => encodeTimelineMetadata(fields));
   await writeTimelineMetadata(await realPathOf(file), fields, {
     signal,
-    preserve: await preserved(),
+    preserve: await preservedAttributes(),
   });
 }
 
-/** What was set is valid, so it is the old file that version 4 cannot hold. */
-function checkWritable(file: string, fields: TimelineMetadataFields): void {
+/** The new values are valid, so a failure to encode is due to one that was stored before. */
+function checkWritable(file: string, encode: () => void): void {
   try {
-    encodeTimelineMetadata(fields);
+    encode();
   } catch (error) {
     if (!isStorageError(error)) throw error;
     const { expected, actual } = error;
-    const what = 'a stored value that version 4 cannot hold; set it, too';
+    const what = 'a stored value does not fit into version 4: set it, too';
     throw new StorageError('out-of-range', { what, path: file, expected, actual, cause: error });
   }
 }
 
-function metadataJson(shown: TimelineMetadata) {
+function metadataJson(shown: TimelineMetadata, version: number) {
   const { prevRecordLsn } = shown;
   return {
-    format_version: TIMELINE_METADATA_FORMAT_VERSION,
+    format_version: version,
     stored_format_version: shown.storedFormatVersion,
     checksum: shown.checksum,
     disk_consistent_lsn: formatLsn(shown.diskConsistentLsn),
@@ -77,10 +111,13 @@ function metadataJson(shown: TimelineMetadata) {
   };
 }
 
-async function describe({ stdout }: Context, shown: TimelineMetadata): Promise<void> {
+async function describe(
+  { stdout }: Context,
+  shown: TimelineMetadata,
+  version: number,
+): Promise<void> {
   const { prevRecordLsn, storedFormatVersion } = shown;
-  const isOld = storedFormatVersion !== TIMELINE_METADATA_FORMAT_VERSION;
-  const upgrade = isOld ? `, read as version ${TIMELINE_METADATA_FORMAT_VERSION}` : '';
+  const upgrade = storedFormatVersion === version ? '' : `, read as version ${version}`;
   await writeProperties(stdout, [
     ['format version', `${storedFormatVersion}${upgrade}`],
     ['checksum', `0x${shown.checksum.toString(16).padStart(8, '0')}, correct`],

@@ -1,11 +1,19 @@
-/** `verify`: reads every block and every blob of files, and of the layers below directories. */
+/** `verify`: reads every block and every blob of files and of the layers below directories. */
 import { basename } from 'node:path';
 import { isStorageError, throwIfAborted } from '../../errors.ts';
-import { type FoundFile, findLayers } from '../../layers/find-layers.ts';
+import type { FoundFile } from '../../layers/find-layers.ts';
 import type { LayerReport } from '../../layers/findings.ts';
-import { verifyLayer } from '../../layers/verify.ts';
-import { PageChecks, type PageCounts } from '../../postgres/page-checks.ts';
-import type { Context, Format } from '../context.ts';
+import type { PageChecks, PageCounts } from '../../postgres/page-checks.ts';
+import { countArgument } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+  option,
+} from '../command.ts';
+import type { Context } from '../context.ts';
 import {
   CLEAN,
   type ExitStatus,
@@ -15,37 +23,67 @@ import {
   UNKNOWN_VERSION,
 } from '../exit-status.ts';
 import { formatCount, formatNumberOf } from '../human.ts';
-import { limitOptions, type ReadLimits } from '../open-layer.ts';
-import { refuseInputAsOutput, STANDARD_OUTPUT } from '../output-paths.ts';
 import { createReportWriter } from '../report-writer.ts';
+import { formatOf, limitOptions, listFormat, READ_LIMITS } from '../shared-options.ts';
 
-export interface VerifyOptions extends ReadLimits {
-  readonly paths: readonly string[];
-  readonly format: Format;
-  readonly maximumFindings: number | undefined;
-  readonly pageChecksums?: boolean | undefined;
+const OPTIONS = {
+  ...listFormat('one file'),
+  maxFindings: option(
+    '--max-findings <n>',
+    'maximum number of findings listed per file (default: 1000)',
+    countArgument,
+  ),
+  pageChecksums: flag('--page-checksums', 'check of the checksums of Postgres pages; see below'),
+  ...READ_LIMITS,
+};
+type VerifyOptions = OptionValues<typeof OPTIONS>;
+
+export function addVerify({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'verify', OPTIONS)
+    .description('Read every block and every blob, and report what is wrong.')
+    .argument('<path...>', 'layer files, or directories to search')
+    .action((paths: string[], options: VerifyOptions) =>
+      runner((context) => verify(context, paths, options)),
+    );
+  addExamples(command, [
+    ['layerfile verify FILE', 'one file'],
+    ['layerfile verify tenants --ndjson', 'all layers below a directory, for programs'],
+    ['layerfile verify FILE --page-checksums', 'a layer of an imported cluster with checksums'],
+  ]);
+  command.addHelpText(
+    'after',
+    `
+--page-checksums finds a flipped bit inside a page, in layers of a cluster that has checksums. A
+pageserver does not maintain them: a page that it made from WAL has a stale checksum or none, so
+a mismatch in its own layers is not damage. Pages without a checksum are counted.`,
+  );
 }
 
 /** Throws `usage` where standard output goes into a layer that is to be read. */
-export async function verify(context: Context, options: VerifyOptions): Promise<ExitStatus> {
-  if (context.stdoutIsFile) await refuseLayersAsOutput(options.paths);
-  const writer = createReportWriter(context.stdout, options.format);
+export async function verify(
+  context: Context,
+  paths: readonly string[],
+  options: VerifyOptions,
+): Promise<ExitStatus> {
+  const { PageChecks } = await import('../../postgres/page-checks.ts');
+  const { findLayers } = await import('../../layers/find-layers.ts');
+  if (context.stdoutIsFile) await refuseLayersAsOutput(paths);
+  const writer = createReportWriter(context.stdout, formatOf(options));
   let status: ExitStatus = CLEAN;
-  const pageChecks = options.pageChecksums === true ? new PageChecks() : undefined;
+  const pageChecks = options.pageChecksums ? new PageChecks() : undefined;
   let fileCount = 0;
   let otherCount = 0;
-  for await (const found of findLayers(options.paths)) {
+  for await (const found of findLayers(paths)) {
     throwIfAborted(context.signal);
     if (found.kind === 'layer') {
-      const result = await verifyFile(context, found, { ...options, pageChecks });
+      const result = await verifyFile(context, found, { options, pageChecks });
       fileCount += 1;
       if (result.kind === 'report') await writer.report(result.report);
       status = strongest(status, result.status);
     } else {
       if (found.kind === 'other') otherCount += 1;
-      if (found.kind in NOT_READ) {
-        context.reporter.warning(NOT_READ[found.kind as keyof typeof NOT_READ], found.path);
-      }
+      const reason = NOT_READ.get(found.kind);
+      if (reason !== undefined) context.reporter.warning(reason, found.path);
       if (found.kind === 'failed') {
         context.reporter.error(found.error);
         status = strongest(status, statusOfError(found.error));
@@ -64,6 +102,8 @@ export async function verify(context: Context, options: VerifyOptions): Promise<
 
 /** Before anything is written: the lines of one layer must not end up in another. */
 async function refuseLayersAsOutput(paths: readonly string[]): Promise<void> {
+  const { findLayers } = await import('../../layers/find-layers.ts');
+  const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
   for await (const { kind, path } of findLayers(paths)) {
     if (kind === 'layer') await refuseInputAsOutput(path, STANDARD_OUTPUT);
   }
@@ -79,33 +119,30 @@ function notePages({ reporter }: Context, counts: PageCounts): void {
   reporter.note(`page checksums: ${words.join(', ')}`);
 }
 
-/** What is named, and not read, and why. */
-const NOT_READ = {
-  temporary: 'left by a writer that did not finish, not read',
-  download: 'a download that did not finish, not read',
-  'directory-link': 'a link to a directory, not followed',
-} as const;
+/** Why a file that is named in a warning is not read. */
+const NOT_READ: ReadonlyMap<FoundFile['kind'], string> = new Map([
+  ['temporary', 'left by a writer that did not finish, not read'],
+  ['download', 'a download that did not finish, not read'],
+  ['directory-link', 'a link to a directory, not followed'],
+]);
 
 type FileResult =
   | { kind: 'report'; report: LayerReport; status: ExitStatus }
   | { kind: 'failed'; status: ExitStatus };
 
-/** A file that cannot be looked at is an error on its own; the others are still verified. */
+/** A file that cannot be read is an error; the others are still verified. */
 async function verifyFile(
   context: Context,
   found: Extract<FoundFile, { kind: 'layer' }>,
-  {
-    maximumFindings,
-    pageChecks,
-    ...limits
-  }: VerifyOptions & { readonly pageChecks: PageChecks | undefined },
+  { options, pageChecks }: { options: VerifyOptions; pageChecks: PageChecks | undefined },
 ): Promise<FileResult> {
+  const { verifyLayer } = await import('../../layers/verify.ts');
   const progress = context.reporter.progress({ label: 'verify' });
   const detail = basename(found.path);
   try {
     const report = await verifyLayer(found.path, {
-      ...limitOptions(limits),
-      maximumFindings,
+      ...limitOptions(options),
+      maximumFindings: options.maxFindings,
       inspectValue: pageChecks?.inspect,
       signal: context.signal,
       onProgress: (done, total) => progress.update({ done, total, detail }),
