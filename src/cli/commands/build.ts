@@ -5,7 +5,13 @@ import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
 import type { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
-import { addCommand, addExamples, type CommandParents, type OptionValues } from '../command.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+} from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { layerLine } from '../json.ts';
@@ -13,7 +19,14 @@ import { type LayerHeader, parseDeltaEntry, parseHeader, parseImageEntry } from 
 import type { SpecLine } from '../ndjson-lines.ts';
 import { compressionOf, JSON_ERRORS, LAYER_OPTIONS } from '../shared-options.ts';
 
-const OPTIONS = { ...LAYER_OPTIONS, ...JSON_ERRORS };
+const OPTIONS = {
+  ...LAYER_OPTIONS,
+  allowUnfitKeys: flag(
+    '--allow-unfit-keys',
+    'keys that no pageserver can hold, to test the format',
+  ),
+  ...JSON_ERRORS,
+};
 type BuildOptions = OptionValues<typeof OPTIONS>;
 
 export function addBuild({ program, runner }: CommandParents): void {
@@ -138,6 +151,7 @@ async function openTarget(
     directory: options.out,
     generation: options.generation,
     signal: context.signal,
+    keyCheck: options.allowUnfitKeys === true ? ('ignore' as const) : undefined,
   };
   if (header.kind === 'image') {
     const { ImageLayerWriter } = await import('../../layers/image-layer/writer.ts');

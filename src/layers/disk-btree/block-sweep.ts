@@ -3,20 +3,15 @@
  * nothing leads to.
  *
  * Most of a made-up file may be holes, which cost nothing to make and everything to read: a sweep
- * ends once it has seen 1 GiB of zeros and 16 times as many of them as of anything else.
+ * ends once it has seen more zeros than the file stores; see `zero-allowance.ts`.
  */
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
+import { isZero, ZeroAllowance } from './zero-allowance.ts';
 
 /** Blocks of one read. */
 const RUN_LENGTH = 64;
-
-/** Blocks of zeros that are read in any case. */
-const MAXIMUM_ZERO_BLOCKS = 128 * 1024;
-
-/** Blocks of zeros that each other block makes up for. */
-const ZERO_BLOCKS_PER_BLOCK = 16;
 
 export interface SweepOptions {
   /** Blocks of the file, from the first to the last, which is exclusive. */
@@ -27,8 +22,6 @@ export interface SweepOptions {
   readonly signal?: AbortSignal | undefined;
   /** Whether blocks that are all zero are left out, which is the default, or given. */
   readonly zeros?: 'left-out' | 'given' | undefined;
-  /** Default 1 GiB of them. */
-  readonly maximumZeroBlocks?: number | undefined;
 }
 
 export interface SweptBlock {
@@ -58,10 +51,9 @@ export async function* sweepBlocks(
   source: ByteSource,
   options: SweepOptions,
 ): AsyncGenerator<SweptBlock> {
-  const { from, to, direction, signal, zeros, maximumZeroBlocks = MAXIMUM_ZERO_BLOCKS } = options;
+  const { from, to, direction, signal, zeros } = options;
   const buffer = new Uint8Array(RUN_LENGTH * BLOCK_SIZE);
-  let otherCount = 0;
-  let zeroCount = 0;
+  const allowance = new ZeroAllowance(source.allocatedSize);
   for (let done = 0; from + done < to; done += RUN_LENGTH) {
     throwIfAborted(signal, source.path);
     const count = Math.min(RUN_LENGTH, to - from - done);
@@ -73,27 +65,18 @@ export async function* sweepBlocks(
     for (let step = 0; step < count; step += 1) {
       const index = direction !== 'backwards' ? step : count - 1 - step;
       const bytes = buffer.subarray(index * BLOCK_SIZE, (index + 1) * BLOCK_SIZE);
-      const isZero = Buffer.compare(bytes, ZEROS) === 0;
-      if (isZero) zeroCount += 1;
-      else otherCount += 1;
-      if (isZero && zeros !== 'given') continue;
+      if (!allowance.admits(bytes)) throw mostlyZeros(source, (first + index) * BLOCK_SIZE);
+      if (zeros !== 'given' && isZero(bytes)) continue;
       const presentSize = Math.min(BLOCK_SIZE, size - index * BLOCK_SIZE);
       yield { block: first + index, bytes, presentSize };
-    }
-    if (zeroCount > maximumZeroBlocks + ZERO_BLOCKS_PER_BLOCK * otherCount) {
-      throw mostlyZeros(source, start);
     }
   }
 }
 
 function mostlyZeros(source: ByteSource, offset: number): StorageError {
   return new StorageError('too-large', {
-    what: 'file of zeros, in which nothing more is looked for',
+    what: 'the file has more zeros than it stores; nothing is searched for from here on',
     path: source.path,
     offset,
-    expected: `at most ${ZERO_BLOCKS_PER_BLOCK} blocks of zeros for each other block`,
-    actual: 'more',
   });
 }
-
-const ZEROS = new Uint8Array(BLOCK_SIZE);
