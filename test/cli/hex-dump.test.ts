@@ -30,5 +30,5 @@ test('256 bytes are shown whole, of 257 it is told that one is missing', async (
   expect(whole).toHaveLength(16);
   const lines = await dumpOf(new Uint8Array(257));
   expect(lines.slice(0, 16)).toEqual(whole);
-  expect(lines.slice(16)).toEqual(['... 1 more bytes, all of them with --raw']);
+  expect(lines.slice(16)).toEqual(['... 1 more bytes; --raw prints all']);
 });
