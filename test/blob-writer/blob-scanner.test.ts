@@ -127,6 +127,21 @@ describe('a row of blobs', () => {
     expect(located(scanner, [100, 200], 0)).toEqual([]);
   });
 
+  test.each([
+    ['has a blob of 1 MiB', 1024 * 1024, 3],
+    ['ends in front of a larger one, also where all of it is at hand', 1024 * 1024 + 1, 1],
+  ])('%s', async (_, length, count) => {
+    const { file, offsets, end } = await writeBlobs(
+      [10, length, 10].map((size, n) => ({ content: bytesOf(size, n), compressed: false })),
+      { bufferSize: 1024 * 1024 },
+    );
+    const scanner = scannerOf(bytesSource(file), { end, pieceSize: 4 * 1024 * 1024 });
+    const [first = 0] = offsets;
+    await scanner.load(first);
+    expect(located(scanner, [...offsets, end], first)).toHaveLength(count);
+    await scanner.close();
+  });
+
   test('ends in front of a header that cannot be, and of one that is cut', async () => {
     for (const hex of ['01aaa0000000', '01aa900000001111', '01aa80', '01aa8000', '01aa05ff']) {
       const bytes = Buffer.from(hex, 'hex');
