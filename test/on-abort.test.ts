@@ -52,10 +52,11 @@ test('what was taken back is not called, and with the last one the listener goes
   // Those of before have nothing to do with the new listener.
   stopFirst();
   stopSecond();
+  onAbort(controller.signal, () => called.push('fourth'));
   expect(listenerCount(controller)).toBe(1);
   controller.abort();
   stopThird();
-  expect(called).toEqual(['third']);
+  expect(called).toEqual(['third', 'fourth']);
   expect(listenerCount(controller)).toBe(0);
 });
 
@@ -79,11 +80,12 @@ test('a signal that has fired calls nothing more, and gets no listener', () => {
   const controller = new AbortController();
   controller.abort();
   let calls = 0;
-  onAbort(controller.signal, () => {
+  const stop = onAbort(controller.signal, () => {
     calls += 1;
-  })();
-  expect(calls).toBe(0);
+  });
   expect(listenerCount(controller)).toBe(0);
+  stop();
+  expect(calls).toBe(0);
 });
 
 test('forty writers of each kind and as many waits have one listener together, and leave none', async () => {
