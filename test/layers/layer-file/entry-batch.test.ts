@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
 import type { EntryBatch, LayerEntry } from '../../../src/layers/layer-file/entry-batch.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
-import { drain, hex, LSN_RANGE } from '../../support/layers.ts';
-import { DELTA, IMAGES } from '../../support/sample-layers.ts';
+import { blockKey, drain, hex, LSN_RANGE } from '../../support/layers.ts';
+import { COUNT, DELTA, IMAGES } from '../../support/sample-layers.ts';
 
 /** All of them look at the entries' keys, LSNs and marks, in another order. */
 const LOOKS: readonly [string, (batch: EntryBatch) => void][] = [
@@ -77,4 +77,17 @@ describe('arrays that are held', () => {
     expect(at).toBe(expected.length);
     expect(batches).toBeGreaterThan(2);
   });
+});
+
+it('each batch has the keys and LSNs that were written, where the first one was looked at', async () => {
+  const reader = await openLayer(bytesSource(DELTA.bytes));
+  let at = 0;
+  for await (const { count, keys, lsns } of reader.batches()) {
+    for (let index = 0; index < count; index += 1, at += 1) {
+      const key = keys.subarray(index * 18, (index + 1) * 18);
+      expect(hex(key)).toBe(hex(blockKey(Math.floor(at / 3))));
+      expect(lsns[index]).toBe(LSN_RANGE.start + BigInt(at % 3));
+    }
+  }
+  expect(at).toBe(COUNT);
 });
