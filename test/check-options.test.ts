@@ -132,7 +132,7 @@ describe('a choice', () => {
     checkChoice('which', 'b', ['a', 'b']);
   });
 
-  test.each(['reads', 'ioMode', 'nameCheck'])('of %s is refused by readers', async (option) => {
+  test.each(['readMode', 'ioMode', 'nameCheck'])('of %s is refused by readers', async (option) => {
     for (const use of [openLayer, verifyLayer]) {
       const error = await storageErrorOf(use('/missing', { [option]: 'Sync' }));
       expect(error).toMatchObject({ code: 'invalid-input', actual: "'Sync'" });

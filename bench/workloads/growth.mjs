@@ -107,7 +107,10 @@ async function describeReads(path) {
  */
 async function lookUp(context, count) {
   const blockCache = new BlockCache(undefined, { valueCapacity: 0 });
-  const reader = await openLayer(context.fixture(`growth-${count}`), { blockCache, reads: 'sync' });
+  const reader = await openLayer(context.fixture(`growth-${count}`), {
+    blockCache,
+    readMode: 'sync',
+  });
   const keys = keysOf(randomEntries(LOOKUPS, count));
   for (let entry = 0; entry < count; entry += ENTRIES_PER_LEAF) reader.getSync(keysOf([entry])[0]);
   for (let at = 0; at < WARM_UP_LOOKUPS; at += 1) reader.getSync(keys[at]);

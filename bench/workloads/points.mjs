@@ -34,7 +34,7 @@ export function groupsOf({ scaled }) {
     group('one at a time', small, warm, lookUpOneByOne, [
       { ...FLOOR, open: openRawStore },
       { role: 'layerfile', name: 'layerfile get', open: openLayerStore },
-      { role: 'layerfile', name: "layerfile get, reads: 'sync'", open: openSyncLayerStore },
+      { role: 'layerfile', name: "layerfile get, readMode: 'sync'", open: openSyncLayerStore },
       { ...LMDB, name: 'lmdb, synchronous', open: openLmdbStore },
       { ...LEVEL, open: openLevelStore },
     ]),
@@ -56,7 +56,7 @@ export function groupsOf({ scaled }) {
     group(`${GROUP_SIZE} a call`, small, warm, lookUpMany, [
       { ...FLOOR, name: 'floor: preads of the values, at once', open: openRawStore },
       { role: 'layerfile', name: 'layerfile getMany', open: openLayerStore },
-      { role: 'layerfile', name: "layerfile getMany, reads: 'sync'", open: openSyncLayerStore },
+      { role: 'layerfile', name: "layerfile getMany, readMode: 'sync'", open: openSyncLayerStore },
       { ...LMDB, name: 'lmdb getMany', open: openLmdbStore },
       { ...LEVEL, name: 'classic-level getMany', open: openLevelStore },
     ]),

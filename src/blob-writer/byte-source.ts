@@ -168,7 +168,7 @@ export function cannotWait(source: ByteSource): StorageError {
   return new StorageError('invalid-input', {
     what: 'synchronous read',
     path: source.path,
-    expected: "a layer opened with reads: 'sync'",
+    expected: "a layer opened with readMode: 'sync'",
   });
 }
 

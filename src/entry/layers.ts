@@ -30,18 +30,14 @@ export {
 } from '../layers/key.ts';
 export type { EntryBatch, LayerEntry } from '../layers/layer-file/entry-batch.ts';
 export type { IndexEntry } from '../layers/layer-file/entry-layout.ts';
+export type { EntryOptions, OrderedEntryOptions } from '../layers/layer-file/entry-options.ts';
 export type { DamagedBlock, DamagedEntry } from '../layers/layer-file/entry-scan.ts';
 export {
   type FileLayoutOptions,
   fileLayout,
   type LayoutRange,
 } from '../layers/layer-file/file-layout.ts';
-export type { IndexBlock } from '../layers/layer-file/index-listing.ts';
-export type {
-  EntryOptions,
-  LayerStatistics,
-  OrderedEntryOptions,
-} from '../layers/layer-file/layer-reader.ts';
+export type { IndexBlock, LayerStatistics } from '../layers/layer-file/index-listing.ts';
 export type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-writer.ts';
 export type { DamagedBlob, LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 export type { ReadOptions } from '../layers/layer-file/open-file.ts';

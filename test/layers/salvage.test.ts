@@ -3,8 +3,8 @@
  * and blob are whole, and none that was not in the layer.
  */
 import { describe, expect, it } from 'vitest';
-import { bytesSource } from '../../src/blob-writer/byte-source.ts';
-import type { StorageError } from '../../src/errors.ts';
+import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
+import { StorageError } from '../../src/errors.ts';
 import { SalvageReader } from '../../src/layers/layer-file/salvage-reader.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
@@ -313,6 +313,37 @@ describe('blobs without keys', () => {
     expect(blobs).toBe(layer.entries.length);
   });
 
+  it('are given after the first one if that does not hold a value', async () => {
+    const layer = layerOf('delta', 2);
+    const bytes = Buffer.from(layer.bytes);
+    bytes.fill(0, layer.indexStart);
+    // The last byte of the tag, after a header of 1 byte.
+    bytes[BLOCK + 4] = 9;
+    const { blobs, errors, thrown } = await salvaged(bytes);
+    expect(thrown).toBeUndefined();
+    expect(blobs).toBe(layer.entries.length - 1);
+    expect(errors).toMatchObject([{ code: 'corrupt' }, { code: 'corrupt', offset: BLOCK + 1 }]);
+  });
+
+  it('that cannot be read because the disk fails are an I/O error, not damage', async () => {
+    const layer = layerOf('delta', 2);
+    const bytes = Buffer.from(layer.bytes);
+    bytes.fill(0, layer.indexStart);
+    const source = bytesSource(bytes);
+    const failing: ByteSource = {
+      size: source.size,
+      read: async (target, offset) => {
+        if (offset < BLOCK || offset >= layer.indexStart) return source.read(target, offset);
+        throw new StorageError('io', { what: 'cannot read', offset });
+      },
+    };
+    const reader = await SalvageReader.open(failing);
+    const reading = (async () => {
+      for await (const _item of reader.salvage()) throw new Error('nothing is given');
+    })();
+    expect((await storageErrorOf(reading)).code).toBe('io');
+  });
+
   it('are none where a range of keys is asked for', async () => {
     const layer = layerOf('delta', 2);
     const bytes = Buffer.from(layer.bytes);
@@ -324,4 +355,10 @@ describe('blobs without keys', () => {
     })();
     expect((await storageErrorOf(reading)).code).toBe('corrupt');
   });
+});
+
+it('opening a file without a summary ends when its signal is aborted', async () => {
+  const source = bytesSource(noise(8 * BLOCK, 1));
+  const opening = SalvageReader.open(source, { signal: AbortSignal.abort() });
+  expect((await storageErrorOf(opening)).code).toBe('aborted');
 });

@@ -373,7 +373,7 @@ test('a table of one slot serves more synchronous readers of layers than it has 
   const paths = ['/1', '/2', '/3'];
   for (const path of paths) fileSystem.createFile(path, DELTA.bytes);
   const readers = await Promise.all(
-    paths.map((path) => openLayer(path, { openFiles, reads: 'sync', blockCache: null })),
+    paths.map((path) => openLayer(path, { openFiles, readMode: 'sync', blockCache: null })),
   );
   for (const reader of readers) expect(reader.getSync(blockKey(0))?.lsn).toBe(0x1002n);
   expect(openFiles.openCount).toBe(1);

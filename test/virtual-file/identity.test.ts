@@ -235,7 +235,7 @@ test.each(['async', 'sync'] as const)(
     fileSystem.createFile('/layer', DELTA.bytes);
     fileSystem.createFile('/other', OLD);
     const openFiles = new OpenFiles({ capacity: 1, fileSystem });
-    const reader = await openLayer('/layer', { openFiles, reads, blockCache: null });
+    const reader = await openLayer('/layer', { openFiles, readMode: reads, blockCache: null });
     const key = blockKey(0);
     await reader.get(key);
     const other = await VirtualFile.open('/other', { read: true, openFiles });

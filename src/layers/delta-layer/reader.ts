@@ -1,6 +1,7 @@
 /** Reads a delta layer: the changes of a key range within an LSN range. */
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
-import { type EntryOptions, LayerReader } from '../layer-file/layer-reader.ts';
+import type { EntryOptions } from '../layer-file/entry-options.ts';
+import { LayerReader } from '../layer-file/layer-reader.ts';
 import {
   type OpenedLayer,
   openLayerFileOfKind,

@@ -1,6 +1,7 @@
 /** Reads an image layer: the pages of a key range at one LSN. */
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
-import { type EntryOptions, LayerReader } from '../layer-file/layer-reader.ts';
+import type { EntryOptions } from '../layer-file/entry-options.ts';
+import { LayerReader } from '../layer-file/layer-reader.ts';
 import {
   type OpenedLayer,
   openLayerFileOfKind,

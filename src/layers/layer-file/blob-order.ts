@@ -1,21 +1,21 @@
 /**
- * Whether the blobs of a scan lie in the order of their entries, back to back or with gaps.
+ * Checks that the blobs of a scan lie in the order of their entries, back to back or with gaps.
  *
- * Where an entry and the next contradict each other, one of them is damaged: the one that does not
- * fit in with the others, as far as they tell, so that one wrong offset or length costs one entry
- * and not all that it leaps over.
+ * If an entry and the next one contradict each other, one of them is damaged: the one that is
+ * inconsistent with its other neighbours, as far as they are known. So one wrong offset or length costs
+ * one entry, and not all entries that it skips.
  */
 import type { BlobReader } from '../../blob-writer/blob-reader.ts';
 import { StorageError } from '../../errors.ts';
 
-/** Loads of what lies before other loads; only a made-up file needs more of them. */
+/** Maximum number of loads before an earlier load; only a forged file needs more. */
 const MAXIMUM_RETURNS = 64;
 
-/** The length of a larger blob is believed: to doubt it could mean to read the same bytes again. */
+/** The length of a larger blob is trusted: doubting it could mean reading the same bytes again. */
 const MAXIMUM_DOUBTED_LENGTH = 1024 * 1024;
 
-/** File offsets of the entries behind, where the index block has them. */
-export interface OffsetsBehind {
+/** File offsets of the next two entries, if they are in the same index block. */
+export interface NextOffsets {
   readonly next: number | undefined;
   readonly afterNext: number | undefined;
 }
@@ -33,19 +33,19 @@ export class BlobOrder {
     this.#previousEnd = blobs.region.start;
   }
 
-  /** Where the last good blob ends, or else where the values start. */
+  /** End of the last valid blob, or the start of the values. */
   get previousEnd(): number {
     return this.#previousEnd;
   }
 
-  /** True if nothing speaks against a blob between the last good one and the next. */
+  /** True if a blob at `offset` can lie between the last valid one and the next. */
   isInPlace(offset: number, next: number | undefined): boolean {
     return offset >= this.#previousEnd && (next === undefined || offset < next);
   }
 
-  /** For a blob that is not in place: throws `corrupt` unless another is to blame. */
-  checkStart(offset: number, behind: OffsetsBehind): void {
-    // What lies outside the values is told by whoever looks for it there.
+  /** For a blob that is not in place: throws `corrupt` unless a neighbour is damaged instead. */
+  checkStart(offset: number, following: NextOffsets): void {
+    // Reading reports an offset outside the values.
     const { start, end } = this.#blobs.region;
     if (offset < start || offset >= end) return;
     if (offset < this.#previousEnd) {
@@ -54,37 +54,38 @@ export class BlobOrder {
         actual: `${offset}`,
       });
     }
-    if (!this.#isLeap(offset, behind)) return;
-    throw this.#corrupt('blob does not start before the one behind it', offset, {
-      expected: `below ${behind.next}`,
+    if (!this.#isLeap(offset, following)) return;
+    throw this.#corrupt('blob does not start before the next one', offset, {
+      expected: `below ${following.next}`,
       actual: `${offset}`,
     });
   }
 
   /**
-   * For a blob that reaches into the next: throws `corrupt` unless that one is to blame, because it
-   * does not end where the one behind it starts. `nextEnd` is where it ends, if it is one.
+   * For a blob that overlaps the next one: throws `corrupt`, unless the next one is damaged, because it
+   * does not end where the one after it starts. `nextEnd` is its end, if it is a blob.
    */
   checkEnd(
     offset: number,
     end: number,
-    { next, afterNext, nextEnd }: OffsetsBehind & { readonly nextEnd: number | undefined },
+    { next, afterNext, nextEnd }: NextOffsets & { readonly nextEnd: number | undefined },
   ): void {
     if (next === undefined || next <= offset || end <= next) return;
     const isNextWrong = afterNext !== undefined && nextEnd !== afterNext;
     if (isNextWrong || end - offset > MAXIMUM_DOUBTED_LENGTH) return;
-    throw this.#corrupt('blob reaches into the one behind it', offset, {
+    throw this.#corrupt('blob overlaps the next one', offset, {
       expected: `an end at or before ${next}`,
       actual: `${end}`,
     });
   }
 
-  noteGood(end: number): void {
+  /** Records a valid blob. */
+  accept(end: number): void {
     this.#previousEnd = end;
     this.#hasPrevious = true;
   }
 
-  /** Throws `corrupt` where offsets go back and forth. */
+  /** Throws `corrupt` if offsets go back and forth. */
   noteLoad(offset: number): void {
     if (offset >= this.#highestLoad) {
       this.#highestLoad = offset;
@@ -99,10 +100,10 @@ export class BlobOrder {
   }
 
   /**
-   * True if it is this offset that is too high, not the next that is too low: there is a gap in
-   * front of it, or the two behind are in order without it.
+   * True if this offset is too high, not the next one too low: there is a gap before it, or the next
+   * two are in order without it.
    */
-  #isLeap(offset: number, { next, afterNext }: OffsetsBehind): boolean {
+  #isLeap(offset: number, { next, afterNext }: NextOffsets): boolean {
     if (next === undefined || offset < next || next < this.#previousEnd) return false;
     if (this.#hasPrevious) return offset > this.#previousEnd;
     return afterNext === undefined || (next < afterNext && afterNext <= offset);

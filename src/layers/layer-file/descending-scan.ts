@@ -1,9 +1,9 @@
 /**
- * Entries from the last to the first, in groups that are read together.
+ * Scans entries from the last to the first, in groups that are read together.
  *
- * As in a scan that ascends, blobs lie in index order: each must end where the one behind it starts,
- * or before. So a small file cannot make a scan read the same bytes again and again, and a group
- * takes as many bytes as its blobs span.
+ * As in an ascending scan, blobs lie in index order: each must end at or before the start of the next
+ * one. So a small file cannot make a scan read the same bytes again and again, and a group takes as
+ * many bytes as its blobs span.
  */
 import { assert } from '../../assert.ts';
 import type { StoredBlob } from '../../blob-writer/blob-location.ts';
@@ -13,10 +13,10 @@ import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey } from '../key.ts';
 import { formatLsn } from '../lsn.ts';
 import type { LayerEntry } from './entry-batch.ts';
-import { entryAt, type IndexEntry } from './entry-layout.ts';
+import { entryAt, type IndexEntry, withEntry } from './entry-layout.ts';
 import { checkExpandedLength, type EntryScan } from './entry-scan.ts';
 
-/** Entries, and bytes of the file, that are read together. */
+/** Maximum entries, and bytes of the file, that are read together. */
 const MAXIMUM_GROUP = 64;
 const MAXIMUM_GROUP_BYTES = 1024 * 1024;
 
@@ -25,7 +25,7 @@ export interface DescendingScan extends EntryScan {
   readonly slices: AsyncIterable<LeafSlice>;
 }
 
-/** Throws: at the first damage; everything before it was handed out. */
+/** Throws at the first damage, after all entries before it. */
 export async function* descendEntries(scan: DescendingScan): AsyncGenerator<LayerEntry> {
   const state: DescentState = { scan, nextOffset: undefined, expandedLength: 0 };
   for await (const { node, from, to } of scan.slices) {
@@ -41,9 +41,9 @@ export async function* descendEntries(scan: DescendingScan): AsyncGenerator<Laye
 
 interface DescentState {
   readonly scan: DescendingScan;
-  /** Where the blob behind starts; unknown for the last one. */
+  /** Where the next blob in the file starts; unknown for the last one. */
   nextOffset: number | undefined;
-  /** What came out of compressed blobs so far. */
+  /** Bytes decompressed so far. */
   expandedLength: number;
 }
 
@@ -112,22 +112,22 @@ async function decodeEntry(
     if (compressed) state.expandedLength += bytes.length;
     return { ...entry, storedLength: headerSize + storedLength, compressed, bytes };
   } catch (error) {
-    throw isStorageError(error) ? located(error, entry) : error;
+    throw withEntry(error, entry);
   }
 }
 
-function notBefore(entry: IndexEntry, limit: number, { scan }: DescentState): StorageError {
-  const { offset } = entry;
-  const error = new StorageError('corrupt', {
-    what: 'blob does not start before the one behind it',
+function notBefore(
+  { key, lsn, offset }: IndexEntry,
+  limit: number,
+  { scan }: DescentState,
+): StorageError {
+  return new StorageError('corrupt', {
+    what: 'blob does not start before the next one',
     path: scan.blobs.source.path,
     offset,
+    key: formatKey(key),
+    lsn: formatLsn(lsn),
     expected: `below ${limit}`,
     actual: `${offset}`,
   });
-  return located(error, entry);
-}
-
-function located(error: StorageError, { key, lsn }: IndexEntry): StorageError {
-  return error.with({ key: formatKey(key), lsn: formatLsn(lsn) });
 }

@@ -1,13 +1,12 @@
 /**
- * Entries of a scan, as many as lie in one leaf and one piece of the file, in parallel arrays.
+ * Entries of a scan that lie in one leaf and one piece of the file, in parallel arrays.
  *
- * Everything here is a view: the arrays, `buffer`, and what `key` and `bytes` return. All of them are
- * valid until the next batch is asked for, or the scan ends, and all go at that moment: the arrays are
- * the same ones in each batch of a scan and show the next one, `buffer` may be another. `entry` makes
- * copies.
+ * Everything here is a view: the arrays, `buffer`, and what `key` and `bytes` return. Views are valid
+ * until the next batch is asked for or the scan ends: the arrays are reused for the next batch, and
+ * `buffer` may be replaced. `entry` makes copies.
  *
- * Keys, LSNs and marks are not taken from the leaf before somebody looks. From then on they are taken
- * for every batch, so that an array that is held never shows an earlier batch than the others do.
+ * Keys, LSNs and marks are not copied from the leaf before they are first read. From then on they are
+ * copied for every batch, so that an array that the caller holds is never older than the others.
  */
 import { markAsUntransferable } from 'node:worker_threads';
 import { newArray } from '../../blob-writer/slab.ts';
@@ -18,28 +17,29 @@ import { type EntryLayout, halvesOf, type IndexEntry, LOW_HALF, LSN_SIZE } from 
 
 /** An entry with its content. */
 export interface LayerEntry extends IndexEntry {
-  /** Bytes in the file, header included. */
+  /** Bytes in the file, including the header. */
   readonly storedLength: number;
+  /** True if the blob is compressed in the file. */
   readonly compressed: boolean;
-  /** Content after decompression: of a delta the serialized value, of an image layer the image. */
+  /** After decompression: the serialized value of a delta layer, the image of an image layer. */
   readonly bytes: Uint8Array;
 }
 
-/** Bytes of contents that are copied together, at most. */
+/** Maximum bytes of contents that are copied together. */
 const LARGEST_COPY = 64 * 1024;
 
 interface Copies {
-  /** What lay in the buffer from `from` on; undefined if each content is copied by itself. */
+  /** A copy of the buffer from `from` on; undefined if each content is copied by itself. */
   readonly bytes: Uint8Array | undefined;
   readonly from: number;
 }
 
 const FIRST_ARENA_SIZE = 128 * 1024;
 
-/** Entries that an index block can hold, at most. */
+/** Maximum number of entries in an index block. */
 export const BATCH_CAPACITY = 1366;
 
-/** Entries that lie one behind the other in a leaf. */
+/** Consecutive entries of a leaf. */
 interface LeafRow {
   readonly layout: EntryLayout;
   readonly node: IndexNode;
@@ -47,38 +47,43 @@ interface LeafRow {
   count: number;
 }
 
+/** Entries of a scan in parallel arrays; views that are valid until the next batch. */
 export class EntryBatch {
+  /** Number of entries; more of the arrays is undefined. */
   count = 0;
   readonly #keys = new Uint8Array(BATCH_CAPACITY * KEY_SIZE);
   readonly #lsns = new BigUint64Array(BATCH_CAPACITY);
   readonly #lsnHalves = halvesOf(this.#lsns);
   readonly #willInit = new Uint8Array(BATCH_CAPACITY);
-  /** Where keys, LSNs and marks are taken from. */
+  /** Where keys, LSNs and marks are copied from. */
   readonly #rows: LeafRow[] = [];
-  /** Somebody has looked at keys or LSNs, in this batch or in one before. */
+  /** True once keys or LSNs were read, in this batch or an earlier one. */
   #areKeysWanted = false;
   #areMarksWanted = false;
   /** File offsets of the blobs. */
   readonly offsets: Float64Array = new Float64Array(BATCH_CAPACITY);
+  /** Bytes in the file, including the header. */
   readonly storedLengths: Uint32Array = new Uint32Array(BATCH_CAPACITY);
-  /** 0 or 1. */
+  /** 1 for a compressed blob, else 0. */
   readonly compressed: Uint8Array = new Uint8Array(BATCH_CAPACITY);
-  /** Plain contents: entry i has `lengths[i]` bytes of `buffer` from `starts[i]` on. */
+  /** Plain contents: entry i is the `lengths[i]` bytes of `buffer` from `starts[i]` on. */
   buffer: Uint8Array = new Uint8Array(0);
+  /** Start of each stored content in `buffer`; of a compressed one, before decompression. */
   readonly starts: Uint32Array = new Uint32Array(BATCH_CAPACITY);
+  /** Length of each stored content; of a compressed one, before decompression. */
   readonly lengths: Uint32Array = new Uint32Array(BATCH_CAPACITY);
   /**
-   * Where contents of compressed entries are copied to; the next batch uses it again. Views are made
-   * when they are asked for: those that a map holds for each entry survive until a full collection.
+   * Memory for contents of compressed entries; reused by the next batch. Views are made on demand:
+   * views that a map holds for each entry survive until a full garbage collection.
    */
   #arena: Uint8Array = new Uint8Array(0);
   #arenaUsed = 0;
   readonly #arenaStarts = new Uint32Array(BATCH_CAPACITY);
   readonly #arenaLengths = new Uint32Array(BATCH_CAPACITY);
   #decompressedBytes = 0;
-  /** Contents of compressed entries that are not copied, by index; the next batch does not use them. */
+  /** Contents of compressed entries that are not copied, by index; not reused by the next batch. */
   readonly #large = new Map<number, Uint8Array>();
-  /** Made for the first entry that is to outlive the batch. */
+  /** Made for the first entry that is copied. */
   #copies: Copies | undefined;
 
   /** `count` keys of 18 bytes. */
@@ -87,12 +92,13 @@ export class EntryBatch {
     return this.#keys;
   }
 
+  /** LSN of each entry. */
   get lsns(): BigUint64Array {
     if (!this.#areKeysWanted) this.#takeKeys();
     return this.#lsns;
   }
 
-  /** 0 or 1. */
+  /** 1 for an entry that needs no older one, else 0. */
   get willInit(): Uint8Array {
     if (!this.#areMarksWanted) this.#takeMarks();
     return this.#willInit;
@@ -103,13 +109,15 @@ export class EntryBatch {
     return this.keys.subarray(index * KEY_SIZE, (index + 1) * KEY_SIZE);
   }
 
+  /** LSN of an entry. */
   lsn(index: number): Lsn {
     return this.lsns[index] as bigint;
   }
 
   /**
-   * Adds `count` entries of a leaf, from `from` on. Where they lie, and what they hold, is set already.
-   * Requires: the leaf stays as it is for as long as the batch is valid.
+   * Adds `count` entries of a leaf, from `from` on. Their offsets and contents are set already.
+   * Requires: the leaf does not change as long as the batch is valid.
+   * @internal
    */
   add(layout: EntryLayout, node: IndexNode, from: number, count: number): void {
     const last = this.#rows.at(-1);
@@ -191,8 +199,10 @@ export class EntryBatch {
   }
 
   /**
-   * Its entries in order, each as `entry` gives it: a loop over them waits for nothing, where `entries` of
-   * the reader makes a promise for each.
+   * The entries in order, as `entry` returns them. Synchronous: the reader's `entries` makes a promise
+   * for each entry.
+   *
+   * @returns Entries that are copies.
    */
   *[Symbol.iterator](): Generator<LayerEntry, undefined, undefined> {
     for (let index = 0; index < this.count; index += 1) yield this.entry(index);
@@ -210,7 +220,7 @@ export class EntryBatch {
     return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
   }
 
-  /** All plain contents, which lie in order, unless they are too many bytes for one array. */
+  /** Copies all plain contents, which lie in order, unless they are too many bytes for one array. */
   #copyTogether(): Copies {
     const last = this.count - 1;
     const from = this.starts[0] as number;
@@ -223,12 +233,18 @@ export class EntryBatch {
     return { bytes, from };
   }
 
-  /** Bytes that are held for compressed entries. */
+  /**
+   * Bytes held for compressed entries.
+   * @internal
+   */
   get decompressedBytes(): number {
     return this.#decompressedBytes;
   }
 
-  /** Copies the content of a compressed entry, of at most 256 KiB. */
+  /**
+   * Copies the content of a compressed entry, of at most 256 KiB.
+   * @internal
+   */
   setDecompressed(index: number, content: Uint8Array): void {
     const start = this.#arenaUsed;
     const end = start + content.length;
@@ -244,7 +260,10 @@ export class EntryBatch {
     this.#decompressedBytes += content.length;
   }
 
-  /** Takes the content of a compressed entry as it is; the caller gives it away. */
+  /**
+   * Keeps the content of a compressed entry without a copy; the caller must not change it any more.
+   * @internal
+   */
   setLargeDecompressed(index: number, content: Uint8Array): void {
     this.#large.set(index, content);
     this.#decompressedBytes += content.length;
@@ -255,6 +274,7 @@ export class EntryBatch {
     return this.#arena.subarray(start, start + (this.#arenaLengths[index] as number));
   }
 
+  /** @internal */
   clear(): void {
     this.count = 0;
     this.#rows.length = 0;

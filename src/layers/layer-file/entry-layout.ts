@@ -1,11 +1,11 @@
 /**
- * What the entries of an index mean in each kind of layer.
+ * Layout of the index entries in each kind of layer.
  *
  *   delta  key: 18-byte key, LSN u64     value: file offset * 2 + willInit
  *   image  key: 18-byte key              value: file offset
  */
 import { compareBytes, ViewedBytes } from '../../byte-words.ts';
-import { describedError, type StorageError } from '../../errors.ts';
+import { describedError, isStorageError, type StorageError } from '../../errors.ts';
 import type { EntryRules } from '../disk-btree/index-checks.ts';
 import type { IndexNode, TailRange } from '../disk-btree/index-node.ts';
 import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
@@ -18,27 +18,30 @@ export const DELTA_KEY_SIZE = KEY_SIZE + LSN_SIZE;
 /** Largest file offset that a delta's index can hold. */
 export const MAXIMUM_DELTA_OFFSET = 0x3f_ffff_ffff;
 
-/** Which 32 bits of a 64-bit number come first on this machine: 0 if the low ones do. */
+/** Index of the low 32 bits of a 64-bit number in memory: 0 on a little-endian machine. */
 export const LOW_HALF = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 0 : 1;
 
+/** An entry of the index. */
 export interface IndexEntry {
+  /** Key of the entry. */
   readonly key: Key;
+  /** LSN of the entry; in an image layer, that of the layer. */
   readonly lsn: Lsn;
-  /** Nothing older of the key is needed. */
+  /** True if the value needs no older one; always true in an image layer. */
   readonly willInit: boolean;
   /** File offset of the blob. */
   readonly offset: number;
 }
 
 export interface EntryLayout extends EntryRules {
-  /** The entry key to search for, a fresh array; `lsn` is ignored where entries have none. */
+  /** The entry key to search for, a new array; `lsn` is ignored in an image layer. */
   readonly entryKey: (key: Key, lsn: Lsn) => Uint8Array;
   readonly offset: (node: IndexNode, index: number) => number;
-  /** Of the entries `from` to `to`, exclusive; each has its index in the target. */
+  /** Copies the offsets of entries `from` to `to`, exclusive, each to its own index. */
   readonly copyOffsets: (node: IndexNode, from: number, to: number, target: Float64Array) => void;
   readonly willInit: (node: IndexNode, index: number) => boolean;
   readonly lsn: (node: IndexNode, index: number) => Lsn;
-  /** The LSN of all entries, where their keys do not carry one. */
+  /** The LSN of all entries, if their keys do not contain one. */
   readonly fixedLsn: Lsn | undefined;
 }
 
@@ -46,7 +49,7 @@ export function layoutOf(summary: LayerSummary): EntryLayout {
   return summary.kind === 'delta' ? deltaLayout(summary) : imageLayout(summary);
 }
 
-/** One entry; its key is a fresh array. */
+/** One entry; its key is a new array. */
 export function entryAt(layout: EntryLayout, node: IndexNode, index: number): IndexEntry {
   return {
     key: node.keyBegin(index, KEY_SIZE),
@@ -56,10 +59,16 @@ export function entryAt(layout: EntryLayout, node: IndexNode, index: number): In
   };
 }
 
-/** Key and LSN in one, 26 bytes; a fresh array. */
+/** The error with key and LSN of an entry; any other error unchanged. */
+export function withEntry(error: unknown, { key, lsn }: Pick<IndexEntry, 'key' | 'lsn'>): unknown {
+  if (!isStorageError(error)) return error;
+  return error.with({ key: formatKey(key), lsn: formatLsn(lsn) });
+}
+
+/** Key and LSN in 26 bytes; a new array. */
 export function deltaEntryKey(key: Key, lsn: Lsn): Uint8Array {
   const entryKey = new Uint8Array(DELTA_KEY_SIZE);
-  // Byte by byte: a DataView, or `set`, takes several times as long for so few.
+  // Byte by byte: a DataView, or `set`, takes several times as long for so few bytes.
   for (let byte = 0; byte < KEY_SIZE; byte += 1) entryKey[byte] = key[byte] as number;
   lsnScratch[0] = lsn;
   writeU32(entryKey, KEY_SIZE, lsnHalves[1 - LOW_HALF] as number);
@@ -67,19 +76,19 @@ export function deltaEntryKey(key: Key, lsn: Lsn): Uint8Array {
   return entryKey;
 }
 
-/** The key that an entry key begins with; a fresh array. */
+/** The key at the start of an entry key; a new array. */
 export function keyOfEntry(entryKey: Uint8Array): Key {
   const key = new Uint8Array(KEY_SIZE);
   for (let byte = 0; byte < KEY_SIZE; byte += 1) key[byte] = entryKey[byte] as number;
   return key;
 }
 
-/** The 32-bit halves of LSNs, in place; which comes first is the machine's choice, see LOW_HALF. */
+/** A view of LSNs as 32-bit halves, in the byte order of the machine; see LOW_HALF. */
 export function halvesOf(lsns: BigUint64Array): Uint32Array {
   return new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);
 }
 
-/** Takes an LSN apart, or puts it together; used within one call. */
+/** Splits an LSN into halves, or joins them; valid within one call. */
 const lsnScratch = new BigUint64Array(1);
 const lsnHalves = halvesOf(lsnScratch);
 
@@ -127,7 +136,7 @@ function imageLayout(summary: LayerSummary & { kind: 'image' }): EntryLayout {
 export class DeltaBounds {
   readonly #firstKey: DataView;
   readonly #endKey: DataView;
-  /** Four bytes of a key decide unless they are those of a bound. */
+  /** The first four bytes of a key decide unless they equal those of a bound. */
   readonly #firstWord: number;
   readonly #endWord: number;
   readonly #startHigh: number;
@@ -146,7 +155,7 @@ export class DeltaBounds {
     this.#endLow = Number(lsnRange.end & 0xffff_ffffn);
   }
 
-  /** Whether the entry key at `at` is of the layer. */
+  /** Whether the entry key at `at` is in both ranges. */
   contains(entryKeys: DataView, at: number): boolean {
     return this.#containsKey(entryKeys, at) && this.containsLsn(entryKeys, at);
   }
@@ -191,7 +200,7 @@ function lsnAt(node: IndexNode, index: number): Lsn {
   return lsnScratch[0] as bigint;
 }
 
-/** As `lsnAt` reads them. */
+/** In the halves that `lsnAt` reads. */
 function tailRangeOf({ start, end }: LsnRange): TailRange {
   return {
     startHigh: Number(start >> 32n),
@@ -208,7 +217,7 @@ function writeU32(target: Uint8Array, at: number, value: number): void {
   target[at + 3] = value;
 }
 
-/** The lowest entry key that is above; one of more bytes where there is none of the same size. */
+/** The next entry key; one byte longer if there is none of the same size. */
 export function justAbove(entryKey: Uint8Array): Uint8Array {
   const above = entryKey.slice();
   for (let byte = above.length - 1; byte >= 0; byte -= 1) {

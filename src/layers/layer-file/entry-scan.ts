@@ -1,8 +1,8 @@
 /**
- * From leaves of the index to batches of entries with their contents, in one pass over the values.
+ * Reads the contents of index entries, leaf by leaf, into batches, in one pass over the values.
  *
- * Blobs lie in index order: what points back, or into another blob, is damage, and a small file
- * cannot make a scan read the same bytes again and again.
+ * Blobs lie in index order: an entry that points back, or into another blob, is damaged. So a small
+ * file cannot make a scan read the same bytes again and again.
  */
 import { assert } from '../../assert.ts';
 import type { BlobHeader } from '../../blob-writer/blob-format.ts';
@@ -17,42 +17,56 @@ import type { SalvagedSlice } from '../disk-btree/salvage-walk.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, type Key } from '../key.ts';
 import { formatLsn, type Lsn } from '../lsn.ts';
-import { BlobOrder, type OffsetsBehind } from './blob-order.ts';
+import { BlobOrder, type NextOffsets } from './blob-order.ts';
 import { BATCH_CAPACITY, EntryBatch } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry } from './entry-layout.ts';
 
+/** An entry that cannot be read. */
 export interface DamagedEntry {
+  /** Tells the items of a scan apart. */
   readonly kind: 'damaged-entry';
+  /** As in the index, which may be what is damaged. */
   readonly key: Key;
+  /** As in the index. */
   readonly lsn: Lsn;
-  /** File offset that the index gives. */
+  /** File offset, as in the index. */
   readonly offset: number;
+  /** What is wrong. */
   readonly error: StorageError;
 }
 
+/** An index block that cannot be used; entries below it may be missing. */
 export interface DamagedBlock {
+  /** Tells the items of a scan apart. */
   readonly kind: 'damaged-block';
-  /** Number of the index block, relative to the index. */
+  /** Number of the index block, relative to the start of the index. */
   readonly block: number;
+  /** What is wrong. */
   readonly error: StorageError;
 }
 
 export type ScannedBatch = { readonly kind: 'batch'; readonly batch: EntryBatch };
 export type ScannedItem = ScannedBatch | DamagedEntry | DamagedBlock;
 
-/** An entry whose content may have more than 256 KiB, or is 1 MiB of plain bytes: in no batch. */
+/**
+ * An entry that is in no batch because it is large: its content may expand to more than 256 KiB, or
+ * has 1 MiB of plain bytes.
+ */
 export interface LargeEntry extends IndexEntry {
+  /** Tells the items of a scan apart. */
   readonly kind: 'large-entry';
-  /** Bytes in the file, header included. */
+  /** Bytes in the file, including the header. */
   readonly storedLength: number;
+  /** Bytes of the blob header. */
   readonly headerSize: number;
+  /** True if the blob is compressed in the file. */
   readonly compressed: boolean;
   /**
-   * Hands the content over in pieces of at most 256 KiB, each a view that is valid until the function
-   * returns. Requires: the scan has not gone on.
+   * Passes the content to `onPiece` in pieces of at most 256 KiB, each a view that is valid until the
+   * function returns. Requires: the next item of the scan has not been asked for.
    *
-   * Returns: the length of the content, or the damage that it met.
-   * Throws: `io`, `aborted`, `closed`, and what the function throws.
+   * @returns The length of the content, or the damage that was found.
+   * @throws `io`, `aborted`, `closed`, and what `onPiece` throws.
    */
   readonly stream: (onPiece: (piece: Uint8Array) => void) => Promise<number | DamagedEntry>;
 }
@@ -60,26 +74,26 @@ export interface LargeEntry extends IndexEntry {
 export interface EntryScan {
   readonly layout: EntryLayout;
   readonly blobs: BlobReader;
-  /** Where all entries are wanted, values are read before the index has told where they lie. */
+  /** If all entries are wanted, reading the values starts before the index has told where they lie. */
   readonly wanted: 'all' | 'some';
-  /** LSNs of the entries that are wanted; all if absent. */
+  /** LSNs of the wanted entries; all if absent. */
   readonly lsnRange?: { readonly start: Lsn; readonly end: Lsn } | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Bytes that may come out of compressed blobs altogether; what is behind is `too-large`. */
+  /** Total bytes that may be decompressed; compressed blobs after that are `too-large`. */
   readonly maximumExpandedLength: number;
 }
 
 type Slices = AsyncIterable<SalvagedSlice | LeafSlice>;
 
-/** Decompressed bytes that one batch holds, at most, before it is handed out. */
+/** Decompressed bytes after which a batch is returned. */
 const MAXIMUM_DECOMPRESSED_BYTES = 256 * 1024;
 
-/** Damage is handed out between the batches. Throws only what keeps the scan from looking: `io`. */
+/** Returns damage between the batches. Throws only `io`, `aborted` and `closed`. */
 export function scanEntries(slices: Slices, scan: EntryScan): AsyncGenerator<ScannedItem> {
   return scanSlices(slices, new ScanState<never>(scan, undefined));
 }
 
-/** As `scanEntries`, but nothing is held that is larger than 1 MiB. */
+/** Like `scanEntries`, but holds nothing larger than 1 MiB. */
 export function streamEntries(
   slices: Slices,
   scan: EntryScan,
@@ -97,7 +111,7 @@ async function* scanSlices<L>(
     for await (const slice of slices) {
       throwIfAborted(scan.signal, scan.blobs.source.path);
       if (slice.kind === 'slice') {
-        // Most leaves take no more than this: a generator for each would cost more than the rest.
+        // Most leaves need no more than this; a generator for each would cost more than the rest.
         if (beginSlice(slice, state) === slice.to) yield { kind: 'batch', batch };
         else yield* scanSlice(slice, state);
       } else if (slice.kind === 'damaged-entry') {
@@ -114,17 +128,17 @@ async function* scanSlices<L>(
 
 type ToItem<L> = (entry: IndexEntry, state: ScanState<L>) => L;
 
-/** `L` is what becomes of an entry that is in no batch, because its content is large. */
+/** `L` is the item for an entry that is in no batch, because its content is large. */
 class ScanState<L> {
   readonly scan: EntryScan;
   /** Absent if all contents are held, however large. */
   readonly toItem: ToItem<L> | undefined;
   readonly scanner: BlobScanner;
   readonly batch = new EntryBatch();
-  /** Of the entries of a slice, by their index in the leaf. */
+  /** Offsets of the entries of a slice, by their index in the leaf. */
   readonly offsets = new Float64Array(BATCH_CAPACITY + 1);
   readonly order: BlobOrder;
-  /** What came out of compressed blobs so far. */
+  /** Bytes decompressed so far. */
   expandedLength = 0;
 
   constructor(scan: EntryScan, toItem: ToItem<L> | undefined) {
@@ -142,14 +156,14 @@ class ScanState<L> {
   }
 }
 
-/** Makes a batch of as much of the slice as can be had at once. Returns: the index behind it. */
+/** Starts a batch with the entries that are already in memory. Returns: the index of the next one. */
 function beginSlice<L>({ node, from, to }: LeafSlice, state: ScanState<L>): number {
   state.batch.clear();
   setOffsets(node, from, to, state);
   return from + addPlainRow(node, from, to, state);
 }
 
-/** Goes on with a slice that was begun: the batch has what could be had at once. */
+/** Continues a slice after `beginSlice`. */
 async function* scanSlice<L>(
   { node, from, to }: LeafSlice,
   state: ScanState<L>,
@@ -159,13 +173,14 @@ async function* scanSlice<L>(
   for (let index = from + batch.count; index < to; index += 1) {
     index += addPlainRow(node, index, to, state);
     if (index === to) break;
-    // What is not wanted is not read, and its damage is not told.
+    // An unwanted entry is not read, and its damage is not reported.
     if (!isWanted(node, index, state)) continue;
     const offset = layout.offset(node, index);
     const next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
     let special: DamagedEntry | L | undefined;
     try {
-      if (!order.isInPlace(offset, next)) order.checkStart(offset, behind(node, index, layout));
+      if (!order.isInPlace(offset, next))
+        order.checkStart(offset, nextOffsets(node, index, layout));
       if (!scanner.locate(offset)) {
         if (batch.count > 0) {
           yield { kind: 'batch', batch };
@@ -178,14 +193,14 @@ async function* scanSlice<L>(
       const end = offset + scanner.headerSize + scanner.payloadLength;
       if (next !== undefined && end > next) {
         const nextEnd = endOfBlobAt(next, scanner);
-        order.checkEnd(offset, end, { ...behind(node, index, layout), nextEnd });
+        order.checkEnd(offset, end, { ...nextOffsets(node, index, layout), nextEnd });
         scanner.locate(offset);
       }
-      order.noteGood(end);
+      order.accept(end);
       let isHeld = scanner.isWhole;
       if (isHeld && scanner.compressed) {
         const decompressor = Decompressor.loaded ?? (await Decompressor.load());
-        // Without a wait for each of a million contents.
+        // No promise for a content that is decompressed synchronously.
         const holding = decompressInto(batch, offset, { state, decompressor });
         isHeld = typeof holding === 'boolean' ? holding : await holding;
       }
@@ -205,7 +220,7 @@ async function* scanSlice<L>(
   if (batch.count > 0) yield { kind: 'batch', batch };
 }
 
-/** The offsets of the entries, and of the one behind them, where they have their index. */
+/** Sets the offsets of the entries and of the next one, by index. */
 function setOffsets<L>(
   node: IndexNode,
   from: number,
@@ -217,9 +232,8 @@ function setOffsets<L>(
 }
 
 /**
- * Adds entries to the batch, from `from` on, as long as there is nothing to decide about them: all
- * of a sound layer of plain blobs, but for those that the next piece must be read for. Returns: how
- * many.
+ * Adds entries to the batch, from `from` on, up to the first one that needs a closer look or another
+ * read. In a valid layer of plain blobs that is only the first one of each piece. Returns: how many.
  */
 function addPlainRow<L>(node: IndexNode, from: number, to: number, state: ScanState<L>): number {
   const { batch, order, offsets, scan, scanner } = state;
@@ -228,7 +242,7 @@ function addPlainRow<L>(node: IndexNode, from: number, to: number, state: ScanSt
   const count = scanner.locateRow(row, batch, batch.count);
   if (count === 0) return 0;
   const last = from + count - 1;
-  order.noteGood(
+  order.accept(
     (offsets[last] as number) + (batch.storedLengths[batch.count + count - 1] as number),
   );
   batch.offsets.set(offsets.subarray(from, from + count), batch.count);
@@ -280,7 +294,16 @@ async function holdLarge<L>(
   return true;
 }
 
-/** Throws `too-large` once so much has come out that a small file would cost much time. */
+/**
+ * A lowered limit of a blob bounds the cost of a scan, too, because 4 bytes can expand to 128 KiB. The
+ * most compressible pages, of zeros, take 21 bytes each with their index entry, a factor of 390.
+ */
+export function expansionLimit(maximumBlobLength: number | undefined, fileSize: number): number {
+  if (maximumBlobLength === undefined) return Number.POSITIVE_INFINITY;
+  return 8 * maximumBlobLength + 512 * fileSize;
+}
+
+/** Throws `too-large` once too much was decompressed, so that a small file cannot cost much time. */
 export function checkExpandedLength(
   offset: number,
   { scan, expandedLength }: { readonly scan: EntryScan; readonly expandedLength: number },
@@ -343,7 +366,7 @@ function addEntry<L>(
   batch.add(scan.layout, node, index, 1);
 }
 
-/** Where the blob at `offset` ends, if it is one and lies in the bytes at hand. */
+/** End of the blob at `offset`; undefined if it is not valid or not in memory. */
 function endOfBlobAt(offset: number, scanner: BlobScanner): number | undefined {
   try {
     if (!scanner.locate(offset)) return undefined;
@@ -354,8 +377,7 @@ function endOfBlobAt(offset: number, scanner: BlobScanner): number | undefined {
   }
 }
 
-/** Offsets of the entries behind one, as far as its index block has them. */
-function behind(node: IndexNode, index: number, layout: EntryLayout): OffsetsBehind {
+function nextOffsets(node: IndexNode, index: number, layout: EntryLayout): NextOffsets {
   const [next, afterNext] = [index + 1, index + 2].map((at) =>
     at < node.entryCount ? layout.offset(node, at) : undefined,
   );
@@ -375,7 +397,7 @@ export function damagedEntry(
   };
 }
 
-/** What is wrong with the bytes is damage; what keeps us from reading them is not. */
+/** Returns damage, and rethrows any other error. */
 function damageOrThrow(error: unknown): StorageError {
   if (isDamage(error)) return error;
   throw error;

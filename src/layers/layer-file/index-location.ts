@@ -1,10 +1,10 @@
 /**
- * Where the index of a layer lies, if what the summary says of it cannot be right.
+ * Finds the index of a layer whose summary gives a wrong place.
  *
- * The writer leaves no doubt: the first block of an index is the leaf of the first blob, at 8192; the
- * last one is the root, at the end of the file; and all values lie in front of the index. So a leaf
- * tells how far up the values reach, and nothing below that is a block of the index, whatever it
- * looks like: a value may be made to look like a leaf. Leaves are looked for from the end of the file.
+ * In a file from a writer, the first block of the index is the leaf of the first blob, at 8192; the last
+ * block is the root, at the end of the file; and all values lie before the index. So a leaf tells how
+ * far the values reach, and no block before that belongs to the index, whatever it looks like: a value
+ * may be forged to look like a leaf. The search for leaves starts at the end of the file.
  */
 import { decodeBlobHeader, MAXIMUM_BLOB_HEADER_SIZE } from '../../blob-writer/blob-format.ts';
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
@@ -25,12 +25,13 @@ import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from './entry-layout.ts';
 import type { LayerKind } from './summary-format.ts';
 
-/** Where the values begin, and so the first blob. */
+/** Where the values start, and the first blob. */
 const FIRST_OFFSET = BLOCK_SIZE;
 
 /**
- * Where an index is whose root is not where the summary claims: there, if a leaf says so, or the end
- * of the file; else where the leaves of that kind tell, or the claimed place where there are none.
+ * The place of an index whose root is not where the summary claims: the claimed place if a leaf or the
+ * end of the file confirms it; else the place that leaves of that kind imply; without leaves, the
+ * claimed place.
  * Throws: `truncated`, `io`, `aborted`.
  */
 export async function locateIndex(
@@ -43,7 +44,7 @@ export async function locateIndex(
   return (await findIndex(source, [kind], signal))?.location ?? claimed;
 }
 
-/** Whether the index starts where it is claimed to, as far as that can be told without its root. */
+/** Whether a leaf, or the end of the file, confirms the claimed start of the index. */
 export async function isPlausible(
   source: ByteSource,
   claimed: IndexLocation,
@@ -53,7 +54,7 @@ export async function isPlausible(
   return claimed.startBlock > 1 && endsWithFile(source, claimed);
 }
 
-/** What is wrong with a place, or with the root that lies there. Throws: `truncated`, `io`. */
+/** The error of a place, or of the root there; undefined if it is valid. Throws: `truncated`, `io`. */
 export async function locationError(
   source: ByteSource,
   location: IndexLocation,
@@ -63,7 +64,7 @@ export async function locationError(
   return (await placeError(source, location, kind)) ?? (await rootError(blocks, kind));
 }
 
-/** Why an index cannot lie there: it is not in the file, or goes on behind that place. */
+/** Why an index cannot lie there: it is not in the file, or continues after that place. */
 export async function placeError(
   source: ByteSource,
   location: IndexLocation,
@@ -80,8 +81,8 @@ export async function placeError(
 }
 
 /**
- * A root is the last block of its index: where the block behind it is one of the index, too, the
- * summary names another block, and what only the real root leads to would seem not to be there.
+ * The root is the last block of the index. If the block after it belongs to the index as well, the
+ * summary names another block, and entries that only the real root leads to would seem to be absent.
  */
 export async function goesOnError(
   blocks: IndexBlocks,
@@ -93,15 +94,15 @@ export async function goesOnError(
   const node = strictNode(await readBlockOf(source, next), kind, location.startBlock);
   if (node === undefined) return undefined;
   return new StorageError('corrupt', {
-    what: 'index goes on behind the root that the summary names',
+    what: 'index continues after the root that the summary names',
     path: source.path,
     offset: blocks.fileOffset(location.rootBlock),
     expected: 'the last block of the index',
-    actual: `block ${location.rootBlock}, and a node behind it`,
+    actual: `block ${location.rootBlock}, and a node after it`,
   });
 }
 
-/** Undefined if the root can be walked. */
+/** Undefined if the root is valid. */
 async function rootError(blocks: IndexBlocks, kind: LayerKind): Promise<StorageError | undefined> {
   const { source, location } = blocks;
   const { startBlock, rootBlock } = location;
@@ -115,14 +116,14 @@ async function rootError(blocks: IndexBlocks, kind: LayerKind): Promise<StorageE
   }
 }
 
-/** Every key of that size. */
+/** Rules that accept every key of that size. */
 function rulesOfSize(keySize: number): EntryRules {
   const first = new Uint8Array(keySize);
   const end = new Uint8Array(keySize).fill(0xff);
   return { keySize, first, end, problem: () => undefined, tails: undefined };
 }
 
-/** Whether a leaf lies there that only the first block of an index can be. */
+/** Whether the leaf of the first blob lies there. */
 export async function isIndexStart(
   source: ByteSource,
   block: number,
@@ -133,7 +134,7 @@ export async function isIndexStart(
   return leaf !== undefined && offsetAt(leaf, 0, kind) === FIRST_OFFSET;
 }
 
-/** Whether the index would end where the file does. */
+/** Whether the index would end at the end of the file. */
 export function endsWithFile(
   source: ByteSource,
   { startBlock, rootBlock }: IndexLocation,
@@ -147,7 +148,7 @@ export interface FoundIndex {
 }
 
 /**
- * Looks for the index from the end of the file; the last leaf tells the kind. Undefined if there is
+ * Searches for the index from the end of the file; the last leaf tells the kind. Undefined if there is
  * no leaf. Throws: `truncated`, `io`, `aborted`.
  */
 export async function findIndex(
@@ -172,13 +173,13 @@ export async function findIndex(
       }
     }
   } catch (error) {
-    // What was found so far is all that is looked for.
+    // The search ends here, with what it has found.
     if (!isStorageError(error, 'too-large')) throw error;
   }
   return found && foundIndex(found, to);
 }
 
-/** Where the last blob of a leaf ends, or is known to reach. */
+/** End of the last blob of a leaf; the byte after its start if its length is not plausible. */
 async function endOfValues(source: ByteSource, leaf: IndexNode, kind: LayerKind): Promise<number> {
   const offset = offsetAt(leaf, leaf.entryCount - 1, kind);
   const bytes = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
@@ -201,7 +202,7 @@ function foundIndex({ kind, startBlock }: { kind: LayerKind; startBlock: number 
   return { kind, location: { startBlock, rootBlock: to - 1 - startBlock } };
 }
 
-/** A block that decodes without a doubt, for one at its place in the file; else undefined. */
+/** The node in a block, if it is valid at this place in the file; else undefined. */
 function strictNode(
   { block, bytes, presentSize }: SweptBlock,
   kind: LayerKind,
@@ -210,18 +211,18 @@ function strictNode(
   const node = decodeOrNothing(bytes, block - startBlock, kind);
   if (node === undefined || node.usedSize > presentSize) return undefined;
   if (node.firstOutOfOrder() >= 0) return undefined;
-  const isInFront = (index: number) =>
+  const pointsBack = (index: number) =>
     node.level > 0
       ? node.childBlock(index) < node.block
       : offsetAt(node, index, kind) >= FIRST_OFFSET &&
         offsetAt(node, index, kind) < block * BLOCK_SIZE;
   for (let index = 0; index < node.entryCount; index += 1) {
-    if (!isInFront(index)) return undefined;
+    if (!pointsBack(index)) return undefined;
   }
   return node;
 }
 
-/** A leaf whose blobs lie one behind the other, and in front of it. */
+/** The leaf in a block, if its blobs lie in ascending order, and before it; else undefined. */
 function strictLeaf(swept: SweptBlock, kind: LayerKind): IndexNode | undefined {
   const node = strictNode(swept, kind, 0);
   if (node === undefined || node.level > 0) return undefined;

@@ -1,8 +1,8 @@
 /**
- * Finished index blocks, kept until the values end and the index can follow them.
+ * Keeps finished index blocks until all values are written and the index can follow them.
  *
- * The first ones stay in memory. Where they are more, the later ones go to a scratch file beside the
- * layer, never synced and always deleted, so that memory does not grow with the number of entries.
+ * The first blocks stay in memory. Later ones go to a scratch file beside the layer, never synced and
+ * always deleted, so that memory does not grow with the number of entries.
  */
 
 import { assert } from '../../assert.ts';
@@ -12,31 +12,31 @@ import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 
 export interface IndexStoreOptions {
-  /** Creates the scratch file when it is first needed. */
+  /** Creates the scratch file; called when it is first needed. */
   readonly createScratch: () => Promise<TemporaryFile>;
   /** Bytes of blocks that stay in memory; default 16 MiB. */
   readonly memoryLimit?: number | undefined;
 }
 
-/** The index of a million entries takes 15 MiB: a hundred million take hardly more memory. */
+/** The index of a million entries takes 15 MiB; a hundred million entries take hardly more memory. */
 const DEFAULT_MEMORY_LIMIT = 16 * 1024 * 1024;
 
-/** Blocks are kept in arrays of so many bytes at most, so that growing copies nothing. */
+/** Maximum bytes of one array of blocks; blocks are kept in many arrays, so growing copies nothing. */
 const MAXIMUM_CHUNK_SIZE = 64 * BLOCK_SIZE;
 
-/** Of small limits a chunk is a part only. */
+/** A chunk is at most this fraction of a small memory limit. */
 const CHUNKS_IN_MEMORY = 8;
 
-/** Chunks that may wait for the scratch file before whoever adds blocks must wait, too. */
+/** Chunks that may wait for the scratch file before `room` is a promise. */
 const MAXIMUM_WAITING_CHUNKS = 8;
 
 export class IndexStore {
   readonly #createScratch: () => Promise<TemporaryFile>;
   readonly #chunkSize: number;
   readonly #memoryChunkCount: number;
-  /** Chunks in order: those that stay, and behind them those that wait for the scratch file. */
+  /** Chunks in order: those that stay in memory, then those that wait for the scratch file. */
   readonly #chunks: Uint8Array[] = [];
-  /** Spilled chunks, to be filled again: dropped ones would pile up until they are collected. */
+  /** Spilled chunks for reuse: garbage would pile up until it is collected. */
   readonly #free: Uint8Array[] = [];
   #blockCount = 0;
   #scratch: TemporaryFile | undefined;
@@ -72,7 +72,7 @@ export class IndexStore {
     return this.#spilled();
   }
 
-  /** The blocks in order, many at a time; a chunk is void when the next one is asked for. */
+  /** The blocks in order, in chunks; each is valid until the next one is asked for. */
   async *chunks(): AsyncGenerator<Uint8Array> {
     await this.#spilled();
     let left = this.#blockCount * BLOCK_SIZE;
@@ -93,16 +93,16 @@ export class IndexStore {
     }
   }
 
-  /** Deletes the scratch file. Doing so again is harmless. */
+  /** Deletes the scratch file. Idempotent. */
   async close(): Promise<void> {
-    // A failure has been, or will be, told to whoever adds blocks or reads them.
+    // `room` and `chunks` report a failure.
     await this.#spilling?.catch(() => {});
     await this.#out?.abandon();
     await this.#scratch?.abandon();
   }
 
   #addChunk(): void {
-    // Only whole chunks are spilled: the one that fills stays.
+    // Only full chunks are spilled; the last one is still being filled.
     if (this.#chunks.length > this.#memoryChunkCount) {
       this.#spilling ??= this.#spill().finally(() => {
         this.#spilling = undefined;
@@ -123,7 +123,7 @@ export class IndexStore {
       this.#out ??= new BufferedWriter(this.#scratch.file, { bufferSize: this.#chunkSize });
       while (this.#chunks.length > this.#memoryChunkCount + 1) {
         const [chunk] = this.#chunks.splice(this.#memoryChunkCount, 1);
-        assert(chunk !== undefined, 'a chunk waits behind those that stay');
+        assert(chunk !== undefined, 'a chunk waits after those that stay');
         await this.#out.append(chunk);
         this.#free.push(chunk);
       }

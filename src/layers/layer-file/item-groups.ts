@@ -1,4 +1,4 @@
-/** Entries of one batch, and index entries of one leaf, as groups to be handed out one by one. */
+/** Entries of a batch, and index entries of a leaf, as groups for `ItemIterator`. */
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import type { LsnRange } from '../lsn.ts';
 import type { EntryBatch, LayerEntry } from './entry-batch.ts';

@@ -1,14 +1,14 @@
 /**
- * Items one by one out of groups, as an async generator hands them out, but at a third of its cost:
- * an item of the group at hand is wrapped in one promise, where a generator makes three.
+ * Iterates over the items of groups like an async generator, at a third of its cost: an item of the
+ * current group is wrapped in one promise, where a generator makes three.
  *
- * As of a generator, nothing happens before the first call, calls may be made before the last one
- * has settled, and nothing comes after the end, an error or `return`.
+ * As with a generator, nothing happens before the first call, calls may be made before earlier ones
+ * have settled, and nothing follows the end, an error or `return`.
  */
 
-/** Items that are at hand. */
+/** Items that are available synchronously. */
 export interface ItemGroup<T> {
-  /** Undefined once there are no more. Valid until the next group is asked for. */
+  /** The next item; undefined at the end. Valid until the next group is asked for. */
   readonly next: () => T | undefined;
 }
 
@@ -17,7 +17,7 @@ type Result<T> = IteratorResult<T, undefined>;
 export class ItemIterator<T> implements AsyncGenerator<T, undefined, undefined> {
   readonly #groups: AsyncGenerator<ItemGroup<T>>;
   #group: ItemGroup<T> | undefined;
-  /** Calls that wait, the last of them; later ones wait behind it. */
+  /** The last call that waits; later calls wait for it. */
   #waiting: Promise<unknown> | undefined;
   #isDone = false;
 
@@ -56,7 +56,7 @@ export class ItemIterator<T> implements AsyncGenerator<T, undefined, undefined> 
     await this.return();
   }
 
-  /** At once if nobody waits. */
+  /** Runs the action after all waiting calls; synchronously if there are none. */
   #inTurn(action: () => Promise<Result<T>>): Promise<Result<T>> {
     const before = this.#waiting;
     const result = before === undefined ? action() : before.then(action, action);

@@ -1,4 +1,4 @@
-/** What a value is that passes by in pieces, because it has, or may have, more than 1 MiB. */
+/** Checks a value that arrives in pieces because it may be larger than 1 MiB. */
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { AuxFileCheck } from '../aux-file-check.ts';
 import { outlineOfBegin, VALUE_OUTLINE_SIZE, type ValueOutline } from '../value-format.ts';
@@ -6,18 +6,18 @@ import { outlineOfBegin, VALUE_OUTLINE_SIZE, type ValueOutline } from '../value-
 export interface LargeValue {
   readonly kind: 'value';
   readonly length: number;
-  /** Or what is wrong with the value; offsets count from its start. */
+  /** Or the error of the value; its offset counts from the start of the value. */
   readonly outline: ValueOutline | StorageError;
 }
 
-/** What has a content that can pass by more than once, or else `D`. */
+/** A content that can be streamed more than once; `D` is its damage. */
 export interface StreamedContent<D> {
   readonly stream: (onPiece: (piece: Uint8Array) => void) => Promise<number | D>;
 }
 
 /**
- * The first bytes and the length tell what a value is and whether it is whole; only an auxiliary
- * file must be seen to its end, for its path, and passes by once more.
+ * The first bytes and the length determine the kind of a value, and whether it is complete. Only an
+ * auxiliary file must be read to its end, for its path; it is streamed twice.
  *
  * Throws: as `LargeEntry.stream`.
  */
@@ -57,7 +57,7 @@ class FirstBytes {
     this.#target = new Uint8Array(maximumLength);
   }
 
-  /** Fewer than the maximum only if fewer passed by. */
+  /** Fewer than the maximum only if the content is shorter. */
   get bytes(): Uint8Array {
     return this.#target.subarray(0, this.#length);
   }

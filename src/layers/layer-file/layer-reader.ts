@@ -1,9 +1,9 @@
 /**
- * What both kinds of layer have in common for reading.
+ * Reads a layer of either kind.
  *
- * A reader takes nothing in the file for granted, keeps no state between calls but its caches, and
- * may be used by any number of callers at once. `entries`, `keys`, `batches` and
- * the point reads are strict: they throw at the first damage. `salvage` reports it and goes on.
+ * A reader trusts nothing in the file, keeps no state between calls except its caches, and may be used
+ * by any number of callers concurrently. `entries`, `keys`, `batches` and point reads are strict: they
+ * throw at the first damage. `salvage` reports damage and continues.
  */
 import { assert } from '../../assert.ts';
 import type { Blob, BlobRequest } from '../../blob-writer/blob-location.ts';
@@ -21,12 +21,11 @@ import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import { DiskBtreeReader } from '../disk-btree/reader.ts';
 import type { Search } from '../disk-btree/search.ts';
 import type { EntryPosition, WalkOptions } from '../disk-btree/walk.ts';
-import { checkKey, formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
+import { checkKey, KEY_SIZE, type Key } from '../key.ts';
 import {
   ALL_LSNS,
   checkLsn,
   checkWantedLsns,
-  formatLsn,
   type Lsn,
   type LsnRange,
   MAXIMUM_LSN,
@@ -40,9 +39,16 @@ import {
   justAbove,
   keyOfEntry,
   layoutOf,
+  withEntry,
 } from './entry-layout.ts';
-import { type EntryScan, type LargeEntry, scanEntries } from './entry-scan.ts';
-import { describeIndex, type IndexBlock } from './index-listing.ts';
+import type { EntryOptions, OrderedEntryOptions, SalvageStreamOptions } from './entry-options.ts';
+import { type EntryScan, expansionLimit, type LargeEntry, scanEntries } from './entry-scan.ts';
+import {
+  describeIndex,
+  type IndexBlock,
+  type LayerStatistics,
+  statisticsOf,
+} from './index-listing.ts';
 import { entriesOfBatch, keysOfSlice } from './item-groups.ts';
 import { type ItemGroup, ItemIterator } from './item-iterator.ts';
 import type { OpenedLayer, ReadOptions } from './open-file.ts';
@@ -54,50 +60,27 @@ import {
 } from './salvage-scan.ts';
 import type { LayerSummary } from './summary-format.ts';
 
-/** Keys that are searched for side by side: their index blocks and values are held at once. */
+/** Keys that are searched for side by side: their index blocks and values are in memory together. */
 const MAXIMUM_GROUP = 1024;
 
-export interface EntryOptions {
-  /** Default: all keys. */
-  readonly keyRange?: KeyRange | undefined;
-  /** Default: all LSNs. */
-  readonly lsnRange?: LsnRange | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
-
-export interface OrderedEntryOptions extends EntryOptions {
-  /** Descending keys and, within a key, newest first. */
-  readonly reverse?: boolean | undefined;
-}
-
-export interface SalvageStreamOptions extends EntryOptions {
-  /** Each piece of a blob without a key, with the offset of that blob. */
-  readonly onLoosePiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
-}
-
-export interface LayerStatistics {
-  readonly entryCount: number;
-  readonly indexBlockCount: number;
-  /** Levels of the index; 1 if the root is a leaf. */
-  readonly levelCount: number;
-  /** Bytes that the summary, the values and the index take. */
-  readonly valuesSize: number;
-  readonly indexSize: number;
-}
-
-/** An entry of the key that was looked for; `key` is the entry key that was. */
+/** An entry of the wanted key; `key` is the entry key that was searched for. */
 interface FoundEntry extends EntryPosition {
   readonly key: Uint8Array;
 }
 
+/** What `DeltaLayerReader` and `ImageLayerReader` have in common. */
 export class LayerReader<S extends LayerSummary = LayerSummary> {
+  /** The summary of the file. */
   readonly summary: S;
-  /** Undefined for a source that has none. */
+  /** Path of the file; undefined for a source without one. */
   readonly path: string | undefined;
   /** Bytes of the file. */
   readonly size: number;
+  /** @internal */
   readonly layout: EntryLayout;
+  /** @internal */
   readonly blobs: BlobReader;
+  /** @internal */
   readonly index: DiskBtreeReader;
   readonly #source: ByteSource;
   readonly #limits: DecompressionLimits;
@@ -107,7 +90,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   #isClosed = false;
   readonly #maximumExpandedLength: number;
 
-  /** For the two kinds of reader: `DeltaLayerReader.open`, `ImageLayerReader.open`. */
+  /** @internal For `DeltaLayerReader.open` and `ImageLayerReader.open`. */
   constructor({ source, summary, close }: OpenedLayer<S>, options: ReadOptions) {
     const { indexStartBlock: startBlock, indexRootBlock: rootBlock } = summary;
     this.summary = summary;
@@ -126,17 +109,22 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       maximumWindowSize: options.maximumWindowSize ?? defaults.maximumWindowSize,
     };
     this.blobs = new BlobReader(cachedSource(source, cache.values, owner), region, this.#limits);
-    this.#maximumExpandedLength = maximumExpandedLength(options, source.size);
+    this.#maximumExpandedLength = expansionLimit(options.maximumBlobLength, source.size);
     this.#close = close;
   }
 
   /**
-   * The newest entry of a key at or before an LSN; by default the newest of all.
+   * Looks up the newest entry of a key at or before an LSN.
    *
-   * Returns: undefined if there is none; else the entry, all of it the caller's own. A small content
-   * may share its array with other contents (`bytes.buffer` is more than it), which keep it alive.
-   * Throws: `corrupt`, `truncated`, `out-of-order`, `out-of-range`, `too-large`, `io`; damage on the
-   * way to the key is never reported as absence.
+   * @param lsn Default: the highest LSN.
+   * @returns Undefined if there is none; else the entry, which is the caller's own. A small content may
+   * share its `buffer` with other contents, which keep it alive.
+   * @throws `corrupt`, `truncated`, `out-of-order`, `out-of-range`, `too-large`, `io`, `closed`,
+   * `invalid-input`. Damage on the way to the key is never reported as absence.
+   *
+   * @example
+   * const entry = await reader.get(key, lsn);
+   * const value = entry && decodeValue(entry.bytes); // of a delta layer
    */
   async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
     const search = this.#search(key, lsn);
@@ -149,14 +137,16 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       const blob = this.blobs.readCached(request);
       return this.#entryOf(position, blob ?? (await this.blobs.read(request)));
     } catch (error) {
-      throw located(error, entryAt(this.layout, position.node, position.index));
+      throw withEntry(error, entryAt(this.layout, position.node, position.index));
     }
   }
 
   /**
-   * As `get`, at once: the event loop stands still for as long as the device takes.
-   * Requires: opened with `reads: 'sync'`, or from a source with `readSync`.
-   * Throws also: `invalid-input` where that is not so.
+   * Like `get`, but synchronous: a slow device blocks the event loop. Requires a reader opened with
+   * `readMode: 'sync'`, or from a source with `readSync`.
+   *
+   * @returns As `get`.
+   * @throws As `get`; `invalid-input` if the reader was opened otherwise.
    */
   getSync(key: Key, lsn: Lsn = MAXIMUM_LSN): LayerEntry | undefined {
     const search = this.#search(key, lsn);
@@ -166,20 +156,19 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     if (position === undefined) return undefined;
     const request = this.#request(position);
     try {
-      return this.#entryOf(
-        position,
-        this.blobs.readCached(request) ?? this.blobs.readSync(request),
-      );
+      const blob = this.blobs.readCached(request) ?? this.blobs.readSync(request);
+      return this.#entryOf(position, blob);
     } catch (error) {
-      throw located(error, entryAt(this.layout, position.node, position.index));
+      throw withEntry(error, entryAt(this.layout, position.node, position.index));
     }
   }
 
   /**
-   * `get` for many keys, with few reads, side by side.
+   * Like `get` for many keys, with few reads, side by side.
    *
-   * Returns: in the order of the keys; contents may be views of arrays that nobody changes.
-   * Throws: as `get`.
+   * @param lsn Default: the highest LSN.
+   * @returns The results in the order of the keys; do not change their contents, which may share memory.
+   * @throws As `get`, for the first key that fails.
    */
   async getMany(keys: readonly Key[], lsn: Lsn = MAXIMUM_LSN): Promise<(LayerEntry | undefined)[]> {
     this.#throwIfClosed();
@@ -192,16 +181,25 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return entries;
   }
 
-  /** The entries of one key, newest first. Throws: as `get`. */
+  /**
+   * The entries of one key, newest first.
+   *
+   * @param lsnRange Default: all LSNs.
+   * @returns Entries that are copies.
+   * @throws As `get`.
+   */
   versions(key: Key, lsnRange?: LsnRange): AsyncGenerator<LayerEntry> {
     return this.#descendEntries({ lsnRange }, () => this.#walkOfKey(key, lsnRange ?? ALL_LSNS));
   }
 
   /**
-   * Entries in index order, or in reverse.
+   * Entries in index order, or in reverse. A signal ends the scan.
    *
-   * Returns: entries that are copies, valid for good.
-   * Throws: as `get`, at the first damage; everything before it was handed out.
+   * @returns Entries that are copies.
+   * @throws As `get`, and `aborted`; at the first damage, after all entries before it.
+   *
+   * @example
+   * for await (const { key, lsn, bytes } of reader.entries({ keyRange })) use(key, lsn, bytes);
    */
   entries(options: OrderedEntryOptions = {}): AsyncGenerator<LayerEntry> {
     return options.reverse
@@ -210,10 +208,10 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   }
 
   /**
-   * Entries in index order, many at a time, without a copy.
+   * Entries in index order, in batches, without copies. A signal ends the scan.
    *
-   * Returns: batches; all of one is a view, valid until the next one is asked for or the scan ends.
-   * Throws: as `entries`.
+   * @returns Batches; all of a batch is a view, valid until the next one is asked for or the scan ends.
+   * @throws As `entries`.
    */
   async *batches(options: EntryOptions = {}): AsyncGenerator<EntryBatch> {
     const slices = this.index.ascend(this.#walkOptions(options));
@@ -223,25 +221,37 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     }
   }
 
-  /** Index entries without contents, in index order or in reverse; only the index is read. */
+  /**
+   * Index entries without contents, in index order or in reverse; reads only the index.
+   *
+   * @returns Entries that are copies.
+   * @throws As `entries`.
+   */
   keys(options: OrderedEntryOptions = {}): AsyncGenerator<IndexEntry> {
     return new ItemIterator(this.#keyGroups(options));
   }
 
   /**
-   * Batches with the damage between them, for dumping and verifying what cannot be trusted. Leaves
-   * that nothing leads to are found by themselves, also where the root is lost; if there are none,
-   * blobs are given without keys. See `salvage-scan.ts` for what is given.
+   * Everything that can be read of a damaged layer, in batches, and the damage between them. Leaves are
+   * found even if nothing leads to them; if no leaf is left, returns blobs without keys.
    *
-   * Throws: when nothing can be read, and `io`.
+   * An entry is returned if its leaf is valid and consistent with the others, and its blob is valid and
+   * in order. Nothing in the file has a checksum: an entry that was changed into another valid one is
+   * returned as it is.
+   *
+   * @returns Items; a batch is valid until the next item is asked for.
+   * @throws What keeps the index from being read, if nothing can be read; `io`, `aborted`, `closed`.
    */
   async *salvageBatches(options: EntryOptions = {}): AsyncGenerator<SalvagedScanItem> {
     yield* salvageWhole(this.#salvaged(options));
   }
 
   /**
-   * As `salvageBatches`, but what has, or may have, more than 1 MiB is handed out on its own, to be
-   * streamed: nothing larger is held, whatever the file is.
+   * Like `salvageBatches`, but holds nothing larger than 1 MiB: values that may be larger are returned
+   * separately, to be streamed.
+   *
+   * @returns Items; a batch or a large entry is valid until the next item is asked for.
+   * @throws As `salvageBatches`.
    */
   async *salvageStreamed(
     options: SalvageStreamOptions = {},
@@ -249,32 +259,30 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     yield* salvageStreamed({ ...this.#salvaged(options), onLoosePiece: options.onLoosePiece });
   }
 
-  /** Every index block in order, reachable or not. Throws: if the index is not in the file; `io`. */
+  /**
+   * All blocks of the index in order, reachable or not.
+   *
+   * @throws `truncated` and `out-of-range` if the index is not in the file; `io`, `closed`.
+   */
   async *indexBlocks(): AsyncGenerator<IndexBlock> {
     this.#throwIfClosed();
     yield* describeIndex(this.index, this.layout);
   }
 
-  /** Counts, from the index alone. Throws: as `keys`. */
+  /**
+   * Counts and sizes; reads only the index.
+   *
+   * @throws As `keys`.
+   */
   async statistics(): Promise<LayerStatistics> {
-    let entryCount = 0;
-    let levelCount = 1;
-    for await (const block of this.indexBlocks()) {
-      if (block.kind === 'damaged') throw block.error;
-      if (block.level === 0) entryCount += block.entryCount;
-      levelCount = Math.max(levelCount, block.level + 1);
-    }
-    const indexBlockCount = this.index.rootBlock + 1;
-    return {
-      entryCount,
-      indexBlockCount,
-      levelCount,
-      valuesSize: this.blobs.region.end - this.blobs.region.start,
-      indexSize: indexBlockCount * BLOCK_SIZE,
-    };
+    return statisticsOf(this.indexBlocks(), this.blobs.region);
   }
 
-  /** Gives the file back. Later reads throw `closed`. */
+  /**
+   * Closes the file. Later reads throw `closed`; a source of the caller's stays open. Idempotent.
+   *
+   * @throws `io`.
+   */
   async close(): Promise<void> {
     this.#isClosed = true;
     const { cache, owner } = this.#cached;
@@ -282,6 +290,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     await this.#close();
   }
 
+  /** As `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -323,7 +332,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     yield* descendEntries({ ...this.#scan(options), slices: this.index.descend(walk()) });
   }
 
-  /** What to search for; a copy. Undefined if an image layer is too new. */
+  /** The entry key to search for, a copy; undefined if the LSN of an image layer is above `lsn`. */
   #wantedKey(key: Key, lsn: Lsn): Uint8Array | undefined {
     this.#throwIfClosed();
     checkKey(key);
@@ -348,13 +357,11 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       const search = this.index.search(key);
       const position = search.isDone ? foundKey(search) : undefined;
       if (search.isDone && position === undefined) continue;
-      const blob = position && this.blobs.readCached(this.#request(position));
-      if (position !== undefined && blob !== undefined) {
-        entries[place] = this.#entryOf(position, blob);
-      } else {
-        missing.push(search);
-        places.push(place);
-      }
+      const entry = position && this.#cachedEntry(position);
+      entries[place] = entry;
+      if (entry !== undefined) continue;
+      missing.push(search);
+      places.push(place);
     }
     if (missing.length === 0) return entries;
     const read = await this.#readEntries(missing);
@@ -373,8 +380,18 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       const { value: blob } = blobs.next();
       assert(blob !== undefined, 'as many blobs as positions');
       if (!isStorageError(blob)) return this.#entryOf(position, blob);
-      throw located(blob, entryAt(this.layout, position.node, position.index));
+      throw withEntry(blob, entryAt(this.layout, position.node, position.index));
     });
+  }
+
+  /** Undefined unless the value is in memory. */
+  #cachedEntry(position: FoundEntry): LayerEntry | undefined {
+    try {
+      const blob = this.blobs.readCached(this.#request(position));
+      return blob && this.#entryOf(position, blob);
+    } catch (error) {
+      throw withEntry(error, entryAt(this.layout, position.node, position.index));
+    }
   }
 
   #entryOf({ node, index, key }: FoundEntry, blob: Blob): LayerEntry {
@@ -389,7 +406,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     };
   }
 
-  /** A blob must end before the next one, unless that one is damaged and starts before it. */
+  /** A blob must end before the next one starts, unless the next one is damaged and starts before it. */
   #request({ node, index }: EntryPosition): BlobRequest {
     const offset = this.layout.offset(node, index);
     const next = index + 1 < node.entryCount ? this.layout.offset(node, index + 1) : 0;
@@ -419,29 +436,15 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return { start: first, end: isEmpty ? first : justAbove(this.layout.entryKey(key, end - 1n)) };
   }
 
-  /** Also where the bytes are in memory, or the index is cached. */
+  /** Called even if no read is needed, because bytes or index are in memory. */
   #throwIfClosed(): void {
     if (!this.#isClosed) return;
     throw new StorageError('closed', { what: 'layer reader is closed', path: this.path });
   }
 }
 
-/** What a search for an entry key has found, if that is of the wanted key. */
+/** The result of a search, if it is an entry of the wanted key. */
 function foundKey(search: Search): FoundEntry | undefined {
   const { node, index, key } = search;
   return node !== undefined && search.hasFound(KEY_SIZE) ? { node, index, key } : undefined;
-}
-
-/**
- * Who lowers the limit of a blob wants a bounded cost, but 4 bytes can expand to 128 KiB. The pages
- * that compress best, of zeros, are 21 bytes each with their index entry: 390 times as much.
- */
-function maximumExpandedLength({ maximumBlobLength }: ReadOptions, fileSize: number): number {
-  if (maximumBlobLength === undefined) return Number.POSITIVE_INFINITY;
-  return 8 * maximumBlobLength + 512 * fileSize;
-}
-
-function located(error: unknown, { key, lsn }: IndexEntry): unknown {
-  if (!isStorageError(error)) return error;
-  return error.with({ key: formatKey(key), lsn: formatLsn(lsn) });
 }

@@ -1,9 +1,9 @@
 /**
- * What both kinds of layer have in common for writing: a temporary file, values behind a block that
- * is left free, the index behind them, the summary into the free block, a sync, the final name.
+ * Writes the file of a layer of either kind: into a temporary file, first the values, after a free
+ * block; then the index; then the summary into the free block; then a sync, and the final name.
  *
- * The temporary file is deleted by `abandon` and by every error of `finish`; the final name is
- * taken only by a whole, synced file, and never from another one.
+ * The temporary file is deleted by `abandon` and by every error of `finish`. Only a complete, synced
+ * file gets the final name, and it never replaces another one.
  */
 import { dirname } from 'node:path';
 import { assert } from '../../assert.ts';
@@ -28,46 +28,54 @@ import {
 } from '../layer-name.ts';
 import { IndexStore } from './index-store.ts';
 
+/** Options for writing a layer of either kind. */
 export interface WriteOptions {
-  /** Where the layer goes; must exist. */
+  /** Directory of the layer; must exist. */
   readonly directory: string;
   /** 32 hex digits. */
   readonly tenantId: string;
+  /** 32 hex digits. */
   readonly timelineId: string;
   /** 8 hex digits, for the file name; none by default. */
   readonly generation?: string | undefined;
+  /** Descriptors to use; default: those of the process. */
   readonly openFiles?: OpenFiles | undefined;
-  /** Once aborted, every call rejects with `aborted`. */
+  /** Once aborted, every call fails with `aborted`. */
   readonly signal?: AbortSignal | undefined;
   /** Bytes of each of the two write buffers; default 1 MiB. */
   readonly bufferSize?: number | undefined;
   /**
-   * `direct` makes the writes of whole buffers pass by the system's cache, where the file system can:
-   * large layers are written faster, and put nothing of others out of the cache. Default `buffered`.
+   * `direct` makes writes of full buffers bypass the system's cache, if the file system can: large
+   * layers are written faster, and evict nothing from the cache. Default `buffered`.
    */
   readonly ioMode?: IoMode | undefined;
   /**
-   * Bytes after which what is written is synced, beside the writing, so that the sync at the end
-   * finds little left to do; default 16 MiB, 8 MiB where images are compressed, and never by itself
-   * with `direct`.
+   * Bytes between syncs that run beside the writing, so that the sync at the end finds little left to
+   * do. Default 16 MiB, or 8 MiB for compressed images; no such syncs with `direct`.
    */
   readonly syncEvery?: number | undefined;
-  /** Bytes of finished index blocks that stay in memory; more go to a scratch file; 16 MiB. */
+  /** Bytes of index blocks kept in memory; more go to a scratch file. Default 16 MiB. */
   readonly indexMemoryLimit?: number | undefined;
   /**
    * `strict`, the default, refuses keys that a pageserver cannot hold: it would stop when it loads
-   * the layer. `ignore` takes them, for layers that are made to test readers.
+   * the layer. `ignore` accepts them, for layers that are made to test readers.
    */
   readonly keyCheck?: 'strict' | 'ignore' | undefined;
 }
 
+/** A layer that has been published. */
 export interface FinishedLayer {
+  /** Path of the file, with the directory as the caller gave it. */
   readonly path: string;
+  /** Name of the file. */
   readonly name: string;
   /** Bytes of the file. */
   readonly size: number;
+  /** Number of entries. */
   readonly entryCount: number;
+  /** Block of the file where the index starts. */
   readonly indexStartBlock: number;
+  /** The root, relative to `indexStartBlock`. */
   readonly indexRootBlock: number;
 }
 
@@ -77,17 +85,17 @@ export interface IndexPlace {
   readonly indexRootBlock: number;
 }
 
-/** What a kind of layer adds to the end of its file. */
+/** How a kind of layer ends its file. */
 export interface LayerEnd {
   readonly encodeSummary: (place: IndexPlace) => Uint8Array;
-  /** Completes the puts that wait for something, once no others are taken. */
+  /** Completes waiting puts, once no more are accepted. */
   readonly lastPuts?: (() => Promise<void>) | undefined;
 }
 
-/** What the writer of a kind of layer says of its entries. */
+/** Properties of a kind of layer. */
 interface EntryTraits {
   readonly keySize: number;
-  /** In place of the default of `syncEvery`. */
+  /** Overrides the default of `syncEvery`. */
   readonly usualSyncEvery?: number | undefined;
 }
 
@@ -102,9 +110,9 @@ export class LayerFileWriter {
   readonly #out: BufferedWriter;
   readonly #indexStore: IndexStore;
   #state: 'open' | 'finishing' | 'finished' | 'failed' | 'abandoned' = 'open';
-  /** Resolves when a `finish` that is under way has ended, well or not. */
+  /** Resolves when a `finish` under way has succeeded or failed. */
   #settled: Promise<void> | undefined;
-  /** What is on disk of the layer, as far as anybody can tell. */
+  /** What is known to be on disk. */
   #outcome: Outcome = 'not-applied';
 
   static async create(
@@ -160,7 +168,7 @@ export class LayerFileWriter {
     this.index = new DiskBtreeBuilder(layer.keySize, (block) => this.#indexStore.add(block));
   }
 
-  /** Bytes that the file would have if it was finished now. */
+  /** Size of the file if it were finished now, in bytes. */
   get estimatedSize(): number {
     const indexBlocks = this.#indexStore.blockCount + this.index.openBlockCount;
     return (blocksFor(this.blobs.offset) + indexBlocks) * BLOCK_SIZE;
@@ -169,7 +177,7 @@ export class LayerFileWriter {
   /** Undefined while the index has room in memory; else a promise for it. */
   get indexRoom(): Promise<void> | undefined {
     const { room } = this.#indexStore;
-    // Whoever does not await it hears of a failure from `finish`.
+    // If not awaited, a failure surfaces in `finish`.
     room?.catch(() => {});
     return room;
   }
@@ -182,9 +190,9 @@ export class LayerFileWriter {
    * Writes index and summary, syncs, and takes the final name.
    *
    * Throws: `empty`, `exists`, `aborted`, `io`, `sync-failed`; `outcome` tells what is on disk. Unless
-   * that is `durable` or `in-doubt`, nothing is left. `closed` if it was called before, once that call
+   * that is `durable` or `in-doubt`, nothing is left. A second call throws `closed`, after the first
    * has ended and with its outcome.
-   * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
+   * Durability: once this resolves, the complete layer survives a crash under its final name.
    */
   async finish({ encodeSummary, lastPuts }: LayerEnd): Promise<FinishedLayer> {
     if (this.#state !== 'open') return this.#refuseToFinish();
@@ -196,9 +204,8 @@ export class LayerFileWriter {
   }
 
   /**
-   * Deletes the temporary file; after `finish`, successful or not, does nothing, and while it is
-   * under way waits for it, because nobody could tell what is on disk otherwise. Doing so again is
-   * harmless.
+   * Deletes the temporary file. Idempotent. Waits for a `finish` under way, because what is on disk
+   * would be unknown otherwise; does nothing after a `finish`, successful or not.
    */
   async abandon(): Promise<void> {
     if (this.#state === 'open') this.#state = 'abandoned';
@@ -207,7 +214,7 @@ export class LayerFileWriter {
     await this.#cleanUp();
   }
 
-  /** Abandons; quietly, so that the error that led here is the one that is seen. */
+  /** Like `abandon`, but ignores its errors, so that they cannot hide an earlier one. */
   async [Symbol.asyncDispose](): Promise<void> {
     await ignoringStorageErrors(this.abandon());
   }
@@ -237,7 +244,7 @@ export class LayerFileWriter {
     return { path, name, entryCount: this.index.entryCount, ...written };
   }
 
-  /** A failure to clean up must not hide why there was something to clean up. */
+  /** Cleans up after a failure, and throws that failure, whether or not cleaning up succeeds. */
   async #orFail<T>(action: () => Promise<T>): Promise<T> {
     try {
       return await action();
@@ -268,7 +275,7 @@ export class LayerFileWriter {
     return error.with({ path, outcome: this.#outcome });
   }
 
-  /** Waits for a `finish` that is under way: its outcome is not known before. */
+  /** Waits for a `finish` under way, because its outcome is part of the error. */
   async #refuseToFinish(): Promise<never> {
     await this.#settled;
     throw this.#withOutcome(this.#closedError());
@@ -276,7 +283,7 @@ export class LayerFileWriter {
 
   #throwIfEmpty(): void {
     if (this.index.entryCount > 0) return;
-    // It may be empty because every put failed: then that is what to report.
+    // It may be empty because every put failed: then report that failure.
     this.#out.throwIfFailed();
     throw new StorageError('empty', { what: 'layer without entries', path: this.path });
   }
@@ -295,7 +302,7 @@ export class LayerFileWriter {
 
 const SYNC_EVERY = 16 * 1024 * 1024;
 
-/** What is written directly does not wait for a sync to be on its way to the device. */
+/** Direct writes reach the device without a sync. */
 function defaultSyncEvery(
   { file }: TemporaryFile,
   { usualSyncEvery = SYNC_EVERY }: EntryTraits,
@@ -303,7 +310,7 @@ function defaultSyncEvery(
   return file.ioMode === 'direct' ? undefined : usualSyncEvery;
 }
 
-/** What cannot be tidied up now is removed as a leftover; it must not hide why it was to go. */
+/** For cleaning up: a file that cannot be deleted now is removed later as a leftover. */
 async function ignoringStorageErrors(cleanUp: Promise<void>): Promise<void> {
   try {
     await cleanUp;
@@ -325,7 +332,7 @@ async function refuseExisting(
   throw new StorageError('exists', { what: 'a file has this name already', path, errno: 'EEXIST' });
 }
 
-/** Writers with the same range may work side by side: each has a token of its own. */
+/** Writers of the same layer may run side by side: each has its own token. */
 async function createTemporary(
   name: LayerName,
   { directory, openFiles, ioMode, signal }: WriteOptions,

@@ -1,10 +1,10 @@
 /**
- * Blobs without keys, for a layer of whose index nothing is left: blobs lie back to back, so that
- * each tells where the next one starts, from the beginning of the values on.
+ * Finds blobs without keys, in a layer whose index is lost. Blobs lie back to back, so each one tells
+ * where the next one starts, from the start of the values on.
  *
- * Nothing proves that a blob is one of the layer's. In a delta layer it must at least hold a value,
- * and the walk ends after a few that do not; in an image layer any bytes are an image. It ends where
- * a header cannot be one, and at zeros up to the end of a block, which are the padding.
+ * Nothing proves that a blob belongs to the layer. In a delta layer it must at least hold a value, and
+ * the walk ends after a few blobs that do not; in an image layer any bytes are an image. The walk also
+ * ends at an invalid header, and at zeros up to the end of a block, which are the padding.
  */
 import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
 import { readExactly } from '../../blob-writer/byte-source.ts';
@@ -17,25 +17,31 @@ import { checkExpandedLength, type EntryScan } from './entry-scan.ts';
 import { readLargeValue } from './large-value.ts';
 import type { LayerKind } from './summary-format.ts';
 
-/** A blob whose key is lost. */
+/** A blob whose key is lost. Nothing proves that it belongs to the layer. */
 export interface LooseBlob {
+  /** Tells the items of a scan apart. */
   readonly kind: 'loose-blob';
+  /** Bytes from the start of the file. */
   readonly offset: number;
-  /** Bytes in the file, header included. */
+  /** Bytes in the file, including the header. */
   readonly storedLength: number;
+  /** True if the blob is compressed in the file. */
   readonly compressed: boolean;
-  /** Of the content, after decompression. */
+  /** Bytes of the content after decompression. */
   readonly length: number;
-  /** Of the value in a delta layer; `image` in an image layer. */
+  /** Type of the value in a delta layer; `image` in an image layer. */
   readonly type: string;
-  /** The content, the caller's own; absent where contents are not wanted. */
+  /** The content, a copy; undefined if contents are not wanted. */
   readonly bytes: Uint8Array | undefined;
 }
 
-/** A blob that cannot be read, or holds no value. */
+/** A blob that cannot be read, or does not hold a value. */
 export interface DamagedBlob {
+  /** Tells the items of a scan apart. */
   readonly kind: 'damaged-blob';
+  /** Bytes from the start of the file. */
   readonly offset: number;
+  /** What is wrong. */
   readonly error: StorageError;
 }
 
@@ -43,14 +49,14 @@ export interface LooseBlobOptions {
   readonly kind: LayerKind;
   readonly scan: EntryScan;
   readonly contents: 'whole' | 'none';
-  /** Each piece of a content that is not wanted as a whole, at most 256 KiB, with its offset. */
+  /** Called with the offset of the blob, and its content, in pieces of at most 256 KiB if large. */
   readonly onPiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
 }
 
-/** Blobs in a row that hold no value: the walk has lost its way. */
+/** Damaged blobs in a row after which the walk ends: it has lost its place. */
 const MAXIMUM_BAD_BLOBS = 8;
 
-/** Throws: `io`, `aborted`. */
+/** Throws: `io`, `aborted`, `closed`. */
 export async function* looseBlobs(
   options: LooseBlobOptions,
 ): AsyncGenerator<LooseBlob | DamagedBlob> {
@@ -77,7 +83,7 @@ class BlobWalk {
   readonly #options: LooseBlobOptions;
   readonly #scanner: BlobScanner;
   #expandedLength = 0;
-  /** Where the last blob ends; where it starts, if that is not known. */
+  /** End of the last blob; its start, if the end is unknown. */
   end = 0;
 
   constructor(options: LooseBlobOptions) {
@@ -86,7 +92,7 @@ class BlobWalk {
     this.#scanner = new BlobScanner(options.scan.blobs, { largeBlobs });
   }
 
-  /** Whether the last one was a zero, which is the header of an empty blob. */
+  /** Whether the last header was a zero, as of an empty blob. */
   get isEmpty(): boolean {
     const { headerSize, payloadLength } = this.#scanner;
     return headerSize === 1 && payloadLength === 0;
@@ -130,7 +136,7 @@ class BlobWalk {
     return { ...blob, length: content.length, type, bytes };
   }
 
-  /** A view; undefined for what is to be streamed. */
+  /** A view; undefined for a content that is to be streamed. */
   async #content(offset: number): Promise<Uint8Array | undefined> {
     const { bytes, compressed, headerSize, isWhole, payloadStart, payloadLength } = this.#scanner;
     if (!isWhole) return undefined;

@@ -1,4 +1,4 @@
-/** From a path or a source to a layer whose first block is read and checked. */
+/** Opens a path or a source as a layer: reads and checks its first block. */
 import { basename } from 'node:path';
 import { type ByteSource, fileSource, heldFileSource } from '../../blob-writer/byte-source.ts';
 import { checkChoice, checkLimit } from '../../check-options.ts';
@@ -15,46 +15,47 @@ import { goesOnError } from './index-location.ts';
 import { claimedIndex, nameOfSummary, readSummaryBlock } from './summary.ts';
 import { decodeSummary, type LayerSummary } from './summary-format.ts';
 
+/** Options for reading a layer. */
 export interface ReadOptions {
+  /** Descriptors to use; default: those of the process. */
   readonly openFiles?: OpenFiles | undefined;
   /**
-   * Null for none; default: the one that the process shares, which grows up to 256 MiB of index
-   * blocks and 128 MiB of blocks that small values lie in, as they are looked up.
+   * Null for no cache. Default: the cache of the process, which grows up to 256 MiB of index blocks
+   * and 128 MiB of blocks with small values, as lookups need them.
    */
   readonly blockCache?: BlockCache | null | undefined;
   /**
-   * Most bytes that a blob may have after decompression; default 256 MiB. If given, it bounds the
-   * cost of a scan, too: what decompresses to more than 8 times this and 512 times the file
-   * altogether is refused as `too-large`.
+   * Maximum length of a blob after decompression, in bytes; default 256 MiB. If given, it also bounds
+   * the cost of a scan: after decompressing 8 times this plus 512 times the size of the file, a scan
+   * refuses further blobs as `too-large`.
    */
   readonly maximumBlobLength?: number | undefined;
-  /** Largest window that a zstd frame may ask for; default 8 MiB. */
+  /** Maximum window of a zstd frame, in bytes; default 8 MiB. */
   readonly maximumWindowSize?: number | undefined;
   /**
-   * `strict`, the default, refuses a file whose name is a layer's, but not the one that its summary
-   * gives; `ignore` reads it as what its summary says.
+   * `strict`, the default, refuses a file with the name of another layer than its summary describes.
+   * `ignore` trusts the summary.
    */
   readonly nameCheck?: 'strict' | 'ignore' | undefined;
   /**
-   * `sync` does small reads synchronously: faster than a hop to a thread while the file is in the
-   * system's cache, but the event loop stands still for as long as the device takes. `getSync` needs
-   * it. Default `async`.
+   * `sync` makes small reads synchronous: faster than a hop to a thread while the file is in the
+   * system's cache, but a slow device blocks the event loop. Required by `getSync`. Default `async`.
    */
-  readonly reads?: 'async' | 'sync' | undefined;
+  readonly readMode?: 'async' | 'sync' | undefined;
   /**
-   * `direct` makes scans pass by the system's cache, where the file system can: for what is read
-   * once. Single reads go through the cache either way. Default `buffered`.
+   * `direct` makes scans bypass the system's cache, if the file system can: for files that are read
+   * once. Single reads use the cache either way. Default `buffered`.
    */
   readonly ioMode?: IoMode | undefined;
   /** Ends the wait for a descriptor while the file is opened. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What every reader starts from. */
+/** A source whose summary has been read. */
 export interface OpenedLayer<S extends LayerSummary = LayerSummary> {
   readonly source: ByteSource;
   readonly summary: S;
-  /** Gives back what was opened here; nothing for a source of the caller's. */
+  /** Closes the file; does nothing for a source of the caller's. */
   readonly close: () => Promise<void>;
 }
 
@@ -74,7 +75,7 @@ export async function openLayerFile(
       (options.nameCheck === 'ignore' ? undefined : nameError(summary, source.path)) ??
       (await goesOnError(new IndexBlocks(source, claimedIndex(summary)), summary.kind));
     if (error !== undefined) throw error;
-    if (options.reads === 'sync') await Decompressor.load();
+    if (options.readMode === 'sync') await Decompressor.load();
     return { source, summary, close };
   } catch (error) {
     // The first error counts, here and below.
@@ -83,7 +84,7 @@ export async function openLayerFile(
   }
 }
 
-/** As `openLayerFile`, for one kind of layer. Throws `corrupt` for the other. */
+/** Like `openLayerFile`, for one kind of layer. Throws `corrupt` for the other. */
 export async function openLayerFileOfKind<S extends LayerSummary>(
   from: string | ByteSource,
   kind: S['kind'],
@@ -101,16 +102,16 @@ export async function openLayerFileOfKind<S extends LayerSummary>(
   });
 }
 
-/** Throws `invalid-input` for a limit that would be none, and for what is no choice. */
+/** Throws `invalid-input` for a limit or a choice that is not valid. */
 export function checkReadOptions(options: ReadOptions): void {
   checkLimit('limit: length of a blob', options.maximumBlobLength);
   checkLimit('limit: size of a window', options.maximumWindowSize);
   checkChoice('nameCheck', options.nameCheck, ['strict', 'ignore']);
-  checkChoice('reads', options.reads, ['async', 'sync']);
+  checkChoice('readMode', options.readMode, ['async', 'sync']);
   checkChoice('ioMode', options.ioMode, IO_MODES);
 }
 
-/** The layer that a path names; undefined if it names none. */
+/** The layer name at the end of a path; undefined if there is none. */
 export function layerNameOf(path: string): LayerName | undefined {
   try {
     return parseLayerName(basename(path));
@@ -120,10 +121,10 @@ export function layerNameOf(path: string): LayerName | undefined {
   }
 }
 
-/** Opens a path; a source of the caller's is returned as it is. Throws: `not-found`, `io`. */
+/** Opens a path; returns a source of the caller's unchanged. Throws: `not-found`, `io`. */
 export async function openSource(
   from: string | ByteSource,
-  { openFiles, reads, ioMode, signal }: ReadOptions,
+  { openFiles, readMode, ioMode, signal }: ReadOptions,
 ): Promise<Omit<OpenedLayer, 'summary'>> {
   if (typeof from !== 'string') return { source: from, close: async () => {} };
   const file = await VirtualFile.open(from, {
@@ -139,7 +140,7 @@ export async function openSource(
     return file.close();
   };
   try {
-    if (reads !== 'sync') return { source: await fileSource(file), close };
+    if (readMode !== 'sync') return { source: await fileSource(file), close };
     held = await file.hold();
     return { source: await heldFileSource(file, held), close };
   } catch (error) {
@@ -155,7 +156,7 @@ function isOfKind<S extends LayerSummary>(
   return opened.summary.kind === kind;
 }
 
-/** What is wrong with a file that has a layer's name, but not the one that its summary gives. */
+/** The error of a file with the name of another layer than its summary describes. */
 export function nameError(
   summary: LayerSummary,
   path: string | undefined,

@@ -1,7 +1,7 @@
 /**
- * What can be made of a first block that is not a summary, so that the rest of the file can be read:
- * the kind from the magic, the place of the index or the leaves, the ranges from the block as far as
- * they are ranges, the LSN of an image layer from the file's name or else from the block.
+ * Presumes a summary from a damaged first block, so that the rest of the file can be read: the kind
+ * from the magic, the place of the index, or the leaves; the ranges from the block if they are ranges;
+ * the LSN of an image layer from the name of the file, or else from the block.
  */
 import {
   blobHeaderSizeOfFirstByte,
@@ -24,16 +24,16 @@ import {
 } from './summary-format.ts';
 
 /**
- * Requires: `block` is the whole block 0.
+ * Requires: `block` is the complete block 0.
  * Throws: `truncated`, `io`, `aborted`.
  */
 export async function presumeSummary(
   source: ByteSource,
   block: Uint8Array,
-  name: LayerName | undefined,
+  { name, signal }: Presumption,
 ): Promise<LayerSummary> {
   const view = new DataView(block.buffer, block.byteOffset, block.length);
-  const { kind, location } = await presumeIndex(source, view, name);
+  const { kind, location } = await presumeIndex(source, view, { name, signal });
   const common = {
     formatVersion: view.getUint16(2),
     tenantId: formatIdentifier(block, 4),
@@ -47,6 +47,12 @@ export async function presumeSummary(
   return { kind, ...common, lsn };
 }
 
+export interface Presumption {
+  /** The layer that the name of the file describes. */
+  readonly name: LayerName | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
 interface PresumedIndex {
   readonly kind: LayerKind;
   readonly location: IndexLocation;
@@ -55,7 +61,7 @@ interface PresumedIndex {
 async function presumeIndex(
   source: ByteSource,
   view: DataView,
-  name: LayerName | undefined,
+  { name, signal }: Presumption,
 ): Promise<PresumedIndex> {
   const kinds = likelyKinds(view, name);
   for (const kind of kinds) {
@@ -64,14 +70,14 @@ async function presumeIndex(
       endsWithFile(source, location) && (await isIndexStart(source, location.startBlock, kind));
     if (isRight) return { kind, location };
   }
-  const found = await findIndex(source, kinds);
+  const found = await findIndex(source, kinds, signal);
   if (found !== undefined) return found;
   const isTold = isMagic(view) || name !== undefined;
   const kind = isTold ? (kinds[0] ?? 'delta') : await kindOfFirstBlob(source);
   return { kind, location: claimedLocation(view, kind) };
 }
 
-/** Values of a delta layer begin with a tag, 0 or 1. */
+/** Values of a delta layer start with a tag, 0 or 1. */
 async function kindOfFirstBlob(source: ByteSource): Promise<LayerKind> {
   const length = Math.min(MAXIMUM_BLOB_HEADER_SIZE + TAG_SIZE, source.size - BLOCK_SIZE);
   if (length <= 0) return 'delta';
@@ -82,10 +88,10 @@ async function kindOfFirstBlob(source: ByteSource): Promise<LayerKind> {
   return tag <= 1 ? 'delta' : 'image';
 }
 
-/** Bytes of the tag that a value begins with. */
+/** Bytes of the tag at the start of a value. */
 const TAG_SIZE = 4;
 
-/** Both, the likelier one first. */
+/** Both kinds, the likelier one first. */
 function likelyKinds(view: DataView, name: LayerName | undefined): LayerKind[] {
   const magic = view.getUint16(0);
   const named = name?.kind ?? 'delta';
@@ -98,7 +104,7 @@ function claimedLocation(view: DataView, kind: LayerKind): IndexLocation {
   return { startBlock: view.getUint32(at), rootBlock: view.getUint32(at + 4) };
 }
 
-/** All keys, where the block has no range, or is no summary in more than one way. */
+/** All keys, unless the block has a range, and a valid magic or version. */
 function presumedKeyRange(view: DataView, block: Uint8Array): KeyRange {
   const start = block.slice(36, 36 + KEY_SIZE);
   const end = block.slice(54, 54 + KEY_SIZE);

@@ -1,4 +1,4 @@
-/** Reads what is left of a layer that may not open any more. */
+/** Reads what is left of a damaged layer that may not open. */
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
 import type { StorageError } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
@@ -8,10 +8,10 @@ import { IndexBlocks, type IndexLocation } from '../disk-btree/index-blocks.ts';
 import { IndexChecks } from '../disk-btree/index-checks.ts';
 import { ImageLayerReader } from '../image-layer/reader.ts';
 import type { EntryLayout } from './entry-layout.ts';
+import type { EntryOptions, SalvageStreamOptions } from './entry-options.ts';
 import type { LargeEntry } from './entry-scan.ts';
 import { describeNode, type IndexBlock } from './index-listing.ts';
 import { isPlausible, locateIndex, locationError, placeError } from './index-location.ts';
-import type { EntryOptions, SalvageStreamOptions } from './layer-reader.ts';
 import { checkReadOptions, layerNameOf, openSource, type ReadOptions } from './open-file.ts';
 import { presumeSummary } from './presumed-summary.ts';
 import type { SalvagedItem } from './salvage.ts';
@@ -19,30 +19,39 @@ import type { SalvagedScanItem } from './salvage-scan.ts';
 import { claimedIndex, readSummaryBlock } from './summary.ts';
 import { decodeSummary, type LayerSummary } from './summary-format.ts';
 
-/** What is wrong with the first block; it comes before everything else. */
+/** The summary is damaged. Precedes all other items. */
 export interface DamagedSummary {
+  /** Tells the items of a scan apart. */
   readonly kind: 'damaged-summary';
+  /** What is wrong. */
   readonly error: StorageError;
 }
 
 /**
- * A layer as it is, damaged or not. Where its summary cannot be read, or names an index of the other
- * kind of layer, kind, ranges and the place of the index are made out from what is left.
+ * Reads a layer that may be damaged. If the summary cannot be read, or gives the place of an index of
+ * the other kind of layer, then kind, ranges and place are presumed from the rest of the file.
  *
- * There is no `get`: what is not found here may still have been in the layer.
+ * There is no `get`: an entry that is not found may still have been in the layer.
+ *
+ * @example
+ * await using reader = await SalvageReader.open(path);
+ * for await (const item of reader.salvage()) {
+ *   if (item.kind === 'entry') keep(item.entry, item.value);
+ *   else report(item);
+ * }
  */
 export class SalvageReader {
-  /** What the first block says, if that can be read. */
+  /** The summary of the file, if it can be read. */
   readonly claimedSummary: LayerSummary | undefined;
-  /** The same, or what was made out, where `summaryError` says why. */
+  /** The summary of the file; presumed if there is a `summaryError`. */
   readonly summary: LayerSummary;
-  /** What is wrong with the first block, if anything is. */
+  /** What is wrong with the summary; undefined if it is valid. */
   readonly summaryError: StorageError | undefined;
-  /** Why the index is not where the first block says, or goes on behind its root. */
+  /** Why the index cannot be where the summary says; undefined if it can. */
   readonly placeError: StorageError | undefined;
-  /** The same, or why the root cannot be one. */
+  /** The `placeError`, or else what is wrong with the root; undefined if both are valid. */
   readonly indexError: StorageError | undefined;
-  /** Undefined for a source that has none. */
+  /** Path of the file; undefined for a source without one. */
   readonly path: string | undefined;
   /** Bytes of the file. */
   readonly size: number;
@@ -67,38 +76,51 @@ export class SalvageReader {
   }
 
   /**
-   * Opens a file, or any source of its bytes, whatever it is; its name is not compared.
+   * Opens a file, whatever it contains; its name is not checked. A signal ends the waits of opening.
    *
-   * Throws: `truncated` for less than one block; `not-found`, `io`, `invalid-input`.
+   * @param from A path, or any source of the bytes of a layer file.
+   * @returns The reader; close it when done.
+   * @throws `truncated` for less than one block; `not-found`, `io`, `invalid-input`, `aborted`.
    */
   static async open(from: string | ByteSource, options: ReadOptions = {}): Promise<SalvageReader> {
     checkReadOptions(options);
     const { source, close } = await openSource(from, options);
     try {
-      return new SalvageReader(source, await examine(source), options, close);
+      return new SalvageReader(source, await examine(source, options), options, close);
     } catch (error) {
-      // The first error counts.
+      // Report the first error.
       await Promise.allSettled([close()]);
       throw error;
     }
   }
 
   /**
-   * Every entry that is left, with its value decoded, and what is damaged, the summary first.
-   * Entries without their leaf are given as blobs; see `SalvagedItem`.
+   * Every entry that is left, with its decoded value, and all damage, that of the summary first. If no
+   * leaf is left, returns blobs without keys; see `SalvagedItem`.
    *
-   * Throws: what is wrong with the file, if nothing of it can be read; `io`, `aborted`.
+   * @returns Items in index order; entries are copies.
+   * @throws What is wrong with the file, if nothing of it can be read; `io`, `aborted`, `closed`.
    */
   salvage(options: EntryOptions = {}): AsyncGenerator<SalvagedItem | DamagedSummary> {
     return this.#afterSummary(this.#reader.salvage(options));
   }
 
-  /** As `salvage`, many at a time, without a copy and not decoded. */
+  /**
+   * Like `salvage`, in batches, without copies, and not decoded.
+   *
+   * @returns Items; a batch is valid until the next item is asked for.
+   * @throws As `salvage`.
+   */
   salvageBatches(options: EntryOptions = {}): AsyncGenerator<SalvagedScanItem | DamagedSummary> {
     return this.#afterSummary(this.#reader.salvageBatches(options));
   }
 
-  /** As `salvageBatches`, but nothing is held that is larger than 1 MiB. */
+  /**
+   * Like `salvageBatches`, but holds nothing larger than 1 MiB: larger values are streamed.
+   *
+   * @returns Items; a batch or a large entry is valid until the next item is asked for.
+   * @throws As `salvage`.
+   */
   salvageStreamed(
     options: SalvageStreamOptions = {},
   ): AsyncGenerator<SalvagedScanItem | LargeEntry | DamagedSummary> {
@@ -106,10 +128,10 @@ export class SalvageReader {
   }
 
   /**
-   * The blocks of the index that are in the file, in order, whatever the root is; then, where there
-   * should be more, the first that is missing. Numbers count from where the index was found to start.
+   * All blocks of the index that are in the file, in order, reachable or not; then, if there should be
+   * more, the first missing one. Numbers count from the start of the index, where it was found.
    *
-   * Throws: what is wrong with the file, if no block is there; `io`.
+   * @throws What is wrong with the file, if there is no block; `io`, `closed`.
    */
   async *indexBlocks(): AsyncGenerator<IndexBlock> {
     const claimed = claimedIndex(this.summary);
@@ -127,11 +149,16 @@ export class SalvageReader {
     yield* this.#blocksOf(location);
   }
 
-  /** Gives the file back. Later reads throw `closed`. */
+  /**
+   * Closes the file. Later reads throw `closed`. Idempotent.
+   *
+   * @throws `io`.
+   */
   async close(): Promise<void> {
     await this.#reader.close();
   }
 
+  /** As `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -201,17 +228,17 @@ type Salvageable = Pick<
   'claimedSummary' | 'summary' | 'summaryError' | 'placeError' | 'indexError'
 >;
 
-async function examine(source: ByteSource): Promise<Salvageable> {
+async function examine(source: ByteSource, { signal }: ReadOptions): Promise<Salvageable> {
   const block = await readSummaryBlock(source);
   const name = source.path === undefined ? undefined : layerNameOf(source.path);
-  const sound = { summaryError: undefined, placeError: undefined, indexError: undefined };
+  const valid = { summaryError: undefined, placeError: undefined, indexError: undefined };
   let summary: LayerSummary;
   try {
     summary = decodeSummary(block, source.path);
   } catch (summaryError) {
     if (!isDamage(summaryError)) throw summaryError;
-    const presumed = await presumeSummary(source, block, name);
-    return { ...sound, claimedSummary: undefined, summary: presumed, summaryError };
+    const presumed = await presumeSummary(source, block, { name, signal });
+    return { ...valid, claimedSummary: undefined, summary: presumed, summaryError };
   }
   const { kind } = summary;
   const location = claimedIndex(summary);
@@ -219,10 +246,10 @@ async function examine(source: ByteSource): Promise<Salvageable> {
     placeError: await placeError(source, location, kind),
     indexError: await locationError(source, location, kind),
   };
-  const asClaimed = { ...sound, ...errors, claimedSummary: summary, summary };
+  const asClaimed = { ...valid, ...errors, claimedSummary: summary, summary };
   if (errors.indexError === undefined || (await isPlausible(source, location, kind)))
     return asClaimed;
-  const presumed = await presumeSummary(source, block, name);
+  const presumed = await presumeSummary(source, block, { name, signal });
   if (presumed.kind === kind) return asClaimed;
   return { ...asClaimed, summary: presumed, summaryError: errors.indexError };
 }

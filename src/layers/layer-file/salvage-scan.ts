@@ -1,11 +1,10 @@
 /**
- * A scan of what is left of a layer: of its entries, as far as its leaves can be found, else of its
- * blobs.
+ * Scans what is left of a layer: its entries, as far as leaves can be found; else its blobs.
  *
- * An entry is given if its leaf decodes, lies in the index and fits in with the others, if it is in
- * the ranges of the layer and above the entry before it, and if its blob lies in the values, behind
- * the blob before it, and can be read. More cannot be proven, as nothing has a checksum: a leaf or a
- * blob that was changed into another one that is right in itself is given as it is.
+ * An entry is returned if its leaf decodes, lies in the index and is consistent with the others; if it
+ * is in the ranges of the layer and above the entry before it; and if its blob lies in the values,
+ * after the blob before it, and can be read. More cannot be proven, because nothing has a checksum: a
+ * leaf or a blob that was changed into another valid one is returned as it is.
  */
 import { BlobReader } from '../../blob-writer/blob-reader.ts';
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
@@ -35,21 +34,25 @@ export interface SalvagedLayer {
   readonly source: ByteSource;
   readonly summary: LayerSummary;
   readonly limits: DecompressionLimits;
-  /** Its region is where the summary says that the values are. */
+  /** Its region is that of the values according to the summary. */
   readonly scan: EntryScan;
   readonly walk: WalkOptions;
   /** See `LooseBlobOptions`. */
   readonly onLoosePiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
 }
 
+/** An item of a salvaging scan: a batch of entries, or damage. */
 export type SalvagedScanItem = ScannedItem | LooseBlob | DamagedBlob;
 
-/** Everything whole. Throws: what keeps the index from being read, if there is no blob either; `io`. */
+/**
+ * Returns complete contents. Throws: the error of the root, if no blob can be read either; `io`,
+ * `aborted`, `closed`.
+ */
 export function salvageWhole(layer: SalvagedLayer): AsyncGenerator<SalvagedScanItem> {
   return salvageWith(layer, { scanAs: scanEntries, contents: 'whole' });
 }
 
-/** As `salvageWhole`, but nothing is held that is larger than 1 MiB. */
+/** Like `salvageWhole`, but holds nothing larger than 1 MiB. */
 export function salvageStreamed(
   layer: SalvagedLayer,
 ): AsyncGenerator<SalvagedScanItem | LargeEntry> {
@@ -114,7 +117,7 @@ function scanIndex<L>(
   return scanAs(salvageIndex(blocks, checks, options), scan);
 }
 
-/** Returns: the damage that kept the items from coming, if there were none. */
+/** Returns: the damage that was thrown before any item; undefined if there were items. */
 async function* untilRootError<T>(
   items: AsyncGenerator<T>,
 ): AsyncGenerator<T, StorageError | undefined> {
@@ -131,20 +134,27 @@ async function* untilRootError<T>(
   return undefined;
 }
 
-/** Throws the root's damage, if no blob can be read. */
+/** The blobs, after the damage of the root. Throws that damage if no blob can be read. */
 async function* afterRootError(
   blobs: AsyncGenerator<LooseBlob | DamagedBlob>,
   root: DamagedBlock,
 ): AsyncGenerator<SalvagedScanItem> {
-  try {
-    const first = await blobs.next().catch(() => undefined);
-    if (first === undefined || first.done || first.value.kind === 'damaged-blob') throw root.error;
-    yield root;
-    yield first.value;
-    yield* blobs;
-  } finally {
-    await blobs.return(undefined);
+  // At most as many as `looseBlobs` passes in a row.
+  const damaged: DamagedBlob[] = [];
+  let isFirst = true;
+  for await (const blob of blobs) {
+    if (isFirst && blob.kind === 'damaged-blob') {
+      damaged.push(blob);
+      continue;
+    }
+    if (isFirst) {
+      isFirst = false;
+      yield root;
+      yield* damaged;
+    }
+    yield blob;
   }
+  if (isFirst) throw root.error;
 }
 
 function relocated({ source, limits, scan }: SalvagedLayer, startBlock: number): EntryScan {
@@ -152,7 +162,7 @@ function relocated({ source, limits, scan }: SalvagedLayer, startBlock: number):
   return { ...scan, blobs: new BlobReader(source, region, limits) };
 }
 
-/** Where the summary places the index in front of the values, they may reach to the end of the file. */
+/** If the summary places the index before the values, they may reach to the end of the file. */
 function withValuesOf(layer: SalvagedLayer, scan: EntryScan): EntryScan {
   const { start, end } = scan.blobs.region;
   return end > start ? scan : relocated(layer, Math.ceil(layer.source.size / BLOCK_SIZE));

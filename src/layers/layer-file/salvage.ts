@@ -1,4 +1,4 @@
-/** A salvaging scan, entry by entry, with values decoded: what a dump shows. */
+/** A salvaging scan, entry by entry, with decoded values, for a dump. */
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { formatKey } from '../key.ts';
 import { formatLsn } from '../lsn.ts';
@@ -8,21 +8,22 @@ import type { DamagedBlock, DamagedEntry } from './entry-scan.ts';
 import type { DamagedBlob, LooseBlob } from './loose-blobs.ts';
 import type { SalvagedScanItem } from './salvage-scan.ts';
 
+/** An item of a salvaging scan: an entry, or damage. */
 export type SalvagedItem =
   | {
       readonly kind: 'entry';
       readonly entry: LayerEntry;
-      /** Delta layers only; its bytes are views of the entry's. May throw `too-large`. */
+      /** Delta layers only; its bytes are views of the entry's. The getter may throw `too-large`. */
       readonly value?: Value;
     }
   | DamagedEntry
   | DamagedBlock
-  /** Blobs alone, where there is no leaf to tell their keys. */
+  /** Blobs without keys, if no leaf is left. */
   | LooseBlob
   | DamagedBlob;
 
 export interface SalvageOptions {
-  /** How to decode a content; absent for image layers, whose contents are bare. */
+  /** Decodes a content; absent for image layers. */
   readonly decode: ((bytes: Uint8Array) => Value) | undefined;
   readonly path: string | undefined;
 }
@@ -56,7 +57,7 @@ function salvageEntry(entry: LayerEntry, { decode, path }: SalvageOptions): Salv
   return {
     kind: 'entry',
     entry,
-    // Made when somebody looks: a list takes many times the bytes that it is stored in.
+    // Decoded on demand: a list takes many times its stored size.
     get value() {
       value ??= decode(entry.bytes);
       return value;
@@ -64,7 +65,7 @@ function salvageEntry(entry: LayerEntry, { decode, path }: SalvageOptions): Salv
   };
 }
 
-/** Offsets within a value become offsets in the file, as far as its bytes lie there plainly. */
+/** Turns the offset within a value into one in the file; for a compressed blob, into its start. */
 export function locateValueError(
   error: StorageError,
   entry: Pick<LayerEntry, 'key' | 'lsn' | 'offset' | 'storedLength' | 'compressed'> & {

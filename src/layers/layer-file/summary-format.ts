@@ -1,5 +1,5 @@
 /**
- * Summary: the first block of a layer file. What follows it in the block is zero.
+ * Summary: the start of the first block of a layer file. The rest of the block is zero.
  *
  *   0   2   magic: 0x5A61 a delta layer, 0x5A60 an image layer
  *   2   2   format version, 3
@@ -28,11 +28,13 @@ export const IMAGE_MAGIC = 0x5a60;
 export const STORAGE_FORMAT_VERSION = 3;
 
 interface SummaryBase {
+  /** 3. */
   readonly formatVersion: number;
   /** 32 lower-case hex digits. */
   readonly tenantId: string;
   /** 32 lower-case hex digits. */
   readonly timelineId: string;
+  /** Keys of the layer. */
   readonly keyRange: KeyRange;
   /** Block of the file where the index starts. */
   readonly indexStartBlock: number;
@@ -40,22 +42,27 @@ interface SummaryBase {
   readonly indexRootBlock: number;
 }
 
-/** What block 0 of a delta layer says. */
+/** The summary of a delta layer. */
 export interface DeltaSummary extends SummaryBase {
+  /** Tells the two kinds apart. */
   readonly kind: 'delta';
+  /** LSNs of the layer. */
   readonly lsnRange: LsnRange;
 }
 
-/** What block 0 of an image layer says. */
+/** The summary of an image layer. */
 export interface ImageSummary extends SummaryBase {
+  /** Tells the two kinds apart. */
   readonly kind: 'image';
+  /** The LSN of all images. */
   readonly lsn: Lsn;
 }
 
+/** The summary of a layer of either kind. */
 export type LayerSummary = DeltaSummary | ImageSummary;
 export type LayerKind = LayerSummary['kind'];
 
-/** One field of the summary, as bytes. */
+/** Name and place of one field of the summary. */
 export interface SummaryField {
   readonly name: string;
   /** Bytes from the start of the file. */
@@ -91,13 +98,13 @@ export const SUMMARY_FIELDS: Readonly<Record<LayerKind, readonly SummaryField[]>
   image: [...HEAD, ...Object.values(IMAGE_TAIL)],
 };
 
-/** Bytes of block 0 that the summary takes; the rest should be zero. */
+/** Bytes of the summary in block 0; the rest of the block should be zero. */
 export function summarySize(kind: LayerKind): number {
   const { indexRootBlock } = kind === 'delta' ? DELTA_TAIL : IMAGE_TAIL;
   return indexRootBlock.offset + indexRootBlock.size;
 }
 
-/** Returns: the complete block 0; a fresh array. */
+/** Returns: the complete block 0; a new array. */
 export function encodeSummary(summary: LayerSummary): Uint8Array {
   const block = new Uint8Array(BLOCK_SIZE);
   const view = new DataView(block.buffer);
@@ -122,8 +129,7 @@ export function encodeSummary(summary: LayerSummary): Uint8Array {
 
 /**
  * Requires: the complete block 0.
- * Throws: `corrupt`, `unsupported-version`, with the offset of the field; the path is added where
- * there is one.
+ * Throws: `corrupt`, `unsupported-version`, with the offset of the field, and the path if given.
  */
 export function decodeSummary(block: Uint8Array, path?: string): LayerSummary {
   const view = new DataView(block.buffer, block.byteOffset, block.length);
@@ -181,7 +187,7 @@ function decodeDelta(block: Uint8Array, view: DataView): DeltaSummary {
   return summary;
 }
 
-/** Neon does not compare the two keys of an image layer, and neither does this. */
+/** Like Neon, does not compare the two keys of an image layer. */
 function decodeImage(block: Uint8Array, view: DataView): ImageSummary {
   const lsn = view.getBigUint64(IMAGE_TAIL.lsn.offset);
   return { kind: 'image', ...decodeBase(block, view, IMAGE_TAIL), lsn };

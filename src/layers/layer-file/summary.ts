@@ -1,4 +1,4 @@
-/** Block 0 of a layer: reading it, and the name that it implies. */
+/** Reads block 0 of a layer; the name that a summary implies. */
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
 import { StorageError } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
@@ -6,13 +6,13 @@ import type { IndexLocation } from '../disk-btree/index-blocks.ts';
 import type { LayerName } from '../layer-name.ts';
 import type { LayerSummary } from './summary-format.ts';
 
-/** Where the summary says that the index is. */
+/** Place of the index according to the summary. */
 export function claimedIndex({ indexStartBlock, indexRootBlock }: LayerSummary): IndexLocation {
   return { startBlock: indexStartBlock, rootBlock: indexRootBlock };
 }
 
 /**
- * Reads block 0 as it is.
+ * Reads block 0 without checking its content.
  * Throws: `truncated`, `io`, with path and offset.
  */
 export async function readSummaryBlock(source: ByteSource): Promise<Uint8Array> {
@@ -30,7 +30,7 @@ export async function readSummaryBlock(source: ByteSource): Promise<Uint8Array> 
   return block;
 }
 
-/** The name that a layer with this summary has, without a generation. */
+/** The name of a layer with this summary, without a generation. */
 export function nameOfSummary(summary: LayerSummary): LayerName {
   return summary.kind === 'delta'
     ? { kind: 'delta', keyRange: summary.keyRange, lsnRange: summary.lsnRange }

@@ -317,7 +317,7 @@ export async function finishing(
 
 /** As a user would: every entry, by reads that wait and at once, and a verdict without findings. */
 export async function readLayer(path: string, openFiles: OpenFiles): Promise<void> {
-  await using reader = await openLayer(path, { openFiles, blockCache: null, reads: 'sync' });
+  await using reader = await openLayer(path, { openFiles, blockCache: null, readMode: 'sync' });
   let count = 0;
   for await (const { key, lsn, bytes } of reader.entries()) {
     count += 1;

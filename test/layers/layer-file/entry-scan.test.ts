@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { type ByteSource, bytesSource } from '../../../src/blob-writer/byte-source.ts';
 import { StorageError } from '../../../src/errors.ts';
-import type { EntryOptions } from '../../../src/layers/layer-file/layer-reader.ts';
+import type { EntryOptions } from '../../../src/layers/layer-file/entry-options.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { gate, idle, isPending } from '../../support/gate.ts';
 import { BLOCK } from '../../support/hand-made.ts';

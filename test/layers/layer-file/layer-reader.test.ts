@@ -11,6 +11,7 @@ import {
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import { BlockCache } from '../../../src/layers/disk-btree/block-cache.ts';
 import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
+import { formatKey } from '../../../src/layers/key.ts';
 import type { ReadOptions } from '../../../src/layers/layer-file/open-file.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../../src/layers/verify.ts';
@@ -250,12 +251,26 @@ describe('a key that is not there', () => {
   });
 });
 
-describe('a layer that is read at once', () => {
-  it('gives what it gives to those who wait', async () => {
+it('a damaged value that is in the cache is reported with its key, as when it was read', async () => {
+  const bytes = Buffer.from(DELTA.bytes);
+  const source = bytesSource(bytes);
+  await using reader = await openLayer(source, { blockCache: new BlockCache(16) });
+  const key = blockKey(7);
+  const offset = (await reader.get(key))?.offset ?? 0;
+  bytes[offset] = 0xf0;
+  await using other = await openLayer(source, { blockCache: new BlockCache(16) });
+  for (const _time of ['read', 'cached']) {
+    const error = await storageErrorOf(other.getMany([key]));
+    expect(error).toMatchObject({ code: 'corrupt', offset, key: formatKey(key) });
+  }
+});
+
+describe('a layer that is read synchronously', () => {
+  it('returns what asynchronous reads return', async () => {
     const path = join(temporaryDirectory(), 'layer');
     writeFileSync(path, DELTA.bytes);
     await using waiting = await openLayer(path);
-    await using reader = await openLayer(path, { reads: 'sync', blockCache: new BlockCache(2) });
+    await using reader = await openLayer(path, { readMode: 'sync', blockCache: new BlockCache(2) });
     for (let block = 0; block < 520; block += 13) {
       const expected = await waiting.get(blockKey(block));
       expect(reader.getSync(blockKey(block))).toEqual(expected);
@@ -270,7 +285,7 @@ describe('a layer that is read at once', () => {
     expect(() => waiting.getSync(blockKey(1))).toThrowError(
       expect.objectContaining({ code: 'invalid-input', path }),
     );
-    const reader = await openLayer(path, { reads: 'sync', blockCache: null });
+    const reader = await openLayer(path, { readMode: 'sync', blockCache: null });
     truncateSync(path, 9000);
     expect(() => reader.getSync(blockKey(1))).toThrowError(
       expect.objectContaining({ code: 'truncated', path }),

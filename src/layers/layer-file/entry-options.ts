@@ -1,0 +1,25 @@
+/** Which entries of a layer are read. */
+import type { KeyRange } from '../key.ts';
+import type { LsnRange } from '../lsn.ts';
+
+/** Which entries a scan returns. */
+export interface EntryOptions {
+  /** Default: all keys. */
+  readonly keyRange?: KeyRange | undefined;
+  /** Default: all LSNs. */
+  readonly lsnRange?: LsnRange | undefined;
+  /** Ends the scan with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Which entries a scan returns, and in which order. */
+export interface OrderedEntryOptions extends EntryOptions {
+  /** Descending keys and, within a key, newest first. Default: ascending. */
+  readonly reverse?: boolean | undefined;
+}
+
+/** Options of `salvageStreamed`. */
+export interface SalvageStreamOptions extends EntryOptions {
+  /** Called with each piece of a blob without a key, and the offset of that blob. */
+  readonly onLoosePiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
+}
