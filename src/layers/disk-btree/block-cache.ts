@@ -1,24 +1,24 @@
 /**
- * A bounded cache of checked index nodes, and of blocks that small values lie in, shared by any
- * number of readers. Scans do not use it, so that one scan cannot push out what point reads need.
+ * A bounded cache of checked index nodes, and of blocks with small values, shared by any number of
+ * readers. Scans do not use it, so that a scan cannot evict blocks that point reads need.
  */
 import { assert } from '../../assert.ts';
 import { type CacheOwner, ValueCache } from '../../blob-writer/value-cache.ts';
 import { checkCount } from '../../check-options.ts';
 import type { IndexNode } from './index-node.ts';
 
-/** 32,768 blocks, 256 MiB: the index of some 15 million entries. Memory is taken as it is needed. */
+/** 32,768 blocks, 256 MiB: the index of some 15 million entries. Memory is allocated as needed. */
 const DEFAULT_CAPACITY = 32_768;
 
 /** 128 MiB. */
 const DEFAULT_VALUE_CAPACITY = 16_384;
 
-/** 128 GiB; the table of so many takes 128 MiB at once. */
+/** 128 GiB; the table for that many blocks takes 128 MiB from the start. */
 const MAXIMUM_VALUE_CAPACITY = 16_777_216;
 
 /**
- * A node in the cache. Its reader holds on to it, to come to a child from its parent without a
- * search, and sees here whether the node is still there: one that was evicted takes no memory.
+ * A node in the cache. Its reader keeps a reference, so that it finds the child of a parent without a
+ * lookup, and sees here whether the node is still cached: an evicted one takes no memory.
  */
 export class CachedNode {
   readonly owner: CacheOwner;
@@ -26,9 +26,9 @@ export class CachedNode {
   /** Undefined once it was evicted. */
   node: IndexNode | undefined;
   recentlyUsed = false;
-  /** By entry: what was found under this node, and checked against it. */
+  /** Children by entry, checked against this node. */
   children: (CachedNode | undefined)[] = [];
-  /** Every key of the node is below; undefined on the right-most path. */
+  /** Exclusive upper bound of the node's keys; undefined on the right-most path. */
   upper: Uint8Array | undefined;
   /** Index in the clock. */
   place = -1;
@@ -39,7 +39,7 @@ export class CachedNode {
     this.node = node;
   }
 
-  /** Leaves no memory to whoever holds on to it. */
+  /** Frees the memory, whoever still has a reference. */
   forget(): void {
     this.node = undefined;
     this.children = [];
@@ -47,20 +47,31 @@ export class CachedNode {
   }
 }
 
+/** Options of `BlockCache`. */
 export interface BlockCacheOptions {
+  /** Blocks of values; default: 16,384 (128 MiB), or the capacity if that is less. 0 for none. */
   readonly valueCapacity?: number | undefined;
 }
 
-/** What one reader has of a cache. */
+/** A cache, and the owner of one reader's blocks in it. */
 export interface CacheShare {
   readonly cache: BlockCache;
   readonly owner: CacheOwner;
 }
 
+/**
+ * A bounded cache of index blocks and of blocks with small values, for any number of readers.
+ *
+ * @example
+ * const blockCache = new BlockCache(4096); // 32 MiB of index blocks, and as much of values
+ * await using reader = await openLayer(path, { blockCache });
+ */
 export class BlockCache {
+  /** Maximum number of index blocks. */
   readonly capacity: number;
+  /** @internal */
   readonly values: ValueCache;
-  /** In a circle, in which the hand is at the oldest. */
+  /** A circle; the hand is at the oldest node. */
   readonly #clock: CachedNode[] = [];
   #hand = 0;
   /** By owner and block number. */
@@ -68,17 +79,17 @@ export class BlockCache {
 
   static #shared: BlockCache | undefined;
 
-  /** The cache of every reader that does not bring one. */
+  /** The cache of the process, which readers use by default. */
   static shared(): BlockCache {
     BlockCache.#shared ??= new BlockCache();
     return BlockCache.#shared;
   }
 
   /**
-   * `capacity` is a number of index blocks of 8,192 bytes. Beside them, `valueCapacity` blocks of
-   * values are kept: 16,384 (128 MiB), or `capacity` where that is less, or 0 for none.
+   * Creates an empty cache.
    *
-   * Throws: `invalid-input`.
+   * @param capacity Maximum number of index blocks of 8,192 bytes; default 32,768 (256 MiB).
+   * @throws `invalid-input`.
    */
   constructor(capacity = DEFAULT_CAPACITY, options: BlockCacheOptions = {}) {
     checkCount('capacity of the block cache', capacity);
@@ -90,20 +101,28 @@ export class BlockCache {
     this.values = new ValueCache(valueCapacity);
   }
 
+  /** Number of index blocks in the cache. */
   get size(): number {
     return this.#clock.length;
   }
 
-  /** Keeps the blocks of one reader apart from those of others: of its index, and of its values. */
+  /**
+   * An owner, which keeps the blocks of one reader apart from those of others.
+   * @internal
+   */
   addOwner(): CacheOwner {
     return this.values.addOwner();
   }
 
+  /** @internal */
   get(owner: CacheOwner, block: number): IndexNode | undefined {
     return this.find(owner, block)?.node;
   }
 
-  /** As `get`, with the node's place in the cache. */
+  /**
+   * Like `get`, but returns the node's place in the cache.
+   * @internal
+   */
   find(owner: CacheOwner, block: number): CachedNode | undefined {
     const cached = this.#nodes.get(owner)?.get(block);
     if (cached !== undefined) cached.recentlyUsed = true;
@@ -111,8 +130,9 @@ export class BlockCache {
   }
 
   /**
-   * Takes the place of what the owner had of the same block. It is evicted at once where the cache
-   * has no capacity, or the owner is closed.
+   * Replaces the owner's node of the same block. The node is evicted immediately if the cache has no
+   * capacity, or the owner is closed.
+   * @internal
    */
   put(owner: CacheOwner, node: IndexNode): CachedNode {
     const added = new CachedNode(owner, node);
@@ -123,13 +143,17 @@ export class BlockCache {
     return added;
   }
 
-  /** Forgets the blocks of one reader, and takes no more of them. Idempotent. */
+  /**
+   * Removes the blocks of one reader, and accepts no more of them. Idempotent.
+   * @internal
+   */
   removeOwner(owner: CacheOwner): void {
     if (owner.isClosed) return;
     this.values.removeOwner(owner);
     for (const cached of this.#nodes.get(owner)?.values() ?? []) this.#remove(cached);
   }
 
+  /** Removes all blocks. */
   clear(): void {
     this.values.clear();
     for (const cached of this.#clock) cached.forget();
@@ -146,7 +170,7 @@ export class BlockCache {
     nodes.set(added.block, added);
   }
 
-  /** A second chance for what was used since the hand came by. Returns: the place that is free. */
+  /** Skips nodes that were used since the hand last passed. Returns: the free place. */
   #evictOldest(): number {
     for (;;) {
       if (this.#hand >= this.#clock.length) this.#hand = 0;
@@ -162,7 +186,7 @@ export class BlockCache {
     }
   }
 
-  /** The last of the circle comes to its place. */
+  /** Moves the last node of the circle to the free place. */
   #remove(cached: CachedNode): void {
     const last = this.#clock.pop();
     assert(last !== undefined, 'what is removed is in the circle');
@@ -181,7 +205,7 @@ export class BlockCache {
   }
 }
 
-/** A share of the cache; default: of the one that the process shares. Null for none. */
+/** A share of the cache; by default, of the cache of the process. Null for no cache. */
 export function shareOf(wanted: BlockCache | null | undefined): CacheShare {
   const cache = wanted === null ? new BlockCache(0) : (wanted ?? BlockCache.shared());
   return { cache, owner: cache.addOwner() };

@@ -1,8 +1,8 @@
-/** A set of block numbers, a bit each: an index may have millions of blocks. */
+/** A set of block numbers, one bit each: an index may have millions of blocks. */
 const BITS_PER_CHUNK = 64 * 1024 * 8;
 
 export class BlockSet {
-  /** Bits in chunks, made when they are needed. */
+  /** Bits in chunks, which are allocated as needed. */
   readonly #chunks = new Map<number, Uint8Array>();
 
   add(block: number): void {

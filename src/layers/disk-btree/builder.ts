@@ -1,11 +1,11 @@
 /**
- * Builds the index from ascending keys, one open node a level.
+ * Builds the index from ascending keys, with one open node per level.
  *
- * A key goes into the open leaf. When it does not fit, the leaf is compressed: the bytes that its
- * first and last key share move into the prefix. When that does not help, the leaf is written, its
- * first key goes into the open node above in the same way, and a new leaf begins. So only nodes
- * that once were full are compressed, and the last node of each level usually is not: Neon's
- * writer does the same, and the bytes depend on it.
+ * A key goes into the open leaf. When it does not fit, the leaf is compressed: the bytes that its first
+ * and last key share move into the prefix. If the key still does not fit, the leaf is written, its first
+ * key goes into the open node above in the same way, and a new leaf begins. So only nodes that were
+ * full are compressed, and the last node of each level usually is not. Neon's writer does the same, and
+ * the bytes depend on it.
  */
 import { assert } from '../../assert.ts';
 import { copyWords, sharedBytes, ViewedBytes } from '../../byte-words.ts';
@@ -18,10 +18,10 @@ import {
   NODE_VALUE_SIZE,
 } from './node-format.ts';
 
-/** Takes a finished block, whose bytes the builder writes next time again; returns its number. */
+/** Stores a copy of a finished block, whose array the builder reuses; returns its number. */
 export type BlockSink = (block: Uint8Array) => number;
 
-/** Many entries; their keys lie one behind the other, from `keysAt` on. */
+/** Entries whose keys lie one after the other, from `keysAt` on. */
 export interface EntryRun {
   readonly keys: DataView;
   readonly keysAt: number;
@@ -29,7 +29,7 @@ export interface EntryRun {
   readonly values: Float64Array;
 }
 
-/** More levels than any file of blocks with u32 numbers can have. */
+/** More levels than a file whose block numbers are u32 can have. */
 const MAXIMUM_LEVELS = 32;
 
 export class DiskBtreeBuilder {
@@ -39,7 +39,7 @@ export class DiskBtreeBuilder {
   readonly #leaf: OpenNode;
   /** Open nodes; index is the level. */
   readonly #open: OpenNode[];
-  /** The key that was put last; it is in the open leaf. */
+  /** The last key put; it is in the open leaf. */
   #last: ViewedBytes;
   #next: ViewedBytes;
   /** Leading bytes that the last and the next key share. */
@@ -59,17 +59,17 @@ export class DiskBtreeBuilder {
     return this.#entryCount;
   }
 
-  /** Blocks that `finish` would write now, at most: the open nodes. */
+  /** Maximum number of blocks that `finish` would write: the open nodes. */
   get openBlockCount(): number {
     return this.#entryCount === 0 ? 0 : this.#open.length;
   }
 
-  /** Where the key of the next entry is written to, before `acceptsNext` and `putNext`. */
+  /** Memory for the next key, to be set before `acceptsNext` and `putNext`. */
   get nextKey(): ViewedBytes {
     return this.#next;
   }
 
-  /** True if the next key is above all others; no other key may be put. */
+  /** True if the next key is above all others; only such a key may be put. */
   acceptsNext(): boolean {
     if (this.#entryCount === 0) return true;
     const shared = sharedBytes(this.#next.view, 0, this.#last.view, 0, this.#keySize);
@@ -91,9 +91,8 @@ export class DiskBtreeBuilder {
   }
 
   /**
-   * Puts the first `count` entries, as far as each key is above the one before; returns how many.
-   *
-   * Most of them go into the open leaf in one loop; those that need room to be made, one by one.
+   * Puts the first `count` entries, up to one whose key is not above the one before; returns how many.
+   * Most entries go into the open leaf in one loop; an entry that needs a new leaf goes by itself.
    */
   putRun(run: EntryRun, count: number): number {
     let done = 0;
@@ -110,7 +109,7 @@ export class DiskBtreeBuilder {
     return done;
   }
 
-  /** As `acceptsNext`, for the key at `at`, which becomes the next one. */
+  /** Like `acceptsNext`, for the key at `at`, which becomes the next key. */
   accepts(keys: Uint8Array, at = 0): boolean {
     for (let byte = 0; byte < this.#keySize; byte += 1) {
       this.#next.bytes[byte] = keys[at + byte] as number;
@@ -118,14 +117,14 @@ export class DiskBtreeBuilder {
     return this.acceptsNext();
   }
 
-  /** As `putNext`, for the key at `at`. Requires: `accepts(keys, at)`. The key is copied. */
+  /** Like `putNext`, for a copy of the key at `at`. Requires: `accepts(keys, at)`. */
   put(keys: Uint8Array, value: number, at = 0): void {
     const accepted = this.accepts(keys, at);
     assert(accepted, 'keys are put in ascending order');
     this.putNext(value);
   }
 
-  /** Writes the open nodes, the root last. Requires: at least one entry. Returns the root's number. */
+  /** Writes the open nodes, the root last. Requires: at least one entry. Returns: the root's number. */
   finish(): number {
     assert(this.#entryCount > 0, 'an index has entries');
     for (let level = 0; ; level += 1) {
@@ -141,7 +140,7 @@ export class DiskBtreeBuilder {
     encodeChildValue(node.values, node.add(firstKey.view), childBlock);
   }
 
-  /** Compresses the node; where the key still does not fit, writes it and empties it. */
+  /** Compresses the node; if the key still does not fit, writes the node and empties it. */
   #makeRoom(level: number, key: Uint8Array): void {
     const node = this.#nodeAt(level);
     if (node.compress() && node.fits(key)) return;
@@ -173,11 +172,11 @@ class OpenNode {
   suffixLength: number;
   readonly suffixes = new Uint8Array(BLOCK_SIZE);
   readonly values = new Uint8Array(BLOCK_SIZE);
-  /** Full first key; its beginning is the prefix. */
+  /** Full first key; it starts with the prefix. */
   readonly firstKey: ViewedBytes;
   readonly #suffixesView = new DataView(this.suffixes.buffer);
   #prefixLength = 0;
-  /** Bytes that the encoded node has. */
+  /** Bytes of the encoded node. */
   #size = NODE_HEADER_SIZE;
 
   constructor(keySize: number, level: number) {
@@ -208,7 +207,7 @@ class OpenNode {
     return true;
   }
 
-  /** Requires: the key fits. Returns where in `values` the entry's value goes. */
+  /** Requires: the key fits. Returns: the place of the entry's value in `values`. */
   add(key: DataView): number {
     if (this.entryCount === 0) copyWords(key, 0, this.firstKey.view, 0, key.byteLength);
     const { entryCount, suffixLength } = this;
@@ -219,9 +218,9 @@ class OpenNode {
   }
 
   /**
-   * Adds the entries of the run from `from` to `end`, up to one for which room must be made, or whose
-   * key is not above the one before. Requires: the entry before `from` is the node's last one.
-   * Returns where it stopped.
+   * Adds the entries of the run from `from` to `end`, up to one that does not fit, or whose key is not
+   * above the one before. Requires: the entry before `from` is the node's last one. Returns: the first
+   * entry that was not added.
    */
   addRun({ keys, keysAt, values }: EntryRun, from: number, end: number): number {
     const { suffixLength } = this;
@@ -246,7 +245,7 @@ class OpenNode {
     return row;
   }
 
-  /** Moves what the first and the last key share into the prefix; false if that is nothing. */
+  /** Moves the bytes that first and last key share into the prefix; false if there are none. */
   compress(): boolean {
     const { entryCount, suffixLength, suffixes } = this;
     const lastAt = (entryCount - 1) * suffixLength;

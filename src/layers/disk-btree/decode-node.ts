@@ -1,4 +1,4 @@
-/** From the bytes of an index block to a node whose structure is sound, but for the order of keys. */
+/** Decodes an index block, and checks its structure, except the order of keys. */
 import { StorageError } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { IndexNode } from './index-node.ts';
@@ -7,7 +7,7 @@ import { NODE_VALUE_SIZE } from './node-format.ts';
 /**
  * Decodes one block.
  *
- * Requires: `bytes` is a whole block; `fileOffset` is where it lies.
+ * Requires: `bytes` is a complete block at `fileOffset`.
  * Returns: a view of the bytes.
  * Throws: `corrupt`, with the offset of the field.
  */
@@ -23,7 +23,7 @@ export function decodeNode(
   return node;
 }
 
-/** As `decodeNode`, but takes a node in which some values are not of its kind, though not all. */
+/** Like `decodeNode`, but accepts a node in which some values, though not all, are of the other kind. */
 export function decodeNodeWithForeignValues(
   bytes: Uint8Array,
   block: number,
@@ -37,7 +37,7 @@ export function decodeNodeWithForeignValues(
   throw foreignValueError(node, 0, fileOffset);
 }
 
-/** What is wrong with a value that is not of its node's kind. */
+/** The error of a value that is not of its node's kind. */
 export function foreignValueError(
   node: IndexNode,
   index: number,

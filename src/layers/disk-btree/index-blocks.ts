@@ -1,11 +1,13 @@
-/** Where the blocks of an index lie in a layer's source. */
+/** The blocks of an index in the source of a layer. */
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
 import { StorageError } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 
-/** Where the index lies: `startBlock` in the file, `rootBlock` relative to it. */
+/** Place of an index. */
 export interface IndexLocation {
+  /** First block of the index, counted from the start of the file. */
   readonly startBlock: number;
+  /** Relative to `startBlock`. */
   readonly rootBlock: number;
 }
 
@@ -29,7 +31,7 @@ export class IndexBlocks {
     return (this.location.startBlock + block) * BLOCK_SIZE;
   }
 
-  /** Throws `out-of-range` or `truncated` unless the whole index lies in the file. */
+  /** Throws `out-of-range` or `truncated` unless the complete index lies in the file. */
   checkLocation(): void {
     const { startBlock, rootBlock } = this.location;
     if (startBlock < FIRST_POSSIBLE_INDEX_BLOCK) {
@@ -44,7 +46,7 @@ export class IndexBlocks {
     const end = this.fileOffset(rootBlock + 1);
     if (end > this.source.size) {
       throw new StorageError('truncated', {
-        what: 'file ends before its index does',
+        what: 'file ends before its index',
         path: this.source.path,
         offset: this.source.size,
         expected: `root block ${rootBlock} to end at ${end}`,

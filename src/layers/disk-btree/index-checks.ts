@@ -1,26 +1,26 @@
 /**
- * What makes an index sound, check by check; each gives an error with path and offset, or nothing.
- * Whoever throws such an error gives it its place.
+ * The checks of an index. Each returns an error with path and offset, or undefined. The errors have
+ * no stack: the caller adds one when it throws.
  *
- * A child's block number is below its parent's and its level one less; its first key equals the key
- * that its parent has for it, and its last key is below the parent's next one; keys ascend within a
- * node and lie within the layer's range.
+ * A child's block number is below its parent's, and its level is one less. Its first key equals the
+ * parent's key for it, and its last key is below the parent's next key. Keys ascend within a node and
+ * lie within the layer's range.
  */
 import { describedError, isStorageError, type StorageError } from '../../errors.ts';
 import { decodeNode, decodeNodeWithForeignValues, foreignValueError } from './decode-node.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexNode, TailRange } from './index-node.ts';
 
-/** What a layer asks of its entries. */
+/** What a layer requires of its entries. */
 export interface EntryRules {
   /** Size of an entry key: 18 or 26 bytes. */
   readonly keySize: number;
   /** Every entry key is at least `first` and below `end`; both of the key size. */
   readonly first: Uint8Array;
   readonly end: Uint8Array;
-  /** What else is wrong with an entry whose key is in range; undefined if nothing. */
+  /** A further error of an entry whose key is in range; undefined if it is valid. */
   readonly problem: (node: IndexNode, index: number) => StorageError | undefined;
-  /** All that `problem` asks for: that the last 8 bytes of the key lie in here. Undefined if nothing. */
+  /** The range of the last 8 bytes of a key, which is all that `problem` checks; undefined for none. */
   readonly tails: TailRange | undefined;
 }
 
@@ -38,12 +38,12 @@ export class IndexChecks {
     return this.#decodeWith(decodeNode, bytes, block);
   }
 
-  /** For salvaging: `value` tells which entries cannot be used. */
+  /** For salvaging: `value` then tells which entries are damaged. */
   decodeWithForeignValues(bytes: Uint8Array, block: number): IndexNode {
     return this.#decodeWith(decodeNodeWithForeignValues, bytes, block);
   }
 
-  /** The value of an entry is of its node's kind. */
+  /** Checks that the value of an entry is of its node's kind. */
   value(node: IndexNode, index: number): StorageError | undefined {
     if (!node.isForeignValue(index)) return undefined;
     const error = foreignValueError(node, index, this.#blocks.fileOffset(node.block));
@@ -64,7 +64,7 @@ export class IndexChecks {
   root(node: IndexNode): StorageError | undefined {
     if (node.level > 0 || node.block === 0) return undefined;
     return this.#error('corrupt', node, `root of the index, block ${node.block}, is a leaf`, {
-      expected: 'a level above 0, as there are blocks in front of it',
+      expected: 'a level above 0, because it is not the first block',
       actual: '0',
     });
   }
@@ -77,7 +77,7 @@ export class IndexChecks {
     });
   }
 
-  /** The child at `index` has the first key that its parent says, and no key from `upper` on. */
+  /** Checks that the child has the first key of its entry in the parent, and all keys below `upper`. */
   place(
     child: IndexNode,
     parent: IndexNode,
@@ -87,7 +87,7 @@ export class IndexChecks {
     const separator = parent.key(index);
     if (child.compareKey(0, separator) !== 0) {
       return this.#error('corrupt', child, `first key of index block ${child.block}`, {
-        expected: `${hex(separator)}, as block ${parent.block} says`,
+        expected: `${hex(separator)}, as in block ${parent.block}`,
         actual: hex(child.key(0)),
       });
     }
@@ -98,7 +98,7 @@ export class IndexChecks {
     });
   }
 
-  /** Order and range of all entries of one node. */
+  /** Checks order and range of all entries of one node. */
   entries(node: IndexNode): StorageError | undefined {
     const tails = node.level > 0 ? undefined : this.#rules.tails;
     const isChecked = tails !== undefined && node.isAscendingWithin(tails);
@@ -110,7 +110,7 @@ export class IndexChecks {
     return outside < 0 ? undefined : this.#rule(node, outside);
   }
 
-  /** Range of one entry, whatever the others are. */
+  /** Checks the range of one entry by itself. */
   entry(node: IndexNode, index: number): StorageError | undefined {
     return this.#range(node, index) ?? this.#rule(node, index);
   }
@@ -121,7 +121,7 @@ export class IndexChecks {
   }
 
   notBelowNext(node: IndexNode, index: number): StorageError {
-    const what = `entry ${index} of index block ${node.block} is not below the ones behind it`;
+    const what = `entry ${index} of index block ${node.block} is not below the entries after it`;
     return this.#error('out-of-order', node, what, { actual: hex(node.key(index)) });
   }
 

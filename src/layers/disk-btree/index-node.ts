@@ -1,13 +1,13 @@
 /** A decoded block of the index: `node-format.ts` has the layout, `decode-node.ts` the checks. */
 import { CHILD_MARK, NODE_HEADER_SIZE, NODE_VALUE_SIZE } from './node-format.ts';
 
-/** Bytes that are compared at once. */
+/** Bytes that are compared in one step. */
 const WORD_SIZE = 4;
 
 /** Bytes at the end of a key that may be a number with a range of its own. */
 const TAIL_SIZE = 8;
 
-/** From `start`, up to but without `end`; each the two halves of a u64. */
+/** Half-open range of u64 numbers, each as two halves. */
 export interface TailRange {
   readonly startHigh: number;
   readonly startLow: number;
@@ -31,13 +31,13 @@ export class IndexNode {
   readonly level: number;
   readonly prefixLength: number;
   readonly suffixLength: number;
-  /** Of the same bytes: words of 4 are read at once. */
+  /** A view of the same bytes, for reading words. */
   readonly #view: DataView;
   readonly #suffixesAt: number;
   readonly #valuesAt: number;
   /**
-   * Words behind the prefix of the first key and the last, once they were needed: as signed numbers,
-   * which lie in the object itself.
+   * The word after the prefix of the first and of the last key, once needed: signed numbers, which are
+   * stored in the object itself.
    */
   #firstWord = 0;
   #lastWord = 0;
@@ -77,14 +77,14 @@ export class IndexNode {
     }
   }
 
-  /** The full key of an entry; a fresh array. */
+  /** The full key of an entry; a new array. */
   key(index: number): Uint8Array {
     const key = new Uint8Array(this.keySize);
     this.copyKey(index, key);
     return key;
   }
 
-  /** The first bytes of an entry's key; a fresh array. */
+  /** The first bytes of an entry's key; a new array. */
   keyBegin(index: number, length: number): Uint8Array {
     const { bytes } = this;
     const begin = new Uint8Array(length);
@@ -99,7 +99,7 @@ export class IndexNode {
     return begin;
   }
 
-  /** Copies the first `length` bytes of the keys of `count` entries, one behind the other. */
+  /** Copies the first `length` bytes of the keys of `count` entries, one after the other. */
   copyKeyBegins(
     { from, count, length }: { from: number; count: number; length: number },
     target: Uint8Array,
@@ -108,7 +108,7 @@ export class IndexNode {
     const { bytes, suffixLength } = this;
     const inPrefix = Math.min(length, this.prefixLength);
     const end = at + count * length;
-    // The prefix into the first, then over and over what is there already.
+    // Write the prefix once, then double what has been written.
     for (let byte = 0; byte < inPrefix; byte += 1) {
       target[at + byte] = bytes[NODE_HEADER_SIZE + byte] as number;
     }
@@ -124,7 +124,7 @@ export class IndexNode {
     }
   }
 
-  /** Four bytes of an entry's key as a number, the first of them `fromEnd` bytes before its end. */
+  /** Four bytes of an entry's key as a number, starting `fromEnd` bytes before its end. */
   keyWord(index: number, fromEnd: number): number {
     const { suffixLength } = this;
     if (fromEnd > suffixLength) return this.#keyWordFromPrefix(index, fromEnd);
@@ -142,11 +142,11 @@ export class IndexNode {
     for (let byte = 0; byte < inPrefix; byte += 1) {
       if (this.bytes[NODE_HEADER_SIZE + byte] !== key[byte]) return false;
     }
-    return this.hasPrefixBehind(index, key, length);
+    return this.suffixStartsWith(index, key, length);
   }
 
-  /** As `hasPrefix`. Requires: `key` begins with the node's prefix, which is not looked at. */
-  hasPrefixBehind(index: number, key: Uint8Array, length: number): boolean {
+  /** Like `hasPrefix`, for a key that is known to start with the node's prefix. */
+  suffixStartsWith(index: number, key: Uint8Array, length: number): boolean {
     const { bytes, prefixLength, suffixLength } = this;
     const suffixAt = this.#suffixesAt + index * suffixLength - prefixLength;
     for (let byte = prefixLength; byte < length; byte += 1) {
@@ -184,9 +184,9 @@ export class IndexNode {
   }
 
   /**
-   * True if all keys ascend, and the last 8 bytes of each are inside the range: what the methods
-   * above and below tell in a loop each, for a scan that begins in the interpreter. False also
-   * where suffixes have less than 8 bytes.
+   * True if all keys ascend, and the last 8 bytes of each are inside the range. Combines the method
+   * above and the one below in one loop, because a scan starts in the interpreter. Also false if
+   * suffixes have less than 8 bytes.
    */
   isAscendingWithin({ startHigh, startLow, endHigh, endLow }: TailRange): boolean {
     const { entryCount, suffixLength } = this;
@@ -226,16 +226,16 @@ export class IndexNode {
   floor(key: Uint8Array): number {
     const prefixOrder = this.#comparePrefix(key);
     if (prefixOrder !== 0) return prefixOrder < 0 ? this.entryCount - 1 : -1;
-    return this.floorBehindPrefix(key);
+    return this.floorBySuffix(key);
   }
 
-  /** As `floor`. Requires: the key begins with the prefix, which is not looked at. */
-  floorBehindPrefix(key: Uint8Array): number {
+  /** Like `floor`, for a key that is known to start with the node's prefix. */
+  floorBySuffix(key: Uint8Array): number {
     const wanted = this.suffixLength < WORD_SIZE ? 0 : wordOf(key, this.prefixLength);
     let low = 0;
     let high = this.entryCount;
-    // From where it should be, in steps that double: keys lie so evenly, mostly, that two entries
-    // beside each other are all that is looked at, and so few lines of memory.
+    // Start at the interpolated place, and double the step: keys are usually spread so evenly that only
+    // two adjacent entries, and few cache lines, are read.
     const guess = this.#guess(wanted);
     const isBelow = this.#isAtMost(guess, key, wanted);
     if (isBelow) low = guess + 1;
@@ -267,7 +267,7 @@ export class IndexNode {
     return this.#view.getUint8(at) * 0x1_0000_0000 + this.#view.getUint32(at + 1);
   }
 
-  /** The values of a leaf without their last `shift` bits, 0 or 1; each has its index in the target. */
+  /** Copies values of a leaf without their last `shift` bits, each to its own index. */
   copyLeafValues({ from, to, shift }: LeafValues, target: Float64Array): void {
     const { bytes } = this;
     const view = this.#view;
@@ -279,7 +279,7 @@ export class IndexNode {
     }
   }
 
-  /** Whether a leaf's value is odd, by its last byte: a remainder of 40 bits costs ten times as much. */
+  /** Whether a leaf's value is odd, from its last byte: a remainder of 40 bits takes ten times as long. */
   isLeafValueOdd(index: number): boolean {
     const last = this.bytes[this.#valuesAt + (index + 1) * NODE_VALUE_SIZE - 1] as number;
     return (last & 1) === 1;
@@ -309,17 +309,17 @@ export class IndexNode {
     return this.level === 0 ? first >= CHILD_MARK : first !== CHILD_MARK;
   }
 
-  /** `wanted` is the word of the key behind the prefix; it settles nearly every comparison. */
+  /** `wanted` is the word of the key after the prefix; it decides nearly every comparison. */
   #isAtMost(index: number, key: Uint8Array, wanted: number): boolean {
     if (this.suffixLength < WORD_SIZE) return this.#compareSuffix(index, key) <= 0;
     const word = this.#view.getUint32(this.#suffixesAt + index * this.suffixLength);
     return word < wanted || (word === wanted && this.#compareSuffix(index, key) <= 0);
   }
 
-  /** Where a key with this word behind the prefix would be if all keys lay evenly. */
+  /** The index of a key with this word after the prefix if all keys were spread evenly. */
   #guess(wanted: number): number {
     if (this.suffixLength < WORD_SIZE) return this.entryCount >>> 1;
-    if (!this.#hasWords) this.#takeWords();
+    if (!this.#hasWords) this.#loadWords();
     const first = this.#firstWord >>> 0;
     const lastWord = this.#lastWord >>> 0;
     const last = this.entryCount - 1;
@@ -328,7 +328,7 @@ export class IndexNode {
     return Math.floor(((wanted - first) / (lastWord - first)) * last);
   }
 
-  #takeWords(): void {
+  #loadWords(): void {
     const lastAt = this.#suffixesAt + (this.entryCount - 1) * this.suffixLength;
     this.#firstWord = this.#view.getInt32(this.#suffixesAt);
     this.#lastWord = this.#view.getInt32(lastAt);

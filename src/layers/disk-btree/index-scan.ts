@@ -1,14 +1,14 @@
 /**
- * Index blocks for one scan, which meets the leaves in order, and what is above them now and then.
+ * Reads index blocks for one scan, which visits the leaves in order, and inner nodes now and then.
  *
- * Neighbours are read together, more of them the longer the scan goes on, and the next run while one
- * is used. Two arrays take turns, so that a long scan leaves nothing to collect.
+ * Neighbours are read together as a run, longer runs as the scan goes on, and the next run while one is
+ * used. Two arrays are used alternately, so that a long scan leaves no garbage.
  */
 import { readExactly } from '../../blob-writer/byte-source.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 
-/** Blocks of one run, at most. */
+/** Maximum number of blocks in one run. */
 const MAXIMUM_RUN_LENGTH = 64;
 
 /** Blocks that were read together; the array may be longer. */
@@ -38,16 +38,16 @@ export class IndexScan {
     this.#blocks = blocks;
   }
 
-  /** The block, if it is at hand; a view that is valid until `load` is called. */
+  /** The block, if it is in memory; a view that is valid until `load` is called. */
   find(block: number): Uint8Array | undefined {
     return contains(this.#run, block) ? this.#viewOf(block) : undefined;
   }
 
-  /** The block, which is not at hand; a view as above. Throws: `truncated`, `io`. */
+  /** Reads a block that `find` does not have; a view as above. Throws: `truncated`, `io`. */
   async load(block: number): Promise<Uint8Array> {
     const { first, length, bytes: free } = this.#run;
     const isNext = block === first + length;
-    // Nothing is at hand if the read fails.
+    // Nothing is in memory if the read fails.
     this.#run = NO_RUN;
     if (this.#ahead !== undefined && contains(this.#ahead, block)) {
       const { reading } = this.#ahead;
@@ -64,7 +64,7 @@ export class IndexScan {
     return this.#viewOf(block);
   }
 
-  /** A block that is not among the leaves, as a fresh array. Throws: `truncated`, `io`. */
+  /** A block that is not a leaf; a new array. Throws: `truncated`, `io`. */
   async read(block: number): Promise<Uint8Array> {
     const found = this.find(block);
     if (found !== undefined) return found.slice();
@@ -73,7 +73,7 @@ export class IndexScan {
     return bytes;
   }
 
-  /** A block below a node of that level: a leaf is valid until the next one, any other for ever. */
+  /** A child of a node of this level: a leaf is valid until the next call, an inner node for good. */
   async child(level: number, block: number): Promise<Uint8Array> {
     if (level > 1) return this.read(block);
     return this.find(block) ?? this.load(block);
@@ -101,7 +101,7 @@ export class IndexScan {
     this.#spare = NO_BYTES;
   }
 
-  /** Blocks to read from there on: twice as many each time, and none behind the root. */
+  /** Number of blocks to read from there on: twice as many each time, and none after the root. */
   #lengthAt(first: number): number {
     const length = Math.min(this.#nextLength, this.#blocks.location.rootBlock + 1 - first);
     this.#nextLength = Math.min(this.#nextLength * 2, MAXIMUM_RUN_LENGTH);

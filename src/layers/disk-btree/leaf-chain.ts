@@ -1,6 +1,6 @@
 /**
- * Which leaves, in the order of their blocks, can all be right: the writer makes leaves in the order
- * of their keys, so of those that contradict each other the fewest are left out.
+ * Selects leaves that are consistent with each other. The writer writes leaves in key order, so their
+ * keys must ascend with their block numbers; the smallest number of leaves is left out.
  */
 
 export interface KeySpan {
@@ -9,9 +9,9 @@ export interface KeySpan {
   readonly last: Uint8Array;
 }
 
-/** Returns: the indexes of a longest chain in which each span lies above the one before. */
+/** Returns: the indexes of a longest chain of spans, each above the one before. */
 export function longestChain(spans: readonly KeySpan[]): number[] {
-  /** By length of a chain, less one: the end of the one that ends lowest. */
+  /** By length of a chain, minus one: the last span of the chain that ends lowest. */
   const ends: number[] = [];
   const before = new Int32Array(spans.length).fill(-1);
   for (const [index, span] of spans.entries()) {
@@ -27,7 +27,7 @@ export function longestChain(spans: readonly KeySpan[]): number[] {
   return chain.reverse();
 }
 
-/** How many of the chains, which are longer the higher they end, end below the key. */
+/** Number of chains that end below the key; longer chains end higher. */
 function chainsBelow(ends: readonly number[], spans: readonly KeySpan[], key: Uint8Array): number {
   let low = 0;
   let high = ends.length;

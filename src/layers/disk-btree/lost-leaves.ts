@@ -1,9 +1,9 @@
 /**
- * Leaves that are found by themselves, where what leads to them is damaged.
+ * Finds leaves whose parents are damaged.
  *
- * A block of the index is taken for a leaf if it decodes as one, with keys of the layer's size, and
- * its keys fit in with those of the others: leaves are written in the order of their keys. Whether
- * its entries are right is for the walk to find out, as for any other leaf.
+ * A block of the index is treated as a leaf if it decodes as one, with keys of the layer's size, and
+ * its keys are consistent with those of the others: leaves are written in key order. The walk then
+ * checks its entries, as of any other leaf.
  */
 import { describedError, isStorageError, StorageError } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
@@ -13,18 +13,18 @@ import type { IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
 import { type KeySpan, longestChain } from './leaf-chain.ts';
 
-/** An index of 8 GiB; what is known of each leaf takes less than 200 bytes. */
+/** An index of 8 GiB; each leaf takes less than 200 bytes of memory. */
 const MAXIMUM_LEAVES = 1024 * 1024;
 
 export interface LostLeaf extends KeySpan {
-  /** Relative to the index. */
+  /** Relative to the start of the index. */
   readonly block: number;
 }
 
 export interface LostLeaves {
   /** In the order of their keys. */
   readonly leaves: readonly LostLeaf[];
-  /** What decodes as a leaf, but contradicts the others; and what is too much. */
+  /** Leaves that contradict the others, and the block at which the search gave up, if it did. */
   readonly damage: readonly { readonly block: number; readonly error: StorageError }[];
 }
 
@@ -38,7 +38,7 @@ export async function findLostLeaves(
   const { startBlock } = location;
   const to = blockCountOf(source);
   const found: LostLeaf[] = [];
-  /** The first block that was not looked at. */
+  /** The first block that was not examined. */
   let next = 0;
   try {
     for await (const swept of sweepBlocks(source, { from: startBlock, to, signal })) {
@@ -63,7 +63,7 @@ export interface FindOptions {
   readonly maximumLeaves?: number | undefined;
 }
 
-/** The leaf once more; a fresh array. Throws: `truncated`, `corrupt`, `io`. */
+/** Reads the leaf again; a new array. Throws: `truncated`, `corrupt`, `io`. */
 export async function readLostLeaf(
   blocks: IndexBlocks,
   checks: IndexChecks,
@@ -73,7 +73,7 @@ export async function readLostLeaf(
   return checks.decodeWithForeignValues(swept.bytes, block);
 }
 
-/** Undefined for what is no leaf, or one whose end is not in the file. */
+/** Undefined for a block that is not a leaf, or whose end is not in the file. */
 function decodeLeaf(checks: IndexChecks, swept: SweptBlock, block: number): IndexNode | undefined {
   try {
     const node = checks.decodeWithForeignValues(swept.bytes, block);
@@ -84,7 +84,7 @@ function decodeLeaf(checks: IndexChecks, swept: SweptBlock, block: number): Inde
   }
 }
 
-/** Where the leaf belongs, even if its last key is damaged, or its first one. */
+/** The span of the leaf, which holds even if its last key, or its first one, is damaged. */
 function spanOf(node: IndexNode): KeySpan {
   const lastButOne = Math.max(0, node.entryCount - 2);
   if (node.compareEntries(0, lastButOne) <= 0) {
@@ -104,7 +104,7 @@ function sortLeaves(blocks: IndexBlocks, found: readonly LostLeaf[]): LostLeaves
 
 function contradiction(blocks: IndexBlocks, block: number): LostLeaves['damage'][number] {
   const error = describedError('out-of-order', {
-    what: `keys of index block ${block} do not fit in with those of the other leaves`,
+    what: `keys of index block ${block} contradict those of other leaves`,
     path: blocks.path,
     offset: blocks.fileOffset(block),
   });
@@ -113,7 +113,7 @@ function contradiction(blocks: IndexBlocks, block: number): LostLeaves['damage']
 
 function tooMany(blocks: IndexBlocks, block: number, maximumLeaves: number): StorageError {
   return new StorageError('too-large', {
-    what: 'index that nothing leads into',
+    what: 'leaves of a damaged index',
     path: blocks.path,
     offset: blocks.fileOffset(block),
     expected: `at most ${maximumLeaves} leaves`,

@@ -11,8 +11,8 @@
  *   5+p+n*s    n*5   values, 40 bits each
  *   rest             zero
  *
- * A leaf's value has its top bit 0. An inner node's value is 0x80 and a u32 block number relative to
- * the index; its key is the first full key of that child. All integers are big-endian.
+ * The top bit of a leaf's value is 0. An inner node's value is 0x80 and a u32 block number relative to
+ * the start of the index; its key is the full first key of that child. All integers are big-endian.
  *
  * Source: Neon pageserver/src/tenant/disk_btree.rs.
  */
@@ -37,7 +37,7 @@ export interface EncodableNode {
   readonly values: Uint8Array;
 }
 
-/** Writes the node over a whole block of zeros. */
+/** Encodes a node. Requires: `target` is a block of zeros. */
 export function encodeNode(node: EncodableNode, target: Uint8Array): void {
   const { entryCount, level, prefix, suffixLength, suffixes, values } = node;
   target[0] = entryCount >>> 8;
@@ -52,14 +52,14 @@ export function encodeNode(node: EncodableNode, target: Uint8Array): void {
   target.set(values.subarray(0, entryCount * NODE_VALUE_SIZE), valuesAt);
 }
 
-/** Writes a leaf's value, 40 bits. */
+/** Encodes the value of a leaf entry, 40 bits. */
 export function encodeLeafValue(target: Uint8Array, at: number, value: number): void {
   const low = value >>> 0;
   target[at] = (value - low) / 0x1_0000_0000;
   writeU32(target, at + 1, low);
 }
 
-/** Writes an inner node's value. */
+/** Encodes the value of an inner node's entry. */
 export function encodeChildValue(target: Uint8Array, at: number, childBlock: number): void {
   target[at] = CHILD_MARK;
   writeU32(target, at + 1, childBlock);

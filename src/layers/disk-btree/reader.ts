@@ -1,9 +1,9 @@
 /**
- * Searches and walks the index of a file that nobody vouches for.
+ * Searches and walks the index of an untrusted file.
  *
- * Every node is checked, by itself and against its parent, before an entry of it is used. So a walk
- * ends, meets no block twice, and hands out no key that a search would not find. The walks here
- * throw at the first violation; `salvage-walk.ts` reports it and goes on.
+ * Every node is checked, by itself and against its parent, before any entry of it is used. So a walk
+ * ends, visits no block twice, and returns no key that a search would not find. The walks here throw at
+ * the first violation; `salvage-walk.ts` reports it and continues.
  */
 import { finishReading, finishReadingSync } from '../../blob-writer/reading.ts';
 import { isDamage } from '../damage.ts';
@@ -28,7 +28,7 @@ export class DiskBtreeReader {
   readonly #checks: IndexChecks;
   readonly #nodes: IndexNodes;
 
-  /** Without a cache, or with one of no capacity, every search reads every block on its way. */
+  /** Without a cache, or with one without capacity, every search reads every block on its path. */
   constructor(blocks: IndexBlocks, rules: EntryRules, share: CacheShare | undefined) {
     this.#blocks = blocks;
     this.#checks = new IndexChecks(blocks, rules);
@@ -47,8 +47,8 @@ export class DiskBtreeReader {
   }
 
   /**
-   * Searches for the last entry whose key is at most `key`, as far as cached blocks lead: nothing is
-   * read and nothing is checked again. `finish` does what is left.
+   * Starts a search for the last entry whose key is at most `key`, and follows cached blocks, without
+   * reads or checks. `finish` completes it.
    */
   search(key: Uint8Array): Search {
     const search = new Search(key);
@@ -61,7 +61,7 @@ export class DiskBtreeReader {
     return finishReading(this.#blocks.source, new Descent(this.#nodes, searches));
   }
 
-  /** As `finish`, synchronously. Throws also: `invalid-input` where the source cannot. */
+  /** Like `finish`, but synchronous. Also throws `invalid-input` if the source has no `readSync`. */
   finishSync(search: Search): void {
     finishReadingSync(this.#blocks.source, new Descent(this.#nodes, [search]));
   }
@@ -116,9 +116,9 @@ export class DiskBtreeReader {
   }
 
   /**
-   * Entries in ascending order, with what is damaged in between.
+   * Entries in ascending order, and the damage between them.
    *
-   * Throws: what keeps the root from being read; `io`.
+   * Throws: the error of the root; `io`.
    */
   salvage(options: WalkOptions): AsyncGenerator<SalvagedSlice> {
     return salvageIndex(this.#blocks, this.#checks, options);

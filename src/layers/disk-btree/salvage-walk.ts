@@ -1,11 +1,11 @@
 /**
- * A walk that reports damage and goes on with what is left of the index.
+ * Walks an index, reports damage, and continues with the rest.
  *
- * It ends, because it enters no block twice, and it hands out no key twice, because it hands out
- * only keys above all before. So that one wrong key does not cost the keys behind it, an entry that
- * is above the ones that follow is taken for the wrong one; so that one wrong block number does not
- * cost the blocks in between, a block whose place is further on is left for that place. Once a block
- * is damaged, leaves that nothing leads to any more are taken where their keys belong.
+ * The walk ends, because it enters no block twice, and it returns no key twice, because each key must be
+ * above all before it. An entry above the entries that follow is treated as the damaged one, so that one
+ * wrong key does not cost the keys after it. A block that belongs to a later place is left for that
+ * place, so that one wrong block number does not cost the blocks in between. Once a block is damaged,
+ * leaves that nothing leads to are visited where their keys belong.
  */
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
@@ -29,13 +29,13 @@ export type SalvagedSlice =
 
 export interface SalvageWalkOptions extends WalkOptions {
   readonly signal?: AbortSignal | undefined;
-  /** What keeps the root from being walked, if that is known; then all leaves are looked for. */
+  /** Why the root cannot be used, if that is known; then the walk searches for all leaves. */
   readonly rootError?: StorageError | undefined;
 }
 
 /**
- * Entries in ascending order, with what is damaged in between, the root first.
- * Throws: the root's damage, unless it is known and leaves can be found without it; `io`, `aborted`.
+ * Entries in ascending order, and the damage between them, that of the root first.
+ * Throws: the error of the root, unless it is given and leaves can be found; `io`, `aborted`.
  */
 export async function* salvageIndex(
   blocks: IndexBlocks,
@@ -55,14 +55,14 @@ interface SalvageFrame extends Frame {
   readonly isFirstKeySure: boolean;
 }
 
-/** True where the parent's keys are in order, but this child belongs behind a later one. */
+/** True if the parent's keys are in order, but this child belongs after the next one. */
 function isFurtherOn(child: IndexNode, separator: Uint8Array, upper: Uint8Array): boolean {
   return Buffer.compare(separator, upper) < 0 && child.compareKey(0, upper) >= 0;
 }
 
 /**
- * What every key of the child that was entered last is below: the parent's next key, which one key
- * at the end may break; where more do, that next key is the wrong one, and the one after it counts.
+ * Upper bound for the keys of the child that was entered last: the parent's next key. The child's last
+ * key may be above it. If more keys are, the parent's key is wrong, and the one after it is the bound.
  */
 function upperOf(child: IndexNode, { node, index, upper }: SalvageFrame): Uint8Array | undefined {
   const uppers = [index, index + 1].map((at) => (at < node.entryCount ? node.key(at) : upper));
@@ -77,20 +77,20 @@ class SalvageWalk {
   readonly #options: SalvageWalkOptions;
   readonly #rootBlock: number;
   readonly #scan: IndexScan;
-  /** Blocks that were entered, or left for a place further on for good. */
+  /** Blocks that were entered, or postponed for the second time. */
   readonly #visited = new BlockSet();
   readonly #postponed = new BlockSet();
   /** Blocks whose second parent was reported. */
   readonly #shared = new BlockSet();
   /** Whether a block that leads to leaves was found damaged. */
   #isDamaged = false;
-  /** Looked for once a leaf may be lost. */
+  /** Searched for once a leaf may be lost. */
   #lost: LostLeaves | undefined;
-  /** Of those leaves, how many the walk has come to, or past. */
+  /** Number of those leaves that the walk has reached or passed. */
   #lostDone = 0;
   /** Blocks that were walked although their parent is damaged. */
   readonly #rescued = new BlockSet();
-  /** The highest key that was handed out. */
+  /** The highest key returned so far. */
   #highest: Uint8Array | undefined;
 
   constructor(blocks: IndexBlocks, checks: IndexChecks, options: SalvageWalkOptions) {
@@ -153,7 +153,7 @@ class SalvageWalk {
   async *#child(frame: SalvageFrame): AsyncGenerator<SalvagedSlice, SalvageFrame | undefined> {
     const { node, index } = frame;
     const { start, end } = this.#options;
-    // From here on the frame is at the entry behind the child.
+    // From here on the frame is at the entry after the child.
     frame.index += 1;
     const separator = node.key(index);
     if (end !== undefined && Buffer.compare(separator, end) >= 0) return undefined;
@@ -182,7 +182,7 @@ class SalvageWalk {
     return { node: child, index: 0, upper: upperOf(child, frame), isFirstKeySure };
   }
 
-  /** A child that can be walked, in or out of place; or why not; nothing if that was reported. */
+  /** The child, in or out of place; or why it cannot be walked; undefined if that was reported. */
   async #enter(parent: IndexNode, index: number): Promise<IndexNode | StorageError | undefined> {
     const pointerError =
       this.#checks.value(parent, index) ?? this.#checks.childPointer(parent, index);
@@ -198,7 +198,7 @@ class SalvageWalk {
     try {
       const child = this.#decode(await this.#scan.child(parent.level, block), block);
       const error = this.#checks.level(child, parent);
-      // Its entries are still to be walked.
+      // Its entries are walked later, as those of a lost leaf.
       if (error !== undefined && child.level === 0) this.#visited.delete(block);
       return error ?? child;
     } catch (error) {
@@ -212,7 +212,7 @@ class SalvageWalk {
     return this.#lost;
   }
 
-  /** Leaves below the key that the walk has not come to; all that are left, where there is none. */
+  /** Visits lost leaves below the key; without a key, all that are left. */
   async *#lostBelow(key: Uint8Array | undefined): AsyncGenerator<SalvagedSlice> {
     const { leaves } = await this.#findLost();
     for (let leaf = leaves[this.#lostDone]; leaf !== undefined; leaf = leaves[this.#lostDone]) {
@@ -231,7 +231,7 @@ class SalvageWalk {
     return this.#checks.decodeWithForeignValues(bytes, block);
   }
 
-  /** The block's place is further on. Once for each block, so that the walk ends. */
+  /** Leaves the block for a later place; at most once per block, so that the walk ends. */
   #postpone(block: number): void {
     if (this.#postponed.has(block)) return;
     this.#postponed.add(block);
@@ -241,7 +241,7 @@ class SalvageWalk {
   *#leaf(frame: SalvageFrame): Generator<SalvagedSlice> {
     const { node, upper, isFirstKeySure } = frame;
     const { start, end } = this.#options;
-    if (this.#isSound(frame)) {
+    if (this.#isValid(frame)) {
       const first = start === undefined ? 0 : node.ceiling(start);
       const to = end === undefined ? node.entryCount : node.ceiling(end);
       if (first >= to) return;
@@ -267,8 +267,8 @@ class SalvageWalk {
     if (from < node.entryCount) yield { kind: 'slice', node, from, to: node.entryCount };
   }
 
-  /** True for a leaf without damage, as nearly all are: then no entry needs a look of its own. */
-  #isSound({ node, upper }: SalvageFrame): boolean {
+  /** True for a leaf without damage, as nearly all are: then no entry is checked by itself. */
+  #isValid({ node, upper }: SalvageFrame): boolean {
     return (
       (this.#highest === undefined || node.compareKey(0, this.#highest) > 0) &&
       (upper === undefined || node.compareKey(node.entryCount - 1, upper) < 0) &&
@@ -294,7 +294,7 @@ class SalvageWalk {
     return this.#checks.notBelowNext(node, index);
   }
 
-  /** True where leaving out this entry puts the next two in order, but leaving out the next does not. */
+  /** True if omitting this entry puts the next two in order, but omitting the next one does not. */
   #isAboveWhatFollows(node: IndexNode, index: number): boolean {
     const next = index + 1;
     if (next === node.entryCount || node.compareEntries(index, next) <= 0) return false;

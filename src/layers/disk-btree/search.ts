@@ -1,7 +1,7 @@
 /**
- * Searches on their way down an index, from the root to the leaves where their keys would be.
+ * Searches in an index, from the root down to the leaf where the key would be.
  *
- * Every node is checked, by itself and against its parent, before an entry of it is used. What passes
+ * Every node is checked, by itself and against its parent, before any entry of it is used. A valid node
  * is cached, and its parent keeps a link to it, so that nothing is checked twice.
  */
 import { assert } from '../../assert.ts';
@@ -19,40 +19,40 @@ import { type EntryPosition, upperOf } from './walk.ts';
 
 export class Search {
   readonly key: Uint8Array;
-  /** Where it has come to; undefined before the root. Stays, even if the cache lets it go. */
+  /** The current node; undefined before the root. Valid even after the cache has evicted it. */
   node: IndexNode | undefined;
-  /** The last entry of the node that is not above the key; -1 if all are. */
+  /** The last entry of the node that is at most the key; -1 if there is none. */
   index = -1;
   /** The node's place in the cache. */
   at: CachedNode | undefined;
-  /** Every key of the node is below; undefined on the right-most path. */
+  /** Exclusive upper bound of the node's keys; undefined on the right-most path. */
   upper: Uint8Array | undefined;
 
-  /** The key is known to begin with the prefix of the node. */
+  /** True if the key is known to start with the prefix of the node. */
   #sharesPrefix = false;
 
   constructor(key: Uint8Array) {
     this.key = key;
   }
 
-  /** Requires: the node is the root, or the child at `index`, and was checked. */
+  /** Requires: the node is the root, or the child at `index`, and has been checked. */
   enter(at: CachedNode, node: IndexNode, upper: Uint8Array | undefined): void {
     const { key, node: parent, index } = this;
     this.at = at;
     this.node = node;
     this.upper = upper;
-    // The parent has the first key of the node, prefix included, in memory that is warm: of a leaf
-    // among very many, each line that is looked at has to come from afar.
+    // The parent has the first key of the node, including the prefix, in cached memory; the leaf is one
+    // of very many, and each of its cache lines is a miss.
     this.#sharesPrefix = parent?.hasPrefix(index, key, node.prefixLength) ?? false;
-    this.index = this.#sharesPrefix ? node.floorBehindPrefix(key) : node.floor(key);
+    this.index = this.#sharesPrefix ? node.floorBySuffix(key) : node.floor(key);
   }
 
-  /** Whether the first `length` bytes of what was found are those of the key. */
+  /** Whether the entry that was found starts with the first `length` bytes of the key. */
   hasFound(length: number): boolean {
     const { node, index, key } = this;
     if (node === undefined || index < 0) return false;
     return this.#sharesPrefix
-      ? node.hasPrefixBehind(index, key, length)
+      ? node.suffixStartsWith(index, key, length)
       : node.hasPrefix(index, key, length);
   }
 
@@ -60,7 +60,7 @@ export class Search {
     return this.node !== undefined && (this.node.level === 0 || this.index < 0);
   }
 
-  /** What was found. Requires: it is done. */
+  /** The entry that was found. Requires: the search is done. */
   get position(): EntryPosition | undefined {
     const { node, index } = this;
     return node === undefined || index < 0 ? undefined : { node, index };
@@ -72,13 +72,13 @@ interface LoadedNode {
   readonly node: IndexNode;
 }
 
-/** The nodes of one index, as far as they are in the cache, and the reads of those that are not. */
+/** The cached nodes of one index; checks and caches nodes that were read. */
 export class IndexNodes {
   readonly blocks: IndexBlocks;
   readonly checks: IndexChecks;
   readonly #cache: BlockCache;
   readonly #owner: CacheOwner;
-  /** Where every search starts; empty until it was loaded, and again when it was evicted. */
+  /** Where every search starts; undefined or without a node until loaded, and after eviction. */
   #root: CachedNode | undefined;
 
   constructor(blocks: IndexBlocks, checks: IndexChecks, { cache, owner }: CacheShare) {
@@ -92,7 +92,7 @@ export class IndexNodes {
     return this.blocks.location.rootBlock;
   }
 
-  /** To the leaf, or to the parent of a block that is not in the cache. */
+  /** Moves to the leaf, or to the parent of a block that is not in the cache. */
   goDown(search: Search): void {
     if (search.at === undefined) {
       if (this.#root?.node === undefined) return;
@@ -107,7 +107,7 @@ export class IndexNodes {
     }
   }
 
-  /** Into the node that kept the search from going down. Throws: what is wrong with its place. */
+  /** Moves into the node that the search lacked. Throws: the error of its place. */
   enter(search: Search, child: LoadedNode): void {
     const { node: parent, at, index } = search;
     if (parent === undefined) {
@@ -120,7 +120,7 @@ export class IndexNodes {
       this.checks.level(child.node, parent) ?? this.checks.place(child.node, parent, index, upper),
     );
     child.at.upper = upper;
-    // From now on nobody checks it again under this parent.
+    // From now on it is not checked again under this parent.
     if (at?.node !== undefined) at.children[index] = child.at;
     search.enter(child.at, child.node, upper);
   }
@@ -131,13 +131,13 @@ export class IndexNodes {
     return parent.childBlock(index);
   }
 
-  /** From the cache, where it is checked already. */
+  /** From the cache; the node by itself has been checked. */
   cached(block: number): LoadedNode | undefined {
     const at = this.#cache.find(this.#owner, block);
     return at?.node === undefined ? undefined : { at, node: at.node };
   }
 
-  /** From its bytes. Throws: what is wrong with the node by itself. */
+  /** From its bytes. Throws: the error of the node by itself. */
   load(bytes: Uint8Array, block: number): LoadedNode {
     const node = this.checks.decode(bytes, block);
     throwIfAny(this.checks.entries(node));
@@ -145,8 +145,8 @@ export class IndexNodes {
   }
 
   /**
-   * Whether one read fetches the whole index with its root: where the source reads that much in less
-   * time than it takes to be asked twice, and the cache has room for it.
+   * Whether one read fetches the complete index with its root: if the source reads that much faster
+   * than it answers two requests, and the cache has room for it.
    */
   get isReadWhole(): boolean {
     const { maximumGap = 0 } = this.blocks.source;
@@ -175,12 +175,12 @@ export class NodesReading implements Reading {
       this.#reads = this.#missing();
       return this.#reads;
     }
-    for (const read of this.#reads) this.#take(read);
+    for (const read of this.#reads) this.#accept(read);
     this.#reads = [];
     return NO_READS;
   }
 
-  /** Requires: the block was asked for, and all reads were made. */
+  /** Requires: the block was asked for, and all reads have been made. */
   node(block: number): LoadedNode {
     const loaded = this.#loaded.get(block);
     assert(loaded !== undefined, 'what was asked for was loaded');
@@ -205,19 +205,19 @@ export class NodesReading implements Reading {
     return reads;
   }
 
-  #take({ block: first, target }: BlockRead): void {
+  #accept({ block: first, target }: BlockRead): void {
     const last = first + target.length / BLOCK_SIZE - 1;
     for (let block = first; block <= last; block += 1) {
       const start = (block - first) * BLOCK_SIZE;
-      // Each by itself, so that one that stays in the cache keeps no others in memory.
+      // A copy of each, so that one cached block does not keep the others in memory.
       const bytes = first === last ? target : target.slice(start, start + BLOCK_SIZE);
       if (this.#blocks.has(block)) this.#loaded.set(block, this.#nodes.load(bytes, block));
-      else this.#takeUnasked(bytes, block);
+      else this.#acceptUnasked(bytes, block);
     }
   }
 
-  /** What is wrong with a block is told to the search that needs it. */
-  #takeUnasked(bytes: Uint8Array, block: number): void {
+  /** Ignores damage, which is reported to a search that needs the block. */
+  #acceptUnasked(bytes: Uint8Array, block: number): void {
     try {
       this.#nodes.load(bytes, block);
     } catch (error) {
@@ -226,11 +226,11 @@ export class NodesReading implements Reading {
   }
 }
 
-/** Finishes searches, level by level; a block that several of them lack is read once. */
+/** Completes searches, level by level; a block that several searches lack is read once. */
 export class Descent implements Reading {
   readonly #nodes: IndexNodes;
   readonly #searches: readonly Search[];
-  /** Those that are not done, the blocks that they lack, and the reading of these. */
+  /** Searches that are not done, the blocks that they lack, and the reading of these. */
   #open: readonly Search[] = [];
   #lacking: readonly number[] = [];
   #reading: NodesReading | undefined;

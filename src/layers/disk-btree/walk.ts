@@ -1,4 +1,4 @@
-/** What the walks over an index take and hand out. */
+/** Types of the walks over an index. */
 import type { IndexNode } from './index-node.ts';
 
 export interface WalkOptions {
@@ -21,16 +21,16 @@ export interface EntryPosition {
   readonly index: number;
 }
 
-/** One node on the way from the root to where a walk is. */
+/** One node on the path from the root to the position of a walk. */
 export interface Frame {
   readonly node: IndexNode;
   /** Next entry to visit. */
   index: number;
-  /** Every key below is less; undefined for the right-most path. */
+  /** Exclusive upper bound of all keys below; undefined on the right-most path. */
   readonly upper: Uint8Array | undefined;
 }
 
-/** What every key of a child is below: the next one of its parent, or what the parent's are below. */
+/** Exclusive upper bound of the keys of a child: the parent's next key, or the parent's bound. */
 export function upperOf(
   parent: IndexNode,
   index: number,
