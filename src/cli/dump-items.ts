@@ -10,7 +10,7 @@ import type { EntryBatch, LayerEntry } from '../layers/layer-file/entry-batch.ts
 import { halvesOf } from '../layers/layer-file/entry-layout.ts';
 import type { DamagedBlock, DamagedEntry, LargeEntry } from '../layers/layer-file/entry-scan.ts';
 import { readLargeValue } from '../layers/layer-file/large-value.ts';
-import type { EntryOptions } from '../layers/layer-file/layer-reader.ts';
+import type { EntryOptions } from '../layers/layer-file/entry-options.ts';
 import type { DamagedBlob, LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 import { locateValueError } from '../layers/layer-file/salvage.ts';
 import type { DamagedSummary, SalvageReader } from '../layers/layer-file/salvage-reader.ts';
