@@ -1,6 +1,5 @@
 /**
- * pg_control: what Postgres knows of its cluster without reading it. 8,192 bytes, of which 292
- * are used; 14 to 16 (control version 1300) and 17 (1700) have the same offsets.
+ * pg_control: the state of a Postgres cluster. 8,192 bytes, of which 292 are used; 14 to 16 (control version 1300) and 17 (1700) have the same offsets.
  *
  *   0    u64  system identifier             136  u64  minimum recovery LSN
  *   8    u32  control version               204  u32  alignment, 8
@@ -12,21 +11,21 @@
  *   48   u32    WAL timeline                252  u32  version of the page checksums, 0 off
  *   60   i32    WAL level (17 only)         288  u32  CRC-32C of bytes 0..288
  *
- * Integers are those of the machine that wrote the file; little-endian is all that is read here,
- * as in Neon. Versions come before the checksum, because another version has it elsewhere.
+ * Integers have the byte order of the machine that wrote the file; only little-endian is supported,
+ * as in Neon. Versions are checked before the checksum, whose offset depends on them.
  * Source: Postgres src/include/catalog/pg_control.h, on 64-bit alignment.
  */
 import { crc32cOf } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 
-/** Size of the whole file; Postgres always writes this much. */
+/** Size of the file in bytes; Postgres always writes this much. */
 export const CONTROL_FILE_SIZE = 8192;
 
-/** Path of the file below the data directory. */
+/** Path of the file in the data directory. */
 export const CONTROL_FILE_PATH = 'global/pg_control';
 
-/** In the order of their numbers, in the words of pg_controldata. */
+/** Cluster states in the order of their numbers, in the words of pg_controldata. */
 export const CLUSTER_STATES = [
   'starting up',
   'shut down',
@@ -37,34 +36,45 @@ export const CLUSTER_STATES = [
   'in production',
 ] as const;
 
+/** State of a cluster. Only `shut down` means that its files are consistent without WAL. */
 export type ClusterState = (typeof CLUSTER_STATES)[number];
 
+/** The fields of pg_control that an import needs. */
 export interface ControlFile {
+  /** Random number of the cluster. */
   readonly systemIdentifier: bigint;
+  /** Version of pg_control itself: 1300 or 1700. */
   readonly controlVersion: number;
+  /** Version of the system catalogs, a date. */
   readonly catalogVersion: number;
   /** 14 to 17. */
   readonly majorVersion: number;
   readonly state: ClusterState;
-  /** Where the latest checkpoint record starts; every change below it is in the files. */
+  /** Start of the latest checkpoint record. */
   readonly checkpointLsn: Lsn;
+  /** Where recovery from that checkpoint would start. */
   readonly redoLsn: Lsn;
-  /** Postgres's timeline, which counts up with each recovery; not the timeline of a layer. */
+  /** Timeline of Postgres, which increases with each recovery; not the timeline of a layer. */
   readonly walTimeline: number;
+  /** How far recovery has to replay before the cluster is consistent; 0 if it need not. */
   readonly minimumRecoveryLsn: Lsn;
-  /** Bytes. */
+  /** Size of a page of a relation in bytes. */
   readonly pageSize: number;
-  /** Pages in every file of a relation but the last. */
+  /** Pages in each file of a relation except the last. */
   readonly segmentPageCount: number;
+  /** Size of a page of the WAL in bytes. */
   readonly walPageSize: number;
+  /** Size of a WAL file in bytes. */
   readonly walSegmentSize: number;
-  /** 0: pages carry no checksums. */
+  /** 0 if pages have no checksums. */
   readonly checksumVersion: number;
 }
 
 /**
- * Decodes the file's bytes. Throws `truncated`, `unsupported-version` (also for big-endian
- * machines) and `corrupt`.
+ * Decodes pg_control.
+ *
+ * @param bytes The content of the file, at least its first 292 bytes.
+ * @throws `truncated`, `unsupported-version` (also for a big-endian file), `corrupt`.
  */
 export function decodeControlFile(bytes: Uint8Array): ControlFile {
   if (bytes.length < USED_SIZE) {
@@ -104,7 +114,7 @@ const SEGMENT_OFFSET = 220;
 const CHECKSUM_OFFSET = 288;
 const USED_SIZE = CHECKSUM_OFFSET + 4;
 
-/** Catalogs of released major versions, and the control version that goes with each. */
+/** Catalog versions of the released major versions, with their control versions. */
 const RELEASES: ReadonlyMap<number, { readonly major: number; readonly control: number }> = new Map(
   [
     [202107181, { major: 14, control: 1300 }],
@@ -149,7 +159,7 @@ function checkChecksum(bytes: Uint8Array, view: DataView): void {
   }
 }
 
-/** A sound checksum at the right place leaves little to go wrong; Postgres checks this too. */
+/** Postgres checks this, too; a mismatch after a valid checksum is unlikely. */
 function checkLayout(view: DataView): void {
   const float = view.getFloat64(FLOAT_OFFSET, true);
   if (float !== 1234567) {

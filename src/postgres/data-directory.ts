@@ -1,15 +1,15 @@
 /**
- * Data directory: a Postgres cluster's files, and whether they are at rest. Only then do the
- * files hold one consistent state; otherwise a part of it is in the WAL, or still changing.
+ * Data directory: the files of a Postgres cluster, and whether it was shut down cleanly. Otherwise
+ * the files are not one consistent state: part of it is in the WAL, or still changing.
  *
- *   postmaster.pid    a server runs in the directory, or was killed
- *   backup_label      copied from a running server: the next start replays WAL from where it says
- *   standby.signal    the next start goes on replaying WAL from elsewhere
- *   recovery.signal   the same, up to a point
- *   pg_control        the state in it; all but "shut down" need WAL
+ *   postmaster.pid    a server is running in the directory, or was killed
+ *   backup_label      copied from a running server: the next start replays WAL from there
+ *   standby.signal    the next start continues to replay WAL from a primary
+ *   recovery.signal   the next start replays WAL up to a target
+ *   pg_control        the state of the cluster: all but "shut down" need WAL
  *
- * "shut down in recovery" is not at rest: such a shutdown may skip its restartpoint, and then the
- * latest changes are in the WAL alone, to be replayed on the next start.
+ * "shut down in recovery" is not a clean shutdown: it may skip its restartpoint, and then the latest
+ * changes are only in the WAL, to be replayed on the next start.
  */
 import { isStorageError, StorageError, withPath } from '../errors.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
@@ -24,10 +24,11 @@ import {
 import { PAGE_SIZE } from './page.ts';
 
 /**
- * Reads pg_control and checks it against the rest of the directory.
+ * Reads pg_control and checks it against PG_VERSION.
  *
- * Throws: what `decodeControlFile` does; `not-found` (no such directory, or none of Postgres);
- * `invalid-input` (pages of another size, or PG_VERSION names another version); `io`.
+ * @throws The codes of `decodeControlFile`; `not-found` (no such directory, or not a data
+ *   directory); `invalid-input` (the page size is not 8,192 bytes, or PG_VERSION is another
+ *   version); `io`.
  */
 export async function readControlFile(
   dataDirectory: string,
@@ -47,7 +48,12 @@ export async function readControlFile(
   return control;
 }
 
-/** Throws `invalid-input` for the first sign that the directory is not at rest. */
+/**
+ * Asserts that the cluster was shut down cleanly and no server is running in the directory.
+ *
+ * @param control The content of pg_control, from `readControlFile`.
+ * @throws `invalid-input` for the first sign to the contrary, with its remedy; `io`.
+ */
 export async function assertCleanShutdown(
   dataDirectory: string,
   control: ControlFile,
@@ -57,7 +63,7 @@ export async function assertCleanShutdown(
   if (first !== undefined) throw first;
 }
 
-/** Every sign that the directory is not at rest, each as an `invalid-input` error. */
+/** Returns every sign that the cluster was not shut down cleanly, as `invalid-input` errors. */
 export async function findUnrest(
   dataDirectory: string,
   control: ControlFile,
@@ -71,7 +77,7 @@ export async function findUnrest(
   }
   if (control.state !== 'shut down') {
     const error = new StorageError('invalid-input', {
-      what: 'Postgres was not shut down cleanly: state of the cluster',
+      what: 'state of the cluster, which was not shut down cleanly',
       path: pathIn(dataDirectory, CONTROL_FILE_PATH),
       expected: '"shut down"',
       actual: `"${control.state}"`,
@@ -83,7 +89,7 @@ export async function findUnrest(
 
 const SIGN_FILES: readonly (readonly [name: string, remedy: string])[] = [
   ['postmaster.pid', 'stop the server, or remove the file if it is stale'],
-  ['backup_label', 'start a server in the directory, which replays the WAL, and stop it'],
+  ['backup_label', 'start a server in the directory to replay the WAL, and stop it'],
   ['standby.signal', 'promote the standby and stop it'],
   ['recovery.signal', 'let the recovery end and stop the server'],
 ];
@@ -98,7 +104,7 @@ export async function checkUnchanged(
   const changed = before.state !== after.state || before.checkpointLsn !== after.checkpointLsn;
   if (changed || before.systemIdentifier !== after.systemIdentifier) {
     throw new StorageError('invalid-input', {
-      what: 'Postgres worked in this directory while it was read',
+      what: 'pg_control changed while the directory was read: state of the cluster',
       path: pathIn(dataDirectory, CONTROL_FILE_PATH),
       expected: `"${before.state}" as before`,
       actual: `"${after.state}"`,
@@ -122,12 +128,12 @@ async function readControlBytes(dataDirectory: string, openFiles: OpenFiles): Pr
   }
 }
 
-/** A file where a directory should be. */
+/** A file in place of a directory. */
 function isNoDirectory(error: unknown): error is StorageError {
   return isStorageError(error, 'io') && error.errno === 'ENOTDIR';
 }
 
-/** All bytes of a file; one above `maximumLength` is `too-large`. */
+/** Reads all bytes of a file. Throws `too-large` for more than `maximumLength`. */
 export async function readWholeFile(
   path: string,
   maximumLength: number,
@@ -141,12 +147,12 @@ export async function readWholeFile(
   }
 }
 
-/** One line with the major version; more would be another kind of file. */
+/** The file has one line with the major version. */
 const MAXIMUM_VERSION_LENGTH = 64;
 
 /**
- * The data directory and each database have a PG_VERSION. Throws `not-found`, and `invalid-input`
- * where it names another version.
+ * Checks the PG_VERSION of the data directory or a database. Throws `not-found`, and
+ * `invalid-input` if it is another version.
  */
 export async function checkVersionFile(
   directory: string,
@@ -160,7 +166,7 @@ export async function checkVersionFile(
   throw new StorageError('invalid-input', {
     what: 'PG_VERSION',
     path,
-    expected: `${majorVersion}, as pg_control says`,
+    expected: `${majorVersion}, the version of pg_control`,
     actual: JSON.stringify(text),
   });
 }

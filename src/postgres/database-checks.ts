@@ -1,7 +1,8 @@
 /**
- * What a server wants of each database before it lets anybody in: a relation map, and the version.
+ * What a server needs to open a database: a relation map, and PG_VERSION.
  *
- * Both lie in the database's own tablespace; where it has files in others, there is neither.
+ * Both are in the default tablespace of the database; its directories in other tablespaces have
+ * neither.
  */
 import { isStorageError, StorageError, withPath } from '../errors.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
@@ -15,14 +16,14 @@ import type { DatabaseDirectory, RelationFiles, RelationMapFile } from './relati
 import { decodeRelationMap } from './relation-map.ts';
 import { readMapFile } from './relation-reading.ts';
 
-/** A map and its content, which is what was checked. */
+/** A relation map with the content that was checked. */
 export interface LoadedMap extends RelationMapFile {
   readonly bytes: Uint8Array;
 }
 
 export interface CheckedDatabases {
   readonly maps: readonly LoadedMap[];
-  /** Maps that are empty or too large, where damage is allowed. */
+  /** Maps that are empty or too large, if damage is allowed. */
   readonly leftOut: readonly LeftOutFile[];
 }
 
@@ -33,8 +34,8 @@ interface CheckOptions {
 }
 
 /**
- * Reads all relation maps, and objects to those that a server would refuse, to databases without
- * one, and to databases of another version.
+ * Reads all relation maps. Objects to maps that a server would refuse, to databases without a map,
+ * and to databases of another version.
  */
 export async function checkDatabases(
   { maps, databases }: RelationFiles,
@@ -59,7 +60,7 @@ export async function checkDatabases(
   return { maps: loaded, leftOut };
 }
 
-/** Undefined for what cannot be a value, where damage is allowed. */
+/** Undefined for a map that is empty or too large, if damage is allowed. */
 async function loadMap(
   map: RelationMapFile,
   { control, openFiles, objections }: CheckOptions,
@@ -91,9 +92,7 @@ async function checkVersion(
 
 function withoutMap({ path }: DatabaseDirectory): StorageError {
   return new StorageError('not-found', {
-    what: 'relation map of the database',
+    what: 'relation map of the database is missing',
     path: pathIn(path, 'pg_filenode.map'),
-    expected: 'one',
-    actual: 'no such file',
   });
 }

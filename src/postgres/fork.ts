@@ -6,16 +6,18 @@
  *   2 vm     16384_vm      visibility map
  *   3 init   16384_init    what an unlogged relation is reset to
  *
- * Source: Postgres src/common/relpath.c. A key has a whole byte for the fork, and Neon's reader
- * takes any number there; numbers without a name stay numbers here.
+ * Source: Postgres src/common/relpath.c. A key has one byte for the fork, and Neon's reader
+ * accepts any number; numbers without a name stay numbers here.
  */
 import { StorageError } from '../errors.ts';
 
+/** Fork names in the order of their numbers. */
 export const FORK_NAMES = ['main', 'fsm', 'vm', 'init'] as const;
 
+/** Name of a fork that Postgres has. */
 export type ForkName = (typeof FORK_NAMES)[number];
 
-/** A name where there is one, otherwise the number from 4 to 255. */
+/** A fork in a key: its name, or a number from 4 to 255 that has none. */
 export type Fork = ForkName | number;
 
 export const MAXIMUM_FORK_NUMBER = 0xff;

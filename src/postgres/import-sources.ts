@@ -1,6 +1,4 @@
-/**
- * What an import reads, in key order: relation maps, and the pages and size of every fork.
- */
+/** The sources of an import in key order: relation maps, and the pages and size of every fork. */
 import { StorageError, throwIfAborted } from '../errors.ts';
 import type { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import { compareKeys, type Key, type KeyRange, nextKey } from '../layers/key.ts';
@@ -13,7 +11,7 @@ import type { RelationFork } from './relation-files.ts';
 import { type ReadingOptions, readSegmentPages } from './relation-reading.ts';
 import { encodeRelationSize } from './relation-size.ts';
 
-/** One relation map or one fork: a run of keys that no other source reaches into. */
+/** One relation map or one fork; the key ranges of sources do not overlap. */
 export type Source =
   | { readonly kind: 'map'; readonly map: LoadedMap; readonly lastKey: Key }
   | { readonly kind: 'fork'; readonly fork: RelationFork; readonly lastKey: Key };
@@ -29,7 +27,7 @@ export function sortSources(
   return sources.sort((left, right) => compareKeys(left.lastKey, right.lastKey));
 }
 
-/** From the first key to right above the last. Throws `empty`. */
+/** Returns the range from the first key to immediately after the last. Throws `empty`. */
 export function keyRangeOf(sources: readonly Source[], dataDirectory: string): KeyRange {
   const first = sources[0];
   const last = sources.at(-1);
@@ -52,7 +50,7 @@ interface PutOptions extends ReadingOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
-/** Puts them all; once a page was refused, the others are only inspected. */
+/** Puts all sources. After a page was refused, the others are only inspected. */
 export async function putSources(
   writer: ImageLayerWriter,
   sources: readonly Source[],

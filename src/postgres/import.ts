@@ -2,11 +2,11 @@
  * Import: the relations of a Postgres data directory become one image layer.
  *
  * For each database, in key order: its relation map, then of every fork of every relation all
- * pages and the size. The layer's key range reaches from the first of these keys to right above
- * the last, because an image layer answers for every key in its range. Pages go as they are on
- * disk, checksums included; one that a server never wrote is all zero.
+ * pages and the size. The key range of the layer starts at the first of these keys and ends
+ * immediately after the last, because an image layer answers for every key in its range. Pages are
+ * stored as they are on disk, with checksums; one that a server never wrote is all zero.
  *
- * Source: Neon pageserver/src/import_datadir.rs, which also stores most of what is left out here.
+ * Source: Neon pageserver/src/import_datadir.rs, which also imports most of what is left out here.
  */
 
 import { StorageError, throwIfAborted, withOutcome } from '../errors.ts';
@@ -34,69 +34,92 @@ import { type RelationFiles, searchRelationFiles } from './relation-files.ts';
 import { checkUnchangedFiles } from './relation-reading.ts';
 import { checkTablespaceMap } from './tablespace-map.ts';
 
-/** For the help text of a command that imports. */
+/** What an import contains and leaves out, for a help text. */
 export const NOT_IMPORTED = `\
-Imported are the relation files of all databases and tablespaces (every fork) and the relation
-maps (pg_filenode.map). Not imported: relation and database directories, transaction status
+Imports the relation files of all databases and tablespaces (every fork) and the relation maps
+(pg_filenode.map). Not imported: relation and database directories, transaction status
 (pg_xact, pg_multixact, pg_subtrans, pg_commit_ts), two-phase files, the control file and the
 checkpoint, replication slots and origins, WAL, statistics, configuration, and relations that
 are private to a session.`;
 
+/** Options of `importPgdata`. */
 export interface ImportOptions {
+  /** The Postgres data directory. It is only read. */
   readonly dataDirectory: string;
+  /** Existing directory for the layer. */
   readonly outDirectory: string;
-  /** 32 hex digits each. */
+  /** 32 hex digits. */
   readonly tenantId: string;
+  /** 32 hex digits. */
   readonly timelineId: string;
-  /** LSN of the layer, above 0/0; `auto` takes that of the latest checkpoint. */
+  /** LSN of the layer, above 0/0; `auto` means that of the latest checkpoint. */
   readonly lsn: Lsn | 'auto';
   /**
-   * Import a directory that is not at rest, and pages that are newer than the layer; what is
-   * imported need not fit together then. Each sign of it becomes a warning.
+   * Imports a cluster that was not shut down cleanly, and pages newer than the layer. The result
+   * may be inconsistent. Each sign of it becomes a warning.
    */
   readonly allowUnclean?: boolean | undefined;
   /**
-   * Import what is there of a cluster in which relation maps are missing or damaged, tablespaces or
-   * segments are missing, or a database is of another version. Each becomes a warning.
+   * Imports what is left of a cluster with relation maps that are missing or damaged, tablespaces
+   * or segments that are missing, or a database of another version. Each becomes a warning.
    */
   readonly allowDamaged?: boolean | undefined;
-  /** Import pages whose checksum is wrong, where the cluster has checksums. */
+  /** Imports pages with a wrong checksum, if the cluster has checksums. */
   readonly allowBadPages?: boolean | undefined;
+  /** Default: zstd level 1. */
   readonly compression?: Compression | undefined;
+  /** Generation in the name of the layer: 8 hex digits. */
   readonly generation?: string | undefined;
+  /** Default: the shared table. */
   readonly openFiles?: OpenFiles | undefined;
+  /** Ends the import with `aborted`; no layer is left. */
   readonly signal?: AbortSignal | undefined;
+  /** Called with bytes read and bytes to read. */
   readonly onProgress?: OnProgress | undefined;
-  /** Called for each page whose checksum is wrong, with file, offset and key. */
+  /** Called for each page with a wrong checksum; the finding has file, offset and key. */
   readonly onBadPage?: ((finding: StorageError) => void) | undefined;
 }
 
+/** The layer that an import made. */
 export interface ImportedLayer extends FinishedLayer {
   readonly lsn: Lsn;
   readonly keyRange: KeyRange;
+  /** The content of pg_control. */
   readonly control: ControlFile;
+  /** Relation forks in the layer. */
   readonly forkCount: number;
+  /** Pages of all forks. */
   readonly pageCount: number;
+  /** Relation maps in the layer. */
   readonly mapCount: number;
-  /** Pages whose checksum is wrong; undefined where the cluster has no checksums. */
+  /** Pages with a wrong checksum; undefined if the cluster has no checksums. */
   readonly badPageCount: number | undefined;
   /** Files of the data directory, and parts of files, that were not imported. */
   readonly leftOut: readonly LeftOutFile[];
-  /** What was imported all the same, or passed over as Postgres does, in the words of an error. */
+  /** Problems that an option allowed, and those that Postgres ignores, as errors. */
   readonly warnings: readonly StorageError[];
 }
 
 /**
- * Writes one image layer with all relations of the cluster; memory does not grow with its size.
+ * Writes one image layer with all relations of a cluster of Postgres 14 to 17 with 8,192-byte
+ * pages that was shut down cleanly. Memory does not grow with the size of the cluster.
  *
- * Requires: a cluster of Postgres 14 to 17 with 8,192-byte pages, shut down.
- * Throws: `invalid-input` (not shut down cleanly, running, a base backup or standby, changed while
- * it was read, an LSN of 0), `not-found` (no data directory; a segment, tablespace or relation map
- * is missing), `truncated`, `corrupt` (also for pages whose checksum is wrong), `out-of-range` (a
- * page is newer than the layer), `unsupported-version`, `exists` (the layer is there already),
- * `aborted`, `io`, `sync-failed`; `outcome` tells what is on disk. Unless that is `durable` or
- * `in-doubt`, nothing is left in the out directory.
  * Durability: the layer survives a crash once the promise resolves.
+ *
+ * @throws `invalid-input` (not shut down cleanly, running, a base backup or standby, changed during
+ *   the import, an LSN of 0), `not-found` (not a data directory; a segment, tablespace or relation
+ *   map is missing), `truncated`, `corrupt` (also for pages with a wrong checksum), `out-of-range`
+ *   (a page is newer than the layer), `too-large`, `empty`, `unsupported-version`, `exists` (the
+ *   layer exists), `aborted`, `io`, `sync-failed`. Unless `outcome` is `durable` or `in-doubt`,
+ *   nothing is left in the output directory.
+ * @example
+ *   const layer = await importPgdata({
+ *     dataDirectory: '/var/lib/postgresql/17/main',
+ *     outDirectory: 'layers',
+ *     tenantId: '11223344556677881122334455667788',
+ *     timelineId: '99aabbccddeeff0099aabbccddeeff00',
+ *     lsn: 'auto',
+ *   });
  */
 export async function importPgdata(options: ImportOptions): Promise<ImportedLayer> {
   try {
@@ -146,15 +169,15 @@ async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
     const counts = { forkCount, pageCount, mapCount, badPageCount };
     return { ...layer, lsn, keyRange, control, ...counts, leftOut, warnings: objections.warnings };
   } catch (error) {
-    // The first error counts. A temporary that cannot be removed is removed as a leftover.
+    // The first error counts. A temporary that cannot be removed now is removed later, as a leftover.
     await Promise.allSettled([writer.abandon()]);
     throw error;
   }
 }
 
-/** What the directory holds, once nothing speaks against importing it. */
+/** The content of a directory that may be imported. */
 interface Cluster {
-  /** From the root. */
+  /** Absolute path. */
   readonly dataDirectory: string;
   readonly control: ControlFile;
   readonly files: RelationFiles;
@@ -191,7 +214,7 @@ function allowedBy({ allowUnclean, allowDamaged }: ImportOptions): ObjectionKind
   return allowed;
 }
 
-/** A pageserver reads at no LSN of 0: the layer would never be found. */
+/** A pageserver never reads at LSN 0: the layer would never be found. */
 function checkLayerLsn(lsn: Lsn): void {
   if (lsn !== 0n) return;
   throw new StorageError('invalid-input', {
@@ -201,12 +224,13 @@ function checkLayerLsn(lsn: Lsn): void {
   });
 }
 
-/** Throws `invalid-input` if a server came, or a file changed, after it was listed or read. */
+/** Throws `invalid-input` if a server started, or a file changed, since the directory was read. */
 async function checkStill(cluster: Cluster, openFiles: OpenFiles): Promise<void> {
   const { dataDirectory, control, files, objections } = cluster;
   await checkUnchanged(dataDirectory, control, openFiles);
-  if (!objections.isAllowed('unclean'))
+  if (!objections.isAllowed('unclean')) {
     await assertCleanShutdown(dataDirectory, control, openFiles);
+  }
   const layout = { dataDirectory, ...control };
   const allowed = new Objections(['damaged']);
   const after = await searchRelationFiles(layout, openFiles.fileSystem, allowed);

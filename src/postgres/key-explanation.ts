@@ -1,4 +1,4 @@
-/** Keys in words, for people: `block 7 of relation 1663/5/16384, main fork`. */
+/** Keys in words. */
 import type { Key } from '../layers/key.ts';
 import type { Fork } from './fork.ts';
 import {
@@ -9,6 +9,11 @@ import {
   type SlruSegmentId,
 } from './key-mapping.ts';
 
+/**
+ * Describes a key for people: `block 7 of relation 1663/5/16384, main fork`.
+ *
+ * @throws `invalid-input` unless the key has 18 bytes.
+ */
 export function explainKey(key: Key): string {
   const meaning = describeKey(key);
   switch (meaning.kind) {
@@ -59,7 +64,7 @@ function databaseText({ spcnode, dbnode }: DatabaseId): string {
   return `database ${dbnode} in tablespace ${spcnode}`;
 }
 
-/** SLRU segments are files named by four hex digits; people look for that name. */
+/** Includes the name of the segment's file: four hex digits. */
 function segmentText({ slru, segno }: SlruSegmentId): string {
   const fileName = segno.toString(16).toUpperCase().padStart(4, '0');
   return `${slru} segment ${segno} (file ${fileName})`;

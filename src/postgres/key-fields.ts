@@ -11,9 +11,9 @@
  *   xid=740                                two-phase file
  *   db_dir, twophase_dir, control_file, checkpoint, aux_files
  *
- * The names are those of a KeyMeaning, so that what describes a key also makes it:
+ * The names are those of KeyMeaning, so that the description of a key can be parsed again:
  * `kind=rel_block spcnode=1663 dbnode=5 relnode=16384 fork=main blkno=7`. Numbers are decimal or
- * 0x hex. Whatever is missing, doubled, unknown or not part of the kind is refused.
+ * 0x hex. Fields that are missing, repeated, unknown or not part of the kind are refused.
  */
 import { StorageError } from '../errors.ts';
 import { type Key, parseKey } from '../layers/key.ts';
@@ -44,7 +44,7 @@ import {
   twophaseKey,
 } from './key-mapping.ts';
 
-/** For the help text of a command that takes a key. */
+/** The forms of a key, for the help text of a command. */
 export const KEY_FIELDS_HELP = `\
 KEY is 36 hex digits, or fields:
   rel=SPC/DB/REL [fork=main|fsm|vm|init] blkno=N   block of a relation
@@ -55,7 +55,13 @@ KEY is 36 hex digits, or fields:
   xid=N                                            two-phase file
   db_dir | twophase_dir | control_file | checkpoint | aux_files`;
 
-/** Parses either 36 hex digits or fields; no kind consists of hex digits. Throws `invalid-input`. */
+/**
+ * Parses a key: 36 hex digits, or fields as in `keyFromFieldsText`.
+ *
+ * @param words A word may hold several fields.
+ * @throws `invalid-input`, `out-of-range`.
+ * @example parseKeyText(['rel=1663/5/16384', 'blkno=7'])
+ */
 export function parseKeyText(words: readonly string[]): Key {
   const [only, ...others] = splitWords(words);
   if (only !== undefined && others.length === 0 && /^[0-9a-fA-F]+$/.test(only)) {
@@ -64,7 +70,13 @@ export function parseKeyText(words: readonly string[]): Key {
   return keyFromFieldsText(words);
 }
 
-/** Parses the FIELDS form; a word may hold several fields. Throws `invalid-input`. */
+/**
+ * Parses a key from fields, such as `rel=1663/5/16384 fork=main blkno=7`; `KEY_FIELDS_HELP` lists
+ * the forms.
+ *
+ * @param words A word may hold several fields.
+ * @throws `invalid-input`, `out-of-range`.
+ */
 export function keyFromFieldsText(words: readonly string[]): Key {
   const fields = readFields(splitWords(words));
   const kind = kindOf(fields);
@@ -87,7 +99,7 @@ const FIELD_NAMES = [
 ] as const;
 type FieldName = (typeof FIELD_NAMES)[number];
 
-/** Kinds that fields can name; metadata keys and unknown ones are given as hex. */
+/** Kinds that fields can name; metadata keys and unknown ones need hex digits. */
 type BuildableKind = Exclude<KeyKind, 'metadata' | 'unknown'>;
 
 /** The text of each field, after `rel` and `db` are split; `kind` is a valid kind or `size`. */
@@ -178,7 +190,7 @@ function checkKind(text: string): BuildableKind {
   if (text === 'metadata' || text === 'unknown') {
     throw invalid(`key of kind ${text}`, '36 hex digits', 'fields');
   }
-  // A bare word may also be a field that lost its value.
+  // A word without `=` may also be a field whose value is missing.
   throw unknown('kind or field', text, [...Object.keys(BUILD), 'size', ...FIELD_NAMES]);
 }
 
@@ -222,7 +234,7 @@ function checkFieldsOfKind(kind: BuildableKind, fields: Fields): void {
       (name === 'fork' && hasFork) ||
       (name === 'size' && hasSize) ||
       required.some((candidate) => candidate === name);
-    if (!belongs) throw invalid(`key of kind ${kind}`, `no field ${name}`, 'one');
+    if (!belongs) throw invalid(`key of kind ${kind}`, `no field ${name}`, `${name}`);
   }
 }
 

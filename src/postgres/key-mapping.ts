@@ -1,5 +1,5 @@
 /**
- * What the keys mean: Neon's mapping of a Postgres cluster to 18-byte keys.
+ * The meaning of keys: Neon's mapping of a Postgres cluster to 18-byte keys.
  *
  *   00 SPC DB REL FORK BLK            block of a relation fork           8,192 bytes
  *   00 SPC DB REL FORK FFFFFFFF       size of that fork                  u32 little-endian, blocks
@@ -14,7 +14,7 @@
  *   60..7E                            metadata keys
  *
  * SPC, DB, REL are OIDs and never 0 in Postgres, except DB of the shared catalogs (1664/0).
- * Everything that the table does not name is `unknown`, never guessed. Two looser spots are
+ * All keys that the table does not list are `unknown`. Two exceptions are
  * Neon's own: a relation fork above 3 is a relation block like any other, and a block number of
  * FFFFFFFF is always the size. The 64-bit XID is split over the last three fields (Postgres 17).
  * Source: Neon libs/pageserver_api/src/key.rs.
@@ -25,21 +25,25 @@ import { type Fork, forkNumberOf, forkOfNumber } from './fork.ts';
 
 /** The block number that stands for "size" in a key; the last real block is one below. */
 export const SIZE_BLOCK_NUMBER = 0xffff_ffff;
+/** The last block number of a fork or an SLRU segment. */
 export const MAXIMUM_BLOCK_NUMBER = SIZE_BLOCK_NUMBER - 1;
 export const MAXIMUM_OID = 0xffff_ffff;
 export const MAXIMUM_XID = 0xffff_ffff_ffff_ffffn;
 
-/** OIDs of the two tablespaces that every cluster has. */
+/** OID of the default tablespace, pg_default (`base`). */
 export const DEFAULT_TABLESPACE_OID = 1663;
+/** OID of the tablespace of the shared catalogs, pg_global (`global`). */
 export const GLOBAL_TABLESPACE_OID = 1664;
 
-/** In the order of their numbers in a key. */
+/** SLRUs that have keys, in the order of their numbers in a key. */
 export const SLRU_NAMES = ['clog', 'multixact_members', 'multixact_offsets'] as const;
+/** Name of an SLRU: a transaction log that Postgres keeps in segments of pages. */
 export type SlruName = (typeof SLRU_NAMES)[number];
 
 const METADATA_FIRST = 0x60;
 const METADATA_LAST = 0x7e;
 
+/** A database in one tablespace. */
 export interface DatabaseId {
   /** OID of the tablespace. */
   readonly spcnode: number;
@@ -47,17 +51,21 @@ export interface DatabaseId {
   readonly dbnode: number;
 }
 
+/** One fork of a relation. */
 export interface RelationForkId extends DatabaseId {
   /** The relation's file number (relfilenode), never 0. */
   readonly relnode: number;
   readonly fork: Fork;
 }
 
+/** One segment of an SLRU. */
 export interface SlruSegmentId {
   readonly slru: SlruName;
+  /** Number of the segment. */
   readonly segno: number;
 }
 
+/** The meaning of a key, with the fields of its kind. `blkno` is a block number. */
 export type KeyMeaning =
   | ({ readonly kind: 'rel_block'; readonly blkno: number } & RelationForkId)
   | ({ readonly kind: 'rel_size' } & RelationForkId)
@@ -75,9 +83,14 @@ export type KeyMeaning =
   | { readonly kind: 'metadata' }
   | { readonly kind: 'unknown' };
 
+/** Kind of a key. */
 export type KeyKind = KeyMeaning['kind'];
 
-/** Reads a key. Throws `invalid-input` unless it has 18 bytes; every such key has a meaning. */
+/**
+ * Describes the meaning of a key; `unknown` for one that the mapping does not define.
+ *
+ * @throws `invalid-input` unless the key has 18 bytes.
+ */
 export function describeKey(key: Key): KeyMeaning {
   const { field1 } = keyFields(key);
   if (field1 === 0) return describeRelationKey(key);
@@ -128,42 +141,62 @@ function describeSingleKey(key: Key): KeyMeaning {
   return { kind: 'unknown' };
 }
 
-/** Requires: `blkno` at most `MAXIMUM_BLOCK_NUMBER`. Throws `out-of-range`. */
+/**
+ * Key of a block of a relation fork.
+ *
+ * @param block `blkno` is at most `MAXIMUM_BLOCK_NUMBER`.
+ * @throws `out-of-range`.
+ */
 export function relationBlockKey(block: RelationForkId & { readonly blkno: number }): Key {
   return relationKey(block, checkBlockNumber(block.blkno));
 }
 
-/** The key right behind the last possible block of the fork. Throws `out-of-range`. */
+/** Key of the size of a fork, the key after its last possible block. @throws `out-of-range`. */
 export function relationSizeKey(relation: RelationForkId): Key {
   return relationKey(relation, SIZE_BLOCK_NUMBER);
 }
 
+/** Key of the relation map of a database. @throws `out-of-range`. */
 export function relationMapKey(database: DatabaseId): Key {
   return databaseKey(database, 0);
 }
 
+/** Key of the relation directory of a database. @throws `out-of-range`. */
 export function relationDirectoryKey(database: DatabaseId): Key {
   return databaseKey(database, 1);
 }
 
+/** Key of the database directory. */
 export function databaseDirectoryKey(): Key {
   return keyFromFields({ ...NO_FIELDS, field1: 0 });
 }
 
-/** Requires: `blkno` at most `MAXIMUM_BLOCK_NUMBER`. Throws `out-of-range`. */
+/**
+ * Key of a block of an SLRU segment.
+ *
+ * @param block `blkno` is at most `MAXIMUM_BLOCK_NUMBER`.
+ * @throws `out-of-range`.
+ */
 export function slruBlockKey(block: SlruSegmentId & { readonly blkno: number }): Key {
   return slruKey(block, checkBlockNumber(block.blkno));
 }
 
+/** Key of the size of an SLRU segment. @throws `out-of-range`. */
 export function slruSizeKey(segment: SlruSegmentId): Key {
   return slruKey(segment, SIZE_BLOCK_NUMBER);
 }
 
+/** Key of the directory of an SLRU. @throws `out-of-range`. */
 export function slruDirectoryKey(slru: SlruName): Key {
   return keyFromFields({ ...NO_FIELDS, field1: 1, field2: slruNumberOf(slru) });
 }
 
-/** Requires: `xid` from 1, because 0 is the directory. Throws `out-of-range`. */
+/**
+ * Key of the two-phase state of a transaction.
+ *
+ * @param xid At least 1: 0 is the directory.
+ * @throws `out-of-range`.
+ */
 export function twophaseKey(xid: bigint): Key {
   if (xid < 1n || xid > MAXIMUM_XID) {
     throw outOfRange('xid', `1 to ${MAXIMUM_XID}`, String(xid));
@@ -177,18 +210,22 @@ export function twophaseKey(xid: bigint): Key {
   });
 }
 
+/** Key of the directory of two-phase files. */
 export function twophaseDirectoryKey(): Key {
   return keyFromFields({ ...NO_FIELDS, field1: 2 });
 }
 
+/** Key of the control file. */
 export function controlFileKey(): Key {
   return keyFromFields({ ...NO_FIELDS, field1: 3, field6: 0 });
 }
 
+/** Key of the checkpoint record. */
 export function checkpointKey(): Key {
   return keyFromFields({ ...NO_FIELDS, field1: 3, field6: 1 });
 }
 
+/** Key of the directory of auxiliary files. */
 export function auxFilesKey(): Key {
   return keyFromFields({ ...NO_FIELDS, field1: 3, field6: 2 });
 }

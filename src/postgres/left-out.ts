@@ -1,20 +1,21 @@
 /**
- * What an import leaves out of the top of a data directory: all but the relations.
+ * The part of a data directory that an import leaves out: all but the relations.
  *
- * Files are listed with the reason, directories by the files in them. A symbolic link is one file
- * here, as is a directory that cannot be listed: nothing in it is needed.
+ * Each file is listed with the reason. A symbolic link counts as one file, and so does a directory
+ * that cannot be listed: nothing in it is needed.
  */
 import { isStorageError } from '../errors.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { DirectoryEntry, FileSystem } from '../virtual-file/file-system.ts';
 import type { LeftOutReason } from './relation-file-name.ts';
 
+/** A file, or a part of one, that was not imported. */
 export interface LeftOutFile {
   readonly path: string;
   readonly reason: LeftOutReason;
 }
 
-/** Throws `io`, `not-found` where the data directory itself cannot be listed. */
+/** Throws `io`, `not-found` if the data directory itself cannot be listed. */
 export async function findLeftOut(
   dataDirectory: string,
   fileSystem: FileSystem,
@@ -62,7 +63,7 @@ function reasonOf(name: string): LeftOutReason {
   return REASONS.get(name) ?? (name.endsWith('.conf') ? 'configuration' : 'other');
 }
 
-/** Postgres nests three deep (`pg_replslot/NAME/snapshots`). */
+/** Postgres nests directories three deep (`pg_replslot/NAME/snapshots`). */
 const MAXIMUM_DEPTH = 8;
 
 interface Listing {

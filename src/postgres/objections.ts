@@ -1,14 +1,14 @@
 /**
- * What speaks against an import: an error, unless the caller has allowed it, and a warning in the
- * same words if so. What Postgres itself takes as it is, is a warning in any case.
+ * Objections to an import: each is an error, or a warning if the caller has allowed its kind. What
+ * Postgres itself ignores is always a warning.
  */
 import type { StorageError } from '../errors.ts';
 
-/** `unclean`: the files need not fit together. `damaged`: something is missing or invalid. */
+/** `unclean`: the files may be inconsistent. `damaged`: something is missing or invalid. */
 export type ObjectionKind = 'unclean' | 'damaged';
 
 export class Objections {
-  /** In the order in which they were noticed. */
+  /** In the order of their discovery. */
   readonly warnings: StorageError[] = [];
   readonly #allowed: ReadonlySet<ObjectionKind>;
 

@@ -1,9 +1,9 @@
 /**
  * Checksums of the pages in layers, for `verifyLayer`.
  *
- * The layer of an imported cluster with checksums has them in every page. A pageserver does not
- * set them: a page that it has made from WAL has a stale one or none, in an image layer as in a
- * delta. So a mismatch there says nothing, and a page without one is only counted.
+ * In the layer of an imported cluster with checksums every page has one. A pageserver does not
+ * maintain them: a page that it made from WAL has a stale checksum or none, in image layers and in
+ * deltas. There a mismatch means nothing. A page without a checksum is only counted.
  */
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatKey } from '../layers/key.ts';
@@ -13,9 +13,10 @@ import type { InspectedValue } from '../layers/value-inspection.ts';
 import { describeKey } from './key-mapping.ts';
 import { checkPageChecksum, decodePageHeader, PAGE_SIZE, pageChecksum } from './page.ts';
 
-/** How many pages were seen, by what their checksums say. */
+/** Number of pages by the state of their checksums. */
 export interface PageCounts {
   readonly good: number;
+  /** With a checksum that does not match. */
   readonly bad: number;
   /** All zero. */
   readonly new: number;
@@ -23,19 +24,30 @@ export interface PageCounts {
   readonly without: number;
 }
 
+/**
+ * Checks the checksums of Postgres pages while `verifyLayer` reads a layer, and counts them.
+ *
+ * @example
+ *   const checks = new PageChecks();
+ *   const report = await verifyLayer(path, { inspectValue: checks.inspect });
+ *   checks.counts.bad;
+ */
 export class PageChecks {
   #good = 0;
   #bad = 0;
   #new = 0;
   #without = 0;
 
+  /** The pages so far. */
   get counts(): PageCounts {
     return { good: this.#good, bad: this.#bad, new: this.#new, without: this.#without };
   }
 
   /**
-   * For the option `inspectValue` of `verifyLayer`: looks at the value if it is the image of a
-   * relation's block, in any fork. Returns: `corrupt` for a checksum that does not match.
+   * For the option `inspectValue` of `verifyLayer`: checks a value that is the image of a block of
+   * a relation, in any fork.
+   *
+   * @returns An error `corrupt` if the checksum does not match.
    */
   readonly inspect = (value: InspectedValue): StorageError | undefined => {
     const page = imageOf(value);
@@ -59,7 +71,7 @@ export class PageChecks {
   };
 }
 
-/** Undefined for a record, and for a value that does not decode, which `verifyLayer` reports. */
+/** Undefined for a WAL record, and for a value that does not decode, which `verifyLayer` reports. */
 function imageOf({ kind, bytes }: InspectedValue): Uint8Array | undefined {
   if (kind === 'image') return bytes;
   try {

@@ -1,9 +1,9 @@
 /**
- * What an import looks for in each page: its checksum, where the cluster has checksums, and an LSN
- * above that of the layer, which says that the page was changed later.
+ * Checks of an import on each page: its checksum, if the cluster has checksums, and that its LSN is
+ * not above that of the layer, which would mean that the page was changed later.
  *
- * A bad page is a finding; unless they are allowed, the others are still looked at, so that all are
- * named, but no layer is made any more.
+ * A page with a wrong checksum is a finding. Unless such pages are allowed, no layer is made, but
+ * the other pages are still checked, so that all are reported.
  */
 import { describedError, StorageError } from '../errors.ts';
 import { formatKey } from '../layers/key.ts';
@@ -45,12 +45,12 @@ export class PageInspector {
     this.#lsnLow = Number(options.lsn & 0xffff_ffffn);
   }
 
-  /** Undefined where the cluster has no checksums. */
+  /** Undefined if the cluster has no checksums. */
   get badPageCount(): number | undefined {
     return this.#options.checksums === 'on' ? this.#badPageCount : undefined;
   }
 
-  /** Whether a layer can still come of it. */
+  /** Whether a page was refused, so that no layer is made. */
   get isRefused(): boolean {
     return this.#badPageCount > 0 && !this.#options.allowBadPages;
   }
@@ -72,7 +72,7 @@ export class PageInspector {
     this.#addNewer((BigInt(high) << 32n) | BigInt(low), place);
   }
 
-  /** Throws `corrupt` for bad pages, unless they are allowed; says how many were newer. */
+  /** Throws `corrupt` for bad pages, unless they are allowed. Warns of newer pages. */
   end(): void {
     if (this.isRefused) throw this.#refusal();
     const count = this.#newerCount;
@@ -99,9 +99,10 @@ export class PageInspector {
   #refusal(): StorageError {
     const count = this.#badPageCount;
     const cause = this.#firstBadPage;
-    const pages = count === 1 ? '1 page fails its checksum' : `${count} pages fail their checksums`;
+    const pages =
+      count === 1 ? '1 page has a wrong checksum' : `${count} pages have wrong checksums`;
     return new StorageError('corrupt', {
-      what: `${pages}, the first one in this file`,
+      what: `${pages}, the first of them here`,
       path: cause?.path,
       offset: cause?.offset,
       key: cause?.key,
@@ -113,7 +114,7 @@ export class PageInspector {
     const { lsn, objections } = this.#options;
     if (!objections.isAllowed('unclean')) {
       throw new StorageError('out-of-range', {
-        what: `block ${blkno} is newer than the layer: LSN of the page`,
+        what: `LSN of block ${blkno}, which is newer than the layer`,
         path,
         offset,
         lsn: formatLsn(pageLsn),

@@ -12,33 +12,46 @@
  *
  * Checksum: 32 FNV-1a sums side by side over the page as rows of 32 u32, with the checksum field
  * taken as 0, two more rounds of zeros, XORed together and with the block number, folded to
- * 1..65535. The block number counts through the whole fork, so that a page in the wrong place is
- * noticed. Source: Postgres src/include/storage/bufpage.h, checksum_impl.h.
+ * 1..65535. The block number counts through all segments of the fork, so that a page in the
+ * wrong place is detected. Source: Postgres src/include/storage/bufpage.h, checksum_impl.h.
  */
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 
+/** Bytes of a page. */
 export const PAGE_SIZE = 8192;
 export const PAGE_HEADER_SIZE = 24;
 
+/** The header of a page. */
 export interface PageHeader {
+  /** End of the last WAL record that changed the page. */
   readonly lsn: Lsn;
+  /** 0 if the page has none. */
   readonly checksum: number;
+  /** Bits of bufpage.h: 1 has free line pointers, 2 full, 4 all visible. */
   readonly flags: number;
-  /** Offsets in the page. */
+  /** Offset of the end of the item pointers. */
   readonly lower: number;
+  /** Offset of the start of the items. */
   readonly upper: number;
+  /** Offset of the access method's space. */
   readonly special: number;
+  /** Bytes, as stored in the header. */
   readonly pageSize: number;
   readonly layoutVersion: number;
+  /** Oldest transaction that may leave something to prune, or 0. */
   readonly pruneXid: number;
 }
 
-/** `new` pages are all zero; `absent`: the cluster had checksums off when it wrote the page. */
+/** `new`: the page is all zero. `absent`: the cluster had no checksums when it wrote the page. */
 export type PageChecksumState = 'good' | 'mismatch' | 'new' | 'absent';
 
-/** Decodes without judging: the header of a new page is all zero. Throws `invalid-input`. */
+/**
+ * Decodes the header of a page without checking it; that of a new page is all zero.
+ *
+ * @throws `invalid-input` unless the page has 8,192 bytes.
+ */
 export function decodePageHeader(page: Uint8Array): PageHeader {
   checkPageSize(page);
   const view = new DataView(page.buffer, page.byteOffset, PAGE_HEADER_SIZE);
@@ -61,12 +74,24 @@ export function itemCount({ lower }: PageHeader): number {
   return Math.max(0, Math.floor((lower - PAGE_HEADER_SIZE) / 4));
 }
 
-/** The checksum that the page should carry as this block of its fork: 1 to 65535. */
+/**
+ * Computes the checksum of a page.
+ *
+ * @param blockNumber Block number in the fork, across its segments.
+ * @returns 1 to 65535.
+ * @throws `invalid-input` unless the page has 8,192 bytes.
+ */
 export function pageChecksum(page: Uint8Array, blockNumber: number): number {
   checkPageSize(page);
   return (((hashPage(page) ^ blockNumber) >>> 0) % 65535) + 1;
 }
 
+/**
+ * Compares the checksum of a page with its content.
+ *
+ * @param blockNumber Block number in the fork, across its segments.
+ * @throws `invalid-input` unless the page has 8,192 bytes.
+ */
 export function checkPageChecksum(page: Uint8Array, blockNumber: number): PageChecksumState {
   const { checksum, upper } = decodePageHeader(page);
   if (upper === 0 && ZEROS.equals(page)) return 'new';
@@ -75,8 +100,8 @@ export function checkPageChecksum(page: Uint8Array, blockNumber: number): PageCh
 }
 
 /**
- * What a server with checksums would have against the page as this block of its fork, or undefined.
- * A page is either all zero or has a header and its checksum, which is never 0.
+ * Returns why a server with checksums would refuse the page, or undefined. A valid page is all zero,
+ * or has a header and its checksum, which is never 0.
  */
 export function badPageOf(
   page: Uint8Array,
@@ -85,7 +110,7 @@ export function badPageOf(
   const { checksum, upper } = decodePageHeader(page);
   if (upper === 0) {
     if (ZEROS.equals(page)) return undefined;
-    return { expected: 'a page header, or zeros alone', actual: 'upper 0 and other bytes' };
+    return { expected: 'a page header, or only zeros', actual: 'upper 0 and other bytes' };
   }
   const computed = pageChecksum(page, blockNumber);
   return checksum === computed ? undefined : { expected: hex(computed), actual: hex(checksum) };
@@ -139,16 +164,16 @@ const SUM_SEEDS = Int32Array.of(
 
 assert(SUM_SEEDS.length === SUM_COUNT, 'one seed for each sum');
 assert(SUM_COUNT % 4 === 0, 'sums are made four at a time');
-assert(PAGE_SIZE % (4 * SUM_COUNT) === 0, 'a page is whole rows');
+assert(PAGE_SIZE % (4 * SUM_COUNT) === 0, 'a page is a number of complete rows');
 
-/** The page in hand, as words, with a checksum of 0. Pages are summed synchronously. */
+/** The current page as words, with a checksum of 0. Pages are summed synchronously. */
 const WORDS = new Int32Array(PAGE_SIZE / 4);
 const WORD_BYTES = Buffer.from(WORDS.buffer);
 const IS_BIG_ENDIAN = new Uint8Array(Uint16Array.of(1).buffer)[0] === 0;
 
 /**
- * Four sums at a time: each step of a sum waits for the one before, and a processor does four that
- * do not wait for each other in hardly more time than one.
+ * Computes four sums at a time: each step of a sum depends on the previous one, and a processor can
+ * overlap four independent sums.
  */
 function hashPage(page: Uint8Array): number {
   WORD_BYTES.set(page);

@@ -1,12 +1,12 @@
 /**
- * Names in a database's directory, and what they stand for.
+ * Names of files in the directory of a database.
  *
  *   16384  16384_fsm  16384.1  16384_vm.2     segment of a relation fork
  *   t3_16384  t3_16384_fsm.1                  the same of a temporary relation (backend 3)
  *   pg_filenode.map                           relation map: file numbers of the mapped catalogs
  *   pg_filenode.map.tmp                       a map that was being written
  *   pg_internal.init  pg_internal.init.123    cache that Postgres rebuilds
- *   PG_VERSION  pg_control  pgsql_tmp         what they say
+ *   PG_VERSION  pg_control  pgsql_tmp         version, control file, temporary files
  *
  * Numbers have no leading zeros and fit into 32 bits; segment 0 has no number in its name.
  * Source: Postgres src/common/relpath.c, src/backend/storage/file/reinit.c.
@@ -31,11 +31,11 @@ export type LeftOutReason =
   | 'cache'
   | 'control file'
   | 'version'
-  /** It stands beside relations, and has the name of none. */
+  /** A name among those of relations that is not the name of a relation. */
   | 'unknown name'
   /** A relation file ends within a page. */
   | 'partial page'
-  /** A segment without the ones that belong before it. */
+  /** A segment after a missing one, or after one that is not full. */
   | 'stray segment'
   | 'damaged relation map'
   | 'transaction status'
@@ -45,7 +45,7 @@ export type LeftOutReason =
   | 'statistics'
   | 'server state'
   | 'configuration'
-  /** It lies beside what Postgres keeps in its data directory. */
+  /** Not one of the files that Postgres keeps in its data directory. */
   | 'other';
 
 export function parseRelationFileName(name: string): RelationFileName {
@@ -60,7 +60,7 @@ export function parseRelationFileName(name: string): RelationFileName {
   return { kind: 'left-out', reason: reasonOf(name) };
 }
 
-/** An OID as a directory name, or undefined. */
+/** Parses the name of a directory as an OID; undefined if it is not one. */
 export function parseOid(name: string): number | undefined {
   const oid = /^[1-9][0-9]{0,9}$/.test(name) ? Number(name) : Number.NaN;
   return oid <= MAXIMUM_OID ? oid : undefined;

@@ -5,9 +5,9 @@
  *   global/                                   tablespace 1664, database 0
  *   pg_tblspc/{spc}/PG_{major}_{catalog}/{db}/
  *
- * `pg_tblspc/{spc}` is a symbolic link to wherever the tablespace is (or a directory, if it was
- * made in place), and the only link that is followed. Any other link in place of a directory or
- * a relation file is refused, not left out, so that no relation is lost in silence.
+ * `pg_tblspc/{spc}` is a symbolic link to the tablespace (or a directory, if it was made in place),
+ * and the only link that is followed. Any other link in place of a directory or a relation file is
+ * refused, not left out, so that no relation is lost silently.
  */
 import { isStorageError, StorageError } from '../errors.ts';
 import { compareKeys } from '../layers/key.ts';
@@ -28,27 +28,31 @@ import { PAGE_SIZE } from './page.ts';
 import { parseOid, parseRelationFileName } from './relation-file-name.ts';
 import { arrangeSegments, countPages, type RelationSegment } from './relation-segments.ts';
 
+/** The files of one fork of a relation. */
 export interface RelationFork extends DatabaseId {
+  /** File number of the relation. */
   readonly relnode: number;
   readonly fork: ForkName;
   readonly pageCount: number;
-  /** In order; none of them is empty. */
+  /** In order, without empty ones. */
   readonly segments: readonly RelationSegment[];
 }
 
+/** The file of a relation map. */
 export interface RelationMapFile extends DatabaseId {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
 }
 
-/** Where a database has files in one tablespace. */
+/** The directory of a database in one tablespace. */
 export interface DatabaseDirectory extends DatabaseId {
   readonly path: string;
-  /** Whether there are relations or a map in it. */
+  /** Whether it contains neither relations nor a map. */
   readonly isEmpty: boolean;
 }
 
+/** The relation files of a cluster. */
 export interface RelationFiles {
   /** In key order. */
   readonly forks: readonly RelationFork[];
@@ -57,12 +61,13 @@ export interface RelationFiles {
   readonly databases: readonly DatabaseDirectory[];
   /** OIDs of the tablespaces below `pg_tblspc`. */
   readonly tablespaces: readonly number[];
-  /** Names in the relations' directories, and parts of files, that are not in `forks` and `maps`. */
+  /** Other files in the same directories, and parts of files that are not in `forks`. */
   readonly leftOut: readonly LeftOutFile[];
-  /** What Postgres passes over, in the words of an error. */
+  /** Problems that Postgres ignores, as errors. */
   readonly warnings: readonly StorageError[];
 }
 
+/** Where the files of a cluster are; a `ControlFile` has all but the directory. */
 export interface ClusterLayout {
   readonly dataDirectory: string;
   readonly majorVersion: number;
@@ -72,11 +77,11 @@ export interface ClusterLayout {
 }
 
 /**
- * Lists all relation files; the same directory gives the same list.
+ * Lists all relation files of a data directory, in a deterministic order.
  *
- * Throws: `not-found` (a directory or a segment is missing), `truncated` (a segment is not full),
- * `corrupt` (longer than a segment can be), `too-large`, `invalid-input` (a symbolic link or
- * special file where none belongs), `io`.
+ * @throws `not-found` (a directory or a segment is missing), `truncated` (a segment is not full),
+ *   `corrupt` (longer than a segment can be), `too-large`, `invalid-input` (a symbolic link or
+ *   special file in place of a directory or file), `io`.
  */
 export async function findRelationFiles(
   layout: ClusterLayout,
@@ -85,7 +90,7 @@ export async function findRelationFiles(
   return searchRelationFiles(layout, fileSystem, new Objections([]));
 }
 
-/** As `findRelationFiles`; what is damaged or missing is a warning, where that is allowed. */
+/** Like `findRelationFiles`, with objections to damage that may be allowed. */
 export async function searchRelationFiles(
   layout: ClusterLayout,
   fileSystem: FileSystem,
@@ -256,10 +261,10 @@ function describeSegment(segmentNumber: number, path: string, stat: FileStat): R
   return { segmentNumber, path, size, fileSize, identity, modificationTime };
 }
 
-/** A copy that drops empty directories makes it so; tablespaces would have been lost before. */
+/** A copy that drops empty directories has no pg_tblspc. */
 function withoutTablespaces(path: string): StorageError {
   return new StorageError('not-found', {
-    what: 'pg_tblspc is missing: tablespaces, if there were any, are not imported',
+    what: 'pg_tblspc is missing: tablespaces, if any, are not imported',
     path,
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Relation map (pg_filenode.map): file numbers of the catalogs that every other one is found
- * through, little-endian.
+ * Relation map (pg_filenode.map): file numbers of the catalogs through which all others are found,
+ * little-endian.
  *
  *   0           u32  magic, 0x00592717
  *   4           i32  number of mappings
@@ -15,6 +15,7 @@
 import { crc32cOf } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 
+/** One entry of a relation map. */
 export interface RelationMapping {
   /** OID of the catalog. */
   readonly oid: number;
@@ -23,9 +24,11 @@ export interface RelationMapping {
 }
 
 /**
- * Decodes the map of a cluster of this major version, in the order of the file.
+ * Decodes a relation map.
  *
- * Throws: `truncated` (too short, or empty), `corrupt` (too long, magic, count, checksum).
+ * @param majorVersion Major version of the cluster, 14 to 17, which determines the size.
+ * @returns The mappings in the order of the file.
+ * @throws `truncated` (too short, or empty), `corrupt` (too long, magic, count, checksum).
  */
 export function decodeRelationMap(bytes: Uint8Array, majorVersion: number): RelationMapping[] {
   const layout = majorVersion < 16 ? LAYOUTS.before16 : LAYOUTS.from16;
@@ -68,7 +71,7 @@ function checkSize({ length }: Uint8Array, size: number): void {
 
 function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
   return new StorageError('corrupt', {
-    what: `${what} of a relation map`,
+    what: `${what} of the relation map`,
     offset,
     expected,
     actual,

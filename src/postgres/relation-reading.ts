@@ -1,7 +1,7 @@
 /**
- * Reading relation files from end to end: in large pieces, on one open file, and never past a
- * change of size, of the time of the last write, or of the file behind the name. A file that
- * changes means that a server is at work in the directory.
+ * Reads relation files in large pieces, each through one open file, and detects a change of the
+ * size, the time of the last write, or the file under the name. Such a change means that a server
+ * is writing to the directory.
  */
 import { StorageError, throwIfAborted } from '../errors.ts';
 import type { FileStat } from '../virtual-file/file-system.ts';
@@ -26,9 +26,9 @@ export interface ReadingOptions {
 }
 
 /**
- * Yields the segment's pages in order, many at a time: views of one buffer, valid until the next
- * is asked for. Throws `invalid-input` when the file is not what it was when it was listed; if an
- * unclean directory is allowed, only when its size is not.
+ * Yields the pages of a segment in order, many at a time: views of one buffer, valid until the next
+ * one is requested. Throws `invalid-input` if the file changed since it was listed; if an unclean
+ * directory is allowed, only if its size changed.
  */
 export async function* readSegmentPages(
   segment: RelationSegment,
@@ -54,7 +54,7 @@ export async function* readSegmentPages(
   }
 }
 
-/** The content of a relation map. Throws `invalid-input` when its size is not what it was. */
+/** Reads a relation map. Throws `invalid-input` if its size changed since it was listed. */
 export async function readMapFile(map: RelationMapFile, openFiles: OpenFiles): Promise<Uint8Array> {
   const bytes = await readWholeFile(map.path, MAXIMUM_MAP_SIZE, openFiles);
   if (bytes.length !== map.size) throw changedSize(map.path, map.size, bytes.length);
@@ -67,7 +67,7 @@ async function checkSize(file: VirtualFile, size: number): Promise<FileStat> {
   return stat;
 }
 
-/** What tells a file from the same one later. */
+/** Distinguishes a file from its later versions. */
 type Version = Partial<Pick<FileStat, 'identity' | 'modificationTime'>>;
 
 function changeOf(before: Version, after: Version): string | undefined {
@@ -75,10 +75,7 @@ function changeOf(before: Version, after: Version): string | undefined {
   return before.modificationTime === after.modificationTime ? undefined : 'it was written to';
 }
 
-/**
- * Objects when the relation files of a directory are not those that they were: one came or went, or
- * was written to.
- */
+/** Objects to relation files that appeared, disappeared or were written to. */
 export function checkUnchangedFiles(
   before: RelationFiles,
   after: RelationFiles,
@@ -113,16 +110,16 @@ function filesOf({ forks, maps }: RelationFiles): ListedFile[] {
 
 function changedSize(path: string, expected: number, actual: number): StorageError {
   return new StorageError('invalid-input', {
-    what: 'relation file changed while it was read: size',
+    what: 'size of a relation file, which changed during the import',
     path,
-    expected: `${expected} bytes as before`,
+    expected: `${expected} bytes, as before`,
     actual: `${actual}`,
   });
 }
 
 function changed(path: string, how: string): StorageError {
   return new StorageError('invalid-input', {
-    what: `relation file changed while it was read: ${how}`,
+    what: `relation file changed during the import: ${how}`,
     path,
   });
 }

@@ -3,10 +3,10 @@
  * the last is full. Empty ones may follow: Postgres shortens what it truncates and leaves the file
  * there.
  *
- * Two things Postgres passes over without a word: part of a page at the end of the last segment
- * (a disk was full once), and segments without the first one (of a relation that was dropped).
- * They are left out with a warning. Segments after a missing one, or after one that is not full,
- * it ignores as well, but they held pages of the relation once: that is damage.
+ * Postgres silently ignores part of a page at the end of the last segment (after a full disk), and
+ * segments without the first one (of a relation that was dropped). They are left out with a
+ * warning. It also ignores segments after a missing one, or after one that is not full, but these
+ * held pages of the relation: that is damage.
  *
  * Source: Postgres src/backend/storage/smgr/md.c.
  */
@@ -16,15 +16,18 @@ import type { LeftOutFile } from './left-out.ts';
 import type { Objections } from './objections.ts';
 import { PAGE_SIZE } from './page.ts';
 
+/** One file of a relation fork. */
 export interface RelationSegment {
+  /** From 0. */
   readonly segmentNumber: number;
   readonly path: string;
-  /** Bytes of whole pages. */
+  /** Bytes of complete pages. */
   readonly size: number;
-  /** Bytes of the file: more than `size` where it ends within a page. */
+  /** Bytes of the file: more than `size` if it ends within a page. */
   readonly fileSize: number;
   /** See `FileStat`. */
   readonly identity: string;
+  /** See `FileStat`. */
   readonly modificationTime?: bigint | undefined;
 }
 
@@ -32,12 +35,12 @@ export interface ArrangedSegments {
   /** Those that hold pages, in order. */
   readonly segments: RelationSegment[];
   readonly leftOut: LeftOutFile[];
-  /** False where there is no first segment, and so no fork. */
+  /** False if there is no first segment, and so no fork. */
   readonly isFork: boolean;
 }
 
 /**
- * Tells which segments make up the fork; of an empty fork none.
+ * Determines the segments of a fork; an empty fork has none.
  *
  * Requires: at least one segment, each number once.
  * Throws: `corrupt` (longer than a segment can be), `too-large`; unless damage is allowed,
@@ -70,7 +73,7 @@ export function countPages(segments: readonly RelationSegment[]): number {
   return segments.reduce((sum, segment) => sum + segment.size / PAGE_SIZE, 0);
 }
 
-/** How many segments from the first on follow each other as they should, empty ones included. */
+/** Counts the consecutive segments from the first one on, including empty ones. */
 function countConnected(
   ordered: readonly RelationSegment[],
   fullSize: number,
@@ -104,7 +107,7 @@ function checkSize({ path, fileSize }: RelationSegment, fullSize: number): void 
 
 function endsWithinPage(path: string, fileSize: number): StorageError {
   return new StorageError('truncated', {
-    what: 'relation file ends within a page; that part is left out',
+    what: 'size of a relation file, whose last, partial page is left out',
     path,
     offset: fileSize - (fileSize % PAGE_SIZE),
     expected: `a multiple of ${PAGE_SIZE} bytes`,
@@ -114,16 +117,14 @@ function endsWithinPage(path: string, fileSize: number): StorageError {
 
 function missingSegment(segment: RelationSegment, expectedNumber: number): StorageError {
   return new StorageError('not-found', {
-    what: `segment ${expectedNumber} of a relation`,
+    what: `segment ${expectedNumber} of a relation is missing before segment ${segment.segmentNumber}`,
     path: segment.path,
-    expected: `it, before segment ${segment.segmentNumber}`,
-    actual: 'no such file',
   });
 }
 
 function notFull(segment: RelationSegment, next: RelationSegment, fullSize: number): StorageError {
   return new StorageError('truncated', {
-    what: `relation segment before segment ${next.segmentNumber}`,
+    what: `size of the relation segment before segment ${next.segmentNumber}`,
     path: segment.path,
     offset: segment.fileSize,
     expected: `${fullSize} bytes`,

@@ -1,9 +1,14 @@
-/** Content of a size key (relation fork or SLRU segment): page count, u32 little-endian. */
+/** Value of a size key (relation fork or SLRU segment): page count, u32 little-endian. */
 import { StorageError } from '../errors.ts';
 
 export const RELATION_SIZE_LENGTH = 4;
 
-/** Requires: a count from 0 to 0xffff_ffff. Throws `out-of-range`. */
+/**
+ * Encodes the value of a size key.
+ *
+ * @param pageCount 0 to 0xffff_ffff.
+ * @throws `out-of-range`.
+ */
 export function encodeRelationSize(pageCount: number): Uint8Array {
   if (!Number.isInteger(pageCount) || pageCount < 0 || pageCount > 0xffff_ffff) {
     throw new StorageError('out-of-range', {
@@ -17,7 +22,12 @@ export function encodeRelationSize(pageCount: number): Uint8Array {
   return bytes;
 }
 
-/** Throws `corrupt` unless there are 4 bytes. */
+/**
+ * Decodes the value of a size key.
+ *
+ * @returns Number of pages.
+ * @throws `corrupt` unless there are 4 bytes.
+ */
 export function decodeRelationSize(bytes: Uint8Array): number {
   if (bytes.length !== RELATION_SIZE_LENGTH) {
     throw new StorageError('corrupt', {

@@ -1,7 +1,7 @@
 /**
- * tablespace_map: where the tablespaces of a base backup belong, a line each: `16384 /mnt/ssd`.
- * A server that starts from the backup makes the links in pg_tblspc from it; a directory restored
- * from tar files has no others.
+ * tablespace_map: the tablespaces of a base backup, one per line: `16384 /mnt/ssd`. A server that
+ * starts from the backup creates the links in pg_tblspc from it; a directory restored from tar
+ * files has no other links.
  *
  * Source: Postgres src/backend/access/transam/xlogrecovery.c (read_tablespace_map).
  */
@@ -12,10 +12,10 @@ import { readWholeFile } from './data-directory.ts';
 import type { Objections } from './objections.ts';
 import { parseOid } from './relation-file-name.ts';
 
-/** A line has at most a path; a cluster has some dozens of tablespaces. */
+/** A line has at most one path, and a cluster some dozens of tablespaces. */
 const MAXIMUM_LENGTH = 1024 * 1024;
 
-/** Objects to each tablespace of the map that is not among those found. */
+/** Objects to each tablespace of the map that was not found. */
 export async function checkTablespaceMap(
   dataDirectory: string,
   tablespaces: readonly number[],
@@ -26,10 +26,8 @@ export async function checkTablespaceMap(
   for (const oid of await readOids(path, openFiles)) {
     if (found.has(oid)) continue;
     const error = new StorageError('not-found', {
-      what: `tablespace ${oid} of tablespace_map`,
+      what: `tablespace ${oid} of tablespace_map is missing: expected pg_tblspc/${oid}`,
       path,
-      expected: `pg_tblspc/${oid}`,
-      actual: 'no such directory',
     });
     objections.raise('damaged', error);
   }
@@ -45,7 +43,7 @@ async function readOids(path: string, openFiles: OpenFiles): Promise<number[]> {
   }
 }
 
-/** A path may contain an escaped line break, whose rest has no OID in front. */
+/** The rest of a path after an escaped line break does not start with an OID. */
 function oidOfLine(line: string): number[] {
   const oid = parseOid(/^(\d+) /.exec(line)?.[1] ?? '');
   return oid === undefined ? [] : [oid];

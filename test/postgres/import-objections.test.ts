@@ -287,7 +287,7 @@ describe('pages of a cluster with checksums', () => {
     const findings: StorageError[] = [];
     const onBadPage = (finding: StorageError) => findings.push(finding);
     const error = await storageErrorOf(run(directory, { onBadPage }));
-    expect(error.message).toContain('4 pages fail their checksums, the first one in this file');
+    expect(error.message).toContain('4 pages have wrong checksums, the first of them here');
     expect(findings).toHaveLength(4);
   });
 
@@ -297,7 +297,7 @@ describe('pages of a cluster with checksums', () => {
   });
 });
 
-describe('what is left out of a data directory is listed by reason', () => {
+describe('files of a data directory that are left out are listed with their reasons', () => {
   it('from all over it', async () => {
     const directory = fabricateCluster({
       ...FILES,
@@ -376,7 +376,7 @@ describe('a directory that changes after a file of it was read', () => {
   });
 });
 
-describe('what is no data directory', () => {
+describe('a path that is not a data directory', () => {
   it.each<[string, Change, string, string]>([
     ['holds something else', () => {}, 'not-found', 'not a Postgres data directory'],
     ['is missing', (path) => rmSync(path, { recursive: true }), 'not-found', 'no such directory'],

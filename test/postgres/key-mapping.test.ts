@@ -185,14 +185,14 @@ describe('the meaning of a key', () => {
     );
   });
 
-  it('refuses what is no key', () => {
+  it('refuses bytes that are not a key', () => {
     const error = storageErrorThrownBy(() => describeKey(new Uint8Array(17)));
     expect(error.code).toBe('invalid-input');
   });
 });
 
 describe('the order of keys', () => {
-  it('puts the size of a fork right behind its last block and before the next fork', () => {
+  it('puts the size of a fork immediately after its last block and before the next fork', () => {
     const fork = { ...RELATION, fork: 'main' } as const;
     const last = relationBlockKey({ ...fork, blkno: 0xffff_fffe });
     expect(formatKey(nextKey(last))).toBe(formatKey(relationSizeKey(fork)));

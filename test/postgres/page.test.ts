@@ -88,7 +88,7 @@ describe('a page that Postgres wrote', () => {
     expect(checkPageChecksum(page, 0xffff_fffe)).toBe('mismatch');
   });
 
-  it('with its checksum changed is a mismatch; the field is no part of what is summed', () => {
+  it('with a changed checksum is a mismatch; the field itself is not part of the sum', () => {
     const page = pageOf(REAL_PAGES['block 1 of a B-tree'].runs);
     page[9] = 0x10;
     expect(pageChecksum(page, 1)).toBe(0x0fdb);
@@ -132,7 +132,7 @@ describe('a page without a checksum', () => {
   });
 });
 
-it.each([0, 24, 8191, 8193])('%i bytes are no page', (length) => {
+it.each([0, 24, 8191, 8193])('%i bytes are not a page', (length) => {
   const bytes = new Uint8Array(length);
   expect(storageErrorThrownBy(() => decodePageHeader(bytes)).code).toBe('invalid-input');
   expect(storageErrorThrownBy(() => pageChecksum(bytes, 0)).code).toBe('invalid-input');

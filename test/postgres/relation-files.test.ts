@@ -54,7 +54,7 @@ describe('relation files of a data directory', () => {
     ]);
   });
 
-  it('do not include what is temporary, a cache or unknown, which is listed with the reason', async () => {
+  it('do not include temporary files, caches and unknown names, which are listed with the reason', async () => {
     const directory = fabricateBareCluster({
       'base/5/PG_VERSION': '17\n',
       'base/5/pg_internal.init': 'x',
@@ -101,7 +101,7 @@ describe('relation files of a data directory', () => {
 });
 
 describe('tablespaces', () => {
-  it('behind a symbolic link are found', async () => {
+  it('of a tablespace below a symbolic link are found', async () => {
     const elsewhere = temporaryDirectory();
     writeFiles(elsewhere, {
       'PG_17_202406281/5/16500': pages(2, 1),
@@ -145,7 +145,7 @@ describe('tablespaces', () => {
     expect(error.path).toContain('pg_tblspc/16400');
   });
 
-  it('with names that are no OID are left out', async () => {
+  it('with names that are not OIDs are left out', async () => {
     const directory = fabricateBareCluster({ 'pg_tblspc/notes/a': 'x' });
     expect((await find(directory)).leftOut).toContainEqual({
       path: join(directory, 'pg_tblspc/notes'),
@@ -170,7 +170,7 @@ describe('segments', () => {
     ]);
   });
 
-  it('that are empty behind the last page belong to a relation that was shortened', async () => {
+  it('that are empty after the last page belong to a relation that was truncated', async () => {
     const directory = fabricateBareCluster({
       'base/5/16384': pages(3, 1),
       'base/5/16384.1': '',
@@ -246,7 +246,7 @@ describe('what a server passes over is left out, with a warning', () => {
       { '16384': pages(2, 1).subarray(1) },
       ['1663/5/16384/main: 1'],
       'partial page',
-      'ends within a page; that part is left out at offset 8192',
+      'whose last, partial page is left out at offset 8192',
     ],
     [
       'a byte after the last page',
@@ -268,7 +268,7 @@ describe('what a server passes over is left out, with a warning', () => {
       { '16384.1': pages(1, 1), '7': pages(1, 1) },
       ['1663/5/7/main: 1'],
       'stray segment',
-      'segment 0 of a relation: expected it, before segment 1',
+      'segment 0 of a relation is missing before segment 1',
     ],
   ])('%s', async (_, relations, names, reason, message) => {
     const files = Object.entries(relations).map(([path, content]) => [`base/5/${path}`, content]);
