@@ -1,7 +1,7 @@
 /**
- * ASCII text, written straight into bytes: a line of a dump for each of a million entries would
- * otherwise be many short strings. Each function writes at `at` and returns where it ended; the
- * caller has made room.
+ * ASCII text, written directly into bytes, because many short strings for each of a million entries
+ * of a dump would be slow. Each function writes at `at` and returns the end; the caller provides
+ * enough room.
  */
 
 /** The codes of the two digits of each byte. */

@@ -1,10 +1,10 @@
-/** Whether a stream may carry escape codes, and the few that we use. */
+/** Whether a stream accepts escape codes, and those that are used. */
 import type { Output } from './output.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * NO_COLOR (not empty) wins over FORCE_COLOR (not empty; `0` and `false` mean no); without either
+ * NO_COLOR (not empty) overrides FORCE_COLOR (not empty; `0` and `false` mean no). Without either,
  * only a terminal that is not dumb gets colour.
  */
 export function wantsColour(environment: Environment, isTerminal: boolean): boolean {
@@ -25,7 +25,7 @@ const CODES = {
 
 export type Style = keyof typeof CODES;
 
-/** The text in a style where the output takes it. The text itself must be printable. */
+/** Returns the text in a style if the output accepts it. The text itself must be printable. */
 export function paint(output: Pick<Output, 'colour'>, style: Style, text: string): string {
   if (!output.colour || text === '') return text;
   const [on, off] = CODES[style];

@@ -1,7 +1,7 @@
 /**
- * What a dump prints, a batch at a time: one promise for each of a million entries, and a copy of
- * its bytes, would take longer than the printing. Where contents are not printed, none above 1 MiB
- * is held.
+ * The items of a dump, a batch at a time: one promise and a copy of the bytes for each of a million
+ * entries would take longer than printing. If contents are not printed, those above 1 MiB are
+ * streamed, not held.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { isStorageError, type StorageError } from '../errors.ts';
@@ -39,11 +39,11 @@ export interface DumpedLayer {
   readonly kind: 'delta' | 'image';
   readonly path: string;
   readonly values: ValuesMode;
-  /** Of blobs without keys that pass by in pieces. */
+  /** Digest of streamed blobs without keys. */
   readonly digest: LooseDigest;
 }
 
-/** The digest of the blob without a key that passes by. */
+/** The digest of the blob without a key that is being streamed. */
 export class LooseDigest {
   #hash: Hash | undefined;
   #offset = -1;
@@ -54,7 +54,7 @@ export class LooseDigest {
     this.#hash?.update(piece);
   }
 
-  /** Of all the pieces of that blob, which may be none. */
+  /** Returns the digest of all pieces of that blob; there may be none. */
   take(offset: number): string {
     const hash = offset === this.#offset ? this.#hash : undefined;
     this.#offset = -1;
@@ -62,7 +62,7 @@ export class LooseDigest {
   }
 }
 
-/** Yields iterators; an item is a view that is valid until the next one is asked for. */
+/** Yields batches; an item is a view that is valid until the next one is requested. */
 export async function* dumpItems(
   items: AsyncIterable<SalvagedForDump>,
   layer: DumpedLayer,
@@ -95,7 +95,7 @@ function* entriesOf(batch: EntryBatch, layer: DumpedLayer): Generator<DumpItem, 
   }
 }
 
-/** One entry of a batch after the other; what is not printed is not made. */
+/** A cursor over the entries of a batch, which creates only what is printed. */
 class BatchRow implements ShownEntry {
   readonly columns: EntryBatch;
   readonly lsnHalves: Uint32Array;
@@ -109,7 +109,7 @@ class BatchRow implements ShownEntry {
     this.lsnHalves = halvesOf(batch.lsns);
   }
 
-  /** Finds out what the content is. Throws: what is wrong with a value, with offsets from its start. */
+  /** Determines type and length of the content. Throws with offsets from the start of the value. */
   look({ kind, values }: DumpedLayer): void {
     const { columns, index } = this;
     const isPlain = columns.compressed[index] === 0;

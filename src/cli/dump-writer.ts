@@ -1,4 +1,4 @@
-/** The three forms of a dump: JSON objects in a list or a line each, and a table for people. */
+/** The three forms of a dump: JSON objects in one list or one per line, and a table for people. */
 import { isUint8Array } from 'node:util/types';
 import { assert } from '../assert.ts';
 import type { StorageError } from '../errors.ts';
@@ -28,7 +28,7 @@ import { type Column, Table } from './table.ts';
 import { valuePieces } from './value-json.ts';
 
 export interface DumpWriter {
-  /** Nothing is returned while the text is only collected. */
+  /** Returns undefined if the text was only collected. */
   item(item: DumpItem): Promise<void> | undefined;
   end(): Promise<void>;
 }
@@ -141,7 +141,7 @@ class TableDumpWriter implements DumpWriter {
   }
 }
 
-/** What the row says itself, and the path of the one file, are not repeated. */
+/** Omits the path of the file, and what other cells of the row contain. */
 function rowMessage(error: StorageError, offset: number): string {
   const isSamePlace = error.offset === offset;
   return error.with({
@@ -175,14 +175,14 @@ function blobCells({ blob, sha256 }: LooseItem, values: ValuesMode): string[] {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** More than this of a value is nothing to look at in a table. */
+/** Maximum number of bytes of a value that a table shows. */
 const SHOWN_BYTES = 4096;
 
 function lastCell(shown: ShownEntry, values: ValuesMode): string {
   const { entry, content } = shown;
   if (values === 'none') return explainKey(entry.key);
   if (values === 'sha256') return digestOf(shown);
-  assert(content.kind === 'whole', 'what is printed as a whole is not streamed');
+  assert(content.kind === 'whole', 'content that is printed is not streamed');
   if (values === 'hex' || content.value === undefined) return hexText(content.bytes);
   return valuePieces(content.value)
     .map((piece) => (isUint8Array(piece) ? hexText(piece) : beginOf(piece)))

@@ -1,6 +1,6 @@
 /**
- * The fields that every line about an entry has, as bytes: there may be millions, and an object, a
- * bigint and a string for each would take longer than all the rest.
+ * The common fields of every line about an entry, as bytes: there may be millions of lines, and an
+ * object, a bigint and a string for each would take longer than everything else.
  *
  *   "key":"{36 digits}","lsn":"{16 digits}","will_init":B,"offset":N,"stored_len":N,"len":N
  *   ,"compressed":B,"type":"{type}"
@@ -17,7 +17,7 @@ import {
   writeInteger,
 } from './ascii.ts';
 
-/** Entries in parallel arrays, as a batch has them. */
+/** Entries in parallel arrays, as in a batch. */
 export interface EntryColumns {
   /** 18 bytes each. */
   readonly keys: Uint8Array;
@@ -30,7 +30,7 @@ export interface EntryColumns {
   readonly compressed: ArrayLike<number>;
 }
 
-/** One row of the columns, and what its content says. */
+/** One row of the columns, with the type and length of its content. */
 export interface EntryFields {
   readonly columns: EntryColumns;
   /** The halves of the columns' LSNs; see `halvesOf`. */

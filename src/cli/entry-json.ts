@@ -1,4 +1,4 @@
-/** What a dump's line and `get` say about an entry: its fields, and its content in pieces. */
+/** The JSON of entries, blobs and damage in a dump, and of the entry of `get`. */
 import { createHash } from 'node:crypto';
 import { assert } from '../assert.ts';
 import type { StorageError } from '../errors.ts';
@@ -18,7 +18,7 @@ export type ShownContent =
   | { readonly kind: 'whole'; readonly bytes: Uint8Array; readonly value?: ValueView | undefined }
   | { readonly kind: 'streamed'; readonly sha256: string };
 
-/** An entry as a dump shows it, with its content or, where that passed by in pieces, without. */
+/** An entry as a dump shows it, with its content or, if it was streamed, only its digest. */
 export interface ShownEntry extends EntryFields {
   readonly entry: Omit<LayerEntry, 'bytes'>;
   readonly content: ShownContent;
@@ -33,12 +33,12 @@ export function shownEntry(
   return { entry, columns, lsnHalves: halvesOf(columns.lsns), index: 0, ...about };
 }
 
-/** What stands behind the fields: nothing, or the last field. */
+/** What follows the common fields: nothing, or the last field. */
 export function contentPieces(shown: ShownEntry, mode: ValuesMode): JsonPieces {
   if (mode === 'none') return [];
   if (mode === 'sha256') return [`,"sha256":"${digestOf(shown)}"`];
   const { content } = shown;
-  assert(content.kind === 'whole', 'what is printed as a whole is not streamed');
+  assert(content.kind === 'whole', 'content that is printed is not streamed');
   return mode === 'json' && content.value !== undefined
     ? [',"value":', ...valuePieces(content.value)]
     : [',"hex":"', content.bytes, '"'];
@@ -48,7 +48,7 @@ export function digestOf({ content }: ShownEntry): string {
   return content.kind === 'streamed' ? content.sha256 : sha256(content.bytes);
 }
 
-/** What a dump says about an entry that cannot be read. */
+/** An entry that cannot be read. */
 export function damagedEntryText(item: {
   readonly key: Key;
   readonly lsn: Lsn;
@@ -64,19 +64,19 @@ export function damagedEntryText(item: {
   });
 }
 
-/** What a dump and an index listing say about a block that cannot be read. */
+/** A block of the index that cannot be read. */
 export function damagedBlockText(item: { block: number; error: StorageError }): string {
   return encodeJson({ block: item.block, error: storageErrorJson(item.error) });
 }
 
-/** A blob whose key is lost, with its digest where that is wanted. */
+/** A blob whose key is lost, with its digest if requested. */
 export interface LooseItem {
   readonly layerKind: 'delta' | 'image';
   readonly blob: LooseBlob;
   readonly sha256: string | undefined;
 }
 
-/** What a dump says about a blob whose key is lost: the fields of an entry that are known. */
+/** A blob whose key is lost: the known fields of an entry. */
 export function looseBlobPieces(item: LooseItem, mode: ValuesMode): JsonPieces {
   const { blob, layerKind, sha256: digest } = item;
   const { offset, storedLength, length, type, bytes } = blob;
@@ -93,7 +93,7 @@ export function damagedBlobText(item: { offset: number; error: StorageError }): 
   return encodeJson({ offset: item.offset, error: storageErrorJson(item.error) });
 }
 
-/** What a dump says about the first block. */
+/** A summary that cannot be read. */
 export function damagedSummaryText(item: { error: StorageError }): string {
   return encodeJson({ error: storageErrorJson(item.error) });
 }

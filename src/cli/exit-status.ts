@@ -1,11 +1,11 @@
-/** Exit statuses, and which status an error stands for. */
+/** Exit statuses, and the status of an error. */
 import { isStorageError, type StorageErrorCode } from '../errors.ts';
 
 export const CLEAN = 0;
-/** Damage, differences, something that is not there. */
+/** Damage, differences, or a key that is not there. */
 export const FINDINGS = 1;
 export const WRONG_USAGE = 2;
-/** Nothing can be said about the file: I/O error, permission, missing file, special file. */
+/** The file could not be read: I/O error, permission, missing file, special file. */
 export const COULD_NOT_LOOK = 3;
 export const UNKNOWN_VERSION = 4;
 export const INTERRUPTED = 130;
@@ -37,7 +37,7 @@ export function statusOfCode(code: StorageErrorCode): ExitStatus {
   }
 }
 
-/** An error that is none of ours is a bug: whatever was to be found out was not. */
+/** Any other error is a bug: the command found out nothing. */
 export function statusOfError(error: unknown): ExitStatus {
   return isStorageError(error) ? statusOfCode(error.code) : COULD_NOT_LOOK;
 }
@@ -51,7 +51,7 @@ const STRONGEST_FIRST: readonly ExitStatus[] = [
   CLEAN,
 ];
 
-/** The status of two things looked at in one run. */
+/** Combines the statuses of two files. */
 export function strongest(left: ExitStatus, right: ExitStatus): ExitStatus {
   return STRONGEST_FIRST.indexOf(left) <= STRONGEST_FIRST.indexOf(right) ? left : right;
 }

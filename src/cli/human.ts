@@ -1,8 +1,8 @@
-/** Numbers as people write them. */
+/** Numbers for people. */
 
 const UNITS = ['KiB', 'MiB', 'GiB', 'TiB', 'PiB'] as const;
 
-/** `512 B`, `1.5 MiB`: three digits at most are worth reading. */
+/** `512 B`, `1.5 MiB`: at most three significant digits. */
 export function formatBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   let amount = bytes;

@@ -1,4 +1,4 @@
-/** Typed access to the fields of a parsed JSON object; throws `invalid-input` for anything else. */
+/** Typed access to the fields of a parsed JSON object. Throws `invalid-input` for other types. */
 import { constants } from 'node:buffer';
 import { StorageError } from '../errors.ts';
 import { shortened } from '../printable.ts';
@@ -10,7 +10,7 @@ const U64_MAXIMUM = 0xffff_ffff_ffff_ffffn;
 const I64_MINIMUM = -0x8000_0000_0000_0000n;
 const I64_MAXIMUM = 0x7fff_ffff_ffff_ffffn;
 
-/** Where a text was cut out of a long line: the bytes of its digits. */
+/** Texts that were cut out of a long line, by their placeholders. */
 export type LongTexts = ReadonlyMap<string, Uint8Array>;
 
 export class JsonFields {
@@ -37,7 +37,7 @@ export class JsonFields {
     return cutOut === undefined ? text : parseLongText(cutOut, name);
   }
 
-  /** Text that UTF-8 can hold: no half of a surrogate pair. */
+  /** Text that is valid in UTF-8: without lone surrogates. */
   wellFormedText(name: string): string {
     const text = this.text(name);
     if (/\p{Surrogate}/u.test(text)) throw wrongField(name, 'Unicode text', 'a lone surrogate');
@@ -79,7 +79,7 @@ export class JsonFields {
     return this.#get(name) === null ? null : this.#hex(name);
   }
 
-  /** The field `hex`, or `base64` in its place. */
+  /** The field `hex`, or `base64` instead. */
   bytes(): Uint8Array {
     if (this.#has('base64')) {
       if (this.#has('hex')) throw wrongField('hex', 'either hex or base64', 'both');
@@ -92,7 +92,7 @@ export class JsonFields {
     const digits = this.#digits(name);
     const cutOut = this.#longTexts?.get(digits);
     if (cutOut !== undefined) return decodeLongHex(cutOut, name);
-    // The decoder stops at the first character that is no digit, and takes U+0131 for a 1.
+    // The decoder stops at the first character that is not a digit, and accepts U+0131 as 1.
     const bytes = Buffer.from(digits, 'hex');
     if (bytes.length * 2 === digits.length && Buffer.byteLength(digits) === digits.length) {
       return bytes;
@@ -107,13 +107,13 @@ export class JsonFields {
       throw wrongField(name, 'base64 of one blob', `${cutOut.length} characters`);
     }
     const text = cutOut === undefined ? digits : latin1(cutOut, 0, cutOut.length);
-    // The decoder takes anything; only canonical text comes back as it was.
+    // The decoder accepts anything; only canonical text is encoded to the same text.
     const bytes = Buffer.from(text, 'base64');
     if (bytes.toString('base64') === text) return bytes;
     throw wrongField(name, 'base64 with its padding', describe(text));
   }
 
-  /** The text, or what stands for it where it was cut out. */
+  /** The text, or its placeholder if it was cut out. */
   #digits(name: string): string {
     const value = this.#get(name);
     if (typeof value === 'string') return value;
@@ -140,7 +140,7 @@ export function wrongField(name: string, expected: string, actual: string): Stor
   return new StorageError('invalid-input', { what: `field ${name}`, expected, actual });
 }
 
-/** Digits that are decoded at a time, so that they need not fit into one string. */
+/** Number of digits that are decoded at a time: they may be too long for one string. */
 const LONG_PIECE = 1024 * 1024;
 
 function decodeLongHex(digits: Uint8Array, name: string): Uint8Array {
@@ -157,7 +157,7 @@ function decodeLongHex(digits: Uint8Array, name: string): Uint8Array {
   return bytes;
 }
 
-/** A long text that is no digits: JSON's own rules for strings still hold. */
+/** A long text that is not digits: JSON's own rules for strings apply. */
 function parseLongText(content: Uint8Array, name: string): string {
   try {
     const text: unknown = JSON.parse(`"${Buffer.from(content).toString('utf8')}"`);
@@ -198,7 +198,7 @@ function checkBigInteger(
   throw wrongField(name, `${minimum} to ${maximum}`, String(integer));
 }
 
-/** What JSON.parse has rounded is not what the user wrote. */
+/** A number that JSON.parse has rounded is not shown: the input was another one. */
 function describeNumber(value: unknown): string {
   const isRounded = typeof value === 'number' && Math.abs(value) > Number.MAX_SAFE_INTEGER;
   return isRounded ? 'a number beyond 2^53' : describe(value);
@@ -210,7 +210,7 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 
 const SHOWN_LENGTH = 40;
 
-/** Lists and objects are not looked into: they may be nested deeper than any recursion goes. */
+/** Does not describe the content of lists and objects, which may be nested too deeply to recurse. */
 function describe(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (isRecord(value)) return 'an object';

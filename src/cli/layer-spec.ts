@@ -1,4 +1,4 @@
-/** The header and the entries of a layer in NDJSON, the input of `build`. */
+/** Header and entries of a layer in NDJSON, the input of `build`. */
 import { isStorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { type Key, type KeyRange, parseKey } from '../layers/key.ts';
@@ -56,7 +56,7 @@ function identifierField(fields: JsonFields, name: string): string {
   return named(name, () => formatIdentifier(parseIdentifier(fields.text(name), name)));
 }
 
-/** Parsers do not know the name of the field. */
+/** Adds the name of the field to the error of a parser. */
 function named<T>(name: string, parse: () => T): T {
   try {
     return parse();

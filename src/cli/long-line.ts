@@ -1,6 +1,6 @@
 /**
- * A line of many megabytes, parsed without one string of all of it: its long texts are cut out
- * first and stay bytes. In what is left, a name that nobody can know beforehand stands for each.
+ * Parses a line of many megabytes without converting it to one string: long texts are cut out first
+ * and stay bytes. In the rest of the line an unpredictable name replaces each of them.
  */
 import { randomUUID } from 'node:crypto';
 import { StorageError } from '../errors.ts';
@@ -50,8 +50,8 @@ export function parseLongLine(line: Uint8Array): JsonFields {
 
 /**
  * Whether lists and objects of the line are nested deeper: each level costs JSON.parse eighty bytes,
- * so that a line of brackets alone could take all memory. In a line that is no JSON, brackets of a
- * text without its end count, too.
+ * so a line of brackets could use up all memory. In a line that is not JSON, brackets in an
+ * unterminated text count as well.
  */
 export function nestsDeeperThan(maximum: number, line: Uint8Array): boolean {
   const scanner = new TextScanner(line);
@@ -71,11 +71,11 @@ export function nestsDeeperThan(maximum: number, line: Uint8Array): boolean {
   }
 }
 
-/** Finds the texts of a line one after the other, looking at each byte twice at most. */
+/** Finds the texts of a line in order; looks at each byte at most twice. */
 class TextScanner {
   readonly #line: Uint8Array;
   #position = 0;
-  /** The first backslash at or behind the position, or -1. */
+  /** The first backslash at or after the position, or -1. */
   #backslash: number;
 
   constructor(line: Uint8Array) {
@@ -83,7 +83,7 @@ class TextScanner {
     this.#backslash = line.indexOf(BACKSLASH);
   }
 
-  /** What stands between two quotes; undefined when no further text ends. */
+  /** The range between two quotes; undefined if no further text ends. */
   next(): { start: number; end: number; escaped: boolean } | undefined {
     const quote = this.#line.indexOf(QUOTE, this.#position);
     if (quote < 0) return undefined;
@@ -93,9 +93,9 @@ class TextScanner {
     let escaped = false;
     while (this.#backslash >= 0 && this.#backslash < end) {
       escaped = true;
-      const behind = this.#backslash + 2;
-      if (end < behind) end = this.#line.indexOf(QUOTE, behind);
-      this.#findBackslash(behind);
+      const next = this.#backslash + 2;
+      if (end < next) end = this.#line.indexOf(QUOTE, next);
+      this.#findBackslash(next);
     }
     if (end < 0) return undefined;
     this.#position = end + 1;

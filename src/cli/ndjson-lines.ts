@@ -1,7 +1,7 @@
 /**
- * NDJSON from a stream: one JSON object a line, blank lines ignored, as many lines at a time as a
- * chunk brings. Memory is bounded by the longest line that can be an entry: the hex digits of the
- * largest blob, and its other fields.
+ * NDJSON from a stream: one JSON object per line, blank lines ignored, in batches of the lines of a
+ * chunk. Memory is bounded by the longest line that can be an entry: the hex digits of the largest
+ * blob, and its other fields.
  */
 import { isUtf8 } from 'node:buffer';
 import { MAXIMUM_BLOB_LENGTH } from '../blob-writer/blob-format.ts';
@@ -13,7 +13,7 @@ import { nestsDeeperThan, parseLongLine } from './long-line.ts';
 
 export const MAXIMUM_LINE_LENGTH = 2 * MAXIMUM_BLOB_LENGTH + 64 * 1024;
 
-/** The first line holds no values. */
+/** The first line contains no values. */
 const MAXIMUM_HEADER_LENGTH = 64 * 1024;
 
 /** Above this, JSON.parse would need several times the line. */
@@ -22,7 +22,7 @@ const LONG_LINE = 4 * 1024 * 1024;
 /** An entry needs four levels. */
 const MAXIMUM_DEPTH = 16;
 
-/** Up to here a line costs little, however deep it is. */
+/** A shorter line costs little at any depth. */
 const SHORT_LINE = 64 * 1024;
 
 const LINE_FEED = 0x0a;
@@ -35,17 +35,17 @@ export interface SpecLine {
 }
 
 export interface LineOptions {
-  /** The file, where there is one. */
+  /** Undefined for standard input. */
   readonly path: string | undefined;
   readonly signal: AbortSignal;
   readonly onProgress?: ((bytesRead: number) => void) | undefined;
 }
 
 /**
- * Yields the lines of one chunk after the other.
+ * Yields the lines of each chunk.
  *
- * Throws: `invalid-input` for what is no JSON object in UTF-8, `too-large` for a line that is too
- * long, `aborted`. Both name the line.
+ * Throws `invalid-input` for a line that is not a JSON object in UTF-8, `too-large` for a line that
+ * is too long, both with the number of the line; `aborted`.
  */
 export async function* readNdjson(
   source: AsyncIterable<Uint8Array>,
@@ -97,7 +97,7 @@ class LineSplitter {
     if (rest.length === 0) return;
     this.#started.push(rest);
     this.#startedLength += rest.length;
-    // Whatever begins otherwise is refused now, so that endless zeros do not fill the memory.
+    // A line with another start is refused early, so that endless zeros do not fill the memory.
     if (this.#started.length === 1) this.#checkStart(rest, this.#lineNumber + 1);
     this.#checkLength(this.#startedLength);
   }
@@ -131,7 +131,7 @@ class LineSplitter {
     const first = line.find((byte) => !isSpace(byte));
     if (first === undefined || first === OPENING_BRACE) return;
     const actual = `byte 0x${first.toString(16).padStart(2, '0')}`;
-    throw this.#invalid('a JSON object that begins with {', actual, number);
+    throw this.#invalid('a JSON object, which starts with {', actual, number);
   }
 
   #checkLength(length: number): void {
@@ -151,7 +151,7 @@ class LineSplitter {
   }
 }
 
-/** Ends with `aborted` even while the source gives nothing. */
+/** Throws `aborted` even if the source yields nothing. */
 async function* untilAborted(
   source: AsyncIterable<Uint8Array>,
   signal: AbortSignal,

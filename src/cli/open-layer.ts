@@ -31,7 +31,7 @@ export async function openForReading(
   return openLayer(file, { nameCheck: 'ignore', ...limitOptions(limits) });
 }
 
-/** For commands that show what is left of a damaged file. Throws `usage` as above. */
+/** For commands that show what is left of a damaged file. Throws `usage` like `openForReading`. */
 export async function openForSalvage(
   file: string,
   limits: ReadLimits = {},

@@ -1,6 +1,6 @@
 /**
  * One of the two output streams: text is collected into large writes, a write waits until the
- * stream has taken it, and a reader that went away is told apart from a disk that is full.
+ * stream has accepted it, and a closed pipe is distinguished from a full disk.
  */
 import { isUint8Array } from 'node:util/types';
 import { StorageError, throwIfAborted } from '../errors.ts';
@@ -9,7 +9,7 @@ import { unlessAborted } from '../unless-aborted.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { JsonPiece, JsonPieces } from './json.ts';
 
-/** The part of a stream that we need: process.stdout, or a fake. */
+/** The required part of a stream: process.stdout, or a fake. */
 export interface OutputStream {
   write(chunk: string | Uint8Array, done: (error?: Error | null) => void): boolean;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -17,7 +17,7 @@ export interface OutputStream {
   readonly columns?: number | undefined;
 }
 
-/** The reader of a pipe has closed it: nobody wants the rest, which is no failure. */
+/** The reader of a pipe has closed it, which is not a failure. */
 export class ReaderGone extends Error {
   override readonly name = 'ReaderGone';
 }
@@ -37,22 +37,22 @@ export interface OutputOptions {
 
 const BATCH_LENGTH = 64 * 1024;
 
-/** Writes into the array from `at` on; returns where it ended. */
+/** Writes into the array from `at` on; returns the end. */
 export type FillBytes = (target: Uint8Array, at: number) => number;
 
 const NO_BYTES = Buffer.alloc(0);
 
-/** Bytes that become hex digits at a time; a string of all of them could be too long for V8. */
+/** Bytes that are converted to hex digits at a time: one string of all could be too long for V8. */
 const HEX_PIECE = 32 * 1024;
 
-/** One writer: a call is made only after the promise of the one before has settled. */
+/** For one writer: each call only after the promise of the previous one has settled. */
 export class Output {
   readonly isTerminal: boolean;
   readonly colour: boolean;
   readonly #name: string;
   readonly #stream: OutputStream;
   readonly #signal: AbortSignal;
-  /** Collected bytes, and behind them collected text. */
+  /** Collected bytes, followed by the collected text. */
   #bytes: Buffer = NO_BYTES;
   #length = 0;
   #pending = '';
@@ -74,15 +74,15 @@ export class Output {
     return this.isTerminal ? (this.#stream.columns ?? 80) : Number.POSITIVE_INFINITY;
   }
 
-  /** Nothing is returned while the text is only collected. */
+  /** Returns undefined if the text was only collected. */
   write(text: string): Promise<void> | undefined {
     this.#pending += text;
     return this.#length + this.#pending.length >= BATCH_LENGTH ? this.flush() : undefined;
   }
 
   /**
-   * Lets the function write at most so many bytes, all of them ASCII, straight into what is
-   * collected; then the pieces. Returns: as `write`.
+   * Lets `fill` write at most `maximumLength` bytes of ASCII directly into the collected bytes, then
+   * writes the pieces. Returns like `write`.
    */
   writeFilled(maximumLength: number, fill: FillBytes, rest: JsonPieces): Promise<void> | undefined {
     this.#encodePending(maximumLength);
@@ -100,13 +100,13 @@ export class Output {
     return this.write(text);
   }
 
-  /** Bytes as they are, behind all text that was written before. */
+  /** Writes bytes after all text that was written before. */
   async writeBytes(bytes: Uint8Array): Promise<void> {
     await this.flush();
     await this.#send(bytes);
   }
 
-  /** A message, at once and unawaited; that nobody reads it is no reason to fail. */
+  /** Writes a message immediately, without waiting; errors are ignored. */
   post(text: string): void {
     if (this.#failure === undefined) this.#stream.write(text, () => {});
   }
@@ -120,7 +120,7 @@ export class Output {
     await this.#send(text);
   }
 
-  /** The array is used again once the stream has taken it; after a failure it may still have it. */
+  /** The array is reused once the stream has accepted it, but not after a failure. */
   async #flushBytes(): Promise<void> {
     this.#encodePending(0);
     const bytes = this.#bytes;
@@ -131,7 +131,7 @@ export class Output {
     this.#bytes = bytes;
   }
 
-  /** Text that was collected becomes bytes, with room for so many more behind them. */
+  /** Converts the collected text to bytes, and makes room for `room` more. */
   #encodePending(room: number): void {
     const text = this.#pending;
     const needed = this.#length + 3 * text.length + room;

@@ -4,7 +4,7 @@ import { checkPageChecksum, decodePageHeader, itemCount, pageChecksum } from '..
 import { formatCount } from './human.ts';
 import type { Json } from './json.ts';
 
-/** A page as a block of its fork. */
+/** A page, with its block number in the fork. */
 export interface ShownPage {
   readonly page: Uint8Array;
   readonly blockNumber: number;
@@ -60,7 +60,7 @@ function checksumText(shown: ShownPage): string {
   }
 }
 
-/** Of bufpage.h. */
+/** Flags of bufpage.h, from bit 0. */
 const FLAG_NAMES = ['has free line pointers', 'full', 'all visible'];
 
 function flagsText(flags: number): string {

@@ -1,13 +1,13 @@
 /**
- * Progress of long work: on a terminal one line that is drawn over, a few times a second; else a
- * plain line now and then. Nothing is shown of work that is done at once.
+ * Progress of long operations: on a terminal one line that is redrawn several times per second,
+ * elsewhere a plain line every ten seconds. A short operation shows nothing.
  */
 import { printable } from '../printable.ts';
 import { formatBytes, formatDuration } from './human.ts';
 import type { Output } from './output.ts';
 
 export interface ProgressOptions {
-  /** What is being done: `verify`. */
+  /** Name of the operation: `verify`. */
   readonly label: string;
 }
 
@@ -15,7 +15,7 @@ export interface ProgressOptions {
 export interface Advance {
   readonly done: number;
   readonly total?: number | undefined;
-  /** May hold text from a file name. */
+  /** May contain any text, such as a file name. */
   readonly detail?: string | undefined;
 }
 
@@ -52,7 +52,7 @@ export class Progress {
     this.#nextMs = nowMs + (this.#style === 'bar' ? BAR_INTERVAL_MS : LINE_INTERVAL_MS);
   }
 
-  /** Makes room for another line; the next update draws the bar again. */
+  /** Clears the line for another message; the next update redraws the bar. */
   clear(): void {
     if (this.#drawnLength === 0) return;
     this.#stderr.post(`\r${' '.repeat(this.#drawnLength)}\r`);

@@ -1,4 +1,4 @@
-/** The three forms of what verify found: one document, a line each, sentences for people. */
+/** The three forms of the reports of verify: one document, one line per file, text for people. */
 import type { Finding, LayerReport } from '../layers/findings.ts';
 import { printable } from '../printable.ts';
 import { paint } from './colour.ts';
@@ -24,7 +24,7 @@ export function createReportWriter(output: Output, format: Format): ReportWriter
   }
 }
 
-/** `ok` stands last, because it is known last. */
+/** `ok` is the last field because it is known last. */
 class DocumentWriter implements ReportWriter {
   readonly #output: Output;
   #count = 0;
@@ -45,7 +45,7 @@ class DocumentWriter implements ReportWriter {
   }
 }
 
-/** A file's line is out before the next file is begun. */
+/** The line of a file is written before the next file is read. */
 class LineWriter implements ReportWriter {
   readonly #output: Output;
 
@@ -104,9 +104,9 @@ class PeopleWriter implements ReportWriter {
       return paint(this.#output, 'red', `${formatCount(this.#badCount)} damaged`);
     }
     if (status !== CLEAN) {
-      return paint(this.#output, 'yellow', 'no errors, but not all could be looked at');
+      return paint(this.#output, 'yellow', 'no errors, but some files could not be read');
     }
-    if (this.#warnings === 0) return paint(this.#output, 'green', 'all sound');
+    if (this.#warnings === 0) return paint(this.#output, 'green', 'all valid');
     const warnings = formatNumberOf(this.#warnings, 'warning', 'warnings');
     return paint(this.#output, 'yellow', `no errors, ${warnings}`);
   }

@@ -1,6 +1,6 @@
 /**
- * Everything on standard error: errors, warnings, notes and progress, as sentences for people or
- * as one JSON object a line for programs.
+ * All output on standard error: errors, warnings, notes and progress, as text for people or as one
+ * JSON object per line for programs.
  */
 import { isNativeError } from 'node:util/types';
 import { isStorageError, type StorageError } from '../errors.ts';
@@ -34,7 +34,7 @@ export class Reporter {
     }
   }
 
-  /** Wrong usage, with what to do about it. */
+  /** Reports wrong usage, with hints. */
   usage(message: string, hints: readonly string[]): void {
     if (this.audience === 'programs') {
       const sentences = [message.replace(/\.?$/, '.'), ...hints];
@@ -58,12 +58,12 @@ export class Reporter {
     this.#line(`${paint(this.#stderr, 'yellow', 'warning:')} ${where}${printable(message)}`);
   }
 
-  /** Something that only people want to know. */
+  /** Only for people. */
   note(message: string): void {
     if (this.audience === 'people') this.#line(paint(this.#stderr, 'dim', printable(message)));
   }
 
-  /** Starts to show progress, in the place of what was shown before. */
+  /** Starts to show progress, and ends the previous one. */
   progress(options: ProgressOptions): Progress {
     this.#progress?.finish();
     this.#progress = new Progress(this.#stderr, options, this.#progressStyle());
@@ -81,7 +81,7 @@ export class Reporter {
   }
 }
 
-/** What the machine interface says about an error, on standard error and within a dump. */
+/** The JSON of an error, on standard error and within a dump. */
 export function errorJson(error: unknown): Json {
   if (!isStorageError(error)) return { code: 'io', message: printable(`internal: ${error}`) };
   return storageErrorJson(error);

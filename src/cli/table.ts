@@ -1,6 +1,6 @@
 /**
- * A table for people, written as it goes: the first rows decide the widths, a wider cell further
- * down pushes its line out. Cells are plain printable text, styles are put on after the alignment.
+ * A table for people, written incrementally: the first rows determine the widths, and a wider cell
+ * further down shifts its line. Cells are plain printable text; styles are added after alignment.
  */
 import { paint, type Style } from './colour.ts';
 import type { Output } from './output.ts';
@@ -9,7 +9,7 @@ export interface Column {
   readonly title: string;
   readonly align?: 'left' | 'right' | undefined;
   readonly style?: Style | undefined;
-  /** Of the last cell, on a terminal that is too narrow; default `wrap`. */
+  /** For the last cell, on a terminal that is too narrow; default `wrap`. */
   readonly overflow?: 'wrap' | 'cut' | undefined;
 }
 
@@ -22,7 +22,7 @@ export interface Row {
 const ROWS_TO_MEASURE = 200;
 const GAP = '  ';
 const CUT = '...';
-/** Narrower than this, a line that wraps is better. */
+/** A cell is not cut to less than this; the line wraps instead. */
 const MINIMUM_CUT = 24;
 
 export class Table {
@@ -36,14 +36,14 @@ export class Table {
     this.#columns = columns;
   }
 
-  /** Nothing is returned while the row is only collected. */
+  /** Returns undefined if the row was only collected. */
   row(row: Row): Promise<void> | undefined {
     if (this.#widths !== undefined) return this.#write(row, this.#widths);
     this.#waiting.push(row);
     return this.#waiting.length === ROWS_TO_MEASURE ? this.#start() : undefined;
   }
 
-  /** Writes what waits for the widths; a table without rows writes nothing. */
+  /** Writes the rows that wait for the widths; a table without rows writes nothing. */
   async end(): Promise<void> {
     if (this.#widths === undefined && this.#waiting.length > 0) await this.#start();
   }
@@ -77,7 +77,7 @@ export class Table {
     return this.#output.write(`${painted}\n`);
   }
 
-  /** On a terminal the last cell may be cut to what is left of the line; damage never is. */
+  /** On a terminal the last cell may be cut to the rest of the line, except for damage. */
   #fit({ cells, style }: Row, widths: readonly number[]): readonly string[] {
     const last = cells.length - 1;
     if (style !== undefined || this.#columns[last]?.overflow !== 'cut') return cells;
@@ -89,7 +89,7 @@ export class Table {
   }
 }
 
-/** Name and value a line, the values aligned. */
+/** Writes one name and value per line, with aligned values. */
 export async function writeProperties(
   output: Output,
   properties: readonly (readonly [name: string, value: string])[],

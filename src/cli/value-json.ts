@@ -1,14 +1,14 @@
 /**
- * Values of a delta layer in JSON, the form that dump prints and build reads. Reading is strict:
- * every field has its type, hex digits come in pairs, and a number that JavaScript cannot hold
- * exactly is refused rather than rounded.
+ * Values of a delta layer in JSON, as dump prints and build reads them. Reading is strict: types are
+ * checked, hex digits come in pairs, and a number that JavaScript cannot represent exactly is
+ * refused, not rounded.
  */
 import type { StoredList } from '../layers/bincode.ts';
 import type { Value, ValueView } from '../layers/value-format.ts';
 import { encodeJson, type Json, type JsonPiece, type JsonPieces } from './json.ts';
 import { type JsonFields, wrongField } from './json-fields.ts';
 
-/** `raw` is a serialized value that is taken as it is. */
+/** `raw` is a serialized value, which is stored unchanged. */
 export type SpecValue =
   | { readonly kind: 'value'; readonly value: Value }
   | { readonly kind: 'raw'; readonly willInit: boolean; readonly bytes: Uint8Array };
@@ -81,7 +81,7 @@ function* listTexts<T>(
 
 const BYTES_A_TEXT = 32 * 1024;
 
-/** What stands between the quotes. Requires: valid UTF-8. */
+/** The text between the quotes. Requires: valid UTF-8. */
 function textPiece(utf8: Uint8Array): JsonPiece {
   return utf8.length <= BYTES_A_TEXT ? escapedText(utf8) : { texts: escapedTexts(utf8) };
 }

@@ -45,7 +45,7 @@ export function formatLsn(lsn: Lsn): string {
   return lsn.toString(16).toUpperCase().padStart(16, '0');
 }
 
-/** `HI/LO`, as Postgres prints it. */
+/** Formats an LSN like Postgres: `HI/LO`, such as `0/1696000`. */
 export function formatPgLsn(lsn: Lsn): string {
   return `${(lsn >> 32n).toString(16)}/${(lsn & 0xffff_ffffn).toString(16)}`.toUpperCase();
 }

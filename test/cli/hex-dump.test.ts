@@ -25,7 +25,7 @@ test('characters from 0x20 to 0x7e are shown, others are dots', async () => {
   ]);
 });
 
-test('256 bytes are shown whole, of 257 it is told that one is missing', async () => {
+test('256 bytes are shown completely, 257 with a note that one is missing', async () => {
   const whole = await dumpOf(new Uint8Array(256));
   expect(whole).toHaveLength(16);
   const lines = await dumpOf(new Uint8Array(257));

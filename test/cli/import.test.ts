@@ -88,7 +88,7 @@ test('an interruption is 130, and nothing is left', async () => {
   expect(readdirSync(out)).toEqual([]);
 });
 
-test('what is taken all the same is said, and what is left out counted', async () => {
+test('problems that are allowed are warnings, and files that are left out are counted', async () => {
   const directory = fabricateCluster({
     ...FILES,
     backup_label: 'START WAL LOCATION: 0/2000028\n',

@@ -42,7 +42,7 @@ describe('NDJSON', () => {
     expect(await readNames(chunks(bytes.subarray(0, 11), bytes.subarray(11)))).toEqual(['1:€']);
   });
 
-  test('nothing is no line', async () => {
+  test('empty input has no lines', async () => {
     expect(await readNames(chunks())).toEqual([]);
     expect(await readNames(chunks('', '\n'))).toEqual([]);
   });
@@ -87,7 +87,7 @@ describe('NDJSON', () => {
     ).toHaveLength(2);
   });
 
-  test('endless zeros are refused at once', async () => {
+  test('endless zeros are refused with the first chunk', async () => {
     let count = 0;
     async function* zeros(): AsyncGenerator<Uint8Array> {
       for (;;) {

@@ -67,7 +67,7 @@ describe('an output', () => {
     expect(isTaken).toBe(true);
   });
 
-  test('writes bytes behind the text that came before', async () => {
+  test('writes bytes after the text that was written before', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);
     output.write('text');

@@ -48,7 +48,7 @@ test('get shows the header of a page to people', async () => {
   }
 });
 
-test('get shows none for what is no page', async () => {
+test('get shows no page header for a value that is not a page', async () => {
   const { stdout } = await runCli(['get', await makeLayer(), 'rel=1663/5/16384', 'size']);
   expect(stdout).not.toContain('page');
 });
@@ -127,7 +127,7 @@ test('an import names bad pages, and writes only if it may', async () => {
   expect(parseError(refused)).toMatchObject({
     code: 'corrupt',
     path: join(directory, 'base/5/16384'),
-    message: expect.stringContaining('150 pages fail their checksums'),
+    message: expect.stringContaining('150 pages have wrong checksums'),
   });
   const warnings = parseLines(refused.stderr).filter((line) => 'warning' in line);
   expect(warnings).toHaveLength(101);

@@ -222,7 +222,7 @@ describe('a FIFO', () => {
 });
 
 describe('a signal', () => {
-  test('ends a dump that nobody reads', async () => {
+  test('ends a dump whose reader does not read', async () => {
     const child = spawn(process.execPath, [PROGRAM, 'dump', LARGE, '--ndjson', '--values', 'hex']);
     await once(child.stdout, 'readable');
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -232,7 +232,7 @@ describe('a signal', () => {
     child.stdout.destroy();
   });
 
-  test('ends build although nobody writes into its FIFO', async () => {
+  test('ends build while its FIFO has no writer', async () => {
     const fifo = join(temporaryDirectory(), 'spec');
     execFileSync('mkfifo', [fifo]);
     const child = start('build', fifo, '--out', temporaryDirectory());

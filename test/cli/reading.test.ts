@@ -258,7 +258,7 @@ describe('export page', () => {
     ['a record', () => [delta, key(1)], 'needs-redo'],
     ['a record that begins a page', () => [delta, key(4)], 'needs-redo'],
     ['an empty image', () => [image, key(3)], 'out-of-range'],
-    ['an image that is no page', () => [image, key(8)], 'out-of-range'],
+    ['an image that is not a page', () => [image, key(8)], 'out-of-range'],
     ['nothing', () => [image, key(2)], 'not-found'],
     ['nothing that old', () => [image, key(1), '--lsn', '0/4FF'], 'not-found'],
   ])('of %s is an error', async (_, words, code) => {
@@ -332,7 +332,7 @@ describe('a name that contradicts the summary', () => {
   });
 });
 
-describe('what is no file', () => {
+describe('a path that is not a file', () => {
   test.each(['inspect', 'dump', 'index', 'verify', 'metadata', 'get', 'export page'])(
     '%s says so with 3',
     async (command) => {
@@ -383,7 +383,7 @@ test('inspect for people', async () => {
   const result = await runCli(['inspect', delta]);
   expect(result).toMatchObject({ status: 0, stderr: '' });
   expect(result.stdout).toContain('delta layer, format version 3');
-  expect(result.stdout).toContain('0/100 up to, not including, 0/900');
+  expect(result.stdout).toContain('0/100 up to 0/900 (not included)');
   expect(result.stdout).toContain('agrees with the summary');
 });
 

@@ -77,7 +77,7 @@ describe('a value in JSON', () => {
     });
   });
 
-  test('what a prototype has is no field', () => {
+  test('a property of a prototype is not a field', () => {
     expect(() => parse({ type: 'image', ...Object.create({ hex: '00' }) })).toThrow('hex');
     expect(() => parse(JSON.parse('{"__proto__":{"type":"image"},"hex":""}'))).toThrow('type');
   });
@@ -124,7 +124,7 @@ describe('a value in JSON', () => {
     ],
     ['a path with half a pair', { type: 'aux_file', path: '\ud800', content: null }],
     ['content that is missing', { type: 'aux_file', path: '' }],
-    ['content that is no hex', { type: 'aux_file', path: '', content: 'x' }],
+    ['content that is not hex', { type: 'aux_file', path: '', content: 'x' }],
   ])('%s is refused', (_, value) => {
     const error = (() => {
       try {

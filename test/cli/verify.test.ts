@@ -22,20 +22,20 @@ test('of several files, that one could not be looked at is said in the end', asy
   const directory = temporaryDirectory();
   const paths = copyInto(directory, ...SOUND.slice(0, 2));
   const sound = await runCli(['verify', ...paths]);
-  expect(sound.stdout).toMatch(/\n2 files, [^\n]*: all sound\n$/);
+  expect(sound.stdout).toMatch(/\n2 files, [^\n]*: all valid\n$/);
   const missing = await runCli(['verify', ...paths, join(directory, 'missing')]);
   expect(missing.status).toBe(3);
-  expect(missing.stdout).toMatch(/: no errors, but not all could be looked at\n$/);
+  expect(missing.stdout).toMatch(/: no errors, but some files could not be read\n$/);
 });
 
-test('several files with warnings are not called sound', async () => {
+test('several files with warnings are not called valid', async () => {
   const path = corruptFiles().find((file) => file.id === '09-trailing-garbage')?.path ?? '';
   const result = await runCli(['verify', path, SOUND[0] ?? '']);
   expect(result.status).toBe(0);
   expect(result.stdout).toMatch(/\n2 files, [^\n]*: no errors, 1 warning\n$/);
 });
 
-test('an unknown version is told by the exit status, even where no finding is listed', async () => {
+test('an unknown version has its exit status, even if no finding is listed', async () => {
   const path = corruptFiles().find((file) => file.id === '12-version-4')?.path ?? '';
   const result = await runCli(['verify', path, '--max-findings', '0', '--json']);
   expect(result.status).toBe(4);
@@ -171,7 +171,7 @@ describe('a file', () => {
     expect(parseLines(result.stdout)).toMatchObject([{ path, ok: true }]);
   });
 
-  test('that is no layer is damage', async () => {
+  test('that is not a layer is damage', async () => {
     const path = join(temporaryDirectory(), 'text');
     writeFileSync(path, 'no layer');
     const result = await runCli(['verify', path, '--ndjson']);

@@ -15,7 +15,7 @@ import {
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { layerLine } from '../json.ts';
-import { type LayerHeader, parseDeltaEntry, parseHeader, parseImageEntry } from '../layer-spec.ts';
+import type { LayerHeader } from '../layer-spec.ts';
 import type { SpecLine } from '../ndjson-lines.ts';
 import { compressionOf, JSON_ERRORS, LAYER_OPTIONS } from '../shared-options.ts';
 
@@ -108,6 +108,7 @@ async function buildFrom(
   batches: AsyncGenerator<SpecLine[], void, undefined>,
   { path, signal, open }: BuildRun,
 ): Promise<BuiltLayer> {
+  const { parseHeader } = await import('../layer-spec.ts');
   let target: LayerTarget | undefined;
   try {
     for await (const batch of batches) {
@@ -147,6 +148,7 @@ async function openTarget(
   header: LayerHeader,
   { context, options }: { context: Context; options: BuildOptions },
 ): Promise<LayerTarget> {
+  const { parseDeltaEntry, parseImageEntry } = await import('../layer-spec.ts');
   const common = {
     directory: options.out,
     generation: options.generation,

@@ -22,7 +22,6 @@ import { type Output, refuseTerminal } from '../output.ts';
 import { pageProperties } from '../page-header.ts';
 import { AT_LSN, formatOf, OBJECT_FORMAT, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
-import { valuePieces } from '../value-json.ts';
 
 const OPTIONS = {
   ...AT_LSN,
@@ -126,6 +125,7 @@ async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void
     await writeHexDump(stdout, rawBytes(read));
     return;
   }
+  const { valuePieces } = await import('../value-json.ts');
   await stdout.writePieces([...valuePieces(value), '\n']);
 }
 

@@ -42,9 +42,9 @@ async function layout(context: Context, file: string, options: LayoutOptions): P
   const { readExactly } = await import('../../blob-writer/byte-source.ts');
   const { fileLayout } = await import('../../layers/layer-file/file-layout.ts');
   const { openSource } = await import('../../layers/layer-file/open-file.ts');
-  const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
   const format = formatOf(options);
   const isHex = options.hex === true;
+  const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
   await refuseInputAsOutput(file, STANDARD_OUTPUT);
   const { source, close } = await openSource(file, {});
   const firstBytes = async ({ offset, length }: LayoutRange): Promise<string> => {

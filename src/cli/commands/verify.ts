@@ -59,14 +59,14 @@ a mismatch in its own layers is not damage. Pages without a checksum are counted
   );
 }
 
-/** Throws `usage` where standard output goes into a layer that is to be read. */
+/** Throws `usage` if standard output is one of the layers. */
 export async function verify(
   context: Context,
   paths: readonly string[],
   options: VerifyOptions,
 ): Promise<ExitStatus> {
-  const { PageChecks } = await import('../../postgres/page-checks.ts');
   const { findLayers } = await import('../../layers/find-layers.ts');
+  const { PageChecks } = await import('../../postgres/page-checks.ts');
   if (context.stdoutIsFile) await refuseLayersAsOutput(paths);
   const writer = createReportWriter(context.stdout, formatOf(options));
   let status: ExitStatus = CLEAN;
@@ -100,7 +100,7 @@ export async function verify(
   return status;
 }
 
-/** Before anything is written: the lines of one layer must not end up in another. */
+/** Runs before anything is printed: the lines of one layer must not end up in another. */
 async function refuseLayersAsOutput(paths: readonly string[]): Promise<void> {
   const { findLayers } = await import('../../layers/find-layers.ts');
   const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
