@@ -1,5 +1,5 @@
 /**
- * Guards what only a bug of our own can break. Nobody catches it: bad files and bad
+ * Guards conditions that only a bug in this library can violate, so it is never caught. Bad files and
  * arguments throw a StorageError instead.
  */
 export function assert(condition: boolean, message: string): asserts condition {

@@ -1,22 +1,22 @@
 /**
- * Short runs of bytes, a word at a time: copying one so costs half of what `set` does with a view
- * made for it. Long runs go through `set`, whose cost hardly grows with the length.
+ * Copies and compares short runs of bytes a word at a time, at half the cost of `set` with a new view.
+ * Long runs use `set`, whose cost hardly grows with the length.
  */
 
-/** An array and a view of the same bytes, made once, since making one costs as much as a copy. */
+/** An array and a view of the same bytes, created once, since creating one costs as much as a copy. */
 export class ViewedBytes {
   readonly bytes: Uint8Array;
   readonly view: DataView;
 
   constructor(bytes: Uint8Array) {
     const { buffer, byteOffset, byteLength } = bytes;
-    // A part of a Buffer would be a Buffer, at twice the cost.
+    // A subarray of a Buffer is a Buffer, at twice the cost.
     this.bytes = new Uint8Array(buffer, byteOffset, byteLength);
     this.view = new DataView(buffer, byteOffset, byteLength);
   }
 }
 
-/** Bytes from which on `set` is faster. */
+/** Length in bytes from which `set` is faster. */
 const LONG = 224;
 
 /**
@@ -35,7 +35,7 @@ export function copyBytes(
   else copyWords(source.view, from, target.view, at, length);
 }
 
-/** As `copyBytes`, for runs that are known to be short. */
+/** As `copyBytes`, for runs known to be short. */
 export function copyWords(
   source: DataView,
   from: number,

@@ -1,35 +1,35 @@
-/** Options of callers whose types nobody checked: refused where they are read, in one wording. */
+/** Checks options from untyped callers, with uniform messages. */
 import { StorageError } from './errors.ts';
 
 interface Bounds {
   /** Default 0. */
   readonly from?: number;
-  /** Default: the largest number whose neighbours are exact. */
+  /** Default: 2^53 - 1. */
   readonly to?: number;
 }
 
-/** Throws `invalid-input` for what is no whole number within the bounds. */
+/** Throws `invalid-input` unless the value is an integer within the bounds. */
 export function checkCount(what: string, value: unknown, { from = 0, to }: Bounds = {}): void {
-  // Only of a number: to become one, an object would run code of its own.
+  // Only numbers: converting an object would run its code.
   if (typeof value === 'number' && Number.isSafeInteger(value)) {
     if (value >= from && (to === undefined || value <= to)) return;
   }
   throw refused(what, `an integer from ${from}${to === undefined ? '' : ` to ${to}`}`, value);
 }
 
-/** As `checkCount` for a limit, which may be left out or be Infinity. NaN would be no limit at all. */
+/** As `checkCount` for a limit, which may be undefined or Infinity. NaN would mean no limit. */
 export function checkLimit(what: string, limit: unknown, bounds: Bounds = {}): void {
   if (limit === undefined) return;
   if (limit === Number.POSITIVE_INFINITY && bounds.to === undefined) return;
   checkCount(what, limit, bounds);
 }
 
-/** Throws `invalid-input` for what is not permission bits; undefined stands for the default. */
+/** Throws `invalid-input` unless the value is permission bits or undefined. */
 export function checkMode(mode: unknown): void {
   if (mode !== undefined) checkCount('mode', mode, { to: 0o7777 });
 }
 
-/** Throws `invalid-input` for what is none of the choices; undefined stands for the default. */
+/** Throws `invalid-input` unless the value is one of the choices or undefined. */
 export function checkChoice<T extends string>(
   what: string,
   value: T | undefined,
@@ -38,18 +38,18 @@ export function checkChoice<T extends string>(
   if (value !== undefined) checkOneOf(what, value, choices);
 }
 
-/** As `checkChoice` for what has no default. */
+/** As `checkChoice`, but undefined is refused. */
 export function checkOneOf(what: string, value: unknown, choices: readonly string[]): void {
   if (typeof value === 'string' && choices.includes(value)) return;
   throw refused(what, choices.map((choice) => `'${choice}'`).join(' or '), value);
 }
 
-/** Throws `invalid-input` for what is no text. */
+/** Throws `invalid-input` unless the value is a string. */
 export function checkText(what: string, value: unknown): asserts value is string {
   if (typeof value !== 'string') throw refused(what, 'a text', value);
 }
 
-/** Throws `invalid-input` for what is neither undefined nor a signal, of whatever realm. */
+/** Throws `invalid-input` unless the value is undefined or an AbortSignal of any realm. */
 export function checkSignal(signal: unknown): void {
   if (signal === undefined) return;
   const isSignal =
@@ -64,7 +64,7 @@ function refused(what: string, expected: string, value: unknown): StorageError {
   return new StorageError('invalid-input', { what, expected, actual: describe(value) });
 }
 
-/** What is neither text nor number by its type: to be printed, an object would run code of its own. */
+/** Anything but a string or number is described by its type: printing an object would run its code. */
 function describe(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`;
   if (typeof value === 'number' || typeof value === 'bigint') return String(value);

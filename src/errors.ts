@@ -1,14 +1,15 @@
 /**
- * The one error type that leaves this library for bad files, failing disks and misuse.
+ * The error type of this library for bad files, failing disks and misuse.
  *
- * A code stands for a decision that the caller can take; the fields say where and what. Decoders
- * know offsets, files know paths: the file layer adds the path once, with `withPath`.
+ * Each code stands for a decision that the caller can take; the fields give details. Decoders know
+ * offsets, files know paths: the file layer adds the path once, with `withPath`.
  *
- * A StorageError is known by a brand that all copies of this package share, not by its class: two
- * copies may be loaded, or one in several realms, and errors pass from one to the other.
+ * A StorageError is recognized by a brand shared by all copies of this package, not by its class: several
+ * copies may be loaded, or one in several realms, and exchange errors.
  */
 import { printable, shortened } from './printable.ts';
 
+/** All codes. */
 export const STORAGE_ERROR_CODES = [
   'corrupt',
   'truncated',
@@ -29,41 +30,55 @@ export const STORAGE_ERROR_CODES = [
   'closed',
 ] as const;
 
+/** What went wrong, as a decision for the caller. */
 export type StorageErrorCode = (typeof STORAGE_ERROR_CODES)[number];
 
 /**
- * What a failed overwrite or finish left on disk: `durable` the new content survives a crash,
- * `not-applied` the old state is intact, `in-doubt` a crash may leave either.
+ * What a failed overwrite or finish left on disk. `durable`: the new content survives a crash.
+ * `not-applied`: the old state is intact. `in-doubt`: a crash may leave either.
  */
 export type Outcome = 'durable' | 'not-applied' | 'in-doubt';
 
+/** The fields of a StorageError. */
 export interface StorageErrorDetails {
   /**
    * What is wrong, as a noun phrase or short clause: `blob header`. Only the first 512 characters
    * are kept.
    */
   readonly what: string;
+  /** The file concerned. */
   readonly path?: string | undefined;
   /** Bytes from the start of the file (or of the decoded bytes, where there is no file). */
   readonly offset?: number | undefined;
+  /** What would have been valid. */
   readonly expected?: string | undefined;
-  /** May quote a file: only the first 128 characters are kept. */
+  /** What was found. May quote a file: only the first 128 characters are kept. */
   readonly actual?: string | undefined;
   /** 36 upper-case hex digits. */
   readonly key?: string | undefined;
   /** 16 upper-case hex digits. */
   readonly lsn?: string | undefined;
-  /** Name of the system's error, such as `ENOSPC`. */
+  /** Name of the system error, such as `ENOSPC`. */
   readonly errno?: string | undefined;
+  /** What is on disk after a failed overwrite or finish. */
   readonly outcome?: Outcome | undefined;
+  /** The underlying error. */
   readonly cause?: unknown;
 }
 
 const BRAND = Symbol.for('layerfile.StorageError');
 
 /**
- * Thrown for damaged files, failing disks and misuse. `instanceof` is true also for the errors of
- * another copy of this package.
+ * Thrown for damaged files, failing disks and misuse. `instanceof` is also true for errors of another copy
+ * of this package. The fields are those of `StorageErrorDetails`.
+ *
+ * @example
+ * try {
+ *   await openLayer(path);
+ * } catch (error) {
+ *   if (!isStorageError(error, 'corrupt', 'truncated')) throw error;
+ *   console.error(`damaged at offset ${error.offset}`);
+ * }
  */
 export class StorageError extends Error {
   override readonly name = 'StorageError';
@@ -97,20 +112,20 @@ export class StorageError extends Error {
     this.#details = details;
   }
 
-  /** The same error with some details replaced or added; its stack is where the first was made. */
+  /** A copy with some details replaced or added. Its stack is that of the original. */
   with(details: Partial<StorageErrorDetails>): StorageError {
-    const copy = describedError(this.code, { ...this.#details, ...details });
+    const copy = untracedError(this.code, { ...this.#details, ...details });
     copy.#original = this;
     Reflect.deleteProperty(copy, 'stack');
     return copy;
   }
 
   /**
-   * A damaged file may have thousands of errors, and the text of a stack costs more than all the
-   * rest of one: that of a copy is made when somebody looks.
+   * A damaged file may have thousands of errors, and formatting a stack costs more than everything else.
+   * So the stack of a copy is formatted when it is read.
    */
   static {
-    // A bundler may rename a class that speaks of itself.
+    // A bundler may rename a class that refers to itself.
     Object.defineProperty(StorageError, 'name', { value: 'StorageError' });
     Object.defineProperty(StorageError.prototype, BRAND, { value: true });
     Object.defineProperty(StorageError, Symbol.hasInstance, { value: hasInstance });
@@ -126,17 +141,17 @@ export class StorageError extends Error {
   }
 }
 
-/** `value instanceof StorageError`; a class derived from it is known by its prototype, as usual. */
+/** `value instanceof StorageError`; subclasses are recognized by prototype, as usual. */
 function hasInstance(this: unknown, value: unknown): boolean {
   if (this === StorageError) return isStorageError(value);
   return Function.prototype[Symbol.hasInstance].call(this, value);
 }
 
-/** A layer's name fits. */
+/** Enough for a layer's name. */
 const MAXIMUM_ACTUAL_LENGTH = 128;
 const MAXIMUM_WHAT_LENGTH = 512;
 
-/** A file may have texts of megabytes where a message quotes it. */
+/** A quotation from a file may be megabytes long. */
 function boundedDetails(details: StorageErrorDetails): StorageErrorDetails {
   const { what, actual } = details;
   if (what.length <= MAXIMUM_WHAT_LENGTH && (actual?.length ?? 0) <= MAXIMUM_ACTUAL_LENGTH) {
@@ -149,7 +164,7 @@ function boundedDetails(details: StorageErrorDetails): StorageErrorDetails {
   };
 }
 
-/** The first line repeats the message, which has no line breaks; the others are the place. */
+/** The first line of the original is its message, which has no line breaks; the rest is the trace. */
 function stackWith(message: string, original: StorageError | undefined): string {
   const stack = original?.stack ?? '';
   const placeAt = stack.indexOf('\n');
@@ -157,13 +172,13 @@ function stackWith(message: string, original: StorageError | undefined): string 
 }
 
 /**
- * An error that is handed out, not thrown. A damaged file may have thousands, and to find out from
- * where each was called costs more than all the rest of it: `withPlace` does so where one is thrown
- * after all.
+ * Creates an error without a stack trace, to be returned rather than thrown. A damaged file may have
+ * thousands of errors, and capturing each trace costs more than everything else. If such an error is
+ * thrown after all, `withPlace` adds the trace.
  */
-export function describedError(code: StorageErrorCode, details: StorageErrorDetails): StorageError {
+export function untracedError(code: StorageErrorCode, details: StorageErrorDetails): StorageError {
   const { stackTraceLimit } = Error;
-  // Where the process has frozen it, errors cost what they cost.
+  // Fails harmlessly if the process has frozen Error.
   Reflect.set(Error, 'stackTraceLimit', 0);
   try {
     return new StorageError(code, details);
@@ -172,15 +187,15 @@ export function describedError(code: StorageErrorCode, details: StorageErrorDeta
   }
 }
 
-/** The same error, with a stack that leads to the caller. */
+/** Adds a stack trace of the caller; returns the same error. */
 export function withPlace(error: StorageError): StorageError {
   Error.captureStackTrace(error, withPlace);
   return error;
 }
 
 /**
- * True for a StorageError with one of the codes, or with any code when none is named; also for one
- * of another copy of this package.
+ * Whether the value is a StorageError, of this or another copy of the package, with one of the codes if
+ * any are given.
  */
 export function isStorageError(error: unknown): error is StorageError;
 export function isStorageError<C extends StorageErrorCode>(
@@ -202,7 +217,7 @@ export function withPath(error: unknown, path: string | undefined): unknown {
   return isWithout && path !== undefined ? error.with({ path }) : error;
 }
 
-/** Adds the outcome to a StorageError that tells none; returns anything else unchanged. */
+/** Adds the outcome to a StorageError that has none; returns anything else unchanged. */
 export function withOutcome(error: unknown, outcome: Outcome): unknown {
   const isWithout = isStorageError(error) && error.outcome === undefined;
   return isWithout ? error.with({ outcome }) : error;
@@ -217,7 +232,7 @@ export function abortedError(signal: AbortSignal, path?: string): StorageError {
   return new StorageError('aborted', { what: 'aborted by the caller', path, cause: signal.reason });
 }
 
-/** `path: what at offset N (key K, lsn L): expected E, found A`, each part only where known. */
+/** `path: what at offset N (key K, lsn L): expected E, found A`, each part only if known. */
 function formatMessage(details: StorageErrorDetails): string {
   const { what, path, offset, expected, actual, key, lsn } = details;
   const where = [

@@ -1,6 +1,5 @@
 /**
- * Callbacks for an AbortSignal, any number of them behind one listener: Node warns of a leak once a
- * signal has more than ten.
+ * Callbacks for an AbortSignal. All share one listener, since Node warns of a leak after the tenth.
  */
 
 interface Subscribers {
@@ -8,14 +7,14 @@ interface Subscribers {
   readonly listener: () => void;
 }
 
-/** Of each signal that has any. */
+/** By signal; removed with the last callback. */
 const subscribersOf = new WeakMap<AbortSignal, Subscribers>();
 
 /**
- * Calls the callback when the signal fires, but not for a signal that has fired already.
+ * Calls the callback when the signal fires, but not if it has already fired.
  *
- * Requires: the callback does not throw, and no other call got the same function.
- * Returns: a function that takes the callback back. Calling it again, or late, is harmless.
+ * Requires: the callback does not throw, and is not registered twice.
+ * Returns: a function that removes the callback. Idempotent.
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
   if (signal.aborted) return () => {};

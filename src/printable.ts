@@ -1,14 +1,14 @@
 /**
  * Text from files, file names and arguments, made safe for a terminal, a log or a page: control
  * characters (C0, DEL, C1), line separators, bidirectional marks, invisible characters and lone
- * surrogates become `\xNN`, `\u{N}` escapes, so that nothing we print can move a cursor, set a
+ * surrogates become `\xNN`, `\u{N}` escapes, so that printed text cannot move a cursor, set a
  * clipboard or reorder a line.
  */
 export function printable(text: string): string {
   return text.replace(UNSAFE, escapeCharacter);
 }
 
-/** The text, or as many of its characters as are shown, and `...` for the others. */
+/** The text, cut to the maximum length and followed by `...` if it is longer. */
 export function shortened(text: string, maximumLength: number): string {
   return text.length > maximumLength ? `${text.slice(0, maximumLength)}...` : text;
 }

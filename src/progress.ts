@@ -1,10 +1,11 @@
-/** Callbacks that are told how far a long operation is. */
+/** Progress callbacks of long operations. */
 import { isStorageError, StorageError } from './errors.ts';
 import { messageOf } from './realms.ts';
 
+/** Called with the bytes done so far and the total. */
 export type OnProgress = (bytesDone: number, bytesTotal: number) => void;
 
-/** Throws: `io` for whatever the callback throws, other than a StorageError. */
+/** Throws: `io` if the callback throws anything but a StorageError. */
 export function tellProgress(
   onProgress: OnProgress | undefined,
   bytesDone: number,

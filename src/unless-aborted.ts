@@ -1,14 +1,14 @@
-/** Waiting that an AbortSignal ends. */
+/** Waits that an AbortSignal can end. */
 import { abortedError } from './errors.ts';
 import { onAbort } from './on-abort.ts';
 
 /**
- * Waits for the promise, or until the signal fires; how the promise ends then, nobody hears.
+ * Waits for the promise, or until the signal fires; a later result of the promise is then ignored.
  *
- * Each wait has a callback of its own. To race many promises against one for the signal would keep
- * what each of them brought for as long as there is the signal.
+ * Each wait has its own callback: racing many promises against one shared promise of the signal would
+ * retain their results for the life of the signal.
  *
- * Throws: `aborted`; else what the promise rejects with.
+ * Throws: `aborted`; otherwise whatever the promise rejects with.
  */
 export async function unlessAborted<T>(
   waiting: Promise<T>,

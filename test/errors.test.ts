@@ -2,11 +2,11 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import {
   abortedError,
-  describedError,
   isStorageError,
   STORAGE_ERROR_CODES,
   StorageError,
   throwIfAborted,
+  untracedError,
   withOutcome,
   withPath,
   withPlace,
@@ -119,7 +119,7 @@ describe('a StorageError', () => {
 
 describe('an error that is handed out', () => {
   function describedHere(): StorageError {
-    return describedError('corrupt', { what: 'entry 7', path: 'path' });
+    return untracedError('corrupt', { what: 'entry 7', path: 'path' });
   }
 
   test('is the same as one that is thrown, without the place', () => {
@@ -149,7 +149,7 @@ describe('an error that is handed out', () => {
         throw new RangeError('no offset');
       },
     });
-    expect(() => describedError('corrupt', broken)).toThrow('no offset');
+    expect(() => untracedError('corrupt', broken)).toThrow('no offset');
     expect(Error.stackTraceLimit).toBe(limit);
   });
 

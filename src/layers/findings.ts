@@ -1,5 +1,5 @@
 /** What is wrong with a layer: all findings are counted, and listed up to a maximum. */
-import { describedError, type StorageError, type StorageErrorCode } from '../errors.ts';
+import { type StorageError, type StorageErrorCode, untracedError } from '../errors.ts';
 import { formatKey, type Key } from './key.ts';
 import { formatLsn, type Lsn } from './lsn.ts';
 
@@ -64,7 +64,7 @@ export class Findings {
   warn(what: string, offset: number, key?: Key, lsn?: Lsn): void {
     this.#warnings += 1;
     if (this.#isFull) return;
-    const warning = describedError('corrupt', {
+    const warning = untracedError('corrupt', {
       what,
       offset,
       key: key === undefined ? undefined : formatKey(key),

@@ -9,7 +9,7 @@
  * the first key of a layer that does not fit.
  */
 import { isUint8Array } from 'node:util/types';
-import { describedError, StorageError, type StorageErrorDetails } from '../errors.ts';
+import { StorageError, type StorageErrorDetails, untracedError } from '../errors.ts';
 
 /** Bytes of a key. */
 export const KEY_SIZE = 18;
@@ -182,7 +182,7 @@ export function unfitKeyError(
   at: number,
   details: Partial<StorageErrorDetails> = {},
 ): StorageError {
-  return describedError('out-of-range', {
+  return untracedError('out-of-range', {
     what: 'key that a pageserver cannot hold',
     key: formatKey(keys, at),
     expected: 'a first byte of at most 7F, and field 2 at most FFFF, or 22222222 or FFFFFFFF',

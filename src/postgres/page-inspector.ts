@@ -5,7 +5,7 @@
  * A page with a wrong checksum is a finding. Unless such pages are allowed, no layer is made, but
  * the other pages are still checked, so that all are reported.
  */
-import { describedError, StorageError } from '../errors.ts';
+import { StorageError, untracedError } from '../errors.ts';
 import { formatKey } from '../layers/key.ts';
 import { formatLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { type RelationForkId, relationBlockKey } from './key-mapping.ts';
@@ -91,7 +91,7 @@ export class PageInspector {
     const { fork, blkno, path, offset } = place;
     const key = formatKey(relationBlockKey({ ...fork, blkno }));
     const what = `checksum of block ${blkno}`;
-    const finding = describedError('corrupt', { what, path, offset, key, ...bad });
+    const finding = untracedError('corrupt', { what, path, offset, key, ...bad });
     this.#firstBadPage ??= finding;
     this.#options.onBadPage?.(finding);
   }

@@ -1,14 +1,13 @@
 /**
- * Paths that go on meaning the same file: wherever the process goes, and whatever symbolic links are
- * in them. Where `..` behind a symbolic link leads is for the file system to say, so a path with one
- * is never shortened.
+ * Paths that keep their meaning when the process changes its working directory. Only the file system
+ * can resolve `..` after a symbolic link, so a path that contains `..` is never shortened.
  */
 import { isAbsolute, normalize } from 'node:path';
 import { fromNodeError } from './system-error.ts';
 
 /**
  * The path from the root.
- * Throws: `not-found` if the directory of the process is gone.
+ * Throws: `not-found` if the working directory was deleted.
  */
 export function absolutePath(path: string): string {
   if (path === '' || isAbsolute(path)) return path;
@@ -26,5 +25,5 @@ export function pathIn(directory: string, name: string): string {
   return directory.split('/').includes('..') ? path : normalize(path);
 }
 
-/** A part that is empty, or one or two dots. */
+/** A component that is empty, `.` or `..`. */
 const SHORTENABLE = /\/\.{0,2}(?:\/|$)/;

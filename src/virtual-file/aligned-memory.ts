@@ -1,17 +1,17 @@
 /**
- * Memory for direct transfers, which the system refuses unless it begins on a page.
+ * Memory for direct transfers, which must begin on a page boundary.
  *
- * No ordinary Uint8Array tells where it lies. The memory of a WebAssembly module begins on a page
- * by construction; so what was made here is remembered, and everything else is not aligned.
+ * The address of an ordinary Uint8Array cannot be read. The memory of a WebAssembly module always
+ * begins on a page boundary, so arrays from here are remembered as aligned, and all others are not.
  */
 import { assert } from '../assert.ts';
 import { isErrorNamed } from '../realms.ts';
 import { BLOCK_SIZE } from './block.ts';
 
-/** Of memory, offset and length of a direct transfer, in bytes: as strict as devices are. */
+/** Alignment in bytes of memory, offset and length of a direct transfer; enough for every device. */
 export const DIRECT_ALIGNMENT = 4096;
 
-/** The type declarations of Node have its types only. */
+/** The type declarations of Node lack the constructor. */
 declare const WebAssembly: {
   readonly Memory: new (size: {
     readonly initial: number;
@@ -25,7 +25,7 @@ assert(BLOCK_SIZE % DIRECT_ALIGNMENT === 0, 'a block begins where a direct trans
 
 const aligned = new WeakSet<ArrayBufferLike>();
 
-/** Zeros. Not aligned, but of use all the same, where the process has no address space left. */
+/** Zeroed memory. If the process has no address space left, it is not aligned, but still usable. */
 export function alignedBytes(length: number): Uint8Array {
   try {
     const initial = Math.max(1, Math.ceil(length / WASM_PAGE_SIZE));
@@ -38,7 +38,7 @@ export function alignedBytes(length: number): Uint8Array {
   }
 }
 
-/** Whether the memory begins where a direct transfer may. */
+/** Whether a direct transfer may use the memory. */
 export function isAligned(bytes: Uint8Array): boolean {
   return aligned.has(bytes.buffer) && bytes.byteOffset % DIRECT_ALIGNMENT === 0;
 }

@@ -1,22 +1,21 @@
 /**
- * When a file was created: what tells it from a successor that was given its inode number.
+ * Birth times: they distinguish a file from a later one with the same inode number.
  *
- * The value must be the same for as long as the file exists. `node:fs` gives 0 where the file system
- * keeps no birth times, which is easy to see. Where the system has no `statx` (Linux before 4.11, some
- * sandboxes), it gives the time of the last change instead, which moves with every write. Such a value
- * is not used: a device counts as one with birth times once a file or directory of it is seen whose
- * birth time differs from its other times.
+ * A file's birth time must never change. `node:fs` reports 0 if the file system stores none. Without
+ * `statx` (Linux before 4.11, some sandboxes) it reports the time of the last change, which moves with
+ * every write. Such values are not used: birth times of a device are trusted only if a file or
+ * directory on it has one that differs from its other times.
  */
 import { type BigIntStats, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { absolutePath } from './absolute-path.ts';
 
-/** By device; decided once, so that no identity changes later. */
+/** By device. Decided once, so that identities never change. */
 const areKept = new Map<bigint, boolean>();
 
 /**
- * Nanoseconds since 1970; undefined where nobody knows. The first file of a device may cost a look at
- * the directories above it.
+ * Nanoseconds since 1970; undefined if unknown. For the first file of a device, the directories above
+ * it may be examined synchronously.
  */
 export function birthTimeOf(stats: BigIntStats, path: string): bigint | undefined {
   const { dev, birthtimeNs } = stats;
@@ -31,7 +30,7 @@ function isWitness({ birthtimeNs, ctimeNs, mtimeNs }: BigIntStats): boolean {
   return birthtimeNs !== ctimeNs && birthtimeNs !== mtimeNs;
 }
 
-/** A file that was created just now has equal times; some directory above it is older. */
+/** A new file's times are equal, but one of the directories above it is older. */
 function hasWitnessAbove(path: string, device: bigint): boolean {
   try {
     let directory = dirname(absolutePath(path));
@@ -44,7 +43,7 @@ function hasWitnessAbove(path: string, device: bigint): boolean {
       directory = parent;
     }
   } catch {
-    // Not ours to look at, or gone: then nothing is known.
+    // No permission, or deleted meanwhile: unknown.
     return false;
   }
 }

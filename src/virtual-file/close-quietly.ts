@@ -1,4 +1,4 @@
-/** Closing a file because of an error: that error counts, not one of closing. */
+/** Closes a file after an error, which must not be hidden by an error of closing. */
 import { isStorageError } from '../errors.ts';
 import type { SyncOpenFile } from './file-system.ts';
 

@@ -1,13 +1,13 @@
 /**
- * Access control lists and extended attributes, for which node:fs has no calls: by GNU cp.
+ * Copies access control lists and extended attributes with GNU cp, since node:fs cannot.
  *
- * The group bits of a mode are the mask of the access control list, if there is one. Some versions
- * of cp set the mode first, which for a moment gives the owning group what is meant for named users
- * and groups; a file that is opened then stays open. So the rights are set in three steps:
+ * If a file has an access control list, the group bits of its mode are the list's mask. Some versions
+ * of cp set the mode first, and so briefly give the owning group the rights of named users and groups.
+ * A process that opens the file in that moment keeps it open. So there are three steps:
  *
- *   1. an empty file gets the attributes; it does not matter who opens it
- *   2. rights of all but its owner are taken off, by mode and mask, and the target gets the rest
- *   3. the target gets the mode, and with its group bits the mask
+ *   1. give the attributes to an empty file, which may be opened by anyone
+ *   2. remove its rights for all but the owner, by mode and mask, and copy the rest to the target
+ *   3. set the mode of the target; its group bits set the mask
  */
 import { type ExecFileException, execFile } from 'node:child_process';
 import { chmod, open, stat, unlink } from 'node:fs/promises';
@@ -17,7 +17,7 @@ import { newToken, temporaryName } from './leftover-names.ts';
 import { systemOwners } from './owners.ts';
 import { fromNodeError } from './system-error.ts';
 
-/** See `FileSystem.copyAttributes`. Times are those of the new content. */
+/** See `FileSystem.copyAttributes`. Timestamps are not copied. */
 export async function copyAttributes(source: string, target: string): Promise<void> {
   const token = newToken(systemOwners.own());
   const empty = `${dirname(target)}/${temporaryName('attributes', token)}`;
@@ -33,12 +33,12 @@ export async function copyAttributes(source: string, target: string): Promise<vo
     throw fromNodeError('copy attributes', source, error);
   } finally {
     await unlink(empty).catch(() => {
-      // It is found as a leftover.
+      // It will be removed as a leftover.
     });
   }
 }
 
-/** Whether the system has a program that `copyAttributes` can use. */
+/** Whether the system has a `cp` that `copyAttributes` can use. */
 export async function canCopyAttributes(): Promise<boolean> {
   try {
     return (await run(['--help'])).includes('--attributes-only');

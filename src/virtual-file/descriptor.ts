@@ -1,4 +1,4 @@
-/** One file's place in the table of open descriptors. */
+/** The entry of one VirtualFile in the table of open descriptors. */
 import { assert } from '../assert.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { closeQuietly } from './close-quietly.ts';
@@ -10,26 +10,23 @@ import { isForbidden } from './system-error.ts';
 
 export interface DescriptorOptions extends OpenOptions {
   readonly durability: 'sync' | 'scratch';
-  /** `immutable`: size and time of the last write are those of the first opening, too. */
+  /** `immutable`: when reopened, size and modification time must be unchanged, too. */
   readonly content: 'immutable' | 'mutable';
 }
 
-/**
- * One VirtualFile's place in the table: how to open it again, whether it has unsynced writes, and
- * whether it is poisoned.
- */
+/** Knows how to reopen the file, whether it has unsynced writes, and whether it is poisoned. */
 export class Descriptor {
   /** From the root. */
   readonly path: string;
   openFile: OpenFile | undefined;
-  /** The file when it was opened for the first time: the same one for as long as it is in use. */
+  /** The result of `stat` when the file was first opened. Reopening must find the same file. */
   opened: FileStat | undefined;
-  /** Opening or eviction under way. */
+  /** An opening or eviction in progress. */
   settling: Promise<unknown> | undefined;
   pins = 0;
   recentlyUsed = false;
   #poisonedBy: StorageError | undefined;
-  /** Of the file system, once the file was opened. */
+  /** All poisoned files of the file system; set once the file has been opened. */
   #poisonedFiles: PoisonedFiles | undefined;
   #options: OpenOptions;
   readonly #scratch: boolean;
@@ -46,7 +43,7 @@ export class Descriptor {
     this.#isImmutable = content === 'immutable';
   }
 
-  /** As `FileStat` has it, once the file was opened. */
+  /** See `FileStat`; undefined until the file has been opened. */
   get identity(): string | undefined {
     return this.opened?.identity;
   }
@@ -60,10 +57,7 @@ export class Descriptor {
     return this.hasUnsyncedWrites && this.poisonedBy === undefined;
   }
 
-  /**
-   * Why no later operation may succeed: a sync of the file failed, whoever called it, so what was
-   * written may be gone.
-   */
+  /** The failed sync of the file, through whatever handle: written data may be lost. */
   get poisonedBy(): StorageError | undefined {
     const known = this.#poisonedFiles;
     if (known !== undefined && known.size > 0 && this.identity !== undefined) {
@@ -76,7 +70,7 @@ export class Descriptor {
     this.#writes += 1;
   }
 
-  /** The first time with the caller's options; later without creation and truncation. */
+  /** Opens the file: at first with the caller's options, later without creation and truncation. */
   async open(context: DirectFileContext): Promise<OpenFile> {
     const { fileSystem } = context;
     const openFile = await (this.#options.direct
@@ -85,13 +79,13 @@ export class Descriptor {
     try {
       this.#checkIdentity(openFile.opened ?? (await openFile.stat()));
       this.#poisonedFiles = poisonedFiles(fileSystem);
-      // A file that was created by this call is none of those that are known.
+      // A new file cannot be a poisoned one.
       if (this.#options.createNew) this.forgetPoison();
       this.throwIfPoisoned();
     } catch (error) {
       // The first error counts.
       await Promise.allSettled([openFile.close()]);
-      // Only a file that this very call has created is deleted: nobody else can have written it.
+      // Deletes only a file that this call has created and nothing else can have written.
       if (this.#options.createNew) await Promise.allSettled([fileSystem.unlink(this.path)]);
       throw error;
     }
@@ -101,8 +95,8 @@ export class Descriptor {
   }
 
   /**
-   * Opens the file again, synchronously, and not directly: the same bytes come either way.
-   * Requires: it was opened before, over a file system that has `openSync`.
+   * Reopens the file synchronously, for buffered reads even if `direct`: the bytes are the same.
+   * Requires: the file has been opened before, and the file system has `openSync`.
    */
   openSync(fileSystem: FileSystem): SyncOpenFile {
     const { read = false, write = false } = this.#options;
@@ -123,8 +117,8 @@ export class Descriptor {
   }
 
   /**
-   * Writes that finished before the call are durable once this resolves; a failure poisons. One
-   * sync at a time, because the system tells only one of two in flight that pages were lost.
+   * Makes durable every write that finished before the call. A failure poisons the file. One sync runs
+   * at a time, since the system reports lost pages to only one of two in flight.
    */
   async syncThrough(openFile: OpenFile, how: 'sync' | 'sync-data'): Promise<void> {
     await this.#syncs.enter();
@@ -140,7 +134,7 @@ export class Descriptor {
       } finally {
         syncLimiter.leave();
       }
-      // By a sync of the same file through another descriptor, which was told in its place.
+      // The failure may have been reported to a sync through another descriptor instead.
       this.throwIfPoisoned();
       this.#syncedWrites = covered;
     } finally {
@@ -148,10 +142,10 @@ export class Descriptor {
     }
   }
 
-  /** Marks the file as lost; returns the error that every later call gets. */
+  /** Marks the file as poisoned; returns the error of every later call. */
   poison(cause: unknown): StorageError {
     this.#poisonedBy ??= new StorageError('sync-failed', {
-      what: 'sync failed; what was written since the last one may be lost',
+      what: 'sync failed; data written since the last sync may be lost',
       path: this.path,
       errno: isStorageError(cause) ? cause.errno : undefined,
       cause,
@@ -160,7 +154,7 @@ export class Descriptor {
     return this.#poisonedBy;
   }
 
-  /** The file is gone, and another one may get its identity. */
+  /** After the file was deleted: a new file may get its identity. */
   forgetPoison(): void {
     if (this.identity !== undefined) this.#poisonedFiles?.delete(this.identity);
   }
@@ -176,7 +170,7 @@ export class Descriptor {
   }
 }
 
-/** As far as size and time tell. The time of the last change of the inode moves with each link. */
+/** Judged by size and modification time; the change time would move with each link. */
 function hasSameContent(one: FileStat, other: FileStat): boolean {
   return one.size === other.size && one.modificationTime === other.modificationTime;
 }

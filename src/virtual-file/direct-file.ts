@@ -1,10 +1,10 @@
 /**
- * A file with two descriptors: one that passes by the system's cache, for aligned transfers, and
- * an ordinary one for everything else. Which one a transfer takes makes no difference to what
- * it does: the system keeps both coherent, and a sync covers both, since it is the file's.
+ * A file with two descriptors: one that bypasses the system's cache, for aligned transfers, and an
+ * ordinary one for everything else. Both give the same bytes: the system keeps them coherent, and a
+ * sync covers the file, so both of them.
  *
- * Where the file system refuses direct transfers, when the file is opened or at the first one
- * (memory file systems and some over a network do), all of them take the ordinary descriptor.
+ * If the file system refuses direct transfers, on opening or at the first one (as memory and some
+ * network file systems do), all transfers use the ordinary descriptor.
  */
 import { isStorageError } from '../errors.ts';
 import { DIRECT_ALIGNMENT, isAligned } from './aligned-memory.ts';
@@ -20,11 +20,11 @@ import type {
 
 export interface DirectFileContext {
   readonly fileSystem: FileSystem;
-  /** Tells of a fatal error; returns the error. */
+  /** Reports a fatal error; returns the error. */
   readonly noteError: (error: unknown) => unknown;
 }
 
-/** As `FileSystem.open`; never fails because of what is direct, but tells of it. */
+/** As `FileSystem.open`. A failure to open the direct descriptor is reported, but not thrown. */
 export async function openDirectFile(
   { fileSystem, noteError }: DirectFileContext,
   path: string,
@@ -42,7 +42,7 @@ export async function openDirectFile(
   return ordinary;
 }
 
-/** Whatever it was: the ordinary descriptor is open, and meets it again if it matters. */
+/** Undefined on failure. If it matters, the ordinary descriptor will fail as well. */
 async function unlessFailing<T>(
   noteError: (error: unknown) => unknown,
   action: () => Promise<T>,
@@ -55,7 +55,7 @@ async function unlessFailing<T>(
   }
 }
 
-/** The name may stand for another file since the first descriptor was opened. */
+/** The file may have been replaced since the first descriptor was opened. */
 async function isSameFile(ordinary: OpenFile, direct: OpenFile): Promise<boolean> {
   const one = ordinary.opened ?? (await ordinary.stat());
   const other = direct.opened ?? (await direct.stat());
@@ -107,7 +107,7 @@ class DirectFile implements OpenFile {
     return this.#ordinary.stat();
   }
 
-  /** Both, whatever happens to one. */
+  /** Closes both, even if one fails. */
   async close(): Promise<void> {
     const closing = [this.#ordinary.close(), this.#direct.close()];
     for (const closed of await Promise.allSettled(closing)) {
@@ -115,7 +115,7 @@ class DirectFile implements OpenFile {
     }
   }
 
-  /** The aligned beginning goes directly, as a short transfer; whoever called goes on with the rest. */
+  /** Transfers the aligned beginning directly, as a short transfer; the caller continues. */
   async #transfer(
     bytes: Uint8Array,
     offset: number,
@@ -132,7 +132,7 @@ class DirectFile implements OpenFile {
     }
   }
 
-  /** Bytes of it that may go directly; 0 if none. */
+  /** How many leading bytes may be transferred directly. */
   #directLength(bytes: Uint8Array, offset: number): number {
     if (this.#isRefused || offset % DIRECT_ALIGNMENT !== 0 || !isAligned(bytes)) return 0;
     return bytes.length - (bytes.length % DIRECT_ALIGNMENT);

@@ -1,10 +1,10 @@
 /**
- * Which directories could not be synced. A failed sync loses changes of names that were made before
- * it, whoever made them, and the next one reports success all the same. So it is final, as that of a
- * file is: no later sync of the directory succeeds in this process.
+ * Syncs of directories, and which of them have failed. A failed sync may lose any name changed before
+ * it, and the next sync reports success all the same. So a failure is final, as it is for a file: no
+ * later sync of the directory succeeds in this process.
  *
- * Several paths may lead to one directory, so what counts is its identity. It is looked up only
- * where a sync has failed; where it cannot be, any directory may be the one.
+ * Several paths may lead to one directory, so failures are kept by identity. It is looked up only after
+ * a failure. If the look-up fails, any directory may be the one that failed.
  */
 import { isStorageError, type StorageError } from '../errors.ts';
 import type { FileSystem } from './file-system.ts';
@@ -13,13 +13,13 @@ import { isSyncUnsupported } from './system-error.ts';
 
 interface Failure {
   readonly error: StorageError;
-  /** Of the directory; undefined where it could not be looked up. */
+  /** Of the directory; undefined if the look-up failed. */
   readonly identity: Promise<string | undefined>;
 }
 
 /**
- * For all tables of descriptors over one file system; an entry only where a sync failed. A directory
- * has no more entries than syncs of it were under way at a time.
+ * Shared by all descriptor tables of one file system. A directory has at most one entry for each of its
+ * syncs that were in flight together.
  */
 const failuresOf = new WeakMap<FileSystem, Failure[]>();
 
@@ -52,7 +52,7 @@ function noteDirectoryFailure(fileSystem: FileSystem, path: string, error: Stora
   failures.push({ error, identity: identityOf(fileSystem, path) });
 }
 
-/** Throws the error of an earlier sync of the directory. */
+/** Throws the error of an earlier failed sync of the directory. */
 export async function throwIfDirectoryFailed(fileSystem: FileSystem, path: string): Promise<void> {
   const failures = failuresOf.get(fileSystem);
   if (failures === undefined) return;

@@ -1,7 +1,7 @@
 /**
- * How a finished temporary file takes its final name. Both ways sync the file first, so that the
- * name never stands for less than the whole content, and the directory last, so that the name
- * itself survives a crash. Every error tells by `outcome` what is on disk.
+ * Gives a finished temporary file its final name. Both ways sync the file first, so that the name never
+ * stands for incomplete content, and the directory last, so that the name itself survives a crash.
+ * The `outcome` of every error states what is on disk.
  */
 import { dirname } from 'node:path';
 import { checkChoice } from '../check-options.ts';
@@ -21,46 +21,58 @@ import { inTurn, trueName } from './turns.ts';
 const ENDS = ['close', 'keep-open'] as const;
 
 export interface DurableRenameOptions {
-  /** Gives up, with nothing changed, if it has fired when the sync is done. */
+  /** Aborts, with nothing changed, if it has fired by the time the file is synced. */
   readonly signal?: AbortSignal | undefined;
   /**
-   * With `close` the file is closed while its directory is synced; `temporary.abandon` tells how that
-   * went. Default `keep-open`.
+   * `close` closes the file while its directory is synced; `temporary.abandon()` then returns the
+   * outcome of closing. Default `keep-open`.
    */
   readonly afterwards?: (typeof ENDS)[number] | undefined;
 }
 
 /**
- * Replaces `target`, if there is one.
+ * Syncs the temporary file, renames it to `target`, and syncs the directory. An existing file of that
+ * name is replaced.
  *
- * Durability: once it resolves, the new content is under the name, whatever crashes.
+ * Durability: once it resolves, a crash cannot bring the old file back.
+ * @param target A relative path is resolved at the call.
+ * @throws StorageError, always with `outcome`: `sync-failed`, `io`, `not-found` (the temporary file or
+ *   the directory is gone), `aborted`, `closed` (the temporary file was abandoned), `invalid-input`.
+ * @example
+ * const temporary = await TemporaryFile.create('settings.json.new');
+ * await temporary.file.writeAllAt(bytes, 0);
+ * await durableRename(temporary, 'settings.json');
+ * await temporary.abandon();
  */
 export async function durableRename(
   temporary: TemporaryFile,
   target: string,
   options: DurableRenameOptions = {},
 ): Promise<void> {
-  atOnceFailingWith('not-applied', () => checkChoice('afterwards', options.afterwards, ENDS));
-  const absolute = atOnceFailingWith('not-applied', () => absolutePath(target));
+  failingWithSync('not-applied', () => checkChoice('afterwards', options.afterwards, ENDS));
+  const absolute = failingWithSync('not-applied', () => absolutePath(target));
   await failingWith('not-applied', makeReady(temporary, absolute));
   await renameSynced(temporary, absolute, options);
 }
 
 /**
- * Takes a name that nobody has: a link fails where a rename would replace. Where the file system
- * has no links, a check and a rename must do: nobody in this process gets in between, but two
- * processes that race could replace each other.
+ * Syncs the temporary file, gives it a name that must be free, and syncs the directory. It uses a link,
+ * which fails where a rename would replace. If the file system has no links, the name is checked and
+ * the file renamed: within this process the check is safe, but two processes that race could replace
+ * each other's file.
  *
- * Throws: `exists` if the name is taken; that file is untouched.
- * Durability: once it resolves, the file is under the name, whatever crashes.
+ * Durability: once it resolves, the file keeps the name after a crash.
+ * @param target A relative path is resolved at the call.
+ * @throws StorageError, always with `outcome`: `exists` if the name is taken (that file is untouched),
+ *   `sync-failed`, `io`, `not-found`, `closed` (the temporary file was abandoned).
  */
 export async function publishNew(temporary: TemporaryFile, target: string): Promise<void> {
-  const absolute = atOnceFailingWith('not-applied', () => absolutePath(target));
+  const absolute = failingWithSync('not-applied', () => absolutePath(target));
   await failingWith('not-applied', makeReady(temporary, absolute));
   await linkSynced(temporary, absolute);
 }
 
-/** What must hold before the file takes a name. */
+/** Checks everything that must hold before the file takes a name. */
 async function makeReady(temporary: TemporaryFile, target: string): Promise<void> {
   const { file } = temporary;
   await file.sync();
@@ -69,8 +81,8 @@ async function makeReady(temporary: TemporaryFile, target: string): Promise<void
 }
 
 /**
- * Whoever takes the file for a leftover may remove it, and another writer have its name by then:
- * that file is neither what was synced nor ours to delete.
+ * Another process may have removed the file as a leftover, and a second file may have its name by now.
+ * That file is not the one that was synced, and must not be deleted.
  */
 async function refuseReplaced(temporary: TemporaryFile): Promise<void> {
   const { path, file } = temporary;
@@ -93,8 +105,8 @@ async function linkSynced(temporary: TemporaryFile, target: string): Promise<voi
   }
   await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
   await failingWith('durable', unlinkIfThere(openFiles, temporary.path));
-  // It fails if the temporary file was abandoned meanwhile; so it does behind a rename.
-  atOnceFailingWith('durable', () => temporary.keep());
+  // Fails if the temporary file was abandoned meanwhile, as after a rename.
+  failingWithSync('durable', () => temporary.keep());
 }
 
 async function renameSynced(
@@ -109,7 +121,7 @@ async function renameSynced(
     const outcome = await outcomeOfFailedRename(temporary, target, error);
     if (outcome !== 'applied') throw replacingOutcome(error, outcome);
   });
-  atOnceFailingWith('in-doubt', () => temporary.keep());
+  failingWithSync('in-doubt', () => temporary.keep());
   if (afterwards === 'close') void Promise.allSettled([temporary.abandon()]);
   await failingWith('in-doubt', openFiles.syncDirectory(dirname(target)));
 }
@@ -129,9 +141,9 @@ async function renameToNew(temporary: TemporaryFile, target: string): Promise<vo
 }
 
 /**
- * How systems refuse links where a rename may work: file systems without them, Android (EACCES),
- * quotas by directory (EXDEV), Windows (EISDIR, UNKNOWN). EPERM and EACCES may also be meant as
- * they are: then the rename fails in the same way, and that error is the one to tell.
+ * Errors of `link` after which a rename may work: file systems without links, Android (EACCES),
+ * directory quotas (EXDEV), Windows (EISDIR, UNKNOWN). EPERM and EACCES may also be genuine; then the
+ * rename fails in the same way, and its error is reported.
  */
 const LINK_UNSUPPORTED: ReadonlySet<string> = new Set([
   'EPERM',
@@ -159,7 +171,7 @@ async function refuseExisting(openFiles: OpenFiles, target: string): Promise<voi
     throw error;
   }
   throw new StorageError('exists', {
-    what: 'a file has this name already',
+    what: 'file already exists',
     path: target,
     errno: 'EEXIST',
   });
@@ -168,8 +180,8 @@ async function refuseExisting(openFiles: OpenFiles, target: string): Promise<voi
 type OutcomeOfFailure = 'applied' | 'not-applied' | 'in-doubt';
 
 /**
- * A link that failed usually did nothing. Over a network the answer may have been lost, and the
- * repeated request have met the link that the first one made: then the name is ours all the same.
+ * A failed link usually did nothing. Over a network, though, the first reply may have been lost, and
+ * the repeated request has found the link that the first one made: then the name is ours.
  */
 async function outcomeOfFailedLink(
   temporary: TemporaryFile,
@@ -179,7 +191,7 @@ async function outcomeOfFailedLink(
   return isOurs === undefined ? 'in-doubt' : isOurs ? 'applied' : 'not-applied';
 }
 
-/** As with a link; but here another process may have replaced our file since. */
+/** As for a link; but another process may have replaced our file since. */
 async function outcomeOfFailedRename(
   temporary: TemporaryFile,
   target: string,
@@ -187,12 +199,12 @@ async function outcomeOfFailedRename(
 ): Promise<OutcomeOfFailure> {
   const isOurs = await isName(target, temporary);
   if (isOurs) return 'applied';
-  // The temporary file had been taken away before.
+  // The temporary file was removed before the rename.
   if (isOurs === false && isStorageError(error, 'not-found')) return 'not-applied';
   return (await isName(temporary.path, temporary)) ? 'not-applied' : 'in-doubt';
 }
 
-/** Whether the path is a name of the file; undefined where that cannot be known. */
+/** Whether the path is a name of the file; undefined if that cannot be determined. */
 async function isName(path: string, { file }: TemporaryFile): Promise<boolean | undefined> {
   const { openFiles } = file;
   try {
@@ -210,8 +222,8 @@ function failingWith(outcome: Outcome, operation: Promise<void>): Promise<void> 
   });
 }
 
-/** As `failingWith`, for what does not wait. */
-function atOnceFailingWith<T>(outcome: Outcome, operation: () => T): T {
+/** As `failingWith`, for synchronous operations. */
+function failingWithSync<T>(outcome: Outcome, operation: () => T): T {
   try {
     return operation();
   } catch (error) {

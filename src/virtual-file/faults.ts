@@ -1,5 +1,6 @@
-/** What a fake file system tells of each operation, and the faults that a test may answer with. */
+/** What the file system in memory reports of each operation, and the faults a test may inject. */
 
+/** Which method was called. */
 export type FileSystemOperationKind =
   | 'open'
   | 'read'
@@ -16,10 +17,12 @@ export type FileSystemOperationKind =
   | 'read-directory'
   | 'sync-directory';
 
+/** One call of a file system. */
 export interface FileSystemOperation {
   /** Counts from 0 over all operations of the file system. */
   readonly index: number;
   readonly kind: FileSystemOperationKind;
+  /** As given by the caller; of the open file for operations on one. */
   readonly path: string;
   /** The second path of `rename` and `link`. */
   readonly target?: string | undefined;
@@ -27,23 +30,24 @@ export interface FileSystemOperation {
   readonly offset?: number | undefined;
   /** Bytes, for `read`, `write` and `set-length`. */
   readonly length?: number | undefined;
-  /** Of a descriptor that was opened for direct transfers, or of opening it. */
+  /** True for operations on a descriptor for direct transfers, and for opening one. */
   readonly direct?: true | undefined;
 }
 
+/** What happens to an operation. */
 export interface FaultAction {
-  /** The operation waits for it first; a synchronous read does not. */
+  /** The operation first waits for this promise. Synchronous reads do not wait. */
   readonly delay?: Promise<unknown> | undefined;
-  /** Name of the system's error: the operation has no effect and rejects with it. */
+  /** Name of a system error, such as `ENOSPC`: the operation has no effect and rejects with it. */
   readonly fail?: string | undefined;
   /**
-   * Of `sync-directory`: whether the directory had been opened, so that changes of names are lost.
-   * Default: true, unless only opening can fail so.
+   * For `sync-directory`: whether the sync itself fails, so that changed names may be lost, rather than
+   * the opening of the directory. Default: true, unless only opening can fail with this error.
    */
   readonly whileSyncing?: boolean | undefined;
-  /** At most so many bytes are read or written. */
+  /** Maximum number of bytes read or written. */
   readonly limit?: number | undefined;
 }
 
-/** Is asked before each operation, at the time of the call; nothing means no fault. */
+/** Called before each operation, synchronously; `undefined` means no fault. */
 export type Intercept = (operation: FileSystemOperation) => FaultAction | undefined;

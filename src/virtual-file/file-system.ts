@@ -1,61 +1,70 @@
 /**
- * The file system that everything above is written against: narrow, so that a fake can be
- * complete. `node-file-system.ts` is the real one, `memory-file-system.ts` the one for tests.
+ * The interface to a file system, narrow enough for a complete fake. `node-file-system.ts` is the real
+ * one, `memory-file-system.ts` the one for tests.
  *
- * Reads and writes may be short, as the system's are; `virtual-file.ts` loops. Every method
- * rejects with a StorageError: `not-found` (ENOENT), `exists` (EEXIST), otherwise `io`, each with
- * `path` and `errno`.
+ * Reads and writes may be short, as system calls are; `virtual-file.ts` loops. Every method rejects
+ * with a StorageError: `not-found` (ENOENT), `exists` (EEXIST), otherwise `io`, each with `path` and
+ * `errno`.
  */
 import type { Owners } from './owners.ts';
 
+/**
+ * A file system that files can be opened in. Errors other than StorageErrors are wrapped, as `io` or by
+ * their `code`, such as `ENOENT`.
+ */
 export interface FileSystem {
   /**
-   * Opens a regular file; anything else (directory, FIFO, device) is refused with `io`. A call that
-   * fails leaves no file that it has created with `createNew`.
+   * Opens a regular file; anything else (directory, FIFO, device) is refused with `io`. If the call
+   * fails, it leaves no file that it created with `createNew`.
    */
   open(path: string, options: OpenOptions): Promise<OpenFile>;
   /**
-   * As `open`, synchronously, for a file that exists already; its `opened` is there. A file
-   * system that cannot do so has no such method, and its files are not held for synchronous reads.
+   * Opens an existing file synchronously; `opened` of the result is set. Optional: without it, files
+   * cannot be read synchronously.
    */
   openSync?(path: string, options: OpenOptions): SyncOpenFile;
-  /** Replaces `target` in one step. */
+  /** Renames a file; atomically replaces `target` if it exists. */
   rename(source: string, target: string): Promise<void>;
   /** Gives the file a second name; `exists` if `target` is taken. */
   link(source: string, target: string): Promise<void>;
+  /** Removes the name of a file or symbolic link, but never a directory. */
   unlink(path: string): Promise<void>;
-  /** Describes the name itself: a symbolic link is not followed. */
+  /** Describes what has the name. A symbolic link is not followed. */
   stat(path: string): Promise<FileStat>;
-  /** The entries of a directory in byte order of their names. */
+  /** The entries of a directory, ordered by the bytes of their names. */
   readDirectory(path: string): Promise<DirectoryEntry[]>;
   /**
    * Makes creations, renames and removals in the directory durable. Rejects with `sync-failed` if the
-   * directory was opened and its sync failed; another error means that nothing was lost.
+   * sync itself failed; any other error means that nothing was lost.
    */
   syncDirectory(path: string): Promise<void>;
   /**
-   * Throws `io` where it is known that no file can be made durable here, so that nothing is begun.
-   * A file system that can always sync has no such method.
+   * Throws `io` if files are known not to be syncable here, before anything is changed. Optional, for a
+   * file system that can always sync.
    */
   checkCanSync?(): void;
   /**
-   * Gives the file `target` what `source` has besides its content and times: mode, owner, access
-   * control lists and extended attributes. Nobody who may not open `source` can open `target`
-   * meanwhile. Without it, `preserve: 'all'` is refused.
+   * Copies mode, owner, access control lists and extended attributes from `source` to the file
+   * `target`, but neither content nor timestamps. At no time may a user open `target` who may not open
+   * `source`. Optional: without it, `preserve: 'all'` is refused.
    */
   copyAttributes?(source: string, target: string): Promise<void>;
-  /** Who makes temporary files here; by default the threads of this machine. */
+  /**
+   * Tells which temporary files still have a running owner. Default: the threads of this machine.
+   * @internal
+   */
   readonly owners?: Owners | undefined;
 }
 
 /**
- * How large transfers of a file are made: by way of the system's cache, or past it, where the file
- * system can. The same bytes are written, and are as durable after a sync.
+ * Whether large transfers use the system's cache (`buffered`) or bypass it where the file system can
+ * (`direct`). Content and durability are the same.
  */
 export type IoMode = 'buffered' | 'direct';
 
 export const IO_MODES: readonly IoMode[] = ['buffered', 'direct'];
 
+/** How a file is opened. */
 export interface OpenOptions {
   readonly read?: boolean;
   readonly write?: boolean;
@@ -63,33 +72,35 @@ export interface OpenOptions {
   readonly create?: boolean;
   /** Create the file; fail with `exists` if anything, even a symbolic link, has the name. */
   readonly createNew?: boolean;
+  /** Cut the file to length 0. Requires `write`. */
   readonly truncate?: boolean;
   /**
-   * Reads and writes pass by the system's cache: memory, offset and length of each must be multiples
-   * of 4,096 bytes. Where the file system has no such thing, opening the file or the first transfer
-   * rejects with `io` and EINVAL.
+   * Bypass the system's cache: memory address, offset and length of each transfer must be multiples of
+   * 4,096 bytes. If the file system cannot do so, opening the file or the first transfer rejects with
+   * `io` and EINVAL.
    */
   readonly direct?: boolean;
-  /** Permission bits of a created file, cut by the umask; default 0o666. */
+  /** Permission bits of a created file, before the umask; default 0o666. */
   readonly mode?: number | undefined;
 }
 
 /** One open descriptor. The caller awaits every operation before it closes the file. */
 export interface OpenFile {
-  /** What `stat` gave when the file was opened, where that had to be looked up. */
+  /** The result of `stat` when the file was opened, if it was called. */
   readonly opened?: FileStat | undefined;
-  /** Reads at most `target.length` bytes at `offset`; returns how many, 0 at the end. */
+  /** Reads at most `target.length` bytes at `offset`; returns how many, 0 at the end of the file. */
   read(target: Uint8Array, offset: number): Promise<number>;
-  /** As `read`, at once. A file system that cannot has no such method. */
+  /** As `read`, synchronously. Optional. */
   readSync?(target: Uint8Array, offset: number): number;
   /** Writes at most `source.length` bytes at `offset`; returns how many. */
   write(source: Uint8Array, offset: number): Promise<number>;
-  /** Content and metadata reach the device. */
+  /** Forces content and metadata to the device. */
   sync(): Promise<void>;
-  /** Content, and the metadata needed to read it, reach the device. */
+  /** Forces content, and the metadata needed to read it, to the device. */
   syncData(): Promise<void>;
+  /** Cuts the file, or extends it with zeros. */
   setLength(length: number): Promise<void>;
-  /** Permission bits and owner of the file, as for a file that takes another's place. */
+  /** Sets owner and permission bits. */
   setOwnership(ownership: Ownership): Promise<void>;
   stat(): Promise<FileStat>;
   close(): Promise<void>;
@@ -97,33 +108,38 @@ export interface OpenFile {
   closeSync?(): void;
 }
 
-/** One that can be used without waiting. */
+/** An open file with synchronous calls. */
 export type SyncOpenFile = OpenFile & Required<Pick<OpenFile, 'readSync' | 'closeSync'>>;
 
+/** Permission bits and owner of a file. */
 export interface Ownership {
+  /** Permission bits, at most 0o7777. */
   readonly mode: number;
   readonly userId: number;
   readonly groupId: number;
 }
 
+/** What has a name in a directory; FIFOs, sockets and devices are `other`. */
 export type FileKind = 'file' | 'directory' | 'symbolic-link' | 'other';
 
+/** What `stat` returns. */
 export interface FileStat extends Ownership {
   readonly kind: FileKind;
   /** Bytes. */
   readonly size: number;
   /**
-   * Device, inode and, where the file system keeps it, time of creation: the same for all names of a
-   * file for as long as it exists, whatever is written or renamed, and another one for its successor.
-   * Without a time of creation, a successor that is given the same inode has the same identity.
+   * Device, inode number and, if the file system stores it, birth time. All names of a file share it,
+   * and writing or renaming does not change it. A later file has another identity, unless it reuses the
+   * inode number on a file system without birth times.
    */
   readonly identity: string;
-  /** When the content was changed last, in nanoseconds since 1970, where that is known. */
+  /** When the content last changed, in nanoseconds since 1970; undefined if unknown. */
   readonly modificationTime?: bigint | undefined;
-  /** Bytes that are stored, where that is known; holes of a sparse file are not. */
+  /** Bytes stored on disk, without the holes of a sparse file; undefined if unknown. */
   readonly allocatedSize?: number | undefined;
 }
 
+/** One name in a directory. */
 export interface DirectoryEntry {
   readonly name: string;
   readonly kind: FileKind;

@@ -1,23 +1,23 @@
 /**
- * A file system that the caller brings may throw anything and return anything. It is held to the
- * contract of `file-system.ts` here: whatever it throws becomes a StorageError with the path, and a
- * count of bytes that is impossible is an error.
+ * A file system provided by the caller may throw or return anything. This proxy enforces the contract
+ * of `file-system.ts`: every exception becomes a StorageError with the path, and an impossible number
+ * of bytes is an error.
  */
 import { isStorageError, StorageError } from '../errors.ts';
 import type { FileSystem } from './file-system.ts';
 import { fromForeignDirectorySync, fromNodeError } from './system-error.ts';
 
-/** Those of this package that keep the contract by themselves. */
+/** Those of this package, which keep the contract. */
 const trusted = new WeakSet<FileSystem>();
 
-/** One for each file system, since failures and turns are remembered by file system. */
+/** One proxy for each file system, since failures and turns are remembered by file system. */
 const checked = new WeakMap<FileSystem, FileSystem>();
 
 export function trustFileSystem(fileSystem: FileSystem): void {
   trusted.add(fileSystem);
 }
 
-/** The file system itself if it is one of this package, else one that checks what it does. */
+/** The file system itself if it belongs to this package, otherwise a checking proxy. */
 export function checkedFileSystem(fileSystem: FileSystem): FileSystem {
   if (trusted.has(fileSystem)) return fileSystem;
   const known = checked.get(fileSystem) ?? withChecks(fileSystem);
@@ -33,9 +33,9 @@ interface Operation {
   readonly call: () => unknown;
 }
 
-/** `path` is that of an open file; the methods of a file system are given one. */
+/** `path` is that of an open file; methods of a file system have one as their first argument. */
 function withChecks<T extends object>(target: T, path?: string): T {
-  // The target of the proxy is an object of its own, since the properties of another may be frozen.
+  // The proxy has a target of its own, since the properties of `target` may be frozen.
   return new Proxy<T>(Object.create(null), {
     has: (_, name) => Reflect.has(target, name),
     get: (_, name) => {
@@ -86,10 +86,15 @@ function checkedResult(result: unknown, { name, values, path }: Operation): unkn
 
 function impossible(path: string | undefined, expected: string, result: unknown): StorageError {
   const actual = typeof result === 'number' ? `${result}` : typeof result;
-  return new StorageError('io', { what: 'result of the file system', path, expected, actual });
+  return new StorageError('io', {
+    what: 'invalid result of the file system',
+    path,
+    expected,
+    actual,
+  });
 }
 
-/** Only reads and writes have an offset, which is their second value. */
+/** Only reads and writes have an offset, as their second argument. */
 function failureOf({ name, values, path }: Operation, error: unknown): StorageError {
   if (isStorageError(error)) return error;
   if (name === 'syncDirectory' && path !== undefined) return fromForeignDirectorySync(path, error);

@@ -1,4 +1,4 @@
-/** A file that can be read synchronously until it is released. */
+/** Synchronous reads of a file. */
 import { StorageError } from '../errors.ts';
 
 export interface HeldFileContext {
@@ -8,25 +8,27 @@ export interface HeldFileContext {
   readonly release: () => void;
 }
 
+/** A file that can be read synchronously until it is released. */
 export class HeldFile {
   readonly #context: HeldFileContext;
   #isHeld = true;
 
-  /** For `VirtualFile.hold`. */
+  /** Called by `VirtualFile.hold`. @internal */
   constructor(context: HeldFileContext) {
     this.#context = context;
   }
 
   /**
-   * Reads at most `target.length` bytes at once; returns how many, 0 at the end of the file.
-   * Throws: `out-of-range`, `closed`, `io`, `sync-failed`.
+   * Reads at most `target.length` bytes at `offset`, synchronously.
+   * @returns the number of bytes read; 0 at the end of the file
+   * @throws StorageError `out-of-range`, `closed`, `io`, `sync-failed`
    */
   readSync(target: Uint8Array, offset: number): number {
     if (this.#isHeld) return this.#context.readSync(target, offset);
     throw new StorageError('closed', { what: 'file is closed', path: this.#context.path });
   }
 
-  /** Doing so again is harmless. */
+  /** Ends synchronous reading. Idempotent. */
   release(): void {
     if (!this.#isHeld) return;
     this.#isHeld = false;

@@ -1,19 +1,19 @@
 /**
- * The names of temporary files: what a crash may leave, so no file that is to stay may have one.
+ * The names of temporary files. A crash may leave such files, so no permanent file may have such a name.
  *
- *   {stem}.{token}.___temp    a layer or an overwrite that has not taken its final name yet
+ *   {stem}.{token}.___temp    a layer or an overwrite before it takes its final name
  *   ephemeral-{token}         the scratch file of an ephemeral layer
  *
- * The token has 36 hex digits: the owner (`owners.ts`) and 8 random ones. Names without a token, such
- * as those of a pageserver or of older versions, are temporary files of unknown owners.
+ * The token has 36 hex digits: the owner (`owners.ts`) and 8 random ones. A name without a token, as a
+ * pageserver or an older version makes, is a temporary file of an unknown owner.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { OWNER_LENGTH } from './owners.ts';
 
-/** Of a file that has not taken its final name yet. */
+/** Suffix of a file before it takes its final name. */
 export const TEMPORARY_SUFFIX = '.___temp';
 
-/** Of a scratch file, before hex digits. */
+/** Prefix of a scratch file; hex digits follow. */
 export const SCRATCH_PREFIX = 'ephemeral-';
 
 const RANDOM_BYTES = 4;
@@ -22,15 +22,15 @@ const TEMPORARY_NAME = new RegExp(`\\.${TOKEN}\\.___temp$`);
 const SCRATCH_NAME = new RegExp(`^${SCRATCH_PREFIX}${TOKEN}$`);
 const HEX_DIGITS = /^[0-9a-f]+$/;
 
-/** With token and suffix the name has at most 143 bytes: eCryptfs takes no more. */
+/** With token and suffix the name has at most 143 bytes, the limit of eCryptfs. */
 const MAXIMUM_STEM_LENGTH = 143 - '.'.length - OWNER_LENGTH - 2 * RANDOM_BYTES - '.___temp'.length;
 
-/** Different each time it is called. */
+/** A new token at each call. */
 export function newToken(owner: string): string {
   return owner + randomBytes(RANDOM_BYTES).toString('hex');
 }
 
-/** The name of a file that is to become `{stem}`, or a hash of it where that would be too long. */
+/** The temporary name of `{stem}`; a long stem is replaced by its hash. */
 export function temporaryName(stem: string, token: string): string {
   const isShort = Buffer.byteLength(stem) <= MAXIMUM_STEM_LENGTH;
   const known = isShort ? stem : createHash('sha256').update(stem).digest('hex').slice(0, 32);
@@ -45,7 +45,7 @@ export function isLeftoverName(name: string): boolean {
   return name.endsWith(TEMPORARY_SUFFIX) && name.length > TEMPORARY_SUFFIX.length;
 }
 
-/** Who made the file, if its name tells. */
+/** The owner in a temporary name; undefined if it has none. */
 export function ownerOf(name: string): string | undefined {
   return (TEMPORARY_NAME.exec(name) ?? SCRATCH_NAME.exec(name))?.groups?.['owner'];
 }

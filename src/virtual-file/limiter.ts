@@ -1,4 +1,4 @@
-/** Bounds how many operations of one sort run at once; the others wait in order of arrival. */
+/** Limits how many operations run concurrently; the others wait in order of arrival. */
 import { assert } from '../assert.ts';
 import { WaitingLine } from './waiting-line.ts';
 
@@ -22,7 +22,7 @@ export class Limiter {
   }
 
   /**
-   * Takes a place, to be left again; a promise only where one must be waited for.
+   * Takes a place; call `leave` afterwards. Returns a promise only if there is a wait.
    * Throws: `aborted` if the signal ends the wait.
    */
   enter(signal?: AbortSignal): Promise<void> | undefined {
@@ -32,14 +32,14 @@ export class Limiter {
   }
 
   leave(): void {
-    // The place passes straight to the next in line, so that nobody can slip in between.
+    // The place passes directly to the next in line, so that no new caller can take it.
     if (!this.#waiting.wakeNext()) this.#running -= 1;
   }
 }
 
 /**
- * Syncs of all files of the process. A slow sync holds a thread of libuv's pool; as many as the
- * pool has threads would delay every read, so one thread is kept free.
+ * Most concurrent syncs of the process. A slow sync occupies a thread of libuv's pool; if syncs took
+ * all of them, every read would wait, so one thread is kept free.
  */
 export const MAXIMUM_SYNCS = Math.max(1, threadPoolSize() - 1);
 

@@ -1,5 +1,5 @@
 /**
- * A file system in memory, for tests and for everyone who wants to see faults and crashes.
+ * A file system in memory, for tests of faults and crashes.
  *
  *   const fileSystem = new MemoryFileSystem();
  *   fileSystem.createDirectory('/data');
@@ -8,13 +8,13 @@
  *   ...
  *   const after = fileSystem.crash((n) => Math.floor(Math.random() * n));
  *
- * It is as strict as a system may be: every 4 KiB written, every new length and every change of a
- * directory that was not synced may or may not survive a crash, in any combination. Syncing a file
- * does not make its name durable. What it does not model: stale bytes in new files, torn 4 KiB
- * chunks, renamed or removed directories, and permissions other than those to change an owner.
+ * It is as strict as a real system may be: every unsynced 4 KiB chunk, length and directory change may
+ * or may not survive a crash, in any combination. Syncing a file does not make its name durable. Not
+ * modelled: stale bytes in new files, torn 4 KiB chunks, renamed or removed directories, and permissions
+ * other than those to change an owner.
  *
- * Operations, save synchronous reads, take effect one turn after the call, so that bytes that change
- * before the promise settles are written changed, as the real system does.
+ * Operations except synchronous reads take effect one turn after the call, so that bytes changed before
+ * the promise settles are written as changed, as on a real system.
  */
 import { checkChoice } from '../check-options.ts';
 import type { FaultAction, FileSystemOperation, Intercept } from './faults.ts';
@@ -41,40 +41,48 @@ import {
   systemError,
 } from './system-error.ts';
 
+/** Options of `new MemoryFileSystem`. */
 export interface MemoryFileSystemOptions {
+  /** See `MemoryFileSystem.intercept`. */
   readonly intercept?: Intercept | undefined;
-  /** Who acts; 0, the default, may give files away. */
+  /** The acting user; 0, the default, may change owners. */
   readonly userId?: number | undefined;
+  /** The acting group; default 0. */
   readonly groupId?: number | undefined;
-  /** Taken off the mode of created files; default 0o022. */
+  /** Removed from the mode of created files; default 0o022. */
   readonly umask?: number | undefined;
   /**
-   * What becomes of direct transfers: done, and refused unless they are aligned; or refused always,
-   * when a file is opened or at each transfer. Default `supported`.
+   * Whether direct transfers are supported (and refused only if unaligned), refused when a file is
+   * opened, or refused at each transfer. Default `supported`.
    */
   readonly directTransfers?: (typeof DIRECT_TRANSFERS)[number] | undefined;
   /**
-   * Whether times of creation are part of a file's identity. Inode numbers of files that are gone are
-   * given to new ones, as ext4 does; with `none`, nothing tells the two apart. Default `kept`.
+   * Whether birth times are part of a file's identity. New files reuse the inode numbers of deleted ones,
+   * as on ext4; with `none`, nothing distinguishes the two. Default `kept`.
    */
   readonly birthTimes?: (typeof BIRTH_TIMES)[number] | undefined;
 }
 
-/** Of owners: none of the real ones. */
+/** The namespace part of owners; differs from every real one. */
 const WORLD = 'feedfeedfe';
 
 const DIRECT_TRANSFERS = ['supported', 'refused-at-open', 'refused-at-transfer'] as const;
 
-/** Any number of operations may be in flight; each takes effect as a whole. */
+/**
+ * A file system in memory that can fail on request, and shows what a crash leaves. Any number of
+ * operations may be in flight; each is atomic.
+ */
 export class MemoryFileSystem implements FileSystem {
+  /** Called before each operation; what it returns is injected. */
   intercept: Intercept | undefined;
   readonly #options: MemoryFileSystemOptions;
   readonly #userId: number;
   readonly #groupId: number;
   readonly #umask: number;
   /**
-   * Whoever makes temporary files in this file system is running; who made them in the one that it
-   * is a copy of has ended. The digits of the thread may be any.
+   * Owners in this file system are running; those in the one it was copied from have ended. The digits
+   * of the thread id do not matter.
+   * @internal
    */
   readonly owners: Owners = {
     own: () => `${WORLD}00000001${this.#generation.toString(16).padStart(10, '0')}`,
@@ -83,12 +91,13 @@ export class MemoryFileSystem implements FileSystem {
       return owner.slice(-10) === this.owners.own().slice(-10) ? 'running' : 'ended';
     },
   };
-  /** How many copies lie between the first file system and this one. */
+  /** Number of copies made since the first file system. */
   #generation = 0;
   #tree = new MemoryTree();
   #operationCount = 0;
   readonly #open = new Set<MemoryOpenFile>();
 
+  /** @throws StorageError `invalid-input` for an invalid option */
   constructor(options: MemoryFileSystemOptions = {}) {
     checkChoice('directTransfers', options.directTransfers, DIRECT_TRANSFERS);
     checkChoice('birthTimes', options.birthTimes, BIRTH_TIMES);
@@ -100,16 +109,17 @@ export class MemoryFileSystem implements FileSystem {
     this.#umask = options.umask ?? 0o022;
   }
 
-  /** Operations since the file system was made. */
+  /** Number of operations since the file system was created. */
   get operationCount(): number {
     return this.#operationCount;
   }
 
-  /** Paths, as they were opened, of the files that are open. */
+  /** The paths of all open files, as given to `open`. */
   get openPaths(): string[] {
     return [...this.#open].map((file) => file.path);
   }
 
+  /** Number of open descriptors. */
   get openCount(): number {
     return this.#open.size;
   }
@@ -120,7 +130,7 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   openSync(path: string, options: OpenOptions): SyncOpenFile {
-    this.#beginAtOnce({ kind: 'open', path, ...markOf(options) });
+    this.#beginSync({ kind: 'open', path, ...markOf(options) });
     const file = this.#openAt(path, options);
     file.opened = file.describe();
     return file;
@@ -134,7 +144,7 @@ export class MemoryFileSystem implements FileSystem {
     if (from.node.kind === 'directory') throw systemError('rename directory', source, 'EPERM');
     if (to.node === from.directory) throw systemError('rename file', source, 'ENOTEMPTY');
     if (to.node?.kind === 'directory') throw systemError('rename file', source, 'EISDIR');
-    // Two names of one file: the system leaves both.
+    // Renaming one name of a file to another keeps both, as POSIX requires.
     if (from.node === to.node) return;
     this.#tree.change([
       { place: from, node: undefined },
@@ -195,7 +205,7 @@ export class MemoryFileSystem implements FileSystem {
     throw failure;
   }
 
-  /** Makes a directory, durable at once. Its parent must exist. */
+  /** Creates a directory, already durable. Its parent must exist. */
   createDirectory(path: string): void {
     this.#place(
       path,
@@ -203,7 +213,7 @@ export class MemoryFileSystem implements FileSystem {
     );
   }
 
-  /** Makes a file, durable at once. */
+  /** Creates a file, already durable. */
   createFile(path: string, content: Uint8Array, ownership: Partial<Ownership> = {}): void {
     const file = this.#createFileNode({ ...this.#ownership(0o666), ...ownership });
     file.write(content, 0);
@@ -211,7 +221,7 @@ export class MemoryFileSystem implements FileSystem {
     this.#place(path, file);
   }
 
-  /** Makes a symbolic link, durable at once; the target need not exist. */
+  /** Creates a symbolic link, already durable; the target need not exist. */
   createSymbolicLink(path: string, target: string): void {
     this.#place(
       path,
@@ -219,7 +229,7 @@ export class MemoryFileSystem implements FileSystem {
     );
   }
 
-  /** Makes something that is neither file, directory nor link, durable at once. */
+  /** Creates something that is neither file, directory nor symbolic link, already durable. */
   createSpecialFile(path: string): void {
     this.#place(
       path,
@@ -237,9 +247,9 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   /**
-   * The content of every file by its path, in byte order, and by those of symbolic links to it. The
+   * The content of every file by its path, and by the paths of symbolic links to it, in byte order. The
    * arrays are shared with copies of the file system and must not be changed. Not counted as an
-   * operation. Throws where symbolic links lead in a circle.
+   * operation. Throws if symbolic links form a cycle.
    */
   contents(): Map<string, Uint8Array> {
     const contents = new Map<string, Uint8Array>();
@@ -256,25 +266,25 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   /**
-   * An independent copy with the same unsynced changes: what a process that was killed leaves, as
-   * long as the system goes on. Nothing is open in it, and nothing intercepts; who has made temporary
-   * files so far has ended.
+   * An independent copy with the same unsynced changes: the state after the process is killed while the
+   * system keeps running. The copy has no open files and no `intercept`, and the owners of existing
+   * temporary files have ended.
    */
   clone(): MemoryFileSystem {
     return this.#with(this.#tree.clone());
   }
 
   /**
-   * An independent copy that holds what one crash of the system leaves. `choose` is asked once for
-   * each change that is not durable: a seeded generator samples, a counter enumerates.
+   * An independent copy with the state after one crash of the system. `choose` is called once for each
+   * change that is not durable: a seeded generator samples states, a counter enumerates them.
    */
   crash(choose: Choose): MemoryFileSystem {
     return this.#with(this.#tree.crash(choose));
   }
 
   /**
-   * An upper bound of the states that a crash may leave: changes to files whose names do not
-   * survive are counted here, while `crash` does not ask about them.
+   * An upper bound on the number of states that a crash may leave. It counts changes to files whose names
+   * do not survive, about which `crash` does not ask.
    */
   crashStates(): bigint {
     return this.#tree.possibilities().reduce((product, n) => product * BigInt(n), 1n);
@@ -306,7 +316,7 @@ export class MemoryFileSystem implements FileSystem {
     return throwIfFailing(operation, action);
   }
 
-  #beginAtOnce(operation: Omit<FileSystemOperation, 'index'>): FaultAction {
+  #beginSync(operation: Omit<FileSystemOperation, 'index'>): FaultAction {
     return throwIfFailing(operation, this.#count(operation));
   }
 
@@ -334,7 +344,7 @@ export class MemoryFileSystem implements FileSystem {
       options,
       refusesDirect: directTransfers !== 'supported',
       begin: (operation) => this.#begin(operation),
-      beginAtOnce: (operation) => this.#beginAtOnce(operation),
+      beginSync: (operation) => this.#beginSync(operation),
       checkOwner: (from, to) => this.#checkOwner(path, from, to),
       describe: () => this.#describe(file),
       closed: () => {
@@ -374,7 +384,7 @@ export class MemoryFileSystem implements FileSystem {
     return { mode: mode & ~this.#umask, userId: this.#userId, groupId: this.#groupId };
   }
 
-  /** Only the superuser gives files away; others change the mode and group of their own. */
+  /** Only the superuser may change owners; other users may change mode and group of their own files. */
   #checkOwner(path: string, from: Ownership, to: Ownership): void {
     if (this.#userId === 0) return;
     const isOwner = from.userId === this.#userId && to.userId === this.#userId;

@@ -1,24 +1,24 @@
 /**
- * The content of one file of the memory file system, and what of it a crash would leave.
+ * The content of one file in the memory file system, and what a crash may leave of it.
  *
- * `live` is what reads see, `durable` what certainly survives. Between them lie the changes since
- * the last sync, each of which may or may not survive, whatever happens to the others:
+ * Reads see `live`; `durable` certainly survives. The difference is the changes since the last sync, each
+ * of which may or may not survive, independently of the others:
  *
- *   chunk      the new bytes of one 4 KiB chunk, the unit in which a system writes files back
+ *   chunk      the new bytes of one 4 KiB chunk, the unit of write-back
  *   length     the new length; growing and writing are two changes
  *   ownership  mode and owner
  *
- * Of the chunks written several times, any version may be the one that survives. The changes that
- * survive take effect in the order in which they were made.
+ * Any version of a chunk written several times may survive. Surviving changes take effect in their
+ * original order.
  */
 import type { Ownership } from './file-system.ts';
 
 export const CHUNK_SIZE = 4096;
 
-/** Draws an integer from 0 to n - 1; a crash asks it about every change that is not durable. */
+/** Returns an integer from 0 to n - 1. A crash calls it for every change that is not durable. */
 export type Choose = (n: number) => number;
 
-/** Never changed once it is stored, so that clones share it. */
+/** Immutable once stored, so that clones can share it. */
 type Chunk = Uint8Array;
 
 interface ChunkEdit {
@@ -26,8 +26,8 @@ interface ChunkEdit {
   readonly index: number;
   readonly chunk: Chunk;
   /**
-   * A failed sync marks the system's copy as clean: no later sync writes the chunk, and nobody
-   * knows whether the failed one did.
+   * A failed sync marks the system's copy as clean: no later sync writes the chunk, and the failed one
+   * may or may not have done so.
    */
   readonly lost: boolean;
 }
@@ -37,7 +37,7 @@ type Edit =
   | { readonly kind: 'length'; readonly length: number }
   | { readonly kind: 'ownership'; readonly ownership: Ownership };
 
-/** Two with the same number do the same. */
+/** Changes with the same number are equal. */
 type Change = Edit & { readonly number: number };
 
 type ChunkChange = ChunkEdit & { readonly number: number };
@@ -54,7 +54,7 @@ export interface FileNumbers {
   readonly inode: number;
 }
 
-/** What a copy of a file starts from. */
+/** The state that a copy of a file starts with. */
 interface State {
   readonly live: Image;
   readonly durable: Image;
@@ -63,13 +63,13 @@ interface State {
 
 export class MemoryFile {
   readonly kind = 'file';
-  /** Never given to another file; the time of creation of this one. */
+  /** Unique; also serves as the birth time. */
   readonly identity: number;
-  /** Given to another file once this one has no name and is not open. */
+  /** Reused for another file once this one has no name and is not open. */
   readonly inode: number;
-  /** Names that look-ups see. */
+  /** Number of names in the live directories. */
   links = 0;
-  /** Descriptors. */
+  /** Number of open descriptors. */
   openers = 0;
   /** Of the last change of the content. */
   modificationTime = 0;
@@ -94,7 +94,7 @@ export class MemoryFile {
     return this.#live.ownership;
   }
 
-  /** All of it; the array is shared with copies of the file, and never changed. */
+  /** The complete content; the array is shared with copies of the file and must not be changed. */
   get content(): Uint8Array {
     return this.#live.content;
   }
@@ -117,12 +117,12 @@ export class MemoryFile {
     this.#change({ kind: 'length', length });
   }
 
-  /** Takes nothing else from what the caller hands in, such as the size of another file's stat. */
+  /** Copies only these fields: the argument may be the `stat` of another file. */
   setOwnership({ mode, userId, groupId }: Ownership): void {
     this.#change({ kind: 'ownership', ownership: { mode, userId, groupId } });
   }
 
-  /** Everything but lost chunks becomes durable; with `data`, ownership does not either. */
+  /** Makes everything durable except lost chunks and, with `data`, ownership. */
   sync(what: 'all' | 'data'): void {
     let left: Change[] = [];
     for (const change of this.#changes) {
@@ -136,21 +136,21 @@ export class MemoryFile {
     this.#changes = left;
   }
 
-  /** The system gives the chunks up; length and ownership stay to be synced. */
+  /** The unsynced chunks are lost; length and ownership can still be synced. */
   failSync(): void {
     this.#changes = this.#changes.map((change) =>
       change.kind === 'chunk' ? { ...change, lost: true } : change,
     );
   }
 
-  /** How many possibilities there are for each thing that a crash decides. */
+  /** The number of possibilities for each choice of a crash. */
   possibilities(): number[] {
     const versions = [...this.#versions().values()].map((changes) => changes.length + 1);
     const others = this.#changes.filter((change) => change.kind !== 'chunk').map(() => 2);
     return [...versions, ...others];
   }
 
-  /** The file with everything that it has, durable or not. */
+  /** A copy of everything, durable or not. */
   clone(): MemoryFile {
     const state = {
       live: this.#live.share(),
@@ -161,8 +161,8 @@ export class MemoryFile {
   }
 
   /**
-   * The file as one crash leaves it; all of it is durable. It has an inode number of its own, since a
-   * file that had lost its name may be back beside the one that was given its number.
+   * The file after one crash, entirely durable. It gets an inode number of its own: a deleted file may
+   * come back beside the file that reused its number.
    */
   crash(choose: Choose): MemoryFile {
     if (this.#changes.length === 0) return this.#copy(this.identity, this.#settledState());
@@ -182,7 +182,7 @@ export class MemoryFile {
     return { live: this.#live.share(), durable: this.#durable.share(), changes: [] };
   }
 
-  /** Nothing has it open. */
+  /** The copy is not open. */
   #copy(inode: number, state: State): MemoryFile {
     const copy = new MemoryFile({ identity: this.identity, inode }, state);
     copy.links = this.links;
@@ -212,14 +212,13 @@ export class MemoryFile {
 
 const EMPTY_CHUNK: Chunk = new Uint8Array(CHUNK_SIZE);
 
-/** An image remembers so many. */
+/** Maximum number of outcomes remembered by an image. */
 const MAXIMUM_OUTCOMES = 1024;
 
 /**
- * One state of a file. A missing chunk is a hole; bytes behind the length are zero.
+ * One state of a file. A missing chunk is a hole; bytes after the end are zero.
  *
- * Files that were copied share their images. One that is shared does not change any more, so that
- * whoever changes it gets a copy.
+ * Copies of a file share images. A shared image is immutable; changing it makes a copy.
  */
 class Image {
   readonly #chunks: Map<number, Chunk>;
@@ -228,7 +227,7 @@ class Image {
   #isShared = false;
   /** Until the next change. */
   #content: Uint8Array | undefined;
-  /** What crashes made of it, by the numbers of the changes that survived. */
+  /** States after crashes, by the numbers of the surviving changes. */
   readonly #outcomes = new Map<string, Image>();
 
   constructor(
@@ -270,13 +269,13 @@ class Image {
     return length;
   }
 
-  /** From now on it stays as it is. */
+  /** Makes the image immutable. */
   share(): this {
     this.#isShared = true;
     return this;
   }
 
-  /** Returns: this image, changed; of one that is shared, a changed copy. */
+  /** Applies the edit to this image, or to a copy if it is shared; returns the result. */
   with(edit: Edit): Image {
     const image = this.#isShared ? new Image(this.#ownership, this.#length, this.#chunks) : this;
     image.#apply(edit);
@@ -285,8 +284,8 @@ class Image {
 
   /**
    * Requires: the image is shared.
-   * Returns: what is left when these changes survive a crash, shared; mostly the same image again
-   * for the same changes, so that states which look alike have it in common.
+   * Returns: the shared image after a crash that these changes survive. The same changes usually give
+   * the same image, so that equal states share it.
    */
   after(survivors: readonly Change[]): Image {
     if (survivors.length === 0) return this;
@@ -295,7 +294,7 @@ class Image {
     if (known !== undefined) return known;
     let image: Image = this;
     for (const change of survivors) image = image.with(change);
-    // A chunk may have survived without the length that was to take it in.
+    // A chunk may have survived without the length that would include it.
     const outcome = image.with({ kind: 'length', length: image.length }).share();
     if (this.#outcomes.size < MAXIMUM_OUTCOMES) this.#outcomes.set(key, outcome);
     return outcome;
@@ -326,7 +325,7 @@ function emptyState(ownership: Ownership): State {
   return { live: new Image(ownership), durable: new Image(ownership), changes: [] };
 }
 
-/** The chunk with zeros behind `length`; nothing if all of it lies behind. */
+/** The chunk with zeros after `length`; undefined if all of it is after. */
 function cutChunk(chunk: Chunk, index: number, length: number): Chunk | undefined {
   const inside = length - index * CHUNK_SIZE;
   if (inside <= 0) return undefined;
@@ -334,7 +333,7 @@ function cutChunk(chunk: Chunk, index: number, length: number): Chunk | undefine
   return chunk.slice().fill(0, inside);
 }
 
-/** What is left of a change that is not durable once a later one is. */
+/** What remains of a non-durable change once a later one is durable. */
 function withoutReplaced(older: Change, newer: Change): Change[] {
   if (older.kind !== 'chunk') return newer.kind === older.kind ? [] : [older];
   if (newer.kind === 'chunk') return newer.index === older.index ? [] : [older];
@@ -353,7 +352,7 @@ interface Part {
   readonly length: number;
 }
 
-/** The range, divided at the borders of chunks. */
+/** Divides the range at chunk boundaries. */
 function* partsOf(offset: number, length: number): Generator<Part> {
   for (let position = 0; position < length; ) {
     const start = (offset + position) % CHUNK_SIZE;

@@ -1,4 +1,4 @@
-/** One open file of the memory file system. */
+/** An open file of the memory file system. */
 import { isStorageError } from '../errors.ts';
 import { DIRECT_ALIGNMENT, isAligned } from './aligned-memory.ts';
 import type { FaultAction, FileSystemOperation } from './faults.ts';
@@ -11,12 +11,12 @@ export interface MemoryOpenFileContext {
   readonly path: string;
   readonly file: MemoryFile;
   readonly options: OpenOptions;
-  /** Direct transfers fail, aligned or not. */
+  /** Direct transfers fail even if aligned. */
   readonly refusesDirect: boolean;
-  /** Counts the operation and waits; throws where a fault says so. */
+  /** Counts the operation, waits, and throws an injected fault. */
   readonly begin: (operation: Omit<FileSystemOperation, 'index'>) => Promise<FaultAction>;
-  /** As `begin`, for what cannot wait. */
-  readonly beginAtOnce: (operation: Omit<FileSystemOperation, 'index'>) => FaultAction;
+  /** As `begin`, synchronously. */
+  readonly beginSync: (operation: Omit<FileSystemOperation, 'index'>) => FaultAction;
   /** Throws `io` with EPERM unless the acting user may make this change. */
   readonly checkOwner: (from: Ownership, to: Ownership) => void;
   readonly describe: () => FileStat;
@@ -47,7 +47,7 @@ export class MemoryOpenFile implements SyncOpenFile {
     this.#throwIfClosed('read');
     const { path } = this;
     const operation = { kind: 'read', path, offset, length: target.length } as const;
-    const { limit } = this.#context.beginAtOnce(operation);
+    const { limit } = this.#context.beginSync(operation);
     if (!this.#context.options.read) throw systemError('read file', path, 'EBADF');
     return this.#file.read(target.subarray(0, limit), offset);
   }
@@ -91,7 +91,7 @@ export class MemoryOpenFile implements SyncOpenFile {
     return this.#context.describe();
   }
 
-  /** The descriptor is gone even where closing it fails, as in the real system. */
+  /** The descriptor is released even if closing fails, as on a real system. */
   async close(): Promise<void> {
     const closing = this.#begin({ kind: 'close' });
     this.#isOpen = false;
@@ -103,7 +103,7 @@ export class MemoryOpenFile implements SyncOpenFile {
     this.#throwIfClosed('close');
     this.#isOpen = false;
     this.#context.closed();
-    this.#context.beginAtOnce({ kind: 'close', path: this.path });
+    this.#context.beginSync({ kind: 'close', path: this.path });
   }
 
   async #sync(what: 'all' | 'data'): Promise<void> {

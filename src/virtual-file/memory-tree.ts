@@ -1,12 +1,12 @@
 /**
- * The names of the memory file system, and which of them a crash would leave.
+ * The names in the memory file system, and which of them a crash may leave.
  *
- * A directory has the entries that look-ups see (`live`) and those that certainly survive
- * (`durable`). Between them lie the changes since its last sync. Each survives or does not,
- * whatever happens to the others; those that do take effect in the order in which they were made.
- * A rename is one change, except that syncing one of two directories makes its half durable.
+ * A directory has `live` entries, which look-ups see, and `durable` ones, which certainly survive. The
+ * difference is the changes since its last sync. Each may or may not survive, independently of the
+ * others; survivors take effect in their original order. A rename is one change, except that syncing one
+ * of its two directories makes that half durable.
  *
- * Entries name nodes by their identity, as a directory names inodes.
+ * Entries refer to nodes by identity, as directories refer to inodes.
  */
 import { assert } from '../assert.ts';
 import type { Ownership } from './file-system.ts';
@@ -34,7 +34,7 @@ export class MemoryDirectory {
   readonly live: Entries;
   readonly durable: Entries;
 
-  /** The maps become the directory's own. */
+  /** Takes ownership of the maps. */
   constructor(identity: number, live: Entries = new Map(), durable: Entries = new Map()) {
     this.identity = identity;
     this.live = live;
@@ -42,7 +42,7 @@ export class MemoryDirectory {
   }
 }
 
-/** A name in a directory, and what stands there. */
+/** A name in a directory, and the node it refers to, if any. */
 export interface Place {
   readonly directory: MemoryDirectory;
   readonly name: string;
@@ -53,13 +53,13 @@ interface NameEdit {
   /** Identity of the directory. */
   readonly directory: number;
   readonly name: string;
-  /** Identity of what the name is to stand for; nothing if the name goes away. */
+  /** Identity of the node that the name will refer to; undefined if the name is removed. */
   readonly node: number | undefined;
 }
 
 interface NameChange {
   readonly edits: readonly NameEdit[];
-  /** Was part of a failed sync: no later one makes it durable, but it may have been applied. */
+  /** Part of a failed sync: no later sync makes it durable, but it may have been applied. */
   readonly lost: boolean;
 }
 
@@ -71,10 +71,10 @@ export class MemoryTree {
   #nodes = new Map<number, MemoryNode>([[ROOT, new MemoryDirectory(ROOT)]]);
   #changes: NameChange[] = [];
   #nextIdentity = ROOT + 1;
-  /** Inode numbers of files that are gone, for the next ones. */
+  /** Inode numbers of deleted files, to be reused. */
   #freeInodes: number[] = [];
 
-  /** A node that has no name yet. */
+  /** Creates a node without a name. */
   create<N extends MemoryNode>(make: (identity: number) => N): N {
     const node = make(this.#nextIdentity);
     this.#nextIdentity += 1;
@@ -82,7 +82,7 @@ export class MemoryTree {
     return node;
   }
 
-  /** A file that has no name yet, and the inode number of one that is gone, if there is one. */
+  /** Creates a file without a name; reuses the inode number of a deleted file if there is one. */
   createFile(ownership: Ownership): MemoryFile {
     return this.create((identity) => {
       const inode = this.#freeInodes.pop() ?? identity;
@@ -90,12 +90,12 @@ export class MemoryTree {
     });
   }
 
-  /** Frees the inode number of a file without a name that nobody has open. */
+  /** Frees the inode number of a file if it has no name and is not open. */
   release(file: MemoryFile): void {
     if (file.links === 0 && file.openers === 0) this.#freeInodes.push(file.inode);
   }
 
-  /** Gives names to nodes, or takes them away; a crash keeps all of it or nothing. */
+  /** Adds or removes names; a crash keeps all of these edits or none. */
   change(edits: readonly { readonly place: Place; readonly node: MemoryNode | undefined }[]): void {
     const change = edits.map(({ place, node }) => ({
       directory: place.directory.identity,
@@ -106,7 +106,7 @@ export class MemoryTree {
     this.#changes.push({ edits: change, lost: false });
   }
 
-  /** Gives a node a name, durable at once. */
+  /** Gives a node a name that is already durable. */
   changeDurably(place: Place, node: MemoryNode): void {
     const edit = { directory: place.directory.identity, name: place.name, node: node.identity };
     this.#applyLive([edit]);
@@ -115,14 +115,14 @@ export class MemoryTree {
   }
 
   /**
-   * The place itself: symbolic links are followed in all parts but the last, and there, too, if a
-   * slash or a dot says that a directory is meant.
+   * The place of the name itself: symbolic links are followed except in the last component, unless a
+   * trailing slash or dot asks for a directory.
    */
   locate(path: string): Place {
     return this.#walk(path, /\/\.?$/.test(path) ? 'follow-all-links' : 'keep-last-link');
   }
 
-  /** Where the path leads when symbolic links are followed; nothing may be there. */
+  /** The place that the path leads to through symbolic links; it may be empty. */
   resolve(path: string): Place {
     return this.#walk(path, 'follow-all-links');
   }
@@ -134,7 +134,7 @@ export class MemoryTree {
     return node;
   }
 
-  /** The entries that look-ups see. */
+  /** The live entries. */
   entriesOf(directory: MemoryDirectory): [name: string, node: MemoryNode][] {
     return [...directory.live].map(([name, identity]) => [name, this.#node(identity)]);
   }
@@ -167,13 +167,13 @@ export class MemoryTree {
     });
   }
 
-  /** How many possibilities there are for each thing that a crash decides. */
+  /** The number of possibilities for each choice of a crash. */
   possibilities(): number[] {
     const files = [...this.#nodes.values()].filter((node) => node.kind === 'file');
     return [...this.#changes.map(() => 2), ...files.flatMap((file) => file.possibilities())];
   }
 
-  /** Everything, durable or not. */
+  /** A copy of everything, durable or not. */
   clone(): MemoryTree {
     return this.#copy(this.#changes, (node) => {
       if (node.kind === 'directory') {
@@ -183,7 +183,7 @@ export class MemoryTree {
     });
   }
 
-  /** What one crash leaves; all of it is durable. */
+  /** The tree after one crash, entirely durable. */
   crash(choose: Choose): MemoryTree {
     const survivors = this.#changes.filter(() => choose(2) === 1).flatMap(({ edits }) => edits);
     const tree = this.#copy([], (node) => {
@@ -211,7 +211,7 @@ export class MemoryTree {
     return tree;
   }
 
-  /** Changes what look-ups see. */
+  /** Changes the live entries. */
   #applyLive(edits: readonly NameEdit[]): void {
     const unnamed: MemoryFile[] = [];
     for (const edit of edits) {
@@ -243,7 +243,7 @@ export class MemoryTree {
     }
   }
 
-  /** Nodes that no directory names, and none could name after a crash. */
+  /** Drops nodes that have no name and could have none after a crash. */
   #forgetNameless(): void {
     const named = new Set([ROOT]);
     for (const node of this.#nodes.values()) {
@@ -285,7 +285,7 @@ export class MemoryTree {
       above.push(directory);
       directory = node;
     }
-    // The path ends in `/` or `..`: a directory, which stands at the empty name.
+    // The path ends in `/` or `..`: the directory itself, under the empty name.
     return { directory, name: '', node: directory };
   }
 
@@ -327,7 +327,7 @@ function splitEdits(edits: readonly NameEdit[], directory: number) {
   };
 }
 
-/** What is left of a change that is not durable once a later one of the name is. */
+/** What remains of a non-durable change once a later one of the same name is durable. */
 function withoutReplaced(older: NameChange, newer: NameEdit): NameChange {
   const isReplaced = (edit: NameEdit) =>
     edit.directory === newer.directory && edit.name === newer.name;

@@ -1,4 +1,4 @@
-/** The order in which directories are listed: that of the names' bytes in UTF-8. */
+/** The order of directory listings: by the bytes of the names in UTF-8. */
 
 export function byBytesOf<T>(nameOf: (one: T) => string): (left: T, right: T) => number {
   return (left, right) => compareNames(nameOf(left), nameOf(right));
@@ -13,7 +13,7 @@ function compareNames(left: string, right: string): number {
   return left.length - right.length;
 }
 
-/** Where a unit of UTF-16 stands in the order of UTF-8: surrogates belong behind all others. */
+/** The rank of a UTF-16 code unit in the order of UTF-8, where surrogates come last. */
 function rankOf(unit: number): number {
   return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }

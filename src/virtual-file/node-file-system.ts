@@ -1,12 +1,12 @@
 /**
  * The real file system, over node:fs.
  *
- * Raw descriptor numbers and callbacks instead of FileHandles: a read costs a third. What makes
- * raw numbers safe is that `close` waits until no operation on the number is in flight, so that
- * no write can land in another file that got the same number.
+ * Uses raw descriptor numbers and callbacks instead of FileHandles: a read costs a third. This is safe
+ * because `close` waits for all operations in flight on the number, so that no write can reach another
+ * file that was given the same number.
  *
- * Opening never blocks (O_NONBLOCK, so that four FIFOs cannot fill the thread pool) and refuses
- * what is not a regular file. Truncation happens after that check.
+ * Opening never blocks (O_NONBLOCK, so that four FIFOs cannot occupy the thread pool) and refuses
+ * anything but a regular file. Truncation happens after that check.
  */
 import * as fs from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
@@ -28,6 +28,7 @@ import type {
 import { byBytesOf } from './name-order.ts';
 import { directorySyncError, fromNodeError, isForbidden, systemError } from './system-error.ts';
 
+/** The real file system. */
 export const nodeFileSystem: FileSystem = {
   async open(path: string, options: OpenOptions): Promise<OpenFile> {
     if (options.direct && !HAS_DIRECT) throw systemError('open file directly', path, 'EINVAL');
@@ -117,7 +118,7 @@ export const nodeFileSystem: FileSystem = {
     try {
       await call<void>('sync directory', path, (done) => fs.fsync(descriptor, done));
     } catch (error) {
-      // The first error counts: that of closing would pass for one that loses nothing.
+      // The first error counts: an error of closing would mean that nothing was lost.
       await Promise.allSettled([closeDirectory()]);
       throw isForbidden(error) ? error : directorySyncError(path, error);
     }
@@ -127,7 +128,7 @@ export const nodeFileSystem: FileSystem = {
   copyAttributes,
 };
 
-/** Inodes and devices may be beyond 2^53. */
+/** Inode and device numbers may exceed 2^53. */
 const BIGINT = { bigint: true } as const;
 
 class NodeOpenFile implements SyncOpenFile {
@@ -233,7 +234,7 @@ class NodeOpenFile implements SyncOpenFile {
       try {
         start(done);
       } catch (error) {
-        // As in `call`: node:fs throws at once for an argument that no system call could take.
+        // As in `call`: node:fs throws synchronously for an argument that no system call accepts.
         done(error);
       }
     });
@@ -241,8 +242,8 @@ class NodeOpenFile implements SyncOpenFile {
 }
 
 /**
- * Terminating a worker thread cancels what waits for the thread pool: a close would never happen, and
- * the process would have one descriptor less for each. So a worker closes at once, itself.
+ * Terminating a worker thread cancels its queued operations of the thread pool. A close among them would
+ * never happen, and the process would leak the descriptor. So a worker closes synchronously.
  */
 function closeDescriptor(action: string, path: string, descriptor: number): Promise<void> {
   return call<void>(action, path, (done) => {
@@ -254,7 +255,7 @@ function closeDescriptor(action: string, path: string, descriptor: number): Prom
   });
 }
 
-/** One transfer takes less than 2 GiB; node:fs refuses more. The callers loop. */
+/** node:fs refuses transfers of 2 GiB or more. The callers loop. */
 const MAXIMUM_TRANSFER_LENGTH = 1024 * 1024 * 1024;
 
 function transferLength(bytes: Uint8Array): number {
@@ -271,7 +272,7 @@ function call<T>(action: string, path: string, start: (done: Callback<T>) => voi
         else resolve(result as T);
       });
     } catch (error) {
-      // node:fs throws at once for a path that no system call could take, such as one with a NUL.
+      // node:fs throws synchronously for a path that no system call accepts, such as one with a NUL.
       reject(fromNodeError(action, path, error));
     }
   });
@@ -285,7 +286,7 @@ function callSync<T>(action: string, path: string, run: () => T): T {
   }
 }
 
-/** macOS and Windows have other ways to it. */
+/** Not on macOS and Windows. */
 const HAS_DIRECT = fs.constants.O_DIRECT !== undefined;
 
 function openFlags(options: OpenOptions): number {
@@ -306,12 +307,12 @@ function describe(stats: fs.BigIntStats, path: string): FileStat {
     groupId: Number(stats.gid),
     identity: identityOf(stats, path),
     modificationTime: stats.mtimeNs,
-    allocatedSize: Number(stats.blocks) * UNIT_OF_BLOCKS,
+    allocatedSize: Number(stats.blocks) * STAT_BLOCK_SIZE,
   };
 }
 
-/** What `stat` counts in, whatever the blocks of the file system are. */
-const UNIT_OF_BLOCKS = 512;
+/** The unit of `blocks` in `stat`, whatever the block size of the file system. */
+const STAT_BLOCK_SIZE = 512;
 
 function identityOf(stats: fs.BigIntStats, path: string): string {
   const born = birthTimeOf(stats, path);
@@ -325,7 +326,7 @@ function kindOf(entry: fs.BigIntStats | fs.Dirent): FileKind {
   return 'other';
 }
 
-/** A size that is rounded would be another one. */
+/** Converting such a size to a number would round it. */
 function largerThanNumbers(size: bigint, path: string): StorageError {
   return new StorageError('too-large', {
     what: 'file',
@@ -337,7 +338,7 @@ function largerThanNumbers(size: bigint, path: string): StorageError {
 
 const NO_DESCRIPTOR = 2 ** 31 - 1;
 
-/** Asked of the system each time: Node has no permission for it that could be looked up. */
+/** Tries the call each time: Node's permission model cannot be queried for it. */
 function isSyncForbidden(): boolean {
   if (process.permission === undefined) return false;
   try {
@@ -349,7 +350,7 @@ function isSyncForbidden(): boolean {
 }
 
 function cannotSync(reason: string, errno: string): StorageError {
-  return new StorageError('io', { what: `nothing can be made durable here: ${reason}`, errno });
+  return new StorageError('io', { what: `files cannot be made durable: ${reason}`, errno });
 }
 
 function notRegular(path: string, kind: FileKind): Error {

@@ -1,12 +1,12 @@
 /**
- * The bounded table of open descriptors, over one file system.
+ * The bounded table of open descriptors of one file system.
  *
- * A `Descriptor` belongs to one VirtualFile and may be open or not. An operation pins it, which
- * opens it when needed; when the table is full, a clock hand finds an unpinned victim that was not
- * used since the hand's last visit. Clean victims come first; one with unsynced writes is synced
- * before it is closed, because a failed write-back is reported to nobody once the last descriptor
- * is gone. When every slot is pinned, opening waits. A synchronous read cannot wait: it takes the slot
- * of a clean file, or opens its own for the moment beyond the capacity.
+ * A `Descriptor` belongs to one VirtualFile and may be open or closed. An operation pins it, and opens
+ * it if needed. If the table is full, a clock hand finds a victim: an unpinned descriptor that has not
+ * been used since the hand's last visit, preferably a clean one. A victim with unsynced writes is synced
+ * before it is closed, because the system cannot report a failed write-back once the last descriptor is
+ * closed. If every slot is pinned, opening waits. A synchronous read cannot wait: it takes the slot of a
+ * clean file, or briefly opens a descriptor beyond the capacity.
  */
 import { assert } from '../assert.ts';
 import { checkCount } from '../check-options.ts';
@@ -24,25 +24,35 @@ import { type Owners, systemOwners } from './owners.ts';
 import { isFatal, isOutOfDescriptors } from './system-error.ts';
 import { WaitingLine } from './waiting-line.ts';
 
+/** Options of `new OpenFiles`. */
 export interface OpenFilesOptions {
-  /** Most files open at once; default 1,024. */
+  /** Maximum number of open files; default 1,024. */
   readonly capacity?: number | undefined;
-  /** Default: the real one. */
+  /** Default: `nodeFileSystem`. */
   readonly fileSystem?: FileSystem | undefined;
   /**
-   * Called once, at the first EIO, EROFS or failed sync, so that an application can end. What it
-   * throws is an uncaught exception, and changes nothing for the operation that failed.
+   * Called once, at the first EIO, EROFS or failed sync, so that an application can exit. An exception
+   * from it becomes an uncaught exception, and does not affect the operation that failed.
    */
   readonly onFatalError?: ((error: StorageError) => void) | undefined;
 }
 
 const DEFAULT_CAPACITY = 1024;
 
-/** How long an operation that opens something keeps its descriptor of the system. */
+/** How long an operation keeps the system descriptor that it opens. */
 type Hold = 'until-closed' | 'during-call';
 
+/**
+ * A bounded table of open descriptors. Any number of VirtualFiles may share it; it closes and reopens
+ * their descriptors as needed.
+ *
+ * @example
+ * const openFiles = new OpenFiles({ capacity: 64, onFatalError: () => process.exit(1) });
+ */
 export class OpenFiles {
+  /** Maximum number of open files. */
   readonly capacity: number;
+  /** The file system; one provided by the caller is wrapped so that its results are checked. */
   readonly fileSystem: FileSystem;
   readonly #onFatalError: ((error: StorageError) => void) | undefined;
   /** Open descriptors, in clock order. */
@@ -53,25 +63,26 @@ export class OpenFiles {
   #fatalErrorSeen = false;
   readonly #waiting = new WaitingLine();
   readonly #directorySyncs = new Limiter(2);
-  /** Descriptors of the system that are open, or being opened or closed, directories included. */
+  /** System descriptors that are open, being opened or being closed, including directories. */
   #held = 0;
-  /** Counts descriptors that were closed. */
-  #givenBack = 0;
-  /** The one operation that found no descriptor and makes room for itself. */
+  /** Number of descriptors closed so far. */
+  #releasedCount = 0;
+  /** Admits one operation at a time that must make room because the system has no descriptor left. */
   readonly #scarcity = new Limiter(1);
-  #tellOfRoom: (() => void) | undefined;
+  #announceRoom: (() => void) | undefined;
   readonly #throwNoted = (error: unknown): never => {
     throw this.noteError(error);
   };
 
   static #shared: OpenFiles | undefined;
 
-  /** The table of everyone who does not bring one. */
+  /** The table used wherever none is given; one for each process or thread. */
   static shared(): OpenFiles {
     OpenFiles.#shared ??= new OpenFiles();
     return OpenFiles.#shared;
   }
 
+  /** @throws StorageError `invalid-input` if the capacity is not a positive integer */
   constructor(options: OpenFilesOptions = {}) {
     const { capacity = DEFAULT_CAPACITY } = options;
     checkCount('capacity of the descriptor table', capacity, { from: 1 });
@@ -81,14 +92,15 @@ export class OpenFiles {
     this.#onFatalError = options.onFatalError;
   }
 
-  /** Descriptors open now. */
+  /** Number of open files. */
   get openCount(): number {
     return this.#slots.length;
   }
 
   /**
-   * Keeps the descriptor open until `unpin`; opens it first where needed.
-   * Returns at once, without a promise, when it is open already. The signal ends the wait for room.
+   * Keeps the descriptor open until `unpin`. Returns a promise only if it must be opened first; the
+   * signal ends the wait for a slot.
+   * @internal
    */
   pin(descriptor: Descriptor, signal?: AbortSignal): OpenFile | Promise<OpenFile> {
     const { openFile } = descriptor;
@@ -98,6 +110,7 @@ export class OpenFiles {
     return openFile;
   }
 
+  /** @internal */
   unpin(descriptor: Descriptor): void {
     assert(descriptor.pins > 0, 'pins and unpins are paired');
     descriptor.pins -= 1;
@@ -105,8 +118,9 @@ export class OpenFiles {
   }
 
   /**
-   * Reads synchronously; opens the file first where needed.
-   * Requires: it was opened before, over a file system that has `openSync`.
+   * Reads synchronously, and reopens the file if needed.
+   * Requires: the file has been opened before, and the file system has `openSync`.
+   * @internal
    */
   readSync(descriptor: Descriptor, target: Uint8Array, offset: number): number {
     const { openFile } = descriptor;
@@ -115,12 +129,12 @@ export class OpenFiles {
     return openFile.readSync(target, offset);
   }
 
-  /** Waits for an eviction in progress. Requires: not pinned, and not being opened. */
+  /** Waits for an opening or eviction in progress. @internal */
   async whenSettled(descriptor: Descriptor): Promise<void> {
     while (descriptor.settling !== undefined) await descriptor.settling;
   }
 
-  /** Closes the descriptor without a sync. Requires: not pinned. */
+  /** Closes the descriptor without a sync. Requires: not pinned. @internal */
   close(descriptor: Descriptor): Promise<void> {
     const { settling, openFile } = descriptor;
     if (settling !== undefined) return settling.then(() => this.close(descriptor));
@@ -129,18 +143,18 @@ export class OpenFiles {
     return this.#closeSlot(descriptor, openFile);
   }
 
-  /** Who makes temporary files in the file system. */
+  /** The owners of temporary files in the file system. @internal */
   get owners(): Owners {
     return this.fileSystem.owners ?? systemOwners;
   }
 
   /**
-   * Makes changes of names in one directory durable; at most two directories at a time. A failure
-   * is final: every later call for the directory rejects with it, whatever path leads there. Where
-   * the file system says that it cannot sync directories, it succeeds: names are then as durable as
-   * the file system makes them.
+   * Makes creations, renames and removals in a directory durable. At most two directories are synced at
+   * a time. A failed sync is final: every later call for the directory, by whatever path, rejects with
+   * the same error. If the file system cannot sync directories, the call succeeds, and names are as
+   * durable as the file system itself makes them.
    *
-   * Throws: `sync-failed`; `not-found` or `io` if the directory could not be opened.
+   * @throws StorageError `sync-failed`; `not-found` or `io` if the directory could not be opened
    */
   async syncDirectory(path: string): Promise<void> {
     const absolute = absolutePath(path);
@@ -155,24 +169,27 @@ export class OpenFiles {
     }
   }
 
-  /** Waits for an operation of the file system; tells the hook of a fatal error. */
+  /**
+   * Waits for an operation of the file system, and reports a fatal error to the hook.
+   * @internal
+   */
   report<T>(operation: Promise<T>): Promise<T> {
     return operation.catch(this.#throwNoted);
   }
 
-  /** Tells the hook of the first fatal error; returns the error. */
+  /** Reports the first fatal error to the hook; returns the error. @internal */
   noteError(error: unknown): unknown {
-    if (isStorageError(error) && isFatal(error)) this.#tellFatalError(error);
+    if (isStorageError(error) && isFatal(error)) this.#reportFatalError(error);
     return error;
   }
 
-  #tellFatalError(error: StorageError): void {
+  #reportFatalError(error: StorageError): void {
     if (this.#fatalErrorSeen) return;
     this.#fatalErrorSeen = true;
     try {
       this.#onFatalError?.(error);
     } catch (thrown) {
-      // An uncaught exception of its own: the operation that failed goes on to tidy up.
+      // An uncaught exception of its own, so that the failed operation can clean up.
       queueMicrotask(() => {
         throw thrown;
       });
@@ -191,7 +208,7 @@ export class OpenFiles {
     return this.pin(descriptor);
   }
 
-  /** Pinned from the first moment, so that nobody closes a new file before it was used. */
+  /** Opens and pins in one step, so that a new file is not evicted before its first use. */
   async #openPinned(descriptor: Descriptor, signal: AbortSignal | undefined): Promise<OpenFile> {
     try {
       while (this.#used >= this.capacity) await this.#makeRoom(signal);
@@ -218,11 +235,11 @@ export class OpenFiles {
     }
   }
 
-  /** Of one slot, or waits for one; others may have been faster, so look again. */
+  /** Frees a slot or waits for one. Another operation may take it first, so the caller checks again. */
   #makeRoom(signal: AbortSignal | undefined): Promise<void> {
     const victim = this.#findVictim();
     return victim === undefined
-      ? this.#untilWoken(signal)
+      ? this.#waiting.wait(signal, () => this.#wakeNext())
       : unlessAborted(this.#evict(victim), signal);
   }
 
@@ -231,17 +248,12 @@ export class OpenFiles {
     this.#wakeNext();
   }
 
-  /** Until something was unpinned or closed. */
-  #untilWoken(signal: AbortSignal | undefined): Promise<void> {
-    return this.#waiting.wait(signal, () => this.#wakeNext());
-  }
-
   #wakeNext(): void {
-    this.#tellOfRoom?.();
+    this.#announceRoom?.();
     this.#waiting.wakeNext();
   }
 
-  /** Two laps look for a clean victim and take the mark off; a third takes a dirty one, too. */
+  /** Two laps clear marks and look for a clean victim; a third also accepts a dirty one. */
   #findVictim(): Descriptor | undefined {
     const count = this.#slots.length;
     for (let step = 0; step < 3 * count; step += 1) {
@@ -259,7 +271,7 @@ export class OpenFiles {
     return undefined;
   }
 
-  /** Never rejects: what fails here belongs to the victim, and poisons it. */
+  /** Never rejects: a failure poisons the victim. */
   async #evict(victim: Descriptor): Promise<void> {
     const { openFile } = victim;
     assert(openFile !== undefined, 'a victim is open');
@@ -306,7 +318,7 @@ export class OpenFiles {
 
   #noteClosed(): void {
     this.#held -= 1;
-    this.#givenBack += 1;
+    this.#releasedCount += 1;
     this.#freeSlot();
   }
 
@@ -339,7 +351,7 @@ export class OpenFiles {
     return true;
   }
 
-  /** EMFILE and ENFILE: gives back descriptors of clean files that nobody uses, one at a time. */
+  /** On EMFILE and ENFILE, closes clean files that are not in use, one at a time. */
   #openSyncWithRoom(descriptor: Descriptor): SyncOpenFile {
     for (;;) {
       try {
@@ -350,7 +362,7 @@ export class OpenFiles {
     }
   }
 
-  /** Closes a clean file that nobody uses; false if there is none. */
+  /** Closes a clean file that is not in use; false if there is none. */
   #evictSync(): boolean {
     const victim = this.#findVictim();
     const { openFile } = victim ?? {};
@@ -367,10 +379,9 @@ export class OpenFiles {
   }
 
   /**
-   * EMFILE and ENFILE: gives back descriptors of the table, one at a time, and tries again. Where
-   * all of them are in use, or on the way to a slot, waits until one is not. An error only when the
-   * table has none left to give. One operation at a time does so; the others wait in line. The signal
-   * ends the waits.
+   * On EMFILE and ENFILE, closes descriptors of the table, one at a time, and tries again. If all are
+   * in use or being opened, waits for one. Fails only if the table holds none. One operation at a time
+   * does this; the others wait in line. The signal ends the waits.
    */
   #retryWhenOutOfDescriptors<T>(
     operation: () => Promise<T>,
@@ -388,20 +399,20 @@ export class OpenFiles {
     });
   }
 
-  /** Each turn but the last ends with a descriptor given back, or with another operation. */
+  /** Each iteration but the last ends with a released descriptor or the end of another operation. */
   async #attemptWithRoom<T>(
     operation: () => Promise<T>,
     hold: Hold,
     signal: AbortSignal | undefined,
   ): Promise<T> {
     for (;;) {
-      const givenBack = this.#givenBack;
+      const releasedBefore = this.#releasedCount;
       try {
         return await this.#attempt(operation, hold);
       } catch (error) {
         if (!isOutOfDescriptors(error)) throw error;
-        // There may be room since the system was asked.
-        if (this.#givenBack > givenBack) continue;
+        // A descriptor may have been released during the attempt.
+        if (this.#releasedCount > releasedBefore) continue;
         const victim = this.#findVictim();
         if (victim !== undefined) await unlessAborted(this.#evict(victim), signal);
         else if (this.#held > 0) await unlessAborted(this.#untilRoom(), signal);
@@ -416,21 +427,21 @@ export class OpenFiles {
       const result = await operation();
       if (hold === 'during-call') {
         this.#held -= 1;
-        this.#givenBack += 1;
+        this.#releasedCount += 1;
       }
       return result;
     } catch (error) {
       this.#held -= 1;
-      if (!isOutOfDescriptors(error)) this.#givenBack += 1;
+      if (!isOutOfDescriptors(error)) this.#releasedCount += 1;
       throw error;
     } finally {
-      this.#tellOfRoom?.();
+      this.#announceRoom?.();
     }
   }
 
   #untilRoom(): Promise<void> {
     return new Promise((resolve) => {
-      this.#tellOfRoom = resolve;
+      this.#announceRoom = resolve;
     });
   }
 }

@@ -1,27 +1,27 @@
 /**
- * Who made a temporary file. Its name holds 28 hex digits that identify the thread:
+ * The owner of a temporary file: the thread that created it. The name has 28 hex digits for it:
  *
  *   wwwwwwwwwwttttttttssssssssss
  *
- *   w  10 digits: hash of the boot and of the namespaces that thread numbers and start times
- *      belong to. Threads can be compared only where it is the same.
- *   t  8 digits: number of the thread, in its pid namespace
- *   s  10 digits: when it started, in clock ticks since the boot
+ *   w  10 digits: hash of the boot, and of the namespaces of thread ids and start times. Only threads
+ *      with the same hash can be compared.
+ *   t  8 digits: thread id in its pid namespace
+ *   s  10 digits: start time of the thread, in clock ticks since boot
  *
- * Linux tells all three in /proc, and whether a thread is still running. Elsewhere w and s are
- * zero and t is the number of the process: that a process has the number can be known, but not
- * that it is the one that made the file.
+ * On Linux, /proc has all three, and tells whether a thread is still running. Elsewhere w and s are
+ * zero, and t is the process id. Then it can be checked that a process with this id exists, but not
+ * that it created the file.
  */
 import { createHash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 
 export type OwnerState = 'running' | 'ended' | 'unknown';
 
-/** What a file system knows of the threads that make temporary files in it. */
+/** What a file system knows about the threads that create temporary files in it. */
 export interface Owners {
   /** The calling thread, as 28 hex digits. */
   own(): string;
-  /** `ended` only if the owner is certainly gone. */
+  /** `ended` only if the owner has certainly ended. */
   stateOf(owner: string): OwnerState;
 }
 
@@ -32,7 +32,7 @@ const THREAD_LENGTH = 8;
 const START_LENGTH = 10;
 const NO_WORLD = '0'.repeat(WORLD_LENGTH);
 
-/** The threads of this machine, as far as this one can see them. */
+/** The threads of this machine, as far as they are visible. */
 export const systemOwners: Owners = {
   own: () => {
     own ??= identifyThread();
@@ -49,18 +49,18 @@ export const systemOwners: Owners = {
   },
 };
 
-/** Of this thread; worker threads have modules of their own. */
+/** Of this thread: each worker thread loads its own copy of this module. */
 let own: string | undefined;
 
 function identifyThread(): string {
   try {
     const [processNumber, , thread] = readlinkSync('/proc/thread-self').split('/').map(Number);
-    // Not so where /proc is that of another pid namespace.
+    // They differ if /proc belongs to another pid namespace.
     if (processNumber === process.pid && thread !== undefined) {
       return worldOfThread() + digits(thread, THREAD_LENGTH) + statusOf(thread).start;
     }
   } catch {
-    // There is no /proc, or it may not be read.
+    // /proc is missing or unreadable.
   }
   return NO_WORLD + digits(process.pid, THREAD_LENGTH) + '0'.repeat(START_LENGTH);
 }
@@ -71,7 +71,7 @@ function worldOfThread(): string {
   return createHash('sha256').update(world).digest('hex').slice(0, WORLD_LENGTH);
 }
 
-/** Kernels before 5.6 have only one. */
+/** Empty on kernels before 5.6, which have no time namespaces. */
 function timeNamespace(): string {
   try {
     return readlinkSync('/proc/self/ns/time');
@@ -85,18 +85,18 @@ function stateOfThread(thread: number, start: string): OwnerState {
     const found = statusOf(thread);
     return found.start === start && !found.isOver ? 'running' : 'ended';
   } catch (error) {
-    // With the mount option hidepid, threads of other users are not listed.
+    // The mount option hidepid hides the threads of other users.
     const isGone = hasCode(error, 'ENOENT') || hasCode(error, 'ESRCH');
     return isGone && !isThere(thread) ? 'ended' : 'unknown';
   }
 }
 
-/** From fields 3 and 22 of its `stat`. Field 2, the name, is in parentheses and may hold anything. */
+/** Fields 3 and 22 of `stat`. Field 2, the name in parentheses, may contain anything. */
 function statusOf(thread: number): { readonly start: string; readonly isOver: boolean } {
   const stat = readFileSync(`/proc/${thread}/stat`, 'latin1');
   const [state = '', ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const start = digits(Number(fields[22 - 4]), START_LENGTH);
-  // A zombie: killed, but nobody has asked for its exit status yet.
+  // A zombie has ended, but its exit status has not been collected.
   return { start, isOver: state === 'Z' || state === 'X' };
 }
 

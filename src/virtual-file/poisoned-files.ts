@@ -1,7 +1,7 @@
 /**
- * Files whose sync has failed: what was written to them may be gone, and a later sync reports
- * success all the same. So they are known by their identity, to whoever opens them again, by
- * whatever path, until the library deletes them or creates a file that gets the identity.
+ * Files whose sync has failed: written data may be lost, and a later sync reports success all the same.
+ * They are remembered by identity, so that they cannot be opened again by any path, until the library
+ * deletes them or creates a file that gets the same identity.
  */
 import type { StorageError } from '../errors.ts';
 import type { FileSystem } from './file-system.ts';
@@ -9,7 +9,7 @@ import type { FileSystem } from './file-system.ts';
 /** By identity. */
 export type PoisonedFiles = Map<string, StorageError>;
 
-/** For all tables of descriptors over one file system. */
+/** Shared by all descriptor tables of one file system. */
 const poisonedFilesOf = new WeakMap<FileSystem, PoisonedFiles>();
 
 export function poisonedFiles(fileSystem: FileSystem): PoisonedFiles {

@@ -1,4 +1,4 @@
-/** How the system's error numbers become StorageErrors. */
+/** Converts errors of the system into StorageErrors. */
 import { getSystemErrorMap } from 'node:util';
 import { isStorageError, StorageError, type StorageErrorCode } from '../errors.ts';
 import { messageOf } from '../realms.ts';
@@ -8,13 +8,13 @@ const CODE_OF_ERRNO: ReadonlyMap<string, StorageErrorCode> = new Map([
   ['EEXIST', 'exists'],
 ]);
 
-/** Device or file system is broken, not merely full: an application may want to end the process. */
+/** The device or file system is broken, not merely full: an application may want to exit. */
 const FATAL_ERRNOS: ReadonlySet<string> = new Set(['EIO', 'EROFS']);
 
-/** The process, or the system, has no descriptor left. */
+/** The process or the system has no descriptor left. */
 const DESCRIPTOR_ERRNOS: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE']);
 
-/** How file systems say that they cannot sync directories: CIFS, vboxsf, some of FUSE. */
+/** Errors from file systems that cannot sync directories: CIFS, vboxsf, some of FUSE. */
 const SYNC_UNSUPPORTED: ReadonlySet<string> = new Set([
   'EINVAL',
   'ENOSYS',
@@ -22,7 +22,7 @@ const SYNC_UNSUPPORTED: ReadonlySet<string> = new Set([
   'EOPNOTSUPP',
 ]);
 
-/** What the system says of a directory that cannot be opened. */
+/** Errors from opening a directory. */
 export const DIRECTORY_OPENING_ERRNOS: ReadonlySet<string> = new Set([
   'EMFILE',
   'ENFILE',
@@ -34,7 +34,7 @@ export const DIRECTORY_OPENING_ERRNOS: ReadonlySet<string> = new Set([
   'ENOTDIR',
 ]);
 
-/** Requires: `action` is a verb phrase without the path: `open file`. */
+/** `action` is a verb phrase without the path, such as `open file`. */
 export function systemError(
   action: string,
   path: string | undefined,
@@ -49,7 +49,7 @@ export function systemError(
   });
 }
 
-/** Of a directory that was opened: names that were changed in it may be lost. */
+/** For a directory that was opened but could not be synced. */
 export function directorySyncError(path: string, cause: unknown): StorageError {
   const errno = isStorageError(cause) ? cause.errno : errnoOf(cause);
   return new StorageError('sync-failed', {
@@ -61,8 +61,8 @@ export function directorySyncError(path: string, cause: unknown): StorageError {
 }
 
 /**
- * What a file system of the caller rejects with instead of a StorageError. Only where the error shows
- * that the directory could not be opened has nothing been lost.
+ * Wraps the error with which the caller's file system failed to sync a directory. Nothing was lost only
+ * if the error shows that the directory could not be opened.
  */
 export function fromForeignDirectorySync(path: string, error: unknown): StorageError {
   const isOfSync = callOf(error) === undefined ? !isOfOpening(error) : isSyncCall(error);
@@ -74,19 +74,19 @@ function isSyncCall(error: unknown): boolean {
   return name === 'fsync' || name === 'fdatasync';
 }
 
-/** Also of what only the sync itself can be believed to say. */
+/** Includes EINVAL and the like, which are believed only if the sync itself reports them. */
 function isOfOpening(error: unknown): boolean {
   const errno = errnoOf(error) ?? '';
   return DIRECTORY_OPENING_ERRNOS.has(errno) || SYNC_UNSUPPORTED.has(errno);
 }
 
-/** The system call that failed, as errors of node:fs name it. */
+/** The name of the failed system call, which errors of node:fs carry. */
 function callOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('syscall' in error)) return undefined;
   return typeof error.syscall === 'string' ? error.syscall : undefined;
 }
 
-/** Wraps what node:fs rejects with. */
+/** Wraps an error of node:fs. */
 export function fromNodeError(
   action: string,
   path: string | undefined,
@@ -103,19 +103,19 @@ export function isFatal(error: StorageError): boolean {
   return error.code === 'sync-failed' || FATAL_ERRNOS.has(error.errno ?? '');
 }
 
-/** What a sync says is about data that was written, whatever its number is. */
+/** Never true of a failed sync, whatever its errno: that concerns written data. */
 export function isOutOfDescriptors(error: unknown): boolean {
   if (!isStorageError(error) || error.code === 'sync-failed') return false;
   return DESCRIPTOR_ERRNOS.has(error.errno ?? '');
 }
 
-/** Of the sync of a directory: true if the file system has no such thing, so that nothing is lost. */
+/** True if the file system cannot sync directories, so that nothing was lost. */
 export function isSyncUnsupported(error: unknown): boolean {
   if (!isStorageError(error, 'sync-failed')) return false;
   return SYNC_UNSUPPORTED.has(error.errno ?? '');
 }
 
-/** True if Node's permission model forbids the call, so that nothing has happened. */
+/** True if Node's permission model refused the call, so that nothing was done. */
 export function isForbidden(error: unknown): boolean {
   return isStorageError(error) && error.errno === 'ERR_ACCESS_DENIED';
 }
@@ -124,7 +124,7 @@ export function isInterrupted(error: unknown): boolean {
   return isStorageError(error) && error.errno === 'EINTR';
 }
 
-/** Of the properties alone, since the error may be of another realm. */
+/** The name of the system error. Looks only at properties, since the error may be of another realm. */
 export function errnoOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
   if ('code' in error && typeof error.code === 'string') return error.code;

@@ -1,29 +1,41 @@
-/** A file that deletes itself unless it is kept: what a writer works on before it is finished. */
+/** The file that a writer works on before it is finished. */
 import { isStorageError, StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import type { IoMode } from './file-system.ts';
 import { OpenFiles } from './open-files.ts';
 import { VirtualFile } from './virtual-file.ts';
 
+/** Options of `TemporaryFile.create`. */
 export interface TemporaryFileOptions {
+  /** Default: the shared table. */
   readonly openFiles?: OpenFiles | undefined;
+  /** Permission bits, before the umask; default 0o666. */
   readonly mode?: number | undefined;
+  /** See `VirtualFileOptions`. Default `sync`. */
   readonly durability?: 'sync' | 'scratch' | undefined;
+  /** See `VirtualFileOptions`. Default `buffered`. */
   readonly ioMode?: IoMode | undefined;
-  /** Ends the wait for a descriptor; then nothing was created. */
+  /** Aborts the wait for a descriptor; then nothing was created. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/**
+ * A new file that is deleted when abandoned or disposed of, unless it was renamed or kept. Give it its
+ * final name with `durableRename` or `publishNew`.
+ */
 export class TemporaryFile {
+  /** The open file. */
   readonly file: VirtualFile;
   #state: 'ours' | 'kept' | 'abandoned' = 'ours';
   #abandoning: Promise<void> | undefined;
 
   /**
-   * Creates the file.
+   * Creates the file, open for reading and writing.
    *
-   * Throws: `exists` if anything, even a symbolic link, has the name; `io`, with nothing created,
-   * where files cannot be synced, unless this one never is.
+   * Durability: none.
+   * @throws StorageError `exists` if anything, even a symbolic link, has the name; `io`, also, with
+   *   nothing created, if files cannot be synced here (but not for `scratch`); `not-found` (no such
+   *   directory), `aborted`, `invalid-input`
    */
   static async create(path: string, options: TemporaryFileOptions = {}): Promise<TemporaryFile> {
     const { openFiles = OpenFiles.shared(), durability, mode, ioMode, signal } = options;
@@ -45,12 +57,15 @@ export class TemporaryFile {
     this.file = file;
   }
 
-  /** From the root. */
+  /** The absolute path. */
   get path(): string {
     return this.file.path;
   }
 
-  /** The name is no longer ours to delete: the file was renamed, or its name was given up. */
+  /**
+   * Keeps the file: `abandon` will only close it. Call it after renaming the file by other means.
+   * @throws StorageError `closed` if the file was abandoned
+   */
   keep(): void {
     if (this.#state === 'abandoned') {
       throw new StorageError('closed', { what: 'temporary file was deleted', path: this.path });
@@ -59,14 +74,15 @@ export class TemporaryFile {
   }
 
   /**
-   * Closes the file and, unless it was kept, deletes it. Doing so again is harmless.
-   * Throws: `io` if it could not be deleted.
+   * Closes the file and, unless it was kept, deletes it. Idempotent.
+   * @throws StorageError `io` if it could not be deleted; of a file that was kept as `VirtualFile.close`
    */
   abandon(): Promise<void> {
     this.#abandoning ??= this.#state === 'kept' ? this.file.close() : this.#closeAndDelete();
     return this.#abandoning;
   }
 
+  /** As `abandon`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.abandon();
   }
@@ -82,7 +98,7 @@ export class TemporaryFile {
   }
 }
 
-/** Somebody else may have removed the name already. */
+/** Succeeds if the name is already gone. */
 export async function unlinkIfThere(openFiles: OpenFiles, path: string): Promise<void> {
   try {
     await openFiles.report(openFiles.fileSystem.unlink(path));

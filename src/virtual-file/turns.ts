@@ -1,10 +1,10 @@
-/** What concerns one name happens one after the other, in the order of the calls. */
+/** Runs the actions for one name one after the other, in the order of the calls. */
 import { basename, dirname } from 'node:path';
 import { isStorageError, throwIfAborted } from '../errors.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import type { FileSystem } from './file-system.ts';
 
-/** For each owner the end of the last turn of each name; entries go when nobody waits. */
+/** For each owner, the end of the last turn of each name; removed when that turn ends. */
 const lastTurns = new WeakMap<object, Map<string, Promise<void>>>();
 
 export interface Turn {
@@ -14,7 +14,7 @@ export interface Turn {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Throws: `aborted` if the signal fires while others have their turn; else what the action does. */
+/** Throws: `aborted` if the signal fires during the wait; otherwise as the action. */
 export async function inTurn<T>(turn: Turn, action: () => Promise<T>): Promise<T> {
   const { owner, name, signal } = turn;
   const turns = lastTurns.get(owner) ?? new Map<string, Promise<void>>();
@@ -33,7 +33,7 @@ export async function inTurn<T>(turn: Turn, action: () => Promise<T>): Promise<T
     if (previous === undefined) throwIfAborted(signal);
     else await unlessAborted(previous, signal);
   } catch (error) {
-    // Whoever gives up waiting does not let the next one in before the previous one has finished.
+    // The next turn still waits for the previous one.
     void Promise.resolve(previous).then(end);
     throw error;
   }
@@ -44,10 +44,7 @@ export async function inTurn<T>(turn: Turn, action: () => Promise<T>): Promise<T
   }
 }
 
-/**
- * The directory's identity and the name in it, so that two paths through symbolic links that lead
- * to one file have their turns one after the other.
- */
+/** The identity of the directory and the name in it: the same for all paths to one file. */
 export async function trueName(fileSystem: FileSystem, path: string): Promise<string> {
   return `${await identityOfDirectory(fileSystem, dirname(path))}/${basename(path)}`;
 }

@@ -1,13 +1,13 @@
-/** Temporary files under names that no other writer has, in this process or another. */
+/** Creates temporary files under names that no other writer uses, in this process or another. */
 import { isStorageError, StorageError } from '../errors.ts';
 import { newToken } from './leftover-names.ts';
 import { OpenFiles } from './open-files.ts';
 import { TemporaryFile, type TemporaryFileOptions } from './temporary-file.ts';
 
-/** A random name that is taken is an accident; several in a row are a broken file system. */
+/** One collision of random names is an accident; several in a row mean a broken file system. */
 const ATTEMPTS = 8;
 
-/** Creates the file under a path with a token that tells who made it. Throws `io`. */
+/** Creates a file whose name contains a token that identifies the owner. Throws `io`. */
 export async function createUnique(
   pathOf: (token: string) => string,
   options: TemporaryFileOptions,
@@ -19,7 +19,7 @@ export async function createUnique(
       return await TemporaryFile.create(path, options);
     } catch (error) {
       if (!isStorageError(error, 'exists')) {
-        // It may have failed after the file was there. The name is nobody else's.
+        // The file may have been created all the same. The name is ours alone.
         await Promise.allSettled([openFiles.fileSystem.unlink(path)]);
         throw error;
       }
@@ -28,10 +28,10 @@ export async function createUnique(
   }
 }
 
-/** Not `exists`: the name that the caller wants may well be free. */
+/** Not `exists`, since the caller's own name may be free. */
 function noFreeName(path: string, cause: StorageError): StorageError {
   return new StorageError('io', {
-    what: 'no name is free for a temporary file',
+    what: 'no free name for a temporary file',
     path,
     errno: cause.errno,
     cause,

@@ -1,24 +1,28 @@
-/** How a VirtualFile is opened, and which combinations of options are refused. */
+/** The options of a VirtualFile, and checks of its arguments. */
 import { checkChoice, checkMode } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { DescriptorOptions } from './descriptor.ts';
 import { IO_MODES, type IoMode, type OpenOptions } from './file-system.ts';
 import type { OpenFiles } from './open-files.ts';
 
+/** Options of `VirtualFile.open`; `read` or `write` is required. */
 export interface VirtualFileOptions extends Omit<OpenOptions, 'direct'> {
-  /** Default: the table that the process shares. */
+  /** Default: the shared table. */
   readonly openFiles?: OpenFiles | undefined;
-  /** `scratch`: never recovered after a crash, so never synced, not even on eviction. */
+  /**
+   * `scratch`: the file is not needed after a crash, so it is never synced, not even on eviction.
+   * Default `sync`.
+   */
   readonly durability?: 'sync' | 'scratch' | undefined;
-  /** Direct transfers are made from and to what `newBuffer` gives. Default `buffered`. */
+  /** `direct` applies to buffers from `newBuffer`; see `IoMode`. Default `buffered`. */
   readonly ioMode?: IoMode | undefined;
   /**
-   * `immutable`, for a file that nobody writes any more: where the descriptor was closed and the file
-   * is opened again, its size and the time of its last write must be as before, too. Links, renames
-   * and changes of mode do not matter. Default `mutable`.
+   * `immutable`, for a file that is no longer written: when its descriptor is closed and reopened, size
+   * and modification time must be unchanged. Links, renames and changes of mode do not matter. Default
+   * `mutable`.
    */
   readonly content?: 'immutable' | 'mutable' | undefined;
-  /** Ends the wait for a descriptor while all of the table are in use. */
+  /** Aborts the wait for a descriptor. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -35,9 +39,9 @@ export function checkedOptions(options: VirtualFileOptions): DescriptorOptions {
   const { read = false, write = false, create = false, createNew = false } = options;
   const { truncate = false } = options;
   if (!read && !write) throw refusedOptions('read or write');
-  if (truncate && !write) throw refusedOptions('write, where the file is to be truncated');
+  if (truncate && !write) throw refusedOptions('write, to truncate the file');
   if (write && content === 'immutable') {
-    throw refusedOptions('no write, where the content is immutable');
+    throw refusedOptions('no write, for immutable content');
   }
   const direct = ioMode === 'direct';
   return { read, write, create, createNew, truncate, mode, direct, durability, content };
@@ -45,4 +49,15 @@ export function checkedOptions(options: VirtualFileOptions): DescriptorOptions {
 
 function refusedOptions(expected: string): StorageError {
   return new StorageError('invalid-input', { what: 'open options', expected });
+}
+
+/** Throws `out-of-range`. */
+export function checkOffset(offset: number, path: string): void {
+  if (Number.isSafeInteger(offset) && offset >= 0) return;
+  throw new StorageError('out-of-range', {
+    what: 'file offset',
+    path,
+    expected: 'an integer from 0 to 2^53 - 1',
+    actual: String(offset),
+  });
 }

@@ -1,12 +1,4 @@
-/**
- * A file that keeps no descriptor of its own: each operation borrows one from the table, which
- * opens the file again, without creating or truncating it, if it was closed in between.
- *
- * Any number of reads, writes and syncs may be in flight at once. A sync covers the writes whose
- * promises had settled when it was called. After a failed sync the file is poisoned: every later
- * call rejects with that error, because a second sync would report success for lost data. That holds
- * for all that have the file open, and for who opens it again in this process.
- */
+/** Complete reads and writes, syncs and poisoning, over the table of descriptors. */
 import { isPromise } from 'node:util/types';
 import { assert } from '../assert.ts';
 import { isStorageError, StorageError } from '../errors.ts';
@@ -17,29 +9,48 @@ import type { FileStat, IoMode, OpenFile, Ownership } from './file-system.ts';
 import { HeldFile } from './held-file.ts';
 import { OpenFiles } from './open-files.ts';
 import { isInterrupted } from './system-error.ts';
-import { checkedOptions, type VirtualFileOptions } from './virtual-file-options.ts';
+import { checkedOptions, checkOffset, type VirtualFileOptions } from './virtual-file-options.ts';
 
 /** libuv retries most calls that a signal interrupts, but not reads. */
 const MAXIMUM_INTERRUPTIONS = 16;
 
+/**
+ * A file without a permanent descriptor: each operation borrows one from the table, which reopens the
+ * file if needed, without creating or truncating it.
+ *
+ * Any number of reads, writes and syncs may be in flight. A sync covers the writes whose promises had
+ * settled when it was called. A failed sync poisons the file: every later call rejects with
+ * `sync-failed`, because a second sync would report success for lost data. This holds for every handle
+ * of the file, and for every later `open` of it in this process.
+ *
+ * @example
+ * await using file = await VirtualFile.open('data', { write: true, createNew: true });
+ * await file.writeAllAt(bytes, 0);
+ * await file.sync();
+ */
 export class VirtualFile {
+  /** As given to `open`. */
   readonly path: string;
+  /** The table that the descriptor belongs to. */
   readonly openFiles: OpenFiles;
+  /** See `VirtualFileOptions`. */
   readonly ioMode: IoMode;
   readonly #descriptor: Descriptor;
   #closing: Promise<void> | undefined;
   #operations = 0;
-  /** A call has rejected with the failure of a sync. */
+  /** A call has rejected with `sync-failed`. */
   #hasReportedPoison = false;
   #whenIdle: (() => void) | undefined;
 
   /**
-   * Opens a regular file. A relative path means what it means now, wherever the process goes.
+   * Opens a regular file. A relative path is resolved now, and unaffected by a later change of the
+   * working directory.
    *
-   * Throws: `not-found`, `exists` (createNew), `io` (also for directories, FIFOs and devices),
-   * `invalid-input` (neither read nor write, truncation without write, immutable content with write,
-   * or an option that is no choice), `aborted`, and then nothing was created.
-   * Durability: a created file's name is durable once its directory is synced.
+   * Durability: the name of a created file is durable once its directory is synced.
+   * @throws StorageError `not-found`, `exists` (createNew), `io` (also for directories, FIFOs and
+   *   devices), `sync-failed` (the file is poisoned), `aborted` (nothing was created), `invalid-input`
+   *   (neither read nor write, truncation without write, immutable content with write, or an invalid
+   *   option)
    */
   static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {
     const { openFiles = OpenFiles.shared(), ioMode = 'buffered', signal } = options;
@@ -47,14 +58,14 @@ export class VirtualFile {
     const descriptor = new Descriptor(absolutePath(path), descriptorOptions);
     const file = new VirtualFile(path, { openFiles, descriptor, ioMode });
     try {
-      await file.#borrow(signal);
+      await file.#acquire(signal);
     } catch (error) {
       // It may be open, and poisoned since. The first error counts.
       await Promise.allSettled([file.close()]);
       throw error;
     }
     if (options.truncate) descriptor.noteWrite();
-    file.#giveBack();
+    file.#release();
     return file;
   }
 
@@ -72,22 +83,26 @@ export class VirtualFile {
     this.#descriptor = options.descriptor;
   }
 
-  /** Memory that large transfers of this file are fastest with; zeros. */
+  /** Returns zeroed memory that suits large transfers of this file. */
   newBuffer(length: number): Uint8Array {
     return this.ioMode === 'direct' ? alignedBytes(length) : new Uint8Array(length);
   }
 
-  /** As `FileStat` has it, without asking the system. */
+  /** The identity of the file (see `FileStat`), without a system call. */
   get identity(): string | undefined {
     return this.#descriptor.identity;
   }
 
-  /** Fills the target from `offset`; returns fewer bytes only at the end of the file. */
+  /**
+   * Reads at `offset` until the target is full or the file ends.
+   * @returns the number of bytes read; fewer than `target.length` only at the end of the file
+   * @throws StorageError `io`, `out-of-range`, `closed`, `sync-failed`
+   */
   async readAt(target: Uint8Array, offset: number): Promise<number> {
     checkOffset(offset, this.path);
-    const borrowed = this.#borrow();
-    const file = isPromise(borrowed) ? await borrowed : borrowed;
-    // Not by `#run`: small reads are many, and each function that waits in between costs as much.
+    const acquired = this.#acquire();
+    const file = isPromise(acquired) ? await acquired : acquired;
+    // Without `#run`: small reads are frequent, and each async function in between costs as much.
     try {
       let done = 0;
       for (let interruptions = 0; done < target.length; ) {
@@ -105,16 +120,19 @@ export class VirtualFile {
     } catch (error) {
       throw this.#noted(error);
     } finally {
-      this.#giveBack();
+      this.#release();
     }
   }
 
-  /** Fills the target from `offset`. Throws `truncated` when the file ends first. */
+  /**
+   * Fills the target from `offset`.
+   * @throws StorageError `truncated` if the file ends first; otherwise as `readAt`
+   */
   async readExactAt(target: Uint8Array, offset: number): Promise<void> {
     const length = await this.readAt(target, offset);
     if (length < target.length) {
       throw new StorageError('truncated', {
-        what: 'file ends early',
+        what: 'file is truncated',
         path: this.path,
         offset: offset + length,
         expected: `${target.length} bytes from offset ${offset}`,
@@ -124,39 +142,46 @@ export class VirtualFile {
   }
 
   /**
-   * Writes all of the source at `offset`.
+   * Writes the complete source at `offset`.
    *
-   * Requires: the source stays unchanged until the promise settles.
-   * Throws: `io`, and then any part of the range may have been written.
    * Durability: none before `sync`.
+   * @param source must not change until the promise settles
+   * @throws StorageError `io` (any part may have been written), `out-of-range`, `closed`,
+   *   `sync-failed`
    */
   writeAllAt(source: Uint8Array, offset: number): Promise<void> {
     return this.#run((file) => this.#writeFully(file, source, offset));
   }
 
   /**
-   * Content and metadata of all settled writes are durable; the file's name may not be.
+   * Makes content and metadata of all settled writes durable, but not the file's name.
    *
-   * Covered are the writes of every VirtualFile of this process that has, or had, the file open: one is
-   * never closed with unsynced writes, except a `scratch` file or by `discard`. What an earlier process,
-   * or other code, has written and closed without a sync is not: where the system failed to write that
-   * back, it may have told nobody, and this resolves all the same.
+   * This covers the writes of every VirtualFile of this process that has or had the file open: one is
+   * never closed with unsynced writes, except a `scratch` file or by `discard`. It does not cover what
+   * an earlier process, or other code, wrote and closed without a sync: if the system failed to write
+   * that back, it may never report so, and this call resolves all the same.
    *
-   * Throws: `sync-failed`, and so does every later call, `open` of the same file included, until the
-   * library has deleted it. A file that others have deleted is known by its identity. Where the file
-   * system keeps no times of creation, one that they create and that gets the same inode is taken for
-   * it; one that `createNew` creates is not.
+   * After a failure every later call rejects, including `open` of the same file, until the library has
+   * deleted it. If other code deletes the file and creates another one that reuses its inode number, on
+   * a file system without birth times, that file is refused, too; one created by `createNew` is not.
+   *
+   * @throws StorageError `sync-failed`, `closed`; `io` if Node's permission model forbids syncing
    */
   sync(): Promise<void> {
     return this.#run((file) => this.#descriptor.syncThrough(file, 'sync'));
   }
 
-  /** As `sync`, without metadata that reading does not need, such as times. */
+  /** As `sync`, but without metadata that reading does not need, such as timestamps. */
   syncData(): Promise<void> {
     return this.#run((file) => this.#descriptor.syncThrough(file, 'sync-data'));
   }
 
-  /** Cuts the file, or extends it with zeros. */
+  /**
+   * Cuts the file, or extends it with zeros.
+   *
+   * Durability: none before `sync`.
+   * @throws StorageError `io`, `out-of-range`, `closed`, `sync-failed`
+   */
   async setLength(length: number): Promise<void> {
     checkOffset(length, this.path);
     await this.#run(async (file) => {
@@ -165,6 +190,12 @@ export class VirtualFile {
     });
   }
 
+  /**
+   * Sets owner and permission bits.
+   *
+   * Durability: none before `sync`.
+   * @throws StorageError `io`, `closed`, `sync-failed`
+   */
   async setOwnership(ownership: Ownership): Promise<void> {
     await this.#run(async (file) => {
       await file.setOwnership(ownership);
@@ -172,21 +203,30 @@ export class VirtualFile {
     });
   }
 
-  /** The file as it was when `open` had opened it, before it was truncated. */
+  /** The result of `stat` when the file was first opened, before any truncation. */
   get opened(): FileStat {
     const { opened } = this.#descriptor;
     assert(opened !== undefined, 'open resolves after the file was looked up');
     return opened;
   }
 
+  /**
+   * Describes the file as it is now.
+   * @throws StorageError `io`, `closed`, `sync-failed`
+   */
   stat(): Promise<FileStat> {
     return this.#run((file) => file.stat());
   }
 
-  /** The whole content, as a fresh array. Throws `too-large` above the limit. */
+  /**
+   * Reads the complete content.
+   * @returns a new array
+   * @throws StorageError `too-large` if the file has more than `maximumLength` bytes, before anything is
+   *   read; otherwise as `readExactAt`
+   */
   async readToEnd({ maximumLength }: { readonly maximumLength: number }): Promise<Uint8Array> {
     const { size } = await this.stat();
-    // The other way round, a limit that is no number would be none.
+    // Written so that a limit of NaN is not treated as no limit.
     if (!(size <= maximumLength)) {
       throw new StorageError('too-large', {
         what: 'file',
@@ -201,18 +241,19 @@ export class VirtualFile {
   }
 
   /**
-   * Makes synchronous reads possible until it is released; `close` waits for that. The descriptor may
-   * be closed in between, as ever: then a read opens the file again, synchronously.
+   * Allows synchronous reads until the result is released; `close` waits for that. The descriptor may
+   * still be closed meanwhile: then the next read reopens the file synchronously.
    *
-   * Throws: `invalid-input` where the file system has no synchronous calls; `io`.
+   * @throws StorageError `invalid-input` if the file system has no synchronous calls; `io`, `closed`,
+   *   `sync-failed`
    */
   async hold(): Promise<HeldFile> {
-    const borrowed = this.#borrow();
-    const file = isPromise(borrowed) ? await borrowed : borrowed;
+    const acquired = this.#acquire();
+    const file = isPromise(acquired) ? await acquired : acquired;
     this.openFiles.unpin(this.#descriptor);
     if (file.readSync === undefined || this.openFiles.fileSystem.openSync === undefined) {
       this.#endOperation();
-      throw cannotReadAtOnce(this.path);
+      throw cannotReadSync(this.path);
     }
     return new HeldFile({
       path: this.path,
@@ -221,20 +262,21 @@ export class VirtualFile {
     });
   }
 
-  /** After the file was deleted. */
+  /** Called after the file was deleted. @internal */
   forgetPoison(): void {
     this.#descriptor.forgetPoison();
   }
 
   /**
-   * Waits for the operations in flight, syncs what was written since the last sync, and gives the
-   * descriptor back. Later calls throw `closed`; closing again is harmless.
+   * Waits for the operations in flight, syncs unsynced writes, and releases the descriptor. Later calls
+   * reject with `closed`. Idempotent.
    *
-   * Once no descriptor is left, a failure to write back is told to nobody, not even by a sync of the
-   * file that is opened again. A `scratch` file is not synced.
+   * It syncs because the system cannot report a failed write-back once the last descriptor is closed,
+   * not even to a sync of the reopened file. A `scratch` file is not synced.
    *
-   * Throws: `sync-failed`, and the file is closed and poisoned, see `sync`; `io`.
    * Durability: as `sync`.
+   * @throws StorageError `sync-failed` (the file is closed, and poisoned as by `sync`), unless an
+   *   earlier call has already rejected with it; `io`
    */
   close(): Promise<void> {
     this.#closing ??= this.#close('sync');
@@ -242,14 +284,17 @@ export class VirtualFile {
   }
 
   /**
-   * As `close`, but syncs nothing: for a file that is to be deleted.
-   * Durability: none, and a sync of the file that is opened again may promise what is lost.
+   * As `close`, but without a sync: for a file that will be deleted.
+   *
+   * Durability: none. A sync of the reopened file may succeed although data was lost.
+   * @throws StorageError `io`
    */
   discard(): Promise<void> {
     this.#closing ??= this.#close('discard');
     return this.#closing;
   }
 
+  /** As `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -273,7 +318,7 @@ export class VirtualFile {
 
   async #syncUnsynced(): Promise<void> {
     const descriptor = this.#descriptor;
-    // An eviction syncs the file itself, and may fail.
+    // An eviction in progress syncs the file, and may fail.
     await this.openFiles.whenSettled(descriptor);
     if (!descriptor.hasUnsyncedWrites) return;
     const { poisonedBy } = descriptor;
@@ -290,14 +335,14 @@ export class VirtualFile {
   }
 
   async #run<T>(operation: (file: OpenFile) => Promise<T>): Promise<T> {
-    const borrowed = this.#borrow();
-    const file = isPromise(borrowed) ? await borrowed : borrowed;
+    const acquired = this.#acquire();
+    const file = isPromise(acquired) ? await acquired : acquired;
     try {
       return await operation(file);
     } catch (error) {
       throw this.#noted(error);
     } finally {
-      this.#giveBack();
+      this.#release();
     }
   }
 
@@ -330,14 +375,14 @@ export class VirtualFile {
   }
 
   /**
-   * Pins the descriptor for one operation, until `#giveBack`; a promise only where it must be opened
-   * first.
+   * Pins the descriptor for one operation, until `#release`. Returns a promise only if the file must be
+   * opened first.
    */
-  #borrow(signal?: AbortSignal): OpenFile | Promise<OpenFile> {
+  #acquire(signal?: AbortSignal): OpenFile | Promise<OpenFile> {
     if (this.#closing !== undefined) {
       throw new StorageError('closed', { what: 'file is closed', path: this.path });
     }
-    // Before it is pinned, since opening it again may fail for another reason.
+    // Checked first, since reopening the file may fail for another reason.
     const { poisonedBy } = this.#descriptor;
     if (poisonedBy !== undefined) throw this.#noted(poisonedBy);
     this.#operations += 1;
@@ -353,14 +398,14 @@ export class VirtualFile {
       this.#endOperation();
       throw this.#noted(error);
     }
-    // The sync of an eviction may have failed in between.
+    // The sync of an eviction may have failed meanwhile.
     const { poisonedBy } = this.#descriptor;
     if (poisonedBy === undefined) return file;
-    this.#giveBack();
+    this.#release();
     throw this.#noted(poisonedBy);
   }
 
-  /** Tells the hook of a fatal error; returns the error, with the path that the caller gave. */
+  /** Reports a fatal error to the hook; returns the error with the path as given by the caller. */
   #noted(error: unknown): unknown {
     if (isStorageError(error, 'sync-failed')) this.#hasReportedPoison = true;
     const { path } = this.#descriptor;
@@ -368,7 +413,7 @@ export class VirtualFile {
     return this.openFiles.noteError(isOther ? error.with({ path: this.path }) : error);
   }
 
-  #giveBack(): void {
+  #release(): void {
     this.openFiles.unpin(this.#descriptor);
     this.#endOperation();
   }
@@ -379,7 +424,7 @@ export class VirtualFile {
   }
 }
 
-function cannotReadAtOnce(path: string): StorageError {
+function cannotReadSync(path: string): StorageError {
   return new StorageError('invalid-input', {
     what: 'synchronous reads',
     path,
@@ -394,15 +439,5 @@ function noProgress(path: string, offset: number, length: number): StorageError 
     offset,
     expected: `${length} bytes written`,
     actual: '0',
-  });
-}
-
-function checkOffset(offset: number, path: string): void {
-  if (Number.isSafeInteger(offset) && offset >= 0) return;
-  throw new StorageError('out-of-range', {
-    what: 'file offset',
-    path,
-    expected: 'an integer from 0 to 2^53 - 1',
-    actual: String(offset),
   });
 }

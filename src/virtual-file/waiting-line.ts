@@ -1,11 +1,12 @@
-/** Operations that wait for their turn, in order of arrival. */
+/** A queue of operations that wait for their turn. */
 import { unlessAborted } from '../unless-aborted.ts';
 
 export class WaitingLine {
   readonly #waiting: (() => void)[] = [];
 
   /**
-   * Waits for the turn, or until the signal fires; then `passOn` is called if the turn had come already.
+   * Waits for the turn. If the signal fires first, the place in line is given up; if the turn has come
+   * by then, `passOn` is called.
    * Throws: `aborted`.
    */
   async wait(signal: AbortSignal | undefined, passOn: () => void): Promise<void> {
@@ -24,7 +25,7 @@ export class WaitingLine {
     }
   }
 
-  /** Returns: false if nobody waits. */
+  /** Wakes the first in line; false if the line is empty. */
   wakeNext(): boolean {
     const begin = this.#waiting.shift();
     begin?.();

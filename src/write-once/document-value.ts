@@ -4,7 +4,7 @@ import { StorageError } from '../errors.ts';
 import { isPlainObject } from '../realms.ts';
 import type { MsgpackLimits } from './msgpack-limits.ts';
 
-/** -0 is stored as 0. */
+/** A value in a document. -0 is stored as 0. */
 export type DocumentValue =
   | null
   | boolean
@@ -15,13 +15,13 @@ export type DocumentValue =
   | DocumentValue[]
   | DocumentMap;
 
-/** What is decoded has no prototype, so that only what was stored is found in it. */
+/** A map of a document. A decoded map has no prototype, so that it has only the stored keys. */
 export interface DocumentMap {
   [key: string]: DocumentValue;
 }
 
 /**
- * Accepts only what is decoded as what it is now.
+ * Accepts only values that are decoded as themselves.
  *
  * Throws: `invalid-input`, `too-large` (more levels or values than the limits; the outermost map is
  * level 1).
@@ -60,7 +60,7 @@ class ValueChecker {
     for (const value of values) this.#value(value, name, depth + 1);
   }
 
-  /** Bounds the walk, too: a list that holds itself, or another one often, may have no end. */
+  /** Also bounds the walk: a list may contain itself, or another list many times. */
   #checkLimits(name: string, depth: number): void {
     const { maximumDepth, maximumCount } = this.#limits;
     this.#count += 1;
@@ -84,8 +84,8 @@ function checkText(text: string, name: string): void {
 }
 
 /**
- * Takes the prototypes from all maps of a value, in place: a map that is made without one takes
- * three times the memory, and a document may be nothing but empty maps.
+ * Removes the prototypes of all maps in a value, in place. A map created without one takes three times
+ * the memory, and a document may consist of empty maps.
  *
  * Requires: the depth was checked, since it bounds the recursion.
  */
@@ -98,7 +98,7 @@ export function dropPrototypes(value: unknown): void {
   }
 }
 
-/** True for what `dropPrototypes` made of a map. */
+/** True for a map after `dropPrototypes`. */
 export function isDocumentMap(value: unknown): value is DocumentMap {
   return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === null;
 }

@@ -1,15 +1,14 @@
 /**
- * Document: one map of MessagePack in a frame, big-endian. For small things of ours that have no
- * format of their own.
+ * Document: one MessagePack map in a big-endian frame, for small data without a format of its own.
  *
  *   0    4    magic 4C 46 44 43, "LFDC"
- *   4    4    CRC-32C of everything behind it
+ *   4    4    CRC-32C of everything after it
  *   8    2    format version, 1
  *   10   2    zero
  *   12   4    length of the map in bytes
  *   16        map
  *
- * Nothing follows. Every version has this frame, so that an unknown version can be told from
+ * Nothing follows. Every version has this frame, so that an unknown version can be distinguished from
  * damage. Keys are strings, but never `__proto__`; there are no extension types. 64-bit integers
  * are bigint, all other numbers number.
  */
@@ -28,11 +27,13 @@ import { checkMsgpack, type MsgpackLimits } from './msgpack-limits.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
 import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
 
+/** Limits of a document, checked before anything is decoded. */
 export interface DocumentLimits extends MsgpackLimits {
-  /** Bytes of the frame and the map. */
+  /** Bytes of frame and map together. */
   readonly maximumLength: number;
 }
 
+/** 16 MiB, 64 levels, 1,000,000 values, strings of 1 MiB. */
 export const DEFAULT_DOCUMENT_LIMITS: DocumentLimits = {
   maximumLength: 16 * 1024 * 1024,
   maximumDepth: 64,
@@ -40,8 +41,9 @@ export const DEFAULT_DOCUMENT_LIMITS: DocumentLimits = {
   maximumStringLength: 1024 * 1024,
 };
 
+/** Options with limits. */
 export interface DocumentLimitOptions {
-  /** Those that are not given are the default ones; `maximumDepth` is 1,000 at most. */
+  /** Default: `DEFAULT_DOCUMENT_LIMITS`, for each limit. `maximumDepth` is at most 1,000. */
   readonly limits?: { readonly [L in keyof DocumentLimits]?: number | undefined } | undefined;
 }
 
@@ -54,11 +56,11 @@ const HEADER_SIZE = 16;
 const FORMAT_VERSION = 1;
 
 /**
- * The bytes of the document. The same limits hold as for decoding, so that what is written can be
- * read.
+ * Encodes a document, under the same limits as decoding, so that the result can be decoded.
  *
- * Throws: `invalid-input` (a value that does not come back as what it was, a limit that is none),
- * `too-large`.
+ * @returns a new array
+ * @throws StorageError `invalid-input` (a value that would not be decoded as itself, or an invalid limit),
+ *   `too-large`
  */
 export function encodeDocument(
   document: DocumentMap,
@@ -80,10 +82,11 @@ export function encodeDocument(
 }
 
 /**
- * Decodes a document. Byte strings in the result are views of `bytes`.
+ * Decodes a document. The limits are checked before anything is decoded.
  *
- * Throws, always with an offset: `truncated`, `corrupt`, `unsupported-version`, `too-large`; else
- * `invalid-input` for a limit that is none. The limits are checked before anything is decoded.
+ * @returns the map; byte strings in it are views of `bytes`
+ * @throws StorageError, with an offset: `truncated`, `corrupt`, `unsupported-version`, `too-large`;
+ *   without one: `invalid-input` for an invalid limit
  */
 export function decodeDocument(bytes: Uint8Array, options: DocumentLimitOptions = {}): DocumentMap {
   const limits = limitsOf(options);
@@ -95,7 +98,10 @@ export function decodeDocument(bytes: Uint8Array, options: DocumentLimitOptions 
   throw corrupt(HEADER_SIZE, 'a map', describeValue(value));
 }
 
-/** Throws: as `decodeDocument`, and `not-found`, `io`. */
+/**
+ * Reads and decodes a document.
+ * @throws StorageError as `decodeDocument`, and `not-found`, `io`
+ */
 export async function readDocument(
   path: string,
   options: ReadSmallFileOptions & DocumentLimitOptions = {},
@@ -108,10 +114,12 @@ export async function readDocument(
 }
 
 /**
- * The file need not exist.
+ * Encodes a document and replaces the file with it; the file need not exist.
  *
- * Throws: as `encodeDocument` and `overwriteFile`.
- * Durability: a crash leaves the old or the new document; once it resolves, the new.
+ * Durability: a crash leaves the old or the new document; once it resolves, the new one.
+ * @throws StorageError as `encodeDocument` and `overwriteFile`
+ * @example
+ * await writeDocument('state.lfdc', { position: 42n, names: ['a', 'b'] });
  */
 export async function writeDocument(
   path: string,
@@ -121,10 +129,10 @@ export async function writeDocument(
   await overwriteFile(path, encodeDocument(document, options), options);
 }
 
-/** Encoding and decoding take a few frames of the stack a level. */
+/** Encoding and decoding need a few stack frames for each level. */
 const LARGEST_DEPTH = 1000;
 
-/** Those that are absent or undefined are the default ones. Throws `invalid-input`. */
+/** Missing limits have their defaults. Throws `invalid-input`. */
 function limitsOf({ limits: given = {} }: DocumentLimitOptions): DocumentLimits {
   const present = Object.entries(given).filter(([, limit]) => limit !== undefined);
   const limits = { ...DEFAULT_DOCUMENT_LIMITS, ...Object.fromEntries(present) };
@@ -135,7 +143,7 @@ function limitsOf({ limits: given = {} }: DocumentLimitOptions): DocumentLimits 
   return limits;
 }
 
-/** The bytes of the map. */
+/** Checks the frame; returns the bytes of the map. */
 function decodeFrame(bytes: Uint8Array, limits: DocumentLimits): Uint8Array {
   if (bytes.length < HEADER_SIZE) throw truncated(bytes.length, HEADER_SIZE);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
@@ -144,7 +152,7 @@ function decodeFrame(bytes: Uint8Array, limits: DocumentLimits): Uint8Array {
   const end = HEADER_SIZE + view.getUint32(LENGTH_OFFSET);
   checkLength(end, limits, LENGTH_OFFSET);
   if (end > bytes.length) throw truncated(bytes.length, end);
-  if (end < bytes.length) throw corrupt(end, 'the end', `${bytes.length - end} bytes more`);
+  if (end < bytes.length) throw corrupt(end, 'the end', `${bytes.length - end} more bytes`);
   const checksum = view.getUint32(CHECKSUM_OFFSET);
   const actual = crc32cOf(bytes.subarray(VERSION_OFFSET));
   if (checksum !== actual) {

@@ -1,4 +1,4 @@
-/** What a crash may leave behind in a directory of ours, and its removal. */
+/** Removes the files that a crash may leave. */
 import { isStorageError, throwIfAborted } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import type { DirectoryEntry, FileSystem } from '../virtual-file/file-system.ts';
@@ -6,9 +6,11 @@ import { isLeftoverName, ownerOf } from '../virtual-file/leftover-names.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import type { OwnerState } from '../virtual-file/owners.ts';
 
+/** Options of `removeLeftovers`. */
 export interface RemoveLeftoversOptions {
-  /** Default: the table that the process shares. */
+  /** Default: the shared table. */
   readonly openFiles?: OpenFiles | undefined;
+  /** Stops before the next removal. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -17,17 +19,19 @@ export interface RemoveLeftoversOptions {
  * (`ephemeral-` and hex digits) from one directory. Only regular files are removed, never
  * directories or symbolic links, whatever their names; subdirectories are not visited.
  *
- * Files of a thread that is still running are kept. That can be told of threads of this machine and
- * pid namespace, by /proc; without /proc, of processes. It cannot be told of other machines and
- * containers, of a pageserver, and of earlier versions: their files are removed.
+ * Files of a running thread are kept. This is known, by /proc, for threads of this machine and pid
+ * namespace; without /proc, for processes. It is unknown for other machines and containers, for a
+ * pageserver, and for earlier versions: their files are removed. So no such writer may be active in the
+ * directory: call this before the first writer starts.
  *
- * Requires: no writer of which that cannot be told is at work in the directory. Call it before the
- * first writer starts.
- * Returns: the paths of the removed files, in byte order of their names.
- * Throws: `not-found` (no such directory), `io`, `sync-failed`, `aborted`; calling it again goes on.
- * Durability: once it resolves, a crash brings back no file that was removed, by this call or by one
- * that did not come to its end, and takes away no name that the directory shows: whoever was killed
- * may have made it without a sync.
+ * Durability: once it resolves, a crash brings back no file removed by this call or by an interrupted
+ * one, and every name that the directory shows is durable, including those that a killed process
+ * created without a sync.
+ * @returns the paths of the removed files, in byte order of their names
+ * @throws StorageError `not-found` (no such directory), `io`, `sync-failed`, `aborted`; calling it again
+ *   continues
+ * @example
+ * await removeLeftovers('tenants/1'); // at startup
  */
 export async function removeLeftovers(
   directory: string,
@@ -49,16 +53,16 @@ export async function removeLeftovers(
   return removed;
 }
 
-/** Entries of a directory for which one overwrite in it pays the price of looking at them. */
+/** Number of directory entries that one overwrite may examine on average. */
 const ENTRIES_PER_OVERWRITE = 64;
 
-/** By the identity of a directory: overwrites until the next look. Large directories only. */
+/** Overwrites until the next look, by the identity of the directory. Large directories only. */
 const pausesOf = new WeakMap<FileSystem, Map<string, number>>();
 
 /**
- * For every overwrite: removes the files of threads that have certainly ended, those of any target.
- * Directories of up to 63 entries are looked through each time, larger ones more rarely, so that
- * the average cost of it stays the same. What fails here is not the caller's failure.
+ * Called by every overwrite: removes the temporary files, of any target, whose threads have certainly
+ * ended. Directories of up to 63 entries are examined every time, larger ones less often, so that the
+ * average cost stays the same. Failures are ignored.
  */
 export async function removeLeftoversOfEnded(
   openFiles: OpenFiles,
@@ -91,7 +95,7 @@ export async function removeLeftoversOfEnded(
   }
 }
 
-/** The state of the owner that a name tells; the system is asked once for each owner. */
+/** The state of the owner in a name; looked up once for each owner. */
 function rememberedStates({ owners }: OpenFiles): (name: string) => OwnerState {
   const states = new Map<string, OwnerState>();
   return (name) => {
@@ -103,7 +107,7 @@ function rememberedStates({ owners }: OpenFiles): (name: string) => OwnerState {
   };
 }
 
-/** False if somebody else was faster. */
+/** False if the file is already gone. */
 async function remove(path: string, openFiles: OpenFiles): Promise<boolean> {
   try {
     await openFiles.report(openFiles.fileSystem.unlink(path));

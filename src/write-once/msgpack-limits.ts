@@ -1,6 +1,6 @@
 /**
- * Walks MessagePack without making any value, so that a hostile document is refused before a
- * decoder spends memory on it: a few bytes of array headers can claim gigabytes.
+ * Walks MessagePack without creating any value, so that a hostile document is refused before a decoder
+ * allocates memory for it: a few bytes of array headers can claim gigabytes.
  *
  *   00-7f e0-ff  integer                c0 c2 c3   nil, false, true
  *   80-8f de df  map, 4/16/32 bits      ca cb      float, 32/64 bits
@@ -13,20 +13,20 @@
 import { isUtf8 } from 'node:buffer';
 import { StorageError, type StorageErrorCode } from '../errors.ts';
 
+/** Limits of MessagePack. */
 export interface MsgpackLimits {
-  /** Containers in containers; the outermost counts as 1. */
+  /** Levels of nested containers; the outermost counts as 1. */
   readonly maximumDepth: number;
-  /** Values and keys altogether. */
+  /** Values and keys together. */
   readonly maximumCount: number;
   /** Bytes of one string or byte string. */
   readonly maximumStringLength: number;
 }
 
 /**
- * Returns if the bytes are one whole value within the limits.
+ * Checks that the bytes are one complete value within the limits.
  *
- * Throws, with the offset of the value: `too-large`, `truncated` (the value goes on behind the end),
- * `corrupt`.
+ * Throws, with the offset of the value: `too-large`, `truncated`, `corrupt`.
  */
 export function checkMsgpack(bytes: Uint8Array, limits: MsgpackLimits): void {
   new Walk(bytes, limits).run();
@@ -34,10 +34,10 @@ export function checkMsgpack(bytes: Uint8Array, limits: MsgpackLimits): void {
 
 type Type = 'scalar' | 'string' | 'bytes' | 'array' | 'map';
 
-/** What the first byte of a value says. */
+/** The meaning of a first byte. */
 interface Shape {
   readonly type: Type;
-  /** Bytes of the length that follows; 0 if the first byte says it all. */
+  /** Bytes of the length that follows; 0 if the first byte contains it. */
   readonly lengthSize: 0 | 1 | 2 | 4;
   /** Bytes of content, or elements, or pairs; only where `lengthSize` is 0. */
   readonly length: number;
@@ -45,19 +45,19 @@ interface Shape {
 
 interface Container {
   type: 'array' | 'map';
-  /** Values that are still to come; keys count, too, so that one is next when it is even. */
+  /** Remaining values, including keys: in a map, a key is next if this is even. */
   left: number;
 }
 
-/** Makes no object for a value, since there may be one for each byte. */
+/** Creates no object per value, since each byte may be a value. */
 class Walk {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #limits: MsgpackLimits;
-  /** The first ones are open, as many as the depth says; the others are used again. */
+  /** The first `#depth` are open; the others are reused. */
   readonly #containers: Container[] = [];
   #depth = 0;
-  /** Values still to come in all open containers. Each takes at least one byte. */
+  /** Remaining values in all open containers. Each takes at least one byte. */
   #promised = 1;
   #count = 0;
   #offset = 0;
@@ -71,7 +71,7 @@ class Walk {
   run(): void {
     while (this.#promised > 0) this.#value();
     const rest = this.#bytes.length - this.#offset;
-    if (rest > 0) throw this.#error('corrupt', 'the end of the value', `${rest} bytes more`);
+    if (rest > 0) throw this.#error('corrupt', 'the end of the value', `${rest} more bytes`);
   }
 
   #value(): void {
@@ -82,7 +82,7 @@ class Walk {
     }
     const { type, length: ownLength, lengthSize } = this.#shape();
     const headSize = 1 + lengthSize;
-    const length = lengthSize === 0 ? ownLength : this.#lengthBehind(lengthSize);
+    const length = lengthSize === 0 ? ownLength : this.#lengthField(lengthSize);
     const isKey = this.#takeFromContainer();
     if (isKey && type !== 'string') throw this.#error('corrupt', 'a string as key', type);
     if (type === 'array') this.#enter(type, length, headSize);
@@ -91,7 +91,7 @@ class Walk {
     while (this.#innermost?.left === 0) this.#depth -= 1;
   }
 
-  /** Of the next value, whose head is there. */
+  /** The shape of the next value, whose head is known to be present. */
   #shape(): Shape {
     this.#checkLeft(1);
     const tag = this.#view.getUint8(this.#offset);
@@ -103,7 +103,7 @@ class Walk {
     return shape;
   }
 
-  #lengthBehind(size: 1 | 2 | 4): number {
+  #lengthField(size: 1 | 2 | 4): number {
     const offset = this.#offset + 1;
     if (size === 1) return this.#view.getUint8(offset);
     return size === 2 ? this.#view.getUint16(offset) : this.#view.getUint32(offset);
@@ -113,7 +113,7 @@ class Walk {
     return this.#depth === 0 ? undefined : this.#containers[this.#depth - 1];
   }
 
-  /** Counts the value in the container that it is in; true if it is a key there. */
+  /** Counts the value in its container; true if it is a key. */
   #takeFromContainer(): boolean {
     this.#promised -= 1;
     const container = this.#innermost;
@@ -161,7 +161,7 @@ class Walk {
     const content = this.#bytes.subarray(start, start + length);
     if (!isUtf8(content)) throw this.#error('corrupt', 'UTF-8', 'other bytes');
     if (isKey && FORBIDDEN_KEY.equals(content)) {
-      throw this.#error('corrupt', 'a key that is no prototype', '"__proto__"');
+      throw this.#error('corrupt', 'a key other than a prototype', '"__proto__"');
     }
   }
 
@@ -182,7 +182,7 @@ class Walk {
   }
 }
 
-/** Decoders make it the prototype of an object, or refuse it. */
+/** Decoders treat it as the prototype of an object, or refuse it. */
 const FORBIDDEN_KEY = Buffer.from('__proto__');
 
 const OTHER_SHAPES = new Map<number, Shape>([

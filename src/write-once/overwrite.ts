@@ -1,15 +1,15 @@
 /**
  * Replaces the content of a small file so that a crash leaves the old content or the new one.
  *
- *   create `{name}.{token}.___temp` exclusively       a name that nobody else has
- *   write, set mode and owner where they differ
- *   sync it                                           else the name could stand for less
+ *   create `{name}.{token}.___temp` exclusively       a unique name
+ *   write it, set mode and owner if they differ
+ *   sync it                                           so that the name never stands for less
  *   rename it over the path                           the commit point
- *   sync the directory, and close the file meanwhile  now the new content is durable
+ *   sync the directory, closing the file meanwhile    now the new content is durable
  *
- * A thread overwrites one file at a time, in the order of the calls. Threads and processes may
- * overwrite the same file at once: the last rename counts. Before that, what threads that have ended
- * left in the directory is removed.
+ * Within a thread, overwrites of one file run one after the other, those by one path in the order of the
+ * calls. Several threads and processes may overwrite the same file: the last rename counts. First,
+ * leftovers of threads that have ended are removed from the directory.
  */
 import { basename, dirname } from 'node:path';
 import { isUint8Array } from 'node:util/types';
@@ -31,17 +31,18 @@ import { identityOfDirectory, inTurn } from '../virtual-file/turns.ts';
 import { createUnique } from '../virtual-file/unique-file.ts';
 import { removeLeftoversOfEnded } from './leftovers.ts';
 
+/** Options of `overwriteFile` and the calls based on it. */
 export interface OverwriteOptions {
-  /** Default: the table that the process shares. */
+  /** Default: the shared table. */
   readonly openFiles?: OpenFiles | undefined;
-  /** Gives up, with nothing changed, as long as the new content has not taken the name. */
+  /** Aborts, with nothing changed, until the new content takes the name. */
   readonly signal?: AbortSignal | undefined;
-  /** Permission bits of a file that did not exist, cut by the umask; default 0o666. */
+  /** Permission bits of a new file, before the umask; default 0o666. */
   readonly mode?: number | undefined;
   /**
-   * What the new file keeps of the one that it replaces. With `all` it is also given the access
-   * control lists and extended attributes, by the system's `cp` (GNU coreutils); where there is no
-   * such program, or it fails, nothing is changed. Default `mode-and-owner`.
+   * What is preserved of the replaced file. `all` includes access control lists and extended attributes,
+   * which the system's `cp` (GNU coreutils) copies; if it is missing or fails, nothing is changed.
+   * Default `mode-and-owner`.
    */
   readonly preserve?: (typeof PRESERVED)[number] | undefined;
 }
@@ -49,19 +50,20 @@ export interface OverwriteOptions {
 const PRESERVED = ['mode-and-owner', 'all'] as const;
 
 /**
- * Makes `content` (a string as UTF-8) the whole content of the file, which need not exist.
+ * Atomically replaces the content of a file, which need not exist.
  *
- * Mode and owner of a regular file that is replaced are kept; where the process may not keep the
- * owner, nothing is changed. A symbolic link is replaced itself; it is not followed. The content
- * is copied before the call returns.
+ * Mode and owner of a replaced regular file are preserved; if the process may not set the owner, nothing
+ * is changed. A symbolic link is itself replaced, not followed.
  *
- * Throws: `exists` (a directory or special file has the name, or the temporary's), `aborted`,
- * `sync-failed`, `io`, `not-found` (no such directory), `invalid-input` (content that is neither
- * bytes nor Unicode, or the name of a leftover, which `removeLeftovers` would delete). `outcome` of
- * the error tells what is on disk: `not-applied` the old content, `in-doubt` readers see the new
- * content, but a crash may bring the old one back, `durable` the new content, and only tidying up
- * failed.
  * Durability: once it resolves, the new content survives a crash.
+ * @param content copied before the call returns; a string is encoded as UTF-8
+ * @throws StorageError `exists` (a directory or special file has the name), `aborted`, `sync-failed`,
+ *   `io`, `not-found` (no such directory), `invalid-input` (content that is neither bytes nor Unicode, or
+ *   the name of a leftover, which `removeLeftovers` would delete). Its `outcome` states what is on disk:
+ *   `not-applied` the old content; `in-doubt` readers see the new content, but a crash may restore the
+ *   old one; `durable` the new content, and only the cleanup failed.
+ * @example
+ * await overwriteFile('settings.json', JSON.stringify(settings));
  */
 export async function overwriteFile(
   path: string,
@@ -89,7 +91,7 @@ export async function overwriteFile(
   }
 }
 
-/** From the root, and without a slash at its end. */
+/** The absolute path, without a trailing slash. */
 function targetOf(path: string, { mode, preserve }: OverwriteOptions): string {
   checkMode(mode);
   checkChoice('preserve', preserve, PRESERVED);
@@ -182,9 +184,9 @@ function isSameOwnership(left: FileStat, right: FileStat): boolean {
 }
 
 /**
- * Until it has its owner and group, nobody else may read what may be secret. Where a group may do
- * what everybody may, it does not matter which one it is at first. Its owner must be able to open it
- * again while it is written.
+ * The content may be secret, so no other user may read the file before owner and group are set. If the
+ * group has the same rights as everyone, the initial group does not matter. The owner must be able to
+ * reopen the file while it is written.
  */
 function modeUntilOwned({ mode }: FileStat): number {
   const [special, owner, group, others] = [mode >> 9, (mode >> 6) & 7, (mode >> 3) & 7, mode & 7];
@@ -195,7 +197,7 @@ function taken(path: string, found: FileStat): StorageError {
   return new StorageError('exists', {
     what: 'the name is taken',
     path,
-    expected: 'a regular file or nothing',
+    expected: 'a regular file or no file',
     actual: found.kind,
   });
 }
@@ -205,7 +207,7 @@ function refuseLeftoverName(path: string): void {
   throw new StorageError('invalid-input', {
     what: 'file name',
     path,
-    expected: 'one that a crash does not leave behind',
+    expected: 'a name other than that of a temporary file',
     actual: basename(path),
   });
 }
@@ -217,7 +219,7 @@ function bytesOf(content: unknown): Uint8Array {
   return new TextEncoder().encode(content);
 }
 
-/** An ArrayBuffer, say, would otherwise be taken for an empty list. */
+/** Without this check, an ArrayBuffer would be treated as an empty list. */
 function invalidContent(expected: string, actual: string): StorageError {
   return new StorageError('invalid-input', {
     what: 'content',
@@ -227,7 +229,7 @@ function invalidContent(expected: string, actual: string): StorageError {
   });
 }
 
-/** Adds what the error does not say itself. */
+/** Adds the details that the error lacks. */
 function withDefaults(error: unknown, details: { path?: string; outcome: Outcome }): unknown {
   if (!isStorageError(error)) return error;
   return error.with({

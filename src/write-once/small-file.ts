@@ -1,15 +1,16 @@
-/** Reads a file that is decoded as a whole. */
+/** Reads a small file completely. */
 import { withPath } from '../errors.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 
+/** Options of reading a small file. */
 export interface ReadSmallFileOptions {
-  /** Default: the table that the process shares. */
+  /** Default: the shared table. */
   readonly openFiles?: OpenFiles | undefined;
 }
 
 /**
- * What `decode` makes of the whole content. Errors of the decoder get the path.
+ * Reads a file and returns its decoded content. Errors of the decoder get the path.
  * Throws: `too-large` above the limit, before anything is read; `not-found`, `io`.
  */
 export async function readSmallFile<T>(

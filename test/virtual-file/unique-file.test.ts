@@ -46,7 +46,7 @@ test('where every name is taken, it is io, and no name of the caller’s', async
   };
   const error = await storageErrorOf(createUnique(pathOf, { openFiles }));
   expect(error).toMatchObject({ code: 'io', errno: 'EEXIST' });
-  expect(error.message).toContain('no name is free for a temporary file');
+  expect(error.message).toContain('no free name for a temporary file');
   expect(asked).toBe(8);
 });
 

@@ -6,7 +6,7 @@
  * parent's key for it, and its last key is below the parent's next key. Keys ascend within a node and
  * lie within the layer's range.
  */
-import { describedError, isStorageError, type StorageError } from '../../errors.ts';
+import { isStorageError, type StorageError, untracedError } from '../../errors.ts';
 import { decodeNode, decodeNodeWithForeignValues, foreignValueError } from './decode-node.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexNode, TailRange } from './index-node.ts';
@@ -164,7 +164,7 @@ export class IndexChecks {
     found: { readonly expected?: string; readonly actual?: string },
   ): StorageError {
     const { path } = this.#blocks;
-    return describedError(code, {
+    return untracedError(code, {
       what,
       path,
       offset: this.#blocks.fileOffset(node.block),

@@ -5,7 +5,7 @@
  * its keys are consistent with those of the others: leaves are written in key order. The walk then
  * checks its entries, as of any other leaf.
  */
-import { describedError, isStorageError, StorageError } from '../../errors.ts';
+import { isStorageError, StorageError, untracedError } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
 import { blockCountOf, readBlockOf, type SweptBlock, sweepBlocks } from './block-sweep.ts';
 import type { IndexBlocks } from './index-blocks.ts';
@@ -103,7 +103,7 @@ function sortLeaves(blocks: IndexBlocks, found: readonly LostLeaf[]): LostLeaves
 }
 
 function contradiction(blocks: IndexBlocks, block: number): LostLeaves['damage'][number] {
-  const error = describedError('out-of-order', {
+  const error = untracedError('out-of-order', {
     what: `keys of index block ${block} contradict those of other leaves`,
     path: blocks.path,
     offset: blocks.fileOffset(block),

@@ -5,7 +5,7 @@
  *   image  key: 18-byte key              value: file offset
  */
 import { compareBytes, ViewedBytes } from '../../byte-words.ts';
-import { describedError, isStorageError, type StorageError } from '../../errors.ts';
+import { isStorageError, type StorageError, untracedError } from '../../errors.ts';
 import type { EntryRules } from '../disk-btree/index-checks.ts';
 import type { IndexNode, TailRange } from '../disk-btree/index-node.ts';
 import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
@@ -184,7 +184,7 @@ function lsnRangeProblem({ keyRange, lsnRange }: LayerSummary & { kind: 'delta' 
   return (node: IndexNode, index: number): StorageError | undefined => {
     node.copyKey(index, entryKey);
     if (bounds.containsLsn(view, 0)) return undefined;
-    return describedError('out-of-range', {
+    return untracedError('out-of-range', {
       what: `entry ${index} of index block ${node.block} is outside the layer's LSN range`,
       key: formatKey(entryKey),
       expected: `${formatLsn(lsnRange.start)} to ${formatLsn(lsnRange.end)}`,
