@@ -1,5 +1,5 @@
 /**
- * Tenant configuration: TOML behind two comment lines. It has one of two forms:
+ * Tenant configuration: TOML after two comment lines, in one of two forms:
  *
  *   tenant-config   an empty line, then
  *                   [tenant_config]     the settings
@@ -10,7 +10,7 @@
  *                   [tenant_conf]       the settings
  *
  * The first is older (`tenants/{tenant}/config`), the second newer (`config-v1`). Only the settings
- * that differ from the defaults are there. Tables and fields that we do not know are kept.
+ * that differ from the defaults are stored. Unknown tables and fields are kept.
  * Source: Neon pageserver/src/tenant/mgr.rs, config.rs.
  */
 import { StorageError } from '../errors.ts';
@@ -26,8 +26,10 @@ import {
   tomlTable,
 } from './toml-value.ts';
 
+/** A tenant configuration in either form. */
 export type TenantConfig = OlderTenantConfig | LocationConfig;
 
+/** The older form: settings only. */
 export interface OlderTenantConfig {
   readonly form: 'tenant-config';
   readonly settings: TomlTable;
@@ -35,6 +37,7 @@ export interface OlderTenantConfig {
   readonly other: TomlTable;
 }
 
+/** The newer form: how the tenant is attached, and its settings. */
 export interface LocationConfig {
   readonly form: 'location';
   readonly mode: LocationMode;
@@ -44,12 +47,13 @@ export interface LocationConfig {
   readonly other: TomlTable;
 }
 
+/** How the tenant is attached. */
 export type LocationMode =
   | {
       readonly kind: 'attached';
-      /** u32; null where it is missing. */
+      /** u32; null if missing. */
       readonly generation: number | null;
-      /** `Single`, `Multi` or `Stale`; null where it is missing. */
+      /** `Single`, `Multi` or `Stale`; null if missing. */
       readonly attachMode: string | null;
       readonly other: TomlTable;
     }
@@ -62,7 +66,10 @@ const HEADER =
 const MAXIMUM_FILE_LENGTH = 1024 * 1024;
 const MAXIMUM_GENERATION = 0xffff_ffffn;
 
-/** Throws: `corrupt`, with an offset (in UTF-8 bytes) for what is no TOML. */
+/**
+ * Parses a tenant configuration.
+ * @throws StorageError `corrupt`; for invalid TOML with an offset, in UTF-8 bytes
+ */
 export function parseTenantConfig(text: string): TenantConfig {
   const document = new Fields('tenant configuration', parseToml(text));
   const older = document.table('tenant_config');
@@ -84,7 +91,10 @@ export function parseTenantConfig(text: string): TenantConfig {
   return { form: 'tenant-config', settings: older, other };
 }
 
-/** Throws: `invalid-input` for values that TOML cannot hold. */
+/**
+ * Formats a tenant configuration as TOML.
+ * @throws StorageError `invalid-input` for values that TOML cannot represent
+ */
 export function formatTenantConfig(config: TenantConfig): string {
   if (config.form === 'tenant-config') {
     const tables = { tenant_config: config.settings };
@@ -95,7 +105,10 @@ export function formatTenantConfig(config: TenantConfig): string {
   return HEADER + formatToml(merged(tables, other));
 }
 
-/** Throws: as `parseTenantConfig`, and `not-found`, `io`, `too-large` (more than 1 MiB). */
+/**
+ * Reads and parses a tenant configuration.
+ * @throws StorageError as `parseTenantConfig`, and `not-found`, `io`, `too-large` (more than 1 MiB)
+ */
 export function readTenantConfig(
   path: string,
   options: ReadSmallFileOptions = {},
@@ -106,10 +119,10 @@ export function readTenantConfig(
 }
 
 /**
- * The file need not exist.
+ * Replaces the file with a tenant configuration; the file need not exist.
  *
- * Throws: as `formatTenantConfig` and `overwriteFile`.
- * Durability: a crash leaves the old or the new configuration; once it resolves, the new.
+ * Durability: a crash leaves the old or the new configuration; once it resolves, the new one.
+ * @throws StorageError as `formatTenantConfig` and `overwriteFile`
  */
 export async function writeTenantConfig(
   path: string,
@@ -150,7 +163,7 @@ function tableOfMode(mode: LocationMode): TomlTable {
   return tomlTable([['Attached', merged(fields, other)]]);
 }
 
-/** Known entries first; those that are null are left out. */
+/** Known entries come first; null entries are omitted. */
 function merged(known: Record<string, TomlValue | null>, other: TomlTable): TomlTable {
   const table = tomlTable();
   for (const [name, value] of Object.entries(known)) if (value !== null) table[name] = value;
@@ -178,7 +191,7 @@ function integerOf(generation: number): bigint {
   });
 }
 
-/** Takes the known fields out of a table; what is left is kept as it is. */
+/** Removes the known fields from a table and keeps the rest unchanged. */
 class Fields {
   readonly #what: string;
   readonly #left: Map<string, TomlValue>;

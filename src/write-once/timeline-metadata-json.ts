@@ -14,6 +14,7 @@ import {
   type TimelineMetadataFields,
 } from './timeline-metadata.ts';
 
+/** Timeline metadata as JSON; LSNs are `HI/LO` text. */
 export interface TimelineMetadataJson {
   readonly disk_consistent_lsn: string;
   readonly prev_record_lsn: string | null;
@@ -25,9 +26,9 @@ export interface TimelineMetadataJson {
 }
 
 /**
- * The object form, ready for JSON.stringify.
+ * Converts timeline metadata to an object for JSON.stringify.
  *
- * Throws: `out-of-range`, `invalid-input` for fields that the binary form could not hold.
+ * @throws StorageError `out-of-range` or `invalid-input` for fields that the binary form cannot represent
  */
 export function timelineMetadataToJson(fields: TimelineMetadataFields): TimelineMetadataJson {
   encodeTimelineMetadata(fields);
@@ -44,9 +45,9 @@ export function timelineMetadataToJson(fields: TimelineMetadataFields): Timeline
 }
 
 /**
- * The fields from either form, as JSON.parse gives it.
+ * Converts either form, as returned by JSON.parse, to timeline metadata.
  *
- * Throws: `corrupt`, and of the array form what `decodeTimelineMetadata` throws.
+ * @throws StorageError `corrupt`; for the array form as `decodeTimelineMetadata`
  */
 export function timelineMetadataFromJson(value: unknown): TimelineMetadataFields {
   if (Array.isArray(value)) return decodeTimelineMetadata(bytesOf(value));

@@ -14,7 +14,7 @@
  *        to 512  zero
  *
  * The checksum covers neither the version nor the padding; the body of each version has its own
- * length, so that a damaged version does not pass for another.
+ * length, so that a damaged version is not mistaken for another.
  * Source: Neon pageserver/src/tenant/metadata.rs.
  */
 import { crc32cOf } from '../checksum.ts';
@@ -24,8 +24,9 @@ import { checkLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
 import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
 
+/** Size in bytes. */
 export const TIMELINE_METADATA_SIZE = 512;
-/** What is written. */
+/** The version that is written. */
 export const TIMELINE_METADATA_FORMAT_VERSION = 4;
 export const MINIMUM_PG_VERSION = 14;
 export const MAXIMUM_PG_VERSION = 17;
@@ -45,9 +46,9 @@ const LSN_ALIGNMENT = 8n;
 /** A file that is longer than this is not even read; one a little longer is corrupt. */
 const MAXIMUM_FILE_LENGTH = 65_536;
 
-/** What can be chosen when metadata is written. */
+/** The fields of timeline metadata. */
 export interface TimelineMetadataFields {
-  /** Up to here everything is in layers. A multiple of 8, except as version 3 may store it. */
+  /** Everything up to this LSN is in layers. A multiple of 8, except in version 3. */
   readonly diskConsistentLsn: Lsn;
   readonly prevRecordLsn: Lsn | null;
   /** 32 lower-case hex digits. */
@@ -60,17 +61,19 @@ export interface TimelineMetadataFields {
   readonly pgVersion: number;
 }
 
+/** Decoded timeline metadata. */
 export interface TimelineMetadata extends TimelineMetadataFields {
-  /** 3 or 4; whatever it is, the fields are those of version 4. */
+  /** 3 or 4; the fields are always those of version 4. */
   readonly storedFormatVersion: number;
   /** As stored, unsigned. */
   readonly checksum: number;
 }
 
 /**
- * The 512 bytes, in version 4.
+ * Encodes timeline metadata in version 4.
  *
- * Throws: `out-of-range`, `invalid-input` for fields that the format cannot hold.
+ * @returns a new array of 512 bytes
+ * @throws StorageError `out-of-range` or `invalid-input` for fields that the format cannot represent
  */
 export function encodeTimelineMetadata(fields: TimelineMetadataFields): Uint8Array {
   checkFields(fields);
@@ -93,9 +96,9 @@ export function encodeTimelineMetadata(fields: TimelineMetadataFields): Uint8Arr
 }
 
 /**
- * Decodes version 4, or 3, which is upgraded.
+ * Decodes version 4, or version 3, which is upgraded.
  *
- * Throws, always with an offset: `truncated` (fewer than 512 bytes), `unsupported-version`,
+ * @throws StorageError, always with an offset: `truncated` (fewer than 512 bytes), `unsupported-version`,
  * `corrupt`.
  */
 export function decodeTimelineMetadata(bytes: Uint8Array): TimelineMetadata {
@@ -116,7 +119,10 @@ export function decodeTimelineMetadata(bytes: Uint8Array): TimelineMetadata {
   return metadata;
 }
 
-/** Throws: as `decodeTimelineMetadata`, and `not-found`, `io`, `too-large`. */
+/**
+ * Reads and decodes timeline metadata.
+ * @throws StorageError as `decodeTimelineMetadata`, and `not-found`, `io`, `too-large`
+ */
 export function readTimelineMetadata(
   path: string,
   options: ReadSmallFileOptions = {},
@@ -127,10 +133,10 @@ export function readTimelineMetadata(
 }
 
 /**
- * Writes version 4; the file need not exist.
+ * Replaces the file with timeline metadata in version 4; the file need not exist.
  *
- * Throws: as `encodeTimelineMetadata` and `overwriteFile`.
  * Durability: a crash leaves the old or the new metadata; once it resolves, the new.
+ * @throws StorageError as `encodeTimelineMetadata` and `overwriteFile`
  */
 export async function writeTimelineMetadata(
   path: string,

@@ -1,6 +1,6 @@
 /**
- * TOML as values. Integers are bigint and floats are number, so that both come back as what they
- * were, and 64-bit integers exactly. Tables have no prototype: `__proto__` is a key like any other.
+ * TOML as values. Integers are bigint and floats are number, so that both are preserved, 64-bit integers
+ * exactly. Tables have no prototype: `__proto__` is a key like any other.
  *
  * Not kept: comments, the way a value was spelled, and digits of a time below a millisecond.
  */
@@ -10,9 +10,10 @@ import { StorageError, type StorageErrorCode } from '../errors.ts';
 import { shortened } from '../printable.ts';
 import { isPlainObject } from '../realms.ts';
 
-/** `Date` stands for all times; what is read is a subclass that knows which sort it is. */
+/** A TOML value. All times are `Date`s; parsed ones are of a subclass that knows the kind of time. */
 export type TomlValue = string | bigint | number | boolean | Date | TomlValue[] | TomlTable;
 
+/** A TOML table. */
 export interface TomlTable {
   [key: string]: TomlValue;
 }
@@ -26,18 +27,18 @@ const SHOWN_INTEGER = 10n ** 40n;
 const MINIMUM_INTEGER = -(2n ** 63n);
 const MAXIMUM_INTEGER = 2n ** 63n - 1n;
 
-/** Throws: `corrupt`, with the offset in UTF-8 bytes for what is no TOML. */
+/** Throws: `corrupt`; for invalid TOML with the offset in UTF-8 bytes. */
 export function parseToml(text: string): TomlTable {
   return checkedTable(parseUnchecked(text), 'corrupt');
 }
 
-/** Throws: `invalid-input` for what TOML cannot hold, such as integers beyond 64 bits. */
+/** Throws: `invalid-input` for values that TOML cannot represent, such as integers beyond 64 bits. */
 export function formatToml(table: TomlTable): string {
   const checked = withOwnTimes(checkedTable(table, 'invalid-input'));
   return stringify(checked, { numbersAsFloat: true });
 }
 
-/** A table without a prototype, with the given entries. */
+/** Creates a table without a prototype from entries. */
 export function tomlTable(entries: Iterable<readonly [string, TomlValue]> = []): TomlTable {
   const table: TomlTable = Object.create(null);
   for (const [key, value] of entries) table[key] = value;
