@@ -77,7 +77,7 @@ const BRAND = Symbol.for('layerfile.StorageError');
  *   await openLayer(path);
  * } catch (error) {
  *   if (!isStorageError(error, 'corrupt', 'truncated')) throw error;
- *   console.error(`damaged at offset ${error.offset}`);
+ *   report(`damaged at offset ${error.offset}`);
  * }
  */
 export class StorageError extends Error {
