@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
-import { StorageError } from '../../src/errors.ts';
+import type { StorageError } from '../../src/errors.ts';
 import { SalvageReader } from '../../src/layers/layer-file/salvage-reader.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
@@ -325,23 +325,26 @@ describe('blobs without keys', () => {
     expect(errors).toMatchObject([{ code: 'corrupt' }, { code: 'corrupt', offset: BLOCK + 1 }]);
   });
 
-  it('that cannot be read because the disk fails are an I/O error, not damage', async () => {
+  it('are searched for until the signal is aborted, which is not taken for damage', async () => {
     const layer = layerOf('delta', 2);
     const bytes = Buffer.from(layer.bytes);
     bytes.fill(0, layer.indexStart);
+    bytes[BLOCK + 4] = 9;
+    const controller = new AbortController();
     const source = bytesSource(bytes);
-    const failing: ByteSource = {
+    const aborting: ByteSource = {
       size: source.size,
-      read: async (target, offset) => {
-        if (offset < BLOCK || offset >= layer.indexStart) return source.read(target, offset);
-        throw new StorageError('io', { what: 'cannot read', offset });
+      read: (target, offset) => {
+        if (offset >= BLOCK && offset < layer.indexStart) controller.abort();
+        return source.read(target, offset);
       },
     };
-    const reader = await SalvageReader.open(failing);
+    const reader = await SalvageReader.open(aborting);
     const reading = (async () => {
-      for await (const _item of reader.salvage()) throw new Error('nothing is given');
+      const { signal } = controller;
+      for await (const _item of reader.salvage({ signal })) throw new Error('nothing is given');
     })();
-    expect((await storageErrorOf(reading)).code).toBe('io');
+    expect((await storageErrorOf(reading)).code).toBe('aborted');
   });
 
   it('are none where a range of keys is asked for', async () => {

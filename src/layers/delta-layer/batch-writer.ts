@@ -1,9 +1,9 @@
 /**
- * Puts batches into a delta layer: the keys of a buffer's worth of rows by one run, then their blobs.
+ * Puts batches into a delta layer: the keys of as many rows as fit into a buffer, then their blobs.
  *
- * Where no buffer is free, the rest of a batch waits. It is checked before the call returns, so that
- * a refusal is always thrown, and only the disk can fail what waits. A put that comes meanwhile does
- * not overtake it: the rest is copied to where appends wait, and the put goes after it.
+ * If no buffer is free, the rest of a batch waits. It is checked before the call returns, so that a
+ * refusal is always thrown synchronously, and only the disk can fail waiting rows. A later put does not
+ * overtake them: they are copied to the queue of appends, and the put goes after them.
  */
 import { assert } from '../../assert.ts';
 import {
@@ -32,7 +32,7 @@ import {
   valueBeyondBatch,
 } from './value-batch.ts';
 
-/** A batch with views of its bytes; the keys are entry keys unless there are LSNs beside them. */
+/** A batch with views of its bytes; the keys are entry keys if there are no separate LSNs. */
 interface Rows {
   readonly batch: Omit<ValueBatch, 'keys' | 'lsns'>;
   readonly values: ViewedBytes;
@@ -40,37 +40,37 @@ interface Rows {
   readonly lsnHalves: Uint32Array | undefined;
 }
 
-/** Rows of a batch that are put: those before `next` are in the layer. */
+/** Rows of a batch that is being put: those before `next` are in the layer. */
 interface PutRows {
   readonly rows: Rows;
   next: number;
   readonly end: number;
 }
 
-/** Rows that wait for the disk, none of which would be refused. */
+/** Rows that wait for the disk; all have been checked. */
 interface WaitingRows extends PutRows {
-  /** Once other puts went after them: resolves when they are buffered. */
+  /** Set once they were copied for a later put: resolves when they are buffered. */
   buffered: void | Promise<void>;
-  /** Why they will never be in the layer. */
+  /** Why they will not get into the layer. */
   failure: { readonly error: unknown } | undefined;
-  /** Settles when they are in the layer, or will never be. */
+  /** Settles when they are in the layer, or have failed. */
   done: Promise<void> | undefined;
 }
 
-/** Keys that go into the index at once, at most. */
+/** Maximum number of keys that go into the index in one call. */
 const RUN_ROWS = 512;
 
-/** Bytes of a batch that are copied when other puts come after it: half of what may wait in all. */
+/** Maximum bytes of waiting rows that are copied: half of the bytes that may wait in all. */
 const MAXIMUM_WAITING_BYTES = 32 * 1024 * 1024;
 
 export class BatchWriter {
   readonly #file: LayerFileWriter;
   readonly #entry: NextEntry;
-  /** Keys and LSNs of a batch, put together; used for one run after the other. */
+  /** Entry keys of a run, composed of keys and LSNs; reused. */
   readonly #entryKeys = new DataView(new ArrayBuffer(RUN_ROWS * DELTA_KEY_SIZE));
-  /** Of a run; behind the last one what the next entry would have. */
+  /** Values of a run, and the value that the entry after it would have; reused. */
   readonly #leafValues = new Float64Array(RUN_ROWS + 1);
-  /** Of the last batch, while its promise is pending; for good, where it has failed. */
+  /** Of the last batch, while its promise is pending; for good if it has failed. */
   #waiting: WaitingRows | undefined;
 
   constructor(file: LayerFileWriter, entry: NextEntry) {
@@ -91,7 +91,7 @@ export class BatchWriter {
     return this.#putRows({ batch, values, keys, lsnHalves: halvesOf(batch.lsns) });
   }
 
-  /** As `put`, for entry keys. */
+  /** Like `put`, for entry keys. */
   putEntries(batch: EntryKeyBatch): void | Promise<void> {
     checkEntryKeyBatch(batch);
     const keys = new ViewedBytes(batch.entryKeys).view;
@@ -100,8 +100,8 @@ export class BatchWriter {
   }
 
   /**
-   * Called before each put, so that it goes after the rows that wait.
-   * Throws: why they failed; `too-large` where they are too many to copy, and nothing was changed.
+   * Must be called before each put, which then goes after waiting rows.
+   * Throws: why they failed; `too-large` if they are too large to copy, and nothing was changed.
    */
   beforePut(): void {
     if (this.#waiting !== undefined) this.#putAfterWaiting(this.#waiting);
@@ -138,13 +138,14 @@ export class BatchWriter {
     }
   }
 
-  /** The rest is checked now, so that whoever does not wait hears of a refusal, too. */
+  /** Checks the rest now, so that a refusal is thrown even if the promise is not awaited. */
   #putWhenRoom({ rows, next, end }: PutRows, room: Promise<void>): Promise<void> {
     const acceptedEnd = this.#findRefused(rows, next, end);
+    if (acceptedEnd < end) this.#putAndRefuse({ rows, next, end: acceptedEnd });
     const waiting: WaitingRows = {
       rows,
       next,
-      end: acceptedEnd,
+      end,
       buffered: undefined,
       failure: undefined,
       done: undefined,
@@ -152,12 +153,21 @@ export class BatchWriter {
     this.#waiting = waiting;
     const done = this.#putWaiting(waiting, room);
     waiting.done = done;
-    // A failure is kept: the next call and `finish` report it to whoever does not wait.
+    // A failure is kept: if not awaited, it surfaces on the next call and in `finish`.
     done.catch(() => {});
-    if (acceptedEnd === end) return done;
-    this.#copyWaiting(waiting);
-    this.#putRow(rows, acceptedEnd);
-    assert(false, 'what was refused is refused again');
+    return done;
+  }
+
+  /**
+   * Throws the refusal of the row at `end`, with the rows before it in the layer. They are copied,
+   * because the caller has no promise to wait for. If they cannot be copied, throws `too-large`, and
+   * the rows before `next` are in.
+   */
+  #putAndRefuse(put: PutRows): never {
+    this.#checkCopiedSize(put);
+    this.#putCopies(put);
+    this.#putRow(put.rows, put.end);
+    assert(false, 'a row that was refused is refused again');
   }
 
   async #putWaiting(waiting: WaitingRows, firstRoom: Promise<void>): Promise<void> {
@@ -175,24 +185,11 @@ export class BatchWriter {
     }
   }
 
-  /** For a put that comes while rows wait: they go first, as copies. */
+  /** For a put while rows wait: they go first, as copies. */
   #putAfterWaiting(waiting: WaitingRows): void {
     this.#file.throwUnlessOpen();
     if (waiting.failure !== undefined) throw waiting.failure.error;
-    const size = this.#sizeOf(waiting);
-    if (size > MAXIMUM_WAITING_BYTES) {
-      throw new StorageError('too-large', {
-        what: 'values that wait; await what putBatch returns',
-        path: this.#file.path,
-        expected: `at most ${MAXIMUM_WAITING_BYTES} bytes`,
-        actual: `${size}`,
-      });
-    }
-    this.#copyWaiting(waiting);
-  }
-
-  /** Hands all that waits to the buffers' own queue; the caller's arrays are free then. */
-  #copyWaiting(waiting: WaitingRows): void {
+    this.#checkCopiedSize(waiting);
     const { rows, next, end } = waiting;
     if (this.#findRefused(rows, next, end) < end) {
       const what = 'batch of values whose promise was pending';
@@ -200,20 +197,42 @@ export class BatchWriter {
       waiting.failure = { error };
       throw error;
     }
-    const { blobs } = this.#file;
-    let { offset } = blobs;
-    // First what can fail: a value without a key is no harm, a key without its value would be.
-    waiting.buffered = blobs.appendCopies(partsOf(rows), next, end, this.#sizeOf(waiting));
-    while (waiting.next < end) {
-      const taken = this.#putKeys(waiting, offset, Number.POSITIVE_INFINITY);
-      assert(taken.next > waiting.next, 'rows that were checked are put');
-      offset = taken.endOffset;
-      waiting.next = taken.next;
-    }
+    waiting.buffered = this.#putCopies(waiting);
     this.#waiting = undefined;
   }
 
-  /** Bytes that the rows will have in the file. */
+  #checkCopiedSize(put: PutRows): void {
+    const size = this.#sizeOf(put);
+    if (size <= MAXIMUM_WAITING_BYTES) return;
+    throw new StorageError('too-large', {
+      what: 'unawaited values: await what putBatch returns',
+      path: this.#file.path,
+      expected: `at most ${MAXIMUM_WAITING_BYTES} bytes`,
+      actual: `${size}`,
+    });
+  }
+
+  /**
+   * Puts copies of rows into the queue of appends, which leaves the caller's arrays free. Requires:
+   * the rows have been checked. Throws `too-large` if too many bytes wait, and nothing was changed.
+   */
+  #putCopies(put: PutRows): void | Promise<void> {
+    const { rows, next, end } = put;
+    const { blobs } = this.#file;
+    let { offset } = blobs;
+    // The step that can fail comes first: a value without its key does no harm, a key without its
+    // value would.
+    const buffered = blobs.appendCopies(partsOf(rows), next, end, this.#sizeOf(put));
+    while (put.next < end) {
+      const taken = this.#putKeys(put, offset, Number.POSITIVE_INFINITY);
+      assert(taken.next > put.next, 'rows that were checked are put');
+      offset = taken.endOffset;
+      put.next = taken.next;
+    }
+    return buffered;
+  }
+
+  /** Bytes of the rows in the file. */
   #sizeOf({ rows, next, end }: PutRows): number {
     const { lengths } = rows.batch;
     let size = 0;
@@ -247,8 +266,8 @@ export class BatchWriter {
   }
 
   /**
-   * Puts the keys of as many rows as have room up to `roomEnd`, up to one that is to be refused; their
-   * values must follow at once, at `offset`, or be there. Nothing is called that could fail.
+   * Puts the keys of rows that fit before `roomEnd`, up to one that must be refused. Requires: their
+   * values are at `offset`, or are appended there before anything else. Calls nothing that can fail.
    */
   #putKeys(
     { rows, next, end }: PutRows,
@@ -263,11 +282,11 @@ export class BatchWriter {
     };
     const count = this.#fillRun(run, { rows, next, end }, offset, roomEnd);
     const taken = this.#file.index.putRun(run, count);
-    // The offset of the row behind those that were taken.
+    // The offset of the row after those that were taken.
     return { next: next + taken, endOffset: Math.floor((run.values[taken] as number) / 2) };
   }
 
-  /** Sets keys and values of the rows that have room and are inside the layer; returns how many. */
+  /** Sets keys and values of rows that have room and are inside the layer; returns how many. */
   #fillRun(
     { keys, keysAt, values }: EntryRun,
     { rows, next, end }: PutRows,

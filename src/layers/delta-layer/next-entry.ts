@@ -1,4 +1,4 @@
-/** The entry that a delta layer's index gets next: refused before anything is changed, or put. */
+/** The next index entry of a delta layer: refused before anything is changed, or put. */
 import { StorageError } from '../../errors.ts';
 import { fitsPageserver, formatKey, type KeyRange, unfitKeyError } from '../key.ts';
 import {
@@ -10,13 +10,13 @@ import {
 import type { LayerFileWriter, WriteOptions } from '../layer-file/layer-writer.ts';
 import { formatLsn, type LsnRange } from '../lsn.ts';
 
-/** Which entries a layer takes. */
+/** Which entries a layer accepts. */
 export interface EntryLimits extends Pick<WriteOptions, 'keyCheck'> {
   readonly keyRange: KeyRange;
   readonly lsnRange: LsnRange;
 }
 
-/** Of the first four bytes of a key: none is set in those that a pageserver can hold, but for a few. */
+/** Bits of the first four bytes of a key; if none is set, a pageserver can hold the key. */
 const UNFIT_KEY_BITS = 0x80ff_ff00;
 
 export class NextEntry {

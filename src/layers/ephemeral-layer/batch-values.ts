@@ -1,10 +1,10 @@
-/** The values of a batch, in as few bytes as it takes to append them in one piece. */
+/** Prepares the values of a batch to be appended in one piece. */
 import type { ValueBatch } from '../delta-layer/value-batch.ts';
 
-/** Values are copied in one piece if that has at most so many times their bytes. */
+/** The part of the bytes is appended as it is if it has at most this many times the values' bytes. */
 const MAXIMUM_SPREAD = 2;
 
-/** Where the values of a batch lie in its bytes, and how many bytes they have together. */
+/** The part of a batch's bytes with its values, and the total length of the values. */
 export interface Spread {
   readonly first: number;
   readonly end: number;
@@ -12,8 +12,8 @@ export interface Spread {
 }
 
 /**
- * The values as they are written: the part of the bytes that they lie in, or one behind the other
- * where that has much else in it. Starts count from `first` on.
+ * The bytes to append: the part of the batch's bytes with its values, or a copy of the values if much
+ * of that part is unused. Starts are relative to `first`.
  */
 export function valuesOf(
   batch: ValueBatch,

@@ -1,9 +1,9 @@
 /**
- * Ephemeral layer: the newest changes, not yet sorted into a file. Serialized values are appended to
- * a scratch file as they come, with an index in memory; then the layer is frozen and written out as
- * a delta layer. It is never recovered after a crash, so it is never synced.
+ * Ephemeral layer: the newest changes, in any order. Serialized values are appended to a scratch file,
+ * with an index in memory. Then the layer is frozen, and written out as a delta layer. It is never
+ * recovered after a crash, so it is never synced.
  *
- * One writer at a time; puts land in call order. Readers may run beside it and see every value whose
+ * One writer at a time; puts land in call order. Readers may run beside it, and see every value whose
  * put has returned or resolved.
  */
 import { checkContent } from '../../blob-writer/blob-format.ts';
@@ -39,33 +39,43 @@ import { PutLimits } from './put-limits.ts';
 import { checkReach, SingleRow } from './rows.ts';
 import { writeOut } from './write-out.ts';
 
+/** Options of `EphemeralLayer.create`. */
 export interface EphemeralOptions {
-  /** Where the scratch file goes; must exist. */
+  /** Directory of the scratch file; must exist. */
   readonly directory: string;
   /** 32 hex digits. */
   readonly tenantId: string;
+  /** 32 hex digits. */
   readonly timelineId: string;
-  /** No LSN is below it. */
+  /** First LSN of the layer, inclusive. */
   readonly startLsn: Lsn;
+  /** Descriptors to use; default: those of the process. */
   readonly openFiles?: OpenFiles | undefined;
+  /** Once aborted, every put fails with `aborted`. */
   readonly signal?: AbortSignal | undefined;
   /** Bytes of each of the two write buffers; default 1 MiB. */
   readonly bufferSize?: number | undefined;
-  /** Of the scratch file and the delta layer; see `WriteOptions`. */
+  /** I/O mode of the scratch file and the delta layer; see `WriteOptions`. */
   readonly ioMode?: IoMode | undefined;
 }
 
+/** Options of `EphemeralLayer.writeDelta`. */
 export interface WriteDeltaOptions {
-  /** Where the layer goes; default: beside the scratch file. */
+  /** Directory of the layer; default: that of the scratch file. */
   readonly directory?: string | undefined;
-  /** 8 hex digits. */
+  /** 8 hex digits, for the file name; none by default. */
   readonly generation?: string | undefined;
+  /** Ends the call with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A value of an ephemeral layer; a copy. */
 export interface EphemeralEntry {
+  /** Key of the value. */
   readonly key: Key;
+  /** LSN of the value. */
   readonly lsn: Lsn;
+  /** True if the value needs no older one. */
   readonly willInit: boolean;
   /** The serialized value. */
   readonly bytes: Uint8Array;
@@ -76,24 +86,37 @@ type State =
   | { readonly kind: 'frozen'; readonly endLsn: Lsn }
   | { readonly kind: 'closed' };
 
+/**
+ * Collects changes in any order, answers reads, and becomes a delta layer.
+ *
+ * @example
+ * await using layer = await EphemeralLayer.create({ directory, tenantId, timelineId, startLsn });
+ * await layer.put(key, lsn, { type: 'wal', willInit: false, bytes: record });
+ * await layer.freeze(endLsn);
+ * const { path } = await layer.writeDelta();
+ */
 export class EphemeralLayer {
   readonly #options: EphemeralOptions;
   readonly #scratch: TemporaryFile;
   readonly #out: BufferedWriter;
   readonly #index = new MemoryIndex();
-  /** The row of a put that waits for nothing. */
+  /** The row of a put that need not wait; reused. */
   readonly #row = new SingleRow();
   /** Views of the arrays that the last batch came in: the next one often comes in them, too. */
   #views = viewsOf(NO_KEYS, NO_LSNS);
   #state: State = { kind: 'open' };
-  /** Layers that are written out, or were: what is on disk of them, as far as anybody can tell. */
+  /** What is known to be on disk of each layer that was, or is being, written out. */
   readonly #outcomes = new Map<string, Outcome>();
   readonly #limits: PutLimits;
-  /** The last put that waits for a buffer; later ones wait for it, so that the index is in order. */
+  /** The last put that waits for a buffer; later ones wait for it, so that the index stays in order. */
   #lastWaiting: Promise<void> | undefined;
   #waitingPuts = 0;
 
-  /** Creates the scratch file. Throws `not-found`, `io`, `invalid-input`, `out-of-range`. */
+  /**
+   * Creates the scratch file. A signal ends the wait for a descriptor.
+   *
+   * @throws `not-found`, `io`, `invalid-input`, `out-of-range`, `aborted`.
+   */
   static async create(options: EphemeralOptions): Promise<EphemeralLayer> {
     parseIdentifier(options.tenantId, 'tenant id');
     parseIdentifier(options.timelineId, 'timeline id');
@@ -118,29 +141,38 @@ export class EphemeralLayer {
     this.#out = new BufferedWriter(scratch.file, { bufferSize, signal });
   }
 
+  /** Number of entries; replaced values do not count. */
   get entryCount(): number {
     return this.#index.entryCount;
   }
 
-  /** Bytes in the scratch file, replaced values included. */
+  /** Bytes in the scratch file, including replaced values. */
   get size(): number {
     return this.#out.offset;
   }
 
   /**
-   * Adds a value; one of the same key and LSN is replaced.
+   * Adds a value, or replaces the one of the same key and LSN.
    *
-   * Requires: bytes in the value stay unchanged until a returned promise settles.
-   * Returns: nothing while the buffer has room, else a promise.
-   * Throws: `out-of-range`, `too-large`, `invalid-input`, and nothing was changed; `closed` once
-   * frozen; `aborted`, `io`.
+   * @param value Its bytes must stay unchanged until a returned promise settles.
+   * @returns Nothing while the buffer has room; else a promise. If not awaited, a failure surfaces on
+   * the next call.
+   * @throws `out-of-range`, `too-large` and `invalid-input`: nothing was changed. `closed` once frozen;
+   * `aborted`, `io`.
+   *
    * Durability: none.
    */
   put(key: Key, lsn: Lsn, value: Value): void | Promise<void> {
     return this.putSerialized(key, lsn, encodeValue(value), valueWillInit(value));
   }
 
-  /** As `put`, for a value that is serialized already; it is not decoded. */
+  /**
+   * Like `put`, for a serialized value, which is not decoded.
+   *
+   * @param willInit True if the value needs no older one.
+   * @returns As `put`.
+   * @throws As `put`.
+   */
   putSerialized(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void | Promise<void> {
     checkKey(key);
     this.#throwUnlessOpen();
@@ -159,10 +191,11 @@ export class EphemeralLayer {
   }
 
   /**
-   * Adds many values in any order; the whole batch, or nothing of it.
+   * Adds many values in any order: all of them, or none if one is refused.
    *
-   * Requires: the arrays stay unchanged until a returned promise settles.
-   * Returns, throws: as `put`.
+   * @param batch Its arrays must stay unchanged until a returned promise settles.
+   * @returns As `put`.
+   * @throws As `put`.
    */
   putBatch(batch: ValueBatch): void | Promise<void> {
     this.#throwUnlessOpen();
@@ -180,7 +213,13 @@ export class EphemeralLayer {
     return this.#addLater(buffered, () => this.#index.add(rows, position));
   }
 
-  /** The newest value of a key at or before an LSN; by default the newest. Its bytes are fresh. */
+  /**
+   * Looks up the newest value of a key at or before an LSN.
+   *
+   * @param lsn Default: the highest LSN.
+   * @returns Undefined if there is none; else the value, a copy.
+   * @throws `closed`, `io`, `invalid-input`, `out-of-range`.
+   */
   async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<EphemeralEntry | undefined> {
     checkKey(key);
     checkLsn(lsn);
@@ -189,7 +228,13 @@ export class EphemeralLayer {
     return row < 0 ? undefined : this.#read(key, row);
   }
 
-  /** The values of a key, newest first; of an empty range none. */
+  /**
+   * The values of a key, newest first.
+   *
+   * @param lsnRange Default: all LSNs.
+   * @returns Values that are copies; none for an empty range.
+   * @throws As `get`.
+   */
   async *versions(key: Key, lsnRange: LsnRange = ALL_LSNS): AsyncGenerator<EphemeralEntry> {
     checkKey(key);
     checkWantedLsns(lsnRange);
@@ -204,14 +249,16 @@ export class EphemeralLayer {
   }
 
   /**
-   * Takes no more puts; every LSN is below `endLsn`. Waits for the puts under way.
-   * Throws: `out-of-range` if an entry is not below, and the layer stays open; why a put failed that
-   * nobody awaited; `closed` if it is frozen already.
+   * Freezes the layer, which accepts no more puts. Waits for puts under way.
+   *
+   * @param endLsn Above the LSN of every entry; the end of the delta layer's range.
+   * @throws `out-of-range` if an entry is not below: the layer stays open. `closed` if it is already
+   * frozen; the failure of a put that was not awaited.
    */
   async freeze(endLsn: Lsn): Promise<void> {
     this.#throwUnlessOpen();
     checkLsn(endLsn, 'end LSN');
-    // Others may come while it waits for the last one.
+    // More puts may follow while this waits for the last one.
     while (this.#lastWaiting !== undefined) await this.#lastWaiting;
     this.#out.throwIfFailed();
     const { count, highestLsn: highest } = this.#index.rows;
@@ -228,12 +275,15 @@ export class EphemeralLayer {
   }
 
   /**
-   * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN.
+   * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN. The layer
+   * must be frozen. A signal ends the waits. Calls for one directory and generation take turns: after
+   * one has written the layer, the next one throws `exists`, with the outcome of the first.
    *
-   * Requires: frozen. Calls for one directory and generation have their turns: once one has written
-   * the layer, the next is refused by `exists`, with the outcome of the first.
-   * Throws: `empty`, `exists`, and as a delta writer's `finish`; `outcome` tells what is on disk.
-   * Durability: the layer is whole and under its name, whatever crashes, once this resolves.
+   * @returns Where the layer is, and how large.
+   * @throws `empty`, `exists`, `closed`, and as `DeltaLayerWriter.finish`; `error.outcome` tells what is
+   * on disk.
+   *
+   * Durability: once this resolves, the complete layer survives a crash under its final name.
    */
   async writeDelta(options: WriteDeltaOptions = {}): Promise<FinishedLayer> {
     const { directory = this.#options.directory, generation = '', signal } = options;
@@ -257,13 +307,18 @@ export class EphemeralLayer {
     }
   }
 
-  /** Deletes the scratch file. Doing so again is harmless. */
+  /**
+   * Deletes the scratch file. Idempotent.
+   *
+   * @throws `io` if the file cannot be deleted.
+   */
   async close(): Promise<void> {
     this.#state = { kind: 'closed' };
     await this.#out.abandon();
     await this.#scratch.abandon();
   }
 
+  /** As `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
@@ -279,10 +334,10 @@ export class EphemeralLayer {
     });
   }
 
-  /** Adds to the index what waits for a buffer, or for what waits before it. */
+  /** Adds to the index after a buffer is free, and after earlier puts that wait. */
   #addLater(buffered: void | Promise<void>, addToIndex: () => void): Promise<void> {
     const indexed = this.#indexLater(this.#lastWaiting, buffered, addToIndex);
-    // Whoever does not await it hears of a failure from the next call: the writer keeps it.
+    // If not awaited, the failure surfaces on the next call: the writer keeps it.
     indexed.catch(() => {});
     this.#lastWaiting = indexed;
     return indexed;

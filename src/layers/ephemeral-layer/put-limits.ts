@@ -1,4 +1,4 @@
-/** What an ephemeral layer takes: keys, LSNs and lengths, checked before anything is changed. */
+/** Checks the keys, LSNs and lengths that an ephemeral layer accepts, before anything is changed. */
 import { checkBlobLength } from '../../blob-writer/blob-format.ts';
 import { StorageError } from '../../errors.ts';
 import { type ValueBatch, valueBeyondBatch } from '../delta-layer/value-batch.ts';
@@ -36,7 +36,7 @@ export class PutLimits {
   }
 
   /**
-   * Checks every value; returns the part of `values` that they lie in, and their bytes together.
+   * Checks every value; returns the part of `values` that they lie in, and their total length.
    * Requires: `halves` are those of the LSNs. Throws: as `checkPut`; `too-large`.
    */
   checkBatch(batch: ValueBatch, halves: Uint32Array): Spread {
@@ -76,7 +76,7 @@ export class PutLimits {
   }
 }
 
-/** True for the key that no half-open range of keys can hold. */
+/** True for the key that no half-open range can contain. */
 function isLastKey(keys: Uint8Array, keyAt: number): boolean {
   for (let byte = 0; byte < KEY_SIZE; byte += 1) {
     if (keys[keyAt + byte] !== 0xff) return false;

@@ -290,6 +290,8 @@ export class LayerFileWriter {
 
   async #writeIndex(): Promise<IndexPlace> {
     const indexRootBlock = this.index.finish();
+    // Unawaited puts may have filled the queue of appends: more would be refused.
+    await this.#out.flushed();
     await this.#out.pad(BLOCK_SIZE);
     const indexStartBlock = this.#out.offset / BLOCK_SIZE;
     for await (const chunk of this.#indexStore.chunks()) await this.#out.append(chunk);

@@ -8,7 +8,7 @@
  */
 import { BlobReader } from '../../blob-writer/blob-reader.ts';
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
-import type { StorageError } from '../../errors.ts';
+import { isStorageError, type StorageError } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { DecompressionLimits } from '../../zstd/decompression.ts';
 import { isDamage } from '../damage.ts';
@@ -134,7 +134,7 @@ async function* untilRootError<T>(
   return undefined;
 }
 
-/** The blobs, after the damage of the root. Throws that damage if no blob can be read. */
+/** The blobs, after the damage of the root. Throws that damage if no blob can be read; `aborted`. */
 async function* afterRootError(
   blobs: AsyncGenerator<LooseBlob | DamagedBlob>,
   root: DamagedBlock,
@@ -142,17 +142,21 @@ async function* afterRootError(
   // At most as many as `looseBlobs` passes in a row.
   const damaged: DamagedBlob[] = [];
   let isFirst = true;
-  for await (const blob of blobs) {
-    if (isFirst && blob.kind === 'damaged-blob') {
-      damaged.push(blob);
-      continue;
+  try {
+    for await (const blob of blobs) {
+      if (isFirst && blob.kind === 'damaged-blob') {
+        damaged.push(blob);
+        continue;
+      }
+      if (isFirst) {
+        isFirst = false;
+        yield root;
+        yield* damaged;
+      }
+      yield blob;
     }
-    if (isFirst) {
-      isFirst = false;
-      yield root;
-      yield* damaged;
-    }
-    yield blob;
+  } catch (error) {
+    if (!isFirst || !(isDamage(error) || isStorageError(error, 'io'))) throw error;
   }
   if (isFirst) throw root.error;
 }

@@ -91,7 +91,7 @@ describe('a batch that waits', () => {
   });
 
   it.each([0, 1, 2, 3])(
-    'refuses value %i beyond its bytes at once, with those before it in',
+    'refuses value %i beyond its bytes synchronously, with the values before it in',
     async (row) => {
       const { disk, writer, writes } = await prepare();
       const batch = batchOf([200, 10, 20, 30], new Uint8Array(200));
@@ -136,6 +136,29 @@ describe('a batch that waits', () => {
     },
     60_000,
   );
+
+  it('and is too large to be copied for a refusal ends before the rows that wait', async () => {
+    const { disk, writer, writes } = await prepare(0x10_000);
+    void writer.putSerialized(blockKey(0), IMAGE_LSN, new Uint8Array(40 * MIB), true);
+    const batch = batchOf([30 * MIB, 5, 5]);
+    batch.starts[2] = 30 * MIB;
+    expect(storageErrorThrownBy(() => writer.putBatch(batch)).code).toBe('too-large');
+    expect(writer.entryCount).toBe(2);
+    // The caller has no promise to wait for.
+    batch.lengths.fill(7);
+    writes.open();
+    expect(await lengthsIn(disk, writer)).toEqual([40 * MIB, 30 * MIB]);
+  }, 60_000);
+
+  it('and has more than 32 MiB before a refused value ends before the rows that wait', async () => {
+    const { disk, writer, writes } = await prepare(0x10_000);
+    const batch = batchOf([0x40_000, 20 * MIB, 20 * MIB, 5]);
+    batch.starts[3] = 20 * MIB;
+    expect(storageErrorThrownBy(() => writer.putBatch(batch)).code).toBe('too-large');
+    expect(writer.entryCount).toBe(1);
+    writes.open();
+    expect(await lengthsIn(disk, writer)).toEqual([0x40_000]);
+  });
 
   it('and whose arrays are changed meanwhile fails the next put, and the end', async () => {
     const { disk, writer, writes } = await prepare();
