@@ -102,11 +102,11 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     const blocks = new IndexBlocks(source, { startBlock, rootBlock });
     this.index = new DiskBtreeReader(blocks, this.layout, this.#cached);
     const region = { start: BLOCK_SIZE, end: startBlock * BLOCK_SIZE };
+    const defaults = DEFAULT_DECOMPRESSION_LIMITS;
     this.#source = source;
     this.#limits = {
-      maximumLength: options.maximumBlobLength ?? DEFAULT_DECOMPRESSION_LIMITS.maximumLength,
-      maximumWindowSize:
-        options.maximumWindowSize ?? DEFAULT_DECOMPRESSION_LIMITS.maximumWindowSize,
+      maximumLength: options.maximumBlobLength ?? defaults.maximumLength,
+      maximumWindowSize: options.maximumWindowSize ?? defaults.maximumWindowSize,
     };
     this.blobs = new BlobReader(cachedSource(source, cache.values, owner), region, this.#limits);
     this.#maximumExpandedLength = expansionLimit(options.maximumBlobLength, source.size);
