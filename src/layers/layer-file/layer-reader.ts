@@ -285,8 +285,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    */
   async close(): Promise<void> {
     this.#isClosed = true;
-    const { cache, owner } = this.#cached;
-    cache.removeOwner(owner);
+    this.#cached.cache.removeOwner(this.#cached.owner);
     await this.#close();
   }
 
