@@ -8,6 +8,7 @@ const LIBRARY = {
   layers: 'src/entry/layers.ts',
   'write-once': 'src/entry/write-once.ts',
   postgres: 'src/entry/postgres.ts',
+  testing: 'src/entry/testing.ts',
 };
 
 /** What the library starts, by its place beside the modules; exported, for programs that are bundled. */

@@ -11,7 +11,8 @@ import {
 import { BlobReader, BlobWriter, BufferedWriter, bytesSource } from 'layerfile/blob-writer';
 import { EphemeralLayer, type LayerEntry, parseLayerName, verifyLayer } from 'layerfile/layers';
 import { describeKey, importPgdata } from 'layerfile/postgres';
-import { MemoryFileSystem, OpenFiles, VirtualFile } from 'layerfile/virtual-file';
+import { type Choose, MemoryFileSystem } from 'layerfile/testing';
+import { OpenFiles, VirtualFile } from 'layerfile/virtual-file';
 import { overwriteFile, readDocument } from 'layerfile/write-once';
 
 export async function use(path: string): Promise<LayerEntry | undefined> {
@@ -44,6 +45,8 @@ export async function use(path: string): Promise<LayerEntry | undefined> {
   } catch (error) {
     if (isStorageError(error, 'io')) error.outcome satisfies string | undefined;
   }
+  const choose: Choose = (n) => n - 1;
+  new MemoryFileSystem({ intercept: ({ kind }) => ({ fail: kind }) }).crash(choose);
   void [EphemeralLayer, importPgdata, readDocument, verifyLayer];
   const reader = await openLayer(path);
   return await reader.get(minimumKey());

@@ -25,8 +25,18 @@ const BELOW: Record<string, readonly string[]> = {
   layers: ['leaves', 'virtual-file', 'zstd', 'blob-writer'],
   'write-once': ['leaves', 'virtual-file'],
   postgres: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers'],
+  testing: ['leaves', 'virtual-file'],
   cli: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers', 'write-once', 'postgres'],
-  entry: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers', 'write-once', 'postgres'],
+  entry: [
+    'leaves',
+    'virtual-file',
+    'zstd',
+    'blob-writer',
+    'layers',
+    'write-once',
+    'postgres',
+    'testing',
+  ],
 };
 
 const LEAVES = [

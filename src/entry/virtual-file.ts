@@ -16,12 +16,6 @@ export {
   publishNew,
 } from '../virtual-file/durable-rename.ts';
 export type {
-  FaultAction,
-  FileSystemOperation,
-  FileSystemOperationKind,
-  Intercept,
-} from '../virtual-file/faults.ts';
-export type {
   DirectoryEntry,
   FileKind,
   FileStat,
@@ -31,11 +25,6 @@ export type {
   OpenOptions,
   Ownership,
 } from '../virtual-file/file-system.ts';
-export type { Choose } from '../virtual-file/memory-file.ts';
-export {
-  MemoryFileSystem,
-  type MemoryFileSystemOptions,
-} from '../virtual-file/memory-file-system.ts';
 export { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 export { OpenFiles, type OpenFilesOptions } from '../virtual-file/open-files.ts';
 export { TemporaryFile, type TemporaryFileOptions } from '../virtual-file/temporary-file.ts';

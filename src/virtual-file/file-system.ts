@@ -1,6 +1,6 @@
 /**
  * The interface to a file system, narrow enough for a complete fake. `node-file-system.ts` is the real
- * one, `memory-file-system.ts` the one for tests.
+ * one, `testing/memory-file-system.ts` the one for tests.
  *
  * Reads and writes may be short, as system calls are; `virtual-file.ts` loops. Every method rejects
  * with a StorageError: `not-found` (ENOENT), `exists` (EEXIST), otherwise `io`, each with `path` and

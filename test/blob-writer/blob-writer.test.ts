@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { BlobWriter, checkEncodedBlob } from '../../src/blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../src/blob-writer/buffered-writer.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { bytesOf } from '../support/blobs.ts';

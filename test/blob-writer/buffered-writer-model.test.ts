@@ -1,10 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { BufferedWriter, type WriterEnd } from '../../src/blob-writer/buffered-writer.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
-import { seededChoices } from '../support/choices.ts';
 import { turns } from '../support/gate.ts';
 
 const bytes = fc.uint8Array({ maxLength: 40 });

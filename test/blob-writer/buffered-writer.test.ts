@@ -5,8 +5,8 @@ import {
   type BufferedWriterOptions,
   type WriterEnd,
 } from '../../src/blob-writer/buffered-writer.ts';
-import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/faults.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import type { FaultAction, FileSystemOperation } from '../../src/testing/faults.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { type Gate, gate, idle, isPending, turns } from '../support/gate.ts';

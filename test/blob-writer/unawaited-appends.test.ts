@@ -9,10 +9,10 @@ import { BlobWriter } from '../../src/blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../src/blob-writer/buffered-writer.ts';
 import { ViewedBytes } from '../../src/byte-words.ts';
 import { isStorageError, type StorageError } from '../../src/errors.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
-import { seededChoices } from '../support/choices.ts';
 
 const FORMS = ['append', 'pair', 'pad', 'blob', 'encoded', 'copies'] as const;
 type Form = (typeof FORMS)[number];

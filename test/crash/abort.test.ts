@@ -11,14 +11,10 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, test } from 'vitest';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
-import type {
-  FileSystemOperation,
-  FileSystemOperationKind,
-} from '../../src/virtual-file/faults.ts';
-import type { Choose } from '../../src/virtual-file/memory-file.ts';
+import { type Choose, seededChoices } from '../../src/testing/choices.ts';
+import type { FileSystemOperation, FileSystemOperationKind } from '../../src/testing/faults.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
-import { seededChoices } from '../support/choices.ts';
 import { turns } from '../support/gate.ts';
 import { blockKey, IDS, KEY_RANGE, LSN_RANGE } from '../support/layers.ts';
 import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';

@@ -1,9 +1,9 @@
 /** What must hold of a disk after a crash, and once its leftovers are removed. */
 import { basename, dirname } from 'node:path';
-import type { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { loseEverything } from '../../src/testing/choices.ts';
+import type { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
-import { loseEverything } from '../support/choices.ts';
 import type { Allowed, Content } from './ledger.ts';
 import type { Scenario } from './scenario.ts';
 

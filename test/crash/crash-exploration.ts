@@ -8,11 +8,12 @@
  *   kind/seed/point/choices               a crash of the scenario
  *   kind/seed/point/choices/point/choices a crash of the recovery from that state
  */
-import type { Intercept } from '../../src/virtual-file/faults.ts';
-import type { Choose } from '../../src/virtual-file/memory-file.ts';
-import type { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+
+import { type Choose, seededChoices } from '../../src/testing/choices.ts';
+import { type CrashState, replayCrash } from '../../src/testing/crash-states.ts';
+import type { Intercept } from '../../src/testing/faults.ts';
+import type { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
-import { seededChoices } from '../support/choices.ts';
 import {
   checkContents,
   checkReadable,
@@ -22,7 +23,7 @@ import {
   foundContent,
 } from './checks.ts';
 import { type CrashPoint, crashPointsOf, freshStart } from './crash-points.ts';
-import { type CrashState, replay, visitCrashStates } from './crash-states.ts';
+import { visitCrashStates } from './crash-states.ts';
 import { fingerprintOf } from './distinct-trees.ts';
 import { type Allowed, type Content, Ledger } from './ledger.ts';
 import { type MakeScenario, pick, type Scenario } from './scenario.ts';
@@ -219,7 +220,7 @@ export async function replayState(
     const point = points[Number(steps[step])];
     if (point === undefined) throw new Error(`${path}: the run has ${points.length} points`);
     const choices = (steps[step + 1] ?? '').split('.').map(Number);
-    const state = replay(point.disk, choices);
+    const state = replayCrash(point.disk, choices);
     const isLast = step + 2 >= steps.length;
     if (isLast) await explained(path, point, () => checkAll(state.disk, scenario, point.allowed));
     else points = await crashPointsOfRecovery(scenario, state.disk, point.allowed);

@@ -1,6 +1,6 @@
 /** Runs a scenario and keeps the disk as it is around every operation that changes it. */
-import type { Intercept } from '../../src/virtual-file/faults.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import type { Intercept } from '../../src/testing/faults.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { type Allowed, Ledger } from './ledger.ts';
 import { observed } from './observed-file-system.ts';

@@ -5,12 +5,12 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { isStorageError } from '../../src/errors.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import type { FileSystem, OpenFile } from '../../src/virtual-file/file-system.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { systemError } from '../../src/virtual-file/system-error.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
-import { seededChoices } from '../support/choices.ts';
 import { turns } from '../support/gate.ts';
 import { firstOf, randomDelays } from './scenario.ts';
 

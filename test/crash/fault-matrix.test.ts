@@ -5,8 +5,8 @@
  *   LAYERFILE_FAULTS   `all`: every error for every call; by default the errors take turns
  */
 import { describe, expect, test } from 'vitest';
-import type { FileSystemOperation, Intercept } from '../../src/virtual-file/faults.ts';
-import { seededChoices } from '../support/choices.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
+import type { FileSystemOperation, Intercept } from '../../src/testing/faults.ts';
 import { runWithFaults } from './faulty-disk.ts';
 import type { MakeScenario, Scenario } from './scenario.ts';
 import { SCENARIOS } from './scenarios/all.ts';

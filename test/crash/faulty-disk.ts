@@ -3,10 +3,10 @@
  * whatever the faults were.
  */
 import type { StorageError } from '../../src/errors.ts';
-import type { FaultAction, FileSystemOperation, Intercept } from '../../src/virtual-file/faults.ts';
-import type { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
+import type { FaultAction, FileSystemOperation, Intercept } from '../../src/testing/faults.ts';
+import type { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
-import { seededChoices } from '../support/choices.ts';
 import { checkContents, type Files, filesOf } from './checks.ts';
 import { freshStart } from './crash-points.ts';
 import { visitCrashStates } from './crash-states.ts';

@@ -5,11 +5,11 @@
 import { describe, expect, test } from 'vitest';
 import type { Outcome, StorageError } from '../../src/errors.ts';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
-import type { Intercept } from '../../src/virtual-file/faults.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { everyChoice } from '../../src/testing/choices.ts';
+import type { Intercept } from '../../src/testing/faults.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
-import { forEveryChoice } from '../support/choices.ts';
 import { blockKey, DIRECTORY, deltaOptions } from '../support/layers.ts';
 import { LINK_UNSUPPORTED } from './scenario.ts';
 
@@ -45,11 +45,11 @@ const finishing: Publishing = {
 /** Contents that the file may have after a crash now; all states are looked at. */
 function contentsAfterCrash(fileSystem: MemoryFileSystem, path: string): Set<string> {
   const contents = new Set<string>();
-  forEveryChoice((choose) => {
+  for (const choose of everyChoice()) {
     const crashed = fileSystem.crash(choose);
     const isThere = crashed.paths().includes(path);
     contents.add(isThere ? Buffer.from(crashed.contentOf(path)).toString('latin1') : 'nothing');
-  });
+  }
   return contents;
 }
 

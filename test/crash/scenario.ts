@@ -3,12 +3,11 @@
  * decides, and keeps a ledger of what it was told.
  */
 import { isStorageError } from '../../src/errors.ts';
-import type { FaultAction, Intercept } from '../../src/virtual-file/faults.ts';
+import { type Choose, seededChoices } from '../../src/testing/choices.ts';
+import type { FaultAction, Intercept } from '../../src/testing/faults.ts';
+import type { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import type { FileSystem } from '../../src/virtual-file/file-system.ts';
-import type { Choose } from '../../src/virtual-file/memory-file.ts';
-import type { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import type { OpenFiles } from '../../src/virtual-file/open-files.ts';
-import { seededChoices } from '../support/choices.ts';
 import { turns } from '../support/gate.ts';
 import type { Ledger } from './ledger.ts';
 

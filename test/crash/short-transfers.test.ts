@@ -1,7 +1,7 @@
 /** A system may read and write less than it was asked to, down to one byte, or nothing. */
 import { describe, expect, test } from 'vitest';
-import type { FileSystemOperation, Intercept } from '../../src/virtual-file/faults.ts';
-import { seededChoices } from '../support/choices.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
+import type { FileSystemOperation, Intercept } from '../../src/testing/faults.ts';
 import { type Files, foundContent } from './checks.ts';
 import { runWithFaults } from './faulty-disk.ts';
 import { between, type MakeScenario, type Scenario } from './scenario.ts';

@@ -5,10 +5,10 @@
 import { describe, expect, test } from 'vitest';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { EphemeralLayer } from '../../src/layers/ephemeral-layer/ephemeral-layer.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { loseEverything } from '../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
-import { loseEverything } from '../support/choices.ts';
 import { blockKey, DIRECTORY, deltaOptions, IDS, LSN_RANGE } from '../support/layers.ts';
 import { leftoverName, ownerThat } from '../support/leftovers.ts';
 import { randomDelays } from './scenario.ts';

@@ -5,9 +5,9 @@
 import { describe, expect, test } from 'vitest';
 import { StorageError } from '../../src/errors.ts';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { loseEverything, seededChoices } from '../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
-import { loseEverything, seededChoices } from '../support/choices.ts';
 import { turns } from '../support/gate.ts';
 import { blockKey, DIRECTORY, deltaOptions, writeDelta } from '../support/layers.ts';
 import { firstOf, LINK_UNSUPPORTED, randomDelays } from './scenario.ts';

@@ -4,11 +4,11 @@
  */
 
 import { StorageError } from '../../src/errors.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
 import {
   decodeTimelineMetadata,
   encodeTimelineMetadata,
 } from '../../src/write-once/timeline-metadata.ts';
-import { seededChoices } from '../support/choices.ts';
 import { checkLayer, Unsound, type Verdict } from './oracle.ts';
 import { exhaustiveSeed, type Seed } from './seeds.ts';
 import { slowest } from './slowest.ts';

@@ -2,7 +2,7 @@
  * One execution of the fuzzer from one seed: four of five read a mutated layer, a quarter of them
  * in every way, and one of sixteen with the command line; the others read something else. The same seed makes the same input everywhere.
  */
-import { seededChoices } from '../support/choices.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
 import { mutateBytes, mutateLayer } from './mutations.ts';
 import { checkLayer } from './oracle.ts';
 import { OTHER_TARGETS } from './other-targets.ts';

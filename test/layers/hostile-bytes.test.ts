@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest';
 import type { Value } from '../../src/layers/value-format.ts';
-import { seededChoices } from '../support/choices.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
 import { blockKey, LSN_RANGE, noise, writeDelta, writeImages } from '../support/layers.ts';
 import { type Reads, readEveryWay } from '../support/sound-reads.ts';
 

@@ -9,7 +9,7 @@ import { SalvageReader } from '../../src/layers/layer-file/salvage-reader.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
-import { seededChoices } from '../support/choices.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
 import {
   BLOCK,
   deltaKey,

@@ -13,8 +13,8 @@ import { ImageLayerWriter } from '../../src/layers/image-layer/writer.ts';
 import { formatKey, KEY_SIZE, type Key, maximumKey } from '../../src/layers/key.ts';
 import type { FinishedLayer } from '../../src/layers/layer-file/layer-writer.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
-import type { FaultAction } from '../../src/virtual-file/faults.ts';
-import { seededChoices } from '../support/choices.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
+import type { FaultAction } from '../../src/testing/faults.ts';
 import {
   blockKey,
   DIRECTORY,

@@ -5,11 +5,10 @@
 import { expect, test } from 'vitest';
 import { EphemeralLayer } from '../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { decodeValue, encodeValue } from '../../src/layers/value-format.ts';
+import { type Choose, seededChoices } from '../../src/testing/choices.ts';
 import type { FileSystem, OpenFile } from '../../src/virtual-file/file-system.ts';
-import type { Choose } from '../../src/virtual-file/memory-file.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
-import { seededChoices } from '../support/choices.ts';
 import { delegatingFile } from '../support/delegating-file.ts';
 import { blockKey, IDS, noise } from '../support/layers.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';

@@ -4,7 +4,15 @@ import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 
 const DIST = new URL('../../dist/', import.meta.url);
-const ENTRIES = ['index', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'];
+const ENTRIES = [
+  'index',
+  'virtual-file',
+  'blob-writer',
+  'layers',
+  'write-once',
+  'postgres',
+  'testing',
+];
 
 describe.each(ENTRIES)('the built entry %s', (entry) => {
   test('exports its classes under the names that they have', async () => {

@@ -2,7 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 
-const ENTRIES = ['index', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'];
+const ENTRIES = [
+  'index',
+  'virtual-file',
+  'blob-writer',
+  'layers',
+  'write-once',
+  'postgres',
+  'testing',
+];
 
 describe.each(ENTRIES)('the entry %s', (entry) => {
   it('exports these names', async () => {

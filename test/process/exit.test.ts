@@ -3,7 +3,7 @@
  * is queued, without any callback; SIGTERM carries out nothing, abort some of it.
  */
 import { expect, test } from 'vitest';
-import { seededChoices } from '../support/choices.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
 import { bundledProgram, startProgram } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import {

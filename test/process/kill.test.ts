@@ -8,8 +8,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { Choose } from '../../src/virtual-file/memory-file.ts';
-import { seededChoices } from '../support/choices.ts';
+import { type Choose, seededChoices } from '../../src/testing/choices.ts';
 import { bundledProgram, type Running, startProgram } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import {

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { EphemeralLayer } from '../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { ImageLayerWriter } from '../../src/layers/image-layer/writer.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
 import { writeTimelineMetadata } from '../../src/write-once/timeline-metadata.ts';
-import { seededChoices } from '../support/choices.ts';
 import { IDS } from '../support/layers.ts';
 import {
   FILE_NAME,

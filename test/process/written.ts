@@ -5,8 +5,8 @@
 import { addToKey, type Key, maximumKey, minimumKey } from '../../src/layers/key.ts';
 import { type LayerName, parseLayerName } from '../../src/layers/layer-name.ts';
 import { encodeValue, type Value } from '../../src/layers/value-format.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
 import type { TimelineMetadataFields } from '../../src/write-once/timeline-metadata.ts';
-import { seededChoices } from '../support/choices.ts';
 import { blockKey, noise } from '../support/layers.ts';
 
 export const FILE_NAME = 'document';

@@ -3,7 +3,7 @@ import { BlobWriter } from '../../src/blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../src/blob-writer/buffered-writer.ts';
 import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
 import { StorageError } from '../../src/errors.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { loadCompressor } from '../../src/zstd/compression.ts';

@@ -6,7 +6,7 @@ import type { ImageLayerReader } from '../../src/layers/image-layer/reader.ts';
 import { addToKey, compareKeys, type Key, type KeyRange } from '../../src/layers/key.ts';
 import type { LayerEntry } from '../../src/layers/layer-file/entry-batch.ts';
 import type { Lsn, LsnRange } from '../../src/layers/lsn.ts';
-import { seededChoices } from './choices.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
 import { blockKey, drain, entryName, hex, LSN_RANGE } from './layers.ts';
 
 export interface ModelEntry {

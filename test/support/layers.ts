@@ -6,7 +6,7 @@ import { formatKey, type Key, keyFromFields } from '../../src/layers/key.ts';
 import type { FinishedLayer } from '../../src/layers/layer-file/layer-writer.ts';
 import { formatLsn, type Lsn } from '../../src/layers/lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../../src/layers/value-format.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import type { Compression } from '../../src/zstd/compression.ts';
 

@@ -1,7 +1,8 @@
 /** Names of temporary files whose owners are running, have ended, or cannot be known. */
+
+import type { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import type { FileSystem } from '../../src/virtual-file/file-system.ts';
 import { SCRATCH_PREFIX, temporaryName } from '../../src/virtual-file/leftover-names.ts';
-import type { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { systemOwners } from '../../src/virtual-file/owners.ts';
 
 export type OwnerKind = 'running' | 'ended' | 'unknown';

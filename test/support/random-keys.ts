@@ -1,5 +1,5 @@
 /** Ascending keys as layers have them: long runs that share most of their bytes, then a jump. */
-import { seededChoices } from './choices.ts';
+import { seededChoices } from '../../src/testing/choices.ts';
 
 export interface RandomKeys {
   readonly seed: number;

@@ -4,7 +4,7 @@ import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { EphemeralLayer } from '../../src/layers/ephemeral-layer/ephemeral-layer.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';

@@ -3,7 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 import { StorageError } from '../../src/errors.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';

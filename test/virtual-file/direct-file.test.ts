@@ -2,12 +2,12 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { alignedBytes, isAligned } from '../../src/virtual-file/aligned-memory.ts';
-import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/faults.ts';
+import type { FaultAction, FileSystemOperation } from '../../src/testing/faults.ts';
 import {
   MemoryFileSystem,
   type MemoryFileSystemOptions,
-} from '../../src/virtual-file/memory-file-system.ts';
+} from '../../src/testing/memory-file-system.ts';
+import { alignedBytes, isAligned } from '../../src/virtual-file/aligned-memory.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { bytesOf } from '../support/blobs.ts';

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { StorageError } from '../../src/errors.ts';
+import { everyChoice } from '../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { durableRename, publishNew } from '../../src/virtual-file/durable-rename.ts';
 import { MAXIMUM_SYNCS } from '../../src/virtual-file/limiter.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
-import { forEveryChoice } from '../support/choices.ts';
 import { gate, idle, isPending } from '../support/gate.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
@@ -252,6 +252,7 @@ test.each([
   expect(kinds).not.toContain('sync-directory');
   await temporary.abandon();
   const states = new Set<boolean>();
-  forEveryChoice((choose) => states.add(fileSystem.crash(choose).paths().includes('/data/a')));
+  for (const choose of everyChoice())
+    states.add(fileSystem.crash(choose).paths().includes('/data/a'));
   expect(states).toEqual(new Set([true, false]));
 });

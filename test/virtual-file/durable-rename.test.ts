@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import type { Outcome, StorageError } from '../../src/errors.ts';
+import { everyChoice, loseEverything } from '../../src/testing/choices.ts';
+import type { FaultAction, FileSystemOperation } from '../../src/testing/faults.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { durableRename, publishNew } from '../../src/virtual-file/durable-rename.ts';
-import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/faults.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
-import { forEveryChoice, loseEverything } from '../support/choices.ts';
 import { idle, turns } from '../support/gate.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
@@ -46,7 +46,7 @@ async function prepare(oldContent?: string) {
 /** Contents that the target may have after a crash. */
 function afterCrash(fileSystem: MemoryFileSystem): Set<string | undefined> {
   const contents = new Set<string | undefined>();
-  forEveryChoice((choose) => contents.add(textOf(fileSystem.crash(choose), TARGET)));
+  for (const choose of everyChoice()) contents.add(textOf(fileSystem.crash(choose), TARGET));
   return contents;
 }
 

@@ -1,7 +1,7 @@
 /** Syncs of one file that meet, and a new file that fails to open whole. */
 import { expect, test } from 'vitest';
-import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/faults.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import type { FaultAction, FileSystemOperation } from '../../src/testing/faults.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { gate, idle } from '../support/gate.ts';

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import type { FileSystem, OpenFile } from '../../src/virtual-file/file-system.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';

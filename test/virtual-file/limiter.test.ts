@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { Limiter } from '../../src/virtual-file/limiter.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { type Gate, gate, idle } from '../support/gate.ts';

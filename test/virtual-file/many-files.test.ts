@@ -2,12 +2,12 @@ import * as fs from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { loseEverything, seededChoices } from '../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import type { FileSystem } from '../../src/virtual-file/file-system.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
-import { loseEverything, seededChoices } from '../support/choices.ts';
 import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/faults.ts';
+import type { FaultAction, FileSystemOperation } from '../../src/testing/faults.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { MAXIMUM_SYNCS } from '../../src/virtual-file/limiter.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import type { VirtualFileOptions } from '../../src/virtual-file/virtual-file-options.ts';

@@ -1,11 +1,11 @@
 /** A file whose sync has failed stays poisoned, whoever has it open and whoever opens it again. */
 import { describe, expect, test } from 'vitest';
+import { loseEverything } from '../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { MAXIMUM_SYNCS } from '../../src/virtual-file/limiter.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
-import { loseEverything } from '../support/choices.ts';
 import { gate, idle, turns } from '../support/gate.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { TemporaryFile } from '../../src/virtual-file/temporary-file.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';

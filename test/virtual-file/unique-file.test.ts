@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { EphemeralLayer } from '../../src/layers/ephemeral-layer/ephemeral-layer.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { createUnique } from '../../src/virtual-file/unique-file.ts';
 import { IDS, KEY_RANGE, LSN_RANGE } from '../support/layers.ts';

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { crc32cOf } from '../../src/checksum.ts';
 import { StorageError } from '../../src/errors.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import {
   type DocumentLimits,

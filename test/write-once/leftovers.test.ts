@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { loseEverything } from '../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
-import { loseEverything } from '../support/choices.ts';
 import { leftoverName, ownerThat, scratchName } from '../support/leftovers.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 

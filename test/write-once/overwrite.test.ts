@@ -2,14 +2,13 @@ import * as fs from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { FaultAction, FileSystemOperation } from '../../src/virtual-file/faults.ts';
+import { everyChoice, seededChoices } from '../../src/testing/choices.ts';
+import type { FaultAction, FileSystemOperation } from '../../src/testing/faults.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { MAXIMUM_SYNCS } from '../../src/virtual-file/limiter.ts';
-import type { Choose } from '../../src/virtual-file/memory-file.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
-import { forEveryChoice, seededChoices } from '../support/choices.ts';
 import { leftoverName, ownerThat, temporaryPathIn } from '../support/leftovers.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
@@ -39,9 +38,11 @@ function contentIfThere(fileSystem: MemoryFileSystem): string | undefined {
 
 /** Every crash state where they are few, else 200 of them. */
 function forCrashStates(fileSystem: MemoryFileSystem, look: (after: MemoryFileSystem) => void) {
-  const scenario = (choose: Choose): void => look(fileSystem.crash(choose));
-  if (fileSystem.crashStates() <= 512n) forEveryChoice(scenario);
-  else for (let seed = 0; seed < 200; seed += 1) scenario(seededChoices(seed));
+  const isFew = fileSystem.countCrashStates() <= 512n;
+  const choices = isFew
+    ? everyChoice()
+    : Array.from({ length: 200 }, (_, seed) => seededChoices(seed));
+  for (const choose of choices) look(fileSystem.crash(choose));
 }
 
 test.each(['a.___temp', 'ephemeral-12', 'ephemeral-0f'])(

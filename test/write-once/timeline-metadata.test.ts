@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { crc32cOf } from '../../src/checksum.ts';
 import { MAXIMUM_LSN, parseLsn } from '../../src/layers/lsn.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import {
   decodeTimelineMetadata,

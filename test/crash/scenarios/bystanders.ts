@@ -1,6 +1,7 @@
 /** The directory of every scenario, and files in it that are nobody's business. */
-import type { MemoryFileSystem } from '../../../src/virtual-file/memory-file-system.ts';
-import { seededChoices } from '../../support/choices.ts';
+
+import { seededChoices } from '../../../src/testing/choices.ts';
+import type { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';
 import type { Ledger } from '../ledger.ts';
 import { between, randomBytes } from '../scenario.ts';
 

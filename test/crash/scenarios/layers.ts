@@ -9,8 +9,8 @@ import type { FinishedLayer } from '../../../src/layers/layer-file/layer-writer.
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../../src/layers/verify.ts';
 import { importPgdata } from '../../../src/postgres/import.ts';
-import type { Choose } from '../../../src/virtual-file/memory-file.ts';
-import { MemoryFileSystem } from '../../../src/virtual-file/memory-file-system.ts';
+import type { Choose } from '../../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { pages } from '../../postgres/fabricated-cluster.ts';
 import { controlFileBytes } from '../../support/control-file.ts';

@@ -1,6 +1,6 @@
 /** Small files that are replaced as a whole, several times over, and what crashes leave of them. */
-import type { Choose } from '../../../src/virtual-file/memory-file.ts';
-import type { MemoryFileSystem } from '../../../src/virtual-file/memory-file-system.ts';
+import type { Choose } from '../../../src/testing/choices.ts';
+import type { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';
 import { VirtualFile } from '../../../src/virtual-file/virtual-file.ts';
 import { encodeDocument, readDocument, writeDocument } from '../../../src/write-once/document.ts';
 import { removeLeftovers } from '../../../src/write-once/leftovers.ts';

@@ -1,7 +1,7 @@
 /** Writes the inputs that the fuzzer starts from into the directory that is named. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { seededChoices } from '../../support/choices.ts';
+import { seededChoices } from '../../../src/testing/choices.ts';
 import { FUZZ_SEEDS } from '../fuzzing.ts';
 import { INPUTS } from '../other-targets.ts';
 

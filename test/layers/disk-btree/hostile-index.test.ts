@@ -10,7 +10,7 @@ import { ImageLayerReader } from '../../../src/layers/image-layer/reader.ts';
 import { type Key, nextKey } from '../../../src/layers/key.ts';
 import { type Lsn, MAXIMUM_LSN } from '../../../src/layers/lsn.ts';
 import { encodeValue } from '../../../src/layers/value-format.ts';
-import { seededChoices } from '../../support/choices.ts';
+import { seededChoices } from '../../../src/testing/choices.ts';
 import {
   deltaKey,
   type LayerSpec,

@@ -9,7 +9,7 @@ import {
   encodeNode,
   MAXIMUM_LEAF_VALUE,
 } from '../../../src/layers/disk-btree/node-format.ts';
-import { seededChoices } from '../../support/choices.ts';
+import { seededChoices } from '../../../src/testing/choices.ts';
 import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
 import { randomKeys } from '../../support/random-keys.ts';
 import { storageErrorThrownBy } from '../../support/storage-errors.ts';

@@ -10,7 +10,7 @@ import { IndexNode } from '../../../src/layers/disk-btree/index-node.ts';
 import { DiskBtreeReader } from '../../../src/layers/disk-btree/reader.ts';
 import type { SalvagedSlice } from '../../../src/layers/disk-btree/salvage-walk.ts';
 import type { LeafSlice } from '../../../src/layers/disk-btree/walk.ts';
-import { seededChoices } from '../../support/choices.ts';
+import { seededChoices } from '../../../src/testing/choices.ts';
 import { drain, hex } from '../../support/layers.ts';
 import { randomKeys } from '../../support/random-keys.ts';
 

@@ -7,7 +7,7 @@ import { decodeNode } from '../../../src/layers/disk-btree/decode-node.ts';
 import { IndexBlocks } from '../../../src/layers/disk-btree/index-blocks.ts';
 import type { IndexNode } from '../../../src/layers/disk-btree/index-node.ts';
 import { DiskBtreeReader } from '../../../src/layers/disk-btree/reader.ts';
-import { seededChoices } from '../../support/choices.ts';
+import { seededChoices } from '../../../src/testing/choices.ts';
 import { randomKeys } from '../../support/random-keys.ts';
 
 const KEY_SIZE = 255;

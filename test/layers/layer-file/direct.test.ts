@@ -8,11 +8,11 @@ import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
 import { formatKey } from '../../../src/layers/key.ts';
 import type { LayerEntry } from '../../../src/layers/layer-file/entry-batch.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
-import type { IoMode } from '../../../src/virtual-file/file-system.ts';
 import {
   MemoryFileSystem,
   type MemoryFileSystemOptions,
-} from '../../../src/virtual-file/memory-file-system.ts';
+} from '../../../src/testing/memory-file-system.ts';
+import type { IoMode } from '../../../src/virtual-file/file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import {
   blockKey,

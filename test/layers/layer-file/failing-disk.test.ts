@@ -9,7 +9,7 @@ import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
 import type { FinishedLayer } from '../../../src/layers/layer-file/layer-writer.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../../src/layers/verify.ts';
-import type { FaultAction, FileSystemOperation } from '../../../src/virtual-file/faults.ts';
+import type { FaultAction, FileSystemOperation } from '../../../src/testing/faults.ts';
 import { sharedCompressionThreads } from '../../support/compression-threads.ts';
 import {
   blockKey,

@@ -6,7 +6,7 @@ import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
 import type { FinishedLayer, WriteOptions } from '../../../src/layers/layer-file/layer-writer.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../../src/layers/verify.ts';
-import { loseEverything, seededChoices } from '../../support/choices.ts';
+import { loseEverything, seededChoices } from '../../../src/testing/choices.ts';
 import {
   blockKey,
   DIRECTORY,

@@ -5,11 +5,11 @@
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { StorageError } from '../../../src/errors.ts';
+import { seededChoices } from '../../../src/testing/choices.ts';
 import type { FileSystem, OpenFile } from '../../../src/virtual-file/file-system.ts';
 import { nodeFileSystem } from '../../../src/virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../../src/virtual-file/virtual-file.ts';
-import { seededChoices } from '../../support/choices.ts';
 import { delegatingFile } from '../../support/delegating-file.ts';
 
 export interface ManyFilesInput {

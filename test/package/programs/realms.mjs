@@ -67,7 +67,15 @@ async function evaluated(module) {
   return module;
 }
 
-const ENTRIES = ['index', 'virtual-file', 'blob-writer', 'layers', 'write-once', 'postgres'];
+const ENTRIES = [
+  'index',
+  'virtual-file',
+  'blob-writer',
+  'layers',
+  'write-once',
+  'postgres',
+  'testing',
+];
 
 async function innerPackage() {
   const all = {};

@@ -1,21 +1,26 @@
-/** An open file of the memory file system. */
+/** One open file of the memory file system. */
 import { isStorageError } from '../errors.ts';
-import { DIRECT_ALIGNMENT, isAligned } from './aligned-memory.ts';
+import { DIRECT_ALIGNMENT, isAligned } from '../virtual-file/aligned-memory.ts';
+import type {
+  FileStat,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from '../virtual-file/file-system.ts';
+import { systemError } from '../virtual-file/system-error.ts';
 import type { FaultAction, FileSystemOperation } from './faults.ts';
-import type { FileStat, OpenOptions, Ownership, SyncOpenFile } from './file-system.ts';
 import type { MemoryFile } from './memory-file.ts';
 import type { MemoryNode } from './memory-tree.ts';
-import { systemError } from './system-error.ts';
 
 export interface MemoryOpenFileContext {
   readonly path: string;
   readonly file: MemoryFile;
   readonly options: OpenOptions;
-  /** Direct transfers fail even if aligned. */
+  /** Whether direct transfers fail even if they are aligned. */
   readonly refusesDirect: boolean;
-  /** Counts the operation, waits, and throws an injected fault. */
+  /** Counts the operation and waits for its delay; throws if a fault makes it fail. */
   readonly begin: (operation: Omit<FileSystemOperation, 'index'>) => Promise<FaultAction>;
-  /** As `begin`, synchronously. */
+  /** As `begin`, without the delay. */
   readonly beginSync: (operation: Omit<FileSystemOperation, 'index'>) => FaultAction;
   /** Throws `io` with EPERM unless the acting user may make this change. */
   readonly checkOwner: (from: Ownership, to: Ownership) => void;
@@ -91,7 +96,7 @@ export class MemoryOpenFile implements SyncOpenFile {
     return this.#context.describe();
   }
 
-  /** The descriptor is released even if closing fails, as on a real system. */
+  /** Releases the descriptor even if closing fails, as a real system does. */
   async close(): Promise<void> {
     const closing = this.#begin({ kind: 'close' });
     this.#isOpen = false;
@@ -119,8 +124,8 @@ export class MemoryOpenFile implements SyncOpenFile {
   #checkDirect(action: string, bytes: Uint8Array, offset: number): void {
     const { options, refusesDirect } = this.#context;
     if (!options.direct) return;
-    const isWhole = offset % DIRECT_ALIGNMENT === 0 && bytes.length % DIRECT_ALIGNMENT === 0;
-    if (refusesDirect || !isWhole || !isAligned(bytes)) {
+    const isAlignedRange = offset % DIRECT_ALIGNMENT === 0 && bytes.length % DIRECT_ALIGNMENT === 0;
+    if (refusesDirect || !isAlignedRange || !isAligned(bytes)) {
       throw systemError(action, this.path, 'EINVAL');
     }
   }

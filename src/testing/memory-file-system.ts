@@ -1,23 +1,15 @@
 /**
- * A file system in memory, for tests of faults and crashes.
+ * A file system in memory that fails and crashes on demand.
  *
- *   const fileSystem = new MemoryFileSystem();
- *   fileSystem.createDirectory('/data');
- *   fileSystem.intercept = ({ kind }) => (kind === 'sync' ? { fail: 'EIO' } : undefined);
- *   const openFiles = new OpenFiles({ fileSystem });
- *   ...
- *   const after = fileSystem.crash((n) => Math.floor(Math.random() * n));
+ * It is as strict as a system may be: every 4 KiB chunk written, every new length and every change of a
+ * directory that has not been synced may or may not survive a crash, in any combination. Syncing a
+ * file does not make its name durable. Not modelled: stale bytes in new files, torn 4 KiB chunks,
+ * renamed or removed directories, and permissions other than the right to change an owner.
  *
- * It is as strict as a real system may be: every unsynced 4 KiB chunk, length and directory change may
- * or may not survive a crash, in any combination. Syncing a file does not make its name durable. Not
- * modelled: stale bytes in new files, torn 4 KiB chunks, renamed or removed directories, and permissions
- * other than those to change an owner.
- *
- * Operations except synchronous reads take effect one turn after the call, so that bytes changed before
- * the promise settles are written as changed, as on a real system.
+ * Asynchronous operations take effect one turn after the call, so that bytes that change before the
+ * promise settles are written changed, as on a real system.
  */
 import { checkChoice } from '../check-options.ts';
-import type { FaultAction, FileSystemOperation, Intercept } from './faults.ts';
 import type {
   DirectoryEntry,
   FileStat,
@@ -26,78 +18,96 @@ import type {
   OpenOptions,
   Ownership,
   SyncOpenFile,
-} from './file-system.ts';
-import { trustFileSystem } from './foreign-file-system.ts';
-import type { Choose, MemoryFile } from './memory-file.ts';
-import { BIRTH_TIMES, describeNode, MemoryOpenFile } from './memory-open-file.ts';
-import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
-import { byBytesOf } from './name-order.ts';
-import type { Owners } from './owners.ts';
+} from '../virtual-file/file-system.ts';
+import { trustFileSystem } from '../virtual-file/foreign-file-system.ts';
+import { byBytesOf } from '../virtual-file/name-order.ts';
+import type { Owners } from '../virtual-file/owners.ts';
 import {
   DIRECTORY_OPENING_ERRNOS,
   directorySyncError,
   fromNodeError,
   isSyncUnsupported,
   systemError,
-} from './system-error.ts';
+} from '../virtual-file/system-error.ts';
+import type { Choose } from './choices.ts';
+import {
+  type FaultAction,
+  type FileSystemOperation,
+  type Intercept,
+  throwIfFailing,
+  wordsOf,
+} from './faults.ts';
+import type { MemoryFile } from './memory-file.ts';
+import { BIRTH_TIMES, describeNode, MemoryOpenFile } from './memory-open-file.ts';
+import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
 
-/** Options of `new MemoryFileSystem`. */
+/** Options of `MemoryFileSystem`. */
 export interface MemoryFileSystemOptions {
-  /** See `MemoryFileSystem.intercept`. */
+  /** Called before each operation; may answer with a fault. */
   readonly intercept?: Intercept | undefined;
-  /** The acting user; 0, the default, may change owners. */
+  /** The acting user; default 0. Only 0 may change the owner of a file. */
   readonly userId?: number | undefined;
-  /** The acting group; default 0. */
+  /** The group of the acting user; default 0. */
   readonly groupId?: number | undefined;
-  /** Removed from the mode of created files; default 0o022. */
+  /** Permission bits that created files do not get; default 0o022. */
   readonly umask?: number | undefined;
   /**
-   * Whether direct transfers are supported (and refused only if unaligned), refused when a file is
-   * opened, or refused at each transfer. Default `supported`.
+   * `supported`: aligned direct transfers succeed, others fail with EINVAL. `refused-at-open` and
+   * `refused-at-transfer`: all fail with EINVAL, at `open` or at each read and write. Default
+   * `supported`.
    */
   readonly directTransfers?: (typeof DIRECT_TRANSFERS)[number] | undefined;
   /**
-   * Whether birth times are part of a file's identity. New files reuse the inode numbers of deleted ones,
-   * as on ext4; with `none`, nothing distinguishes the two. Default `kept`.
+   * Whether the creation time is part of a file's identity. New files reuse the inode numbers of
+   * deleted ones, as on ext4; with `none`, a file and its successor cannot be told apart. Default `kept`.
    */
   readonly birthTimes?: (typeof BIRTH_TIMES)[number] | undefined;
 }
 
-/** The namespace part of owners; differs from every real one. */
-const WORLD = 'feedfeedfe';
+/** Prefix of the owners of temporary files here; no real owner begins with it. */
+const OWNER_PREFIX = 'feedfeedfe';
 
 const DIRECT_TRANSFERS = ['supported', 'refused-at-open', 'refused-at-transfer'] as const;
 
 /**
- * A file system in memory that can fail on request, and shows what a crash leaves. Any number of
- * operations may be in flight; each is atomic.
+ * A file system in memory whose operations can fail, be delayed or be cut short, and that can crash at any
+ * moment. It starts with an empty root directory. Any number of operations may be in flight; each takes
+ * effect atomically. The methods of `FileSystem`, and those of its open files, count as operations. Use
+ * `clone` to keep a moment, and `crashStates` for the states that a crash may leave.
+ *
+ * @example
+ * const disk = new MemoryFileSystem();
+ * disk.createDirectory('/data');
+ * disk.intercept = ({ kind }) => (kind === 'sync' ? { fail: 'EIO' } : undefined);
+ * const openFiles = new OpenFiles({ fileSystem: disk });
+ * await overwriteFile('/data/note', 'text', { openFiles });   // rejects with sync-failed
+ * disk.crash(loseEverything).paths();                         // []
  */
 export class MemoryFileSystem implements FileSystem {
-  /** Called before each operation; what it returns is injected. */
+  /** Called before each operation; may be replaced at any time. A copy starts without one. */
   intercept: Intercept | undefined;
   readonly #options: MemoryFileSystemOptions;
   readonly #userId: number;
   readonly #groupId: number;
   readonly #umask: number;
   /**
-   * Owners in this file system are running; those in the one it was copied from have ended. The digits
-   * of the thread id do not matter.
-   * @internal
+   * The owners of temporary files. Every writer on this file system counts as one running process; the
+   * writers on the file system that it was copied from count as ended.
    */
   readonly owners: Owners = {
-    own: () => `${WORLD}00000001${this.#generation.toString(16).padStart(10, '0')}`,
+    own: () => `${OWNER_PREFIX}00000001${this.#generation.toString(16).padStart(10, '0')}`,
     stateOf: (owner) => {
-      if (!owner.startsWith(WORLD)) return 'unknown';
+      if (!owner.startsWith(OWNER_PREFIX)) return 'unknown';
       return owner.slice(-10) === this.owners.own().slice(-10) ? 'running' : 'ended';
     },
   };
-  /** Number of copies made since the first file system. */
+  /** Number of copies between the first file system and this one. */
   #generation = 0;
   #tree = new MemoryTree();
   #operationCount = 0;
   readonly #open = new Set<MemoryOpenFile>();
 
-  /** @throws StorageError `invalid-input` for an invalid option */
+  /** @throws `invalid-input` if `directTransfers` or `birthTimes` is not one of its values */
   constructor(options: MemoryFileSystemOptions = {}) {
     checkChoice('directTransfers', options.directTransfers, DIRECT_TRANSFERS);
     checkChoice('birthTimes', options.birthTimes, BIRTH_TIMES);
@@ -109,26 +119,28 @@ export class MemoryFileSystem implements FileSystem {
     this.#umask = options.umask ?? 0o022;
   }
 
-  /** Number of operations since the file system was created. */
+  /** Number of operations so far, failed ones included. A copy starts at 0. */
   get operationCount(): number {
     return this.#operationCount;
   }
 
-  /** The paths of all open files, as given to `open`. */
+  /** The paths by which the open files were opened; to find descriptors that were not closed. */
   get openPaths(): string[] {
     return [...this.#open].map((file) => file.path);
   }
 
-  /** Number of open descriptors. */
+  /** Number of open files. */
   get openCount(): number {
     return this.#open.size;
   }
 
+  /** As {@link FileSystem.open}. */
   async open(path: string, options: OpenOptions): Promise<OpenFile> {
     await this.#begin({ kind: 'open', path, ...markOf(options) });
     return this.#openAt(path, options);
   }
 
+  /** As `open`, synchronously. Opens missing files, too. */
   openSync(path: string, options: OpenOptions): SyncOpenFile {
     this.#beginSync({ kind: 'open', path, ...markOf(options) });
     const file = this.#openAt(path, options);
@@ -136,6 +148,7 @@ export class MemoryFileSystem implements FileSystem {
     return file;
   }
 
+  /** As {@link FileSystem.rename}; a directory is refused with EPERM. */
   async rename(source: string, target: string): Promise<void> {
     await this.#begin({ kind: 'rename', path: source, target });
     const from = this.#tree.locate(source);
@@ -144,7 +157,7 @@ export class MemoryFileSystem implements FileSystem {
     if (from.node.kind === 'directory') throw systemError('rename directory', source, 'EPERM');
     if (to.node === from.directory) throw systemError('rename file', source, 'ENOTEMPTY');
     if (to.node?.kind === 'directory') throw systemError('rename file', source, 'EISDIR');
-    // Renaming one name of a file to another keeps both, as POSIX requires.
+    // POSIX: renaming one name of a file to another name of it leaves both.
     if (from.node === to.node) return;
     this.#tree.change([
       { place: from, node: undefined },
@@ -152,6 +165,7 @@ export class MemoryFileSystem implements FileSystem {
     ]);
   }
 
+  /** As {@link FileSystem.link}. */
   async link(source: string, target: string): Promise<void> {
     await this.#begin({ kind: 'link', path: source, target });
     const { node } = this.#tree.locate(source);
@@ -162,6 +176,7 @@ export class MemoryFileSystem implements FileSystem {
     this.#tree.change([{ place: to, node }]);
   }
 
+  /** As {@link FileSystem.unlink}. */
   async unlink(path: string): Promise<void> {
     await this.#begin({ kind: 'unlink', path });
     const place = this.#tree.locate(path);
@@ -170,6 +185,7 @@ export class MemoryFileSystem implements FileSystem {
     this.#tree.change([{ place, node: undefined }]);
   }
 
+  /** As {@link FileSystem.stat}. */
   async stat(path: string): Promise<FileStat> {
     await this.#begin({ kind: 'stat', path });
     const { node } = this.#tree.locate(path);
@@ -177,6 +193,7 @@ export class MemoryFileSystem implements FileSystem {
     return this.#describe(node);
   }
 
+  /** As {@link FileSystem.readDirectory}. */
   async readDirectory(path: string): Promise<DirectoryEntry[]> {
     await this.#begin({ kind: 'read-directory', path });
     return this.#tree
@@ -185,6 +202,7 @@ export class MemoryFileSystem implements FileSystem {
       .sort(byBytesOf(({ name }) => name));
   }
 
+  /** As {@link FileSystem.syncDirectory}. */
   async syncDirectory(path: string): Promise<void> {
     const operation = { kind: 'sync-directory', path } as const;
     const {
@@ -205,39 +223,45 @@ export class MemoryFileSystem implements FileSystem {
     throw failure;
   }
 
-  /** Creates a directory, already durable. Its parent must exist. */
+  /** Creates a directory that is durable immediately. Fails as `createFile` does. */
   createDirectory(path: string): void {
-    this.#place(
-      path,
-      this.#tree.create((identity) => new MemoryDirectory(identity)),
-    );
+    this.#place(path, (identity) => new MemoryDirectory(identity));
   }
 
-  /** Creates a file, already durable. */
+  /**
+   * Creates a file that is durable immediately.
+   *
+   * @param ownership default: the acting user, and 0o666 without the bits of the umask
+   * @throws `exists` if the name is taken, `not-found` if the parent directory is missing
+   */
   createFile(path: string, content: Uint8Array, ownership: Partial<Ownership> = {}): void {
-    const file = this.#createFileNode({ ...this.#ownership(0o666), ...ownership });
+    const place = this.#vacantPlace(path);
+    const file = this.#tree.createFile({ ...this.#ownership(0o666), ...ownership });
     file.write(content, 0);
     file.sync('all');
-    this.#place(path, file);
+    this.#tree.changeDurably(place, file);
   }
 
-  /** Creates a symbolic link, already durable; the target need not exist. */
+  /**
+   * Creates a symbolic link that is durable immediately. Fails as `createFile` does.
+   *
+   * @param target need not exist
+   */
   createSymbolicLink(path: string, target: string): void {
-    this.#place(
-      path,
-      this.#tree.create((identity) => ({ kind: 'symbolic-link', identity, target })),
-    );
+    this.#place(path, (identity) => ({ kind: 'symbolic-link', identity, target }));
   }
 
-  /** Creates something that is neither file, directory nor symbolic link, already durable. */
+  /** Creates something like a FIFO that is durable immediately. Fails as `createFile` does. */
   createSpecialFile(path: string): void {
-    this.#place(
-      path,
-      this.#tree.create((identity) => ({ kind: 'other', identity })),
-    );
+    this.#place(path, (identity) => ({ kind: 'other', identity }));
   }
 
-  /** A copy of the file's content; symbolic links are followed. Not counted as an operation. */
+  /**
+   * Reads a file, following symbolic links.
+   *
+   * @returns a copy of the content as readers see it now, durable or not
+   * @throws `not-found` if nothing has the name, `io` if it is not a file
+   */
   contentOf(path: string): Uint8Array {
     const { node } = this.#tree.resolve(path);
     if (node?.kind !== 'file') {
@@ -247,9 +271,12 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   /**
-   * The content of every file by its path, and by the paths of symbolic links to it, in byte order. The
-   * arrays are shared with copies of the file system and must not be changed. Not counted as an
-   * operation. Throws if symbolic links form a cycle.
+   * Reads all files.
+   *
+   * @returns the contents by path, in byte order of the paths; a file with several names, or with
+   * symbolic links to it, appears under each. The arrays are shared with copies of the file system: do not
+   * change them
+   * @throws `io` if symbolic links form a cycle
    */
   contents(): Map<string, Uint8Array> {
     const contents = new Map<string, Uint8Array>();
@@ -260,37 +287,43 @@ export class MemoryFileSystem implements FileSystem {
     return contents;
   }
 
-  /** Every path except those of directories, in byte order. Not counted as an operation. */
+  /** @returns all paths except those of directories, in byte order. */
   paths(): string[] {
     return this.#leaves().map(([path]) => path);
   }
 
   /**
-   * An independent copy with the same unsynced changes: the state after the process is killed while the
-   * system keeps running. The copy has no open files and no `intercept`, and the owners of existing
-   * temporary files have ended.
+   * Copies the file system with its unsynced changes: the state after the process is killed while the
+   * system keeps running, and the moment at which `crash` can be called later.
+   *
+   * @returns an independent copy without open files and without `intercept`; the owners of its temporary
+   * files count as ended
    */
   clone(): MemoryFileSystem {
     return this.#with(this.#tree.clone());
   }
 
   /**
-   * An independent copy with the state after one crash of the system. `choose` is called once for each
-   * change that is not durable: a seeded generator samples states, a counter enumerates them.
+   * Crashes the system. The file system itself does not change.
+   *
+   * @param choose called once for each decision about changes that are not durable, names before
+   * contents: `loseEverything`, `loseNothing`, or a function of `seededChoices` or `everyChoice`
+   * @returns an independent copy with what the crash left, all of it durable, without open files and
+   * without `intercept`
    */
   crash(choose: Choose): MemoryFileSystem {
     return this.#with(this.#tree.crash(choose));
   }
 
   /**
-   * An upper bound on the number of states that a crash may leave. It counts changes to files whose names
-   * do not survive, about which `crash` does not ask.
+   * @returns an upper bound of the number of states that a crash may leave: changes to files whose names
+   * do not survive are counted, though `crash` does not ask about them
    */
-  crashStates(): bigint {
+  countCrashStates(): bigint {
     return this.#tree.possibilities().reduce((product, n) => product * BigInt(n), 1n);
   }
 
-  /** Everything but directories, by path, in byte order. */
+  /** All nodes except directories, in byte order of their paths. */
   #leaves(): [path: string, node: Exclude<MemoryNode, MemoryDirectory>][] {
     const leaves: [path: string, node: Exclude<MemoryNode, MemoryDirectory>][] = [];
     const visit = (directory: MemoryDirectory, prefix: string): void => {
@@ -326,7 +359,7 @@ export class MemoryFileSystem implements FileSystem {
     try {
       return this.intercept?.({ index, ...operation }) ?? {};
     } catch (error) {
-      throw fromNodeError(words(operation.kind), operation.path, error);
+      throw fromNodeError(wordsOf(operation.kind), operation.path, error);
     }
   }
 
@@ -367,13 +400,9 @@ export class MemoryFileSystem implements FileSystem {
       throw systemError('open: not a regular file', path, errno);
     }
     if (!options.create && !options.createNew) throw systemError('open file', path, 'ENOENT');
-    const file = this.#createFileNode(this.#ownership(options.mode ?? 0o666));
+    const file = this.#tree.createFile(this.#ownership(options.mode ?? 0o666));
     this.#tree.change([{ place, node: file }]);
     return file;
-  }
-
-  #createFileNode(ownership: Ownership): MemoryFile {
-    return this.#tree.createFile(ownership);
   }
 
   #describe(node: MemoryNode): FileStat {
@@ -384,7 +413,7 @@ export class MemoryFileSystem implements FileSystem {
     return { mode: mode & ~this.#umask, userId: this.#userId, groupId: this.#groupId };
   }
 
-  /** Only the superuser may change owners; other users may change mode and group of their own files. */
+  /** Only user 0 may change an owner; others may change the mode and group of their own files. */
   #checkOwner(path: string, from: Ownership, to: Ownership): void {
     if (this.#userId === 0) return;
     const isOwner = from.userId === this.#userId && to.userId === this.#userId;
@@ -392,25 +421,18 @@ export class MemoryFileSystem implements FileSystem {
     if (!isOwner || !isOwnGroup) throw systemError('set owner of file', path, 'EPERM');
   }
 
-  #place(path: string, node: MemoryNode): void {
+  #place(path: string, make: (identity: number) => MemoryNode): void {
+    const place = this.#vacantPlace(path);
+    this.#tree.changeDurably(place, this.#tree.create(make));
+  }
+
+  #vacantPlace(path: string): Place {
     const place = this.#tree.locate(path);
     if (place.node !== undefined) throw systemError('create', path, 'EEXIST');
-    this.#tree.changeDurably(place, node);
+    return place;
   }
 }
 
 function markOf({ direct }: OpenOptions): { readonly direct?: true } {
   return direct ? { direct: true } : {};
-}
-
-function throwIfFailing(
-  { kind, path }: Omit<FileSystemOperation, 'index'>,
-  action: FaultAction,
-): FaultAction {
-  if (action.fail === undefined) return action;
-  throw systemError(words(kind), path, action.fail);
-}
-
-function words(kind: string): string {
-  return kind.replaceAll('-', ' ');
 }

@@ -1,24 +1,22 @@
 /**
- * The content of one file in the memory file system, and what a crash may leave of it.
+ * The content of one file of the memory file system, and what a crash would leave of it.
  *
- * Reads see `live`; `durable` certainly survives. The difference is the changes since the last sync, each
- * of which may or may not survive, independently of the others:
+ * `live` is what reads see, `durable` what certainly survives. Between them lie the changes since
+ * the last sync, each of which survives or is lost independently of the others:
  *
- *   chunk      the new bytes of one 4 KiB chunk, the unit of write-back
+ *   chunk      the new bytes of one 4 KiB chunk, the unit in which a system writes files back
  *   length     the new length; growing and writing are two changes
  *   ownership  mode and owner
  *
- * Any version of a chunk written several times may survive. Surviving changes take effect in their
- * original order.
+ * If a chunk was written several times, any of its versions may survive. Surviving changes take effect
+ * in the order in which they were made.
  */
-import type { Ownership } from './file-system.ts';
+import type { Ownership } from '../virtual-file/file-system.ts';
+import type { Choose } from './choices.ts';
 
 export const CHUNK_SIZE = 4096;
 
-/** Returns an integer from 0 to n - 1. A crash calls it for every change that is not durable. */
-export type Choose = (n: number) => number;
-
-/** Immutable once stored, so that clones can share it. */
+/** Never changed once it is stored, so that clones share it. */
 type Chunk = Uint8Array;
 
 interface ChunkEdit {
@@ -27,7 +25,7 @@ interface ChunkEdit {
   readonly chunk: Chunk;
   /**
    * A failed sync marks the system's copy as clean: no later sync writes the chunk, and the failed one
-   * may or may not have done so.
+   * may or may not have written it.
    */
   readonly lost: boolean;
 }
@@ -37,7 +35,7 @@ type Edit =
   | { readonly kind: 'length'; readonly length: number }
   | { readonly kind: 'ownership'; readonly ownership: Ownership };
 
-/** Changes with the same number are equal. */
+/** Changes with equal numbers have equal effects. */
 type Change = Edit & { readonly number: number };
 
 type ChunkChange = ChunkEdit & { readonly number: number };
@@ -54,7 +52,7 @@ export interface FileNumbers {
   readonly inode: number;
 }
 
-/** The state that a copy of a file starts with. */
+/** The initial state of a copy. */
 interface State {
   readonly live: Image;
   readonly durable: Image;
@@ -63,15 +61,15 @@ interface State {
 
 export class MemoryFile {
   readonly kind = 'file';
-  /** Unique; also serves as the birth time. */
+  /** Unique for all time; serves as the creation time. */
   readonly identity: number;
-  /** Reused for another file once this one has no name and is not open. */
+  /** Reused by another file once this one has no name and is not open. */
   readonly inode: number;
-  /** Number of names in the live directories. */
+  /** Number of live names. */
   links = 0;
   /** Number of open descriptors. */
   openers = 0;
-  /** Of the last change of the content. */
+  /** Number of the last change of the content. */
   modificationTime = 0;
   #live: Image;
   #durable: Image;
@@ -94,7 +92,7 @@ export class MemoryFile {
     return this.#live.ownership;
   }
 
-  /** The complete content; the array is shared with copies of the file and must not be changed. */
+  /** The complete content; the array is shared with copies of the file and never changes. */
   get content(): Uint8Array {
     return this.#live.content;
   }
@@ -117,12 +115,12 @@ export class MemoryFile {
     this.#change({ kind: 'length', length });
   }
 
-  /** Copies only these fields: the argument may be the `stat` of another file. */
+  /** Picks the three fields, since callers pass the stat of another file, which has more. */
   setOwnership({ mode, userId, groupId }: Ownership): void {
     this.#change({ kind: 'ownership', ownership: { mode, userId, groupId } });
   }
 
-  /** Makes everything durable except lost chunks and, with `data`, ownership. */
+  /** Makes everything durable except lost chunks and, with `data`, the ownership. */
   sync(what: 'all' | 'data'): void {
     let left: Change[] = [];
     for (const change of this.#changes) {
@@ -136,21 +134,21 @@ export class MemoryFile {
     this.#changes = left;
   }
 
-  /** The unsynced chunks are lost; length and ownership can still be synced. */
+  /** Marks the chunks as lost; a later sync can still make length and ownership durable. */
   failSync(): void {
     this.#changes = this.#changes.map((change) =>
       change.kind === 'chunk' ? { ...change, lost: true } : change,
     );
   }
 
-  /** The number of possibilities for each choice of a crash. */
+  /** The number of possible outcomes of each decision that a crash makes. */
   possibilities(): number[] {
     const versions = [...this.#versions().values()].map((changes) => changes.length + 1);
     const others = this.#changes.filter((change) => change.kind !== 'chunk').map(() => 2);
     return [...versions, ...others];
   }
 
-  /** A copy of everything, durable or not. */
+  /** Copies the file with its changes that are not durable. */
   clone(): MemoryFile {
     const state = {
       live: this.#live.share(),
@@ -161,8 +159,8 @@ export class MemoryFile {
   }
 
   /**
-   * The file after one crash, entirely durable. It gets an inode number of its own: a deleted file may
-   * come back beside the file that reused its number.
+   * Returns the file as one crash leaves it, all of it durable. It gets a new inode number, since a file
+   * that had lost its name may come back beside the file that reused its number.
    */
   crash(choose: Choose): MemoryFile {
     if (this.#changes.length === 0) return this.#copy(this.identity, this.#settledState());
@@ -182,7 +180,7 @@ export class MemoryFile {
     return { live: this.#live.share(), durable: this.#durable.share(), changes: [] };
   }
 
-  /** The copy is not open. */
+  /** The copy has no open descriptors. */
   #copy(inode: number, state: State): MemoryFile {
     const copy = new MemoryFile({ identity: this.identity, inode }, state);
     copy.links = this.links;
@@ -212,22 +210,22 @@ export class MemoryFile {
 
 const EMPTY_CHUNK: Chunk = new Uint8Array(CHUNK_SIZE);
 
-/** Maximum number of outcomes remembered by an image. */
+/** Maximum number of outcomes that an image caches. */
 const MAXIMUM_OUTCOMES = 1024;
 
 /**
- * One state of a file. A missing chunk is a hole; bytes after the end are zero.
+ * One state of a file. A missing chunk is a hole; bytes after the length are zero.
  *
- * Copies of a file share images. A shared image is immutable; changing it makes a copy.
+ * Copies of a file share their images. A shared image no longer changes: changing it makes a copy.
  */
 class Image {
   readonly #chunks: Map<number, Chunk>;
   #length: number;
   #ownership: Ownership;
   #isShared = false;
-  /** Until the next change. */
+  /** Cached until the next change. */
   #content: Uint8Array | undefined;
-  /** States after crashes, by the numbers of the surviving changes. */
+  /** Images after a crash, by the numbers of the changes that survived. */
   readonly #outcomes = new Map<string, Image>();
 
   constructor(
@@ -269,13 +267,13 @@ class Image {
     return length;
   }
 
-  /** Makes the image immutable. */
+  /** Freezes the image. */
   share(): this {
     this.#isShared = true;
     return this;
   }
 
-  /** Applies the edit to this image, or to a copy if it is shared; returns the result. */
+  /** Returns: this image with the edit applied, or a changed copy if it is shared. */
   with(edit: Edit): Image {
     const image = this.#isShared ? new Image(this.#ownership, this.#length, this.#chunks) : this;
     image.#apply(edit);
@@ -284,8 +282,8 @@ class Image {
 
   /**
    * Requires: the image is shared.
-   * Returns: the shared image after a crash that these changes survive. The same changes usually give
-   * the same image, so that equal states share it.
+   * Returns: the shared image after a crash that these changes survive. Equal changes mostly return the
+   * same image, so that equal states share memory.
    */
   after(survivors: readonly Change[]): Image {
     if (survivors.length === 0) return this;
@@ -294,7 +292,7 @@ class Image {
     if (known !== undefined) return known;
     let image: Image = this;
     for (const change of survivors) image = image.with(change);
-    // A chunk may have survived without the length that would include it.
+    // A chunk may have survived without the length that includes it.
     const outcome = image.with({ kind: 'length', length: image.length }).share();
     if (this.#outcomes.size < MAXIMUM_OUTCOMES) this.#outcomes.set(key, outcome);
     return outcome;
@@ -325,7 +323,7 @@ function emptyState(ownership: Ownership): State {
   return { live: new Image(ownership), durable: new Image(ownership), changes: [] };
 }
 
-/** The chunk with zeros after `length`; undefined if all of it is after. */
+/** Returns: the chunk with zeros from `length` on; nothing if it begins at or after `length`. */
 function cutChunk(chunk: Chunk, index: number, length: number): Chunk | undefined {
   const inside = length - index * CHUNK_SIZE;
   if (inside <= 0) return undefined;
@@ -333,7 +331,7 @@ function cutChunk(chunk: Chunk, index: number, length: number): Chunk | undefine
   return chunk.slice().fill(0, inside);
 }
 
-/** What remains of a non-durable change once a later one is durable. */
+/** Returns: what remains of a change that is not durable after a later change has become durable. */
 function withoutReplaced(older: Change, newer: Change): Change[] {
   if (older.kind !== 'chunk') return newer.kind === older.kind ? [] : [older];
   if (newer.kind === 'chunk') return newer.index === older.index ? [] : [older];
@@ -343,16 +341,16 @@ function withoutReplaced(older: Change, newer: Change): Change[] {
 }
 
 interface Part {
-  /** Of the chunk in the file. */
+  /** Index of the chunk in the file. */
   readonly index: number;
-  /** Where the part begins in its chunk. */
+  /** Offset of the part in its chunk. */
   readonly start: number;
-  /** Where the part begins in the caller's bytes. */
+  /** Offset of the part in the caller's bytes. */
   readonly position: number;
   readonly length: number;
 }
 
-/** Divides the range at chunk boundaries. */
+/** Divides the range at the borders of chunks. */
 function* partsOf(offset: number, length: number): Generator<Part> {
   for (let position = 0; position < length; ) {
     const start = (offset + position) % CHUNK_SIZE;

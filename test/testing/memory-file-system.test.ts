@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { StorageError } from '../../src/errors.ts';
-import type { FileSystemOperation } from '../../src/virtual-file/faults.ts';
+import { everyChoice, loseEverything, loseNothing } from '../../src/testing/choices.ts';
+import type { FileSystemOperation } from '../../src/testing/faults.ts';
+import { CHUNK_SIZE } from '../../src/testing/memory-file.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import type { FileSystem, OpenFile, OpenOptions } from '../../src/virtual-file/file-system.ts';
-import { CHUNK_SIZE } from '../../src/virtual-file/memory-file.ts';
-import { MemoryFileSystem } from '../../src/virtual-file/memory-file-system.ts';
 import { nodeFileSystem } from '../../src/virtual-file/node-file-system.ts';
-import { forEveryChoice, loseEverything, loseNothing } from '../support/choices.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 const NEW: OpenOptions = { read: true, write: true, createNew: true };
@@ -29,7 +29,7 @@ function statesAfterCrash(
   look: (after: MemoryFileSystem) => string,
 ): string[] {
   const states = new Set<string>();
-  forEveryChoice((choose) => states.add(look(fileSystem.crash(choose))));
+  for (const choose of everyChoice()) states.add(look(fileSystem.crash(choose)));
   return [...states].sort();
 }
 
@@ -48,7 +48,7 @@ describe('what a crash leaves', () => {
     await file.write(bytes('content'), 0);
     await file.sync();
     await fileSystem.syncDirectory('/');
-    expect(fileSystem.crashStates()).toBe(1n);
+    expect(fileSystem.countCrashStates()).toBe(1n);
     expect(statesAfterCrash(fileSystem, contentOfAll)).toEqual(['/a=content']);
   });
 
@@ -57,7 +57,7 @@ describe('what a crash leaves', () => {
     const file = await fileSystem.open('/a', NEW);
     await file.write(bytes('content'), 0);
     await file.sync();
-    expect(fileSystem.crashStates()).toBe(2n);
+    expect(fileSystem.countCrashStates()).toBe(2n);
     expect(statesAfterCrash(fileSystem, contentOfAll)).toEqual(['', '/a=content']);
   });
 
@@ -86,7 +86,7 @@ describe('what a crash leaves', () => {
     const file = await fileSystem.open('/a', READ_WRITE);
     await file.write(bytes('two'), 0);
     await file.write(bytes('X'), 0);
-    expect(fileSystem.crashStates()).toBe(3n);
+    expect(fileSystem.countCrashStates()).toBe(3n);
     expect(statesAfterCrash(fileSystem, contentOfAll)).toEqual(['/a=Xwo', '/a=one', '/a=two']);
   });
 
@@ -129,7 +129,7 @@ describe('what a crash leaves', () => {
     fileSystem.createFile('/a', bytes('1'));
     await fileSystem.link('/a', '/b');
     await fileSystem.unlink('/a');
-    expect(fileSystem.crashStates()).toBe(4n);
+    expect(fileSystem.countCrashStates()).toBe(4n);
     expect(statesAfterCrash(fileSystem, contentOfAll)).toEqual(['', '/a=1', '/a=1 /b=1', '/b=1']);
   });
 
@@ -376,7 +376,7 @@ describe('copies', () => {
     const file = await fileSystem.open('/a', READ_WRITE);
     await file.write(bytes('new'), 0);
     const after = fileSystem.crash(loseNothing);
-    expect(after.crashStates()).toBe(1n);
+    expect(after.countCrashStates()).toBe(1n);
     await (await after.open('/a', READ_WRITE)).write(bytes('X'), 0);
     expect(contentOfAll(after)).toBe('/a=Xew');
     expect(contentOfAll(fileSystem)).toBe('/a=new');

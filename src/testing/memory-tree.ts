@@ -1,17 +1,18 @@
 /**
- * The names in the memory file system, and which of them a crash may leave.
+ * The names of the memory file system, and which of them a crash would leave.
  *
- * A directory has `live` entries, which look-ups see, and `durable` ones, which certainly survive. The
- * difference is the changes since its last sync. Each may or may not survive, independently of the
- * others; survivors take effect in their original order. A rename is one change, except that syncing one
- * of its two directories makes that half durable.
+ * A directory has the entries that look-ups see (`live`) and those that certainly survive
+ * (`durable`). Between them lie the changes since its last sync. Each survives or is lost
+ * independently of the others; survivors take effect in the order in which they were made.
+ * A rename is one change, except that syncing one of two directories makes its half durable.
  *
- * Entries refer to nodes by identity, as directories refer to inodes.
+ * Entries name nodes by their identity, as a directory names inodes.
  */
 import { assert } from '../assert.ts';
-import type { Ownership } from './file-system.ts';
-import { type Choose, MemoryFile } from './memory-file.ts';
-import { systemError } from './system-error.ts';
+import type { Ownership } from '../virtual-file/file-system.ts';
+import { systemError } from '../virtual-file/system-error.ts';
+import type { Choose } from './choices.ts';
+import { MemoryFile } from './memory-file.ts';
 
 export type MemoryNode = MemoryFile | MemoryDirectory | MemorySymbolicLink | MemorySpecialFile;
 
@@ -42,7 +43,7 @@ export class MemoryDirectory {
   }
 }
 
-/** A name in a directory, and the node it refers to, if any. */
+/** A name in a directory, and the node that it names. */
 export interface Place {
   readonly directory: MemoryDirectory;
   readonly name: string;
@@ -53,13 +54,13 @@ interface NameEdit {
   /** Identity of the directory. */
   readonly directory: number;
   readonly name: string;
-  /** Identity of the node that the name will refer to; undefined if the name is removed. */
+  /** Identity of the node that gets the name; nothing if the name is removed. */
   readonly node: number | undefined;
 }
 
 interface NameChange {
   readonly edits: readonly NameEdit[];
-  /** Part of a failed sync: no later sync makes it durable, but it may have been applied. */
+  /** Was part of a failed sync: it may have become durable then, and no later sync makes it so. */
   readonly lost: boolean;
 }
 
@@ -71,10 +72,10 @@ export class MemoryTree {
   #nodes = new Map<number, MemoryNode>([[ROOT, new MemoryDirectory(ROOT)]]);
   #changes: NameChange[] = [];
   #nextIdentity = ROOT + 1;
-  /** Inode numbers of deleted files, to be reused. */
+  /** Inode numbers of deleted files, for new files. */
   #freeInodes: number[] = [];
 
-  /** Creates a node without a name. */
+  /** Makes a node without a name. */
   create<N extends MemoryNode>(make: (identity: number) => N): N {
     const node = make(this.#nextIdentity);
     this.#nextIdentity += 1;
@@ -82,7 +83,7 @@ export class MemoryTree {
     return node;
   }
 
-  /** Creates a file without a name; reuses the inode number of a deleted file if there is one. */
+  /** Makes a file without a name, with the inode number of a deleted file if there is one. */
   createFile(ownership: Ownership): MemoryFile {
     return this.create((identity) => {
       const inode = this.#freeInodes.pop() ?? identity;
@@ -90,12 +91,12 @@ export class MemoryTree {
     });
   }
 
-  /** Frees the inode number of a file if it has no name and is not open. */
+  /** Frees the inode number of a file that has no name and no open descriptor. */
   release(file: MemoryFile): void {
     if (file.links === 0 && file.openers === 0) this.#freeInodes.push(file.inode);
   }
 
-  /** Adds or removes names; a crash keeps all of these edits or none. */
+  /** Adds and removes names; a crash keeps all of the edits or none. */
   change(edits: readonly { readonly place: Place; readonly node: MemoryNode | undefined }[]): void {
     const change = edits.map(({ place, node }) => ({
       directory: place.directory.identity,
@@ -106,7 +107,7 @@ export class MemoryTree {
     this.#changes.push({ edits: change, lost: false });
   }
 
-  /** Gives a node a name that is already durable. */
+  /** Gives a node a name that is durable immediately. */
   changeDurably(place: Place, node: MemoryNode): void {
     const edit = { directory: place.directory.identity, name: place.name, node: node.identity };
     this.#applyLive([edit]);
@@ -115,14 +116,14 @@ export class MemoryTree {
   }
 
   /**
-   * The place of the name itself: symbolic links are followed except in the last component, unless a
-   * trailing slash or dot asks for a directory.
+   * Finds the place of a path. Symbolic links are followed in all parts but the last, and in the last
+   * one, too, if a slash or a dot follows it.
    */
   locate(path: string): Place {
     return this.#walk(path, /\/\.?$/.test(path) ? 'follow-all-links' : 'keep-last-link');
   }
 
-  /** The place that the path leads to through symbolic links; it may be empty. */
+  /** Finds the place that the path leads to if all symbolic links are followed; it may be vacant. */
   resolve(path: string): Place {
     return this.#walk(path, 'follow-all-links');
   }
@@ -134,7 +135,7 @@ export class MemoryTree {
     return node;
   }
 
-  /** The live entries. */
+  /** The entries that look-ups see. */
   entriesOf(directory: MemoryDirectory): [name: string, node: MemoryNode][] {
     return [...directory.live].map(([name, identity]) => [name, this.#node(identity)]);
   }
@@ -167,13 +168,13 @@ export class MemoryTree {
     });
   }
 
-  /** The number of possibilities for each choice of a crash. */
+  /** The number of possible outcomes of each decision that a crash makes. */
   possibilities(): number[] {
     const files = [...this.#nodes.values()].filter((node) => node.kind === 'file');
     return [...this.#changes.map(() => 2), ...files.flatMap((file) => file.possibilities())];
   }
 
-  /** A copy of everything, durable or not. */
+  /** Copies the tree with its changes that are not durable. */
   clone(): MemoryTree {
     return this.#copy(this.#changes, (node) => {
       if (node.kind === 'directory') {
@@ -183,7 +184,7 @@ export class MemoryTree {
     });
   }
 
-  /** The tree after one crash, entirely durable. */
+  /** Returns the tree as one crash leaves it, all of it durable. */
   crash(choose: Choose): MemoryTree {
     const survivors = this.#changes.filter(() => choose(2) === 1).flatMap(({ edits }) => edits);
     const tree = this.#copy([], (node) => {
@@ -243,7 +244,7 @@ export class MemoryTree {
     }
   }
 
-  /** Drops nodes that have no name and could have none after a crash. */
+  /** Deletes the nodes that have no name and could have none after any crash. */
   #forgetNameless(): void {
     const named = new Set([ROOT]);
     for (const node of this.#nodes.values()) {
@@ -285,7 +286,7 @@ export class MemoryTree {
       above.push(directory);
       directory = node;
     }
-    // The path ends in `/` or `..`: the directory itself, under the empty name.
+    // The path is `/` or ends in `..`: the directory itself, under the empty name.
     return { directory, name: '', node: directory };
   }
 
@@ -299,7 +300,7 @@ export class MemoryTree {
 
   #node(identity: number): MemoryNode {
     const node = this.#nodes.get(identity);
-    assert(node !== undefined, 'every name stands for a node');
+    assert(node !== undefined, 'every name leads to a node');
     return node;
   }
 
@@ -327,7 +328,7 @@ function splitEdits(edits: readonly NameEdit[], directory: number) {
   };
 }
 
-/** What remains of a non-durable change once a later one of the same name is durable. */
+/** Returns: what remains of a change that is not durable after a later edit of a name became durable. */
 function withoutReplaced(older: NameChange, newer: NameEdit): NameChange {
   const isReplaced = (edit: NameEdit) =>
     edit.directory === newer.directory && edit.name === newer.name;

@@ -1,0 +1,53 @@
+/** Where the answers of a crash come from: fixed, from a seed, or every combination in turn. */
+
+/**
+ * Answers one question of a crash with an integer from 0 to `n - 1`. 0 is the durable state, `n - 1`
+ * the newest one.
+ */
+export type Choose = (n: number) => number;
+
+/** Loses every change that is not durable. */
+export const loseEverything: Choose = () => 0;
+
+/** Loses nothing: what a system leaves that wrote everything back just before it crashed. */
+export const loseNothing: Choose = (n) => n - 1;
+
+/**
+ * A pseudorandom generator (Mulberry32): the same sequence for the same seed everywhere.
+ *
+ * @param seed an integer; its lowest 32 bits count
+ */
+export function seededChoices(seed: number): Choose {
+  let state = seed >>> 0;
+  return (n) => {
+    state = (state + 0x6d2b_79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % n;
+  };
+}
+
+/**
+ * Every combination of answers, for code whose only source of chance is the yielded function. Later
+ * questions may depend on earlier answers, as long as the same answers lead to the same questions.
+ *
+ * @returns a generator of functions; use each one before you take the next
+ * @example
+ * for (const choose of everyChoice()) check(disk.crash(choose));
+ */
+export function* everyChoice(): Generator<Choose, void, undefined> {
+  const digits: { readonly value: number; readonly n: number }[] = [];
+  for (;;) {
+    let position = 0;
+    yield (n) => {
+      const digit = digits[position] ?? { value: 0, n };
+      digits[position] = digit;
+      position += 1;
+      return digit.value;
+    };
+    let last = digits.pop();
+    while (last !== undefined && last.value === last.n - 1) last = digits.pop();
+    if (last === undefined) return;
+    digits.push({ value: last.value + 1, n: last.n });
+  }
+}

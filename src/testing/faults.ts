@@ -1,0 +1,77 @@
+/** What a `MemoryFileSystem` reports before each operation, and the faults that a test can answer with. */
+import { systemError } from '../virtual-file/system-error.ts';
+
+/** `sync-data` is the sync of a file's content without its mode and owner. */
+export type FileSystemOperationKind =
+  | 'open'
+  | 'read'
+  | 'write'
+  | 'sync'
+  | 'sync-data'
+  | 'set-length'
+  | 'set-ownership'
+  | 'close'
+  | 'stat'
+  | 'rename'
+  | 'link'
+  | 'unlink'
+  | 'read-directory'
+  | 'sync-directory';
+
+/** One operation that is about to happen. */
+export interface FileSystemOperation {
+  /** Counts all operations of the file system from 0. */
+  readonly index: number;
+  readonly kind: FileSystemOperationKind;
+  /** The path as the caller gave it; for operations on an open file, the path that opened it. */
+  readonly path: string;
+  /** The second path of `rename` and `link`. */
+  readonly target?: string | undefined;
+  /** In bytes, for `read` and `write`. */
+  readonly offset?: number | undefined;
+  /** In bytes, for `read`, `write` and `set-length`. */
+  readonly length?: number | undefined;
+  /** Set if the descriptor is, or is to be, opened for direct transfers. */
+  readonly direct?: true | undefined;
+}
+
+/** A fault. An empty object, like `undefined`, is no fault. */
+export interface FaultAction {
+  /** The operation takes effect only after this promise resolves. Ignored by synchronous operations. */
+  readonly delay?: Promise<unknown> | undefined;
+  /**
+   * Name of a system error, such as `ENOSPC`. The operation has no effect and rejects with a
+   * `StorageError` that has this `errno`. A sync that fails gives up the content that it should have
+   * written: no later sync makes it durable. A close that fails releases the descriptor all the same.
+   */
+  readonly fail?: string | undefined;
+  /**
+   * For a `sync-directory` that fails: `true` if the sync itself failed, so that changes of names are
+   * given up; `false` if the directory could not be opened, so that nothing is lost. Default: `false` for
+   * errors that only opening can cause, such as `EMFILE`, otherwise `true`.
+   */
+  readonly whileSyncing?: boolean | undefined;
+  /** Maximum number of bytes that a `read` or `write` transfers. */
+  readonly limit?: number | undefined;
+}
+
+/**
+ * Called before each operation, synchronously at the time of the call. The file system may be cloned or
+ * crashed in it; what it throws, the operation rejects with, as `io`.
+ *
+ * @returns the fault, or nothing
+ */
+export type Intercept = (operation: FileSystemOperation) => FaultAction | undefined;
+
+export function throwIfFailing(
+  { kind, path }: Omit<FileSystemOperation, 'index'>,
+  action: FaultAction,
+): FaultAction {
+  if (action.fail === undefined) return action;
+  throw systemError(wordsOf(kind), path, action.fail);
+}
+
+/** Returns: the kind as the words of a message. */
+export function wordsOf(kind: FileSystemOperationKind): string {
+  return kind.replaceAll('-', ' ');
+}
