@@ -18,6 +18,7 @@ import { StorageError } from '../errors.ts';
 /** Largest blob, in bytes before compression. */
 export const MAXIMUM_BLOB_LENGTH = 0x0fff_ffff;
 
+/** Size of the longer header, in bytes. */
 export const MAXIMUM_BLOB_HEADER_SIZE = 4;
 
 /** Blobs below this length have the 1-byte header and are never compressed. */
@@ -28,33 +29,36 @@ const COMPRESSION_SHIFT = 4;
 const COMPRESSION_NONE = 0b000;
 const COMPRESSION_ZSTD = 0b001;
 
+/** A decoded blob header. */
 export interface BlobHeader {
+  /** Bytes of the header itself: 1 or 4. */
   readonly headerSize: number;
-  /** Bytes behind the header, as they are in the file. */
+  /** Bytes after the header, as stored. */
   readonly storedLength: number;
+  /** Whether these bytes are a zstd frame. */
   readonly compressed: boolean;
 }
 
-/** Size of the header of a blob with `length` bytes before compression. */
+/** @returns the header size in bytes of a blob with `length` bytes before compression */
 export function blobHeaderSize(length: number): number {
   return length < SHORT_BLOB_LIMIT ? 1 : MAXIMUM_BLOB_HEADER_SIZE;
 }
 
-/** Size of the header that begins with this byte. */
+/** Returns: the size of the header that begins with this byte. */
 export function blobHeaderSizeOfFirstByte(firstByte: number): number {
   return (firstByte & LONG_HEADER_FLAG) === 0 ? 1 : MAXIMUM_BLOB_HEADER_SIZE;
 }
 
 /**
- * Throws `invalid-input` for what is no bytes, `too-large` for more than a blob can hold. Callers
- * may have no types, and an array takes a string for as many zeros.
+ * Throws `invalid-input` unless it is a Uint8Array, `too-large` if a blob cannot hold it. JavaScript callers
+ * may pass anything, and `set` would accept a string of digits.
  */
 export function checkContent(content: Uint8Array): void {
   checkBytes(content, 'content of a blob');
   checkBlobLength(content.length);
 }
 
-/** Throws `too-large` for what no blob can hold. */
+/** Throws `too-large` for a length that no blob can have. */
 export function checkBlobLength(length: number): void {
   if (length <= MAXIMUM_BLOB_LENGTH) return;
   throw new StorageError('too-large', {
@@ -64,7 +68,12 @@ export function checkBlobLength(length: number): void {
   });
 }
 
-/** Writes the header of a plain blob at `at`; returns its size. Throws `too-large`. */
+/**
+ * Writes the header of a plain blob at index `at` of the target.
+ *
+ * @returns the size of the header in bytes
+ * @throws `too-large` if the length exceeds `MAXIMUM_BLOB_LENGTH`
+ */
 export function encodePlainBlobHeader(target: Uint8Array, at: number, length: number): number {
   if (length < SHORT_BLOB_LIMIT) {
     target[at] = length;
@@ -73,14 +82,20 @@ export function encodePlainBlobHeader(target: Uint8Array, at: number, length: nu
   return encodeLongHeader(target, at, COMPRESSION_NONE, length);
 }
 
-/** Writes the header of a zstd blob at `at`; returns its size. Throws `too-large`. */
+/**
+ * Writes the header of a zstd blob at index `at` of the target.
+ *
+ * @param storedLength the length of the frame
+ * @returns the size of the header, always 4 bytes
+ * @throws `too-large` if the length exceeds `MAXIMUM_BLOB_LENGTH`
+ */
 export function encodeZstdBlobHeader(target: Uint8Array, at: number, storedLength: number): number {
   return encodeLongHeader(target, at, COMPRESSION_ZSTD, storedLength);
 }
 
 /**
- * A header in one number, so that a scan makes no object for each blob: from the lowest bit on
- * whether it is long, whether the blob is compressed, and the stored length. Negative for none.
+ * A header in one number, so that a scan makes no object for each blob. From the lowest bit: whether it is
+ * long, whether the blob is compressed, and the stored length. Negative if there is no header.
  */
 export type PackedHeader = number;
 
@@ -124,8 +139,10 @@ export function isCompressed(header: PackedHeader): boolean {
 }
 
 /**
- * Decodes the header at `at`.
- * Throws `corrupt`, or `truncated` where the bytes end first, with `fileOffset` as the place.
+ * Decodes the header at index `at` of the bytes.
+ *
+ * @param fileOffset becomes the `offset` of an error
+ * @throws `corrupt` if the compression is unknown, `truncated` if the bytes end within the header
  */
 export function decodeBlobHeader(bytes: Uint8Array, at: number, fileOffset: number): BlobHeader {
   const header = packedHeader(bytes, at, bytes.length);
@@ -142,7 +159,7 @@ export function decodeBlobHeader(bytes: Uint8Array, at: number, fileOffset: numb
   };
 }
 
-/** What is wrong with a long header that begins with this byte. */
+/** The error for a long header that begins with this byte. */
 export function unknownCompression(
   firstByte: number,
   place: { readonly offset: number; readonly path?: string | undefined },

@@ -1,7 +1,7 @@
 /**
- * Where a blob lies, whether it may lie there, and what is lacking of it. Whatever reads blobs, one, many, in order or in
- * pieces, asks here: nothing in a file is trusted, and a blob must lie within the part that holds
- * blobs, before the next one, and below the limit, before a byte is allocated for it.
+ * Where a blob lies, whether it may lie there, and which of its bytes are missing. Single reads, reads of
+ * many, scans and streams all use this file. Nothing in a file is trusted: a blob must lie within the region
+ * of blobs, before the next blob, and below the length limit, before a byte is allocated for it.
  */
 import { StorageError } from '../errors.ts';
 import {
@@ -26,33 +26,40 @@ import { newArray } from './slab.ts';
 const FIRST_READ_SIZE = 8192 + 64;
 export const DEFAULT_MAXIMUM_READ_SIZE = 128 * 1024;
 
-/** Where blobs may lie: from `start` to `end`, exclusive, in bytes from the start of the source. */
+/** The part of a source that holds blobs. */
 export interface BlobRegion {
+  /** Offset in the source where the first blob may start. */
   readonly start: number;
+  /** Offset in the source where the last blob must have ended. */
   readonly end: number;
 }
 
-/** What is asked of the blobs of a source. */
+/** What the blobs of a source must satisfy. */
 export interface BlobBounds extends BlobRegion {
-  /** Of plain content; what a compressed blob expands to is for the decompressor to check. */
+  /** Maximum length of plain content; the decompressor checks compressed content. */
   readonly maximumLength: number;
   readonly path: string | undefined;
 }
 
-/** A blob to read; `end` is where it should end, if known: it saves a second read. */
+/** A blob to read. */
 export interface BlobRequest {
+  /** Offset in the source of the blob's header. */
   readonly offset: number;
+  /** A hint where the blob ends, which saves a second read; a wrong one does no harm. */
   readonly end?: number | undefined;
-  /** Where it must have ended; else it is refused before it is read. */
+  /** A blob that ends after this offset is refused as `corrupt` before it is read. */
   readonly limit?: number | undefined;
 }
 
+/** A blob that was read. */
 export interface Blob {
+  /** Offset in the source of the blob's header. */
   readonly offset: number;
-  /** Bytes in the source, header included. */
+  /** Length in the source in bytes, header included. */
   readonly storedLength: number;
+  /** Whether it is stored as a zstd frame. */
   readonly compressed: boolean;
-  /** Content after decompression. */
+  /** The content, decompressed. */
   readonly bytes: Uint8Array;
 }
 
@@ -60,11 +67,11 @@ export interface Blob {
 export interface StoredBlob {
   readonly offset: number;
   readonly header: BlobHeader;
-  /** Stored bytes after the header; may be a view of an array that nobody changes. */
+  /** Stored bytes after the header; may be a view of an array that never changes. */
   readonly payload: Uint8Array;
 }
 
-/** Bytes of a source that are in memory. */
+/** A stretch of a source that is in memory. */
 export class BlobWindow {
   bytes: Uint8Array = new Uint8Array(0);
   /** File offsets of the first byte, and after the last one. */
@@ -73,7 +80,7 @@ export class BlobWindow {
   /** From a file offset to an index of `bytes`. */
   shift = 0;
 
-  /** `length` bytes, which lie at `at` in `bytes`, and in the source from `start` on. */
+  /** Sets the window to the `length` bytes at index `at` of `bytes`, which lie at `start` in the source. */
   set(bytes: Uint8Array, at: number, start: number, length: number): void {
     this.bytes = bytes;
     this.start = start;
@@ -81,20 +88,20 @@ export class BlobWindow {
     this.shift = at - start;
   }
 
-  /** Whether all of the blob is here. Requires: its header was located here. */
+  /** Whether the window holds the complete blob. Requires: its header was located here. */
   holds(offset: number, header: PackedHeader): boolean {
     return offset + headerSizeOf(header) + storedLengthOf(header) <= this.end;
   }
 }
 
-/** The header does not lie in the window. */
-export const NOT_AT_HAND: PackedHeader = -1;
-/** There cannot be a blob: `blobError` tells why. */
+/** The window does not hold the header. */
+export const NOT_IN_WINDOW: PackedHeader = -1;
+/** No blob can be there; `blobError` returns the reason. */
 export const DAMAGED: PackedHeader = -2;
 
 /**
- * The header of the blob at `offset`, which must end at or before `limit`, or why it cannot be told.
- * Nothing is thrown and nothing is allocated, because scans ask it for each blob.
+ * Returns: the header of the blob at `offset`, which must end at or before `limit`; or `NOT_IN_WINDOW`, or
+ * `DAMAGED`. It neither throws nor allocates, because scans call it for each blob.
  */
 export function locateBlob(
   window: BlobWindow,
@@ -103,12 +110,12 @@ export function locateBlob(
   bounds: BlobBounds,
 ): PackedHeader {
   if (!(offset >= bounds.start && offset < bounds.end)) return DAMAGED;
-  if (offset < window.start || offset >= window.end) return NOT_AT_HAND;
+  if (offset < window.start || offset >= window.end) return NOT_IN_WINDOW;
   const { bytes, shift } = window;
   const header = packedHeader(bytes, offset + shift, window.end + shift);
   if (header < 0) {
     const isLacking = header === HEADER_IS_CUT && Number.isSafeInteger(offset);
-    return isLacking && offset + MAXIMUM_BLOB_HEADER_SIZE <= bounds.end ? NOT_AT_HAND : DAMAGED;
+    return isLacking && offset + MAXIMUM_BLOB_HEADER_SIZE <= bounds.end ? NOT_IN_WINDOW : DAMAGED;
   }
   const length = header >>> LENGTH_SHIFT;
   const end = offset + ((header & IS_LONG) === 0 ? 1 : MAXIMUM_BLOB_HEADER_SIZE) + length;
@@ -116,7 +123,7 @@ export function locateBlob(
   return length > bounds.maximumLength && !isCompressed(header) ? DAMAGED : header;
 }
 
-/** The read that a blob begins with, and nearly always ends. Throws `out-of-range`. */
+/** The first read of a blob, nearly always the only one. Throws `out-of-range`. */
 export function firstRead(request: BlobRequest, bounds: BlobBounds): ReadRange {
   const { offset } = request;
   const error = offsetError(offset, bounds);
@@ -124,15 +131,15 @@ export function firstRead(request: BlobRequest, bounds: BlobBounds): ReadRange {
   return { target: newArray(firstLength(request, bounds)), offset };
 }
 
-/** A blob that was begun, and what it lacks. */
+/** Reads the rest of a blob after its first read. */
 export class BlobReading implements Reading {
   readonly request: BlobRequest;
   readonly window = new BlobWindow();
-  /** Once all of the blob is in the window. */
+  /** Valid once the window holds the complete blob. */
   header: PackedHeader = DAMAGED;
   readonly #bounds: BlobBounds;
 
-  /** Requires: what was read has at least the first byte of the blob. */
+  /** Requires: the first read holds at least the first byte of the blob. */
   constructor(request: BlobRequest, bounds: BlobBounds, { target, offset }: ReadRange) {
     this.request = request;
     this.window.set(target, 0, offset, target.length);
@@ -150,7 +157,7 @@ export class BlobReading implements Reading {
     return NO_READS;
   }
 
-  /** Requires: the blob lies where it may as a whole, so that no array is larger than the file. */
+  /** Requires: the complete blob lies within its bounds, so that no array is larger than the file. */
   #readUpTo(length: number): readonly ReadRange[] {
     const { offset } = this.request;
     const { bytes, end, shift } = this.window;
@@ -162,7 +169,7 @@ export class BlobReading implements Reading {
   }
 }
 
-/** What keeps a blob from being at `offset`. Requires: `locateBlob` said that something does. */
+/** Returns: why no blob can be at `offset`. Requires: `locateBlob` returned `DAMAGED`. */
 export function blobError(
   window: BlobWindow,
   { offset, limit = Number.POSITIVE_INFINITY }: BlobRequest,
@@ -193,7 +200,7 @@ export function blobError(
     });
   }
   return new StorageError('corrupt', {
-    what: 'blob reaches into the one behind it',
+    what: 'blob overlaps the next one',
     path,
     offset,
     expected: `an end at or before ${limit}`,
@@ -230,24 +237,24 @@ function reachesBeyond(
   });
 }
 
-/** Bytes to read of a blob before its header is known. Requires: it may start at its offset. */
+/** Length of the first read, before the header is known. Requires: a blob may start at the offset. */
 export function firstLength(request: BlobRequest, { end }: BlobBounds): number {
   return Math.min(estimatedEnd(request), end) - request.offset;
 }
 
-/** Bytes in the source, header included. */
+/** Length in the source in bytes, header included. */
 export function blobSize(header: PackedHeader): number {
   return headerSizeOf(header) + storedLengthOf(header);
 }
 
-/** The bytes after the header; a view. Requires: the window holds the blob. */
+/** Returns: the bytes after the header, a view. Requires: the window holds the complete blob. */
 export function payloadOf(window: BlobWindow, offset: number, header: PackedHeader): Uint8Array {
   const { bytes, shift } = window;
   const start = bytes.byteOffset + offset + shift + headerSizeOf(header);
   return new Uint8Array(bytes.buffer, start, storedLengthOf(header));
 }
 
-/** The blob, as it is stored. Requires: as above. */
+/** Returns: the blob as it is stored, a view. Requires: the window holds the complete blob. */
 export function storedBlob(window: BlobWindow, offset: number, header: PackedHeader): StoredBlob {
   return {
     offset,
@@ -260,7 +267,7 @@ export function storedBlob(window: BlobWindow, offset: number, header: PackedHea
   };
 }
 
-/** Never less than a header, never more than one first read unless the end is known. */
+/** At least a header; at most the default first read, unless the end is known. */
 export function estimatedEnd({ offset, end }: BlobRequest): number {
   if (end === undefined || !(end > offset)) return offset + FIRST_READ_SIZE;
   return Math.min(Math.ceil(end), offset + DEFAULT_MAXIMUM_READ_SIZE);

@@ -46,19 +46,36 @@ import { finishReading, finishReadingSync, NO_READS, type Reading, Readings } fr
 import { copyOfBytes, newArray } from './slab.ts';
 import { CachedSource } from './value-cache.ts';
 
+/** Options of `BlobReader.readMany`. */
 export interface ReadManyOptions extends ReadRangesOptions {
-  /** Neighbours are read together up to this many bytes; default 128 KiB. */
+  /** Adjacent blobs are read together up to this many bytes; default 128 KiB. */
   readonly maximumReadSize?: number | undefined;
 }
 
+/**
+ * Reads blobs at known offsets. Any number of reads may be in flight. Every blob is checked against the
+ * region, the limits and its header before memory is allocated for it.
+ *
+ * @example
+ * const reader = new BlobReader(bytesSource(bytes), { start: 0, end: bytes.length },
+ *   DEFAULT_DECOMPRESSION_LIMITS);
+ * const { bytes: content } = await reader.read({ offset: 0 });
+ */
 export class BlobReader {
+  /** Where blobs are read from. */
   readonly source: ByteSource;
+  /** The part of the source that holds blobs, cut at the end of the source. */
   readonly region: BlobRegion;
+  /** @internal */
   readonly bounds: BlobBounds;
   readonly #limits: DecompressionLimits;
-  /** Used within one call. */
+  /** Scratch for synchronous steps; never used across an await. */
   readonly #window = new BlobWindow();
 
+  /**
+   * @param region the part of the source that holds blobs
+   * @param limits maximum length of a content and of a zstd window
+   */
   constructor(source: ByteSource, region: BlobRegion, limits: DecompressionLimits) {
     const { path } = source;
     this.source = source;
@@ -70,8 +87,8 @@ export class BlobReader {
   /**
    * Reads one blob.
    *
-   * Returns: its content, the caller's own; see `newArray` about the array that a small one lies in.
-   * Throws: `out-of-range`, `corrupt`, `truncated`, `too-large`, `io`, with path and offset.
+   * @returns the blob; its content belongs to the caller, though a small one may be a view of a larger array
+   * @throws `out-of-range`, `corrupt`, `truncated`, `too-large`, `io`, with path and offset
    */
   async read(request: BlobRequest): Promise<Blob> {
     const first = firstRead(request, this.bounds);
@@ -84,7 +101,11 @@ export class BlobReader {
     return this.#blobOf(storedIn(reading), Decompressor.loaded ?? (await Decompressor.load()));
   }
 
-  /** As `read`, synchronously. Throws also: `invalid-input` where the source cannot. */
+  /**
+   * As `read`, synchronously.
+   *
+   * @throws as `read`, and `invalid-input` if the source cannot read synchronously
+   */
   readSync(request: BlobRequest): Blob {
     const first = firstRead(request, this.bounds);
     readRangeSync(this.source, first);
@@ -99,8 +120,10 @@ export class BlobReader {
   }
 
   /**
-   * The blob, if its bytes are in the cache of the source, and it is plain.
-   * Returns: as `read`; undefined also if there is anything wrong with it, which `read` tells.
+   * Reads a plain blob from the cache of the source.
+   *
+   * @internal
+   * @returns as `read`; undefined if it is not cached, compressed, or damaged, which `read` reports
    */
   readCached(request: BlobRequest): Blob | undefined {
     const { bounds, source } = this;
@@ -120,12 +143,12 @@ export class BlobReader {
   }
 
   /**
-   * Reads many blobs, in any order, with few reads, side by side.
+   * Reads many blobs, requested in any order, with few concurrent reads.
    *
-   * Returns: for each request its blob or the error that it met, in the order of the requests;
-   * plain contents are views of shared arrays that nobody changes.
-   * Throws: `io`, `closed`, `aborted` when the source itself fails, `truncated` when it ends before
-   * its size.
+   * @returns for each request, in their order, the blob or the error that it met; plain contents are views
+   * of shared arrays, which must not be changed
+   * @throws `io`, `closed`, `aborted` if the source itself fails, `truncated` if it ends before its size,
+   * `invalid-input`
    */
   async readMany(
     requests: readonly BlobRequest[],
@@ -143,7 +166,11 @@ export class BlobReader {
     return blobs;
   }
 
-  /** As `readMany`, but what is compressed stays so. */
+  /**
+   * As `readMany`, without decompression.
+   *
+   * @internal
+   */
   async readManyStored(
     requests: readonly BlobRequest[],
     options: ReadManyOptions = {},
@@ -170,18 +197,24 @@ export class BlobReader {
     return results;
   }
 
-  /** The content behind a decoded and checked header; fresh where compressed, else the payload itself. */
+  /**
+   * Decompresses a payload.
+   *
+   * @internal
+   * @returns a new array if the blob is compressed, otherwise the payload itself
+   */
   async content(header: BlobHeader, payload: Uint8Array, offset: number): Promise<Uint8Array> {
     if (!header.compressed) return payload;
     return this.#decompress(await Decompressor.load(), { header, payload, offset });
   }
 
   /**
-   * Decompresses what is small, without a wait or a copy.
+   * Decompresses a small payload without a wait or a copy.
    *
-   * Returns: a view that is valid until the decompressor is called again; undefined where the
-   * content may have more than 256 KiB.
-   * Throws: as `content`.
+   * @internal
+   * @returns a view that is valid until the next call of the decompressor; undefined if the content may
+   * exceed 256 KiB
+   * @throws as `content`
    */
   smallContent(
     decompressor: Decompressor,
@@ -197,12 +230,12 @@ export class BlobReader {
   }
 
   /**
-   * Hands the content of a blob over in pieces of at most 256 KiB, each a view that is valid until
-   * the function returns.
+   * Passes the content of a blob to `onPiece` in pieces of at most 256 KiB, each a view that is valid until
+   * `onPiece` returns. Requires: `locateBlob` accepted the blob.
    *
-   * Requires: `locateBlob` has let the blob through.
-   * Returns: the length of the content.
-   * Throws: as `content`, and `io`; pieces may have been handed over before.
+   * @internal
+   * @returns the length of the content
+   * @throws as `content`, and `io`; `onPiece` may have been called before
    */
   async stream(offset: number, header: BlobHeader, onPiece: OnPiece): Promise<number> {
     try {
@@ -216,7 +249,7 @@ export class BlobReader {
     }
   }
 
-  /** The blobs of runs that were read. Returns: those that are longer than was thought. */
+  /** Takes the blobs of runs that were read. Returns: readings of those that are longer than expected. */
   #takeRuns(
     runs: readonly Run[],
     reads: readonly ReadRange[],
@@ -242,7 +275,7 @@ export class BlobReader {
     return lacking;
   }
 
-  /** As nearly all blobs are: whole in the first bytes that were read, plain, and nothing is wrong. */
+  /** The common case: a valid plain blob, completely in the first bytes that were read. */
   #plainBlobIn(bytes: Uint8Array, { offset, limit }: BlobRequest): Blob | undefined {
     const window = this.#window;
     window.set(bytes, 0, offset, bytes.length);
@@ -277,7 +310,7 @@ export class BlobReader {
   }
 }
 
-/** One of many: what is wrong with a blob is a result, too. */
+/** One reading of many, which stores its blob, or its damage, as a result. */
 class ResultReading implements Reading {
   readonly #reading: BlobReading;
   readonly #place: ResultPlace;
@@ -308,7 +341,7 @@ function storedIn({ window, request, header }: BlobReading): StoredBlob {
   return storedBlob(window, request.offset, header);
 }
 
-/** What is wrong with a blob is a result; a source that fails is not. */
+/** Damage of a blob is a result; failure of the source is not. */
 function resultOrError<T>(action: () => T): T | StorageError {
   try {
     return action();

@@ -1,7 +1,7 @@
-/** Which bytes to read for which blobs: neighbours together, and so many at once. */
+/** Which bytes to read for which blobs: adjacent blobs together, and a bounded number of bytes in flight. */
 import { type BlobRequest, estimatedEnd } from './blob-location.ts';
 
-/** Of reads that are made side by side, but for the last. */
+/** A group of concurrent reads ends with the read that reaches this number of bytes. */
 const MAXIMUM_BYTES_IN_FLIGHT = 1024 * 1024;
 
 export interface IndexedRequest {
@@ -15,7 +15,7 @@ export interface Run {
   readonly requests: IndexedRequest[];
 }
 
-/** Requests in the order of their offsets, neighbours joined up to the maximum read size. */
+/** Sorts requests by offset and joins adjacent ones up to the maximum read size. */
 export function coalesce(requests: readonly IndexedRequest[], maximumReadSize: number): Run[] {
   const sorted = [...requests].sort((left, right) => left.request.offset - right.request.offset);
   const runs: Run[] = [];
@@ -38,7 +38,7 @@ export function coalesce(requests: readonly IndexedRequest[], maximumReadSize: n
   return runs;
 }
 
-/** Runs that are read side by side, so that a request for many holds little more than their blobs. */
+/** Groups runs that are read concurrently, so that a large request holds little more than its blobs. */
 export function* groupsOf(runs: readonly Run[]): Generator<Run[]> {
   let group: Run[] = [];
   let bytes = 0;

@@ -1,11 +1,11 @@
 /**
- * Reads blobs in ascending order of their offsets, in large pieces, the next ones while the last one
- * is used. `locate` finds a blob without a copy, a promise or an allocation as long as it lies
- * in the piece at hand.
+ * Reads blobs in ascending order of their offsets, in large pieces with read-ahead. `locate` finds a blob
+ * without a copy, a promise or an allocation as long as it lies in the current piece.
  *
  *   buffer:  | slack | piece                      |
- *                ^ the begun blob at the end of the piece before is copied in front of the next
+ *                ^ the beginning of a blob that the previous piece ends within is copied here
  */
+import { checkChoice, checkCount } from '../check-options.ts';
 import {
   headerSizeOf,
   IS_COMPRESSED,
@@ -30,66 +30,93 @@ import { PiecesAhead } from './pieces-ahead.ts';
 
 const DEFAULT_PIECE_SIZE = 1024 * 1024;
 
-/** Blobs with more stored bytes than this may be left where they are. */
+/** Blobs with more stored bytes than this may be left unloaded. */
 const LARGE_BLOB = 1024 * 1024;
 
 /** Largest beginning of a blob that is copied in front of the next piece. */
 const SLACK_SIZE = 64 * 1024;
 
-/** Pieces in flight beside the one at hand, once a scan has gone from one to the next as often. */
+/** Maximum number of pieces in flight, reached step by step as a scan goes from piece to piece. */
 const MAXIMUM_PIECES_AHEAD = 3;
 
-/** In flight before it is known where the first blob of a scan lies. */
+/** Pieces in flight before the scan knows the offset of its first blob. */
 const FIRST_PIECES = 2;
 
-/** Where blobs were found, in parallel arrays with one place for each. */
+/** Places of blobs that were found, in parallel arrays. */
 export interface BlobPlaces {
-  /** In the scanner's `bytes`. */
+  /** Indexes of the contents in the scanner's `bytes`. */
   readonly starts: Uint32Array;
   readonly lengths: Uint32Array;
   /** Bytes in the file, header included. */
   readonly storedLengths: Uint32Array;
 }
 
-/** Blobs that should lie one behind the other. */
+/** Blobs that should follow each other. */
 export interface BlobRow {
-  /** File offsets, one more than there are blobs: the last is what the last blob must end before. */
+  /** File offsets, one more than there are blobs: the last one limits the end of the last blob. */
   readonly offsets: Float64Array;
   readonly from: number;
   readonly to: number;
-  /** Where the one before the first ends. */
+  /** Where the blob before the first one ends. */
   readonly previousEnd: number;
 }
 
+/** Options of `BlobScanner`. */
 export interface BlobScannerOptions {
-  /** Bytes that are read together; default 1 MiB. */
+  /** Bytes of one read; default 1 MiB. */
   readonly pieceSize?: number | undefined;
-  /** Blobs above 1 MiB are loaded as a whole, the default, or left to be streamed. */
+  /** Whether blobs above 1 MiB are loaded completely, the default, or only located, for streaming. */
   readonly largeBlobs?: 'load' | 'leave' | undefined;
-  /** Told to the source; the scanner itself does not look at it. */
+  /** Passed to the source, which may end its reads. The scanner itself does not check it. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/**
+ * Scans blobs front to back without a promise or an array for each of them. For one blob at a time: call
+ * `locate`, and `load` first if it returns false; then the properties describe the blob.
+ *
+ * @example
+ * const scanner = new BlobScanner(reader);
+ * for (const offset of ascendingOffsets) {
+ *   if (!scanner.locate(offset)) {
+ *     await scanner.load(offset);
+ *     scanner.locate(offset);
+ *   }
+ *   const { bytes, payloadStart, payloadLength } = scanner;
+ *   use(bytes.subarray(payloadStart, payloadStart + payloadLength));
+ * }
+ * await scanner.close();
+ */
 export class BlobScanner {
   readonly #reader: BlobReader;
   readonly #slackSize: number;
   readonly #options: BlobScannerOptions;
   readonly #window = new BlobWindow();
   readonly #ahead: PiecesAhead;
-  /** How many to read ahead: whoever leaps about throws them away. */
+  /** How many pieces to read ahead; reset by a jump, which discards them. */
   #piecesAhead = 1;
 
-  /** Where the located blob's payload is: views of `bytes` are valid until the next `load`. */
+  /** The memory of the located blob; views of it are valid until the next `load`. */
   bytes: Uint8Array = this.#window.bytes;
+  /** Index in `bytes` of the payload of the located blob. */
   payloadStart = 0;
+  /** Bytes of the header of the located blob. */
   headerSize = 0;
+  /** Stored bytes after the header of the located blob. */
   payloadLength = 0;
+  /** Whether the payload of the located blob is a zstd frame. */
   compressed = false;
-  /** False for a large blob that was left: only its header is at hand. */
+  /** False for a large blob that was left: only its header is in memory. */
   isWhole = true;
 
+  /**
+   * @param reader gives the source, the region and the limits
+   * @throws `invalid-input` for an option out of range
+   */
   constructor(reader: BlobReader, options: BlobScannerOptions = {}) {
     const { pieceSize = DEFAULT_PIECE_SIZE, signal } = options;
+    checkCount('bytes of one read', pieceSize, { from: 1 });
+    checkChoice('largeBlobs', options.largeBlobs, ['load', 'leave']);
     const { start, end } = reader.bounds;
     const length = Math.max(0, end - start);
     this.#reader = reader;
@@ -105,10 +132,10 @@ export class BlobScanner {
   }
 
   /**
-   * Finds the blob at `offset` in the bytes at hand.
+   * Finds the blob at `offset` in the bytes in memory.
    *
-   * Returns: false when `load` must be called first.
-   * Throws: `out-of-range`, `corrupt`, `truncated`, `too-large`, with path and offset.
+   * @returns false if `load` must be called first
+   * @throws `out-of-range`, `corrupt`, `truncated`, `too-large`, with path and offset
    */
   locate(offset: number): boolean {
     const window = this.#window;
@@ -126,11 +153,12 @@ export class BlobScanner {
   }
 
   /**
-   * Finds plain blobs, from the first of the row on, as long as each lies in the bytes at hand as a
-   * whole, behind the one before it, in front of the next, and within all limits. Of the one after
-   * them `locate` tells what it is: there need be nothing wrong with it.
+   * Finds plain blobs from the first of the row on, as long as each lies completely in memory, after the
+   * previous one, before the next, and within all limits. The blob after them is not necessarily damaged:
+   * `locate` tells.
    *
-   * Returns: how many were found; their places are set from `at` on.
+   * @internal
+   * @returns the number of blobs found; their places are set from index `at` on
    */
   locateRow({ offsets, from, to, previousEnd }: BlobRow, places: BlobPlaces, at: number): number {
     const { starts, lengths, storedLengths } = places;
@@ -158,8 +186,9 @@ export class BlobScanner {
   }
 
   /**
-   * Brings the blob at `offset` to hand; `locate` then finds it. Views of earlier blobs are void.
-   * Throws: as `locate`, and `io`.
+   * Loads the blob at `offset`, so that `locate` finds it. Views of earlier blobs become invalid.
+   *
+   * @throws as `locate`, and `io`
    */
   async load(offset: number): Promise<void> {
     const error = offsetError(offset, this.#reader.bounds);
@@ -174,8 +203,10 @@ export class BlobScanner {
   }
 
   /**
-   * Begins to read the first pieces, for a scan of all blobs that does not know yet where the first
-   * one lies. Requires: nothing was loaded.
+   * Starts to read the first pieces, for a scan of all blobs that does not know its first offset yet.
+   * Requires: nothing was loaded.
+   *
+   * @internal
    */
   begin(): void {
     const { start } = this.#reader.bounds;
@@ -184,35 +215,35 @@ export class BlobScanner {
     this.#ahead.readFrom(start, FIRST_PIECES);
   }
 
-  /** Waits for the reads in flight, so that their file may be closed. */
+  /** Waits for the reads in flight, so that their file can be closed. Never rejects. */
   async close(): Promise<void> {
     await this.#ahead.drop();
   }
 
-  /** To the piece that was read ahead, with the begun blob in front of it. */
+  /** Goes to the next piece, and copies the beginning of the blob in front of it. */
   async #moveOn(offset: number): Promise<void> {
     const { buffer, offset: pieceOffset, length } = await this.#ahead.take();
     const { bytes, shift } = this.#window;
     const begun = pieceOffset - offset;
     const from = offset + shift;
     buffer.set(bytes.subarray(from, from + begun), this.#slackSize - begun);
-    this.#ahead.giveBack(bytes);
+    this.#ahead.release(bytes);
     this.#window.set(buffer, this.#slackSize - begun, offset, begun + length);
     this.#piecesAhead = Math.min(this.#piecesAhead + 1, MAXIMUM_PIECES_AHEAD);
   }
 
-  /** The buffers at hand are used again: whoever jumps often must not leave one behind each time. */
+  /** Starts anew at `offset`. Reuses the buffers, so that frequent jumps allocate nothing. */
   async #jump(offset: number): Promise<void> {
     this.#piecesAhead = 1;
     await this.#ahead.drop();
-    this.#ahead.giveBack(this.#window.bytes);
-    // Nothing is in the window if the read fails.
+    this.#ahead.release(this.#window.bytes);
+    // If the read fails, the window is empty.
     this.#window.set(new Uint8Array(0), 0, offset, 0);
     const { buffer, length } = await this.#ahead.read(offset);
     this.#window.set(buffer, this.#slackSize, offset, length);
   }
 
-  /** What of the blob lies beyond the window: its header first, then all of it. */
+  /** Reads the part of the blob after the window: first its header, then the rest. */
   async #completeBlob(offset: number): Promise<void> {
     let header = this.#headerAt(offset);
     if (header < 0) {
@@ -226,12 +257,12 @@ export class BlobScanner {
     return this.#options.largeBlobs === 'leave' && storedLengthOf(header) > LARGE_BLOB;
   }
 
-  /** Where the window is too small, the blob that begins it gets an array of its own. */
+  /** Gives the blob an array of its own if the window ends within it. */
   async #extendWindow(offset: number, length: number): Promise<void> {
     const { bytes, end, shift } = this.#window;
     const present = end - offset;
     if (length <= present) return;
-    // It reaches into them.
+    // The blob covers some of their bytes.
     this.#piecesAhead = 1;
     await this.#ahead.drop();
     const whole = new Uint8Array(length);
@@ -240,7 +271,7 @@ export class BlobScanner {
     this.#window.set(whole, 0, offset, length);
   }
 
-  /** Negative where it does not lie in the window. Throws: as `locate`. */
+  /** Returns: negative if the window does not hold the header. Throws: as `locate`. */
   #headerAt(offset: number): PackedHeader {
     const { bounds } = this.#reader;
     const header = locateBlob(this.#window, offset, Number.POSITIVE_INFINITY, bounds);

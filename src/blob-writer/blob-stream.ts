@@ -1,6 +1,6 @@
 /**
- * Reads the content of one blob in pieces, so that a blob of any size takes as much memory as a
- * small one: neither its stored bytes nor its content are held whole.
+ * Reads the content of one blob in pieces: neither its stored bytes nor its content are ever in memory
+ * completely, so that a blob of any size takes as much memory as a small one.
  */
 
 import {
@@ -12,22 +12,22 @@ import {
 import type { BlobHeader } from './blob-format.ts';
 import { type ByteSource, readExactly } from './byte-source.ts';
 
-/** Read at once; more than a zstd block with its header. */
+/** Length of one read; more than a zstd block with its header. */
 const WINDOW_SIZE = 256 * 1024;
 
 export interface BlobContentPlace {
   readonly source: ByteSource;
-  /** Of the blob; checked to lie within the values, with its header and stored bytes. */
+  /** Offset of the blob; the complete blob is known to lie within the values. */
   readonly offset: number;
   readonly header: BlobHeader;
 }
 
 /**
- * Hands the content over in pieces of at most 256 KiB, each a view that is valid until the function
+ * Passes the content to `onPiece` in pieces of at most 256 KiB, each a view that is valid until `onPiece`
  * returns.
  *
  * Returns: the length of the content.
- * Throws: `corrupt`, `truncated`, `too-large`, `io`; pieces may have been handed over before.
+ * Throws: `corrupt`, `truncated`, `too-large`, `io`; `onPiece` may have been called before.
  */
 export async function streamBlobContent(
   { source, offset, header }: BlobContentPlace,
@@ -70,7 +70,7 @@ class SourceWindow implements FrameSource {
 
   async #load(offset: number, length: number): Promise<Uint8Array> {
     const windowLength = Math.min(this.#window.length, this.length - offset);
-    // Nothing is there if the read fails.
+    // If the read fails, the window is empty.
     this.#end = this.#start;
     await readExactly(this.#source, this.#window.subarray(0, windowLength), this.#offset + offset);
     this.#start = offset;

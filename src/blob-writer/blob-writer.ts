@@ -1,8 +1,8 @@
 /**
- * Blobs, appended one behind the other through a BufferedWriter.
+ * Appends blobs back to back through a BufferedWriter.
  *
- * One writer at a time: the offset of a blob is `offset` right before it is appended, known at once
- * whatever waits for the disk.
+ * One writer at a time: the offset of a blob is the value of `offset` right before it is appended, even
+ * while earlier appends wait for the disk.
  */
 import { assert } from '../assert.ts';
 import { copyBytes, ViewedBytes } from '../byte-words.ts';
@@ -23,21 +23,33 @@ import {
 } from './blob-format.ts';
 import type { BufferedWriter } from './buffered-writer.ts';
 
-/** Many contents: number i is the `lengths[i]` bytes of `values` from `starts[i]` on. */
+/** Many contents: content i is the `lengths[i]` bytes of `values` from index `starts[i]`. */
 export interface BlobParts {
   readonly values: ViewedBytes;
   readonly starts: Uint32Array;
   readonly lengths: Uint32Array;
 }
 
+/**
+ * Appends blobs to a file. A blob is found again by its offset.
+ *
+ * @example
+ * const out = new BufferedWriter(file);
+ * const blobs = new BlobWriter(out);
+ * const { offset } = blobs;
+ * await blobs.append(content);
+ * await out.finish();
+ * await file.sync();
+ */
 export class BlobWriter {
   readonly #out: BufferedWriter;
 
+  /** @param out may be used beside this writer, such as for padding; the caller finishes it */
   constructor(out: BufferedWriter) {
     this.#out = out;
   }
 
-  /** File offset that the next blob gets. */
+  /** File offset of the next blob, in bytes. */
   get offset(): number {
     return this.#out.offset;
   }
@@ -45,9 +57,11 @@ export class BlobWriter {
   /**
    * Appends a plain blob.
    *
-   * Requires: the bytes stay unchanged until a returned promise settles.
-   * Returns: nothing when there was room; else a promise that resolves once they are buffered.
-   * Throws: `too-large`, and as `BufferedWriter.append`.
+   * Durability: none, as for `BufferedWriter.append`.
+   *
+   * @param bytes must not change until a returned promise settles
+   * @returns nothing if there was room, otherwise a promise that resolves once the bytes are buffered
+   * @throws `too-large`, and as `BufferedWriter.append`
    */
   append(bytes: Uint8Array): void | Promise<void> {
     checkContent(bytes);
@@ -55,12 +69,16 @@ export class BlobWriter {
     const headerSize = blobHeaderSize(length);
     const at = this.#out.claim(headerSize + length);
     if (at < 0) return this.#appendAcross(bytes);
-    const { buffer } = this.#out;
+    const buffer = this.#out.buffer.bytes;
     encodePlainBlobHeader(buffer, at, length);
     buffer.set(bytes, at + headerSize);
   }
 
-  /** Blobs that end at most so many bytes behind `offset` are appended without a promise. */
+  /**
+   * Blobs that end at most this many bytes after `offset` are appended without a promise.
+   *
+   * @internal
+   */
   get room(): number {
     return Math.min(this.#out.room, MAXIMUM_BLOB_LENGTH);
   }
@@ -68,16 +86,20 @@ export class BlobWriter {
   /**
    * Appends the parts from `first` to `end`, which take `size` bytes with their headers.
    * Requires: they fit into `room`, and lie inside the values.
+   *
+   * @internal
    */
   appendParts(parts: BlobParts, first: number, end: number, size: number): void {
     const at = this.#out.claim(size);
     assert(at >= 0, 'the parts fit into the buffer');
-    encodeParts(parts, first, end, this.#out.viewedBuffer, at);
+    encodeParts(parts, first, end, this.#out.buffer, at);
   }
 
   /**
-   * As `appendParts`, but also where there is no room: the parts are copied, and wait.
+   * As `appendParts`, for parts that may not fit into `room`: they are copied and wait.
    * Requires: they lie inside the values. Returns, throws: as `append`.
+   *
+   * @internal
    */
   appendCopies(parts: BlobParts, first: number, end: number, size: number): void | Promise<void> {
     const copies = new ViewedBytes(new Uint8Array(size));
@@ -86,10 +108,13 @@ export class BlobWriter {
   }
 
   /**
-   * Appends a blob as its zstd frame if that is strictly smaller and the blob not short, else plain.
+   * Appends a blob as its zstd frame if the frame is smaller and the blob has at least 128 bytes, otherwise
+   * plain.
    *
-   * Requires: `frame` is the compressed form of `bytes`.
-   * Returns, throws: as `append`.
+   * @param bytes must not change until a returned promise settles
+   * @param frame the compressed form of `bytes`, which is not checked; must not change either
+   * @returns as `append`
+   * @throws as `append`
    */
   appendCompressed(bytes: Uint8Array, frame: Uint8Array): void | Promise<void> {
     if (bytes.length < SHORT_BLOB_LIMIT || frame.length >= bytes.length) return this.append(bytes);
@@ -102,7 +127,8 @@ export class BlobWriter {
   /**
    * Appends a blob that is encoded already, header included, such as one read from another layer.
    *
-   * Throws: `corrupt` or `truncated` unless the bytes are one whole blob; and as `append`.
+   * @returns as `append`
+   * @throws `corrupt` or `truncated` unless the bytes are exactly one blob; and as `append`
    */
   appendEncoded(blob: Uint8Array): void | Promise<void> {
     checkEncodedBlob(blob);
@@ -110,8 +136,10 @@ export class BlobWriter {
   }
 
   /**
-   * Appends blobs back to back that this library has encoded.
+   * Appends consecutive blobs that this library has encoded.
    * Returns, throws: as `append`.
+   *
+   * @internal
    */
   appendAllEncoded(blobs: Uint8Array): void | Promise<void> {
     return this.#out.append(blobs);
@@ -124,7 +152,7 @@ export class BlobWriter {
   }
 }
 
-/** Writes the parts from `first` to `end`, each behind its header, from `at` on. */
+/** Writes the parts from `first` to `end`, each after its header, at index `at` of the target. */
 function encodeParts(
   { values, starts, lengths }: BlobParts,
   first: number,
@@ -141,12 +169,12 @@ function encodeParts(
   }
 }
 
-/** Throws `corrupt`, `truncated`, `invalid-input` unless it is one whole blob, header included. */
+/** Throws `corrupt`, `truncated`, `invalid-input` unless it is exactly one blob, header included. */
 export function checkEncodedBlob(blob: Uint8Array): void {
   checkBytes(blob, 'encoded blob');
   const [first] = blob;
   if (first === undefined || blob.length < blobHeaderSizeOfFirstByte(first)) {
-    throw new StorageError('truncated', { what: 'encoded blob has no whole header', offset: 0 });
+    throw new StorageError('truncated', { what: 'header of the encoded blob', offset: 0 });
   }
   const { headerSize, storedLength, compressed } = decodeBlobHeader(blob, 0, 0);
   if (blob.length !== headerSize + storedLength) {
@@ -157,11 +185,11 @@ export function checkEncodedBlob(blob: Uint8Array): void {
       actual: `${blob.length}`,
     });
   }
-  if (compressed) scanFrameBehind(blob, headerSize);
+  if (compressed) scanFrameAfterHeader(blob, headerSize);
 }
 
-/** The offsets of its errors count from the start of the blob. */
-function scanFrameBehind(blob: Uint8Array, headerSize: number): void {
+/** Offsets of its errors count from the start of the blob. */
+function scanFrameAfterHeader(blob: Uint8Array, headerSize: number): void {
   try {
     scanZstdFrame(blob.subarray(headerSize));
   } catch (error) {

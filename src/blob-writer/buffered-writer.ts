@@ -1,8 +1,8 @@
 /**
  * An append-only writer over a VirtualFile with a fixed number of fixed buffers.
  *
- * One buffer fills while the full ones are written behind it, one write at a time, in order. Every
- * write before the end is a whole buffer at `startOffset` plus a multiple of the buffer size. When
+ * One buffer fills while full ones are written in the background, one write at a time, in order. Every
+ * write before the end is a full buffer at `startOffset` plus a multiple of the buffer size. If
  * no buffer is free, `append` returns a promise: that is the backpressure.
  *
  * One writer at a time: appends land in call order, and their offsets are assigned before the
@@ -11,46 +11,22 @@
 import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
 import { checkBytes } from '../check-bytes.ts';
-import { checkCount, checkOneOf, checkSignal } from '../check-options.ts';
+import { checkCount } from '../check-options.ts';
 import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
 import { onAbort } from '../on-abort.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
+import {
+  type BufferedWriterOptions,
+  checkEnd,
+  checkMultiple,
+  checkOptions,
+  DEFAULT_BUFFER_SIZE,
+  EXACT,
+  type WriterEnd,
+} from './buffered-writer-options.ts';
+import { copyOverlap } from './read-range.ts';
 
-export interface BufferedWriterOptions {
-  /** File offset of the first append; what lies before it is written at the end. */
-  readonly startOffset?: number | undefined;
-  /** Bytes; default 1 MiB. */
-  readonly bufferSize?: number | undefined;
-  /** At least 2; default 2. */
-  readonly bufferCount?: number | undefined;
-  /**
-   * After so many bytes of whole buffers were written they are synced, while others are appended, so
-   * that a sync at the end finds little left to do. One at a time; a failure poisons the file. By
-   * default nothing is synced.
-   */
-  readonly syncEvery?: number | undefined;
-  /** Once aborted, every call rejects with `aborted`. */
-  readonly signal?: AbortSignal | undefined;
-}
-
-/** How the last, partly filled buffer is written. Every byte that was appended is in the file. */
-export type WriterEnd =
-  /** As it is: the file ends after the last byte that was appended. */
-  | { readonly kind: 'exact' }
-  /** Followed by zeros up to the next multiple of that many bytes. */
-  | { readonly kind: 'zero-pad'; readonly multiple: number }
-  /** Written as whole multiples, then cut: for files that take aligned writes only. */
-  | { readonly kind: 'pad-then-truncate'; readonly multiple: number };
-
-const EXACT: WriterEnd = { kind: 'exact' };
-const END_KINDS: readonly WriterEnd['kind'][] = ['exact', 'zero-pad', 'pad-then-truncate'];
-
-export const DEFAULT_BUFFER_SIZE = 1024 * 1024;
-
-/** Of a buffer, or of the zeros that are appended at once. */
-const MAXIMUM_ARRAY_SIZE = 1024 * 1024 * 1024;
-
-/** Bytes that appends may leave waiting when their promises are not awaited. */
+/** Bytes that may wait because the promises of their appends are not awaited. */
 const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
 
 interface FilledBuffer {
@@ -58,7 +34,7 @@ interface FilledBuffer {
   readonly offset: number;
 }
 
-/** The rest of an append that found no free buffer. */
+/** An append that found no free buffer; `rest` is what is not buffered yet. */
 interface WaitingAppend {
   rest: Uint8Array;
   readonly resolve: () => void;
@@ -72,15 +48,27 @@ type State =
   | { readonly kind: 'abandoned' }
   | { readonly kind: 'poisoned'; readonly error: unknown };
 
+/**
+ * Appends bytes to a file through buffers that are written in the background. The first error is final:
+ * every later call fails with it. End every writer with `finish` or `abandon`; both leave the file open.
+ *
+ * @example
+ * const out = new BufferedWriter(file);
+ * await out.append(bytes);   // waits only if no buffer is free
+ * await out.finish();
+ * await file.sync();         // nothing is durable before
+ */
 export class BufferedWriter {
+  /** The file that is written. The caller syncs and closes it. */
   readonly file: VirtualFile;
+  /** Bytes of each buffer. */
   readonly bufferSize: number;
   readonly #startOffset: number;
   readonly #signal: AbortSignal | undefined;
   readonly #stopListening: () => void;
   #state: State = { kind: 'open' };
   readonly #free: ViewedBytes[] = [];
-  /** The buffer that fills; undefined while all are waiting to be written. */
+  /** The buffer being filled; undefined while all are waiting to be written. */
   #current: ViewedBytes | undefined;
   /** File offset of the current buffer's first byte. */
   #currentOffset: number;
@@ -91,19 +79,19 @@ export class BufferedWriter {
   #waitingBytes = 0;
   #flushing: Promise<void> | undefined;
   readonly #syncEvery: number | undefined;
-  /** Bytes of whole buffers that no sync covers yet. */
+  /** Bytes written since the last sync began. */
   #unsyncedBytes = 0;
   #syncing: Promise<unknown> | undefined;
   #finishing: Promise<number> | undefined;
 
+  /**
+   * @param file open for writing
+   * @throws `invalid-input` for an option out of range, `aborted` if the signal has fired already
+   */
   constructor(file: VirtualFile, options: BufferedWriterOptions = {}) {
     const { startOffset = 0, bufferSize = DEFAULT_BUFFER_SIZE, bufferCount = 2 } = options;
     const { syncEvery } = options;
-    checkCount('buffer size', bufferSize, { from: 1, to: MAXIMUM_ARRAY_SIZE });
-    checkCount('number of buffers', bufferCount, { from: 2 });
-    checkCount('start offset', startOffset);
-    if (syncEvery !== undefined) checkCount('bytes between syncs', syncEvery, { from: 1 });
-    checkSignal(options.signal);
+    checkOptions({ ...options, startOffset, bufferSize, bufferCount });
     throwIfAborted(options.signal, file.path);
     this.file = file;
     this.bufferSize = bufferSize;
@@ -119,18 +107,22 @@ export class BufferedWriter {
     this.#stopListening = signal === undefined ? () => {} : onAbort(signal, () => this.#abort());
   }
 
-  /** File offset that the next append gets. */
+  /** File offset of the next append, in bytes. */
   get offset(): number {
     return this.#currentOffset + this.#fill + this.#waitingBytes;
   }
 
   /**
-   * Appends the bytes at `offset`.
+   * Appends the bytes at `offset`. The order of calls is the order in the file, awaited or not. If a
+   * returned promise is not awaited, its error surfaces on the next call.
    *
-   * Requires: the bytes stay unchanged until a returned promise settles.
-   * Returns: nothing when there was room; else a promise that resolves once they are buffered.
-   * Throws: `closed`, `aborted`, the first write error, `too-large` when appends pile up unawaited,
-   * `invalid-input` for what is not a Uint8Array.
+   * Durability: none before `finish` and a sync of the file.
+   *
+   * @param bytes must not change until a returned promise settles
+   * @returns nothing if there was room, otherwise a promise that resolves once the bytes are buffered; the
+   * signal ends the wait
+   * @throws `closed`, `aborted`, the first write error, `too-large` if more than 64 MiB of appends wait,
+   * `invalid-input` unless `bytes` is a Uint8Array
    */
   append(bytes: Uint8Array): void | Promise<void> {
     this.#throwUnlessOpen();
@@ -148,7 +140,11 @@ export class BufferedWriter {
     return this.#appendAcross(bytes);
   }
 
-  /** Appends both, one behind the other, or neither; as `append` otherwise. */
+  /**
+   * Appends both or neither, back to back; otherwise as `append`.
+   *
+   * @internal
+   */
   appendPair(first: Uint8Array, second: Uint8Array): void | Promise<void> {
     this.#throwUnlessOpen();
     checkBytes(first, 'bytes to append');
@@ -159,17 +155,22 @@ export class BufferedWriter {
     return secondDone ?? firstDone;
   }
 
-  /** The most bytes that can be claimed now; 0 also where an append would throw. */
+  /**
+   * Maximum number of bytes that can be claimed now; 0 if an append would throw.
+   *
+   * @internal
+   */
   get room(): number {
     if (this.#state.kind !== 'open' || this.#current === undefined) return 0;
     return this.#waiting.length > 0 ? 0 : this.bufferSize - this.#fill - 1;
   }
 
   /**
-   * Takes `length` bytes of the current buffer for the caller to fill before any other call.
+   * Reserves `length` bytes of the current buffer, which the caller fills before any other call.
    *
-   * Returns: their index in `buffer`; -1 when they do not fit, and `append` must be used.
-   * Throws: as `append`.
+   * @internal
+   * @returns their index in `buffer`; -1 if they do not fit, and `append` must be used
+   * @throws as `append`
    */
   claim(length: number): number {
     this.#throwUnlessOpen();
@@ -180,30 +181,33 @@ export class BufferedWriter {
     return at;
   }
 
-  /** The buffer that the last claim points into. */
-  get buffer(): Uint8Array {
-    return this.viewedBuffer.bytes;
-  }
-
-  /** The same, with a view of it. */
-  get viewedBuffer(): ViewedBytes {
-    assert(this.#current !== undefined, 'only a successful claim leads here');
+  /**
+   * The buffer of the last claim.
+   *
+   * @internal
+   */
+  get buffer(): ViewedBytes {
+    assert(this.#current !== undefined, 'the last claim succeeded');
     return this.#current;
   }
 
   /**
    * Appends zeros up to the next multiple of `multiple` bytes from the start of the file.
-   * Throws: `invalid-input` unless that is an integer from 1 to 1 GiB; and as `append`.
+   *
+   * @returns as `append`
+   * @throws `invalid-input` unless `multiple` is an integer from 1 to 1 GiB; and as `append`
    */
   pad(multiple: number): void | Promise<void> {
-    checkCount('multiple to pad to', multiple, { from: 1, to: MAXIMUM_ARRAY_SIZE });
+    checkMultiple(multiple);
     const excess = this.offset % multiple;
     if (excess > 0) return this.append(new Uint8Array(multiple - excess));
   }
 
   /**
-   * Fills the target with bytes that were appended from `offset` on, wherever they are now.
-   * Throws: `out-of-range` for bytes that are not appended yet or wait for a buffer.
+   * Fills the target with appended bytes from file offset `offset`, whether or not they are flushed.
+   *
+   * @throws `out-of-range` for bytes that are not appended yet, or that still wait for a buffer; `io`, and
+   * the first write error
    */
   async readExactAt(target: Uint8Array, offset: number): Promise<void> {
     this.throwIfFailed();
@@ -218,7 +222,7 @@ export class BufferedWriter {
         actual: `${offset} to ${end}`,
       });
     }
-    // What is in memory is copied before the first await: its buffer may be reused after it.
+    // Copied before the first await, since the buffers may be reused after it.
     let flushedEnd = this.#currentOffset;
     if (this.#current !== undefined)
       copyOverlap(this.#current.bytes, this.#currentOffset, target, offset);
@@ -232,45 +236,50 @@ export class BufferedWriter {
   }
 
   /**
-   * Resolves once every full buffer is written and no append waits.
-   * Throws: as `append`.
+   * Resolves once every full buffer is written and no append waits. The signal ends the wait for appends, not
+   * for a write in flight.
+   *
+   * Durability: none.
+   *
+   * @throws as `append`
    */
   async flushed(): Promise<void> {
     while (this.#flushing !== undefined) await this.#flushing;
     this.throwIfFailed();
     if (this.#state.kind === 'abandoned') throw this.#reason();
-    assert(this.#filled.length === 0 && this.#waiting.length === 0, 'all that is full is written');
+    assert(this.#filled.length === 0 && this.#waiting.length === 0, 'every full buffer is written');
   }
 
   /**
-   * Writes what is left, appends that still wait included: the tail as `end` says, by default exactly
-   * as it is, and then `head` at the start of the file. The file stays open, and is to be synced.
-   * Nothing can be appended from the call on.
+   * Writes everything that is left, waiting appends included, and then `head` at the start of the file.
+   * Nothing can be appended after the call. The file stays open.
    *
-   * Requires: the head lies before the start offset.
-   * Returns: the size that the file has now.
-   * Throws: `invalid-input`; else as `append`.
    * Durability: none before the file is synced.
+   *
+   * @param end how the last buffer is written; default `{ kind: 'exact' }`
+   * @param head at most `startOffset` bytes
+   * @returns the size of the file in bytes
+   * @throws `invalid-input`; otherwise as `append`
    */
   async finish(end: WriterEnd = EXACT, head?: Uint8Array): Promise<number> {
     this.#throwUnlessOpen();
-    checkOneOf('end of the file', end?.kind, END_KINDS);
-    if (end.kind !== 'exact') {
-      checkCount('multiple to pad to', end.multiple, { from: 1, to: MAXIMUM_ARRAY_SIZE });
-    }
+    checkEnd(end);
     if (head !== undefined) checkBytes(head, 'head of the file');
-    checkCount('start offset, behind the head', this.#startOffset, { from: head?.length ?? 0 });
+    checkCount('start offset, after the head', this.#startOffset, { from: head?.length ?? 0 });
     this.#state = { kind: 'finishing' };
     this.#finishing = this.#writeRest(end, head);
     return this.#finishing;
   }
 
-  /** Throws the first write error, or `aborted`, once there is one. */
+  /** @throws the first write error, or `aborted`, if there is one */
   throwIfFailed(): void {
     if (this.#state.kind === 'poisoned') throw this.#reason();
   }
 
-  /** Gives up: waits for the write and the sync in flight, drops the rest. The file stays open. */
+  /**
+   * Discards what is not written yet and waits for the write and the sync in flight. Waiting appends reject
+   * with `closed`. The file stays open. Never rejects; idempotent.
+   */
   async abandon(): Promise<void> {
     this.#end({ kind: 'abandoned' });
     await Promise.allSettled([this.#flushing, this.#finishing, this.#syncing]);
@@ -279,7 +288,7 @@ export class BufferedWriter {
   #throwIfTooMuchWaits(): void {
     if (this.#waitingBytes <= MAXIMUM_WAITING_BYTES) return;
     throw new StorageError('too-large', {
-      what: 'appends that wait; await what append returns',
+      what: 'appends that wait: await the promises that append returns',
       path: this.file.path,
       expected: `at most ${MAXIMUM_WAITING_BYTES} bytes`,
       actual: `${this.#waitingBytes}`,
@@ -289,13 +298,13 @@ export class BufferedWriter {
   #appendAcross(bytes: Uint8Array): void | Promise<void> {
     const rest = this.#waiting.length > 0 ? bytes : this.#fillBuffers(bytes);
     if (rest.length === 0 && this.#waiting.length === 0) return;
-    // The signal may have fired while a flush was started: then nobody would end the wait.
+    // The signal may have fired while a flush was started; then nothing would end the wait.
     this.#throwUnlessOpen();
     this.#waitingBytes += rest.length;
     const buffered = new Promise<void>((resolve, reject) => {
       this.#waiting.push({ rest, resolve, reject });
     });
-    // Whoever does not await it hears of a failure from the next call: the error stays.
+    // If the promise is not awaited, the error surfaces on the next call.
     buffered.catch(() => {});
     return buffered;
   }
@@ -322,8 +331,8 @@ export class BufferedWriter {
   }
 
   /**
-   * Never rejects: a failure poisons the writer, and the next call reports it. It ends in the same
-   * step in which it finds nothing to write, so that a buffer filled right after starts another.
+   * Never rejects: a failure poisons the writer, and the next call reports it. `#flushing` is cleared in the
+   * same step that finds nothing to write, so that a buffer filled right after starts a new flush.
    */
   async #flushFilled(): Promise<void> {
     for (;;) {
@@ -339,15 +348,15 @@ export class BufferedWriter {
         continue;
       }
       this.#filled.shift();
-      this.#syncBehind(next.buffer.bytes.length);
+      this.#syncWritten(next.buffer.bytes.length);
       if (this.#current === undefined) this.#current = next.buffer;
       else this.#free.push(next.buffer);
       this.#serveWaiting();
     }
   }
 
-  /** A failure poisons the file: its next write or sync reports that. */
-  #syncBehind(written: number): void {
+  /** Starts a sync if one is due. A failure poisons the file: its next write or sync reports it. */
+  #syncWritten(written: number): void {
     if (this.#syncEvery === undefined) return;
     this.#unsyncedBytes += written;
     if (this.#unsyncedBytes < this.#syncEvery || this.#syncing !== undefined) return;
@@ -424,7 +433,7 @@ export class BufferedWriter {
     if (this.#state.kind !== 'open') throw this.#reason();
   }
 
-  /** Why this writer takes nothing more. */
+  /** Returns: the error of every call from now on. */
   #reason(): unknown {
     if (this.#state.kind === 'poisoned') return this.#state.error;
     return new StorageError('closed', {
@@ -432,16 +441,4 @@ export class BufferedWriter {
       path: this.file.path,
     });
   }
-}
-
-function copyOverlap(
-  source: Uint8Array,
-  sourceOffset: number,
-  target: Uint8Array,
-  targetOffset: number,
-): void {
-  const start = Math.max(sourceOffset, targetOffset);
-  const end = Math.min(sourceOffset + source.length, targetOffset + target.length);
-  if (start >= end) return;
-  target.set(source.subarray(start - sourceOffset, end - sourceOffset), start - targetOffset);
 }

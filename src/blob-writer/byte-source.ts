@@ -7,44 +7,72 @@ import { errnoOf, fromNodeError } from '../virtual-file/system-error.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { distribute, type JoinedRange, joinRanges, type ReadRange } from './read-range.ts';
 
+/** Options of reads. */
 export interface ReadRangesOptions {
-  /** The reads are not needed any more once it fires; a source may go on with them. */
+  /** Once it fires, the reads are no longer needed. A source may end them or let them finish. */
   readonly signal?: AbortSignal | undefined;
 }
 
+/**
+ * Where layers and blobs are read from: anything with a size and a positioned read, such as a file, memory
+ * or an HTTP range. Whatever a source throws reaches the caller as a `StorageError`: its own, or `io` with
+ * the error as cause.
+ *
+ * @example
+ * const source: ByteSource = {
+ *   size,
+ *   async read(target, offset) {
+ *     const bytes = await getRange(offset, target.length);
+ *     target.set(bytes);
+ *     return bytes.length;
+ *   },
+ * };
+ */
 export interface ByteSource {
-  /** Bytes. Must not change. */
+  /** In bytes. Must not change, nor may the content. */
   readonly size: number;
-  /** Bytes that are stored, where that is known: less than `size` where a file has holes. */
+  /** Number of stored bytes, if known: less than `size` if a file has holes. */
   readonly allocatedSize?: number | undefined;
-  /** For error messages. */
+  /** Used in error messages. */
   readonly path?: string | undefined;
-  /** Reads at most `target.length` bytes at `offset`; returns how many, 0 at the end. */
+  /**
+   * Reads at most `target.length` bytes at `offset`.
+   *
+   * @returns the number of bytes read; 0 at the end of the source
+   */
   read(target: Uint8Array, offset: number): Promise<number>;
   /**
-   * Fills all targets, in as few requests as the source can: ranges are in any order and may overlap.
-   * Rejects where it cannot fill one of them. Without it, each range is read by `read`.
+   * Fills all targets in as few requests as possible. Ranges are in any order and may overlap. Rejects if
+   * it cannot fill one of them. Without this method, each range is read by `read`.
    */
   readonly readRanges?:
     | ((ranges: readonly ReadRange[], options?: ReadRangesOptions) => Promise<void>)
     | undefined;
   /**
-   * Bytes between two ranges that cost no more to read than a second request: such ranges are read
-   * together. Default: ranges are read one by one, blobs together where they touch.
+   * Ranges at most this many bytes apart are read together, because reading the gap is no slower than a
+   * second request. Default: ranges are read one by one, blobs together if they touch.
    */
   readonly maximumGap?: number | undefined;
-  /** The same as `read`, synchronously, where the source can; the event loop stands still meanwhile. */
+  /** As `read`, synchronously, if the source can; blocks the event loop. */
   readonly readSync?: ((target: Uint8Array, offset: number) => number) | undefined;
-  /** Memory that large reads of the source are fastest with, if that is not any. */
+  /** Allocates memory of `length` bytes that large reads are fastest with; by default ordinary memory. */
   readonly newBuffer?: ((length: number) => Uint8Array) | undefined;
-  /** Fills the target from memory; false, and nothing is read, where the source has not all of it. */
+  /**
+   * Fills the target from a cache in memory.
+   *
+   * @returns false if the cache lacks some of the bytes; the target may then be filled in part
+   */
   readCached?(target: Uint8Array, offset: number): boolean;
 }
 
-/** Of a file on this machine: half a block of it is read faster than a second call is made. */
+/** For files on this machine: reading half a block is faster than a second call. */
 const MAXIMUM_GAP_OF_FILE = 4096;
 
-/** A file with the size that it has now. */
+/**
+ * Makes a source of an open file with its present size. The caller closes the file.
+ *
+ * @throws `io`, `closed`
+ */
 export async function fileSource(file: VirtualFile): Promise<ByteSource> {
   const { size, allocatedSize } = await file.stat();
   return {
@@ -63,7 +91,12 @@ export async function heldFileSource(file: VirtualFile, held: HeldFile): Promise
   return { ...source, readSync: (target, offset) => held.readSync(target, offset) };
 }
 
-/** Bytes in memory; they must not change. */
+/**
+ * Makes a source of bytes in memory.
+ *
+ * @param bytes are not copied and must not change
+ * @param path used in error messages
+ */
 export function bytesSource(bytes: Uint8Array, path?: string): ByteSource {
   const readSync = (target: Uint8Array, offset: number): number => {
     const part = bytes.subarray(offset, offset + target.length);
@@ -78,9 +111,11 @@ export function bytesSource(bytes: Uint8Array, path?: string): ByteSource {
   };
 }
 
-/** What a node:fs/promises FileHandle offers here. */
+/** The part of a `FileHandle` of node:fs/promises that `handleSource` uses. */
 export interface ReadableHandle {
+  /** Looks up the size. */
   stat(): Promise<{ readonly size: number }>;
+  /** Reads at most `length` bytes at `offset` of the file. */
   read(
     target: Uint8Array,
     targetOffset: number,
@@ -89,7 +124,12 @@ export interface ReadableHandle {
   ): Promise<{ readonly bytesRead: number }>;
 }
 
-/** A FileHandle with the size that it has now; the caller closes it. Its errors become `io`. */
+/**
+ * Makes a source of a `FileHandle` with its present size. The caller closes the handle.
+ *
+ * @param path used in error messages
+ * @throws `io` with the handle's error as cause
+ */
 export async function handleSource(handle: ReadableHandle, path?: string): Promise<ByteSource> {
   const failingAs = async <T>(action: string, operation: () => Promise<T>): Promise<T> => {
     try {
@@ -110,15 +150,15 @@ export async function handleSource(handle: ReadableHandle, path?: string): Promi
   };
 }
 
-/** Reads in flight at the same time; more wait in line. */
+/** Maximum number of reads in flight; others wait. */
 const MAXIMUM_READS = 32;
 
-/** Small reads synchronously where the source can: a thread hop costs more than they do. */
+/** Reads up to this length are synchronous if the source can: a thread hop costs more than the read. */
 const LARGEST_SYNC_READ = 64 * 1024;
 
 /**
- * Fills all targets. Returns: nothing to wait for where that was done already.
- * Throws: `truncated` where the source ends first, as a file cut under us does; `aborted`, `io`.
+ * Fills all targets. Returns: nothing if they are filled already, otherwise a promise.
+ * Throws: `truncated` if the source ends early, such as a file that was cut meanwhile; `aborted`, `io`.
  */
 export function fillRanges(
   source: ByteSource,
@@ -143,7 +183,7 @@ export function readExactly(
   return readAll(source, [{ target, offset }], options);
 }
 
-/** Throws: `truncated`, `io`; `invalid-input` where the source cannot, and has not all in memory. */
+/** Throws: `truncated`, `io`; `invalid-input` if the source can neither read synchronously nor has all bytes cached. */
 export function readRangeSync(source: ByteSource, range: ReadRange): void {
   const { target, offset } = range;
   if (source.readSync === undefined) {
@@ -163,7 +203,7 @@ export function readRangeSync(source: ByteSource, range: ReadRange): void {
   }
 }
 
-/** For what cannot be done without a wait. */
+/** The error for a synchronous read of a source that has none. */
 export function cannotWait(source: ByteSource): StorageError {
   return new StorageError('invalid-input', {
     what: 'synchronous read',
@@ -187,7 +227,7 @@ function fillsFromCache(source: ByteSource, { target, offset }: ReadRange): bool
   }
 }
 
-/** Not an asynchronous function: each one in between costs a small read as much as the read. */
+/** Not an async function: each additional one costs as much as a small read itself. */
 function readAll(
   source: ByteSource,
   ranges: readonly ReadRange[],
@@ -205,7 +245,7 @@ function readAll(
   });
 }
 
-/** By one call of a source that takes many. */
+/** Reads the ranges by one call of the source's own `readRanges`. */
 async function readTogether(
   source: ByteSource,
   ranges: readonly ReadRange[],
@@ -218,7 +258,7 @@ async function readTogether(
   }
 }
 
-/** Settles when none is in flight any more; rejects with the first error. */
+/** Settles once no read is in flight; rejects with the first error. */
 async function readSideBySide(source: ByteSource, ranges: readonly JoinedRange[]): Promise<void> {
   let next = 0;
   const readInTurn = async (): Promise<void> => {
@@ -237,7 +277,7 @@ async function readJoined(source: ByteSource, range: JoinedRange): Promise<void>
     await readRange(source, range);
   } catch (error) {
     if (!range.hasGaps) throw error;
-    // It may be what lies between the parts that cannot be read.
+    // Perhaps only a gap is unreadable.
     for (const part of range.parts) await readRange(source, part);
     return;
   }
@@ -259,7 +299,7 @@ async function readRange(source: ByteSource, range: ReadRange): Promise<void> {
   }
 }
 
-/** Memory for large reads. Throws `io` where the source has no memory of that length. */
+/** Allocates memory for large reads. Throws `io` if the source returns something else. */
 export function newBufferOf(source: ByteSource, length: number): Uint8Array {
   if (source.newBuffer === undefined) return new Uint8Array(length);
   let buffer: unknown;
@@ -278,15 +318,15 @@ export function newBufferOf(source: ByteSource, length: number): Uint8Array {
 }
 
 /**
- * What a read returned. Throws for a length that is impossible, which would make bytes up; whoever
- * reads turns that into `io`, as all that a source does wrong.
+ * Checks the length that a read returned: an impossible one would make up bytes. Throws a RangeError, which
+ * callers turn into `io`, like every other fault of a source.
  */
 export function checkedLength(length: number, target: Uint8Array): number {
   if (Number.isSafeInteger(length) && length >= 0 && length <= target.length) return length;
   throw new RangeError(`a read returned ${String(length)}: expected 0 to ${target.length} bytes`);
 }
 
-/** What a source threw, which may be anything, as a StorageError; one that it threw itself stays. */
+/** Wraps what a source threw, which may be anything, in a StorageError. A StorageError stays as it is. */
 export function failedRead(
   error: unknown,
   { path }: ByteSource,
@@ -297,7 +337,7 @@ export function failedRead(
   return new StorageError('io', { what, path, offset, errno: errnoOf(error), cause: error });
 }
 
-/** For a read of which only the first `done` bytes came. */
+/** The error for a read that got only its first `done` bytes. */
 function endsEarly(source: ByteSource, { target, offset }: ReadRange, done: number): StorageError {
   return new StorageError('truncated', {
     what: 'file ends early',

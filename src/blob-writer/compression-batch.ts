@@ -1,14 +1,13 @@
 /**
- * A batch of blobs on its way through compression, in one ArrayBuffer, so that threads can hand it
- * over whole.
+ * A batch of blobs to compress, in one ArrayBuffer, so that it can be transferred between threads.
  *
  *   count    u32
  *   sizes    u32 for each of up to 256 blobs: bytes of its content; top bit: it is encoded already
- *   blobs    back to back: a content behind room for its header, or an encoded blob
+ *   blobs    back to back: room for a header and a content, or an encoded blob
  *
- * Compression is in place, blob by blob. What is stored of a blob, header included, is never longer
- * than its content and the room before it, so that it never reaches a blob that is still to come.
- * Afterwards all blobs are encoded and the sizes are theirs. Integers are the machine's.
+ * Compression is in place, blob by blob. An encoded blob is never longer than its content and the room
+ * before it, so that it never overwrites a later blob. Afterwards all blobs are encoded, and the sizes are
+ * those of the encoded blobs. Integers have the byte order of the machine.
  */
 import { assert } from '../assert.ts';
 import {
@@ -28,7 +27,7 @@ const HEADER_SIZE = MAXIMUM_BLOB_HEADER_SIZE;
 
 assert(HEADER_SIZE + MAXIMUM_BLOB_LENGTH <= SIZE_MASK, 'a size leaves the flag free');
 
-/** Bytes that a batch needs for a blob, at most. */
+/** Maximum number of bytes that a batch needs for a blob. */
 export function batchRoomFor(length: number): number {
   return HEADER_SIZE + length;
 }
@@ -37,15 +36,15 @@ export class CompressionBatch {
   readonly buffer: ArrayBuffer;
   readonly #table: Uint32Array;
   readonly #blobs: Uint8Array;
-  /** Where the blobs end that were added. */
+  /** Where the last added blob ends. */
   #end = 0;
 
-  /** An empty one, with room for that many bytes of blobs. */
+  /** Makes an empty batch with room for `capacity` bytes of blobs. */
   static create(capacity: number): CompressionBatch {
     return new CompressionBatch(new ArrayBuffer(TABLE_SIZE + capacity));
   }
 
-  /** One that came from another thread. */
+  /** Wraps a buffer from another thread. */
   constructor(buffer: ArrayBuffer) {
     this.buffer = buffer;
     this.#table = new Uint32Array(buffer, 0, 1 + MAXIMUM_BATCH_COUNT);
@@ -60,7 +59,7 @@ export class CompressionBatch {
     return this.#table[0] as number;
   }
 
-  /** Bytes of what was added. */
+  /** Bytes added so far. */
   get length(): number {
     return this.#end;
   }
@@ -74,7 +73,7 @@ export class CompressionBatch {
     return this.count < MAXIMUM_BATCH_COUNT && this.#end + batchRoomFor(length) <= this.capacity;
   }
 
-  /** Copies a content, to be compressed unless it is short. Requires: room. */
+  /** Copies a content, which is compressed later unless it is short. Requires: room. */
   add(content: Uint8Array): void {
     if (content.length < SHORT_BLOB_LIMIT) {
       const headerSize = encodePlainBlobHeader(this.#blobs, this.#end, content.length);
@@ -87,25 +86,25 @@ export class CompressionBatch {
     }
   }
 
-  /** Copies a blob that has its header. Requires: room. */
+  /** Copies an encoded blob, header included. Requires: room. */
   addEncoded(blob: Uint8Array): void {
     this.#blobs.set(blob, this.#end);
     this.#note(blob.length, ENCODED_FLAG);
   }
 
-  /** Bytes of a blob that is encoded, header included. */
+  /** Bytes of an encoded blob, header included. */
   encodedSize(index: number): number {
     return (this.#table[1 + index] as number) & SIZE_MASK;
   }
 
-  /** All blobs, once they are compressed; a view. */
+  /** All blobs back to back, a view. Requires: the compression is complete. */
   get encoded(): Uint8Array {
     let length = 0;
     for (let index = 0; index < this.count; index += 1) length += this.encodedSize(index);
     return this.#blobs.subarray(0, length);
   }
 
-  /** Begins to compress what was added. */
+  /** Begins the compression of the added blobs. */
   compression(): BatchCompression {
     return new BatchCompression(this.#table, this.#blobs);
   }
@@ -118,12 +117,12 @@ export class CompressionBatch {
   }
 }
 
-/** Goes over the blobs once: asks for the frame of each content, and moves up what is encoded. */
+/** One pass over the blobs: asks for the frame of each content, and moves encoded blobs up. */
 export class BatchCompression {
   readonly #sizes: Uint32Array;
   readonly #blobs: Uint8Array;
   #index = 0;
-  /** Where the next blob is, and where it goes. */
+  /** Where the next blob is, and where its encoded form goes. */
   #from = 0;
   #to = 0;
 
@@ -132,7 +131,7 @@ export class BatchCompression {
     this.#blobs = blobs;
   }
 
-  /** The next content, a view that is valid until `store`; undefined when all blobs are encoded. */
+  /** Returns: the next content, a view that is valid until `store`; undefined once all blobs are encoded. */
   next(): Uint8Array | undefined {
     for (; this.#index < this.#sizes.length; this.#index += 1) {
       const entry = this.#sizes[this.#index] as number;
@@ -149,7 +148,7 @@ export class BatchCompression {
     return undefined;
   }
 
-  /** Takes the frame of the content that `next` gave, unless it is not smaller. */
+  /** Stores the frame of the content that `next` returned, or the content itself if that is not longer. */
   store(frame: Uint8Array): void {
     const length = this.#sizes[this.#index] as number;
     const start = this.#from + HEADER_SIZE;

@@ -1,12 +1,11 @@
 /**
  * Threads that compress batches of blobs, shared by all writers of the process.
  *
- * The first batches are compressed on the caller's own thread, between other things: a small layer
- * does not wait for threads, and need not pay for them. Once more has come, threads are started.
- * When they are ready they are served first, and the caller's thread, which would only wait otherwise
- * and has the pages in its cache, takes what they have no room for, unless that takes long. Where
- * they cannot start (one processor; a program that was bundled without their file; a process that
- * may not start threads), all goes on as it began.
+ * The first batches are compressed on the caller's own thread, in short turns, so that a small layer
+ * neither waits nor pays for threads. After that, threads are started. Once ready they are served first.
+ * The caller's thread, which would otherwise idle and has the pages in its cache, compresses what they have
+ * no room for, unless that would take long. If threads cannot start (one processor, a program bundled
+ * without their file, a process that may not start threads), the caller's thread compresses everything.
  *
  * Threads keep the process alive only while they have something to compress. One that ends is not
  * started again.
@@ -21,34 +20,35 @@ import type { CompressionBatch } from './compression-batch.ts';
 import { compressorFailed } from './compression-thread.ts';
 import { PoolThread } from './pool-thread.ts';
 
+/** Options of `CompressionPool`. */
 export interface CompressionPoolOptions {
   /**
-   * Threads, at most; 0 for none. Default: one less than processors, for the caller's own thread
-   * compresses as well, and at most 4.
+   * Maximum number of threads; 0 for none. Default: one less than the number of processors, since the
+   * caller's thread compresses as well, and at most 4.
    */
   readonly threadCount?: number | undefined;
   /**
    * The file that a thread runs: `layerfile/compression-thread`, as installed or bundled. Default:
-   * `compression-thread.js` beside this module; where there is none, as in most bundled programs,
-   * the caller's thread compresses everything.
+   * `compression-thread.js` beside this module. If that is missing, as in most bundled programs, the
+   * caller's thread compresses everything.
    */
   readonly program?: URL | undefined;
-  /** Bytes that are compressed on the caller's thread before others are started; default 1 MiB. */
+  /** Bytes that the caller's thread compresses before threads are started; default 1 MiB. */
   readonly startAfter?: number | undefined;
 }
 
 const DEFAULT_START_AFTER = 1024 * 1024;
 const MAXIMUM_DEFAULT_THREADS = 4;
 
-/** How long the caller's thread compresses before other things have their turn. */
+/** How long the caller's thread compresses before it yields to the event loop. */
 const TURN_MS = 0.5;
 
-/** Contents above this go to libuv's pool where the library can, so that no turn takes long. */
+/** Contents above this length go to libuv's pool if the library can, so that no turn takes long. */
 const LARGE_CONTENT = 256 * 1024;
 
 /**
- * What the caller's thread leaves to others that are ready: above this level a page takes longer than
- * a turn, and so does a content that does not share its batch.
+ * Limits of what the caller's thread compresses while other threads are ready. Above this level a page
+ * takes longer than a turn, and so does a content that has a batch to itself.
  */
 const LAST_QUICK_LEVEL = 9;
 const LARGEST_QUICK_BATCH = 2 * LARGE_CONTENT;
@@ -60,12 +60,22 @@ interface Job {
   readonly reject: (error: unknown) => void;
 }
 
+/**
+ * Threads that compress the blobs of image layers. All writers share one pool by default; pass a pool of
+ * your own to limit the threads, or to name their program in a bundle. Threads keep the process alive only
+ * while they compress. The bytes of a layer do not depend on the pool.
+ *
+ * @example
+ * await using pool = new CompressionPool({ threadCount: 2 });
+ * const writer = await ImageLayerWriter.create({ ...options, compressionPool: pool });
+ */
 export class CompressionPool {
+  /** Maximum number of threads. */
   readonly threadCount: number;
   readonly #program: URL | undefined;
   readonly #startAfter: number;
   readonly #waiting: Job[] = [];
-  /** Those that are ready. */
+  /** Threads that are ready. */
   readonly #threads: PoolThread[] = [];
   #starting: Promise<void> | undefined;
   #acceptedBytes = 0;
@@ -75,12 +85,13 @@ export class CompressionPool {
 
   static #shared: CompressionPool | undefined;
 
-  /** The pool of everyone who does not bring one. */
+  /** @returns the pool that writers use by default */
   static shared(): CompressionPool {
     CompressionPool.#shared ??= new CompressionPool();
     return CompressionPool.#shared;
   }
 
+  /** @throws `invalid-input` for an option out of range */
   constructor(options: CompressionPoolOptions = {}) {
     const { threadCount = defaultThreadCount(), startAfter = DEFAULT_START_AFTER } = options;
     checkCount('number of compression threads', threadCount);
@@ -94,16 +105,17 @@ export class CompressionPool {
     return this.#closing.signal.aborted;
   }
 
-  /** Threads that are ready to compress. */
+  /** Number of threads that are ready to compress. */
   get readyCount(): number {
     return this.#threads.length;
   }
 
   /**
-   * Compresses a batch, which belongs to the pool from the call on.
+   * Compresses a batch, which belongs to the pool after the call.
    *
-   * Returns: the batch, or another one with what became of it.
-   * Throws: `closed`; `io` where the compressor fails, or a thread ended under it.
+   * @internal
+   * @returns the compressed batch, the same one or another
+   * @throws `closed`; `io` if the compressor fails or its thread ends
    */
   compress(batch: CompressionBatch, compressor: Compressor): Promise<CompressionBatch> {
     return new Promise((resolve, reject) => {
@@ -115,7 +127,10 @@ export class CompressionPool {
     });
   }
 
-  /** Ends the threads. What they compress, or what waits, is rejected with `closed`. */
+  /**
+   * Ends the threads and resolves once they have ended. Batches in flight and waiting ones reject with
+   * `closed`. Idempotent.
+   */
   async close(): Promise<void> {
     this.#closing.abort();
     for (const { reject } of this.#waiting.splice(0)) reject(closedError());
@@ -123,11 +138,12 @@ export class CompressionPool {
     await Promise.all(this.#threads.splice(0).map((thread) => thread.end(closedError())));
   }
 
+  /** As `close`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  /** To the thread with most room, as long as one has some; what is left, to this one. */
+  /** Gives jobs to the thread with most room while one has room, and the rest to the caller's thread. */
   #assign(): void {
     for (let thread = this.#freest(); thread !== undefined; thread = this.#freest()) {
       const job = this.#waiting.shift();
@@ -165,13 +181,13 @@ export class CompressionPool {
     const turn = new Turn();
     while (this.#hasWorkHere()) {
       const job = this.#waiting.shift();
-      assert(job !== undefined, 'what is to be done here waits');
+      assert(job !== undefined, 'work for this thread waits');
       await compressInTurns(job, turn);
     }
     this.#isBusyHere = false;
   }
 
-  /** One after the other, so that the first can begin while the next one loads. */
+  /** Starts one thread at a time, so that the first can work while the next one loads. */
   async #startThreads(first: Compressor): Promise<void> {
     while (this.#threads.length < this.threadCount && !this.#isClosed) {
       const { signal } = this.#closing;
@@ -194,7 +210,7 @@ function isQuick({ batch, compressor }: Job): boolean {
   return compressor.level <= LAST_QUICK_LEVEL && batch.length <= LARGEST_QUICK_BATCH;
 }
 
-/** The time that the caller's thread may take, whether for one batch or for several. */
+/** Limits how long the caller's thread compresses without yielding, over one batch or several. */
 class Turn {
   #end = performance.now() + TURN_MS;
 

@@ -1,13 +1,13 @@
 /**
- * What the compression pool and its threads say to each other, and what a thread does: it loads the
- * library that it is told to, says that it is ready, and compresses one batch after the other.
+ * The messages between the compression pool and its threads, and the program of a thread: it loads the
+ * requested library, reports that it is ready, and compresses one batch after the other.
  */
 import type { MessagePort } from 'node:worker_threads';
 import { isStorageError, StorageError } from '../errors.ts';
 import { type Compressor, type CompressorName, loadCompressor } from '../zstd/compression.ts';
 import { CompressionBatch } from './compression-batch.ts';
 
-/** Which frames are wanted: the same library and level give the same on every thread. */
+/** The compressor to use: one library and level give the same frames on every thread. */
 export interface CompressorChoice {
   readonly name: CompressorName;
   readonly level: number;
@@ -16,28 +16,28 @@ export interface CompressorChoice {
 export interface CompressionRequest {
   readonly id: number;
   readonly choice: CompressorChoice;
-  /** A batch; handed over. */
+  /** The batch; transferred. */
   readonly buffer: ArrayBuffer;
 }
 
 /**
- * Counts the forms that these messages have had: in a bundled program, the file of the threads may
- * be of another version than the pool.
+ * Version of these messages: in a bundled program, the file of the threads may be of another version
+ * than the pool.
  */
 const PROTOCOL = 1;
 
 export type CompressionReply =
   | { readonly kind: 'ready'; readonly protocol: typeof PROTOCOL }
-  /** The batch, compressed; handed back. */
+  /** The compressed batch; transferred. */
   | { readonly kind: 'compressed'; readonly id: number; readonly buffer: ArrayBuffer }
-  /** The batch as it came: the thread cannot load the compressor. */
+  /** The unchanged batch: the thread cannot load the compressor. */
   | { readonly kind: 'declined'; readonly id: number; readonly buffer: ArrayBuffer }
   | { readonly kind: 'failed'; readonly id: number; readonly reason: string };
 
-/** Serves the pool until the thread is terminated. `first` is loaded before anything is asked for. */
+/** Serves the pool until the thread is terminated. Loads `first` before it reports that it is ready. */
 export async function serveCompression(port: MessagePort, first: CompressorChoice): Promise<void> {
-  const reply = (message: CompressionReply, handedOver: ArrayBuffer[] = []): void =>
-    port.postMessage(message, handedOver);
+  const reply = (message: CompressionReply, transferred: ArrayBuffer[] = []): void =>
+    port.postMessage(message, transferred);
   const compressors = new CompressorCache();
   await compressors.get(first);
   port.on('message', async ({ id, choice, buffer }: CompressionRequest) => {
@@ -53,7 +53,7 @@ export async function serveCompression(port: MessagePort, first: CompressorChoic
   reply({ kind: 'ready', protocol: PROTOCOL });
 }
 
-/** Whether the first message of a thread says that it can serve this pool. */
+/** Whether the first message of a thread reports that it can serve this pool. */
 export function isReadyReply(message: unknown): boolean {
   if (typeof message !== 'object' || message === null) return false;
   const { kind, protocol }: { readonly kind?: unknown; readonly protocol?: unknown } = message;
@@ -78,7 +78,7 @@ class CompressorCache {
   }
 }
 
-/** Whatever a library throws. */
+/** Wraps whatever a library throws. */
 export function compressorFailed(error: unknown): StorageError {
   if (isStorageError(error)) return error;
   return new StorageError('io', { what: `cannot compress: ${String(error)}`, cause: error });

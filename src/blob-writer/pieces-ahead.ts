@@ -1,7 +1,6 @@
 /**
- * Pieces of a source that are read ahead of whoever goes through it from front to back: several are
- * in flight at once, so that one read that takes its time does not hold up the scan. Their buffers
- * are used again for ever.
+ * Read-ahead for a scan from front to back: several pieces are in flight at a time, so that one slow read
+ * does not delay the scan. Buffers are reused.
  *
  *   buffer:  | slack | piece                      |
  */
@@ -10,27 +9,27 @@ import { type ByteSource, newBufferOf, readExactly } from './byte-source.ts';
 
 export interface Piece {
   readonly buffer: Uint8Array;
-  /** File offset of the first byte behind the slack. */
+  /** File offset of the first byte after the slack. */
   readonly offset: number;
   readonly length: number;
 }
 
 export interface PieceSizes {
   readonly pieceSize: number;
-  /** Bytes in front of each piece, for who takes it. */
+  /** Free bytes in front of each piece, for its user. */
   readonly slackSize: number;
   /** Where the last piece ends. */
   readonly end: number;
-  /** Told to the source. */
+  /** Passed to the source. */
   readonly signal?: AbortSignal | undefined;
 }
 
 export class PiecesAhead {
   readonly #source: ByteSource;
   readonly #sizes: PieceSizes;
-  /** In flight, each behind the one before. */
+  /** Consecutive pieces in flight. */
   readonly #pieces: Promise<Piece>[] = [];
-  /** File offsets of the first piece in flight, and behind the last. */
+  /** File offsets of the first piece in flight, and of the end of the last. */
   #first = 0;
   #end = 0;
   readonly #spares: Uint8Array[] = [];
@@ -45,20 +44,20 @@ export class PiecesAhead {
     return this.#pieces.length > 0 && this.#first === offset;
   }
 
-  /** Sees to it that so many pieces from `offset` on are in flight, as far as there are any. */
+  /** Starts reads until `count` pieces from `offset` on are in flight, or the last one is. */
   readFrom(offset: number, count: number): void {
     if (this.#pieces.length === 0) this.#first = this.#end = offset;
     assert(this.#first === offset, 'pieces in flight are dropped before others are read');
     while (this.#pieces.length < count && this.#end < this.#sizes.end) {
       const reading = this.read(this.#end);
-      // Whoever takes it, or drops it, hears of an error.
+      // `take` and `drop` report the error.
       reading.catch(() => {});
       this.#pieces.push(reading);
       this.#end += this.#lengthAt(this.#end);
     }
   }
 
-  /** The next piece; rejects with what kept it from being read. Requires: one is in flight. */
+  /** Returns: the next piece; rejects with the error of its read. Requires: one is in flight. */
   take(): Promise<Piece> {
     const piece = this.#pieces.shift();
     assert(piece !== undefined, 'a piece is in flight');
@@ -66,7 +65,7 @@ export class PiecesAhead {
     return piece;
   }
 
-  /** The piece at `offset`, which is not in flight. */
+  /** Reads the piece at `offset`, which is not in flight. */
   async read(offset: number): Promise<Piece> {
     const { slackSize } = this.#sizes;
     const buffer = this.#newBuffer();
@@ -76,16 +75,16 @@ export class PiecesAhead {
     return { buffer, offset, length };
   }
 
-  /** Takes a buffer of a piece back that nobody looks at any more; others are left. */
-  giveBack(buffer: Uint8Array): void {
+  /** Takes back the buffer of a piece for reuse; ignores other arrays. */
+  release(buffer: Uint8Array): void {
     const { slackSize, pieceSize } = this.#sizes;
     if (buffer.length === slackSize + pieceSize) this.#spares.push(buffer);
   }
 
-  /** Waits until nothing is in flight; what came is forgotten, and what failed. */
+  /** Waits for the reads in flight and discards their pieces and errors. */
   async drop(): Promise<void> {
     for (const outcome of await Promise.allSettled(this.#pieces.splice(0))) {
-      if (outcome.status === 'fulfilled') this.giveBack(outcome.value.buffer);
+      if (outcome.status === 'fulfilled') this.release(outcome.value.buffer);
     }
   }
 

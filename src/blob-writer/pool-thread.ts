@@ -12,27 +12,26 @@ import {
 } from './compression-thread.ts';
 
 /**
- * The program of a thread, beside this module. Bundlers that see both names in one `new URL` take the
- * file for an asset: they copy it as it is, without what it imports, and minify it as a script, which
- * it is not.
+ * The program of a thread, beside this module. If both names stood in one `new URL`, bundlers would treat
+ * the file as an asset: copy it without its imports, and minify it as a script, which it is not.
  */
 const PROGRAM = './compression-thread.js';
 const HERE = import.meta.url;
 
-/** Batches that a thread has at once, so that it need not wait for the next. */
+/** Maximum number of batches of a thread, so that the next one is there when one is done. */
 const MAXIMUM_BATCHES = 2;
 
 export interface PoolThreadOptions {
-  /** Where the program of a thread is. Default: `compression-thread.js` beside this module. */
+  /** The program of the thread. Default: `compression-thread.js` beside this module. */
   readonly program?: URL | undefined;
   /** Ends a thread that has not started yet. */
   readonly signal: AbortSignal;
 }
 
-/** What a thread hands back. */
+/** What a thread returns. */
 export interface ReturnedBatch {
   readonly batch: CompressionBatch;
-  /** False: it is as it was, since the thread cannot load the compressor. */
+  /** False if the batch is unchanged, because the thread cannot load the compressor. */
   readonly isCompressed: boolean;
 }
 
@@ -49,7 +48,7 @@ export class PoolThread {
   #isEnding = false;
   #nextId = 0;
 
-  /** Undefined if it cannot start. */
+  /** Returns: undefined if the thread cannot start. */
   static async start(
     { name, level }: Compressor,
     { program, signal }: PoolThreadOptions,
@@ -57,12 +56,11 @@ export class PoolThread {
     const first: CompressorChoice = { name, level };
     try {
       const place = program ?? new URL(PROGRAM, HERE);
-      // Without what the process was started with: loaders and hooks would cost each thread more
-      // than it takes to start.
+      // Without the options of the process: its loaders and hooks would cost more than the thread itself.
       const worker = new Worker(place, { workerData: first, execArgv: [] });
       return (await isReady(worker, signal)) ? new PoolThread(worker) : undefined;
     } catch {
-      // A program that is in no file, or a policy that forbids threads.
+      // The program is not in a file, or a policy forbids threads.
       return undefined;
     }
   }
@@ -80,16 +78,16 @@ export class PoolThread {
     worker.unref();
   }
 
-  /** Batches that it can be given now; none once it has ended. */
+  /** Number of batches that it accepts now; 0 once it has ended. */
   get room(): number {
     return this.#isEnding ? 0 : MAXIMUM_BATCHES - this.#pending.size;
   }
 
   /**
-   * Hands the batch over.
+   * Transfers a batch to the thread, which detaches its memory.
    *
    * Requires: room.
-   * Returns: another one, with what became of it. Throws: `io`.
+   * Returns: the result in another batch. Throws: `io`.
    */
   compress(batch: CompressionBatch, { name, level }: Compressor): Promise<ReturnedBatch> {
     return new Promise((resolve, reject) => {
@@ -103,14 +101,14 @@ export class PoolThread {
     });
   }
 
-  /** What is under way is rejected with the error. */
+  /** Ends the thread; batches in flight reject with the error. */
   async end(error: StorageError): Promise<void> {
     this.#rejectAll(error);
     await this.#worker.terminate();
   }
 
   #take(reply: CompressionReply): void {
-    // An answer that comes when the thread is to end has been given already.
+    // Once the thread is ending, its batches have been rejected already.
     if (reply.kind === 'ready' || this.#isEnding) return;
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
@@ -123,8 +121,8 @@ export class PoolThread {
   }
 
   /**
-   * It takes nothing more, since nobody would answer. Until it has ended it keeps the process alive:
-   * only then others take what waits.
+   * Rejects all batches in flight; the thread accepts no others. It keeps the process alive until it has
+   * ended, because only then the waiting batches go elsewhere.
    */
   #rejectAll(error: StorageError): void {
     this.#isEnding = true;
@@ -135,8 +133,8 @@ export class PoolThread {
 }
 
 /**
- * Whether the thread has loaded its compressor; false if it ended over it or by the signal, or if it
- * is another program, which is ended.
+ * Returns: whether the thread has loaded its compressor. False if it ended first, by itself or by the
+ * signal, or if it runs another program, which is then ended.
  */
 async function isReady(worker: Worker, signal: AbortSignal): Promise<boolean> {
   const ready = new Promise<boolean>((resolve) => {
@@ -146,10 +144,10 @@ async function isReady(worker: Worker, signal: AbortSignal): Promise<boolean> {
     });
     worker.once('error', () => resolve(false));
     worker.once('exit', () => resolve(false));
-    // A listener for messages keeps the process alive: so this comes behind it, here and above.
+    // Must follow `on('message')`, which keeps the process alive; likewise in the constructor.
     worker.unref();
   });
-  // Which keeps the process alive until it has ended: somebody waits for it.
+  // Terminating keeps the process alive until the thread has ended, since a caller waits for that.
   const end = (): void => void worker.terminate();
   signal.addEventListener('abort', end);
   try {

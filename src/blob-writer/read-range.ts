@@ -1,22 +1,24 @@
-/** Bytes to read, and ranges that lie close together, read as one: what is between them is forgotten. */
+/** Ranges to read, and joining ranges that are close together; bytes in the gaps are discarded. */
 
-/** Fill the target from `offset`. */
+/** One range to read. */
 export interface ReadRange {
+  /** Is filled completely. */
   readonly target: Uint8Array;
+  /** Offset in the source of the first byte. */
   readonly offset: number;
 }
 
-/** Bytes of one read that joins several, at most. */
+/** Maximum number of bytes of a joined read. */
 const MAXIMUM_JOINED_LENGTH = 1024 * 1024;
 
 export interface JoinedRange extends ReadRange {
-  /** Ranges to fill from the target; a single one has the target itself. */
+  /** The original ranges; a single one shares the target. */
   readonly parts: readonly ReadRange[];
   /** Whether there are bytes between the parts. */
   readonly hasGaps: boolean;
 }
 
-/** In the order of their offsets. Ranges are joined over at most `maximumGap` bytes; undefined joins none. */
+/** Joins ranges that are at most `maximumGap` bytes apart, in ascending order; undefined joins none. */
 export function joinRanges(
   ranges: readonly ReadRange[],
   maximumGap: number | undefined,
@@ -43,7 +45,7 @@ export function joinRanges(
   return result;
 }
 
-/** Fills the parts of a range that was read. */
+/** Copies a range that was read into its parts. */
 export function distribute({ target, offset, parts }: JoinedRange): void {
   if (parts.length === 1) return;
   for (const part of parts) {
@@ -60,4 +62,17 @@ function joined(parts: readonly ReadRange[], end: number, hasGaps: boolean): Joi
 
 function endOf({ target, offset }: ReadRange): number {
   return offset + target.length;
+}
+
+/** Copies the bytes that both ranges have; the offsets are those of the first bytes. */
+export function copyOverlap(
+  source: Uint8Array,
+  sourceOffset: number,
+  target: Uint8Array,
+  targetOffset: number,
+): void {
+  const start = Math.max(sourceOffset, targetOffset);
+  const end = Math.min(sourceOffset + source.length, targetOffset + target.length);
+  if (start >= end) return;
+  target.set(source.subarray(start - sourceOffset, end - sourceOffset), start - targetOffset);
 }

@@ -1,6 +1,6 @@
 /**
- * Work that needs bytes, and what reads them. The work itself never reads and never waits: it goes on
- * as far as the bytes lead that it has, and lists the reads that it lacks. One driver makes them
+ * Work that needs bytes, and the drivers that read them. The work itself neither reads nor waits: it goes
+ * as far as its bytes allow and returns the reads that it lacks. One driver makes these reads
  * asynchronously, the other synchronously.
  */
 import {
@@ -13,7 +13,7 @@ import type { ReadRange } from './read-range.ts';
 
 export interface Reading {
   /**
-   * Goes on with the bytes that the last reads brought.
+   * Continues with the bytes of the previous reads.
    *
    * Returns: the reads to make before the next call; none once the work is done.
    * Throws: the damage that it finds.
@@ -23,7 +23,7 @@ export interface Reading {
 
 export const NO_READS: readonly ReadRange[] = [];
 
-/** Makes the reads, those of one turn side by side. Throws: as the work, and `truncated`, `io`. */
+/** Makes the reads, those of one step concurrently. Throws: as the work, and `truncated`, `io`. */
 export async function finishReading(
   source: ByteSource,
   reading: Reading,
@@ -36,8 +36,8 @@ export async function finishReading(
 }
 
 /**
- * As `finishReading`, synchronously: blocks the event loop for as long as the device takes.
- * Throws also: `invalid-input` for a source without `readSync`, unless all is in its memory.
+ * As `finishReading`, synchronously: blocks the event loop while the device reads.
+ * Throws also: `invalid-input` for a source without `readSync`, unless its cache has all bytes.
  */
 export function finishReadingSync(source: ByteSource, reading: Reading): void {
   for (let reads = reading.proceed(); reads.length > 0; reads = reading.proceed()) {
@@ -45,7 +45,7 @@ export function finishReadingSync(source: ByteSource, reading: Reading): void {
   }
 }
 
-/** Several at the same time: each turn makes the reads of all. */
+/** Several readings at the same time: each step makes the reads of all. */
 export class Readings implements Reading {
   #open: readonly Reading[];
 

@@ -1,10 +1,10 @@
 /**
- * Arrays for contents that are handed out. Node takes ten times as long for an array of more than 64
- * bytes as for a view of one, so small contents share an array.
+ * Arrays for contents that are returned to callers. Allocating an array of more than 64 bytes takes Node
+ * ten times as long as a view of one, so small contents share an array.
  *
- * Whoever keeps a content keeps the array that it lies in: at most 16 KiB for contents up to 1 KiB,
- * 64 KiB for those up to 16 KiB. Nobody else writes there, and the array cannot be transferred to
- * another thread, which would take the other contents away.
+ * A content keeps its shared array alive: 16 KiB for contents up to 1 KiB, 64 KiB for those up to 16 KiB.
+ * Its bytes are never reused, and the array cannot be transferred to another thread, which would detach
+ * the other contents.
  */
 import { markAsUntransferable } from 'node:worker_threads';
 import { copyBytes, ViewedBytes } from '../byte-words.ts';
@@ -20,7 +20,7 @@ class Slab {
     this.largestContent = largestContent;
   }
 
-  /** Room in `memory` that is nobody's. Returns: where it begins. */
+  /** Reserves unused bytes of `memory`. Returns: the index of the first one. */
   claim(length: number): number {
     if (this.#used + length > this.memory.bytes.length) {
       const buffer = new ArrayBuffer(this.size);
@@ -37,10 +37,10 @@ class Slab {
 const SMALL = new Slab(16 * 1024, 1024);
 const LARGE = new Slab(64 * 1024, 16 * 1024);
 
-/** Node makes arrays of so few bytes as fast as views. */
+/** Node allocates arrays up to this length as fast as views. */
 const LARGEST_ARRAY_IN_PLACE = 64;
 
-/** Zeros that belong to the caller: an array of its own, or a view of a shared one. */
+/** Returns: zeros that belong to the caller, in an array of their own or a view of a shared one. */
 export function newArray(length: number): Uint8Array {
   const slab = slabFor(length);
   if (slab === undefined) return new Uint8Array(length);
@@ -48,7 +48,7 @@ export function newArray(length: number): Uint8Array {
   return new Uint8Array(slab.memory.bytes.buffer, start, length);
 }
 
-/** A copy of `length` bytes of the source from `at` on, in such an array. */
+/** As `newArray`, with a copy of `length` bytes of the source from index `at`. */
 export function copyOfBytes(source: ViewedBytes, at: number, length: number): Uint8Array {
   const slab = slabFor(length);
   if (slab !== undefined) {

@@ -1,36 +1,36 @@
 /**
- * Blocks of files that small values were read from. What lies in them is read again without a call of
- * the system or a hop to a thread, which take ten times as long as the copy.
+ * A cache of blocks that small values were read from. Reading from it needs no system call and no thread
+ * hop, which take ten times as long as the copy.
  *
- * Each block has one place, by its number; who comes last has it. Blocks are copied in and out, so
- * that memory is taken once, a chunk at a time, and used again for ever.
+ * Each block has one place, determined by its number; a later block replaces an earlier one. Blocks are
+ * copied in and out, so that memory is allocated once, in chunks, and reused.
  */
 import { ViewedBytes } from '../byte-words.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { type ByteSource, checkedLength, type ReadRangesOptions } from './byte-source.ts';
 import type { ReadRange } from './read-range.ts';
 
-/** Blocks for which memory is taken at once: 1 MiB. */
+/** Blocks of one allocation: 1 MiB. */
 const BLOCKS_PER_CHUNK = 128;
 
-/** Longer reads go to the file: a copy saves them little, and they would push out many others. */
+/** Longer reads bypass the cache: it saves them little, and they would evict many blocks. */
 const LONGEST_CACHED_READ = 4096;
 
-/** Rooms for reads in flight that are kept for those to come. */
+/** Maximum number of scratch arrays kept for later reads. */
 const MAXIMUM_SCRATCH = 64;
 
-/** Spreads the blocks of different files: 2^32 divided by the golden ratio. */
+/** Spreads the blocks of different files over the places: 2^32 divided by the golden ratio. */
 const OWNER_STEP = 0x9e37_79b1;
 
 /**
- * Whose blocks they are: those of one reader. Once it is closed, none of its blocks comes into a cache
- * any more, whatever was being read then.
+ * The owner of cached blocks: one reader. After it is closed, none of its blocks enters a cache, even from
+ * reads that were in flight then.
  */
 export class CacheOwner {
-  /** A u32 above 0 that no other owner has, in all places of the caches. */
+  /** A u32 above 0, unique among the owners of a cache; marks their blocks. */
   readonly number: number;
   isClosed = false;
-  /** Whether it ever had blocks of values: they are looked for where any may be. */
+  /** Whether it ever had blocks of values, so that `removeOwner` must search for them. */
   hasValues = false;
 
   constructor(number: number) {
@@ -39,10 +39,10 @@ export class CacheOwner {
 }
 
 export class ValueCache {
-  /** Most blocks that it holds. */
+  /** Maximum number of blocks. */
   readonly capacity: number;
   readonly #chunks: (ViewedBytes | undefined)[] = [];
-  /** By place: whose block it is, and which; 0 is nobody. */
+  /** By place: the owner and the number of the block; owner 0 means vacant. */
   readonly #owners: Uint32Array;
   readonly #blocks: Uint32Array;
   #lastOwner = 0;
@@ -56,13 +56,13 @@ export class ValueCache {
     this.#blocks = new Uint32Array(capacity);
   }
 
-  /** One for each source. After four thousand million of them, their numbers begin again. */
+  /** Makes an owner for one source. Numbers wrap around after 2^32 - 1 owners. */
   addOwner(): CacheOwner {
     this.#lastOwner = (this.#lastOwner % 0xffff_ffff) + 1;
     return new CacheOwner(this.#lastOwner);
   }
 
-  /** Forgets the blocks of one owner, and takes no more of them. */
+  /** Removes the blocks of an owner and refuses later ones. */
   removeOwner(owner: CacheOwner): void {
     owner.isClosed = true;
     if (!owner.hasValues) return;
@@ -74,10 +74,10 @@ export class ValueCache {
   }
 
   /**
-   * Where `length` bytes from `offset` on lie in one block.
+   * Finds `length` bytes from `offset` on within one block.
    *
-   * Returns: their memory, and sets `foundAt`, where they begin in it; both are valid until the next
-   * `put`. Undefined if they are not all here, or not in one block.
+   * Returns: their memory, and sets `foundAt`, their index in it; both are valid until the next
+   * `put`. Undefined if they are not cached, or not in one block.
    */
   find({ number: owner }: CacheOwner, offset: number, length: number): ViewedBytes | undefined {
     const block = Math.floor(offset / BLOCK_SIZE);
@@ -89,7 +89,7 @@ export class ValueCache {
     return this.#chunkOf(place);
   }
 
-  /** Fills the target with what lies from `offset` on; in part, and false, if not all of it is here. */
+  /** Fills the target with bytes from `offset` on. Returns: false, with the target filled in part, if some are missing. */
   copyTo(target: Uint8Array, owner: CacheOwner, offset: number): boolean {
     const toBorder = BLOCK_SIZE - (offset % BLOCK_SIZE);
     if (target.length <= toBorder) return this.#copyPart(target, owner, offset);
@@ -100,13 +100,13 @@ export class ValueCache {
     );
   }
 
-  /** Keeps copies of whole blocks; the first of them has the number `block`. None of a closed owner. */
+  /** Copies complete blocks, the first of which has the number `block`. Ignores those of a closed owner. */
   put(owner: CacheOwner, block: number, bytes: Uint8Array): void {
     if (owner.isClosed) return;
     owner.hasValues = true;
     for (let at = 0; at + BLOCK_SIZE <= bytes.length; at += BLOCK_SIZE) {
       const number = block + at / BLOCK_SIZE;
-      // A larger one has another's number here.
+      // The table has 32 bits for a number.
       if (number > 0xffff_ffff) return;
       const place = this.#place(owner.number, number);
       this.#owners[place] = owner.number;
@@ -120,13 +120,13 @@ export class ValueCache {
     this.#owners.fill(0);
   }
 
-  /** Room for one read of a block or two; whoever takes it writes all that they read of it. */
-  takeScratch(length: number): Uint8Array {
+  /** An array for a read of one or two blocks, with undefined content. */
+  acquireScratch(length: number): Uint8Array {
     const scratch = this.#scratch.pop() ?? new Uint8Array(2 * BLOCK_SIZE);
     return scratch.length === length ? scratch : new Uint8Array(scratch.buffer, 0, length);
   }
 
-  giveScratchBack(scratch: Uint8Array): void {
+  releaseScratch(scratch: Uint8Array): void {
     if (this.#scratch.length < MAXIMUM_SCRATCH) this.#scratch.push(scratch);
   }
 
@@ -151,7 +151,7 @@ export class ValueCache {
   }
 }
 
-/** A source whose small reads are of whole blocks, which are kept; other reads go through. */
+/** A source that extends small reads to complete blocks and caches these; other reads pass through. */
 export function cachedSource(
   source: ByteSource,
   cache: ValueCache,
@@ -181,18 +181,18 @@ export class CachedSource implements ByteSource {
     this.size = source.size;
     this.path = source.path;
     this.newBuffer = source.newBuffer?.bind(source);
-    // A source that answers many reads with few requests is asked for what is wanted alone.
+    // A source that joins reads itself is asked for the wanted bytes only.
     this.readRanges = source.readRanges?.bind(source);
     this.maximumGap = source.maximumGap;
     this.#source = source;
     this.#cache = cache;
     this.#owner = owner;
-    if (canReadAtOnce(source)) {
-      this.readSync = (target, offset) => this.#readAtOnce(target, offset, source);
+    if (canReadSync(source)) {
+      this.readSync = (target, offset) => this.#readSync(target, offset, source);
     }
   }
 
-  /** As `ValueCache.find`; `foundAt` is where. */
+  /** As `ValueCache.find`. */
   find(offset: number, length: number): ViewedBytes | undefined {
     return this.#cache.find(this.#owner, offset, length);
   }
@@ -214,7 +214,7 @@ export class CachedSource implements ByteSource {
     return this.#take(span, length, { target, offset }) || this.#source.read(target, offset);
   }
 
-  #readAtOnce(target: Uint8Array, offset: number, source: SyncSource): number {
+  #readSync(target: Uint8Array, offset: number, source: SyncSource): number {
     if (this.readCached(target, offset)) return target.length;
     const span = this.#spanAround(target, offset);
     if (span === undefined) return source.readSync(target, offset);
@@ -222,7 +222,7 @@ export class CachedSource implements ByteSource {
     return this.#take(span, length, { target, offset }) || source.readSync(target, offset);
   }
 
-  /** The blocks to read instead; undefined where the read is to go through. */
+  /** Returns: the blocks to read instead; undefined if the read passes through. */
   #spanAround(target: Uint8Array, offset: number): Span | undefined {
     const end = offset + target.length;
     if (target.length === 0 || target.length > LONGEST_CACHED_READ || end > this.size)
@@ -230,21 +230,21 @@ export class CachedSource implements ByteSource {
     const block = Math.floor(offset / BLOCK_SIZE);
     const start = block * BLOCK_SIZE;
     const length = Math.min(Math.ceil(end / BLOCK_SIZE) * BLOCK_SIZE, this.size) - start;
-    return { bytes: this.#cache.takeScratch(length), block, start };
+    return { bytes: this.#cache.acquireScratch(length), block, start };
   }
 
-  /** Keeps what came, and fills the target from it. Returns: how many bytes; 0 if none came. */
+  /** Caches the bytes that were read and fills the target from them. Returns: the number of bytes filled. */
   #take(span: Span, length: number, { target, offset }: ReadRange): number {
     const came = span.bytes.subarray(0, length);
     this.#cache.put(this.#owner, span.block, came);
     const wanted = came.subarray(offset - span.start, offset - span.start + target.length);
     target.set(wanted);
-    this.#cache.giveScratchBack(span.bytes);
+    this.#cache.releaseScratch(span.bytes);
     return wanted.length;
   }
 }
 
-function canReadAtOnce(source: ByteSource): source is SyncSource {
+function canReadSync(source: ByteSource): source is SyncSource {
   return source.readSync !== undefined;
 }
 

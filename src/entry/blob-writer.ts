@@ -14,11 +14,8 @@ export type { Blob, BlobRegion, BlobRequest } from '../blob-writer/blob-location
 export { BlobReader, type ReadManyOptions } from '../blob-writer/blob-reader.ts';
 export { BlobScanner, type BlobScannerOptions } from '../blob-writer/blob-scanner.ts';
 export { BlobWriter } from '../blob-writer/blob-writer.ts';
-export {
-  BufferedWriter,
-  type BufferedWriterOptions,
-  type WriterEnd,
-} from '../blob-writer/buffered-writer.ts';
+export { BufferedWriter } from '../blob-writer/buffered-writer.ts';
+export type { BufferedWriterOptions, WriterEnd } from '../blob-writer/buffered-writer-options.ts';
 export {
   type ByteSource,
   bytesSource,

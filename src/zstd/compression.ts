@@ -1,11 +1,11 @@
 /**
- * Compression of one blob into one zstd frame, with the fastest libzstd that is there: an optional
- * native package, node:zlib (22.15 and later), else WebAssembly.
+ * Compresses one blob into one zstd frame with the fastest available libzstd: an optional native package,
+ * node:zlib (22.15 and later), or WebAssembly.
  *
- * Frames are made as Neon makes them, by streaming: no content size, no checksum. At one level and
- * one version of libzstd all three give the same bytes; level 1 gives them over the versions, too.
- * Levels above 19 would ask readers for windows above 8 MiB; there, blobs up to that size become
- * single segments with their content size, and larger ones are compressed at level 19.
+ * Frames are streamed, as Neon's are: no content size, no checksum. At one level and one version of libzstd
+ * all three give the same bytes; level 1 gives the same bytes in all versions. Frames of levels above 19
+ * would require windows above 8 MiB; at those levels, blobs up to that size become single segments with
+ * their content size, and larger ones are compressed at level 19.
  */
 import * as zlib from 'node:zlib';
 import { checkCount, checkOneOf } from '../check-options.ts';
@@ -15,36 +15,49 @@ import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './frame.ts';
 import { MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from './level.ts';
 import { requireNative } from './native.ts';
 
+/** How blobs are compressed. */
 export type Compression =
+  /** Not at all. */
   | { readonly kind: 'none' }
-  /** Level -7 to 22; 0 means libzstd's default, 3. */
+  /** One zstd frame per blob. Level -7 to 22; 0 means libzstd's default, 3. */
   | { readonly kind: 'zstd'; readonly level: number };
 
-/** What Neon's pageserver uses for image layers. */
+/** What Neon's pageserver uses for image layers: zstd at level 1. */
 export const DEFAULT_COMPRESSION: Compression = { kind: 'zstd', level: 1 };
 
+/** A build of libzstd: the optional native package, node:zlib, or WebAssembly. */
 export type CompressorName = 'native' | 'node' | 'wasm';
 
+/** Compresses contents at one level. */
 export interface Compressor {
   readonly name: CompressorName;
   readonly level: number;
-  /** One frame, as a fresh array; the bytes must not change until it is there. */
+  /**
+   * Compresses a content, on another thread if the library can.
+   *
+   * @param bytes must not change until the frame is there
+   * @returns one frame, in a new array
+   */
   compress(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
-  /** The same at once, on this thread: a view that is valid until the next call of any compressor. */
+  /**
+   * As `compress`, synchronously on this thread.
+   *
+   * @returns one frame, a view that is valid until the next call of any compressor or decompressor
+   */
   compressSync(bytes: Uint8Array): Uint8Array;
 }
 
 /**
- * Above it only the WebAssembly build is worth it: the others make the tables of a level anew for
- * each frame. At level 12 that costs 25 ms a page, where 1 ms is enough to compress it.
+ * Above this level the WebAssembly build is fastest: the others rebuild the tables of the level for each
+ * frame, which at level 12 costs 25 ms a page, where compressing takes 1 ms.
  */
 const LAST_LEVEL_OF_SMALL_TABLES = 9;
 
-/** Level above which a streamed frame asks for a window above 8 MiB. */
+/** Above this level a streamed frame requires a window above 8 MiB. */
 const LAST_STREAMED_LEVEL = 19;
 const LARGEST_SINGLE_SEGMENT = 8 * 1024 * 1024;
 
-/** Throws `invalid-input` for another kind, and for a level that libzstd does not have. */
+/** Throws `invalid-input` for an unknown kind, and for a level that libzstd does not have. */
 export function checkCompression(compression: Compression): void {
   checkOneOf('kind of compression', compression?.kind, ['none', 'zstd']);
   if (compression.kind === 'none') return;
@@ -52,8 +65,12 @@ export function checkCompression(compression: Compression): void {
 }
 
 /**
- * The named compressor, or the fastest of this process.
- * Throws: `not-found` if the named one is not there; `io` where WebAssembly is needed and not there.
+ * Loads a compressor.
+ *
+ * @param level -7 to 22; 0 means 3
+ * @param name default: the fastest one in this process
+ * @throws `invalid-input` for a level out of range, `not-found` if the named compressor is not available,
+ * `io` if WebAssembly is needed but not available
  */
 export async function loadCompressor(level: number, name?: CompressorName): Promise<Compressor> {
   checkCompression({ kind: 'zstd', level });
@@ -71,14 +88,14 @@ async function fastestCompressor(level: number): Promise<Compressor> {
   try {
     return await LOADERS.wasm(level);
   } catch (error) {
-    // Without WebAssembly, slow is better than not at all.
+    // Without WebAssembly, a slow compressor is better than none.
     const slow = otherCompressor(level);
     if (slow !== undefined) return slow;
     throw error;
   }
 }
 
-/** The fastest one that needs no WebAssembly. */
+/** The fastest compressor without WebAssembly. */
 function otherCompressor(level: number): Compressor | undefined {
   return LOADERS.native(level) ?? LOADERS.node(level);
 }
@@ -128,7 +145,7 @@ function loadNode(level: number): Compressor | undefined {
       new Promise((resolve, reject) => {
         zstdCompress(bytes, { params }, (error, frame) => (error ? reject(error) : resolve(frame)));
       }),
-    // To end the frame in the call that brings the content would make it a single segment.
+    // Ending the frame in the same call as the content would make it a single segment.
     compressSync: (bytes) => {
       if (bytes.length === 0) return zstdCompressSync(bytes, { params });
       const flushed = zstdCompressSync(bytes, { params, finishFlush: constants.ZSTD_e_flush });

@@ -1,11 +1,11 @@
 /**
- * Decompression of one zstd frame that nobody vouches for.
+ * Decompresses one untrusted zstd frame.
  *
- * The frame is scanned first: an incomplete one, bytes behind it, a window above the limit, or
- * blocks that must produce more than the limit are refused before anything is allocated. What is
- * left is decompressed in WebAssembly, on every platform with the same decoder, so that the same
- * file gives the same result everywhere: whole where little can come out, else in pieces. Where
- * there is no WebAssembly, whatever else the process has decompresses whole frames.
+ * The frame is scanned first: an incomplete frame, bytes after it, a window above the limit, or
+ * blocks that must produce more than the limit are refused before anything is allocated. Other frames are
+ * decompressed in WebAssembly, with the same decoder on every platform, so that the same file gives the same
+ * result everywhere: in one call if the output is small, otherwise in pieces. Without WebAssembly, another
+ * decoder of the process decompresses complete frames.
  */
 import { isUint8Array } from 'node:util/types';
 import { StorageError } from '../errors.ts';
@@ -24,37 +24,46 @@ import {
   zstdBlocks,
 } from './frame.ts';
 
+/** Limits for untrusted frames. */
 export interface DecompressionLimits {
-  /** Most bytes that may come out of one blob. */
+  /** Maximum length of a decompressed content, in bytes. */
   readonly maximumLength: number;
-  /** Largest window that a frame may ask for, in bytes. */
+  /** Maximum window that a frame may require, in bytes. */
   readonly maximumWindowSize: number;
 }
 
+/** 256 MiB of content, 8 MiB of window. */
 export const DEFAULT_DECOMPRESSION_LIMITS: DecompressionLimits = {
   maximumLength: 256 * 1024 * 1024,
   maximumWindowSize: 8 * 1024 * 1024,
 };
 
 /**
- * Contents that may be longer are decompressed in pieces, even where they are wanted whole: so a
- * frame meets the same decoder, whichever way it is read.
+ * Contents that may be longer are always decompressed in pieces, even if the caller wants one array, so that
+ * a frame meets the same decoder however it is read.
  */
 export const MAXIMUM_PIECE_LENGTH = 256 * 1024;
 
-/** Room is made at once for contents that cannot be longer. */
+/** Contents that cannot be longer are collected in one array from the start. */
 const MAXIMUM_ROOM = 1024 * 1024;
 
 /** The bytes of one frame, wherever they are. */
 export interface FrameSource {
-  /** Bytes of the frame. */
+  /** Length of the frame, in bytes. */
   readonly length: number;
-  /** Up to 128 KiB and a header; a view that is valid until the next call. */
+  /** Reads up to 128 KiB and a header. Returns: a view that is valid until the next call. */
   bytes(offset: number, length: number): Uint8Array | Promise<Uint8Array>;
 }
 
 export type OnPiece = (piece: Uint8Array) => void;
 
+/**
+ * Decompresses zstd frames within limits. Stateless for the caller: one instance serves the process.
+ *
+ * @example
+ * const decompressor = await Decompressor.load();
+ * const content = decompressor.decompress(frame, DEFAULT_DECOMPRESSION_LIMITS);
+ */
 export class Decompressor {
   readonly #decoder: ZstdEngine | FallbackDecoder;
 
@@ -62,9 +71,9 @@ export class Decompressor {
   static #loaded: Decompressor | undefined;
 
   /**
-   * Compiles the decoder, once for the process. After a failure the next call tries again.
+   * Compiles the decoder, once per thread. After a failure the next call tries again.
    *
-   * Throws: `io` where there is neither WebAssembly nor another decoder.
+   * @throws `io` if there is neither WebAssembly nor another decoder
    */
   static load(): Promise<Decompressor> {
     Decompressor.#loading ??= loadDecoder().then(
@@ -80,7 +89,7 @@ export class Decompressor {
     return Decompressor.#loading;
   }
 
-  /** What `load` has resolved with, once it has. */
+  /** The result of `load`, once it has resolved. */
   static get loaded(): Decompressor | undefined {
     return Decompressor.#loaded;
   }
@@ -90,8 +99,10 @@ export class Decompressor {
   }
 
   /**
-   * Returns: the content, as a fresh array.
-   * Throws: `corrupt`, `truncated`, `too-large`; offsets count from the start of the frame.
+   * Decompresses a frame.
+   *
+   * @returns the content, in a new array
+   * @throws `corrupt`, `truncated`, `too-large`; offsets count from the start of the frame
    */
   decompress(bytes: Uint8Array, limits: DecompressionLimits): Uint8Array {
     const frame = scanWithinLimits(bytes, limits);
@@ -108,11 +119,11 @@ export class Decompressor {
   }
 
   /**
-   * Hands the content over in pieces of at most 256 KiB, each a view that is valid until the function
+   * Passes the content to `onPiece` in pieces of at most 256 KiB, each a view that is valid until `onPiece`
    * returns.
    *
-   * Returns: the length of the content.
-   * Throws: as `decompress`; pieces may have been handed over before.
+   * @returns the length of the content
+   * @throws as `decompress`; `onPiece` may have been called before
    */
   decompressPieces(bytes: Uint8Array, limits: DecompressionLimits, onPiece: OnPiece): number {
     const frame = scanWithinLimits(bytes, limits);
@@ -127,10 +138,11 @@ export class Decompressor {
   }
 
   /**
-   * Decompresses a frame that `scanWithinLimits` and `fitsInOneCall` let through.
+   * Decompresses a frame that `scanWithinLimits` and `fitsInOneCall` accepted.
    *
-   * Returns: a view that is valid until the next call of anything here.
-   * Throws: as `decompress`.
+   * @internal
+   * @returns a view that is valid until the next call of any function here
+   * @throws as `decompress`
    */
   decompressScanned(bytes: Uint8Array, frame: ZstdFrame, limits: DecompressionLimits): Uint8Array {
     const decoder = this.#decoder;
@@ -144,8 +156,10 @@ export class Decompressor {
   }
 
   /**
-   * As `decompressPieces`, for a frame of any length: its bytes are read twice, once to see that it
-   * is whole and within the limits, and never held, unless there is no WebAssembly.
+   * As `decompressPieces`, for a frame of any length: its bytes are read twice, first to check that it
+   * is complete and within the limits, and are not kept in memory unless WebAssembly is missing.
+   *
+   * @internal
    */
   async decompressFrom(
     source: FrameSource,
@@ -157,7 +171,7 @@ export class Decompressor {
     if (typeof engine === 'function') {
       return this.decompressPieces(await readWhole(source), limits, onPiece);
     }
-    const stream = engine.takeStream();
+    const stream = engine.acquireStream();
     try {
       const pieces = new PieceDecoder({ stream, limits, onPiece });
       pieces.begin(await source.bytes(0, frame.headerSize));
@@ -174,7 +188,7 @@ export class Decompressor {
       }
       return pieces.finish(await source.bytes(end, source.length - end), frame);
     } finally {
-      engine.giveBack(stream);
+      engine.release(stream);
     }
   }
 }
@@ -199,7 +213,7 @@ function decompressBlocks(
   bytes: Uint8Array,
   { frame, limits, onPiece }: FrameRequest & { readonly onPiece: OnPiece },
 ): number {
-  const stream = engine.takeStream();
+  const stream = engine.acquireStream();
   try {
     const pieces = new PieceDecoder({ stream, limits, onPiece });
     pieces.begin(bytes.subarray(0, frame.headerSize));
@@ -210,7 +224,7 @@ function decompressBlocks(
     }
     return pieces.finish(bytes.subarray(end), frame);
   } finally {
-    engine.giveBack(stream);
+    engine.release(stream);
   }
 }
 
@@ -234,7 +248,7 @@ function decompressByFallback(
   return content === 'corrupt' ? undefined : content;
 }
 
-/** In parts of the length that a source must be able to give. */
+/** Reads the frame in parts that a source must be able to return. */
 async function readWhole(source: FrameSource): Promise<Uint8Array> {
   const bytes = new Uint8Array(source.length);
   for (let start = 0; start < bytes.length; start += MAXIMUM_ZSTD_BLOCK_LENGTH) {
@@ -245,16 +259,16 @@ async function readWhole(source: FrameSource): Promise<Uint8Array> {
 }
 
 /**
- * Cuts a frame behind blocks so that each part produces something, and at most one piece: the
- * decoder tells of an error by producing nothing. So empty blocks, which say nothing, are left out;
- * the last one goes with the part before it.
+ * Cuts a frame after blocks so that each part produces at least one byte and at most one piece, because the
+ * decoder reports an error by producing nothing. So empty blocks are skipped; an empty last block
+ * joins the part before it.
  */
 class PieceDecoder {
   readonly #stream: ZstdStream;
   readonly #limits: DecompressionLimits;
   readonly #onPiece: OnPiece;
   #partStart = 0;
-  /** What the part can produce, at most. */
+  /** Maximum number of bytes that the part can produce. */
   #partLength = 0;
   #length = 0;
 
@@ -301,13 +315,12 @@ class PieceDecoder {
   }
 }
 
-/** Collects pieces, without a second copy where there is little to collect. */
+/** Collects pieces; a small content is copied only once. */
 class Content {
   readonly #room: Uint8Array | undefined;
   readonly #pieces: Uint8Array[] = [];
   #length = 0;
 
-  /** What the header says of the content is checked at its end, what the blocks say on the way. */
   constructor({ maximumLength }: ZstdFrame) {
     if (maximumLength <= MAXIMUM_ROOM) this.#room = new Uint8Array(maximumLength);
   }
@@ -324,14 +337,14 @@ class Content {
 }
 
 /**
- * Whether the frame is decompressed in one call. One that is much longer than what it can produce
- * is made of empty blocks, mostly, and does not go into the decoder's memory as a whole.
+ * Whether the frame is decompressed in one call. A frame that is much longer than its output consists
+ * mostly of empty blocks, and is not copied into the decoder's memory completely.
  */
 export function fitsInOneCall(length: number, { maximumLength }: ZstdFrame): boolean {
   return maximumLength <= MAXIMUM_PIECE_LENGTH && length <= 2 * MAXIMUM_PIECE_LENGTH;
 }
 
-/** Throws: as `Decompressor.decompress`, for what can be seen from outside. */
+/** Throws: as `Decompressor.decompress`, for faults that show without decompressing. */
 export function scanWithinLimits(bytes: Uint8Array, limits: DecompressionLimits): ZstdFrame {
   const frame = scanZstdFrame(bytes);
   checkLimits(frame, limits);
@@ -345,7 +358,7 @@ async function scanSource(source: FrameSource, limits: DecompressionLimits): Pro
   let start = scan.header.headerSize;
   for (let isLast = false; !isLast; ) {
     const reading = source.bytes(start, Math.min(ZSTD_BLOCK_HEADER_SIZE, source.length - start));
-    // Without a wait where the bytes are at hand: blocks may be 4 bytes long.
+    // No await if the bytes are in memory: blocks may be 4 bytes long.
     const header = isUint8Array(reading) ? reading : await reading;
     const block = decodeZstdBlockHeader(header, { start, frameLength: source.length, blockLimit });
     scan.add(block);

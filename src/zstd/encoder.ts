@@ -1,6 +1,6 @@
 /**
- * Compression in the memory of the WebAssembly build of libzstd, without a copy on the way out, and
- * with one context and its buffers for all frames of the thread.
+ * Compression in the memory of the WebAssembly build of libzstd, with one context and its buffers for all
+ * frames of the thread; results are views of that memory.
  */
 import { StorageError } from '../errors.ts';
 import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './frame.ts';
@@ -8,7 +8,7 @@ import { type Region, type ZstdContext, ZstdModule } from './module.ts';
 
 const CHUNK_LENGTH = MAXIMUM_ZSTD_BLOCK_LENGTH;
 
-/** Beside the bound of a chunk: the header of the frame, and the room to close it. */
+/** Room beyond the bound of a chunk, for the header of the frame and its end. */
 const FRAME_ROOM = 64;
 
 export class ZstdEncoder {
@@ -19,7 +19,7 @@ export class ZstdEncoder {
 
   static #loaded: ZstdEncoder | undefined;
 
-  /** Compiles the module, once for the thread. Throws: as `ZstdModule.load`. */
+  /** Compiles the module once per thread. Throws: as `ZstdModule.load`. */
   static async load(): Promise<ZstdEncoder> {
     const module = await ZstdModule.load();
     ZstdEncoder.#loaded ??= new ZstdEncoder(module);
@@ -34,10 +34,10 @@ export class ZstdEncoder {
   }
 
   /**
-   * A streamed frame: its header says no content size.
+   * Makes a streamed frame, without content size.
    *
-   * Returns: a view that is valid until the next call of anything of the module.
-   * Throws: `io` where there is no memory for it.
+   * Returns: a view that is valid until the next call of any function of the module.
+   * Throws: `io` if there is not enough memory.
    */
   encode(bytes: Uint8Array, level: number): Uint8Array {
     this.#context.reset();
@@ -49,7 +49,7 @@ export class ZstdEncoder {
     return closeStreamedFrame(this.#module.view(ptr, size), length, bytes.length);
   }
 
-  /** A frame in one segment, whose header says the content size. Returns, throws: as `encode`. */
+  /** Makes a single-segment frame with its content size. Returns, throws: as `encode`. */
   encodeSingleSegment(bytes: Uint8Array, level: number): Uint8Array {
     const { library } = this.#module;
     this.#input = this.#module.grown(this.#input, bytes.length);
@@ -80,7 +80,7 @@ export class ZstdEncoder {
     return closeStreamedFrame(frame, length, bytes.length);
   }
 
-  /** Compresses a chunk into the output, all of it. Returns: the length of what came out. */
+  /** Compresses a chunk completely. Returns: the length of the output. */
   #flush(chunk: Uint8Array): number {
     const { ptr, size } = this.#output;
     this.#module.view(this.#input.ptr, chunk.length).set(chunk);

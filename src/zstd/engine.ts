@@ -1,14 +1,14 @@
-/** Decompression in the memory of the WebAssembly build of libzstd, without a copy on the way out. */
+/** Decompression in the memory of the WebAssembly build of libzstd; results are views of it. */
 import { assert } from '../assert.ts';
 import { type Region, type ZstdContext, ZstdModule } from './module.ts';
 
-/** Most bytes that go into or come out of a stream at once; a piece that is handed out. */
+/** Maximum number of bytes that go into or come out of a stream in one step. */
 export const MAXIMUM_STREAM_PIECE = 256 * 1024;
 
-/** Beside a piece: the header of a frame, or the empty last block and the checksum. */
+/** A piece, and the header of a frame, or the empty last block and the checksum. */
 const STREAM_INPUT_CAPACITY = MAXIMUM_STREAM_PIECE + 64;
 
-/** Streams that wait for their next use; each keeps its buffers and its last window. */
+/** Maximum number of idle streams; each keeps its buffers and its last window. */
 const MAXIMUM_SPARE_STREAMS = 1;
 
 export class ZstdEngine {
@@ -27,10 +27,10 @@ export class ZstdEngine {
   }
 
   /**
-   * Decompresses a whole frame.
+   * Decompresses a complete frame.
    *
-   * Returns: a view that is valid until the next call of anything here; undefined if the frame does
-   * not decode, or not into `capacity` bytes.
+   * Returns: a view that is valid until the next call of any function here; undefined if the frame does
+   * not decode, or does not fit into `capacity` bytes.
    */
   decompress(frame: Uint8Array, capacity: number): Uint8Array | undefined {
     const { library } = this.#module;
@@ -44,18 +44,18 @@ export class ZstdEngine {
     return this.#module.view(target.ptr, length);
   }
 
-  /** A stream for one frame, which its taker must give back. */
-  takeStream(): ZstdStream {
+  /** Returns: a stream for one frame; the caller must release it. */
+  acquireStream(): ZstdStream {
     return this.#spareStreams.pop() ?? new ZstdStream(this.#module);
   }
 
-  giveBack(stream: ZstdStream): void {
+  release(stream: ZstdStream): void {
     if (this.#spareStreams.length < MAXIMUM_SPARE_STREAMS) this.#spareStreams.push(stream);
     else stream.free();
   }
 }
 
-/** One frame at a time, in parts that its user cuts. */
+/** Decompresses one frame at a time, in parts that the caller chooses. */
 export class ZstdStream {
   readonly #module: ZstdModule;
   readonly #context: ZstdContext;
@@ -70,12 +70,12 @@ export class ZstdStream {
     this.#context = new module.library();
   }
 
-  /** Bytes that `add` collected since the last `run`. */
+  /** Bytes added since the last `run`. */
   get inputLength(): number {
     return this.#inputLength;
   }
 
-  /** Forgets what was before, errors included. */
+  /** Starts a new frame; discards the state, errors included. */
   begin(): void {
     this.#context.reset();
     this.#inputLength = 0;
@@ -89,11 +89,11 @@ export class ZstdStream {
   }
 
   /**
-   * Decompresses what was added.
+   * Decompresses the added bytes.
    *
-   * Requires: it ends with a block or the frame, and cannot produce more than a piece.
-   * Returns: what it produced, a view that is valid until the next call of anything here; nothing
-   * where the decoder met an error.
+   * Requires: they end with a block or the frame, and cannot produce more than a piece.
+   * Returns: the output, a view that is valid until the next call of any function here; empty after an
+   * error of the decoder.
    */
   run(): Uint8Array {
     const { ptr, size } = this.#output;

@@ -1,34 +1,33 @@
 /**
- * Decompression where there is no WebAssembly: by node:zlib (22.15 and later), else by the optional
- * native package. Neither can be given a frame in parts without waiting, so that a frame and its
- * content are held as a whole.
+ * Decompression without WebAssembly, by node:zlib (22.15 and later) or the optional native package.
+ * Neither takes a frame in parts synchronously, so that a frame and its content are in memory completely.
  */
 import * as zlib from 'node:zlib';
 import { requireNative } from './native.ts';
 
 /**
- * The native package takes no limit. What can come out of a frame is known, but that is an upper
- * bound, often far above what does; up to here it is decompressed all the same.
+ * The native package has no limit for its output. The upper bound of the output is known, but is often far
+ * above the true length; frames with a bound up to this are decompressed anyway.
  */
 const MAXIMUM_UNLIMITED_LENGTH = 16 * 1024 * 1024;
 
 export interface FrameLengths {
-  /** Bytes that may come out. */
+  /** Maximum length that the caller accepts. */
   readonly capacity: number;
-  /** Bytes that can come out, as the blocks of the frame say. */
+  /** Maximum length that the blocks of the frame can produce. */
   readonly maximumLength: number;
 }
 
 /**
- * The content; or why there is none: it is longer than the capacity, the frame is corrupt, or it
- * might produce too much for a decoder that cannot be stopped.
+ * The content, or the reason why there is none: it exceeds the capacity, the frame is corrupt, or its
+ * output may be too long for a decoder that cannot be stopped.
  */
 export type FallbackOutcome = Uint8Array | 'too-long' | 'corrupt' | 'unbounded';
 
-/** Requires: a frame that was scanned and found complete. */
+/** Requires: a frame that a scan found complete. */
 export type FallbackDecoder = (frame: Uint8Array, lengths: FrameLengths) => FallbackOutcome;
 
-/** Undefined where there is none, either. */
+/** Returns: undefined if the process has no other decoder. */
 export function loadFallbackDecoder(): FallbackDecoder | undefined {
   return zlibDecoder(zlib) ?? nativeDecoder();
 }
@@ -42,7 +41,7 @@ interface ZlibWithZstd {
   readonly constants: { readonly ZSTD_d_windowLogMax: number };
 }
 
-/** Larger windows have been refused, by the limits of the caller. */
+/** Windows above the caller's limit have been refused before. */
 const LARGEST_WINDOW_LOG = 31;
 
 function zlibDecoder(module: object): FallbackDecoder | undefined {

@@ -1,7 +1,7 @@
 /**
- * The outside of a zstd frame (RFC 8878), read without decompressing anything: where it ends, and
- * how much it can expand to. So a frame is refused before a byte is allocated for it, whatever
- * library decompresses it.
+ * The structure of a zstd frame (RFC 8878), read without decompressing: where it ends, and how much it
+ * can expand to. So a bad frame is refused before a byte is allocated for it, whichever library would
+ * decompress it.
  *
  *   magic        28 B5 2F FD
  *   descriptor   u8: content size flag (2 bits), single segment, unused, reserved, checksum,
@@ -19,13 +19,13 @@ export interface ZstdFrameHeader {
   readonly headerSize: number;
   /** Bytes that a streaming decoder must keep. */
   readonly windowSize: number;
-  /** As the header states it, if it does. */
+  /** The content size that the header states, if it states one. */
   readonly contentSize: number | undefined;
   readonly hasChecksum: boolean;
 }
 
 export interface ZstdFrame extends ZstdFrameHeader {
-  /** What the blocks must produce at least, and can produce at most, in bytes. */
+  /** Minimum and maximum number of bytes that the blocks can produce. */
   readonly minimumLength: number;
   readonly maximumLength: number;
 }
@@ -33,10 +33,10 @@ export interface ZstdFrame extends ZstdFrameHeader {
 export interface ZstdBlock {
   /** Offset of the block's header in the frame. */
   readonly start: number;
-  /** Offset behind the block. */
+  /** Offset of the first byte after the block. */
   readonly end: number;
   readonly kind: 'raw' | 'repeated' | 'compressed';
-  /** Bytes it produces; the upper bound where it is compressed. */
+  /** Number of bytes that it produces; an upper bound if it is compressed. */
   readonly length: number;
   readonly isLast: boolean;
 }
@@ -52,7 +52,7 @@ export const MAXIMUM_ZSTD_FRAME_HEADER_SIZE = 18;
 export const ZSTD_BLOCK_HEADER_SIZE = 3;
 export const MAXIMUM_ZSTD_BLOCK_LENGTH = 128 * 1024;
 
-/** Magic, descriptor, window: what a frame begins with that was made without a content size. */
+/** Magic, descriptor, window: the header of a frame without content size. */
 const STREAMED_HEADER_SIZE = 6;
 
 const MAGIC = 0xfd2fb528;
@@ -72,7 +72,7 @@ export function scanZstdFrame(bytes: Uint8Array): ZstdFrame {
   const scan = new ZstdFrameScan(decodeZstdFrameHeader(bytes), bytes.length);
   const place = { frameLength: bytes.length, blockLimit: scan.blockLimit };
   let start = scan.header.headerSize;
-  // Not by `zstdBlocks`: every blob of a scan comes here, and a generator costs more than the rest.
+  // Not by `zstdBlocks`: every compressed blob of a scan comes here, and a generator costs more than the rest.
   for (let isLast = false; !isLast; ) {
     const header = bytes.subarray(start, start + ZSTD_BLOCK_HEADER_SIZE);
     const block = decodeZstdBlockHeader(header, { start, ...place });
@@ -128,7 +128,7 @@ export class ZstdFrameScan {
         `${contentSize}`,
       );
     }
-    // Not `...header`: V8 keeps what it makes of that until a full collection.
+    // Not `...header`: V8 keeps the result of a spread until a full collection.
     return { headerSize, windowSize, contentSize, hasChecksum, minimumLength, maximumLength };
   }
 }
@@ -149,10 +149,10 @@ export function* zstdBlocks(
 }
 
 /**
- * Makes a frame of what a streaming compressor has flushed, as it would end it itself: a content
- * that ends inside a block has its last block marked so; one of whole blocks an empty one behind.
+ * Ends a frame that a streaming compressor has flushed, as the compressor would: if the content ends inside
+ * a block, that block is marked as the last; otherwise an empty last block follows.
  *
- * Requires: header and blocks lie in the first `length` bytes, and 3 bytes more are there.
+ * Requires: header and blocks lie in the first `length` bytes, and the array has 3 more bytes.
  * Returns: the frame, a view of the bytes.
  */
 export function closeStreamedFrame(

@@ -1,16 +1,16 @@
 /**
- * The WebAssembly build of libzstd: on every platform, loaded when it is first needed. A process may
- * still lack WebAssembly (`node --jitless`), or the addresses for its memory: V8 reserves 10 GB, more
+ * The WebAssembly build of libzstd, available on every platform and loaded on first use. A process may
+ * lack WebAssembly (`node --jitless`), or the address space for its memory: V8 reserves 10 GB, more
  * than `ulimit -v` may allow.
  *
- * The package's own calls copy by way of lists of numbers, and ask for new memory each time. So this
- * file reaches below them, to the class and the memory that the package keeps for itself; its
- * version is pinned, and `load` refuses one that is made differently.
+ * The public functions of the package copy through lists of numbers and allocate memory for each call. So
+ * this file uses the package's private class and memory instead. Its version is pinned, and `load` refuses a
+ * package without them.
  */
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 
-/** A stretch of the module's memory, which may move to another ArrayBuffer when it grows. */
+/** A region of the module's memory, whose ArrayBuffer is replaced when the memory grows. */
 export interface Region {
   readonly ptr: number;
   readonly size: number;
@@ -22,7 +22,7 @@ interface Memory {
   heapView(region: Region): Uint8Array;
 }
 
-/** A stream in either direction. Lengths that `isError` accepts are errors. */
+/** A stream that compresses or decompresses. Returned lengths may be error codes, as `isError` tells. */
 export interface ZstdContext {
   reset(): void;
   setCompressionLevel(level: number): void;
@@ -51,9 +51,9 @@ export class ZstdModule {
   readonly #memory: Memory;
 
   /**
-   * Compiles the module, once for the thread. After a failure the next call tries again.
+   * Compiles the module once per thread. After a failure the next call tries again.
    *
-   * Throws: `io` where there is no WebAssembly.
+   * Throws: `io` without WebAssembly.
    */
   static load(): Promise<ZstdModule> {
     loading ??= ZstdModule.#load().catch((error: unknown) => {
@@ -65,20 +65,17 @@ export class ZstdModule {
 
   static async #load(): Promise<ZstdModule> {
     const { Zstd } = await import('@hpcc-js/wasm-zstd').catch(throwUnavailable);
-    // The package would print an error before it throws it.
+    // Fails first, because the package would also print the error.
     reserveMemory();
     const zstd = await Zstd.load().catch(async (error: unknown) => {
-      // It keeps the failure, which this makes it forget.
+      // The package caches the failure until it is unloaded.
       await Promise.allSettled([Zstd.unload()]);
       return throwUnavailable(error);
     });
     const memory: Memory = zstd['_mainModule'];
     const library: ZstdLibrary = zstd['_zstdClass'];
-    assert(typeof memory?.heapView === 'function', 'the zstd package has its memory in its place');
-    assert(
-      typeof library?.decompress === 'function',
-      'the zstd package has its class in its place',
-    );
+    assert(typeof memory?.heapView === 'function', 'the zstd package exposes its memory');
+    assert(typeof library?.decompress === 'function', 'the zstd package exposes its class');
     return new ZstdModule(memory, library);
   }
 
@@ -87,16 +84,16 @@ export class ZstdModule {
     this.library = library;
   }
 
-  /** Throws `io` where the module's memory cannot grow. */
+  /** Throws: `io` if the module's memory cannot grow. */
   allocate(size: number): Region {
     const region = this.#memory.malloc(size);
     if (region.ptr !== 0) return region;
-    throw new StorageError('io', { what: `no memory for zstd, ${size} bytes` });
+    throw new StorageError('io', { what: `cannot allocate ${size} bytes for zstd` });
   }
 
   /**
-   * A region of at least that size, in place of the one there was.
-   * Throws: as `allocate`, and the old one is still its owner's.
+   * Returns: a region of at least that size, which replaces the given one.
+   * Throws: as `allocate`; the given region then stays valid.
    */
   grown(region: Region | undefined, size: number): Region {
     if (region !== undefined && region.size >= size) return region;
@@ -109,13 +106,13 @@ export class ZstdModule {
     this.#memory.free(region);
   }
 
-  /** Bytes of a region; valid until the next call of anything of the module. */
+  /** Returns: a view of a region, valid until the next call of any function of the module. */
   view(ptr: number, size: number): Uint8Array {
     return this.#memory.heapView({ ptr, size });
   }
 }
 
-/** Memory of one page needs as many addresses as that of the module. */
+/** V8 reserves as much address space for one page as for the memory of the module. */
 function reserveMemory(): void {
   try {
     new WebAssembly.Memory({ initial: 1 });

@@ -554,3 +554,20 @@ test('closing waits for the reads ahead, also where they fail', async () => {
   await closing;
   await scanner.close();
 });
+
+test.each([0, -1, 0.5, Number.NaN, '8192'])('reads of %s bytes are refused', (pieceSize) => {
+  const options: { pieceSize?: number } = Object.fromEntries([['pieceSize', pieceSize]]);
+  const error = storageErrorThrownBy(() => scannerOf(bytesSource(new Uint8Array(9)), options));
+  expect(error).toMatchObject({ code: 'invalid-input', actual: expect.any(String) });
+});
+
+test('large blobs that are neither loaded nor left are refused', () => {
+  const reader = new BlobReader(
+    bytesSource(new Uint8Array(9)),
+    { start: 0, end: 9 },
+    DEFAULT_DECOMPRESSION_LIMITS,
+  );
+  const options = JSON.parse('{"largeBlobs":"stream"}');
+  const error = storageErrorThrownBy(() => new BlobScanner(reader, options));
+  expect(error).toMatchObject({ code: 'invalid-input' });
+});

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { BufferedWriter, type WriterEnd } from '../../src/blob-writer/buffered-writer.ts';
+import { BufferedWriter } from '../../src/blob-writer/buffered-writer.ts';
+import type { WriterEnd } from '../../src/blob-writer/buffered-writer-options.ts';
 import { seededChoices } from '../../src/testing/choices.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
@@ -72,7 +73,7 @@ test('any appends, pads, claims and reads give the concatenation, in whole buffe
           } else if (one.kind === 'claim') {
             const at = writer.claim(one.bytes.length);
             if (at < 0) continue;
-            writer.buffer.set(one.bytes, at);
+            writer.buffer.bytes.set(one.bytes, at);
             model = model.concat(...one.bytes);
           } else if (one.kind === 'pad') {
             while ((startOffset + model.length) % one.multiple > 0) model.push(0);

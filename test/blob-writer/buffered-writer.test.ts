@@ -1,10 +1,10 @@
 import { getEventListeners } from 'node:events';
 import { describe, expect, test } from 'vitest';
-import {
-  BufferedWriter,
-  type BufferedWriterOptions,
-  type WriterEnd,
-} from '../../src/blob-writer/buffered-writer.ts';
+import { BufferedWriter } from '../../src/blob-writer/buffered-writer.ts';
+import type {
+  BufferedWriterOptions,
+  WriterEnd,
+} from '../../src/blob-writer/buffered-writer-options.ts';
 import type { FaultAction, FileSystemOperation } from '../../src/testing/faults.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
@@ -233,9 +233,9 @@ describe('a claim', () => {
   test('gives room in the buffer as long as the buffer does not fill', async () => {
     const { writer, content } = await prepare({ bufferSize: 8, startOffset: 2 });
     expect(writer.claim(3)).toBe(0);
-    writer.buffer.set(counted(3), 0);
+    writer.buffer.bytes.set(counted(3), 0);
     expect(writer.claim(4)).toBe(3);
-    writer.buffer.set(counted(4, 3), 3);
+    writer.buffer.bytes.set(counted(4, 3), 3);
     expect(writer.offset).toBe(9);
     expect(writer.claim(1)).toBe(-1);
     expect(writer.claim(100)).toBe(-1);
@@ -243,7 +243,7 @@ describe('a claim', () => {
     expect(writer.offset).toBe(9);
     await writer.append(counted(10, 7));
     const at = writer.claim(2);
-    writer.buffer.set(counted(2, 17), at);
+    writer.buffer.bytes.set(counted(2, 17), at);
     await writer.finish(NO_PADDING);
     expect(content().slice(2)).toEqual([...counted(19)]);
   });
@@ -260,7 +260,7 @@ describe('a claim', () => {
     open();
     await writer.flushed();
     expect(writer.claim(1)).toBe(1);
-    writer.buffer[1] = 10;
+    writer.buffer.bytes[1] = 10;
     await writer.finish(NO_PADDING);
     expect(content()).toEqual([...counted(10)]);
   });

@@ -1,0 +1,58 @@
+/** Options of a BufferedWriter, and how it ends. */
+import { checkCount, checkOneOf, checkSignal } from '../check-options.ts';
+
+/** Options of `BufferedWriter`. */
+export interface BufferedWriterOptions {
+  /** File offset of the first append; default 0. `finish` can write a head before it. */
+  readonly startOffset?: number | undefined;
+  /** Bytes of each buffer, 1 to 1 GiB; default 1 MiB. */
+  readonly bufferSize?: number | undefined;
+  /** Number of buffers; at least 2, the default. */
+  readonly bufferCount?: number | undefined;
+  /**
+   * Syncs the data whenever at least this many bytes have been written since the last sync, in the
+   * background and one sync at a time, so that the sync at the end has little left to do. A failure poisons
+   * the file. Default: no syncs.
+   */
+  readonly syncEvery?: number | undefined;
+  /** Once it fires, every call fails with `aborted`, and waiting appends reject. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** How the last, partly filled buffer is written. Every appended byte is in the file. */
+export type WriterEnd =
+  /** The file ends after the last appended byte. */
+  | { readonly kind: 'exact' }
+  /** Zeros follow, up to the next multiple of `multiple` bytes. */
+  | { readonly kind: 'zero-pad'; readonly multiple: number }
+  /** Written with such padding and then cut, for files that accept only aligned writes. */
+  | { readonly kind: 'pad-then-truncate'; readonly multiple: number };
+
+export const EXACT: WriterEnd = { kind: 'exact' };
+const END_KINDS: readonly WriterEnd['kind'][] = ['exact', 'zero-pad', 'pad-then-truncate'];
+
+export const DEFAULT_BUFFER_SIZE = 1024 * 1024;
+
+/** Maximum size of a buffer, and of the zeros that one `pad` appends. */
+const MAXIMUM_ARRAY_SIZE = 1024 * 1024 * 1024;
+
+/** Throws `invalid-input` for an option out of range. */
+export function checkOptions(options: BufferedWriterOptions): void {
+  const { startOffset, bufferSize, bufferCount, syncEvery, signal } = options;
+  checkCount('buffer size', bufferSize, { from: 1, to: MAXIMUM_ARRAY_SIZE });
+  checkCount('number of buffers', bufferCount, { from: 2 });
+  checkCount('start offset', startOffset);
+  if (syncEvery !== undefined) checkCount('bytes between syncs', syncEvery, { from: 1 });
+  checkSignal(signal);
+}
+
+/** Throws `invalid-input` unless it is one of the ends. */
+export function checkEnd(end: WriterEnd): void {
+  checkOneOf('end of the file', end?.kind, END_KINDS);
+  if (end.kind !== 'exact') checkMultiple(end.multiple);
+}
+
+/** Throws `invalid-input` unless it is an integer from 1 to 1 GiB. */
+export function checkMultiple(multiple: number): void {
+  checkCount('multiple to pad to', multiple, { from: 1, to: MAXIMUM_ARRAY_SIZE });
+}
