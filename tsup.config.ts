@@ -29,7 +29,8 @@ function withClassNames(code: string): string {
 
 export default defineConfig({
   entry: { ...LIBRARY, ...PROGRAMS, cli: 'src/cli/main.ts' },
-  dts: { entry: { ...LIBRARY, ...PROGRAMS } },
+  // `@internal` is for the library itself: it leaves the published types.
+  dts: { entry: { ...LIBRARY, ...PROGRAMS }, compilerOptions: { stripInternal: true } },
   // An optional dependency with native code: resolved where the package is installed.
   external: ['@toondepauw/node-zstd'],
   format: 'esm',

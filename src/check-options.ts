@@ -49,6 +49,11 @@ export function checkText(what: string, value: unknown): asserts value is string
   if (typeof value !== 'string') throw refused(what, 'a text', value);
 }
 
+/** Throws `invalid-input` unless the value is a bigint. */
+export function checkBigint(what: string, value: unknown): void {
+  if (typeof value !== 'bigint') throw refused(what, 'a bigint', value);
+}
+
 /** Throws `invalid-input` unless the value is undefined or an AbortSignal of any realm. */
 export function checkSignal(signal: unknown): void {
   if (signal === undefined) return;
@@ -58,6 +63,37 @@ export function checkSignal(signal: unknown): void {
     'aborted' in signal &&
     'addEventListener' in signal;
   if (!isSignal) throw refused('signal', 'an AbortSignal', signal);
+}
+
+/** Throws `invalid-input` unless the value is an object: options, or a record that is to be encoded. */
+export function checkObject(what: string, value: unknown): asserts value is object {
+  if (typeof value !== 'object' || value === null) throw refused(what, 'an object', value);
+}
+
+/**
+ * Throws `invalid-input` for options that are not an object, or have a name that does not exist.
+ * Requires: `known` has all names; a record, so that the compiler finds one that is missing.
+ */
+export function checkOptions(options: unknown, known: Readonly<Record<string, true>>): void {
+  checkObject('options', options);
+  for (const name of Object.keys(options)) {
+    if (Object.hasOwn(known, name)) continue;
+    throw new StorageError('invalid-input', {
+      what: `unknown option '${name}'`,
+      expected: Object.keys(known).join(', '),
+    });
+  }
+}
+
+/** Throws `invalid-input` for what is neither undefined nor a table of descriptors, of whatever copy. */
+export function checkOpenFiles(openFiles: unknown): void {
+  if (openFiles === undefined) return;
+  const isTable =
+    typeof openFiles === 'object' &&
+    openFiles !== null &&
+    'fileSystem' in openFiles &&
+    'syncDirectory' in openFiles;
+  if (!isTable) throw refused('openFiles', 'an OpenFiles', openFiles);
 }
 
 function refused(what: string, expected: string, value: unknown): StorageError {

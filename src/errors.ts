@@ -54,9 +54,9 @@ export interface StorageErrorDetails {
   readonly expected?: string | undefined;
   /** What was found. May quote a file: only the first 128 characters are kept. */
   readonly actual?: string | undefined;
-  /** 36 upper-case hex digits. */
+  /** Key of the entry concerned, as 36 upper-case hex digits. */
   readonly key?: string | undefined;
-  /** 16 upper-case hex digits. */
+  /** LSN of the entry concerned, as 16 upper-case hex digits. */
   readonly lsn?: string | undefined;
   /** Name of the system error, such as `ENOSPC`. */
   readonly errno?: string | undefined;
@@ -81,19 +81,34 @@ const BRAND = Symbol.for('layerfile.StorageError');
  * }
  */
 export class StorageError extends Error {
+  /** The name of the class, as stacks show it. */
   override readonly name = 'StorageError';
+  /** What the caller can do about it. */
   readonly code: StorageErrorCode;
+  /** The file concerned, as the caller named it. */
   readonly path: string | undefined;
+  /** Bytes from the start of the file, or of the decoded bytes where there is no file. */
   readonly offset: number | undefined;
+  /** What should have been there. */
   readonly expected: string | undefined;
+  /** What was found; at most 128 characters of it. */
   readonly actual: string | undefined;
+  /** Key of the entry concerned, as 36 upper-case hex digits. */
   readonly key: string | undefined;
+  /** LSN of the entry concerned, as 16 upper-case hex digits. */
   readonly lsn: string | undefined;
+  /** Name of the system error, such as `ENOSPC`. */
   readonly errno: string | undefined;
+  /** What is on disk after a failed overwrite or finish. */
   readonly outcome: Outcome | undefined;
   readonly #details: StorageErrorDetails;
   #original: StorageError | undefined;
 
+  /**
+   * For sources and file systems of your own, which report with it what they cannot do.
+   *
+   * @param unbounded - What is wrong, and where; long texts are shortened.
+   */
   constructor(code: StorageErrorCode, unbounded: StorageErrorDetails) {
     const details = boundedDetails(unbounded);
     super(
@@ -198,6 +213,15 @@ export function withPlace(error: StorageError): StorageError {
  * any are given.
  */
 export function isStorageError(error: unknown): error is StorageError;
+/**
+ * Tests for a `StorageError` with one of the codes.
+ *
+ * @param codes - The codes to look for; with none, any code will do.
+ * @returns True for a `StorageError` that has one of them.
+ *
+ * @example
+ * if (isStorageError(error, 'not-found')) return undefined;
+ */
 export function isStorageError<C extends StorageErrorCode>(
   error: unknown,
   ...codes: C[]

@@ -21,22 +21,28 @@
  * `layerfile/virtual-file`, `layerfile/write-once` and `layerfile/postgres`.
  */
 
-export { CompressionPool } from './blob-writer/compression-pool.ts';
+export type { ByteSource, ReadRangesOptions } from './blob-writer/byte-source.ts';
+export { CompressionPool, type CompressionPoolOptions } from './blob-writer/compression-pool.ts';
+export type { ReadRange } from './blob-writer/read-range.ts';
 export {
   isStorageError,
   type Outcome,
   STORAGE_ERROR_CODES,
   StorageError,
   type StorageErrorCode,
+  type StorageErrorDetails,
 } from './errors.ts';
 export { DeltaLayerReader } from './layers/delta-layer/reader.ts';
-export type { ValueBatch } from './layers/delta-layer/value-batch.ts';
+export type { EntryKeyBatch, ValueBatch } from './layers/delta-layer/value-batch.ts';
 export { DeltaLayerWriter, type DeltaWriteOptions } from './layers/delta-layer/writer.ts';
+export { BlockCache, type BlockCacheOptions } from './layers/disk-btree/block-cache.ts';
 export {
+  type EphemeralEntry,
   EphemeralLayer,
   type EphemeralOptions,
+  type WriteDeltaOptions,
 } from './layers/ephemeral-layer/ephemeral-layer.ts';
-export type { LayerReport } from './layers/findings.ts';
+export type { Finding, LayerReport } from './layers/findings.ts';
 export { ImageLayerReader } from './layers/image-layer/reader.ts';
 export { ImageLayerWriter, type ImageWriteOptions } from './layers/image-layer/writer.ts';
 export {
@@ -48,14 +54,52 @@ export {
   nextKey,
   parseKey,
 } from './layers/key.ts';
-export type { LayerEntry } from './layers/layer-file/entry-batch.ts';
-export type { FinishedLayer } from './layers/layer-file/layer-writer.ts';
+export type { EntryBatch, LayerEntry } from './layers/layer-file/entry-batch.ts';
+export type { IndexEntry } from './layers/layer-file/entry-layout.ts';
+export type { EntryOptions, OrderedEntryOptions } from './layers/layer-file/entry-options.ts';
+export type {
+  DamagedBlock,
+  DamagedEntry,
+  ScannedBatch,
+  ScannedItem,
+} from './layers/layer-file/entry-scan.ts';
+export type { IndexBlock, LayerStatistics } from './layers/layer-file/index-listing.ts';
+export type { LayerInput } from './layers/layer-file/layer-input.ts';
+export type { LayerReader } from './layers/layer-file/layer-reader.ts';
+export type { FinishedLayer, WriteOptions } from './layers/layer-file/layer-writer.ts';
+export type { DamagedBlob, LooseBlob } from './layers/layer-file/loose-blobs.ts';
 export type { ReadOptions } from './layers/layer-file/open-file.ts';
-export type { DeltaSummary, ImageSummary } from './layers/layer-file/summary-format.ts';
+export type { SalvagedItem } from './layers/layer-file/salvage.ts';
+export type { SalvagedScanItem } from './layers/layer-file/salvage-scan.ts';
+export type {
+  DeltaSummary,
+  ImageSummary,
+  LayerSummary,
+  SummaryBase,
+} from './layers/layer-file/summary-format.ts';
 export { formatLsn, type Lsn, type LsnRange, parseLsn } from './layers/lsn.ts';
 export { openLayer } from './layers/open-layer.ts';
-export { decodeValue, encodeValue, type Value } from './layers/value-format.ts';
-export { verifyLayer } from './layers/verify.ts';
-export type { IoMode } from './virtual-file/file-system.ts';
-export { OpenFiles } from './virtual-file/open-files.ts';
+export {
+  type DecodeValueOptions,
+  decodeValue,
+  encodeValue,
+  type MultixactMember,
+  type Value,
+} from './layers/value-format.ts';
+export type { InspectedValue, InspectValue } from './layers/value-inspection.ts';
+export { type VerifyOptions, verifyLayer } from './layers/verify.ts';
+export type { OnProgress } from './progress.ts';
+export type {
+  DirectoryEntry,
+  FileKind,
+  FileStat,
+  FileSystem,
+  IoMode,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from './virtual-file/file-system.ts';
+export { OpenFiles, type OpenFilesOptions } from './virtual-file/open-files.ts';
+export type { OwnerState, Owners } from './virtual-file/owners.ts';
 export type { Compression } from './zstd/compression.ts';

@@ -12,7 +12,9 @@
  *
  * Source: Neon pageserver/src/tenant/blob_io.rs.
  */
+
 import { checkBytes } from '../check-bytes.ts';
+import { checkCount } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 
 /** Largest blob, in bytes before compression. */
@@ -41,6 +43,8 @@ export interface BlobHeader {
 
 /** @returns the header size in bytes of a blob with `length` bytes before compression */
 export function blobHeaderSize(length: number): number {
+  // `append` asks this for each blob.
+  if (typeof length !== 'number') checkCount('length of a blob', length);
   return length < SHORT_BLOB_LIMIT ? 1 : MAXIMUM_BLOB_HEADER_SIZE;
 }
 
@@ -145,6 +149,7 @@ export function isCompressed(header: PackedHeader): boolean {
  * @throws `corrupt` if the compression is unknown, `truncated` if the bytes end within the header
  */
 export function decodeBlobHeader(bytes: Uint8Array, at: number, fileOffset: number): BlobHeader {
+  checkBytes(bytes, 'blob header');
   const header = packedHeader(bytes, at, bytes.length);
   if (header === HEADER_IS_CUT) {
     throw new StorageError('truncated', { what: 'blob header', offset: fileOffset });

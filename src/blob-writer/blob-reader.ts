@@ -3,9 +3,10 @@
  * in it is trusted: a blob must lie within that part before a byte is allocated for it.
  */
 import { assert } from '../assert.ts';
-import { checkLimit } from '../check-options.ts';
+import { checkCount, checkLimit, checkObject } from '../check-options.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
 import {
+  DEFAULT_DECOMPRESSION_LIMITS,
   type DecompressionLimits,
   Decompressor,
   fitsInOneCall,
@@ -37,6 +38,7 @@ import { streamBlobContent } from './blob-stream.ts';
 import {
   type ByteSource,
   cannotWait,
+  checkSource,
   fillRanges,
   type ReadRangesOptions,
   readRangeSync,
@@ -73,10 +75,22 @@ export class BlobReader {
   readonly #window = new BlobWindow();
 
   /**
-   * @param region the part of the source that holds blobs
-   * @param limits maximum length of a content and of a zstd window
+   * @param region the part of the source that holds blobs; default: all of it
+   * @param limits maximum length of a content and of a zstd window; default 256 MiB and 8 MiB
+   * @throws `invalid-input` for an argument of the wrong type
    */
-  constructor(source: ByteSource, region: BlobRegion, limits: DecompressionLimits) {
+  constructor(
+    source: ByteSource,
+    region: BlobRegion = { start: 0, end: source?.size },
+    limits: DecompressionLimits = DEFAULT_DECOMPRESSION_LIMITS,
+  ) {
+    checkSource(source);
+    checkObject('region', region);
+    checkCount('start of the region', region.start);
+    checkCount('end of the region', region.end);
+    checkObject('limits', limits);
+    checkLimit('limit: length of a blob', limits.maximumLength);
+    checkLimit('limit: size of a window', limits.maximumWindowSize);
     const { path } = source;
     this.source = source;
     this.region = { start: region.start, end: Math.min(region.end, source.size) };

@@ -5,7 +5,7 @@
  *   buffer:  | slack | piece                      |
  *                ^ the beginning of a blob that the previous piece ends within is copied here
  */
-import { checkChoice, checkCount } from '../check-options.ts';
+import { checkChoice, checkCount, checkObject, checkOptions } from '../check-options.ts';
 import {
   headerSizeOf,
   IS_COMPRESSED,
@@ -71,6 +71,12 @@ export interface BlobScannerOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const OPTIONS: Readonly<Record<keyof BlobScannerOptions, true>> = {
+  pieceSize: true,
+  largeBlobs: true,
+  signal: true,
+};
+
 /**
  * Scans blobs front to back without a promise or an array for each of them. For one blob at a time: call
  * `locate`, and `load` first if it returns false; then the properties describe the blob.
@@ -114,6 +120,9 @@ export class BlobScanner {
    * @throws `invalid-input` for an option out of range
    */
   constructor(reader: BlobReader, options: BlobScannerOptions = {}) {
+    checkObject('reader', reader);
+    checkObject('reader', reader.bounds);
+    checkOptions(options, OPTIONS);
     const { pieceSize = DEFAULT_PIECE_SIZE, signal } = options;
     checkCount('bytes of one read', pieceSize, { from: 1 });
     checkChoice('largeBlobs', options.largeBlobs, ['load', 'leave']);

@@ -8,10 +8,11 @@
  * One writer at a time: appends land in call order, and their offsets are assigned before the
  * first await. Readers may run beside it and see everything appended, flushed or not.
  */
+
 import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
 import { checkBytes } from '../check-bytes.ts';
-import { checkCount } from '../check-options.ts';
+import { checkCount, checkObject } from '../check-options.ts';
 import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
 import { onAbort } from '../on-abort.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
@@ -24,6 +25,7 @@ import {
   EXACT,
   type WriterEnd,
 } from './buffered-writer-options.ts';
+import { checkFile } from './byte-source.ts';
 import { copyOverlap } from './read-range.ts';
 
 /** Bytes that may wait because the promises of their appends are not awaited. */
@@ -89,6 +91,8 @@ export class BufferedWriter {
    * @throws `invalid-input` for an option out of range, `aborted` if the signal has fired already
    */
   constructor(file: VirtualFile, options: BufferedWriterOptions = {}) {
+    checkFile(file);
+    checkObject('options', options);
     const { startOffset = 0, bufferSize = DEFAULT_BUFFER_SIZE, bufferCount = 2 } = options;
     const { syncEvery } = options;
     checkOptions({ ...options, startOffset, bufferSize, bufferCount });

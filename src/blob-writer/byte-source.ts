@@ -1,5 +1,8 @@
 /** Where blobs are read from: anything with a size and a positioned read. */
+
 import { isUint8Array } from 'node:util/types';
+import { checkBytes } from '../check-bytes.ts';
+import { checkCount, checkObject, checkOneOf } from '../check-options.ts';
 import { abortedError, isStorageError, StorageError } from '../errors.ts';
 import { messageOf } from '../realms.ts';
 import type { HeldFile } from '../virtual-file/held-file.ts';
@@ -74,6 +77,7 @@ const MAXIMUM_GAP_OF_FILE = 4096;
  * @throws `io`, `closed`
  */
 export async function fileSource(file: VirtualFile): Promise<ByteSource> {
+  checkFile(file);
   const { size, allocatedSize } = await file.stat();
   return {
     size,
@@ -91,6 +95,22 @@ export async function heldFileSource(file: VirtualFile, held: HeldFile): Promise
   return { ...source, readSync: (target, offset) => held.readSync(target, offset) };
 }
 
+/** Throws `invalid-input` for what cannot be read from. */
+export function checkSource(source: ByteSource): void {
+  checkObject('source', source);
+  checkCount('size of the source', source.size);
+  if (typeof source.read !== 'function')
+    checkOneOf('read of the source', typeof source.read, ['function']);
+}
+
+/** Throws `invalid-input` for what is not a VirtualFile, of whatever copy. */
+export function checkFile(file: VirtualFile): void {
+  checkObject('file', file);
+  if (typeof file.stat !== 'function' || typeof file.readAt !== 'function') {
+    checkOneOf('file', undefined, ['VirtualFile']);
+  }
+}
+
 /**
  * Makes a source of bytes in memory.
  *
@@ -98,6 +118,7 @@ export async function heldFileSource(file: VirtualFile, held: HeldFile): Promise
  * @param path used in error messages
  */
 export function bytesSource(bytes: Uint8Array, path?: string): ByteSource {
+  checkBytes(bytes, 'bytes of the source');
   const readSync = (target: Uint8Array, offset: number): number => {
     const part = bytes.subarray(offset, offset + target.length);
     target.set(part);

@@ -13,7 +13,7 @@
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { assert } from '../assert.ts';
-import { checkCount, checkLimit } from '../check-options.ts';
+import { checkCount, checkLimit, checkOptions } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { Compressor } from '../zstd/compression.ts';
 import type { CompressionBatch } from './compression-batch.ts';
@@ -36,6 +36,12 @@ export interface CompressionPoolOptions {
   /** Bytes that the caller's thread compresses before threads are started; default 1 MiB. */
   readonly startAfter?: number | undefined;
 }
+
+const OPTIONS: Readonly<Record<keyof CompressionPoolOptions, true>> = {
+  threadCount: true,
+  program: true,
+  startAfter: true,
+};
 
 const DEFAULT_START_AFTER = 1024 * 1024;
 const MAXIMUM_DEFAULT_THREADS = 4;
@@ -93,6 +99,7 @@ export class CompressionPool {
 
   /** @throws `invalid-input` for an option out of range */
   constructor(options: CompressionPoolOptions = {}) {
+    checkOptions(options, OPTIONS);
     const { threadCount = defaultThreadCount(), startAfter = DEFAULT_START_AFTER } = options;
     checkCount('number of compression threads', threadCount);
     checkLimit('bytes compressed before threads are started', startAfter);

@@ -3,6 +3,12 @@
  * any source of bytes.
  */
 export {
+  BlobEntries,
+  type BlobEntry,
+  type BlobsFromOptions,
+  blobsFrom,
+} from '../blob-writer/blob-entries.ts';
+export {
   type BlobHeader,
   blobHeaderSize,
   decodeBlobHeader,
@@ -26,6 +32,29 @@ export {
 } from '../blob-writer/byte-source.ts';
 export { CompressionPool, type CompressionPoolOptions } from '../blob-writer/compression-pool.ts';
 export type { ReadRange } from '../blob-writer/read-range.ts';
+export {
+  isStorageError,
+  type Outcome,
+  STORAGE_ERROR_CODES,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorDetails,
+} from '../errors.ts';
+export type {
+  DirectoryEntry,
+  FileKind,
+  FileStat,
+  FileSystem,
+  IoMode,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from '../virtual-file/file-system.ts';
+export type { OpenFiles, OpenFilesOptions } from '../virtual-file/open-files.ts';
+export type { OwnerState, Owners } from '../virtual-file/owners.ts';
+export type { VirtualFile } from '../virtual-file/virtual-file.ts';
+export type { VirtualFileOptions } from '../virtual-file/virtual-file-options.ts';
 export {
   type Compression,
   type Compressor,

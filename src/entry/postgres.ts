@@ -15,6 +15,18 @@
  */
 
 export {
+  isStorageError,
+  type Outcome,
+  STORAGE_ERROR_CODES,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorDetails,
+} from '../errors.ts';
+export type { Key, KeyRange } from '../layers/key.ts';
+export type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+export type { Lsn } from '../layers/lsn.ts';
+export type { InspectedValue } from '../layers/value-inspection.ts';
+export {
   CLUSTER_STATES,
   type ClusterState,
   CONTROL_FILE_PATH,
@@ -80,3 +92,18 @@ export {
 export { decodeRelationMap, type RelationMapping } from '../postgres/relation-map.ts';
 export type { RelationSegment } from '../postgres/relation-segments.ts';
 export { decodeRelationSize, encodeRelationSize } from '../postgres/relation-size.ts';
+export type { OnProgress } from '../progress.ts';
+export type {
+  DirectoryEntry,
+  FileKind,
+  FileStat,
+  FileSystem,
+  IoMode,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from '../virtual-file/file-system.ts';
+export type { OpenFiles, OpenFilesOptions } from '../virtual-file/open-files.ts';
+export type { OwnerState, Owners } from '../virtual-file/owners.ts';
+export type { Compression } from '../zstd/compression.ts';

@@ -24,9 +24,11 @@ export type {
   OpenFile,
   OpenOptions,
   Ownership,
+  SyncOpenFile,
 } from '../virtual-file/file-system.ts';
 export { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 export { OpenFiles, type OpenFilesOptions } from '../virtual-file/open-files.ts';
+export type { OwnerState, Owners } from '../virtual-file/owners.ts';
 export { TemporaryFile, type TemporaryFileOptions } from '../virtual-file/temporary-file.ts';
 export { VirtualFile } from '../virtual-file/virtual-file.ts';
 export type { VirtualFileOptions } from '../virtual-file/virtual-file-options.ts';

@@ -17,6 +17,28 @@
  *   await overwriteFile(`${directory}/note`, 'durable once this resolves');
  */
 export {
+  isStorageError,
+  type Outcome,
+  STORAGE_ERROR_CODES,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorDetails,
+} from '../errors.ts';
+export type { Lsn } from '../layers/lsn.ts';
+export type {
+  DirectoryEntry,
+  FileKind,
+  FileStat,
+  FileSystem,
+  IoMode,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from '../virtual-file/file-system.ts';
+export type { OpenFiles, OpenFilesOptions } from '../virtual-file/open-files.ts';
+export type { OwnerState, Owners } from '../virtual-file/owners.ts';
+export {
   DEFAULT_DOCUMENT_LIMITS,
   type DocumentLimitOptions,
   type DocumentLimits,

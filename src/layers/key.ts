@@ -8,7 +8,9 @@
  * A pageserver holds a key in 128 bits: 7 of field1, 16 of field2, and all of the others. It stops at
  * the first key of a layer that does not fit.
  */
+
 import { isUint8Array } from 'node:util/types';
+import { checkObject, checkText } from '../check-options.ts';
 import { StorageError, type StorageErrorDetails, untracedError } from '../errors.ts';
 
 /** Bytes of a key. */
@@ -57,6 +59,7 @@ export function maximumKey(): Key {
  * @throws `invalid-input`.
  */
 export function parseKey(text: string): Key {
+  checkText('key', text);
   if (!/^[0-9a-fA-F]{36}$/.test(text)) {
     throw new StorageError('invalid-input', {
       what: 'key',
@@ -73,6 +76,7 @@ export function parseKey(text: string): Key {
  * @throws `invalid-input` if fewer bytes are left.
  */
 export function formatKey(bytes: Uint8Array, offset = 0): string {
+  if (!isUint8Array(bytes)) checkKey(bytes);
   if (bytes.length - offset < KEY_SIZE) checkKey(bytes.subarray(offset));
   return Buffer.from(bytes.buffer, bytes.byteOffset + offset, KEY_SIZE)
     .toString('hex')
@@ -81,7 +85,14 @@ export function formatKey(bytes: Uint8Array, offset = 0): string {
 
 /** Compares two keys for sorting: negative, zero or positive. */
 export function compareKeys(left: Key, right: Key): number {
-  return Buffer.compare(left, right);
+  try {
+    return Buffer.compare(left, right);
+  } catch (error) {
+    // Not checked before: comparing is what a scan does most.
+    checkKey(left);
+    checkKey(right);
+    throw error;
+  }
 }
 
 /**
@@ -90,6 +101,7 @@ export function compareKeys(left: Key, right: Key): number {
  * @throws `out-of-range` for a field that does not fit.
  */
 export function keyFromFields(fields: KeyFields): Key {
+  checkObject('fields of a key', fields);
   const key = new Uint8Array(KEY_SIZE);
   const view = new DataView(key.buffer);
   view.setUint8(0, checkField('field1', fields.field1, 0xff));
@@ -168,6 +180,7 @@ const WIDE_FIELD2_BYTES = [0xff, 0x22];
  * @param keys Only the five bytes from `at` on are read.
  */
 export function fitsPageserver(keys: Uint8Array, at = 0): boolean {
+  if (keys === undefined || keys === null) checkKey(keys);
   if ((keys[at] as number) > 0x7f) return false;
   if (keys[at + 1] === 0 && keys[at + 2] === 0) return true;
   return WIDE_FIELD2_BYTES.some((value) => {

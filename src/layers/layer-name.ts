@@ -11,7 +11,7 @@
  *
  * Source: Neon pageserver/src/tenant/storage_layer/layer_name.rs.
  */
-import { checkText } from '../check-options.ts';
+import { checkObject, checkOneOf, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { isLeftoverName, SCRATCH_PREFIX, temporaryName } from '../virtual-file/leftover-names.ts';
 import { compareKeys, formatKey, type Key, type KeyRange, parseKey } from './key.ts';
@@ -57,6 +57,7 @@ const PATTERN =
  * @throws `invalid-input` if it is not a layer name; `ambiguous-name` if it could be of either kind.
  */
 export function parseLayerName(name: string): LayerName {
+  checkText('layer name', name);
   const groups =
     Buffer.byteLength(name) <= MAXIMUM_NAME_LENGTH ? PATTERN.exec(name)?.groups : undefined;
   const { start, end, lsn, rest } = groups ?? {};
@@ -78,6 +79,10 @@ export function parseLayerName(name: string): LayerName {
  * @throws `out-of-range` and `invalid-input` for keys, LSNs or a generation that are not valid.
  */
 export function formatLayerName(name: LayerName): string {
+  checkObject('layer name', name);
+  checkOneOf('kind of layer', name.kind, ['delta', 'image']);
+  checkObject('key range', name.keyRange);
+  if (name.kind === 'delta') checkObject('LSN range', name.lsnRange);
   const lsns =
     name.kind === 'delta'
       ? `${formatCheckedLsn(name.lsnRange.start)}-${formatCheckedLsn(name.lsnRange.end)}`
@@ -104,6 +109,7 @@ function temporaryStem(name: LayerName): string {
 
 /** True for a file that writers leave when the process dies, and `removeLeftovers` deletes. */
 export function isTemporaryName(name: string): boolean {
+  checkText('name', name);
   return isLeftoverName(name);
 }
 

@@ -5,6 +5,7 @@
  *   0/1696000          high and low 32 bits in hex, as Postgres prints it; surrounding blanks are
  *                      ignored
  */
+import { checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 
 /** An LSN; from 0 to `MAXIMUM_LSN`. */
@@ -30,6 +31,7 @@ export const ALL_LSNS: LsnRange = { start: 0n, end: MAXIMUM_LSN + 1n };
  * @throws `invalid-input`.
  */
 export function parseLsn(text: string): Lsn {
+  checkText('LSN', text);
   const halves = /^([0-9a-fA-F]{1,8})\/([0-9a-fA-F]{1,8})$/.exec(text.trim());
   if (halves !== null) return (BigInt(`0x${halves[1]}`) << 32n) | BigInt(`0x${halves[2]}`);
   if (/^[0-9a-fA-F]{1,16}$/.test(text)) return BigInt(`0x${text}`);
@@ -42,11 +44,13 @@ export function parseLsn(text: string): Lsn {
 
 /** 16 upper-case hex digits. */
 export function formatLsn(lsn: Lsn): string {
+  checkLsn(lsn);
   return lsn.toString(16).toUpperCase().padStart(16, '0');
 }
 
 /** Formats an LSN like Postgres: `HI/LO`, such as `0/1696000`. */
 export function formatPgLsn(lsn: Lsn): string {
+  checkLsn(lsn);
   return `${(lsn >> 32n).toString(16)}/${(lsn & 0xffff_ffffn).toString(16)}`.toUpperCase();
 }
 

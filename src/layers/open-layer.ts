@@ -1,7 +1,8 @@
 /** Opens a layer of either kind; its magic tells which. */
-import type { ByteSource } from '../blob-writer/byte-source.ts';
+
 import { DeltaLayerReader } from './delta-layer/reader.ts';
 import { ImageLayerReader } from './image-layer/reader.ts';
+import type { LayerInput } from './layer-file/layer-input.ts';
 import { openLayerFile, type ReadOptions } from './layer-file/open-file.ts';
 
 /**
@@ -17,7 +18,7 @@ import { openLayerFile, type ReadOptions } from './layer-file/open-file.ts';
  * const entry = await reader.get(key, lsn);
  */
 export async function openLayer(
-  from: string | ByteSource,
+  from: LayerInput,
   options: ReadOptions = {},
 ): Promise<DeltaLayerReader | ImageLayerReader> {
   const opened = await openLayerFile(from, options);

@@ -16,7 +16,7 @@
  */
 import { constants } from 'node:buffer';
 import { checkBytes } from '../check-bytes.ts';
-import { checkLimit } from '../check-options.ts';
+import { checkLimit, checkObject, checkOptions } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { BincodeDecoder, BincodeEncoder, type StoredList } from './bincode.ts';
 
@@ -87,6 +87,7 @@ const WAL_HEADER_SIZE = 4 + 4 + 1 + 8;
 
 /** True if the page can be built from the value without an older one. */
 export function valueWillInit(value: Value): boolean {
+  checkObject('value', value);
   return value.type === 'image' || (value.type === 'wal' && value.willInit);
 }
 
@@ -97,6 +98,7 @@ export function valueWillInit(value: Value): boolean {
  * @throws `out-of-range`, `invalid-input`.
  */
 export function encodeValue(value: Value): Uint8Array {
+  checkObject('value', value);
   checkValueBytes(value);
   const encoder = new BincodeEncoder(sizeOf(value));
   switch (value.type) {
@@ -145,6 +147,8 @@ export interface DecodeValueOptions {
   readonly maximumItems?: number | undefined;
 }
 
+const DECODE_OPTIONS: Record<keyof DecodeValueOptions, true> = { maximumItems: true };
+
 const DEFAULT_MAXIMUM_ITEMS = 1_000_000;
 
 /**
@@ -160,6 +164,8 @@ const DEFAULT_MAXIMUM_ITEMS = 1_000_000;
  * if (value.type === 'image') use(value.bytes);
  */
 export function decodeValue(bytes: Uint8Array, options: DecodeValueOptions = {}): Value {
+  checkBytes(bytes, 'serialized value');
+  checkOptions(options, DECODE_OPTIONS);
   const { maximumItems = DEFAULT_MAXIMUM_ITEMS } = options;
   checkLimit('limit: items of a list', options.maximumItems);
   const value = viewValue(bytes);

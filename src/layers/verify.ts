@@ -20,8 +20,14 @@ import { fitsPageserver, KEY_SIZE, type Key, unfitKeyError } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
 import type { LargeEntry } from './layer-file/entry-scan.ts';
 import { readLargeValue } from './layer-file/large-value.ts';
+import { type LayerInput, pathOrSource } from './layer-file/layer-input.ts';
 import { LayerReader } from './layer-file/layer-reader.ts';
-import { checkReadOptions, nameError, type ReadOptions } from './layer-file/open-file.ts';
+import {
+  checkReadOptions,
+  nameError,
+  READ_OPTIONS,
+  type ReadOptions,
+} from './layer-file/open-file.ts';
 import { locateValueError } from './layer-file/salvage.ts';
 import { readSummaryBlock } from './layer-file/summary.ts';
 import { decodeSummary, type LayerSummary, summarySize } from './layer-file/summary-format.ts';
@@ -41,6 +47,13 @@ export interface VerifyOptions extends ReadOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
+const VERIFY_OPTIONS: Readonly<Record<keyof VerifyOptions, true>> = {
+  ...READ_OPTIONS,
+  maximumFindings: true,
+  inspectValue: true,
+  onProgress: true,
+};
+
 const DEFAULT_MAXIMUM_FINDINGS = 1000;
 
 /**
@@ -55,11 +68,12 @@ const DEFAULT_MAXIMUM_FINDINGS = 1000;
  * if (!report.ok) throw new Error(report.findings[0]?.message);
  */
 export async function verifyLayer(
-  from: string | ByteSource,
+  input: LayerInput,
   options: VerifyOptions = {},
 ): Promise<LayerReport> {
-  checkReadOptions(options);
+  checkReadOptions(options, VERIFY_OPTIONS);
   checkLimit('limit: number of findings', options.maximumFindings);
+  const from = pathOrSource(input);
   if (typeof from !== 'string') return verifyNamed(from, from.path ?? 'layer', options);
   const { openFiles, ioMode, signal } = options;
   const file = await VirtualFile.open(from, {

@@ -15,6 +15,7 @@
  * as in Neon. Versions are checked before the checksum, whose offset depends on them.
  * Source: Postgres src/include/catalog/pg_control.h, on 64-bit alignment.
  */
+import { checkBytes } from '../check-bytes.ts';
 import { crc32cOf } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
@@ -77,6 +78,7 @@ export interface ControlFile {
  * @throws `truncated`, `unsupported-version` (also for a big-endian file), `corrupt`.
  */
 export function decodeControlFile(bytes: Uint8Array): ControlFile {
+  checkBytes(bytes, 'pg_control');
   if (bytes.length < USED_SIZE) {
     throw new StorageError('truncated', {
       what: 'pg_control',

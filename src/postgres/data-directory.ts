@@ -11,6 +11,7 @@
  * "shut down in recovery" is not a clean shutdown: it may skip its restartpoint, and then the latest
  * changes are only in the WAL, to be replayed on the next start.
  */
+import { checkObject, checkOpenFiles } from '../check-options.ts';
 import { isStorageError, StorageError, withPath } from '../errors.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
@@ -59,6 +60,7 @@ export async function assertCleanShutdown(
   control: ControlFile,
   openFiles: OpenFiles,
 ): Promise<void> {
+  checkObject('openFiles', openFiles);
   const [first] = await findUnrest(dataDirectory, control, openFiles);
   if (first !== undefined) throw first;
 }
@@ -69,6 +71,8 @@ export async function findUnrest(
   control: ControlFile,
   openFiles: OpenFiles,
 ): Promise<StorageError[]> {
+  checkObject('control file', control);
+  checkOpenFiles(openFiles);
   const signs: StorageError[] = [];
   for (const [name, remedy] of SIGN_FILES) {
     const path = pathIn(dataDirectory, name);
@@ -113,6 +117,8 @@ export async function checkUnchanged(
 }
 
 async function readControlBytes(dataDirectory: string, openFiles: OpenFiles): Promise<Uint8Array> {
+  checkObject('openFiles', openFiles);
+  checkOpenFiles(openFiles);
   const path = pathIn(dataDirectory, CONTROL_FILE_PATH);
   try {
     return await readWholeFile(path, CONTROL_FILE_SIZE, openFiles);

@@ -9,11 +9,12 @@
  * Source: Neon pageserver/src/import_datadir.rs, which also imports most of what is left out here.
  */
 
+import { checkOpenFiles, checkOptions, checkSignal, checkText } from '../check-options.ts';
 import { StorageError, throwIfAborted, withOutcome } from '../errors.ts';
 import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import type { KeyRange } from '../layers/key.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
-import type { Lsn } from '../layers/lsn.ts';
+import { checkLsn, type Lsn } from '../layers/lsn.ts';
 import type { OnProgress } from '../progress.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
@@ -80,6 +81,23 @@ export interface ImportOptions {
   readonly onBadPage?: ((finding: StorageError) => void) | undefined;
 }
 
+const IMPORT_OPTIONS: Readonly<Record<keyof ImportOptions, true>> = {
+  dataDirectory: true,
+  outDirectory: true,
+  tenantId: true,
+  timelineId: true,
+  lsn: true,
+  allowUnclean: true,
+  allowDamaged: true,
+  allowBadPages: true,
+  compression: true,
+  generation: true,
+  openFiles: true,
+  signal: true,
+  onProgress: true,
+  onBadPage: true,
+};
+
 /** The layer that an import made. */
 export interface ImportedLayer extends FinishedLayer {
   readonly lsn: Lsn;
@@ -122,6 +140,12 @@ export interface ImportedLayer extends FinishedLayer {
  *   });
  */
 export async function importPgdata(options: ImportOptions): Promise<ImportedLayer> {
+  checkOptions(options, IMPORT_OPTIONS);
+  checkText('dataDirectory', options.dataDirectory);
+  checkText('outDirectory', options.outDirectory);
+  checkOpenFiles(options.openFiles);
+  checkSignal(options.signal);
+  if (options.lsn !== 'auto') checkLsn(options.lsn, 'lsn');
   try {
     return await writeImport(options);
   } catch (error) {

@@ -15,6 +15,7 @@
  * `kind=rel_block spcnode=1663 dbnode=5 relnode=16384 fork=main blkno=7`. Numbers are decimal or
  * 0x hex. Fields that are missing, repeated, unknown or not part of the kind are refused.
  */
+import { checkObject, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { type Key, parseKey } from '../layers/key.ts';
 import { unknownName } from '../nearest-name.ts';
@@ -63,6 +64,7 @@ KEY is 36 hex digits, or fields:
  * @example parseKeyText(['rel=1663/5/16384', 'blkno=7'])
  */
 export function parseKeyText(words: readonly string[]): Key {
+  checkWords(words);
   const [only, ...others] = splitWords(words);
   if (only !== undefined && others.length === 0 && /^[0-9a-fA-F]+$/.test(only)) {
     return parseKey(only);
@@ -78,6 +80,7 @@ export function parseKeyText(words: readonly string[]): Key {
  * @throws `invalid-input`, `out-of-range`.
  */
 export function keyFromFieldsText(words: readonly string[]): Key {
+  checkWords(words);
   const fields = readFields(splitWords(words));
   const kind = kindOf(fields);
   checkFieldsOfKind(kind, fields);
@@ -138,6 +141,11 @@ const REQUIRED: { readonly [K in BuildableKind]: readonly FieldName[] } = {
   checkpoint: [],
   aux_files: [],
 };
+
+function checkWords(words: readonly string[]): void {
+  checkObject('words', words);
+  for (const word of Array.isArray(words) ? words : [undefined]) checkText('word', word);
+}
 
 function splitWords(words: readonly string[]): string[] {
   return words.flatMap((word) => word.split(/\s+/)).filter((word) => word !== '');

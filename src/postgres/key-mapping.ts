@@ -19,6 +19,7 @@
  * FFFFFFFF is always the size. The 64-bit XID is split over the last three fields (Postgres 17).
  * Source: Neon libs/pageserver_api/src/key.rs.
  */
+import { checkBigint, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { type Key, keyFields, keyFromFields } from '../layers/key.ts';
 import { type Fork, forkNumberOf, forkOfNumber } from './fork.ts';
@@ -148,6 +149,7 @@ function describeSingleKey(key: Key): KeyMeaning {
  * @throws `out-of-range`.
  */
 export function relationBlockKey(block: RelationForkId & { readonly blkno: number }): Key {
+  checkObject('block', block);
   return relationKey(block, checkBlockNumber(block.blkno));
 }
 
@@ -178,6 +180,7 @@ export function databaseDirectoryKey(): Key {
  * @throws `out-of-range`.
  */
 export function slruBlockKey(block: SlruSegmentId & { readonly blkno: number }): Key {
+  checkObject('block', block);
   return slruKey(block, checkBlockNumber(block.blkno));
 }
 
@@ -198,6 +201,7 @@ export function slruDirectoryKey(slru: SlruName): Key {
  * @throws `out-of-range`.
  */
 export function twophaseKey(xid: bigint): Key {
+  checkBigint('xid', xid);
   if (xid < 1n || xid > MAXIMUM_XID) {
     throw outOfRange('xid', `1 to ${MAXIMUM_XID}`, String(xid));
   }
@@ -233,6 +237,7 @@ export function auxFilesKey(): Key {
 const NO_FIELDS = { field2: 0, field3: 0, field4: 0, field5: 0, field6: 0 };
 
 function relationKey(relation: RelationForkId, field6: number): Key {
+  checkObject('relation', relation);
   return keyFromFields({
     field1: 0,
     field2: checkOid('spcnode', relation.spcnode, 0),
@@ -244,6 +249,7 @@ function relationKey(relation: RelationForkId, field6: number): Key {
 }
 
 function databaseKey(database: DatabaseId, field6: number): Key {
+  checkObject('database', database);
   return keyFromFields({
     ...NO_FIELDS,
     field1: 0,
@@ -254,6 +260,7 @@ function databaseKey(database: DatabaseId, field6: number): Key {
 }
 
 function slruKey(segment: SlruSegmentId, field6: number): Key {
+  checkObject('segment', segment);
   return keyFromFields({
     field1: 1,
     field2: slruNumberOf(segment.slru),

@@ -15,7 +15,9 @@
  * 1..65535. The block number counts through all segments of the fork, so that a page in the
  * wrong place is detected. Source: Postgres src/include/storage/bufpage.h, checksum_impl.h.
  */
+
 import { assert } from '../assert.ts';
+import { checkBytes } from '../check-bytes.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 
@@ -207,6 +209,7 @@ function mix(sum: number, value: number): number {
 }
 
 function checkPageSize(page: Uint8Array): void {
+  checkBytes(page, 'page');
   if (page.length === PAGE_SIZE) return;
   throw new StorageError('invalid-input', {
     what: 'page',

@@ -9,6 +9,7 @@
  * and the only link that is followed. Any other link in place of a directory or a relation file is
  * refused, not left out, so that no relation is lost silently.
  */
+import { checkObject } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { compareKeys } from '../layers/key.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
@@ -87,6 +88,8 @@ export async function findRelationFiles(
   layout: ClusterLayout,
   fileSystem: FileSystem,
 ): Promise<RelationFiles> {
+  checkObject('layout of the cluster', layout);
+  checkObject('file system', fileSystem);
   return searchRelationFiles(layout, fileSystem, new Objections([]));
 }
 

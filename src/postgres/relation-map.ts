@@ -12,6 +12,7 @@
  * a database cannot be opened.
  * Source: Postgres src/backend/utils/cache/relmapper.c.
  */
+import { checkBytes } from '../check-bytes.ts';
 import { crc32cOf } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 
@@ -31,6 +32,7 @@ export interface RelationMapping {
  * @throws `truncated` (too short, or empty), `corrupt` (too long, magic, count, checksum).
  */
 export function decodeRelationMap(bytes: Uint8Array, majorVersion: number): RelationMapping[] {
+  checkBytes(bytes, 'relation map');
   const layout = majorVersion < 16 ? LAYOUTS.before16 : LAYOUTS.from16;
   checkSize(bytes, layout.size);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

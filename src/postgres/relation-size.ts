@@ -1,4 +1,5 @@
 /** Value of a size key (relation fork or SLRU segment): page count, u32 little-endian. */
+import { checkBytes } from '../check-bytes.ts';
 import { StorageError } from '../errors.ts';
 
 export const RELATION_SIZE_LENGTH = 4;
@@ -29,6 +30,7 @@ export function encodeRelationSize(pageCount: number): Uint8Array {
  * @throws `corrupt` unless there are 4 bytes.
  */
 export function decodeRelationSize(bytes: Uint8Array): number {
+  checkBytes(bytes, 'relation size');
   if (bytes.length !== RELATION_SIZE_LENGTH) {
     throw new StorageError('corrupt', {
       what: 'relation size',

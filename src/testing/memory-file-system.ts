@@ -9,7 +9,7 @@
  * Asynchronous operations take effect one turn after the call, so that bytes that change before the
  * promise settles are written changed, as on a real system.
  */
-import { checkChoice } from '../check-options.ts';
+import { checkChoice, checkObject } from '../check-options.ts';
 import type {
   DirectoryEntry,
   FileStat,
@@ -56,12 +56,12 @@ export interface MemoryFileSystemOptions {
    * `refused-at-transfer`: all fail with EINVAL, at `open` or at each read and write. Default
    * `supported`.
    */
-  readonly directTransfers?: (typeof DIRECT_TRANSFERS)[number] | undefined;
+  readonly directTransfers?: 'supported' | 'refused-at-open' | 'refused-at-transfer' | undefined;
   /**
    * Whether the creation time is part of a file's identity. New files reuse the inode numbers of
    * deleted ones, as on ext4; with `none`, a file and its successor cannot be told apart. Default `kept`.
    */
-  readonly birthTimes?: (typeof BIRTH_TIMES)[number] | undefined;
+  readonly birthTimes?: 'kept' | 'none' | undefined;
 }
 
 /** Prefix of the owners of temporary files here; no real owner begins with it. */
@@ -109,6 +109,7 @@ export class MemoryFileSystem implements FileSystem {
 
   /** @throws `invalid-input` if `directTransfers` or `birthTimes` is not one of its values */
   constructor(options: MemoryFileSystemOptions = {}) {
+    checkObject('options', options);
     checkChoice('directTransfers', options.directTransfers, DIRECT_TRANSFERS);
     checkChoice('birthTimes', options.birthTimes, BIRTH_TIMES);
     this.#options = options;

@@ -4,7 +4,7 @@
  * The `outcome` of every error states what is on disk.
  */
 import { dirname } from 'node:path';
-import { checkChoice } from '../check-options.ts';
+import { checkChoice, checkObject, checkSignal } from '../check-options.ts';
 import {
   abortedError,
   isStorageError,
@@ -27,7 +27,7 @@ export interface DurableRenameOptions {
    * `close` closes the file while its directory is synced; `temporary.abandon()` then returns the
    * outcome of closing. Default `keep-open`.
    */
-  readonly afterwards?: (typeof ENDS)[number] | undefined;
+  readonly afterwards?: 'close' | 'keep-open' | undefined;
 }
 
 /**
@@ -49,7 +49,12 @@ export async function durableRename(
   target: string,
   options: DurableRenameOptions = {},
 ): Promise<void> {
-  failingWithSync('not-applied', () => checkChoice('afterwards', options.afterwards, ENDS));
+  failingWithSync('not-applied', () => {
+    checkTemporary(temporary);
+    checkObject('options', options);
+    checkChoice('afterwards', options.afterwards, ENDS);
+    checkSignal(options.signal);
+  });
   const absolute = failingWithSync('not-applied', () => absolutePath(target));
   await failingWith('not-applied', makeReady(temporary, absolute));
   await renameSynced(temporary, absolute, options);
@@ -67,9 +72,15 @@ export async function durableRename(
  *   `sync-failed`, `io`, `not-found`, `closed` (the temporary file was abandoned).
  */
 export async function publishNew(temporary: TemporaryFile, target: string): Promise<void> {
+  failingWithSync('not-applied', () => checkTemporary(temporary));
   const absolute = failingWithSync('not-applied', () => absolutePath(target));
   await failingWith('not-applied', makeReady(temporary, absolute));
   await linkSynced(temporary, absolute);
+}
+
+function checkTemporary(temporary: TemporaryFile): void {
+  checkObject('temporary', temporary);
+  checkObject('temporary', temporary.file);
 }
 
 /** Checks everything that must hold before the file takes a name. */

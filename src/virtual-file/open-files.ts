@@ -9,7 +9,7 @@
  * clean file, or briefly opens a descriptor beyond the capacity.
  */
 import { assert } from '../assert.ts';
-import { checkCount } from '../check-options.ts';
+import { checkCount, checkOptions } from '../check-options.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import { absolutePath } from './absolute-path.ts';
@@ -36,6 +36,12 @@ export interface OpenFilesOptions {
    */
   readonly onFatalError?: ((error: StorageError) => void) | undefined;
 }
+
+const OPTIONS: Readonly<Record<keyof OpenFilesOptions, true>> = {
+  capacity: true,
+  fileSystem: true,
+  onFatalError: true,
+};
 
 const DEFAULT_CAPACITY = 1024;
 
@@ -84,6 +90,7 @@ export class OpenFiles {
 
   /** @throws StorageError `invalid-input` if the capacity is not a positive integer */
   constructor(options: OpenFilesOptions = {}) {
+    checkOptions(options, OPTIONS);
     const { capacity = DEFAULT_CAPACITY } = options;
     checkCount('capacity of the descriptor table', capacity, { from: 1 });
     this.capacity = capacity;
@@ -169,10 +176,7 @@ export class OpenFiles {
     }
   }
 
-  /**
-   * Waits for an operation of the file system, and reports a fatal error to the hook.
-   * @internal
-   */
+  /** Waits for an operation of the file system, and reports a fatal error to the hook. @internal */
   report<T>(operation: Promise<T>): Promise<T> {
     return operation.catch(this.#throwNoted);
   }

@@ -15,6 +15,7 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 
+/** Whether the thread that made a file is still there; `unknown` where nothing can tell. */
 export type OwnerState = 'running' | 'ended' | 'unknown';
 
 /** What a file system knows about the threads that create temporary files in it. */

@@ -1,4 +1,5 @@
 /** The file that a writer works on before it is finished. */
+import { checkOpenFiles, checkOptions, checkText } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import type { IoMode } from './file-system.ts';
@@ -19,6 +20,14 @@ export interface TemporaryFileOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const OPTIONS: Readonly<Record<keyof TemporaryFileOptions, true>> = {
+  openFiles: true,
+  mode: true,
+  durability: true,
+  ioMode: true,
+  signal: true,
+};
+
 /**
  * A new file that is deleted when abandoned or disposed of, unless it was renamed or kept. Give it its
  * final name with `durableRename` or `publishNew`.
@@ -38,6 +47,9 @@ export class TemporaryFile {
    *   directory), `aborted`, `invalid-input`
    */
   static async create(path: string, options: TemporaryFileOptions = {}): Promise<TemporaryFile> {
+    checkText('path', path);
+    checkOptions(options, OPTIONS);
+    checkOpenFiles(options.openFiles);
     const { openFiles = OpenFiles.shared(), durability, mode, ioMode, signal } = options;
     if (durability !== 'scratch') openFiles.fileSystem.checkCanSync?.();
     const file = await VirtualFile.open(absolutePath(path), {

@@ -1,6 +1,7 @@
 /** Complete reads and writes, syncs and poisoning, over the table of descriptors. */
 import { isPromise } from 'node:util/types';
 import { assert } from '../assert.ts';
+import { checkObject, checkOpenFiles, checkSignal } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import { alignedBytes } from './aligned-memory.ts';
@@ -53,6 +54,9 @@ export class VirtualFile {
    *   option)
    */
   static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {
+    checkObject('options', options);
+    checkOpenFiles(options.openFiles);
+    checkSignal(options.signal);
     const { openFiles = OpenFiles.shared(), ioMode = 'buffered', signal } = options;
     const descriptorOptions = checkedOptions(options);
     const descriptor = new Descriptor(absolutePath(path), descriptorOptions);
@@ -88,7 +92,7 @@ export class VirtualFile {
     return this.ioMode === 'direct' ? alignedBytes(length) : new Uint8Array(length);
   }
 
-  /** The identity of the file (see `FileStat`), without a system call. */
+  /** The identity of the file (see `FileStat`), without a system call. @internal */
   get identity(): string | undefined {
     return this.#descriptor.identity;
   }
@@ -203,7 +207,7 @@ export class VirtualFile {
     });
   }
 
-  /** The result of `stat` when the file was first opened, before any truncation. */
+  /** The result of `stat` when the file was first opened, before any truncation. @internal */
   get opened(): FileStat {
     const { opened } = this.#descriptor;
     assert(opened !== undefined, 'open resolves after the file was looked up');
@@ -246,6 +250,7 @@ export class VirtualFile {
    *
    * @throws StorageError `invalid-input` if the file system has no synchronous calls; `io`, `closed`,
    *   `sync-failed`
+   * @internal
    */
   async hold(): Promise<HeldFile> {
     const acquired = this.#acquire();
@@ -288,6 +293,7 @@ export class VirtualFile {
    *
    * Durability: none. A sync of the reopened file may succeed although data was lost.
    * @throws StorageError `io`
+   * @internal
    */
   discard(): Promise<void> {
     this.#closing ??= this.#close('discard');

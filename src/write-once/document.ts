@@ -12,8 +12,10 @@
  * damage. Keys are strings, but never `__proto__`; there are no extension types. 64-bit integers
  * are bigint, all other numbers number.
  */
+
 import { decode, encode } from '@msgpack/msgpack';
-import { checkLimit } from '../check-options.ts';
+import { checkBytes } from '../check-bytes.ts';
+import { checkLimit, checkObject } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import {
@@ -66,6 +68,7 @@ export function encodeDocument(
   document: DocumentMap,
   options: DocumentLimitOptions = {},
 ): Uint8Array {
+  checkObject('options', options);
   const limits = limitsOf(options);
   checkDocument(document, limits);
   const map = encode(document, { useBigInt64: true, maxDepth: limits.maximumDepth + 1 });
@@ -89,6 +92,8 @@ export function encodeDocument(
  *   without one: `invalid-input` for an invalid limit
  */
 export function decodeDocument(bytes: Uint8Array, options: DocumentLimitOptions = {}): DocumentMap {
+  checkBytes(bytes, 'document');
+  checkObject('options', options);
   const limits = limitsOf(options);
   const map = decodeFrame(bytes, limits);
   checkMap(map, limits);
@@ -106,6 +111,7 @@ export async function readDocument(
   path: string,
   options: ReadSmallFileOptions & DocumentLimitOptions = {},
 ): Promise<DocumentMap> {
+  checkObject('options', options);
   const { openFiles, limits } = options;
   const { maximumLength } = limitsOf(options);
   return readSmallFile(path, { openFiles, maximumLength }, (bytes) =>
@@ -126,7 +132,9 @@ export async function writeDocument(
   document: DocumentMap,
   options: OverwriteOptions & DocumentLimitOptions = {},
 ): Promise<void> {
-  await overwriteFile(path, encodeDocument(document, options), options);
+  checkObject('options', options);
+  const { limits, ...overwriting } = options;
+  await overwriteFile(path, encodeDocument(document, { limits }), overwriting);
 }
 
 /** Encoding and decoding need a few stack frames for each level. */

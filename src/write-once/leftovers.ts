@@ -1,4 +1,5 @@
 /** Removes the files that a crash may leave. */
+import { checkOpenFiles, checkOptions, checkSignal, checkText } from '../check-options.ts';
 import { isStorageError, throwIfAborted } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import type { DirectoryEntry, FileSystem } from '../virtual-file/file-system.ts';
@@ -13,6 +14,11 @@ export interface RemoveLeftoversOptions {
   /** Stops before the next removal. */
   readonly signal?: AbortSignal | undefined;
 }
+
+const OPTIONS: Readonly<Record<keyof RemoveLeftoversOptions, true>> = {
+  openFiles: true,
+  signal: true,
+};
 
 /**
  * Removes unfinished layers and overwrites (`*.___temp`) and scratch files of ephemeral layers
@@ -37,6 +43,10 @@ export async function removeLeftovers(
   directory: string,
   options: RemoveLeftoversOptions = {},
 ): Promise<string[]> {
+  checkText('directory', directory);
+  checkOptions(options, OPTIONS);
+  checkOpenFiles(options.openFiles);
+  checkSignal(options.signal);
   const { openFiles = OpenFiles.shared(), signal } = options;
   throwIfAborted(signal, directory);
   const absolute = absolutePath(directory);

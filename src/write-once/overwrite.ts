@@ -13,7 +13,14 @@
  */
 import { basename, dirname } from 'node:path';
 import { isUint8Array } from 'node:util/types';
-import { checkChoice, checkMode } from '../check-options.ts';
+import {
+  checkChoice,
+  checkMode,
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  checkText,
+} from '../check-options.ts';
 import {
   isStorageError,
   type Outcome,
@@ -44,8 +51,15 @@ export interface OverwriteOptions {
    * which the system's `cp` (GNU coreutils) copies; if it is missing or fails, nothing is changed.
    * Default `mode-and-owner`.
    */
-  readonly preserve?: (typeof PRESERVED)[number] | undefined;
+  readonly preserve?: 'mode-and-owner' | 'all' | undefined;
 }
+
+const OPTIONS: Readonly<Record<keyof OverwriteOptions, true>> = {
+  openFiles: true,
+  signal: true,
+  mode: true,
+  preserve: true,
+};
 
 const PRESERVED = ['mode-and-owner', 'all'] as const;
 
@@ -70,6 +84,7 @@ export async function overwriteFile(
   content: Uint8Array | string,
   options: OverwriteOptions = {},
 ): Promise<void> {
+  notApplied(() => checkArguments(path, options));
   const { openFiles = OpenFiles.shared(), signal } = options;
   const { fileSystem } = openFiles;
   const target = notApplied(() => targetOf(path, options));
@@ -89,6 +104,13 @@ export async function overwriteFile(
   } catch (error) {
     throw openFiles.noteError(withDefaults(error, { path: target, outcome: 'not-applied' }));
   }
+}
+
+function checkArguments(path: string, options: OverwriteOptions): void {
+  checkText('path', path);
+  checkOptions(options, OPTIONS);
+  checkOpenFiles(options.openFiles);
+  checkSignal(options.signal);
 }
 
 /** The absolute path, without a trailing slash. */

@@ -13,6 +13,7 @@
  * that differ from the defaults are stored. Unknown tables and fields are kept.
  * Source: Neon pageserver/src/tenant/mgr.rs, config.rs.
  */
+import { checkObject, checkOneOf, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { isErrorNamed } from '../realms.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
@@ -59,6 +60,8 @@ export type LocationMode =
     }
   | { readonly kind: 'secondary'; readonly warm: boolean | null; readonly other: TomlTable };
 
+const FORMS: readonly TenantConfig['form'][] = ['location', 'tenant-config'];
+
 const HEADER =
   "# This file contains a specific per-tenant's config.\n" +
   '#  It is read in case of pageserver restart.\n';
@@ -71,6 +74,7 @@ const MAXIMUM_GENERATION = 0xffff_ffffn;
  * @throws StorageError `corrupt`; for invalid TOML with an offset, in UTF-8 bytes
  */
 export function parseTenantConfig(text: string): TenantConfig {
+  checkText('tenant configuration', text);
   const document = new Fields('tenant configuration', parseToml(text));
   const older = document.table('tenant_config');
   const mode = document.table('mode');
@@ -96,6 +100,8 @@ export function parseTenantConfig(text: string): TenantConfig {
  * @throws StorageError `invalid-input` for values that TOML cannot represent
  */
 export function formatTenantConfig(config: TenantConfig): string {
+  checkObject('tenant configuration', config);
+  checkOneOf('form of the tenant configuration', config.form, FORMS);
   if (config.form === 'tenant-config') {
     const tables = { tenant_config: config.settings };
     return `${HEADER}\n${formatToml(merged(tables, config.other))}`;
@@ -109,10 +115,11 @@ export function formatTenantConfig(config: TenantConfig): string {
  * Reads and parses a tenant configuration.
  * @throws StorageError as `parseTenantConfig`, and `not-found`, `io`, `too-large` (more than 1 MiB)
  */
-export function readTenantConfig(
+export async function readTenantConfig(
   path: string,
   options: ReadSmallFileOptions = {},
 ): Promise<TenantConfig> {
+  checkObject('options', options);
   const { openFiles } = options;
   const limits = { openFiles, maximumLength: MAXIMUM_FILE_LENGTH };
   return readSmallFile(path, limits, (content) => parseTenantConfig(textOf(content)));

@@ -17,6 +17,8 @@
  * length, so that a damaged version is not mistaken for another.
  * Source: Neon pageserver/src/tenant/metadata.rs.
  */
+import { checkBytes } from '../check-bytes.ts';
+import { checkObject } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import { formatIdentifier, IDENTIFIER_SIZE, parseIdentifier } from '../layers/identifier.ts';
@@ -76,6 +78,7 @@ export interface TimelineMetadata extends TimelineMetadataFields {
  * @throws StorageError `out-of-range` or `invalid-input` for fields that the format cannot represent
  */
 export function encodeTimelineMetadata(fields: TimelineMetadataFields): Uint8Array {
+  checkObject('timeline metadata', fields);
   checkFields(fields);
   const body = Buffer.concat([
     encodeLsn(fields.diskConsistentLsn),
@@ -102,6 +105,7 @@ export function encodeTimelineMetadata(fields: TimelineMetadataFields): Uint8Arr
  * `corrupt`.
  */
 export function decodeTimelineMetadata(bytes: Uint8Array): TimelineMetadata {
+  checkBytes(bytes, 'timeline metadata');
   const { body, checksum, version } = decodeHeader(bytes);
   const isOld = version === OLD_FORMAT_VERSION;
   const metadata: TimelineMetadata = {
@@ -123,10 +127,11 @@ export function decodeTimelineMetadata(bytes: Uint8Array): TimelineMetadata {
  * Reads and decodes timeline metadata.
  * @throws StorageError as `decodeTimelineMetadata`, and `not-found`, `io`, `too-large`
  */
-export function readTimelineMetadata(
+export async function readTimelineMetadata(
   path: string,
   options: ReadSmallFileOptions = {},
 ): Promise<TimelineMetadata> {
+  checkObject('options', options);
   const { openFiles } = options;
   const limits = { openFiles, maximumLength: MAXIMUM_FILE_LENGTH };
   return readSmallFile(path, limits, decodeTimelineMetadata);

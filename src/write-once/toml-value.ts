@@ -4,8 +4,10 @@
  *
  * Not kept: comments, the way a value was spelled, and digits of a time below a millisecond.
  */
+
 import { isDate, isNativeError } from 'node:util/types';
 import { parse, stringify, TomlDate, type TomlError } from 'smol-toml';
+import { checkObject, checkText } from '../check-options.ts';
 import { StorageError, type StorageErrorCode } from '../errors.ts';
 import { shortened } from '../printable.ts';
 import { isPlainObject } from '../realms.ts';
@@ -40,6 +42,8 @@ export function formatToml(table: TomlTable): string {
 
 /** Creates a table without a prototype from entries. */
 export function tomlTable(entries: Iterable<readonly [string, TomlValue]> = []): TomlTable {
+  checkObject('entries of a table', entries);
+  if (!(Symbol.iterator in entries)) checkText('entries of a table', undefined);
   const table: TomlTable = Object.create(null);
   for (const [key, value] of entries) table[key] = value;
   return table;

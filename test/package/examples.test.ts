@@ -56,6 +56,20 @@ test('a value is read over HTTP by a few range requests', async () => {
   }
 });
 
+test('a log goes on after a crash has torn its last record', async () => {
+  const cwd = temporaryDirectory();
+  const append = (text: string) => runExample('appender.mjs', cwd, 'log', text);
+  expect(await append('one')).toBe('one\n');
+  expect(await append('two')).toBe('one\ntwo\n');
+  const whole = readFileSync(join(cwd, 'log'));
+  writeFileSync(join(cwd, 'log'), whole.subarray(0, -1));
+  expect(await append('three')).toBe('one\ncut 11 bytes of a torn record\nthree\n');
+  const zeros = new Uint8Array(5);
+  writeFileSync(join(cwd, 'log'), Buffer.concat([readFileSync(join(cwd, 'log')), zeros]));
+  expect(await append('four')).toBe('one\nthree\ncut 5 bytes of a torn record\nfour\n');
+  expect(await append('five')).toBe('one\nthree\nfour\nfive\n');
+});
+
 test('settings are counted up from start to start', async () => {
   const cwd = temporaryDirectory();
   expect(await runExample('settings-file.mjs', cwd)).toBe('start 1\n');

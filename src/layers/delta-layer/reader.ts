@@ -1,6 +1,7 @@
 /** Reads a delta layer: the changes of a key range within an LSN range. */
-import type { ByteSource } from '../../blob-writer/byte-source.ts';
+
 import type { EntryOptions } from '../layer-file/entry-options.ts';
+import type { LayerInput } from '../layer-file/layer-input.ts';
 import { LayerReader } from '../layer-file/layer-reader.ts';
 import {
   type OpenedLayer,
@@ -27,10 +28,7 @@ export class DeltaLayerReader extends LayerReader<DeltaSummary> {
    * @throws `not-found`, `io`, `truncated`, `corrupt` (also for an image layer),
    * `unsupported-version`, `invalid-input`, `aborted`.
    */
-  static async open(
-    from: string | ByteSource,
-    options: ReadOptions = {},
-  ): Promise<DeltaLayerReader> {
+  static async open(from: LayerInput, options: ReadOptions = {}): Promise<DeltaLayerReader> {
     return new DeltaLayerReader(await openLayerFileOfKind(from, 'delta', options), options);
   }
 

@@ -8,19 +8,14 @@
 
 import { checkContent } from '../../blob-writer/blob-format.ts';
 import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
-import { parseIdentifier } from '../identifier.ts';
-import {
-  checkKey,
-  checkKeyRange,
-  copyKeyRange,
-  KEY_SIZE,
-  type Key,
-  type KeyRange,
-} from '../key.ts';
+import { checkObject } from '../../check-options.ts';
+import { checkKey, copyKeyRange, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 import {
+  checkWriteOptions,
   type FinishedLayer,
   LayerFileWriter,
+  WRITE_OPTIONS,
   type WriteOptions,
 } from '../layer-file/layer-writer.ts';
 import { encodeSummary, STORAGE_FORMAT_VERSION } from '../layer-file/summary-format.ts';
@@ -37,6 +32,12 @@ export interface DeltaWriteOptions extends WriteOptions {
   /** LSNs that the layer takes; part of its name. */
   readonly lsnRange: LsnRange;
 }
+
+const DELTA_OPTIONS: Readonly<Record<keyof DeltaWriteOptions, true>> = {
+  ...WRITE_OPTIONS,
+  keyRange: true,
+  lsnRange: true,
+};
 
 /**
  * Writes a delta layer. Ends with `finish`, which publishes it, or with `abandon`.
@@ -61,12 +62,11 @@ export class DeltaLayerWriter {
    * that are not valid; `not-found`, `io`, `aborted`.
    */
   static async create(options: DeltaWriteOptions): Promise<DeltaLayerWriter> {
-    checkKeyRange(options.keyRange);
+    checkWriteOptions(options, DELTA_OPTIONS);
+    checkObject('lsnRange', options.lsnRange);
     checkLsnRange(options.lsnRange);
     const keyRange = copyKeyRange(options.keyRange);
     const lsnRange = { ...options.lsnRange };
-    parseIdentifier(options.tenantId, 'tenant id');
-    parseIdentifier(options.timelineId, 'timeline id');
     const name = { kind: 'delta', keyRange, lsnRange } as const;
     const file = await LayerFileWriter.create(name, { keySize: DELTA_KEY_SIZE }, options);
     return new DeltaLayerWriter(file, { ...options, keyRange, lsnRange });

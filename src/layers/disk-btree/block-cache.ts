@@ -4,7 +4,7 @@
  */
 import { assert } from '../../assert.ts';
 import { type CacheOwner, ValueCache } from '../../blob-writer/value-cache.ts';
-import { checkCount } from '../../check-options.ts';
+import { checkCount, checkOptions } from '../../check-options.ts';
 import type { IndexNode } from './index-node.ts';
 
 /** 32,768 blocks, 256 MiB: the index of some 15 million entries. Memory is allocated as needed. */
@@ -53,6 +53,11 @@ export interface BlockCacheOptions {
   readonly valueCapacity?: number | undefined;
 }
 
+/** All of them, by name. */
+const OPTIONS: Readonly<Record<keyof BlockCacheOptions, true>> = {
+  valueCapacity: true,
+};
+
 /** A cache, and the owner of one reader's blocks in it. */
 export interface CacheShare {
   readonly cache: BlockCache;
@@ -93,6 +98,7 @@ export class BlockCache {
    */
   constructor(capacity = DEFAULT_CAPACITY, options: BlockCacheOptions = {}) {
     checkCount('capacity of the block cache', capacity);
+    checkOptions(options, OPTIONS);
     const { valueCapacity = Math.min(capacity, DEFAULT_VALUE_CAPACITY) } = options;
     checkCount('capacity of the block cache for values', valueCapacity, {
       to: MAXIMUM_VALUE_CAPACITY,

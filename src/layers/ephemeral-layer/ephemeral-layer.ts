@@ -9,7 +9,13 @@
 import { checkContent } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import { ViewedBytes } from '../../byte-words.ts';
-import { checkText } from '../../check-options.ts';
+import {
+  checkBigint,
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  checkText,
+} from '../../check-options.ts';
 import { isStorageError, type Outcome, StorageError, withOutcome } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
@@ -81,6 +87,17 @@ export interface EphemeralEntry {
   readonly bytes: Uint8Array;
 }
 
+const EPHEMERAL_OPTIONS: Readonly<Record<keyof EphemeralOptions, true>> = {
+  directory: true,
+  tenantId: true,
+  timelineId: true,
+  startLsn: true,
+  openFiles: true,
+  signal: true,
+  bufferSize: true,
+  ioMode: true,
+};
+
 type State =
   | { readonly kind: 'open' }
   | { readonly kind: 'frozen'; readonly endLsn: Lsn }
@@ -118,10 +135,14 @@ export class EphemeralLayer {
    * @throws `not-found`, `io`, `invalid-input`, `out-of-range`, `aborted`.
    */
   static async create(options: EphemeralOptions): Promise<EphemeralLayer> {
-    parseIdentifier(options.tenantId, 'tenant id');
-    parseIdentifier(options.timelineId, 'timeline id');
-    checkLsn(options.startLsn, 'start LSN');
+    checkOptions(options, EPHEMERAL_OPTIONS);
     checkText('directory', options.directory);
+    parseIdentifier(options.tenantId, 'tenantId');
+    parseIdentifier(options.timelineId, 'timelineId');
+    checkBigint('startLsn', options.startLsn);
+    checkLsn(options.startLsn, 'start LSN');
+    checkOpenFiles(options.openFiles);
+    checkSignal(options.signal);
     const absolute = { ...options, directory: absolutePath(options.directory) };
     const scratch = await createScratchFile(absolute);
     try {

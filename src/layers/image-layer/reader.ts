@@ -1,6 +1,7 @@
 /** Reads an image layer: the pages of a key range at one LSN. */
-import type { ByteSource } from '../../blob-writer/byte-source.ts';
+
 import type { EntryOptions } from '../layer-file/entry-options.ts';
+import type { LayerInput } from '../layer-file/layer-input.ts';
 import { LayerReader } from '../layer-file/layer-reader.ts';
 import {
   type OpenedLayer,
@@ -26,10 +27,7 @@ export class ImageLayerReader extends LayerReader<ImageSummary> {
    * @throws `not-found`, `io`, `truncated`, `corrupt` (also for a delta layer),
    * `unsupported-version`, `invalid-input`, `aborted`.
    */
-  static async open(
-    from: string | ByteSource,
-    options: ReadOptions = {},
-  ): Promise<ImageLayerReader> {
+  static async open(from: LayerInput, options: ReadOptions = {}): Promise<ImageLayerReader> {
     return new ImageLayerReader(await openLayerFileOfKind(from, 'image', options), options);
   }
 

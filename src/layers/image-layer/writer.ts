@@ -4,9 +4,11 @@
  * One writer at a time. A put that is refused changes nothing, and the next one may follow. Images are
  * compressed by the threads of a pool, and appended in the order of the puts.
  */
+
 import { checkContent, SHORT_BLOB_LIMIT } from '../../blob-writer/blob-format.ts';
 import { type BlobWriter, checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import { CompressionPool } from '../../blob-writer/compression-pool.ts';
+import { checkBigint, checkObject } from '../../check-options.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import {
   type Compression,
@@ -16,10 +18,8 @@ import {
   loadCompressor,
 } from '../../zstd/compression.ts';
 import { MAXIMUM_LEAF_VALUE } from '../disk-btree/node-format.ts';
-import { parseIdentifier } from '../identifier.ts';
 import {
   checkKey,
-  checkKeyRange,
   compareKeys,
   copyKeyRange,
   fitsPageserver,
@@ -30,8 +30,10 @@ import {
   unfitKeyError,
 } from '../key.ts';
 import {
+  checkWriteOptions,
   type FinishedLayer,
   LayerFileWriter,
+  WRITE_OPTIONS,
   type WriteOptions,
 } from '../layer-file/layer-writer.ts';
 import { encodeSummary, STORAGE_FORMAT_VERSION } from '../layer-file/summary-format.ts';
@@ -49,6 +51,14 @@ export interface ImageWriteOptions extends WriteOptions {
   /** Threads that compress; default: the pool of the process. */
   readonly compressionPool?: CompressionPool | undefined;
 }
+
+const IMAGE_OPTIONS: Readonly<Record<keyof ImageWriteOptions, true>> = {
+  ...WRITE_OPTIONS,
+  keyRange: true,
+  lsn: true,
+  compression: true,
+  compressionPool: true,
+};
 
 /** Half of the usual bytes between syncs: while pages are compressed, the device is idle. */
 const SYNC_EVERY = 8 * 1024 * 1024;
@@ -84,13 +94,13 @@ export class ImageLayerWriter {
    * that are not valid; `not-found`, `io`, `aborted`.
    */
   static async create(options: ImageWriteOptions): Promise<ImageLayerWriter> {
+    checkWriteOptions(options, IMAGE_OPTIONS);
     const { lsn, compression = DEFAULT_COMPRESSION } = options;
-    checkKeyRange(options.keyRange);
     const keyRange = copyKeyRange(options.keyRange);
+    checkBigint('lsn', lsn);
     checkLsn(lsn);
+    checkCompressionPool(options.compressionPool);
     checkCompression(compression);
-    parseIdentifier(options.tenantId, 'tenant id');
-    parseIdentifier(options.timelineId, 'timeline id');
     const compressor =
       compression.kind === 'none' ? undefined : await loadCompressor(compression.level);
     const usualSyncEvery = compressor === undefined ? undefined : SYNC_EVERY;
@@ -265,4 +275,15 @@ export class ImageLayerWriter {
       expected,
     });
   }
+}
+
+/** Throws `invalid-input` for what is neither a pool, of whatever copy, nor undefined. */
+function checkCompressionPool(pool: unknown): void {
+  if (pool === undefined) return;
+  checkObject('compressionPool', pool);
+  if ('compress' in pool) return;
+  throw new StorageError('invalid-input', {
+    what: 'compressionPool',
+    expected: 'a CompressionPool',
+  });
 }

@@ -5,6 +5,7 @@
  * writer appends them. Bytes that no leaf accounts for are a range of their own, and so is a block
  * of the index that does not decode, so that the ranges of a damaged file still cover all of it.
  */
+
 import {
   type BlobHeader,
   blobHeaderSizeOfFirstByte,
@@ -12,6 +13,7 @@ import {
   MAXIMUM_BLOB_HEADER_SIZE,
 } from '../../blob-writer/blob-format.ts';
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
+import { checkOpenFiles, checkOptions, checkSignal } from '../../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
@@ -25,6 +27,7 @@ import { formatKey, KEY_SIZE } from '../key.ts';
 import { formatPgLsn } from '../lsn.ts';
 import { outlineOfBegin, VALUE_OUTLINE_SIZE } from '../value-format.ts';
 import { type EntryLayout, entryAt, type IndexEntry, layoutOf } from './entry-layout.ts';
+import type { LayerInput } from './layer-input.ts';
 import { openSource } from './open-file.ts';
 import { readSummaryBlock } from './summary.ts';
 import {
@@ -60,6 +63,8 @@ export interface FileLayoutOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+const LAYOUT_OPTIONS: Record<keyof FileLayoutOptions, true> = { openFiles: true, signal: true };
+
 /**
  * Lists what every byte of a layer file is.
  *
@@ -71,9 +76,13 @@ export interface FileLayoutOptions {
  * `not-found` for a path. All other damage is a range with an `error`.
  */
 export async function* fileLayout(
-  from: string | ByteSource,
-  { openFiles, signal }: FileLayoutOptions = {},
+  from: LayerInput,
+  options: FileLayoutOptions = {},
 ): AsyncGenerator<LayoutRange> {
+  checkOptions(options, LAYOUT_OPTIONS);
+  const { openFiles, signal } = options;
+  checkOpenFiles(openFiles);
+  checkSignal(signal);
   const { source, close } = await openSource(from, { openFiles });
   try {
     yield* sourceLayout(source, signal);

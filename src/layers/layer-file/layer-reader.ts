@@ -252,6 +252,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    *
    * @returns Items; a batch or a large entry is valid until the next item is asked for.
    * @throws As `salvageBatches`.
+   * @internal
    */
   async *salvageStreamed(
     options: SalvageStreamOptions = {},

@@ -5,11 +5,19 @@
  * The temporary file is deleted by `abandon` and by every error of `finish`. Only a complete, synced
  * file gets the final name, and it never replaces another one.
  */
+
 import { dirname } from 'node:path';
 import { assert } from '../../assert.ts';
 import { BlobWriter } from '../../blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
-import { checkChoice, checkText } from '../../check-options.ts';
+import {
+  checkChoice,
+  checkObject,
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  checkText,
+} from '../../check-options.ts';
 import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
@@ -19,6 +27,8 @@ import { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
 import { createUnique } from '../../virtual-file/unique-file.ts';
 import { DiskBtreeBuilder } from '../disk-btree/builder.ts';
+import { parseIdentifier } from '../identifier.ts';
+import { checkKeyRange, type KeyRange } from '../key.ts';
 import {
   checkGeneration,
   formatIndexScratchName,
@@ -61,6 +71,36 @@ export interface WriteOptions {
    * the layer. `ignore` accepts them, for layers that are made to test readers.
    */
   readonly keyCheck?: 'strict' | 'ignore' | undefined;
+}
+
+/** All of them, by name. */
+export const WRITE_OPTIONS: Readonly<Record<keyof WriteOptions, true>> = {
+  directory: true,
+  tenantId: true,
+  timelineId: true,
+  generation: true,
+  openFiles: true,
+  signal: true,
+  bufferSize: true,
+  ioMode: true,
+  syncEvery: true,
+  indexMemoryLimit: true,
+  keyCheck: true,
+};
+
+/** Throws `invalid-input` for what no writer of a layer can do without, by its name. */
+export function checkWriteOptions(
+  options: WriteOptions & { readonly keyRange: KeyRange },
+  known: Readonly<Record<string, true>>,
+): void {
+  checkOptions(options, known);
+  checkText('directory', options.directory);
+  parseIdentifier(options.tenantId, 'tenantId');
+  parseIdentifier(options.timelineId, 'timelineId');
+  checkOpenFiles(options.openFiles);
+  checkSignal(options.signal);
+  checkObject('keyRange', options.keyRange);
+  checkKeyRange(options.keyRange);
 }
 
 /** A layer that has been published. */

@@ -1,7 +1,13 @@
 /** Opens a path or a source as a layer: reads and checks its first block. */
 import { basename } from 'node:path';
 import { type ByteSource, fileSource, heldFileSource } from '../../blob-writer/byte-source.ts';
-import { checkChoice, checkLimit } from '../../check-options.ts';
+import {
+  checkChoice,
+  checkLimit,
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+} from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { IO_MODES, type IoMode } from '../../virtual-file/file-system.ts';
 import type { HeldFile } from '../../virtual-file/held-file.ts';
@@ -12,6 +18,7 @@ import type { BlockCache } from '../disk-btree/block-cache.ts';
 import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import { formatLayerName, type LayerName, parseLayerName, sameLayer } from '../layer-name.ts';
 import { goesOnError } from './index-location.ts';
+import { checkBlockCache, type LayerInput, pathOrSource } from './layer-input.ts';
 import { claimedIndex, nameOfSummary, readSummaryBlock } from './summary.ts';
 import { decodeSummary, type LayerSummary } from './summary-format.ts';
 
@@ -51,6 +58,18 @@ export interface ReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** All of them, by name. */
+export const READ_OPTIONS: Readonly<Record<keyof ReadOptions, true>> = {
+  openFiles: true,
+  blockCache: true,
+  maximumBlobLength: true,
+  maximumWindowSize: true,
+  nameCheck: true,
+  readMode: true,
+  ioMode: true,
+  signal: true,
+};
+
 /** A source whose summary has been read. */
 export interface OpenedLayer<S extends LayerSummary = LayerSummary> {
   readonly source: ByteSource;
@@ -63,10 +82,7 @@ export interface OpenedLayer<S extends LayerSummary = LayerSummary> {
  * Opens a path or a source and reads its summary; closes the file again if that fails.
  * Throws: `not-found`, `io`, `truncated`, `corrupt`, `unsupported-version`, `invalid-input`.
  */
-export async function openLayerFile(
-  from: string | ByteSource,
-  options: ReadOptions,
-): Promise<OpenedLayer> {
+export async function openLayerFile(from: LayerInput, options: ReadOptions): Promise<OpenedLayer> {
   checkReadOptions(options);
   const { source, close } = await openSource(from, options);
   try {
@@ -86,7 +102,7 @@ export async function openLayerFile(
 
 /** Like `openLayerFile`, for one kind of layer. Throws `corrupt` for the other. */
 export async function openLayerFileOfKind<S extends LayerSummary>(
-  from: string | ByteSource,
+  from: LayerInput,
   kind: S['kind'],
   options: ReadOptions,
 ): Promise<OpenedLayer<S>> {
@@ -103,7 +119,14 @@ export async function openLayerFileOfKind<S extends LayerSummary>(
 }
 
 /** Throws `invalid-input` for a limit or a choice that is not valid. */
-export function checkReadOptions(options: ReadOptions): void {
+export function checkReadOptions(
+  options: ReadOptions,
+  known: Readonly<Record<string, true>> = READ_OPTIONS,
+): void {
+  checkOptions(options, known);
+  checkOpenFiles(options.openFiles);
+  checkSignal(options.signal);
+  checkBlockCache(options.blockCache);
   checkLimit('limit: length of a blob', options.maximumBlobLength);
   checkLimit('limit: size of a window', options.maximumWindowSize);
   checkChoice('nameCheck', options.nameCheck, ['strict', 'ignore']);
@@ -123,9 +146,10 @@ export function layerNameOf(path: string): LayerName | undefined {
 
 /** Opens a path; returns a source of the caller's unchanged. Throws: `not-found`, `io`. */
 export async function openSource(
-  from: string | ByteSource,
+  input: LayerInput,
   { openFiles, readMode, ioMode, signal }: ReadOptions,
 ): Promise<Omit<OpenedLayer, 'summary'>> {
+  const from = pathOrSource(input);
   if (typeof from !== 'string') return { source: from, close: async () => {} };
   const file = await VirtualFile.open(from, {
     read: true,

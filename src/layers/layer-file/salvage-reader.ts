@@ -1,4 +1,5 @@
 /** Reads what is left of a damaged layer that may not open. */
+
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
 import type { StorageError } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
@@ -12,6 +13,7 @@ import type { EntryOptions, SalvageStreamOptions } from './entry-options.ts';
 import type { LargeEntry } from './entry-scan.ts';
 import { describeNode, type IndexBlock } from './index-listing.ts';
 import { isPlausible, locateIndex, locationError, placeError } from './index-location.ts';
+import type { LayerInput } from './layer-input.ts';
 import { checkReadOptions, layerNameOf, openSource, type ReadOptions } from './open-file.ts';
 import { presumeSummary } from './presumed-summary.ts';
 import type { SalvagedItem } from './salvage.ts';
@@ -82,7 +84,7 @@ export class SalvageReader {
    * @returns The reader; close it when done.
    * @throws `truncated` for less than one block; `not-found`, `io`, `invalid-input`, `aborted`.
    */
-  static async open(from: string | ByteSource, options: ReadOptions = {}): Promise<SalvageReader> {
+  static async open(from: LayerInput, options: ReadOptions = {}): Promise<SalvageReader> {
     checkReadOptions(options);
     const { source, close } = await openSource(from, options);
     try {
@@ -120,6 +122,8 @@ export class SalvageReader {
    *
    * @returns Items; a batch or a large entry is valid until the next item is asked for.
    * @throws As `salvage`.
+   *
+   * @internal
    */
   salvageStreamed(
     options: SalvageStreamOptions = {},

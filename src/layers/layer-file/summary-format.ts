@@ -27,7 +27,8 @@ export const DELTA_MAGIC = 0x5a61;
 export const IMAGE_MAGIC = 0x5a60;
 export const STORAGE_FORMAT_VERSION = 3;
 
-interface SummaryBase {
+/** What the summaries of both kinds have. */
+export interface SummaryBase {
   /** 3. */
   readonly formatVersion: number;
   /** 32 lower-case hex digits. */

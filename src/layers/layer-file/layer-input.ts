@@ -1,0 +1,48 @@
+/** What a layer is read from, as callers give it. */
+import { fileURLToPath } from 'node:url';
+import { isUint8Array } from 'node:util/types';
+import { type ByteSource, bytesSource } from '../../blob-writer/byte-source.ts';
+import { checkCount, checkObject } from '../../check-options.ts';
+import { StorageError } from '../../errors.ts';
+
+/** A path, a `file:` URL, the bytes of a layer in memory (which must not change), or any source of them. */
+export type LayerInput = string | URL | Uint8Array | ByteSource;
+
+/**
+ * The path, or a source of bytes.
+ * Throws `invalid-input` for anything else, and for a URL that is not of a file on this machine.
+ */
+export function pathOrSource(input: LayerInput): string | ByteSource {
+  if (typeof input === 'string') return input;
+  if (isUint8Array(input)) return bytesSource(input);
+  checkObject('layer to read', input);
+  if ('href' in input) return pathOfUrl(input);
+  checkCount('size of the source', input.size);
+  if (typeof input.read === 'function') return input;
+  throw new StorageError('invalid-input', {
+    what: 'layer to read',
+    expected: 'a path, a file URL, a Uint8Array, or a source with `read`',
+  });
+}
+
+function pathOfUrl(url: URL): string {
+  try {
+    return fileURLToPath(url);
+  } catch (cause) {
+    const what = 'URL of the layer';
+    throw new StorageError('invalid-input', {
+      what,
+      expected: 'a file URL',
+      actual: url.href,
+      cause,
+    });
+  }
+}
+
+/** Throws `invalid-input` for what is neither a cache, of whatever copy, nor null or undefined. */
+export function checkBlockCache(cache: unknown): void {
+  if (cache === undefined || cache === null) return;
+  checkObject('blockCache', cache);
+  if ('addOwner' in cache) return;
+  throw new StorageError('invalid-input', { what: 'blockCache', expected: 'a BlockCache or null' });
+}
