@@ -60,11 +60,11 @@ class Survey {
     for (const member of declaration.members) this.#visitMember(member, owner);
   }
 
-  /** The fields of object types, also where several make a union. */
+  /** The fields of object types. Those of the variants of a union are described by its comment. */
   #visitType(node, owner) {
     if (ts.isTypeLiteralNode(node)) {
       for (const member of node.members) this.#visitMember(member, owner);
-    } else if (ts.isUnionTypeNode(node) || ts.isIntersectionTypeNode(node)) {
+    } else if (ts.isIntersectionTypeNode(node)) {
       for (const part of node.types) this.#visitType(part, owner);
     }
   }
@@ -90,7 +90,8 @@ function isInternal(declaration) {
 
 /** Their names say everything: what tells the members of a union apart, and what `await using` calls. */
 function isExempt({ name, declarations }) {
-  if (name === 'kind') return declarations.every(({ type }) => type && ts.isLiteralTypeNode(type));
+  if (name === 'kind' || name === 'type')
+    return declarations.every(({ type }) => type && ts.isLiteralTypeNode(type));
   return false;
 }
 

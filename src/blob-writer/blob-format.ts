@@ -41,7 +41,11 @@ export interface BlobHeader {
   readonly compressed: boolean;
 }
 
-/** @returns the header size in bytes of a blob with `length` bytes before compression */
+/**
+ * Gives the header size of a blob.
+ *
+ * @returns bytes, for a blob with `length` bytes before compression
+ */
 export function blobHeaderSize(length: number): number {
   // `append` asks this for each blob.
   if (typeof length !== 'number') checkCount('length of a blob', length);

@@ -275,7 +275,7 @@ export class BufferedWriter {
     return this.#finishing;
   }
 
-  /** @throws the first write error, or `aborted`, if there is one */
+  /** Throws the first write error, or `aborted`, if there is one. */
   throwIfFailed(): void {
     if (this.#state.kind === 'poisoned') throw this.#reason();
   }

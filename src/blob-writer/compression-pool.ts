@@ -91,7 +91,7 @@ export class CompressionPool {
 
   static #shared: CompressionPool | undefined;
 
-  /** @returns the pool that writers use by default */
+  /** The pool that writers use by default. */
   static shared(): CompressionPool {
     CompressionPool.#shared ??= new CompressionPool();
     return CompressionPool.#shared;

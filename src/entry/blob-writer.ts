@@ -66,4 +66,5 @@ export {
   DEFAULT_DECOMPRESSION_LIMITS,
   type DecompressionLimits,
   Decompressor,
+  type OnPiece,
 } from '../zstd/decompression.ts';

@@ -36,3 +36,14 @@ export {
   MemoryFileSystem,
   type MemoryFileSystemOptions,
 } from '../testing/memory-file-system.ts';
+export type {
+  DirectoryEntry,
+  FileKind,
+  FileStat,
+  FileSystem,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from '../virtual-file/file-system.ts';
+export type { OwnerState, Owners } from '../virtual-file/owners.ts';

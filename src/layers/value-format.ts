@@ -28,7 +28,11 @@ export interface MultixactMember {
   readonly status: number;
 }
 
-/** A value of a delta layer: the image of a page, or a change to one. */
+/**
+ * A value of a delta layer: the image of a page, a WAL record (`willInit`: nothing older is needed),
+ * or one of Neon's own records, with the fields that the table above has. Heap blocks are null where
+ * there is none; a `content` of null deletes the auxiliary file.
+ */
 export type Value =
   | { readonly type: 'image'; readonly bytes: Uint8Array }
   | { readonly type: 'wal'; readonly willInit: boolean; readonly bytes: Uint8Array }

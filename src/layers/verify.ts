@@ -59,7 +59,7 @@ const DEFAULT_MAXIMUM_FINDINGS = 1000;
 /**
  * Verifies one layer. Uses a few MiB of memory, whatever the file is. A signal ends its waits.
  *
- * @param from A path, or any source of the bytes of a layer file.
+ * @param input A path, or any source of the bytes of a layer file.
  * @returns The findings; damage is never thrown.
  * @throws `not-found`, `io` and `aborted`, which prevent the verification; `invalid-input`.
  *

@@ -50,6 +50,7 @@ export interface ControlFile {
   readonly catalogVersion: number;
   /** 14 to 17. */
   readonly majorVersion: number;
+  /** State of the cluster. */
   readonly state: ClusterState;
   /** Start of the latest checkpoint record. */
   readonly checkpointLsn: Lsn;

@@ -100,7 +100,9 @@ const IMPORT_OPTIONS: Readonly<Record<keyof ImportOptions, true>> = {
 
 /** The layer that an import made. */
 export interface ImportedLayer extends FinishedLayer {
+  /** LSN of the layer. */
   readonly lsn: Lsn;
+  /** Key range of the layer. */
   readonly keyRange: KeyRange;
   /** The content of pg_control. */
   readonly control: ControlFile;

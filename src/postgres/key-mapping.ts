@@ -56,11 +56,13 @@ export interface DatabaseId {
 export interface RelationForkId extends DatabaseId {
   /** The relation's file number (relfilenode), never 0. */
   readonly relnode: number;
+  /** Fork of the relation. */
   readonly fork: Fork;
 }
 
 /** One segment of an SLRU. */
 export interface SlruSegmentId {
+  /** Which SLRU it is. */
   readonly slru: SlruName;
   /** Number of the segment. */
   readonly segno: number;

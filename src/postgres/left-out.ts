@@ -11,7 +11,9 @@ import type { LeftOutReason } from './relation-file-name.ts';
 
 /** A file, or a part of one, that was not imported. */
 export interface LeftOutFile {
+  /** Path of the file. */
   readonly path: string;
+  /** Why it was left out. */
   readonly reason: LeftOutReason;
 }
 

@@ -15,6 +15,7 @@ import { checkPageChecksum, decodePageHeader, PAGE_SIZE, pageChecksum } from './
 
 /** Number of pages by the state of their checksums. */
 export interface PageCounts {
+  /** Pages with a correct checksum. */
   readonly good: number;
   /** With a checksum that does not match. */
   readonly bad: number;

@@ -41,6 +41,7 @@ export interface PageHeader {
   readonly special: number;
   /** Bytes, as stored in the header. */
   readonly pageSize: number;
+  /** Version of the page layout. */
   readonly layoutVersion: number;
   /** Oldest transaction that may leave something to prune, or 0. */
   readonly pruneXid: number;

@@ -33,7 +33,9 @@ import { arrangeSegments, countPages, type RelationSegment } from './relation-se
 export interface RelationFork extends DatabaseId {
   /** File number of the relation. */
   readonly relnode: number;
+  /** Fork of the relation. */
   readonly fork: ForkName;
+  /** Complete pages of all segments. */
   readonly pageCount: number;
   /** In order, without empty ones. */
   readonly segments: readonly RelationSegment[];
@@ -41,6 +43,7 @@ export interface RelationFork extends DatabaseId {
 
 /** The file of a relation map. */
 export interface RelationMapFile extends DatabaseId {
+  /** Path of the file or directory. */
   readonly path: string;
   /** Bytes. */
   readonly size: number;
@@ -48,6 +51,7 @@ export interface RelationMapFile extends DatabaseId {
 
 /** The directory of a database in one tablespace. */
 export interface DatabaseDirectory extends DatabaseId {
+  /** Path of the file or directory. */
   readonly path: string;
   /** Whether it contains neither relations nor a map. */
   readonly isEmpty: boolean;
@@ -59,6 +63,7 @@ export interface RelationFiles {
   readonly forks: readonly RelationFork[];
   /** In key order. */
   readonly maps: readonly RelationMapFile[];
+  /** Directories of databases. */
   readonly databases: readonly DatabaseDirectory[];
   /** OIDs of the tablespaces below `pg_tblspc`. */
   readonly tablespaces: readonly number[];
@@ -70,8 +75,11 @@ export interface RelationFiles {
 
 /** Where the files of a cluster are; a `ControlFile` has all but the directory. */
 export interface ClusterLayout {
+  /** Path of the data directory. */
   readonly dataDirectory: string;
+  /** Major version of Postgres. */
   readonly majorVersion: number;
+  /** Catalog version of the cluster, from pg_control. */
   readonly catalogVersion: number;
   /** Pages in a full segment. */
   readonly segmentPageCount: number;
@@ -254,6 +262,7 @@ class Search {
 
 interface ForkSegments {
   readonly relnode: number;
+  /** Fork of the relation. */
   readonly fork: ForkName;
   readonly segments: RelationSegment[];
 }

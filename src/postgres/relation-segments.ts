@@ -20,6 +20,7 @@ import { PAGE_SIZE } from './page.ts';
 export interface RelationSegment {
   /** From 0. */
   readonly segmentNumber: number;
+  /** Path of the segment. */
   readonly path: string;
   /** Bytes of complete pages. */
   readonly size: number;

@@ -1,5 +1,7 @@
 /** Where the answers of a crash come from: fixed, from a seed, or every combination in turn. */
 
+import { checkCount } from '../check-options.ts';
+
 /**
  * Answers one question of a crash with an integer from 0 to `n - 1`. 0 is the durable state, `n - 1`
  * the newest one.
@@ -15,9 +17,11 @@ export const loseNothing: Choose = (n) => n - 1;
 /**
  * A pseudorandom generator (Mulberry32): the same sequence for the same seed everywhere.
  *
- * @param seed an integer; its lowest 32 bits count
+ * @param seed an integer from 0; its lowest 32 bits count
+ * @throws `invalid-input` for anything else
  */
 export function seededChoices(seed: number): Choose {
+  checkCount('seed', seed);
   let state = seed >>> 0;
   return (n) => {
     state = (state + 0x6d2b_79f5) >>> 0;

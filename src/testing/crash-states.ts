@@ -3,7 +3,7 @@
  * a sample in which single changes are lost or kept alone more often than chance would have it, since
  * that is where stores fail.
  */
-import { checkCount } from '../check-options.ts';
+import { checkCount, checkObject, checkOneOf, checkOptions } from '../check-options.ts';
 import { type Choose, everyChoice, loseEverything, loseNothing, seededChoices } from './choices.ts';
 import type { MemoryFileSystem } from './memory-file-system.ts';
 
@@ -39,8 +39,11 @@ const MAXIMUM_ENUMERATED = 256;
  */
 export function crashStates(
   disk: MemoryFileSystem,
-  { limit = 256, random = seededChoices(1) }: CrashStatesOptions = {},
+  options: CrashStatesOptions = {},
 ): Generator<CrashState, void, undefined> {
+  checkDisk(disk);
+  checkOptions(options, { limit: true, random: true });
+  const { limit = 256, random = seededChoices(1) } = options;
   checkCount('limit', limit, { from: 1 });
   const isEnumerated = disk.countCrashStates() <= Math.min(limit, MAXIMUM_ENUMERATED);
   return isEnumerated ? enumerate(disk) : sample(disk, limit, random);
@@ -52,10 +55,19 @@ export function crashStates(
  * @param choices the `choices` of that state; questions that they do not answer get the durable state
  */
 export function replayCrash(disk: MemoryFileSystem, choices: readonly number[]): CrashState {
+  checkDisk(disk);
+  if (!Array.isArray(choices)) checkObject('choices', undefined);
   return crash(
     disk,
     byIndex((at, n) => Math.min(choices[at] ?? 0, n - 1)),
   );
+}
+
+function checkDisk(disk: MemoryFileSystem): void {
+  checkObject('disk', disk);
+  if (typeof disk.countCrashStates !== 'function') {
+    checkOneOf('disk', undefined, ['MemoryFileSystem']);
+  }
 }
 
 function* enumerate(disk: MemoryFileSystem): Generator<CrashState, void, undefined> {

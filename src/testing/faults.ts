@@ -22,6 +22,7 @@ export type FileSystemOperationKind =
 export interface FileSystemOperation {
   /** Counts all operations of the file system from 0. */
   readonly index: number;
+  /** Which operation it is. */
   readonly kind: FileSystemOperationKind;
   /** The path as the caller gave it; for operations on an open file, the path that opened it. */
   readonly path: string;

@@ -288,7 +288,7 @@ export class MemoryFileSystem implements FileSystem {
     return contents;
   }
 
-  /** @returns all paths except those of directories, in byte order. */
+  /** All paths except those of directories, in byte order. */
   paths(): string[] {
     return this.#leaves().map(([path]) => path);
   }
@@ -317,7 +317,9 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   /**
-   * @returns an upper bound of the number of states that a crash may leave: changes to files whose names
+   * Counts the states that a crash may leave now.
+   *
+   * @returns an upper bound: changes to files whose names
    * do not survive are counted, though `crash` does not ask about them
    */
   countCrashStates(): bigint {

@@ -1,6 +1,7 @@
 /** Block arithmetic: a block is an 8,192-byte aligned unit of a file and of a B-tree node. */
 import { assert } from '../assert.ts';
 
+/** Bytes of a block, the unit of a layer file. */
 export const BLOCK_SIZE = 8192;
 
 /** The unit in which a device may tear a write. */

@@ -20,6 +20,7 @@ import { inTurn, trueName } from './turns.ts';
 
 const ENDS = ['close', 'keep-open'] as const;
 
+/** Options of `durableRename`. */
 export interface DurableRenameOptions {
   /** Aborts, with nothing changed, if it has fired by the time the file is synced. */
   readonly signal?: AbortSignal | undefined;

@@ -66,7 +66,9 @@ export const IO_MODES: readonly IoMode[] = ['buffered', 'direct'];
 
 /** How a file is opened. */
 export interface OpenOptions {
+  /** Open for reading. */
   readonly read?: boolean;
+  /** Open for writing. */
   readonly write?: boolean;
   /** Create the file if it is missing. */
   readonly create?: boolean;
@@ -102,7 +104,9 @@ export interface OpenFile {
   setLength(length: number): Promise<void>;
   /** Sets owner and permission bits. */
   setOwnership(ownership: Ownership): Promise<void>;
+  /** Describes the file. */
   stat(): Promise<FileStat>;
+  /** Closes the descriptor. */
   close(): Promise<void>;
   /** As `close`, synchronously. Requires: no operation is in flight. */
   closeSync?(): void;
@@ -115,7 +119,9 @@ export type SyncOpenFile = OpenFile & Required<Pick<OpenFile, 'readSync' | 'clos
 export interface Ownership {
   /** Permission bits, at most 0o7777. */
   readonly mode: number;
+  /** Id of the owner. */
   readonly userId: number;
+  /** Id of the group. */
   readonly groupId: number;
 }
 
@@ -124,6 +130,7 @@ export type FileKind = 'file' | 'directory' | 'symbolic-link' | 'other';
 
 /** What `stat` returns. */
 export interface FileStat extends Ownership {
+  /** What the name stands for. */
   readonly kind: FileKind;
   /** Bytes. */
   readonly size: number;
@@ -141,6 +148,8 @@ export interface FileStat extends Ownership {
 
 /** One name in a directory. */
 export interface DirectoryEntry {
+  /** Name in the directory. */
   readonly name: string;
+  /** What the name stands for. */
   readonly kind: FileKind;
 }

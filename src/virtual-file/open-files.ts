@@ -37,11 +37,7 @@ export interface OpenFilesOptions {
   readonly onFatalError?: ((error: StorageError) => void) | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof OpenFilesOptions, true>> = {
-  capacity: true,
-  fileSystem: true,
-  onFatalError: true,
-};
+const OPTIONS = { capacity: true, fileSystem: true, onFatalError: true } as const;
 
 const DEFAULT_CAPACITY = 1024;
 

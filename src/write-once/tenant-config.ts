@@ -32,7 +32,9 @@ export type TenantConfig = OlderTenantConfig | LocationConfig;
 
 /** The older form: settings only. */
 export interface OlderTenantConfig {
+  /** Which form the file has. */
   readonly form: 'tenant-config';
+  /** Settings that differ from the defaults. */
   readonly settings: TomlTable;
   /** Tables and fields besides `tenant_config`. */
   readonly other: TomlTable;
@@ -40,9 +42,13 @@ export interface OlderTenantConfig {
 
 /** The newer form: how the tenant is attached, and its settings. */
 export interface LocationConfig {
+  /** Which form the file has. */
   readonly form: 'location';
+  /** How the tenant is attached here. */
   readonly mode: LocationMode;
+  /** Which shard of the tenant it is. */
   readonly shard: TomlTable | null;
+  /** Settings that differ from the defaults. */
   readonly settings: TomlTable;
   /** Tables and fields besides `mode`, `shard` and `tenant_conf`. */
   readonly other: TomlTable;
@@ -56,6 +62,7 @@ export type LocationMode =
       readonly generation: number | null;
       /** `Single`, `Multi` or `Stale`; null if missing. */
       readonly attachMode: string | null;
+      /** Fields that layerfile does not know. */
       readonly other: TomlTable;
     }
   | { readonly kind: 'secondary'; readonly warm: boolean | null; readonly other: TomlTable };

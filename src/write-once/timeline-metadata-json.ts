@@ -16,12 +16,19 @@ import {
 
 /** Timeline metadata as JSON; LSNs are `HI/LO` text. */
 export interface TimelineMetadataJson {
+  /** As `HI/LO`. */
   readonly disk_consistent_lsn: string;
+  /** As `HI/LO`, or null. */
   readonly prev_record_lsn: string | null;
+  /** 32 hex digits, or null. */
   readonly ancestor_timeline: string | null;
+  /** LSN of the branch point, as `HI/LO`. */
   readonly ancestor_lsn: string;
+  /** As `HI/LO`. */
   readonly latest_gc_cutoff_lsn: string;
+  /** As `HI/LO`. */
   readonly initdb_lsn: string;
+  /** 14 to 17. */
   readonly pg_version: number;
 }
 

@@ -52,12 +52,15 @@ const MAXIMUM_FILE_LENGTH = 65_536;
 export interface TimelineMetadataFields {
   /** Everything up to this LSN is in layers. A multiple of 8, except in version 3. */
   readonly diskConsistentLsn: Lsn;
+  /** LSN of the last record before `diskConsistentLsn`, if known. */
   readonly prevRecordLsn: Lsn | null;
   /** 32 lower-case hex digits. */
   readonly ancestorTimeline: string | null;
   /** 0 without an ancestor. */
   readonly ancestorLsn: Lsn;
+  /** Nothing is read below it. */
   readonly latestGcCutoffLsn: Lsn;
+  /** LSN at which the cluster was created. */
   readonly initdbLsn: Lsn;
   /** 14 to 17. */
   readonly pgVersion: number;

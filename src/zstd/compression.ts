@@ -30,7 +30,9 @@ export type CompressorName = 'native' | 'node' | 'wasm';
 
 /** Compresses contents at one level. */
 export interface Compressor {
+  /** Which implementation it is. */
   readonly name: CompressorName;
+  /** Compression level, -7 to 22. */
   readonly level: number;
   /**
    * Compresses a content, on another thread if the library can.

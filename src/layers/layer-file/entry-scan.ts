@@ -45,7 +45,13 @@ export interface DamagedBlock {
   readonly error: StorageError;
 }
 
-export type ScannedBatch = { readonly kind: 'batch'; readonly batch: EntryBatch };
+/** Entries of a scan, many at a time. */
+export interface ScannedBatch {
+  readonly kind: 'batch';
+  /** Valid until the next item is asked for. */
+  readonly batch: EntryBatch;
+}
+/** A batch of entries, or damage between them. */
 export type ScannedItem = ScannedBatch | DamagedEntry | DamagedBlock;
 
 /**

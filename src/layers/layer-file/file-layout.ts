@@ -56,6 +56,7 @@ export interface LayoutRange {
   readonly error?: StorageError | undefined;
 }
 
+/** Options of `fileLayout`. */
 export interface FileLayoutOptions {
   /** Default: the table that the process shares. */
   readonly openFiles?: OpenFiles | undefined;

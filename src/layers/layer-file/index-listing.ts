@@ -16,20 +16,28 @@ export type IndexBlock =
       readonly block: number;
       /** 0 for a leaf. */
       readonly level: number;
+      /** Number of entries. */
       readonly entryCount: number;
+      /** Bytes that all keys of the block share. */
       readonly prefixLength: number;
+      /** Bytes of each key after the prefix. */
       readonly suffixLength: number;
+      /** Key of the first entry. */
       readonly firstKey: Key;
+      /** Key of the last entry. */
       readonly lastKey: Key;
       /** Delta layers only. */
       readonly firstLsn?: Lsn;
+      /** LSN of the last entry; delta layers only. */
       readonly lastLsn?: Lsn;
     }
   | {
       readonly kind: 'damaged';
+      /** Number of the block, relative to the start of the index. */
       readonly block: number;
       /** Number of blocks in a run that was not examined; `block` is the first. */
       readonly blockCount?: number;
+      /** Why the block cannot be decoded. */
       readonly error: StorageError;
     };
 

@@ -251,8 +251,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * separately, to be streamed.
    *
    * @returns Items; a batch or a large entry is valid until the next item is asked for.
-   * @throws As `salvageBatches`.
-   * @internal
+   * @throws As `salvageBatches`. @internal
    */
   async *salvageStreamed(
     options: SalvageStreamOptions = {},

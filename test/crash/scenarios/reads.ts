@@ -111,7 +111,7 @@ function readingLayer(kind: string, read: Read, reads: 'async' | 'sync'): MakeSc
     const entries = randomEntries(random);
     const layer = await written(deltaWrite(random, entries));
     return onFile(kind, layer, async ({ openFiles, signal }) => {
-      const options = { openFiles, blockCache: null, reads } as const;
+      const options = { openFiles, blockCache: null, readMode: reads } as const;
       const opened = await DeltaLayerReader.open(layer.path, options);
       await closing(opened, (reader) => read({ reader, entries, signal }));
     });
