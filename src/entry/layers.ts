@@ -57,6 +57,7 @@ export {
 } from '../layers/layer-file/file-layout.ts';
 export type { IndexBlock, LayerStatistics } from '../layers/layer-file/index-listing.ts';
 export type { LayerInput } from '../layers/layer-file/layer-input.ts';
+export type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 export type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-writer.ts';
 export type { DamagedBlob, LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 export type { ReadOptions } from '../layers/layer-file/open-file.ts';

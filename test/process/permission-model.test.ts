@@ -15,8 +15,8 @@ const FLAG = process.allowedNodeEnvironmentFlags.has('--permission')
 /** Runs the body of an async function, which returns what is told, with the imports at hand. */
 function underPermissions<T>(body: string, ...words: string[]): Promise<T> {
   const program = `
-    const [layerfile, layers, virtualFile, writeOnce] = await Promise.all(
-      ['index', 'layers', 'virtual-file', 'write-once'].map((name) => import('${DIST}' + name + '.js')));
+    const [layerfile, layers, virtualFile, writeOnce, testing] = await Promise.all(
+      ['index', 'layers', 'virtual-file', 'write-once', 'testing'].map((name) => import('${DIST}' + name + '.js')));
     const directory = process.argv[1];
     let fatal = 0;
     const openFiles = new virtualFile.OpenFiles({ onFatalError: () => { fatal += 1; } });
@@ -82,7 +82,7 @@ test('a layer is read, and pages are compressed where no thread and no binary ma
   const { told } = await underPermissions<{ told: unknown }>(
     `const { ok } = await layerfile.verifyLayer(process.argv[2]);
      const compressionPool = new layerfile.CompressionPool({ threadCount: 2, startAfter: 0 });
-     const fileSystem = new virtualFile.MemoryFileSystem();
+     const fileSystem = new testing.MemoryFileSystem();
      const memory = new virtualFile.OpenFiles({ fileSystem });
      const writer = await layerfile.ImageLayerWriter.create(
        { ...layer, directory: '/', openFiles: memory, compressionPool });
