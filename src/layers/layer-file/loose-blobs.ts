@@ -65,11 +65,17 @@ export async function* looseBlobs(
   const { path } = blobs.source;
   const walk = new BlobWalk(options);
   let badCount = 0;
+  /** Zeros before this offset are not padding: the byte there is not zero. */
+  let nonZeroOffset = 0;
   try {
     for (let offset = blobs.region.start; offset < blobs.region.end; offset = walk.end) {
       throwIfAborted(signal, path);
       const item = await walk.at(offset);
-      if (walk.isEmpty && (await isPadding(scan, offset))) return;
+      if (walk.isEmpty && offset >= nonZeroOffset) {
+        const found = await findNonZero(scan, offset);
+        if (found === undefined) return;
+        nonZeroOffset = found;
+      }
       yield item;
       badCount = item.kind === 'damaged-blob' ? badCount + 1 : 0;
       if (badCount === MAXIMUM_BAD_BLOBS || walk.end === offset) return;
@@ -184,10 +190,11 @@ class BlobWalk {
   }
 }
 
-/** Zeros up to the end of the block, or of the values. */
-async function isPadding({ blobs }: EntryScan, offset: number): Promise<boolean> {
+/** The next byte that is not zero; undefined if only zeros follow in the block, or in the values. */
+async function findNonZero({ blobs }: EntryScan, offset: number): Promise<number | undefined> {
   const blockEnd = (Math.floor(offset / BLOCK_SIZE) + 1) * BLOCK_SIZE;
   const rest = new Uint8Array(Math.min(blockEnd, blobs.region.end) - offset);
   await readExactly(blobs.source, rest, offset);
-  return rest.every((byte) => byte === 0);
+  const index = rest.findIndex((byte) => byte !== 0);
+  return index < 0 ? undefined : offset + index;
 }
