@@ -55,6 +55,7 @@ export interface FrameSource {
   bytes(offset: number, length: number): Uint8Array | Promise<Uint8Array>;
 }
 
+/** Takes a piece of a content: a view that is valid until the function returns. */
 export type OnPiece = (piece: Uint8Array) => void;
 
 /**
