@@ -3,7 +3,7 @@ export default {
   build: {
     outDir: 'out/vite-esm',
     lib: {
-      entry: { use: 'use.mjs', 'compression-thread': 'layerfile/compression-thread' },
+      entry: { use: 'use.mjs', 'compression-thread': 'node_modules/layerfile/dist/compression-thread.js' },
       formats: ['es'],
       fileName: (_, name) => `${name}.mjs`,
     },

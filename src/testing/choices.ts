@@ -17,11 +17,11 @@ export const loseNothing: Choose = (n) => n - 1;
 /**
  * A pseudorandom generator (Mulberry32): the same sequence for the same seed everywhere.
  *
- * @param seed an integer from 0; its lowest 32 bits count
+ * @param seed an integer; its lowest 32 bits count
  * @throws `invalid-input` for anything else
  */
 export function seededChoices(seed: number): Choose {
-  checkCount('seed', seed);
+  checkCount('seed', seed, { from: Number.MIN_SAFE_INTEGER });
   let state = seed >>> 0;
   return (n) => {
     state = (state + 0x6d2b_79f5) >>> 0;

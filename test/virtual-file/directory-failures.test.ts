@@ -215,7 +215,7 @@ describe.each(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'])(
         [durableRename, '/data/a'],
         [publishNew, '/data/b'],
       ] as const) {
-        const temporary = await TemporaryFile.create('/data/temporary', world);
+        const temporary = await TemporaryFile.create('/data/temporary', { openFiles: world.openFiles });
         await publish(temporary, target);
         await temporary.abandon();
       }
