@@ -1,5 +1,6 @@
 /** Checks options from untyped callers, with uniform messages. */
 import { StorageError } from './errors.ts';
+import { nearestName } from './nearest-name.ts';
 
 interface Bounds {
   /** Default 0. */
@@ -71,17 +72,18 @@ export function checkObject(what: string, value: unknown): asserts value is obje
 }
 
 /**
- * Throws `invalid-input` for options that are not an object, or have a name that does not exist.
+ * Throws `invalid-input` for options that are not an object, or have a misspelt name. Names that
+ * resemble none of the known ones are ignored: one object may hold the options of several calls.
  * Requires: `known` has all names; a record, so that the compiler finds one that is missing.
  */
 export function checkOptions(options: unknown, known: Readonly<Record<string, true>>): void {
   checkObject('options', options);
   for (const name of Object.keys(options)) {
     if (Object.hasOwn(known, name)) continue;
-    throw new StorageError('invalid-input', {
-      what: `unknown option '${name}'`,
-      expected: Object.keys(known).join(', '),
-    });
+    const nearest = nearestName(name, Object.keys(known));
+    if (nearest === undefined) continue;
+    const what = `unknown option '${name}'; did you mean '${nearest}'?`;
+    throw new StorageError('invalid-input', { what });
   }
 }
 

@@ -215,7 +215,9 @@ describe.each(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'])(
         [durableRename, '/data/a'],
         [publishNew, '/data/b'],
       ] as const) {
-        const temporary = await TemporaryFile.create('/data/temporary', { openFiles: world.openFiles });
+        const temporary = await TemporaryFile.create('/data/temporary', {
+          openFiles: world.openFiles,
+        });
         await publish(temporary, target);
         await temporary.abandon();
       }
