@@ -9,6 +9,15 @@ export {
   type StorageErrorCode,
   type StorageErrorDetails,
 } from '../errors.ts';
+// Also an entry of its own, `layerfile/testing`, with what makes use of it.
+export type { Choose } from '../testing/choices.ts';
+export type {
+  FaultAction,
+  FileSystemOperation,
+  FileSystemOperationKind,
+  Intercept,
+} from '../testing/faults.ts';
+export { MemoryFileSystem, type MemoryFileSystemOptions } from '../testing/memory-file-system.ts';
 export { BLOCK_SIZE } from '../virtual-file/block.ts';
 export {
   type DurableRenameOptions,
