@@ -43,7 +43,7 @@ export interface Exhausted {
   slowestMs: number;
 }
 
-const MAXIMUM_MS = 500;
+const MAXIMUM_MS = 50;
 
 /** In a sample, since most of a small file is padding. */
 const PADDING_IS_RARER = 50;
