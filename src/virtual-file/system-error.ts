@@ -1,5 +1,4 @@
 /** Converts errors of the system into StorageErrors. */
-import { getSystemErrorMap } from 'node:util';
 import { isStorageError, StorageError, type StorageErrorCode } from '../errors.ts';
 import { messageOf } from '../realms.ts';
 
@@ -129,7 +128,8 @@ export function errnoOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null) return undefined;
   if ('code' in error && typeof error.code === 'string') return error.code;
   if ('errno' in error && typeof error.errno === 'number') {
-    return getSystemErrorMap().get(error.errno)?.[0];
+    // Not imported: from Node 24 on, an import of all of node:util loads the worker threads, too.
+    return process.getBuiltinModule('node:util').getSystemErrorMap().get(error.errno)?.[0];
   }
   return undefined;
 }

@@ -2,15 +2,11 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { resultOf, startNode } from '../support/programs.ts';
+import { PERMISSION_FLAG, resultOf, startNode } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const DIST = new URL('../../dist/', import.meta.url).href;
 const LAYERS = new URL('../golden/layers/12-image-zstd1/', import.meta.url);
-
-const FLAG = process.allowedNodeEnvironmentFlags.has('--permission')
-  ? '--permission'
-  : '--experimental-permission';
 
 /** Runs the body of an async function, which returns what is told, with the imports at hand. */
 function underPermissions<T>(body: string, ...words: string[]): Promise<T> {
@@ -29,7 +25,7 @@ function underPermissions<T>(body: string, ...words: string[]): Promise<T> {
     };
     const told = await (async () => { ${body} })();
     console.log(JSON.stringify({ told, fatal }));`;
-  const flags = [FLAG, '--no-warnings', '--allow-fs-read=*', '--allow-fs-write=*'];
+  const flags = [PERMISSION_FLAG, '--no-warnings', '--allow-fs-read=*', '--allow-fs-write=*'];
   return resultOf(startNode([...flags, '--input-type=module', '-e', program, ...words]));
 }
 

@@ -10,6 +10,11 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'tsup';
 import { onTestFinished } from 'vitest';
 
+/** Turns Node's permission model on; its name says since Node 23.5 that it is no experiment. */
+export const PERMISSION_FLAG = process.allowedNodeEnvironmentFlags.has('--permission')
+  ? '--permission'
+  : '--experimental-permission';
+
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
 /** The path of a file that plain Node runs; it is gone when the test has finished. */

@@ -8,7 +8,13 @@ import { describe, expect, test } from 'vitest';
 import { ownerOf } from '../../src/virtual-file/leftover-names.ts';
 import { systemOwners } from '../../src/virtual-file/owners.ts';
 import { overwriteFile } from '../../src/write-once/overwrite.ts';
-import { bundledProgram, resultOf, startNode, startProgram } from '../support/programs.ts';
+import {
+  bundledProgram,
+  PERMISSION_FLAG,
+  resultOf,
+  startNode,
+  startProgram,
+} from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const HAS_PROC = existsSync('/proc/thread-self');
@@ -85,7 +91,7 @@ describe.runIf(HAS_PROC)('an owner', () => {
 
 test('without /proc an owner is a process, and is never said to have ended', async () => {
   const program = await bundledProgram(new URL('programs/owner.ts', import.meta.url));
-  const permissions = ['--experimental-permission', `--allow-fs-read=${dirname(program)}/*`];
+  const permissions = [PERMISSION_FLAG, `--allow-fs-read=${dirname(program)}/*`];
   const running = startNode(['--no-warnings', ...permissions, program]);
   const { own, states } = await resultOf<{ own: string; states: string[] }>(running);
   const number = running.child.pid?.toString(16).padStart(8, '0');
