@@ -13,6 +13,7 @@
  */
 import { checkObject, checkOpenFiles } from '../check-options.ts';
 import { isStorageError, StorageError, withPath } from '../errors.ts';
+import { formatPgLsn } from '../layers/lsn.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
@@ -22,6 +23,7 @@ import {
   type ControlFile,
   decodeControlFile,
 } from './control-file.ts';
+import type { Objections } from './objections.ts';
 import { PAGE_SIZE } from './page.ts';
 
 /**
@@ -98,22 +100,44 @@ const SIGN_FILES: readonly (readonly [name: string, remedy: string])[] = [
   ['recovery.signal', 'let the recovery end and stop the server'],
 ];
 
-/** Throws `invalid-input` if a server has touched pg_control since it was read. */
+/**
+ * Objects if a server has changed pg_control since it was read.
+ * Throws `invalid-input` if it is of another cluster now, whatever is allowed.
+ */
 export async function checkUnchanged(
   dataDirectory: string,
-  before: ControlFile,
-  openFiles: OpenFiles,
+  { control: before, openFiles, objections }: UnchangedCheck,
 ): Promise<void> {
   const after = await readControlFile(dataDirectory, openFiles);
-  const changed = before.state !== after.state || before.checkpointLsn !== after.checkpointLsn;
-  if (changed || before.systemIdentifier !== after.systemIdentifier) {
+  const path = pathIn(dataDirectory, CONTROL_FILE_PATH);
+  const what = 'pg_control changed while the directory was read';
+  if (before.systemIdentifier !== after.systemIdentifier) {
     throw new StorageError('invalid-input', {
-      what: 'pg_control changed while the directory was read: state of the cluster',
-      path: pathIn(dataDirectory, CONTROL_FILE_PATH),
-      expected: `"${before.state}" as before`,
-      actual: `"${after.state}"`,
+      what: `${what}: system identifier`,
+      path,
+      expected: String(before.systemIdentifier),
+      actual: String(after.systemIdentifier),
     });
   }
+  if (before.state === after.state && before.checkpointLsn === after.checkpointLsn) return;
+  const stateOf = ({ state, checkpointLsn }: ControlFile): string =>
+    `"${state}", latest checkpoint at ${formatPgLsn(checkpointLsn)}`;
+  objections.raise(
+    'unclean',
+    new StorageError('invalid-input', {
+      what: `${what}: state of the cluster`,
+      path,
+      expected: `${stateOf(before)} as before`,
+      actual: stateOf(after),
+    }),
+  );
+}
+
+interface UnchangedCheck {
+  /** The content of pg_control when the import began. */
+  readonly control: ControlFile;
+  readonly openFiles: OpenFiles;
+  readonly objections: Objections;
 }
 
 async function readControlBytes(dataDirectory: string, openFiles: OpenFiles): Promise<Uint8Array> {

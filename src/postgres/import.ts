@@ -253,7 +253,7 @@ function checkLayerLsn(lsn: Lsn): void {
 /** Throws `invalid-input` if a server started, or a file changed, since the directory was read. */
 async function checkStill(cluster: Cluster, openFiles: OpenFiles): Promise<void> {
   const { dataDirectory, control, files, objections } = cluster;
-  await checkUnchanged(dataDirectory, control, openFiles);
+  await checkUnchanged(dataDirectory, { control, openFiles, objections });
   if (!objections.isAllowed('unclean')) {
     await assertCleanShutdown(dataDirectory, control, openFiles);
   }

@@ -8,8 +8,9 @@ import type { StorageError } from '../errors.ts';
 export type ObjectionKind = 'unclean' | 'damaged';
 
 export class Objections {
-  /** In the order of their discovery. */
+  /** In the order of their discovery, each once. */
   readonly warnings: StorageError[] = [];
+  readonly #messages = new Set<string>();
   readonly #allowed: ReadonlySet<ObjectionKind>;
 
   constructor(allowed: readonly ObjectionKind[]) {
@@ -23,10 +24,12 @@ export class Objections {
   /** Throws the error unless its kind is allowed. */
   raise(kind: ObjectionKind, error: StorageError): void {
     if (!this.isAllowed(kind)) throw error;
-    this.warnings.push(error);
+    this.warn(error);
   }
 
   warn(warning: StorageError): void {
+    if (this.#messages.has(warning.message)) return;
+    this.#messages.add(warning.message);
     this.warnings.push(warning);
   }
 }

@@ -213,6 +213,33 @@ describe('a directory that changes while it is read', () => {
     expect(error.message).toContain('found "in production"');
     expect(readdirSync(outDirectory)).toEqual([]);
   });
+
+  it('a checkpoint is written to pg_control, which is a warning if an unclean cluster is allowed', async () => {
+    const directory = cluster();
+    const outDirectory = temporaryDirectory();
+    const onProgress = (): void => {
+      writeFiles(directory, {
+        'global/pg_control': controlFileBytes({ checkpointLsn: 0x200_0000n }),
+      });
+    };
+    const { warnings } = await run(directory, { outDirectory, onProgress, allowUnclean: true });
+    expect(warnings.map(({ message }) => message)).toEqual([
+      expect.stringContaining('latest checkpoint at 0/2000000'),
+    ]);
+  });
+
+  it('another cluster takes its place, which is refused whatever is allowed', async () => {
+    const directory = cluster();
+    const outDirectory = temporaryDirectory();
+    const onProgress = (): void => {
+      writeFiles(directory, { 'global/pg_control': controlFileBytes({ systemIdentifier: 1n }) });
+    };
+    const error = await storageErrorOf(
+      run(directory, { outDirectory, onProgress, allowUnclean: true, allowDamaged: true }),
+    );
+    expect(error.message).toContain('system identifier');
+    expect(readdirSync(outDirectory)).toEqual([]);
+  });
 });
 
 describe('a directory that cannot be imported', () => {

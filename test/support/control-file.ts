@@ -4,6 +4,7 @@ import { CLUSTER_STATES, type ClusterState } from '../../src/postgres/control-fi
 import { PAGE_SIZE } from '../../src/postgres/page.ts';
 
 export interface ControlFields {
+  readonly systemIdentifier?: bigint;
   readonly controlVersion?: number;
   readonly catalogVersion?: number;
   readonly state?: ClusterState;
@@ -18,7 +19,7 @@ export interface ControlFields {
 export function controlFileBytes(fields: ControlFields = {}): Uint8Array {
   const bytes = new Uint8Array(8192);
   const view = new DataView(bytes.buffer);
-  view.setBigUint64(0, 7_711_059_869_370_089_514n, true);
+  view.setBigUint64(0, fields.systemIdentifier ?? 7_711_059_869_370_089_514n, true);
   view.setUint32(8, fields.controlVersion ?? 1700, true);
   view.setUint32(12, fields.catalogVersion ?? 202406281, true);
   view.setUint32(16, CLUSTER_STATES.indexOf(fields.state ?? 'shut down'), true);
