@@ -41,6 +41,7 @@ const BELOW: Record<string, readonly string[]> = {
 
 const LEAVES = [
   'assert.ts',
+  'bincode.ts',
   'byte-words.ts',
   'check-bytes.ts',
   'check-options.ts',

@@ -3,7 +3,7 @@
  * checked, hex digits come in pairs, and a number that JavaScript cannot represent exactly is
  * refused, not rounded.
  */
-import type { StoredList } from '../layers/bincode.ts';
+import type { StoredList } from '../bincode.ts';
 import type { Value, ValueView } from '../layers/value-format.ts';
 import { encodeJson, type Json, type JsonPiece, type JsonPieces } from './json.ts';
 import { type JsonFields, wrongField } from './json-fields.ts';

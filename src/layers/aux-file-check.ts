@@ -2,9 +2,10 @@
  * Checks an auxiliary file that arrives in pieces, by the rules of `outlineOfValue`; its layout is in
  * `value-format.ts`. Neither path nor content is kept.
  */
+
+import { BincodeDecoder } from '../bincode.ts';
 import { StorageError } from '../errors.ts';
 import { isErrorNamed } from '../realms.ts';
-import { BincodeDecoder } from './bincode.ts';
 import { PATH_OFFSET, type ValueOutline } from './value-format.ts';
 
 /** After the path: whether there is a content, and its length. */

@@ -15,10 +15,10 @@
  * Source: Neon libs/pageserver_api/src/value.rs, record.rs.
  */
 import { constants } from 'node:buffer';
+import { BincodeDecoder, BincodeEncoder, type StoredList } from '../bincode.ts';
 import { checkBytes } from '../check-bytes.ts';
 import { checkLimit, checkObject, checkOptions } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import { BincodeDecoder, BincodeEncoder, type StoredList } from './bincode.ts';
 
 /** A member of a multixact. */
 export interface MultixactMember {
@@ -115,7 +115,10 @@ export function encodeValue(value: Value): Uint8Array {
       break;
     case 'clear_vm':
       encodeRecordTag(encoder, value.type);
-      encoder.optionalU32(value.newHeapBlock).optionalU32(value.oldHeapBlock).u8(value.flags);
+      for (const block of [value.newHeapBlock, value.oldHeapBlock]) {
+        encoder.optional(block, (number) => encoder.u32(number));
+      }
+      encoder.u8(value.flags);
       break;
     case 'clog_set_committed':
       encodeRecordTag(encoder, value.type).u32List(value.xids).i64(value.timestamp);
@@ -361,8 +364,8 @@ function decodeRecord(decoder: BincodeDecoder, type: (typeof RECORD_TYPES)[numbe
     case 'clear_vm':
       return {
         type,
-        newHeapBlock: decoder.optionalU32('newHeapBlock'),
-        oldHeapBlock: decoder.optionalU32('oldHeapBlock'),
+        newHeapBlock: decoder.optional('newHeapBlock', (what) => decoder.u32(what)),
+        oldHeapBlock: decoder.optional('oldHeapBlock', (what) => decoder.u32(what)),
         flags: decoder.u8('flags'),
       };
     case 'clog_set_committed':

@@ -17,6 +17,7 @@
  * length, so that a damaged version is not mistaken for another.
  * Source: Neon pageserver/src/tenant/metadata.rs.
  */
+import { BincodeDecoder, BincodeEncoder } from '../bincode.ts';
 import { checkBytes } from '../check-bytes.ts';
 import { checkObject } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
@@ -33,7 +34,7 @@ export const TIMELINE_METADATA_FORMAT_VERSION = 4;
 export const MINIMUM_PG_VERSION = 14;
 export const MAXIMUM_PG_VERSION = 17;
 
-const PG_VERSIONS = `pg_version from ${MINIMUM_PG_VERSION} to ${MAXIMUM_PG_VERSION}`;
+const PG_VERSIONS = `a version from ${MINIMUM_PG_VERSION} to ${MAXIMUM_PG_VERSION}`;
 
 const OLD_FORMAT_VERSION = 3;
 /** Version 3 is older than the choice of a Postgres version. */
@@ -44,6 +45,7 @@ const CHECKSUM_OFFSET = 0;
 const SIZE_OFFSET = 4;
 const VERSION_OFFSET = 6;
 const LSN_SIZE = 8;
+const PG_VERSION_SIZE = 4;
 const LSN_ALIGNMENT = 8n;
 /** A file that is longer than this is not even read; one a little longer is corrupt. */
 const MAXIMUM_FILE_LENGTH = 65_536;
@@ -83,15 +85,18 @@ export interface TimelineMetadata extends TimelineMetadataFields {
 export function encodeTimelineMetadata(fields: TimelineMetadataFields): Uint8Array {
   checkObject('timeline metadata', fields);
   checkFields(fields);
-  const body = Buffer.concat([
-    encodeLsn(fields.diskConsistentLsn),
-    encodeOption(fields.prevRecordLsn, encodeLsn),
-    encodeOption(fields.ancestorTimeline, (id) => parseIdentifier(id, 'ancestor timeline')),
-    encodeLsn(fields.ancestorLsn),
-    encodeLsn(fields.latestGcCutoffLsn),
-    encodeLsn(fields.initdbLsn),
-    encodeU32(fields.pgVersion),
-  ]);
+  const encoder = new BincodeEncoder(TIMELINE_METADATA_SIZE - HEADER_SIZE);
+  const body = encoder
+    .u64(fields.diskConsistentLsn)
+    .optional(fields.prevRecordLsn, (lsn) => encoder.u64(lsn))
+    .optional(fields.ancestorTimeline, (id) =>
+      encoder.array(parseIdentifier(id, 'ancestor timeline')),
+    )
+    .u64(fields.ancestorLsn)
+    .u64(fields.latestGcCutoffLsn)
+    .u64(fields.initdbLsn)
+    .u32(fields.pgVersion)
+    .finish();
   const bytes = new Uint8Array(TIMELINE_METADATA_SIZE);
   const view = new DataView(bytes.buffer);
   view.setUint32(CHECKSUM_OFFSET, crc32cOf(body));
@@ -109,20 +114,28 @@ export function encodeTimelineMetadata(fields: TimelineMetadataFields): Uint8Arr
  */
 export function decodeTimelineMetadata(bytes: Uint8Array): TimelineMetadata {
   checkBytes(bytes, 'timeline metadata');
-  const { body, checksum, version } = decodeHeader(bytes);
+  const { size, checksum, version } = decodeHeader(bytes);
   const isOld = version === OLD_FORMAT_VERSION;
+  const body = new BincodeDecoder(bytes.subarray(HEADER_SIZE, size), {
+    start: HEADER_SIZE,
+    length: size,
+    ifShort: 'corrupt',
+  });
   const metadata: TimelineMetadata = {
     storedFormatVersion: version,
     checksum,
-    diskConsistentLsn: isOld ? body.lsn() : body.alignedLsn(),
-    prevRecordLsn: body.isPresent() ? body.lsn() : null,
-    ancestorTimeline: body.isPresent() ? body.identifier() : null,
-    ancestorLsn: body.lsn(),
-    latestGcCutoffLsn: body.lsn(),
-    initdbLsn: body.lsn(),
-    pgVersion: isOld ? PG_VERSION_OF_OLD_FORMAT : body.pgVersion(),
+    diskConsistentLsn: isOld ? body.u64('disk_consistent_lsn') : decodeAlignedLsn(body),
+    prevRecordLsn: body.optional('prev_record_lsn', (what) => body.u64(what)),
+    ancestorTimeline: body.optional('ancestor_timeline', (what) =>
+      formatIdentifier(body.array(what, IDENTIFIER_SIZE)),
+    ),
+    ancestorLsn: body.u64('ancestor_lsn'),
+    latestGcCutoffLsn: body.u64('latest_gc_cutoff_lsn'),
+    initdbLsn: body.u64('initdb_lsn'),
+    pgVersion: isOld ? PG_VERSION_OF_OLD_FORMAT : decodePgVersion(body),
   };
-  body.finish();
+  body.expectEnd();
+  checkPadding(bytes, size);
   return metadata;
 }
 
@@ -155,7 +168,7 @@ export async function writeTimelineMetadata(
 }
 
 /** Checks what does not depend on the version. */
-function decodeHeader(bytes: Uint8Array): { body: Body; checksum: number; version: number } {
+function decodeHeader(bytes: Uint8Array): { size: number; checksum: number; version: number } {
   if (bytes.length < TIMELINE_METADATA_SIZE) {
     throw new StorageError('truncated', {
       what: 'timeline metadata',
@@ -186,68 +199,25 @@ function decodeHeader(bytes: Uint8Array): { body: Body; checksum: number; versio
       actual: `${version}`,
     });
   }
-  return { body: new Body(view, size), checksum, version };
+  return { size, checksum, version };
 }
 
-/** Reads the fields one after the other. */
-class Body {
-  readonly #view: DataView;
-  readonly #end: number;
-  #offset = HEADER_SIZE;
+function decodeAlignedLsn(body: BincodeDecoder): Lsn {
+  const what = 'disk_consistent_lsn';
+  const lsn = body.u64(what);
+  if (lsn % LSN_ALIGNMENT === 0n) return lsn;
+  throw body.corrupt(what, 'a multiple of 8', formatPgLsn(lsn), LSN_SIZE);
+}
 
-  constructor(view: DataView, end: number) {
-    this.#view = view;
-    this.#end = end;
-  }
+function decodePgVersion(body: BincodeDecoder): number {
+  const version = body.u32('pg_version');
+  if (isPgVersion(version)) return version;
+  throw body.corrupt('pg_version', PG_VERSIONS, `${version}`, PG_VERSION_SIZE);
+}
 
-  lsn(): Lsn {
-    return this.#view.getBigUint64(this.#advance(LSN_SIZE, 'LSN'));
-  }
-
-  alignedLsn(): Lsn {
-    const offset = this.#offset;
-    const lsn = this.lsn();
-    if (lsn % LSN_ALIGNMENT === 0n) return lsn;
-    throw corrupt(offset, 'disk_consistent_lsn as a multiple of 8', formatPgLsn(lsn));
-  }
-
-  /** The tag of an Option. */
-  isPresent(): boolean {
-    const offset = this.#advance(1, 'tag of an optional field');
-    const tag = this.#view.getUint8(offset);
-    if (tag === 0 || tag === 1) return tag === 1;
-    throw corrupt(offset, 'tag 0 or 1', `${tag}`);
-  }
-
-  identifier(): string {
-    const offset = this.#advance(IDENTIFIER_SIZE, 'timeline id');
-    return formatIdentifier(new Uint8Array(this.#view.buffer, this.#view.byteOffset), offset);
-  }
-
-  pgVersion(): number {
-    const offset = this.#advance(4, 'pg_version');
-    const version = this.#view.getUint32(offset);
-    if (isPgVersion(version)) return version;
-    throw corrupt(offset, PG_VERSIONS, `${version}`);
-  }
-
-  /** Nothing is left of the body, and only zeros follow. */
-  finish(): void {
-    if (this.#offset !== this.#end) {
-      throw corrupt(this.#offset, `end of the body at ${this.#offset}`, `size ${this.#end}`);
-    }
-    for (let offset = this.#end; offset < this.#view.byteLength; offset += 1) {
-      const byte = this.#view.getUint8(offset);
-      if (byte !== 0) throw corrupt(offset, 'padding of zeros', hex(byte));
-    }
-  }
-
-  #advance(length: number, what: string): number {
-    const offset = this.#offset;
-    if (offset + length > this.#end) throw corrupt(offset, what, `end of the body at ${this.#end}`);
-    this.#offset += length;
-    return offset;
-  }
+function checkPadding(bytes: Uint8Array, from: number): void {
+  const at = bytes.subarray(from).findIndex((byte) => byte !== 0);
+  if (at >= 0) throw corrupt(from + at, 'padding of zeros', hex(bytes[from + at] ?? 0));
 }
 
 function checkFields(fields: TimelineMetadataFields): void {
@@ -275,22 +245,6 @@ function checkFields(fields: TimelineMetadataFields): void {
 function isPgVersion(version: number): boolean {
   const isInRange = version >= MINIMUM_PG_VERSION && version <= MAXIMUM_PG_VERSION;
   return Number.isInteger(version) && isInRange;
-}
-
-function encodeLsn(lsn: Lsn): Uint8Array {
-  const bytes = Buffer.alloc(LSN_SIZE);
-  bytes.writeBigUInt64BE(lsn);
-  return bytes;
-}
-
-function encodeU32(value: number): Uint8Array {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
-function encodeOption<T>(value: T | null, encode: (value: T) => Uint8Array): Uint8Array {
-  return value === null ? Uint8Array.of(0) : Buffer.concat([Uint8Array.of(1), encode(value)]);
 }
 
 function corrupt(offset: number, expected: string, actual: string): StorageError {

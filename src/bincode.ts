@@ -1,19 +1,27 @@
 /**
- * bincode with fixed-size integers, big-endian: bool and Option are one byte, 0 or 1; byte strings
- * and lists start with a u64 count.
+ * bincode with fixed-size integers, in either byte order: bool and Option are one byte, 0 or 1; byte
+ * strings and lists start with a u64 count.
+ *
+ * Neon stores values and timeline metadata big-endian, and directories of keys little-endian, which is
+ * bincode's own default.
  */
 import { isUtf8 } from 'node:buffer';
-import { StorageError } from '../errors.ts';
+import { StorageError } from './errors.ts';
+
+/** Of integers and counts. */
+export type ByteOrder = 'big-endian' | 'little-endian';
 
 /** Writes into an array that must be large enough. Throws `out-of-range`. */
 export class BincodeEncoder {
   readonly #target: Uint8Array;
   readonly #view: DataView;
+  readonly #isLittle: boolean;
   #at = 0;
 
-  constructor(capacity: number) {
+  constructor(capacity: number, byteOrder: ByteOrder = 'big-endian') {
     this.#target = new Uint8Array(capacity);
     this.#view = new DataView(this.#target.buffer);
+    this.#isLittle = byteOrder === 'little-endian';
   }
 
   finish(): Uint8Array {
@@ -27,21 +35,21 @@ export class BincodeEncoder {
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#at, checkUnsigned(value, 0xffff_ffff));
+    this.#view.setUint32(this.#at, checkUnsigned(value, 0xffff_ffff), this.#isLittle);
     this.#at += 4;
     return this;
   }
 
   u64(value: bigint): this {
     checkBigint(value, 0n, 0xffff_ffff_ffff_ffffn);
-    this.#view.setBigUint64(this.#at, value);
+    this.#view.setBigUint64(this.#at, value, this.#isLittle);
     this.#at += 8;
     return this;
   }
 
   i64(value: bigint): this {
     checkBigint(value, -0x8000_0000_0000_0000n, 0x7fff_ffff_ffff_ffffn);
-    this.#view.setBigInt64(this.#at, value);
+    this.#view.setBigInt64(this.#at, value, this.#isLittle);
     this.#at += 8;
     return this;
   }
@@ -50,8 +58,11 @@ export class BincodeEncoder {
     return this.u64(BigInt(value));
   }
 
-  optionalU32(value: number | null): this {
-    return value === null ? this.u8(0) : this.u8(1).u32(value);
+  optional<T>(value: T | null, encode: (value: T) => void): this {
+    if (value === null) return this.u8(0);
+    this.u8(1);
+    encode(value);
+    return this;
   }
 
   u32List(values: readonly number[]): this {
@@ -61,68 +72,95 @@ export class BincodeEncoder {
   }
 
   bytes(bytes: Uint8Array): this {
-    this.count(bytes.length);
+    return this.count(bytes.length).array(bytes);
+  }
+
+  /** Bytes whose number the format states, so that no count precedes them. */
+  array(bytes: Uint8Array): this {
     this.#target.set(bytes, this.#at);
     this.#at += bytes.length;
     return this;
   }
 }
 
-type DecodeItem<T> = (view: DataView, at: number) => T;
+type DecodeItem<T> = (view: DataView, at: number, isLittle: boolean) => T;
+
+interface ListPlace<T> {
+  readonly start: number;
+  readonly length: number;
+  readonly itemSize: number;
+  readonly isLittle: boolean;
+  readonly decodeItem: DecodeItem<T>;
+}
 
 /** A list that stays in its encoded form: an item is decoded when it is asked for. */
 export class StoredList<T> {
   readonly length: number;
   readonly #view: DataView;
-  readonly #start: number;
-  readonly #itemSize: number;
-  readonly #decodeItem: DecodeItem<T>;
+  readonly #place: ListPlace<T>;
 
   /** Requires: the items lie in the view. */
-  constructor(
-    view: DataView,
-    list: { start: number; length: number; itemSize: number; decodeItem: DecodeItem<T> },
-  ) {
-    this.length = list.length;
+  constructor(view: DataView, place: ListPlace<T>) {
+    this.length = place.length;
     this.#view = view;
-    this.#start = list.start;
-    this.#itemSize = list.itemSize;
-    this.#decodeItem = list.decodeItem;
+    this.#place = place;
   }
 
   /** Of the first item, in bytes from the start of the view. */
   get offset(): number {
-    return this.#start;
+    return this.#place.start;
   }
 
   slice(from: number, to: number): T[] {
-    const start = this.#start + from * this.#itemSize;
+    const { start, itemSize, isLittle, decodeItem } = this.#place;
     return Array.from({ length: Math.min(to, this.length) - from }, (_, index) =>
-      this.#decodeItem(this.#view, start + index * this.#itemSize),
+      decodeItem(this.#view, start + (from + index) * itemSize, isLittle),
     );
   }
 }
 
-/** Checks every length against the bytes that are left before anything is allocated. */
+/** How bytes are decoded. */
+export interface DecoderOptions {
+  /** Default: big-endian. */
+  readonly byteOrder?: ByteOrder;
+  /** Length of the complete value, if the bytes are a part of it. Default: that of the bytes. */
+  readonly length?: number;
+  /** Where the bytes begin in the value. Default: 0. */
+  readonly start?: number;
+  /**
+   * The code of a value that ends within a field: `truncated`, the default, or `corrupt` where the length is known
+   * to be that of a complete value.
+   */
+  readonly ifShort?: 'truncated' | 'corrupt';
+}
+
+/**
+ * Checks every length against the bytes that are left before anything is allocated. Bytes after those at
+ * hand can be skipped but not decoded.
+ */
 export class BincodeDecoder {
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #length: number;
-  /** Where the bytes begin in the value. */
   readonly #start: number;
+  readonly #isLittle: boolean;
+  readonly #ifShort: 'truncated' | 'corrupt';
   #at: number;
 
-  /**
-   * For a part of a value: `length` is that of the complete value, and `start` is where the part
-   * begins. Bytes after the part can be skipped but not decoded.
-   */
   constructor(
     bytes: Uint8Array,
-    { length = bytes.length, start = 0 }: { length?: number; start?: number } = {},
+    {
+      byteOrder = 'big-endian',
+      length = bytes.length,
+      start = 0,
+      ifShort = 'truncated',
+    }: DecoderOptions = {},
   ) {
     this.#bytes = bytes;
     this.#length = length;
     this.#start = start;
+    this.#isLittle = byteOrder === 'little-endian';
+    this.#ifShort = ifShort;
     this.#at = start;
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
@@ -142,15 +180,15 @@ export class BincodeDecoder {
   }
 
   u32(what: string): number {
-    return this.#view.getUint32(this.#take(4, what));
+    return this.#view.getUint32(this.#take(4, what), this.#isLittle);
   }
 
   u64(what: string): bigint {
-    return this.#view.getBigUint64(this.#take(8, what));
+    return this.#view.getBigUint64(this.#take(8, what), this.#isLittle);
   }
 
   i64(what: string): bigint {
-    return this.#view.getBigInt64(this.#take(8, what));
+    return this.#view.getBigInt64(this.#take(8, what), this.#isLittle);
   }
 
   bool(what: string): boolean {
@@ -159,18 +197,19 @@ export class BincodeDecoder {
     return flag === 1;
   }
 
-  optionalU32(what: string): number | null {
-    return this.bool(what) ? this.u32(what) : null;
+  optional<T>(what: string, decode: (what: string) => T): T | null {
+    return this.bool(what) ? decode(what) : null;
   }
 
   u32List(what: string): StoredList<number> {
-    return this.list(what, 4, (view, at) => view.getUint32(at));
+    return this.list(what, 4, (view, at, isLittle) => view.getUint32(at, isLittle));
   }
 
   list<T>(what: string, itemSize: number, decodeItem: DecodeItem<T>): StoredList<T> {
     const length = this.#count(what, itemSize);
     const start = this.#take(length * itemSize, what);
-    return new StoredList(this.#view, { start, length, itemSize, decodeItem });
+    const isLittle = this.#isLittle;
+    return new StoredList(this.#view, { start, length, itemSize, isLittle, decodeItem });
   }
 
   /** Skips a byte string or a list. */
@@ -183,7 +222,11 @@ export class BincodeDecoder {
   }
 
   bytes(what: string): Uint8Array {
-    const length = this.#count(what, 1);
+    return this.array(what, this.#count(what, 1));
+  }
+
+  /** Bytes whose number the format states, so that no count precedes them; a view. */
+  array(what: string, length: number): Uint8Array {
     const start = this.#take(length, what);
     return this.#bytes.subarray(start, start + length);
   }
@@ -216,7 +259,7 @@ export class BincodeDecoder {
   #take(size: number, what: string): number {
     const start = this.#at;
     if (start + size > this.#length) {
-      throw new StorageError('truncated', {
+      throw new StorageError(this.#ifShort, {
         what: `value is truncated in its ${what}`,
         offset: start,
         expected: `${size} more bytes`,
