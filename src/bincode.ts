@@ -6,7 +6,7 @@
  * bincode's own default.
  */
 import { isUtf8 } from 'node:buffer';
-import { StorageError } from './errors.ts';
+import { corrupt, StorageError } from './errors.ts';
 
 /** Of integers and counts. */
 export type ByteOrder = 'big-endian' | 'little-endian';
@@ -243,7 +243,7 @@ export class BincodeDecoder {
   }
 
   corrupt(what: string, expected: string, actual: string, back: number): StorageError {
-    return new StorageError('corrupt', { what, offset: this.#at - back, expected, actual });
+    return corrupt(what, this.#at - back, expected, actual);
   }
 
   #count(what: string, itemSize: number): number {

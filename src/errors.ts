@@ -247,6 +247,34 @@ export function withOutcome(error: unknown, outcome: Outcome): unknown {
   return isWithout ? error.with({ outcome }) : error;
 }
 
+/** Bytes that are not what their format says. The arguments stand in the order of the message. */
+export function corrupt(
+  what: string,
+  offset: number | undefined,
+  expected: string,
+  actual: string,
+): StorageError {
+  return new StorageError('corrupt', { what, offset, expected, actual });
+}
+
+/** What exceeds a limit, and where. */
+export interface Excess {
+  readonly maximum: number;
+  /** What the limit counts. Default: bytes. */
+  readonly unit?: string;
+  /** Default: `more`, if it was not counted to the end. */
+  readonly actual?: number | string | undefined;
+  readonly offset?: number | undefined;
+  readonly path?: string | undefined;
+}
+
+/** Content that may be valid but exceeds a limit. */
+export function tooLarge(what: string, excess: Excess): StorageError {
+  const { maximum, unit = 'bytes', actual = 'more', offset, path } = excess;
+  const expected = `at most ${maximum} ${unit}`;
+  return new StorageError('too-large', { what, path, offset, expected, actual: `${actual}` });
+}
+
 /** Throws `aborted` once the signal has fired. */
 export function throwIfAborted(signal: AbortSignal | undefined, path?: string): void {
   if (signal?.aborted) throw abortedError(signal, path);

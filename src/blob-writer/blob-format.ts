@@ -15,7 +15,7 @@
 
 import { checkBytes } from '../check-bytes.ts';
 import { checkCount } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { StorageError, tooLarge } from '../errors.ts';
 
 /** Largest blob, in bytes before compression. */
 export const MAXIMUM_BLOB_LENGTH = 0x0fff_ffff;
@@ -69,11 +69,7 @@ export function checkContent(content: Uint8Array): void {
 /** Throws `too-large` for a length that no blob can have. */
 export function checkBlobLength(length: number): void {
   if (length <= MAXIMUM_BLOB_LENGTH) return;
-  throw new StorageError('too-large', {
-    what: 'blob',
-    expected: `at most ${MAXIMUM_BLOB_LENGTH} bytes`,
-    actual: `${length}`,
-  });
+  throw tooLarge('blob', { maximum: MAXIMUM_BLOB_LENGTH, actual: length });
 }
 
 /**

@@ -3,7 +3,7 @@
  * many, scans and streams all use this file. Nothing in a file is trusted: a blob must lie within the region
  * of blobs, before the next blob, and below the length limit, before a byte is allocated for it.
  */
-import { StorageError } from '../errors.ts';
+import { StorageError, tooLarge } from '../errors.ts';
 import {
   type BlobHeader,
   HEADER_IS_CUT,
@@ -191,13 +191,7 @@ export function blobError(
   const end = offset + headerSizeOf(header) + length;
   if (end > bounds.end) return reachesBeyond('blob', { offset, end }, bounds);
   if (length > bounds.maximumLength && !isCompressed(header)) {
-    return new StorageError('too-large', {
-      what: 'blob',
-      path,
-      offset,
-      expected: `at most ${bounds.maximumLength} bytes`,
-      actual: `${length}`,
-    });
+    return tooLarge('blob', { maximum: bounds.maximumLength, actual: length, offset, path });
   }
   return new StorageError('corrupt', {
     what: 'blob overlaps the next one',

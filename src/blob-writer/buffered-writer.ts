@@ -13,7 +13,7 @@ import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
 import { checkBytes } from '../check-bytes.ts';
 import { checkCount, checkObject } from '../check-options.ts';
-import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
+import { abortedError, StorageError, throwIfAborted, tooLarge } from '../errors.ts';
 import { onAbort } from '../on-abort.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 import {
@@ -291,11 +291,10 @@ export class BufferedWriter {
 
   #throwIfTooMuchWaits(): void {
     if (this.#waitingBytes <= MAXIMUM_WAITING_BYTES) return;
-    throw new StorageError('too-large', {
-      what: 'appends that wait: await the promises that append returns',
+    throw tooLarge('appends that wait: await the promises that append returns', {
+      maximum: MAXIMUM_WAITING_BYTES,
+      actual: this.#waitingBytes,
       path: this.file.path,
-      expected: `at most ${MAXIMUM_WAITING_BYTES} bytes`,
-      actual: `${this.#waitingBytes}`,
     });
   }
 

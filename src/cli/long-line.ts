@@ -3,7 +3,7 @@
  * and stay bytes. In the rest of the line an unpredictable name replaces each of them.
  */
 import { randomUUID } from 'node:crypto';
-import { StorageError } from '../errors.ts';
+import { tooLarge } from '../errors.ts';
 import { JsonFields } from './json-fields.ts';
 
 const LONG_TEXT = 64 * 1024;
@@ -26,11 +26,7 @@ export function parseLongLine(line: Uint8Array): JsonFields {
   const copyUntil = (end: number): void => {
     restLength += end - copied;
     if (restLength > MAXIMUM_REST) {
-      throw new StorageError('too-large', {
-        what: 'line without its long texts',
-        expected: `at most ${MAXIMUM_REST} bytes`,
-        actual: 'more',
-      });
+      throw tooLarge('line without its long texts', { maximum: MAXIMUM_REST });
     }
     rest.push(Buffer.from(line.buffer, line.byteOffset + copied, end - copied).toString('utf8'));
     copied = end;

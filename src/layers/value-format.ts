@@ -18,7 +18,7 @@ import { constants } from 'node:buffer';
 import { BincodeDecoder, BincodeEncoder, type StoredList } from '../bincode.ts';
 import { checkBytes } from '../check-bytes.ts';
 import { checkLimit, checkObject, checkOptions } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { StorageError, tooLarge } from '../errors.ts';
 
 /** A member of a multixact. */
 export interface MultixactMember {
@@ -331,20 +331,16 @@ export function outlineOfBegin(begin: Uint8Array, length: number): ValueOutline 
 function itemsOf<T>(what: string, list: StoredList<T>, maximumItems: number): T[] {
   const { length, offset } = list;
   if (length <= maximumItems) return list.slice(0, length);
-  throw tooLarge(what, offset, `at most ${maximumItems} items`, length);
+  throw tooLarge(what, { maximum: maximumItems, unit: 'items', actual: length, offset });
 }
 
 /** A blob can hold more bytes than a string can have characters. */
 function decodeText(bytes: Uint8Array): string {
   const maximum = constants.MAX_STRING_LENGTH;
   if (bytes.length > maximum) {
-    throw tooLarge('path', PATH_OFFSET, `at most ${maximum} bytes`, bytes.length);
+    throw tooLarge('path', { maximum, actual: bytes.length, offset: PATH_OFFSET });
   }
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
-}
-
-function tooLarge(what: string, offset: number, expected: string, actual: number): StorageError {
-  return new StorageError('too-large', { what, offset, expected, actual: `${actual}` });
 }
 
 function decodeType(decoder: BincodeDecoder): ValueType {

@@ -17,7 +17,7 @@
  */
 import { checkBytes } from '../check-bytes.ts';
 import { crc32cOf } from '../checksum.ts';
-import { StorageError } from '../errors.ts';
+import { corrupt, StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 
 /** Size of the file in bytes; Postgres always writes this much. */
@@ -180,10 +180,6 @@ function checkState(number: number): ClusterState {
 function checkSegmentPageCount(count: number): number {
   if (count > 0) return count;
   throw corrupt('pages per segment of pg_control', SEGMENT_OFFSET, 'at least 1', String(count));
-}
-
-function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what, offset, expected, actual });
 }
 
 function unsupported(what: string, offset: number, expected: string, actual: string): StorageError {

@@ -14,7 +14,7 @@
  */
 import { checkBytes } from '../check-bytes.ts';
 import { crc32cOf } from '../checksum.ts';
-import { StorageError } from '../errors.ts';
+import { corrupt, StorageError } from '../errors.ts';
 
 /** One entry of a relation map. */
 export interface RelationMapping {
@@ -37,15 +37,21 @@ export function decodeRelationMap(bytes: Uint8Array, majorVersion: number): Rela
   checkSize(bytes, layout.size);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const magic = view.getUint32(0, true);
-  if (magic !== MAGIC) throw corrupt('magic number', 0, hex(MAGIC), hex(magic));
+  if (magic !== MAGIC) throw corrupt('magic number of the relation map', 0, hex(MAGIC), hex(magic));
   const count = view.getInt32(COUNT_OFFSET, true);
   if (count < 0 || count > layout.room) {
-    throw corrupt('number of mappings', COUNT_OFFSET, `0 to ${layout.room}`, String(count));
+    throw corrupt(
+      'number of mappings of the relation map',
+      COUNT_OFFSET,
+      `0 to ${layout.room}`,
+      String(count),
+    );
   }
   const checksumOffset = MAPPINGS_OFFSET + layout.room * MAPPING_SIZE;
   const stored = view.getUint32(checksumOffset, true);
   const computed = crc32cOf(bytes.subarray(0, checksumOffset));
-  if (stored !== computed) throw corrupt('checksum', checksumOffset, hex(computed), hex(stored));
+  if (stored !== computed)
+    throw corrupt('checksum of the relation map', checksumOffset, hex(computed), hex(stored));
   return Array.from({ length: count }, (_, index) => {
     const offset = MAPPINGS_OFFSET + index * MAPPING_SIZE;
     return { oid: view.getUint32(offset, true), relnode: view.getUint32(offset + 4, true) };
@@ -68,15 +74,6 @@ function checkSize({ length }: Uint8Array, size: number): void {
     what: 'relation map',
     expected: `${size} bytes`,
     actual: `${length}`,
-  });
-}
-
-function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', {
-    what: `${what} of the relation map`,
-    offset,
-    expected,
-    actual,
   });
 }
 

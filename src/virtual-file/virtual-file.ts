@@ -2,7 +2,7 @@
 import { isPromise } from 'node:util/types';
 import { assert } from '../assert.ts';
 import { checkObject, checkOpenFiles, checkSignal } from '../check-options.ts';
-import { isStorageError, StorageError } from '../errors.ts';
+import { isStorageError, StorageError, tooLarge } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import { alignedBytes } from './aligned-memory.ts';
 import { Descriptor } from './descriptor.ts';
@@ -232,12 +232,7 @@ export class VirtualFile {
     const { size } = await this.stat();
     // Written so that a limit of NaN is not treated as no limit.
     if (!(size <= maximumLength)) {
-      throw new StorageError('too-large', {
-        what: 'file',
-        path: this.path,
-        expected: `at most ${maximumLength} bytes`,
-        actual: `${size}`,
-      });
+      throw tooLarge('file', { maximum: maximumLength, actual: size, path: this.path });
     }
     const content = new Uint8Array(size);
     await this.readExactAt(content, 0);

@@ -1,6 +1,6 @@
 /** What a document can hold. */
 import { isUint8Array } from 'node:util/types';
-import { StorageError } from '../errors.ts';
+import { StorageError, tooLarge } from '../errors.ts';
 import { isPlainObject } from '../realms.ts';
 import type { MsgpackLimits } from './msgpack-limits.ts';
 
@@ -64,8 +64,8 @@ class ValueChecker {
   #checkLimits(name: string, depth: number): void {
     const { maximumDepth, maximumCount } = this.#limits;
     this.#count += 1;
-    if (depth > maximumDepth) throw tooLarge(name, `at most ${maximumDepth} levels`);
-    if (this.#count > maximumCount) throw tooLarge(name, `at most ${maximumCount} values`);
+    if (depth > maximumDepth) throw tooLarge(name, { maximum: maximumDepth, unit: 'levels' });
+    if (this.#count > maximumCount) throw tooLarge(name, { maximum: maximumCount, unit: 'values' });
   }
 }
 
@@ -106,10 +106,6 @@ export function isDocumentMap(value: unknown): value is DocumentMap {
 function unsupported(what: string, actual: string): StorageError {
   const expected = 'a value that a document can hold';
   return new StorageError('invalid-input', { what, expected, actual });
-}
-
-function tooLarge(what: string, expected: string): StorageError {
-  return new StorageError('too-large', { what, expected, actual: 'more' });
 }
 
 export function describeValue(value: unknown): string {

@@ -17,7 +17,7 @@ import { decode, encode } from '@msgpack/msgpack';
 import { checkBytes } from '../check-bytes.ts';
 import { checkLimit, checkObject } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
-import { isStorageError, StorageError } from '../errors.ts';
+import { corrupt, isStorageError, StorageError, tooLarge } from '../errors.ts';
 import {
   checkDocument,
   type DocumentMap,
@@ -100,7 +100,7 @@ export function decodeDocument(bytes: Uint8Array, options: DocumentLimitOptions 
   const value = decode(map, { useBigInt64: true });
   dropPrototypes(value);
   if (isDocumentMap(value)) return value;
-  throw corrupt(HEADER_SIZE, 'a map', describeValue(value));
+  throw corrupt('document', HEADER_SIZE, 'a map', describeValue(value));
 }
 
 /**
@@ -156,15 +156,16 @@ function decodeFrame(bytes: Uint8Array, limits: DocumentLimits): Uint8Array {
   if (bytes.length < HEADER_SIZE) throw truncated(bytes.length, HEADER_SIZE);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const magic = view.getUint32(0);
-  if (magic !== MAGIC) throw corrupt(0, `magic ${hex(MAGIC)}`, hex(magic));
+  if (magic !== MAGIC) throw corrupt('document', 0, `magic ${hex(MAGIC)}`, hex(magic));
   const end = HEADER_SIZE + view.getUint32(LENGTH_OFFSET);
   checkLength(end, limits, LENGTH_OFFSET);
   if (end > bytes.length) throw truncated(bytes.length, end);
-  if (end < bytes.length) throw corrupt(end, 'the end', `${bytes.length - end} more bytes`);
+  const rest = bytes.length - end;
+  if (end < bytes.length) throw corrupt('document', end, 'the end', `${rest} more bytes`);
   const checksum = view.getUint32(CHECKSUM_OFFSET);
   const actual = crc32cOf(bytes.subarray(VERSION_OFFSET));
   if (checksum !== actual) {
-    throw corrupt(CHECKSUM_OFFSET, `CRC-32C ${hex(actual)}`, hex(checksum));
+    throw corrupt('document', CHECKSUM_OFFSET, `CRC-32C ${hex(actual)}`, hex(checksum));
   }
   const version = view.getUint16(VERSION_OFFSET);
   if (version !== FORMAT_VERSION) {
@@ -176,7 +177,7 @@ function decodeFrame(bytes: Uint8Array, limits: DocumentLimits): Uint8Array {
     });
   }
   const reserved = view.getUint16(RESERVED_OFFSET);
-  if (reserved !== 0) throw corrupt(RESERVED_OFFSET, 'zero', hex(reserved));
+  if (reserved !== 0) throw corrupt('document', RESERVED_OFFSET, 'zero', hex(reserved));
   return bytes.subarray(HEADER_SIZE);
 }
 
@@ -192,16 +193,7 @@ function checkMap(map: Uint8Array, limits: DocumentLimits): void {
 
 function checkLength(length: number, limits: DocumentLimits, offset: number | undefined): void {
   if (length <= limits.maximumLength) return;
-  throw new StorageError('too-large', {
-    what: 'document',
-    offset,
-    expected: `at most ${limits.maximumLength} bytes`,
-    actual: `${length}`,
-  });
-}
-
-function corrupt(offset: number, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what: 'document', offset, expected, actual });
+  throw tooLarge('document', { maximum: limits.maximumLength, actual: length, offset });
 }
 
 function truncated(length: number, expected: number): StorageError {

@@ -14,7 +14,7 @@
  * Source: Neon pageserver/src/tenant/mgr.rs, config.rs.
  */
 import { checkObject, checkOneOf, checkText } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { corrupt, StorageError } from '../errors.ts';
 import { isErrorNamed } from '../realms.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
 import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
@@ -162,7 +162,12 @@ function parseMode(table: TomlTable): LocationMode {
     const warm = fields.boolean('warm');
     return { kind: 'secondary', warm, other: fields.rest() };
   }
-  throw corrupt('table mode', 'either Attached or Secondary', Object.keys(table).join(', '));
+  throw corrupt(
+    'table mode',
+    undefined,
+    'either Attached or Secondary',
+    Object.keys(table).join(', '),
+  );
 }
 
 function tableOfMode(mode: LocationMode): TomlTable {
@@ -250,7 +255,7 @@ class Fields {
     this.#left.delete(name);
     const checked = check(value);
     if (checked !== undefined) return checked;
-    throw corrupt(`${name} of ${this.#what}`, expected, typeof value);
+    throw corrupt(`${name} of ${this.#what}`, undefined, expected, typeof value);
   }
 }
 
@@ -273,9 +278,5 @@ function firstInvalidOffset(content: Uint8Array): number {
 
 function wrongTables(actual: 'both' | 'neither'): StorageError {
   const expected = 'either [tenant_config], or [mode.Attached] or [mode.Secondary]';
-  return corrupt('tables of the tenant configuration', expected, actual);
-}
-
-function corrupt(what: string, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what, expected, actual });
+  return corrupt('tables of the tenant configuration', undefined, expected, actual);
 }

@@ -4,7 +4,7 @@
  *
  * Fields that we do not know are ignored; the two optional ones may be null or missing.
  */
-import { isStorageError, StorageError } from '../errors.ts';
+import { corrupt, isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { formatPgLsn, type Lsn, parseLsn } from '../layers/lsn.ts';
 import {
@@ -59,7 +59,7 @@ export function timelineMetadataToJson(fields: TimelineMetadataFields): Timeline
 export function timelineMetadataFromJson(value: unknown): TimelineMetadataFields {
   if (Array.isArray(value)) return decodeTimelineMetadata(bytesOf(value));
   if (typeof value !== 'object' || value === null) {
-    throw corrupt('timeline metadata', 'an object or an array', value);
+    throw wrong('timeline metadata', 'an object or an array', value);
   }
   const json = new JsonFields(value);
   return json.checked({
@@ -92,7 +92,7 @@ class JsonFields {
   number(name: string): number {
     const value = this.#fields.get(name);
     if (typeof value === 'number') return value;
-    throw corrupt(name, 'a number', value);
+    throw wrong(name, 'a number', value);
   }
 
   optional<T>(name: string, read: (name: string) => T): T | null {
@@ -109,7 +109,7 @@ class JsonFields {
 
   #parsed<T>(name: string, parse: (text: string) => T): T {
     const value = this.#fields.get(name);
-    if (typeof value !== 'string') throw corrupt(name, 'a string', value);
+    if (typeof value !== 'string') throw wrong(name, 'a string', value);
     return asCorrupt(() => parse(value), name);
   }
 }
@@ -133,19 +133,19 @@ function asCorrupt<T>(action: () => T, what?: string): T {
 function bytesOf(values: readonly unknown[]): Uint8Array {
   if (values.length > TIMELINE_METADATA_SIZE) {
     const expected = `${TIMELINE_METADATA_SIZE} bytes`;
-    throw corrupt('timeline metadata', expected, values.length);
+    throw wrong('timeline metadata', expected, values.length);
   }
   return Uint8Array.from(values, (value, offset) => {
     if (typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xff) {
       return value;
     }
-    throw corrupt('timeline metadata', 'a byte', value, offset);
+    throw wrong('timeline metadata', 'a byte', value, offset);
   });
 }
 
-function corrupt(what: string, expected: string, found: unknown, offset?: number): StorageError {
+function wrong(what: string, expected: string, found: unknown, offset?: number): StorageError {
   const actual = typeof found === 'string' ? JSON.stringify(found) : describe(found);
-  return new StorageError('corrupt', { what, offset, expected, actual });
+  return corrupt(what, offset, expected, actual);
 }
 
 function describe(value: unknown): string {

@@ -21,7 +21,7 @@ import { BincodeDecoder, BincodeEncoder } from '../bincode.ts';
 import { checkBytes } from '../check-bytes.ts';
 import { checkObject } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
-import { StorageError } from '../errors.ts';
+import { corrupt, StorageError } from '../errors.ts';
 import { formatIdentifier, IDENTIFIER_SIZE, parseIdentifier } from '../layers/identifier.ts';
 import { checkLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
@@ -34,6 +34,8 @@ export const TIMELINE_METADATA_FORMAT_VERSION = 4;
 export const MINIMUM_PG_VERSION = 14;
 export const MAXIMUM_PG_VERSION = 17;
 
+/** In errors. */
+const WHAT = 'timeline metadata';
 const PG_VERSIONS = `a version from ${MINIMUM_PG_VERSION} to ${MAXIMUM_PG_VERSION}`;
 
 const OLD_FORMAT_VERSION = 3;
@@ -83,7 +85,7 @@ export interface TimelineMetadata extends TimelineMetadataFields {
  * @throws StorageError `out-of-range` or `invalid-input` for fields that the format cannot represent
  */
 export function encodeTimelineMetadata(fields: TimelineMetadataFields): Uint8Array {
-  checkObject('timeline metadata', fields);
+  checkObject(WHAT, fields);
   checkFields(fields);
   const encoder = new BincodeEncoder(TIMELINE_METADATA_SIZE - HEADER_SIZE);
   const body = encoder
@@ -113,7 +115,7 @@ export function encodeTimelineMetadata(fields: TimelineMetadataFields): Uint8Arr
  * `corrupt`.
  */
 export function decodeTimelineMetadata(bytes: Uint8Array): TimelineMetadata {
-  checkBytes(bytes, 'timeline metadata');
+  checkBytes(bytes, WHAT);
   const { size, checksum, version } = decodeHeader(bytes);
   const isOld = version === OLD_FORMAT_VERSION;
   const body = new BincodeDecoder(bytes.subarray(HEADER_SIZE, size), {
@@ -171,29 +173,34 @@ export async function writeTimelineMetadata(
 function decodeHeader(bytes: Uint8Array): { size: number; checksum: number; version: number } {
   if (bytes.length < TIMELINE_METADATA_SIZE) {
     throw new StorageError('truncated', {
-      what: 'timeline metadata',
+      what: WHAT,
       offset: bytes.length,
       expected: `${TIMELINE_METADATA_SIZE} bytes`,
       actual: `${bytes.length}`,
     });
   }
   if (bytes.length > TIMELINE_METADATA_SIZE) {
-    throw corrupt(TIMELINE_METADATA_SIZE, 'end of the timeline metadata', `${bytes.length} bytes`);
+    throw corrupt(
+      WHAT,
+      TIMELINE_METADATA_SIZE,
+      'end of the timeline metadata',
+      `${bytes.length} bytes`,
+    );
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const size = view.getUint16(SIZE_OFFSET);
   if (size <= HEADER_SIZE || size > TIMELINE_METADATA_SIZE) {
-    throw corrupt(SIZE_OFFSET, `size from 9 to ${TIMELINE_METADATA_SIZE}`, `${size}`);
+    throw corrupt(WHAT, SIZE_OFFSET, `size from 9 to ${TIMELINE_METADATA_SIZE}`, `${size}`);
   }
   const checksum = view.getUint32(CHECKSUM_OFFSET);
   const actual = crc32cOf(bytes.subarray(HEADER_SIZE, size));
   if (checksum !== actual) {
-    throw corrupt(CHECKSUM_OFFSET, `CRC-32C ${hex(actual)}`, hex(checksum));
+    throw corrupt(WHAT, CHECKSUM_OFFSET, `CRC-32C ${hex(actual)}`, hex(checksum));
   }
   const version = view.getUint16(VERSION_OFFSET);
   if (version !== TIMELINE_METADATA_FORMAT_VERSION && version !== OLD_FORMAT_VERSION) {
     throw new StorageError('unsupported-version', {
-      what: 'timeline metadata',
+      what: WHAT,
       offset: VERSION_OFFSET,
       expected: `format version ${OLD_FORMAT_VERSION} or ${TIMELINE_METADATA_FORMAT_VERSION}`,
       actual: `${version}`,
@@ -217,7 +224,7 @@ function decodePgVersion(body: BincodeDecoder): number {
 
 function checkPadding(bytes: Uint8Array, from: number): void {
   const at = bytes.subarray(from).findIndex((byte) => byte !== 0);
-  if (at >= 0) throw corrupt(from + at, 'padding of zeros', hex(bytes[from + at] ?? 0));
+  if (at >= 0) throw corrupt(WHAT, from + at, 'padding of zeros', hex(bytes[from + at] ?? 0));
 }
 
 function checkFields(fields: TimelineMetadataFields): void {
@@ -245,10 +252,6 @@ function checkFields(fields: TimelineMetadataFields): void {
 function isPgVersion(version: number): boolean {
   const isInRange = version >= MINIMUM_PG_VERSION && version <= MAXIMUM_PG_VERSION;
   return Number.isInteger(version) && isInRange;
-}
-
-function corrupt(offset: number, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what: 'timeline metadata', offset, expected, actual });
 }
 
 function hex(value: number): string {

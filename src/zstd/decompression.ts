@@ -8,7 +8,7 @@
  * decoder of the process decompresses complete frames.
  */
 import { isUint8Array } from 'node:util/types';
-import { StorageError } from '../errors.ts';
+import { StorageError, tooLarge } from '../errors.ts';
 import { MAXIMUM_STREAM_PIECE, ZstdEngine, type ZstdStream } from './engine.ts';
 import { type FallbackDecoder, loadFallbackDecoder } from './fallback-decoder.ts';
 import {
@@ -237,7 +237,7 @@ function decompressByFallback(
   const { contentSize, maximumLength } = frame;
   const capacity = Math.min(contentSize ?? maximumLength, limits.maximumLength);
   const content = decoder(bytes, { capacity, maximumLength });
-  if (content === 'too-long') throw tooLarge(limits, 'more');
+  if (content === 'too-long') throw tooLong(limits, 'more');
   if (content === 'unbounded') {
     throw new StorageError('io', {
       what: 'cannot decompress a zstd frame within the limits in this process',
@@ -310,7 +310,7 @@ class PieceDecoder {
     this.#partLength = 0;
     this.#length += piece.length;
     if (this.#length > this.#limits.maximumLength) {
-      throw tooLarge(this.#limits, `more than ${this.#length}`);
+      throw tooLong(this.#limits, `more than ${this.#length}`);
     }
     if (piece.length > 0) this.#onPiece(piece);
   }
@@ -373,19 +373,18 @@ async function scanSource(source: FrameSource, limits: DecompressionLimits): Pro
 
 function checkLimits(frame: ZstdFrame, limits: DecompressionLimits): void {
   if (frame.windowSize > limits.maximumWindowSize) {
-    throw new StorageError('too-large', {
-      what: 'window of the zstd frame',
+    throw tooLarge('window of the zstd frame', {
+      maximum: limits.maximumWindowSize,
+      actual: frame.windowSize,
       offset: 0,
-      expected: `at most ${limits.maximumWindowSize} bytes`,
-      actual: `${frame.windowSize}`,
     });
   }
   const atLeast = Math.max(frame.minimumLength, frame.contentSize ?? 0);
-  if (atLeast > limits.maximumLength) throw tooLarge(limits, `at least ${atLeast}`);
+  if (atLeast > limits.maximumLength) throw tooLong(limits, `at least ${atLeast}`);
 }
 
 function checkLength(length: number, frame: ZstdFrame, limits: DecompressionLimits): void {
-  if (length > limits.maximumLength) throw tooLarge(limits, `${length}`);
+  if (length > limits.maximumLength) throw tooLong(limits, `${length}`);
   if (frame.contentSize === undefined || frame.contentSize === length) return;
   throw new StorageError('corrupt', {
     what: 'zstd frame',
@@ -395,13 +394,8 @@ function checkLength(length: number, frame: ZstdFrame, limits: DecompressionLimi
   });
 }
 
-function tooLarge(limits: DecompressionLimits, actual: string): StorageError {
-  return new StorageError('too-large', {
-    what: 'decompressed blob',
-    offset: 0,
-    expected: `at most ${limits.maximumLength} bytes`,
-    actual,
-  });
+function tooLong({ maximumLength: maximum }: DecompressionLimits, actual: string): StorageError {
+  return tooLarge('decompressed blob', { maximum, actual, offset: 0 });
 }
 
 function undecodable(offset: number): StorageError {

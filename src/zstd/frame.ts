@@ -12,7 +12,7 @@
  *   blocks       3-byte header, little-endian: last (1 bit), type (2 bits), size (21 bits)
  *   checksum     4 bytes, if the descriptor says so
  */
-import { StorageError } from '../errors.ts';
+import { corrupt, StorageError } from '../errors.ts';
 
 export interface ZstdFrameHeader {
   /** Bytes before the first block. */
@@ -268,10 +268,6 @@ function decodeWindowSize(windowDescriptor: number): number {
 
 function hex32(value: number): string {
   return `0x${value.toString(16).padStart(8, '0')}`;
-}
-
-function corrupt(what: string, offset: number, expected: string, actual: string): StorageError {
-  return new StorageError('corrupt', { what, offset, expected, actual });
 }
 
 function incomplete(what: string, offset: number, size: number): StorageError {

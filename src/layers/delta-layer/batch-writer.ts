@@ -13,7 +13,7 @@ import {
 } from '../../blob-writer/blob-format.ts';
 import type { BlobParts } from '../../blob-writer/blob-writer.ts';
 import { copyWords, sharedBytes, ViewedBytes } from '../../byte-words.ts';
-import { StorageError } from '../../errors.ts';
+import { StorageError, tooLarge } from '../../errors.ts';
 import type { EntryRun } from '../disk-btree/builder.ts';
 import { KEY_SIZE } from '../key.ts';
 import {
@@ -204,11 +204,10 @@ export class BatchWriter {
   #checkCopiedSize(put: PutRows): void {
     const size = this.#sizeOf(put);
     if (size <= MAXIMUM_WAITING_BYTES) return;
-    throw new StorageError('too-large', {
-      what: 'unawaited values: await what putBatch returns',
+    throw tooLarge('unawaited values: await what putBatch returns', {
+      maximum: MAXIMUM_WAITING_BYTES,
+      actual: size,
       path: this.#file.path,
-      expected: `at most ${MAXIMUM_WAITING_BYTES} bytes`,
-      actual: `${size}`,
     });
   }
 

@@ -90,7 +90,7 @@ export class Rows {
    */
   add(rows: NewRows, position: number): void {
     const { count } = rows;
-    if (this.#count + count > MAXIMUM_ROWS) throw tooLarge();
+    if (this.#count + count > MAXIMUM_ROWS) throw tooManyRows();
     for (let at = 0; at < count; ) {
       const inSegment = this.#count & ROW_MASK;
       if (inSegment === 0) this.#addSegment();
@@ -254,10 +254,10 @@ export class SingleRow implements NewRows {
 
 /** Throws `too-large` for a value that ends beyond the last position. */
 export function checkReach(end: number): void {
-  if (end > MAXIMUM_POSITION) throw tooLarge();
+  if (end > MAXIMUM_POSITION) throw tooManyRows();
 }
 
-function tooLarge(): StorageError {
+function tooManyRows(): StorageError {
   return new StorageError('too-large', {
     what: 'ephemeral layer',
     expected: `at most ${MAXIMUM_ROWS} entries and ${MAXIMUM_POSITION} bytes`,

@@ -9,7 +9,7 @@ import {
   MAXIMUM_BATCH_COUNT,
 } from '../../blob-writer/compression-batch.ts';
 import type { CompressionPool } from '../../blob-writer/compression-pool.ts';
-import { StorageError } from '../../errors.ts';
+import { tooLarge } from '../../errors.ts';
 import type { Compressor } from '../../zstd/compression.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 
@@ -99,10 +99,9 @@ export class CompressionQueue {
 
   #throwIfTooMuchWaits(): void {
     if (this.#submittedBytes <= MAXIMUM_WAITING_BYTES) return;
-    throw new StorageError('too-large', {
-      what: 'unawaited images: await what put returns',
-      expected: `at most ${MAXIMUM_WAITING_BYTES} bytes`,
-      actual: `${this.#submittedBytes}`,
+    throw tooLarge('unawaited images: await what put returns', {
+      maximum: MAXIMUM_WAITING_BYTES,
+      actual: this.#submittedBytes,
     });
   }
 
