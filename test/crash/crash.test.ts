@@ -2,7 +2,7 @@
  * After a crash at any moment: what was acknowledged is there, what was not is there whole or not at
  * all, and what is left over can be told and removed.
  *
- *   LAYERFILE_CRASH_STATES   how many distinct states to reach; default 50,000
+ *   LAYERFILE_CRASH_STATES   how many distinct states to reach; default 25,000
  *   LAYERFILE_CRASH_SEED     first seed; default 1
  *   LAYERFILE_CRASH_THREADS  how many explore; default 1
  *   LAYERFILE_CRASH_REPLAY   looks at one state only: the path that a failure has printed
@@ -17,7 +17,7 @@ import { startExplorers } from './explorers.ts';
 import { SCENARIOS } from './scenarios/all.ts';
 
 const {
-  LAYERFILE_CRASH_STATES: states = '50000',
+  LAYERFILE_CRASH_STATES: states = '25000',
   LAYERFILE_CRASH_SEED: seed = '1',
   LAYERFILE_CRASH_THREADS: threads = '1',
   LAYERFILE_CRASH_REPLAY: replayPath,
@@ -28,6 +28,7 @@ if (replayPath === undefined) {
     const tallies = await explore(Number(states), tasks(Number(seed)));
     report(tallies);
     expect(total(tallies).distinct).toBeGreaterThanOrEqual(Number(states));
+    if (Number(states) >= 25_000) expect([...tallies.keys()].sort()).toEqual(KINDS);
   }, 86_400_000);
 } else {
   test(`replays ${replayPath}`, async () => {
@@ -35,14 +36,16 @@ if (replayPath === undefined) {
   });
 }
 
-/** Scenarios with so many states that one run in so many is enough. */
+/** Scenarios with so many states that one run in N is enough. */
 const RARE: ReadonlyMap<string, number> = new Map([
-  ['ephemeral', 2],
+  ['ephemeral', 4],
   ['delta-with-large-index', 10],
   ['side-by-side', 12],
   ['removal-beside-writer', 6],
   ['two-processes', 2],
 ]);
+
+const KINDS = [...SCENARIOS.keys()].sort();
 
 /** One run of each scenario after the other, without end. */
 function* tasks(firstSeed: number): Generator<Task, never> {

@@ -1,12 +1,13 @@
 /**
  * What files of at most 64 KiB cost, with the limit of a blob at 1 MiB: each raises the resident
- * memory of a process by at most 16 MiB more than a sound file of its kind does, and takes at most
- * 100 ms of the processor. Files of a kind are read by a process of their own.
+ * memory of a process by at most 16 MiB more than a valid file of its kind does, and takes at most
+ * 100 ms of processor time. Each kind has two processes of its own, which run side by side: one for
+ * memory and one for processor time.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { bundledProgram, resultOf, startNode } from '../support/programs.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type BundledProgram, bundleProgram, resultOf, startNode } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import {
   type CostlyFile,
@@ -20,7 +21,7 @@ import { HOSTILE_SMALL_FILES, SOUND_SMALL_FILES } from './costly-small-files.ts'
 const MAXIMUM_MIB = 16;
 const MAXIMUM_CPU_MS = 100;
 
-/** Each cost is the least of so many, since others may be at work on the machine. */
+/** Each cost is the least of N rounds, since other work on the machine adds to it. */
 const ROUNDS = 5;
 
 type FileCost = readonly [file: string, cost: number];
@@ -39,24 +40,33 @@ const SOUND = { layer: await soundLayers(), ...SOUND_SMALL_FILES };
 
 const KINDS = Object.keys(HOSTILE) as CostlyKind[];
 
-describe.runIf(process.platform === 'linux')('a hostile file costs little', () => {
-  it.each(KINDS)('%s', { timeout: 300_000 }, async (kind) => {
+describe.runIf(process.platform === 'linux')('what hostile files cost', () => {
+  let program: BundledProgram;
+  beforeAll(async () => {
+    program = await bundleProgram(new URL('programs/cost.ts', import.meta.url));
+  });
+  afterAll(() => program.remove());
+
+  it.each(
+    KINDS,
+  )('a hostile %s takes at most 16 MiB and 100 ms', { timeout: 300_000 }, async (kind) => {
     const directory = join(temporaryDirectory(), 'hostile');
     const soundDirectory = join(temporaryDirectory(), 'sound');
     store(directory, HOSTILE[kind]);
     store(soundDirectory, SOUND[kind]);
-    const program = await bundledProgram(new URL('programs/cost.ts', import.meta.url));
     const costsOf = async (what: 'memory' | 'processor', flags: string[]) => {
       const enough = (what === 'memory' ? MAXIMUM_MIB : MAXIMUM_CPU_MS) / 2;
       const input = { directory, soundDirectory, kind, what, rounds: ROUNDS, enough };
       const { sound, hostile } = await resultOf<Costs>(
-        startNode([...flags, program, JSON.stringify(input)]),
+        startNode([...flags, program.path, JSON.stringify(input)]),
       );
       expect(hostile.length).toBeGreaterThanOrEqual(HOSTILE[kind].length);
       return { sound: sound.sort(byCost), hostile: hostile.sort(byCost) };
     };
-    const memory = await costsOf('memory', ['--expose-gc', '--max-semi-space-size=1']);
-    const processor = await costsOf('processor', []);
+    const [memory, processor] = await Promise.all([
+      costsOf('memory', ['--expose-gc', '--max-semi-space-size=1']),
+      costsOf('processor', []),
+    ]);
     process.stdout.write(
       `${kind}: ${textOf(memory.hostile[0], 'MiB')}, sound ${textOf(memory.sound[0], 'MiB')}; ` +
         `${textOf(processor.hostile[0], 'ms')}\n`,

@@ -7,7 +7,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { build } from 'tsup';
+import { build } from 'esbuild';
 import { onTestFinished } from 'vitest';
 
 /** Turns Node's permission model on; its name says since Node 23.5 that it is no experiment. */
@@ -33,21 +33,22 @@ export interface BundledProgram {
 export async function bundleProgram(source: URL): Promise<BundledProgram> {
   const cache = join(ROOT, 'node_modules', '.cache', 'layerfile-tests');
   mkdirSync(cache, { recursive: true });
-  const outDir = mkdtempSync(join(cache, 'program-'));
+  const outdir = mkdtempSync(join(cache, 'program-'));
   const path = fileURLToPath(source);
   await build({
-    entry: { program: path },
-    outDir,
-    config: false,
+    entryPoints: { program: path },
+    outdir,
+    outExtension: { '.js': '.mjs' },
+    bundle: true,
+    splitting: true,
     format: 'esm',
     target: 'node20',
     platform: 'node',
-    outExtension: () => ({ js: '.mjs' }),
-    external: ['@toondepauw/node-zstd'],
-    silent: true,
+    packages: 'external',
+    logLevel: 'warning',
   });
-  const remove = (): void => rmSync(outDir, { recursive: true, force: true });
-  return { path: join(outDir, 'program.mjs'), remove };
+  const remove = (): void => rmSync(outdir, { recursive: true, force: true });
+  return { path: join(outdir, 'program.mjs'), remove };
 }
 
 export interface Running {
