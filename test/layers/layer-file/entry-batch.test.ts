@@ -5,7 +5,7 @@ import { openLayer } from '../../../src/layers/open-layer.ts';
 import { blockKey, drain, hex, LSN_RANGE } from '../../support/layers.ts';
 import { COUNT, DELTA, IMAGES } from '../../support/sample-layers.ts';
 
-/** All of them look at the entries' keys, LSNs and marks, in another order. */
+/** Columns are decoded on first use: each look is a different first use. */
 const LOOKS: readonly [string, (batch: EntryBatch) => void][] = [
   ['keys', (batch) => void batch.keys],
   ['LSNs', (batch) => void batch.lsns],
@@ -16,7 +16,19 @@ const LOOKS: readonly [string, (batch: EntryBatch) => void][] = [
   ['contents', (batch) => void batch.bytes(batch.count - 1)],
 ];
 
-describe.each(LOOKS)('a batch of which the %s are looked at first', (_, look) => {
+/** What can be compared quickly: bytes as hex digits. */
+interface Row {
+  readonly key: string | undefined;
+  readonly lsn: bigint | undefined;
+  readonly willInit: boolean | undefined;
+  readonly bytes: string | undefined;
+}
+
+function rowOf({ key, lsn, willInit, bytes }: LayerEntry): Row {
+  return { key: hex(key), lsn, willInit, bytes: hex(bytes) };
+}
+
+describe.each(LOOKS)('a batch whose %s are read first', (_, look) => {
   it.each([
     ['a delta layer', DELTA, undefined],
     ['a delta layer, some LSNs', DELTA, { start: LSN_RANGE.start + 1n, end: LSN_RANGE.start + 2n }],
@@ -24,36 +36,36 @@ describe.each(LOOKS)('a batch of which the %s are looked at first', (_, look) =>
   ])('has the entries of %s', async (_name, { bytes }, lsnRange) => {
     const reader = await openLayer(bytesSource(bytes));
     const expected = await drain(reader.entries({ lsnRange }));
-    let at = 0;
     const walked: LayerEntry[] = [];
+    const rows: Row[] = [];
+    const keysAlone: (string | undefined)[] = [];
     for await (const batch of reader.batches({ lsnRange })) {
       look(batch);
       for (const entry of batch) walked.push(entry);
       const { count, keys, lsns, willInit } = batch;
-      for (let index = 0; index < count; index += 1, at += 1) {
-        const entry = expected[at];
-        expect(hex(keys.subarray(index * 18, (index + 1) * 18))).toBe(hex(entry?.key));
-        expect(hex(batch.key(index))).toBe(hex(entry?.key));
-        expect(lsns[index]).toBe(entry?.lsn);
-        expect(willInit[index] === 1).toBe(entry?.willInit);
-        expect(hex(batch.bytes(index))).toBe(hex(entry?.bytes));
+      for (let index = 0; index < count; index += 1) {
+        const key = hex(keys.subarray(index * 18, (index + 1) * 18));
+        const bytes = hex(batch.bytes(index));
+        rows.push({ key, lsn: lsns[index], willInit: willInit[index] === 1, bytes });
+        keysAlone.push(hex(batch.key(index)));
       }
     }
     // They outlive their batches.
-    expect(walked).toEqual(expected);
-    expect(at).toBe(expected.length);
-    expect(at).toBeGreaterThan(0);
+    expect(walked.map(rowOf)).toEqual(expected.map(rowOf));
+    expect(rows).toEqual(expected.map(rowOf));
+    expect(keysAlone).toEqual(rows.map(({ key }) => key));
+    expect(rows.length).toBeGreaterThan(0);
   });
 });
 
-describe('arrays that are held', () => {
+describe('arrays kept from an earlier batch', () => {
   it.each([
     ['a delta layer', DELTA],
     ['an image layer', IMAGES],
-  ])('all show the batch that was asked for last, of %s', async (_name, { bytes }) => {
+  ])('show the newest batch of %s', async (_name, { bytes }) => {
     const reader = await openLayer(bytesSource(bytes));
     const expected = await drain(reader.entries());
-    // In the first batch one of them is looked at, in the second the others, then none.
+    // Some arrays are read in the first batch, the others in the second, and none after that.
     const iterator = reader.batches();
     const first = (await iterator.next()).value as EntryBatch;
     const { lsns, offsets } = first;
@@ -63,14 +75,24 @@ describe('arrays that are held', () => {
     let batch: EntryBatch | undefined = second;
     let batches = 1;
     while (batch !== undefined) {
-      for (let index = 0; index < batch.count; index += 1, at += 1) {
-        const entry = expected[at];
-        expect(hex(keys.subarray(index * 18, (index + 1) * 18))).toBe(hex(entry?.key));
-        expect(lsns[index]).toBe(entry?.lsn);
-        expect(willInit[index] === 1).toBe(entry?.willInit);
-        expect(offsets[index]).toBe(entry?.offset);
-        if (entry?.compressed === false) expect(lengths[index]).toBe(entry.bytes.length);
-      }
+      const entries = expected.slice(at, at + batch.count);
+      const found = entries.map(({ compressed }, index) => ({
+        key: hex(keys.subarray(index * 18, (index + 1) * 18)),
+        lsn: lsns[index],
+        willInit: willInit[index] === 1,
+        offset: offsets[index],
+        length: compressed ? undefined : lengths[index],
+      }));
+      expect(found).toEqual(
+        entries.map(({ key, lsn, willInit: marked, offset, compressed, bytes }) => ({
+          key: hex(key),
+          lsn,
+          willInit: marked,
+          offset,
+          length: compressed ? undefined : bytes.length,
+        })),
+      );
+      at += batch.count;
       batches += 1;
       batch = (await iterator.next()).value as EntryBatch | undefined;
     }
@@ -79,15 +101,17 @@ describe('arrays that are held', () => {
   });
 });
 
-it('each batch has the keys and LSNs that were written, where the first one was looked at', async () => {
+it('batches have the keys and LSNs that were written', async () => {
   const reader = await openLayer(bytesSource(DELTA.bytes));
-  let at = 0;
+  const rows: string[] = [];
   for await (const { count, keys, lsns } of reader.batches()) {
-    for (let index = 0; index < count; index += 1, at += 1) {
-      const key = keys.subarray(index * 18, (index + 1) * 18);
-      expect(hex(key)).toBe(hex(blockKey(Math.floor(at / 3))));
-      expect(lsns[index]).toBe(LSN_RANGE.start + BigInt(at % 3));
+    for (let index = 0; index < count; index += 1) {
+      rows.push(`${hex(keys.subarray(index * 18, (index + 1) * 18))}@${lsns[index]}`);
     }
   }
-  expect(at).toBe(COUNT);
+  const expected = Array.from(
+    { length: COUNT },
+    (_, at) => `${hex(blockKey(Math.floor(at / 3)))}@${LSN_RANGE.start + BigInt(at % 3)}`,
+  );
+  expect(rows).toEqual(expected);
 });
