@@ -4,13 +4,8 @@ import { configDefaults, defineConfig } from 'vitest/config';
 /** Where continuous integration wants a report to count tests from, and under which name. */
 const { LAYERFILE_REPORTS: reports, LAYERFILE_REPORT: report } = process.env;
 
-/** Tests of delays and of what a while of work costs: nothing else is at work beside them. */
-const ALONE = [
-  'test/hostile/cost.test.ts',
-  'test/load/many-files.test.ts',
-  'test/load/soak.test.ts',
-  'test/load/stalled-syncs.test.ts',
-];
+/** Tests of delays and of processor time: nothing else runs beside them. */
+const ALONE = ['test/hostile/cost.test.ts', 'test/load/stalled-syncs.test.ts'];
 
 /** Tests without a state of the process: one process runs many of these files. */
 const IN_ONE_PROCESS = ['cli', 'layers', 'postgres', 'write-once'].map(
