@@ -20,7 +20,7 @@ import { openLayer } from '../../src/layers/open-layer.ts';
 import { decodeValue } from '../../src/layers/value-format.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
 import { Decompressor } from '../../src/zstd/decompression.ts';
-import { type ReferenceLayer, referenceBlob, referenceLayer } from './reference-reader.ts';
+import { type ReferenceLayer, referenceBlob, referenceLayer } from '../support/reference-reader.ts';
 
 type AnyReader = DeltaLayerReader | ImageLayerReader;
 

@@ -1,9 +1,9 @@
 import { copyFileSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { corruptFiles, goldenLayers } from '../support/golden.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
-import { parseError, parseLines, runCli } from './support.ts';
+import { corruptFiles, goldenLayers } from '../../support/golden.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { parseError, parseLines, runCli } from '../support.ts';
 
 const SOUND = goldenLayers().map((layer) => layer.path);
 const DAMAGED = corruptFiles().find((file) => file.id === '27-num-children-huge')?.path ?? '';

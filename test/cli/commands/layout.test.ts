@@ -2,9 +2,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { goldenLayers } from '../support/golden.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
-import { parseError, parseLines, runCli } from './support.ts';
+import { goldenLayers } from '../../support/golden.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { parseError, parseLines, runCli } from '../support.ts';
 
 const [{ path: file } = { path: '' }] = goldenLayers();
 

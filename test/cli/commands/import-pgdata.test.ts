@@ -1,9 +1,9 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { fabricateCluster, pages } from '../postgres/fabricated-cluster.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
-import { parseError, parseLines, runCli } from './support.ts';
+import { fabricateCluster, pages } from '../../postgres/fabricated-cluster.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { parseError, parseLines, runCli } from '../support.ts';
 
 const IDS = ['--tenant', 'AB'.repeat(16), '--timeline', '11'.repeat(16)];
 const FILES = { 'base/5/16384': pages(3, 1), 'base/5/16384_vm': pages(1, 2) };

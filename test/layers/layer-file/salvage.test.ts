@@ -3,13 +3,13 @@
  * and blob are whole, and none that was not in the layer.
  */
 import { describe, expect, it } from 'vitest';
-import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
-import type { StorageError } from '../../src/errors.ts';
-import { SalvageReader } from '../../src/layers/layer-file/salvage-reader.ts';
-import { openLayer } from '../../src/layers/open-layer.ts';
-import { encodeValue } from '../../src/layers/value-format.ts';
-import { verifyLayer } from '../../src/layers/verify.ts';
-import { seededChoices } from '../../src/testing/choices.ts';
+import { type ByteSource, bytesSource } from '../../../src/blob-writer/byte-source.ts';
+import type { StorageError } from '../../../src/errors.ts';
+import { SalvageReader } from '../../../src/layers/layer-file/salvage-reader.ts';
+import { openLayer } from '../../../src/layers/open-layer.ts';
+import { encodeValue } from '../../../src/layers/value-format.ts';
+import { verifyLayer } from '../../../src/layers/verify.ts';
+import { seededChoices } from '../../../src/testing/choices.ts';
 import {
   BLOCK,
   deltaKey,
@@ -17,9 +17,9 @@ import {
   nodeBlock,
   offsetsOf,
   shortBlob,
-} from '../support/hand-made.ts';
-import { blockKey, entryName, hex, LSN_RANGE, noise } from '../support/layers.ts';
-import { storageErrorOf } from '../support/storage-errors.ts';
+} from '../../support/hand-made.ts';
+import { blockKey, entryName, hex, LSN_RANGE, noise } from '../../support/layers.ts';
+import { storageErrorOf } from '../../support/storage-errors.ts';
 
 type Kind = 'delta' | 'image';
 

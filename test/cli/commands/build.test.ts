@@ -1,8 +1,8 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
-import { parseError, parseLines, type RunOptions, type RunResult, runCli } from './support.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { parseError, parseLines, type RunOptions, type RunResult, runCli } from '../support.ts';
 
 const KEY = '000000067F00000005000040000000000000';
 const NEXT_KEY = '000000067F00000005000040000000000001';
