@@ -9,6 +9,7 @@ const LIBRARY = {
   'write-once': 'src/entry/write-once.ts',
   postgres: 'src/entry/postgres.ts',
   testing: 'src/entry/testing.ts',
+  timeline: 'src/entry/timeline.ts',
 };
 
 /** What the library starts, by its place beside the modules; exported, for programs that are bundled. */

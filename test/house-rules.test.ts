@@ -26,7 +26,17 @@ const BELOW: Record<string, readonly string[]> = {
   'write-once': ['leaves', 'virtual-file'],
   postgres: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers'],
   testing: ['leaves', 'virtual-file'],
-  cli: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers', 'write-once', 'postgres'],
+  timeline: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers', 'write-once', 'postgres'],
+  cli: [
+    'leaves',
+    'virtual-file',
+    'zstd',
+    'blob-writer',
+    'layers',
+    'write-once',
+    'postgres',
+    'timeline',
+  ],
   entry: [
     'leaves',
     'virtual-file',
@@ -36,6 +46,7 @@ const BELOW: Record<string, readonly string[]> = {
     'write-once',
     'postgres',
     'testing',
+    'timeline',
   ],
 };
 

@@ -1,0 +1,116 @@
+/**
+ * Reads the digits of a canonical layer name, without creating an object for it.
+ *
+ *   {36 digits}-{36 digits}__{16 digits}             image
+ *   {36 digits}-{36 digits}__{16 digits}-{16 digits} delta
+ *
+ * A map may have 100,000 names, and `parseLayerName` takes 10 times as long. It decides on all names
+ * that are not of this form.
+ */
+
+import { KEY_SIZE } from '../../layers/key.ts';
+import type { LayerName } from '../../layers/layer-name.ts';
+
+/** What a name says. Reused from name to name. */
+export interface NameDigits {
+  /** Which kind of layer it is. */
+  kind: 'delta' | 'image';
+  /** The two keys, one after the other. */
+  readonly keys: Uint8Array;
+  /** Start LSN and end LSN, of two words each. The end of an image is one above its LSN. */
+  readonly lsns: Uint32Array;
+}
+
+const SEPARATOR_AT = 2 * KEY_SIZE;
+const END_KEY_AT = SEPARATOR_AT + 1;
+const LSN_AT = END_KEY_AT + 2 * KEY_SIZE + 2;
+const IMAGE_LENGTH = LSN_AT + 16;
+const DELTA_LENGTH = IMAGE_LENGTH + 17;
+
+const DASH = 0x2d;
+const UNDERSCORE = 0x5f;
+
+/** The value of each character code that is a hex digit; 0xff for the others. */
+const DIGITS = new Uint8Array(128).fill(0xff);
+for (let value = 0; value < 16; value += 1) {
+  const digit = value.toString(16);
+  DIGITS[digit.charCodeAt(0)] = value;
+  DIGITS[digit.toUpperCase().charCodeAt(0)] = value;
+}
+
+/** An empty record for the functions below. */
+export function newNameDigits(): NameDigits {
+  return { kind: 'delta', keys: new Uint8Array(2 * KEY_SIZE), lsns: new Uint32Array(4) };
+}
+
+/** Fills the record; false if the name is not of this form, or its LSNs are not ascending. */
+export function readCanonicalName(name: string, into: NameDigits): boolean {
+  const isImage = name.length === IMAGE_LENGTH;
+  if (!isImage && name.length !== DELTA_LENGTH) return false;
+  if (name.charCodeAt(SEPARATOR_AT) !== DASH) return false;
+  if (name.charCodeAt(LSN_AT - 2) !== UNDERSCORE || name.charCodeAt(LSN_AT - 1) !== UNDERSCORE) {
+    return false;
+  }
+  if (!readKey(name, 0, into.keys, 0) || !readKey(name, END_KEY_AT, into.keys, KEY_SIZE)) {
+    return false;
+  }
+  if (!readLsn(name, LSN_AT, into.lsns, 0)) return false;
+  into.kind = isImage ? 'image' : 'delta';
+  if (isImage) return endAfter(into.lsns);
+  if (name.charCodeAt(IMAGE_LENGTH) !== DASH) return false;
+  if (!readLsn(name, IMAGE_LENGTH + 1, into.lsns, 2)) return false;
+  const [startHigh = 0, startLow = 0, endHigh = 0, endLow = 0] = into.lsns;
+  return startHigh < endHigh || (startHigh === endHigh && startLow < endLow);
+}
+
+/** Fills the record from a parsed name; false for an image at the highest LSN, which has no end. */
+export function takeParsedName(name: LayerName, into: NameDigits): boolean {
+  into.kind = name.kind;
+  into.keys.set(name.keyRange.start);
+  into.keys.set(name.keyRange.end, KEY_SIZE);
+  const start = name.kind === 'image' ? name.lsn : name.lsnRange.start;
+  into.lsns[0] = Number(start >> 32n);
+  into.lsns[1] = Number(start & 0xffff_ffffn);
+  if (name.kind === 'image') return endAfter(into.lsns);
+  into.lsns[2] = Number(name.lsnRange.end >> 32n);
+  into.lsns[3] = Number(name.lsnRange.end & 0xffff_ffffn);
+  return true;
+}
+
+function endAfter(lsns: Uint32Array): boolean {
+  const low = (lsns[1] ?? 0) + 1;
+  const carry = low > 0xffff_ffff ? 1 : 0;
+  lsns[3] = low;
+  lsns[2] = (lsns[0] ?? 0) + carry;
+  return carry === 0 || lsns[2] !== 0;
+}
+
+function readKey(name: string, at: number, keys: Uint8Array, to: number): boolean {
+  let wrong = 0;
+  for (let byte = 0; byte < KEY_SIZE; byte += 1) {
+    const high = digit(name, at + 2 * byte);
+    const low = digit(name, at + 2 * byte + 1);
+    wrong |= high | low;
+    keys[to + byte] = (high << 4) | low;
+  }
+  return wrong < 16;
+}
+
+function readLsn(name: string, at: number, lsns: Uint32Array, to: number): boolean {
+  let wrong = 0;
+  for (let half = 0; half < 2; half += 1) {
+    let word = 0;
+    for (let index = 0; index < 8; index += 1) {
+      const value = digit(name, at + 8 * half + index);
+      wrong |= value;
+      word = (word << 4) | value;
+    }
+    lsns[to + half] = word;
+  }
+  return wrong < 16;
+}
+
+function digit(name: string, at: number): number {
+  const code = name.charCodeAt(at);
+  return code < 128 ? (DIGITS[code] ?? 0xff) : 0xff;
+}
