@@ -43,7 +43,7 @@ export function newNameDigits(): NameDigits {
   return { kind: 'delta', keys: new Uint8Array(2 * KEY_SIZE), lsns: new Uint32Array(4) };
 }
 
-/** Fills the record; false if the name is not of this form, or its LSNs are not ascending. */
+/** Fills the record; false if the name is not of this form, or a range of a delta is not ascending. */
 export function readCanonicalName(name: string, into: NameDigits): boolean {
   const isImage = name.length === IMAGE_LENGTH;
   if (!isImage && name.length !== DELTA_LENGTH) return false;
@@ -60,6 +60,7 @@ export function readCanonicalName(name: string, into: NameDigits): boolean {
   if (name.charCodeAt(IMAGE_LENGTH) !== DASH) return false;
   if (!readLsn(name, IMAGE_LENGTH + 1, into.lsns, 2)) return false;
   const [startHigh = 0, startLow = 0, endHigh = 0, endLow = 0] = into.lsns;
+  if (!areKeysAscending(into.keys)) return false;
   return startHigh < endHigh || (startHigh === endHigh && startLow < endLow);
 }
 
@@ -94,6 +95,14 @@ function readKey(name: string, at: number, keys: Uint8Array, to: number): boolea
     keys[to + byte] = (high << 4) | low;
   }
   return wrong < 16;
+}
+
+function areKeysAscending(keys: Uint8Array): boolean {
+  for (let at = 0; at < KEY_SIZE; at += 1) {
+    const difference = (keys[at] ?? 0) - (keys[KEY_SIZE + at] ?? 0);
+    if (difference !== 0) return difference < 0;
+  }
+  return false;
 }
 
 function readLsn(name: string, at: number, lsns: Uint32Array, to: number): boolean {
