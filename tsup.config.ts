@@ -8,6 +8,7 @@ const LIBRARY = {
   layers: 'src/entry/layers.ts',
   'write-once': 'src/entry/write-once.ts',
   postgres: 'src/entry/postgres.ts',
+  'object-store': 'src/entry/object-store.ts',
   testing: 'src/entry/testing.ts',
   timeline: 'src/entry/timeline.ts',
 };

@@ -5,7 +5,7 @@ export const CLEAN = 0;
 /** Damage, differences, or a key that is not there. */
 export const FINDINGS = 1;
 export const WRONG_USAGE = 2;
-/** The file could not be read: I/O error, permission, missing file, special file. */
+/** The source could not be read: I/O error, network, permission, missing file, special file. */
 export const COULD_NOT_LOOK = 3;
 export const UNKNOWN_VERSION = 4;
 export const INTERRUPTED = 130;
@@ -27,12 +27,25 @@ export function statusOfCode(code: StorageErrorCode): ExitStatus {
     case 'not-found':
     case 'sync-failed':
     case 'closed':
+    case 'network':
+    case 'denied':
+    case 'changed':
       return COULD_NOT_LOOK;
     case 'unsupported-version':
       return UNKNOWN_VERSION;
     case 'aborted':
       return INTERRUPTED;
-    default:
+    case 'corrupt':
+    case 'truncated':
+    case 'too-large':
+    case 'out-of-order':
+    case 'out-of-range':
+    case 'empty':
+    case 'exists':
+    case 'ambiguous-name':
+    case 'needs-redo':
+    case 'no-base':
+    case 'gap':
       return FINDINGS;
   }
 }

@@ -5,6 +5,7 @@ import { BlobReader } from '../../src/blob-writer/blob-reader.ts';
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
 import * as blobWriter from '../../src/entry/blob-writer.ts';
 import * as layers from '../../src/entry/layers.ts';
+import * as objectStore from '../../src/entry/object-store.ts';
 import * as postgres from '../../src/entry/postgres.ts';
 import * as testing from '../../src/entry/testing.ts';
 import * as virtualFile from '../../src/entry/virtual-file.ts';
@@ -13,7 +14,12 @@ import * as index from '../../src/index.ts';
 import { goldenLayers } from '../support/golden.ts';
 
 const ENTRIES = { index, layers, 'blob-writer': blobWriter, 'virtual-file': virtualFile, postgres };
-const EVERYTHING = { ...ENTRIES, 'write-once': writeOnce, testing };
+const EVERYTHING = {
+  ...ENTRIES,
+  'write-once': writeOnce,
+  'object-store': objectStore,
+  testing,
+};
 
 /** Classes that only the library makes: their constructors are private in the types. */
 const PRIVATE = [

@@ -11,6 +11,7 @@ const ENTRIES = [
   'layers',
   'write-once',
   'postgres',
+  'object-store',
   'testing',
 ];
 

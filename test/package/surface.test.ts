@@ -9,6 +9,7 @@ const ENTRIES = [
   'layers',
   'write-once',
   'postgres',
+  'object-store',
   'testing',
 ];
 

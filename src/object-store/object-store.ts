@@ -1,0 +1,232 @@
+/**
+ * The interface to an object store: read ranges, list, head, put. `directory-store.ts` is a local
+ * directory, `s3-store.ts` speaks S3, `http-store.ts` reads single files over HTTP, `sdk-store.ts`
+ * adapts a client of the AWS SDK.
+ *
+ * Rules of all of them:
+ *
+ *   - Absence is only what the store itself states: `not-found`, or undefined from `head`. Whatever
+ *     kept it from looking is another code, so that "could not look" never reads as "not there".
+ *   - `network`  no usable answer: no connection, a timeout, a status or body that makes no sense
+ *   - `denied`   the store refuses: credentials, permissions, the clock
+ *   - `changed`  the object is another one than its etag says
+ *   - `io`       the bucket or directory is missing, or the store fails for good
+ *   - Reads and lists that fail for the moment are repeated by the store, within a bound.
+ */
+import type { ReadRange } from '../blob-writer/read-range.ts';
+import { checkCount, checkObject, checkOneOf, checkSignal, checkText } from '../check-options.ts';
+import { StorageError } from '../errors.ts';
+
+/** What is known of an object. */
+export interface ObjectInfo {
+  /** Its name in the store, below the store's prefix; parts are separated by `/`. */
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+  /** Identifies the content: compare it, but do not interpret it. Undefined if the store has none. */
+  readonly etag?: string | undefined;
+  /** When the object was written, if known. */
+  readonly modified?: Date | undefined;
+}
+
+/** Keys that share a prefix up to a delimiter, as one item of a listing. */
+export interface CommonPrefix {
+  /** Ends with the delimiter. */
+  readonly prefix: string;
+}
+
+/** Options of every call. */
+export interface ObjectRequestOptions {
+  /** Ends the call with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of reads. */
+export interface ObjectReadOptions extends ObjectRequestOptions {
+  /** The content that is expected; another one is refused as `changed`. */
+  readonly etag?: string | undefined;
+}
+
+/** Options of `ObjectStore.list`. */
+export interface ObjectListOptions extends ObjectRequestOptions {
+  /** Groups keys with the same text up to the next `/` after the prefix. Default: no groups. */
+  readonly delimiter?: '/' | undefined;
+}
+
+/** Options of `ObjectStore.put`. */
+export interface ObjectPutOptions extends ObjectRequestOptions {
+  /** Refuses a key that is taken, as `exists`. Default false: the object is replaced. */
+  readonly ifAbsent?: boolean | undefined;
+}
+
+/** The beginning of an object, or all of it. */
+export interface ObjectStart {
+  /** The object that the bytes belong to. */
+  readonly info: ObjectInfo;
+  /** The first bytes, at most as many as asked for; fewer only if the object is shorter. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Where objects are: a local directory, a bucket, a web server. Calls may run side by side. Every one
+ * rejects with a `StorageError` whose `path` is the name of the store and the key.
+ */
+export interface ObjectStore {
+  /** For messages: `s3://bucket/prefix`, a directory. */
+  readonly name: string;
+  /**
+   * Fills all targets in as few requests as possible. Ranges are in any order and may overlap.
+   *
+   * @throws `not-found`, `changed`, `truncated` (the object ends before a range does), `network`,
+   * `denied`, `io`, `aborted`, `invalid-input`.
+   */
+  readRanges(key: string, ranges: readonly ReadRange[], options?: ObjectReadOptions): Promise<void>;
+  /**
+   * Reads the first bytes of an object, and what is known of it, in one request.
+   *
+   * @param length Maximum number of bytes, at least 1.
+   * @throws `not-found`, `changed`, `network`, `denied`, `io`, `aborted`, `invalid-input`.
+   */
+  readStart(key: string, length: number, options?: ObjectReadOptions): Promise<ObjectStart>;
+  /**
+   * Objects and common prefixes below a prefix, in byte order of their names. Pages are followed.
+   *
+   * @param prefix What the keys begin with; `''` lists everything.
+   * @throws `network`, `denied`, `io`, `aborted`, `invalid-input`.
+   */
+  list(prefix: string, options?: ObjectListOptions): AsyncIterable<ObjectInfo | CommonPrefix>;
+  /**
+   * Looks up an object.
+   *
+   * @returns Undefined only if the store states that there is none.
+   * @throws `network`, `denied`, `io`, `aborted`, `invalid-input`.
+   */
+  head(key: string, options?: ObjectRequestOptions): Promise<ObjectInfo | undefined>;
+  /**
+   * Writes an object. Readers see the old content or the new one, never a part.
+   *
+   * Durability: once it resolves, the store keeps the object; a local directory has synced it.
+   * @param bytes Must not change until the call has ended.
+   * @throws `exists` (with `ifAbsent`), `network`, `denied`, `io`, `aborted`, `invalid-input`. After
+   * `network` or `aborted` the object may be there or not.
+   */
+  put(key: string, bytes: Uint8Array, options?: ObjectPutOptions): Promise<ObjectInfo>;
+  /** Ranges at most this many bytes apart are read together. Default: only those that touch. */
+  readonly maximumGap?: number | undefined;
+}
+
+/** Options of `readWhole`. */
+export interface ReadWholeOptions extends ObjectReadOptions {
+  /** Bytes; a larger object is refused as `too-large`. */
+  readonly maximumLength: number;
+}
+
+/**
+ * Reads a small object in one request.
+ *
+ * @returns The object and all its bytes, which are the caller's own.
+ * @throws `too-large`, and as `ObjectStore.readStart`.
+ *
+ * @example
+ * const { bytes } = await readWhole(store, 'index_part.json', { maximumLength: 64 * 1024 * 1024 });
+ */
+export async function readWhole(
+  store: ObjectStore,
+  key: string,
+  options: ReadWholeOptions,
+): Promise<ObjectStart> {
+  checkStore(store);
+  checkObject('options', options);
+  const { maximumLength, ...reading } = options;
+  checkCount('maximumLength', maximumLength, { from: 1 });
+  const start = await store.readStart(key, maximumLength, reading);
+  const { info, bytes } = start;
+  const path = pathOfObject(store, key);
+  if (info.size > maximumLength) {
+    throw new StorageError('too-large', {
+      what: 'object',
+      path,
+      expected: `at most ${maximumLength} bytes`,
+      actual: `${info.size}`,
+    });
+  }
+  if (bytes.length === info.size) return start;
+  throw endsEarly(path, bytes.length, info.size);
+}
+
+/** True for a common prefix, false for an object. */
+export function isCommonPrefix(item: ObjectInfo | CommonPrefix): item is CommonPrefix {
+  checkObject('item of a listing', item);
+  return 'prefix' in item;
+}
+
+/** The object as messages name it: `s3://bucket/prefix/key`. */
+export function pathOfObject({ name }: Pick<ObjectStore, 'name'>, key: string): string {
+  return key === '' || name.endsWith('/') ? name + key : `${name}/${key}`;
+}
+
+/** Throws `invalid-input` for what is not an object store. */
+export function checkStore(store: unknown): asserts store is ObjectStore {
+  checkObject('store', store);
+  for (const method of ['readRanges', 'readStart', 'list', 'head', 'put']) {
+    checkOneOf(`${method} of the store`, typeof Reflect.get(store, method), ['function']);
+  }
+}
+
+/** S3's limit. */
+const MAXIMUM_KEY_BYTES = 1024;
+
+/** Throws `invalid-input` for what cannot name an object anywhere: no text, empty, or too long. */
+export function checkKeyOfObject(key: unknown): asserts key is string {
+  checkText('key of the object', key);
+  if (key === '') throw badKey(key, 'at least one character');
+  checkKeyText(key);
+}
+
+/** As `checkKeyOfObject`; a prefix may be empty. */
+export function checkPrefix(prefix: unknown): asserts prefix is string {
+  checkText('prefix', prefix);
+  checkKeyText(prefix);
+}
+
+function checkKeyText(key: string): void {
+  if (/\p{Surrogate}/u.test(key)) throw badKey(key, 'Unicode');
+  if (key.includes('\0')) throw badKey(key, 'a text without NUL');
+  const length = key.length > MAXIMUM_KEY_BYTES ? key.length : Buffer.byteLength(key);
+  if (length > MAXIMUM_KEY_BYTES) throw badKey(key, `at most ${MAXIMUM_KEY_BYTES} bytes`);
+}
+
+export function badKey(key: string, expected: string): StorageError {
+  return new StorageError('invalid-input', { what: 'key of the object', expected, actual: key });
+}
+
+/** Throws `invalid-input` for the options that all calls share. */
+export function checkRequestOptions(options: ObjectReadOptions): void {
+  checkObject('options', options);
+  checkSignal(options.signal);
+  if (options.etag !== undefined) checkText('etag', options.etag);
+}
+
+export function notFoundError(path: string, cause?: unknown): StorageError {
+  return new StorageError('not-found', { what: 'no such object', path, cause });
+}
+
+export function changedError(
+  path: string,
+  expected: string,
+  actual: string | undefined,
+): StorageError {
+  const what = 'object changed while it was read';
+  return new StorageError('changed', { what, path, expected: `etag ${expected}`, actual });
+}
+
+/** The error for an object that is shorter than what was asked for. */
+export function endsEarly(path: string, offset: number, end: number): StorageError {
+  return new StorageError('truncated', {
+    what: 'object ends early',
+    path,
+    offset,
+    expected: `bytes up to ${end}`,
+    actual: `${offset} bytes`,
+  });
+}

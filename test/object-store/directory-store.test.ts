@@ -1,0 +1,260 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { directoryStore } from '../../src/object-store/directory-store.ts';
+import {
+  isCommonPrefix,
+  type ObjectListOptions,
+  type ObjectStore,
+  readWhole,
+} from '../../src/object-store/object-store.ts';
+import { crashStates } from '../../src/testing/crash-states.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
+import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+
+const BYTES = Uint8Array.from({ length: 100 }, (_, index) => index);
+
+function storeWith(...keys: string[]): { store: ObjectStore; directory: string } {
+  const directory = temporaryDirectory();
+  for (const key of keys) {
+    mkdirSync(join(directory, key, '..'), { recursive: true });
+    writeFileSync(join(directory, key), BYTES);
+  }
+  return { store: directoryStore(directory), directory };
+}
+
+async function listed(
+  store: ObjectStore,
+  prefix: string,
+  options?: ObjectListOptions,
+): Promise<string[]> {
+  const names = [];
+  for await (const item of store.list(prefix, options)) {
+    names.push(isCommonPrefix(item) ? item.prefix : item.key);
+  }
+  return names;
+}
+
+describe('reads of a directory', () => {
+  test('ranges in any order, overlapping and empty, are filled', async () => {
+    const { store } = storeWith('a/b');
+    const ranges = [
+      { target: new Uint8Array(10), offset: 90 },
+      { target: new Uint8Array(4), offset: 2 },
+      { target: new Uint8Array(3), offset: 4 },
+      { target: new Uint8Array(0), offset: 100 },
+    ];
+    await store.readRanges('a/b', ranges);
+    for (const { target, offset } of ranges) {
+      expect(target).toEqual(BYTES.slice(offset, offset + target.length));
+    }
+  });
+
+  test('a range beyond the end is truncated', async () => {
+    const { store, directory } = storeWith('a');
+    const reading = store.readRanges('a', [{ target: new Uint8Array(2), offset: 99 }]);
+    expect(await storageErrorOf(reading)).toMatchObject({
+      code: 'truncated',
+      path: `${directory}/a`,
+      offset: 100,
+    });
+  });
+
+  test('the start is as long as asked for, or as the object', async () => {
+    const { store } = storeWith('a');
+    expect((await store.readStart('a', 10)).bytes).toEqual(BYTES.slice(0, 10));
+    const { info, bytes } = await store.readStart('a', 1000);
+    expect(bytes).toEqual(BYTES);
+    expect(info).toMatchObject({ key: 'a', size: 100 });
+    expect(info).toEqual(await store.head('a'));
+  });
+
+  test('a whole object of the maximum length is read, one byte more is too large', async () => {
+    const { store } = storeWith('a');
+    expect((await readWhole(store, 'a', { maximumLength: 100 })).bytes).toEqual(BYTES);
+    const error = await storageErrorOf(readWhole(store, 'a', { maximumLength: 99 }));
+    expect(error).toMatchObject({ code: 'too-large', actual: '100' });
+  });
+
+  test.each([
+    ['written again', (path: string) => writeFileSync(path, BYTES.slice(1))],
+    [
+      'replaced by another file',
+      (path: string) => execFileSync('cp', ['--remove-destination', '/etc/hostname', path]),
+    ],
+  ])('an object that was %s since is changed', async (_, change) => {
+    const { store, directory } = storeWith('a');
+    const info = await store.head('a');
+    const options = { etag: info?.etag };
+    const range = { target: new Uint8Array(1), offset: 0 };
+    await store.readRanges('a', [range], options);
+    change(join(directory, 'a'));
+    for (const reading of [
+      store.readRanges('a', [range], options),
+      store.readStart('a', 1, options),
+    ]) {
+      expect((await storageErrorOf(reading)).code).toBe('changed');
+    }
+  });
+});
+
+describe('absence in a directory', () => {
+  test.each(['missing', 'a/missing', 'file/below', 'a'])('of %s is told', async (key) => {
+    const { store } = storeWith('a/b', 'file');
+    expect(await store.head(key)).toBeUndefined();
+    const reads = [
+      store.readStart(key, 1),
+      store.readRanges(key, [{ target: new Uint8Array(1), offset: 0 }]),
+    ];
+    for (const read of reads) expect((await storageErrorOf(read)).code).toBe('not-found');
+  });
+
+  test('is not told if the directory itself is missing or a file', async () => {
+    const { directory } = storeWith('file');
+    for (const root of [join(directory, 'missing'), join(directory, 'file')]) {
+      const store = directoryStore(root);
+      const looking = [
+        store.head('a'),
+        store.readStart('a', 1),
+        listed(store, ''),
+        listed(store, 'a/'),
+      ];
+      for (const look of looking) {
+        expect(await storageErrorOf(look)).toMatchObject({ code: 'io', path: root });
+      }
+    }
+  });
+
+  test('is not told of a name that is neither file nor directory', async () => {
+    const { store, directory } = storeWith();
+    execFileSync('mkfifo', [join(directory, 'fifo')]);
+    expect((await storageErrorOf(store.head('fifo'))).code).toBe('io');
+    expect((await storageErrorOf(store.readStart('fifo', 1))).code).toBe('io');
+  });
+});
+
+describe('a listing of a directory', () => {
+  const KEYS = ['a-b', 'a/1', 'a/2/3', 'a0', 'b', 'é', '\u{1f600}', '\uffee'];
+
+  test('has all keys in byte order, where a slash sorts as in keys', async () => {
+    const { store } = storeWith(...KEYS);
+    const bytes = (key: string) => Buffer.from(key);
+    const expected = KEYS.toSorted((left, right) => bytes(left).compare(bytes(right)));
+    expect(await listed(store, '')).toEqual(expected);
+  });
+
+  test.each([
+    ['a', ['a-b', 'a/1', 'a/2/3', 'a0']],
+    ['a/', ['a/1', 'a/2/3']],
+    ['a/2', ['a/2/3']],
+    ['a/2/3', ['a/2/3']],
+    ['a/2/34', []],
+    ['missing/x', []],
+    ['b/', []],
+    ['/', []],
+    ['a//', []],
+    ['../', []],
+    ['a/../', []],
+  ])('below %s has what begins with it', async (prefix, expected) => {
+    const { store } = storeWith(...KEYS);
+    expect(await listed(store, prefix)).toEqual(expected);
+  });
+
+  test.each([
+    ['', ['a-b', 'a/', 'a0', 'b', '\u00e9', '\uffee', '\u{1f600}']],
+    ['a', ['a-b', 'a/', 'a0']],
+    ['a/', ['a/1', 'a/2/']],
+  ])('with a delimiter below %j groups by directories', async (prefix, expected) => {
+    const { store } = storeWith(...KEYS);
+    expect(await listed(store, prefix, { delimiter: '/' })).toEqual(expected);
+  });
+
+  test('follows links to files, but not those to directories or to nothing', async () => {
+    const { store, directory } = storeWith('a/b');
+    symlinkSync(join(directory, 'a/b'), join(directory, 'link'));
+    symlinkSync(directory, join(directory, 'loop'));
+    symlinkSync('nothing', join(directory, 'dangling'));
+    expect(await listed(store, '')).toEqual(['a/b', 'link']);
+    expect(await store.head('link')).toMatchObject({ size: 100 });
+    expect(await store.head('dangling')).toBeUndefined();
+  });
+
+  test('ends with aborted once its signal has fired', async () => {
+    const { store } = storeWith('a');
+    const listing = listed(store, '', { signal: AbortSignal.abort() });
+    expect((await storageErrorOf(listing)).code).toBe('aborted');
+  });
+});
+
+describe('a put into a directory', () => {
+  test('makes the directories, replaces, and says what is there now', async () => {
+    const root = join(temporaryDirectory(), 'not/yet');
+    const store = directoryStore(root);
+    await store.put('x/y/z', new Uint8Array(5));
+    const info = await store.put('x/y/z', BYTES);
+    expect(info).toEqual(await store.head('x/y/z'));
+    expect(info.size).toBe(100);
+    expect(readdirSync(join(root, 'x/y'))).toEqual(['z']);
+  });
+
+  test('that must be absent is refused if it is there, which stays as it is', async () => {
+    const { store, directory } = storeWith();
+    await store.put('new/a', BYTES, { ifAbsent: true });
+    const again = store.put('new/a', new Uint8Array(1), { ifAbsent: true });
+    expect(await storageErrorOf(again)).toMatchObject({
+      code: 'exists',
+      path: `${directory}/new/a`,
+    });
+    expect((await readWhole(store, 'new/a', { maximumLength: 1000 })).bytes).toEqual(BYTES);
+    expect(readdirSync(join(directory, 'new'))).toEqual(['a']);
+  });
+
+  test('that was aborted changes nothing', async () => {
+    const { store, directory } = storeWith();
+    const putting = store.put('a', BYTES, { ifAbsent: true, signal: AbortSignal.abort() });
+    expect((await storageErrorOf(putting)).code).toBe('aborted');
+    expect(existsSync(join(directory, 'a'))).toBe(false);
+  });
+
+  test.each([true, false])(
+    'survives every crash once it has resolved (absent: %s)',
+    async (ifAbsent) => {
+      const disk = new MemoryFileSystem();
+      disk.createDirectory('/data');
+      const store = directoryStore('/data', { openFiles: new OpenFiles({ fileSystem: disk }) });
+      await store.put('a', BYTES, { ifAbsent });
+      let count = 0;
+      for (const { disk: after } of crashStates(disk)) {
+        expect(after.contentOf('/data/a')).toEqual(BYTES);
+        count += 1;
+      }
+      expect(count).toBeGreaterThan(0);
+    },
+  );
+});
+
+test.each([
+  '',
+  '/a',
+  'a/',
+  'a//b',
+  '.',
+  'a/./b',
+  '../a',
+  'a/..',
+  'a\0',
+  '\ud800',
+  'k'.repeat(1025),
+])('the key %j is refused', async (key) => {
+  const { store } = storeWith('a');
+  for (const call of [store.head(key), store.readStart(key, 1), store.put(key, BYTES)]) {
+    expect((await storageErrorOf(call)).code).toBe('invalid-input');
+  }
+});
+
+test('a directory without a name is refused', () => {
+  expect(storageErrorThrownBy(() => directoryStore('')).code).toBe('invalid-input');
+});
