@@ -50,8 +50,9 @@ export function decodeRelationMap(bytes: Uint8Array, majorVersion: number): Rela
   const checksumOffset = MAPPINGS_OFFSET + layout.room * MAPPING_SIZE;
   const stored = view.getUint32(checksumOffset, true);
   const computed = crc32cOf(bytes.subarray(0, checksumOffset));
-  if (stored !== computed)
+  if (stored !== computed) {
     throw corrupt('checksum of the relation map', checksumOffset, hex(computed), hex(stored));
+  }
   return Array.from({ length: count }, (_, index) => {
     const offset = MAPPINGS_OFFSET + index * MAPPING_SIZE;
     return { oid: view.getUint32(offset, true), relnode: view.getUint32(offset + 4, true) };

@@ -38,8 +38,7 @@ async function fuzz(program: string, firstSeed: number, executions: number): Pro
       startProgram(program, {
         firstSeed: firstSeed + done,
         executions: Math.min(CHUNK, executions - done),
-        // A damaged root or summary makes salvaging search the whole file.
-        maximumMs: 500,
+        maximumMs: 50,
       }),
     );
     if (executions > CHUNK) process.stdout.write(`${JSON.stringify(result)}\n`);

@@ -70,7 +70,7 @@ export async function* looseBlobs(
   try {
     for (let offset = blobs.region.start; offset < blobs.region.end; offset = walk.end) {
       throwIfAborted(signal, path);
-      const item = await walk.at(offset);
+      const item = walk.inMemory(offset) ?? (await walk.at(offset));
       if (walk.isEmpty && offset >= nonZeroOffset) {
         const found = await findNonZero(scan, offset);
         if (found === undefined) return;
@@ -104,8 +104,21 @@ class BlobWalk {
     return headerSize === 1 && payloadLength === 0;
   }
 
+  /** A plain blob whose bytes are in memory; undefined for any other. Most blobs need no waiting. */
+  inMemory(offset: number): LooseBlob | DamagedBlob | undefined {
+    this.end = offset;
+    try {
+      if (!this.#scanner.locate(offset)) return undefined;
+      const { bytes, compressed, headerSize, isWhole, payloadStart, payloadLength } = this.#scanner;
+      if (compressed || !isWhole) return undefined;
+      this.end = offset + headerSize + payloadLength;
+      return this.#looseBlob(offset, bytes.subarray(payloadStart, payloadStart + payloadLength));
+    } catch (error) {
+      return this.#damaged(offset, error);
+    }
+  }
+
   async at(offset: number): Promise<LooseBlob | DamagedBlob> {
-    const { blobs } = this.#options.scan;
     this.end = offset;
     try {
       if (!this.#scanner.locate(offset)) {
@@ -115,10 +128,8 @@ class BlobWalk {
       const { headerSize, payloadLength } = this.#scanner;
       this.end = offset + headerSize + payloadLength;
       return await this.#blob(offset);
-    } catch (caught) {
-      const error = withPath(caught, blobs.source.path);
-      if (isDamage(error)) return { kind: 'damaged-blob', offset, error };
-      throw error;
+    } catch (error) {
+      return this.#damaged(offset, error);
     }
   }
 
@@ -127,19 +138,41 @@ class BlobWalk {
   }
 
   async #blob(offset: number): Promise<LooseBlob> {
-    const { contents, scan } = this.#options;
+    const { scan } = this.#options;
     const { headerSize, payloadLength, compressed } = this.#scanner;
-    const storedLength = headerSize + payloadLength;
-    const blob = { kind: 'loose-blob', offset, storedLength, compressed } as const;
     if (compressed) checkExpandedLength(offset, { scan, expandedLength: this.#expandedLength });
     const content = await this.#content(offset);
-    if (content === undefined)
-      return { ...blob, ...(await this.#stream(offset)), bytes: undefined };
-    if (compressed) this.#expandedLength += content.length;
+    if (content !== undefined) {
+      if (compressed) this.#expandedLength += content.length;
+      return this.#looseBlob(offset, content);
+    }
+    const { length, type } = await this.#stream(offset);
+    const storedLength = headerSize + payloadLength;
+    return { kind: 'loose-blob', offset, storedLength, compressed, length, type, bytes: undefined };
+  }
+
+  /** From a content in memory. */
+  #looseBlob(offset: number, content: Uint8Array): LooseBlob {
+    const { contents, onPiece } = this.#options;
+    const { headerSize, payloadLength, compressed } = this.#scanner;
     const type = this.#typeOf(content, compressed ? offset : offset + headerSize);
-    this.#options.onPiece?.(offset, content);
-    const bytes = contents === 'whole' ? Uint8Array.from(content) : undefined;
-    return { ...blob, length: content.length, type, bytes };
+    onPiece?.(offset, content);
+    return {
+      kind: 'loose-blob',
+      offset,
+      storedLength: headerSize + payloadLength,
+      compressed,
+      length: content.length,
+      type,
+      bytes: contents === 'whole' ? new Uint8Array(content) : undefined,
+    };
+  }
+
+  /** Rethrows an error that is not damage. */
+  #damaged(offset: number, caught: unknown): DamagedBlob {
+    const error = withPath(caught, this.#options.scan.blobs.source.path);
+    if (isDamage(error)) return { kind: 'damaged-blob', offset, error };
+    throw error;
   }
 
   /** A view; undefined for a content that is to be streamed. */
