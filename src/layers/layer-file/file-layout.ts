@@ -2,10 +2,9 @@
  * The layout of a layer file: every byte belongs to one range, and each range says what it is.
  *
  * The values are listed in the order of the leaves of the index, which is the order in which a
- * writer appends them. Bytes that no leaf accounts for are a range of their own, and so is a block
- * of the index that does not decode, so that the ranges of a damaged file still cover all of it.
+ * writer appends them. Bytes that no leaf accounts for are a range of their own, and so is a run of
+ * blocks of the index that do not decode, so that the ranges of a damaged file still cover all of it.
  */
-
 import {
   type BlobHeader,
   blobHeaderSizeOfFirstByte,
@@ -14,10 +13,11 @@ import {
 } from '../../blob-writer/blob-format.ts';
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
 import { checkOpenFiles, checkOptions, checkSignal } from '../../check-options.ts';
-import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { isDamage } from '../damage.ts';
+import { type DamagedBlock, type ListedBlock, listBlocks } from '../disk-btree/block-listing.ts';
 import { decodeNode } from '../disk-btree/decode-node.ts';
 import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
@@ -71,7 +71,8 @@ const LAYOUT_OPTIONS: Record<keyof FileLayoutOptions, true> = { openFiles: true,
  *
  * @param from - path of the file, or a source of its bytes
  * @returns ranges in the order of their offsets, without gaps, from 0 to the end of the file. A
- * few objects are held at a time, whatever the size of the file.
+ * few objects are held at a time, whatever the size of the file. In a sparse file, long holes of the
+ * index are one range, which is not read.
  * @throws `truncated`, `corrupt` or `unsupported-version` if the summary cannot be read; after the
  * last range `truncated` or `out-of-range` if the index does not lie in the file; `io`, `aborted`.
  * `not-found` for a path. All other damage is a range with an `error`.
@@ -100,8 +101,26 @@ async function* sourceLayout(
   const summary = decodeSummary(block, source.path);
   const listing = new Listing(source, summary, signal);
   yield* summaryRanges(block, summary);
-  yield* listing.values();
-  yield* listing.index();
+  yield* joinDamage(listing.values());
+  yield* joinDamage(listing.index());
+}
+
+/** Damaged ranges of one kind that follow each other become one, with the error of the first. */
+async function* joinDamage(ranges: AsyncIterable<LayoutRange>): AsyncGenerator<LayoutRange> {
+  let damage: LayoutRange | undefined;
+  let what = '';
+  for await (const range of ranges) {
+    if (damage !== undefined && range.error !== undefined && range.what === what) {
+      const length = damage.length + range.length;
+      damage = { ...damage, length, what: `${what}s`, detail: undefined };
+      continue;
+    }
+    if (damage !== undefined) yield damage;
+    damage = range.error === undefined ? undefined : range;
+    what = range.what;
+    if (damage === undefined) yield range;
+  }
+  if (damage !== undefined) yield damage;
 }
 
 function* summaryRanges(block: Uint8Array, { kind }: LayerSummary): Generator<LayoutRange> {
@@ -134,35 +153,44 @@ function fillRange(part: LayoutRange['part'], bytes: Uint8Array, offset: number)
   return { part, offset, length: bytes.length, what: isZero ? 'zeros' : 'bytes other than zeros' };
 }
 
+/** The values follow the summary, and the index follows at least one block of them. */
+const VALUES_START = BLOCK_SIZE;
+
 class Listing {
   readonly #source: ByteSource;
-  readonly #blocks: IndexBlocks;
+  readonly #claimed: IndexBlocks;
   readonly #layout: EntryLayout;
   readonly #isDelta: boolean;
   readonly #indexStart: number;
   readonly #signal: AbortSignal | undefined;
   /** Bytes of the source that were read ahead of the values. */
   readonly #window: Window;
-  /** Blocks of the index that lie in the source as a whole. */
-  readonly #blockCount: number;
+  /** Complete blocks of the index in the source; undefined if there are none. */
+  readonly #present: IndexBlocks | undefined;
 
   constructor(source: ByteSource, summary: LayerSummary, signal: AbortSignal | undefined) {
     const { indexStartBlock, indexRootBlock, kind } = summary;
-    const location = { startBlock: indexStartBlock, rootBlock: indexRootBlock };
     this.#source = source;
-    this.#blocks = new IndexBlocks(source, location);
+    this.#claimed = new IndexBlocks(source, {
+      startBlock: indexStartBlock,
+      rootBlock: indexRootBlock,
+    });
     this.#layout = layoutOf(summary);
     this.#isDelta = kind === 'delta';
-    this.#indexStart = Math.max(BLOCK_SIZE, indexStartBlock * BLOCK_SIZE);
+    this.#indexStart = Math.max(VALUES_START, indexStartBlock * BLOCK_SIZE);
     this.#signal = signal;
     this.#window = new Window(source);
     const present = Math.floor((source.size - this.#indexStart) / BLOCK_SIZE);
-    this.#blockCount = Math.max(0, Math.min(present, indexRootBlock + 1));
+    const rootBlock = Math.min(present - 1, indexRootBlock);
+    const isPresent = this.#indexStart > VALUES_START && rootBlock >= 0;
+    this.#present = isPresent
+      ? new IndexBlocks(source, { startBlock: indexStartBlock, rootBlock })
+      : undefined;
   }
 
   async *values(): AsyncGenerator<LayoutRange> {
     const end = Math.min(this.#indexStart, this.#source.size);
-    let at = BLOCK_SIZE;
+    let at = VALUES_START;
     for await (const entry of this.#entries()) {
       throwIfAborted(this.#signal, this.#source.path);
       // An entry whose blob was passed already: verify tells of it.
@@ -179,22 +207,30 @@ class Listing {
   }
 
   async *index(): AsyncGenerator<LayoutRange> {
-    for (let block = 0; block < this.#blockCount; block += 1) {
+    let end = this.#indexStart;
+    for await (const listed of this.#listed()) {
       throwIfAborted(this.#signal, this.#source.path);
-      const bytes = await this.#readBlock(block);
-      yield* this.#blockRanges(bytes, block);
+      for (const range of this.#blockRanges(listed)) {
+        yield range;
+        end += range.length;
+      }
     }
-    const end = this.#indexStart + this.#blockCount * BLOCK_SIZE;
-    const length = this.#source.size - Math.max(end, BLOCK_SIZE);
+    const length = this.#source.size - end;
     if (length > 0) yield { part: 'rest', offset: end, length, what: 'bytes after the index' };
-    this.#blocks.checkLocation();
+    this.#claimed.checkLocation();
+  }
+
+  /** The blocks of the index. Long holes of a sparse file are one item. */
+  async *#listed(): AsyncGenerator<ListedBlock> {
+    if (this.#present === undefined) return;
+    yield* listBlocks(this.#present, (bytes, block) => this.#decode(bytes, block));
   }
 
   /** The entries of all leaves that decode, in the order of their blocks. */
   async *#entries(): AsyncGenerator<IndexEntry> {
-    for (let block = 0; block < this.#blockCount; block += 1) {
-      const node = this.#decode(await this.#readBlock(block), block);
-      if (isStorageError(node) || node.level > 0) continue;
+    for await (const node of this.#listed()) {
+      throwIfAborted(this.#signal, this.#source.path);
+      if ('error' in node || node.level > 0) continue;
       for (let index = 0; index < node.entryCount; index += 1) {
         yield entryAt(this.#layout, node, index);
       }
@@ -272,14 +308,18 @@ class Listing {
     yield unindexed(at, end);
   }
 
-  *#blockRanges(bytes: Uint8Array, block: number): Generator<LayoutRange> {
+  *#blockRanges(listed: ListedBlock): Generator<LayoutRange> {
+    const { block } = listed;
     const offset = this.#indexStart + block * BLOCK_SIZE;
-    const node = this.#decode(bytes, block);
-    if (isStorageError(node)) {
-      const what = 'damaged index block';
-      yield { part: 'index', block, offset, length: BLOCK_SIZE, what, error: node };
+    if ('error' in listed) {
+      const { error } = listed;
+      const isSkipped = 'blockCount' in listed;
+      const length = isSkipped ? listed.blockCount * BLOCK_SIZE : BLOCK_SIZE;
+      const what = isSkipped ? 'blocks that are not examined' : 'damaged index block';
+      yield { part: 'index', block, offset, length, what, error };
       return;
     }
+    const node = listed;
     let at = offset;
     for (const { length, what, detail } of this.#nodeParts(node)) {
       if (length === 0) continue;
@@ -287,7 +327,7 @@ class Listing {
       at += length;
     }
     if (node.usedSize < BLOCK_SIZE) {
-      yield { ...fillRange('index', bytes.subarray(node.usedSize), at), block };
+      yield { ...fillRange('index', node.bytes.subarray(node.usedSize), at), block };
     }
   }
 
@@ -326,20 +366,14 @@ class Listing {
     return `${key} at ${formatPgLsn(this.#layout.lsn(node, index))}`;
   }
 
-  #decode(bytes: Uint8Array, block: number): IndexNode | StorageError {
+  #decode(bytes: Uint8Array, block: number): IndexNode | DamagedBlock {
     try {
       const fileOffset = this.#indexStart + block * BLOCK_SIZE;
       return decodeNode(bytes, block, this.#layout.keySize, fileOffset);
     } catch (error) {
-      if (isDamage(error)) return error;
+      if (isDamage(error)) return { block, error };
       throw error;
     }
-  }
-
-  async #readBlock(block: number): Promise<Uint8Array> {
-    const bytes = new Uint8Array(BLOCK_SIZE);
-    await readExactly(this.#source, bytes, this.#indexStart + block * BLOCK_SIZE);
-    return bytes;
   }
 }
 

@@ -119,6 +119,26 @@ describe('an image layer of three values', () => {
     ]);
   });
 
+  test('with blob headers that follow each other and do not decode shows them as one range', async () => {
+    const keys = [1, 2, 3].map(blockKey);
+    const blocks = [nodeBlock({ keys, values: [8192, 8193, 8194] })];
+    const blobs = [Uint8Array.of(0xa0, 0xa0, 0x01, 0x07)];
+    const { ranges } = await listed(layerBytes({ kind: 'image', blobs, blocks }));
+    expect(ranges.filter(({ part }) => part === 'values')).toMatchObject([
+      { offset: 8192, length: 2, what: 'damaged blob headers', error: { offset: 8192 } },
+      { offset: 8194, length: 1, what: 'blob header' },
+      { offset: 8195, length: 1, what: 'blob' },
+    ]);
+  });
+
+  test('with an index that starts at the values is listed without one, and then refused', async () => {
+    const bytes = threeValues((changed) => changed.writeUInt32BE(1, 80));
+    const { ranges, error } = await listed(bytes);
+    expectCovered(ranges, bytes.length);
+    expect(ranges.at(-1)).toMatchObject({ part: 'rest', offset: 8192 });
+    expect(error).toMatchObject({ code: 'out-of-range' });
+  });
+
   test('with bytes in its padding says that they are not zeros', async () => {
     const { ranges } = await listed(
       threeValues((changed) => {

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { ByteSource } from '../../../src/blob-writer/byte-source.ts';
 import { ZeroAllowance } from '../../../src/layers/disk-btree/zero-allowance.ts';
+import { fileLayout } from '../../../src/layers/layer-file/file-layout.ts';
 import type { IndexBlock } from '../../../src/layers/layer-file/index-listing.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { encodeValue } from '../../../src/layers/value-format.ts';
@@ -120,6 +121,23 @@ describe('an index of four terabytes, nearly all of it a hole', { timeout: 60_00
     expect((from ?? 0) + (count ?? 0)).toBe(rootBlock - 1);
     expect(from).toBeGreaterThanOrEqual(2 + HOLES_READ_BLOCKS);
     expect(from).toBeLessThanOrEqual(2 + HOLES_READ_BLOCKS + 16);
+  });
+
+  test('is laid out within seconds: the zeros that are read are one range, the others another', async () => {
+    const { path, rootBlock } = sparseFile(true);
+    const ranges = await drain(fileLayout(path));
+    const index = ranges.filter(({ part }) => part === 'index');
+    const damaged = index.filter(({ error }) => error !== undefined);
+    expect(damaged.map(({ block, what }) => [block, what])).toEqual([
+      [2, 'damaged index blocks'],
+      [expect.any(Number), 'blocks that are not examined'],
+    ]);
+    const [zeros, skipped] = damaged.map(({ length }) => length / BLOCK);
+    expect(zeros).toBeGreaterThanOrEqual(HOLES_READ_BLOCKS);
+    expect((zeros ?? 0) + (skipped ?? 0)).toBe(rootBlock - 3);
+    expect(index.map(({ block }) => block)).toEqual(expect.arrayContaining([0, 1, rootBlock]));
+    const { size } = fs.statSync(path);
+    expect(ranges.reduce((end, { length }) => end + length, 0)).toBe(size);
   });
 
   test('without a root, is verified and listed within seconds, too', async () => {
