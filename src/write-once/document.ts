@@ -35,9 +35,9 @@ export interface DocumentLimits extends MsgpackLimits {
   readonly maximumLength: number;
 }
 
-/** 16 MiB, 64 levels, 1,000,000 values, strings of 1 MiB. */
+/** 1 MiB, 64 levels, 1,000,000 values, strings of 1 MiB. */
 export const DEFAULT_DOCUMENT_LIMITS: DocumentLimits = {
-  maximumLength: 16 * 1024 * 1024,
+  maximumLength: 1024 * 1024,
   maximumDepth: 64,
   maximumCount: 1_000_000,
   maximumStringLength: 1024 * 1024,
