@@ -47,34 +47,36 @@ describe.runIf(process.platform === 'linux')('what hostile files cost', () => {
   });
   afterAll(() => program.remove());
 
-  it.each(
-    KINDS,
-  )('a hostile %s takes at most 16 MiB and 100 ms', { timeout: 300_000 }, async (kind) => {
-    const directory = join(temporaryDirectory(), 'hostile');
-    const soundDirectory = join(temporaryDirectory(), 'sound');
-    store(directory, HOSTILE[kind]);
-    store(soundDirectory, SOUND[kind]);
-    const costsOf = async (what: 'memory' | 'processor', flags: string[]) => {
-      const enough = (what === 'memory' ? MAXIMUM_MIB : MAXIMUM_CPU_MS) / 2;
-      const input = { directory, soundDirectory, kind, what, rounds: ROUNDS, enough };
-      const { sound, hostile } = await resultOf<Costs>(
-        startNode([...flags, program.path, JSON.stringify(input)]),
+  it.each(KINDS)(
+    'a hostile %s takes at most 16 MiB and 100 ms',
+    { timeout: 300_000 },
+    async (kind) => {
+      const directory = join(temporaryDirectory(), 'hostile');
+      const soundDirectory = join(temporaryDirectory(), 'sound');
+      store(directory, HOSTILE[kind]);
+      store(soundDirectory, SOUND[kind]);
+      const costsOf = async (what: 'memory' | 'processor', flags: string[]) => {
+        const enough = (what === 'memory' ? MAXIMUM_MIB : MAXIMUM_CPU_MS) / 2;
+        const input = { directory, soundDirectory, kind, what, rounds: ROUNDS, enough };
+        const { sound, hostile } = await resultOf<Costs>(
+          startNode([...flags, program.path, JSON.stringify(input)]),
+        );
+        expect(hostile.length).toBeGreaterThanOrEqual(HOSTILE[kind].length);
+        return { sound: sound.sort(byCost), hostile: hostile.sort(byCost) };
+      };
+      const [memory, processor] = await Promise.all([
+        costsOf('memory', ['--expose-gc', '--max-semi-space-size=1']),
+        costsOf('processor', []),
+      ]);
+      process.stdout.write(
+        `${kind}: ${textOf(memory.hostile[0], 'MiB')}, sound ${textOf(memory.sound[0], 'MiB')}; ` +
+          `${textOf(processor.hostile[0], 'ms')}\n`,
       );
-      expect(hostile.length).toBeGreaterThanOrEqual(HOSTILE[kind].length);
-      return { sound: sound.sort(byCost), hostile: hostile.sort(byCost) };
-    };
-    const [memory, processor] = await Promise.all([
-      costsOf('memory', ['--expose-gc', '--max-semi-space-size=1']),
-      costsOf('processor', []),
-    ]);
-    process.stdout.write(
-      `${kind}: ${textOf(memory.hostile[0], 'MiB')}, sound ${textOf(memory.sound[0], 'MiB')}; ` +
-        `${textOf(processor.hostile[0], 'ms')}\n`,
-    );
-    const allowedMib = MAXIMUM_MIB + (memory.sound[0]?.[1] ?? 0);
-    expect(memory.hostile.filter(([, cost]) => cost > allowedMib)).toEqual([]);
-    expect(processor.hostile.filter(([, cost]) => cost > MAXIMUM_CPU_MS)).toEqual([]);
-  });
+      const allowedMib = MAXIMUM_MIB + (memory.sound[0]?.[1] ?? 0);
+      expect(memory.hostile.filter(([, cost]) => cost > allowedMib)).toEqual([]);
+      expect(processor.hostile.filter(([, cost]) => cost > MAXIMUM_CPU_MS)).toEqual([]);
+    },
+  );
 });
 
 function textOf(cost: FileCost | undefined, unit: string): string {

@@ -9,6 +9,9 @@ import type { Lsn, LsnRange } from '../../src/layers/lsn.ts';
 import { seededChoices } from '../../src/testing/choices.ts';
 import { blockKey, drain, entryName, hex, LSN_RANGE } from './layers.ts';
 
+/** Sizes of a writer's buffer, in bytes: smaller than a blob, a block, and the default. */
+export const BUFFER_SIZES = [100, 128, 4096, 8192, 65_536, undefined];
+
 export interface ModelEntry {
   readonly key: Key;
   readonly lsn: Lsn;
@@ -189,4 +192,10 @@ function someLsn(model: readonly ModelEntry[], choose: Choose): Lsn {
 function someLsnRange(choose: Choose): LsnRange {
   const start = LSN_RANGE.start + BigInt(choose(0x1100));
   return { start, end: start + BigInt(choose(0x400)) };
+}
+
+export function inOrder(entries: ModelEntry[]): ModelEntry[] {
+  return entries.sort(
+    (left, right) => compareKeys(left.key, right.key) || (left.lsn < right.lsn ? -1 : 1),
+  );
 }

@@ -1,32 +1,29 @@
-/** Layers against an ordered list as the model: what was put is what every reader gives. */
+/** Delta layers against an ordered list as the model: what was put is what every reader gives. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { bytesSource } from '../../src/blob-writer/byte-source.ts';
-import { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
-import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
-import { BlockCache } from '../../src/layers/disk-btree/block-cache.ts';
-import { ImageLayerReader } from '../../src/layers/image-layer/reader.ts';
-import { ImageLayerWriter } from '../../src/layers/image-layer/writer.ts';
-import { compareKeys } from '../../src/layers/key.ts';
-import { encodeValue, valueWillInit } from '../../src/layers/value-format.ts';
-import { verifyLayer } from '../../src/layers/verify.ts';
-import type { Compression } from '../../src/zstd/compression.ts';
-import { blobLengths, expectSameLayer, type ModelEntry } from '../support/layer-model.ts';
+import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
+import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
+import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
+import { BlockCache } from '../../../src/layers/disk-btree/block-cache.ts';
+import { encodeValue, valueWillInit } from '../../../src/layers/value-format.ts';
+import { verifyLayer } from '../../../src/layers/verify.ts';
+import {
+  BUFFER_SIZES,
+  blobLengths,
+  expectSameLayer,
+  inOrder,
+  type ModelEntry,
+} from '../../support/layer-model.ts';
 import {
   blockKey,
-  COMPRESSIONS,
   deltaOptions,
   entryName,
-  IMAGE_LSN,
-  imageOptions,
   LSN_RANGE,
   type MemoryDisk,
   memoryDisk,
   noise,
-} from '../support/layers.ts';
-import { valuesOfEveryType } from '../support/values.ts';
-
-const BUFFER_SIZES = [100, 128, 4096, 8192, 65_536, undefined];
+} from '../../support/layers.ts';
+import { valuesOfEveryType } from '../../support/values.ts';
 
 describe('a delta layer', () => {
   it('gives what was put', async () => {
@@ -141,95 +138,6 @@ it('a layer written byte by byte is the same file', async () => {
   expect(Buffer.compare(actual ?? noise(1, 1), expected ?? noise(1, 2))).toBe(0);
 });
 
-describe('an image layer', () => {
-  it.each(COMPRESSIONS)('gives what was put with $kind $level', async (compression) => {
-    await fc.assert(
-      fc.asyncProperty(
-        imageModels(),
-        fc.nat(),
-        fc.constantFrom(...BUFFER_SIZES),
-        async (model, seed, bufferSize) => {
-          const disk = memoryDisk();
-          const { path } = await writeImage(disk, model, { compression, bufferSize });
-          const { openFiles } = disk;
-          await using reader = await ImageLayerReader.open(path, { openFiles });
-          await expectSameLayer(reader, model, seed);
-          expect(await verifyLayer(path, { openFiles })).toMatchObject({ ok: true, findings: [] });
-        },
-      ),
-      { numRuns: compression.kind === 'none' ? 30 : 12 },
-    );
-  });
-
-  it('is the same file, whichever way the images are put', async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        imageModels(),
-        fc.constantFrom(...BUFFER_SIZES),
-        fc.constantFrom(...COMPRESSIONS.slice(0, 3)),
-        async (model, bufferSize, compression) => {
-          const disk = memoryDisk();
-          const { path } = await writeImage(disk, model, { compression, generation: '00000001' });
-          const bytes = disk.fileSystem.contentOf(path);
-          const layer = await ImageLayerReader.open(bytesSource(bytes));
-          const ways: ((writer: ImageLayerWriter) => Promise<unknown>)[] = [
-            async (writer) => {
-              for (const { key, bytes: image } of model) void writer.put(key, image);
-            },
-            async (writer) => {
-              for await (const { key, offset, storedLength } of layer.entries()) {
-                void writer.putBlob(key, bytes.subarray(offset, offset + storedLength));
-              }
-            },
-            // In turns, so that blobs wait for images in compression.
-            async (writer) => {
-              let index = 0;
-              for await (const { key, offset, storedLength, bytes: image } of layer.entries()) {
-                const blob = bytes.subarray(offset, offset + storedLength);
-                void (index % 2 === 0 ? writer.put(key, image) : writer.putBlob(key, blob));
-                index += 1;
-              }
-            },
-          ];
-          for (const [index, putAll] of ways.entries()) {
-            const generation = `0000001${index}`;
-            await using writer = await ImageLayerWriter.create(
-              imageOptions(disk, { bufferSize, generation, compression }),
-            );
-            await putAll(writer);
-            const finished = await writer.finish();
-            expect(Buffer.compare(disk.fileSystem.contentOf(finished.path), bytes)).toBe(0);
-          }
-        },
-      ),
-      { numRuns: 20 },
-    );
-  });
-
-  it('compresses what gets smaller, from 128 bytes on', async () => {
-    const images = [new Uint8Array(127), new Uint8Array(128), noise(128, 1), new Uint8Array(8192)];
-    const model = images.map((bytes, block) => ({
-      key: blockKey(block),
-      lsn: IMAGE_LSN,
-      willInit: true,
-      bytes,
-    }));
-    const disk = memoryDisk();
-    const { path } = await writeImage(disk, model, { compression: { kind: 'zstd', level: 1 } });
-    await using reader = await ImageLayerReader.open(path, { openFiles: disk.openFiles });
-    const stored = [];
-    for await (const { compressed, storedLength } of reader.entries()) {
-      stored.push([compressed, storedLength < 128]);
-    }
-    expect(stored).toEqual([
-      [false, false],
-      [true, true],
-      [false, false],
-      [true, true],
-    ]);
-  });
-});
-
 async function writeDelta(
   disk: MemoryDisk,
   model: readonly ModelEntry[],
@@ -245,21 +153,6 @@ async function writeDelta(
   expect(finished.size).toBe(disk.fileSystem.contentOf(finished.path).length);
   expect(Math.abs(finished.size - estimate)).toBeLessThanOrEqual(2 * 8192);
   return finished;
-}
-
-async function writeImage(
-  disk: MemoryDisk,
-  model: readonly ModelEntry[],
-  options: {
-    readonly compression: Compression;
-    readonly bufferSize?: number | undefined;
-    readonly generation?: string;
-  },
-) {
-  await using writer = await ImageLayerWriter.create(imageOptions(disk, options));
-  for (const { key, bytes } of model) await writer.put(key, bytes);
-  expect(writer.entryCount).toBe(model.length);
-  return await writer.finish();
 }
 
 function batchOf(model: readonly ModelEntry[]) {
@@ -302,32 +195,4 @@ function deltaModels(): fc.Arbitrary<ModelEntry[]> {
       }),
     )
     .map(inOrder);
-}
-
-/** Images that compress well, badly and not at all. */
-function imageModels(): fc.Arbitrary<ModelEntry[]> {
-  return fc
-    .uniqueArray(
-      fc.record({
-        key: fc.integer({ min: 0, max: 0xff_ffff }).map((block) => blockKey(block % 0x10_0000)),
-        length: blobLengths(),
-        noiseLength: fc.constantFrom(0, 50, 100_000),
-        seed: fc.nat({ max: 1000 }),
-      }),
-      { minLength: 1, maxLength: 40, selector: ({ key }) => entryName({ key, lsn: 0n }) },
-    )
-    .map((entries) =>
-      entries.map(({ key, length, noiseLength, seed }) => {
-        const bytes = new Uint8Array(length);
-        bytes.set(noise(Math.min(length, noiseLength), seed));
-        return { key, lsn: IMAGE_LSN, willInit: true, bytes };
-      }),
-    )
-    .map(inOrder);
-}
-
-function inOrder(entries: ModelEntry[]): ModelEntry[] {
-  return entries.sort(
-    (left, right) => compareKeys(left.key, right.key) || (left.lsn < right.lsn ? -1 : 1),
-  );
 }
