@@ -36,7 +36,7 @@ export interface BlobRegion {
 
 /** What the blobs of a source must satisfy. */
 export interface BlobBounds extends BlobRegion {
-  /** Maximum length of plain content; the decompressor checks compressed content. */
+  /** Maximum length of plain content. The decompressor checks compressed content. */
   readonly maximumLength: number;
   readonly path: string | undefined;
 }
@@ -45,7 +45,7 @@ export interface BlobBounds extends BlobRegion {
 export interface BlobRequest {
   /** Offset in the source of the blob's header. */
   readonly offset: number;
-  /** A hint where the blob ends, which saves a second read; a wrong one does no harm. */
+  /** Hint at the end of the blob, which saves a second read. A wrong hint only costs time. */
   readonly end?: number | undefined;
   /** A blob that ends after this offset is refused as `corrupt` before it is read. */
   readonly limit?: number | undefined;

@@ -179,7 +179,8 @@ const LARGEST_SYNC_READ = 64 * 1024;
 
 /**
  * Fills all targets. Returns: nothing if they are filled already, otherwise a promise.
- * Throws: `truncated` if the source ends early, such as a file that was cut meanwhile; `aborted`, `io`.
+ * Throws: `truncated` if the source ends before the last requested byte, for example because the file
+ * was cut after it was opened; `aborted`, `io`.
  */
 export function fillRanges(
   source: ByteSource,
@@ -361,7 +362,7 @@ export function failedRead(
 /** The error for a read that got only its first `done` bytes. */
 function endsEarly(source: ByteSource, { target, offset }: ReadRange, done: number): StorageError {
   return new StorageError('truncated', {
-    what: 'file ends early',
+    what: 'file is truncated',
     path: source.path,
     offset: offset + done,
     expected: `${target.length} bytes from offset ${offset}`,

@@ -1,8 +1,8 @@
 /**
- * Every block of an index in order, reachable or not.
+ * Lists every block of an index in order, reachable or not.
  *
- * Where an index has more zeros than its file stores, the listing goes on with the last blocks: those
- * that follow the last run of so many zeros.
+ * If the index has more zeros than its file stores, the listing skips to the end: it continues with the
+ * blocks that can be read backwards from the root within the same allowance of zeros.
  */
 import { readExactly } from '../../blob-writer/byte-source.ts';
 import { StorageError } from '../../errors.ts';
@@ -17,17 +17,20 @@ export interface DamagedBlock {
   readonly error: StorageError;
 }
 
-/** Blocks that were not looked at. */
+/** Blocks that were not read. */
 export interface SkippedBlocks extends DamagedBlock {
   readonly blockCount: number;
 }
 
 export type ListedBlock = IndexNode | DamagedBlock | SkippedBlocks;
 
-/** Blocks that are read together on the way back from the root. */
+/** Blocks per read when reading backwards from the root. */
 const RUN_LENGTH = 64;
 
-/** A node is valid until the next one is asked for. Throws: if the index is not in the file; `io`. */
+/**
+ * Yields blocks; a node is valid until the next one is requested.
+ * Throws: `truncated` or `out-of-range` if the index is not within the file; `io`.
+ */
 export async function* listBlocks(
   blocks: IndexBlocks,
   decode: (bytes: Uint8Array, block: number) => IndexNode | DamagedBlock,
@@ -46,7 +49,7 @@ export async function* listBlocks(
       }
       const next = await firstOfLast(blocks, block);
       if (next > block) yield skipped(blocks, block, next);
-      // The blocks from there on were admitted on the way back.
+      // The remaining blocks were already counted when they were read backwards.
       allowance = new ZeroAllowance(undefined);
       block = next - 1;
     }
@@ -55,7 +58,10 @@ export async function* listBlocks(
   }
 }
 
-/** The first block with data of those at the end that are admitted together; at least the root. */
+/**
+ * Returns: the first block with data among the last blocks that fit into one allowance of zeros; the root if
+ * there is none.
+ */
 async function firstOfLast(blocks: IndexBlocks, from: number): Promise<number> {
   const { source, location } = blocks;
   const allowance = new ZeroAllowance(source.allocatedSize);
@@ -80,7 +86,7 @@ async function firstOfLast(blocks: IndexBlocks, from: number): Promise<number> {
 
 function skipped(blocks: IndexBlocks, block: number, next: number): SkippedBlocks {
   const error = new StorageError('corrupt', {
-    what: `the index has more zeros than the file stores; its blocks ${block} to ${next - 1} are not looked at`,
+    what: `index has more zeros than the file stores: blocks ${block} to ${next - 1} are skipped`,
     path: blocks.path,
     offset: blocks.fileOffset(block),
   });

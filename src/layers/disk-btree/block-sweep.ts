@@ -1,44 +1,43 @@
 /**
- * Every block of a part of a file, forwards or backwards, for those who look for something that
- * nothing leads to.
+ * Reads every block of a part of a file, forwards or backwards, to find what no pointer leads to.
  *
- * Most of a made-up file may be holes, which cost nothing to make and everything to read: a sweep
- * ends once it has seen more zeros than the file stores; see `zero-allowance.ts`.
+ * A hostile file may consist mostly of holes, which cost nothing to make and much to read. A sweep
+ * therefore ends once it has read more zeros than the file stores; see `zero-allowance.ts`.
  */
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { isZero, ZeroAllowance } from './zero-allowance.ts';
 
-/** Blocks of one read. */
+/** Blocks per read. */
 const RUN_LENGTH = 64;
 
 export interface SweepOptions {
-  /** Blocks of the file, from the first to the last, which is exclusive. */
+  /** Block numbers in the file: `from` is included, `to` is not. */
   readonly from: number;
   readonly to: number;
   /** Default: forwards. */
   readonly direction?: 'forwards' | 'backwards' | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Whether blocks that are all zero are left out, which is the default, or given. */
+  /** What happens to blocks that are all zeros. Default: left out. */
   readonly zeros?: 'left-out' | 'given' | undefined;
 }
 
 export interface SweptBlock {
   /** Number of the block in the file. */
   readonly block: number;
-  /** A whole block, valid until the next one is asked for; zeros where the file ends within it. */
+  /** A complete block, valid until the next one is requested; zero-filled if the file ends within it. */
   readonly bytes: Uint8Array;
-  /** Bytes of it that are in the file. */
+  /** Number of its bytes that are in the file. */
   readonly presentSize: number;
 }
 
-/** Blocks of a file, the last of which may be cut. */
+/** Number of blocks in a file; the last one may be incomplete. */
 export function blockCountOf(source: ByteSource): number {
   return Math.ceil(source.size / BLOCK_SIZE);
 }
 
-/** One block of a file, as a sweep gives it; a fresh array. Throws: `truncated`, `io`. */
+/** Reads one block, as a sweep yields it, into a new array. Throws: `truncated`, `io`. */
 export async function readBlockOf(source: ByteSource, block: number): Promise<SweptBlock> {
   const bytes = new Uint8Array(BLOCK_SIZE);
   const presentSize = Math.min(BLOCK_SIZE, source.size - block * BLOCK_SIZE);
@@ -46,7 +45,10 @@ export async function readBlockOf(source: ByteSource, block: number): Promise<Sw
   return { block, bytes, presentSize };
 }
 
-/** Throws: `too-large` where it gives up; `truncated`, `io`, `aborted`. */
+/**
+ * Yields the blocks of a part of a file.
+ * Throws: `too-large` once there were too many zeros; `truncated`, `io`, `aborted`.
+ */
 export async function* sweepBlocks(
   source: ByteSource,
   options: SweepOptions,
@@ -75,7 +77,7 @@ export async function* sweepBlocks(
 
 function mostlyZeros(source: ByteSource, offset: number): StorageError {
   return new StorageError('too-large', {
-    what: 'the file has more zeros than it stores; nothing is searched for from here on',
+    what: 'file has more zeros than it stores: the rest is not searched',
     path: source.path,
     offset,
   });

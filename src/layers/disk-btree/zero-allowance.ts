@@ -1,13 +1,13 @@
 /**
- * How many blocks of zeros a walk over a file reads.
+ * Limits how many blocks of zeros are read from a file.
  *
- * A sparse file may claim terabytes and store nothing. Nobody says where its holes are, but all zeros
- * that are stored take up space. So a walk reads as many zeros as the file stores bytes, and some
- * more: a file without holes is read to its end, whatever is in it.
+ * A sparse file may claim terabytes and store nothing. Its holes cannot be told from stored zeros, but
+ * stored zeros take up space. The limit is therefore the number of bytes that the file stores, plus a
+ * constant: a file without holes is always read to its end.
  */
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 
-/** Bytes of holes that are read: less than a second's worth. */
+/** Bytes of holes that are read, which takes less than a second. */
 const HOLES_READ = 64 * 1024 * 1024;
 
 const ZEROS = new Uint8Array(BLOCK_SIZE);
@@ -15,13 +15,16 @@ const ZEROS = new Uint8Array(BLOCK_SIZE);
 export class ZeroAllowance {
   #blocksLeft: number;
 
-  /** Where nobody knows how much is stored, everything is. */
+  /** Without an allocated size there is no limit. */
   constructor(allocatedSize: number | undefined) {
     const bytes = (allocatedSize ?? Number.POSITIVE_INFINITY) + HOLES_READ;
     this.#blocksLeft = Math.ceil(bytes / BLOCK_SIZE);
   }
 
-  /** Counts a block of zeros. Returns: false for one too many. Requires: a whole block. */
+  /**
+   * Counts the block if it is all zeros. Returns: whether it is within the limit.
+   * Requires: a complete block.
+   */
   admits(block: Uint8Array): boolean {
     if (!isZero(block)) return true;
     this.#blocksLeft -= 1;

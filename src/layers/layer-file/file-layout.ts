@@ -1,9 +1,9 @@
 /**
- * The layout of a layer file: every byte belongs to one range, and each range says what it is.
+ * The layout of a layer file: every byte belongs to exactly one range, and each range has a meaning.
  *
- * The values are listed in the order of the leaves of the index, which is the order in which a
- * writer appends them. Bytes that no leaf accounts for are a range of their own, and so is a run of
- * blocks of the index that do not decode, so that the ranges of a damaged file still cover all of it.
+ * Values are listed in the order of the index leaves, which is the order in which a writer appends
+ * them. Bytes that no leaf refers to form a range of their own, and so does a run of index blocks that
+ * cannot be decoded, so that the ranges cover the complete file even if it is damaged.
  */
 import {
   type BlobHeader,
@@ -44,21 +44,21 @@ export interface LayoutRange {
   readonly part: 'summary' | 'values' | 'padding' | 'index' | 'rest';
   /** In the index: number of the block, relative to the start of the index. */
   readonly block?: number | undefined;
-  /** Bytes from the start of the file. */
+  /** Offset of the first byte, from the start of the file. */
   readonly offset: number;
-  /** Bytes; at least 1. */
+  /** Number of bytes; at least 1. */
   readonly length: number;
   /** What the bytes are, as a noun phrase: `blob header`. */
   readonly what: string;
-  /** What they say. */
+  /** The decoded content, if there is one to show. */
   readonly detail?: string | undefined;
-  /** Why they are not what should be there. */
+  /** Why the bytes are not valid. */
   readonly error?: StorageError | undefined;
 }
 
 /** Options of `fileLayout`. */
 export interface FileLayoutOptions {
-  /** Default: the table that the process shares. */
+  /** Default: the table shared by the process. */
   readonly openFiles?: OpenFiles | undefined;
   /** Ends the listing before its next range. */
   readonly signal?: AbortSignal | undefined;
@@ -70,12 +70,12 @@ const LAYOUT_OPTIONS: Record<keyof FileLayoutOptions, true> = { openFiles: true,
  * Lists what every byte of a layer file is.
  *
  * @param from - path of the file, or a source of its bytes
- * @returns ranges in the order of their offsets, without gaps, from 0 to the end of the file. A
- * few objects are held at a time, whatever the size of the file. In a sparse file, long holes of the
- * index are one range, which is not read.
+ * @returns ranges in ascending order of their offsets, without gaps, from 0 to the end of the file.
+ * Memory use does not depend on the size of the file. In a sparse file, a long hole in the index is one
+ * range, which is not read.
  * @throws `truncated`, `corrupt` or `unsupported-version` if the summary cannot be read; after the
  * last range `truncated` or `out-of-range` if the index does not lie in the file; `io`, `aborted`.
- * `not-found` for a path. All other damage is a range with an `error`.
+ * `not-found` for a path. Any other damage is reported as a range with an `error`.
  */
 export async function* fileLayout(
   from: LayerInput,
@@ -147,7 +147,7 @@ function describeField(block: Uint8Array, { offset, size }: SummaryField): strin
   }
 }
 
-/** Bytes that should be zero. */
+/** A range of bytes that should be zeros. */
 function fillRange(part: LayoutRange['part'], bytes: Uint8Array, offset: number): LayoutRange {
   const isZero = bytes.every((byte) => byte === 0);
   return { part, offset, length: bytes.length, what: isZero ? 'zeros' : 'bytes other than zeros' };
@@ -163,7 +163,7 @@ class Listing {
   readonly #isDelta: boolean;
   readonly #indexStart: number;
   readonly #signal: AbortSignal | undefined;
-  /** Bytes of the source that were read ahead of the values. */
+  /** Bytes of the values, read ahead. */
   readonly #window: Window;
   /** Complete blocks of the index in the source; undefined if there are none. */
   readonly #present: IndexBlocks | undefined;
@@ -193,7 +193,7 @@ class Listing {
     let at = VALUES_START;
     for await (const entry of this.#entries()) {
       throwIfAborted(this.#signal, this.#source.path);
-      // An entry whose blob was passed already: verify tells of it.
+      // The blob overlaps one before it; `verify` reports that.
       if (entry.offset < at) continue;
       if (entry.offset >= end) break;
       if (entry.offset > at) yield unindexed(at, entry.offset);
@@ -226,7 +226,7 @@ class Listing {
     yield* listBlocks(this.#present, (bytes, block) => this.#decode(bytes, block));
   }
 
-  /** The entries of all leaves that decode, in the order of their blocks. */
+  /** Entries of all leaves that can be decoded, in the order of their blocks. */
   async *#entries(): AsyncGenerator<IndexEntry> {
     for await (const node of this.#listed()) {
       throwIfAborted(this.#signal, this.#source.path);
@@ -237,7 +237,7 @@ class Listing {
     }
   }
 
-  /** Header and content; one range with an error where they cannot be told apart. */
+  /** Returns: header and content, or one range with an error if the header is damaged. */
   async #blob(entry: IndexEntry, end: number): Promise<LayoutRange[]> {
     const { offset } = entry;
     const name = `${formatKey(entry.key)} at ${formatPgLsn(entry.lsn)}`;
@@ -275,7 +275,7 @@ class Listing {
     const header = decodeBlobHeader(bytes.subarray(0, size), 0, offset);
     if (offset + header.headerSize + header.storedLength <= end) return header;
     throw new StorageError('truncated', {
-      what: 'blob extends beyond the values',
+      what: 'blob reaches beyond the values',
       path: this.#source.path,
       offset,
       expected: `at most ${end - offset - header.headerSize} bytes`,
@@ -296,7 +296,7 @@ class Listing {
     }
   }
 
-  /** Zeros up to a block border, if nothing is damaged. */
+  /** The bytes between the last blob and the index: zeros up to the next block unless damaged. */
   async *#afterValues(at: number, end: number): AsyncGenerator<LayoutRange> {
     if (end - at < BLOCK_SIZE) {
       const bytes = await this.#window.bytes(at, end - at);
@@ -386,10 +386,10 @@ function unindexed(offset: number, end: number): LayoutRange {
   return { part: 'values', offset, length: end - offset, what };
 }
 
-/** Bytes that are read at a time. */
+/** Bytes per read. */
 const WINDOW_SIZE = 64 * 1024;
 
-/** A part of the source in memory, moved forward as it is asked for bytes further on. */
+/** A part of the source in memory, which moves forward on demand. */
 class Window {
   readonly #source: ByteSource;
   #start = 0;

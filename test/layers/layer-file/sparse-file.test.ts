@@ -102,7 +102,7 @@ describe('an index of four terabytes, nearly all of it a hole', { timeout: 60_00
     expect(report.findings[0]).toMatchObject({
       severity: 'error',
       code: 'corrupt',
-      message: expect.stringContaining('the index has more zeros than the file stores'),
+      message: expect.stringContaining('index has more zeros than the file stores'),
     });
   });
 
