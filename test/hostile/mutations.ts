@@ -2,13 +2,13 @@
  * Mutations of layers: of bytes, which know nothing, and of the structure, which know where counts,
  * levels, lengths and pointers are, so that what lies behind the first check is reached, too.
  */
+import { BLOCK } from '../support/hand-made.ts';
+import { type ReferenceNode, referenceNode } from '../support/reference-reader.ts';
 import { encodeFrame, type TestBlock } from '../support/zstd-frames.ts';
 import { frameBlob, type Seed } from './seeds.ts';
 
 /** An integer from 0 to n - 1. */
 export type Choose = (n: number) => number;
-
-const BLOCK = 8192;
 
 /** One to four mutations of a seed; a fresh array. */
 export function mutateLayer(seeds: readonly Seed[], choose: Choose): Buffer {
@@ -139,35 +139,9 @@ function changeSummary({ bytes, seed, choose }: Mutation): Buffer {
   return bytes;
 }
 
-/** Where a node of the seed lies, with what it says now. */
-interface NodeView {
-  readonly at: number;
-  readonly count: number;
-  readonly level: number;
-  readonly prefixLength: number;
-  readonly suffixLength: number;
-  readonly suffixesAt: number;
-  readonly valuesAt: number;
-}
-
-function pickNode({ bytes, seed, choose }: Mutation): NodeView | undefined {
-  const at = (seed.indexStartBlock + choose(seed.indexBlocks)) * BLOCK;
-  if (at + BLOCK > bytes.length) return undefined;
-  const count = bytes.readUInt16BE(at);
-  const prefixLength = bytes.readUInt8(at + 3);
-  const suffixLength = bytes.readUInt8(at + 4);
-  const suffixesAt = at + 5 + prefixLength;
-  const valuesAt = suffixesAt + count * suffixLength;
-  if (count === 0 || valuesAt + 5 * count > at + BLOCK) return undefined;
-  return {
-    at,
-    count,
-    level: bytes.readUInt8(at + 2),
-    prefixLength,
-    suffixLength,
-    suffixesAt,
-    valuesAt,
-  };
+/** A node of the seed as the bytes have it now; undefined if earlier mutations made it unreadable. */
+function pickNode({ bytes, seed, choose }: Mutation): ReferenceNode | undefined {
+  return referenceNode(bytes, (seed.indexStartBlock + choose(seed.indexBlocks)) * BLOCK);
 }
 
 function changeNodeHeader(mutation: Mutation): Buffer {

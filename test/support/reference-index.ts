@@ -1,7 +1,8 @@
 /**
- * A slow builder of the index, straight from the description of the format, to compare ours with:
- * plain arrays, nothing shared with the sources.
+ * A slow builder of the index, straight from the description of the format, to compare the builder of
+ * the sources with; it shares nothing with them.
  */
+import { nodeBlock } from './hand-made.ts';
 
 export interface ReferenceEntry {
   readonly key: Uint8Array;
@@ -11,10 +12,10 @@ export interface ReferenceEntry {
 
 interface OpenNode {
   readonly level: number;
-  readonly firstKey: Uint8Array;
-  prefix: number[];
-  suffixes: number[][];
-  values: number[][];
+  readonly keys: Uint8Array[];
+  /** Of a leaf; block numbers above it. */
+  readonly values: number[];
+  prefixLength: number;
   /** As the writer counts it. */
   size: number;
 }
@@ -29,82 +30,74 @@ export function buildReferenceIndex(entries: readonly ReferenceEntry[]): Uint8Ar
     return blocks.length - 1;
   };
 
-  const put = (level: number, key: Uint8Array, value: number[]): void => {
+  const put = (level: number, key: Uint8Array, value: number): void => {
     const node = open[level];
     if (node === undefined) {
       open[level] = nodeWith(level, key, value);
       return;
     }
     while (!fits(node, key)) {
-      if (compress(node)) continue;
-      put(level + 1, node.firstKey, childValue(write(node)));
+      if (growPrefix(node)) continue;
+      put(level + 1, firstKey(node), write(node));
       open[level] = nodeWith(level, key, value);
       return;
     }
     add(node, key, value);
   };
 
-  for (const { key, value } of entries) put(0, key, leafValue(value));
+  for (const { key, value } of entries) put(0, key, value);
   for (let level = 0; ; level += 1) {
     const node = open[level];
     if (node === undefined) throw new Error('an index has entries');
     const block = write(node);
     if (level === open.length - 1) return blocks;
-    put(level + 1, node.firstKey, childValue(block));
+    put(level + 1, firstKey(node), block);
   }
 }
 
-function nodeWith(level: number, key: Uint8Array, value: number[]): OpenNode {
-  const node = { level, firstKey: key, prefix: [], suffixes: [], values: [], size: 5 };
+function nodeWith(level: number, key: Uint8Array, value: number): OpenNode {
+  const node = { level, keys: [], values: [], prefixLength: 0, size: 5 };
   add(node, key, value);
   return node;
 }
 
+function firstKey({ keys }: OpenNode): Uint8Array {
+  const [key] = keys;
+  if (key === undefined) throw new Error('a node has entries');
+  return key;
+}
+
 function fits(node: OpenNode, key: Uint8Array): boolean {
-  if (node.prefix.some((byte, index) => byte !== key[index])) return false;
-  const suffixLength = key.length - node.prefix.length;
-  return !(node.size + suffixLength + 5 >= 8192);
+  if (sharedLength(firstKey(node), key) < node.prefixLength) return false;
+  return !(node.size + key.length - node.prefixLength + 5 >= 8192);
 }
 
-function add(node: OpenNode, key: Uint8Array, value: number[]): void {
-  const suffix = [...key.subarray(node.prefix.length)];
-  node.suffixes.push(suffix);
+function add(node: OpenNode, key: Uint8Array, value: number): void {
+  node.keys.push(key);
   node.values.push(value);
-  node.size += suffix.length + 5;
+  node.size += key.length - node.prefixLength + 5;
 }
 
-/** Lets the prefix grow by what the first and the last suffix share; false if that is nothing. */
-function compress(node: OpenNode): boolean {
-  const first = node.suffixes[0] ?? [];
-  const last = node.suffixes.at(-1) ?? [];
-  let shared = 0;
-  while (shared < first.length && first[shared] === last[shared]) shared += 1;
-  if (shared === 0) return false;
-  node.prefix = [...node.prefix, ...first.slice(0, shared)];
-  node.suffixes = node.suffixes.map((suffix) => suffix.slice(shared));
-  node.size = 5 + node.prefix.length;
-  for (const suffix of node.suffixes) node.size += suffix.length + 5;
+/** Lets the prefix grow to what the first and the last key share; false if that is no more. */
+function growPrefix(node: OpenNode): boolean {
+  const { keys } = node;
+  const shared = sharedLength(firstKey(node), keys.at(-1) ?? firstKey(node));
+  if (shared === node.prefixLength) return false;
+  node.prefixLength = shared;
+  node.size = 5 + shared;
+  for (const key of keys) node.size += key.length - shared + 5;
   return true;
 }
 
-function encode({ level, prefix, suffixes, values }: OpenNode): Uint8Array {
-  const count = suffixes.length;
-  const bytes = [count >> 8, count & 0xff, level, prefix.length, suffixes[0]?.length ?? 0];
-  bytes.push(...prefix);
-  for (const suffix of suffixes) bytes.push(...suffix);
-  for (const value of values) bytes.push(...value);
-  if (bytes.length > 8191) throw new Error('the last byte of a block is never used');
-  const block = new Uint8Array(8192);
-  block.set(bytes);
-  return block;
+function sharedLength(left: Uint8Array, right: Uint8Array): number {
+  let shared = 0;
+  while (shared < left.length && left[shared] === right[shared]) shared += 1;
+  return shared;
 }
 
-/** 40 bits, big-endian. */
-function leafValue(value: number): number[] {
-  const text = BigInt(value).toString(16).padStart(10, '0');
-  return [...Buffer.from(text, 'hex')];
-}
-
-function childValue(block: number): number[] {
-  return [0x80, ...Buffer.from(block.toString(16).padStart(8, '0'), 'hex')];
+function encode({ level, keys, values, prefixLength }: OpenNode): Uint8Array {
+  const stored = 5 + prefixLength + keys.length * ((keys[0]?.length ?? 0) - prefixLength + 5);
+  if (stored > 8191) throw new Error(`a block never uses its last byte, found ${stored}`);
+  const pointers = level === 0 ? { values } : { children: values };
+  return nodeBlock({ level, keys, prefixLength, ...pointers });
 }

@@ -1,8 +1,8 @@
 /**
- * The rules of the format once more, slow and without any of the reader's code: what a strict read
- * of these bytes may hand out. Only decompression is shared.
+ * The format read a second time, straight from its description and without any code of the sources,
+ * to compare the readers with. `hand-made.ts` writes it, `reference-index.ts` builds its index.
  */
-const BLOCK = 8192;
+import { BLOCK } from './hand-made.ts';
 
 export interface ReferenceLayer {
   readonly kind: 'delta' | 'image';
@@ -15,7 +15,7 @@ export interface ReferenceLayer {
   readonly endLsn: bigint;
 }
 
-/** Undefined for what is no layer. */
+/** The fields of the summary; undefined if the bytes are not a layer. */
 export function referenceLayer(bytes: Buffer): ReferenceLayer | undefined {
   if (bytes.length < BLOCK || bytes.readUInt16BE(2) !== 3) return undefined;
   const magic = bytes.readUInt16BE(0);
@@ -39,7 +39,7 @@ export interface StoredReference {
   readonly payload: Buffer;
 }
 
-/** The blob at an offset; undefined if none can be there. */
+/** The blob at an offset; undefined if no blob can be there. */
 export function referenceBlob(
   bytes: Buffer,
   offset: number,
@@ -62,4 +62,28 @@ function cut(
   if (start + length > end) return undefined;
   const payload = bytes.subarray(start, start + length);
   return { storedLength: header + length, compressed, payload };
+}
+
+/** A node of the index; offsets are those of the bytes that it was read from. */
+export interface ReferenceNode {
+  readonly at: number;
+  readonly count: number;
+  readonly level: number;
+  readonly prefixLength: number;
+  readonly suffixLength: number;
+  readonly suffixesAt: number;
+  readonly valuesAt: number;
+}
+
+/** The node in the block that begins at an offset; undefined if it has no entries or too many. */
+export function referenceNode(bytes: Buffer, at: number): ReferenceNode | undefined {
+  if (at + BLOCK > bytes.length) return undefined;
+  const count = bytes.readUInt16BE(at);
+  const level = bytes.readUInt8(at + 2);
+  const prefixLength = bytes.readUInt8(at + 3);
+  const suffixLength = bytes.readUInt8(at + 4);
+  const suffixesAt = at + 5 + prefixLength;
+  const valuesAt = suffixesAt + count * suffixLength;
+  if (count === 0 || valuesAt + 5 * count > at + BLOCK) return undefined;
+  return { at, count, level, prefixLength, suffixLength, suffixesAt, valuesAt };
 }
