@@ -61,6 +61,11 @@ export function checkLsn(lsn: Lsn, what = 'LSN'): void {
   }
 }
 
+/** Whether an LSN lies in a range; without a range, always true. */
+export function isInLsnRange(lsn: Lsn, range: LsnRange | undefined): boolean {
+  return range === undefined || (lsn >= range.start && lsn < range.end);
+}
+
 /** For a range that is searched: its end may be that of `ALL_LSNS`. Throws `out-of-range` above it. */
 export function checkWantedLsns(range: LsnRange): void {
   checkLsn(range.start, 'start of the LSN range');

@@ -11,7 +11,7 @@ import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey } from '../key.ts';
-import { formatLsn } from '../lsn.ts';
+import { formatLsn, isInLsnRange } from '../lsn.ts';
 import type { LayerEntry } from './entry-batch.ts';
 import { entryAt, type IndexEntry, withEntry } from './entry-layout.ts';
 import { checkExpandedLength, type EntryScan } from './entry-scan.ts';
@@ -79,7 +79,7 @@ function takeGroup(
       return { requests, first: index, error: notBefore(entry, limit, state) };
     }
     state.nextOffset = offset;
-    if (lsnRange !== undefined && (lsn < lsnRange.start || lsn >= lsnRange.end)) continue;
+    if (!isInLsnRange(lsn, lsnRange)) continue;
     requests.push({ entry, offset, end: limit, limit });
     bytes += limit === undefined ? 0 : limit - offset;
   }

@@ -28,9 +28,11 @@ export interface LayerEntry extends IndexEntry {
 /** Maximum bytes of contents that are copied together. */
 const LARGEST_COPY = 64 * 1024;
 
+/** Memory of entries that outlive the batch. */
 interface Copies {
+  readonly keys: ArrayBuffer;
   /** A copy of the buffer from `from` on; undefined if each content is copied by itself. */
-  readonly bytes: Uint8Array | undefined;
+  readonly contents: ArrayBuffer | undefined;
   readonly from: number;
 }
 
@@ -179,22 +181,21 @@ export class EntryBatch {
   }
 
   /**
-   * An entry that outlives the batch: key and content are copies, or nobody else's. Small contents
-   * are copied together, so that one keeps the others, 64 KiB at most.
+   * An entry that outlives the batch: key and content are the caller's own. The keys of a batch are
+   * copied together, and so are small contents: one keeps the others in memory, 24 KiB of keys or 64 KiB
+   * of contents at most.
    */
   entry(index: number): LayerEntry {
-    const { keys, lsns, willInit } = this;
-    const key = new Uint8Array(KEY_SIZE);
-    const keyAt = index * KEY_SIZE;
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) key[byte] = keys[keyAt + byte] as number;
+    const { lsns, willInit } = this;
+    this.#copies ??= this.#copyTogether();
     return {
-      key,
+      key: new Uint8Array(this.#copies.keys, index * KEY_SIZE, KEY_SIZE),
       lsn: lsns[index] as bigint,
       willInit: willInit[index] === 1,
       offset: this.offsets[index] as number,
       storedLength: this.storedLengths[index] as number,
       compressed: this.compressed[index] === 1,
-      bytes: this.#ownBytes(index),
+      bytes: this.#ownBytes(index, this.#copies),
     };
   }
 
@@ -208,29 +209,26 @@ export class EntryBatch {
     for (let index = 0; index < this.count; index += 1) yield this.entry(index);
   }
 
-  #ownBytes(index: number): Uint8Array {
+  #ownBytes(index: number, { contents, from }: Copies): Uint8Array {
     if (this.compressed[index] === 1) {
       return this.#large.get(index) ?? copyOf(this.#arenaContent(index));
     }
-    this.#copies ??= this.#copyTogether();
-    const { bytes, from } = this.#copies;
+    if (contents === undefined) return copyOf(this.bytes(index));
     const start = (this.starts[index] as number) - from;
-    const length = this.lengths[index] as number;
-    if (bytes === undefined) return copyOf(this.bytes(index));
-    return new Uint8Array(bytes.buffer, bytes.byteOffset + start, length);
+    return new Uint8Array(contents, start, this.lengths[index] as number);
   }
 
-  /** Copies all plain contents, which lie in order, unless they are too many bytes for one array. */
+  /** Copies all keys, and all plain contents, which lie in order, unless they are too many bytes. */
   #copyTogether(): Copies {
     const last = this.count - 1;
     const from = this.starts[0] as number;
     const end = (this.starts[last] as number) + (this.lengths[last] as number);
-    const length = end - from;
-    if (length < 0 || length > LARGEST_COPY) return { bytes: undefined, from };
-    const bytes = new Uint8Array(length);
-    bytes.set(this.buffer.subarray(from, end));
-    if (length > 0) markAsUntransferable(bytes.buffer);
-    return { bytes, from };
+    const isSmall = end >= from && end - from <= LARGEST_COPY;
+    return {
+      keys: untransferable(this.keys.subarray(0, this.count * KEY_SIZE)),
+      contents: isSmall ? untransferable(this.buffer.subarray(from, end)) : undefined,
+      from,
+    };
   }
 
   /**
@@ -283,6 +281,14 @@ export class EntryBatch {
     this.#decompressedBytes = 0;
     this.#arenaUsed = 0;
   }
+}
+
+/** A copy that stays with its views: transferring one to another thread would detach the others. */
+function untransferable(bytes: Uint8Array): ArrayBuffer {
+  const copy = new ArrayBuffer(bytes.length);
+  new Uint8Array(copy).set(bytes);
+  markAsUntransferable(copy);
+  return copy;
 }
 
 function copyOf(content: Uint8Array): Uint8Array {

@@ -8,8 +8,11 @@ import { compareBytes, ViewedBytes } from '../../byte-words.ts';
 import { isStorageError, type StorageError, untracedError } from '../../errors.ts';
 import type { EntryRules } from '../disk-btree/index-checks.ts';
 import type { IndexNode, TailRange } from '../disk-btree/index-node.ts';
+import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
-import { formatLsn, type Lsn, type LsnRange } from '../lsn.ts';
+import { formatLsn, isInLsnRange, type Lsn, type LsnRange } from '../lsn.ts';
+import type { OrderedEntryOptions } from './entry-options.ts';
+import { groupOf, type ItemGroup } from './item-iterator.ts';
 import type { LayerSummary } from './summary-format.ts';
 
 export const LSN_SIZE = 8;
@@ -57,6 +60,19 @@ export function entryAt(layout: EntryLayout, node: IndexNode, index: number): In
     willInit: layout.willInit(node, index),
     offset: layout.offset(node, index),
   };
+}
+
+/** Entries of a leaf whose LSNs are wanted, in the wanted order. */
+export function keysOfSlice(
+  { node, from, to }: LeafSlice,
+  layout: EntryLayout,
+  { lsnRange, reverse }: OrderedEntryOptions,
+): ItemGroup<IndexEntry> {
+  const count = to - from;
+  const entry = (step: number) => entryAt(layout, node, reverse ? to - 1 - step : from + step);
+  if (lsnRange === undefined) return { count, entry };
+  const entries = Array.from({ length: count }, (_, step) => entry(step));
+  return groupOf(entries.filter(({ lsn }) => isInLsnRange(lsn, lsnRange)));
 }
 
 /** The error with key and LSN of an entry; any other error unchanged. */

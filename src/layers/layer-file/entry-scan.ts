@@ -16,7 +16,7 @@ import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { SalvagedSlice } from '../disk-btree/salvage-walk.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, type Key } from '../key.ts';
-import { formatLsn, type Lsn } from '../lsn.ts';
+import { formatLsn, isInLsnRange, type Lsn, type LsnRange } from '../lsn.ts';
 import { BlobOrder, type NextOffsets } from './blob-order.ts';
 import { BATCH_CAPACITY, EntryBatch } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry } from './entry-layout.ts';
@@ -83,7 +83,7 @@ export interface EntryScan {
   /** If all entries are wanted, reading the values starts before the index has told where they lie. */
   readonly wanted: 'all' | 'some';
   /** LSNs of the wanted entries; all if absent. */
-  readonly lsnRange?: { readonly start: Lsn; readonly end: Lsn } | undefined;
+  readonly lsnRange?: LsnRange | undefined;
   readonly signal?: AbortSignal | undefined;
   /** Total bytes that may be decompressed; compressed blobs after that are `too-large`. */
   readonly maximumExpandedLength: number;
@@ -175,12 +175,12 @@ async function* scanSlice<L>(
   state: ScanState<L>,
 ): AsyncGenerator<ScannedItem | L> {
   const { batch, order, scan, scanner } = state;
-  const { layout } = scan;
+  const { layout, lsnRange } = scan;
   for (let index = from + batch.count; index < to; index += 1) {
     index += addPlainRow(node, index, to, state);
     if (index === to) break;
     // An unwanted entry is not read, and its damage is not reported.
-    if (!isWanted(node, index, state)) continue;
+    if (lsnRange !== undefined && !isInLsnRange(layout.lsn(node, index), lsnRange)) continue;
     const offset = layout.offset(node, index);
     const next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
     let special: DamagedEntry | L | undefined;
@@ -256,12 +256,6 @@ function addPlainRow<L>(node: IndexNode, from: number, to: number, state: ScanSt
   batch.buffer = scanner.bytes;
   batch.add(scan.layout, node, from, count);
   return count;
-}
-
-function isWanted<L>(node: IndexNode, index: number, { scan }: ScanState<L>): boolean {
-  if (scan.lsnRange === undefined) return true;
-  const lsn = scan.layout.lsn(node, index);
-  return lsn >= scan.lsnRange.start && lsn < scan.lsnRange.end;
 }
 
 interface Decompressing<L> {

@@ -6,17 +6,26 @@
  * have settled, and nothing follows the end, an error or `return`.
  */
 
-/** Items that are available synchronously. */
+/** Items that are available synchronously, until the next group is asked for. */
 export interface ItemGroup<T> {
-  /** The next item; undefined at the end. Valid until the next group is asked for. */
-  readonly next: () => T | undefined;
+  readonly count: number;
+  entry(index: number): T;
 }
 
 type Result<T> = IteratorResult<T, undefined>;
 
+/** Items that exist already. */
+export function groupOf<T>(items: readonly T[]): ItemGroup<T> {
+  return { count: items.length, entry: (index) => items[index] as T };
+}
+
+const NO_ITEMS = groupOf<never>([]);
+
 export class ItemIterator<T> implements AsyncGenerator<T, undefined, undefined> {
   readonly #groups: AsyncGenerator<ItemGroup<T>>;
-  #group: ItemGroup<T> | undefined;
+  #group: ItemGroup<T> = NO_ITEMS;
+  /** Index in the group of the next item. An item is created when it is asked for, in warm memory. */
+  #index = 0;
   /** The last call that waits; later calls wait for it. */
   #waiting: Promise<unknown> | undefined;
   #isDone = false;
@@ -26,9 +35,12 @@ export class ItemIterator<T> implements AsyncGenerator<T, undefined, undefined> 
   }
 
   next(): Promise<Result<T>> {
-    if (this.#waiting !== undefined) return this.#inTurn(() => this.#nextInTurn());
-    const value = this.#group?.next();
-    if (value !== undefined) return Promise.resolve({ value, done: false });
+    const group = this.#group;
+    const index = this.#index;
+    if (index < group.count && this.#waiting === undefined) {
+      this.#index = index + 1;
+      return Promise.resolve({ value: group.entry(index), done: false });
+    }
     return this.#inTurn(() => this.#nextInTurn());
   }
 
@@ -69,16 +81,16 @@ export class ItemIterator<T> implements AsyncGenerator<T, undefined, undefined> 
   }
 
   async #nextInTurn(): Promise<Result<T>> {
-    for (;;) {
-      const value = this.#group?.next();
-      if (value !== undefined) return { value, done: false };
+    while (this.#index === this.#group.count) {
       if (this.#isDone) return { value: undefined, done: true };
       await this.#loadGroup();
     }
+    this.#index += 1;
+    return { value: this.#group.entry(this.#index - 1), done: false };
   }
 
   async #loadGroup(): Promise<void> {
-    this.#group = undefined;
+    this.#leaveGroup();
     try {
       const { value, done } = await this.#groups.next();
       if (done) this.#end();
@@ -91,6 +103,11 @@ export class ItemIterator<T> implements AsyncGenerator<T, undefined, undefined> 
 
   #end(): void {
     this.#isDone = true;
-    this.#group = undefined;
+    this.#leaveGroup();
+  }
+
+  #leaveGroup(): void {
+    this.#group = NO_ITEMS;
+    this.#index = 0;
   }
 }

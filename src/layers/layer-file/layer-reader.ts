@@ -38,6 +38,7 @@ import {
   type IndexEntry,
   justAbove,
   keyOfEntry,
+  keysOfSlice,
   layoutOf,
   withEntry,
 } from './entry-layout.ts';
@@ -49,7 +50,6 @@ import {
   type LayerStatistics,
   statisticsOf,
 } from './index-listing.ts';
-import { entriesOfBatch, keysOfSlice } from './item-groups.ts';
 import { type ItemGroup, ItemIterator } from './item-iterator.ts';
 import type { OpenedLayer, ReadOptions } from './open-file.ts';
 import {
@@ -204,7 +204,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   entries(options: OrderedEntryOptions = {}): AsyncGenerator<LayerEntry> {
     return options.reverse
       ? this.#descendEntries(options, () => this.#walkOptions(options))
-      : new ItemIterator(this.#entryGroups(options));
+      : new ItemIterator(this.batches(options));
   }
 
   /**
@@ -311,16 +311,12 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     };
   }
 
-  async *#entryGroups(options: EntryOptions): AsyncGenerator<ItemGroup<LayerEntry>> {
-    for await (const batch of this.batches(options)) yield entriesOfBatch(batch);
-  }
-
   async *#keyGroups(options: OrderedEntryOptions): AsyncGenerator<ItemGroup<IndexEntry>> {
     const walk = this.#walkOptions(options);
     const slices = options.reverse ? this.index.descend(walk) : this.index.ascend(walk);
     for await (const slice of slices) {
       throwIfAborted(options.signal, this.path);
-      yield keysOfSlice(slice, { ...options, layout: this.layout });
+      yield keysOfSlice(slice, this.layout, options);
     }
   }
 

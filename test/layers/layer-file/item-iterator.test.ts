@@ -1,7 +1,11 @@
 /** Items out of groups, one by one: as an async generator would hand them out. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { type ItemGroup, ItemIterator } from '../../../src/layers/layer-file/item-iterator.ts';
+import {
+  groupOf,
+  type ItemGroup,
+  ItemIterator,
+} from '../../../src/layers/layer-file/item-iterator.ts';
 
 class Trace {
   started = 0;
@@ -15,10 +19,7 @@ async function* groupsOf(
 ): AsyncGenerator<ItemGroup<number>> {
   trace.started += 1;
   try {
-    for (const group of groups) {
-      const items = group.values();
-      yield { next: () => items.next().value };
-    }
+    for (const group of groups) yield groupOf(group);
     if (failure !== undefined) throw failure;
   } finally {
     trace.closed += 1;
