@@ -74,7 +74,6 @@ export {
   type DeltaLayerName,
   formatLayerName,
   type ImageLayerName,
-  isTemporaryName,
   type LayerName,
   parseLayerName,
 } from '../layers/layer-name.ts';
@@ -87,6 +86,7 @@ export {
   parseLsn,
 } from '../layers/lsn.ts';
 export { openLayer } from '../layers/open-layer.ts';
+export { isTemporaryName } from '../layers/temporary-names.ts';
 export {
   type DecodeValueOptions,
   decodeValue,

@@ -4,7 +4,8 @@ import { isNativeError } from 'node:util/types';
 import { isStorageError, type StorageError } from '../errors.ts';
 import type { DirectoryEntry } from '../virtual-file/file-system.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
-import { isTemporaryName, parseLayerName } from './layer-name.ts';
+import { parseLayerName } from './layer-name.ts';
+import { isTemporaryName } from './temporary-names.ts';
 
 export type FoundFile =
   | { readonly kind: 'layer'; readonly path: string }

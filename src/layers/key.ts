@@ -9,12 +9,17 @@
  * the first key of a layer that does not fit.
  */
 
-import { isUint8Array } from 'node:util/types';
+import { isBytes } from '../check-bytes.ts';
 import { checkObject, checkText } from '../check-options.ts';
 import { StorageError, type StorageErrorDetails, untracedError } from '../errors.ts';
 
 /** Bytes of a key. */
 export const KEY_SIZE = 18;
+
+/** The two digits of each byte. */
+const HEX_DIGITS = Array.from({ length: 256 }, (_, byte) =>
+  byte.toString(16).toUpperCase().padStart(2, '0'),
+);
 
 /** 18 bytes. Functions that return a key return a new array, and never change their arguments. */
 export type Key = Uint8Array;
@@ -67,7 +72,11 @@ export function parseKey(text: string): Key {
       actual: JSON.stringify(text),
     });
   }
-  return Uint8Array.from(Buffer.from(text, 'hex'));
+  const key = new Uint8Array(KEY_SIZE);
+  for (let at = 0; at < KEY_SIZE; at += 1) {
+    key[at] = Number.parseInt(text.slice(2 * at, 2 * at + 2), 16);
+  }
+  return key;
 }
 
 /**
@@ -76,23 +85,23 @@ export function parseKey(text: string): Key {
  * @throws `invalid-input` if fewer bytes are left.
  */
 export function formatKey(bytes: Uint8Array, offset = 0): string {
-  if (!isUint8Array(bytes)) checkKey(bytes);
+  if (!isBytes(bytes)) checkKey(bytes);
   if (bytes.length - offset < KEY_SIZE) checkKey(bytes.subarray(offset));
-  return Buffer.from(bytes.buffer, bytes.byteOffset + offset, KEY_SIZE)
-    .toString('hex')
-    .toUpperCase();
+  let text = '';
+  for (let at = offset; at < offset + KEY_SIZE; at += 1) text += HEX_DIGITS[bytes[at] ?? 0];
+  return text;
 }
 
 /** Compares two keys for sorting: negative, zero or positive. */
 export function compareKeys(left: Key, right: Key): number {
-  try {
-    return Buffer.compare(left, right);
-  } catch (error) {
-    // Not checked before: comparing is what a scan does most.
-    checkKey(left);
-    checkKey(right);
-    throw error;
+  if (!isBytes(left)) checkKey(left);
+  if (!isBytes(right)) checkKey(right);
+  const length = Math.min(left.length, right.length);
+  for (let at = 0; at < length; at += 1) {
+    const difference = (left[at] ?? 0) - (right[at] ?? 0);
+    if (difference !== 0) return difference;
   }
+  return left.length - right.length;
 }
 
 /**
@@ -162,11 +171,11 @@ export function nextKey(key: Key): Key {
 
 /** Throws `invalid-input` unless the key has 18 bytes. */
 export function checkKey(key: Key): void {
-  if (!isUint8Array(key) || key.length !== KEY_SIZE) {
+  if (!isBytes(key) || key.length !== KEY_SIZE) {
     throw new StorageError('invalid-input', {
       what: 'key',
       expected: `${KEY_SIZE} bytes`,
-      actual: isUint8Array(key) ? `${key.length} bytes` : typeof key,
+      actual: isBytes(key) ? `${key.length} bytes` : typeof key,
     });
   }
 }

@@ -13,7 +13,6 @@
  */
 import { checkObject, checkOneOf, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import { isLeftoverName, SCRATCH_PREFIX, temporaryName } from '../virtual-file/leftover-names.ts';
 import { compareKeys, formatKey, type Key, type KeyRange, parseKey } from './key.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, parseLsn } from './lsn.ts';
 
@@ -58,8 +57,7 @@ const PATTERN =
  */
 export function parseLayerName(name: string): LayerName {
   checkText('layer name', name);
-  const groups =
-    Buffer.byteLength(name) <= MAXIMUM_NAME_LENGTH ? PATTERN.exec(name)?.groups : undefined;
+  const groups = utf8Length(name) <= MAXIMUM_NAME_LENGTH ? PATTERN.exec(name)?.groups : undefined;
   const { start, end, lsn, rest } = groups ?? {};
   if (start === undefined || end === undefined || lsn === undefined || rest === undefined) {
     throw notALayerName(name);
@@ -91,33 +89,6 @@ export function formatLayerName(name: LayerName): string {
   return `${formatKey(start)}-${formatKey(end)}__${lsns}${formatSuffix(name.generation)}`;
 }
 
-/** Name of the file that becomes the layer; the token keeps two writers apart. */
-export function formatTemporaryName(name: LayerName, token: string): string {
-  return temporaryName(temporaryStem(name), token);
-}
-
-/** Name of the scratch file for index blocks of the layer. */
-export function formatIndexScratchName(name: LayerName, token: string): string {
-  return temporaryName(`${temporaryStem(name)}-index`, token);
-}
-
-function temporaryStem(name: LayerName): string {
-  if (name.kind === 'image') return formatLayerName(name);
-  const { start, end } = name.lsnRange;
-  return `${formatKey(name.keyRange.start)}-XXX__${formatLsn(start)}-${formatLsn(end)}`;
-}
-
-/** True for a file that writers leave when the process dies, and `removeLeftovers` deletes. */
-export function isTemporaryName(name: string): boolean {
-  checkText('name', name);
-  return isLeftoverName(name);
-}
-
-/** Name of an ephemeral layer's scratch file. */
-export function formatScratchName(token: string): string {
-  return SCRATCH_PREFIX + token;
-}
-
 /** Throws `invalid-input` unless the text is a generation: 8 hex digits. */
 export function checkGeneration(generation: string | undefined): void {
   if (generation === undefined) return;
@@ -136,6 +107,17 @@ export function sameLayer(left: LayerName, right: LayerName): boolean {
     formatLayerName({ ...left, generation: undefined }) ===
     formatLayerName({ ...right, generation: undefined })
   );
+}
+
+/** Bytes of UTF-8; of a text that is too long at most the number of its characters. */
+function utf8Length(text: string): number {
+  if (text.length > MAXIMUM_NAME_LENGTH) return text.length;
+  let length = 0;
+  for (const character of text) {
+    const code = character.codePointAt(0) ?? 0;
+    length += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x1_0000 ? 3 : 4;
+  }
+  return length;
 }
 
 function parseDelta(keyRange: KeyRange, lsn: string, rest: string): DeltaLayerName | undefined {

@@ -4,16 +4,18 @@ import { describe, expect, it } from 'vitest';
 import { parseKey } from '../../src/layers/key.ts';
 import {
   checkGeneration,
-  formatIndexScratchName,
   formatLayerName,
-  formatScratchName,
-  formatTemporaryName,
-  isTemporaryName,
   type LayerName,
   parseLayerName,
   sameLayer,
 } from '../../src/layers/layer-name.ts';
 import { MAXIMUM_LSN } from '../../src/layers/lsn.ts';
+import {
+  formatIndexScratchName,
+  formatScratchName,
+  formatTemporaryName,
+  isTemporaryName,
+} from '../../src/layers/temporary-names.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const START = '000000067F00000005000040000000000000';

@@ -5,8 +5,9 @@
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { expect } from 'vitest';
-import { formatLayerName, isTemporaryName } from '../../src/layers/layer-name.ts';
+import { formatLayerName } from '../../src/layers/layer-name.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
+import { isTemporaryName } from '../../src/layers/temporary-names.ts';
 import { verifyLayer } from '../../src/layers/verify.ts';
 import { removeLeftovers } from '../../src/write-once/leftovers.ts';
 import { readTimelineMetadata } from '../../src/write-once/timeline-metadata.ts';

@@ -28,7 +28,6 @@ import { parseIdentifier } from '../identifier.ts';
 import { checkKey, type Key } from '../key.ts';
 import { halvesOf } from '../layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
-import { formatScratchName } from '../layer-name.ts';
 import {
   ALL_LSNS,
   checkLsn,
@@ -38,6 +37,7 @@ import {
   type LsnRange,
   MAXIMUM_LSN,
 } from '../lsn.ts';
+import { formatScratchName } from '../temporary-names.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { valuesOf } from './batch-values.ts';
 import { MemoryIndex } from './memory-index.ts';

@@ -29,13 +29,8 @@ import { createUnique } from '../../virtual-file/unique-file.ts';
 import { DiskBtreeBuilder } from '../disk-btree/builder.ts';
 import { parseIdentifier } from '../identifier.ts';
 import { checkKeyRange, type KeyRange } from '../key.ts';
-import {
-  checkGeneration,
-  formatIndexScratchName,
-  formatLayerName,
-  formatTemporaryName,
-  type LayerName,
-} from '../layer-name.ts';
+import { checkGeneration, formatLayerName, type LayerName } from '../layer-name.ts';
+import { formatIndexScratchName, formatTemporaryName } from '../temporary-names.ts';
 import { IndexStore } from './index-store.ts';
 
 /** Options for writing a layer of either kind. */

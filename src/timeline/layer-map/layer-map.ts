@@ -37,7 +37,7 @@ export interface LayerMapOptions {
 export interface MapLayer {
   /** The name as it was given. */
   readonly name: string;
-  /** L0: a delta over the whole key space. L1: any other delta. */
+  /** L0: a delta over the whole key space. L1: every other delta. */
   readonly level: LayerLevel;
   /** The keys in the name. */
   readonly keyRange: KeyRange;
@@ -100,7 +100,7 @@ interface Part {
  * @example
  * const map = LayerMap.fromNames(Object.keys(indexPart.layers));
  * for (let end = lsn + 1n, next; (next = map.search(key, end)) !== undefined; end = next.lsnFloor) {
- *   console.log(next.name, next.lsnFloor);
+ *   read(next.name, next.lsnFloor, end);
  * }
  */
 export class LayerMap {
