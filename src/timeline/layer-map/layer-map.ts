@@ -18,7 +18,7 @@ import { countStackedDeltas } from './delta-count.ts';
 import { ImageNodes } from './image-nodes.ts';
 import { keyNumber, keysBetween } from './key-number.ts';
 import { type KeySpan, keySpan, partRange } from './key-span.ts';
-import { type LayerLevel, LayerTable } from './layer-table.ts';
+import { type LayerLevel, LayerTable, MAXIMUM_LAYERS } from './layer-table.ts';
 import { checkMemoryLayers, type MemoryLayer, memoryCandidate } from './memory-layers.ts';
 import { type Candidate, type Choice, chooseLayer } from './search-rule.ts';
 import { findOverlap } from './validity.ts';
@@ -29,6 +29,8 @@ import { rowsUpTo } from './words.ts';
 export interface LayerMapOptions {
   /** Bytes of the layers, by the names as given. */
   readonly sizes?: ReadonlyMap<string, number | bigint> | undefined;
+  /** More names than this are refused; default 2,097,152, which is also the highest limit. */
+  readonly maximumLayers?: number | undefined;
   /** Layers that are not written yet, the oldest first. */
   readonly memoryLayers?: readonly MemoryLayer[] | undefined;
 }
@@ -130,12 +132,15 @@ export class LayerMap {
    *
    * @throws `invalid-input` and `ambiguous-name` for a name that is not a layer's; `invalid-input` for a
    * layer that is named twice; `out-of-range` for keys or LSNs that a pageserver cannot hold, or a
-   * key range that is empty in its 128 bits; `too-large` above 2,097,152 names.
+   * key range that is empty in its 128 bits; `too-large` for
+   * more names than the limit.
    */
   static fromNames(names: Iterable<string>, options: LayerMapOptions = {}): LayerMap {
-    checkOptions(options, { sizes: true, memoryLayers: true });
+    checkOptions(options, { sizes: true, maximumLayers: true, memoryLayers: true });
+    const { maximumLayers = MAXIMUM_LAYERS } = options;
+    checkCount('maximumLayers', maximumLayers, { to: MAXIMUM_LAYERS });
     checkMemoryLayers(options.memoryLayers);
-    return new LayerMap(LayerTable.fromNames(names), { ...options });
+    return new LayerMap(LayerTable.fromNames(names, maximumLayers), { ...options });
   }
 
   /** How many layers the map has, those in memory not counted. */
@@ -377,6 +382,18 @@ export class LayerMap {
 
   /** The parts of a span that the same delta and image cover, ascending. */
   #partsOf(span: KeySpan, bound: number): Part[] {
+    const lastGap = this.#table.borderCount - 2;
+    const outside = (from: number, to: number): Part[] =>
+      from > to
+        ? []
+        : [{ keyRange: partRange(this.#table, span, from, to), delta: NONE, image: NONE }];
+    const below = outside(span.first, Math.min(span.last, -1));
+    const above = outside(Math.max(span.first, lastGap + 1, 0), span.last);
+    return [...below, ...this.#partsInside(span, bound), ...above];
+  }
+
+  /** The parts between the first border and the last. */
+  #partsInside(span: KeySpan, bound: number): Part[] {
     const first = Math.max(span.first, 0);
     const last = Math.min(span.last, this.#table.borderCount - 2);
     const images: { readonly to: number; readonly image: number }[] = [];

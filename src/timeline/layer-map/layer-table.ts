@@ -12,7 +12,7 @@ import { KEY_WORDS, keysBetween, unfitKey, writeKeyNumber } from './key-number.t
 import { newNameDigits, readCanonicalName, takeParsedName } from './name-digits.ts';
 import { type Ranked, rankRows, rowsUpTo } from './words.ts';
 
-/** More layers than this are refused. */
+/** The indexes of more layers would not fit. */
 export const MAXIMUM_LAYERS = 1 << 21;
 
 /** The kind of a layer, as it counts in a map. */
@@ -34,10 +34,15 @@ class TableBuilder {
   #keyWords = new Uint32Array(1024 * 2 * KEY_WORDS);
   #lsnWords = new Uint32Array(1024 * 2 * LSN_WORDS);
   readonly #digits = newNameDigits();
+  readonly #maximumLayers: number;
+
+  constructor(maximumLayers: number) {
+    this.#maximumLayers = maximumLayers;
+  }
 
   add(name: string): void {
     const index = this.#names.length;
-    if (index === MAXIMUM_LAYERS) throw tooManyLayers();
+    if (index === this.#maximumLayers) throw tooManyLayers(index);
     this.#read(name);
     if (index === this.#levels.length) this.#grow();
     const { kind, keys, lsns } = this.#digits;
@@ -88,10 +93,10 @@ class TableBuilder {
   }
 
   #grow(): void {
-    this.#levels = doubled(this.#levels);
-    this.#keys = doubled(this.#keys);
-    this.#keyWords = doubled(this.#keyWords);
-    this.#lsnWords = doubled(this.#lsnWords);
+    this.#levels = grown(this.#levels, new Uint8Array(2 * this.#levels.length));
+    this.#keys = grown(this.#keys, new Uint8Array(2 * this.#keys.length));
+    this.#keyWords = grown(this.#keyWords, new Uint32Array(2 * this.#keyWords.length));
+    this.#lsnWords = grown(this.#lsnWords, new Uint32Array(2 * this.#lsnWords.length));
   }
 
   #checkRanges(ranks: Int32Array): void {
@@ -163,8 +168,8 @@ export class LayerTable {
   }
 
   /** Reads the names. Throws for the first that is not a layer's, and for a layer that is named twice. */
-  static fromNames(names: Iterable<string>): LayerTable {
-    const builder = new TableBuilder();
+  static fromNames(names: Iterable<string>, maximumLayers: number): LayerTable {
+    const builder = new TableBuilder(maximumLayers);
     for (const name of names) builder.add(name);
     return builder.finish();
   }
@@ -274,15 +279,15 @@ function isWholeKeySpace(keys: Uint8Array): boolean {
   return true;
 }
 
-function doubled<T extends Uint8Array | Uint32Array>(array: T): T {
-  const copy = new (array.constructor as new (length: number) => T)(2 * array.length);
-  copy.set(array);
-  return copy;
+/** Copies the source to the start of the target; returns the target. */
+function grown<T extends Uint8Array | Uint32Array>(source: T, target: T): T {
+  target.set(source);
+  return target;
 }
 
-function tooManyLayers(): StorageError {
+function tooManyLayers(maximum: number): StorageError {
   return new StorageError('too-large', {
     what: 'list of layers',
-    expected: `at most ${MAXIMUM_LAYERS} names`,
+    expected: `at most ${maximum} names`,
   });
 }
