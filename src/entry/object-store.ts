@@ -5,7 +5,7 @@
  *
  *   const store = directoryStore('/var/lib/neon/pageserver');
  *   for await (const item of store.list('tenants/', { delimiter: '/' })) {
- *     console.log(isCommonPrefix(item) ? item.prefix : `${item.key} ${item.size}`);
+ *     use(isCommonPrefix(item) ? item.prefix : item.key);
  *   }
  *   const { info, bytes } = await readWhole(store, key, { maximumLength: 64 * 1024 * 1024 });
  */
