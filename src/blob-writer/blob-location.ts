@@ -38,6 +38,8 @@ export interface BlobRegion {
 export interface BlobBounds extends BlobRegion {
   /** Maximum length of plain content. The decompressor checks compressed content. */
   readonly maximumLength: number;
+  /** Maximum length of the first read of a blob; default 128 KiB. */
+  readonly wholeReadLength?: number | undefined;
   readonly path: string | undefined;
 }
 
@@ -232,8 +234,8 @@ function reachesBeyond(
 }
 
 /** Length of the first read, before the header is known. Requires: a blob may start at the offset. */
-export function firstLength(request: BlobRequest, { end }: BlobBounds): number {
-  return Math.min(estimatedEnd(request), end) - request.offset;
+export function firstLength(request: BlobRequest, { end, wholeReadLength }: BlobBounds): number {
+  return Math.min(estimatedEnd(request, wholeReadLength), end) - request.offset;
 }
 
 /** Length in the source in bytes, header included. */
@@ -262,7 +264,10 @@ export function storedBlob(window: BlobWindow, offset: number, header: PackedHea
 }
 
 /** At least a header; at most the default first read, unless the end is known. */
-export function estimatedEnd({ offset, end }: BlobRequest): number {
+export function estimatedEnd(
+  { offset, end }: BlobRequest,
+  maximumLength = DEFAULT_MAXIMUM_READ_SIZE,
+): number {
   if (end === undefined || !(end > offset)) return offset + FIRST_READ_SIZE;
-  return Math.min(Math.ceil(end), offset + DEFAULT_MAXIMUM_READ_SIZE);
+  return Math.min(Math.ceil(end), offset + maximumLength);
 }

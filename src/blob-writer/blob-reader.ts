@@ -91,10 +91,10 @@ export class BlobReader {
     checkObject('limits', limits);
     checkLimit('limit: length of a blob', limits.maximumLength);
     checkLimit('limit: size of a window', limits.maximumWindowSize);
-    const { path } = source;
+    const { path, wholeReadLength } = source;
     this.source = source;
     this.region = { start: region.start, end: Math.min(region.end, source.size) };
-    this.bounds = { ...this.region, maximumLength: limits.maximumLength, path };
+    this.bounds = { ...this.region, maximumLength: limits.maximumLength, wholeReadLength, path };
     this.#limits = limits;
   }
 

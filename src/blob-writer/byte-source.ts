@@ -56,6 +56,11 @@ export interface ByteSource {
    * second request. Default: ranges are read one by one, blobs together if they touch.
    */
   readonly maximumGap?: number | undefined;
+  /**
+   * Up to this many bytes, one read is better than two that need fewer: a lookup reads an index of this
+   * length whole, and a value as far as the next one begins. Default: `maximumGap`, 128 KiB for values.
+   */
+  readonly wholeReadLength?: number | undefined;
   /** As `read`, synchronously, if the source can; blocks the event loop. */
   readonly readSync?: ((target: Uint8Array, offset: number) => number) | undefined;
   /** Allocates memory of `length` bytes that large reads are fastest with; by default ordinary memory. */

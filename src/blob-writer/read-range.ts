@@ -22,6 +22,7 @@ export interface JoinedRange extends ReadRange {
 export function joinRanges(
   ranges: readonly ReadRange[],
   maximumGap: number | undefined,
+  maximumLength = MAXIMUM_JOINED_LENGTH,
 ): JoinedRange[] {
   if (maximumGap === undefined) return ranges.map((range) => joined([range], endOf(range), false));
   const sorted = ranges.toSorted((left, right) => left.offset - right.offset);
@@ -33,7 +34,7 @@ export function joinRanges(
     const [first = range] = parts;
     const gap = range.offset - end;
     const length = Math.max(end, endOf(range)) - first.offset;
-    if (parts.length > 0 && (gap > maximumGap || length > MAXIMUM_JOINED_LENGTH)) {
+    if (parts.length > 0 && (gap > maximumGap || length > maximumLength)) {
       result.push(joined(parts, end, hasGaps));
       parts = [];
     }

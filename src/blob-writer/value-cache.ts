@@ -168,6 +168,7 @@ export class CachedSource implements ByteSource {
     | ((ranges: readonly ReadRange[], options?: ReadRangesOptions) => Promise<void>)
     | undefined;
   readonly maximumGap: number | undefined;
+  readonly wholeReadLength: number | undefined;
   readonly newBuffer: ((length: number) => Uint8Array) | undefined;
   readonly #source: ByteSource;
   readonly #cache: ValueCache;
@@ -184,6 +185,7 @@ export class CachedSource implements ByteSource {
     // A source that joins reads itself is asked for the wanted bytes only.
     this.readRanges = source.readRanges?.bind(source);
     this.maximumGap = source.maximumGap;
+    this.wholeReadLength = source.wholeReadLength;
     this.#source = source;
     this.#cache = cache;
     this.#owner = owner;

@@ -149,8 +149,8 @@ export class IndexNodes {
    * than it answers two requests, and the cache has room for it.
    */
   get isReadWhole(): boolean {
-    const { maximumGap = 0 } = this.blocks.source;
-    return this.rootBlock * BLOCK_SIZE <= maximumGap && this.rootBlock < this.#cache.capacity;
+    const { maximumGap = 0, wholeReadLength = maximumGap } = this.blocks.source;
+    return this.rootBlock * BLOCK_SIZE <= wholeReadLength && this.rootBlock < this.#cache.capacity;
   }
 }
 

@@ -1,0 +1,252 @@
+/**
+ * Single files of a web server, to read. Requires a server that answers ranges, unless all of a file is
+ * wanted. Redirects are followed, a few of them, but never to a less secure or another kind of address.
+ */
+import type { ReadRange } from '../blob-writer/read-range.ts';
+import { checkObject, checkOptions, checkText } from '../check-options.ts';
+import { isStorageError, StorageError } from '../errors.ts';
+import {
+  checkNetworkOptions,
+  type HttpAnswer,
+  HttpClient,
+  NETWORK_OPTIONS,
+  type NetworkOptions,
+  nonsense,
+} from './http-client.ts';
+import {
+  changedError,
+  checkKeyOfObject,
+  notFoundError,
+  type ObjectInfo,
+  type ObjectReadOptions,
+  type ObjectRequestOptions,
+  type ObjectStart,
+  type ObjectStore,
+  pathOfObject,
+} from './object-store.ts';
+import { isPage, partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
+import { MAXIMUM_GAP, type RangeAnswer, RangedReads, type WantedRange } from './ranged-reads.ts';
+import { transient } from './retry.ts';
+import { checkUrlKey } from './s3-requests.ts';
+
+/** Options of `httpStore`. */
+export interface HttpStoreOptions extends NetworkOptions {
+  /** Sent with each request to the origin of the base, such as `authorization`. */
+  readonly headers?: Readonly<Record<string, string>> | undefined;
+}
+
+const OPTIONS: Readonly<Record<keyof HttpStoreOptions, true>> = {
+  ...NETWORK_OPTIONS,
+  headers: true,
+};
+
+const MAXIMUM_REDIRECTS = 5;
+const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
+
+/** A file of a web server. */
+export interface HttpObject {
+  /** Has the files beside it, too. */
+  readonly store: ObjectStore;
+  /** The last part of the URL's path. */
+  readonly key: string;
+}
+
+/**
+ * Makes a store of the file that a URL names, and of those beside it. A query, such as that of a signed
+ * URL, is sent along; a user and password become a header.
+ *
+ * @throws `invalid-input` for anything but the http or https URL of a file.
+ *
+ * @example
+ * const { store, key } = httpObject('https://example.com/layers/index_part.json');
+ * const { bytes } = await readWhole(store, key, { maximumLength: 1024 * 1024 });
+ */
+export function httpObject(url: string | URL, options: HttpStoreOptions = {}): HttpObject {
+  const whole = parseUrl(url);
+  const slash = whole.pathname.lastIndexOf('/');
+  const key = decodedKey(whole.pathname.slice(slash + 1));
+  if (key === undefined || key === '') throw badUrl(whole.href, 'the URL of a file');
+  const base = new URL(whole);
+  base.pathname = whole.pathname.slice(0, slash + 1);
+  return { store: httpStore(base, options), key };
+}
+
+/**
+ * Makes a read-only store of the files below a URL. It cannot list, and `put` is refused.
+ *
+ * @param base Its path is a directory, whether or not it ends with a slash.
+ * @throws `invalid-input`.
+ *
+ * @example
+ * const store = httpStore('https://example.com/layers');
+ */
+export function httpStore(base: string | URL, options: HttpStoreOptions = {}): ObjectStore {
+  checkOptions(options, OPTIONS);
+  checkNetworkOptions(options);
+  if (options.headers !== undefined) checkObject('headers', options.headers);
+  return new HttpStore(parseUrl(base), options);
+}
+
+class HttpStore implements ObjectStore {
+  readonly name: string;
+  readonly maximumGap = MAXIMUM_GAP;
+  readonly #base: URL;
+  readonly #headers: Readonly<Record<string, string>>;
+  readonly #client: HttpClient;
+  readonly #reads: RangedReads;
+
+  constructor(base: URL, options: HttpStoreOptions) {
+    const { username, password, origin } = base;
+    const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+    const authorization = `Basic ${Buffer.from(user).toString('base64')}`;
+    this.#base = new URL(base);
+    this.#base.username = this.#base.password = this.#base.hash = '';
+    this.#base.pathname = base.pathname.replace(/\/*$/, '/');
+    // Queries hold signatures, which do not belong into messages.
+    this.name = origin + this.#base.pathname.replace(/\/$/, '');
+    this.#headers = { ...(user === ':' ? {} : { authorization }), ...options.headers };
+    this.#client = new HttpClient(options);
+    this.#reads = new RangedReads({
+      name: this.name,
+      retry: options,
+      getRange: (wanted, receive) => this.#getRange(wanted, receive),
+    });
+  }
+
+  async readRanges(
+    key: string,
+    ranges: readonly ReadRange[],
+    options: ObjectReadOptions = {},
+  ): Promise<void> {
+    checkKey(key);
+    await this.#reads.readRanges(key, ranges, options);
+  }
+
+  async readStart(
+    key: string,
+    length: number,
+    options: ObjectReadOptions = {},
+  ): Promise<ObjectStart> {
+    checkKey(key);
+    return this.#reads.readStart(key, length, options);
+  }
+
+  async head(key: string, options: ObjectRequestOptions = {}): Promise<ObjectInfo | undefined> {
+    try {
+      return (await this.readStart(key, 1, options)).info;
+    } catch (error) {
+      if (isStorageError(error, 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  // biome-ignore lint/correctness/useYield: it has nothing to list.
+  async *list(): AsyncGenerator<never, void, undefined> {
+    throw this.#refused('a list of files');
+  }
+
+  async put(): Promise<ObjectInfo> {
+    throw this.#refused('writing');
+  }
+
+  #refused(what: string): StorageError {
+    const expected = 'a store that is more than a web server';
+    return new StorageError('invalid-input', { what, path: this.name, expected });
+  }
+
+  #getRange<T>(wanted: WantedRange, receive: (answer: RangeAnswer) => Promise<T>): Promise<T> {
+    const url = new URL(this.#base);
+    url.pathname += wanted.key.split('/').map(encodeURIComponent).join('/');
+    return this.#follow(url, wanted, 0, receive);
+  }
+
+  async #follow<T>(
+    url: URL,
+    wanted: WantedRange,
+    redirects: number,
+    receive: (answer: RangeAnswer) => Promise<T>,
+  ): Promise<T> {
+    const { key, range, signal } = wanted;
+    const path = pathOfObject(this, key);
+    const own = url.origin === this.#base.origin ? this.#headers : {};
+    const headers = { ...own, ...rangeHeaders(wanted) };
+    const length = range === undefined ? 0 : range.end - range.start;
+    const request = { method: 'GET', url, headers, length, path, signal } as const;
+    const outcome = await this.#client.exchange(request, async (answer) => {
+      if (REDIRECTS.includes(answer.status)) return { next: nextUrl(answer, url, redirects) };
+      return { result: await receive(answerOf(answer, wanted)) };
+    });
+    if ('result' in outcome) return outcome.result;
+    return this.#follow(outcome.next, wanted, redirects + 1, receive);
+  }
+}
+
+function answerOf(answer: HttpAnswer, { key, range, etag }: WantedRange): RangeAnswer {
+  const { status, path } = answer;
+  if (status === 206) return partialAnswer(answer, key);
+  if (status === 416) return { kind: 'unsatisfiable' };
+  if (status === 200) {
+    if (isPage(answer) && !/\.x?html?$/i.test(key)) {
+      const expected = 'the bytes of a file';
+      throw nonsense(path, { what: 'answer', expected, actual: 'a page of HTML' });
+    }
+    const whole = wholeAnswer(answer, key);
+    const isEnough =
+      range === undefined ||
+      (whole.kind === 'bytes' && range.start === 0 && whole.end <= range.end);
+    if (isEnough) return whole;
+    const expected = 'a range (status 206)';
+    throw nonsense(path, { what: 'server without ranges', expected, actual: 'status 200' });
+  }
+  const actual = `status ${status}`;
+  if (status === 404 || status === 410) throw notFoundError(path);
+  if (status === 412 && etag !== undefined) throw changedError(path, etag, undefined);
+  if (status === 401 || status === 403 || status === 407) {
+    throw new StorageError('denied', { what: 'the server refuses', path, actual });
+  }
+  const error = nonsense(path, { what: 'answer', expected: 'a file', actual });
+  throw status >= 500 || status === 429 || status === 408 ? transient(error) : error;
+}
+
+/** Where a redirect leads. Throws `network` for one too many, or to where no secret should go. */
+function nextUrl(answer: HttpAnswer, from: URL, redirects: number): URL {
+  const { path } = answer;
+  const location = answer.header('location') ?? '';
+  const url = URL.canParse(location, from.href) ? new URL(location, from.href) : undefined;
+  const isFit = url?.protocol === from.protocol || url?.protocol === 'https:';
+  if (url === undefined || !isFit) {
+    const actual = url === undefined ? location : url.protocol;
+    throw nonsense(path, { what: 'redirect', expected: from.protocol, actual });
+  }
+  if (redirects < MAXIMUM_REDIRECTS) return url;
+  throw nonsense(path, {
+    what: 'redirects',
+    expected: `at most ${MAXIMUM_REDIRECTS}`,
+    actual: 'more',
+  });
+}
+
+function checkKey(key: unknown): asserts key is string {
+  checkKeyOfObject(key);
+  checkUrlKey(key);
+}
+
+function parseUrl(url: unknown): URL {
+  const text = typeof url === 'object' && url !== null && 'href' in url ? url.href : url;
+  checkText('URL', text);
+  const parsed = URL.canParse(text) ? new URL(text) : undefined;
+  if (parsed !== undefined && /^https?:$/.test(parsed.protocol)) return parsed;
+  throw badUrl(text, 'an http or https URL');
+}
+
+function decodedKey(part: string): string | undefined {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return undefined;
+  }
+}
+
+function badUrl(actual: string, expected: string): StorageError {
+  return new StorageError('invalid-input', { what: 'URL', expected, actual });
+}

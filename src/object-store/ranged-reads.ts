@@ -1,0 +1,241 @@
+/**
+ * Reads ranges of objects by requests that carry one range each, as HTTP has them.
+ *
+ * Every answer is checked: it must be the range that was asked for, of the object that is expected, in
+ * full. A body that was cut is continued where it ended, if the object is still the same.
+ */
+import { constants } from 'node:buffer';
+import { distribute, joinRanges, type ReadRange } from '../blob-writer/read-range.ts';
+import { checkBytes } from '../check-bytes.ts';
+import { checkCount, checkObject } from '../check-options.ts';
+import { StorageError } from '../errors.ts';
+import { nonsense } from './http-client.ts';
+import {
+  changedError,
+  checkRequestOptions,
+  endsEarly,
+  type ObjectInfo,
+  type ObjectReadOptions,
+  type ObjectStart,
+  pathOfObject,
+} from './object-store.ts';
+import { type RetryOptions, retrying, transient } from './retry.ts';
+
+/** A range to ask for; without `start` and `end`, the whole object. */
+export interface WantedRange extends ObjectReadOptions {
+  readonly key: string;
+  readonly range: { readonly start: number; readonly end: number } | undefined;
+}
+
+/** What a store answered; `unsatisfiable` if the object ends at or before the start of the range. */
+export type RangeAnswer =
+  | { readonly kind: 'unsatisfiable' }
+  | {
+      readonly kind: 'bytes';
+      readonly info: ObjectInfo;
+      readonly start: number;
+      /** Exclusive. */
+      readonly end: number;
+      readonly body: AsyncIterable<Uint8Array>;
+    };
+
+/** Makes one request; the answer is valid until `receive` has returned. Throws: the error of the store. */
+export type GetRange = <T>(
+  wanted: WantedRange,
+  receive: (answer: RangeAnswer) => Promise<T>,
+) => Promise<T>;
+
+export interface RangedReadsOptions {
+  readonly name: string;
+  readonly getRange: GetRange;
+  readonly retry: RetryOptions;
+}
+
+/** Reading a gap of this length takes no longer than another request. */
+export const MAXIMUM_GAP = 128 * 1024;
+/** Joined reads are at most this long, so that they run side by side. */
+const MAXIMUM_JOINED_LENGTH = 8 * 1024 * 1024;
+
+export class RangedReads {
+  readonly #options: RangedReadsOptions;
+
+  constructor(options: RangedReadsOptions) {
+    this.#options = options;
+  }
+
+  /** As `ObjectStore.readRanges`. Requires: the key is checked. */
+  async readRanges(
+    key: string,
+    ranges: readonly ReadRange[],
+    options: ObjectReadOptions,
+  ): Promise<void> {
+    checkRequestOptions(options);
+    checkRanges(ranges);
+    const wanted = ranges.filter(({ target }) => target.length > 0);
+    const joined = joinRanges(wanted, MAXIMUM_GAP, MAXIMUM_JOINED_LENGTH);
+    const read = async (range: (typeof joined)[number]): Promise<void> => {
+      const { target, offset } = range;
+      const download = new Download({
+        ...options,
+        key,
+        start: offset,
+        length: target.length,
+        target,
+      });
+      await this.#finish(download);
+      distribute(range);
+    };
+    // All have ended before the first error is thrown, so that no target is written later.
+    for (const outcome of await Promise.allSettled(joined.map(read))) {
+      if (outcome.status === 'rejected') throw outcome.reason;
+    }
+  }
+
+  /** As `ObjectStore.readStart`. Requires: the key is checked. */
+  async readStart(key: string, length: number, options: ObjectReadOptions): Promise<ObjectStart> {
+    checkRequestOptions(options);
+    checkCount('length', length, { from: 1 });
+    const end = Math.min(length, constants.MAX_LENGTH);
+    return this.#finish(new Download({ ...options, key, start: 0, length: end }));
+  }
+
+  async #finish(download: Download): Promise<ObjectStart> {
+    const { retry, getRange } = this.#options;
+    const { key, signal } = download.wanted;
+    const path = pathOfObject(this.#options, key);
+    await retrying(
+      () => getRange(download.next(), (answer) => download.receive(answer, path)),
+      retry,
+      { signal, path },
+    );
+    if (download.isUnsatisfiable) {
+      await retrying(
+        () => getRange(download.whole(), (answer) => download.receive(answer, path)),
+        retry,
+        { signal, path },
+      );
+    }
+    return download.result(path);
+  }
+}
+
+interface WantedBytes extends ObjectReadOptions {
+  readonly key: string;
+  readonly start: number;
+  readonly length: number;
+  /** All of it must be filled; without a target, the object may be shorter. */
+  readonly target?: Uint8Array | undefined;
+}
+
+/** The bytes that have come so far. */
+class Download {
+  readonly wanted: WantedBytes;
+  #target: Uint8Array | undefined;
+  #done = 0;
+  #info: ObjectInfo | undefined;
+  /** The object is empty, which the answer says nothing more about. */
+  isUnsatisfiable = false;
+
+  constructor(wanted: WantedBytes) {
+    this.wanted = wanted;
+    this.#target = wanted.target;
+  }
+
+  /** The request for what is missing. */
+  next(): WantedRange {
+    const { key, start, length, signal } = this.wanted;
+    const range = { start: start + this.#done, end: start + (this.#target?.length ?? length) };
+    return { key, range, signal, etag: this.#etag };
+  }
+
+  /** The request for all of an empty object. */
+  whole(): WantedRange {
+    const { key, signal } = this.wanted;
+    return { key, range: undefined, signal, etag: this.#etag };
+  }
+
+  result(path: string): ObjectStart {
+    if (this.#info !== undefined && this.#target !== undefined) {
+      return { info: this.#info, bytes: this.#target };
+    }
+    throw nonsense(path, { what: 'range of an object', expected: 'an answer', actual: 'none' });
+  }
+
+  async receive(answer: RangeAnswer, path: string): Promise<void> {
+    const { start, length, target: given } = this.wanted;
+    if (answer.kind === 'unsatisfiable') return this.#refuseUnsatisfiable(path);
+    const { info } = answer;
+    this.#checkEtag(info, path);
+    if (this.isUnsatisfiable && info.size > 0) {
+      // It was written since.
+      throw transient(nonsense(path, { what: 'size', expected: '0', actual: `${info.size}` }));
+    }
+    this.isUnsatisfiable = false;
+    const end = Math.min(start + length, info.size);
+    if (given !== undefined && end < start + length) throw endsEarly(path, end, start + length);
+    if (answer.start !== start + this.#done || answer.end !== end) {
+      const expected = `${start + this.#done} to ${end}`;
+      const actual = `${answer.start} to ${answer.end}`;
+      throw nonsense(path, { what: 'range of the answer', expected, actual });
+    }
+    this.#info = info;
+    this.#target ??= new Uint8Array(end - start);
+    try {
+      await this.#take(answer.body, this.#target, path);
+    } finally {
+      // Without an etag, nobody knows whether the rest belongs to the same content.
+      if (info.etag === undefined) this.#done = 0;
+    }
+  }
+
+  async #take(body: AsyncIterable<Uint8Array>, target: Uint8Array, path: string): Promise<void> {
+    for await (const chunk of body) {
+      if (chunk.length > target.length - this.#done) {
+        const expected = `${target.length} bytes`;
+        throw nonsense(path, { what: 'body of the answer', expected, actual: 'more' });
+      }
+      target.set(chunk, this.#done);
+      this.#done += chunk.length;
+    }
+    if (this.#done === target.length) return;
+    const what = 'body of the answer';
+    const [expected, actual] = [`${target.length} bytes`, `${this.#done}`];
+    throw transient(nonsense(path, { what, expected, actual }));
+  }
+
+  #refuseUnsatisfiable(path: string): void {
+    const { start, length, target } = this.wanted;
+    // An earlier attempt has had bytes of it.
+    if (this.#done > 0) throw changedError(path, this.#etag ?? 'of the first bytes', undefined);
+    if (target !== undefined) {
+      const what = 'object ends early';
+      const until = `bytes up to ${start + length}`;
+      throw new StorageError('truncated', { what, path, offset: start, expected: until });
+    }
+    this.isUnsatisfiable = true;
+  }
+
+  get #etag(): string | undefined {
+    return this.wanted.etag ?? this.#info?.etag;
+  }
+
+  #checkEtag(info: ObjectInfo, path: string): void {
+    const expected = this.#etag;
+    if (expected === undefined || sameEtag(expected, info.etag)) return;
+    throw changedError(path, expected, info.etag);
+  }
+}
+
+/** Listings of some stores leave the quotes out. */
+export function sameEtag(left: string, right: string | undefined): boolean {
+  const bare = (etag: string): string => etag.replace(/^W\//, '').replace(/^"(.*)"$/, '$1');
+  return right !== undefined && bare(left) === bare(right);
+}
+
+function checkRanges(ranges: readonly ReadRange[]): void {
+  checkObject('ranges', ranges);
+  for (const { target, offset } of ranges) {
+    checkBytes(target, 'target of a range');
+    checkCount('offset', offset, { to: Number.MAX_SAFE_INTEGER - target.length });
+  }
+}

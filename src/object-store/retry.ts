@@ -1,0 +1,74 @@
+/**
+ * Repeats what failed for the moment: 5xx, 429, resets, timeouts, cut bodies. The waits double, up to a
+ * bound, and each is random below that, so that many clients do not return together.
+ */
+import { setTimeout as wait } from 'node:timers/promises';
+import { abortedError, isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
+
+/** How often, and how soon, a store repeats a request that failed for the moment. */
+export interface RetryOptions {
+  /** Number of attempts; default 5, at most 20. 1 repeats nothing. */
+  readonly attempts?: number | undefined;
+  /** Bound of the first wait in milliseconds, doubled by each one up to 5 seconds; default 100. */
+  readonly firstWaitMs?: number | undefined;
+}
+
+export const RETRY_OPTIONS: Readonly<Record<keyof RetryOptions, true>> = {
+  attempts: true,
+  firstWaitMs: true,
+};
+
+export const MAXIMUM_ATTEMPTS = 20;
+const DEFAULT_ATTEMPTS = 5;
+const DEFAULT_FIRST_WAIT_MS = 100;
+const LONGEST_WAIT_MS = 5000;
+/** A server may ask for more patience than a caller has. */
+const LONGEST_REQUESTED_WAIT_MS = 20_000;
+
+/** Errors after which another attempt may succeed, and the wait that the server asked for. */
+const transientErrors = new WeakMap<StorageError, number | undefined>();
+
+/** Marks the error as one that another attempt may not meet; returns it. */
+export function transient(error: StorageError, requestedWaitMs?: number): StorageError {
+  transientErrors.set(error, requestedWaitMs);
+  return error;
+}
+
+export function isTransient(error: unknown): boolean {
+  return isStorageError(error) && transientErrors.has(error);
+}
+
+/**
+ * Calls `attempt`, with the number of the attempt from 1 on, until it succeeds, fails for good, or has
+ * failed too often. Throws: its last error; `aborted`.
+ */
+export async function retrying<T>(
+  attempt: (number: number) => Promise<T>,
+  { attempts = DEFAULT_ATTEMPTS, firstWaitMs = DEFAULT_FIRST_WAIT_MS }: RetryOptions,
+  { signal, path }: { readonly signal: AbortSignal | undefined; readonly path: string },
+): Promise<T> {
+  for (let number = 1; ; number += 1) {
+    throwIfAborted(signal, path);
+    try {
+      return await attempt(number);
+    } catch (error) {
+      if (number >= attempts || !isStorageError(error) || !transientErrors.has(error)) throw error;
+      const bound = Math.min(firstWaitMs * 2 ** (number - 1), LONGEST_WAIT_MS);
+      const requested = Math.min(transientErrors.get(error) ?? 0, LONGEST_REQUESTED_WAIT_MS);
+      await waitOrAbort(requested + Math.random() * bound, signal, path);
+    }
+  }
+}
+
+async function waitOrAbort(
+  milliseconds: number,
+  signal: AbortSignal | undefined,
+  path: string,
+): Promise<void> {
+  try {
+    await wait(milliseconds, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    if (signal?.aborted) throw abortedError(signal, path);
+    throw error;
+  }
+}

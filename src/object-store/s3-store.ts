@@ -1,0 +1,336 @@
+/**
+ * A bucket of S3, or of what speaks it: MinIO, R2, GCS by its XML interface, Ceph, Garage. Requests are as
+ * plain as possible, without checksums in trailers, so that all of them are accepted.
+ *
+ * `head` reads one byte instead of asking by HEAD, whose 404 has no body: it could be that of a proxy.
+ */
+
+import type { ReadRange } from '../blob-writer/read-range.ts';
+import { checkBytes } from '../check-bytes.ts';
+import { checkChoice, checkOptions, checkText } from '../check-options.ts';
+import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
+import { byBytesOf } from '../virtual-file/name-order.ts';
+import {
+  checkNetworkOptions,
+  NETWORK_OPTIONS,
+  type NetworkOptions,
+  nonsense,
+} from './http-client.ts';
+import {
+  type CommonPrefix,
+  checkKeyOfObject,
+  checkPrefix,
+  checkRequestOptions,
+  isCommonPrefix,
+  type ObjectInfo,
+  type ObjectListOptions,
+  type ObjectPutOptions,
+  type ObjectReadOptions,
+  type ObjectRequestOptions,
+  type ObjectStart,
+  type ObjectStore,
+  pathOfObject,
+  readWhole,
+} from './object-store.ts';
+import { partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
+import { MAXIMUM_GAP, type RangeAnswer, RangedReads, type WantedRange } from './ranged-reads.ts';
+import { retrying } from './retry.ts';
+import {
+  type ListedItem,
+  type ListPage,
+  MAXIMUM_PAGE_LENGTH,
+  nameOf,
+  parsePage,
+} from './s3-listing.ts';
+import { checkedCredentials, checkUrlKey, parseEndpoint, S3Requests } from './s3-requests.ts';
+import type { S3CredentialProvider, S3Credentials } from './s3-settings.ts';
+
+/** Options of `s3Store`. What is left out is taken from the environment, as AWS's own tools do. */
+export interface S3StoreOptions extends NetworkOptions {
+  /** Name of the bucket. */
+  readonly bucket: string;
+  /** What the store's keys are below, such as `neon/pageserver`; default: the bucket itself. */
+  readonly prefix?: string | undefined;
+  /** Default: AWS_REGION, AWS_DEFAULT_REGION, the profile, `us-east-1`; corrected if AWS names another. */
+  readonly region?: string | undefined;
+  /** Default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, the profile, AWS itself. */
+  readonly endpoint?: string | undefined;
+  /**
+   * Whether the bucket is a part of the path or of the host name. Default: of the path if the endpoint has
+   * no name, or the bucket's name does not fit into one.
+   */
+  readonly addressing?: 'path' | 'host' | undefined;
+  /** Profile of the shared files; default: AWS_PROFILE, `default`. If given, the environment's keys are ignored. */
+  readonly profile?: string | undefined;
+  /**
+   * Credentials, a function that returns them, or `anonymous` for public buckets. Default:
+   * AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY with AWS_SESSION_TOKEN, then the profile.
+   */
+  readonly credentials?: S3Credentials | S3CredentialProvider | 'anonymous' | undefined;
+}
+
+const OPTIONS: Readonly<Record<keyof S3StoreOptions, true>> = {
+  ...NETWORK_OPTIONS,
+  bucket: true,
+  prefix: true,
+  region: true,
+  endpoint: true,
+  addressing: true,
+  profile: true,
+  credentials: true,
+};
+
+/** Pages without a name that a store may give in a row. */
+const MAXIMUM_EMPTY_PAGES = 100;
+const ERROR_LENGTH = 64 * 1024;
+
+/**
+ * Makes a store of a bucket. Nothing is looked up before the first call.
+ *
+ * Durability: a `put` that has resolved is as durable as the store keeps objects.
+ * @throws `invalid-input`.
+ *
+ * @example
+ * const store = s3Store({ bucket: 'neon', prefix: 'pageserver/v1' });
+ * const { bytes } = await readWhole(store, key, { maximumLength: 64 * 1024 * 1024 });
+ */
+export function s3Store(options: S3StoreOptions): ObjectStore {
+  checkOptions(options, OPTIONS);
+  checkNetworkOptions(options);
+  const { bucket, prefix = '', region, endpoint, addressing, profile, credentials } = options;
+  checkText('bucket', bucket);
+  if (!/^[A-Za-z0-9][A-Za-z0-9._:-]{0,254}$/.test(bucket)) {
+    throw new StorageError('invalid-input', {
+      what: 'bucket',
+      expected: 'letters, digits, dots, hyphens',
+      actual: bucket,
+    });
+  }
+  checkPrefix(prefix);
+  checkUrlKey(prefix);
+  for (const [name, text] of Object.entries({ region, profile })) {
+    if (text !== undefined) checkText(name, text);
+  }
+  if (endpoint !== undefined) parseEndpoint(endpoint);
+  checkChoice('addressing', addressing, ['path', 'host']);
+  const isGiven = credentials !== undefined && credentials !== 'anonymous';
+  if (isGiven && typeof credentials !== 'function') checkedCredentials(credentials);
+  return new S3Store(options);
+}
+
+class S3Store implements ObjectStore {
+  readonly name: string;
+  readonly maximumGap = MAXIMUM_GAP;
+  /** Empty, or with a slash at its end. */
+  readonly #prefix: string;
+  readonly #options: S3StoreOptions;
+  readonly #requests: S3Requests;
+  readonly #reads: RangedReads;
+
+  constructor(options: S3StoreOptions) {
+    const prefix = (options.prefix ?? '').replace(/^\/+|\/+$/g, '');
+    this.#prefix = prefix === '' ? '' : `${prefix}/`;
+    this.name = `s3://${options.bucket}${prefix === '' ? '' : '/'}${prefix}`;
+    this.#options = options;
+    this.#requests = new S3Requests(options);
+    this.#reads = new RangedReads({
+      name: this.name,
+      retry: options,
+      getRange: (wanted, receive) => this.#getRange(wanted, receive),
+    });
+  }
+
+  async readRanges(
+    key: string,
+    ranges: readonly ReadRange[],
+    options: ObjectReadOptions = {},
+  ): Promise<void> {
+    checkKey(key);
+    await this.#reads.readRanges(key, ranges, options);
+  }
+
+  async readStart(
+    key: string,
+    length: number,
+    options: ObjectReadOptions = {},
+  ): Promise<ObjectStart> {
+    checkKey(key);
+    return this.#reads.readStart(key, length, options);
+  }
+
+  async head(key: string, options: ObjectRequestOptions = {}): Promise<ObjectInfo | undefined> {
+    try {
+      return (await this.readStart(key, 1, options)).info;
+    } catch (error) {
+      if (isStorageError(error, 'not-found')) return undefined;
+      throw error;
+    }
+  }
+
+  async *list(
+    prefix: string,
+    options: ObjectListOptions = {},
+  ): AsyncGenerator<ObjectInfo | CommonPrefix, void, undefined> {
+    checkPrefix(prefix);
+    checkRequestOptions(options);
+    const path = pathOfObject(this, prefix);
+    let previous = '';
+    let token: string | undefined;
+    let emptyPages = 0;
+    do {
+      const asked = token;
+      const page = await retrying(() => this.#page(prefix, asked, options), this.#options, {
+        signal: options.signal,
+        path,
+      });
+      for (const item of page.items) {
+        this.#checkOrder(item, { prefix, previous, path });
+        previous = nameOf(item);
+        throwIfAborted(options.signal, path);
+        // Some programs put an empty object for the prefix itself.
+        if (previous !== this.#prefix) yield this.#withoutPrefix(item);
+      }
+      emptyPages = page.items.length === 0 ? emptyPages + 1 : 0;
+      if (page.next !== undefined && (page.next === asked || emptyPages > MAXIMUM_EMPTY_PAGES)) {
+        throw nonsense(path, {
+          what: 'listing',
+          expected: 'an end',
+          actual: 'the same page again',
+        });
+      }
+      token = page.next;
+    } while (token !== undefined);
+  }
+
+  async put(key: string, bytes: Uint8Array, options: ObjectPutOptions = {}): Promise<ObjectInfo> {
+    checkKey(key);
+    checkBytes(bytes, 'bytes of the object');
+    checkRequestOptions(options);
+    const path = pathOfObject(this, key);
+    const { signal, ifAbsent } = options;
+    // Some stores ignore the condition; this narrows the gap.
+    if (ifAbsent && (await this.head(key, { signal })) !== undefined) throw taken(path);
+    return retrying(
+      async (attempt) => {
+        const info = await this.#put(key, bytes, options);
+        if (info !== undefined) return info;
+        // The answer to an earlier attempt may have been lost.
+        const ours = attempt > 1 ? await this.#sameAs(key, bytes, signal) : undefined;
+        if (ours === undefined) throw taken(path);
+        return ours;
+      },
+      this.#options,
+      { signal, path },
+    );
+  }
+
+  /** Undefined if the key is taken. */
+  #put(key: string, bytes: Uint8Array, options: ObjectPutOptions): Promise<ObjectInfo | undefined> {
+    const request = {
+      method: 'PUT',
+      key: this.#prefix + key,
+      headers: options.ifAbsent ? { 'if-none-match': '*' } : {},
+      body: bytes,
+      length: bytes.length,
+      path: pathOfObject(this, key),
+      signal: options.signal,
+      statuses: options.ifAbsent ? [200, 201, 204, 412] : [200, 201, 204],
+    } as const;
+    return this.#requests.send(request, async (answer) => {
+      await answer.text(ERROR_LENGTH);
+      if (answer.status === 412) return undefined;
+      const etag = answer.header('etag');
+      return { key, size: bytes.length, ...(etag === undefined ? {} : { etag }) };
+    });
+  }
+
+  async #sameAs(
+    key: string,
+    bytes: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<ObjectInfo | undefined> {
+    try {
+      const maximumLength = Math.max(bytes.length, 1);
+      const found = await readWhole(this, key, { maximumLength, signal });
+      return Buffer.compare(found.bytes, bytes) === 0 ? found.info : undefined;
+    } catch (error) {
+      if (isStorageError(error, 'too-large')) return undefined;
+      throw error;
+    }
+  }
+
+  #getRange<T>(wanted: WantedRange, receive: (answer: RangeAnswer) => Promise<T>): Promise<T> {
+    const { key, range, signal, etag } = wanted;
+    const request = {
+      method: 'GET',
+      key: this.#prefix + key,
+      headers: rangeHeaders(wanted),
+      length: range === undefined ? 0 : range.end - range.start,
+      path: pathOfObject(this, key),
+      signal,
+      etag,
+      statuses: [200, 206, 416],
+    } as const;
+    return this.#requests.send(request, (answer) => {
+      if (answer.status === 416) return receive({ kind: 'unsatisfiable' });
+      if (answer.status === 206) return receive(partialAnswer(answer, key));
+      const whole = wholeAnswer(answer, key);
+      if (range === undefined) return receive(whole);
+      // An empty object has no ranges.
+      const isEmpty =
+        whole.kind === 'bytes' && whole.end === 0 && answer.header('etag') !== undefined;
+      if (isEmpty && range.start === 0) return receive(whole);
+      const actual = 'status 200';
+      throw nonsense(request.path, { what: 'answer', expected: 'a range (status 206)', actual });
+    });
+  }
+
+  #page(
+    prefix: string,
+    token: string | undefined,
+    { signal, delimiter }: ObjectListOptions,
+  ): Promise<ListPage> {
+    const path = pathOfObject(this, prefix);
+    const query = {
+      'list-type': '2',
+      'encoding-type': 'url',
+      prefix: this.#prefix + prefix,
+      ...(delimiter === undefined ? {} : { delimiter }),
+      ...(token === undefined ? {} : { 'continuation-token': token }),
+    };
+    const length = MAXIMUM_PAGE_LENGTH;
+    const request = { method: 'GET', query, length, path, signal, statuses: [200] } as const;
+    return this.#requests.send(request, async (answer) =>
+      parsePage(await answer.text(MAXIMUM_PAGE_LENGTH), path),
+    );
+  }
+
+  /** Throws `network` for what is not below the prefix, or not after the previous name. */
+  #checkOrder(
+    item: ListedItem,
+    { prefix, previous, path }: { prefix: string; previous: string; path: string },
+  ): void {
+    const name = nameOf(item);
+    const isBelow = name.startsWith(this.#prefix + prefix);
+    if (isBelow && (previous === '' || compareNames(previous, name) < 0)) return;
+    const expected = isBelow ? `names after ${previous}` : `names below ${this.#prefix}${prefix}`;
+    throw nonsense(path, { what: 'listing', expected, actual: name });
+  }
+
+  #withoutPrefix(item: ListedItem): ListedItem {
+    const start = this.#prefix.length;
+    if (isCommonPrefix(item)) return { prefix: item.prefix.slice(start) };
+    return { ...item, key: item.key.slice(start) };
+  }
+}
+
+const compareNames = byBytesOf((name: string) => name);
+
+function checkKey(key: unknown): asserts key is string {
+  checkKeyOfObject(key);
+  checkUrlKey(key);
+}
+
+function taken(path: string): StorageError {
+  return new StorageError('exists', { what: 'object already exists', path });
+}
