@@ -7,6 +7,7 @@
  */
 import { isUtf8 } from 'node:buffer';
 import { corrupt, StorageError } from './errors.ts';
+import { I64_MAXIMUM, I64_MINIMUM, U8_MAXIMUM, U32_MAXIMUM, U64_MAXIMUM } from './integers.ts';
 
 /** Of integers and counts. */
 export type ByteOrder = 'big-endian' | 'little-endian';
@@ -29,26 +30,26 @@ export class BincodeEncoder {
   }
 
   u8(value: number): this {
-    this.#view.setUint8(this.#at, checkUnsigned(value, 0xff));
+    this.#view.setUint8(this.#at, checkUnsigned(value, U8_MAXIMUM));
     this.#at += 1;
     return this;
   }
 
   u32(value: number): this {
-    this.#view.setUint32(this.#at, checkUnsigned(value, 0xffff_ffff), this.#isLittle);
+    this.#view.setUint32(this.#at, checkUnsigned(value, U32_MAXIMUM), this.#isLittle);
     this.#at += 4;
     return this;
   }
 
   u64(value: bigint): this {
-    checkBigint(value, 0n, 0xffff_ffff_ffff_ffffn);
+    checkBigint(value, 0n, U64_MAXIMUM);
     this.#view.setBigUint64(this.#at, value, this.#isLittle);
     this.#at += 8;
     return this;
   }
 
   i64(value: bigint): this {
-    checkBigint(value, -0x8000_0000_0000_0000n, 0x7fff_ffff_ffff_ffffn);
+    checkBigint(value, I64_MINIMUM, I64_MAXIMUM);
     this.#view.setBigInt64(this.#at, value, this.#isLittle);
     this.#at += 8;
     return this;

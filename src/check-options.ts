@@ -1,4 +1,4 @@
-/** Checks options from untyped callers, with uniform messages. */
+/** Checks arguments and options from untyped callers, with uniform messages. */
 import { StorageError } from './errors.ts';
 import { nearestName } from './nearest-name.ts';
 
@@ -48,6 +48,22 @@ export function checkOneOf(what: string, value: unknown, choices: readonly strin
 /** Throws `invalid-input` unless the value is a string. */
 export function checkText(what: string, value: unknown): asserts value is string {
   if (typeof value !== 'string') throw refused(what, 'a text', value);
+}
+
+/** Names the type of any typed array, of whatever realm; undefined for other values. No module of Node is needed. */
+const typedArrayName = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+)?.get;
+
+/** Whether the value is a Uint8Array, of whatever realm. */
+export function isBytes(value: unknown): value is Uint8Array {
+  return typedArrayName?.call(value) === 'Uint8Array';
+}
+
+/** Throws `invalid-input` unless the value is a Uint8Array. */
+export function checkBytes(bytes: unknown, what: string): asserts bytes is Uint8Array {
+  if (!isBytes(bytes)) throw refused(what, 'a Uint8Array', bytes);
 }
 
 /** Throws `invalid-input` unless the value is a bigint. */

@@ -13,8 +13,7 @@
  * Source: Neon pageserver/src/tenant/blob_io.rs.
  */
 
-import { checkBytes } from '../check-bytes.ts';
-import { checkCount } from '../check-options.ts';
+import { checkBytes, checkCount } from '../check-options.ts';
 import { StorageError, tooLarge } from '../errors.ts';
 
 /** Largest blob, in bytes before compression. */

@@ -6,20 +6,16 @@
  */
 import { assert } from '../assert.ts';
 import { copyBytes, ViewedBytes } from '../byte-words.ts';
-import { checkBytes } from '../check-bytes.ts';
+import { checkBytes } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { scanZstdFrame } from '../zstd/frame.ts';
 import {
   blobHeaderSize,
   blobHeaderSizeOfFirstByte,
-  checkBlobLength,
   checkContent,
   decodeBlobHeader,
   encodePlainBlobHeader,
-  encodeZstdBlobHeader,
-  MAXIMUM_BLOB_HEADER_SIZE,
   MAXIMUM_BLOB_LENGTH,
-  SHORT_BLOB_LIMIT,
 } from './blob-format.ts';
 import type { BufferedWriter } from './buffered-writer.ts';
 
@@ -105,23 +101,6 @@ export class BlobWriter {
     const copies = new ViewedBytes(new Uint8Array(size));
     encodeParts(parts, first, end, copies, 0);
     return this.#out.append(copies.bytes);
-  }
-
-  /**
-   * Appends a blob as its zstd frame if the frame is smaller and the blob has at least 128 bytes, otherwise
-   * plain.
-   *
-   * @param bytes must not change until a returned promise settles
-   * @param frame the compressed form of `bytes`, which is not checked; must not change either
-   * @returns as `append`
-   * @throws as `append`
-   */
-  appendCompressed(bytes: Uint8Array, frame: Uint8Array): void | Promise<void> {
-    if (bytes.length < SHORT_BLOB_LIMIT || frame.length >= bytes.length) return this.append(bytes);
-    checkBlobLength(bytes.length);
-    const header = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE);
-    encodeZstdBlobHeader(header, 0, frame.length);
-    return this.#out.appendPair(header, frame);
   }
 
   /**

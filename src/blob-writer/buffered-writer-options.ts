@@ -1,5 +1,6 @@
 /** Options of a BufferedWriter, and how it ends. */
 import { checkCount, checkOneOf, checkSignal } from '../check-options.ts';
+import { tooLarge } from '../errors.ts';
 
 /** Options of `BufferedWriter`. */
 export interface BufferedWriterOptions {
@@ -32,6 +33,15 @@ export const EXACT: WriterEnd = { kind: 'exact' };
 const END_KINDS: readonly WriterEnd['kind'][] = ['exact', 'zero-pad', 'pad-then-truncate'];
 
 export const DEFAULT_BUFFER_SIZE = 1024 * 1024;
+
+/** Bytes that may wait because the caller does not await the promises of its calls. */
+export const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
+
+/** Throws `too-large` for more than may wait. `what` says what waits, and what to await. */
+export function checkWaiting(what: string, actual: number, path?: string): void {
+  if (actual <= MAXIMUM_WAITING_BYTES) return;
+  throw tooLarge(what, { maximum: MAXIMUM_WAITING_BYTES, actual, path });
+}
 
 /** Maximum size of a buffer, and of the zeros that one `pad` appends. */
 const MAXIMUM_ARRAY_SIZE = 1024 * 1024 * 1024;

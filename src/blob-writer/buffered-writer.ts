@@ -11,9 +11,8 @@
 
 import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
-import { checkBytes } from '../check-bytes.ts';
-import { checkCount, checkObject } from '../check-options.ts';
-import { abortedError, StorageError, throwIfAborted, tooLarge } from '../errors.ts';
+import { checkBytes, checkCount, checkObject } from '../check-options.ts';
+import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
 import { onAbort } from '../on-abort.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 import {
@@ -21,6 +20,7 @@ import {
   checkEnd,
   checkMultiple,
   checkOptions,
+  checkWaiting,
   DEFAULT_BUFFER_SIZE,
   EXACT,
   type WriterEnd,
@@ -28,8 +28,8 @@ import {
 import { checkFile } from './byte-source.ts';
 import { copyOverlap } from './read-range.ts';
 
-/** Bytes that may wait because the promises of their appends are not awaited. */
-const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
+/** What waits, and what to do about it. */
+const WAITING = 'appends that wait: await the promises that append returns';
 
 interface FilledBuffer {
   readonly buffer: ViewedBytes;
@@ -140,7 +140,7 @@ export class BufferedWriter {
         return;
       }
     }
-    this.#throwIfTooMuchWaits();
+    checkWaiting(WAITING, this.#waitingBytes, this.file.path);
     return this.#appendAcross(bytes);
   }
 
@@ -153,7 +153,7 @@ export class BufferedWriter {
     this.#throwUnlessOpen();
     checkBytes(first, 'bytes to append');
     checkBytes(second, 'bytes to append');
-    this.#throwIfTooMuchWaits();
+    checkWaiting(WAITING, this.#waitingBytes, this.file.path);
     const firstDone = this.#appendAcross(first);
     const secondDone = this.#appendAcross(second);
     return secondDone ?? firstDone;
@@ -287,15 +287,6 @@ export class BufferedWriter {
   async abandon(): Promise<void> {
     this.#end({ kind: 'abandoned' });
     await Promise.allSettled([this.#flushing, this.#finishing, this.#syncing]);
-  }
-
-  #throwIfTooMuchWaits(): void {
-    if (this.#waitingBytes <= MAXIMUM_WAITING_BYTES) return;
-    throw tooLarge('appends that wait: await the promises that append returns', {
-      maximum: MAXIMUM_WAITING_BYTES,
-      actual: this.#waitingBytes,
-      path: this.file.path,
-    });
   }
 
   #appendAcross(bytes: Uint8Array): void | Promise<void> {

@@ -1,8 +1,7 @@
 /** Where blobs are read from: anything with a size and a positioned read. */
 
 import { isUint8Array } from 'node:util/types';
-import { checkBytes } from '../check-bytes.ts';
-import { checkCount, checkObject, checkOneOf } from '../check-options.ts';
+import { checkBytes, checkCount, checkObject, checkOneOf } from '../check-options.ts';
 import { abortedError, isStorageError, StorageError } from '../errors.ts';
 import { messageOf } from '../realms.ts';
 import type { HeldFile } from '../virtual-file/held-file.ts';

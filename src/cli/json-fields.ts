@@ -1,14 +1,9 @@
 /** Typed access to the fields of a parsed JSON object. Throws `invalid-input` for other types. */
 import { constants } from 'node:buffer';
 import { StorageError } from '../errors.ts';
+import { I64_MAXIMUM, I64_MINIMUM, U8_MAXIMUM, U32_MAXIMUM, U64_MAXIMUM } from '../integers.ts';
 import { shortened } from '../printable.ts';
 import { messageOf } from '../realms.ts';
-
-const U8_MAXIMUM = 0xff;
-const U32_MAXIMUM = 0xffff_ffff;
-const U64_MAXIMUM = 0xffff_ffff_ffff_ffffn;
-const I64_MINIMUM = -0x8000_0000_0000_0000n;
-const I64_MAXIMUM = 0x7fff_ffff_ffff_ffffn;
 
 /** Texts that were cut out of a long line, by their placeholders. */
 export type LongTexts = ReadonlyMap<string, Uint8Array>;

@@ -38,6 +38,7 @@ export type {
 } from '../virtual-file/file-system.ts';
 export type { OpenFiles, OpenFilesOptions } from '../virtual-file/open-files.ts';
 export type { OwnerState, Owners } from '../virtual-file/owners.ts';
+export type { ReadSmallFileOptions } from '../virtual-file/small-file.ts';
 export {
   DEFAULT_DOCUMENT_LIMITS,
   type DocumentLimitOptions,
@@ -51,7 +52,6 @@ export type { DocumentMap, DocumentValue } from '../write-once/document-value.ts
 export { type RemoveLeftoversOptions, removeLeftovers } from '../write-once/leftovers.ts';
 export type { MsgpackLimits } from '../write-once/msgpack-limits.ts';
 export { type OverwriteOptions, overwriteFile } from '../write-once/overwrite.ts';
-export type { ReadSmallFileOptions } from '../write-once/small-file.ts';
 export {
   formatTenantConfig,
   type LocationConfig,

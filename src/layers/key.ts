@@ -9,8 +9,7 @@
  * the first key of a layer that does not fit.
  */
 
-import { isBytes } from '../check-bytes.ts';
-import { checkObject, checkText } from '../check-options.ts';
+import { checkObject, checkText, isBytes } from '../check-options.ts';
 import { StorageError, type StorageErrorDetails, untracedError } from '../errors.ts';
 
 /** Bytes of a key. */

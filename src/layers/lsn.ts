@@ -7,12 +7,13 @@
  */
 import { checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
+import { U64_MAXIMUM } from '../integers.ts';
 
 /** An LSN; from 0 to `MAXIMUM_LSN`. */
 export type Lsn = bigint;
 
 /** The highest LSN. */
-export const MAXIMUM_LSN: Lsn = 0xffff_ffff_ffff_ffffn;
+export const MAXIMUM_LSN: Lsn = U64_MAXIMUM;
 
 /** Half-open: `start` is inside, `end` is not. */
 export interface LsnRange {

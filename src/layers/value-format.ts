@@ -16,8 +16,7 @@
  */
 import { constants } from 'node:buffer';
 import { BincodeDecoder, BincodeEncoder, type StoredList } from '../bincode.ts';
-import { checkBytes } from '../check-bytes.ts';
-import { checkLimit, checkObject, checkOptions } from '../check-options.ts';
+import { checkBytes, checkLimit, checkObject, checkOptions } from '../check-options.ts';
 import { StorageError, tooLarge } from '../errors.ts';
 
 /** A member of a multixact. */

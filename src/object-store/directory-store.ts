@@ -9,8 +9,13 @@ import { mkdir, stat as statFollowing } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileSource, fillRanges } from '../blob-writer/byte-source.ts';
 import type { ReadRange } from '../blob-writer/read-range.ts';
-import { checkBytes } from '../check-bytes.ts';
-import { checkCount, checkOpenFiles, checkOptions, checkText } from '../check-options.ts';
+import {
+  checkBytes,
+  checkCount,
+  checkOpenFiles,
+  checkOptions,
+  checkText,
+} from '../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { publishNew } from '../virtual-file/durable-rename.ts';

@@ -6,8 +6,7 @@
  */
 import { constants } from 'node:buffer';
 import { distribute, joinRanges, type ReadRange } from '../blob-writer/read-range.ts';
-import { checkBytes } from '../check-bytes.ts';
-import { checkCount, checkObject } from '../check-options.ts';
+import { checkBytes, checkCount, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { nonsense } from './http-client.ts';
 import {

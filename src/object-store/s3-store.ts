@@ -6,8 +6,7 @@
  */
 
 import type { ReadRange } from '../blob-writer/read-range.ts';
-import { checkBytes } from '../check-bytes.ts';
-import { checkChoice, checkOptions, checkText } from '../check-options.ts';
+import { checkBytes, checkChoice, checkOptions, checkText } from '../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
 import { byBytesOf } from '../virtual-file/name-order.ts';
 import {

@@ -15,7 +15,7 @@
  * as in Neon. Versions are checked before the checksum, whose offset depends on them.
  * Source: Postgres src/include/catalog/pg_control.h, on 64-bit alignment.
  */
-import { checkBytes } from '../check-bytes.ts';
+import { checkBytes } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { corrupt, StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';

@@ -16,7 +16,7 @@ import { isStorageError, StorageError, withPath } from '../errors.ts';
 import { formatPgLsn } from '../layers/lsn.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
-import { VirtualFile } from '../virtual-file/virtual-file.ts';
+import { readSmallFile } from '../virtual-file/small-file.ts';
 import {
   CONTROL_FILE_PATH,
   CONTROL_FILE_SIZE,
@@ -145,7 +145,8 @@ async function readControlBytes(dataDirectory: string, openFiles: OpenFiles): Pr
   checkOpenFiles(openFiles);
   const path = pathIn(dataDirectory, CONTROL_FILE_PATH);
   try {
-    return await readWholeFile(path, CONTROL_FILE_SIZE, openFiles);
+    const limits = { maximumLength: CONTROL_FILE_SIZE, openFiles };
+    return await readSmallFile(path, limits, (bytes) => bytes);
   } catch (error) {
     if (!isStorageError(error, 'not-found') && !isNoDirectory(error)) throw error;
     const isThere = await exists(dataDirectory, openFiles);
@@ -163,20 +164,6 @@ function isNoDirectory(error: unknown): error is StorageError {
   return isStorageError(error, 'io') && error.errno === 'ENOTDIR';
 }
 
-/** Reads all bytes of a file. Throws `too-large` for more than `maximumLength`. */
-export async function readWholeFile(
-  path: string,
-  maximumLength: number,
-  openFiles: OpenFiles,
-): Promise<Uint8Array> {
-  const file = await VirtualFile.open(path, { read: true, openFiles });
-  try {
-    return await file.readToEnd({ maximumLength });
-  } finally {
-    await file.close();
-  }
-}
-
 /** The file has one line with the major version. */
 const MAXIMUM_VERSION_LENGTH = 64;
 
@@ -190,8 +177,8 @@ export async function checkVersionFile(
   openFiles: OpenFiles,
 ): Promise<void> {
   const path = pathIn(directory, 'PG_VERSION');
-  const bytes = await readWholeFile(path, MAXIMUM_VERSION_LENGTH, openFiles);
-  const text = Buffer.from(bytes).toString('latin1').trim();
+  const limits = { maximumLength: MAXIMUM_VERSION_LENGTH, openFiles };
+  const text = await readSmallFile(path, limits, (bytes) => latin1(bytes).trim());
   if (text === String(majorVersion)) return;
   throw new StorageError('invalid-input', {
     what: 'PG_VERSION',
@@ -199,6 +186,10 @@ export async function checkVersionFile(
     expected: `${majorVersion}, the version of pg_control`,
     actual: JSON.stringify(text),
   });
+}
+
+function latin1(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString('latin1');
 }
 
 function decodeAt(path: string, bytes: Uint8Array): ControlFile {

@@ -21,6 +21,7 @@
  */
 import { checkBigint, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
+import { U32_MAXIMUM, U64_MAXIMUM } from '../integers.ts';
 import { type Key, keyFields, keyFromFields } from '../layers/key.ts';
 import { type Fork, forkNumberOf, forkOfNumber } from './fork.ts';
 
@@ -28,8 +29,8 @@ import { type Fork, forkNumberOf, forkOfNumber } from './fork.ts';
 export const SIZE_BLOCK_NUMBER = 0xffff_ffff;
 /** The last block number of a fork or an SLRU segment. */
 export const MAXIMUM_BLOCK_NUMBER = SIZE_BLOCK_NUMBER - 1;
-export const MAXIMUM_OID = 0xffff_ffff;
-export const MAXIMUM_XID = 0xffff_ffff_ffff_ffffn;
+export const MAXIMUM_OID = U32_MAXIMUM;
+export const MAXIMUM_XID = U64_MAXIMUM;
 
 /** OID of the default tablespace, pg_default (`base`). */
 export const DEFAULT_TABLESPACE_OID = 1663;

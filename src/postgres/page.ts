@@ -17,7 +17,7 @@
  */
 
 import { assert } from '../assert.ts';
-import { checkBytes } from '../check-bytes.ts';
+import { checkBytes } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 

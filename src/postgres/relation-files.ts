@@ -107,14 +107,14 @@ export async function searchRelationFiles(
   fileSystem: FileSystem,
   objections: Objections,
 ): Promise<RelationFiles> {
-  const search = new Search(layout, checkedFileSystem(fileSystem), objections);
+  const search = new RelationSearch(layout, checkedFileSystem(fileSystem), objections);
   await search.findShared();
   await search.findDefaultTablespace();
   await search.findTablespaces();
   return search.result();
 }
 
-class Search {
+class RelationSearch {
   readonly #layout: ClusterLayout;
   readonly #fileSystem: FileSystem;
   readonly #objections: Objections;

@@ -12,7 +12,7 @@
  * a database cannot be opened.
  * Source: Postgres src/backend/utils/cache/relmapper.c.
  */
-import { checkBytes } from '../check-bytes.ts';
+import { checkBytes } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { corrupt, StorageError } from '../errors.ts';
 

@@ -6,8 +6,8 @@
 import { StorageError, throwIfAborted } from '../errors.ts';
 import type { FileStat } from '../virtual-file/file-system.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
+import { readSmallFile } from '../virtual-file/small-file.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
-import { readWholeFile } from './data-directory.ts';
 import type { Objections } from './objections.ts';
 import { PAGE_SIZE } from './page.ts';
 import type { RelationFiles, RelationMapFile } from './relation-files.ts';
@@ -56,9 +56,10 @@ export async function* readSegmentPages(
 
 /** Reads a relation map. Throws `invalid-input` if its size changed since it was listed. */
 export async function readMapFile(map: RelationMapFile, openFiles: OpenFiles): Promise<Uint8Array> {
-  const bytes = await readWholeFile(map.path, MAXIMUM_MAP_SIZE, openFiles);
-  if (bytes.length !== map.size) throw changedSize(map.path, map.size, bytes.length);
-  return bytes;
+  return readSmallFile(map.path, { maximumLength: MAXIMUM_MAP_SIZE, openFiles }, (bytes) => {
+    if (bytes.length !== map.size) throw changedSize(map.path, map.size, bytes.length);
+    return bytes;
+  });
 }
 
 async function checkSize(file: VirtualFile, size: number): Promise<FileStat> {

@@ -1,5 +1,5 @@
 /** Value of a size key (relation fork or SLRU segment): page count, u32 little-endian. */
-import { checkBytes } from '../check-bytes.ts';
+import { checkBytes } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 
 export const RELATION_SIZE_LENGTH = 4;

@@ -8,7 +8,7 @@
 import { isStorageError, StorageError } from '../errors.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
-import { readWholeFile } from './data-directory.ts';
+import { readSmallFile } from '../virtual-file/small-file.ts';
 import type { Objections } from './objections.ts';
 import { parseOid } from './relation-file-name.ts';
 
@@ -35,8 +35,9 @@ export async function checkTablespaceMap(
 
 async function readOids(path: string, openFiles: OpenFiles): Promise<number[]> {
   try {
-    const bytes = await readWholeFile(path, MAXIMUM_LENGTH, openFiles);
-    return Buffer.from(bytes).toString('latin1').split('\n').flatMap(oidOfLine);
+    return await readSmallFile(path, { maximumLength: MAXIMUM_LENGTH, openFiles }, (bytes) =>
+      Buffer.from(bytes).toString('latin1').split('\n').flatMap(oidOfLine),
+    );
   } catch (error) {
     if (isStorageError(error, 'not-found')) return [];
     throw error;

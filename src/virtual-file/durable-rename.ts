@@ -144,7 +144,7 @@ async function renameToNew(temporary: TemporaryFile, target: string): Promise<vo
   try {
     const name = await openFiles.report(trueName(fileSystem, target));
     await inTurn({ owner: fileSystem, name }, async () => {
-      await refuseExisting(openFiles, target);
+      await refuseExisting(openFiles, { target });
       await renameSynced(temporary, target, {});
     });
   } catch (error) {
@@ -175,18 +175,18 @@ function isLinkUnsupported(error: unknown): boolean {
   return isStorageError(error) && LINK_UNSUPPORTED.has(error.errno ?? '');
 }
 
-async function refuseExisting(openFiles: OpenFiles, target: string): Promise<void> {
+/** Throws `exists` if there is a file of this name; `io`. `path` is how the caller named it. */
+export async function refuseExisting(
+  openFiles: OpenFiles,
+  { target, path = target }: { readonly target: string; readonly path?: string },
+): Promise<void> {
   try {
     await openFiles.report(openFiles.fileSystem.stat(target));
   } catch (error) {
     if (isStorageError(error, 'not-found')) return;
-    throw error;
+    throw isStorageError(error) ? error.with({ path }) : error;
   }
-  throw new StorageError('exists', {
-    what: 'file already exists',
-    path: target,
-    errno: 'EEXIST',
-  });
+  throw new StorageError('exists', { what: 'file already exists', path, errno: 'EEXIST' });
 }
 
 type OutcomeOfFailure = 'applied' | 'not-applied' | 'in-doubt';

@@ -14,10 +14,10 @@
  */
 
 import { decode, encode } from '@msgpack/msgpack';
-import { checkBytes } from '../check-bytes.ts';
-import { checkLimit, checkObject } from '../check-options.ts';
+import { checkBytes, checkLimit, checkObject } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { corrupt, isStorageError, StorageError, tooLarge } from '../errors.ts';
+import { type ReadSmallFileOptions, readSmallFile } from '../virtual-file/small-file.ts';
 import {
   checkDocument,
   type DocumentMap,
@@ -27,7 +27,6 @@ import {
 } from './document-value.ts';
 import { checkMsgpack, type MsgpackLimits } from './msgpack-limits.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
-import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
 
 /** Limits of a document, checked before anything is decoded. */
 export interface DocumentLimits extends MsgpackLimits {

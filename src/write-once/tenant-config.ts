@@ -16,8 +16,8 @@
 import { checkObject, checkOneOf, checkText } from '../check-options.ts';
 import { corrupt, StorageError } from '../errors.ts';
 import { isErrorNamed } from '../realms.ts';
+import { type ReadSmallFileOptions, readSmallFile } from '../virtual-file/small-file.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
-import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
 import {
   formatToml,
   isTomlTable,

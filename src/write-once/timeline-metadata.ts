@@ -18,14 +18,13 @@
  * Source: Neon pageserver/src/tenant/metadata.rs.
  */
 import { BincodeDecoder, BincodeEncoder } from '../bincode.ts';
-import { checkBytes } from '../check-bytes.ts';
-import { checkObject } from '../check-options.ts';
+import { checkBytes, checkObject } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { corrupt, StorageError } from '../errors.ts';
 import { formatIdentifier, IDENTIFIER_SIZE, parseIdentifier } from '../layers/identifier.ts';
 import { checkLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
+import { type ReadSmallFileOptions, readSmallFile } from '../virtual-file/small-file.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
-import { type ReadSmallFileOptions, readSmallFile } from './small-file.ts';
 
 /** Size in bytes. */
 export const TIMELINE_METADATA_SIZE = 512;

@@ -1,4 +1,8 @@
 /** Blobs written for a test, and sources that tell how they were read. */
+import {
+  encodeZstdBlobHeader,
+  MAXIMUM_BLOB_HEADER_SIZE,
+} from '../../src/blob-writer/blob-format.ts';
 import { BlobWriter } from '../../src/blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../src/blob-writer/buffered-writer.ts';
 import { type ByteSource, bytesSource } from '../../src/blob-writer/byte-source.ts';
@@ -21,6 +25,14 @@ export interface WrittenBlobs {
   readonly end: number;
 }
 
+/** A blob that holds a zstd frame. */
+export function zstdBlob(frame: Uint8Array): Uint8Array {
+  const blob = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE + frame.length);
+  encodeZstdBlobHeader(blob, 0, frame.length);
+  blob.set(frame, MAXIMUM_BLOB_HEADER_SIZE);
+  return blob;
+}
+
 /** Writes the blobs through a writer, from `startOffset` on. */
 export async function writeBlobs(
   blobs: readonly BlobSpec[],
@@ -35,8 +47,9 @@ export async function writeBlobs(
   const offsets: number[] = [];
   for (const { content, compressed } of blobs) {
     offsets.push(writer.offset);
-    if (compressed) await writer.appendCompressed(content, await compressor.compress(content));
-    else await writer.append(content);
+    const frame = compressed ? await compressor.compress(content) : content;
+    if (content.length < 128 || frame.length >= content.length) await writer.append(content);
+    else await writer.appendEncoded(zstdBlob(frame));
   }
   const end = writer.offset;
   await out.finish({ kind: 'zero-pad', multiple: 1 });

@@ -12,6 +12,7 @@ import {
   MAXIMUM_BLOB_LENGTH,
 } from '../../blob-writer/blob-format.ts';
 import type { BlobParts } from '../../blob-writer/blob-writer.ts';
+import { MAXIMUM_WAITING_BYTES } from '../../blob-writer/buffered-writer-options.ts';
 import { copyWords, sharedBytes, ViewedBytes } from '../../byte-words.ts';
 import { StorageError, tooLarge } from '../../errors.ts';
 import type { EntryRun } from '../disk-btree/builder.ts';
@@ -60,8 +61,8 @@ interface WaitingRows extends PutRows {
 /** Maximum number of keys that go into the index in one call. */
 const RUN_ROWS = 512;
 
-/** Maximum bytes of waiting rows that are copied: half of the bytes that may wait in all. */
-const MAXIMUM_WAITING_BYTES = 32 * 1024 * 1024;
+/** Maximum bytes of waiting rows that are copied: the other half may be encoded meanwhile. */
+const MAXIMUM_COPIED_BYTES = MAXIMUM_WAITING_BYTES / 2;
 
 export class BatchWriter {
   readonly #file: LayerFileWriter;
@@ -203,9 +204,9 @@ export class BatchWriter {
 
   #checkCopiedSize(put: PutRows): void {
     const size = this.#sizeOf(put);
-    if (size <= MAXIMUM_WAITING_BYTES) return;
+    if (size <= MAXIMUM_COPIED_BYTES) return;
     throw tooLarge('unawaited values: await what putBatch returns', {
-      maximum: MAXIMUM_WAITING_BYTES,
+      maximum: MAXIMUM_COPIED_BYTES,
       actual: size,
       path: this.#file.path,
     });

@@ -3,13 +3,13 @@
  * order in which the blobs were added. Bounded: adding to a full queue returns a promise for room.
  */
 
+import { checkWaiting } from '../../blob-writer/buffered-writer-options.ts';
 import {
   batchRoomFor,
   CompressionBatch,
   MAXIMUM_BATCH_COUNT,
 } from '../../blob-writer/compression-batch.ts';
 import type { CompressionPool } from '../../blob-writer/compression-pool.ts';
-import { tooLarge } from '../../errors.ts';
 import type { Compressor } from '../../zstd/compression.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 
@@ -31,9 +31,6 @@ const BATCH_CAPACITY = 32 * batchRoomFor(8192);
 
 /** Bytes of submitted batches above which `add` returns a promise. */
 const MAXIMUM_BYTES = 4 * 1024 * 1024;
-
-/** Bytes of submitted batches above which `add` refuses: the caller does not await its promises. */
-const MAXIMUM_WAITING_BYTES = 64 * 1024 * 1024;
 
 interface Submitted {
   readonly keys: Uint8Array;
@@ -72,7 +69,7 @@ export class CompressionQueue {
    */
   add(key: Key, bytes: Uint8Array, form: 'content' | 'encoded'): void | Promise<void> {
     this.throwIfFailed();
-    this.#throwIfTooMuchWaits();
+    checkWaiting('unawaited images: await what put returns', this.#submittedBytes);
     if (this.#current?.batch.hasRoomFor(bytes.length) === false) this.#submit();
     this.#current ??= this.#newBatch(bytes.length);
     const { keys, batch } = this.#current;
@@ -95,14 +92,6 @@ export class CompressionQueue {
 
   throwIfFailed(): void {
     if (this.#failure !== undefined) throw this.#failure.error;
-  }
-
-  #throwIfTooMuchWaits(): void {
-    if (this.#submittedBytes <= MAXIMUM_WAITING_BYTES) return;
-    throw tooLarge('unawaited images: await what put returns', {
-      maximum: MAXIMUM_WAITING_BYTES,
-      actual: this.#submittedBytes,
-    });
   }
 
   get #isFull(): boolean {

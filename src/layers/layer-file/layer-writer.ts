@@ -21,7 +21,7 @@ import {
 import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE, blocksFor } from '../../virtual-file/block.ts';
-import { publishNew } from '../../virtual-file/durable-rename.ts';
+import { publishNew, refuseExisting } from '../../virtual-file/durable-rename.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TemporaryFile } from '../../virtual-file/temporary-file.ts';
@@ -354,19 +354,6 @@ async function ignoringStorageErrors(cleanUp: Promise<void>): Promise<void> {
   } catch (error) {
     if (!isStorageError(error)) throw error;
   }
-}
-
-async function refuseExisting(
-  openFiles: OpenFiles,
-  { path, target }: { readonly path: string; readonly target: string },
-): Promise<void> {
-  try {
-    await openFiles.report(openFiles.fileSystem.stat(target));
-  } catch (error) {
-    if (isStorageError(error, 'not-found')) return;
-    throw isStorageError(error) ? error.with({ path }) : error;
-  }
-  throw new StorageError('exists', { what: 'a file has this name already', path, errno: 'EEXIST' });
 }
 
 /** Writers of the same layer may run side by side: each has its own token. */

@@ -1,7 +1,7 @@
 /** Reads a small file completely. */
 import { withPath } from '../errors.ts';
-import type { OpenFiles } from '../virtual-file/open-files.ts';
-import { VirtualFile } from '../virtual-file/virtual-file.ts';
+import type { OpenFiles } from './open-files.ts';
+import { VirtualFile } from './virtual-file.ts';
 
 /** Options of reading a small file. */
 export interface ReadSmallFileOptions {
