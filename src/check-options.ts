@@ -88,18 +88,21 @@ export function checkObject(what: string, value: unknown): asserts value is obje
 }
 
 /**
- * Throws `invalid-input` for options that are not an object, or have a misspelt name. Names that
- * resemble none of the known ones are ignored: one object may hold the options of several calls.
+ * Throws `invalid-input` for options that are not an object, or have an unknown name: a misspelt option
+ * would be ignored. Names whose value is undefined are left alone, as if they were absent.
  * Requires: `known` has all names; a record, so that the compiler finds one that is missing.
  */
 export function checkOptions(options: unknown, known: Readonly<Record<string, true>>): void {
   checkObject('options', options);
-  for (const name of Object.keys(options)) {
-    if (Object.hasOwn(known, name)) continue;
-    const nearest = nearestName(name, Object.keys(known));
-    if (nearest === undefined) continue;
-    const what = `unknown option '${name}'; did you mean '${nearest}'?`;
-    throw new StorageError('invalid-input', { what });
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || Object.hasOwn(known, name)) continue;
+    const names = Object.keys(known);
+    const nearest = nearestName(name, names);
+    const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`;
+    throw new StorageError('invalid-input', {
+      what: `unknown option '${name}'${hint}`,
+      expected: nearest === undefined ? names.join(', ') : undefined,
+    });
   }
 }
 

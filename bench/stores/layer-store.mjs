@@ -13,9 +13,9 @@ export async function openSyncLayerStore(path, lookups) {
   return store;
 }
 
-async function openStore(path, { keys }, reads) {
+async function openStore(path, { keys }, readMode) {
   const blockCache = new BlockCache();
-  const reader = await openLayer(path, { blockCache, reads });
+  const reader = await openLayer(path, { blockCache, readMode });
   return {
     get: async (at) => (await reader.get(keys[at])).bytes,
     /** With an empty cache, so that every block on the way is read. */

@@ -118,6 +118,7 @@ const NAMED: [string, string, () => unknown][] = [
   ['a delta layer without lsnRange', 'lsnRange', () => delta({ lsnRange: undefined })],
   ['an image layer without lsn', 'lsn', () => image({ lsn: undefined })],
   ['a wrong name of an option', "'keyrange'", () => delta({ keyrange: 1 })],
+  ['an option of another call', "'startLsn'", () => delta({ startLsn: 1n })],
   ['a wrong name for images', "'compresion'", () => image({ compresion: 1 })],
   ['openFiles that are none', 'openFiles', () => delta({ openFiles: {} })],
   ['a signal that is none', 'signal', () => delta({ signal: 1 })],

@@ -17,7 +17,9 @@ import { type Lsn, MAXIMUM_LSN } from '../../../src/layers/lsn.ts';
 import {
   blockKey,
   COMPRESSIONS,
+  DIRECTORY,
   deltaOptions,
+  IDS,
   IMAGE_LSN,
   imageOptions,
   memoryDisk,
@@ -211,7 +213,9 @@ describe('a content that is no bytes is refused', () => {
     const disk = memoryDisk();
     const delta = await DeltaLayerWriter.create(deltaOptions(disk));
     const image = await ImageLayerWriter.create(imageOptions(disk));
-    const ephemeral = await EphemeralLayer.create({ ...deltaOptions(disk), startLsn: 0n });
+    const ephemeral = await EphemeralLayer.create({
+      ...{ ...IDS, directory: DIRECTORY, startLsn: 0n, openFiles: disk.openFiles },
+    });
     const lsn = LSN_RANGE.start;
     for (const put of [
       () => delta.put(blockKey(1), lsn, { type: 'image', bytes }),
@@ -250,7 +254,9 @@ describe('a batch is refused whose arrays are none of its types:', () => {
   ])('%s', async (_, wrong) => {
     const disk = memoryDisk();
     const delta = await DeltaLayerWriter.create(deltaOptions(disk));
-    const ephemeral = await EphemeralLayer.create({ ...deltaOptions(disk), startLsn: 0n });
+    const ephemeral = await EphemeralLayer.create({
+      ...{ ...IDS, directory: DIRECTORY, startLsn: 0n, openFiles: disk.openFiles },
+    });
     const mixed = { ...batch, ...wrong };
     for (const layer of [delta, ephemeral]) {
       expect(storageErrorThrownBy(() => layer.putBatch(mixed)).code).toBe('invalid-input');
