@@ -7,10 +7,15 @@ const { LAYERFILE_REPORTS: reports, LAYERFILE_REPORT: report } = process.env;
 /** Tests of delays and of processor time: nothing else runs beside them. */
 const ALONE = ['test/hostile/cost.test.ts', 'test/load/stalled-syncs.test.ts'];
 
-/** Tests without a state of the process: one process runs many of these files. */
-const IN_ONE_PROCESS = ['cli', 'layers', 'postgres', 'write-once'].map(
-  (folder) => `test/${folder}/**/*.test.ts`,
-);
+/** Tests that leave their process as it was: one process runs many of these files. */
+const IN_ONE_PROCESS = [
+  'test/*.test.ts',
+  ...['blob-writer', 'cli', 'layers', 'postgres', 'testing', 'virtual-file', 'write-once'].map(
+    (folder) => `test/${folder}/**/*.test.ts`,
+  ),
+  // Takes WebAssembly away from its process.
+  'test/zstd/!(no-webassembly).test.ts',
+];
 
 export default defineConfig({
   test: {
