@@ -67,6 +67,6 @@ test('random damage never surprises a command', async () => {
         if (failed.length > 0) expect(failed).toContain('verify');
       },
     ),
-    { numRuns: 150 },
+    { numRuns: 80 },
   );
 });

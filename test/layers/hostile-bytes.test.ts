@@ -40,7 +40,7 @@ interface Layer {
 type Part = 'summary' | 'values' | 'index' | 'padding';
 
 const LAYERS: readonly Layer[] = [
-  await layerOf('a delta layer', 700, () =>
+  await layerOf('a delta layer', 350, () =>
     writeDelta(
       Array.from({ length: 24 }, (_, index) => ({
         key: blockKey(2 * Math.floor(index / 3)),
@@ -49,7 +49,7 @@ const LAYERS: readonly Layer[] = [
       })),
     ),
   ),
-  await layerOf('a delta layer of two levels', 250, () =>
+  await layerOf('a delta layer of two levels', 120, () =>
     writeDelta(
       Array.from({ length: 420 }, (_, index) => ({
         key: blockKey(index * 0x101),
@@ -58,7 +58,7 @@ const LAYERS: readonly Layer[] = [
       })),
     ),
   ),
-  await layerOf('a compressed image layer', 700, () =>
+  await layerOf('a compressed image layer', 350, () =>
     writeImages(
       Array.from({ length: 16 }, (_, block) => ({
         key: blockKey(block * 2),
@@ -67,7 +67,7 @@ const LAYERS: readonly Layer[] = [
       { compression: { kind: 'zstd', level: 1 } },
     ),
   ),
-  await layerOf('a plain image layer', 400, () =>
+  await layerOf('a plain image layer', 200, () =>
     writeImages(
       Array.from({ length: 30 }, (_, block) => ({
         key: blockKey(block * 2),

@@ -277,7 +277,7 @@ describe.each(KINDS)('$name', ({ create }) => {
         await expectContent(disk, finished, accepted);
         expect(disk.fileSystem.openCount).toBe(0);
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
   });
 
@@ -316,7 +316,7 @@ describe.each(KINDS)('$name', ({ create }) => {
           expect(disk.fileSystem.openCount).toBe(0);
         },
       ),
-      { numRuns: 100 },
+      { numRuns: 60 },
     );
   });
 });

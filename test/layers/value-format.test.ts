@@ -1,4 +1,5 @@
 /** Values: literal bytes of every type, and everything that is not a value. */
+import { deepStrictEqual } from 'node:assert/strict';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isStorageError } from '../../src/errors.ts';
@@ -430,10 +431,10 @@ describe('a list of more items than the maximum', () => {
   it('1,000,000 are decoded, one more only where it is allowed', () => {
     const most = Array.from({ length: 1_000_000 }, (_, index) => index);
     const value = { type: 'clog_set_aborted', xids: most } as const;
-    expect(decodeValue(encodeValue(value))).toEqual(value);
+    deepStrictEqual(decodeValue(encodeValue(value)), value);
     const more = encodeValue({ ...value, xids: [...most, 1] });
     expect(storageErrorThrownBy(() => decodeValue(more)).code).toBe('too-large');
     const decoded = decodeValue(more, { maximumItems: Number.POSITIVE_INFINITY });
-    expect(decoded).toEqual({ ...value, xids: [...most, 1] });
+    deepStrictEqual(decoded, { ...value, xids: [...most, 1] });
   });
 });

@@ -215,7 +215,7 @@ describe('a sound index with some changes', () => {
       fc.asyncProperty(fc.nat(), async (seed) => {
         await readEveryWay(mutated(seed), PROBES);
       }),
-      { numRuns: 400 },
+      { numRuns: 150 },
     );
   });
 });
@@ -241,7 +241,7 @@ describe('a lookup in a changed index whose nodes have prefixes', () => {
           }
         }
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
     expect(found).toBeGreaterThan(1000);
   });

@@ -33,7 +33,7 @@ describe('an index', () => {
           const reader = readerOf(keys, isCached ? new BlockCache(4) : undefined);
           await expectWalks(reader, keys, {});
           const choose = seededChoices(parameters.seed);
-          for (let round = 0; round < 12; round += 1) {
+          for (let round = 0; round < 8; round += 1) {
             const [start, end] = [boundary(keys, choose), boundary(keys, choose)];
             await expectWalks(reader, keys, { start, end });
             await expectWalks(reader, keys, { start });
@@ -42,7 +42,7 @@ describe('an index', () => {
           }
         },
       ),
-      { numRuns: 40 },
+      { numRuns: 20 },
     );
   });
 

@@ -1,4 +1,5 @@
 /** Every operation on the disk fails in turn: a typed error, the truth about the disk, no litter. */
+import { deepStrictEqual } from 'node:assert/strict';
 import { describe, expect, it } from 'vitest';
 import { isStorageError, type StorageError } from '../../../src/errors.ts';
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
@@ -191,7 +192,7 @@ describe('reading from a failing disk', () => {
       const expected = await readAll(disk, path);
       disk.fileSystem.intercept = ({ kind, index }) =>
         kind === 'read' ? { limit: 1 + (index % 3000) } : undefined;
-      expect(await readAll(disk, path)).toEqual(expected);
+      deepStrictEqual(await readAll(disk, path), expected);
     }
   });
 
