@@ -17,6 +17,23 @@ const IN_ONE_PROCESS = [
   'test/zstd/!(no-webassembly).test.ts',
 ];
 
+/**
+ * Those of them that take seconds each, because of many rounds, processes of their own or large inputs.
+ * `npm run test:unit` leaves them out.
+ */
+const LONG = [
+  'test/blob-writer/compression-pool.test.ts',
+  'test/cli/{damage,process}.test.ts',
+  'test/layers/{hostile-bytes,unawaited-puts}.test.ts',
+  'test/layers/disk-btree/{builder,hostile-index,reader,salvage-walk}.test.ts',
+  'test/layers/ephemeral-layer/write-out.test.ts',
+  'test/layers/layer-file/{failing-disk,file-layout,index-store,large-value,salvage,sparse-file}.test.ts',
+  'test/postgres/real-cluster.test.ts',
+  'test/virtual-file/many-files.test.ts',
+  'test/zstd/{compression,decompression}.test.ts',
+];
+const LEFT_OUT = process.env['LAYERFILE_QUICK'] === undefined ? [] : LONG;
+
 export default defineConfig({
   test: {
     pool: 'forks',
@@ -46,6 +63,7 @@ export default defineConfig({
         test: {
           name: 'in one process',
           include: IN_ONE_PROCESS,
+          exclude: [...configDefaults.exclude, ...LEFT_OUT],
           isolate: false,
           maxWorkers: '100%',
           sequence: { groupOrder: 0 },
