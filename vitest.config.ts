@@ -10,9 +10,17 @@ const ALONE = ['test/hostile/cost.test.ts', 'test/load/stalled-syncs.test.ts'];
 /** Tests that leave their process as it was: one process runs many of these files. */
 const IN_ONE_PROCESS = [
   'test/*.test.ts',
-  ...['blob-writer', 'cli', 'layers', 'postgres', 'testing', 'virtual-file', 'write-once'].map(
-    (folder) => `test/${folder}/**/*.test.ts`,
-  ),
+  ...[
+    'blob-writer',
+    'cli',
+    'layers',
+    'object-store',
+    'postgres',
+    'testing',
+    'timeline',
+    'virtual-file',
+    'write-once',
+  ].map((folder) => `test/${folder}/**/*.test.ts`),
   // Takes WebAssembly away from its process.
   'test/zstd/!(no-webassembly).test.ts',
 ];

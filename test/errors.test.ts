@@ -117,19 +117,19 @@ describe('a StorageError', () => {
   });
 });
 
-describe('an error that is handed out', () => {
+describe('an error that is returned instead of thrown', () => {
   function describedHere(): StorageError {
     return untracedError('corrupt', { what: 'entry 7', path: 'path' });
   }
 
-  test('is the same as one that is thrown, without the place', () => {
+  test('is the same as one that is thrown, without the stack', () => {
     const error = describedHere();
     expect(error).toMatchObject({ code: 'corrupt', path: 'path', message: 'path: entry 7' });
     expect(error.stack).toBe('StorageError: path: entry 7');
     expect(error.with({ offset: 8 }).stack).toBe('StorageError: path: entry 7 at offset 8');
   });
 
-  test('gets the place of whoever throws it', () => {
+  test('gets the stack of the code that throws it', () => {
     function thrownHere(): StorageError {
       return withPlace(describedHere());
     }
@@ -140,7 +140,7 @@ describe('an error that is handed out', () => {
     }
   });
 
-  test('takes the stacks of others away neither where all goes well nor where it fails', () => {
+  test('leaves the stacks of other errors alone, whether the call succeeds or fails', () => {
     const limit = Error.stackTraceLimit;
     describedHere();
     expect(Error.stackTraceLimit).toBe(limit);
@@ -153,7 +153,7 @@ describe('an error that is handed out', () => {
     expect(Error.stackTraceLimit).toBe(limit);
   });
 
-  test('has a place after all where the process lets nobody change the length of stacks', () => {
+  test('has a stack even if the process forbids changing the length of stacks', () => {
     const before = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
     Object.defineProperty(Error, 'stackTraceLimit', { writable: false });
     try {
@@ -181,7 +181,7 @@ describe('asking for a code', () => {
 });
 
 describe('adding', () => {
-  test('a path: only where there is none', () => {
+  test('a path has an effect only if the error has none', () => {
     const without = new StorageError('io', { what: 'x' });
     expect(withPath(without, 'path')).toMatchObject({ path: 'path' });
     expect(withPath(without, undefined)).toBe(without);
@@ -189,7 +189,7 @@ describe('adding', () => {
     expect(withPath(already, 'second')).toBe(already);
   });
 
-  test('an outcome: only where there is none', () => {
+  test('an outcome has an effect only if the error has none', () => {
     const without = new StorageError('io', { what: 'x' });
     expect(withOutcome(without, 'in-doubt')).toMatchObject({ outcome: 'in-doubt' });
     const already = new StorageError('io', { what: 'x', outcome: 'durable' });
@@ -203,7 +203,7 @@ describe('adding', () => {
 });
 
 describe('a signal', () => {
-  test('that has not fired, or is none, is fine', () => {
+  test('that has not fired, or is undefined, lets the call go on', () => {
     throwIfAborted(undefined);
     throwIfAborted(new AbortController().signal, 'path');
   });

@@ -35,7 +35,7 @@ describe('blobs from an offset on', () => {
     ]);
   });
 
-  test('are none at the end of the source, and in an empty one', async () => {
+  test('end without a blob at the end of the source and in an empty source', async () => {
     for (const entries of [blobsOf(BLOBS, 207), blobsOf(new Uint8Array(0))]) {
       expect(await placesOf(entries)).toEqual([]);
       expect(entries.damage).toBeUndefined();

@@ -67,7 +67,7 @@ describe('one blob', () => {
     }
   });
 
-  test('is read at once where its end is known, and twice where it is long and it is not', async () => {
+  test('takes one read if its end is known, and two if it is long and its end is not', async () => {
     const content = bytesOf(50_000, 7);
     const { file, end } = await writeBlobs([{ content, compressed: false }]);
     const known = countingSource(file);
@@ -152,9 +152,9 @@ describe('damage', () => {
   test.each([
     ['a length far beyond the file', '8fffffff00', 'truncated', 0],
     ['an unknown compression', 'b000000100', 'corrupt', 0],
-    ['a frame that is none', '9000000501020304ff', 'corrupt', 4],
+    ['a payload that is not a frame', '9000000501020304ff', 'corrupt', 4],
     ['an empty frame', '9000000000', 'truncated', 4],
-    ['a frame with more behind it', '9000000a28b52ffd005801000099', 'corrupt', 13],
+    ['a frame followed by more bytes', '9000000a28b52ffd005801000099', 'corrupt', 13],
     ['a frame that is cut', '9000000828b52ffd00580900', 'truncated', 10],
     ['a window of 16 MiB', '9000000928b52ffd0070010000', 'too-large', 4],
   ])('%s is a typed error with its place', async (_, hex, code, offset) => {
@@ -249,7 +249,7 @@ describe('damage', () => {
   );
 });
 
-describe('a blob, or what is wrong with it, is the same', () => {
+describe('a blob or its error is the same', () => {
   async function orError(action: () => Blob | Promise<Blob>): Promise<unknown> {
     try {
       const { bytes, ...rest } = await action();
@@ -260,7 +260,7 @@ describe('a blob, or what is wrong with it, is the same', () => {
     }
   }
 
-  test('after a wait, at once, and out of the cache, whatever the bytes are', async () => {
+  test('whether read asynchronously, synchronously or from the cache, whatever the bytes are', async () => {
     let found = 0;
     await fc.assert(
       fc.asyncProperty(

@@ -23,7 +23,7 @@ async function prepare(bufferSize = 4096, startOffset = 0) {
 const HELLO_FRAME = Buffer.from(`28b52ffd0058290000${Buffer.from('hello').toString('hex')}`, 'hex');
 
 describe('plain blobs', () => {
-  test('stand one behind the other, each behind its header', async () => {
+  test('are stored back to back, each after its header', async () => {
     const { writer, content } = await prepare();
     const offsets: number[] = [];
     for (const bytes of [Uint8Array.of(), Uint8Array.of(0xaa), new Uint8Array(128).fill(0xbb)]) {
@@ -100,7 +100,7 @@ describe('blobs that are encoded already', () => {
     ['half a header', '800000', 'truncated', 0],
     ['no content', '05', 'truncated', 0],
     ['too little content', '05010203', 'truncated', 0],
-    ['more behind it', '010203', 'corrupt', 0],
+    ['followed by more bytes', '010203', 'corrupt', 0],
     ['an unknown compression', 'a000000101', 'corrupt', 0],
     ['no frame', '9000000401020304', 'truncated', 4],
     ['a frame of another magic', '90000006010203040506', 'corrupt', 4],

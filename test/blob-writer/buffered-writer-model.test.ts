@@ -118,7 +118,7 @@ test('any appends, pads, claims and reads give the concatenation, in whole buffe
 });
 
 /** A failure at any write: what was not refused before it is on disk as a prefix, and nothing else. */
-test('a write that fails leaves whole buffers before it and one error behind it', async () => {
+test('a failed write leaves complete buffers before it, and one error for all later calls', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(bytes, { minLength: 1, maxLength: 30 }),

@@ -99,7 +99,7 @@ describe('where bytes go', () => {
     expect(flushed).toEqual(flushed.map((_, index) => `${3 + index * 8}+8`));
   });
 
-  test('appends that nobody awaits stay in order, and know their offsets at once', async () => {
+  test('unawaited appends stay in order, and have their offsets synchronously', async () => {
     const { writer, content } = await prepare({ bufferSize: 4 }, ({ kind }) =>
       kind === 'write' ? { delay: idle() } : undefined,
     );
@@ -502,7 +502,7 @@ describe('a failing write', () => {
     expect(writes).toBe(2);
   });
 
-  test('that nobody waited for is told by the next call', async () => {
+  test('whose promise was not awaited surfaces on the next call', async () => {
     const { writer } = await prepare({ bufferSize: 4 }, ({ kind }) =>
       kind === 'write' ? { fail: 'EIO' } : undefined,
     );
@@ -539,7 +539,7 @@ describe('syncs on the way', () => {
   const syncsOf = (operations: readonly FileSystemOperation[]): number =>
     operations.filter(({ kind }) => kind === 'sync-data').length;
 
-  test('come each time that so many bytes were written in whole buffers', async () => {
+  test('happen after every N bytes written in complete buffers', async () => {
     const { writer, operations, content } = await prepare({ bufferSize: 4, syncEvery: 8 });
     for (const [at, syncs] of [0, 1, 1, 2, 2, 3].entries()) {
       await writer.append(counted(4, at * 4));
@@ -550,7 +550,7 @@ describe('syncs on the way', () => {
     expect(content()).toEqual([...counted(24)]);
   });
 
-  test('are none by default', async () => {
+  test('do not happen by default', async () => {
     const { writer, operations } = await prepare({ bufferSize: 4 });
     await writer.append(counted(40));
     await writer.finish(NO_PADDING);
@@ -617,7 +617,7 @@ describe('syncs on the way', () => {
 });
 
 describe('reading back', () => {
-  test('gives written, flying and buffered bytes at once', async () => {
+  test('returns written bytes, bytes in flight and buffered bytes together', async () => {
     const gates: Gate[] = [];
     const { writer } = await prepare(
       { bufferSize: 4, bufferCount: 3, startOffset: 2 },
@@ -700,7 +700,7 @@ describe('reading back', () => {
 describe('a signal', () => {
   const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length;
 
-  test('that has fired before is aborted at once, without a listener', async () => {
+  test('that fired before the call aborts synchronously, without a listener', async () => {
     const { file } = await prepare();
     const signal = AbortSignal.abort(new Error('enough'));
     const error = storageErrorThrownBy(() => new BufferedWriter(file, { signal }));

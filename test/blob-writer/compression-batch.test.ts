@@ -79,7 +79,7 @@ describe('a batch', () => {
     expect(batch.hasRoomFor(0)).toBe(false);
   });
 
-  test('has room for so many blobs, however short they are', () => {
+  test('has room for N blobs, however short they are', () => {
     const batch = CompressionBatch.create(1_000_000);
     for (let count = 0; count < MAXIMUM_BATCH_COUNT; count += 1) {
       expect(batch.hasRoomFor(1)).toBe(true);

@@ -40,7 +40,7 @@ describe('threads', () => {
     }
   });
 
-  test('take many batches at once, and each promise gives its own', async () => {
+  test('take many batches side by side, and each promise returns its own', async () => {
     const pool = newPool();
     const compressor = await loadCompressor(1);
     await pool.compress(batch(0), compressor);

@@ -124,7 +124,7 @@ describe('a writer', () => {
     );
   });
 
-  test('rejects its end where a write has failed, whoever heard of it before', async () => {
+  test('rejects when it ends if a write has failed, even if the failure was reported before', async () => {
     await fc.assert(
       fc.asyncProperty(
         calls,

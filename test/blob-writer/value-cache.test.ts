@@ -21,7 +21,7 @@ function limitedSource(limit: number, bytes = BYTES): ByteSource & { readonly re
 }
 
 describe('reads through a cache of blocks', () => {
-  test('bring the same bytes, however small the cache is and however little comes at once', async () => {
+  test('return the same bytes, however small the cache and the reads are', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(1, 2, 3, 100),

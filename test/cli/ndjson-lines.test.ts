@@ -207,7 +207,7 @@ describe('a long line', () => {
   });
 
   test.each([
-    ['a digit that is none', `{"hex":"${LONG}zz"}`],
+    ['a character that is not a hex digit', `{"hex":"${LONG}zz"}`],
     ['half a pair', `{"hex":"${LONG}a"}`],
     ['a digit that only looks like one', `{"hex":"${LONG}\u0131\u0131"}`],
     ['a raw control character in a text', `{"path":"${'a'.repeat(70_000)}\t"}`],

@@ -91,7 +91,7 @@ describe('a value in JSON', () => {
     ['no bytes', { type: 'image' }],
     ['hex and base64', { type: 'image', hex: '', base64: '' }],
     ['half a pair of digits', { type: 'image', hex: 'abc' }],
-    ['a digit that is none', { type: 'image', hex: '0g' }],
+    ['a character that is not a hex digit', { type: 'image', hex: '0g' }],
     ['blanks between digits', { type: 'image', hex: '00 11' }],
     ['digits that only look so', { type: 'image', hex: '\u0131\u0131' }],
     ['hex that is a number', { type: 'image', hex: 12 }],

@@ -29,7 +29,7 @@ function textOf(fileSystem: MemoryFileSystem): string {
 }
 
 describe('processes that overwrite one file', () => {
-  test('all succeed; the file is one whole content at any time, and nothing is left', async () => {
+  test('all succeed; the file has one complete content at any time, and nothing is left over', async () => {
     const last = new Set<string>();
     for (const seed of SEEDS) {
       const { fileSystem, processes } = machine(seed);

@@ -190,7 +190,7 @@ describe('a decompression bomb', () => {
     }
   });
 
-  it('is streamed in pieces of at most 1 MiB where nobody sets a limit', async () => {
+  it('is streamed in pieces of at most 1 MiB if there is no limit', async () => {
     const bytes = imageOf([frameBlob(zeros(2)), frameBlob(zeros(2000)), shortBlob(noise(3, 1))]);
     await using reader = await openLayer(bytesSource(bytes));
     const seen: [string, number][] = [];
@@ -373,7 +373,7 @@ describe('names', () => {
     `${KEYS}__${'0'.repeat(240)}`,
     '..',
     '',
-  ])('%j is none of a layer', (name) => {
+  ])('%j is not the name of a layer', (name) => {
     const { message } = storageErrorThrownBy(() => parseLayerName(name));
     expect(message).not.toMatch(/\p{C}/u);
   });
@@ -401,7 +401,7 @@ describe('special files', () => {
     ['readTenantConfig', (path) => readTenantConfig(path)],
   ];
 
-  it('are refused by every reader, and sixteen of them block nobody', async () => {
+  it('are refused by every reader, and sixteen of them do not block other reads', async () => {
     const directory = temporaryDirectory();
     const fifos = Array.from({ length: 16 }, (_, index) => join(directory, `fifo-${index}`));
     execFileSync('mkfifo', fifos);

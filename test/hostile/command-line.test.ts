@@ -42,7 +42,7 @@ describe('escape sequences', () => {
     ['the path of a file', { type: 'aux_file', path: EVIL, content: Buffer.from(EVIL) }],
     ['an image', { type: 'image', bytes: Buffer.from(EVIL) }],
     ['a record', { type: 'wal', willInit: true, bytes: Buffer.from(EVIL) }],
-  ])('in %s reach nobody', async (_, value) => {
+  ])('in %s do not reach the terminal', async (_, value) => {
     const file = fileOf(await deltaOf(value));
     for (const terminal of [false, true]) {
       for (const values of ['none', 'hex', 'sha256', 'json']) {
@@ -75,7 +75,7 @@ describe('escape sequences', () => {
   });
 
   it.each(['inspect', 'dump', 'verify', 'index', 'metadata', 'get'])(
-    'in a file name and in arguments reach nobody: %s',
+    'in a file name and in arguments do not reach the terminal: %s',
     async (command) => {
       const file = fileOf(noise(9000, 1), `evil-${EVIL}`);
       for (const words of [[file], [join(file, 'missing')], [`${file}-missing`]]) {
@@ -109,7 +109,7 @@ describe('escape sequences', () => {
     ['metadata', 'FILE', '--set', `${EVIL}=1`],
     ['metadata', 'FILE', '--set', `initdb_lsn=${EVIL}`],
     [EVIL],
-  ])('in the arguments of %j reach nobody', async (...words) => {
+  ])('in the arguments of %j do not reach the terminal', async (...words) => {
     const file = fileOf(await deltaOf({ type: 'image', bytes: noise(3, 1) }));
     for (const format of [[], ['--json']]) {
       const commandLine = words.map((word) => (word === 'FILE' ? file : word));
@@ -122,7 +122,7 @@ describe('escape sequences', () => {
     }
   });
 
-  it('in names below a directory reach nobody', async () => {
+  it('in names below a directory do not reach the terminal', async () => {
     const directory = temporaryDirectory();
     mkdirSync(join(directory, `directory-${EVIL}`));
     const layer = await writeImages([{ key: KEY, image: noise(9, 1) }]);
@@ -140,7 +140,7 @@ describe('escape sequences', () => {
 });
 
 describe('special files', () => {
-  it('cannot be looked at, by any command, at once', async () => {
+  it('are refused immediately by every command', async () => {
     const directory = temporaryDirectory();
     const fifo = join(directory, 'fifo');
     execFileSync('mkfifo', [fifo]);

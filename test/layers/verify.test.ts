@@ -443,7 +443,7 @@ describe('one row among many of which there is nothing to tell', () => {
 
   it.each<[string, (value: Uint8Array) => Uint8Array]>([
     ['one byte less than it says', (value) => shortBlob(value.subarray(0, -1))],
-    ['a type that is none', (value) => shortBlob(Uint8Array.of(0, 0, 0, 2, ...value.slice(4)))],
+    ['an unknown type', (value) => shortBlob(Uint8Array.of(0, 0, 0, 2, ...value.slice(4)))],
     ['a willInit of 2', (value) => shortBlob(value.map((byte, at) => (at === 8 ? 2 : byte)))],
   ])('has %s: an error names it, and no other', async (_, blob) => {
     const report = await verifyBytes(fileWithOddRow({ blob }));

@@ -278,7 +278,7 @@ describe('the JSON form', () => {
     ['a string', '0/200'],
     ['an LSN that is a number', { ...json, ancestor_lsn: 17 }],
     ['an LSN that is no LSN', { ...json, ancestor_lsn: '0/xyz' }],
-    ['an id that is none', { ...json, ancestor_timeline: 'timeline' }],
+    ['an invalid id', { ...json, ancestor_timeline: 'timeline' }],
     ['a missing field', { ...json, initdb_lsn: undefined }],
     ['fields of the prototype', Object.create(json)],
     ['fields behind __proto__', JSON.parse(`{"__proto__":${JSON.stringify(json)}}`)],

@@ -61,7 +61,7 @@ describe('a cache of index blocks', () => {
     expect(cache.get(owner, 4)?.block).toBe(4);
   });
 
-  it('tells whoever holds on to a node that it was evicted, and takes its memory', () => {
+  it('marks a node that is still in use as evicted, and reuses its memory', () => {
     const cache = new BlockCache(1);
     const owner = cache.addOwner();
     const parent = cache.put(owner, nodeOf(0));

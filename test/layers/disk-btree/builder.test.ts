@@ -165,7 +165,7 @@ describe('a builder', () => {
     expect(builder.accepts(Uint8Array.of(5))).toBe(false);
   });
 
-  it('hands out blocks that may be overwritten next time', () => {
+  it('passes on blocks that the receiver may overwrite', () => {
     const seen: number[] = [];
     const builder = new DiskBtreeBuilder(100, (block) => {
       seen.push(block[1] ?? 0);

@@ -92,7 +92,7 @@ test('a block that is not among the leaves is the own array of who asks, and dis
   expect(runs(source)).toHaveLength(7);
 });
 
-test('a read ahead that fails is told to who needs it, and to nobody else', async () => {
+test('a failed read ahead is an error only for the caller that needs it', async () => {
   const source = failingSource(indexFile(60));
   const scan = scanOf(source, 60);
   await scan.load(0);

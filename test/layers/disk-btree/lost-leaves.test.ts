@@ -33,7 +33,7 @@ async function lostIn(blocks: readonly Uint8Array[], maximumLeaves?: number, cut
 describe('lost leaves', () => {
   const inner = nodeBlock({ keys: [0, 3].map(blockKey), children: [0, 1] });
 
-  it('are found between what is none', async () => {
+  it('are found between blocks that are not leaves', async () => {
     const garbage = new Uint8Array(BLOCK).fill(0xee);
     const blocks = [leafOf(1, 2), garbage, inner, new Uint8Array(BLOCK), leafOf(3)];
     const { leaves, damage } = await lostIn(blocks);

@@ -94,7 +94,7 @@ describe('an ephemeral layer', () => {
     ]);
   });
 
-  it('keeps the order of puts that nobody awaits', async () => {
+  it('keeps the order of unawaited puts', async () => {
     await using layer = await createLayer(temporaryDirectory(), 16);
     const key = blockKey(1);
     for (let index = 0; index < 500; index += 1) {

@@ -55,7 +55,7 @@ describe('a layer that threads compress', () => {
     expect(Buffer.compare(there, here)).toBe(0);
   });
 
-  test('is the same, when several are written at once', async () => {
+  test('is the same when several are written side by side', async () => {
     const here = await write({ compressionPool: HERE });
     const all = await Promise.all([1, 2, 3].map(() => write({ compressionPool: pool() })));
     expect(all.map((there) => Buffer.compare(there, here))).toEqual([0, 0, 0]);
@@ -100,7 +100,7 @@ describe('a layer that threads compress', () => {
     expect(disk.fileSystem.openCount).toBe(0);
   });
 
-  test('makes whoever awaits its puts wait, instead of collecting all', async () => {
+  test('makes awaited puts wait instead of collecting all images', async () => {
     const disk = memoryDisk();
     const options = imageOptions(disk, { compression: ZSTD, compressionPool: pool() });
     await using writer = await ImageLayerWriter.create(options);
@@ -115,7 +115,7 @@ describe('a layer that threads compress', () => {
   });
 });
 
-test('puts that nobody awaits are refused once 64 MiB of them wait, and change nothing', async () => {
+test('unawaited puts are refused once 64 MiB of them wait, and change nothing', async () => {
   const disk = memoryDisk();
   const options = imageOptions(disk, { compression: ZSTD, compressionPool: pool() });
   await using writer = await ImageLayerWriter.create(options);

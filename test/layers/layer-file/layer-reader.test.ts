@@ -51,7 +51,7 @@ describe('a layer is the same', () => {
     }
   });
 
-  it('to many readers at once', async () => {
+  it('to many concurrent readers', async () => {
     const reader = await openLayer(bytesSource(DELTA.bytes), { blockCache: new BlockCache(2) });
     const expected = await everything(reader);
     const all = await Promise.all([

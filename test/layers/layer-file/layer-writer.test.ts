@@ -175,7 +175,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expectNothing(disk);
   });
 
-  it('refuses a name that is taken, at once', async () => {
+  it('refuses a taken name on creation', async () => {
     const disk = memoryDisk();
     const first = await create(disk);
     await first.put(1);

@@ -71,7 +71,7 @@ const REFUSED_BLOBS: readonly [string, Uint8Array, StorageErrorCode][] = [
   ['a short content', Uint8Array.of(3, 1, 2), 'truncated'],
   ['a long content', Uint8Array.of(3, 1, 2, 3, 4), 'corrupt'],
   ['reserved bits', Uint8Array.of(0xa0, 0, 0, 0), 'corrupt'],
-  ['a frame that is none', Uint8Array.of(0x90, 0, 0, 5, 1, 2, 3, 4, 5), 'corrupt'],
+  ['a payload that is not a frame', Uint8Array.of(0x90, 0, 0, 5, 1, 2, 3, 4, 5), 'corrupt'],
   ['no frame', Uint8Array.of(0x90, 0, 0, 0), 'truncated'],
 ];
 
@@ -346,9 +346,9 @@ describe('a writer is not created', () => {
     ['a short key', { keyRange: { start: BYTES, end: blockKey(5) } }, 'invalid-input'],
     ['an empty LSN range', { lsnRange: { start: 5n, end: 5n } }, 'out-of-range'],
     ['an LSN above u64', { lsnRange: { start: 5n, end: MAXIMUM_LSN + 1n } }, 'out-of-range'],
-    ['a tenant that is none', { tenantId: 'x' }, 'invalid-input'],
-    ['a timeline that is none', { timelineId: '00' }, 'invalid-input'],
-    ['a generation that is none', { generation: '../1' }, 'invalid-input'],
+    ['an invalid tenant', { tenantId: 'x' }, 'invalid-input'],
+    ['an invalid timeline', { timelineId: '00' }, 'invalid-input'],
+    ['an invalid generation', { generation: '../1' }, 'invalid-input'],
     ['a directory that is missing', { directory: '/missing' }, 'not-found'],
     ['a buffer of no bytes', { bufferSize: 0 }, 'invalid-input'],
     ['a buffer of half a byte', { bufferSize: 0.5 }, 'invalid-input'],
