@@ -26,6 +26,7 @@ const BELOW: Record<string, readonly string[]> = {
   'write-once': ['leaves', 'virtual-file'],
   'object-store': ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'write-once'],
   postgres: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers'],
+  wal: ['leaves', 'zstd', 'layers', 'postgres'],
   testing: ['leaves', 'virtual-file'],
   timeline: [
     'leaves',

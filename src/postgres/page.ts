@@ -64,12 +64,26 @@ export function decodePageHeader(page: Uint8Array): PageHeader {
     checksum: view.getUint16(CHECKSUM_OFFSET, true),
     flags: view.getUint16(10, true),
     lower: view.getUint16(12, true),
-    upper: view.getUint16(14, true),
+    upper: view.getUint16(UPPER_OFFSET, true),
     special: view.getUint16(16, true),
     pageSize: sizeAndVersion & 0xff00,
     layoutVersion: sizeAndVersion & 0x00ff,
     pruneXid: view.getUint32(20, true),
   };
+}
+
+/**
+ * Sets the LSN of a page in place, as redo does. A new page, which has no header, stays as it is. The checksum
+ * is not updated.
+ *
+ * @throws `invalid-input` if the page has fewer than 8,192 bytes.
+ */
+export function setPageLsn(page: Uint8Array, lsn: Lsn): void {
+  checkPageSize(page.subarray(0, PAGE_SIZE));
+  const view = new DataView(page.buffer, page.byteOffset, PAGE_HEADER_SIZE);
+  if (view.getUint16(UPPER_OFFSET, true) === 0) return;
+  view.setUint32(0, Number(lsn >> 32n), true);
+  view.setUint32(4, Number(lsn & 0xffff_ffffn), true);
 }
 
 /** Item pointers, of 4 bytes each, that lie between the header and `lower`. */
@@ -126,6 +140,7 @@ function hex(checksum: number): string {
 const ZEROS = Buffer.alloc(PAGE_SIZE);
 
 const CHECKSUM_OFFSET = 8;
+const UPPER_OFFSET = 14;
 const SUM_COUNT = 32;
 const FNV_PRIME = 16777619;
 

@@ -1,8 +1,12 @@
-/** Value of a size key (relation fork or SLRU segment): page count, u32 little-endian. */
+/**
+ * Value of a size key (relation fork or SLRU segment): page count, u32 little-endian. The fast import of a
+ * pageserver writes a u64.
+ */
 import { checkBytes } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 
 export const RELATION_SIZE_LENGTH = 4;
+const LONG_SIZE_LENGTH = 8;
 
 /**
  * Encodes the value of a size key.
@@ -27,16 +31,21 @@ export function encodeRelationSize(pageCount: number): Uint8Array {
  * Decodes the value of a size key.
  *
  * @returns Number of pages.
- * @throws `corrupt` unless there are 4 bytes.
+ * @throws `corrupt` unless there are 4 bytes, or 8 whose number fits into 4.
  */
 export function decodeRelationSize(bytes: Uint8Array): number {
   checkBytes(bytes, 'relation size');
-  if (bytes.length !== RELATION_SIZE_LENGTH) {
-    throw new StorageError('corrupt', {
-      what: 'relation size',
-      expected: `${RELATION_SIZE_LENGTH} bytes`,
-      actual: `${bytes.length}`,
-    });
+  const { byteOffset, length } = bytes;
+  if (length !== RELATION_SIZE_LENGTH && length !== LONG_SIZE_LENGTH) {
+    throw corruptSize(`${RELATION_SIZE_LENGTH} bytes`, `${length}`);
   }
-  return new DataView(bytes.buffer, bytes.byteOffset, RELATION_SIZE_LENGTH).getUint32(0, true);
+  const view = new DataView(bytes.buffer, byteOffset, length);
+  if (length === LONG_SIZE_LENGTH && view.getUint32(RELATION_SIZE_LENGTH, true) !== 0) {
+    throw corruptSize('at most 4294967295 pages', `${view.getBigUint64(0, true)}`);
+  }
+  return view.getUint32(0, true);
+}
+
+function corruptSize(expected: string, actual: string): StorageError {
+  return new StorageError('corrupt', { what: 'relation size', expected, actual });
 }

@@ -1,0 +1,53 @@
+/**
+ * From the image of a block in a WAL record to the page: decompressed, with the hole filled with zeros.
+ * Its LSN is older than the record, and its checksum is stale.
+ */
+import { StorageError } from '../errors.ts';
+import { PAGE_SIZE } from '../postgres/page.ts';
+import { Decompressor } from '../zstd/decompression.ts';
+import { decompressLz4 } from './lz4.ts';
+import { decompressPglz } from './pglz.ts';
+import type { BlockImage } from './record-format.ts';
+
+/** Postgres compresses a page with the default level, whose window is far smaller. */
+const MAXIMUM_WINDOW = 8 * 1024 * 1024;
+
+/**
+ * Restores the page of an image, as it was stored.
+ *
+ * @returns 8,192 bytes; a new array.
+ * @throws `corrupt`, `truncated`, `too-large`.
+ */
+export async function restoreBlockImage(image: BlockImage): Promise<Uint8Array> {
+  const { holeOffset, holeLength } = image;
+  const raw = await decompressed(image, PAGE_SIZE - holeLength);
+  const page = new Uint8Array(PAGE_SIZE);
+  page.set(raw.subarray(0, holeOffset));
+  page.set(raw.subarray(holeOffset), holeOffset + holeLength);
+  return page;
+}
+
+async function decompressed(image: BlockImage, length: number): Promise<Uint8Array> {
+  switch (image.compression) {
+    case 'none':
+      return checkLength(image.bytes, length);
+    case 'pglz':
+      return decompressPglz(image.bytes, length);
+    case 'lz4':
+      return decompressLz4(image.bytes, length);
+    case 'zstd': {
+      const decompressor = await Decompressor.load();
+      const limits = { maximumLength: length, maximumWindowSize: MAXIMUM_WINDOW };
+      return checkLength(decompressor.decompress(image.bytes, limits), length);
+    }
+  }
+}
+
+function checkLength(raw: Uint8Array, length: number): Uint8Array {
+  if (raw.length === length) return raw;
+  throw new StorageError('corrupt', {
+    what: 'length of a page image',
+    expected: `${length} bytes`,
+    actual: `${raw.length}`,
+  });
+}
