@@ -37,6 +37,7 @@ const BELOW: Record<string, readonly string[]> = {
     'write-once',
     'object-store',
     'postgres',
+    'wal',
   ],
   cli: [
     'leaves',
@@ -60,6 +61,7 @@ const BELOW: Record<string, readonly string[]> = {
     'postgres',
     'testing',
     'timeline',
+    'wal',
   ],
 };
 

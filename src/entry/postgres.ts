@@ -35,6 +35,18 @@ export {
   decodeControlFile,
 } from '../postgres/control-file.ts';
 export { assertCleanShutdown, readControlFile } from '../postgres/data-directory.ts';
+export {
+  type DirectoryDatabase,
+  type DirectoryRelation,
+  decodeDatabaseDirectory,
+  decodeRelationDirectory,
+  decodeSlruDirectory,
+  decodeTwophaseDirectory,
+  encodeDatabaseDirectory,
+  encodeRelationDirectory,
+  encodeSlruDirectory,
+  encodeTwophaseDirectory,
+} from '../postgres/directory-values.ts';
 export { FORK_NAMES, type Fork, type ForkName } from '../postgres/fork.ts';
 export {
   type ImportedLayer,
@@ -71,6 +83,12 @@ export {
   twophaseKey,
 } from '../postgres/key-mapping.ts';
 export type { LeftOutFile } from '../postgres/left-out.ts';
+export {
+  applyNeonRecord,
+  isNeonRecord,
+  type NeonRecord,
+  type PlacedNeonRecord,
+} from '../postgres/neon-records.ts';
 export {
   checkPageChecksum,
   decodePageHeader,

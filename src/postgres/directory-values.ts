@@ -11,7 +11,7 @@
  */
 import { checkCount } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import { BincodeDecoder, BincodeEncoder, type StoredList } from '../layers/bincode.ts';
+import { BincodeDecoder, BincodeEncoder, type StoredList } from '../bincode.ts';
 import { type Fork, forkNumberOf, forkOfNumber } from './fork.ts';
 import type { DatabaseId } from './key-mapping.ts';
 

@@ -1,0 +1,318 @@
+/** Opens a timeline wherever it lies: a directory, a bucket, an index with layers beside it, or a list of names. */
+import { stat } from 'node:fs/promises';
+import { basename, dirname, parse, resolve } from 'node:path';
+import { checkCount, checkObject, checkOptions, checkSignal, checkText } from '../check-options.ts';
+import { StorageError } from '../errors.ts';
+import { READ_OPTIONS, type ReadOptions } from '../layers/layer-file/open-file.ts';
+import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
+import { directoryStore } from '../object-store/directory-store.ts';
+import { checkStore, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
+import { fromNodeError } from '../virtual-file/system-error.ts';
+import { LayerFiles, type LayerPlace } from './layer-files.ts';
+import { LayerMap } from './layer-map/layer-map.ts';
+import { Timeline, type TimelineFacts } from './timeline.ts';
+import { readTimelineFiles, type TimelineRoot } from './timeline-files.ts';
+import {
+  findTimelines,
+  formatLocation,
+  isIndexName,
+  locationOfPrefix,
+  noTimelineError,
+  siblingPrefix,
+  type TimelineLocation,
+} from './timeline-layout.ts';
+
+/**
+ * Where a timeline is. A path: a pageserver's directory, a copy of a bucket, a directory with the files of one
+ * timeline, or an `index_part.json` with its layers beside it. A store with a prefix: the same in a bucket. Names:
+ * nothing can be read, but the layer map can be asked.
+ */
+export type TimelineSource =
+  | string
+  | { readonly store: ObjectStore; readonly prefix?: string | undefined }
+  | { readonly names: Iterable<string> };
+
+/** Options of `openTimeline`. */
+export interface OpenTimelineOptions {
+  /** Tenant, 32 hex digits. Needed if the source has several. */
+  readonly tenant?: string | undefined;
+  /** Timeline, 32 hex digits. Needed if the source has several. */
+  readonly timeline?: string | undefined;
+  /** Generation of the pageserver: newer indices are ignored. Default: the newest index counts. */
+  readonly generation?: number | undefined;
+  /** Major version of Postgres, 14 to 17, for a source without an index. */
+  readonly pgVersion?: number | undefined;
+  /** How layers are read. */
+  readonly readOptions?: ReadOptions | undefined;
+  /** Layers that stay open when no read uses them. Default: 64. */
+  readonly maximumIdleLayers?: number | undefined;
+  /** Maximum bytes of all values of one read together. Default: 1 GiB. */
+  readonly maximumBytes?: number | undefined;
+  /** Ends the opening. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const OPTIONS: Record<keyof OpenTimelineOptions, true> = {
+  tenant: true,
+  timeline: true,
+  generation: true,
+  pgVersion: true,
+  readOptions: true,
+  maximumIdleLayers: true,
+  maximumBytes: true,
+  signal: true,
+};
+
+const DEFAULT_IDLE_LAYERS = 64;
+const DEFAULT_MAXIMUM_BYTES = 1024 * 1024 * 1024;
+/** Timelines that an error lists. */
+const LISTED_TIMELINES = 20;
+
+/**
+ * Opens a timeline. Its index is read, or its files are listed; layers are opened when they are needed.
+ *
+ * @returns The timeline; close it when done.
+ * @throws `not-found` if there is no timeline; `invalid-input` if there are several and none is chosen, with the
+ * first of them in the message; `corrupt` for an index that cannot be read, or names a layer twice; `io`, `network`,
+ * `denied`, `aborted`.
+ *
+ * @example
+ * await using timeline = await openTimeline('/data/pageserver', { timeline: '5c4d…' });
+ * const page = await timeline.readPage(key, timeline.lastLsn);
+ */
+export async function openTimeline(
+  source: TimelineSource,
+  options: OpenTimelineOptions = {},
+): Promise<Timeline> {
+  checkOpenOptions(options);
+  if (typeof source === 'object' && source !== null && 'names' in source) {
+    return timelineOfNames(source.names, options);
+  }
+  const place = await placeOfSource(source);
+  const location = await chooseTimeline(place, options);
+  const { root, indexName } = place;
+  return openAt({ root, location, indexName, options, descendants: [] });
+}
+
+/**
+ * Lists the timelines of a source.
+ *
+ * @returns Their places, in byte order of their prefixes.
+ * @throws `not-found`, `io`, `network`, `denied`, `aborted`, `invalid-input`.
+ */
+export async function listTimelines(
+  source: Exclude<TimelineSource, { readonly names: Iterable<string> }>,
+  options: Pick<OpenTimelineOptions, 'tenant' | 'timeline' | 'signal'> = {},
+): Promise<TimelineLocation[]> {
+  checkOpenOptions(options);
+  const { root, prefix } = await placeOfSource(source);
+  const found: TimelineLocation[] = [];
+  for await (const location of findTimelines(root.store, prefix, options)) found.push(location);
+  return found;
+}
+
+interface SourcePlace {
+  readonly root: TimelineRoot;
+  readonly prefix: string;
+  readonly indexName?: string | undefined;
+}
+
+/** The root is above all tenants where the path tells, so that ancestors are found. */
+async function placeOfSource(
+  source: Exclude<TimelineSource, { readonly names: Iterable<string> }>,
+): Promise<SourcePlace> {
+  if (typeof source === 'string') return placeOfPath(source);
+  checkObject('source', source);
+  checkStore(source.store);
+  if (source.prefix !== undefined) checkText('prefix', source.prefix);
+  const prefix = source.prefix ?? '';
+  const root = { store: source.store, directory: undefined };
+  return { root, prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` };
+}
+
+async function placeOfPath(path: string): Promise<SourcePlace> {
+  const isFile = !(await statOf(path)).isDirectory();
+  if (isFile && !isIndexName(basename(path))) {
+    throw new StorageError('invalid-input', {
+      what: 'source of a timeline',
+      path,
+      expected: 'a directory, or an index_part.json',
+      actual: 'another file',
+    });
+  }
+  const directory = resolve(isFile ? dirname(path) : path);
+  const indexName = isFile ? basename(path) : undefined;
+  const { root } = parse(directory);
+  const parts = directory.slice(root.length).replaceAll('\\', '/');
+  const timeline = locationOfPrefix(`${parts}/`);
+  if (timeline === undefined) return { ...placeOf(directory, ''), indexName };
+  const prefix = `${parts}/`.slice(timeline.root.length);
+  return { ...placeOf(root + timeline.root, prefix), indexName };
+}
+
+function placeOf(directory: string, prefix: string): SourcePlace {
+  return { root: { store: directoryStore(directory), directory }, prefix };
+}
+
+async function statOf(path: string) {
+  try {
+    return await stat(path);
+  } catch (error) {
+    throw fromNodeError('look up source', path, error);
+  }
+}
+
+async function chooseTimeline(
+  { root, prefix }: SourcePlace,
+  options: OpenTimelineOptions,
+): Promise<TimelineLocation> {
+  const found: TimelineLocation[] = [];
+  for await (const location of findTimelines(root.store, prefix, options)) {
+    if (isWanted(location, options)) found.push(location);
+    if (found.length > LISTED_TIMELINES) break;
+  }
+  const [first] = found;
+  if (first === undefined) throw noTimelineError(root.store, prefix);
+  if (found.length === 1) return first;
+  const listed = found.slice(0, LISTED_TIMELINES).map(formatLocation).join(', ');
+  const more = found.length > LISTED_TIMELINES ? ', ...' : '';
+  throw new StorageError('invalid-input', {
+    what: `several timelines: choose a tenant and a timeline of ${listed}${more}`,
+    path: pathOfObject(root.store, prefix),
+  });
+}
+
+function isWanted(
+  { tenantId, timelineId }: TimelineLocation,
+  options: OpenTimelineOptions,
+): boolean {
+  const { tenant, timeline } = options;
+  return (
+    (tenant === undefined || tenantId === undefined || tenant === tenantId) &&
+    (timeline === undefined || timelineId === undefined || timeline === timelineId)
+  );
+}
+
+interface OpenRequest {
+  readonly root: TimelineRoot;
+  readonly location: TimelineLocation;
+  readonly indexName?: string | undefined;
+  readonly options: OpenTimelineOptions;
+  /** Timelines whose ancestor this one is. */
+  readonly descendants: readonly string[];
+}
+
+async function openAt(request: OpenRequest): Promise<Timeline> {
+  const { root, location, indexName, options } = request;
+  const { generation, signal } = options;
+  const { places, index } = await readTimelineFiles({
+    root,
+    location,
+    generation,
+    indexName,
+    signal,
+  });
+  const { timelineId, tenantId, shard } = location;
+  const facts: TimelineFacts = {
+    timelineId,
+    tenantId,
+    shard,
+    ancestor: index?.ancestor,
+    diskConsistentLsn: index?.diskConsistentLsn,
+    latestGcCutoffLsn: index?.latestGcCutoffLsn,
+    pgVersion: index?.pgVersion ?? options.pgVersion,
+  };
+  const openAncestor = (ancestorId: string) => openAncestorOf(request, ancestorId);
+  return timelineOf(places, { facts, options, openAncestor });
+}
+
+async function openAncestorOf(request: OpenRequest, ancestorId: string): Promise<Timeline> {
+  const { root, location, options, descendants } = request;
+  const prefix = siblingPrefix(location, ancestorId);
+  const path = pathOfObject(root.store, prefix ?? location.prefix);
+  const family = [...descendants, location.timelineId ?? ''];
+  if (family.includes(ancestorId)) {
+    throw new StorageError('corrupt', { what: `timeline ${ancestorId} is its own ancestor`, path });
+  }
+  const missing = { what: `ancestor ${ancestorId} is not in the source`, path };
+  if (prefix === undefined) throw new StorageError('not-found', missing);
+  const ancestor = { ...location, timelineId: ancestorId, prefix };
+  const { generation, pgVersion, readOptions, maximumIdleLayers, maximumBytes } = options;
+  const opened = await openAt({
+    root,
+    location: ancestor,
+    options: { generation, pgVersion, readOptions, maximumIdleLayers, maximumBytes },
+    descendants: family,
+  });
+  // A prefix without objects is no timeline: what it would have is unknown, not absent.
+  if (opened.facts.diskConsistentLsn !== undefined || opened.map.layerCount > 0) return opened;
+  throw new StorageError('not-found', missing);
+}
+
+function timelineOfNames(names: Iterable<string>, options: OpenTimelineOptions): Timeline {
+  const places = new Map<string, LayerPlace>();
+  for (const name of names) {
+    const canonical = formatLayerName({ ...parseLayerName(name), generation: undefined });
+    places.set(canonical, {
+      path: name,
+      size: undefined,
+      input: async () => {
+        throw new StorageError('invalid-input', {
+          what: 'the source has only names of layers: they cannot be read',
+          path: name,
+        });
+      },
+    });
+  }
+  const facts = {
+    timelineId: options.timeline,
+    tenantId: options.tenant,
+    shard: undefined,
+    ancestor: undefined,
+    diskConsistentLsn: undefined,
+    latestGcCutoffLsn: undefined,
+    pgVersion: options.pgVersion,
+  };
+  const openAncestor = async (): Promise<Timeline> => {
+    throw new StorageError('not-found', { what: 'names have no ancestors' });
+  };
+  return timelineOf(places, { facts, options, openAncestor });
+}
+
+function timelineOf(
+  places: ReadonlyMap<string, LayerPlace>,
+  about: {
+    readonly facts: TimelineFacts;
+    readonly options: OpenTimelineOptions;
+    readonly openAncestor: (timelineId: string) => Promise<Timeline>;
+  },
+): Timeline {
+  const { facts, options, openAncestor } = about;
+  const sizes = new Map<string, number | bigint>();
+  for (const [name, { size }] of places) if (size !== undefined) sizes.set(name, size);
+  const files = new LayerFiles(places, {
+    readOptions: options.readOptions ?? {},
+    tenantId: facts.tenantId,
+    maximumIdle: options.maximumIdleLayers ?? DEFAULT_IDLE_LAYERS,
+  });
+  const map = LayerMap.fromNames(places.keys(), { sizes });
+  const maximumBytes = options.maximumBytes ?? DEFAULT_MAXIMUM_BYTES;
+  return new Timeline({ facts, map, files, openAncestor, maximumBytes });
+}
+
+function checkOpenOptions(options: OpenTimelineOptions): void {
+  checkOptions(options, OPTIONS);
+  const { tenant, timeline, generation, pgVersion, readOptions, signal } = options;
+  for (const [what, id] of Object.entries({ tenant, timeline })) {
+    if (id === undefined || /^[0-9a-f]{32}$/.test(id)) continue;
+    throw new StorageError('invalid-input', {
+      what,
+      expected: '32 lower-case hex digits',
+      actual: id,
+    });
+  }
+  if (generation !== undefined) checkCount('generation', generation, { to: 0xffff_ffff });
+  if (pgVersion !== undefined) checkCount('pgVersion', pgVersion, { from: 14, to: 17 });
+  if (readOptions !== undefined) checkOptions(readOptions, READ_OPTIONS);
+  checkSignal(signal);
+}

@@ -1,0 +1,271 @@
+/** A timeline that is open for reading: its layers, those of its ancestors, and what reads of them find. */
+import { checkObject, checkOptions, checkSignal } from '../check-options.ts';
+import { StorageError } from '../errors.ts';
+import { checkKey, checkKeyRange, formatKey, type Key, type KeyRange } from '../layers/key.ts';
+import { ALL_LSNS, checkLsn, checkWantedLsns, type Lsn } from '../layers/lsn.ts';
+import { historyOf } from './history.ts';
+import { singleKey } from './key-space.ts';
+import type { LayerFiles } from './layer-files.ts';
+import type { LayerMap } from './layer-map/layer-map.ts';
+import type { RedoRunner } from './materialize.ts';
+import { type PageResult, readPageOf } from './read-page.ts';
+import {
+  isInherited,
+  type Reconstruction,
+  type TimelineEntry,
+  type WalkedTimeline,
+  type WalkResult,
+  walk,
+} from './reconstruct.ts';
+
+/** Options of all reads of a timeline. */
+export interface TimelineReadOptions {
+  /** Ends the read with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Which versions `Timeline.history` returns. */
+export interface HistoryOptions extends TimelineReadOptions {
+  /** Lowest LSN, inclusive. Default: 0. */
+  readonly lsnStart?: Lsn | undefined;
+  /** Highest LSN, exclusive. Default: no limit. */
+  readonly lsnEnd?: Lsn | undefined;
+}
+
+/** Options of `Timeline.readPage`. */
+export interface ReadPageOptions extends TimelineReadOptions {
+  /** Applies WAL records that only Postgres can apply. Default: such a page is `needs-redo`. */
+  readonly redo?: RedoRunner | undefined;
+}
+
+/** What a read of key ranges found. */
+export interface RangeReconstruction {
+  /** Keys that have a value, ascending. */
+  readonly found: readonly Reconstruction[];
+  /** Ranges without a value, sparse keys left out: a pageserver would fail for them. */
+  readonly missing: readonly KeyRange[];
+  /** How many times a layer was read. */
+  readonly visitCount: number;
+}
+
+/** The branch point of a timeline. */
+export interface TimelineAncestor {
+  /** 32 hex digits. */
+  readonly timelineId: string;
+  /** LSN up to which the ancestor is read. */
+  readonly lsn: Lsn;
+}
+
+/** What is known of a timeline. */
+export interface TimelineFacts {
+  /** 32 hex digits; undefined if the source does not tell. */
+  readonly timelineId: string | undefined;
+  /** 32 hex digits; undefined if the source does not tell. */
+  readonly tenantId: string | undefined;
+  /** Shard number and count, 4 hex digits; undefined for a tenant that is not sharded. */
+  readonly shard: string | undefined;
+  /** Undefined without an ancestor, and without an index. */
+  readonly ancestor: TimelineAncestor | undefined;
+  /** Everything up to this LSN is in layers; undefined without an index. */
+  readonly diskConsistentLsn: Lsn | undefined;
+  /** Below it, layers may have been removed; undefined without an index. */
+  readonly latestGcCutoffLsn: Lsn | undefined;
+  /** Major version of Postgres; undefined if it is unknown. */
+  readonly pgVersion: number | undefined;
+}
+
+/** @internal What a timeline is made of. */
+export interface TimelineParts {
+  readonly facts: TimelineFacts;
+  readonly map: LayerMap;
+  readonly files: LayerFiles;
+  /** Opens an ancestor, which this timeline then closes. */
+  readonly openAncestor: (timelineId: string) => Promise<Timeline>;
+  /** Of all values of one read together. */
+  readonly maximumBytes: number;
+}
+
+const READ_OPTIONS: Record<keyof TimelineReadOptions, true> = { signal: true };
+
+/**
+ * A timeline that is open for reading. Reads may run side by side. Layers are opened when a read needs them; one
+ * that is missing, damaged or changed is an error of that read, never an absent key.
+ *
+ * @example
+ * await using timeline = await openTimeline('/data/tenants/…/timelines/…');
+ * const { base, records } = await timeline.reconstruct(key, lsn);
+ */
+export class Timeline {
+  /** What is known of the timeline. */
+  readonly facts: TimelineFacts;
+  /** Its layers, without those of its ancestors. */
+  readonly map: LayerMap;
+  readonly #parts: TimelineParts;
+  #ancestor: Promise<Timeline> | undefined;
+  #walked: WalkedTimeline | undefined;
+
+  /** @internal For `openTimeline`. */
+  constructor(parts: TimelineParts) {
+    this.facts = parts.facts;
+    this.map = parts.map;
+    this.#parts = parts;
+  }
+
+  /** LSN of a read of the newest values: the last that is in layers, or above all of them without an index. */
+  get lastLsn(): Lsn {
+    return this.facts.diskConsistentLsn ?? ALL_LSNS.end - 1n;
+  }
+
+  /**
+   * Finds what the value of a key at an LSN is made of, as a pageserver's read does.
+   *
+   * @param lsn Inclusive.
+   * @returns The layers that are read, the base image, and the records above it.
+   * @throws `not-found` if a layer or an ancestor that is needed is not there; `corrupt`, `truncated` and others for
+   * damaged layers; `too-large`; `io`, `network`, `denied`, `changed`, `aborted`, `closed`, `invalid-input`,
+   * `out-of-range` for a key that a pageserver cannot hold.
+   */
+  async reconstruct(
+    key: Key,
+    lsn: Lsn,
+    options: TimelineReadOptions = {},
+  ): Promise<Reconstruction> {
+    const [found] = await this.reconstructMany([key], lsn, options);
+    return found as Reconstruction;
+  }
+
+  /**
+   * As `reconstruct` for many keys, reading each layer once for all of them. All values are in memory together.
+   *
+   * @returns Reconstructions in the order of the keys.
+   * @throws As `reconstruct`.
+   */
+  async reconstructMany(
+    keys: readonly Key[],
+    lsn: Lsn,
+    options: TimelineReadOptions = {},
+  ): Promise<Reconstruction[]> {
+    for (const key of keys) checkKey(key);
+    const { found } = await this.#walk(keys.map(singleKey), lsn, options);
+    return keys.map((key) => found.get(formatKey(key)) as Reconstruction);
+  }
+
+  /**
+   * As `reconstruct` for all keys of some ranges that have a value. All values are in memory together.
+   *
+   * @throws As `reconstruct`.
+   */
+  async reconstructRanges(
+    ranges: readonly KeyRange[],
+    lsn: Lsn,
+    options: TimelineReadOptions = {},
+  ): Promise<RangeReconstruction> {
+    for (const range of ranges) checkKeyRange(range);
+    const { found, missing, visitCount } = await this.#walk(ranges, lsn, options);
+    const values = [...found].filter(([, { outcome }]) => outcome !== 'missing');
+    const sorted = values.sort(([left], [right]) => (left < right ? -1 : 1));
+    return { found: sorted.map(([, value]) => value), missing, visitCount };
+  }
+
+  /**
+   * Every version of a key, newest first, lazily. A version that is in several layers is returned for each of them.
+   * Goes on in the ancestor, at and below the branch point.
+   *
+   * @returns Entries that are copies.
+   * @throws As `reconstruct`.
+   */
+  async *history(key: Key, options: HistoryOptions = {}): AsyncGenerator<TimelineEntry> {
+    checkKey(key);
+    checkOptions(options, { ...READ_OPTIONS, lsnStart: true, lsnEnd: true });
+    checkSignal(options.signal);
+    const { lsnStart = 0n, lsnEnd = ALL_LSNS.end, signal } = options;
+    const lsnRange = { start: lsnStart, end: lsnEnd };
+    checkWantedLsns(lsnRange);
+    const { facts, map } = this;
+    const { files } = this.#parts;
+    const source = {
+      timelineId: facts.timelineId,
+      map,
+      acquire: (name: string) => files.acquire(name, signal),
+    };
+    yield* historyOf(source, { key, lsnRange, signal });
+    const { ancestor } = facts;
+    if (ancestor === undefined || !isInherited(key) || ancestor.lsn < lsnStart) return;
+    const branchEnd = ancestor.lsn + 1n;
+    const above = await this.#openAncestor();
+    yield* above.history(key, { ...options, lsnEnd: lsnEnd < branchEnd ? lsnEnd : branchEnd });
+  }
+
+  /**
+   * Reads a page, or another value, at an LSN. A block beyond the end of its relation is zeros, as a pageserver
+   * answers.
+   *
+   * @param lsn Inclusive.
+   * @returns The page; or `needs-redo`, `missing` or `no-base`, with what was found.
+   * @throws As `reconstruct`; `corrupt` for records that cannot be applied; what `redo` throws.
+   */
+  async readPage(key: Key, lsn: Lsn, options: ReadPageOptions = {}): Promise<PageResult> {
+    checkKey(key);
+    checkOptions(options, { ...READ_OPTIONS, redo: true });
+    const { redo, signal } = options;
+    return readPageOf((wanted) => this.reconstructMany(wanted, lsn, { signal }), {
+      key,
+      pgVersion: this.facts.pgVersion,
+      redo,
+      signal,
+    });
+  }
+
+  /** Closes all layers, and the ancestors that were opened. Idempotent. */
+  async close(): Promise<void> {
+    await this.#parts.files.close();
+    const [ancestor] = await Promise.allSettled([this.#ancestor]);
+    if (ancestor?.status === 'fulfilled') await ancestor.value?.close();
+  }
+
+  /** As `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #walk(
+    keys: readonly KeyRange[],
+    lsn: Lsn,
+    options: TimelineReadOptions,
+  ): Promise<WalkResult> {
+    checkObject('keys', keys);
+    checkLsn(lsn);
+    checkOptions(options, READ_OPTIONS);
+    checkSignal(options.signal);
+    const { maximumBytes } = this.#parts;
+    return walk(this.#asWalked(), { keys, lsn, signal: options.signal, maximumBytes });
+  }
+
+  #asWalked(): WalkedTimeline {
+    const { ancestor, timelineId } = this.facts;
+    this.#walked ??= {
+      timelineId,
+      map: this.map,
+      withLayer: (name, use, signal) => this.#parts.files.withLayer(name, use, signal),
+      ancestor: ancestor && {
+        lsn: ancestor.lsn,
+        open: async () => (await this.#openAncestor()).#asWalked(),
+      },
+    };
+    return this.#walked;
+  }
+
+  async #openAncestor(): Promise<Timeline> {
+    const { ancestor } = this.facts;
+    if (ancestor === undefined) throw new StorageError('not-found', { what: 'no ancestor' });
+    this.#ancestor ??= this.#parts.openAncestor(ancestor.timelineId);
+    const opening = this.#ancestor;
+    try {
+      return await opening;
+    } catch (error) {
+      // What kept it from being opened may be gone the next time.
+      if (this.#ancestor === opening) this.#ancestor = undefined;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,32 @@
+/** Timelines that a pageserver wrote, and what its reads of them found. */
+import { readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { brotliDecompressSync } from 'node:zlib';
+import { GOLDEN_DIRECTORY } from './golden.ts';
+
+/**
+ * Unpacks the remote storage of some timelines into a directory. A pack is brotli over: u32 length, JSON list of
+ * `[path, size]`, the files in that order.
+ */
+export async function unpackTimelines(name: string, directory: string): Promise<void> {
+  const pack = readCompressed(`${name}.pack.br`);
+  const headerEnd = 4 + pack.readUInt32BE();
+  const files: [string, number][] = JSON.parse(pack.subarray(4, headerEnd).toString());
+  let at = headerEnd;
+  for (const [path, size] of files) {
+    await mkdir(dirname(join(directory, path)), { recursive: true });
+    await writeFile(join(directory, path), pack.subarray(at, at + size));
+    at += size;
+  }
+}
+
+/** The lines of a compressed file of JSON lines. */
+export function readLines<T>(name: string): T[] {
+  const lines = readCompressed(name).toString().trim().split('\n');
+  return lines.map((line) => JSON.parse(line));
+}
+
+function readCompressed(name: string): Buffer {
+  return brotliDecompressSync(readFileSync(join(GOLDEN_DIRECTORY, 'timeline', name)));
+}
