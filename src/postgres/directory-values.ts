@@ -9,9 +9,10 @@
  * A pageserver writes them in any order; encoding sorts, so that equal directories are equal bytes.
  * Source: Neon pageserver/src/pgdatadir_mapping.rs.
  */
+
+import { BincodeDecoder, BincodeEncoder, type StoredList } from '../bincode.ts';
 import { checkCount } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import { BincodeDecoder, BincodeEncoder, type StoredList } from '../bincode.ts';
 import { type Fork, forkNumberOf, forkOfNumber } from './fork.ts';
 import type { DatabaseId } from './key-mapping.ts';
 

@@ -18,8 +18,7 @@
  * 1 hole, 2 apply, 4 pglz, 8 lz4, 16 zstd. An image without "apply" is for consistency checks only.
  * Source: Postgres src/include/access/xlogrecord.h, src/backend/access/transam/xlogreader.c.
  */
-import { checkBytes } from '../check-options.ts';
-import { checkCount } from '../check-options.ts';
+import { checkBytes, checkCount } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
