@@ -191,7 +191,10 @@ function crashPointsOfRecovery(
   const recovery: Scenario = {
     ...scenario,
     run: async (on) => {
-      for (const directory of scenario.directories) await removeLeftovers(directory, on);
+      const { openFiles, signal } = on;
+      for (const directory of scenario.directories) {
+        await removeLeftovers(directory, { openFiles, signal });
+      }
       await scenario.run(on);
     },
   };

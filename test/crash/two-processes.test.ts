@@ -56,12 +56,12 @@ describe('processes that overwrite one file', () => {
     for (const seed of SEEDS) {
       const { fileSystem, processes } = machine(seed);
       const [one, two] = processes;
-      await overwriteFile(PATH, 'old', one);
+      await overwriteFile(PATH, 'old', { openFiles: one?.openFiles });
       // As another container does that can tell nothing of this one.
       const stateOf = (): 'unknown' => 'unknown';
       Object.assign(two?.fileSystem.owners ?? {}, { stateOf });
       let isOver = false;
-      const overwriting = overwriteFile(PATH, 'new', one).finally(() => {
+      const overwriting = overwriteFile(PATH, 'new', { openFiles: one?.openFiles }).finally(() => {
         isOver = true;
       });
       const removing = (async () => {
@@ -94,7 +94,8 @@ test('removing leftovers beside a writer takes nothing that it is writing', asyn
     fileSystem.createFile(left, new Uint8Array(9));
     const disk = { fileSystem, openFiles: one.openFiles };
     const removals = async () => {
-      for (let round = 0; round < 6; round += 1) await removeLeftovers(DIRECTORY, two);
+      for (let round = 0; round < 6; round += 1)
+        await removeLeftovers(DIRECTORY, { openFiles: two.openFiles });
     };
     const scratch = await EphemeralLayer.create({
       directory: DIRECTORY,
@@ -109,7 +110,11 @@ test('removing leftovers beside a writer takes nothing that it is writing', asyn
       for (let n = 1; n < 4; n += 1) await writer.put(blockKey(n), LSN_RANGE.start, value);
       return writer.finish();
     };
-    const [{ path }] = await Promise.all([writing(), removals(), overwriteFile(PATH, 'new', one)]);
+    const [{ path }] = await Promise.all([
+      writing(),
+      removals(),
+      overwriteFile(PATH, 'new', { openFiles: one?.openFiles }),
+    ]);
     expect(fileSystem.paths(), `seed ${seed}`).toEqual([
       path,
       expect.stringMatching(/\/ephemeral-/),
