@@ -502,7 +502,7 @@ describe('a failing write', () => {
     expect(writes).toBe(2);
   });
 
-  test('that the caller did not wait for surfaces on the next call', async () => {
+  test('whose promise was dropped surfaces on the next call', async () => {
     const { writer } = await prepare({ bufferSize: 4 }, ({ kind }) =>
       kind === 'write' ? { fail: 'EIO' } : undefined,
     );
