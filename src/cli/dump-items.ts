@@ -6,8 +6,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { isStorageError, type StorageError } from '../errors.ts';
 import { type Key, type KeyRange, maximumKey, minimumKey } from '../layers/key.ts';
-import type { EntryBatch, LayerEntry } from '../layers/layer-file/entry-batch.ts';
-import { halvesOf } from '../layers/layer-file/entry-layout.ts';
+import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
+import { EntryCursor, rowOf } from '../layers/layer-file/entry-cursor.ts';
 import type { EntryOptions } from '../layers/layer-file/entry-options.ts';
 import type { DamagedBlock, DamagedEntry, LargeEntry } from '../layers/layer-file/entry-scan.ts';
 import { readLargeValue } from '../layers/layer-file/large-value.ts';
@@ -16,14 +16,9 @@ import { locateValueError } from '../layers/layer-file/salvage.ts';
 import type { DamagedSummary, SalvageReader } from '../layers/layer-file/salvage-reader.ts';
 import type { SalvagedScanItem } from '../layers/layer-file/salvage-scan.ts';
 import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../layers/lsn.ts';
-import {
-  outlineOfValue,
-  outlineOfValueAt,
-  type ValueView,
-  viewValue,
-} from '../layers/value-format.ts';
+import { type ValueView, viewValue } from '../layers/value-format.ts';
 import { printsContents, type ValuesMode } from './context.ts';
-import { type LooseItem, type ShownContent, type ShownEntry, shownEntry } from './entry-json.ts';
+import type { LooseItem, ShownContent, ShownEntry } from './entry-json.ts';
 
 export type DumpItem =
   | { readonly kind: 'entry'; readonly shown: ShownEntry }
@@ -81,69 +76,42 @@ function looseBlob(blob: LooseBlob, { kind, values, digest }: DumpedLayer): Dump
 }
 
 function* entriesOf(batch: EntryBatch, layer: DumpedLayer): Generator<DumpItem, void, undefined> {
-  const row = new BatchRow(batch);
-  const item: DumpItem = { kind: 'entry', shown: row };
-  for (; row.index < batch.count; row.index += 1) {
+  const shown = new ShownRow(batch);
+  const item: DumpItem = { kind: 'entry', shown };
+  for (const { entry } = shown; !entry.isDone; entry.index += 1) {
     try {
-      row.look(layer);
+      shown.look(layer);
     } catch (error) {
       if (!isStorageError(error)) throw error;
-      yield damagedValue({ ...row.entry, bytes: row.bytes }, error, layer);
+      yield damagedValue(entry, error, layer);
       continue;
     }
     yield item;
   }
 }
 
-/** A cursor over the entries of a batch, which creates only what is printed. */
-class BatchRow implements ShownEntry {
-  readonly columns: EntryBatch;
-  readonly lsnHalves: Uint32Array;
-  index = 0;
+/** The entry that is printed, with what its content begins with. */
+class ShownRow implements ShownEntry {
+  readonly entry: EntryCursor;
   type = 'image';
   length = 0;
   #value: ValueView | undefined;
 
   constructor(batch: EntryBatch) {
-    this.columns = batch;
-    this.lsnHalves = halvesOf(batch.lsns);
+    this.entry = new EntryCursor(batch);
   }
 
   /** Determines type and length of the content. Throws with offsets from the start of the value. */
   look({ kind, values }: DumpedLayer): void {
-    const { columns, index } = this;
-    const isPlain = columns.compressed[index] === 0;
-    this.length = isPlain ? (columns.lengths[index] as number) : this.bytes.length;
+    const { entry } = this;
+    this.length = entry.contentLength;
     if (kind === 'image') return;
-    if (values === 'json') {
-      this.#value = viewValue(this.bytes);
-      this.type = this.#value.type;
-    } else if (isPlain) {
-      const start = columns.starts[index] as number;
-      this.type = outlineOfValueAt(columns.buffer, start, this.length).type;
-    } else {
-      this.type = outlineOfValue(this.bytes).type;
-    }
-  }
-
-  get bytes(): Uint8Array {
-    return this.columns.bytes(this.index);
+    if (values === 'json') this.#value = viewValue(entry.bytes);
+    this.type = this.#value?.type ?? entry.outline().type;
   }
 
   get content(): ShownContent {
-    return { kind: 'whole', bytes: this.bytes, value: this.#value };
-  }
-
-  get entry(): Omit<LayerEntry, 'bytes'> {
-    const { columns, index } = this;
-    return {
-      key: columns.key(index),
-      lsn: columns.lsn(index),
-      willInit: columns.willInit[index] === 1,
-      offset: columns.offsets[index] as number,
-      storedLength: columns.storedLengths[index] as number,
-      compressed: columns.compressed[index] === 1,
-    };
+    return { kind: 'whole', bytes: this.entry.bytes, value: this.#value };
   }
 }
 
@@ -152,7 +120,7 @@ async function streamEntry(item: LargeEntry, layer: DumpedLayer): Promise<DumpIt
   const onPiece = (piece: Uint8Array): void => void hash?.update(piece);
   const show = (type: string, length: number): DumpItem => {
     const content = { kind: 'streamed', sha256: hash?.digest('hex') ?? '' } as const;
-    return { kind: 'entry', shown: shownEntry(item, { type, length, content }) };
+    return { kind: 'entry', shown: { entry: rowOf(item), type, length, content } };
   };
   if (layer.kind === 'image') {
     const length = await item.stream(onPiece);

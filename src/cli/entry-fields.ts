@@ -6,8 +6,7 @@
  *   ,"compressed":B,"type":"{type}"
  */
 import { KEY_SIZE } from '../layers/key.ts';
-import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
-import { LOW_HALF } from '../layers/layer-file/entry-layout.ts';
+import type { EntryRow } from '../layers/layer-file/entry-cursor.ts';
 import {
   asciiBytes,
   MAXIMUM_INTEGER_LENGTH,
@@ -17,40 +16,12 @@ import {
   writeInteger,
 } from './ascii.ts';
 
-/** Entries in parallel arrays, as in a batch. */
-export interface EntryColumns {
-  /** 18 bytes each. */
-  readonly keys: Uint8Array;
-  readonly lsns: BigUint64Array;
-  /** 0 or 1. */
-  readonly willInit: ArrayLike<number>;
-  readonly offsets: ArrayLike<number>;
-  readonly storedLengths: ArrayLike<number>;
-  /** 0 or 1. */
-  readonly compressed: ArrayLike<number>;
-}
-
-/** One row of the columns, with the type and length of its content. */
+/** An entry, with the type and length of its content. */
 export interface EntryFields {
-  readonly columns: EntryColumns;
-  /** The halves of the columns' LSNs; see `halvesOf`. */
-  readonly lsnHalves: Uint32Array;
-  readonly index: number;
+  readonly entry: EntryRow;
   readonly type: string;
   /** Of the content. */
   readonly length: number;
-}
-
-/** The columns of one entry. */
-export function columnsOf(entry: Omit<LayerEntry, 'bytes'>): EntryColumns {
-  return {
-    keys: entry.key,
-    lsns: BigUint64Array.of(entry.lsn),
-    willInit: [entry.willInit ? 1 : 0],
-    offsets: [entry.offset],
-    storedLengths: [entry.storedLength],
-    compressed: [entry.compressed ? 1 : 0],
-  };
 }
 
 const KEY = asciiBytes('"key":"');
@@ -80,19 +51,19 @@ export const MAXIMUM_FIELDS_LENGTH =
 
 /** Writes them at `at`, at most `MAXIMUM_FIELDS_LENGTH` bytes. Returns: where they end. */
 export function writeEntryFields(target: Uint8Array, at: number, fields: EntryFields): number {
-  const { columns, lsnHalves, index, type, length } = fields;
+  const { entry, type, length } = fields;
   let end = writeAscii(target, at, KEY);
-  end = writeHex(target, end, { bytes: columns.keys, start: index * KEY_SIZE, length: KEY_SIZE });
+  end = writeHex(target, end, { bytes: entry.keys, start: entry.keyStart, length: KEY_SIZE });
   end = writeAscii(target, end, LSN);
-  end = writeHexWord(target, end, lsnHalves[2 * index + 1 - LOW_HALF] as number);
-  end = writeHexWord(target, end, lsnHalves[2 * index + LOW_HALF] as number);
-  end = writeAscii(target, end, WILL_INIT_AND_OFFSET[columns.willInit[index] === 1 ? 1 : 0]);
-  end = writeInteger(target, end, columns.offsets[index] as number);
+  end = writeHexWord(target, end, entry.lsnHigh);
+  end = writeHexWord(target, end, entry.lsnLow);
+  end = writeAscii(target, end, WILL_INIT_AND_OFFSET[entry.willInit ? 1 : 0]);
+  end = writeInteger(target, end, entry.offset);
   end = writeAscii(target, end, STORED_LENGTH);
-  end = writeInteger(target, end, columns.storedLengths[index] as number);
+  end = writeInteger(target, end, entry.storedLength);
   end = writeAscii(target, end, LENGTH);
   end = writeInteger(target, end, length);
-  return writeAscii(target, end, tailOf(columns.compressed[index] === 1 ? 1 : 0, type));
+  return writeAscii(target, end, tailOf(entry.compressed ? 1 : 0, type));
 }
 
 function tailOf(compressed: 0 | 1, type: string): Uint8Array {

@@ -3,13 +3,11 @@ import { createHash } from 'node:crypto';
 import { assert } from '../assert.ts';
 import type { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
-import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
-import { halvesOf } from '../layers/layer-file/entry-layout.ts';
 import type { LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import { type ValueView, viewValue } from '../layers/value-format.ts';
 import type { ValuesMode } from './context.ts';
-import { columnsOf, type EntryFields } from './entry-fields.ts';
+import type { EntryFields } from './entry-fields.ts';
 import { encodeJson, type JsonPieces } from './json.ts';
 import { storageErrorJson } from './reporter.ts';
 import { valuePieces } from './value-json.ts';
@@ -20,17 +18,7 @@ export type ShownContent =
 
 /** An entry as a dump shows it, with its content or, if it was streamed, only its digest. */
 export interface ShownEntry extends EntryFields {
-  readonly entry: Omit<LayerEntry, 'bytes'>;
   readonly content: ShownContent;
-}
-
-/** One entry on its own. */
-export function shownEntry(
-  entry: Omit<LayerEntry, 'bytes'>,
-  about: Pick<ShownEntry, 'type' | 'length' | 'content'>,
-): ShownEntry {
-  const columns = columnsOf(entry);
-  return { entry, columns, lsnHalves: halvesOf(columns.lsns), index: 0, ...about };
 }
 
 /** What follows the common fields: nothing, or the last field. */

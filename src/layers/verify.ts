@@ -16,8 +16,9 @@ import { isDamage } from './damage.ts';
 import type { SkippedBlocks } from './disk-btree/block-listing.ts';
 import { BlockSet } from './disk-btree/block-set.ts';
 import { Findings, type LayerReport } from './findings.ts';
-import { fitsPageserver, KEY_SIZE, type Key, unfitKeyError } from './key.ts';
+import { fitsPageserver, KEY_SIZE, unfitKeyError } from './key.ts';
 import type { EntryBatch } from './layer-file/entry-batch.ts';
+import { EntryCursor } from './layer-file/entry-cursor.ts';
 import type { LargeEntry } from './layer-file/entry-scan.ts';
 import { readLargeValue } from './layer-file/large-value.ts';
 import { type LayerInput, pathOrSource } from './layer-file/layer-input.ts';
@@ -31,8 +32,8 @@ import {
 import { locateValueError } from './layer-file/salvage.ts';
 import { readSummaryBlock } from './layer-file/summary.ts';
 import { decodeSummary, type LayerSummary, summarySize } from './layer-file/summary-format.ts';
-import { formatLsn, type Lsn } from './lsn.ts';
-import { outlineOfValue, usualOutline, type ValueOutline } from './value-format.ts';
+import { formatLsn } from './lsn.ts';
+import { usualOutline, type ValueOutline } from './value-format.ts';
 import { type InspectValue, inspectBatch } from './value-inspection.ts';
 
 /** Options of `verifyLayer`. */
@@ -220,13 +221,11 @@ function verifyBatch(batch: EntryBatch, state: ValuesState): void {
   const { findings, options } = state;
   const inspect = options.inspectValue;
   if (inspect !== undefined) inspectBatch(batch, kind, { inspect, findings });
-  const row = new BatchRow(batch);
-  for (;;) {
+  for (const row = new EntryCursor(batch); ; row.index += 1) {
     row.index = skipValidRows(batch, row.index, state);
-    if (row.index === batch.count) return;
+    if (row.isDone) return;
     verifyPlace(row, row.contentLength, state);
     if (kind === 'delta') verifyRowValue(row, state);
-    row.index += 1;
   }
 }
 
@@ -257,7 +256,7 @@ function skipValidRows(batch: EntryBatch, from: number, state: ValuesState): num
   return index;
 }
 
-function verifyRowValue(row: BatchRow, state: ValuesState): void {
+function verifyRowValue(row: EntryCursor, state: ValuesState): void {
   try {
     verifyWillInit(row, row.outline(), state);
   } catch (error) {
@@ -283,65 +282,8 @@ async function verifyLargeEntry(entry: LargeEntry, state: ValuesState): Promise<
   else verifyWillInit(entry, outline, state);
 }
 
-interface EntryFacts {
-  readonly key: Key;
-  readonly lsn: Lsn;
-  readonly willInit: boolean;
-  readonly offset: number;
-  readonly storedLength: number;
-  readonly headerSize: number;
-  readonly compressed: boolean;
-}
-
-/** One row of a batch at a time; looks up only what is asked for. */
-class BatchRow implements EntryFacts {
-  readonly #batch: EntryBatch;
-  index = 0;
-
-  constructor(batch: EntryBatch) {
-    this.#batch = batch;
-  }
-
-  get key(): Key {
-    return this.#batch.key(this.index);
-  }
-
-  get lsn(): Lsn {
-    return this.#batch.lsn(this.index);
-  }
-
-  get willInit(): boolean {
-    return this.#batch.willInit[this.index] === 1;
-  }
-
-  get offset(): number {
-    return this.#batch.offsets[this.index] as number;
-  }
-
-  get storedLength(): number {
-    return this.#batch.storedLengths[this.index] as number;
-  }
-
-  get headerSize(): number {
-    return this.storedLength - (this.#batch.lengths[this.index] as number);
-  }
-
-  get compressed(): boolean {
-    return this.#batch.compressed[this.index] === 1;
-  }
-
-  /** After decompression. */
-  get contentLength(): number {
-    const { index } = this;
-    if (this.compressed) return this.#batch.bytes(index).length;
-    return this.#batch.lengths[index] as number;
-  }
-
-  /** See `outlineOfValue`. */
-  outline(): ValueOutline {
-    return outlineOfValue(this.#batch.bytes(this.index));
-  }
-}
+/** What a cursor and a large entry have in common. */
+type EntryFacts = Omit<LargeEntry, 'kind' | 'stream'>;
 
 function verifyPlace(entry: EntryFacts, contentLength: number, state: ValuesState): void {
   const { offset, storedLength, headerSize } = entry;

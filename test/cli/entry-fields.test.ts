@@ -9,9 +9,9 @@ import {
   writeHexWord,
   writeInteger,
 } from '../../src/cli/ascii.ts';
-import { columnsOf, MAXIMUM_FIELDS_LENGTH, writeEntryFields } from '../../src/cli/entry-fields.ts';
+import { MAXIMUM_FIELDS_LENGTH, writeEntryFields } from '../../src/cli/entry-fields.ts';
 import { formatKey } from '../../src/layers/key.ts';
-import { halvesOf } from '../../src/layers/layer-file/entry-layout.ts';
+import { rowOf } from '../../src/layers/layer-file/entry-cursor.ts';
 import { MAXIMUM_LSN } from '../../src/layers/lsn.ts';
 
 const TYPES = [
@@ -91,8 +91,7 @@ test('the fields of an entry are what JSON makes of them', () => {
         length: fc.nat({ max: 0x0fff_ffff }),
       }),
       (key, lsn, facts, content) => {
-        const columns = columnsOf({ key, lsn, ...facts });
-        const fields = { columns, lsnHalves: halvesOf(columns.lsns), index: 0, ...content };
+        const fields = { entry: rowOf({ key, lsn, ...facts }), ...content };
         const text = written((target, at) => writeEntryFields(target, at, fields));
         expect(`{${text}}`).toBe(
           JSON.stringify({
@@ -115,24 +114,19 @@ test('the fields of an entry are what JSON makes of them', () => {
 test('the fields with the longest numbers of the longest type fit into their room', () => {
   const largest = Number.MAX_SAFE_INTEGER;
   const facts = { willInit: false, offset: largest, storedLength: largest, compressed: false };
-  const columns = columnsOf({ key: new Uint8Array(18).fill(0xff), lsn: MAXIMUM_LSN, ...facts });
+  const entry = rowOf({ key: new Uint8Array(18).fill(0xff), lsn: MAXIMUM_LSN, ...facts });
   for (const type of TYPES) {
-    const fields = { columns, lsnHalves: halvesOf(columns.lsns), index: 0, type, length: largest };
+    const fields = { entry, type, length: largest };
     const text = written((target, at) => writeEntryFields(target, at, fields));
     expect(text.length).toBeLessThanOrEqual(MAXIMUM_FIELDS_LENGTH);
   }
 });
 
 test('a row among others is written', () => {
-  const columns = {
-    keys: Uint8Array.from({ length: 54 }, (_, byte) => byte),
-    lsns: BigUint64Array.of(1n, 0x0123_4567_89ab_cdefn, 3n),
-    willInit: [0, 1, 0],
-    offsets: [8192, 8293, 8394],
-    storedLengths: [101, 102, 103],
-    compressed: [1, 0, 1],
-  };
-  const fields = { columns, lsnHalves: halvesOf(columns.lsns), index: 1, type: 'wal', length: 100 };
+  const keys = Uint8Array.from({ length: 54 }, (_, byte) => byte);
+  const facts = { willInit: true, offset: 8293, storedLength: 102, compressed: false };
+  const row = rowOf({ key: keys, lsn: 0x0123_4567_89ab_cdefn, ...facts });
+  const fields = { entry: { ...row, keyStart: 18 }, type: 'wal', length: 100 };
   expect(written((target, at) => writeEntryFields(target, at, fields))).toBe(
     '"key":"12131415161718191A1B1C1D1E1F20212223","lsn":"0123456789ABCDEF","will_init":true' +
       ',"offset":8293,"stored_len":102,"len":100,"compressed":false,"type":"wal"',

@@ -88,7 +88,7 @@ async function writeItems(
     throwIfAborted(context.signal, file);
     if (lineCount === 0) warnOfSalvaged(context, { file, reader });
     for (const item of batch) {
-      if (item.kind === 'entry') offset = item.shown.columns.offsets[item.shown.index] ?? 0;
+      if (item.kind === 'entry') offset = item.shown.entry.offset;
       else if (item.kind === 'blob') offset = item.blob.offset;
       else status = strongest(status, statusOfCode(item.error.code));
       const written = writer.item(item);

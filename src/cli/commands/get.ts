@@ -1,6 +1,7 @@
 /** `get`: the newest entry of a key at or before an LSN. */
 import type { StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
+import { rowOf } from '../../layers/layer-file/entry-cursor.ts';
 import { formatPgLsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
@@ -72,11 +73,11 @@ export async function get(
 }
 
 async function printEntry({ stdout }: Context, read: ReadEntry): Promise<void> {
-  const { contentPieces, shownEntry } = await import('../entry-json.ts');
+  const { contentPieces } = await import('../entry-json.ts');
   const { MAXIMUM_FIELDS_LENGTH, writeEntryFields } = await import('../entry-fields.ts');
   const { bytes } = read.entry;
   const content = { kind: 'whole', bytes } as const;
-  const shown = shownEntry(read.entry, { type: read.type, length: bytes.length, content });
+  const shown = { entry: rowOf(read.entry), type: read.type, length: bytes.length, content };
   await stdout.write('{"found":true,');
   await stdout.writeFilled(
     MAXIMUM_FIELDS_LENGTH,

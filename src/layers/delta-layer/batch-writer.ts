@@ -17,13 +17,9 @@ import { copyWords, sharedBytes, ViewedBytes } from '../../byte-words.ts';
 import { StorageError, tooLarge } from '../../errors.ts';
 import type { EntryRun } from '../disk-btree/builder.ts';
 import { KEY_SIZE } from '../key.ts';
-import {
-  DELTA_KEY_SIZE,
-  halvesOf,
-  LOW_HALF,
-  MAXIMUM_DELTA_OFFSET,
-} from '../layer-file/entry-layout.ts';
+import { DELTA_KEY_SIZE, MAXIMUM_DELTA_OFFSET } from '../layer-file/entry-layout.ts';
 import type { LayerFileWriter } from '../layer-file/layer-writer.ts';
+import { halvesOf, highHalf, lowHalf } from '../lsn-halves.ts';
 import type { NextEntry } from './next-entry.ts';
 import {
   checkEntryKeyBatch,
@@ -337,8 +333,8 @@ function copyEntryKey({ keys, lsnHalves }: Rows, row: number, target: DataView, 
     return;
   }
   copyWords(keys, row * KEY_SIZE, target, at, KEY_SIZE);
-  target.setUint32(at + KEY_SIZE, lsnHalves[2 * row + 1 - LOW_HALF] as number);
-  target.setUint32(at + KEY_SIZE + 4, lsnHalves[2 * row + LOW_HALF] as number);
+  target.setUint32(at + KEY_SIZE, highHalf(lsnHalves, row));
+  target.setUint32(at + KEY_SIZE + 4, lowHalf(lsnHalves, row));
 }
 
 /** Compares two entry keys of the same array. */

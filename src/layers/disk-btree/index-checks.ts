@@ -9,7 +9,7 @@
 import { isStorageError, type StorageError, untracedError } from '../../errors.ts';
 import { decodeNode, decodeNodeWithForeignValues, foreignValueError } from './decode-node.ts';
 import type { IndexBlocks } from './index-blocks.ts';
-import type { IndexNode, TailRange } from './index-node.ts';
+import type { IndexNode } from './index-node.ts';
 
 /** What a layer requires of its entries. */
 export interface EntryRules {
@@ -18,10 +18,10 @@ export interface EntryRules {
   /** Every entry key is at least `first` and below `end`; both of the key size. */
   readonly first: Uint8Array;
   readonly end: Uint8Array;
-  /** A further error of an entry whose key is in range; undefined if it is valid. */
-  readonly problem: (node: IndexNode, index: number) => StorageError | undefined;
-  /** The range of the last 8 bytes of a key, which is all that `problem` checks; undefined for none. */
-  readonly tails: TailRange | undefined;
+  /** Index of the first entry of a leaf with a `problem`; -1 if there is none. */
+  readonly firstProblem: (leaf: IndexNode) => number;
+  /** A further error of a leaf's entry whose key is in range; undefined if it is valid. */
+  readonly problem: (leaf: IndexNode, index: number) => StorageError | undefined;
 }
 
 export class IndexChecks {
@@ -100,14 +100,12 @@ export class IndexChecks {
 
   /** Checks order and range of all entries of one node. */
   entries(node: IndexNode): StorageError | undefined {
-    const tails = node.level > 0 ? undefined : this.#rules.tails;
-    const isChecked = tails !== undefined && node.isAscendingWithin(tails);
-    const unordered = isChecked ? -1 : node.firstOutOfOrder();
+    const unordered = node.firstOutOfOrder();
     if (unordered >= 0) return this.outOfOrder(node, unordered);
     const rangeProblem = this.#range(node, 0) ?? this.#range(node, node.entryCount - 1);
-    if (rangeProblem !== undefined || tails === undefined || isChecked) return rangeProblem;
-    const outside = node.firstTailOutside(tails);
-    return outside < 0 ? undefined : this.#rule(node, outside);
+    if (rangeProblem !== undefined || node.level > 0) return rangeProblem;
+    const first = this.#rules.firstProblem(node);
+    return first < 0 ? undefined : this.#rule(node, first);
   }
 
   /** Checks the range of one entry by itself. */

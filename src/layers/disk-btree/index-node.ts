@@ -4,17 +4,6 @@ import { CHILD_MARK, NODE_HEADER_SIZE, NODE_VALUE_SIZE } from './node-format.ts'
 /** Bytes that are compared in one step. */
 const WORD_SIZE = 4;
 
-/** Bytes at the end of a key that may be a number with a range of its own. */
-const TAIL_SIZE = 8;
-
-/** Half-open range of u64 numbers, each as two halves. */
-export interface TailRange {
-  readonly startHigh: number;
-  readonly startLow: number;
-  readonly endHigh: number;
-  readonly endLow: number;
-}
-
 /** Values of the entries `from` to `to`, exclusive. */
 interface LeafValues {
   readonly from: number;
@@ -32,8 +21,9 @@ export class IndexNode {
   readonly prefixLength: number;
   readonly suffixLength: number;
   /** A view of the same bytes, for reading words. */
-  readonly #view: DataView;
-  readonly #suffixesAt: number;
+  readonly view: DataView;
+  /** Index in the block of the first suffix. */
+  readonly suffixesAt: number;
   readonly #valuesAt: number;
   /**
    * The word after the prefix of the first and of the last key, once needed: signed numbers, which are
@@ -46,13 +36,13 @@ export class IndexNode {
   constructor(bytes: Uint8Array, block: number) {
     this.bytes = bytes;
     this.block = block;
-    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     this.entryCount = ((bytes[0] as number) << 8) | (bytes[1] as number);
     this.level = bytes[2] as number;
     this.prefixLength = bytes[3] as number;
     this.suffixLength = bytes[4] as number;
-    this.#suffixesAt = NODE_HEADER_SIZE + this.prefixLength;
-    this.#valuesAt = this.#suffixesAt + this.entryCount * this.suffixLength;
+    this.suffixesAt = NODE_HEADER_SIZE + this.prefixLength;
+    this.#valuesAt = this.suffixesAt + this.entryCount * this.suffixLength;
   }
 
   get keySize(): number {
@@ -70,7 +60,7 @@ export class IndexNode {
     for (let byte = 0; byte < prefixLength; byte += 1) {
       target[at + byte] = bytes[NODE_HEADER_SIZE + byte] as number;
     }
-    const suffixAt = this.#suffixesAt + index * suffixLength;
+    const suffixAt = this.suffixesAt + index * suffixLength;
     const targetAt = at + prefixLength;
     for (let byte = 0; byte < suffixLength; byte += 1) {
       target[targetAt + byte] = bytes[suffixAt + byte] as number;
@@ -92,7 +82,7 @@ export class IndexNode {
     for (let byte = 0; byte < inPrefix; byte += 1) {
       begin[byte] = bytes[NODE_HEADER_SIZE + byte] as number;
     }
-    const suffixAt = this.#suffixesAt + index * this.suffixLength - this.prefixLength;
+    const suffixAt = this.suffixesAt + index * this.suffixLength - this.prefixLength;
     for (let byte = inPrefix; byte < length; byte += 1) {
       begin[byte] = bytes[suffixAt + byte] as number;
     }
@@ -115,7 +105,7 @@ export class IndexNode {
     for (let done = length; done < count * length; done *= 2) {
       target.copyWithin(at + done, at, Math.min(at + done, end - done));
     }
-    let suffixAt = this.#suffixesAt + from * suffixLength - this.prefixLength;
+    let suffixAt = this.suffixesAt + from * suffixLength - this.prefixLength;
     for (let keyAt = at; keyAt < end; keyAt += length) {
       for (let byte = inPrefix; byte < length; byte += 1) {
         target[keyAt + byte] = bytes[suffixAt + byte] as number;
@@ -128,7 +118,7 @@ export class IndexNode {
   keyWord(index: number, fromEnd: number): number {
     const { suffixLength } = this;
     if (fromEnd > suffixLength) return this.#keyWordFromPrefix(index, fromEnd);
-    return this.#view.getUint32(this.#suffixesAt + (index + 1) * suffixLength - fromEnd);
+    return this.view.getUint32(this.suffixesAt + (index + 1) * suffixLength - fromEnd);
   }
 
   /** Compares the key of an entry with a full key: negative, zero or positive. */
@@ -148,7 +138,7 @@ export class IndexNode {
   /** Like `hasPrefix`, for a key that is known to start with the node's prefix. */
   suffixStartsWith(index: number, key: Uint8Array, length: number): boolean {
     const { bytes, prefixLength, suffixLength } = this;
-    const suffixAt = this.#suffixesAt + index * suffixLength - prefixLength;
+    const suffixAt = this.suffixesAt + index * suffixLength - prefixLength;
     for (let byte = prefixLength; byte < length; byte += 1) {
       if (bytes[suffixAt + byte] !== key[byte]) return false;
     }
@@ -158,8 +148,8 @@ export class IndexNode {
   /** Compares the keys of two entries. */
   compareEntries(left: number, right: number): number {
     const { bytes, suffixLength } = this;
-    const leftAt = this.#suffixesAt + left * suffixLength;
-    const rightAt = this.#suffixesAt + right * suffixLength;
+    const leftAt = this.suffixesAt + left * suffixLength;
+    const rightAt = this.suffixesAt + right * suffixLength;
     for (let byte = 0; byte < suffixLength; byte += 1) {
       const difference = (bytes[leftAt + byte] as number) - (bytes[rightAt + byte] as number);
       if (difference !== 0) return difference;
@@ -170,54 +160,15 @@ export class IndexNode {
   /** Index of the first entry whose key is not above the one before; -1 if all ascend. */
   firstOutOfOrder(): number {
     if (this.suffixLength < WORD_SIZE) return this.#firstOutOfOrderByBytes();
-    const view = this.#view;
+    const view = this.view;
     const { entryCount, suffixLength } = this;
-    let at = this.#suffixesAt;
+    let at = this.suffixesAt;
     let word = view.getUint32(at);
     for (let index = 1; index < entryCount; index += 1) {
       at += suffixLength;
       const next = view.getUint32(at);
       if (next <= word && (next < word || this.compareEntries(index - 1, index) >= 0)) return index;
       word = next;
-    }
-    return -1;
-  }
-
-  /**
-   * True if all keys ascend, and the last 8 bytes of each are inside the range. Combines the method
-   * above and the one below in one loop, because a scan starts in the interpreter. Also false if
-   * suffixes have less than 8 bytes.
-   */
-  isAscendingWithin({ startHigh, startLow, endHigh, endLow }: TailRange): boolean {
-    const { entryCount, suffixLength } = this;
-    if (suffixLength < TAIL_SIZE) return false;
-    const view = this.#view;
-    let at = this.#suffixesAt;
-    let word = -1;
-    for (let index = 0; index < entryCount; index += 1) {
-      const next = view.getUint32(at);
-      if (next <= word && (next < word || this.compareEntries(index - 1, index) >= 0)) return false;
-      word = next;
-      at += suffixLength;
-      const high = view.getUint32(at - TAIL_SIZE);
-      const low = view.getUint32(at - WORD_SIZE);
-      if (high < startHigh || (high === startHigh && low < startLow)) return false;
-      if (high > endHigh || (high === endHigh && low >= endLow)) return false;
-    }
-    return true;
-  }
-
-  /** Index of the first entry whose last 8 bytes are outside the range; -1 if all are inside. */
-  firstTailOutside(range: TailRange): number {
-    const { entryCount, suffixLength } = this;
-    const view = this.#view;
-    const isWhole = suffixLength >= TAIL_SIZE;
-    let at = this.#suffixesAt + suffixLength - TAIL_SIZE;
-    for (let index = 0; index < entryCount; index += 1) {
-      const high = isWhole ? view.getUint32(at) : this.keyWord(index, TAIL_SIZE);
-      const low = isWhole ? view.getUint32(at + WORD_SIZE) : this.keyWord(index, WORD_SIZE);
-      if (!isInTailRange(range, high, low)) return index;
-      at += suffixLength;
     }
     return -1;
   }
@@ -264,13 +215,13 @@ export class IndexNode {
   /** The 40 bits of a leaf's value. */
   leafValue(index: number): number {
     const at = this.#valuesAt + index * NODE_VALUE_SIZE;
-    return this.#view.getUint8(at) * 0x1_0000_0000 + this.#view.getUint32(at + 1);
+    return this.view.getUint8(at) * 0x1_0000_0000 + this.view.getUint32(at + 1);
   }
 
   /** Copies values of a leaf without their last `shift` bits, each to its own index. */
   copyLeafValues({ from, to, shift }: LeafValues, target: Float64Array): void {
     const { bytes } = this;
-    const view = this.#view;
+    const view = this.view;
     const highUnit = shift === 0 ? 0x1_0000_0000 : 0x8000_0000;
     let at = this.#valuesAt + from * NODE_VALUE_SIZE;
     for (let index = from; index < to; index += 1) {
@@ -287,7 +238,7 @@ export class IndexNode {
 
   /** The block number in an inner node's value. */
   childBlock(index: number): number {
-    return this.#view.getUint32(this.#valuesAt + index * NODE_VALUE_SIZE + 1);
+    return this.view.getUint32(this.#valuesAt + index * NODE_VALUE_SIZE + 1);
   }
 
   /** Index of the first entry whose value is not of the node's kind; -1 if all are. */
@@ -312,7 +263,7 @@ export class IndexNode {
   /** `wanted` is the word of the key after the prefix; it decides nearly every comparison. */
   #isAtMost(index: number, key: Uint8Array, wanted: number): boolean {
     if (this.suffixLength < WORD_SIZE) return this.#compareSuffix(index, key) <= 0;
-    const word = this.#view.getUint32(this.#suffixesAt + index * this.suffixLength);
+    const word = this.view.getUint32(this.suffixesAt + index * this.suffixLength);
     return word < wanted || (word === wanted && this.#compareSuffix(index, key) <= 0);
   }
 
@@ -329,15 +280,15 @@ export class IndexNode {
   }
 
   #loadWords(): void {
-    const lastAt = this.#suffixesAt + (this.entryCount - 1) * this.suffixLength;
-    this.#firstWord = this.#view.getInt32(this.#suffixesAt);
-    this.#lastWord = this.#view.getInt32(lastAt);
+    const lastAt = this.suffixesAt + (this.entryCount - 1) * this.suffixLength;
+    this.#firstWord = this.view.getInt32(this.suffixesAt);
+    this.#lastWord = this.view.getInt32(lastAt);
     this.#hasWords = true;
   }
 
   #keyWordFromPrefix(index: number, fromEnd: number): number {
     const { bytes, prefixLength, suffixLength } = this;
-    const suffixAt = this.#suffixesAt + index * suffixLength - prefixLength;
+    const suffixAt = this.suffixesAt + index * suffixLength - prefixLength;
     const first = this.keySize - fromEnd;
     let word = 0;
     for (let byte = first; byte < first + WORD_SIZE; byte += 1) {
@@ -365,19 +316,13 @@ export class IndexNode {
 
   #compareSuffix(index: number, key: Uint8Array): number {
     const { bytes, prefixLength, suffixLength } = this;
-    const at = this.#suffixesAt + index * suffixLength;
+    const at = this.suffixesAt + index * suffixLength;
     for (let byte = 0; byte < suffixLength; byte += 1) {
       const difference = (bytes[at + byte] as number) - (key[prefixLength + byte] as number);
       if (difference !== 0) return difference;
     }
     return 0;
   }
-}
-
-function isInTailRange(range: TailRange, high: number, low: number): boolean {
-  const { startHigh, startLow, endHigh, endLow } = range;
-  const isFromStart = high > startHigh || (high === startHigh && low >= startLow);
-  return isFromStart && (high < endHigh || (high === endHigh && low < endLow));
 }
 
 function wordOf(bytes: Uint8Array, at: number): number {

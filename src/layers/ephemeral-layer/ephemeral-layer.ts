@@ -26,7 +26,6 @@ import { createUnique } from '../../virtual-file/unique-file.ts';
 import { checkValueBatch, type ValueBatch } from '../delta-layer/value-batch.ts';
 import { parseIdentifier } from '../identifier.ts';
 import { checkKey, type Key } from '../key.ts';
-import { halvesOf } from '../layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
 import {
   ALL_LSNS,
@@ -37,6 +36,7 @@ import {
   type LsnRange,
   MAXIMUM_LSN,
 } from '../lsn.ts';
+import { halvesOf } from '../lsn-halves.ts';
 import { formatScratchName } from '../temporary-names.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
 import { valuesOf } from './batch-values.ts';

@@ -10,8 +10,8 @@ import {
   maximumKey,
   unfitKeyError,
 } from '../key.ts';
-import { LOW_HALF } from '../layer-file/entry-layout.ts';
 import { checkLsn, formatLsn, type Lsn, MAXIMUM_LSN } from '../lsn.ts';
+import { highHalf, lowHalf, splitLsn } from '../lsn-halves.ts';
 import type { Spread } from './batch-values.ts';
 
 const LAST_KEY = maximumKey();
@@ -23,8 +23,7 @@ export class PutLimits {
 
   constructor(startLsn: Lsn) {
     this.#startLsn = startLsn;
-    this.#startHigh = Number(startLsn >> 32n);
-    this.#startLow = Number(startLsn & 0xffff_ffffn);
+    ({ high: this.#startHigh, low: this.#startLow } = splitLsn(startLsn));
   }
 
   /** Throws: `out-of-range`, `invalid-input`. */
@@ -47,10 +46,10 @@ export class PutLimits {
     for (let at = 0; at < count; at += 1) {
       const start = starts[at] as number;
       const length = lengths[at] as number;
-      const high = halves[2 * at + 1 - LOW_HALF] as number;
+      const high = highHalf(halves, at);
       const isAbove =
         high > this.#startHigh ||
-        (high === this.#startHigh && (halves[2 * at + LOW_HALF] as number) >= this.#startLow);
+        (high === this.#startHigh && lowHalf(halves, at) >= this.#startLow);
       if (!isAbove || isLastKey(keys, at * KEY_SIZE)) {
         throw this.#outside(keys, at * KEY_SIZE, lsns[at] as bigint);
       }

@@ -13,8 +13,9 @@ import { assert } from '../../assert.ts';
 import { copyWords, ViewedBytes } from '../../byte-words.ts';
 import { StorageError } from '../../errors.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
-import { DELTA_KEY_SIZE, LOW_HALF } from '../layer-file/entry-layout.ts';
+import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 import type { Lsn } from '../lsn.ts';
+import { highHalf, lowHalf } from '../lsn-halves.ts';
 
 export const SEGMENT_BITS = 14;
 export const SEGMENT_ROWS = 1 << SEGMENT_BITS;
@@ -40,7 +41,7 @@ export interface NewRows {
   readonly count: number;
   /** 18 bytes each. */
   readonly keys: DataView;
-  /** Two halves each; see LOW_HALF. */
+  /** Two halves each; see `halvesOf`. */
   readonly lsnHalves: Uint32Array;
   /** Where each value starts, relative to the position. */
   readonly starts: Uint32Array;
@@ -111,8 +112,8 @@ export class Rows {
     let lastPosition = this.#lastPosition;
     for (let at = from; at < end; at += 1) {
       copyKey(keys, at * KEY_SIZE, view, place);
-      const high = lsnHalves[2 * at + 1 - LOW_HALF] as number;
-      const low = lsnHalves[2 * at + LOW_HALF] as number;
+      const high = highHalf(lsnHalves, at);
+      const low = lowHalf(lsnHalves, at);
       view.setUint32(place + KEY_SIZE, high);
       view.setUint32(place + KEY_SIZE + 4, low);
       const start = position + (starts[at] as number);

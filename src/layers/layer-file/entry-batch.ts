@@ -13,7 +13,8 @@ import { newArray } from '../../blob-writer/slab.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
-import { type EntryLayout, halvesOf, type IndexEntry, LOW_HALF, LSN_SIZE } from './entry-layout.ts';
+import { halvesOf, LSN_SIZE, setHalves } from '../lsn-halves.ts';
+import type { EntryLayout, IndexEntry } from './entry-layout.ts';
 
 /** An entry with its content. */
 export interface LayerEntry extends IndexEntry {
@@ -167,9 +168,13 @@ export class EntryBatch {
     }
     const halves = this.#lsnHalves;
     for (let step = 0; step < count; step += 1) {
-      const half = 2 * (at + step);
-      halves[half + LOW_HALF] = node.keyWord(from + step, LSN_SIZE / 2);
-      halves[half + 1 - LOW_HALF] = node.keyWord(from + step, LSN_SIZE);
+      const index = from + step;
+      setHalves(
+        halves,
+        at + step,
+        node.keyWord(index, LSN_SIZE),
+        node.keyWord(index, LSN_SIZE / 2),
+      );
     }
   }
 

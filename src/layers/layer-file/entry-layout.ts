@@ -5,24 +5,21 @@
  *   image  key: 18-byte key              value: file offset
  */
 import { compareBytes, ViewedBytes } from '../../byte-words.ts';
-import { isStorageError, type StorageError, untracedError } from '../../errors.ts';
+import { isStorageError, untracedError } from '../../errors.ts';
 import type { EntryRules } from '../disk-btree/index-checks.ts';
-import type { IndexNode, TailRange } from '../disk-btree/index-node.ts';
+import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
 import { formatLsn, isInLsnRange, type Lsn, type LsnRange } from '../lsn.ts';
+import { joinHalves, LSN_SIZE, LsnBounds, splitLsn } from '../lsn-halves.ts';
 import type { OrderedEntryOptions } from './entry-options.ts';
 import { groupOf, type ItemGroup } from './item-iterator.ts';
 import type { LayerSummary } from './summary-format.ts';
 
-export const LSN_SIZE = 8;
 export const DELTA_KEY_SIZE = KEY_SIZE + LSN_SIZE;
 
 /** Largest file offset that a delta's index can hold. */
 export const MAXIMUM_DELTA_OFFSET = 0x3f_ffff_ffff;
-
-/** Index of the low 32 bits of a 64-bit number in memory: 0 on a little-endian machine. */
-export const LOW_HALF = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 0 : 1;
 
 /** An entry of the index. */
 export interface IndexEntry {
@@ -86,9 +83,9 @@ export function deltaEntryKey(key: Key, lsn: Lsn): Uint8Array {
   const entryKey = new Uint8Array(DELTA_KEY_SIZE);
   // Byte by byte: a DataView, or `set`, takes several times as long for so few bytes.
   for (let byte = 0; byte < KEY_SIZE; byte += 1) entryKey[byte] = key[byte] as number;
-  lsnScratch[0] = lsn;
-  writeU32(entryKey, KEY_SIZE, lsnHalves[1 - LOW_HALF] as number);
-  writeU32(entryKey, KEY_SIZE + 4, lsnHalves[LOW_HALF] as number);
+  const { high, low } = splitLsn(lsn);
+  writeU32(entryKey, KEY_SIZE, high);
+  writeU32(entryKey, KEY_SIZE + 4, low);
   return entryKey;
 }
 
@@ -98,15 +95,6 @@ export function keyOfEntry(entryKey: Uint8Array): Key {
   for (let byte = 0; byte < KEY_SIZE; byte += 1) key[byte] = entryKey[byte] as number;
   return key;
 }
-
-/** A view of LSNs as 32-bit halves, in the byte order of the machine; see LOW_HALF. */
-export function halvesOf(lsns: BigUint64Array): Uint32Array {
-  return new Uint32Array(lsns.buffer, lsns.byteOffset, 2 * lsns.length);
-}
-
-/** Splits an LSN into halves, or joins them; valid within one call. */
-const lsnScratch = new BigUint64Array(1);
-const lsnHalves = halvesOf(lsnScratch);
 
 /** The LSN in the entry key at `at`. */
 export function lsnOfEntryKey(entryKeys: Uint8Array, at = 0): Lsn {
@@ -120,8 +108,7 @@ function deltaLayout(summary: LayerSummary & { kind: 'delta' }): EntryLayout {
     keySize: DELTA_KEY_SIZE,
     first: deltaEntryKey(keyRange.start, 0n),
     end: deltaEntryKey(keyRange.end, 0n),
-    problem: lsnRangeProblem(summary),
-    tails: tailRangeOf(lsnRange),
+    ...lsnRules(lsnRange),
     entryKey: deltaEntryKey,
     offset: (node, index) => Math.floor(node.leafValue(index) / 2),
     copyOffsets: (node, from, to, target) => node.copyLeafValues({ from, to, shift: 1 }, target),
@@ -137,8 +124,8 @@ function imageLayout(summary: LayerSummary & { kind: 'image' }): EntryLayout {
     keySize: KEY_SIZE,
     first: keyRange.start,
     end: keyRange.end,
+    firstProblem: () => -1,
     problem: () => undefined,
-    tails: undefined,
     entryKey: (key) => new Uint8Array(key),
     offset: (node, index) => node.leafValue(index),
     copyOffsets: (node, from, to, target) => node.copyLeafValues({ from, to, shift: 0 }, target),
@@ -155,34 +142,21 @@ export class DeltaBounds {
   /** The first four bytes of a key decide unless they equal those of a bound. */
   readonly #firstWord: number;
   readonly #endWord: number;
-  readonly #startHigh: number;
-  readonly #startLow: number;
-  readonly #endHigh: number;
-  readonly #endLow: number;
+  readonly #lsns: LsnBounds;
 
   constructor(keyRange: KeyRange, lsnRange: LsnRange) {
     this.#firstKey = new ViewedBytes(keyRange.start).view;
     this.#endKey = new ViewedBytes(keyRange.end).view;
     this.#firstWord = this.#firstKey.getUint32(0);
     this.#endWord = this.#endKey.getUint32(0);
-    this.#startHigh = Number(lsnRange.start >> 32n);
-    this.#startLow = Number(lsnRange.start & 0xffff_ffffn);
-    this.#endHigh = Number(lsnRange.end >> 32n);
-    this.#endLow = Number(lsnRange.end & 0xffff_ffffn);
+    this.#lsns = new LsnBounds(lsnRange);
   }
 
   /** Whether the entry key at `at` is in both ranges. */
   contains(entryKeys: DataView, at: number): boolean {
-    return this.#containsKey(entryKeys, at) && this.containsLsn(entryKeys, at);
-  }
-
-  containsLsn(entryKeys: DataView, at: number): boolean {
     const high = entryKeys.getUint32(at + KEY_SIZE);
     const low = entryKeys.getUint32(at + KEY_SIZE + 4);
-    return (
-      (high > this.#startHigh || (high === this.#startHigh && low >= this.#startLow)) &&
-      (high < this.#endHigh || (high === this.#endHigh && low < this.#endLow))
-    );
+    return this.#containsKey(entryKeys, at) && this.#lsns.contains(high, low);
   }
 
   #containsKey(entryKeys: DataView, at: number): boolean {
@@ -194,36 +168,41 @@ export class DeltaBounds {
   }
 }
 
-function lsnRangeProblem({ keyRange, lsnRange }: LayerSummary & { kind: 'delta' }) {
-  const { bytes: entryKey, view } = new ViewedBytes(new Uint8Array(DELTA_KEY_SIZE));
-  const bounds = new DeltaBounds(keyRange, lsnRange);
-  return (node: IndexNode, index: number): StorageError | undefined => {
-    node.copyKey(index, entryKey);
-    if (bounds.containsLsn(view, 0)) return undefined;
-    return untracedError('out-of-range', {
-      what: `entry ${index} of index block ${node.block} is outside the layer's LSN range`,
-      key: formatKey(entryKey),
-      expected: `${formatLsn(lsnRange.start)} to ${formatLsn(lsnRange.end)}`,
-      actual: formatLsn(lsnOfEntryKey(entryKey)),
-    });
+/** Checks the LSNs of the entries of a leaf. */
+function lsnRules(lsnRange: LsnRange): Pick<EntryRules, 'firstProblem' | 'problem'> {
+  const bounds = new LsnBounds(lsnRange);
+  const isInside = (node: IndexNode, index: number) =>
+    bounds.contains(node.keyWord(index, LSN_SIZE), node.keyWord(index, LSN_SIZE / 2));
+  return {
+    firstProblem: (leaf) => {
+      const { view, entryCount, suffixLength } = leaf;
+      // Nearly all suffixes hold the LSN, which is read in place: every entry of a scan passes here.
+      const isInSuffix = suffixLength >= LSN_SIZE;
+      let at = leaf.suffixesAt + suffixLength - LSN_SIZE;
+      for (let index = 0; index < entryCount; index += 1) {
+        const isValid = isInSuffix
+          ? bounds.contains(view.getUint32(at), view.getUint32(at + 4))
+          : isInside(leaf, index);
+        if (!isValid) return index;
+        at += suffixLength;
+      }
+      return -1;
+    },
+    problem: (node, index) => {
+      if (isInside(node, index)) return undefined;
+      return untracedError('out-of-range', {
+        what: `entry ${index} of index block ${node.block} is outside the layer's LSN range`,
+        key: formatKey(node.keyBegin(index, KEY_SIZE)),
+        expected: `${formatLsn(lsnRange.start)} to ${formatLsn(lsnRange.end)}`,
+        actual: formatLsn(lsnAt(node, index)),
+      });
+    },
   };
 }
 
 /** The last 8 bytes of an entry key. */
 function lsnAt(node: IndexNode, index: number): Lsn {
-  lsnHalves[1 - LOW_HALF] = node.keyWord(index, LSN_SIZE);
-  lsnHalves[LOW_HALF] = node.keyWord(index, LSN_SIZE / 2);
-  return lsnScratch[0] as bigint;
-}
-
-/** In the halves that `lsnAt` reads. */
-function tailRangeOf({ start, end }: LsnRange): TailRange {
-  return {
-    startHigh: Number(start >> 32n),
-    startLow: Number(start & 0xffff_ffffn),
-    endHigh: Number(end >> 32n),
-    endLow: Number(end & 0xffff_ffffn),
-  };
+  return joinHalves(node.keyWord(index, LSN_SIZE), node.keyWord(index, LSN_SIZE / 2));
 }
 
 function writeU32(target: Uint8Array, at: number, value: number): void {

@@ -120,7 +120,7 @@ async function rootError(blocks: IndexBlocks, kind: LayerKind): Promise<StorageE
 function rulesOfSize(keySize: number): EntryRules {
   const first = new Uint8Array(keySize);
   const end = new Uint8Array(keySize).fill(0xff);
-  return { keySize, first, end, problem: () => undefined, tails: undefined };
+  return { keySize, first, end, firstProblem: () => -1, problem: () => undefined };
 }
 
 /** Whether the leaf of the first blob lies there. */

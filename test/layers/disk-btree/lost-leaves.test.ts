@@ -15,7 +15,7 @@ const RULES = {
   first: new Uint8Array(18),
   end: new Uint8Array(18).fill(0xff),
   problem: () => undefined,
-  tails: undefined,
+  firstProblem: () => -1,
 };
 
 function leafOf(...keys: number[]): Uint8Array {

@@ -148,7 +148,7 @@ function readerOf(keys: readonly Uint8Array[], cache: BlockCache | undefined): D
     first: new Uint8Array(keySize),
     end: new Uint8Array(keySize).fill(0xff),
     problem: () => undefined,
-    tails: undefined,
+    firstProblem: () => -1,
   };
   return new DiskBtreeReader(
     new IndexBlocks(source, { startBlock: START_BLOCK, rootBlock }),

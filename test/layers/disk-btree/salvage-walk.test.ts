@@ -78,7 +78,7 @@ async function lostBy(block: number, at: number, bit: number): Promise<number> {
     first: new Uint8Array(KEY_SIZE),
     end: new Uint8Array(KEY_SIZE).fill(0xff),
     problem: () => undefined,
-    tails: undefined,
+    firstProblem: () => -1,
   };
   const found = new Set<number>();
   try {
