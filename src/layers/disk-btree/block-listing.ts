@@ -5,7 +5,7 @@
  * blocks that can be read backwards from the root within the same allowance of zeros.
  */
 import { readExactly } from '../../blob-writer/byte-source.ts';
-import { StorageError } from '../../errors.ts';
+import { isStorageError, StorageError } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexNode } from './index-node.ts';
@@ -33,7 +33,7 @@ const RUN_LENGTH = 64;
  */
 export async function* listBlocks(
   blocks: IndexBlocks,
-  decode: (bytes: Uint8Array, block: number) => IndexNode | DamagedBlock,
+  decode: (bytes: Uint8Array, block: number) => IndexNode | StorageError,
 ): AsyncGenerator<ListedBlock> {
   blocks.checkLocation();
   const { rootBlock } = blocks.location;
@@ -44,7 +44,8 @@ export async function* listBlocks(
     for (let block = 0; block <= rootBlock; block += 1) {
       const bytes = scan.find(block) ?? (await scan.load(block));
       if (allowance.admits(bytes)) {
-        yield decode(bytes, block);
+        const node = decode(bytes, block);
+        yield isStorageError(node) ? { block, error: node } : node;
         continue;
       }
       const next = await firstOfLast(blocks, block);

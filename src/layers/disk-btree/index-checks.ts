@@ -7,7 +7,7 @@
  * lie within the layer's range.
  */
 import { isStorageError, type StorageError, untracedError } from '../../errors.ts';
-import { decodeNode, decodeNodeWithForeignValues, foreignValueError } from './decode-node.ts';
+import { decodeNode, foreignValueError, type NodePlace } from './decode-node.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexNode } from './index-node.ts';
 
@@ -33,14 +33,16 @@ export class IndexChecks {
     this.#rules = rules;
   }
 
-  /** Throws: as `decodeNode`. */
-  decode(bytes: Uint8Array, block: number): IndexNode {
-    return this.#decodeWith(decodeNode, bytes, block);
-  }
-
-  /** For salvaging: `value` then tells which entries are damaged. */
-  decodeWithForeignValues(bytes: Uint8Array, block: number): IndexNode {
-    return this.#decodeWith(decodeNodeWithForeignValues, bytes, block);
+  /** As `decodeNode`. For salvaging, `value` tells which of the accepted entries are damaged. */
+  decode(
+    bytes: Uint8Array,
+    block: number,
+    foreignValues?: NodePlace['foreignValues'],
+  ): IndexNode | StorageError {
+    const { keySize } = this.#rules;
+    const fileOffset = this.#blocks.fileOffset(block);
+    const node = decodeNode(bytes, { block, keySize, fileOffset, foreignValues });
+    return isStorageError(node) ? node.with({ path: this.#blocks.path }) : node;
   }
 
   /** Checks that the value of an entry is of its node's kind. */
@@ -130,14 +132,6 @@ export class IndexChecks {
 
   secondParent(parent: IndexNode, block: number): StorageError {
     return this.#error('corrupt', parent, `index block ${block} has two parents`, {});
-  }
-
-  #decodeWith(decode: typeof decodeNode, bytes: Uint8Array, block: number): IndexNode {
-    try {
-      return decode(bytes, block, this.#rules.keySize, this.#blocks.fileOffset(block));
-    } catch (error) {
-      throw isStorageError(error) ? error.with({ path: this.#blocks.path }) : error;
-    }
   }
 
   #range(node: IndexNode, index: number): StorageError | undefined {

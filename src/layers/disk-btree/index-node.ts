@@ -54,24 +54,9 @@ export class IndexNode {
     return this.#valuesAt + this.entryCount * NODE_VALUE_SIZE;
   }
 
-  /** Copies the full key of an entry to `at`. */
-  copyKey(index: number, target: Uint8Array, at = 0): void {
-    const { bytes, prefixLength, suffixLength } = this;
-    for (let byte = 0; byte < prefixLength; byte += 1) {
-      target[at + byte] = bytes[NODE_HEADER_SIZE + byte] as number;
-    }
-    const suffixAt = this.suffixesAt + index * suffixLength;
-    const targetAt = at + prefixLength;
-    for (let byte = 0; byte < suffixLength; byte += 1) {
-      target[targetAt + byte] = bytes[suffixAt + byte] as number;
-    }
-  }
-
   /** The full key of an entry; a new array. */
   key(index: number): Uint8Array {
-    const key = new Uint8Array(this.keySize);
-    this.copyKey(index, key);
-    return key;
+    return this.keyBegin(index, this.keySize);
   }
 
   /** The first bytes of an entry's key; a new array. */

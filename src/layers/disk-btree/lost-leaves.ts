@@ -6,12 +6,12 @@
  * checks its entries, as of any other leaf.
  */
 import { isStorageError, StorageError, untracedError } from '../../errors.ts';
-import { isDamage } from '../damage.ts';
 import { blockCountOf, readBlockOf, type SweptBlock, sweepBlocks } from './block-sweep.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
 import { type KeySpan, longestChain } from './leaf-chain.ts';
+import { nodeOrThrow } from './search.ts';
 
 /** An index of 8 GiB; each leaf takes less than 200 bytes of memory. */
 const MAXIMUM_LEAVES = 1024 * 1024;
@@ -70,18 +70,14 @@ export async function readLostLeaf(
   { block }: LostLeaf,
 ): Promise<IndexNode> {
   const swept = await readBlockOf(blocks.source, blocks.location.startBlock + block);
-  return checks.decodeWithForeignValues(swept.bytes, block);
+  return nodeOrThrow(checks.decode(swept.bytes, block, 'accepted'));
 }
 
 /** Undefined for a block that is not a leaf, or whose end is not in the file. */
 function decodeLeaf(checks: IndexChecks, swept: SweptBlock, block: number): IndexNode | undefined {
-  try {
-    const node = checks.decodeWithForeignValues(swept.bytes, block);
-    return node.level > 0 || node.usedSize > swept.presentSize ? undefined : node;
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
+  const node = checks.decode(swept.bytes, block, 'accepted');
+  if (isStorageError(node)) return undefined;
+  return node.level > 0 || node.usedSize > swept.presentSize ? undefined : node;
 }
 
 /** The span of the leaf, which holds even if its last key, or its first one, is damaged. */

@@ -6,15 +6,14 @@
  * the first violation; `salvage-walk.ts` reports it and continues.
  */
 import { finishReading, finishReadingSync } from '../../blob-writer/reading.ts';
-import { isDamage } from '../damage.ts';
 import { type CacheShare, shareOf } from './block-cache.ts';
-import { type DamagedBlock, type ListedBlock, listBlocks } from './block-listing.ts';
+import { type ListedBlock, listBlocks } from './block-listing.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import { type EntryRules, IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
 import { IndexScan } from './index-scan.ts';
 import { type SalvagedSlice, salvageIndex } from './salvage-walk.ts';
-import { Descent, IndexNodes, NodesReading, Search, throwIfAny } from './search.ts';
+import { Descent, IndexNodes, NodesReading, nodeOrThrow, Search, throwIfAny } from './search.ts';
 import {
   type EntryPosition,
   type Frame,
@@ -129,7 +128,7 @@ export class DiskBtreeReader {
    * zeros that are too many to be looked at. A node is valid until the next one is asked for.
    */
   blocks(): AsyncGenerator<ListedBlock> {
-    return listBlocks(this.#blocks, (bytes, block) => this.#decodeOrError(bytes, block));
+    return listBlocks(this.#blocks, (bytes, block) => this.#checks.decode(bytes, block));
   }
 
   async #node(block: number): Promise<IndexNode> {
@@ -150,22 +149,13 @@ export class DiskBtreeReader {
     index: number,
     upper: Uint8Array | undefined,
   ): IndexNode {
-    const child = this.#checks.decode(bytes, parent.childBlock(index));
+    const child = nodeOrThrow(this.#checks.decode(bytes, parent.childBlock(index)));
     throwIfAny(
       this.#checks.level(child, parent) ??
         this.#checks.place(child, parent, index, upper) ??
         this.#checks.entries(child),
     );
     return child;
-  }
-
-  #decodeOrError(bytes: Uint8Array, block: number): IndexNode | DamagedBlock {
-    try {
-      return this.#checks.decode(bytes, block);
-    } catch (error) {
-      if (isDamage(error)) return { block, error };
-      throw error;
-    }
   }
 }
 

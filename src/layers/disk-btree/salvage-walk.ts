@@ -15,6 +15,7 @@ import type { IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
 import { IndexScan } from './index-scan.ts';
 import { findLostLeaves, type LostLeaves, readLostLeaf } from './lost-leaves.ts';
+import { nodeOrThrow, throwIfAny } from './search.ts';
 import type { Frame, LeafSlice, WalkOptions } from './walk.ts';
 
 export type SalvagedSlice =
@@ -137,9 +138,9 @@ class SalvageWalk {
 
   async #root(): Promise<IndexNode> {
     this.#blocks.checkLocation();
-    const root = this.#decode(await this.#scan.read(this.#rootBlock), this.#rootBlock);
-    const error = this.#checks.root(root);
-    if (error !== undefined) throw error;
+    const bytes = await this.#scan.read(this.#rootBlock);
+    const root = nodeOrThrow(this.#checks.decode(bytes, this.#rootBlock, 'accepted'));
+    throwIfAny(this.#checks.root(root));
     this.#visited.add(this.#rootBlock);
     return root;
   }
@@ -196,7 +197,9 @@ class SalvageWalk {
     }
     this.#visited.add(block);
     try {
-      const child = this.#decode(await this.#scan.child(parent.level, block), block);
+      const bytes = await this.#scan.child(parent.level, block);
+      const child = this.#checks.decode(bytes, block, 'accepted');
+      if (isStorageError(child)) return child;
       const error = this.#checks.level(child, parent);
       // Its entries are walked later, as those of a lost leaf.
       if (error !== undefined && child.level === 0) this.#visited.delete(block);
@@ -225,10 +228,6 @@ class SalvageWalk {
       const upper = leaves[this.#lostDone]?.first;
       yield* this.#leaf({ node, index: 0, upper, isFirstKeySure: false });
     }
-  }
-
-  #decode(bytes: Uint8Array, block: number): IndexNode {
-    return this.#checks.decodeWithForeignValues(bytes, block);
   }
 
   /** Leaves the block for a later place; at most once per block, so that the walk ends. */

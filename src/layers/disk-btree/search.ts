@@ -8,7 +8,7 @@ import { assert } from '../../assert.ts';
 import type { ReadRange } from '../../blob-writer/read-range.ts';
 import { NO_READS, type Reading } from '../../blob-writer/reading.ts';
 import type { CacheOwner } from '../../blob-writer/value-cache.ts';
-import { type StorageError, withPlace } from '../../errors.ts';
+import { isStorageError, type StorageError, withPlace } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { isDamage } from '../damage.ts';
 import type { BlockCache, CachedNode, CacheShare } from './block-cache.ts';
@@ -139,7 +139,7 @@ export class IndexNodes {
 
   /** From its bytes. Throws: the error of the node by itself. */
   load(bytes: Uint8Array, block: number): LoadedNode {
-    const node = this.checks.decode(bytes, block);
+    const node = nodeOrThrow(this.checks.decode(bytes, block));
     throwIfAny(this.checks.entries(node));
     return { at: this.#cache.put(this.#owner, node), node };
   }
@@ -261,6 +261,11 @@ export class Descent implements Reading {
     }
     for (const search of this.#open) this.#nodes.goDown(search);
   }
+}
+
+export function nodeOrThrow(node: IndexNode | StorageError): IndexNode {
+  if (isStorageError(node)) throw withPlace(node);
+  return node;
 }
 
 export function throwIfAny(error: StorageError | undefined): void {

@@ -17,7 +17,7 @@ import { StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { isDamage } from '../damage.ts';
-import { type DamagedBlock, type ListedBlock, listBlocks } from '../disk-btree/block-listing.ts';
+import { type ListedBlock, listBlocks } from '../disk-btree/block-listing.ts';
 import { decodeNode } from '../disk-btree/decode-node.ts';
 import { IndexBlocks } from '../disk-btree/index-blocks.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
@@ -366,14 +366,10 @@ class Listing {
     return `${key} at ${formatPgLsn(this.#layout.lsn(node, index))}`;
   }
 
-  #decode(bytes: Uint8Array, block: number): IndexNode | DamagedBlock {
-    try {
-      const fileOffset = this.#indexStart + block * BLOCK_SIZE;
-      return decodeNode(bytes, block, this.#layout.keySize, fileOffset);
-    } catch (error) {
-      if (isDamage(error)) return { block, error };
-      throw error;
-    }
+  #decode(bytes: Uint8Array, block: number): IndexNode | StorageError {
+    const { keySize } = this.#layout;
+    const fileOffset = this.#indexStart + block * BLOCK_SIZE;
+    return decodeNode(bytes, { block, keySize, fileOffset });
   }
 }
 

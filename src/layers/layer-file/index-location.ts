@@ -108,12 +108,8 @@ async function rootError(blocks: IndexBlocks, kind: LayerKind): Promise<StorageE
   const { startBlock, rootBlock } = location;
   const { bytes } = await readBlockOf(source, startBlock + rootBlock);
   const checks = new IndexChecks(blocks, rulesOfSize(keySizeOf(kind)));
-  try {
-    return checks.root(checks.decodeWithForeignValues(bytes, rootBlock));
-  } catch (error) {
-    if (isDamage(error)) return error;
-    throw error;
-  }
+  const root = checks.decode(bytes, rootBlock, 'accepted');
+  return isStorageError(root) ? root : checks.root(root);
 }
 
 /** Rules that accept every key of that size. */
@@ -233,12 +229,8 @@ function strictLeaf(swept: SweptBlock, kind: LayerKind): IndexNode | undefined {
 }
 
 function decodeOrNothing(bytes: Uint8Array, block: number, kind: LayerKind): IndexNode | undefined {
-  try {
-    return decodeNode(bytes, block, keySizeOf(kind), 0);
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
+  const node = decodeNode(bytes, { block, keySize: keySizeOf(kind), fileOffset: 0 });
+  return isStorageError(node) ? undefined : node;
 }
 
 function keySizeOf(kind: LayerKind): number {

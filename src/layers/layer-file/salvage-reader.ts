@@ -1,7 +1,7 @@
 /** Reads what is left of a damaged layer that may not open. */
 
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
-import type { StorageError } from '../../errors.ts';
+import { isStorageError, type StorageError } from '../../errors.ts';
 import { isDamage } from '../damage.ts';
 import { DeltaLayerReader } from '../delta-layer/reader.ts';
 import { blockCountOf, type SweptBlock, sweepBlocks } from '../disk-btree/block-sweep.ts';
@@ -215,8 +215,9 @@ function describeBlock(
 ): IndexBlock {
   const { blocks, checks, layout } = index;
   const number = block - blocks.location.startBlock;
+  const node = checks.decode(bytes, number);
+  if (isStorageError(node)) return { kind: 'damaged', block: number, error: node };
   try {
-    const node = checks.decode(bytes, number);
     if (node.usedSize > presentSize) blocks.checkLocation();
     return describeNode(node, layout);
   } catch (error) {

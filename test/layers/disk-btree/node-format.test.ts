@@ -1,7 +1,6 @@
 /** One block of the index: literal bytes both ways, and every field that can be wrong. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { decodeNode } from '../../../src/layers/disk-btree/decode-node.ts';
 import {
   encodeChildValue,
   encodeLeafValue,
@@ -9,6 +8,7 @@ import {
   MAXIMUM_LEAF_VALUE,
 } from '../../../src/layers/disk-btree/node-format.ts';
 import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
+import { decodedNode } from '../../support/index-nodes.ts';
 import { storageErrorThrownBy } from '../../support/storage-errors.ts';
 
 const FILE_OFFSET = 5 * BLOCK;
@@ -62,7 +62,7 @@ describe('a leaf', () => {
   });
 
   it('is read', () => {
-    const node = decodeNode(LEAF, 4, 5, FILE_OFFSET);
+    const node = decodedNode(LEAF, 4, 5, FILE_OFFSET);
     expect(node).toMatchObject({ block: 4, level: 0, entryCount: 3, usedSize: 31, keySize: 5 });
     expect([...node.key(1)]).toEqual([0xab, 0xcd, 0, 0, 0xff]);
     expect([0, 1, 2].map((index) => node.leafValue(index))).toEqual([
@@ -71,7 +71,7 @@ describe('a leaf', () => {
   });
 
   it('gives its values together, with and without their last bit', () => {
-    const node = decodeNode(LEAF, 4, 5, FILE_OFFSET);
+    const node = decodedNode(LEAF, 4, 5, FILE_OFFSET);
     const values = new Float64Array(4).fill(-1);
     node.copyLeafValues({ from: 0, to: 3, shift: 0 }, values);
     expect([...values]).toEqual([0x4001, 0x8000_0000, 0x7f_ffff_ffff, -1]);
@@ -102,7 +102,7 @@ describe('an inner node', () => {
   });
 
   it('is read', () => {
-    const node = decodeNode(INNER, 9, 1, FILE_OFFSET);
+    const node = decodedNode(INNER, 9, 1, FILE_OFFSET);
     expect(node).toMatchObject({ level: 2, entryCount: 2, usedSize: 17 });
     expect([node.childBlock(0), node.childBlock(1)]).toEqual([7, 0xffff_ffff]);
   });
@@ -124,7 +124,7 @@ describe('a damaged node is refused, with the place:', () => {
     ['a value of 40 bits', patched(LEAF, 26, 0xff), 26, /entry 2/],
     ['a leaf that calls itself inner', patched(LEAF, 2, 1), 16, /entry 0/],
   ])('%s', (_, block, offset, message) => {
-    const error = storageErrorThrownBy(() => decodeNode(block, 4, 5, FILE_OFFSET));
+    const error = storageErrorThrownBy(() => decodedNode(block, 4, 5, FILE_OFFSET));
     expect(error).toMatchObject({ code: 'corrupt', offset: FILE_OFFSET + offset });
     expect(error.message).toMatch(message);
     expect(error.message).toMatch(/block 4/);
@@ -135,7 +135,7 @@ describe('a damaged node is refused, with the place:', () => {
     ['a child with another mark', patched(INNER, 12, 0x81), 12],
     ['an inner node that calls itself a leaf', patched(INNER, 2, 0), 7],
   ])('%s', (_, block, offset) => {
-    const error = storageErrorThrownBy(() => decodeNode(block, 4, 1, FILE_OFFSET));
+    const error = storageErrorThrownBy(() => decodedNode(block, 4, 1, FILE_OFFSET));
     expect(error).toMatchObject({ code: 'corrupt', offset: FILE_OFFSET + offset });
   });
 
@@ -145,19 +145,19 @@ describe('a damaged node is refused, with the place:', () => {
       Uint8Array.of(1, 2, 3, 4, 5, 6, 0, 0, index >> 8, index & 0xff),
     );
     const block = nodeBlock({ keys, prefixLength: 6, values: keys.map((_, index) => index) });
-    expect(decodeNode(block, 0, 10, 0).usedSize).toBe(BLOCK);
+    expect(decodedNode(block, 0, 10, 0).usedSize).toBe(BLOCK);
   });
 
   it('a node that needs one byte more than its block is refused', () => {
     const block = blockOf([...u16(909), 0, 7, 4]);
-    const error = storageErrorThrownBy(() => decodeNode(block, 0, 11, 0));
+    const error = storageErrorThrownBy(() => decodedNode(block, 0, 11, 0));
     expect(error).toMatchObject({ code: 'corrupt', offset: 0 });
     expect(error.message).toMatch(/entry count/);
   });
 
   it('one entry without a suffix is whole in its prefix', () => {
     const block = nodeBlock({ keys: [Uint8Array.of(1, 2, 3)], prefixLength: 3, values: [8192] });
-    expect([...decodeNode(block, 0, 3, 0).key(0)]).toEqual([1, 2, 3]);
+    expect([...decodedNode(block, 0, 3, 0).key(0)]).toEqual([1, 2, 3]);
   });
 });
 
@@ -172,7 +172,7 @@ describe('searching a node', () => {
           const sorted = [...numbers].sort((left, right) => left - right);
           const keys = sorted.map((number) => Uint8Array.of(7, 7, ...u16(number)));
           const block = nodeBlock({ keys, prefixLength, values: keys.map(() => BLOCK) });
-          const node = decodeNode(block, 0, 4, 0);
+          const node = decodedNode(block, 0, 4, 0);
           const probe = Uint8Array.of(7, probePrefix, ...u16(probeNumber));
           const below = keys.filter((key) => Buffer.compare(key, probe) < 0).length;
           const atMost = keys.filter((key) => Buffer.compare(key, probe) <= 0).length;
@@ -210,7 +210,7 @@ describe('the keys of a node', () => {
           const keys = others.map((key) =>
             Uint8Array.from([...prefix, ...key.slice(prefixLength)]),
           );
-          const node = decodeNode(
+          const node = decodedNode(
             nodeBlock({ keys, prefixLength, values: keys.map(() => BLOCK) }),
             0,
             12,
@@ -246,7 +246,7 @@ describe('the keys of a node', () => {
     const keys = ['000000001111111122222222', hex].map((key) => Buffer.from(key, 'hex'));
     for (const prefixLength of [0, 3]) {
       const block = nodeBlock({ keys, prefixLength, values: [BLOCK, BLOCK] });
-      const node = decodeNode(block, 0, 12, 0);
+      const node = decodedNode(block, 0, 12, 0);
       expect(node.firstOutOfOrder()).toBe(isAbove ? -1 : 1);
     }
   });

@@ -3,18 +3,18 @@ import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
 import { isStorageError } from '../../../src/errors.ts';
 import { DiskBtreeBuilder } from '../../../src/layers/disk-btree/builder.ts';
-import { decodeNode } from '../../../src/layers/disk-btree/decode-node.ts';
 import { IndexBlocks } from '../../../src/layers/disk-btree/index-blocks.ts';
 import type { IndexNode } from '../../../src/layers/disk-btree/index-node.ts';
 import { DiskBtreeReader } from '../../../src/layers/disk-btree/reader.ts';
 import { seededChoices } from '../../../src/testing/choices.ts';
+import { decodedNode } from '../../support/index-nodes.ts';
 import { randomKeys } from '../../support/random-keys.ts';
 
 const KEY_SIZE = 255;
 const BLOCK = 8192;
 const KEYS = randomKeys({ seed: 11, keySize: KEY_SIZE, count: 4000, busyBytes: 3 });
 const INDEX = buildIndex();
-const NODES = INDEX.map((block, number) => decodeNode(block, number, KEY_SIZE, 0));
+const NODES = INDEX.map((block, number) => decodedNode(block, number, KEY_SIZE, 0));
 const LARGEST_LEAF = Math.max(...NODES.map((node) => (node.level === 0 ? node.entryCount : 0)));
 
 it('the index has three levels', () => {
