@@ -1,0 +1,170 @@
+/**
+ * What a store of S3 does where nothing goes wrong: against the server of the tests, or against the one
+ * that LAYERFILE_S3_ENDPOINT names, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket
+ * LAYERFILE_S3_BUCKET. Each run uses a prefix of its own.
+ */
+import { randomUUID } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import {
+  isCommonPrefix,
+  type ObjectStore,
+  readWhole,
+} from '../../src/object-store/object-store.ts';
+import { type S3StoreOptions, s3Store } from '../../src/object-store/s3-store.ts';
+import { startS3 } from '../support/s3-server.ts';
+import { storageErrorOf } from '../support/storage-errors.ts';
+
+const ENDPOINT = process.env['LAYERFILE_S3_ENDPOINT'];
+const BUCKET = process.env['LAYERFILE_S3_BUCKET'] ?? 'layers';
+
+async function newStore(options: Partial<S3StoreOptions> = {}): Promise<ObjectStore> {
+  return (await newSeededStore([], options)).store;
+}
+
+/** A store that has objects of one byte. The server of the tests is given them directly. */
+async function newSeededStore(
+  keys: readonly string[],
+  options: Partial<S3StoreOptions> = {},
+): Promise<{ store: ObjectStore }> {
+  const prefix = `run/${randomUUID()}`;
+  const bytes = new Uint8Array(1);
+  if (ENDPOINT === undefined) {
+    const { server, store } = await startS3({ prefix, ...options });
+    for (const key of keys) server.put(`${prefix}/${key}`, bytes);
+    return { store };
+  }
+  const store = s3Store({ bucket: BUCKET, endpoint: ENDPOINT, prefix, ...options });
+  const putAll = async (rest: IterableIterator<string>): Promise<void> => {
+    for (const key of rest) await store.put(key, bytes);
+  };
+  const rest = keys.values();
+  await Promise.all(Array.from({ length: 16 }, () => putAll(rest)));
+  return { store };
+}
+
+const BYTES = Uint8Array.from({ length: 3_000_000 }, (_, index) => (index * 7) % 251);
+
+async function namesOf(store: ObjectStore, prefix: string, delimiter?: '/'): Promise<string[]> {
+  const names = [];
+  for await (const item of store.list(prefix, { delimiter })) {
+    names.push(isCommonPrefix(item) ? item.prefix : item.key);
+  }
+  return names;
+}
+
+/** Names that a URL, XML or a signature may spoil. */
+const AWKWARD = [
+  'plain',
+  'with space',
+  'plus+plus',
+  'percent%20',
+  'a&b<c>"d\'',
+  'hash#question?',
+  "!*'()~-_.",
+  'equals=semi;colon:at@',
+  'é-ü-漢字-\u{1f600}',
+  'deep/er/than=that',
+];
+
+describe('a store of S3', () => {
+  test.each(AWKWARD)('keeps an object named %s', async (key) => {
+    const store = await newStore();
+    const written = await store.put(key, BYTES.subarray(0, 100));
+    expect(written).toMatchObject({ key, size: 100 });
+    const { info, bytes } = await readWhole(store, key, { maximumLength: 1000 });
+    expect(bytes).toEqual(BYTES.slice(0, 100));
+    expect(info).toMatchObject({ key, size: 100, etag: written.etag });
+    expect(await store.head(key)).toEqual(info);
+    expect(await namesOf(store, '')).toEqual([key]);
+    for await (const item of store.list('')) {
+      expect(item).toMatchObject({ key, size: 100, etag: written.etag });
+    }
+  });
+
+  test('reads ranges anywhere, touching ones together', async () => {
+    const store = await newStore();
+    await store.put('a', BYTES);
+    const places = [
+      [2_999_999, 1],
+      [0, 10],
+      [10, 10],
+      [1_000_000, 500_000],
+      [1_100_000, 100],
+      [7, 0],
+    ] as const;
+    const ranges = places.map(([offset, length]) => ({ target: new Uint8Array(length), offset }));
+    await store.readRanges('a', ranges);
+    for (const { target, offset } of ranges) {
+      expect(Buffer.compare(target, BYTES.subarray(offset, offset + target.length))).toBe(0);
+    }
+  });
+
+  test('refuses ranges that reach beyond the end', async () => {
+    const store = await newStore();
+    await store.put('a', BYTES.subarray(0, 100));
+    for (const offset of [99, 100, 5000]) {
+      const reading = store.readRanges('a', [{ target: new Uint8Array(2), offset }]);
+      expect((await storageErrorOf(reading)).code).toBe('truncated');
+    }
+  });
+
+  test('reads an empty object', async () => {
+    const store = await newStore();
+    const { etag } = await store.put('empty', new Uint8Array(0));
+    const start = await store.readStart('empty', 100);
+    expect(start.bytes).toEqual(new Uint8Array(0));
+    expect(start.info).toMatchObject({ key: 'empty', size: 0, etag });
+    expect(await store.head('empty')).toEqual(start.info);
+  });
+
+  test('tells what is missing, and a bucket that is', async () => {
+    const store = await newStore();
+    expect(await store.head('missing')).toBeUndefined();
+    expect((await storageErrorOf(store.readStart('missing', 1))).code).toBe('not-found');
+    expect(await namesOf(store, 'missing')).toEqual([]);
+    const other = await newStore({ bucket: `${BUCKET}-missing` });
+    for (const look of [other.head('a'), other.readStart('a', 1), namesOf(other, '')]) {
+      expect((await storageErrorOf(look)).code).toBe('io');
+    }
+  });
+
+  test('refuses another content than the expected one', async () => {
+    const store = await newStore();
+    const { etag } = await store.put('a', BYTES.subarray(0, 100));
+    await store.readStart('a', 10, { etag });
+    await store.put('a', BYTES.subarray(0, 101));
+    expect((await storageErrorOf(store.readStart('a', 10, { etag }))).code).toBe('changed');
+    const range = { target: new Uint8Array(1), offset: 0 };
+    expect((await storageErrorOf(store.readRanges('a', [range], { etag }))).code).toBe('changed');
+  });
+
+  test('writes a new object only once', async () => {
+    const store = await newStore();
+    await store.put('a', BYTES.subarray(0, 100), { ifAbsent: true });
+    const again = store.put('a', BYTES.subarray(0, 50), { ifAbsent: true });
+    expect((await storageErrorOf(again)).code).toBe('exists');
+    expect(await store.head('a')).toMatchObject({ size: 100 });
+  });
+
+  test('is denied with a key that is wrong, or without one', async () => {
+    const wrong = { accessKeyId: 'AKIDWRONG', secretAccessKey: 'wrong' };
+    for (const credentials of [wrong, 'anonymous'] as const) {
+      const store = await newStore({ credentials });
+      expect((await storageErrorOf(store.head('a'))).code).toBe('denied');
+    }
+  });
+
+  test('lists 5,000 names over pages, in byte order, with and without a delimiter', {
+    timeout: 120_000,
+  }, async () => {
+    const keys = Array.from({ length: 5000 }, (_, index) => {
+      const number = String(index).padStart(5, '0');
+      return index < 4000 ? `names/${number}` : `names/below-${index % 3}/${number}`;
+    });
+    const { store } = await newSeededStore([...keys, 'names', 'names0']);
+    expect(await namesOf(store, 'names/')).toEqual(keys.toSorted());
+    const grouped = [...keys.slice(0, 4000), 'names/below-0/', 'names/below-1/', 'names/below-2/'];
+    expect(await namesOf(store, 'names/', '/')).toEqual(grouped);
+    expect(await namesOf(store, '', '/')).toEqual(['names', 'names/', 'names0']);
+  });
+});
