@@ -1,12 +1,66 @@
 /**
  * `layerfile/timeline`: the layers of a timeline together, and its index.
  *
- *   import { LayerMap } from 'layerfile/timeline';
+ *   import { IndexPart, LayerMap } from 'layerfile/timeline';
  *
- *   const map = LayerMap.fromNames(names);
+ *   const index = IndexPart.parse(await readFile('index_part.json-00000002'));
+ *   const map = LayerMap.fromNames(index.fields.layers.keys());
  *   const next = map.search(key, lsn + 1n);      // the layer that a pageserver would read first
  */
-
+export {
+  type ChosenName,
+  chooseIndex,
+  chooseManifest,
+} from '../timeline/chosen-generation.ts';
+export type { JsonObject, JsonValue } from '../timeline/exact-json.ts';
+export {
+  compareGenerations,
+  formatGenerationSuffix,
+  type Generation,
+  MAXIMUM_GENERATION,
+  nextGeneration,
+  parseGeneration,
+} from '../timeline/generation.ts';
+export {
+  type Heatmap,
+  type HeatmapLayer,
+  type HeatmapTimeline,
+  parseHeatmap,
+} from '../timeline/heatmap.ts';
+export {
+  type CheckIndexPartOptions,
+  checkIndexPart,
+  type IndexFinding,
+  isFutureLayer,
+} from '../timeline/index-part/check.ts';
+export {
+  diffIndexParts,
+  type FieldDifference,
+  type IndexDifference,
+  type LayerDifference,
+} from '../timeline/index-part/diff.ts';
+export {
+  canonicalLayerName,
+  type GcBlocking,
+  INDEX_VERSION,
+  type IndexPartFields,
+  type Lineage,
+  type PgdataImport,
+  type RelSizeMigration,
+} from '../timeline/index-part/index-fields.ts';
+export { type WriteIndexPartOptions, writeIndexPart } from '../timeline/index-part/index-file.ts';
+export {
+  IndexPart,
+  type IndexPartChanges,
+  type NewIndexPart,
+  type ParseIndexPartOptions,
+} from '../timeline/index-part/index-part.ts';
+export type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
+export {
+  type ListedLayer,
+  type RebuiltIndexPart,
+  rebuildIndexPart,
+} from '../timeline/index-part/rebuild.ts';
 export {
   type ImageSegment,
   type KeyHole,
@@ -48,3 +102,53 @@ export {
   type RedoRequest,
 } from '../timeline/wal-redo/messages.ts';
 export { RedoProcess, type RedoProcessOptions } from '../timeline/wal-redo/redo-process.ts';
+export {
+  formatLocalLayerName,
+  type LocalTenantsEntry,
+  type LocalTimelineFile,
+  type LocalTimelinesEntry,
+  parseLocalTenantsEntry,
+  parseLocalTimelineFile,
+  parseLocalTimelinesEntry,
+} from '../timeline/local-name.ts';
+export {
+  INDEX_NAME,
+  indexGeneration,
+  manifestGeneration,
+  parseRemotePath,
+  parseTimelineObject,
+  type RemoteLayer,
+  type RemoteObject,
+  remoteHeatmapPath,
+  remoteIndexPath,
+  remoteInitdbPath,
+  remoteLayerPath,
+  remoteManifestPath,
+  remoteTimelinePath,
+  type TimelineObject,
+  type TimelinePlace,
+} from '../timeline/remote-path.ts';
+export {
+  DEFAULT_STRIPE_SIZE,
+  isOnEveryShard,
+  OLD_STRIPE_SIZE,
+  type Sharding,
+  shardKeeps,
+  shardOfKey,
+} from '../timeline/shard-owner.ts';
+export {
+  formatTenantManifest,
+  type OffloadedTimeline,
+  parseTenantManifest,
+  type TenantManifest,
+} from '../timeline/tenant-manifest.ts';
+export {
+  formatShardIndex,
+  formatTenantShard,
+  isUnsharded,
+  parseShardIndex,
+  parseTenantShard,
+  type ShardIndex,
+  type TenantShard,
+  UNSHARDED,
+} from '../timeline/tenant-shard.ts';

@@ -1,0 +1,79 @@
+/** The differences of two indices: fields by their JSON names, and layers by name. */
+import { formatExactJson, isJsonObject, type JsonObject, type JsonValue } from '../exact-json.ts';
+import type { IndexPart } from './index-part.ts';
+
+/** A difference of a field: its place, and the values as JSON; undefined where it is missing. */
+export interface FieldDifference {
+  readonly kind: 'field';
+  /** `metadata_bytes.initdb_lsn`. */
+  readonly field: string;
+  readonly a: JsonValue | undefined;
+  readonly b: JsonValue | undefined;
+}
+
+/** A difference of a layer. */
+export interface LayerDifference {
+  readonly kind: 'layer';
+  /** Name of the layer. */
+  readonly name: string;
+  /** Its entries; undefined where it is missing. */
+  readonly a: JsonValue | undefined;
+  readonly b: JsonValue | undefined;
+}
+
+/** A difference of two indices. */
+export type IndexDifference = FieldDifference | LayerDifference;
+
+/**
+ * Compares what two indices say, as they would be written: the old forms of the metadata are those of
+ * the current version. First the fields, then the layers by name.
+ */
+export function diffIndexParts(a: IndexPart, b: IndexPart): IndexDifference[] {
+  const { layer_metadata: layersA, ...fieldsA } = a.toJson();
+  const { layer_metadata: layersB, ...fieldsB } = b.toJson();
+  const differences: IndexDifference[] = [];
+  // The version is one of the form.
+  diffFields(
+    '',
+    { ...fieldsA, version: a.fields.version },
+    { ...fieldsB, version: b.fields.version },
+    (field, left, right) => {
+      differences.push({ kind: 'field', field, a: left, b: right });
+    },
+  );
+  const [left, right] = [objectOf(layersA), objectOf(layersB)];
+  for (const name of [...new Set([...Object.keys(left), ...Object.keys(right)])].sort()) {
+    if (isSame(left[name], right[name])) continue;
+    differences.push({ kind: 'layer', name, a: left[name], b: right[name] });
+  }
+  return differences;
+}
+
+function diffFields(
+  place: string,
+  a: JsonObject,
+  b: JsonObject,
+  found: (field: string, a: JsonValue | undefined, b: JsonValue | undefined) => void,
+): void {
+  for (const name of new Set([...Object.keys(a), ...Object.keys(b)])) {
+    const [left, right] = [a[name], b[name]];
+    if (isSame(left, right)) continue;
+    const inner = place === '' ? name : `${place}.${name}`;
+    if (isJsonObject(left) && isJsonObject(right)) diffFields(inner, left, right, found);
+    else found(inner, left, right);
+  }
+}
+
+/** Whatever the order of the fields. */
+function isSame(a: JsonValue | undefined, b: JsonValue | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  if (isJsonObject(a) && isJsonObject(b)) {
+    const names = new Set([...Object.keys(a), ...Object.keys(b)]);
+    return [...names].every((name) => isSame(a[name], b[name]));
+  }
+  return formatExactJson(a) === formatExactJson(b);
+}
+
+function objectOf(value: JsonValue | undefined): JsonObject {
+  return isJsonObject(value) ? value : {};
+}

@@ -1,0 +1,234 @@
+/** An index_part.json: reading it, changing it, and writing it without losing what is not known. */
+import { checkObject, checkOptions } from '../../check-options.ts';
+import { StorageError } from '../../errors.ts';
+import { checkLsn, type Lsn } from '../../layers/lsn.ts';
+import {
+  MAXIMUM_PG_VERSION,
+  MINIMUM_PG_VERSION,
+  type TimelineMetadataFields,
+} from '../../write-once/timeline-metadata.ts';
+import { formatExactJson, isJsonObject, type JsonObject, parseExactJson } from '../exact-json.ts';
+import { JsonField } from '../json-fields.ts';
+import { normalizeJsonTime } from '../json-time.ts';
+import { MAXIMUM_LAYERS } from '../layer-map/layer-table.ts';
+import {
+  canonicalLayerName,
+  decodeIndexFields,
+  encodeIndexFields,
+  INDEX_VERSION,
+  type IndexPartFields,
+  storedDiskConsistentLsn,
+} from './index-fields.ts';
+import type { IndexLayer } from './layer-entry.ts';
+
+/** Bytes; an entry takes about 150. */
+const MAXIMUM_INDEX_SIZE = 256 * 1024 * 1024;
+
+/** Options of `IndexPart.parse`. */
+export interface ParseIndexPartOptions {
+  /** The file, for errors. */
+  readonly path?: string | undefined;
+}
+
+/** What can be changed. A field that is undefined is removed; one that is missing stays. */
+export type IndexPartChanges = Partial<
+  Omit<IndexPartFields, 'version' | 'importPgdata' | 'metadata'>
+> & {
+  /** Fields of the metadata that are new. */
+  readonly metadata?: Partial<TimelineMetadataFields>;
+};
+
+/** What a new index needs. */
+export interface NewIndexPart {
+  /** By layer name. */
+  readonly layers: ReadonlyMap<string, IndexLayer>;
+  /** All fields of the metadata. */
+  readonly metadata: TimelineMetadataFields;
+}
+
+/**
+ * The index of a timeline. Immutable.
+ *
+ * @example
+ * const index = IndexPart.parse(await readFile(path), { path });
+ * const map = LayerMap.fromNames(index.fields.layers.keys());
+ */
+export class IndexPart {
+  /** What the index says, whatever its version. */
+  readonly fields: IndexPartFields;
+  /** The copy of `diskConsistentLsn` beside the metadata, which does not count. */
+  readonly storedDiskConsistentLsn: Lsn;
+  readonly #json: JsonObject;
+
+  private constructor(json: JsonObject, fields: IndexPartFields, stored: Lsn) {
+    this.#json = json;
+    this.fields = fields;
+    this.storedDiskConsistentLsn = stored;
+  }
+
+  /**
+   * Parses an index of any version.
+   *
+   * @throws `corrupt` for what a pageserver could not parse, with the place of the field, or the offset
+   * where it is no JSON; of metadata in 512 bytes as `decodeTimelineMetadata`; `too-large` above 256 MiB.
+   */
+  static parse(content: Uint8Array | string, options: ParseIndexPartOptions = {}): IndexPart {
+    checkOptions(options, { path: true });
+    const { path } = options;
+    const source = { what: 'index_part.json', path, maximumSize: MAXIMUM_INDEX_SIZE };
+    const json = parseExactJson(content, source);
+    const root = new JsonField(json, '', path);
+    if (!isJsonObject(json)) {
+      throw new StorageError('corrupt', { what: source.what, path, expected: 'a JSON object' });
+    }
+    return new IndexPart(
+      json,
+      decodeIndexFields(root, MAXIMUM_LAYERS),
+      storedDiskConsistentLsn(root),
+    );
+  }
+
+  /**
+   * Makes an index of the version that is written.
+   *
+   * @throws `invalid-input`, `ambiguous-name` or `out-of-range` for values that it cannot hold.
+   */
+  static create(parts: NewIndexPart): IndexPart {
+    checkObject('index', parts);
+    const fields: IndexPartFields = {
+      version: INDEX_VERSION,
+      deletedAt: undefined,
+      archivedAt: undefined,
+      importPgdata: undefined,
+      layers: canonicalLayers(parts.layers),
+      metadata: checkedMetadata(parts.metadata),
+      lineage: {
+        reparentingHistoryTruncated: false,
+        reparentingHistory: [],
+        originalAncestor: undefined,
+      },
+      gcBlocking: undefined,
+      lastAuxFilePolicy: undefined,
+      relSizeMigration: 'legacy',
+      l2Lsn: undefined,
+      gcCompactionLsn: undefined,
+      markedInvisibleAt: undefined,
+      relSizeMigratedAt: undefined,
+    };
+    return new IndexPart({}, fields, fields.metadata.diskConsistentLsn);
+  }
+
+  /**
+   * A copy with some fields changed. Its `storedDiskConsistentLsn` is that of the metadata.
+   *
+   * @throws `invalid-input`, `ambiguous-name` or `out-of-range` for values that an index cannot hold.
+   */
+  with(changes: IndexPartChanges): IndexPart {
+    checkOptions(changes, CHANGES);
+    const metadata = checkedMetadata({ ...this.fields.metadata, ...changes.metadata });
+    const changed = { ...this.fields, ...changes, metadata };
+    const fields: IndexPartFields = {
+      ...changed,
+      layers: canonicalLayers(changed.layers),
+      deletedAt: checkedTime('deletedAt', changed.deletedAt),
+      archivedAt: checkedTime('archivedAt', changed.archivedAt),
+      markedInvisibleAt: checkedTime('markedInvisibleAt', changed.markedInvisibleAt),
+    };
+    for (const name of ['l2Lsn', 'gcCompactionLsn', 'relSizeMigratedAt'] as const) {
+      if (fields[name] !== undefined) checkLsn(fields[name], name);
+    }
+    return new IndexPart(this.#json, fields, metadata.diskConsistentLsn);
+  }
+
+  /**
+   * The text of the index, in the current version, as a pageserver would write it: without white space,
+   * layers by name. Fields that are not known stay in their places; those that only versions before 3
+   * have are dropped.
+   */
+  format(): string {
+    return formatExactJson(this.toJson());
+  }
+
+  /** The object that `format` writes. Its integers beyond 2^53 are bigints. */
+  toJson(): JsonObject {
+    return encodeIndexFields(this.fields, this.#json);
+  }
+}
+
+const CHANGES: Readonly<Record<keyof IndexPartChanges, true>> = {
+  deletedAt: true,
+  archivedAt: true,
+  layers: true,
+  metadata: true,
+  lineage: true,
+  gcBlocking: true,
+  lastAuxFilePolicy: true,
+  relSizeMigration: true,
+  l2Lsn: true,
+  gcCompactionLsn: true,
+  markedInvisibleAt: true,
+  relSizeMigratedAt: true,
+};
+
+function canonicalLayers(layers: ReadonlyMap<string, IndexLayer>): ReadonlyMap<string, IndexLayer> {
+  const canonical = new Map<string, IndexLayer>();
+  for (const [name, layer] of layers) {
+    const known = canonicalLayerName(name);
+    if (canonical.has(known)) {
+      throw new StorageError('invalid-input', {
+        what: 'layers of an index',
+        expected: 'each layer once',
+        actual: name,
+      });
+    }
+    if (layer.fileSize < 0n || layer.fileSize >= 1n << 64n) {
+      throw new StorageError('out-of-range', {
+        what: `file size of ${known}`,
+        expected: 'u64',
+        actual: String(layer.fileSize),
+      });
+    }
+    canonical.set(known, layer);
+  }
+  return canonical;
+}
+
+function checkedMetadata(metadata: TimelineMetadataFields): TimelineMetadataFields {
+  checkObject('metadata', metadata);
+  checkLsn(metadata.diskConsistentLsn, 'disk_consistent_lsn');
+  if (metadata.prevRecordLsn !== null) checkLsn(metadata.prevRecordLsn, 'prev_record_lsn');
+  checkLsn(metadata.ancestorLsn, 'ancestor_lsn');
+  checkLsn(metadata.latestGcCutoffLsn, 'latest_gc_cutoff_lsn');
+  checkLsn(metadata.initdbLsn, 'initdb_lsn');
+  const { pgVersion, ancestorTimeline } = metadata;
+  if (ancestorTimeline !== null && !/^[0-9a-f]{32}$/.test(ancestorTimeline)) {
+    throw new StorageError('invalid-input', {
+      what: 'ancestor timeline',
+      expected: '32 lower-case hex digits',
+      actual: JSON.stringify(ancestorTimeline),
+    });
+  }
+  if (
+    Number.isInteger(pgVersion) &&
+    pgVersion >= MINIMUM_PG_VERSION &&
+    pgVersion <= MAXIMUM_PG_VERSION
+  ) {
+    return metadata;
+  }
+  throw new StorageError('out-of-range', {
+    what: 'pg_version',
+    expected: `${MINIMUM_PG_VERSION} to ${MAXIMUM_PG_VERSION}`,
+    actual: String(pgVersion),
+  });
+}
+
+function checkedTime(name: string, time: string | undefined): string | undefined {
+  if (time === undefined) return undefined;
+  const normalized = normalizeJsonTime(String(time));
+  if (normalized !== undefined) return normalized;
+  throw new StorageError('invalid-input', {
+    what: name,
+    expected: 'a time as 2026-03-25T10:00:00.123',
+    actual: JSON.stringify(String(time)),
+  });
+}

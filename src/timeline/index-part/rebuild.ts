@@ -1,0 +1,106 @@
+/**
+ * Makes a lost index anew, from a listing of the layers. The metadata is given, or derived where the
+ * names say enough:
+ *
+ *   disk_consistent_lsn   the highest LSN of a layer, up to a multiple of 8
+ *   initdb_lsn            the lowest LSN of a layer
+ *   latest_gc_cutoff_lsn  the same: reads below it find nothing
+ *   prev_record_lsn       null: a pageserver then starts with an unknown one
+ *   ancestor_timeline     null, and ancestor_lsn 0/0
+ *
+ * The version of Postgres is in no name. A derived field is a guess: the real cutoff may be higher, and
+ * a timeline may have an ancestor.
+ */
+import { StorageError } from '../../errors.ts';
+import { parseLayerName } from '../../layers/layer-name.ts';
+import type { Lsn } from '../../layers/lsn.ts';
+import type { TimelineMetadataFields } from '../../write-once/timeline-metadata.ts';
+import { compareGenerations, type Generation } from '../generation.ts';
+import { type ShardIndex, UNSHARDED } from '../tenant-shard.ts';
+import { canonicalLayerName } from './index-fields.ts';
+import { IndexPart } from './index-part.ts';
+import type { IndexLayer } from './layer-entry.ts';
+
+/** A layer of a listing. */
+export interface ListedLayer {
+  /** Its name, with or without a generation, which does not count. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number | bigint;
+  /** From the name of the object. */
+  readonly generation?: Generation;
+  /** From the path of the object. */
+  readonly shard?: ShardIndex | undefined;
+}
+
+/** An index that was made anew. */
+export interface RebuiltIndexPart {
+  readonly index: IndexPart;
+  /** Fields of the metadata that were derived. */
+  readonly derived: readonly (keyof TimelineMetadataFields)[];
+  /** Layers of the listing that are there in a higher generation as well. */
+  readonly superseded: readonly ListedLayer[];
+}
+
+/**
+ * Makes an index of all layers of a listing. Of a layer in several generations the highest counts.
+ *
+ * Requires: the version of Postgres in `given`.
+ *
+ * @throws `empty` for a listing without a layer; `invalid-input`, `ambiguous-name` or `out-of-range`
+ * for names and values that an index cannot hold.
+ */
+export function rebuildIndexPart(
+  listing: Iterable<ListedLayer>,
+  given: Partial<TimelineMetadataFields> & Pick<TimelineMetadataFields, 'pgVersion'>,
+): RebuiltIndexPart {
+  const newest = new Map<string, ListedLayer>();
+  const superseded: ListedLayer[] = [];
+  for (const layer of listing) {
+    const name = canonicalLayerName(layer.name);
+    const other = newest.get(name);
+    const isNewer =
+      other === undefined || compareGenerations(layer.generation, other.generation) > 0;
+    if (isNewer) newest.set(name, layer);
+    if (other !== undefined) superseded.push(isNewer ? other : layer);
+  }
+  if (newest.size === 0) throw new StorageError('empty', { what: 'listing without a layer' });
+  const layers = new Map<string, IndexLayer>();
+  for (const [name, { size, generation, shard = UNSHARDED }] of newest) {
+    layers.set(name, { fileSize: BigInt(size), generation, shard });
+  }
+  const guess = deriveMetadata(newest.keys());
+  const derived = derivedNames(guess).filter((name) => given[name] === undefined);
+  return {
+    index: IndexPart.create({ layers, metadata: { ...guess, ...given } }),
+    derived,
+    superseded,
+  };
+}
+
+type DerivedMetadata = Omit<TimelineMetadataFields, 'pgVersion'>;
+
+function deriveMetadata(names: Iterable<string>): DerivedMetadata {
+  let lowest: Lsn | undefined;
+  let highest: Lsn = 0n;
+  for (const name of names) {
+    const layer = parseLayerName(name);
+    const start = layer.kind === 'image' ? layer.lsn : layer.lsnRange.start;
+    const last = layer.kind === 'image' ? layer.lsn : layer.lsnRange.end - 1n;
+    if (lowest === undefined || start < lowest) lowest = start;
+    if (last > highest) highest = last;
+  }
+  return {
+    diskConsistentLsn: ((highest + 7n) / 8n) * 8n,
+    prevRecordLsn: null,
+    ancestorTimeline: null,
+    ancestorLsn: 0n,
+    latestGcCutoffLsn: lowest ?? 0n,
+    initdbLsn: lowest ?? 0n,
+  };
+}
+
+function derivedNames(metadata: DerivedMetadata): (keyof DerivedMetadata)[] {
+  const isName = (name: string): name is keyof DerivedMetadata => name in metadata;
+  return Object.keys(metadata).filter(isName);
+}

@@ -1,0 +1,64 @@
+/**
+ * Creates a small file that must not exist, so that a crash leaves nothing or the complete file.
+ *
+ *   create `{name}.{token}.___temp` exclusively
+ *   write it, sync it
+ *   link it to the path      fails if the name is taken; the commit point
+ *   sync the directory       now the file is durable
+ */
+import { basename, dirname } from 'node:path';
+import { checkOptions, checkSignal, checkText } from '../check-options.ts';
+import { throwIfAborted, withOutcome, withPath } from '../errors.ts';
+import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
+import { publishNew } from '../virtual-file/durable-rename.ts';
+import { temporaryName } from '../virtual-file/leftover-names.ts';
+import type { OpenFiles } from '../virtual-file/open-files.ts';
+import { createUnique } from '../virtual-file/unique-file.ts';
+
+/** Options of `createFileOnce`. */
+export interface CreateOnceOptions {
+  /** Default: the shared table. */
+  readonly openFiles?: OpenFiles | undefined;
+  /** Aborts, with nothing left, until the file takes its name. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Creates a file with this content. A file of that name is never touched.
+ *
+ * Durability: once it resolves, the file survives a crash.
+ *
+ * @throws StorageError `exists` if the name is taken; `aborted`, `sync-failed`, `io`, `not-found` (no
+ *   such directory). Its `outcome` states what is on disk.
+ */
+export async function createFileOnce(
+  path: string,
+  content: string,
+  options: CreateOnceOptions = {},
+): Promise<void> {
+  checkText('path', path);
+  checkText('content', content);
+  checkOptions(options, { openFiles: true, signal: true });
+  checkSignal(options.signal);
+  const { openFiles, signal } = options;
+  const target = absolutePath(path);
+  const pathOf = (token: string): string =>
+    pathIn(dirname(target), temporaryName(basename(target), token));
+  try {
+    const temporary = await createUnique(pathOf, { openFiles, signal });
+    try {
+      await temporary.file.writeAllAt(new TextEncoder().encode(content), 0);
+      throwIfAborted(signal, target);
+      await publishNew(temporary, target);
+    } catch (error) {
+      // The first error counts. A temporary that cannot be removed is a leftover.
+      await Promise.allSettled([temporary.abandon()]);
+      throw error;
+    }
+    await temporary.abandon().catch((error: unknown) => {
+      throw withOutcome(error, 'durable');
+    });
+  } catch (error) {
+    throw withPath(withOutcome(error, 'not-applied'), target);
+  }
+}
