@@ -73,6 +73,15 @@ export {
 } from '../timeline/layer-map/layer-map.ts';
 export type { LayerLevel } from '../timeline/layer-map/layer-table.ts';
 export type { MemoryLayer } from '../timeline/layer-map/memory-layers.ts';
+export {
+  formatLocalLayerName,
+  type LocalTenantsEntry,
+  type LocalTimelineFile,
+  type LocalTimelinesEntry,
+  parseLocalTenantsEntry,
+  parseLocalTimelineFile,
+  parseLocalTimelinesEntry,
+} from '../timeline/local-name.ts';
 export type { MaterializeOptions, NeededRedo, RedoRunner } from '../timeline/materialize.ts';
 export {
   listTimelines,
@@ -86,31 +95,6 @@ export type {
   Reconstruction,
   TimelineEntry,
 } from '../timeline/reconstruct.ts';
-export {
-  type HistoryOptions,
-  type RangeReconstruction,
-  type ReadPageOptions,
-  Timeline,
-  type TimelineAncestor,
-  type TimelineFacts,
-  type TimelineReadOptions,
-} from '../timeline/timeline.ts';
-export type { TimelineLocation } from '../timeline/timeline-layout.ts';
-export {
-  encodeRedoMessages,
-  type RedoRecord,
-  type RedoRequest,
-} from '../timeline/wal-redo/messages.ts';
-export { RedoProcess, type RedoProcessOptions } from '../timeline/wal-redo/redo-process.ts';
-export {
-  formatLocalLayerName,
-  type LocalTenantsEntry,
-  type LocalTimelineFile,
-  type LocalTimelinesEntry,
-  parseLocalTenantsEntry,
-  parseLocalTimelineFile,
-  parseLocalTimelinesEntry,
-} from '../timeline/local-name.ts';
 export {
   INDEX_NAME,
   indexGeneration,
@@ -152,3 +136,19 @@ export {
   type TenantShard,
   UNSHARDED,
 } from '../timeline/tenant-shard.ts';
+export {
+  type HistoryOptions,
+  type RangeReconstruction,
+  type ReadPageOptions,
+  Timeline,
+  type TimelineAncestor,
+  type TimelineFacts,
+  type TimelineReadOptions,
+} from '../timeline/timeline.ts';
+export type { TimelineLocation } from '../timeline/timeline-layout.ts';
+export {
+  encodeRedoMessages,
+  type RedoRecord,
+  type RedoRequest,
+} from '../timeline/wal-redo/messages.ts';
+export { RedoProcess, type RedoProcessOptions } from '../timeline/wal-redo/redo-process.ts';
