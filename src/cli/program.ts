@@ -11,6 +11,7 @@ import { addExport } from './commands/export-page.ts';
 import { addGet } from './commands/get.ts';
 import { addImport } from './commands/import-pgdata.ts';
 import { addIndex } from './commands/index-blocks.ts';
+import { addIndexPart } from './commands/index-part.ts';
 import { addInspect } from './commands/inspect.ts';
 import { addKey } from './commands/key.ts';
 import { addLayout } from './commands/layout.ts';
@@ -29,6 +30,7 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addLayout,
   addBuild,
   addMetadata,
+  addIndexPart,
   addKey,
   addImport,
   addExport,
