@@ -7,7 +7,9 @@ import { paint } from './colour.ts';
 import { addExamples, type CommandParents, type Runner } from './command.ts';
 import { addBuild } from './commands/build.ts';
 import { addDump } from './commands/dump.ts';
+import { addExplain } from './commands/explain.ts';
 import { addExport } from './commands/export-page.ts';
+import { addFind } from './commands/find.ts';
 import { addGet } from './commands/get.ts';
 import { addImport } from './commands/import-pgdata.ts';
 import { addIndex } from './commands/index-blocks.ts';
@@ -26,6 +28,8 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addDump,
   addGet,
   addVerify,
+  addFind,
+  addExplain,
   addIndex,
   addLayout,
   addBuild,

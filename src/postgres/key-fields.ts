@@ -3,6 +3,7 @@
  *
  *   rel=1663/5/16384 fork=main blkno=7     block; fork defaults to main
  *   rel=1663/5/16384 fork=main size        size of the fork
+ *   path=base/5/16384.1 blkno=7            block of a file: here block 131079 of the fork
  *   relmap db=1663/5                       relation map; 1664/0 for the shared catalogs
  *   rel_dir db=1663/5                      relation directory
  *   slru=clog segno=3 blkno=7              SLRU block
@@ -44,12 +45,14 @@ import {
   twophaseDirectoryKey,
   twophaseKey,
 } from './key-mapping.ts';
+import { BLOCKS_PER_SEGMENT, fieldsOfPath } from './key-path.ts';
 
 /** The forms of a key, for the help text of a command. */
 export const KEY_FIELDS_HELP = `\
 KEY is 36 hex digits, or fields:
   rel=SPC/DB/REL [fork=main|fsm|vm|init] blkno=N   block of a relation
   rel=SPC/DB/REL [fork=...] size                   its size
+  path=base/DB/FILE blkno=N | size                 block of a file, counted within it
   relmap db=SPC/DB | rel_dir db=SPC/DB             relation map, relation directory
   slru=clog|multixact_members|multixact_offsets segno=N blkno=N | size
   slru=NAME                                        SLRU directory
@@ -99,6 +102,7 @@ const FIELD_NAMES = [
   'segno',
   'xid',
   'kind',
+  'path',
 ] as const;
 type FieldName = (typeof FIELD_NAMES)[number];
 
@@ -106,7 +110,7 @@ type FieldName = (typeof FIELD_NAMES)[number];
 type BuildableKind = Exclude<KeyKind, 'metadata' | 'unknown'>;
 
 /** The text of each field, after `rel` and `db` are split; `kind` is a valid kind or `size`. */
-type Fields = ReadonlyMap<FieldName | 'size', string>;
+type Fields = ReadonlyMap<FieldName | 'size' | 'segment', string>;
 
 const BUILD: { readonly [K in BuildableKind]: (fields: Fields) => Key } = {
   rel_block: (fields) => relationBlockKey({ ...relation(fields), blkno: blockNumber(fields) }),
@@ -152,8 +156,8 @@ function splitWords(words: readonly string[]): string[] {
 }
 
 function readFields(words: readonly string[]): Fields {
-  const fields = new Map<FieldName | 'size', string>();
-  const put = (name: FieldName | 'size', text: string): void => {
+  const fields = new Map<FieldName | 'size' | 'segment', string>();
+  const put = (name: FieldName | 'size' | 'segment', text: string): void => {
     if (fields.has(name)) throw invalid(`field ${name}`, 'once', 'twice');
     fields.set(name, text);
   };
@@ -168,6 +172,7 @@ function readFields(words: readonly string[]): Fields {
     const text = word.slice(equals + 1);
     if (name === 'rel') splitPath(name, text, RELATION, put);
     else if (name === 'db') splitPath(name, text, ['spcnode', 'dbnode'], put);
+    else if (name === 'path') for (const [field, value] of fieldsOfPath(text)) put(field, value);
     else if (name === 'kind') put(name, checkKind(text));
     else put(name, text);
   }
@@ -240,6 +245,7 @@ function checkFieldsOfKind(kind: BuildableKind, fields: Fields): void {
     const belongs =
       name === 'kind' ||
       (name === 'fork' && hasFork) ||
+      (name === 'segment' && hasFork) ||
       (name === 'size' && hasSize) ||
       required.some((candidate) => candidate === name);
     if (!belongs) throw invalid(`key of kind ${kind}`, `no field ${name}`, `${name}`);
@@ -267,7 +273,17 @@ function segment(fields: Fields): SlruSegmentId {
 }
 
 function blockNumber(fields: Fields): number {
-  return integer(fields, 'blkno', 0, MAXIMUM_BLOCK_NUMBER);
+  const segment = Number(fields.get('segment') ?? 0);
+  const first = segment * BLOCKS_PER_SEGMENT;
+  const hasPath = fields.has('segment');
+  const last = hasPath ? BLOCKS_PER_SEGMENT - 1 : MAXIMUM_BLOCK_NUMBER;
+  const blkno = first + integer(fields, 'blkno', 0, last);
+  if (blkno <= MAXIMUM_BLOCK_NUMBER) return blkno;
+  throw invalid(
+    'field path',
+    `a segment below ${MAXIMUM_BLOCK_NUMBER / BLOCKS_PER_SEGMENT}`,
+    `${segment}`,
+  );
 }
 
 function fork(fields: Fields): Fork {

@@ -4,7 +4,9 @@ import { basename, dirname, parse, resolve } from 'node:path';
 import { checkCount, checkObject, checkOptions, checkSignal, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { READ_OPTIONS, type ReadOptions } from '../layers/layer-file/open-file.ts';
+import { nameOfSummary } from '../layers/layer-file/summary.ts';
 import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
+import { openLayer } from '../layers/open-layer.ts';
 import { directoryStore } from '../object-store/directory-store.ts';
 import { checkStore, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
@@ -24,8 +26,8 @@ import {
 
 /**
  * Where a timeline is. A path: a pageserver's directory, a copy of a bucket, a directory with the files of one
- * timeline, or an `index_part.json` with its layers beside it. A store with a prefix: the same in a bucket. Names:
- * nothing can be read, but the layer map can be asked.
+ * timeline, an `index_part.json` with its layers beside it, or a layer file, which is all of its timeline then.
+ * A store with a prefix: the same in a bucket. Names: nothing can be read, but the layer map can be asked.
  */
 export type TimelineSource =
   | string
@@ -88,6 +90,9 @@ export async function openTimeline(
   if (typeof source === 'object' && source !== null && 'names' in source) {
     return timelineOfNames(source.names, options);
   }
+  if (typeof source === 'string' && (await isLayerFile(source))) {
+    return timelineOfLayer(source, options);
+  }
   const place = await placeOfSource(source);
   const location = await chooseTimeline(place, options);
   const { root, indexName } = place;
@@ -132,14 +137,6 @@ async function placeOfSource(
 
 async function placeOfPath(path: string): Promise<SourcePlace> {
   const isFile = !(await statOf(path)).isDirectory();
-  if (isFile && !isIndexName(basename(path))) {
-    throw new StorageError('invalid-input', {
-      what: 'source of a timeline',
-      path,
-      expected: 'a directory, or an index_part.json',
-      actual: 'another file',
-    });
-  }
   const directory = resolve(isFile ? dirname(path) : path);
   const indexName = isFile ? basename(path) : undefined;
   const { root } = parse(directory);
@@ -152,6 +149,11 @@ async function placeOfPath(path: string): Promise<SourcePlace> {
 
 function placeOf(directory: string, prefix: string): SourcePlace {
   return { root: { store: directoryStore(directory), directory }, prefix };
+}
+
+/** Any other file than an index can only be a layer. */
+async function isLayerFile(path: string): Promise<boolean> {
+  return !isIndexName(basename(path)) && !(await statOf(path)).isDirectory();
 }
 
 async function statOf(path: string) {
@@ -249,6 +251,31 @@ async function openAncestorOf(request: OpenRequest, ancestorId: string): Promise
   throw new StorageError('not-found', missing);
 }
 
+/** A layer under whatever name. */
+async function timelineOfLayer(path: string, options: OpenTimelineOptions): Promise<Timeline> {
+  const { readOptions, signal } = options;
+  await using reader = await openLayer(path, { ...readOptions, nameCheck: 'ignore', signal });
+  const { timelineId, tenantId } = reader.summary;
+  const name = formatLayerName(nameOfSummary(reader.summary));
+  const place = { path, size: undefined, input: async () => path };
+  return timelineOf(new Map([[name, place]]), {
+    facts: { ...NO_FACTS, timelineId, tenantId, pgVersion: options.pgVersion },
+    options,
+    openAncestor: noAncestor,
+  });
+}
+
+const NO_FACTS = {
+  shard: undefined,
+  ancestor: undefined,
+  diskConsistentLsn: undefined,
+  latestGcCutoffLsn: undefined,
+};
+
+async function noAncestor(): Promise<Timeline> {
+  throw new StorageError('not-found', { what: 'a source without an index has no ancestors' });
+}
+
 function timelineOfNames(names: Iterable<string>, options: OpenTimelineOptions): Timeline {
   const places = new Map<string, LayerPlace>();
   for (const name of names) {
@@ -264,19 +291,9 @@ function timelineOfNames(names: Iterable<string>, options: OpenTimelineOptions):
       },
     });
   }
-  const facts = {
-    timelineId: options.timeline,
-    tenantId: options.tenant,
-    shard: undefined,
-    ancestor: undefined,
-    diskConsistentLsn: undefined,
-    latestGcCutoffLsn: undefined,
-    pgVersion: options.pgVersion,
-  };
-  const openAncestor = async (): Promise<Timeline> => {
-    throw new StorageError('not-found', { what: 'names have no ancestors' });
-  };
-  return timelineOf(places, { facts, options, openAncestor });
+  const { timeline: timelineId, tenant: tenantId, pgVersion } = options;
+  const facts = { ...NO_FACTS, timelineId, tenantId, pgVersion };
+  return timelineOf(places, { facts, options, openAncestor: noAncestor });
 }
 
 function timelineOf(

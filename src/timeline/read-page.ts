@@ -38,8 +38,14 @@ export type PageResult =
       readonly reconstruction: Reconstruction;
     }
   | {
-      /** `missing`: no value at all. `no-base`: records without anything to begin with. */
-      readonly kind: 'missing' | 'no-base';
+      /** No value at all. */
+      readonly kind: 'missing';
+      /** The layers that were read. */
+      readonly reconstruction: Reconstruction;
+    }
+  | {
+      /** Records, but nothing to apply them to. */
+      readonly kind: 'no-base';
       /** The layers that were read, and the records. */
       readonly reconstruction: Reconstruction;
     };

@@ -57,6 +57,22 @@ describe('fields that name a key', () => {
   });
 });
 
+it.each([
+  ['path=base/5/16384 blkno=7', 'rel=1663/5/16384 blkno=7'],
+  ['path=base/5/16384.1 blkno=7', 'rel=1663/5/16384 blkno=131079'],
+  ['path=base/5/16384.32767 blkno=131070', 'rel=1663/5/16384 blkno=4294967294'],
+  ['path=./base/5/16384_vm.2 blkno=0', 'rel=1663/5/16384 fork=vm blkno=262144'],
+  ['path=base/5/16384_fsm size', 'rel=1663/5/16384 fork=fsm size'],
+  ['path=global/1262 blkno=1', 'rel=1664/0/1262 blkno=1'],
+  ['path=pg_tblspc/16400/PG_17_202406281/5/16384 blkno=1', 'rel=16400/5/16384 blkno=1'],
+  ['path=base/5/pg_filenode.map', 'relmap db=1663/5'],
+  ['path=global/pg_control', 'control_file'],
+  ['path=pg_xact/00A1 blkno=3', 'slru=clog segno=161 blkno=3'],
+  ['path=pg_multixact/members/0001 size', 'slru=multixact_members segno=1 size'],
+])('%s is the key of %s', (path, fields) => {
+  expect(keyFromFieldsText([path])).toEqual(keyFromFieldsText([fields]));
+});
+
 describe('fields that name no key', () => {
   it.each([
     ['', 'rel=, slru=, xid= or a kind'],
@@ -93,6 +109,15 @@ describe('fields that name no key', () => {
     ['kind=constructor', 'unknown kind'],
     ['__proto__=1', 'unknown field'],
     ['toString', 'unknown kind'],
+    ['path=base/5/16384 blkno=131072', 'field blkno: expected an integer from 0 to 131071'],
+    ['path=base/5/16384.32768 blkno=0', 'field path: expected a segment below'],
+    ['path=base/5/PG_VERSION blkno=0', 'field path: expected a file such as base/5/16384.1'],
+    ['path=base/5/t3_16384 blkno=0', 'field path'],
+    ['path=base/x/16384 blkno=0', 'field path'],
+    ['path=16384 blkno=0', 'field path'],
+    ['path=base/5/16384', 'expected blkno=N or size'],
+    ['path=base/5/16384 fork=vm blkno=0', 'field fork: expected once'],
+    ['path=pg_xact/zz blkno=0', 'field path'],
   ])('%s', (text, part) => {
     const error = storageErrorThrownBy(() => keyFromFieldsText(text.split(' ')));
     expect(error.code).toBe('invalid-input');

@@ -1,9 +1,9 @@
-/** `export page`: the bytes of one page image. */
+/** `export page`: the bytes of one page, of a layer or as a pageserver would read it from a timeline. */
 import type { Stats } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { isStorageError, StorageError } from '../../errors.ts';
-import { formatKey } from '../../layers/key.ts';
-import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
+import { formatKey, type Key } from '../../layers/key.ts';
+import { formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
@@ -20,6 +20,7 @@ import type { Context, Format } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { encodeJson } from '../json.ts';
 import type { ReadEntry } from '../open-layer.ts';
+import { SOURCE_OPTIONS } from '../open-source.ts';
 import { refuseTerminal } from '../output.ts';
 import { pageJson, pageProperties, type ShownPage } from '../page-header.ts';
 import { AT_LSN, formatOf, JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
@@ -32,18 +33,27 @@ const OPTIONS = {
     '--describe',
     'header of the page on standard output; its bytes go to --out alone',
   ),
+  redoInput: option(
+    '--redo-input <file>',
+    'output file for the messages to a wal-redo process',
+    String,
+  ),
+  walRedo: option(
+    '--wal-redo <program>',
+    'program that replays WAL, run as PROGRAM --wal-redo',
+    String,
+  ),
+  ...SOURCE_OPTIONS,
   ...READ_LIMITS,
   ...JSON_ERRORS,
 };
 type ExportOptions = OptionValues<typeof OPTIONS>;
 
 export function addExport({ program, runner }: CommandParents): void {
-  const parent = addCommand(program, 'export').description(
-    'Extract data from a layer: export page.',
-  );
+  const parent = addCommand(program, 'export').description('Extract data: export page.');
   const command = addCommand(parent, 'page', OPTIONS)
-    .description('Extract the 8,192 bytes of a page image.')
-    .argument('<file>', 'layer file')
+    .description('Extract the 8,192 bytes of a page.')
+    .argument('<source>', 'layer file, directory or index_part.json')
     .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
     .action((file: string, words: string[], options: ExportOptions) =>
       runner((context) => exportPage(context, { file, words }, options)),
@@ -52,6 +62,8 @@ export function addExport({ program, runner }: CommandParents): void {
     ['layerfile export page FILE rel=1663/5/16384 blkno=0 --out page.bin', 'to a file'],
     ['layerfile export page FILE KEY | pg_filedump -', 'to another program'],
     ['layerfile export page FILE KEY --describe', 'LSN, checksum and layout of the page'],
+    ['layerfile export page DIR KEY --lsn 0/1696000 --out page.bin', 'as a pageserver reads it'],
+    ['layerfile export page DIR KEY --wal-redo ./postgres > page.bin', 'with WAL replayed'],
   ]);
 }
 
@@ -60,61 +72,123 @@ export async function exportPage(
   { file, words }: { file: string; words: readonly string[] },
   options: ExportOptions,
 ): Promise<ExitStatus> {
-  const layers = await import('../open-layer.ts');
-  const { checkOutputDirectory, refuseInputAsOutput } = await import('../output-paths.ts');
   const key = parseKeyWords(words);
-  const { lsn, out } = options;
+  const { out, redoInput } = options;
   const describe = options.describe === true;
   const target = out === '-' ? undefined : out;
-  if (target !== undefined) {
-    await refuseInputAsOutput(file, target);
-    await checkOutputDirectory(dirname(target));
-  } else if (!describe) refuseTerminal(context.stdout);
-  else if (out === '-') throw twoOutputs();
-  await using reader = await layers.openForReading(file, options);
-  const read = await layers.readEntry(reader, { key, lsn });
-  if (read === undefined) {
-    context.reporter.error(layers.notFoundError(file, { key, lsn }));
+  const isFromTimeline = await isTimeline(file, options);
+  if (redoInput === '-' && target === undefined) throw twoOutputs('the redo input');
+  for (const output of [target, redoInput === '-' ? undefined : redoInput]) {
+    if (output !== undefined) await checkOutput(file, output, isFromTimeline);
+  }
+  if (target === undefined && !describe) refuseTerminal(context.stdout);
+  if (out === '-' && describe) throw twoOutputs('--describe');
+  const exported = isFromTimeline
+    ? await fromTimeline(context, { file, key }, options)
+    : await fromLayer(context, { file, key }, options);
+  if (exported === undefined) return CLEAN;
+  if (isStorageError(exported)) {
+    context.reporter.error(exported);
     return FINDINGS;
   }
-  const page = pageOf(read, file);
-  layers.warnOfName(context, { file, reader });
-  const shown = describe ? shownPage(read, page) : undefined;
-  if (target !== undefined) await writePage(target, page, context.signal);
+  const { page } = exported;
+  const shown = describe ? shownPage(key, page) : undefined;
+  if (target !== undefined) await writeOutput(target, page, context.signal);
   if (shown !== undefined) {
-    await writeDescription(context, read, { shown, format: formatOf(options) });
+    await writeDescription(context, { ...exported, key, shown, format: formatOf(options) });
   } else if (target === undefined) await context.stdout.writeBytes(page);
   return CLEAN;
 }
 
-function twoOutputs(): StorageError {
-  const what = '--describe and the page would both go to standard output: use --out FILE';
+/** A page with the LSN at which it is; an error that says that there is none; undefined if none is wanted. */
+type Exported = { readonly page: Uint8Array; readonly lsn: Lsn } | StorageError | undefined;
+
+/** A layer file is read by itself, unless redo is wanted. */
+async function isTimeline(file: string, options: ExportOptions): Promise<boolean> {
+  if (options.redoInput !== undefined || options.walRedo !== undefined) return true;
+  const { isIndexName } = await import('../../timeline/timeline-layout.ts');
+  if (isIndexName(basename(file))) return true;
+  const { stat } = await import('node:fs/promises');
+  const found = await ifThere(onFile('look up file', file, stat(file)));
+  return found?.isDirectory() === true;
+}
+
+async function fromLayer(
+  context: Context,
+  { file, key }: { file: string; key: Key },
+  options: ExportOptions,
+): Promise<Exported> {
+  const layers = await import('../open-layer.ts');
+  const { lsn } = options;
+  await using reader = await layers.openForReading(file, options);
+  const read = await layers.readEntry(reader, { key, lsn });
+  if (read === undefined) return layers.notFoundError(file, { key, lsn });
+  const page = pageOf(read, file);
+  layers.warnOfName(context, { file, reader });
+  return { page, lsn: read.entry.lsn };
+}
+
+async function fromTimeline(
+  context: Context,
+  { file, key }: { file: string; key: Key },
+  options: ExportOptions,
+): Promise<Exported> {
+  const { readForExport } = await import('../export-from-timeline.ts');
+  const { lsn, redoInput, walRedo } = options;
+  const onRedoInput =
+    redoInput === undefined
+      ? undefined
+      : (messages: Uint8Array) => writeMessages(context, redoInput, messages);
+  const request = { source: file, key, lsn, onRedoInput, redoProgram: walRedo };
+  const exported = await readForExport(context, request, options);
+  if (exported.kind === 'page') return exported;
+  return exported.kind === 'absent' ? exported.error : undefined;
+}
+
+async function writeMessages(
+  { stdout, signal }: Context,
+  target: string,
+  messages: Uint8Array,
+): Promise<void> {
+  if (target === '-') await stdout.writeBytes(messages);
+  else await writeOutput(target, messages, signal);
+}
+
+/** Throws `usage` for an output that is the source, or in it; `not-found` or `io` without its directory. */
+async function checkOutput(source: string, output: string, isTimeline: boolean): Promise<void> {
+  const paths = await import('../output-paths.ts');
+  await paths.refuseInputAsOutput(source, output);
+  if (isTimeline) await paths.refuseOutputWithin([source], dirname(output));
+  await paths.checkOutputDirectory(dirname(output));
+}
+
+function twoOutputs(other: string): StorageError {
+  const what = `${other} and the page would both go to standard output: use --out FILE`;
   return new StorageError('usage', { what });
 }
 
 /** Throws `usage` for a page of the transaction status, which has no page header. */
-function shownPage({ entry }: ReadEntry, page: Uint8Array): ShownPage {
-  const meaning = describeKey(entry.key);
+function shownPage(key: Key, page: Uint8Array): ShownPage {
+  const meaning = describeKey(key);
   if (meaning.kind === 'rel_block') return { page, blockNumber: meaning.blkno };
   throw new StorageError('usage', {
     what: 'only blocks of relations have a page header to describe',
-    key: formatKey(entry.key),
+    key: formatKey(key),
   });
 }
 
 async function writeDescription(
   { stdout }: Context,
-  { entry }: ReadEntry,
-  { shown, format }: { shown: ShownPage; format: Format },
+  { key, lsn, shown, format }: { key: Key; lsn: Lsn; shown: ShownPage; format: Format },
 ): Promise<void> {
   if (format !== 'people') {
-    const place = { key: formatKey(entry.key), lsn: formatLsn(entry.lsn) };
+    const place = { key: formatKey(key), lsn: formatLsn(lsn) };
     await stdout.write(`${encodeJson({ ...place, ...pageJson(shown) })}\n`);
     return;
   }
   await writeProperties(stdout, [
-    ['key', `${formatKey(entry.key)}  ${explainKey(entry.key)}`],
-    ['LSN', formatPgLsn(entry.lsn)],
+    ['key', `${formatKey(key)}  ${explainKey(key)}`],
+    ['LSN', formatPgLsn(lsn)],
     ...pageProperties(shown),
   ]);
 }
@@ -123,18 +197,18 @@ async function writeDescription(
  * Writes through a symbolic link to a file, as a shell does, but replaces a dangling link. A device
  * or a FIFO receives the bytes without a temporary file.
  */
-async function writePage(out: string, page: Uint8Array, signal: AbortSignal): Promise<void> {
+async function writeOutput(out: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
   const { stat, writeFile } = await import('node:fs/promises');
   const { overwriteFile } = await import('../../write-once/overwrite.ts');
   const { preservedAttributes, realPathOf } = await import('../output-paths.ts');
   const found = await ifThere(onFile('look up file', out, stat(out)));
   if (found?.isFile()) {
     const preserve = await preservedAttributes();
-    await overwriteFile(await realPathOf(out), page, { signal, preserve });
+    await overwriteFile(await realPathOf(out), bytes, { signal, preserve });
   } else if (found === undefined || found.isDirectory()) {
-    await overwriteFile(out, page, { signal });
+    await overwriteFile(out, bytes, { signal });
   } else {
-    await onFile('write file', out, writeFile(out, page, { signal }));
+    await onFile('write file', out, writeFile(out, bytes, { signal }));
   }
 }
 

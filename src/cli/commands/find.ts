@@ -1,0 +1,92 @@
+/** `find`: every version of a key over the layers of a timeline. */
+import { StorageError } from '../../errors.ts';
+import { formatKey } from '../../layers/key.ts';
+import { formatPgLsn } from '../../layers/lsn.ts';
+import { countArgument, lsnArgument, parseKeyWords } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  type OptionValues,
+  option,
+} from '../command.ts';
+import type { Context } from '../context.ts';
+import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import { formatBytes } from '../human.ts';
+import { encodeJson } from '../json.ts';
+import { SOURCE_OPTIONS } from '../open-source.ts';
+import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
+
+const OPTIONS = {
+  lsnStart: option('--lsn-start <lsn>', 'lowest LSN, inclusive', lsnArgument),
+  lsnEnd: option('--lsn-end <lsn>', 'highest LSN, exclusive', lsnArgument),
+  limit: option('--limit <n>', 'maximum number of versions', countArgument),
+  ...listFormat('one version'),
+  ...SOURCE_OPTIONS,
+  ...READ_LIMITS,
+};
+type FindOptions = OptionValues<typeof OPTIONS>;
+
+export function addFind({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'find', OPTIONS)
+    .description('List the versions of a key over all layers of a timeline, newest first.')
+    .argument('<source>', 'directory, index_part.json or layer file')
+    .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
+    .action((source: string, words: string[], options: FindOptions) =>
+      runner((context) => find(context, { source, words }, options)),
+    );
+  addExamples(command, [
+    ['layerfile find DIR rel=1663/5/16384 blkno=7', 'a block of a relation'],
+    ['layerfile find DIR path=base/5/16384.1 blkno=7', 'a block of a file'],
+    ['layerfile find DIR KEY --limit 1 --ndjson', 'the newest version, for a program'],
+  ]);
+}
+
+export async function find(
+  context: Context,
+  { source, words }: { source: string; words: readonly string[] },
+  options: FindOptions,
+): Promise<ExitStatus> {
+  const { openSource } = await import('../open-source.ts');
+  const { ListWriter } = await import('../list-writer.ts');
+  const { Table } = await import('../table.ts');
+  const { timelineEntryJson } = await import('../timeline-json.ts');
+  const { stdout, reporter, signal } = context;
+  const key = parseKeyWords(words);
+  const { lsnStart, lsnEnd, limit = Number.POSITIVE_INFINITY } = options;
+  await using timeline = await openSource(context, source, options);
+  const format = formatOf(options);
+  const list = format === 'people' ? undefined : new ListWriter(stdout, format);
+  const table = new Table(stdout, [
+    { title: 'LSN' },
+    { title: 'type' },
+    { title: 'length', align: 'right' },
+    { title: 'layer', overflow: 'cut' },
+  ]);
+  let count = 0;
+  const versions = timeline.history(key, { lsnStart, lsnEnd, signal });
+  if (limit > 0) {
+    for await (const entry of versions) {
+      const cells = [formatPgLsn(entry.lsn), typeText(entry), formatBytes(entry.bytes.length)];
+      if (list !== undefined) await list.write([encodeJson(timelineEntryJson(entry))]);
+      else await table.row({ cells: [...cells, entry.layer] });
+      count += 1;
+      if (count === limit) break;
+    }
+  }
+  await list?.end();
+  await table.end();
+  if (count > 0 || limit === 0) return CLEAN;
+  reporter.error(
+    new StorageError('not-found', {
+      what: 'no version of the key in the timeline',
+      path: source,
+      key: formatKey(key),
+    }),
+  );
+  return FINDINGS;
+}
+
+function typeText({ type, willInit }: { type: string; willInit: boolean }): string {
+  return type === 'wal' && willInit ? 'wal, will init' : type;
+}
