@@ -1,3 +1,4 @@
+import { build } from 'esbuild';
 import { defineConfig } from 'tsup';
 
 /** What `exports` of package.json names. */
@@ -29,6 +30,26 @@ function withClassNames(code: string): string {
   );
 }
 
+/** The program and the style sheet that `map` writes into its pages, beside the modules. */
+async function buildMapPage(): Promise<void> {
+  await build({
+    entryPoints: { 'map-page': 'src/map/page/main.ts' },
+    outdir: 'dist',
+    bundle: true,
+    minify: true,
+    format: 'iife',
+    platform: 'browser',
+    target: ['chrome109', 'firefox115', 'safari16.4'],
+    charset: 'ascii',
+    legalComments: 'none',
+  });
+  await build({
+    entryPoints: { 'map-page': 'src/map/page/page.css' },
+    outdir: 'dist',
+    minify: true,
+  });
+}
+
 export default defineConfig({
   entry: { ...LIBRARY, ...PROGRAMS, cli: 'src/cli/main.ts' },
   // `@internal` is for the library itself: it leaves the published types.
@@ -44,4 +65,5 @@ export default defineConfig({
   sourcemap: true,
   plugins: [{ name: 'class-names', renderChunk: (code) => ({ code: withClassNames(code) }) }],
   clean: true,
+  onSuccess: buildMapPage,
 });

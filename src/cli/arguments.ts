@@ -28,6 +28,12 @@ export function directoryArgument(text: string): string {
   );
 }
 
+/** A file to write, or `-`. */
+export function outputFileArgument(text: string): string {
+  if (text === '') throw new InvalidArgumentError('Expected a file, or - for standard output.');
+  return text;
+}
+
 export function keyArgument(text: string): Key {
   return parsing(() => parseKey(text));
 }

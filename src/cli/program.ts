@@ -17,6 +17,7 @@ import { addIndexPart } from './commands/index-part.ts';
 import { addInspect } from './commands/inspect.ts';
 import { addKey } from './commands/key.ts';
 import { addLayout } from './commands/layout.ts';
+import { addMap } from './commands/map.ts';
 import { addMetadata } from './commands/metadata.ts';
 import { addVerify } from './commands/verify.ts';
 import type { Context } from './context.ts';
@@ -32,6 +33,7 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addExplain,
   addIndex,
   addLayout,
+  addMap,
   addBuild,
   addMetadata,
   addIndexPart,

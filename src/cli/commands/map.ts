@@ -1,0 +1,92 @@
+/** `map`: a page that draws the layers of a timeline. */
+
+import type { Lsn } from '../../layers/lsn.ts';
+import { identifierArgument, lsnArgument, outputFileArgument } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  type OptionValues,
+  option,
+  requiredOption,
+} from '../command.ts';
+import type { Context } from '../context.ts';
+import { CLEAN, type ExitStatus } from '../exit-status.ts';
+import { encodeJson } from '../json.ts';
+import { JSON_ERRORS } from '../shared-options.ts';
+
+const OPTIONS = {
+  out: requiredOption('--out <file>', 'HTML file, or - for standard output', outputFileArgument),
+  title: option('--title <text>', 'title of the page (default: the timeline)', (text) => text),
+  tenant: option('--tenant <id>', 'tenant, if the source has several', identifierArgument),
+  timeline: option('--timeline <id>', 'timeline, if the source has several', identifierArgument),
+  gcCutoff: option('--gc-cutoff <lsn>', 'GC cutoff to draw', lsnArgument),
+  branch: option<readonly Lsn[]>(
+    '--branch <lsn>',
+    'branch point to draw; may be repeated',
+    (text, others = []) => [...others, lsnArgument(text)],
+  ),
+  ...JSON_ERRORS,
+};
+type MapCommandOptions = OptionValues<typeof OPTIONS>;
+
+export function addMap({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'map', OPTIONS)
+    .description('Draw the layers of a timeline: an HTML page that makes no request.')
+    .argument('<source...>', 'index_part.json, directory of a timeline, list of names, or -')
+    .action((sources: string[], options: MapCommandOptions) =>
+      runner((context) => map(context, sources, options)),
+    );
+  addExamples(command, [
+    ['layerfile map index_part.json-00000002 --out map.html', 'the layers of an index'],
+    ['layerfile map OLD/index_part.json NEW/index_part.json --out map.html', 'with a slider'],
+    ['ls TIMELINE | layerfile map - --branch 0/169AD58 --out map.html', 'from names'],
+  ]);
+}
+
+async function map(
+  context: Context,
+  sources: readonly string[],
+  options: MapCommandOptions,
+): Promise<ExitStatus> {
+  const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
+  const { readMapSource } = await import('../map-source.ts');
+  const { drawMap } = await import('../../map/draw-map.ts');
+  const { readPageAssets } = await import('../../map/page-assets.ts');
+  const { signal, reporter, stdout } = context;
+  const isPiped = options.out === '-';
+  for (const source of sources) {
+    if (source !== '-') await refuseInputAsOutput(source, isPiped ? STANDARD_OUTPUT : options.out);
+  }
+  const read = [];
+  for (const source of sources) {
+    read.push(await readMapSource(source, { choice: options, stdin: context.stdin }));
+  }
+  for (const { path, message } of read.flatMap(({ warnings }) => warnings)) {
+    reporter.warning(message, path);
+  }
+  const { gcCutoff, branch = [] } = options;
+  const { html, layers, leftOut } = drawMap({
+    title: options.title ?? `Timeline ${read[0]?.title ?? ''}`,
+    snapshots: read
+      .flatMap(({ snapshots }) => snapshots)
+      .map((snapshot) => ({
+        ...snapshot,
+        gcCutoffLsn: gcCutoff ?? snapshot.gcCutoffLsn,
+        branchLsns: [...(snapshot.branchLsns ?? []), ...branch],
+      })),
+    assets: await readPageAssets(),
+  });
+  if (leftOut.count > 0) {
+    reporter.warning(`${leftOut.count} names are not on the map, such as ${leftOut.examples[0]}`);
+  }
+  if (isPiped) {
+    await stdout.write(html);
+    return CLEAN;
+  }
+  const { overwriteFile } = await import('../../write-once/overwrite.ts');
+  await overwriteFile(options.out, html, { signal });
+  const size = Buffer.byteLength(html);
+  await stdout.write(`${encodeJson({ path: options.out, layers, size })}\n`);
+  return CLEAN;
+}

@@ -1,0 +1,284 @@
+/**
+ * The layers of all snapshots as the columns of a page.
+ *
+ * Names are not trusted: what is no layer's name, what a layer map refuses and what stands in a snapshot
+ * twice is left out and reported.
+ */
+import { isStorageError } from '../errors.ts';
+import { KEY_SIZE } from '../layers/key.ts';
+import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
+import { formatLsn, type Lsn, MAXIMUM_LSN } from '../layers/lsn.ts';
+import { printable, shortened } from '../printable.ts';
+import { keyNumber } from '../timeline/layer-map/key-number.ts';
+import { LayerMap } from '../timeline/layer-map/layer-map.ts';
+import { LayerTable } from '../timeline/layer-map/layer-table.ts';
+import { rowsUpTo } from '../timeline/layer-map/words.ts';
+import {
+  columnsOf,
+  columnsSize,
+  encodeFacts,
+  type PageColumns,
+  type PageDescription,
+  type SnapshotColumns,
+  setBit,
+} from './page-data.ts';
+import type { Snapshot, SnapshotLayer } from './snapshot.ts';
+
+/** A gap between layers is shown as a hole from this many keys on, as Neon's own tools count. */
+export const MINIMUM_HOLE_KEYS = 16_384;
+
+const LEFT_OUT_EXAMPLES = 20;
+const EXAMPLE_LENGTH = 200;
+
+/** The content of a page. */
+export interface PageContent {
+  readonly description: PageDescription;
+  /** The columns, as `columnsOf` reads them. */
+  readonly columns: ArrayBuffer;
+}
+
+/** Collects the layers. Throws `too-large` for more layers than a layer map takes. */
+export function collectLayers(title: string, snapshots: readonly Snapshot[]): PageContent {
+  const leftOut = new LeftOutNames();
+  const collected = snapshots.map((snapshot) => readSnapshot(snapshot, leftOut));
+  const layers = new DistinctLayers();
+  const members = collected.map(({ layers: named }) => named.map((layer) => layers.add(layer)));
+  const maps = collected.map(({ snapshot, layers: named }) => readMap(snapshot, named));
+  const table = LayerTable.fromNames(layers.names);
+  const counts = {
+    layers: layers.layers.length,
+    keyBorders: table.borderCount,
+    lsnBorders: table.lsnEnd.reduce((count, rank) => Math.max(count, rank + 1), 0),
+    snapshots: maps.map(({ holes }) => ({ holes: holes.length })),
+  };
+  const columns = new ArrayBuffer(columnsSize(counts));
+  const views = columnsOf(columns, counts);
+  const rows = fillColumns(views, table, layers);
+  views.snapshots.forEach((into, index) => {
+    fillSnapshot(into, { table, map: maps[index], members: members[index], rows });
+  });
+  const description: PageDescription = {
+    title,
+    ...counts,
+    snapshots: collected.map(({ snapshot, layers: named }, index) => ({
+      label: snapshot.label,
+      layers: named.length,
+      holes: counts.snapshots[index]?.holes ?? 0,
+      diskConsistentLsn: lsnText(snapshot.diskConsistentLsn),
+      gcCutoffLsn: lsnText(snapshot.gcCutoffLsn),
+      ancestorLsn: lsnText(snapshot.ancestorLsn),
+      branchLsns: (snapshot.branchLsns ?? []).map(formatLsn),
+    })),
+    givenNames: givenNames(layers, rows),
+    leftOut: leftOut.report(),
+  };
+  return { description, columns };
+}
+
+/** A layer with its canonical name. */
+interface NamedLayer {
+  readonly canonical: string;
+  /** Undefined if it is the canonical name, with or without a generation. */
+  readonly given: string | undefined;
+  readonly size: bigint | undefined;
+  readonly generation: number | undefined;
+  readonly shard: number;
+}
+
+interface ReadSnapshot {
+  readonly snapshot: Snapshot;
+  readonly layers: readonly NamedLayer[];
+}
+
+function readSnapshot(snapshot: Snapshot, leftOut: LeftOutNames): ReadSnapshot {
+  const byName = new Map<string, NamedLayer>();
+  for (const layer of snapshot.layers) {
+    try {
+      const named = readLayer(layer);
+      if (byName.has(named.canonical)) leftOut.add(layer.name, 'named twice');
+      else byName.set(named.canonical, named);
+    } catch (error) {
+      leftOut.add(layer.name, reasonOf(error));
+    }
+  }
+  refuseUnfit(byName, leftOut);
+  return { snapshot, layers: [...byName.values()] };
+}
+
+/** Takes out what a layer map refuses; the layers are looked at one by one only if there is any. */
+function refuseUnfit(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): void {
+  try {
+    LayerTable.fromNames(byName.keys());
+  } catch (error) {
+    if (!isStorageError(error, 'out-of-range')) throw error;
+    for (const [canonical, { given }] of byName) {
+      try {
+        LayerTable.fromNames([canonical]);
+      } catch (unfit) {
+        leftOut.add(given ?? canonical, reasonOf(unfit));
+        byName.delete(canonical);
+      }
+    }
+  }
+}
+
+const CANONICAL =
+  /^([0-9A-F]{36}-[0-9A-F]{36}__[0-9A-F]{16}(?:-[0-9A-F]{16})?)(?:(?:-v1)?-([0-9a-f]{8}))?$/;
+
+/** An image with a generation may also read as a delta with short LSNs; nobody writes those. */
+function readLayer({ name, size, generation, shard }: SnapshotLayer): NamedLayer {
+  const match = CANONICAL.exec(name);
+  const parsed = match === null ? parseLayerName(name) : undefined;
+  const digits = match === null ? parsed?.generation : match[2];
+  return {
+    canonical:
+      parsed === undefined
+        ? (match?.[1] ?? '')
+        : formatLayerName({ ...parsed, generation: undefined }),
+    given: parsed === undefined ? undefined : name,
+    size: size === undefined ? undefined : BigInt(size),
+    generation: generation ?? (digits === undefined ? undefined : Number.parseInt(digits, 16)),
+    shard: shard === undefined ? 0 : Number.parseInt(shard, 16) & 0xffff,
+  };
+}
+
+function reasonOf(error: unknown): string {
+  if (isStorageError(error, 'invalid-input')) return 'not the name of a layer';
+  if (isStorageError(error, 'ambiguous-name')) return 'a name of either kind of layer';
+  if (isStorageError(error, 'out-of-range')) return 'keys or LSNs that a pageserver cannot hold';
+  throw error;
+}
+
+/** The layers of all snapshots; one that changed its size or generation is two. */
+class DistinctLayers {
+  readonly layers: NamedLayer[] = [];
+  /** For each layer the index of its name. */
+  readonly nameOf: number[] = [];
+  readonly names: string[] = [];
+  readonly #byName = new Map<string, number[]>();
+
+  /** Returns: the index of the layer. */
+  add(layer: NamedLayer): number {
+    const same = this.#byName.get(layer.canonical) ?? [];
+    for (const index of same) {
+      const other = this.layers[index];
+      if (
+        other?.size === layer.size &&
+        other?.generation === layer.generation &&
+        other?.shard === layer.shard
+      ) {
+        return index;
+      }
+    }
+    const index = this.layers.push(layer) - 1;
+    const first = same[0];
+    const name = first === undefined ? this.names.push(layer.canonical) - 1 : this.nameOf[first];
+    this.nameOf.push(name ?? 0);
+    same.push(index);
+    this.#byName.set(layer.canonical, same);
+    return index;
+  }
+}
+
+/** Fills the columns in the order of the table. Returns: for each distinct layer its row. */
+function fillColumns(views: PageColumns, table: LayerTable, distinct: DistinctLayers): Int32Array {
+  for (let border = 0; border < table.borderCount; border += 1) {
+    views.keys.set(table.borderKey(border), border * KEY_SIZE);
+  }
+  for (let border = 0; border < views.lsnWords.length / 2; border += 1) {
+    const lsn = table.lsn(border);
+    views.lsnWords[2 * border] = Number(lsn >> 32n);
+    views.lsnWords[2 * border + 1] = Number(lsn & 0xffff_ffffn);
+  }
+  const place = new Int32Array(distinct.names.length);
+  table.given.forEach((name, at) => {
+    place[name] = at;
+  });
+  const { layers, nameOf } = distinct;
+  const placeOf = (layer: number): number => place[nameOf[layer] ?? 0] ?? 0;
+  const order = Int32Array.from(layers, (_, layer) => layer).sort(
+    (left, right) => placeOf(left) - placeOf(right) || left - right,
+  );
+  const rows = new Int32Array(layers.length);
+  order.forEach((layer, row) => {
+    rows[layer] = row;
+    const at = placeOf(layer);
+    views.keyStart[row] = table.keyStart[at] ?? 0;
+    views.keyEnd[row] = table.keyEnd[at] ?? 0;
+    views.lsnStart[row] = table.lsnStart[at] ?? 0;
+    views.lsnEnd[row] = table.lsnEnd[at] ?? 0;
+    const { size, generation, shard } = layers[layer] ?? {};
+    views.sizes[2 * row] = Number((size ?? 0n) & 0xffff_ffffn);
+    views.sizes[2 * row + 1] = Number((size ?? 0n) >> 32n);
+    views.generations[row] = generation ?? 0;
+    views.shards[row] = shard ?? 0;
+    const has = { size: size !== undefined, generation: generation !== undefined };
+    views.facts[row] = encodeFacts(table.levels[at] ?? 0, has);
+  });
+  return rows;
+}
+
+interface ReadMap {
+  readonly visible: ReadonlySet<string>;
+  readonly holes: ReturnType<LayerMap['holes']>;
+  readonly names: readonly string[];
+}
+
+/** What a layer map says about one snapshot. */
+function readMap(snapshot: Snapshot, layers: readonly NamedLayer[]): ReadMap {
+  const names = layers.map(({ canonical }) => canonical);
+  const map = LayerMap.fromNames(names);
+  const lastLsn = snapshot.diskConsistentLsn ?? MAXIMUM_LSN;
+  const { visible } = map.visibility([lastLsn, ...(snapshot.branchLsns ?? [])]);
+  return { visible: new Set(visible), holes: map.holes(MINIMUM_HOLE_KEYS), names };
+}
+
+interface SnapshotContent {
+  readonly table: LayerTable;
+  readonly map: ReadMap | undefined;
+  /** The distinct layers of the snapshot, in the order of the map's names. */
+  readonly members: readonly number[] | undefined;
+  readonly rows: Int32Array;
+}
+
+function fillSnapshot(into: SnapshotColumns, { table, map, members, rows }: SnapshotContent): void {
+  members?.forEach((layer, index) => {
+    const row = rows[layer] ?? 0;
+    setBit(into.members, row);
+    if (map?.visible.has(map.names[index] ?? '')) setBit(into.visible, row);
+  });
+  map?.holes.forEach(({ keyRange }, index) => {
+    into.holes[2 * index] = borderOf(table, keyRange.start);
+    into.holes[2 * index + 1] = borderOf(table, keyRange.end);
+  });
+}
+
+function borderOf(table: LayerTable, key: Uint8Array): number {
+  return rowsUpTo(table.keyWords, keyNumber(key, 'key')) - 1;
+}
+
+function givenNames(distinct: DistinctLayers, rows: Int32Array): [number, string][] {
+  return distinct.layers.flatMap(({ given }, layer): [number, string][] =>
+    given === undefined ? [] : [[rows[layer] ?? 0, given]],
+  );
+}
+
+function lsnText(lsn: Lsn | undefined): string | undefined {
+  return lsn === undefined ? undefined : formatLsn(lsn);
+}
+
+/** Counts what is left out and keeps the first few. */
+class LeftOutNames {
+  #count = 0;
+  readonly #examples: string[] = [];
+
+  add(name: string, reason: string): void {
+    this.#count += 1;
+    if (this.#examples.length === LEFT_OUT_EXAMPLES) return;
+    this.#examples.push(`${printable(shortened(name, EXAMPLE_LENGTH))}: ${reason}`);
+  }
+
+  report(): PageDescription['leftOut'] {
+    return { count: this.#count, examples: this.#examples };
+  }
+}

@@ -1,0 +1,98 @@
+/**
+ * The page that draws a timeline: one HTML file that makes no request.
+ *
+ * Its Content-Security-Policy allows the one script and the one style sheet in it, by their hashes, and
+ * nothing else. Text of the sources reaches it as JSON in a block that no browser runs, and the script sets
+ * it as text.
+ */
+import { createHash } from 'node:crypto';
+import { deflateSync } from 'node:zlib';
+import { assert } from '../assert.ts';
+import { printable } from '../printable.ts';
+import { collectLayers } from './collect-layers.ts';
+import type { PageAssets } from './page-assets.ts';
+import { PAGE_BODY } from './page-body.ts';
+import type { LeftOut } from './page-data.ts';
+import type { Snapshot } from './snapshot.ts';
+
+/** More than speed gains nothing: the columns are ascending numbers. */
+const DEFLATE_LEVEL = 4;
+
+/** What to draw. */
+export interface MapOptions {
+  /** Names the timeline. It is not trusted. */
+  readonly title: string;
+  /** In the order of the slider. */
+  readonly snapshots: readonly Snapshot[];
+  readonly assets: PageAssets;
+}
+
+/** A page, and what it shows. */
+export interface DrawnMap {
+  readonly html: string;
+  /** How many layers there are in all snapshots. */
+  readonly layers: number;
+  readonly leftOut: LeftOut;
+}
+
+/** Draws a timeline. Throws `too-large` for more layers than a layer map takes. */
+export function drawMap({ title, snapshots, assets }: MapOptions): DrawnMap {
+  const { description, columns } = collectLayers(title, snapshots);
+  const { script, style } = assets;
+  assert(!/<\/script|<!--/i.test(script), 'the program of the page does not end its element');
+  assert(!/<\/style/i.test(style), 'the style sheet of the page does not end its element');
+  const compressed = deflateSync(new Uint8Array(columns), { level: DEFLATE_LEVEL });
+  const policy = [
+    "default-src 'none'",
+    `script-src '${hashOf(script)}'`,
+    `style-src '${hashOf(style)}'`,
+    'img-src data:',
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join('; ');
+  const shownTitle = escapeHtml(printable(title));
+  const html = `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="referrer" content="no-referrer">
+<title>${shownTitle}</title>
+<link rel="icon" href="data:,">
+<style>${style}</style>
+</head>
+<body>
+<header><h1>${shownTitle}</h1><p id="summary"></p></header>
+${PAGE_BODY}<script type="application/json" id="description">${escapeJson(description)}</script>
+<script type="application/octet-stream" id="columns">${compressed.toString('base64')}</script>
+<script>${script}</script>
+</body>
+</html>
+`;
+  return { html, layers: description.layers, leftOut: description.leftOut };
+}
+
+function hashOf(text: string): string {
+  return `sha256-${createHash('sha256').update(text).digest('base64')}`;
+}
+
+const ENTITIES: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  "'": '&#39;',
+};
+
+function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
+}
+
+/** JSON that cannot end the element around it, whatever its strings hold. */
+function escapeJson(value: unknown): string {
+  return JSON.stringify(value).replace(
+    /[<>&\u2028\u2029]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
