@@ -34,12 +34,11 @@ export const PAGE_BODY = `\
 <li><span class="swatch l1"></span>L1 delta</li>
 <li><span class="swatch l0"></span>L0 delta</li>
 <li><span class="swatch covered"></span>covered: no read reaches it</li>
-<li><span class="swatch hole"></span>hole: no image and no L1</li>
-<li><span class="swatch added"></span>added</li>
-<li><span class="swatch removed"></span>removed</li>
+<li id="legend-hole"><span class="swatch hole"></span>hole: no image and no L1</li>
+<li id="legend-changes"><span class="swatch added"></span>added <span class="swatch removed"></span>removed</li>
 <li><span class="line"></span>disk consistent</li>
 <li><span class="line cutoff"></span>GC cutoff</li>
-<li><span class="line branch"></span>branch</li>
+<li id="legend-branch"><span class="line branch"></span>branch</li>
 <li><span class="line path"></span>way of a read</li>
 </ul>
 <div class="panels">

@@ -66,15 +66,16 @@ async function map(
     reporter.warning(message, path);
   }
   const { gcCutoff, branch = [] } = options;
+  const snapshots = read.flatMap((source) => source.snapshots);
+  const commonLength = commonDirectoryLength(snapshots.map(({ label }) => label));
   const { html, layers, leftOut } = drawMap({
     title: options.title ?? `Timeline ${read[0]?.title ?? ''}`,
-    snapshots: read
-      .flatMap(({ snapshots }) => snapshots)
-      .map((snapshot) => ({
-        ...snapshot,
-        gcCutoffLsn: gcCutoff ?? snapshot.gcCutoffLsn,
-        branchLsns: [...(snapshot.branchLsns ?? []), ...branch],
-      })),
+    snapshots: snapshots.map((snapshot) => ({
+      ...snapshot,
+      label: snapshot.label.slice(commonLength),
+      gcCutoffLsn: gcCutoff ?? snapshot.gcCutoffLsn,
+      branchLsns: [...(snapshot.branchLsns ?? []), ...branch],
+    })),
     assets: await readPageAssets(),
   });
   if (leftOut.count > 0) {
@@ -89,4 +90,13 @@ async function map(
   const size = Buffer.byteLength(html);
   await stdout.write(`${encodeJson({ path: options.out, layers, size })}\n`);
   return CLEAN;
+}
+
+/** Length of the directory that all paths begin with, its slash included. */
+function commonDirectoryLength([first = '', ...others]: readonly string[]): number {
+  let length = first.lastIndexOf('/') + 1;
+  while (length > 0 && others.some((path) => !path.startsWith(first.slice(0, length)))) {
+    length = first.lastIndexOf('/', length - 2) + 1;
+  }
+  return length;
 }

@@ -263,8 +263,14 @@ export class App {
     this.#wantDraw();
   }
 
+  /** Shows of the legend what the map may show, and which names are left out. */
   #describeSource(): void {
-    const { leftOut } = this.#model.description;
+    const { leftOut, snapshots } = this.#model.description;
+    byId('legend-changes').hidden = snapshots.length < 2;
+    byId('legend-branch').hidden = snapshots.every(
+      ({ branchLsns, ancestorLsn }) => branchLsns.length === 0 && ancestorLsn === undefined,
+    );
+    byId('legend-hole').hidden = snapshots.every(({ holes }) => holes === 0);
     byId('left-out').hidden = leftOut.count === 0;
     byId('left-out-title').textContent = `Not on the map: ${leftOut.count} of the given names`;
     byId('left-out-names').replaceChildren(
@@ -322,7 +328,7 @@ export class App {
     const title = `${keyText(path.key)} at ${formatPgLsn(path.lsn)}`;
     const shown = path.visits.slice(0, LISTED_VISITS).map(({ row, floor, end }) => {
       const line = `${levelText(this.#model, row)}, from ${formatPgLsn(end - 1n)} down to ${formatPgLsn(floor)}`;
-      return element('li', [button(line, () => this.#select(row))]);
+      return element('li', [button(line, () => this.#select(row), 'link')]);
     });
     const children: Node[] = [element('p', title), element('ol', shown)];
     if (shown.length < path.visits.length) {

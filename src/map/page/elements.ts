@@ -20,9 +20,13 @@ export function element<Tag extends keyof HTMLElementTagNameMap>(
   return made;
 }
 
-/** Makes a button. */
-export function button(text: string, onClick: () => void): HTMLButtonElement {
-  const made = element('button', text, { type: 'button' });
+/** Makes a button, which may look like a link. */
+export function button(
+  text: string,
+  onClick: () => void,
+  look: 'button' | 'link' = 'button',
+): HTMLButtonElement {
+  const made = element('button', text, { type: 'button', class: look });
   made.addEventListener('click', onClick);
   return made;
 }

@@ -1,6 +1,6 @@
 /** The layers of the snapshot as a table, a page at a time, for those who cannot see the map. */
 import { printable } from '../../printable.ts';
-import { byId, element } from './elements.ts';
+import { button, byId, element } from './elements.ts';
 import {
   countText,
   generationText,
@@ -72,8 +72,7 @@ export class LayerList {
 
   #line(row: number): HTMLTableRowElement {
     const model = this.#model;
-    const choose = element('button', printable(model.name(row)), { type: 'button' });
-    choose.addEventListener('click', () => this.#onChoose(row));
+    const choose = button(printable(model.name(row)), () => this.#onChoose(row), 'link');
     return element('tr', [
       element('td', levelText(model, row)),
       element('td', keysText(model.startKey(row), model.endKey(row))),

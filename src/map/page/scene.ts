@@ -3,7 +3,7 @@ import { formatPgLsn, parseLsn } from '../../layers/lsn.ts';
 import { shortKey } from './layer-facts.ts';
 import { keyOfNumber, type Model, numberOfKey } from './model.ts';
 import { type Palette, paintNumber } from './palette.ts';
-import { type Box, type Picture, paintBox } from './raster.ts';
+import { type Box, type Picture, paintBox, patternStep } from './raster.ts';
 import { GUTTER, THINNEST, THINNEST_IMAGE, type View } from './view.ts';
 
 /** Pixels of the page between labels of an axis, at least. */
@@ -84,14 +84,26 @@ export class Scene {
     if (image?.width !== width || image.height !== height)
       image = context.createImageData(width, height);
     this.#pixels = image;
-    const picture: Picture = { pixels: new Uint32Array(image.data.buffer), width, height };
+    const { keys, lsns } = this.#view;
+    const step = patternStep(ratio);
+    const picture: Picture = {
+      pixels: new Uint32Array(image.data.buffer),
+      width,
+      height,
+      unit: ratio,
+      origin: {
+        across: remainder((keys.positions[0] ?? 0) * ratio, step),
+        down: remainder((view.height - (lsns.positions[0] ?? 0)) * ratio, step),
+      },
+    };
     picture.pixels.fill(palette.ground);
-    this.#paintHoles(picture, palette, ratio);
-    this.#paintLayers(picture, palette, ratio);
+    this.#paintHoles(picture, palette);
+    this.#paintLayers(picture, palette);
     context.putImageData(image, Math.round(GUTTER.left * ratio), Math.round(GUTTER.top * ratio));
   }
 
-  #paintHoles(picture: Picture, palette: Palette, ratio: number): void {
+  #paintHoles(picture: Picture, palette: Palette): void {
+    const ratio = picture.unit;
     const holes = this.#model.snapshotColumns?.holes ?? new Uint32Array();
     const { keys, lsns, height } = this.#view;
     const first = lsns.positions[0] ?? 0;
@@ -101,16 +113,12 @@ export class Scene {
     for (let at = 0; at < holes.length; at += 2) {
       const left = toPixel((keys.positions[holes[at] ?? 0] ?? 0) * ratio);
       const right = toPixel((keys.positions[holes[at + 1] ?? 0] ?? 0) * ratio);
-      paintBox(
-        picture,
-        { left, top, right: Math.max(right, left + 1), bottom },
-        palette.hole,
-        ratio,
-      );
+      paintBox(picture, { left, top, right: Math.max(right, left + 1), bottom }, palette.hole);
     }
   }
 
-  #paintLayers(picture: Picture, palette: Palette, ratio: number): void {
+  #paintLayers(picture: Picture, palette: Palette): void {
+    const ratio = picture.unit;
     const { keyStart, keyEnd, lsnStart, lsnEnd } = this.#model.columns;
     const { keys, lsns, paintOrder, height } = this.#view;
     const imageLevel = 2;
@@ -131,7 +139,7 @@ export class Scene {
       box.bottom = toPixel(bottom * ratio);
       const least = this.#model.levelNumber(row) === imageLevel ? thinnestImage : thinnest;
       box.top = Math.min(box.bottom - least, toPixel(top * ratio));
-      paintBox(picture, box, paint, ratio);
+      paintBox(picture, box, paint);
     }
   }
 
@@ -305,6 +313,12 @@ function ticksOf(
     ticks.push({ pixel, border });
   }
   return ticks;
+}
+
+/** From 0 up to the divisor, as a whole number. */
+function remainder(position: number, divisor: number): number {
+  const rest = toPixel(position) % divisor;
+  return rest < 0 ? rest + divisor : rest;
 }
 
 function toPixel(position: number): number {
