@@ -11,7 +11,7 @@ import { formatLsn, type Lsn, MAXIMUM_LSN } from '../layers/lsn.ts';
 import { printable, shortened } from '../printable.ts';
 import { keyNumber } from '../timeline/layer-map/key-number.ts';
 import { LayerMap } from '../timeline/layer-map/layer-map.ts';
-import { LayerTable } from '../timeline/layer-map/layer-table.ts';
+import { LayerTable, MAXIMUM_LAYERS } from '../timeline/layer-map/layer-table.ts';
 import { rowsUpTo } from '../timeline/layer-map/words.ts';
 import {
   columnsOf,
@@ -44,7 +44,7 @@ export function collectLayers(title: string, snapshots: readonly Snapshot[]): Pa
   const layers = new DistinctLayers();
   const members = collected.map(({ layers: named }) => named.map((layer) => layers.add(layer)));
   const maps = collected.map(({ snapshot, layers: named }) => readMap(snapshot, named));
-  const table = LayerTable.fromNames(layers.names);
+  const table = LayerTable.fromNames(layers.names, MAXIMUM_LAYERS);
   const counts = {
     layers: layers.layers.length,
     keyBorders: table.borderCount,
@@ -108,12 +108,12 @@ function readSnapshot(snapshot: Snapshot, leftOut: LeftOutNames): ReadSnapshot {
 /** Takes out what a layer map refuses; the layers are looked at one by one only if there is any. */
 function refuseUnfit(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): void {
   try {
-    LayerTable.fromNames(byName.keys());
+    LayerTable.fromNames(byName.keys(), MAXIMUM_LAYERS);
   } catch (error) {
     if (!isStorageError(error, 'out-of-range')) throw error;
     for (const [canonical, { given }] of byName) {
       try {
-        LayerTable.fromNames([canonical]);
+        LayerTable.fromNames([canonical], 1);
       } catch (unfit) {
         leftOut.add(given ?? canonical, reasonOf(unfit));
         byName.delete(canonical);

@@ -89,10 +89,15 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
 }
 
-/** JSON that cannot end the element around it, whatever its strings hold. */
+/** JSON that cannot end the element around it, and shows no character that hides, whatever is in it. */
 function escapeJson(value: unknown): string {
-  return JSON.stringify(value).replace(
-    /[<>&\u2028\u2029]/g,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  return JSON.stringify(value).replace(UNSAFE, (character) =>
+    Array.from({ length: character.length }, (_, unit) => escapeUnit(character, unit)).join(''),
   );
+}
+
+const UNSAFE = /[<>&\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu;
+
+function escapeUnit(text: string, unit: number): string {
+  return `\\u${text.charCodeAt(unit).toString(16).padStart(4, '0')}`;
 }

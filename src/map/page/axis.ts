@@ -88,12 +88,16 @@ export class Axis {
     return (Number(this.#unitOf(value) - this.#start) / FRACTION) * (this.#length / this.#span);
   }
 
-  /** The number at a pixel. */
+  /** The number at a pixel, at least that of the first border and at most that of the last. */
   valueAt(pixel: number): bigint {
-    const unit = this.#unitAt(pixel);
-    if (this.#scale === 'true') return unit >> FRACTION_BITS;
     if (this.count === 0) return 0n;
+    const unit = this.#unitAt(pixel);
     const last = this.count - 1;
+    if (this.#scale === 'true') {
+      const value = unit >> FRACTION_BITS;
+      const [lowest, highest] = [this.borderValue(0), this.borderValue(last)];
+      return value < lowest ? lowest : value > highest ? highest : value;
+    }
     const rank = Math.min(last, Math.max(0, Number(unit >> FRACTION_BITS)));
     const below = this.borderValue(rank);
     if (rank === last || unit < 0n) return below;
