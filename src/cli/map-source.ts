@@ -7,16 +7,16 @@
  *   file, or -        names of layers, one per line; `gc_cutoff:LSN` and `branch:LSN` draw lines
  */
 import { basename, dirname, join, resolve } from 'node:path';
-import { isStorageError, StorageError, withPath } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { parseLsn } from '../layers/lsn.ts';
 import type { Snapshot, SnapshotLayer } from '../map/snapshot.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
-import { readSmallFile } from '../write-once/small-file.ts';
+import { readSmallFile } from '../virtual-file/small-file.ts';
 import {
   type IndexSnapshot,
+  indexesAmong,
   isIndexName,
   newestIndex,
-  orderOfIndexes,
   snapshotOfIndex,
 } from './map-index.ts';
 
@@ -63,11 +63,11 @@ export async function readMapSource(
     const index = await readIndex(source);
     return { title: basename(dirname(resolve(source))), snapshots: [index.snapshot], warnings: [] };
   }
-  const text = await readText(source);
-  const looksLikeJson = /^\s*\{/.test(text.slice(0, MAXIMUM_LINE_LENGTH));
+  const content = await readContent(source);
+  const looksLikeJson = /^\s*\{/.test(textOf(content.subarray(0, MAXIMUM_LINE_LENGTH)));
   const snapshot = looksLikeJson
-    ? atPath(source, () => snapshotOfIndex(source, text)).snapshot
-    : namesSnapshot(source, text);
+    ? snapshotOfIndex(source, content).snapshot
+    : namesSnapshot(source, textOf(content));
   return { title: basename(source), snapshots: [snapshot], warnings: [] };
 }
 
@@ -89,7 +89,7 @@ async function readDirectory(directory: string, choice: TimelineChoice): Promise
     });
   }
   const names = await namesIn(timeline, 'file');
-  const indexes = orderOfIndexes(names.filter(isIndexName));
+  const indexes = indexesAmong(names);
   const { branchLsns, warnings } = await branchesOf(timeline);
   const snapshots =
     indexes.length === 0
@@ -188,14 +188,16 @@ export function namesSnapshot(label: string, text: string): Snapshot {
 }
 
 async function readIndex(path: string): Promise<IndexSnapshot> {
-  const text = await readText(path);
-  return atPath(path, () => snapshotOfIndex(path, text));
+  return snapshotOfIndex(path, await readContent(path));
 }
 
-function readText(path: string): Promise<string> {
-  return readSmallFile(path, { maximumLength: MAXIMUM_FILE_LENGTH }, (content) =>
-    Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('utf8'),
-  );
+/** The memory is not used again. */
+function readContent(path: string): Promise<Uint8Array> {
+  return readSmallFile(path, { maximumLength: MAXIMUM_FILE_LENGTH }, (content) => content);
+}
+
+function textOf(content: Uint8Array): string {
+  return Buffer.from(content.buffer, content.byteOffset, content.byteLength).toString('utf8');
 }
 
 async function readStream(stream: AsyncIterable<Uint8Array>): Promise<string> {
@@ -211,15 +213,7 @@ async function readStream(stream: AsyncIterable<Uint8Array>): Promise<string> {
     }
     chunks.push(chunk);
   }
-  return Buffer.concat(chunks).toString('utf8');
-}
-
-function atPath<T>(path: string, use: () => T): T {
-  try {
-    return use();
-  } catch (error) {
-    throw withPath(error, path);
-  }
+  return textOf(Buffer.concat(chunks));
 }
 
 /** In byte order. */
