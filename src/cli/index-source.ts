@@ -9,7 +9,7 @@ import type { Generation } from '../timeline/generation.ts';
 import { IndexPart } from '../timeline/index-part/index-part.ts';
 import { INDEX_NAME, indexGeneration } from '../timeline/remote-path.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
-import { readSmallFile } from '../write-once/small-file.ts';
+import { readSmallFile } from '../virtual-file/small-file.ts';
 
 /** Which timeline of a source, and as seen by whom. */
 export interface IndexSource {
