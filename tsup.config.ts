@@ -15,7 +15,10 @@ const LIBRARY = {
 };
 
 /** What the library starts, by its place beside the modules; exported, for programs that are bundled. */
-const PROGRAMS = { 'compression-thread': 'src/entry/compression-thread.ts' };
+const PROGRAMS = {
+  'compression-thread': 'src/entry/compression-thread.ts',
+  'check-thread': 'src/entry/check-thread.ts',
+};
 
 /**
  * A class that names itself in its body is `_Name` in what esbuild makes of it, and stacks and

@@ -302,12 +302,14 @@ function placeOf({ generation, shard }: LayerRecord): string {
   return shardOf(shard) === '0000' ? words : `${words}, shard ${shard}`;
 }
 
-/** A pageserver leaves all but the last of several local files of one layer. */
-function duplicates({ local }: Known): CheckFinding[] {
-  return local.slice(0, -1).map(({ path }) => ({
+/** Files beside the one that counts: a pageserver leaves local ones; objects are those of no entry. */
+function duplicates({ local, remote, indexed }: Known): CheckFinding[] {
+  const objects = remote.filter((object) => !isObjectOf(object, indexed));
+  const unused = remote.length > objects.length ? objects : [];
+  return [...local.slice(0, -1), ...unused].map(({ path }) => ({
     severity: 'warning',
     code: 'exists',
-    message: `another file of the same layer, which a pageserver leaves: ${path}`,
+    message: `another file of the same layer, which nothing uses: ${path}`,
   }));
 }
 

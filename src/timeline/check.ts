@@ -1,0 +1,278 @@
+/**
+ * Checks a timeline: what its index says against what is there, the layers together, and what the files hold.
+ * Everything is told apart as present, absent or unknown: what could not be looked at is never absent.
+ */
+import { join } from 'node:path';
+import { isStorageError } from '../errors.ts';
+import type { LayerInput } from '../layers/layer-file/layer-input.ts';
+import { objectSource } from '../object-store/object-source.ts';
+import { CheckPool } from './check-pool.ts';
+import { inOrder } from './in-order.ts';
+import {
+  findingOf,
+  type LayerCheckDepth,
+  type LayerCheckResult,
+  type LayerExpectation,
+} from './layer-check.ts';
+import {
+  type CheckFinding,
+  isLayerOk,
+  type LayerDecision,
+  type LayerFileRecord,
+  type LayerState,
+  type ReconciledLayer,
+} from './reconcile.ts';
+import { reconcileSurveys } from './reconcile-surveys.ts';
+import type { SurveyedFile, SurveyedLayer, TimelineSurvey } from './survey.ts';
+import { checkIndex, checkLayerMap, checkUnknownFiles } from './timeline-checks.ts';
+import { isOfShard, type WorkShare } from './work-share.ts';
+
+/** How the files of a timeline are checked. */
+export interface CheckOptions {
+  /** Undefined: no file is opened. */
+  readonly depth: LayerCheckDepth | undefined;
+  /** Files at a time. */
+  readonly parallel: number;
+  /** Bytes that are read at most; further files are not looked into. */
+  readonly byteBudget?: number | undefined;
+  /** Layers that are checked; default: all. */
+  readonly share?: WorkShare | undefined;
+  /** Names of layers; others are left out. */
+  readonly only?: ReadonlySet<string> | undefined;
+  readonly maximumFindings?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** One layer, or something that is left of one. */
+export interface CheckedLayer {
+  readonly name: string;
+  readonly state: LayerState;
+  readonly ok: boolean;
+  readonly decision: LayerDecision | undefined;
+  readonly findings: readonly CheckFinding[];
+  /** Errors, listed or not. */
+  readonly errors: number;
+  /** Warnings, listed or not. */
+  readonly warnings: number;
+  /** Whether something kept the check from looking. */
+  readonly isFailed: boolean;
+}
+
+/** The end of a check. */
+export interface CheckSummary {
+  readonly layers: number;
+  readonly ok: boolean;
+  readonly errors: number;
+  readonly warnings: number;
+  readonly unknown: number;
+  /** Gaps of at least 16,384 keys between the layers; undefined if there is no layer map. */
+  readonly holes: number | undefined;
+  /** Of the timeline as a whole. */
+  readonly findings: readonly CheckFinding[];
+}
+
+/** What a file holds more than the summary. */
+const SUMMARY_LENGTH = 8192;
+/** Requests to a bucket at a time, for each file that a processor would check. */
+const REQUESTS_PER_PROCESSOR = 8;
+
+/** A check of one timeline: iterate over the layers, then take the summary. */
+export class TimelineCheck {
+  readonly #surveys: readonly TimelineSurvey[];
+  readonly #options: CheckOptions;
+  readonly #findings: CheckFinding[] = [];
+  #holes: number | undefined;
+  #places: Map<LayerFileRecord, FileToRead> | undefined;
+  #budget: number;
+  #layers = 0;
+  #unknown = 0;
+  #errors = 0;
+  #warnings = 0;
+  #isOk = true;
+
+  /** @param against - A second place: the bucket of a directory, or the other way round. */
+  constructor(survey: TimelineSurvey, against: TimelineSurvey | undefined, options: CheckOptions) {
+    this.#surveys = against === undefined ? [survey] : [survey, against];
+    this.#options = options;
+    this.#budget = options.byteBudget ?? Number.POSITIVE_INFINITY;
+  }
+
+  /** In byte order of the names. Throws `aborted`. */
+  async *layers(): AsyncGenerator<CheckedLayer> {
+    const { depth, parallel, signal } = this.#options;
+    const pool = new CheckPool({ threadCount: depth === 'every-byte' ? parallel : 0, signal });
+    const isRemote = this.#surveys.some(({ directory }) => directory === undefined);
+    const limit = isRemote ? parallel * REQUESTS_PER_PROCESSOR : parallel * 2;
+    try {
+      for await (const layer of inOrder(this.#items(), limit, (item) => this.#look(item, pool))) {
+        this.#count(layer);
+        yield layer;
+      }
+    } finally {
+      await pool.close();
+    }
+  }
+
+  /** Requires: all layers have been iterated over. */
+  summary(): CheckSummary {
+    return {
+      layers: this.#layers,
+      ok: this.#isOk,
+      errors: this.#errors,
+      warnings: this.#warnings,
+      unknown: this.#unknown,
+      holes: this.#holes,
+      findings: this.#findings,
+    };
+  }
+
+  *#items(): Generator<Item> {
+    const reconciled = reconcileSurveys(this.#surveys);
+    const { share, only } = this.#options;
+    this.#checkWhole(reconciled);
+    const items: Item[] = reconciled.map((layer) => ({ name: layer.name, layer }));
+    for (const { leftovers } of this.#surveys) {
+      for (const file of leftovers) items.push({ name: file.name, leftover: file });
+    }
+    items.sort((left, right) => (left.name < right.name ? -1 : 1));
+    for (const item of items) {
+      if (only !== undefined && !only.has(item.name)) continue;
+      if (share === undefined || isOfShard(item.name, share)) yield item;
+    }
+  }
+
+  /** Each worker of several tells it; they are told once if one of them is asked for all. */
+  #checkWhole(reconciled: readonly ReconciledLayer[]): void {
+    const indexed = this.#surveys.find(({ index }) => index !== undefined);
+    const [main] = this.#surveys;
+    const about = indexed ?? main;
+    if (about !== undefined) this.#addAll(checkIndex(about));
+    for (const survey of this.#surveys) this.#addAll(checkUnknownFiles(survey));
+    const used = reconciled.filter(({ state }) => state !== 'extra' && state !== 'future');
+    const { findings, holes } = checkLayerMap(used.map(({ name }) => name));
+    this.#addAll(findings);
+    this.#holes = holes;
+  }
+
+  #addAll(findings: readonly CheckFinding[]): void {
+    for (const finding of findings) {
+      this.#findings.push(finding);
+      if (finding.severity === 'warning') this.#warnings += 1;
+      else {
+        this.#errors += 1;
+        this.#isOk = false;
+      }
+    }
+  }
+
+  #count({ state, ok, errors, warnings }: CheckedLayer): void {
+    this.#layers += state === 'leftover' ? 0 : 1;
+    if (state === 'unknown') this.#unknown += 1;
+    if (!ok) this.#isOk = false;
+    this.#errors += errors;
+    this.#warnings += warnings;
+  }
+
+  async #look(item: Item, pool: CheckPool): Promise<CheckedLayer> {
+    if ('leftover' in item) return leftoverLine(item.leftover);
+    const { layer } = item;
+    const file = this.#fileToRead(layer);
+    const { depth } = this.#options;
+    if (file === undefined || depth === undefined) return lineOf(layer, undefined);
+    const size = depth === 'summary' ? SUMMARY_LENGTH : file.size;
+    if (size > this.#budget) return overBudget(layer);
+    this.#budget -= size;
+    const { maximumFindings } = this.#options;
+    const { location } = file.survey;
+    const expected = { name: layer.name, tenantId: location.tenantId, depth, maximumFindings };
+    return lineOf(layer, await this.#checkFile(file, expected, pool));
+  }
+
+  /** That of the first place, if it is there. */
+  #fileToRead({ local, remote }: ReconciledLayer): FileToRead | undefined {
+    this.#places ??= new Map(
+      this.#surveys.flatMap((survey) =>
+        survey.layers.map((file) => [file, { ...file, survey }] as const),
+      ),
+    );
+    const files = [local, remote].map((file) => file && this.#places?.get(file));
+    const [main] = this.#surveys;
+    return files.find((file) => file?.survey === main) ?? files.find((file) => file !== undefined);
+  }
+
+  async #checkFile(
+    { key, survey }: FileToRead,
+    expected: LayerExpectation,
+    pool: CheckPool,
+  ): Promise<LayerCheckResult> {
+    try {
+      return await pool.check(await inputAt(survey, key, this.#options.signal), expected);
+    } catch (error) {
+      if (!isStorageError(error) || error.code === 'aborted' || error.code === 'closed')
+        throw error;
+      return { findings: [], errors: 0, warnings: 0, failure: findingOf(error) };
+    }
+  }
+}
+
+type Item =
+  | { readonly name: string; readonly layer: ReconciledLayer }
+  | { readonly name: string; readonly leftover: SurveyedFile };
+
+interface FileToRead extends SurveyedLayer {
+  readonly survey: TimelineSurvey;
+}
+
+/** A layer of a directory is read as a file, so that a thread can read it. */
+async function inputAt(
+  { store, directory }: TimelineSurvey,
+  key: string,
+  signal: AbortSignal | undefined,
+): Promise<LayerInput> {
+  return directory === undefined ? objectSource(store, key, { signal }) : join(directory, key);
+}
+
+function lineOf(layer: ReconciledLayer, result: LayerCheckResult | undefined): CheckedLayer {
+  const { name, decision } = layer;
+  const failure = result?.failure;
+  const findings = [
+    ...layer.findings,
+    ...(result?.findings ?? []),
+    ...(failure === undefined ? [] : [failure]),
+  ];
+  const isVanished = failure?.code === 'not-found';
+  const state = failure === undefined ? layer.state : isVanished ? 'missing' : 'unknown';
+  const own = (severity: CheckFinding['severity']): number =>
+    layer.findings.filter((finding) => finding.severity === severity).length;
+  return {
+    name,
+    state,
+    ok: isLayerOk({ state, findings }) && (result?.errors ?? 0) === 0,
+    decision,
+    findings,
+    errors: own('error') + (result?.errors ?? 0) + (failure === undefined ? 0 : 1),
+    warnings: own('warning') + (result?.warnings ?? 0),
+    isFailed: failure !== undefined && !isVanished,
+  };
+}
+
+function overBudget(layer: ReconciledLayer): CheckedLayer {
+  const message = 'not read: the byte budget is used up';
+  const finding: CheckFinding = { severity: 'warning', code: 'too-large', message };
+  const line = lineOf({ ...layer, findings: [...layer.findings, finding] }, undefined);
+  return line.state === 'ok' ? { ...line, state: 'unknown' } : line;
+}
+
+function leftoverLine({ name, path }: SurveyedFile): CheckedLayer {
+  const message = `left by a writer that did not finish: ${path}`;
+  return {
+    name,
+    state: 'leftover',
+    ok: true,
+    decision: 'delete',
+    findings: [{ severity: 'warning', code: 'exists', message }],
+    errors: 0,
+    warnings: 1,
+    isFailed: false,
+  };
+}

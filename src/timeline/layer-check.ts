@@ -1,0 +1,126 @@
+/** Looks into the file of one layer: its summary against its name and tenant, and every byte if asked for. */
+import { type ByteSource, fileSource } from '../blob-writer/byte-source.ts';
+import { isStorageError, type StorageError } from '../errors.ts';
+import { isDamage } from '../layers/damage.ts';
+import type { LayerInput } from '../layers/layer-file/layer-input.ts';
+import { pathOrSource } from '../layers/layer-file/layer-input.ts';
+import { nameOfSummary, readSummaryBlock } from '../layers/layer-file/summary.ts';
+import { decodeSummary } from '../layers/layer-file/summary-format.ts';
+import { formatLayerName } from '../layers/layer-name.ts';
+import { verifyLayer } from '../layers/verify.ts';
+import { VirtualFile } from '../virtual-file/virtual-file.ts';
+import type { CheckFinding } from './reconcile.ts';
+
+/** How deep a file is looked into. */
+export type LayerCheckDepth = 'summary' | 'every-byte';
+
+/** What a file must be. All of it can be sent to a thread. */
+export interface LayerExpectation {
+  /** Name of the layer, without a generation; undefined if any will do. */
+  readonly name: string | undefined;
+  /** 32 hex digits; undefined if any will do. */
+  readonly tenantId: string | undefined;
+  readonly depth: LayerCheckDepth;
+  readonly maximumFindings?: number | undefined;
+  readonly maximumBlobLength?: number | undefined;
+  readonly maximumWindowSize?: number | undefined;
+}
+
+/** What was found in a file. All of it can be sent from a thread. */
+export interface LayerCheckResult {
+  readonly findings: readonly CheckFinding[];
+  /** Listed or not. */
+  readonly errors: number;
+  /** Listed or not. */
+  readonly warnings: number;
+  /** Why the file could not be looked into. What it holds is then unknown. */
+  readonly failure: CheckFinding | undefined;
+}
+
+/** Never throws for a file; `aborted` is thrown. */
+export async function checkLayerFile(
+  input: LayerInput,
+  expected: LayerExpectation,
+  signal?: AbortSignal,
+): Promise<LayerCheckResult> {
+  try {
+    const findings = await summaryFindings(input, expected);
+    if (expected.depth === 'summary') return resultOf(findings);
+    const { maximumFindings, maximumBlobLength, maximumWindowSize } = expected;
+    const limits = { maximumFindings, maximumBlobLength, maximumWindowSize };
+    const report = await verifyLayer(input, { ...limits, nameCheck: 'ignore', signal });
+    const all = [...findings, ...report.findings];
+    return {
+      findings: all,
+      errors: report.errors + count(findings, 'error'),
+      warnings: report.warnings + count(findings, 'warning'),
+      failure: undefined,
+    };
+  } catch (error) {
+    if (!isStorageError(error) || error.code === 'aborted') throw error;
+    return { findings: [], errors: 0, warnings: 0, failure: findingOf(error) };
+  }
+}
+
+/** An error as a finding, without its path. */
+export function findingOf(error: StorageError): CheckFinding {
+  const { code, offset, key, lsn } = error;
+  const { message } = error.with({ path: undefined });
+  return { severity: 'error', code, message, offset, key, lsn };
+}
+
+function resultOf(findings: readonly CheckFinding[]): LayerCheckResult {
+  return {
+    findings,
+    errors: count(findings, 'error'),
+    warnings: count(findings, 'warning'),
+    failure: undefined,
+  };
+}
+
+function count(findings: readonly CheckFinding[], severity: CheckFinding['severity']): number {
+  return findings.filter((finding) => finding.severity === severity).length;
+}
+
+/** A summary that cannot be read is left to `verifyLayer`, if that follows. */
+async function summaryFindings(
+  input: LayerInput,
+  { name, tenantId, depth }: LayerExpectation,
+): Promise<CheckFinding[]> {
+  try {
+    return await withSource(input, async (source) => {
+      const summary = decodeSummary(await readSummaryBlock(source), source.path);
+      const found = formatLayerName(nameOfSummary(summary));
+      const findings: CheckFinding[] = [];
+      if (name !== undefined && found !== name) {
+        findings.push(mismatch('summary does not match the name', name, found));
+      }
+      if (tenantId !== undefined && summary.tenantId !== tenantId) {
+        findings.push(mismatch('tenant of the summary', tenantId, summary.tenantId));
+      }
+      return findings;
+    });
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return depth === 'summary' ? [findingOf(error)] : [];
+  }
+}
+
+function mismatch(what: string, expected: string, actual: string): CheckFinding {
+  const message = `${what}: expected ${expected}, found ${actual}`;
+  return { severity: 'error', code: 'corrupt', message, offset: 0 };
+}
+
+async function withSource<T>(
+  input: LayerInput,
+  use: (source: ByteSource) => Promise<T>,
+): Promise<T> {
+  const from = pathOrSource(input);
+  if (typeof from !== 'string') return use(from);
+  const file = await VirtualFile.open(from, { read: true, content: 'immutable' });
+  try {
+    return await use(await fileSource(file));
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,261 @@
+/** What lies where a timeline is: its index, its layers, what writers left, and what is none of these. */
+import { isStorageError, type StorageError } from '../errors.ts';
+import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
+import {
+  isCommonPrefix,
+  type ObjectInfo,
+  type ObjectStore,
+  pathOfObject,
+  readWhole,
+} from '../object-store/object-store.ts';
+import { chooseIndex } from './chosen-generation.ts';
+import { parseTimelineIndex, type TimelineIndex } from './index-fields.ts';
+import { parseLocalTimelineFile } from './local-name.ts';
+import type { LayerFileRecord, LayerRecord } from './reconcile.ts';
+import { INDEX_NAME, indexGeneration, parseTimelineObject } from './remote-path.ts';
+import { findTimelines, shardPrefix, type TimelineLocation } from './timeline-layout.ts';
+
+/** A file that is not a layer. */
+export interface SurveyedFile {
+  /** Without its directory. */
+  readonly name: string;
+  /** For messages. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** An object of a layer, and where it is in the store. */
+export interface SurveyedLayer extends LayerFileRecord {
+  /** Key in the store. */
+  readonly key: string;
+  /** Bytes, by the listing. */
+  readonly size: number;
+}
+
+/** The index that counts. */
+export interface SurveyedIndex {
+  /** For messages. */
+  readonly path: string;
+  readonly content: TimelineIndex;
+  readonly layers: readonly LayerRecord[];
+}
+
+/** What was found of one timeline. */
+export interface TimelineSurvey {
+  readonly location: TimelineLocation;
+  readonly store: ObjectStore;
+  /** The directory that the store is, if it is one: its layers can be opened as files. */
+  readonly directory: string | undefined;
+  /** A place with an index is a bucket, or a copy of one; without, it is the directory of a pageserver. */
+  readonly kind: 'local' | 'remote';
+  /** Undefined without an index, and for one that cannot be read. */
+  readonly index: SurveyedIndex | undefined;
+  /** Why the index cannot be read. */
+  readonly indexError: StorageError | undefined;
+  /** In byte order of their keys. */
+  readonly layers: readonly SurveyedLayer[];
+  /** What a pageserver that starts removes. */
+  readonly leftovers: readonly SurveyedFile[];
+  /** What a pageserver does not know. */
+  readonly unknown: readonly SurveyedFile[];
+}
+
+export interface SurveyRequest {
+  readonly store: ObjectStore;
+  /** The directory that the store is, if it is one. */
+  readonly directory: string | undefined;
+  readonly location: TimelineLocation;
+  /** Name of the index to use. Default: the one that counts. */
+  readonly indexName?: string | undefined;
+  /** Generation of the pageserver: newer indices are ignored. */
+  readonly generation?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Far above the index of a timeline of a million layers. */
+const MAXIMUM_INDEX_LENGTH = 256 * 1024 * 1024;
+
+/**
+ * Lists a timeline and reads its index.
+ *
+ * @throws As the store. An index that is damaged is part of the result.
+ */
+export async function surveyTimeline(request: SurveyRequest): Promise<TimelineSurvey> {
+  const { store, directory, location } = request;
+  const { prefix } = location;
+  const files = await listFiles(request, prefix);
+  const names = files.map(({ key }) => key.slice(prefix.length));
+  const indexName = request.indexName ?? chooseIndex(names, request.generation)?.name;
+  const kind = names.some(isIndex) ? 'remote' : 'local';
+  const read = indexName === undefined ? NO_INDEX : await readIndex(request, prefix + indexName);
+  const indexed = read.index?.layers ?? [];
+  const sorted = sortFiles(store, prefix, files, kind);
+  const own = withShards(sorted.layers, location, indexed);
+  const claimed = await claimsOfOtherShards(request, own, indexed);
+  const elsewhere = await layersOfOtherShards(request, indexed);
+  const layers = [...own.filter((layer) => !claimed.has(claimOf(layer))), ...elsewhere];
+  return { location, store, directory, kind, ...read, ...sorted, layers };
+}
+
+/** An index, and what is known of why there is none. */
+type ReadIndex = Pick<TimelineSurvey, 'index' | 'indexError'>;
+
+const NO_INDEX: ReadIndex = { index: undefined, indexError: undefined };
+
+async function readIndex({ store, signal }: SurveyRequest, key: string): Promise<ReadIndex> {
+  const path = pathOfObject(store, key);
+  try {
+    const reading = { maximumLength: MAXIMUM_INDEX_LENGTH, signal };
+    const { bytes } = await readWhole(store, key, reading);
+    const content = parseTimelineIndex(bytes, path);
+    return {
+      index: { path, content, layers: content.layers.map(recordOf) },
+      indexError: undefined,
+    };
+  } catch (error) {
+    if (!isStorageError(error) || !INDEX_DAMAGE.has(error.code)) throw error;
+    return { index: undefined, indexError: error };
+  }
+}
+
+/** Codes of an index that was read and is wrong. */
+const INDEX_DAMAGE: ReadonlySet<string> = new Set([
+  'corrupt',
+  'truncated',
+  'unsupported-version',
+  'out-of-range',
+  'too-large',
+  'invalid-input',
+  'ambiguous-name',
+]);
+
+function recordOf(layer: TimelineIndex['layers'][number]): LayerRecord {
+  const { name, size, generation, shard } = layer;
+  return {
+    name: formatLayerName({ ...parseLayerName(name), generation: undefined }),
+    size,
+    generation: generation === undefined ? undefined : Number.parseInt(generation, 16),
+    shard: shard === '0000' ? undefined : shard,
+  };
+}
+
+async function listFiles(
+  { store, signal }: Pick<SurveyRequest, 'store' | 'signal'>,
+  prefix: string,
+): Promise<ObjectInfo[]> {
+  const files: ObjectInfo[] = [];
+  for await (const item of store.list(prefix, { delimiter: '/', signal })) {
+    if (!isCommonPrefix(item)) files.push(item);
+  }
+  return files;
+}
+
+type SortedFiles = Pick<TimelineSurvey, 'layers' | 'leftovers' | 'unknown'>;
+
+function sortFiles(
+  store: ObjectStore,
+  prefix: string,
+  files: readonly ObjectInfo[],
+  kind: 'local' | 'remote',
+): SortedFiles {
+  const layers: SurveyedLayer[] = [];
+  const leftovers: SurveyedFile[] = [];
+  const unknown: SurveyedFile[] = [];
+  for (const { key, size } of files) {
+    const name = key.slice(prefix.length);
+    const file = { name, path: pathOfObject(store, key), size };
+    const what = kind === 'remote' ? whatInBucket(name) : parseLocalTimelineFile(name);
+    if (what.kind === 'layer') {
+      layers.push({ ...file, name: what.name, generation: what.generation, key });
+    } else if (what.kind === 'leftover') leftovers.push(file);
+    else if (what.kind === 'unknown') unknown.push(file);
+  }
+  return { layers, leftovers, unknown };
+}
+
+/** A copy of a bucket may have layers under their local names, and what a pageserver left. */
+function whatInBucket(
+  name: string,
+): ReturnType<typeof parseTimelineObject> | ReturnType<typeof parseLocalTimelineFile> {
+  const object = parseTimelineObject(name);
+  return object.kind === 'unknown' ? parseLocalTimelineFile(name) : object;
+}
+
+function isIndex(name: string): boolean {
+  return name.startsWith(INDEX_NAME) && indexGeneration(name) !== 'invalid';
+}
+
+/** Files that lie beside each other, without a tenant above them, are those of the index, whatever their shards. */
+function withShards(
+  layers: readonly SurveyedLayer[],
+  location: TimelineLocation,
+  indexed: readonly LayerRecord[],
+): SurveyedLayer[] {
+  if (location.tenantId !== undefined) {
+    return layers.map((layer) => ({ ...layer, shard: location.shard }));
+  }
+  const shards = new Map(indexed.map(({ name, shard }) => [name, shard]));
+  return layers.map((layer) => ({ ...layer, shard: shards.get(layer.name) }));
+}
+
+/** After a split, layers of the parent shard stay where they are. Others there are none of this shard's. */
+async function layersOfOtherShards(
+  request: SurveyRequest,
+  indexed: readonly LayerRecord[],
+): Promise<SurveyedLayer[]> {
+  const { store, location } = request;
+  const wanted = new Map<string, Set<string>>();
+  for (const { name, shard = '0000' } of indexed) {
+    if (shard === (location.shard ?? '0000')) continue;
+    const names = wanted.get(shard) ?? new Set();
+    wanted.set(shard, names.add(name));
+  }
+  const found: SurveyedLayer[] = [];
+  for (const [shard, names] of wanted) {
+    const prefix = shardPrefix(location, shard);
+    if (prefix === undefined) continue;
+    const { layers } = sortFiles(store, prefix, await listFiles(request, prefix), 'remote');
+    for (const layer of layers) {
+      if (names.has(layer.name))
+        found.push({ ...layer, shard: shard === '0000' ? undefined : shard });
+    }
+  }
+  return found;
+}
+
+/**
+ * After a split, the indices of the children name layers below the parent, which that one's index may not name.
+ * They are looked for only if there are layers that the own index does not name.
+ */
+async function claimsOfOtherShards(
+  request: SurveyRequest,
+  layers: readonly SurveyedLayer[],
+  indexed: readonly LayerRecord[],
+): Promise<Set<string>> {
+  const { store, location, signal } = request;
+  const { tenantId, timelineId, prefix } = location;
+  const claimed = new Set<string>();
+  const own = new Set(indexed.map(claimOf));
+  const isNamed = layers.every((layer) => own.has(claimOf(layer)));
+  if (isNamed || indexed.length === 0 || tenantId === undefined || timelineId === undefined) {
+    return claimed;
+  }
+  const root = prefix.slice(0, prefix.lastIndexOf('tenants/'));
+  const filter = { tenant: tenantId, timeline: timelineId, signal };
+  for await (const other of findTimelines(store, root, filter)) {
+    if (other.prefix === prefix || other.timelineId !== timelineId) continue;
+    const files = await listFiles(request, `${other.prefix}${INDEX_NAME}`);
+    const chosen = chooseIndex(files.map(({ key }) => key.slice(other.prefix.length)));
+    if (chosen === undefined) continue;
+    const { index } = await readIndex(request, other.prefix + chosen.name);
+    for (const layer of index?.layers ?? []) {
+      if (layer.shard === location.shard && !own.has(claimOf(layer))) claimed.add(claimOf(layer));
+    }
+  }
+  return claimed;
+}
+
+function claimOf({ name, generation }: LayerRecord): string {
+  return `${name} ${generation}`;
+}

@@ -1,0 +1,78 @@
+/**
+ * What can be wrong with a timeline as a whole: its index, its layers together, files that are not layers.
+ *
+ * Source: Neon storage_scrubber/src/checks.rs, pageserver/src/tenant/checks.rs, and the start of a pageserver.
+ */
+import { isStorageError } from '../errors.ts';
+import { findingOf } from './layer-check.ts';
+import { LayerMap } from './layer-map/layer-map.ts';
+import type { CheckFinding } from './reconcile.ts';
+import type { SurveyedFile, TimelineSurvey } from './survey.ts';
+
+/** Neon counts gaps of at least this many keys as holes. */
+const HOLE_KEYS = 16_384;
+
+/** What is known of the layers of a timeline together. */
+export interface MapCheck {
+  readonly findings: readonly CheckFinding[];
+  /** Ranges of keys without a layer, L0s not counted; undefined if there is no layer map. */
+  readonly holes: number | undefined;
+}
+
+/** Findings about the index. */
+export function checkIndex(survey: TimelineSurvey): CheckFinding[] {
+  const { index, indexError, kind } = survey;
+  if (indexError !== undefined) return [findingOf(indexError)];
+  if (index === undefined) {
+    const message = 'no index: whether the layers belong to the timeline is unknown';
+    return kind === 'local' ? [warning('not-found', message)] : [];
+  }
+  const { diskConsistentLsn, ancestor } = index.content;
+  const findings: CheckFinding[] = [];
+  if (index.layers.length === 0 && ancestor === undefined) {
+    findings.push(error('empty', 'index without layers and without an ancestor'));
+  }
+  if (diskConsistentLsn === 0n) {
+    findings.push(error('out-of-range', 'disk-consistent LSN is 0: a pageserver does not load it'));
+  }
+  for (const { name, size } of index.layers) {
+    if (BigInt(size) === 0n) findings.push(error('corrupt', `size 0 in the index: ${name}`));
+  }
+  return findings;
+}
+
+/** Findings about files that are no layers: they keep a pageserver from starting, or are no use in a bucket. */
+export function checkUnknownFiles({ unknown, kind }: TimelineSurvey): CheckFinding[] {
+  return unknown.map(({ path }: SurveyedFile) =>
+    kind === 'local'
+      ? error(
+          'invalid-input',
+          `unknown file, which keeps a pageserver from loading the tenant: ${path}`,
+        )
+      : warning('invalid-input', `unknown object: ${path}`),
+  );
+}
+
+/** The rule for a valid layer map, and holes. */
+export function checkLayerMap(names: readonly string[]): MapCheck {
+  let map: LayerMap;
+  try {
+    map = LayerMap.fromNames(names);
+  } catch (caught) {
+    if (!isStorageError(caught)) throw caught;
+    return { findings: [findingOf(caught)], holes: undefined };
+  }
+  const violation = map.violation();
+  return {
+    findings: violation === undefined ? [] : [warning('out-of-order', violation)],
+    holes: map.holes(HOLE_KEYS).length,
+  };
+}
+
+function error(code: CheckFinding['code'], message: string): CheckFinding {
+  return { severity: 'error', code, message };
+}
+
+function warning(code: CheckFinding['code'], message: string): CheckFinding {
+  return { severity: 'warning', code, message };
+}
