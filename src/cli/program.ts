@@ -6,6 +6,7 @@ import type { Style } from './colour.ts';
 import { paint } from './colour.ts';
 import { addExamples, type CommandParents, type Runner } from './command.ts';
 import { addBuild } from './commands/build.ts';
+import { addCheck } from './commands/check.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
 import { addExport } from './commands/export-page.ts';
@@ -18,6 +19,7 @@ import { addInspect } from './commands/inspect.ts';
 import { addKey } from './commands/key.ts';
 import { addLayout } from './commands/layout.ts';
 import { addMap } from './commands/map.ts';
+import { addLs } from './commands/ls.ts';
 import { addMetadata } from './commands/metadata.ts';
 import { addVerify } from './commands/verify.ts';
 import type { Context } from './context.ts';
@@ -31,6 +33,8 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addVerify,
   addFind,
   addExplain,
+  addLs,
+  addCheck,
   addIndex,
   addLayout,
   addMap,

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { isStorageError } from '../errors.ts';
 import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import { objectSource } from '../object-store/object-source.ts';
+import { pathOfObject } from '../object-store/object-store.ts';
 import { CheckPool } from './check-pool.ts';
 import { inOrder } from './in-order.ts';
 import {
@@ -19,11 +20,17 @@ import {
   isLayerOk,
   type LayerDecision,
   type LayerFileRecord,
+  type LayerRecord,
   type LayerState,
   type ReconciledLayer,
 } from './reconcile.ts';
 import { reconcileSurveys } from './reconcile-surveys.ts';
-import type { SurveyedFile, SurveyedLayer, TimelineSurvey } from './survey.ts';
+import {
+  keyOfIndexed,
+  type SurveyedFile,
+  type SurveyedLayer,
+  type TimelineSurvey,
+} from './survey.ts';
 import { checkIndex, checkLayerMap, checkUnknownFiles } from './timeline-checks.ts';
 import { isOfShard, type WorkShare } from './work-share.ts';
 
@@ -185,11 +192,13 @@ export class TimelineCheck {
     const { maximumFindings } = this.#options;
     const { location } = file.survey;
     const expected = { name: layer.name, tenantId: location.tenantId, depth, maximumFindings };
-    return lineOf(layer, await this.#checkFile(file, expected, pool));
+    const result = await this.#checkFile(file, expected, pool);
+    const isThere = layer.state === 'unknown' && !file.survey.isListed;
+    return lineOf(isThere ? { ...layer, state: 'ok' } : layer, result);
   }
 
   /** That of the first place, if it is there. */
-  #fileToRead({ local, remote }: ReconciledLayer): FileToRead | undefined {
+  #fileToRead({ local, remote, indexed }: ReconciledLayer): FileToRead | undefined {
     this.#places ??= new Map(
       this.#surveys.flatMap((survey) =>
         survey.layers.map((file) => [file, { ...file, survey }] as const),
@@ -197,7 +206,19 @@ export class TimelineCheck {
     );
     const files = [local, remote].map((file) => file && this.#places?.get(file));
     const [main] = this.#surveys;
-    return files.find((file) => file?.survey === main) ?? files.find((file) => file !== undefined);
+    const file =
+      files.find((found) => found?.survey === main) ?? files.find((found) => found !== undefined);
+    return file ?? this.#unlisted(indexed);
+  }
+
+  /** The place that the index names, where nothing could be listed. */
+  #unlisted(indexed: LayerRecord | undefined): FileToRead | undefined {
+    const survey = this.#surveys.find(({ isListed }) => !isListed);
+    if (survey === undefined || indexed === undefined) return undefined;
+    const key = keyOfIndexed(survey, indexed);
+    if (key === undefined) return undefined;
+    const { store } = survey;
+    return { ...indexed, key, path: pathOfObject(store, key), size: Number(indexed.size), survey };
   }
 
   async #checkFile(

@@ -116,14 +116,15 @@ export async function listTimelines(
   return found;
 }
 
-interface SourcePlace {
+/** @internal A place where timelines are looked for. */
+export interface SourcePlace {
   readonly root: TimelineRoot;
   readonly prefix: string;
   readonly indexName?: string | undefined;
 }
 
-/** The root is above all tenants where the path tells, so that ancestors are found. */
-async function placeOfSource(
+/** @internal The root is above all tenants where the path tells, so that ancestors are found. */
+export async function placeOfSource(
   source: Exclude<TimelineSource, { readonly names: Iterable<string> }>,
 ): Promise<SourcePlace> {
   if (typeof source === 'string') return placeOfPath(source);

@@ -9,9 +9,9 @@ export function reconcileSurveys(surveys: readonly TimelineSurvey[]): Reconciled
     layers: found.layers,
     diskConsistentLsn: found.content.diskConsistentLsn,
   };
-  const [first, second] = surveys;
+  const [first, second] = surveys.filter(({ isListed }) => isListed);
   const layersOf = (kind: TimelineSurvey['kind']) =>
-    surveys.find((survey) => survey.kind === kind)?.layers;
+    [first, second].find((survey) => survey?.kind === kind)?.layers;
   const layers = reconcileLayers({
     index,
     local: layersOf('local'),

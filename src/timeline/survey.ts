@@ -9,6 +9,7 @@ import {
   readWhole,
 } from '../object-store/object-store.ts';
 import { chooseIndex } from './chosen-generation.ts';
+import { formatGenerationSuffix } from './generation.ts';
 import { parseTimelineIndex, type TimelineIndex } from './index-fields.ts';
 import { parseLocalTimelineFile } from './local-name.ts';
 import type { LayerFileRecord, LayerRecord } from './reconcile.ts';
@@ -53,6 +54,8 @@ export interface TimelineSurvey {
   readonly index: SurveyedIndex | undefined;
   /** Why the index cannot be read. */
   readonly indexError: StorageError | undefined;
+  /** False if the store cannot list: which layers are there is then unknown. */
+  readonly isListed: boolean;
   /** In byte order of their keys. */
   readonly layers: readonly SurveyedLayer[];
   /** What a pageserver that starts removes. */
@@ -95,7 +98,34 @@ export async function surveyTimeline(request: SurveyRequest): Promise<TimelineSu
   const claimed = await claimsOfOtherShards(request, own, indexed);
   const elsewhere = await layersOfOtherShards(request, indexed);
   const layers = [...own.filter((layer) => !claimed.has(claimOf(layer))), ...elsewhere];
-  return { location, store, directory, kind, ...read, ...sorted, layers };
+  return { location, store, directory, kind, isListed: true, ...read, ...sorted, layers };
+}
+
+/** Reads an index from a store that cannot list. Throws as the store. */
+export async function surveyIndex(request: SurveyRequest, key: string): Promise<TimelineSurvey> {
+  const { store, directory, location } = request;
+  const read = await readIndex(request, key);
+  const nothing = { layers: [], leftovers: [], unknown: [] };
+  return { location, store, directory, kind: 'remote', isListed: false, ...read, ...nothing };
+}
+
+/** The index of a timeline alone; undefined without one, and for a damaged one. Throws as the store. */
+export async function surveyedIndex(request: SurveyRequest): Promise<SurveyedIndex | undefined> {
+  const { prefix } = request.location;
+  const files = await listFiles(request, prefix + INDEX_NAME);
+  const names = files.map(({ key }) => key.slice(prefix.length));
+  const chosen = chooseIndex(names, request.generation);
+  return chosen && (await readIndex(request, prefix + chosen.name)).index;
+}
+
+/** Where the index says that a layer is; undefined for the layer of a shard whose place is unknown. */
+export function keyOfIndexed(
+  { location }: Pick<TimelineSurvey, 'location'>,
+  { name, generation, shard }: LayerRecord,
+): string | undefined {
+  const isOwn = shard === location.shard || location.tenantId === undefined;
+  const prefix = isOwn ? location.prefix : shardPrefix(location, shard ?? '0000');
+  return prefix === undefined ? undefined : prefix + name + formatGenerationSuffix(generation);
 }
 
 /** An index, and what is known of why there is none. */
@@ -245,10 +275,7 @@ async function claimsOfOtherShards(
   const filter = { tenant: tenantId, timeline: timelineId, signal };
   for await (const other of findTimelines(store, root, filter)) {
     if (other.prefix === prefix || other.timelineId !== timelineId) continue;
-    const files = await listFiles(request, `${other.prefix}${INDEX_NAME}`);
-    const chosen = chooseIndex(files.map(({ key }) => key.slice(other.prefix.length)));
-    if (chosen === undefined) continue;
-    const { index } = await readIndex(request, other.prefix + chosen.name);
+    const index = await surveyedIndex({ ...request, location: other });
     for (const layer of index?.layers ?? []) {
       if (layer.shard === location.shard && !own.has(claimOf(layer))) claimed.add(claimOf(layer));
     }

@@ -1,0 +1,121 @@
+/** `ls`: the layers of a timeline. */
+import { StorageError } from '../../errors.ts';
+import { formatPgLsn } from '../../layers/lsn.ts';
+import { shortKey } from '../../postgres/short-key.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+} from '../command.ts';
+import type { Context } from '../context.ts';
+import { CLEAN, type ExitStatus } from '../exit-status.ts';
+import { formatBytes, formatNumberOf } from '../human.ts';
+import type { ListedLayer } from '../listed-layers.ts';
+import { SOURCE_OPTIONS } from '../open-source.ts';
+import { REMOTE_OPTIONS } from '../remote-source.ts';
+import { formatOf, listFormat } from '../shared-options.ts';
+
+const { tenant, timeline, generation } = SOURCE_OPTIONS;
+const OPTIONS = {
+  ...listFormat('one layer'),
+  wide: flag('--wide', 'whole names'),
+  tenant,
+  timeline,
+  generation,
+  ...REMOTE_OPTIONS,
+};
+type LsOptions = OptionValues<typeof OPTIONS>;
+
+export function addLs({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'ls', OPTIONS)
+    .description('List the layers of a timeline.')
+    .argument('<source>', 'directory, index_part.json, layer file, URL, or - for names')
+    .action((source: string, options: LsOptions) =>
+      runner((context) => ls(context, source, options)),
+    );
+  addExamples(command, [
+    ['layerfile ls DIR', 'a pageserver directory, or a copy of a bucket'],
+    ['layerfile ls s3://BUCKET/PREFIX --timeline ID --ndjson', 'a bucket, for programs'],
+    ['ls | layerfile ls -', 'names from standard input'],
+  ]);
+}
+
+async function ls(context: Context, source: string, options: LsOptions): Promise<ExitStatus> {
+  const { layersOfNames, listedLayers, layerJson } = await import('../listed-layers.ts');
+  const { ListWriter } = await import('../list-writer.ts');
+  const { encodeJson } = await import('../json.ts');
+  const layers =
+    source === '-'
+      ? await layersOfNames(context, await namesFrom(context))
+      : await listedLayers(context, source, options);
+  const format = formatOf(options);
+  if (format === 'people') {
+    await writeTable(context, layers, options.wide === true);
+    return CLEAN;
+  }
+  const list = new ListWriter(context.stdout, format);
+  for (const layer of layers) {
+    const written = list.write([encodeJson(layerJson(layer))]);
+    if (written !== undefined) await written;
+  }
+  await list.end();
+  return CLEAN;
+}
+
+/** Empty lines are left out. */
+async function namesFrom(context: Context): Promise<string[]> {
+  const { textLines } = await import('../text-lines.ts');
+  if (context.stdinIsTerminal) {
+    throw new StorageError('usage', { what: 'standard input is a terminal: pipe names into it' });
+  }
+  const names: string[] = [];
+  for await (const line of textLines('-', context)) {
+    const name = line.trim();
+    if (name !== '') names.push(name.slice(name.lastIndexOf('/') + 1));
+  }
+  return names;
+}
+
+async function writeTable(
+  { stdout, reporter }: Context,
+  layers: readonly ListedLayer[],
+  isWide: boolean,
+): Promise<void> {
+  const { Table } = await import('../table.ts');
+  const table = new Table(stdout, [
+    { title: 'LEVEL', style: 'cyan' },
+    { title: 'LSN' },
+    { title: 'SIZE', align: 'right' },
+    { title: 'STATE' },
+    { title: isWide ? 'NAME' : 'FIRST KEY', overflow: isWide ? 'wrap' : 'cut' },
+  ]);
+  let bytes = 0n;
+  for (const layer of layers) {
+    const { name, level, size, keyRange } = layer;
+    bytes += BigInt(size ?? 0);
+    const cells = [
+      level,
+      lsnText(layer),
+      size === undefined ? '?' : formatBytes(Number(size)),
+      stateText(layer),
+      isWide ? name : level === 'L0' ? 'all' : shortKey(keyRange.start),
+    ];
+    const row = table.row({ cells });
+    if (row !== undefined) await row;
+  }
+  await table.end();
+  const count = formatNumberOf(layers.length, 'layer', 'layers');
+  reporter.note(`${count}, ${formatBytes(Number(bytes))}`);
+}
+
+function lsnText({ level, lsnRange: { start, end } }: ListedLayer): string {
+  return level === 'image' ? formatPgLsn(start) : `${formatPgLsn(start)}-${formatPgLsn(end)}`;
+}
+
+function stateText({ present, inIndex, visible }: ListedLayer): string {
+  if (present === false) return 'absent';
+  if (inIndex === false) return 'extra';
+  return visible === true ? 'visible' : visible === false ? 'covered' : '?';
+}

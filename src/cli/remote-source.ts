@@ -1,0 +1,39 @@
+/** Arguments that are URLs: `s3://BUCKET/KEY`, `https://…`. */
+import { StorageError } from '../errors.ts';
+import type { ObjectStore } from '../object-store/object-store.ts';
+import { flag, type OptionValues } from './command.ts';
+
+/** Options of every command that takes a URL. */
+export const REMOTE_OPTIONS = {
+  s3PathStyle: flag('--s3-path-style', 'bucket in the path of S3 URLs, not in the host name'),
+};
+
+export type RemoteOptions = OptionValues<typeof REMOTE_OPTIONS>;
+
+/** A store, and the object or the prefix in it that a URL names. */
+export interface RemotePlace {
+  readonly store: ObjectStore;
+  readonly key: string;
+  /** A web server cannot. */
+  readonly canList: boolean;
+}
+
+export function isUrl(text: string): boolean {
+  return /^(s3|https?):\/\//i.test(text);
+}
+
+/** Throws `usage` for an `s3:` URL without a bucket, and as the stores. Nothing is looked up. */
+export async function remotePlace(url: string, options: RemoteOptions): Promise<RemotePlace> {
+  if (!/^s3:/i.test(url)) {
+    const { httpObject } = await import('../object-store/http-store.ts');
+    return { ...httpObject(url), canList: false };
+  }
+  const { bucket, key = '' } =
+    /^s3:\/\/(?<bucket>[^/]+)(?:\/(?<key>.*))?$/is.exec(url)?.groups ?? {};
+  if (bucket === undefined) {
+    throw new StorageError('usage', { what: 'S3 URL', expected: 's3://BUCKET/KEY', actual: url });
+  }
+  const { s3Store } = await import('../object-store/s3-store.ts');
+  const addressing = options.s3PathStyle ? 'path' : undefined;
+  return { store: s3Store({ bucket, addressing }), key, canList: true };
+}

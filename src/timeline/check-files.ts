@@ -1,0 +1,91 @@
+/** Checks layers that are named one by one, whatever timeline they belong to: for jobs that are split by names. */
+import { isStorageError } from '../errors.ts';
+import type { LayerInput } from '../layers/layer-file/layer-input.ts';
+import { layerNameOf } from '../layers/layer-file/open-file.ts';
+import { formatLayerName } from '../layers/layer-name.ts';
+import type { CheckedLayer, CheckOptions } from './check.ts';
+import { CheckPool } from './check-pool.ts';
+import { inOrder } from './in-order.ts';
+import { findingOf, type LayerCheckResult, type LayerExpectation } from './layer-check.ts';
+
+/** Where a named layer is read from. Throws what kept it from being looked at. */
+export type OpenNamed = (name: string) => Promise<LayerInput>;
+
+export interface CheckFilesOptions
+  extends Pick<CheckOptions, 'parallel' | 'maximumFindings' | 'signal'> {
+  readonly depth: LayerExpectation['depth'];
+  readonly open: OpenNamed;
+}
+
+/** In the order of the names. Throws `aborted`, and what the names throw. */
+export async function* checkFiles(
+  names: AsyncIterable<string>,
+  options: CheckFilesOptions,
+): AsyncGenerator<CheckedLayer> {
+  const { depth, parallel, signal } = options;
+  const pool = new CheckPool({ threadCount: depth === 'every-byte' ? parallel : 0, signal });
+  try {
+    yield* inOrder(names, parallel * 2, (name) => checkNamed(name, pool, options));
+  } finally {
+    await pool.close();
+  }
+}
+
+async function checkNamed(
+  name: string,
+  pool: CheckPool,
+  { depth, maximumFindings, open }: CheckFilesOptions,
+): Promise<CheckedLayer> {
+  const layer = layerNameOf(name);
+  const expected = {
+    name: layer && formatLayerName({ ...layer, generation: undefined }),
+    tenantId: /(?:^|\/)tenants\/([0-9a-f]{32})(?:-[0-9a-f]{4})?\//.exec(name)?.[1],
+    depth,
+    maximumFindings,
+  };
+  return lineOf(name, await resultOf(() => open(name), expected, pool));
+}
+
+async function resultOf(
+  open: () => Promise<LayerInput>,
+  expected: LayerExpectation,
+  pool: CheckPool,
+): Promise<LayerCheckResult> {
+  try {
+    return await pool.check(await open(), expected);
+  } catch (error) {
+    if (!isStorageError(error) || error.code === 'aborted' || error.code === 'closed') throw error;
+    return { findings: [], errors: 0, warnings: 0, failure: findingOf(error) };
+  }
+}
+
+function lineOf(
+  name: string,
+  { findings, errors, warnings, failure }: LayerCheckResult,
+): CheckedLayer {
+  if (failure !== undefined) {
+    const isAbsent = failure.code === 'not-found';
+    return {
+      name,
+      state: isAbsent ? 'missing' : 'unknown',
+      ok: false,
+      decision: undefined,
+      findings: [failure],
+      errors: 1,
+      warnings: 0,
+      isFailed: !isAbsent,
+    };
+  }
+  const state = 'ok';
+  const isFailed = false;
+  return {
+    name,
+    state,
+    ok: errors === 0,
+    decision: undefined,
+    findings,
+    errors,
+    warnings,
+    isFailed,
+  };
+}
