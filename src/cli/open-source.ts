@@ -2,10 +2,11 @@
  * The one place that turns the argument SOURCE into a timeline: a layer file, a directory, an index with its
  * layers beside it, or an object store.
  */
-import type { OpenTimelineOptions } from '../timeline/open-timeline.ts';
+import type { ObjectStore } from '../object-store/object-store.ts';
+import type { OpenTimelineOptions, TimelineSource } from '../timeline/open-timeline.ts';
 import type { Timeline } from '../timeline/timeline.ts';
 import { countArgument, generationArgument, identifierArgument } from './arguments.ts';
-import { type OptionValues, option } from './command.ts';
+import { flag, type OptionValues, option } from './command.ts';
 import type { Context } from './context.ts';
 import { limitOptions, type ReadLimits } from './shared-options.ts';
 
@@ -23,6 +24,7 @@ export const SOURCE_OPTIONS = {
     'major version of Postgres, for a source without an index',
     countArgument,
   ),
+  s3PathStyle: flag('--s3-path-style', 'bucket in the path of S3 requests, not in the host name'),
 };
 
 export type SourceOptions = OptionValues<typeof SOURCE_OPTIONS> & ReadLimits;
@@ -43,7 +45,32 @@ export async function openSource(
     signal,
   };
   const { openTimeline } = await import('../timeline/open-timeline.ts');
-  return openTimeline(source, opening);
+  return openTimeline(await sourceOf(source, options), opening);
+}
+
+/** A path, or a place in an object store, whose code is loaded only then. */
+async function sourceOf(source: string, options: SourceOptions): Promise<TimelineSource> {
+  const s3 = /^s3:\/\/(?<bucket>[^/]+)(?:\/(?<prefix>.*))?$/.exec(source)?.groups;
+  if (s3 !== undefined) {
+    const { s3Store } = await import('../object-store/s3-store.ts');
+    const addressing = options.s3PathStyle ? 'path' : undefined;
+    return placeIn(s3Store({ bucket: s3['bucket'] ?? '', addressing }), s3['prefix'] ?? '');
+  }
+  if (!/^https?:\/\//.test(source)) return source;
+  const { httpObject } = await import('../object-store/http-store.ts');
+  const { store, key } = httpObject(source);
+  return placeIn(store, key);
+}
+
+/** An index, a layer, or what lies below a prefix. */
+async function placeIn(store: ObjectStore, key: string): Promise<TimelineSource> {
+  const { isIndexName, isLayerKey } = await import('../timeline/timeline-layout.ts');
+  const slash = key.lastIndexOf('/') + 1;
+  const name = key.slice(slash);
+  if (isIndexName(name)) return { store, prefix: key.slice(0, slash), indexName: name };
+  if (!isLayerKey(name)) return { store, prefix: key };
+  const { objectSource } = await import('../object-store/object-source.ts');
+  return { layer: await objectSource(store, key) };
 }
 
 /** Warns if layers that the read would need may be gone. */

@@ -3,6 +3,7 @@ import { stat } from 'node:fs/promises';
 import { basename, dirname, parse, resolve } from 'node:path';
 import { checkCount, checkObject, checkOptions, checkSignal, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
+import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import { READ_OPTIONS, type ReadOptions } from '../layers/layer-file/open-file.ts';
 import { nameOfSummary } from '../layers/layer-file/summary.ts';
 import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
@@ -10,9 +11,10 @@ import { openLayer } from '../layers/open-layer.ts';
 import { directoryStore } from '../object-store/directory-store.ts';
 import { checkStore, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
+import type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts';
 import { LayerFiles, type LayerPlace } from './layer-files.ts';
 import { LayerMap } from './layer-map/layer-map.ts';
-import { Timeline, type TimelineFacts } from './timeline.ts';
+import { Timeline, type TimelineAncestor, type TimelineFacts } from './timeline.ts';
 import { readTimelineFiles, type TimelineRoot } from './timeline-files.ts';
 import {
   findTimelines,
@@ -27,12 +29,24 @@ import {
 /**
  * Where a timeline is. A path: a pageserver's directory, a copy of a bucket, a directory with the files of one
  * timeline, an `index_part.json` with its layers beside it, or a layer file, which is all of its timeline then.
- * A store with a prefix: the same in a bucket. Names: nothing can be read, but the layer map can be asked.
+ * A store with a prefix: the same in a bucket. A layer: any source of its bytes. Names: nothing can be read, but the layer map can be asked.
  */
 export type TimelineSource =
   | string
-  | { readonly store: ObjectStore; readonly prefix?: string | undefined }
+  | {
+      readonly store: ObjectStore;
+      readonly prefix?: string | undefined;
+      /** Name of the index below the prefix. Default: the one that counts. */
+      readonly indexName?: string | undefined;
+    }
+  | { readonly layer: LayerInput }
   | { readonly names: Iterable<string> };
+
+/** A source that has timelines. */
+type StoredSource = Exclude<
+  TimelineSource,
+  { readonly names: unknown } | { readonly layer: unknown }
+>;
 
 /** Options of `openTimeline`. */
 export interface OpenTimelineOptions {
@@ -87,12 +101,16 @@ export async function openTimeline(
   options: OpenTimelineOptions = {},
 ): Promise<Timeline> {
   checkOpenOptions(options);
-  if (typeof source === 'object' && source !== null && 'names' in source) {
-    return timelineOfNames(source.names, options);
+  if (typeof source === 'string') {
+    if (await isLayerFile(source)) return timelineOfLayer(source, options);
+    return openStored(source, options);
   }
-  if (typeof source === 'string' && (await isLayerFile(source))) {
-    return timelineOfLayer(source, options);
-  }
+  checkObject('source', source);
+  if ('names' in source) return timelineOfNames(source.names, options);
+  return 'layer' in source ? timelineOfLayer(source.layer, options) : openStored(source, options);
+}
+
+async function openStored(source: StoredSource, options: OpenTimelineOptions): Promise<Timeline> {
   const place = await placeOfSource(source);
   const location = await chooseTimeline(place, options);
   const { root, indexName } = place;
@@ -106,7 +124,7 @@ export async function openTimeline(
  * @throws `not-found`, `io`, `network`, `denied`, `aborted`, `invalid-input`.
  */
 export async function listTimelines(
-  source: Exclude<TimelineSource, { readonly names: Iterable<string> }>,
+  source: StoredSource,
   options: Pick<OpenTimelineOptions, 'tenant' | 'timeline' | 'signal'> = {},
 ): Promise<TimelineLocation[]> {
   checkOpenOptions(options);
@@ -124,16 +142,15 @@ export interface SourcePlace {
 }
 
 /** @internal The root is above all tenants where the path tells, so that ancestors are found. */
-export async function placeOfSource(
-  source: Exclude<TimelineSource, { readonly names: Iterable<string> }>,
-): Promise<SourcePlace> {
+export async function placeOfSource(source: StoredSource): Promise<SourcePlace> {
   if (typeof source === 'string') return placeOfPath(source);
   checkObject('source', source);
   checkStore(source.store);
   if (source.prefix !== undefined) checkText('prefix', source.prefix);
   const prefix = source.prefix ?? '';
   const root = { store: source.store, directory: undefined };
-  return { root, prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/` };
+  const { indexName } = source;
+  return { root, prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`, indexName };
 }
 
 async function placeOfPath(path: string): Promise<SourcePlace> {
@@ -166,9 +183,10 @@ async function statOf(path: string) {
 }
 
 async function chooseTimeline(
-  { root, prefix }: SourcePlace,
+  { root, prefix, indexName }: SourcePlace,
   options: OpenTimelineOptions,
 ): Promise<TimelineLocation> {
+  if (indexName !== undefined) return locationOfPrefix(prefix)?.location ?? unknownAt(prefix);
   const found: TimelineLocation[] = [];
   for await (const location of findTimelines(root.store, prefix, options)) {
     if (isWanted(location, options)) found.push(location);
@@ -183,6 +201,10 @@ async function chooseTimeline(
     what: `several timelines: choose a tenant and a timeline of ${listed}${more}`,
     path: pathOfObject(root.store, prefix),
   });
+}
+
+function unknownAt(prefix: string): TimelineLocation {
+  return { tenantId: undefined, shard: undefined, timelineId: undefined, prefix };
 }
 
 function isWanted(
@@ -220,13 +242,20 @@ async function openAt(request: OpenRequest): Promise<Timeline> {
     timelineId,
     tenantId,
     shard,
-    ancestor: index?.ancestor,
-    diskConsistentLsn: index?.diskConsistentLsn,
-    latestGcCutoffLsn: index?.latestGcCutoffLsn,
-    pgVersion: index?.pgVersion ?? options.pgVersion,
+    ancestor: index && ancestorOf(index.fields.metadata),
+    diskConsistentLsn: index?.fields.metadata.diskConsistentLsn,
+    latestGcCutoffLsn: index?.fields.metadata.latestGcCutoffLsn,
+    pgVersion: index?.fields.metadata.pgVersion ?? options.pgVersion,
   };
   const openAncestor = (ancestorId: string) => openAncestorOf(request, ancestorId);
   return timelineOf(places, { facts, options, openAncestor });
+}
+
+function ancestorOf({
+  ancestorTimeline,
+  ancestorLsn,
+}: TimelineMetadataFields): TimelineAncestor | undefined {
+  return ancestorTimeline === null ? undefined : { timelineId: ancestorTimeline, lsn: ancestorLsn };
 }
 
 async function openAncestorOf(request: OpenRequest, ancestorId: string): Promise<Timeline> {
@@ -253,12 +282,12 @@ async function openAncestorOf(request: OpenRequest, ancestorId: string): Promise
 }
 
 /** A layer under whatever name. */
-async function timelineOfLayer(path: string, options: OpenTimelineOptions): Promise<Timeline> {
+async function timelineOfLayer(layer: LayerInput, options: OpenTimelineOptions): Promise<Timeline> {
   const { readOptions, signal } = options;
-  await using reader = await openLayer(path, { ...readOptions, nameCheck: 'ignore', signal });
+  await using reader = await openLayer(layer, { ...readOptions, nameCheck: 'ignore', signal });
   const { timelineId, tenantId } = reader.summary;
   const name = formatLayerName(nameOfSummary(reader.summary));
-  const place = { path, size: undefined, input: async () => path };
+  const place = { path: reader.path ?? name, size: undefined, input: async () => layer };
   return timelineOf(new Map([[name, place]]), {
     facts: { ...NO_FACTS, timelineId, tenantId, pgVersion: options.pgVersion },
     options,

@@ -252,8 +252,8 @@ class WalkState {
   readonly #lsn: Lsn;
   readonly #maximumBytes: number;
   readonly #states = new Map<string, KeyState>();
-  /** Of keys that were asked for one by one. */
-  readonly #singles = new Set<string>();
+  /** Keys that were asked for one by one, ascending; in ranges of the walk they may be joined. */
+  readonly #singles: readonly Key[];
   #complete: KeyRange[] = [];
   #visitCount = 0;
   #byteCount = 0;
@@ -263,11 +263,11 @@ class WalkState {
     this.reading = { signal, onBytes: (length) => this.#countBytes(length) };
     this.#lsn = lsn;
     this.#maximumBytes = maximumBytes;
-    for (const range of keys) {
-      if (!isSingleKey(range)) continue;
-      this.#singles.add(formatKey(range.start));
-      this.#stateOf(range.start);
-    }
+    this.#singles = keys
+      .filter(isSingleKey)
+      .map(({ start }) => start)
+      .sort(compareKeys);
+    for (const key of this.#singles) this.#stateOf(key);
   }
 
   /** Keys, other than sparse ones, that need nothing older. */
@@ -296,10 +296,8 @@ class WalkState {
       if (state.isComplete && !isSparseKey(key)) completed.push(singleKey(key));
     }
     const { timelineId, layer, lsnRange } = visit;
-    for (const range of visit.keys) {
-      if (!isSingleKey(range)) continue;
-      const name = formatKey(range.start);
-      if (!this.#singles.has(name)) continue;
+    for (const key of this.#singlesIn(visit.keys)) {
+      const name = formatKey(key);
       const entries = byKey.get(name) ?? [];
       this.#states.get(name)?.visits.push({ timelineId, layer, lsnRange, entries });
     }
@@ -321,6 +319,28 @@ class WalkState {
     const state = { key, visits: [], entries: [], isComplete: false };
     this.#states.set(name, state);
     return state;
+  }
+
+  *#singlesIn(ranges: KeySpace): Generator<Key> {
+    for (const { start, end } of ranges) {
+      for (let at = this.#firstSingleFrom(start); at < this.#singles.length; at += 1) {
+        const key = this.#singles[at] as Key;
+        if (compareKeys(key, end) >= 0) break;
+        // A key may be asked for twice.
+        if (at === 0 || compareKeys(key, this.#singles[at - 1] as Key) !== 0) yield key;
+      }
+    }
+  }
+
+  #firstSingleFrom(start: Key): number {
+    let low = 0;
+    let high = this.#singles.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (compareKeys(this.#singles[middle] as Key, start) < 0) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   #countBytes(length: number): void {

@@ -3,10 +3,9 @@
  * from where each is read.
  */
 import { join } from 'node:path';
-import { isStorageError, StorageError } from '../errors.ts';
-import type { LayerInput } from '../layers/layer-file/layer-input.ts';
+import { isStorageError } from '../errors.ts';
 import { formatLayerName, type LayerName, parseLayerName } from '../layers/layer-name.ts';
-import type { Lsn } from '../layers/lsn.ts';
+import { objectSource } from '../object-store/object-source.ts';
 import {
   isCommonPrefix,
   type ObjectInfo,
@@ -14,13 +13,13 @@ import {
   pathOfObject,
   readWhole,
 } from '../object-store/object-store.ts';
-import {
-  type IndexedLayer,
-  newestIndexName,
-  parseTimelineIndex,
-  type TimelineIndex,
-} from './index-fields.ts';
+import { chooseIndex } from './chosen-generation.ts';
+import { formatGenerationSuffix } from './generation.ts';
+import { isFutureLayer } from './index-part/check.ts';
+import { IndexPart, MAXIMUM_INDEX_SIZE } from './index-part/index-part.ts';
+import type { IndexLayer } from './index-part/layer-entry.ts';
 import type { LayerPlace } from './layer-files.ts';
+import { formatShardIndex } from './tenant-shard.ts';
 import { isIndexName, shardPrefix, type TimelineLocation } from './timeline-layout.ts';
 
 /** An object store, and the directory that it is, if it is one. */
@@ -35,7 +34,7 @@ export interface TimelineFiles {
   /** By names without a generation. */
   readonly places: ReadonlyMap<string, LayerPlace>;
   /** Undefined for a pageserver's directory, whose index is in the bucket. */
-  readonly index: TimelineIndex | undefined;
+  readonly index: IndexPart | undefined;
 }
 
 export interface TimelineFilesRequest {
@@ -48,17 +47,12 @@ export interface TimelineFilesRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** An index of 10,000 layers has 2 MB. */
-const MAXIMUM_INDEX_LENGTH = 1024 * 1024 * 1024;
-
 /** Throws as the store, and `corrupt` for an index that cannot be read. */
 export async function readTimelineFiles(request: TimelineFilesRequest): Promise<TimelineFiles> {
-  const { root, location, generation, signal } = request;
+  const { root, location, signal } = request;
   const { prefix } = location;
   const listed = root.directory === undefined ? undefined : await listFiles(request, prefix);
-  const indices = listed ?? (await listFiles(request, `${prefix}index_part.json`));
-  const names = indices.map(({ key }) => key.slice(prefix.length)).filter(isIndexName);
-  const indexName = request.indexName ?? newestIndexName(names, generation);
+  const indexName = request.indexName ?? (await chosenIndex(request, listed));
   if (indexName === undefined) {
     return {
       places: placesOf(root, listed ?? (await listFiles(request, prefix)), prefix),
@@ -66,10 +60,20 @@ export async function readTimelineFiles(request: TimelineFilesRequest): Promise<
     };
   }
   const key = prefix + indexName;
-  const reading = { maximumLength: MAXIMUM_INDEX_LENGTH, signal };
+  const reading = { maximumLength: MAXIMUM_INDEX_SIZE, signal };
   const { bytes } = await readWhole(root.store, key, reading);
-  const index = parseTimelineIndex(bytes, pathOfObject(root.store, key));
+  const index = IndexPart.parse(bytes, { path: pathOfObject(root.store, key) });
   return { places: indexedPlaces(request, index, listed), index };
+}
+
+async function chosenIndex(
+  request: TimelineFilesRequest,
+  listed: readonly ObjectInfo[] | undefined,
+): Promise<string | undefined> {
+  const { prefix } = request.location;
+  const files = listed ?? (await listFiles(request, `${prefix}index_part.json`));
+  const names = files.map(({ key }) => key.slice(prefix.length)).filter(isIndexName);
+  return chooseIndex(names, request.generation)?.name;
 }
 
 async function listFiles(
@@ -92,7 +96,7 @@ function placesOf(
   const places = new Map<string, LayerPlace>();
   for (const { key } of files) {
     const name = layerNameOf(key.slice(prefix.length));
-    if (name !== undefined) places.set(canonicalName(name), placeOf(root, key, undefined));
+    if (name !== undefined) places.set(canonicalName(name), placeOf(root, key));
   }
   return places;
 }
@@ -100,68 +104,36 @@ function placesOf(
 /** Layers of the index. A local file may have another suffix than the index says: its layer counts. */
 function indexedPlaces(
   { root, location }: TimelineFilesRequest,
-  index: TimelineIndex,
+  index: IndexPart,
   listed: readonly ObjectInfo[] | undefined,
 ): Map<string, LayerPlace> {
   const places = new Map<string, LayerPlace>();
   const present = new Set(listed?.map(({ key }) => key));
   const beside = listed === undefined ? undefined : placesOf(root, listed, location.prefix);
-  for (const layer of index.layers) {
-    const name = parseLayerName(layer.name);
-    if (isFuture(name, index.diskConsistentLsn)) continue;
-    const canonical = canonicalName(name);
+  const { layers, metadata } = index.fields;
+  for (const [name, layer] of layers) {
+    if (isFutureLayer(name, metadata.diskConsistentLsn)) continue;
+    const canonical = canonicalName(parseLayerName(name));
     const key = keyOfLayer(location, layer, canonical);
     const local = present.has(key) ? undefined : beside?.get(canonical);
-    places.set(canonical, { ...(local ?? placeOf(root, key, undefined)), size: layer.size });
+    places.set(canonical, { ...(local ?? placeOf(root, key)), size: layer.fileSize });
   }
   return places;
 }
 
-/** Whether a layer was written after the LSN up to which everything is durable; a pageserver drops it. */
-function isFuture(name: LayerName, diskConsistentLsn: Lsn): boolean {
-  if (name.kind === 'image') return name.lsn > diskConsistentLsn;
-  return name.lsnRange.end > diskConsistentLsn + 1n;
-}
-
 /** After a split, layers of the parent shard stay where they are. */
-function keyOfLayer(location: TimelineLocation, layer: IndexedLayer, canonical: string): string {
-  const isOwn = layer.shard === (location.shard ?? '0000');
-  const prefix = isOwn ? location.prefix : (shardPrefix(location, layer.shard) ?? location.prefix);
-  return `${prefix}${canonical}${layer.generation === undefined ? '' : `-${layer.generation}`}`;
+function keyOfLayer(location: TimelineLocation, layer: IndexLayer, canonical: string): string {
+  const shard = formatShardIndex(layer.shard);
+  const isOwn = shard === (location.shard ?? '0000');
+  const prefix = isOwn ? location.prefix : (shardPrefix(location, shard) ?? location.prefix);
+  return `${prefix}${canonical}${formatGenerationSuffix(layer.generation)}`;
 }
 
-function placeOf(
-  { store, directory }: TimelineRoot,
-  key: string,
-  size: number | undefined,
-): LayerPlace {
+function placeOf({ store, directory }: TimelineRoot, key: string): LayerPlace {
   const path = pathOfObject(store, key);
-  if (directory !== undefined) return { path, size, input: async () => join(directory, key) };
-  return { path, size, input: (signal) => objectInput(store, key, signal) };
-}
-
-/** The object as it is now: if it changes while it is read, reads fail. */
-async function objectInput(
-  store: ObjectStore,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<LayerInput> {
-  const info = await store.head(key, { signal });
-  const path = pathOfObject(store, key);
-  if (info === undefined) throw new StorageError('not-found', { what: 'no such layer', path });
-  const { size, etag } = info;
-  return {
-    size,
-    path,
-    maximumGap: store.maximumGap,
-    async read(target, offset) {
-      const length = Math.max(0, Math.min(target.length, size - offset));
-      if (length === 0) return 0;
-      await store.readRanges(key, [{ target: target.subarray(0, length), offset }], { etag });
-      return length;
-    },
-    readRanges: (ranges, options) => store.readRanges(key, ranges, { ...options, etag }),
-  };
+  if (directory !== undefined)
+    return { path, size: undefined, input: async () => join(directory, key) };
+  return { path, size: undefined, input: (signal) => objectSource(store, key, { signal }) };
 }
 
 function canonicalName(name: LayerName): string {

@@ -42,6 +42,11 @@ export function isIndexName(name: string): boolean {
   return INDEX_NAME.test(name);
 }
 
+/** Whether the last part of a key begins like the name of a layer. */
+export function isLayerKey(name: string): boolean {
+  return LAYER_NAME.test(name);
+}
+
 /** The timelines below a prefix, in the order of the listing. Throws as `ObjectStore.list`. */
 export async function* findTimelines(
   store: ObjectStore,

@@ -106,6 +106,7 @@ type Exported = { readonly page: Uint8Array; readonly lsn: Lsn } | StorageError 
 /** A layer file is read by itself, unless redo is wanted. */
 async function isTimeline(file: string, options: ExportOptions): Promise<boolean> {
   if (options.redoInput !== undefined || options.walRedo !== undefined) return true;
+  if (/^(s3|https?):\/\//.test(file)) return true;
   const { isIndexName } = await import('../../timeline/timeline-layout.ts');
   if (isIndexName(basename(file))) return true;
   const { stat } = await import('node:fs/promises');

@@ -22,7 +22,7 @@ import {
 import type { IndexLayer } from './layer-entry.ts';
 
 /** Bytes; an entry takes about 150. */
-const MAXIMUM_INDEX_SIZE = 256 * 1024 * 1024;
+export const MAXIMUM_INDEX_SIZE = 256 * 1024 * 1024;
 
 /** Options of `IndexPart.parse`. */
 export interface ParseIndexPartOptions {
