@@ -49,6 +49,12 @@ async function neededLayer(): Promise<string> {
   return names.find((name) => name.startsWith(base?.layer ?? 'none')) as string;
 }
 
+async function readAll(entries: AsyncIterable<unknown>): Promise<number> {
+  let count = 0;
+  for await (const _ of entries) count += 1;
+  return count;
+}
+
 test('a source with several timelines is refused with their list', async () => {
   const error = await storageErrorOf(openTimeline(copy));
   expect(error.code).toBe('invalid-input');
@@ -80,14 +86,14 @@ test('a missing ancestor is not-found, and so is the history that reaches it', a
   await rm(directoryOf(ROOT), { recursive: true });
   await using timeline = await openTimeline(copy, { timeline: CHILD });
   expect((await storageErrorOf(timeline.reconstruct(KEY, 0x4583n))).code).toBe('not-found');
-  expect((await storageErrorOf(Array.fromAsync(timeline.history(KEY)))).code).toBe('not-found');
+  expect((await storageErrorOf(readAll(timeline.history(KEY)))).code).toBe('not-found');
 });
 
 test('a cycle of ancestors is corrupt', async () => {
   await changeIndex(ROOT, '"ancestor_timeline":null', `"ancestor_timeline":"${CHILD}"`);
   await using timeline = await openTimeline(copy, { timeline: CHILD });
-  const absent = parseKey('000000067F00000005000049990000000001');
-  const error = await storageErrorOf(timeline.reconstruct(absent, 0x6000n));
+  // Below all layers, so that the walk goes on from ancestor to ancestor.
+  const error = await storageErrorOf(timeline.reconstruct(KEY, 0x800n));
   expect(error).toMatchObject({ code: 'corrupt' });
   expect(error.message).toContain('its own ancestor');
 });
@@ -125,7 +131,7 @@ test('a layer that is cut, or of another size than the index says, is an error',
   await writeFile(path, Buffer.concat([bytes, Buffer.alloc(8192)]));
   expect(await read()).toBe('corrupt');
   await writeFile(path, bytes.subarray(0, 9000));
-  expect(['truncated', 'out-of-range']).toContain(await read());
+  expect(await read()).toBe('corrupt');
 });
 
 test('a layer of another tenant is corrupt', async () => {
@@ -155,7 +161,7 @@ test('without an index, the layers that are there are the timeline', async () =>
 test('names alone can be searched but not read', async () => {
   const names = (await readdir(directoryOf(ROOT))).filter((name) => name.includes('__'));
   await using timeline = await openTimeline({ names });
-  expect(timeline.map.search(KEY, 0x4584n)?.lsnFloor).toBe(0x4555n);
+  expect(timeline.map.search(KEY, 0x4584n)?.lsnFloor).toBe(0x4556n);
   const error = await storageErrorOf(timeline.reconstruct(KEY, 0x4583n));
   expect(error.code).toBe('invalid-input');
 });

@@ -48,13 +48,12 @@ describe('explain', () => {
   });
 
   test('of one key has the visits in the order of reading', async () => {
-    const read = READS.find(({ image, records }) => image && (records ?? 0) > 0) as Read;
+    const read = READS.find(({ records }) => (records ?? 0) > 1) as Read;
     const result = await runCli(['explain', root, read.key, '--lsn', read.lsn, '--json']);
     const explained = JSON.parse(result.stdout);
-    expect(explained.visits.at(-1)).toMatchObject({
-      timeline_id: TIMELINE,
-      layer: explained.base.layer,
-    });
+    const entries = explained.visits.at(-1).entries;
+    expect(explained.visits.at(-1)).toMatchObject({ timeline_id: TIMELINE });
+    expect(entries.at(-1)).toMatchObject({ will_init: true });
     const ends = explained.visits.map(({ lsn_end }: { lsn_end: string }) => lsn_end);
     expect(ends).toEqual(ends.toSorted().reverse());
   });
@@ -163,9 +162,7 @@ describe('export page', () => {
         })
       ).stdout,
     );
-    const needing = lines.find(
-      ({ result, base }) => result === 'needs-redo' && base !== null,
-    ) as Record<string, unknown>;
+    const needing = lines.find(({ result }) => result === 'needs-redo') as Record<string, unknown>;
     const words = ['export', 'page', root, String(needing['key']), '--lsn', String(needing['lsn'])];
     const refused = await runCli([...words, '--json']);
     expect([refused.status, parseError(refused)['code']]).toEqual([1, 'needs-redo']);
@@ -175,7 +172,8 @@ describe('export page', () => {
       const written = await runCli([...words, '--redo-input', input]);
       expect([written.status, written.stdoutBytes.length]).toEqual([0, 0]);
       const bytes = await readFile(input);
-      expect([bytes[0], bytes[22], bytes.at(-22)]).toEqual([0x42, 0x50, 0x47]);
+      expect([bytes[0], bytes.at(-22)]).toEqual([0x42, 0x47]);
+      expect(['A', 'P']).toContain(String.fromCharCode(bytes[22] as number));
       const program = join(directory, 'redo.sh');
       await writeFile(
         program,
