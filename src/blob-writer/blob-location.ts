@@ -24,6 +24,8 @@ import { newArray } from './slab.ts';
 
 /** First read where the end of a blob is unknown: a page with its header fits. */
 const FIRST_READ_SIZE = 8192 + 64;
+/** The same for a source whose requests cost more than bytes. */
+const LARGE_FIRST_READ_SIZE = 48 * 1024;
 export const DEFAULT_MAXIMUM_READ_SIZE = 128 * 1024;
 
 /** The part of a source that holds blobs. */
@@ -264,10 +266,10 @@ export function storedBlob(window: BlobWindow, offset: number, header: PackedHea
 }
 
 /** At least a header; at most the default first read, unless the end is known. */
-export function estimatedEnd(
-  { offset, end }: BlobRequest,
-  maximumLength = DEFAULT_MAXIMUM_READ_SIZE,
-): number {
-  if (end === undefined || !(end > offset)) return offset + FIRST_READ_SIZE;
-  return Math.min(Math.ceil(end), offset + maximumLength);
+export function estimatedEnd({ offset, end }: BlobRequest, wholeReadLength?: number): number {
+  if (end !== undefined && end > offset) {
+    return Math.min(Math.ceil(end), offset + (wholeReadLength ?? DEFAULT_MAXIMUM_READ_SIZE));
+  }
+  if (wholeReadLength === undefined) return offset + FIRST_READ_SIZE;
+  return offset + Math.min(wholeReadLength, LARGE_FIRST_READ_SIZE);
 }

@@ -15,6 +15,7 @@ import { openLayer } from '../layers/open-layer.ts';
 import { type ValueView, viewValue } from '../layers/value-format.ts';
 import type { Context } from './context.ts';
 import { refuseInputAsOutput, STANDARD_OUTPUT } from './output-paths.ts';
+import { layerInput, type RemoteOptions } from './remote-source.ts';
 import { limitOptions, type ReadLimits } from './shared-options.ts';
 
 export type AnyLayerReader = DeltaLayerReader | ImageLayerReader;
@@ -25,19 +26,22 @@ export type AnyLayerReader = DeltaLayerReader | ImageLayerReader;
  */
 export async function openForReading(
   file: string,
-  limits: ReadLimits = {},
+  limits: ReadLimits & RemoteOptions & { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<AnyLayerReader> {
   await refuseInputAsOutput(file, STANDARD_OUTPUT);
-  return openLayer(file, { nameCheck: 'ignore', ...limitOptions(limits) });
+  return openLayer(await layerInput(file, limits), {
+    nameCheck: 'ignore',
+    ...limitOptions(limits),
+  });
 }
 
 /** For commands that show what is left of a damaged file. Throws `usage` like `openForReading`. */
 export async function openForSalvage(
   file: string,
-  limits: ReadLimits = {},
+  limits: ReadLimits & RemoteOptions & { readonly signal?: AbortSignal | undefined } = {},
 ): Promise<SalvageReader> {
   await refuseInputAsOutput(file, STANDARD_OUTPUT);
-  return SalvageReader.open(file, limitOptions(limits));
+  return SalvageReader.open(await layerInput(file, limits), limitOptions(limits));
 }
 
 /** An entry, and its value if the layer is a delta layer. */

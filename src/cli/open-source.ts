@@ -6,8 +6,9 @@ import type { ObjectStore } from '../object-store/object-store.ts';
 import type { OpenTimelineOptions, TimelineSource } from '../timeline/open-timeline.ts';
 import type { Timeline } from '../timeline/timeline.ts';
 import { countArgument, generationArgument, identifierArgument } from './arguments.ts';
-import { flag, type OptionValues, option } from './command.ts';
+import { type OptionValues, option } from './command.ts';
 import type { Context } from './context.ts';
+import { isUrl, REMOTE_OPTIONS, remotePlace } from './remote-source.ts';
 import { limitOptions, type ReadLimits } from './shared-options.ts';
 
 /** Options of every command that takes a timeline. */
@@ -24,7 +25,7 @@ export const SOURCE_OPTIONS = {
     'major version of Postgres, for a source without an index',
     countArgument,
   ),
-  s3PathStyle: flag('--s3-path-style', 'bucket in the path of S3 requests, not in the host name'),
+  ...REMOTE_OPTIONS,
 };
 
 export type SourceOptions = OptionValues<typeof SOURCE_OPTIONS> & ReadLimits;
@@ -50,15 +51,8 @@ export async function openSource(
 
 /** A path, or a place in an object store, whose code is loaded only then. */
 async function sourceOf(source: string, options: SourceOptions): Promise<TimelineSource> {
-  const s3 = /^s3:\/\/(?<bucket>[^/]+)(?:\/(?<prefix>.*))?$/.exec(source)?.groups;
-  if (s3 !== undefined) {
-    const { s3Store } = await import('../object-store/s3-store.ts');
-    const addressing = options.s3PathStyle ? 'path' : undefined;
-    return placeIn(s3Store({ bucket: s3['bucket'] ?? '', addressing }), s3['prefix'] ?? '');
-  }
-  if (!/^https?:\/\//.test(source)) return source;
-  const { httpObject } = await import('../object-store/http-store.ts');
-  const { store, key } = httpObject(source);
+  if (!isUrl(source)) return source;
+  const { store, key } = await remotePlace(source, options);
   return placeIn(store, key);
 }
 

@@ -1,5 +1,6 @@
 /** Arguments that are URLs: `s3://BUCKET/KEY`, `https://…`. */
 import { StorageError } from '../errors.ts';
+import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { flag, type OptionValues } from './command.ts';
 
@@ -36,4 +37,22 @@ export async function remotePlace(url: string, options: RemoteOptions): Promise<
   const { s3Store } = await import('../object-store/s3-store.ts');
   const addressing = options.s3PathStyle ? 'path' : undefined;
   return { store: s3Store({ bucket, addressing }), key, canList: true };
+}
+
+/**
+ * The path itself, or a source of the object that a URL names, after one request.
+ * Throws: `usage` for a URL of no object; the errors of `objectSource`.
+ */
+export async function layerInput(
+  argument: string,
+  options: RemoteOptions & { readonly signal?: AbortSignal | undefined },
+): Promise<LayerInput> {
+  if (!isUrl(argument)) return argument;
+  const { store, key } = await remotePlace(argument, options);
+  if (key === '' || key.endsWith('/')) {
+    const what = 'URL of a layer';
+    throw new StorageError('usage', { what, expected: 's3://BUCKET/KEY', actual: argument });
+  }
+  const { objectSource } = await import('../object-store/object-source.ts');
+  return objectSource(store, key, { signal: options.signal });
 }

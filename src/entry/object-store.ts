@@ -1,14 +1,18 @@
 /**
- * `layerfile/object-store`: objects in a local directory, read by ranges, listed and written.
+ * `layerfile/object-store`: objects in a bucket of S3, in a local directory or on a web server, read by
+ * ranges, listed and written; and the source through which layers are read from there.
  *
- *   import { directoryStore, isCommonPrefix, readWhole } from 'layerfile/object-store';
+ *   import { openLayer } from 'layerfile';
+ *   import { isCommonPrefix, objectSource, readWhole, s3Store } from 'layerfile/object-store';
  *
- *   const store = directoryStore('/var/lib/neon/pageserver');
+ *   const store = s3Store({ bucket: 'neon', prefix: 'pageserver/v1' });
  *   for await (const item of store.list('tenants/', { delimiter: '/' })) {
  *     use(isCommonPrefix(item) ? item.prefix : item.key);
  *   }
+ *   await using reader = await openLayer(await objectSource(store, keyOfLayer));
  *   const { info, bytes } = await readWhole(store, key, { maximumLength: 64 * 1024 * 1024 });
  */
+export type { ByteSource, ReadRangesOptions } from '../blob-writer/byte-source.ts';
 export type { ReadRange } from '../blob-writer/read-range.ts';
 export {
   isStorageError,
@@ -19,6 +23,14 @@ export {
   type StorageErrorDetails,
 } from '../errors.ts';
 export { type DirectoryStoreOptions, directoryStore } from '../object-store/directory-store.ts';
+export type { NetworkOptions } from '../object-store/http-client.ts';
+export {
+  type HttpObject,
+  type HttpStoreOptions,
+  httpObject,
+  httpStore,
+} from '../object-store/http-store.ts';
+export { type ObjectSource, objectSource } from '../object-store/object-source.ts';
 export {
   type CommonPrefix,
   isCommonPrefix,
@@ -32,6 +44,16 @@ export {
   type ReadWholeOptions,
   readWhole,
 } from '../object-store/object-store.ts';
+export type { RetryOptions } from '../object-store/retry.ts';
+export type { S3CredentialProvider, S3Credentials } from '../object-store/s3-settings.ts';
+export { type S3StoreOptions, s3Store } from '../object-store/s3-store.ts';
+export {
+  type SdkClient,
+  type SdkCommand,
+  type SdkCommands,
+  type SdkStoreOptions,
+  sdkStore,
+} from '../object-store/sdk-store.ts';
 export type {
   DirectoryEntry,
   FileKind,

@@ -29,13 +29,16 @@ export interface ObjectSource extends ByteSource {
 const START_LENGTH = 16 * 1024;
 /** Up to this length, one request is better than two that need fewer bytes. */
 const WHOLE_READ_LENGTH = 8 * 1024 * 1024;
+/** Reading this much more takes no longer than another request. */
+const LITTLE_LENGTH = 256 * 1024;
 /** Ends of all sources together. */
 const MAXIMUM_KEPT = 64 * 1024 * 1024;
 
 /**
  * Opens an object to read a layer from, in one request.
  *
- * @returns A source for `openLayer` and the other readers. It may be used until nobody needs it.
+ * @param options Its signal ends every later read, too.
+ * @returns A source for `openLayer` and the other readers. There is nothing to close.
  * @throws `not-found`, `network`, `denied`, `io`, `changed`, `aborted`, `invalid-input`.
  *
  * @example
@@ -50,7 +53,7 @@ export async function objectSource(
   checkOptions(options, OPTIONS);
   checkRequestOptions(options);
   const { info, bytes } = await store.readStart(key, START_LENGTH, options);
-  return new StoredObject(store, info, bytes);
+  return new StoredObject(store, info, { start: bytes, signal: options.signal });
 }
 
 class StoredObject implements ObjectSource {
@@ -61,35 +64,55 @@ class StoredObject implements ObjectSource {
   readonly wholeReadLength = WHOLE_READ_LENGTH;
   readonly #store: ObjectStore;
   readonly #start: Uint8Array;
+  readonly #signal: AbortSignal | undefined;
 
-  constructor(store: ObjectStore, info: ObjectInfo, start: Uint8Array) {
+  constructor(
+    store: ObjectStore,
+    info: ObjectInfo,
+    { start, signal }: { readonly start: Uint8Array; readonly signal: AbortSignal | undefined },
+  ) {
     this.info = info;
     this.size = info.size;
     this.path = pathOfObject(store, info.key);
     this.maximumGap = store.maximumGap;
     this.#store = store;
     this.#start = start;
+    this.#signal = signal;
   }
 
   readonly readCached = (target: Uint8Array, offset: number): boolean =>
     copyFrom(this.#start, 0, target, offset) || keptEnds.copyTo(this, target, offset);
 
   readonly readRanges = async (
-    ranges: readonly ReadRange[],
+    wanted: readonly ReadRange[],
     { signal }: ReadRangesOptions = {},
   ): Promise<void> => {
-    const missing = ranges.filter(({ target, offset }) => !this.readCached(target, offset));
+    const missing = wanted.filter(({ target, offset }) => !this.readCached(target, offset));
     if (missing.length === 0) return;
+    const ranges = [...missing, ...this.#restAfter(missing)];
     const { key, etag } = this.info;
-    await this.#store.readRanges(key, missing, { signal, etag });
-    for (const range of missing) keptEnds.keep(this, range);
+    await this.#store.readRanges(key, ranges, { signal: eitherOf(this.#signal, signal), etag });
+    for (const range of ranges) keptEnds.keep(this, range);
   };
+
+  /** What is left of the object, if it is little, and the end is not in memory: it will be wanted. */
+  #restAfter([first, second]: readonly ReadRange[]): ReadRange[] {
+    if (first === undefined || second !== undefined || keptEnds.has(this)) return [];
+    const length = this.size - first.offset;
+    if (length > LITTLE_LENGTH || length === first.target.length) return [];
+    return [{ target: new Uint8Array(length), offset: first.offset }];
+  }
 
   async read(target: Uint8Array, offset: number): Promise<number> {
     const length = Math.max(0, Math.min(target.length, this.size - offset));
     if (length > 0) await this.readRanges([{ target: target.subarray(0, length), offset }]);
     return length;
   }
+}
+
+function eitherOf(left?: AbortSignal, right?: AbortSignal): AbortSignal | undefined {
+  if (left === undefined || right === undefined || left === right) return left ?? right;
+  return AbortSignal.any([left, right]);
 }
 
 interface KeptEnd {
@@ -114,6 +137,10 @@ class KeptEnds {
       if (this.#length <= MAXIMUM_KEPT) break;
       this.#forget(oldest);
     }
+  }
+
+  has(source: StoredObject): boolean {
+    return this.#ends.has(source);
   }
 
   copyTo(source: StoredObject, target: Uint8Array, offset: number): boolean {

@@ -20,21 +20,22 @@ export function rangeHeaders({ range, etag }: WantedRange): Record<string, strin
 
 /** The range in an answer 206. Throws `network` if its headers are none, or contradict each other. */
 export function partialAnswer(answer: HttpAnswer, key: string): RangeAnswer {
-  const text = answer.header('content-range') ?? 'none';
-  const match = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/.exec(text);
-  const [start, last, size] = [match?.[1], match?.[2], match?.[3]].map(Number) as [
-    number,
-    number,
-    number,
-  ];
-  const isRange = start <= last && last < size && Number.isSafeInteger(size);
-  if (!isRange) {
-    const expected = 'the range that was asked for, and the size';
-    throw nonsense(answer.path, { what: 'Content-Range', expected, actual: text });
-  }
-  const end = last + 1;
+  const { start, end, size } = parsedRange(answer.header('content-range') ?? 'none', answer.path);
   checkLength(answer, end - start);
   return { kind: 'bytes', info: infoOfAnswer(answer, key, size), start, end, body: answer.body };
+}
+
+/** The text of Content-Range; the end is exclusive. Throws `network`. */
+export function parsedRange(
+  text: string,
+  path: string,
+): { readonly start: number; readonly end: number; readonly size: number } {
+  const numbers = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16})$/.exec(text)?.slice(1).map(Number);
+  const [start = 0, last = 0, size = 0] = numbers ?? [];
+  if (start <= last && last < size && Number.isSafeInteger(size))
+    return { start, end: last + 1, size };
+  const expected = 'the range that was asked for, and the size';
+  throw nonsense(path, { what: 'Content-Range', expected, actual: text });
 }
 
 /** The whole object in an answer 200. Throws `network` without a length. */

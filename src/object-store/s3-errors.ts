@@ -77,6 +77,8 @@ const DENIED: ReadonlySet<string> = new Set([
   'RequestTimeTooSkewed',
   'SignatureDoesNotMatch',
   'TokenRefreshRequired',
+  // An unknown access key, of versitygw, with status 404.
+  'XAdminUserNotFound',
 ]);
 
 /** The error of a failed request. `etag` is the one that was asked for. */

@@ -11,18 +11,10 @@
  */
 import { byBytesOf } from '../virtual-file/name-order.ts';
 import { nonsense } from './http-client.ts';
-import { type CommonPrefix, isCommonPrefix, type ObjectInfo } from './object-store.ts';
+import { type ListPage, nameOf } from './listing-pages.ts';
+import type { ObjectInfo } from './object-store.ts';
 import { transient } from './retry.ts';
 import { Element } from './xml.ts';
-
-export type ListedItem = ObjectInfo | CommonPrefix;
-
-export interface ListPage {
-  /** In byte order of the names, which are those in the bucket. */
-  readonly items: readonly ListedItem[];
-  /** Undefined on the last page. */
-  readonly next: string | undefined;
-}
 
 /** A page of 1,000 keys of 1,024 bytes in URL encoding, with room to spare. */
 export const MAXIMUM_PAGE_LENGTH = 8 * 1024 * 1024;
@@ -43,10 +35,6 @@ export function parsePage(text: string, path: string): ListPage {
     .map((element) => ({ prefix: decode(requiredText(element, 'Prefix', path)) }));
   const items = [...objects, ...prefixes].sort(byBytesOf(nameOf));
   return { items, next: nextOf(root, path) };
-}
-
-export function nameOf(item: ListedItem): string {
-  return isCommonPrefix(item) ? item.prefix : item.key;
 }
 
 function nextOf(root: Element, path: string): string | undefined {

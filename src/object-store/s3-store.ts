@@ -7,20 +7,19 @@
 
 import type { ReadRange } from '../blob-writer/read-range.ts';
 import { checkBytes, checkChoice, checkOptions, checkText } from '../check-options.ts';
-import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
-import { byBytesOf } from '../virtual-file/name-order.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import {
   checkNetworkOptions,
   NETWORK_OPTIONS,
   type NetworkOptions,
   nonsense,
 } from './http-client.ts';
+import { followPages, type ListPage } from './listing-pages.ts';
 import {
   type CommonPrefix,
   checkKeyOfObject,
   checkPrefix,
   checkRequestOptions,
-  isCommonPrefix,
   type ObjectInfo,
   type ObjectListOptions,
   type ObjectPutOptions,
@@ -34,13 +33,7 @@ import {
 import { partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
 import { MAXIMUM_GAP, type RangeAnswer, RangedReads, type WantedRange } from './ranged-reads.ts';
 import { retrying } from './retry.ts';
-import {
-  type ListedItem,
-  type ListPage,
-  MAXIMUM_PAGE_LENGTH,
-  nameOf,
-  parsePage,
-} from './s3-listing.ts';
+import { MAXIMUM_PAGE_LENGTH, parsePage } from './s3-listing.ts';
 import { checkedCredentials, checkUrlKey, parseEndpoint, S3Requests } from './s3-requests.ts';
 import type { S3CredentialProvider, S3Credentials } from './s3-settings.ts';
 
@@ -79,8 +72,6 @@ const OPTIONS: Readonly<Record<keyof S3StoreOptions, true>> = {
   credentials: true,
 };
 
-/** Pages without a name that a store may give in a row. */
-const MAXIMUM_EMPTY_PAGES = 100;
 const ERROR_LENGTH = 64 * 1024;
 
 /**
@@ -172,33 +163,13 @@ class S3Store implements ObjectStore {
   ): AsyncGenerator<ObjectInfo | CommonPrefix, void, undefined> {
     checkPrefix(prefix);
     checkRequestOptions(options);
-    const path = pathOfObject(this, prefix);
-    let previous = '';
-    let token: string | undefined;
-    let emptyPages = 0;
-    do {
-      const asked = token;
-      const page = await retrying(() => this.#page(prefix, asked, options), this.#options, {
-        signal: options.signal,
-        path,
-      });
-      for (const item of page.items) {
-        this.#checkOrder(item, { prefix, previous, path });
-        previous = nameOf(item);
-        throwIfAborted(options.signal, path);
-        // Some programs put an empty object for the prefix itself.
-        if (previous !== this.#prefix) yield this.#withoutPrefix(item);
-      }
-      emptyPages = page.items.length === 0 ? emptyPages + 1 : 0;
-      if (page.next !== undefined && (page.next === asked || emptyPages > MAXIMUM_EMPTY_PAGES)) {
-        throw nonsense(path, {
-          what: 'listing',
-          expected: 'an end',
-          actual: 'the same page again',
-        });
-      }
-      token = page.next;
-    } while (token !== undefined);
+    yield* followPages((token) => this.#page(prefix, token, options), {
+      storePrefix: this.#prefix,
+      prefix,
+      path: pathOfObject(this, prefix),
+      signal: options.signal,
+      retry: this.#options,
+    });
   }
 
   async put(key: string, bytes: Uint8Array, options: ObjectPutOptions = {}): Promise<ObjectInfo> {
@@ -303,27 +274,7 @@ class S3Store implements ObjectStore {
       parsePage(await answer.text(MAXIMUM_PAGE_LENGTH), path),
     );
   }
-
-  /** Throws `network` for what is not below the prefix, or not after the previous name. */
-  #checkOrder(
-    item: ListedItem,
-    { prefix, previous, path }: { prefix: string; previous: string; path: string },
-  ): void {
-    const name = nameOf(item);
-    const isBelow = name.startsWith(this.#prefix + prefix);
-    if (isBelow && (previous === '' || compareNames(previous, name) < 0)) return;
-    const expected = isBelow ? `names after ${previous}` : `names below ${this.#prefix}${prefix}`;
-    throw nonsense(path, { what: 'listing', expected, actual: name });
-  }
-
-  #withoutPrefix(item: ListedItem): ListedItem {
-    const start = this.#prefix.length;
-    if (isCommonPrefix(item)) return { prefix: item.prefix.slice(start) };
-    return { ...item, key: item.key.slice(start) };
-  }
 }
-
-const compareNames = byBytesOf((name: string) => name);
 
 function checkKey(key: unknown): asserts key is string {
   checkKeyOfObject(key);

@@ -59,6 +59,8 @@ export class S3Server {
   /** Milliseconds that the clock of the server is ahead. */
   clockOffsetMs = 0;
   region = 'us-east-1';
+  /** Whether requests without a signature are answered. */
+  isOpen = false;
   readonly #server = createServer((request, response) => {
     this.#answer(request, response).catch(() => response.destroy());
   });
@@ -121,6 +123,7 @@ export class S3Server {
   }
 
   #denial({ headers }: IncomingMessage): string | undefined {
+    if (this.isOpen) return undefined;
     const authorization = headers.authorization ?? '';
     if (!authorization.includes(`Credential=${CREDENTIALS.accessKeyId}/`))
       return 'InvalidAccessKeyId';

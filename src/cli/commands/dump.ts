@@ -13,6 +13,7 @@ import {
 import { type Context, VALUES_MODES } from '../context.ts';
 import type { DumpWriter } from '../dump-writer.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
+import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
@@ -24,13 +25,14 @@ const OPTIONS = {
   lsnEnd: option('--lsn-end <lsn>', 'LSN to stop before', lsnArgument),
   limit: option('--limit <n>', 'maximum number of lines', countArgument),
   ...READ_LIMITS,
+  ...REMOTE_OPTIONS,
 };
 type DumpOptions = OptionValues<typeof OPTIONS>;
 
 export function addDump({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'dump', OPTIONS)
     .description('Print every entry in index order, and damage in its place.')
-    .argument('<file>', 'layer file')
+    .argument('<file>', 'layer file, or its s3:// or https:// URL')
     .action((file: string, options: DumpOptions) =>
       runner((context) => dump(context, file, options)),
     );
@@ -56,7 +58,7 @@ export async function dump(
 ): Promise<ExitStatus> {
   const { openForSalvage } = await import('../open-layer.ts');
   const { createDumpWriter } = await import('../dump-writer.ts');
-  await using reader = await openForSalvage(file, options);
+  await using reader = await openForSalvage(file, { ...options, signal: context.signal });
   const { kind } = reader.summary;
   const format = formatOf(options);
   const writer = createDumpWriter(context.stdout, { format, values: options.values, kind });

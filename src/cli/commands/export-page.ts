@@ -53,7 +53,7 @@ export function addExport({ program, runner }: CommandParents): void {
   const parent = addCommand(program, 'export').description('Extract data: export page.');
   const command = addCommand(parent, 'page', OPTIONS)
     .description('Extract the 8,192 bytes of a page.')
-    .argument('<source>', 'layer file, directory or index_part.json')
+    .argument('<source>', 'layer file, directory, index_part.json, or an s3:// or https:// URL')
     .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
     .action((file: string, words: string[], options: ExportOptions) =>
       runner((context) => exportPage(context, { file, words }, options)),

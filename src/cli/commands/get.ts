@@ -21,6 +21,7 @@ import { formatCount, formatSize } from '../human.ts';
 import type { ReadEntry } from '../open-layer.ts';
 import { type Output, refuseTerminal } from '../output.ts';
 import { pageProperties } from '../page-header.ts';
+import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { AT_LSN, formatOf, OBJECT_FORMAT, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
 
@@ -32,13 +33,14 @@ const OPTIONS = {
   ]),
   ...OBJECT_FORMAT,
   ...READ_LIMITS,
+  ...REMOTE_OPTIONS,
 };
 type GetOptions = OptionValues<typeof OPTIONS>;
 
 export function addGet({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'get', OPTIONS)
     .description('Print the newest entry of a key at or before an LSN.')
-    .argument('<file>', 'layer file')
+    .argument('<file>', 'layer file, or its s3:// or https:// URL')
     .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
     .action((file: string, words: string[], options: GetOptions) =>
       runner((context) => get(context, { file, words }, options)),
@@ -59,7 +61,7 @@ export async function get(
   const key = parseKeyWords(words);
   const { lsn } = options;
   if (options.raw) refuseTerminal(context.stdout);
-  await using reader = await openForReading(file, options);
+  await using reader = await openForReading(file, { ...options, signal: context.signal });
   const read = await readEntry(reader, { key, lsn });
   warnOfName(context, { file, reader });
   const isJson = formatOf(options) !== 'people';

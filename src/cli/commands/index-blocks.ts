@@ -9,17 +9,18 @@ import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.
 import { formatCount } from '../human.ts';
 import { encodeJson } from '../json.ts';
 import { ListWriter } from '../list-writer.ts';
+import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { storageErrorJson } from '../reporter.ts';
 import { formatOf, listFormat } from '../shared-options.ts';
 import { Table } from '../table.ts';
 
-const OPTIONS = listFormat('one block');
+const OPTIONS = { ...listFormat('one block'), ...REMOTE_OPTIONS };
 type IndexOptions = OptionValues<typeof OPTIONS>;
 
 export function addIndex({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'index', OPTIONS)
     .description('Print every block of the B-tree index.')
-    .argument('<file>', 'layer file')
+    .argument('<file>', 'layer file, or its s3:// or https:// URL')
     .action((file: string, options: IndexOptions) =>
       runner((context) => index(context, file, options)),
     );
@@ -33,7 +34,7 @@ export async function index(
 ): Promise<ExitStatus> {
   const { openForSalvage, warnOfSalvaged } = await import('../open-layer.ts');
   const format = formatOf(options);
-  await using reader = await openForSalvage(file);
+  await using reader = await openForSalvage(file, { ...options, signal: context.signal });
   const writer = format === 'people' ? new BlockTable(context) : new BlockList(context, format);
   const damage = reader.summaryError ?? reader.indexError;
   let status: ExitStatus = damage === undefined ? CLEAN : statusOfCode(damage.code);

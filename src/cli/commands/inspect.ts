@@ -10,15 +10,17 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatCount, formatNumberOf, formatSize } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
 import type { Output } from '../output.ts';
+import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { formatOf, OBJECT_FORMAT } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
 
-type InspectOptions = OptionValues<typeof OBJECT_FORMAT>;
+const OPTIONS = { ...OBJECT_FORMAT, ...REMOTE_OPTIONS };
+type InspectOptions = OptionValues<typeof OPTIONS>;
 
 export function addInspect({ program, runner }: CommandParents): void {
-  const command = addCommand(program, 'inspect', OBJECT_FORMAT)
+  const command = addCommand(program, 'inspect', OPTIONS)
     .description('Print the summary of a layer file and check its name.')
-    .argument('<file>', 'layer file')
+    .argument('<file>', 'layer file, or its s3:// or https:// URL')
     .action((file: string, options: InspectOptions) =>
       runner((context) => inspect(context, file, options)),
     );
@@ -34,7 +36,7 @@ export async function inspect(
   options: InspectOptions,
 ): Promise<ExitStatus> {
   const { nameMatches, openForSalvage } = await import('../open-layer.ts');
-  await using reader = await openForSalvage(file);
+  await using reader = await openForSalvage(file, { ...options, signal: context.signal });
   const { claimedSummary: summary, placeError, size, summaryError } = reader;
   if (summary === undefined) throw summaryError;
   const matches = nameMatches(file, summary);

@@ -12,12 +12,14 @@ import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
 import { encodeJson } from '../json.ts';
 import { ListWriter } from '../list-writer.ts';
+import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { storageErrorJson } from '../reporter.ts';
 import { formatOf, listFormat } from '../shared-options.ts';
 import { Table } from '../table.ts';
 
 const OPTIONS = {
   ...listFormat('one range'),
+  ...REMOTE_OPTIONS,
   hex: flag('--hex', 'first bytes of each range, too'),
 };
 type LayoutOptions = OptionValues<typeof OPTIONS>;
@@ -25,7 +27,7 @@ type LayoutOptions = OptionValues<typeof OPTIONS>;
 export function addLayout({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'layout', OPTIONS)
     .description('Print the meaning of every byte of a layer file.')
-    .argument('<file>', 'layer file')
+    .argument('<file>', 'layer file, or its s3:// or https:// URL')
     .action((file: string, options: LayoutOptions) =>
       runner((context) => layout(context, file, options)),
     );
@@ -46,7 +48,11 @@ async function layout(context: Context, file: string, options: LayoutOptions): P
   const isHex = options.hex === true;
   const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
   await refuseInputAsOutput(file, STANDARD_OUTPUT);
-  const { source, close } = await openSource(file, {});
+  const { layerInput } = await import('../remote-source.ts');
+  const { source, close } = await openSource(
+    await layerInput(file, { ...options, signal: context.signal }),
+    {},
+  );
   const firstBytes = async ({ offset, length }: LayoutRange): Promise<string> => {
     const bytes = Buffer.alloc(Math.min(length, SHOWN_BYTES));
     await readExactly(source, bytes, offset);

@@ -23,6 +23,7 @@ import {
   UNKNOWN_VERSION,
 } from '../exit-status.ts';
 import { formatCount, formatNumberOf } from '../human.ts';
+import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { createReportWriter } from '../report-writer.ts';
 import { formatOf, limitOptions, listFormat, READ_LIMITS } from '../shared-options.ts';
 
@@ -35,13 +36,14 @@ const OPTIONS = {
   ),
   pageChecksums: flag('--page-checksums', 'check of the checksums of Postgres pages; see below'),
   ...READ_LIMITS,
+  ...REMOTE_OPTIONS,
 };
 type VerifyOptions = OptionValues<typeof OPTIONS>;
 
 export function addVerify({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'verify', OPTIONS)
     .description('Read every block and every blob, and report what is wrong.')
-    .argument('<path...>', 'layer files, or directories to search')
+    .argument('<path...>', 'layer files or their URLs, or directories to search')
     .action((paths: string[], options: VerifyOptions) =>
       runner((context) => verify(context, paths, options)),
     );
@@ -137,10 +139,12 @@ async function verifyFile(
   { options, pageChecks }: { options: VerifyOptions; pageChecks: PageChecks | undefined },
 ): Promise<FileResult> {
   const { verifyLayer } = await import('../../layers/verify.ts');
+  const { layerInput } = await import('../remote-source.ts');
   const progress = context.reporter.progress({ label: 'verify' });
   const detail = basename(found.path);
   try {
-    const report = await verifyLayer(found.path, {
+    const input = await layerInput(found.path, { ...options, signal: context.signal });
+    const report = await verifyLayer(input, {
       ...limitOptions(options),
       maximumFindings: options.maxFindings,
       inspectValue: pageChecks?.inspect,

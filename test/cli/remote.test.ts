@@ -1,0 +1,109 @@
+/** Commands that read a layer from S3 or from a web server. */
+import { readFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import { goldenLayers } from '../support/golden.ts';
+import { CREDENTIALS, type S3Server, startS3 } from '../support/s3-server.ts';
+import { parseError, parseLines, runCli } from './support.ts';
+
+const PAGES =
+  goldenLayers().find((layer) => layer.manifest.case === '11-image-uncompressed')?.path ?? '';
+const KEY = ['rel=1663/5/16384', 'blkno=24'];
+
+async function served(): Promise<{ server: S3Server; url: string }> {
+  const { server } = await startS3();
+  const key = `timelines/${basename(PAGES)}`;
+  server.put(key, readFileSync(PAGES));
+  vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId);
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
+  vi.stubEnv('AWS_REGION', 'us-east-1');
+  vi.stubEnv('AWS_ENDPOINT_URL_S3', server.endpoint);
+  return { server, url: `s3://layers/${key}` };
+}
+
+afterEach(() => vi.unstubAllEnvs());
+
+/** What is printed names the argument, which differs. */
+function withoutPaths(text: string): string {
+  return text.replaceAll(/("path":)"[^"]*"/g, '$1""').replaceAll(/s3:\/\/\S*\/|\/\S*\//g, '');
+}
+
+describe('a layer in S3', () => {
+  test.each([
+    ['inspect', (file: string) => ['inspect', file, '--json']],
+    ['get', (file: string) => ['get', file, ...KEY, '--json']],
+    ['verify', (file: string) => ['verify', file, '--ndjson']],
+    ['dump', (file: string) => ['dump', file, '--ndjson', '--values', 'sha256']],
+    ['index', (file: string) => ['index', file, '--ndjson']],
+    ['layout', (file: string) => ['layout', file, '--ndjson']],
+    ['export page', (file: string) => ['export', 'page', file, ...KEY]],
+  ])('%s prints the same as for the file', async (_, words) => {
+    const { url } = await served();
+    const local = await runCli(words(PAGES));
+    const remote = await runCli([...words(url), '--s3-path-style']);
+    expect(remote.stderr).toBe('');
+    expect(remote.status).toBe(0);
+    expect(withoutPaths(remote.stdout)).toBe(withoutPaths(local.stdout));
+  });
+
+  test('get takes three requests', async () => {
+    const { server, url } = await served();
+    await runCli(['get', url, ...KEY, '--raw']);
+    expect(server.requests).toHaveLength(3);
+  });
+
+  test.each([
+    ['a missing key', 's3://layers/missing', 3, 'not-found'],
+    ['a missing bucket', 's3://other/missing', 3, 'io'],
+    ['a bucket alone', 's3://layers', 2, 'usage'],
+    ['a prefix', 's3://layers/timelines/', 2, 'usage'],
+    ['no bucket', 's3:///a', 2, 'usage'],
+  ])('%s ends with its status and code', async (_, url, status, code) => {
+    await served();
+    const result = await runCli(['inspect', url, '--json']);
+    expect(result.status).toBe(status);
+    expect(result.stdout).toBe('');
+    expect(parseError(result)).toMatchObject({ code });
+  });
+
+  test('without credentials is denied', async () => {
+    const { url } = await served();
+    vi.stubEnv('AWS_ACCESS_KEY_ID', '');
+    vi.stubEnv('AWS_CONFIG_FILE', '/nowhere');
+    vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', '/nowhere');
+    const result = await runCli(['verify', url, '--ndjson']);
+    expect(result.status).toBe(3);
+    expect(parseError(result)).toMatchObject({ code: 'denied', path: url });
+  });
+
+  test('that is damaged is told as such', async () => {
+    const { server } = await served();
+    const bytes = readFileSync(PAGES);
+    bytes[20_000] = 0x7f;
+    server.put('damaged', bytes.subarray(0, bytes.length - 8192));
+    const result = await runCli(['verify', 's3://layers/damaged', '--ndjson']);
+    expect(result.status).toBe(1);
+    expect(parseLines(result.stdout)[0]).toMatchObject({ path: 's3://layers/damaged', ok: false });
+  });
+
+  test('whose server stalls ends with the signal', async () => {
+    const { server, url } = await served();
+    server.fault = () => ({ kind: 'stall' });
+    const result = await runCli(['dump', url, '--ndjson'], { signal: AbortSignal.timeout(100) });
+    expect(result.status).toBe(130);
+  });
+});
+
+describe('a layer on a web server', () => {
+  test('is read by its URL, whose query is not printed', async () => {
+    const { server } = await served();
+    const url = `${server.endpoint}/layers/timelines/${basename(PAGES)}?token=secret`;
+    // The server of the tests wants a signature, which no plain URL has.
+    server.isOpen = true;
+    const result = await runCli(['inspect', url, '--json']);
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    const verified = await runCli(['verify', url, '--ndjson']);
+    expect(verified.stdout).not.toContain('secret');
+    expect(parseLines(verified.stdout)[0]).toMatchObject({ ok: true });
+  });
+});
