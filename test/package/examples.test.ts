@@ -5,8 +5,9 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { goldenLayers } from '../support/golden.ts';
+import { CREDENTIALS, startS3 } from '../support/s3-server.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const EXAMPLES = fileURLToPath(new URL('../../examples', import.meta.url));
@@ -31,6 +32,28 @@ test('CSV becomes a layer, and the layer CSV in the order of the keys', async ()
   const printed = await runExample('csv-and-back.mjs', cwd, 'pages.csv');
   expect(printed).toMatch(/^2 images in .*\nblock,hex\n2,c0de\n7,00ff\n$/);
   expect(readFileSync(join(cwd, 'back.csv'), 'utf8')).toBe('block,hex\n2,c0de\n7,00ff\n');
+});
+
+test('a value is read from a bucket by three requests', async () => {
+  const { server } = await startS3();
+  const path = goldenLayers().find(
+    ({ manifest }) => manifest.case === '11-image-uncompressed',
+  )?.path;
+  server.put('a/layer', readFileSync(path ?? ''));
+  vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId);
+  vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
+  vi.stubEnv('AWS_REGION', 'us-east-1');
+  vi.stubEnv('AWS_ENDPOINT_URL_S3', server.endpoint);
+  onTestFinished(() => vi.unstubAllEnvs());
+  const key = '000000067F00000005000040000000000018';
+  const printed = await runExample(
+    'layer-in-s3.mjs',
+    temporaryDirectory(),
+    'layers',
+    'a/layer',
+    key,
+  );
+  expect(printed).toMatch(/^8192 bytes at \d+\n3 requests\n$/);
 });
 
 test('a value is read over HTTP by a few range requests', async () => {
