@@ -44,7 +44,9 @@ test('a value is read from a bucket by three requests', async () => {
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
   vi.stubEnv('AWS_REGION', 'us-east-1');
   vi.stubEnv('AWS_ENDPOINT_URL_S3', server.endpoint);
-  onTestFinished(() => vi.unstubAllEnvs());
+  onTestFinished(() => {
+    vi.unstubAllEnvs();
+  });
   const key = '000000067F00000005000040000000000018';
   const printed = await runExample(
     'layer-in-s3.mjs',
