@@ -12,6 +12,7 @@ import { BlobReader, BlobWriter, BufferedWriter, bytesSource } from 'layerfile/b
 import { EphemeralLayer, type LayerEntry, parseLayerName, verifyLayer } from 'layerfile/layers';
 import { describeKey, importPgdata } from 'layerfile/postgres';
 import { type Choose, MemoryFileSystem } from 'layerfile/testing';
+import { IndexPart, LayerMap } from 'layerfile/timeline';
 import { OpenFiles, VirtualFile } from 'layerfile/virtual-file';
 import { overwriteFile, readDocument } from 'layerfile/write-once';
 
@@ -47,6 +48,10 @@ export async function use(path: string): Promise<LayerEntry | undefined> {
   }
   const choose: Choose = (n) => n - 1;
   new MemoryFileSystem({ intercept: ({ kind }) => ({ fail: kind }) }).crash(choose);
+  const index = IndexPart.parse('{}', { path });
+  LayerMap.fromNames(index.fields.layers.keys()).search(minimumKey(), 1n)?.lsnFloor satisfies
+    | bigint
+    | undefined;
   void [EphemeralLayer, importPgdata, readDocument, verifyLayer];
   const reader = await openLayer(path);
   return await reader.get(minimumKey());

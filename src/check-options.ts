@@ -87,6 +87,15 @@ export function checkObject(what: string, value: unknown): asserts value is obje
   if (typeof value !== 'object' || value === null) throw refused(what, 'an object', value);
 }
 
+/** Throws `invalid-input` unless the value can be iterated over. */
+export function checkIterable(what: string, value: unknown): void {
+  const isIterable =
+    (typeof value === 'object' || typeof value === 'string') &&
+    value !== null &&
+    typeof Reflect.get(Object(value), Symbol.iterator) === 'function';
+  if (!isIterable) throw refused(what, 'an iterable', value);
+}
+
 /**
  * Throws `invalid-input` for options that are not an object, or have an unknown name: a misspelt option
  * would be ignored. Names whose value is undefined are left alone, as if they were absent.

@@ -152,3 +152,4 @@ export {
   type RedoRequest,
 } from '../timeline/wal-redo/messages.ts';
 export { RedoProcess, type RedoProcessOptions } from '../timeline/wal-redo/redo-process.ts';
+export type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts';

@@ -39,6 +39,7 @@ export type {
 export type { OpenFiles, OpenFilesOptions } from '../virtual-file/open-files.ts';
 export type { OwnerState, Owners } from '../virtual-file/owners.ts';
 export type { ReadSmallFileOptions } from '../virtual-file/small-file.ts';
+export { type CreateOnceOptions, createFileOnce } from '../write-once/create-once.ts';
 export {
   DEFAULT_DOCUMENT_LIMITS,
   type DocumentLimitOptions,

@@ -6,6 +6,7 @@
  * name twice is refused: readers disagree about which of the two counts.
  */
 import { LosslessNumber, parse, stringify } from 'lossless-json';
+import { checkBytes } from '../check-bytes.ts';
 import { StorageError } from '../errors.ts';
 import { messageOf } from '../realms.ts';
 
@@ -42,6 +43,7 @@ const MAXIMUM_DIGITS = 40;
 
 /** Throws `too-large` and `corrupt`, with the offset in bytes where it is known. */
 export function parseExactJson(content: Uint8Array | string, source: JsonSource): JsonValue {
+  if (typeof content !== 'string') checkBytes(content, source.what);
   if (content.length > source.maximumSize) {
     throw new StorageError('too-large', {
       what: source.what,

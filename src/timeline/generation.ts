@@ -6,7 +6,7 @@
  * None is below all others: none < 0 < 1 < …
  * Source: Neon libs/utils/src/generation.rs.
  */
-import { checkCount } from '../check-options.ts';
+import { checkCount, checkText } from '../check-options.ts';
 
 /** A generation; undefined for data older than generations. */
 export type Generation = number | undefined;
@@ -16,11 +16,14 @@ export const MAXIMUM_GENERATION = 0xffff_ffff;
 
 /** Compares for sorting: no generation first. */
 export function compareGenerations(left: Generation, right: Generation): number {
+  checkGeneration(left);
+  checkGeneration(right);
   return (left ?? -1) - (right ?? -1);
 }
 
 /** The generation after this one; after none it is 1. Undefined after the highest. */
 export function nextGeneration(generation: Generation): Generation {
+  checkGeneration(generation);
   if (generation === MAXIMUM_GENERATION) return undefined;
   return generation === undefined ? 1 : generation + 1;
 }
@@ -28,7 +31,7 @@ export function nextGeneration(generation: Generation): Generation {
 /** `-` and 8 lower-case hex digits, or nothing. */
 export function formatGenerationSuffix(generation: Generation): string {
   if (generation === undefined) return '';
-  checkCount('generation', generation, { to: MAXIMUM_GENERATION });
+  checkGeneration(generation);
   return `-${generation.toString(16).padStart(8, '0')}`;
 }
 
@@ -37,6 +40,11 @@ export function formatGenerationSuffix(generation: Generation): string {
  * else, because undefined is no generation.
  */
 export function parseGeneration(digits: string): number | 'invalid' {
+  checkText('generation', digits);
   if (!/^0*[0-9a-fA-F]{1,8}$/.test(digits)) return 'invalid';
   return Number.parseInt(digits, 16);
+}
+
+function checkGeneration(generation: Generation): void {
+  if (generation !== undefined) checkCount('generation', generation, { to: MAXIMUM_GENERATION });
 }

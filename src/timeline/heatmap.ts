@@ -13,6 +13,7 @@
  * The order of the layers is that in which they are to be downloaded.
  * Source: Neon pageserver/src/tenant/secondary/heatmap.rs.
  */
+import { checkText } from '../check-options.ts';
 import { parseExactJson } from './exact-json.ts';
 import { type Generation, MAXIMUM_GENERATION } from './generation.ts';
 import { canonicalLayerName } from './index-part/index-fields.ts';
@@ -55,6 +56,7 @@ const MAXIMUM_HEATMAP_SIZE = 256 * 1024 * 1024;
  * @throws `corrupt`, with the place; `too-large` above 256 MiB.
  */
 export function parseHeatmap(content: Uint8Array | string, path?: string): Heatmap {
+  if (path !== undefined) checkText('path', path);
   const source = { what: 'heatmap', path, maximumSize: MAXIMUM_HEATMAP_SIZE };
   const root = new JsonField(parseExactJson(content, source), '', path);
   return {

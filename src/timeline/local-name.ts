@@ -13,6 +13,7 @@
  *
  * Source: Neon pageserver/src/tenant/timeline/init.rs and mgr.rs.
  */
+import { checkText } from '../check-options.ts';
 import { isStorageError } from '../errors.ts';
 import { formatLayerName, type LayerName, parseLayerName } from '../layers/layer-name.ts';
 import { formatGenerationSuffix, type Generation } from './generation.ts';
@@ -51,6 +52,7 @@ export type LocalTenantsEntry =
 
 /** What a file in the directory of a timeline is. */
 export function parseLocalTimelineFile(name: string): LocalTimelineFile {
+  checkText('name', name);
   const layer = layerNamed(name);
   if (layer !== undefined) {
     const { generation } = layer;
@@ -69,6 +71,7 @@ export function parseLocalTimelineFile(name: string): LocalTimelineFile {
 
 /** What an entry of `timelines/` is. */
 export function parseLocalTimelinesEntry(name: string): LocalTimelinesEntry {
+  checkText('name', name);
   if (name.endsWith('___temp')) return { kind: 'leftover' };
   if (/^[0-9a-fA-F]{32}$/.test(name)) return { kind: 'timeline', timelineId: name.toLowerCase() };
   return { kind: 'unknown' };
@@ -76,6 +79,7 @@ export function parseLocalTimelinesEntry(name: string): LocalTimelinesEntry {
 
 /** What an entry of `tenants/` is. */
 export function parseLocalTenantsEntry(name: string): LocalTenantsEntry {
+  checkText('name', name);
   if (/^[0-9a-fA-F]{32}(-[0-9a-fA-F]{4})?$/.test(name)) {
     return { kind: 'tenant', ...parseTenantShard(name) };
   }

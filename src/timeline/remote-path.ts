@@ -12,6 +12,7 @@
  *
  * Source: Neon pageserver/src/tenant/remote_timeline_client.rs.
  */
+import { checkObject, checkText } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { formatLayerName, type LayerName, parseLayerName } from '../layers/layer-name.ts';
@@ -68,13 +69,17 @@ export interface RemoteLayer {
 }
 
 /** The directory of a timeline, without a slash at its end. */
-export function remoteTimelinePath({ tenantId, shard, timelineId }: TimelinePlace): string {
+export function remoteTimelinePath(place: TimelinePlace): string {
+  checkObject('place of a timeline', place);
+  const { tenantId, shard, timelineId } = place;
   const timeline = formatIdentifier(parseIdentifier(timelineId, 'timeline id'));
   return `tenants/${formatTenantShard({ tenantId, shard })}/timelines/${timeline}`;
 }
 
 /** The path of a layer. */
-export function remoteLayerPath({ place, name, generation, shard }: RemoteLayer): string {
+export function remoteLayerPath(layer: RemoteLayer): string {
+  checkObject('layer', layer);
+  const { place, name, generation, shard } = layer;
   const directory = remoteTimelinePath({ ...place, shard: shard ?? UNSHARDED });
   return `${directory}/${canonicalName(parseLayerName(name))}${formatGenerationSuffix(generation)}`;
 }
@@ -110,12 +115,13 @@ export function remoteHeatmapPath(tenant: TenantShard): string {
  * @throws `invalid-input` for a path that is not below a tenant.
  */
 export function parseRemotePath(path: string): RemoteObject {
-  const [root, tenant, ...rest] = String(path).split('/');
+  checkText('path', path);
+  const [root, tenant, ...rest] = path.split('/');
   if (root !== 'tenants' || tenant === undefined || rest.length === 0) {
     throw new StorageError('invalid-input', {
       what: 'path in remote storage',
       expected: 'tenants/{tenant}/…',
-      actual: JSON.stringify(String(path)),
+      actual: JSON.stringify(path),
     });
   }
   const place = parseTenantShard(tenant);
@@ -136,6 +142,7 @@ export function parseRemotePath(path: string): RemoteObject {
 
 /** What an object in the directory of a timeline is. */
 export function parseTimelineObject(name: string): TimelineObject {
+  checkText('name', name);
   if (name === 'initdb.tar.zst') return { kind: 'initdb' };
   if (name === 'initdb-preserved.tar.zst') return { kind: 'initdb-preserved' };
   if (name.startsWith(INDEX_NAME)) {
@@ -151,6 +158,7 @@ export function parseTimelineObject(name: string): TimelineObject {
 
 /** The generation in the name of an index: what follows the first `-`. */
 export function indexGeneration(name: string): Generation | 'invalid' {
+  checkText('name', name);
   const dash = name.indexOf('-');
   if (dash < 0) return name === INDEX_NAME ? undefined : 'invalid';
   return name.slice(0, dash) === INDEX_NAME ? parseGeneration(name.slice(dash + 1)) : 'invalid';
@@ -158,6 +166,7 @@ export function indexGeneration(name: string): Generation | 'invalid' {
 
 /** The generation in the name of a manifest: exactly 8 lower-case digits before the extension. */
 export function manifestGeneration(name: string): Generation | 'invalid' {
+  checkText('name', name);
   const match = /^tenant-manifest(?:-([0-9a-f]{8}))?\.json$/.exec(name);
   if (match === null) return 'invalid';
   return match[1] === undefined ? undefined : Number.parseInt(match[1], 16);

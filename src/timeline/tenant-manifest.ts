@@ -10,7 +10,7 @@
  *
  * Source: Neon pageserver/src/tenant/remote_timeline_client/manifest.rs.
  */
-import { checkCount, checkObject } from '../check-options.ts';
+import { checkCount, checkIterable, checkObject, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
@@ -50,6 +50,7 @@ const MAXIMUM_MANIFEST_SIZE = 64 * 1024 * 1024;
  * @throws `corrupt`, with the place; `too-large` above 64 MiB.
  */
 export function parseTenantManifest(content: Uint8Array | string, path?: string): TenantManifest {
+  if (path !== undefined) checkText('path', path);
   const source = { what: 'tenant manifest', path, maximumSize: MAXIMUM_MANIFEST_SIZE };
   const root = new JsonField(parseExactJson(content, source), '', path);
   const offloaded = root.field('offloaded_timelines');
@@ -80,6 +81,7 @@ function parseOffloadedTimeline(field: JsonField): OffloadedTimeline {
 export function formatTenantManifest(manifest: Omit<TenantManifest, 'version'>): string {
   checkObject('tenant manifest', manifest);
   checkCount('stripeSize', manifest.stripeSize, { from: 1, to: 0xffff_ffff });
+  checkIterable('offloadedTimelines', manifest.offloadedTimelines);
   const timelines = manifest.offloadedTimelines.map(formatOffloadedTimeline);
   return formatExactJson({
     version: MANIFEST_VERSION,

@@ -7,7 +7,7 @@
  * A count of 0 means "not sharded". A count of 1 differs from it in the name only.
  * Source: Neon libs/utils/src/shard.rs.
  */
-import { checkCount } from '../check-options.ts';
+import { checkCount, checkObject, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 
@@ -32,7 +32,8 @@ export const UNSHARDED: ShardIndex = { number: 0, count: 0 };
 
 /** Four hex digits, the number and then the count; `0000` if not sharded. */
 export function formatShardIndex(shard: ShardIndex): string {
-  checkCount('shard number', shard?.number, { to: 0xff });
+  checkObject('shard', shard);
+  checkCount('shard number', shard.number, { to: 0xff });
   checkCount('shard count', shard.count, { to: 0xff });
   return twoDigits(shard.number) + twoDigits(shard.count);
 }
@@ -43,11 +44,12 @@ export function formatShardIndex(shard: ShardIndex): string {
  * @throws `invalid-input`.
  */
 export function parseShardIndex(text: string): ShardIndex {
-  if (typeof text !== 'string' || !/^[0-9a-fA-F]{4}$/.test(text)) {
+  checkText('shard index', text);
+  if (!/^[0-9a-fA-F]{4}$/.test(text)) {
     throw new StorageError('invalid-input', {
       what: 'shard index',
       expected: '4 hex digits',
-      actual: typeof text === 'string' ? JSON.stringify(text) : typeof text,
+      actual: JSON.stringify(text),
     });
   }
   return {
@@ -57,7 +59,9 @@ export function parseShardIndex(text: string): ShardIndex {
 }
 
 /** `{tenant}` or `{tenant}-{NNCC}`. */
-export function formatTenantShard({ tenantId, shard }: TenantShard): string {
+export function formatTenantShard(tenantShard: TenantShard): string {
+  checkObject('tenant shard', tenantShard);
+  const { tenantId, shard } = tenantShard;
   const tenant = formatIdentifier(parseIdentifier(tenantId, 'tenant id'));
   return isUnsharded(shard) ? tenant : `${tenant}-${formatShardIndex(shard)}`;
 }
@@ -68,12 +72,13 @@ export function formatTenantShard({ tenantId, shard }: TenantShard): string {
  * @throws `invalid-input`.
  */
 export function parseTenantShard(text: string): TenantShard {
-  const match = /^([0-9a-fA-F]{32})(?:-([0-9a-fA-F]{4}))?$/.exec(String(text));
+  checkText('tenant-shard id', text);
+  const match = /^([0-9a-fA-F]{32})(?:-([0-9a-fA-F]{4}))?$/.exec(text);
   if (match?.[1] === undefined) {
     throw new StorageError('invalid-input', {
       what: 'tenant-shard id',
       expected: '32 hex digits, or these, - and 4 hex digits',
-      actual: JSON.stringify(String(text)),
+      actual: JSON.stringify(text),
     });
   }
   const shard = match[2] === undefined ? UNSHARDED : parseShardIndex(match[2]);
@@ -82,6 +87,7 @@ export function parseTenantShard(text: string): TenantShard {
 
 /** Whether the shard is that of a tenant that is not sharded. */
 export function isUnsharded(shard: ShardIndex): boolean {
+  checkObject('shard', shard);
   return shard.number === 0 && shard.count === 0;
 }
 

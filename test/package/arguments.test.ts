@@ -8,6 +8,7 @@ import * as layers from '../../src/entry/layers.ts';
 import * as objectStore from '../../src/entry/object-store.ts';
 import * as postgres from '../../src/entry/postgres.ts';
 import * as testing from '../../src/entry/testing.ts';
+import * as timeline from '../../src/entry/timeline.ts';
 import * as virtualFile from '../../src/entry/virtual-file.ts';
 import * as writeOnce from '../../src/entry/write-once.ts';
 import * as index from '../../src/index.ts';
@@ -19,6 +20,7 @@ const EVERYTHING = {
   'write-once': writeOnce,
   'object-store': objectStore,
   testing,
+  timeline,
 };
 
 /** Classes that only the library makes: their constructors are private in the types. */
@@ -30,6 +32,8 @@ const PRIVATE = [
   'EphemeralLayer',
   'ImageLayerReader',
   'ImageLayerWriter',
+  'IndexPart',
+  'LayerMap',
   'SalvageReader',
   'TemporaryFile',
   'VirtualFile',

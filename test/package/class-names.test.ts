@@ -13,6 +13,7 @@ const ENTRIES = [
   'postgres',
   'object-store',
   'testing',
+  'timeline',
 ];
 
 describe.each(ENTRIES)('the built entry %s', (entry) => {

@@ -11,6 +11,7 @@ const ENTRIES = [
   'postgres',
   'object-store',
   'testing',
+  'timeline',
 ];
 
 describe.each(ENTRIES)('the entry %s', (entry) => {

@@ -2,13 +2,14 @@
  * What is wrong with an index as a whole: what keeps a pageserver from attaching the timeline, what
  * it drops when it does, and what Neon's scrubber reports.
  */
+import { checkOptions } from '../../check-options.ts';
 import { isStorageError } from '../../errors.ts';
 import { parseLayerName } from '../../layers/layer-name.ts';
 import { formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import { compareGenerations, type Generation } from '../generation.ts';
 import { LayerMap } from '../layer-map/layer-map.ts';
 import { INDEX_VERSION } from './index-fields.ts';
-import type { IndexPart } from './index-part.ts';
+import { checkIndexPartArgument, type IndexPart } from './index-part.ts';
 
 /** Something that is wrong with an index. */
 export interface IndexFinding {
@@ -47,8 +48,11 @@ export function isFutureLayer(name: string, diskConsistentLsn: Lsn): boolean {
 /** Checks an index by itself, without its layers: the findings, layers last, in order of their names. */
 export function checkIndexPart(
   index: IndexPart,
-  { generation }: CheckIndexPartOptions = {},
+  options: CheckIndexPartOptions = {},
 ): IndexFinding[] {
+  checkIndexPartArgument('index', index);
+  checkOptions(options, { generation: true });
+  const { generation } = options;
   const { fields, storedDiskConsistentLsn: stored } = index;
   const { layers, metadata } = fields;
   const findings: IndexFinding[] = [];

@@ -1,23 +1,28 @@
 /** The differences of two indices: fields by their JSON names, and layers by name. */
 import { formatExactJson, isJsonObject, type JsonObject, type JsonValue } from '../exact-json.ts';
-import type { IndexPart } from './index-part.ts';
+import { checkIndexPartArgument, type IndexPart } from './index-part.ts';
 
-/** A difference of a field: its place, and the values as JSON; undefined where it is missing. */
+/** A difference of a field: the values as JSON, undefined where it is missing. */
 export interface FieldDifference {
+  /** Tells the two kinds apart. */
   readonly kind: 'field';
-  /** `metadata_bytes.initdb_lsn`. */
+  /** Its place, such as `metadata_bytes.initdb_lsn`. */
   readonly field: string;
+  /** In the first index. */
   readonly a: JsonValue | undefined;
+  /** In the second index. */
   readonly b: JsonValue | undefined;
 }
 
 /** A difference of a layer. */
 export interface LayerDifference {
+  /** Tells the two kinds apart. */
   readonly kind: 'layer';
   /** Name of the layer. */
   readonly name: string;
-  /** Its entries; undefined where it is missing. */
+  /** Its entry in the first index; undefined where it is missing. */
   readonly a: JsonValue | undefined;
+  /** Its entry in the second index. */
   readonly b: JsonValue | undefined;
 }
 
@@ -29,6 +34,8 @@ export type IndexDifference = FieldDifference | LayerDifference;
  * the current version. First the fields, then the layers by name.
  */
 export function diffIndexParts(a: IndexPart, b: IndexPart): IndexDifference[] {
+  checkIndexPartArgument('first index', a);
+  checkIndexPartArgument('second index', b);
   const { layer_metadata: layersA, ...fieldsA } = a.toJson();
   const { layer_metadata: layersB, ...fieldsB } = b.toJson();
   const differences: IndexDifference[] = [];

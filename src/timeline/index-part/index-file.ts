@@ -1,10 +1,11 @@
 /** Writes an index beside those of earlier generations, which stay as they are. */
+import { checkObject, checkText } from '../../check-options.ts';
 import { isStorageError } from '../../errors.ts';
 import { pathIn } from '../../virtual-file/absolute-path.ts';
 import { type CreateOnceOptions, createFileOnce } from '../../write-once/create-once.ts';
 import { formatGenerationSuffix, type Generation } from '../generation.ts';
 import { INDEX_NAME } from '../remote-path.ts';
-import type { IndexPart } from './index-part.ts';
+import { checkIndexPartArgument, type IndexPart } from './index-part.ts';
 
 /** Options of `writeIndexPart`. */
 export interface WriteIndexPartOptions extends CreateOnceOptions {
@@ -25,11 +26,15 @@ export interface WriteIndexPartOptions extends CreateOnceOptions {
  */
 export async function writeIndexPart(
   index: IndexPart,
-  { directory, generation, ...options }: WriteIndexPartOptions,
+  options: WriteIndexPartOptions,
 ): Promise<string> {
+  checkIndexPartArgument('index', index);
+  checkObject('options', options);
+  const { directory, generation, ...creating } = options;
+  checkText('directory', directory);
   const path = pathIn(directory, `${INDEX_NAME}${formatGenerationSuffix(generation)}`);
   try {
-    await createFileOnce(path, index.format(), options);
+    await createFileOnce(path, index.format(), creating);
   } catch (error) {
     if (!isStorageError(error, 'exists')) throw error;
     throw error.with({ what: 'an index of this generation exists' });

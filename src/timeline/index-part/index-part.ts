@@ -1,5 +1,11 @@
 /** An index_part.json: reading it, changing it, and writing it without losing what is not known. */
-import { checkObject, checkOptions } from '../../check-options.ts';
+import {
+  checkBigint,
+  checkIterable,
+  checkObject,
+  checkOptions,
+  checkText,
+} from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { checkLsn, type Lsn } from '../../layers/lsn.ts';
 import {
@@ -8,9 +14,11 @@ import {
   type TimelineMetadataFields,
 } from '../../write-once/timeline-metadata.ts';
 import { formatExactJson, isJsonObject, type JsonObject, parseExactJson } from '../exact-json.ts';
+import { formatGenerationSuffix } from '../generation.ts';
 import { JsonField } from '../json-fields.ts';
 import { normalizeJsonTime } from '../json-time.ts';
 import { MAXIMUM_LAYERS } from '../layer-map/layer-table.ts';
+import { formatShardIndex } from '../tenant-shard.ts';
 import {
   canonicalLayerName,
   decodeIndexFields,
@@ -75,6 +83,7 @@ export class IndexPart {
   static parse(content: Uint8Array | string, options: ParseIndexPartOptions = {}): IndexPart {
     checkOptions(options, { path: true });
     const { path } = options;
+    if (path !== undefined) checkText('path', path);
     const source = { what: 'index_part.json', path, maximumSize: MAXIMUM_INDEX_SIZE };
     const json = parseExactJson(content, source);
     const root = new JsonField(json, '', path);
@@ -155,6 +164,15 @@ export class IndexPart {
   }
 }
 
+/** Throws `invalid-input` unless the value is an index, of whatever copy of this package. */
+export function checkIndexPartArgument(what: string, value: unknown): void {
+  checkObject(what, value);
+  const isIndex = 'fields' in value && 'toJson' in value && 'format' in value;
+  if (!isIndex) {
+    throw new StorageError('invalid-input', { what, expected: 'an IndexPart', actual: 'object' });
+  }
+}
+
 const CHANGES: Readonly<Record<keyof IndexPartChanges, true>> = {
   deletedAt: true,
   archivedAt: true,
@@ -171,8 +189,13 @@ const CHANGES: Readonly<Record<keyof IndexPartChanges, true>> = {
 };
 
 function canonicalLayers(layers: ReadonlyMap<string, IndexLayer>): ReadonlyMap<string, IndexLayer> {
+  checkIterable('layers', layers);
   const canonical = new Map<string, IndexLayer>();
   for (const [name, layer] of layers) {
+    checkObject('layer of an index', layer);
+    checkBigint('file size', layer.fileSize);
+    formatGenerationSuffix(layer.generation);
+    formatShardIndex(layer.shard);
     const known = canonicalLayerName(name);
     if (canonical.has(known)) {
       throw new StorageError('invalid-input', {

@@ -11,6 +11,7 @@
  * The version of Postgres is in no name. A derived field is a guess: the real cutoff may be higher, and
  * a timeline may have an ancestor.
  */
+import { checkCount, checkIterable, checkObject } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { parseLayerName } from '../../layers/layer-name.ts';
 import type { Lsn } from '../../layers/lsn.ts';
@@ -35,6 +36,7 @@ export interface ListedLayer {
 
 /** An index that was made anew. */
 export interface RebuiltIndexPart {
+  /** In the version that is written. */
   readonly index: IndexPart;
   /** Fields of the metadata that were derived. */
   readonly derived: readonly (keyof TimelineMetadataFields)[];
@@ -54,9 +56,13 @@ export function rebuildIndexPart(
   listing: Iterable<ListedLayer>,
   given: Partial<TimelineMetadataFields> & Pick<TimelineMetadataFields, 'pgVersion'>,
 ): RebuiltIndexPart {
+  checkIterable('listing', listing);
+  checkObject('metadata', given);
   const newest = new Map<string, ListedLayer>();
   const superseded: ListedLayer[] = [];
   for (const layer of listing) {
+    checkObject('layer of the listing', layer);
+    if (typeof layer.size !== 'bigint') checkCount('size of a layer', layer.size);
     const name = canonicalLayerName(layer.name);
     const other = newest.get(name);
     const isNewer =

@@ -10,7 +10,13 @@
  *
  * Source: Neon pageserver/src/tenant/layer_map.rs.
  */
-import { checkCount, checkLimit, checkObject, checkOptions } from '../../check-options.ts';
+import {
+  checkCount,
+  checkIterable,
+  checkLimit,
+  checkObject,
+  checkOptions,
+} from '../../check-options.ts';
 import { compareKeys, formatKey, type Key, type KeyRange } from '../../layers/key.ts';
 import { ALL_LSNS, checkLsn, type Lsn, type LsnRange } from '../../layers/lsn.ts';
 import { Coverage, NONE } from './coverage.ts';
@@ -139,6 +145,7 @@ export class LayerMap {
     checkOptions(options, { sizes: true, maximumLayers: true, memoryLayers: true });
     const { maximumLayers = MAXIMUM_LAYERS } = options;
     checkCount('maximumLayers', maximumLayers, { to: MAXIMUM_LAYERS });
+    checkIterable('names', names);
     checkMemoryLayers(options.memoryLayers);
     return new LayerMap(LayerTable.fromNames(names, maximumLayers), { ...options });
   }

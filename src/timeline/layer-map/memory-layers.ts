@@ -1,5 +1,5 @@
 /** Layers of a timeline that a pageserver has in memory: the open one, and frozen ones before it. */
-import { checkText } from '../../check-options.ts';
+import { checkIterable, checkText } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { checkLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { Candidate } from './search-rule.ts';
@@ -16,6 +16,7 @@ export interface MemoryLayer {
 
 /** Throws `invalid-input` or `out-of-range` unless these are layers, the oldest first and the open one last. */
 export function checkMemoryLayers(layers: readonly MemoryLayer[] | undefined): void {
+  if (layers !== undefined) checkIterable('memoryLayers', layers);
   let previousEnd: Lsn | undefined = 0n;
   for (const { name, start, end } of layers ?? []) {
     checkText('name of a layer in memory', name);
