@@ -36,6 +36,7 @@ describe('index-part', () => {
       const [shown] = parseLines(result.stdout);
       expect(shown?.['disk_consistent_lsn']).toBe('0000000007000340');
       expect(Object.keys(shown?.['layer_metadata'] ?? {}).length).toBe(36);
+      expect(result.stdout).toContain('"file_size":1105920,');
       expect(shown).toMatchObject({
         version: 15,
         metadata_bytes: {

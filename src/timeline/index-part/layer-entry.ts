@@ -44,8 +44,13 @@ export function decodeLayerEntry(field: JsonField): IndexLayer {
 /** Encodes an entry, with the unknown fields of the one that it replaces. */
 export function encodeLayerEntry(layer: IndexLayer, old: JsonObject = {}): JsonValue {
   return mergeFields(old, [
-    ['file_size', layer.fileSize],
+    ['file_size', isExact(layer.fileSize) ? Number(layer.fileSize) : layer.fileSize],
     ['generation', layer.generation],
     ['shard', isUnsharded(layer.shard) ? undefined : formatShardIndex(layer.shard)],
   ]);
+}
+
+/** Whether the size is the same as a JavaScript number. */
+function isExact(size: bigint): boolean {
+  return size <= BigInt(Number.MAX_SAFE_INTEGER);
 }
