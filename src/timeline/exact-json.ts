@@ -6,7 +6,7 @@
  * name twice is refused: readers disagree about which of the two counts.
  */
 import { LosslessNumber, parse, stringify } from 'lossless-json';
-import { checkBytes } from '../check-bytes.ts';
+import { checkBytes } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { messageOf } from '../realms.ts';
 
