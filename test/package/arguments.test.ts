@@ -34,8 +34,10 @@ const PRIVATE = [
   'ImageLayerWriter',
   'IndexPart',
   'LayerMap',
+  'RedoProcess',
   'SalvageReader',
   'TemporaryFile',
+  'Timeline',
   'VirtualFile',
   // What is thrown has to be made of something.
   'StorageError',

@@ -12,7 +12,7 @@
  * record, oldest first, G.
  * Source: Neon pageserver/src/walredo/process/protocol.rs, pgxn/neon_walredo/walredoproc.c.
  */
-import { checkBytes } from '../../check-options.ts';
+import { checkBytes, checkIterable, checkObject } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { formatKey, type Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
@@ -54,7 +54,10 @@ const GET = 0x47;
  * @returns All messages, in order; the process answers them with one page.
  * @throws `invalid-input` unless the key is that of a relation block, and the base has 8,192 bytes.
  */
-export function encodeRedoMessages({ key, base, records }: RedoRequest): Uint8Array {
+export function encodeRedoMessages(request: RedoRequest): Uint8Array {
+  checkObject('request', request);
+  checkIterable('records', request.records);
+  const { key, base, records } = request;
   const tag = tagOf(key);
   if (base !== undefined) checkPage(base);
   const messages = [

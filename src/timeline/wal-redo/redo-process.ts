@@ -67,6 +67,9 @@ export class RedoProcess {
    */
   static start(program: string, options: RedoProcessOptions = {}): RedoProcess {
     checkText('program', program);
+    if (program.includes('\0')) {
+      throw new StorageError('invalid-input', { what: 'program', expected: 'a text without NUL' });
+    }
     checkOptions(options, REDO_PROCESS_OPTIONS);
     if (options.timeoutMs !== undefined) checkCount('timeoutMs', options.timeoutMs, { from: 1 });
     return new RedoProcess(program, options);

@@ -363,7 +363,11 @@ describe('an index is not made', () => {
       'out-of-range',
     ],
     ['with a name that is no layer', { layers: new Map([['x', layer]]) }, 'invalid-input'],
-    ['with a misspelt field', Object.fromEntries([['archiveAt', undefined]]), 'invalid-input'],
+    [
+      'with a misspelt field',
+      Object.fromEntries([['archiveAt', '2024-07-19T09:00:00']]),
+      'invalid-input',
+    ],
   ])('%s', (_, changes, code) => {
     expect(storageErrorThrownBy(() => index.with(changes)).code).toBe(code);
   });
