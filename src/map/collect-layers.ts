@@ -43,7 +43,7 @@ export function collectLayers(title: string, snapshots: readonly Snapshot[]): Pa
   const collected = snapshots.map((snapshot) => readSnapshot(snapshot, leftOut));
   const layers = new DistinctLayers();
   const members = collected.map(({ layers: named }) => named.map((layer) => layers.add(layer)));
-  const maps = collected.map(({ snapshot, layers: named }) => readMap(snapshot, named));
+  const maps = collected.map(readMap);
   const table = LayerTable.fromNames(layers.names, MAXIMUM_LAYERS);
   const counts = {
     layers: layers.layers.length,
@@ -87,6 +87,7 @@ interface NamedLayer {
 
 interface ReadSnapshot {
   readonly snapshot: Snapshot;
+  readonly map: LayerMap;
   readonly layers: readonly NamedLayer[];
 }
 
@@ -101,14 +102,14 @@ function readSnapshot(snapshot: Snapshot, leftOut: LeftOutNames): ReadSnapshot {
       leftOut.add(layer.name, reasonOf(error));
     }
   }
-  refuseUnfit(byName, leftOut);
-  return { snapshot, layers: [...byName.values()] };
+  const map = mapOf(byName, leftOut);
+  return { snapshot, map, layers: [...byName.values()] };
 }
 
 /** Takes out what a layer map refuses; the layers are looked at one by one only if there is any. */
-function refuseUnfit(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): void {
+function mapOf(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): LayerMap {
   try {
-    LayerTable.fromNames(byName.keys(), MAXIMUM_LAYERS);
+    return LayerMap.fromNames(byName.keys());
   } catch (error) {
     if (!isStorageError(error, 'out-of-range')) throw error;
     for (const [canonical, { given }] of byName) {
@@ -119,6 +120,7 @@ function refuseUnfit(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): vo
         byName.delete(canonical);
       }
     }
+    return LayerMap.fromNames(byName.keys());
   }
 }
 
@@ -162,13 +164,9 @@ class DistinctLayers {
     const same = this.#byName.get(layer.canonical) ?? [];
     for (const index of same) {
       const other = this.layers[index];
-      if (
-        other?.size === layer.size &&
-        other?.generation === layer.generation &&
-        other?.shard === layer.shard
-      ) {
-        return index;
-      }
+      if (other === undefined || !mayBeSame(other, layer)) continue;
+      if (other.size === undefined) this.layers[index] = { ...other, ...known(layer) };
+      return index;
     }
     const index = this.layers.push(layer) - 1;
     const first = same[0];
@@ -178,6 +176,23 @@ class DistinctLayers {
     this.#byName.set(layer.canonical, same);
     return index;
   }
+}
+
+/** A list of names says nothing of sizes, and may leave out generations. */
+function mayBeSame(left: NamedLayer, right: NamedLayer): boolean {
+  const isListed = left.size === undefined || right.size === undefined;
+  if (!isListed) {
+    return (
+      left.size === right.size && left.generation === right.generation && left.shard === right.shard
+    );
+  }
+  const generations = [left.generation, right.generation];
+  return generations.includes(undefined) || left.generation === right.generation;
+}
+
+/** What is known of a layer. */
+function known({ size, generation, shard }: NamedLayer): Partial<NamedLayer> {
+  return { size, ...(generation === undefined ? {} : { generation }), shard };
 }
 
 /** Fills the columns in the order of the table. Returns: for each distinct layer its row. */
@@ -225,12 +240,14 @@ interface ReadMap {
 }
 
 /** What a layer map says about one snapshot. */
-function readMap(snapshot: Snapshot, layers: readonly NamedLayer[]): ReadMap {
-  const names = layers.map(({ canonical }) => canonical);
-  const map = LayerMap.fromNames(names);
+function readMap({ snapshot, map, layers }: ReadSnapshot): ReadMap {
   const lastLsn = snapshot.diskConsistentLsn ?? MAXIMUM_LSN;
   const { visible } = map.visibility([lastLsn, ...(snapshot.branchLsns ?? [])]);
-  return { visible: new Set(visible), holes: map.holes(MINIMUM_HOLE_KEYS), names };
+  return {
+    visible: new Set(visible),
+    holes: map.holes(MINIMUM_HOLE_KEYS),
+    names: layers.map(({ canonical }) => canonical),
+  };
 }
 
 interface SnapshotContent {

@@ -114,7 +114,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
 
   test('is drawn, the same each time, without an error or a request', async () => {
     const { page, troubles } = await openMap();
-    expect(await page.textContent('#summary')).toBe('4 layers, 6.0 MiB');
+    expect(await page.textContent('#summary')).toBe('4 layers of 6.0 MiB');
     const { colours } = await lookAt(page);
     expect(colours).toBeGreaterThan(8);
     const first = await page.screenshot();
@@ -167,11 +167,11 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     const { page, troubles } = await openMap();
     const second = await lookAt(page);
     expect(await page.textContent('#changes')).toBe(
-      'Since the step before: 2 layers added (3.0 MiB), 1 layer removed (1.5 MiB).',
+      'Since the step before: 2 layers of 3.0 MiB added, 1 layer of 1.5 MiB removed.',
     );
     await page.focus('#snapshot');
     await page.keyboard.press('ArrowLeft');
-    expect(await page.textContent('#summary')).toBe('3 layers, 4.5 MiB');
+    expect(await page.textContent('#summary')).toBe('3 layers of 4.5 MiB');
     expect(await page.textContent('#snapshot-label')).toBe('1 of 2: index_part.json-00000001');
     expect(await lookAt(page)).not.toEqual(second);
     await page.click('#snapshot-after');

@@ -113,8 +113,27 @@ describe('several snapshots', () => {
       [1, 'removed'],
       [2, 'added'],
     ]);
-    expect(model.amountOf('added')).toEqual({ layers: 1, bytes: 5n });
+    expect(model.amountOf('added')).toEqual({ layers: 1, ofUnknownSize: 0, bytes: 5n });
   });
+});
+
+test('a list of names beside an index has the same layers', () => {
+  const model = modelOf(
+    snapshotOf(`${IMAGE}-00000001`, DELTA, L0),
+    {
+      label: 'index',
+      layers: [
+        { name: IMAGE, generation: 1, size: 5 },
+        { name: DELTA, generation: 1, size: 6 },
+      ],
+    },
+    snapshotOf(IMAGE, `${DELTA}-00000002`),
+  );
+  model.show(1);
+  expect(model.amountOf('kept')).toEqual({ layers: 2, ofUnknownSize: 0, bytes: 11n });
+  expect(model.amountOf('removed')).toEqual({ layers: 1, ofUnknownSize: 1, bytes: 0n });
+  model.show(2);
+  expect(model.amountOf('added')).toEqual({ layers: 1, ofUnknownSize: 1, bytes: 0n });
 });
 
 describe('names that make no layer', () => {

@@ -7,7 +7,7 @@ import type { PageDescription } from '../page-data.ts';
 import type { Axis } from './axis.ts';
 import { button, byId, element } from './elements.ts';
 import { listenToGestures, zoomBoth } from './gestures.ts';
-import { factsOf, keyText, layersText, levelText, shortKey, sizeText } from './layer-facts.ts';
+import { amountText, factsOf, keyText, layersText, levelText, shortKey } from './layer-facts.ts';
 import { LayerList } from './layer-list.ts';
 import { keyOfNumber, Model } from './model.ts';
 import { readPalette } from './palette.ts';
@@ -280,8 +280,7 @@ export class App {
 
   #describeSnapshot(): void {
     const model = this.#model;
-    const { layers, bytes } = model.amountOf('kept', 'added');
-    byId('summary').textContent = `${layersText(layers)}, ${sizeText(bytes)}`;
+    byId('summary').textContent = amountText(model.amountOf('kept', 'added'));
     const shown = model.shown + 1;
     const count = model.description.snapshots.length;
     const label = printable(model.snapshot?.label ?? '');
@@ -295,11 +294,9 @@ export class App {
       changes.textContent = 'The first step; move on to see what was added and removed.';
       return;
     }
-    const added = model.amountOf('added');
-    const removed = model.amountOf('removed');
-    changes.textContent =
-      `Since the step before: ${layersText(added.layers)} added (${sizeText(added.bytes)}), ` +
-      `${layersText(removed.layers)} removed (${sizeText(removed.bytes)}).`;
+    const added = amountText(model.amountOf('added'));
+    const removed = amountText(model.amountOf('removed'));
+    changes.textContent = `Since the step before: ${added} added, ${removed} removed.`;
   }
 
   #describeSelected(): void {

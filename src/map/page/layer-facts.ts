@@ -4,7 +4,7 @@ import { formatPgLsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { printable } from '../../printable.ts';
-import type { Model } from './model.ts';
+import type { Amount, Model } from './model.ts';
 
 /** A property of a layer: its name and its value. */
 export type Fact = readonly [name: string, value: string];
@@ -117,6 +117,13 @@ export function sizeText(bytes: bigint | undefined): string {
     if (amount < 1023.95) break;
   }
   return `${amount < 99.95 ? amount.toFixed(1) : amount.toFixed(0)} ${unit}`;
+}
+
+/** `1,234 layers of 1.5 GiB`. */
+export function amountText({ layers, ofUnknownSize, bytes }: Amount): string {
+  if (ofUnknownSize === layers) return layersText(layers);
+  const rest = ofUnknownSize === 0 ? '' : ` and ${countText(ofUnknownSize)} of unknown size`;
+  return `${layersText(layers)} of ${sizeText(bytes)}${rest}`;
 }
 
 /** `1,234 layers`. */

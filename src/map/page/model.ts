@@ -20,9 +20,10 @@ import {
 /** What became of a layer since the snapshot before. */
 export type Change = 'added' | 'removed' | 'kept';
 
-/** Layers and bytes; bytes count layers of known size. */
+/** How many layers, and how many bytes those of known size have. */
 export interface Amount {
   readonly layers: number;
+  readonly ofUnknownSize: number;
   readonly bytes: bigint;
 }
 
@@ -142,14 +143,17 @@ export class Model {
   /** How many layers changed so since the snapshot before; of `kept` and `added` those in it. */
   amountOf(...changes: readonly Change[]): Amount {
     let layers = 0;
+    let ofUnknownSize = 0;
     let bytes = 0n;
     for (let row = 0; row < this.count; row += 1) {
       const change = this.changeOf(row);
       if (change === undefined || !changes.includes(change)) continue;
       layers += 1;
-      bytes += this.size(row) ?? 0n;
+      const size = this.size(row);
+      if (size === undefined) ofUnknownSize += 1;
+      bytes += size ?? 0n;
     }
-    return { layers, bytes };
+    return { layers, ofUnknownSize, bytes };
   }
 
   /** The layer map of the shown snapshot; made when it is first wanted. */

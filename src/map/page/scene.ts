@@ -253,7 +253,7 @@ export class Scene {
     context.textBaseline = 'middle';
     let lastMark = Number.NEGATIVE_INFINITY;
     path.visits.forEach(({ floor, end: visitEnd }, index) => {
-      const middle = (down(visitEnd - 1n) + down(floor)) / 2;
+      const middle = (down(visitEnd) + down(floor)) / 2;
       if (middle < lastMark + 18) return;
       lastMark = middle;
       context.fillStyle = palette.panel;
