@@ -1,6 +1,6 @@
 /**
- * Makes docs/images/map.png: the timeline of a pageserver, before six L0s were compacted, and the way of a
- * read. Needs a Chromium, and `npm run build`.
+ * Makes docs/images/map.png: the timeline of a pageserver, before six L0s were compacted, and the path of
+ * a read. Needs a Chromium, and `npm run build`.
  *
  *   node demo/picture.mjs
  */
@@ -28,7 +28,7 @@ try {
   const sources = STEPS.map((name) => join(HERE, name));
   const title = 'A timeline of Postgres 17';
   execFileSync(process.execPath, [CLI, 'map', ...sources, '--title', title, '--out', map]);
-  const page = await browser.newPage({ viewport: { width: 1200, height: 760 } });
+  const page = await browser.newPage({ viewport: { width: 1200, height: 728 } });
   await page.goto(pathToFileURL(map).href);
   await page.waitForSelector('html[data-state=ready]');
   await page.click('#snapshot-before');

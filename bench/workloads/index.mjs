@@ -10,6 +10,7 @@ const LOADERS = {
   points: () => import('./points.mjs'),
   overwrite: () => import('./overwrite.mjs'),
   cli: () => import('./cli.mjs'),
+  map: () => import('./map.mjs'),
   growth: () => import('./growth.mjs'),
   memory: () => import('./memory.mjs'),
 };

@@ -39,7 +39,7 @@ export const PAGE_BODY = `\
 <li><span class="line"></span>disk consistent</li>
 <li><span class="line cutoff"></span>GC cutoff</li>
 <li id="legend-branch"><span class="line branch"></span>branch</li>
-<li><span class="line path"></span>way of a read</li>
+<li><span class="line path"></span>path of a read</li>
 </ul>
 <div class="panels">
 <section class="panel" id="details-panel" aria-labelledby="details-title" hidden>
@@ -47,7 +47,7 @@ export const PAGE_BODY = `\
 <div id="details" aria-live="polite"></div>
 </section>
 <section class="panel" id="path-panel" aria-labelledby="path-title" hidden>
-<h2 id="path-title">Way of a read</h2>
+<h2 id="path-title">Path of a read</h2>
 <div id="path" aria-live="polite"></div>
 </section>
 </div>

@@ -12,6 +12,7 @@ import {
 } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
+import { formatNumberOf } from '../human.ts';
 import { encodeJson } from '../json.ts';
 import { JSON_ERRORS } from '../shared-options.ts';
 
@@ -79,7 +80,9 @@ async function map(
     assets: await readPageAssets(),
   });
   if (leftOut.count > 0) {
-    reporter.warning(`${leftOut.count} names are not on the map, such as ${leftOut.examples[0]}`);
+    reporter.warning(
+      `${formatNumberOf(leftOut.count, 'name is', 'names are')} not on the map: ${leftOut.examples[0]}`,
+    );
   }
   if (isPiped) {
     await stdout.write(html);

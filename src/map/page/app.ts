@@ -339,6 +339,6 @@ export class App {
 function endText({ end, visits }: ReadPath): string {
   if (visits.length === 0) return 'No layer has this key at or below this LSN.';
   if (end === 'image') return 'The read ends here: an image layer has all keys of its range.';
-  if (end === 'long') return 'The way is longer than this page follows.';
+  if (end === 'long') return 'The path is longer than this page follows.';
   return 'No image is below: the read ends in one of these deltas, in the ancestor, or nowhere.';
 }

@@ -1,5 +1,5 @@
 /**
- * The way of a read: which layers a pageserver looks into for a key at an LSN, one after the other.
+ * The path of a read: which layers a pageserver looks into for a key at an LSN, one after the other.
  *
  * Names do not tell what is in a delta, so a read may end in any of them, at a value that needs
  * nothing below. It ends at the latest in an image layer.
@@ -10,14 +10,14 @@ import { type Lsn, MAXIMUM_LSN, parseLsn } from '../../layers/lsn.ts';
 import { parseKeyText } from '../../postgres/key-fields.ts';
 import type { Model } from './model.ts';
 
-/** A layer on the way, read from `end`, exclusive, down to `floor`. */
+/** A layer on the path, read from `end`, exclusive, down to `floor`. */
 export interface Visit {
   readonly row: number;
   readonly floor: Lsn;
   readonly end: Lsn;
 }
 
-/** The way of a read. */
+/** The path of a read. */
 export interface ReadPath {
   readonly key: Key;
   /** The LSN of the read, inclusive. */

@@ -1,4 +1,4 @@
-/** Draws the map: layers as pixels, and on top of them axes, lines, marks and the way of a read. */
+/** Draws the map: layers as pixels, and on top of them axes, lines, marks and the path of a read. */
 import { formatPgLsn, parseLsn } from '../../layers/lsn.ts';
 import { shortKey } from './layer-facts.ts';
 import { keyOfNumber, type Model, numberOfKey } from './model.ts';

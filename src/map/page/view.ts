@@ -51,7 +51,7 @@ export class View {
     this.lsns.showBorders(lsnStart[row] ?? 0, lsnEnd[row] ?? 0);
   }
 
-  /** Shows everything if the way of the read leaves the view. */
+  /** Shows everything if the path of the read leaves the view. */
   showPath(path: ReadPath): void {
     this.keys.place(this.width);
     this.lsns.place(this.height);
