@@ -1,6 +1,6 @@
 /** What the README shows is what the package does. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
@@ -41,9 +41,11 @@ it('shows what verify says of a damaged file', () => {
   expect(README).toContain(`$ layerfile verify ${path}\n${stdout}`);
 });
 
-it('has no link that works only beside the sources', () => {
-  const targets = [...README.matchAll(/\]\(([^)]+)\)/g)].map(([, target]) => target ?? '');
-  expect(targets.filter((target) => !/^(#|https:)/.test(target))).toEqual([]);
+it('has no link that works only beside the sources, but for pictures that travel along', () => {
+  const targets = [...README.matchAll(/(!?)\[[^\]]*\]\(([^)]+)\)/g)];
+  const local = targets.filter(([, , target = '']) => !/^(#|https:)/.test(target));
+  expect(local.map(([, mark, target]) => `${mark}${target}`)).toEqual(['!docs/images/map.png']);
+  expect(statSync(`${ROOT}docs/images/map.png`).size).toBeLessThan(150_000);
 });
 
 it('names files that travel in the package', () => {
