@@ -2,170 +2,117 @@
  * What a map is drawn from: each source becomes one or several snapshots of a timeline.
  *
  *   index_part.json   one snapshot
- *   directory         of a timeline: a snapshot for each index in it, by generation; without an index
- *                     the layers that lie there. Above a timeline: the only one below it
+ *   directory, s3://  of a timeline: a snapshot for each index in it, by generation; without an index
+ *                     the layers that lie there. Above timelines: the one that is chosen
  *   file, or -        names of layers, one per line; `gc_cutoff:LSN` and `branch:LSN` draw lines
  */
-import { basename, dirname, join, resolve } from 'node:path';
-import { isStorageError, StorageError } from '../errors.ts';
+import { basename, dirname, resolve } from 'node:path';
+import { StorageError } from '../errors.ts';
 import { parseLsn } from '../layers/lsn.ts';
 import type { Snapshot, SnapshotLayer } from '../map/snapshot.ts';
+import type { ObjectStore } from '../object-store/object-store.ts';
+import { INDEX_NAME } from '../timeline/remote-path.ts';
+import type { TimelineSurvey } from '../timeline/survey.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 import { readSmallFile } from '../virtual-file/small-file.ts';
-import {
-  type IndexSnapshot,
-  indexesAmong,
-  isIndexName,
-  newestIndex,
-  snapshotOfIndex,
-} from './map-index.ts';
+import type { Context } from './context.ts';
+import { indexesAmong, isIndexName, snapshotOfIndex } from './map-index.ts';
+import { isUrl, remotePlace } from './remote-source.ts';
+import type { SurveyOptions } from './survey-source.ts';
 
 /** An index of a million layers has about 200 MB. */
 const MAXIMUM_FILE_LENGTH = 512 * 1024 * 1024;
 /** A line without an end is not kept: no name is longer. */
 const MAXIMUM_LINE_LENGTH = 4096;
 
-/** Which timeline is wanted, where a source has several. */
-export interface TimelineChoice {
-  readonly tenant?: string | undefined;
-  readonly timeline?: string | undefined;
-}
-
-/** The snapshots of a source, and what could not be read beside it. */
+/** The snapshots of a source. */
 export interface MapSource {
   readonly snapshots: readonly Snapshot[];
   /** The timeline's id or the name of the file. */
   readonly title: string;
-  readonly warnings: readonly { readonly path: string; readonly message: string }[];
 }
 
 /**
  * Reads a source.
  *
- * @throws `usage` for a directory with no timeline or with several; `corrupt` for an index that is not
- * one; `too-large`, `not-found`, `io`.
+ * @throws `usage` for a place with several timelines; `not-found` for one with none; `corrupt` for an
+ * index that is not one; `too-large`, and what stores throw.
  */
 export async function readMapSource(
+  context: Pick<Context, 'signal' | 'stdin'>,
   source: string,
-  { choice, stdin }: { choice: TimelineChoice; stdin: () => AsyncIterable<Uint8Array> },
+  options: SurveyOptions,
 ): Promise<MapSource> {
   if (source === '-') {
-    const text = await readStream(stdin());
-    return {
-      title: 'standard input',
-      snapshots: [namesSnapshot('standard input', text)],
-      warnings: [],
-    };
+    const label = 'standard input';
+    return { title: label, snapshots: [namesSnapshot(label, await readStream(context.stdin()))] };
+  }
+  const name = lastPart(source);
+  if (isUrl(source)) {
+    if (!isIndexName(name)) return readTimelines(context, source, options);
+    const { store, key } = await remotePlace(source, options);
+    return { title: name, snapshots: [await readObject(store, key, context.signal)] };
   }
   const { kind } = await nodeFileSystem.stat(source);
-  if (kind === 'directory') return readDirectory(source, choice);
-  if (isIndexName(basename(source))) {
-    const index = await readIndex(source);
-    return { title: basename(dirname(resolve(source))), snapshots: [index.snapshot], warnings: [] };
-  }
+  if (kind === 'directory') return readTimelines(context, source, options);
   const content = await readContent(source);
+  if (isIndexName(name)) {
+    const title = basename(dirname(resolve(source)));
+    return { title, snapshots: [snapshotOfIndex(source, content)] };
+  }
   const looksLikeJson = /^\s*\{/.test(textOf(content.subarray(0, MAXIMUM_LINE_LENGTH)));
   const snapshot = looksLikeJson
-    ? snapshotOfIndex(source, content).snapshot
+    ? snapshotOfIndex(source, content)
     : namesSnapshot(source, textOf(content));
-  return { title: basename(source), snapshots: [snapshot], warnings: [] };
+  return { title: name, snapshots: [snapshot] };
 }
 
-async function readDirectory(directory: string, choice: TimelineChoice): Promise<MapSource> {
-  const timelines = await findTimelines(directory, choice);
-  const [timeline, ...others] = timelines;
-  if (timeline === undefined) {
-    throw new StorageError('usage', {
-      what: 'directory holds no timeline',
-      path: directory,
-      expected: 'layers or an index_part.json, at most four directories below',
-    });
+/** The indexes of a timeline, or of each of its shards. */
+async function readTimelines(
+  context: Pick<Context, 'signal'>,
+  source: string,
+  options: SurveyOptions,
+): Promise<MapSource> {
+  const { surveySource } = await import('./survey-source.ts');
+  const surveys = await surveySource(context, source, options);
+  const snapshots: Snapshot[] = [];
+  for (const survey of surveys) {
+    const { branchPoints } = await import('../timeline/branch-points.ts');
+    const branchLsns = await branchPoints(survey, context.signal);
+    const read = await snapshotsOf(survey, context.signal);
+    snapshots.push(...read.map((snapshot) => ({ ...snapshot, branchLsns })));
   }
-  if (others.length > 0) {
-    throw new StorageError('usage', {
-      what: 'directory holds several timelines: choose one with --tenant and --timeline',
-      path: directory,
-      actual: timelines.join(', '),
-    });
-  }
-  const names = await namesIn(timeline, 'file');
-  const indexes = indexesAmong(names);
-  const { branchLsns, warnings } = await branchesOf(timeline);
-  const snapshots =
-    indexes.length === 0
-      ? [await listedSnapshot(timeline, names)]
-      : await Promise.all(
-          indexes.map(async (name) => (await readIndex(join(timeline, name))).snapshot),
-        );
-  return {
-    title: basename(resolve(timeline)),
-    snapshots: snapshots.map((snapshot) => ({ ...snapshot, branchLsns })),
-    warnings,
-  };
+  return { title: surveys[0]?.location.timelineId ?? lastPart(source), snapshots };
 }
 
-/** Below a prefix: `tenants`, tenant, `timelines`, timeline. */
-const MAXIMUM_DEPTH = 4;
-const IDENTIFIER = /^[0-9a-f]{32}(-[0-9a-f]{4})?$/;
-const LAYER_NAME = /^[0-9a-fA-F]{36}-[0-9a-fA-F]{36}__/;
-
-async function findTimelines(
-  directory: string,
-  { tenant, timeline }: TimelineChoice,
-  depth = 0,
-): Promise<string[]> {
-  const files = await namesIn(directory, 'file');
-  if (files.some((name) => isIndexName(name) || LAYER_NAME.test(name))) return [directory];
-  if (depth === MAXIMUM_DEPTH) return [];
-  const found: string[] = [];
-  for (const name of await namesIn(directory, 'directory')) {
-    const parent = basename(directory);
-    const isWanted =
-      name === 'tenants' ||
-      name === 'timelines' ||
-      (IDENTIFIER.test(name) &&
-        (parent === 'timelines' ? [undefined, name] : [undefined, name.slice(0, 32)]).includes(
-          parent === 'timelines' ? timeline : tenant,
-        ));
-    if (!isWanted) continue;
-    found.push(...(await findTimelines(join(directory, name), { tenant, timeline }, depth + 1)));
+/** One for each index, by generation; without an index the layers that lie there. */
+async function snapshotsOf(
+  { store, location, layers }: TimelineSurvey,
+  signal: AbortSignal,
+): Promise<Snapshot[]> {
+  const { prefix } = location;
+  const names: string[] = [];
+  for await (const item of store.list(`${prefix}${INDEX_NAME}`, { delimiter: '/', signal })) {
+    if ('key' in item) names.push(item.key.slice(prefix.length));
   }
-  return found;
+  const snapshots: Snapshot[] = [];
+  for (const name of indexesAmong(names)) {
+    snapshots.push(await readObject(store, prefix + name, signal));
+  }
+  if (snapshots.length > 0) return snapshots;
+  const listed = layers.map(({ name, size, generation, shard }) => ({
+    name,
+    size,
+    generation,
+    shard,
+  }));
+  return [{ label: store.name, layers: listed }];
 }
 
-/** Where the children of a timeline, whose directories lie beside it, branched off. */
-async function branchesOf(
-  timeline: string,
-): Promise<Pick<Snapshot, 'branchLsns'> & Pick<MapSource, 'warnings'>> {
-  const place = resolve(timeline);
-  const id = basename(place);
-  const parent = dirname(place);
-  if (basename(parent) !== 'timelines' || !IDENTIFIER.test(id)) return { warnings: [] };
-  const branchLsns = [];
-  const warnings = [];
-  for (const name of await namesIn(parent, 'directory')) {
-    if (name === id || !IDENTIFIER.test(name)) continue;
-    const index = newestIndex(await namesIn(join(parent, name), 'file'));
-    if (index === undefined) continue;
-    try {
-      const { ancestor } = await readIndex(join(parent, name, index));
-      if (ancestor?.timelineId === id) branchLsns.push(ancestor.lsn);
-    } catch (error) {
-      if (!isStorageError(error)) throw error;
-      warnings.push({ path: join(parent, name), message: `branch is not drawn: ${error.message}` });
-    }
-  }
-  return { branchLsns, warnings };
-}
-
-/** The layers that lie in a directory, with their sizes. */
-async function listedSnapshot(directory: string, names: readonly string[]): Promise<Snapshot> {
-  const layers: SnapshotLayer[] = [];
-  for (const name of names.filter((candidate) => LAYER_NAME.test(candidate))) {
-    const { size } = await nodeFileSystem.stat(join(directory, name));
-    layers.push({ name, size });
-  }
-  return { label: directory, layers };
+async function readObject(store: ObjectStore, key: string, signal: AbortSignal): Promise<Snapshot> {
+  const { pathOfObject, readWhole } = await import('../object-store/object-store.ts');
+  const { bytes } = await readWhole(store, key, { maximumLength: MAXIMUM_FILE_LENGTH, signal });
+  return snapshotOfIndex(pathOfObject(store, key), bytes);
 }
 
 /** Names of layers and of lines, one per line. */
@@ -185,10 +132,6 @@ export function namesSnapshot(label: string, text: string): Snapshot {
     else gcCutoffLsn = lsn;
   }
   return { label, layers, branchLsns, gcCutoffLsn };
-}
-
-async function readIndex(path: string): Promise<IndexSnapshot> {
-  return snapshotOfIndex(path, await readContent(path));
 }
 
 /** The memory is not used again. */
@@ -216,11 +159,7 @@ async function readStream(stream: AsyncIterable<Uint8Array>): Promise<string> {
   return textOf(Buffer.concat(chunks));
 }
 
-/** In byte order. */
-async function namesIn(directory: string, kind: 'file' | 'directory'): Promise<string[]> {
-  const entries = await nodeFileSystem.readDirectory(directory);
-  return entries
-    .filter((entry) => entry.kind === kind)
-    .map(({ name }) => name)
-    .sort();
+/** Of a path or a URL. */
+function lastPart(source: string): string {
+  return source.split('/').findLast((part) => part !== '') ?? source;
 }

@@ -1,7 +1,7 @@
 /** `map`: a page that draws the layers of a timeline. */
 
 import type { Lsn } from '../../layers/lsn.ts';
-import { identifierArgument, lsnArgument, outputFileArgument } from '../arguments.ts';
+import { lsnArgument, outputFileArgument } from '../arguments.ts';
 import {
   addCommand,
   addExamples,
@@ -14,13 +14,16 @@ import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
 import { encodeJson } from '../json.ts';
+import { SOURCE_OPTIONS } from '../open-source.ts';
+import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
 import { JSON_ERRORS } from '../shared-options.ts';
 
 const OPTIONS = {
   out: requiredOption('--out <file>', 'HTML file, or - for standard output', outputFileArgument),
   title: option('--title <text>', 'title of the page (default: the timeline)', (text) => text),
-  tenant: option('--tenant <id>', 'tenant, if the source has several', identifierArgument),
-  timeline: option('--timeline <id>', 'timeline, if the source has several', identifierArgument),
+  tenant: SOURCE_OPTIONS.tenant,
+  timeline: SOURCE_OPTIONS.timeline,
+  ...REMOTE_OPTIONS,
   gcCutoff: option('--gc-cutoff <lsn>', 'GC cutoff to draw', lsnArgument),
   branch: option<readonly Lsn[]>(
     '--branch <lsn>',
@@ -34,7 +37,7 @@ type MapCommandOptions = OptionValues<typeof OPTIONS>;
 export function addMap({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'map', OPTIONS)
     .description('Draw the layers of a timeline: an HTML page that makes no request.')
-    .argument('<source...>', 'index_part.json, directory of a timeline, list of names, or -')
+    .argument('<source...>', 'timeline, index_part.json, list of names, or -')
     .action((sources: string[], options: MapCommandOptions) =>
       runner((context) => map(context, sources, options)),
     );
@@ -57,14 +60,12 @@ async function map(
   const { signal, reporter, stdout } = context;
   const isPiped = options.out === '-';
   for (const source of sources) {
-    if (source !== '-') await refuseInputAsOutput(source, isPiped ? STANDARD_OUTPUT : options.out);
+    if (source !== '-' && !isUrl(source))
+      await refuseInputAsOutput(source, isPiped ? STANDARD_OUTPUT : options.out);
   }
   const read = [];
   for (const source of sources) {
-    read.push(await readMapSource(source, { choice: options, stdin: context.stdin }));
-  }
-  for (const { path, message } of read.flatMap(({ warnings }) => warnings)) {
-    reporter.warning(message, path);
+    read.push(await readMapSource(context, source, options));
   }
   const { gcCutoff, branch = [] } = options;
   const snapshots = read.flatMap((source) => source.snapshots);
