@@ -21,6 +21,7 @@ import { addLayout } from './commands/layout.ts';
 import { addLs } from './commands/ls.ts';
 import { addMap } from './commands/map.ts';
 import { addMetadata } from './commands/metadata.ts';
+import { addSpace } from './commands/space.ts';
 import { addVerify } from './commands/verify.ts';
 import type { Context } from './context.ts';
 import type { ExitStatus } from './exit-status.ts';
@@ -35,6 +36,7 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addExplain,
   addLs,
   addCheck,
+  addSpace,
   addIndex,
   addLayout,
   addMap,

@@ -1,0 +1,96 @@
+/** Opens the layers of a source one after the other: those of the index if there is one. */
+import { join } from 'node:path';
+import { isStorageError, type StorageError } from '../errors.ts';
+import { openLayer } from '../layers/open-layer.ts';
+import { objectSource } from '../object-store/object-source.ts';
+import type { AnyLayerReader } from '../timeline/layer-versions.ts';
+import { type LayerFileRecord, reconcileLayers } from '../timeline/reconcile.ts';
+import { keyOfIndexed, type TimelineSurvey } from '../timeline/survey.ts';
+import type { Context } from './context.ts';
+import { limitOptions, type ReadLimits } from './shared-options.ts';
+import { type SurveyOptions, surveySource } from './survey-source.ts';
+
+export type SurveyedReader =
+  | {
+      /** Closed when the next one is asked for. */
+      readonly reader: AnyLayerReader;
+      readonly name: string;
+      /** Bytes of the layers before it, and of all. */
+      readonly done: number;
+      readonly total: number;
+    }
+  | { readonly name: string; readonly error: StorageError };
+
+/** Throws as `surveySource`; what is wrong with one layer is an item. */
+export async function* openSurveyed(
+  context: Context,
+  source: string,
+  options: SurveyOptions & ReadLimits,
+): AsyncGenerator<SurveyedReader> {
+  const surveys = await surveySource(context, source, options);
+  const wanted = surveys.flatMap((survey) =>
+    layersToRead(survey).map((layer) => ({ ...layer, survey })),
+  );
+  const total = wanted.reduce((sum, { size }) => sum + size, 0);
+  let done = 0;
+  for (const { name, key, size, survey } of wanted) {
+    let reader: AnyLayerReader;
+    try {
+      reader = await openAt(survey, key, { ...limitOptions(options), signal: context.signal });
+    } catch (error) {
+      if (!isStorageError(error) || error.code === 'aborted') throw error;
+      yield { name, error };
+      continue;
+    }
+    try {
+      yield { reader, name, done, total };
+    } finally {
+      await reader.close();
+    }
+    done += size;
+  }
+}
+
+interface LayerToRead {
+  readonly name: string;
+  readonly key: string;
+  readonly size: number;
+}
+
+function layersToRead(survey: TimelineSurvey): LayerToRead[] {
+  const { index, layers, isListed } = survey;
+  if (!isListed) {
+    return (index?.layers ?? []).flatMap((layer) => {
+      const key = keyOfIndexed(survey, layer);
+      return key === undefined ? [] : [{ name: layer.name, key, size: Number(layer.size) }];
+    });
+  }
+  const keys = new Map<LayerFileRecord, string>(layers.map((layer) => [layer, layer.key]));
+  const reconciled = reconcileLayers({
+    index: index && {
+      layers: index.layers,
+      diskConsistentLsn: index.content.diskConsistentLsn,
+    },
+    local: undefined,
+    remote: layers,
+  });
+  return reconciled.flatMap(({ name, state, remote, indexed }) => {
+    if (state === 'extra' || state === 'future') return [];
+    // A layer that is missing is opened all the same, so that its error is told.
+    const key =
+      (remote && keys.get(remote)) ??
+      (indexed === undefined ? undefined : keyOfIndexed(survey, indexed));
+    return key === undefined ? [] : [{ name, key, size: Number(remote?.size ?? 0) }];
+  });
+}
+
+async function openAt(
+  { store, directory }: TimelineSurvey,
+  key: string,
+  options: ReturnType<typeof limitOptions> & { readonly signal: AbortSignal },
+): Promise<AnyLayerReader> {
+  const { signal } = options;
+  const input =
+    directory === undefined ? await objectSource(store, key, { signal }) : join(directory, key);
+  return openLayer(input, { ...options, nameCheck: 'ignore' });
+}
