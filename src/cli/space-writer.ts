@@ -22,8 +22,10 @@ export async function writeSpace(
   const { stdout } = context;
   if (parquet !== undefined) return writeParquet(context, report, parquet);
   if (form === 'csv') {
-    await stdout.write('name,entries,bytes,stored_bytes,milliseconds\r\n');
-    for (const line of linesOf(report)) await stdout.write(`${csvLine(line)}\r\n`);
+    const isTimed = report.recompressed.length > 0;
+    const more = isTimed ? ',milliseconds' : '';
+    await stdout.write(`name,entries,bytes,stored_bytes${more}\r\n`);
+    for (const line of linesOf(report)) await stdout.write(`${csvLine(line, isTimed)}\r\n`);
     return;
   }
   if (form === 'people') return writeTables(context, report);
@@ -57,9 +59,11 @@ function lineJson({ name, entries, bytes, storedBytes, milliseconds }: Line): Js
   return { name, entries, bytes, stored_bytes: storedBytes, milliseconds };
 }
 
-function csvLine({ name, entries, bytes, storedBytes, milliseconds }: Line): string {
+function csvLine(line: Line, isTimed: boolean): string {
+  const { name, entries, bytes, storedBytes, milliseconds } = line;
   const quoted = /[",\r\n]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name;
-  return [quoted, entries, bytes, storedBytes, milliseconds ?? ''].join(',');
+  const cells = [quoted, entries, bytes, storedBytes];
+  return (isTimed ? [...cells, milliseconds ?? ''] : cells).join(',');
 }
 
 async function writeTables(
@@ -117,12 +121,7 @@ async function writeParquet(context: Context, report: SpaceReport, file: string)
         { name: 'entries', data: integers(({ entries }) => entries), type: 'INT64' },
         { name: 'bytes', data: integers(({ bytes: plain }) => plain), type: 'INT64' },
         { name: 'stored_bytes', data: integers(({ storedBytes }) => storedBytes), type: 'INT64' },
-        {
-          name: 'milliseconds',
-          data: lines.map(({ milliseconds }) => milliseconds ?? null),
-          type: 'DOUBLE',
-          nullable: true,
-        },
+        ...(report.recompressed.length === 0 ? [] : [millisecondsColumn(lines)]),
       ],
     }),
   );
@@ -131,4 +130,9 @@ async function writeParquet(context: Context, report: SpaceReport, file: string)
   const { overwriteFile } = await import('../write-once/overwrite.ts');
   await checkOutputDirectory(dirname(file));
   await overwriteFile(file, bytes, { signal: context.signal });
+}
+
+function millisecondsColumn(lines: readonly Line[]) {
+  const data = lines.map(({ milliseconds }) => milliseconds ?? null);
+  return { name: 'milliseconds', data, type: 'DOUBLE', nullable: true } as const;
 }

@@ -122,8 +122,19 @@ async function refuseInputs(source: string, output: string): Promise<void> {
   for await (const { path } of findLayers([source])) await refuseInputAsOutput(path, output);
 }
 
-/** Overhead is always shown. */
+/** Groups beyond the limit are added up; overhead is always shown. */
 function limited(rows: readonly SpaceRow[], limit: number): SpaceRow[] {
   const groups = rows.filter(({ entries }) => entries > 0);
-  return [...groups.slice(0, limit), ...rows.filter(({ entries }) => entries === 0)];
+  const overhead = rows.filter(({ entries }) => entries === 0);
+  const rest = groups.slice(limit);
+  if (rest.length === 0) return [...groups, ...overhead];
+  const sum = (of: (row: SpaceRow) => number): number =>
+    rest.reduce((total, row) => total + of(row), 0);
+  const others = {
+    name: '(others)',
+    entries: sum(({ entries }) => entries),
+    bytes: sum(({ bytes }) => bytes),
+    storedBytes: sum(({ storedBytes }) => storedBytes),
+  };
+  return [...groups.slice(0, limit), others, ...overhead];
 }
