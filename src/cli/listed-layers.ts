@@ -146,7 +146,7 @@ function factsOf(
 }
 
 function lastLsn({ index }: TimelineSurvey): Lsn[] {
-  return index === undefined ? [] : [index.content.diskConsistentLsn];
+  return index === undefined ? [] : [index.content.fields.metadata.diskConsistentLsn];
 }
 
 /** What reads at these LSNs, or at the end of all layers, can reach. */

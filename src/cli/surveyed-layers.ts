@@ -69,7 +69,7 @@ function layersToRead(survey: TimelineSurvey): LayerToRead[] {
   const reconciled = reconcileLayers({
     index: index && {
       layers: index.layers,
-      diskConsistentLsn: index.content.diskConsistentLsn,
+      diskConsistentLsn: index.content.fields.metadata.diskConsistentLsn,
     },
     local: undefined,
     remote: layers,

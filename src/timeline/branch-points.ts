@@ -23,8 +23,8 @@ export async function branchPoints(survey: TimelineSurvey, signal?: AbortSignal)
   const read = (child: TimelineLocation) =>
     surveyedIndex({ store, directory, location: child, signal });
   for await (const index of inOrder(siblings, PARALLEL, read)) {
-    const ancestor = index?.content.ancestor;
-    if (ancestor?.timelineId === timelineId) points.push(ancestor.lsn);
+    const { ancestorTimeline, ancestorLsn } = index?.content.fields.metadata ?? {};
+    if (ancestorTimeline === timelineId && ancestorLsn !== undefined) points.push(ancestorLsn);
   }
   return points;
 }

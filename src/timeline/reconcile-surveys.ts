@@ -7,7 +7,7 @@ export function reconcileSurveys(surveys: readonly TimelineSurvey[]): Reconciled
   const found = surveys.find(({ index }) => index !== undefined)?.index;
   const index = found && {
     layers: found.layers,
-    diskConsistentLsn: found.content.diskConsistentLsn,
+    diskConsistentLsn: found.content.fields.metadata.diskConsistentLsn,
   };
   const [first, second] = surveys.filter(({ isListed }) => isListed);
   const layersOf = (kind: TimelineSurvey['kind']) =>

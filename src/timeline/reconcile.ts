@@ -18,8 +18,8 @@
  * Source: Neon pageserver/src/tenant/timeline/init.rs.
  */
 import type { StorageErrorCode } from '../errors.ts';
-import { type LayerName, parseLayerName } from '../layers/layer-name.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
+import { isFutureLayer } from './index-part/check.ts';
 
 /** A layer of an index, or a file of a layer. */
 export interface LayerRecord {
@@ -153,12 +153,6 @@ export function reconcileLayers(input: ReconcileInput): ReconciledLayer[] {
   return [...layers.keys()].sort().map((name) => judge(name, layers.get(name) as Known, about));
 }
 
-/** Whether a pageserver drops the layer because it was written after everything that is durable. */
-export function isBeyond(name: LayerName, diskConsistentLsn: Lsn): boolean {
-  if (name.kind === 'image') return name.lsn > diskConsistentLsn;
-  return name.lsnRange.end > diskConsistentLsn + 1n;
-}
-
 interface Known {
   indexed: LayerRecord | undefined;
   readonly local: LayerFileRecord[];
@@ -174,7 +168,6 @@ interface About {
 
 function judge(name: string, known: Known, about: About): ReconciledLayer {
   const { indexed } = known;
-  const parsed = parseLayerName(name);
   // Of several files of one name, a pageserver uses the last.
   const local = known.local.at(-1);
   const remote = known.remote.find((object) => isObjectOf(object, indexed)) ?? known.remote.at(-1);
@@ -183,7 +176,7 @@ function judge(name: string, known: Known, about: About): ReconciledLayer {
   const { diskConsistentLsn } = about;
   if (diskConsistentLsn === undefined) return { ...judged, state: 'unknown', decision: undefined };
   if (indexed === undefined) return judgeExtra(judged);
-  if (isBeyond(parsed, diskConsistentLsn)) {
+  if (isFutureLayer(name, diskConsistentLsn)) {
     const dcl = formatLsn(diskConsistentLsn);
     const message = `layer is beyond the disk-consistent LSN ${dcl}: a pageserver drops it`;
     findings.push({ severity: 'warning', code: 'out-of-range', message });

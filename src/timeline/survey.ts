@@ -1,6 +1,5 @@
 /** What lies where a timeline is: its index, its layers, what writers left, and what is none of these. */
 import { isStorageError, type StorageError } from '../errors.ts';
-import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
 import {
   isCommonPrefix,
   type ObjectInfo,
@@ -10,10 +9,12 @@ import {
 } from '../object-store/object-store.ts';
 import { chooseIndex } from './chosen-generation.ts';
 import { formatGenerationSuffix } from './generation.ts';
-import { parseTimelineIndex, type TimelineIndex } from './index-fields.ts';
+import { IndexPart } from './index-part/index-part.ts';
+import type { IndexLayer } from './index-part/layer-entry.ts';
 import { parseLocalTimelineFile } from './local-name.ts';
 import type { LayerFileRecord, LayerRecord } from './reconcile.ts';
 import { INDEX_NAME, indexGeneration, parseTimelineObject } from './remote-path.ts';
+import { formatShardIndex, isUnsharded } from './tenant-shard.ts';
 import { findTimelines, shardPrefix, type TimelineLocation } from './timeline-layout.ts';
 
 /** A file that is not a layer. */
@@ -38,7 +39,9 @@ export interface SurveyedLayer extends LayerFileRecord {
 export interface SurveyedIndex {
   /** For messages. */
   readonly path: string;
-  readonly content: TimelineIndex;
+  /** By its name. */
+  readonly generation: number | undefined;
+  readonly content: IndexPart;
   readonly layers: readonly LayerRecord[];
 }
 
@@ -138,11 +141,11 @@ async function readIndex({ store, signal }: SurveyRequest, key: string): Promise
   try {
     const reading = { maximumLength: MAXIMUM_INDEX_LENGTH, signal };
     const { bytes } = await readWhole(store, key, reading);
-    const content = parseTimelineIndex(bytes, path);
-    return {
-      index: { path, content, layers: content.layers.map(recordOf) },
-      indexError: undefined,
-    };
+    const content = IndexPart.parse(bytes, { path });
+    const named = indexGeneration(key.slice(key.lastIndexOf('/') + 1));
+    const generation = named === 'invalid' ? undefined : named;
+    const layers = [...content.fields.layers].map(recordOf);
+    return { index: { path, generation, content, layers }, indexError: undefined };
   } catch (error) {
     if (!isStorageError(error) || !INDEX_DAMAGE.has(error.code)) throw error;
     return { index: undefined, indexError: error };
@@ -160,13 +163,15 @@ const INDEX_DAMAGE: ReadonlySet<string> = new Set([
   'ambiguous-name',
 ]);
 
-function recordOf(layer: TimelineIndex['layers'][number]): LayerRecord {
-  const { name, size, generation, shard } = layer;
+function recordOf([name, { fileSize, generation, shard }]: readonly [
+  string,
+  IndexLayer,
+]): LayerRecord {
   return {
-    name: formatLayerName({ ...parseLayerName(name), generation: undefined }),
-    size,
-    generation: generation === undefined ? undefined : Number.parseInt(generation, 16),
-    shard: shard === '0000' ? undefined : shard,
+    name,
+    size: fileSize,
+    generation,
+    shard: isUnsharded(shard) ? undefined : formatShardIndex(shard),
   };
 }
 

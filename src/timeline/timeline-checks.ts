@@ -4,6 +4,7 @@
  * Source: Neon storage_scrubber/src/checks.rs, pageserver/src/tenant/checks.rs, and the start of a pageserver.
  */
 import { isStorageError } from '../errors.ts';
+import { checkIndexPart, type IndexFinding } from './index-part/check.ts';
 import { findingOf } from './layer-check.ts';
 import { LayerMap } from './layer-map/layer-map.ts';
 import type { CheckFinding } from './reconcile.ts';
@@ -27,19 +28,28 @@ export function checkIndex(survey: TimelineSurvey): CheckFinding[] {
     const message = 'no index: whether the layers belong to the timeline is unknown';
     return kind === 'local' ? [warning('not-found', message)] : [];
   }
-  const { diskConsistentLsn, ancestor } = index.content;
-  const findings: CheckFinding[] = [];
-  if (index.layers.length === 0 && ancestor === undefined) {
-    findings.push(error('empty', 'index without layers and without an ancestor'));
-  }
-  if (diskConsistentLsn === 0n) {
-    findings.push(error('out-of-range', 'disk-consistent LSN is 0: a pageserver does not load it'));
-  }
-  for (const { name, size } of index.layers) {
-    if (BigInt(size) === 0n) findings.push(error('corrupt', `size 0 in the index: ${name}`));
-  }
-  return findings;
+  const { content, generation } = index;
+  return checkIndexPart(content, { generation })
+    .filter(({ rule }) => !OF_LAYERS.includes(rule))
+    .map(({ severity, rule, message, layer }) => {
+      const text = layer === undefined ? message : `${message}: ${layer}`;
+      return { severity, code: CODES[rule], message: `index: ${text}` };
+    });
 }
+
+/** Told of the layers themselves. */
+const OF_LAYERS: readonly IndexFinding['rule'][] = ['future-layer', 'layer-map'];
+
+const CODES: Readonly<Record<IndexFinding['rule'], CheckFinding['code']>> = {
+  version: 'unsupported-version',
+  'disk-consistent-lsn': 'out-of-range',
+  'no-layers': 'empty',
+  'gc-blocking': 'corrupt',
+  'empty-layer': 'corrupt',
+  'future-layer': 'out-of-range',
+  'future-generation': 'out-of-range',
+  'layer-map': 'out-of-order',
+};
 
 /** Findings about files that are no layers: they keep a pageserver from starting, or are no use in a bucket. */
 export function checkUnknownFiles({ unknown, kind }: TimelineSurvey): CheckFinding[] {
