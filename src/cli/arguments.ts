@@ -2,7 +2,7 @@
 import { InvalidArgumentError } from 'commander';
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
-import { type Key, parseKey } from '../layers/key.ts';
+import type { Key } from '../layers/key.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
 import { parseKeyText } from '../postgres/key-fields.ts';
 import { DEFAULT_ZSTD_LEVEL, MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from '../zstd/level.ts';
@@ -32,10 +32,6 @@ export function directoryArgument(text: string): string {
 export function outputFileArgument(text: string): string {
   if (text === '') throw new InvalidArgumentError('Expected a file, or - for standard output.');
   return text;
-}
-
-export function keyArgument(text: string): Key {
-  return parsing(() => parseKey(text));
 }
 
 /** Parses a key that may take several words: 36 hex digits, or fields. Throws `usage`. */

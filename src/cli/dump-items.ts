@@ -5,7 +5,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import { isStorageError, type StorageError } from '../errors.ts';
-import { type Key, type KeyRange, maximumKey, minimumKey } from '../layers/key.ts';
+import type { KeyRange } from '../layers/key.ts';
 import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
 import { EntryCursor, rowOf } from '../layers/layer-file/entry-cursor.ts';
 import type { EntryOptions } from '../layers/layer-file/entry-options.ts';
@@ -145,8 +145,7 @@ function damagedValue(
 
 /** What a dump selects. */
 export interface Selection {
-  readonly keyStart?: Key | undefined;
-  readonly keyEnd?: Key | undefined;
+  readonly keyRange?: KeyRange | undefined;
   readonly lsnStart?: Lsn | undefined;
   readonly lsnEnd?: Lsn | undefined;
   readonly values: ValuesMode;
@@ -158,17 +157,12 @@ export function selectItems(
   options: Selection,
   digest: LooseDigest,
 ): AsyncIterable<SalvagedForDump> | undefined {
-  const { keyStart, keyEnd, lsnStart, lsnEnd } = options;
+  const { keyRange, lsnStart, lsnEnd } = options;
   const onLoosePiece = (offset: number, piece: Uint8Array) => digest.add(offset, piece);
   const salvage = (range: EntryOptions) =>
     printsContents(options.values)
       ? reader.salvageBatches(range)
       : reader.salvageStreamed({ ...range, onLoosePiece });
-  const keyRange: KeyRange | undefined =
-    keyStart === undefined && keyEnd === undefined
-      ? undefined
-      : { start: keyStart ?? minimumKey(), end: keyEnd ?? maximumKey() };
-  if (keyRange !== undefined && Buffer.compare(keyRange.start, keyRange.end) >= 0) return undefined;
   if (reader.summary.kind === 'image') {
     const { lsn } = reader.summary;
     const isInside = lsn >= (lsnStart ?? 0n) && (lsnEnd === undefined || lsn < lsnEnd);

@@ -2,9 +2,10 @@
 import { isUint8Array } from 'node:util/types';
 import { assert } from '../assert.ts';
 import type { StorageError } from '../errors.ts';
-import { formatKey } from '../layers/key.ts';
+import { formatKey, type Key } from '../layers/key.ts';
 import { formatPgLsn } from '../layers/lsn.ts';
 import { explainKey } from '../postgres/key-explanation.ts';
+import { shortKey } from '../postgres/short-key.ts';
 import { shortened } from '../printable.ts';
 import { type Format, printsContents, type ValuesMode } from './context.ts';
 import type { DumpItem } from './dump-items.ts';
@@ -37,6 +38,8 @@ export interface DumpWriterOptions {
   readonly format: Format;
   readonly values: ValuesMode;
   readonly kind: 'delta' | 'image';
+  /** Whole keys, and what they mean; else a table fits 80 columns. */
+  readonly isWide: boolean;
 }
 
 export function createDumpWriter(output: Output, options: DumpWriterOptions): DumpWriter {
@@ -98,21 +101,23 @@ const COLUMNS: readonly Column[] = [
 class TableDumpWriter implements DumpWriter {
   readonly #table: Table;
   readonly #values: ValuesMode;
+  readonly #isWide: boolean;
 
-  constructor(output: Output, { values }: DumpWriterOptions) {
-    const title = values === 'none' ? 'MEANING' : values === 'sha256' ? 'SHA-256' : 'VALUE';
+  constructor(output: Output, { values, isWide }: DumpWriterOptions) {
+    const title = lastTitle(values, isWide);
     const overflow = printsContents(values) ? 'cut' : 'wrap';
     this.#table = new Table(output, [...COLUMNS, { title, style: 'dim', overflow }]);
     this.#values = values;
+    this.#isWide = isWide;
   }
 
   item(item: DumpItem): Promise<void> | undefined {
     switch (item.kind) {
       case 'entry':
-        return this.#table.row({ cells: entryCells(item.shown, this.#values) });
+        return this.#table.row({ cells: this.#entryCells(item.shown) });
       case 'damaged-entry': {
         const { key, lsn, offset, error } = item;
-        const where = [formatKey(key), formatPgLsn(lsn), 'damaged', ''];
+        const where = [this.#keyText(key), formatPgLsn(lsn), 'damaged', ''];
         const what = rowMessage(error, offset);
         return this.#table.row({ cells: [...where, String(offset), '', '', what], style: 'red' });
       }
@@ -139,6 +144,31 @@ class TableDumpWriter implements DumpWriter {
   end(): Promise<void> {
     return this.#table.end();
   }
+
+  #keyText(key: Key): string {
+    return this.#isWide ? formatKey(key) : shortKey(key);
+  }
+
+  /** A short key says what it means. */
+  #entryCells(shown: ShownEntry): string[] {
+    const { entry, type, length } = shown;
+    const isInit = entry.willInit && type !== 'image';
+    return [
+      this.#keyText(entry.key),
+      formatPgLsn(entry.lsn),
+      type,
+      [isInit ? 'init' : '', entry.compressed ? 'zstd' : ''].join(''),
+      String(entry.offset),
+      formatCount(entry.storedLength),
+      formatCount(length),
+      this.#values === 'none' && !this.#isWide ? '' : lastCell(shown, this.#values),
+    ];
+  }
+}
+
+function lastTitle(values: ValuesMode, isWide: boolean): string {
+  if (values === 'none') return isWide ? 'MEANING' : '';
+  return values === 'sha256' ? 'SHA-256' : 'VALUE';
 }
 
 /** Omits the path of the file, and what other cells of the row contain. */
@@ -150,20 +180,6 @@ function rowMessage(error: StorageError, offset: number): string {
     lsn: undefined,
     ...(isSamePlace ? { offset: undefined } : {}),
   }).message;
-}
-
-function entryCells(shown: ShownEntry, values: ValuesMode): string[] {
-  const { entry, type, length } = shown;
-  return [
-    formatKey(entry.key),
-    formatPgLsn(entry.lsn),
-    type,
-    [entry.willInit && type !== 'image' ? 'init' : '', entry.compressed ? 'zstd' : ''].join(''),
-    String(entry.offset),
-    formatCount(entry.storedLength),
-    formatCount(length),
-    lastCell(shown, values),
-  ];
 }
 
 function blobCells({ blob, sha256 }: LooseItem, values: ValuesMode): string[] {

@@ -13,7 +13,17 @@ export interface ReportWriter {
   end(status: ExitStatus): Promise<void>;
 }
 
-export function createReportWriter(output: Output, format: Format): ReportWriter {
+/** Quiet: only files with findings are reported, and a summary only if something is wrong. */
+export function createReportWriter(
+  output: Output,
+  format: Format,
+  verbosity: 'all' | 'quiet' = 'all',
+): ReportWriter {
+  const writer = writerOf(output, format);
+  return verbosity === 'all' ? writer : new QuietWriter(writer, format);
+}
+
+function writerOf(output: Output, format: Format): ReportWriter {
   switch (format) {
     case 'json':
       return new DocumentWriter(output);
@@ -21,6 +31,27 @@ export function createReportWriter(output: Output, format: Format): ReportWriter
       return new LineWriter(output);
     case 'people':
       return new PeopleWriter(output);
+  }
+}
+
+class QuietWriter implements ReportWriter {
+  readonly #writer: ReportWriter;
+  readonly #format: Format;
+  #isAny = false;
+
+  constructor(writer: ReportWriter, format: Format) {
+    this.#writer = writer;
+    this.#format = format;
+  }
+
+  async report(report: LayerReport): Promise<void> {
+    if (report.errors + report.warnings === 0) return;
+    this.#isAny = true;
+    await this.#writer.report(report);
+  }
+
+  async end(status: ExitStatus): Promise<void> {
+    if (this.#isAny || this.#format !== 'people') await this.#writer.end(status);
   }
 }
 

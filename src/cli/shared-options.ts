@@ -34,6 +34,9 @@ export function formatOf(options: { json?: true | undefined; ndjson?: true | und
   return options.json ? 'json' : 'people';
 }
 
+/** For a command whose table fits 80 columns. */
+export const WIDE = flag('--wide', 'everything in the table, however long its lines');
+
 /** Bounds on what one blob of an untrusted file may cost. */
 export const READ_LIMITS = {
   maxBlob: option(

@@ -1,7 +1,8 @@
 /** `dump`: every entry in index order, with damage shown in its place. */
+import { InvalidArgumentError } from 'commander';
 import { throwIfAborted } from '../../errors.ts';
 import type { SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
-import { countArgument, keyArgument, lsnArgument } from '../arguments.ts';
+import { countArgument, lsnArgument } from '../arguments.ts';
 import {
   addCommand,
   addExamples,
@@ -13,20 +14,28 @@ import {
 import { type Context, VALUES_MODES } from '../context.ts';
 import type { DumpWriter } from '../dump-writer.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
+import { isEmptyRange, KEY_RANGE_OPTIONS, keyRangeOf } from '../key-range.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
-import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
+import { formatOf, listFormat, READ_LIMITS, WIDE } from '../shared-options.ts';
 
 const OPTIONS = {
   ...listFormat('one entry'),
   values: choice('--values <what>', 'what to print of each value', VALUES_MODES),
-  keyStart: option('--key-start <key>', 'first key', keyArgument),
-  keyEnd: option('--key-end <key>', 'key to stop before', keyArgument),
+  ...KEY_RANGE_OPTIONS,
   lsnStart: option('--lsn-start <lsn>', 'first LSN', lsnArgument),
   lsnEnd: option('--lsn-end <lsn>', 'LSN to stop before', lsnArgument),
+  versions: option(
+    '--versions <n>',
+    'newest versions of each key (default: all)',
+    versionsArgument,
+  ),
   limit: option('--limit <n>', 'maximum number of lines', countArgument),
+  wide: WIDE,
   ...READ_LIMITS,
   ...REMOTE_OPTIONS,
 };
+/** They are in memory together. */
+const MAXIMUM_VERSIONS = 1000;
 type DumpOptions = OptionValues<typeof OPTIONS>;
 
 export function addDump({ program, runner }: CommandParents): void {
@@ -43,12 +52,20 @@ export function addDump({ program, runner }: CommandParents): void {
       'layerfile dump FILE --lsn-start 0/1696000 --limit 20',
       'twenty entries from an LSN on, which may be in either form',
     ],
+    ['layerfile dump FILE --rel 1663/5/16384 --fork main', 'one fork of a relation'],
+    ['layerfile dump FILE --key "path=base/5/16384 blkno=7" --versions 1', 'its newest version'],
     [
       '(layerfile inspect A --json; layerfile dump A --ndjson --values json) |\n' +
         '      layerfile build --out B --no-compress',
       'the same layer again',
     ],
   ]);
+}
+
+function versionsArgument(text: string): number {
+  const count = countArgument(text);
+  if (count >= 1 && count <= MAXIMUM_VERSIONS) return count;
+  throw new InvalidArgumentError(`Expected a number from 1 to ${MAXIMUM_VERSIONS}.`);
 }
 
 export async function dump(
@@ -61,7 +78,12 @@ export async function dump(
   await using reader = await openForSalvage(file, { ...options, signal: context.signal });
   const { kind } = reader.summary;
   const format = formatOf(options);
-  const writer = createDumpWriter(context.stdout, { format, values: options.values, kind });
+  const writer = createDumpWriter(context.stdout, {
+    format,
+    values: options.values,
+    kind,
+    isWide: options.wide === true,
+  });
   const status = await writeItems(context, { file, reader, writer, options });
   await writer.end();
   return status;
@@ -73,10 +95,15 @@ async function writeItems(
 ): Promise<ExitStatus> {
   const { warnOfSalvaged } = await import('../open-layer.ts');
   const { dumpItems, LooseDigest, selectItems } = await import('../dump-items.ts');
+  const { newestVersions } = await import('../newest-versions.ts');
   const { file, reader, writer, options } = run;
   const { limit = Number.POSITIVE_INFINITY } = options;
   const digest = new LooseDigest();
-  const items = selectItems(reader, options, digest);
+  const { versions, values, lsnStart, lsnEnd } = options;
+  const keyRange = keyRangeOf(options);
+  const isNothing = keyRange !== undefined && isEmptyRange(keyRange);
+  const selection = { keyRange, lsnStart, lsnEnd, values };
+  const items = isNothing ? undefined : selectItems(reader, selection, digest);
   if (limit === 0 || items === undefined) {
     warnOfSalvaged(context, { file, reader });
     return CLEAN;
@@ -85,8 +112,10 @@ async function writeItems(
   let status: ExitStatus = CLEAN;
   let lineCount = 0;
   let offset = 0;
-  const layer = { kind: reader.summary.kind, path: file, values: options.values, digest };
-  batches: for await (const batch of dumpItems(items, layer)) {
+  const layer = { kind: reader.summary.kind, path: file, values, digest };
+  const all = dumpItems(items, layer);
+  const batches = versions === undefined ? all : newestVersions(all, versions, values);
+  shown: for await (const batch of batches) {
     throwIfAborted(context.signal, file);
     if (lineCount === 0) warnOfSalvaged(context, { file, reader });
     for (const item of batch) {
@@ -96,7 +125,7 @@ async function writeItems(
       const written = writer.item(item);
       if (written !== undefined) await written;
       lineCount += 1;
-      if (lineCount === limit) break batches;
+      if (lineCount === limit) break shown;
     }
     progress?.update({ done: offset, total: reader.size });
   }

@@ -1,8 +1,9 @@
 /** `index`: every block of the B-tree. */
 import { throwIfAborted } from '../../errors.ts';
-import { formatKey } from '../../layers/key.ts';
+import { formatKey, type Key } from '../../layers/key.ts';
 import type { IndexBlock } from '../../layers/layer-file/index-listing.ts';
 import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
+import { shortKey } from '../../postgres/short-key.ts';
 import { addCommand, addExamples, type CommandParents, type OptionValues } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
@@ -11,10 +12,10 @@ import { encodeJson } from '../json.ts';
 import { ListWriter } from '../list-writer.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { storageErrorJson } from '../reporter.ts';
-import { formatOf, listFormat } from '../shared-options.ts';
-import { Table } from '../table.ts';
+import { formatOf, listFormat, WIDE } from '../shared-options.ts';
+import { type Column, Table } from '../table.ts';
 
-const OPTIONS = { ...listFormat('one block'), ...REMOTE_OPTIONS };
+const OPTIONS = { ...listFormat('one block'), wide: WIDE, ...REMOTE_OPTIONS };
 type IndexOptions = OptionValues<typeof OPTIONS>;
 
 export function addIndex({ program, runner }: CommandParents): void {
@@ -35,7 +36,10 @@ export async function index(
   const { openForSalvage, warnOfSalvaged } = await import('../open-layer.ts');
   const format = formatOf(options);
   await using reader = await openForSalvage(file, { ...options, signal: context.signal });
-  const writer = format === 'people' ? new BlockTable(context) : new BlockList(context, format);
+  const writer =
+    format === 'people'
+      ? new BlockTable(context, options.wide === true)
+      : new BlockList(context, format);
   const damage = reader.summaryError ?? reader.indexError;
   let status: ExitStatus = damage === undefined ? CLEAN : statusOfCode(damage.code);
   let isReported = false;
@@ -83,10 +87,14 @@ class BlockList {
   }
 }
 
+const LAST_ENTRY: readonly Column[] = [{ title: 'LAST KEY', style: 'cyan' }, { title: 'LSN' }];
+
 class BlockTable {
   readonly #table: Table;
+  readonly #isWide: boolean;
 
-  constructor({ stdout }: Context) {
+  constructor({ stdout }: Context, isWide: boolean) {
+    this.#isWide = isWide;
     this.#table = new Table(stdout, [
       { title: 'BLOCK', align: 'right' },
       { title: 'LEVEL', align: 'right' },
@@ -95,8 +103,7 @@ class BlockTable {
       { title: 'SUFFIX', align: 'right' },
       { title: 'FIRST KEY', style: 'cyan' },
       { title: 'LSN' },
-      { title: 'LAST KEY', style: 'cyan' },
-      { title: 'LSN' },
+      ...(isWide ? LAST_ENTRY : []),
     ]);
   }
 
@@ -113,15 +120,19 @@ class BlockTable {
         formatCount(block.entryCount),
         String(block.prefixLength),
         String(block.suffixLength),
-        formatKey(block.firstKey),
+        this.#keyText(block.firstKey),
         firstLsn === undefined ? '' : formatPgLsn(firstLsn),
-        formatKey(block.lastKey),
-        lastLsn === undefined ? '' : formatPgLsn(lastLsn),
+        ...(this.#isWide
+          ? [formatKey(block.lastKey), lastLsn === undefined ? '' : formatPgLsn(lastLsn)]
+          : []),
       ],
     });
   }
 
   end(): Promise<void> {
     return this.#table.end();
+  }
+  #keyText(key: Key): string {
+    return this.#isWide ? formatKey(key) : shortKey(key);
   }
 }

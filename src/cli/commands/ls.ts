@@ -2,25 +2,19 @@
 import { StorageError } from '../../errors.ts';
 import { formatPgLsn } from '../../layers/lsn.ts';
 import { shortKey } from '../../postgres/short-key.ts';
-import {
-  addCommand,
-  addExamples,
-  type CommandParents,
-  flag,
-  type OptionValues,
-} from '../command.ts';
+import { addCommand, addExamples, type CommandParents, type OptionValues } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { formatBytes, formatNumberOf } from '../human.ts';
 import type { ListedLayer } from '../listed-layers.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
-import { formatOf, listFormat } from '../shared-options.ts';
+import { formatOf, listFormat, WIDE } from '../shared-options.ts';
 
 const { tenant, timeline, generation } = SOURCE_OPTIONS;
 const OPTIONS = {
   ...listFormat('one layer'),
-  wide: flag('--wide', 'whole names'),
+  wide: WIDE,
   tenant,
   timeline,
   generation,

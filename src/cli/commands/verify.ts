@@ -34,6 +34,7 @@ const OPTIONS = {
     'maximum number of findings listed per file (default: 1000)',
     countArgument,
   ),
+  quiet: flag('-q, --quiet', 'only files with findings'),
   pageChecksums: flag('--page-checksums', 'check of the checksums of Postgres pages; see below'),
   ...READ_LIMITS,
   ...REMOTE_OPTIONS,
@@ -70,7 +71,11 @@ export async function verify(
   const { findLayers } = await import('../../layers/find-layers.ts');
   const { PageChecks } = await import('../../postgres/page-checks.ts');
   if (context.stdoutIsFile) await refuseLayersAsOutput(paths);
-  const writer = createReportWriter(context.stdout, formatOf(options));
+  const writer = createReportWriter(
+    context.stdout,
+    formatOf(options),
+    options.quiet ? 'quiet' : 'all',
+  );
   let status: ExitStatus = CLEAN;
   const pageChecks = options.pageChecksums ? new PageChecks() : undefined;
   let fileCount = 0;
