@@ -7,6 +7,7 @@ import { paint } from './colour.ts';
 import { addExamples, type CommandParents, type Runner } from './command.ts';
 import { addBuild } from './commands/build.ts';
 import { addCheck } from './commands/check.ts';
+import { addCompletion } from './commands/completion.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
 import { addExport } from './commands/export-page.ts';
@@ -46,6 +47,7 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addKey,
   addImport,
   addExport,
+  addCompletion,
 ];
 
 export function createProgram(context: Context, finished: (status: ExitStatus) => void): Command {

@@ -89,7 +89,7 @@ describe('dump', () => {
   test.each(['none', 'hex', 'sha256', 'json'])(
     'people see a table with values %s',
     async (values) => {
-      const { stdout, status } = await runCli(['dump', delta, '--values', values]);
+      const { stdout, status } = await runCli(['dump', delta, '--values', values, '--wide']);
       const lines = stdout.trimEnd().split('\n');
       expect([status, lines.length]).toEqual([0, 6]);
       expect(lines[0]).toMatch(/^KEY +LSN +TYPE +OFFSET +STORED +LENGTH/);
