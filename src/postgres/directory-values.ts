@@ -11,7 +11,7 @@
  */
 
 import { BincodeDecoder, BincodeEncoder, type StoredList } from '../bincode.ts';
-import { checkCount } from '../check-options.ts';
+import { checkBytes, checkCount } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { type Fork, forkNumberOf, forkOfNumber } from './fork.ts';
 import type { DatabaseId } from './key-mapping.ts';
@@ -49,6 +49,7 @@ export function decodeDatabaseDirectory(bytes: Uint8Array): DirectoryDatabase[] 
 
 /** Encodes a database directory, sorted. @throws `out-of-range`. */
 export function encodeDatabaseDirectory(databases: readonly DirectoryDatabase[]): Uint8Array {
+  checkItems('databases', databases, 'object');
   const encoder = new BincodeEncoder(COUNT_SIZE + 9 * databases.length).count(databases.length);
   for (const { spcnode, dbnode, hasRelationMap } of databases.toSorted(compareDatabases)) {
     encoder
@@ -75,6 +76,7 @@ export function decodeRelationDirectory(bytes: Uint8Array): DirectoryRelation[] 
 
 /** Encodes a relation directory, sorted. @throws `out-of-range`. */
 export function encodeRelationDirectory(relations: readonly DirectoryRelation[]): Uint8Array {
+  checkItems('relations', relations, 'object');
   const encoder = new BincodeEncoder(COUNT_SIZE + 5 * relations.length).count(relations.length);
   for (const { relnode, fork } of relations.toSorted(compareRelations)) {
     encoder.u32(relnode).u8(forkNumberOf(fork));
@@ -95,6 +97,7 @@ export function decodeSlruDirectory(bytes: Uint8Array): number[] {
 
 /** Encodes an SLRU directory, sorted. @throws `out-of-range`. */
 export function encodeSlruDirectory(segments: readonly number[]): Uint8Array {
+  checkItems('segments', segments, 'number');
   return new BincodeEncoder(COUNT_SIZE + 4 * segments.length)
     .u32List(segments.toSorted((left, right) => left - right))
     .finish();
@@ -117,6 +120,7 @@ export function decodeTwophaseDirectory(bytes: Uint8Array, majorVersion: number)
 
 /** Encodes a two-phase directory, sorted. @throws `out-of-range`. */
 export function encodeTwophaseDirectory(xids: readonly bigint[], majorVersion: number): Uint8Array {
+  checkItems('transactions', xids, 'bigint');
   const size = xidSize(majorVersion);
   const encoder = new BincodeEncoder(COUNT_SIZE + size * xids.length).count(xids.length);
   for (const xid of xids.toSorted(compareNumbers)) {
@@ -124,6 +128,13 @@ export function encodeTwophaseDirectory(xids: readonly bigint[], majorVersion: n
     else encoder.u32(Number(xid));
   }
   return encoder.finish();
+}
+
+function checkItems(what: string, items: unknown, type: 'object' | 'number' | 'bigint'): void {
+  const isList =
+    Array.isArray(items) && items.every((item) => item !== null && typeof item === type);
+  if (isList) return;
+  throw new StorageError('invalid-input', { what, expected: `a list of ${type}s` });
 }
 
 function xidSize(majorVersion: number): 4 | 8 {
@@ -137,6 +148,7 @@ function decodeList<T>(
   itemSize: number,
   decodeItem: (view: DataView, at: number) => T,
 ): T[] {
+  checkBytes(bytes, what);
   const decoder = new BincodeDecoder(bytes);
   const list: StoredList<T> = decoder.list(what, itemSize, decodeItem);
   decoder.expectEnd();

@@ -13,7 +13,7 @@
  * does not belong to the page is damage.
  * Source: Neon pageserver/src/walredo/apply_neon.rs.
  */
-import { checkBytes } from '../check-options.ts';
+import { checkBytes, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
@@ -36,6 +36,7 @@ export interface PlacedNeonRecord {
 
 /** Whether a value is one of Neon's own records. */
 export function isNeonRecord(value: Value): value is NeonRecord {
+  checkObject('value', value);
   return value.type !== 'image' && value.type !== 'wal';
 }
 
@@ -51,7 +52,9 @@ export const CLOG_TIMESTAMP_SIZE = 8;
  */
 export function applyNeonRecord(page: Uint8Array, placed: PlacedNeonRecord): Uint8Array {
   checkBytes(page, 'page');
+  checkObject('record and its place', placed);
   const { record } = placed;
+  checkObject('record', record);
   if (record.type === 'aux_file') return page.slice();
   if (page.length < PAGE_SIZE) {
     throw misplaced(placed, `a page of ${PAGE_SIZE} bytes`, `${page.length}`);
