@@ -1,6 +1,7 @@
 /**
  * The main job from end to end: a real Postgres, its pages in an image layer, what it changes
- * next in a delta layer, and both states read back and compared with Postgres's own files.
+ * next in a delta layer, and both states read back and compared with Postgres's own files. Then the
+ * two layers as a timeline: its index, a map of it, and how one page is read.
  *
  *   npm run demo             leaves nothing behind
  *   npm run demo -- --keep   keeps the files and says where they are
@@ -9,7 +10,7 @@
  */
 import { cp, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import {
   DeltaLayerReader,
   EphemeralLayer,
@@ -23,6 +24,7 @@ import { putChanges } from './changes.mjs';
 import { CHANGE, FILL, runPostgres } from './database.mjs';
 import { compareWithFiles, State } from './read-back.mjs';
 import { bytes, count, plural, step, table, times } from './report.mjs';
+import { drawTimeline, explainPage, writeTimeline } from './timeline.mjs';
 
 const IDS = {
   tenantId: '3f2504e04f8911d39a0c0305e82c3301',
@@ -66,19 +68,19 @@ async function runIn(root, isKept) {
 
   const changed = await step('3  Postgres starts again, changes rows and shuts down', async () => {
     const server = await runPostgres(pgdata, CHANGE);
-    const { checkpointLsn } = await readControlFile(pgdata, OpenFiles.shared());
+    const { checkpointLsn, majorVersion } = await readControlFile(pgdata, OpenFiles.shared());
     const lines = [
       `${count(server.rowCount)} rows; the log went from ${formatPgLsn(image.lsn)} to ${formatPgLsn(checkpointLsn)}`,
     ];
-    return { lines, value: { ...server, lsn: checkpointLsn } };
+    return { lines, value: { ...server, lsn: checkpointLsn, pgVersion: majorVersion } };
   });
 
   const before = await listFiles(state1, image.control);
   const after = await listFiles(pgdata, image.control);
-  const delta = await step('4  What changed becomes a delta layer', async () => {
+  const { layer: delta, changes } = await step('4  What changed becomes a delta layer', async () => {
     const names = new Map([...filled.relationNames, ...changed.relationNames]);
-    const { layer, changes } = await writeDelta({ before, after, image, changed, layers });
-    return { lines: describeDelta(layer, changes, after, names), value: layer };
+    const written = await writeDelta({ before, after, image, changed, layers });
+    return { lines: describeDelta(written.layer, written.changes, after, names), value: written };
   });
 
   const sound = await step(
@@ -106,12 +108,35 @@ async function runIn(root, isKept) {
     return { lines, value: results.every((result) => result.differenceCount === 0) };
   });
 
+  const bucket = join(root, 'bucket');
+  const map = join(root, 'map.html');
+  await step('7  The layers become a timeline in a bucket, with an index and a map', async () => {
+    const { lsn, pgVersion } = changed;
+    const index = await writeTimeline({ bucket, ids: IDS, image, delta, lsn, pgVersion });
+    const { layers: drawn, size } = await drawTimeline(bucket, map);
+    const lines = [
+      relative(root, index),
+      `map.html, ${plural(drawn, 'layer')} in ${bytes(size)}, needs no network`,
+    ];
+    return { lines };
+  });
+
+  const explained = await step('8  One page is read out of the timeline', async () => {
+    const { words, printed, isEqual } = await explainPage({ bucket, delta, changes });
+    const verdict = isEqual ? 'The page is that of the file.' : 'THE PAGE DIFFERS';
+    return {
+      lines: [`$ layerfile explain bucket ${words.join(' ')}`, ...printed, verdict],
+      value: isEqual,
+    };
+  });
+
+  const isGood = sound && equal && explained;
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   console.log(
-    sound && equal ? `\nEvery byte is the same. ${seconds} s` : '\nTHERE ARE DIFFERENCES',
+    isGood ? `\nEvery byte is the same. ${seconds} s` : '\nTHERE ARE DIFFERENCES',
   );
   if (isKept) reportFiles(root, image, delta);
-  return sound && equal;
+  return isGood;
 }
 
 /** State 1 as it was, for the comparison: Postgres goes on in the original. */
@@ -196,10 +221,12 @@ function reportFiles(root, image, delta) {
   console.log(`\nThe layers are in ${join(root, 'layers')}`);
   console.log(`  image  ${image.name}`);
   console.log(`  delta  ${delta.name}`);
-  console.log('beside the data directory as it is now (pgdata) and as it was (pgdata-state-1).');
+  console.log('beside the timeline (bucket) and the data directory as it is now (pgdata) and was (pgdata-state-1).');
   console.log('\nLook into them:');
   console.log(`  node dist/cli.js verify ${join(root, 'layers')}`);
   console.log(`  node dist/cli.js inspect ${delta.path}`);
+  console.log(`  node dist/cli.js ls ${join(root, 'bucket')}`);
+  console.log(`\nThe map: ${join(root, 'map.html')}`);
   console.log(`\nDelete everything: rm -r ${root}`);
 }
 
