@@ -7,6 +7,7 @@ import { link, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { DeltaLayerReader } from 'layerfile/layers';
 import { relationBlockKey } from 'layerfile/postgres';
 import {
   IndexPart,
@@ -72,7 +73,16 @@ export async function explainPage({ bucket, delta, changes }) {
   };
 }
 
-async function unchangedPage(delta, changes) {
+async function unchangedPage({ path }, changes) {
+  const delta = await DeltaLayerReader.open(path);
+  try {
+    return await firstUnchanged(delta, changes);
+  } finally {
+    await delta.close();
+  }
+}
+
+async function firstUnchanged(delta, changes) {
   const changed = changes
     .filter(({ fork, kind, pagesPut }) => fork.fork === 'main' && kind !== 'new' && pagesPut > 0)
     .sort((left, right) => right.pagesAfter - left.pagesAfter);

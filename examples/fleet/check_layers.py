@@ -1,8 +1,9 @@
 """Reads every byte of the layers of a bucket, on all workers of a Spark cluster.
 
-    node list-layers.mjs BUCKET | spark-submit --master MASTER check_layers.py
+    node list-layers.mjs BUCKET > names
+    spark-submit --master MASTER check_layers.py names
 
-Names of layers come on standard input, one a line. Spark pipes them through `layerfile check` on its workers,
+The names are one a line. Spark pipes them through `layerfile check` on its workers,
 where the command must be in PATH. Nothing is shared between workers, and a lost one is replaced by Spark.
 The AWS_* variables of the driver are handed to the workers; leave them unset where workers have a role.
 
@@ -54,8 +55,9 @@ def listed(total, results):
     return total
 
 
-def main():
-    names = [line.strip() for line in sys.stdin if line.strip()]
+def main(path):
+    with open(path, encoding="utf-8") as file:
+        names = [line.rstrip("\n") for line in file if line != "\n"]
     environment = {
         name: value
         for name, value in os.environ.items()
@@ -78,4 +80,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))
