@@ -15,7 +15,7 @@ import json
 import os
 import sys
 
-from pyspark.sql import SparkSession
+from pyspark import SparkConf, SparkContext
 
 COMMAND = "layerfile check --deep --files-from - --ndjson -j 1"
 # Names of one partition: small enough that a retry costs little, large enough that starting Node costs nothing.
@@ -63,15 +63,14 @@ def main(path):
         for name, value in os.environ.items()
         if name.startswith("AWS_") or name in ("PATH", "HOME")
     }
-    spark = SparkSession.builder.appName("check layers").getOrCreate()
-    context = spark.sparkContext
+    context = SparkContext(conf=SparkConf().setAppName("check layers"))
     partitions = max(context.defaultParallelism, len(names) // NAMES_PER_PARTITION)
     total = (
         context.parallelize(names, partitions)
         .pipe(COMMAND, environment)
         .aggregate(empty(), add, merge)
     )
-    spark.stop()
+    context.stop()
     # A worker whose command fails before its end has no line for the rest of its layers.
     total["unknown"] += len(names) - total["layers"]
     total["layers"] = len(names)
