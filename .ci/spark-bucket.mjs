@@ -48,7 +48,11 @@ function goldenFiles(kind) {
 
 /** What this machine says of the files, read as files. */
 function verify(paths) {
-  const options = { cwd: join(ROOT, 'test/golden'), encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] };
+  const options = {
+    cwd: join(ROOT, 'test/golden'),
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+  };
   const words = [join(ROOT, 'dist/cli.js'), 'verify', '--ndjson', ...paths];
   try {
     return lines(execFileSync(process.execPath, words, options));
@@ -58,7 +62,10 @@ function verify(paths) {
 }
 
 function lines(text) {
-  return text.trimEnd().split('\n').map((line) => JSON.parse(line));
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line));
 }
 
 function compare(expected, { layers, errors, damaged, unknown, listed }) {

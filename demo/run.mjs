@@ -77,11 +77,14 @@ async function runIn(root, isKept) {
 
   const before = await listFiles(state1, image.control);
   const after = await listFiles(pgdata, image.control);
-  const { layer: delta, changes } = await step('4  What changed becomes a delta layer', async () => {
-    const names = new Map([...filled.relationNames, ...changed.relationNames]);
-    const written = await writeDelta({ before, after, image, changed, layers });
-    return { lines: describeDelta(written.layer, written.changes, after, names), value: written };
-  });
+  const { layer: delta, changes } = await step(
+    '4  What changed becomes a delta layer',
+    async () => {
+      const names = new Map([...filled.relationNames, ...changed.relationNames]);
+      const written = await writeDelta({ before, after, image, changed, layers });
+      return { lines: describeDelta(written.layer, written.changes, after, names), value: written };
+    },
+  );
 
   const sound = await step(
     '5  Both files are verified, block by block and value by value',
@@ -132,9 +135,7 @@ async function runIn(root, isKept) {
 
   const isGood = sound && equal && explained;
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
-  console.log(
-    isGood ? `\nEvery byte is the same. ${seconds} s` : '\nTHERE ARE DIFFERENCES',
-  );
+  console.log(isGood ? `\nEvery byte is the same. ${seconds} s` : '\nTHERE ARE DIFFERENCES');
   if (isKept) reportFiles(root, image, delta);
   return isGood;
 }
@@ -221,7 +222,9 @@ function reportFiles(root, image, delta) {
   console.log(`\nThe layers are in ${join(root, 'layers')}`);
   console.log(`  image  ${image.name}`);
   console.log(`  delta  ${delta.name}`);
-  console.log('beside the timeline (bucket) and the data directory as it is now (pgdata) and was (pgdata-state-1).');
+  console.log(
+    'beside the timeline (bucket) and the data directory as it is now (pgdata) and was (pgdata-state-1).',
+  );
   console.log('\nLook into them:');
   console.log(`  node dist/cli.js verify ${join(root, 'layers')}`);
   console.log(`  node dist/cli.js inspect ${delta.path}`);

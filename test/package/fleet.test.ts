@@ -21,7 +21,10 @@ interface Ended {
   readonly stderr: string;
 }
 
-function run(words: readonly string[], options: { env?: NodeJS.ProcessEnv; input?: string }): Promise<Ended> {
+function run(
+  words: readonly string[],
+  options: { env?: NodeJS.ProcessEnv; input?: string },
+): Promise<Ended> {
   const [program = '', ...rest] = words;
   return new Promise((resolve) => {
     const child = execFile(
@@ -36,7 +39,9 @@ function run(words: readonly string[], options: { env?: NodeJS.ProcessEnv; input
 
 /** A bucket with valid layers, a damaged one, and an object that is none; returns the URLs of the layers. */
 function fill(server: S3Server): string[] {
-  const corrupt = JSON.parse(readFileSync(join(GOLDEN_DIRECTORY, 'corrupt', 'corrupt.json'), 'utf8'));
+  const corrupt = JSON.parse(
+    readFileSync(join(GOLDEN_DIRECTORY, 'corrupt', 'corrupt.json'), 'utf8'),
+  );
   const { file } = corrupt.files.find(({ id }: { id: string }) => id === DAMAGED);
   const paths = [
     ...goldenLayers()
@@ -74,7 +79,10 @@ const [WORKER] = JOB.spec.template.spec.containers;
 test('the job is indexed, has as many shares as workers, and tries again only what could not be read', () => {
   const { spec } = JOB;
   expect([JOB.apiVersion, JOB.kind, spec.completionMode]).toEqual(['batch/v1', 'Job', 'Indexed']);
-  const variables = WORKER.env.map(({ name, value }: { name: string; value: unknown }) => [name, value]);
+  const variables = WORKER.env.map(({ name, value }: { name: string; value: unknown }) => [
+    name,
+    value,
+  ]);
   expect(Object.fromEntries(variables)).toEqual({
     SHARES: String(spec.completions),
     BUCKET: expect.any(String),
@@ -124,7 +132,12 @@ test('a bucket that cannot be listed is no empty bucket', async () => {
   const directory = temporaryDirectory();
   const server = await S3Server.start();
   try {
-    const env = { ...environmentOf(server, directory), BUCKET: 'none', SHARES: '1', JOB_COMPLETION_INDEX: '0' };
+    const env = {
+      ...environmentOf(server, directory),
+      BUCKET: 'none',
+      SHARES: '1',
+      JOB_COMPLETION_INDEX: '0',
+    };
     const worker = await run([...WORKER.command, ...WORKER.args], { env });
     expect(worker.status).toBe(3);
     expect(worker.stderr).toMatch(/^list-layers: .*none/);
@@ -144,7 +157,8 @@ test('a second attempt replaces what was unknown, and a layer without a line is 
     run([process.execPath, 'sum-up.mjs', list], { input: lines.join('\n') });
   expect(await sum(first)).toMatchObject({
     status: 3,
-    stdout: 'unknown  b\nunknown  c\n{"layers":3,"damaged":0,"unknown":2,"errors":0,"warnings":0}\n',
+    stdout:
+      'unknown  b\nunknown  c\n{"layers":3,"damaged":0,"unknown":2,"errors":0,"warnings":0}\n',
   });
   const second = [line('b', 'ok'), line('c', 'ok'), line('a', 'unknown')];
   expect(await sum([...first, ...second])).toMatchObject({
