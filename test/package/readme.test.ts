@@ -1,6 +1,6 @@
 /** What the README shows is what the package does. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
@@ -39,6 +39,41 @@ it('shows what verify says of a damaged file', () => {
   });
   expect(status).toBe(1);
   expect(README).toContain(`$ layerfile verify ${path}\n${stdout}`);
+});
+
+it('has every command in its table, and every entry of the package', () => {
+  const help = execFileSync(process.execPath, [COMMAND, '--help'], { encoding: 'utf8' });
+  const [, list = ''] = /^Commands:\n((?: .*\n)+)/m.exec(help) ?? [];
+  const commands = [...list.matchAll(/^ {2}([a-z-]+)/gm)].map(([, name]) => name);
+  const first = (rows: RegExpMatchArray | null) =>
+    (rows ?? []).flatMap((row) =>
+      [...(row.split('|')[1] ?? '').matchAll(/`([^`]+)`/g)].map(([, name = '']) => name),
+    );
+  const shown = first(tableOf('| command | does |')).map((name) => name.split(' ')[0]);
+  const offered = commands.filter((name) => name !== 'help');
+  expect([...new Set(shown)].sort()).toEqual(offered.sort());
+  const { exports } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8'));
+  const entries = Object.keys(exports)
+    .filter((name) => !/package\.json|compression-thread/.test(name))
+    .map((name) => name.replace('.', 'layerfile'));
+  expect(
+    first(tableOf('| import | holds |'))
+      .filter((name) => /^layerfile/.test(name))
+      .sort(),
+  ).toEqual(entries.sort());
+});
+
+/** The rows below a head. */
+function tableOf(head: string): RegExpMatchArray | null {
+  const from = README.indexOf(head);
+  expect(from).toBeGreaterThan(0);
+  const table = README.slice(from, README.indexOf('\n\n', from)).split('\n').slice(2).join('\n');
+  return table.match(/^\|.*$/gm);
+}
+
+it('names each page of docs', () => {
+  const pages = readdirSync(`${ROOT}docs`).filter((name) => name.endsWith('.md'));
+  expect(pages.filter((name) => !README.includes(`docs/${name}`))).toEqual([]);
 });
 
 it('has no link that works only beside the sources, but for pictures that travel along', () => {
