@@ -19,8 +19,8 @@ async function runExample(name: string, cwd: string, ...args: string[]): Promise
   return stdout;
 }
 
-test('each example has a test here, or in the test of the README', () => {
-  const tested = ['write-read-dump.mjs'];
+test('each example has a test here, in the test of the README, or in that of the fleet', () => {
+  const tested = ['write-read-dump.mjs', 'fleet'];
   const source = readFileSync(fileURLToPath(import.meta.url), 'utf8');
   const named = readdirSync(EXAMPLES).filter((name) => source.includes(`runExample('${name}'`));
   expect([...tested, ...named].sort()).toEqual(readdirSync(EXAMPLES).sort());
