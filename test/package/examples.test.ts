@@ -22,7 +22,8 @@ async function runExample(name: string, cwd: string, ...args: string[]): Promise
 test('each example has a test here, in the test of the README, or in that of the fleet', () => {
   const tested = ['write-read-dump.mjs', 'fleet'];
   const source = readFileSync(fileURLToPath(import.meta.url), 'utf8');
-  const named = readdirSync(EXAMPLES).filter((name) => source.includes(`runExample('${name}'`));
+  const called = [...source.matchAll(/runExample\(\s*'([^']+)'/g)].map(([, name]) => name);
+  const named = readdirSync(EXAMPLES).filter((name) => called.includes(name));
   expect([...tested, ...named].sort()).toEqual(readdirSync(EXAMPLES).sort());
 });
 
