@@ -90,6 +90,17 @@ export {
   type TimelineSource,
 } from '../timeline/open-timeline.ts';
 export type { PageResult } from '../timeline/read-page.ts';
+export {
+  type CheckFinding,
+  isLayerOk,
+  type LayerDecision,
+  type LayerFileRecord,
+  type LayerRecord,
+  type LayerState,
+  type ReconciledLayer,
+  type ReconcileInput,
+  reconcileLayers,
+} from '../timeline/reconcile.ts';
 export type {
   LayerVisit,
   Reconstruction,

@@ -29,7 +29,7 @@ import {
 /**
  * Where a timeline is. A path: a pageserver's directory, a copy of a bucket, a directory with the files of one
  * timeline, an `index_part.json` with its layers beside it, or a layer file, which is all of its timeline then.
- * A store with a prefix: the same in a bucket. A layer: whatever holds its bytes. Names: nothing can be read, but the layer map can be asked.
+ * A store with a prefix: the same in a bucket. A layer: a source of its bytes. Names: nothing can be read, but the layer map can be asked.
  */
 export type TimelineSource =
   | string
