@@ -33,7 +33,7 @@ const LONG = [
   'test/blob-writer/compression-pool.test.ts',
   'test/cli/{damage,process}.test.ts',
   'test/layers/{hostile-bytes,unawaited-puts}.test.ts',
-  'test/layers/disk-btree/{builder,hostile-index,reader,salvage-walk}.test.ts',
+  'test/layers/disk-btree/{builder,hostile-index,reader,ascending-walk}.test.ts',
   'test/layers/ephemeral-layer/write-out.test.ts',
   'test/layers/layer-file/{failing-disk,file-layout,index-store,large-value,salvage,sparse-file}.test.ts',
   'test/postgres/real-cluster.test.ts',

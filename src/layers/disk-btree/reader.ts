@@ -2,22 +2,22 @@
  * Searches and walks the index of an untrusted file.
  *
  * Every node is checked, by itself and against its parent, before any entry of it is used. So a walk
- * ends, visits no block twice, and returns no key that a search would not find. The walks here throw at
- * the first violation; `salvage-walk.ts` reports it and continues.
+ * ends, visits no block twice, and returns no key that a search would not find.
  */
 import { finishReading, finishReadingSync } from '../../blob-writer/reading.ts';
+import { ascend, type SalvageOptions } from './ascending-walk.ts';
 import { type CacheShare, shareOf } from './block-cache.ts';
 import { type ListedBlock, listBlocks } from './block-listing.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import { type EntryRules, IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
-import { IndexScan } from './index-scan.ts';
-import { type SalvagedSlice, salvageIndex } from './salvage-walk.ts';
-import { Descent, IndexNodes, NodesReading, nodeOrThrow, Search, throwIfAny } from './search.ts';
+import type { SalvagedSlice } from './salvaged-leaves.ts';
+import { Descent, IndexNodes, NodesReading, Search, throwIfAny } from './search.ts';
 import {
   type EntryPosition,
   type Frame,
   type LeafSlice,
+  spanInRange,
   upperOf,
   type WalkOptions,
 } from './walk.ts';
@@ -66,61 +66,39 @@ export class DiskBtreeReader {
   }
 
   /** Entries in ascending order; a slice is valid until the next one is asked for. */
-  async *ascend({ start, end }: WalkOptions): AsyncGenerator<LeafSlice> {
-    const scan = new IndexScan(this.#blocks);
-    try {
-      const stack: Frame[] = [frameFrom(await this.#node(this.rootBlock), start, undefined)];
-      for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
-        const { node, index } = frame;
-        if (node.level === 0) {
-          stack.pop();
-          const to = end === undefined ? node.entryCount : node.ceiling(end);
-          if (index < to) yield { kind: 'slice', node, from: index, to };
-          if (to < node.entryCount) return;
-        } else if (index === node.entryCount) {
-          stack.pop();
-        } else {
-          if (end !== undefined && node.compareKey(index, end) >= 0) return;
-          frame.index += 1;
-          const upper = upperOf(node, index, frame.upper);
-          const bytes = await scan.child(node.level, this.#nodes.childBlock(node, index));
-          stack.push(frameFrom(this.#scannedChild(bytes, node, index, upper), start, upper));
-        }
-      }
-    } finally {
-      await scan.close();
-    }
-  }
-
-  /** Entries in descending order: slices from the last, each to be read from its end. */
-  async *descend({ start, end }: WalkOptions): AsyncGenerator<LeafSlice> {
-    const stack: Frame[] = [frameBefore(await this.#node(this.rootBlock), end, undefined)];
-    for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
-      const { node, index } = frame;
-      if (node.level === 0) {
-        stack.pop();
-        const from = start === undefined ? 0 : node.ceiling(start);
-        if (from <= index) yield { kind: 'slice', node, from, to: index + 1 };
-        if (from > 0) return;
-      } else if (index < 0) {
-        stack.pop();
-      } else {
-        frame.index -= 1;
-        const upper = upperOf(node, index, frame.upper);
-        const child = await this.#cachedChild(node, index);
-        throwIfAny(this.#checks.place(child, node, index, upper));
-        stack.push(frameBefore(child, end, upper));
-      }
-    }
+  ascend(options: WalkOptions): AsyncGenerator<LeafSlice> {
+    const root = () => this.#node(this.rootBlock);
+    return ascend(this.#blocks, this.#checks, { ...options, mode: 'strict', root });
   }
 
   /**
    * Entries in ascending order, and the damage between them.
    *
-   * Throws: the error of the root; `io`.
+   * Throws: the error of the root, unless it is given and leaves can be found; `io`, `aborted`.
    */
-  salvage(options: WalkOptions): AsyncGenerator<SalvagedSlice> {
-    return salvageIndex(this.#blocks, this.#checks, options);
+  salvage(options: SalvageOptions): AsyncGenerator<SalvagedSlice> {
+    return ascend(this.#blocks, this.#checks, { ...options, mode: 'reporting' });
+  }
+
+  /** Entries in descending order: slices from the last, each to be read from its end. */
+  async *descend(options: WalkOptions): AsyncGenerator<LeafSlice> {
+    const root = await this.#node(this.rootBlock);
+    const stack: Frame[] = [{ node: root, ...spanInRange(root, options), upper: undefined }];
+    for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+      const { node, from, to } = frame;
+      if (node.level === 0 || from >= to) {
+        stack.pop();
+        if (from < to) yield { kind: 'slice', node, from, to };
+      } else {
+        frame.to -= 1;
+        const child = await this.#node(this.#nodes.childBlock(node, frame.to));
+        const upper = upperOf(node, frame.to, frame.upper);
+        throwIfAny(
+          this.#checks.level(child, node) ?? this.#checks.place(child, node, frame.to, upper),
+        );
+        stack.push({ node: child, ...spanInRange(child, options), upper });
+      }
+    }
   }
 
   /**
@@ -136,43 +114,4 @@ export class DiskBtreeReader {
     await finishReading(this.#blocks.source, reading);
     return reading.node(block).node;
   }
-
-  async #cachedChild(parent: IndexNode, index: number): Promise<IndexNode> {
-    const child = await this.#node(this.#nodes.childBlock(parent, index));
-    throwIfAny(this.#checks.level(child, parent));
-    return child;
-  }
-
-  #scannedChild(
-    bytes: Uint8Array,
-    parent: IndexNode,
-    index: number,
-    upper: Uint8Array | undefined,
-  ): IndexNode {
-    const child = nodeOrThrow(this.#checks.decode(bytes, parent.childBlock(index)));
-    throwIfAny(
-      this.#checks.level(child, parent) ??
-        this.#checks.place(child, parent, index, upper) ??
-        this.#checks.entries(child),
-    );
-    return child;
-  }
-}
-
-function frameFrom(
-  node: IndexNode,
-  start: Uint8Array | undefined,
-  upper: Uint8Array | undefined,
-): Frame {
-  if (start === undefined) return { node, index: 0, upper };
-  const index = node.level === 0 ? node.ceiling(start) : Math.max(0, node.floor(start));
-  return { node, index, upper };
-}
-
-function frameBefore(
-  node: IndexNode,
-  end: Uint8Array | undefined,
-  upper: Uint8Array | undefined,
-): Frame {
-  return { node, index: (end === undefined ? node.entryCount : node.ceiling(end)) - 1, upper };
 }

@@ -1,4 +1,4 @@
-/** Types of the walks over an index. */
+/** What the walks over an index share: their range, and the path from the root to their position. */
 import type { IndexNode } from './index-node.ts';
 
 export interface WalkOptions {
@@ -21,13 +21,27 @@ export interface EntryPosition {
   readonly index: number;
 }
 
-/** One node on the path from the root to the position of a walk. */
-export interface Frame {
+/** Entries `from` to `to`, exclusive, of one node. */
+export interface Span {
+  from: number;
+  to: number;
+}
+
+/** One node on the path from the root to the position of a walk, with the entries yet to be visited. */
+export interface Frame extends Span {
   readonly node: IndexNode;
-  /** Next entry to visit. */
-  index: number;
   /** Exclusive upper bound of all keys below; undefined on the right-most path. */
   readonly upper: Uint8Array | undefined;
+}
+
+/**
+ * The entries of a leaf that are in the range, or those of an inner node that lead to them.
+ * Requires: the node's keys ascend.
+ */
+export function spanInRange(node: IndexNode, { start, end }: WalkOptions): Span {
+  const to = end === undefined ? node.entryCount : node.ceiling(end);
+  if (start === undefined) return { from: 0, to };
+  return { from: node.level === 0 ? node.ceiling(start) : Math.max(0, node.floor(start)), to };
 }
 
 /** Exclusive upper bound of the keys of a child: the parent's next key, or the parent's bound. */

@@ -13,7 +13,7 @@ import { StorageError, throwIfAborted, withPath } from '../../errors.ts';
 import { Decompressor } from '../../zstd/decompression.ts';
 import { isDamage } from '../damage.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
-import type { SalvagedSlice } from '../disk-btree/salvage-walk.ts';
+import type { SalvagedSlice } from '../disk-btree/salvaged-leaves.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, type Key } from '../key.ts';
 import { formatLsn, isInLsnRange, type Lsn, type LsnRange } from '../lsn.ts';

@@ -13,8 +13,8 @@ import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { DecompressionLimits } from '../../zstd/decompression.ts';
 import { isDamage } from '../damage.ts';
 import { IndexBlocks, type IndexLocation } from '../disk-btree/index-blocks.ts';
-import { IndexChecks } from '../disk-btree/index-checks.ts';
-import { salvageIndex } from '../disk-btree/salvage-walk.ts';
+import { DiskBtreeReader } from '../disk-btree/reader.ts';
+import type { SalvagedSlice } from '../disk-btree/salvaged-leaves.ts';
 import type { WalkOptions } from '../disk-btree/walk.ts';
 import {
   type DamagedBlock,
@@ -61,7 +61,7 @@ export function salvageStreamed(
 
 interface SalvageHow<L> {
   readonly scanAs: (
-    slices: ReturnType<typeof salvageIndex>,
+    slices: AsyncIterable<SalvagedSlice>,
     scan: EntryScan,
   ) => AsyncGenerator<ScannedItem | L>;
   readonly contents: 'whole' | 'none';
@@ -111,10 +111,8 @@ function scanIndex<L>(
   { location, scan, rootError }: PlacedIndex,
   { scanAs }: SalvageHow<L>,
 ): AsyncGenerator<ScannedItem | L> {
-  const blocks = new IndexBlocks(source, location);
-  const checks = new IndexChecks(blocks, scan.layout);
-  const options = { ...walk, signal: scan.signal, rootError };
-  return scanAs(salvageIndex(blocks, checks, options), scan);
+  const index = new DiskBtreeReader(new IndexBlocks(source, location), scan.layout, undefined);
+  return scanAs(index.salvage({ ...walk, signal: scan.signal, rootError }), scan);
 }
 
 /** Returns: the damage that was thrown before any item; undefined if there were items. */

@@ -8,7 +8,7 @@ import { DiskBtreeBuilder } from '../../../src/layers/disk-btree/builder.ts';
 import { IndexBlocks } from '../../../src/layers/disk-btree/index-blocks.ts';
 import { IndexNode } from '../../../src/layers/disk-btree/index-node.ts';
 import { DiskBtreeReader } from '../../../src/layers/disk-btree/reader.ts';
-import type { SalvagedSlice } from '../../../src/layers/disk-btree/salvage-walk.ts';
+import type { SalvagedSlice } from '../../../src/layers/disk-btree/salvaged-leaves.ts';
 import type { LeafSlice } from '../../../src/layers/disk-btree/walk.ts';
 import { seededChoices } from '../../../src/testing/choices.ts';
 import { drain, hex } from '../../support/layers.ts';
