@@ -64,6 +64,15 @@ interface AscendingFrame extends Frame {
   readonly firstKey: FirstKey;
 }
 
+/** The entry of an inner node that leads to a child. */
+interface Link {
+  readonly frame: AscendingFrame;
+  readonly index: number;
+  readonly block: number;
+  /** The parent's next key. */
+  readonly upper: Uint8Array | undefined;
+}
+
 /** True if the parent's keys are in order, but this child belongs after the next one. */
 function isFurtherOn(child: IndexNode, separator: Uint8Array, upper: Uint8Array): boolean {
   return Buffer.compare(separator, upper) < 0 && child.compareKey(0, upper) >= 0;
@@ -125,9 +134,12 @@ class AscendingWalk {
         } else if (from >= to) {
           stack.pop();
         } else {
-          const child = await this.#child(frame);
+          const link = this.#nextLink(frame);
+          if (link !== undefined) {
+            const child = this.#enter(link, this.#loaded(link) ?? (await this.#read(link)));
+            if (child !== undefined) stack.push(child);
+          }
           if (this.#damage.length > 0) yield* this.#damage.splice(0);
-          if (child !== undefined) stack.push(child);
         }
       }
       if (this.#isDamaged) yield* this.#lostAfterAll();
@@ -149,7 +161,7 @@ class AscendingWalk {
     }
     this.#blocks.checkLocation();
     const bytes = await this.#scan.read(rootBlock);
-    const root = nodeOrThrow(this.#checks.decode(bytes, rootBlock, 'accepted'));
+    const root = nodeOrThrow(this.#decode(bytes, rootBlock));
     throwIfAny(this.#checks.root(root));
     this.#visited.add(rootBlock);
     return root;
@@ -162,33 +174,29 @@ class AscendingWalk {
     return { node, from, to, upper, firstKey };
   }
 
-  /** Enters the next child, unless its range is not wanted or it cannot be. */
-  async #child(frame: AscendingFrame): Promise<AscendingFrame | undefined> {
+  /** The next child; undefined if its range is not wanted, or it cannot be entered. */
+  #nextLink(frame: AscendingFrame): Link | undefined {
     const { node: parent, from: index } = frame;
     // From here on the frame is at the entry after the child.
     frame.from += 1;
     const upper = upperOf(parent, index, frame.upper);
     if (!this.#isWanted(parent, index, upper)) return undefined;
     const block = parent.childBlock(index);
-    const child = await this.#enter(parent, index);
-    if (child === undefined) return undefined;
-    if (isStorageError(child)) {
-      this.#report(block, child);
+    let error = this.#checks.value(parent, index) ?? this.#checks.childPointer(parent, index);
+    // A strict walk that comes to a block again finds it out of place.
+    if (error === undefined && !this.#isStrict) {
+      if (this.#rescued.has(block) || this.#shared.has(block)) return undefined;
+      if (this.#visited.has(block)) {
+        this.#shared.add(block);
+        error = this.#checks.secondParent(parent, block);
+      }
+      this.#visited.add(block);
+    }
+    if (error !== undefined) {
+      this.#report(block, error);
       return undefined;
     }
-    const misplaced = this.#checks.place(child, parent, index, upper);
-    if (misplaced !== undefined) this.#report(block, misplaced);
-    if (this.#isStrict) throwIfAny(this.#checks.entries(child));
-    const separator = parent.key(index);
-    if (upper !== undefined && isFurtherOn(child, separator, upper)) {
-      this.#postpone(block);
-      return undefined;
-    }
-    const firstKey = child.compareKey(0, separator) === 0 ? 'sure' : 'unsure';
-    // If more than the last key are above the bound, it is wrong, and the one after it is the bound.
-    const isRight = upper === undefined || endsBelow(child, upper);
-    const bound = isRight ? upper : upperOf(parent, index + 1, frame.upper);
-    return this.#frame(child, bound, firstKey);
+    return { frame, index, block, upper };
   }
 
   #isWanted(parent: IndexNode, index: number, upper: Uint8Array | undefined): boolean {
@@ -197,32 +205,55 @@ class AscendingWalk {
     return start === undefined || upper === undefined || Buffer.compare(upper, start) > 0;
   }
 
-  /** The child, in or out of place; or why it cannot be walked; undefined if that was reported. */
-  async #enter(parent: IndexNode, index: number): Promise<IndexNode | StorageError | undefined> {
-    const pointerError =
-      this.#checks.value(parent, index) ?? this.#checks.childPointer(parent, index);
-    if (pointerError !== undefined) return pointerError;
-    const block = parent.childBlock(index);
-    if (this.#rescued.has(block)) return undefined;
-    if (this.#visited.has(block)) {
-      if (this.#shared.has(block)) return undefined;
-      this.#shared.add(block);
-      return this.#checks.secondParent(parent, block);
-    }
-    // A strict walk enters a block twice only to find it out of place.
-    if (!this.#isStrict) this.#visited.add(block);
+  /** The bytes of a leaf that was read with its neighbours, as nearly all are. */
+  #loaded({ frame, block }: Link): Uint8Array | undefined {
+    return frame.node.level === 1 ? this.#scan.find(block) : undefined;
+  }
+
+  /** The bytes of the child, or why they cannot be read. */
+  async #read({ frame, block }: Link): Promise<Uint8Array | StorageError> {
     try {
-      const bytes = await this.#scan.child(parent.level, block);
-      const child = this.#checks.decode(bytes, block, this.#isStrict ? 'refused' : 'accepted');
-      if (isStorageError(child)) return child;
-      const error = this.#checks.level(child, parent);
-      // Its entries are walked later, as those of a lost leaf.
-      if (error !== undefined && child.level === 0) this.#visited.delete(block);
-      return error ?? child;
+      return await this.#scan.child(frame.node.level, block);
     } catch (error) {
       if (this.#isStrict || !isDamage(error)) throw error;
       return error;
     }
+  }
+
+  /** The frame of a child, in or out of place; undefined if it cannot be walked here. */
+  #enter(link: Link, bytes: Uint8Array | StorageError): AscendingFrame | undefined {
+    const { frame, index, block, upper } = link;
+    const parent = frame.node;
+    const child = isStorageError(bytes) ? bytes : this.#decode(bytes, block);
+    if (isStorageError(child)) {
+      this.#report(block, child);
+      return undefined;
+    }
+    const wrongLevel = this.#checks.level(child, parent);
+    if (wrongLevel !== undefined) {
+      // The entries of a leaf are walked later, as those of a lost leaf.
+      if (child.level === 0) this.#visited.delete(block);
+      this.#report(block, wrongLevel);
+      return undefined;
+    }
+    const misplaced = this.#checks.place(child, parent, index, upper);
+    if (misplaced !== undefined) {
+      this.#report(block, misplaced);
+      if (upper !== undefined && isFurtherOn(child, parent.key(index), upper)) {
+        this.#postpone(block);
+        return undefined;
+      }
+    }
+    if (this.#isStrict) throwIfAny(this.#checks.entries(child));
+    const isSure = misplaced === undefined || child.compareKey(0, parent.key(index)) === 0;
+    // If more than the last key are above the bound, it is wrong, and the one after it is the bound.
+    const isRight = upper === undefined || endsBelow(child, upper);
+    const bound = isRight ? upper : upperOf(parent, index + 1, frame.upper);
+    return this.#frame(child, bound, isSure ? 'sure' : 'unsure');
+  }
+
+  #decode(bytes: Uint8Array, block: number): IndexNode | StorageError {
+    return this.#checks.decode(bytes, block, this.#isStrict ? 'refused' : 'accepted');
   }
 
   #report(block: number, error: StorageError): void {
