@@ -4,6 +4,9 @@ import { CHILD_MARK, NODE_HEADER_SIZE, NODE_VALUE_SIZE } from './node-format.ts'
 /** Bytes that are compared in one step. */
 const WORD_SIZE = 4;
 
+/** Whether a key is known to start with the prefix of a node; comparing it may miss the CPU's cache. */
+export type KnownPrefix = 'shared' | 'unknown';
+
 /** Values of the entries `from` to `to`, exclusive. */
 interface LeafValues {
   readonly from: number;
@@ -111,18 +114,16 @@ export class IndexNode {
     return this.#comparePrefix(key) || this.#compareSuffix(index, key);
   }
 
-  /** True if the first `length` bytes of an entry's key and of `key` are equal. */
-  hasPrefix(index: number, key: Uint8Array, length: number): boolean {
-    const inPrefix = Math.min(this.prefixLength, length);
-    for (let byte = 0; byte < inPrefix; byte += 1) {
-      if (this.bytes[NODE_HEADER_SIZE + byte] !== key[byte]) return false;
-    }
-    return this.suffixStartsWith(index, key, length);
-  }
-
-  /** Like `hasPrefix`, for a key that is known to start with the node's prefix. */
-  suffixStartsWith(index: number, key: Uint8Array, length: number): boolean {
+  /**
+   * True if the first `length` bytes of an entry's key and of `key` are equal.
+   * Requires: `key` starts with the node's prefix if `prefix` is `shared`.
+   */
+  hasPrefix(index: number, key: Uint8Array, length: number, prefix?: KnownPrefix): boolean {
     const { bytes, prefixLength, suffixLength } = this;
+    const inPrefix = prefix === 'shared' ? 0 : Math.min(prefixLength, length);
+    for (let byte = 0; byte < inPrefix; byte += 1) {
+      if (bytes[NODE_HEADER_SIZE + byte] !== key[byte]) return false;
+    }
     const suffixAt = this.suffixesAt + index * suffixLength - prefixLength;
     for (let byte = prefixLength; byte < length; byte += 1) {
       if (bytes[suffixAt + byte] !== key[byte]) return false;
@@ -158,15 +159,13 @@ export class IndexNode {
     return -1;
   }
 
-  /** Index of the last entry whose key is at most `key`; -1 if there is none. */
-  floor(key: Uint8Array): number {
-    const prefixOrder = this.#comparePrefix(key);
+  /**
+   * Index of the last entry whose key is at most `key`; -1 if there is none.
+   * Requires: `key` starts with the node's prefix if `prefix` is `shared`.
+   */
+  floor(key: Uint8Array, prefix?: KnownPrefix): number {
+    const prefixOrder = prefix === 'shared' ? 0 : this.#comparePrefix(key);
     if (prefixOrder !== 0) return prefixOrder < 0 ? this.entryCount - 1 : -1;
-    return this.floorBySuffix(key);
-  }
-
-  /** Like `floor`, for a key that is known to start with the node's prefix. */
-  floorBySuffix(key: Uint8Array): number {
     const wanted = this.suffixLength < WORD_SIZE ? 0 : wordOf(key, this.prefixLength);
     let low = 0;
     let high = this.entryCount;

@@ -5,7 +5,7 @@
  * its keys are consistent with those of the others: leaves are written in key order. The walk then
  * checks its entries, as of any other leaf.
  */
-import { isStorageError, StorageError, untracedError } from '../../errors.ts';
+import { isStorageError, type StorageError, tooLarge, untracedError } from '../../errors.ts';
 import { blockCountOf, readBlockOf, type SweptBlock, sweepBlocks } from './block-sweep.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexChecks } from './index-checks.ts';
@@ -108,11 +108,10 @@ function contradiction(blocks: IndexBlocks, block: number): LostLeaves['damage']
 }
 
 function tooMany(blocks: IndexBlocks, block: number, maximumLeaves: number): StorageError {
-  return new StorageError('too-large', {
-    what: 'leaves of a damaged index',
-    path: blocks.path,
-    offset: blocks.fileOffset(block),
-    expected: `at most ${maximumLeaves} leaves`,
-    actual: 'more',
+  const place = { path: blocks.path, offset: blocks.fileOffset(block) };
+  return tooLarge('leaves of a damaged index', {
+    maximum: maximumLeaves,
+    unit: 'leaves',
+    ...place,
   });
 }

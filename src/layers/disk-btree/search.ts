@@ -14,7 +14,7 @@ import { isDamage } from '../damage.ts';
 import type { BlockCache, CachedNode, CacheShare } from './block-cache.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexChecks } from './index-checks.ts';
-import type { IndexNode } from './index-node.ts';
+import type { IndexNode, KnownPrefix } from './index-node.ts';
 import { type EntryPosition, upperOf } from './walk.ts';
 
 export class Search {
@@ -28,8 +28,8 @@ export class Search {
   /** Exclusive upper bound of the node's keys; undefined on the right-most path. */
   upper: Uint8Array | undefined;
 
-  /** True if the key is known to start with the prefix of the node. */
-  #sharesPrefix = false;
+  /** Whether the key is known to start with the prefix of the node. */
+  #prefix: KnownPrefix = 'unknown';
 
   constructor(key: Uint8Array) {
     this.key = key;
@@ -43,17 +43,16 @@ export class Search {
     this.upper = upper;
     // The parent has the first key of the node, including the prefix, in cached memory; the leaf is one
     // of very many, and each of its cache lines is a miss.
-    this.#sharesPrefix = parent?.hasPrefix(index, key, node.prefixLength) ?? false;
-    this.index = this.#sharesPrefix ? node.floorBySuffix(key) : node.floor(key);
+    const isShared = parent?.hasPrefix(index, key, node.prefixLength) ?? false;
+    this.#prefix = isShared ? 'shared' : 'unknown';
+    this.index = node.floor(key, this.#prefix);
   }
 
   /** Whether the entry that was found starts with the first `length` bytes of the key. */
   hasFound(length: number): boolean {
     const { node, index, key } = this;
     if (node === undefined || index < 0) return false;
-    return this.#sharesPrefix
-      ? node.suffixStartsWith(index, key, length)
-      : node.hasPrefix(index, key, length);
+    return node.hasPrefix(index, key, length, this.#prefix);
   }
 
   get isDone(): boolean {

@@ -9,7 +9,7 @@ import type { BlobHeader } from '../../blob-writer/blob-format.ts';
 import type { StoredBlob } from '../../blob-writer/blob-location.ts';
 import type { BlobReader } from '../../blob-writer/blob-reader.ts';
 import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
-import { StorageError, throwIfAborted, withPath } from '../../errors.ts';
+import { StorageError, throwIfAborted, tooLarge, withPath } from '../../errors.ts';
 import { Decompressor } from '../../zstd/decompression.ts';
 import { isDamage } from '../damage.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
@@ -310,13 +310,9 @@ export function checkExpandedLength(
 ): void {
   const { maximumExpandedLength } = scan;
   if (expandedLength <= maximumExpandedLength) return;
-  throw new StorageError('too-large', {
-    what: 'decompressed blobs of one scan',
-    path: scan.blobs.source.path,
-    offset,
-    expected: `at most ${maximumExpandedLength} bytes`,
-    actual: 'more',
-  });
+  const { path } = scan.blobs.source;
+  const excess = { maximum: maximumExpandedLength, offset, path };
+  throw tooLarge('decompressed blobs of one scan', excess);
 }
 
 function leftOut<L>(entry: IndexEntry, state: ScanState<L>): L {

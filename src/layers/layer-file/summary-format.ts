@@ -17,7 +17,7 @@
  * The root block counts from the start of the index. All integers are big-endian.
  * Source: Neon pageserver/src/tenant/storage_layer/delta_layer.rs, image_layer.rs.
  */
-import { StorageError, withPath } from '../../errors.ts';
+import { corrupt, StorageError, withPath } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { formatIdentifier, parseIdentifier } from '../identifier.ts';
 import { compareKeys, KEY_SIZE, type KeyRange } from '../key.ts';
@@ -171,12 +171,8 @@ function decodeDelta(block: Uint8Array, view: DataView): DeltaSummary {
     lsnRange: { start, end },
   };
   if (start >= end) {
-    throw new StorageError('corrupt', {
-      what: 'LSN range of the summary',
-      offset: startLsn.offset,
-      expected: 'start below end',
-      actual: `${formatLsn(start)}-${formatLsn(end)}`,
-    });
+    const actual = `${formatLsn(start)}-${formatLsn(end)}`;
+    throw corrupt('LSN range of the summary', startLsn.offset, 'start below end', actual);
   }
   if (compareKeys(summary.keyRange.start, summary.keyRange.end) >= 0) {
     throw new StorageError('corrupt', {

@@ -179,7 +179,7 @@ describe('searching a node', () => {
           expect(node.floor(probe)).toBe(atMost - 1);
           expect(node.ceiling(probe)).toBe(below);
           const sharesPrefix = prefixLength < 2 || probePrefix === 7;
-          if (sharesPrefix) expect(node.floorBySuffix(probe)).toBe(atMost - 1);
+          if (sharesPrefix) expect(node.floor(probe, 'shared')).toBe(atMost - 1);
           for (const [index, key] of keys.entries()) {
             expect(Math.sign(node.compareKey(index, probe))).toBe(Buffer.compare(key, probe));
             expect(Math.sign(node.compareEntries(index, 0))).toBe(Math.sign(index));
@@ -187,7 +187,8 @@ describe('searching a node', () => {
               const isPrefix =
                 Buffer.compare(key.subarray(0, length), probe.subarray(0, length)) === 0;
               expect(node.hasPrefix(index, probe, length)).toBe(isPrefix);
-              if (sharesPrefix) expect(node.suffixStartsWith(index, probe, length)).toBe(isPrefix);
+              if (!sharesPrefix) continue;
+              expect(node.hasPrefix(index, probe, length, 'shared')).toBe(isPrefix);
             }
           }
         },
