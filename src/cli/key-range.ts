@@ -24,7 +24,7 @@ export const KEY_RANGE_OPTIONS = {
 
 export type KeyRangeOptions = OptionValues<typeof KEY_RANGE_OPTIONS>;
 
-interface RelationNumbers {
+export interface RelationNumbers {
   readonly spcnode: number;
   readonly dbnode: number;
   readonly relnode: number;

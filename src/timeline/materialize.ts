@@ -39,11 +39,13 @@ export interface RedoRunner {
   apply(request: RedoRequest, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
+/** What `readPage` needs to make a page of its values. */
 export interface MaterializeOptions {
   /** Version of Postgres, 14 to 17; undefined if unknown: then no record of Postgres can be read. */
   readonly pgVersion: number | undefined;
   /** Applies what needs Postgres. */
   readonly redo?: RedoRunner | undefined;
+  /** Ends reads and the redo process. */
   readonly signal?: AbortSignal | undefined;
 }
 

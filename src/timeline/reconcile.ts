@@ -17,6 +17,7 @@
  *
  * Source: Neon pageserver/src/tenant/timeline/init.rs.
  */
+import { checkIterable, checkObject } from '../check-options.ts';
 import type { StorageErrorCode } from '../errors.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import { isFutureLayer } from './index-part/check.ts';
@@ -114,11 +115,11 @@ const BAD_STATES: readonly LayerState[] = [
 ];
 
 /** Whether a layer is as it should be, as far as it is known. */
-export function isLayerOk({
-  state,
-  findings,
-}: Pick<ReconciledLayer, 'state' | 'findings'>): boolean {
-  return !BAD_STATES.includes(state) && findings.every(({ severity }) => severity !== 'error');
+export function isLayerOk(layer: Pick<ReconciledLayer, 'state' | 'findings'>): boolean {
+  checkObject('layer', layer);
+  const { state, findings } = layer;
+  checkIterable('findings', findings);
+  return !BAD_STATES.includes(state) && [...findings].every(({ severity }) => severity !== 'error');
 }
 
 /**
@@ -134,6 +135,7 @@ export function isLayerOk({
  * const missing = layers.filter(({ state }) => state === 'missing');
  */
 export function reconcileLayers(input: ReconcileInput): ReconciledLayer[] {
+  checkObject('input', input);
   const layers = new Map<string, Known>();
   const known = (name: string): Known => {
     const found = layers.get(name);

@@ -65,12 +65,14 @@ async function writeLayer(directory: string, layer: PlannedLayer, end: 'finish' 
   if (layer.sort === 'ephemeral') return writeEphemeral(directory, layer, end);
   const options = { directory, ...IDS, bufferSize: BUFFER_SIZE, syncEvery: 2 * BUFFER_SIZE };
   if (layer.name.kind === 'image') {
-    await using writer = await ImageLayerWriter.create({ ...options, ...layer.name });
+    const { keyRange, lsn } = layer.name;
+    await using writer = await ImageLayerWriter.create({ ...options, keyRange, lsn });
     for (const { key, stored } of layer.entries) await writer.put(key, stored);
     if (end === 'finish') await writer.finish();
     return;
   }
-  await using writer = await DeltaLayerWriter.create({ ...options, ...layer.name });
+  const { keyRange, lsnRange } = layer.name;
+  await using writer = await DeltaLayerWriter.create({ ...options, keyRange, lsnRange });
   for (const { key, lsn, value } of layer.entries) await writer.put(key, lsn, value);
   if (end === 'finish') await writer.finish();
 }
