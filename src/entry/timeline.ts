@@ -12,6 +12,13 @@ export {
   chooseIndex,
   chooseManifest,
 } from '../timeline/chosen-generation.ts';
+export type {
+  DatabaseListing,
+  RelationListing,
+  SegmentListing,
+  SlruListing,
+  TimelineDirectory,
+} from '../timeline/directory.ts';
 export type { JsonObject, JsonValue } from '../timeline/exact-json.ts';
 export {
   compareGenerations,

@@ -7,11 +7,13 @@ import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import { READ_OPTIONS, type ReadOptions } from '../layers/layer-file/open-file.ts';
 import { nameOfSummary } from '../layers/layer-file/summary.ts';
 import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
+import type { Lsn } from '../layers/lsn.ts';
 import { openLayer } from '../layers/open-layer.ts';
 import { directoryStore } from '../object-store/directory-store.ts';
 import { checkStore, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts';
+import type { IndexPartFields } from './index-part/index-fields.ts';
 import { LayerFiles, type LayerPlace } from './layer-files.ts';
 import { LayerMap } from './layer-map/layer-map.ts';
 import { Timeline, type TimelineAncestor, type TimelineFacts } from './timeline.ts';
@@ -248,7 +250,15 @@ async function openAt(request: OpenRequest): Promise<Timeline> {
     pgVersion: index?.fields.metadata.pgVersion ?? options.pgVersion,
   };
   const openAncestor = (ancestorId: string) => openAncestorOf(request, ancestorId);
-  return timelineOf(places, { facts, options, openAncestor });
+  const relationsMovedAt = index && relationsMovedAtOf(index.fields);
+  return timelineOf(places, { facts, options, openAncestor, relationsMovedAt });
+}
+
+function relationsMovedAtOf({
+  relSizeMigration,
+  relSizeMigratedAt,
+}: IndexPartFields): Lsn | undefined {
+  return relSizeMigration === 'migrated' ? (relSizeMigratedAt ?? 0n) : undefined;
 }
 
 function ancestorOf({
@@ -332,9 +342,10 @@ function timelineOf(
     readonly facts: TimelineFacts;
     readonly options: OpenTimelineOptions;
     readonly openAncestor: (timelineId: string) => Promise<Timeline>;
+    readonly relationsMovedAt?: Lsn | undefined;
   },
 ): Timeline {
-  const { facts, options, openAncestor } = about;
+  const { facts, options, openAncestor, relationsMovedAt } = about;
   const sizes = new Map<string, number | bigint>();
   for (const [name, { size }] of places) if (size !== undefined) sizes.set(name, size);
   const files = new LayerFiles(places, {
@@ -344,7 +355,7 @@ function timelineOf(
   });
   const map = LayerMap.fromNames(places.keys(), { sizes });
   const maximumBytes = options.maximumBytes ?? DEFAULT_MAXIMUM_BYTES;
-  return new Timeline({ facts, map, files, openAncestor, maximumBytes });
+  return new Timeline({ facts, map, files, openAncestor, relationsMovedAt, maximumBytes });
 }
 
 function checkOpenOptions(options: OpenTimelineOptions): void {

@@ -102,8 +102,8 @@ function listsFork(directory: Uint8Array, { relnode, fork }: RelationForkId): bo
   return relations.some((relation) => relation.relnode === relnode && relation.fork === fork);
 }
 
-/** The value of a key that is always an image. */
-function imageValueOf(reconstruction: Reconstruction | undefined): Uint8Array | undefined {
+/** The value of a key that is always an image; undefined without one. */
+export function imageValueOf(reconstruction: Reconstruction | undefined): Uint8Array | undefined {
   if (reconstruction?.outcome !== 'complete' || reconstruction.records.length > 0) return undefined;
   return imageBytes(reconstruction);
 }

@@ -3,6 +3,7 @@ import { checkObject, checkOptions, checkSignal } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { checkKey, checkKeyRange, formatKey, type Key, type KeyRange } from '../layers/key.ts';
 import { ALL_LSNS, checkLsn, checkWantedLsns, type Lsn } from '../layers/lsn.ts';
+import { readDirectory, type TimelineDirectory } from './directory.ts';
 import { historyOf } from './history.ts';
 import { singleKey } from './key-space.ts';
 import type { LayerFiles } from './layer-files.ts';
@@ -81,6 +82,8 @@ export interface TimelineParts {
   readonly files: LayerFiles;
   /** Opens an ancestor, which this timeline then closes. */
   readonly openAncestor: (timelineId: string) => Promise<Timeline>;
+  /** From which LSN on relations are listed under keys of their own; undefined if they are not. */
+  readonly relationsMovedAt: Lsn | undefined;
   /** Of all values of one read together. */
   readonly maximumBytes: number;
 }
@@ -213,6 +216,29 @@ export class Timeline {
       pgVersion: this.facts.pgVersion,
       redo,
       signal,
+    });
+  }
+
+  /**
+   * Lists what the timeline holds at an LSN: databases, the forks of their relations, and segments of SLRUs, all
+   * with their sizes. What the timeline does not have is undefined, never 0 or empty. Without an index, relation
+   * directories are taken for current, as they are in all timelines but those whose relations have moved to
+   * keys of their own.
+   *
+   * @param lsn Inclusive.
+   * @throws As `reconstruct`; `not-found` without a list of databases; `corrupt` or `truncated` for lists and sizes
+   * that cannot be read; `too-large` for more than 10 million items.
+   */
+  async directory(lsn: Lsn, options: TimelineReadOptions = {}): Promise<TimelineDirectory> {
+    checkLsn(lsn);
+    checkOptions(options, READ_OPTIONS);
+    const { relationsMovedAt } = this.#parts;
+    return readDirectory({
+      lsn,
+      read: (keys) => this.reconstructMany(keys, lsn, options),
+      readRange: async (range) => (await this.reconstructRanges([range], lsn, options)).found,
+      hasMovedRelations: relationsMovedAt !== undefined && lsn >= relationsMovedAt,
+      signal: options.signal,
     });
   }
 
