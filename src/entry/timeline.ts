@@ -13,6 +13,7 @@ export {
   chooseManifest,
 } from '../timeline/chosen-generation.ts';
 export type {
+  CatalogReading,
   DatabaseListing,
   RelationListing,
   SegmentListing,
@@ -155,6 +156,7 @@ export {
   UNSHARDED,
 } from '../timeline/tenant-shard.ts';
 export {
+  type DirectoryOptions,
   type HistoryOptions,
   type RangeReconstruction,
   type ReadPageOptions,

@@ -39,12 +39,28 @@ import type { Reconstruction } from './reconstruct.ts';
 export interface RelationListing extends DirectoryRelation {
   /** Size in blocks; undefined if it is not in the timeline. */
   readonly blockCount: number | undefined;
+  /** OID of the relation; undefined without a name. */
+  readonly oid?: number | undefined;
+  /** Name in pg_class; undefined if names were not asked for, or if it cannot be told. */
+  readonly name?: string | undefined;
+}
+
+/** How much of pg_class of a database was read for the names of relations. */
+export interface CatalogReading {
+  /** Blocks of pg_class. */
+  readonly blockCount: number;
+  /** Blocks that need redo or are not in the timeline; also those beyond the first 16,384. */
+  readonly unreadBlockCount: number;
+  /** Rows of which the timeline does not tell whether they are alive. */
+  readonly undecidedRowCount: number;
 }
 
 /** A database of a timeline. */
 export interface DatabaseListing extends DirectoryDatabase {
   /** Forks by relation and fork; undefined if their list is not in the timeline. */
   readonly relations: readonly RelationListing[] | undefined;
+  /** Undefined if names were not asked for, and if there is no pg_class to read. */
+  readonly catalog?: CatalogReading | undefined;
 }
 
 /** A segment of an SLRU of a timeline. */

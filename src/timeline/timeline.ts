@@ -1,5 +1,5 @@
 /** A timeline that is open for reading: its layers, those of its ancestors, and what reads of them find. */
-import { checkObject, checkOptions, checkSignal } from '../check-options.ts';
+import { checkObject, checkOneOf, checkOptions, checkSignal } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { checkKey, checkKeyRange, formatKey, type Key, type KeyRange } from '../layers/key.ts';
 import { ALL_LSNS, checkLsn, checkWantedLsns, type Lsn } from '../layers/lsn.ts';
@@ -9,7 +9,7 @@ import { singleKey } from './key-space.ts';
 import type { LayerFiles } from './layer-files.ts';
 import type { LayerMap } from './layer-map/layer-map.ts';
 import type { RedoRunner } from './materialize.ts';
-import { type PageResult, readPageOf } from './read-page.ts';
+import { type PageResult, type ReadKeys, readPageOf } from './read-page.ts';
 import {
   isInherited,
   type Reconstruction,
@@ -18,6 +18,7 @@ import {
   type WalkResult,
   walk,
 } from './reconstruct.ts';
+import { withRelationNames } from './relation-names.ts';
 
 /** Options of all reads of a timeline. */
 export interface TimelineReadOptions {
@@ -37,6 +38,12 @@ export interface HistoryOptions extends TimelineReadOptions {
 export interface ReadPageOptions extends TimelineReadOptions {
   /** Applies WAL records that only Postgres can apply. Default: such a page is `needs-redo`. */
   readonly redo?: RedoRunner | undefined;
+}
+
+/** Options of `Timeline.directory`. */
+export interface DirectoryOptions extends ReadPageOptions {
+  /** `read`: names of relations are read from pg_class of each database. Default: `none`. */
+  readonly names?: 'read' | 'none' | undefined;
 }
 
 /** What a read of key ranges found. */
@@ -225,21 +232,32 @@ export class Timeline {
    * directories are taken for current, as they are in all timelines but those whose relations have moved to
    * keys of their own.
    *
+   * Names are read from those pages of pg_class that can be made without redo, or with `redo`; `catalog` says how
+   * many could not be read.
+   *
    * @param lsn Inclusive.
-   * @throws As `reconstruct`; `not-found` without a list of databases; `corrupt` or `truncated` for lists and sizes
-   * that cannot be read; `too-large` for more than 10 million items.
+   * @throws As `reconstruct`; `not-found` without a list of databases; `corrupt` or `truncated` for lists, sizes and,
+   * if names are read, pages and relation maps that cannot be read; `too-large` for more than 10 million items; what
+   * `redo` throws.
    */
-  async directory(lsn: Lsn, options: TimelineReadOptions = {}): Promise<TimelineDirectory> {
+  async directory(lsn: Lsn, options: DirectoryOptions = {}): Promise<TimelineDirectory> {
     checkLsn(lsn);
-    checkOptions(options, READ_OPTIONS);
+    checkOptions(options, { ...READ_OPTIONS, redo: true, names: true });
+    const { signal, redo, names = 'none' } = options;
+    checkOneOf('names', names, ['read', 'none']);
     const { relationsMovedAt } = this.#parts;
-    return readDirectory({
+    const read: ReadKeys = (keys) => this.reconstructMany(keys, lsn, { signal });
+    const directory = await readDirectory({
       lsn,
-      read: (keys) => this.reconstructMany(keys, lsn, options),
-      readRange: async (range) => (await this.reconstructRanges([range], lsn, options)).found,
+      read,
+      readRange: async (range) => (await this.reconstructRanges([range], lsn, { signal })).found,
       hasMovedRelations: relationsMovedAt !== undefined && lsn >= relationsMovedAt,
-      signal: options.signal,
+      signal,
     });
+    if (names === 'none') return directory;
+    const making = { pgVersion: this.facts.pgVersion, redo, signal };
+    const databases = await withRelationNames({ read, making }, directory.databases);
+    return { ...directory, databases };
   }
 
   /** Closes all layers, and the ancestors that were opened. Idempotent. */
