@@ -16,7 +16,13 @@ import type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts'
 import type { IndexPartFields } from './index-part/index-fields.ts';
 import { LayerFiles, type LayerPlace } from './layer-files.ts';
 import { LayerMap } from './layer-map/layer-map.ts';
-import { Timeline, type TimelineAncestor, type TimelineFacts } from './timeline.ts';
+import { chooseShards, factsOfShards, readStripeSize, type ShardSet } from './shard-set.ts';
+import {
+  Timeline,
+  type TimelineAncestor,
+  type TimelineFacts,
+  type TimelineShards,
+} from './timeline.ts';
 import { readTimelineFiles, type TimelineRoot } from './timeline-files.ts';
 import {
   findTimelines,
@@ -60,6 +66,8 @@ export interface OpenTimelineOptions {
   readonly generation?: number | undefined;
   /** Major version of Postgres, 14 to 17, for a source without an index. */
   readonly pgVersion?: number | undefined;
+  /** Pages of a stripe of a sharded tenant. Default: as the tenant's files say, else 2,048. */
+  readonly stripeSize?: number | undefined;
   /** How layers are read. */
   readonly readOptions?: ReadOptions | undefined;
   /** Layers that stay open when no read uses them. Default: 64. */
@@ -75,6 +83,7 @@ const OPTIONS: Record<keyof OpenTimelineOptions, true> = {
   timeline: true,
   generation: true,
   pgVersion: true,
+  stripeSize: true,
   readOptions: true,
   maximumIdleLayers: true,
   maximumBytes: true,
@@ -88,6 +97,9 @@ const LISTED_TIMELINES = 20;
 
 /**
  * Opens a timeline. Its index is read, or its files are listed; layers are opened when they are needed.
+ *
+ * Several shards of one timeline are read as one: each key from the shard that owns it. Of a tenant that was split,
+ * the shards of the highest count that are all there are read. A shard's own directory or prefix is that shard alone.
  *
  * @returns The timeline; close it when done.
  * @throws `not-found` if there is no timeline; `invalid-input` if there are several and none is chosen, with the
@@ -113,10 +125,38 @@ export async function openTimeline(
 }
 
 async function openStored(source: StoredSource, options: OpenTimelineOptions): Promise<Timeline> {
-  const place = await placeOfSource(source);
-  const location = await chooseTimeline(place, options);
-  const { root, indexName } = place;
-  return openAt({ root, location, indexName, options, descendants: [] });
+  const { root, prefix, indexName } = await placeOfSource(source);
+  if (indexName !== undefined) {
+    const location = locationOfPrefix(prefix)?.location ?? unknownAt(prefix);
+    return openAt({ root, location, indexName, options, descendants: [] });
+  }
+  const shards = await chooseTimeline({ root, prefix }, options);
+  const [location, ...others] = shards.locations.values();
+  if (location !== undefined && others.length === 0) {
+    return openAt({ root, location, options, descendants: [] });
+  }
+  return openShards(root, shards, options);
+}
+
+async function openShards(
+  root: TimelineRoot,
+  shards: ShardSet,
+  options: OpenTimelineOptions,
+): Promise<Timeline> {
+  const { generation, signal } = options;
+  const stripeSize =
+    options.stripeSize ?? (await readStripeSize({ store: root.store, shards, generation, signal }));
+  const timelines = new Map<number, Timeline>();
+  for (const [number, location] of shards.locations) {
+    timelines.set(number, await openAt({ root, location, options, descendants: [] }));
+  }
+  const facts = factsOfShards([...timelines.values()].map((timeline) => timeline.facts));
+  return timelineOf(new Map(), {
+    facts,
+    options,
+    openAncestor: noAncestor,
+    shards: { sharding: { count: shards.count, stripeSize }, timelines },
+  });
 }
 
 /**
@@ -185,18 +225,20 @@ async function statOf(path: string) {
 }
 
 async function chooseTimeline(
-  { root, prefix, indexName }: SourcePlace,
+  { root, prefix }: SourcePlace,
   options: OpenTimelineOptions,
-): Promise<TimelineLocation> {
-  if (indexName !== undefined) return locationOfPrefix(prefix)?.location ?? unknownAt(prefix);
+): Promise<ShardSet> {
   const found: TimelineLocation[] = [];
+  const names = new Set<string>();
   for await (const location of findTimelines(root.store, prefix, options)) {
-    if (isWanted(location, options)) found.push(location);
-    if (found.length > LISTED_TIMELINES) break;
+    if (!isWanted(location, options)) continue;
+    found.push(location);
+    names.add(formatLocation({ ...location, shard: undefined }));
+    if (names.size > LISTED_TIMELINES) break;
   }
-  const [first] = found;
-  if (first === undefined) throw noTimelineError(root.store, prefix);
-  if (found.length === 1) return first;
+  if (found.length === 0) throw noTimelineError(root.store, prefix);
+  const shards = names.size === 1 ? chooseShards(found) : undefined;
+  if (shards !== undefined) return shards;
   const listed = found.slice(0, LISTED_TIMELINES).map(formatLocation).join(', ');
   const more = found.length > LISTED_TIMELINES ? ', ...' : '';
   throw new StorageError('invalid-input', {
@@ -248,10 +290,10 @@ async function openAt(request: OpenRequest): Promise<Timeline> {
     diskConsistentLsn: index?.fields.metadata.diskConsistentLsn,
     latestGcCutoffLsn: index?.fields.metadata.latestGcCutoffLsn,
     pgVersion: index?.fields.metadata.pgVersion ?? options.pgVersion,
+    relationsMovedAt: index && relationsMovedAtOf(index.fields),
   };
   const openAncestor = (ancestorId: string) => openAncestorOf(request, ancestorId);
-  const relationsMovedAt = index && relationsMovedAtOf(index.fields);
-  return timelineOf(places, { facts, options, openAncestor, relationsMovedAt });
+  return timelineOf(places, { facts, options, openAncestor });
 }
 
 function relationsMovedAtOf({
@@ -310,6 +352,7 @@ const NO_FACTS = {
   ancestor: undefined,
   diskConsistentLsn: undefined,
   latestGcCutoffLsn: undefined,
+  relationsMovedAt: undefined,
 };
 
 async function noAncestor(): Promise<Timeline> {
@@ -342,10 +385,10 @@ function timelineOf(
     readonly facts: TimelineFacts;
     readonly options: OpenTimelineOptions;
     readonly openAncestor: (timelineId: string) => Promise<Timeline>;
-    readonly relationsMovedAt?: Lsn | undefined;
+    readonly shards?: TimelineShards;
   },
 ): Timeline {
-  const { facts, options, openAncestor, relationsMovedAt } = about;
+  const { facts, options, openAncestor, shards } = about;
   const sizes = new Map<string, number | bigint>();
   for (const [name, { size }] of places) if (size !== undefined) sizes.set(name, size);
   const files = new LayerFiles(places, {
@@ -355,12 +398,12 @@ function timelineOf(
   });
   const map = LayerMap.fromNames(places.keys(), { sizes });
   const maximumBytes = options.maximumBytes ?? DEFAULT_MAXIMUM_BYTES;
-  return new Timeline({ facts, map, files, openAncestor, relationsMovedAt, maximumBytes });
+  return new Timeline({ facts, map, files, openAncestor, shards, maximumBytes });
 }
 
 function checkOpenOptions(options: OpenTimelineOptions): void {
   checkOptions(options, OPTIONS);
-  const { tenant, timeline, generation, pgVersion, readOptions, signal } = options;
+  const { tenant, timeline, generation, pgVersion, stripeSize, readOptions, signal } = options;
   for (const [what, id] of Object.entries({ tenant, timeline })) {
     if (id === undefined || /^[0-9a-f]{32}$/.test(id)) continue;
     throw new StorageError('invalid-input', {
@@ -371,6 +414,7 @@ function checkOpenOptions(options: OpenTimelineOptions): void {
   }
   if (generation !== undefined) checkCount('generation', generation, { to: 0xffff_ffff });
   if (pgVersion !== undefined) checkCount('pgVersion', pgVersion, { from: 14, to: 17 });
+  if (stripeSize !== undefined) checkCount('stripeSize', stripeSize, { from: 1, to: 0xffff_ffff });
   if (readOptions !== undefined) checkOptions(readOptions, READ_OPTIONS);
   checkSignal(signal);
 }

@@ -90,6 +90,8 @@ export interface WalkRequest {
   readonly signal?: AbortSignal | undefined;
   /** Of all values together. */
   readonly maximumBytes: number;
+  /** Bytes that count already. Default: 0. */
+  readonly bytesBefore?: number | undefined;
 }
 
 export interface WalkResult {
@@ -99,6 +101,8 @@ export interface WalkResult {
   readonly missing: KeySpace;
   /** How many visits there were. */
   readonly visitCount: number;
+  /** Bytes of all values, with those that counted before. */
+  readonly byteCount: number;
 }
 
 /** Timelines of one chain of ancestors. A pageserver has no limit, but no use for more. */
@@ -256,9 +260,10 @@ class WalkState {
   readonly #singles: readonly Key[];
   #complete: KeyRange[] = [];
   #visitCount = 0;
-  #byteCount = 0;
+  #byteCount: number;
 
-  constructor({ keys, lsn, signal, maximumBytes }: WalkRequest) {
+  constructor({ keys, lsn, signal, maximumBytes, bytesBefore = 0 }: WalkRequest) {
+    this.#byteCount = bytesBefore;
     this.signal = signal;
     this.reading = { signal, onBytes: (length) => this.#countBytes(length) };
     this.#lsn = lsn;
@@ -309,7 +314,7 @@ class WalkState {
   result(missing: KeySpace): WalkResult {
     const found = new Map<string, Reconstruction>();
     for (const [name, state] of this.#states) found.set(name, reconstructionOf(state, this.#lsn));
-    return { found, missing, visitCount: this.#visitCount };
+    return { found, missing, visitCount: this.#visitCount, byteCount: this.#byteCount };
   }
 
   #stateOf(key: Key): KeyState {

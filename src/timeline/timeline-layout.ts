@@ -100,6 +100,12 @@ export function shardPrefix(location: TimelineLocation, shard: string): string |
   return `${prefix.slice(0, -end.length)}${directory}/timelines/${timelineId}/`;
 }
 
+/** What the keys of a tenant, or of its shard, begin with; undefined if the layout has no tenants. */
+export function tenantPrefix({ timelineId, prefix }: TimelineLocation): string | undefined {
+  const end = `timelines/${timelineId}/`;
+  return prefix.endsWith(end) ? prefix.slice(0, -end.length) : undefined;
+}
+
 /** `{tenant}[-{shard}]/{timeline}`, for messages. */
 export function formatLocation(location: TimelineLocation): string {
   return `${tenantDirectory(location)}/${location.timelineId ?? '(no id)'}`;

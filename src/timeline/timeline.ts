@@ -19,6 +19,9 @@ import {
   walk,
 } from './reconstruct.ts';
 import { withRelationNames } from './relation-names.ts';
+import { type Sharding, shardOfKey } from './shard-owner.ts';
+import { formatShardIndex } from './tenant-shard.ts';
+import { walkShards } from './walk-shards.ts';
 
 /** Options of all reads of a timeline. */
 export interface TimelineReadOptions {
@@ -70,16 +73,25 @@ export interface TimelineFacts {
   readonly timelineId: string | undefined;
   /** 32 hex digits; undefined if the source does not tell. */
   readonly tenantId: string | undefined;
-  /** Shard number and count, 4 hex digits; undefined for a tenant that is not sharded. */
+  /** Shard number and count, 4 hex digits; undefined if the tenant is not sharded, and if all shards are read. */
   readonly shard: string | undefined;
   /** Undefined without an ancestor, and without an index. */
   readonly ancestor: TimelineAncestor | undefined;
-  /** Everything up to this LSN is in layers; undefined without an index. */
+  /** Everything up to this LSN is in layers, of all shards; undefined without an index. */
   readonly diskConsistentLsn: Lsn | undefined;
   /** Below it, layers may have been removed; undefined without an index. */
   readonly latestGcCutoffLsn: Lsn | undefined;
   /** Major version of Postgres; undefined if it is unknown. */
   readonly pgVersion: number | undefined;
+  /** From which LSN on relations are listed under keys of their own; undefined if not, and without an index. */
+  readonly relationsMovedAt: Lsn | undefined;
+}
+
+/** @internal Shards of a timeline that are read as one. */
+export interface TimelineShards {
+  readonly sharding: Sharding;
+  /** By number; some may not be in the source. The timeline closes them. */
+  readonly timelines: ReadonlyMap<number, Timeline>;
 }
 
 /** @internal What a timeline is made of. */
@@ -89,8 +101,8 @@ export interface TimelineParts {
   readonly files: LayerFiles;
   /** Opens an ancestor, which this timeline then closes. */
   readonly openAncestor: (timelineId: string) => Promise<Timeline>;
-  /** From which LSN on relations are listed under keys of their own; undefined if they are not. */
-  readonly relationsMovedAt: Lsn | undefined;
+  /** Then all reads go to them. */
+  readonly shards?: TimelineShards | undefined;
   /** Of all values of one read together. */
   readonly maximumBytes: number;
 }
@@ -108,8 +120,10 @@ const READ_OPTIONS: Record<keyof TimelineReadOptions, true> = { signal: true };
 export class Timeline {
   /** What is known of the timeline. */
   readonly facts: TimelineFacts;
-  /** Its layers, without those of its ancestors. */
+  /** Its layers, without those of its ancestors. Of a timeline that is read from several shards: none. */
   readonly map: LayerMap;
+  /** The shards that are read as one, by number, each with its own layers; empty for a timeline of one. */
+  readonly shards: readonly Timeline[];
   readonly #parts: TimelineParts;
   #ancestor: Promise<Timeline> | undefined;
   #walked: WalkedTimeline | undefined;
@@ -118,6 +132,7 @@ export class Timeline {
   constructor(parts: TimelineParts) {
     this.facts = parts.facts;
     this.map = parts.map;
+    this.shards = [...(parts.shards?.timelines.values() ?? [])];
     this.#parts = parts;
   }
 
@@ -192,7 +207,11 @@ export class Timeline {
     const lsnRange = { start: lsnStart, end: lsnEnd };
     checkWantedLsns(lsnRange);
     const { facts, map } = this;
-    const { files } = this.#parts;
+    const { files, shards } = this.#parts;
+    if (shards !== undefined) {
+      yield* shardAt(shards, shardOfKey(key, shards.sharding)).history(key, options);
+      return;
+    }
     const source = {
       timelineId: facts.timelineId,
       map,
@@ -245,7 +264,7 @@ export class Timeline {
     checkOptions(options, { ...READ_OPTIONS, redo: true, names: true });
     const { signal, redo, names = 'none' } = options;
     checkOneOf('names', names, ['read', 'none']);
-    const { relationsMovedAt } = this.#parts;
+    const { pgVersion, relationsMovedAt } = this.facts;
     const read: ReadKeys = (keys) => this.reconstructMany(keys, lsn, { signal });
     const directory = await readDirectory({
       lsn,
@@ -255,7 +274,7 @@ export class Timeline {
       signal,
     });
     if (names === 'none') return directory;
-    const making = { pgVersion: this.facts.pgVersion, redo, signal };
+    const making = { pgVersion, redo, signal };
     const databases = await withRelationNames({ read, making }, directory.databases);
     return { ...directory, databases };
   }
@@ -263,6 +282,7 @@ export class Timeline {
   /** Closes all layers, and the ancestors that were opened. Idempotent. */
   async close(): Promise<void> {
     await this.#parts.files.close();
+    for (const shard of this.shards) await shard.close();
     const [ancestor] = await Promise.allSettled([this.#ancestor]);
     if (ancestor?.status === 'fulfilled') await ancestor.value?.close();
   }
@@ -281,8 +301,11 @@ export class Timeline {
     checkLsn(lsn);
     checkOptions(options, READ_OPTIONS);
     checkSignal(options.signal);
-    const { maximumBytes } = this.#parts;
-    return walk(this.#asWalked(), { keys, lsn, signal: options.signal, maximumBytes });
+    const { maximumBytes, shards } = this.#parts;
+    const request = { keys, lsn, signal: options.signal, maximumBytes };
+    if (shards === undefined) return walk(this.#asWalked(), request);
+    const walked = (shardNumber: number) => shardAt(shards, shardNumber).#asWalked();
+    return walkShards({ sharding: shards.sharding, shardAt: walked }, request);
   }
 
   #asWalked(): WalkedTimeline {
@@ -312,4 +335,12 @@ export class Timeline {
       throw error;
     }
   }
+}
+
+/** Whether a key is there cannot be told without its shard. */
+function shardAt({ sharding, timelines }: TimelineShards, number: number): Timeline {
+  const timeline = timelines.get(number);
+  if (timeline !== undefined) return timeline;
+  const name = formatShardIndex({ number, count: sharding.count });
+  throw new StorageError('not-found', { what: `shard ${name} is not in the source` });
 }

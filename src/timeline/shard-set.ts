@@ -1,0 +1,130 @@
+/**
+ * Which shards make up a timeline, and how wide their stripes are.
+ *
+ * A tenant that was split has directories of both counts: those of the highest count of which all shards are
+ * there count, else those of the highest. The stripe is in the manifest of a tenant in a bucket, and in the
+ * configuration that a pageserver keeps in its directory.
+ */
+import { assert } from '../assert.ts';
+import { StorageError } from '../errors.ts';
+import type { Lsn } from '../layers/lsn.ts';
+import {
+  isCommonPrefix,
+  type ObjectStore,
+  pathOfObject,
+  readWhole,
+} from '../object-store/object-store.ts';
+import { parseTenantConfig } from '../write-once/tenant-config.ts';
+import { chooseManifest } from './chosen-generation.ts';
+import { DEFAULT_STRIPE_SIZE } from './shard-owner.ts';
+import { parseTenantManifest } from './tenant-manifest.ts';
+import { parseShardIndex, type ShardIndex, UNSHARDED } from './tenant-shard.ts';
+import type { TimelineFacts } from './timeline.ts';
+import { type TimelineLocation, tenantPrefix } from './timeline-layout.ts';
+
+/** Locations of shards of one timeline. */
+export interface ShardSet {
+  /** How many shards there should be; 0 and 1: not cut. */
+  readonly count: number;
+  /** By number; some may not be there. */
+  readonly locations: ReadonlyMap<number, TimelineLocation>;
+}
+
+/** The shards that count; undefined if no location is that of a shard. */
+export function chooseShards(locations: readonly TimelineLocation[]): ShardSet | undefined {
+  const sets = new Map<number, Map<number, TimelineLocation>>();
+  for (const location of locations) {
+    const { number, count } = shardIndexOf(location);
+    if (number >= Math.max(count, 1)) continue;
+    const set = sets.get(count) ?? new Map<number, TimelineLocation>();
+    sets.set(count, set.set(number, location));
+  }
+  const descending = [...sets].sort(([left], [right]) => right - left);
+  const complete = descending.find(([count, set]) => set.size === Math.max(count, 1));
+  const chosen = complete ?? descending[0];
+  return chosen && { count: chosen[0], locations: chosen[1] };
+}
+
+function shardIndexOf({ shard }: TimelineLocation): ShardIndex {
+  return shard === undefined ? UNSHARDED : parseShardIndex(shard);
+}
+
+export interface StripeSizeRequest {
+  readonly store: ObjectStore;
+  readonly shards: ShardSet;
+  /** Generation of the pageserver: newer manifests are ignored. Default: the newest counts. */
+  readonly generation?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+const CONFIG_NAME = 'config-v1';
+const MAXIMUM_FILE_SIZE = 64 * 1024 * 1024;
+
+/** Pages of a stripe; that of a new tenant where none is stored. Throws as the store; `corrupt`. */
+export async function readStripeSize(request: StripeSizeRequest): Promise<number> {
+  for (const location of request.shards.locations.values()) {
+    const prefix = tenantPrefix(location);
+    if (prefix === undefined) continue;
+    const stripeSize = await stripeSizeBelow(request, prefix);
+    if (stripeSize !== undefined) return stripeSize;
+  }
+  return DEFAULT_STRIPE_SIZE;
+}
+
+async function stripeSizeBelow(
+  { store, generation, signal }: StripeSizeRequest,
+  prefix: string,
+): Promise<number | undefined> {
+  const names: string[] = [];
+  for await (const item of store.list(prefix, { delimiter: '/', signal })) {
+    if (!isCommonPrefix(item)) names.push(item.key.slice(prefix.length));
+  }
+  const manifest = chooseManifest(names, generation)?.name;
+  const name = manifest ?? names.find((found) => found === CONFIG_NAME);
+  if (name === undefined) return undefined;
+  const key = prefix + name;
+  const path = pathOfObject(store, key);
+  const { bytes } = await readWhole(store, key, { maximumLength: MAXIMUM_FILE_SIZE, signal });
+  const stored =
+    manifest === undefined
+      ? stripeSizeOfConfig(bytes)
+      : parseTenantManifest(bytes, path).stripeSize;
+  if (stored === undefined) return undefined;
+  if (stored >= 1 && stored <= MAXIMUM_STRIPE_SIZE) return Number(stored);
+  const expected = `1 to ${MAXIMUM_STRIPE_SIZE}`;
+  throw new StorageError('corrupt', { what: 'stripe size', path, expected, actual: `${stored}` });
+}
+
+const MAXIMUM_STRIPE_SIZE = 0xffff_ffff;
+
+function stripeSizeOfConfig(bytes: Uint8Array): number | bigint | undefined {
+  const config = parseTenantConfig(new TextDecoder().decode(bytes));
+  const stripeSize = config.form === 'location' ? config.shard?.['stripe_size'] : undefined;
+  return typeof stripeSize === 'bigint' || typeof stripeSize === 'number' ? stripeSize : undefined;
+}
+
+/** What is known of a timeline of which all shards are read. */
+export function factsOfShards(shards: readonly TimelineFacts[]): TimelineFacts {
+  const [first] = shards;
+  assert(first !== undefined, 'there is a shard');
+  return {
+    ...first,
+    shard: undefined,
+    diskConsistentLsn: extremeOf(shards, 'diskConsistentLsn', (left, right) => left < right),
+    latestGcCutoffLsn: extremeOf(shards, 'latestGcCutoffLsn', (left, right) => left > right),
+  };
+}
+
+/** Undefined if one of them is. */
+function extremeOf(
+  shards: readonly TimelineFacts[],
+  field: 'diskConsistentLsn' | 'latestGcCutoffLsn',
+  isBetter: (left: Lsn, right: Lsn) => boolean,
+): Lsn | undefined {
+  let extreme: Lsn | undefined;
+  for (const { [field]: lsn } of shards) {
+    if (lsn === undefined) return undefined;
+    if (extreme === undefined || isBetter(lsn, extreme)) extreme = lsn;
+  }
+  return extreme;
+}
