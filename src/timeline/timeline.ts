@@ -1,5 +1,11 @@
 /** A timeline that is open for reading: its layers, those of its ancestors, and what reads of them find. */
-import { checkObject, checkOneOf, checkOptions, checkSignal } from '../check-options.ts';
+import {
+  checkCount,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  checkSignal,
+} from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { checkKey, checkKeyRange, formatKey, type Key, type KeyRange } from '../layers/key.ts';
 import { ALL_LSNS, checkLsn, checkWantedLsns, type Lsn } from '../layers/lsn.ts';
@@ -27,6 +33,15 @@ import { walkShards } from './walk-shards.ts';
 export interface TimelineReadOptions {
   /** Ends the read with `aborted`. */
   readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of reads that find what values are made of. */
+export interface ReconstructOptions extends TimelineReadOptions {
+  /**
+   * Maximum number of bytes of all values of the read together; more is `too-large`. Default: that of the timeline,
+   * which it cannot exceed.
+   */
+  readonly maximumBytes?: number | undefined;
 }
 
 /** Which versions `Timeline.history` returns. */
@@ -108,6 +123,10 @@ export interface TimelineParts {
 }
 
 const READ_OPTIONS: Record<keyof TimelineReadOptions, true> = { signal: true };
+const RECONSTRUCT_OPTIONS: Record<keyof ReconstructOptions, true> = {
+  ...READ_OPTIONS,
+  maximumBytes: true,
+};
 
 /**
  * A timeline that is open for reading. Reads may run side by side. Layers are opened when a read needs them; one
@@ -150,11 +169,7 @@ export class Timeline {
    * damaged layers; `too-large`; `io`, `network`, `denied`, `changed`, `aborted`, `closed`, `invalid-input`,
    * `out-of-range` for a key that a pageserver cannot hold.
    */
-  async reconstruct(
-    key: Key,
-    lsn: Lsn,
-    options: TimelineReadOptions = {},
-  ): Promise<Reconstruction> {
+  async reconstruct(key: Key, lsn: Lsn, options: ReconstructOptions = {}): Promise<Reconstruction> {
     const [found] = await this.reconstructMany([key], lsn, options);
     return found as Reconstruction;
   }
@@ -168,7 +183,7 @@ export class Timeline {
   async reconstructMany(
     keys: readonly Key[],
     lsn: Lsn,
-    options: TimelineReadOptions = {},
+    options: ReconstructOptions = {},
   ): Promise<Reconstruction[]> {
     for (const key of keys) checkKey(key);
     const { found } = await this.#walk(keys.map(singleKey), lsn, options);
@@ -183,7 +198,7 @@ export class Timeline {
   async reconstructRanges(
     ranges: readonly KeyRange[],
     lsn: Lsn,
-    options: TimelineReadOptions = {},
+    options: ReconstructOptions = {},
   ): Promise<RangeReconstruction> {
     for (const range of ranges) checkKeyRange(range);
     const { found, missing, visitCount } = await this.#walk(ranges, lsn, options);
@@ -295,14 +310,16 @@ export class Timeline {
   async #walk(
     keys: readonly KeyRange[],
     lsn: Lsn,
-    options: TimelineReadOptions,
+    options: ReconstructOptions,
   ): Promise<WalkResult> {
     checkObject('keys', keys);
     checkLsn(lsn);
-    checkOptions(options, READ_OPTIONS);
+    checkOptions(options, RECONSTRUCT_OPTIONS);
     checkSignal(options.signal);
-    const { maximumBytes, shards } = this.#parts;
-    const request = { keys, lsn, signal: options.signal, maximumBytes };
+    const { signal, maximumBytes: wanted } = options;
+    if (wanted !== undefined) checkCount('maximumBytes', wanted);
+    const { shards, maximumBytes: most } = this.#parts;
+    const request = { keys, lsn, signal, maximumBytes: Math.min(wanted ?? most, most) };
     if (shards === undefined) return walk(this.#asWalked(), request);
     const walked = (shardNumber: number) => shardAt(shards, shardNumber).#asWalked();
     return walkShards({ sharding: shards.sharding, shardAt: walked }, request);

@@ -1,11 +1,10 @@
 /** `explain`: what a pageserver would read for a key at an LSN, and what it would make the page of. */
 import { isStorageError, StorageError } from '../../errors.ts';
-import { formatKey, type Key } from '../../layers/key.ts';
-import { formatPgLsn, type Lsn, parseLsn } from '../../layers/lsn.ts';
+import { formatKey } from '../../layers/key.ts';
+import { formatPgLsn, parseLsn } from '../../layers/lsn.ts';
 import { explainKey } from '../../postgres/key-explanation.ts';
 import type { PageResult } from '../../timeline/read-page.ts';
 import type { Reconstruction } from '../../timeline/reconstruct.ts';
-import type { Timeline } from '../../timeline/timeline.ts';
 import { parseKeyWords } from '../arguments.ts';
 import {
   addCommand,
@@ -15,9 +14,9 @@ import {
   option,
 } from '../command.ts';
 import type { Context } from '../context.ts';
-import { CLEAN, type ExitStatus, FINDINGS, strongest } from '../exit-status.ts';
+import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import type { KeptAnswer, Read } from '../explained-reads.ts';
 import { encodeJson } from '../json.ts';
-import type { ListWriter } from '../list-writer.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { AT_LSN, formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 
@@ -49,15 +48,6 @@ export function addExplain({ program, runner }: CommandParents): void {
   ]);
 }
 
-/** A read to explain. */
-interface Read {
-  readonly key: Key;
-  readonly lsn: Lsn;
-}
-
-/** Reads whose values are in memory together. */
-const BATCH_SIZE = 256;
-
 export async function explain(
   context: Context,
   { source, words }: { source: string; words: readonly string[] },
@@ -65,64 +55,38 @@ export async function explain(
 ): Promise<ExitStatus> {
   const { openSource, warnOfCutoff } = await import('../open-source.ts');
   const { batch } = options;
-  const key = batch === undefined ? parseKeyWords(words) : undefined;
   if (batch !== undefined && (words.length > 0 || options.lsn !== undefined)) {
     throw new StorageError('usage', { what: 'with --batch there is neither a key nor --lsn' });
   }
+  const wanted = batch === undefined ? { batch, key: parseKeyWords(words) } : { batch };
   const printer = await printerOf(context, options);
   await using timeline = await openSource(context, source, options);
-  let status: ExitStatus = CLEAN;
-  if (key !== undefined) {
+  let reads: AsyncIterable<Read>;
+  if (wanted.batch === undefined) {
     const lsn = options.lsn ?? timeline.lastLsn;
     warnOfCutoff(context, { timeline, lsn, source });
-    status = await explainReads(context, timeline, { reads: [{ key, lsn }], printer });
-  } else if (batch !== undefined) {
-    let reads: Read[] = [];
-    const flush = async (): Promise<void> => {
-      status = strongest(status, await explainReads(context, timeline, { reads, printer }));
-      reads = [];
-    };
-    for await (const read of readsOf(context, batch)) {
-      if (reads.push(read) === BATCH_SIZE) await flush();
-    }
-    await flush();
+    reads = oneRead({ key: wanted.key, lsn });
+  } else {
+    reads = readsOf(context, wanted.batch);
+  }
+  let status: ExitStatus = CLEAN;
+  const { answersInOrder } = await import('../explained-reads.ts');
+  const { explainResult } = await import('../../timeline/explain-result.ts');
+  const { pgVersion } = timeline.facts;
+  const keep = async (found: Reconstruction) => {
+    const result = await explainResult(found, pgVersion);
+    return { result, ...printer.keep(found, result) };
+  };
+  for await (const answer of answersInOrder(timeline, reads, { keep, signal: context.signal })) {
+    if (answer.result === 'missing' || answer.result === 'no-base') status = FINDINGS;
+    await answer.print();
   }
   await printer.end();
   return status;
 }
 
-/** Reads of one LSN share their visits. */
-async function explainReads(
-  { signal }: Context,
-  timeline: Timeline,
-  { reads, printer }: { reads: readonly Read[]; printer: Printer },
-): Promise<ExitStatus> {
-  const { explainResult } = await import('../../timeline/explain-result.ts');
-  const byLsn = new Map<Lsn, Key[]>();
-  for (const { key, lsn } of reads) {
-    const keys = byLsn.get(lsn);
-    if (keys === undefined) byLsn.set(lsn, [key]);
-    else keys.push(key);
-  }
-  const found = new Map<string, Reconstruction>();
-  for (const [lsn, keys] of byLsn) {
-    for (const one of await timeline.reconstructMany(keys, lsn, { signal })) {
-      found.set(nameOf(one), one);
-    }
-  }
-  let status: ExitStatus = CLEAN;
-  for (const read of reads) {
-    const one = found.get(nameOf(read));
-    if (one === undefined) continue;
-    const result = await explainResult(one, timeline.facts.pgVersion);
-    if (result === 'missing' || result === 'no-base') status = FINDINGS;
-    await printer.print(one, result);
-  }
-  return status;
-}
-
-function nameOf({ key, lsn }: Read): string {
-  return `${formatKey(key)} ${lsn}`;
+async function* oneRead(read: Read): AsyncGenerator<Read> {
+  yield read;
 }
 
 /** The lines `KEY LSN` of a file; a key may be fields. */
@@ -144,29 +108,33 @@ async function* readsOf({ stdin, signal }: Context, file: string): AsyncGenerato
 }
 
 interface Printer {
-  readonly print: (found: Reconstruction, result: PageResult['kind']) => Promise<void>;
+  /** Keeps of an answer what is printed of it. */
+  readonly keep: (found: Reconstruction, result: PageResult['kind']) => PrintableAnswer;
   readonly end: () => Promise<void>;
+}
+
+interface PrintableAnswer extends KeptAnswer {
+  readonly print: () => Promise<void>;
 }
 
 async function printerOf({ stdout }: Context, options: ExplainOptions): Promise<Printer> {
   const { reconstructionJson } = await import('../timeline-json.ts');
   const format = formatOf(options);
   if (format === 'people') {
-    return { print: (found, result) => describe(stdout, found, result), end: async () => {} };
-  }
-  const encode = (found: Reconstruction, result: PageResult['kind']): string =>
-    encodeJson(reconstructionJson(found, result));
-  if (options.batch === undefined) {
-    return {
-      print: async (found, result) => void (await stdout.write(`${encode(found, result)}\n`)),
-      end: async () => {},
-    };
+    return { keep: (...answer) => describe(stdout, ...answer), end: async () => {} };
   }
   const { ListWriter } = await import('../list-writer.ts');
-  const list: ListWriter = new ListWriter(stdout, format);
+  const list = options.batch === undefined ? undefined : new ListWriter(stdout, format);
   return {
-    print: async (found, result) => void (await list.write([encode(found, result)])),
-    end: () => list.end(),
+    keep: (found, result) => {
+      const text = encodeJson(reconstructionJson(found, result));
+      return {
+        size: text.length,
+        print: async () =>
+          await (list === undefined ? stdout.write(`${text}\n`) : list.write([text])),
+      };
+    },
+    end: async () => await list?.end(),
   };
 }
 
@@ -177,31 +145,38 @@ const RESULTS: Readonly<Record<PageResult['kind'], string>> = {
   'no-base': 'WAL records, but nothing to apply them to',
 };
 
-async function describe(
+/** About how many bytes the texts of a visit take. */
+const VISIT_SIZE = 512;
+
+function describe(
   stdout: Context['stdout'],
-  found: Reconstruction,
+  { key, lsn, visits, base, records }: Reconstruction,
   result: PageResult['kind'],
-): Promise<void> {
-  const { Table, writeProperties } = await import('../table.ts');
-  const { key, lsn, visits, base, records } = found;
-  await writeProperties(stdout, [
+): PrintableAnswer {
+  const properties: [string, string][] = [
     ['key', `${formatKey(key)}  ${explainKey(key)}`],
     ['LSN', formatPgLsn(lsn)],
     ['base', base === undefined ? 'none' : `image at ${formatPgLsn(base.lsn)} in ${base.layer}`],
     ['records', `${records.length}`],
     ['result', `${result}: ${RESULTS[result]}`],
-  ]);
-  const table = new Table(stdout, [
-    { title: 'read from' },
-    { title: 'up to, excluding' },
-    { title: 'found', align: 'right' },
-    { title: 'layer', overflow: 'cut' },
-  ]);
-  for (const { lsnRange, entries, layer } of visits) {
+  ];
+  const rows = visits.map(({ lsnRange, entries, layer }) => {
     const end = lsnRange.end > 0xffff_ffff_ffff_ffffn ? 'the end' : formatPgLsn(lsnRange.end);
-    await table.row({
-      cells: [formatPgLsn(lsnRange.start), end, `${entries.length}`, layer],
-    });
-  }
-  await table.end();
+    return [formatPgLsn(lsnRange.start), end, `${entries.length}`, layer];
+  });
+  return {
+    size: (properties.length + rows.length) * VISIT_SIZE,
+    print: async () => {
+      const { Table, writeProperties } = await import('../table.ts');
+      await writeProperties(stdout, properties);
+      const table = new Table(stdout, [
+        { title: 'read from' },
+        { title: 'up to, excluding' },
+        { title: 'found', align: 'right' },
+        { title: 'layer', overflow: 'cut' },
+      ]);
+      for (const cells of rows) await table.row({ cells });
+      await table.end();
+    },
+  };
 }

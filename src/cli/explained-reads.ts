@@ -1,0 +1,101 @@
+/**
+ * The answers to many reads of a timeline, in the order of the reads and in bounded memory.
+ *
+ * Reads of one LSN within a window are answered together, so that they share their visits of layers. Reads whose
+ * values are too many to be in memory together are answered in smaller groups, in the end one by one. An answer
+ * that comes before its turn is kept without its values.
+ */
+import { isStorageError } from '../errors.ts';
+import type { Key } from '../layers/key.ts';
+import type { Lsn } from '../layers/lsn.ts';
+import type { Reconstruction } from '../timeline/reconstruct.ts';
+import type { Timeline } from '../timeline/timeline.ts';
+
+/** A read to explain. */
+export interface Read {
+  readonly key: Key;
+  readonly lsn: Lsn;
+}
+
+/** What is kept of an answer until its turn. */
+export interface KeptAnswer {
+  /** About how many bytes it takes. */
+  readonly size: number;
+}
+
+export interface AnswerOptions<A extends KeptAnswer> {
+  /** Keeps of an answer what is wanted of it. */
+  readonly keep: (found: Reconstruction) => Promise<A>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Reads that are looked at together. */
+const WINDOW_SIZE = 256;
+/** Bytes of the values of reads that are answered together; an entry takes far more than a short value. */
+const MAXIMUM_SHARED_BYTES = 4 * 1024 * 1024;
+/** Bytes of kept answers above which only the next read is answered. */
+const MAXIMUM_KEPT_BYTES = 16 * 1024 * 1024;
+
+/** Yields one answer for each read. Throws as `Timeline.reconstruct`, after the answers before the read that fails. */
+export async function* answersInOrder<A extends KeptAnswer>(
+  timeline: Timeline,
+  reads: AsyncIterable<Read>,
+  options: AnswerOptions<A>,
+): AsyncGenerator<A> {
+  let window: Read[] = [];
+  for await (const read of reads) {
+    if (window.push(read) < WINDOW_SIZE) continue;
+    yield* answersOf(timeline, window, options);
+    window = [];
+  }
+  yield* answersOf(timeline, window, options);
+}
+
+async function* answersOf<A extends KeptAnswer>(
+  timeline: Timeline,
+  window: readonly Read[],
+  { keep, signal }: AnswerOptions<A>,
+): AsyncGenerator<A> {
+  const kept = new Map<Read, A>();
+  const waiting = new Set(window);
+  let keptBytes = 0;
+  for (const read of window) {
+    if (waiting.has(read)) {
+      const others = [...waiting].filter(({ lsn }) => lsn === read.lsn);
+      const group = keptBytes < MAXIMUM_KEPT_BYTES ? others : [read];
+      for (const [index, found] of (await readSome(timeline, group, signal)).entries()) {
+        const answered = group[index] as Read;
+        const answer = await keep(found);
+        waiting.delete(answered);
+        kept.set(answered, answer);
+        keptBytes += answer.size;
+      }
+    }
+    const answer = kept.get(read) as A;
+    kept.delete(read);
+    keptBytes -= answer.size;
+    yield answer;
+  }
+}
+
+/** Reads the first of some reads of one LSN: all of them, or fewer if there is not the memory for all. */
+async function readSome(
+  timeline: Timeline,
+  group: readonly Read[],
+  signal: AbortSignal | undefined,
+): Promise<Reconstruction[]> {
+  const { lsn } = group[0] as Read;
+  for (let count = group.length; count > 1; count = Math.ceil(count / 2)) {
+    const keys = group.slice(0, count).map(({ key }) => key);
+    try {
+      return await timeline.reconstructMany(keys, lsn, {
+        signal,
+        maximumBytes: MAXIMUM_SHARED_BYTES,
+      });
+    } catch (error) {
+      // If a read fails by itself, it fails again in its turn.
+      if (!isStorageError(error) || isStorageError(error, 'aborted', 'closed')) throw error;
+    }
+  }
+  return [await timeline.reconstruct((group[0] as Read).key, lsn, { signal })];
+}
