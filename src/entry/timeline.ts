@@ -7,6 +7,14 @@
  *   const map = LayerMap.fromNames(index.fields.layers.keys());
  *   const next = map.search(key, lsn + 1n);      // the layer that a pageserver would read first
  */
+export type { StorageErrorCode } from '../errors.ts';
+export type { Key, KeyRange } from '../layers/key.ts';
+export type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
+export type { LayerInput } from '../layers/layer-file/layer-input.ts';
+export type { ReadOptions } from '../layers/layer-file/open-file.ts';
+export type { Lsn, LsnRange } from '../layers/lsn.ts';
+export type { ValueType } from '../layers/value-format.ts';
+export type { ObjectStore } from '../object-store/object-store.ts';
 export {
   type ChosenName,
   chooseIndex,
@@ -95,6 +103,7 @@ export {
   listTimelines,
   type OpenTimelineOptions,
   openTimeline,
+  type StoredSource,
   type TimelineSource,
 } from '../timeline/open-timeline.ts';
 export type { PageResult } from '../timeline/read-page.ts';
@@ -172,4 +181,5 @@ export {
   type RedoRequest,
 } from '../timeline/wal-redo/messages.ts';
 export { RedoProcess, type RedoProcessOptions } from '../timeline/wal-redo/redo-process.ts';
+export type { CreateOnceOptions } from '../write-once/create-once.ts';
 export type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts';

@@ -51,7 +51,7 @@ export type TimelineSource =
   | { readonly names: Iterable<string> };
 
 /** A source that has timelines. */
-type StoredSource = Exclude<
+export type StoredSource = Exclude<
   TimelineSource,
   { readonly names: unknown } | { readonly layer: unknown }
 >;

@@ -250,6 +250,7 @@ function timelineFrom(
       diskConsistentLsn: BigInt(LAST_LSN) as Lsn,
       latestGcCutoffLsn: undefined,
       pgVersion: undefined,
+      relationsMovedAt: undefined,
     },
     map: LayerMap.fromNames(places.keys()),
     files: new LayerFiles(places, { readOptions: {}, tenantId, maximumIdle: 64 }),
