@@ -25,7 +25,7 @@ export {
 export type { Key, KeyRange } from '../layers/key.ts';
 export type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 export type { Lsn } from '../layers/lsn.ts';
-export type { Value } from '../layers/value-format.ts';
+export type { MultixactMember, Value } from '../layers/value-format.ts';
 export type { InspectedValue } from '../layers/value-inspection.ts';
 export {
   CLUSTER_STATES,

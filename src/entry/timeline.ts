@@ -7,14 +7,40 @@
  *   const map = LayerMap.fromNames(index.fields.layers.keys());
  *   const next = map.search(key, lsn + 1n);      // the layer that a pageserver would read first
  */
-export type { StorageErrorCode } from '../errors.ts';
+
+export type { ByteSource, ReadRangesOptions } from '../blob-writer/byte-source.ts';
+export type { ReadRange } from '../blob-writer/read-range.ts';
+export {
+  isStorageError,
+  type Outcome,
+  STORAGE_ERROR_CODES,
+  StorageError,
+  type StorageErrorCode,
+  type StorageErrorDetails,
+} from '../errors.ts';
+export type { BlockCache, BlockCacheOptions } from '../layers/disk-btree/block-cache.ts';
 export type { Key, KeyRange } from '../layers/key.ts';
 export type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
+export type { IndexEntry } from '../layers/layer-file/entry-layout.ts';
 export type { LayerInput } from '../layers/layer-file/layer-input.ts';
 export type { ReadOptions } from '../layers/layer-file/open-file.ts';
 export type { Lsn, LsnRange } from '../layers/lsn.ts';
-export type { ValueType } from '../layers/value-format.ts';
-export type { ObjectStore } from '../object-store/object-store.ts';
+export type { MultixactMember, Value, ValueType } from '../layers/value-format.ts';
+export type {
+  CommonPrefix,
+  ObjectInfo,
+  ObjectListOptions,
+  ObjectPutOptions,
+  ObjectReadOptions,
+  ObjectRequestOptions,
+  ObjectStart,
+  ObjectStore,
+} from '../object-store/object-store.ts';
+export type { DirectoryDatabase, DirectoryRelation } from '../postgres/directory-values.ts';
+export type { Fork, ForkName } from '../postgres/fork.ts';
+export { FORK_NAMES } from '../postgres/fork.ts';
+export type { DatabaseId, SlruName } from '../postgres/key-mapping.ts';
+export { SLRU_NAMES } from '../postgres/key-mapping.ts';
 export {
   type ChosenName,
   chooseIndex,
@@ -164,6 +190,7 @@ export {
   type TenantShard,
   UNSHARDED,
 } from '../timeline/tenant-shard.ts';
+export type { ReconstructOptions } from '../timeline/timeline.ts';
 export {
   type DirectoryOptions,
   type HistoryOptions,
@@ -181,5 +208,17 @@ export {
   type RedoRequest,
 } from '../timeline/wal-redo/messages.ts';
 export { RedoProcess, type RedoProcessOptions } from '../timeline/wal-redo/redo-process.ts';
+export type {
+  DirectoryEntry,
+  FileKind,
+  FileStat,
+  FileSystem,
+  IoMode,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from '../virtual-file/file-system.ts';
+export type { OpenFiles, OpenFilesOptions } from '../virtual-file/open-files.ts';
 export type { CreateOnceOptions } from '../write-once/create-once.ts';
 export type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts';
