@@ -236,7 +236,9 @@ async function chooseTimeline(
     names.add(formatLocation({ ...location, shard: undefined }));
     if (names.size > LISTED_TIMELINES) break;
   }
-  if (found.length === 0) throw noTimelineError(root.store, prefix);
+  const [first] = found;
+  if (first === undefined) throw noTimelineError(root.store, prefix);
+  if (found.length === 1) return { count: 0, locations: new Map([[0, first]]) };
   const shards = names.size === 1 ? chooseShards(found) : undefined;
   if (shards !== undefined) return shards;
   const listed = found.slice(0, LISTED_TIMELINES).map(formatLocation).join(', ');

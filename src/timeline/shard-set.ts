@@ -26,7 +26,7 @@ import { type TimelineLocation, tenantPrefix } from './timeline-layout.ts';
 export interface ShardSet {
   /** How many shards there should be; 0 and 1: not cut. */
   readonly count: number;
-  /** By number; some may not be there. */
+  /** By number, ascending; some may not be there. */
   readonly locations: ReadonlyMap<number, TimelineLocation>;
 }
 
@@ -42,7 +42,9 @@ export function chooseShards(locations: readonly TimelineLocation[]): ShardSet |
   const descending = [...sets].sort(([left], [right]) => right - left);
   const complete = descending.find(([count, set]) => set.size === Math.max(count, 1));
   const chosen = complete ?? descending[0];
-  return chosen && { count: chosen[0], locations: chosen[1] };
+  if (chosen === undefined) return undefined;
+  const [count, set] = chosen;
+  return { count, locations: new Map([...set].sort(([left], [right]) => left - right)) };
 }
 
 function shardIndexOf({ shard }: TimelineLocation): ShardIndex {
