@@ -17,6 +17,9 @@ export interface Read {
   readonly lsn: Lsn;
 }
 
+/** What reads the timeline. */
+export type ReadableTimeline = Pick<Timeline, 'reconstruct' | 'reconstructMany'>;
+
 /** What is kept of an answer until its turn. */
 export interface KeptAnswer {
   /** About how many bytes it takes. */
@@ -38,7 +41,7 @@ const MAXIMUM_KEPT_BYTES = 16 * 1024 * 1024;
 
 /** Yields one answer for each read. Throws as `Timeline.reconstruct`, after the answers before the read that fails. */
 export async function* answersInOrder<A extends KeptAnswer>(
-  timeline: Timeline,
+  timeline: ReadableTimeline,
   reads: AsyncIterable<Read>,
   options: AnswerOptions<A>,
 ): AsyncGenerator<A> {
@@ -52,7 +55,7 @@ export async function* answersInOrder<A extends KeptAnswer>(
 }
 
 async function* answersOf<A extends KeptAnswer>(
-  timeline: Timeline,
+  timeline: ReadableTimeline,
   window: readonly Read[],
   { keep, signal }: AnswerOptions<A>,
 ): AsyncGenerator<A> {
@@ -80,7 +83,7 @@ async function* answersOf<A extends KeptAnswer>(
 
 /** Reads the first of some reads of one LSN: all of them, or fewer if there is not the memory for all. */
 async function readSome(
-  timeline: Timeline,
+  timeline: ReadableTimeline,
   group: readonly Read[],
   signal: AbortSignal | undefined,
 ): Promise<Reconstruction[]> {

@@ -196,6 +196,7 @@ export {
   type HistoryOptions,
   type RangeReconstruction,
   type ReadPageOptions,
+  type ReconstructOptions,
   Timeline,
   type TimelineAncestor,
   type TimelineFacts,

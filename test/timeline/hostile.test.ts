@@ -187,3 +187,18 @@ test('few layers stay open, and each is opened again when it is needed', async (
   const first = await timeline.reconstruct(KEY, 0x4583n);
   expect((await timeline.reconstruct(KEY, 0x4583n)).base?.bytes).toEqual(first.base?.bytes);
 });
+
+test('values above the limit of a read are too-large, whatever the limit of the timeline is', async () => {
+  await using timeline = await openTimeline(copy, { timeline: ROOT });
+  const { base } = await timeline.reconstruct(KEY, 0x4583n);
+  const length = base?.bytes.length ?? 0;
+  const read = (maximumBytes: number) => timeline.reconstruct(KEY, 0x4583n, { maximumBytes });
+  expect((await read(100 * length)).base?.bytes).toEqual(base?.bytes);
+  expect((await storageErrorOf(read(length - 1))).code).toBe('too-large');
+  await using small = await openTimeline(copy, { timeline: ROOT, maximumBytes: length - 1 });
+  const error = await storageErrorOf(small.reconstruct(KEY, 0x4583n, { maximumBytes: 2 * length }));
+  expect(error.code).toBe('too-large');
+  for (const wrong of [-1, 0.5]) {
+    expect((await storageErrorOf(read(wrong))).code).toBe('invalid-input');
+  }
+});
