@@ -11,6 +11,7 @@ const LOADERS = {
   overwrite: () => import('./overwrite.mjs'),
   cli: () => import('./cli.mjs'),
   map: () => import('./map.mjs'),
+  timeline: () => import('./timeline.mjs'),
   growth: () => import('./growth.mjs'),
   memory: () => import('./memory.mjs'),
 };
