@@ -190,7 +190,6 @@ export {
   type TenantShard,
   UNSHARDED,
 } from '../timeline/tenant-shard.ts';
-export type { ReconstructOptions } from '../timeline/timeline.ts';
 export {
   type DirectoryOptions,
   type HistoryOptions,
