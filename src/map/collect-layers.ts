@@ -12,6 +12,7 @@ import { printable, shortened } from '../printable.ts';
 import { keyNumber } from '../timeline/layer-map/key-number.ts';
 import { LayerMap } from '../timeline/layer-map/layer-map.ts';
 import { LayerTable, MAXIMUM_LAYERS } from '../timeline/layer-map/layer-table.ts';
+import { isCanonicalName } from '../timeline/layer-map/name-digits.ts';
 import { rowsUpTo } from '../timeline/layer-map/words.ts';
 import {
   columnsOf,
@@ -127,21 +128,28 @@ function mapOf(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): LayerMap
 const CANONICAL =
   /^([0-9A-F]{36}-[0-9A-F]{36}__[0-9A-F]{16}(?:-[0-9A-F]{16})?)(?:(?:-v1)?-([0-9a-f]{8}))?$/;
 
-/** An image with a generation may also read as a delta with short LSNs; nobody writes those. */
 function readLayer({ name, size, generation, shard }: SnapshotLayer): NamedLayer {
+  const read: ReadName = isCanonicalName(name) ? { canonical: name } : readOtherName(name);
+  return {
+    canonical: read.canonical,
+    given: read.given,
+    size: size === undefined ? undefined : BigInt(size),
+    generation: generation ?? read.generation,
+    shard: shard === undefined ? 0 : Number.parseInt(shard, 16) & 0xffff,
+  };
+}
+
+type ReadName = Pick<NamedLayer, 'canonical'> & Partial<Pick<NamedLayer, 'given' | 'generation'>>;
+
+/** An image with a generation may also read as a delta with short LSNs; nobody writes those. */
+function readOtherName(name: string): ReadName {
   const match = CANONICAL.exec(name);
   const parsed = match === null ? parseLayerName(name) : undefined;
   const digits = match === null ? parsed?.generation : match[2];
-  return {
-    canonical:
-      parsed === undefined
-        ? (match?.[1] ?? '')
-        : formatLayerName({ ...parsed, generation: undefined }),
-    given: parsed === undefined ? undefined : name,
-    size: size === undefined ? undefined : BigInt(size),
-    generation: generation ?? (digits === undefined ? undefined : Number.parseInt(digits, 16)),
-    shard: shard === undefined ? 0 : Number.parseInt(shard, 16) & 0xffff,
-  };
+  const generation = digits === undefined ? undefined : Number.parseInt(digits, 16);
+  return parsed === undefined
+    ? { canonical: match?.[1] ?? '', given: undefined, generation }
+    : { canonical: formatLayerName({ ...parsed, generation: undefined }), given: name, generation };
 }
 
 function reasonOf(error: unknown): string {

@@ -24,6 +24,7 @@
  *
  * Source: Neon pageserver/src/tenant/remote_timeline_client/index.rs.
  */
+import { checkText } from '../../check-options.ts';
 import { formatLayerName, parseLayerName } from '../../layers/layer-name.ts';
 import { formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import {
@@ -34,6 +35,7 @@ import {
 } from '../../write-once/timeline-metadata.ts';
 import type { JsonObject } from '../exact-json.ts';
 import type { JsonField } from '../json-fields.ts';
+import { isCanonicalName } from '../layer-map/name-digits.ts';
 import { decodeLayerEntry, encodeLayerEntry, type IndexLayer } from './layer-entry.ts';
 import { mergeFields } from './merge-fields.ts';
 
@@ -256,6 +258,8 @@ function encodeLayers(layers: ReadonlyMap<string, IndexLayer>, old: JsonObject):
 
 /** The name of a layer as an index writes it: canonical, without a generation. */
 export function canonicalLayerName(name: string): string {
+  checkText('layer name', name);
+  if (isCanonicalName(name)) return name;
   return formatLayerName({ ...parseLayerName(name), generation: undefined });
 }
 

@@ -29,6 +29,7 @@ const DELTA_LENGTH = IMAGE_LENGTH + 17;
 
 const DASH = 0x2d;
 const UNDERSCORE = 0x5f;
+const LOWER_CASE_A = 0x61;
 
 /** The value of each character code that is a hex digit; 0xff for the others. */
 const DIGITS = new Uint8Array(128).fill(0xff);
@@ -42,6 +43,9 @@ for (let value = 0; value < 16; value += 1) {
 export function newNameDigits(): NameDigits {
   return { kind: 'delta', keys: new Uint8Array(2 * KEY_SIZE), lsns: new Uint32Array(4) };
 }
+
+/** For names that are only looked at. */
+const SCRATCH = newNameDigits();
 
 /** Fills the record; false if the name is not of this form, or a range of a delta is not ascending. */
 export function readCanonicalName(name: string, into: NameDigits): boolean {
@@ -62,6 +66,18 @@ export function readCanonicalName(name: string, into: NameDigits): boolean {
   const [startHigh = 0, startLow = 0, endHigh = 0, endLow = 0] = into.lsns;
   if (!areKeysAscending(into.keys)) return false;
   return startHigh < endHigh || (startHigh === endHigh && startLow < endLow);
+}
+
+/**
+ * Whether the name is canonical and without a generation, so that parsing and formatting it would give the
+ * same name. False for a few names of which that is true as well; the parser decides on those.
+ */
+export function isCanonicalName(name: string): boolean {
+  if (!readCanonicalName(name, SCRATCH)) return false;
+  for (let at = 0; at < name.length; at += 1) {
+    if (name.charCodeAt(at) >= LOWER_CASE_A) return false;
+  }
+  return true;
 }
 
 /** Fills the record from a parsed name; false for an image at the highest LSN, which has no end. */
