@@ -9,7 +9,8 @@ export const USAGE = `npm run bench -- [options]
   --profile      writes CPU profiles of all that is timed to bench/profiles
   --no-build     measures the library as it was built last
 
-  names: append delta ingest image scan points overwrite cli map timeline growth memory
+  names: append delta ingest image scan points overwrite cli map timeline check growth
+    memory
   LAYERFILE_BENCH_HUGE=1 adds 100,000,000 entries to growth`;
 
 export function parseOptions(args) {

@@ -12,6 +12,7 @@ const LOADERS = {
   cli: () => import('./cli.mjs'),
   map: () => import('./map.mjs'),
   timeline: () => import('./timeline.mjs'),
+  check: () => import('./check.mjs'),
   growth: () => import('./growth.mjs'),
   memory: () => import('./memory.mjs'),
 };

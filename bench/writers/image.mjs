@@ -3,12 +3,12 @@ import { ImageLayerWriter, maximumKey, minimumKey } from '../../dist/layers.js';
 import { IDS, newKeys, START_LSN, setBlock } from '../inputs/keys.mjs';
 
 /** Returns: the finished layer. */
-export async function writeImage(directory, { pages, count, compression }) {
+export async function writeImage(directory, { pages, count, compression, lsn = START_LSN }) {
   const writer = await ImageLayerWriter.create({
     ...IDS,
     directory,
     keyRange: { start: minimumKey(), end: maximumKey() },
-    lsn: START_LSN,
+    lsn,
     compression,
   });
   const key = newKeys();
