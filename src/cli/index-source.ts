@@ -1,23 +1,28 @@
-/**
- * Finds the index that a command is asked about: a file, or a directory that is a timeline's, or has
- * timelines below `tenants/` or `timelines/`.
- */
+/** Finds and reads the index that a command is asked about, and lists the layers that one can be made of. */
 import { basename, dirname, join } from 'node:path';
-import { isStorageError, StorageError } from '../errors.ts';
+import { StorageError } from '../errors.ts';
+import { isCommonPrefix, pathOfObject, readWhole } from '../object-store/object-store.ts';
 import { chooseIndex } from '../timeline/chosen-generation.ts';
 import type { Generation } from '../timeline/generation.ts';
-import { IndexPart } from '../timeline/index-part/index-part.ts';
-import { INDEX_NAME, indexGeneration } from '../timeline/remote-path.ts';
-import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
+import { IndexPart, MAXIMUM_INDEX_SIZE } from '../timeline/index-part/index-part.ts';
+import type { ListedLayer } from '../timeline/index-part/rebuild.ts';
+import { parseLocalTimelineFile } from '../timeline/local-name.ts';
+import type { SourcePlace } from '../timeline/open-timeline.ts';
+import { INDEX_NAME, indexGeneration, parseTimelineObject } from '../timeline/remote-path.ts';
 import { readSmallFile } from '../virtual-file/small-file.ts';
+import type { Context } from './context.ts';
+import type { RemoteOptions } from './remote-source.ts';
+import {
+  placeOfArgument,
+  severalError,
+  shardsOfTimeline,
+  type TimelineChoice,
+} from './source-place.ts';
+import { textLines } from './text-lines.ts';
 
 /** Which timeline of a source, and as seen by whom. */
-export interface IndexSource {
+export interface IndexSource extends TimelineChoice, RemoteOptions {
   readonly source: string;
-  /** 32 hex digits. */
-  readonly tenant?: string | undefined;
-  /** 32 hex digits. */
-  readonly timeline?: string | undefined;
   /** Of a pageserver: higher ones are ignored. */
   readonly generation?: Generation;
 }
@@ -28,77 +33,169 @@ export interface FoundIndex {
   /** In the name of the file. */
   readonly generation: Generation;
   readonly index: IndexPart;
+  /** The highest of an index beside it; its own where nothing can be listed. */
+  readonly highest: Generation;
+  /** Of its file; undefined for an object. */
+  readonly directory: string | undefined;
 }
 
-const MAXIMUM_SIZE = 256 * 1024 * 1024;
+/** Files of a timeline without an index. */
+export interface ListedTimeline {
+  readonly layers: readonly ListedLayer[];
+  /** Undefined for objects and for a listing on standard input. */
+  readonly directory: string | undefined;
+}
 
-/** Throws `not-found` without an index, `usage` if several timelines have one. */
-export async function readIndex(source: IndexSource): Promise<FoundIndex> {
-  const path = (await isDirectory(source.source)) ? await indexBelow(source) : source.source;
-  const generation = indexGeneration(basename(path));
+/** Throws `not-found` without an index, `usage` if several timelines have one; and as the store. */
+export async function readIndex(
+  { signal }: Pick<Context, 'signal'>,
+  source: IndexSource,
+): Promise<FoundIndex> {
+  const place = await placeOfArgument(source.source, source);
+  if (place.kind === 'file') return readIndexFile(place.path);
+  if (place.kind !== 'timelines') {
+    const { store, key } = place;
+    const generation = generationOf(basename(key));
+    const path = pathOfObject(store, key);
+    const { bytes } = await readWhole(store, key, { maximumLength: MAXIMUM_INDEX_SIZE, signal });
+    const index = IndexPart.parse(bytes, { path });
+    return { path, generation, index, highest: generation, directory: undefined };
+  }
+  const { store } = place.root;
+  const files = await listFiles(place, source, signal);
+  const names = [...files.sizes.keys()];
+  const chosen = place.indexName ?? chooseIndex(names, source.generation)?.name;
+  if (chosen === undefined) {
+    const path = pathOfObject(store, files.prefix);
+    throw new StorageError('not-found', { what: `no ${INDEX_NAME}`, path });
+  }
+  const key = files.prefix + chosen;
+  const path = place.indexName === undefined ? pathOfObject(store, key) : source.source;
+  const { bytes } = await readWhole(store, key, { maximumLength: MAXIMUM_INDEX_SIZE, signal });
   return {
     path,
-    generation: generation === 'invalid' ? undefined : generation,
-    index: await readSmallFile(path, { maximumLength: MAXIMUM_SIZE }, (content) =>
-      IndexPart.parse(content),
-    ),
+    generation: generationOf(chosen),
+    index: IndexPart.parse(bytes, { path }),
+    highest: chooseIndex(names)?.generation,
+    directory: directoryOf(place, files.prefix),
   };
 }
 
-/** The directory of the timeline that a source means. */
-export async function timelineDirectory(source: IndexSource): Promise<string> {
-  if (!(await isDirectory(source.source))) return dirname(source.source);
-  const found = await timelinesBelow(source);
-  const [only] = found;
-  if (only === undefined) return source.source;
-  if (found.length === 1) return only;
-  throw new StorageError('usage', {
-    what: `the source has ${found.length} timelines: choose one with --tenant and --timeline`,
-    path: source.source,
-    actual: found.map((path) => path.slice(source.source.length)).join(' '),
+/**
+ * Layers under local or remote names, with their sizes. `-` is a listing on standard input.
+ * Throws `exists` if an index is among them: then it is not lost; `usage` for a line that is not `SIZE NAME`.
+ */
+export async function listTimeline(
+  context: Pick<Context, 'signal' | 'stdin' | 'stdinIsTerminal'>,
+  source: IndexSource,
+): Promise<ListedTimeline> {
+  if (source.source === '-') {
+    return { layers: await layersOfListing(context), directory: undefined };
+  }
+  const place = await placeOfArgument(source.source, source);
+  if (place.kind !== 'timelines') {
+    const what = 'source without a listing';
+    const expected = 'directory of a timeline, s3://BUCKET/PREFIX, or - for a listing';
+    throw new StorageError('usage', { what, expected, actual: source.source });
+  }
+  const { prefix, sizes } = await listFiles(place, source, context.signal);
+  refuseIndex([...sizes.keys()], pathOfObject(place.root.store, prefix));
+  const layers: ListedLayer[] = [];
+  for (const [name, size] of sizes) {
+    const layer = layerOf(name, size);
+    if (layer !== undefined) layers.push(layer);
+  }
+  return { layers, directory: directoryOf(place, prefix) };
+}
+
+async function readIndexFile(path: string): Promise<FoundIndex> {
+  const index = await readSmallFile(path, { maximumLength: MAXIMUM_INDEX_SIZE }, (content) =>
+    IndexPart.parse(content),
+  );
+  const { nodeFileSystem } = await import('../virtual-file/node-file-system.ts');
+  const directory = dirname(path);
+  const beside = await nodeFileSystem.readDirectory(directory);
+  const highest = chooseIndex(beside.map(({ name }) => name))?.generation;
+  return { path, generation: generationOf(basename(path)), index, highest, directory };
+}
+
+function generationOf(name: string): Generation {
+  const generation = indexGeneration(name);
+  return generation === 'invalid' ? undefined : generation;
+}
+
+interface TimelineListing {
+  readonly prefix: string;
+  /** Bytes, by the names below the prefix. */
+  readonly sizes: ReadonlyMap<string, number>;
+}
+
+/** A directory without a timeline is listed itself. */
+async function listFiles(
+  place: SourcePlace,
+  source: IndexSource,
+  signal: AbortSignal,
+): Promise<TimelineListing> {
+  const shards = place.indexName === undefined ? await shardsOfTimeline(place, source, signal) : [];
+  if (shards.length > 1) {
+    throw severalError('several shards: name the place of one', source.source, shards);
+  }
+  const prefix = shards[0]?.prefix ?? place.prefix;
+  const sizes = new Map<string, number>();
+  for await (const item of place.root.store.list(prefix, { delimiter: '/', signal })) {
+    if (!isCommonPrefix(item)) sizes.set(item.key.slice(prefix.length), item.size);
+  }
+  return { prefix, sizes };
+}
+
+function directoryOf({ root }: SourcePlace, prefix: string): string | undefined {
+  return root.directory === undefined ? undefined : join(root.directory, prefix);
+}
+
+function refuseIndex(names: readonly string[], path: string | undefined): void {
+  const chosen = chooseIndex(names);
+  if (chosen === undefined) return;
+  throw new StorageError('exists', {
+    what: `an index is there (${chosen.name}): change it with index-part set, or move it away`,
+    path,
   });
 }
 
-async function indexBelow(source: IndexSource): Promise<string> {
-  const directory = await timelineDirectory(source);
-  const chosen = chooseIndex(await namesIn(directory), source.generation);
-  if (chosen !== undefined) return join(directory, chosen.name);
-  throw new StorageError('not-found', { what: `no ${INDEX_NAME}`, path: directory });
+function layerOf(name: string, size: number): ListedLayer | undefined {
+  const remote = parseTimelineObject(name);
+  const found = remote.kind === 'layer' ? remote : parseLocalTimelineFile(name);
+  return found.kind === 'layer'
+    ? { name: found.name, generation: found.generation, size }
+    : undefined;
 }
 
-/** Directories of timelines: `tenants/T/timelines/TL`, or `timelines/TL`. */
-async function timelinesBelow({ source, tenant, timeline }: IndexSource): Promise<string[]> {
-  const names = await namesIn(source);
-  const tenants = names.includes('tenants')
-    ? (await namesIn(join(source, 'tenants')))
-        .filter((name) => tenant === undefined || name.startsWith(tenant.toLowerCase()))
-        .map((name) => join(source, 'tenants', name))
-    : [source];
-  const found: string[] = [];
-  for (const directory of tenants.sort()) {
-    const inner = join(directory, 'timelines');
-    for (const name of (await namesIfThere(inner)).sort()) {
-      if (!/^[0-9a-f]{32}$/.test(name)) continue;
-      if (timeline === undefined || name === timeline.toLowerCase()) found.push(join(inner, name));
+/** Lines whose last words are a size and a name or path, such as `aws s3 ls` prints. */
+async function layersOfListing(
+  context: Pick<Context, 'signal' | 'stdin' | 'stdinIsTerminal'>,
+): Promise<ListedLayer[]> {
+  if (context.stdinIsTerminal) {
+    throw new StorageError('usage', {
+      what: 'standard input is a terminal: pipe a listing into it',
+    });
+  }
+  const layers: ListedLayer[] = [];
+  let number = 0;
+  for await (const line of textLines('-', context)) {
+    number += 1;
+    const [, size, path] = /(?:^|\s)(\d+)\s+(\S+)\s*$/.exec(line) ?? [];
+    const word = path ?? line.trim().split(/\s+/).at(-1) ?? '';
+    const name = word.slice(word.lastIndexOf('/') + 1);
+    refuseIndex([name], undefined);
+    const layer = layerOf(name, Number(size));
+    if (layer === undefined) continue;
+    if (size === undefined || !Number.isSafeInteger(layer.size)) {
+      throw new StorageError('usage', {
+        what: `line ${number} of the listing`,
+        expected: 'SIZE NAME, the size in bytes',
+        actual: line,
+      });
     }
+    layers.push(layer);
   }
-  return found;
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  const entries = await nodeFileSystem.readDirectory(directory);
-  return entries.map(({ name }) => name);
-}
-
-async function namesIfThere(directory: string): Promise<string[]> {
-  try {
-    return await namesIn(directory);
-  } catch (error) {
-    if (isStorageError(error, 'not-found')) return [];
-    throw error;
-  }
-}
-
-async function isDirectory(path: string): Promise<boolean> {
-  return (await nodeFileSystem.stat(path)).kind === 'directory';
+  return layers;
 }

@@ -2,13 +2,12 @@
  * The one place that turns the argument SOURCE into a timeline: a layer file, a directory, an index with its
  * layers beside it, or an object store.
  */
-import type { ObjectStore } from '../object-store/object-store.ts';
 import type { OpenTimelineOptions, TimelineSource } from '../timeline/open-timeline.ts';
 import type { Timeline } from '../timeline/timeline.ts';
 import { countArgument, generationArgument, identifierArgument } from './arguments.ts';
 import { type OptionValues, option } from './command.ts';
 import type { Context } from './context.ts';
-import { isUrl, REMOTE_OPTIONS, remotePlace } from './remote-source.ts';
+import { REMOTE_OPTIONS } from './remote-source.ts';
 import { limitOptions, type ReadLimits } from './shared-options.ts';
 
 /** Options of every command that takes a timeline. */
@@ -46,25 +45,33 @@ export async function openSource(
     signal,
   };
   const { openTimeline } = await import('../timeline/open-timeline.ts');
-  return openTimeline(await sourceOf(source, options), opening);
+  return openTimeline(await sourceOf(source, options, signal), opening);
 }
 
-/** A path, or a place in an object store, whose code is loaded only then. */
-async function sourceOf(source: string, options: SourceOptions): Promise<TimelineSource> {
-  if (!isUrl(source)) return source;
-  const { store, key } = await remotePlace(source, options);
-  return placeIn(store, key);
-}
-
-/** An index, a layer, or what lies below a prefix. */
-async function placeIn(store: ObjectStore, key: string): Promise<TimelineSource> {
-  const { isIndexName, isLayerKey } = await import('../timeline/timeline-layout.ts');
-  const slash = key.lastIndexOf('/') + 1;
-  const name = key.slice(slash);
-  if (isIndexName(name)) return { store, prefix: key.slice(0, slash), indexName: name };
-  if (!isLayerKey(name)) return { store, prefix: key };
-  const { objectSource } = await import('../object-store/object-source.ts');
-  return { layer: await objectSource(store, key) };
+async function sourceOf(
+  source: string,
+  options: SourceOptions,
+  signal: AbortSignal,
+): Promise<TimelineSource> {
+  const { placeOfArgument } = await import('./source-place.ts');
+  const place = await placeOfArgument(source, options);
+  switch (place.kind) {
+    case 'file':
+      return place.path;
+    case 'object': {
+      const { objectSource } = await import('../object-store/object-source.ts');
+      return { layer: await objectSource(place.store, place.key, { signal }) };
+    }
+    case 'lone-index': {
+      const { store, key } = place;
+      const slash = key.lastIndexOf('/') + 1;
+      return { store, prefix: key.slice(0, slash), indexName: key.slice(slash) };
+    }
+    case 'timelines': {
+      const { root, prefix, indexName } = place;
+      return root.directory === undefined ? { store: root.store, prefix, indexName } : source;
+    }
+  }
 }
 
 /** Warns if layers that the read would need may be gone. */

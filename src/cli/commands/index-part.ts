@@ -15,6 +15,7 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatNumberOf, formatSize } from '../human.ts';
 import type { FoundIndex, IndexSource } from '../index-source.ts';
 import { encodeJson, type Json } from '../json.ts';
+import { REMOTE_OPTIONS, type RemoteOptions } from '../remote-source.ts';
 import { formatOf, listFormat, OBJECT_FORMAT } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
 
@@ -27,8 +28,8 @@ const WHICH = {
     generationArgument,
   ),
 };
-const SHOW_OPTIONS = { ...WHICH, ...OBJECT_FORMAT };
-const DIFF_OPTIONS = listFormat('one difference');
+const SHOW_OPTIONS = { ...WHICH, ...OBJECT_FORMAT, ...REMOTE_OPTIONS };
+const DIFF_OPTIONS = { ...listFormat('one difference'), ...REMOTE_OPTIONS };
 const WRITE_OPTIONS = {
   tenant: WHICH.tenant,
   timeline: WHICH.timeline,
@@ -39,8 +40,9 @@ const WRITE_OPTIONS = {
     generationArgument,
   ),
   ...OBJECT_FORMAT,
+  ...REMOTE_OPTIONS,
 };
-type WhichOptions = OptionValues<typeof WHICH>;
+type WhichOptions = Partial<OptionValues<typeof WHICH>> & RemoteOptions;
 type ShowOptions = OptionValues<typeof SHOW_OPTIONS>;
 type DiffOptions = OptionValues<typeof DIFF_OPTIONS>;
 type WriteOptions = OptionValues<typeof WRITE_OPTIONS>;
@@ -49,53 +51,59 @@ export function addIndexPart({ program, runner }: CommandParents): void {
   const parent = addCommand(program, 'index-part', SHOW_OPTIONS)
     .description('Show the index of a timeline (index_part.json), check, compare or change it.')
     .usage('[options] <source>')
-    .argument('<source>', 'index, or directory of a timeline')
+    .argument('<source>', 'index, or directory or URL of a timeline')
     .action((source: string, options: ShowOptions) =>
       runner((context) => show(context, source, options)),
     );
   addCommand(parent, 'check', SHOW_OPTIONS)
     .description('Check an index by itself, by the rules of a pageserver and of the scrubber.')
-    .argument('<source>', 'index, or directory of a timeline')
+    .argument('<source>', 'index, or directory or URL of a timeline')
     .action((source: string, options: ShowOptions) =>
       runner((context) => check(context, source, options)),
     );
   addCommand(parent, 'diff', DIFF_OPTIONS)
     .description('Compare two indices: fields, and layers by name.')
-    .argument('<a>', 'index, or directory of a timeline')
-    .argument('<b>', 'index, or directory of a timeline')
+    .argument('<a>', 'index, or directory or URL of a timeline')
+    .argument('<b>', 'index, or directory or URL of a timeline')
     .action((a: string, b: string, options: DiffOptions) =>
       runner((context) => diff(context, [a, b], options)),
     );
   addCommand(parent, 'set', WRITE_OPTIONS)
     .description('Change fields, and write the index as the next generation; the old one stays.')
-    .argument('<source>', 'index, or directory of a timeline')
+    .argument('<source>', 'index, or directory or URL of a timeline')
     .argument('<assignments...>', 'NAME=VALUE; null removes a field')
     .action((source: string, assignments: string[], options: WriteOptions) =>
       runner((context) => set(context, { source, assignments }, options)),
     );
   addCommand(parent, 'rebuild', WRITE_OPTIONS)
-    .description('Make a lost index anew from the layers of a directory.')
-    .argument('<dir>', 'directory of a timeline')
+    .description('Make a lost index anew from the layers of a timeline, or from a listing of them.')
+    .argument('<source>', 'directory or s3:// URL of a timeline, or - for lines SIZE NAME')
     .argument('<assignments...>', 'NAME=VALUE of the metadata; pg_version is required')
     .action((source: string, assignments: string[], options: WriteOptions) =>
       runner((context) => rebuild(context, { source, assignments }, options)),
     );
   addExamples(parent, [
     ['layerfile index-part index_part.json-00000002 --json', 'all fields'],
+    ['layerfile index-part s3://BUCKET/PREFIX --timeline ID', 'of a timeline in a bucket'],
     ['layerfile index-part check DIR', 'what is wrong with the index that counts'],
     ['layerfile index-part diff OLD NEW', 'layers that came and went, and changed fields'],
     ['layerfile index-part set DIR archived_at=null', 'a new index of the next generation'],
     ['layerfile index-part rebuild DIR pg_version=17', 'a new index of the layers in DIR'],
+    [
+      'aws s3 ls s3://BUCKET/PREFIX/ | layerfile index-part rebuild - pg_version=17 --out DIR',
+      'a new index from a listing',
+    ],
   ]);
 }
 
-async function load(source: string, options: WhichOptions): Promise<FoundIndex> {
+async function load(context: Context, source: string, options: WhichOptions): Promise<FoundIndex> {
   const { readIndex } = await import('../index-source.ts');
-  return readIndex(sourceOf(source, options));
+  return readIndex(context, sourceOf(source, options));
 }
 
-function sourceOf(source: string, { tenant, timeline, generation }: WhichOptions): IndexSource {
-  return { source, tenant, timeline, generation: numberOf(generation) };
+function sourceOf(source: string, { generation, ...options }: WhichOptions): IndexSource {
+  const { tenant, timeline, s3PathStyle } = options;
+  return { source, tenant, timeline, s3PathStyle, generation: numberOf(generation) };
 }
 
 function numberOf(generation: string | undefined): number | undefined {
@@ -103,7 +111,7 @@ function numberOf(generation: string | undefined): number | undefined {
 }
 
 async function show(context: Context, source: string, options: ShowOptions): Promise<ExitStatus> {
-  const found = await load(source, options);
+  const found = await load(context, source, options);
   const { indexJson } = await import('../index-json.ts');
   if (formatOf(options) === 'people') await describe(context, found);
   else await context.stdout.write(`${encodeJson(indexJson(found.index))}\n`);
@@ -139,7 +147,7 @@ function present(name: string, value: string | undefined): [name: string, value:
 }
 
 async function check(context: Context, source: string, options: ShowOptions): Promise<ExitStatus> {
-  const { path, index, generation } = await load(source, options);
+  const { path, index, generation } = await load(context, source, options);
   const { checkIndexPart } = await import('../../timeline/index-part/check.ts');
   const findings = checkIndexPart(index, { generation });
   const errors = findings.filter(({ severity }) => severity === 'error').length;
@@ -179,7 +187,9 @@ async function diff(
   sources: readonly [string, string],
   options: DiffOptions,
 ): Promise<ExitStatus> {
-  const [{ index: a }, { index: b }] = [await load(sources[0], {}), await load(sources[1], {})];
+  const { s3PathStyle } = options;
+  const { index: a } = await load(context, sources[0], { s3PathStyle });
+  const { index: b } = await load(context, sources[1], { s3PathStyle });
   const { diffIndexParts } = await import('../../timeline/index-part/diff.ts');
   const { shownValue } = await import('../index-json.ts');
   const { ListWriter } = await import('../list-writer.ts');
@@ -218,13 +228,12 @@ async function set(
 ): Promise<ExitStatus> {
   const { parseIndexAssignments } = await import('../index-assignments.ts');
   const changes = parseIndexAssignments(assignments);
-  const { path, index } = await load(source, options);
-  const { highestGeneration, writeNewIndex } = await import('../index-output.ts');
-  const directory = await directoryOf(source, options);
+  const { path, index, directory, highest } = await load(context, source, options);
+  const { writeNewIndex } = await import('../index-output.ts');
   const written = await writeNewIndex(context, index.with(changes), {
     directory: options.out ?? directory,
     generation: numberOf(options.writeGeneration),
-    after: await highestGeneration(directory),
+    after: highest,
   });
   await report(context, options, { path: written, from: path });
   return CLEAN;
@@ -242,13 +251,11 @@ async function rebuild(
       what: 'pg_version=N is required: no name of a layer has it',
     });
   }
-  const { listLayers, metadataName, refuseExistingIndex, writeNewIndex } = await import(
-    '../index-output.ts'
-  );
+  const { listTimeline } = await import('../index-source.ts');
+  const { metadataName, writeNewIndex } = await import('../index-output.ts');
   const { rebuildIndexPart } = await import('../../timeline/index-part/rebuild.ts');
-  const directory = await directoryOf(source, options);
-  await refuseExistingIndex(directory);
-  const rebuilt = rebuildIndexPart(await listLayers(directory), { ...given, pgVersion });
+  const { layers, directory } = await listTimeline(context, sourceOf(source, options));
+  const rebuilt = rebuildIndexPart(layers, { ...given, pgVersion });
   const { index, superseded } = rebuilt;
   const derived = rebuilt.derived.map(metadataName);
   const generations = [...index.fields.layers.values()].map(({ generation }) => generation ?? 0);
@@ -268,11 +275,6 @@ async function rebuild(
     superseded: superseded.map(({ name }) => name),
   });
   return CLEAN;
-}
-
-async function directoryOf(source: string, options: WhichOptions): Promise<string> {
-  const { timelineDirectory } = await import('../index-source.ts');
-  return timelineDirectory(sourceOf(source, options));
 }
 
 async function report(
