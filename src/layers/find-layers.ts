@@ -52,9 +52,18 @@ const DOWNLOAD_SUFFIX = '.temp_download';
  * it is reported.
  */
 async function kindOf({ name, kind }: DirectoryEntry, path: string): Promise<FileKind> {
+  const named = kindOfName(name);
+  const isUnfinished = named === 'download' || named === 'temporary';
+  if (!isUnfinished && kind === 'symbolic-link' && (await isDirectory(path))) {
+    return 'directory-link';
+  }
+  return named;
+}
+
+/** What a file is by its name alone, which is without its directory. */
+export function kindOfName(name: string): Exclude<FileKind, 'directory-link'> {
   if (name.endsWith(DOWNLOAD_SUFFIX)) return 'download';
   if (isTemporaryName(name)) return 'temporary';
-  if (kind === 'symbolic-link' && (await isDirectory(path))) return 'directory-link';
   return isLayerName(name) ? 'layer' : 'other';
 }
 

@@ -1,6 +1,6 @@
 /** `dump`: every entry in index order, with damage shown in its place. */
 import { InvalidArgumentError } from 'commander';
-import { throwIfAborted } from '../../errors.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
 import type { SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
 import { countArgument, lsnArgument } from '../arguments.ts';
 import {
@@ -73,6 +73,13 @@ export async function dump(
   file: string,
   options: DumpOptions,
 ): Promise<ExitStatus> {
+  const { isTimelineArgument } = await import('../source-place.ts');
+  if (await isTimelineArgument(file)) {
+    throw new StorageError('usage', {
+      what: 'dump prints one layer: for a timeline see ls for its layers, find for a key',
+      path: file,
+    });
+  }
   const { openForSalvage } = await import('../open-layer.ts');
   const { createDumpWriter } = await import('../dump-writer.ts');
   await using reader = await openForSalvage(file, { ...options, signal: context.signal });

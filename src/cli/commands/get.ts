@@ -18,10 +18,11 @@ import {
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatCount, formatSize } from '../human.ts';
-import type { ReadEntry } from '../open-layer.ts';
+import { encodeJson } from '../json.ts';
+import type { KeyAtLsn, ReadEntry } from '../open-layer.ts';
+import { SOURCE_OPTIONS } from '../open-source.ts';
 import { type Output, refuseTerminal } from '../output.ts';
 import { pageProperties } from '../page-header.ts';
-import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { AT_LSN, formatOf, OBJECT_FORMAT, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
 
@@ -33,14 +34,14 @@ const OPTIONS = {
   ]),
   ...OBJECT_FORMAT,
   ...READ_LIMITS,
-  ...REMOTE_OPTIONS,
+  ...SOURCE_OPTIONS,
 };
 type GetOptions = OptionValues<typeof OPTIONS>;
 
 export function addGet({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'get', OPTIONS)
     .description('Print the newest entry of a key at or before an LSN.')
-    .argument('<file>', 'layer file, or its s3:// or https:// URL')
+    .argument('<file>', 'layer file, its s3:// or https:// URL, or a timeline as for find')
     .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
     .action((file: string, words: string[], options: GetOptions) =>
       runner((context) => get(context, { file, words }, options)),
@@ -49,6 +50,7 @@ export function addGet({ program, runner }: CommandParents): void {
     ['layerfile get FILE 000000067F00000005000040000000000007', 'by its hex digits'],
     ['layerfile get FILE rel=1663/5/16384 blkno=7 --lsn 0/1696000', 'by its fields'],
     ['layerfile get FILE KEY --raw > page.bin', 'the bytes'],
+    ['layerfile get DIR KEY --json', 'the newest entry over all layers of a timeline'],
   ]);
 }
 
@@ -57,30 +59,68 @@ export async function get(
   { file, words }: { file: string; words: readonly string[] },
   options: GetOptions,
 ): Promise<ExitStatus> {
-  const { notFoundError, openForReading, readEntry, warnOfName } = await import('../open-layer.ts');
-  const key = parseKeyWords(words);
-  const { lsn } = options;
+  const { notFoundError } = await import('../open-layer.ts');
+  const { isTimelineArgument } = await import('../source-place.ts');
+  const wanted = { key: parseKeyWords(words), lsn: options.lsn };
   if (options.raw) refuseTerminal(context.stdout);
-  await using reader = await openForReading(file, { ...options, signal: context.signal });
-  const read = await readEntry(reader, { key, lsn });
-  warnOfName(context, { file, reader });
+  const isTimeline = await isTimelineArgument(file);
+  const read = isTimeline
+    ? await readFromTimeline(context, { file, ...wanted }, options)
+    : await readFromLayer(context, { file, ...wanted }, options);
   const isJson = formatOf(options) !== 'people';
-  if (read === undefined) {
-    return reportAbsence(context, isJson, notFoundError(file, { key, lsn }));
-  }
+  if (read === undefined) return reportAbsence(context, isJson, notFoundError(file, wanted));
   if (options.raw) await context.stdout.writeBytes(rawBytes(read));
   else if (isJson) await printEntry(context, read);
   else await describeEntry(context, read);
   return CLEAN;
 }
 
-async function printEntry({ stdout }: Context, read: ReadEntry): Promise<void> {
+interface FoundEntry extends ReadEntry {
+  /** Name of the layer in a timeline. */
+  readonly layer?: string | undefined;
+}
+
+type Wanted = KeyAtLsn & { readonly file: string };
+
+async function readFromLayer(
+  context: Context,
+  { file, key, lsn }: Wanted,
+  options: GetOptions,
+): Promise<FoundEntry | undefined> {
+  const { openForReading, readEntry, warnOfName } = await import('../open-layer.ts');
+  await using reader = await openForReading(file, { ...options, signal: context.signal });
+  const read = await readEntry(reader, { key, lsn });
+  warnOfName(context, { file, reader });
+  return read;
+}
+
+/** The newest version in all layers: the first of `find`. */
+async function readFromTimeline(
+  context: Context,
+  { file, key, lsn }: Wanted,
+  options: GetOptions,
+): Promise<FoundEntry | undefined> {
+  const { openSource } = await import('../open-source.ts');
+  const { viewValue } = await import('../../layers/value-format.ts');
+  await using timeline = await openSource(context, file, options);
+  const lsnEnd = lsn === undefined ? undefined : lsn + 1n;
+  const { signal } = context;
+  for await (const found of timeline.history(key, { lsnEnd, signal })) {
+    const { layer, type, layerKind } = found;
+    const value = layerKind === 'delta' ? viewValue(found.bytes) : undefined;
+    return { entry: found, type, value, layer };
+  }
+  return undefined;
+}
+
+async function printEntry({ stdout }: Context, read: FoundEntry): Promise<void> {
   const { contentPieces } = await import('../entry-json.ts');
   const { MAXIMUM_FIELDS_LENGTH, writeEntryFields } = await import('../entry-fields.ts');
   const { bytes } = read.entry;
   const content = { kind: 'whole', bytes } as const;
   const shown = { entry: rowOf(read.entry), type: read.type, length: bytes.length, content };
-  await stdout.write('{"found":true,');
+  const { layer } = read;
+  await stdout.write(`{"found":true,${layer === undefined ? '' : `"layer":${encodeJson(layer)},`}`);
   await stdout.writeFilled(
     MAXIMUM_FIELDS_LENGTH,
     (target, at) => writeEntryFields(target, at, shown),
@@ -112,12 +152,13 @@ function pageHeader(read: ReadEntry): (readonly [string, string])[] {
   return pageProperties({ page, blockNumber: meaning.blkno });
 }
 
-async function describeEntry({ stdout }: Context, read: ReadEntry): Promise<void> {
+async function describeEntry({ stdout }: Context, read: FoundEntry): Promise<void> {
   const { entry, type, value } = read;
   const { storedLength, bytes, compressed } = entry;
   await writeProperties(stdout, [
     ['key', `${formatKey(entry.key)}  ${explainKey(entry.key)}`],
     ['LSN', formatPgLsn(entry.lsn)],
+    ...(read.layer === undefined ? [] : [['layer', read.layer] as const]),
     ['type', `${type}${entry.willInit ? ', independent of older entries' : ''}`],
     ['offset', formatCount(entry.offset)],
     ['length', formatSize(bytes.length)],

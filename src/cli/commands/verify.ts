@@ -23,6 +23,7 @@ import {
   UNKNOWN_VERSION,
 } from '../exit-status.ts';
 import { formatCount, formatNumberOf } from '../human.ts';
+import type { NamedInputs } from '../named-files.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { createReportWriter } from '../report-writer.ts';
 import { formatOf, limitOptions, listFormat, READ_LIMITS } from '../shared-options.ts';
@@ -44,13 +45,17 @@ type VerifyOptions = OptionValues<typeof OPTIONS>;
 export function addVerify({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'verify', OPTIONS)
     .description('Read every block and every blob, and report what is wrong.')
-    .argument('<path...>', 'layer files or their URLs, or directories to search')
+    .argument(
+      '<path...>',
+      'layer files, directories to search, URLs of layers, or s3://BUCKET/PREFIX/',
+    )
     .action((paths: string[], options: VerifyOptions) =>
       runner((context) => verify(context, paths, options)),
     );
   addExamples(command, [
     ['layerfile verify FILE', 'one file'],
     ['layerfile verify tenants --ndjson', 'all layers below a directory, for programs'],
+    ['layerfile verify s3://BUCKET/PREFIX/ --ndjson', 'all layers below a prefix that ends with /'],
     ['layerfile verify FILE --page-checksums', 'a layer of an imported cluster with checksums'],
   ]);
   command.addHelpText(
@@ -68,7 +73,8 @@ export async function verify(
   paths: readonly string[],
   options: VerifyOptions,
 ): Promise<ExitStatus> {
-  const { findLayers } = await import('../../layers/find-layers.ts');
+  const { foundLayers } = await import('../found-layers.ts');
+  const { NamedInputs } = await import('../named-files.ts');
   const { PageChecks } = await import('../../postgres/page-checks.ts');
   if (context.stdoutIsFile) await refuseLayersAsOutput(paths);
   const writer = createReportWriter(
@@ -80,10 +86,11 @@ export async function verify(
   const pageChecks = options.pageChecksums ? new PageChecks() : undefined;
   let fileCount = 0;
   let otherCount = 0;
-  for await (const found of findLayers(paths)) {
+  const inputs = new NamedInputs(options, context.signal);
+  for await (const found of foundLayers(paths, options, context.signal)) {
     throwIfAborted(context.signal);
     if (found.kind === 'layer') {
-      const result = await verifyFile(context, found, { options, pageChecks });
+      const result = await verifyFile(context, found, { options, pageChecks, inputs });
       fileCount += 1;
       if (result.kind === 'report') await writer.report(result.report);
       status = strongest(status, result.status);
@@ -141,14 +148,17 @@ type FileResult =
 async function verifyFile(
   context: Context,
   found: Extract<FoundFile, { kind: 'layer' }>,
-  { options, pageChecks }: { options: VerifyOptions; pageChecks: PageChecks | undefined },
+  {
+    options,
+    pageChecks,
+    inputs,
+  }: { options: VerifyOptions; pageChecks: PageChecks | undefined; inputs: NamedInputs },
 ): Promise<FileResult> {
   const { verifyLayer } = await import('../../layers/verify.ts');
-  const { layerInput } = await import('../remote-source.ts');
   const progress = context.reporter.progress({ label: 'verify' });
   const detail = basename(found.path);
   try {
-    const input = await layerInput(found.path, { ...options, signal: context.signal });
+    const input = await inputs.open(found.path);
     const report = await verifyLayer(input, {
       ...limitOptions(options),
       maximumFindings: options.maxFindings,

@@ -1,0 +1,34 @@
+/** The layers that `verify` reads: paths and URLs that are given, and what lies below directories and S3 prefixes. */
+import { type FoundFile, findLayers, kindOfName } from '../layers/find-layers.ts';
+import { isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
+
+/** In the order of the arguments; objects below a prefix, which ends with `/`, in byte order of their keys. */
+export async function* foundLayers(
+  paths: readonly string[],
+  options: RemoteOptions,
+  signal: AbortSignal,
+): AsyncGenerator<FoundFile> {
+  for (const path of paths) {
+    if (isUrl(path)) yield* foundObjects(path, options, signal);
+    else yield* findLayers([path]);
+  }
+}
+
+async function* foundObjects(
+  url: string,
+  options: RemoteOptions,
+  signal: AbortSignal,
+): AsyncGenerator<FoundFile> {
+  const { store, key, canList } = await remotePlace(url, options);
+  const isPrefix = canList && (key === '' || key.endsWith('/'));
+  if (!isPrefix) {
+    yield { kind: 'layer', path: url };
+    return;
+  }
+  const { pathOfObject } = await import('../object-store/object-store.ts');
+  for await (const item of store.list(key, { signal })) {
+    if (!('key' in item)) continue;
+    const kind = kindOfName(item.key.slice(item.key.lastIndexOf('/') + 1));
+    yield { kind, path: pathOfObject(store, item.key) };
+  }
+}
