@@ -1,5 +1,5 @@
 /** Finds and reads the index that a command is asked about, and lists the layers that one can be made of. */
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { StorageError } from '../errors.ts';
 import { isCommonPrefix, pathOfObject, readWhole } from '../object-store/object-store.ts';
 import { chooseIndex } from '../timeline/chosen-generation.ts';
@@ -77,7 +77,7 @@ export async function readIndex(
     generation: generationOf(chosen),
     index: IndexPart.parse(bytes, { path }),
     highest: chooseIndex(names)?.generation,
-    directory: directoryOf(place, files.prefix),
+    directory: directoryOf(place, { source: source.source, prefix: files.prefix }),
   };
 }
 
@@ -105,7 +105,7 @@ export async function listTimeline(
     const layer = layerOf(name, size);
     if (layer !== undefined) layers.push(layer);
   }
-  return { layers, directory: directoryOf(place, prefix) };
+  return { layers, directory: directoryOf(place, { source: source.source, prefix }) };
 }
 
 async function readIndexFile(path: string): Promise<FoundIndex> {
@@ -148,8 +148,14 @@ async function listFiles(
   return { prefix, sizes };
 }
 
-function directoryOf({ root }: SourcePlace, prefix: string): string | undefined {
-  return root.directory === undefined ? undefined : join(root.directory, prefix);
+/** Relative if the source is, so that what is printed reads like what was typed. */
+function directoryOf(
+  { root }: SourcePlace,
+  { source, prefix }: { source: string; prefix: string },
+): string | undefined {
+  if (root.directory === undefined) return undefined;
+  const directory = join(root.directory, prefix);
+  return isAbsolute(source) ? directory : relative('.', directory);
 }
 
 function refuseIndex(names: readonly string[], path: string | undefined): void {
