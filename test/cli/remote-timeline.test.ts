@@ -140,9 +140,12 @@ describe('a timeline as the source of a command for layers', () => {
     expect([result.status, result.stdout]).toEqual([1, '{"found":false}\n']);
   });
 
-  test.each([root, BUCKET])('dump of %s is wrong usage, and names ls and find', async (source) => {
+  test.each([
+    [root, 3],
+    [BUCKET, 2],
+  ])('dump of %s exits %i, and names ls and find', async (source, status) => {
     const result = await runCli(['dump', source, '--ndjson']);
-    expect([result.status, result.stdout]).toEqual([2, '']);
+    expect([result.status, result.stdout]).toEqual([status, '']);
     expect(parseError(result)['message']).toMatch(/\bls\b.*\bfind\b/);
   });
 });

@@ -38,7 +38,7 @@ async function fuzz(program: string, firstSeed: number, executions: number): Pro
       startProgram(program, {
         firstSeed: firstSeed + done,
         executions: Math.min(CHUNK, executions - done),
-        maximumMs: 50,
+        maximumMs: 100,
       }),
     );
     if (executions > CHUNK) process.stdout.write(`${JSON.stringify(result)}\n`);

@@ -97,8 +97,8 @@ export async function checkLayer(
   must(verifies === isReadable, 'what can be read verifies, but for keys and what values hold');
   must(salvaged.error === undefined, 'what can be read can be salvaged');
   if (isHiding) {
-    // Which of two leaves with the same keys is given, is another matter: what is not is damage.
-    must(salvaged.damage > valueDamage, 'salvaging tells of a root that hides blocks');
+    // Which of two leaves with the same keys is given, and whose values are damaged, is another matter.
+    must(salvaged.blockDamage > 0, 'salvaging tells of a root that hides blocks');
   } else {
     must(salvaged.damage === valueDamage, 'salvaging finds damage in values only');
     must(salvaged.entryCount === entries.length - valueDamage, 'salvaging gives every entry');
@@ -147,12 +147,14 @@ async function readBackward(reader: AnyReader, layer: ReferenceLayer): Promise<R
 /** The index may lie elsewhere than the summary says: values end before the end of the file. */
 async function salvage(reader: AnyReader, layer: ReferenceLayer) {
   let damage = 0;
+  let blockDamage = 0;
   let entryCount = 0;
   let last: LayerEntry | undefined;
   const error = await drain(reader.salvage(), (item) => {
     if (item.kind === 'loose-blob') return;
     if (item.kind !== 'entry') {
       damage += 1;
+      if (item.kind === 'damaged-block') blockDamage += 1;
       checkDamage(item.error);
       return;
     }
@@ -160,7 +162,7 @@ async function salvage(reader: AnyReader, layer: ReferenceLayer) {
     last = item.entry;
     entryCount += 1;
   });
-  return { error, damage, entryCount };
+  return { error, damage, blockDamage, entryCount };
 }
 
 async function checkKeys(reader: AnyReader, entries: readonly LayerEntry[]): Promise<void> {

@@ -15,7 +15,7 @@ import { type Context, VALUES_MODES } from '../context.ts';
 import type { DumpWriter } from '../dump-writer.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
 import { isEmptyRange, KEY_RANGE_OPTIONS, keyRangeOf } from '../key-range.ts';
-import { REMOTE_OPTIONS } from '../remote-source.ts';
+import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
 import { formatOf, listFormat, READ_LIMITS, WIDE } from '../shared-options.ts';
 
 const OPTIONS = {
@@ -75,7 +75,8 @@ export async function dump(
 ): Promise<ExitStatus> {
   const { isTimelineArgument } = await import('../source-place.ts');
   if (await isTimelineArgument(file)) {
-    throw new StorageError('usage', {
+    // A path where a layer is wanted could not be looked into; a URL that ends in a slash is wrong usage.
+    throw new StorageError(isUrl(file) ? 'usage' : 'io', {
       what: 'dump prints one layer: for a timeline see ls for its layers, find for a key',
       path: file,
     });
