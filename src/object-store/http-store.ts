@@ -4,7 +4,7 @@
  */
 import type { ReadRange } from '../blob-writer/read-range.ts';
 import { checkObject, checkOptions, checkText } from '../check-options.ts';
-import { isStorageError, StorageError } from '../errors.ts';
+import { StorageError } from '../errors.ts';
 import {
   checkNetworkOptions,
   type HttpAnswer,
@@ -132,12 +132,8 @@ class HttpStore implements ObjectStore {
   }
 
   async head(key: string, options: ObjectRequestOptions = {}): Promise<ObjectInfo | undefined> {
-    try {
-      return (await this.readStart(key, 1, options)).info;
-    } catch (error) {
-      if (isStorageError(error, 'not-found')) return undefined;
-      throw error;
-    }
+    checkKey(key);
+    return this.#reads.head(key, options);
   }
 
   // biome-ignore lint/correctness/useYield: it has nothing to list.

@@ -230,3 +230,8 @@ export function endsEarly(path: string, offset: number, end: number): StorageErr
     actual: `${offset} bytes`,
   });
 }
+
+/** The error of a conditional put whose key is taken. */
+export function takenError(path: string): StorageError {
+  return new StorageError('exists', { what: 'object already exists', path });
+}

@@ -7,7 +7,7 @@
 import { constants } from 'node:buffer';
 import { distribute, joinRanges, type ReadRange } from '../blob-writer/read-range.ts';
 import { checkBytes, checkCount, checkObject } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { nonsense } from './http-client.ts';
 import {
   changedError,
@@ -15,6 +15,7 @@ import {
   endsEarly,
   type ObjectInfo,
   type ObjectReadOptions,
+  type ObjectRequestOptions,
   type ObjectStart,
   pathOfObject,
 } from './object-store.ts';
@@ -87,6 +88,16 @@ export class RangedReads {
     // All have ended before the first error is thrown, so that no target is written later.
     for (const outcome of await Promise.allSettled(joined.map(read))) {
       if (outcome.status === 'rejected') throw outcome.reason;
+    }
+  }
+
+  /** As `ObjectStore.head`, by reading one byte. Requires: the key is checked. */
+  async head(key: string, options: ObjectRequestOptions): Promise<ObjectInfo | undefined> {
+    try {
+      return (await this.readStart(key, 1, options)).info;
+    } catch (error) {
+      if (isStorageError(error, 'not-found')) return undefined;
+      throw error;
     }
   }
 

@@ -29,6 +29,7 @@ import {
   type ObjectStore,
   pathOfObject,
   readWhole,
+  takenError,
 } from './object-store.ts';
 import { partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
 import { MAXIMUM_GAP, type RangeAnswer, RangedReads, type WantedRange } from './ranged-reads.ts';
@@ -149,12 +150,8 @@ class S3Store implements ObjectStore {
   }
 
   async head(key: string, options: ObjectRequestOptions = {}): Promise<ObjectInfo | undefined> {
-    try {
-      return (await this.readStart(key, 1, options)).info;
-    } catch (error) {
-      if (isStorageError(error, 'not-found')) return undefined;
-      throw error;
-    }
+    checkKey(key);
+    return this.#reads.head(key, options);
   }
 
   async *list(
@@ -179,14 +176,14 @@ class S3Store implements ObjectStore {
     const path = pathOfObject(this, key);
     const { signal, ifAbsent } = options;
     // Some stores ignore the condition; this narrows the gap.
-    if (ifAbsent && (await this.head(key, { signal })) !== undefined) throw taken(path);
+    if (ifAbsent && (await this.head(key, { signal })) !== undefined) throw takenError(path);
     return retrying(
       async (attempt) => {
         const info = await this.#put(key, bytes, options);
         if (info !== undefined) return info;
         // The answer to an earlier attempt may have been lost.
         const ours = attempt > 1 ? await this.#sameAs(key, bytes, signal) : undefined;
-        if (ours === undefined) throw taken(path);
+        if (ours === undefined) throw takenError(path);
         return ours;
       },
       this.#options,
@@ -279,8 +276,4 @@ class S3Store implements ObjectStore {
 function checkKey(key: unknown): asserts key is string {
   checkKeyOfObject(key);
   checkUrlKey(key);
-}
-
-function taken(path: string): StorageError {
-  return new StorageError('exists', { what: 'object already exists', path });
 }

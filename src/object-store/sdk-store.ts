@@ -23,6 +23,7 @@ import {
   type ObjectStart,
   type ObjectStore,
   pathOfObject,
+  takenError,
 } from './object-store.ts';
 import { parsedRange } from './range-headers.ts';
 import { MAXIMUM_GAP, type RangeAnswer, RangedReads, type WantedRange } from './ranged-reads.ts';
@@ -130,12 +131,8 @@ class SdkStore implements ObjectStore {
   }
 
   async head(key: string, options: ObjectRequestOptions = {}): Promise<ObjectInfo | undefined> {
-    try {
-      return (await this.readStart(key, 1, options)).info;
-    } catch (error) {
-      if (isStorageError(error, 'not-found')) return undefined;
-      throw error;
-    }
+    checkKeyOfObject(key);
+    return this.#reads.head(key, options);
   }
 
   async *list(
@@ -164,12 +161,12 @@ class SdkStore implements ObjectStore {
     }
     const { ifAbsent, signal } = options;
     const isTaken = ifAbsent && (await this.head(key, { signal })) !== undefined;
-    if (isTaken) throw taken(path);
+    if (isTaken) throw takenError(path);
     const input = { Key: this.#prefix + key, Body: bytes, ContentLength: bytes.length };
     const condition = ifAbsent ? { IfNoneMatch: '*' } : {};
     const asked = { path, signal };
     const output = await this.#send(PutObjectCommand, { ...input, ...condition }, asked);
-    if (output === 'refused') throw taken(path);
+    if (output === 'refused') throw takenError(path);
     const etag = textIn(output, 'ETag');
     return { key, size: bytes.length, ...(etag === undefined ? {} : { etag }) };
   }
@@ -337,8 +334,4 @@ function failureOf(error: unknown, { path, bucket, signal, etag }: Asked): Stora
   const message = messageOf(error);
   const unknown = { region: undefined, clockOffsetMs: undefined, retryAfterMs: undefined };
   return errorOfFailure({ status, code: name, message, ...unknown }, { path, bucket, etag });
-}
-
-function taken(path: string): StorageError {
-  return new StorageError('exists', { what: 'object already exists', path });
 }
