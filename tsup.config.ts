@@ -12,6 +12,7 @@ const LIBRARY = {
   'object-store': 'src/entry/object-store.ts',
   testing: 'src/entry/testing.ts',
   timeline: 'src/entry/timeline.ts',
+  wal: 'src/entry/wal.ts',
 };
 
 /** What the library starts, by its place beside the modules; exported, for programs that are bundled. */

@@ -17,8 +17,11 @@ const IN_ONE_PROCESS = [
     'object-store',
     'postgres',
     'testing',
+    'ingest',
+    'reshape',
     'timeline',
     'virtual-file',
+    'wal',
     'write-once',
   ].map((folder) => `test/${folder}/**/*.test.ts`),
   // Takes WebAssembly away from its process.
