@@ -180,6 +180,10 @@ export class BincodeDecoder {
     return this.#view.getUint8(this.#take(1, what));
   }
 
+  u16(what: string): number {
+    return this.#view.getUint16(this.#take(2, what), this.#isLittle);
+  }
+
   u32(what: string): number {
     return this.#view.getUint32(this.#take(4, what), this.#isLittle);
   }
@@ -207,7 +211,16 @@ export class BincodeDecoder {
   }
 
   list<T>(what: string, itemSize: number, decodeItem: DecodeItem<T>): StoredList<T> {
-    const length = this.#count(what, itemSize);
+    return this.items(what, this.#count(what, itemSize), itemSize, decodeItem);
+  }
+
+  /** A list whose length the format states elsewhere. Throws if fewer items are left. */
+  items<T>(
+    what: string,
+    length: number,
+    itemSize: number,
+    decodeItem: DecodeItem<T>,
+  ): StoredList<T> {
     const start = this.#take(length * itemSize, what);
     const isLittle = this.#isLittle;
     return new StoredList(this.#view, { start, length, itemSize, isLittle, decodeItem });

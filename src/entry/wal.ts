@@ -1,5 +1,61 @@
 /** WAL of Postgres 14 to 17: records, blocks and page images. */
 export { restoreBlockImage } from '../wal/block-image.ts';
+export { type Checkpoint, decodeCheckpoint } from '../wal/main-data/checkpoint.ts';
+export {
+  type ClogTruncation,
+  decodeClogTruncate,
+  decodeClogZeroPage,
+} from '../wal/main-data/clog.ts';
+export {
+  type DatabaseCopy,
+  type DatabaseDrop,
+  type DatabaseOperation,
+  databaseOperation,
+  decodeDatabaseCopy,
+  decodeDatabaseCreateByLog,
+  decodeDatabaseDrop,
+} from '../wal/main-data/database.ts';
+export type { InvalidationMessage } from '../wal/main-data/invalidation.ts';
+export { decodeLogicalMessage, type LogicalMessage } from '../wal/main-data/logical-message.ts';
+export type { PostgresTime } from '../wal/main-data/main-data.ts';
+export {
+  decodeMultixactCreate,
+  decodeMultixactTruncate,
+  decodeMultixactZeroPage,
+  type MultixactCreation,
+  type MultixactTruncation,
+} from '../wal/main-data/multixact.ts';
+export {
+  decodeRelationMapUpdate,
+  type RelationMapUpdate,
+} from '../wal/main-data/relation-map.ts';
+export {
+  decodeOriginDrop,
+  decodeOriginSet,
+  type OriginProgress,
+} from '../wal/main-data/replication-origin.ts';
+export {
+  decodeRunningTransactions,
+  type RunningTransactions,
+} from '../wal/main-data/running-xacts.ts';
+export {
+  decodeStorageCreate,
+  decodeStorageTruncate,
+  type StorageCreation,
+  type StorageTruncation,
+} from '../wal/main-data/storage.ts';
+export {
+  type DroppedStatistics,
+  decodeAssignment,
+  decodeInvalidations,
+  decodePrepare,
+  decodeTransactionEnd,
+  type PreparedTransaction,
+  type RelationFile,
+  type TransactionAssignment,
+  type TransactionEnd,
+  type TransactionOrigin,
+} from '../wal/main-data/transaction.ts';
 export {
   type BlockImage,
   type BlockImageCompression,

@@ -33,7 +33,7 @@ export interface RelationMapping {
  */
 export function decodeRelationMap(bytes: Uint8Array, majorVersion: number): RelationMapping[] {
   checkBytes(bytes, 'relation map');
-  const layout = majorVersion < 16 ? LAYOUTS.before16 : LAYOUTS.from16;
+  const layout = layoutOf(majorVersion);
   checkSize(bytes, layout.size);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const magic = view.getUint32(0, true);
@@ -59,6 +59,11 @@ export function decodeRelationMap(bytes: Uint8Array, majorVersion: number): Rela
   });
 }
 
+/** Bytes of the file in a version of Postgres. */
+export function relationMapSize(majorVersion: number): number {
+  return layoutOf(majorVersion).size;
+}
+
 const MAGIC = 0x0059_2717;
 const COUNT_OFFSET = 4;
 const MAPPINGS_OFFSET = 8;
@@ -68,6 +73,10 @@ const LAYOUTS = {
   before16: { size: 512, room: 62 },
   from16: { size: 524, room: 64 },
 } as const;
+
+function layoutOf(majorVersion: number): (typeof LAYOUTS)[keyof typeof LAYOUTS] {
+  return majorVersion < 16 ? LAYOUTS.before16 : LAYOUTS.from16;
+}
 
 function checkSize({ length }: Uint8Array, size: number): void {
   if (length === size) return;
