@@ -1,5 +1,13 @@
 /** WAL of Postgres 14 to 17: records, blocks and page images. */
 export { restoreBlockImage } from '../wal/block-image.ts';
+export {
+  chosenHeapDialect,
+  HEAP_DIALECTS,
+  type HeapDialect,
+  type HeapRecord,
+  heapDialectOf,
+  type ToldDialect,
+} from '../wal/heap-dialect.ts';
 export { type Checkpoint, decodeCheckpoint } from '../wal/main-data/checkpoint.ts';
 export {
   type ClogTruncation,
@@ -65,3 +73,9 @@ export {
   WAL_RECORD_HEADER_SIZE,
   type WalRecord,
 } from '../wal/record-format.ts';
+export {
+  type RecordKind,
+  recordTypeOf,
+  resourceManagerName,
+  resourceManagers,
+} from '../wal/resource-managers.ts';
