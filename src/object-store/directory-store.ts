@@ -46,6 +46,7 @@ import {
   type ObjectStore,
   pathOfObject,
 } from './object-store.ts';
+import { type LocalFileOptions, piecesOf } from './put-file.ts';
 
 /** Options of `directoryStore`. */
 export interface DirectoryStoreOptions {
@@ -155,8 +156,26 @@ class DirectoryStore implements ObjectStore {
     checkFileKey(key);
     checkBytes(bytes, 'bytes of the object');
     checkRequestOptions(options);
-    const write = (): Promise<void> =>
-      options.ifAbsent ? this.#create(key, bytes, options) : this.#replace(key, bytes, options);
+    return this.#writing(key, () =>
+      options.ifAbsent
+        ? this.#create(key, (file) => file.writeAllAt(bytes, 0), options)
+        : this.#replace(key, bytes, options),
+    );
+  }
+
+  async putFile(
+    key: string,
+    file: string,
+    options: ObjectRequestOptions = {},
+  ): Promise<ObjectInfo> {
+    checkFileKey(key);
+    checkText('file', file);
+    checkRequestOptions(options);
+    return this.#writing(key, () => this.#link(absolutePath(file), key, options));
+  }
+
+  /** Does the work, the second time after making the directories. */
+  async #writing(key: string, write: () => Promise<void>): Promise<ObjectInfo> {
     await this.#failingWith(key, async () => {
       try {
         await write();
@@ -176,7 +195,26 @@ class DirectoryStore implements ObjectStore {
     await overwriteFile(this.#fileOf(key), bytes, { openFiles: this.#openFiles, signal });
   }
 
-  async #create(key: string, bytes: Uint8Array, { signal }: ObjectPutOptions): Promise<void> {
+  /** Copies the file if it cannot have a second name: another file system, or one without links. */
+  async #link(source: string, key: string, { signal }: ObjectRequestOptions): Promise<void> {
+    const openFiles = this.#openFiles;
+    const target = this.#fileOf(key);
+    throwIfAborted(signal);
+    try {
+      await openFiles.report(openFiles.fileSystem.link(source, target));
+    } catch (error) {
+      if (isStorageError(error, 'exists', 'not-found')) throw error;
+      await this.#create(key, (file) => copyFile(source, file, { openFiles, signal }), { signal });
+      return;
+    }
+    await openFiles.syncDirectory(dirname(target));
+  }
+
+  async #create(
+    key: string,
+    write: (file: VirtualFile) => Promise<void>,
+    { signal }: ObjectPutOptions,
+  ): Promise<void> {
     const openFiles = this.#openFiles;
     const target = this.#fileOf(key);
     const directory = dirname(target);
@@ -184,7 +222,7 @@ class DirectoryStore implements ObjectStore {
     const pathOf = (token: string): string => `${directory}/${temporaryName(name, token)}`;
     const temporary = await createUnique(pathOf, { openFiles, signal });
     try {
-      await temporary.file.writeAllAt(bytes, 0);
+      await write(temporary.file);
       throwIfAborted(signal);
       await publishNew(temporary, target);
     } catch (error) {
@@ -349,6 +387,19 @@ class DirectoryStore implements ObjectStore {
 
   #pathOf(key: string): string {
     return pathOfObject(this, key);
+  }
+}
+
+/** Writes the bytes of one file into another, which is empty. */
+async function copyFile(
+  source: string,
+  target: VirtualFile,
+  options: LocalFileOptions,
+): Promise<void> {
+  let offset = 0;
+  for await (const piece of piecesOf(source, options)) {
+    await target.writeAllAt(piece, offset);
+    offset += piece.length;
   }
 }
 

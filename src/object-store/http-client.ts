@@ -2,7 +2,7 @@
  * One HTTP exchange: a bounded number in flight, a timeout for silence and one for the whole exchange,
  * no redirect followed, no content decoded. Nothing that a server sends is trusted.
  */
-import { checkCount } from '../check-options.ts';
+import { checkCount, isBytes } from '../check-options.ts';
 import { abortedError, isStorageError, StorageError } from '../errors.ts';
 import { onAbort } from '../on-abort.ts';
 import { messageOf } from '../realms.ts';
@@ -52,7 +52,8 @@ export interface HttpRequest {
   readonly method: 'GET' | 'PUT';
   readonly url: URL;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array | undefined;
+  /** Bytes, or a file that is read as it is sent. */
+  readonly body?: Uint8Array | Blob | undefined;
   /** Bytes that are sent or expected, for the timeout. */
   readonly length: number;
   /** The object, as messages name it. */
@@ -90,7 +91,9 @@ export class HttpClient {
   async exchange<T>(request: HttpRequest, receive: (answer: HttpAnswer) => Promise<T>): Promise<T> {
     const { signal, path } = request;
     await this.#limiter.enter(signal);
-    const watch = new Watch(this.#timeoutMs, request.length);
+    const sendingMs =
+      request.body === undefined ? 0 : Math.ceil(request.length / SLOWEST_BYTES_PER_MS);
+    const watch = new Watch(this.#timeoutMs + sendingMs, request.length);
     const stopListening = signal === undefined ? undefined : onAbort(signal, () => watch.cut());
     try {
       if (signal?.aborted) throw abortedError(signal, path);
@@ -113,7 +116,7 @@ export class HttpClient {
     const response = await send(url, {
       method,
       headers: { 'accept-encoding': 'identity', ...headers },
-      body: body === undefined ? null : new Uint8Array(body),
+      body: isBytes(body) ? new Uint8Array(body) : (body ?? null),
       redirect: 'manual',
       signal: watch.signal,
     });

@@ -111,6 +111,15 @@ export interface ObjectStore {
    * `network` or `aborted` the object may be there or not.
    */
   put(key: string, bytes: Uint8Array, options?: ObjectPutOptions): Promise<ObjectInfo>;
+  /**
+   * Writes a new object from a local file without holding its bytes in memory; `putFile` of
+   * `put-file.ts` does so for stores that lack it. A directory on the same file system as the file
+   * makes a second name of it.
+   *
+   * Requires: the file is synced, and never changes again.
+   * @throws As `put` with `ifAbsent`; `not-found` (no such file).
+   */
+  putFile?(key: string, file: string, options?: ObjectRequestOptions): Promise<ObjectInfo>;
   /** Ranges at most this many bytes apart are read together. Default: only those that touch. */
   readonly maximumGap?: number | undefined;
 }

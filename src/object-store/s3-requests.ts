@@ -29,13 +29,19 @@ export interface S3RequestsOptions extends NetworkOptions {
   readonly credentials?: S3Credentials | S3CredentialProvider | 'anonymous' | undefined;
 }
 
+export interface FileBody {
+  readonly file: Blob;
+  readonly sha256: string;
+}
+
 export interface S3Request {
   readonly method: 'GET' | 'PUT';
   /** In the bucket; undefined for the bucket itself. */
   readonly key?: string | undefined;
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Uint8Array | undefined;
+  /** Bytes, or a file with its SHA-256 in hex digits. */
+  readonly body?: Uint8Array | FileBody | undefined;
   readonly length: number;
   readonly path: string;
   readonly signal: AbortSignal | undefined;
@@ -75,8 +81,9 @@ export class S3Requests {
     const target = await this.#currentTarget(path);
     const url = this.#urlOf(target, request);
     const headers = await this.#signedHeaders(target, url, request);
+    const sent = isFileBody(body) ? body.file : body;
     return this.#client.exchange(
-      { method, url, headers, body, length, path, signal },
+      { method, url, headers, body: sent, length, path, signal },
       async (answer) => {
         if (request.statuses.includes(answer.status)) return receive(answer);
         throw this.#errorOf(await readFailure(answer), target, request);
@@ -133,8 +140,7 @@ export class S3Requests {
     { method, headers = {}, body }: S3Request,
   ): Promise<Record<string, string>> {
     if (credentials === 'anonymous') return { ...headers };
-    const sha256 =
-      body === undefined ? NO_BYTES_SHA256 : createHash('sha256').update(body).digest('hex');
+    const sha256 = sha256Of(body);
     const now = new Date(Date.now() + this.#clockOffsetMs);
     const signer = new AwsV4Signer({
       method,
@@ -173,6 +179,15 @@ export class S3Requests {
     this.#target = undefined;
     return true;
   }
+}
+
+function isFileBody(body: S3Request['body']): body is FileBody {
+  return body !== undefined && 'file' in body;
+}
+
+function sha256Of(body: S3Request['body']): string {
+  if (body === undefined) return NO_BYTES_SHA256;
+  return isFileBody(body) ? body.sha256 : createHash('sha256').update(body).digest('hex');
 }
 
 async function provided(provider: S3CredentialProvider, path: string): Promise<S3Credentials> {

@@ -5,6 +5,7 @@
  * `head` reads one byte instead of asking by HEAD, whose 404 has no body: it could be that of a proxy.
  */
 
+import { openAsBlob } from 'node:fs';
 import type { ReadRange } from '../blob-writer/read-range.ts';
 import { checkBytes, checkChoice, checkOptions, checkText } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
@@ -31,11 +32,18 @@ import {
   readWhole,
   takenError,
 } from './object-store.ts';
+import { digestFile, isSameAsFile } from './put-file.ts';
 import { partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
 import { MAXIMUM_GAP, type RangeAnswer, RangedReads, type WantedRange } from './ranged-reads.ts';
 import { retrying } from './retry.ts';
 import { MAXIMUM_PAGE_LENGTH, parsePage } from './s3-listing.ts';
-import { checkedCredentials, checkUrlKey, parseEndpoint, S3Requests } from './s3-requests.ts';
+import {
+  checkedCredentials,
+  checkUrlKey,
+  type FileBody,
+  parseEndpoint,
+  S3Requests,
+} from './s3-requests.ts';
 import type { S3CredentialProvider, S3Credentials } from './s3-settings.ts';
 
 /** Options of `s3Store`. What is left out is taken from the environment, as AWS's own tools do. */
@@ -109,6 +117,15 @@ export function s3Store(options: S3StoreOptions): ObjectStore {
   return new S3Store(options);
 }
 
+/** What a put sends. */
+interface PutContent {
+  readonly body: Uint8Array | FileBody;
+  /** Bytes. */
+  readonly length: number;
+  /** The object, if it has this content by now. */
+  readonly found: () => Promise<ObjectInfo | undefined>;
+}
+
 class S3Store implements ObjectStore {
   readonly name: string;
   readonly maximumGap = MAXIMUM_GAP;
@@ -173,16 +190,42 @@ class S3Store implements ObjectStore {
     checkKey(key);
     checkBytes(bytes, 'bytes of the object');
     checkRequestOptions(options);
+    const { signal } = options;
+    const found = (): Promise<ObjectInfo | undefined> => this.#sameAs(key, bytes, signal);
+    return this.#putBody(key, { body: bytes, length: bytes.length, found }, options);
+  }
+
+  async putFile(
+    key: string,
+    file: string,
+    options: ObjectRequestOptions = {},
+  ): Promise<ObjectInfo> {
+    checkKey(key);
+    checkText('file', file);
+    checkRequestOptions(options);
+    const { signal } = options;
+    const { hex, length } = await digestFile(file, 'sha256', { signal });
+    const found = async (): Promise<ObjectInfo | undefined> => {
+      const info = await this.head(key, { signal });
+      if (info === undefined || !(await isSameAsFile(this, info, file, { signal })))
+        return undefined;
+      return info;
+    };
+    const body = { file: await openAsBlob(file), sha256: hex };
+    return this.#putBody(key, { body, length, found }, { signal, ifAbsent: true });
+  }
+
+  async #putBody(key: string, content: PutContent, options: ObjectPutOptions): Promise<ObjectInfo> {
     const path = pathOfObject(this, key);
     const { signal, ifAbsent } = options;
     // Some stores ignore the condition; this narrows the gap.
     if (ifAbsent && (await this.head(key, { signal })) !== undefined) throw takenError(path);
     return retrying(
       async (attempt) => {
-        const info = await this.#put(key, bytes, options);
+        const info = await this.#put(key, content, options);
         if (info !== undefined) return info;
         // The answer to an earlier attempt may have been lost.
-        const ours = attempt > 1 ? await this.#sameAs(key, bytes, signal) : undefined;
+        const ours = attempt > 1 ? await content.found() : undefined;
         if (ours === undefined) throw takenError(path);
         return ours;
       },
@@ -192,13 +235,17 @@ class S3Store implements ObjectStore {
   }
 
   /** Undefined if the key is taken. */
-  #put(key: string, bytes: Uint8Array, options: ObjectPutOptions): Promise<ObjectInfo | undefined> {
+  #put(
+    key: string,
+    { body, length }: PutContent,
+    options: ObjectPutOptions,
+  ): Promise<ObjectInfo | undefined> {
     const request = {
       method: 'PUT',
       key: this.#prefix + key,
       headers: options.ifAbsent ? { 'if-none-match': '*' } : {},
-      body: bytes,
-      length: bytes.length,
+      body,
+      length,
       path: pathOfObject(this, key),
       signal: options.signal,
       statuses: options.ifAbsent ? [200, 201, 204, 412] : [200, 201, 204],
@@ -207,7 +254,7 @@ class S3Store implements ObjectStore {
       await answer.text(ERROR_LENGTH);
       if (answer.status === 412) return undefined;
       const etag = answer.header('etag');
-      return { key, size: bytes.length, ...(etag === undefined ? {} : { etag }) };
+      return { key, size: length, ...(etag === undefined ? {} : { etag }) };
     });
   }
 
