@@ -13,6 +13,7 @@ const LIBRARY = {
   testing: 'src/entry/testing.ts',
   timeline: 'src/entry/timeline.ts',
   wal: 'src/entry/wal.ts',
+  ingest: 'src/entry/ingest.ts',
 };
 
 /** What the library starts, by its place beside the modules; exported, for programs that are bundled. */

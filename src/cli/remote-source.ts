@@ -39,6 +39,21 @@ export async function remotePlace(url: string, options: RemoteOptions): Promise<
   return { store: s3Store({ bucket, addressing }), key, canList: true };
 }
 
+/** The directory itself, or the prefix that an `s3:` URL names. Throws `usage` for a web server. */
+export async function outputTarget(
+  out: string,
+  options: RemoteOptions,
+): Promise<string | { readonly store: ObjectStore; readonly prefix: string }> {
+  if (!isUrl(out)) return out;
+  const { store, key, canList } = await remotePlace(out, options);
+  if (canList) return { store, prefix: key };
+  throw new StorageError('usage', {
+    what: '--out',
+    expected: 'a directory or s3://…',
+    actual: out,
+  });
+}
+
 /**
  * The path itself, or a source of the object that a URL names, after one request.
  * Throws: `usage` for a URL of no object; the errors of `objectSource`.

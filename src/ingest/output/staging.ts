@@ -1,0 +1,73 @@
+/**
+ * The directory where layers are made before they are stored. Only complete, synced files leave it, so
+ * what a crash leaves in it is never part of a timeline.
+ *
+ *   OUT/layers.{token}.___temp/   beside `tenants/`, so that storing a layer is a second name for the file
+ *
+ * For a bucket it lies in the system's directory for temporary files.
+ */
+import { mkdir, readdir, rmdir, unlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname } from 'node:path';
+import { isStorageError } from '../../errors.ts';
+import { pathIn } from '../../virtual-file/absolute-path.ts';
+import { newToken, ownerOf, temporaryName } from '../../virtual-file/leftover-names.ts';
+import type { OpenFiles } from '../../virtual-file/open-files.ts';
+import { fromNodeError } from '../../virtual-file/system-error.ts';
+
+const STEM = 'layers';
+
+/** Where layers are made. */
+export interface Staging {
+  /** Absolute path. */
+  readonly directory: string;
+  /** Deletes what is in it, and the directory if it was made here. Throws `io`. */
+  remove(): Promise<void>;
+}
+
+/**
+ * Makes a staging directory in `parent`, and removes those of threads that have ended. The parent is
+ * made if it is missing. Without a parent it lies in the system's directory.
+ *
+ * @throws `io`.
+ */
+export async function makeStaging(
+  parent: string | undefined,
+  { owners, fileSystem }: OpenFiles,
+): Promise<Staging> {
+  const place = parent ?? tmpdir();
+  await makeDirectory(place);
+  for (const { name, kind } of await fileSystem.readDirectory(place)) {
+    const owner = name.startsWith(`${STEM}.`) ? ownerOf(name) : undefined;
+    if (kind !== 'directory' || owner === undefined || owners.stateOf(owner) !== 'ended') continue;
+    await removeDirectory(pathIn(place, name));
+  }
+  const directory = pathIn(place, temporaryName(STEM, newToken(owners.own())));
+  await makeDirectory(directory);
+  return { directory, remove: () => removeDirectory(directory) };
+}
+
+/** Not durable: `ObjectStore.put` makes the directories that a timeline needs. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const failure = fromNodeError('create directory', path, error);
+    if (isStorageError(failure, 'exists')) return;
+    const parent = dirname(path);
+    if (!isStorageError(failure, 'not-found') || parent === path) throw failure;
+    await makeDirectory(parent);
+    await makeDirectory(path);
+  }
+}
+
+/** Removes the files in it, and then the directory: subdirectories are not ours. */
+async function removeDirectory(path: string): Promise<void> {
+  try {
+    for (const name of await readdir(path)) await unlink(pathIn(path, name));
+    await rmdir(path);
+  } catch (error) {
+    const failure = fromNodeError('remove directory', path, error);
+    if (!isStorageError(failure, 'not-found')) throw failure;
+  }
+}

@@ -1,0 +1,374 @@
+/**
+ * Where a new or continued timeline goes: a directory or a bucket in the layout of remote storage.
+ *
+ *   tenants/{T}[-{NNCC}]/timelines/{TL}/{layer}-{generation}            first, in any order
+ *   tenants/{T}[-{NNCC}]/timelines/{TL}/index_part.json-{generation}    after all layers that it names
+ *   tenants/{T}[-{NNCC}]/tenant-manifest-{generation}.json
+ *
+ * A timeline exists if and only if an index does. So the index is the commit point: it is written only
+ * when each layer that it names is durable, and no crash leaves an index with a missing layer. Nothing is
+ * ever replaced: a layer that is there with the same content counts as stored, so that a run that was cut
+ * can be repeated and sends only what is missing; another content under its name is an error. Of two
+ * writers of one generation, one gets its index stored, the other an error.
+ */
+import {
+  checkChoice,
+  checkCount,
+  checkObject,
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  checkText,
+} from '../../check-options.ts';
+import { isStorageError, StorageError } from '../../errors.ts';
+import { formatLayerName, parseLayerName } from '../../layers/layer-name.ts';
+import { directoryStore } from '../../object-store/directory-store.ts';
+import {
+  checkStore,
+  isCommonPrefix,
+  type ObjectInfo,
+  type ObjectStore,
+  pathOfObject,
+  takenError,
+} from '../../object-store/object-store.ts';
+import { isSameAsFile, putFile } from '../../object-store/put-file.ts';
+import { MAXIMUM_GENERATION } from '../../timeline/generation.ts';
+import { checkIndexPart } from '../../timeline/index-part/check.ts';
+import { checkIndexPartArgument, type IndexPart } from '../../timeline/index-part/index-part.ts';
+import type { IndexLayer } from '../../timeline/index-part/layer-entry.ts';
+import {
+  INDEX_NAME,
+  remoteIndexPath,
+  remoteLayerPath,
+  remoteManifestPath,
+  remoteTimelinePath,
+  type TimelinePlace,
+} from '../../timeline/remote-path.ts';
+import { formatTenantManifest, type TenantManifest } from '../../timeline/tenant-manifest.ts';
+import { absolutePath } from '../../virtual-file/absolute-path.ts';
+import { OpenFiles } from '../../virtual-file/open-files.ts';
+import { unlinkIfThere } from '../../virtual-file/temporary-file.ts';
+import { makeStaging, type Staging } from './staging.ts';
+
+/** A directory, or a prefix of an object store; `tenants/` is below it. */
+export type OutputTarget =
+  | string
+  | { readonly store: ObjectStore; readonly prefix?: string | undefined };
+
+/** Options of `TimelineOutput.open`. */
+export interface TimelineOutputOptions extends TimelinePlace {
+  /** Where `tenants/` is. A directory is made if it is missing. */
+  readonly target: OutputTarget;
+  /** In the names of all objects. */
+  readonly generation: number;
+  /** `new` refuses a timeline that has an index, of whatever generation. Default `any`. */
+  readonly timeline?: 'new' | 'any' | undefined;
+  /**
+   * Existing directory in which layers are made. Default: one of its own, removed by `close`; in the
+   * target if that is a directory, else in the system's directory for temporary files.
+   */
+  readonly stagingDirectory?: string | undefined;
+  /** Default: the shared table. */
+  readonly openFiles?: OpenFiles | undefined;
+  /** Ends every call with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const OPTIONS: Readonly<Record<keyof TimelineOutputOptions, true>> = {
+  target: true,
+  tenantId: true,
+  timelineId: true,
+  shard: true,
+  generation: true,
+  timeline: true,
+  stagingDirectory: true,
+  openFiles: true,
+  signal: true,
+};
+
+/** A layer that is stored. */
+export interface StoredLayer {
+  /** Canonical, without a generation: its name in an index. */
+  readonly name: string;
+  /** Path of the object, as messages name it. */
+  readonly path: string;
+  /** Bytes. */
+  readonly size: number;
+  /** `present`: the same content was there before. */
+  readonly state: 'written' | 'present';
+}
+
+/**
+ * The place of one timeline, or of one shard of it, in which layers and then an index are stored. Calls
+ * of `putLayer` may run side by side.
+ *
+ * @example
+ * await using output = await TimelineOutput.open({ target: 'out', ...place, generation: 1 });
+ * const layer = await writeLayerInto(output.stagingDirectory);
+ * await output.putLayer(layer);
+ * await output.putIndex(IndexPart.create({ layers: output.layers, metadata }));
+ */
+export class TimelineOutput {
+  /** Tenant, shard and timeline. */
+  readonly place: TimelinePlace;
+  /** In the names of all objects. */
+  readonly generation: number;
+  readonly #store: ObjectStore;
+  readonly #prefix: string;
+  readonly #staging: Staging;
+  readonly #openFiles: OpenFiles;
+  readonly #signal: AbortSignal | undefined;
+  readonly #layers = new Map<string, IndexLayer>();
+
+  /**
+   * Makes sure that no index of the generation is there, and makes the staging directory.
+   *
+   * @throws `exists` (an index of this generation; with `timeline: 'new'`, of any), `invalid-input`,
+   *   `network`, `denied`, `io`, `aborted`.
+   */
+  static async open(options: TimelineOutputOptions): Promise<TimelineOutput> {
+    checkOptions(options, OPTIONS);
+    const { target, generation, stagingDirectory, signal } = options;
+    checkCount('generation', generation, { to: MAXIMUM_GENERATION });
+    // Checks the ids.
+    remoteTimelinePath(options);
+    checkChoice('timeline', options.timeline, ['new', 'any']);
+    checkOpenFiles(options.openFiles);
+    checkSignal(signal);
+    if (stagingDirectory !== undefined) checkText('stagingDirectory', stagingDirectory);
+    const { openFiles = OpenFiles.shared() } = options;
+    const { store, prefix } = placeOf(target, openFiles);
+    const own = typeof target === 'string' ? absolutePath(target) : undefined;
+    const staging =
+      stagingDirectory === undefined
+        ? await makeStaging(own, openFiles)
+        : { directory: absolutePath(stagingDirectory), remove: async () => {} };
+    const output = new TimelineOutput({ ...options, openFiles }, { store, prefix, staging });
+    try {
+      await output.#refuseIndex(options.timeline ?? 'any');
+    } catch (error) {
+      await Promise.allSettled([staging.remove()]);
+      throw error;
+    }
+    return output;
+  }
+
+  private constructor(
+    options: TimelineOutputOptions & { readonly openFiles: OpenFiles },
+    parts: { readonly store: ObjectStore; readonly prefix: string; readonly staging: Staging },
+  ) {
+    const { tenantId, timelineId, shard } = options;
+    this.place = { tenantId, timelineId, shard };
+    this.generation = options.generation;
+    this.#store = parts.store;
+    this.#prefix = parts.prefix;
+    this.#staging = parts.staging;
+    this.#openFiles = options.openFiles;
+    this.#signal = options.signal;
+  }
+
+  /** Where writers make layers, under their names without a generation. Absolute path. */
+  get stagingDirectory(): string {
+    return this.#staging.directory;
+  }
+
+  /** The layers that this output has stored, as an index names them. */
+  get layers(): ReadonlyMap<string, IndexLayer> {
+    return this.#layers;
+  }
+
+  /** The directory of the timeline, as messages name it. */
+  get path(): string {
+    return this.#pathOf(remoteTimelinePath(this.place));
+  }
+
+  /**
+   * Stores a finished layer, and removes the local file.
+   *
+   * Durability: once it resolves, the stored layer survives a crash.
+   *
+   * @param layer What `finish` of a layer's writer returned: a synced file that never changes again. A
+   *   generation in its name does not count.
+   * @throws `exists` (another content has the name; nothing is changed), `invalid-input` (not the name of
+   *   a layer), `not-found`, `network`, `denied`, `io`, `aborted`. After an error the local file is still
+   *   there.
+   */
+  async putLayer(layer: { readonly path: string }): Promise<StoredLayer> {
+    checkObject('layer', layer);
+    checkText('path of the layer', layer.path);
+    const parsed = parseLayerName(layer.path.slice(layer.path.lastIndexOf('/') + 1));
+    const name = formatLayerName({ ...parsed, generation: undefined });
+    const { place, generation } = this;
+    const key = remoteLayerPath({ place, name, generation, shard: place.shard });
+    const { state, size } = await this.#storeFile(this.#prefix + key, layer.path);
+    await unlinkIfThere(this.#openFiles, absolutePath(layer.path));
+    this.#layers.set(name, { fileSize: BigInt(size), generation, shard: place.shard });
+    return { name, path: this.#pathOf(key), size, state };
+  }
+
+  /**
+   * Stores the index, which makes the timeline exist in this generation. Each layer that it names must
+   * be stored, by this output or before, with the size that the index says.
+   *
+   * Durability: once it resolves, the index survives a crash.
+   *
+   * @returns The path of the index, as messages name it.
+   * @throws `exists` (an index of this generation is there: another writer was faster), `not-found` (a
+   *   layer is missing), `invalid-input` (a layer has another size, or a pageserver would not take the
+   *   index), `network`, `denied`, `io`, `aborted`. After `network` or `aborted` the index may be there.
+   */
+  async putIndex(index: IndexPart): Promise<string> {
+    checkIndexPartArgument('index', index);
+    const { generation } = this;
+    const fault = checkIndexPart(index, { generation }).find(
+      ({ severity }) => severity === 'error',
+    );
+    if (fault !== undefined) {
+      const what = `index: ${fault.message}`;
+      throw new StorageError('invalid-input', { what, path: this.path, actual: fault.layer });
+    }
+    await this.#checkLayers(index.fields.layers);
+    const key = remoteIndexPath(this.place, generation);
+    try {
+      await this.#put(key, index.format());
+    } catch (error) {
+      throw isStorageError(error, 'exists') ? indexExists(this.#pathOf(key)) : error;
+    }
+    return this.#pathOf(key);
+  }
+
+  /**
+   * Stores the manifest of the tenant, or of the shard, unless the same is there.
+   *
+   * Durability: once it resolves, the manifest survives a crash.
+   * @throws `exists` (another manifest of this generation is there), `invalid-input`, `network`,
+   *   `denied`, `io`, `aborted`.
+   */
+  async putTenantManifest(manifest: Omit<TenantManifest, 'version'>): Promise<string> {
+    const key = remoteManifestPath(this.place, this.generation);
+    const text = formatTenantManifest(manifest);
+    try {
+      await this.#put(key, text);
+    } catch (error) {
+      if (!isStorageError(error, 'exists')) throw error;
+      const found = await this.#store.readStart(this.#prefix + key, text.length + 1, {
+        signal: this.#signal,
+      });
+      if (Buffer.from(found.bytes).toString('utf8') !== text) throw error;
+    }
+    return this.#pathOf(key);
+  }
+
+  /** Removes the staging directory; what is stored stays. Idempotent. Throws `io`. */
+  async close(): Promise<void> {
+    await this.#staging.remove();
+  }
+
+  /** As `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #storeFile(key: string, file: string): Promise<Pick<StoredLayer, 'state' | 'size'>> {
+    const options = { openFiles: this.#openFiles, signal: this.#signal };
+    let found = await this.#store.head(key, { signal: this.#signal });
+    if (found === undefined) {
+      try {
+        const { size } = await putFile(this.#store, key, file, options);
+        return { state: 'written', size };
+      } catch (error) {
+        if (!isStorageError(error, 'exists')) throw error;
+      }
+      found = await this.#store.head(key, { signal: this.#signal });
+    }
+    const path = pathOfObject(this.#store, key);
+    if (found === undefined || !(await isSameAsFile(this.#store, found, file, options))) {
+      throw takenError(path).with({
+        what: 'another layer has this name and generation: choose a higher generation',
+      });
+    }
+    return { state: 'present', size: found.size };
+  }
+
+  async #put(key: string, text: string): Promise<void> {
+    const bytes = new TextEncoder().encode(text);
+    await this.#store.put(this.#prefix + key, bytes, { ifAbsent: true, signal: this.#signal });
+  }
+
+  async #refuseIndex(timeline: 'new' | 'any'): Promise<void> {
+    const own = remoteIndexPath(this.place, this.generation);
+    if (timeline === 'any') {
+      const found = await this.#store.head(this.#prefix + own, { signal: this.#signal });
+      if (found !== undefined) throw indexExists(this.#pathOf(own));
+      return;
+    }
+    const prefix = `${this.#prefix}${remoteTimelinePath(this.place)}/${INDEX_NAME}`;
+    for await (const item of this.#objectsBelow(prefix)) {
+      throw new StorageError('exists', {
+        what: 'the timeline exists: it has an index',
+        path: pathOfObject(this.#store, item.key),
+      });
+    }
+  }
+
+  /** Throws `not-found` and `invalid-input` for layers that are not stored as the index says. */
+  async #checkLayers(layers: ReadonlyMap<string, IndexLayer>): Promise<void> {
+    const listed = new Map<string, ReadonlyMap<string, number>>();
+    for (const [name, { fileSize, generation, shard }] of layers) {
+      const known = this.#layers.get(name);
+      if (known?.fileSize === fileSize && known.generation === generation) continue;
+      const key = remoteLayerPath({ place: this.place, name, generation, shard });
+      const directory = remoteTimelinePath({ ...this.place, shard });
+      const sizes = listed.get(directory) ?? (await this.#sizesBelow(directory));
+      listed.set(directory, sizes);
+      const size = sizes.get(key);
+      const path = this.#pathOf(key);
+      const what = 'layer of the index';
+      if (size === undefined) {
+        throw new StorageError('not-found', { what, path, expected: `${fileSize} bytes` });
+      }
+      if (BigInt(size) === fileSize) continue;
+      const [expected, actual] = [`${fileSize} bytes`, `${size}`];
+      throw new StorageError('invalid-input', { what, path, expected, actual });
+    }
+  }
+
+  async #sizesBelow(directory: string): Promise<ReadonlyMap<string, number>> {
+    const sizes = new Map<string, number>();
+    for await (const { key, size } of this.#objectsBelow(`${this.#prefix}${directory}/`)) {
+      sizes.set(key.slice(this.#prefix.length), size);
+    }
+    return sizes;
+  }
+
+  async *#objectsBelow(prefix: string): AsyncGenerator<ObjectInfo, void, undefined> {
+    for await (const item of this.#store.list(prefix, { delimiter: '/', signal: this.#signal })) {
+      if (!isCommonPrefix(item)) yield item;
+    }
+  }
+
+  #pathOf(key: string): string {
+    return pathOfObject(this.#store, this.#prefix + key);
+  }
+}
+
+function placeOf(
+  target: OutputTarget,
+  openFiles: OpenFiles,
+): { readonly store: ObjectStore; readonly prefix: string } {
+  if (typeof target === 'string') {
+    return { store: directoryStore(target, { openFiles }), prefix: '' };
+  }
+  checkObject('target', target);
+  checkStore(target.store);
+  const { prefix = '' } = target;
+  checkText('prefix', prefix);
+  return {
+    store: target.store,
+    prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`,
+  };
+}
+
+function indexExists(path: string): StorageError {
+  return new StorageError('exists', { what: 'an index of this generation exists', path });
+}

@@ -1,0 +1,295 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import {
+  TimelineOutput,
+  type TimelineOutputOptions,
+} from '../../../src/ingest/output/timeline-output.ts';
+import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
+import { parseKey } from '../../../src/layers/key.ts';
+import { IndexPart } from '../../../src/timeline/index-part/index-part.ts';
+import { openTimeline } from '../../../src/timeline/open-timeline.ts';
+import { UNSHARDED } from '../../../src/timeline/tenant-shard.ts';
+import { systemOwners } from '../../../src/virtual-file/owners.ts';
+import { startS3 } from '../../support/s3-server.ts';
+import { storageErrorOf } from '../../support/storage-errors.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+const TENANT = '11223344556677881122334455667788';
+const TIMELINE = '99aabbccddeeff0099aabbccddeeff00';
+const PLACE = { tenantId: TENANT, timelineId: TIMELINE, shard: UNSHARDED, generation: 1 };
+const BELOW = `tenants/${TENANT}/timelines/${TIMELINE}`;
+const LSN = 0x1000n;
+const METADATA = {
+  diskConsistentLsn: LSN + 8n,
+  prevRecordLsn: LSN,
+  ancestorTimeline: null,
+  ancestorLsn: 0n,
+  latestGcCutoffLsn: LSN,
+  initdbLsn: LSN,
+  pgVersion: 17,
+};
+
+function key(number: number): Uint8Array {
+  return parseKey(`03${'0'.repeat(26)}${number.toString(16).padStart(8, '0')}`);
+}
+
+/** Makes a layer of one key where the output wants layers. */
+async function makeLayer(output: TimelineOutput, number = 1, content = 'value') {
+  const writer = await ImageLayerWriter.create({
+    directory: output.stagingDirectory,
+    tenantId: TENANT,
+    timelineId: TIMELINE,
+    keyRange: { start: key(number), end: key(number + 1) },
+    lsn: LSN,
+  });
+  await writer.put(key(number), Buffer.from(content));
+  return writer.finish();
+}
+
+function nameOf(number: number): string {
+  const digits = (at: number): string => Buffer.from(key(at)).toString('hex').toUpperCase();
+  return `${digits(number)}-${digits(number + 1)}__0000000000001000`;
+}
+
+function indexOf(output: TimelineOutput): IndexPart {
+  return IndexPart.create({ layers: output.layers, metadata: METADATA });
+}
+
+function open(options: Pick<TimelineOutputOptions, 'target'> & Partial<TimelineOutputOptions>) {
+  return TimelineOutput.open({ ...PLACE, ...options });
+}
+
+describe('a timeline stored in a directory', () => {
+  test('has its layers, its index and its manifest under their remote names, and is read back', async () => {
+    const out = join(temporaryDirectory(), 'not/there/yet');
+    const output = await open({ target: out });
+    expect(await output.putLayer(await makeLayer(output))).toMatchObject({
+      name: nameOf(1),
+      path: `${out}/${BELOW}/${nameOf(1)}-00000001`,
+      state: 'written',
+    });
+    const index = await output.putIndex(indexOf(output));
+    expect(index).toBe(`${out}/${BELOW}/index_part.json-00000001`);
+    await output.putTenantManifest({ stripeSize: 2048, offloadedTimelines: [] });
+    await output.close();
+    expect(readdirSync(out)).toEqual(['tenants']);
+    expect(readdirSync(join(out, 'tenants', TENANT)).sort()).toEqual([
+      'tenant-manifest-00000001.json',
+      'timelines',
+    ]);
+    expect(IndexPart.parse(readFileSync(index)).fields.layers.get(nameOf(1))).toMatchObject({
+      generation: 1,
+      fileSize: BigInt(readFileSync(`${out}/${BELOW}/${nameOf(1)}-00000001`).length),
+    });
+    await using timeline = await openTimeline(out);
+    const read = await timeline.reconstruct(key(1), timeline.lastLsn ?? 0n);
+    expect(Buffer.from(read.base?.bytes ?? []).toString()).toBe('value');
+  });
+
+  test('of a shard lies below the shard, and the index says so', async () => {
+    const out = temporaryDirectory();
+    await using output = await open({ target: out, shard: { number: 1, count: 4 } });
+    await output.putLayer(await makeLayer(output));
+    await output.putIndex(indexOf(output));
+    const directory = join(out, `tenants/${TENANT}-0104/timelines/${TIMELINE}`);
+    const { fields } = IndexPart.parse(readFileSync(join(directory, 'index_part.json-00000001')));
+    expect(fields.layers.get(nameOf(1))?.shard).toEqual({ number: 1, count: 4 });
+    expect(existsSync(join(directory, `${nameOf(1)}-00000001`))).toBe(true);
+  });
+
+  test('a run that is repeated finds the layers that were stored', async () => {
+    const out = temporaryDirectory();
+    const first = await open({ target: out });
+    await first.putLayer(await makeLayer(first));
+    await first.close();
+    await using second = await open({ target: out });
+    expect((await second.putLayer(await makeLayer(second))).state).toBe('present');
+    expect((await second.putLayer(await makeLayer(second, 2))).state).toBe('written');
+    await second.putIndex(indexOf(second));
+    expect(readdirSync(second.stagingDirectory)).toEqual([]);
+  });
+
+  test('another content under the name of a layer is refused, and both files stay', async () => {
+    const out = temporaryDirectory();
+    await using first = await open({ target: out });
+    await first.putLayer(await makeLayer(first, 1, 'one'));
+    await using second = await open({ target: out });
+    const made = await makeLayer(second, 1, 'two');
+    expect(await storageErrorOf(second.putLayer(made))).toMatchObject({
+      code: 'exists',
+      path: `${out}/${BELOW}/${nameOf(1)}-00000001`,
+    });
+    expect(existsSync(made.path)).toBe(true);
+    expect(second.layers.size).toBe(0);
+  });
+
+  test('of two writers of one generation, one stores its index and the other is told', async () => {
+    const out = temporaryDirectory();
+    await using first = await open({ target: out });
+    await using second = await open({ target: out });
+    for (const output of [first, second]) await output.putLayer(await makeLayer(output));
+    const results = await Promise.allSettled([
+      first.putIndex(indexOf(first)),
+      second.putIndex(indexOf(second)),
+    ]);
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const failed = results.find((result) => result.status === 'rejected');
+    expect(failed?.reason).toMatchObject({
+      code: 'exists',
+      path: expect.stringContaining('index_part'),
+    });
+    expect((await storageErrorOf(open({ target: out }))).code).toBe('exists');
+  });
+
+  test('with an index of another generation is continued, but is not new', async () => {
+    const out = temporaryDirectory();
+    await using first = await open({ target: out });
+    await first.putLayer(await makeLayer(first));
+    await first.putIndex(indexOf(first));
+    const again = { target: out, generation: 2 };
+    const error = await storageErrorOf(open({ ...again, timeline: 'new' }));
+    expect(error).toMatchObject({
+      code: 'exists',
+      path: expect.stringContaining('index_part.json-'),
+    });
+    await using second = await open(again);
+    await second.putLayer(await makeLayer(second, 2));
+    const layers = new Map([...first.layers, ...second.layers]);
+    await second.putIndex(IndexPart.create({ layers, metadata: METADATA }));
+    await using timeline = await openTimeline(out);
+    expect((await timeline.reconstruct(key(1), LSN)).outcome).toBe('complete');
+    expect((await timeline.reconstruct(key(2), LSN)).outcome).toBe('complete');
+  });
+
+  test('an index that names a missing layer, or one of another size, is refused', async () => {
+    const out = temporaryDirectory();
+    await using output = await open({ target: out });
+    await output.putLayer(await makeLayer(output));
+    const [[name, entry] = []] = output.layers;
+    if (name === undefined || entry === undefined) throw new Error('no layer');
+    const missing = IndexPart.create({
+      layers: new Map([...output.layers, [nameOf(2), entry]]),
+      metadata: METADATA,
+    });
+    expect(await storageErrorOf(output.putIndex(missing))).toMatchObject({
+      code: 'not-found',
+      path: `${out}/${BELOW}/${nameOf(2)}-00000001`,
+    });
+    const longer = new Map([[name, { ...entry, fileSize: entry.fileSize + 1n }]]);
+    const wrong = IndexPart.create({ layers: longer, metadata: METADATA });
+    expect(await storageErrorOf(output.putIndex(wrong))).toMatchObject({
+      code: 'invalid-input',
+      expected: `${entry.fileSize + 1n} bytes`,
+    });
+    expect(readdirSync(join(out, BELOW))).toEqual([`${nameOf(1)}-00000001`]);
+  });
+
+  test('an index that a pageserver would not take is refused', async () => {
+    await using output = await open({ target: temporaryDirectory() });
+    const error = await storageErrorOf(output.putIndex(indexOf(output)));
+    expect(error).toMatchObject({
+      code: 'invalid-input',
+      message: expect.stringMatching(/no layers/),
+    });
+  });
+
+  test('the staging directory of a thread that has ended is removed, that of a running one stays', async () => {
+    const out = temporaryDirectory();
+    await using running = await open({ target: out });
+    const { pid } = spawnSync(process.execPath, ['--version']);
+    const own = systemOwners.own();
+    const owner = own.slice(0, 10) + pid.toString(16).padStart(8, '0') + own.slice(18);
+    const ended = `layers.${owner}00000000.___temp`;
+    mkdirSync(join(out, ended));
+    writeFileSync(join(out, ended, 'layer'), '');
+    mkdirSync(join(out, 'layers.of.somebody'));
+    await using _other = await open({ target: out });
+    expect(existsSync(running.stagingDirectory)).toBe(true);
+    expect(existsSync(join(out, 'layers.of.somebody'))).toBe(true);
+    expect(existsSync(join(out, ended))).toBe(false);
+  });
+
+  test('a manifest is stored once; the same again is fine, and another is refused', async () => {
+    const out = temporaryDirectory();
+    await using output = await open({ target: out });
+    const manifest = { stripeSize: 2048, offloadedTimelines: [] };
+    await output.putTenantManifest(manifest);
+    await output.putTenantManifest(manifest);
+    const other = storageErrorOf(output.putTenantManifest({ ...manifest, stripeSize: 1 }));
+    expect((await other).code).toBe('exists');
+  });
+
+  test.each([
+    ['generation', { generation: -1 }],
+    ['tenant', { tenantId: 'nobody' }],
+    ['timeline', { timelineId: '../..' }],
+    ['shard', { shard: { number: 1, count: 1000 } }],
+    ['target', { target: {} as never }],
+  ])('a wrong %s is refused, and nothing is left', async (_, options) => {
+    const out = temporaryDirectory();
+    expect(await storageErrorOf(open({ target: out, ...options }))).toBeDefined();
+    expect(readdirSync(out)).toEqual([]);
+  });
+});
+
+describe('a timeline stored in a bucket', () => {
+  test('is sent once: a repeated run sends only what is missing', async () => {
+    const { server, store } = await startS3();
+    const target = { store, prefix: 'pageserver/v1' };
+    const first = await open({ target });
+    await first.putLayer(await makeLayer(first));
+    await first.close();
+    expect(existsSync(first.stagingDirectory)).toBe(false);
+    server.reset();
+    await using second = await open({ target, stagingDirectory: temporaryDirectory() });
+    expect((await second.putLayer(await makeLayer(second))).state).toBe('present');
+    expect((await second.putLayer(await makeLayer(second, 2))).state).toBe('written');
+    await second.putIndex(indexOf(second));
+    const sent = server.requests.filter(({ method }) => method === 'PUT').map((seen) => seen.key);
+    const below = `pageserver/v1/${BELOW}`;
+    expect(sent).toEqual([`${below}/${nameOf(2)}-00000001`, `${below}/index_part.json-00000001`]);
+    await using timeline = await openTimeline({ store, prefix: 'pageserver/v1/' });
+    expect((await timeline.reconstruct(key(2), LSN)).outcome).toBe('complete');
+  });
+
+  test('an upload that is interrupted at any request is invisible, and can be repeated', async () => {
+    const { server, store } = await startS3({ attempts: 1 });
+    const run = async (): Promise<void> => {
+      const output = await open({ target: { store } });
+      try {
+        for (const number of [1, 2]) await output.putLayer(await makeLayer(output, number));
+        await output.putIndex(indexOf(output));
+      } finally {
+        await output.close();
+      }
+    };
+    for (const fault of ['cut', 'lost'] as const) {
+      for (let failing = 1; ; failing += 1) {
+        server.objects.clear();
+        server.reset();
+        server.fault = (_, number) => (number === failing ? { kind: fault } : undefined);
+        const error = await run().then(
+          () => undefined,
+          (reason: unknown) => reason,
+        );
+        server.fault = () => undefined;
+        const hasIndex = [...server.objects.keys()].some((name) => name.includes('index_part'));
+        if (hasIndex) expect(server.objects.size).toBe(3);
+        if (error === undefined) break;
+        expect(error).toMatchObject({ code: 'network' });
+        if (!hasIndex) await run();
+        await using timeline = await openTimeline({ store });
+        expect((await timeline.reconstruct(key(2), LSN)).outcome).toBe('complete');
+      }
+    }
+  });
+});
+
+test('a directory that cannot be written to leaves nothing', async () => {
+  const out = join(temporaryDirectory(), 'file');
+  writeFileSync(out, '');
+  expect((await storageErrorOf(open({ target: out }))).code).toBe('io');
+  rmSync(out);
+});
