@@ -6,10 +6,13 @@
  *   tenants/{T}[-{NNCC}]/tenant-manifest-{generation}.json
  *
  * A timeline exists if and only if an index does. So the index is the commit point: it is written only
- * when each layer that it names is durable, and no crash leaves an index with a missing layer. Nothing is
- * ever replaced: a layer that is there with the same content counts as stored, so that a run that was cut
+ * when each layer that it names is durable, and no crash leaves an index with a missing layer. No layer is
+ * ever replaced: one that is there with the same content counts as stored, so that a run that was cut
  * can be repeated and sends only what is missing; another content under its name is an error. Of two
  * writers of one generation, one gets its index stored, the other an error.
+ *
+ * A timeline that grows replaces the index of its own generation as a whole, as a pageserver does: by
+ * `advanceIndex`, after the layers that were added, and only the index that it stored or read itself.
  */
 import {
   checkChoice,
@@ -49,6 +52,7 @@ import { absolutePath } from '../../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
 import { unlinkIfThere } from '../../virtual-file/temporary-file.ts';
 import { makeStaging, type Staging } from './staging.ts';
+import { StoredIndex } from './stored-index.ts';
 
 /** A directory, or a prefix of an object store; `tenants/` is below it. */
 export type OutputTarget =
@@ -61,8 +65,11 @@ export interface TimelineOutputOptions extends TimelinePlace {
   readonly target: OutputTarget;
   /** In the names of all objects. */
   readonly generation: number;
-  /** `new` refuses a timeline that has an index, of whatever generation. Default `any`. */
-  readonly timeline?: 'new' | 'any' | undefined;
+  /**
+   * `new` refuses a timeline that has an index, of whatever generation; `any`, the default, one of this
+   * generation; `continued` reads that index if it is there, for `advanceIndex`.
+   */
+  readonly timeline?: 'new' | 'any' | 'continued' | undefined;
   /**
    * Existing directory in which layers are made. Default: one of its own, removed by `close`; in the
    * target if that is a directory, else in the system's directory for temporary files.
@@ -119,12 +126,15 @@ export class TimelineOutput {
   readonly #openFiles: OpenFiles;
   readonly #signal: AbortSignal | undefined;
   readonly #layers = new Map<string, IndexLayer>();
+  readonly #index: StoredIndex;
+  /** Layers of the last index that was stored: they are there. */
+  #indexed: ReadonlyMap<string, IndexLayer> = new Map();
 
   /**
-   * Makes sure that no index of the generation is there, and makes the staging directory.
+   * Makes sure that no index of the generation is there, or reads it, and makes the staging directory.
    *
-   * @throws `exists` (an index of this generation; with `timeline: 'new'`, of any), `invalid-input`,
-   *   `network`, `denied`, `io`, `aborted`.
+   * @throws `exists` (an index of this generation; with `timeline: 'new'`, of any), `corrupt` (an index that
+   *   cannot be read), `invalid-input`, `network`, `denied`, `io`, `aborted`.
    */
   static async open(options: TimelineOutputOptions): Promise<TimelineOutput> {
     checkOptions(options, OPTIONS);
@@ -132,7 +142,7 @@ export class TimelineOutput {
     checkCount('generation', generation, { to: MAXIMUM_GENERATION });
     // Checks the ids.
     remoteTimelinePath(options);
-    checkChoice('timeline', options.timeline, ['new', 'any']);
+    checkChoice('timeline', options.timeline, ['new', 'any', 'continued']);
     checkOpenFiles(options.openFiles);
     checkSignal(signal);
     if (stagingDirectory !== undefined) checkText('stagingDirectory', stagingDirectory);
@@ -145,7 +155,9 @@ export class TimelineOutput {
         : { directory: absolutePath(stagingDirectory), remove: async () => {} };
     const output = new TimelineOutput({ ...options, openFiles }, { store, prefix, staging });
     try {
-      await output.#refuseIndex(options.timeline ?? 'any');
+      if (options.timeline === 'continued') await output.#index.read();
+      else if (options.timeline === 'new') await output.#refuseAnyIndex();
+      else await output.#index.refuse();
     } catch (error) {
       await Promise.allSettled([staging.remove()]);
       throw error;
@@ -165,6 +177,11 @@ export class TimelineOutput {
     this.#staging = parts.staging;
     this.#openFiles = options.openFiles;
     this.#signal = options.signal;
+    this.#index = new StoredIndex({
+      store: parts.store,
+      key: parts.prefix + remoteIndexPath(this.place, this.generation),
+      signal: options.signal,
+    });
   }
 
   /** Where writers make layers, under their names without a generation. Absolute path. */
@@ -175,6 +192,11 @@ export class TimelineOutput {
   /** The layers that this output has stored, as an index names them. */
   get layers(): ReadonlyMap<string, IndexLayer> {
     return this.#layers;
+  }
+
+  /** The index of the generation; undefined until it was stored or read. */
+  get index(): IndexPart | undefined {
+    return this.#index.index;
   }
 
   /** The directory of the timeline, as messages name it. */
@@ -218,23 +240,28 @@ export class TimelineOutput {
    *   index), `network`, `denied`, `io`, `aborted`. After `network` or `aborted` the index may be there.
    */
   async putIndex(index: IndexPart): Promise<string> {
-    checkIndexPartArgument('index', index);
-    const { generation } = this;
-    const fault = checkIndexPart(index, { generation }).find(
-      ({ severity }) => severity === 'error',
-    );
-    if (fault !== undefined) {
-      const what = `index: ${fault.message}`;
-      throw new StorageError('invalid-input', { what, path: this.path, actual: fault.layer });
-    }
-    await this.#checkLayers(index.fields.layers);
-    const key = remoteIndexPath(this.place, generation);
-    try {
-      await this.#put(key, index.format());
-    } catch (error) {
-      throw isStorageError(error, 'exists') ? indexExists(this.#pathOf(key)) : error;
-    }
-    return this.#pathOf(key);
+    await this.#checkIndex(index);
+    await this.#index.create(index);
+    this.#indexed = index.fields.layers;
+    return this.#index.path;
+  }
+
+  /**
+   * Replaces the index that this output has stored or read by one of more layers. Readers see the old index
+   * or the new one. An index that another writer stored meanwhile is noticed, as far as the store can tell
+   * before it replaces it.
+   *
+   * Durability: as `putIndex`; until then, the old index stays.
+   *
+   * @returns The path of the index, as messages name it.
+   * @throws `not-found` (no index was stored or read, or a layer is missing), `changed` (another one is
+   *   there), and as `putIndex`.
+   */
+  async advanceIndex(index: IndexPart): Promise<string> {
+    await this.#checkIndex(index);
+    await this.#index.replace(index);
+    this.#indexed = index.fields.layers;
+    return this.#index.path;
   }
 
   /**
@@ -295,13 +322,19 @@ export class TimelineOutput {
     await this.#store.put(this.#prefix + key, bytes, { ifAbsent: true, signal: this.#signal });
   }
 
-  async #refuseIndex(timeline: 'new' | 'any'): Promise<void> {
-    const own = remoteIndexPath(this.place, this.generation);
-    if (timeline === 'any') {
-      const found = await this.#store.head(this.#prefix + own, { signal: this.#signal });
-      if (found !== undefined) throw indexExists(this.#pathOf(own));
-      return;
+  async #checkIndex(index: IndexPart): Promise<void> {
+    checkIndexPartArgument('index', index);
+    const fault = checkIndexPart(index, { generation: this.generation }).find(
+      ({ severity }) => severity === 'error',
+    );
+    if (fault !== undefined) {
+      const what = `index: ${fault.message}`;
+      throw new StorageError('invalid-input', { what, path: this.path, actual: fault.layer });
     }
+    await this.#checkLayers(index.fields.layers);
+  }
+
+  async #refuseAnyIndex(): Promise<void> {
     const prefix = `${this.#prefix}${remoteTimelinePath(this.place)}/${INDEX_NAME}`;
     for await (const item of this.#objectsBelow(prefix)) {
       throw new StorageError('exists', {
@@ -315,7 +348,7 @@ export class TimelineOutput {
   async #checkLayers(layers: ReadonlyMap<string, IndexLayer>): Promise<void> {
     const listed = new Map<string, ReadonlyMap<string, number>>();
     for (const [name, { fileSize, generation, shard }] of layers) {
-      const known = this.#layers.get(name);
+      const known = this.#layers.get(name) ?? this.#indexed.get(name);
       if (known?.fileSize === fileSize && known.generation === generation) continue;
       const key = remoteLayerPath({ place: this.place, name, generation, shard });
       const directory = remoteTimelinePath({ ...this.place, shard });
@@ -367,8 +400,4 @@ function placeOf(
     store: target.store,
     prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`,
   };
-}
-
-function indexExists(path: string): StorageError {
-  return new StorageError('exists', { what: 'an index of this generation exists', path });
 }

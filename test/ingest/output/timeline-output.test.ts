@@ -293,3 +293,59 @@ test('a directory that cannot be written to leaves nothing', async () => {
   expect((await storageErrorOf(open({ target: out }))).code).toBe('io');
   rmSync(out);
 });
+
+describe('a timeline that grows', () => {
+  test('has its index replaced by the output that stored or read it', async () => {
+    const out = temporaryDirectory();
+    const first = await open({ target: out });
+    await first.putLayer(await makeLayer(first));
+    expect(first.index).toBeUndefined();
+    const path = await first.putIndex(indexOf(first));
+    await first.putLayer(await makeLayer(first, 2));
+    expect(await first.advanceIndex(indexOf(first))).toBe(path);
+    expect(first.index?.fields.layers.size).toBe(2);
+    await first.close();
+
+    const second = await open({ target: out, timeline: 'continued' });
+    const { index } = second;
+    expect([...(index?.fields.layers.keys() ?? [])]).toEqual([nameOf(1), nameOf(2)]);
+    await second.putLayer(await makeLayer(second, 3));
+    const layers = new Map([...(index as IndexPart).fields.layers, ...second.layers]);
+    await second.advanceIndex((index as IndexPart).with({ layers }));
+    await second.close();
+    await using timeline = await openTimeline(out);
+    expect(timeline.map.layerCount).toBe(3);
+  });
+
+  test('keeps the index of another writer, and says so', async () => {
+    const out = temporaryDirectory();
+    const first = await open({ target: out });
+    await first.putLayer(await makeLayer(first));
+    await first.putIndex(indexOf(first));
+    const second = await open({ target: out, timeline: 'continued' });
+    await first.putLayer(await makeLayer(first, 2));
+    const path = await first.advanceIndex(indexOf(first));
+    const text = readFileSync(path, 'utf8');
+    const error = await storageErrorOf(second.advanceIndex(second.index as IndexPart));
+    expect(error).toMatchObject({ code: 'changed', path });
+    expect(readFileSync(path, 'utf8')).toBe(text);
+    await first.close();
+    await second.close();
+  });
+
+  test('cannot replace an index that is not there, nor name a layer that is missing', async () => {
+    const out = temporaryDirectory();
+    const output = await open({ target: out, timeline: 'continued' });
+    expect(output.index).toBeUndefined();
+    await output.putLayer(await makeLayer(output));
+    const error = await storageErrorOf(output.advanceIndex(indexOf(output)));
+    expect(error.code).toBe('not-found');
+    await output.putIndex(indexOf(output));
+    rmSync(join(out, BELOW, `${nameOf(1)}-00000001`));
+    await output.close();
+    const again = await open({ target: out, timeline: 'continued' });
+    const missing = await storageErrorOf(again.advanceIndex(again.index as IndexPart));
+    expect(missing.code).toBe('not-found');
+    await again.close();
+  });
+});
