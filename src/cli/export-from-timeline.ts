@@ -18,13 +18,14 @@ export interface TimelineExport {
   readonly redoProgram?: string | undefined;
 }
 
-/** `input`: the page needs redo, and only the messages for that were wanted. */
 export type ExportedPage =
   | { readonly kind: 'page'; readonly page: Uint8Array; readonly lsn: Lsn }
-  | { readonly kind: 'input' }
   | { readonly kind: 'absent'; readonly error: StorageError };
 
-/** Reads the page. Throws `no-base` and `needs-redo` for a page that cannot be made, and as `readPage`. */
+/**
+ * Reads the page. Throws `no-base` and `needs-redo` for a page that cannot be made, after the messages for its redo
+ * if they are wanted, and as `readPage`.
+ */
 export async function readForExport(
   context: Context,
   request: TimelineExport,
@@ -39,7 +40,6 @@ export async function readForExport(
   if (onRedoInput !== undefined)
     await onRedoInput(await redoMessages(plain, timeline.facts.pgVersion));
   if (plain.kind !== 'needs-redo' || redoProgram === undefined) {
-    if (plain.kind === 'needs-redo' && onRedoInput !== undefined) return { kind: 'input' };
     return pageOf(plain, { source, key, lsn });
   }
   const { RedoProcess } = await import('../timeline/wal-redo/redo-process.ts');

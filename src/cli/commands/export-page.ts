@@ -86,7 +86,6 @@ export async function exportPage(
   const exported = isFromTimeline
     ? await fromTimeline(context, { file, key }, options)
     : await fromLayer(context, { file, key }, options);
-  if (exported === undefined) return CLEAN;
   if (isStorageError(exported)) {
     context.reporter.error(exported);
     return FINDINGS;
@@ -100,8 +99,8 @@ export async function exportPage(
   return CLEAN;
 }
 
-/** A page with the LSN at which it is; an error that says that there is none; undefined if none is wanted. */
-type Exported = { readonly page: Uint8Array; readonly lsn: Lsn } | StorageError | undefined;
+/** A page with the LSN at which it is, or an error that says that there is none. */
+type Exported = { readonly page: Uint8Array; readonly lsn: Lsn } | StorageError;
 
 /** A layer file is read by itself, unless redo is wanted. */
 async function isTimeline(file: string, options: ExportOptions): Promise<boolean> {
@@ -142,8 +141,7 @@ async function fromTimeline(
       : (messages: Uint8Array) => writeMessages(context, redoInput, messages);
   const request = { source: file, key, lsn, onRedoInput, redoProgram: walRedo };
   const exported = await readForExport(context, request, options);
-  if (exported.kind === 'page') return exported;
-  return exported.kind === 'absent' ? exported.error : undefined;
+  return exported.kind === 'page' ? exported : exported.error;
 }
 
 async function writeMessages(

@@ -1,6 +1,6 @@
 /** `find`, `explain`, and `export page` of a timeline. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -154,7 +154,7 @@ describe('export page', () => {
     expect(result.stdoutBytes).toEqual(Buffer.alloc(8192));
   });
 
-  test('that needs redo exits 1, and writes the messages for it on demand', async () => {
+  test('a page that needs redo exits 1, also if the messages for its redo are written', async () => {
     const lines = parseLines(
       (
         await runCli(['explain', root, '--batch', '-', '--ndjson'], {
@@ -169,8 +169,9 @@ describe('export page', () => {
     const directory = mkdtempSync(join(tmpdir(), 'layerfile-test-'));
     try {
       const input = join(directory, 'redo');
-      const written = await runCli([...words, '--redo-input', input]);
-      expect([written.status, written.stdoutBytes.length]).toEqual([0, 0]);
+      const written = await runCli([...words, '--redo-input', input, '--json']);
+      expect([written.status, written.stdoutBytes.length]).toEqual([1, 0]);
+      expect(parseError(written)['code']).toBe('needs-redo');
       const bytes = await readFile(input);
       expect([bytes[0], bytes.at(-22)]).toEqual([0x42, 0x47]);
       expect(['A', 'P']).toContain(String.fromCharCode(bytes[22] as number));
@@ -180,9 +181,11 @@ describe('export page', () => {
         '#!/bin/sh\nhead -c 100 >/dev/null\nhead -c 8192 /dev/zero\ncat >/dev/null\n',
         { mode: 0o755 },
       );
-      const page = await runCli([...words, '--wal-redo', program]);
+      await rm(input);
+      const page = await runCli([...words, '--wal-redo', program, '--redo-input', input]);
       expect(page.stderr).toBe('');
       expect(page.stdoutBytes).toEqual(Buffer.alloc(8192));
+      expect(await readFile(input)).toEqual(bytes);
     } finally {
       rmSync(directory, { recursive: true, force: true });
     }
