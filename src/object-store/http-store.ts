@@ -2,7 +2,6 @@
  * Single files of a web server, to read. Requires a server that answers ranges, unless all of a file is
  * wanted. Redirects are followed, a few of them, but never to a less secure or another kind of address.
  */
-import type { ReadRange } from '../blob-writer/read-range.ts';
 import { checkObject, checkOptions, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import {
@@ -15,17 +14,13 @@ import {
 } from './http-client.ts';
 import {
   changedError,
-  checkKeyOfObject,
   notFoundError,
   type ObjectInfo,
-  type ObjectReadOptions,
-  type ObjectRequestOptions,
-  type ObjectStart,
   type ObjectStore,
   pathOfObject,
 } from './object-store.ts';
 import { isPage, partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
-import { MAXIMUM_GAP, type RangeAnswer, RangedReads, type WantedRange } from './ranged-reads.ts';
+import { type RangeAnswer, RangedStore, type WantedRange } from './ranged-store.ts';
 import { transient } from './retry.ts';
 import { checkUrlKey } from './s3-requests.ts';
 
@@ -87,53 +82,23 @@ export function httpStore(base: string | URL, options: HttpStoreOptions = {}): O
   return new HttpStore(parseUrl(base), options);
 }
 
-class HttpStore implements ObjectStore {
-  readonly name: string;
-  readonly maximumGap = MAXIMUM_GAP;
+class HttpStore extends RangedStore implements ObjectStore {
   readonly #base: URL;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #client: HttpClient;
-  readonly #reads: RangedReads;
 
-  constructor(base: URL, options: HttpStoreOptions) {
+  constructor(given: URL, options: HttpStoreOptions) {
+    const base = new URL(given);
     const { username, password, origin } = base;
+    base.username = base.password = base.hash = '';
+    base.pathname = base.pathname.replace(/\/*$/, '/');
+    // Queries hold signatures, which do not belong into messages.
+    super(origin + base.pathname.replace(/\/$/, ''), options);
     const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
     const authorization = `Basic ${Buffer.from(user).toString('base64')}`;
-    this.#base = new URL(base);
-    this.#base.username = this.#base.password = this.#base.hash = '';
-    this.#base.pathname = base.pathname.replace(/\/*$/, '/');
-    // Queries hold signatures, which do not belong into messages.
-    this.name = origin + this.#base.pathname.replace(/\/$/, '');
+    this.#base = base;
     this.#headers = { ...(user === ':' ? {} : { authorization }), ...options.headers };
     this.#client = new HttpClient(options);
-    this.#reads = new RangedReads({
-      name: this.name,
-      retry: options,
-      getRange: (wanted, receive) => this.#getRange(wanted, receive),
-    });
-  }
-
-  async readRanges(
-    key: string,
-    ranges: readonly ReadRange[],
-    options: ObjectReadOptions = {},
-  ): Promise<void> {
-    checkKey(key);
-    await this.#reads.readRanges(key, ranges, options);
-  }
-
-  async readStart(
-    key: string,
-    length: number,
-    options: ObjectReadOptions = {},
-  ): Promise<ObjectStart> {
-    checkKey(key);
-    return this.#reads.readStart(key, length, options);
-  }
-
-  async head(key: string, options: ObjectRequestOptions = {}): Promise<ObjectInfo | undefined> {
-    checkKey(key);
-    return this.#reads.head(key, options);
   }
 
   // biome-ignore lint/correctness/useYield: it has nothing to list.
@@ -150,7 +115,15 @@ class HttpStore implements ObjectStore {
     return new StorageError('invalid-input', { what, path: this.name, expected });
   }
 
-  #getRange<T>(wanted: WantedRange, receive: (answer: RangeAnswer) => Promise<T>): Promise<T> {
+  protected override checkKey(key: unknown): asserts key is string {
+    super.checkKey(key);
+    checkUrlKey(key);
+  }
+
+  protected getRange<T>(
+    wanted: WantedRange,
+    receive: (answer: RangeAnswer) => Promise<T>,
+  ): Promise<T> {
     const url = new URL(this.#base);
     url.pathname += wanted.key.split('/').map(encodeURIComponent).join('/');
     return this.#follow(url, wanted, 0, receive);
@@ -220,11 +193,6 @@ function nextUrl(answer: HttpAnswer, from: URL, redirects: number): URL {
     expected: `at most ${MAXIMUM_REDIRECTS}`,
     actual: 'more',
   });
-}
-
-function checkKey(key: unknown): asserts key is string {
-  checkKeyOfObject(key);
-  checkUrlKey(key);
 }
 
 function parseUrl(url: unknown): URL {

@@ -8,7 +8,7 @@
 import type { HttpAnswer } from './http-client.ts';
 import { nonsense } from './http-client.ts';
 import type { ObjectInfo } from './object-store.ts';
-import type { RangeAnswer, WantedRange } from './ranged-reads.ts';
+import type { RangeAnswer, WantedRange } from './ranged-store.ts';
 
 /** The headers that ask for a range of the expected content. Weak etags cannot be asked for. */
 export function rangeHeaders({ range, etag }: WantedRange): Record<string, string> {

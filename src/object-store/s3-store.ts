@@ -1,32 +1,24 @@
 /**
  * A bucket of S3, or of what speaks it: MinIO, R2, GCS by its XML interface, Ceph, Garage. Requests are as
  * plain as possible, without checksums in trailers, so that all of them are accepted.
- *
- * `head` reads one byte instead of asking by HEAD, whose 404 has no body: it could be that of a proxy.
  */
-
 import { openAsBlob } from 'node:fs';
-import type { ReadRange } from '../blob-writer/read-range.ts';
 import { checkBytes, checkChoice, checkOptions, checkText } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
+import { BucketStore, type PageRequest } from './bucket-store.ts';
 import {
   checkNetworkOptions,
   NETWORK_OPTIONS,
   type NetworkOptions,
   nonsense,
 } from './http-client.ts';
-import { followPages, type ListPage } from './listing-pages.ts';
+import type { ListPage } from './listing-pages.ts';
 import {
-  type CommonPrefix,
-  checkKeyOfObject,
   checkPrefix,
   checkRequestOptions,
   type ObjectInfo,
-  type ObjectListOptions,
   type ObjectPutOptions,
-  type ObjectReadOptions,
   type ObjectRequestOptions,
-  type ObjectStart,
   type ObjectStore,
   pathOfObject,
   readWhole,
@@ -34,7 +26,7 @@ import {
 } from './object-store.ts';
 import { digestFile, isSameAsFile } from './put-file.ts';
 import { partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
-import { MAXIMUM_GAP, type RangeAnswer, RangedReads, type WantedRange } from './ranged-reads.ts';
+import type { RangeAnswer, WantedRange } from './ranged-store.ts';
 import { retrying } from './retry.ts';
 import { MAXIMUM_PAGE_LENGTH, parsePage } from './s3-listing.ts';
 import {
@@ -126,68 +118,16 @@ interface PutContent {
   readonly found: () => Promise<ObjectInfo | undefined>;
 }
 
-class S3Store implements ObjectStore {
-  readonly name: string;
-  readonly maximumGap = MAXIMUM_GAP;
-  /** Empty, or with a slash at its end. */
-  readonly #prefix: string;
-  readonly #options: S3StoreOptions;
+class S3Store extends BucketStore {
   readonly #requests: S3Requests;
-  readonly #reads: RangedReads;
 
   constructor(options: S3StoreOptions) {
-    const prefix = (options.prefix ?? '').replace(/^\/+|\/+$/g, '');
-    this.#prefix = prefix === '' ? '' : `${prefix}/`;
-    this.name = `s3://${options.bucket}${prefix === '' ? '' : '/'}${prefix}`;
-    this.#options = options;
+    super(options);
     this.#requests = new S3Requests(options);
-    this.#reads = new RangedReads({
-      name: this.name,
-      retry: options,
-      getRange: (wanted, receive) => this.#getRange(wanted, receive),
-    });
-  }
-
-  async readRanges(
-    key: string,
-    ranges: readonly ReadRange[],
-    options: ObjectReadOptions = {},
-  ): Promise<void> {
-    checkKey(key);
-    await this.#reads.readRanges(key, ranges, options);
-  }
-
-  async readStart(
-    key: string,
-    length: number,
-    options: ObjectReadOptions = {},
-  ): Promise<ObjectStart> {
-    checkKey(key);
-    return this.#reads.readStart(key, length, options);
-  }
-
-  async head(key: string, options: ObjectRequestOptions = {}): Promise<ObjectInfo | undefined> {
-    checkKey(key);
-    return this.#reads.head(key, options);
-  }
-
-  async *list(
-    prefix: string,
-    options: ObjectListOptions = {},
-  ): AsyncGenerator<ObjectInfo | CommonPrefix, void, undefined> {
-    checkPrefix(prefix);
-    checkRequestOptions(options);
-    yield* followPages((token) => this.#page(prefix, token, options), {
-      storePrefix: this.#prefix,
-      prefix,
-      path: pathOfObject(this, prefix),
-      signal: options.signal,
-      retry: this.#options,
-    });
   }
 
   async put(key: string, bytes: Uint8Array, options: ObjectPutOptions = {}): Promise<ObjectInfo> {
-    checkKey(key);
+    this.checkKey(key);
     checkBytes(bytes, 'bytes of the object');
     checkRequestOptions(options);
     const { signal } = options;
@@ -200,7 +140,7 @@ class S3Store implements ObjectStore {
     file: string,
     options: ObjectRequestOptions = {},
   ): Promise<ObjectInfo> {
-    checkKey(key);
+    this.checkKey(key);
     checkText('file', file);
     checkRequestOptions(options);
     const { signal } = options;
@@ -229,7 +169,7 @@ class S3Store implements ObjectStore {
         if (ours === undefined) throw takenError(path);
         return ours;
       },
-      this.#options,
+      this.retry,
       { signal, path },
     );
   }
@@ -242,7 +182,7 @@ class S3Store implements ObjectStore {
   ): Promise<ObjectInfo | undefined> {
     const request = {
       method: 'PUT',
-      key: this.#prefix + key,
+      key: this.keyPrefix + key,
       headers: options.ifAbsent ? { 'if-none-match': '*' } : {},
       body,
       length,
@@ -273,11 +213,19 @@ class S3Store implements ObjectStore {
     }
   }
 
-  #getRange<T>(wanted: WantedRange, receive: (answer: RangeAnswer) => Promise<T>): Promise<T> {
+  protected override checkKey(key: unknown): asserts key is string {
+    super.checkKey(key);
+    checkUrlKey(key);
+  }
+
+  protected getRange<T>(
+    wanted: WantedRange,
+    receive: (answer: RangeAnswer) => Promise<T>,
+  ): Promise<T> {
     const { key, range, signal, etag } = wanted;
     const request = {
       method: 'GET',
-      key: this.#prefix + key,
+      key: this.keyPrefix + key,
       headers: rangeHeaders(wanted),
       length: range === undefined ? 0 : range.end - range.start,
       path: pathOfObject(this, key),
@@ -299,28 +247,19 @@ class S3Store implements ObjectStore {
     });
   }
 
-  #page(
-    prefix: string,
-    token: string | undefined,
-    { signal, delimiter }: ObjectListOptions,
-  ): Promise<ListPage> {
-    const path = pathOfObject(this, prefix);
+  protected getPage(request: PageRequest): Promise<ListPage> {
+    const { prefix, delimiter, token, path, signal } = request;
     const query = {
       'list-type': '2',
       'encoding-type': 'url',
-      prefix: this.#prefix + prefix,
+      prefix,
       ...(delimiter === undefined ? {} : { delimiter }),
       ...(token === undefined ? {} : { 'continuation-token': token }),
     };
     const length = MAXIMUM_PAGE_LENGTH;
-    const request = { method: 'GET', query, length, path, signal, statuses: [200] } as const;
-    return this.#requests.send(request, async (answer) =>
+    const page = { method: 'GET', query, length, path, signal, statuses: [200] } as const;
+    return this.#requests.send(page, async (answer) =>
       parsePage(await answer.text(MAXIMUM_PAGE_LENGTH), path),
     );
   }
-}
-
-function checkKey(key: unknown): asserts key is string {
-  checkKeyOfObject(key);
-  checkUrlKey(key);
 }

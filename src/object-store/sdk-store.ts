@@ -2,31 +2,25 @@
  * A bucket by a client of the AWS SDK that the caller has already, with whatever it knows of credentials,
  * proxies and regions. The SDK itself is not imported: the caller gives the classes of its commands.
  */
-import type { ReadRange } from '../blob-writer/read-range.ts';
 import { checkBytes, checkObject, checkOneOf, checkOptions, checkText } from '../check-options.ts';
 import { abortedError, isStorageError, StorageError } from '../errors.ts';
 import { messageOf } from '../realms.ts';
 import { byBytesOf } from '../virtual-file/name-order.ts';
 import { errnoOf } from '../virtual-file/system-error.ts';
+import { BucketStore, type PageRequest } from './bucket-store.ts';
 import { nonsense } from './http-client.ts';
-import { followPages, type ListedItem, type ListPage, nameOf } from './listing-pages.ts';
+import { type ListedItem, type ListPage, nameOf } from './listing-pages.ts';
 import {
-  type CommonPrefix,
-  checkKeyOfObject,
   checkPrefix,
   checkRequestOptions,
   type ObjectInfo,
-  type ObjectListOptions,
   type ObjectPutOptions,
-  type ObjectReadOptions,
-  type ObjectRequestOptions,
-  type ObjectStart,
   type ObjectStore,
   pathOfObject,
   takenError,
 } from './object-store.ts';
 import { parsedRange } from './range-headers.ts';
-import { MAXIMUM_GAP, type RangeAnswer, RangedReads, type WantedRange } from './ranged-reads.ts';
+import type { RangeAnswer, WantedRange } from './ranged-store.ts';
 import { RETRY_OPTIONS, type RetryOptions, transient } from './retry.ts';
 import { errorOfFailure } from './s3-errors.ts';
 
@@ -93,65 +87,16 @@ export function sdkStore(options: SdkStoreOptions): ObjectStore {
   return new SdkStore(options);
 }
 
-class SdkStore implements ObjectStore {
-  readonly name: string;
-  readonly maximumGap = MAXIMUM_GAP;
-  readonly #prefix: string;
+class SdkStore extends BucketStore {
   readonly #options: SdkStoreOptions;
-  readonly #reads: RangedReads;
 
   constructor(options: SdkStoreOptions) {
-    const prefix = (options.prefix ?? '').replace(/^\/+|\/+$/g, '');
-    this.#prefix = prefix === '' ? '' : `${prefix}/`;
-    this.name = `s3://${options.bucket}${prefix === '' ? '' : '/'}${prefix}`;
+    super(options);
     this.#options = options;
-    this.#reads = new RangedReads({
-      name: this.name,
-      retry: options,
-      getRange: (wanted, receive) => this.#getRange(wanted, receive),
-    });
-  }
-
-  async readRanges(
-    key: string,
-    ranges: readonly ReadRange[],
-    options: ObjectReadOptions = {},
-  ): Promise<void> {
-    checkKeyOfObject(key);
-    await this.#reads.readRanges(key, ranges, options);
-  }
-
-  async readStart(
-    key: string,
-    length: number,
-    options: ObjectReadOptions = {},
-  ): Promise<ObjectStart> {
-    checkKeyOfObject(key);
-    return this.#reads.readStart(key, length, options);
-  }
-
-  async head(key: string, options: ObjectRequestOptions = {}): Promise<ObjectInfo | undefined> {
-    checkKeyOfObject(key);
-    return this.#reads.head(key, options);
-  }
-
-  async *list(
-    prefix: string,
-    options: ObjectListOptions = {},
-  ): AsyncGenerator<ObjectInfo | CommonPrefix, void, undefined> {
-    checkPrefix(prefix);
-    checkRequestOptions(options);
-    yield* followPages((token) => this.#page(prefix, token, options), {
-      storePrefix: this.#prefix,
-      prefix,
-      path: pathOfObject(this, prefix),
-      signal: options.signal,
-      retry: this.#options,
-    });
   }
 
   async put(key: string, bytes: Uint8Array, options: ObjectPutOptions = {}): Promise<ObjectInfo> {
-    checkKeyOfObject(key);
+    this.checkKey(key);
     checkBytes(bytes, 'bytes of the object');
     checkRequestOptions(options);
     const { PutObjectCommand } = this.#options.commands;
@@ -162,7 +107,7 @@ class SdkStore implements ObjectStore {
     const { ifAbsent, signal } = options;
     const isTaken = ifAbsent && (await this.head(key, { signal })) !== undefined;
     if (isTaken) throw takenError(path);
-    const input = { Key: this.#prefix + key, Body: bytes, ContentLength: bytes.length };
+    const input = { Key: this.keyPrefix + key, Body: bytes, ContentLength: bytes.length };
     const condition = ifAbsent ? { IfNoneMatch: '*' } : {};
     const asked = { path, signal };
     const output = await this.#send(PutObjectCommand, { ...input, ...condition }, asked);
@@ -171,13 +116,13 @@ class SdkStore implements ObjectStore {
     return { key, size: bytes.length, ...(etag === undefined ? {} : { etag }) };
   }
 
-  async #getRange<T>(
+  protected async getRange<T>(
     { key, range, signal, etag }: WantedRange,
     receive: (answer: RangeAnswer) => Promise<T>,
   ): Promise<T> {
     const path = pathOfObject(this, key);
     const input = {
-      Key: this.#prefix + key,
+      Key: this.keyPrefix + key,
       ...(range === undefined ? {} : { Range: `bytes=${range.start}-${range.end - 1}` }),
       ...(etag === undefined ? {} : { IfMatch: etag }),
     };
@@ -194,14 +139,10 @@ class SdkStore implements ObjectStore {
     }
   }
 
-  async #page(
-    prefix: string,
-    token: string | undefined,
-    { delimiter, signal }: ObjectListOptions,
-  ): Promise<ListPage> {
-    const path = pathOfObject(this, prefix);
+  protected async getPage(request: PageRequest): Promise<ListPage> {
+    const { prefix, delimiter, token, path, signal } = request;
     const input = {
-      Prefix: this.#prefix + prefix,
+      Prefix: prefix,
       ...(delimiter === undefined ? {} : { Delimiter: delimiter }),
       ...(token === undefined ? {} : { ContinuationToken: token }),
     };

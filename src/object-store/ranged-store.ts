@@ -11,6 +11,7 @@ import { isStorageError, StorageError } from '../errors.ts';
 import { nonsense } from './http-client.ts';
 import {
   changedError,
+  checkKeyOfObject,
   checkRequestOptions,
   endsEarly,
   type ObjectInfo,
@@ -39,36 +40,28 @@ export type RangeAnswer =
       readonly body: AsyncIterable<Uint8Array>;
     };
 
-/** Makes one request; the answer is valid until `receive` has returned. Throws: the error of the store. */
-export type GetRange = <T>(
-  wanted: WantedRange,
-  receive: (answer: RangeAnswer) => Promise<T>,
-) => Promise<T>;
-
-export interface RangedReadsOptions {
-  readonly name: string;
-  readonly getRange: GetRange;
-  readonly retry: RetryOptions;
-}
-
 /** Reading a gap of this length takes no longer than another request. */
 export const MAXIMUM_GAP = 128 * 1024;
 /** Joined reads are at most this long, so that they run side by side. */
 const MAXIMUM_JOINED_LENGTH = 8 * 1024 * 1024;
 
-export class RangedReads {
-  readonly #options: RangedReadsOptions;
+/** The reads of a store. What lists and writes is the store's own. */
+export abstract class RangedStore {
+  readonly name: string;
+  readonly maximumGap = MAXIMUM_GAP;
+  protected readonly retry: RetryOptions;
 
-  constructor(options: RangedReadsOptions) {
-    this.#options = options;
+  constructor(name: string, retry: RetryOptions) {
+    this.name = name;
+    this.retry = retry;
   }
 
-  /** As `ObjectStore.readRanges`. Requires: the key is checked. */
   async readRanges(
     key: string,
     ranges: readonly ReadRange[],
-    options: ObjectReadOptions,
+    options: ObjectReadOptions = {},
   ): Promise<void> {
+    this.checkKey(key);
     checkRequestOptions(options);
     checkRanges(ranges);
     const wanted = ranges.filter(({ target }) => target.length > 0);
@@ -91,8 +84,9 @@ export class RangedReads {
     }
   }
 
-  /** As `ObjectStore.head`, by reading one byte. Requires: the key is checked. */
-  async head(key: string, options: ObjectRequestOptions): Promise<ObjectInfo | undefined> {
+  /** Reads one byte: the 404 of a HEAD has no body, and could be that of a proxy. */
+  async head(key: string, options: ObjectRequestOptions = {}): Promise<ObjectInfo | undefined> {
+    this.checkKey(key);
     try {
       return (await this.readStart(key, 1, options)).info;
     } catch (error) {
@@ -101,30 +95,40 @@ export class RangedReads {
     }
   }
 
-  /** As `ObjectStore.readStart`. Requires: the key is checked. */
-  async readStart(key: string, length: number, options: ObjectReadOptions): Promise<ObjectStart> {
+  async readStart(
+    key: string,
+    length: number,
+    options: ObjectReadOptions = {},
+  ): Promise<ObjectStart> {
+    this.checkKey(key);
     checkRequestOptions(options);
     checkCount('length', length, { from: 1 });
     const end = Math.min(length, constants.MAX_LENGTH);
     return this.#finish(new Download({ ...options, key, start: 0, length: end }));
   }
 
+  /** Throws `invalid-input` for what no object of the store can have. */
+  protected checkKey(key: unknown): asserts key is string {
+    checkKeyOfObject(key);
+  }
+
+  /** Makes one request; the answer is valid until `receive` has returned. Throws: the error of the store. */
+  protected abstract getRange<T>(
+    wanted: WantedRange,
+    receive: (answer: RangeAnswer) => Promise<T>,
+  ): Promise<T>;
+
   async #finish(download: Download): Promise<ObjectStart> {
-    const { retry, getRange } = this.#options;
     const { key, signal } = download.wanted;
-    const path = pathOfObject(this.#options, key);
-    await retrying(
-      () => getRange(download.next(), (answer) => download.receive(answer, path)),
-      retry,
-      { signal, path },
-    );
-    if (download.isUnsatisfiable) {
-      await retrying(
-        () => getRange(download.whole(), (answer) => download.receive(answer, path)),
-        retry,
+    const path = pathOfObject(this, key);
+    const request = (wanted: () => WantedRange): Promise<void> =>
+      retrying(
+        () => this.getRange(wanted(), (answer) => download.receive(answer, path)),
+        this.retry,
         { signal, path },
       );
-    }
+    await request(() => download.next());
+    if (download.isUnsatisfiable) await request(() => download.whole());
     return download.result(path);
   }
 }
