@@ -13,8 +13,10 @@
  */
 import { checkObject, checkOneOf, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import { compareKeys, formatKey, type Key, type KeyRange, parseKey } from './key.ts';
+import { compareKeys, formatKey, KEY_SIZE, type Key, type KeyRange, parseKey } from './key.ts';
 import { checkLsn, formatLsn, type Lsn, type LsnRange, parseLsn } from './lsn.ts';
+import { joinHalves } from './lsn-halves.ts';
+import { newNameDigits, readCanonicalName } from './name-digits.ts';
 
 /** The name of a delta layer. */
 export interface DeltaLayerName {
@@ -57,6 +59,8 @@ const PATTERN =
  */
 export function parseLayerName(name: string): LayerName {
   checkText('layer name', name);
+  const canonical = parseCanonical(name);
+  if (canonical !== undefined) return canonical;
   const groups = utf8Length(name) <= MAXIMUM_NAME_LENGTH ? PATTERN.exec(name)?.groups : undefined;
   const { start, end, lsn, rest } = groups ?? {};
   if (start === undefined || end === undefined || lsn === undefined || rest === undefined) {
@@ -118,6 +122,26 @@ function utf8Length(text: string): number {
     length += code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x1_0000 ? 3 : 4;
   }
   return length;
+}
+
+/** Reused from name to name. */
+const DIGITS = newNameDigits();
+const LOCAL_SUFFIX = /^-v1-[0-9a-fA-F]{8}$/;
+const LOCAL_SUFFIX_LENGTH = 12;
+
+/** The canonical names of files and of the index, which nearly all names are; undefined for others. */
+function parseCanonical(name: string): LayerName | undefined {
+  const suffix = name.slice(-LOCAL_SUFFIX_LENGTH);
+  const isLocal = suffix.startsWith('-v') && LOCAL_SUFFIX.test(suffix);
+  const bare = isLocal ? name.slice(0, -LOCAL_SUFFIX_LENGTH) : name;
+  if (!readCanonicalName(bare, DIGITS)) return undefined;
+  const { kind, keys, lsns } = DIGITS;
+  const keyRange = { start: keys.slice(0, KEY_SIZE), end: keys.slice(KEY_SIZE) };
+  const start = joinHalves(lsns[0] ?? 0, lsns[1] ?? 0);
+  const generation = isLocal ? { generation: suffix.slice(-8) } : {};
+  if (kind === 'image') return { kind, keyRange, lsn: start, ...generation };
+  const end = joinHalves(lsns[2] ?? 0, lsns[3] ?? 0);
+  return { kind, keyRange, lsnRange: { start, end }, ...generation };
 }
 
 function parseDelta(keyRange: KeyRange, lsn: string, rest: string): DeltaLayerName | undefined {

@@ -16,6 +16,7 @@ import { checkObject, checkText } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { formatLayerName, type LayerName, parseLayerName } from '../layers/layer-name.ts';
+import { isCanonicalName } from '../layers/name-digits.ts';
 import { formatGenerationSuffix, type Generation, parseGeneration } from './generation.ts';
 import {
   formatTenantShard,
@@ -150,6 +151,9 @@ export function parseTimelineObject(name: string): TimelineObject {
     return generation === 'invalid' ? { kind: 'unknown', name } : { kind: 'index', generation };
   }
   const { stem, generation } = cutGeneration(name);
+  if (generation !== 'invalid' && isCanonicalName(stem)) {
+    return { kind: 'layer', name: stem, generation };
+  }
   const layer = generation === 'invalid' ? undefined : parsedOrUndefined(stem);
   if (generation === 'invalid' || layer === undefined || layer.generation !== undefined)
     return { kind: 'unknown', name };

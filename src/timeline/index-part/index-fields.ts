@@ -27,6 +27,7 @@
 import { checkText } from '../../check-options.ts';
 import { formatLayerName, parseLayerName } from '../../layers/layer-name.ts';
 import { formatPgLsn, type Lsn } from '../../layers/lsn.ts';
+import { isCanonicalName } from '../../layers/name-digits.ts';
 import {
   decodeTimelineMetadata,
   MAXIMUM_PG_VERSION,
@@ -35,7 +36,6 @@ import {
 } from '../../write-once/timeline-metadata.ts';
 import type { JsonObject } from '../exact-json.ts';
 import type { JsonField } from '../json-fields.ts';
-import { isCanonicalName } from '../layer-map/name-digits.ts';
 import { decodeLayerEntry, encodeLayerEntry, type IndexLayer } from './layer-entry.ts';
 import { mergeFields } from './merge-fields.ts';
 

@@ -6,10 +6,15 @@
 import { checkText } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { formatKey, KEY_SIZE, type Key, type KeyRange } from '../../layers/key.ts';
-import { parseLayerName } from '../../layers/layer-name.ts';
+import { type LayerName, parseLayerName } from '../../layers/layer-name.ts';
 import type { Lsn } from '../../layers/lsn.ts';
+import {
+  endOfImage,
+  type NameDigits,
+  newNameDigits,
+  readCanonicalName,
+} from '../../layers/name-digits.ts';
 import { KEY_WORDS, keysBetween, unfitKey, writeKeyNumber } from './key-number.ts';
-import { newNameDigits, readCanonicalName, takeParsedName } from './name-digits.ts';
 import { type Ranked, rankRows, rowsUpTo } from './words.ts';
 
 /** The indexes of more layers would not fit. */
@@ -240,6 +245,20 @@ export class LayerTable {
   isL0(layer: number): boolean {
     return this.levels[layer] === L0;
   }
+}
+
+/** Fills the record from a parsed name; false for an image at the highest LSN, which has no end. */
+function takeParsedName(name: LayerName, into: NameDigits): boolean {
+  into.kind = name.kind;
+  into.keys.set(name.keyRange.start);
+  into.keys.set(name.keyRange.end, KEY_SIZE);
+  const start = name.kind === 'image' ? name.lsn : name.lsnRange.start;
+  into.lsns[0] = Number(start >> 32n);
+  into.lsns[1] = Number(start & 0xffff_ffffn);
+  if (name.kind === 'image') return endOfImage(into.lsns);
+  into.lsns[2] = Number(name.lsnRange.end >> 32n);
+  into.lsns[3] = Number(name.lsnRange.end & 0xffff_ffffn);
+  return true;
 }
 
 function orderOf(keys: Int32Array, lsns: Int32Array, levels: Uint8Array): Int32Array {

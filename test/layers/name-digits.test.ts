@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { isStorageError } from '../../../src/errors.ts';
-import { formatLayerName, parseLayerName } from '../../../src/layers/layer-name.ts';
-import { canonicalLayerName } from '../../../src/timeline/index-part/index-fields.ts';
-import { isCanonicalName } from '../../../src/timeline/layer-map/name-digits.ts';
+import { isStorageError } from '../../src/errors.ts';
+import { parseKey } from '../../src/layers/key.ts';
+import { formatLayerName, parseLayerName } from '../../src/layers/layer-name.ts';
+import { parseLsn } from '../../src/layers/lsn.ts';
+import { isCanonicalName } from '../../src/layers/name-digits.ts';
+import { canonicalLayerName } from '../../src/timeline/index-part/index-fields.ts';
 
 const A = '000000067F000000050000400000FFFFFFFF';
 const B = '000000067F000000050000400100FFFFFFFF';
@@ -64,4 +66,36 @@ test('the canonical name is what parsing and formatting give, or the same error'
     }),
     { numRuns: 500 },
   );
+});
+
+test.each(['', '-v1-0000000a', '-v1-0000000A'])(
+  'a canonical name with the suffix "%s" has the keys and LSNs that its digits say',
+  (suffix) => {
+    const generation = suffix === '' ? {} : { generation: suffix.slice(-8) };
+    for (const [start, end] of [
+      [LSN, NEXT],
+      ['0000000000000000', 'FFFFFFFFFFFFFFFF'],
+      ['80000000FFFFFFFF', '8000000100000000'],
+    ] as const) {
+      const keyRange = { start: parseKey(A), end: parseKey(B) };
+      expect(parseLayerName(`${A}-${B}__${start}-${end}${suffix}`)).toEqual({
+        kind: 'delta',
+        keyRange,
+        lsnRange: { start: parseLsn(start), end: parseLsn(end) },
+        ...generation,
+      });
+      expect(parseLayerName(`${B}-${A}__${end}${suffix}`)).toEqual({
+        kind: 'image',
+        keyRange: { start: keyRange.end, end: keyRange.start },
+        lsn: parseLsn(end),
+        ...generation,
+      });
+    }
+  },
+);
+
+test('keys of one name are not those of the next', () => {
+  const first = parseLayerName(`${A}-${B}__${LSN}`);
+  parseLayerName(`${B}-${A}__${LSN}`);
+  expect(first.keyRange).toEqual({ start: parseKey(A), end: parseKey(B) });
 });

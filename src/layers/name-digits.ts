@@ -4,12 +4,10 @@
  *   {36 digits}-{36 digits}__{16 digits}             image
  *   {36 digits}-{36 digits}__{16 digits}-{16 digits} delta
  *
- * A map may have 100,000 names, and `parseLayerName` takes 10 times as long. It decides on all names
+ * A timeline may have 100,000 layers, and a pattern takes 10 times as long. `parseLayerName` uses one for names
  * that are not of this form.
  */
-
-import { KEY_SIZE } from '../../layers/key.ts';
-import type { LayerName } from '../../layers/layer-name.ts';
+import { KEY_SIZE } from './key.ts';
 
 /** What a name says. Reused from name to name. */
 export interface NameDigits {
@@ -60,7 +58,7 @@ export function readCanonicalName(name: string, into: NameDigits): boolean {
   }
   if (!readLsn(name, LSN_AT, into.lsns, 0)) return false;
   into.kind = isImage ? 'image' : 'delta';
-  if (isImage) return endAfter(into.lsns);
+  if (isImage) return endOfImage(into.lsns);
   if (name.charCodeAt(IMAGE_LENGTH) !== DASH) return false;
   if (!readLsn(name, IMAGE_LENGTH + 1, into.lsns, 2)) return false;
   const [startHigh = 0, startLow = 0, endHigh = 0, endLow = 0] = into.lsns;
@@ -80,21 +78,8 @@ export function isCanonicalName(name: string): boolean {
   return true;
 }
 
-/** Fills the record from a parsed name; false for an image at the highest LSN, which has no end. */
-export function takeParsedName(name: LayerName, into: NameDigits): boolean {
-  into.kind = name.kind;
-  into.keys.set(name.keyRange.start);
-  into.keys.set(name.keyRange.end, KEY_SIZE);
-  const start = name.kind === 'image' ? name.lsn : name.lsnRange.start;
-  into.lsns[0] = Number(start >> 32n);
-  into.lsns[1] = Number(start & 0xffff_ffffn);
-  if (name.kind === 'image') return endAfter(into.lsns);
-  into.lsns[2] = Number(name.lsnRange.end >> 32n);
-  into.lsns[3] = Number(name.lsnRange.end & 0xffff_ffffn);
-  return true;
-}
-
-function endAfter(lsns: Uint32Array): boolean {
+/** Sets the end of an image one above its LSN; false for the highest LSN, which has no end. */
+export function endOfImage(lsns: Uint32Array): boolean {
   const low = (lsns[1] ?? 0) + 1;
   const carry = low > 0xffff_ffff ? 1 : 0;
   lsns[3] = low;
