@@ -5,21 +5,20 @@ import { IndexPart } from '../timeline/index-part/index-part.ts';
 import { indexGeneration } from '../timeline/remote-path.ts';
 import { formatShardIndex, isUnsharded } from '../timeline/tenant-shard.ts';
 
-/** Whether a file has the name of an index, of whatever generation. */
-export function isIndexName(name: string): boolean {
-  return indexGeneration(name) !== 'invalid';
+/** The name of an index. */
+export interface NamedIndex {
+  readonly name: string;
+  readonly generation: Generation;
 }
 
 /** The names of indexes among those of files, the one without a generation first. */
-export function indexesAmong(names: readonly string[]): string[] {
-  const indexes: { name: string; generation: Generation }[] = [];
+export function indexesAmong(names: readonly string[]): NamedIndex[] {
+  const indexes: NamedIndex[] = [];
   for (const name of names) {
     const generation = indexGeneration(name);
     if (generation !== 'invalid') indexes.push({ name, generation });
   }
-  return indexes
-    .sort((left, right) => compareGenerations(left.generation, right.generation))
-    .map(({ name }) => name);
+  return indexes.sort((left, right) => compareGenerations(left.generation, right.generation));
 }
 
 /** Parses an index. Throws as `IndexPart.parse`. */

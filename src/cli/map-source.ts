@@ -3,22 +3,28 @@
  *
  *   index_part.json   one snapshot
  *   directory, s3://  of a timeline: a snapshot for each index in it, by generation; without an index
- *                     the layers that lie there. Above timelines: the one that is chosen
+ *                     the layers that lie there. Above timelines: the one that is chosen. Its shards are
+ *                     drawn as one
  *   file, or -        names of layers, one per line; `gc_cutoff:LSN` and `branch:LSN` draw lines
  */
-import { basename, dirname, resolve } from 'node:path';
 import { StorageError } from '../errors.ts';
 import { parseLsn } from '../layers/lsn.ts';
 import type { Snapshot, SnapshotLayer } from '../map/snapshot.ts';
-import type { ObjectStore } from '../object-store/object-store.ts';
+import { type ObjectStore, pathOfObject, readWhole } from '../object-store/object-store.ts';
+import {
+  compareGenerations,
+  formatGenerationSuffix,
+  type Generation,
+} from '../timeline/generation.ts';
 import { INDEX_NAME } from '../timeline/remote-path.ts';
+import { DEFAULT_STRIPE_SIZE } from '../timeline/shard-owner.ts';
 import type { TimelineSurvey } from '../timeline/survey.ts';
-import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 import { readSmallFile } from '../virtual-file/small-file.ts';
 import type { Context } from './context.ts';
-import { indexesAmong, isIndexName, snapshotOfIndex } from './map-index.ts';
-import { isUrl, remotePlace } from './remote-source.ts';
-import type { SurveyOptions } from './survey-source.ts';
+import { formatNumberOf } from './human.ts';
+import { indexesAmong, snapshotOfIndex } from './map-index.ts';
+import { placeOfArgument } from './source-place.ts';
+import { type SurveyOptions, surveySource } from './survey-source.ts';
 
 /** An index of a million layers has about 200 MB. */
 const MAXIMUM_FILE_LENGTH = 512 * 1024 * 1024;
@@ -47,70 +53,138 @@ export async function readMapSource(
     const label = 'standard input';
     return { title: label, snapshots: [namesSnapshot(label, await readStream(context.stdin()))] };
   }
-  const name = lastPart(source);
-  if (isUrl(source)) {
-    if (!isIndexName(name)) return readTimelines(context, source, options);
-    const { store, key } = await remotePlace(source, options);
-    return { title: name, snapshots: [await readObject(store, key, context.signal)] };
+  const place = await placeOfArgument(source, options);
+  if (place.kind === 'file') {
+    return { title: lastPart(source), snapshots: [await readFile(place.path)] };
   }
-  const { kind } = await nodeFileSystem.stat(source);
-  if (kind === 'directory') return readTimelines(context, source, options);
-  const content = await readContent(source);
-  if (isIndexName(name)) {
-    const title = basename(dirname(resolve(source)));
-    return { title, snapshots: [snapshotOfIndex(source, content)] };
+  if (place.kind === 'lone-index') {
+    const { store, key } = place;
+    return { title: lastPart(source), snapshots: [await readObject(store, key, context.signal)] };
   }
-  const looksLikeJson = /^\s*\{/.test(textOf(content.subarray(0, MAXIMUM_LINE_LENGTH)));
-  const snapshot = looksLikeJson
-    ? snapshotOfIndex(source, content)
-    : namesSnapshot(source, textOf(content));
-  return { title: name, snapshots: [snapshot] };
+  if (place.kind === 'timelines' && place.indexName !== undefined) {
+    const { root, prefix, indexName } = place;
+    const snapshot = await readObject(root.store, prefix + indexName, context.signal);
+    return { title: lastPart(pathOfObject(root.store, prefix)), snapshots: [snapshot] };
+  }
+  const surveys = await surveySource(context, source, options);
+  const { timelineId } = surveys[0]?.location ?? {};
+  const snapshots = await readTimeline(surveys, context.signal);
+  return { title: timelineId ?? lastPart(source), snapshots };
 }
 
-/** The indexes of a timeline, or of each of its shards. */
-async function readTimelines(
-  context: Pick<Context, 'signal'>,
-  source: string,
-  options: SurveyOptions,
-): Promise<MapSource> {
-  const { surveySource } = await import('./survey-source.ts');
-  const surveys = await surveySource(context, source, options);
-  const snapshots: Snapshot[] = [];
+/** An index under another name, or names of layers. */
+async function readFile(path: string): Promise<Snapshot> {
+  const content = await readContent(path);
+  const looksLikeJson = /^\s*\{/.test(textOf(content.subarray(0, MAXIMUM_LINE_LENGTH)));
+  return looksLikeJson ? snapshotOfIndex(path, content) : namesSnapshot(path, textOf(content));
+}
+
+/** The indexes of a timeline. Those of several shards are snapshots of the whole timeline, by generation. */
+async function readTimeline(
+  surveys: readonly TimelineSurvey[],
+  signal: AbortSignal,
+): Promise<Snapshot[]> {
+  const shards: ShardSnapshots[] = [];
   for (const survey of surveys) {
     const { branchPoints } = await import('../timeline/branch-points.ts');
-    const branchLsns = await branchPoints(survey, context.signal);
-    const read = await snapshotsOf(survey, context.signal);
-    snapshots.push(...read.map((snapshot) => ({ ...snapshot, branchLsns })));
+    const branchLsns = await branchPoints(survey, signal);
+    const read = await snapshotsOf(survey, signal);
+    const steps = read.map(({ generation, snapshot }) => {
+      return { generation, snapshot: { ...snapshot, branchLsns } };
+    });
+    shards.push({ shard: survey.location.shard, steps });
   }
-  return { title: surveys[0]?.location.timelineId ?? lastPart(source), snapshots };
+  const [first] = surveys;
+  const [only] = shards;
+  if (first === undefined || only === undefined) return [];
+  if (shards.length === 1) return only.steps.map(({ snapshot }) => snapshot);
+  const { chooseShards, readStripeSize } = await import('../timeline/shard-set.ts');
+  const chosen = chooseShards(surveys.map(({ location }) => location));
+  const { store } = first;
+  const stripeSize = chosen && (await readStripeSize({ store, shards: chosen, signal }));
+  return mergedSteps(shards, stripeSize ?? DEFAULT_STRIPE_SIZE);
+}
+
+/** A snapshot, and the generation of its index. */
+export interface SnapshotStep {
+  readonly generation: Generation;
+  readonly snapshot: Snapshot;
+}
+
+/** The snapshots of a shard, by generation. */
+export interface ShardSnapshots {
+  readonly shard: string | undefined;
+  readonly steps: readonly SnapshotStep[];
+}
+
+/** At each generation that a shard has, the whole timeline: of each shard the newest snapshot up to then. */
+export function mergedSteps(shards: readonly ShardSnapshots[], stripeSize: number): Snapshot[] {
+  const generations = shards.flatMap(({ steps }) => steps.map(({ generation }) => generation));
+  return [...new Set(generations)].sort(compareGenerations).map((generation) => {
+    const parts = shards.flatMap(({ shard, steps }) => {
+      const step = steps.findLast(
+        (candidate) => compareGenerations(candidate.generation, generation) <= 0,
+      );
+      return step === undefined ? [] : [{ shard, snapshot: step.snapshot }];
+    });
+    const name = INDEX_NAME + formatGenerationSuffix(generation);
+    const label = `${name} of ${formatNumberOf(parts.length, 'shard', 'shards')}`;
+    return { ...merged(parts), label, stripeSize };
+  });
+}
+
+interface ShardSnapshot {
+  readonly shard: string | undefined;
+  readonly snapshot: Snapshot;
+}
+
+/** A layer has the shard that reads it, whoever wrote it: after a split, several shards have the same layers. */
+function merged(parts: readonly ShardSnapshot[]): Omit<Snapshot, 'label'> {
+  const lsnsOf = (field: 'diskConsistentLsn' | 'gcCutoffLsn'): bigint[] =>
+    parts.flatMap(({ snapshot }) => snapshot[field] ?? []).sort(compareLsns);
+  const durable = lsnsOf('diskConsistentLsn');
+  return {
+    layers: parts.flatMap(({ shard, snapshot }) =>
+      Array.from(snapshot.layers, (layer) => ({ ...layer, shard })),
+    ),
+    // Up to the lowest, the layers of all shards have everything.
+    diskConsistentLsn: durable.length === parts.length ? durable[0] : undefined,
+    lastLsn: durable.length === parts.length ? durable.at(-1) : undefined,
+    gcCutoffLsn: lsnsOf('gcCutoffLsn').at(-1),
+    ancestorLsn: parts[0]?.snapshot.ancestorLsn,
+    branchLsns: [...new Set(parts.flatMap(({ snapshot }) => snapshot.branchLsns ?? []))],
+  };
+}
+
+function compareLsns(left: bigint, right: bigint): number {
+  return left < right ? -1 : Number(left > right);
 }
 
 /** One for each index, by generation; without an index the layers that lie there. */
 async function snapshotsOf(
   { store, location, layers }: TimelineSurvey,
   signal: AbortSignal,
-): Promise<Snapshot[]> {
+): Promise<SnapshotStep[]> {
   const { prefix } = location;
   const names: string[] = [];
   for await (const item of store.list(`${prefix}${INDEX_NAME}`, { delimiter: '/', signal })) {
     if ('key' in item) names.push(item.key.slice(prefix.length));
   }
-  const snapshots: Snapshot[] = [];
-  for (const name of indexesAmong(names)) {
-    snapshots.push(await readObject(store, prefix + name, signal));
+  const steps: SnapshotStep[] = [];
+  for (const { name, generation } of indexesAmong(names)) {
+    steps.push({ generation, snapshot: await readObject(store, prefix + name, signal) });
   }
-  if (snapshots.length > 0) return snapshots;
+  if (steps.length > 0) return steps;
   const listed = layers.map(({ name, size, generation, shard }) => ({
     name,
     size,
     generation,
     shard,
   }));
-  return [{ label: store.name, layers: listed }];
+  return [{ generation: undefined, snapshot: { label: store.name, layers: listed } }];
 }
 
 async function readObject(store: ObjectStore, key: string, signal: AbortSignal): Promise<Snapshot> {
-  const { pathOfObject, readWhole } = await import('../object-store/object-store.ts');
   const { bytes } = await readWhole(store, key, { maximumLength: MAXIMUM_FILE_LENGTH, signal });
   return snapshotOfIndex(pathOfObject(store, key), bytes);
 }

@@ -4,6 +4,7 @@ import { basename } from 'node:path';
 import { StorageError } from '../errors.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { placeOfSource, type SourcePlace } from '../timeline/open-timeline.ts';
+import { chooseShards } from '../timeline/shard-set.ts';
 import {
   findTimelines,
   formatLocation,
@@ -60,7 +61,8 @@ export async function placeOfArgument(
 }
 
 /**
- * The shards of the one timeline that is chosen, in the order of the listing; none if there is no timeline.
+ * The shards of the one timeline that is chosen, by number; none if there is no timeline. Of a tenant that was
+ * split they are those of `chooseShards`.
  * Throws `usage` if several timelines are left.
  */
 export async function shardsOfTimeline(
@@ -78,7 +80,7 @@ export async function shardsOfTimeline(
   const isOne = found.every(
     ({ tenantId, timelineId }) => tenantId === first?.tenantId && timelineId === first?.timelineId,
   );
-  if (isOne) return found;
+  if (isOne) return [...(chooseShards(found)?.locations.values() ?? found)];
   throw severalError('several timelines: choose with --tenant and --timeline', source, found);
 }
 

@@ -8,11 +8,11 @@ import { isStorageError } from '../errors.ts';
 import { KEY_SIZE } from '../layers/key.ts';
 import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
 import { formatLsn, type Lsn, MAXIMUM_LSN } from '../layers/lsn.ts';
+import { isCanonicalName } from '../layers/name-digits.ts';
 import { printable, shortened } from '../printable.ts';
 import { keyNumber } from '../timeline/layer-map/key-number.ts';
 import { LayerMap } from '../timeline/layer-map/layer-map.ts';
 import { LayerTable, MAXIMUM_LAYERS } from '../timeline/layer-map/layer-table.ts';
-import { isCanonicalName } from '../timeline/layer-map/name-digits.ts';
 import { rowsUpTo } from '../timeline/layer-map/words.ts';
 import {
   columnsOf,
@@ -65,6 +65,7 @@ export function collectLayers(title: string, snapshots: readonly Snapshot[]): Pa
       label: snapshot.label,
       layers: named.length,
       holes: counts.snapshots[index]?.holes ?? 0,
+      stripeSize: snapshot.stripeSize,
       diskConsistentLsn: lsnText(snapshot.diskConsistentLsn),
       gcCutoffLsn: lsnText(snapshot.gcCutoffLsn),
       ancestorLsn: lsnText(snapshot.ancestorLsn),
@@ -88,23 +89,29 @@ interface NamedLayer {
 
 interface ReadSnapshot {
   readonly snapshot: Snapshot;
-  readonly map: LayerMap;
+  /** By shard: a read asks one of them. */
+  readonly maps: ReadonlyMap<number, LayerMap>;
   readonly layers: readonly NamedLayer[];
 }
 
 function readSnapshot(snapshot: Snapshot, leftOut: LeftOutNames): ReadSnapshot {
-  const byName = new Map<string, NamedLayer>();
+  const shards = new Map<number, Map<string, NamedLayer>>();
   for (const layer of snapshot.layers) {
     try {
       const named = readLayer(layer);
+      // Without stripes, a shard only says who wrote the layer.
+      const shard = snapshot.stripeSize === undefined ? 0 : named.shard;
+      const byName = shards.get(shard) ?? new Map<string, NamedLayer>();
+      shards.set(shard, byName);
       if (byName.has(named.canonical)) leftOut.add(layer.name, 'named twice');
       else byName.set(named.canonical, named);
     } catch (error) {
       leftOut.add(layer.name, reasonOf(error));
     }
   }
-  const map = mapOf(byName, leftOut);
-  return { snapshot, map, layers: [...byName.values()] };
+  const maps = new Map<number, LayerMap>();
+  for (const [shard, byName] of shards) maps.set(shard, mapOf(byName, leftOut));
+  return { snapshot, maps, layers: [...shards.values()].flatMap((named) => [...named.values()]) };
 }
 
 /** Takes out what a layer map refuses; the layers are looked at one by one only if there is any. */
@@ -188,6 +195,7 @@ class DistinctLayers {
 
 /** A list of names says nothing of sizes, and may leave out generations. */
 function mayBeSame(left: NamedLayer, right: NamedLayer): boolean {
+  if (left.shard !== right.shard && left.shard !== 0 && right.shard !== 0) return false;
   const isListed = left.size === undefined || right.size === undefined;
   if (!isListed) {
     return (
@@ -242,26 +250,37 @@ function fillColumns(views: PageColumns, table: LayerTable, distinct: DistinctLa
 }
 
 interface ReadMap {
-  readonly visible: ReadonlySet<string>;
+  /** For each layer of the snapshot. */
+  readonly isVisible: readonly boolean[];
   readonly holes: ReturnType<LayerMap['holes']>;
-  readonly names: readonly string[];
 }
 
-/** What a layer map says about one snapshot. */
-function readMap({ snapshot, map, layers }: ReadSnapshot): ReadMap {
-  const lastLsn = snapshot.diskConsistentLsn ?? MAXIMUM_LSN;
-  const { visible } = map.visibility([lastLsn, ...(snapshot.branchLsns ?? [])]);
+/** What the layer maps say about one snapshot. */
+function readMap({ snapshot, maps, layers }: ReadSnapshot): ReadMap {
+  const lastLsn = snapshot.lastLsn ?? snapshot.diskConsistentLsn ?? MAXIMUM_LSN;
+  const readPoints = [lastLsn, ...(snapshot.branchLsns ?? [])];
+  const visible = new Map<number, ReadonlySet<string>>();
+  for (const [shard, map] of maps) visible.set(shard, new Set(map.visibility(readPoints).visible));
+  const ofAll = maps.get(0);
   return {
-    visible: new Set(visible),
-    holes: map.holes(MINIMUM_HOLE_KEYS),
-    names: layers.map(({ canonical }) => canonical),
+    isVisible: layers.map(
+      ({ canonical, shard }) => (visible.get(shard) ?? visible.get(0))?.has(canonical) === true,
+    ),
+    holes: (ofAll !== undefined && maps.size === 1 ? ofAll : mapOfAll(layers)).holes(
+      MINIMUM_HOLE_KEYS,
+    ),
   };
+}
+
+/** A hole of a timeline is one of all its shards. */
+function mapOfAll(layers: readonly NamedLayer[]): LayerMap {
+  return LayerMap.fromNames(new Set(layers.map(({ canonical }) => canonical)));
 }
 
 interface SnapshotContent {
   readonly table: LayerTable;
   readonly map: ReadMap | undefined;
-  /** The distinct layers of the snapshot, in the order of the map's names. */
+  /** The distinct layers of the snapshot, in its order. */
   readonly members: readonly number[] | undefined;
   readonly rows: Int32Array;
 }
@@ -270,7 +289,7 @@ function fillSnapshot(into: SnapshotColumns, { table, map, members, rows }: Snap
   members?.forEach((layer, index) => {
     const row = rows[layer] ?? 0;
     setBit(into.members, row);
-    if (map?.visible.has(map.names[index] ?? '')) setBit(into.visible, row);
+    if (map?.isVisible[index]) setBit(into.visible, row);
   });
   map?.holes.forEach(({ keyRange }, index) => {
     into.holes[2 * index] = borderOf(table, keyRange.start);

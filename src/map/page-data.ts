@@ -37,6 +37,8 @@ export interface SnapshotDescription {
   readonly label: string;
   readonly layers: number;
   readonly holes: number;
+  /** Pages of a stripe, if the layers are those of several shards. */
+  readonly stripeSize?: number | undefined;
   readonly diskConsistentLsn?: string | undefined;
   readonly gcCutoffLsn?: string | undefined;
   readonly ancestorLsn?: string | undefined;

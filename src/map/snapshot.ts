@@ -18,8 +18,12 @@ export interface Snapshot {
   /** What it was read from, for people. It is not trusted. */
   readonly label: string;
   readonly layers: Iterable<SnapshotLayer>;
+  /** Pages of a stripe, if the layers are those of several shards: each layer has its shard then. */
+  readonly stripeSize?: number | undefined;
   /** All below is durable in the layers. */
   readonly diskConsistentLsn?: Lsn | undefined;
+  /** LSN of a read of the newest values. Default: the disk-consistent LSN. */
+  readonly lastLsn?: Lsn | undefined;
   /** Reads below it are refused. */
   readonly gcCutoffLsn?: Lsn | undefined;
   /** Where the timeline itself branched off its ancestor. */

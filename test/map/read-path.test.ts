@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { formatKey, parseKey } from '../../src/layers/key.ts';
 import { parseQuery, readPath } from '../../src/map/page/read-path.ts';
+import { shardOfKey } from '../../src/timeline/shard-owner.ts';
 import { FIRST_KEY, LAST_KEY, layerName, modelOf, relationKey, snapshotOf } from './support.ts';
 
 const A = relationKey(16384, 0);
@@ -49,6 +50,47 @@ describe('a read', () => {
     });
     const path = readPath(modelOf(snapshotOf(...many)), parseKey(A), 5000n);
     expect([path.visits.length, path.end]).toEqual([1000, 'long']);
+  });
+});
+
+describe('a read of a timeline of two shards', () => {
+  const stripeSize = 8;
+  const ownerOf = (key: string) => shardOfKey(parseKey(key), { count: 2, stripeSize });
+  const keys = Array.from({ length: 12 }, (_, at) => relationKey(16384, at * stripeSize));
+  const layers = [
+    { name: IMAGE, shard: '0002' },
+    { name: DELTA, shard: '0002', size: 8192 },
+    { name: DELTA, shard: '0102', size: 9000 },
+    { name: L0, shard: '0102' },
+  ];
+
+  test.each([0, 1])('visits the layers of shard %i if that owns the key', (owner) => {
+    const model = modelOf({ label: 'all', layers, stripeSize });
+    const key = keys.find((candidate) => ownerOf(candidate) === owner) as string;
+    const { visits } = readPath(model, parseKey(key), 40n);
+    expect(visits.map(({ row }) => [model.name(row), model.shard(row)?.number])).toEqual(
+      owner === 0
+        ? [
+            [DELTA, 0],
+            [IMAGE, 0],
+          ]
+        : [
+            [L0, 1],
+            [DELTA, 1],
+          ],
+    );
+  });
+
+  test('sees a layer as its shard does: covered by an image of that shard alone', () => {
+    const above = layerName(A, B, { lsn: 64n });
+    const covered = [...layers, { name: above, shard: '0002' }];
+    const model = modelOf({ label: 'all', layers: covered, stripeSize });
+    const rows = Array.from({ length: model.count }, (_, row) => row);
+    const deltas = rows.filter((row) => model.name(row) === DELTA);
+    expect(deltas.map((row) => [model.shard(row)?.number, model.isVisible(row)]).sort()).toEqual([
+      [0, false],
+      [1, true],
+    ]);
   });
 });
 

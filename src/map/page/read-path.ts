@@ -32,7 +32,7 @@ export const MAXIMUM_VISITS = 1_000;
 
 /** Follows a read through the shown snapshot. Throws a StorageError for a key that no pageserver holds. */
 export function readPath(model: Model, key: Key, lsn: Lsn): ReadPath {
-  const { map, rows } = model.searchable();
+  const { map, rows } = model.layersWith(key);
   const visits: Visit[] = [];
   let end = lsn + 1n;
   while (visits.length < MAXIMUM_VISITS) {

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
-import { readMapSource } from '../../../src/cli/map-source.ts';
+import { mergedSteps, readMapSource } from '../../../src/cli/map-source.ts';
 import { isStorageError } from '../../../src/errors.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 
@@ -141,6 +141,72 @@ describe('a source', () => {
     });
     expect((await read(child)).snapshots).toEqual([
       expect.objectContaining({ ancestorLsn: 0x15n, branchLsns: [] }),
+    ]);
+  });
+
+  test('of two shards is one timeline, at each generation that a shard has', async () => {
+    const root = temporaryDirectory();
+    const write = (shard: string, name: string, names: readonly string[]): void => {
+      const tenant = join(root, 'tenants', `${TENANT}-${shard}`);
+      const timeline = join(tenant, 'timelines', PARENT);
+      mkdirSync(timeline, { recursive: true });
+      writeFileSync(join(timeline, name), indexText(names));
+      const manifest = { version: 2, stripe_size: 8, offloaded_timelines: [] };
+      writeFileSync(join(tenant, 'tenant-manifest.json'), JSON.stringify(manifest));
+    };
+    write('0002', 'index_part.json-00000001', [NAME]);
+    write('0002', 'index_part.json-00000003', []);
+    write('0102', 'index_part.json-00000002', [NAME]);
+    const { title, snapshots } = await read(root);
+    expect(title).toBe(PARENT);
+    const shown = snapshots.map(({ label, stripeSize, layers, ...lsns }) => ({
+      label,
+      stripeSize,
+      shards: Array.from(layers, ({ name, shard }) => [name === NAME, shard]),
+      durable: [lsns.diskConsistentLsn, lsns.lastLsn],
+    }));
+    const durable = [0x18n, 0x18n];
+    expect(shown).toEqual([
+      {
+        label: 'index_part.json-00000001 of 1 shard',
+        stripeSize: 8,
+        shards: [[true, '0002']],
+        durable,
+      },
+      {
+        label: 'index_part.json-00000002 of 2 shards',
+        stripeSize: 8,
+        shards: [
+          [true, '0002'],
+          [true, '0102'],
+        ],
+        durable,
+      },
+      {
+        label: 'index_part.json-00000003 of 2 shards',
+        stripeSize: 8,
+        shards: [[true, '0102']],
+        durable,
+      },
+    ]);
+  });
+
+  test('of shards is durable up to the lowest LSN, and is read at the highest', () => {
+    const step = (diskConsistentLsn: bigint, gcCutoffLsn: bigint) => ({
+      generation: 1,
+      snapshot: { label: '', layers: [], diskConsistentLsn, gcCutoffLsn, branchLsns: [5n] },
+    });
+    const shards = [
+      { shard: '0002', steps: [step(90n, 20n)] },
+      { shard: '0102', steps: [step(100n, 10n)] },
+    ];
+    expect(mergedSteps(shards, 8)).toEqual([
+      expect.objectContaining({
+        diskConsistentLsn: 90n,
+        lastLsn: 100n,
+        gcCutoffLsn: 20n,
+        branchLsns: [5n],
+      }),
     ]);
   });
 
