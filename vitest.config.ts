@@ -29,18 +29,26 @@ const IN_ONE_PROCESS = [
 ];
 
 /**
- * Those of them that take seconds each, because of many rounds, processes of their own or large inputs.
- * `npm run test:unit` leaves them out.
+ * Those of them that take a second of a processor or more each, because of many rounds, processes of their own or
+ * large inputs. `npm run test:unit` leaves them out, and needs no build.
  */
 const LONG = [
-  'test/blob-writer/compression-pool.test.ts',
-  'test/cli/{damage,process}.test.ts',
-  'test/layers/{hostile-bytes,unawaited-puts}.test.ts',
-  'test/layers/disk-btree/{builder,hostile-index,reader,ascending-walk}.test.ts',
-  'test/layers/ephemeral-layer/write-out.test.ts',
-  'test/layers/layer-file/{failing-disk,file-layout,index-store,large-value,salvage,sparse-file}.test.ts',
-  'test/postgres/real-cluster.test.ts',
+  'test/blob-writer/{blob-reader,blob-scanner,compression-pool}.test.ts',
+  'test/cli/{corrupt,damage,golden,ndjson-lines,process,remote-timeline}.test.ts',
+  'test/cli/commands/{build,check,map,timeline}.test.ts',
+  'test/layers/{corrupt,golden,hostile-bytes,unawaited-puts,value-format}.test.ts',
+  'test/layers/delta-layer/{batch-writer,writer}.test.ts',
+  'test/layers/disk-btree/{ascending-walk,builder,hostile-index,reader}.test.ts',
+  'test/layers/ephemeral-layer/{ephemeral-layer,write-out}.test.ts',
+  'test/layers/image-layer/{compression-queue,writer}.test.ts',
+  'test/layers/layer-file/{direct,failing-disk,file-layout,index-store,large-value,large-values}.test.ts',
+  'test/layers/layer-file/{layer-reader,layer-writer,salvage,sparse-file}.test.ts',
+  'test/object-store/{s3-faults,s3-suite}.test.ts',
+  'test/postgres/{import-objections,real-cluster}.test.ts',
+  'test/timeline/{directory,exact-json,golden,reconstruct-model,shards}.test.ts',
+  'test/timeline/layer-map/model.test.ts',
   'test/virtual-file/many-files.test.ts',
+  'test/write-once/{document,overwrite}.test.ts',
   'test/zstd/{compression,decompression}.test.ts',
 ];
 const LEFT_OUT = process.env['LAYERFILE_QUICK'] === undefined ? [] : LONG;
