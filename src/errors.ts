@@ -71,6 +71,12 @@ export interface StorageErrorDetails {
   readonly cause?: unknown;
 }
 
+/** @internal What makes a StorageError. All of it can be sent to another thread. */
+export interface PlainStorageError {
+  readonly code: StorageErrorCode;
+  readonly details: StorageErrorDetails;
+}
+
 const BRAND = Symbol.for('layerfile.StorageError');
 
 /**
@@ -130,6 +136,11 @@ export class StorageError extends Error {
     this.errno = details.errno;
     this.outcome = details.outcome;
     this.#details = details;
+  }
+
+  /** @internal All but the cause, to be sent to another thread. */
+  toPlain(): PlainStorageError {
+    return { code: this.code, details: { ...this.#details, cause: undefined } };
   }
 
   /** A copy with some details replaced or added. Its stack is that of the original. */

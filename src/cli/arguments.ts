@@ -54,6 +54,15 @@ export function countArgument(text: string): number {
   throw new InvalidArgumentError('Expected an integer of at least 0.');
 }
 
+const MAXIMUM_JOBS = 1024;
+
+/** Layers at a time. */
+export function jobsArgument(text: string): number {
+  const count = countArgument(text);
+  if (count >= 1 && count <= MAXIMUM_JOBS) return count;
+  throw new InvalidArgumentError(`Expected a number from 1 to ${MAXIMUM_JOBS}.`);
+}
+
 const SIZE_UNITS = ['', 'k', 'm', 'g', 't'] as const;
 
 /** `1048576`, `512KiB`, `1.5GiB`; a unit is a power of 1,024, and may be one letter. */

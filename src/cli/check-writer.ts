@@ -88,11 +88,14 @@ class PeopleWriter implements CheckWriter {
   }
 
   async layer(layer: CheckedLayer): Promise<void> {
-    const { name, ok, state, findings, errors, warnings } = layer;
+    const { name, shard, ok, state, findings, errors, warnings } = layer;
     this.#states.set(state, (this.#states.get(state) ?? 0) + 1);
     if (!isNews(layer) || (findings.length === 0 && state === 'unknown')) return;
     const style = ok ? 'yellow' : 'red';
-    await this.#output.write(`${paint(this.#output, style, state)}  ${printable(name)}\n`);
+    const ofShard = shard === undefined ? '' : `  shard ${shard}`;
+    await this.#output.write(
+      `${paint(this.#output, style, state)}  ${printable(name)}${ofShard}\n`,
+    );
     for (const finding of findings) await this.#finding(finding);
     const hidden = errors + warnings - findings.length;
     if (hidden > 0) {
@@ -128,8 +131,8 @@ class PeopleWriter implements CheckWriter {
   }
 }
 
-function layerJson({ name, state, ok, decision, findings }: CheckedLayer): Json {
-  return { name, state, ok, decision, findings: findings.map(findingJson) };
+function layerJson({ name, shard, state, ok, decision, findings }: CheckedLayer): Json {
+  return { name, shard, state, ok, decision, findings: findings.map(findingJson) };
 }
 
 function summaryJson({ findings, holes, ...counts }: CheckSummary): Json {

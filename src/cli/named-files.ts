@@ -1,6 +1,5 @@
-/** Files and objects that are named one by one: `--files-from`, and what each name is read from. */
+/** Files and objects that are named one by one: `--files-from`, and the place of each name. */
 import { StorageError } from '../errors.ts';
-import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { isOfShard, type WorkShare } from '../timeline/work-share.ts';
 import type { Context } from './context.ts';
@@ -22,25 +21,22 @@ export async function* namedFiles(
   }
 }
 
-/** Opens URLs and paths. One store serves all objects of a bucket or of a web server. */
-export class NamedInputs {
+/** The places of URLs and paths. One store serves all objects of a bucket. */
+export class NamedPlaces {
   readonly #options: RemoteOptions;
-  readonly #signal: AbortSignal;
   readonly #stores = new Map<string, ObjectStore>();
 
-  constructor(options: RemoteOptions, signal: AbortSignal) {
+  constructor(options: RemoteOptions) {
     this.#options = options;
-    this.#signal = signal;
   }
 
-  /** Throws as the store. A path is opened by its reader. */
-  async open(name: string): Promise<LayerInput> {
+  /** Nothing is looked up. Throws `usage` and `invalid-input` for a URL of no object. */
+  async placeOf(name: string): Promise<string | { store: ObjectStore; key: string }> {
     if (!isUrl(name)) return name;
-    const { objectSource } = await import('../object-store/object-source.ts');
     const { store, key, canList } = await remotePlace(name, this.#options);
-    if (!canList) return objectSource(store, key, { signal: this.#signal });
+    if (!canList) return { store, key };
     const known = this.#stores.get(store.name) ?? store;
     this.#stores.set(store.name, known);
-    return objectSource(known, key, { signal: this.#signal });
+    return { store: known, key };
   }
 }

@@ -3,6 +3,7 @@ import type { Compression } from '../zstd/compression.ts';
 import {
   directoryArgument,
   generationArgument,
+  jobsArgument,
   lsnArgument,
   sizeArgument,
   zstdLevelArgument,
@@ -36,6 +37,11 @@ export function formatOf(options: { json?: true | undefined; ndjson?: true | und
 
 /** For a command whose table fits 80 columns. */
 export const WIDE = flag('--wide', 'everything in the table, however long its lines');
+
+/** For a command that reads many layers. */
+export const JOBS = {
+  jobs: option('-j, --jobs <n>', 'layers at a time (default: number of processors)', jobsArgument),
+};
 
 /** Bounds on what one blob of an untrusted file may cost. */
 export const READ_LIMITS = {

@@ -18,6 +18,7 @@ import {
   type ObjectInfo,
   type ObjectStore,
   pathOfObject,
+  type StoreSettings,
 } from './object-store.ts';
 import { isPage, partialAnswer, rangeHeaders, wholeAnswer } from './range-headers.ts';
 import { type RangeAnswer, RangedStore, type WantedRange } from './ranged-store.ts';
@@ -83,6 +84,7 @@ export function httpStore(base: string | URL, options: HttpStoreOptions = {}): O
 }
 
 class HttpStore extends RangedStore implements ObjectStore {
+  readonly settings: StoreSettings | undefined;
   readonly #base: URL;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #client: HttpClient;
@@ -96,6 +98,8 @@ class HttpStore extends RangedStore implements ObjectStore {
     super(origin + base.pathname.replace(/\/$/, ''), options);
     const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
     const authorization = `Basic ${Buffer.from(user).toString('base64')}`;
+    const isPlain = options.fetch === undefined;
+    this.settings = isPlain ? { kind: 'http', base: given.href, options } : undefined;
     this.#base = base;
     this.#headers = { ...(user === ':' ? {} : { authorization }), ...options.headers };
     this.#client = new HttpClient(options);

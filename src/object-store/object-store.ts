@@ -67,6 +67,15 @@ export interface ObjectStart {
   readonly bytes: Uint8Array;
 }
 
+/** @internal A store as it can be sent to another thread, which opens it by `reopenStore`. */
+export interface StoreSettings {
+  readonly kind: 's3' | 'http';
+  /** The base of a web server. */
+  readonly base?: string | undefined;
+  /** The options of the store. All of them can be sent. */
+  readonly options: object;
+}
+
 /**
  * Where objects are: a local directory, a bucket, a web server. Calls may run side by side. Every one
  * rejects with a `StorageError` whose `path` is the name of the store and the key.
@@ -122,6 +131,8 @@ export interface ObjectStore {
   putFile?(key: string, file: string, options?: ObjectRequestOptions): Promise<ObjectInfo>;
   /** Ranges at most this many bytes apart are read together. Default: only those that touch. */
   readonly maximumGap?: number | undefined;
+  /** @internal What another thread opens the same store with; undefined if it cannot. */
+  readonly settings?: StoreSettings | undefined;
 }
 
 /** Options of `readWhole`. */

@@ -22,6 +22,7 @@ import {
   type ObjectStore,
   pathOfObject,
   readWhole,
+  type StoreSettings,
   takenError,
 } from './object-store.ts';
 import { digestFile, isSameAsFile } from './put-file.ts';
@@ -119,10 +120,14 @@ interface PutContent {
 }
 
 class S3Store extends BucketStore {
+  readonly settings: StoreSettings | undefined;
   readonly #requests: S3Requests;
 
   constructor(options: S3StoreOptions) {
     super(options);
+    const { credentials, fetch } = options;
+    const isPlain = typeof credentials !== 'function' && fetch === undefined;
+    this.settings = isPlain ? { kind: 's3', options } : undefined;
     this.#requests = new S3Requests(options);
   }
 

@@ -1,20 +1,19 @@
 /** Checks layers that are named one by one, whatever timeline they belong to: for jobs that are split by names. */
 import { isStorageError } from '../errors.ts';
-import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import { layerNameOf } from '../layers/layer-file/open-file.ts';
 import { formatLayerName } from '../layers/layer-name.ts';
 import type { CheckedLayer, CheckOptions } from './check.ts';
-import { CheckPool } from './check-pool.ts';
+import { CheckPool, type LayerPlace } from './check-pool.ts';
 import { inOrder } from './in-order.ts';
-import { findingOf, type LayerCheckResult, type LayerExpectation } from './layer-check.ts';
+import { failedCheck, type LayerCheckResult, type LayerExpectation } from './layer-check.ts';
 
-/** Where a named layer is read from. Throws what kept it from being looked at. */
-export type OpenNamed = (name: string) => Promise<LayerInput>;
+/** Where a named layer is read from. Throws for a name of no place. */
+export type PlaceOfName = (name: string) => Promise<LayerPlace>;
 
 export interface CheckFilesOptions
   extends Pick<CheckOptions, 'parallel' | 'maximumFindings' | 'signal'> {
   readonly depth: LayerExpectation['depth'];
-  readonly open: OpenNamed;
+  readonly placeOf: PlaceOfName;
 }
 
 /** In the order of the names. Throws `aborted`, and what the names throw. */
@@ -34,7 +33,7 @@ export async function* checkFiles(
 async function checkNamed(
   name: string,
   pool: CheckPool,
-  { depth, maximumFindings, open }: CheckFilesOptions,
+  { depth, maximumFindings, placeOf }: CheckFilesOptions,
 ): Promise<CheckedLayer> {
   const layer = layerNameOf(name);
   const expected = {
@@ -43,19 +42,19 @@ async function checkNamed(
     depth,
     maximumFindings,
   };
-  return lineOf(name, await resultOf(() => open(name), expected, pool));
+  return lineOf(name, await resultOf(() => placeOf(name), expected, pool));
 }
 
 async function resultOf(
-  open: () => Promise<LayerInput>,
+  place: () => Promise<LayerPlace>,
   expected: LayerExpectation,
   pool: CheckPool,
 ): Promise<LayerCheckResult> {
   try {
-    return await pool.check(await open(), expected);
+    return await pool.check(await place(), expected);
   } catch (error) {
     if (!isStorageError(error) || error.code === 'aborted' || error.code === 'closed') throw error;
-    return { findings: [], errors: 0, warnings: 0, failure: findingOf(error) };
+    return failedCheck(error);
   }
 }
 

@@ -1,12 +1,25 @@
 /**
- * Checks many layers side by side: files on threads, one for each processor, and objects on the caller's
- * thread, with requests in flight. If threads cannot start, files are checked on the caller's thread as well.
+ * Reads many layers side by side: on threads, one for each processor, with requests in flight in each of them. If
+ * threads cannot start, and for what a thread cannot open, on the caller's thread.
  */
 import { Worker } from 'node:worker_threads';
+import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 import type { LayerInput } from '../layers/layer-file/layer-input.ts';
-import type { LayerCheckReply, LayerCheckRequest } from './check-thread.ts';
-import { checkLayerFile, type LayerCheckResult, type LayerExpectation } from './layer-check.ts';
+import { objectSource } from '../object-store/object-source.ts';
+import type { ObjectStore } from '../object-store/object-store.ts';
+import type { OnProgress } from '../progress.ts';
+import { unlessAborted } from '../unless-aborted.ts';
+import {
+  answerTask,
+  type LayerAnswer,
+  type LayerReply,
+  type LayerRequest,
+  type LayerTask,
+  type PlaceOnThread,
+} from './check-thread.ts';
+import type { LayerCheckResult, LayerExpectation } from './layer-check.ts';
+import type { LayerVerdict, LayerVerification } from './layer-verdict.ts';
 
 /** If both names stood in one `new URL`, bundlers would treat the file as an asset. */
 const PROGRAM = './check-thread.js';
@@ -20,6 +33,9 @@ export interface CheckPoolOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A layer to read: a path, an object, or a source that only the caller's thread has. */
+export type LayerPlace = LayerInput | { readonly store: ObjectStore; readonly key: string };
+
 export class CheckPool {
   readonly #options: CheckPoolOptions;
   #threads: Promise<readonly CheckThread[]> | undefined;
@@ -28,10 +44,37 @@ export class CheckPool {
     this.#options = options;
   }
 
-  /** As `checkLayerFile`. */
-  async check(input: LayerInput, expected: LayerExpectation): Promise<LayerCheckResult> {
+  /** As `checkLayer`. Throws `aborted`, and `closed` if the pool is closed meanwhile. */
+  async check(place: LayerPlace, expected: LayerExpectation): Promise<LayerCheckResult> {
+    const answer = await this.#answer(place, { kind: 'check', expected });
+    assert(answer.kind === 'checked', 'the answer is that to the task');
+    return answer.result;
+  }
+
+  /** As `verdictOf`; threads tell no progress. Throws `aborted`, and `closed` if the pool is closed meanwhile. */
+  async verify(
+    place: LayerPlace,
+    verification: LayerVerification,
+    onProgress?: OnProgress,
+  ): Promise<LayerVerdict> {
+    const answer = await this.#answer(place, { kind: 'verify', verification }, onProgress);
+    assert(answer.kind === 'verified', 'the answer is that to the task');
+    return answer.verdict;
+  }
+
+  async #answer(place: LayerPlace, task: LayerTask, onProgress?: OnProgress): Promise<LayerAnswer> {
     const { signal } = this.#options;
-    if (typeof input !== 'string') return checkLayerFile(input, expected, signal);
+    const thread = await this.#freestThread();
+    const placeOnThread = thread && onThread(place);
+    if (thread === undefined || placeOnThread === undefined) {
+      return answerTask(task, () => inputOf(place, signal), { signal, onProgress });
+    }
+    // A thread goes on, until the pool is closed.
+    return unlessAborted(thread.ask(placeOnThread, task), signal);
+  }
+
+  async #freestThread(): Promise<CheckThread | undefined> {
+    if (this.#options.threadCount < 2) return undefined;
     this.#threads ??= this.#start();
     let freest: CheckThread | undefined;
     for (const thread of await this.#threads) {
@@ -39,9 +82,7 @@ export class CheckPool {
         freest = thread;
       }
     }
-    return freest === undefined
-      ? checkLayerFile(input, expected, signal)
-      : freest.check(input, expected);
+    return freest;
   }
 
   /** Ends the threads; what they check rejects with `closed`. Idempotent. */
@@ -52,14 +93,29 @@ export class CheckPool {
 
   async #start(): Promise<readonly CheckThread[]> {
     const { threadCount, program = new URL(PROGRAM, HERE) } = this.#options;
-    if (threadCount < 2) return [];
     const starting = Array.from({ length: threadCount }, () => CheckThread.start(program));
     return (await Promise.all(starting)).filter((thread) => thread !== undefined);
   }
 }
 
+async function inputOf(place: LayerPlace, signal: AbortSignal | undefined): Promise<LayerInput> {
+  return isStored(place) ? objectSource(place.store, place.key, { signal }) : place;
+}
+
+/** Undefined for what a thread cannot open itself. */
+function onThread(place: LayerPlace): PlaceOnThread | undefined {
+  if (typeof place === 'string') return place;
+  if (!isStored(place)) return undefined;
+  const { settings } = place.store;
+  return settings && { settings, key: place.key };
+}
+
+function isStored(place: LayerPlace): place is Extract<LayerPlace, { store: ObjectStore }> {
+  return typeof place === 'object' && 'store' in place;
+}
+
 interface Pending {
-  readonly resolve: (result: LayerCheckResult) => void;
+  readonly resolve: (answer: LayerAnswer) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -80,7 +136,7 @@ class CheckThread {
       return undefined;
     }
     const isReady = await new Promise<boolean>((resolve) => {
-      worker.once('message', (reply: LayerCheckReply) => resolve(reply.kind === 'ready'));
+      worker.once('message', (reply: LayerReply) => resolve(reply.kind === 'ready'));
       worker.once('error', () => resolve(false));
       worker.once('exit', () => resolve(false));
     });
@@ -89,22 +145,22 @@ class CheckThread {
 
   private constructor(worker: Worker) {
     this.#worker = worker;
-    worker.on('message', (reply: LayerCheckReply) => this.#take(reply));
+    worker.on('message', (reply: LayerReply) => this.#take(reply));
     worker.on('error', (error) => this.#rejectAll(`thread failed: ${error.message}`, 'io'));
     worker.on('exit', () => this.#rejectAll('thread has ended', 'closed'));
     worker.unref();
   }
 
-  /** Files that it has. */
+  /** Layers that it has. */
   get load(): number {
     return this.#pending.size;
   }
 
-  check(path: string, expected: LayerExpectation): Promise<LayerCheckResult> {
+  ask(place: PlaceOnThread, task: LayerTask): Promise<LayerAnswer> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId;
       this.#nextId += 1;
-      const request: LayerCheckRequest = { id, path, expected };
+      const request: LayerRequest = { id, place, task };
       if (this.#pending.size === 0) this.#worker.ref();
       this.#pending.set(id, { resolve, reject });
       this.#worker.postMessage(request);
@@ -116,12 +172,12 @@ class CheckThread {
     await this.#worker.terminate();
   }
 
-  #take(reply: LayerCheckReply): void {
+  #take(reply: LayerReply): void {
     if (reply.kind === 'ready') return;
     const pending = this.#pending.get(reply.id);
     this.#pending.delete(reply.id);
     if (this.#pending.size === 0) this.#worker.unref();
-    if (reply.kind === 'checked') pending?.resolve(reply.result);
+    if (reply.kind !== 'failed') pending?.resolve(reply);
     else pending?.reject(new StorageError('io', { what: `cannot check: ${reply.reason}` }));
   }
 

@@ -4,13 +4,11 @@
  */
 import { join } from 'node:path';
 import { isStorageError } from '../errors.ts';
-import type { LayerInput } from '../layers/layer-file/layer-input.ts';
-import { objectSource } from '../object-store/object-source.ts';
 import { pathOfObject } from '../object-store/object-store.ts';
-import { CheckPool } from './check-pool.ts';
+import { CheckPool, type LayerPlace } from './check-pool.ts';
 import { inOrder } from './in-order.ts';
 import {
-  findingOf,
+  failedCheck,
   type LayerCheckDepth,
   type LayerCheckResult,
   type LayerExpectation,
@@ -53,6 +51,8 @@ export interface CheckOptions {
 /** One layer, or something that is left of one. */
 export interface CheckedLayer {
   readonly name: string;
+  /** Number and count of the shard whose timeline was checked, 4 hex digits; undefined if it is not sharded. */
+  readonly shard?: string | undefined;
   readonly state: LayerState;
   readonly ok: boolean;
   readonly decision: LayerDecision | undefined;
@@ -80,7 +80,7 @@ export interface CheckSummary {
 
 /** What a file holds more than the summary. */
 const SUMMARY_LENGTH = 8192;
-/** Requests to a bucket at a time, for each file that a processor would check. */
+/** Layers of a bucket at a time, for each that a processor would check. */
 const REQUESTS_PER_PROCESSOR = 8;
 
 /** A check of one timeline: iterate over the layers, then take the summary. */
@@ -109,15 +109,21 @@ export class TimelineCheck {
     const { depth, parallel, signal } = this.#options;
     const pool = new CheckPool({ threadCount: depth === 'every-byte' ? parallel : 0, signal });
     const isRemote = this.#surveys.some(({ directory }) => directory === undefined);
+    const shard = this.#surveys[0]?.location.shard;
     const limit = isRemote ? parallel * REQUESTS_PER_PROCESSOR : parallel * 2;
     try {
       for await (const layer of inOrder(this.#items(), limit, (item) => this.#look(item, pool))) {
         this.#count(layer);
-        yield layer;
+        yield shard === undefined ? layer : { ...layer, shard };
       }
     } finally {
       await pool.close();
     }
+  }
+
+  /** Bytes of the budget that are left. */
+  get bytesLeft(): number {
+    return this.#budget;
   }
 
   /** Requires: all layers have been iterated over. */
@@ -227,11 +233,11 @@ export class TimelineCheck {
     pool: CheckPool,
   ): Promise<LayerCheckResult> {
     try {
-      return await pool.check(await inputAt(survey, key, this.#options.signal), expected);
+      return await pool.check(placeAt(survey, key), expected);
     } catch (error) {
       if (!isStorageError(error) || error.code === 'aborted' || error.code === 'closed')
         throw error;
-      return { findings: [], errors: 0, warnings: 0, failure: findingOf(error) };
+      return failedCheck(error);
     }
   }
 }
@@ -244,13 +250,9 @@ interface FileToRead extends SurveyedLayer {
   readonly survey: TimelineSurvey;
 }
 
-/** A layer of a directory is read as a file, so that a thread can read it. */
-async function inputAt(
-  { store, directory }: TimelineSurvey,
-  key: string,
-  signal: AbortSignal | undefined,
-): Promise<LayerInput> {
-  return directory === undefined ? objectSource(store, key, { signal }) : join(directory, key);
+/** A layer of a directory is read as a file. */
+function placeAt({ store, directory }: TimelineSurvey, key: string): LayerPlace {
+  return directory === undefined ? { store, key } : join(directory, key);
 }
 
 function lineOf(layer: ReconciledLayer, result: LayerCheckResult | undefined): CheckedLayer {

@@ -1,4 +1,4 @@
-/** Looks into the file of one layer: its summary against its name and tenant, and every byte if asked for. */
+/** Looks into one layer: its summary against its name and tenant, and every byte if asked for. */
 import { type ByteSource, fileSource } from '../blob-writer/byte-source.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
 import { isDamage } from '../layers/damage.ts';
@@ -37,13 +37,14 @@ export interface LayerCheckResult {
   readonly failure: CheckFinding | undefined;
 }
 
-/** Never throws for a file; `aborted` is thrown. */
-export async function checkLayerFile(
-  input: LayerInput,
+/** Never throws for a layer, nor for what keeps it from being opened; `aborted` is thrown. */
+export async function checkLayer(
+  open: () => Promise<LayerInput>,
   expected: LayerExpectation,
   signal?: AbortSignal,
 ): Promise<LayerCheckResult> {
   try {
+    const input = await open();
     const findings = await summaryFindings(input, expected);
     if (expected.depth === 'summary') return resultOf(findings);
     const { maximumFindings, maximumBlobLength, maximumWindowSize } = expected;
@@ -58,8 +59,13 @@ export async function checkLayerFile(
     };
   } catch (error) {
     if (!isStorageError(error) || error.code === 'aborted') throw error;
-    return { findings: [], errors: 0, warnings: 0, failure: findingOf(error) };
+    return failedCheck(error);
   }
+}
+
+/** The result for a layer that could not be looked into. */
+export function failedCheck(error: StorageError): LayerCheckResult {
+  return { findings: [], errors: 0, warnings: 0, failure: findingOf(error) };
 }
 
 /** An error as a finding, without its path. */

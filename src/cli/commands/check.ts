@@ -18,7 +18,7 @@ import type { Context } from '../context.ts';
 import { CLEAN, COULD_NOT_LOOK, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
-import { formatOf, listFormat } from '../shared-options.ts';
+import { formatOf, JOBS, listFormat } from '../shared-options.ts';
 
 const { tenant, timeline, generation } = SOURCE_OPTIONS;
 const OPTIONS = {
@@ -36,7 +36,7 @@ const OPTIONS = {
     shareArgument,
   ),
   byteBudget: option('--byte-budget <size>', 'maximum number of bytes that are read', sizeArgument),
-  jobs: option('-j, --jobs <n>', 'layers at a time (default: number of processors)', jobsArgument),
+  ...JOBS,
   maxFindings: option(
     '--max-findings <n>',
     'maximum number of findings listed per layer (default: 1000)',
@@ -68,12 +68,6 @@ export function addCheck({ program, runner }: CommandParents): void {
 function yesOrNo(text: string): 'yes' | 'no' {
   if (text === 'yes' || text === 'no') return text;
   throw new InvalidArgumentError('Expected yes or no.');
-}
-
-function jobsArgument(text: string): number {
-  const count = countArgument(text);
-  if (count >= 1 && count <= 1024) return count;
-  throw new InvalidArgumentError('Expected a number from 1 to 1024.');
 }
 
 function shareArgument(text: string): WorkShare {
@@ -116,6 +110,7 @@ async function checkSource(
   const only = filesFrom === undefined ? undefined : await namesOf(context, filesFrom);
   const summaries: CheckSummary[] = [];
   let isFailed = false;
+  let bytesLeft = byteBudget;
   for (const survey of surveys) {
     const { location } = survey;
     const other =
@@ -123,7 +118,7 @@ async function checkSource(
     const checked = new TimelineCheck(survey, other, {
       depth: depthOf(options),
       parallel: jobs ?? availableParallelism(),
-      byteBudget,
+      byteBudget: bytesLeft,
       share: shard,
       only,
       maximumFindings: maxFindings,
@@ -135,6 +130,7 @@ async function checkSource(
       await writer.layer(layer);
     }
     summaries.push(checked.summary());
+    if (bytesLeft !== undefined) bytesLeft = checked.bytesLeft;
   }
   return finish(writer, summaries, isFailed);
 }
@@ -161,8 +157,8 @@ async function checkNamedFiles(
   options: CheckCommandOptions,
 ): Promise<ExitStatus> {
   const { checkFiles } = await import('../../timeline/check-files.ts');
-  const { namedFiles, NamedInputs } = await import('../named-files.ts');
-  const inputs = new NamedInputs(options, context.signal);
+  const { namedFiles, NamedPlaces } = await import('../named-files.ts');
+  const places = new NamedPlaces(options);
   const names = namedFiles(context, filesFrom, options.shard);
   const summary = { layers: 0, ok: true, errors: 0, warnings: 0, unknown: 0 };
   let isFailed = false;
@@ -171,7 +167,7 @@ async function checkNamedFiles(
     parallel: options.jobs ?? availableParallelism(),
     maximumFindings: options.maxFindings,
     signal: context.signal,
-    open: (name) => inputs.open(name),
+    placeOf: (name) => places.placeOf(name),
   });
   for await (const layer of checked) {
     throwIfAborted(context.signal);

@@ -1,9 +1,13 @@
 /** `verify`: reads every block and every blob of files and of the layers below directories. */
+import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
-import { isStorageError, throwIfAborted } from '../../errors.ts';
+import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { FoundFile } from '../../layers/find-layers.ts';
 import type { LayerReport } from '../../layers/findings.ts';
-import type { PageChecks, PageCounts } from '../../postgres/page-checks.ts';
+import type { PageCounts } from '../../postgres/page-checks.ts';
+import type { OnProgress } from '../../progress.ts';
+import type { CheckPool } from '../../timeline/check-pool.ts';
+import type { LayerVerdict } from '../../timeline/layer-verdict.ts';
 import { countArgument } from '../arguments.ts';
 import {
   addCommand,
@@ -23,10 +27,11 @@ import {
   UNKNOWN_VERSION,
 } from '../exit-status.ts';
 import { formatCount, formatNumberOf } from '../human.ts';
-import type { NamedInputs } from '../named-files.ts';
-import { REMOTE_OPTIONS } from '../remote-source.ts';
+import type { NamedPlaces } from '../named-files.ts';
+import type { Progress } from '../progress.ts';
+import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
 import { createReportWriter } from '../report-writer.ts';
-import { formatOf, limitOptions, listFormat, READ_LIMITS } from '../shared-options.ts';
+import { formatOf, JOBS, limitOptions, listFormat, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
   ...listFormat('one file'),
@@ -37,6 +42,7 @@ const OPTIONS = {
   ),
   quiet: flag('-q, --quiet', 'only files with findings'),
   pageChecksums: flag('--page-checksums', 'check of the checksums of Postgres pages; see below'),
+  ...JOBS,
   ...READ_LIMITS,
   ...REMOTE_OPTIONS,
 };
@@ -54,7 +60,7 @@ export function addVerify({ program, runner }: CommandParents): void {
     );
   addExamples(command, [
     ['layerfile verify FILE', 'one file'],
-    ['layerfile verify tenants --ndjson', 'all layers below a directory, for programs'],
+    ['layerfile verify tenants --ndjson -j 4', 'all layers below a directory, four at a time'],
     ['layerfile verify s3://BUCKET/PREFIX/ --ndjson', 'all layers below a prefix that ends with /'],
     ['layerfile verify FILE --page-checksums', 'a layer of an imported cluster with checksums'],
   ]);
@@ -74,8 +80,7 @@ export async function verify(
   options: VerifyOptions,
 ): Promise<ExitStatus> {
   const { foundLayers } = await import('../found-layers.ts');
-  const { NamedInputs } = await import('../named-files.ts');
-  const { PageChecks } = await import('../../postgres/page-checks.ts');
+  const { inOrder } = await import('../../timeline/in-order.ts');
   if (context.stdoutIsFile) await refuseLayersAsOutput(paths);
   const writer = createReportWriter(
     context.stdout,
@@ -83,25 +88,36 @@ export async function verify(
     options.quiet ? 'quiet' : 'all',
   );
   let status: ExitStatus = CLEAN;
-  const pageChecks = options.pageChecksums ? new PageChecks() : undefined;
+  const pages = { good: 0, bad: 0, new: 0, without: 0 };
   let fileCount = 0;
   let otherCount = 0;
-  const inputs = new NamedInputs(options, context.signal);
-  for await (const found of foundLayers(paths, options, context.signal)) {
+  const wanted = options.jobs ?? availableParallelism();
+  const { items, isAlone } = await readAhead(foundLayers(paths, options, context.signal));
+  // One layer is read by the thread that is there.
+  const jobs = isAlone ? 1 : wanted;
+  await using verifier = await Verifier.create(context, options, jobs);
+  const limit = jobs === 1 ? 1 : jobs * (paths.some(isUrl) ? REQUESTED_PER_JOB : FILES_PER_JOB);
+  for await (const { found, verdict } of inOrder(items, limit, (item) => verifier.look(item))) {
     throwIfAborted(context.signal);
-    if (found.kind === 'layer') {
-      const result = await verifyFile(context, found, { options, pageChecks, inputs });
+    if (verdict !== undefined) {
       fileCount += 1;
-      if (result.kind === 'report') await writer.report(result.report);
-      status = strongest(status, result.status);
-    } else {
-      if (found.kind === 'other') otherCount += 1;
-      const reason = NOT_READ.get(found.kind);
-      if (reason !== undefined) context.reporter.warning(reason, found.path);
-      if (found.kind === 'failed') {
-        context.reporter.error(found.error);
-        status = strongest(status, statusOfError(found.error));
+      if (verdict.kind === 'report') {
+        await writer.report(verdict.report);
+        addPages(pages, verdict.pages);
+        status = strongest(status, statusOfReport(verdict.report));
+      } else {
+        const error = new StorageError(verdict.error.code, verdict.error.details);
+        context.reporter.error(error);
+        status = strongest(status, statusOfError(error));
       }
+      continue;
+    }
+    if (found.kind === 'other') otherCount += 1;
+    const reason = NOT_READ.get(found.kind);
+    if (reason !== undefined) context.reporter.warning(reason, found.path);
+    if (found.kind === 'failed') {
+      context.reporter.error(found.error);
+      status = strongest(status, statusOfError(found.error));
     }
   }
   if (otherCount > 0) {
@@ -109,9 +125,37 @@ export async function verify(
     context.reporter.warning(`${others} without the name of a layer, not read`);
   }
   if (fileCount === 0 && status === CLEAN) context.reporter.warning('no layer found');
-  if (pageChecks !== undefined) notePages(context, pageChecks.counts);
+  if (options.pageChecksums) notePages(context, pages);
   await writer.end(status);
   return status;
+}
+
+/** Files at a time, for each job: so that no thread waits for the next one. */
+const FILES_PER_JOB = 2;
+/** Objects at a time, for each job. */
+const REQUESTED_PER_JOB = 8;
+
+/** What is read ahead at most. */
+const MAXIMUM_AHEAD = 1000;
+
+/** Reads on until there are two layers, to know whether a layer is alone. */
+async function readAhead(
+  found: AsyncGenerator<FoundFile>,
+): Promise<{ items: AsyncGenerator<FoundFile>; isAlone: boolean }> {
+  const first: FoundFile[] = [];
+  let layerCount = 0;
+  while (layerCount < 2 && first.length < MAXIMUM_AHEAD) {
+    const { value, done } = await found.next();
+    if (done) return { items: joined(first, found), isAlone: true };
+    first.push(value);
+    if (value.kind === 'layer') layerCount += 1;
+  }
+  return { items: joined(first, found), isAlone: false };
+}
+
+async function* joined<T>(first: readonly T[], others: AsyncIterable<T>): AsyncGenerator<T> {
+  yield* first;
+  yield* others;
 }
 
 /** Runs before anything is printed: the lines of one layer must not end up in another. */
@@ -140,40 +184,91 @@ const NOT_READ: ReadonlyMap<FoundFile['kind'], string> = new Map([
   ['directory-link', 'a link to a directory, not followed'],
 ]);
 
-type FileResult =
-  | { kind: 'report'; report: LayerReport; status: ExitStatus }
-  | { kind: 'failed'; status: ExitStatus };
+interface Looked {
+  readonly found: FoundFile;
+  /** Undefined for what is not a layer. */
+  readonly verdict: LayerVerdict | undefined;
+}
 
-/** A file that cannot be read is an error; the others are still verified. */
-async function verifyFile(
-  context: Context,
-  found: Extract<FoundFile, { kind: 'layer' }>,
-  {
-    options,
-    pageChecks,
-    inputs,
-  }: { options: VerifyOptions; pageChecks: PageChecks | undefined; inputs: NamedInputs },
-): Promise<FileResult> {
-  const { verifyLayer } = await import('../../layers/verify.ts');
-  const progress = context.reporter.progress({ label: 'verify' });
-  const detail = basename(found.path);
-  try {
-    const input = await inputs.open(found.path);
-    const report = await verifyLayer(input, {
-      ...limitOptions(options),
-      maximumFindings: options.maxFindings,
-      inspectValue: pageChecks?.inspect,
-      signal: context.signal,
-      onProgress: (done, total) => progress.update({ done, total, detail }),
-    });
-    return { kind: 'report', report, status: statusOfReport(report) };
-  } catch (error) {
-    if (!isStorageError(error) || error.code === 'aborted') throw error;
-    context.reporter.error(error);
-    return { kind: 'failed', status: statusOfError(error) };
-  } finally {
-    progress.finish();
+/** Verifies the layers among what is found; a layer that cannot be read is a verdict, too. */
+class Verifier {
+  readonly #context: Context;
+  readonly #options: VerifyOptions;
+  readonly #places: NamedPlaces;
+  readonly #pool: CheckPool;
+  /** Of all layers together, if there are several at a time. */
+  readonly #progress: Progress | undefined;
+  #bytes = 0;
+
+  static async create(context: Context, options: VerifyOptions, jobs: number): Promise<Verifier> {
+    const { NamedPlaces } = await import('../named-files.ts');
+    const { CheckPool } = await import('../../timeline/check-pool.ts');
+    const places = new NamedPlaces(options);
+    const pool = new CheckPool({ threadCount: jobs, signal: context.signal });
+    const progress = jobs === 1 ? undefined : context.reporter.progress({ label: 'verify' });
+    return new Verifier(context, options, { places, pool, progress });
   }
+
+  private constructor(
+    context: Context,
+    options: VerifyOptions,
+    parts: { places: NamedPlaces; pool: CheckPool; progress: Progress | undefined },
+  ) {
+    this.#context = context;
+    this.#options = options;
+    this.#places = parts.places;
+    this.#pool = parts.pool;
+    this.#progress = parts.progress;
+  }
+
+  async look(found: FoundFile): Promise<Looked> {
+    if (found.kind !== 'layer') return { found, verdict: undefined };
+    const detail = basename(found.path);
+    const progress = this.#progress ?? this.#context.reporter.progress({ label: 'verify' });
+    try {
+      const verdict = await this.#verdict(found.path, (done, total) => {
+        if (this.#progress === undefined) progress.update({ done, total, detail });
+      });
+      if (verdict.kind === 'report') this.#bytes += verdict.report.bytes;
+      if (this.#progress !== undefined) progress.update({ done: this.#bytes, detail });
+      return { found, verdict };
+    } finally {
+      if (this.#progress === undefined) progress.finish();
+    }
+  }
+
+  async #verdict(path: string, onProgress: OnProgress): Promise<LayerVerdict> {
+    const { maxFindings: maximumFindings, pageChecksums } = this.#options;
+    const limits = { ...limitOptions(this.#options), maximumFindings };
+    const verification = {
+      ...limits,
+      pageChecksums: pageChecksums ? ('check' as const) : ('ignore' as const),
+    };
+    try {
+      const place = await this.#places.placeOf(path);
+      return await this.#pool.verify(place, verification, onProgress);
+    } catch (error) {
+      const isOfLayer = isStorageError(error) && !isStorageError(error, 'aborted', 'closed');
+      if (!isOfLayer) throw error;
+      return { kind: 'failed', error: error.toPlain() };
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#progress?.finish();
+    await this.#pool.close();
+  }
+}
+
+function addPages(
+  sum: { -readonly [State in keyof PageCounts]: number },
+  pages: PageCounts | undefined,
+): void {
+  if (pages === undefined) return;
+  sum.good += pages.good;
+  sum.bad += pages.bad;
+  sum.new += pages.new;
+  sum.without += pages.without;
 }
 
 function statusOfReport(report: LayerReport): ExitStatus {
