@@ -22,3 +22,6 @@ export {
   TimelineOutput,
   type TimelineOutputOptions,
 } from '../ingest/output/timeline-output.ts';
+export type { IngestShard } from '../ingest/wal/ingest-state.ts';
+export type { IngestBase, PutSink } from '../ingest/wal/put-sink.ts';
+export { RecordIngest, type RecordIngestOptions } from '../ingest/wal/record-ingest.ts';

@@ -84,7 +84,8 @@ export function applyNeonRecord(page: Uint8Array, placed: PlacedNeonRecord): Uin
 
 const MAP_SIZE = PAGE_SIZE - PAGE_HEADER_SIZE;
 const HEAP_BLOCKS_PER_BYTE = 4;
-const HEAP_BLOCKS_PER_PAGE = MAP_SIZE * HEAP_BLOCKS_PER_BYTE;
+/** Heap blocks whose bits a page of a visibility map has. */
+export const HEAP_BLOCKS_PER_MAP_PAGE = MAP_SIZE * HEAP_BLOCKS_PER_BYTE;
 
 function clearVisibility(
   page: Uint8Array,
@@ -94,10 +95,10 @@ function clearVisibility(
   const blkno = visibilityMapBlock(placed);
   for (const heapBlock of [newHeapBlock, oldHeapBlock]) {
     if (heapBlock === null) continue;
-    const mapBlock = Math.floor(heapBlock / HEAP_BLOCKS_PER_PAGE);
+    const mapBlock = Math.floor(heapBlock / HEAP_BLOCKS_PER_MAP_PAGE);
     if (mapBlock !== blkno) throw misplaced(placed, `block ${mapBlock} of the map`, `${blkno}`);
     const bit = (heapBlock % HEAP_BLOCKS_PER_BYTE) * 2;
-    const byte = Math.floor((heapBlock % HEAP_BLOCKS_PER_PAGE) / HEAP_BLOCKS_PER_BYTE);
+    const byte = Math.floor((heapBlock % HEAP_BLOCKS_PER_MAP_PAGE) / HEAP_BLOCKS_PER_BYTE);
     clearBits(page, PAGE_HEADER_SIZE + byte, flags << bit);
   }
   setPageLsn(page, placed.lsn);
@@ -128,7 +129,8 @@ function visibilityMapBlock(placed: PlacedNeonRecord): number {
   throw misplaced(placed, 'a block of a visibility map', meaning.kind);
 }
 
-const XIDS_PER_PAGE = PAGE_SIZE * 4;
+/** Transactions of a page of the transaction status. */
+export const XIDS_PER_PAGE = PAGE_SIZE * 4;
 
 function setStatus(
   page: Uint8Array,
@@ -154,7 +156,8 @@ function withTimestamp(page: Uint8Array, timestamp: bigint): Uint8Array {
   return stamped;
 }
 
-const OFFSETS_PER_PAGE = PAGE_SIZE / 4;
+/** Multixacts of a page of offsets. */
+export const OFFSETS_PER_PAGE = PAGE_SIZE / 4;
 
 function setOffset(
   page: Uint8Array,
@@ -168,7 +171,8 @@ function setOffset(
 
 const GROUP_SIZE = 4 + 4 * 4;
 const GROUPS_PER_PAGE = Math.floor(PAGE_SIZE / GROUP_SIZE);
-const MEMBERS_PER_PAGE = GROUPS_PER_PAGE * 4;
+/** Members of a page of multixact members. */
+export const MEMBERS_PER_PAGE = GROUPS_PER_PAGE * 4;
 
 function setMembers(
   page: Uint8Array,

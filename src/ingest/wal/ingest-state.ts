@@ -1,0 +1,81 @@
+/** What the parts of a record's ingest share: where they put values, and what they know of the timeline. */
+import { StorageError } from '../../errors.ts';
+import type { Key } from '../../layers/key.ts';
+import type { Lsn } from '../../layers/lsn.ts';
+import { encodeValue, type Value, valueWillInit } from '../../layers/value-format.ts';
+import { type Sharding, shardOfKey } from '../../timeline/shard-owner.ts';
+import type { HeapDialect } from '../../wal/heap-dialect.ts';
+import type { CheckpointValue } from './checkpoint-value.ts';
+import { Metadata } from './metadata.ts';
+import type { PutSink } from './put-sink.ts';
+import { RelationSizes } from './relation-sizes.ts';
+
+/** The shard that an ingest is for. */
+export interface IngestShard extends Sharding {
+  /** Below the count; 0 if there is no other. */
+  readonly number: number;
+}
+
+/** What an ingest is told. */
+export interface IngestTarget {
+  readonly sink: PutSink;
+  readonly majorVersion: number;
+  /** Undefined: told by each record. */
+  readonly dialect: HeapDialect | undefined;
+  readonly shard: IngestShard;
+  readonly checkpoint: CheckpointValue;
+  /** The most blocks that may be missing between the end of a fork and a block that a record names. */
+  readonly maximumGap: number;
+}
+
+export class IngestState {
+  readonly majorVersion: number;
+  readonly dialect: HeapDialect | undefined;
+  readonly shard: IngestShard;
+  readonly checkpoint: CheckpointValue;
+  readonly maximumGap: number;
+  readonly metadata = new Metadata();
+  readonly sizes = new RelationSizes();
+  /** The end of the current record, where everything is put. */
+  lsn: Lsn = 0n;
+  readonly #sink: PutSink;
+
+  constructor(target: IngestTarget) {
+    this.majorVersion = target.majorVersion;
+    this.dialect = target.dialect;
+    this.shard = target.shard;
+    this.checkpoint = target.checkpoint;
+    this.maximumGap = target.maximumGap;
+    this.#sink = target.sink;
+  }
+
+  /** Whether this shard sees the blocks of all, for sizes, and has what only one shard has. */
+  get isFirstShard(): boolean {
+    return this.shard.number === 0;
+  }
+
+  /** Whether a block is on this shard. */
+  owns(key: Key): boolean {
+    return this.shard.count < 2 || shardOfKey(key, this.shard) === this.shard.number;
+  }
+
+  /** Puts a value of a block. Requires: this shard has it. */
+  putValue(key: Key, value: Value): void {
+    this.#sink.put(key, this.lsn, valueWillInit(value), encodeValue(value));
+  }
+
+  /** Puts the current record as the value of a block. Requires: this shard has it. */
+  putRecord(key: Key, willInit: boolean, record: Uint8Array): void {
+    this.#sink.putRecord(key, this.lsn, willInit, record);
+  }
+
+  /** Ends a record: puts what changed. */
+  commit(): void {
+    this.metadata.commit(this.#sink, this.lsn);
+  }
+}
+
+/** Something that a record needs and the timeline lacks. */
+export function lacking(what: string, expected: string): StorageError {
+  return new StorageError('not-found', { what, expected, actual: 'none' });
+}

@@ -1,0 +1,241 @@
+/**
+ * Ingest of WAL records: what a pageserver puts for each of them. Everything is put at the end LSN of the record.
+ *
+ *   1. the next transaction of the checkpoint, if the record's own is not below it
+ *   2. what the kind of the record does beside its blocks: `handlers.ts`
+ *   3. its blocks: a page image of its own as an image, anything else as the whole record, for each block again;
+ *      before them sizes of forks that grow, and zero pages for the blocks that are missing
+ *   4. directories, sizes and other keys that are always images, and the checkpoint, if it changed
+ *
+ * Nothing is read for most records, and nothing is allocated.
+ *
+ * Source: Neon pageserver/src/walingest.rs, libs/wal_decoder/src/serialized_batch.rs.
+ */
+import {
+  checkBytes,
+  checkChoice,
+  checkCount,
+  checkObject,
+  checkOptions,
+} from '../../check-options.ts';
+import { isStorageError, StorageError } from '../../errors.ts';
+import type { Key } from '../../layers/key.ts';
+import { checkLsn, formatLsn, type Lsn } from '../../layers/lsn.ts';
+import { checkpointKey } from '../../postgres/key-mapping.ts';
+import { DEFAULT_STRIPE_SIZE } from '../../timeline/shard-owner.ts';
+import { HEAP_DIALECTS, type HeapDialect } from '../../wal/heap-dialect.ts';
+import { decodeWalRecord, type WalRecord } from '../../wal/record-format.ts';
+import { kindIndexOf, recordTypeOf, resourceManagerName } from '../../wal/resource-managers.ts';
+import { putBlocks } from './blocks.ts';
+import { CheckpointValue } from './checkpoint-value.ts';
+import { type Handler, handlersOf } from './handlers.ts';
+import { type IngestShard, IngestState, lacking } from './ingest-state.ts';
+import type { Asking } from './metadata.ts';
+import type { IngestBase, PutSink } from './put-sink.ts';
+
+/** Options of `RecordIngest.open`. */
+export interface RecordIngestOptions {
+  /** What is known before the first record, and what was put since. */
+  readonly base: IngestBase;
+  /** Takes the values. */
+  readonly sink: PutSink;
+  /** End of the last record that the base has. */
+  readonly lsn: Lsn;
+  /** Version of Postgres, 14 to 17. */
+  readonly majorVersion: number;
+  /** Who wrote the heap records of 14 and 15. Default: told by each record. */
+  readonly dialect?: HeapDialect | undefined;
+  /** Default: the tenant is not sharded. */
+  readonly shard?: IngestShard | undefined;
+  /**
+   * Maximum number of blocks that may be missing before one that a record names; each is put as zeros. Default
+   * 262,144, 2 GiB. A hash index grows by a quarter of its size.
+   */
+  readonly maximumGap?: number | undefined;
+}
+
+const OPTIONS: Readonly<Record<keyof RecordIngestOptions, true>> = {
+  base: true,
+  sink: true,
+  lsn: true,
+  majorVersion: true,
+  dialect: true,
+  shard: true,
+  maximumGap: true,
+};
+
+const DEFAULT_MAXIMUM_GAP = 262_144;
+const UNSHARDED: IngestShard = { number: 0, count: 0, stripeSize: DEFAULT_STRIPE_SIZE };
+
+type Progress =
+  | { readonly kind: 'ready' }
+  | { readonly kind: 'waiting' }
+  | { readonly kind: 'failed'; readonly error: unknown };
+
+const READY: Progress = { kind: 'ready' };
+const WAITING: Progress = { kind: 'waiting' };
+
+/**
+ * Turns records into values, in the order of the WAL. One record at a time: the next one only after a returned promise
+ * has resolved.
+ *
+ * @example
+ * const ingest = await RecordIngest.open({ base, sink, lsn, majorVersion: 17 });
+ * for await (const batch of wal) {
+ *   for (let index = 0; index < batch.length; index += 1) {
+ *     const waiting = ingest.ingest(batch.bytes(index), batch.endLsn(index));
+ *     if (waiting !== undefined) await waiting;
+ *   }
+ * }
+ */
+export class RecordIngest {
+  readonly #base: IngestBase;
+  readonly #state: IngestState;
+  readonly #handlers: readonly (Handler | undefined)[];
+  #progress: Progress = READY;
+
+  /**
+   * Reads the checkpoint of the base.
+   *
+   * @throws `not-found` if the base has none; `corrupt`, `invalid-input`, `out-of-range`; as the base.
+   */
+  static async open(options: RecordIngestOptions): Promise<RecordIngest> {
+    checkOptions(options, OPTIONS);
+    checkObject('base', options.base);
+    checkObject('sink', options.sink);
+    checkLsn(options.lsn, 'lsn');
+    checkCount('major version of Postgres', options.majorVersion, { from: 14, to: 17 });
+    checkChoice('dialect', options.dialect, HEAP_DIALECTS);
+    const { base, shard = UNSHARDED, maximumGap = DEFAULT_MAXIMUM_GAP } = options;
+    checkShard(shard);
+    checkCount('maximumGap', maximumGap);
+    const bytes = await base.get(checkpointKey(), options.lsn);
+    if (bytes === undefined) {
+      throw lacking('checkpoint', 'a checkpoint').with({ lsn: formatLsn(options.lsn) });
+    }
+    return new RecordIngest(options, { shard, maximumGap, checkpoint: new CheckpointValue(bytes) });
+  }
+
+  private constructor(
+    options: RecordIngestOptions,
+    chosen: {
+      readonly shard: IngestShard;
+      readonly maximumGap: number;
+      readonly checkpoint: CheckpointValue;
+    },
+  ) {
+    const { base, sink, majorVersion, dialect, lsn } = options;
+    this.#base = base;
+    this.#state = new IngestState({ sink, majorVersion, dialect, ...chosen });
+    this.#state.lsn = lsn;
+    this.#handlers = handlersOf(majorVersion);
+  }
+
+  /** End of the last record. */
+  get lsn(): Lsn {
+    return this.#state.lsn;
+  }
+
+  /**
+   * Puts what a record stands for.
+   *
+   * @param bytes One record, whose checksum was verified; unchanged until a returned promise settles.
+   * @param lsn Its end LSN, above that of the record before.
+   * @returns Nothing if everything was put; else a promise.
+   * @throws `corrupt`, `out-of-range`, `too-large` for a record that cannot be right; `not-found` if the base
+   *   lacks what it needs, `exists` if it has what the record creates; `invalid-input` for a heap record that
+   *   can be read in two dialects; `out-of-order`; as base and sink. An error of a record names its kind and its
+   *   LSN, and the ingest has ended: the sink may have a part of the record's values.
+   */
+  ingest(bytes: Uint8Array, lsn: Lsn): void | Promise<void> {
+    this.#begin(bytes, lsn);
+    const record = this.#decode(bytes);
+    const work = this.#work(record, bytes);
+    try {
+      const step = work.next();
+      if (step.done !== true) return this.#wait(record, work, step.value);
+    } catch (error) {
+      throw this.#fail(error, record);
+    }
+  }
+
+  #decode(bytes: Uint8Array): WalRecord {
+    try {
+      return decodeWalRecord(bytes, this.#state.majorVersion);
+    } catch (error) {
+      throw this.#fail(error, undefined);
+    }
+  }
+
+  #begin(bytes: Uint8Array, lsn: Lsn): void {
+    const progress = this.#progress;
+    if (progress.kind === 'failed') throw progress.error;
+    if (progress.kind === 'waiting') {
+      throw new StorageError('out-of-order', { what: 'record before the one before was ingested' });
+    }
+    checkBytes(bytes, 'WAL record');
+    if (lsn <= this.#state.lsn) {
+      throw new StorageError('out-of-order', {
+        what: 'end of the WAL record',
+        lsn: formatLsn(lsn),
+        expected: `above ${formatLsn(this.#state.lsn)}`,
+      });
+    }
+    this.#state.lsn = lsn;
+  }
+
+  *#work(record: WalRecord, bytes: Uint8Array): Asking<void> {
+    const state = this.#state;
+    const { checkpoint } = state;
+    if (record.xid !== 0) checkpoint.noteXid(record.xid);
+    const handler = this.#handlers[kindIndexOf(record.resourceManager, record.info)];
+    const rest = handler?.(state, record);
+    if (rest !== undefined) yield* rest;
+    yield* putBlocks(state, record, bytes);
+    if (checkpoint.takeChange()) state.metadata.put(checkpointKey(), checkpoint.bytes());
+    state.commit();
+  }
+
+  /** Does the rest of the work with values of the base. */
+  async #wait(record: WalRecord, work: Asking<void>, firstKey: Key): Promise<void> {
+    this.#progress = WAITING;
+    try {
+      let key = firstKey;
+      for (;;) {
+        const step = work.next(await this.#base.get(key, this.#state.lsn));
+        if (step.done === true) break;
+        key = step.value;
+      }
+    } catch (error) {
+      throw this.#fail(error, record);
+    }
+    this.#progress = READY;
+  }
+
+  /** Ends the ingest. Returns the error, with the record. */
+  #fail(error: unknown, record: WalRecord | undefined): unknown {
+    const placed = isStorageError(error) ? this.#placed(error, record) : error;
+    this.#progress = { kind: 'failed', error: placed };
+    return placed;
+  }
+
+  #placed(error: StorageError, record: WalRecord | undefined): StorageError {
+    const { majorVersion, lsn } = this.#state;
+    const kind =
+      record === undefined
+        ? ''
+        : ` ${resourceManagerName(record.resourceManager, majorVersion)}/${recordTypeOf(record, majorVersion)}`;
+    const { code, path, key } = error;
+    return new StorageError(code, {
+      what: `WAL record${kind}: ${error.message}`,
+      ...{ path, key, lsn: formatLsn(lsn), cause: error },
+    });
+  }
+}
+
+function checkShard(shard: IngestShard): void {
+  checkObject('shard', shard);
+  checkCount('shard count', shard.count, { to: 0xff });
+  checkCount('stripe size', shard.stripeSize, { from: 1, to: 0xffff_ffff });
+  checkCount('shard number', shard.number, { to: Math.max(0, shard.count - 1) });
+}
