@@ -1,5 +1,14 @@
-/** WAL of Postgres 14 to 17: records, blocks and page images. */
+/** WAL of Postgres 14 to 17: segments, records, blocks and page images. */
 export { restoreBlockImage } from '../wal/block-image.ts';
+export {
+  decodeWalPageHeader,
+  LONG_PAGE_HEADER_SIZE,
+  SHORT_PAGE_HEADER_SIZE,
+  WAL_PAGE_SIZE,
+  type WalPageHeader,
+  type WalSegmentHeader,
+} from '../wal/page-format.ts';
+export type { WalRecordBatch } from '../wal/record-batch.ts';
 export {
   type BlockImage,
   type BlockImageCompression,
@@ -9,3 +18,30 @@ export {
   WAL_RECORD_HEADER_SIZE,
   type WalRecord,
 } from '../wal/record-format.ts';
+export {
+  formatTimelineHistoryName,
+  formatWalSegmentName,
+  parseWalFileName,
+  startOfWalSegment,
+  type WalFileName,
+  type WalSegmentName,
+} from '../wal/segment-name.ts';
+export { decodeTimelineHistory, type TimelineAncestor } from '../wal/timeline-history.ts';
+export type { WalEnd, WalSkip } from '../wal/wal-end.ts';
+export {
+  MAXIMUM_WAL_RECORD_LENGTH,
+  openWal,
+  type WalReader,
+  type WalReadOptions,
+} from '../wal/wal-reader.ts';
+export {
+  type OpenWalFile,
+  type WalBytes,
+  type WalFile,
+  type WalSource,
+  type WalSourceOptions,
+  walBytes,
+  walDirectory,
+  walFiles,
+  walObjects,
+} from '../wal/wal-source.ts';

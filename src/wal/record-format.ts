@@ -19,7 +19,7 @@
  * Source: Postgres src/include/access/xlogrecord.h, src/backend/access/transam/xlogreader.c.
  */
 import { checkBytes, checkCount } from '../check-options.ts';
-import { crc32cOf } from '../checksum.ts';
+import { crc32cOfRange } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 
@@ -157,8 +157,14 @@ export function recordChecksum(bytes: Uint8Array): number {
   if (bytes.length < WAL_RECORD_HEADER_SIZE) {
     throw truncated('header of the WAL record', 0, WAL_RECORD_HEADER_SIZE - bytes.length);
   }
-  const body = crc32cOf(bytes.subarray(WAL_RECORD_HEADER_SIZE));
-  return crc32cOf(bytes.subarray(0, CRC_OFFSET), body);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  return recordChecksumAt(view, 0, bytes.length);
+}
+
+/** As `recordChecksum`, of the record at `offset`. Requires: it lies within the view. */
+export function recordChecksumAt(view: DataView, offset: number, length: number): number {
+  const body = crc32cOfRange(view, offset + WAL_RECORD_HEADER_SIZE, offset + length);
+  return crc32cOfRange(view, offset, offset + CRC_OFFSET, body);
 }
 
 /** A block reference before its image and its data are known. */

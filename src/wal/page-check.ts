@@ -1,0 +1,117 @@
+/** Whether a page is the one that is expected at its place in the WAL of one cluster. */
+import { isStorageError, type StorageError } from '../errors.ts';
+import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
+import {
+  decodeWalPageHeader,
+  magicOfVersion,
+  WAL_PAGE_SIZE,
+  type WalPageHeader,
+} from './page-format.ts';
+import type { TimelinePath } from './timeline-history.ts';
+import { badWal } from './wal-end.ts';
+
+/** What is the same in all segments of a cluster's WAL. */
+export interface WalGeometry {
+  /** Major version of Postgres, 14 to 17. */
+  readonly majorVersion: number;
+  /** Bytes of a segment. */
+  readonly segmentSize: number;
+  /** Of the cluster; undefined if no segment header has told it. */
+  readonly systemIdentifier: bigint | undefined;
+}
+
+/** Checks pages in the order of the WAL. */
+export class PageCheck {
+  readonly #geometry: WalGeometry;
+  readonly #path: TimelinePath;
+  /** Of the page that was accepted last; 0 before the first one. */
+  #timelineId = 0;
+  /** What pages of this version begin with. */
+  readonly magic: number;
+  #systemIdentifier: bigint | undefined;
+
+  constructor(geometry: WalGeometry, path: TimelinePath) {
+    this.#geometry = geometry;
+    this.magic = magicOfVersion(geometry.majorVersion);
+    this.#path = path;
+    this.#systemIdentifier = geometry.systemIdentifier;
+  }
+
+  /** The timeline of the page that was accepted last. */
+  get timelineId(): number {
+    return this.#timelineId;
+  }
+
+  /**
+   * Checks the page that should be at `lsn`.
+   *
+   * Requires: `bytes` hold its header, unless the WAL is cut there.
+   * Returns: its header, or what is wrong with it.
+   */
+  check(bytes: Uint8Array, lsn: Lsn): WalPageHeader | StorageError {
+    const header = decoded(bytes);
+    return isStorageError(header) ? header : (this.#fault(header, lsn) ?? header);
+  }
+
+  /** Notes what a page that was found valid tells of those after it. */
+  accept({ timelineId, segment }: WalPageHeader): void {
+    this.#timelineId = timelineId;
+    this.#systemIdentifier ??= segment?.systemIdentifier;
+  }
+
+  #fault(header: WalPageHeader, lsn: Lsn): StorageError | undefined {
+    const { majorVersion, segmentSize } = this.#geometry;
+    if (header.majorVersion !== majorVersion) {
+      return badWal('version of the WAL page', `${majorVersion}`, `${header.majorVersion}`);
+    }
+    if (header.lsn !== lsn) {
+      return badWal('address of the WAL page', formatPgLsn(lsn), formatPgLsn(header.lsn));
+    }
+    const isFirst = lsn % BigInt(segmentSize) === 0n;
+    if (isFirst !== (header.segment !== undefined)) {
+      const expected = isFirst ? 'long' : 'short';
+      return badWal('header of the WAL page', expected, isFirst ? 'short' : 'long');
+    }
+    return this.#segmentFault(header) ?? this.#timelineFault(header, lsn);
+  }
+
+  #segmentFault({ segment }: WalPageHeader): StorageError | undefined {
+    if (segment === undefined) return undefined;
+    const { segmentSize } = this.#geometry;
+    if (segment.segmentSize !== segmentSize) {
+      return badWal('segment size', `${segmentSize}`, `${segment.segmentSize}`);
+    }
+    const known = this.#systemIdentifier;
+    if (known === undefined || segment.systemIdentifier === known) return undefined;
+    return badWal('system identifier', `${known}`, `${segment.systemIdentifier}`);
+  }
+
+  /** A known history says which timeline wrote a page; otherwise, timelines must not decrease. */
+  #timelineFault({ timelineId }: WalPageHeader, lsn: Lsn): StorageError | undefined {
+    const isKnown = this.#path.ancestors.length > 0;
+    const highest = isKnown ? this.#path.timelineAt(lsn) : this.#path.timelineId;
+    const lowest = isKnown ? highest : Math.max(1, this.#timelineId);
+    if (timelineId >= lowest && timelineId <= highest) return undefined;
+    const expected = lowest === highest ? `${lowest}` : `${lowest} to ${highest}`;
+    return badWal('timeline of the WAL page', expected, `${timelineId}`);
+  }
+}
+
+/** What is wrong with a page on which the last `missing` bytes of a record should begin. */
+export function continuationFault(
+  { continuesRecord, remainingLength }: WalPageHeader,
+  missing: number,
+): StorageError | undefined {
+  if (!continuesRecord) return badWal('WAL page', 'the rest of a record', 'the start of one');
+  if (remainingLength === missing) return undefined;
+  return badWal('rest of the record', `${missing} bytes`, `${remainingLength}`);
+}
+
+function decoded(bytes: Uint8Array): WalPageHeader | StorageError {
+  try {
+    return decodeWalPageHeader(bytes.subarray(0, WAL_PAGE_SIZE));
+  } catch (error) {
+    if (isStorageError(error)) return error;
+    throw error;
+  }
+}

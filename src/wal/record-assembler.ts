@@ -1,0 +1,447 @@
+/**
+ * Finds the records in WAL, page by page, without I/O: chunks go in, batches of records come out.
+ *
+ *   'searching'   for a valid page, at page borders: from the start on, or after a fault
+ *   'returning'   to a record that was not complete before
+ *   'records'     at the start of a record, or at a page border
+ *   'gathering'   a record crosses a page border: its bytes so far are together
+ *   'skipping'    the rest of a record that began before the start
+ *   'switched'    zeros up to the next segment
+ *   'ended'       `end` tells how
+ *
+ * A record that cannot be read is damage only if valid WAL follows; otherwise the WAL ends there, as it
+ * does where a server stopped. So after a fault the search for a valid page decides.
+ *
+ * Each record is checked: length, resource manager, link to the record before it, CRC. The link is what
+ * catches old records on a page that is used again: their CRC is right.
+ * Source: Postgres src/backend/access/transam/xlogreader.c.
+ */
+import { assert } from '../assert.ts';
+import { isStorageError, type StorageError } from '../errors.ts';
+import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
+import { splitLsn } from '../layers/lsn-halves.ts';
+import { ChunkCursor, recordAligned, startsWithoutHeader } from './chunk-cursor.ts';
+import { continuationFault, PageCheck, type WalGeometry } from './page-check.ts';
+import { LONG_PAGE_HEADER_SIZE, WAL_PAGE_SIZE, type WalPageHeader } from './page-format.ts';
+import { type WalChunk, WalRecordBatch } from './record-batch.ts';
+import { RecordCheck } from './record-check.ts';
+import { WAL_RECORD_HEADER_SIZE } from './record-format.ts';
+import { RecordGathering } from './record-gathering.ts';
+import type { TimelinePath } from './timeline-history.ts';
+import { badWal, type WalEnd, type WalFault, WalOutcome } from './wal-end.ts';
+
+/** What an assembler reads. */
+export interface AssemblerOptions {
+  readonly geometry: WalGeometry;
+  readonly path: TimelinePath;
+  /** Records that start before it are not returned. */
+  readonly start: Lsn;
+  /** Whether no record may be missing from the start on; otherwise reading begins where WAL does. */
+  readonly isStartGiven: boolean;
+  /** Records that end after it are not returned. */
+  readonly end: Lsn;
+  /** What damage does: it ends the WAL, or is passed over. */
+  readonly damage: 'stop' | 'skip';
+  /** Bytes; longer records are damage. */
+  readonly maximumRecordLength: number;
+  /** Of the chunks, in bytes. */
+  readonly capacity: number;
+}
+
+type State =
+  | 'searching'
+  | 'returning'
+  | 'records'
+  | 'gathering'
+  | 'skipping'
+  | 'switched'
+  | 'ended';
+
+/** Whether a step leaves more to do, or the batch must be returned or a chunk given. */
+type Progress = 'go-on' | 'pause';
+
+export class RecordAssembler {
+  readonly #options: AssemblerOptions;
+  readonly #pages: PageCheck;
+  readonly #records: RecordCheck;
+  readonly #gathering: RecordGathering;
+  readonly #batch: WalRecordBatch;
+  readonly #cursor: ChunkCursor;
+  readonly #outcome: WalOutcome;
+  #state: State = 'searching';
+  #chunk: WalChunk | undefined;
+  /** Records before it are not returned; undefined once one was reached. */
+  #start: Lsn | undefined;
+  /** Where the search for the first record begins. */
+  #searchFrom: Lsn;
+  /** Bytes that are left of a record that is skipped. */
+  #rest = 0;
+  /** Where the segment begins that follows a switch; where to return to. */
+  #target: Lsn = 0n;
+
+  constructor(options: AssemblerOptions) {
+    const { geometry, path, start, capacity } = options;
+    this.#options = options;
+    this.#pages = new PageCheck(geometry, path);
+    this.#records = new RecordCheck(options);
+    this.#gathering = new RecordGathering(capacity);
+    this.#batch = new WalRecordBatch(geometry.majorVersion, capacity);
+    this.#cursor = new ChunkCursor(geometry.segmentSize, path);
+    this.#outcome = new WalOutcome(options.damage);
+    this.#start = start;
+    this.#searchFrom = start;
+  }
+
+  /** How the WAL ended; undefined while it goes on. */
+  get end(): WalEnd | undefined {
+    return this.#outcome.end;
+  }
+
+  /** Start of the next record, or of what is left of it. */
+  get position(): Lsn {
+    const { fault } = this.#outcome;
+    if (fault !== undefined) return fault.lsn;
+    if (this.#state === 'gathering') return this.#gathering.startLsn;
+    if (this.#state === 'switched' || this.#state === 'returning') return this.#target;
+    return this.#state === 'searching' ? this.#searchFrom : this.#cursor.lsn;
+  }
+
+  /** The LSN from which the next chunk should be, at a page border. */
+  get wanted(): Lsn {
+    const chunk = this.#chunk;
+    const lsn = chunk === undefined ? this.position : chunk.lsn + BigInt(chunk.length);
+    return lsn - (lsn % BigInt(WAL_PAGE_SIZE));
+  }
+
+  /**
+   * Takes the next piece of WAL; the memory of the one before is free again.
+   *
+   * Requires: `next` has returned undefined; the chunk follows the one before, except in a search.
+   */
+  accept(chunk: WalChunk): void {
+    const isAnywhere = this.#state === 'searching' || this.#state === 'switched';
+    assert(isAnywhere || chunk.lsn === this.wanted, 'chunks follow each other');
+    assert(chunk.lsn % BigInt(WAL_PAGE_SIZE) === 0n, 'a chunk begins at a page border');
+    const isFirst = this.#chunk === undefined && this.#state === 'searching';
+    if (this.#state === 'gathering') this.#gathering.moveTo(chunk);
+    else this.#gathering.useRoomOf(chunk);
+    this.#chunk = chunk;
+    this.#cursor.enter(chunk);
+    if (chunk.lsn >= this.#options.end) this.finishRange();
+    else if (isFirst && startsWithoutHeader(chunk, this.#searchFrom)) {
+      this.#cursor.at = Number(this.#searchFrom - chunk.lsn);
+      this.#state = 'records';
+      this.#cursor.updateTimeline(this.#pages.timelineId);
+    }
+  }
+
+  /** Returns: the next records, valid until the next call; undefined once a chunk is needed or the WAL has ended. */
+  next(): WalRecordBatch | undefined {
+    const chunk = this.#chunk;
+    if (chunk === undefined || this.#state === 'ended') return undefined;
+    const batch = this.#batch;
+    for (;;) {
+      batch.reset(chunk.memory);
+      batch.skipped = this.#outcome.takeSkip();
+      while (this.#step(chunk) === 'go-on');
+      if (batch.length > 0 || batch.skipped !== undefined) return batch;
+      if (this.#outcome.skip === undefined) return undefined;
+    }
+  }
+
+  /** Reports that WAL is missing after the last chunk. Later WAL, if any, decides what that means. */
+  interrupt(kind: 'gap' | 'truncated', error: StorageError): void {
+    if (this.#state === 'ended' || this.#outcome.fault !== undefined) return;
+    if (this.#state === 'searching' && kind === 'truncated') return;
+    if (this.#state === 'switched' && kind === 'truncated') return;
+    const isAmidRecord =
+      this.#state === 'gathering' || this.#cursor.at < (this.#chunk?.length ?? 0);
+    const isCertain = kind === 'truncated' && isAmidRecord;
+    this.#fail({ kind, lsn: this.position, error, isCertain });
+  }
+
+  /** Reports that no more WAL will come, and why. */
+  finish(error: StorageError): void {
+    if (this.#state === 'ended') return;
+    this.#outcome.finish(this.position, error);
+    this.#state = 'ended';
+  }
+
+  /** After an end of WAL: goes back to the record that was not complete, as more of it is there now. */
+  resume(): void {
+    const { end } = this.#outcome;
+    assert(end?.kind === 'end-of-wal' || end?.kind === 'truncated', 'only the end is resumed');
+    this.#outcome.reset();
+    this.#chunk = undefined;
+    if (this.#records.knowsPrevious) {
+      this.#state = 'returning';
+      this.#target = end.lsn;
+    } else {
+      this.#state = 'searching';
+      this.#searchFrom = end.lsn;
+      this.#start ??= end.lsn;
+    }
+  }
+
+  /** Reports that no more WAL is wanted. */
+  finishRange(): void {
+    if (this.#state !== 'ended') this.#endRange(this.position);
+  }
+
+  #step(chunk: WalChunk): Progress {
+    if (this.#state === 'records') return this.#readRecords(chunk);
+    if (this.#state === 'gathering') return this.#gather(chunk);
+    if (this.#state === 'skipping') return this.#skipRest(chunk);
+    if (this.#state === 'switched') return this.#passZeros(chunk);
+    if (this.#state === 'searching') return this.#search(chunk);
+    return this.#state === 'returning' ? this.#return(chunk) : 'pause';
+  }
+
+  #readRecords(chunk: WalChunk): Progress {
+    const { length } = chunk;
+    const { view } = chunk.memory;
+    while (this.#cursor.at < length) {
+      const at = this.#cursor.at;
+      if (at % WAL_PAGE_SIZE === 0) {
+        const header = this.#readPageHeader(chunk);
+        if (header === undefined) return this.#pauseOrGoOn();
+        if (header.continuesRecord) {
+          return this.#damaged(badWal('WAL page', 'the start of a record', 'the rest of one'));
+        }
+        this.#enterPage(header);
+        continue;
+      }
+      const pageEnd = Math.min(this.#cursor.pageEnd, length);
+      if (pageEnd - at < 4) return 'pause';
+      const size = view.getUint32(at, true);
+      const sizeFault = this.#records.lengthFault(size);
+      if (sizeFault !== undefined) return this.#damaged(sizeFault);
+      if (at + size > pageEnd) return this.#beginGathering(chunk, { size, pageEnd });
+      this.#records.locate(this.#cursor.highAt(at), this.#cursor.lowAt(at));
+      const fault =
+        this.#records.headerFault(view, at) ?? this.#records.checksumFault(view, at, size);
+      if (fault !== undefined) return this.#damaged(fault);
+      if (at >= this.#cursor.switchAt) this.#cursor.updateTimeline(this.#pages.timelineId);
+      if (this.#add(at, size, recordAligned(at + size)) === 'pause') return 'go-on';
+    }
+    return 'pause';
+  }
+
+  /**
+   * Adds a checked record of the memory of the batch, which ends before `next` in the chunk. Returns: `pause`
+   * if the state has changed.
+   */
+  #add(offset: number, size: number, next: number): Progress {
+    const records = this.#records;
+    if (this.#cursor.lsnAt(next) > this.#options.end) {
+      this.#endRange(this.#records.startLsn);
+      return 'pause';
+    }
+    const { startHigh, startLow } = records;
+    records.accept();
+    this.#cursor.at = next;
+    const isSwitch = records.isSwitch;
+    if (isSwitch) {
+      this.#target = this.#cursor.segmentEndAt(next);
+      this.#state = 'switched';
+    }
+    if (this.#start !== undefined) {
+      if (this.#records.startLsn < this.#start) return isSwitch ? 'pause' : 'go-on';
+      if (this.#missesRecords(this.#start, offset)) return 'pause';
+      this.#start = undefined;
+    }
+    const timelineId = this.#cursor.timelineId;
+    const target = isSwitch ? splitLsn(this.#target) : undefined;
+    const endHigh = target?.high ?? this.#cursor.highAt(next);
+    const endLow = target?.low ?? this.#cursor.lowAt(next);
+    this.#batch.add({ startHigh, startLow, endHigh, endLow, timelineId, offset, size });
+    return isSwitch ? 'pause' : 'go-on';
+  }
+
+  /** Whether the first record shows that one between it and the start was not found. */
+  #missesRecords(start: Lsn, offset: number): boolean {
+    const before = this.#batch.memory.view.getBigUint64(offset + 8, true);
+    if (before < start || !this.#options.isStartGiven) return false;
+    const error = badWal('WAL', `the record at ${formatPgLsn(before)}`, 'none');
+    this.#outcome.fail({ kind: 'corrupt', lsn: this.#searchFrom, error });
+    if (this.#outcome.goOnAt(this.#records.startLsn) === 'end') {
+      this.#state = 'ended';
+      return true;
+    }
+    this.#batch.skipped ??= this.#outcome.takeSkip();
+    return false;
+  }
+
+  #beginGathering(
+    chunk: WalChunk,
+    { size, pageEnd }: { readonly size: number; readonly pageEnd: number },
+  ): Progress {
+    const at = this.#cursor.at;
+    if (at >= this.#cursor.switchAt) this.#cursor.updateTimeline(this.#pages.timelineId);
+    this.#records.locate(this.#cursor.highAt(at), this.#cursor.lowAt(at));
+    this.#gathering.begin({ lsn: this.#cursor.lsnAt(at), size });
+    this.#state = 'gathering';
+    return this.#gatherUpTo(chunk, pageEnd);
+  }
+
+  #gather(chunk: WalChunk): Progress {
+    if (this.#cursor.at >= chunk.length) return 'pause';
+    const header = this.#readPageHeader(chunk);
+    if (header === undefined) return this.#pauseOrGoOn();
+    if (header.overwritesRecord) {
+      this.#gathering.end();
+      this.#state = 'records';
+      this.#enterPage(header);
+      return 'go-on';
+    }
+    const fault = continuationFault(header, this.#gathering.missing);
+    if (fault !== undefined) return this.#damaged(fault, this.#gathering.startLsn);
+    const timelineId = this.#cursor.timelineId;
+    this.#enterPage(header);
+    this.#cursor.timelineId = timelineId;
+    return this.#gatherUpTo(chunk, Math.min(this.#cursor.pageEnd, chunk.length));
+  }
+
+  /** Takes the bytes of the record up to its end, or the end of the page. */
+  #gatherUpTo(chunk: WalChunk, end: number): Progress {
+    const gathering = this.#gathering;
+    const records = this.#records;
+    const length = Math.min(gathering.missing, end - this.#cursor.at);
+    const hadHeader = gathering.length >= WAL_RECORD_HEADER_SIZE;
+    gathering.add(chunk.memory, this.#cursor.at, length);
+    this.#cursor.at += length;
+    const { memory, offset, size } = gathering;
+    if (!hadHeader && gathering.length >= WAL_RECORD_HEADER_SIZE) {
+      // Before more is gathered, so that garbage does not claim the rest of the WAL.
+      const fault = records.headerFault(memory.view, offset);
+      if (fault !== undefined) return this.#damaged(fault, gathering.startLsn);
+    }
+    if (gathering.missing > 0) return this.#cursor.at === chunk.length ? 'pause' : 'go-on';
+    const fault = records.checksumFault(memory.view, offset, size);
+    if (fault !== undefined) return this.#damaged(fault, gathering.startLsn);
+    this.#state = 'records';
+    const isApart = memory !== chunk.memory;
+    if (isApart) this.#batch.reset(memory);
+    this.#add(offset, size, recordAligned(this.#cursor.at));
+    gathering.end();
+    this.#cursor.updateTimeline(this.#pages.timelineId);
+    if (isApart && this.#batch.length > 0) return 'pause';
+    if (isApart) this.#batch.reset(chunk.memory);
+    return 'go-on';
+  }
+
+  #skipRest(chunk: WalChunk): Progress {
+    const { length } = chunk;
+    if (this.#cursor.at >= length) return 'pause';
+    if (this.#cursor.isAtPageBorder) {
+      const header = this.#readPageHeader(chunk);
+      if (header === undefined) return this.#pauseOrGoOn();
+      const fault = header.overwritesRecord ? undefined : continuationFault(header, this.#rest);
+      if (fault !== undefined) return this.#damaged(fault);
+      if (header.overwritesRecord) this.#rest = 0;
+      this.#enterPage(header);
+    }
+    const skipped = Math.min(this.#rest, Math.min(this.#cursor.pageEnd, length) - this.#cursor.at);
+    this.#rest -= skipped;
+    this.#cursor.at += skipped;
+    if (this.#rest > 0) return 'go-on';
+    this.#cursor.at = recordAligned(this.#cursor.at);
+    this.#state = 'records';
+    return 'go-on';
+  }
+
+  /** After a switch there are zeros, without page headers, up to the next segment. */
+  #passZeros(chunk: WalChunk): Progress {
+    const offset = Number(this.#target - chunk.lsn);
+    this.#cursor.at = Math.min(Math.max(0, offset), chunk.length);
+    if (offset >= chunk.length) return 'pause';
+    this.#state = 'records';
+    return 'go-on';
+  }
+
+  #search(chunk: WalChunk): Progress {
+    const { memory, length } = chunk;
+    const cursor = this.#cursor;
+    if (!cursor.isAtPageBorder) cursor.at = cursor.pageEnd;
+    for (; cursor.at + cursor.headerSizeAt(cursor.at) <= length; cursor.at += WAL_PAGE_SIZE) {
+      const hasFault = this.#outcome.fault !== undefined;
+      const magic = memory.view.getUint16(cursor.at, true);
+      // At the start there may be zeros: what is before it, or after a switch.
+      if (magic !== this.#pages.magic && (hasFault || magic === 0)) continue;
+      const header = this.#pages.check(memory.bytes.subarray(cursor.at, length), cursor.lsn);
+      if (!isStorageError(header)) return this.#found(header);
+      if (!hasFault) this.#damaged(header, this.#searchFrom);
+    }
+    cursor.at = length;
+    return 'pause';
+  }
+
+  /** A valid page: what came before it was damage, unless reading begins here. */
+  #found(header: WalPageHeader): Progress {
+    const consequence = this.#outcome.goOnAt(this.#cursor.lsn);
+    if (consequence === 'end') {
+      this.#state = 'ended';
+      return 'pause';
+    }
+    this.#records.forget();
+    this.#rest = header.continuesRecord ? header.remainingLength : 0;
+    this.#state = this.#rest > 0 ? 'skipping' : 'records';
+    this.#enterPage(header);
+    return consequence === 'skip' ? 'pause' : 'go-on';
+  }
+
+  /** Back at a page that has been read before, with more on it. */
+  #return(chunk: WalChunk): Progress {
+    const offset = Number(this.#target - chunk.lsn);
+    if (offset > 0) {
+      const header = this.#readPageHeader(chunk);
+      if (header === undefined) return this.#pauseOrGoOn();
+      this.#enterPage(header);
+    }
+    if (offset > chunk.length) return 'pause';
+    this.#cursor.at = offset;
+    this.#state = 'records';
+    return 'go-on';
+  }
+
+  /** Returns: the header of the page at `#at`; undefined if it is not there yet, or damaged. */
+  #readPageHeader({ memory, length }: WalChunk): WalPageHeader | undefined {
+    const at = this.#cursor.at;
+    if (at + this.#cursor.headerSizeAt(at) > length) return undefined;
+    const page = memory.bytes.subarray(at, Math.min(length, at + LONG_PAGE_HEADER_SIZE));
+    const header = this.#pages.check(page, this.#cursor.lsnAt(at));
+    if (!isStorageError(header)) return header;
+    const lsn = this.position;
+    this.#cursor.at += 1;
+    this.#damaged(header, lsn);
+    return undefined;
+  }
+
+  #pauseOrGoOn(): Progress {
+    return this.#state === 'searching' ? 'go-on' : 'pause';
+  }
+
+  #enterPage(header: WalPageHeader): void {
+    const at = this.#cursor.at;
+    this.#pages.accept(header);
+    this.#cursor.updateTimeline(this.#pages.timelineId);
+    this.#cursor.at = at + this.#cursor.headerSizeAt(at);
+  }
+
+  /** Nothing valid can be read at `lsn`; what follows the page tells whether that is damage. */
+  #damaged(error: StorageError, lsn: Lsn = this.#cursor.lsn): Progress {
+    return this.#fail({ kind: 'corrupt', lsn, error });
+  }
+
+  #fail(fault: WalFault): Progress {
+    this.#outcome.fail(fault);
+    this.#gathering.end();
+    this.#state = 'searching';
+    return 'go-on';
+  }
+
+  #endRange(lsn: Lsn): void {
+    this.#outcome.finishRange(lsn);
+    this.#state = 'ended';
+  }
+}

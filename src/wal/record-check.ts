@@ -1,0 +1,107 @@
+/** Whether bytes are the next record: its length, its resource manager, its link and its CRC. */
+import type { StorageError } from '../errors.ts';
+import type { Lsn } from '../layers/lsn.ts';
+import { joinHalves } from '../layers/lsn-halves.ts';
+import type { WalGeometry } from './page-check.ts';
+import { recordChecksumAt, WAL_RECORD_HEADER_SIZE } from './record-format.ts';
+import { badWal, lsnText } from './wal-end.ts';
+
+/** Resource managers that every version has; from 128 on, extensions of version 15 and later have theirs. */
+const LAST_BUILT_IN_MANAGER = 21;
+const FIRST_CUSTOM_MANAGER = 128;
+const FIRST_VERSION_WITH_CUSTOM_MANAGERS = 15;
+
+const XLOG_MANAGER = 0;
+const SWITCH_OPERATION = 0x40;
+
+export class RecordCheck {
+  /** Start of the record that is looked at, in halves. */
+  startHigh = 0;
+  startLow = 0;
+  /** Whether the record accepted last is a segment switch. */
+  isSwitch = false;
+  readonly #maximumLength: number;
+  readonly #allowsCustomManagers: boolean;
+  /** Whether the record before is known, to which the next one must link. */
+  knowsPrevious = false;
+  #previousHigh = 0;
+  #previousLow = 0;
+  #looksLikeSwitch = false;
+
+  constructor(options: {
+    readonly maximumRecordLength: number;
+    readonly geometry: WalGeometry;
+  }) {
+    this.#maximumLength = options.maximumRecordLength;
+    this.#allowsCustomManagers =
+      options.geometry.majorVersion >= FIRST_VERSION_WITH_CUSTOM_MANAGERS;
+  }
+
+  /** Sets the start of the record that is looked at. */
+  locate(high: number, low: number): void {
+    this.startHigh = high;
+    this.startLow = low;
+  }
+
+  get startLsn(): Lsn {
+    return joinHalves(this.startHigh, this.startLow);
+  }
+
+  lengthFault(length: number): StorageError | undefined {
+    if (length >= WAL_RECORD_HEADER_SIZE && length <= this.#maximumLength) return undefined;
+    const expected = `${WAL_RECORD_HEADER_SIZE} to ${this.#maximumLength}`;
+    return badWal('length of the WAL record', expected, `${length}`);
+  }
+
+  /** Requires: the 24 bytes at `offset` are there. */
+  headerFault(view: DataView, offset: number): StorageError | undefined {
+    const manager = view.getUint8(offset + 17);
+    this.#looksLikeSwitch =
+      manager === XLOG_MANAGER && (view.getUint8(offset + 16) & 0xf0) === SWITCH_OPERATION;
+    if (manager > LAST_BUILT_IN_MANAGER) {
+      if (manager < FIRST_CUSTOM_MANAGER || !this.#allowsCustomManagers) {
+        return badWal('resource manager of the WAL record', this.#managers, `${manager}`);
+      }
+    }
+    const low = view.getUint32(offset + 8, true);
+    const high = view.getUint32(offset + 12, true);
+    if (this.knowsPrevious) {
+      if (low === this.#previousLow && high === this.#previousHigh) return undefined;
+      const expected = lsnText(this.#previousHigh, this.#previousLow);
+      return badWal('link to the record before', expected, lsnText(high, low));
+    }
+    if (high < this.startHigh || (high === this.startHigh && low < this.startLow)) return undefined;
+    const expected = `below ${lsnText(this.startHigh, this.startLow)}`;
+    return badWal('link to the record before', expected, lsnText(high, low));
+  }
+
+  /** Requires: the whole record is there. */
+  checksumFault(view: DataView, offset: number, length: number): StorageError | undefined {
+    const stored = view.getUint32(offset + 20, true);
+    const computed = recordChecksumAt(view, offset, length);
+    if (stored === computed) return undefined;
+    return badWal('checksum of the WAL record', hex(computed), hex(stored));
+  }
+
+  /** The record that was looked at is valid; the next one must link to it. */
+  accept(): void {
+    this.knowsPrevious = true;
+    this.#previousHigh = this.startHigh;
+    this.#previousLow = this.startLow;
+    this.isSwitch = this.#looksLikeSwitch;
+  }
+
+  /** The next record may link to any before it. */
+  forget(): void {
+    this.knowsPrevious = false;
+  }
+
+  get #managers(): string {
+    const builtIn = `0 to ${LAST_BUILT_IN_MANAGER}`;
+    return this.#allowsCustomManagers ? `${builtIn}, or ${FIRST_CUSTOM_MANAGER} to 255` : builtIn;
+  }
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(8, '0');
+}

@@ -1,0 +1,87 @@
+/** The bytes of a record that crosses page borders, put together. */
+import { ViewedBytes } from '../byte-words.ts';
+import type { Lsn } from '../layers/lsn.ts';
+import type { WalChunk } from './record-batch.ts';
+
+/**
+ * Collects one record at a time in the room of the chunk; a record longer than a chunk in memory of its own,
+ * which grows with what is there, not with the length that the record claims.
+ */
+export class RecordGathering {
+  /** Where the record lies. */
+  memory = new ViewedBytes(new Uint8Array(0));
+  offset = 0;
+  /** Bytes so far. */
+  length = 0;
+  /** Bytes of the whole record. */
+  size = 0;
+  startLsn: Lsn = 0n;
+  readonly #capacity: number;
+  /** Between two chunks. */
+  readonly #carried: Uint8Array;
+  #chunk: WalChunk | undefined;
+  /** Where the free room of the chunk begins. */
+  #freeAt = 0;
+
+  constructor(capacity: number) {
+    this.#capacity = capacity;
+    this.#carried = new Uint8Array(capacity);
+  }
+
+  get missing(): number {
+    return this.size - this.length;
+  }
+
+  /** Makes the room of another chunk available, while no record is gathered. */
+  useRoomOf(chunk: WalChunk): void {
+    this.#chunk = chunk;
+    this.#freeAt = this.#capacity;
+  }
+
+  /** As `useRoomOf`, and moves the bytes so far there. Requires: the chunk before is still intact. */
+  moveTo(chunk: WalChunk): void {
+    const isInChunk = this.memory === this.#chunk?.memory;
+    if (isInChunk)
+      this.#carried.set(this.memory.bytes.subarray(this.offset, this.offset + this.length));
+    this.useRoomOf(chunk);
+    if (!isInChunk) return;
+    this.memory = chunk.memory;
+    this.offset = this.#freeAt;
+    this.memory.bytes.set(this.#carried.subarray(0, this.length), this.offset);
+  }
+
+  begin({ lsn, size }: { readonly lsn: Lsn; readonly size: number }): void {
+    this.startLsn = lsn;
+    this.size = size;
+    this.length = 0;
+    const chunk = this.#chunk;
+    if (chunk !== undefined && size <= this.#capacity) {
+      this.memory = chunk.memory;
+      this.offset = this.#freeAt;
+    } else {
+      this.memory = new ViewedBytes(new Uint8Array(2 * this.#capacity));
+      this.offset = 0;
+    }
+  }
+
+  /** Requires: no more than is missing. */
+  add(source: ViewedBytes, from: number, length: number): void {
+    const end = this.offset + this.length + length;
+    if (end > this.memory.bytes.length) this.#grow(end);
+    this.memory.bytes.set(source.bytes.subarray(from, from + length), this.offset + this.length);
+    this.length += length;
+  }
+
+  /** The record is complete, or given up. What was complete stays where it is. */
+  end(): void {
+    if (this.memory === this.#chunk?.memory) this.#freeAt = this.offset + this.length;
+    this.length = 0;
+    this.size = 0;
+  }
+
+  #grow(end: number): void {
+    const larger = new Uint8Array(Math.min(this.size, 2 * end));
+    larger.set(this.memory.bytes.subarray(0, this.length));
+    this.memory = new ViewedBytes(larger);
+  }
+}

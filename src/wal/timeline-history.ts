@@ -1,0 +1,120 @@
+/**
+ * Timeline history: which timeline wrote which part of the WAL that leads to a timeline. A text file of
+ * one line for each ancestor, oldest first; blank lines and `#` comments are ignored:
+ *
+ *   parent timeline  HI/LO of the switch  reason
+ *
+ * Fields are separated by blanks or tabs. The parent wrote everything before the switch that no older
+ * timeline wrote. Timelines ascend, and switches do not descend.
+ * Source: Postgres src/backend/access/transam/timeline.c.
+ */
+import { checkBytes, checkCount } from '../check-options.ts';
+import { corrupt } from '../errors.ts';
+import { type Lsn, MAXIMUM_LSN, parseLsn } from '../layers/lsn.ts';
+
+/** An ancestor of a timeline. */
+export interface TimelineAncestor {
+  readonly timelineId: number;
+  /** Where the next timeline takes over. */
+  readonly switchLsn: Lsn;
+  /** Why, in words. */
+  readonly reason: string;
+}
+
+/** The most ancestors that a history may have; beyond, it is refused. */
+const MAXIMUM_ANCESTORS = 100_000;
+
+/**
+ * Decodes the history of a timeline.
+ *
+ * @returns Its ancestors, oldest first.
+ * @throws `corrupt` with the offset of the line; `invalid-input`.
+ */
+export function decodeTimelineHistory(bytes: Uint8Array, timelineId: number): TimelineAncestor[] {
+  checkBytes(bytes, 'timeline history');
+  checkCount('timeline', timelineId, { from: 1, to: 0xffff_ffff });
+  const ancestors: TimelineAncestor[] = [];
+  let offset = 0;
+  for (const line of Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+    .toString('latin1')
+    .split('\n')) {
+    const text = line.trim();
+    if (text !== '' && !text.startsWith('#')) {
+      const ancestor = decodeLine(text, offset);
+      checkOrder(ancestors.at(-1), ancestor, { offset, timelineId });
+      if (ancestors.length === MAXIMUM_ANCESTORS) {
+        throw corrupt('timeline history', offset, `at most ${MAXIMUM_ANCESTORS} lines`, 'more');
+      }
+      ancestors.push(ancestor);
+    }
+    offset += line.length + 1;
+  }
+  return ancestors;
+}
+
+const LINE = /^([0-9]{1,10})[ \t]+([0-9A-Fa-f]{1,8}\/[0-9A-Fa-f]{1,8})(?:[ \t]+(.*))?$/;
+
+function decodeLine(text: string, offset: number): TimelineAncestor {
+  const [, timeline, lsn, reason = ''] = LINE.exec(text) ?? [];
+  const timelineId = Number(timeline);
+  if (lsn === undefined || timelineId < 1 || timelineId > 0xffff_ffff) {
+    throw corrupt('line of the timeline history', offset, 'timeline, HI/LO, reason', text);
+  }
+  return { timelineId, switchLsn: parseLsn(lsn), reason };
+}
+
+function checkOrder(
+  before: TimelineAncestor | undefined,
+  { timelineId, switchLsn }: TimelineAncestor,
+  { offset, timelineId: descendant }: { readonly offset: number; readonly timelineId: number },
+): void {
+  const lowest = (before?.timelineId ?? 0) + 1;
+  if (timelineId < lowest || timelineId >= descendant) {
+    const expected = `${lowest} to ${descendant - 1}`;
+    throw corrupt('timeline in the history', offset, expected, `${timelineId}`);
+  }
+  if (before !== undefined && switchLsn < before.switchLsn) {
+    throw corrupt('switch in the history', offset, 'not below the one before', `${switchLsn}`);
+  }
+}
+
+/** The WAL that leads to a timeline: its own, and that of its ancestors before their switches. */
+export class TimelinePath {
+  /** The timeline that the path leads to. */
+  readonly timelineId: number;
+  /** Ancestors, oldest first. */
+  readonly ancestors: readonly TimelineAncestor[];
+
+  /** Requires: ancestors as `decodeTimelineHistory` gives them; none if they are unknown. */
+  constructor(timelineId: number, ancestors: readonly TimelineAncestor[] = []) {
+    this.timelineId = timelineId;
+    this.ancestors = ancestors;
+  }
+
+  /** The timeline that wrote the byte at an LSN. */
+  timelineAt(lsn: Lsn): number {
+    const writer = this.ancestors.find(({ switchLsn }) => lsn < switchLsn);
+    return writer?.timelineId ?? this.timelineId;
+  }
+
+  /** Where a timeline ends, as far as the path goes; the highest LSN for the last one. */
+  endOf(timelineId: number): Lsn {
+    const ancestor = this.ancestors.find((one) => one.timelineId === timelineId);
+    return ancestor?.switchLsn ?? MAXIMUM_LSN;
+  }
+
+  /**
+   * Timelines whose file of a segment has WAL of the path, the best first: that of the newest has a copy
+   * of what the others wrote in it.
+   */
+  timelinesOf(segmentStart: Lsn, segmentEnd: Lsn): number[] {
+    const found: number[] = [];
+    let begin = 0n;
+    for (const timelineId of [...this.ancestors.map((one) => one.timelineId), this.timelineId]) {
+      const end = this.endOf(timelineId);
+      if (begin < segmentEnd && end > segmentStart) found.unshift(timelineId);
+      begin = end;
+    }
+    return found;
+  }
+}

@@ -1,0 +1,114 @@
+/** How a walk over WAL ends, as data. */
+import { type StorageError, untracedError } from '../errors.ts';
+import { formatLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
+
+/** How a walk over WAL ends. */
+export interface WalEnd {
+  /**
+   * - `end-of-range`  the end that the caller wants
+   * - `end-of-wal`    no WAL follows: no file, zeros, or what an earlier use of the file left. It may
+   *                   follow later; a record that is not complete at the end is not returned
+   * - `gap`           a segment is missing, and later ones are there
+   * - `truncated`     a file is shorter than its segment, and a part of a record or later WAL is missing
+   * - `corrupt`       the WAL at this place is not valid, and valid WAL follows
+   */
+  readonly kind: 'end-of-range' | 'end-of-wal' | 'gap' | 'truncated' | 'corrupt';
+  /** Start of the first record that was not returned, or where it would begin. */
+  readonly lsn: Lsn;
+  /** Why no record could be read here; undefined at the end of a range. */
+  readonly error: StorageError | undefined;
+}
+
+/** WAL that was passed over, since it cannot be read. */
+export interface WalSkip {
+  /** Start of the first record that cannot be read. */
+  readonly lsn: Lsn;
+  /** The page on which reading goes on. */
+  readonly resumesAt: Lsn;
+  /** What is wrong. */
+  readonly error: StorageError;
+}
+
+/** What ended a run of records; only what follows tells whether it is damage or the end. */
+export interface WalFault {
+  readonly kind: 'gap' | 'truncated' | 'corrupt';
+  readonly lsn: Lsn;
+  readonly error: StorageError;
+  /** True if it is damage even if nothing follows. */
+  readonly isCertain?: boolean;
+}
+
+/** What becomes of faults. */
+export class WalOutcome {
+  /** The fault after which no valid WAL was found so far. */
+  fault: WalFault | undefined;
+  /** What was passed over, until it is taken. */
+  skip: WalSkip | undefined;
+  end: WalEnd | undefined;
+  readonly #damage: 'stop' | 'skip';
+
+  constructor(damage: 'stop' | 'skip') {
+    this.#damage = damage;
+  }
+
+  fail(fault: WalFault): void {
+    this.fault = { ...fault, error: fault.error.with({ lsn: formatLsn(fault.lsn) }) };
+  }
+
+  /** Valid WAL was found: the fault before it, if any, ends the WAL or is skipped. */
+  goOnAt(resumesAt: Lsn): 'end' | 'skip' | 'no-fault' {
+    const { fault } = this;
+    if (fault === undefined) return 'no-fault';
+    const { kind, lsn, error } = fault;
+    if (this.#damage === 'stop') {
+      this.end = { kind, lsn, error };
+      return 'end';
+    }
+    this.fault = undefined;
+    this.skip = { lsn, resumesAt, error };
+    return 'skip';
+  }
+
+  takeSkip(): WalSkip | undefined {
+    const { skip } = this;
+    this.skip = undefined;
+    return skip;
+  }
+
+  /** No more WAL: the fault before it, if any, is the end. */
+  finish(position: Lsn, reason: StorageError): void {
+    const { kind, lsn, error, isCertain } = this.fault ?? {
+      kind: 'end-of-wal',
+      lsn: position,
+      error: reason.with({ lsn: formatLsn(position) }),
+      isCertain: true,
+    };
+    this.end = { kind: isCertain === true ? kind : 'end-of-wal', lsn, error };
+  }
+
+  /** No more WAL is wanted. */
+  finishRange(lsn: Lsn): void {
+    if (this.fault === undefined) this.end = { kind: 'end-of-range', lsn, error: undefined };
+    else this.finish(lsn, this.fault.error);
+  }
+
+  reset(): void {
+    this.fault = undefined;
+    this.end = undefined;
+  }
+}
+
+/** A field of a page or record that is not as expected. Errors that are data have no stack. */
+export function badWal(what: string, expected: string, actual: string): StorageError {
+  return untracedError('corrupt', { what, expected, actual });
+}
+
+/** The error where WAL ends because there is no more. */
+export function noMoreWal(expected: string): StorageError {
+  return untracedError('not-found', { what: 'no more WAL', expected });
+}
+
+/** An LSN as messages of WAL show it. */
+export function lsnText(high: number, low: number): string {
+  return formatPgLsn((BigInt(high) << 32n) | BigInt(low));
+}

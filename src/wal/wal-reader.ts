@@ -1,0 +1,200 @@
+/** Reads the records of WAL, from any LSN, in batches. */
+import { checkChoice, checkCount, checkOptions, checkSignal } from '../check-options.ts';
+import { StorageError, throwIfAborted } from '../errors.ts';
+import { ALL_LSNS, checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
+import { WAL_PAGE_SIZE } from './page-format.ts';
+import { RecordAssembler } from './record-assembler.ts';
+import type { WalRecordBatch } from './record-batch.ts';
+import { WAL_RECORD_HEADER_SIZE } from './record-format.ts';
+import type { WalEnd } from './wal-end.ts';
+import { feedOf } from './wal-feed.ts';
+import { WalSegments } from './wal-segments.ts';
+import { checkWalSource, type WalSource } from './wal-source.ts';
+
+/** The longest record that Postgres writes: 1,020 MiB. */
+export const MAXIMUM_WAL_RECORD_LENGTH = 1020 * 1024 * 1024;
+
+/** Options of `openWal`. */
+export interface WalReadOptions {
+  /** The first record is the first one that starts here or later. Default: the start of the WAL. */
+  readonly start?: Lsn | undefined;
+  /** The last record is the last one that ends here or before. Default: the end of the WAL. */
+  readonly end?: Lsn | undefined;
+  /** Timeline that the WAL leads to, over its ancestors. Default: the newest that has a segment. */
+  readonly timeline?: number | undefined;
+  /** Passes over damage to the next valid page; batches say what was skipped. Default false. */
+  readonly skipCorrupt?: boolean | undefined;
+  /** Bytes; a longer record is damage. Default and maximum: 1,020 MiB. */
+  readonly maximumRecordLength?: number | undefined;
+  /**
+   * Called at the end of the WAL, with its LSN. If it resolves to true, the source is listed again and
+   * reading goes on; if to false, the WAL has ended. It may wait, but not for ever: it is not interrupted.
+   */
+  readonly waitForMore?: ((lsn: Lsn) => Promise<boolean>) | undefined;
+  /** Ends reading with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const OPTIONS: Readonly<Record<keyof WalReadOptions, true>> = {
+  start: true,
+  end: true,
+  timeline: true,
+  skipCorrupt: true,
+  maximumRecordLength: true,
+  waitForMore: true,
+  signal: true,
+};
+
+/** Bytes that are read at a time. */
+const CHUNK_LENGTH = 64 * WAL_PAGE_SIZE;
+
+/**
+ * Opens WAL for reading.
+ *
+ * Reads ahead in pieces of 512 KiB; at most 8 MiB of memory, and a record longer than a piece, are in use.
+ *
+ * @returns A reader, to be iterated over once.
+ * @throws `not-found` (no segments), `unsupported-version`, `corrupt`, `truncated`, `invalid-input`, and as
+ * the source: `io`, `network`, `denied`, `aborted`.
+ *
+ * @example
+ * const wal = await openWal(walDirectory('pg_wal'), { start: parseLsn('0/1700058') });
+ * for await (const batch of wal) {
+ *   for (let index = 0; index < batch.length; index += 1) {
+ *     const record = decodeWalRecord(batch.bytes(index), batch.majorVersion);
+ *     show(batch.startLsn(index), record);
+ *   }
+ * }
+ * if (wal.end?.kind !== 'end-of-wal') throw wal.end?.error;
+ */
+export async function openWal(source: WalSource, options: WalReadOptions = {}): Promise<WalReader> {
+  checkWalSource(source);
+  checkReadOptions(options);
+  const { timeline, signal } = options;
+  throwIfAborted(signal, source.path);
+  const segments = await WalSegments.list(source, { timeline, signal });
+  return new WalReader(source, segments, options);
+}
+
+function checkReadOptions(options: WalReadOptions): void {
+  checkOptions(options, OPTIONS);
+  const { start, end, timeline, skipCorrupt, maximumRecordLength, waitForMore, signal } = options;
+  if (start !== undefined) checkLsn(start, 'start of the WAL');
+  if (end !== undefined) checkLsn(end, 'end of the WAL');
+  if (timeline !== undefined) checkCount('timeline', timeline, { from: 1, to: 0xffff_ffff });
+  checkChoice('type of skipCorrupt', skipCorrupt === undefined ? undefined : typeof skipCorrupt, [
+    'boolean',
+  ]);
+  checkChoice('type of waitForMore', waitForMore === undefined ? undefined : typeof waitForMore, [
+    'function',
+  ]);
+  if (maximumRecordLength !== undefined) {
+    const bounds = { from: WAL_RECORD_HEADER_SIZE, to: MAXIMUM_WAL_RECORD_LENGTH };
+    checkCount('maximumRecordLength', maximumRecordLength, bounds);
+  }
+  checkSignal(signal);
+  if (start === undefined || end === undefined || start <= end) return;
+  throw new StorageError('out-of-range', {
+    what: 'range of the WAL',
+    expected: 'start not above end',
+    actual: `${formatLsn(start)}-${formatLsn(end)}`,
+  });
+}
+
+/** WAL that is being read. One iteration at a time, and only one in all. */
+export class WalReader implements AsyncIterable<WalRecordBatch> {
+  /** Major version of Postgres, 14 to 17. */
+  readonly majorVersion: number;
+  /** Bytes of a segment. */
+  readonly segmentSize: number;
+  /** Of the cluster; undefined if no segment tells it. */
+  readonly systemIdentifier: bigint | undefined;
+  /** The timeline that the WAL leads to. */
+  readonly timelineId: number;
+  /** Where reading starts. */
+  readonly start: Lsn;
+  readonly #source: WalSource;
+  readonly #options: WalReadOptions;
+  readonly #assembler: RecordAssembler;
+  #segments: WalSegments;
+  #isUsed = false;
+
+  /** Use `openWal`. @internal */
+  constructor(source: WalSource, segments: WalSegments, options: WalReadOptions) {
+    const { geometry, path } = segments;
+    ({ majorVersion: this.majorVersion, segmentSize: this.segmentSize } = geometry);
+    this.systemIdentifier = geometry.systemIdentifier;
+    this.timelineId = path.timelineId;
+    this.start = options.start ?? segments.starts[0] ?? 0n;
+    this.#source = source;
+    this.#segments = segments;
+    this.#options = options;
+    this.#assembler = new RecordAssembler({
+      geometry,
+      path,
+      start: this.start,
+      isStartGiven: options.start !== undefined,
+      end: options.end ?? ALL_LSNS.end,
+      damage: options.skipCorrupt === true ? 'skip' : 'stop',
+      maximumRecordLength: options.maximumRecordLength ?? MAXIMUM_WAL_RECORD_LENGTH,
+      capacity: CHUNK_LENGTH,
+    });
+  }
+
+  /** How the WAL ended; undefined until all batches have been read. */
+  get end(): WalEnd | undefined {
+    return this.#assembler.end;
+  }
+
+  /**
+   * The batches; each is valid until the next one is asked for.
+   *
+   * Throws: as the source (`io`, `truncated` if a file shrinks, `network`, `denied`), `aborted`;
+   * `invalid-input` if the reader has been used. Damage to the WAL does not throw: see `end`.
+   */
+  async *[Symbol.asyncIterator](): AsyncGenerator<WalRecordBatch, void, undefined> {
+    if (this.#isUsed) {
+      throw new StorageError('invalid-input', {
+        what: 'reader of WAL',
+        path: this.#source.path,
+        expected: 'one iteration',
+        actual: 'another one',
+      });
+    }
+    this.#isUsed = true;
+    for (;;) {
+      yield* this.#readOn();
+      if (!(await this.#hasMore())) return;
+    }
+  }
+
+  /** Reads until the WAL has ended. */
+  async *#readOn(): AsyncGenerator<WalRecordBatch, void, undefined> {
+    const assembler = this.#assembler;
+    const { end, signal } = this.#options;
+    const segments = this.#segments;
+    const from = assembler.wanted;
+    for await (const item of feedOf({ segments, from, end, capacity: CHUNK_LENGTH, signal })) {
+      if (item.kind === 'end') assembler.finish(item.error);
+      else if (item.kind !== 'chunk') assembler.interrupt(item.kind, item.error);
+      else assembler.accept(item.chunk);
+      for (let batch = assembler.next(); batch !== undefined; batch = assembler.next()) yield batch;
+      if (assembler.end !== undefined) return;
+    }
+    assembler.finishRange();
+  }
+
+  /** Whether the caller wants to wait, and WAL may have come. */
+  async #hasMore(): Promise<boolean> {
+    const { waitForMore, timeline, signal } = this.#options;
+    const { end } = this;
+    const mayGrow = end?.kind === 'end-of-wal' || end?.kind === 'truncated';
+    if (waitForMore === undefined || end === undefined || !mayGrow) return false;
+    if (!(await waitForMore(end.lsn))) return false;
+    throwIfAborted(signal, this.#source.path);
+    const { geometry } = this.#segments;
+    this.#segments = await WalSegments.list(this.#source, { timeline, signal, geometry });
+    this.#assembler.resume();
+    return true;
+  }
+}

@@ -1,0 +1,231 @@
+/** The segments of a source, in the order of the WAL that leads to one timeline. */
+import { newBufferOf, readExactly } from '../blob-writer/byte-source.ts';
+import { isStorageError, StorageError, tooLarge, withPath } from '../errors.ts';
+import type { Lsn } from '../layers/lsn.ts';
+import type { WalGeometry } from './page-check.ts';
+import {
+  decodeWalPageHeader,
+  isSegmentSize,
+  LONG_PAGE_HEADER_SIZE,
+  VERSION_OF_MAGIC,
+  WAL_PAGE_SIZE,
+  type WalPageHeader,
+} from './page-format.ts';
+import {
+  formatTimelineHistoryName,
+  parseWalFileName,
+  startOfWalSegment,
+  type WalSegmentName,
+} from './segment-name.ts';
+import { decodeTimelineHistory, type TimelineAncestor, TimelinePath } from './timeline-history.ts';
+import type { OpenWalFile, WalFile, WalSource } from './wal-source.ts';
+
+/** A file that has the WAL of a segment. */
+export interface WalSegment {
+  readonly file: WalFile;
+  readonly timelineId: number;
+  readonly start: Lsn;
+}
+
+interface NamedFile {
+  readonly file: WalFile;
+  readonly name: WalSegmentName;
+}
+
+/** Bytes of a history that are read; a line has about 40. */
+const MAXIMUM_HISTORY_LENGTH = 8 * 1024 * 1024;
+
+/** Segments, found by what they hold. */
+export class WalSegments {
+  readonly geometry: WalGeometry;
+  readonly path: TimelinePath;
+  /** Start LSNs of the segments that have WAL of the path, ascending. */
+  readonly starts: readonly Lsn[];
+  readonly #files: ReadonlyMap<Lsn, WalSegment>;
+
+  private constructor(
+    geometry: WalGeometry,
+    path: TimelinePath,
+    files: ReadonlyMap<Lsn, WalSegment>,
+  ) {
+    this.geometry = geometry;
+    this.path = path;
+    this.#files = files;
+    this.starts = [...files.keys()].sort((left, right) => (left < right ? -1 : 1));
+  }
+
+  /**
+   * Lists the source and reads what its segments have in common. Only timelines up to `timeline` count,
+   * by default the newest that has a segment.
+   *
+   * Throws: `not-found` (no segments, or none of the timeline), `unsupported-version` or `corrupt` (no valid
+   * page), and as the source.
+   */
+  static async list(
+    source: WalSource,
+    options: {
+      readonly timeline: number | undefined;
+      readonly signal: AbortSignal | undefined;
+      readonly geometry?: WalGeometry;
+    },
+  ): Promise<WalSegments> {
+    const { signal } = options;
+    const files = await source.list(signal);
+    const named = await nameAll(files, signal);
+    if (named.length === 0) throw noSegments(source, 'WAL segments');
+    const geometry = options.geometry ?? (await findGeometry(named, signal));
+    const newest = named.reduce((highest, { name }) => Math.max(highest, name.timelineId), 0);
+    const timelineId = options.timeline ?? newest;
+    const ancestors = await readAncestors(files, timelineId, signal);
+    const path = new TimelinePath(timelineId, ancestors);
+    const chosen = chooseFiles(named, geometry.segmentSize, path);
+    if (chosen.size === 0) throw noSegments(source, `segments of timeline ${timelineId}`);
+    return new WalSegments(geometry, path, chosen);
+  }
+
+  /** The segment that begins at an LSN, if there is one. */
+  at(start: Lsn): WalSegment | undefined {
+    return this.#files.get(start);
+  }
+
+  /** Start of the first segment at or after an LSN. */
+  firstFrom(lsn: Lsn): Lsn | undefined {
+    return this.starts.find((start) => start >= lsn);
+  }
+}
+
+/** A segment of another name is what its first page says. */
+async function nameAll(
+  files: readonly WalFile[],
+  signal: AbortSignal | undefined,
+): Promise<NamedFile[]> {
+  const named: NamedFile[] = [];
+  for (const file of files) {
+    const name = parseWalFileName(file.name);
+    if (name === undefined) named.push({ file, name: await nameByContent(file, signal) });
+    else if (name.kind === 'segment' || name.kind === 'partial-segment') named.push({ file, name });
+  }
+  return named;
+}
+
+async function nameByContent(
+  file: WalFile,
+  signal: AbortSignal | undefined,
+): Promise<WalSegmentName> {
+  const { timelineId, lsn, segment } = await withFile(file, signal, firstPageHeader);
+  if (segment === undefined || lsn % BigInt(segment.segmentSize) !== 0n) {
+    throw new StorageError('corrupt', {
+      what: 'first page of the WAL segment',
+      path: file.path,
+      expected: 'the header of a segment',
+      actual: 'that of a page inside of one',
+    });
+  }
+  const low = Number(lsn & 0xffff_ffffn) / segment.segmentSize;
+  return { kind: 'segment', timelineId, high: Number(lsn >> 32n), low };
+}
+
+async function firstPageHeader({ source }: OpenWalFile): Promise<WalPageHeader> {
+  const bytes = new Uint8Array(Math.min(source.size, LONG_PAGE_HEADER_SIZE));
+  await readExactly(source, bytes, 0);
+  return decodeWalPageHeader(bytes);
+}
+
+/** From the first segment whose header is valid; a safekeeper's first segment may have zeros there. */
+async function findGeometry(
+  named: readonly NamedFile[],
+  signal: AbortSignal | undefined,
+): Promise<WalGeometry> {
+  let firstError: unknown;
+  for (const { file } of named) {
+    try {
+      const { majorVersion, segment } = await withFile(file, signal, firstPageHeader);
+      if (segment !== undefined) return { majorVersion, ...segment };
+    } catch (error) {
+      if (!isStorageError(error, 'corrupt', 'truncated', 'unsupported-version')) throw error;
+      firstError ??= error;
+    }
+  }
+  for (const { file } of named) {
+    const geometry = await withFile(file, signal, geometryOfPages);
+    if (geometry !== undefined) return geometry;
+  }
+  throw firstError;
+}
+
+const SCANNED_LENGTH = 128 * WAL_PAGE_SIZE;
+
+/** The version that a page inside of the segment tells; a segment's size is that of the file. */
+async function geometryOfPages({ source }: OpenWalFile): Promise<WalGeometry | undefined> {
+  if (!isSegmentSize(source.size)) return undefined;
+  const buffer = newBufferOf(source, SCANNED_LENGTH);
+  for (let offset = 0; offset < source.size; offset += SCANNED_LENGTH) {
+    const piece = buffer.subarray(0, Math.min(SCANNED_LENGTH, source.size - offset));
+    await readExactly(source, piece, offset);
+    const view = new DataView(piece.buffer, piece.byteOffset, piece.length);
+    for (let page = 0; page < piece.length; page += WAL_PAGE_SIZE) {
+      const majorVersion = VERSION_OF_MAGIC.get(view.getUint16(page, true));
+      if (majorVersion === undefined) continue;
+      return { majorVersion, segmentSize: source.size, systemIdentifier: undefined };
+    }
+  }
+  return undefined;
+}
+
+async function readAncestors(
+  files: readonly WalFile[],
+  timelineId: number,
+  signal: AbortSignal | undefined,
+): Promise<TimelineAncestor[]> {
+  const name = formatTimelineHistoryName(timelineId);
+  const file = files.find((one) => one.name === name);
+  if (file === undefined) return [];
+  return withFile(file, signal, async ({ source }) => {
+    if (source.size > MAXIMUM_HISTORY_LENGTH) {
+      throw tooLarge('timeline history', { maximum: MAXIMUM_HISTORY_LENGTH, actual: source.size });
+    }
+    const bytes = new Uint8Array(source.size);
+    await readExactly(source, bytes, 0);
+    return decodeTimelineHistory(bytes, timelineId);
+  });
+}
+
+/** For each segment the file of the best timeline, and a whole one rather than a partial one. */
+function chooseFiles(
+  named: readonly NamedFile[],
+  segmentSize: number,
+  path: TimelinePath,
+): Map<Lsn, WalSegment> {
+  const chosen = new Map<Lsn, WalSegment & { readonly rank: number }>();
+  for (const { file, name } of named) {
+    const start = startOfWalSegment(name, segmentSize);
+    if (start === undefined) continue;
+    const timelines = path.timelinesOf(start, start + BigInt(segmentSize));
+    const index = timelines.indexOf(name.timelineId);
+    if (index < 0) continue;
+    const rank = 2 * index + (name.kind === 'segment' ? 0 : 1);
+    if (rank >= (chosen.get(start)?.rank ?? Number.POSITIVE_INFINITY)) continue;
+    chosen.set(start, { file, timelineId: name.timelineId, start, rank });
+  }
+  return chosen;
+}
+
+/** Opens a file for one use. Errors get its path. */
+async function withFile<T>(
+  file: WalFile,
+  signal: AbortSignal | undefined,
+  use: (opened: OpenWalFile) => Promise<T>,
+): Promise<T> {
+  const opened = await file.open(signal);
+  try {
+    return await use(opened);
+  } catch (error) {
+    throw withPath(error, file.path === '' ? undefined : file.path);
+  } finally {
+    await opened.close();
+  }
+}
+
+function noSegments({ path }: WalSource, what: string): StorageError {
+  return new StorageError('not-found', { what: `no ${what}`, path });
+}

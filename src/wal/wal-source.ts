@@ -1,0 +1,185 @@
+/** Where WAL is read from: files, a directory, a prefix of an object store, or bytes in memory. */
+import { basename } from 'node:path';
+import { type ByteSource, bytesSource, fileSource } from '../blob-writer/byte-source.ts';
+import { checkBytes, checkOpenFiles, checkOptions, checkText } from '../check-options.ts';
+import { StorageError, throwIfAborted } from '../errors.ts';
+import { objectSource } from '../object-store/object-source.ts';
+import {
+  checkPrefix,
+  checkStore,
+  isCommonPrefix,
+  type ObjectStore,
+  pathOfObject,
+} from '../object-store/object-store.ts';
+import { pathIn } from '../virtual-file/absolute-path.ts';
+import { OpenFiles } from '../virtual-file/open-files.ts';
+import { VirtualFile } from '../virtual-file/virtual-file.ts';
+import { parseWalFileName } from './segment-name.ts';
+
+/** A file that has been opened. */
+export interface OpenWalFile {
+  readonly source: ByteSource;
+  readonly close: () => Promise<void>;
+}
+
+/** A file of a source. */
+export interface WalFile {
+  /** Without folders. A file of another form of name is a segment if its first page says so. */
+  readonly name: string;
+  /** For messages. */
+  readonly path: string;
+  readonly open: (signal: AbortSignal | undefined) => Promise<OpenWalFile>;
+}
+
+/** Where WAL is read from. */
+export interface WalSource {
+  /** For messages. */
+  readonly path: string;
+  /** The files that are there now: segments, also partial ones, and timeline histories. */
+  readonly list: (signal: AbortSignal | undefined) => Promise<readonly WalFile[]>;
+}
+
+/** Options of sources on this machine. */
+export interface WalSourceOptions {
+  /** Descriptors to use; default: those of the process. */
+  readonly openFiles?: OpenFiles | undefined;
+}
+
+const OPTIONS: Readonly<Record<keyof WalSourceOptions, true>> = { openFiles: true };
+
+/** Where a data directory has its WAL. */
+const WAL_FOLDER = 'pg_wal';
+
+/**
+ * Segments and timeline histories, each given by its path.
+ *
+ * @returns A source; a file is opened when it is read.
+ * @throws `invalid-input`.
+ */
+export function walFiles(paths: readonly string[], options: WalSourceOptions = {}): WalSource {
+  const openFiles = openFilesOf(options);
+  for (const path of paths) checkText('path of a WAL file', path);
+  const files = paths.map((path) => fileAt(path, openFiles));
+  return { path: paths.join(', '), list: async () => files };
+}
+
+/**
+ * All WAL in a directory, such as `pg_wal` or an archive; in a data directory that of its `pg_wal`. Other
+ * files are ignored.
+ *
+ * @returns A source; the directory is read when the source is.
+ * @throws `invalid-input`.
+ */
+export function walDirectory(path: string, options: WalSourceOptions = {}): WalSource {
+  checkText('path of the WAL directory', path);
+  const openFiles = openFilesOf(options);
+  return {
+    path,
+    list: async (signal) => {
+      throwIfAborted(signal, path);
+      const entries = await openFiles.fileSystem.readDirectory(path);
+      const files = entries.filter(({ name, kind }) => kind !== 'directory' && isWalName(name));
+      if (files.length === 0 && entries.some(({ name }) => name === WAL_FOLDER)) {
+        return walDirectory(pathIn(path, WAL_FOLDER), options).list(signal);
+      }
+      return files.map(({ name }) => fileAt(pathIn(path, name), openFiles));
+    },
+  };
+}
+
+/**
+ * All WAL below a prefix of an object store; objects with other names are ignored.
+ *
+ * @param prefix What the keys begin with, such as `wal/`; the names follow, without more folders.
+ * @returns A source; the store is asked when the source is read.
+ * @throws `invalid-input`.
+ */
+export function walObjects(store: ObjectStore, prefix: string): WalSource {
+  checkStore(store);
+  checkPrefix(prefix);
+  const folder = prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
+  return {
+    path: pathOfObject(store, prefix),
+    list: async (signal) => {
+      const files: WalFile[] = [];
+      for await (const item of store.list(folder, { delimiter: '/', signal })) {
+        if (isCommonPrefix(item)) continue;
+        const name = item.key.slice(folder.length);
+        if (isWalName(name)) files.push(objectAt(store, item.key, name));
+      }
+      return files;
+    },
+  };
+}
+
+/** A file in memory. */
+export interface WalBytes {
+  /** Name of the segment or history. Default: what the first page says. */
+  readonly name?: string | undefined;
+  /** Must not change while they are read. */
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Segments and histories in memory.
+ *
+ * @returns A source.
+ * @throws `invalid-input`.
+ */
+export function walBytes(files: readonly WalBytes[]): WalSource {
+  const listed = files.map(({ name = '', bytes }): WalFile => {
+    checkBytes(bytes, 'WAL');
+    checkText('name of a WAL file', name);
+    const source = bytesSource(bytes, name === '' ? undefined : name);
+    return { name, path: name, open: async () => ({ source, close: async () => {} }) };
+  });
+  return { path: 'memory', list: async () => listed };
+}
+
+/** Throws `invalid-input` for what is not a source of WAL. */
+export function checkWalSource(source: WalSource): void {
+  if (typeof source === 'object' && source !== null && typeof source.list === 'function') return;
+  throw new StorageError('invalid-input', {
+    what: 'source of WAL',
+    expected: 'a source, such as walDirectory(path)',
+    actual: typeof source,
+  });
+}
+
+function openFilesOf(options: WalSourceOptions): OpenFiles {
+  checkOptions(options, OPTIONS);
+  checkOpenFiles(options.openFiles);
+  return options.openFiles ?? OpenFiles.shared();
+}
+
+function isWalName(name: string): boolean {
+  const parsed = parseWalFileName(name);
+  return parsed !== undefined && parsed.kind !== 'backup-history';
+}
+
+function fileAt(path: string, openFiles: OpenFiles): WalFile {
+  return {
+    name: basename(path),
+    path,
+    open: async (signal) => {
+      const file = await VirtualFile.open(path, { read: true, openFiles, signal });
+      try {
+        return { source: await fileSource(file), close: () => file.close() };
+      } catch (error) {
+        await file.close();
+        throw error;
+      }
+    },
+  };
+}
+
+function objectAt(store: ObjectStore, key: string, name: string): WalFile {
+  return {
+    name,
+    path: pathOfObject(store, key),
+    open: async (signal) => {
+      const source = await objectSource(store, key, { signal });
+      return { source, close: async () => {} };
+    },
+  };
+}
