@@ -33,6 +33,9 @@ export interface DeltaWriteOptions extends WriteOptions {
   readonly lsnRange: LsnRange;
 }
 
+/** The ranges in the name of a delta layer. */
+type DeltaRanges = Pick<DeltaWriteOptions, 'keyRange' | 'lsnRange'>;
+
 const DELTA_OPTIONS: Readonly<Record<keyof DeltaWriteOptions, true>> = {
   ...WRITE_OPTIONS,
   keyRange: true,
@@ -62,13 +65,29 @@ export class DeltaLayerWriter {
    * that are not valid; `not-found`, `io`, `aborted`.
    */
   static async create(options: DeltaWriteOptions): Promise<DeltaLayerWriter> {
+    return DeltaLayerWriter.#create(options, 'now');
+  }
+
+  /**
+   * As `create`, for a layer whose ranges are known when it ends; those of the options are their
+   * limits. Ends with `finishAs`.
+   * @internal
+   */
+  static async createUnnamed(options: DeltaWriteOptions): Promise<DeltaLayerWriter> {
+    return DeltaLayerWriter.#create(options, 'at-finish');
+  }
+
+  static async #create(
+    options: DeltaWriteOptions,
+    naming: 'now' | 'at-finish',
+  ): Promise<DeltaLayerWriter> {
     checkWriteOptions(options, DELTA_OPTIONS);
     checkObject('lsnRange', options.lsnRange);
     checkLsnRange(options.lsnRange);
     const keyRange = copyKeyRange(options.keyRange);
     const lsnRange = { ...options.lsnRange };
     const name = { kind: 'delta', keyRange, lsnRange } as const;
-    const file = await LayerFileWriter.create(name, { keySize: DELTA_KEY_SIZE }, options);
+    const file = await LayerFileWriter.create(name, { keySize: DELTA_KEY_SIZE, naming }, options);
     return new DeltaLayerWriter(file, { ...options, keyRange, lsnRange });
   }
 
@@ -87,6 +106,14 @@ export class DeltaLayerWriter {
   /** Size of the file if it were finished now, in bytes; waiting rows of a batch do not count. */
   get estimatedSize(): number {
     return this.#file.estimatedSize;
+  }
+
+  /**
+   * Bytes of values and finished index blocks: what a pageserver compares with a target size.
+   * @internal
+   */
+  get writtenSize(): number {
+    return this.#file.writtenSize;
   }
 
   /**
@@ -177,10 +204,19 @@ export class DeltaLayerWriter {
    * Durability: once this resolves, the complete layer survives a crash under its final name.
    */
   async finish(): Promise<FinishedLayer> {
-    const { tenantId, timelineId, keyRange, lsnRange } = this.#options;
+    return this.finishAs(this.#options);
+  }
+
+  /**
+   * As `finish`, under a name with these ranges. Requires: every entry lies in them.
+   * @internal
+   */
+  async finishAs({ keyRange, lsnRange }: DeltaRanges): Promise<FinishedLayer> {
+    const { tenantId, timelineId } = this.#options;
     const formatVersion = STORAGE_FORMAT_VERSION;
     const ids = { formatVersion, tenantId, timelineId };
     return this.#file.finish({
+      name: { kind: 'delta', keyRange, lsnRange },
       encodeSummary: (place) =>
         encodeSummary({ kind: 'delta', ...ids, keyRange, lsnRange, ...place }),
       lastPuts: () => this.#batches.drained(),

@@ -52,6 +52,16 @@ export interface ImageWriteOptions extends WriteOptions {
   readonly compressionPool?: CompressionPool | undefined;
 }
 
+/** Blobs with their headers, one after the other, and their keys. */
+export interface BlobRun {
+  readonly count: number;
+  /** `count` keys of 18 bytes, ascending. */
+  readonly keys: Uint8Array;
+  /** Bytes of each blob, header included. */
+  readonly sizes: Uint32Array;
+  readonly blobs: Uint8Array;
+}
+
 const IMAGE_OPTIONS: Readonly<Record<keyof ImageWriteOptions, true>> = {
   ...WRITE_OPTIONS,
   keyRange: true,
@@ -94,6 +104,22 @@ export class ImageLayerWriter {
    * that are not valid; `not-found`, `io`, `aborted`.
    */
   static async create(options: ImageWriteOptions): Promise<ImageLayerWriter> {
+    return ImageLayerWriter.#create(options, 'now');
+  }
+
+  /**
+   * As `create`, for a layer whose key range is known when it ends; that of the options is its limit.
+   * Ends with `finishAs`.
+   * @internal
+   */
+  static async createUnnamed(options: ImageWriteOptions): Promise<ImageLayerWriter> {
+    return ImageLayerWriter.#create(options, 'at-finish');
+  }
+
+  static async #create(
+    options: ImageWriteOptions,
+    naming: 'now' | 'at-finish',
+  ): Promise<ImageLayerWriter> {
     checkWriteOptions(options, IMAGE_OPTIONS);
     const { lsn, compression = DEFAULT_COMPRESSION } = options;
     const keyRange = copyKeyRange(options.keyRange);
@@ -104,7 +130,7 @@ export class ImageLayerWriter {
     const compressor =
       compression.kind === 'none' ? undefined : await loadCompressor(compression.level);
     const usualSyncEvery = compressor === undefined ? undefined : SYNC_EVERY;
-    const entries = { keySize: KEY_SIZE, usualSyncEvery };
+    const entries = { keySize: KEY_SIZE, usualSyncEvery, naming };
     const file = await LayerFileWriter.create({ kind: 'image', keyRange, lsn }, entries, options);
     return new ImageLayerWriter(file, { ...options, keyRange }, compressor);
   }
@@ -132,6 +158,23 @@ export class ImageLayerWriter {
   /** Size of the file if it were finished now, in bytes; images in compression do not count. */
   get estimatedSize(): number {
     return this.#file.estimatedSize;
+  }
+
+  /**
+   * Bytes of values and finished index blocks, as a pageserver counts them. What waits for compression
+   * does not count.
+   * @internal
+   */
+  get writtenSize(): number {
+    return this.#file.writtenSize;
+  }
+
+  /**
+   * Resolves when nothing waits for compression any more.
+   * @internal
+   */
+  async settled(): Promise<void> {
+    await this.#queue?.drained();
   }
 
   /**
@@ -179,6 +222,35 @@ export class ImageLayerWriter {
   }
 
   /**
+   * Like `putBlob` for blobs that this library has read, which follow each other in `blobs`.
+   * Requires: their keys ascend; nothing waits for compression.
+   *
+   * @throws As `putBlob`, and nothing of the run is in the layer.
+   * @internal
+   */
+  putBlobRun({ count, keys, sizes, blobs }: BlobRun): void | Promise<void> {
+    if (count === 0) return;
+    let { offset } = this.#file.blobs;
+    let last = this.#last;
+    for (let at = 0; at < count; at += 1) {
+      const key = keys.subarray(at * KEY_SIZE, (at + 1) * KEY_SIZE);
+      this.#checkPut(key, last);
+      if (offset > MAXIMUM_LEAF_VALUE) throw this.#beyondLastOffset(key);
+      offset += sizes[at] as number;
+      last = key;
+    }
+    ({ offset } = this.#file.blobs);
+    const buffered = this.#file.blobs.appendAllEncoded(blobs);
+    for (let at = 0; at < count; at += 1) {
+      this.#file.index.put(keys, offset, at * KEY_SIZE);
+      offset += sizes[at] as number;
+    }
+    this.#lastKey.set(keys.subarray((count - 1) * KEY_SIZE, count * KEY_SIZE));
+    this.#entryCount += count;
+    return buffered ?? this.#file.indexRoom;
+  }
+
+  /**
    * Writes index and summary, syncs the file, and publishes it under its final name. An aborted
    * signal ends its waits.
    *
@@ -190,10 +262,19 @@ export class ImageLayerWriter {
    * Durability: once this resolves, the complete layer survives a crash under its final name.
    */
   async finish(): Promise<FinishedLayer> {
-    const { tenantId, timelineId, keyRange, lsn } = this.#options;
+    return this.finishAs(this.#options);
+  }
+
+  /**
+   * As `finish`, under a name with this key range. Requires: every key lies in it.
+   * @internal
+   */
+  async finishAs({ keyRange }: Pick<ImageWriteOptions, 'keyRange'>): Promise<FinishedLayer> {
+    const { tenantId, timelineId, lsn } = this.#options;
     const formatVersion = STORAGE_FORMAT_VERSION;
     const ids = { formatVersion, tenantId, timelineId };
     return this.#file.finish({
+      name: { kind: 'image', keyRange, lsn },
       encodeSummary: (place) => encodeSummary({ kind: 'image', ...ids, keyRange, lsn, ...place }),
       lastPuts: () => this.#queue?.drained() ?? Promise.resolve(),
     });
@@ -249,14 +330,18 @@ export class ImageLayerWriter {
     this.#entryCount += 1;
   }
 
-  #checkPut(key: Key): void {
+  get #last(): Key | undefined {
+    return this.#entryCount === 0 ? undefined : this.#lastKey;
+  }
+
+  #checkPut(key: Key, last = this.#last): void {
     this.#file.throwUnlessOpen();
     throwIfAborted(this.#options.signal, this.#file.path);
     this.#queue?.throwIfFailed();
     checkKey(key);
     const { start, end } = this.#options.keyRange;
-    if (this.#entryCount > 0 && compareKeys(key, this.#lastKey) <= 0) {
-      throw this.#refused('out-of-order', key, `a key above ${formatKey(this.#lastKey)}`);
+    if (last !== undefined && compareKeys(key, last) <= 0) {
+      throw this.#refused('out-of-order', key, `a key above ${formatKey(last)}`);
     }
     if (compareKeys(key, start) < 0 || compareKeys(key, end) >= 0) {
       throw this.#refused('out-of-range', key, `${formatKey(start)} to ${formatKey(end)}`);

@@ -10,6 +10,13 @@ export interface EntryOptions {
   readonly lsnRange?: LsnRange | undefined;
   /** Ends the scan with `aborted`. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * `stored`: compressed blobs are located, not decompressed; `bytes` of a batch is not for them.
+   * @internal
+   */
+  readonly contents?: 'decompressed' | 'stored' | undefined;
+  /** Bytes of one read of values; default 1 MiB. @internal */
+  readonly pieceSize?: number | undefined;
 }
 
 /** Which entries a scan returns, and in which order. */

@@ -20,6 +20,7 @@ import { formatLsn, isInLsnRange, type Lsn, type LsnRange } from '../lsn.ts';
 import { BlobOrder, type NextOffsets } from './blob-order.ts';
 import { BATCH_CAPACITY, EntryBatch } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry } from './entry-layout.ts';
+import type { EntryOptions } from './entry-options.ts';
 
 /** An entry that cannot be read. */
 export interface DamagedEntry {
@@ -85,6 +86,8 @@ export interface EntryScan {
   /** LSNs of the wanted entries; all if absent. */
   readonly lsnRange?: LsnRange | undefined;
   readonly signal?: AbortSignal | undefined;
+  readonly contents?: EntryOptions['contents'];
+  readonly pieceSize?: EntryOptions['pieceSize'];
   /** Total bytes that may be decompressed; compressed blobs after that are `too-large`. */
   readonly maximumExpandedLength: number;
 }
@@ -151,7 +154,8 @@ class ScanState<L> {
     this.scan = scan;
     this.toItem = toItem;
     const largeBlobs = toItem === undefined ? 'load' : 'leave';
-    this.scanner = new BlobScanner(scan.blobs, { largeBlobs, signal: scan.signal });
+    const { signal, pieceSize } = scan;
+    this.scanner = new BlobScanner(scan.blobs, { largeBlobs, signal, pieceSize });
     this.order = new BlobOrder(scan.blobs);
   }
 
@@ -204,7 +208,7 @@ async function* scanSlice<L>(
       }
       order.accept(end);
       let isHeld = scanner.isWhole;
-      if (isHeld && scanner.compressed) {
+      if (isHeld && scanner.compressed && scan.contents !== 'stored') {
         const decompressor = Decompressor.loaded ?? (await Decompressor.load());
         // No promise for a content that is decompressed synchronously.
         const holding = decompressInto(batch, offset, { state, decompressor });

@@ -128,16 +128,17 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    */
   async get(key: Key, lsn: Lsn = MAXIMUM_LSN): Promise<LayerEntry | undefined> {
     const search = this.#search(key, lsn);
-    if (search === undefined) return undefined;
-    if (!search.isDone) await this.index.finish([search]);
-    const position = foundKey(search);
+    if (search?.isDone === false) await this.index.finish([search]);
+    const position = search && foundKey(search);
     if (position === undefined) return undefined;
     const request = this.#request(position);
     try {
-      const blob = this.blobs.readCached(request);
-      return this.#entryOf(position, blob ?? (await this.blobs.read(request)));
+      return this.#entryOf(
+        position,
+        this.blobs.readCached(request) ?? (await this.blobs.read(request)),
+      );
     } catch (error) {
-      throw withEntry(error, entryAt(this.layout, position.node, position.index));
+      throw this.#located(error, position);
     }
   }
 
@@ -150,16 +151,17 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    */
   getSync(key: Key, lsn: Lsn = MAXIMUM_LSN): LayerEntry | undefined {
     const search = this.#search(key, lsn);
-    if (search === undefined) return undefined;
-    if (!search.isDone) this.index.finishSync(search);
-    const position = foundKey(search);
+    if (search?.isDone === false) this.index.finishSync(search);
+    const position = search && foundKey(search);
     if (position === undefined) return undefined;
     const request = this.#request(position);
     try {
-      const blob = this.blobs.readCached(request) ?? this.blobs.readSync(request);
-      return this.#entryOf(position, blob);
+      return this.#entryOf(
+        position,
+        this.blobs.readCached(request) ?? this.blobs.readSync(request),
+      );
     } catch (error) {
-      throw withEntry(error, entryAt(this.layout, position.node, position.index));
+      throw this.#located(error, position);
     }
   }
 
@@ -295,18 +297,17 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   }
 
   #salvaged(options: EntryOptions): SalvagedLayer {
-    const walk = this.#walkOptions(options);
-    const { summary } = this;
-    return { source: this.#source, summary, limits: this.#limits, walk, scan: this.#scan(options) };
+    const [walk, scan] = [this.#walkOptions(options), this.#scan(options)];
+    return { source: this.#source, summary: this.summary, limits: this.#limits, walk, scan };
   }
 
-  #scan({ keyRange, lsnRange, signal }: EntryOptions): EntryScan {
+  #scan({ keyRange, lsnRange, ...reading }: EntryOptions): EntryScan {
     return {
+      ...reading,
       layout: this.layout,
       blobs: this.blobs,
       wanted: keyRange === undefined && lsnRange === undefined ? 'all' : 'some',
       lsnRange,
-      signal,
       maximumExpandedLength: this.#maximumExpandedLength,
     };
   }
@@ -375,7 +376,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       const { value: blob } = blobs.next();
       assert(blob !== undefined, 'as many blobs as positions');
       if (!isStorageError(blob)) return this.#entryOf(position, blob);
-      throw withEntry(blob, entryAt(this.layout, position.node, position.index));
+      throw this.#located(blob, position);
     });
   }
 
@@ -385,20 +386,19 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
       const blob = this.blobs.readCached(this.#request(position));
       return blob && this.#entryOf(position, blob);
     } catch (error) {
-      throw withEntry(error, entryAt(this.layout, position.node, position.index));
+      throw this.#located(error, position);
     }
   }
 
+  #located(error: unknown, { node, index }: EntryPosition): unknown {
+    return withEntry(error, entryAt(this.layout, node, index));
+  }
+
   #entryOf({ node, index, key }: FoundEntry, blob: Blob): LayerEntry {
-    return {
-      key: keyOfEntry(key),
-      lsn: this.layout.lsn(node, index),
-      willInit: this.layout.willInit(node, index),
-      offset: blob.offset,
-      storedLength: blob.storedLength,
-      compressed: blob.compressed,
-      bytes: blob.bytes,
-    };
+    const { offset, storedLength, compressed, bytes } = blob;
+    const lsn = this.layout.lsn(node, index);
+    const willInit = this.layout.willInit(node, index);
+    return { key: keyOfEntry(key), lsn, willInit, offset, storedLength, compressed, bytes };
   }
 
   /** A blob must end before the next one starts, unless the next one is damaged and starts before it. */

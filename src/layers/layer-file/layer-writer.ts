@@ -125,6 +125,8 @@ export interface LayerEnd {
   readonly encodeSummary: (place: IndexPlace) => Uint8Array;
   /** Completes waiting puts, once no more are accepted. */
   readonly lastPuts?: (() => Promise<void>) | undefined;
+  /** Replaces the name that the file was begun with. */
+  readonly name?: LayerName | undefined;
 }
 
 /** Properties of a kind of layer. */
@@ -132,15 +134,15 @@ interface EntryTraits {
   readonly keySize: number;
   /** Overrides the default of `syncEvery`. */
   readonly usualSyncEvery?: number | undefined;
+  /** `at-finish`: the name may still change, so that nothing is refused for it before. */
+  readonly naming?: 'now' | 'at-finish' | undefined;
 }
 
 export class LayerFileWriter {
-  readonly name: string;
-  /** As the caller gave the directory. */
-  readonly path: string;
   readonly blobs: BlobWriter;
   readonly index: DiskBtreeBuilder;
-  readonly #target: string;
+  #file: NamedFile;
+  readonly #options: WriteOptions;
   readonly #temporary: TemporaryFile;
   readonly #out: BufferedWriter;
   readonly #indexStore: IndexStore;
@@ -159,14 +161,12 @@ export class LayerFileWriter {
     checkText('directory', directory);
     checkGeneration(generation);
     checkChoice('keyCheck', options.keyCheck, ['strict', 'ignore']);
-    const fileName = formatLayerName({ ...name, generation });
-    const path = pathIn(directory, fileName);
-    const target = absolutePath(path);
+    const file = fileNamed(name, options);
     const temporaryDirectory = absolutePath(directory);
-    await refuseExisting(openFiles, { path, target });
+    if (entries.naming !== 'at-finish') await refuseExisting(openFiles, file);
     const temporary = await createTemporary(name, { ...options, directory: temporaryDirectory });
     try {
-      return new LayerFileWriter(temporary, { name, path, target, fileName, ...entries, options });
+      return new LayerFileWriter(temporary, { name, file, ...entries, options });
     } catch (error) {
       await ignoringStorageErrors(temporary.abandon());
       throw error;
@@ -177,17 +177,13 @@ export class LayerFileWriter {
     temporary: TemporaryFile,
     layer: EntryTraits & {
       readonly name: LayerName;
-      readonly path: string;
-      /** The path from the root. */
-      readonly target: string;
-      readonly fileName: string;
+      readonly file: NamedFile;
       readonly options: WriteOptions;
     },
   ) {
     const { signal, bufferSize, syncEvery = defaultSyncEvery(temporary, layer) } = layer.options;
-    this.path = layer.path;
-    this.#target = layer.target;
-    this.name = layer.fileName;
+    this.#file = layer.file;
+    this.#options = layer.options;
     this.#temporary = temporary;
     this.#out = new BufferedWriter(temporary.file, {
       startOffset: BLOCK_SIZE,
@@ -201,6 +197,16 @@ export class LayerFileWriter {
       memoryLimit: layer.options.indexMemoryLimit,
     });
     this.index = new DiskBtreeBuilder(layer.keySize, (block) => this.#indexStore.add(block));
+  }
+
+  /** As the caller gave the directory. */
+  get path(): string {
+    return this.#file.path;
+  }
+
+  /** Bytes of values and finished index blocks: what a pageserver compares with a target size. */
+  get writtenSize(): number {
+    return this.blobs.offset + this.#indexStore.blockCount * BLOCK_SIZE;
   }
 
   /** Size of the file if it were finished now, in bytes. */
@@ -229,9 +235,10 @@ export class LayerFileWriter {
    * has ended and with its outcome.
    * Durability: once this resolves, the complete layer survives a crash under its final name.
    */
-  async finish({ encodeSummary, lastPuts }: LayerEnd): Promise<FinishedLayer> {
+  async finish({ encodeSummary, lastPuts, name }: LayerEnd): Promise<FinishedLayer> {
     if (this.#state !== 'open') return this.#refuseToFinish();
     this.#state = 'finishing';
+    if (name !== undefined) this.#file = fileNamed(name, this.#options);
     const finishing = this.#finish(encodeSummary, lastPuts);
     const ignore = (): void => {};
     this.#settled = finishing.then(ignore, ignore);
@@ -265,7 +272,7 @@ export class LayerFileWriter {
       const end = { kind: 'zero-pad', multiple: BLOCK_SIZE } as const;
       const size = await this.#out.finish(end, encodeSummary(place));
       this.#outcome = 'in-doubt';
-      await publishNew(this.#temporary, this.#target);
+      await publishNew(this.#temporary, this.#file.target);
       this.#outcome = 'durable';
       return { size, ...place };
     });
@@ -275,7 +282,7 @@ export class LayerFileWriter {
     } catch (error) {
       throw this.#withOutcome(error);
     }
-    const { path, name } = this;
+    const { path, name } = this.#file;
     return { path, name, entryCount: this.index.entryCount, ...written };
   }
 
@@ -306,7 +313,7 @@ export class LayerFileWriter {
 
   #withOutcome(error: unknown): unknown {
     if (!isStorageError(error)) return error;
-    const path = error.path === this.#target ? this.path : error.path;
+    const path = error.path === this.#file.target ? this.path : error.path;
     return error.with({ path, outcome: this.#outcome });
   }
 
@@ -335,6 +342,21 @@ export class LayerFileWriter {
     assert(this.#out.offset === end, 'the root is the last block of the file');
     return { indexStartBlock, indexRootBlock };
   }
+}
+
+/** A layer's file under its final name. */
+interface NamedFile {
+  readonly name: string;
+  /** As the caller gave the directory. */
+  readonly path: string;
+  /** The path from the root. */
+  readonly target: string;
+}
+
+function fileNamed(layer: LayerName, { directory, generation }: WriteOptions): NamedFile {
+  const name = formatLayerName({ ...layer, generation });
+  const path = pathIn(directory, name);
+  return { name, path, target: absolutePath(path) };
 }
 
 const SYNC_EVERY = 16 * 1024 * 1024;

@@ -1,0 +1,114 @@
+/**
+ * Writes a sequence of entries into one delta layer after another. Where a layer ends is decided by the
+ * user of this, from what is written so far; its name is known only then.
+ */
+import { assert } from '../assert.ts';
+import { tooLarge } from '../errors.ts';
+import { DeltaLayerWriter, type DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
+import { type Key, type KeyRange, maximumKey } from '../layers/key.ts';
+import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
+import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+import type { LsnRange } from '../layers/lsn.ts';
+import { BLOCK_SIZE } from '../virtual-file/block.ts';
+import { FinishedPieces, type OnLayer } from './finished-pieces.ts';
+import { RowBuffer } from './row-buffer.ts';
+
+/** Where pieces go. */
+export interface DeltaPieceOptions extends Omit<DeltaWriteOptions, 'keyRange'> {
+  readonly onLayer?: OnLayer | undefined;
+}
+
+/** Larger files cannot be uploaded by a pageserver, which therefore never finishes one. */
+export const LARGEST_LAYER = 4_500_000_000;
+
+/** Entries of a full leaf before it is compressed for the first time. */
+const LEAF_ENTRIES = Math.floor((BLOCK_SIZE - 6) / (DELTA_KEY_SIZE + 5));
+/** Leaf that is open, and a node on each level above. */
+const MORE_BLOCKS = 5;
+
+export class DeltaPieces {
+  readonly #options: Omit<DeltaWriteOptions, 'keyRange'>;
+  readonly #pieces: FinishedPieces;
+  readonly #rows = new RowBuffer();
+  #writer: DeltaLayerWriter | undefined;
+
+  constructor({ onLayer, ...options }: DeltaPieceOptions) {
+    this.#options = options;
+    this.#pieces = new FinishedPieces(onLayer);
+  }
+
+  /** Whether a piece has begun, and not ended. */
+  get isOpen(): boolean {
+    return this.#writer !== undefined;
+  }
+
+  /** Begins a piece. Requires: none is open. */
+  async begin(firstKey: Key): Promise<void> {
+    assert(this.#writer === undefined, 'the piece before has ended');
+    const keyRange = { start: firstKey, end: maximumKey() };
+    this.#writer = await DeltaLayerWriter.createUnnamed({ ...this.#options, keyRange });
+  }
+
+  /**
+   * Makes room for a value of this length, in the buffer that is returned. Requires: a piece is open.
+   * Returns: a promise if rows must be written first.
+   */
+  rowsFor(length: number): RowBuffer | Promise<RowBuffer> {
+    if (this.#rows.hasRoom(length)) return this.#rows;
+    return this.#flush();
+  }
+
+  /**
+   * Whether the values and the finished index blocks of the open piece, and `more` bytes, are above a limit.
+   * How many index blocks there are is known once rows are written, which is done only near the limit.
+   */
+  exceeds(more: number, limit: number): boolean | Promise<boolean> {
+    const least = this.#open.writtenSize + this.#rows.storedSize + more;
+    if (least > limit) return true;
+    const blocks = Math.ceil(this.#rows.count / LEAF_ENTRIES) + MORE_BLOCKS;
+    if (least + blocks * BLOCK_SIZE <= limit) return false;
+    return this.#exceedsNow(more, limit);
+  }
+
+  /** Ends the piece, which becomes durable while the next one is written. */
+  async end(keyRange: KeyRange, lsnRange: LsnRange): Promise<void> {
+    await this.#flush();
+    const writer = this.#open;
+    if (writer.writtenSize > LARGEST_LAYER) {
+      throw tooLarge('layer', { maximum: LARGEST_LAYER, actual: writer.writtenSize });
+    }
+    await this.#pieces.begin(() => {
+      this.#writer = undefined;
+      return writer.finishAs({ keyRange, lsnRange });
+    });
+  }
+
+  /** Waits for all pieces. Requires: none is open. Returns: the layers in order, all durable. */
+  async finish(): Promise<readonly FinishedLayer[]> {
+    assert(this.#writer === undefined, 'the last piece has ended');
+    return this.#pieces.all();
+  }
+
+  /** Deletes the open piece. Those that have ended stay. */
+  async abandon(): Promise<void> {
+    await this.#writer?.abandon();
+    await this.#pieces.settle();
+  }
+
+  get #open(): DeltaLayerWriter {
+    assert(this.#writer !== undefined, 'a piece is open');
+    return this.#writer;
+  }
+
+  async #exceedsNow(more: number, limit: number): Promise<boolean> {
+    await this.#flush();
+    return this.#open.writtenSize + more > limit;
+  }
+
+  async #flush(): Promise<RowBuffer> {
+    const room = this.#open.putEntries(this.#rows);
+    if (room !== undefined) await room;
+    this.#rows.clear();
+    return this.#rows;
+  }
+}

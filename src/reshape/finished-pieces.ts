@@ -1,0 +1,48 @@
+/**
+ * Layers that are being finished: the index and the sync of one proceed while the next is written. At most
+ * one at a time, so that few buffers are in memory and the layers become durable in order.
+ */
+import { isStorageError } from '../errors.ts';
+import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+
+/** Told of each layer once it is durable, in order; the next one waits for what it returns. */
+export type OnLayer = (layer: FinishedLayer) => void | Promise<void>;
+
+export class FinishedPieces {
+  readonly #onLayer: OnLayer | undefined;
+  readonly #layers: FinishedLayer[] = [];
+  #finishing: Promise<void> | undefined;
+
+  constructor(onLayer: OnLayer | undefined) {
+    this.#onLayer = onLayer;
+  }
+
+  /** Waits for the layer before, then begins to finish another. Throws why the one before failed. */
+  async begin(finish: () => Promise<FinishedLayer>): Promise<void> {
+    await this.all();
+    this.#finishing = this.#finish(finish);
+    // The next call throws it.
+    this.#finishing.catch(() => {});
+  }
+
+  /** Waits for all. Throws why one failed. */
+  async all(): Promise<readonly FinishedLayer[]> {
+    await this.#finishing;
+    return this.#layers;
+  }
+
+  /** Waits for the one under way, whose failure is of no interest any more. */
+  async settle(): Promise<void> {
+    try {
+      await this.#finishing;
+    } catch (error) {
+      if (!isStorageError(error)) throw error;
+    }
+  }
+
+  async #finish(finish: () => Promise<FinishedLayer>): Promise<void> {
+    const layer = await finish();
+    this.#layers.push(layer);
+    await this.#onLayer?.(layer);
+  }
+}

@@ -1,0 +1,200 @@
+/**
+ * One layer of a merge: a scan of its entries, and the entry that it stands at.
+ *
+ * A layer that the merge has not reached stands at the first key of its range and LSN 0, and has no buffer
+ * yet. So layers whose keys follow each other are never in memory together, and once the merge stands at
+ * a key, every layer that may have it has been reached.
+ */
+import { assert } from '../assert.ts';
+import { ViewedBytes } from '../byte-words.ts';
+import { isStorageError, StorageError } from '../errors.ts';
+import { formatKey, KEY_SIZE } from '../layers/key.ts';
+import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
+import { justAbove } from '../layers/layer-file/entry-layout.ts';
+import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
+import { formatLsn, MAXIMUM_LSN } from '../layers/lsn.ts';
+import { halvesOf, highHalf, lowHalf } from '../layers/lsn-halves.ts';
+import { BLOCK_SIZE } from '../virtual-file/block.ts';
+
+/**
+ * Words of a head: four of the key, one with its last two bytes, two of the LSN, and the state. As
+ * unsigned numbers they are in the order of the merge.
+ */
+export const HEAD_WORDS = 8;
+/** Words of a head that hold the key. */
+export const KEY_WORDS = 5;
+const LSN_WORD = KEY_WORDS;
+const STATE_WORD = 7;
+
+/** A layer that is not reached yet comes before all entries at its place. */
+const UNREACHED = 0;
+const REACHED = 1;
+const ENDED = 0xffff_ffff;
+
+/** How a layer of a merge is read. */
+export interface InputOptions {
+  /** Bytes of one read. */
+  readonly pieceSize: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+export class MergeInput {
+  readonly reader: LayerReader;
+  /** Its place among the inputs. */
+  readonly index: number;
+  readonly isImage: boolean;
+  /** Of all inputs; this one's begin at `index * HEAD_WORDS`. */
+  readonly #heads: Uint32Array;
+  readonly #options: InputOptions;
+  #batches: AsyncGenerator<EntryBatch> | undefined;
+  #batch: EntryBatch | undefined;
+  #keys: ViewedBytes = new ViewedBytes(new Uint8Array(0));
+  #lsns: Uint32Array = new Uint32Array(0);
+  #buffer = this.#keys;
+  /** The row of the batch that it stands at. */
+  row = 0;
+
+  constructor(reader: LayerReader, index: number, heads: Uint32Array, options: InputOptions) {
+    const { summary } = reader;
+    this.reader = reader;
+    this.index = index;
+    this.isImage = summary.kind === 'image';
+    this.#heads = heads;
+    this.#options = options;
+    this.#setHead(new ViewedBytes(summary.keyRange.start).view, 0, 0, 0, UNREACHED);
+  }
+
+  /** Whether the entry that it stands at must be loaded first. */
+  get isUnreached(): boolean {
+    return this.#heads[this.index * HEAD_WORDS + STATE_WORD] === UNREACHED;
+  }
+
+  get isEnded(): boolean {
+    return this.#heads[this.index * HEAD_WORDS + STATE_WORD] === ENDED;
+  }
+
+  /** The batch of the entry. Requires: the merge stands at this input. */
+  get batch(): EntryBatch {
+    assert(this.#batch !== undefined, 'the input was reached, and has not ended');
+    return this.#batch;
+  }
+
+  /** The keys of the batch; the entry's starts at `row * KEY_SIZE`. */
+  get keys(): ViewedBytes {
+    return this.#keys;
+  }
+
+  /** The memory of plain contents of the batch. */
+  get buffer(): ViewedBytes {
+    return this.#buffer;
+  }
+
+  get lsnHigh(): number {
+    return highHalf(this.#lsns, this.row);
+  }
+
+  get lsnLow(): number {
+    return lowHalf(this.#lsns, this.row);
+  }
+
+  /** Moves on inside the batch. False if the next one must be loaded. */
+  next(): boolean {
+    const row = this.row + 1;
+    if (row >= this.batch.count) return false;
+    this.row = row;
+    this.#setHeadOfRow();
+    return true;
+  }
+
+  /** Moves on to the first entry of the next batch, or to the end. */
+  async load(): Promise<void> {
+    const { pieceSize, signal } = this.#options;
+    this.#batches ??= this.reader.batches({ signal, pieceSize });
+    const { value, done } = await this.#batches.next();
+    if (done) {
+      this.#batch = undefined;
+      this.#heads.fill(0xffff_ffff, this.index * HEAD_WORDS, (this.index + 1) * HEAD_WORDS);
+      return;
+    }
+    this.#batch = value;
+    const { keys, lsns } = value;
+    if (keys !== this.#keys.bytes) {
+      this.#keys = new ViewedBytes(keys);
+      this.#lsns = halvesOf(lsns);
+    }
+    this.#buffer = new ViewedBytes(value.buffer);
+    this.row = 0;
+    this.#setHeadOfRow();
+  }
+
+  async close(): Promise<void> {
+    await this.#batches?.return(undefined);
+  }
+
+  /**
+   * Bytes from the entry's blob to that of the next entry; with `key`, to that of the next key. Those of
+   * the last entry end where the index begins.
+   */
+  extent(until: 'entry' | 'key'): number | Promise<number> {
+    const { offsets, count } = this.batch;
+    const { view } = this.#keys;
+    const from = offsets[this.row] as number;
+    let row = this.row + 1;
+    if (until === 'key') while (row < count && isSameKey(view, row)) row += 1;
+    return row < count ? (offsets[row] as number) - from : this.#extentBeyondBatch(from, until);
+  }
+
+  async #extentBeyondBatch(from: number, until: 'entry' | 'key'): Promise<number> {
+    const { layout, index, summary } = this.reader;
+    const key = this.batch.key(this.row);
+    const lsn = until === 'key' ? MAXIMUM_LSN : this.batch.lsn(this.batch.count - 1);
+    for await (const slice of index.ascend({ start: justAbove(layout.entryKey(key, lsn)) })) {
+      return layout.offset(slice.node, slice.from) - from;
+    }
+    return summary.indexStartBlock * BLOCK_SIZE - from;
+  }
+
+  #setHeadOfRow(): void {
+    this.#setHead(this.#keys.view, this.row * KEY_SIZE, this.lsnHigh, this.lsnLow, REACHED);
+  }
+
+  #setHead(keys: DataView, at: number, high: number, low: number, state: number): void {
+    const heads = this.#heads;
+    const to = this.index * HEAD_WORDS;
+    heads[to] = keys.getUint32(at);
+    heads[to + 1] = keys.getUint32(at + 4);
+    heads[to + 2] = keys.getUint32(at + 8);
+    heads[to + 3] = keys.getUint32(at + 12);
+    heads[to + 4] = keys.getUint16(at + 16);
+    heads[to + LSN_WORD] = high;
+    heads[to + LSN_WORD + 1] = low;
+    heads[to + STATE_WORD] = state;
+  }
+
+  /** An error about the entry that it stands at. */
+  located(error: unknown): unknown {
+    if (!isStorageError(error)) return error;
+    const { batch, row, reader } = this;
+    const key = formatKey(batch.key(row));
+    return error.with({ path: reader.path, key, lsn: formatLsn(batch.lsn(row)) });
+  }
+
+  /** The error for an entry that is not what the caller can take. */
+  refused(what: string, expected: string): unknown {
+    const offset = this.batch.offsets[this.row];
+    return this.located(new StorageError('invalid-input', { what, expected, offset }));
+  }
+}
+
+/** Whether the key of a row equals that of the row before. Most differ in their last bytes. */
+function isSameKey(keys: DataView, row: number): boolean {
+  const at = row * KEY_SIZE;
+  const before = at - KEY_SIZE;
+  return (
+    keys.getInt32(at + 14) === keys.getInt32(before + 14) &&
+    keys.getInt32(at + 10) === keys.getInt32(before + 10) &&
+    keys.getInt32(at + 6) === keys.getInt32(before + 6) &&
+    keys.getInt32(at + 2) === keys.getInt32(before + 2) &&
+    keys.getInt16(at) === keys.getInt16(before)
+  );
+}

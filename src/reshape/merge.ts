@@ -1,0 +1,268 @@
+/**
+ * Merges any number of layers, delta and image, into one sequence of entries.
+ *
+ *   order   key, LSN, kind: images before WAL records; then the order of the inputs
+ *
+ * Nothing is left out: of several entries with one key and LSN, all are returned, and a user of them keeps
+ * the first. A loser tree decides which input is next: node n has the loser of its match, and the input
+ * that won all of its matches is the head. So an entry costs one comparison a level, and an input one
+ * buffer.
+ *
+ * Source: Neon pageserver/src/tenant/storage_layer/merge_iterator.rs.
+ */
+
+import { ViewedBytes } from '../byte-words.ts';
+import { checkIterable, checkObject, checkSignal } from '../check-options.ts';
+import { throwIfAborted } from '../errors.ts';
+import { KEY_SIZE, type Key } from '../layers/key.ts';
+import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
+import { outlineOfValueAt } from '../layers/value-format.ts';
+import { HEAD_WORDS, KEY_WORDS, MergeInput } from './merge-input.ts';
+
+/** Memory for the values of all inputs together, in reads of at most 1 MiB. */
+const BUFFER_MEMORY = 64 * 1024 * 1024;
+const BUFFERS_OF_AN_INPUT = 4;
+const LARGEST_PIECE = 1024 * 1024;
+const SMALLEST_PIECE = 64 * 1024;
+
+/** Words before the state: equal for entries of one key and LSN. */
+const PLACE_WORDS = HEAD_WORDS - 1;
+
+const IMAGE = 1;
+const RECORD = 2;
+
+/** How layers are merged. */
+export interface MergeOptions {
+  /** Ends the merge with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A merge stands at its head; `advance` moves on. One user at a time. */
+export class LayerMerge {
+  readonly inputs: readonly MergeInput[];
+  readonly #heads: Uint32Array;
+  /** Index of the input that lost at each node; node 0 has the winner. */
+  readonly #tree: Int32Array;
+  readonly #signal: AbortSignal | undefined;
+
+  /**
+   * Begins a merge of readers that stay open until it is closed, and stay the caller's.
+   * Throws: as the scans of the layers.
+   */
+  static async begin(
+    readers: Iterable<LayerReader>,
+    options: MergeOptions = {},
+  ): Promise<LayerMerge> {
+    checkIterable('layers to merge', readers);
+    checkObject('options', options);
+    checkSignal(options.signal);
+    const merge = new LayerMerge([...readers], options.signal);
+    await merge.#reachHead();
+    return merge;
+  }
+
+  private constructor(readers: readonly LayerReader[], signal: AbortSignal | undefined) {
+    const count = readers.length;
+    const share = Math.floor(BUFFER_MEMORY / (BUFFERS_OF_AN_INPUT * Math.max(count, 1)));
+    const pieceSize = Math.min(Math.max(share, SMALLEST_PIECE), LARGEST_PIECE);
+    const heads = new Uint32Array(count * HEAD_WORDS);
+    this.inputs = readers.map(
+      (reader, index) => new MergeInput(reader, index, heads, { pieceSize, signal }),
+    );
+    this.#heads = heads;
+    this.#signal = signal;
+    this.#tree = new Int32Array(Math.max(count, 1));
+    this.#playAll();
+  }
+
+  /** The input with the next entry; undefined at the end. */
+  get head(): MergeInput | undefined {
+    const input = this.inputs[this.#tree[0] as number];
+    return input === undefined || input.isEnded ? undefined : input;
+  }
+
+  /**
+   * Moves on to the next entry. Returns: a promise if a batch must be loaded; until it resolves, there is
+   * no head.
+   */
+  advance(): void | Promise<void> {
+    const winner = this.#tree[0] as number;
+    const input = this.inputs[winner] as MergeInput;
+    if (!input.next()) return this.#loadHead();
+    this.#replay(winner);
+    if ((this.inputs[this.#tree[0] as number] as MergeInput).isUnreached) return this.#reachHead();
+  }
+
+  /** Copies the key of the head, for `isAt`. */
+  copyKey(words: Uint32Array): void {
+    const from = (this.#tree[0] as number) * HEAD_WORDS;
+    for (let word = 0; word < KEY_WORDS; word += 1)
+      words[word] = this.#heads[from + word] as number;
+  }
+
+  /** Whether the head has this key. The last words differ most often. */
+  isAt(words: Uint32Array): boolean {
+    return this.#hasKey(this.#tree[0] as number, words);
+  }
+
+  /**
+   * Bytes that all versions of the head's key take in their files. The last blob of a layer reaches as
+   * far as its index. Requires: the head is the first entry of its key.
+   */
+  keySize(words: Uint32Array): number | Promise<number> {
+    const winner = this.#tree[0] as number;
+    const size = (this.inputs[winner] as MergeInput).extent('key');
+    const node = Math.floor((winner + this.inputs.length) / 2);
+    return this.#addSizes(size, { leaf: node, top: 0, words });
+  }
+
+  /** Ends the scans. Idempotent; never rejects for a scan that has failed. */
+  async close(): Promise<void> {
+    for (const input of this.inputs) await input.close();
+  }
+
+  /** As `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /**
+   * Adds the sizes in inputs that stand at the same key. Such an input lost its last match to another of
+   * them, so the search follows the matches of those that were found, and no others.
+   */
+  #addSizes(
+    size: number | Promise<number>,
+    path: { readonly leaf: number; readonly top: number; readonly words: Uint32Array },
+  ): number | Promise<number> {
+    const { leaf, top, words } = path;
+    let total = size;
+    for (let node = leaf; node > top; node = Math.floor(node / 2)) {
+      const loser = this.#tree[node] as number;
+      if (!this.#hasKey(loser, words)) continue;
+      total = sum(total, (this.inputs[loser] as MergeInput).extent('key'));
+      const below = Math.floor((loser + this.inputs.length) / 2);
+      total = this.#addSizes(total, { leaf: below, top: node, words });
+    }
+    return total;
+  }
+
+  #hasKey(input: number, words: Uint32Array): boolean {
+    const heads = this.#heads;
+    const from = input * HEAD_WORDS;
+    for (let word = KEY_WORDS - 1; word >= 0; word -= 1) {
+      if (heads[from + word] !== words[word]) return false;
+    }
+    return true;
+  }
+
+  async #loadHead(): Promise<void> {
+    throwIfAborted(this.#signal);
+    const winner = this.#tree[0] as number;
+    await (this.inputs[winner] as MergeInput).load();
+    this.#replay(winner);
+    await this.#reachHead();
+  }
+
+  async #reachHead(): Promise<void> {
+    for (;;) {
+      const winner = this.#tree[0] as number;
+      const input = this.inputs[winner];
+      if (input === undefined || !input.isUnreached) return;
+      throwIfAborted(this.#signal);
+      await input.load();
+      this.#replay(winner);
+    }
+  }
+
+  /** Leaves are the nodes from the number of inputs on; the parent of node n is n / 2. */
+  #playAll(): void {
+    const count = this.inputs.length;
+    const winners = new Int32Array(2 * count);
+    for (let input = 0; input < count; input += 1) winners[count + input] = input;
+    for (let node = count - 1; node > 0; node -= 1) {
+      const left = winners[2 * node] as number;
+      const right = winners[2 * node + 1] as number;
+      const isLeft = this.#isBefore(left, right);
+      winners[node] = isLeft ? left : right;
+      this.#tree[node] = isLeft ? right : left;
+    }
+    this.#tree[0] = count > 1 ? (winners[1] as number) : 0;
+  }
+
+  /** Plays the matches of an input whose head has changed. */
+  #replay(changed: number): void {
+    const tree = this.#tree;
+    let winner = changed;
+    for (let node = (changed + this.inputs.length) >> 1; node > 0; node >>= 1) {
+      const other = tree[node] as number;
+      if (this.#isBefore(other, winner)) {
+        tree[node] = winner;
+        winner = other;
+      }
+    }
+    tree[0] = winner;
+  }
+
+  #isBefore(one: number, other: number): boolean {
+    const heads = this.#heads;
+    const left = one * HEAD_WORDS;
+    const right = other * HEAD_WORDS;
+    for (let word = 0; word < PLACE_WORDS; word += 1) {
+      const difference = (heads[left + word] as number) - (heads[right + word] as number);
+      if (difference !== 0) return difference < 0;
+    }
+    return this.#isBeforeAtPlace(one, other);
+  }
+
+  /** For entries of one key and LSN. */
+  #isBeforeAtPlace(one: number, other: number): boolean {
+    const difference = this.#kind(one) - this.#kind(other);
+    return difference === 0 ? one < other : difference < 0;
+  }
+
+  /** Unreached 0, image 1, record 2, ended last. */
+  #kind(index: number): number {
+    const input = this.inputs[index] as MergeInput;
+    if (input.isUnreached) return 0;
+    if (input.isEnded) return Number.POSITIVE_INFINITY;
+    return kindOf(input);
+  }
+}
+
+/** Image 1, record 2. Throws: as `decodeValue`, for a value that is neither. */
+function kindOf(input: MergeInput): number {
+  if (input.isImage) return IMAGE;
+  const { batch, row } = input;
+  try {
+    const bytes = batch.bytes(row);
+    return outlineOfValueAt(bytes, 0, bytes.length).type === 'image' ? IMAGE : RECORD;
+  } catch (error) {
+    throw input.located(error);
+  }
+}
+
+function sum(
+  total: number | Promise<number>,
+  size: number | Promise<number>,
+): number | Promise<number> {
+  if (typeof total === 'number' && typeof size === 'number') return total + size;
+  return Promise.all([total, size]).then(([one, other]) => one + other);
+}
+
+/** A key as words, as `copyKey` sets them. */
+export function wordsOfKey(key: Key): Uint32Array {
+  const view = new ViewedBytes(key).view;
+  return Uint32Array.from({ length: KEY_WORDS }, (_, word) =>
+    word < KEY_WORDS - 1 ? view.getUint32(4 * word) : view.getUint16(4 * word),
+  );
+}
+
+/** The key of words as `copyKey` sets them; a new array. */
+export function keyOfWords(words: Uint32Array): Key {
+  const key = new Uint8Array(KEY_SIZE);
+  const view = new DataView(key.buffer);
+  for (let word = 0; word < KEY_WORDS - 1; word += 1)
+    view.setUint32(4 * word, words[word] as number);
+  view.setUint16(KEY_SIZE - 2, words[KEY_WORDS - 1] as number);
+  return key;
+}

@@ -1,0 +1,84 @@
+/**
+ * Entries of many layers, copied together, in the form in which a delta writer takes them: arrays in
+ * parallel, so that an entry costs no object. Reused once the writer has taken them.
+ */
+import { blobHeaderSize } from '../blob-writer/blob-format.ts';
+import { copyBytes, copyWords, ViewedBytes } from '../byte-words.ts';
+import type { EntryKeyBatch } from '../layers/delta-layer/value-batch.ts';
+import { KEY_SIZE, type Key } from '../layers/key.ts';
+import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
+import { type Lsn, MAXIMUM_LSN } from '../layers/lsn.ts';
+import type { MergeInput } from './merge-input.ts';
+
+/** As many keys as a writer puts into its index in one call. */
+const ROWS = 512;
+/** A value that does not fit is held alone, in an array of its own. */
+const VALUES_SIZE = 256 * 1024;
+
+export class RowBuffer implements EntryKeyBatch {
+  count = 0;
+  readonly #keys = new ViewedBytes(new Uint8Array(ROWS * DELTA_KEY_SIZE));
+  readonly entryKeys: Uint8Array = this.#keys.bytes;
+  readonly starts = new Uint32Array(ROWS);
+  readonly lengths = new Uint32Array(ROWS);
+  readonly willInit = new Uint8Array(ROWS);
+  readonly #usual = new ViewedBytes(new Uint8Array(VALUES_SIZE));
+  #values = this.#usual;
+  #used = 0;
+  #storedSize = 0;
+
+  get values(): Uint8Array {
+    return this.#values.bytes;
+  }
+
+  /** Bytes of the rows in a layer, with their blob headers. */
+  get storedSize(): number {
+    return this.#storedSize;
+  }
+
+  /** Whether a value of this length can be added. An empty buffer has room for any. */
+  hasRoom(length: number): boolean {
+    return this.count === 0 || (this.count < ROWS && this.#used + length <= this.values.length);
+  }
+
+  /** Copies the entry that the input stands at. Requires: room. */
+  addEntryOf(input: MergeInput): void {
+    const { batch, row, keys } = input;
+    const row26 = this.count * DELTA_KEY_SIZE;
+    const { view } = this.#keys;
+    copyWords(keys.view, row * KEY_SIZE, view, row26, KEY_SIZE);
+    view.setUint32(row26 + KEY_SIZE, input.lsnHigh);
+    view.setUint32(row26 + KEY_SIZE + 4, input.lsnLow);
+    const isPlain = batch.compressed[row] === 0;
+    const source = isPlain ? input.buffer : new ViewedBytes(batch.bytes(row));
+    const length = isPlain ? (batch.lengths[row] as number) : source.bytes.length;
+    const from = isPlain ? (batch.starts[row] as number) : 0;
+    this.#addValue(source, from, length, batch.willInit[row] as number);
+  }
+
+  /** Copies an entry. Requires: room; a key of 18 bytes, and a valid LSN. */
+  add(key: Key, lsn: Lsn, bytes: Uint8Array, willInit: boolean): void {
+    const at = this.count * DELTA_KEY_SIZE;
+    this.entryKeys.set(key, at);
+    this.#keys.view.setBigUint64(at + KEY_SIZE, lsn & MAXIMUM_LSN);
+    this.#addValue(new ViewedBytes(bytes), 0, bytes.length, willInit ? 1 : 0);
+  }
+
+  clear(): void {
+    this.count = 0;
+    this.#used = 0;
+    this.#storedSize = 0;
+    this.#values = this.#usual;
+  }
+
+  #addValue(source: ViewedBytes, from: number, length: number, willInit: number): void {
+    if (length > VALUES_SIZE) this.#values = new ViewedBytes(new Uint8Array(length));
+    copyBytes(source, from, this.#values, this.#used, length);
+    this.starts[this.count] = this.#used;
+    this.lengths[this.count] = length;
+    this.willInit[this.count] = willInit;
+    this.#used += length;
+    this.#storedSize += blobHeaderSize(length) + length;
+    this.count += 1;
+  }
+}
