@@ -14,6 +14,7 @@ const LIBRARY = {
   timeline: 'src/entry/timeline.ts',
   wal: 'src/entry/wal.ts',
   ingest: 'src/entry/ingest.ts',
+  reshape: 'src/entry/reshape.ts',
 };
 
 /** What the library starts, by its place beside the modules; exported, for programs that are bundled. */
