@@ -6,7 +6,11 @@ export {
   type ShardFilter,
 } from '../reshape/compact-level0.ts';
 export type { OnLayer } from '../reshape/finished-pieces.ts';
-export { chooseLevel0, DEFAULT_CHECKPOINT_DISTANCE, type Level0Options } from '../reshape/level0.ts';
+export {
+  chooseLevel0,
+  DEFAULT_CHECKPOINT_DISTANCE,
+  type Level0Options,
+} from '../reshape/level0.ts';
 export {
   DEFAULT_TARGET_SIZE,
   type SplitDeltaOptions,

@@ -57,7 +57,8 @@ export function reshapeInputs({ input }: ReshapeCase): ReshapeInput[] {
   return lines<Line>(input).map(({ key, lsn, kind, ...content }) => {
     const bytes = contentOf(content);
     const willInit = kind === 'init';
-    const value: Value = kind === 'image' ? { type: kind, bytes } : { type: 'wal', willInit, bytes };
+    const value: Value =
+      kind === 'image' ? { type: kind, bytes } : { type: 'wal', willInit, bytes };
     return { key: parseKey(key), lsn: parseLsn(lsn), kind, bytes, value };
   });
 }
