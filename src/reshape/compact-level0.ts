@@ -183,8 +183,9 @@ class Level0Compaction {
         await this.#cutAlongLsn(input);
       }
       if (this.#isKept) {
-        const rows = this.#pieces.rowsFor(contentLength(input));
-        (rows instanceof Promise ? await rows : rows).addEntryOf(input);
+        const room = this.#pieces.roomFor(contentLength(input));
+        if (room !== undefined) await room;
+        this.#pieces.rows.addEntryOf(input);
         if (this.#isLarge) this.#partSize += await input.extent('entry');
       } else {
         this.#droppedEntries += 1;

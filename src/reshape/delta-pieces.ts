@@ -29,7 +29,8 @@ const MORE_BLOCKS = 5;
 export class DeltaPieces {
   readonly #options: Omit<DeltaWriteOptions, 'keyRange'>;
   readonly #pieces: FinishedPieces;
-  readonly #rows = new RowBuffer();
+  /** Entries of the open piece that are not written yet. */
+  readonly rows = new RowBuffer();
   #writer: DeltaLayerWriter | undefined;
 
   constructor({ onLayer, ...options }: DeltaPieceOptions) {
@@ -50,12 +51,11 @@ export class DeltaPieces {
   }
 
   /**
-   * Makes room for a value of this length, in the buffer that is returned. Requires: a piece is open.
-   * Returns: a promise if rows must be written first.
+   * Makes room for a value of this length in `rows`, which the user of this then adds. Requires: a piece
+   * is open. Returns: a promise if rows must be written first.
    */
-  rowsFor(length: number): RowBuffer | Promise<RowBuffer> {
-    if (this.#rows.hasRoom(length)) return this.#rows;
-    return this.#flush();
+  roomFor(length: number): void | Promise<void> {
+    if (!this.rows.hasRoom(length)) return this.#flush();
   }
 
   /**
@@ -63,9 +63,9 @@ export class DeltaPieces {
    * How many index blocks there are is known once rows are written, which is done only near the limit.
    */
   exceeds(more: number, limit: number): boolean | Promise<boolean> {
-    const least = this.#open.writtenSize + this.#rows.storedSize + more;
+    const least = this.#open.writtenSize + this.rows.storedSize + more;
     if (least > limit) return true;
-    const blocks = Math.ceil(this.#rows.count / LEAF_ENTRIES) + MORE_BLOCKS;
+    const blocks = Math.ceil(this.rows.count / LEAF_ENTRIES) + MORE_BLOCKS;
     if (least + blocks * BLOCK_SIZE <= limit) return false;
     return this.#exceedsNow(more, limit);
   }
@@ -105,10 +105,9 @@ export class DeltaPieces {
     return this.#open.writtenSize + more > limit;
   }
 
-  async #flush(): Promise<RowBuffer> {
-    const room = this.#open.putEntries(this.#rows);
+  async #flush(): Promise<void> {
+    const room = this.#open.putEntries(this.rows);
     if (room !== undefined) await room;
-    this.#rows.clear();
-    return this.#rows;
+    this.rows.clear();
   }
 }

@@ -81,7 +81,8 @@ export class SplitDeltaWriter {
     checkContent(bytes);
     const isNewKey = this.#lastKey === undefined || compareKeys(key, this.#lastKey) !== 0;
     if (isNewKey) await this.#beginKey(key);
-    (await this.#pieces.rowsFor(bytes.length)).add(key, lsn, bytes, willInit);
+    await this.#pieces.roomFor(bytes.length);
+    this.#pieces.rows.add(key, lsn, bytes, willInit);
     this.#lastLsn = lsn;
   }
 
