@@ -1,8 +1,8 @@
 /** The layers of a timeline as `ls` shows them: by its index, its files, and the layer map. */
 import { isStorageError } from '../errors.ts';
-import { formatKey, type KeyRange } from '../layers/key.ts';
+import { KEY_SIZE } from '../layers/key.ts';
 import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
-import { formatLsn, type Lsn, type LsnRange } from '../layers/lsn.ts';
+import { type Lsn, parseLsn } from '../layers/lsn.ts';
 import { branchPoints } from '../timeline/branch-points.ts';
 import { LayerMap } from '../timeline/layer-map/layer-map.ts';
 import type { ReconciledLayer } from '../timeline/reconcile.ts';
@@ -13,11 +13,10 @@ import type { Json } from './json.ts';
 import { type SurveyOptions, surveySource } from './survey-source.ts';
 
 export interface ListedLayer {
+  /** In canonical form: its keys and LSNs are read from it when they are shown. */
   readonly name: string;
   readonly kind: 'delta' | 'image';
   readonly level: 'L0' | 'L1' | 'image';
-  readonly keyRange: KeyRange;
-  readonly lsnRange: LsnRange;
   readonly size: number | bigint | undefined;
   readonly generation: number | undefined;
   readonly shard: string | undefined;
@@ -63,7 +62,8 @@ export async function layersOfNames(
   return parsed
     .sort((left, right) => (left.name < right.name ? -1 : 1))
     .map(({ name, generation }) => ({
-      ...factsOf(name),
+      name,
+      ...kindOf(name),
       size: undefined,
       generation: generation === undefined ? undefined : Number.parseInt(generation, 16),
       shard: undefined,
@@ -74,24 +74,47 @@ export async function layersOfNames(
 }
 
 export function layerJson(layer: ListedLayer): Json {
-  const { name, kind, level, keyRange, lsnRange, size, generation, shard } = layer;
-  const lsns =
-    kind === 'image'
-      ? { lsn: formatLsn(lsnRange.start) }
-      : { lsn_start: formatLsn(lsnRange.start), lsn_end: formatLsn(lsnRange.end) };
+  const { name, kind, level, size, generation, shard } = layer;
+  const { keyStart, keyEnd, lsnStart, lsnEnd } = digitsOf(name);
   return {
     name,
     kind,
     level,
-    key_start: formatKey(keyRange.start),
-    key_end: formatKey(keyRange.end),
-    ...lsns,
+    key_start: keyStart,
+    key_end: keyEnd,
+    ...(lsnEnd === undefined ? { lsn: lsnStart } : { lsn_start: lsnStart, lsn_end: lsnEnd }),
     size: size === undefined ? null : sizeJson(size),
     generation,
     shard,
     in_index: layer.inIndex,
     present: layer.present,
     visible: layer.visible,
+  };
+}
+
+/** The hex digits of a name. */
+export interface NameParts {
+  readonly keyStart: string;
+  readonly keyEnd: string;
+  /** That of an image. */
+  readonly lsnStart: string;
+  /** Undefined for an image. */
+  readonly lsnEnd: string | undefined;
+}
+
+const KEY_DIGITS = 2 * KEY_SIZE;
+const LSN_DIGITS = 16;
+const LSN_AT = 2 * KEY_DIGITS + '-__'.length;
+/** The name of a delta goes on. */
+const IMAGE_LENGTH = LSN_AT + LSN_DIGITS;
+
+/** Requires: a canonical name. */
+export function digitsOf(name: string): NameParts {
+  return {
+    keyStart: name.slice(0, KEY_DIGITS),
+    keyEnd: name.slice(KEY_DIGITS + 1, 2 * KEY_DIGITS + 1),
+    lsnStart: name.slice(LSN_AT, IMAGE_LENGTH),
+    lsnEnd: name.length === IMAGE_LENGTH ? undefined : name.slice(IMAGE_LENGTH + 1),
   };
 }
 
@@ -110,13 +133,15 @@ function listed(
   visible: ReadonlySet<string> | undefined,
 ): ListedLayer {
   const { name, indexed, local, remote } = layer;
-  const file = local ?? remote;
-  const { size, generation, shard } = indexed ?? file ?? {};
+  const file = indexed ?? local ?? remote;
+  const { kind, level } = kindOf(name);
   return {
-    ...factsOf(name),
-    size,
-    generation,
-    shard,
+    name,
+    kind,
+    level,
+    size: file?.size,
+    generation: file?.generation,
+    shard: file?.shard,
     inIndex: survey.index === undefined ? null : indexed !== undefined,
     present: presenceOf(layer, survey),
     visible: visible === undefined ? null : visible.has(name),
@@ -132,17 +157,12 @@ function presenceOf(
   return state !== 'generation-differs' && (local ?? remote) !== undefined;
 }
 
-function factsOf(
-  name: string,
-): Pick<ListedLayer, 'name' | 'kind' | 'level' | 'keyRange' | 'lsnRange'> {
-  const parsed = parseLayerName(name);
-  const { kind, keyRange } = parsed;
-  if (parsed.kind === 'image') {
-    const lsnRange = { start: parsed.lsn, end: parsed.lsn + 1n };
-    return { name, kind, level: 'image', keyRange, lsnRange };
-  }
-  const isL0 = /^0{36}-F{36}__/.test(name);
-  return { name, kind, level: isL0 ? 'L0' : 'L1', keyRange, lsnRange: parsed.lsnRange };
+const WHOLE_KEY_SPACE = `${'0'.repeat(KEY_DIGITS)}-${'F'.repeat(KEY_DIGITS)}__`;
+
+/** Requires: a canonical name. */
+function kindOf(name: string): Pick<ListedLayer, 'kind' | 'level'> {
+  if (name.length === IMAGE_LENGTH) return { kind: 'image', level: 'image' };
+  return { kind: 'delta', level: name.startsWith(WHOLE_KEY_SPACE) ? 'L0' : 'L1' };
 }
 
 function lastLsn({ index }: TimelineSurvey): Lsn[] {
@@ -165,11 +185,16 @@ function visibleNames(
   }
 }
 
+/** The highest LSN that a name says there is. Of hex digits of one length, the highest is the last in order. */
 function lastOf(names: readonly string[]): Lsn {
-  let last = 0n;
+  let lastImage = '0';
+  let highestEnd = '0';
   for (const name of names) {
-    const { lsnRange } = factsOf(name);
-    if (lsnRange.end - 1n > last) last = lsnRange.end - 1n;
+    const { lsnStart, lsnEnd } = digitsOf(name);
+    if (lsnEnd === undefined && lsnStart > lastImage) lastImage = lsnStart;
+    if (lsnEnd !== undefined && lsnEnd > highestEnd) highestEnd = lsnEnd;
   }
-  return last;
+  const image = parseLsn(lastImage);
+  const end = parseLsn(highestEnd);
+  return end > image ? end - 1n : image;
 }

@@ -1,6 +1,7 @@
 /** `ls`: the layers of a timeline. */
 import { StorageError } from '../../errors.ts';
-import { formatPgLsn } from '../../layers/lsn.ts';
+import { parseKey } from '../../layers/key.ts';
+import { formatPgLsn, parseLsn } from '../../layers/lsn.ts';
 import { shortKey } from '../../postgres/short-key.ts';
 import { addCommand, addExamples, type CommandParents, type OptionValues } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -78,6 +79,7 @@ async function writeTable(
   isWide: boolean,
 ): Promise<void> {
   const { Table } = await import('../table.ts');
+  const { digitsOf } = await import('../listed-layers.ts');
   const table = new Table(stdout, [
     { title: 'LEVEL', style: 'cyan' },
     { title: 'LSN' },
@@ -87,14 +89,15 @@ async function writeTable(
   ]);
   let bytes = 0n;
   for (const layer of layers) {
-    const { name, level, size, keyRange } = layer;
+    const { name, level, size } = layer;
+    const { keyStart, lsnStart, lsnEnd } = digitsOf(name);
     bytes += BigInt(size ?? 0);
     const cells = [
       level,
-      lsnText(layer),
+      lsnText(lsnStart, lsnEnd),
       size === undefined ? '?' : formatBytes(Number(size)),
       stateText(layer),
-      isWide ? name : level === 'L0' ? 'all' : shortKey(keyRange.start),
+      isWide ? name : level === 'L0' ? 'all' : shortKey(parseKey(keyStart)),
     ];
     const row = table.row({ cells });
     if (row !== undefined) await row;
@@ -104,8 +107,9 @@ async function writeTable(
   reporter.note(`${count}, ${formatBytes(Number(bytes))}`);
 }
 
-function lsnText({ level, lsnRange: { start, end } }: ListedLayer): string {
-  return level === 'image' ? formatPgLsn(start) : `${formatPgLsn(start)}-${formatPgLsn(end)}`;
+function lsnText(start: string, end: string | undefined): string {
+  const [first, last] = [start, end].map((lsn) => lsn && formatPgLsn(parseLsn(lsn)));
+  return last === undefined ? `${first}` : `${first}-${last}`;
 }
 
 function stateText({ present, inIndex, visible }: ListedLayer): string {

@@ -6,6 +6,8 @@ import { checkOptions } from '../../check-options.ts';
 import { isStorageError } from '../../errors.ts';
 import { parseLayerName } from '../../layers/layer-name.ts';
 import { formatPgLsn, type Lsn } from '../../layers/lsn.ts';
+import { joinHalves } from '../../layers/lsn-halves.ts';
+import { newNameDigits, readCanonicalName } from '../../layers/name-digits.ts';
 import { compareGenerations, type Generation } from '../generation.ts';
 import { LayerMap } from '../layer-map/layer-map.ts';
 import { INDEX_VERSION } from './index-fields.ts';
@@ -37,8 +39,15 @@ export interface CheckIndexPartOptions {
   readonly generation?: Generation;
 }
 
+/** Reused from name to name. */
+const DIGITS = newNameDigits();
+
 /** Whether a layer has records after this LSN. A pageserver drops such layers when it starts. */
 export function isFutureLayer(name: string, diskConsistentLsn: Lsn): boolean {
+  const { lsns } = DIGITS;
+  if (readCanonicalName(name, DIGITS)) {
+    return joinHalves(lsns[2] ?? 0, lsns[3] ?? 0) > diskConsistentLsn + 1n;
+  }
   const layer = parseLayerName(name);
   return layer.kind === 'image'
     ? layer.lsn > diskConsistentLsn

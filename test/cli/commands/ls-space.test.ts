@@ -59,6 +59,28 @@ describe('ls', () => {
     expect(lines[0]).toMatchObject({ in_index: null, present: null, size: null, visible: true });
   });
 
+  const START = '000000067F00000005000040000000000000';
+  const END = '000000067F00000005000040000000000010';
+  const nameAt = (...lsns: string[]): string => `${START}-${END}__${lsns.join('-')}`;
+  const DELTA = nameAt('0000000000000010', '0000000000000021');
+
+  test.each([
+    ['0000000000000020', false],
+    ['000000000000001F', true],
+  ])(
+    'of a delta up to 0/20 and an image at %s sees from the last of them',
+    async (lsn, visible) => {
+      const stdin = `${DELTA}\n${nameAt(lsn)}`;
+      const lines = parseLines((await runCli(['ls', '-', '--ndjson'], { stdin })).stdout);
+      const bounds = { key_start: START, key_end: END };
+      const image = { name: nameAt(lsn), kind: 'image', level: 'image', ...bounds, lsn };
+      expect(lines.find(({ kind }) => kind === 'image')).toMatchObject({ ...image, visible: true });
+      const lsns = { lsn_start: '0000000000000010', lsn_end: '0000000000000021' };
+      const delta = { name: DELTA, kind: 'delta', level: 'L1', ...bounds, ...lsns, visible };
+      expect(lines.find(({ kind }) => kind === 'delta')).toMatchObject(delta);
+    },
+  );
+
   test('of a name that is not a layer is wrong usage', async () => {
     expect(await runCli(['ls', '-'], { stdin: 'notes\x1b' })).toMatchObject({ status: 2 });
   });
