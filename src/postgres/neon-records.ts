@@ -53,13 +53,17 @@ export const CLOG_TIMESTAMP_SIZE = 8;
 export function applyNeonRecord(page: Uint8Array, placed: PlacedNeonRecord): Uint8Array {
   checkBytes(page, 'page');
   checkObject('record and its place', placed);
+  checkObject('record', placed.record);
+  return changeByNeonRecord(page.slice(), placed);
+}
+
+/** @internal As `applyNeonRecord`, but the page is changed. Returns: the page, or a longer array in its place. */
+export function changeByNeonRecord(target: Uint8Array, placed: PlacedNeonRecord): Uint8Array {
   const { record } = placed;
-  checkObject('record', record);
-  if (record.type === 'aux_file') return page.slice();
-  if (page.length < PAGE_SIZE) {
-    throw misplaced(placed, `a page of ${PAGE_SIZE} bytes`, `${page.length}`);
+  if (record.type === 'aux_file') return target;
+  if (target.length < PAGE_SIZE) {
+    throw misplaced(placed, `a page of ${PAGE_SIZE} bytes`, `${target.length}`);
   }
-  const target = page.slice();
   switch (record.type) {
     case 'clear_vm':
       clearVisibility(target, placed, record);
@@ -150,9 +154,9 @@ function setStatus(
 function withTimestamp(page: Uint8Array, timestamp: bigint): Uint8Array {
   const size = PAGE_SIZE + CLOG_TIMESTAMP_SIZE;
   if (page.length !== PAGE_SIZE && page.length !== size) return page;
-  const stamped = new Uint8Array(size);
-  stamped.set(page.subarray(0, PAGE_SIZE));
-  new DataView(stamped.buffer).setBigInt64(PAGE_SIZE, timestamp);
+  const stamped = page.length === size ? page : new Uint8Array(size);
+  if (stamped !== page) stamped.set(page);
+  viewOf(stamped).setBigInt64(PAGE_SIZE, timestamp);
   return stamped;
 }
 

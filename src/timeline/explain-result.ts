@@ -1,5 +1,6 @@
 /** What a read comes to, without failing for a record that cannot be read. */
 import { isStorageError } from '../errors.ts';
+import { surelyNeedsRedo } from './materialize.ts';
 import { type PageResult, resultOf } from './read-page.ts';
 import type { Reconstruction } from './reconstruct.ts';
 
@@ -9,6 +10,7 @@ export async function explainResult(
   pgVersion: number | undefined,
 ): Promise<PageResult['kind']> {
   try {
+    if (found.outcome === 'complete' && surelyNeedsRedo(found, pgVersion)) return 'needs-redo';
     return (await resultOf(found, { pgVersion })).kind;
   } catch (error) {
     if (isStorageError(error, 'corrupt', 'truncated', 'too-large')) return 'needs-redo';

@@ -13,7 +13,7 @@ import { formatLsn } from '../layers/lsn.ts';
 import { decodeValue, type Value } from '../layers/value-format.ts';
 import { forkNumberOf } from '../postgres/fork.ts';
 import { describeKey, type KeyMeaning } from '../postgres/key-mapping.ts';
-import { applyNeonRecord, isNeonRecord } from '../postgres/neon-records.ts';
+import { changeByNeonRecord, isNeonRecord } from '../postgres/neon-records.ts';
 import { decodePageHeader, PAGE_SIZE, setPageLsn } from '../postgres/page.ts';
 import { restoreBlockImage } from '../wal/block-image.ts';
 import { type BlockReference, decodeWalRecord, type WalRecord } from '../wal/record-format.ts';
@@ -60,14 +60,16 @@ export async function materialize(
   options: MaterializeOptions,
 ): Promise<Materialized> {
   const { key } = reconstruction;
-  const steps = stepsOf(reconstruction);
+  const steps = new Steps(reconstruction);
   const start = await newestStart(steps, { key, ...options });
+  // Changed in place.
   let page = start?.page;
   let from = start === undefined ? 0 : start.index + 1;
-  while (from < steps.length) {
-    const { entry, value } = steps[from] as Step;
+  while (from < steps.count) {
+    const entry = steps.entry(from);
+    const value = steps.value(from);
     if (isNeonRecord(value)) {
-      page = applyNeonRecord(page ?? noPage(), { key, lsn: entry.lsn, record: value });
+      page = changeByNeonRecord(page ?? noPage(), { key, lsn: entry.lsn, record: value });
       from += 1;
       continue;
     }
@@ -79,10 +81,31 @@ export async function materialize(
       return { kind: 'needs-redo', needed: neededRedo(entry, options) };
     const run = redoRun(steps, from);
     const base = page === undefined ? undefined : page.subarray(0, PAGE_SIZE);
-    page = await options.redo.apply({ key, base, records: run }, options.signal);
+    const made = await options.redo.apply({ key, base, records: run }, options.signal);
+    page = made.slice();
     from += run.length;
   }
   return { kind: 'value', bytes: page ?? noPage() };
+}
+
+/**
+ * Whether a complete reconstruction needs redo, as far as its newest record of Postgres tells: one that does not
+ * restore the page, and that no page below can have reached. False if only `materialize` can tell.
+ *
+ * Throws: as `materialize`.
+ */
+export function surelyNeedsRedo(
+  { key, base, records }: Reconstruction,
+  pgVersion: number | undefined,
+): boolean {
+  const newest = records.findLast(({ type }) => type === 'wal' || type === 'image');
+  if (newest?.type !== 'wal') return false;
+  const value = decodeValue(newest.bytes);
+  if (value.type !== 'wal') return false;
+  if (restoringBlock(value.bytes, newest, { key, pgVersion }) !== undefined) return false;
+  // A page that an older record restores has the LSN of that record.
+  const image = base && valueOfEntry(base);
+  return image?.type !== 'image' || !isApplied(image.bytes, newest, key);
 }
 
 /**
@@ -108,21 +131,34 @@ export async function redoRequestOf(
   return runs === 1 && isLast ? request : undefined;
 }
 
-/** An image or a record, in the order of applying. */
-interface Step {
-  readonly entry: TimelineEntry;
-  readonly value: Value;
+/** The base and the records in the order of applying, decoded when they are needed. */
+class Steps {
+  readonly #entries: readonly TimelineEntry[];
+  readonly #values: (Value | undefined)[];
+
+  constructor({ base, records }: Reconstruction) {
+    this.#entries = base === undefined ? records : [base, ...records];
+    this.#values = new Array(this.#entries.length);
+  }
+
+  get count(): number {
+    return this.#entries.length;
+  }
+
+  entry(index: number): TimelineEntry {
+    return this.#entries[index] as TimelineEntry;
+  }
+
+  /** Throws as `decodeValue`. */
+  value(index: number): Value {
+    const value = this.#values[index] ?? valueOfEntry(this.entry(index));
+    this.#values[index] = value;
+    return value;
+  }
 }
 
-function stepsOf({ base, records }: Reconstruction): Step[] {
-  const entries = base === undefined ? records : [base, ...records];
-  return entries.map((entry) => ({
-    entry,
-    value:
-      entry.layerKind === 'image'
-        ? { type: 'image', bytes: entry.bytes }
-        : decodeValue(entry.bytes),
-  }));
+function valueOfEntry({ layerKind, bytes }: TimelineEntry): Value {
+  return layerKind === 'image' ? { type: 'image', bytes } : decodeValue(bytes);
 }
 
 interface Start {
@@ -130,23 +166,37 @@ interface Start {
   readonly page: Uint8Array;
 }
 
+interface AboutPage {
+  readonly key: Key;
+  readonly pgVersion: number | undefined;
+}
+
 /** The newest step that makes the page, whatever it was before. */
-async function newestStart(
-  steps: readonly Step[],
-  about: MaterializeOptions & { readonly key: Key },
-): Promise<Start | undefined> {
-  for (let index = steps.length - 1; index >= 0; index -= 1) {
-    const { entry, value } = steps[index] as Step;
+async function newestStart(steps: Steps, about: AboutPage): Promise<Start | undefined> {
+  for (let index = steps.count - 1; index >= 0; index -= 1) {
+    const value = steps.value(index);
     if (value.type === 'image') return { index, page: value.bytes.slice() };
-    if (value.type !== 'wal' || about.pgVersion === undefined) continue;
-    const record = decodeRecord(value.bytes, entry, about.pgVersion);
-    const block = record.blocks.find((candidate) => isBlockOf(candidate, about.key));
-    if (block?.image === undefined || !block.image.apply || doesMore(record, block)) continue;
-    const page = await located(entry, restoreBlockImage(block.image));
+    if (value.type !== 'wal') continue;
+    const entry = steps.entry(index);
+    const image = restoringBlock(value.bytes, entry, about)?.image;
+    if (image === undefined) continue;
+    const page = await located(entry, restoreBlockImage(image));
     setPageLsn(page, entry.lsn);
     return { index, page };
   }
   return undefined;
+}
+
+/** The block of a record whose image is the page after its redo; undefined without one. */
+function restoringBlock(
+  bytes: Uint8Array,
+  entry: TimelineEntry,
+  { key, pgVersion }: AboutPage,
+): BlockReference | undefined {
+  if (pgVersion === undefined) return undefined;
+  const record = decodeRecord(bytes, entry, pgVersion);
+  const block = record.blocks.find((candidate) => isBlockOf(candidate, key));
+  return block?.image?.apply && !doesMore(record, block) ? block : undefined;
 }
 
 function decodeRecord(bytes: Uint8Array, entry: TimelineEntry, pgVersion: number): WalRecord {
@@ -210,12 +260,12 @@ function isApplied(page: Uint8Array, entry: TimelineEntry, key: Key): boolean {
   return upper !== 0 && lsn >= entry.lsn;
 }
 
-function redoRun(steps: readonly Step[], from: number): RedoRecord[] {
+function redoRun(steps: Steps, from: number): RedoRecord[] {
   const run: RedoRecord[] = [];
-  for (let at = from; at < steps.length; at += 1) {
-    const { entry, value } = steps[at] as Step;
+  for (let at = from; at < steps.count; at += 1) {
+    const value = steps.value(at);
     if (value.type !== 'wal') break;
-    run.push({ lsn: entry.lsn, bytes: value.bytes });
+    run.push({ lsn: steps.entry(at).lsn, bytes: value.bytes });
   }
   return run;
 }

@@ -203,7 +203,20 @@ export function timelineEntry(
   const { reader, layer, timeline } = about;
   const layerKind = reader.summary.kind;
   const type = layerKind === 'image' ? 'image' : typeOf(entry, reader.path);
-  return { ...entry, timelineId: timeline.timelineId, layer, type, layerKind };
+  const { key, lsn, willInit, offset, storedLength, compressed, bytes } = entry;
+  return {
+    key,
+    lsn,
+    willInit,
+    offset,
+    storedLength,
+    compressed,
+    bytes,
+    timelineId: timeline.timelineId,
+    layer,
+    type,
+    layerKind,
+  };
 }
 
 function typeOf(entry: LayerEntry, path: string | undefined): ValueType {
@@ -359,13 +372,19 @@ class WalkState {
   }
 }
 
+/** Entries of one key mostly follow each other, and share its array. */
 function groupedByKey(entries: readonly TimelineEntry[]): Map<string, TimelineEntry[]> {
   const groups = new Map<string, TimelineEntry[]>();
+  let key: Key | undefined;
+  let group: TimelineEntry[] = [];
   for (const entry of entries) {
-    const name = formatKey(entry.key);
-    const group = groups.get(name);
-    if (group === undefined) groups.set(name, [entry]);
-    else group.push(entry);
+    if (entry.key !== key) {
+      ({ key } = entry);
+      const name = formatKey(key);
+      group = groups.get(name) ?? [];
+      groups.set(name, group);
+    }
+    group.push(entry);
   }
   return groups;
 }

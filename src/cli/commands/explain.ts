@@ -16,7 +16,6 @@ import {
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import type { KeptAnswer, Read } from '../explained-reads.ts';
-import { encodeJson } from '../json.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { AT_LSN, formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 
@@ -118,7 +117,7 @@ interface PrintableAnswer extends KeptAnswer {
 }
 
 async function printerOf({ stdout }: Context, options: ExplainOptions): Promise<Printer> {
-  const { reconstructionJson } = await import('../timeline-json.ts');
+  const { reconstructionText } = await import('../timeline-json.ts');
   const format = formatOf(options);
   if (format === 'people') {
     return { keep: (...answer) => describe(stdout, ...answer), end: async () => {} };
@@ -127,7 +126,7 @@ async function printerOf({ stdout }: Context, options: ExplainOptions): Promise<
   const list = options.batch === undefined ? undefined : new ListWriter(stdout, format);
   return {
     keep: (found, result) => {
-      const text = encodeJson(reconstructionJson(found, result));
+      const text = reconstructionText(found, result);
       return {
         size: text.length,
         print: async () =>

@@ -49,10 +49,15 @@ export function layoutOf(summary: LayerSummary): EntryLayout {
   return summary.kind === 'delta' ? deltaLayout(summary) : imageLayout(summary);
 }
 
-/** One entry; its key is a new array. */
-export function entryAt(layout: EntryLayout, node: IndexNode, index: number): IndexEntry {
+/** One entry; its key is a new array, unless it is given. */
+export function entryAt(
+  layout: EntryLayout,
+  node: IndexNode,
+  index: number,
+  key = node.keyBegin(index, KEY_SIZE),
+): IndexEntry {
   return {
-    key: node.keyBegin(index, KEY_SIZE),
+    key,
     lsn: layout.lsn(node, index),
     willInit: layout.willInit(node, index),
     offset: layout.offset(node, index),
