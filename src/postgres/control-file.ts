@@ -126,6 +126,13 @@ const RELEASES: ReadonlyMap<number, { readonly major: number; readonly control: 
     [202406281, { major: 17, control: 1700 }],
   ],
 );
+
+/** The version of the system catalogs of a major version, 14 to 17; undefined for others. */
+export function catalogVersionOf(majorVersion: number): number | undefined {
+  for (const [catalog, { major }] of RELEASES) if (major === majorVersion) return catalog;
+  return undefined;
+}
+
 const CONTROL_VERSIONS: ReadonlySet<number> = new Set(
   [...RELEASES.values()].map((release) => release.control),
 );

@@ -1,0 +1,74 @@
+/** Lists in descriptions: `[1, 2]`, over data whose counts come from the record. */
+import { corrupt } from '../../errors.ts';
+import { u16In, u32In } from '../main-data/layout.ts';
+
+/** Reads forward in main data or block data. Throws `corrupt` where the data ends too early. */
+export class ListReader {
+  readonly data: Uint8Array;
+  at: number;
+
+  constructor(data: Uint8Array, at = 0) {
+    this.data = data;
+    this.at = at;
+  }
+
+  u8(what: string): number {
+    return this.data[this.take(what, 1)] as number;
+  }
+
+  u16(what: string): number {
+    return u16In(this.data, this.take(what, 2));
+  }
+
+  u32(what: string): number {
+    return u32In(this.data, this.take(what, 4));
+  }
+
+  /** Moves over so many bytes. Returns the offset of the first. */
+  take(what: string, size: number): number {
+    const start = this.at;
+    if (size > this.data.length - start) {
+      const left = Math.max(0, this.data.length - start);
+      throw corrupt(what, start, `${size} bytes`, `${left}`);
+    }
+    this.at = start + size;
+    return start;
+  }
+
+  /** So many u16, as `[1, 2]`. */
+  u16List(what: string, count: number): string {
+    return this.list(what, count, 2, u16In);
+  }
+
+  /** So many u32, as `[1, 2]`. */
+  u32List(what: string, count: number): string {
+    return this.list(what, count, 4, u32In);
+  }
+
+  /** So many items of a size, with commas between them. */
+  list(
+    what: string,
+    count: number,
+    size: number,
+    textOf: (data: Uint8Array, at: number) => string | number,
+  ): string {
+    return `[${this.joined(what, count, size, ', ', textOf)}]`;
+  }
+
+  /** So many items, with text between them. */
+  joined(
+    what: string,
+    count: number,
+    size: number,
+    between: string,
+    textOf: (data: Uint8Array, at: number) => string | number,
+  ): string {
+    const start = this.take(what, count * size);
+    let text = '';
+    for (let index = 0; index < count; index += 1) {
+      if (index > 0) text += between;
+      text += textOf(this.data, start + index * size);
+    }
+    return text;
+  }
+}

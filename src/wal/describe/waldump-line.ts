@@ -1,0 +1,77 @@
+/**
+ * The line of pg_waldump for a record:
+ *
+ *   rmgr: Heap        len (rec/tot):     54/    54, tx:        733, lsn: 0/01708A28, prev 0/017089F0,
+ *   desc: INSERT off 5 flags 0x00, blkref #0: rel 1663/5/16384 blk 0 FPW
+ *
+ * `rec` is the length without images. A fork has its name if it is not the main one; `FPW for WAL verification` is an
+ * image that is for checks only.
+ * Source: Postgres src/bin/pg_waldump/pg_waldump.c, XLogRecGetBlockRefInfo.
+ */
+import type { Lsn } from '../../layers/lsn.ts';
+import { FORK_NAMES } from '../../postgres/fork.ts';
+import type { BlockReference, WalRecord } from '../record-format.ts';
+import { recordTypeOf, resourceManagerName } from '../resource-managers.ts';
+import { checkDescribeOptions, type DescribeOptions, descriptionOf } from './describe.ts';
+
+/** Where a record stands, which it does not know itself. */
+export interface RecordPlace {
+  /** LSN of its first byte. */
+  readonly startLsn: Lsn;
+  /** Its whole length in bytes, without padding. */
+  readonly length: number;
+}
+
+/**
+ * Formats a record as pg_waldump prints it, in one line without its end.
+ *
+ * @param options Times have the form of pg_waldump unless they say otherwise.
+ * @throws As `describeWalRecord`.
+ */
+export function formatWaldumpLine(
+  record: WalRecord,
+  place: RecordPlace,
+  options: DescribeOptions,
+): string {
+  checkDescribeOptions(options);
+  const { majorVersion } = options;
+  const description = descriptionOf(record, { times: 'waldump', ...options });
+  const manager = resourceManagerName(record.resourceManager, majorVersion);
+  const recordLength = place.length - imagesLength(record.blocks);
+  return (
+    `rmgr: ${manager.padEnd(11)} len (rec/tot): ` +
+    `${padded(recordLength, 6)}/${padded(place.length, 6)}, tx: ${padded(record.xid, 10)}, ` +
+    `lsn: ${paddedLsn(place.startLsn)}, prev ${paddedLsn(record.prevLsn)}, ` +
+    `desc: ${recordTypeOf(record, majorVersion)} ${description}${blockReferences(record.blocks)}`
+  );
+}
+
+function imagesLength(blocks: readonly BlockReference[]): number {
+  let length = 0;
+  for (const { image } of blocks) if (image !== undefined) length += image.bytes.length;
+  return length;
+}
+
+function blockReferences(blocks: readonly BlockReference[]): string {
+  let text = '';
+  for (const { id, spcnode, dbnode, relnode, forkNumber, blkno, image } of blocks) {
+    const fork = forkNumber === 0 ? '' : ` fork ${FORK_NAMES[forkNumber] ?? forkNumber}`;
+    text += `, blkref #${id}: rel ${spcnode}/${dbnode}/${relnode}${fork} blk ${blkno}`;
+    if (image !== undefined) text += image.apply ? ' FPW' : ' FPW for WAL verification';
+  }
+  return text;
+}
+
+function padded(value: number, width: number): string {
+  return String(value).padStart(width);
+}
+
+/** `%X/%08X`. */
+function paddedLsn(lsn: Lsn): string {
+  const low = Number(lsn & 0xffff_ffffn);
+  return `${hex(Number(lsn >> 32n))}/${hex(low).padStart(8, '0')}`;
+}
+
+function hex(value: number): string {
+  return value.toString(16).toUpperCase();
+}
