@@ -1,6 +1,19 @@
 /** WAL of Postgres 14 to 17: segments, records, blocks and page images. */
 export { restoreBlockImage } from '../wal/block-image.ts';
 export {
+  type DescribeOptions,
+  describeWalRecord,
+  type RecordDescription,
+} from '../wal/describe/describe.ts';
+export type { TimeStyle } from '../wal/describe/time.ts';
+export { formatWaldumpLine, type RecordPlace } from '../wal/describe/waldump-line.ts';
+export {
+  HEAP_DIALECTS,
+  type HeapDialect,
+  heapDialectOf,
+  type ToldDialect,
+} from '../wal/heap-dialect.ts';
+export {
   decodeWalPageHeader,
   LONG_PAGE_HEADER_SIZE,
   SHORT_PAGE_HEADER_SIZE,
@@ -18,6 +31,12 @@ export {
   WAL_RECORD_HEADER_SIZE,
   type WalRecord,
 } from '../wal/record-format.ts';
+export {
+  type RecordKind,
+  recordTypeOf,
+  resourceManagerName,
+  resourceManagers,
+} from '../wal/resource-managers.ts';
 export {
   formatTimelineHistoryName,
   formatWalSegmentName,

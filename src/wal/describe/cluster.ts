@@ -31,9 +31,10 @@ import {
 import { decodeRelationMapUpdate } from '../main-data/relation-map.ts';
 import { decodeOriginDrop, decodeOriginSet } from '../main-data/replication-origin.ts';
 import { decodeStorageCreate, decodeStorageTruncate } from '../main-data/storage.ts';
+import { hexBytes } from './hex.ts';
 import type { KindText, ManagerTexts, Subject } from './kind-text.ts';
 import { cString, relationPath } from './names.ts';
-import { hexBytes, walLevelName } from './template.ts';
+import { walLevelName } from './template.ts';
 
 const END_OF_RECOVERY_14 = 'i64 time, u32 timeline, u32 previous';
 

@@ -27,6 +27,7 @@ import {
   u16In,
   u32In,
 } from '../main-data/layout.ts';
+import { HEX_BYTES } from './hex.ts';
 import { formatPostgresTime, type TimeStyle } from './time.ts';
 
 /** A template for a layout. */
@@ -76,15 +77,7 @@ const NAMES_OF_BITS = ALL_BYTES.map((bits) =>
 );
 const INFOBITS = NAMES_OF_BITS.map((names) => names.map((name) => `${name} `).join(''));
 const INFOBIT_LISTS = NAMES_OF_BITS.map((names) => names.join(', '));
-const HEX_BYTES = ALL_BYTES.map((byte) => byte.toString(16).toUpperCase().padStart(2, '0'));
 const WAL_LEVELS = ['minimal', 'replica', 'logical'];
-
-/** The bytes in hex, upper case, with blanks between them. */
-export function hexBytes(bytes: Uint8Array): string {
-  let text = '';
-  for (const byte of bytes) text += text === '' ? HEX_BYTES[byte] : ` ${HEX_BYTES[byte]}`;
-  return text;
-}
 
 /** Name of a WAL level; `?` for a number that has none. */
 export function walLevelName(level: number | undefined): string {

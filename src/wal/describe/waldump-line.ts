@@ -13,6 +13,7 @@ import { FORK_NAMES } from '../../postgres/fork.ts';
 import type { BlockReference, WalRecord } from '../record-format.ts';
 import { recordTypeOf, resourceManagerName } from '../resource-managers.ts';
 import { checkDescribeOptions, type DescribeOptions, descriptionOf } from './describe.ts';
+import { hexWord } from './hex.ts';
 
 /** Where a record stands, which it does not know itself. */
 export interface RecordPlace {
@@ -34,15 +35,24 @@ export function formatWaldumpLine(
   options: DescribeOptions,
 ): string {
   checkDescribeOptions(options);
+  return waldumpLine(record, place, { times: 'waldump', ...options });
+}
+
+/** As `formatWaldumpLine`, for many records. Requires: options that were checked, with a form of times. */
+export function waldumpLine(
+  record: WalRecord,
+  place: RecordPlace,
+  options: DescribeOptions,
+): string {
   const { majorVersion } = options;
-  const description = descriptionOf(record, { times: 'waldump', ...options });
   const manager = resourceManagerName(record.resourceManager, majorVersion);
   const recordLength = place.length - imagesLength(record.blocks);
   return (
-    `rmgr: ${manager.padEnd(11)} len (rec/tot): ` +
+    `rmgr: ${manager}${BLANKS[11 - manager.length] ?? ''} len (rec/tot): ` +
     `${padded(recordLength, 6)}/${padded(place.length, 6)}, tx: ${padded(record.xid, 10)}, ` +
     `lsn: ${paddedLsn(place.startLsn)}, prev ${paddedLsn(record.prevLsn)}, ` +
-    `desc: ${recordTypeOf(record, majorVersion)} ${description}${blockReferences(record.blocks)}`
+    `desc: ${recordTypeOf(record, majorVersion)} ${descriptionOf(record, options)}` +
+    blockReferences(record.blocks)
   );
 }
 
@@ -62,16 +72,17 @@ function blockReferences(blocks: readonly BlockReference[]): string {
   return text;
 }
 
+/** Blanks by their number. */
+const BLANKS = Array.from({ length: 12 }, (_, count) => ' '.repeat(count));
+
 function padded(value: number, width: number): string {
-  return String(value).padStart(width);
+  const digits = String(value);
+  return `${BLANKS[width - digits.length] ?? ''}${digits}`;
 }
 
 /** `%X/%08X`. */
 function paddedLsn(lsn: Lsn): string {
-  const low = Number(lsn & 0xffff_ffffn);
-  return `${hex(Number(lsn >> 32n))}/${hex(low).padStart(8, '0')}`;
-}
-
-function hex(value: number): string {
-  return value.toString(16).toUpperCase();
+  const low = Number(BigInt.asUintN(32, lsn));
+  const high = Number(lsn >> 32n);
+  return `${high === 0 ? '0' : high.toString(16).toUpperCase()}/${hexWord(low)}`;
 }
