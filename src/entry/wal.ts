@@ -1,5 +1,5 @@
 /** WAL of Postgres 14 to 17: segments, records, blocks and page images. */
-export { restoreBlockImage } from '../wal/block-image.ts';
+export { restoreBlockImage, restoreBlockImageSync } from '../wal/block-image.ts';
 export {
   type DescribeOptions,
   describeWalRecord,
@@ -24,13 +24,18 @@ export {
 export type { WalRecordBatch } from '../wal/record-batch.ts';
 export {
   type BlockImage,
-  type BlockImageCompression,
   type BlockReference,
   decodeWalRecord,
   recordChecksum,
-  WAL_RECORD_HEADER_SIZE,
+  scannedImage,
   type WalRecord,
 } from '../wal/record-format.ts';
+export {
+  type BlockImageCompression,
+  IMAGE_COMPRESSIONS,
+  RecordScanner,
+  WAL_RECORD_HEADER_SIZE,
+} from '../wal/record-scanner.ts';
 export {
   type RecordKind,
   recordTypeOf,

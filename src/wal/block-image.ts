@@ -16,18 +16,37 @@ const MAXIMUM_WINDOW = 8 * 1024 * 1024;
  * Restores the page of an image, as it was stored.
  *
  * @returns 8,192 bytes; a new array.
- * @throws `corrupt`, `truncated`, `too-large`.
+ * @throws `corrupt`, `truncated`, `too-large`; `io` if there is no decoder of zstd.
  */
 export async function restoreBlockImage(image: BlockImage): Promise<Uint8Array> {
+  const zstd = image.compression === 'zstd' ? await Decompressor.load() : undefined;
+  return restoreBlockImageSync(image, zstd);
+}
+
+/**
+ * As `restoreBlockImage`, synchronously.
+ *
+ * @param zstd From `Decompressor.load()`; only needed for images that zstd compressed.
+ * @returns 8,192 bytes; a new array.
+ * @throws `corrupt`, `truncated`, `too-large`; `invalid-input` if the decompressor is needed and missing.
+ */
+export function restoreBlockImageSync(
+  image: BlockImage,
+  zstd: Decompressor | undefined,
+): Uint8Array {
   const { holeOffset, holeLength } = image;
-  const raw = await decompressed(image, PAGE_SIZE - holeLength);
+  const raw = decompressed(image, PAGE_SIZE - holeLength, zstd);
   const page = new Uint8Array(PAGE_SIZE);
   page.set(raw.subarray(0, holeOffset));
   page.set(raw.subarray(holeOffset), holeOffset + holeLength);
   return page;
 }
 
-async function decompressed(image: BlockImage, length: number): Promise<Uint8Array> {
+function decompressed(
+  image: BlockImage,
+  length: number,
+  zstd: Decompressor | undefined,
+): Uint8Array {
   switch (image.compression) {
     case 'none':
       return checkLength(image.bytes, length);
@@ -36,11 +55,16 @@ async function decompressed(image: BlockImage, length: number): Promise<Uint8Arr
     case 'lz4':
       return decompressLz4(image.bytes, length);
     case 'zstd': {
-      const decompressor = await Decompressor.load();
+      if (zstd === undefined) throw noDecompressor();
       const limits = { maximumLength: length, maximumWindowSize: MAXIMUM_WINDOW };
-      return checkLength(decompressor.decompress(image.bytes, limits), length);
+      return checkLength(zstd.decompress(image.bytes, limits), length);
     }
   }
+}
+
+function noDecompressor(): StorageError {
+  const what = 'image compressed by zstd';
+  return new StorageError('invalid-input', { what, expected: 'a loaded Decompressor' });
 }
 
 function checkLength(raw: Uint8Array, length: number): Uint8Array {

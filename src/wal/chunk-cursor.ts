@@ -3,7 +3,7 @@ import { type Lsn, MAXIMUM_LSN } from '../layers/lsn.ts';
 import { splitLsn } from '../layers/lsn-halves.ts';
 import { LONG_PAGE_HEADER_SIZE, SHORT_PAGE_HEADER_SIZE, WAL_PAGE_SIZE } from './page-format.ts';
 import type { WalChunk } from './record-batch.ts';
-import { WAL_RECORD_HEADER_SIZE } from './record-format.ts';
+import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import type { TimelinePath } from './timeline-history.ts';
 
 /** Records begin at multiples of this. */

@@ -25,8 +25,8 @@ import { continuationFault, PageCheck, type WalGeometry } from './page-check.ts'
 import { LONG_PAGE_HEADER_SIZE, WAL_PAGE_SIZE, type WalPageHeader } from './page-format.ts';
 import { type WalChunk, WalRecordBatch } from './record-batch.ts';
 import { RecordCheck } from './record-check.ts';
-import { WAL_RECORD_HEADER_SIZE } from './record-format.ts';
 import { RecordGathering } from './record-gathering.ts';
+import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import type { TimelinePath } from './timeline-history.ts';
 import { badWal, type WalEnd, type WalFault, WalOutcome } from './wal-end.ts';
 

@@ -3,7 +3,8 @@ import type { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
 import type { WalGeometry } from './page-check.ts';
-import { recordChecksumAt, WAL_RECORD_HEADER_SIZE } from './record-format.ts';
+import { recordChecksumAt } from './record-format.ts';
+import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import { badWal, lsnText } from './wal-end.ts';
 
 /** Resource managers that every version has; from 128 on, extensions of version 15 and later have theirs. */

@@ -1,30 +1,14 @@
-/**
- * WAL record: what changed, in blocks and in general, little-endian and unpadded after the header.
- *
- *   0   u32  length of the record, header included      16  u8   info: operation in the high 4 bits
- *   4   u32  transaction, or 0                          17  u8   resource manager
- *   8   u64  start of the record before                 20  u32  CRC-32C of bytes 24.., then 0..20
- *
- * Headers follow, then the data in the same order. An id begins a header:
- *
- *   0..32  block reference: u8 fork and flags, u16 data length
- *          with an image: u16 length, u16 hole offset, u8 flags, and u16 hole length if compressed
- *          and with a hole; unless the relation is that of the reference before: u32 tablespace,
- *          u32 database, u32 relation; u32 block number
- *   252    u32 top-level transaction        253  u16 replication origin
- *   254    u32 length of the main data      255  u8 length of the main data; one of them comes last
- *
- * The image flags differ between versions: 14 has 1 hole, 2 compressed (pglz), 4 apply; 15 to 17 have
- * 1 hole, 2 apply, 4 pglz, 8 lz4, 16 zstd. An image without "apply" is for consistency checks only.
- * Source: Postgres src/include/access/xlogrecord.h, src/backend/access/transam/xlogreader.c.
- */
+/** A WAL record as an object, and its checksum. The format is in `record-scanner.ts`. */
 import { checkBytes, checkCount } from '../check-options.ts';
 import { crc32cOfRange } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
-
-/** How an image is compressed. */
-export type BlockImageCompression = 'none' | 'pglz' | 'lz4' | 'zstd';
+import {
+  type BlockImageCompression,
+  IMAGE_COMPRESSIONS,
+  RecordScanner,
+  WAL_RECORD_HEADER_SIZE,
+} from './record-scanner.ts';
 
 /** The image of a page in a WAL record, without the unused hole in the middle. */
 export interface BlockImage {
@@ -82,28 +66,7 @@ export interface WalRecord {
   readonly mainData: Uint8Array;
 }
 
-/** Bytes of the header of a record. */
-export const WAL_RECORD_HEADER_SIZE = 24;
-
 const CRC_OFFSET = 20;
-const PAGE_SIZE = 8192;
-const MAXIMUM_BLOCK_ID = 32;
-const TOP_LEVEL_XID = 252;
-const ORIGIN = 253;
-const LONG_MAIN_DATA = 254;
-const SHORT_MAIN_DATA = 255;
-
-const FORK_MASK = 0x0f;
-const HAS_IMAGE = 0x10;
-const HAS_DATA = 0x20;
-const WILL_INIT = 0x40;
-const SAME_RELATION = 0x80;
-
-const HAS_HOLE = 0x01;
-
-/** Image flags by version. */
-const FLAGS_OF_14 = { apply: 0x04, pglz: 0x02, lz4: 0, zstd: 0 };
-const FLAGS_FROM_15 = { apply: 0x02, pglz: 0x04, lz4: 0x08, zstd: 0x10 };
 
 /**
  * Decodes one complete WAL record.
@@ -118,16 +81,63 @@ export function decodeWalRecord(bytes: Uint8Array, majorVersion: number): WalRec
   checkCount('major version of Postgres', majorVersion, { from: 14, to: 17 });
   checkHeader(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  const headers = new HeaderReader(view, majorVersion);
-  headers.readAll();
+  const scanner = scannerOf(majorVersion);
+  scanner.scan(view, 0, bytes.length);
+  const mainEnd = scanner.mainDataOffset + scanner.mainDataLength;
   return {
-    xid: view.getUint32(4, true),
+    xid: scanner.xid,
     prevLsn: view.getBigUint64(8, true),
-    info: view.getUint8(16),
-    resourceManager: view.getUint8(17),
-    topLevelXid: headers.topLevelXid,
-    origin: headers.origin,
-    ...dataOf(bytes, headers),
+    info: scanner.info,
+    resourceManager: scanner.resourceManager,
+    topLevelXid: scanner.topLevelXid,
+    origin: scanner.origin,
+    blocks: Array.from({ length: scanner.blockCount }, (_, block) =>
+      blockOf(bytes, scanner, block),
+    ),
+    mainData: bytes.subarray(scanner.mainDataOffset, mainEnd),
+  };
+}
+
+/** One for each version, used within one call. */
+const scanners = new Map<number, RecordScanner>();
+
+function scannerOf(majorVersion: number): RecordScanner {
+  const known = scanners.get(majorVersion);
+  if (known !== undefined) return known;
+  const scanner = new RecordScanner(majorVersion);
+  scanners.set(majorVersion, scanner);
+  return scanner;
+}
+
+function blockOf(bytes: Uint8Array, scanner: RecordScanner, block: number): BlockReference {
+  const dataOffset = scanner.dataOffsets[block] as number;
+  return {
+    id: scanner.ids[block] as number,
+    spcnode: scanner.spcnodes[block] as number,
+    dbnode: scanner.dbnodes[block] as number,
+    relnode: scanner.relnodes[block] as number,
+    forkNumber: scanner.forkNumbers[block] as number,
+    blkno: scanner.blknos[block] as number,
+    willInit: scanner.willInits[block] === 1,
+    image: scanner.hasImages[block] === 1 ? scannedImage(bytes, scanner, block) : undefined,
+    data: bytes.subarray(dataOffset, dataOffset + (scanner.dataLengths[block] as number)),
+  };
+}
+
+/**
+ * The image of a block that was scanned last, as an object.
+ *
+ * @param bytes What was scanned.
+ * @returns The image, whose bytes are a view.
+ */
+export function scannedImage(bytes: Uint8Array, scanner: RecordScanner, block: number): BlockImage {
+  const offset = scanner.imageOffsets[block] as number;
+  return {
+    bytes: bytes.subarray(offset, offset + (scanner.imageLengths[block] as number)),
+    holeOffset: scanner.holeOffsets[block] as number,
+    holeLength: scanner.holeLengths[block] as number,
+    compression: IMAGE_COMPRESSIONS[scanner.imageCompressions[block] as number] ?? 'none',
+    apply: scanner.imageApplies[block] === 1,
   };
 }
 
@@ -165,180 +175,6 @@ export function recordChecksum(bytes: Uint8Array): number {
 export function recordChecksumAt(view: DataView, offset: number, length: number): number {
   const body = crc32cOfRange(view, offset + WAL_RECORD_HEADER_SIZE, offset + length);
   return crc32cOfRange(view, offset, offset + CRC_OFFSET, body);
-}
-
-/** A block reference before its image and its data are known. */
-interface BlockHeader extends Omit<BlockReference, 'image' | 'data'> {
-  readonly dataLength: number;
-  readonly image: (Omit<BlockImage, 'bytes'> & { readonly length: number }) | undefined;
-}
-
-/** Reads the headers. The lengths that they announce never exceed what is left of the record. */
-class HeaderReader {
-  readonly blocks: BlockHeader[] = [];
-  topLevelXid: number | undefined;
-  origin: number | undefined;
-  mainDataLength = 0;
-  /** Offset of the next header; in the end, of the data. */
-  at = WAL_RECORD_HEADER_SIZE;
-  readonly #view: DataView;
-  readonly #flags: typeof FLAGS_FROM_15;
-  #announced = 0;
-
-  constructor(view: DataView, majorVersion: number) {
-    this.#view = view;
-    this.#flags = majorVersion === 14 ? FLAGS_OF_14 : FLAGS_FROM_15;
-  }
-
-  readAll(): void {
-    while (this.#view.byteLength - this.at > this.#announced) {
-      const id = this.#u8('id of a header');
-      if (id <= MAXIMUM_BLOCK_ID) this.#readBlock(id);
-      else if (id === TOP_LEVEL_XID) this.topLevelXid = this.#u32('top-level transaction');
-      else if (id === ORIGIN) this.origin = this.#u16('replication origin');
-      else if (id === LONG_MAIN_DATA || id === SHORT_MAIN_DATA) {
-        const what = 'length of the main data';
-        this.mainDataLength = id === LONG_MAIN_DATA ? this.#u32(what) : this.#u8(what);
-        this.#announced += this.mainDataLength;
-        break;
-      } else throw corrupt('id of a header', this.at - 1, '0 to 32, or 252 to 255', `${id}`);
-    }
-    const left = this.#view.byteLength - this.at;
-    if (left === this.#announced) return;
-    throw corrupt('data of the WAL record', this.at, `${this.#announced} bytes`, `${left}`);
-  }
-
-  #readBlock(id: number): void {
-    const start = this.at - 1;
-    const last = this.blocks.at(-1);
-    if (last !== undefined && id <= last.id) {
-      throw corrupt('id of a block reference', start, `above ${last.id}`, `${id}`);
-    }
-    const flags = this.#u8('flags of a block reference');
-    const dataLength = this.#u16('length of block data');
-    if ((flags & HAS_DATA) === 0 ? dataLength !== 0 : dataLength === 0) {
-      throw corrupt('length of block data', start + 2, dataFlagRule(flags), `${dataLength}`);
-    }
-    this.#announced += dataLength;
-    const image = (flags & HAS_IMAGE) === 0 ? undefined : this.#imageHeader();
-    const isSame = (flags & SAME_RELATION) !== 0;
-    if (isSame && last === undefined) {
-      throw corrupt('relation of the first block reference', start, 'a relation', 'none');
-    }
-    const relation = isSame && last !== undefined ? last : this.#relation();
-    this.blocks.push({
-      id,
-      spcnode: relation.spcnode,
-      dbnode: relation.dbnode,
-      relnode: relation.relnode,
-      forkNumber: flags & FORK_MASK,
-      blkno: this.#u32('block number'),
-      willInit: (flags & WILL_INIT) !== 0,
-      image,
-      dataLength,
-    });
-  }
-
-  #relation(): Pick<BlockReference, 'spcnode' | 'dbnode' | 'relnode'> {
-    return {
-      spcnode: this.#u32('tablespace'),
-      dbnode: this.#u32('database'),
-      relnode: this.#u32('relation'),
-    };
-  }
-
-  #imageHeader(): BlockHeader['image'] {
-    const start = this.at;
-    const length = this.#u16('length of an image');
-    const holeOffset = this.#u16('hole of an image');
-    const flags = this.#u8('flags of an image');
-    const compression = this.#compression(flags);
-    const hasHole = (flags & HAS_HOLE) !== 0;
-    const rest = Math.max(0, PAGE_SIZE - length);
-    const holeLength = !hasHole ? 0 : compression === 'none' ? rest : this.#u16('length of a hole');
-    this.#announced += length;
-    checkImage({ start, length, holeOffset, holeLength, compression, hasHole });
-    return { length, holeOffset, holeLength, compression, apply: this.#has(flags, 'apply') };
-  }
-
-  #compression(flags: number): BlockImageCompression {
-    const named = (['pglz', 'lz4', 'zstd'] as const).filter((name) => this.#has(flags, name));
-    if (named.length <= 1) return named[0] ?? 'none';
-    throw corrupt('compression of an image', this.at - 1, 'one method', named.join(', '));
-  }
-
-  #has(flags: number, name: keyof typeof FLAGS_FROM_15): boolean {
-    return (flags & this.#flags[name]) !== 0;
-  }
-
-  #u8(what: string): number {
-    return this.#view.getUint8(this.#take(1, what));
-  }
-
-  #u16(what: string): number {
-    return this.#view.getUint16(this.#take(2, what), true);
-  }
-
-  #u32(what: string): number {
-    return this.#view.getUint32(this.#take(4, what), true);
-  }
-
-  #take(size: number, what: string): number {
-    const start = this.at;
-    const missing = start + size - this.#view.byteLength;
-    if (missing > 0) throw truncated(what, start, missing);
-    this.at = start + size;
-    return start;
-  }
-}
-
-function checkImage(image: {
-  start: number;
-  length: number;
-  holeOffset: number;
-  holeLength: number;
-  compression: BlockImageCompression;
-  hasHole: boolean;
-}): void {
-  const { start, length, holeOffset, holeLength, compression, hasHole } = image;
-  const isLengthValid =
-    compression === 'none' && !hasHole ? length === PAGE_SIZE : length < PAGE_SIZE;
-  if (!isLengthValid) {
-    const expected = compression === 'none' && !hasHole ? `${PAGE_SIZE}` : `below ${PAGE_SIZE}`;
-    throw corrupt('length of an image', start, expected, `${length}`);
-  }
-  const isHoleValid = hasHole
-    ? holeOffset > 0 && holeLength > 0 && holeOffset + holeLength <= PAGE_SIZE
-    : holeOffset === 0;
-  if (isHoleValid) return;
-  const expected = hasHole ? 'a hole within the page' : 'no hole';
-  throw corrupt('hole of an image', start + 2, expected, `${holeOffset} + ${holeLength}`);
-}
-
-/** Cuts the data area; its length was compared with the announced lengths. */
-function dataOf(bytes: Uint8Array, headers: HeaderReader): Pick<WalRecord, 'blocks' | 'mainData'> {
-  let at = headers.at;
-  const take = (length: number): Uint8Array => {
-    at += length;
-    return bytes.subarray(at - length, at);
-  };
-  const blocks = headers.blocks.map(({ image, dataLength, ...block }) => ({
-    ...block,
-    image: image === undefined ? undefined : imageOf(image, take(image.length)),
-    data: take(dataLength),
-  }));
-  return { blocks, mainData: take(headers.mainDataLength) };
-}
-
-function imageOf(
-  { holeOffset, holeLength, compression, apply }: Omit<BlockImage, 'bytes'>,
-  bytes: Uint8Array,
-): BlockImage {
-  return { bytes, holeOffset, holeLength, compression, apply };
-}
-
-function dataFlagRule(flags: number): string {
-  return (flags & HAS_DATA) === 0 ? '0 without data' : 'above 0 with data';
 }
 
 function hex(value: number): string {

@@ -5,7 +5,7 @@ import { ALL_LSNS, checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
 import { WAL_PAGE_SIZE } from './page-format.ts';
 import { RecordAssembler } from './record-assembler.ts';
 import type { WalRecordBatch } from './record-batch.ts';
-import { WAL_RECORD_HEADER_SIZE } from './record-format.ts';
+import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import type { WalEnd } from './wal-end.ts';
 import { feedOf } from './wal-feed.ts';
 import { WalSegments } from './wal-segments.ts';
