@@ -1,5 +1,13 @@
 /**
- * `layerfile/ingest`: timelines made from other data, and the place in which they are stored.
+ * `layerfile/ingest`: timelines made from other data or continued with WAL, and the place in which they are stored.
+ *
+ *   import { WalIngest } from 'layerfile/ingest';
+ *   import { openWal, walDirectory } from 'layerfile/wal';
+ *
+ *   await using ingest = await WalIngest.open({ base: 'bucket', target: 'bucket' });
+ *   const { layers } = await ingest.ingest(
+ *     await openWal(walDirectory('pg_wal'), { start: ingest.startLsn }),
+ *   );
  *
  *   import { TimelineOutput } from 'layerfile/ingest';
  *   import { IndexPart } from 'layerfile/timeline';
@@ -22,6 +30,14 @@ export {
   TimelineOutput,
   type TimelineOutputOptions,
 } from '../ingest/output/timeline-output.ts';
+export type { TimelineChoice } from '../ingest/pipeline/base-timeline.ts';
+export type { StartOptions } from '../ingest/pipeline/continued-timeline.ts';
+export {
+  DEFAULT_CHECKPOINT_DISTANCE,
+  WalIngest,
+  type WalIngestOptions,
+  type WalIngestResult,
+} from '../ingest/pipeline/wal-ingest.ts';
 export type { IngestShard } from '../ingest/wal/ingest-state.ts';
 export type { IngestBase, PutSink } from '../ingest/wal/put-sink.ts';
 export { RecordIngest, type RecordIngestOptions } from '../ingest/wal/record-ingest.ts';

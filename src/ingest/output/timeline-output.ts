@@ -199,6 +199,11 @@ export class TimelineOutput {
     return this.#index.index;
   }
 
+  /** Where the index is, as messages name it. */
+  get indexPath(): string {
+    return this.#index.path;
+  }
+
   /** The directory of the timeline, as messages name it. */
   get path(): string {
     return this.#pathOf(remoteTimelinePath(this.place));

@@ -1,0 +1,223 @@
+/**
+ * A timeline that an ingest continues, in its place or in another one, and its index there.
+ *
+ * In its own place it goes on in a new generation, so that its old index stays. In another place, its layers are
+ * copied first, so that the output is a whole timeline. Either way an index of the generation is stored before the
+ * first record, and from then on says where to go on.
+ */
+import { realpath } from 'node:fs/promises';
+import { isStorageError } from '../../errors.ts';
+import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
+import type { Lsn } from '../../layers/lsn.ts';
+import { pathOfObject } from '../../object-store/object-store.ts';
+import { nextGeneration } from '../../timeline/generation.ts';
+import type { IndexPart } from '../../timeline/index-part/index-part.ts';
+import type { IndexLayer } from '../../timeline/index-part/layer-entry.ts';
+import { openTimeline, type StoredSource } from '../../timeline/open-timeline.ts';
+import { remoteTimelinePath, type TimelinePlace } from '../../timeline/remote-path.ts';
+import type { ShardIndex } from '../../timeline/tenant-shard.ts';
+import type { Timeline } from '../../timeline/timeline.ts';
+import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
+import { type OutputTarget, TimelineOutput } from '../output/timeline-output.ts';
+import { type IndexedTimeline, openIndexed, type TimelineChoice } from './base-timeline.ts';
+import { copyLayers } from './copy-layers.ts';
+import type { Border } from './layer-line.ts';
+
+/** What is continued, and where. */
+export interface StartOptions {
+  /** The timeline that is continued: a directory, an index, or a place in an object store. It needs an index. */
+  readonly base: StoredSource;
+  /** Which timeline of the base, if it has several; and its generation. */
+  readonly baseChoice?: Omit<TimelineChoice, 'shard' | 'signal'> | undefined;
+  /** Where the timeline goes: that of the base, or another one. */
+  readonly target: OutputTarget;
+  /**
+   * Of new layers and the index. Default: in the place of the base the one after the base's, elsewhere the base's,
+   * or 1; to resume, that of the newest index of the output.
+   */
+  readonly generation?: number | undefined;
+  /** `resume` goes on with what an earlier ingest left in the output, if it left an index. Default `start`. */
+  readonly mode?: 'start' | 'resume' | undefined;
+  /** The shard whose timeline it is. Default: the tenant is not sharded, or the base has only one shard. */
+  readonly shard?: ShardIndex | undefined;
+  /** Directory for layers in the making; see `TimelineOutputOptions`. */
+  readonly stagingDirectory?: string | undefined;
+  /** Called with the bytes of the base's layers that were copied since the last call. */
+  readonly onCopied?: ((length: number) => void) | undefined;
+  /** Ends the ingest with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Opens what is continued, and stores its first index. Throws as `WalIngest.open`. */
+export async function continueTimeline(options: StartOptions): Promise<ContinuedTimeline> {
+  const earlier = options.mode === 'resume' ? await openEarlier(options) : undefined;
+  const { base, baseChoice, shard, signal } = options;
+  const found = earlier ?? (await openIndexed(base, { ...baseChoice, shard, signal }));
+  let output: TimelineOutput | undefined;
+  try {
+    output =
+      earlier === undefined ? await startAfter(found, options) : await resumeAt(found, options);
+    const { index = await putFirstIndex(output, found) } = output;
+    return new ContinuedTimeline({ output, index, reader: found.timeline, target: options.target });
+  } catch (error) {
+    await Promise.allSettled([output?.close(), found.timeline.close()]);
+    throw error;
+  }
+}
+
+/** The timeline in the output. Undefined if there is none with an index. */
+async function openEarlier(options: StartOptions): Promise<IndexedTimeline | undefined> {
+  const { target, baseChoice, shard, generation, signal } = options;
+  const { tenant, timeline } = baseChoice ?? {};
+  try {
+    return await openIndexed(target, { tenant, timeline, shard, generation, signal });
+  } catch (error) {
+    if (isStorageError(error, 'not-found')) return undefined;
+    throw error;
+  }
+}
+
+function resumeAt(found: IndexedTimeline, options: StartOptions): Promise<TimelineOutput> {
+  const generation = options.generation ?? found.generation ?? 1;
+  return openOutput(found, options, { generation, timeline: 'continued' });
+}
+
+/** Opens the output, with all layers of the base in it. */
+async function startAfter(found: IndexedTimeline, options: StartOptions): Promise<TimelineOutput> {
+  const isSame = await isSamePlace(found.path, placeOfTarget(found.place, options.target));
+  const generation =
+    options.generation ??
+    (isSame ? (nextGeneration(found.generation) as number) : (found.generation ?? 1));
+  const output = await openOutput(found, options, { generation, timeline: isSame ? 'any' : 'new' });
+  if (isSame) return output;
+  const { signal, onCopied: onBytes } = options;
+  try {
+    await copyLayers(found.layers, output, { signal, onBytes });
+    return output;
+  } catch (error) {
+    await Promise.allSettled([output.close()]);
+    throw error;
+  }
+}
+
+function openOutput(
+  { place }: IndexedTimeline,
+  { target, stagingDirectory, signal }: StartOptions,
+  about: { readonly generation: number; readonly timeline: 'new' | 'any' | 'continued' },
+): Promise<TimelineOutput> {
+  return TimelineOutput.open({ ...place, ...about, target, stagingDirectory, signal });
+}
+
+/** The index of the base, in the generation of the output: without layers that a pageserver would drop. */
+async function putFirstIndex(output: TimelineOutput, found: IndexedTimeline): Promise<IndexPart> {
+  const { layers: old } = found.index.fields;
+  const layers = new Map<string, IndexLayer>();
+  for (const [name, layer] of old) {
+    if (found.layers.has(name)) layers.set(name, output.layers.get(name) ?? layer);
+  }
+  const index = found.index.with({ layers });
+  await output.putIndex(index);
+  return index;
+}
+
+/** For messages, and to be compared with the place of the base. */
+function placeOfTarget(place: TimelinePlace, target: OutputTarget): string {
+  const path = remoteTimelinePath(place);
+  if (typeof target === 'string') return pathIn(absolutePath(target), path);
+  return pathOfObject(target.store, joined(target.prefix, path));
+}
+
+function joined(prefix: string | undefined, path: string): string {
+  return prefix === undefined || prefix === '' ? path : `${prefix.replace(/\/$/, '')}/${path}`;
+}
+
+async function isSamePlace(base: string, target: string): Promise<boolean> {
+  const [one, other] = [base, target].map((path) => path.replace(/\/+$/, '')) as [string, string];
+  if (one === other) return true;
+  try {
+    return (await realpath(one)) === (await realpath(other));
+  } catch {
+    // One of them is in an object store, or not there.
+    return false;
+  }
+}
+
+/** The timeline while it grows. One call at a time. */
+export class ContinuedTimeline {
+  readonly output: TimelineOutput;
+  /** The timeline as it was found; whoever reads it closes it. */
+  readonly reader: Timeline;
+  /** End LSN of the last record that the timeline had. */
+  readonly lastLsn: Lsn;
+  /** End LSN of the record before; null if it is unknown. */
+  readonly previousLsn: Lsn | null;
+  readonly #target: OutputTarget;
+  #index: IndexPart;
+
+  constructor(parts: {
+    readonly output: TimelineOutput;
+    readonly index: IndexPart;
+    readonly reader: Timeline;
+    readonly target: OutputTarget;
+  }) {
+    this.output = parts.output;
+    this.reader = parts.reader;
+    this.#target = parts.target;
+    this.#index = parts.index;
+    const { diskConsistentLsn, prevRecordLsn } = parts.index.fields.metadata;
+    this.lastLsn = diskConsistentLsn;
+    this.previousLsn = prevRecordLsn;
+  }
+
+  /** Everything up to this LSN is in the index. */
+  get durableLsn(): Lsn {
+    return this.#index.fields.metadata.diskConsistentLsn;
+  }
+
+  /**
+   * Stores a layer, and then an index that names it and goes to the border.
+   *
+   * Returns: the layer with its path in the output.
+   * Throws: as `TimelineOutput.putLayer` and `advanceIndex`.
+   */
+  async advance(
+    border: Border,
+    layer: FinishedLayer | undefined,
+  ): Promise<FinishedLayer | undefined> {
+    const layers = new Map(this.#index.fields.layers);
+    const stored = layer === undefined ? undefined : await this.output.putLayer(layer);
+    if (stored !== undefined) {
+      const { generation, place } = this.output;
+      layers.set(stored.name, { fileSize: BigInt(stored.size), generation, shard: place.shard });
+    }
+    const index = this.#index.with({
+      layers,
+      metadata: { diskConsistentLsn: border.lastLsn, prevRecordLsn: border.previousLsn },
+    });
+    await this.output.advanceIndex(index);
+    this.#index = index;
+    if (layer === undefined || stored === undefined) return undefined;
+    return { ...layer, path: stored.path, name: nameOf(stored.path) };
+  }
+
+  /** Opens the timeline in the output, with the layers of its newest index. */
+  reopen(): Promise<Timeline> {
+    const { output } = this;
+    const target = this.#target;
+    const path = remoteTimelinePath(output.place);
+    const source =
+      typeof target === 'string'
+        ? pathIn(absolutePath(target), path)
+        : { store: target.store, prefix: joined(target.prefix, path) };
+    return openTimeline(source, { generation: output.generation });
+  }
+
+  /** Removes the layers that were not stored. Idempotent. */
+  async close(): Promise<void> {
+    await this.output.close();
+  }
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}

@@ -1,0 +1,122 @@
+/** The layers that an ingest fills: each takes batches, answers reads, and becomes an L0 delta layer. */
+import { isStorageError, StorageError } from '../../errors.ts';
+import {
+  type EphemeralEntry,
+  EphemeralLayer,
+} from '../../layers/ephemeral-layer/ephemeral-layer.ts';
+import type { Key } from '../../layers/key.ts';
+import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
+import type { Lsn } from '../../layers/lsn.ts';
+import type { IoMode } from '../../virtual-file/file-system.ts';
+import type { PutBatch } from './put-batch.ts';
+
+/** What all layers of an ingest share. */
+export interface LayerPlace {
+  /** Of scratch files and finished layers. */
+  readonly directory: string;
+  readonly tenantId: string;
+  readonly timelineId: string;
+  /** 8 hex digits, for the names of the layers. */
+  readonly generation: string | undefined;
+  readonly ioMode: IoMode | undefined;
+}
+
+/** A layer that is being filled. One caller at a time. */
+export interface OpenLayer {
+  /** Puts a batch, which must stay as it is until a returned promise settles. */
+  put(batch: PutBatch): void | Promise<void>;
+  /** The values of a key at or before an LSN, newest first, down to one that needs no older one. */
+  versions(key: Key, lsn: Lsn): Promise<EphemeralEntry[]>;
+  /**
+   * Ends the puts, and writes the layer. Reads may go on until it is closed.
+   *
+   * Returns: the layer, which is durable; undefined without values.
+   */
+  finish(endLsn: Lsn): Promise<FinishedLayer | undefined>;
+  /** Deletes the scratch file. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Makes layers. */
+export interface OpenLayers {
+  open(startLsn: Lsn): Promise<OpenLayer>;
+  /** Closes what is open. Idempotent. */
+  close(): Promise<void>;
+}
+
+/** Layers on the caller's thread. */
+export function localLayers(place: LayerPlace): OpenLayers {
+  const open = new Set<LocalLayer>();
+  return {
+    async open(startLsn) {
+      const layer = await LocalLayer.create(place, startLsn, () => open.delete(layer));
+      open.add(layer);
+      return layer;
+    },
+    async close() {
+      await Promise.all([...open].map((layer) => layer.close()));
+    },
+  };
+}
+
+/** Key versions that one read may collect: a page that is never made anew has no bound of its own. */
+const MAXIMUM_VERSION_BYTES = 256 * 1024 * 1024;
+
+class LocalLayer implements OpenLayer {
+  readonly #layer: EphemeralLayer;
+  readonly #generation: string | undefined;
+  readonly #onClose: () => void;
+
+  static async create(
+    { directory, tenantId, timelineId, generation, ioMode }: LayerPlace,
+    startLsn: Lsn,
+    onClose: () => void,
+  ): Promise<LocalLayer> {
+    const options = { directory, tenantId, timelineId, startLsn, ioMode };
+    return new LocalLayer(await EphemeralLayer.create(options), generation, onClose);
+  }
+
+  private constructor(layer: EphemeralLayer, generation: string | undefined, onClose: () => void) {
+    this.#layer = layer;
+    this.#generation = generation;
+    this.#onClose = onClose;
+  }
+
+  put(batch: PutBatch): void | Promise<void> {
+    return this.#layer.putBatch(batch);
+  }
+
+  async versions(key: Key, lsn: Lsn): Promise<EphemeralEntry[]> {
+    const found: EphemeralEntry[] = [];
+    let size = 0;
+    for await (const entry of this.#layer.versions(key, { start: 0n, end: lsn + 1n })) {
+      found.push(entry);
+      size += entry.bytes.length;
+      if (entry.willInit) break;
+      if (size > MAXIMUM_VERSION_BYTES) throw tooManyVersions();
+    }
+    return found;
+  }
+
+  async finish(endLsn: Lsn): Promise<FinishedLayer | undefined> {
+    await this.#layer.freeze(endLsn);
+    try {
+      return await this.#layer.writeDelta({ generation: this.#generation });
+    } catch (error) {
+      if (isStorageError(error, 'empty')) return undefined;
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#onClose();
+    await this.#layer.close();
+  }
+}
+
+function tooManyVersions(): StorageError {
+  return new StorageError('too-large', {
+    what: 'versions of a key in an open layer',
+    expected: `at most ${MAXIMUM_VERSION_BYTES} bytes`,
+  });
+}

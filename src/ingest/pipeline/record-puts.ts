@@ -1,0 +1,128 @@
+/**
+ * Takes what records put, one record after the other, and brings it into the layers of a line. Batches are filled in
+ * turn, so that one fills while those before it are put into the layer.
+ *
+ * A batch is put into the layer between records only: until then, what the last record has put can be taken back.
+ */
+import { assert } from '../../assert.ts';
+import { compareBytes, ViewedBytes } from '../../byte-words.ts';
+import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-layer.ts';
+import { KEY_SIZE, type Key } from '../../layers/key.ts';
+import type { Lsn } from '../../layers/lsn.ts';
+import type { Border, LayerLine } from './layer-line.ts';
+import { PutBatch } from './put-batch.ts';
+
+interface Slot {
+  readonly batch: PutBatch;
+  /** Settles when the batch may be used again. */
+  put: void | Promise<void>;
+}
+
+export class RecordPuts {
+  readonly #line: LayerLine;
+  readonly #slots: readonly Slot[];
+  #slot = 0;
+  #batch: PutBatch;
+  /** Where the batch was before the record. */
+  #countBefore = 0;
+  #sizeBefore = 0;
+
+  /** `batchCount`: how many batches may be on their way; at least 2. */
+  constructor(line: LayerLine, batchCount: number) {
+    assert(batchCount >= 2, 'one batch fills while another one is put');
+    this.#line = line;
+    this.#slots = Array.from({ length: batchCount }, () => ({
+      batch: new PutBatch(),
+      put: undefined,
+    }));
+    this.#batch = this.#slots[0]?.batch as PutBatch;
+  }
+
+  /** Bytes of values that are not in a frozen layer. */
+  get size(): number {
+    return this.#line.size + this.#batch.size;
+  }
+
+  /** Whether the batch should be put into the layer before the next record. */
+  get isFull(): boolean {
+    return this.#batch.isFull;
+  }
+
+  /** Begins a record. */
+  begin(): void {
+    this.#countBefore = this.#batch.count;
+    this.#sizeBefore = this.#batch.size;
+  }
+
+  /** Takes back what was put since `begin`. */
+  takeBack(): void {
+    this.#batch.cut(this.#countBefore, this.#sizeBefore);
+  }
+
+  /** Adds a serialized value, which is copied. Throws: `too-large`. */
+  put(key: Key, lsn: Lsn, willInit: boolean, value: Uint8Array): void {
+    this.#batch.put(key, lsn, willInit, value);
+  }
+
+  /** Adds a raw WAL record as the value that holds it; it is copied. Throws: `too-large`. */
+  putRecord(key: Key, lsn: Lsn, willInit: boolean, record: Uint8Array): void {
+    this.#batch.putRecord(key, lsn, willInit, record);
+  }
+
+  /** Puts the batch into the layer. Requires: no record is half put. Throws what the layer throws. */
+  async flush(): Promise<void> {
+    const slot = this.#slots[this.#slot] as Slot;
+    const { batch } = slot;
+    if (batch.count === 0) return;
+    slot.put = this.#line.put(batch);
+    // It is thrown when the batch is used again, or at the next border.
+    slot.put?.catch(() => {});
+    this.#slot = (this.#slot + 1) % this.#slots.length;
+    const next = this.#slots[this.#slot] as Slot;
+    await next.put;
+    next.put = undefined;
+    next.batch.clear();
+    this.#batch = next.batch;
+    this.begin();
+  }
+
+  /** Puts what is left into the open layer, and ends it. */
+  async freeze(border: Border): Promise<void> {
+    await this.flush();
+    for (const { put } of this.#slots) await put;
+    await this.#line.freeze(border);
+  }
+
+  /** The values of a key that were put and have not been passed on, newest first, down to one that needs no older one. */
+  async versions(key: Key, lsn: Lsn): Promise<EphemeralEntry[]> {
+    const found = this.#versionsInBatch(key, lsn);
+    if (found.at(-1)?.willInit) return found;
+    for (const { put } of this.#slots) await put;
+    return [...found, ...(await this.#line.versions(key, lsn))];
+  }
+
+  /** Later rows replace earlier ones of the same LSN. */
+  #versionsInBatch(key: Key, lsn: Lsn): EphemeralEntry[] {
+    const found: EphemeralEntry[] = [];
+    const batch = this.#batch;
+    const keys = new ViewedBytes(batch.keys).view;
+    const wanted = new ViewedBytes(key).view;
+    let above: Lsn | undefined;
+    for (let row = batch.count - 1; row >= 0; row -= 1) {
+      const rowLsn = batch.lsns[row] as Lsn;
+      if (rowLsn > lsn || rowLsn === above) continue;
+      if (!hasKey(keys, row, wanted)) continue;
+      above = rowLsn;
+      const start = batch.starts[row] as number;
+      const bytes = batch.values.slice(start, start + (batch.lengths[row] as number));
+      const willInit = batch.willInit[row] === 1;
+      found.push({ key: Uint8Array.from(key), lsn: rowLsn, willInit, bytes });
+      if (willInit) break;
+    }
+    return found;
+  }
+}
+
+function hasKey(keys: DataView, row: number, wanted: DataView): boolean {
+  return compareBytes(keys, row * KEY_SIZE, wanted) === 0;
+}

@@ -1,0 +1,335 @@
+/**
+ * Continues a timeline with WAL: what a pageserver puts for each record becomes L0 delta layers, and the index
+ * advances over them.
+ *
+ *   WAL -> records -> values -> open layer -> frozen layer, written out -> stored -> index
+ *
+ * The index says how far the timeline goes. It advances at each border of a layer, after the layer is durable, and
+ * never before; so whatever ends an ingest, the next one goes on at `disk_consistent_lsn`, and nothing is lost or
+ * put twice. A layer ends after a record, when it has nearly the checkpoint distance in bytes, or has it in LSNs.
+ */
+import { checkCount, checkObject, checkOptions, checkSignal } from '../../check-options.ts';
+import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
+import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
+import { formatLsn, type Lsn } from '../../layers/lsn.ts';
+import { DEFAULT_STRIPE_SIZE } from '../../timeline/shard-owner.ts';
+import { isUnsharded, UNSHARDED } from '../../timeline/tenant-shard.ts';
+import type { HeapDialect } from '../../wal/heap-dialect.ts';
+import type { WalRecordBatch } from '../../wal/record-batch.ts';
+import type { WalReader } from '../../wal/wal-reader.ts';
+import type { IngestShard } from '../wal/ingest-state.ts';
+import { RecordIngest } from '../wal/record-ingest.ts';
+import { type Cluster, checkFirstRecord, checkSameCluster, readCluster } from './base-cluster.ts';
+import {
+  type ContinuedTimeline,
+  continueTimeline,
+  type StartOptions,
+} from './continued-timeline.ts';
+import { TimelineBase } from './ingest-base.ts';
+import { LayerLine } from './layer-line.ts';
+import { localLayers, type OpenLayers } from './open-layers.ts';
+import { RecordPuts } from './record-puts.ts';
+
+/** Neon's default: 256 MiB. */
+export const DEFAULT_CHECKPOINT_DISTANCE = 256 * 1024 * 1024;
+
+/** Options of `WalIngest.open`. */
+export interface WalIngestOptions extends StartOptions {
+  /** Bytes of values, or of WAL, after which a layer ends; of WAL, for each shard. Default 256 MiB. */
+  readonly checkpointDistance?: number | undefined;
+  /** Who wrote the heap records of Postgres 14 and 15. Default: told by each record. */
+  readonly dialect?: HeapDialect | undefined;
+  /** Pages of a stripe of a sharded tenant. Default: 2,048. */
+  readonly stripeSize?: number | undefined;
+  /** Called with the LSN up to which WAL has been read. */
+  readonly onProgress?: ((lsn: Lsn) => void) | undefined;
+}
+
+/** What an ingest did. */
+export interface WalIngestResult {
+  /** As they are stored, in the order of their LSNs. */
+  readonly layers: readonly FinishedLayer[];
+  /** End of the last record that the timeline had before. */
+  readonly startLsn: Lsn;
+  /** End of the last record that it has now: `disk_consistent_lsn` of the index. */
+  readonly endLsn: Lsn;
+  /** Number of records. */
+  readonly recordCount: number;
+  /** Path of the index, as messages name it. */
+  readonly indexPath: string;
+}
+
+const OPTIONS: Readonly<Record<keyof WalIngestOptions, true>> = {
+  base: true,
+  baseChoice: true,
+  target: true,
+  generation: true,
+  mode: true,
+  shard: true,
+  stagingDirectory: true,
+  onCopied: true,
+  signal: true,
+  checkpointDistance: true,
+  dialect: true,
+  stripeSize: true,
+  onProgress: true,
+};
+
+/** Bytes that a layer leaves free, so that its last record does not exceed the distance. */
+const MAXIMUM_ROOM = 1024 * 1024;
+const MINIMUM_DISTANCE = 8192;
+const MAXIMUM_DISTANCE = 4 * 1024 * 1024 * 1024;
+/** Batches on their way into a layer on this thread. */
+const BATCH_COUNT = 2;
+
+/**
+ * An ingest of WAL into a timeline. One call of `ingest` at a time; after an error, only `close`.
+ *
+ * @example
+ * await using ingest = await WalIngest.open({ base: 'timeline', target: 'timeline' });
+ * const wal = await openWal(walDirectory('pg_wal'), { start: ingest.startLsn });
+ * const { layers, endLsn } = await ingest.ingest(wal);
+ */
+export class WalIngest {
+  readonly #options: WalIngestOptions;
+  readonly #timeline: ContinuedTimeline;
+  readonly #cluster: Cluster;
+  readonly #base: TimelineBase;
+  readonly #line: LayerLine;
+  readonly #puts: RecordPuts;
+  readonly #records: RecordIngest;
+  readonly #distance: number;
+  /** Bytes of values after which a layer ends. */
+  readonly #fullSize: number;
+  readonly #stored: readonly FinishedLayer[];
+  #lastLsn: Lsn;
+  #previousLsn: Lsn | null;
+  /** Whether a record came after the last border. */
+  #isAfterBorder = false;
+  #recordCount = 0;
+  /** LSN at which the open layer ends, whatever it has. */
+  #limitLsn: Lsn;
+  #hasFirst = false;
+
+  /**
+   * Finds the timeline, copies it if it goes elsewhere, stores an index of the new generation, and reads what the
+   * first record needs.
+   *
+   * @throws `exists` (the output has the timeline already: resume, or take a higher generation), `not-found` (no
+   * timeline, no index, no checkpoint), `invalid-input`, `needs-redo`, `corrupt`, `io`, `network`, `denied`,
+   * `aborted`.
+   */
+  static async open(options: WalIngestOptions): Promise<WalIngest> {
+    checkIngestOptions(options);
+    const timeline = await continueTimeline(options);
+    try {
+      const cluster = await readCluster(timeline.reader);
+      const place = {
+        ...timeline.output.place,
+        directory: timeline.output.stagingDirectory,
+        generation: undefined,
+        ioMode: undefined,
+      };
+      return await WalIngest.#create(options, { timeline, cluster, layers: localLayers(place) });
+    } catch (error) {
+      await Promise.allSettled([timeline.close(), timeline.reader.close()]);
+      throw error;
+    }
+  }
+
+  static async #create(
+    options: WalIngestOptions,
+    parts: {
+      readonly timeline: ContinuedTimeline;
+      readonly cluster: Cluster;
+      readonly layers: OpenLayers;
+    },
+  ): Promise<WalIngest> {
+    const { timeline, cluster, layers } = parts;
+    const { lastLsn } = timeline;
+    const stored: FinishedLayer[] = [];
+    const line = await LayerLine.create(layers, {
+      startLsn: lastLsn + 1n,
+      onBorder: async (border, layer) => {
+        const finished = await timeline.advance(border, layer);
+        base.noteAdvance();
+        if (finished !== undefined) stored.push(finished);
+      },
+    });
+    const puts = new RecordPuts(line, BATCH_COUNT);
+    const base = new TimelineBase({
+      timeline: timeline.reader,
+      own: (key, lsn) => puts.versions(key, lsn),
+      reopen: () => timeline.reopen(),
+      pgVersion: cluster.majorVersion,
+      signal: options.signal,
+    });
+    try {
+      const records = await RecordIngest.open({
+        base,
+        sink: puts,
+        lsn: lastLsn,
+        majorVersion: cluster.majorVersion,
+        dialect: options.dialect,
+        shard: shardOf(timeline, options),
+      });
+      return new WalIngest(options, { timeline, cluster, base, line, puts, records, stored });
+    } catch (error) {
+      await Promise.allSettled([line.close()]);
+      throw error;
+    }
+  }
+
+  private constructor(
+    options: WalIngestOptions,
+    parts: {
+      readonly timeline: ContinuedTimeline;
+      readonly cluster: Cluster;
+      readonly base: TimelineBase;
+      readonly line: LayerLine;
+      readonly puts: RecordPuts;
+      readonly records: RecordIngest;
+      readonly stored: readonly FinishedLayer[];
+    },
+  ) {
+    this.#options = options;
+    this.#timeline = parts.timeline;
+    this.#cluster = parts.cluster;
+    this.#base = parts.base;
+    this.#line = parts.line;
+    this.#puts = parts.puts;
+    this.#records = parts.records;
+    this.#stored = parts.stored;
+    this.#distance = options.checkpointDistance ?? DEFAULT_CHECKPOINT_DISTANCE;
+    this.#fullSize = this.#distance - Math.min(MAXIMUM_ROOM, this.#distance / 16);
+    this.#lastLsn = parts.timeline.lastLsn;
+    this.#previousLsn = parts.timeline.previousLsn;
+    this.#limitLsn = this.#nextLimit();
+  }
+
+  /** Where WAL is read from: the end of the last record that the timeline has. */
+  get startLsn(): Lsn {
+    return this.#timeline.lastLsn;
+  }
+
+  /** Everything up to this LSN is in the index, and is durable. */
+  get durableLsn(): Lsn {
+    return this.#timeline.durableLsn;
+  }
+
+  /**
+   * Ingests WAL up to its end. If a record cannot be ingested, or the WAL is damaged, everything before it is made
+   * durable first.
+   *
+   * Durability: once it resolves, and after an error of a record or of the WAL, all records before the end survive a
+   * crash, and the index names their layers. After any other error `durableLsn` says how far.
+   *
+   * @param wal A reader that starts at `startLsn`.
+   * @throws `invalid-input` for WAL of another cluster or version; `gap` if the first record does not follow the
+   * timeline, or a segment is missing; `corrupt`, `truncated` and others, with the LSN, for WAL that ends in damage and
+   * for records that cannot be ingested; `needs-redo`; as the output; `aborted`.
+   */
+  async ingest(wal: WalReader): Promise<WalIngestResult> {
+    checkSameCluster(wal, this.#cluster);
+    let failure: { readonly error: unknown } | undefined;
+    try {
+      for await (const batch of wal) {
+        await this.#ingestBatch(batch);
+        this.#options.onProgress?.(this.#lastLsn);
+      }
+      failure = damageOf(wal);
+    } catch (error) {
+      if (!isStorageError(error) || isStorageError(error, 'aborted')) throw error;
+      failure = { error };
+    }
+    if (this.#isAfterBorder) await this.#freeze();
+    await this.#line.drained();
+    if (failure !== undefined) throw failure.error;
+    return {
+      layers: this.#stored,
+      startLsn: this.startLsn,
+      endLsn: this.#lastLsn,
+      recordCount: this.#recordCount,
+      indexPath: this.#timeline.output.indexPath,
+    };
+  }
+
+  /** Deletes what is not durable. Idempotent. */
+  async close(): Promise<void> {
+    await this.#line.close();
+    await this.#base.close();
+    await this.#timeline.close();
+  }
+
+  /** As `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  async #ingestBatch(batch: WalRecordBatch): Promise<void> {
+    throwIfAborted(this.#options.signal);
+    const { length } = batch;
+    if (length > 0 && !this.#hasFirst) {
+      checkFirstRecord(batch, this.#timeline);
+      this.#hasFirst = true;
+    }
+    for (let at = 0; at < length; at += 1) {
+      const endLsn = batch.endLsn(at);
+      this.#puts.begin();
+      try {
+        const waiting = this.#records.ingest(batch.bytes(at), endLsn);
+        if (waiting !== undefined) await waiting;
+      } catch (error) {
+        this.#puts.takeBack();
+        throw error;
+      }
+      this.#previousLsn = this.#lastLsn;
+      this.#lastLsn = endLsn;
+      this.#isAfterBorder = true;
+      this.#recordCount += 1;
+      if (endLsn >= this.#limitLsn || this.#puts.size >= this.#fullSize) await this.#freeze();
+      else if (this.#puts.isFull) await this.#puts.flush();
+    }
+  }
+
+  async #freeze(): Promise<void> {
+    await this.#puts.freeze({ lastLsn: this.#lastLsn, previousLsn: this.#previousLsn });
+    this.#isAfterBorder = false;
+    this.#limitLsn = this.#nextLimit();
+  }
+
+  #nextLimit(): Lsn {
+    const { count } = this.#timeline.output.place.shard;
+    return this.#lastLsn + BigInt(this.#distance) * BigInt(Math.max(1, count));
+  }
+}
+
+function checkIngestOptions(options: WalIngestOptions): void {
+  checkOptions(options, OPTIONS);
+  const { checkpointDistance, stripeSize, generation, signal } = options;
+  if (checkpointDistance !== undefined) {
+    const bounds = { from: MINIMUM_DISTANCE, to: MAXIMUM_DISTANCE };
+    checkCount('checkpointDistance', checkpointDistance, bounds);
+  }
+  if (stripeSize !== undefined) checkCount('stripeSize', stripeSize, { from: 1, to: 0xffff_ffff });
+  if (generation !== undefined) checkCount('generation', generation, { to: 0xffff_ffff });
+  if (options.baseChoice !== undefined) checkObject('baseChoice', options.baseChoice);
+  checkSignal(signal);
+}
+
+function shardOf({ output }: ContinuedTimeline, { stripeSize }: WalIngestOptions): IngestShard {
+  const { shard } = output.place;
+  const { number, count } = isUnsharded(shard) ? UNSHARDED : shard;
+  return { number, count, stripeSize: stripeSize ?? DEFAULT_STRIPE_SIZE };
+}
+
+/** The error of WAL that does not end where WAL ends. */
+function damageOf({ end }: WalReader): { readonly error: unknown } | undefined {
+  if (end === undefined || end.kind === 'end-of-range' || end.kind === 'end-of-wal') {
+    return undefined;
+  }
+  const { error, kind, lsn } = end;
+  const what = { gap: 'WAL has a gap', truncated: 'WAL is truncated', corrupt: 'WAL is damaged' };
+  const fallback = new StorageError(kind, { what: what[kind], lsn: formatLsn(lsn) });
+  return { error: error?.with({ lsn: formatLsn(lsn) }) ?? fallback };
+}

@@ -1,0 +1,233 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { type Border, LayerLine } from '../../../src/ingest/pipeline/layer-line.ts';
+import { localLayers } from '../../../src/ingest/pipeline/open-layers.ts';
+import { RecordPuts } from '../../../src/ingest/pipeline/record-puts.ts';
+import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
+import { formatKey } from '../../../src/layers/key.ts';
+import type { FinishedLayer } from '../../../src/layers/layer-file/layer-writer.ts';
+import { formatLsn, type Lsn } from '../../../src/layers/lsn.ts';
+import { decodeValue, encodeValue } from '../../../src/layers/value-format.ts';
+import { blockKey } from '../../support/layers.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+
+const IDS = { tenantId: '00'.repeat(16), timelineId: '11'.repeat(16) };
+const START = 0x1000n;
+
+/** What a record puts: blocks, and whether each is made anew. */
+type Record = readonly {
+  readonly block: number;
+  readonly willInit: boolean;
+  readonly length: number;
+}[];
+
+/** Each is 8 bytes of WAL, so that its LSN follows from its number. */
+const records = fc.array(
+  fc.array(
+    fc.record({
+      block: fc.nat({ max: 6 }),
+      willInit: fc.boolean(),
+      length: fc.constantFrom(0, 1, 24, 300),
+    }),
+    { maxLength: 4 },
+  ),
+  { minLength: 1, maxLength: 60 },
+);
+
+function lsnOf(number: number): Lsn {
+  return START + 8n * BigInt(number);
+}
+
+function bytesOf(number: number, at: number, length: number): Uint8Array {
+  return new Uint8Array(length).fill(number * 7 + at);
+}
+
+interface Line {
+  readonly puts: RecordPuts;
+  readonly line: LayerLine;
+  readonly passedOn: { readonly border: Border; readonly layer: FinishedLayer | undefined }[];
+}
+
+async function startLine(directory: string, startLsn: Lsn): Promise<Line> {
+  const passedOn: Line['passedOn'] = [];
+  const place = { ...IDS, directory, generation: undefined, ioMode: undefined };
+  const line = await LayerLine.create(localLayers(place), {
+    startLsn,
+    onBorder: async (border, layer) => {
+      passedOn.push({ border, layer });
+    },
+  });
+  return { puts: new RecordPuts(line, 2), line, passedOn };
+}
+
+function putRecord(puts: RecordPuts, number: number, record: Record): void {
+  puts.begin();
+  for (const [at, { block, willInit, length }] of record.entries()) {
+    puts.putRecord(blockKey(block), lsnOf(number), willInit, bytesOf(number, at, length));
+  }
+}
+
+/** Entries as lines, the last value of each key and LSN. */
+function expectedEntries(all: readonly Record[]): Map<string, string> {
+  const entries = new Map<string, string>();
+  for (const [index, record] of all.entries()) {
+    for (const [at, { block, willInit, length }] of record.entries()) {
+      const number = index + 1;
+      const name = `${formatKey(blockKey(block))} ${formatLsn(lsnOf(number))}`;
+      const bytes = Buffer.from(bytesOf(number, at, length));
+      entries.set(name, `${willInit} ${bytes.toString('hex')}`);
+    }
+  }
+  return entries;
+}
+
+async function entriesOf(layers: readonly (FinishedLayer | undefined)[]) {
+  const entries = new Map<string, string>();
+  for (const layer of layers) {
+    if (layer === undefined) continue;
+    await using reader = await DeltaLayerReader.open(layer.path);
+    for await (const { key, lsn, bytes, willInit } of reader.entries()) {
+      const name = `${formatKey(key)} ${formatLsn(lsn)}`;
+      expect(entries.has(name)).toBe(false);
+      const value = decodeValue(bytes);
+      if (value.type !== 'wal') throw new Error('not a record');
+      expect(value.willInit).toBe(willInit);
+      entries.set(name, `${willInit} ${Buffer.from(value.bytes).toString('hex')}`);
+    }
+  }
+  return entries;
+}
+
+const sorted = (entries: Map<string, string>) => [...entries].sort();
+
+describe('a line of layers', () => {
+  it('holds every value once, wherever layers end and wherever the ingest is cut and continued', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        records,
+        fc.array(fc.nat({ max: 5 }), { minLength: 1, maxLength: 20 }),
+        fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 3 }),
+        async (all, pauses, lives) => {
+          const layers: (FinishedLayer | undefined)[] = [];
+          let done = 0;
+          let pause = 0;
+          for (let life = 0; done < all.length; life += 1) {
+            // A cut after so many records; the last life is not cut.
+            const records = lives[life] ?? Number.POSITIVE_INFINITY;
+            const directory = temporaryDirectory();
+            const { puts, line, passedOn } = await startLine(directory, lsnOf(done) + 1n);
+            let number = done;
+            let untilFreeze = pauses[0] as number;
+            for (let count = 0; number < all.length && count < records; count += 1) {
+              number += 1;
+              putRecord(puts, number, all[number - 1] as Record);
+              if (untilFreeze > 0) {
+                untilFreeze -= 1;
+                continue;
+              }
+              pause += 1;
+              untilFreeze = pauses[pause % pauses.length] as number;
+              await puts.freeze({ lastLsn: lsnOf(number), previousLsn: lsnOf(number - 1) });
+            }
+            if (records === Number.POSITIVE_INFINITY) {
+              await puts.freeze({ lastLsn: lsnOf(number), previousLsn: lsnOf(number - 1) });
+            }
+            await line.close();
+            for (const { border, layer } of passedOn) {
+              expect(border.lastLsn).toBeGreaterThan(lsnOf(done));
+              if (layer !== undefined) {
+                expect(layer.name).toContain(`__${formatLsn(lsnOf(done) + 1n)}-`);
+                expect(layer.name.endsWith(formatLsn(border.lastLsn + 1n))).toBe(true);
+              }
+              done = Number((border.lastLsn - START) / 8n);
+              layers.push(layer);
+            }
+          }
+          expect(sorted(await entriesOf(layers))).toEqual(sorted(expectedEntries(all)));
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it('finds its values in the batch, the open layer and the frozen one, newest first', async () => {
+    const { puts, line } = await startLine(temporaryDirectory(), START);
+    const record = [{ block: 1, willInit: false, length: 24 }];
+    putRecord(puts, 1, [{ block: 1, willInit: true, length: 24 }]);
+    putRecord(puts, 2, record);
+    await puts.freeze({ lastLsn: lsnOf(2), previousLsn: lsnOf(1) });
+    putRecord(puts, 3, record);
+    await puts.flush();
+    putRecord(puts, 4, record);
+    // Replaced by the second value of the same record.
+    putRecord(puts, 5, [...record, { block: 1, willInit: false, length: 1 }]);
+    const numbersAt = async (lsn: Lsn) =>
+      (await puts.versions(blockKey(1), lsn)).map(({ lsn }) => Number((lsn - START) / 8n));
+    // The frozen layer leaves the line when it has been passed on.
+    expect((await numbersAt(lsnOf(9))).slice(0, 3)).toEqual([5, 4, 3]);
+    await line.drained();
+    expect(await numbersAt(lsnOf(9))).toEqual([5, 4, 3]);
+    expect(await numbersAt(lsnOf(4))).toEqual([4, 3]);
+    const [newest] = await puts.versions(blockKey(1), lsnOf(9));
+    expect(newest?.bytes.length).toBe(
+      encodeValue({ type: 'wal', willInit: false, bytes: new Uint8Array(1) }).length,
+    );
+    expect(await puts.versions(blockKey(2), lsnOf(9))).toEqual([]);
+    await line.close();
+  });
+
+  it('takes back what a record has put, however much it was', async () => {
+    const { puts, line, passedOn } = await startLine(temporaryDirectory(), START);
+    putRecord(puts, 1, [{ block: 1, willInit: true, length: 24 }]);
+    puts.begin();
+    for (let block = 0; block < 5000; block += 1) {
+      puts.put(
+        blockKey(block),
+        lsnOf(2),
+        true,
+        encodeValue({ type: 'image', bytes: new Uint8Array(8192) }),
+      );
+    }
+    puts.takeBack();
+    putRecord(puts, 3, [{ block: 2, willInit: false, length: 1 }]);
+    await puts.freeze({ lastLsn: lsnOf(3), previousLsn: lsnOf(1) });
+    await line.drained();
+    const entries = await entriesOf(passedOn.map(({ layer }) => layer));
+    const kept = expectedEntries([
+      [{ block: 1, willInit: true, length: 24 }],
+      [],
+      [{ block: 2, willInit: false, length: 1 }],
+    ]);
+    expect(sorted(entries)).toEqual(sorted(kept));
+    await line.close();
+  });
+
+  it('passes a border on without a layer if no record put a value', async () => {
+    const { puts, line, passedOn } = await startLine(temporaryDirectory(), START);
+    const border = { lastLsn: lsnOf(1), previousLsn: null };
+    await puts.freeze(border);
+    await line.drained();
+    expect(passedOn).toEqual([{ border, layer: undefined }]);
+    await line.close();
+  });
+
+  it('throws at the next border what kept a layer from being passed on', async () => {
+    const directory = temporaryDirectory();
+    const place = { ...IDS, directory, generation: undefined, ioMode: undefined };
+    const line = await LayerLine.create(localLayers(place), {
+      startLsn: START,
+      onBorder: async () => {
+        throw new Error('no room in the bucket');
+      },
+    });
+    const puts = new RecordPuts(line, 2);
+    putRecord(puts, 1, [{ block: 1, willInit: true, length: 1 }]);
+    await puts.freeze({ lastLsn: lsnOf(1), previousLsn: null });
+    putRecord(puts, 2, [{ block: 1, willInit: true, length: 1 }]);
+    await expect(puts.freeze({ lastLsn: lsnOf(2), previousLsn: lsnOf(1) })).rejects.toThrow(
+      'no room',
+    );
+    await expect(line.drained()).rejects.toThrow('no room');
+    await line.close();
+  });
+});
