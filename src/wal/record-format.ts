@@ -3,6 +3,7 @@ import { checkBytes, checkCount } from '../check-options.ts';
 import { crc32cOfRange } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
+import { joinHalves } from '../layers/lsn-halves.ts';
 import {
   type BlockImageCompression,
   IMAGE_COMPRESSIONS,
@@ -83,18 +84,30 @@ export function decodeWalRecord(bytes: Uint8Array, majorVersion: number): WalRec
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const scanner = scannerOf(majorVersion);
   scanner.scan(view, 0, bytes.length);
-  const mainEnd = scanner.mainDataOffset + scanner.mainDataLength;
+  return scannedRecord(bytes, scanner);
+}
+
+/**
+ * The record that was scanned last, as an object.
+ *
+ * @param bytes What was scanned.
+ * @returns The record, whose byte strings are views.
+ */
+export function scannedRecord(bytes: Uint8Array, scanner: RecordScanner): WalRecord {
+  const { mainDataOffset, mainDataLength } = scanner;
+  const blocks: BlockReference[] = [];
+  for (let block = 0; block < scanner.blockCount; block += 1) {
+    blocks.push(blockOf(bytes, scanner, block));
+  }
   return {
     xid: scanner.xid,
-    prevLsn: view.getBigUint64(8, true),
+    prevLsn: joinHalves(scanner.prevHigh, scanner.prevLow),
     info: scanner.info,
     resourceManager: scanner.resourceManager,
     topLevelXid: scanner.topLevelXid,
     origin: scanner.origin,
-    blocks: Array.from({ length: scanner.blockCount }, (_, block) =>
-      blockOf(bytes, scanner, block),
-    ),
-    mainData: bytes.subarray(scanner.mainDataOffset, mainEnd),
+    blocks,
+    mainData: bytes.subarray(mainDataOffset, mainDataOffset + mainDataLength),
   };
 }
 

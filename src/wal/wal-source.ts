@@ -112,6 +112,19 @@ export function walObjects(store: ObjectStore, prefix: string): WalSource {
   };
 }
 
+/**
+ * One object of a store: a segment under any name.
+ *
+ * @returns A source; the store is asked when the source is read.
+ * @throws `invalid-input`.
+ */
+export function walObject(store: ObjectStore, key: string): WalSource {
+  checkStore(store);
+  checkText('key of a WAL segment', key);
+  const file = objectAt(store, key, key.slice(key.lastIndexOf('/') + 1));
+  return { path: file.path, list: async () => [file] };
+}
+
 /** A file in memory. */
 export interface WalBytes {
   /** Name of the segment or history. Default: what the first page says. */

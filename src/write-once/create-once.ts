@@ -7,7 +7,7 @@
  *   sync the directory       now the file is durable
  */
 import { basename, dirname } from 'node:path';
-import { checkOptions, checkSignal, checkText } from '../check-options.ts';
+import { checkBytes, checkOptions, checkSignal, checkText } from '../check-options.ts';
 import { throwIfAborted, withOutcome, withPath } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import { publishNew } from '../virtual-file/durable-rename.ts';
@@ -24,7 +24,7 @@ export interface CreateOnceOptions {
 }
 
 /**
- * Creates a file with this content. A file of that name is never touched.
+ * Creates a file with this content, a text in UTF-8 or bytes. A file of that name is never touched.
  *
  * Durability: once it resolves, the file survives a crash.
  *
@@ -33,21 +33,22 @@ export interface CreateOnceOptions {
  */
 export async function createFileOnce(
   path: string,
-  content: string,
+  content: string | Uint8Array,
   options: CreateOnceOptions = {},
 ): Promise<void> {
   checkText('path', path);
-  checkText('content', content);
+  if (typeof content !== 'string') checkBytes(content, 'content');
   checkOptions(options, { openFiles: true, signal: true });
   checkSignal(options.signal);
   const { openFiles, signal } = options;
   const target = absolutePath(path);
+  const bytes = typeof content === 'string' ? new TextEncoder().encode(content) : content;
   const pathOf = (token: string): string =>
     pathIn(dirname(target), temporaryName(basename(target), token));
   try {
     const temporary = await createUnique(pathOf, { openFiles, signal });
     try {
-      await temporary.file.writeAllAt(new TextEncoder().encode(content), 0);
+      await temporary.file.writeAllAt(bytes, 0);
       throwIfAborted(signal, target);
       await publishNew(temporary, target);
     } catch (error) {
