@@ -79,7 +79,7 @@ function rangeOfRelation(
   return { start: at(0), end: nextKey(last) };
 }
 
-function relationArgument(text: string): RelationNumbers {
+export function relationArgument(text: string): RelationNumbers {
   const [spcnode, dbnode, relnode] = /^\d{1,10}\/\d{1,10}\/\d{1,10}$/.test(text)
     ? text.split('/').map(Number)
     : [];
@@ -90,7 +90,7 @@ function relationArgument(text: string): RelationNumbers {
   throw new InvalidArgumentError('Expected tablespace/database/relation, such as 1663/5/16384.');
 }
 
-function forkArgument(text: string): ForkName {
+export function forkArgument(text: string): ForkName {
   if (isForkName(text)) return text;
   throw new InvalidArgumentError(`Expected one of ${FORK_NAMES.join(', ')}.`);
 }

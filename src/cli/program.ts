@@ -24,6 +24,7 @@ import { addMap } from './commands/map.ts';
 import { addMetadata } from './commands/metadata.ts';
 import { addSpace } from './commands/space.ts';
 import { addVerify } from './commands/verify.ts';
+import { addWal } from './commands/wal.ts';
 import type { Context } from './context.ts';
 import type { ExitStatus } from './exit-status.ts';
 
@@ -41,6 +42,7 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addIndex,
   addLayout,
   addMap,
+  addWal,
   addBuild,
   addMetadata,
   addIndexPart,

@@ -1,4 +1,4 @@
-/** `inspect`: the summary of a layer file. */
+/** `inspect`: the summary of a layer file, or what a WAL segment is. */
 import { formatKey } from '../../layers/key.ts';
 import type { LayerSummary } from '../../layers/layer-file/summary-format.ts';
 import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
@@ -19,8 +19,8 @@ type InspectOptions = OptionValues<typeof OPTIONS>;
 
 export function addInspect({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'inspect', OPTIONS)
-    .description('Print the summary of a layer file and check its name.')
-    .argument('<file>', 'layer file, or its s3:// or https:// URL')
+    .description('Print what a layer file or a WAL segment says of itself, and check its name.')
+    .argument('<file>', 'layer file or WAL segment, or its s3:// or https:// URL')
     .action((file: string, options: InspectOptions) =>
       runner((context) => inspect(context, file, options)),
     );
@@ -35,6 +35,14 @@ export async function inspect(
   file: string,
   options: InspectOptions,
 ): Promise<ExitStatus> {
+  const { inspectWal, isWalSegment } = await import('../inspect-wal.ts');
+  if (await isWalSegment(file)) {
+    const { walInput } = await import('../wal-input.ts');
+    const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
+    await refuseInputAsOutput(file, STANDARD_OUTPUT);
+    const source = await walInput(context, [file], options);
+    return inspectWal(context, { file, source, format: formatOf(options) });
+  }
   const { nameMatches, openForSalvage } = await import('../open-layer.ts');
   await using reader = await openForSalvage(file, { ...options, signal: context.signal });
   const { claimedSummary: summary, placeError, size, summaryError } = reader;

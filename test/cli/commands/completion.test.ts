@@ -22,6 +22,8 @@ describe('the completion of bash', () => {
     [['import', 'pg'], ['pgdata']],
     [['import', 'pgdata', '--tena'], ['--tenant']],
     [['space', 'DIR', '--by', 'f'], ['fork']],
+    [['wa'], ['wal']],
+    [['wal', '--skip'], ['--skip-corrupt']],
     [['completion', '--h'], ['--help']],
   ])('of %j is %j', async (words, expected) => {
     expect(await completions(...words)).toEqual(expected);
@@ -31,7 +33,9 @@ describe('the completion of bash', () => {
 test.each(['zsh', 'fish'])('the completion of %s names every command', async (shell) => {
   const { status, stdout } = await runCli(['completion', shell]);
   expect(status).toBe(0);
-  for (const name of ['inspect', 'check', 'space', 'ls', 'pgdata']) expect(stdout).toContain(name);
+  for (const name of ['inspect', 'check', 'space', 'ls', 'wal', 'pgdata']) {
+    expect(stdout).toContain(name);
+  }
 });
 
 test('an unknown shell is wrong usage', async () => {
@@ -42,7 +46,9 @@ test('man pages are in step with the help', async () => {
   const directory = temporaryDirectory();
   expect((await runCli(['man-pages', directory])).status).toBe(0);
   const pages = readdirSync(directory);
-  expect(pages).toEqual(expect.arrayContaining(['layerfile.1', 'layerfile-import-pgdata.1']));
+  expect(pages).toEqual(
+    expect.arrayContaining(['layerfile.1', 'layerfile-import-pgdata.1', 'layerfile-wal.1']),
+  );
   for (const page of pages) {
     const text = readFileSync(join(directory, page), 'utf8').replaceAll('\\', '');
     const path = page === 'layerfile.1' ? [] : page.slice(10, -2).split(/-(?!part)/);

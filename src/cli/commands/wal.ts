@@ -1,0 +1,82 @@
+/** `wal`: the records of WAL, as pg_waldump prints them, of any version and without a server. */
+import { dirname } from 'node:path';
+import { StorageError } from '../../errors.ts';
+import type { WalSource } from '../../wal/wal-source.ts';
+import { addCommand, addExamples, type CommandParents } from '../command.ts';
+import type { Context } from '../context.ts';
+import type { ExitStatus } from '../exit-status.ts';
+import { WAL_OPTIONS, type WalOptions } from '../wal-options.ts';
+
+export function addWal({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'wal', WAL_OPTIONS)
+    .description('Print the records of WAL, of Postgres 14 to 17.')
+    .argument('[path...]', 'segment, directory of segments, s3:// prefix, URL, or - for a segment')
+    .action((paths: string[], options: WalOptions) =>
+      runner((context) => wal(context, paths, options)),
+    );
+  addExamples(command, [
+    [
+      'layerfile wal pg_wal --start 0/1700058 --limit 20',
+      'twenty records, as pg_waldump prints them',
+    ],
+    [
+      'layerfile wal pg_wal --rel 1663/5/16384 --block 7 --ndjson',
+      'what changed one block, for programs',
+    ],
+    [
+      'layerfile wal --stats=record 000000010000000000000017',
+      'the kinds of records in one segment',
+    ],
+    ['layerfile wal --follow s3://BUCKET/wal/ --rmgr Transaction', 'transactions, as they end'],
+    ['layerfile wal pg_wal --fullpage --save-fullpage DIR', 'page images, a file each'],
+  ]);
+}
+
+async function wal(
+  context: Context,
+  words: readonly string[],
+  options: WalOptions,
+): Promise<ExitStatus> {
+  const { stats, saveFullpage } = options;
+  const paths = stats?.path === undefined ? words : [stats.path, ...words];
+  if (paths.length === 0)
+    throw new StorageError('usage', { what: 'a path is missing: name WAL to read' });
+  if (saveFullpage !== undefined) {
+    const { refuseOutputWithin } = await import('../output-paths.ts');
+    // It need not exist yet.
+    await refuseOutputWithin(paths, saveFullpage);
+    await refuseOutputWithin(paths, dirname(saveFullpage));
+  }
+  const { walInput } = await import('../wal-input.ts');
+  const { openWal } = await import('../../wal/wal-reader.ts');
+  const { walFilter } = await import('../wal-filter.ts');
+  const { waitingForMore } = await import('../wal-follow.ts');
+  const { printRecords, printStatistics } = await import('../wal-records.ts');
+  const { start, end, timeline, skipCorrupt, follow } = options;
+  if (start !== undefined && end !== undefined && end < start) {
+    throw new StorageError('usage', { what: 'the range of LSNs ends before it starts' });
+  }
+  const source = await walInput(context, paths, options);
+  if (context.stdoutIsFile) await refuseSegmentsAsOutput(source, context.signal);
+  const reader = await openWal(source, {
+    start,
+    end,
+    timeline,
+    skipCorrupt,
+    waitForMore: follow ? waitingForMore(context, paths) : undefined,
+    signal: context.signal,
+  });
+  const filter = walFilter(options, reader.majorVersion);
+  const run = { reader, filter, options };
+  return stats === undefined
+    ? printRecords(context, run)
+    : printStatistics(context, { ...run, rows: stats.rows });
+}
+
+/** Runs before anything is printed: the lines must not end up in a segment. */
+async function refuseSegmentsAsOutput(source: WalSource, signal: AbortSignal): Promise<void> {
+  const { refuseInputAsOutput, STANDARD_OUTPUT } = await import('../output-paths.ts');
+  for (const { path } of await source.list(signal)) {
+    if (path !== '') await refuseInputAsOutput(path, STANDARD_OUTPUT);
+  }
+}

@@ -1,0 +1,83 @@
+/** The one place that turns the arguments PATH... of `wal` into a source: files, directories, objects, and bytes. */
+import { stat } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { StorageError, tooLarge } from '../errors.ts';
+import { fromNodeError } from '../virtual-file/system-error.ts';
+import { MAXIMUM_SEGMENT_SIZE } from '../wal/page-format.ts';
+import { parseWalFileName } from '../wal/segment-name.ts';
+import {
+  type WalSource,
+  walBytes,
+  walDirectory,
+  walFiles,
+  walObject,
+  walObjects,
+} from '../wal/wal-source.ts';
+import type { Context } from './context.ts';
+import { isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
+
+/**
+ * What the arguments name together. Segments of one timeline may come from several of them.
+ *
+ * Throws: `not-found` and `io` for a path; `usage` for a URL without a bucket, and for a terminal as
+ * standard input; `too-large` for more standard input than a segment has.
+ */
+export async function walInput(
+  context: Context,
+  paths: readonly string[],
+  options: RemoteOptions,
+): Promise<WalSource> {
+  const sources: WalSource[] = [];
+  for (const path of paths) sources.push(await sourceOf(context, path, options));
+  const [only] = sources;
+  if (only !== undefined && sources.length === 1) return only;
+  return {
+    path: paths.join(', '),
+    list: async (signal) => {
+      const files = await Promise.all(sources.map((source) => source.list(signal)));
+      return files.flat();
+    },
+  };
+}
+
+async function sourceOf(
+  context: Context,
+  path: string,
+  options: RemoteOptions,
+): Promise<WalSource> {
+  if (path === '-') return walBytes([{ bytes: await standardInput(context) }]);
+  if (!isUrl(path)) return (await isDirectory(path)) ? walDirectory(path) : walFiles([path]);
+  const { store, key, canList } = await remotePlace(path, options);
+  const isObject = !canList || parseWalFileName(basename(key)) !== undefined;
+  return isObject ? walObject(store, key) : walObjects(store, key);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    throw fromNodeError('look up', path, error);
+  }
+}
+
+/** One segment. */
+async function standardInput({ stdin, stdinIsTerminal }: Context): Promise<Uint8Array> {
+  if (stdinIsTerminal) {
+    throw new StorageError('usage', {
+      what: 'standard input is a terminal: pipe a segment into it',
+    });
+  }
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for await (const chunk of stdin()) {
+    length += chunk.length;
+    if (length > MAXIMUM_SEGMENT_SIZE) {
+      throw tooLarge('WAL segment on standard input', {
+        maximum: MAXIMUM_SEGMENT_SIZE,
+        actual: length,
+      });
+    }
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks);
+}

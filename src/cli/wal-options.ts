@@ -1,0 +1,81 @@
+/** The options of `wal`. */
+import { InvalidArgumentError } from 'commander';
+import { countArgument, directoryArgument, lsnArgument } from './arguments.ts';
+import { flag, type OptionValues, option } from './command.ts';
+import { forkArgument, relationArgument } from './key-range.ts';
+import { REMOTE_OPTIONS } from './remote-source.ts';
+import { listFormat } from './shared-options.ts';
+
+export const WAL_OPTIONS = {
+  ...listFormat('one record'),
+  start: option('--start <lsn>', 'LSN at or after which the first record begins', lsnArgument),
+  end: option('--end <lsn>', 'LSN at or before which the last record ends', lsnArgument),
+  limit: option('--limit <n>', 'maximum number of records', countArgument),
+  rmgr: option(
+    '--rmgr <name>',
+    'records of a resource manager, such as Heap; repeatable',
+    (name: string, previous: readonly string[] | undefined) => [...(previous ?? []), name],
+  ),
+  xid: option('--xid <n>', 'records of a transaction', numberArgument),
+  rel: option('--rel <spc/db/rel>', 'records that change a relation', relationArgument),
+  fork: option('--fork <fork>', 'fork of the blocks: main, fsm, vm or init', forkArgument),
+  block: option('--block <n>', 'number of a block in the relation', numberArgument),
+  fullpage: flag('--fullpage', 'records that hold the image of a page'),
+  stats: option(
+    '--stats [rows]',
+    'statistics instead of records: a row for each resource manager, or for each kind with =record',
+    statisticsArgument,
+  ).preset(''),
+  follow: flag('--follow', 'wait for more at the end of the WAL, until interrupted'),
+  timeline: option(
+    '--timeline <n>',
+    'timeline that the WAL leads to (default: the newest)',
+    timelineArgument,
+  ),
+  skipCorrupt: flag('--skip-corrupt', 'go on after damage, at the next valid page'),
+  dialect: option(
+    '--dialect <name>',
+    'who wrote the heap records of Postgres 14 or 15: vanilla or neon (default: told by their length)',
+    dialectArgument,
+  ),
+  sha256: flag('--sha256', 'SHA-256 of each restored page image, in JSON'),
+  saveFullpage: option(
+    '--save-fullpage <dir>',
+    'directory for the page images, a file each',
+    directoryArgument,
+  ),
+  ...REMOTE_OPTIONS,
+};
+export type WalOptions = OptionValues<typeof WAL_OPTIONS>;
+
+/** What `--stats` was given. */
+export interface StatisticsChoice {
+  readonly rows: 'rmgr' | 'record';
+  /** A word that followed the option, and is an argument. */
+  readonly path: string | undefined;
+}
+
+/** A value is given by `=` only, but commander takes the next word, too. */
+function statisticsArgument(text: string): StatisticsChoice {
+  if (text === 'record') return { rows: 'record', path: undefined };
+  return { rows: 'rmgr', path: text === '' ? undefined : text };
+}
+
+function timelineArgument(text: string): number {
+  const number = Number(text);
+  if (/^\d{1,10}$/.test(text) && number >= 1 && number <= 0xffff_ffff) return number;
+  throw new InvalidArgumentError('Expected a number from 1 to 4294967295.');
+}
+
+function dialectArgument(text: string): 'vanilla' | 'neon' {
+  if (text === 'vanilla' || text === 'neon') return text;
+  throw new InvalidArgumentError('Expected vanilla or neon.');
+}
+
+const HIGHEST_NUMBER = 0xffff_ffff;
+
+function numberArgument(text: string): number {
+  const number = Number(text);
+  if (/^\d{1,10}$/.test(text) && number <= HIGHEST_NUMBER) return number;
+  throw new InvalidArgumentError(`Expected an integer from 0 to ${HIGHEST_NUMBER}.`);
+}

@@ -1,0 +1,207 @@
+/** `wal --stats`: how many records of each kind there are, and how long they are, as pg_waldump counts. */
+import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
+import type { WalRecordBatch } from '../wal/record-batch.ts';
+import type { RecordScanner } from '../wal/record-scanner.ts';
+import {
+  KIND_COUNT,
+  kindIndexOf,
+  recordTypeOf,
+  resourceManagerName,
+  resourceManagers,
+} from '../wal/resource-managers.ts';
+import type { Format } from './context.ts';
+import { encodeJson, type Json } from './json.ts';
+import { ListWriter } from './list-writer.ts';
+import type { Output } from './output.ts';
+
+/** What makes a row: a resource manager, or a kind of record. */
+export type StatisticsRows = 'rmgr' | 'record';
+
+/** Bytes and records of one row. */
+export interface StatisticsRow {
+  readonly name: string;
+  readonly count: number;
+  /** Bytes of the records without their page images. */
+  readonly recordBytes: number;
+  /** Bytes of the page images as stored. */
+  readonly imageBytes: number;
+}
+
+/** Of a transaction, the bit means that more information follows: pg_waldump counts both as one. */
+const TRANSACTION = 1;
+const TRANSACTION_OPERATION = 0x70;
+const ALL_OPERATIONS = 0xf0;
+
+export class WalStatistics {
+  readonly #majorVersion: number;
+  readonly #counts = new Float64Array(KIND_COUNT);
+  readonly #recordBytes = new Float64Array(KIND_COUNT);
+  readonly #imageBytes = new Float64Array(KIND_COUNT);
+  #first: Lsn | undefined;
+  #last: Lsn | undefined;
+
+  constructor(majorVersion: number) {
+    this.#majorVersion = majorVersion;
+  }
+
+  /** Counts a record of a batch, which was just scanned. Returns undefined: there is nothing to wait for. */
+  add(batch: WalRecordBatch, index: number, scanner: RecordScanner): undefined {
+    const { resourceManager, info, blockCount, imageLengths } = scanner;
+    let imageLength = 0;
+    for (let at = 0; at < blockCount; at += 1) imageLength += imageLengths[at] as number;
+    const mask = resourceManager === TRANSACTION ? TRANSACTION_OPERATION : ALL_OPERATIONS;
+    const kind = kindIndexOf(resourceManager, info & mask);
+    this.#counts[kind] = (this.#counts[kind] as number) + 1;
+    this.#recordBytes[kind] = (this.#recordBytes[kind] as number) + batch.size(index) - imageLength;
+    this.#imageBytes[kind] = (this.#imageBytes[kind] as number) + imageLength;
+    this.#first ??= batch.startLsn(index);
+    this.#last = batch.endLsn(index);
+  }
+
+  /** Where the records begin and end; undefined if there are none. */
+  get range(): { readonly start: Lsn; readonly end: Lsn } | undefined {
+    if (this.#first === undefined || this.#last === undefined) return undefined;
+    return { start: this.#first, end: this.#last };
+  }
+
+  /**
+   * The rows in the order of pg_waldump: known resource managers have one even without records; kinds only
+   * with records.
+   */
+  rows(rows: StatisticsRows): StatisticsRow[] {
+    const version = this.#majorVersion;
+    const found: StatisticsRow[] = [];
+    const isBuiltIn = new Set(resourceManagers(version).map(({ id }) => id));
+    for (let manager = 0; manager * 16 < KIND_COUNT; manager += 1) {
+      const name = resourceManagerName(manager, version);
+      const kinds = Array.from({ length: 16 }, (_, operation) => manager * 16 + operation);
+      if (rows === 'record') {
+        for (const index of kinds) {
+          if (this.#counts[index] === 0) continue;
+          const info = (index & 15) << 4;
+          const type = recordTypeOf({ resourceManager: manager, info }, version);
+          found.push(this.#row(`${name}/${type}`, [index]));
+        }
+        continue;
+      }
+      const row = this.#row(name, kinds);
+      const isListed = row.count > 0 || (isBuiltIn.has(manager) && manager < FIRST_CUSTOM);
+      if (isListed) found.push(row);
+    }
+    return found;
+  }
+
+  #row(name: string, indexes: readonly number[]): StatisticsRow {
+    const sum = (values: Float64Array): number =>
+      indexes.reduce((total, index) => total + (values[index] as number), 0);
+    return {
+      name,
+      count: sum(this.#counts),
+      recordBytes: sum(this.#recordBytes),
+      imageBytes: sum(this.#imageBytes),
+    };
+  }
+}
+
+const FIRST_CUSTOM = 128;
+
+/** Writes the table of pg_waldump, or a line for each row. Throws what keeps the output from being written. */
+export async function writeWalStatistics(
+  output: Output,
+  statistics: WalStatistics,
+  { rows, format }: { readonly rows: StatisticsRows; readonly format: Format },
+): Promise<void> {
+  if (format === 'people') {
+    for (const line of tableLines(statistics, rows)) await output.write(`${line}\n`);
+    return;
+  }
+  const list = new ListWriter(output, format);
+  for (const row of statistics.rows(rows)) await list.write([encodeJson(rowJson(row))]);
+  await list.end();
+}
+
+function rowJson({ name, count, recordBytes, imageBytes }: StatisticsRow): Json {
+  return {
+    name,
+    records: count,
+    record_bytes: recordBytes,
+    fpi_bytes: imageBytes,
+    bytes: recordBytes + imageBytes,
+  };
+}
+
+/** The columns of pg_waldump, to the letter. */
+function* tableLines(statistics: WalStatistics, by: StatisticsRows): Generator<string> {
+  const { range } = statistics;
+  const rows = statistics.rows(by);
+  const total = rows.reduce(
+    (sum, row) => ({
+      count: sum.count + row.count,
+      recordBytes: sum.recordBytes + row.recordBytes,
+      imageBytes: sum.imageBytes + row.imageBytes,
+    }),
+    { count: 0, recordBytes: 0, imageBytes: 0 },
+  );
+  const all = total.recordBytes + total.imageBytes;
+  const { start = 0n, end = 0n } = range ?? {};
+  yield `WAL statistics between ${formatPgLsn(start)} and ${formatPgLsn(end)}:`;
+  yield heading([
+    'Type',
+    'N',
+    '(%)',
+    'Record size',
+    '(%)',
+    'FPI size',
+    '(%)',
+    'Combined size',
+    '(%)',
+  ]);
+  yield heading([
+    '----',
+    '-',
+    '---',
+    '-----------',
+    '---',
+    '--------',
+    '---',
+    '-------------',
+    '---',
+  ]);
+  for (const { name, count, recordBytes, imageBytes } of rows) {
+    const combined = recordBytes + imageBytes;
+    const cells = [
+      [count, total.count],
+      [recordBytes, total.recordBytes],
+      [imageBytes, total.imageBytes],
+      [combined, all],
+    ].map(
+      ([part = 0, whole = 0]) =>
+        `${String(part).padStart(20)} (${percent(part, whole).padStart(6)})`,
+    );
+    yield [name.padEnd(27), ...cells].join(' ');
+  }
+  const share = (part: number): string => `[${percent(part, all)}%]`;
+  yield footing('', ['--------', '', '--------', '', '--------', '', '--------']);
+  yield footing('Total', [
+    ...[total.count, ''],
+    ...[total.recordBytes, share(total.recordBytes)],
+    ...[total.imageBytes, share(total.imageBytes)],
+    ...[all, '[100%]'],
+  ]);
+}
+
+function footing(type: string, cells: readonly (string | number)[]): string {
+  const columns = cells.map((cell, index) =>
+    index % 2 === 0 ? `${String(cell).padStart(20)} ` : String(cell).padEnd(9),
+  );
+  return `${type.padEnd(27)} ${columns.join('')}`.trimEnd();
+}
+
+function heading([type = '', ...titles]: readonly string[]): string {
+  const cells = titles.map((title, index) => title.padStart(index % 2 === 0 ? 20 : 8));
+  return [type.padEnd(27), ...cells].join(' ');
+}
+
+function percent(part: number, whole: number): string {
+  return (whole === 0 ? 0 : (100 * part) / whole).toFixed(2);
+}
