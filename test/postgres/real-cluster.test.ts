@@ -1,8 +1,12 @@
-/** A cluster that Postgres 17.5 (PGlite) made: one start and one import, looked at from all sides. */
+/**
+ * A cluster that Postgres 17.5 (PGlite) made: one start and one import, looked at from all sides. Its WAL has no logical
+ * messages: PGlite has 32 bits, so that the lengths in them have 4 bytes, not 8 as elsewhere.
+ */
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
+import { pg_walinspect } from '@electric-sql/pglite/contrib/pg_walinspect';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ImageLayerReader } from '../../src/layers/image-layer/reader.ts';
 import { formatKey } from '../../src/layers/key.ts';
@@ -13,6 +17,15 @@ import { describeKey } from '../../src/postgres/key-mapping.ts';
 import { checkPageChecksum, decodePageHeader, PAGE_SIZE } from '../../src/postgres/page.ts';
 import { decodeRelationMap } from '../../src/postgres/relation-map.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
+import {
+  BLOCKS_QUERY,
+  blockOfTruth,
+  expectSame,
+  RECORDS_QUERY,
+  readRecords,
+  recordOfTruth,
+  type TruthRow,
+} from '../support/walinspect.ts';
 
 let root: string;
 let layer: ImportedLayer;
@@ -20,6 +33,10 @@ let layer: ImportedLayer;
 const stored = new Map<string, Buffer>();
 let shown: { readonly [column: string]: unknown };
 let tablePath: string;
+/** WAL of some work, and what pg_walinspect says of it. */
+let wal: { readonly start: string; readonly end: string };
+let walRecords: readonly TruthRow[];
+let walBlocks: readonly TruthRow[];
 
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'layerfile-real-cluster-'));
@@ -27,10 +44,12 @@ beforeAll(async () => {
   const server = await PGlite.create({
     dataDir: dataDirectory,
     initDbStartParams: ['--data-checksums'],
+    extensions: { pg_walinspect },
   });
   await server.exec(`create table item (id int primary key, body text);
     insert into item select i, md5(i::text) from generate_series(1, 20000) as i;`);
   await server.exec('vacuum item');
+  await makeWal(server);
   const control = await server.query<typeof shown>(
     'select * from pg_control_system(), pg_control_init()',
   );
@@ -54,6 +73,33 @@ beforeAll(async () => {
   }
   await reader.close();
 });
+
+async function makeWal(server: PGlite): Promise<void> {
+  const position = async (): Promise<string> => {
+    const { rows } = await server.query<{ lsn: string }>(
+      'select pg_current_wal_insert_lsn()::text as lsn',
+    );
+    return rows[0]?.lsn ?? '';
+  };
+  await server.exec('create extension pg_walinspect');
+  const start = await position();
+  await server.exec(`
+    create table changed (id int primary key, body text, numbers int[]);
+    create index on changed using gin (numbers);
+    create index on changed using hash (body);
+    insert into changed select i, md5(i::text), array[i, i % 7] from generate_series(1, 500) as i;
+    update changed set body = 'changed' where id % 5 = 0;
+    delete from changed where id % 7 = 0;
+    begin; savepoint a; update changed set body = 'nested' where id < 20; rollback to a; commit;`);
+  await server.exec('vacuum (freeze) changed');
+  await server.exec('checkpoint');
+  await server.exec('set wal_compression = on');
+  await server.exec("update changed set body = 'again'; truncate changed;");
+  wal = { start, end: await position() };
+  await server.exec('checkpoint');
+  walRecords = (await server.query<TruthRow>(RECORDS_QUERY(wal.start, wal.end))).rows;
+  walBlocks = (await server.query<TruthRow>(BLOCKS_QUERY(wal.start, wal.end))).rows;
+}
 
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
@@ -169,3 +215,10 @@ function databaseDirectories(): (readonly [string, string])[] {
 function put(map: Map<string, Buffer>, fields: string[], bytes: Buffer): void {
   map.set(formatKey(keyFromFieldsText(fields)), bytes);
 }
+
+it('the records and blocks of its WAL are what pg_walinspect says', async () => {
+  const read = await readRecords(join(root, 'pgdata', 'pg_wal'), wal);
+  expect(read.records.length).toBeGreaterThan(3000);
+  expectSame(read.records, walRecords.map(recordOfTruth));
+  expectSame(read.blocks, walBlocks.map(blockOfTruth));
+});
