@@ -140,7 +140,11 @@ interface UnchangedCheck {
   readonly objections: Objections;
 }
 
-async function readControlBytes(dataDirectory: string, openFiles: OpenFiles): Promise<Uint8Array> {
+/** Reads pg_control as it is. Throws `not-found`, `too-large`, `io`. */
+export async function readControlBytes(
+  dataDirectory: string,
+  openFiles: OpenFiles,
+): Promise<Uint8Array> {
   checkObject('openFiles', openFiles);
   checkOpenFiles(openFiles);
   const path = pathIn(dataDirectory, CONTROL_FILE_PATH);

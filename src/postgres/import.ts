@@ -19,21 +19,11 @@ import type { OnProgress } from '../progress.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
 import type { Compression } from '../zstd/compression.ts';
+import { checkStill, openCluster } from './cluster.ts';
 import type { ControlFile } from './control-file.ts';
-import {
-  assertCleanShutdown,
-  checkUnchanged,
-  findUnrest,
-  readControlFile,
-} from './data-directory.ts';
-import { checkDatabases } from './database-checks.ts';
-import { keyRangeOf, putSources, type Source, sortSources } from './import-sources.ts';
-import { findLeftOut, type LeftOutFile } from './left-out.ts';
-import { type ObjectionKind, Objections } from './objections.ts';
+import { keyRangeOf, putSources, sortSources } from './import-sources.ts';
+import type { LeftOutFile } from './left-out.ts';
 import { PageInspector } from './page-inspector.ts';
-import { type RelationFiles, searchRelationFiles } from './relation-files.ts';
-import { checkUnchangedFiles } from './relation-reading.ts';
-import { checkTablespaceMap } from './tablespace-map.ts';
 
 /** What an import contains and leaves out, for a help text. */
 export const NOT_IMPORTED = `\
@@ -160,7 +150,8 @@ async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
   const { openFiles = OpenFiles.shared() } = options;
   throwIfAborted(options.signal, options.dataDirectory);
   const cluster = await openCluster({ ...options, openFiles });
-  const { control, files, sources, objections } = cluster;
+  const { control, files, maps, objections } = cluster;
+  const sources = sortSources(files.forks, maps);
   const keyRange = keyRangeOf(sources, cluster.dataDirectory);
   const lsn = options.lsn === 'auto' ? control.checkpointLsn : options.lsn;
   checkLayerLsn(lsn);
@@ -190,7 +181,8 @@ async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
     const layer = await writer.finish();
     const pageCount = files.forks.reduce((sum, fork) => sum + fork.pageCount, 0);
     const forkCount = files.forks.length;
-    const { leftOut, mapCount } = cluster;
+    const { leftOut } = cluster;
+    const mapCount = maps.length;
     const { badPageCount } = inspector;
     const counts = { forkCount, pageCount, mapCount, badPageCount };
     return { ...layer, lsn, keyRange, control, ...counts, leftOut, warnings: objections.warnings };
@@ -201,64 +193,12 @@ async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
   }
 }
 
-/** The content of a directory that may be imported. */
-interface Cluster {
-  /** Absolute path. */
-  readonly dataDirectory: string;
-  readonly control: ControlFile;
-  readonly files: RelationFiles;
-  readonly sources: readonly Source[];
-  readonly mapCount: number;
-  readonly leftOut: readonly LeftOutFile[];
-  readonly objections: Objections;
-}
-
-async function openCluster(
-  options: ImportOptions & { readonly openFiles: OpenFiles },
-): Promise<Cluster> {
-  const { openFiles } = options;
-  const { fileSystem } = openFiles;
-  const dataDirectory = absolutePath(options.dataDirectory);
-  const objections = new Objections(allowedBy(options));
-  const control = await readControlFile(dataDirectory, openFiles);
-  for (const sign of await findUnrest(dataDirectory, control, openFiles)) {
-    objections.raise('unclean', sign);
-  }
-  const files = await searchRelationFiles({ dataDirectory, ...control }, fileSystem, objections);
-  await checkTablespaceMap(dataDirectory, files.tablespaces, { openFiles, objections });
-  const { maps, ...unusable } = await checkDatabases(files, { control, openFiles, objections });
-  const around = await findLeftOut(dataDirectory, fileSystem);
-  const leftOut = [...files.leftOut, ...unusable.leftOut, ...around];
-  const sources = sortSources(files.forks, maps);
-  return { dataDirectory, control, files, sources, mapCount: maps.length, leftOut, objections };
-}
-
-function allowedBy({ allowUnclean, allowDamaged }: ImportOptions): ObjectionKind[] {
-  const allowed: ObjectionKind[] = [];
-  if (allowUnclean === true) allowed.push('unclean');
-  if (allowDamaged === true) allowed.push('damaged');
-  return allowed;
-}
-
 /** A pageserver never reads at LSN 0: the layer would never be found. */
-function checkLayerLsn(lsn: Lsn): void {
+export function checkLayerLsn(lsn: Lsn): void {
   if (lsn !== 0n) return;
   throw new StorageError('invalid-input', {
     what: 'LSN of the layer',
     expected: 'above 0/0',
     actual: '0/0',
   });
-}
-
-/** Throws `invalid-input` if a server started, or a file changed, since the directory was read. */
-async function checkStill(cluster: Cluster, openFiles: OpenFiles): Promise<void> {
-  const { dataDirectory, control, files, objections } = cluster;
-  await checkUnchanged(dataDirectory, { control, openFiles, objections });
-  if (!objections.isAllowed('unclean')) {
-    await assertCleanShutdown(dataDirectory, control, openFiles);
-  }
-  const layout = { dataDirectory, ...control };
-  const allowed = new Objections(['damaged']);
-  const after = await searchRelationFiles(layout, openFiles.fileSystem, allowed);
-  checkUnchangedFiles(files, after, objections);
 }

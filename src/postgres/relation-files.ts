@@ -267,7 +267,12 @@ interface ForkSegments {
   readonly segments: RelationSegment[];
 }
 
-function describeSegment(segmentNumber: number, path: string, stat: FileStat): RelationSegment {
+/** A file as it is listed: only its complete pages count. */
+export function describeSegment(
+  segmentNumber: number,
+  path: string,
+  stat: FileStat,
+): RelationSegment {
   const { size: fileSize, identity, modificationTime } = stat;
   const size = fileSize - (fileSize % PAGE_SIZE);
   return { segmentNumber, path, size, fileSize, identity, modificationTime };
@@ -281,7 +286,7 @@ function withoutTablespaces(path: string): StorageError {
   });
 }
 
-function wrongKind(
+export function wrongKind(
   path: string,
   { kind }: Pick<DirectoryEntry, 'kind'>,
   expected: string,

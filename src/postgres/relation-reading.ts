@@ -25,23 +25,30 @@ export interface ReadingOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A part of a segment, in bytes; whole pages. */
+export interface SegmentPart {
+  readonly start: number;
+  readonly end: number;
+}
+
 /**
- * Yields the pages of a segment in order, many at a time: views of one buffer, valid until the next
- * one is requested. Throws `invalid-input` if the file changed since it was listed; if an unclean
+ * Yields the pages of a segment, or of a part of it, in order, many at a time: views of one buffer,
+ * valid until the next one is requested. Throws `invalid-input` if the file changed since it was listed; if an unclean
  * directory is allowed, only if its size changed.
  */
 export async function* readSegmentPages(
   segment: RelationSegment,
   { openFiles, objections, signal }: ReadingOptions,
+  { start, end }: SegmentPart = { start: 0, end: segment.size },
 ): AsyncGenerator<Uint8Array, void, void> {
-  const { path, size, fileSize } = segment;
-  const buffer = new Uint8Array(Math.min(READ_SIZE, size));
+  const { path, fileSize } = segment;
+  const buffer = new Uint8Array(Math.min(READ_SIZE, end - start));
   const file = await VirtualFile.open(path, { read: true, openFiles, signal });
   try {
     await checkSize(file, fileSize);
-    for (let offset = 0; offset < size; offset += READ_SIZE) {
+    for (let offset = start; offset < end; offset += READ_SIZE) {
       throwIfAborted(signal, path);
-      const target = buffer.subarray(0, Math.min(READ_SIZE, size - offset));
+      const target = buffer.subarray(0, Math.min(READ_SIZE, end - offset));
       const length = await file.readAt(target, offset);
       if (length < target.length) throw changedSize(path, fileSize, offset + length);
       yield target;
@@ -82,8 +89,17 @@ export function checkUnchangedFiles(
   after: RelationFiles,
   objections: Objections,
 ): void {
-  const now = new Map(filesOf(after).map((file) => [file.path, file]));
-  for (const file of filesOf(before)) {
+  checkUnchangedListing(filesOf(before), filesOf(after), objections);
+}
+
+/** As `checkUnchangedFiles`, for any files. */
+export function checkUnchangedListing(
+  before: readonly ListedFile[],
+  after: readonly ListedFile[],
+  objections: Objections,
+): void {
+  const now = new Map(after.map((file) => [file.path, file]));
+  for (const file of before) {
     const { path, fileSize } = file;
     const found = now.get(path);
     now.delete(path);
@@ -99,7 +115,8 @@ export function checkUnchangedFiles(
   for (const path of now.keys()) objections.raise('unclean', changed(path, 'it is new'));
 }
 
-interface ListedFile extends Version {
+/** A file as it was listed. */
+export interface ListedFile extends Version {
   readonly path: string;
   readonly fileSize: number;
 }

@@ -278,16 +278,7 @@ export class TimelineOutput {
    */
   async putTenantManifest(manifest: Omit<TenantManifest, 'version'>): Promise<string> {
     const key = remoteManifestPath(this.place, this.generation);
-    const text = formatTenantManifest(manifest);
-    try {
-      await this.#put(key, text);
-    } catch (error) {
-      if (!isStorageError(error, 'exists')) throw error;
-      const found = await this.#store.readStart(this.#prefix + key, text.length + 1, {
-        signal: this.#signal,
-      });
-      if (Buffer.from(found.bytes).toString('utf8') !== text) throw error;
-    }
+    await this.#put(key, formatTenantManifest(manifest));
     return this.#pathOf(key);
   }
 
@@ -322,9 +313,17 @@ export class TimelineOutput {
     return { state: 'present', size: found.size };
   }
 
+  /** Throws `exists` if another content has the key. */
   async #put(key: string, text: string): Promise<void> {
     const bytes = new TextEncoder().encode(text);
-    await this.#store.put(this.#prefix + key, bytes, { ifAbsent: true, signal: this.#signal });
+    const signal = this.#signal;
+    try {
+      await this.#store.put(this.#prefix + key, bytes, { ifAbsent: true, signal });
+    } catch (error) {
+      if (!isStorageError(error, 'exists')) throw error;
+      const found = await this.#store.readStart(this.#prefix + key, bytes.length + 1, { signal });
+      if (Buffer.compare(found.bytes, bytes) !== 0) throw error;
+    }
   }
 
   async #checkIndex(index: IndexPart): Promise<void> {
