@@ -36,19 +36,27 @@ function escapeUnits(character: string): string {
   return escaped;
 }
 
-/** The line about a finished layer, which build and import print. */
-export function layerLine(
-  layer: FinishedLayer,
-  more: Readonly<Record<string, Json | undefined>> = {},
-): string {
-  const line = encodeJson({
+/** A finished layer, as build and import print it. */
+export function layerObject(
+  layer: Pick<
+    FinishedLayer,
+    'path' | 'name' | 'size' | 'entryCount' | 'indexStartBlock' | 'indexRootBlock'
+  >,
+): { readonly [name: string]: Json } {
+  return {
     path: layer.path,
     name: layer.name,
     size: layer.size,
     entries: layer.entryCount,
     index_start_blk: layer.indexStartBlock,
     index_root_blk: layer.indexRootBlock,
-    ...more,
-  });
-  return `${line}\n`;
+  };
+}
+
+/** The line about a finished layer, which build and import print. */
+export function layerLine(
+  layer: FinishedLayer,
+  more: Readonly<Record<string, Json | undefined>> = {},
+): string {
+  return `${encodeJson({ ...layerObject(layer), ...more })}\n`;
 }

@@ -30,6 +30,14 @@ export {
   TimelineOutput,
   type TimelineOutputOptions,
 } from '../ingest/output/timeline-output.ts';
+export {
+  type ImportedShard,
+  type ImportedTimeline,
+  type ImportedTimelineLayer,
+  type ImportTimelineOptions,
+  importTimeline,
+} from '../ingest/pgdata/import-timeline.ts';
+export type { ImportWay } from '../ingest/pgdata/source-cluster.ts';
 export type { TimelineChoice } from '../ingest/pipeline/base-timeline.ts';
 export type { StartOptions } from '../ingest/pipeline/continued-timeline.ts';
 export {

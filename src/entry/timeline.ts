@@ -46,6 +46,7 @@ export {
   chooseIndex,
   chooseManifest,
 } from '../timeline/chosen-generation.ts';
+export { type CollectedKeySpace, collectKeySpace } from '../timeline/collect-key-space.ts';
 export type {
   CatalogReading,
   DatabaseListing,

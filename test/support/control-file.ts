@@ -9,6 +9,8 @@ export interface ControlFields {
   readonly catalogVersion?: number;
   readonly state?: ClusterState;
   readonly checkpointLsn?: bigint;
+  /** Default: 16 bytes before the checkpoint, unlike that of a shutdown. */
+  readonly redoLsn?: bigint;
   readonly segmentPageCount?: number;
   readonly pageSize?: number;
   /** Default 0: pages carry no checksums. */
@@ -24,7 +26,8 @@ export function controlFileBytes(fields: ControlFields = {}): Uint8Array {
   view.setUint32(12, fields.catalogVersion ?? 202406281, true);
   view.setUint32(16, CLUSTER_STATES.indexOf(fields.state ?? 'shut down'), true);
   view.setBigUint64(32, fields.checkpointLsn ?? 0x16c_3560n, true);
-  view.setBigUint64(40, (fields.checkpointLsn ?? 0x16c_3560n) - 0x10n, true);
+  const redoLsn = fields.redoLsn ?? (fields.checkpointLsn ?? 0x16c_3560n) - 0x10n;
+  view.setBigUint64(40, redoLsn, true);
   view.setUint32(48, 1, true);
   view.setBigUint64(136, 0x55n, true);
   view.setUint32(204, 8, true);

@@ -1,28 +1,41 @@
-/** `import pgdata`: an image layer of a Postgres data directory. */
-import { join } from 'node:path';
-import { isStorageError, type StorageError } from '../../errors.ts';
-import type { Lsn } from '../../layers/lsn.ts';
-import type { ImportedLayer } from '../../postgres/import.ts';
-import type { LeftOutFile } from '../../postgres/left-out.ts';
-import { identifierArgument, layerLsnOrAutoArgument } from '../arguments.ts';
+/** `import pgdata`: an image layer, or a whole timeline, of a Postgres data directory. */
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { isStorageError, StorageError } from '../../errors.ts';
+import type { ImportTimelineOptions } from '../../ingest/pgdata/import-timeline.ts';
+import { formatLsn, type Lsn } from '../../layers/lsn.ts';
+import {
+  countArgument,
+  directoryArgument,
+  identifierArgument,
+  layerLsnOrAutoArgument,
+  sizeArgument,
+} from '../arguments.ts';
 import {
   addCommand,
   addExamples,
   type CommandParents,
+  choice,
   flag,
   type OptionValues,
+  option,
   optionWithDefault,
   requiredOption,
 } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
-import { formatNumberOf } from '../human.ts';
-import { layerLine } from '../json.ts';
-import type { Reporter } from '../reporter.ts';
+import { countsOfImport, type ImportOutcome, Listing, reportOutcome } from '../import-report.ts';
+import { encodeJson, layerLine, layerObject } from '../json.ts';
+import { isUrl, outputTarget, REMOTE_OPTIONS } from '../remote-source.ts';
 import { compressionOf, JSON_ERRORS, LAYER_OPTIONS } from '../shared-options.ts';
 
 const OPTIONS = {
   ...LAYER_OPTIONS,
+  out: requiredOption(
+    '--out <dir>',
+    'directory for the layer; with --layout remote, the directory or s3:// prefix with tenants/',
+    directoryArgument,
+  ),
   tenant: requiredOption('--tenant <id>', 'tenant, 32 hex digits', identifierArgument),
   timeline: requiredOption('--timeline <id>', 'timeline, 32 hex digits', identifierArgument),
   ...JSON_ERRORS,
@@ -44,7 +57,44 @@ const OPTIONS = {
     '--allow-bad-pages',
     'warnings instead of errors for pages with a wrong checksum',
   ),
+  layout: choice(
+    '--layout <layout>',
+    'what is made: one layer, or a whole timeline as in a bucket',
+    ['layer', 'remote'],
+  ),
+  classic: flag('--classic', 'as a base backup is imported, with prepared transactions'),
+  layerSize: option(
+    '--layer-size <size>',
+    'soft limit of a layer before compression (default: 256MiB; with --classic, 128MiB)',
+    sizeArgument,
+  ),
+  shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
+  stripeSize: option('--stripe-size <pages>', 'pages of a stripe (default: 2048)', countArgument),
+  jobs: option('--jobs <n>', 'layers made side by side (default: 2)', countArgument),
+  verifyChecksums: flag('--verify-checksums', 'refuse a cluster without page checksums'),
+  skipChecksums: flag(
+    '--skip-checksums',
+    'do not verify the checksums of pages, which is done where the cluster has them',
+  ).conflicts('verifyChecksums'),
+  staging: option(
+    '--staging <dir>',
+    'existing directory in which layers are made before they are stored',
+    directoryArgument,
+  ),
+  ...REMOTE_OPTIONS,
 };
+/** Options of a whole timeline. */
+const TIMELINE_OPTIONS = [
+  'classic',
+  'layerSize',
+  'shardCount',
+  'stripeSize',
+  'jobs',
+  'verifyChecksums',
+  'skipChecksums',
+  'staging',
+] as const satisfies readonly (keyof typeof OPTIONS)[];
+
 type ImportOptions = OptionValues<typeof OPTIONS>;
 
 export function addImport({ program, runner }: CommandParents): void {
@@ -52,7 +102,9 @@ export function addImport({ program, runner }: CommandParents): void {
     'Make a layer from other data: import pgdata.',
   );
   const command = addCommand(parent, 'pgdata', OPTIONS)
-    .description('Make an image layer from a Postgres data directory that was shut down cleanly.')
+    .description(
+      'Make an image layer or a timeline from a Postgres data directory that was shut down cleanly.',
+    )
     .argument('<dir>', 'data directory')
     .action((directory: string, options: ImportOptions) =>
       runner((context) => importDirectory(context, directory, options)),
@@ -62,14 +114,22 @@ export function addImport({ program, runner }: CommandParents): void {
       'layerfile import pgdata /var/lib/postgresql/17/main --out DIR --tenant ID --timeline ID',
       'at the LSN of the latest checkpoint',
     ],
+    [
+      'layerfile import pgdata DIR --layout remote --out s3://BUCKET/PREFIX --tenant ID --timeline ID',
+      'a timeline that a pageserver attaches',
+    ],
   ]);
   command.addHelpText(
     'after',
     `
-Imports the relations of all databases (every fork) and the relation maps, but not relation
-directories, transaction status, two-phase files, WAL and configuration. Files that are left out are
-counted by reason. Refuses what a server would refuse: a base backup or standby that has to replay
-WAL, a missing or damaged relation map or version file of a database, and, in a cluster with
+A layer has the relations of all databases (every fork) and the relation maps. With --layout remote,
+everything that a pageserver needs is imported: directories, sizes, transaction status, control file
+and checkpoint, too, in layers with an index, which is written last. A run that was cut can be
+repeated: what is stored is not written again. Prepared transactions need --classic. WAL and
+configuration are never imported; files that are left out are counted by reason.
+
+Refuses what a server would refuse: a base backup or standby that has to replay WAL, a missing or
+damaged relation map or version file of a database, and, in a cluster with
 checksums, pages with a wrong one. The --allow options turn these errors into warnings.`,
   );
 }
@@ -79,38 +139,37 @@ async function importDirectory(
   directory: string,
   options: ImportOptions,
 ): Promise<ExitStatus> {
-  const { checkOutputDirectory, entriesOf, refuseOutputWithin } = await import(
-    '../output-paths.ts'
-  );
-  const { importPgdata } = await import('../../postgres/import.ts');
+  const { entriesOf, refuseOutputWithin } = await import('../output-paths.ts');
+  checkLayout(options);
+  if (!isUrl(options.out)) {
+    // Links of the directory may lead elsewhere.
+    const tablespaces = await entriesOf(join(directory, 'pg_tblspc'));
+    const inputs = [directory, join(directory, 'pg_wal'), ...tablespaces];
+    await refuseOutputWithin(inputs, existingPart(options.out));
+  }
   const { reporter } = context;
-  // Links of the directory may lead elsewhere.
-  const tablespaces = await entriesOf(join(directory, 'pg_tblspc'));
-  await refuseOutputWithin([directory, join(directory, 'pg_wal'), ...tablespaces], options.out);
-  await checkOutputDirectory(options.out);
   const progress = reporter.progress({ label: 'import' });
   const badPages = new Listing(reporter, 'bad page', 'bad pages');
+  const common = {
+    dataDirectory: directory,
+    tenantId: options.tenant,
+    timelineId: options.timeline,
+    lsn: options.lsn,
+    allowUnclean: options.allowUnclean,
+    allowDamaged: options.allowDamaged,
+    allowBadPages: options.allowBadPages,
+    compression: compressionOf(options),
+    signal: context.signal,
+    onProgress: (done: number, total: number) => progress.update({ done, total }),
+    onBadPage: (finding: StorageError) => badPages.add(finding),
+  };
   try {
-    const layer = await importPgdata({
-      dataDirectory: directory,
-      outDirectory: options.out,
-      tenantId: options.tenant,
-      timelineId: options.timeline,
-      lsn: options.lsn,
-      allowUnclean: options.allowUnclean,
-      allowDamaged: options.allowDamaged,
-      allowBadPages: options.allowBadPages,
-      compression: compressionOf(options),
-      generation: options.generation,
-      signal: context.signal,
-      onProgress: (done, total) => progress.update({ done, total }),
-      onBadPage: (finding) => badPages.add(finding),
-    });
+    const importing = options.layout === 'remote' ? importRemote : importLayer;
+    const { outcome, line } = await importing(common, options);
     progress.finish();
     badPages.end();
-    reportOutcome(reporter, layer);
-    const counts = { left_out: countsOf(layer.leftOut, jsonNameOf), bad_pages: layer.badPageCount };
-    await context.stdout.write(layerLine(layer, counts));
+    reportOutcome(reporter, outcome);
+    await context.stdout.write(line);
     return CLEAN;
   } catch (error) {
     badPages.end();
@@ -123,65 +182,78 @@ async function importDirectory(
   }
 }
 
-function reportOutcome(reporter: Reporter, layer: ImportedLayer): void {
-  const warnings = new Listing(reporter, 'warning', 'warnings');
-  for (const warning of layer.warnings) warnings.add(warning);
-  warnings.end();
-  const unknown = new Listing(reporter, 'file', 'files');
-  for (const { path, reason } of layer.leftOut) {
-    if (reason === 'unknown name') unknown.addText('left out: not the name of a relation', path);
-  }
-  unknown.end();
-  const { pageCount, forkCount } = layer;
-  const pages = formatNumberOf(pageCount, 'page', 'pages');
-  reporter.note(`${pages} of ${formatNumberOf(forkCount, 'fork', 'forks')}`);
-  const counts = Object.entries(countsOf(layer.leftOut, (reason) => reason));
-  if (counts.length === 0) return;
-  const words = counts.map(([reason, count]) => `${reason} (${count})`).join(', ');
-  reporter.note(`left out, by reason: ${words}`);
+type CommonOptions = Omit<ImportTimelineOptions, 'target' | 'lsn'> &
+  Required<Pick<ImportTimelineOptions, 'lsn'>>;
+
+/** What is said of an import, and printed. */
+interface Imported {
+  readonly outcome: ImportOutcome;
+  readonly line: string;
 }
 
-function jsonNameOf(reason: string): string {
-  return reason.toLowerCase().replaceAll(/\W/g, '_');
+async function importLayer(common: CommonOptions, options: ImportOptions): Promise<Imported> {
+  const { checkOutputDirectory } = await import('../output-paths.ts');
+  const { importPgdata } = await import('../../postgres/import.ts');
+  const { out: outDirectory, lsn, generation } = options;
+  await checkOutputDirectory(outDirectory);
+  const layer = await importPgdata({ ...common, lsn, outDirectory, generation });
+  return { outcome: layer, line: layerLine(layer, countsOfImport(layer)) };
 }
 
-function countsOf(
-  leftOut: readonly LeftOutFile[],
-  nameOf: (reason: string) => string,
-): Record<string, number> {
-  const counts = new Map<string, number>();
-  for (const { reason } of leftOut) counts.set(reason, (counts.get(reason) ?? 0) + 1);
-  const ordered = [...counts].sort(([left], [right]) => (left < right ? -1 : 1));
-  return Object.fromEntries(ordered.map(([reason, count]) => [nameOf(reason), count]));
+async function importRemote(common: CommonOptions, options: ImportOptions): Promise<Imported> {
+  const { importTimeline } = await import('../../ingest/pgdata/import-timeline.ts');
+  const { generation, verifyChecksums, skipChecksums } = options;
+  const timeline = await importTimeline({
+    ...common,
+    target: await outputTarget(options.out, options),
+    generation: generation === undefined ? undefined : Number.parseInt(generation, 16),
+    way: options.classic ? 'classic' : 'fast',
+    layerSize: options.layerSize,
+    shardCount: options.shardCount,
+    stripeSize: options.stripeSize,
+    concurrency: options.jobs,
+    verifyChecksums: verifyChecksums ? 'always' : skipChecksums ? 'never' : 'auto',
+    stagingDirectory: options.staging,
+  });
+  const { shards, lsn } = timeline;
+  const indices = shards.map(({ indexPath }) => indexPath);
+  const line = encodeJson({
+    layers: shards.flatMap(({ layers }) => layers.map(layerObject)),
+    index_part: indices.length === 1 ? indices[0] : indices,
+    lsn: formatLsn(lsn),
+    ...countsOfImport(timeline),
+  });
+  return { outcome: timeline, line: `${line}\n` };
 }
 
-const MAXIMUM_LISTED = 100;
+const BOUNDS = {
+  layerSize: [8192, 4 * 1024 ** 3],
+  shardCount: [0, 255],
+  stripeSize: [1, 0xffff_ffff],
+  jobs: [1, 64],
+} as const;
 
-/** Prints the first hundred warnings and counts the others: there may be millions. */
-class Listing {
-  readonly #reporter: Reporter;
-  readonly #one: string;
-  readonly #many: string;
-  #count = 0;
-
-  constructor(reporter: Reporter, one: string, many: string) {
-    this.#reporter = reporter;
-    this.#one = one;
-    this.#many = many;
+/** Throws `usage` for options that the layout does not have, and for numbers out of range. */
+function checkLayout(options: ImportOptions): void {
+  for (const name of ['layerSize', 'shardCount', 'stripeSize', 'jobs'] as const) {
+    const [minimum, maximum] = BOUNDS[name];
+    const value = options[name];
+    if (value === undefined || (value >= minimum && value <= maximum)) continue;
+    const what = OPTIONS[name].flags;
+    const expected = `${minimum} to ${maximum}`;
+    throw new StorageError('usage', { what, expected, actual: String(value) });
   }
+  if (options.layout === 'remote') return;
+  const given = TIMELINE_OPTIONS.find((name) => options[name] !== undefined);
+  const isRemote = isUrl(options.out);
+  if (given === undefined && !isRemote) return;
+  const what = isRemote ? `--out ${options.out}` : OPTIONS[given ?? 'classic'].flags;
+  throw new StorageError('usage', { what, expected: '--layout remote with it' });
+}
 
-  add(error: StorageError): void {
-    this.addText(error.with({ path: undefined }).message, error.path);
-  }
-
-  addText(message: string, path: string | undefined): void {
-    this.#count += 1;
-    if (this.#count <= MAXIMUM_LISTED) this.#reporter.warning(message, path);
-  }
-
-  end(): void {
-    const hidden = this.#count - MAXIMUM_LISTED;
-    if (hidden <= 0) return;
-    this.#reporter.warning(formatNumberOf(hidden, `more ${this.#one}`, `more ${this.#many}`));
-  }
+/** The path, or the nearest directory above that exists: the others are made. */
+function existingPart(path: string): string {
+  let part = resolve(path);
+  while (!existsSync(part) && dirname(part) !== part) part = dirname(part);
+  return part;
 }

@@ -37,7 +37,8 @@ export async function openSource(options: SourceOptions): Promise<SourceCluster>
   const { objections } = cluster;
   const state = await findStateFiles(cluster.dataDirectory, openFiles.fileSystem, objections);
   const { redoLsn, checkpointLsn } = cluster.control;
-  if (redoLsn !== checkpointLsn) {
+  // As a pageserver: the fast way does not ask.
+  if (options.way === 'classic' && redoLsn !== checkpointLsn) {
     objections.raise(
       'unclean',
       new StorageError('invalid-input', {

@@ -1,6 +1,6 @@
-import { readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import { fabricateCluster, pages } from '../../postgres/fabricated-cluster.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { parseError, parseLines, runCli } from '../support.ts';
@@ -134,4 +134,93 @@ test('an LSN of 0/0 is wrong usage, one below that of a page a finding', async (
   const taken = await importInto(out, directory, '--lsn', '0/1FF8', '--allow-unclean');
   expect(taken.status).toBe(0);
   expect(taken.stderr).toContain('warning: 1 page is newer than the layer');
+});
+
+const STATE = {
+  'pg_xact/0000': pages(1, 7),
+  'pg_multixact/members/0000': pages(1, 8),
+  'pg_multixact/offsets/0000': pages(1, 9),
+  'pg_twophase/00000000000002F9': 'prepared',
+};
+
+describe('--layout remote', () => {
+  test('a cluster becomes a timeline that every command reads', async () => {
+    const out = join(temporaryDirectory(), 'bucket');
+    const cluster = fabricateCluster({ ...FILES, ...STATE });
+    const result = await importInto(out, cluster, '--layout', 'remote');
+    expect(result.status).toBe(0);
+    expect(result.stderr).toContain('prepared transaction');
+    const [line] = parseLines(result.stdout);
+    const below = `${out}/tenants/${'ab'.repeat(16)}/timelines/${'11'.repeat(16)}`;
+    expect(line).toMatchObject({
+      layers: [{ path: expect.stringMatching(/__00000000016C3560-00000001$/) }],
+      index_part: `${below}/index_part.json-00000001`,
+      lsn: '00000000016C3560',
+      left_out: { two_phase_files: 1, version: 2 },
+    });
+    const checked = await runCli(['check', out, '--deep']);
+    expect(checked.status).toBe(0);
+    const page = await runCli(['export', 'page', out, 'rel=1663/5/16384', 'blkno=2']);
+    expect(page.stdoutBytes).toEqual(Buffer.from(FILES['base/5/16384'].subarray(16384)));
+    const again = await importInto(out, cluster, '--layout', 'remote');
+    expect(again.status).toBe(1);
+    expect(again.stderr).toContain('the timeline exists');
+  });
+
+  test('shards have an index each, and the classic way has the prepared transaction', async () => {
+    const out = temporaryDirectory();
+    const cluster = fabricateCluster({ ...FILES, ...STATE }, { redoLsn: 0x16c_3560n });
+    const flags = ['--layout', 'remote', '--classic', '--shard-count', '2', '--stripe-size', '1'];
+    const result = await importInto(out, cluster, ...flags, '--generation', '0000000a');
+    expect(result.status).toBe(0);
+    const [line] = parseLines(result.stdout);
+    expect(line?.['index_part']).toEqual([
+      expect.stringMatching(/-0002\/timelines\/.*\/index_part.json-0000000a$/),
+      expect.stringMatching(/-0102\/timelines\/.*\/index_part.json-0000000a$/),
+    ]);
+    const state = await runCli(['get', out, 'xid=761', '--raw']);
+    expect(state.stdout).toBe('prepared');
+    expect((await runCli(['check', out, '--deep'])).status).toBe(0);
+  });
+
+  test('an output inside of the data directory is refused, even if it is not there yet', async () => {
+    const cluster = fabricateCluster(FILES);
+    const result = await importInto(join(cluster, 'new/out'), cluster, '--layout', 'remote');
+    expect(result.status).toBe(2);
+    expect(readdirSync(cluster)).not.toContain('new');
+  });
+
+  test('a cluster that was not shut down is refused, and nothing is made', async () => {
+    const out = join(temporaryDirectory(), 'out');
+    const cluster = fabricateCluster({ ...FILES, ...STATE, 'standby.signal': '' });
+    const result = await importInto(out, cluster, '--layout', 'remote');
+    expect(result.status).toBe(1);
+    expect(result.stderr).toContain('standby.signal');
+    expect(existsSync(out)).toBe(false);
+    const allowed = await importInto(out, cluster, '--layout', 'remote', '--allow-unclean');
+    expect(allowed.status).toBe(0);
+    expect(allowed.stderr).toContain('standby.signal');
+  });
+
+  test.each([
+    [['--classic']],
+    [['--shard-count', '2']],
+    [['--verify-checksums']],
+    [['--layout', 'remote', '--shard-count', '256']],
+    [['--layout', 'remote', '--stripe-size', '0']],
+    [['--layout', 'remote', '--layer-size', '8191']],
+    [['--layout', 'remote', '--jobs', '0']],
+    [['--layout', 'remote', '--verify-checksums', '--skip-checksums']],
+  ])('%j is wrong usage', async (flags) => {
+    const out = temporaryDirectory();
+    const result = await importInto(out, fabricateCluster(FILES), ...flags);
+    expect(result.status).toBe(2);
+    expect(readdirSync(out)).toEqual([]);
+  });
+
+  test('a bucket needs the layout', async () => {
+    const result = await importInto('s3://bucket/prefix', fabricateCluster(FILES));
+    expect(result.status).toBe(2);
+    expect(result.stderr).toContain('--layout remote');
+  });
 });
