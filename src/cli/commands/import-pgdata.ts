@@ -28,6 +28,7 @@ import { countsOfImport, type ImportOutcome, Listing, reportOutcome } from '../i
 import { encodeJson, layerLine, layerObject } from '../json.ts';
 import { isUrl, outputTarget, REMOTE_OPTIONS } from '../remote-source.ts';
 import { compressionOf, JSON_ERRORS, LAYER_OPTIONS } from '../shared-options.ts';
+import { addImportWal } from './import-wal.ts';
 
 const OPTIONS = {
   ...LAYER_OPTIONS,
@@ -99,7 +100,7 @@ type ImportOptions = OptionValues<typeof OPTIONS>;
 
 export function addImport({ program, runner }: CommandParents): void {
   const parent = addCommand(program, 'import').description(
-    'Make a layer from other data: import pgdata.',
+    'Make layers from other data: import pgdata, import wal.',
   );
   const command = addCommand(parent, 'pgdata', OPTIONS)
     .description(
@@ -132,6 +133,7 @@ Refuses what a server would refuse: a base backup or standby that has to replay 
 damaged relation map or version file of a database, and, in a cluster with
 checksums, pages with a wrong one. The --allow options turn these errors into warnings.`,
   );
+  addImportWal({ program: parent, runner });
 }
 
 async function importDirectory(

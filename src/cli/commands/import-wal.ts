@@ -1,0 +1,234 @@
+/** `import wal`: a timeline goes on with WAL. */
+import { InvalidArgumentError } from 'commander';
+import { isStorageError, StorageError } from '../../errors.ts';
+import type {
+  WalIngest,
+  WalIngestOptions,
+  WalIngestResult,
+} from '../../ingest/pipeline/wal-ingest.ts';
+import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
+import type { StoredSource } from '../../timeline/open-timeline.ts';
+import type { HeapDialect } from '../../wal/heap-dialect.ts';
+import {
+  countArgument,
+  directoryArgument,
+  generationArgument,
+  identifierArgument,
+  lsnArgument,
+  sizeArgument,
+} from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+  option,
+  requiredOption,
+} from '../command.ts';
+import type { Context } from '../context.ts';
+import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import { formatNumberOf } from '../human.ts';
+import { encodeJson, layerObject } from '../json.ts';
+import { outputTarget, REMOTE_OPTIONS } from '../remote-source.ts';
+import { JSON_ERRORS } from '../shared-options.ts';
+
+const OPTIONS = {
+  base: requiredOption(
+    '--base <source>',
+    'timeline that is continued; needs an index',
+    sourceArgument,
+  ),
+  wal: option(
+    '--wal <path>',
+    'segment, directory or s3:// prefix of WAL; repeatable (required)',
+    (path: string, previous: readonly string[] | undefined) => [...(previous ?? []), path],
+  ),
+  out: requiredOption(
+    '--out <dir>',
+    'directory or s3:// prefix with tenants/: that of the base, or another one',
+    directoryArgument,
+  ),
+  tenant: option('--tenant <id>', 'tenant, if the base has several', identifierArgument),
+  timeline: option('--timeline <id>', 'timeline, if the base has several', identifierArgument),
+  end: option('--end <lsn>', 'LSN at or before which the last record ends', lsnArgument),
+  checkpointDistance: option(
+    '--checkpoint-distance <size>',
+    'bytes of values or of WAL after which a layer ends (default: 256MiB)',
+    sizeArgument,
+  ),
+  resume: flag('--resume', 'go on where an earlier run into the same output ended'),
+  generation: option(
+    '--generation <hex8>',
+    'of new layers and the index (default: beside the base, the one after its own)',
+    generationArgument,
+  ),
+  dialect: option(
+    '--dialect <name>',
+    'who wrote the heap records of Postgres 14 or 15: postgres or neon (default: told by their length)',
+    dialectArgument,
+  ),
+  shardNumber: option('--shard-number <n>', 'shard whose timeline it is', countArgument),
+  shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
+  stripeSize: option('--stripe-size <pages>', 'pages of a stripe (default: 2048)', countArgument),
+  staging: option(
+    '--staging <dir>',
+    'existing directory in which layers are made before they are stored',
+    directoryArgument,
+  ),
+  ...JSON_ERRORS,
+  ...REMOTE_OPTIONS,
+};
+
+type ImportOptions = OptionValues<typeof OPTIONS>;
+
+export function addImportWal({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'wal', OPTIONS)
+    .description('Continue a timeline with WAL, as a pageserver ingests it.')
+    .action((options: ImportOptions) => runner((context) => importWal(context, options)));
+  addExamples(command, [
+    [
+      'layerfile import wal --base DIR --wal pg_wal --out DIR',
+      'in the place of the base, in the next generation',
+    ],
+    [
+      'layerfile import wal --base DIR --wal s3://BUCKET/WAL --out s3://BUCKET/PREFIX --resume',
+      'into a bucket; can be interrupted and repeated',
+    ],
+  ]);
+  command.addHelpText(
+    'after',
+    `
+WAL is read from disk_consistent_lsn of the base on. What a pageserver puts for each record becomes
+L0 delta layers, and the index advances after each of them is durable. An output other than the
+place of the base gets copies of its layers first. WAL of another cluster or version, or that does
+not follow the base, is refused. A record that cannot be ingested ends the import with its LSN;
+everything before it is stored. Run it again with --resume to go on.`,
+  );
+}
+
+function sourceArgument(text: string): string {
+  if (text === '' || text === '-') throw new InvalidArgumentError('Expected a timeline.');
+  return text;
+}
+
+function dialectArgument(text: string): HeapDialect {
+  if (text === 'neon') return 'neon';
+  if (text === 'postgres' || text === 'vanilla') return 'vanilla';
+  throw new InvalidArgumentError('Expected postgres or neon.');
+}
+
+async function importWal(context: Context, options: ImportOptions): Promise<ExitStatus> {
+  const { reporter, signal } = context;
+  const { wal: paths, end } = options;
+  if (paths === undefined) {
+    throw new StorageError('usage', { what: 'option --wal <path> is missing' });
+  }
+  const [{ walInput }, { openWal }, { WalIngest }] = await Promise.all([
+    import('../wal-input.ts'),
+    import('../../wal/wal-reader.ts'),
+    import('../../ingest/pipeline/wal-ingest.ts'),
+  ]);
+  const source = await walInput(context, paths, options);
+  const opening = await ingestOptions(context, options);
+  const progress = reporter.progress({ label: 'import' });
+  const { onProgress, onCopied } = progressOf(progress, () => ingest, end);
+  let ingest: WalIngest | undefined;
+  try {
+    ingest = await WalIngest.open({ ...opening, onProgress, onCopied });
+    const result = await ingest.ingest(
+      await openWal(source, { start: ingest.startLsn, end, signal }),
+    );
+    progress.finish();
+    await context.stdout.write(`${encodeJson(resultObject(result))}\n`);
+    const records = formatNumberOf(result.recordCount, 'record', 'records');
+    const layers = formatNumberOf(result.layers.length, 'layer', 'layers');
+    reporter.note(`${records} in ${layers}, up to ${formatPgLsn(result.endLsn)}`);
+    return CLEAN;
+  } catch (error) {
+    progress.finish();
+    if (ingest === undefined) throw error;
+    await ingest.close();
+    const reached = formatPgLsn(ingest.durableLsn);
+    reporter.note(`everything up to ${reached} is stored; go on with --resume`);
+    // The WAL is at fault, such as that of another cluster, and not the command line.
+    if (!isStorageError(error, 'invalid-input')) throw error;
+    reporter.error(error);
+    return FINDINGS;
+  } finally {
+    progress.finish();
+    await ingest?.close();
+  }
+}
+
+async function ingestOptions(
+  { signal }: Context,
+  options: ImportOptions,
+): Promise<WalIngestOptions> {
+  const { tenant, timeline, generation, shardNumber, shardCount } = options;
+  if ((shardNumber === undefined) !== (shardCount === undefined)) {
+    throw new StorageError('usage', { what: '--shard-number and --shard-count go together' });
+  }
+  const isSharded = shardNumber !== undefined && shardCount !== undefined;
+  return {
+    base: await baseOf(options, signal),
+    baseChoice: { tenant, timeline },
+    target: await outputTarget(options.out, options),
+    generation: generation === undefined ? undefined : Number.parseInt(generation, 16),
+    mode: options.resume ? 'resume' : 'start',
+    shard: isSharded ? { number: shardNumber, count: shardCount } : undefined,
+    stripeSize: options.stripeSize,
+    dialect: options.dialect,
+    checkpointDistance: options.checkpointDistance,
+    stagingDirectory: options.staging,
+    signal,
+  };
+}
+
+/** Throws `usage` for what has no index, and for a source of several timelines if none is chosen. */
+async function baseOf(options: ImportOptions, signal: AbortSignal): Promise<StoredSource> {
+  const { base, tenant, timeline } = options;
+  const { placeOfArgument, shardsOfTimeline } = await import('../source-place.ts');
+  const place = await placeOfArgument(base, options);
+  if (place.kind === 'lone-index') {
+    const slash = place.key.lastIndexOf('/') + 1;
+    const [prefix, indexName] = [place.key.slice(0, slash), place.key.slice(slash)];
+    return { store: place.store, prefix, indexName };
+  }
+  if (place.kind !== 'timelines') {
+    throw new StorageError('usage', { what: 'a timeline is continued, not a layer', path: base });
+  }
+  await shardsOfTimeline(place, { source: base, tenant, timeline }, signal);
+  const { root, prefix, indexName } = place;
+  return root.directory === undefined ? { store: root.store, prefix, indexName } : base;
+}
+
+/** Bytes that are copied come first, then bytes of WAL; their total is known if the end is. */
+function progressOf(
+  progress: ReturnType<Context['reporter']['progress']>,
+  current: () => WalIngest | undefined,
+  end: bigint | undefined,
+) {
+  let copied = 0;
+  return {
+    onCopied(length: number): void {
+      copied += length;
+      progress.update({ done: copied, detail: 'layers of the base' });
+    },
+    onProgress(lsn: bigint): void {
+      const start = current()?.startLsn ?? lsn;
+      const total = end === undefined || end <= start ? undefined : Number(end - start);
+      progress.update({ done: Number(lsn - start), total, detail: formatPgLsn(lsn) });
+    },
+  };
+}
+
+function resultObject({ layers, startLsn, endLsn, recordCount, indexPath }: WalIngestResult) {
+  return {
+    layers: layers.map(layerObject),
+    start_lsn: formatLsn(startLsn),
+    end_lsn: formatLsn(endLsn),
+    records: recordCount,
+    index_part: indexPath,
+  };
+}
