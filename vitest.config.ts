@@ -34,7 +34,7 @@ const IN_ONE_PROCESS = [
  */
 const LONG = [
   'test/blob-writer/{blob-reader,blob-scanner,compression-pool}.test.ts',
-  'test/cli/{corrupt,damage,golden,ndjson-lines,process,remote-timeline}.test.ts',
+  'test/cli/{corrupt,damage,golden,ndjson-lines,process,remote-timeline,shards}.test.ts',
   'test/cli/commands/{build,check,map,timeline}.test.ts',
   'test/layers/{corrupt,golden,hostile-bytes,unawaited-puts,value-format}.test.ts',
   'test/layers/delta-layer/{batch-writer,writer}.test.ts',
