@@ -67,6 +67,22 @@ describe('a pattern', () => {
     expect(rowsOf(whole).slice(0, 2)).toEqual(['22211111', '22111112']);
   });
 
+  test.each(['stripes', 'dots', 'cross'] as const)(
+    'of %s is the same in a wide rectangle as in columns of one pixel',
+    (pattern) => {
+      const box = { top: 1, bottom: 19 };
+      const about = { width: 40, height: 20, unit: 1, origin: { across: 3, down: 5 } };
+      const whole: Picture = { ...about, pixels: new Uint32Array(40 * 20) };
+      paintBox(whole, { ...box, left: 2, right: 37 }, paint(pattern));
+      const parts: Picture = { ...about, pixels: new Uint32Array(40 * 20) };
+      for (let left = 2; left < 37; left += 1) {
+        paintBox(parts, { ...box, left, right: left + 1 }, paint(pattern));
+      }
+      expect(rowsOf(parts)).toEqual(rowsOf(whole));
+      expect(new Set(whole.pixels)).toEqual(new Set([0, FILL, INK]));
+    },
+  );
+
   test('moves with its origin', () => {
     const made = picture(8, 8, 1);
     paintBox(made, { left: 0, top: 0, right: 8, bottom: 8 }, paint('stripes'));

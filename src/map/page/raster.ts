@@ -52,6 +52,7 @@ export function paintBox(picture: Picture, box: Box, paint: Paint): void {
   const bottom = Math.min(picture.height, box.bottom);
   if (left >= right || top >= bottom) return;
   if (paint.pattern === 'plain') fill(picture, { left, top, right, bottom }, paint.fill);
+  else if (paint.pattern === 'hollow') fillHollow(picture, { left, top, right, bottom }, paint);
   else fillPattern(picture, { left, top, right, bottom }, paint);
   const smaller = Math.min(box.right - box.left, box.bottom - box.top);
   if (paint.edge !== undefined && smaller >= SMALLEST_OUTLINED * picture.unit) {
@@ -66,7 +67,7 @@ export function patternStep(unit: number): number {
 
 function fill({ pixels, width }: Picture, area: Box, colour: number): void {
   const { left, right } = area;
-  const isShort = right - left < 16;
+  const isShort = right - left < SHORT;
   for (let row = area.top; row < area.bottom; row += 1) {
     const from = row * width + left;
     const to = row * width + right;
@@ -75,30 +76,78 @@ function fill({ pixels, width }: Picture, area: Box, colour: number): void {
   }
 }
 
-function fillPattern(
-  { pixels, width, unit, origin }: Picture,
-  area: Box,
-  { pattern, fill: ground, ink }: Paint,
-): void {
+function fillPattern(picture: Picture, area: Box, paint: Paint): void {
+  const { pixels, width } = picture;
+  const rows = rowsOf(picture, paint);
+  const step = patternStep(picture.unit);
+  const length = area.right - area.left;
+  for (let row = area.top; row < area.bottom; row += 1) {
+    const from = downOf(picture, row, step) * width + area.left;
+    const to = row * width + area.left;
+    if (length >= SHORT) pixels.set(rows.subarray(from, from + length), to);
+    else for (let at = 0; at < length; at += 1) pixels[to + at] = rows[from + at] as number;
+  }
+}
+
+function fillHollow(picture: Picture, area: Box, paint: Paint): void {
+  const { pixels, width } = picture;
+  const inkAt = inkOf(picture, paint);
+  const step = patternStep(picture.unit);
+  for (let row = area.top; row < area.bottom; row += 1) {
+    const down = downOf(picture, row, step);
+    for (let column = area.left; column < area.right; column += 1) {
+      if (inkAt(column, down)) pixels[row * width + column] = paint.ink;
+    }
+  }
+}
+
+/** Shorter rows are copied pixel by pixel. */
+const SHORT = 16;
+
+/** The rows after which patterns repeat, over the width of the picture: thousands of rectangles are copies of them. */
+const patternRows = new WeakMap<Picture, Map<Paint, Uint32Array>>();
+
+function rowsOf(picture: Picture, paint: Paint): Uint32Array {
+  const ofPicture = patternRows.get(picture) ?? new Map<Paint, Uint32Array>();
+  patternRows.set(picture, ofPicture);
+  const known = ofPicture.get(paint);
+  if (known !== undefined) return known;
+  const { width, unit } = picture;
+  const step = patternStep(unit);
+  const inkAt = inkOf(picture, paint);
+  const rows = new Uint32Array(step * width);
+  for (let down = 0; down < step; down += 1) {
+    for (let column = 0; column < width; column += 1) {
+      rows[down * width + column] = inkAt(column, down) ? paint.ink : paint.fill;
+    }
+  }
+  ofPicture.set(paint, rows);
+  return rows;
+}
+
+/** The row of the pattern that a row of the picture has. */
+function downOf({ origin }: Picture, row: number, step: number): number {
+  return (row + step - origin.down) % step;
+}
+
+/** Whether a pixel has the colour of the pattern, by its column and the row of the pattern. */
+function inkOf(
+  { unit, origin }: Picture,
+  { pattern }: Paint,
+): (column: number, down: number) => boolean {
   const step = patternStep(unit);
   const half = step / 2;
   const thick = Math.max(1, Math.round((pattern === 'stripes' ? 3 : 1) * unit));
-  const isHollow = pattern === 'hollow';
   const before = step - origin.across;
-  for (let row = area.top; row < area.bottom; row += 1) {
-    const down = (row + step - origin.down) % step;
-    const isDotRow = down % half < 2 * thick;
-    const shift = down < half ? 0 : half;
-    for (let column = area.left; column < area.right; column += 1) {
-      const across = (column + before) % step;
-      let isInk: boolean;
-      if (pattern === 'stripes') isInk = (across + down) % step < thick;
-      else if (pattern === 'dots') isInk = isDotRow && (across + shift) % step < 2 * thick;
-      else isInk = (across + down) % step < thick || (across + step - down) % step < thick;
-      if (isInk) pixels[row * width + column] = ink;
-      else if (!isHollow) pixels[row * width + column] = ground;
+  return (column, down) => {
+    const across = (column + before) % step;
+    if (pattern === 'stripes') return (across + down) % step < thick;
+    if (pattern === 'dots') {
+      const shift = down < half ? 0 : half;
+      return down % half < 2 * thick && (across + shift) % step < 2 * thick;
     }
-  }
+    return (across + down) % step < thick || (across + step - down) % step < thick;
+  };
 }
 
 function outline(picture: Picture, box: Box, paint: Paint, thick: number): void {
