@@ -98,7 +98,8 @@ export async function compactLevel0(options: CompactLevel0Options): Promise<Comp
   });
   await using merge = await LayerMerge.begin(readers, { signal });
   const compaction = new Level0Compaction(merge, { ...options, targetSize, lsnRange, holes });
-  return compaction.run();
+  // Awaited here: the merge must not be closed before.
+  return await compaction.run();
 }
 
 /** From the start of the first to the end of the last. Throws unless they follow each other. */
