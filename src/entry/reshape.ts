@@ -5,6 +5,7 @@ export {
   compactLevel0,
   type ShardFilter,
 } from '../reshape/compact-level0.ts';
+export { type CopiedLayer, type CopyLayerOptions, copyLayer } from '../reshape/copy-layer.ts';
 export type { OnLayer } from '../reshape/finished-pieces.ts';
 export {
   chooseLevel0,

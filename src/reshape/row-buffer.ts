@@ -6,9 +6,21 @@ import { blobHeaderSize } from '../blob-writer/blob-format.ts';
 import { copyBytes, copyWords, ViewedBytes } from '../byte-words.ts';
 import type { EntryKeyBatch } from '../layers/delta-layer/value-batch.ts';
 import { KEY_SIZE, type Key } from '../layers/key.ts';
+import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
 import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
 import { type Lsn, MAXIMUM_LSN } from '../layers/lsn.ts';
-import type { MergeInput } from './merge-input.ts';
+
+/** An entry of a batch of a scan. */
+export interface ScannedRow {
+  readonly batch: EntryBatch;
+  readonly row: number;
+  /** The keys of the batch. */
+  readonly keys: ViewedBytes;
+  /** The memory of its plain contents. */
+  readonly buffer: ViewedBytes;
+  readonly lsnHigh: number;
+  readonly lsnLow: number;
+}
 
 /** As many keys as a writer puts into its index in one call. */
 const ROWS = 512;
@@ -41,19 +53,19 @@ export class RowBuffer implements EntryKeyBatch {
     return this.count === 0 || (this.count < ROWS && this.#used + length <= this.values.length);
   }
 
-  /** Copies the entry that the input stands at. Requires: room. */
-  addEntryOf(input: MergeInput): void {
-    const { batch, row, keys } = input;
-    const row26 = this.count * DELTA_KEY_SIZE;
+  /** Copies an entry of a scan, after decompression. Requires: room. */
+  addEntryOf(entry: ScannedRow, willInit = entry.batch.willInit[entry.row] as number): void {
+    const { batch, row, keys } = entry;
+    const at = this.count * DELTA_KEY_SIZE;
     const { view } = this.#keys;
-    copyWords(keys.view, row * KEY_SIZE, view, row26, KEY_SIZE);
-    view.setUint32(row26 + KEY_SIZE, input.lsnHigh);
-    view.setUint32(row26 + KEY_SIZE + 4, input.lsnLow);
+    copyWords(keys.view, row * KEY_SIZE, view, at, KEY_SIZE);
+    view.setUint32(at + KEY_SIZE, entry.lsnHigh);
+    view.setUint32(at + KEY_SIZE + 4, entry.lsnLow);
     const isPlain = batch.compressed[row] === 0;
-    const source = isPlain ? input.buffer : new ViewedBytes(batch.bytes(row));
+    const source = isPlain ? entry.buffer : new ViewedBytes(batch.bytes(row));
     const length = isPlain ? (batch.lengths[row] as number) : source.bytes.length;
     const from = isPlain ? (batch.starts[row] as number) : 0;
-    this.#addValue(source, from, length, batch.willInit[row] as number);
+    this.#addValue(source, from, length, willInit);
   }
 
   /** Copies an entry. Requires: room; a key of 18 bytes, and a valid LSN. */

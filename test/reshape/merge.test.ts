@@ -1,0 +1,139 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { LayerReader } from '../../src/layers/layer-file/layer-reader.ts';
+import { LayerMerge } from '../../src/reshape/merge.ts';
+import { memoryDisk } from '../support/layers.ts';
+import {
+  type ModelEntry,
+  modelEntries,
+  writeModelDelta,
+  writeModelImages,
+} from '../support/random-layers.ts';
+
+interface MergedEntry {
+  readonly block: number;
+  readonly lsn: number;
+  readonly kind: 'image' | 'record';
+  readonly input: number;
+}
+
+async function merged(readers: readonly LayerReader[]): Promise<string[]> {
+  const lines: string[] = [];
+  await using merge = await LayerMerge.begin(readers);
+  for (let head = merge.head; head !== undefined; head = merge.head) {
+    const { batch, row, index, isImage } = head;
+    const isRecord = !isImage && batch.bytes(row)[3] !== 0;
+    const block = batch.key(row).at(-1) ?? 0;
+    const kind = isRecord ? 'record' : 'image';
+    lines.push(lineOf({ block, lsn: Number(batch.lsn(row)), kind, input: index }));
+    await merge.advance();
+  }
+  return lines;
+}
+
+function lineOf({ block, lsn, kind, input }: MergedEntry): string {
+  return `${block} ${lsn} ${kind} of ${input}`;
+}
+
+function inOrder(entries: readonly MergedEntry[]): string[] {
+  const kinds = { image: 0, record: 1 };
+  return [...entries]
+    .sort(
+      (one, other) =>
+        one.block - other.block ||
+        one.lsn - other.lsn ||
+        kinds[one.kind] - kinds[other.kind] ||
+        one.input - other.input,
+    )
+    .map(lineOf);
+}
+
+const LSNS = { min: 16, max: 40 };
+
+describe('a merge', () => {
+  test('has all entries of random layers in the order of key, LSN, kind and input', async () => {
+    const images = fc.record({
+      lsn: fc.integer(LSNS),
+      blocks: fc.uniqueArray(fc.nat(12), { minLength: 1 }),
+    });
+    const layers = fc.array(fc.oneof(modelEntries(LSNS, 20), images), { maxLength: 9 });
+    await fc.assert(
+      fc.asyncProperty(layers, async (inputs) => {
+        const readers: LayerReader[] = [];
+        const expected: MergedEntry[] = [];
+        for (const [input, layer] of inputs.entries()) {
+          // Layers of the same ranges have the same name.
+          const disk = memoryDisk();
+          if (Array.isArray(layer)) {
+            readers.push(await writeModelDelta(disk, layer, { start: 16n, end: 41n }));
+            for (const { block, lsn, kind } of layer) {
+              expected.push({ block, lsn, kind: kind === 'image' ? kind : 'record', input });
+            }
+          } else {
+            const blocks = [...layer.blocks].sort((one, other) => one - other);
+            readers.push(await writeModelImages(disk, blocks, BigInt(layer.lsn)));
+            for (const block of blocks)
+              expected.push({ block, lsn: layer.lsn, kind: 'image', input });
+          }
+        }
+        expect(await merged(readers)).toEqual(inOrder(expected));
+      }),
+      { numRuns: 30 },
+    );
+  });
+
+  test('of layers with several leaves goes on from leaf to leaf', async () => {
+    const inputs = [0, 1, 2].map((input) =>
+      Array.from({ length: 900 }, (_, at): ModelEntry => {
+        return {
+          block: Math.floor(at / 5),
+          lsn: 16 + 3 * (at % 5) + input,
+          kind: 'rec',
+          length: 9,
+        };
+      }),
+    );
+    const readers: LayerReader[] = [];
+    for (const entries of inputs) {
+      readers.push(await writeModelDelta(memoryDisk(), entries, { start: 16n, end: 64n }));
+    }
+    const expected = inputs.flatMap((entries, input) =>
+      entries.map(({ block, lsn }) => ({ block, lsn, kind: 'record' as const, input })),
+    );
+    expect(await merged(readers)).toEqual(inOrder(expected));
+  });
+
+  test('of nothing has no head', async () => {
+    await using merge = await LayerMerge.begin([]);
+    expect(merge.head).toBeUndefined();
+  });
+
+  test('begins no scan of a layer whose keys it has not reached', async () => {
+    const disk = memoryDisk();
+    const first = await writeModelDelta(disk, [{ block: 1, lsn: 20, kind: 'rec', length: 5 }], {
+      start: 16n,
+      end: 41n,
+    });
+    const images = await writeModelImages(disk, [3], 30n);
+    await using merge = await LayerMerge.begin([first, images]);
+    expect(merge.inputs.map(({ isUnreached }) => isUnreached)).toEqual([false, true]);
+    await merge.advance();
+    expect(merge.inputs.map(({ isUnreached }) => isUnreached)).toEqual([false, false]);
+  });
+
+  test('ends with the signal', async () => {
+    const reader = await writeModelDelta(
+      memoryDisk(),
+      Array.from({ length: 2000 }, (_, at) => ({ block: at, lsn: 20, kind: 'rec', length: 5 })),
+      { start: 16n, end: 41n },
+    );
+    const abort = new AbortController();
+    await using merge = await LayerMerge.begin([reader], { signal: abort.signal });
+    abort.abort();
+    await expect(
+      (async () => {
+        while (merge.head !== undefined) await merge.advance();
+      })(),
+    ).rejects.toMatchObject({ code: 'aborted' });
+  });
+});
