@@ -19,9 +19,10 @@ const TIMELINE = '99aabbccddeeff0099aabbccddeeff00';
 const SHARDS = ['0002', '0102'];
 const STAGING = '/staging';
 const SEED = 20_261_129;
-/** A longer run looks at more states, and fails every operation. */
-const CRASHES = Number(process.env['CRASH_STATES'] ?? 2);
-const FAIL_EVERY = process.env['CRASH_STATES'] === undefined ? 11 : 1;
+/** The long run looks at more states, and fails every operation. */
+const IS_LONG = process.env['LAYERFILE_FAULTS'] === 'all';
+const CRASHES = IS_LONG ? 20 : 2;
+const FAIL_EVERY = IS_LONG ? 1 : 11;
 
 function directoryOf(shard: string): string {
   return `/out/tenants/${TENANT}-${shard}/timelines/${TIMELINE}`;
