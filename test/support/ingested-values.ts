@@ -5,6 +5,8 @@ import { formatKey, type Key, parseKey } from '../../src/layers/key.ts';
 import type { Lsn } from '../../src/layers/lsn.ts';
 import { decodeValue, encodeValue, type Value } from '../../src/layers/value-format.ts';
 import {
+  decodeDatabaseDirectory,
+  decodeRelationDirectory,
   encodeDatabaseDirectory,
   encodeRelationDirectory,
   encodeSlruDirectory,
@@ -119,4 +121,12 @@ export function smallCluster(options: {
 /** The key with these digits of hex, blanks left out. */
 export function keyOf(text: string): Key {
   return parseKey(text.replaceAll(' ', ''));
+}
+
+/** What a directory lists, in order; undefined for another key. */
+export function directoryOf(key: string, bytes: Uint8Array): string | undefined {
+  if (key === formatKey(databaseDirectoryKey()))
+    return JSON.stringify(decodeDatabaseDirectory(bytes));
+  const isRelationDirectory = /^00.{16}0{8}000{7}1$/.test(key);
+  return isRelationDirectory ? JSON.stringify(decodeRelationDirectory(bytes)) : undefined;
 }

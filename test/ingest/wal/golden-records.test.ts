@@ -10,15 +10,9 @@ import { join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { RecordIngest } from '../../../src/ingest/wal/record-ingest.ts';
-import { formatKey } from '../../../src/layers/key.ts';
 import { parseLsn } from '../../../src/layers/lsn.ts';
-import {
-  decodeDatabaseDirectory,
-  decodeRelationDirectory,
-} from '../../../src/postgres/directory-values.ts';
-import { databaseDirectoryKey } from '../../../src/postgres/key-mapping.ts';
 import { GOLDEN_DIRECTORY } from '../../support/golden.ts';
-import { IngestedValues, type PutValue } from '../../support/ingested-values.ts';
+import { directoryOf, IngestedValues, type PutValue } from '../../support/ingested-values.ts';
 
 interface Part {
   readonly lsn: string;
@@ -69,14 +63,6 @@ function lineOf(put: PutValue): string {
 function lineOfGolden([key, lsn, willInit, length, content]: Put): string {
   const directory = directoryOf(key, bytesOf(content));
   return `${key} ${lsn} ${willInit} ${length} ${directory ?? content}`;
-}
-
-/** What a directory lists, in order; undefined for another key. */
-function directoryOf(key: string, bytes: Uint8Array): string | undefined {
-  if (key === formatKey(databaseDirectoryKey()))
-    return JSON.stringify(decodeDatabaseDirectory(bytes));
-  const isRelationDirectory = /^00.{16}0{8}000{7}1$/.test(key);
-  return isRelationDirectory ? JSON.stringify(decodeRelationDirectory(bytes)) : undefined;
 }
 
 test('the parts have every kind of value that a pageserver puts', () => {
