@@ -80,7 +80,7 @@ const CRC_OFFSET = 20;
 export function decodeWalRecord(bytes: Uint8Array, majorVersion: number): WalRecord {
   checkBytes(bytes, 'WAL record');
   checkCount('major version of Postgres', majorVersion, { from: 14, to: 17 });
-  checkHeader(bytes);
+  checkRecord(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const scanner = scannerOf(majorVersion);
   scanner.scan(view, 0, bytes.length);
@@ -154,7 +154,8 @@ export function scannedImage(bytes: Uint8Array, scanner: RecordScanner, block: n
   };
 }
 
-function checkHeader(bytes: Uint8Array): void {
+/** Checks the length and the checksum of one complete record. Throws `truncated`, `corrupt`. */
+export function checkRecord(bytes: Uint8Array): void {
   if (bytes.length < WAL_RECORD_HEADER_SIZE) {
     throw truncated('header of the WAL record', 0, WAL_RECORD_HEADER_SIZE - bytes.length);
   }

@@ -277,7 +277,7 @@ export class WalIngest {
       const endLsn = batch.endLsn(at);
       this.#puts.begin();
       try {
-        const waiting = this.#records.ingest(batch.bytes(at), endLsn);
+        const waiting = this.#records.ingestFrom(batch, at);
         if (waiting !== undefined) await waiting;
       } catch (error) {
         this.#puts.takeBack();

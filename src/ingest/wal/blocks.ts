@@ -10,6 +10,7 @@ import { formatKey, type Key } from '../../layers/key.ts';
 import { forkOfNumber } from '../../postgres/fork.ts';
 import { MAXIMUM_BLOCK_NUMBER, relationBlockKey } from '../../postgres/key-mapping.ts';
 import { PAGE_SIZE, setPageLsn } from '../../postgres/page.ts';
+import { restoreBlockImageSync } from '../../wal/block-image.ts';
 import type { BlockImage, BlockReference, WalRecord } from '../../wal/record-format.ts';
 import type { IngestState } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
@@ -79,7 +80,7 @@ function putBlock(
   if (block === undefined) {
     state.putValue(key, { type: 'image', bytes: new Uint8Array(PAGE_SIZE) });
   } else if (block.image !== undefined && isPageImage(record, block.image)) {
-    const page = pageOf(block.image);
+    const page = restoreBlockImageSync(block.image, undefined);
     setPageLsn(page, state.lsn);
     state.putValue(key, { type: 'image', bytes: page });
   } else {
@@ -92,16 +93,13 @@ const FPI_FOR_HINT = 0xa0;
 const FPI = 0xb0;
 
 /** The info byte counts as a whole: with the bit for consistency checks, a page image stays a record. */
-function isPageImage({ resourceManager, info }: WalRecord, image: BlockImage): boolean {
-  if (resourceManager !== XLOG_MANAGER || (info !== FPI && info !== FPI_FOR_HINT)) return false;
-  return image.apply && image.compression === 'none' && image.bytes.length > 0;
+export function isPageImageKind(resourceManager: number, info: number): boolean {
+  return resourceManager === XLOG_MANAGER && (info === FPI || info === FPI_FOR_HINT);
 }
 
-function pageOf({ bytes, holeOffset, holeLength }: BlockImage): Uint8Array {
-  const page = new Uint8Array(PAGE_SIZE);
-  page.set(bytes.subarray(0, holeOffset));
-  page.set(bytes.subarray(holeOffset), holeOffset + holeLength);
-  return page;
+function isPageImage({ resourceManager, info }: WalRecord, image: BlockImage): boolean {
+  if (!isPageImageKind(resourceManager, info)) return false;
+  return image.apply && image.compression === 'none' && image.bytes.length > 0;
 }
 
 function keyOf(fork: ForkNumbers, blkno: number): Key {

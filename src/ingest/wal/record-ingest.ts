@@ -11,6 +11,8 @@
  *
  * Source: Neon pageserver/src/walingest.rs, libs/wal_decoder/src/serialized_batch.rs.
  */
+
+import { ViewedBytes } from '../../byte-words.ts';
 import {
   checkBytes,
   checkChoice,
@@ -24,13 +26,16 @@ import { checkLsn, formatLsn, type Lsn } from '../../layers/lsn.ts';
 import { checkpointKey } from '../../postgres/key-mapping.ts';
 import { DEFAULT_STRIPE_SIZE } from '../../timeline/shard-owner.ts';
 import { HEAP_DIALECTS, type HeapDialect } from '../../wal/heap-dialect.ts';
-import { decodeWalRecord, type WalRecord } from '../../wal/record-format.ts';
+import type { WalRecordBatch } from '../../wal/record-batch.ts';
+import { checkRecord, scannedRecord, type WalRecord } from '../../wal/record-format.ts';
+import { RecordScanner } from '../../wal/record-scanner.ts';
 import { kindIndexOf, recordTypeOf, resourceManagerName } from '../../wal/resource-managers.ts';
 import { putBlocks } from './blocks.ts';
 import { CheckpointValue } from './checkpoint-value.ts';
 import { type Handler, handlersOf } from './handlers.ts';
 import { type IngestShard, IngestState, lacking } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
+import { PlainRecords, type RecordPlace } from './plain-records.ts';
 import type { IngestBase, PutSink } from './put-sink.ts';
 
 /** Options of `RecordIngest.open`. */
@@ -83,7 +88,7 @@ const WAITING: Progress = { kind: 'waiting' };
  * const ingest = await RecordIngest.open({ base, sink, lsn, majorVersion: 17 });
  * for await (const batch of wal) {
  *   for (let index = 0; index < batch.length; index += 1) {
- *     const waiting = ingest.ingest(batch.bytes(index), batch.endLsn(index));
+ *     const waiting = ingest.ingestFrom(batch, index);
  *     if (waiting !== undefined) await waiting;
  *   }
  * }
@@ -92,6 +97,8 @@ export class RecordIngest {
   readonly #base: IngestBase;
   readonly #state: IngestState;
   readonly #handlers: readonly (Handler | undefined)[];
+  readonly #scanner: RecordScanner;
+  readonly #plainRecords: PlainRecords;
   #progress: Progress = READY;
 
   /**
@@ -129,6 +136,8 @@ export class RecordIngest {
     this.#state = new IngestState({ sink, majorVersion, dialect, ...chosen });
     this.#state.lsn = lsn;
     this.#handlers = handlersOf(majorVersion);
+    this.#scanner = new RecordScanner(majorVersion);
+    this.#plainRecords = new PlainRecords(this.#state, sink);
   }
 
   /** End of the last record. */
@@ -139,41 +148,53 @@ export class RecordIngest {
   /**
    * Puts what a record stands for.
    *
-   * @param bytes One record, whose checksum was verified; unchanged until a returned promise settles.
+   * @param bytes One record, unchanged until a returned promise settles.
    * @param lsn Its end LSN, above that of the record before.
    * @returns Nothing if everything was put; else a promise.
-   * @throws `corrupt`, `out-of-range`, `too-large` for a record that cannot be right; `not-found` if the base
-   *   lacks what it needs, `exists` if it has what the record creates; `invalid-input` for a heap record that
-   *   can be read in two dialects; `out-of-order`; as base and sink. An error of a record names its kind and its
-   *   LSN, and the ingest has ended: the sink may have a part of the record's values.
+   * @throws `corrupt`, `truncated`, `out-of-range`, `too-large` for a record that cannot be right; `not-found`
+   *   if the base lacks what it needs, `exists` if it has what the record creates; `invalid-input` for a heap
+   *   record that can be read in two dialects; `out-of-order`; as base and sink. An error of a record names its
+   *   kind and its LSN, and the ingest has ended: the sink may have a part of the record's values.
    */
   ingest(bytes: Uint8Array, lsn: Lsn): void | Promise<void> {
-    this.#begin(bytes, lsn);
-    const record = this.#decode(bytes);
-    const work = this.#work(record, bytes);
+    checkBytes(bytes, 'WAL record');
+    this.#begin(lsn);
     try {
-      const step = work.next();
-      if (step.done !== true) return this.#wait(record, work, step.value);
-    } catch (error) {
-      throw this.#fail(error, record);
-    }
-  }
-
-  #decode(bytes: Uint8Array): WalRecord {
-    try {
-      return decodeWalRecord(bytes, this.#state.majorVersion);
+      checkRecord(bytes);
     } catch (error) {
       throw this.#fail(error, undefined);
     }
+    const memory = new ViewedBytes(bytes);
+    return this.#ingest(memory, { offset: 0, size: bytes.length, lsn });
   }
 
-  #begin(bytes: Uint8Array, lsn: Lsn): void {
+  /**
+   * As `ingest`, for a record of a batch, whose checksum is known to be right.
+   *
+   * @param batch Unchanged until a returned promise settles. Its version must be that of the ingest.
+   * @param index Number of the record in the batch.
+   */
+  ingestFrom(batch: WalRecordBatch, index: number): void | Promise<void> {
+    const { majorVersion } = this.#state;
+    if (batch.majorVersion !== majorVersion) {
+      const [expected, actual] = [`${majorVersion}`, `${batch.majorVersion}`];
+      throw new StorageError('invalid-input', { what: 'version of the WAL', expected, actual });
+    }
+    const lsn = batch.endLsn(index);
+    this.#begin(lsn);
+    return this.#ingest(batch.memory, {
+      offset: batch.offset(index),
+      size: batch.size(index),
+      lsn,
+    });
+  }
+
+  #begin(lsn: Lsn): void {
     const progress = this.#progress;
     if (progress.kind === 'failed') throw progress.error;
     if (progress.kind === 'waiting') {
       throw new StorageError('out-of-order', { what: 'record before the one before was ingested' });
     }
-    checkBytes(bytes, 'WAL record');
     if (lsn <= this.#state.lsn) {
       throw new StorageError('out-of-order', {
         what: 'end of the WAL record',
@@ -182,6 +203,21 @@ export class RecordIngest {
       });
     }
     this.#state.lsn = lsn;
+  }
+
+  #ingest(memory: ViewedBytes, place: RecordPlace): void | Promise<void> {
+    let record: WalRecord | undefined;
+    try {
+      this.#scanner.scan(memory.view, place.offset, place.size);
+      if (this.#plainRecords.put(this.#scanner, memory, place)) return;
+      record = scannedRecord(memory.bytes, this.#scanner);
+      const bytes = memory.bytes.subarray(place.offset, place.offset + place.size);
+      const work = this.#work(record, bytes);
+      const step = work.next();
+      if (step.done !== true) return this.#wait(record, work, step.value);
+    } catch (error) {
+      throw this.#fail(error, record);
+    }
   }
 
   *#work(record: WalRecord, bytes: Uint8Array): Asking<void> {

@@ -45,10 +45,21 @@ export function abortTransaction(state: IngestState, record: WalRecord): Asking<
   return endTransaction(state, record, 'aborted');
 }
 
+/** Puts the end of a transaction that has nothing but a time: no subtransactions, and nothing dropped. */
+export function putPlainEnd(
+  state: IngestState,
+  xid: number,
+  { status, time }: { readonly status: TransactionStatus; readonly time: bigint },
+): void {
+  putStatus(state, [xid], { status, time });
+}
+
+type TransactionStatus = 'committed' | 'aborted';
+
 function* endTransaction(
   state: IngestState,
   record: WalRecord,
-  status: 'committed' | 'aborted',
+  status: TransactionStatus,
 ): Asking<void> {
   const { mainData, info } = record;
   const end = decodeTransactionEnd(mainData, info, state.majorVersion);
@@ -58,18 +69,27 @@ function* endTransaction(
   }
   const xid = isPrepared ? (end.preparedXid as number) : record.xid;
   for (const xids of runsOf([xid, ...end.subxids])) {
-    const page = Math.floor((xids[0] as number) / XIDS_PER_PAGE);
-    const value =
-      status === 'committed'
-        ? ({ type: 'clog_set_committed', xids, timestamp: end.time } as const)
-        : ({ type: 'clog_set_aborted', xids } as const);
-    putSlruRecord(state, 'clog', page, value);
+    putStatus(state, xids, { status, time: end.time });
   }
   yield* dropRelations(state, end.droppedRelations);
   if (record.origin !== undefined && record.origin !== 0) {
     putOrigin(state, record.origin, originLsn(end, mainData));
   }
   if (isPrepared) yield* forgetPrepared(state, xid);
+}
+
+/** Requires: all on one page of the log. */
+function putStatus(
+  state: IngestState,
+  xids: readonly number[],
+  { status, time }: { readonly status: TransactionStatus; readonly time: bigint },
+): void {
+  const page = Math.floor((xids[0] as number) / XIDS_PER_PAGE);
+  const value =
+    status === 'committed'
+      ? ({ type: 'clog_set_committed', xids, timestamp: time } as const)
+      : ({ type: 'clog_set_aborted', xids } as const);
+  putSlruRecord(state, 'clog', page, value);
 }
 
 const OPERATION_MASK = 0x70;
