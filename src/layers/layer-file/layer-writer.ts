@@ -238,7 +238,7 @@ export class LayerFileWriter {
   async finish({ encodeSummary, lastPuts, name }: LayerEnd): Promise<FinishedLayer> {
     if (this.#state !== 'open') return this.#refuseToFinish();
     this.#state = 'finishing';
-    if (name !== undefined) this.#file = fileNamed(name, this.#options);
+    if (name !== undefined) this.#file = fileRenamed(this.#file, name, this.#options);
     const finishing = this.#finish(encodeSummary, lastPuts);
     const ignore = (): void => {};
     this.#settled = finishing.then(ignore, ignore);
@@ -357,6 +357,16 @@ function fileNamed(layer: LayerName, { directory, generation }: WriteOptions): N
   const name = formatLayerName({ ...layer, generation });
   const path = pathIn(directory, name);
   return { name, path, target: absolutePath(path) };
+}
+
+/** In the directory where the file was begun, whatever the process has as its working directory by now. */
+function fileRenamed(
+  { target }: NamedFile,
+  layer: LayerName,
+  { directory, generation }: WriteOptions,
+): NamedFile {
+  const name = formatLayerName({ ...layer, generation });
+  return { name, path: pathIn(directory, name), target: pathIn(dirname(target), name) };
 }
 
 const SYNC_EVERY = 16 * 1024 * 1024;
