@@ -10,15 +10,21 @@ import { GOLDEN_DIRECTORY } from './golden.ts';
  * `[path, size]`, the files in that order.
  */
 export async function unpackTimelines(name: string, directory: string): Promise<void> {
-  const pack = readCompressed(`${name}.pack.br`);
+  for (const [path, bytes] of filesOfPack(readCompressed(`${name}.pack.br`))) {
+    await mkdir(dirname(join(directory, path)), { recursive: true });
+    await writeFile(join(directory, path), bytes);
+  }
+}
+
+/** The files of a pack that was decompressed; views. */
+export function filesOfPack(pack: Buffer): [path: string, bytes: Buffer][] {
   const headerEnd = 4 + pack.readUInt32BE();
   const files: [string, number][] = JSON.parse(pack.subarray(4, headerEnd).toString());
   let at = headerEnd;
-  for (const [path, size] of files) {
-    await mkdir(dirname(join(directory, path)), { recursive: true });
-    await writeFile(join(directory, path), pack.subarray(at, at + size));
+  return files.map(([path, size]) => {
     at += size;
-  }
+    return [path, pack.subarray(at - size, at)];
+  });
 }
 
 /** The lines of a compressed file of JSON lines. */
