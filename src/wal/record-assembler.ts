@@ -57,7 +57,7 @@ type State =
   | 'switched'
   | 'ended';
 
-/** Whether a step leaves more to do, or the batch must be returned or a chunk given. */
+/** Whether to take another step, or return the batch or wait for a chunk. */
 type Progress = 'go-on' | 'pause';
 
 export class RecordAssembler {
@@ -76,6 +76,8 @@ export class RecordAssembler {
   #searchFrom: Lsn;
   /** Bytes that are left of a record that is skipped. */
   #rest = 0;
+  /** Offset in the chunk of the end of the range. */
+  #endAt = 0;
   /** Where the segment begins that follows a switch; where to return to. */
   #target: Lsn = 0n;
 
@@ -127,7 +129,8 @@ export class RecordAssembler {
     else this.#gathering.useRoomOf(chunk);
     this.#chunk = chunk;
     this.#cursor.enter(chunk);
-    if (chunk.lsn >= this.#options.end) this.finishRange();
+    this.#endAt = Number(this.#options.end - chunk.lsn);
+    if (this.#endAt <= 0) this.finishRange();
     else if (isFirst && startsWithoutHeader(chunk, this.#searchFrom)) {
       this.#cursor.at = Number(this.#searchFrom - chunk.lsn);
       this.#state = 'records';
@@ -162,8 +165,7 @@ export class RecordAssembler {
 
   /** Reports that no more WAL will come, and why. */
   finish(error: StorageError): void {
-    if (this.#state === 'ended') return;
-    this.#outcome.finish(this.position, error);
+    if (this.#state !== 'ended') this.#outcome.finish(this.position, error);
     this.#state = 'ended';
   }
 
@@ -198,8 +200,7 @@ export class RecordAssembler {
   }
 
   #readRecords(chunk: WalChunk): Progress {
-    const { length } = chunk;
-    const { view } = chunk.memory;
+    const { length, memory } = chunk;
     while (this.#cursor.at < length) {
       const at = this.#cursor.at;
       if (at % WAL_PAGE_SIZE === 0) {
@@ -213,13 +214,14 @@ export class RecordAssembler {
       }
       const pageEnd = Math.min(this.#cursor.pageEnd, length);
       if (pageEnd - at < 4) return 'pause';
-      const size = view.getUint32(at, true);
+      const size = memory.view.getUint32(at, true);
       const sizeFault = this.#records.lengthFault(size);
       if (sizeFault !== undefined) return this.#damaged(sizeFault);
       if (at + size > pageEnd) return this.#beginGathering(chunk, { size, pageEnd });
       this.#records.locate(this.#cursor.highAt(at), this.#cursor.lowAt(at));
       const fault =
-        this.#records.headerFault(view, at) ?? this.#records.checksumFault(view, at, size);
+        this.#records.headerFault(memory.view, at) ??
+        this.#records.checksumFault(memory.view, at, size);
       if (fault !== undefined) return this.#damaged(fault);
       if (at >= this.#cursor.switchAt) this.#cursor.updateTimeline(this.#pages.timelineId);
       if (this.#add(at, size, recordAligned(at + size)) === 'pause') return 'go-on';
@@ -227,20 +229,17 @@ export class RecordAssembler {
     return 'pause';
   }
 
-  /**
-   * Adds a checked record of the memory of the batch, which ends before `next` in the chunk. Returns: `pause`
-   * if the state has changed.
-   */
+  /** Adds a checked record, which ends before `next` in the chunk. Returns: `pause` if the state has changed. */
   #add(offset: number, size: number, next: number): Progress {
     const records = this.#records;
-    if (this.#cursor.lsnAt(next) > this.#options.end) {
+    if (next > this.#endAt) {
       this.#endRange(this.#records.startLsn);
       return 'pause';
     }
     const { startHigh, startLow } = records;
     records.accept();
     this.#cursor.at = next;
-    const isSwitch = records.isSwitch;
+    const { isSwitch } = records;
     if (isSwitch) {
       this.#target = this.#cursor.segmentEndAt(next);
       this.#state = 'switched';
@@ -255,7 +254,8 @@ export class RecordAssembler {
     const endHigh = target?.high ?? this.#cursor.highAt(next);
     const endLow = target?.low ?? this.#cursor.lowAt(next);
     this.#batch.add({ startHigh, startLow, endHigh, endLow, timelineId, offset, size });
-    return isSwitch ? 'pause' : 'go-on';
+    if (next >= this.#endAt) this.#endRange(this.#cursor.lsn);
+    return this.#state === 'records' ? 'go-on' : 'pause';
   }
 
   /** Whether the first record shows that one between it and the start was not found. */

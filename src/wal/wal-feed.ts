@@ -39,7 +39,7 @@ const CHUNK_COUNT = CHUNKS_AHEAD + 2;
 export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, void, undefined> {
   const reading: Promise<FeedItem>[] = [];
   const closing: Promise<unknown>[] = [];
-  const chunks = Array.from({ length: CHUNK_COUNT }, () => new WalChunk(options.capacity));
+  const chunks: WalChunk[] = [];
   const plan = planOf(options);
   let turn = 0;
   try {
@@ -52,8 +52,13 @@ export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, vo
           closing.push(Promise.allSettled(reading).then(() => step.opened.close()));
           continue;
         }
-        const item = step.kind === 'read' ? readInto(chunks[turn], step, options) : step;
-        if (step.kind === 'read') turn = (turn + 1) % CHUNK_COUNT;
+        let item: FeedItem | Promise<FeedItem>;
+        if (step.kind === 'read') {
+          const chunk = chunks[turn] ?? new WalChunk(options.capacity);
+          chunks[turn] = chunk;
+          turn = (turn + 1) % CHUNK_COUNT;
+          item = readInto(chunk, step, options);
+        } else item = step;
         const settling = Promise.resolve(item);
         // Reported when its turn comes.
         settling.catch(() => {});
@@ -81,20 +86,19 @@ interface PlannedRead {
 }
 
 async function readInto(
-  chunk: WalChunk | undefined,
+  chunk: WalChunk,
   { opened, path, lsn, offset, length }: PlannedRead,
   { signal }: FeedOptions,
 ): Promise<FeedItem> {
-  const target = chunk ?? new WalChunk(length);
   try {
-    const bytes = target.memory.bytes.subarray(0, length);
+    const bytes = chunk.memory.bytes.subarray(0, length);
     await readExactly(opened.source, bytes, offset, { signal });
   } catch (error) {
     throw withPath(error, path === '' ? undefined : path);
   }
-  target.lsn = lsn;
-  target.length = length;
-  return { kind: 'chunk', chunk: target };
+  chunk.lsn = lsn;
+  chunk.length = length;
+  return { kind: 'chunk', chunk };
 }
 
 /** A file that no more is to be read of. */

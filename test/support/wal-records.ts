@@ -52,7 +52,8 @@ export function walRecord(record: HandMadeRecord): Uint8Array {
   if (origin !== undefined) headers.push(253, ...u16(origin));
   if (mainData.length > 255) headers.push(254, ...u32(mainData.length));
   else if (mainData.length > 0) headers.push(255, mainData.length);
-  const bytes = Uint8Array.of(...new Uint8Array(24), ...headers, ...data, ...mainData);
+  const parts = [new Uint8Array(24), Uint8Array.from(headers), Uint8Array.from(data), mainData];
+  const bytes = new Uint8Array(Buffer.concat(parts));
   const view = new DataView(bytes.buffer);
   view.setUint32(0, bytes.length, true);
   view.setUint32(4, record.xid ?? 0, true);

@@ -54,10 +54,7 @@ export class WalBuilder {
   append(record: Uint8Array): BuiltRecord {
     this.#header();
     const startLsn = this.lsn;
-    const bytes = record.slice();
-    const view = new DataView(bytes.buffer);
-    view.setBigUint64(8, this.#previous, true);
-    view.setUint32(20, recordChecksum(bytes), true);
+    const bytes = this.#linked(record);
     this.write(bytes);
     this.align();
     const built = { startLsn, endLsn: this.lsn, bytes };
@@ -69,9 +66,9 @@ export class WalBuilder {
   /** The first bytes of a record, and then a page that says that the rest will not come. */
   appendOverwritten(record: Uint8Array, length: number): void {
     this.#header();
-    this.write(record.subarray(0, length), record.length - length);
+    this.write(this.#linked(record).subarray(0, length), record.length - length);
     this.#rest = 0;
-    while (this.#length % PAGE !== 0) this.#put(0);
+    this.#put(new Uint8Array((PAGE - (this.#length % PAGE)) % PAGE));
     this.#overwrites = true;
     this.#header();
     this.#overwrites = false;
@@ -86,16 +83,18 @@ export class WalBuilder {
   /** Bytes of a record, over page borders. */
   write(bytes: Uint8Array, missing = 0): void {
     this.#rest = bytes.length + missing;
-    for (const byte of bytes) {
-      if (this.#length % PAGE === 0) this.#header();
-      this.#put(byte);
-      this.#rest -= 1;
+    for (let at = 0; at < bytes.length; ) {
+      this.#header();
+      const part = bytes.subarray(at, at + PAGE - (this.#length % PAGE));
+      this.#put(part);
+      this.#rest -= part.length;
+      at += part.length;
     }
     this.#rest = 0;
   }
 
   align(): void {
-    while (this.#length % 8 !== 0) this.#put(0);
+    this.#put(new Uint8Array((8 - (this.#length % 8)) % 8));
   }
 
   /** What was written, without the zeros that follow; a copy. */
@@ -117,6 +116,14 @@ export class WalBuilder {
     });
   }
 
+  #linked(record: Uint8Array): Uint8Array {
+    const bytes = record.slice();
+    const view = new DataView(bytes.buffer);
+    view.setBigUint64(8, this.#previous, true);
+    view.setUint32(20, recordChecksum(bytes), true);
+    return bytes;
+  }
+
   #header(): void {
     if (this.#length % PAGE !== 0) return;
     const isFirst = this.#length % SEGMENT_SIZE === 0;
@@ -133,15 +140,13 @@ export class WalBuilder {
       view.setUint32(32, SEGMENT_SIZE, true);
       view.setUint32(36, PAGE, true);
     }
-    this.#grow(this.#length + header.length);
-    this.#bytes.set(header, this.#length);
-    this.#length += header.length;
+    this.#put(header);
   }
 
-  #put(byte: number): void {
-    this.#grow(this.#length + 1);
-    this.#bytes[this.#length] = byte;
-    this.#length += 1;
+  #put(bytes: Uint8Array): void {
+    this.#grow(this.#length + bytes.length);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.length;
   }
 
   #grow(length: number): void {

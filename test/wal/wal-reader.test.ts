@@ -1,0 +1,430 @@
+import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { formatPgLsn, type Lsn } from '../../src/layers/lsn.ts';
+import { directoryStore } from '../../src/object-store/directory-store.ts';
+import { openWal, type WalReadOptions } from '../../src/wal/wal-reader.ts';
+import {
+  type WalSource,
+  walBytes,
+  walDirectory,
+  walFiles,
+  walObjects,
+} from '../../src/wal/wal-source.ts';
+import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
+import { walRecord } from '../support/wal-records.ts';
+import { type BuiltRecord, SEGMENT_SIZE, WalBuilder } from '../support/wal-segments.ts';
+
+const START = BigInt(SEGMENT_SIZE);
+const PAGE = 8192;
+
+const message = (length: number, fill = 7): Uint8Array =>
+  walRecord({ resourceManager: 21, info: 0, mainData: new Uint8Array(length).fill(fill) });
+
+const switchRecord = (): Uint8Array => walRecord({ resourceManager: 0, info: 0x40 });
+
+/** Some records, among them one over two page borders. */
+function built(options: { majorVersion?: number; start?: bigint } = {}): WalBuilder {
+  const builder = new WalBuilder(options);
+  for (const length of [10, 300, 2 * PAGE, 0, 5000, 5000, 40]) builder.append(message(length));
+  return builder;
+}
+
+interface Found {
+  readonly lsns: readonly Lsn[];
+  readonly bytes: readonly Uint8Array[];
+  readonly skips: readonly string[];
+  readonly end: string;
+}
+
+/** Reads everything; `end` is `kind at LSN: message`. */
+async function read(source: WalSource, options: WalReadOptions = {}): Promise<Found> {
+  const lsns: Lsn[] = [];
+  const bytes: Uint8Array[] = [];
+  const skips: string[] = [];
+  const wal = await openWal(source, options);
+  for await (const batch of wal) {
+    const { skipped } = batch;
+    if (skipped !== undefined) {
+      skips.push(`${formatPgLsn(skipped.lsn)}-${formatPgLsn(skipped.resumesAt)}`);
+    }
+    for (let index = 0; index < batch.length; index += 1) {
+      lsns.push(batch.startLsn(index));
+      bytes.push(batch.bytes(index).slice());
+    }
+  }
+  const { kind, lsn, error } = wal.end ?? { kind: 'none', lsn: 0n, error: undefined };
+  return { lsns, bytes, skips, end: `${kind} at ${formatPgLsn(lsn)}: ${error?.message ?? ''}` };
+}
+
+const startsOf = (records: readonly BuiltRecord[]): Lsn[] =>
+  records.map(({ startLsn }) => startLsn);
+
+describe('records', () => {
+  test.each([14, 15, 16, 17])('of version %i come back as they were written', async (version) => {
+    const builder = built({ majorVersion: version });
+    const found = await read(walBytes(builder.files));
+    expect(found.lsns).toEqual(startsOf(builder.records));
+    expect(found.bytes).toEqual(builder.records.map(({ bytes }) => bytes));
+    expect(found.end).toContain(`end-of-wal at ${formatPgLsn(builder.lsn)}`);
+  });
+
+  test('end at the padded end, and at a page border at the border itself', async () => {
+    const builder = new WalBuilder();
+    const first = builder.append(message(10));
+    const left = PAGE - (Number(builder.lsn) % PAGE);
+    const second = builder.append(message(left - 24 - 5));
+    builder.append(message(1));
+    expect(second.endLsn % BigInt(PAGE)).toBe(0n);
+    const wal = await openWal(walBytes(builder.files));
+    for await (const batch of wal) {
+      expect(batch.endLsn(0)).toBe(first.endLsn);
+      expect(batch.endLsn(1)).toBe(second.endLsn);
+      expect(batch.startLsn(2)).toBe(second.endLsn + 24n);
+      expect(batch.timelineId(1)).toBe(1);
+      expect(storageErrorThrownBy(() => batch.bytes(3)).code).toBe('out-of-range');
+    }
+  });
+
+  test('inside a page are views of what was read', async () => {
+    const wal = await openWal(walBytes(built().files));
+    for await (const batch of wal) expect(batch.bytes(0).buffer).toBe(batch.memory.bytes.buffer);
+  });
+
+  test('longer than what is read at a time, over segments, have memory of their own', async () => {
+    const builder = new WalBuilder();
+    builder.append(message(10));
+    builder.append(message(3 * SEGMENT_SIZE));
+    builder.append(message(20));
+    const found = await read(walBytes(builder.files));
+    expect(found.lsns).toEqual(startsOf(builder.records));
+    const [, long = new Uint8Array(0)] = found.bytes;
+    expect(Buffer.compare(long, builder.records[1]?.bytes ?? long)).toBe(0);
+    expect(long).toHaveLength(3 * SEGMENT_SIZE + 29);
+  });
+
+  test('above the maximum length are damage', async () => {
+    const found = await read(walBytes(built().files), { maximumRecordLength: 10_000 });
+    expect(found.lsns).toHaveLength(2);
+    expect(found.end).toMatch(/corrupt at .*length of the WAL record.*24 to 10000, found 16413/);
+  });
+
+  test('over the border of the LSN halves', async () => {
+    const builder = built({ start: 2n ** 32n - BigInt(SEGMENT_SIZE) });
+    builder.append(message(2 * SEGMENT_SIZE));
+    builder.append(message(5));
+    const found = await read(walBytes(builder.files));
+    expect(found.lsns).toEqual(startsOf(builder.records));
+  });
+});
+
+describe('the range', () => {
+  test('begins with the first record at or after any LSN, and has none that ends after its end', async () => {
+    const builder = built();
+    for (const [index, { startLsn }] of builder.records.entries()) {
+      for (const start of [startLsn, startLsn - 1n]) {
+        const found = await read(walBytes(builder.files), { start });
+        expect(found.lsns).toEqual(startsOf(builder.records.slice(index)));
+      }
+      const end = builder.records[index]?.endLsn ?? 0n;
+      const upTo = await read(walBytes(builder.files), { end });
+      expect(upTo.lsns).toEqual(startsOf(builder.records.slice(0, index + 1)));
+      expect(upTo.end).toContain('end-of-range');
+      const before = await read(walBytes(builder.files), { end: end - 1n });
+      expect(before.lsns).toEqual(startsOf(builder.records.slice(0, index)));
+    }
+  });
+
+  test('that starts before the WAL has a gap', async () => {
+    const found = await read(walBytes(built({ start: 3n * START }).files), { start: START });
+    expect(found).toMatchObject({ lsns: [] });
+    expect(found.end).toMatch(/gap at 0\/100000: .*000000010000000000000001/);
+  });
+
+  test('that starts where records are lost says so', async () => {
+    const builder = built();
+    const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
+    const start = builder.records[3]?.startLsn ?? 0n;
+    const page = Number(start - START) - (Number(start) % PAGE);
+    bytes.fill(0, page, page + PAGE);
+    builder.append(message(10));
+    const found = await read(walBytes([{ bytes, name: '000000010000000000000001' }]), { start });
+    expect(found.lsns).toEqual([]);
+    expect(found.end).toMatch(/corrupt at .*the record at/);
+  });
+
+  test('that ends before it starts is refused', async () => {
+    const error = await storageErrorOf(openWal(walBytes(built().files), { start: 9n, end: 8n }));
+    expect(error.code).toBe('out-of-range');
+  });
+});
+
+describe('the end', () => {
+  const name = '000000010000000000000001';
+
+  test('is where old pages of a recycled segment begin', async () => {
+    const old = built({ start: START });
+    for (let index = 0; index < 20; index += 1) old.append(message(3000));
+    const builder = built({ start: 2n * START });
+    const bytes = (old.files[0] as { bytes: Uint8Array }).bytes.slice();
+    bytes.set(builder.bytes);
+    const found = await read(walBytes([{ name: '000000010000000000000002', bytes }]));
+    expect(found.lsns).toEqual(startsOf(builder.records));
+    expect(found.end).toContain('end-of-wal');
+  });
+
+  test('is where an old record with a right checksum does not link to the one before', async () => {
+    const builder = built();
+    const { lsn } = builder;
+    builder.previous = START + 40n;
+    builder.append(message(8));
+    const found = await read(walBytes(builder.files));
+    expect(found.lsns).toEqual(startsOf(builder.records.slice(0, -1)));
+    expect(found.end).toMatch(
+      new RegExp(`^end-of-wal at ${formatPgLsn(lsn)}: link to the record before`),
+    );
+  });
+
+  test.each([
+    ['the length', 0, 'length of the WAL record'],
+    ['the resource manager', 17, 'resource manager of the WAL record'],
+    ['the link', 8, 'link to the record before'],
+    ['the checksum', 20, 'checksum of the WAL record'],
+    ['the data', 40, 'checksum of the WAL record'],
+  ])('is corrupt where %s of a record is wrong and valid pages follow', async (_, byte, what) => {
+    const builder = built();
+    const bad = builder.records[1] as BuiltRecord;
+    const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
+    const at = Number(bad.startLsn - START) + byte;
+    bytes[at] = byte === 0 ? 3 : 0x55;
+    if (byte === 0) bytes.fill(0, at + 1, at + 4);
+    const stopped = await read(walBytes([{ name, bytes }]));
+    expect(stopped.lsns).toEqual(startsOf(builder.records.slice(0, 1)));
+    expect(stopped.end).toContain(`corrupt at ${formatPgLsn(bad.startLsn)}: ${what}`);
+    const skipping = await read(walBytes([{ name, bytes }]), { skipCorrupt: true });
+    expect(skipping.lsns).toEqual(
+      startsOf([...builder.records.slice(0, 1), ...builder.records.slice(3)]),
+    );
+    expect(skipping.skips).toEqual([`${formatPgLsn(bad.startLsn)}-0/102000`]);
+    expect(skipping.end).toContain('end-of-wal');
+  });
+
+  test('is a gap where a segment is missing', async () => {
+    const builder = new WalBuilder();
+    for (let index = 0; index < 300; index += 1) builder.append(message(9000));
+    const [first, , third] = builder.files;
+    const files = [first, third].filter((file) => file !== undefined);
+    const found = await read(walBytes(files));
+    expect(found.end).toMatch(/^gap at 0\/1[0-9A-F]+: WAL has a gap .*000000010000000000000002/);
+    const skipping = await read(walBytes(files), { skipCorrupt: true });
+    expect(skipping.skips).toHaveLength(1);
+    expect(skipping.lsns.at(-1)).toBe(builder.records.at(-1)?.startLsn);
+  });
+
+  test('is truncated where a file ends inside a record, and not where it ends after one', async () => {
+    const builder = built();
+    const { bytes } = builder;
+    const inside = await read(walBytes([{ name, bytes: bytes.subarray(0, bytes.length - 9) }]));
+    expect(inside.lsns).toEqual(startsOf(builder.records.slice(0, -1)));
+    expect(inside.end).toMatch(/^truncated at .*WAL segment is truncated at offset/);
+    const after = await read(walBytes([{ name, bytes }]));
+    expect(after.lsns).toEqual(startsOf(builder.records));
+    expect(after.end).toContain('end-of-wal');
+  });
+
+  test('cut at any byte never gives another record', async () => {
+    const builder = built();
+    const { bytes } = builder;
+    for (let length = 0; length <= bytes.length; length += 499) {
+      const file = { name, bytes: bytes.subarray(0, length) };
+      if (length < 40) {
+        expect((await storageErrorOf(openWal(walBytes([file])))).code).toBe('truncated');
+        continue;
+      }
+      const { lsns } = await read(walBytes([file]));
+      expect(lsns).toEqual(startsOf(builder.records).slice(0, lsns.length));
+    }
+  });
+
+  test('goes on after a segment switch, over zeros without page headers', async () => {
+    const builder = built();
+    const last = builder.append(switchRecord());
+    builder.fillSegment();
+    builder.append(message(20));
+    const { files, records } = builder;
+    const found = await read(walBytes(files));
+    expect(found.lsns).toEqual(startsOf(records));
+    const wal = await openWal(walBytes(files), { end: last.endLsn });
+    for await (const batch of wal) expect(batch.endLsn(batch.length - 1)).toBe(2n * START);
+    const after = await read(walBytes(files), { start: last.endLsn + 20_000n });
+    expect(after.lsns).toEqual(startsOf(records.slice(-1)));
+    const without = await read(
+      walBytes([
+        { name, bytes: (files[0] as { bytes: Uint8Array }).bytes.subarray(0, 5 * PAGE) },
+        ...files.slice(1),
+      ]),
+    );
+    expect(without.lsns).toEqual(startsOf(records));
+  });
+
+  test('goes on where a continuation was overwritten', async () => {
+    const builder = built();
+    builder.appendOverwritten(message(20_000), 3000);
+    builder.append(message(30));
+    const found = await read(walBytes(builder.files));
+    expect(found.lsns).toEqual(startsOf(builder.records));
+    expect(found.end).toContain('end-of-wal');
+  });
+
+  test.each([
+    ['of another cluster', (bytes: Uint8Array) => bytes.fill(9, 24, 25), 'system identifier'],
+    ['of another segment size', (bytes: Uint8Array) => bytes.fill(0x20, 34, 35), 'segment size'],
+    [
+      'of another version',
+      (bytes: Uint8Array) => bytes.fill(0x13, 0, 1),
+      'version of the WAL page',
+    ],
+    ['at another address', (bytes: Uint8Array) => bytes.fill(9, 13, 14), 'address of the WAL page'],
+    ['of a lower timeline', (bytes: Uint8Array) => bytes.fill(0, 4, 5), 'timeline of the WAL page'],
+    ['without a long header', (bytes: Uint8Array) => bytes.fill(1, 2, 3), 'header of the WAL page'],
+    ['with unknown flags', (bytes: Uint8Array) => bytes.fill(0x33, 2, 3), 'flags of the WAL page'],
+    [
+      'of another page size',
+      (bytes: Uint8Array) => bytes.fill(0x40, 37, 38),
+      'size of the WAL page',
+    ],
+  ])('is corrupt at a segment %s', async (_, change, what) => {
+    const builder = new WalBuilder();
+    for (let index = 0; index < 200; index += 1) builder.append(message(7000));
+    const { files } = builder;
+    change((files[1] as { bytes: Uint8Array }).bytes);
+    const found = await read(walBytes(files));
+    expect(found.end).toContain('corrupt at ');
+    expect(found.end).toContain(what);
+  });
+
+  test('is corrupt where the rest of a record is shorter than the page says', async () => {
+    const builder = built();
+    const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
+    bytes[PAGE + 16] = 1;
+    const found = await read(walBytes([{ name, bytes }]));
+    expect(found.end).toMatch(/corrupt at .*rest of the record/);
+  });
+
+  test('of custom resource managers is damage in version 14 only', async () => {
+    for (const [majorVersion, count] of [
+      [14, 0],
+      [15, 1],
+    ] as const) {
+      const builder = new WalBuilder({ majorVersion });
+      builder.append(walRecord({ resourceManager: 134, info: 0 }));
+      expect((await read(walBytes(builder.files))).lsns).toHaveLength(count);
+    }
+  });
+});
+
+describe('a source', () => {
+  async function filesIn(directory: string): Promise<WalBuilder> {
+    const builder = new WalBuilder();
+    for (let index = 0; index < 200; index += 1) builder.append(message(7000));
+    for (const { name = '', bytes } of builder.files) await writeFile(join(directory, name), bytes);
+    return builder;
+  }
+
+  test('of a directory, a data directory, files and objects has the same WAL', async () => {
+    const directory = await temporaryDirectory();
+    const folder = join(directory, 'pg_wal');
+    await mkdir(folder);
+    const builder = await filesIn(folder);
+    await writeFile(join(folder, 'archive_status'), 'not WAL');
+    const { files } = builder;
+    const paths = files.map(({ name = '' }) => join(folder, name));
+    const sources = [
+      walDirectory(folder),
+      walDirectory(directory),
+      walFiles(paths.toReversed()),
+      walObjects(directoryStore(directory), 'pg_wal'),
+      walBytes(files.map(({ bytes }) => ({ bytes }))),
+    ];
+    for (const source of sources) {
+      expect((await read(source)).lsns).toEqual(startsOf(builder.records));
+    }
+  });
+
+  test('prefers a whole segment to a partial one, and reads the partial one alone', async () => {
+    const directory = await temporaryDirectory();
+    const builder = await filesIn(directory);
+    const last = join(directory, '000000010000000000000002');
+    await writeFile(`${last}.partial`, new Uint8Array(SEGMENT_SIZE));
+    expect((await read(walDirectory(directory))).lsns).toHaveLength(builder.records.length);
+    await rename(last, `${last}.partial`);
+    expect((await read(walDirectory(directory))).lsns).toHaveLength(builder.records.length);
+  });
+
+  test('that grows is read on when the caller says so', async () => {
+    const builder = new WalBuilder();
+    let files = builder.files;
+    const source: WalSource = { path: 'growing', list: (signal) => walBytes(files).list(signal) };
+    const expected: Lsn[] = [];
+    let rounds = 0;
+    builder.append(message(100));
+    files = builder.files;
+    const found = await read(source, {
+      waitForMore: async (lsn) => {
+        rounds += 1;
+        expect(lsn).toBe(builder.records.at(-1)?.endLsn);
+        if (rounds > 60) return false;
+        builder.append(message(rounds * 997, rounds));
+        files = builder.files;
+        return true;
+      },
+    });
+    expected.push(...startsOf(builder.records));
+    expect(found.lsns).toEqual(expected);
+    expect(found.end).toContain('end-of-wal');
+  });
+
+  test('without segments, or without the timeline, is not found', async () => {
+    const directory = await temporaryDirectory();
+    expect((await storageErrorOf(openWal(walDirectory(directory)))).code).toBe('not-found');
+    const wanted = openWal(walBytes(built().files), { timeline: 7 });
+    expect((await storageErrorOf(wanted)).code).toBe('not-found');
+  });
+
+  test('of no WAL is refused with what was found', async () => {
+    const bytes = new Uint8Array(SEGMENT_SIZE).fill(0x41);
+    const error = await storageErrorOf(openWal(walBytes([{ bytes }])));
+    expect(error.code).toBe('unsupported-version');
+    expect(error.actual).toBe('4141');
+  });
+
+  test('ends with aborted once the signal fires', async () => {
+    const abort = new AbortController();
+    const builder = new WalBuilder();
+    for (let index = 0; index < 500; index += 1) builder.append(message(7000));
+    const wal = await openWal(walBytes(builder.files), { signal: abort.signal });
+    const reading = (async () => {
+      for await (const batch of wal) if (batch.length > 0) abort.abort();
+    })();
+    expect((await storageErrorOf(reading)).code).toBe('aborted');
+  });
+
+  test('is read once', async () => {
+    const wal = await openWal(walBytes(built().files));
+    for await (const batch of wal) expect(batch.length).toBeGreaterThan(0);
+    const again = wal[Symbol.asyncIterator]().next();
+    expect((await storageErrorOf(again)).code).toBe('invalid-input');
+  });
+
+  test('of a safekeeper begins without a page header', async () => {
+    const builder = built();
+    const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
+    const second = builder.records[1] as BuiltRecord;
+    bytes.fill(0, 0, Number(second.startLsn - START));
+    const source = walBytes([{ name: '000000010000000000000001', bytes }]);
+    const found = await read(source, { start: second.startLsn });
+    expect(found.lsns).toEqual(startsOf(builder.records.slice(1)));
+    expect((await read(source)).lsns).toEqual(startsOf(builder.records.slice(3)));
+  });
+});
