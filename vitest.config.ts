@@ -33,6 +33,7 @@ const IN_ONE_PROCESS = [
  * large inputs. `npm run test:unit` leaves them out, and needs no build.
  */
 const LONG = [
+  'test/ingest/pipeline/real-cluster.test.ts',
   'test/blob-writer/{blob-reader,blob-scanner,compression-pool}.test.ts',
   'test/cli/{corrupt,damage,golden,ndjson-lines,process,remote-timeline,shards}.test.ts',
   'test/cli/commands/{build,check,import-wal,map,timeline,wal}.test.ts',
