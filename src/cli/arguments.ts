@@ -54,6 +54,16 @@ export function countArgument(text: string): number {
   throw new InvalidArgumentError('Expected an integer of at least 0.');
 }
 
+const OLDEST_POSTGRES = 14;
+const NEWEST_POSTGRES = 17;
+
+/** A major version of Postgres whose WAL is known. */
+export function majorVersionArgument(text: string): number {
+  const version = countArgument(text);
+  if (version >= OLDEST_POSTGRES && version <= NEWEST_POSTGRES) return version;
+  throw new InvalidArgumentError(`Expected ${OLDEST_POSTGRES} to ${NEWEST_POSTGRES}.`);
+}
+
 const MAXIMUM_JOBS = 1024;
 
 /** Layers at a time. */

@@ -19,6 +19,7 @@ import { type Lsn, type LsnRange, MAXIMUM_LSN } from '../layers/lsn.ts';
 import { type ValueView, viewValue } from '../layers/value-format.ts';
 import { printsContents, type ValuesMode } from './context.ts';
 import type { LooseItem, ShownContent, ShownEntry } from './entry-json.ts';
+import type { ValueFilter } from './value-record.ts';
 
 export type DumpItem =
   | { readonly kind: 'entry'; readonly shown: ShownEntry }
@@ -143,12 +144,35 @@ function damagedValue(
   return { kind: 'damaged-entry', key, lsn, offset, error: located };
 }
 
+/** The items with the entries whose values are wanted; damage stays in its place. */
+export async function* wantedItems(
+  batches: AsyncIterable<Iterable<DumpItem>>,
+  filter: ValueFilter,
+): AsyncGenerator<Iterable<DumpItem>, void, undefined> {
+  for await (const batch of batches) yield wantedOf(batch, filter);
+}
+
+function* wantedOf(
+  batch: Iterable<DumpItem>,
+  filter: ValueFilter,
+): Generator<DumpItem, void, undefined> {
+  for (const item of batch) {
+    if (item.kind !== 'entry' || isWanted(item.shown, filter)) yield item;
+  }
+}
+
+function isWanted({ type, content }: ShownEntry, filter: ValueFilter): boolean {
+  return content.kind === 'whole' && filter(type, content.bytes);
+}
+
 /** What a dump selects. */
 export interface Selection {
   readonly keyRange?: KeyRange | undefined;
   readonly lsnStart?: Lsn | undefined;
   readonly lsnEnd?: Lsn | undefined;
   readonly values: ValuesMode;
+  /** Which values are wanted; undefined for all. */
+  readonly filter?: ValueFilter | undefined;
 }
 
 /** Reads the entries that are selected; undefined if the ranges are empty. */
@@ -160,7 +184,7 @@ export function selectItems(
   const { keyRange, lsnStart, lsnEnd } = options;
   const onLoosePiece = (offset: number, piece: Uint8Array) => digest.add(offset, piece);
   const salvage = (range: EntryOptions) =>
-    printsContents(options.values)
+    printsContents(options.values) || options.filter !== undefined
       ? reader.salvageBatches(range)
       : reader.salvageStreamed({ ...range, onLoosePiece });
   if (reader.summary.kind === 'image') {

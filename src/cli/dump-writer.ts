@@ -25,8 +25,10 @@ import { formatCount } from './human.ts';
 import type { JsonPiece } from './json.ts';
 import { ListWriter } from './list-writer.ts';
 import type { Output } from './output.ts';
+import type { RecordReading } from './record-options.ts';
 import { type Column, Table } from './table.ts';
 import { valuePieces } from './value-json.ts';
+import { recordText } from './value-record.ts';
 
 export interface DumpWriter {
   /** Returns undefined if the text was only collected. */
@@ -38,24 +40,28 @@ export interface DumpWriterOptions {
   readonly format: Format;
   readonly values: ValuesMode;
   readonly kind: 'delta' | 'image';
+  /** How WAL records are described, with `--values json`; undefined if they are not. */
+  readonly reading: RecordReading | undefined;
   /** Whole keys, and what they mean; else a table fits 80 columns. */
   readonly isWide: boolean;
 }
 
 export function createDumpWriter(output: Output, options: DumpWriterOptions): DumpWriter {
-  const { format, values } = options;
+  const { format } = options;
   return format === 'people'
     ? new TableDumpWriter(output, options)
-    : new JsonDumpWriter(new ListWriter(output, format), values);
+    : new JsonDumpWriter(new ListWriter(output, format), options);
 }
 
 class JsonDumpWriter implements DumpWriter {
   readonly #list: ListWriter;
   readonly #values: ValuesMode;
+  readonly #reading: RecordReading | undefined;
 
-  constructor(list: ListWriter, values: ValuesMode) {
+  constructor(list: ListWriter, { values, reading }: DumpWriterOptions) {
     this.#list = list;
     this.#values = values;
+    this.#reading = reading;
   }
 
   item(item: DumpItem): Promise<void> | undefined {
@@ -83,7 +89,7 @@ class JsonDumpWriter implements DumpWriter {
     return this.#list.writeFilled({
       maximumLength: MAXIMUM_FIELDS_LENGTH,
       fill: (target, at) => writeEntryFields(target, at, shown),
-      rest: contentPieces(shown, this.#values),
+      rest: contentPieces(shown, this.#values, this.#reading),
     });
   }
 }
@@ -102,13 +108,15 @@ class TableDumpWriter implements DumpWriter {
   readonly #table: Table;
   readonly #values: ValuesMode;
   readonly #isWide: boolean;
+  readonly #reading: RecordReading | undefined;
 
-  constructor(output: Output, { values, isWide }: DumpWriterOptions) {
+  constructor(output: Output, { values, isWide, reading }: DumpWriterOptions) {
     const title = lastTitle(values, isWide);
     const overflow = printsContents(values) ? 'cut' : 'wrap';
     this.#table = new Table(output, [...COLUMNS, { title, style: 'dim', overflow }]);
     this.#values = values;
     this.#isWide = isWide;
+    this.#reading = reading;
   }
 
   item(item: DumpItem): Promise<void> | undefined {
@@ -161,7 +169,7 @@ class TableDumpWriter implements DumpWriter {
       String(entry.offset),
       formatCount(entry.storedLength),
       formatCount(length),
-      this.#values === 'none' && !this.#isWide ? '' : lastCell(shown, this.#values),
+      this.#values === 'none' && !this.#isWide ? '' : lastCell(shown, this.#values, this.#reading),
     ];
   }
 }
@@ -194,13 +202,19 @@ const NO_BYTES = new Uint8Array(0);
 /** Maximum number of bytes of a value that a table shows. */
 const SHOWN_BYTES = 4096;
 
-function lastCell(shown: ShownEntry, values: ValuesMode): string {
+function lastCell(
+  shown: ShownEntry,
+  values: ValuesMode,
+  reading: RecordReading | undefined,
+): string {
   const { entry, content } = shown;
   if (values === 'none') return explainKey(entry.key);
   if (values === 'sha256') return digestOf(shown);
   assert(content.kind === 'whole', 'content that is printed is not streamed');
   if (values === 'hex' || content.value === undefined) return hexText(content.bytes);
-  return valuePieces(content.value)
+  const { value } = content;
+  if (reading !== undefined && value.type === 'wal') return recordText(value.bytes, reading);
+  return valuePieces(value)
     .map((piece) => (isUint8Array(piece) ? hexText(piece) : beginOf(piece)))
     .join('');
 }

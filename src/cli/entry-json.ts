@@ -9,8 +9,10 @@ import { type ValueView, viewValue } from '../layers/value-format.ts';
 import type { ValuesMode } from './context.ts';
 import type { EntryFields } from './entry-fields.ts';
 import { encodeJson, type JsonPieces } from './json.ts';
+import type { RecordReading } from './record-options.ts';
 import { storageErrorJson } from './reporter.ts';
 import { valuePieces } from './value-json.ts';
+import { recordJson } from './value-record.ts';
 
 export type ShownContent =
   | { readonly kind: 'whole'; readonly bytes: Uint8Array; readonly value?: ValueView | undefined }
@@ -21,15 +23,21 @@ export interface ShownEntry extends EntryFields {
   readonly content: ShownContent;
 }
 
-/** What follows the common fields: nothing, or the last field. */
-export function contentPieces(shown: ShownEntry, mode: ValuesMode): JsonPieces {
+/** What follows the common fields: nothing, or the last fields. */
+export function contentPieces(
+  shown: ShownEntry,
+  mode: ValuesMode,
+  reading?: RecordReading,
+): JsonPieces {
   if (mode === 'none') return [];
   if (mode === 'sha256') return [`,"sha256":"${digestOf(shown)}"`];
   const { content } = shown;
   assert(content.kind === 'whole', 'content that is printed is not streamed');
-  return mode === 'json' && content.value !== undefined
-    ? [',"value":', ...valuePieces(content.value)]
-    : [',"hex":"', content.bytes, '"'];
+  const { value } = content;
+  if (mode !== 'json' || value === undefined) return [',"hex":"', content.bytes, '"'];
+  const pieces = [',"value":', ...valuePieces(value)];
+  if (reading === undefined || value.type !== 'wal') return pieces;
+  return [...pieces, `,"record":${encodeJson(recordJson(value.bytes, reading))}`];
 }
 
 export function digestOf({ content }: ShownEntry): string {

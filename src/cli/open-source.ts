@@ -4,7 +4,7 @@
  */
 import type { OpenTimelineOptions, TimelineSource } from '../timeline/open-timeline.ts';
 import type { Timeline } from '../timeline/timeline.ts';
-import { countArgument, generationArgument, identifierArgument } from './arguments.ts';
+import { generationArgument, identifierArgument, majorVersionArgument } from './arguments.ts';
 import { type OptionValues, option } from './command.ts';
 import type { Context } from './context.ts';
 import { REMOTE_OPTIONS } from './remote-source.ts';
@@ -22,7 +22,7 @@ export const SOURCE_OPTIONS = {
   pgVersion: option(
     '--pg-version <n>',
     'major version of Postgres, for a source without an index',
-    countArgument,
+    majorVersionArgument,
   ),
   ...REMOTE_OPTIONS,
 };

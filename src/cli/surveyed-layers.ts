@@ -15,6 +15,8 @@ export type SurveyedReader =
       /** Closed when the next one is asked for. */
       readonly reader: AnyLayerReader;
       readonly name: string;
+      /** Version of Postgres by the index; undefined without one. */
+      readonly pgVersion: number | undefined;
       /** Bytes of the layers before it, and of all. */
       readonly done: number;
       readonly total: number;
@@ -43,7 +45,8 @@ export async function* openSurveyed(
       continue;
     }
     try {
-      yield { reader, name, done, total };
+      const pgVersion = survey.index?.content.fields.metadata.pgVersion;
+      yield { reader, name, pgVersion, done, total };
     } finally {
       await reader.close();
     }

@@ -4,16 +4,20 @@ import { formatLsn } from '../layers/lsn.ts';
 import type { PageResult } from '../timeline/read-page.ts';
 import type { LayerVisit, Reconstruction, TimelineEntry } from '../timeline/reconstruct.ts';
 import { encodeJson, type Json } from './json.ts';
+import type { RecordReading } from './record-options.ts';
+import { recordJsonOf } from './value-record.ts';
 
 /** What a read of a key comes to. */
 export type ExplainResult = PageResult['kind'];
 
-export function timelineEntryJson(entry: TimelineEntry): Json {
+/** With the WAL record in words, if its version is known. */
+export function timelineEntryJson(entry: TimelineEntry, reading?: RecordReading): Json {
   return {
     key: formatKey(entry.key),
     lsn: formatLsn(entry.lsn),
     layer: entry.layer,
     ...blobJson(entry),
+    record: recordJsonOf(entry.type, entry.bytes, reading),
   };
 }
 
@@ -21,7 +25,11 @@ export function timelineEntryJson(entry: TimelineEntry): Json {
  * The JSON text of a read, in pieces so that it is joined once. A read may have 10,000 entries, and many reads have
  * millions: their texts, which are digits and words of the format, are composed without an object for each.
  */
-export function reconstructionText(found: Reconstruction, result: ExplainResult): string {
+export function reconstructionText(
+  found: Reconstruction,
+  result: ExplainResult,
+  reading?: RecordReading,
+): string {
   const { key, lsn, visits, base, records } = found;
   const head = encodeJson({ key: formatKey(key), lsn: formatLsn(lsn) });
   const tail = encodeJson({
@@ -29,22 +37,30 @@ export function reconstructionText(found: Reconstruction, result: ExplainResult)
     records: records.length,
     result,
   });
-  return `${head.slice(0, -1)},"visits":[${visits.map(visitText).join()}],${tail.slice(1)}`;
+  return `${head.slice(0, -1)},"visits":[${visits.map((visit) => visitText(visit, reading)).join()}],${tail.slice(1)}`;
 }
 
-function visitText({ timelineId, layer, lsnRange, entries }: LayerVisit): string {
+function visitText(
+  { timelineId, layer, lsnRange, entries }: LayerVisit,
+  reading: RecordReading | undefined,
+): string {
   const head = encodeJson({
     timeline_id: timelineId ?? null,
     layer,
     lsn_floor: formatLsn(lsnRange.start),
     lsn_end: formatEnd(lsnRange.end),
   });
-  return `${head.slice(0, -1)},"entries":[${entries.map(entryText).join()}]}`;
+  return `${head.slice(0, -1)},"entries":[${entries.map((entry) => entryText(entry, reading)).join()}]}`;
 }
 
-function entryText({ lsn, offset, storedLength, bytes, type, willInit }: TimelineEntry): string {
+function entryText(
+  { lsn, offset, storedLength, bytes, type, willInit }: TimelineEntry,
+  reading: RecordReading | undefined,
+): string {
+  const record = recordJsonOf(type, bytes, reading);
+  const more = record === undefined ? '' : `,"record":${encodeJson(record)}`;
   const place = `"lsn":"${formatLsn(lsn)}","offset":${offset},"stored_len":${storedLength}`;
-  return `{${place},"len":${bytes.length},"type":"${type}","will_init":${willInit}}`;
+  return `{${place},"len":${bytes.length},"type":"${type}","will_init":${willInit}${more}}`;
 }
 
 function blobJson({ offset, storedLength, bytes, type, willInit }: TimelineEntry) {

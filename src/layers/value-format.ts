@@ -252,6 +252,9 @@ const IMAGE_OUTLINE: ValueOutline = { type: 'image', willInit: true };
 const FIRST_RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: true };
 const RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: false };
 
+/** Where the record begins in a value of type `wal`. */
+export const WAL_RECORD_AT = WAL_HEADER_SIZE;
+
 /**
  * The outline of a valid image or WAL record, as nearly all values are, without allocating a decoder.
  * Undefined for anything else, which `outlineOfValue` must check.

@@ -1,19 +1,23 @@
-/** What takes the space of layers: entries and bytes by relation, fork, kind of layer, type of value, or layer. */
+/**
+ * What takes the space of layers: entries and bytes by relation, fork, kind of layer, type of value, kind of WAL
+ * record, or layer.
+ */
 
 import { isStorageError, type StorageError } from '../errors.ts';
 import { KEY_SIZE, type Key } from '../layers/key.ts';
 import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
 import type { EntryOptions } from '../layers/layer-file/entry-options.ts';
 import type { LargeEntry } from '../layers/layer-file/entry-scan.ts';
-import { readLargeValue } from '../layers/layer-file/large-value.ts';
-import { outlineOfValue, outlineOfValueAt } from '../layers/value-format.ts';
+import { FirstBytes, readLargeValue } from '../layers/layer-file/large-value.ts';
+import { outlineOfValueAt, WAL_RECORD_AT } from '../layers/value-format.ts';
 import { describeKey, type KeyMeaning } from '../postgres/key-mapping.ts';
 import { relationText } from '../postgres/short-key.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
+import { recordTypeOf, resourceManagerName } from '../wal/resource-managers.ts';
 import type { AnyLayerReader } from './layer-versions.ts';
 
 /** What entries are grouped by. */
-export const SPACE_GROUPS = ['relation', 'fork', 'kind', 'type', 'layer'] as const;
+export const SPACE_GROUPS = ['relation', 'fork', 'kind', 'type', 'record', 'layer'] as const;
 export type SpaceGroup = (typeof SPACE_GROUPS)[number];
 
 /** What a group takes. */
@@ -35,9 +39,20 @@ interface Count {
   storedBytes: number;
 }
 
+/** In a value of type `wal`: the info byte of the record, and the number of its resource manager. */
+const INFO_AT = WAL_RECORD_AT + 16;
+const RESOURCE_MANAGER_AT = WAL_RECORD_AT + 17;
+const RECORD_BEGIN_SIZE = RESOURCE_MANAGER_AT + 1;
+
 /** Bytes of a key before its last field: of blocks of one relation and fork they are the same. */
 const RELATION_PREFIX = KEY_SIZE - 4;
 const OF_RELATION: readonly KeyMeaning['kind'][] = ['rel_block', 'rel_size'];
+
+/** What is added of a layer. */
+export interface AddedLayerOptions extends EntryOptions {
+  /** Version of the Postgres that wrote its WAL records, 14 to 17; needed to group by record. */
+  readonly majorVersion?: number | undefined;
+}
 
 /** Adds up layers, one after the other. */
 export class SpaceCounter {
@@ -47,6 +62,7 @@ export class SpaceCounter {
   #summaryBytes = 0;
   #indexBytes = 0;
   #paddingBytes = 0;
+  #majorVersion: number | undefined;
   #last: { readonly prefix: Uint8Array; readonly name: string } | undefined;
 
   constructor(by: SpaceGroup, onImage?: OnImage) {
@@ -63,12 +79,14 @@ export class SpaceCounter {
   async addLayer(
     reader: AnyLayerReader,
     name: string,
-    options: EntryOptions = {},
+    options: AddedLayerOptions = {},
   ): Promise<StorageError[]> {
     const damage: StorageError[] = [];
     let storedBytes = 0;
+    const { majorVersion, ...selected } = options;
+    this.#majorVersion = majorVersion;
     this.#last = undefined;
-    for await (const item of reader.salvageStreamed(options)) {
+    for await (const item of reader.salvageStreamed(selected)) {
       if (item.kind === 'batch') storedBytes += this.#addBatch(item.batch, reader, name);
       else if (item.kind === 'large-entry') {
         const { storedLength } = item;
@@ -115,13 +133,11 @@ export class SpaceCounter {
       const length = bytes?.length ?? (batch.lengths[index] as number);
       const storedLength = batch.storedLengths[index] as number;
       const type =
-        this.#by !== 'type'
-          ? ''
-          : kind === 'image'
-            ? 'image'
-            : bytes === undefined
-              ? outlineOfValueAt(batch.buffer, batch.starts[index] as number, length).type
-              : outlineOfValue(bytes).type;
+        kind === 'image'
+          ? 'image'
+          : bytes === undefined
+            ? this.#typeOf(batch.buffer, batch.starts[index] as number, length)
+            : this.#typeOf(bytes, 0, length);
       const name = this.#nameOf(batch.keys.subarray(index * KEY_SIZE, (index + 1) * KEY_SIZE), {
         kind,
         type,
@@ -148,12 +164,33 @@ export class SpaceCounter {
       this.#add(this.#nameOf(key, { kind, type: 'image', layer }), length, storedLength);
       return undefined;
     }
-    const value = await readLargeValue(item);
+    const begin = new FirstBytes(RECORD_BEGIN_SIZE);
+    const value = await readLargeValue(item, (piece) => begin.add(piece));
     if (value.kind !== 'value') return value.error;
     const { length, outline } = value;
     if (isStorageError(outline)) return outline;
-    this.#add(this.#nameOf(key, { kind, type: outline.type, layer }), length, storedLength);
+    const type =
+      this.#by === 'record' ? this.#recordName(outline.type, begin.bytes, 0) : outline.type;
+    this.#add(this.#nameOf(key, { kind, type, layer }), length, storedLength);
     return undefined;
+  }
+
+  /** Of a value in a delta layer; empty if nothing depends on it. */
+  #typeOf(bytes: Uint8Array, start: number, length: number): string {
+    if (this.#by !== 'type' && this.#by !== 'record') return '';
+    const { type } = outlineOfValueAt(bytes, start, length);
+    return this.#by === 'record' ? this.#recordName(type, bytes, start) : type;
+  }
+
+  /** Kind of the record whose value begins at `start`; of other values their type. */
+  #recordName(type: string, bytes: Uint8Array, start: number): string {
+    const majorVersion = this.#majorVersion;
+    if (type !== 'wal' || majorVersion === undefined) return type;
+    const info = bytes[start + INFO_AT];
+    const resourceManager = bytes[start + RESOURCE_MANAGER_AT];
+    if (info === undefined || resourceManager === undefined) return '(no record)';
+    const manager = resourceManagerName(resourceManager, majorVersion);
+    return `${manager}/${recordTypeOf({ resourceManager, info }, majorVersion)}`;
   }
 
   #add(name: string, bytes: number, storedBytes: number): void {
@@ -172,6 +209,7 @@ export class SpaceCounter {
       case 'kind':
         return about.kind;
       case 'type':
+      case 'record':
         return about.type;
       case 'layer':
         return about.layer;

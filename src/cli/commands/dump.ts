@@ -15,6 +15,7 @@ import { type Context, VALUES_MODES } from '../context.ts';
 import type { DumpWriter } from '../dump-writer.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
 import { isEmptyRange, KEY_RANGE_OPTIONS, keyRangeOf } from '../key-range.ts';
+import { DIALECT, PG_VERSION, RECORD_FILTERS, recordReading } from '../record-options.ts';
 import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
 import { formatOf, listFormat, READ_LIMITS, WIDE } from '../shared-options.ts';
 
@@ -30,6 +31,9 @@ const OPTIONS = {
     versionsArgument,
   ),
   limit: option('--limit <n>', 'maximum number of lines', countArgument),
+  ...RECORD_FILTERS,
+  pgVersion: PG_VERSION,
+  dialect: DIALECT,
   wide: WIDE,
   ...READ_LIMITS,
   ...REMOTE_OPTIONS,
@@ -53,6 +57,10 @@ export function addDump({ program, runner }: CommandParents): void {
       'twenty entries from an LSN on, which may be in either form',
     ],
     ['layerfile dump FILE --rel 1663/5/16384 --fork main', 'one fork of a relation'],
+    [
+      'layerfile dump FILE --rmgr Heap --values json --pg-version 17',
+      'WAL records of the heap, in words',
+    ],
     ['layerfile dump FILE --key "path=base/5/16384 blkno=7" --versions 1', 'its newest version'],
     [
       '(layerfile inspect A --json; layerfile dump A --ndjson --values json) |\n' +
@@ -90,6 +98,7 @@ export async function dump(
     format,
     values: options.values,
     kind,
+    reading: recordReading(options.pgVersion, options),
     isWide: options.wide === true,
   });
   const status = await writeItems(context, { file, reader, writer, options });
@@ -102,7 +111,7 @@ async function writeItems(
   run: { file: string; reader: SalvageReader; writer: DumpWriter; options: DumpOptions },
 ): Promise<ExitStatus> {
   const { warnOfSalvaged } = await import('../open-layer.ts');
-  const { dumpItems, LooseDigest, selectItems } = await import('../dump-items.ts');
+  const { dumpItems, LooseDigest, selectItems, wantedItems } = await import('../dump-items.ts');
   const { newestVersions } = await import('../newest-versions.ts');
   const { file, reader, writer, options } = run;
   const { limit = Number.POSITIVE_INFINITY } = options;
@@ -110,7 +119,9 @@ async function writeItems(
   const { versions, values, lsnStart, lsnEnd } = options;
   const keyRange = keyRangeOf(options);
   const isNothing = keyRange !== undefined && isEmptyRange(keyRange);
-  const selection = { keyRange, lsnStart, lsnEnd, values };
+  const { valueFilter } = await import('../value-record.ts');
+  const filter = valueFilter(options);
+  const selection = { keyRange, lsnStart, lsnEnd, values, filter };
   const items = isNothing ? undefined : selectItems(reader, selection, digest);
   if (limit === 0 || items === undefined) {
     warnOfSalvaged(context, { file, reader });
@@ -121,7 +132,8 @@ async function writeItems(
   let lineCount = 0;
   let offset = 0;
   const layer = { kind: reader.summary.kind, path: file, values, digest };
-  const all = dumpItems(items, layer);
+  const found = dumpItems(items, layer);
+  const all = filter === undefined ? found : wantedItems(found, filter);
   const batches = versions === undefined ? all : newestVersions(all, versions, values);
   shown: for await (const batch of batches) {
     throwIfAborted(context.signal, file);

@@ -16,8 +16,11 @@ import {
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import type { KeptAnswer, Read } from '../explained-reads.ts';
+import { formatCount } from '../human.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
+import { DIALECT, type RecordReading, recordReading } from '../record-options.ts';
 import { AT_LSN, formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
+import type { recordTextOf } from '../value-record.ts';
 
 const OPTIONS = {
   ...AT_LSN,
@@ -28,6 +31,7 @@ const OPTIONS = {
   ),
   ...listFormat('one read'),
   ...SOURCE_OPTIONS,
+  dialect: DIALECT,
   ...READ_LIMITS,
 };
 type ExplainOptions = OptionValues<typeof OPTIONS>;
@@ -58,8 +62,11 @@ export async function explain(
     throw new StorageError('usage', { what: 'with --batch there is neither a key nor --lsn' });
   }
   const wanted = batch === undefined ? { batch, key: parseKeyWords(words) } : { batch };
-  const printer = await printerOf(context, options);
   await using timeline = await openSource(context, source, options);
+  // The reads of a batch are for programs, and may have millions of records.
+  const reading =
+    batch === undefined ? recordReading(timeline.facts.pgVersion, options) : undefined;
+  const printer = await printerOf(context, options, reading);
   let reads: AsyncIterable<Read>;
   if (wanted.batch === undefined) {
     const lsn = options.lsn ?? timeline.lastLsn;
@@ -116,17 +123,25 @@ interface PrintableAnswer extends KeptAnswer {
   readonly print: () => Promise<void>;
 }
 
-async function printerOf({ stdout }: Context, options: ExplainOptions): Promise<Printer> {
+async function printerOf(
+  { stdout }: Context,
+  options: ExplainOptions,
+  reading: RecordReading | undefined,
+): Promise<Printer> {
+  const { recordTextOf: textOf } = await import('../value-record.ts');
   const { reconstructionText } = await import('../timeline-json.ts');
   const format = formatOf(options);
   if (format === 'people') {
-    return { keep: (...answer) => describe(stdout, ...answer), end: async () => {} };
+    return {
+      keep: (found, result) => describe(stdout, { found, result, reading, textOf }),
+      end: async () => {},
+    };
   }
   const { ListWriter } = await import('../list-writer.ts');
   const list = options.batch === undefined ? undefined : new ListWriter(stdout, format);
   return {
     keep: (found, result) => {
-      const text = reconstructionText(found, result);
+      const text = reconstructionText(found, result, reading);
       return {
         size: text.length,
         print: async () =>
@@ -147,11 +162,20 @@ const RESULTS: Readonly<Record<PageResult['kind'], string>> = {
 /** About how many bytes the texts of a visit take. */
 const VISIT_SIZE = 512;
 
+/** Records that people see, the newest; a program gets all. */
+const SHOWN_RECORDS = 100;
+
 function describe(
   stdout: Context['stdout'],
-  { key, lsn, visits, base, records }: Reconstruction,
-  result: PageResult['kind'],
+  answer: {
+    readonly found: Reconstruction;
+    readonly result: PageResult['kind'];
+    readonly reading: RecordReading | undefined;
+    readonly textOf: typeof recordTextOf;
+  },
 ): PrintableAnswer {
+  const { found, result, reading, textOf } = answer;
+  const { key, lsn, visits, base, records } = found;
   const properties: [string, string][] = [
     ['key', `${formatKey(key)}  ${explainKey(key)}`],
     ['LSN', formatPgLsn(lsn)],
@@ -163,8 +187,17 @@ function describe(
     const end = lsnRange.end > 0xffff_ffff_ffff_ffffn ? 'the end' : formatPgLsn(lsnRange.end);
     return [formatPgLsn(lsnRange.start), end, `${entries.length}`, layer];
   });
+  const texts =
+    reading === undefined
+      ? []
+      : records
+          .slice(-SHOWN_RECORDS)
+          .map(({ lsn: at, type, bytes }) => [
+            formatPgLsn(at),
+            textOf(type, bytes, reading) || type,
+          ]);
   return {
-    size: (properties.length + rows.length) * VISIT_SIZE,
+    size: (properties.length + rows.length + texts.length) * VISIT_SIZE,
     print: async () => {
       const { Table, writeProperties } = await import('../table.ts');
       await writeProperties(stdout, properties);
@@ -176,6 +209,13 @@ function describe(
       ]);
       for (const cells of rows) await table.row({ cells });
       await table.end();
+      if (texts.length === 0) return;
+      const before = records.length - texts.length;
+      const title = before === 0 ? 'applied' : `applied, after ${formatCount(before)} others`;
+      await stdout.write('\n');
+      const applied = new Table(stdout, [{ title: 'LSN' }, { title, overflow: 'wrap' }]);
+      for (const cells of texts) await applied.row({ cells });
+      await applied.end();
     },
   };
 }

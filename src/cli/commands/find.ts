@@ -15,14 +15,17 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatBytes } from '../human.ts';
 import { encodeJson } from '../json.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
+import { DIALECT, RECORD_FILTERS, recordReading } from '../record-options.ts';
 import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
   lsnStart: option('--lsn-start <lsn>', 'lowest LSN, inclusive', lsnArgument),
   lsnEnd: option('--lsn-end <lsn>', 'highest LSN, exclusive', lsnArgument),
   limit: option('--limit <n>', 'maximum number of versions', countArgument),
+  ...RECORD_FILTERS,
   ...listFormat('one version'),
   ...SOURCE_OPTIONS,
+  dialect: DIALECT,
   ...READ_LIMITS,
 };
 type FindOptions = OptionValues<typeof OPTIONS>;
@@ -38,6 +41,7 @@ export function addFind({ program, runner }: CommandParents): void {
   addExamples(command, [
     ['layerfile find DIR rel=1663/5/16384 blkno=7', 'a block of a relation'],
     ['layerfile find DIR path=base/5/16384.1 blkno=7', 'a block of a file'],
+    ['layerfile find DIR KEY --rmgr Heap', 'the WAL records of the heap, in words'],
     ['layerfile find DIR KEY --limit 1 --ndjson', 'the newest version, for a program'],
   ]);
 }
@@ -50,26 +54,36 @@ export async function find(
   const { openSource } = await import('../open-source.ts');
   const { ListWriter } = await import('../list-writer.ts');
   const { Table } = await import('../table.ts');
+  const { recordTextOf, valueFilter } = await import('../value-record.ts');
   const { timelineEntryJson } = await import('../timeline-json.ts');
   const { stdout, reporter, signal } = context;
   const key = parseKeyWords(words);
   const { lsnStart, lsnEnd, limit = Number.POSITIVE_INFINITY } = options;
+  const filter = valueFilter(options);
   await using timeline = await openSource(context, source, options);
   const format = formatOf(options);
+  const reading = recordReading(timeline.facts.pgVersion, options);
   const list = format === 'people' ? undefined : new ListWriter(stdout, format);
   const table = new Table(stdout, [
     { title: 'LSN' },
     { title: 'type' },
     { title: 'length', align: 'right' },
     { title: 'layer', overflow: 'cut' },
+    ...(reading === undefined ? [] : [{ title: 'record', overflow: 'cut' } as const]),
   ]);
   let count = 0;
   const versions = timeline.history(key, { lsnStart, lsnEnd, signal });
   if (limit > 0) {
     for await (const entry of versions) {
+      if (filter !== undefined && !filter(entry.type, entry.bytes)) continue;
       const cells = [formatPgLsn(entry.lsn), typeText(entry), formatBytes(entry.bytes.length)];
-      if (list !== undefined) await list.write([encodeJson(timelineEntryJson(entry))]);
-      else await table.row({ cells: [...cells, entry.layer] });
+      if (list !== undefined) await list.write([encodeJson(timelineEntryJson(entry, reading))]);
+      else {
+        const record = recordTextOf(entry.type, entry.bytes, reading);
+        await table.row({
+          cells: [...cells, entry.layer, ...(reading === undefined ? [] : [record])],
+        });
+      }
       count += 1;
       if (count === limit) break;
     }
@@ -79,7 +93,10 @@ export async function find(
   if (count > 0 || limit === 0) return CLEAN;
   reporter.error(
     new StorageError('not-found', {
-      what: 'no version of the key in the timeline',
+      what:
+        filter === undefined
+          ? 'no version of the key in the timeline'
+          : 'no such record of the key in the timeline',
       path: source,
       key: formatKey(key),
     }),

@@ -23,6 +23,7 @@ import type { KeyAtLsn, ReadEntry } from '../open-layer.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { type Output, refuseTerminal } from '../output.ts';
 import { pageProperties } from '../page-header.ts';
+import { DIALECT, type RecordReading, recordReading } from '../record-options.ts';
 import { AT_LSN, formatOf, OBJECT_FORMAT, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
 
@@ -35,6 +36,7 @@ const OPTIONS = {
   ...OBJECT_FORMAT,
   ...READ_LIMITS,
   ...SOURCE_OPTIONS,
+  dialect: DIALECT,
 };
 type GetOptions = OptionValues<typeof OPTIONS>;
 
@@ -78,6 +80,8 @@ export async function get(
 interface FoundEntry extends ReadEntry {
   /** Name of the layer in a timeline. */
   readonly layer?: string | undefined;
+  /** How a WAL record is described; undefined if its version is not known. */
+  readonly reading?: RecordReading | undefined;
 }
 
 type Wanted = KeyAtLsn & { readonly file: string };
@@ -91,7 +95,7 @@ async function readFromLayer(
   await using reader = await openForReading(file, { ...options, signal: context.signal });
   const read = await readEntry(reader, { key, lsn });
   warnOfName(context, { file, reader });
-  return read;
+  return read && { ...read, reading: recordReading(options.pgVersion, options) };
 }
 
 /** The newest version in all layers: the first of `find`. */
@@ -105,10 +109,11 @@ async function readFromTimeline(
   await using timeline = await openSource(context, file, options);
   const lsnEnd = lsn === undefined ? undefined : lsn + 1n;
   const { signal } = context;
+  const reading = recordReading(timeline.facts.pgVersion, options);
   for await (const found of timeline.history(key, { lsnEnd, signal })) {
     const { layer, type, layerKind } = found;
     const value = layerKind === 'delta' ? viewValue(found.bytes) : undefined;
-    return { entry: found, type, value, layer };
+    return { entry: found, type, value, layer, reading };
   }
   return undefined;
 }
@@ -119,12 +124,18 @@ async function printEntry({ stdout }: Context, read: FoundEntry): Promise<void> 
   const { bytes } = read.entry;
   const content = { kind: 'whole', bytes } as const;
   const shown = { entry: rowOf(read.entry), type: read.type, length: bytes.length, content };
-  const { layer } = read;
+  const { recordJsonOf } = await import('../value-record.ts');
+  const { layer, reading } = read;
+  const record = recordJsonOf(read.type, bytes, reading);
   await stdout.write(`{"found":true,${layer === undefined ? '' : `"layer":${encodeJson(layer)},`}`);
   await stdout.writeFilled(
     MAXIMUM_FIELDS_LENGTH,
     (target, at) => writeEntryFields(target, at, shown),
-    [...contentPieces(shown, 'hex'), '}\n'],
+    [
+      ...contentPieces(shown, 'hex'),
+      record === undefined ? '' : `,"record":${encodeJson(record)}`,
+      '}\n',
+    ],
   );
 }
 
@@ -152,6 +163,16 @@ function pageHeader(read: ReadEntry): (readonly [string, string])[] {
   return pageProperties({ page, blockNumber: meaning.blkno });
 }
 
+/** The record in words. */
+async function recordProperty(
+  read: FoundEntry,
+): Promise<(readonly [name: string, value: string])[]> {
+  const { recordTextOf } = await import('../value-record.ts');
+  const { type, entry, reading } = read;
+  const text = recordTextOf(type, entry.bytes, reading);
+  return text === '' ? [] : [['record', text]];
+}
+
 async function describeEntry({ stdout }: Context, read: FoundEntry): Promise<void> {
   const { entry, type, value } = read;
   const { storedLength, bytes, compressed } = entry;
@@ -164,6 +185,7 @@ async function describeEntry({ stdout }: Context, read: FoundEntry): Promise<voi
     ['length', formatSize(bytes.length)],
     ['stored', `${formatSize(storedLength)}, ${compressed ? 'zstd' : 'not compressed'}`],
     ...pageHeader(read),
+    ...(await recordProperty(read)),
   ]);
   if (value === undefined || value.type === 'image' || value.type === 'wal') {
     await writeHexDump(stdout, rawBytes(read));

@@ -1,6 +1,7 @@
 /** `space`: what takes the space of a timeline. */
 import { InvalidArgumentError } from 'commander';
 import { StorageError, throwIfAborted } from '../../errors.ts';
+import type { AnyLayerReader } from '../../timeline/layer-versions.ts';
 import { SPACE_GROUPS, type SpaceRow } from '../../timeline/space.ts';
 import { countArgument, zstdLevelArgument } from '../arguments.ts';
 import {
@@ -20,7 +21,7 @@ import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 import { writeSpace } from '../space-writer.ts';
 
-const { tenant, timeline, generation } = SOURCE_OPTIONS;
+const { tenant, timeline, generation, pgVersion } = SOURCE_OPTIONS;
 const OPTIONS = {
   by: choice('--by <what>', 'what to group entries by', SPACE_GROUPS),
   limit: option('--limit <n>', 'maximum number of groups; the largest are shown', countArgument),
@@ -40,6 +41,7 @@ const OPTIONS = {
   tenant,
   timeline,
   generation,
+  pgVersion,
   ...REMOTE_OPTIONS,
   ...READ_LIMITS,
 };
@@ -55,6 +57,7 @@ export function addSpace({ program, runner }: CommandParents): void {
   addExamples(command, [
     ['layerfile space DIR', 'by relation'],
     ['layerfile space DIR --by type --csv', 'by type of value, for a spreadsheet'],
+    ['layerfile space DIR --by record', 'by kind of WAL record'],
     ['layerfile space FILE --recompress 1,3,9,none', 'what other levels of zstd would save'],
     ['layerfile space DIR --parquet space.parquet', 'for DuckDB'],
   ]);
@@ -93,8 +96,13 @@ async function space(context: Context, source: string, options: SpaceOptions): P
       const { reader, name, done, total } = layer;
       progress.update({ done, total, detail: name });
       if (keyRange !== undefined && isEmptyRange(keyRange)) continue;
+      const majorVersion = options.by === 'record' ? versionOf(layer, options) : undefined;
       const { signal } = context;
-      for (const error of await counter.addLayer(reader, name, { keyRange, signal })) {
+      for (const error of await counter.addLayer(reader, name, {
+        keyRange,
+        signal,
+        majorVersion,
+      })) {
         context.reporter.error(error);
         status = strongest(status, statusOfCode(error.code));
       }
@@ -111,6 +119,18 @@ async function space(context: Context, source: string, options: SpaceOptions): P
   const form = options.csv ? 'csv' : formatOf(options);
   await writeSpace(context, { rows, recompressed }, { form, parquet: options.parquet });
   return status;
+}
+
+/** Throws `usage` if nothing tells the version: names of records depend on it. */
+function versionOf(
+  { reader, pgVersion }: { reader: AnyLayerReader; pgVersion: number | undefined },
+  options: SpaceOptions,
+): number | undefined {
+  const version = pgVersion ?? options.pgVersion;
+  if (version !== undefined || reader.summary.kind === 'image') return version;
+  throw new StorageError('usage', {
+    what: '--by record needs --pg-version where no index tells the version of Postgres',
+  });
 }
 
 /** Throws `usage` if the output is one of the files that are read. */

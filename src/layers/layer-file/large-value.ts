@@ -49,7 +49,7 @@ function orError<T>(decode: () => T): T | StorageError {
   }
 }
 
-class FirstBytes {
+export class FirstBytes {
   readonly #target: Uint8Array;
   #length = 0;
 

@@ -1,0 +1,50 @@
+/**
+ * Options of commands that describe the WAL records in values. A layer does not say which version of Postgres wrote
+ * them; the index of its timeline does, or the caller.
+ */
+import { InvalidArgumentError } from 'commander';
+import type { HeapDialect } from '../wal/heap-dialect.ts';
+import { countArgument, majorVersionArgument } from './arguments.ts';
+import { option } from './command.ts';
+
+const DIALECTS: readonly HeapDialect[] = ['vanilla', 'neon'];
+
+/** For commands that read a single layer, which knows no version. */
+export const PG_VERSION = option(
+  '--pg-version <n>',
+  'major version of Postgres, 14 to 17, to describe WAL records',
+  majorVersionArgument,
+);
+
+/** For commands that describe records. */
+export const DIALECT = option(
+  '--dialect <name>',
+  'who wrote the heap records of Postgres 14 or 15: vanilla or neon (default: told by their length)',
+  dialectArgument,
+);
+
+/** For commands that list entries. */
+export const RECORD_FILTERS = {
+  rmgr: option('--rmgr <name>', 'only WAL records of a resource manager, such as Heap', String),
+  xid: option('--xid <n>', 'only WAL records of a transaction', countArgument),
+};
+
+function dialectArgument(text: string): HeapDialect {
+  const dialect = DIALECTS.find((name) => name === text);
+  if (dialect !== undefined) return dialect;
+  throw new InvalidArgumentError(`Expected ${DIALECTS.join(' or ')}.`);
+}
+
+/** What is known of the records. */
+export interface RecordReading {
+  readonly majorVersion: number;
+  readonly dialect: HeapDialect | undefined;
+}
+
+/** Undefined if the version is not known: then no record is described. */
+export function recordReading(
+  majorVersion: number | undefined,
+  options: { readonly dialect?: HeapDialect | undefined },
+): RecordReading | undefined {
+  return majorVersion === undefined ? undefined : { majorVersion, dialect: options.dialect };
+}

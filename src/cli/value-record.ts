@@ -1,0 +1,118 @@
+/** WAL records in values: in words, as JSON, and which of them are wanted. */
+import { isStorageError, StorageError } from '../errors.ts';
+import { formatLsn } from '../layers/lsn.ts';
+import { viewValue } from '../layers/value-format.ts';
+import { unknownName } from '../nearest-name.ts';
+import { describeWalRecord } from '../wal/describe/describe.ts';
+import { decodeWalRecord, WAL_RECORD_HEADER_SIZE, type WalRecord } from '../wal/record-format.ts';
+import { resourceManagerName, resourceManagers } from '../wal/resource-managers.ts';
+import type { OptionValues } from './command.ts';
+import type { Json } from './json.ts';
+import type { RECORD_FILTERS, RecordReading } from './record-options.ts';
+import { storageErrorJson } from './reporter.ts';
+import { blocksJson } from './wal-record-json.ts';
+
+/** The bytes of the record in a serialized value of a delta layer; undefined for another kind of value. */
+export function recordIn(type: string, bytes: Uint8Array): Uint8Array | undefined {
+  if (type !== 'wal') return undefined;
+  const value = viewValue(bytes);
+  return value.type === 'wal' ? value.bytes : undefined;
+}
+
+/** The record of a value as JSON; `{"error"}` if it cannot be read, as its hex form remains. */
+export function recordJson(bytes: Uint8Array, reading: RecordReading): Json {
+  try {
+    const record = decodeWalRecord(bytes, reading.majorVersion);
+    const { resourceManager, recordType, description } = describeWalRecord(record, reading);
+    return {
+      resource_manager: resourceManager,
+      record_type: recordType,
+      xid: record.xid,
+      prev_lsn: formatLsn(record.prevLsn),
+      record_length: bytes.length,
+      description,
+      blocks: blocksJson(record, reading),
+    };
+  } catch (error) {
+    if (!isStorageError(error)) throw error;
+    return { error: storageErrorJson(error) };
+  }
+}
+
+/** As `recordJson`, for a value that may be of another kind. */
+export function recordJsonOf(
+  type: string,
+  value: Uint8Array,
+  reading: RecordReading | undefined,
+): Json | undefined {
+  if (reading === undefined) return undefined;
+  const bytes = recordIn(type, value);
+  return bytes === undefined ? undefined : recordJson(bytes, reading);
+}
+
+/** `Heap/INSERT off 3 flags 0x08 xid 673, 1663/5/16384 blk 0`; what is wrong with it, if it cannot be read. */
+export function recordText(bytes: Uint8Array, reading: RecordReading): string {
+  try {
+    const record = decodeWalRecord(bytes, reading.majorVersion);
+    const { resourceManager, recordType, description } = describeWalRecord(record, reading);
+    const words = [`${resourceManager}/${recordType}`, description.trim(), `xid ${record.xid}`];
+    return words.filter((word) => word !== '').join(' ') + blocksText(record);
+  } catch (error) {
+    if (!isStorageError(error)) throw error;
+    return error.message;
+  }
+}
+
+/** As `recordText`, for a value that may be of another kind; empty if nothing can be told. */
+export function recordTextOf(
+  type: string,
+  value: Uint8Array,
+  reading: RecordReading | undefined,
+): string {
+  if (reading === undefined) return '';
+  const bytes = recordIn(type, value);
+  return bytes === undefined ? '' : recordText(bytes, reading);
+}
+
+function blocksText({ blocks }: WalRecord): string {
+  return blocks
+    .map(({ spcnode, dbnode, relnode, forkNumber, blkno, image }) => {
+      const fork = forkNumber === 0 ? '' : ` fork ${forkNumber}`;
+      return `, ${spcnode}/${dbnode}/${relnode}${fork} blk ${blkno}${image === undefined ? '' : ' FPW'}`;
+    })
+    .join('');
+}
+
+/** Tells whether a serialized value is a record that is wanted. */
+export type ValueFilter = (type: string, value: Uint8Array) => boolean;
+
+const NEWEST_VERSION = 17;
+const XID_AT = 4;
+const RESOURCE_MANAGER_AT = 17;
+
+/** Undefined if all values are wanted. Throws `usage` for an unknown resource manager. */
+export function valueFilter({
+  rmgr,
+  xid,
+}: OptionValues<typeof RECORD_FILTERS>): ValueFilter | undefined {
+  if (rmgr === undefined && xid === undefined) return undefined;
+  const manager = rmgr === undefined ? undefined : managerOf(rmgr);
+  return (type, value) => {
+    const bytes = recordIn(type, value);
+    if (bytes === undefined || bytes.length < WAL_RECORD_HEADER_SIZE) return false;
+    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+    if (manager !== undefined && view.getUint8(RESOURCE_MANAGER_AT) !== manager) return false;
+    return xid === undefined || view.getUint32(XID_AT, true) === xid;
+  };
+}
+
+/** By the names of any version: the numbers are the same in all. Case does not matter. 15 calls `neon` custom134. */
+function managerOf(name: string): number {
+  for (let id = 0; id <= 0xff; id += 1) {
+    const names = [resourceManagerName(id, 15), resourceManagerName(id, NEWEST_VERSION)];
+    const isKnown = names.some((known) => known.toLowerCase() === name.toLowerCase());
+    if (isKnown && name !== 'UNKNOWN') return id;
+  }
+  const candidates = resourceManagers(NEWEST_VERSION).map((manager) => manager.name);
+  throw new StorageError('usage', unknownName('resource manager', name, candidates));
+}
