@@ -68,8 +68,8 @@ export async function find(
     { title: 'LSN' },
     { title: 'type' },
     { title: 'length', align: 'right' },
+    ...(reading === undefined ? [] : [{ title: 'record' }]),
     { title: 'layer', overflow: 'cut' },
-    ...(reading === undefined ? [] : [{ title: 'record', overflow: 'cut' } as const]),
   ]);
   let count = 0;
   const versions = timeline.history(key, { lsnStart, lsnEnd, signal });
@@ -81,7 +81,7 @@ export async function find(
       else {
         const record = recordTextOf(entry.type, entry.bytes, reading);
         await table.row({
-          cells: [...cells, entry.layer, ...(reading === undefined ? [] : [record])],
+          cells: [...cells, ...(reading === undefined ? [] : [record]), entry.layer],
         });
       }
       count += 1;
