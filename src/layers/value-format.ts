@@ -86,7 +86,7 @@ export const IMAGE_HEADER_SIZE = 4 + 8;
 export const PATH_OFFSET = 4 + 4 + 8;
 
 /** Bytes before the data of a WAL record: tags, willInit, length. */
-const WAL_HEADER_SIZE = 4 + 4 + 1 + 8;
+export const WAL_HEADER_SIZE = 4 + 4 + 1 + 8;
 
 /** True if the page can be built from the value without an older one. */
 export function valueWillInit(value: Value): boolean {
@@ -251,9 +251,6 @@ export function outlineOfValueAt(bytes: Uint8Array, start: number, length: numbe
 const IMAGE_OUTLINE: ValueOutline = { type: 'image', willInit: true };
 const FIRST_RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: true };
 const RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: false };
-
-/** Where the record begins in a value of type `wal`. */
-export const WAL_RECORD_AT = WAL_HEADER_SIZE;
 
 /**
  * The outline of a valid image or WAL record, as nearly all values are, without allocating a decoder.

@@ -9,7 +9,7 @@ import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
 import type { EntryOptions } from '../layers/layer-file/entry-options.ts';
 import type { LargeEntry } from '../layers/layer-file/entry-scan.ts';
 import { FirstBytes, readLargeValue } from '../layers/layer-file/large-value.ts';
-import { outlineOfValueAt, WAL_RECORD_AT } from '../layers/value-format.ts';
+import { outlineOfValueAt, WAL_HEADER_SIZE } from '../layers/value-format.ts';
 import { describeKey, type KeyMeaning } from '../postgres/key-mapping.ts';
 import { relationText } from '../postgres/short-key.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
@@ -40,8 +40,8 @@ interface Count {
 }
 
 /** In a value of type `wal`: the info byte of the record, and the number of its resource manager. */
-const INFO_AT = WAL_RECORD_AT + 16;
-const RESOURCE_MANAGER_AT = WAL_RECORD_AT + 17;
+const INFO_AT = WAL_HEADER_SIZE + 16;
+const RESOURCE_MANAGER_AT = WAL_HEADER_SIZE + 17;
 const RECORD_BEGIN_SIZE = RESOURCE_MANAGER_AT + 1;
 
 /** Bytes of a key before its last field: of blocks of one relation and fork they are the same. */
