@@ -7,6 +7,7 @@ import { paint } from './colour.ts';
 import { addExamples, type CommandParents, type Runner } from './command.ts';
 import { addBuild } from './commands/build.ts';
 import { addCheck } from './commands/check.ts';
+import { addCompact } from './commands/compact.ts';
 import { addCompletion } from './commands/completion.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
@@ -22,7 +23,9 @@ import { addLayout } from './commands/layout.ts';
 import { addLs } from './commands/ls.ts';
 import { addMap } from './commands/map.ts';
 import { addMetadata } from './commands/metadata.ts';
+import { addRewrite } from './commands/rewrite.ts';
 import { addSpace } from './commands/space.ts';
+import { addSplitShards } from './commands/split-shards.ts';
 import { addVerify } from './commands/verify.ts';
 import { addWal } from './commands/wal.ts';
 import type { Context } from './context.ts';
@@ -49,6 +52,9 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addKey,
   addImport,
   addExport,
+  addCompact,
+  addSplitShards,
+  addRewrite,
   addCompletion,
 ];
 

@@ -18,6 +18,7 @@ import { LayerFiles, type LayerPlace } from './layer-files.ts';
 import { LayerMap } from './layer-map/layer-map.ts';
 import { chooseShards, factsOfShards, readStripeSize, type ShardSet } from './shard-set.ts';
 import {
+  type StoredIndexPart,
   Timeline,
   type TimelineAncestor,
   type TimelineFacts,
@@ -276,13 +277,14 @@ interface OpenRequest {
 async function openAt(request: OpenRequest): Promise<Timeline> {
   const { root, location, indexName, options } = request;
   const { generation, signal } = options;
-  const { places, index } = await readTimelineFiles({
+  const { places, ...stored } = await readTimelineFiles({
     root,
     location,
     generation,
     indexName,
     signal,
   });
+  const { index } = stored;
   const { timelineId, tenantId, shard } = location;
   const facts: TimelineFacts = {
     timelineId,
@@ -295,7 +297,7 @@ async function openAt(request: OpenRequest): Promise<Timeline> {
     relationsMovedAt: index && relationsMovedAtOf(index.fields),
   };
   const openAncestor = (ancestorId: string) => openAncestorOf(request, ancestorId);
-  return timelineOf(places, { facts, options, openAncestor });
+  return timelineOf(places, { facts, options, openAncestor, stored });
 }
 
 function relationsMovedAtOf({
@@ -388,9 +390,10 @@ function timelineOf(
     readonly options: OpenTimelineOptions;
     readonly openAncestor: (timelineId: string) => Promise<Timeline>;
     readonly shards?: TimelineShards;
+    readonly stored?: StoredIndexPart;
   },
 ): Timeline {
-  const { facts, options, openAncestor, shards } = about;
+  const { facts, options, openAncestor, shards, stored } = about;
   const sizes = new Map<string, number | bigint>();
   for (const [name, { size }] of places) if (size !== undefined) sizes.set(name, size);
   const files = new LayerFiles(places, {
@@ -400,7 +403,7 @@ function timelineOf(
   });
   const map = LayerMap.fromNames(places.keys(), { sizes });
   const maximumBytes = options.maximumBytes ?? DEFAULT_MAXIMUM_BYTES;
-  return new Timeline({ facts, map, files, openAncestor, shards, maximumBytes });
+  return new Timeline({ facts, map, files, openAncestor, shards, stored, maximumBytes });
 }
 
 function checkOpenOptions(options: OpenTimelineOptions): void {

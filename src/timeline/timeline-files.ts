@@ -14,11 +14,12 @@ import {
   readWhole,
 } from '../object-store/object-store.ts';
 import { chooseIndex } from './chosen-generation.ts';
-import { formatGenerationSuffix } from './generation.ts';
+import { formatGenerationSuffix, type Generation } from './generation.ts';
 import { isFutureLayer } from './index-part/check.ts';
 import { IndexPart, MAXIMUM_INDEX_SIZE } from './index-part/index-part.ts';
 import type { IndexLayer } from './index-part/layer-entry.ts';
 import type { LayerPlace } from './layer-files.ts';
+import { indexGeneration } from './remote-path.ts';
 import { formatShardIndex } from './tenant-shard.ts';
 import { isIndexName, shardPrefix, type TimelineLocation } from './timeline-layout.ts';
 
@@ -35,6 +36,8 @@ export interface TimelineFiles {
   readonly places: ReadonlyMap<string, LayerPlace>;
   /** Undefined for a pageserver's directory, whose index is in the bucket. */
   readonly index: IndexPart | undefined;
+  /** Of the index, in its name. */
+  readonly generation: Generation;
 }
 
 export interface TimelineFilesRequest {
@@ -57,13 +60,19 @@ export async function readTimelineFiles(request: TimelineFilesRequest): Promise<
     return {
       places: placesOf(root, listed ?? (await listFiles(request, prefix)), prefix),
       index: undefined,
+      generation: undefined,
     };
   }
   const key = prefix + indexName;
   const reading = { maximumLength: MAXIMUM_INDEX_SIZE, signal };
   const { bytes } = await readWhole(root.store, key, reading);
   const index = IndexPart.parse(bytes, { path: pathOfObject(root.store, key) });
-  return { places: indexedPlaces(request, index, listed), index };
+  const generation = indexGeneration(indexName);
+  return {
+    places: indexedPlaces(request, index, listed),
+    index,
+    generation: generation === 'invalid' ? undefined : generation,
+  };
 }
 
 async function chosenIndex(

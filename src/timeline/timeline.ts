@@ -10,9 +10,11 @@ import { StorageError } from '../errors.ts';
 import { checkKey, checkKeyRange, formatKey, type Key, type KeyRange } from '../layers/key.ts';
 import { ALL_LSNS, checkLsn, checkWantedLsns, type Lsn } from '../layers/lsn.ts';
 import { readDirectory, type TimelineDirectory } from './directory.ts';
+import type { Generation } from './generation.ts';
 import { historyOf } from './history.ts';
+import type { IndexPart } from './index-part/index-part.ts';
 import { singleKey } from './key-space.ts';
-import type { LayerFiles } from './layer-files.ts';
+import type { HeldLayer, LayerFiles } from './layer-files.ts';
 import type { LayerMap } from './layer-map/layer-map.ts';
 import type { RedoRunner } from './materialize.ts';
 import { type PageResult, type ReadKeys, readPageOf } from './read-page.ts';
@@ -109,6 +111,13 @@ export interface TimelineShards {
   readonly timelines: ReadonlyMap<number, Timeline>;
 }
 
+/** @internal The index of a timeline, and the generation in its name. */
+export interface StoredIndexPart {
+  /** Undefined if the source has none. */
+  readonly index: IndexPart | undefined;
+  readonly generation: Generation;
+}
+
 /** @internal What a timeline is made of. */
 export interface TimelineParts {
   readonly facts: TimelineFacts;
@@ -118,6 +127,7 @@ export interface TimelineParts {
   readonly openAncestor: (timelineId: string) => Promise<Timeline>;
   /** Then all reads go to them. */
   readonly shards?: TimelineShards | undefined;
+  readonly stored?: StoredIndexPart | undefined;
   /** Of all values of one read together. */
   readonly maximumBytes: number;
 }
@@ -153,6 +163,21 @@ export class Timeline {
     this.map = parts.map;
     this.shards = [...(parts.shards?.timelines.values() ?? [])];
     this.#parts = parts;
+  }
+
+  /** @internal Undefined for a timeline that is read from several shards. */
+  get stored(): StoredIndexPart | undefined {
+    return this.#parts.stored;
+  }
+
+  /** @internal How the tenant is cut; undefined unless it is read from several shards. */
+  get sharding(): Sharding | undefined {
+    return this.#parts.shards?.sharding;
+  }
+
+  /** @internal Opens a layer of the map. Release it when done. Throws as `reconstruct`. */
+  async acquireLayer(name: string, signal?: AbortSignal | undefined): Promise<HeldLayer> {
+    return this.#parts.files.acquire(name, signal);
   }
 
   /** LSN of a read of the newest values: the last that is in layers, or above all of them without an index. */

@@ -1,0 +1,90 @@
+/** `split-shards`: a timeline as shards, each with layers of its own keys. */
+import { InvalidArgumentError } from 'commander';
+import { countArgument } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  type OptionValues,
+  option,
+  requiredOption,
+} from '../command.ts';
+import type { Context } from '../context.ts';
+import { CLEAN, type ExitStatus } from '../exit-status.ts';
+import { encodeJson, type Json } from '../json.ts';
+import { openSource, SOURCE_OPTIONS } from '../open-source.ts';
+import { layerJson, OUTPUT_OPTIONS, openOutput } from '../reshape-output.ts';
+import { JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
+
+const OPTIONS = {
+  count: requiredOption('--count <n>', 'number of shards, 2 to 255', shardCountArgument),
+  ...OUTPUT_OPTIONS,
+  stripeSize: option(
+    '--stripe-size <pages>',
+    'pages of a stripe (default: as the source, or 2048)',
+    countArgument,
+  ),
+  ...SOURCE_OPTIONS,
+  ...READ_LIMITS,
+  ...JSON_ERRORS,
+};
+type SplitOptions = OptionValues<typeof OPTIONS>;
+
+export function addSplitShards({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'split-shards', OPTIONS)
+    .description('Write a timeline as shards, each with layers of its own keys and an index.')
+    .argument('<source>', 'directory, index_part.json or URL of a timeline with an index')
+    .action((source: string, options: SplitOptions) =>
+      runner((context) => splitShards(context, source, options)),
+    );
+  addExamples(command, [['layerfile split-shards DIR --count 4 --out DIR', 'four shards']]);
+  command.addHelpText(
+    'after',
+    `
+Compressed values are copied as they are. The source stays. If it is sharded already, the count must be a
+multiple of its shards. A run that was interrupted can be repeated: it stores only what is missing.`,
+  );
+}
+
+function shardCountArgument(text: string): number {
+  const count = countArgument(text);
+  if (count >= 2 && count <= 255) return count;
+  throw new InvalidArgumentError('Expected a number from 2 to 255.');
+}
+
+async function splitShards(
+  context: Context,
+  source: string,
+  options: SplitOptions,
+): Promise<ExitStatus> {
+  const { writeShard } = await import('../../reshape/split-timeline.ts');
+  const { count, stripeSize } = options;
+  const { reporter, signal } = context;
+  await using timeline = await openSource(context, source, options);
+  const layers: Json[] = [];
+  const indices: string[] = [];
+  let droppedEntries = 0;
+  const progress = reporter.progress({ label: 'split-shards' });
+  let done = 0;
+  try {
+    for (let number = 0; number < count; number += 1) {
+      const shard = { number, count };
+      await using output = await openOutput(context, timeline, { ...options, shard });
+      const written = await writeShard(timeline, {
+        ...{ output, shardNumber: number, count, stripeSize, signal },
+        onLayer: (layer) => {
+          layers.push(layerJson(layer));
+          done += layer.size;
+          progress.update({ done });
+        },
+      });
+      droppedEntries += written.droppedEntries;
+      indices.push(written.indexPath);
+    }
+  } finally {
+    progress.finish();
+  }
+  const line = encodeJson({ layers, dropped_entries: droppedEntries, index_parts: indices });
+  await context.stdout.write(`${line}\n`);
+  return CLEAN;
+}

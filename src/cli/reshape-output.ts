@@ -1,0 +1,96 @@
+/** What `compact` and `split-shards` share: where a timeline goes, and the JSON of its layers. */
+import { StorageError } from '../errors.ts';
+import type { TimelineOutput } from '../ingest/output/timeline-output.ts';
+import type { ReshapedLayer } from '../reshape/layer-output.ts';
+import { compareGenerations, type Generation, nextGeneration } from '../timeline/generation.ts';
+import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
+import { remoteLayerPath } from '../timeline/remote-path.ts';
+import { parseShardIndex, type ShardIndex, UNSHARDED } from '../timeline/tenant-shard.ts';
+import type { Timeline } from '../timeline/timeline.ts';
+import { generationArgument } from './arguments.ts';
+import { option, requiredOption } from './command.ts';
+import type { Context } from './context.ts';
+import type { Json } from './json.ts';
+import { outputTarget, type RemoteOptions } from './remote-source.ts';
+
+export const OUTPUT_OPTIONS = {
+  out: requiredOption('--out <dir>', 'directory or s3:// prefix above tenants/', String),
+  newGeneration: option(
+    '--new-generation <hex8>',
+    'generation of the new index and layers (default: the next one)',
+    generationArgument,
+  ),
+};
+
+/** Throws `usage`, and as `TimelineOutput.open`. */
+export async function openOutput(
+  { signal }: Pick<Context, 'signal'>,
+  timeline: Timeline,
+  options: RemoteOptions & {
+    readonly out: string;
+    readonly newGeneration?: string | undefined;
+    readonly shard: ShardIndex;
+  },
+): Promise<TimelineOutput> {
+  const { TimelineOutput } = await import('../ingest/output/timeline-output.ts');
+  const { tenantId, timelineId } = timeline.facts;
+  if (tenantId === undefined || timelineId === undefined) {
+    const what = 'the source does not tell its tenant and timeline: choose a prefix above tenants/';
+    throw new StorageError('usage', { what });
+  }
+  const { newGeneration, shard } = options;
+  const generation =
+    newGeneration === undefined ? generationAfter(timeline) : Number.parseInt(newGeneration, 16);
+  const target = await outputTarget(options.out, options);
+  return TimelineOutput.open({ target, tenantId, timelineId, shard, generation, signal });
+}
+
+/** Tells whether the output has a layer under the name that the old index gives it. */
+export async function storedChecker(
+  { signal }: Pick<Context, 'signal'>,
+  { place }: TimelineOutput,
+  options: RemoteOptions & { readonly out: string },
+): Promise<(name: string, layer: IndexLayer) => Promise<boolean>> {
+  const { directoryStore } = await import('../object-store/directory-store.ts');
+  const target = await outputTarget(options.out, options);
+  const isDirectory = typeof target === 'string';
+  const store = isDirectory ? directoryStore(target) : target.store;
+  const prefix = isDirectory || target.prefix === '' ? '' : target.prefix.replace(/\/?$/, '/');
+  return async (name, { fileSize, generation, shard }) => {
+    const key = prefix + remoteLayerPath({ place, name, generation, shard });
+    const found = await store.head(key, { signal });
+    return found !== undefined && BigInt(found.size) === fileSize;
+  };
+}
+
+export function shardOf({ facts }: Timeline): ShardIndex {
+  return facts.shard === undefined ? UNSHARDED : parseShardIndex(facts.shard);
+}
+
+/** As `build` prints a layer. */
+export function layerJson(layer: ReshapedLayer): Json {
+  const { path, size, entryCount, indexStartBlock, indexRootBlock } = layer;
+  return {
+    path,
+    name: path.slice(path.lastIndexOf('/') + 1),
+    size,
+    entries: entryCount,
+    index_start_blk: indexStartBlock,
+    index_root_blk: indexRootBlock,
+  };
+}
+
+/** Above those of the index and of all layers. */
+function generationAfter(timeline: Timeline): number {
+  const parts = timeline.shards.length === 0 ? [timeline] : timeline.shards;
+  let highest: Generation;
+  for (const { stored } of parts) {
+    const layers = [...(stored?.index?.fields.layers.values() ?? [])];
+    for (const generation of [stored?.generation, ...layers.map((layer) => layer.generation)]) {
+      if (compareGenerations(generation, highest) > 0) highest = generation;
+    }
+  }
+  const next = nextGeneration(highest);
+  if (next !== undefined) return next;
+  throw new StorageError('usage', { what: 'no generation is left: give --new-generation' });
+}

@@ -1,0 +1,46 @@
+/** Where the layers and the index of a reshaped timeline go, such as a `TimelineOutput`. */
+import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+import type { IndexPart } from '../timeline/index-part/index-part.ts';
+import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
+
+/** Where layers and an index are stored. */
+export interface LayerOutput {
+  /** Where layers are made, under names without a generation. */
+  readonly stagingDirectory: string;
+  /** What was stored, as an index names it. */
+  readonly layers: ReadonlyMap<string, IndexLayer>;
+  /** Stores a finished layer and removes the local file. A layer that is there with this content counts. */
+  putLayer(layer: { readonly path: string }): Promise<{
+    readonly path: string;
+    readonly state: 'written' | 'present';
+  }>;
+  /** Stores the index, after all layers that it names. Returns its path. */
+  putIndex(index: IndexPart): Promise<string>;
+}
+
+/** A layer that was made and stored. */
+export interface ReshapedLayer extends FinishedLayer {
+  /** Of the stored object; that of the local file is gone. */
+  readonly path: string;
+  /** `present`: an earlier run had stored the same. */
+  readonly state: 'written' | 'present';
+}
+
+/** Stores layers as they are finished, and lists them. */
+export class StoredLayers {
+  readonly #output: LayerOutput;
+  readonly #onLayer: ((layer: ReshapedLayer) => void | Promise<void>) | undefined;
+  readonly list: ReshapedLayer[] = [];
+
+  constructor(output: LayerOutput, onLayer?: (layer: ReshapedLayer) => void | Promise<void>) {
+    this.#output = output;
+    this.#onLayer = onLayer;
+  }
+
+  async add(layer: FinishedLayer): Promise<void> {
+    const { path, state } = await this.#output.putLayer(layer);
+    const stored = { ...layer, path, state };
+    this.list.push(stored);
+    await this.#onLayer?.(stored);
+  }
+}

@@ -1,0 +1,244 @@
+/** The commands `compact`, `split-shards` and `rewrite`. */
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { TimelineOutput } from '../../../src/ingest/output/timeline-output.ts';
+import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
+import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
+import { openLayer } from '../../../src/layers/open-layer.ts';
+import { IndexPart } from '../../../src/timeline/index-part/index-part.ts';
+import { openTimeline } from '../../../src/timeline/open-timeline.ts';
+import { shardKeeps } from '../../../src/timeline/shard-owner.ts';
+import { UNSHARDED } from '../../../src/timeline/tenant-shard.ts';
+import { blockKey, hex, IDS, noise } from '../../support/layers.ts';
+import { EVERYTHING } from '../../support/random-layers.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { parseError, parseLines, runCli } from '../support.ts';
+
+const TIMELINE = `tenants/${IDS.tenantId}/timelines/${IDS.timelineId}`;
+const BLOCKS = Array.from({ length: 40 }, (_, block) => block);
+
+/** Three L0s over an image layer, in generation 1. */
+async function makeTimeline(): Promise<string> {
+  const root = temporaryDirectory();
+  await using output = await TimelineOutput.open({
+    ...{ target: root, ...IDS, shard: UNSHARDED, generation: 1 },
+  });
+  const directory = output.stagingDirectory;
+  const keyRange = { start: blockKey(0), end: blockKey(1000) };
+  await using images = await ImageLayerWriter.create({ directory, ...IDS, keyRange, lsn: 0x10n });
+  for (const block of BLOCKS) await images.put(blockKey(block), noise(900, block));
+  await output.putLayer(await images.finish());
+  for (const start of [0x11n, 0x20n, 0x30n]) {
+    const lsnRange = { start, end: (start & ~0xfn) + 0x10n };
+    const options = { directory, ...IDS, keyRange: EVERYTHING, lsnRange };
+    await using writer = await DeltaLayerWriter.create(options);
+    for (const block of BLOCKS) {
+      const bytes = noise(300, block + Number(start));
+      await writer.put(blockKey(block), start + 2n, { type: 'wal', willInit: false, bytes });
+    }
+    await output.putLayer(await writer.finish());
+  }
+  const metadata = {
+    ...{ diskConsistentLsn: 0x3fn, prevRecordLsn: null, ancestorTimeline: null, ancestorLsn: 0n },
+    ...{ latestGcCutoffLsn: 0x10n, initdbLsn: 0x10n, pgVersion: 17 },
+  };
+  await output.putIndex(IndexPart.create({ layers: output.layers, metadata }));
+  return root;
+}
+
+/** What reads of all blocks find, at LSNs between the layers. */
+async function readAll(root: string): Promise<unknown> {
+  await using timeline = await openTimeline(root);
+  const found: unknown[] = [];
+  for (const lsn of [0x10n, 0x14n, 0x22n, 0x3fn]) {
+    for (const { outcome, base, records } of await timeline.reconstructMany(
+      BLOCKS.map(blockKey),
+      lsn,
+    )) {
+      found.push([outcome, ...[base, ...records].map((entry) => hex(entry?.bytes))]);
+    }
+  }
+  return found;
+}
+
+function namesBelow(root: string): string[] {
+  return readdirSync(join(root, TIMELINE)).sort();
+}
+
+describe('compact', () => {
+  test('makes L1s and an index of the next generation, and leaves what was there', async () => {
+    const root = await makeTimeline();
+    const before = await readAll(root);
+    const old = namesBelow(root);
+    const result = await runCli(['compact', root, '--out', root, '--threshold', '3', '--json']);
+    expect(result.stderr).toBe('');
+    expect(result.status).toBe(0);
+    const [line] = parseLines(result.stdout);
+    expect(line).toMatchObject({
+      compacted: [{}, {}, {}].map(() => expect.stringMatching(/^0{36}-F{36}__/)),
+      entries: 120,
+      dropped_entries: 0,
+      index_parts: [join(root, TIMELINE, 'index_part.json-00000002')],
+      layers: [{ entries: 120, name: expect.stringMatching(/__0{14}11-0{14}40-00000002$/) }],
+    });
+    const made = JSON.parse(result.stdout).layers.map(({ name }: { name: string }) => name);
+    expect(namesBelow(root)).toEqual([...old, ...made, 'index_part.json-00000002'].sort());
+    expect(await readAll(root)).toEqual(before);
+    const check = await runCli(['check', root, '--deep', '--generation', '00000002', '--json']);
+    expect(JSON.parse(check.stdout)).toMatchObject({ summary: { errors: 0 } });
+    const again = await runCli(['compact', root, '--out', root, '--threshold', '3', '--json']);
+    expect(parseLines(again.stdout)[0]).toMatchObject({
+      layers: [],
+      compacted: [],
+      index_parts: [],
+    });
+  });
+
+  test('elsewhere copies the layers that stay', async () => {
+    const root = await makeTimeline();
+    const out = join(temporaryDirectory(), 'other');
+    const before = await readAll(root);
+    const old = namesBelow(root);
+    const result = await runCli(['compact', root, '--out', out, '--threshold', '3', '--json']);
+    expect(result.status).toBe(0);
+    expect(parseLines(result.stdout)[0]).toMatchObject({
+      layers: [{ entries: 120 }, { entries: 40 }],
+    });
+    expect(namesBelow(root)).toEqual(old);
+    expect(await readAll(out)).toEqual(before);
+  });
+
+  test('with --dry-run says what it would take, and writes nothing', async () => {
+    const root = await makeTimeline();
+    const old = namesBelow(root);
+    const line = ['compact', root, '--out', root, '--threshold', '3', '--dry-run', '--json'];
+    const result = await runCli(line);
+    expect(parseLines(result.stdout)[0]).toMatchObject({ layers: [], index_parts: [] });
+    expect(JSON.parse(result.stdout).compacted).toHaveLength(3);
+    expect(namesBelow(root)).toEqual(old);
+  });
+
+  test('leaves fewer L0s than the threshold alone', async () => {
+    const root = await makeTimeline();
+    const result = await runCli(['compact', root, '--out', root]);
+    expect(result.status).toBe(0);
+    expect(result.stderr).toContain('nothing to compact');
+  });
+
+  test('of a generation that exists is refused, and the index stays', async () => {
+    const root = await makeTimeline();
+    const old = readFileSync(join(root, TIMELINE, 'index_part.json-00000001'));
+    const line = ['compact', root, '--out', root, '--threshold', '3', '--json'];
+    const result = await runCli([...line, '--new-generation', '00000001']);
+    expect(result.status).toBe(1);
+    expect(parseError(result)['code']).toBe('exists');
+    expect(readFileSync(join(root, TIMELINE, 'index_part.json-00000001'))).toEqual(old);
+  });
+});
+
+describe('split-shards', () => {
+  test('gives each shard its keys, and reads of all shards find the same', async () => {
+    const root = await makeTimeline();
+    const out = temporaryDirectory();
+    const line = [
+      'split-shards',
+      root,
+      '--count',
+      '2',
+      '--stripe-size',
+      '1',
+      '--out',
+      out,
+      '--json',
+    ];
+    const result = await runCli(line);
+    expect(result.stderr).toBe('');
+    expect(result.status).toBe(0);
+    const sharding = { count: 2, stripeSize: 1 };
+    const { layers, index_parts: indices } = JSON.parse(result.stdout);
+    expect(indices).toHaveLength(2);
+    for (const number of [0, 1]) {
+      const own = layers.filter(({ path }: { path: string }) => path.includes(`-0${number}02/`));
+      const kept = BLOCKS.filter((block) => shardKeeps(blockKey(block), sharding, number)).length;
+      expect(own.map(({ entries }: { entries: number }) => entries)).toEqual([
+        kept,
+        kept,
+        kept,
+        kept,
+      ]);
+    }
+    await using timeline = await openTimeline(out, { stripeSize: 1 });
+    await using whole = await openTimeline(root);
+    const keys = BLOCKS.map(blockKey);
+    const [found, wanted] = [
+      await timeline.reconstructMany(keys, 0x3fn),
+      await whole.reconstructMany(keys, 0x3fn),
+    ];
+    const valuesOf = (all: typeof found) =>
+      all.map(({ base, records }) => [hex(base?.bytes), records.length]);
+    expect(valuesOf(found)).toEqual(valuesOf(wanted));
+  });
+
+  test('into one shard is wrong usage', async () => {
+    const result = await runCli(['split-shards', 'DIR', '--count', '1', '--out', 'OUT', '--json']);
+    expect(result.status).toBe(2);
+  });
+});
+
+describe('rewrite', () => {
+  test('changes the ids, and nothing else', async () => {
+    const root = await makeTimeline();
+    const out = temporaryDirectory();
+    const [file = ''] = namesBelow(root).map((name) => join(root, TIMELINE, name));
+    const ids = ['--tenant', 'ab'.repeat(16), '--timeline', 'cd'.repeat(16)];
+    const result = await runCli(['rewrite', file, ...ids, '--out', out, '--json']);
+    expect(result.status).toBe(0);
+    const [{ path, size }] = JSON.parse(result.stdout).layers;
+    expect(size).toBe(statSync(file).size);
+    await using reader = await openLayer(path);
+    expect(reader.summary).toMatchObject({
+      tenantId: 'ab'.repeat(16),
+      timelineId: 'cd'.repeat(16),
+    });
+    expect(readFileSync(path).subarray(8192).equals(readFileSync(file).subarray(8192))).toBe(true);
+  });
+
+  test('of nothing that is left makes no file', async () => {
+    const root = await makeTimeline();
+    const out = temporaryDirectory();
+    const [file = ''] = namesBelow(root).map((name) => join(root, TIMELINE, name));
+    const result = await runCli(['rewrite', file, '--until', '0/1', '--out', out, '--json']);
+    expect(result.status).toBe(1);
+    expect(parseError(result)['code']).toBe('empty');
+    expect(readdirSync(out)).toEqual([]);
+  });
+
+  test('over its own input is wrong usage', async () => {
+    const root = await makeTimeline();
+    const [file = ''] = namesBelow(root).map((name) => join(root, TIMELINE, name));
+    const generation = basename(file).slice(-8);
+    const out = temporaryDirectory();
+    const copied = await runCli([
+      'rewrite',
+      file,
+      '--generation',
+      generation,
+      '--out',
+      out,
+      '--json',
+    ]);
+    const [{ path }] = JSON.parse(copied.stdout).layers;
+    const again = await runCli([
+      'rewrite',
+      path,
+      '--generation',
+      generation,
+      '--out',
+      out,
+      '--json',
+    ]);
+    expect(again.status).toBe(2);
+    expect(readdirSync(out)).toHaveLength(1);
+  });
+});
