@@ -9,8 +9,9 @@ export const USAGE = `npm run bench -- [options]
   --profile      writes CPU profiles of all that is timed to bench/profiles
   --no-build     measures the library as it was built last
 
-  names: append delta ingest image scan points overwrite cli map timeline check growth
-    memory
+  names: append delta ingest image scan points overwrite cli map timeline check wal
+    growth memory
+  LAYERFILE_BENCH_WAL=DIR reads the WAL there, instead of making some with Debian's pgbench
   LAYERFILE_BENCH_HUGE=1 adds 100,000,000 entries to growth`;
 
 export function parseOptions(args) {

@@ -13,6 +13,7 @@ const LOADERS = {
   map: () => import('./map.mjs'),
   timeline: () => import('./timeline.mjs'),
   check: () => import('./check.mjs'),
+  wal: () => import('./wal.mjs'),
   growth: () => import('./growth.mjs'),
   memory: () => import('./memory.mjs'),
 };

@@ -52,6 +52,8 @@ export async function printStatistics(
   const statistics = new WalStatistics(run.reader.majorVersion);
   const status = await walk(context, run, {
     record: (batch, index, scanner) => statistics.add(batch, index, scanner),
+    // Once a batch: an LSN of each record would be a bigint each.
+    selected: (batch, range) => statistics.cover(batch, range),
     damage: ({ lsn, error }) =>
       void context.reporter.error(
         error.lsn === undefined ? error.with({ lsn: formatLsn(lsn) }) : error,
@@ -67,6 +69,8 @@ interface Visitor {
   /** Throws `corrupt` and the like for a record that is damaged. */
   record(batch: WalRecordBatch, index: number, scanner: RecordScanner): Promise<void> | undefined;
   damage(damage: ShownDamage): Promise<void> | undefined;
+  /** Called after the records of a batch, with the numbers of the first and the last that was selected. */
+  readonly selected?: (batch: WalRecordBatch, range: { first: number; last: number }) => void;
 }
 
 /** Reads to the end, or until `--limit` records were visited. */
@@ -79,14 +83,16 @@ async function walk(context: Context, run: WalRun, visitor: Visitor): Promise<Ex
     status = strongest(status, statusOfCode(damage.error.code));
     return visitor.damage(damage);
   };
-  let count = 0;
   if (limit === 0) return CLEAN;
+  let count = 0;
   const scanner = new RecordScanner(reader.majorVersion);
   for await (const batch of reader) {
     throwIfAborted(context.signal);
     if (batch.skipped !== undefined) await onDamage(batch.skipped);
     const { view } = batch.memory;
-    for (let index = 0; index < batch.length; index += 1) {
+    let first = -1;
+    let last = -1;
+    for (let index = 0; index < batch.length && count < limit; index += 1) {
       try {
         scanner.scan(view, batch.offset(index), batch.size(index));
         if (!filter(scanner)) continue;
@@ -96,14 +102,18 @@ async function walk(context: Context, run: WalRun, visitor: Visitor): Promise<Ex
         if (!isDamage(error)) throw error;
         await onDamage({ lsn: batch.startLsn(index), error });
       }
+      if (first < 0) first = index;
+      last = index;
       count += 1;
-      if (count === limit) return status;
     }
+    if (first >= 0) visitor.selected?.(batch, { first, last });
+    if (count === limit) break;
     if (batch.length > 0) {
       progress?.update({ done: Number(batch.endLsn(batch.length - 1) - reader.start) });
     }
   }
   progress?.finish();
+  if (count === limit) return status;
   return strongest(status, await reportEnd(context, reader, onDamage));
 }
 

@@ -54,8 +54,13 @@ export class WalStatistics {
     this.#counts[kind] = (this.#counts[kind] as number) + 1;
     this.#recordBytes[kind] = (this.#recordBytes[kind] as number) + batch.size(index) - imageLength;
     this.#imageBytes[kind] = (this.#imageBytes[kind] as number) + imageLength;
-    this.#first ??= batch.startLsn(index);
-    this.#last = batch.endLsn(index);
+    return undefined;
+  }
+
+  /** Widens the range that the heading names to these records of a batch. */
+  cover(batch: WalRecordBatch, { first, last }: { first: number; last: number }): void {
+    this.#first ??= batch.startLsn(first);
+    this.#last = batch.endLsn(last);
   }
 
   /** Where the records begin and end; undefined if there are none. */
