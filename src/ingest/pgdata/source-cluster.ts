@@ -60,7 +60,7 @@ function warnOfLosses(
   way: ImportWay,
 ): void {
   if (way === 'fast' && twophase.length > 0) {
-    const what = `${twophase.length} prepared transactions are left out by the fast import: use the classic one to keep them`;
+    const what = `the fast import leaves out prepared transactions (${twophase.length}): the classic one keeps them`;
     objections.warn(new StorageError('invalid-input', { what, path: twophase[0]?.segment.path }));
   }
   const tablespaces = new Set(files.forks.map(({ spcnode }) => spcnode));
