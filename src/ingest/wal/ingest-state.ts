@@ -38,6 +38,8 @@ export class IngestState {
   readonly sizes = new RelationSizes();
   /** The end of the current record, where everything is put. */
   lsn: Lsn = 0n;
+  /** Values of blocks that were put by the general way, so far. */
+  blockPuts = 0;
   readonly #sink: PutSink;
 
   constructor(target: IngestTarget) {
@@ -61,11 +63,13 @@ export class IngestState {
 
   /** Puts a value of a block. Requires: this shard has it. */
   putValue(key: Key, value: Value): void {
+    this.blockPuts += 1;
     this.#sink.put(key, this.lsn, valueWillInit(value), encodeValue(value));
   }
 
   /** Puts the current record as the value of a block. Requires: this shard has it. */
   putRecord(key: Key, willInit: boolean, record: Uint8Array): void {
+    this.blockPuts += 1;
     this.#sink.putRecord(key, this.lsn, willInit, record);
   }
 

@@ -29,7 +29,14 @@ import { HEAP_DIALECTS, type HeapDialect } from '../../wal/heap-dialect.ts';
 import type { WalRecordBatch } from '../../wal/record-batch.ts';
 import { checkRecord, scannedRecord, type WalRecord } from '../../wal/record-format.ts';
 import { RecordScanner } from '../../wal/record-scanner.ts';
-import { kindIndexOf, recordTypeOf, resourceManagerName } from '../../wal/resource-managers.ts';
+import {
+  HEAP,
+  HEAP2,
+  kindIndexOf,
+  NEON,
+  recordTypeOf,
+  resourceManagerName,
+} from '../../wal/resource-managers.ts';
 import { putBlocks } from './blocks.ts';
 import { CheckpointValue } from './checkpoint-value.ts';
 import { type Handler, handlersOf } from './handlers.ts';
@@ -71,6 +78,12 @@ const OPTIONS: Readonly<Record<keyof RecordIngestOptions, true>> = {
 
 const DEFAULT_MAXIMUM_GAP = 262_144;
 const UNSHARDED: IngestShard = { number: 0, count: 0, stripeSize: DEFAULT_STRIPE_SIZE };
+
+/** Of logical messages. */
+const MESSAGES = 21;
+
+/** Managers whose records go to the shards that have a block of them, or of their visibility map, and to the first. */
+const BLOCK_MANAGERS: readonly number[] = [HEAP, HEAP2, NEON, MESSAGES];
 
 type Progress =
   | { readonly kind: 'ready' }
@@ -223,11 +236,16 @@ export class RecordIngest {
   *#work(record: WalRecord, bytes: Uint8Array): Asking<void> {
     const state = this.#state;
     const { checkpoint } = state;
-    if (record.xid !== 0) checkpoint.noteXid(record.xid);
-    const handler = this.#handlers[kindIndexOf(record.resourceManager, record.info)];
+    const { xid, resourceManager, info } = record;
+    const handler = this.#handlers[kindIndexOf(resourceManager, info)];
+    const isAboutBlocks = handler === undefined || BLOCK_MANAGERS.includes(resourceManager);
+    const isSentToAll = state.isFirstShard || !isAboutBlocks;
+    if (xid !== 0 && isSentToAll) checkpoint.noteXid(xid);
+    const putsBefore = state.blockPuts;
     const rest = handler?.(state, record);
     if (rest !== undefined) yield* rest;
     yield* putBlocks(state, record, bytes);
+    if (xid !== 0 && !isSentToAll && state.blockPuts > putsBefore) checkpoint.noteXid(xid);
     if (checkpoint.takeChange()) state.metadata.put(checkpointKey(), checkpoint.bytes());
     state.commit();
   }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { relationBlockKey } from '../../../src/postgres/key-mapping.ts';
+import { formatKey } from '../../../src/layers/key.ts';
+import { checkpointKey, relationBlockKey } from '../../../src/postgres/key-mapping.ts';
 import { shardOfKey } from '../../../src/timeline/shard-owner.ts';
 import {
   blockName,
@@ -14,6 +15,7 @@ import {
   TRANSACTION,
 } from '../../support/ingest-records.ts';
 import { DATABASE, smallCluster } from '../../support/ingested-values.ts';
+import type { HandMadeRecord } from '../../support/wal-records.ts';
 import { words } from '../../support/wal-records.ts';
 
 describe('shards', () => {
@@ -58,5 +60,29 @@ describe('shards', () => {
       if (namesOf(values).includes(blockName(0, 'vm'))) cleared.push(number);
     }
     expect(cleared).toEqual([owner(0)]);
+  });
+
+  test('the next transaction of a shard knows the records that it gets', async () => {
+    const kinds: readonly [HandMadeRecord, (number: number) => boolean][] = [
+      [btreeOn({ blkno: 1 }), (number) => number === 0 || owner(1) === number],
+      [
+        {
+          resourceManager: HEAP,
+          info: 0,
+          blocks: [{ blkno: 5 }],
+          mainData: Uint8Array.of(1, 0, 1),
+        },
+        (number) => number === 0 || [owner(5), owner(0)].includes(number),
+      ],
+      [{ resourceManager: TRANSACTION, info: 0, mainData: new Uint8Array(8) }, () => true],
+    ];
+    for (const [record, gets] of kinds) {
+      for (const number of [0, 1, 2, 3]) {
+        const values = smallCluster({ forks: { '16384.0': 9, '16384.2': 1 } });
+        const shard = { ...sharding, number };
+        const put = await ingestAll(values, [{ ...record, xid: 740 }], { shard });
+        expect(put.has(formatKey(checkpointKey()))).toBe(gets(number));
+      }
+    }
   });
 });
