@@ -228,7 +228,7 @@ const MAXIMUM_TABLESPACE = 0xffff;
 const ANY_TABLESPACE = 0xffff_ffff;
 
 /** Whether a pageserver can hold blocks of the tablespace. */
-export function fitsTablespace(spcnode: number): boolean {
+function fitsTablespace(spcnode: number): boolean {
   return spcnode <= MAXIMUM_TABLESPACE || spcnode === ANY_TABLESPACE;
 }
 
