@@ -1,6 +1,6 @@
 /** WAL of pgbench, by the programs of Debian's Postgres; without them, `LAYERFILE_BENCH_WAL` names a directory. */
 import { spawnSync } from 'node:child_process';
-import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chownSync, cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { NotAvailable } from '../harness/not-available.mjs';
 
@@ -18,15 +18,14 @@ export function postgresPrograms(needed) {
     .find((bin) => needed.every((name) => existsSync(join(bin, name))));
 }
 
-/** Returns: a directory with segments of at least so many bytes. */
-export function writeWal(bytes) {
+/** Returns: a directory with segments of at least so many bytes; below the given one, if they were made. */
+export function writeWal(directory, bytes) {
   const given = process.env.LAYERFILE_BENCH_WAL;
   if (given !== undefined) return given;
   const bin = postgresPrograms(['initdb', 'pg_ctl', 'pgbench']);
   if (bin === undefined) throw new NotAvailable('no pgbench, and no LAYERFILE_BENCH_WAL');
-  // Not in the directory of the benchmark, which the user of the server cannot enter.
+  // The user of the server cannot enter the directory of the benchmark.
   const root = mkdtempSync('/tmp/layerfile-bench-wal-');
-  process.once('exit', () => rmSync(join(root, 'data', 'base'), { recursive: true, force: true }));
   const isRoot = process.getuid?.() === 0;
   if (isRoot) chownSync(root, NOBODY, NOBODY);
   const run = (program, ...words) => {
@@ -49,17 +48,23 @@ export function writeWal(bytes) {
     max_wal_size: '1GB',
   };
   const words = Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`);
-  run('initdb', '-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync');
-  run('pg_ctl', '-D', data, '-w', '-l', join(root, 'log'), '-o', words.join(' '), 'start');
   try {
-    const client = ['-h', root, '-U', 'postgres'];
-    run('pgbench', ...client, '-i', '-q', '-s', '10', 'postgres');
-    while (bytesOf(wal) < bytes)
-      run('pgbench', ...client, '-n', '-c', '4', '-t', '5000', 'postgres');
+    run('initdb', '-D', data, '-U', 'postgres', '-A', 'trust', '--no-sync');
+    run('pg_ctl', '-D', data, '-w', '-l', join(root, 'log'), '-o', words.join(' '), 'start');
+    try {
+      const client = ['-h', root, '-U', 'postgres'];
+      run('pgbench', ...client, '-i', '-q', '-s', '10', 'postgres');
+      while (bytesOf(wal) < bytes)
+        run('pgbench', ...client, '-n', '-c', '4', '-t', '5000', 'postgres');
+    } finally {
+      run('pg_ctl', '-D', data, '-w', '-m', 'fast', 'stop');
+    }
+    const target = join(directory, 'wal');
+    cpSync(wal, target, { recursive: true });
+    return target;
   } finally {
-    run('pg_ctl', '-D', data, '-w', '-m', 'fast', 'stop');
+    rmSync(root, { recursive: true, force: true });
   }
-  return wal;
 }
 
 /** Bytes of all segments in a directory. */
