@@ -354,7 +354,7 @@ describe('an abort', () => {
     ['before the answer', { kind: 'stall' }],
     ['within the body', { kind: 'stall', after: 0 }],
     ['between two attempts', { kind: 'status', status: 503, headers: { 'retry-after': '10' } }],
-  ])('%s ends the call at once', async (_, fault) => {
+  ])('%s ends the call immediately', async (_, fault) => {
     const { server, store } = await withObject();
     server.fault = () => fault;
     const signal = AbortSignal.timeout(50);
@@ -369,7 +369,7 @@ describe('an abort', () => {
     expect(performance.now() - start).toBeLessThan(3000);
   });
 
-  test('of a put ends it at once', async () => {
+  test('of a put ends it immediately', async () => {
     const { server, store } = await withObject();
     server.fault = () => ({ kind: 'stall' });
     const putting = store.put('b', BYTES, { signal: AbortSignal.timeout(50) });
