@@ -158,7 +158,7 @@ function masked(bytes: Uint8Array, fork: string): Buffer {
   for (let at = LINE_POINTERS; at < lower; at += 4) {
     const pointer = page.readUInt32LE(at);
     const flags = (pointer >>> 15) & 3;
-    if (!isHeap && flags === DEAD) page.writeUInt32LE((pointer & ~0x18000) | 0x8000, at);
+    if (!isHeap && flags === DEAD) page.writeUInt32LE(((pointer & ~0x18000) | 0x8000) >>> 0, at);
     if (!isHeap || flags !== 1) continue;
     const tuple = pointer & 0x7fff;
     page.writeUInt16LE(page.readUInt16LE(tuple + INFOMASK) & ~HINTS, tuple + INFOMASK);
