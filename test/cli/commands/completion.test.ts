@@ -51,7 +51,7 @@ test('man pages are in step with the help', async () => {
   );
   for (const page of pages) {
     const text = readFileSync(join(directory, page), 'utf8').replaceAll('\\', '');
-    const path = page === 'layerfile.1' ? [] : page.slice(10, -2).split(/-(?!part)/);
+    const path = page === 'layerfile.1' ? [] : page.slice(10, -2).split(/-(?!part|shards)/);
     const { stdout } = await runCli([...path, '--help']);
     const flags = [...stdout.matchAll(/^ {2}(-[^\s].*?)(?: {2,}|$)/gm)].map(([, flag]) => flag);
     expect(flags.length, page).toBeGreaterThan(0);
