@@ -246,7 +246,11 @@ async function copyImages(reader: ImageLayerReader, copy: Copy): Promise<CopiedL
           continue;
         }
         const end = endOfRun(batch, from, shard);
-        writer ??= await ImageLayerWriter.create({ ...writing, keyRange, lsn });
+        // Nothing is compressed here: no compressor is loaded.
+        writer ??= await ImageLayerWriter.create({
+          ...{ ...writing, keyRange, lsn },
+          compression: { kind: 'none' },
+        });
         const room = writer.putBlobRun(blobRun(batch, from, end));
         if (room !== undefined) await room;
         from = end;
