@@ -20,6 +20,8 @@ export interface TrueRecord {
   readonly record_length: number;
   readonly main_data_length: number;
   readonly fpi_length: number;
+  /** The samples have none: those of `described-records.ts` do. */
+  readonly description?: string;
   readonly blocks: readonly {
     readonly id: number;
     readonly rel: string;
