@@ -16,3 +16,12 @@ test.each([
 test('of a part of a larger array it is that of the part', () => {
   expect(crc32cOf(Buffer.from('x123456789y').subarray(1, 10))).toBe(0xe3069283);
 });
+
+test('of any length is that of its bytes one at a time', () => {
+  const bytes = Uint8Array.from({ length: 70 }, (_, index) => index * 37);
+  let crc = 0;
+  for (let length = 1; length <= bytes.length; length += 1) {
+    crc = crc32cOf(bytes.subarray(length - 1, length), crc);
+    expect(crc32cOf(bytes.subarray(0, length))).toBe(crc);
+  }
+});
