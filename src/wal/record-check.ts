@@ -3,7 +3,7 @@ import type { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
 import type { WalGeometry } from './page-check.ts';
-import { recordChecksumAt } from './record-format.ts';
+import { recordChecksumAt } from './record-checksum.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import { badWal, lsnText } from './wal-end.ts';
 

@@ -1,9 +1,9 @@
 /** A WAL record as an object, and its checksum. The format is in `record-scanner.ts`. */
 import { checkBytes, checkCount } from '../check-options.ts';
-import { crc32cOfRange } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
+import { CRC_OFFSET, recordChecksumAt } from './record-checksum.ts';
 import {
   type BlockImageCompression,
   IMAGE_COMPRESSIONS,
@@ -66,8 +66,6 @@ export interface WalRecord {
   /** Main data; a view of the record. */
   readonly mainData: Uint8Array;
 }
-
-const CRC_OFFSET = 20;
 
 /**
  * Decodes one complete WAL record.
@@ -183,12 +181,6 @@ export function recordChecksum(bytes: Uint8Array): number {
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return recordChecksumAt(view, 0, bytes.length);
-}
-
-/** As `recordChecksum`, of the record at `offset`. Requires: it lies within the view. */
-export function recordChecksumAt(view: DataView, offset: number, length: number): number {
-  const body = crc32cOfRange(view, offset + WAL_RECORD_HEADER_SIZE, offset + length);
-  return crc32cOfRange(view, offset, offset + CRC_OFFSET, body);
 }
 
 function hex(value: number): string {
