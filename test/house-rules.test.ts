@@ -213,6 +213,15 @@ describe('files', () => {
     expect(naive.map(({ path }) => path)).toEqual([]);
   });
 
+  test('have no conflict left of a merge, documents neither', () => {
+    const documents = [...readdirSync(ROOT), ...readdirSync(join(ROOT, 'docs')).map(inDocs)]
+      .filter((path) => path.endsWith('.md'))
+      .map((path) => ({ path, text: read(path) }));
+    const conflict = /^(<{7}|>{7}) /m;
+    const torn = [...sources, ...tests, ...documents].filter(({ text }) => conflict.test(text));
+    expect(torn.map(({ path }) => path)).toEqual([]);
+  });
+
   test('in folders have no index', () => {
     const indexes = sources.filter(({ path }) => path.endsWith('/index.ts'));
     expect(indexes.map(({ path }) => path)).toEqual(['src/index.ts']);
@@ -267,6 +276,10 @@ function casesNamed(
     cases.push({ name, body: text.slice(start, end) });
   }
   return cases;
+}
+
+function inDocs(name: string): string {
+  return `docs/${name}`;
 }
 
 function filesBelow(folder: string): string[] {
