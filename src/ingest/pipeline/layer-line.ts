@@ -29,6 +29,8 @@ export class LayerLine {
   #open: OpenLayer;
   /** Set while it is written out. */
   #frozen: OpenLayer | undefined;
+  /** The last read of the frozen layer, which is not closed before. */
+  #reading: Promise<unknown> | undefined;
   /** Ends when the last frozen layer has been passed on. */
   #passedOn: Promise<void> = Promise.resolve();
   #startLsn: Lsn;
@@ -72,7 +74,9 @@ export class LayerLine {
   async versions(key: Key, lsn: Lsn): Promise<EphemeralEntry[]> {
     const found = await this.#open.versions(key, lsn);
     if (this.#frozen === undefined || found.at(-1)?.willInit) return found;
-    return [...found, ...(await this.#frozen.versions(key, lsn))];
+    const reading = this.#frozen.versions(key, lsn);
+    this.#reading = reading;
+    return [...found, ...(await reading)];
   }
 
   /**
@@ -107,6 +111,7 @@ export class LayerLine {
   async #passOn(frozen: OpenLayer, border: Border): Promise<void> {
     await this.#onBorder(border, await frozen.finish(border.lastLsn + 1n));
     this.#frozen = undefined;
+    await Promise.allSettled([this.#reading]);
     await frozen.close();
   }
 }

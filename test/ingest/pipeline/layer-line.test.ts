@@ -1,7 +1,7 @@
 import fc from 'fast-check';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { type Border, LayerLine } from '../../../src/ingest/pipeline/layer-line.ts';
-import { localLayers } from '../../../src/ingest/pipeline/open-layers.ts';
+import { localLayers, type OpenLayers } from '../../../src/ingest/pipeline/open-layers.ts';
 import { RecordPuts } from '../../../src/ingest/pipeline/record-puts.ts';
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import { formatKey } from '../../../src/layers/key.ts';
@@ -173,6 +173,50 @@ describe('a line of layers', () => {
       encodeValue({ type: 'wal', willInit: false, bytes: new Uint8Array(1) }).length,
     );
     expect(await puts.versions(blockKey(2), lsnOf(9))).toEqual([]);
+    await line.close();
+  });
+
+  it('closes a layer that has been passed on only after a read of it has ended', async () => {
+    const place = { ...IDS, directory: temporaryDirectory(), generation: undefined };
+    const layers = localLayers({ ...place, ioMode: undefined });
+    let endRead = () => {};
+    const held = new Promise<void>((resolve) => {
+      endRead = resolve;
+    });
+    const steps: string[] = [];
+    const slowly: OpenLayers = {
+      async open(startLsn) {
+        const layer = await layers.open(startLsn);
+        return {
+          put: (batch) => layer.put(batch),
+          finish: (endLsn) => layer.finish(endLsn),
+          async versions(key, lsn) {
+            if (startLsn === START) await held;
+            const found = await layer.versions(key, lsn);
+            steps.push(`${found.length} read`);
+            return found;
+          },
+          async close() {
+            steps.push('closed');
+            await layer.close();
+          },
+        };
+      },
+      close: () => layers.close(),
+    };
+    const onBorder = async () => {
+      steps.push('passed on');
+    };
+    const line = await LayerLine.create(slowly, { startLsn: START, onBorder });
+    const puts = new RecordPuts(line, 2);
+    putRecord(puts, 1, [{ block: 1, willInit: true, length: 24 }]);
+    await puts.freeze({ lastLsn: lsnOf(1), previousLsn: null });
+    const found = puts.versions(blockKey(1), lsnOf(9));
+    await vi.waitFor(() => expect(steps).toContain('passed on'));
+    endRead();
+    expect(await found).toHaveLength(1);
+    await line.drained();
+    expect(steps).toEqual(['0 read', 'passed on', '1 read', 'closed']);
     await line.close();
   });
 
