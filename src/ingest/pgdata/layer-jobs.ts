@@ -69,6 +69,17 @@ class JobList {
   }
 
   add(task: ImportTask): void {
+    // A loop: a large file may be cut into more layers than a stack has frames.
+    for (let rest: ImportTask | undefined = task; rest !== undefined; ) rest = this.#addPart(rest);
+  }
+
+  end(): LayerJob[] {
+    this.#close(this.#options.way === 'fast' ? maximumKey() : nextKey(checkpointKey()));
+    return this.#jobs;
+  }
+
+  /** Returns what is left of the task for the next layer. */
+  #addPart(task: ImportTask): ImportTask | undefined {
     const count = countImages(task, this.#options.shard);
     if (this.#imageCount + count <= this.#limit) {
       this.#put(task, count);
@@ -80,13 +91,9 @@ class JobList {
       const { head, tail } = cutTask(task, room, this.#options.shard);
       if (head !== undefined) this.#put(head, room);
       this.#close(tail.start);
-      this.add(tail);
+      return tail;
     }
-  }
-
-  end(): LayerJob[] {
-    this.#close(this.#options.way === 'fast' ? maximumKey() : nextKey(checkpointKey()));
-    return this.#jobs;
+    return undefined;
   }
 
   #put(task: ImportTask, imageCount: number): void {

@@ -136,6 +136,11 @@ describe('the cuts', () => {
     ]);
   });
 
+  test('classic: a file of many pages is cut into a layer for each of them', () => {
+    const jobs = planJobs(tasksOf([20_000]), { way: 'classic', layerSize: PAGE, shard: ALONE });
+    expect(jobs).toHaveLength(20_001);
+  });
+
   test('init forks are on the first shard only', () => {
     const [task] = tasksOf([20], 'init');
     const sharding = { count: 3, stripeSize: 1 };
