@@ -30,6 +30,8 @@ export async function openOutput(
     readonly out: string;
     readonly newGeneration?: string | undefined;
     readonly shard: ShardIndex;
+    /** `continued` accepts the same index of this generation; the default is none. */
+    readonly written?: 'continued' | undefined;
   },
 ): Promise<TimelineOutput> {
   const { TimelineOutput } = await import('../ingest/output/timeline-output.ts');
@@ -38,11 +40,14 @@ export async function openOutput(
     const what = 'the source does not tell its tenant and timeline: choose a prefix above tenants/';
     throw new StorageError('usage', { what });
   }
-  const { newGeneration, shard } = options;
+  const { newGeneration, shard, written } = options;
   const generation =
     newGeneration === undefined ? generationAfter(timeline) : Number.parseInt(newGeneration, 16);
   const target = await outputTarget(options.out, options);
-  return TimelineOutput.open({ target, tenantId, timelineId, shard, generation, signal });
+  return TimelineOutput.open({
+    ...{ target, tenantId, timelineId, shard, generation, signal },
+    timeline: written,
+  });
 }
 
 /** Tells whether the output has a layer under the name that the old index gives it. */

@@ -69,7 +69,9 @@ async function splitShards(
   try {
     for (let number = 0; number < count; number += 1) {
       const shard = { number, count };
-      await using output = await openOutput(context, timeline, { ...options, shard });
+      // An earlier run may have been cut between the indices of two shards.
+      const place = { ...options, shard, written: 'continued' } as const;
+      await using output = await openOutput(context, timeline, place);
       const written = await writeShard(timeline, {
         ...{ output, shardNumber: number, count, stripeSize, signal },
         onLayer: (layer) => {

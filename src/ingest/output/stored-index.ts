@@ -43,9 +43,10 @@ export class StoredIndex {
     if (text !== undefined) this.#known = { index: IndexPart.parse(text, this), text };
   }
 
-  /** Creates the index. Throws `exists`, and as the store. */
+  /** Creates the index; the same one that was read counts. Throws `exists`, and as the store. */
   async create(index: IndexPart): Promise<void> {
     const text = index.format();
+    if (this.#known?.text === text) return;
     try {
       await this.#put(text, 'absent');
     } catch (error) {

@@ -67,7 +67,8 @@ export interface TimelineOutputOptions extends TimelinePlace {
   readonly generation: number;
   /**
    * `new` refuses a timeline that has an index, of whatever generation; `any`, the default, one of this
-   * generation; `continued` reads that index if it is there, for `advanceIndex`.
+   * generation; `continued` reads that index if it is there: `advanceIndex` replaces it, and `putIndex`
+   * accepts the same.
    */
   readonly timeline?: 'new' | 'any' | 'continued' | undefined;
   /**
@@ -235,7 +236,8 @@ export class TimelineOutput {
 
   /**
    * Stores the index, which makes the timeline exist in this generation. Each layer that it names must
-   * be stored, by this output or before, with the size that the index says.
+   * be stored, by this output or before, with the size that the index says. The same index, if it was read
+   * (`continued`), counts as stored.
    *
    * Durability: once it resolves, the index survives a crash.
    *

@@ -404,17 +404,10 @@ async function storeShards(
   for (const output of outputs) manifestPaths.push(await output.putTenantManifest(manifest));
   for (const [number, output] of outputs.entries()) {
     const index = IndexPart.create({ layers: output.layers, metadata });
-    const indexPath = await storeIndex(output, index);
+    // The shards' indices are not stored together: after a crash, those that are there are the same.
+    const indexPath = await output.putIndex(index);
     const layers = layersOf.get(output) ?? [];
     shards.push({ number, layers, indexPath, manifestPath: manifestPaths[number] ?? '' });
   }
   return shards;
-}
-
-/** The shards' indices are not stored together: after a crash, those that are there are the same. */
-async function storeIndex(output: TimelineOutput, index: IndexPart): Promise<string> {
-  if (output.index === undefined) return output.putIndex(index);
-  if (output.index.format() === index.format()) return output.indexPath;
-  const what = 'another index of this generation exists';
-  throw new StorageError('exists', { what, path: output.indexPath });
 }

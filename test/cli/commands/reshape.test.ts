@@ -1,5 +1,5 @@
 /** The commands `compact`, `split-shards` and `rewrite`. */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TimelineOutput } from '../../../src/ingest/output/timeline-output.ts';
@@ -178,6 +178,23 @@ describe('split-shards', () => {
     const valuesOf = (all: typeof found) =>
       all.map(({ base, records }) => [hex(base?.bytes), records.length]);
     expect(valuesOf(found)).toEqual(valuesOf(wanted));
+  });
+
+  test('that was cut between two indices is completed by the same command', async () => {
+    const root = await makeTimeline();
+    const out = temporaryDirectory();
+    const line = ['split-shards', root, '--count', '2', '--out', out, '--stripe-size'];
+    const indices: string[] = JSON.parse((await runCli([...line, '1'])).stdout).index_parts;
+    const contents = indices.map((path) => readFileSync(path, 'utf8'));
+    rmSync(indices[1] ?? '');
+    const again = await runCli([...line, '1']);
+    expect(again.stderr).not.toContain('exists');
+    expect(again.status).toBe(0);
+    expect(indices.map((path) => readFileSync(path, 'utf8'))).toEqual(contents);
+    // Another cut of the same generation is refused.
+    const other = await runCli([...line, '3', '--json']);
+    expect(other.status).toBe(1);
+    expect(parseError(other)['code']).toBe('exists');
   });
 
   test('into one shard is wrong usage', async () => {
