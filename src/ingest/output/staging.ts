@@ -4,7 +4,8 @@
  *
  *   OUT/layers.{token}.___temp/   beside `tenants/`, so that storing a layer is a second name for the file
  *
- * For a bucket it lies in the system's directory for temporary files.
+ * For a bucket it lies in the system's directory for temporary files, or in one that the caller chose. In
+ * the latter it has a directory of its own, too, so that other outputs, and layers that are there, are left alone.
  */
 import { mkdir, readdir, rmdir, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,6 +13,7 @@ import { dirname } from 'node:path';
 import { isStorageError } from '../../errors.ts';
 import { pathIn } from '../../virtual-file/absolute-path.ts';
 import { newToken, ownerOf, temporaryName } from '../../virtual-file/leftover-names.ts';
+import { nodeFileSystem } from '../../virtual-file/node-file-system.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { fromNodeError } from '../../virtual-file/system-error.ts';
 
@@ -45,6 +47,18 @@ export async function makeStaging(
   const directory = pathIn(place, temporaryName(STEM, newToken(owners.own())));
   await makeDirectory(directory);
   return { directory, remove: () => removeDirectory(directory) };
+}
+
+/**
+ * Makes a staging directory in a directory that exists. A file system of the caller's own cannot make directories:
+ * there the directory itself is used.
+ *
+ * @throws `not-found`, `io`.
+ */
+export async function makeStagingWithin(place: string, openFiles: OpenFiles): Promise<Staging> {
+  if (openFiles.fileSystem !== nodeFileSystem) return { directory: place, remove: async () => {} };
+  await openFiles.fileSystem.readDirectory(place);
+  return makeStaging(place, openFiles);
 }
 
 /** Not durable: `ObjectStore.put` makes the directories that a timeline needs. */

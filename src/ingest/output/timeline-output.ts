@@ -51,7 +51,7 @@ import { formatTenantManifest, type TenantManifest } from '../../timeline/tenant
 import { absolutePath } from '../../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
 import { unlinkIfThere } from '../../virtual-file/temporary-file.ts';
-import { makeStaging, type Staging } from './staging.ts';
+import { makeStaging, makeStagingWithin, type Staging } from './staging.ts';
 import { StoredIndex } from './stored-index.ts';
 
 /** A directory, or a prefix of an object store; `tenants/` is below it. */
@@ -72,8 +72,8 @@ export interface TimelineOutputOptions extends TimelinePlace {
    */
   readonly timeline?: 'new' | 'any' | 'continued' | undefined;
   /**
-   * Existing directory in which layers are made. Default: one of its own, removed by `close`; in the
-   * target if that is a directory, else in the system's directory for temporary files.
+   * Existing directory in which layers are made, in a directory of the output's own that `close` removes.
+   * Default: the target if that is a directory, else the system's directory for temporary files.
    */
   readonly stagingDirectory?: string | undefined;
   /** Default: the shared table. */
@@ -153,7 +153,7 @@ export class TimelineOutput {
     const staging =
       stagingDirectory === undefined
         ? await makeStaging(own, openFiles)
-        : { directory: absolutePath(stagingDirectory), remove: async () => {} };
+        : await makeStagingWithin(absolutePath(stagingDirectory), openFiles);
     const output = new TimelineOutput({ ...options, openFiles }, { store, prefix, staging });
     try {
       if (options.timeline === 'continued') await output.#index.read();

@@ -211,6 +211,27 @@ describe('a timeline stored in a directory', () => {
     expect(existsSync(join(out, ended))).toBe(false);
   });
 
+  test('two outputs may have one staging directory, and what is in it stays', async () => {
+    const stagingDirectory = temporaryDirectory();
+    writeFileSync(join(stagingDirectory, nameOf(1)), 'of another timeline');
+    const target = temporaryDirectory();
+    const first = await open({ target, stagingDirectory });
+    const second = await open({ target: temporaryDirectory(), stagingDirectory });
+    for (const output of [first, second]) {
+      expect((await output.putLayer(await makeLayer(output))).state).toBe('written');
+      await output.close();
+    }
+    expect(readdirSync(stagingDirectory)).toEqual([nameOf(1)]);
+    expect(readFileSync(join(stagingDirectory, nameOf(1)), 'utf8')).toBe('of another timeline');
+  });
+
+  test('a staging directory that does not exist is not made', async () => {
+    const stagingDirectory = join(temporaryDirectory(), 'absent');
+    const opening = open({ target: temporaryDirectory(), stagingDirectory });
+    expect((await storageErrorOf(opening)).code).toBe('not-found');
+    expect(existsSync(stagingDirectory)).toBe(false);
+  });
+
   test('a manifest is stored once; the same again is fine, and another is refused', async () => {
     const out = temporaryDirectory();
     await using output = await open({ target: out });
