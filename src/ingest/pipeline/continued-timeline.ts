@@ -50,9 +50,10 @@ export interface StartOptions {
 
 /** Opens what is continued, and stores its first index. Throws as `WalIngest.open`. */
 export async function continueTimeline(options: StartOptions): Promise<ContinuedTimeline> {
-  const earlier = options.mode === 'resume' ? await openEarlier(options) : undefined;
   const { base, baseChoice, shard, signal } = options;
-  const found = earlier ?? (await openIndexed(base, { ...baseChoice, shard, signal }));
+  const original = await openIndexed(base, { ...baseChoice, shard, signal });
+  const earlier = options.mode === 'resume' ? await openEarlier(original, options) : undefined;
+  const found = earlier ?? original;
   let output: TimelineOutput | undefined;
   try {
     output =
@@ -65,14 +66,22 @@ export async function continueTimeline(options: StartOptions): Promise<Continued
   }
 }
 
-/** The timeline in the output. Undefined if there is none with an index. */
-async function openEarlier(options: StartOptions): Promise<IndexedTimeline | undefined> {
-  const { target, baseChoice, shard, generation, signal } = options;
-  const { tenant, timeline } = baseChoice ?? {};
+/**
+ * The timeline of the base in the output; the base is closed then. Undefined if it is not there with an index,
+ * whatever other timelines are.
+ */
+async function openEarlier(
+  { place, timeline: original }: IndexedTimeline,
+  { target, generation, signal }: StartOptions,
+): Promise<IndexedTimeline | undefined> {
+  const { tenantId: tenant, timelineId: timeline, shard } = place;
   try {
-    return await openIndexed(target, { tenant, timeline, shard, generation, signal });
+    const earlier = await openIndexed(target, { tenant, timeline, shard, generation, signal });
+    await original.close();
+    return earlier;
   } catch (error) {
     if (isStorageError(error, 'not-found')) return undefined;
+    await Promise.allSettled([original.close()]);
     throw error;
   }
 }

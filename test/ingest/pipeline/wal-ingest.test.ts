@@ -164,6 +164,18 @@ describe('an ingest of WAL', () => {
     expect(again).toMatchObject({ layers: [], recordCount: 0, startLsn: WAL_END, endLsn: WAL_END });
   });
 
+  it('resumes its own timeline only: another one in the output is left alone', async () => {
+    const target = temporaryDirectory();
+    // Of another tenant.
+    const other = join(target, SK15_TIMELINE.replace(/[0-9a-f]{32}/, 'ab'.repeat(16)));
+    await cp(join(base, SK15_TIMELINE), other, { recursive: true });
+    const before = await readdir(other);
+    const { startLsn, endLsn } = await ingest({ target, mode: 'resume' });
+    expect({ startLsn, endLsn }).toEqual({ startLsn: BASE_LSN, endLsn: WAL_END });
+    expect(await readdir(other)).toEqual(before);
+    expect((await indexIn(target)).fields.metadata.diskConsistentLsn).toBe(WAL_END);
+  });
+
   it('stores layers in a bucket, each before the index that names it', async () => {
     const { server, store } = await startS3();
     const result = await ingest({
