@@ -65,22 +65,7 @@ export class MemoryIndex {
   /** Row numbers in the order of (key, LSN), without replaced rows; a new array. */
   sortedRows(): Uint32Array {
     const { rows } = this;
-    if (rows.isAscending) return numbersUpTo(rows.count);
-    const { numbers, words } = sortRows(rows);
-    if (rows.areLsnsAscending) return numbers;
-    let count = 0;
-    for (let at = 0; at < numbers.length; at += 1) {
-      const row = numbers[at] as number;
-      // The sort is stable: of equal rows, the last one is the newest.
-      const isReplaced =
-        at + 1 < numbers.length &&
-        words[at] === words[at + 1] &&
-        rows.compare(row, numbers[at + 1] as number) === 0;
-      if (isReplaced) continue;
-      numbers[count] = row;
-      count += 1;
-    }
-    return numbers.subarray(0, count);
+    return rows.isAscending ? numbersUpTo(rows.count) : sortRows(rows);
   }
 
   /** The last row at or below (key, LSN) if it is of this key; else NONE. */

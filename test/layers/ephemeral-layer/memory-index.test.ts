@@ -10,6 +10,8 @@ interface Put {
   readonly relation: number;
   readonly block: number;
   readonly lsn: bigint;
+  readonly space?: number;
+  readonly fork?: number;
 }
 
 /** Few of each, so that keys come again, and some far apart, so that many bytes differ. */
@@ -69,6 +71,25 @@ describe.each([
   });
 });
 
+it.each([1, 2, 300, 2048, 2049, 5000])(
+  'rows of %d relations, over more than one segment, are sorted by key and LSN',
+  (count) => {
+    const some = Array.from({ length: 20_000 }, (_, at) => {
+      const relation = Math.imul(at % count, 0x9e37_79b1) >>> 0;
+      return {
+        relation,
+        space: relation % 7,
+        fork: relation % 5,
+        block: Math.imul(at % 3001, 0x85eb_ca6b) >>> 0,
+        // Pairs of rows share an LSN, and every tenth takes the place of the one before.
+        lsn: BigInt(at >>> 1),
+      };
+    }).flatMap((put, at) => (at % 10 === 0 ? [put, put] : [put]));
+    const sorted = [...lastRows(some).entries()].sort(([left], [right]) => (left < right ? -1 : 1));
+    expect([...indexOf(some).sortedRows()]).toEqual(sorted.map(([, row]) => row));
+  },
+);
+
 it('a walk that began while all was in order goes on when it no longer is', () => {
   const some = [1n, 2n, 3n].map((lsn) => ({ relation: 1, block: 1, lsn }));
   const index = indexOf(some);
@@ -110,13 +131,13 @@ function rowOf(put: Put): SingleRow {
   return new SingleRow().set({ key: keyOf(put), lsn: put.lsn, length: 1, willInit: false });
 }
 
-function keyOf({ relation, block }: Put) {
+function keyOf({ relation, block, space = 1663, fork = 0 }: Put) {
   return keyFromFields({
     field1: 0,
-    field2: 1663,
+    field2: space,
     field3: 5,
     field4: relation,
-    field5: 0,
+    field5: fork,
     field6: block,
   });
 }
