@@ -7,14 +7,14 @@ import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
 import { remoteLayerPath } from '../timeline/remote-path.ts';
 import { parseShardIndex, type ShardIndex, UNSHARDED } from '../timeline/tenant-shard.ts';
 import type { Timeline } from '../timeline/timeline.ts';
-import { generationArgument } from './arguments.ts';
+import { directoryArgument, generationArgument } from './arguments.ts';
 import { option, requiredOption } from './command.ts';
 import type { Context } from './context.ts';
 import type { Json } from './json.ts';
 import { outputTarget, type RemoteOptions } from './remote-source.ts';
 
 export const OUTPUT_OPTIONS = {
-  out: requiredOption('--out <dir>', 'directory or s3:// prefix above tenants/', String),
+  out: requiredOption('--out <dir>', 'directory or s3:// prefix above tenants/', directoryArgument),
   newGeneration: option(
     '--new-generation <hex8>',
     'generation of the new index and layers (default: the next one)',

@@ -71,7 +71,7 @@ const OPTIONS = {
   ),
   shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
   stripeSize: option('--stripe-size <pages>', 'pages of a stripe (default: 2048)', countArgument),
-  jobs: option('--jobs <n>', 'layers made side by side (default: 2)', countArgument),
+  jobs: option('-j, --jobs <n>', 'layers made side by side (default: 2)', countArgument),
   verifyChecksums: flag('--verify-checksums', 'refuse a cluster without page checksums'),
   skipChecksums: flag(
     '--skip-checksums',

@@ -6,7 +6,7 @@ import type {
   WalIngestOptions,
   WalIngestResult,
 } from '../../ingest/pipeline/wal-ingest.ts';
-import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
+import { formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import type { StoredSource } from '../../timeline/open-timeline.ts';
 import type { HeapDialect } from '../../wal/heap-dialect.ts';
 import {
@@ -136,6 +136,7 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
   let ingest: WalIngest | undefined;
   try {
     ingest = await WalIngest.open({ ...opening, onProgress, onCopied });
+    checkEnd(end, ingest.startLsn);
     const result = await ingest.ingest(
       await openWal(source, { start: ingest.startLsn, end, signal }),
     );
@@ -159,6 +160,16 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
     progress.finish();
     await ingest?.close();
   }
+}
+
+/** Throws `usage`: only the base tells where it ends. */
+function checkEnd(end: Lsn | undefined, startLsn: Lsn): void {
+  if (end === undefined || end >= startLsn) return;
+  throw new StorageError('usage', {
+    what: '--end',
+    expected: `${formatPgLsn(startLsn)}, where the timeline ends, or above`,
+    actual: formatPgLsn(end),
+  });
 }
 
 async function ingestOptions(

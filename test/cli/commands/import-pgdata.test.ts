@@ -210,6 +210,7 @@ describe('--layout remote', () => {
     [['--layout', 'remote', '--stripe-size', '0']],
     [['--layout', 'remote', '--layer-size', '8191']],
     [['--layout', 'remote', '--jobs', '0']],
+    [['--layout', 'remote', '-j', '65']],
     [['--layout', 'remote', '--verify-checksums', '--skip-checksums']],
   ])('%j is wrong usage', async (flags) => {
     const out = temporaryDirectory();

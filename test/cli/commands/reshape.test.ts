@@ -126,6 +126,12 @@ describe('compact', () => {
     expect(result.stderr).toContain('nothing to compact');
   });
 
+  test('without a directory in --out is wrong usage', async () => {
+    const result = await runCli(['compact', await makeTimeline(), '--out', '']);
+    expect(result).toMatchObject({ status: 2, stdout: '' });
+    expect(result.stderr).toContain("option '--out <dir>' argument '' is invalid");
+  });
+
   test('of a generation that exists is refused, and the index stays', async () => {
     const root = await makeTimeline();
     const old = readFileSync(join(root, TIMELINE, 'index_part.json-00000001'));
