@@ -14,6 +14,7 @@ const LOADERS = {
   timeline: () => import('./timeline.mjs'),
   check: () => import('./check.mjs'),
   wal: () => import('./wal.mjs'),
+  'ingest-wal': () => import('./ingest-wal.mjs'),
   merge: () => import('./merge.mjs'),
   growth: () => import('./growth.mjs'),
   memory: () => import('./memory.mjs'),

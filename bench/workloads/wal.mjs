@@ -1,10 +1,7 @@
 /** WAL by the command line, against pg_waldump on the same segments. */
-import { spawnSync } from 'node:child_process';
-import { readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { NotAvailable } from '../harness/not-available.mjs';
 import { CLI, timeNode } from '../harness/processes.mjs';
-import { bytesOf, postgresPrograms } from '../writers/wal.mjs';
+import { runWaldump } from '../peers/pg-waldump.mjs';
+import { bytesOf, segmentsOf } from '../writers/wal.mjs';
 
 const WAL_BYTES = 2 ** 30;
 
@@ -33,32 +30,4 @@ export function groupsOf({ scaled }) {
     ],
   });
   return [group('statistics', ['--stats']), group('lines', [])];
-}
-
-function segmentsOf(wal) {
-  return readdirSync(wal)
-    .filter((name) => /^[0-9A-F]{24}$/.test(name))
-    .sort();
-}
-
-/** From the first segment to the last; what it says of the end of the WAL, and its status there, do not count. */
-function runWaldump(context, wal, words) {
-  const bin = postgresPrograms(['pg_waldump']);
-  if (bin === undefined) throw new NotAvailable('no pg_waldump');
-  const segments = segmentsOf(wal);
-  const range = [join(wal, segments[0]), segments.at(-1)];
-  const program = [join(bin, 'pg_waldump'), ...words, ...range];
-  const start = process.hrtime.bigint();
-  // The shell knows the processor time of its children.
-  const { stdout } = spawnSync('bash', ['-c', '"$@" >/dev/null 2>&1; times', 'bash', ...program]);
-  const seconds = Number(process.hrtime.bigint() - start) / 1e9;
-  const [user, system] = String(stdout).trim().split('\n').at(-1).split(' ').map(secondsOf);
-  context.note({ seconds, cpuSeconds: user + system });
-  return { operations: segmentsOf(wal).length, bytes: bytesOf(wal) };
-}
-
-/** Of `1m2.345s`. */
-function secondsOf(text) {
-  const [, minutes, seconds] = /^(\d+)m([\d.]+)s$/.exec(text) ?? [];
-  return 60 * Number(minutes) + Number(seconds);
 }
