@@ -1,5 +1,6 @@
 /** `split-shards`: a timeline as shards, each with layers of its own keys. */
 import { InvalidArgumentError } from 'commander';
+import type { Timeline } from '../../timeline/timeline.ts';
 import { countArgument } from '../arguments.ts';
 import {
   addCommand,
@@ -61,6 +62,7 @@ async function splitShards(
   const { count, stripeSize } = options;
   const { reporter, signal } = context;
   await using timeline = await openSource(context, source, options);
+  warnOfAncestor(context, timeline);
   const layers: Json[] = [];
   const indices: string[] = [];
   let droppedEntries = 0;
@@ -89,4 +91,14 @@ async function splitShards(
   const line = encodeJson({ layers, dropped_entries: droppedEntries, index_parts: indices });
   await context.stdout.write(`${line}\n`);
   return CLEAN;
+}
+
+/** A pageserver that lacks the ancestor attaches nothing of the tenant. */
+function warnOfAncestor({ reporter }: Context, timeline: Timeline): void {
+  for (const { stored } of [timeline, ...timeline.shards]) {
+    const ancestor = stored?.index?.fields.metadata.ancestorTimeline ?? null;
+    if (ancestor === null) continue;
+    reporter.warning(`the timeline is a branch: split its ancestor ${ancestor}, too`);
+    return;
+  }
 }

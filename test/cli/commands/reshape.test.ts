@@ -19,7 +19,7 @@ const TIMELINE = `tenants/${IDS.tenantId}/timelines/${IDS.timelineId}`;
 const BLOCKS = Array.from({ length: 40 }, (_, block) => block);
 
 /** Three L0s over an image layer, in generation 1. */
-async function makeTimeline(): Promise<string> {
+async function makeTimeline(ancestorTimeline: string | null = null): Promise<string> {
   const root = temporaryDirectory();
   await using output = await TimelineOutput.open({
     ...{ target: root, ...IDS, shard: UNSHARDED, generation: 1 },
@@ -40,8 +40,9 @@ async function makeTimeline(): Promise<string> {
     await output.putLayer(await writer.finish());
   }
   const metadata = {
-    ...{ diskConsistentLsn: 0x3fn, prevRecordLsn: null, ancestorTimeline: null, ancestorLsn: 0n },
-    ...{ latestGcCutoffLsn: 0x10n, initdbLsn: 0x10n, pgVersion: 17 },
+    ...{ diskConsistentLsn: 0x3fn, prevRecordLsn: null, ancestorTimeline },
+    ...{ ancestorLsn: ancestorTimeline === null ? 0n : 0x10n, latestGcCutoffLsn: 0x10n },
+    ...{ initdbLsn: 0x10n, pgVersion: 17 },
   };
   await output.putIndex(IndexPart.create({ layers: output.layers, metadata }));
   return root;
@@ -201,6 +202,15 @@ describe('split-shards', () => {
     const other = await runCli([...line, '3', '--json']);
     expect(other.status).toBe(1);
     expect(parseError(other)['code']).toBe('exists');
+  });
+
+  test('of a branch says that its ancestor must be split, too', async () => {
+    const ancestor = 'ab'.repeat(16);
+    const root = await makeTimeline(ancestor);
+    const line = ['split-shards', root, '--count', '2', '--out', temporaryDirectory()];
+    const result = await runCli(line);
+    expect(result.status).toBe(0);
+    expect(result.stderr).toContain(`a branch: split its ancestor ${ancestor}, too`);
   });
 
   test('into one shard is wrong usage', async () => {
