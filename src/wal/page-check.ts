@@ -3,6 +3,7 @@ import { isStorageError, type StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import {
   decodeWalPageHeader,
+  fourHexDigits,
   magicOfVersion,
   WAL_PAGE_SIZE,
   type WalPageHeader,
@@ -50,7 +51,10 @@ export class PageCheck {
    */
   check(bytes: Uint8Array, lsn: Lsn): WalPageHeader | StorageError {
     const header = decoded(bytes);
-    return isStorageError(header) ? header : (this.#fault(header, lsn) ?? header);
+    if (!isStorageError(header)) return this.#fault(header, lsn) ?? header;
+    // The version is known: another magic is damage, not a version that we cannot read.
+    if (!isStorageError(header, 'unsupported-version')) return header;
+    return badWal('magic of the WAL page', fourHexDigits(this.magic), `${header.actual}`);
   }
 
   /** Notes what a page that was found valid tells of those after it. */
@@ -66,6 +70,9 @@ export class PageCheck {
     }
     if (header.lsn !== lsn) {
       return badWal('address of the WAL page', formatPgLsn(lsn), formatPgLsn(header.lsn));
+    }
+    if (header.overwritesRecord && header.continuesRecord) {
+      return badWal('WAL page', 'the rest of a record, or none', 'both');
     }
     const isFirst = lsn % BigInt(segmentSize) === 0n;
     if (isFirst !== (header.segment !== undefined)) {

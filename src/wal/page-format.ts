@@ -49,6 +49,11 @@ export function magicOfVersion(majorVersion: number): number {
   });
 }
 
+/** A magic or flags, as messages show them. */
+export function fourHexDigits(magic: number): string {
+  return magic.toString(16).toUpperCase().padStart(4, '0');
+}
+
 /** The header of a WAL page. */
 export interface WalPageHeader {
   /** Major version of Postgres, 14 to 17. */
@@ -83,7 +88,7 @@ export const MAXIMUM_SEGMENT_SIZE = 1024 * 1024 * 1024;
  * Decodes the header of a page, whatever its address should be.
  *
  * @param bytes The page, or as much of it as there is.
- * @throws `truncated`, `unsupported-version` (magic), `corrupt`, `invalid-input`. Offsets count from the
+ * @throws `truncated`, `unsupported-version` (magic of another version), `corrupt`, `invalid-input`. Offsets count from the
  * start of the page.
  */
 export function decodeWalPageHeader(bytes: Uint8Array): WalPageHeader {
@@ -95,7 +100,7 @@ export function decodeWalPageHeader(bytes: Uint8Array): WalPageHeader {
   if (majorVersion === undefined) throw unknownMagic(magic);
   const flags = view.getUint16(2, true);
   if ((flags & ~ALL_PAGE_FLAGS) !== 0) {
-    throw corrupt('flags of the WAL page', 2, 'bits 1, 2, 4 and 8', hex(flags));
+    throw corrupt('flags of the WAL page', 2, 'bits 1, 2, 4 and 8', fourHexDigits(flags));
   }
   const isLong = (flags & PAGE_HAS_LONG_HEADER) !== 0;
   if (isLong) requireBytes(bytes, LONG_PAGE_HEADER_SIZE);
@@ -149,15 +154,15 @@ function requireBytes(bytes: Uint8Array, size: number): void {
   });
 }
 
+/** High bytes of the magic in every version since 8.0. */
+const HIGH_BYTES_OF_MAGIC = [0xd0, 0xd1];
+
 function unknownMagic(magic: number): StorageError {
-  return new StorageError('unsupported-version', {
+  const isOfPostgres = HIGH_BYTES_OF_MAGIC.includes(magic >>> 8);
+  return new StorageError(isOfPostgres ? 'unsupported-version' : 'corrupt', {
     what: 'magic of the WAL page',
     offset: 0,
     expected: 'D10D, D110, D113 or D116',
-    actual: hex(magic),
+    actual: fourHexDigits(magic),
   });
-}
-
-function hex(value: number): string {
-  return value.toString(16).toUpperCase().padStart(4, '0');
 }

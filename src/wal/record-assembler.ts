@@ -169,10 +169,10 @@ export class RecordAssembler {
     this.#state = 'ended';
   }
 
-  /** After an end of WAL: goes back to the record that was not complete, as more of it is there now. */
+  /** After an end: goes back to the record that was not complete, as more of it may be there now. */
   resume(): void {
     const { end } = this.#outcome;
-    assert(end?.kind === 'end-of-wal' || end?.kind === 'truncated', 'only the end is resumed');
+    assert(end !== undefined && end.kind !== 'end-of-range', 'there is something to go back to');
     this.#outcome.reset();
     this.#chunk = undefined;
     if (this.#records.knowsPrevious) {
@@ -232,18 +232,15 @@ export class RecordAssembler {
   /** Adds a checked record, which ends before `next` in the chunk. Returns: `pause` if the state has changed. */
   #add(offset: number, size: number, next: number): Progress {
     const records = this.#records;
-    if (next > this.#endAt) {
-      this.#endRange(this.#records.startLsn);
+    const { startHigh, startLow, isSwitch } = records;
+    if (isSwitch) this.#target = this.#cursor.segmentEndAt(next);
+    if (next > this.#endAt || (isSwitch && this.#target > this.#options.end)) {
+      this.#endRange(records.startLsn);
       return 'pause';
     }
-    const { startHigh, startLow } = records;
     records.accept();
     this.#cursor.at = next;
-    const { isSwitch } = records;
-    if (isSwitch) {
-      this.#target = this.#cursor.segmentEndAt(next);
-      this.#state = 'switched';
-    }
+    if (isSwitch) this.#state = 'switched';
     if (this.#start !== undefined) {
       if (this.#records.startLsn < this.#start) return isSwitch ? 'pause' : 'go-on';
       if (this.#missesRecords(this.#start, offset)) return 'pause';
@@ -265,6 +262,7 @@ export class RecordAssembler {
     const error = badWal('WAL', `the record at ${formatPgLsn(before)}`, 'none');
     this.#outcome.fail({ kind: 'corrupt', lsn: this.#searchFrom, error });
     if (this.#outcome.goOnAt(this.#records.startLsn) === 'end') {
+      this.#records.forget();
       this.#state = 'ended';
       return true;
     }
@@ -383,6 +381,8 @@ export class RecordAssembler {
       this.#state = 'ended';
       return 'pause';
     }
+    // It has been told that records are missing.
+    if (consequence === 'skip') this.#start = undefined;
     this.#records.forget();
     this.#rest = header.continuesRecord ? header.remainingLength : 0;
     this.#state = this.#rest > 0 ? 'skipping' : 'records';

@@ -19,7 +19,7 @@ export class RecordCheck {
   /** Start of the record that is looked at, in halves. */
   startHigh = 0;
   startLow = 0;
-  /** Whether the record accepted last is a segment switch. */
+  /** Whether the record whose header was checked last is a segment switch. */
   isSwitch = false;
   readonly #maximumLength: number;
   readonly #allowsCustomManagers: boolean;
@@ -27,7 +27,6 @@ export class RecordCheck {
   knowsPrevious = false;
   #previousHigh = 0;
   #previousLow = 0;
-  #looksLikeSwitch = false;
 
   constructor(options: {
     readonly maximumRecordLength: number;
@@ -57,7 +56,7 @@ export class RecordCheck {
   /** Requires: the 24 bytes at `offset` are there. */
   headerFault(view: DataView, offset: number): StorageError | undefined {
     const manager = view.getUint8(offset + 17);
-    this.#looksLikeSwitch =
+    this.isSwitch =
       manager === XLOG_MANAGER && (view.getUint8(offset + 16) & 0xf0) === SWITCH_OPERATION;
     if (manager > LAST_BUILT_IN_MANAGER) {
       if (manager < FIRST_CUSTOM_MANAGER || !this.#allowsCustomManagers) {
@@ -89,7 +88,6 @@ export class RecordCheck {
     this.knowsPrevious = true;
     this.#previousHigh = this.startHigh;
     this.#previousLow = this.startLow;
-    this.isSwitch = this.#looksLikeSwitch;
   }
 
   /** The next record may link to any before it. */

@@ -10,7 +10,7 @@
  */
 import { checkBytes, checkCount } from '../check-options.ts';
 import { corrupt } from '../errors.ts';
-import { type Lsn, MAXIMUM_LSN, parseLsn } from '../layers/lsn.ts';
+import { formatPgLsn, type Lsn, MAXIMUM_LSN, parseLsn } from '../layers/lsn.ts';
 
 /** An ancestor of a timeline. */
 export interface TimelineAncestor {
@@ -74,7 +74,8 @@ function checkOrder(
     throw corrupt('timeline in the history', offset, expected, `${timelineId}`);
   }
   if (before !== undefined && switchLsn < before.switchLsn) {
-    throw corrupt('switch in the history', offset, 'not below the one before', `${switchLsn}`);
+    const expected = `${formatPgLsn(before.switchLsn)} or above`;
+    throw corrupt('switch in the history', offset, expected, formatPgLsn(switchLsn));
   }
 }
 
@@ -93,14 +94,15 @@ export class TimelinePath {
 
   /** The timeline that wrote the byte at an LSN. */
   timelineAt(lsn: Lsn): number {
-    const writer = this.ancestors.find(({ switchLsn }) => lsn < switchLsn);
-    return writer?.timelineId ?? this.timelineId;
+    const index = firstIndex(this.ancestors, ({ switchLsn }) => lsn < switchLsn);
+    return this.ancestors[index]?.timelineId ?? this.timelineId;
   }
 
   /** Where a timeline ends, as far as the path goes; the highest LSN for the last one. */
   endOf(timelineId: number): Lsn {
-    const ancestor = this.ancestors.find((one) => one.timelineId === timelineId);
-    return ancestor?.switchLsn ?? MAXIMUM_LSN;
+    const index = firstIndex(this.ancestors, (one) => one.timelineId >= timelineId);
+    const ancestor = this.ancestors[index];
+    return ancestor?.timelineId === timelineId ? ancestor.switchLsn : MAXIMUM_LSN;
   }
 
   /**
@@ -108,13 +110,26 @@ export class TimelinePath {
    * of what the others wrote in it.
    */
   timelinesOf(segmentStart: Lsn, segmentEnd: Lsn): number[] {
+    const { ancestors } = this;
     const found: number[] = [];
-    let begin = 0n;
-    for (const timelineId of [...this.ancestors.map((one) => one.timelineId), this.timelineId]) {
-      const end = this.endOf(timelineId);
-      if (begin < segmentEnd && end > segmentStart) found.unshift(timelineId);
-      begin = end;
+    let index = firstIndex(ancestors, ({ switchLsn }) => switchLsn > segmentStart);
+    for (; index < ancestors.length; index += 1) {
+      if ((ancestors[index - 1]?.switchLsn ?? 0n) >= segmentEnd) break;
+      found.push((ancestors[index] as TimelineAncestor).timelineId);
     }
-    return found;
+    if ((ancestors[index - 1]?.switchLsn ?? 0n) < segmentEnd) found.push(this.timelineId);
+    return found.reverse();
   }
+}
+
+/** Index of the first item that is wanted, as all after it are; the length if there is none. */
+function firstIndex<T>(items: readonly T[], isWanted: (item: T) => boolean): number {
+  let low = 0;
+  let high = items.length;
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (isWanted(items[middle] as T)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

@@ -159,7 +159,8 @@ async function* readsOf(
     yield { kind: 'read', opened, path: file.path, lsn: start + BigInt(offset), offset, length };
     offset += length;
   }
-  if (wanted < own || own === segmentSize) return;
+  const isEndReached = end !== undefined && end <= start + BigInt(own);
+  if (isEndReached || own === segmentSize) return;
   if (BigInt(own) === switchLsn - start) {
     yield { kind: 'gap', error: gapError(missingSegment(segments, start), switchLsn) };
     return;

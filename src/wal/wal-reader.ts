@@ -118,6 +118,11 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   readonly #assembler: RecordAssembler;
   #segments: WalSegments;
   #isUsed = false;
+  /**
+   * Where WAL that grows seemed damaged, and was read once more. The pieces are read one after the other, so the
+   * end of one can be older than the start of the next, which then looks as if something were missing.
+   */
+  #readAgainFrom: Lsn | undefined;
 
   /** Use `openWal`. @internal */
   constructor(source: WalSource, segments: WalSegments, options: WalReadOptions) {
@@ -188,9 +193,11 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   async #hasMore(): Promise<boolean> {
     const { waitForMore, timeline, signal } = this.#options;
     const { end } = this;
-    const mayGrow = end?.kind === 'end-of-wal' || end?.kind === 'truncated';
-    if (waitForMore === undefined || end === undefined || !mayGrow) return false;
-    if (!(await waitForMore(end.lsn))) return false;
+    if (waitForMore === undefined || end === undefined || end.kind === 'end-of-range') return false;
+    if (end.kind === 'end-of-wal' || end.kind === 'truncated') {
+      if (!(await waitForMore(end.lsn))) return false;
+    } else if (this.#readAgainFrom === end.lsn) return false;
+    else this.#readAgainFrom = end.lsn;
     throwIfAborted(signal, this.#source.path);
     const { geometry } = this.#segments;
     this.#segments = await WalSegments.list(this.#source, { timeline, signal, geometry });

@@ -114,15 +114,19 @@ async function nameByContent(
 ): Promise<WalSegmentName> {
   const { timelineId, lsn, segment } = await withFile(file, signal, firstPageHeader);
   if (segment === undefined || lsn % BigInt(segment.segmentSize) !== 0n) {
-    throw new StorageError('corrupt', {
-      what: 'first page of the WAL segment',
-      path: file.path,
-      expected: 'the header of a segment',
-      actual: 'that of a page inside of one',
-    });
+    throw notASegmentStart(file);
   }
   const low = Number(lsn & 0xffff_ffffn) / segment.segmentSize;
   return { kind: 'segment', timelineId, high: Number(lsn >> 32n), low };
+}
+
+function notASegmentStart({ path }: WalFile): StorageError {
+  return new StorageError('corrupt', {
+    what: 'first page of the WAL segment',
+    path: path === '' ? undefined : path,
+    expected: 'the header of a segment',
+    actual: 'that of a page inside of one',
+  });
 }
 
 async function firstPageHeader({ source }: OpenWalFile): Promise<WalPageHeader> {
@@ -141,6 +145,7 @@ async function findGeometry(
     try {
       const { majorVersion, segment } = await withFile(file, signal, firstPageHeader);
       if (segment !== undefined) return { majorVersion, ...segment };
+      firstError ??= notASegmentStart(file);
     } catch (error) {
       if (!isStorageError(error, 'corrupt', 'truncated', 'unsupported-version')) throw error;
       firstError ??= error;

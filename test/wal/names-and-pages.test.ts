@@ -38,7 +38,8 @@ describe('page header', () => {
   });
 
   test.each([
-    ['magic', 0, 0x11, 'unsupported-version', 0],
+    ['magic, that of version 18,', 0, 0x18, 'unsupported-version', 0],
+    ['magic, that of no version,', 1, 0x11, 'corrupt', 0],
     ['flags', 3, 0x80, 'corrupt', 2],
     ['segment size', 32, 0x01, 'corrupt', 32],
     ['page size', 37, 0x40, 'corrupt', 36],
@@ -123,5 +124,23 @@ describe('timeline history', () => {
     expect(path.timelinesOf(0x100n, 0x200n)).toEqual([2, 1]);
     expect(path.timelinesOf(0x200n, 0x300n)).toEqual([2]);
     expect(path.timelinesOf(0x300n, 0x400n)).toEqual([4]);
+  });
+
+  test('of very many timelines answers quickly for each segment', () => {
+    const ancestors = Array.from({ length: 100_000 }, (_, index) => ({
+      timelineId: index + 1,
+      switchLsn: BigInt(index + 1) * 0x100n,
+      reason: '',
+    }));
+    const path = new TimelinePath(100_001, ancestors);
+    const begin = process.cpuUsage();
+    for (let index = 1; index < 20_000; index += 1) {
+      const lsn = BigInt(index) * 0x100n;
+      expect(path.timelinesOf(lsn, lsn + 1n)).toEqual([index + 1]);
+      expect(path.timelineAt(lsn)).toBe(index + 1);
+      expect(path.endOf(index)).toBe(lsn);
+    }
+    expect(process.cpuUsage(begin).user).toBeLessThan(2_000_000);
+    expect(path.timelinesOf(0n, 0xff_ffff_ffffn)).toHaveLength(100_001);
   });
 });

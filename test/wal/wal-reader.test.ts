@@ -154,6 +154,28 @@ describe('the range', () => {
     expect(found.end).toMatch(/corrupt at .*the record at/);
   });
 
+  test('that ends inside a record, where the file is cut, is complete', async () => {
+    const builder = built();
+    const bytes = builder.bytes.subarray(0, 2 * PAGE);
+    const source = walBytes([{ name: '000000010000000000000001', bytes }]);
+    const found = await read(source, { end: START + 2n * BigInt(PAGE) });
+    expect(found.lsns).toEqual(startsOf(builder.records.slice(0, 2)));
+    expect(found.end).toContain('end-of-range');
+  });
+
+  test('that starts in damage tells of it once', async () => {
+    const builder = built();
+    for (let index = 0; index < 5; index += 1) builder.append(message(5000));
+    const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
+    const start = builder.records[4]?.startLsn ?? 0n;
+    const page = Number(start - START) - (Number(start) % PAGE);
+    bytes.fill(0xee, page, page + PAGE);
+    const source = walBytes([{ bytes, name: '000000010000000000000001' }]);
+    const found = await read(source, { start, skipCorrupt: true });
+    expect(found.skips).toHaveLength(1);
+    expect(found.lsns.length).toBeGreaterThan(0);
+  });
+
   test('that ends before it starts is refused', async () => {
     const error = await storageErrorOf(openWal(walBytes(built().files), { start: 9n, end: 8n }));
     expect(error.code).toBe('out-of-range');
@@ -255,8 +277,12 @@ describe('the end', () => {
     const { files, records } = builder;
     const found = await read(walBytes(files));
     expect(found.lsns).toEqual(startsOf(records));
-    const wal = await openWal(walBytes(files), { end: last.endLsn });
+    const wal = await openWal(walBytes(files), { end: 2n * START });
     for await (const batch of wal) expect(batch.endLsn(batch.length - 1)).toBe(2n * START);
+    expect(wal.end).toMatchObject({ kind: 'end-of-range', lsn: 2n * START });
+    const before = await read(walBytes(files), { end: 2n * START - 1n });
+    expect(before.lsns).toEqual(startsOf(records.slice(0, -2)));
+    expect(before.end).toContain(`end-of-range at ${formatPgLsn(last.startLsn)}`);
     const after = await read(walBytes(files), { start: last.endLsn + 20_000n });
     expect(after.lsns).toEqual(startsOf(records.slice(-1)));
     const without = await read(
@@ -288,6 +314,11 @@ describe('the end', () => {
     ['at another address', (bytes: Uint8Array) => bytes.fill(9, 13, 14), 'address of the WAL page'],
     ['of a lower timeline', (bytes: Uint8Array) => bytes.fill(0, 4, 5), 'timeline of the WAL page'],
     ['without a long header', (bytes: Uint8Array) => bytes.fill(1, 2, 3), 'header of the WAL page'],
+    [
+      'of an unknown version',
+      (bytes: Uint8Array) => bytes.fill(0x7f, 0, 1),
+      'expected D116, found D17F',
+    ],
     ['with unknown flags', (bytes: Uint8Array) => bytes.fill(0x33, 2, 3), 'flags of the WAL page'],
     [
       'of another page size',
@@ -299,9 +330,20 @@ describe('the end', () => {
     for (let index = 0; index < 200; index += 1) builder.append(message(7000));
     const { files } = builder;
     change((files[1] as { bytes: Uint8Array }).bytes);
-    const found = await read(walBytes(files));
-    expect(found.end).toContain('corrupt at ');
-    expect(found.end).toContain(what);
+    const wal = await openWal(walBytes(files));
+    for await (const batch of wal) expect(batch.length).toBeGreaterThan(0);
+    expect(wal.end).toMatchObject({ kind: 'corrupt', error: { code: 'corrupt' } });
+    expect(wal.end?.error?.message).toContain(what);
+  });
+
+  test('is corrupt at a page that both continues a record and gives it up', async () => {
+    const builder = built();
+    const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
+    bytes[PAGE + 2] = 1 | 8;
+    const found = await read(walBytes([{ name, bytes }]));
+    expect(found.lsns).toEqual(startsOf(builder.records.slice(0, 2)));
+    const third = builder.records[2] as BuiltRecord;
+    expect(found.end).toContain(`corrupt at ${formatPgLsn(third.startLsn)}: WAL page`);
   });
 
   test('is corrupt where the rest of a record is shorter than the page says', async () => {
@@ -385,6 +427,43 @@ describe('a source', () => {
     expect(found.end).toContain('end-of-wal');
   });
 
+  /** Of growing WAL, the piece that is read first has not yet what the server writes before the next is read. */
+  function sourceThatGrowsAmidReading(builder: WalBuilder, staleReads: number): WalSource {
+    const [{ bytes, name }] = builder.files as [{ bytes: Uint8Array; name: string }];
+    let reads = 0;
+    const read = async (target: Uint8Array, offset: number): Promise<number> => {
+      const part = bytes.subarray(offset, offset + target.length);
+      target.set(part);
+      const isEndOfPiece = offset + target.length === 64 * PAGE;
+      if (isEndOfPiece && reads < staleReads) target.fill(0, -PAGE);
+      if (isEndOfPiece) reads += 1;
+      return part.length;
+    };
+    const opened = { source: { size: bytes.length, read }, close: async () => {} };
+    return { path: name, list: async () => [{ name, path: name, open: async () => opened }] };
+  }
+
+  test.each([
+    ['looks damaged once and is read again', 1, 'end-of-wal'],
+    ['is damaged if it looks so again', 2, 'corrupt'],
+  ])('that grows between two reads %s', async (_, staleReads, end) => {
+    const builder = new WalBuilder();
+    for (let index = 0; index < 100; index += 1) builder.append(message(7000));
+    const source = sourceThatGrowsAmidReading(builder, staleReads);
+    const found = await read(source, { waitForMore: async () => false });
+    expect(found.end).toMatch(new RegExp(`^${end} at`));
+    const expected = startsOf(builder.records);
+    expect(found.lsns).toEqual(end === 'corrupt' ? expected.slice(0, found.lsns.length) : expected);
+  });
+
+  test('whose only page is not the first of a segment is refused', async () => {
+    const bytes = built().bytes.slice(PAGE, 2 * PAGE);
+    const source = walBytes([{ name: '000000010000000000000001', bytes }]);
+    const error = await storageErrorOf(openWal(source));
+    expect(error.message).toContain('expected the header of a segment');
+    expect(error.code).toBe('corrupt');
+  });
+
   test('without segments, or without the timeline, is not found', async () => {
     const directory = await temporaryDirectory();
     expect((await storageErrorOf(openWal(walDirectory(directory)))).code).toBe('not-found');
@@ -395,7 +474,7 @@ describe('a source', () => {
   test('of no WAL is refused with what was found', async () => {
     const bytes = new Uint8Array(SEGMENT_SIZE).fill(0x41);
     const error = await storageErrorOf(openWal(walBytes([{ bytes }])));
-    expect(error.code).toBe('unsupported-version');
+    expect(error.code).toBe('corrupt');
     expect(error.actual).toBe('4141');
   });
 
