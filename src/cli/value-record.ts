@@ -1,16 +1,15 @@
 /** WAL records in values: in words, as JSON, and which of them are wanted. */
-import { isStorageError, StorageError } from '../errors.ts';
+import { isStorageError } from '../errors.ts';
 import { formatLsn } from '../layers/lsn.ts';
 import { viewValue } from '../layers/value-format.ts';
-import { unknownName } from '../nearest-name.ts';
 import { describeWalRecord } from '../wal/describe/describe.ts';
 import { decodeWalRecord, type WalRecord } from '../wal/record-format.ts';
 import { WAL_RECORD_HEADER_SIZE } from '../wal/record-scanner.ts';
-import { resourceManagerName, resourceManagers } from '../wal/resource-managers.ts';
 import type { OptionValues } from './command.ts';
 import type { Json } from './json.ts';
 import type { RECORD_FILTERS, RecordReading } from './record-options.ts';
 import { storageErrorJson } from './reporter.ts';
+import { resourceManagerNumber } from './resource-manager-argument.ts';
 import { blocksJson } from './wal-record-json.ts';
 
 /** The bytes of the record in a serialized value of a delta layer; undefined for another kind of value. */
@@ -87,7 +86,8 @@ function blocksText({ blocks }: WalRecord): string {
 /** Tells whether a serialized value is a record that is wanted. */
 export type ValueFilter = (type: string, value: Uint8Array) => boolean;
 
-const NEWEST_VERSION = 17;
+/** A layer does not say its version. The numbers are the same in all; 15 calls `neon` custom134. */
+const VERSIONS_WITH_ALL_NAMES = [17, 15];
 const XID_AT = 4;
 const RESOURCE_MANAGER_AT = 17;
 
@@ -97,7 +97,8 @@ export function valueFilter({
   xid,
 }: OptionValues<typeof RECORD_FILTERS>): ValueFilter | undefined {
   if (rmgr === undefined && xid === undefined) return undefined;
-  const manager = rmgr === undefined ? undefined : managerOf(rmgr);
+  const manager =
+    rmgr === undefined ? undefined : resourceManagerNumber(rmgr, VERSIONS_WITH_ALL_NAMES);
   return (type, value) => {
     const bytes = recordIn(type, value);
     if (bytes === undefined || bytes.length < WAL_RECORD_HEADER_SIZE) return false;
@@ -105,15 +106,4 @@ export function valueFilter({
     if (manager !== undefined && view.getUint8(RESOURCE_MANAGER_AT) !== manager) return false;
     return xid === undefined || view.getUint32(XID_AT, true) === xid;
   };
-}
-
-/** By the names of any version: the numbers are the same in all. Case does not matter. 15 calls `neon` custom134. */
-function managerOf(name: string): number {
-  for (let id = 0; id <= 0xff; id += 1) {
-    const names = [resourceManagerName(id, 15), resourceManagerName(id, NEWEST_VERSION)];
-    const isKnown = names.some((known) => known.toLowerCase() === name.toLowerCase());
-    if (isKnown && name !== 'UNKNOWN') return id;
-  }
-  const candidates = resourceManagers(NEWEST_VERSION).map((manager) => manager.name);
-  throw new StorageError('usage', unknownName('resource manager', name, candidates));
 }

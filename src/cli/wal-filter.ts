@@ -1,12 +1,9 @@
 /** Which records `wal` prints: all options must agree, as those of pg_waldump. */
 import { StorageError } from '../errors.ts';
-import { unknownName } from '../nearest-name.ts';
 import { forkNumberOf } from '../postgres/fork.ts';
 import type { RecordScanner } from '../wal/record-scanner.ts';
-import { resourceManagerName, resourceManagers } from '../wal/resource-managers.ts';
+import { resourceManagerNumber } from './resource-manager-argument.ts';
 import type { WalOptions } from './wal-options.ts';
-
-const MAXIMUM_RESOURCE_MANAGER = 255;
 
 /** Whether a record is selected that was just scanned. */
 export type WalFilter = (record: RecordScanner) => boolean;
@@ -18,7 +15,9 @@ export function walFilter(options: WalOptions, majorVersion: number): WalFilter 
     throw new StorageError('usage', { what: '--block is that of a relation: give --rel, too' });
   }
   const managers =
-    rmgr === undefined ? undefined : new Set(rmgr.map((name) => managerOf(name, majorVersion)));
+    rmgr === undefined
+      ? undefined
+      : new Set(rmgr.map((name) => resourceManagerNumber(name, [majorVersion])));
   const forkNumber = fork === undefined ? undefined : forkNumberOf(fork);
   const isPlace = (record: RecordScanner, at: number): boolean =>
     (rel === undefined ||
@@ -45,14 +44,4 @@ function hasBlock(
 
 function hasImage(record: RecordScanner, at: number): boolean {
   return record.hasImages[at] === 1;
-}
-
-/** Case does not matter; `custom128` is one without a name. */
-function managerOf(name: string, majorVersion: number): number {
-  for (let id = 0; id <= MAXIMUM_RESOURCE_MANAGER; id += 1) {
-    const known = resourceManagerName(id, majorVersion);
-    if (known !== 'UNKNOWN' && known.toLowerCase() === name.toLowerCase()) return id;
-  }
-  const names = resourceManagers(majorVersion).map((manager) => manager.name);
-  throw new StorageError('usage', unknownName('resource manager', name, names));
 }

@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander';
 import { countArgument, directoryArgument, lsnArgument } from './arguments.ts';
 import { flag, type OptionValues, option } from './command.ts';
 import { forkArgument, relationArgument } from './key-range.ts';
+import { DIALECT } from './record-options.ts';
 import { REMOTE_OPTIONS } from './remote-source.ts';
 import { listFormat } from './shared-options.ts';
 
@@ -23,9 +24,9 @@ export const WAL_OPTIONS = {
   fullpage: flag('--fullpage', 'records that hold the image of a page'),
   stats: option(
     '--stats [rows]',
-    'statistics instead of records: a row for each resource manager, or for each kind with =record',
+    'statistics instead of records, with a row for each resource manager (rmgr) or kind (record)',
     statisticsArgument,
-  ).preset(''),
+  ).preset('rmgr'),
   follow: flag('--follow', 'wait for more at the end of the WAL, until interrupted'),
   timeline: option(
     '--timeline <n>',
@@ -33,11 +34,7 @@ export const WAL_OPTIONS = {
     timelineArgument,
   ),
   skipCorrupt: flag('--skip-corrupt', 'go on after damage, at the next valid page'),
-  dialect: option(
-    '--dialect <name>',
-    'who wrote the heap records of Postgres 14 or 15: vanilla or neon (default: told by their length)',
-    dialectArgument,
-  ),
+  dialect: DIALECT,
   sha256: flag('--sha256', 'SHA-256 of each restored page image, in JSON'),
   saveFullpage: option(
     '--save-fullpage <dir>',
@@ -57,19 +54,14 @@ export interface StatisticsChoice {
 
 /** A value is given by `=` only, but commander takes the next word, too. */
 function statisticsArgument(text: string): StatisticsChoice {
-  if (text === 'record') return { rows: 'record', path: undefined };
-  return { rows: 'rmgr', path: text === '' ? undefined : text };
+  if (text === 'record' || text === 'rmgr') return { rows: text, path: undefined };
+  return { rows: 'rmgr', path: text };
 }
 
 function timelineArgument(text: string): number {
   const number = Number(text);
   if (/^\d{1,10}$/.test(text) && number >= 1 && number <= 0xffff_ffff) return number;
   throw new InvalidArgumentError('Expected a number from 1 to 4294967295.');
-}
-
-function dialectArgument(text: string): 'vanilla' | 'neon' {
-  if (text === 'vanilla' || text === 'neon') return text;
-  throw new InvalidArgumentError('Expected vanilla or neon.');
 }
 
 const HIGHEST_NUMBER = 0xffff_ffff;

@@ -99,6 +99,8 @@ describe('dump', () => {
     const unknown = await runCli(['dump', layer, '--rmgr', 'Haep']);
     expect(unknown).toMatchObject({ status: 2, stdout: '' });
     expect(unknown.stderr).toContain('did you mean "Heap"');
+    const unnamed = await runCli(['dump', layer, '--rmgr', 'unknown']);
+    expect(unnamed).toMatchObject({ status: 2, stdout: '' });
     expect((await runCli(['dump', layer, '--pg-version', '13'])).status).toBe(2);
     expect((await runCli(['dump', layer, '--dialect', 'other'])).status).toBe(2);
   });

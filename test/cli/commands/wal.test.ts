@@ -14,7 +14,6 @@ import { parseError, parseLines, type RunResult, runCli } from '../support.ts';
 
 const OLD_TIMELINE = ['--timeline', '1', '--start', FIRST_LSN];
 
-/** Of a segment, the first record that ends in it is at this line of the truth. */
 async function wal(words: readonly string[], directory = walDirectoryOfTest()): Promise<RunResult> {
   return runCli(['wal', directory, ...words]);
 }
@@ -193,6 +192,16 @@ describe('damage', () => {
     expect(parseLines(stdout).at(-1)).toMatchObject({ error: { code: 'gap' } });
     expect(status).toBe(1);
   });
+
+  test('of the magic of a page is damage, not an unknown version', async () => {
+    const directory = walDirectoryOfTest(SEGMENTS.slice(0, 3));
+    const bytes = segmentBytes(SEGMENTS[0] as string);
+    bytes[8192] = 0x7f;
+    writeFileSync(join(directory, SEGMENTS[0] as string), bytes);
+    const { stdout, status } = await wal([...OLD_TIMELINE, '--ndjson'], directory);
+    expect(parseLines(stdout).at(-1)).toMatchObject({ error: { code: 'corrupt' } });
+    expect(status).toBe(1);
+  });
 });
 
 describe('sources', () => {
@@ -228,11 +237,16 @@ describe('sources', () => {
     expect([missing.status, parseError(missing)['code']]).toEqual([3, 'not-found']);
   });
 
-  test('a file of something else is damage', async () => {
+  test.each([
+    ['of something else is damage', [0x5a, 0x5a], 1],
+    ['of another version is told apart from damage', [0x18, 0xd1], 4],
+  ])('a file %s', async (_, magic, expected) => {
     const path = join(temporaryDirectory(), 'file');
-    writeFileSync(path, Buffer.alloc(8192, 0x5a));
+    const bytes = Buffer.alloc(8192, 0x5a);
+    bytes.set(magic);
+    writeFileSync(path, bytes);
     const { status, stdout } = await runCli(['wal', path]);
-    expect([status, stdout]).toEqual([4, '']);
+    expect([status, stdout]).toEqual([expected, '']);
   });
 });
 
@@ -240,6 +254,7 @@ describe('wrong usage', () => {
   test.each([
     [['--block', '0'], /--rel/],
     [['--rmgr', 'Haep'], /did you mean "heap"|Heap/i],
+    [['--rmgr', 'unknown'], /unknown resource manager/],
     [['--timeline', '0'], /1 to 4294967295/],
     [['--xid', '-1'], /integer/],
     [['--start', '0/2', '--end', '0/1'], /range/],
@@ -248,6 +263,11 @@ describe('wrong usage', () => {
     const { status, stderr, stdout } = await wal(words);
     expect([status, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(message);
+  });
+
+  test('the help says what --stats alone prints', async () => {
+    const { stdout } = await runCli(['wal', '--help']);
+    expect(stdout.replace(/\s+/g, ' ')).toMatch(/--stats \[rows\] .* \(preset: "rmgr"\)/);
   });
 
   test('no path', async () => {
