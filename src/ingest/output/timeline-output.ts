@@ -41,6 +41,7 @@ import { checkIndexPartArgument, type IndexPart } from '../../timeline/index-par
 import type { IndexLayer } from '../../timeline/index-part/layer-entry.ts';
 import {
   INDEX_NAME,
+  indexGeneration,
   remoteIndexPath,
   remoteLayerPath,
   remoteManifestPath,
@@ -66,11 +67,11 @@ export interface TimelineOutputOptions extends TimelinePlace {
   /** In the names of all objects. */
   readonly generation: number;
   /**
-   * `new` refuses a timeline that has an index, of whatever generation; `any`, the default, one of this
-   * generation; `continued` reads that index if it is there: `advanceIndex` replaces it, and `putIndex`
+   * `new` refuses a timeline that has an index, of whatever generation; `repeated` one of another generation,
+   * and `putIndex` accepts the same of this one; `any`, the default, refuses one of this generation; `continued` reads that index if it is there: `advanceIndex` replaces it, and `putIndex`
    * accepts the same.
    */
-  readonly timeline?: 'new' | 'any' | 'continued' | undefined;
+  readonly timeline?: 'new' | 'repeated' | 'any' | 'continued' | undefined;
   /**
    * Existing directory in which layers are made, in a directory of the output's own that `close` removes.
    * Default: the target if that is a directory, else the system's directory for temporary files.
@@ -143,7 +144,7 @@ export class TimelineOutput {
     checkCount('generation', generation, { to: MAXIMUM_GENERATION });
     // Checks the ids.
     remoteTimelinePath(options);
-    checkChoice('timeline', options.timeline, ['new', 'any', 'continued']);
+    checkChoice('timeline', options.timeline, ['new', 'repeated', 'any', 'continued']);
     checkOpenFiles(options.openFiles);
     checkSignal(signal);
     if (stagingDirectory !== undefined) checkText('stagingDirectory', stagingDirectory);
@@ -156,9 +157,7 @@ export class TimelineOutput {
         : await makeStagingWithin(absolutePath(stagingDirectory), openFiles);
     const output = new TimelineOutput({ ...options, openFiles }, { store, prefix, staging });
     try {
-      if (options.timeline === 'continued') await output.#index.read();
-      else if (options.timeline === 'new') await output.#refuseAnyIndex();
-      else await output.#index.refuse();
+      await output.#meetIndex(options.timeline);
     } catch (error) {
       await Promise.allSettled([staging.remove()]);
       throw error;
@@ -340,9 +339,20 @@ export class TimelineOutput {
     await this.#checkLayers(index.fields.layers);
   }
 
-  async #refuseAnyIndex(): Promise<void> {
-    const prefix = `${this.#prefix}${remoteTimelinePath(this.place)}/${INDEX_NAME}`;
-    for await (const item of this.#objectsBelow(prefix)) {
+  async #meetIndex(timeline: TimelineOutputOptions['timeline'] = 'any'): Promise<void> {
+    const own = this.#prefix + remoteIndexPath(this.place, this.generation);
+    if (timeline === 'any') return this.#index.refuse();
+    if (timeline === 'new') return this.#refuseAnyIndex();
+    if (timeline === 'repeated') await this.#refuseAnyIndex({ but: own });
+    await this.#index.read();
+  }
+
+  async #refuseAnyIndex({ but }: { readonly but?: string } = {}): Promise<void> {
+    const directory = `${this.#prefix}${remoteTimelinePath(this.place)}/`;
+    for await (const item of this.#objectsBelow(directory + INDEX_NAME)) {
+      // A crash may have left an index that did not get its name.
+      if (indexGeneration(item.key.slice(directory.length)) === 'invalid') continue;
+      if (item.key === but) continue;
       throw new StorageError('exists', {
         what: 'the timeline exists: it has an index',
         path: pathOfObject(this.#store, item.key),

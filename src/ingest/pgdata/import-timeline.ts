@@ -290,7 +290,8 @@ async function openOutputs(
       const output = await TimelineOutput.open({
         ...{ target, tenantId, timelineId, generation, stagingDirectory, openFiles, signal },
         shard: { number, count },
-        timeline: count > 1 ? 'continued' : 'new',
+        // Of shards, the indices of some may have been stored before a run was cut.
+        timeline: count > 1 ? 'repeated' : 'new',
       });
       outputs.push(output);
     }

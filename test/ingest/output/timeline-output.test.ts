@@ -232,6 +232,17 @@ describe('a timeline stored in a directory', () => {
     expect(existsSync(stagingDirectory)).toBe(false);
   });
 
+  test('an index that a crash kept from its name does not make a timeline', async () => {
+    const out = temporaryDirectory();
+    mkdirSync(join(out, BELOW), { recursive: true });
+    writeFileSync(join(out, BELOW, `index_part.json-00000001.${'ab'.repeat(18)}.___temp`), '{');
+    await using output = await open({ target: out, timeline: 'new' });
+    await output.putLayer(await makeLayer(output));
+    await output.putIndex(indexOf(output));
+    const again = await storageErrorOf(open({ target: out, timeline: 'new' }));
+    expect(again).toMatchObject({ code: 'exists', path: expect.stringMatching(/-00000001$/) });
+  });
+
   test('a manifest is stored once; the same again is fine, and another is refused', async () => {
     const out = temporaryDirectory();
     await using output = await open({ target: out });

@@ -146,6 +146,10 @@ describe('a cluster that is imported', () => {
     await importInto(other, clusterOf(), sharded);
     const changed = clusterOf({ 'base/5/16384': pages(6, 9) });
     expect((await storageErrorOf(importInto(other, changed, sharded))).code).toBe('exists');
+    const later = await storageErrorOf(
+      importInto(other, clusterOf(), { ...sharded, generation: 7 }),
+    );
+    expect(later).toMatchObject({ code: 'exists', path: expect.stringContaining('index_part') });
   });
 
   test('an abort ends it, and nothing is left', async () => {
