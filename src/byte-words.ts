@@ -5,7 +5,9 @@
 
 /** An array and a view of the same bytes, created once, since creating one costs as much as a copy. */
 export class ViewedBytes {
+  /** The array. */
   readonly bytes: Uint8Array;
+  /** The view. */
   readonly view: DataView;
 
   constructor(bytes: Uint8Array) {

@@ -16,6 +16,10 @@
  *   await output.putLayer(await writer.finish());
  *   await output.putIndex(IndexPart.create({ layers: output.layers, metadata }));
  */
+
+export type { ByteSource, ReadRangesOptions } from '../blob-writer/byte-source.ts';
+export type { ReadRange } from '../blob-writer/read-range.ts';
+export type { ViewedBytes } from '../byte-words.ts';
 export {
   isStorageError,
   type Outcome,
@@ -49,3 +53,60 @@ export {
 export type { IngestShard } from '../ingest/wal/ingest-state.ts';
 export type { IngestBase, PutSink } from '../ingest/wal/put-sink.ts';
 export { RecordIngest, type RecordIngestOptions } from '../ingest/wal/record-ingest.ts';
+export type { Key } from '../layers/key.ts';
+export type { LayerInput } from '../layers/layer-file/layer-input.ts';
+export type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+export type { Lsn } from '../layers/lsn.ts';
+export type {
+  CommonPrefix,
+  ObjectInfo,
+  ObjectListOptions,
+  ObjectPutOptions,
+  ObjectReadOptions,
+  ObjectRequestOptions,
+  ObjectStart,
+  ObjectStore,
+} from '../object-store/object-store.ts';
+export type { ClusterState, ControlFile } from '../postgres/control-file.ts';
+export { CLUSTER_STATES } from '../postgres/control-file.ts';
+export type { LeftOutFile } from '../postgres/left-out.ts';
+export type { LeftOutReason } from '../postgres/relation-file-name.ts';
+export type { OnProgress } from '../progress.ts';
+export type { JsonObject, JsonValue } from '../timeline/exact-json.ts';
+export type { Generation } from '../timeline/generation.ts';
+export type {
+  GcBlocking,
+  IndexPartFields,
+  Lineage,
+  PgdataImport,
+  RelSizeMigration,
+} from '../timeline/index-part/index-fields.ts';
+export type {
+  IndexPart,
+  IndexPartChanges,
+  NewIndexPart,
+  ParseIndexPartOptions,
+} from '../timeline/index-part/index-part.ts';
+export type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
+export type { StoredSource, TimelineSource } from '../timeline/open-timeline.ts';
+export type { TimelinePlace } from '../timeline/remote-path.ts';
+export type { Sharding } from '../timeline/shard-owner.ts';
+export type { OffloadedTimeline, TenantManifest } from '../timeline/tenant-manifest.ts';
+export type { ShardIndex, TenantShard } from '../timeline/tenant-shard.ts';
+export type {
+  DirectoryEntry,
+  FileKind,
+  FileStat,
+  FileSystem,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from '../virtual-file/file-system.ts';
+export type { OpenFiles, OpenFilesOptions } from '../virtual-file/open-files.ts';
+export type { HeapDialect } from '../wal/heap-dialect.ts';
+export type { WalRecordBatch } from '../wal/record-batch.ts';
+export type { WalEnd, WalSkip } from '../wal/wal-end.ts';
+export type { WalReader } from '../wal/wal-reader.ts';
+export type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts';
+export type { Compression } from '../zstd/compression.ts';

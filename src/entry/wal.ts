@@ -1,4 +1,32 @@
 /** WAL of Postgres 14 to 17: segments, records, blocks and page images. */
+
+export type { ByteSource, ReadRangesOptions } from '../blob-writer/byte-source.ts';
+export type { ReadRange } from '../blob-writer/read-range.ts';
+export type { ViewedBytes } from '../byte-words.ts';
+export type { Outcome, StorageError, StorageErrorCode, StorageErrorDetails } from '../errors.ts';
+export { STORAGE_ERROR_CODES } from '../errors.ts';
+export type { Lsn } from '../layers/lsn.ts';
+export type {
+  CommonPrefix,
+  ObjectInfo,
+  ObjectListOptions,
+  ObjectPutOptions,
+  ObjectReadOptions,
+  ObjectRequestOptions,
+  ObjectStart,
+  ObjectStore,
+} from '../object-store/object-store.ts';
+export type {
+  DirectoryEntry,
+  FileKind,
+  FileStat,
+  FileSystem,
+  OpenFile,
+  OpenOptions,
+  Ownership,
+  SyncOpenFile,
+} from '../virtual-file/file-system.ts';
+export type { OpenFiles, OpenFilesOptions } from '../virtual-file/open-files.ts';
 export { restoreBlockImage, restoreBlockImageSync } from '../wal/block-image.ts';
 export {
   type DescribeOptions,
@@ -7,6 +35,7 @@ export {
 } from '../wal/describe/describe.ts';
 export type { TimeStyle } from '../wal/describe/time.ts';
 export { formatWaldumpLine, type RecordPlace } from '../wal/describe/waldump-line.ts';
+export type { HeapRecord } from '../wal/heap-dialect.ts';
 export {
   HEAP_DIALECTS,
   type HeapDialect,
@@ -69,3 +98,4 @@ export {
   walFiles,
   walObjects,
 } from '../wal/wal-source.ts';
+export type { DecompressionLimits, Decompressor, OnPiece } from '../zstd/decompression.ts';

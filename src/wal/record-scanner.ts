@@ -66,6 +66,7 @@ export class RecordScanner {
   xid = 0;
   /** Start of the record before, in halves. */
   prevHigh = 0;
+  /** The low half. */
   prevLow = 0;
   /** The info byte; the high 4 bits belong to the resource manager. */
   info = 0;
@@ -75,22 +76,33 @@ export class RecordScanner {
   topLevelXid: number | undefined;
   /** Replication origin. */
   origin: number | undefined;
+  /** Where the main data begins. */
   mainDataOffset = 0;
+  /** Bytes of main data. */
   mainDataLength = 0;
   /** Number of blocks; of the arrays below, as many elements count. */
   blockCount = 0;
+  /** Numbers of the blocks in the record, 0 to 32, ascending. */
   readonly ids = new Uint8Array(MAXIMUM_BLOCKS);
+  /** OIDs of the tablespaces. */
   readonly spcnodes = new Uint32Array(MAXIMUM_BLOCKS);
+  /** OIDs of the databases. */
   readonly dbnodes = new Uint32Array(MAXIMUM_BLOCKS);
+  /** File numbers of the relations. */
   readonly relnodes = new Uint32Array(MAXIMUM_BLOCKS);
+  /** Numbers of the forks, 0 to 15. */
   readonly forkNumbers = new Uint8Array(MAXIMUM_BLOCKS);
+  /** Numbers of the blocks in their forks. */
   readonly blknos = new Uint32Array(MAXIMUM_BLOCKS);
   /** 1 if redo makes the page anew, whatever it held. */
   readonly willInits = new Uint8Array(MAXIMUM_BLOCKS);
+  /** Where the data of each block begins. */
   readonly dataOffsets = new Uint32Array(MAXIMUM_BLOCKS);
+  /** Bytes of block data. */
   readonly dataLengths = new Uint16Array(MAXIMUM_BLOCKS);
   /** 1 if the block has an image; only then the other image fields count, except the length, which is 0. */
   readonly hasImages = new Uint8Array(MAXIMUM_BLOCKS);
+  /** Where the stored bytes of each image begin. */
   readonly imageOffsets = new Uint32Array(MAXIMUM_BLOCKS);
   /** Bytes of the image as stored. */
   readonly imageLengths = new Uint16Array(MAXIMUM_BLOCKS);
@@ -98,7 +110,9 @@ export class RecordScanner {
   readonly imageApplies = new Uint8Array(MAXIMUM_BLOCKS);
   /** Numbers of `IMAGE_COMPRESSIONS`. */
   readonly imageCompressions = new Uint8Array(MAXIMUM_BLOCKS);
+  /** Where the hole begins in the page; 0 without one. */
   readonly holeOffsets = new Uint16Array(MAXIMUM_BLOCKS);
+  /** Bytes of the hole; 0 without one. */
   readonly holeLengths = new Uint16Array(MAXIMUM_BLOCKS);
   readonly #flags: typeof FLAGS_FROM_15;
   /** The record, and its place in the view. */

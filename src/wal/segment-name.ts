@@ -16,6 +16,7 @@ import { checkSegmentSize } from './page-format.ts';
 
 /** The name of a segment, taken apart. */
 export interface WalSegmentName {
+  /** Whole, not yet filled, or the note of a base backup that began in it. */
   readonly kind: 'segment' | 'partial-segment' | 'backup-history';
   /** Timeline, from 1. */
   readonly timelineId: number;

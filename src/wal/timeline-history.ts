@@ -14,6 +14,7 @@ import { formatPgLsn, type Lsn, MAXIMUM_LSN, parseLsn } from '../layers/lsn.ts';
 
 /** An ancestor of a timeline. */
 export interface TimelineAncestor {
+  /** Number of the timeline. */
   readonly timelineId: number;
   /** Where the next timeline takes over. */
   readonly switchLsn: Lsn;

@@ -18,7 +18,9 @@ import { parseWalFileName } from './segment-name.ts';
 
 /** A file that has been opened. */
 export interface OpenWalFile {
+  /** Its bytes. */
   readonly source: ByteSource;
+  /** Releases the source; called once. */
   readonly close: () => Promise<void>;
 }
 
@@ -28,6 +30,7 @@ export interface WalFile {
   readonly name: string;
   /** For messages. */
   readonly path: string;
+  /** Opens the file; the caller closes it. */
   readonly open: (signal: AbortSignal | undefined) => Promise<OpenWalFile>;
 }
 

@@ -145,11 +145,13 @@ export interface ImportedTimelineLayer
 
 /** One shard of a timeline that was imported; the only one if it is not sharded. */
 export interface ImportedShard {
+  /** Number of the shard; 0 if there is only one. */
   readonly number: number;
   /** In key order. */
   readonly layers: readonly ImportedTimelineLayer[];
-  /** Paths of the objects, as messages name them. */
+  /** Path of the index, as messages name it. */
   readonly indexPath: string;
+  /** Path of the tenant manifest. */
   readonly manifestPath: string;
 }
 
@@ -157,11 +159,15 @@ export interface ImportedShard {
 export interface ImportedTimeline {
   /** LSN of all layers. */
   readonly lsn: Lsn;
+  /** What the indices say of the timeline. */
   readonly metadata: TimelineMetadataFields;
+  /** In the order of their numbers. */
   readonly shards: readonly ImportedShard[];
+  /** The control file of the cluster. */
   readonly control: ControlFile;
-  /** Relation forks, and pages of all of them. */
+  /** Number of relation forks. */
   readonly forkCount: number;
+  /** Pages of all forks. */
   readonly pageCount: number;
   /** Pages with a wrong checksum; undefined if checksums were not verified. */
   readonly badPageCount: number | undefined;

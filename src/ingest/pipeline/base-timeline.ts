@@ -30,6 +30,7 @@ export interface TimelineChoice {
   readonly shard?: ShardIndex | undefined;
   /** Generation of the pageserver: newer indices are ignored. Default: the newest index counts. */
   readonly generation?: number | undefined;
+  /** Ends the call with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
