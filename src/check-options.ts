@@ -96,6 +96,14 @@ export function checkIterable(what: string, value: unknown): void {
   if (!isIterable) throw refused(what, 'an iterable', value);
 }
 
+/** Throws `invalid-input` for what lacks the method that tells its class, of whatever copy of the library it is. */
+export function checkMethod(what: string, value: unknown, method: string): void {
+  const isObject = typeof value === 'object' && value !== null;
+  if (!isObject || typeof Reflect.get(value, method) !== 'function') {
+    throw refused(what, `an object with ${method}()`, value);
+  }
+}
+
 /**
  * Throws `invalid-input` for options that are not an object, or have an unknown name: a misspelt option
  * would be ignored. Names whose value is undefined are left alone, as if they were absent.

@@ -16,7 +16,7 @@
  * Source: Neon pageserver/src/tenant/timeline/compaction.rs.
  */
 import { assert } from '../assert.ts';
-import { checkCount, checkObject } from '../check-options.ts';
+import { checkCount, checkIterable, checkMethod, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
 import { type Key, type KeyRange, nextKey } from '../layers/key.ts';
@@ -85,8 +85,10 @@ const PROGRESS_ENTRIES = 1 << 16;
  * Durability: a layer that `onLayer` was called with survives a crash. The inputs stay.
  */
 export async function compactLevel0(options: CompactLevel0Options): Promise<CompactedLevel0> {
+  checkObject('options', options);
   const { readers, map, targetSize = DEFAULT_CHECKPOINT_DISTANCE, signal } = options;
-  checkObject('readers', readers);
+  checkIterable('readers', readers);
+  for (const reader of readers) checkMethod('reader of a layer', reader, 'batches');
   checkCount('targetSize', targetSize, { from: 1 });
   const lsnRange = lsnRangeOf(readers);
   const holes = await findHoles({

@@ -10,7 +10,7 @@
  * A run that was cut left layers that no index names. The next run of the same generation makes the same
  * layers, and stores only those that are missing.
  */
-import { checkObject } from '../check-options.ts';
+import { checkMethod, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { KeyRange } from '../layers/key.ts';
 import { isFutureLayer } from '../timeline/index-part/check.ts';
@@ -80,6 +80,7 @@ export async function compactTimeline(
   timeline: Timeline,
   options: CompactTimelineOptions,
 ): Promise<CompactedTimeline> {
+  checkMethod('timeline', timeline, 'acquireLayer');
   checkObject('options', options);
   const { output, isStored, shard, onLayer, onProgress, signal, ...choosing } = options;
   const index = indexOf(timeline);

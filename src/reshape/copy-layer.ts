@@ -12,7 +12,7 @@
  * Source: Neon pageserver/src/tenant/storage_layer/{delta_layer,filter_iterator}.rs, image_layer.rs.
  */
 import { ViewedBytes } from '../byte-words.ts';
-import { checkBigint, checkObject } from '../check-options.ts';
+import { checkBigint, checkMethod, checkObject } from '../check-options.ts';
 import { isStorageError } from '../errors.ts';
 import type { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
 import { DeltaLayerWriter } from '../layers/delta-layer/writer.ts';
@@ -62,7 +62,7 @@ export async function copyLayer(
   reader: DeltaLayerReader | ImageLayerReader,
   options: CopyLayerOptions,
 ): Promise<CopiedLayer> {
-  checkObject('reader', reader);
+  checkMethod('reader of a layer', reader, 'batches');
   checkObject('options', options);
   const { tenantId, timelineId, keyRange, shard, until, ...writing } = options;
   if (keyRange !== undefined) checkKeyRange(keyRange);

@@ -6,7 +6,7 @@
  *
  * Source: Neon pageserver/src/tenant/timeline/compaction.rs.
  */
-import { checkCount, checkOptions } from '../check-options.ts';
+import { checkCount, checkIterable, checkObject, checkOptions } from '../check-options.ts';
 import type { MapLayer } from '../timeline/layer-map/layer-map.ts';
 
 /** 256 MiB: what a pageserver keeps in memory before it writes an L0. */
@@ -45,7 +45,10 @@ export function chooseLevel0(
   checkCount('threshold', threshold, { from: 1 });
   checkCount('upperLimit', upperLimit, { from: 1 });
   checkCount('checkpointDistance', checkpointDistance, { from: 1 });
-  const level0 = [...layers].filter(({ level }) => level === 'L0').sort(byLsns);
+  checkIterable('layers', layers);
+  const all = [...layers];
+  for (const layer of all) checkObject('layer', layer);
+  const level0 = all.filter(({ level }) => level === 'L0').sort(byLsns);
   if (level0.length < threshold) return [];
   const usual = Math.max(checkpointDistance, DEFAULT_CHECKPOINT_DISTANCE);
   const limit = BigInt(Math.max(upperLimit, threshold)) * BigInt(usual);

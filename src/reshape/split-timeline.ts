@@ -9,7 +9,7 @@
  * A pageserver first names the parent's layers in the indices of the children, and rewrites image layers when it
  * finds the time. Here all layers are rewritten, so that a child needs nothing of its parent.
  */
-import { checkCount, checkObject } from '../check-options.ts';
+import { checkCount, checkMethod, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { DEFAULT_STRIPE_SIZE } from '../timeline/shard-owner.ts';
 import type { Timeline } from '../timeline/timeline.ts';
@@ -56,6 +56,7 @@ export async function writeShard(
   timeline: Timeline,
   options: WriteShardOptions,
 ): Promise<WrittenShard> {
+  checkMethod('timeline', timeline, 'acquireLayer');
   checkObject('options', options);
   const { output, shardNumber, count, onLayer, signal } = options;
   const stripeSize = options.stripeSize ?? timeline.sharding?.stripeSize ?? DEFAULT_STRIPE_SIZE;

@@ -10,6 +10,7 @@
  * Sparse keys exist or do not: auxiliary files, replication origins, relations that have moved.
  * Source: Neon pageserver/src/pgdatadir_mapping.rs, collect_keyspace.
  */
+import { checkMethod } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { formatKey, type Key, type KeyRange, keyFromFields } from '../layers/key.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
@@ -57,6 +58,7 @@ export async function collectKeySpace(
   lsn: Lsn,
   options: TimelineReadOptions = {},
 ): Promise<CollectedKeySpace> {
+  checkMethod('timeline', timeline, 'directory');
   const directory = await timeline.directory(lsn, options);
   const ranges = [
     singleKey(databaseDirectoryKey()),

@@ -2,12 +2,14 @@
  * From the image of a block in a WAL record to the page: decompressed, with the hole filled with zeros.
  * Its LSN is older than the record, and its checksum is stale.
  */
+import { checkBytes, checkCount, checkObject, checkOneOf } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { PAGE_SIZE } from '../postgres/page.ts';
 import { Decompressor } from '../zstd/decompression.ts';
 import { decompressLz4 } from './lz4.ts';
 import { decompressPglz } from './pglz.ts';
 import type { BlockImage } from './record-format.ts';
+import { IMAGE_COMPRESSIONS } from './record-scanner.ts';
 
 /** Postgres compresses a page with the default level, whose window is far smaller. */
 const MAXIMUM_WINDOW = 8 * 1024 * 1024;
@@ -19,6 +21,7 @@ const MAXIMUM_WINDOW = 8 * 1024 * 1024;
  * @throws `corrupt`, `truncated`, `too-large`; `io` if there is no decoder of zstd.
  */
 export async function restoreBlockImage(image: BlockImage): Promise<Uint8Array> {
+  checkImage(image);
   const zstd = image.compression === 'zstd' ? await Decompressor.load() : undefined;
   return restoreBlockImageSync(image, zstd);
 }
@@ -34,12 +37,22 @@ export function restoreBlockImageSync(
   image: BlockImage,
   zstd: Decompressor | undefined,
 ): Uint8Array {
+  checkImage(image);
   const { holeOffset, holeLength } = image;
   const raw = decompressed(image, PAGE_SIZE - holeLength, zstd);
   const page = new Uint8Array(PAGE_SIZE);
   page.set(raw.subarray(0, holeOffset));
   page.set(raw.subarray(holeOffset), holeOffset + holeLength);
   return page;
+}
+
+/** What a decoder of records gives fits; what others make may not. */
+function checkImage(image: BlockImage): void {
+  checkObject('image', image);
+  checkBytes(image.bytes, 'image');
+  checkCount('hole of the image', image.holeOffset, { to: PAGE_SIZE });
+  checkCount('length of the hole', image.holeLength, { to: PAGE_SIZE - image.holeOffset });
+  checkOneOf('compression of the image', image.compression, IMAGE_COMPRESSIONS);
 }
 
 function decompressed(

@@ -1,5 +1,5 @@
 /** A WAL record as an object, and its checksum. The format is in `record-scanner.ts`. */
-import { checkBytes, checkCount } from '../check-options.ts';
+import { checkBytes, checkCount, checkMethod } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
@@ -142,6 +142,9 @@ function blockOf(bytes: Uint8Array, scanner: RecordScanner, block: number): Bloc
  * @returns The image, whose bytes are a view.
  */
 export function scannedImage(bytes: Uint8Array, scanner: RecordScanner, block: number): BlockImage {
+  checkBytes(bytes, 'WAL record');
+  checkMethod('scanner', scanner, 'scan');
+  checkCount('block', block, { to: scanner.blockCount - 1 });
   const offset = scanner.imageOffsets[block] as number;
   return {
     bytes: bytes.subarray(offset, offset + (scanner.imageLengths[block] as number)),

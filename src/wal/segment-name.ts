@@ -10,7 +10,7 @@
  * alone does not tell the size.
  * Source: Postgres src/include/access/xlog_internal.h.
  */
-import { checkCount, checkText } from '../check-options.ts';
+import { checkCount, checkObject, checkText } from '../check-options.ts';
 import { checkLsn, type Lsn } from '../layers/lsn.ts';
 import { checkSegmentSize } from './page-format.ts';
 
@@ -89,9 +89,13 @@ function toHex(value: number): string {
  * @throws `invalid-input`.
  */
 export function startOfWalSegment(
-  { high, low }: Pick<WalSegmentName, 'high' | 'low'>,
+  name: Pick<WalSegmentName, 'high' | 'low'>,
   segmentSize: number,
 ): Lsn | undefined {
+  checkObject('name of a segment', name);
+  const { high, low } = name;
+  checkCount('high half of a segment', high, { to: 0xffff_ffff });
+  checkCount('number of a segment', low, { to: 0xffff_ffff });
   checkSegmentSize(segmentSize);
   if (low >= 2 ** 32 / segmentSize) return undefined;
   return (BigInt(high) << 32n) + BigInt(low * segmentSize);

@@ -1,7 +1,14 @@
 /** Where WAL is read from: files, a directory, a prefix of an object store, or bytes in memory. */
 import { basename } from 'node:path';
 import { type ByteSource, bytesSource, fileSource } from '../blob-writer/byte-source.ts';
-import { checkBytes, checkOpenFiles, checkOptions, checkText } from '../check-options.ts';
+import {
+  checkBytes,
+  checkIterable,
+  checkObject,
+  checkOpenFiles,
+  checkOptions,
+  checkText,
+} from '../check-options.ts';
 import { StorageError, throwIfAborted } from '../errors.ts';
 import { objectSource } from '../object-store/object-source.ts';
 import {
@@ -61,9 +68,10 @@ const WAL_FOLDER = 'pg_wal';
  */
 export function walFiles(paths: readonly string[], options: WalSourceOptions = {}): WalSource {
   const openFiles = openFilesOf(options);
+  checkIterable('paths of WAL files', paths);
   for (const path of paths) checkText('path of a WAL file', path);
-  const files = paths.map((path) => fileAt(path, openFiles));
-  return { path: paths.join(', '), list: async () => files };
+  const files = Array.from(paths, (path) => fileAt(path, openFiles));
+  return { path: files.map(({ path }) => path).join(', '), list: async () => files };
 }
 
 /**
@@ -143,7 +151,10 @@ export interface WalBytes {
  * @throws `invalid-input`.
  */
 export function walBytes(files: readonly WalBytes[]): WalSource {
-  const listed = files.map(({ name = '', bytes }): WalFile => {
+  checkIterable('files of WAL', files);
+  const listed = Array.from(files, (file): WalFile => {
+    checkObject('file of WAL', file);
+    const { name = '', bytes } = file;
     checkBytes(bytes, 'WAL');
     checkText('name of a WAL file', name);
     const source = bytesSource(bytes, name === '' ? undefined : name);

@@ -4,12 +4,15 @@ import { describe, expect, test } from 'vitest';
 import { BlobReader } from '../../src/blob-writer/blob-reader.ts';
 import { bytesSource } from '../../src/blob-writer/byte-source.ts';
 import * as blobWriter from '../../src/entry/blob-writer.ts';
+import * as ingest from '../../src/entry/ingest.ts';
 import * as layers from '../../src/entry/layers.ts';
 import * as objectStore from '../../src/entry/object-store.ts';
 import * as postgres from '../../src/entry/postgres.ts';
+import * as reshape from '../../src/entry/reshape.ts';
 import * as testing from '../../src/entry/testing.ts';
 import * as timeline from '../../src/entry/timeline.ts';
 import * as virtualFile from '../../src/entry/virtual-file.ts';
+import * as wal from '../../src/entry/wal.ts';
 import * as writeOnce from '../../src/entry/write-once.ts';
 import * as index from '../../src/index.ts';
 import { goldenLayers } from '../support/golden.ts';
@@ -21,6 +24,9 @@ const EVERYTHING = {
   'object-store': objectStore,
   testing,
   timeline,
+  wal,
+  ingest,
+  reshape,
 };
 
 /** Classes that only the library makes: their constructors are private in the types. */
@@ -34,11 +40,14 @@ const PRIVATE = [
   'ImageLayerWriter',
   'IndexPart',
   'LayerMap',
+  'RecordIngest',
   'RedoProcess',
   'SalvageReader',
   'TemporaryFile',
   'Timeline',
+  'TimelineOutput',
   'VirtualFile',
+  'WalIngest',
   // What is thrown has to be made of something.
   'StorageError',
 ];

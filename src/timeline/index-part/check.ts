@@ -2,7 +2,7 @@
  * What is wrong with an index as a whole: what keeps a pageserver from attaching the timeline, what
  * it drops when it does, and what Neon's scrubber reports.
  */
-import { checkOptions } from '../../check-options.ts';
+import { checkBigint, checkOptions, checkText } from '../../check-options.ts';
 import { isStorageError } from '../../errors.ts';
 import { parseLayerName } from '../../layers/layer-name.ts';
 import { formatPgLsn, type Lsn } from '../../layers/lsn.ts';
@@ -44,6 +44,8 @@ const DIGITS = newNameDigits();
 
 /** Whether a layer has records after this LSN. A pageserver drops such layers when it starts. */
 export function isFutureLayer(name: string, diskConsistentLsn: Lsn): boolean {
+  checkText('name of a layer', name);
+  checkBigint('diskConsistentLsn', diskConsistentLsn);
   const { lsns } = DIGITS;
   if (readCanonicalName(name, DIGITS)) {
     return joinHalves(lsns[2] ?? 0, lsns[3] ?? 0) > diskConsistentLsn + 1n;
