@@ -1,7 +1,8 @@
 /**
  * The examples in `docs` are run. A block marked `console` is a shell session: each line after `$ ` is
  * a command, and what follows it is all that the command prints. The blocks of one page share a
- * directory that is empty at first, but for those that a comment sends to a directory of the project.
+ * directory that is empty at first, but for `pg_wal`, which is that of a real server, and for those that a comment sends to a
+ * directory of the project.
  * A block with a file name is that file. `$PROJECT` is the project's directory.
  */
 import { execFileSync } from 'node:child_process';
@@ -9,6 +10,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
+import { goldenWal } from '../support/golden-wal.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
@@ -33,6 +35,10 @@ test('the page of the format and the page of the command have examples', () => {
 
 test.each(PAGES)('the commands of $page print what it shows', ({ examples }) => {
   const cwd = temporaryDirectory();
+  mkdirSync(join(cwd, 'pg_wal'));
+  for (const { name, bytes } of goldenWal(15).files) {
+    if (name !== undefined) writeFileSync(join(cwd, 'pg_wal', name), bytes);
+  }
   for (const { kind, name, text, place } of examples) {
     if (kind === 'file') {
       writeFileSync(join(cwd, name ?? ''), text);
