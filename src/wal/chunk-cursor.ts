@@ -22,14 +22,15 @@ export class ChunkCursor {
   /** Offset from which the timeline must be looked up again. */
   switchAt = Number.POSITIVE_INFINITY;
   readonly #segmentSize: number;
-  readonly #path: TimelinePath;
+  /** Tells the timeline of an LSN. */
+  path: TimelinePath;
   #lsn: Lsn = 0n;
   #high = 0;
   #low = 0;
 
   constructor(segmentSize: number, path: TimelinePath) {
     this.#segmentSize = segmentSize;
-    this.#path = path;
+    this.path = path;
     this.timelineId = path.timelineId;
   }
 
@@ -86,7 +87,7 @@ export class ChunkCursor {
    * @param ofPage 0 if no page has told it.
    */
   updateTimeline(ofPage: number): void {
-    const path = this.#path;
+    const { path } = this;
     if (path.ancestors.length === 0) {
       this.timelineId = ofPage === 0 ? path.timelineId : ofPage;
       return;

@@ -24,7 +24,8 @@ export interface WalGeometry {
 /** Checks pages in the order of the WAL. */
 export class PageCheck {
   readonly #geometry: WalGeometry;
-  readonly #path: TimelinePath;
+  /** Timelines that pages may be of. */
+  path: TimelinePath;
   /** Of the page that was accepted last; 0 before the first one. */
   #timelineId = 0;
   /** What pages of this version begin with. */
@@ -34,7 +35,7 @@ export class PageCheck {
   constructor(geometry: WalGeometry, path: TimelinePath) {
     this.#geometry = geometry;
     this.magic = magicOfVersion(geometry.majorVersion);
-    this.#path = path;
+    this.path = path;
     this.#systemIdentifier = geometry.systemIdentifier;
   }
 
@@ -95,8 +96,8 @@ export class PageCheck {
 
   /** A known history says which timeline wrote a page; otherwise, timelines must not decrease. */
   #timelineFault({ timelineId }: WalPageHeader, lsn: Lsn): StorageError | undefined {
-    const isKnown = this.#path.ancestors.length > 0;
-    const highest = isKnown ? this.#path.timelineAt(lsn) : this.#path.timelineId;
+    const isKnown = this.path.ancestors.length > 0;
+    const highest = isKnown ? this.path.timelineAt(lsn) : this.path.timelineId;
     const lowest = isKnown ? highest : Math.max(1, this.#timelineId);
     if (timelineId >= lowest && timelineId <= highest) return undefined;
     const expected = lowest === highest ? `${lowest}` : `${lowest} to ${highest}`;

@@ -169,8 +169,10 @@ export class RecordAssembler {
     this.#state = 'ended';
   }
 
-  /** After an end: goes back to the record that was not complete, as more of it may be there now. */
-  resume(): void {
+  /** After an end: goes back to the record that was not complete, as more may be there now, on the path. */
+  resume(path: TimelinePath): void {
+    this.#pages.path = path;
+    this.#cursor.path = path;
     const { end } = this.#outcome;
     assert(end !== undefined && end.kind !== 'end-of-range', 'there is something to go back to');
     this.#outcome.reset();

@@ -46,10 +46,13 @@ export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, vo
     for (;;) {
       throwIfAborted(options.signal);
       while (reading.length <= CHUNKS_AHEAD) {
-        const { value: step } = await plan.next();
+        const step = await nextStep(plan);
         if (step === undefined) break;
         if (step.kind === 'close') {
-          closing.push(Promise.allSettled(reading).then(() => step.opened.close()));
+          const closed = Promise.allSettled(reading).then(() => step.opened.close());
+          // Reported when it is awaited.
+          closed.catch(() => {});
+          closing.push(closed);
           continue;
         }
         let item: FeedItem | Promise<FeedItem>;
@@ -58,7 +61,7 @@ export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, vo
           chunks[turn] = chunk;
           turn = (turn + 1) % CHUNK_COUNT;
           item = readInto(chunk, step, options);
-        } else item = step;
+        } else item = step.kind === 'failure' ? Promise.reject(step.error) : step;
         const settling = Promise.resolve(item);
         // Reported when its turn comes.
         settling.catch(() => {});
@@ -72,6 +75,15 @@ export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, vo
     await Promise.allSettled(reading);
     await plan.return(undefined);
     await Promise.all(closing);
+  }
+}
+
+/** The next step. A failure is one, too: what was read before it must be used first. */
+async function nextStep(plan: AsyncGenerator<PlannedStep, undefined>) {
+  try {
+    return (await plan.next()).value;
+  } catch (error) {
+    return { kind: 'failure', error } as const;
   }
 }
 

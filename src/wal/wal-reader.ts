@@ -6,6 +6,7 @@ import { WAL_PAGE_SIZE } from './page-format.ts';
 import { RecordAssembler } from './record-assembler.ts';
 import type { WalRecordBatch } from './record-batch.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
+import type { TimelinePath } from './timeline-history.ts';
 import type { WalEnd } from './wal-end.ts';
 import { feedOf } from './wal-feed.ts';
 import { WalSegments } from './wal-segments.ts';
@@ -109,8 +110,6 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   readonly segmentSize: number;
   /** Of the cluster; undefined if no segment tells it. */
   readonly systemIdentifier: bigint | undefined;
-  /** The timeline that the WAL leads to. */
-  readonly timelineId: number;
   /** Where reading starts. */
   readonly start: Lsn;
   readonly #source: WalSource;
@@ -129,7 +128,6 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     const { geometry, path } = segments;
     ({ majorVersion: this.majorVersion, segmentSize: this.segmentSize } = geometry);
     this.systemIdentifier = geometry.systemIdentifier;
-    this.timelineId = path.timelineId;
     this.start = options.start ?? segments.starts[0] ?? 0n;
     this.#source = source;
     this.#segments = segments;
@@ -146,6 +144,11 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     });
   }
 
+  /** The timeline that the WAL leads to. While WAL grows, that of a server that was promoted follows. */
+  get timelineId(): number {
+    return this.#segments.path.timelineId;
+  }
+
   /** How the WAL ended; undefined until all batches have been read. */
   get end(): WalEnd | undefined {
     return this.#assembler.end;
@@ -154,7 +157,8 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   /**
    * The batches; each is valid until the next one is asked for.
    *
-   * Throws: as the source (`io`, `truncated` if a file shrinks, `network`, `denied`), `aborted`;
+   * Throws: as the source (`io`, `truncated` if a file shrinks, `network`, `denied`), `aborted`; `changed` if a
+   * timeline has come that left the one that was read before its end;
    * `invalid-input` if the reader has been used. Damage to the WAL does not throw: see `end`.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<WalRecordBatch, void, undefined> {
@@ -199,9 +203,24 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     } else if (this.#readAgainFrom === end.lsn) return false;
     else this.#readAgainFrom = end.lsn;
     throwIfAborted(signal, this.#source.path);
-    const { geometry } = this.#segments;
-    this.#segments = await WalSegments.list(this.#source, { timeline, signal, geometry });
-    this.#assembler.resume();
+    const { geometry, path } = this.#segments;
+    const segments = await WalSegments.list(this.#source, { timeline, signal, geometry });
+    this.#checkContinued(path, segments.path, end.lsn);
+    this.#segments = segments;
+    this.#assembler.resume(segments.path);
     return true;
+  }
+
+  /** A server may have been promoted since; but what was read before must lie on the way to its timeline. */
+  #checkContinued(before: TimelinePath, now: TimelinePath, lsn: Lsn): void {
+    const [expected, actual] = [before, now].map((path) => path.timelineAt(lsn - 1n));
+    if (expected === actual) return;
+    throw new StorageError('changed', {
+      what: 'WAL of another timeline took the place of what was read',
+      path: this.#source.path,
+      lsn: formatLsn(lsn),
+      expected: `timeline ${expected}`,
+      actual: `timeline ${actual}`,
+    });
   }
 }

@@ -1,10 +1,12 @@
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { StorageError } from '../../src/errors.ts';
 import { formatPgLsn, type Lsn } from '../../src/layers/lsn.ts';
 import { directoryStore } from '../../src/object-store/directory-store.ts';
 import { openWal, type WalReadOptions } from '../../src/wal/wal-reader.ts';
 import {
+  type WalFile,
   type WalSource,
   walBytes,
   walDirectory,
@@ -425,6 +427,70 @@ describe('a source', () => {
     expected.push(...startsOf(builder.records));
     expect(found.lsns).toEqual(expected);
     expect(found.end).toContain('end-of-wal');
+  });
+
+  /** WAL of a server that is promoted after its first records, and one record after that. */
+  function promotion(): {
+    source: WalSource;
+    promote: (switchLsn: Lsn) => void;
+    builder: WalBuilder;
+  } {
+    const builder = new WalBuilder();
+    for (let index = 0; index < 5; index += 1) builder.append(message(3000));
+    let files = builder.files;
+    const source: WalSource = { path: 'promoted', list: (signal) => walBytes(files).list(signal) };
+    const promote = (switchLsn: Lsn): void => {
+      builder.timelineId = 2;
+      for (let index = 0; index < 5; index += 1) builder.append(message(3000));
+      const history = Buffer.from(`1\t${formatPgLsn(switchLsn)}\tno reason\n`);
+      files = [...files, ...builder.files, { name: '00000002.history', bytes: history }];
+    };
+    return { source, promote, builder };
+  }
+
+  test('that grows goes on with the timeline of a promoted server', async () => {
+    const { source, promote, builder } = promotion();
+    let rounds = 0;
+    const found = await read(source, {
+      waitForMore: async (lsn) => {
+        rounds += 1;
+        if (rounds === 1) promote(lsn);
+        return rounds === 1;
+      },
+    });
+    expect(builder.records).toHaveLength(10);
+    expect(found.lsns).toEqual(startsOf(builder.records));
+  });
+
+  test('that grows does not go on with a timeline that left it before its end', async () => {
+    const { source, promote } = promotion();
+    const reading = read(source, {
+      waitForMore: async (lsn) => {
+        promote(lsn - 64n);
+        return true;
+      },
+    });
+    const error = await storageErrorOf(reading);
+    expect(error.code).toBe('changed');
+    expect(error.message).toContain('expected timeline 1, found timeline 2');
+  });
+
+  test('of which a later segment cannot be opened is given up to there', async () => {
+    const builder = new WalBuilder();
+    for (let index = 0; index < 200; index += 1) builder.append(message(7000));
+    const [first, second] = await walBytes(builder.files).list(undefined);
+    const refused = new StorageError('denied', { what: 'the second segment' });
+    const files = [first, { ...second, open: () => Promise.reject(refused) }] as WalFile[];
+    const lsns: Lsn[] = [];
+    const reading = (async () => {
+      for await (const batch of await openWal({ path: 'denied', list: async () => files })) {
+        for (let index = 0; index < batch.length; index += 1) lsns.push(batch.startLsn(index));
+      }
+    })();
+    await expect(reading).rejects.toBe(refused);
+    const border = 2n * BigInt(SEGMENT_SIZE);
+    const whole = builder.records.filter(({ endLsn }) => endLsn <= border);
+    expect(lsns).toEqual(startsOf(whole));
   });
 
   /** Of growing WAL, the piece that is read first has not yet what the server writes before the next is read. */
