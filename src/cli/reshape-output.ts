@@ -4,7 +4,7 @@ import type { TimelineOutput } from '../ingest/output/timeline-output.ts';
 import type { ReshapedLayer } from '../reshape/layer-output.ts';
 import { compareGenerations, type Generation, nextGeneration } from '../timeline/generation.ts';
 import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
-import { remoteLayerPath } from '../timeline/remote-path.ts';
+import { INDEX_NAME, remoteLayerPath, remoteTimelinePath } from '../timeline/remote-path.ts';
 import { parseShardIndex, type ShardIndex, UNSHARDED } from '../timeline/tenant-shard.ts';
 import type { Timeline } from '../timeline/timeline.ts';
 import { directoryArgument, generationArgument } from './arguments.ts';
@@ -22,12 +22,13 @@ export const OUTPUT_OPTIONS = {
   ),
 };
 
+type OutputPlace = RemoteOptions & { readonly out: string };
+
 /** Throws `usage`, and as `TimelineOutput.open`. */
 export async function openOutput(
   { signal }: Pick<Context, 'signal'>,
   timeline: Timeline,
-  options: RemoteOptions & {
-    readonly out: string;
+  options: OutputPlace & {
     readonly newGeneration?: string | undefined;
     readonly shard: ShardIndex;
     /** `continued` accepts the same index of this generation; the default is none. */
@@ -54,18 +55,38 @@ export async function openOutput(
 export async function storedChecker(
   { signal }: Pick<Context, 'signal'>,
   { place }: TimelineOutput,
-  options: RemoteOptions & { readonly out: string },
+  options: OutputPlace,
 ): Promise<(name: string, layer: IndexLayer) => Promise<boolean>> {
-  const { directoryStore } = await import('../object-store/directory-store.ts');
-  const target = await outputTarget(options.out, options);
-  const isDirectory = typeof target === 'string';
-  const store = isDirectory ? directoryStore(target) : target.store;
-  const prefix = isDirectory || target.prefix === '' ? '' : target.prefix.replace(/\/?$/, '/');
+  const { store, prefix } = await outputStore(options);
   return async (name, { fileSize, generation, shard }) => {
     const key = prefix + remoteLayerPath({ place, name, generation, shard });
     const found = await store.head(key, { signal });
     return found !== undefined && BigInt(found.size) === fileSize;
   };
+}
+
+/** A pageserver that lacks the ancestor of a branch attaches nothing of the tenant. */
+export async function warnOfMissingAncestor(
+  { reporter, signal }: Pick<Context, 'reporter' | 'signal'>,
+  timeline: Timeline,
+  options: OutputPlace,
+): Promise<void> {
+  const ancestor = timeline.stored?.index?.fields.metadata.ancestorTimeline ?? null;
+  const { tenantId } = timeline.facts;
+  if (ancestor === null || tenantId === undefined) return;
+  const { store, prefix } = await outputStore(options);
+  const place = { tenantId, timelineId: ancestor, shard: shardOf(timeline) };
+  const index = `${prefix}${remoteTimelinePath(place)}/${INDEX_NAME}`;
+  for await (const _ of store.list(index, { signal })) return;
+  reporter.warning(`the timeline is a branch: its ancestor ${ancestor} is not in ${options.out}`);
+}
+
+async function outputStore(options: OutputPlace) {
+  const { directoryStore } = await import('../object-store/directory-store.ts');
+  const target = await outputTarget(options.out, options);
+  if (typeof target === 'string') return { store: directoryStore(target), prefix: '' };
+  const prefix = target.prefix === '' ? '' : target.prefix.replace(/\/?$/, '/');
+  return { store: target.store, prefix };
 }
 
 export function shardOf({ facts }: Timeline): ShardIndex {

@@ -45,7 +45,6 @@ export type { ImportWay } from '../ingest/pgdata/source-cluster.ts';
 export type { TimelineChoice } from '../ingest/pipeline/base-timeline.ts';
 export type { StartOptions } from '../ingest/pipeline/continued-timeline.ts';
 export {
-  DEFAULT_CHECKPOINT_DISTANCE,
   WalIngest,
   type WalIngestOptions,
   type WalIngestResult,
@@ -72,6 +71,7 @@ export { CLUSTER_STATES } from '../postgres/control-file.ts';
 export type { LeftOutFile } from '../postgres/left-out.ts';
 export type { LeftOutReason } from '../postgres/relation-file-name.ts';
 export type { OnProgress } from '../progress.ts';
+export { DEFAULT_CHECKPOINT_DISTANCE } from '../reshape/level0.ts';
 export type { JsonObject, JsonValue } from '../timeline/exact-json.ts';
 export type { Generation } from '../timeline/generation.ts';
 export type {

@@ -21,6 +21,7 @@ import {
   openOutput,
   shardOf,
   storedChecker,
+  warnOfMissingAncestor,
 } from '../reshape-output.ts';
 import { JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
 
@@ -127,6 +128,7 @@ async function compactPart(
   const { threshold, upperLimit, checkpointDistance, stripeSize = DEFAULT_STRIPE_SIZE } = options;
   const plan = await planOf(timeline, options);
   if (plan.inputs.length === 0) return plan;
+  await warnOfMissingAncestor(context, timeline, options);
   const shard = shardOf(timeline);
   const sharding = options.sharding ?? { count: shard.count, stripeSize };
   await using output = await openOutput(context, timeline, { ...options, shard });

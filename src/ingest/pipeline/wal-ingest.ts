@@ -12,6 +12,7 @@ import { checkCount, checkObject, checkOptions, checkSignal } from '../../check-
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
+import { DEFAULT_CHECKPOINT_DISTANCE } from '../../reshape/level0.ts';
 import { DEFAULT_STRIPE_SIZE } from '../../timeline/shard-owner.ts';
 import { isUnsharded, UNSHARDED } from '../../timeline/tenant-shard.ts';
 import type { HeapDialect } from '../../wal/heap-dialect.ts';
@@ -29,9 +30,6 @@ import { TimelineBase } from './ingest-base.ts';
 import { LayerLine } from './layer-line.ts';
 import { localLayers, type OpenLayers } from './open-layers.ts';
 import { RecordPuts } from './record-puts.ts';
-
-/** Neon's default: 256 MiB. */
-export const DEFAULT_CHECKPOINT_DISTANCE = 256 * 1024 * 1024;
 
 /** Options of `WalIngest.open`. */
 export interface WalIngestOptions extends StartOptions {

@@ -1,5 +1,5 @@
 /** The commands `compact`, `split-shards` and `rewrite`. */
-import { readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { TimelineOutput } from '../../../src/ingest/output/timeline-output.ts';
@@ -68,6 +68,22 @@ function namesBelow(root: string): string[] {
 }
 
 describe('compact', () => {
+  test('of a branch into a place without its ancestor says so', async () => {
+    const ancestor = 'ab'.repeat(16);
+    const root = await makeTimeline(ancestor);
+    const out = temporaryDirectory();
+    const copied = await runCli(['compact', root, '--out', out, '--threshold', '3']);
+    expect(copied.status).toBe(0);
+    expect(copied.stderr).toContain(`a branch: its ancestor ${ancestor} is not in ${out}`);
+    const other = join(root, `tenants/${IDS.tenantId}/timelines/${ancestor}`);
+    mkdirSync(other);
+    writeFileSync(join(other, 'index_part.json-00000001'), '{}');
+    const line = ['compact', root, '--timeline', IDS.timelineId, '--out', root, '--threshold', '3'];
+    const inPlace = await runCli(line);
+    expect(inPlace.status).toBe(0);
+    expect(inPlace.stderr).not.toContain('a branch');
+  });
+
   test('makes L1s and an index of the next generation, and leaves what was there', async () => {
     const root = await makeTimeline();
     const before = await readAll(root);
