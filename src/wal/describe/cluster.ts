@@ -33,6 +33,7 @@ import { decodeOriginDrop, decodeOriginSet } from '../main-data/replication-orig
 import { decodeStorageCreate, decodeStorageTruncate } from '../main-data/storage.ts';
 import { hexBytes } from './hex.ts';
 import type { KindText, ManagerTexts, Subject } from './kind-text.ts';
+import { checkListed } from './lists.ts';
 import { cString, relationPath } from './names.ts';
 import { walLevelName } from './template.ts';
 
@@ -205,6 +206,7 @@ export const MESSAGE_TEXTS: ManagerTexts = {
     more: ({ data }) => {
       const { isTransactional, prefix, message } = decodeLogicalMessage(data);
       const kind = isTransactional ? 'transactional' : 'non-transactional';
+      checkListed('bytes of a logical message', message.length);
       const payload = `payload (${message.length} bytes): ${hexBytes(message)}`;
       return `${kind}, prefix "${cString(prefix)}"; ${payload}`;
     },

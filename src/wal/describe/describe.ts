@@ -67,7 +67,7 @@ export interface RecordDescription {
  * Describes a record.
  *
  * @throws `corrupt` with the kind of the record if its data do not fit it; `invalid-input` for a heap record of 14 or
- *   15 that can be read in two dialects, unless `dialect` tells which.
+ *   15 that can be read in two dialects, unless `dialect` tells which; `too-large` for a list of more than 32 Mi items.
  *
  * @example
  * const record = decodeWalRecord(bytes, 17);

@@ -1,6 +1,15 @@
 /** Lists in descriptions: `[1, 2]`, over data whose counts come from the record. */
-import { corrupt } from '../../errors.ts';
+import { corrupt, tooLarge } from '../../errors.ts';
 import { u16In, u32In } from '../main-data/layout.ts';
+
+/** Items of one list in a description: of more, the text might not fit a JavaScript string. */
+export const MAXIMUM_LISTED = 32 * 1024 * 1024;
+
+/** Throws `too-large` for a list with too many items. */
+export function checkListed(what: string, count: number): void {
+  if (count <= MAXIMUM_LISTED) return;
+  throw tooLarge(what, { maximum: MAXIMUM_LISTED, unit: 'items', actual: `${count}` });
+}
 
 /** Reads forward in main data or block data. Throws `corrupt` where the data ends too early. */
 export class ListReader {
@@ -64,6 +73,7 @@ export class ListReader {
     textOf: (data: Uint8Array, at: number) => string | number,
   ): string {
     const start = this.take(what, count * size);
+    checkListed(what, count);
     let text = '';
     for (let index = 0; index < count; index += 1) {
       if (index > 0) text += between;
