@@ -1,5 +1,6 @@
 /** `import pgdata`: an image layer, or a whole timeline, of a Postgres data directory. */
 import { existsSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { isStorageError, StorageError } from '../../errors.ts';
 import type { ImportTimelineOptions } from '../../ingest/pgdata/import-timeline.ts';
@@ -71,7 +72,7 @@ const OPTIONS = {
   ),
   shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
   stripeSize: option('--stripe-size <pages>', 'pages of a stripe (default: 2048)', countArgument),
-  jobs: option('-j, --jobs <n>', 'layers made side by side (default: 2)', countArgument),
+  jobs: option('-j, --jobs <n>', 'layers made side by side (default: processors)', countArgument),
   verifyChecksums: flag('--verify-checksums', 'refuse a cluster without page checksums'),
   skipChecksums: flag(
     '--skip-checksums',
@@ -213,7 +214,7 @@ async function importRemote(common: CommonOptions, options: ImportOptions): Prom
     layerSize: options.layerSize,
     shardCount: options.shardCount,
     stripeSize: options.stripeSize,
-    concurrency: options.jobs,
+    concurrency: options.jobs ?? Math.min(availableParallelism(), BOUNDS.jobs[1]),
     verifyChecksums: verifyChecksums ? 'always' : skipChecksums ? 'never' : 'auto',
     stagingDirectory: options.staging,
   });
