@@ -78,3 +78,10 @@ export const CHANGE = [
   create index on refund (customer);`,
   'vacuum full pg_class',
 ];
+
+/** State 3: a few rows of the first block, and a batch of new ones. */
+export const CHANGE_AGAIN = [
+  "update customer set city = 'Lima' where id = 1",
+  "update customer set city = 'Cusco' where id = 2",
+  `insert into customer select i, 'customer ' || i, 'Lima' from generate_series(20001, 22000) as i`,
+];

@@ -24,7 +24,7 @@ export async function step(title, action) {
   const { lines, value } = await action();
   const seconds = `${((performance.now() - start) / 1000).toFixed(1)} s`;
   console.log(`\n${title.padEnd(72)} ${seconds.padStart(7)}`);
-  for (const line of lines) console.log(`  ${line}`);
+  for (const line of lines) console.log(line === '' ? '' : `  ${line}`);
   return value;
 }
 

@@ -1,7 +1,8 @@
 /**
  * The main job from end to end: a real Postgres, its pages in an image layer, what it changes
  * next in a delta layer, and both states read back and compared with Postgres's own files. Then the
- * two layers as a timeline: its index, a map of it, and how one page is read.
+ * two layers as a timeline: its index, a map of it, and how one page is read. The second state becomes a whole
+ * timeline, too, which the WAL of a third one continues.
  *
  *   npm run demo             leaves nothing behind
  *   npm run demo -- --keep   keeps the files and says where they are
@@ -21,15 +22,17 @@ import {
 import { findRelationFiles, importPgdata, PAGE_SIZE, readControlFile } from 'layerfile/postgres';
 import { nodeFileSystem, OpenFiles } from 'layerfile/virtual-file';
 import { putChanges } from './changes.mjs';
-import { CHANGE, FILL, runPostgres } from './database.mjs';
+import { CHANGE, CHANGE_AGAIN, FILL, runPostgres } from './database.mjs';
 import { compareWithFiles, State } from './read-back.mjs';
 import { bytes, count, plural, step, table, times } from './report.mjs';
 import { drawTimeline, explainPage, writeTimeline } from './timeline.mjs';
+import { explainChange, importSecondState, ingestThirdState } from './wal.mjs';
 
 const IDS = {
   tenantId: '3f2504e04f8911d39a0c0305e82c3301',
   timelineId: '7d444840dc1411d18c2d00a0c91ebe3a',
 };
+const WHOLE_TIMELINE = '9b2d3f10a5c14e0f8d6b7c4a2e1f0d3c';
 const SHOWN_RELATIONS = 10;
 
 async function main(isKept) {
@@ -133,7 +136,47 @@ async function runIn(root, isKept) {
     };
   });
 
-  const isGood = sound && equal && explained;
+  const target = join(root, 'timeline');
+  await step('9  The second state becomes a whole timeline', async () => {
+    const ids = { ...IDS, timelineId: WHOLE_TIMELINE };
+    const { lsn, shards } = await importSecondState({ pgdata, target, ids });
+    const layers = shards.flatMap((shard) => shard.layers);
+    const entries = layers.reduce((sum, { entryCount }) => sum + entryCount, 0);
+    return {
+      lines: [
+        `${count(entries)} keys in ${plural(layers.length, 'layer')} at LSN ${formatPgLsn(lsn)}`,
+      ],
+    };
+  });
+
+  const names = await step('10  Postgres changes rows a third time', async () => {
+    const { rowCount, relationNames } = await runPostgres(pgdata, CHANGE_AGAIN);
+    return { lines: [`${count(rowCount)} rows`], value: relationNames };
+  });
+
+  await step('11  Its WAL continues the timeline, record for record', async () => {
+    const { layers, recordCount, endLsn } = await ingestThirdState({ pgdata, target });
+    const size = layers.reduce((sum, layer) => sum + layer.size, 0);
+    return {
+      lines: [
+        `${count(recordCount)} records in ${plural(layers.length, 'layer')}, ${bytes(size)}, up to ${formatPgLsn(endLsn)}`,
+      ],
+    };
+  });
+
+  const changeExplained = await step('12  The changes of one page are told in words', async () => {
+    const { forks } = await listFiles(pgdata, image.control);
+    const relation = forks.find(
+      ({ fork, relnode }) => fork === 'main' && names.get(relnode) === 'customer',
+    );
+    const { words, printed, isExplained } = await explainChange({ target, relation });
+    return {
+      lines: [`$ layerfile explain timeline ${words.join(' ')}`, ...printed],
+      value: isExplained,
+    };
+  });
+
+  const isGood = sound && equal && explained && changeExplained;
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   console.log(isGood ? `\nEvery byte is the same. ${seconds} s` : '\nTHERE ARE DIFFERENCES');
   if (isKept) reportFiles(root, image, delta);

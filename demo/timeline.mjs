@@ -2,11 +2,8 @@
  * The two layers as a timeline in a bucket: under the names of remote storage, with the index that a pageserver
  * reads when it attaches the tenant. The command draws it and explains how a page is read.
  */
-import { execFile } from 'node:child_process';
 import { link, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { DeltaLayerReader } from 'layerfile/layers';
 import { relationBlockKey } from 'layerfile/postgres';
 import {
@@ -18,8 +15,8 @@ import {
   writeIndexPart,
 } from 'layerfile/timeline';
 import { pagesOf } from './changes.mjs';
+import { layerfile } from './command.mjs';
 
-const COMMAND = fileURLToPath(new URL('../dist/cli.js', import.meta.url));
 const GENERATION = 1;
 
 /** Writes the timeline below `bucket`; returns the path of its index. */
@@ -50,7 +47,7 @@ export async function writeTimeline({ bucket, ids, image, delta, lsn, pgVersion 
 
 /** Draws the timeline; returns the path of the page and its size. */
 export async function drawTimeline(bucket, out) {
-  return JSON.parse(await run('map', bucket, '--out', out));
+  return JSON.parse(await layerfile('map', bucket, '--out', out));
 }
 
 /**
@@ -68,7 +65,7 @@ export async function explainPage({ bucket, delta, changes }) {
   const words = [`rel=${spcnode}/${dbnode}/${relnode}`, `blkno=${blkno}`];
   return {
     words,
-    printed: (await run('explain', bucket, ...words)).trimEnd().split('\n'),
+    printed: (await layerfile('explain', bucket, ...words)).trimEnd().split('\n'),
     isEqual: read.kind === 'page' && page.equals(read.bytes),
   };
 }
@@ -93,9 +90,4 @@ async function firstUnchanged(delta, changes) {
     }
   }
   throw new Error('every page of every relation that changed has changed');
-}
-
-async function run(...words) {
-  const { stdout } = await promisify(execFile)(process.execPath, [COMMAND, ...words]);
-  return stdout;
 }
