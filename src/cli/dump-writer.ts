@@ -25,10 +25,9 @@ import { formatCount } from './human.ts';
 import type { JsonPiece } from './json.ts';
 import { ListWriter } from './list-writer.ts';
 import type { Output } from './output.ts';
-import type { RecordReading } from './record-options.ts';
 import { type Column, Table } from './table.ts';
 import { valuePieces } from './value-json.ts';
-import { recordText } from './value-record.ts';
+import type { RecordReading } from './value-record.ts';
 
 export interface DumpWriter {
   /** Returns undefined if the text was only collected. */
@@ -213,7 +212,7 @@ function lastCell(
   assert(content.kind === 'whole', 'content that is printed is not streamed');
   if (values === 'hex' || content.value === undefined) return hexText(content.bytes);
   const { value } = content;
-  if (reading !== undefined && value.type === 'wal') return recordText(value.bytes, reading);
+  if (reading !== undefined && value.type === 'wal') return reading.text(value.bytes);
   return valuePieces(value)
     .map((piece) => (isUint8Array(piece) ? hexText(piece) : beginOf(piece)))
     .join('');

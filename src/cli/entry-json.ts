@@ -9,10 +9,9 @@ import { type ValueView, viewValue } from '../layers/value-format.ts';
 import type { ValuesMode } from './context.ts';
 import type { EntryFields } from './entry-fields.ts';
 import { encodeJson, type JsonPieces } from './json.ts';
-import type { RecordReading } from './record-options.ts';
 import { storageErrorJson } from './reporter.ts';
 import { valuePieces } from './value-json.ts';
-import { recordJson } from './value-record.ts';
+import type { RecordReading } from './value-record.ts';
 
 export type ShownContent =
   | { readonly kind: 'whole'; readonly bytes: Uint8Array; readonly value?: ValueView | undefined }
@@ -37,7 +36,7 @@ export function contentPieces(
   if (mode !== 'json' || value === undefined) return [',"hex":"', content.bytes, '"'];
   const pieces = [',"value":', ...valuePieces(value)];
   if (reading === undefined || value.type !== 'wal') return pieces;
-  return [...pieces, `,"record":${encodeJson(recordJson(value.bytes, reading))}`];
+  return [...pieces, `,"record":${encodeJson(reading.json(value.bytes))}`];
 }
 
 export function digestOf({ content }: ShownEntry): string {

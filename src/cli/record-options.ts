@@ -34,17 +34,3 @@ function dialectArgument(text: string): HeapDialect {
   if (dialect !== undefined) return dialect;
   throw new InvalidArgumentError(`Expected ${DIALECTS.join(' or ')}.`);
 }
-
-/** What is known of the records. */
-export interface RecordReading {
-  readonly majorVersion: number;
-  readonly dialect: HeapDialect | undefined;
-}
-
-/** Undefined if the version is not known: then no record is described. */
-export function recordReading(
-  majorVersion: number | undefined,
-  options: { readonly dialect?: HeapDialect | undefined },
-): RecordReading | undefined {
-  return majorVersion === undefined ? undefined : { majorVersion, dialect: options.dialect };
-}

@@ -4,7 +4,7 @@ import { formatLsn } from '../layers/lsn.ts';
 import type { PageResult } from '../timeline/read-page.ts';
 import type { LayerVisit, Reconstruction, TimelineEntry } from '../timeline/reconstruct.ts';
 import { encodeJson, type Json } from './json.ts';
-import type { RecordReading } from './record-options.ts';
+import type { RecordReading } from './value-record.ts';
 import { recordJsonOf } from './value-record.ts';
 
 /** What a read of a key comes to. */

@@ -3,14 +3,27 @@ import { isStorageError } from '../errors.ts';
 import { formatLsn } from '../layers/lsn.ts';
 import { viewValue } from '../layers/value-format.ts';
 import { describeWalRecord } from '../wal/describe/describe.ts';
+import type { HeapDialect } from '../wal/heap-dialect.ts';
 import { decodeWalRecord, type WalRecord } from '../wal/record-format.ts';
 import { WAL_RECORD_HEADER_SIZE } from '../wal/record-scanner.ts';
 import type { OptionValues } from './command.ts';
 import type { Json } from './json.ts';
-import type { RECORD_FILTERS, RecordReading } from './record-options.ts';
+import type { RECORD_FILTERS } from './record-options.ts';
 import { storageErrorJson } from './reporter.ts';
 import { resourceManagerNumber } from './resource-manager-argument.ts';
 import { blocksJson } from './wal-record-json.ts';
+
+/** What is known of the records. */
+export interface RecordVersion {
+  readonly majorVersion: number;
+  readonly dialect: HeapDialect | undefined;
+}
+
+/** Describes records of a version. */
+export interface RecordReading {
+  readonly text: (bytes: Uint8Array) => string;
+  readonly json: (bytes: Uint8Array) => Json;
+}
 
 /** The bytes of the record in a serialized value of a delta layer; undefined for another kind of value. */
 export function recordIn(type: string, bytes: Uint8Array): Uint8Array | undefined {
@@ -20,10 +33,10 @@ export function recordIn(type: string, bytes: Uint8Array): Uint8Array | undefine
 }
 
 /** The record of a value as JSON; `{"error"}` if it cannot be read, as its hex form remains. */
-export function recordJson(bytes: Uint8Array, reading: RecordReading): Json {
+export function recordJson(bytes: Uint8Array, version: RecordVersion): Json {
   try {
-    const record = decodeWalRecord(bytes, reading.majorVersion);
-    const { resourceManager, recordType, description } = describeWalRecord(record, reading);
+    const record = decodeWalRecord(bytes, version.majorVersion);
+    const { resourceManager, recordType, description } = describeWalRecord(record, version);
     return {
       resource_manager: resourceManager,
       record_type: recordType,
@@ -31,7 +44,7 @@ export function recordJson(bytes: Uint8Array, reading: RecordReading): Json {
       prev_lsn: formatLsn(record.prevLsn),
       record_length: bytes.length,
       description,
-      blocks: blocksJson(record, reading),
+      blocks: blocksJson(record, version),
     };
   } catch (error) {
     if (!isStorageError(error)) throw error;
@@ -47,14 +60,14 @@ export function recordJsonOf(
 ): Json | undefined {
   if (reading === undefined) return undefined;
   const bytes = recordIn(type, value);
-  return bytes === undefined ? undefined : recordJson(bytes, reading);
+  return bytes === undefined ? undefined : reading.json(bytes);
 }
 
 /** `Heap/INSERT off 3 flags 0x08 xid 673, 1663/5/16384 blk 0`; what is wrong with it, if it cannot be read. */
-export function recordText(bytes: Uint8Array, reading: RecordReading): string {
+export function recordText(bytes: Uint8Array, version: RecordVersion): string {
   try {
-    const record = decodeWalRecord(bytes, reading.majorVersion);
-    const { resourceManager, recordType, description } = describeWalRecord(record, reading);
+    const record = decodeWalRecord(bytes, version.majorVersion);
+    const { resourceManager, recordType, description } = describeWalRecord(record, version);
     const words = [`${resourceManager}/${recordType}`, description.trim(), `xid ${record.xid}`];
     return words.filter((word) => word !== '').join(' ') + blocksText(record);
   } catch (error) {
@@ -71,7 +84,7 @@ export function recordTextOf(
 ): string {
   if (reading === undefined) return '';
   const bytes = recordIn(type, value);
-  return bytes === undefined ? '' : recordText(bytes, reading);
+  return bytes === undefined ? '' : reading.text(bytes);
 }
 
 function blocksText({ blocks }: WalRecord): string {

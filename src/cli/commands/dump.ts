@@ -15,7 +15,8 @@ import { type Context, VALUES_MODES } from '../context.ts';
 import type { DumpWriter } from '../dump-writer.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from '../exit-status.ts';
 import { isEmptyRange, KEY_RANGE_OPTIONS, keyRangeOf } from '../key-range.ts';
-import { DIALECT, PG_VERSION, RECORD_FILTERS, recordReading } from '../record-options.ts';
+import { DIALECT, PG_VERSION, RECORD_FILTERS } from '../record-options.ts';
+import { recordReading } from '../record-reading.ts';
 import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
 import { formatOf, listFormat, READ_LIMITS, WIDE } from '../shared-options.ts';
 
@@ -98,7 +99,7 @@ export async function dump(
     format,
     values: options.values,
     kind,
-    reading: recordReading(options.pgVersion, options),
+    reading: await recordReading(options.pgVersion, options),
     isWide: options.wide === true,
   });
   const status = await writeItems(context, { file, reader, writer, options });

@@ -18,9 +18,10 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import type { KeptAnswer, Read } from '../explained-reads.ts';
 import { formatCount } from '../human.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
-import { DIALECT, type RecordReading, recordReading } from '../record-options.ts';
+import { DIALECT } from '../record-options.ts';
+import { recordReading } from '../record-reading.ts';
 import { AT_LSN, formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
-import type { recordTextOf } from '../value-record.ts';
+import type { RecordReading, recordTextOf } from '../value-record.ts';
 
 const OPTIONS = {
   ...AT_LSN,
@@ -65,7 +66,7 @@ export async function explain(
   await using timeline = await openSource(context, source, options);
   // The reads of a batch are for programs, and may have millions of records.
   const reading =
-    batch === undefined ? recordReading(timeline.facts.pgVersion, options) : undefined;
+    batch === undefined ? await recordReading(timeline.facts.pgVersion, options) : undefined;
   const printer = await printerOf(context, options, reading);
   let reads: AsyncIterable<Read>;
   if (wanted.batch === undefined) {

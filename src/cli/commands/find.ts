@@ -15,7 +15,8 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatBytes } from '../human.ts';
 import { encodeJson } from '../json.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
-import { DIALECT, RECORD_FILTERS, recordReading } from '../record-options.ts';
+import { DIALECT, RECORD_FILTERS } from '../record-options.ts';
+import { recordReading } from '../record-reading.ts';
 import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
@@ -62,7 +63,7 @@ export async function find(
   const filter = valueFilter(options);
   await using timeline = await openSource(context, source, options);
   const format = formatOf(options);
-  const reading = recordReading(timeline.facts.pgVersion, options);
+  const reading = await recordReading(timeline.facts.pgVersion, options);
   const list = format === 'people' ? undefined : new ListWriter(stdout, format);
   const table = new Table(stdout, [
     { title: 'LSN' },

@@ -23,9 +23,11 @@ import type { KeyAtLsn, ReadEntry } from '../open-layer.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { type Output, refuseTerminal } from '../output.ts';
 import { pageProperties } from '../page-header.ts';
-import { DIALECT, type RecordReading, recordReading } from '../record-options.ts';
+import { DIALECT } from '../record-options.ts';
+import { recordReading } from '../record-reading.ts';
 import { AT_LSN, formatOf, OBJECT_FORMAT, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
+import type { RecordReading } from '../value-record.ts';
 
 const OPTIONS = {
   ...AT_LSN,
@@ -95,7 +97,7 @@ async function readFromLayer(
   await using reader = await openForReading(file, { ...options, signal: context.signal });
   const read = await readEntry(reader, { key, lsn });
   warnOfName(context, { file, reader });
-  return read && { ...read, reading: recordReading(options.pgVersion, options) };
+  return read && { ...read, reading: await recordReading(options.pgVersion, options) };
 }
 
 /** The newest version in all layers: the first of `find`. */
@@ -109,7 +111,7 @@ async function readFromTimeline(
   await using timeline = await openSource(context, file, options);
   const lsnEnd = lsn === undefined ? undefined : lsn + 1n;
   const { signal } = context;
-  const reading = recordReading(timeline.facts.pgVersion, options);
+  const reading = await recordReading(timeline.facts.pgVersion, options);
   for await (const found of timeline.history(key, { lsnEnd, signal })) {
     const { layer, type, layerKind } = found;
     const value = layerKind === 'delta' ? viewValue(found.bytes) : undefined;
