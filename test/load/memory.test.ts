@@ -12,9 +12,10 @@ import type { BigLayerInput, BigLayerResult } from './programs/big-layer.ts';
 const SIZE_MIB = Number(process.env['LAYERFILE_BIG_LAYER_MIB'] ?? 256);
 /**
  * What the docs promise is 128 MiB. An image layer has 24 MiB of zstd in that, and stays well below: what
- * a scan leaves behind for each blob shows here before it reaches the promise.
+ * a scan leaves behind for each blob shows here before it reaches the promise. Node 24 itself takes some 10 MiB more
+ * than Node 20: the same dump peaks between 101 and 106 MiB there.
  */
-const LIMIT_MIB = { delta: 128, image: 104 } as const;
+const LIMIT_MIB = { delta: 128, image: isNewer(process.versions.node) ? 112 : 104 } as const;
 const SLOWEST_MS_PER_MIB = 400;
 
 /** `npm test` builds it first. */
@@ -47,6 +48,10 @@ test.runIf(process.platform === 'linux').each(['delta', 'image'] as const)(
     }
   },
 );
+
+function isNewer(version: string): boolean {
+  return Number.parseInt(version, 10) > 20;
+}
 
 /** Runs it into a pipe that is read to its end, as `| less` or `| jq` would. */
 async function measure(reportPeak: string, words: readonly string[]) {
