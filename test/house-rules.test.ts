@@ -16,6 +16,20 @@ interface SourceFile {
   readonly packages: readonly string[];
 }
 
+const BELOW_TIMELINE = [
+  'leaves',
+  'virtual-file',
+  'zstd',
+  'blob-writer',
+  'layers',
+  'write-once',
+  'object-store',
+  'postgres',
+  'wal',
+];
+const BELOW_RESHAPE = [...BELOW_TIMELINE, 'timeline'];
+const BELOW_INGEST = [...BELOW_RESHAPE, 'reshape'];
+
 /** What each part of `src` may import beside itself: downward only. */
 const BELOW: Record<string, readonly string[]> = {
   leaves: [],
@@ -28,73 +42,12 @@ const BELOW: Record<string, readonly string[]> = {
   postgres: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers'],
   wal: ['leaves', 'virtual-file', 'zstd', 'blob-writer', 'layers', 'object-store', 'postgres'],
   testing: ['leaves', 'virtual-file'],
-  timeline: [
-    'leaves',
-    'virtual-file',
-    'zstd',
-    'blob-writer',
-    'layers',
-    'write-once',
-    'object-store',
-    'postgres',
-    'wal',
-  ],
-  reshape: [
-    'leaves',
-    'virtual-file',
-    'zstd',
-    'blob-writer',
-    'layers',
-    'write-once',
-    'object-store',
-    'postgres',
-    'wal',
-    'timeline',
-  ],
-  ingest: [
-    'leaves',
-    'virtual-file',
-    'zstd',
-    'blob-writer',
-    'layers',
-    'write-once',
-    'object-store',
-    'postgres',
-    'wal',
-    'timeline',
-    'reshape',
-  ],
+  timeline: BELOW_TIMELINE,
+  reshape: BELOW_RESHAPE,
+  ingest: BELOW_INGEST,
   map: ['leaves', 'virtual-file', 'layers', 'timeline', 'postgres'],
-  cli: [
-    'leaves',
-    'virtual-file',
-    'zstd',
-    'blob-writer',
-    'layers',
-    'write-once',
-    'object-store',
-    'postgres',
-    'wal',
-    'timeline',
-    'reshape',
-    'ingest',
-    'map',
-  ],
-  entry: [
-    'leaves',
-    'virtual-file',
-    'zstd',
-    'blob-writer',
-    'layers',
-    'write-once',
-    'object-store',
-    'postgres',
-    'testing',
-    'timeline',
-    'wal',
-    'reshape',
-    'ingest',
-  ],
+  cli: [...BELOW_INGEST, 'ingest', 'map'],
+  entry: [...BELOW_INGEST, 'ingest', 'testing'],
 };
 
 const LEAVES = [

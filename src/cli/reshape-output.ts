@@ -3,14 +3,12 @@ import { StorageError } from '../errors.ts';
 import type { TimelineOutput } from '../ingest/output/timeline-output.ts';
 import type { ReshapedLayer } from '../reshape/layer-output.ts';
 import { compareGenerations, type Generation, nextGeneration } from '../timeline/generation.ts';
-import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
-import { INDEX_NAME, remoteLayerPath, remoteTimelinePath } from '../timeline/remote-path.ts';
 import { parseShardIndex, type ShardIndex, UNSHARDED } from '../timeline/tenant-shard.ts';
 import type { Timeline } from '../timeline/timeline.ts';
 import { directoryArgument, generationArgument } from './arguments.ts';
 import { option, requiredOption } from './command.ts';
 import type { Context } from './context.ts';
-import type { Json } from './json.ts';
+import { type Json, layerObject } from './json.ts';
 import { outputTarget, type RemoteOptions } from './remote-source.ts';
 
 export const OUTPUT_OPTIONS = {
@@ -22,13 +20,12 @@ export const OUTPUT_OPTIONS = {
   ),
 };
 
-type OutputPlace = RemoteOptions & { readonly out: string };
-
 /** Throws `usage`, and as `TimelineOutput.open`. */
 export async function openOutput(
   { signal }: Pick<Context, 'signal'>,
   timeline: Timeline,
-  options: OutputPlace & {
+  options: RemoteOptions & {
+    readonly out: string;
     readonly newGeneration?: string | undefined;
     readonly shard: ShardIndex;
     /** `continued` accepts the same index of this generation; the default is none. */
@@ -51,42 +48,16 @@ export async function openOutput(
   });
 }
 
-/** Tells whether the output has a layer under the name that the old index gives it. */
-export async function storedChecker(
-  { signal }: Pick<Context, 'signal'>,
-  { place }: TimelineOutput,
-  options: OutputPlace,
-): Promise<(name: string, layer: IndexLayer) => Promise<boolean>> {
-  const { store, prefix } = await outputStore(options);
-  return async (name, { fileSize, generation, shard }) => {
-    const key = prefix + remoteLayerPath({ place, name, generation, shard });
-    const found = await store.head(key, { signal });
-    return found !== undefined && BigInt(found.size) === fileSize;
-  };
-}
-
 /** A pageserver that lacks the ancestor of a branch attaches nothing of the tenant. */
 export async function warnOfMissingAncestor(
-  { reporter, signal }: Pick<Context, 'reporter' | 'signal'>,
+  { reporter }: Pick<Context, 'reporter'>,
   timeline: Timeline,
-  options: OutputPlace,
+  output: TimelineOutput,
+  out: string,
 ): Promise<void> {
   const ancestor = timeline.stored?.index?.fields.metadata.ancestorTimeline ?? null;
-  const { tenantId } = timeline.facts;
-  if (ancestor === null || tenantId === undefined) return;
-  const { store, prefix } = await outputStore(options);
-  const place = { tenantId, timelineId: ancestor, shard: shardOf(timeline) };
-  const index = `${prefix}${remoteTimelinePath(place)}/${INDEX_NAME}`;
-  for await (const _ of store.list(index, { signal })) return;
-  reporter.warning(`the timeline is a branch: its ancestor ${ancestor} is not in ${options.out}`);
-}
-
-async function outputStore(options: OutputPlace) {
-  const { directoryStore } = await import('../object-store/directory-store.ts');
-  const target = await outputTarget(options.out, options);
-  if (typeof target === 'string') return { store: directoryStore(target), prefix: '' };
-  const prefix = target.prefix === '' ? '' : target.prefix.replace(/\/?$/, '/');
-  return { store: target.store, prefix };
+  if (ancestor === null || (await output.hasTimeline(ancestor))) return;
+  reporter.warning(`the timeline is a branch: its ancestor ${ancestor} is not in ${out}`);
 }
 
 export function shardOf({ facts }: Timeline): ShardIndex {
@@ -95,15 +66,7 @@ export function shardOf({ facts }: Timeline): ShardIndex {
 
 /** As `build` prints a layer. */
 export function layerJson(layer: ReshapedLayer): Json {
-  const { path, size, entryCount, indexStartBlock, indexRootBlock } = layer;
-  return {
-    path,
-    name: path.slice(path.lastIndexOf('/') + 1),
-    size,
-    entries: entryCount,
-    index_start_blk: indexStartBlock,
-    index_root_blk: indexRootBlock,
-  };
+  return layerObject({ ...layer, name: layer.path.slice(layer.path.lastIndexOf('/') + 1) });
 }
 
 /** Above those of the index and of all layers. */

@@ -23,7 +23,7 @@ const MAXIMUM_WINDOW = 8 * 1024 * 1024;
 export async function restoreBlockImage(image: BlockImage): Promise<Uint8Array> {
   checkImage(image);
   const zstd = image.compression === 'zstd' ? await Decompressor.load() : undefined;
-  return restoreBlockImageSync(image, zstd);
+  return restored(image, zstd);
 }
 
 /**
@@ -38,6 +38,10 @@ export function restoreBlockImageSync(
   zstd: Decompressor | undefined,
 ): Uint8Array {
   checkImage(image);
+  return restored(image, zstd);
+}
+
+function restored(image: BlockImage, zstd: Decompressor | undefined): Uint8Array {
   const { holeOffset, holeLength } = image;
   const raw = decompressed(image, PAGE_SIZE - holeLength, zstd);
   const page = new Uint8Array(PAGE_SIZE);

@@ -3,7 +3,7 @@ import type { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
 import type { WalGeometry } from './page-check.ts';
-import { recordChecksumAt } from './record-checksum.ts';
+import { checksumText, recordChecksumAt } from './record-checksum.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import { badWal, lsnText } from './wal-end.ts';
 
@@ -80,7 +80,7 @@ export class RecordCheck {
     const stored = view.getUint32(offset + 20, true);
     const computed = recordChecksumAt(view, offset, length);
     if (stored === computed) return undefined;
-    return badWal('checksum of the WAL record', hex(computed), hex(stored));
+    return badWal('checksum of the WAL record', checksumText(computed), checksumText(stored));
   }
 
   /** The record that was looked at is valid; the next one must link to it. */
@@ -99,8 +99,4 @@ export class RecordCheck {
     const builtIn = `0 to ${LAST_BUILT_IN_MANAGER}`;
     return this.#allowsCustomManagers ? `${builtIn}, or ${FIRST_CUSTOM_MANAGER} to 255` : builtIn;
   }
-}
-
-function hex(value: number): string {
-  return value.toString(16).padStart(8, '0');
 }

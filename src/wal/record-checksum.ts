@@ -18,6 +18,11 @@ export function recordChecksumAt(view: DataView, offset: number, length: number)
   return crc32cOfRange(view, offset, offset + CRC_OFFSET, body);
 }
 
+/** A checksum as messages show it. */
+export function checksumText(checksum: number): string {
+  return checksum.toString(16).padStart(8, '0');
+}
+
 const POLYNOMIAL = 0x82f63b78;
 
 /** 16 tables of 256 numbers; number `n * 256 + byte` is of a byte that n others follow. */

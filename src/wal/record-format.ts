@@ -3,7 +3,8 @@ import { checkBytes, checkCount, checkMethod } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
-import { CRC_OFFSET, recordChecksumAt } from './record-checksum.ts';
+import { checkMajorVersion } from './main-data/main-data.ts';
+import { CRC_OFFSET, checksumText, recordChecksumAt } from './record-checksum.ts';
 import {
   type BlockImageCompression,
   IMAGE_COMPRESSIONS,
@@ -77,7 +78,7 @@ export interface WalRecord {
  */
 export function decodeWalRecord(bytes: Uint8Array, majorVersion: number): WalRecord {
   checkBytes(bytes, 'WAL record');
-  checkCount('major version of Postgres', majorVersion, { from: 14, to: 17 });
+  checkMajorVersion(majorVersion);
   checkRecord(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const scanner = scannerOf(majorVersion);
@@ -168,7 +169,12 @@ export function checkRecord(bytes: Uint8Array): void {
   const stored = view.getUint32(CRC_OFFSET, true);
   const computed = recordChecksum(bytes);
   if (stored !== computed) {
-    throw corrupt('checksum of the WAL record', CRC_OFFSET, hex(computed), hex(stored));
+    throw corrupt(
+      'checksum of the WAL record',
+      CRC_OFFSET,
+      checksumText(computed),
+      checksumText(stored),
+    );
   }
 }
 
@@ -184,10 +190,6 @@ export function recordChecksum(bytes: Uint8Array): number {
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return recordChecksumAt(view, 0, bytes.length);
-}
-
-function hex(value: number): string {
-  return value.toString(16).padStart(8, '0');
 }
 
 function truncated(what: string, offset: number, missing: number): StorageError {

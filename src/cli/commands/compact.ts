@@ -20,7 +20,6 @@ import {
   OUTPUT_OPTIONS,
   openOutput,
   shardOf,
-  storedChecker,
   warnOfMissingAncestor,
 } from '../reshape-output.ts';
 import { JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
@@ -128,10 +127,10 @@ async function compactPart(
   const { threshold, upperLimit, checkpointDistance, stripeSize = DEFAULT_STRIPE_SIZE } = options;
   const plan = await planOf(timeline, options);
   if (plan.inputs.length === 0) return plan;
-  await warnOfMissingAncestor(context, timeline, options);
   const shard = shardOf(timeline);
   const sharding = options.sharding ?? { count: shard.count, stripeSize };
   await using output = await openOutput(context, timeline, { ...options, shard });
+  await warnOfMissingAncestor(context, timeline, output, options.out);
   const { signal, reporter } = context;
   const total = plan.inputs.reduce((bytes, { size }) => bytes + Number(size ?? 0n), 0);
   const progress = reporter.progress({ label: 'compact' });
@@ -139,7 +138,7 @@ async function compactPart(
   try {
     return await compactTimeline(timeline, {
       ...{ output, threshold, upperLimit, checkpointDistance, signal },
-      isStored: await storedChecker(context, output, options),
+      isStored: (name, layer) => output.hasLayer(name, layer),
       shard: shard.count < 2 ? undefined : { sharding, shardNumber: shard.number },
       onLayer: ({ size }) => {
         done += size;

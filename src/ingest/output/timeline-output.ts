@@ -283,6 +283,30 @@ export class TimelineOutput {
     return this.#pathOf(key);
   }
 
+  /**
+   * Whether a layer of an index is stored, with the size that the index says.
+   *
+   * @throws As the store.
+   * @internal
+   */
+  async hasLayer(name: string, layer: IndexLayer): Promise<boolean> {
+    const key = this.#prefix + remoteLayerPath({ place: this.place, name, ...layer });
+    const found = await this.#store.head(key, { signal: this.#signal });
+    return found !== undefined && BigInt(found.size) === layer.fileSize;
+  }
+
+  /**
+   * Whether another timeline of the tenant, or of the shard, has an index here.
+   *
+   * @throws As the store.
+   * @internal
+   */
+  async hasTimeline(timelineId: string): Promise<boolean> {
+    const directory = `${this.#prefix}${remoteTimelinePath({ ...this.place, timelineId })}/`;
+    for await (const _ of this.#objectsBelow(directory + INDEX_NAME)) return true;
+    return false;
+  }
+
   /** Removes the staging directory; what is stored stays. Idempotent. Throws `io`. */
   async close(): Promise<void> {
     await this.#staging.remove();

@@ -6,10 +6,10 @@
  */
 import type { MultixactMember } from '../../layers/value-format.ts';
 import { MEMBERS_PER_PAGE, OFFSETS_PER_PAGE } from '../../postgres/neon-records.ts';
+import { decodeZeroPage } from '../../wal/main-data/main-data.ts';
 import {
   decodeMultixactCreate,
   decodeMultixactTruncate,
-  decodeMultixactZeroPage,
   type MultixactCreation,
 } from '../../wal/main-data/multixact.ts';
 import type { WalRecord } from '../../wal/record-format.ts';
@@ -20,12 +20,12 @@ import { dropSlruSegments, putSlruRecord, putZeroSlruPage, SLRU_SEGMENT_PAGES } 
 import { lowHalf } from './transactions.ts';
 
 export function* zeroOffsetsPage(state: IngestState, { mainData }: WalRecord): Asking<void> {
-  const page = lowHalf(decodeMultixactZeroPage(mainData, state.majorVersion));
+  const page = lowHalf(decodeZeroPage(mainData, state.majorVersion));
   yield* putZeroSlruPage(state, 'multixact_offsets', page);
 }
 
 export function* zeroMembersPage(state: IngestState, { mainData }: WalRecord): Asking<void> {
-  const page = lowHalf(decodeMultixactZeroPage(mainData, state.majorVersion));
+  const page = lowHalf(decodeZeroPage(mainData, state.majorVersion));
   yield* putZeroSlruPage(state, 'multixact_members', page);
 }
 

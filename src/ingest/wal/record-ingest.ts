@@ -26,6 +26,7 @@ import { checkLsn, formatLsn, type Lsn } from '../../layers/lsn.ts';
 import { checkpointKey } from '../../postgres/key-mapping.ts';
 import { DEFAULT_STRIPE_SIZE } from '../../timeline/shard-owner.ts';
 import { HEAP_DIALECTS, type HeapDialect } from '../../wal/heap-dialect.ts';
+import { checkMajorVersion } from '../../wal/main-data/main-data.ts';
 import type { WalRecordBatch } from '../../wal/record-batch.ts';
 import { checkRecord, scannedRecord, type WalRecord } from '../../wal/record-format.ts';
 import { RecordScanner } from '../../wal/record-scanner.ts';
@@ -124,7 +125,7 @@ export class RecordIngest {
     checkObject('base', options.base);
     checkObject('sink', options.sink);
     checkLsn(options.lsn, 'lsn');
-    checkCount('major version of Postgres', options.majorVersion, { from: 14, to: 17 });
+    checkMajorVersion(options.majorVersion);
     checkChoice('dialect', options.dialect, HEAP_DIALECTS);
     const { base, shard = UNSHARDED, maximumGap = DEFAULT_MAXIMUM_GAP } = options;
     checkShard(shard);

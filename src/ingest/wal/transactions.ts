@@ -12,7 +12,8 @@ import { keyFromFields } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { twophaseDirectoryKey, twophaseKey } from '../../postgres/key-mapping.ts';
 import { XIDS_PER_PAGE } from '../../postgres/neon-records.ts';
-import { decodeClogTruncate, decodeClogZeroPage } from '../../wal/main-data/clog.ts';
+import { decodeClogTruncate } from '../../wal/main-data/clog.ts';
+import { decodeZeroPage } from '../../wal/main-data/main-data.ts';
 import { decodeOriginDrop, decodeOriginSet } from '../../wal/main-data/replication-origin.ts';
 import { decodeTransactionEnd, type TransactionEnd } from '../../wal/main-data/transaction.ts';
 import type { WalRecord } from '../../wal/record-format.ts';
@@ -195,7 +196,7 @@ function xidItem({ majorVersion }: IngestState, xid: bigint): Uint8Array {
 }
 
 export function* zeroClogPage(state: IngestState, { mainData }: WalRecord): Asking<void> {
-  const page = decodeClogZeroPage(mainData, state.majorVersion);
+  const page = decodeZeroPage(mainData, state.majorVersion);
   yield* putZeroSlruPage(state, 'clog', lowHalf(page));
 }
 

@@ -16,18 +16,15 @@
  */
 import { formatPgLsn } from '../../layers/lsn.ts';
 import { decodeCheckpoint } from '../main-data/checkpoint.ts';
-import { decodeClogTruncate, decodeClogZeroPage } from '../main-data/clog.ts';
+import { decodeClogTruncate } from '../main-data/clog.ts';
 import {
   decodeDatabaseCopy,
   decodeDatabaseCreateByLog,
   decodeDatabaseDrop,
 } from '../main-data/database.ts';
 import { decodeLogicalMessage } from '../main-data/logical-message.ts';
-import {
-  decodeMultixactCreate,
-  decodeMultixactTruncate,
-  decodeMultixactZeroPage,
-} from '../main-data/multixact.ts';
+import { decodeZeroPage } from '../main-data/main-data.ts';
+import { decodeMultixactCreate, decodeMultixactTruncate } from '../main-data/multixact.ts';
 import { decodeRelationMapUpdate } from '../main-data/relation-map.ts';
 import { decodeOriginDrop, decodeOriginSet } from '../main-data/replication-origin.ts';
 import { decodeStorageCreate, decodeStorageTruncate } from '../main-data/storage.ts';
@@ -103,7 +100,7 @@ export const STORAGE_TEXTS: ManagerTexts = {
 
 export const CLOG_TEXTS: ManagerTexts = {
   ZEROPAGE: {
-    more: ({ data, majorVersion }) => `page ${decodeClogZeroPage(data, majorVersion)}`,
+    more: ({ data, majorVersion }) => `page ${decodeZeroPage(data, majorVersion)}`,
   },
   TRUNCATE: {
     more: ({ data, majorVersion }) => {
@@ -148,7 +145,7 @@ export const TABLESPACE_TEXTS: ManagerTexts = {
 };
 
 const ZERO_PAGE: KindText = {
-  more: ({ data, majorVersion }) => `${decodeMultixactZeroPage(data, majorVersion)}`,
+  more: ({ data, majorVersion }) => `${decodeZeroPage(data, majorVersion)}`,
 };
 const MEMBER_STATUSES = ['keysh', 'sh', 'fornokeyupd', 'forupd', 'nokeyupd', 'upd'];
 

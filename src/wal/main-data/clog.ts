@@ -1,7 +1,7 @@
 /**
  * Main data of resource manager CLOG: the status of transactions.
  *
- *   ZEROPAGE  i32 page number; i64 from 17 on
+ *   ZEROPAGE  i32 page number; i64 from 17 on (`decodeZeroPage`)
  *   TRUNCATE  the same, u32 oldest transaction, u32 its database
  *
  * Source: Postgres src/backend/access/transam/clog.c.
@@ -16,14 +16,6 @@ export interface ClogTruncation {
   readonly oldestXid: number;
   /** OID of the database where it is the oldest. */
   readonly oldestXidDatabase: number;
-}
-
-/** Decodes the main data of ZEROPAGE: the number of the page. @throws `corrupt`, `invalid-input`. */
-export function decodeClogZeroPage(mainData: Uint8Array, majorVersion: number): bigint {
-  const decoder = decoderOf(mainData);
-  const page = slruPageNumber(decoder, majorVersion);
-  decoder.expectEnd();
-  return page;
 }
 
 /** Decodes the main data of TRUNCATE. @throws `corrupt`, `invalid-input`. */

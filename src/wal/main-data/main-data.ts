@@ -56,6 +56,14 @@ export function flagOf(decoder: BincodeDecoder, what: string): boolean {
   return decoder.u8(what) !== 0;
 }
 
+/** Decodes the main data of a record that makes a page of an SLRU: its number. @throws `corrupt`, `invalid-input`. */
+export function decodeZeroPage(mainData: Uint8Array, majorVersion: number): bigint {
+  const decoder = decoderOf(mainData);
+  const page = slruPageNumber(decoder, majorVersion);
+  decoder.expectEnd();
+  return page;
+}
+
 /** The number of a page of an SLRU: i32 up to version 16, i64 from 17. */
 export function slruPageNumber(decoder: BincodeDecoder, majorVersion: number): bigint {
   checkMajorVersion(majorVersion);

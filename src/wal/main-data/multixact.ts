@@ -1,7 +1,7 @@
 /**
  * Main data of resource manager MultiXact.
  *
- *   ZERO_OFF_PAGE, ZERO_MEM_PAGE  i32 page number; i64 from 17 on
+ *   ZERO_OFF_PAGE, ZERO_MEM_PAGE  i32 page number; i64 from 17 on (`decodeZeroPage`)
  *   CREATE_ID                     u32 multixact, u32 offset of its first member, i32 n,
  *                                 n * (u32 transaction, u32 status)
  *   TRUNCATE_ID                   u32 database of the oldest multixact, u32 multixacts from, to,
@@ -10,7 +10,7 @@
  * Source: Postgres src/include/access/multixact.h.
  */
 import type { MultixactMember } from '../../layers/value-format.ts';
-import { countedList, decoderOf, slruPageNumber, u32At } from './main-data.ts';
+import { countedList, decoderOf, u32At } from './main-data.ts';
 
 /** CREATE_ID. */
 export interface MultixactCreation {
@@ -34,18 +34,6 @@ export interface MultixactTruncation {
   readonly startMember: number;
   /** First member that stays. */
   readonly endMember: number;
-}
-
-/**
- * Decodes the main data of ZERO_OFF_PAGE or ZERO_MEM_PAGE: the number of the page.
- *
- * @throws `corrupt`, `invalid-input`.
- */
-export function decodeMultixactZeroPage(mainData: Uint8Array, majorVersion: number): bigint {
-  const decoder = decoderOf(mainData);
-  const page = slruPageNumber(decoder, majorVersion);
-  decoder.expectEnd();
-  return page;
 }
 
 /** Decodes the main data of CREATE_ID. @throws `corrupt`, `invalid-input`. */

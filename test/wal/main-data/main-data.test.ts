@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { decodeCheckpoint } from '../../../src/wal/main-data/checkpoint.ts';
-import { decodeClogTruncate, decodeClogZeroPage } from '../../../src/wal/main-data/clog.ts';
+import { decodeClogTruncate } from '../../../src/wal/main-data/clog.ts';
 import {
   databaseOperation,
   decodeDatabaseCopy,
@@ -8,10 +8,10 @@ import {
   decodeDatabaseDrop,
 } from '../../../src/wal/main-data/database.ts';
 import { decodeLogicalMessage } from '../../../src/wal/main-data/logical-message.ts';
+import { decodeZeroPage } from '../../../src/wal/main-data/main-data.ts';
 import {
   decodeMultixactCreate,
   decodeMultixactTruncate,
-  decodeMultixactZeroPage,
 } from '../../../src/wal/main-data/multixact.ts';
 import { decodeRelationMapUpdate } from '../../../src/wal/main-data/relation-map.ts';
 import {
@@ -226,13 +226,13 @@ const SAMPLES: readonly {
   {
     name: 'MultiXact ZERO_OFF_PAGE of 16',
     bytes: hex('01000000'),
-    decode: (bytes) => decodeMultixactZeroPage(bytes, 16),
+    decode: (bytes) => decodeZeroPage(bytes, 16),
     decoded: 1n,
   },
   {
     name: 'MultiXact ZERO_MEM_PAGE of 17',
     bytes: hex('0100000002000000'),
-    decode: (bytes) => decodeMultixactZeroPage(bytes, 17),
+    decode: (bytes) => decodeZeroPage(bytes, 17),
     decoded: 0x2_0000_0001n,
   },
   {
@@ -257,7 +257,7 @@ const SAMPLES: readonly {
   {
     name: 'CLOG ZEROPAGE of 14',
     bytes: hex('ffffffff'),
-    decode: (bytes) => decodeClogZeroPage(bytes, 14),
+    decode: (bytes) => decodeZeroPage(bytes, 14),
     decoded: -1n,
   },
   {
@@ -415,6 +415,6 @@ test.each([
 });
 
 test.each([13, 18, 14.5])('WAL of version %d is refused', (majorVersion) => {
-  const error = storageErrorThrownBy(() => decodeClogZeroPage(hex('00000000'), majorVersion));
+  const error = storageErrorThrownBy(() => decodeZeroPage(hex('00000000'), majorVersion));
   expect(error.code).toBe('invalid-input');
 });
