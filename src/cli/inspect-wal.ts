@@ -12,8 +12,7 @@ import {
   VERSION_OF_MAGIC,
   type WalPageHeader,
 } from '../wal/page-format.ts';
-import { parseWalFileName, startOfWalSegment } from '../wal/segment-name.ts';
-import { openWal } from '../wal/wal-reader.ts';
+import { parseWalFileName, startOfWalSegment, type WalFileName } from '../wal/segment-name.ts';
 import type { WalSource } from '../wal/wal-source.ts';
 import { paint } from './colour.ts';
 import type { Context, Format } from './context.ts';
@@ -26,7 +25,7 @@ import { writeProperties } from './table.ts';
 
 /** Whether a file, or the object of a URL, is WAL: by its name, else by the magic of its first page. */
 export async function isWalSegment(file: string): Promise<boolean> {
-  const name = parseWalFileName(basename(file.replace(/[?#].*$/s, '')));
+  const name = namedBy(file);
   if (name !== undefined) return name.kind === 'segment' || name.kind === 'partial-segment';
   if (isUrl(file)) return false;
   try {
@@ -64,6 +63,8 @@ export async function inspectWal(
       throw withPath(error, file);
     }
   });
+  // Not before: every other file is asked about, too.
+  const { openWal } = await import('../wal/wal-reader.ts');
   const reader = await openWal(source, { signal });
   let firstRecord: Lsn | undefined;
   for await (const batch of reader) {
@@ -80,6 +81,11 @@ export async function inspectWal(
   return matches === false || isDamaged ? FINDINGS : CLEAN;
 }
 
+/** A URL may have more after its name. */
+function namedBy(file: string): WalFileName | undefined {
+  return parseWalFileName(basename(file.replace(/[?#].*$/s, '')));
+}
+
 interface InspectedSegment {
   readonly file: string;
   readonly size: number;
@@ -90,7 +96,7 @@ interface InspectedSegment {
 
 /** A segment begins with a copy of the pages of the timeline before, so that its name may have a later one. */
 function nameMatches(file: string, { timelineId, lsn, segment }: WalPageHeader): boolean | null {
-  const name = parseWalFileName(basename(file.replace(/[?#].*$/s, '')));
+  const name = namedBy(file);
   if (name?.kind !== 'segment' && name?.kind !== 'partial-segment') return null;
   if (segment === undefined) return false;
   return name.timelineId >= timelineId && startOfWalSegment(name, segment.segmentSize) === lsn;

@@ -41,6 +41,8 @@ export const GLOBAL_TABLESPACE_OID = 1664;
 export const SLRU_NAMES = ['clog', 'multixact_members', 'multixact_offsets'] as const;
 /** Name of an SLRU: a transaction log that Postgres keeps in segments of pages. */
 export type SlruName = (typeof SLRU_NAMES)[number];
+/** Pages of a full segment of an SLRU. */
+export const SLRU_SEGMENT_PAGES = 32;
 
 const METADATA_FIRST = 0x60;
 const METADATA_LAST = 0x7e;
@@ -260,6 +262,15 @@ function databaseKey(database: DatabaseId, field6: number): Key {
     field3: checkOid('dbnode', database.dbnode, 0),
     field6,
   });
+}
+
+/** The block of a page, whose number counts from the first segment on. */
+export function slruBlockOfPage<S extends SlruName>(
+  slru: S,
+  page: number,
+): SlruSegmentId & { readonly slru: S; readonly blkno: number } {
+  const segno = Math.floor(page / SLRU_SEGMENT_PAGES);
+  return { slru, segno, blkno: page % SLRU_SEGMENT_PAGES };
 }
 
 function slruKey(segment: SlruSegmentId, field6: number): Key {

@@ -18,7 +18,7 @@ import { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import type { MultixactMember, Value } from '../layers/value-format.ts';
-import { describeKey, type SlruName } from './key-mapping.ts';
+import { describeKey, SLRU_SEGMENT_PAGES, type SlruName } from './key-mapping.ts';
 import { PAGE_HEADER_SIZE, PAGE_SIZE, setPageLsn } from './page.ts';
 
 /** Neon's own records: every value that is neither an image nor a record of Postgres. */
@@ -90,6 +90,16 @@ const MAP_SIZE = PAGE_SIZE - PAGE_HEADER_SIZE;
 const HEAP_BLOCKS_PER_BYTE = 4;
 /** Heap blocks whose bits a page of a visibility map has. */
 export const HEAP_BLOCKS_PER_MAP_PAGE = MAP_SIZE * HEAP_BLOCKS_PER_BYTE;
+const BITS_PER_HEAP_BLOCK = 2;
+
+/** Where a visibility map has the bits of a heap block. `byte` counts from the end of the page header. */
+export function mapPlaceOf(heapBlock: number) {
+  return {
+    mapBlock: Math.floor(heapBlock / HEAP_BLOCKS_PER_MAP_PAGE),
+    byte: Math.floor((heapBlock % HEAP_BLOCKS_PER_MAP_PAGE) / HEAP_BLOCKS_PER_BYTE),
+    bit: (heapBlock % HEAP_BLOCKS_PER_BYTE) * BITS_PER_HEAP_BLOCK,
+  };
+}
 
 function clearVisibility(
   page: Uint8Array,
@@ -99,10 +109,8 @@ function clearVisibility(
   const blkno = visibilityMapBlock(placed);
   for (const heapBlock of [newHeapBlock, oldHeapBlock]) {
     if (heapBlock === null) continue;
-    const mapBlock = Math.floor(heapBlock / HEAP_BLOCKS_PER_MAP_PAGE);
+    const { mapBlock, byte, bit } = mapPlaceOf(heapBlock);
     if (mapBlock !== blkno) throw misplaced(placed, `block ${mapBlock} of the map`, `${blkno}`);
-    const bit = (heapBlock % HEAP_BLOCKS_PER_BYTE) * 2;
-    const byte = Math.floor((heapBlock % HEAP_BLOCKS_PER_MAP_PAGE) / HEAP_BLOCKS_PER_BYTE);
     clearBits(page, PAGE_HEADER_SIZE + byte, flags << bit);
   }
   setPageLsn(page, placed.lsn);
@@ -200,13 +208,11 @@ function setMember(view: DataView, offset: number, { xid, status }: MultixactMem
   view.setUint32(group + 4 + (offset % 4) * 4, xid, true);
 }
 
-const PAGES_PER_SEGMENT = 32;
-
 /** Number of the page in its SLRU. */
 function slruPage(placed: PlacedNeonRecord, slru: SlruName): number {
   const meaning = describeKey(placed.key);
   if (meaning.kind === 'slru_block' && meaning.slru === slru) {
-    return meaning.segno * PAGES_PER_SEGMENT + meaning.blkno;
+    return meaning.segno * SLRU_SEGMENT_PAGES + meaning.blkno;
   }
   throw misplaced(placed, `a page of ${slru}`, meaning.kind);
 }

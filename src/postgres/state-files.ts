@@ -12,15 +12,12 @@
 import { isStorageError, StorageError } from '../errors.ts';
 import { pathIn } from '../virtual-file/absolute-path.ts';
 import type { DirectoryEntry, FileSystem } from '../virtual-file/file-system.ts';
-import type { SlruName, SlruSegmentId } from './key-mapping.ts';
+import { SLRU_SEGMENT_PAGES, type SlruName, type SlruSegmentId } from './key-mapping.ts';
 import type { LeftOutFile } from './left-out.ts';
 import type { Objections } from './objections.ts';
 import { PAGE_SIZE } from './page.ts';
 import { describeSegment, wrongKind } from './relation-files.ts';
 import type { RelationSegment } from './relation-segments.ts';
-
-/** Pages of a full segment of an SLRU. */
-export const SLRU_SEGMENT_PAGES = 32;
 
 /** Largest two-phase file that is imported, in bytes: its value is in memory as a whole. */
 const MAXIMUM_TWOPHASE_SIZE = 64 * 1024 * 1024;

@@ -8,21 +8,16 @@
  */
 import { assert } from '../assert.ts';
 import type { TransactionEnd } from './heap-page.ts';
-import type { SlruSegmentId } from './key-mapping.ts';
+import { slruBlockOfPage } from './key-mapping.ts';
 import { PAGE_SIZE } from './page.ts';
 
 const TRANSACTIONS_PER_PAGE = PAGE_SIZE * 4;
-const PAGES_PER_SEGMENT = 32;
 const COMMITTED = 1;
 const COMMITTING_PART = 3;
 
 /** The block that has the status of a transaction. */
-export function statusBlockOf(
-  transaction: number,
-): SlruSegmentId & { readonly slru: 'clog'; readonly blkno: number } {
-  const page = Math.floor(transaction / TRANSACTIONS_PER_PAGE);
-  const segno = Math.floor(page / PAGES_PER_SEGMENT);
-  return { slru: 'clog', segno, blkno: page % PAGES_PER_SEGMENT };
+export function statusBlockOf(transaction: number) {
+  return slruBlockOfPage('clog', Math.floor(transaction / TRANSACTIONS_PER_PAGE));
 }
 
 /** How a transaction ended, by the page of its block; undefined if its parent tells. */

@@ -18,12 +18,13 @@ import type { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
 import { DeltaLayerWriter } from '../layers/delta-layer/writer.ts';
 import type { ImageLayerReader } from '../layers/image-layer/reader.ts';
 import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
-import { checkKeyRange, compareKeys, formatKey, KEY_SIZE, type KeyRange } from '../layers/key.ts';
+import { checkKeyRange, formatKey, KEY_SIZE, type KeyRange } from '../layers/key.ts';
 import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
 import type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-writer.ts';
 import { checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
 import { halvesOf, highHalf, lowHalf, splitLsn } from '../layers/lsn-halves.ts';
 import { outlineOfValue } from '../layers/value-format.ts';
+import { intersect } from '../timeline/key-space.ts';
 import { shardKeeps } from '../timeline/shard-owner.ts';
 import type { ShardFilter } from './compact-level0.ts';
 import { RowBuffer, type ScannedRow } from './row-buffer.ts';
@@ -71,7 +72,7 @@ export async function copyLayer(
     checkLsn(until, 'until');
   }
   const { summary } = reader;
-  const common = rangeInBoth(summary.keyRange, keyRange);
+  const [common] = intersect([summary.keyRange], [keyRange ?? summary.keyRange]);
   if (common === undefined) return { layer: undefined, droppedEntries: 0 };
   const copy: Copy = {
     keyRange: common,
@@ -99,14 +100,6 @@ interface Copy {
 
 function isDelta(reader: DeltaLayerReader | ImageLayerReader): reader is DeltaLayerReader {
   return reader.summary.kind === 'delta';
-}
-
-/** Undefined if no key is in both. */
-function rangeInBoth(one: KeyRange, other: KeyRange | undefined): KeyRange | undefined {
-  if (other === undefined) return one;
-  const start = compareKeys(one.start, other.start) < 0 ? other.start : one.start;
-  const end = compareKeys(one.end, other.end) < 0 ? one.end : other.end;
-  return compareKeys(start, end) < 0 ? { start, end } : undefined;
 }
 
 async function copyDelta(reader: DeltaLayerReader, copy: Copy): Promise<CopiedLayer> {

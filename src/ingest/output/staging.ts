@@ -9,7 +9,6 @@
  */
 import { mkdir, readdir, rmdir, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { dirname } from 'node:path';
 import { isStorageError } from '../../errors.ts';
 import { pathIn } from '../../virtual-file/absolute-path.ts';
 import { newToken, ownerOf, temporaryName } from '../../virtual-file/leftover-names.ts';
@@ -64,14 +63,10 @@ export async function makeStagingWithin(place: string, openFiles: OpenFiles): Pr
 /** Not durable: `ObjectStore.put` makes the directories that a timeline needs. */
 async function makeDirectory(path: string): Promise<void> {
   try {
-    await mkdir(path);
+    await mkdir(path, { recursive: true });
   } catch (error) {
     const failure = fromNodeError('create directory', path, error);
-    if (isStorageError(failure, 'exists')) return;
-    const parent = dirname(path);
-    if (!isStorageError(failure, 'not-found') || parent === path) throw failure;
-    await makeDirectory(parent);
-    await makeDirectory(path);
+    if (!isStorageError(failure, 'exists')) throw failure;
   }
 }
 

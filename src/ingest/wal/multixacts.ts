@@ -5,6 +5,7 @@
  * Source: Neon pageserver/src/walingest.rs, ingest_multixact_create_record.
  */
 import type { MultixactMember } from '../../layers/value-format.ts';
+import { SLRU_SEGMENT_PAGES } from '../../postgres/key-mapping.ts';
 import { MEMBERS_PER_PAGE, OFFSETS_PER_PAGE } from '../../postgres/neon-records.ts';
 import { decodeZeroPage } from '../../wal/main-data/main-data.ts';
 import {
@@ -16,7 +17,7 @@ import type { WalRecord } from '../../wal/record-format.ts';
 import { isAhead } from './checkpoint-value.ts';
 import type { IngestState } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
-import { dropSlruSegments, putSlruRecord, putZeroSlruPage, SLRU_SEGMENT_PAGES } from './slrus.ts';
+import { dropSlruSegments, putSlruRecord, putZeroSlruPage } from './slrus.ts';
 import { lowHalf } from './transactions.ts';
 
 export function* zeroOffsetsPage(state: IngestState, { mainData }: WalRecord): Asking<void> {

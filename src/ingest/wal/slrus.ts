@@ -7,6 +7,7 @@
 import {
   type SlruName,
   slruBlockKey,
+  slruBlockOfPage,
   slruDirectoryKey,
   slruSizeKey,
 } from '../../postgres/key-mapping.ts';
@@ -24,9 +25,6 @@ import {
 import { type IngestState, lacking } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
 
-/** Pages of a segment. */
-export const SLRU_SEGMENT_PAGES = 32;
-
 /** Puts a record about a page. */
 export function putSlruRecord(
   state: IngestState,
@@ -40,8 +38,7 @@ export function putSlruRecord(
 /** Puts a page of zeros, and what it takes for its segment to have it. */
 export function* putZeroSlruPage(state: IngestState, slru: SlruName, page: number): Asking<void> {
   if (!state.isFirstShard) return;
-  const segment = { slru, segno: Math.floor(page / SLRU_SEGMENT_PAGES) };
-  const blkno = page % SLRU_SEGMENT_PAGES;
+  const { blkno, ...segment } = slruBlockOfPage(slru, page);
   const size = yield* segmentSize(state, segment);
   if (blkno >= size) {
     state.metadata.put(slruSizeKey(segment), encodeRelationSize(blkno + 1));
@@ -106,8 +103,7 @@ function segmentItem(segno: number): Uint8Array {
 }
 
 function slruPageKey(slru: SlruName, page: number): Uint8Array {
-  const segno = Math.floor(page / SLRU_SEGMENT_PAGES);
-  return slruBlockKey({ slru, segno, blkno: page % SLRU_SEGMENT_PAGES });
+  return slruBlockKey(slruBlockOfPage(slru, page));
 }
 
 function putZeros(state: IngestState, key: Uint8Array): void {

@@ -12,7 +12,7 @@
 import { formatKey } from '../../layers/key.ts';
 import { forkNumberOf, forkOfNumber } from '../../postgres/fork.ts';
 import { type DatabaseId, relationBlockKey, relationMapKey } from '../../postgres/key-mapping.ts';
-import { HEAP_BLOCKS_PER_MAP_PAGE } from '../../postgres/neon-records.ts';
+import { mapPlaceOf } from '../../postgres/neon-records.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
 import { decodeDatabaseCopy, decodeDatabaseDrop } from '../../wal/main-data/database.ts';
 import { decodeRelationMapUpdate } from '../../wal/main-data/relation-map.ts';
@@ -82,16 +82,11 @@ function pageOfLeaf(leaf: number): number {
   return leaf + 1 + (middle + 1) + (root + 1) - 1;
 }
 
-const BLOCKS_PER_BYTE = 4;
-const BITS_PER_BLOCK = 2;
-
 /** Puts the record that clears the end of the last page of the visibility map that stays. */
 function visibilityTail(state: IngestState, truncation: StorageTruncation): Tail {
   const { blockCount } = truncation;
   const fork = forkOf(truncation, 'vm');
-  const page = Math.floor(blockCount / HEAP_BLOCKS_PER_MAP_PAGE);
-  const truncByte = Math.floor((blockCount % HEAP_BLOCKS_PER_MAP_PAGE) / BLOCKS_PER_BYTE);
-  const truncOffset = (blockCount % BLOCKS_PER_BYTE) * BITS_PER_BLOCK;
+  const { mapBlock: page, byte: truncByte, bit: truncOffset } = mapPlaceOf(blockCount);
   const key = blockKey(fork, page);
   if ((truncByte === 0 && truncOffset === 0) || !state.owns(key)) return { fork, size: page };
   const record = { truncByte: BigInt(truncByte), truncOffset: BigInt(truncOffset) };

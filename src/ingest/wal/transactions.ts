@@ -10,7 +10,11 @@
 import { corrupt, StorageError } from '../../errors.ts';
 import { keyFromFields } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
-import { twophaseDirectoryKey, twophaseKey } from '../../postgres/key-mapping.ts';
+import {
+  SLRU_SEGMENT_PAGES,
+  twophaseDirectoryKey,
+  twophaseKey,
+} from '../../postgres/key-mapping.ts';
 import { XIDS_PER_PAGE } from '../../postgres/neon-records.ts';
 import { decodeClogTruncate } from '../../wal/main-data/clog.ts';
 import { decodeZeroPage } from '../../wal/main-data/main-data.ts';
@@ -28,13 +32,7 @@ import {
 import { type IngestState, lacking } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
 import { dropRelations } from './relations.ts';
-import {
-  dropSlruSegments,
-  putSlruRecord,
-  putZeroSlruPage,
-  SLRU_SEGMENT_PAGES,
-  slruSegments,
-} from './slrus.ts';
+import { dropSlruSegments, putSlruRecord, putZeroSlruPage, slruSegments } from './slrus.ts';
 
 /** COMMIT and COMMIT_PREPARED. */
 export function commitTransaction(state: IngestState, record: WalRecord): Asking<void> {

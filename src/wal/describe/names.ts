@@ -1,10 +1,8 @@
 /** How descriptions name files, and quote texts of the record. */
 import { catalogVersionOf } from '../../postgres/control-file.ts';
 import { FORK_NAMES } from '../../postgres/fork.ts';
+import { DEFAULT_TABLESPACE_OID, GLOBAL_TABLESPACE_OID } from '../../postgres/key-mapping.ts';
 import type { RelationFile } from '../main-data/transaction.ts';
-
-const DEFAULT_TABLESPACE = 1663;
-const GLOBAL_TABLESPACE = 1664;
 
 /** Path of a relation's file from the data directory on, such as `base/5/16384_fsm`. */
 export function relationPath(
@@ -14,8 +12,8 @@ export function relationPath(
 ): string {
   const fork = forkNumber === 0 ? '' : `_${FORK_NAMES[forkNumber] ?? forkNumber}`;
   const file = `${relnode}${fork}`;
-  if (spcnode === GLOBAL_TABLESPACE) return `global/${file}`;
-  if (spcnode === DEFAULT_TABLESPACE) return `base/${dbnode}/${file}`;
+  if (spcnode === GLOBAL_TABLESPACE_OID) return `global/${file}`;
+  if (spcnode === DEFAULT_TABLESPACE_OID) return `base/${dbnode}/${file}`;
   const version = `PG_${majorVersion}_${catalogVersionOf(majorVersion)}`;
   return `pg_tblspc/${spcnode}/${version}/${dbnode}/${file}`;
 }
