@@ -17,6 +17,7 @@ import type { Context } from './context.ts';
 import { refuseInputAsOutput, STANDARD_OUTPUT } from './output-paths.ts';
 import { layerInput, type RemoteOptions } from './remote-source.ts';
 import { limitOptions, type ReadLimits } from './shared-options.ts';
+import type { ValueFilter } from './value-record.ts';
 
 export type AnyLayerReader = DeltaLayerReader | ImageLayerReader;
 
@@ -56,18 +57,37 @@ export interface KeyAtLsn {
   readonly key: Key;
   /** Undefined means the highest. */
   readonly lsn: Lsn | undefined;
+  /** Only values that pass count. */
+  readonly filter?: ValueFilter | undefined;
 }
 
 /**
- * Returns the newest entry of the key at or before the LSN, or undefined if there is certainly
+ * Returns the newest entry of the key at or before the LSN that passes the filter, or undefined if there is certainly
  * none: damage on the way to the key throws.
  */
 export async function readEntry(
   reader: AnyLayerReader,
-  { key, lsn }: KeyAtLsn,
+  { key, lsn, filter }: KeyAtLsn,
 ): Promise<ReadEntry | undefined> {
+  if (filter !== undefined) return await readFiltered(reader, { key, lsn, filter });
   const entry = await reader.get(key, lsn);
-  if (entry === undefined) return undefined;
+  return entry && typedEntry(reader, entry);
+}
+
+/** Reads versions from the newest on, until one passes. */
+async function readFiltered(
+  reader: AnyLayerReader,
+  { key, lsn, filter }: Required<KeyAtLsn>,
+): Promise<ReadEntry | undefined> {
+  const lsnRange = lsn === undefined ? undefined : { start: 0n, end: lsn + 1n };
+  for await (const entry of reader.versions(key, lsnRange)) {
+    const read = typedEntry(reader, entry);
+    if (filter?.(read.type, entry.bytes)) return read;
+  }
+  return undefined;
+}
+
+function typedEntry(reader: AnyLayerReader, entry: LayerEntry): ReadEntry {
   if (reader.summary.kind === 'image') return { entry, type: 'image' };
   try {
     const value = viewValue(entry.bytes);
@@ -77,9 +97,10 @@ export async function readEntry(
   }
 }
 
-export function notFoundError(path: string, { key, lsn }: KeyAtLsn): StorageError {
+export function notFoundError(path: string, { key, lsn, filter }: KeyAtLsn): StorageError {
+  const entry = filter === undefined ? 'no entry' : 'no such record';
   return new StorageError('not-found', {
-    what: lsn === undefined ? 'no entry' : 'no entry at or before this LSN',
+    what: lsn === undefined ? entry : `${entry} at or before this LSN`,
     path,
     key: formatKey(key),
     lsn: lsn === undefined ? undefined : formatLsn(lsn),

@@ -4,7 +4,7 @@ import { formatLsn } from '../layers/lsn.ts';
 import type { PageResult } from '../timeline/read-page.ts';
 import type { LayerVisit, Reconstruction, TimelineEntry } from '../timeline/reconstruct.ts';
 import { encodeJson, type Json } from './json.ts';
-import type { RecordReading } from './value-record.ts';
+import type { RecordReading, ValueFilter } from './value-record.ts';
 import { recordJsonOf } from './value-record.ts';
 
 /** What a read of a key comes to. */
@@ -21,6 +21,14 @@ export function timelineEntryJson(entry: TimelineEntry, reading?: RecordReading)
   };
 }
 
+/** How the entries of a read are shown. */
+export interface EntryDisplay {
+  /** Describes WAL records; undefined if their version is not known. */
+  readonly reading: RecordReading | undefined;
+  /** Only values that pass are listed. What the read comes to does not depend on it. */
+  readonly filter: ValueFilter | undefined;
+}
+
 /**
  * The JSON text of a read, in pieces so that it is joined once. A read may have 10,000 entries, and many reads have
  * millions: their texts, which are digits and words of the format, are composed without an object for each.
@@ -28,7 +36,7 @@ export function timelineEntryJson(entry: TimelineEntry, reading?: RecordReading)
 export function reconstructionText(
   found: Reconstruction,
   result: ExplainResult,
-  reading?: RecordReading,
+  display: EntryDisplay,
 ): string {
   const { key, lsn, visits, base, records } = found;
   const head = encodeJson({ key: formatKey(key), lsn: formatLsn(lsn) });
@@ -37,12 +45,12 @@ export function reconstructionText(
     records: records.length,
     result,
   });
-  return `${head.slice(0, -1)},"visits":[${visits.map((visit) => visitText(visit, reading)).join()}],${tail.slice(1)}`;
+  return `${head.slice(0, -1)},"visits":[${visits.map((visit) => visitText(visit, display)).join()}],${tail.slice(1)}`;
 }
 
 function visitText(
   { timelineId, layer, lsnRange, entries }: LayerVisit,
-  reading: RecordReading | undefined,
+  { reading, filter }: EntryDisplay,
 ): string {
   const head = encodeJson({
     timeline_id: timelineId ?? null,
@@ -50,7 +58,9 @@ function visitText(
     lsn_floor: formatLsn(lsnRange.start),
     lsn_end: formatEnd(lsnRange.end),
   });
-  return `${head.slice(0, -1)},"entries":[${entries.map((entry) => entryText(entry, reading)).join()}]}`;
+  const shown =
+    filter === undefined ? entries : entries.filter(({ type, bytes }) => filter(type, bytes));
+  return `${head.slice(0, -1)},"entries":[${shown.map((entry) => entryText(entry, reading)).join()}]}`;
 }
 
 function entryText(

@@ -18,13 +18,15 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import type { KeptAnswer, Read } from '../explained-reads.ts';
 import { formatCount } from '../human.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
-import { DIALECT } from '../record-options.ts';
+import { DIALECT, RECORD_FILTERS } from '../record-options.ts';
 import { recordReading } from '../record-reading.ts';
 import { AT_LSN, formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
-import type { RecordReading, recordTextOf } from '../value-record.ts';
+import type { EntryDisplay } from '../timeline-json.ts';
+import type { recordTextOf } from '../value-record.ts';
 
 const OPTIONS = {
   ...AT_LSN,
+  ...RECORD_FILTERS,
   batch: option(
     '--batch <file>',
     'explain the pairs KEY LSN of a file, or - for standard input',
@@ -48,6 +50,7 @@ export function addExplain({ program, runner }: CommandParents): void {
   addExamples(command, [
     ['layerfile explain DIR rel=1663/5/16384 blkno=7', 'the newest page'],
     ['layerfile explain DIR KEY --lsn 0/1696000 --json', 'at an LSN, for a program'],
+    ['layerfile explain DIR KEY --rmgr Heap', 'only the records of the heap in the lists'],
     ['layerfile explain DIR --batch pairs.txt --ndjson', 'many reads at once'],
   ]);
 }
@@ -63,11 +66,13 @@ export async function explain(
     throw new StorageError('usage', { what: 'with --batch there is neither a key nor --lsn' });
   }
   const wanted = batch === undefined ? { batch, key: parseKeyWords(words) } : { batch };
+  const { valueFilter } = await import('../value-record.ts');
+  const filter = valueFilter(options);
   await using timeline = await openSource(context, source, options);
   // The reads of a batch are for programs, and may have millions of records.
   const reading =
     batch === undefined ? await recordReading(timeline.facts.pgVersion, options) : undefined;
-  const printer = await printerOf(context, options, reading);
+  const printer = await printerOf(context, options, { reading, filter });
   let reads: AsyncIterable<Read>;
   if (wanted.batch === undefined) {
     const lsn = options.lsn ?? timeline.lastLsn;
@@ -127,14 +132,14 @@ interface PrintableAnswer extends KeptAnswer {
 async function printerOf(
   { stdout }: Context,
   options: ExplainOptions,
-  reading: RecordReading | undefined,
+  display: EntryDisplay,
 ): Promise<Printer> {
   const { recordTextOf: textOf } = await import('../value-record.ts');
   const { reconstructionText } = await import('../timeline-json.ts');
   const format = formatOf(options);
   if (format === 'people') {
     return {
-      keep: (found, result) => describe(stdout, { found, result, reading, textOf }),
+      keep: (found, result) => describe(stdout, { found, result, display, textOf }),
       end: async () => {},
     };
   }
@@ -142,7 +147,7 @@ async function printerOf(
   const list = options.batch === undefined ? undefined : new ListWriter(stdout, format);
   return {
     keep: (found, result) => {
-      const text = reconstructionText(found, result, reading);
+      const text = reconstructionText(found, result, display);
       return {
         size: text.length,
         print: async () =>
@@ -171,11 +176,12 @@ function describe(
   answer: {
     readonly found: Reconstruction;
     readonly result: PageResult['kind'];
-    readonly reading: RecordReading | undefined;
+    readonly display: EntryDisplay;
     readonly textOf: typeof recordTextOf;
   },
 ): PrintableAnswer {
-  const { found, result, reading, textOf } = answer;
+  const { found, result, textOf } = answer;
+  const { reading, filter } = answer.display;
   const { key, lsn, visits, base, records } = found;
   const properties: [string, string][] = [
     ['key', `${formatKey(key)}  ${explainKey(key)}`],
@@ -188,15 +194,11 @@ function describe(
     const end = lsnRange.end > 0xffff_ffff_ffff_ffffn ? 'the end' : formatPgLsn(lsnRange.end);
     return [formatPgLsn(lsnRange.start), end, `${entries.length}`, layer];
   });
-  const texts =
-    reading === undefined
-      ? []
-      : records
-          .slice(-SHOWN_RECORDS)
-          .map(({ lsn: at, type, bytes }) => [
-            formatPgLsn(at),
-            textOf(type, bytes, reading) || type,
-          ]);
+  const isListed = reading !== undefined || filter !== undefined;
+  const wanted = isListed ? records.filter(({ type, bytes }) => filter?.(type, bytes) ?? true) : [];
+  const texts = wanted
+    .slice(-SHOWN_RECORDS)
+    .map(({ lsn: at, type, bytes }) => [formatPgLsn(at), textOf(type, bytes, reading) || type]);
   return {
     size: (properties.length + rows.length + texts.length) * VISIT_SIZE,
     print: async () => {
@@ -210,8 +212,11 @@ function describe(
       ]);
       for (const cells of rows) await table.row({ cells });
       await table.end();
-      if (texts.length === 0) return;
-      const before = records.length - texts.length;
+      if (texts.length === 0) {
+        if (filter !== undefined) await stdout.write('\nno such record is applied\n');
+        return;
+      }
+      const before = wanted.length - texts.length;
       const title = before === 0 ? 'applied' : `applied, after ${formatCount(before)} others`;
       await stdout.write('\n');
       const applied = new Table(stdout, [{ title: 'LSN' }, { title, overflow: 'wrap' }]);

@@ -23,14 +23,15 @@ import type { KeyAtLsn, ReadEntry } from '../open-layer.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { type Output, refuseTerminal } from '../output.ts';
 import { pageProperties } from '../page-header.ts';
-import { DIALECT } from '../record-options.ts';
+import { DIALECT, RECORD_FILTERS } from '../record-options.ts';
 import { recordReading } from '../record-reading.ts';
 import { AT_LSN, formatOf, OBJECT_FORMAT, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
-import type { RecordReading } from '../value-record.ts';
+import type { RecordReading, ValueFilter } from '../value-record.ts';
 
 const OPTIONS = {
   ...AT_LSN,
+  ...RECORD_FILTERS,
   raw: flag('--raw', 'output of the bytes alone: image, WAL record or serialized value').conflicts([
     'json',
     'ndjson',
@@ -55,6 +56,7 @@ export function addGet({ program, runner }: CommandParents): void {
     ['layerfile get FILE rel=1663/5/16384 blkno=7 --lsn 0/1696000', 'by its fields'],
     ['layerfile get FILE KEY --raw > page.bin', 'the bytes'],
     ['layerfile get DIR KEY --json', 'the newest entry over all layers of a timeline'],
+    ['layerfile get DIR KEY --xid 673', 'the newest WAL record of a transaction'],
   ]);
 }
 
@@ -65,7 +67,8 @@ export async function get(
 ): Promise<ExitStatus> {
   const { notFoundError } = await import('../open-layer.ts');
   const { isTimelineArgument } = await import('../source-place.ts');
-  const wanted = { key: parseKeyWords(words), lsn: options.lsn };
+  const filter = await filterOf(options);
+  const wanted = { key: parseKeyWords(words), lsn: options.lsn, filter };
   if (options.raw) refuseTerminal(context.stdout);
   const isTimeline = await isTimelineArgument(file);
   const read = isTimeline
@@ -88,22 +91,28 @@ interface FoundEntry extends ReadEntry {
 
 type Wanted = KeyAtLsn & { readonly file: string };
 
+async function filterOf(options: GetOptions): Promise<ValueFilter | undefined> {
+  if (options.rmgr === undefined && options.xid === undefined) return undefined;
+  const { valueFilter } = await import('../value-record.ts');
+  return valueFilter(options);
+}
+
 async function readFromLayer(
   context: Context,
-  { file, key, lsn }: Wanted,
+  { file, key, lsn, filter }: Wanted,
   options: GetOptions,
 ): Promise<FoundEntry | undefined> {
   const { openForReading, readEntry, warnOfName } = await import('../open-layer.ts');
   await using reader = await openForReading(file, { ...options, signal: context.signal });
-  const read = await readEntry(reader, { key, lsn });
+  const read = await readEntry(reader, { key, lsn, filter });
   warnOfName(context, { file, reader });
   return read && { ...read, reading: await recordReading(options.pgVersion, options) };
 }
 
-/** The newest version in all layers: the first of `find`. */
+/** The newest version in all layers that passes: the first of `find`. */
 async function readFromTimeline(
   context: Context,
-  { file, key, lsn }: Wanted,
+  { file, key, lsn, filter }: Wanted,
   options: GetOptions,
 ): Promise<FoundEntry | undefined> {
   const { openSource } = await import('../open-source.ts');
@@ -114,6 +123,7 @@ async function readFromTimeline(
   const reading = await recordReading(timeline.facts.pgVersion, options);
   for await (const found of timeline.history(key, { lsnEnd, signal })) {
     const { layer, type, layerKind } = found;
+    if (filter !== undefined && !filter(type, found.bytes)) continue;
     const value = layerKind === 'delta' ? viewValue(found.bytes) : undefined;
     return { entry: found, type, value, layer, reading };
   }

@@ -168,6 +168,44 @@ describe('get, find and explain', () => {
     expect(none.stderr).toContain('no such record of the key');
   });
 
+  test('get prints the newest record of a transaction or resource manager, of a timeline or layer', async () => {
+    for (const source of [timeline, layer]) {
+      const [found] = await lines('get', source, FIRST_KEY, '--json', '--xid', '1025');
+      expect(found).toMatchObject({ lsn: '00000000014C5D18' });
+      const older = ['--xid', '1025', '--lsn', '0/14C5D17'];
+      const [before] = await lines('get', source, FIRST_KEY, '--json', ...older);
+      expect(before).toMatchObject({ lsn: '00000000014C5A40' });
+      const [heap] = await lines('get', source, FIRST_KEY, '--json', '--rmgr', 'Heap');
+      expect(heap).toMatchObject({ type: 'wal' });
+      const none = await runCli(['get', source, FIRST_KEY, '--rmgr', 'Btree']);
+      expect(none).toMatchObject({ status: 1, stdout: '' });
+      expect(none.stderr).toContain('no such record');
+    }
+    expect((await runCli(['get', layer, FIRST_KEY, '--rmgr', 'Haep'])).status).toBe(2);
+  });
+
+  test('explain lists records of a transaction only, and what the read comes to is that of all', async () => {
+    const read = ['explain', timeline, FIRST_KEY];
+    const all = JSON.parse((await runCli([...read, '--json'])).stdout);
+    const some = JSON.parse((await runCli([...read, '--json', '--xid', '1025'])).stdout);
+    const entriesOf = (explained: typeof all) =>
+      explained.visits.flatMap(({ entries }: { entries: unknown[] }) => entries);
+    expect(entriesOf(some).map(({ lsn }: Line) => lsn)).toEqual([
+      '00000000014C5D18',
+      '00000000014C5A40',
+    ]);
+    expect(entriesOf(all)).toEqual(expect.arrayContaining(entriesOf(some)));
+    const { visits: _, ...outcome } = all;
+    expect(some).toMatchObject(outcome);
+    const words = (await runCli([...read, '--xid', '1025'])).stdout;
+    expect(words.match(/ xid \d+/g)).toEqual([' xid 1025', ' xid 1025']);
+    const none = await runCli([...read, '--rmgr', 'Btree']);
+    expect(none).toMatchObject({ status: 0, stdout: expect.stringContaining('no such record') });
+    const stdin = `${FIRST_KEY} 0/1700000\n`;
+    const batch = ['explain', timeline, '--batch', '-', '--ndjson', '--rmgr', 'Btree'];
+    expect(JSON.parse((await runCli(batch, { stdin })).stdout).visits[0].entries).toEqual([]);
+  });
+
   test('a batch of explain has no records', async () => {
     const stdin = `${FIRST_KEY} 0/1700000\n`;
     const { stdout } = await runCli(['explain', timeline, '--batch', '-', '--ndjson'], { stdin });
