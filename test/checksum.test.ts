@@ -1,5 +1,8 @@
-import { expect, test } from 'vitest';
-import { crc32cOf } from '../src/checksum.ts';
+import fc from 'fast-check';
+import { expect, test, vi } from 'vitest';
+import * as Checksum from '../src/checksum.ts';
+
+const { crc32cOf, ChecksummedBytes } = Checksum;
 
 /** RFC 3720, B.4, and the check value of the catalogues. */
 test.each([
@@ -24,4 +27,89 @@ test('of any length is that of its bytes one at a time', () => {
     crc = crc32cOf(bytes.subarray(length - 1, length), crc);
     expect(crc32cOf(bytes.subarray(0, length))).toBe(crc);
   }
+});
+
+/** One bit after the other, as the definition has it. */
+function crcByBits(bytes: Uint8Array, before = 0): number {
+  let crc = ~before;
+  for (const byte of bytes) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ ((crc & 1) === 0 ? 0 : 0x82f63b78);
+  }
+  return ~crc >>> 0;
+}
+
+/** Bytes without a pattern, the same in each run. */
+const RANDOM = Uint8Array.from(
+  { length: 70_000 },
+  (_, index) => Math.imul(index, 2654435761) >>> 21,
+);
+
+/** Around the steps of 4, 8 and 16 bytes, the shortest folded run, a piece of it, and what is copied at a time. */
+const LENGTHS = [
+  ...Array.from({ length: 301 }, (_, length) => length),
+  ...[2047, 2048, 2049, 2063, 2064, 8192, 16_383, 16_384, 16_400, 18_431, 18_432],
+  ...[32_767, 32_768, 32_769, 65_553],
+];
+
+async function withoutWebAssembly<T>(use: (checksum: typeof Checksum) => T): Promise<T> {
+  vi.stubGlobal('WebAssembly', undefined);
+  vi.resetModules();
+  try {
+    return use(await import('../src/checksum.ts'));
+  } finally {
+    vi.unstubAllGlobals();
+  }
+}
+
+function checkRuns({ crc32cOf, ChecksummedBytes }: typeof Checksum): void {
+  const memory = ChecksummedBytes.allocate(RANDOM.length);
+  memory.bytes.set(RANDOM);
+  for (const length of LENGTHS) {
+    const from = (length * 7) % 61;
+    const run = RANDOM.subarray(from, from + length);
+    const expected = crcByBits(run, length);
+    expect(crc32cOf(run, length), `${length} bytes`).toBe(expected);
+    expect(memory.crc32c(from, from + length, length), `${length} bytes in place`).toBe(expected);
+  }
+}
+
+test('of a run of any length, at any offset, it is that of its bits one at a time', () => {
+  checkRuns(Checksum);
+});
+
+test('without WebAssembly it is the same', async () => {
+  await withoutWebAssembly(checkRuns);
+});
+
+test('of random runs after random checksums it is that of their bits', () => {
+  const runs = Number(process.env['LAYERFILE_CHECKSUM_RUNS'] ?? 100);
+  const memory = ChecksummedBytes.allocate(20_000);
+  const bytes = fc.uint8Array({ maxLength: 6000, size: 'max' });
+  fc.assert(
+    fc.property(
+      bytes,
+      fc.nat(2000),
+      fc.integer({ min: 0, max: 0xffff_ffff }),
+      (run, at, before) => {
+        memory.bytes.set(run, at);
+        const expected = crcByBits(run, before);
+        expect(memory.crc32c(at, at + run.length, before)).toBe(expected);
+        expect(crc32cOf(run, before)).toBe(expected);
+      },
+    ),
+    { numRuns: runs },
+  );
+});
+
+test('bytes that are there already are checked in place', () => {
+  const memory = ChecksummedBytes.of(RANDOM.subarray(100, 5000));
+  expect(memory.crc32c(3, 4000)).toBe(crcByBits(RANDOM.subarray(103, 4100)));
+});
+
+test('memory for bytes is filled with zeros, and has exactly their length', () => {
+  const { bytes, view } = ChecksummedBytes.allocate(100_000);
+  expect(bytes.length).toBe(100_000);
+  expect(view.byteLength).toBe(100_000);
+  expect(bytes.every((byte) => byte === 0)).toBe(true);
 });

@@ -56,6 +56,7 @@ const LEAVES = [
   'byte-words.ts',
   'check-options.ts',
   'checksum.ts',
+  'crc32c-module.ts',
   'errors.ts',
   'integers.ts',
   'nearest-name.ts',
@@ -64,6 +65,7 @@ const LEAVES = [
   'progress.ts',
   'realms.ts',
   'unless-aborted.ts',
+  'wasm-code.ts',
 ];
 
 /** What the page of a map is made from, and what runs in it: nothing that does I/O. */

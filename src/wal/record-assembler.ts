@@ -222,8 +222,7 @@ export class RecordAssembler {
       if (at + size > pageEnd) return this.#beginGathering(chunk, { size, pageEnd });
       this.#records.locate(this.#cursor.highAt(at), this.#cursor.lowAt(at));
       const fault =
-        this.#records.headerFault(memory.view, at) ??
-        this.#records.checksumFault(memory.view, at, size);
+        this.#records.headerFault(memory.view, at) ?? this.#records.checksumFault(memory, at, size);
       if (fault !== undefined) return this.#damaged(fault);
       if (at >= this.#cursor.switchAt) this.#cursor.updateTimeline(this.#pages.timelineId);
       if (this.#add(at, size, recordAligned(at + size)) === 'pause') return 'go-on';
@@ -317,7 +316,7 @@ export class RecordAssembler {
       if (fault !== undefined) return this.#damaged(fault, gathering.startLsn);
     }
     if (gathering.missing > 0) return this.#cursor.at === chunk.length ? 'pause' : 'go-on';
-    const fault = records.checksumFault(memory.view, offset, size);
+    const fault = records.checksumFault(memory, offset, size);
     if (fault !== undefined) return this.#damaged(fault, gathering.startLsn);
     this.#state = 'records';
     const isApart = memory !== chunk.memory;

@@ -8,6 +8,7 @@
  * record that began before it and is no longer than the capacity. A longer record has memory of its own.
  */
 import { ViewedBytes } from '../byte-words.ts';
+import { ChecksummedBytes } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { halvesOf, setHalves } from '../layers/lsn-halves.ts';
@@ -15,7 +16,7 @@ import type { WalSkip } from './wal-end.ts';
 
 /** A piece of WAL in memory. */
 export class WalChunk {
-  readonly memory: ViewedBytes;
+  readonly memory: ChecksummedBytes;
   /** Maximum length, a multiple of the page size. */
   readonly capacity: number;
   /** LSN of the first byte, at a page border. */
@@ -23,9 +24,9 @@ export class WalChunk {
   /** Bytes of WAL. */
   length = 0;
 
-  constructor(capacity: number, memory: Uint8Array = new Uint8Array(3 * capacity)) {
+  constructor(capacity: number) {
     this.capacity = capacity;
-    this.memory = new ViewedBytes(memory);
+    this.memory = ChecksummedBytes.allocate(3 * capacity);
   }
 }
 

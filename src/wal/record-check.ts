@@ -1,9 +1,10 @@
 /** Whether bytes are the next record: its length, its resource manager, its link and its CRC. */
+import type { ChecksummedBytes } from '../checksum.ts';
 import type { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
 import type { WalGeometry } from './page-check.ts';
-import { checksumText, recordChecksumAt } from './record-checksum.ts';
+import { checksumText, recordChecksumIn } from './record-checksum.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import { badWal, lsnText } from './wal-end.ts';
 
@@ -76,9 +77,13 @@ export class RecordCheck {
   }
 
   /** Requires: the whole record is there. */
-  checksumFault(view: DataView, offset: number, length: number): StorageError | undefined {
-    const stored = view.getUint32(offset + 20, true);
-    const computed = recordChecksumAt(view, offset, length);
+  checksumFault(
+    memory: ChecksummedBytes,
+    offset: number,
+    length: number,
+  ): StorageError | undefined {
+    const stored = memory.view.getUint32(offset + 20, true);
+    const computed = recordChecksumIn(memory, offset, length);
     if (stored === computed) return undefined;
     return badWal('checksum of the WAL record', checksumText(computed), checksumText(stored));
   }

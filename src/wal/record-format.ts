@@ -4,7 +4,7 @@ import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
 import { checkMajorVersion } from './main-data/main-data.ts';
-import { CRC_OFFSET, checksumText, recordChecksumAt } from './record-checksum.ts';
+import { CRC_OFFSET, checksumText, recordChecksumOf } from './record-checksum.ts';
 import {
   type BlockImageCompression,
   IMAGE_COMPRESSIONS,
@@ -189,7 +189,7 @@ export function recordChecksum(bytes: Uint8Array): number {
     throw truncated('header of the WAL record', 0, WAL_RECORD_HEADER_SIZE - bytes.length);
   }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  return recordChecksumAt(view, 0, bytes.length);
+  return recordChecksumOf(view);
 }
 
 function truncated(what: string, offset: number, missing: number): StorageError {

@@ -1,5 +1,5 @@
 /** The bytes of a record that crosses page borders, put together. */
-import { ViewedBytes } from '../byte-words.ts';
+import { ChecksummedBytes } from '../checksum.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import type { WalChunk } from './record-batch.ts';
 
@@ -9,7 +9,7 @@ import type { WalChunk } from './record-batch.ts';
  */
 export class RecordGathering {
   /** Where the record lies. */
-  memory = new ViewedBytes(new Uint8Array(0));
+  memory = ChecksummedBytes.of(new Uint8Array(0));
   offset = 0;
   /** Bytes so far. */
   length = 0;
@@ -59,13 +59,13 @@ export class RecordGathering {
       this.memory = chunk.memory;
       this.offset = this.#freeAt;
     } else {
-      this.memory = new ViewedBytes(new Uint8Array(2 * this.#capacity));
+      this.memory = ChecksummedBytes.of(new Uint8Array(2 * this.#capacity));
       this.offset = 0;
     }
   }
 
   /** Requires: no more than is missing. */
-  add(source: ViewedBytes, from: number, length: number): void {
+  add(source: ChecksummedBytes, from: number, length: number): void {
     const end = this.offset + this.length + length;
     if (end > this.memory.bytes.length) this.#grow(end);
     this.memory.bytes.set(source.bytes.subarray(from, from + length), this.offset + this.length);
@@ -82,6 +82,6 @@ export class RecordGathering {
   #grow(end: number): void {
     const larger = new Uint8Array(Math.min(this.size, 2 * end));
     larger.set(this.memory.bytes.subarray(0, this.length));
-    this.memory = new ViewedBytes(larger);
+    this.memory = ChecksummedBytes.of(larger);
   }
 }

@@ -1,0 +1,128 @@
+/**
+ * Writes the binary form of a small WebAssembly module: each function returns the bytes of one instruction or section.
+ *
+ *   00 61 73 6D, 01 00 00 00         magic and version
+ *   u8 id, u32 length, items         sections: 1 types, 2 imports, 3 functions, 7 exports, 10 bodies
+ *
+ * Numbers are LEB128: 7 bits a byte, low ones first, the high bit means that more follow.
+ * Source: WebAssembly Core Specification 2.0, chapter 5.
+ */
+
+/** Bytes of instructions. */
+export type Code = readonly number[];
+
+/** What a parameter, result or local holds. */
+export type ValueType = 'i32' | 'i64' | 'v128';
+
+const TYPE_BYTES: Readonly<Record<ValueType, number>> = { i32: 0x7f, i64: 0x7e, v128: 0x7b };
+
+/** A function of a module. All results are i32. */
+export interface WasmFunction {
+  readonly parameters: readonly ValueType[];
+  readonly locals: readonly ValueType[];
+  readonly body: Code;
+  /** The name under which it is exported. */
+  readonly name?: string;
+}
+
+/** The module: one imported memory, `env.memory`, and functions that call each other by their index. */
+export function wasmModule(functions: readonly WasmFunction[]): Uint8Array<ArrayBuffer> {
+  const exported = functions.flatMap(({ name }, index) =>
+    name === undefined ? [] : [[...text(name), 0x00, ...unsigned(index)]],
+  );
+  return Uint8Array.from([
+    ...[0x00, 0x61, 0x73, 0x6d, 0x01, 0x00, 0x00, 0x00],
+    ...section(
+      1,
+      functions.map(({ parameters }) => [0x60, ...types(parameters), ...types(['i32'])]),
+    ),
+    ...section(2, [[...text('env'), ...text('memory'), 0x02, 0x00, 0x01]]),
+    ...section(
+      3,
+      functions.map((_, index) => unsigned(index)),
+    ),
+    ...section(7, exported),
+    ...section(10, functions.map(bodyOf)),
+  ]);
+}
+
+function section(id: number, items: readonly Code[]): Code {
+  const content = [...unsigned(items.length), ...items.flat()];
+  return [id, ...unsigned(content.length), ...content];
+}
+
+function bodyOf({ locals, body }: WasmFunction): Code {
+  const declared = locals.flatMap((type) => [0x01, TYPE_BYTES[type]]);
+  const content = [...unsigned(locals.length), ...declared, ...body, 0x0b];
+  return [...unsigned(content.length), ...content];
+}
+
+function types(values: readonly ValueType[]): Code {
+  return [...unsigned(values.length), ...values.map((type) => TYPE_BYTES[type])];
+}
+
+function text(name: string): Code {
+  return [...unsigned(name.length), ...Array.from(name, (letter) => letter.charCodeAt(0))];
+}
+
+function unsigned(value: number): Code {
+  return value < 0x80 ? [value] : [0x80 | (value & 0x7f), ...unsigned(value >>> 7)];
+}
+
+function signed(value: number): Code {
+  const isLast = value >= -0x40 && value < 0x40;
+  return isLast ? [value & 0x7f] : [0x80 | (value & 0x7f), ...signed(value >> 7)];
+}
+
+/** The instructions, by their names. Operands are computed before them, as on the machine's stack. */
+export const get = (local: number): Code => [0x20, ...unsigned(local)];
+export const set = (local: number): Code => [0x21, ...unsigned(local)];
+export const call = (index: number): Code => [0x10, ...unsigned(index)];
+export const SELECT: Code = [0x1b];
+
+export const i32 = {
+  const: (value: number): Code => [0x41, ...signed(value)],
+  load: (offset: number): Code => [0x28, 0x00, ...unsigned(offset)],
+  load8: (offset: number): Code => [0x2d, 0x00, ...unsigned(offset)],
+  isBelow: [0x49],
+  isAbove: [0x4b],
+  add: [0x6a],
+  sub: [0x6b],
+  and: [0x71],
+  xor: [0x73],
+  shiftLeft: [0x74],
+  shiftRight: [0x76],
+  ofI64: [0xa7],
+} as const satisfies Record<string, Code | ((value: number) => Code)>;
+
+export const i64 = {
+  const: (value: number): Code => [0x42, ...signed(value)],
+  load: (offset: number): Code => [0x29, 0x00, ...unsigned(offset)],
+  xor: [0x85],
+  shiftLeft: [0x86],
+  shiftRight: [0x88],
+  ofI32: [0xad],
+} as const satisfies Record<string, Code | ((value: number) => Code)>;
+
+export const v128 = {
+  zero: [0xfd, 0x0c, ...new Array<number>(16).fill(0)] as Code,
+  load: (offset: number): Code => [0xfd, 0x00, 0x00, ...unsigned(offset)],
+  store: (offset: number): Code => [0xfd, 0x0b, 0x00, ...unsigned(offset)],
+  xor: [0xfd, 0x51] as Code,
+  /** Replaces the first four bytes by an i32. */
+  replaceFirst: [0xfd, 0x1c, 0x00] as Code,
+};
+
+/** Sets bytes of memory. Operands: address, byte, length. */
+export const FILL: Code = [0xfc, 0x0b, 0x00];
+
+/** Runs the body while the condition holds. */
+export function whileLoop(condition: Code, body: Code): Code {
+  const leaveUnless = [...condition, 0x45, 0x0d, 0x01];
+  return [0x02, 0x40, 0x03, 0x40, ...leaveUnless, ...body, 0x0c, 0x00, 0x0b, 0x0b];
+}
+
+/** Runs the body once if the condition holds. */
+export function ifTrue(condition: Code, body: Code): Code {
+  return [...condition, 0x04, 0x40, ...body, 0x0b];
+}
