@@ -34,6 +34,7 @@ import {
   changedError,
   checkKeyOfObject,
   checkPrefix,
+  checkPutOptions,
   checkRequestOptions,
   endsEarly,
   notFoundError,
@@ -45,6 +46,7 @@ import {
   type ObjectStart,
   type ObjectStore,
   pathOfObject,
+  replacedError,
 } from './object-store.ts';
 import { type LocalFileOptions, piecesOf } from './put-file.ts';
 
@@ -155,7 +157,7 @@ class DirectoryStore implements ObjectStore {
   async put(key: string, bytes: Uint8Array, options: ObjectPutOptions = {}): Promise<ObjectInfo> {
     checkFileKey(key);
     checkBytes(bytes, 'bytes of the object');
-    checkRequestOptions(options);
+    checkPutOptions(options);
     return this.#writing(key, () =>
       options.ifAbsent
         ? this.#create(key, (file) => file.writeAllAt(bytes, 0), options)
@@ -191,7 +193,15 @@ class DirectoryStore implements ObjectStore {
     throw new StorageError('changed', { what: 'object vanished', path: this.#pathOf(key) });
   }
 
-  async #replace(key: string, bytes: Uint8Array, { signal }: ObjectPutOptions): Promise<void> {
+  async #replace(
+    key: string,
+    bytes: Uint8Array,
+    { ifMatch, signal }: ObjectPutOptions,
+  ): Promise<void> {
+    if (ifMatch !== undefined) {
+      const info = await this.head(key, { signal });
+      if (info?.etag !== ifMatch) throw replacedError(this.#pathOf(key), ifMatch, info?.etag);
+    }
     await overwriteFile(this.#fileOf(key), bytes, { openFiles: this.#openFiles, signal });
   }
 

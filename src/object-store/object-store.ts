@@ -57,6 +57,11 @@ export interface ObjectListOptions extends ObjectRequestOptions {
 export interface ObjectPutOptions extends ObjectRequestOptions {
   /** Refuses a key that is taken, as `exists`. Default false: the object is replaced. */
   readonly ifAbsent?: boolean | undefined;
+  /**
+   * Replaces only the object with this etag: another one, or none, is refused as `changed`. A store that has no
+   * such condition compares before it writes.
+   */
+  readonly ifMatch?: string | undefined;
 }
 
 /** The beginning of an object, or all of it. */
@@ -116,7 +121,7 @@ export interface ObjectStore {
    *
    * Durability: once it resolves, the store keeps the object; a local directory has synced it.
    * @param bytes Must not change until the call has ended.
-   * @throws `exists` (with `ifAbsent`), `network`, `denied`, `io`, `aborted`, `invalid-input`. After
+   * @throws `exists` (with `ifAbsent`), `changed` (with `ifMatch`), `network`, `denied`, `io`, `aborted`, `invalid-input`. After
    * `network` or `aborted` the object may be there or not.
    */
   put(key: string, bytes: Uint8Array, options?: ObjectPutOptions): Promise<ObjectInfo>;
@@ -227,6 +232,17 @@ export function checkRequestOptions(options: ObjectReadOptions): void {
   if (options.etag !== undefined) checkText('etag', options.etag);
 }
 
+/** As `checkRequestOptions`; a put cannot have both conditions. */
+export function checkPutOptions(options: ObjectPutOptions): void {
+  checkRequestOptions(options);
+  const { ifAbsent, ifMatch } = options;
+  if (ifMatch === undefined) return;
+  checkText('ifMatch', ifMatch);
+  if (!ifAbsent) return;
+  const [expected, actual] = ['ifAbsent or ifMatch', 'both'];
+  throw new StorageError('invalid-input', { what: 'conditions of a put', expected, actual });
+}
+
 export function notFoundError(path: string, cause?: unknown): StorageError {
   return new StorageError('not-found', { what: 'no such object', path, cause });
 }
@@ -237,6 +253,12 @@ export function changedError(
   actual: string | undefined,
 ): StorageError {
   const what = 'object changed while it was read';
+  return new StorageError('changed', { what, path, expected: `etag ${expected}`, actual });
+}
+
+/** The error of a put whose `ifMatch` does not hold. */
+export function replacedError(path: string, expected: string, actual?: string): StorageError {
+  const what = 'object was changed by another writer';
   return new StorageError('changed', { what, path, expected: `etag ${expected}`, actual });
 }
 

@@ -15,6 +15,7 @@ import {
 import type { ListPage } from './listing-pages.ts';
 import {
   checkPrefix,
+  checkPutOptions,
   checkRequestOptions,
   type ObjectInfo,
   type ObjectPutOptions,
@@ -22,6 +23,7 @@ import {
   type ObjectStore,
   pathOfObject,
   readWhole,
+  replacedError,
   type StoreSettings,
   takenError,
 } from './object-store.ts';
@@ -75,6 +77,11 @@ const OPTIONS: Readonly<Record<keyof S3StoreOptions, true>> = {
 };
 
 const ERROR_LENGTH = 64 * 1024;
+
+/** Statuses of a put that was carried out. */
+const WRITTEN: readonly number[] = [200, 201, 204];
+/** Those of one whose `ifMatch` is not met: another object, or a store without the condition. */
+const UNMET: readonly number[] = [412, 501];
 
 /**
  * Makes a store of a bucket. Nothing is looked up before the first call.
@@ -134,7 +141,7 @@ class S3Store extends BucketStore {
   async put(key: string, bytes: Uint8Array, options: ObjectPutOptions = {}): Promise<ObjectInfo> {
     this.checkKey(key);
     checkBytes(bytes, 'bytes of the object');
-    checkRequestOptions(options);
+    checkPutOptions(options);
     const { signal } = options;
     const found = (): Promise<ObjectInfo | undefined> => this.#sameAs(key, bytes, signal);
     return this.#putBody(key, { body: bytes, length: bytes.length, found }, options);
@@ -162,42 +169,61 @@ class S3Store extends BucketStore {
 
   async #putBody(key: string, content: PutContent, options: ObjectPutOptions): Promise<ObjectInfo> {
     const path = pathOfObject(this, key);
-    const { signal, ifAbsent } = options;
+    const { signal } = options;
     // Some stores ignore the condition; this narrows the gap.
-    if (ifAbsent && (await this.head(key, { signal })) !== undefined) throw takenError(path);
+    const refusal = await this.#refusalOf(key, options);
+    if (refusal !== undefined) throw refusal;
     return retrying(
       async (attempt) => {
-        const info = await this.#put(key, content, options);
-        if (info !== undefined) return info;
+        let info = await this.#put(key, content, options);
+        if (info === 'unconditional') info = await this.#put(key, content, { signal });
+        if (typeof info === 'object') return info;
         // The answer to an earlier attempt may have been lost.
         const ours = attempt > 1 ? await content.found() : undefined;
-        if (ours === undefined) throw takenError(path);
-        return ours;
+        if (ours !== undefined) return ours;
+        const { ifMatch } = options;
+        throw ifMatch === undefined ? takenError(path) : replacedError(path, ifMatch);
       },
       this.retry,
       { signal, path },
     );
   }
 
-  /** Undefined if the key is taken. */
+  /** Why a put is refused, as far as a look at the object tells. */
+  async #refusalOf(
+    key: string,
+    { ifAbsent, ifMatch, signal }: ObjectPutOptions,
+  ): Promise<StorageError | undefined> {
+    if (!ifAbsent && ifMatch === undefined) return undefined;
+    const path = pathOfObject(this, key);
+    const found = await this.head(key, { signal });
+    if (ifMatch === undefined) return found && takenError(path);
+    return found?.etag === ifMatch ? undefined : replacedError(path, ifMatch, found?.etag);
+  }
+
+  /** `refused`: the condition does not hold. `unconditional`: the store has no such condition. */
   #put(
     key: string,
     { body, length }: PutContent,
-    options: ObjectPutOptions,
-  ): Promise<ObjectInfo | undefined> {
+    { ifAbsent, ifMatch, signal }: ObjectPutOptions,
+  ): Promise<ObjectInfo | 'refused' | 'unconditional'> {
     const request = {
       method: 'PUT',
       key: this.keyPrefix + key,
-      headers: options.ifAbsent ? { 'if-none-match': '*' } : {},
+      headers: {
+        ...(ifAbsent ? { 'if-none-match': '*' } : {}),
+        ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
+      },
       body,
       length,
       path: pathOfObject(this, key),
-      signal: options.signal,
-      statuses: options.ifAbsent ? [200, 201, 204, 412] : [200, 201, 204],
+      signal,
+      statuses: [...WRITTEN, ...(ifAbsent ? [412] : []), ...(ifMatch === undefined ? [] : UNMET)],
     } as const;
     return this.#requests.send(request, async (answer) => {
       await answer.text(ERROR_LENGTH);
-      if (answer.status === 412) return undefined;
+      if (answer.status === 501) return 'unconditional';
+      if (!WRITTEN.includes(answer.status)) return 'refused';
       const etag = answer.header('etag');
       return { key, size: length, ...(etag === undefined ? {} : { etag }) };
     });

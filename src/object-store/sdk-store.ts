@@ -12,11 +12,12 @@ import { nonsense } from './http-client.ts';
 import { type ListedItem, type ListPage, nameOf } from './listing-pages.ts';
 import {
   checkPrefix,
-  checkRequestOptions,
+  checkPutOptions,
   type ObjectInfo,
   type ObjectPutOptions,
   type ObjectStore,
   pathOfObject,
+  replacedError,
   takenError,
 } from './object-store.ts';
 import { parsedRange } from './range-headers.ts';
@@ -98,20 +99,27 @@ class SdkStore extends BucketStore {
   async put(key: string, bytes: Uint8Array, options: ObjectPutOptions = {}): Promise<ObjectInfo> {
     this.checkKey(key);
     checkBytes(bytes, 'bytes of the object');
-    checkRequestOptions(options);
+    checkPutOptions(options);
     const { PutObjectCommand } = this.#options.commands;
     const path = pathOfObject(this, key);
     if (PutObjectCommand === undefined) {
       throw new StorageError('invalid-input', { what: 'put', path, expected: 'PutObjectCommand' });
     }
-    const { ifAbsent, signal } = options;
-    const isTaken = ifAbsent && (await this.head(key, { signal })) !== undefined;
-    if (isTaken) throw takenError(path);
+    const { ifAbsent, ifMatch, signal } = options;
+    const isConditional = ifAbsent || ifMatch !== undefined;
+    const found = isConditional ? await this.head(key, { signal }) : undefined;
+    if (ifAbsent && found !== undefined) throw takenError(path);
+    if (ifMatch !== undefined && found?.etag !== ifMatch)
+      throw replacedError(path, ifMatch, found?.etag);
     const input = { Key: this.keyPrefix + key, Body: bytes, ContentLength: bytes.length };
-    const condition = ifAbsent ? { IfNoneMatch: '*' } : {};
+    const condition = {
+      ...(ifAbsent ? { IfNoneMatch: '*' } : {}),
+      ...(ifMatch === undefined ? {} : { IfMatch: ifMatch }),
+    };
     const asked = { path, signal };
     const output = await this.#send(PutObjectCommand, { ...input, ...condition }, asked);
-    if (output === 'refused') throw takenError(path);
+    if (output === 'refused')
+      throw ifMatch === undefined ? takenError(path) : replacedError(path, ifMatch);
     const etag = textIn(output, 'ETag');
     return { key, size: bytes.length, ...(etag === undefined ? {} : { etag }) };
   }

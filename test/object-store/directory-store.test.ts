@@ -212,6 +212,18 @@ describe('a put into a directory', () => {
     expect(readdirSync(join(directory, 'new'))).toEqual(['a']);
   });
 
+  test('that replaces an expected object is refused if another one is there', async () => {
+    const { store } = storeWith();
+    const { etag } = await store.put('new/a', BYTES);
+    await store.put('new/a', new Uint8Array(7), { ifMatch: etag });
+    const late = store.put('new/a', new Uint8Array(1), { ifMatch: etag });
+    expect((await storageErrorOf(late)).code).toBe('changed');
+    const absent = store.put('new/b', new Uint8Array(1), { ifMatch: etag });
+    expect((await storageErrorOf(absent)).code).toBe('changed');
+    expect((await store.head('new/a'))?.size).toBe(7);
+    expect(await store.head('new/b')).toBeUndefined();
+  });
+
   test('that was aborted changes nothing', async () => {
     const { store, directory } = storeWith();
     const putting = store.put('a', BYTES, { ifAbsent: true, signal: AbortSignal.abort() });

@@ -428,6 +428,44 @@ describe('a put', () => {
   });
 });
 
+describe('a put that replaces an expected object', () => {
+  test('is refused where another one came between the look and the put', async () => {
+    const { server, store } = await withObject();
+    const { etag } = await store.put('b', BYTES);
+    server.fault = ({ method }) => {
+      if (method === 'PUT') server.put('b', new Uint8Array(1));
+      return undefined;
+    };
+    const putting = store.put('b', BYTES, { ifMatch: etag });
+    expect(await storageErrorOf(putting)).toMatchObject({ code: 'changed' });
+    expect(server.objects.get('b')?.bytes.length).toBe(1);
+  });
+
+  test('and whose answer is lost, knows its own object', async () => {
+    const { server, store } = await withObject();
+    const { etag } = await store.put('b', new Uint8Array(3));
+    let puts = 0;
+    server.fault = ({ method }) => {
+      if (method !== 'PUT') return undefined;
+      puts += 1;
+      return puts === 1 ? { kind: 'lost' } : undefined;
+    };
+    const info = await store.put('b', BYTES, { ifMatch: etag });
+    expect(info.etag).toBe(server.objects.get('b')?.etag);
+    expect(puts).toBe(2);
+  });
+
+  test('is compared before it is written where the store has no such condition', async () => {
+    const { server, store } = await withObject();
+    server.hasPutConditions = false;
+    const { etag } = await store.put('b', new Uint8Array(3));
+    await store.put('b', BYTES, { ifMatch: etag });
+    expect(server.objects.get('b')?.bytes.length).toBe(BYTES.length);
+    const late = store.put('b', new Uint8Array(1), { ifMatch: etag });
+    expect((await storageErrorOf(late)).code).toBe('changed');
+  });
+});
+
 test('a limit of requests in flight is kept', async () => {
   const { server, store } = await withObject({ maximumInFlight: 3 });
   let running = 0;

@@ -147,6 +147,19 @@ describe('a store of S3', () => {
     expect(await store.head('a')).toMatchObject({ size: 100 });
   });
 
+  test('replaces only the object that is expected', async () => {
+    const store = await newStore();
+    const { etag: first } = await store.put('a', BYTES.subarray(0, 100));
+    const { etag } = await store.put('a', BYTES.subarray(0, 50), { ifMatch: first });
+    const late = store.put('a', BYTES.subarray(0, 70), { ifMatch: first });
+    expect((await storageErrorOf(late)).code).toBe('changed');
+    expect(await store.head('a')).toMatchObject({ size: 50, etag });
+    const absent = store.put('b', BYTES.subarray(0, 70), { ifMatch: first });
+    expect((await storageErrorOf(absent)).code).toBe('changed');
+    const both = store.put('a', BYTES, { ifMatch: etag, ifAbsent: true });
+    expect((await storageErrorOf(both)).code).toBe('invalid-input');
+  });
+
   test('is denied with a key that is wrong, or without one', async () => {
     const wrong = { accessKeyId: 'AKIDWRONG', secretAccessKey: 'wrong' };
     for (const credentials of [wrong, 'anonymous'] as const) {

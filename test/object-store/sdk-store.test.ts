@@ -54,6 +54,16 @@ test("the errors of the caller's own client are ours", async () => {
   const changed = store.readStart('a', 1, { etag: '"other"' });
   expect((await storageErrorOf(changed)).code).toBe('changed');
   expect((await storageErrorOf(store.put('a', BYTES, { ifAbsent: true }))).code).toBe('exists');
+  const late = store.put('a', BYTES, { ifMatch: '"other"' });
+  expect((await storageErrorOf(late)).code).toBe('changed');
+  const { etag } = await store.put('a', new Uint8Array(3));
+  server.fault = ({ method }) => {
+    if (method === 'PUT') server.put('p/a', new Uint8Array(1));
+    return undefined;
+  };
+  const overtaken = store.put('a', BYTES, { ifMatch: etag });
+  expect((await storageErrorOf(overtaken)).code).toBe('changed');
+  expect(server.objects.get('p/a')?.bytes.length).toBe(1);
   server.fault = () => ({ kind: 'status', status: 403, code: 'AccessDenied' });
   expect((await storageErrorOf(store.head('a'))).code).toBe('denied');
   server.fault = () => ({ kind: 'status', status: 404, code: 'NoSuchBucket' });

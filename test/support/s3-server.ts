@@ -59,6 +59,8 @@ export class S3Server {
   /** Milliseconds that the clock of the server is ahead. */
   clockOffsetMs = 0;
   region = 'us-east-1';
+  /** Whether a put may be conditional on what it replaces. */
+  hasPutConditions = true;
   /** Whether requests without a signature are answered. */
   isOpen = false;
   readonly #server = createServer((request, response) => {
@@ -144,6 +146,15 @@ export class S3Server {
       return;
     }
     if (headers['if-none-match'] === '*' && this.objects.has(name)) {
+      this.#fail(response, 412, 'PreconditionFailed');
+      return;
+    }
+    const expected = headers['if-match'];
+    if (expected !== undefined && !this.hasPutConditions) {
+      this.#fail(response, 501, 'NotImplemented');
+      return;
+    }
+    if (expected !== undefined && this.objects.get(name)?.etag !== expected) {
       this.#fail(response, 412, 'PreconditionFailed');
       return;
     }

@@ -3,7 +3,12 @@
  * as a pageserver does, but only if it is the one that was read or stored here.
  */
 import { isStorageError, StorageError } from '../../errors.ts';
-import { type ObjectStore, pathOfObject, readWhole } from '../../object-store/object-store.ts';
+import {
+  type ObjectPutOptions,
+  type ObjectStore,
+  pathOfObject,
+  readWhole,
+} from '../../object-store/object-store.ts';
 import { IndexPart, MAXIMUM_INDEX_SIZE } from '../../timeline/index-part/index-part.ts';
 
 /** Where the index is. */
@@ -39,7 +44,7 @@ export class StoredIndex {
 
   /** Reads the index if there is one. Throws `corrupt`, and as the store. */
   async read(): Promise<void> {
-    const text = await this.#readText();
+    const text = (await this.#readObject())?.text;
     if (text !== undefined) this.#known = { index: IndexPart.parse(text, this), text };
   }
 
@@ -48,7 +53,7 @@ export class StoredIndex {
     const text = index.format();
     if (this.#known?.text === text) return;
     try {
-      await this.#put(text, 'absent');
+      await this.#put(text, { ifAbsent: true });
     } catch (error) {
       throw isStorageError(error, 'exists') ? this.#existsError() : error;
     }
@@ -61,30 +66,45 @@ export class StoredIndex {
     if (this.#known === undefined) {
       throw new StorageError('not-found', { what: 'no index to replace', path });
     }
-    if ((await this.#readText()) !== this.#known.text) {
-      throw new StorageError('changed', { what: 'another writer has replaced the index', path });
-    }
+    const found = await this.#readObject();
+    if (found?.text !== this.#known.text) throw this.#replacedError();
     const text = index.format();
-    await this.#put(text, 'known');
+    try {
+      // Where the store can, another index that comes between this and the read is noticed, too.
+      await this.#put(text, { ifMatch: found.etag });
+    } catch (error) {
+      throw isStorageError(error, 'changed') ? this.#replacedError() : error;
+    }
     this.#known = { index, text };
   }
 
-  async #put(text: string, expected: 'absent' | 'known'): Promise<void> {
+  async #put(
+    text: string,
+    condition: Pick<ObjectPutOptions, 'ifAbsent' | 'ifMatch'>,
+  ): Promise<void> {
     const { store, key, signal } = this.#object;
-    const ifAbsent = expected === 'absent';
-    await store.put(key, new TextEncoder().encode(text), { ifAbsent, signal });
+    await store.put(key, new TextEncoder().encode(text), { ...condition, signal });
   }
 
   /** Undefined if there is no such object. */
-  async #readText(): Promise<string | undefined> {
+  async #readObject(): Promise<
+    { readonly text: string; readonly etag: string | undefined } | undefined
+  > {
     const { store, key, signal } = this.#object;
     try {
-      const { bytes } = await readWhole(store, key, { maximumLength: MAXIMUM_INDEX_SIZE, signal });
-      return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+      const maximumLength = MAXIMUM_INDEX_SIZE;
+      const { info, bytes } = await readWhole(store, key, { maximumLength, signal });
+      const text = new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
+      return { text, etag: info.etag };
     } catch (error) {
       if (isStorageError(error, 'not-found')) return undefined;
       throw error;
     }
+  }
+
+  #replacedError(): StorageError {
+    const { path } = this;
+    return new StorageError('changed', { what: 'another writer has replaced the index', path });
   }
 
   #existsError(): StorageError {

@@ -326,6 +326,47 @@ test('a directory that cannot be written to leaves nothing', async () => {
   rmSync(out);
 });
 
+describe('two writers of one generation in a bucket', () => {
+  test('one stores its index and the other is told', async () => {
+    const { server, store } = await startS3();
+    await using first = await open({ target: { store } });
+    await using second = await open({ target: { store } });
+    for (const output of [first, second]) await output.putLayer(await makeLayer(output));
+    await first.putLayer(await makeLayer(first, 2));
+    const results = await Promise.allSettled([
+      first.putIndex(indexOf(first)),
+      second.putIndex(indexOf(second)),
+    ]);
+    expect(results.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+    const failed = results.find((result) => result.status === 'rejected');
+    expect(failed?.reason).toMatchObject({
+      code: 'exists',
+      path: expect.stringContaining('index'),
+    });
+    const winner = results[0]?.status === 'fulfilled' ? first : second;
+    const stored = server.objects.get(`${BELOW}/index_part.json-00000001`);
+    expect(Buffer.from(stored?.bytes ?? []).toString()).toBe(indexOf(winner).format());
+  });
+
+  test('cannot replace an index that changed between the look and the put', async () => {
+    const { server, store } = await startS3();
+    await using first = await open({ target: { store } });
+    await first.putLayer(await makeLayer(first));
+    await first.putIndex(indexOf(first));
+    await using second = await open({ target: { store }, timeline: 'continued' });
+    await second.putLayer(await makeLayer(second, 2));
+    const name = `${BELOW}/index_part.json-00000001`;
+    server.fault = ({ method, key: object }) => {
+      if (method === 'PUT' && object === name) server.put(name, Buffer.from('of another writer'));
+      return undefined;
+    };
+    const layers = new Map([...first.layers, ...second.layers]);
+    const advanced = second.advanceIndex(IndexPart.create({ layers, metadata: METADATA }));
+    expect(await storageErrorOf(advanced)).toMatchObject({ code: 'changed' });
+    expect(Buffer.from(server.objects.get(name)?.bytes ?? []).toString()).toBe('of another writer');
+  });
+});
+
 describe('a timeline that grows', () => {
   test('has its index replaced by the output that stored or read it', async () => {
     const out = temporaryDirectory();
