@@ -64,6 +64,15 @@ export function majorVersionArgument(text: string): number {
   throw new InvalidArgumentError(`Expected ${OLDEST_POSTGRES} to ${NEWEST_POSTGRES}.`);
 }
 
+const MAXIMUM_STRIPE_SIZE = 0xffff_ffff;
+
+/** Pages of a stripe. */
+export function stripeSizeArgument(text: string): number {
+  const pages = countArgument(text);
+  if (pages >= 1 && pages <= MAXIMUM_STRIPE_SIZE) return pages;
+  throw new InvalidArgumentError(`Expected 1 to ${MAXIMUM_STRIPE_SIZE} pages.`);
+}
+
 const MAXIMUM_JOBS = 1024;
 
 /** Layers at a time. */

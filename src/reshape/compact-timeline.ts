@@ -104,8 +104,10 @@ export async function compactTimeline(
     const compacted = new Set(inputs.map(({ name }) => name));
     for (const [name, layer] of index.fields.layers) {
       if (compacted.has(name) || layers.has(name)) continue;
+      // A pageserver would drop it from the index as it starts.
+      if (isFutureLayer(name, index.fields.metadata.diskConsistentLsn)) continue;
       if (await isStored?.(name, layer)) layers.set(name, layer);
-      else if (!isFutureLayer(name, index.fields.metadata.diskConsistentLsn)) {
+      else {
         const kept = await timeline.acquireLayer(name, signal);
         held.push(kept);
         const { layer: copy } = await copyLayer(kept.reader, { directory, signal });

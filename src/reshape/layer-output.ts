@@ -2,6 +2,7 @@
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { IndexPart } from '../timeline/index-part/index-part.ts';
 import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
+import type { TenantManifest } from '../timeline/tenant-manifest.ts';
 
 /** Where layers and an index are stored. */
 export interface LayerOutput {
@@ -16,6 +17,8 @@ export interface LayerOutput {
   }>;
   /** Stores the index, after all layers that it names. Returns its path. */
   putIndex(index: IndexPart): Promise<string>;
+  /** Stores the manifest of the tenant, or of the shard, unless the same is there. Returns its path. */
+  putTenantManifest?(manifest: Omit<TenantManifest, 'version'>): Promise<string>;
 }
 
 /** A layer that was made and stored. */

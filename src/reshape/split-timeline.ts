@@ -5,6 +5,7 @@
  *   child n of N   from the parent n mod (number of parents)
  *   layer          under its name; blobs as they are; without a key of the child there is none
  *   index          as that of the parent, with the child's layers
+ *   manifest       the stripe size: without it nobody knows which shard has a page
  *
  * A pageserver first names the parent's layers in the indices of the children, and rewrites image layers when it
  * finds the time. Here all layers are rewritten, so that a child needs nothing of its parent.
@@ -41,6 +42,8 @@ export interface WrittenShard {
   readonly droppedEntries: number;
   /** Path of the index. */
   readonly indexPath: string;
+  /** Path of the shard's manifest, which has the stripe size; undefined if the output takes none. */
+  readonly manifestPath: string | undefined;
 }
 
 /**
@@ -80,8 +83,9 @@ export async function writeShard(
       held.release();
     }
   }
+  const manifestPath = await output.putTenantManifest?.({ stripeSize, offloadedTimelines: [] });
   const indexPath = await output.putIndex(index.with({ layers: output.layers }));
-  return { layers: stored.list, droppedEntries, indexPath };
+  return { layers: stored.list, droppedEntries, indexPath, manifestPath };
 }
 
 function parentOf(timeline: Timeline, shardNumber: number, count: number): Timeline {

@@ -1,7 +1,7 @@
 /** `compact`: L0s of a timeline into L1s, as a pageserver does it. */
 import type { CompactedTimeline } from '../../reshape/compact-timeline.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
-import { countArgument, sizeArgument } from '../arguments.ts';
+import { countArgument, sizeArgument, stripeSizeArgument } from '../arguments.ts';
 import {
   addCommand,
   addExamples,
@@ -44,7 +44,7 @@ const OPTIONS = {
   stripeSize: option(
     '--stripe-size <pages>',
     'stripe of a sharded tenant, for a source of one shard (default: 2048)',
-    countArgument,
+    stripeSizeArgument,
   ),
   dryRun: flag('--dry-run', 'say what would be compacted, write nothing'),
   ...SOURCE_OPTIONS,

@@ -16,6 +16,7 @@ import {
   identifierArgument,
   lsnArgument,
   sizeArgument,
+  stripeSizeArgument,
 } from '../arguments.ts';
 import {
   addCommand,
@@ -70,7 +71,11 @@ const OPTIONS = {
   ),
   shardNumber: option('--shard-number <n>', 'shard whose timeline it is', countArgument),
   shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
-  stripeSize: option('--stripe-size <pages>', 'pages of a stripe (default: 2048)', countArgument),
+  stripeSize: option(
+    '--stripe-size <pages>',
+    'pages of a stripe (default: 2048)',
+    stripeSizeArgument,
+  ),
   staging: option(
     '--staging <dir>',
     'existing directory in which layers are made before they are stored',

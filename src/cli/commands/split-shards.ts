@@ -1,7 +1,7 @@
 /** `split-shards`: a timeline as shards, each with layers of its own keys. */
 import { InvalidArgumentError } from 'commander';
 import type { Timeline } from '../../timeline/timeline.ts';
-import { countArgument } from '../arguments.ts';
+import { countArgument, stripeSizeArgument } from '../arguments.ts';
 import {
   addCommand,
   addExamples,
@@ -23,7 +23,7 @@ const OPTIONS = {
   stripeSize: option(
     '--stripe-size <pages>',
     'pages of a stripe (default: as the source, or 2048)',
-    countArgument,
+    stripeSizeArgument,
   ),
   ...SOURCE_OPTIONS,
   ...READ_LIMITS,

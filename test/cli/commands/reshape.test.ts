@@ -143,6 +143,31 @@ describe('compact', () => {
     expect(result.stderr).toContain('nothing to compact');
   });
 
+  test('drops a layer beyond the end of the timeline, even one that is in its place', async () => {
+    const root = await makeTimeline();
+    const path = join(root, TIMELINE, 'index_part.json-00000001');
+    const index = IndexPart.parse(readFileSync(path));
+    const [start, end] = [blockKey(2000), blockKey(2001)].map(hex);
+    const beyond = `${start}-${end}__0000000000000080`.toUpperCase();
+    const layers = new Map(index.fields.layers);
+    layers.set(beyond, { fileSize: 8192n, generation: 1, shard: UNSHARDED });
+    writeFileSync(path, index.with({ layers }).format());
+    writeFileSync(join(root, TIMELINE, `${beyond}-00000001`), new Uint8Array(8192));
+    const result = await runCli(['compact', root, '--out', root, '--threshold', '3', '--json']);
+    const [made = ''] = JSON.parse(result.stdout).index_parts;
+    expect([...IndexPart.parse(readFileSync(made)).fields.layers.keys()]).toHaveLength(2);
+  });
+
+  test.each([['compact'], ['split-shards']])(
+    '%s in stripes of 0 pages is wrong usage',
+    async (name) => {
+      const line = [name, 'DIR', '--out', 'OUT', '--stripe-size', '0', '--json'];
+      const result = await runCli(name === 'compact' ? line : [...line, '--count', '2']);
+      expect(result.status).toBe(2);
+      expect(parseError(result)['message']).toContain('Expected 1 to 4294967295 pages');
+    },
+  );
+
   test('without a directory in --out is wrong usage', async () => {
     const result = await runCli(['compact', await makeTimeline(), '--out', '']);
     expect(result).toMatchObject({ status: 2, stdout: '' });
@@ -191,7 +216,9 @@ describe('split-shards', () => {
         kept,
       ]);
     }
-    await using timeline = await openTimeline(out, { stripeSize: 1 });
+    // The manifest of each shard has the stripe size.
+    await using timeline = await openTimeline(out);
+    expect(timeline.sharding).toEqual(sharding);
     await using whole = await openTimeline(root);
     const keys = BLOCKS.map(blockKey);
     const [found, wanted] = [
