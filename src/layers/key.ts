@@ -197,7 +197,10 @@ const WIDE_FIELD2_BYTES = [0xff, 0x22];
 export function fitsPageserver(keys: Uint8Array, at = 0): boolean {
   if (keys === undefined || keys === null) checkKey(keys);
   if ((keys[at] as number) > 0x7f) return false;
-  if (keys[at + 1] === 0 && keys[at + 2] === 0) return true;
+  return (keys[at + 1] === 0 && keys[at + 2] === 0) || hasWideField2(keys, at);
+}
+
+function hasWideField2(keys: Uint8Array, at: number): boolean {
   return WIDE_FIELD2_BYTES.some((value) => {
     for (let byte = at + 1; byte <= at + 4; byte += 1) if (keys[byte] !== value) return false;
     return true;

@@ -30,8 +30,7 @@ export class PutLimits {
   checkPut(key: Key, lsn: Lsn): void {
     if (typeof lsn !== 'bigint') checkLsn(lsn);
     const isLsnInRange = lsn >= this.#startLsn && lsn <= MAXIMUM_LSN;
-    if (!isLsnInRange || isLastKey(key, 0)) throw this.#outside(key, 0, lsn);
-    if (!fitsPageserver(key)) throw unfitKeyError(key, 0, { lsn: formatLsn(lsn) });
+    if (!isLsnInRange || !fitsPageserver(key)) throw this.#refusal(key, 0, lsn);
   }
 
   /**
@@ -50,11 +49,8 @@ export class PutLimits {
       const isAbove =
         high > this.#startHigh ||
         (high === this.#startHigh && lowHalf(halves, at) >= this.#startLow);
-      if (!isAbove || isLastKey(keys, at * KEY_SIZE)) {
-        throw this.#outside(keys, at * KEY_SIZE, lsns[at] as bigint);
-      }
-      if (!fitsPageserver(keys, at * KEY_SIZE)) {
-        throw unfitKeyError(keys, at * KEY_SIZE, { lsn: formatLsn(lsns[at] as bigint) });
+      if (!isAbove || !fitsPageserver(keys, at * KEY_SIZE)) {
+        throw this.#refusal(keys, at * KEY_SIZE, lsns[at] as bigint);
       }
       checkBlobLength(length);
       if (start + length > values.length) throw valueBeyondBatch(at, start + length, values.length);
@@ -65,7 +61,12 @@ export class PutLimits {
     return { first, end, size };
   }
 
-  #outside(keys: Uint8Array, keyAt: number, lsn: Lsn): StorageError {
+  /** Requires: the LSN is outside, or the key does not fit a pageserver, as the last key of all. */
+  #refusal(keys: Uint8Array, keyAt: number, lsn: Lsn): StorageError {
+    const isLsnInRange = lsn >= this.#startLsn && lsn <= MAXIMUM_LSN;
+    if (isLsnInRange && !isLastKey(keys, keyAt)) {
+      return unfitKeyError(keys, keyAt, { lsn: formatLsn(lsn) });
+    }
     return new StorageError('out-of-range', {
       what: 'put is outside the layer',
       key: formatKey(keys, keyAt),
