@@ -9,6 +9,7 @@ import { addBuild } from './commands/build.ts';
 import { addCheck } from './commands/check.ts';
 import { addCompact } from './commands/compact.ts';
 import { addCompletion } from './commands/completion.ts';
+import { addDiff } from './commands/diff.ts';
 import { addDump } from './commands/dump.ts';
 import { addExplain } from './commands/explain.ts';
 import { addExport } from './commands/export-page.ts';
@@ -41,6 +42,7 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addExplain,
   addLs,
   addCheck,
+  addDiff,
   addSpace,
   addIndex,
   addLayout,

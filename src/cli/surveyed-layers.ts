@@ -1,6 +1,8 @@
 /** Opens the layers of a source one after the other: those of the index if there is one. */
 import { join } from 'node:path';
 import { isStorageError, type StorageError } from '../errors.ts';
+import type { LayerInput } from '../layers/layer-file/layer-input.ts';
+import { SalvageReader } from '../layers/layer-file/salvage-reader.ts';
 import { openLayer } from '../layers/open-layer.ts';
 import { objectSource } from '../object-store/object-source.ts';
 import type { AnyLayerReader } from '../timeline/layer-versions.ts';
@@ -54,6 +56,44 @@ export async function* openSurveyed(
   }
 }
 
+/** All layers of a source, open at a time, and those that could not be opened. */
+export interface OpenLayers {
+  readonly readers: readonly SalvageReader[];
+  readonly failed: readonly { readonly name: string; readonly error: StorageError }[];
+  /** Bytes of the layers that are open. */
+  readonly size: number;
+}
+
+/** Opens the layers of a source as they are, damaged or not; the caller closes them. Throws as `surveySource`. */
+export async function openAllSurveyed(
+  context: Context,
+  source: string,
+  options: SurveyOptions & ReadLimits,
+): Promise<OpenLayers> {
+  const surveys = await surveySource(context, source, options);
+  const readers: SalvageReader[] = [];
+  const failed: { name: string; error: StorageError }[] = [];
+  const { signal } = context;
+  try {
+    for (const survey of surveys) {
+      if (survey.indexError !== undefined) throw survey.indexError;
+      for (const { name, key } of layersToRead(survey)) {
+        try {
+          const input = await inputAt(survey, key, signal);
+          readers.push(await SalvageReader.open(input, { ...limitOptions(options), signal }));
+        } catch (error) {
+          if (!isStorageError(error) || error.code === 'aborted') throw error;
+          failed.push({ name, error });
+        }
+      }
+    }
+  } catch (error) {
+    await Promise.allSettled(readers.map((reader) => reader.close()));
+    throw error;
+  }
+  return { readers, failed, size: readers.reduce((sum, reader) => sum + reader.size, 0) };
+}
+
 interface LayerToRead {
   readonly name: string;
   readonly key: string;
@@ -88,12 +128,18 @@ function layersToRead(survey: TimelineSurvey): LayerToRead[] {
 }
 
 async function openAt(
-  { store, directory }: TimelineSurvey,
+  survey: TimelineSurvey,
   key: string,
   options: ReturnType<typeof limitOptions> & { readonly signal: AbortSignal },
 ): Promise<AnyLayerReader> {
-  const { signal } = options;
-  const input =
-    directory === undefined ? await objectSource(store, key, { signal }) : join(directory, key);
+  const input = await inputAt(survey, key, options.signal);
   return openLayer(input, { ...options, nameCheck: 'ignore' });
+}
+
+async function inputAt(
+  { store, directory }: TimelineSurvey,
+  key: string,
+  signal: AbortSignal,
+): Promise<LayerInput> {
+  return directory === undefined ? objectSource(store, key, { signal }) : join(directory, key);
 }

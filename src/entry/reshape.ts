@@ -27,6 +27,7 @@ export type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-wri
 export type { DamagedBlob, LooseBlob } from '../layers/layer-file/loose-blobs.ts';
 export type { ReadOptions } from '../layers/layer-file/open-file.ts';
 export type { SalvagedItem } from '../layers/layer-file/salvage.ts';
+export { type DamagedSummary, SalvageReader } from '../layers/layer-file/salvage-reader.ts';
 export type { SalvagedScanItem } from '../layers/layer-file/salvage-scan.ts';
 export type {
   DeltaSummary,
@@ -34,6 +35,7 @@ export type {
   LayerSummary,
   SummaryBase,
 } from '../layers/layer-file/summary-format.ts';
+export type { DeltaLayerName, ImageLayerName, LayerName } from '../layers/layer-name.ts';
 export type { Lsn, LsnRange } from '../layers/lsn.ts';
 export type { MultixactMember, Value, ValueType } from '../layers/value-format.ts';
 export type { DirectoryDatabase, DirectoryRelation } from '../postgres/directory-values.ts';
@@ -53,6 +55,16 @@ export {
   compactTimeline,
 } from '../reshape/compact-timeline.ts';
 export { type CopiedLayer, type CopyLayerOptions, copyLayer } from '../reshape/copy-layer.ts';
+export {
+  type DiffOptions,
+  type DiffSideName,
+  type DiffSummary,
+  diffLayers,
+  type EntryDifference,
+} from '../reshape/diff/diff-layers.ts';
+export type { ComparedLayer } from '../reshape/diff/input.ts';
+export { type SameBytesOptions, sameBytes } from '../reshape/diff/same-bytes.ts';
+export type { ComparedLayers } from '../reshape/diff/side.ts';
 export type { OnLayer } from '../reshape/finished-pieces.ts';
 export type { LayerOutput, ReshapedLayer } from '../reshape/layer-output.ts';
 export {
