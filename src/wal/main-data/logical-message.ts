@@ -1,8 +1,11 @@
 /**
  * Main data of resource manager LogicalMessage.
  *
- *   MESSAGE  u32 database, u8 is transactional, 3 bytes of padding, u64 length of the prefix with its zero
- *            byte, u64 length of the message, prefix, message
+ *   MESSAGE  u32 database, u8 is transactional, 3 bytes of padding, length of the prefix with its zero byte,
+ *            length of the message, prefix, message
+ *
+ * The lengths are u64; a server of 32 bits, such as one in WebAssembly, writes u32. Which it is, is told by the length
+ * of all: no data fits both. If u64 fits, the second u32 is 0, so that u32 would leave 8 bytes more and a message less.
  *
  * Source: Postgres src/include/replication/message.h.
  */
@@ -28,8 +31,9 @@ export function decodeLogicalMessage(mainData: Uint8Array): LogicalMessage {
   const dbnode = decoder.u32('database');
   const isTransactional = flagOf(decoder, 'transactional flag');
   decoder.skip('padding', 3);
-  const prefixLength = lengthOf(decoder, 'prefix', mainData.length);
-  const messageLength = lengthOf(decoder, 'message', mainData.length);
+  const lengthSize = hasShortLengths(mainData) ? 4 : 8;
+  const prefixLength = lengthOf(decoder, 'prefix', { lengthSize, maximum: mainData.length });
+  const messageLength = lengthOf(decoder, 'message', { lengthSize, maximum: mainData.length });
   const prefix = decoder.array('prefix', prefixLength);
   if (prefix.at(-1) !== 0) {
     const actual = prefixLength === 0 ? 'no prefix' : `${prefix.at(-1)}`;
@@ -40,9 +44,27 @@ export function decodeLogicalMessage(mainData: Uint8Array): LogicalMessage {
   return { dbnode, isTransactional, prefix: prefix.subarray(0, -1), message };
 }
 
-/** A u64 that is a length: no more than all of the data. */
-function lengthOf(decoder: BincodeDecoder, what: string, maximum: number): number {
-  const length = decoder.u64(`length of the ${what}`);
+const LENGTHS_AT = 8;
+const SHORT_HEADER_SIZE = 16;
+
+/** Whether lengths of 32 bits account for all of the data, with a prefix up to its zero byte. */
+function hasShortLengths(mainData: Uint8Array): boolean {
+  if (mainData.length < SHORT_HEADER_SIZE) return false;
+  const view = new DataView(mainData.buffer, mainData.byteOffset, mainData.length);
+  const prefixLength = view.getUint32(LENGTHS_AT, true);
+  const messageLength = view.getUint32(LENGTHS_AT + 4, true);
+  if (SHORT_HEADER_SIZE + prefixLength + messageLength !== mainData.length) return false;
+  return mainData.indexOf(0, SHORT_HEADER_SIZE) === SHORT_HEADER_SIZE + prefixLength - 1;
+}
+
+/** A length that is no more than all of the data. */
+function lengthOf(
+  decoder: BincodeDecoder,
+  what: string,
+  { lengthSize, maximum }: { readonly lengthSize: 4 | 8; readonly maximum: number },
+): number {
+  const name = `length of the ${what}`;
+  const length = lengthSize === 4 ? BigInt(decoder.u32(name)) : decoder.u64(name);
   if (length <= BigInt(maximum)) return Number(length);
-  throw decoder.corrupt(`length of the ${what}`, `at most ${maximum}`, `${length}`, 8);
+  throw decoder.corrupt(name, `at most ${maximum}`, `${length}`, lengthSize);
 }

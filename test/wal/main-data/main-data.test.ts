@@ -299,6 +299,25 @@ const SAMPLES: readonly {
     decoded: { dbnode: 5, isTransactional: true, prefix: ascii('pfx'), message: ascii('end') },
   },
   {
+    name: 'LogicalMessage of a server of 32 bits',
+    bytes: hex('05000000 01 393939 04000000 03000000 70667800 656e64'),
+    decode: decodeLogicalMessage,
+    decoded: { dbnode: 5, isTransactional: true, prefix: ascii('pfx'), message: ascii('end') },
+  },
+  {
+    // Its second u32 is 0, and its length is that of 8 bytes more.
+    name: 'LogicalMessage without a message',
+    bytes: hex('05000000 00 393939 0400000000000000 0000000000000000 70667800'),
+    decode: decodeLogicalMessage,
+    decoded: { dbnode: 5, isTransactional: false, prefix: ascii('pfx'), message: ascii('') },
+  },
+  {
+    name: 'LogicalMessage of a server of 32 bits, without a message',
+    bytes: hex('05000000 00 393939 04000000 00000000 70667800'),
+    decode: decodeLogicalMessage,
+    decoded: { dbnode: 5, isTransactional: false, prefix: ascii('pfx'), message: ascii('') },
+  },
+  {
     name: 'ReplicationOrigin SET',
     bytes: hex('ffeedd0000000000 0100 01 037b7f0000'),
     decode: decodeOriginSet,
