@@ -52,7 +52,8 @@ export interface IndexedTimeline {
  * Opens the one timeline that is chosen.
  *
  * Throws: `not-found` without a timeline or an index; `invalid-input` if several timelines or shards are left, or
- * the timeline is a branch, whose layers are partly another timeline's; and as `openTimeline`.
+ * the timeline is a branch, whose layers are partly another timeline's; `unsupported-version` if relations have keys
+ * of their own; and as `openTimeline`.
  */
 export async function openIndexed(
   source: StoredSource,
@@ -72,6 +73,7 @@ export async function openIndexed(
     throw new StorageError('not-found', { what: 'timeline has no index_part.json', path });
   }
   const { index, places } = files;
+  checkRelationKeys(index, path);
   const { ancestorTimeline } = index.fields.metadata;
   if (ancestorTimeline !== null) {
     throw new StorageError('invalid-input', {
@@ -83,6 +85,21 @@ export async function openIndexed(
   const place = await placeOfTimeline(location, places, choice);
   const timeline = await openTimeline(sourceOf(root, location, indexName), { generation, signal });
   return { place, path, index, generation: own, layers: places, timeline };
+}
+
+/**
+ * Ingest writes relation directories alone. A timeline whose relations have keys of their own, or have them besides,
+ * would keep neither complete.
+ */
+function checkRelationKeys({ fields }: IndexPart, path: string): void {
+  const { relSizeMigration } = fields;
+  if (relSizeMigration === 'legacy') return;
+  throw new StorageError('unsupported-version', {
+    what: 'rel_size_migration of the base: ingest does not write relations under keys of their own',
+    path,
+    expected: 'legacy',
+    actual: relSizeMigration,
+  });
 }
 
 /** Name of the index that counts; undefined if there is none. */

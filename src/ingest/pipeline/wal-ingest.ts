@@ -114,8 +114,8 @@ export class WalIngest {
    * first record needs.
    *
    * @throws `exists` (the output has the timeline already: resume, or take a higher generation), `not-found` (no
-   * timeline, no index, no checkpoint), `invalid-input`, `needs-redo`, `corrupt`, `io`, `network`, `denied`,
-   * `aborted`.
+   * timeline, no index, no checkpoint), `unsupported-version` (the index says that relations have keys of their own),
+   * `invalid-input`, `needs-redo`, `corrupt`, `io`, `network`, `denied`, `aborted`.
    */
   static async open(options: WalIngestOptions): Promise<WalIngest> {
     checkIngestOptions(options);

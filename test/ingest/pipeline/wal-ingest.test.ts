@@ -1,4 +1,4 @@
-import { cp, readdir, readFile } from 'node:fs/promises';
+import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -234,6 +234,22 @@ describe('WAL that cannot be ingested', () => {
     expect((await indexIn(target)).fields.metadata.diskConsistentLsn).toBe(BASE_LSN);
     expect(await layersAbove(target)).toEqual([]);
   });
+
+  it.each(['migrating', 'migrated'] as const)(
+    'is refused over a base whose relations are %s to keys of their own',
+    async (relSizeMigration) => {
+      const moved = temporaryDirectory();
+      await cp(base, moved, { recursive: true });
+      const path = join(moved, SK15_TIMELINE, 'index_part.json-00000001');
+      const index = IndexPart.parse(await readFile(path));
+      await writeFile(path, index.with({ relSizeMigration }).format());
+      const target = temporaryDirectory();
+      const error = await storageErrorOf(ingest({ base: moved, target }));
+      expect(error).toMatchObject({ code: 'unsupported-version', actual: relSizeMigration });
+      expect(error.message).toContain('rel_size_migration');
+      expect(await readdir(target)).toEqual([]);
+    },
+  );
 
   it('leaves nothing but what the index names', async () => {
     const target = temporaryDirectory();
