@@ -6,6 +6,7 @@ import { formatKey, type Key } from '../../src/layers/key.ts';
 import { readControlFile } from '../../src/postgres/data-directory.ts';
 import {
   describeKey,
+  type RelationForkId,
   relationBlockKey,
   relationMapKey,
   relationSizeKey,
@@ -28,7 +29,21 @@ export interface Comparison {
   readonly needRedo: number;
   readonly forks: number;
   readonly slruPages: number;
-  readonly differences: readonly string[];
+  readonly differences: readonly Difference[];
+}
+
+/** Where a timeline and the files of a cluster differ. */
+export type Difference =
+  | ({ readonly kind: 'size'; readonly blocks: number | undefined } & FileDifference)
+  | ({ readonly kind: 'page'; readonly blkno: number; readonly page: Uint8Array } & FileDifference)
+  | { readonly kind: 'other'; readonly what: string };
+
+interface FileDifference {
+  readonly fork: RelationForkId;
+  /** Whether the relation has an init fork, so that no other fork of it is logged. */
+  readonly isUnlogged: boolean;
+  /** The whole fork in the cluster, or the page. */
+  readonly bytes: Uint8Array;
 }
 
 /** Keys of relation blocks in delta layers. */
@@ -50,16 +65,20 @@ export async function compareWithCluster(
   changed: ReadonlyMap<string, Key>,
 ): Promise<Comparison> {
   const lsn = timeline.lastLsn;
-  const differences: string[] = [];
+  const differences: Difference[] = [];
   const counts = { changedPages: 0, comparedPages: 0, needRedo: 0, forks: 0, slruPages: 0 };
   const control = await readControlFile(dataDirectory, OpenFiles.shared());
   const files = await findRelationFiles({ dataDirectory, ...control }, nodeFileSystem);
+  const unlogged = new Set(files.forks.filter(({ fork }) => fork === 'init').map(nameOf));
   for (const fork of files.forks) {
     counts.forks += 1;
+    const isUnlogged = fork.fork !== 'init' && unlogged.has(nameOf(fork));
     const size = await timeline.readPage(relationSizeKey(fork), lsn);
     const blocks = size.kind === 'page' ? decodeRelationSize(size.bytes) : undefined;
-    const name = `${fork.dbnode}/${fork.relnode}_${fork.fork}`;
-    if (blocks !== fork.pageCount) differences.push(`${name} has ${blocks}, not ${fork.pageCount}`);
+    if (blocks !== fork.pageCount) {
+      const bytes = Buffer.concat(segmentsOf(fork).map(({ path }) => readFileSync(path)));
+      differences.push({ kind: 'size', fork, isUnlogged, blocks, bytes });
+    }
     for (const { path, firstBlock } of segmentsOf(fork)) {
       const bytes = readFileSync(path);
       for (let at = 0; at < bytes.length; at += PAGE_SIZE) {
@@ -71,18 +90,23 @@ export async function compareWithCluster(
         if (read.kind === 'needs-redo') counts.needRedo += 1;
         if (read.kind !== 'page') continue;
         counts.comparedPages += 1;
-        const isEqual = samePage(read.bytes, bytes.subarray(at, at + PAGE_SIZE), fork.fork);
-        if (!isEqual)
-          differences.push(
-            `${name} block ${blkno} (${read.reconstruction?.records.at(-1)?.type ?? 'image'})`,
-          );
+        const page = bytes.subarray(at, at + PAGE_SIZE);
+        if (samePage(read.bytes, page, fork.fork)) continue;
+        differences.push({ kind: 'page', fork, isUnlogged, blkno, page: read.bytes, bytes: page });
       }
+    }
+  }
+  const inFiles = new Set(files.forks.map(forkName));
+  for (const { relations, ...database } of (await timeline.directory(lsn)).databases) {
+    for (const relation of relations ?? []) {
+      const name = forkName({ ...database, ...relation });
+      if (!inFiles.has(name)) differences.push({ kind: 'other', what: `${name} has no file` });
     }
   }
   for (const map of files.maps) {
     const read = await timeline.readPage(relationMapKey(map), lsn);
     const isEqual = read.kind === 'page' && readFileSync(map.path).equals(read.bytes);
-    if (!isEqual) differences.push(map.path);
+    if (!isEqual) differences.push({ kind: 'other', what: map.path });
   }
   for (const [folder, slru] of [['pg_xact', 'clog']] as const) {
     counts.slruPages += await compareSlru(timeline, { dataDirectory, folder, slru }, differences);
@@ -90,10 +114,18 @@ export async function compareWithCluster(
   return { ...counts, differences };
 }
 
+function nameOf({ spcnode, dbnode, relnode }: RelationForkId): string {
+  return `${spcnode}/${dbnode}/${relnode}`;
+}
+
+function forkName(fork: RelationForkId): string {
+  return `${nameOf(fork)} ${fork.fork}`;
+}
+
 async function compareSlru(
   timeline: Timeline,
   { dataDirectory, folder, slru }: { dataDirectory: string; folder: string; slru: SlruName },
-  differences: string[],
+  differences: Difference[],
 ): Promise<number> {
   let pages = 0;
   for (const name of readdirSync(join(dataDirectory, folder))) {
@@ -104,7 +136,8 @@ async function compareSlru(
       pages += 1;
       const page = bytes.subarray(at, at + PAGE_SIZE);
       const isEqual = read.kind === 'page' && page.equals(read.bytes.subarray(0, PAGE_SIZE));
-      if (!isEqual) differences.push(`${folder}/${name} page ${block.blkno}: ${read.kind}`);
+      const what = `${folder}/${name} page ${block.blkno}: ${read.kind}`;
+      if (!isEqual) differences.push({ kind: 'other', what });
     }
   }
   return pages;

@@ -1,6 +1,7 @@
 /**
  * The cluster of golden/timeline/pg17, by `import pgdata --layout remote --classic` and `WalIngest` of its WAL: the L0s
- * have the values that a pageserver put, and no other. A long run:
+ * have the values that a pageserver put, and no other; and what is read at the end is what the stopped server left in
+ * its files, but for what it does not log. A long run:
  *
  *   LAYERFILE_GOLDEN=<the complete golden folder>   needs tar and xz
  */
@@ -20,7 +21,9 @@ import { imageBytes } from '../../../src/timeline/read-page.ts';
 import { openWal } from '../../../src/wal/wal-reader.ts';
 import { walDirectory } from '../../../src/wal/wal-source.ts';
 import { runCli } from '../../cli/support.ts';
+import { changedBlocks, compareWithCluster } from '../../support/compared-clusters.ts';
 import { directoryOf } from '../../support/ingested-values.ts';
+import { countUnloggedChanges } from '../../support/unlogged-changes.ts';
 
 const GOLDEN = process.env['LAYERFILE_GOLDEN'];
 const LONG_MS = 900_000;
@@ -30,6 +33,8 @@ const TIMELINE = '11223344556677881122334455667788';
 const START_LSN = 0x27076a0n;
 const END_LSN = 0x7000340n;
 const RECORD_COUNT = 212_060;
+/** By CREATE_WAL_LOG. */
+const COPIED_DATABASES = [16_482, 16_483];
 
 /** As that of the pageserver: several layers. */
 const CHECKPOINT_DISTANCE = 4 * 1024 * 1024;
@@ -53,7 +58,7 @@ describe.runIf(GOLDEN !== undefined)('the cluster of golden/timeline and its WAL
   beforeAll(async () => {
     root = mkdtempSync(join(tmpdir(), 'layerfile-golden-cluster-'));
     const archive = join(GOLDEN as string, 'timeline/pg17/data.tar.xz');
-    const folders = ['pg17/base', 'pg17/wal', 'pg17/timeline-remote'];
+    const folders = ['pg17/base', 'pg17/final', 'pg17/wal', 'pg17/timeline-remote'];
     execFileSync('tar', ['xJf', archive, '-C', root, ...folders]);
     bucket = join(root, 'bucket');
     const place = ['--out', bucket, '--tenant', TENANT, '--timeline', TIMELINE];
@@ -105,6 +110,28 @@ describe.runIf(GOLDEN !== undefined)('the cluster of golden/timeline and its WAL
       }
       expect(wrong).toEqual([]);
       expect([...truth.keys()]).toEqual([]);
+    },
+    LONG_MS,
+  );
+
+  it(
+    'gives the pages and sizes of the files of the stopped cluster, but for what it did not log',
+    async () => {
+      const readers = await Promise.all(
+        paths.map((path) => DeltaLayerReader.open(path, { nameCheck: 'ignore' })),
+      );
+      const changed = await changedBlocks(readers);
+      await Promise.all(readers.map((reader) => reader.close()));
+      await using timeline = await openTimeline(bucket);
+      const compared = await compareWithCluster(timeline, join(root, 'pg17/final'), changed);
+      expect(compared).toMatchObject({ changedPages: 7378, comparedPages: 5063, needRedo: 2309 });
+      expect(countUnloggedChanges(compared.differences, COPIED_DATABASES)).toEqual({
+        'relation is unlogged': 7,
+        'free space map was never logged': 10,
+        'visibility map is empty and was never logged': 1,
+        'visibility map was copied without its bits': 76,
+        'SP-GiST remembers other pages with room': 1,
+      });
     },
     LONG_MS,
   );
