@@ -26,7 +26,7 @@ export class State {
     this.#layers = layers;
   }
 
-  /** The bytes behind each key, or undefined where no layer has it. */
+  /** The bytes of each key, or undefined where no layer has it. */
   async getMany(keys) {
     const found = new Map();
     let missing = keys;

@@ -3,7 +3,7 @@
  *
  *   node sum-up.mjs NAMES < LINES
  *
- * NAMES is the file of names that the workers were given: one that nobody has a line about is unknown. A layer
+ * NAMES is the file of names that the workers were given: one without a line is unknown. A layer
  * with several lines, since its worker was started again, counts once; a result replaces `unknown`. Prints the layers that are not in order, then the numbers as JSON.
  * Exit status: 0 if all is in order, 1 for damage, 3 if a layer could not be looked at.
  */

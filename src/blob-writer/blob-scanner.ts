@@ -174,21 +174,21 @@ export class BlobScanner {
     const { bounds } = this.#reader;
     const window = this.#window;
     const { end, shift } = window;
-    let behind = previousEnd;
+    let reached = previousEnd;
     let index = from;
     for (; index < to; index += 1) {
       const offset = offsets[index] as number;
-      if (offset < behind) break;
+      if (offset < reached) break;
       const header = locateBlob(window, offset, offsets[index + 1] as number, bounds);
       if (header < 0 || (header & IS_COMPRESSED) !== 0) break;
       const length = header >>> LENGTH_SHIFT;
       const contentStart = offset + ((header & IS_LONG) === 0 ? 1 : MAXIMUM_BLOB_HEADER_SIZE);
-      behind = contentStart + length;
-      if (behind > end || length > LARGE_BLOB) break;
+      reached = contentStart + length;
+      if (reached > end || length > LARGE_BLOB) break;
       const place = at + index - from;
       starts[place] = contentStart + shift;
       lengths[place] = length;
-      storedLengths[place] = behind - offset;
+      storedLengths[place] = reached - offset;
     }
     this.bytes = window.bytes;
     return index - from;

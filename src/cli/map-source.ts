@@ -138,7 +138,7 @@ interface ShardSnapshot {
   readonly snapshot: Snapshot;
 }
 
-/** A layer has the shard that reads it, whoever wrote it: after a split, several shards have the same layers. */
+/** A layer has the shard that reads it, not the one that wrote it: after a split, several shards have the same layers. */
 function merged(parts: readonly ShardSnapshot[]): Omit<Snapshot, 'label'> {
   const lsnsOf = (field: 'diskConsistentLsn' | 'gcCutoffLsn'): bigint[] =>
     parts.flatMap(({ snapshot }) => snapshot[field] ?? []).sort(compareLsns);

@@ -1,5 +1,5 @@
 /**
- * `layerfile/virtual-file`: files behind a bounded table of open descriptors.
+ * `layerfile/virtual-file`: files over a bounded table of open descriptors.
  */
 export {
   isStorageError,

@@ -148,7 +148,7 @@ function readLayer({ name, size, generation, shard }: SnapshotLayer): NamedLayer
 
 type ReadName = Pick<NamedLayer, 'canonical'> & Partial<Pick<NamedLayer, 'given' | 'generation'>>;
 
-/** An image with a generation may also read as a delta with short LSNs; nobody writes those. */
+/** An image with a generation may also read as a delta with short LSNs; no writer makes those. */
 function readOtherName(name: string): ReadName {
   const match = CANONICAL.exec(name);
   const parsed = match === null ? parseLayerName(name) : undefined;

@@ -10,7 +10,7 @@ import { Limiter } from '../virtual-file/limiter.ts';
 import { errnoOf } from '../virtual-file/system-error.ts';
 import { MAXIMUM_ATTEMPTS, RETRY_OPTIONS, type RetryOptions, transient } from './retry.ts';
 
-/** Options that all stores behind a network share. */
+/** Options that all network stores share. */
 export interface NetworkOptions extends RetryOptions {
   /**
    * Milliseconds without a byte after which an attempt ends; default 30,000. The whole exchange may take

@@ -197,7 +197,7 @@ class Download {
     try {
       await this.#take(answer.body, this.#target, path);
     } finally {
-      // Without an etag, nobody knows whether the rest belongs to the same content.
+      // Without an etag, it is unknown whether the rest belongs to the same content.
       if (info.etag === undefined) this.#done = 0;
     }
   }

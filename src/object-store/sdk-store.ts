@@ -218,7 +218,7 @@ async function* bytesOf(body: object): AsyncGenerator<Uint8Array> {
   yield* { [Symbol.asyncIterator]: () => iterator };
 }
 
-/** A stream that nobody reads to its end keeps its connection. */
+/** A stream that is not read to its end keeps its connection. */
 function destroy(body: unknown): void {
   const method: unknown = Object(body).destroy;
   if (typeof method === 'function') Reflect.apply(method, body, []);

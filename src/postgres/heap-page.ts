@@ -10,7 +10,7 @@
  *   20  u16  flags, see below
  *   22  u8   where the columns begin
  *
- * Flags say how the transactions ended once somebody has looked it up; without them only the transaction
+ * Flags say how the transactions ended, once that has been looked up; without them only the transaction
  * status (pg_xact) tells.
  * Source: Postgres src/include/access/htup_details.h, storage/itemid.h.
  */
@@ -20,7 +20,7 @@ import { decodePageHeader, itemCount, PAGE_HEADER_SIZE, PAGE_SIZE } from './page
 /** A row on a page, alive or not. */
 export interface HeapTuple {
   readonly insertedBy: number;
-  /** 0 if nobody deleted or locked it. */
+  /** 0 if it was neither deleted nor locked. */
   readonly deletedBy: number;
   readonly flags: number;
   readonly columnCount: number;

@@ -5,7 +5,7 @@
  *   child n of N   from the parent n mod (number of parents)
  *   layer          under its name; blobs as they are; without a key of the child there is none
  *   index          as that of the parent, with the child's layers
- *   manifest       the stripe size: without it nobody knows which shard has a page
+ *   manifest       the stripe size, which says which shard has a page
  *
  * A pageserver first names the parent's layers in the indices of the children, and rewrites image layers when it
  * finds the time. Here all layers are rewritten, so that a child needs nothing of its parent.

@@ -21,7 +21,7 @@ export interface ChosenName {
  * The index that counts among file names of a timeline's directory; names of other files are
  * skipped.
  *
- * @param attachedGeneration - That of the pageserver; undefined: nobody is attached.
+ * @param attachedGeneration - That of the pageserver; undefined if none is attached.
  * @returns Undefined if there is none: the timeline does not exist.
  */
 export function chooseIndex(

@@ -1,7 +1,7 @@
 /**
  * Every version of a key over the layers of a timeline, newest first.
  *
- * Layers are opened when their LSN range is reached, so that whoever wants the newest few versions reads few
+ * Layers are opened when their LSN range is reached, so that a caller of the newest few versions reads few
  * layers. Layers may overlap: the same version is returned once for each layer that has it.
  */
 import { compareKeys, type Key } from '../layers/key.ts';

@@ -13,7 +13,7 @@
  * generation of a local file is not compared. In the bucket, an object must have the generation and the
  * shard of its entry.
  *
- * What nobody has looked at is unknown, never absent.
+ * What was not looked at is unknown, never absent.
  *
  * Source: Neon pageserver/src/tenant/timeline/init.rs.
  */
@@ -42,13 +42,13 @@ export interface LayerFileRecord extends LayerRecord {
 
 /** What `reconcileLayers` compares. */
 export interface ReconcileInput {
-  /** Undefined if there is none, or nobody could look. */
+  /** Undefined if there is none, or it could not be looked for. */
   readonly index:
     | { readonly layers: Iterable<LayerRecord>; readonly diskConsistentLsn: Lsn }
     | undefined;
-  /** Files of a pageserver, in the order of the listing. Undefined if nobody looked. */
+  /** Files of a pageserver, in the order of the listing. Undefined if not looked at. */
   readonly local: Iterable<LayerFileRecord> | undefined;
-  /** Objects of a bucket. Undefined if nobody looked. */
+  /** Objects of a bucket. Undefined if not looked at. */
   readonly remote: Iterable<LayerFileRecord> | undefined;
 }
 
@@ -66,7 +66,7 @@ export type LayerState =
   | 'future'
   /** Left by a writer or a download that did not finish. */
   | 'leftover'
-  /** There is no index, or nobody looked for the files. */
+  /** There is no index, or the files were not looked for. */
   | 'unknown';
 
 /** What a pageserver that starts does about a layer. */
@@ -98,9 +98,9 @@ export interface ReconciledLayer {
   readonly decision: LayerDecision | undefined;
   /** The entry of the index; undefined if it has none, or there is no index. */
   readonly indexed: LayerRecord | undefined;
-  /** The file that a pageserver would use; undefined if there is none, or nobody looked. */
+  /** The file that a pageserver would use; undefined if there is none, or it was not looked for. */
   readonly local: LayerFileRecord | undefined;
-  /** The object of the entry, else any of the name; undefined if there is none, or nobody looked. */
+  /** The object of the entry, else any of the name; undefined if there is none, or it was not looked for. */
   readonly remote: LayerFileRecord | undefined;
   /** Why the state is not `ok`, and what else is wrong. */
   readonly findings: readonly CheckFinding[];
@@ -238,7 +238,7 @@ function localState(
   { isRemoteKnown }: About,
 ): LayerState {
   if (local !== undefined) return sizeState(local, indexed, findings);
-  // The object may be in the bucket, where nobody looked.
+  // The object may be in the bucket, which was not looked at.
   return isRemoteKnown ? 'ok' : 'unknown';
 }
 

@@ -1,5 +1,5 @@
 /**
- * WAL page: 8,192 bytes behind a header; all numbers are little-endian.
+ * WAL page: 8,192 bytes that begin with a header; all numbers are little-endian.
  *
  *   0   u16  magic: D10D is version 14, D110 15, D113 16, D116 17; nothing else tells the version
  *   2   u16  flags: 1 the page begins with the rest of a record, 2 long header, 4 its images may be

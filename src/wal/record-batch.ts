@@ -1,5 +1,5 @@
 /**
- * Records as they lie in memory. A chunk is a piece of WAL with room behind it:
+ * Records as they lie in memory. A chunk is a piece of WAL with room after it:
  *
  *   | WAL from a page border on: capacity | records that cross pages, without page headers: 2 * capacity |
  *

@@ -6,7 +6,7 @@
  * Managers from 128 on are extensions (15 and later). Of these, 134 is Neon's own (16 and later).
  *
  * The table below is the only place that knows these names and numbers. What one version has and another has not
- * is a row of its own, with the versions behind it.
+ * is a row of its own, followed by the versions.
  * Source: Postgres src/include/access/rmgrlist.h and the `identify` functions of src/backend/access/rmgrdesc.
  */
 import { checkCount } from '../check-options.ts';

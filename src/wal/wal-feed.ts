@@ -1,6 +1,6 @@
 /**
- * Reads segments from an LSN on, a few chunks ahead of whoever takes them. What interrupts the WAL stands
- * between the chunks, as an item of its own.
+ * Reads segments from an LSN on, a few chunks ahead of the caller. What interrupts the WAL is an item of
+ * its own between the chunks.
  */
 import { readExactly } from '../blob-writer/byte-source.ts';
 import { type StorageError, throwIfAborted, untracedError, withPath } from '../errors.ts';

@@ -117,7 +117,7 @@ export class ZstdFrameScan {
     if (end > this.#length) throw incomplete('checksum', this.#end, CHECKSUM_SIZE);
     if (end < this.#length) {
       const found = `${this.#length - end} bytes`;
-      throw corrupt('bytes behind the zstd frame', end, 'end of blob', found);
+      throw corrupt('bytes after the zstd frame', end, 'end of blob', found);
     }
     const { headerSize, windowSize, contentSize, hasChecksum } = header;
     if (contentSize !== undefined && (contentSize < minimumLength || contentSize > maximumLength)) {

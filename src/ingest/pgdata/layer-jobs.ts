@@ -165,7 +165,7 @@ function* stripesOf(
 }
 
 /**
- * Cuts a task after so many pages of the shard.
+ * Cuts a task after N pages of the shard.
  *
  * Requires: the shard has more of them.
  */

@@ -154,7 +154,7 @@ async function isSamePlace(base: string, target: string): Promise<boolean> {
 /** The timeline while it grows. One call at a time. */
 export class ContinuedTimeline {
   readonly output: TimelineOutput;
-  /** The timeline as it was found; whoever reads it closes it. */
+  /** The timeline as it was found; its reader closes it. */
   readonly reader: Timeline;
   /** End LSN of the last record that the timeline had. */
   readonly lastLsn: Lsn;

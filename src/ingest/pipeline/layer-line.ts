@@ -2,7 +2,7 @@
  * The layers of an ingest, one after the other: one takes values while the one before it is written out, so that
  * there are at most two. A layer starts where the one before it ended.
  *
- * A layer ends at an LSN border: it is frozen behind a record, written, synced, and passed on. Only then does the
+ * A layer ends at an LSN border: it is frozen after a record, written, synced, and passed on. Only then does the
  * one after it end, so that borders are passed on in ascending order, each after everything up to it is durable.
  */
 import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-layer.ts';

@@ -2,7 +2,7 @@
  * Blocks that a record names. Each is put as the whole record, also a record of several blocks, or with images; only a
  * page image that is a record of its own (XLOG FPI, FPI_FOR_HINT), not compressed, is put as an image.
  *
- * A block behind the end of its fork makes the fork longer. Blocks that are missing before it become zero pages; one that
+ * A block after the end of its fork makes the fork longer. Blocks that are missing before it become zero pages; one that
  * the same record writes keeps the record's value. Then the values of the record are in the order of their keys.
  */
 import { corrupt, tooLarge } from '../../errors.ts';

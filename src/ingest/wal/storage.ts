@@ -1,9 +1,9 @@
 /**
  * Files of relations that are created or cut, and databases that are copied or dropped.
  *
- * TRUNCATE to b blocks cuts, as its flags say: the main fork at b; the free space map behind the page that has
- * the slots of b, which becomes zeros; the visibility map behind the page that has the bits of b, in which those
- * of the blocks that are gone are cleared. These two pages are put even if the fork does not have them.
+ * TRUNCATE to b blocks cuts, as its flags say: the main fork at b; the free space map after the page that has
+ * the slots of b, which becomes zeros; the visibility map after the page that has the bits of b, in which those
+ * of the removed blocks are cleared. These two pages are put even if the fork does not have them.
  *
  * The free space map is a tree of pages in depth-first order: a page of leaves has 4,069 slots.
  * Source: Neon pageserver/src/walingest.rs.

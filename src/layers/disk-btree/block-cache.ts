@@ -39,7 +39,7 @@ export class CachedNode {
     this.node = node;
   }
 
-  /** Frees the memory, whoever still has a reference. */
+  /** Frees the memory, even if references to the cache remain. */
   forget(): void {
     this.node = undefined;
     this.children = [];

@@ -19,7 +19,7 @@ const WORD = 2 ** 32;
 
 /** Part of the view that stays empty beyond the first and the last border when all is shown. */
 const MARGIN = 0.02;
-/** The view is at most this many times what there is, and at least so many units. */
+/** The view is at most this many times what there is, and at least this many units. */
 const WIDEST = 1.5;
 const NARROWEST = 1 / 64;
 

@@ -20,7 +20,7 @@
  *
  * LSNs are text, HI/LO. An optional field may be missing or null, and is not written if there is no
  * value. Any other field is ignored, and kept where it is when the index is written again. Versions 1
- * and 2 have the names of the layers in `timeline_layers` as well, which nobody reads since 3.
+ * and 2 have the names of the layers in `timeline_layers` as well, which are ignored since 3.
  *
  * Source: Neon pageserver/src/tenant/remote_timeline_client/index.rs.
  */
@@ -112,7 +112,7 @@ export interface IndexPartFields {
 const POLICIES = ['v1', 'v2', 'cross-validation'] as const;
 const MIGRATIONS = ['legacy', 'migrating', 'migrated'] as const;
 const REASONS = ['Manual', 'DetachAncestor'] as const;
-/** Names of versions that are read by nobody. */
+/** Names of versions that no reader uses. */
 const OBSOLETE = ['timeline_layers', 'missing_layers'];
 
 /** Decodes an index. `maximumLayers`: more layers are refused. */

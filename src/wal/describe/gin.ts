@@ -5,7 +5,7 @@
  *            block 0, without an image: of the tree of entries u16 offset, u8 is delete; of a leaf of a posting tree
  *            segments; else u16 offset, then child, row's block and row's offset
  *   segments u16 n, n * (u8 number, u8 action): 1 delete; 2 insert and 3 replace with a posting list: 6 bytes,
- *            u16 length, so many bytes, rounded up to 2; 4 add with u16 n, n * 6
+ *            u16 length, that many bytes, rounded up to 2; 4 add with u16 n, n * 6
  *
  * Source: Postgres src/include/access/ginxlog.h, src/backend/access/rmgrdesc/gindesc.c.
  */

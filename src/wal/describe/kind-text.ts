@@ -18,7 +18,7 @@ export interface KindText {
   readonly neonLayout?: string;
   /** Template over the layout. Default: nothing. */
   readonly text?: ByVersions<string>;
-  /** The text behind the template. Throws `corrupt`. */
+  /** The text after the template. Throws `corrupt`. */
   readonly more?: ByVersions<(subject: Subject) => string>;
 }
 

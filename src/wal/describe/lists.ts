@@ -33,7 +33,7 @@ export class ListReader {
     return u32In(this.data, this.take(what, 4));
   }
 
-  /** Moves over so many bytes. Returns the offset of the first. */
+  /** Skips N bytes. Returns: the offset of the first. */
   take(what: string, size: number): number {
     const start = this.at;
     if (size > this.data.length - start) {

@@ -10,8 +10,8 @@
  *   {ntuples:g}    f64, as %g
  *   {at:time}      time
  *   {level:wal}    level of the WAL, `replica`
- *   {bits:names}   bits of a tuple's xmax, each with a blank behind it; {bits:list} with commas between them
- *   {new? (new)}   the text behind the question mark, if the field is not 0
+ *   {bits:names}   bits of a tuple's xmax, each followed by a blank; {bits:list} with commas between them
+ *   {new? (new)}   the text after the question mark, if the field is not 0
  *
  * A template is parsed once, for a layout, into functions that read straight from the bytes.
  */
@@ -41,7 +41,7 @@ export interface Template {
 
 interface Part {
   readonly textOf: FieldText;
-  /** The text behind the field. */
+  /** The text after the field. */
   readonly after: string;
 }
 
