@@ -10,7 +10,7 @@ export const USAGE = `npm run bench -- [options]
   --no-build     measures the library as it was built last
 
   names: append delta ingest image scan points overwrite cli map timeline check wal
-    ingest-wal merge growth memory
+    ingest-wal import-pgdata merge growth memory
   LAYERFILE_BENCH_WAL=DIR reads the WAL there, instead of making some with Debian's pgbench
   LAYERFILE_BENCH_HUGE=1 adds 100,000,000 entries to growth`;
 

@@ -15,6 +15,7 @@ const LOADERS = {
   check: () => import('./check.mjs'),
   wal: () => import('./wal.mjs'),
   'ingest-wal': () => import('./ingest-wal.mjs'),
+  'import-pgdata': () => import('./import-pgdata.mjs'),
   merge: () => import('./merge.mjs'),
   growth: () => import('./growth.mjs'),
   memory: () => import('./memory.mjs'),

@@ -59,6 +59,19 @@ export function writeClusterAndWal(directory, bytes) {
   });
 }
 
+/** Returns: the data directory of a stopped server with the tables of pgbench at this scale, 15 MiB each. */
+export function writeDataDirectory(directory, scale) {
+  const data = join(directory, 'data');
+  return withServer((server) => {
+    server.start();
+    server.pgbench('-i', '-q', '-s', String(scale));
+    server.stop();
+    const isWal = (path) => SEGMENT_NAME.test(basename(path));
+    cpSync(server.data, data, { recursive: true, filter: (path) => !isWal(path) });
+    return data;
+  });
+}
+
 /** Names of the segments in a directory, in order. */
 export function segmentsOf(directory) {
   return readdirSync(directory)
