@@ -4,12 +4,12 @@ import { KEY_SIZE } from '../layers/key.ts';
 import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
 import { branchPoints } from '../timeline/branch-points.ts';
-import { LayerMap } from '../timeline/layer-map/layer-map.ts';
+import { LayerTable, MAXIMUM_LAYERS } from '../timeline/layer-map/layer-table.ts';
+import { visibleNames } from '../timeline/layer-map/visibility.ts';
 import type { ReconciledLayer } from '../timeline/reconcile.ts';
 import { reconcileSurveys } from '../timeline/reconcile-surveys.ts';
 import type { TimelineSurvey } from '../timeline/survey.ts';
 import type { Context } from './context.ts';
-import type { Json } from './json.ts';
 import { type SurveyOptions, surveySource } from './survey-source.ts';
 
 export interface ListedLayer {
@@ -35,14 +35,17 @@ export async function listedLayers(
   options: SurveyOptions,
 ): Promise<ListedLayer[]> {
   const layers: ListedLayer[] = [];
-  for (const survey of await surveySource(context, source, options)) {
+  const surveys = await surveySource(context, source, options);
+  for (const survey of surveys) {
     if (survey.indexError !== undefined) context.reporter.warning(survey.indexError.message);
     const reconciled = reconcileSurveys([survey]);
     const points = [...lastLsn(survey), ...(await branchPoints(survey, context.signal))];
-    const visible = visibleNames(context, reconciled.map(nameOf), points);
+    const visible = reachableNames(context, reconciled.map(nameOf), points);
     for (const layer of reconciled) layers.push(listed(layer, survey, visible));
   }
-  return layers.sort((left, right) => (left.name < right.name ? -1 : 1));
+  // Those of one survey are in order.
+  if (surveys.length > 1) layers.sort((left, right) => (left.name < right.name ? -1 : 1));
+  return layers;
 }
 
 /** Of names alone, nothing else is known. Throws `invalid-input` for what is not a layer's name. */
@@ -54,7 +57,7 @@ export async function layersOfNames(
     const { generation, ...name } = parseLayerName(text);
     return { name: formatLayerName(name), generation };
   });
-  const visible = visibleNames(
+  const visible = reachableNames(
     context,
     parsed.map(({ name }) => name),
     [],
@@ -73,23 +76,22 @@ export async function layersOfNames(
     }));
 }
 
-export function layerJson(layer: ListedLayer): Json {
+/** The JSON of a layer. None of its texts has a character to escape, and an object for each of 100,000 takes its time. */
+export function layerJson(layer: ListedLayer): string {
   const { name, kind, level, size, generation, shard } = layer;
   const { keyStart, keyEnd, lsnStart, lsnEnd } = digitsOf(name);
-  return {
-    name,
-    kind,
-    level,
-    key_start: keyStart,
-    key_end: keyEnd,
-    ...(lsnEnd === undefined ? { lsn: lsnStart } : { lsn_start: lsnStart, lsn_end: lsnEnd }),
-    size: size === undefined ? null : sizeJson(size),
-    generation,
-    shard,
-    in_index: layer.inIndex,
-    present: layer.present,
-    visible: layer.visible,
-  };
+  const lsns =
+    lsnEnd === undefined
+      ? `"lsn":"${lsnStart}"`
+      : `"lsn_start":"${lsnStart}","lsn_end":"${lsnEnd}"`;
+  const generationField = generation === undefined ? '' : `"generation":${generation},`;
+  const shardField = shard === undefined ? '' : `"shard":"${shard}",`;
+  return (
+    `{"name":"${name}","kind":"${kind}","level":"${level}",` +
+    `"key_start":"${keyStart}","key_end":"${keyEnd}",${lsns},` +
+    `"size":${size === undefined ? null : sizeJson(size)},${generationField}${shardField}` +
+    `"in_index":${layer.inIndex},"present":${layer.present},"visible":${layer.visible}}`
+  );
 }
 
 /** The hex digits of a name. */
@@ -119,8 +121,8 @@ export function digitsOf(name: string): NameParts {
 }
 
 /** A decimal string beyond what a number can hold. */
-function sizeJson(size: number | bigint): number | string {
-  return BigInt(size) <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(size) : String(size);
+function sizeJson(size: number | bigint): string {
+  return size <= Number.MAX_SAFE_INTEGER ? `${size}` : `"${size}"`;
 }
 
 function nameOf({ name }: ReconciledLayer): string {
@@ -170,14 +172,14 @@ function lastLsn({ index }: TimelineSurvey): Lsn[] {
 }
 
 /** What reads at these LSNs, or at the end of all layers, can reach. */
-function visibleNames(
+function reachableNames(
   { reporter }: Context,
   names: readonly string[],
   points: readonly Lsn[],
 ): ReadonlySet<string> | undefined {
   const readPoints = points.length === 0 ? [lastOf(names)] : points;
   try {
-    return new Set(LayerMap.fromNames(names).visibility(readPoints).visible);
+    return visibleNames(LayerTable.fromNames(names, MAXIMUM_LAYERS), readPoints);
   } catch (error) {
     if (!isStorageError(error)) throw error;
     reporter.warning(`the layers make no layer map: ${error.message}`);

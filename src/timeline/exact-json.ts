@@ -158,12 +158,11 @@ function isDigit(code: number): boolean {
 }
 
 function countNames(value: JsonValue): number {
-  if (Array.isArray(value)) {
-    return value.reduce((count, item) => count + countNames(item), 0);
-  }
-  if (!isJsonObject(value)) return 0;
-  let count = 0;
-  for (const name of Object.keys(value)) count += 1 + countNames(value[name] ?? null);
+  const isObject = isJsonObject(value);
+  if (!isObject && !Array.isArray(value)) return 0;
+  const items: readonly JsonValue[] = Object.values(value);
+  let count = isObject ? items.length : 0;
+  for (const item of items) if (typeof item === 'object') count += countNames(item);
   return count;
 }
 

@@ -28,8 +28,9 @@ export class JsonField {
 
   /** All fields of an object. */
   *fields(): Generator<readonly [name: string, field: JsonField], undefined> {
-    const object = this.object();
-    for (const name of Object.keys(object)) yield [name, this.#inner(object, name)];
+    for (const [name, value] of Object.entries(this.object())) {
+      yield [name, new JsonField(value, this.#placeOf(name), this.#path)];
+    }
   }
 
   /** The result of reading the value; undefined if it is missing or null. */
@@ -125,7 +126,11 @@ export class JsonField {
 
   #inner(object: JsonObject, name: string): JsonField {
     const value = Object.hasOwn(object, name) ? object[name] : undefined;
-    return new JsonField(value, this.#place === '' ? name : `${this.#place}.${name}`, this.#path);
+    return new JsonField(value, this.#placeOf(name), this.#path);
+  }
+
+  #placeOf(name: string): string {
+    return this.#place === '' ? name : `${this.#place}.${name}`;
   }
 }
 

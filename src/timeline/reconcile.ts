@@ -299,6 +299,7 @@ function placeOf({ generation, shard }: LayerRecord): string {
 
 /** Files beside the one that counts: a pageserver leaves local ones; objects are those of no entry. */
 function duplicates({ local, remote, indexed }: Known): CheckFinding[] {
+  if (local.length < 2 && remote.length < 2) return [];
   const objects = remote.filter((object) => !isObjectOf(object, indexed));
   const unused = remote.length > objects.length ? objects : [];
   return [...local.slice(0, -1), ...unused].map(({ path }) => ({

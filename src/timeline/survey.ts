@@ -227,6 +227,7 @@ function withShards(
   location: TimelineLocation,
   indexed: readonly LayerRecord[],
 ): SurveyedLayer[] {
+  if (layers.length === 0) return [];
   if (location.tenantId !== undefined) {
     return layers.map((layer) => ({ ...layer, shard: location.shard }));
   }
@@ -271,11 +272,10 @@ async function claimsOfOtherShards(
   const { store, location, signal } = request;
   const { tenantId, timelineId, prefix } = location;
   const claimed = new Set<string>();
+  if (layers.length === 0 || tenantId === undefined || timelineId === undefined) return claimed;
   const own = new Set(indexed.map(claimOf));
   const isNamed = layers.every((layer) => own.has(claimOf(layer)));
-  if (isNamed || indexed.length === 0 || tenantId === undefined || timelineId === undefined) {
-    return claimed;
-  }
+  if (isNamed || indexed.length === 0) return claimed;
   const root = prefix.slice(0, prefix.lastIndexOf('tenants/'));
   const filter = { tenant: tenantId, timeline: timelineId, signal };
   for await (const other of findTimelines(store, root, filter)) {

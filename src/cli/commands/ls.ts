@@ -40,7 +40,6 @@ export function addLs({ program, runner }: CommandParents): void {
 async function ls(context: Context, source: string, options: LsOptions): Promise<ExitStatus> {
   const { layersOfNames, listedLayers, layerJson } = await import('../listed-layers.ts');
   const { ListWriter } = await import('../list-writer.ts');
-  const { encodeJson } = await import('../json.ts');
   const layers =
     source === '-'
       ? await layersOfNames(context, await namesFrom(context))
@@ -52,7 +51,7 @@ async function ls(context: Context, source: string, options: LsOptions): Promise
   }
   const list = new ListWriter(context.stdout, format);
   for (const layer of layers) {
-    const written = list.write([encodeJson(layerJson(layer))]);
+    const written = list.write([layerJson(layer)]);
     if (written !== undefined) await written;
   }
   await list.end();

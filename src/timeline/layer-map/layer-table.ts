@@ -15,6 +15,7 @@ import {
   readCanonicalName,
 } from '../../layers/name-digits.ts';
 import { KEY_WORDS, keysBetween, unfitKey, writeKeyNumber } from './key-number.ts';
+import { sortRows } from './sort-rows.ts';
 import { type Ranked, rankRows, rowsUpTo } from './words.ts';
 
 /** The indexes of more layers would not fit. */
@@ -229,8 +230,7 @@ export class LayerTable {
 
   /** All layers, by start key. */
   byStartKey(): Int32Array {
-    const layers = Int32Array.from({ length: this.count }, (_, layer) => layer);
-    return layers.sort((left, right) => (this.keyStart[left] ?? 0) - (this.keyStart[right] ?? 0));
+    return sortRows(new Uint32Array(this.keyStart), 1);
   }
 
   /** How many layers, the first ones in the order of the table, start below the start of this one. */
@@ -262,14 +262,16 @@ function takeParsedName(name: LayerName, into: NameDigits): boolean {
 }
 
 function orderOf(keys: Int32Array, lsns: Int32Array, levels: Uint8Array): Int32Array {
-  const order = new Int32Array(keys.length / 2);
-  for (let row = 0; row < order.length; row += 1) order[row] = row;
-  return order.sort(
-    (left, right) =>
-      compareLayers(keys, lsns, left, right) ||
-      (levels[left] ?? 0) - (levels[right] ?? 0) ||
-      left - right,
-  );
+  const count = keys.length / 2;
+  const words = new Uint32Array(5 * count);
+  for (let row = 0; row < count; row += 1) {
+    words[5 * row] = lsns[2 * row] ?? 0;
+    words[5 * row + 1] = lsns[2 * row + 1] ?? 0;
+    words[5 * row + 2] = keys[2 * row] ?? 0;
+    words[5 * row + 3] = keys[2 * row + 1] ?? 0;
+    words[5 * row + 4] = levels[row] ?? 0;
+  }
+  return sortRows(words, 5);
 }
 
 function compareLayers(keys: Int32Array, lsns: Int32Array, left: number, right: number): number {

@@ -10,6 +10,7 @@
  */
 import type { LayerTable } from './layer-table.ts';
 import { NumberSet } from './number-set.ts';
+import { sortRows } from './sort-rows.ts';
 
 /** Two layers that overlap, by their indexes. */
 export interface Overlap {
@@ -86,7 +87,8 @@ function overlappingDeltas(table: LayerTable, deltas: Int32Array): Uint8Array {
   const { keyStart, keyEnd, lsnStart, lsnEnd } = table;
   const marked = new Uint8Array(table.count);
   const byStart = deltas.slice().sort();
-  const byEnd = deltas.slice().sort((a, b) => (lsnEnd[a] ?? 0) - (lsnEnd[b] ?? 0));
+  const ends = Uint32Array.from(deltas, (layer) => lsnEnd[layer] ?? 0);
+  const byEnd = sortRows(ends, 1).map((at) => deltas[at] ?? 0);
   const open = new OpenRanges(table.borderCount);
   const lone = new NumberSet(table.borderCount);
   const loneAt = new Int32Array(table.borderCount);

@@ -12,6 +12,7 @@
 import { type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { LayerTable } from './layer-table.ts';
 import { NumberSet } from './number-set.ts';
+import { sortRows } from './sort-rows.ts';
 
 /** For each layer 1 if it is visible, else 0. */
 export function visibleLayers(table: LayerTable, readPoints: readonly Lsn[]): Uint8Array {
@@ -34,6 +35,12 @@ export function visibleLayers(table: LayerTable, readPoints: readonly Lsn[]): Ui
   }
   takeLayersAbove(-1);
   return sweep.visible;
+}
+
+/** The names of the visible layers, as they were given. */
+export function visibleNames(table: LayerTable, readPoints: readonly Lsn[]): ReadonlySet<string> {
+  const isVisible = visibleLayers(table, readPoints);
+  return new Set(table.names.filter((_, layer) => isVisible[layer] === 1));
 }
 
 class Sweep {
@@ -141,11 +148,11 @@ class LatestStarts {
 
 /** From the highest end down; of equal ends images first; then in the order of the table. */
 function sweepOrder(table: LayerTable): Int32Array {
-  const { lsnEnd } = table;
-  const order = Int32Array.from({ length: table.count }, (_, layer) => layer);
-  const isImage = (layer: number): number => (table.isImage(layer) ? 1 : 0);
-  return order.sort(
-    (left, right) =>
-      (lsnEnd[right] ?? 0) - (lsnEnd[left] ?? 0) || isImage(right) - isImage(left) || left - right,
-  );
+  const { lsnEnd, count } = table;
+  const words = new Uint32Array(2 * count);
+  for (let layer = 0; layer < count; layer += 1) {
+    words[2 * layer] = ~(lsnEnd[layer] ?? 0);
+    words[2 * layer + 1] = table.isImage(layer) ? 0 : 1;
+  }
+  return sortRows(words, 2);
 }

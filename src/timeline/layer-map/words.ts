@@ -3,6 +3,7 @@
  * A key has four words, an LSN two. Rows are replaced by their ranks among the distinct values, so
  * that everything else compares small integers.
  */
+import { sortRows } from './sort-rows.ts';
 
 /** Distinct rows in ascending order, and the rank of each original row among them. */
 export interface Ranked {
@@ -17,9 +18,7 @@ export interface Ranked {
 /** Ranks the rows of `width` words. */
 export function rankRows(words: Uint32Array, width: number): Ranked {
   const count = words.length / width;
-  const sorted = new Int32Array(count);
-  for (let row = 0; row < count; row += 1) sorted[row] = row;
-  sorted.sort((left, right) => compareRows(words, left, words, right, width) || left - right);
+  const sorted = sortRows(words, width);
   const ranks = new Int32Array(count);
   const firstRow = new Int32Array(count);
   let distinct = 0;
