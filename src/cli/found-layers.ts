@@ -1,8 +1,8 @@
 /** The layers that `verify` reads: paths and URLs that are given, and what lies below directories and S3 prefixes. */
 import { type FoundFile, findLayers, kindOfName } from '../layers/find-layers.ts';
-import { isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
+import { isPrefix, isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
 
-/** In the order of the arguments; objects below a prefix, which ends with `/`, in byte order of their keys. */
+/** In the order of the arguments; objects below a prefix in byte order of their keys. */
 export async function* foundLayers(
   paths: readonly string[],
   options: RemoteOptions,
@@ -19,14 +19,15 @@ async function* foundObjects(
   options: RemoteOptions,
   signal: AbortSignal,
 ): AsyncGenerator<FoundFile> {
-  const { store, key, canList } = await remotePlace(url, options);
-  const isPrefix = canList && (key === '' || key.endsWith('/'));
-  if (!isPrefix) {
+  const place = await remotePlace(url, options);
+  if (!(await isPrefix(place, signal))) {
     yield { kind: 'layer', path: url };
     return;
   }
+  const { store, key } = place;
   const { pathOfObject } = await import('../object-store/object-store.ts');
-  for await (const item of store.list(key, { signal })) {
+  const prefix = key === '' || key.endsWith('/') ? key : `${key}/`;
+  for await (const item of store.list(prefix, { signal })) {
     if (!('key' in item)) continue;
     const kind = kindOfName(item.key.slice(item.key.lastIndexOf('/') + 1));
     yield { kind, path: pathOfObject(store, item.key) };

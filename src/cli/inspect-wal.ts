@@ -21,6 +21,7 @@ import { formatBytes, formatSize } from './human.ts';
 import { encodeJson, type Json } from './json.ts';
 import type { Output } from './output.ts';
 import { isUrl } from './remote-source.ts';
+import { shownPath } from './shown-path.ts';
 import { writeProperties } from './table.ts';
 
 /** Whether a file, or the object of a URL, is WAL: by its name, else by the magic of its first page. */
@@ -105,7 +106,7 @@ function nameMatches(file: string, { timelineId, lsn, segment }: WalPageHeader):
 function segmentJson({ file, size, header, firstRecord, matches }: InspectedSegment): Json {
   const { segment, lsn } = header;
   return {
-    path: file,
+    path: shownPath(file),
     kind: 'wal',
     size,
     pg_version: header.majorVersion,
@@ -122,7 +123,7 @@ function segmentJson({ file, size, header, firstRecord, matches }: InspectedSegm
 async function describeSegment(output: Output, inspected: InspectedSegment): Promise<void> {
   const { file, size, header, firstRecord, matches } = inspected;
   const { segment, lsn } = header;
-  await output.write(`${paint(output, 'bold', printable(file))}\n`);
+  await output.write(`${paint(output, 'bold', printable(shownPath(file)))}\n`);
   const end = segment === undefined ? undefined : lsn + BigInt(segment.segmentSize);
   await writeProperties(output, [
     ['kind', `${paint(output, 'cyan', 'WAL')} segment of Postgres ${header.majorVersion}`],

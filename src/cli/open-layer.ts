@@ -17,6 +17,7 @@ import type { Context } from './context.ts';
 import { refuseInputAsOutput, STANDARD_OUTPUT } from './output-paths.ts';
 import { layerInput, type RemoteOptions } from './remote-source.ts';
 import { limitOptions, type ReadLimits } from './shared-options.ts';
+import { shownPath } from './shown-path.ts';
 import type { ValueFilter } from './value-record.ts';
 
 export type AnyLayerReader = DeltaLayerReader | ImageLayerReader;
@@ -133,6 +134,6 @@ export function warnOfSalvaged(
 }
 
 function warnOfSummary(context: Context, file: string, summary: LayerSummary): void {
-  if (nameMatches(file, summary) !== false) return;
+  if (nameMatches(shownPath(file), summary) !== false) return;
   context.reporter.warning('the name of the file disagrees with its summary', file);
 }

@@ -39,6 +39,23 @@ export async function remotePlace(url: string, options: RemoteOptions): Promise<
   return { store: s3Store({ bucket, addressing }), key, canList: true };
 }
 
+/**
+ * Whether an S3 URL names what lies below it: it ends with a slash, or there is no such object, but objects below
+ * it. No request is made for a bucket, a slash at the end and the name of a layer. Throws as the store.
+ */
+export async function isPrefix(
+  { store, key, canList }: RemotePlace,
+  signal?: AbortSignal | undefined,
+): Promise<boolean> {
+  if (!canList) return false;
+  if (key === '' || key.endsWith('/')) return true;
+  const { isLayerKey } = await import('../timeline/timeline-layout.ts');
+  if (isLayerKey(key.slice(key.lastIndexOf('/') + 1))) return false;
+  if ((await store.head(key, { signal })) !== undefined) return false;
+  for await (const _ of store.list(`${key}/`, { delimiter: '/', signal })) return true;
+  return false;
+}
+
 /** The directory itself, or the prefix that an `s3:` URL names. Throws `usage` for a web server. */
 export async function outputTarget(
   out: string,

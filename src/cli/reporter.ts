@@ -9,6 +9,7 @@ import { paint } from './colour.ts';
 import { encodeJson, type Json } from './json.ts';
 import type { Output } from './output.ts';
 import { Progress, type ProgressOptions } from './progress.ts';
+import { shownError, shownPath } from './shown-path.ts';
 
 export type Audience = 'people' | 'programs';
 
@@ -28,7 +29,8 @@ export class Reporter {
     if (this.audience === 'programs') {
       this.#line(encodeJson({ error: errorJson(error) }));
     } else if (isStorageError(error)) {
-      this.#line(`${paint(this.#stderr, 'red', `error[${error.code}]:`)} ${error.message}`);
+      const { message } = shownError(error);
+      this.#line(`${paint(this.#stderr, 'red', `error[${error.code}]:`)} ${message}`);
     } else {
       this.#line(`${paint(this.#stderr, 'red', 'internal error:')} ${stackOf(error)}`);
     }
@@ -49,7 +51,8 @@ export class Reporter {
     if (this.audience === 'people') this.#stderr.post(text);
   }
 
-  warning(message: string, path?: string): void {
+  warning(message: string, about?: string): void {
+    const path = about === undefined ? undefined : shownPath(about);
     if (this.audience === 'programs') {
       this.#line(encodeJson({ warning: { message: printable(message), path } }));
       return;
@@ -88,7 +91,7 @@ export function errorJson(error: unknown): Json {
 }
 
 export function storageErrorJson(error: StorageError): Json {
-  const { code, message, path, offset, key, lsn } = error;
+  const { code, message, path, offset, key, lsn } = shownError(error);
   return { code, message, path, offset, key, lsn };
 }
 

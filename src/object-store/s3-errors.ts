@@ -90,7 +90,14 @@ export function errorOfFailure(
   const actual = [`status ${status}`, code, message].filter((part) => part !== '').join(' ');
   if (code === 'NoSuchKey') return notFoundError(path);
   if (code === 'NoSuchBucket') {
-    return new StorageError('io', { what: `no bucket ${bucket}`, path, actual });
+    // No object is absent because of it: the name or the endpoint may be wrong.
+    const expected = 'the name of a bucket of this endpoint';
+    return new StorageError('io', {
+      what: `bucket ${bucket} does not exist`,
+      path,
+      expected,
+      actual,
+    });
   }
   if (PASSING.has(code) || status >= 500 || status === 429 || status === 408) {
     const what = 'the store is not available';

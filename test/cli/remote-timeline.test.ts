@@ -140,6 +140,22 @@ describe('a timeline as the source of a command for layers', () => {
     expect([result.status, result.stdout]).toEqual([1, '{"found":false}\n']);
   });
 
+  test('get finds a timeline below a prefix without a slash at its end', async () => {
+    await served();
+    const place = `${BUCKET}${PLACE}`;
+    const [bare, slash] = [
+      await runCli(['get', place, ...KEY, '--json']),
+      await runCli(['get', `${place}/`, ...KEY, '--json']),
+    ];
+    expect(bare).toEqual(slash);
+    expect(JSON.parse(bare.stdout)).toMatchObject({ found: true });
+    const dumped = await runCli(['dump', place, '--ndjson']);
+    expect([dumped.status, parseError(dumped)['code']]).toEqual([2, 'usage']);
+    const missing = await runCli(['get', `${BUCKET}missing`, ...KEY, '--json']);
+    expect([missing.status, missing.stdout]).toEqual([3, '']);
+    expect(parseError(missing)['code']).toBe('not-found');
+  });
+
   test.each([
     [root, 3],
     [BUCKET, 2],

@@ -66,6 +66,32 @@ describe('a layer in S3', () => {
     expect(parseError(result)).toMatchObject({ code });
   });
 
+  test('a bucket that does not exist is told apart from an object that is not there', async () => {
+    await served();
+    const { stderr, status } = await runCli(['ls', 's3://other/tenants/', '--ndjson']);
+    expect(status).toBe(3);
+    expect(stderr).toContain('bucket other does not exist');
+    expect(stderr).toContain('NoSuchBucket');
+  });
+
+  test('below a prefix is verified, with a slash at the end or without', async () => {
+    const { server } = await served();
+    server.put('timelines-2/other', new Uint8Array(1));
+    for (const prefix of ['timelines', 'timelines/']) {
+      const result = await runCli(['verify', `s3://layers/${prefix}`, '--ndjson']);
+      expect(result.status).toBe(0);
+      expect(parseLines(result.stdout)).toMatchObject([{ ok: true }]);
+      expect(result.stderr).toBe('');
+    }
+  });
+
+  test('an object of a name that is also a prefix is read', async () => {
+    const { server } = await served();
+    server.put('timelines', readFileSync(PAGES));
+    const result = await runCli(['verify', 's3://layers/timelines', '--ndjson']);
+    expect(parseLines(result.stdout)).toMatchObject([{ path: 's3://layers/timelines', ok: true }]);
+  });
+
   test('without credentials is denied', async () => {
     const { url } = await served();
     vi.stubEnv('AWS_ACCESS_KEY_ID', '');
@@ -102,8 +128,34 @@ describe('a layer on a web server', () => {
     server.isOpen = true;
     const result = await runCli(['inspect', url, '--json']);
     expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(parseLines(result.stdout)[0]).toMatchObject({
+      path: `${server.endpoint}/layers/timelines/${basename(PAGES)}`,
+      name_matches: true,
+    });
     const verified = await runCli(['verify', url, '--ndjson']);
     expect(verified.stdout).not.toContain('secret');
     expect(parseLines(verified.stdout)[0]).toMatchObject({ ok: true });
+  });
+
+  test.each([
+    ['inspect', []],
+    ['inspect', ['--json']],
+    ['dump', ['--ndjson']],
+    ['get', ['rel=1663/5/16384', 'blkno=1']],
+    ['get', ['rel=1663/5/16384', 'blkno=1', '--json']],
+    ['verify', []],
+    ['ls', []],
+    ['export', ['page']],
+  ])('%s %j tells no user, no password and no query of a URL', async (command, words) => {
+    const { server } = await served();
+    server.isOpen = true;
+    const { host } = new URL(server.endpoint);
+    for (const file of [`timelines/${basename(PAGES)}`, 'missing']) {
+      const url = `http://somebody:hidden@${host}/layers/${file}?X-Amz-Signature=secret#hidden`;
+      const given =
+        command === 'export' ? ['export', 'page', url, ...KEY, '--json'] : [command, url, ...words];
+      const { stdout, stderr } = await runCli(given);
+      expect(stdout + stderr).not.toMatch(/secret|hidden|somebody/);
+    }
   });
 });

@@ -83,7 +83,7 @@ export async function dump(
   options: DumpOptions,
 ): Promise<ExitStatus> {
   const { isTimelineArgument } = await import('../source-place.ts');
-  if (await isTimelineArgument(file)) {
+  if (await isTimelineArgument(file, { ...options, signal: context.signal })) {
     // A path where a layer is wanted could not be looked into; a URL that ends in a slash is wrong usage.
     throw new StorageError(isUrl(file) ? 'usage' : 'io', {
       what: 'dump prints one layer: for a timeline see ls for its layers, find for a key',

@@ -70,7 +70,8 @@ export async function get(
   const filter = await filterOf(options);
   const wanted = { key: parseKeyWords(words), lsn: options.lsn, filter };
   if (options.raw) refuseTerminal(context.stdout);
-  const isTimeline = await isTimelineArgument(file);
+  const { signal } = context;
+  const isTimeline = await isTimelineArgument(file, { ...options, signal });
   const read = isTimeline
     ? await readFromTimeline(context, { file, ...wanted }, options)
     : await readFromLayer(context, { file, ...wanted }, options);

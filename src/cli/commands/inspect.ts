@@ -12,6 +12,7 @@ import { encodeJson, type Json } from '../json.ts';
 import type { Output } from '../output.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { formatOf, OBJECT_FORMAT } from '../shared-options.ts';
+import { shownPath } from '../shown-path.ts';
 import { writeProperties } from '../table.ts';
 
 const OPTIONS = { ...OBJECT_FORMAT, ...REMOTE_OPTIONS };
@@ -47,7 +48,7 @@ export async function inspect(
   await using reader = await openForSalvage(file, { ...options, signal: context.signal });
   const { claimedSummary: summary, placeError, size, summaryError } = reader;
   if (summary === undefined) throw summaryError;
-  const matches = nameMatches(file, summary);
+  const matches = nameMatches(shownPath(file), summary);
   const inspected = { file, size, summary, matches };
   if (formatOf(options) === 'people') await describeLayer(context.stdout, inspected);
   else await context.stdout.write(`${encodeJson(layerJson(inspected))}\n`);
@@ -68,7 +69,7 @@ function layerJson({ file, size, summary, matches }: Inspected): Json {
       ? { lsn_start: formatLsn(summary.lsnRange.start), lsn_end: formatLsn(summary.lsnRange.end) }
       : { lsn: formatLsn(summary.lsn) };
   return {
-    path: file,
+    path: shownPath(file),
     kind: summary.kind,
     size,
     format_version: summary.formatVersion,
@@ -93,7 +94,7 @@ async function describeLayer(
         `${formatPgLsn(summary.lsnRange.end)} (not included)`
       : formatPgLsn(summary.lsn);
   const { indexStartBlock, indexRootBlock } = summary;
-  await output.write(`${paint(output, 'bold', printable(file))}\n`);
+  await output.write(`${paint(output, 'bold', printable(shownPath(file)))}\n`);
   await writeProperties(output, [
     [
       'kind',

@@ -53,7 +53,7 @@ export function addVerify({ program, runner }: CommandParents): void {
     .description('Read every block and every blob, and report what is wrong.')
     .argument(
       '<path...>',
-      'layer files, directories to search, URLs of layers, or s3://BUCKET/PREFIX/',
+      'layer files, directories to search, URLs of layers, or s3://BUCKET/PREFIX',
     )
     .action((paths: string[], options: VerifyOptions) =>
       runner((context) => verify(context, paths, options)),
@@ -61,7 +61,7 @@ export function addVerify({ program, runner }: CommandParents): void {
   addExamples(command, [
     ['layerfile verify FILE', 'one file'],
     ['layerfile verify tenants --ndjson -j 4', 'all layers below a directory, four at a time'],
-    ['layerfile verify s3://BUCKET/PREFIX/ --ndjson', 'all layers below a prefix that ends with /'],
+    ['layerfile verify s3://BUCKET/PREFIX --ndjson', 'all layers below a prefix'],
     ['layerfile verify FILE --page-checksums', 'a layer of an imported cluster with checksums'],
   ]);
   command.addHelpText(
