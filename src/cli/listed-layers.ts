@@ -44,8 +44,29 @@ export async function listedLayers(
     for (const layer of reconciled) layers.push(listed(layer, survey, visible));
   }
   // Those of one survey are in order.
-  if (surveys.length > 1) layers.sort((left, right) => (left.name < right.name ? -1 : 1));
-  return layers;
+  if (surveys.length < 2) return layers;
+  return oncePerObject(layers).sort((left, right) => (left.name < right.name ? -1 : 1));
+}
+
+/** After a split, the shards have the layers of their parent in common. */
+function oncePerObject(layers: readonly ListedLayer[]): ListedLayer[] {
+  const byObject = new Map<string, ListedLayer>();
+  for (const layer of layers) {
+    const object = `${layer.name} ${layer.generation} ${layer.shard}`;
+    const other = byObject.get(object) ?? layer;
+    byObject.set(object, {
+      ...layer,
+      inIndex: either(other.inIndex, layer.inIndex),
+      present: either(other.present, layer.present),
+      visible: either(other.visible, layer.visible),
+    });
+  }
+  return [...byObject.values()];
+}
+
+function either(left: boolean | null, right: boolean | null): boolean | null {
+  if (left === true || right === true) return true;
+  return left === null ? null : right;
 }
 
 /** Of names alone, nothing else is known. Throws `invalid-input` for what is not a layer's name. */

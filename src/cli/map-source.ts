@@ -145,7 +145,7 @@ function merged(parts: readonly ShardSnapshot[]): Omit<Snapshot, 'label'> {
   const durable = lsnsOf('diskConsistentLsn');
   return {
     layers: parts.flatMap(({ shard, snapshot }) =>
-      Array.from(snapshot.layers, (layer) => ({ ...layer, shard })),
+      Array.from(snapshot.layers, (layer) => ({ ...layer, shard, writer: layer.shard ?? '0000' })),
     ),
     // Up to the lowest, the layers of all shards have everything.
     diskConsistentLsn: durable.length === parts.length ? durable[0] : undefined,
@@ -166,10 +166,9 @@ async function snapshotsOf(
   signal: AbortSignal,
 ): Promise<SnapshotStep[]> {
   const { prefix } = location;
-  const names: string[] = [];
-  for await (const item of store.list(`${prefix}${INDEX_NAME}`, { delimiter: '/', signal })) {
-    if ('key' in item) names.push(item.key.slice(prefix.length));
-  }
+  const { listFiles } = await import('../timeline/list-files.ts');
+  const files = await listFiles(store, prefix + INDEX_NAME, { signal });
+  const names = files.map(({ key }) => key.slice(prefix.length));
   const steps: SnapshotStep[] = [];
   for (const { name, generation } of indexesAmong(names)) {
     steps.push({ generation, snapshot: await readObject(store, prefix + name, signal) });

@@ -104,9 +104,9 @@ export {
   type RebuiltIndexPart,
   rebuildIndexPart,
 } from '../timeline/index-part/rebuild.ts';
+export type { KeyHole } from '../timeline/layer-map/holes.ts';
 export {
   type ImageSegment,
-  type KeyHole,
   LayerMap,
   type LayerMapOptions,
   type LayerVisibility,

@@ -10,14 +10,16 @@ import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
 import { formatLsn, type Lsn, MAXIMUM_LSN } from '../layers/lsn.ts';
 import { isCanonicalName } from '../layers/name-digits.ts';
 import { printable, shortened } from '../printable.ts';
+import { holesOf, type KeyHole } from '../timeline/layer-map/holes.ts';
 import { keyNumber } from '../timeline/layer-map/key-number.ts';
-import { LayerMap } from '../timeline/layer-map/layer-map.ts';
 import { LayerTable, MAXIMUM_LAYERS } from '../timeline/layer-map/layer-table.ts';
+import { visibleNames } from '../timeline/layer-map/visibility.ts';
 import { rowsUpTo } from '../timeline/layer-map/words.ts';
 import {
   columnsOf,
   columnsSize,
   encodeFacts,
+  isSameObject,
   type PageColumns,
   type PageDescription,
   type SnapshotColumns,
@@ -36,6 +38,8 @@ export interface PageContent {
   readonly description: PageDescription;
   /** The columns, as `columnsOf` reads them. */
   readonly columns: ArrayBuffer;
+  /** Layers, of which those that several shards read count once. */
+  readonly objectCount: number;
 }
 
 /** Collects the layers. Throws `too-large` for more layers than a layer map takes. */
@@ -45,7 +49,7 @@ export function collectLayers(title: string, snapshots: readonly Snapshot[]): Pa
   const layers = new DistinctLayers();
   const members = collected.map(({ layers: named }) => named.map((layer) => layers.add(layer)));
   const maps = collected.map(readMap);
-  const table = LayerTable.fromNames(layers.names, MAXIMUM_LAYERS);
+  const table = tableOfAll(collected, layers);
   const counts = {
     layers: layers.layers.length,
     keyBorders: table.borderCount,
@@ -74,7 +78,18 @@ export function collectLayers(title: string, snapshots: readonly Snapshot[]): Pa
     givenNames: givenNames(layers, rows),
     leftOut: leftOut.report(),
   };
-  return { description, columns };
+  const objectCount = views.facts.filter((facts) => !isSameObject(facts)).length;
+  return { description, columns, objectCount };
+}
+
+/** That of the only snapshot has the same names. */
+function tableOfAll(
+  [first, ...others]: readonly ReadSnapshot[],
+  { names }: DistinctLayers,
+): LayerTable {
+  const [only, ...more] = first?.tables.values() ?? [];
+  const isAll = only !== undefined && more.length === 0 && others.length === 0;
+  return isAll ? only : LayerTable.fromNames(names, MAXIMUM_LAYERS);
 }
 
 /** A layer with its canonical name. */
@@ -85,12 +100,13 @@ interface NamedLayer {
   readonly size: bigint | undefined;
   readonly generation: number | undefined;
   readonly shard: number;
+  readonly writer: number;
 }
 
 interface ReadSnapshot {
   readonly snapshot: Snapshot;
   /** By shard: a read asks one of them. */
-  readonly maps: ReadonlyMap<number, LayerMap>;
+  readonly tables: ReadonlyMap<number, LayerTable>;
   readonly layers: readonly NamedLayer[];
 }
 
@@ -109,15 +125,15 @@ function readSnapshot(snapshot: Snapshot, leftOut: LeftOutNames): ReadSnapshot {
       leftOut.add(layer.name, reasonOf(error));
     }
   }
-  const maps = new Map<number, LayerMap>();
-  for (const [shard, byName] of shards) maps.set(shard, mapOf(byName, leftOut));
-  return { snapshot, maps, layers: [...shards.values()].flatMap((named) => [...named.values()]) };
+  const tables = new Map<number, LayerTable>();
+  for (const [shard, byName] of shards) tables.set(shard, tableOf(byName, leftOut));
+  return { snapshot, tables, layers: [...shards.values()].flatMap((named) => [...named.values()]) };
 }
 
 /** Takes out what a layer map refuses; the layers are looked at one by one only if there is any. */
-function mapOf(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): LayerMap {
+function tableOf(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): LayerTable {
   try {
-    return LayerMap.fromNames(byName.keys());
+    return LayerTable.fromNames(byName.keys(), MAXIMUM_LAYERS);
   } catch (error) {
     if (!isStorageError(error, 'out-of-range')) throw error;
     for (const [canonical, { given }] of byName) {
@@ -128,22 +144,27 @@ function mapOf(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): LayerMap
         byName.delete(canonical);
       }
     }
-    return LayerMap.fromNames(byName.keys());
+    return LayerTable.fromNames(byName.keys(), MAXIMUM_LAYERS);
   }
 }
 
 const CANONICAL =
   /^([0-9A-F]{36}-[0-9A-F]{36}__[0-9A-F]{16}(?:-[0-9A-F]{16})?)(?:(?:-v1)?-([0-9a-f]{8}))?$/;
 
-function readLayer({ name, size, generation, shard }: SnapshotLayer): NamedLayer {
+function readLayer({ name, size, generation, shard, writer = shard }: SnapshotLayer): NamedLayer {
   const read: ReadName = isCanonicalName(name) ? { canonical: name } : readOtherName(name);
   return {
     canonical: read.canonical,
     given: read.given,
     size: size === undefined ? undefined : BigInt(size),
     generation: generation ?? read.generation,
-    shard: shard === undefined ? 0 : Number.parseInt(shard, 16) & 0xffff,
+    shard: shardNumber(shard),
+    writer: shardNumber(writer),
   };
+}
+
+function shardNumber(shard: string | undefined): number {
+  return shard === undefined ? 0 : Number.parseInt(shard, 16) & 0xffff;
 }
 
 type ReadName = Pick<NamedLayer, 'canonical'> & Partial<Pick<NamedLayer, 'given' | 'generation'>>;
@@ -199,7 +220,10 @@ function mayBeSame(left: NamedLayer, right: NamedLayer): boolean {
   const isListed = left.size === undefined || right.size === undefined;
   if (!isListed) {
     return (
-      left.size === right.size && left.generation === right.generation && left.shard === right.shard
+      left.size === right.size &&
+      left.generation === right.generation &&
+      left.shard === right.shard &&
+      left.writer === right.writer
     );
   }
   const generations = [left.generation, right.generation];
@@ -207,8 +231,20 @@ function mayBeSame(left: NamedLayer, right: NamedLayer): boolean {
 }
 
 /** What is known of a layer. */
-function known({ size, generation, shard }: NamedLayer): Partial<NamedLayer> {
-  return { size, ...(generation === undefined ? {} : { generation }), shard };
+function known({ size, generation, shard, writer }: NamedLayer): Partial<NamedLayer> {
+  return { size, ...(generation === undefined ? {} : { generation }), shard, writer };
+}
+
+/** Whether two shards read one object, which a third may have written: before a split, their parent. */
+function isOneObject(left: NamedLayer | undefined, right: NamedLayer | undefined): boolean {
+  if (left === undefined || right === undefined) return false;
+  return (
+    left.canonical === right.canonical &&
+    left.writer === right.writer &&
+    left.shard !== right.shard &&
+    left.size === right.size &&
+    left.generation === right.generation
+  );
 }
 
 /** Fills the columns in the order of the table. Returns: for each distinct layer its row. */
@@ -228,7 +264,10 @@ function fillColumns(views: PageColumns, table: LayerTable, distinct: DistinctLa
   const { layers, nameOf } = distinct;
   const placeOf = (layer: number): number => place[nameOf[layer] ?? 0] ?? 0;
   const order = Int32Array.from(layers, (_, layer) => layer).sort(
-    (left, right) => placeOf(left) - placeOf(right) || left - right,
+    (left, right) =>
+      placeOf(left) - placeOf(right) ||
+      (layers[left]?.writer ?? 0) - (layers[right]?.writer ?? 0) ||
+      left - right,
   );
   const rows = new Int32Array(layers.length);
   order.forEach((layer, row) => {
@@ -243,8 +282,11 @@ function fillColumns(views: PageColumns, table: LayerTable, distinct: DistinctLa
     views.sizes[2 * row + 1] = Number((size ?? 0n) >> 32n);
     views.generations[row] = generation ?? 0;
     views.shards[row] = shard ?? 0;
-    const has = { size: size !== undefined, generation: generation !== undefined };
-    views.facts[row] = encodeFacts(table.levels[at] ?? 0, has);
+    views.facts[row] = encodeFacts(table.levels[at] ?? 0, {
+      hasSize: size !== undefined,
+      hasGeneration: generation !== undefined,
+      isSameObject: isOneObject(layers[order[row - 1] ?? -1], layers[layer]),
+    });
   });
   return rows;
 }
@@ -252,29 +294,31 @@ function fillColumns(views: PageColumns, table: LayerTable, distinct: DistinctLa
 interface ReadMap {
   /** For each layer of the snapshot. */
   readonly isVisible: readonly boolean[];
-  readonly holes: ReturnType<LayerMap['holes']>;
+  readonly holes: readonly KeyHole[];
 }
 
 /** What the layer maps say about one snapshot. */
-function readMap({ snapshot, maps, layers }: ReadSnapshot): ReadMap {
+function readMap({ snapshot, tables, layers }: ReadSnapshot): ReadMap {
   const lastLsn = snapshot.lastLsn ?? snapshot.diskConsistentLsn ?? MAXIMUM_LSN;
   const readPoints = [lastLsn, ...(snapshot.branchLsns ?? [])];
   const visible = new Map<number, ReadonlySet<string>>();
-  for (const [shard, map] of maps) visible.set(shard, new Set(map.visibility(readPoints).visible));
-  const ofAll = maps.get(0);
+  for (const [shard, table] of tables) visible.set(shard, visibleNames(table, readPoints));
+  const ofAll = tables.get(0);
   return {
     isVisible: layers.map(
       ({ canonical, shard }) => (visible.get(shard) ?? visible.get(0))?.has(canonical) === true,
     ),
-    holes: (ofAll !== undefined && maps.size === 1 ? ofAll : mapOfAll(layers)).holes(
+    holes: holesOf(
+      ofAll !== undefined && tables.size === 1 ? ofAll : tableOfShards(layers),
       MINIMUM_HOLE_KEYS,
     ),
   };
 }
 
 /** A hole of a timeline is one of all its shards. */
-function mapOfAll(layers: readonly NamedLayer[]): LayerMap {
-  return LayerMap.fromNames(new Set(layers.map(({ canonical }) => canonical)));
+function tableOfShards(layers: readonly NamedLayer[]): LayerTable {
+  const names = new Set(layers.map(({ canonical }) => canonical));
+  return LayerTable.fromNames(names, MAXIMUM_LAYERS);
 }
 
 interface SnapshotContent {

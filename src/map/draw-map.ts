@@ -30,14 +30,14 @@ export interface MapOptions {
 /** A page, and what it shows. */
 export interface DrawnMap {
   readonly html: string;
-  /** How many layers there are in all snapshots. */
+  /** How many layers there are in all snapshots; what several shards read counts once. */
   readonly layers: number;
   readonly leftOut: LeftOut;
 }
 
 /** Draws a timeline. Throws `too-large` for more layers than a layer map takes. */
 export function drawMap({ title, snapshots, assets }: MapOptions): DrawnMap {
-  const { description, columns } = collectLayers(title, snapshots);
+  const { description, columns, objectCount } = collectLayers(title, snapshots);
   const { script, style } = assets;
   assert(!/<\/script|<!--/i.test(script), 'the program of the page does not end its element');
   assert(!/<\/style/i.test(style), 'the style sheet of the page does not end its element');
@@ -70,7 +70,7 @@ ${PAGE_BODY}<script type="application/json" id="description">${escapeJson(descri
 </body>
 </html>
 `;
-  return { html, layers: description.layers, leftOut: description.leftOut };
+  return { html, layers: objectCount, leftOut: description.leftOut };
 }
 
 function hashOf(text: string): string {

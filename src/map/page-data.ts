@@ -8,7 +8,8 @@
  *   size             2 x u32 a layer   low and high half
  *   generation       u32 a layer
  *   shard            u16 a layer       number and count, a byte each
- *   facts            u8 a layer        bits 0-1 the level; 2 has a size; 3 has a generation
+ *   facts            u8 a layer        bits 0-1 the level; 2 has a size; 3 has a generation; 4 is the same
+ *                                      object as the layer before it, which another shard reads
  *
  * and for each snapshot
  *
@@ -31,6 +32,7 @@ export type Level = (typeof LEVELS)[number];
 const LEVEL_BITS = 0b11;
 const HAS_SIZE = 0b100;
 const HAS_GENERATION = 0b1000;
+const IS_SAME_OBJECT = 0b1_0000;
 
 /** The description of a snapshot. LSNs are 16 hex digits. */
 export interface SnapshotDescription {
@@ -103,12 +105,26 @@ export function columnsOf(buffer: ArrayBuffer, counts: Counts): PageColumns {
   return takeColumns(new Cursor(buffer), counts);
 }
 
+/** What a byte says of a layer beside its level. */
+export interface LayerFacts {
+  readonly hasSize: boolean;
+  readonly hasGeneration: boolean;
+  readonly isSameObject: boolean;
+}
+
 /** The facts of a layer, as a byte. */
-export function encodeFacts(
-  level: number,
-  has: { readonly size: boolean; readonly generation: boolean },
-): number {
-  return level | (has.size ? HAS_SIZE : 0) | (has.generation ? HAS_GENERATION : 0);
+export function encodeFacts(level: number, facts: LayerFacts): number {
+  return (
+    level |
+    (facts.hasSize ? HAS_SIZE : 0) |
+    (facts.hasGeneration ? HAS_GENERATION : 0) |
+    (facts.isSameObject ? IS_SAME_OBJECT : 0)
+  );
+}
+
+/** Whether the layer is the same object as the one before it. */
+export function isSameObject(facts: number): boolean {
+  return (facts & IS_SAME_OBJECT) !== 0;
 }
 
 /** The number of a layer's level. */

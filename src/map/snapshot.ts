@@ -11,6 +11,8 @@ export interface SnapshotLayer {
   readonly generation?: number | undefined;
   /** Number and count of the shard, such as `0104`; default: unsharded. */
   readonly shard?: string | undefined;
+  /** The shard that wrote it, if another one reads it; default: `shard`. */
+  readonly writer?: string | undefined;
 }
 
 /** The layers of a timeline at one time. */

@@ -1,10 +1,12 @@
 /** Commands that see the shards of a timeline as one. */
 import { mkdtempSync, rmSync } from 'node:fs';
-import { cp, mkdir } from 'node:fs/promises';
+import { cp, mkdir, readdir } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readMapSource } from '../../src/cli/map-source.ts';
+import { collectLayers } from '../../src/map/collect-layers.ts';
+import { Model } from '../../src/map/page/model.ts';
 import { readLines, unpackTimelines } from '../support/golden-timelines.ts';
 import { copySharded } from '../support/sharded-timelines.ts';
 import { parseLines, runCli } from './support.ts';
@@ -98,4 +100,44 @@ test('after a split, the shards of the highest count that are all there are seen
   const child = `${TENANT}-0004`;
   await cp(join(cut, 'tenants', `${TENANT}-0002`), join(split, child), { recursive: true });
   expect(shardsOf(await linesOf('ls', join(root, 'split')))).toEqual(SHARDS);
+});
+
+describe('after a split whose children still have the layers of their parent', () => {
+  const split = join(root, 'split-in-place');
+  let layerCount = 0;
+
+  beforeAll(async () => {
+    await cp(whole, split, { recursive: true });
+    const parent = join(split, 'tenants', TENANT, 'timelines', TIMELINE);
+    const names = await readdir(parent);
+    const index = names.find((name) => name.startsWith('index_part')) ?? '';
+    layerCount = names.length - 1;
+    for (const shard of SHARDS) {
+      const child = join(split, 'tenants', `${TENANT}-${shard}`, 'timelines', TIMELINE);
+      await mkdir(child, { recursive: true });
+      await cp(join(parent, index), join(child, index));
+    }
+  });
+
+  test('ls lists each layer once', async () => {
+    const lines = await linesOf('ls', split);
+    expect(lines).toHaveLength(layerCount);
+    expect(lines.every(({ present, in_index }) => present === true && in_index === true)).toBe(
+      true,
+    );
+    expect(lines.some(({ visible }) => visible === true)).toBe(true);
+  });
+
+  test('map counts each layer once, whatever shard reads it', async () => {
+    const { signal } = new AbortController();
+    const stdin = async function* () {};
+    const source = await readMapSource({ signal, stdin }, split, { timeline: TIMELINE });
+    const { description, columns, objectCount } = collectLayers('split', source.snapshots);
+    expect(objectCount).toBe(layerCount);
+    const model = new Model(description, columns);
+    expect(model.count).toBe(2 * layerCount);
+    expect(model.amountOf('kept', 'added').layers).toBe(layerCount);
+    const sizes = (await linesOf('ls', split)).map(({ size }) => BigInt(Number(size)));
+    expect(model.amountOf('kept').bytes).toBe(sizes.reduce((sum, size) => sum + size, 0n));
+  });
 });

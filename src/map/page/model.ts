@@ -10,6 +10,7 @@ import {
   columnsOf,
   hasGeneration,
   hasSize,
+  isSameObject,
   LEVELS,
   type Level,
   levelNumber,
@@ -141,14 +142,20 @@ export class Model {
     return `${keys}__${start}-${formatLsn(this.endLsn(row))}`;
   }
 
-  /** How many layers changed so since the snapshot before; of `kept` and `added` those in it. */
+  /**
+   * How many layers changed so since the snapshot before; of `kept` and `added` those in it. What several shards
+   * read counts once.
+   */
   amountOf(...changes: readonly Change[]): Amount {
     let layers = 0;
     let ofUnknownSize = 0;
     let bytes = 0n;
+    let isCounted = false;
     for (let row = 0; row < this.count; row += 1) {
+      if (!isSameObject(this.columns.facts[row] ?? 0)) isCounted = false;
       const change = this.changeOf(row);
-      if (change === undefined || !changes.includes(change)) continue;
+      if (isCounted || change === undefined || !changes.includes(change)) continue;
+      isCounted = true;
       layers += 1;
       const size = this.size(row);
       if (size === undefined) ofUnknownSize += 1;

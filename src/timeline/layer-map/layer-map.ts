@@ -21,8 +21,9 @@ import { compareKeys, formatKey, type Key, type KeyRange } from '../../layers/ke
 import { ALL_LSNS, checkLsn, type Lsn, type LsnRange } from '../../layers/lsn.ts';
 import { Coverage, NONE } from './coverage.ts';
 import { countStackedDeltas } from './delta-count.ts';
+import { holesOf, type KeyHole } from './holes.ts';
 import { ImageNodes } from './image-nodes.ts';
-import { keyNumber, keysBetween } from './key-number.ts';
+import { keyNumber } from './key-number.ts';
 import { type KeySpan, keySpan, partRange } from './key-span.ts';
 import { type LayerLevel, LayerTable, MAXIMUM_LAYERS } from './layer-table.ts';
 import { checkMemoryLayers, type MemoryLayer, memoryCandidate } from './memory-layers.ts';
@@ -83,14 +84,6 @@ export interface LayerVisibility {
   readonly visible: readonly string[];
   /** The others. */
   readonly covered: readonly string[];
-}
-
-/** Keys that lie in no image layer, and in no delta other than L0s. */
-export interface KeyHole {
-  /** The keys. */
-  readonly keyRange: KeyRange;
-  /** How many they are. */
-  readonly keys: bigint;
 }
 
 /** Gaps that the same delta and the same image cover. */
@@ -323,19 +316,7 @@ export class LayerMap {
    */
   holes(minimumKeys: number): KeyHole[] {
     checkCount('minimumKeys', minimumKeys, { from: 1 });
-    const holes: KeyHole[] = [];
-    let coveredUpTo = NONE;
-    for (const layer of this.#table.byStartKey()) {
-      if (this.#table.isL0(layer)) continue;
-      const start = this.#table.keyStart[layer] ?? 0;
-      if (coveredUpTo !== NONE && start > coveredUpTo) {
-        const keys = keysBetween(this.#table.keyWords, coveredUpTo, start);
-        const keyRange = this.#table.keyRange(coveredUpTo, start);
-        if (keys >= BigInt(minimumKeys)) holes.push({ keyRange, keys });
-      }
-      coveredUpTo = Math.max(coveredUpTo, this.#table.keyEnd[layer] ?? 0);
-    }
-    return holes;
+    return holesOf(this.#table, minimumKeys);
   }
 
   #describe(layer: number): MapLayer {
