@@ -36,7 +36,8 @@ export async function readForExport(
   await using timeline = await openSource(context, source, options);
   const lsn = request.lsn ?? timeline.lastLsn;
   warnOfCutoff(context, { timeline, lsn, source });
-  const plain = await timeline.readPage(key, lsn, { signal });
+  const reading = { belowGcCutoff: 'read', signal } as const;
+  const plain = await timeline.readPage(key, lsn, reading);
   if (onRedoInput !== undefined)
     await onRedoInput(await redoMessages(plain, timeline.facts.pgVersion));
   if (plain.kind !== 'needs-redo' || redoProgram === undefined) {
@@ -44,7 +45,7 @@ export async function readForExport(
   }
   const { RedoProcess } = await import('../timeline/wal-redo/redo-process.ts');
   await using redo: RedoRunner & AsyncDisposable = RedoProcess.start(redoProgram);
-  return pageOf(await timeline.readPage(key, lsn, { redo, signal }), { source, key, lsn });
+  return pageOf(await timeline.readPage(key, lsn, { ...reading, redo }), { source, key, lsn });
 }
 
 /** For a page that needs no redo: the page alone. */

@@ -1,11 +1,12 @@
 /** Finds and reads the index that a command is asked about, and lists the layers that one can be made of. */
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { StorageError } from '../errors.ts';
-import { isCommonPrefix, pathOfObject, readWhole } from '../object-store/object-store.ts';
+import { pathOfObject, readWhole } from '../object-store/object-store.ts';
 import { chooseIndex } from '../timeline/chosen-generation.ts';
 import type { Generation } from '../timeline/generation.ts';
 import { IndexPart, MAXIMUM_INDEX_SIZE } from '../timeline/index-part/index-part.ts';
 import type { ListedLayer } from '../timeline/index-part/rebuild.ts';
+import { listFiles } from '../timeline/list-files.ts';
 import { parseLocalTimelineFile } from '../timeline/local-name.ts';
 import type { SourcePlace } from '../timeline/open-timeline.ts';
 import { INDEX_NAME, indexGeneration, parseTimelineObject } from '../timeline/remote-path.ts';
@@ -62,7 +63,7 @@ export async function readIndex(
     return { path, generation, index, highest: generation, directory: undefined };
   }
   const { store } = place.root;
-  const files = await listFiles(place, source, signal);
+  const files = await listPlace(place, source, signal);
   const names = [...files.sizes.keys()];
   const chosen = place.indexName ?? chooseIndex(names, source.generation)?.name;
   if (chosen === undefined) {
@@ -98,7 +99,7 @@ export async function listTimeline(
     const expected = 'directory of a timeline, s3://BUCKET/PREFIX, or - for a listing';
     throw new StorageError('usage', { what, expected, actual: source.source });
   }
-  const { prefix, sizes } = await listFiles(place, source, context.signal);
+  const { prefix, sizes } = await listPlace(place, source, context.signal);
   refuseIndex([...sizes.keys()], pathOfObject(place.root.store, prefix));
   const layers: ListedLayer[] = [];
   for (const [name, size] of sizes) {
@@ -131,7 +132,7 @@ interface TimelineListing {
 }
 
 /** A directory without a timeline is listed itself. */
-async function listFiles(
+async function listPlace(
   place: SourcePlace,
   source: IndexSource,
   signal: AbortSignal,
@@ -141,11 +142,11 @@ async function listFiles(
     throw severalError('several shards: name the place of one', source.source, shards);
   }
   const prefix = shards[0]?.prefix ?? place.prefix;
-  const sizes = new Map<string, number>();
-  for await (const item of place.root.store.list(prefix, { delimiter: '/', signal })) {
-    if (!isCommonPrefix(item)) sizes.set(item.key.slice(prefix.length), item.size);
-  }
-  return { prefix, sizes };
+  const files = await listFiles(place.root.store, prefix, { signal });
+  return {
+    prefix,
+    sizes: new Map(files.map(({ key, size }) => [key.slice(prefix.length), size])),
+  };
 }
 
 /** Relative if the source is, so that what is printed reads like what was typed. */

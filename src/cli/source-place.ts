@@ -13,7 +13,7 @@ import {
   type TimelineLocation,
 } from '../timeline/timeline-layout.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
-import { isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
+import { isPrefix, isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
 
 /** What a source is. Nothing was read of it. */
 export type ArgumentPlace =
@@ -71,16 +71,16 @@ export async function shardsOfTimeline(
   signal: AbortSignal,
 ): Promise<TimelineLocation[]> {
   const found: TimelineLocation[] = [];
+  const names = new Set<string>();
   for await (const location of findTimelines(root.store, prefix, { tenant, timeline, signal })) {
     if (tenant !== undefined && (location.tenantId ?? tenant) !== tenant) continue;
     if (timeline !== undefined && (location.timelineId ?? timeline) !== timeline) continue;
     found.push(location);
+    names.add(formatLocation({ ...location, shard: undefined }));
+    // There may be any number.
+    if (names.size > LISTED_TIMELINES) break;
   }
-  const [first] = found;
-  const isOne = found.every(
-    ({ tenantId, timelineId }) => tenantId === first?.tenantId && timelineId === first?.timelineId,
-  );
-  if (isOne) return [...(chooseShards(found)?.locations.values() ?? found)];
+  if (names.size < 2) return [...(chooseShards(found)?.locations.values() ?? found)];
   throw severalError('several timelines: choose with --tenant and --timeline', source, found);
 }
 
@@ -95,11 +95,18 @@ export function severalError(
   return new StorageError('usage', { what: `${what} from ${listed}${more}`, path });
 }
 
-/** Whether a source of `get` or `dump` is a timeline, where an object under any name may be a layer. */
-export async function isTimelineArgument(source: string): Promise<boolean> {
+/**
+ * Whether a source of `get` or `dump` is a timeline, where an object under any name may be a layer. Throws as the
+ * store that a URL names.
+ */
+export async function isTimelineArgument(
+  source: string,
+  options: RemoteOptions & { readonly signal: AbortSignal },
+): Promise<boolean> {
   if (isUrl(source)) {
-    const path = source.replace(/[?#].*$/s, '');
-    return /^s3:\/\/[^/]+\/?$|^s3:.*\/$/is.test(path) || isIndexName(basename(path));
+    const place = await remotePlace(source, options);
+    const name = place.key.slice(place.key.lastIndexOf('/') + 1);
+    return isIndexName(name) || isPrefix(place, options.signal);
   }
   try {
     return (await stat(source)).isDirectory() || isIndexName(basename(source));

@@ -16,6 +16,7 @@ import type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts'
 import type { IndexPartFields } from './index-part/index-fields.ts';
 import { LayerFiles, type LayerPlace } from './layer-files.ts';
 import { LayerMap } from './layer-map/layer-map.ts';
+import { MAXIMUM_LAYERS } from './layer-map/layer-table.ts';
 import { chooseShards, factsOfShards, readStripeSize, type ShardSet } from './shard-set.ts';
 import {
   type StoredIndexPart,
@@ -104,8 +105,8 @@ const LISTED_TIMELINES = 20;
  *
  * @returns The timeline; close it when done.
  * @throws `not-found` if there is no timeline; `invalid-input` if there are several and none is chosen, with the
- * first of them in the message; `corrupt` for an index that cannot be read, or names a layer twice; `io`, `network`,
- * `denied`, `aborted`.
+ * first of them in the message; `corrupt` for an index that cannot be read, or names a layer twice; `too-large` for
+ * more than 2,097,152 files or names of layers; `io`, `network`, `denied`, `aborted`.
  *
  * @example
  * await using timeline = await openTimeline('/data/pageserver', { timeline: '5c4d…' });
@@ -366,6 +367,8 @@ async function noAncestor(): Promise<Timeline> {
 function timelineOfNames(names: Iterable<string>, options: OpenTimelineOptions): Timeline {
   const places = new Map<string, LayerPlace>();
   for (const name of names) {
+    // The layer map refuses them.
+    if (places.size > MAXIMUM_LAYERS) break;
     const canonical = formatLayerName({ ...parseLayerName(name), generation: undefined });
     places.set(canonical, {
       path: name,

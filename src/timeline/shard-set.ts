@@ -8,14 +8,10 @@
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
-import {
-  isCommonPrefix,
-  type ObjectStore,
-  pathOfObject,
-  readWhole,
-} from '../object-store/object-store.ts';
+import { type ObjectStore, pathOfObject, readWhole } from '../object-store/object-store.ts';
 import { parseTenantConfig } from '../write-once/tenant-config.ts';
 import { chooseManifest } from './chosen-generation.ts';
+import { listFiles } from './list-files.ts';
 import { DEFAULT_STRIPE_SIZE } from './shard-owner.ts';
 import { parseTenantManifest } from './tenant-manifest.ts';
 import { parseShardIndex, type ShardIndex, UNSHARDED } from './tenant-shard.ts';
@@ -77,10 +73,8 @@ async function stripeSizeBelow(
   { store, generation, signal }: StripeSizeRequest,
   prefix: string,
 ): Promise<number | undefined> {
-  const names: string[] = [];
-  for await (const item of store.list(prefix, { delimiter: '/', signal })) {
-    if (!isCommonPrefix(item)) names.push(item.key.slice(prefix.length));
-  }
+  const files = await listFiles(store, prefix, { signal });
+  const names = files.map(({ key }) => key.slice(prefix.length));
   const manifest = chooseManifest(names, generation)?.name;
   const name = manifest ?? names.find((found) => found === CONFIG_NAME);
   if (name === undefined) return undefined;

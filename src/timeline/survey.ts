@@ -1,7 +1,6 @@
 /** What lies where a timeline is: its index, its layers, what writers left, and what is none of these. */
 import { isStorageError, type StorageError } from '../errors.ts';
 import {
-  isCommonPrefix,
   type ObjectInfo,
   type ObjectStore,
   pathOfObject,
@@ -9,8 +8,9 @@ import {
 } from '../object-store/object-store.ts';
 import { chooseIndex } from './chosen-generation.ts';
 import { formatGenerationSuffix } from './generation.ts';
-import { IndexPart } from './index-part/index-part.ts';
+import { IndexPart, MAXIMUM_INDEX_SIZE } from './index-part/index-part.ts';
 import type { IndexLayer } from './index-part/layer-entry.ts';
+import { listFiles } from './list-files.ts';
 import { parseLocalTimelineFile } from './local-name.ts';
 import type { LayerFileRecord, LayerRecord } from './reconcile.ts';
 import { INDEX_NAME, indexGeneration, parseTimelineObject } from './remote-path.ts';
@@ -76,21 +76,20 @@ export interface SurveyRequest {
   readonly indexName?: string | undefined;
   /** Generation of the pageserver: newer indices are ignored. */
   readonly generation?: number | undefined;
+  /** More files than this are refused. Default: 2,097,152. */
+  readonly maximumFiles?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
-
-/** Far above the index of a timeline of a million layers. */
-const MAXIMUM_INDEX_LENGTH = 256 * 1024 * 1024;
 
 /**
  * Lists a timeline and reads its index.
  *
- * @throws As the store. An index that is damaged is part of the result.
+ * @throws As the store; `too-large` for too many files. An index that is damaged is part of the result.
  */
 export async function surveyTimeline(request: SurveyRequest): Promise<TimelineSurvey> {
   const { store, directory, location } = request;
   const { prefix } = location;
-  const files = await listFiles(request, prefix);
+  const files = await listFiles(store, prefix, request);
   const names = files.map(({ key }) => key.slice(prefix.length));
   const indexName = request.indexName ?? chooseIndex(names, request.generation)?.name;
   const kind = names.some(isIndex) ? 'remote' : 'local';
@@ -115,7 +114,7 @@ export async function surveyIndex(request: SurveyRequest, key: string): Promise<
 /** The index of a timeline alone; undefined without one, and for a damaged one. Throws as the store. */
 export async function surveyedIndex(request: SurveyRequest): Promise<SurveyedIndex | undefined> {
   const { prefix } = request.location;
-  const files = await listFiles(request, prefix + INDEX_NAME);
+  const files = await listFiles(request.store, prefix + INDEX_NAME, request);
   const names = files.map(({ key }) => key.slice(prefix.length));
   const chosen = chooseIndex(names, request.generation);
   return chosen && (await readIndex(request, prefix + chosen.name)).index;
@@ -139,7 +138,7 @@ const NO_INDEX: ReadIndex = { index: undefined, indexError: undefined };
 async function readIndex({ store, signal }: SurveyRequest, key: string): Promise<ReadIndex> {
   const path = pathOfObject(store, key);
   try {
-    const reading = { maximumLength: MAXIMUM_INDEX_LENGTH, signal };
+    const reading = { maximumLength: MAXIMUM_INDEX_SIZE, signal };
     const { bytes } = await readWhole(store, key, reading);
     const content = IndexPart.parse(bytes, { path });
     const named = indexGeneration(key.slice(key.lastIndexOf('/') + 1));
@@ -173,17 +172,6 @@ function recordOf([name, { fileSize, generation, shard }]: readonly [
     generation,
     shard: isUnsharded(shard) ? undefined : formatShardIndex(shard),
   };
-}
-
-async function listFiles(
-  { store, signal }: Pick<SurveyRequest, 'store' | 'signal'>,
-  prefix: string,
-): Promise<ObjectInfo[]> {
-  const files: ObjectInfo[] = [];
-  for await (const item of store.list(prefix, { delimiter: '/', signal })) {
-    if (!isCommonPrefix(item)) files.push(item);
-  }
-  return files;
 }
 
 type SortedFiles = Pick<TimelineSurvey, 'layers' | 'leftovers' | 'unknown'>;
@@ -251,7 +239,7 @@ async function layersOfOtherShards(
   for (const [shard, names] of wanted) {
     const prefix = shardPrefix(location, shard);
     if (prefix === undefined) continue;
-    const { layers } = sortFiles(store, prefix, await listFiles(request, prefix), 'remote');
+    const { layers } = sortFiles(store, prefix, await listFiles(store, prefix, request), 'remote');
     for (const layer of layers) {
       if (names.has(layer.name))
         found.push({ ...layer, shard: shard === '0000' ? undefined : shard });

@@ -7,7 +7,6 @@ import { isStorageError } from '../errors.ts';
 import { formatLayerName, type LayerName, parseLayerName } from '../layers/layer-name.ts';
 import { objectSource } from '../object-store/object-source.ts';
 import {
-  isCommonPrefix,
   type ObjectInfo,
   type ObjectStore,
   pathOfObject,
@@ -19,7 +18,8 @@ import { isFutureLayer } from './index-part/check.ts';
 import { IndexPart, MAXIMUM_INDEX_SIZE } from './index-part/index-part.ts';
 import type { IndexLayer } from './index-part/layer-entry.ts';
 import type { LayerPlace } from './layer-files.ts';
-import { indexGeneration } from './remote-path.ts';
+import { listFiles } from './list-files.ts';
+import { INDEX_NAME, indexGeneration } from './remote-path.ts';
 import { formatShardIndex } from './tenant-shard.ts';
 import { isIndexName, shardPrefix, type TimelineLocation } from './timeline-layout.ts';
 
@@ -50,15 +50,16 @@ export interface TimelineFilesRequest {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Throws as the store, and `corrupt` for an index that cannot be read. */
+/** Throws as the store, `too-large` for too many files, and `corrupt` for an index that cannot be read. */
 export async function readTimelineFiles(request: TimelineFilesRequest): Promise<TimelineFiles> {
   const { root, location, signal } = request;
   const { prefix } = location;
-  const listed = root.directory === undefined ? undefined : await listFiles(request, prefix);
+  const listed =
+    root.directory === undefined ? undefined : await listFiles(root.store, prefix, { signal });
   const indexName = request.indexName ?? (await chosenIndex(request, listed));
   if (indexName === undefined) {
     return {
-      places: placesOf(root, listed ?? (await listFiles(request, prefix)), prefix),
+      places: placesOf(root, listed ?? (await listFiles(root.store, prefix, { signal })), prefix),
       index: undefined,
       generation: undefined,
     };
@@ -80,20 +81,9 @@ async function chosenIndex(
   listed: readonly ObjectInfo[] | undefined,
 ): Promise<string | undefined> {
   const { prefix } = request.location;
-  const files = listed ?? (await listFiles(request, `${prefix}index_part.json`));
+  const files = listed ?? (await listFiles(request.root.store, prefix + INDEX_NAME, request));
   const names = files.map(({ key }) => key.slice(prefix.length)).filter(isIndexName);
   return chooseIndex(names, request.generation)?.name;
-}
-
-async function listFiles(
-  { root, signal }: TimelineFilesRequest,
-  prefix: string,
-): Promise<ObjectInfo[]> {
-  const files: ObjectInfo[] = [];
-  for await (const item of root.store.list(prefix, { delimiter: '/', signal })) {
-    if (!isCommonPrefix(item)) files.push(item);
-  }
-  return files;
 }
 
 /** Layers by their files. Of two files of one layer the last one counts, as for a pageserver. */

@@ -8,7 +8,14 @@ import {
 } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { checkKey, checkKeyRange, formatKey, type Key, type KeyRange } from '../layers/key.ts';
-import { ALL_LSNS, checkLsn, checkWantedLsns, type Lsn } from '../layers/lsn.ts';
+import {
+  ALL_LSNS,
+  checkLsn,
+  checkWantedLsns,
+  formatLsn,
+  formatPgLsn,
+  type Lsn,
+} from '../layers/lsn.ts';
 import { readDirectory, type TimelineDirectory } from './directory.ts';
 import type { Generation } from './generation.ts';
 import { historyOf } from './history.ts';
@@ -56,6 +63,11 @@ export interface HistoryOptions extends TimelineReadOptions {
 
 /** Options of `Timeline.readPage`. */
 export interface ReadPageOptions extends TimelineReadOptions {
+  /**
+   * `read`: also below the GC cutoff, where layers may be gone and what is found may be too old. Default: such a
+   * read is refused, as by a pageserver.
+   */
+  readonly belowGcCutoff?: 'refuse' | 'read' | undefined;
   /** Applies WAL records that only Postgres can apply. Default: such a page is `needs-redo`. */
   readonly redo?: RedoRunner | undefined;
 }
@@ -133,6 +145,11 @@ export interface TimelineParts {
 }
 
 const READ_OPTIONS: Record<keyof TimelineReadOptions, true> = { signal: true };
+const PAGE_OPTIONS: Record<keyof ReadPageOptions, true> = {
+  ...READ_OPTIONS,
+  redo: true,
+  belowGcCutoff: true,
+};
 const RECONSTRUCT_OPTIONS: Record<keyof ReconstructOptions, true> = {
   ...READ_OPTIONS,
   maximumBytes: true,
@@ -149,8 +166,6 @@ const RECONSTRUCT_OPTIONS: Record<keyof ReconstructOptions, true> = {
 export class Timeline {
   /** What is known of the timeline. */
   readonly facts: TimelineFacts;
-  /** Its layers, without those of its ancestors. Of a timeline that is read from several shards: none. */
-  readonly map: LayerMap;
   /** The shards that are read as one, by number, each with its own layers; empty for a timeline of one. */
   readonly shards: readonly Timeline[];
   readonly #parts: TimelineParts;
@@ -160,9 +175,34 @@ export class Timeline {
   /** @internal For `openTimeline`. */
   constructor(parts: TimelineParts) {
     this.facts = parts.facts;
-    this.map = parts.map;
     this.shards = [...(parts.shards?.timelines.values() ?? [])];
     this.#parts = parts;
+  }
+
+  /**
+   * Its layers, without those of its ancestors.
+   *
+   * @throws `invalid-input` for a timeline that is read from several shards: each has a map of its own.
+   */
+  get map(): LayerMap {
+    const { map, shards } = this.#parts;
+    if (shards === undefined) return map;
+    throw new StorageError('invalid-input', {
+      what: 'layer map of a timeline',
+      expected: 'a timeline of one shard: ask mapOf(key), or the maps of `shards`',
+      actual: `${shards.timelines.size} shards`,
+    });
+  }
+
+  /**
+   * The layers among which a key is searched: those of the shard that owns it, without those of its ancestors.
+   *
+   * @throws `not-found` if that shard is not in the source; `invalid-input`.
+   */
+  mapOf(key: Key): LayerMap {
+    checkKey(key);
+    const { shards } = this.#parts;
+    return shards === undefined ? this.map : shardAt(shards, shardOfKey(key, shards.sharding)).map;
   }
 
   /** @internal Undefined for a timeline that is read from several shards. */
@@ -246,8 +286,8 @@ export class Timeline {
     const { lsnStart = 0n, lsnEnd = ALL_LSNS.end, signal } = options;
     const lsnRange = { start: lsnStart, end: lsnEnd };
     checkWantedLsns(lsnRange);
-    const { facts, map } = this;
-    const { files, shards } = this.#parts;
+    const { facts } = this;
+    const { files, map, shards } = this.#parts;
     if (shards !== undefined) {
       yield* shardAt(shards, shardOfKey(key, shards.sharding)).history(key, options);
       return;
@@ -271,12 +311,15 @@ export class Timeline {
    *
    * @param lsn Inclusive.
    * @returns The page; or `needs-redo`, `missing` or `no-base`, with what was found.
-   * @throws As `reconstruct`; `corrupt` for records that cannot be applied; what `redo` throws.
+   * @throws As `reconstruct`; `out-of-range` for an LSN below the GC cutoff; `corrupt` for records that cannot be
+   * applied; what `redo` throws.
    */
   async readPage(key: Key, lsn: Lsn, options: ReadPageOptions = {}): Promise<PageResult> {
     checkKey(key);
-    checkOptions(options, { ...READ_OPTIONS, redo: true });
+    checkLsn(lsn);
+    checkOptions(options, PAGE_OPTIONS);
     const { redo, signal } = options;
+    this.#checkCutoff(lsn, options);
     return readPageOf((wanted) => this.reconstructMany(wanted, lsn, { signal }), {
       key,
       pgVersion: this.facts.pgVersion,
@@ -295,15 +338,16 @@ export class Timeline {
    * many could not be read.
    *
    * @param lsn Inclusive.
-   * @throws As `reconstruct`; `not-found` without a list of databases; `corrupt` or `truncated` for lists, sizes and,
+   * @throws As `reconstruct`; `out-of-range` for an LSN below the GC cutoff; `not-found` without a list of databases; `corrupt` or `truncated` for lists, sizes and,
    * if names are read, pages and relation maps that cannot be read; `too-large` for more than 10 million items; what
    * `redo` throws.
    */
   async directory(lsn: Lsn, options: DirectoryOptions = {}): Promise<TimelineDirectory> {
     checkLsn(lsn);
-    checkOptions(options, { ...READ_OPTIONS, redo: true, names: true });
+    checkOptions(options, { ...PAGE_OPTIONS, names: true });
     const { signal, redo, names = 'none' } = options;
     checkOneOf('names', names, ['read', 'none']);
+    this.#checkCutoff(lsn, options);
     const { pgVersion, relationsMovedAt } = this.facts;
     const read: ReadKeys = (keys) => this.reconstructMany(keys, lsn, { signal });
     const directory = await readDirectory({
@@ -332,6 +376,19 @@ export class Timeline {
     await this.close();
   }
 
+  #checkCutoff(lsn: Lsn, { belowGcCutoff = 'refuse' }: ReadPageOptions): void {
+    checkOneOf('belowGcCutoff', belowGcCutoff, ['refuse', 'read']);
+    const { latestGcCutoffLsn } = this.facts;
+    if (belowGcCutoff === 'read' || latestGcCutoffLsn === undefined || lsn >= latestGcCutoffLsn)
+      return;
+    throw new StorageError('out-of-range', {
+      what: 'LSN of a read below the GC cutoff, where layers may be gone',
+      lsn: formatLsn(lsn),
+      expected: `${formatPgLsn(latestGcCutoffLsn)} or above, or belowGcCutoff: 'read'`,
+      actual: formatPgLsn(lsn),
+    });
+  }
+
   async #walk(
     keys: readonly KeyRange[],
     lsn: Lsn,
@@ -354,7 +411,7 @@ export class Timeline {
     const { ancestor, timelineId } = this.facts;
     this.#walked ??= {
       timelineId,
-      map: this.map,
+      map: this.#parts.map,
       withLayer: (name, use, signal) => this.#parts.files.withLayer(name, use, signal),
       ancestor: ancestor && {
         lsn: ancestor.lsn,

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { compareKeys, formatKey } from '../../src/layers/key.ts';
+import { formatLsn } from '../../src/layers/lsn.ts';
 import { encodeSlruDirectory } from '../../src/postgres/directory-values.ts';
 import {
   databaseDirectoryKey,
@@ -261,8 +262,25 @@ describe('relations that have moved to keys of their own', () => {
 
   test('are read from there, from the LSN on that the index says', async () => {
     await using timeline = await moveAt('moved', [...listed, ...moved], 0x3000n);
-    expect(forksOf(await timeline.directory(0x2fffn))).toEqual([[[1, undefined]], []]);
+    const belowGcCutoff = 'read';
+    expect(forksOf(await timeline.directory(0x2fffn, { belowGcCutoff }))).toEqual([
+      [[1, undefined]],
+      [],
+    ]);
     expect(forksOf(await timeline.directory(0x3000n))).toEqual([[[2, 6]], []]);
+  });
+
+  test('below the GC cutoff are refused, and read if that is asked for', async () => {
+    await using timeline = await moveAt('cutoff', listed, undefined);
+    const key = databaseDirectoryKey();
+    const refused = { code: 'out-of-range', lsn: formatLsn(LSN - 1n) };
+    expect(await storageErrorOf(timeline.directory(LSN - 1n))).toMatchObject(refused);
+    const error = await storageErrorOf(timeline.readPage(key, LSN - 1n));
+    expect(error).toMatchObject(refused);
+    expect(error.message).toContain('below the GC cutoff');
+    const read = await timeline.readPage(key, LSN - 1n, { belowGcCutoff: 'read' });
+    expect(read.kind).not.toBe('needs-redo');
+    expect((await timeline.readPage(key, LSN)).kind).toBe('page');
   });
 
   test('are read from there always if the index says no LSN', async () => {

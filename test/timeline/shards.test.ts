@@ -81,9 +81,18 @@ describe('three timelines, cut into three shards with stripes of four pages', ()
     const [uncut, sharded] = opened(TIMELINES[2] as string);
     expect(sharded.facts).toEqual(uncut.facts);
     expect(sharded.shards.map(({ facts }) => facts.shard)).toEqual(['0003', '0103', '0203']);
-    expect(sharded.map.layerCount).toBe(0);
     expect(sharded.shards.every(({ map }) => map.layerCount > 0)).toBe(true);
     expect(uncut.shards).toEqual([]);
+  });
+
+  test('have no layer map together, but one for each key', async () => {
+    const [uncut, sharded] = opened(TIMELINES[0] as string);
+    expect(() => sharded.map).toThrow(expect.objectContaining({ code: 'invalid-input' }));
+    for (const { key } of singleReads.slice(0, 50)) {
+      const parsed = parseKey(key);
+      expect(sharded.mapOf(parsed)).toBe(sharded.shards[shardOfKey(parsed, SHARDING)]?.map);
+      expect(uncut.mapOf(parsed)).toBe(uncut.map);
+    }
   });
 
   test('each of the single reads finds the same, in the shard that owns the key', async () => {

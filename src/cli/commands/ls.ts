@@ -58,16 +58,22 @@ async function ls(context: Context, source: string, options: LsOptions): Promise
   return CLEAN;
 }
 
-/** Empty lines are left out. */
+/** Empty lines are left out. Throws `too-large` for more names than a layer map takes. */
 async function namesFrom(context: Context): Promise<string[]> {
   const { textLines } = await import('../text-lines.ts');
+  const { MAXIMUM_LAYERS } = await import('../../timeline/layer-map/layer-table.ts');
   if (context.stdinIsTerminal) {
     throw new StorageError('usage', { what: 'standard input is a terminal: pipe names into it' });
   }
   const names: string[] = [];
   for await (const line of textLines('-', context)) {
     const name = line.trim();
-    if (name !== '') names.push(name.slice(name.lastIndexOf('/') + 1));
+    if (name === '') continue;
+    if (names.length === MAXIMUM_LAYERS) {
+      const expected = `at most ${MAXIMUM_LAYERS}`;
+      throw new StorageError('too-large', { what: 'names on standard input', expected });
+    }
+    names.push(name.slice(name.lastIndexOf('/') + 1));
   }
   return names;
 }

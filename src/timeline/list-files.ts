@@ -1,0 +1,37 @@
+/** The files that lie beside each other below a prefix, with a bound: a listing may have no end. */
+import { StorageError } from '../errors.ts';
+import {
+  isCommonPrefix,
+  type ObjectInfo,
+  type ObjectStore,
+  pathOfObject,
+} from '../object-store/object-store.ts';
+import { MAXIMUM_LAYERS } from './layer-map/layer-table.ts';
+
+export interface ListFilesOptions {
+  /** More files are refused. Default: 2,097,152, the layers that a map takes. */
+  readonly maximumFiles?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** In byte order of their keys; what lies deeper is left out. Throws `too-large` for more than the bound, and as the store. */
+export async function listFiles(
+  store: ObjectStore,
+  prefix: string,
+  { maximumFiles = MAXIMUM_LAYERS, signal }: ListFilesOptions = {},
+): Promise<ObjectInfo[]> {
+  const files: ObjectInfo[] = [];
+  for await (const item of store.list(prefix, { delimiter: '/', signal })) {
+    if (isCommonPrefix(item)) continue;
+    if (files.length === maximumFiles) {
+      throw new StorageError('too-large', {
+        what: 'listing of a timeline',
+        path: pathOfObject(store, prefix),
+        expected: `at most ${maximumFiles} files`,
+        actual: 'more',
+      });
+    }
+    files.push(item);
+  }
+  return files;
+}
