@@ -155,10 +155,10 @@ export class RecordAssembler {
   /** Reports that WAL is missing after the last chunk. Later WAL, if any, decides what that means. */
   interrupt(kind: 'gap' | 'truncated', error: StorageError): void {
     if (this.#state === 'ended' || this.#outcome.fault !== undefined) return;
-    if (this.#state === 'searching' && kind === 'truncated') return;
-    if (this.#state === 'switched' && kind === 'truncated') return;
-    const isAmidRecord =
-      this.#state === 'gathering' || this.#cursor.at < (this.#chunk?.length ?? 0);
+    const isBetween = this.#state === 'searching' || this.#state === 'switched';
+    if (isBetween && kind === 'truncated') return;
+    const isPartLeft = this.#cursor.at < (this.#chunk?.length ?? 0);
+    const isAmidRecord = this.#state === 'gathering' || this.#rest > 0 || isPartLeft;
     const isCertain = kind === 'truncated' && isAmidRecord;
     this.#fail({ kind, lsn: this.position, error, isCertain });
   }
@@ -288,9 +288,9 @@ export class RecordAssembler {
     const header = this.#readPageHeader(chunk);
     if (header === undefined) return this.#pauseOrGoOn();
     if (header.overwritesRecord) {
+      this.#enterPage(header);
       this.#gathering.end();
       this.#state = 'records';
-      this.#enterPage(header);
       return 'go-on';
     }
     const fault = continuationFault(header, this.#gathering.missing);
@@ -425,6 +425,7 @@ export class RecordAssembler {
   #enterPage(header: WalPageHeader): void {
     const at = this.#cursor.at;
     this.#pages.accept(header);
+    if (this.#state !== 'returning') this.#records.enterPage(header, this.#gathering);
     this.#cursor.updateTimeline(this.#pages.timelineId);
     this.#cursor.at = at + this.#cursor.headerSizeAt(at);
   }

@@ -1,9 +1,10 @@
 /** Whether bytes are the next record: its length, its resource manager, its link and its CRC. */
 import type { ChecksummedBytes } from '../checksum.ts';
 import type { StorageError } from '../errors.ts';
-import type { Lsn } from '../layers/lsn.ts';
+import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
 import type { WalGeometry } from './page-check.ts';
+import type { WalPageHeader } from './page-format.ts';
 import { checksumText, recordChecksumIn } from './record-checksum.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import { badWal, lsnText } from './wal-end.ts';
@@ -15,6 +16,11 @@ const FIRST_VERSION_WITH_CUSTOM_MANAGERS = 15;
 
 const XLOG_MANAGER = 0;
 const SWITCH_OPERATION = 0x40;
+const OVERWRITE_OPERATION = 0xd0;
+/** Main data of OVERWRITE_CONTRECORD: u64 start of the record that was given up, i64 time. */
+const OVERWRITE_DATA_SIZE = 16;
+/** Behind the header of the record: id and length of its main data. */
+const OVERWRITE_SIZE = WAL_RECORD_HEADER_SIZE + 2 + OVERWRITE_DATA_SIZE;
 
 export class RecordCheck {
   /** Start of the record that is looked at, in halves. */
@@ -28,6 +34,8 @@ export class RecordCheck {
   knowsPrevious = false;
   #previousHigh = 0;
   #previousLow = 0;
+  /** The record that was given up, if the next one must say so; its start is undefined if it lies before all that was read. */
+  #overwritten: { readonly lsn: Lsn | undefined } | undefined;
 
   constructor(options: {
     readonly maximumRecordLength: number;
@@ -54,15 +62,27 @@ export class RecordCheck {
     return badWal('length of the WAL record', expected, `${length}`);
   }
 
+  /** On a page after which a record does not go on, the first one must say which record that is. */
+  enterPage(
+    { overwritesRecord }: WalPageHeader,
+    { size, startLsn }: { readonly size: number; readonly startLsn: Lsn },
+  ): void {
+    if (overwritesRecord) this.#overwritten = { lsn: size > 0 ? startLsn : undefined };
+  }
+
   /** Requires: the 24 bytes at `offset` are there. */
   headerFault(view: DataView, offset: number): StorageError | undefined {
     const manager = view.getUint8(offset + 17);
-    this.isSwitch =
-      manager === XLOG_MANAGER && (view.getUint8(offset + 16) & 0xf0) === SWITCH_OPERATION;
+    const operation = view.getUint8(offset + 16) & 0xf0;
+    this.isSwitch = manager === XLOG_MANAGER && operation === SWITCH_OPERATION;
     if (manager > LAST_BUILT_IN_MANAGER) {
       if (manager < FIRST_CUSTOM_MANAGER || !this.#allowsCustomManagers) {
         return badWal('resource manager of the WAL record', this.#managers, `${manager}`);
       }
+    }
+    if (this.#overwritten !== undefined && !isOverwrite(manager, operation)) {
+      const actual = `operation ${operation} of resource manager ${manager}`;
+      return badWal('WAL record after an incomplete one', 'OVERWRITE_CONTRECORD', actual);
     }
     const low = view.getUint32(offset + 8, true);
     const high = view.getUint32(offset + 12, true);
@@ -84,13 +104,21 @@ export class RecordCheck {
   ): StorageError | undefined {
     const stored = memory.view.getUint32(offset + 20, true);
     const computed = recordChecksumIn(memory, offset, length);
-    if (stored === computed) return undefined;
-    return badWal('checksum of the WAL record', checksumText(computed), checksumText(stored));
+    if (stored !== computed) {
+      return badWal('checksum of the WAL record', checksumText(computed), checksumText(stored));
+    }
+    return this.#overwritten === undefined
+      ? undefined
+      : overwriteFault(memory.view.getBigUint64(offset + length - OVERWRITE_DATA_SIZE, true), {
+          length,
+          lsn: this.#overwritten.lsn,
+        });
   }
 
   /** The record that was looked at is valid; the next one must link to it. */
   accept(): void {
     this.knowsPrevious = true;
+    this.#overwritten = undefined;
     this.#previousHigh = this.startHigh;
     this.#previousLow = this.startLow;
   }
@@ -98,10 +126,27 @@ export class RecordCheck {
   /** The next record may link to any before it. */
   forget(): void {
     this.knowsPrevious = false;
+    this.#overwritten = undefined;
   }
 
   get #managers(): string {
     const builtIn = `0 to ${LAST_BUILT_IN_MANAGER}`;
     return this.#allowsCustomManagers ? `${builtIn}, or ${FIRST_CUSTOM_MANAGER} to 255` : builtIn;
   }
+}
+
+function isOverwrite(manager: number, operation: number): boolean {
+  return manager === XLOG_MANAGER && operation === OVERWRITE_OPERATION;
+}
+
+/** What is wrong with an OVERWRITE_CONTRECORD that names a record. */
+function overwriteFault(
+  named: Lsn,
+  { length, lsn }: { readonly length: number; readonly lsn: Lsn | undefined },
+): StorageError | undefined {
+  if (length !== OVERWRITE_SIZE) {
+    return badWal('length of OVERWRITE_CONTRECORD', `${OVERWRITE_SIZE}`, `${length}`);
+  }
+  if (lsn === undefined || lsn === named) return undefined;
+  return badWal('record that was given up', formatPgLsn(lsn), formatPgLsn(named));
 }

@@ -75,3 +75,10 @@ export function u32(value: number): number[] {
 export function words(...values: readonly number[]): Uint8Array {
   return Uint8Array.from(values.flatMap(u32));
 }
+
+/** OVERWRITE_CONTRECORD: tells which record is given up. */
+export function overwriteRecord(lsn: bigint): Uint8Array {
+  const mainData = new Uint8Array(16);
+  new DataView(mainData.buffer).setBigUint64(0, lsn, true);
+  return walRecord({ resourceManager: 0, info: 0xd0, mainData });
+}

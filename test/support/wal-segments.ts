@@ -63,15 +63,21 @@ export class WalBuilder {
     return built;
   }
 
-  /** The first bytes of a record, and then a page that says that the rest will not come. */
-  appendOverwritten(record: Uint8Array, length: number): void {
+  /**
+   * The first bytes of a record, and then a page that says that the rest will not come.
+   *
+   * Returns: where the record starts.
+   */
+  appendOverwritten(record: Uint8Array, length: number): bigint {
     this.#header();
+    const startLsn = this.lsn;
     this.write(this.#linked(record).subarray(0, length), record.length - length);
     this.#rest = 0;
     this.#put(new Uint8Array((PAGE - (this.#length % PAGE)) % PAGE));
     this.#overwrites = true;
     this.#header();
     this.#overwrites = false;
+    return startLsn;
   }
 
   /** The rest of the segment is zeros, as after a switch. */

@@ -14,7 +14,7 @@ import { decodeWalRecord, recordChecksum } from '../../src/wal/record-format.ts'
 import { TimelinePath } from '../../src/wal/timeline-history.ts';
 import { noMoreWal } from '../../src/wal/wal-end.ts';
 import { Decompressor } from '../../src/zstd/decompression.ts';
-import { walRecord } from '../support/wal-records.ts';
+import { overwriteRecord, walRecord } from '../support/wal-records.ts';
 import { type BuiltRecord, SEGMENT_SIZE, WalBuilder } from '../support/wal-segments.ts';
 
 const EXECUTIONS = Number(process.env['LAYERFILE_WAL_FUZZ_EXECUTIONS'] ?? 500);
@@ -39,7 +39,7 @@ function smallSegment(): WalBuilder {
   builder.append(walRecord({ resourceManager: 21, info: 0, mainData: new Uint8Array(9000) }));
   builder.append(walRecord({ resourceManager: 10, info: 0, origin: 3, blocks }));
   const long = walRecord({ resourceManager: 21, info: 0, mainData: new Uint8Array(9000) });
-  builder.appendOverwritten(long, 40);
+  builder.append(overwriteRecord(builder.appendOverwritten(long, 40)));
   builder.append(walRecord({ resourceManager: 10, info: 0, xid: 9, blocks: blocks.slice(0, 1) }));
   return builder;
 }

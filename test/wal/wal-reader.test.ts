@@ -257,6 +257,24 @@ describe('the end', () => {
     expect(after.end).toContain('end-of-wal');
   });
 
+  test('is truncated where a file ends inside the rest of a record that began before the start', async () => {
+    const builder = built();
+    const [, , long] = builder.records as [BuiltRecord, BuiltRecord, BuiltRecord];
+    const { bytes } = builder;
+    const start = long.startLsn + 8n;
+    // A page border inside the record, and inside a page.
+    for (const length of [PAGE, 2 * PAGE, 2 * PAGE + 100]) {
+      const found = await read(walBytes([{ name, bytes: bytes.subarray(0, length) }]), { start });
+      expect(found.lsns).toEqual([]);
+      expect(found.end).toMatch(/^truncated at .*WAL segment is truncated at offset/);
+    }
+    // Nothing of a record is missing.
+    const length = Number(long.endLsn - START);
+    const after = await read(walBytes([{ name, bytes: bytes.subarray(0, length) }]), { start });
+    expect(after.lsns).toEqual([]);
+    expect(after.end).toContain('end-of-wal');
+  });
+
   test('cut at any byte never gives another record', async () => {
     const builder = built();
     const { bytes } = builder;
@@ -294,15 +312,6 @@ describe('the end', () => {
       ]),
     );
     expect(without.lsns).toEqual(startsOf(records));
-  });
-
-  test('goes on where a continuation was overwritten', async () => {
-    const builder = built();
-    builder.appendOverwritten(message(20_000), 3000);
-    builder.append(message(30));
-    const found = await read(walBytes(builder.files));
-    expect(found.lsns).toEqual(startsOf(builder.records));
-    expect(found.end).toContain('end-of-wal');
   });
 
   test.each([
