@@ -26,6 +26,10 @@ const IN_ONE_PROCESS = [
   ].map((folder) => `test/${folder}/**/*.test.ts`),
   // Takes WebAssembly away from its process.
   'test/zstd/!(no-webassembly).test.ts',
+  // Measures the memory of its process.
+  'test/crash/!(abort).test.ts',
+  'test/hostile/!(classes|cost).test.ts',
+  'test/{map,package,process}/*.test.ts',
 ];
 
 /**
@@ -33,6 +37,8 @@ const IN_ONE_PROCESS = [
  * large inputs. `npm run test:unit` leaves them out, and needs no build.
  */
 const LONG = [
+  'test/{crash,hostile,package,process}/*.test.ts',
+  'test/map/{browser,draw-map}.test.ts',
   'test/ingest/pipeline/real-cluster.test.ts',
   'test/blob-writer/{blob-reader,blob-scanner,compression-pool}.test.ts',
   'test/cli/{corrupt,damage,golden,ndjson-lines,process,remote-timeline,shards}.test.ts',

@@ -6,7 +6,7 @@ import { compareBytes, copyBytes, copyWords, sharedBytes, ViewedBytes } from '..
 const LENGTHS = [0, 1, 3, 4, 5, 15, 16, 17, 26, 100, 223, 224, 225, 1000];
 
 describe('a copy of a run of bytes', () => {
-  it.each(LENGTHS)('of %d bytes takes them and no others', (length) => {
+  it.each(LENGTHS)('a copy of a run of bytes of %d bytes takes them and no others', (length) => {
     const source = new ViewedBytes(bytesFrom(1, length + 7));
     for (const copy of [
       (target: ViewedBytes) => copyBytes(source, 3, target, 5, length),
@@ -56,7 +56,7 @@ describe('two runs of bytes', () => {
     );
   });
 
-  it('are compared from a place on', () => {
+  it('two runs of bytes are compared from a place on', () => {
     const view = new ViewedBytes(Uint8Array.of(9, 9, 1, 2, 3)).view;
     expect(compareBytes(view, 2, new ViewedBytes(Uint8Array.of(1, 2, 3)).view)).toBe(0);
     expect(compareBytes(view, 2, new ViewedBytes(Uint8Array.of(1, 2, 4)).view)).toBeLessThan(0);

@@ -149,7 +149,7 @@ describe('a choice', () => {
     expect(fileSystem.operationCount).toBe(0);
   });
 
-  test('of what comes after a rename is refused before anything is done', async () => {
+  test('a choice of what comes after a rename is refused before anything is done', async () => {
     const fileSystem = new MemoryFileSystem();
     const openFiles = new OpenFiles({ fileSystem });
     await using temporary = await TemporaryFile.create('/file.temporary', { openFiles });
@@ -160,12 +160,12 @@ describe('a choice', () => {
     expect(fileSystem.operationCount).toBe(count);
   });
 
-  test('of a compression that there is not is refused', () => {
+  test('a choice of a compression that there is not is refused', () => {
     const error = storageErrorThrownBy(() => checkCompression({ kind: 'gzip' as 'none' }));
     expect(error).toMatchObject({ expected: "'none' or 'zstd'", actual: "'gzip'" });
   });
 
-  test('of direct transfers is refused by a file system in memory', () => {
+  test('a choice of direct transfers is refused by a file system in memory', () => {
     const directTransfers = 'refused' as 'supported';
     const error = storageErrorThrownBy(() => new MemoryFileSystem({ directTransfers }));
     expect(error).toMatchObject({ code: 'invalid-input', actual: "'refused'" });

@@ -19,11 +19,11 @@ test('the type has its name, whatever a bundler calls it', () => {
 });
 
 describe('a message', () => {
-  test('says what, and nothing more, where nothing more is known', () => {
+  test('an error message says what, and nothing more, where nothing more is known', () => {
     expect(new StorageError('corrupt', { what: 'blob header' }).message).toBe('blob header');
   });
 
-  test('says where, what, of which key, what was expected and what was found', () => {
+  test('an error message says where, what, of which key, what was expected and what was found', () => {
     const error = new StorageError('corrupt', {
       what: 'blob header',
       path: '/data/layer',
@@ -50,7 +50,7 @@ describe('a message', () => {
     expect(new StorageError('io', { what: 'x', ...details }).message).toBe(expected);
   });
 
-  test('shows names and values from files without what could act on a terminal', () => {
+  test('an error message shows names and values from files without what could act on a terminal', () => {
     const error = new StorageError('corrupt', {
       what: 'value',
       path: '/tmp/\x1b[31m\nname',
@@ -76,7 +76,7 @@ describe('a StorageError', () => {
     cause,
   };
 
-  test('is an Error with a name, a code and its details', () => {
+  test('a StorageError is an Error with a name, a code and its details', () => {
     const error = new StorageError('io', details);
     const { what, ...fields } = details;
     expect(error).toBeInstanceOf(Error);
@@ -85,7 +85,7 @@ describe('a StorageError', () => {
     expect('cause' in new StorageError('io', { what })).toBe(false);
   });
 
-  test('with other details is another error that keeps the rest', () => {
+  test('a StorageError with other details is another error that keeps the rest', () => {
     const error = new StorageError('io', details);
     const other = error.with({ path: 'other', offset: undefined });
     expect(other).not.toBe(error);
@@ -95,7 +95,7 @@ describe('a StorageError', () => {
     expect(other.with({}).message).toBe(other.message);
   });
 
-  test('with other details shows them in its stack, which leads to where it came from', () => {
+  test('a StorageError with other details shows them in its stack, which leads to where it came from', () => {
     function damagedBlob(): StorageError {
       return new StorageError('corrupt', { what: 'first line\nsecond line\n    at nowhere' });
     }
@@ -122,14 +122,14 @@ describe('an error that is returned instead of thrown', () => {
     return untracedError('corrupt', { what: 'entry 7', path: 'path' });
   }
 
-  test('is the same as one that is thrown, without the stack', () => {
+  test('an error that is returned instead of thrown is the same as one that is thrown, without the stack', () => {
     const error = describedHere();
     expect(error).toMatchObject({ code: 'corrupt', path: 'path', message: 'path: entry 7' });
     expect(error.stack).toBe('StorageError: path: entry 7');
     expect(error.with({ offset: 8 }).stack).toBe('StorageError: path: entry 7 at offset 8');
   });
 
-  test('gets the stack of the code that throws it', () => {
+  test('an error that is returned instead of thrown gets the stack of the code that throws it', () => {
     function thrownHere(): StorageError {
       return withPlace(describedHere());
     }
@@ -153,7 +153,7 @@ describe('an error that is returned instead of thrown', () => {
     expect(Error.stackTraceLimit).toBe(limit);
   });
 
-  test('has a stack even if the process forbids changing the length of stacks', () => {
+  test('an error that is returned instead of thrown has a stack even if the process forbids changing the length of stacks', () => {
     const before = Object.getOwnPropertyDescriptor(Error, 'stackTraceLimit');
     Object.defineProperty(Error, 'stackTraceLimit', { writable: false });
     try {
@@ -167,7 +167,7 @@ describe('an error that is returned instead of thrown', () => {
 describe('asking for a code', () => {
   const error: unknown = new StorageError('io', { what: 'x' });
 
-  test('finds it among several, or any', () => {
+  test('asking for a code finds it among several, or any', () => {
     expect(isStorageError(error)).toBe(true);
     expect(isStorageError(error, 'io')).toBe(true);
     expect(isStorageError(error, 'exists', 'io')).toBe(true);

@@ -97,11 +97,11 @@ describe('imports', () => {
     expect(upward).toEqual([]);
   });
 
-  test('make no circle', () => {
+  test('imports make no circle', () => {
     expect(circles()).toEqual([]);
   });
 
-  test('of packages are those that package.json names', () => {
+  test('imports of packages are those that package.json names', () => {
     const manifest: Record<string, Record<string, string>> = JSON.parse(read('package.json'));
     const named = [
       ...Object.keys(manifest['dependencies'] ?? {}),
@@ -111,7 +111,7 @@ describe('imports', () => {
     expect([...new Set(imported)].sort()).toEqual(named.sort());
   });
 
-  test('of what node has carry its prefix', () => {
+  test('imports of what node has carry its prefix', () => {
     const names = new Set(builtinModules);
     for (const { path, packages } of [...sources, ...tests]) {
       expect(
@@ -123,7 +123,7 @@ describe('imports', () => {
 });
 
 describe('files', () => {
-  test('are all reached from an entry', () => {
+  test('files are all reached from an entry', () => {
     const reached = new Set<string>();
     const visit = (path: string): void => {
       if (reached.has(path)) return;
@@ -137,7 +137,7 @@ describe('files', () => {
     expect(sources.map(({ path }) => path).filter((path) => !reached.has(path))).toEqual([]);
   });
 
-  test(`have at most ${MAXIMUM_LINES} lines`, () => {
+  test(`files have at most ${MAXIMUM_LINES} lines`, () => {
     const long = sources.filter(({ text }) => text.split('\n').length > MAXIMUM_LINES);
     expect(long.map(({ path }) => path)).toEqual([]);
   });
@@ -168,7 +168,7 @@ describe('files', () => {
     expect(naive.map(({ path }) => path)).toEqual([]);
   });
 
-  test('have no conflict left of a merge, documents neither', () => {
+  test('files have no conflict left of a merge, documents neither', () => {
     const documents = [...readdirSync(ROOT), ...readdirSync(join(ROOT, 'docs')).map(inDocs)]
       .filter((path) => path.endsWith('.md'))
       .map((path) => ({ path, text: read(path) }));
@@ -177,7 +177,7 @@ describe('files', () => {
     expect(torn.map(({ path }) => path)).toEqual([]);
   });
 
-  test('in folders have no index', () => {
+  test('folders have no index file', () => {
     const indexes = sources.filter(({ path }) => path.endsWith('/index.ts'));
     expect(indexes.map(({ path }) => path)).toEqual(['src/index.ts']);
   });
@@ -187,7 +187,7 @@ describe('files', () => {
 const UNAWAITED = /\b(not|nobody|none)\b[^']*\bawait(s|ed)?\b|\bunawaited\b/;
 
 describe('tests', () => {
-  test('are never left out', () => {
+  test('tests are never left out', () => {
     const skipping = /\b(test|it|describe)(\.\w+)*\.(skip|only|todo|fails)\b/;
     expect(tests.filter(({ text }) => skipping.test(text)).map(({ path }) => path)).toEqual([]);
   });
@@ -201,7 +201,7 @@ describe('tests', () => {
     expect(lying).toEqual([]);
   });
 
-  test.each(STORAGE_ERROR_CODES)('provoke %s', (code) => {
+  test.each(STORAGE_ERROR_CODES)('tests provoke the error %s', (code) => {
     const literal = `'${code}'`;
     const about = /^test\/(errors|house-rules)\.test\.ts$/;
     const provoking = tests.filter(({ path, text }) => !about.test(path) && text.includes(literal));

@@ -70,8 +70,13 @@ export class ImageFiles {
 
   /** Resolves when all files are durable. Throws as writing them. */
   async finish(): Promise<void> {
-    await Promise.all(this.#pending);
+    await this.settle();
     this.#throwFailure();
+  }
+
+  /** Resolves when no file is being written, whether all were or not: for the end of a run that failed. */
+  async settle(): Promise<void> {
+    await Promise.all(this.#pending);
   }
 
   #begin(path: string, page: Uint8Array): void {

@@ -16,17 +16,22 @@ import {
 import type { Context } from './context.ts';
 import { isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
 
+const STANDARD_INPUT = '-';
+
 /**
  * What the arguments name together. Segments of one timeline may come from several of them.
  *
- * Throws: `not-found` and `io` for a path; `usage` for a URL without a bucket, and for a terminal as
- * standard input; `too-large` for more standard input than a segment has.
+ * Throws: `not-found` and `io` for a path; `usage` for a URL without a bucket, for a terminal as standard
+ * input, and for standard input twice; `too-large` for more standard input than a segment has.
  */
 export async function walInput(
   context: Context,
   paths: readonly string[],
   options: RemoteOptions,
 ): Promise<WalSource> {
+  if (paths.indexOf(STANDARD_INPUT) !== paths.lastIndexOf(STANDARD_INPUT)) {
+    throw new StorageError('usage', { what: 'standard input is named twice: it is read once' });
+  }
   const sources: WalSource[] = [];
   for (const path of paths) sources.push(await sourceOf(context, path, options));
   const [only] = sources;
@@ -45,7 +50,7 @@ async function sourceOf(
   path: string,
   options: RemoteOptions,
 ): Promise<WalSource> {
-  if (path === '-') return walBytes([{ bytes: await standardInput(context) }]);
+  if (path === STANDARD_INPUT) return walBytes([{ bytes: await standardInput(context) }]);
   if (!isUrl(path)) return (await isDirectory(path)) ? walDirectory(path) : walFiles([path]);
   const { store, key, canList } = await remotePlace(path, options);
   const isObject = !canList || parseWalFileName(basename(key)) !== undefined;

@@ -48,7 +48,7 @@ export type WalOptions = OptionValues<typeof WAL_OPTIONS>;
 /** What `--stats` was given. */
 export interface StatisticsChoice {
   readonly rows: 'rmgr' | 'record';
-  /** A word that followed the option, and is an argument. */
+  /** A word that followed the option, and is an argument, or no statistics that there are. */
   readonly path: string | undefined;
 }
 

@@ -35,13 +35,17 @@ export async function printRecords(context: Context, run: WalRun): Promise<ExitS
   const files =
     directory === undefined ? undefined : await ImageFiles.create(directory, context.signal);
   const printer = new RecordPrinter(writer, { files, hasDigests: options.sha256 === true });
-  const status = await walk(context, run, {
-    record: (batch, index, scanner) => printer.print(batch, index, scanner),
-    damage: (damage) => writer.damage(damage),
-  });
-  await files?.finish();
-  await writer.end();
-  return status;
+  try {
+    const status = await walk(context, run, {
+      record: (batch, index, scanner) => printer.print(batch, index, scanner),
+      damage: (damage) => writer.damage(damage),
+    });
+    await files?.finish();
+    await writer.end();
+    return status;
+  } finally {
+    await files?.settle();
+  }
 }
 
 /** As `printRecords`. Damage is reported on standard error, since standard output has a table. */

@@ -18,7 +18,7 @@ async function placesOf(entries: ReturnType<typeof blobsFrom>): Promise<number[]
 }
 
 describe('blobs from an offset on', () => {
-  test('are given with their offsets and ends, up to the end of the source', async () => {
+  test('blobs from an offset on are given with their offsets and ends, up to the end of the source', async () => {
     const entries = blobsOf(BLOBS);
     expect(await placesOf(entries)).toEqual([
       [0, 2, 1],
@@ -59,7 +59,7 @@ describe('blobs from an offset on', () => {
     expect(entries.damage).toMatchObject({ code: 'corrupt', offset: 2 });
   });
 
-  test('are copies, which stay when the walk has gone on', async () => {
+  test('blobs from an offset on are copies, which stay when the walk has gone on', async () => {
     const bytes = Uint8Array.from(BLOBS);
     let first: Uint8Array | undefined;
     for await (const entry of blobsOf(bytes)) first ??= entry.bytes;
@@ -81,7 +81,7 @@ describe('blobs from an offset on', () => {
     await expect(placesOf(entries)).rejects.toMatchObject({ code: 'aborted' });
   });
 
-  test.each([-1, 208, 1.5, Number.NaN])('are refused from %d', (offset) => {
+  test.each([-1, 208, 1.5, Number.NaN])('blobs from an offset on are refused from %d', (offset) => {
     expect(() => blobsOf(BLOBS, offset)).toThrow(/offset of the first blob/);
   });
 });

@@ -50,7 +50,7 @@ const PLAIN: [number, string][] = [
 ];
 
 describe('the header of a plain blob', () => {
-  test.each(PLAIN)('of %i bytes is %s', (length, expected) => {
+  test.each(PLAIN)('the header of a plain blob of %i bytes is %s', (length, expected) => {
     expect(plain(length)).toBe(expected);
     expect(blobHeaderSize(length)).toBe(expected.length / 2);
     const decoded = decodeBlobHeader(Buffer.from(expected, 'hex'), 0, 0);

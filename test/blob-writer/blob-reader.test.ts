@@ -31,7 +31,7 @@ function hexReader(hex: string, path?: string): BlobReader {
 const LENGTHS = [0, 1, 2, 126, 127, 128, 129, 8187, 8188, 8191, 8192, 8193, 8252, 8253, 20_000];
 
 describe('one blob', () => {
-  test.each(LENGTHS)('of %i bytes comes back, plain and compressed', async (length) => {
+  test.each(LENGTHS)('a blob of %i bytes comes back, plain and compressed', async (length) => {
     const content = bytesOf(length, 7);
     const { file, offsets, end } = await writeBlobs(
       [
@@ -67,7 +67,7 @@ describe('one blob', () => {
     }
   });
 
-  test('takes one read if its end is known, and two if it is long and its end is not', async () => {
+  test('a blob takes one read if its end is known, and two if it is long and its end is not', async () => {
     const content = bytesOf(50_000, 7);
     const { file, end } = await writeBlobs([{ content, compressed: false }]);
     const known = countingSource(file);
@@ -89,7 +89,7 @@ describe('one blob', () => {
   });
 
   test.each([1, 7, 4096])(
-    'comes back from a source that gives %i bytes at a time',
+    'a blob comes back from a source that gives %i bytes at a time',
     async (limit) => {
       const content = bytesOf(9000, 7);
       const { file } = await writeBlobs([{ content, compressed: true }]);
@@ -98,7 +98,7 @@ describe('one blob', () => {
     },
   );
 
-  test('is a fresh array each time', async () => {
+  test('a blob is a fresh array each time', async () => {
     const source = bytesSource(Uint8Array.of(2, 8, 9));
     const { bytes } = await readerOf(source).read({ offset: 0 });
     bytes.fill(0);
@@ -304,7 +304,7 @@ describe('a blob or its error is the same', () => {
     expect(found).toBeGreaterThan(200);
   });
 
-  test('and the caller may write to it', async () => {
+  test('a blob is read into memory that the caller may write to', async () => {
     const lengths = [40, 100, 3000];
     const { file, offsets } = await writeBlobs(
       [...lengths, 9000].map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
@@ -394,7 +394,7 @@ describe('many blobs', () => {
     );
   });
 
-  test('with any hints about their ends and any maximum are right', async () => {
+  test('many blobs are right with any hints about their ends and any maximum', async () => {
     const lengths = fc.array(fc.oneof(fc.nat(300), fc.constantFrom(...LENGTHS)), {
       minLength: 1,
       maxLength: 12,

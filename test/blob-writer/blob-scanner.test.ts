@@ -66,7 +66,7 @@ describe('a row of blobs', () => {
     ]);
   }
 
-  test('is found as far as each blob alone is, and is plain', async () => {
+  test('a row of blobs is found as far as each blob alone is, and is plain', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(
@@ -110,7 +110,7 @@ describe('a row of blobs', () => {
     );
   });
 
-  test('ends in front of what is not where it should be', async () => {
+  test('a row of blobs ends in front of what is not where it should be', async () => {
     const bytes = Buffer.from('01aa02bbcc03ddeeff', 'hex');
     const scanner = scannerOf(bytesSource(bytes), { start: 0, end: 9 });
     await scanner.load(0);
@@ -142,7 +142,7 @@ describe('a row of blobs', () => {
     await scanner.close();
   });
 
-  test('ends in front of a header that cannot be, and of one that is cut', async () => {
+  test('a row of blobs ends in front of a header that cannot be, and of one that is cut', async () => {
     for (const hex of ['01aaa0000000', '01aa900000001111', '01aa80', '01aa8000', '01aa05ff']) {
       const bytes = Buffer.from(hex, 'hex');
       const scanner = scannerOf(bytesSource(bytes), { start: 0, end: bytes.length });
@@ -211,7 +211,7 @@ describe('scanning', () => {
       return { ...written, source, scanner };
     }
 
-    test('has two pieces in flight, and takes the first of them', async () => {
+    test('a scan of blobs has two pieces in flight, and takes the first of them', async () => {
       const { scanner, source, offsets, end } = await begun();
       expect(source.reads.map(({ offset }) => offset)).toEqual([50, 1053]);
       for (const [n, offset] of offsets.entries()) {
@@ -237,7 +237,7 @@ describe('scanning', () => {
       expect(source.reads).toEqual([{ offset: 50, length: end - 50 }]);
     });
 
-    test('waits for what is in flight when it is closed', async () => {
+    test('a scan of blobs waits for what is in flight when it is closed', async () => {
       const { opened, open } = gate();
       const source: ByteSource = {
         ...bytesSource(new Uint8Array(5000)),
@@ -254,7 +254,7 @@ describe('scanning', () => {
       await closing;
     });
 
-    test('tells of a read that failed when its piece is needed, not before', async () => {
+    test('a scan of blobs tells of a read that failed when its piece is needed, not before', async () => {
       const { file, offsets } = await writeBlobs(
         Array.from({ length: 3 }, (_, n) => ({ content: bytesOf(999, n), compressed: false })),
       );
@@ -275,7 +275,7 @@ describe('scanning', () => {
     });
   });
 
-  test('goes on where a blob reaches into pieces that were read ahead', async () => {
+  test('a scan of blobs goes on where a blob reaches into pieces that were read ahead', async () => {
     const lengths = [...Array.from({ length: 12 }, () => 500), 9000, 500, 500, 2500, 500];
     const { file, offsets } = await writeBlobs(
       lengths.map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
@@ -306,7 +306,7 @@ describe('scanning', () => {
     expect(buffers).toBeLessThanOrEqual(5);
   });
 
-  test('tells the header size, and whether the blob is compressed', async () => {
+  test('a scan of blobs tells the header size, and whether the blob is compressed', async () => {
     const { file, offsets } = await writeBlobs([
       { content: bytesOf(127, 1), compressed: true },
       { content: bytesOf(128, 1), compressed: false },
@@ -326,7 +326,7 @@ describe('scanning', () => {
     await scanner.close();
   });
 
-  test('skips what is not asked for', async () => {
+  test('a scan of blobs skips what is not asked for', async () => {
     const { file, offsets } = await writeBlobs(
       Array.from({ length: 300 }, (_, n) => ({ content: bytesOf(1000, n), compressed: false })),
     );
@@ -339,7 +339,7 @@ describe('scanning', () => {
     expect(source.reads.length).toBeLessThan(6);
   });
 
-  test('finds blobs that are longer than a piece, and longer than what is carried over', async () => {
+  test('a scan of blobs finds blobs that are longer than a piece, and longer than what is carried over', async () => {
     const lengths = [100_000, 10, 70_000, 65_536, 65_537, 3, 200_000];
     const { file, offsets } = await writeBlobs(
       lengths.map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
@@ -355,7 +355,7 @@ describe('scanning', () => {
     }
   });
 
-  test('in any order, over pieces of any size, gives the right bytes', async () => {
+  test('a scan of blobs in any order, over pieces of any size, gives the right bytes', async () => {
     const decompressor = await Decompressor.load();
     await fc.assert(
       fc.asyncProperty(
@@ -399,35 +399,38 @@ describe('large blobs that are left where they are', () => {
   const MIB = 1024 * 1024;
   const lengths = [100, 3 * MIB, 5, MIB, MIB + 1, 5 * MIB, 7];
 
-  test.each([20_000, MIB])('are known by their headers, over pieces of %i bytes', async (size) => {
-    const { file, offsets, end } = await writeBlobs(
-      lengths.map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
-      { bufferSize: MIB },
-    );
-    const source = countingSource(file);
-    const reader = new BlobReader(source, { start: 0, end }, DEFAULT_DECOMPRESSION_LIMITS);
-    const scanner = new BlobScanner(reader, { pieceSize: size, largeBlobs: 'leave' });
-    for (const [n, offset] of offsets.entries()) {
-      const length = lengths[n] ?? 0;
-      if (!scanner.locate(offset)) await scanner.load(offset);
-      expect(scanner.locate(offset)).toBe(true);
-      expect(scanner.isWhole).toBe(length <= MIB);
-      expect(scanner.payloadLength).toBe(length);
-      expect(scanner.headerSize).toBe(length < 128 ? 1 : 4);
-      if (!scanner.isWhole) continue;
-      const { bytes, payloadStart } = scanner;
-      const payload = Buffer.from(bytes.subarray(payloadStart, payloadStart + length));
-      expect(payload.equals(bytesOf(length, n))).toBe(true);
-    }
-    await scanner.close();
-    expect(Math.max(...source.reads.map(({ length }) => length))).toBeLessThanOrEqual(MIB + 4);
-    if (size < MIB) {
-      const read = source.reads.reduce((sum, { length }) => sum + length, 0);
-      expect(read).toBeLessThan(2 * MIB);
-    }
-  });
+  test.each([20_000, MIB])(
+    'large blobs that are left in place are known by their headers, over pieces of %i bytes',
+    async (size) => {
+      const { file, offsets, end } = await writeBlobs(
+        lengths.map((length, n) => ({ content: bytesOf(length, n), compressed: false })),
+        { bufferSize: MIB },
+      );
+      const source = countingSource(file);
+      const reader = new BlobReader(source, { start: 0, end }, DEFAULT_DECOMPRESSION_LIMITS);
+      const scanner = new BlobScanner(reader, { pieceSize: size, largeBlobs: 'leave' });
+      for (const [n, offset] of offsets.entries()) {
+        const length = lengths[n] ?? 0;
+        if (!scanner.locate(offset)) await scanner.load(offset);
+        expect(scanner.locate(offset)).toBe(true);
+        expect(scanner.isWhole).toBe(length <= MIB);
+        expect(scanner.payloadLength).toBe(length);
+        expect(scanner.headerSize).toBe(length < 128 ? 1 : 4);
+        if (!scanner.isWhole) continue;
+        const { bytes, payloadStart } = scanner;
+        const payload = Buffer.from(bytes.subarray(payloadStart, payloadStart + length));
+        expect(payload.equals(bytesOf(length, n))).toBe(true);
+      }
+      await scanner.close();
+      expect(Math.max(...source.reads.map(({ length }) => length))).toBeLessThanOrEqual(MIB + 4);
+      if (size < MIB) {
+        const read = source.reads.reduce((sum, { length }) => sum + length, 0);
+        expect(read).toBeLessThan(2 * MIB);
+      }
+    },
+  );
 
-  test('are refused as others are', async () => {
+  test('large blobs that are left in place are refused as others are', async () => {
     const header = Buffer.from('80200001', 'hex');
     const source = bytesSource(Buffer.concat([header, Buffer.alloc(2 * MIB)]), 'name');
     const limits = { ...DEFAULT_DECOMPRESSION_LIMITS, maximumLength: 2 * MIB };

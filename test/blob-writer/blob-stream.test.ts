@@ -30,7 +30,7 @@ async function stream(source: ByteSource, file: Uint8Array, offset: number, limi
 
 describe('a blob in pieces', () => {
   test.each([0, 1, 127, 128, 8192, 256 * 1024 - 1, 256 * 1024, 256 * 1024 + 1, MIB, 2 * MIB + 7])(
-    'of %i bytes is the same as whole, plain and compressed',
+    'a blob in pieces of %i bytes is the same as whole, plain and compressed',
     async (length) => {
       const content = bytesOf(length, 3);
       const { file, offsets } = await writeBlobs(
@@ -49,7 +49,7 @@ describe('a blob in pieces', () => {
     },
   );
 
-  test('takes reads of at most 256 KiB, however long it is', async () => {
+  test('a blob in pieces takes reads of at most 256 KiB, however long it is', async () => {
     const content = bytesOf(5 * MIB, 3);
     const { file, offsets } = await writeBlobs(
       [

@@ -23,7 +23,7 @@ async function prepare(bufferSize = 4096, startOffset = 0) {
 const HELLO_FRAME = Buffer.from(`28b52ffd0058290000${Buffer.from('hello').toString('hex')}`, 'hex');
 
 describe('plain blobs', () => {
-  test('are stored back to back, each after its header', async () => {
+  test('plain blobs are stored back to back, each after its header', async () => {
     const { writer, content } = await prepare();
     const offsets: number[] = [];
     for (const bytes of [Uint8Array.of(), Uint8Array.of(0xaa), new Uint8Array(128).fill(0xbb)]) {

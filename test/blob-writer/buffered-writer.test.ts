@@ -230,7 +230,7 @@ describe('backpressure', () => {
 });
 
 describe('a claim', () => {
-  test('gives room in the buffer as long as the buffer does not fill', async () => {
+  test('a claim gives room in the buffer as long as the buffer does not fill', async () => {
     const { writer, content } = await prepare({ bufferSize: 8, startOffset: 2 });
     expect(writer.claim(3)).toBe(0);
     writer.buffer.bytes.set(counted(3), 0);
@@ -248,7 +248,7 @@ describe('a claim', () => {
     expect(content().slice(2)).toEqual([...counted(19)]);
   });
 
-  test('is refused while all buffers are full or appends wait', async () => {
+  test('a claim is refused while all buffers are full or appends wait', async () => {
     const { opened, open } = gate();
     const { writer, content } = await prepare({ bufferSize: 4 }, ({ kind }) =>
       kind === 'write' ? { delay: opened } : undefined,
@@ -290,7 +290,7 @@ describe('padding', () => {
     expect(content()).toEqual([...counted(length), ...new Array(padded - length).fill(0)]);
   });
 
-  test('counts from the start of the file', async () => {
+  test('padding counts from the start of the file', async () => {
     const { writer } = await prepare({ bufferSize: 16, startOffset: 5 });
     await writer.pad(8);
     expect(writer.offset).toBe(8);
@@ -337,7 +337,7 @@ describe('the end', () => {
     expect((await file.stat()).size).toBe(size);
   });
 
-  test('by default is exact: every byte that was appended, and none behind', async () => {
+  test('finishing by default leaves every byte that was appended, and none after them', async () => {
     const { writer, content } = await prepare({ bufferSize: 16 });
     await writer.append(counted(21));
     expect(await writer.finish()).toBe(21);
@@ -357,7 +357,7 @@ describe('the end', () => {
     },
   );
 
-  test('pads with zeros where the buffer held other bytes before', async () => {
+  test('finishing pads with zeros where the buffer held other bytes before', async () => {
     const { writer, content } = await prepare({ bufferSize: 4 });
     await writer.append(new Uint8Array(8).fill(9));
     await writer.append(counted(1));
@@ -438,7 +438,7 @@ describe('the end', () => {
 });
 
 describe('giving up', () => {
-  test('waits for the write in flight and drops the rest', async () => {
+  test('giving up waits for the write in flight and drops the rest', async () => {
     const { opened, open } = gate();
     const { writer, writes, content } = await prepare({ bufferSize: 4 }, ({ kind }) =>
       kind === 'write' ? { delay: opened } : undefined,
@@ -474,7 +474,7 @@ describe('giving up', () => {
 });
 
 describe('a failing write', () => {
-  test('is the error of every later call, and nothing more is written', async () => {
+  test('a failing write is the error of every later call, and nothing more is written', async () => {
     let writes = 0;
     const { writer } = await prepare({ bufferSize: 4 }, ({ kind }) => {
       if (kind !== 'write') return undefined;
@@ -524,7 +524,7 @@ describe('a failing write', () => {
     expect(await storageErrorOf(writer.finish())).toBe(first);
   });
 
-  test('of the head makes finishing fail for good', async () => {
+  test('a failing write of the head makes finishing fail for good', async () => {
     const { writer } = await prepare({ bufferSize: 16, startOffset: 4 }, ({ kind, offset }) =>
       kind === 'write' && offset === 0 ? { fail: 'EIO' } : undefined,
     );
@@ -550,14 +550,14 @@ describe('syncs on the way', () => {
     expect(content()).toEqual([...counted(24)]);
   });
 
-  test('do not happen by default', async () => {
+  test('syncs on the way do not happen by default', async () => {
     const { writer, operations } = await prepare({ bufferSize: 4 });
     await writer.append(counted(40));
     await writer.finish(NO_PADDING);
     expect(operations.every(({ kind }) => kind === 'write')).toBe(true);
   });
 
-  test('are one at a time, and hold up no write', async () => {
+  test('syncs on the way are one at a time, and hold up no write', async () => {
     const { opened, open } = gate();
     const { writer, operations, writes } = await prepare(
       { bufferSize: 4, syncEvery: 4 },
@@ -602,7 +602,7 @@ describe('syncs on the way', () => {
     expect(await synced).toMatchObject({ code: 'sync-failed', errno: 'EIO' });
   });
 
-  test('are over once the writer is abandoned', async () => {
+  test('syncs on the way are over once the writer is abandoned', async () => {
     const { opened, open } = gate();
     const { writer } = await prepare({ bufferSize: 4, syncEvery: 4 }, ({ kind }) =>
       kind === 'sync-data' ? { delay: opened } : undefined,
@@ -617,7 +617,7 @@ describe('syncs on the way', () => {
 });
 
 describe('reading back', () => {
-  test('returns written bytes, bytes in flight and buffered bytes together', async () => {
+  test('reading back returns written bytes, bytes in flight and buffered bytes together', async () => {
     const gates: Gate[] = [];
     const { writer } = await prepare(
       { bufferSize: 4, bufferCount: 3, startOffset: 2 },
@@ -663,7 +663,7 @@ describe('reading back', () => {
     expect(error).toMatchObject({ code: 'out-of-range', path: '/file' });
   });
 
-  test('of bytes that wait for a buffer is out-of-range; of no bytes it is fine', async () => {
+  test('reading back of bytes that wait for a buffer is out-of-range; of no bytes it is fine', async () => {
     const { opened, open } = gate();
     const { writer } = await prepare({ bufferSize: 4 }, ({ kind }) =>
       kind === 'write' ? { delay: opened } : undefined,
@@ -708,7 +708,7 @@ describe('a signal', () => {
     expect(listeners(signal)).toBe(0);
   });
 
-  test('is not listened to after the end', async () => {
+  test('a signal is not listened to after the end', async () => {
     for (const end of ['finish', 'abandon', 'fail', 'abort'] as const) {
       const controller = new AbortController();
       const { signal } = controller;
@@ -729,7 +729,7 @@ describe('a signal', () => {
     }
   });
 
-  test('ends every wait and refuses every later call', async () => {
+  test('a signal ends every wait and refuses every later call', async () => {
     const controller = new AbortController();
     const { opened, open } = gate();
     const { writer, writes } = await prepare(

@@ -29,13 +29,13 @@ function failingSource(from: number): ByteSource {
 const EXPECTED = { code: 'io', path: 'remote', cause: FAILURE };
 
 describe('whatever a source throws', () => {
-  test('is io with path, offset and cause', async () => {
+  test('whatever a source throws is io with path, offset and cause', async () => {
     const error = await storageErrorOf(readExactly(failingSource(0), new Uint8Array(10), 3));
     expect(error).toMatchObject({ ...EXPECTED, offset: 3 });
     expect(error.message).toBe('remote: cannot read: connection reset at offset 3');
   });
 
-  test('without a promise is io', async () => {
+  test('whatever a source throws without a promise is io', async () => {
     const source: ByteSource = {
       size: 100,
       path: 'remote',
@@ -48,7 +48,7 @@ describe('whatever a source throws', () => {
     );
   });
 
-  test('has the offset of the part that was read when it failed', async () => {
+  test('whatever a source throws has the offset of the part that was read when it failed', async () => {
     const source: ByteSource = {
       size: 100,
       path: 'remote',
@@ -61,7 +61,7 @@ describe('whatever a source throws', () => {
     expect(error).toMatchObject({ ...EXPECTED, offset: 7 });
   });
 
-  test('from a synchronous read is io', () => {
+  test('whatever a source throws from a synchronous read is io', () => {
     const source: ByteSource = {
       ...failingSource(0),
       readSync: () => {
@@ -72,7 +72,7 @@ describe('whatever a source throws', () => {
     expect(storageErrorThrownBy(read)).toMatchObject({ ...EXPECTED, offset: 3 });
   });
 
-  test('from its cache is io', async () => {
+  test('whatever a source throws from its cache is io', async () => {
     const source: ByteSource = {
       ...failingSource(0),
       readCached: () => {
@@ -84,7 +84,7 @@ describe('whatever a source throws', () => {
     expect(await storageErrorOf(reader.read({ offset: 8192 }))).toMatchObject(EXPECTED);
   });
 
-  test('from newBuffer is io', async () => {
+  test('whatever a source throws from newBuffer is io', async () => {
     const source: ByteSource = {
       ...failingSource(0),
       newBuffer: () => {
@@ -94,7 +94,7 @@ describe('whatever a source throws', () => {
     expect(await storageErrorOf(scan(source))).toMatchObject(EXPECTED);
   });
 
-  test('with the code of the system keeps it', async () => {
+  test('whatever a source throws with the code of the system keeps it', async () => {
     const cause = Object.assign(new Error('reset'), { code: 'ECONNRESET' });
     const source: ByteSource = { size: 100, read: () => Promise.reject(cause) };
     const error = await storageErrorOf(readExactly(source, new Uint8Array(1), 0));
@@ -129,19 +129,22 @@ describe('whatever a source throws', () => {
 });
 
 describe('a length that a read cannot have returned', () => {
-  test.each([-1, 11, 0.5, Number.NaN, undefined])('%s is io', async (length) => {
-    const source: ByteSource = {
-      size: 100,
-      path: 'remote',
-      read: async () => length as number,
-      readSync: () => length as number,
-    };
-    const expected = { code: 'io', path: 'remote', offset: 3 };
-    const target = new Uint8Array(10);
-    expect(await storageErrorOf(readExactly(source, target, 3))).toMatchObject(expected);
-    const read = () => readRangeSync(source, { target, offset: 3 });
-    expect(storageErrorThrownBy(read)).toMatchObject(expected);
-  });
+  test.each([-1, 11, 0.5, Number.NaN, undefined])(
+    'a length that a read cannot have returned, %s, is io',
+    async (length) => {
+      const source: ByteSource = {
+        size: 100,
+        path: 'remote',
+        read: async () => length as number,
+        readSync: () => length as number,
+      };
+      const expected = { code: 'io', path: 'remote', offset: 3 };
+      const target = new Uint8Array(10);
+      expect(await storageErrorOf(readExactly(source, target, 3))).toMatchObject(expected);
+      const read = () => readRangeSync(source, { target, offset: 3 });
+      expect(storageErrorThrownBy(read)).toMatchObject(expected);
+    },
+  );
 
   test.each([-1, 101, Number.NaN])('%s is not kept in a cache', async (length) => {
     const broken: ByteSource = { size: 100, read: async () => length, readSync: () => length };

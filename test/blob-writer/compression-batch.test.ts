@@ -27,7 +27,7 @@ const CONTENTS: Record<string, Uint8Array> = {
 };
 
 describe('a batch', () => {
-  test('becomes the blobs that the writer makes of its contents, in their order', async () => {
+  test('a batch becomes the blobs that the writer makes of its contents, in their order', async () => {
     const contents = Object.values(CONTENTS);
     for (const order of [contents, contents.toReversed()]) {
       const batch = batchOf(order);
@@ -39,7 +39,7 @@ describe('a batch', () => {
     }
   });
 
-  test('tells the size of each blob', async () => {
+  test('a batch tells the size of each blob', async () => {
     const batch = batchOf(Object.values(CONTENTS));
     await compress(batch);
     const { offsets, end } = await writeBlobs(
@@ -50,7 +50,7 @@ describe('a batch', () => {
     expect(told).toEqual(sizes);
   });
 
-  test('keeps blobs that are encoded already, between contents', async () => {
+  test('a batch keeps blobs that are encoded already, between contents', async () => {
     const blob = new Uint8Array(300);
     encodePlainBlobHeader(blob, 0, 296);
     const batch = CompressionBatch.create(20_000);
@@ -64,13 +64,13 @@ describe('a batch', () => {
     expect(batch.encoded.length).toBe(start + 300 + 1004);
   });
 
-  test('is empty, and stays so', async () => {
+  test('a batch is empty, and stays so', async () => {
     const batch = CompressionBatch.create(100);
     await compress(batch);
     expect(batch.encoded.length).toBe(0);
   });
 
-  test('has room for what its capacity says, to the byte', () => {
+  test('a batch has room for what its capacity says, to the byte', () => {
     const batch = CompressionBatch.create(2 * batchRoomFor(500));
     batch.add(new Uint8Array(500));
     expect(batch.hasRoomFor(500)).toBe(true);
@@ -79,7 +79,7 @@ describe('a batch', () => {
     expect(batch.hasRoomFor(0)).toBe(false);
   });
 
-  test('has room for N blobs, however short they are', () => {
+  test('a batch has room for N blobs, however short they are', () => {
     const batch = CompressionBatch.create(1_000_000);
     for (let count = 0; count < MAXIMUM_BATCH_COUNT; count += 1) {
       expect(batch.hasRoomFor(1)).toBe(true);
@@ -91,7 +91,7 @@ describe('a batch', () => {
     expect(batch.count).toBe(0);
   });
 
-  test('is used again after it was compressed', async () => {
+  test('a batch is used again after it was compressed', async () => {
     const batch = batchOf([NOISE.subarray(0, 8192), new Uint8Array(8192)]);
     await compress(batch);
     const first = Buffer.from(batch.encoded);

@@ -57,7 +57,7 @@ describe('threads', () => {
     }
   });
 
-  test('are served first, and this thread takes what they have no room for', async () => {
+  test('compression threads are served first, and this thread takes what they have no room for', async () => {
     const pool = newPool(1);
     const compressor = await loadCompressor(1);
     await pool.compress(batch(0), compressor);
@@ -95,7 +95,7 @@ describe('threads', () => {
     for (const { count } of await Promise.all(compressed)) expect(count).toBeGreaterThan(0);
   });
 
-  test('are not started for a little', async () => {
+  test('compression threads are not started for a little', async () => {
     const pool = new CompressionPool({ threadCount: 2, startAfter: 1_000_000 });
     await pool.compress(batch(0), await loadCompressor(1));
     await pool.close();
@@ -223,7 +223,7 @@ describe('where no thread can start', () => {
 });
 
 describe('this thread', () => {
-  test('has turns for others while it compresses', async () => {
+  test('the calling thread has turns for others while it compresses', async () => {
     const pool = new CompressionPool({ threadCount: 0 });
     const compressor = await loadCompressor(1);
     const slow: Compressor = {
@@ -248,7 +248,7 @@ describe('this thread', () => {
     expect(between.some((count) => count > 0 && count < batches.length)).toBe(true);
   });
 
-  test('has turns for others between batches each of which is over in less', async () => {
+  test('the calling thread has turns for others between batches each of which is over in less', async () => {
     const pool = new CompressionPool({ threadCount: 0 });
     const compressor = await loadCompressor(1);
     let pages = 0;
@@ -276,7 +276,7 @@ describe('this thread', () => {
     expect(mostPages).toBeLessThan(20);
   });
 
-  test('tells what the compressor throws', async () => {
+  test('the calling thread tells what the compressor throws', async () => {
     const pool = new CompressionPool({ threadCount: 0 });
     const compressor = await loadCompressor(1);
     const broken: Compressor = {

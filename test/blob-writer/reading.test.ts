@@ -142,7 +142,7 @@ describe('several reads of one turn', () => {
     expect(reading.bytes).toBe(bytesOf(EACH));
   });
 
-  test('are in flight side by side, 32 at most, and none is left when one has failed', async () => {
+  test('several reads of one turn are in flight side by side, 32 at most, and none is left when one has failed', async () => {
     const { source } = countedSource(Number.POSITIVE_INFINITY, false);
     let inFlight = 0;
     let most = 0;
@@ -163,7 +163,7 @@ describe('several reads of one turn', () => {
     expect(inFlight).toBe(0);
   });
 
-  test('are one request of a source that takes many, which is told of the signal', async () => {
+  test('several reads of one turn are one request of a source that takes many, which is told of the signal', async () => {
     const { signal } = new AbortController();
     const requests: number[] = [];
     const inner = bytesSource(BYTES);
@@ -215,15 +215,18 @@ describe('ranges that lie close together', () => {
     [101, 2],
     [3628, 2],
     [3629, 1],
-  ])('are read together over a gap of up to %s bytes', async (maximumGap, count) => {
-    const source = { ...countingSource(BYTES), maximumGap };
-    const reading = new Ranges(NEAR);
-    await finishReading(source, reading);
-    expect(reading.bytes).toBe(bytesOf(NEAR));
-    expect(source.reads).toHaveLength(count);
-  });
+  ])(
+    'ranges that lie close together are read together over a gap of up to %s bytes',
+    async (maximumGap, count) => {
+      const source = { ...countingSource(BYTES), maximumGap };
+      const reading = new Ranges(NEAR);
+      await finishReading(source, reading);
+      expect(reading.bytes).toBe(bytesOf(NEAR));
+      expect(source.reads).toHaveLength(count);
+    },
+  );
 
-  test('are at most 1 MiB together', async () => {
+  test('ranges that lie close together are at most 1 MiB together', async () => {
     const bytes = new Uint8Array(3 * 1024 * 1024);
     const source = { ...countingSource(bytes), maximumGap: bytes.length };
     await finishReading(
@@ -233,7 +236,7 @@ describe('ranges that lie close together', () => {
     expect(source.reads.map(({ length }) => length)).toEqual([1024 * 1024, 1024 * 1024]);
   });
 
-  test('are read one by one where what lies between them cannot be read', async () => {
+  test('ranges that lie close together are read one by one where what lies between them cannot be read', async () => {
     const inner = bytesSource(BYTES);
     const source: ByteSource = {
       size: inner.size,

@@ -112,7 +112,7 @@ async function write(list: readonly Call[], bufferSize: number, seed: number, fa
 }
 
 describe('a writer', () => {
-  test('has all that its calls accepted, awaited or not', async () => {
+  test('a blob writer has all that its calls accepted, awaited or not', async () => {
     await fc.assert(
       fc.asyncProperty(calls, setting, async (list, { bufferSize, seed }) => {
         const { size, rejections, accepted, content } = await write(list, bufferSize, seed, 0);
@@ -124,7 +124,7 @@ describe('a writer', () => {
     );
   });
 
-  test('rejects when it ends if a write has failed, even if the failure was reported before', async () => {
+  test('a blob writer rejects when it ends if a write has failed, even if the failure was reported before', async () => {
     await fc.assert(
       fc.asyncProperty(
         calls,

@@ -52,7 +52,7 @@ describe('a level of zstd', () => {
 });
 
 describe('the LSN of a layer', () => {
-  test('may be 0/1, but not 0/0', () => {
+  test('the LSN of a layer may be 0/1, but not 0/0', () => {
     expect(layerLsnOrAutoArgument('0/1')).toBe(1n);
     expect(() => layerLsnOrAutoArgument('0/0')).toThrow('Expected an LSN above 0/0, or auto.');
   });

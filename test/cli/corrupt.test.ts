@@ -50,7 +50,7 @@ describe.each(filesThat('open'))('%s cannot be opened', (id, { path }) => {
     expect(parseError(result)).toMatchObject({ path });
   });
 
-  test('verify lists it', async () => {
+  test('verify lists the damage', async () => {
     const result = await runCli(['verify', path, '--json']);
     expect(result).toMatchObject({ status, stderr: '' });
     const { ok, files } = JSON.parse(result.stdout);
@@ -90,7 +90,7 @@ describe.each(filesThat('index'))('%s has a damaged index', (id, { path }) => {
     else expect(JSON.parse(json.stdout)).toEqual(lines);
   });
 
-  test('verify lists it', async () => {
+  test('verify lists the damage', async () => {
     const result = await runCli(['verify', path, '--ndjson']);
     expect(result).toMatchObject({ status: 1, stderr: '' });
     expect(parseLines(result.stdout)).toMatchObject([{ path, ok: false }]);
@@ -109,7 +109,7 @@ describe.each(filesThat('entry', 'strict'))('%s has a damaged entry', (_, { path
     },
   );
 
-  test('verify lists it', async () => {
+  test('verify lists the damage', async () => {
     const result = await runCli(['verify', path, '--json']);
     expect(result).toMatchObject({ status: 1, stderr: '' });
     expect(JSON.parse(result.stdout)).toMatchObject({
@@ -140,7 +140,7 @@ describe.each(filesThat('entry'))('%s', (_, { path }) => {
 });
 
 describe.each(filesThat('accept'))('%s', (_, { path }) => {
-  test('is read, with a warning of verify', async () => {
+  test('an unusual file is read, with a warning of verify', async () => {
     expect(await runCli(['dump', path])).toMatchObject({ status: 0, stderr: '' });
     const result = await runCli(['verify', path, '--json']);
     expect(result.status).toBe(0);
@@ -152,7 +152,7 @@ describe.each(filesThat('accept'))('%s', (_, { path }) => {
 });
 
 describe.each(filesThat('undetectable'))('%s', (_, { path }) => {
-  test('passes as valid', async () => {
+  test('a harmless file passes as valid', async () => {
     expect((await runCli(['dump', path])).status).toBe(0);
     expect((await runCli(['verify', path])).status).toBe(0);
   });

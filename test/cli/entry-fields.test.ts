@@ -51,7 +51,7 @@ describe('an integer', () => {
 });
 
 describe('hex digits', () => {
-  test('are those of every byte, in upper case', () => {
+  test('hex digits are those of every byte, in upper case', () => {
     const bytes = Uint8Array.from({ length: 256 }, (_, byte) => byte);
     for (let start = 0; start < 256; start += 64) {
       const digits = written((target, at) => writeHex(target, at, { bytes, start, length: 64 }));

@@ -28,7 +28,7 @@ function timeline(): { readonly root: string; readonly directory: string } {
 }
 
 describe('index-part', () => {
-  test('shows the index that counts, with LSNs of 16 digits', async () => {
+  test('index-part shows the index that counts, with LSNs of 16 digits', async () => {
     const { root, directory } = timeline();
     for (const source of [root, directory, join(directory, 'index_part.json-00000002')]) {
       const result = await runCli(['index-part', source, '--json']);
@@ -50,7 +50,7 @@ describe('index-part', () => {
     expect(parseLines(older.stdout)[0]?.['disk_consistent_lsn']).not.toBe('0000000007000340');
   });
 
-  test('shows sizes beyond 2^53 and numbers that are not known exactly', async () => {
+  test('index-part shows sizes beyond 2^53 and numbers that are not known exactly', async () => {
     const path = join(temporaryDirectory(), 'index');
     const text = goldenIndex('sk15/1')
       .replace(/"file_size":\d+/, '"file_size":9007199254740993')
@@ -61,14 +61,14 @@ describe('index-part', () => {
     expect(shown?.['x']).toBe('1.50');
   });
 
-  test('shows a summary to people', async () => {
+  test('index-part shows a summary to people', async () => {
     const { directory } = timeline();
     const result = await runCli(['index-part', directory]);
     expect(result.stdout).toMatch(/^layers +36, /m);
     expect(result.stdout).toMatch(/^disk_consistent_lsn +0\/7000340$/m);
   });
 
-  test('asks for the timeline if there are several, and exits 2', async () => {
+  test('index-part asks for the timeline if there are several, and exits 2', async () => {
     const { root, directory } = timeline();
     const other = join(root, 'tenants', TENANT, 'timelines', '2'.repeat(32));
     mkdirSync(other);
@@ -89,7 +89,7 @@ describe('index-part', () => {
     expect(parseError(result)['code']).toBe(code);
   });
 
-  test('of damaged JSON exits 1 with path and offset', async () => {
+  test('index-part of damaged JSON exits 1 with path and offset', async () => {
     const path = join(temporaryDirectory(), 'index_part.json');
     writeFileSync(path, '{"version":15,}');
     const result = await runCli(['index-part', path, '--json']);
@@ -99,7 +99,7 @@ describe('index-part', () => {
 });
 
 describe('index-part check', () => {
-  test('finds nothing in an index of a pageserver', async () => {
+  test('index-part check finds nothing in an index of a pageserver', async () => {
     const { directory } = timeline();
     const result = await runCli(['index-part', 'check', directory, '--json']);
     expect(result.status).toBe(0);
@@ -122,7 +122,7 @@ describe('index-part check', () => {
 });
 
 describe('index-part diff', () => {
-  test('of two generations lists fields and layers, and exits 1', async () => {
+  test('index-part diff of two generations lists fields and layers, and exits 1', async () => {
     const { directory } = timeline();
     const [a, b] = [1, 2].map((generation) =>
       join(directory, `index_part.json-0000000${generation}`),
@@ -137,7 +137,7 @@ describe('index-part diff', () => {
     expect(summary.fields + summary.layers).toBe(lines.length - 1);
   });
 
-  test('of the same index in an old form finds the version only', async () => {
+  test('index-part diff of the same index in an old form finds the version only', async () => {
     const directory = temporaryDirectory();
     const [a, b] = [join(directory, 'a'), join(directory, 'b')];
     writeFileSync(a, goldenIndex('variants/v6/22222222'));
@@ -230,7 +230,7 @@ describe('index-part set', () => {
 });
 
 describe('index-part rebuild', () => {
-  test('makes an index of local layers, and says what is derived', async () => {
+  test('index-part rebuild makes an index of local layers, and says what is derived', async () => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory, `${IMAGE}-v1-00000001`), 'x'.repeat(10));
     writeFileSync(join(directory, `${DELTA}-00000002`), 'x'.repeat(20));
@@ -269,7 +269,7 @@ describe('index-part rebuild', () => {
     expect((await runCli(['index-part', 'check', path])).status).toBe(0);
   });
 
-  test('is refused beside an index, without a version of Postgres, and without layers', async () => {
+  test('index-part rebuild is refused beside an index, without a version of Postgres, and without layers', async () => {
     const { directory } = timeline();
     const beside = await runCli(['index-part', 'rebuild', directory, 'pg_version=16', '--json']);
     expect(parseError(beside)['code']).toBe('exists');

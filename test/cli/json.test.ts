@@ -17,7 +17,7 @@ describe('JSON text', () => {
     expect(JSON.parse(encodeJson(text))).toBe(text);
   });
 
-  test('decodes to the same value and holds no control character, whatever the text', () => {
+  test('JSON text decodes to the same value and holds no control character, whatever the text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), (text) => {
         const encoded = encodeJson({ [text]: [text] });

@@ -31,7 +31,7 @@ describe('a source', () => {
     ]);
   });
 
-  test('of two shards is one timeline, at each generation that a shard has', async () => {
+  test('a source of two shards is one timeline, at each generation that a shard has', async () => {
     const root = temporaryDirectory();
     const write = (shard: string, name: string, names: readonly string[]): void => {
       const tenant = join(root, 'tenants', `${TENANT}-${shard}`);
@@ -78,7 +78,7 @@ describe('a source', () => {
     ]);
   });
 
-  test('of shards is durable up to the lowest LSN, and is read at the highest', () => {
+  test('a source of shards is durable up to the lowest LSN, and is read at the highest', () => {
     const step = (diskConsistentLsn: bigint, gcCutoffLsn: bigint) => ({
       generation: 1,
       snapshot: { label: '', layers: [], diskConsistentLsn, gcCutoffLsn, branchLsns: [5n] },
@@ -106,7 +106,7 @@ describe('a source', () => {
     await expect(read(root, { tenant: '3'.repeat(32) })).rejects.toThrow(/no timeline/);
   });
 
-  test('without an index has the layers that lie there, with their sizes', async () => {
+  test('a source without an index has the layers that lie there, with their sizes', async () => {
     const directory = temporaryDirectory();
     writeFileSync(join(directory, `${NAME}-v1-00000003`), 'abc');
     writeFileSync(join(directory, 'ephemeral-1'), '');
@@ -116,7 +116,7 @@ describe('a source', () => {
     ]);
   });
 
-  test('of names has lines to draw, and an index of another name is one', async () => {
+  test('a source of names has lines to draw, and an index of another name is one', async () => {
     const directory = temporaryDirectory();
     const names = join(directory, 'names');
     writeFileSync(names, `gc_cutoff:0000000000000012\nbranch:0/13\n${NAME}`);
@@ -129,7 +129,7 @@ describe('a source', () => {
     expect((await read('-')).snapshots[0]?.layers).toEqual([{ name: NAME }]);
   });
 
-  test('with a line that is too long keeps the first 4,096 characters of it', async () => {
+  test('a source with a line that is too long keeps the first 4,096 characters of it', async () => {
     const directory = temporaryDirectory();
     const names = join(directory, 'names');
     writeFileSync(names, 'x'.repeat(100_000));

@@ -148,19 +148,19 @@ describe('a long line', () => {
   const LONG = 'ab'.repeat(40_000);
   const parse = (text: string) => parseLongLine(Buffer.from(text));
 
-  test('gives the bytes of long digits', () => {
+  test('a long line gives the bytes of long digits', () => {
     const fields = parse(`{"hex":"${LONG}","value":{"hex":"${LONG}00"},"name":"x"}`);
     expect(fields.bytes()).toEqual(new Uint8Array(40_000).fill(0xab));
     expect(fields.object('value').bytes().length).toBe(40_001);
     expect(fields.text('name')).toBe('x');
   });
 
-  test('gives long base64', () => {
+  test('a long line gives long base64', () => {
     const bytes = Buffer.alloc(100_000, 7);
     expect(parse(`{"base64":"${bytes.toString('base64')}"}`).bytes()).toEqual(bytes);
   });
 
-  test('refuses base64 that is longer than any text, before it looks at it', () => {
+  test('a long line refuses base64 that is longer than any text, before it looks at it', () => {
     // Memory of zeros that nobody touches is not there.
     const tooLong = new Uint8Array(constants.MAX_STRING_LENGTH + 1);
     const fields = new JsonFields({ base64: 'name' }, 'line', new Map([['name', tooLong]]));
@@ -199,7 +199,7 @@ describe('a long line', () => {
     expect(nestsDeeperThan(maximum, Buffer.from(text))).toBe(expected);
   });
 
-  test('gives long text, escaped or not', () => {
+  test('a long line gives long text, escaped or not', () => {
     expect(parse(`{"path":"${'ü'.repeat(50_000)}"}`).text('path')).toBe('ü'.repeat(50_000));
     const escaped = parse(`{"path":"${'\\"\\\\'.repeat(50_000)}","hex":"${LONG}"}`);
     expect(escaped.text('path')).toBe('"\\'.repeat(50_000));
@@ -216,7 +216,7 @@ describe('a long line', () => {
     expect(() => (text.includes('hex') ? fields.bytes() : fields.text('path'))).toThrow('field');
   });
 
-  test('is scanned once, however many texts it has', () => {
+  test('a long line is scanned once, however many texts it has', () => {
     const many = Array.from({ length: 200_000 }, (_, index) => `"${index}":1`).join(',');
     const startedMs = performance.now();
     parse(`{${many},"name":"x"}`);

@@ -90,7 +90,7 @@ describe('a page is not exported over the layer that it comes from', () => {
     expect(readdirSync(dirname(layer))).toEqual(['page.___temp']);
   });
 
-  test('but beside it, over another file', async () => {
+  test('a page is exported beside its layer, over another file', async () => {
     const layer = await makeLayer();
     const out = join(dirname(layer), 'page');
     writeFileSync(out, 'old');
@@ -168,7 +168,7 @@ describe('a cluster is not imported into itself', () => {
     expect(readdirSync(out)).toEqual(names);
   });
 
-  test('but into the directory that it lies in', async () => {
+  test('a cluster is imported into the directory that it lies in', async () => {
     const directory = fabricateCluster({ 'base/5/16384': pages(1, 1) });
     const out = temporaryDirectory();
     renameSync(directory, join(out, 'data'));
@@ -179,7 +179,7 @@ describe('a cluster is not imported into itself', () => {
 });
 
 describe('an output of -', () => {
-  test('is standard output where a file is meant', async () => {
+  test('an output of - is standard output where a file is meant', async () => {
     const layer = await makeLayer();
     const result = await runCli(['export', 'page', layer, KEY, '--out', '-']);
     expect(result.status).toBe(0);

@@ -31,7 +31,7 @@ const OPTIONS = {
 };
 
 describe('an output', () => {
-  test('collects text until a batch is full', async () => {
+  test('an output collects text until a batch is full', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);
     expect(output.write('a'.repeat(60_000))).toBeUndefined();
@@ -42,7 +42,7 @@ describe('an output', () => {
     expect(stream.written.map((chunk) => chunk.length)).toEqual([66_000]);
   });
 
-  test('collects 65,535 characters, and writes 65,536', async () => {
+  test('an output collects 65,535 characters, and writes 65,536', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);
     expect(output.write('a'.repeat(65_535))).toBeUndefined();
@@ -53,7 +53,7 @@ describe('an output', () => {
     expect(stream.written.map((chunk) => chunk.length)).toEqual([65_536]);
   });
 
-  test('waits until the stream has taken a batch', async () => {
+  test('an output waits until the stream has taken a batch', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);
     let isTaken = false;
@@ -95,7 +95,7 @@ describe('an output', () => {
     return (target: Uint8Array, at: number) => at + Buffer.from(text).copy(target, at);
   }
 
-  test('keeps the order of text, of bytes that are written straight into it, and of pieces', async () => {
+  test('an output keeps the order of text, of bytes that are written straight into it, and of pieces', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);
     expect(output.write('ä1')).toBeUndefined();
@@ -114,7 +114,7 @@ describe('an output', () => {
     ]);
   });
 
-  test('sends filled bytes when a batch is full, and each of them once', async () => {
+  test('an output sends filled bytes when a batch is full, and each of them once', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);
     const lines = Array.from({ length: 3000 }, (_, line) => `${line}`.padEnd(99, '.').concat('\n'));
@@ -134,7 +134,7 @@ describe('an output', () => {
     expect(Math.max(...taken.map(({ length }) => length))).toBe(65_600);
   });
 
-  test('makes room for more than a batch', async () => {
+  test('an output makes room for more than a batch', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);
     const text = 'x'.repeat(300_000);
@@ -155,7 +155,7 @@ describe('an output', () => {
     expect(Buffer.from(stream.written[0] ?? '').toString()).toBe('first');
   });
 
-  test('cuts the digits of a large blob into batches', async () => {
+  test('an output cuts the digits of a large blob into batches', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);
     const bytes = new Uint8Array(200_000).map((_, index) => index);
@@ -174,7 +174,7 @@ describe('an output', () => {
     expect(Math.max(...stream.written.map((chunk) => chunk.length))).toBeLessThan(140_000);
   });
 
-  test('stops waiting for a reader that does not read when it is interrupted', async () => {
+  test('an output stops waiting for a reader that does not read when it is interrupted', async () => {
     const interruption = new AbortController();
     const output = new Output(new SlowStream(), { ...OPTIONS, signal: interruption.signal });
     output.write('text');
@@ -183,7 +183,7 @@ describe('an output', () => {
     expect(isStorageError(await flushed, 'aborted')).toBe(true);
   });
 
-  test('tells a reader that went away from a disk that is full', async () => {
+  test('an output tells a reader that went away from a disk that is full', async () => {
     const failWith = async (code: string): Promise<unknown> => {
       const stream = new SlowStream();
       const output = new Output(stream, OPTIONS);

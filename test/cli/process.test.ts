@@ -213,7 +213,7 @@ describe('a FIFO', () => {
     expect(results.map((result) => result.status)).toEqual([3, 3, 3, 3]);
   });
 
-  test('may carry the input of build', async () => {
+  test('a FIFO may carry the input of build', async () => {
     const out = temporaryDirectory();
     const lines = `${HEADER}\\n${ENTRY}\\n`;
     const { status } = await shell(`layerfile build <(printf '%b' '${lines}') --out '${out}'`);
@@ -222,7 +222,7 @@ describe('a FIFO', () => {
 });
 
 describe('a signal', () => {
-  test('ends a dump whose reader does not read', async () => {
+  test('a signal ends a dump whose reader does not read', async () => {
     const child = spawn(process.execPath, [PROGRAM, 'dump', LARGE, '--ndjson', '--values', 'hex']);
     await once(child.stdout, 'readable');
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -232,7 +232,7 @@ describe('a signal', () => {
     child.stdout.destroy();
   });
 
-  test('ends build while its FIFO has no writer', async () => {
+  test('a signal ends build while its FIFO has no writer', async () => {
     const fifo = join(temporaryDirectory(), 'spec');
     execFileSync('mkfifo', [fifo]);
     const child = start('build', fifo, '--out', temporaryDirectory());

@@ -170,7 +170,7 @@ describe('index-part rebuild of a listing on standard input', () => {
   const layers = (): string[] =>
     [...files].map(([name, { length }]) => `2026-01-02 03:04:05 ${length} ${name}`);
 
-  test('makes the same index as of the directory', async () => {
+  test('index-part rebuild of a listing on standard input makes the same index as of the directory', async () => {
     const listing = layers().filter((line) => !line.includes('index_part'));
     const words = ['pg_version=15', '--out', '-'];
     const stdin = `${listing.join('\r\n')}\n`;

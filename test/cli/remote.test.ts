@@ -74,7 +74,7 @@ describe('a layer in S3', () => {
     expect(stderr).toContain('NoSuchBucket');
   });
 
-  test('below a prefix is verified, with a slash at the end or without', async () => {
+  test('a layer in S3 below a prefix is verified, with a slash at the end or without', async () => {
     const { server } = await served();
     server.put('timelines-2/other', new Uint8Array(1));
     for (const prefix of ['timelines', 'timelines/']) {
@@ -92,7 +92,7 @@ describe('a layer in S3', () => {
     expect(parseLines(result.stdout)).toMatchObject([{ path: 's3://layers/timelines', ok: true }]);
   });
 
-  test('without credentials is denied', async () => {
+  test('a layer in S3 without credentials is denied', async () => {
     const { url } = await served();
     vi.stubEnv('AWS_ACCESS_KEY_ID', '');
     vi.stubEnv('AWS_CONFIG_FILE', '/nowhere');
@@ -121,7 +121,7 @@ describe('a layer in S3', () => {
 });
 
 describe('a layer on a web server', () => {
-  test('is read by its URL, whose query is not printed', async () => {
+  test('a layer on a web server is read by its URL, whose query is not printed', async () => {
     const { server } = await served();
     const url = `${server.endpoint}/layers/timelines/${basename(PAGES)}?token=secret`;
     // The server of the tests wants a signature, which no plain URL has.

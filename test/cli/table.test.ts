@@ -34,7 +34,7 @@ function createOutput({ isTerminal = false, colour = false, columns = 80 } = {})
 }
 
 describe('a table', () => {
-  test('aligns its columns and trims its lines', async () => {
+  test('a table aligns its columns and trims its lines', async () => {
     const { stream, output } = createOutput();
     const table = new Table(output, [
       { title: 'NAME' },
@@ -50,14 +50,14 @@ describe('a table', () => {
     );
   });
 
-  test('without rows is nothing at all', async () => {
+  test('a table without rows is nothing at all', async () => {
     const { stream, output } = createOutput();
     await new Table(output, [{ title: 'NAME' }]).end();
     await output.flush();
     expect(stream.text).toBe('');
   });
 
-  test('is written before its last row, and a wider cell pushes its line out', async () => {
+  test('a table is written before its last row, and a wider cell pushes its line out', async () => {
     const { stream, output } = createOutput();
     const table = new Table(output, [{ title: 'A' }, { title: 'B' }]);
     for (let row = 0; row < 200; row += 1) await table.row({ cells: ['a', 'b'] });
@@ -68,7 +68,7 @@ describe('a table', () => {
     expect(stream.text.endsWith('\na  b\nwider  b\n')).toBe(true);
   });
 
-  test('lets its last cell wrap on a terminal that is too narrow', async () => {
+  test('a table lets its last cell wrap on a terminal that is too narrow', async () => {
     const { stream, output } = createOutput({ isTerminal: true, columns: 40 });
     const table = new Table(output, [{ title: 'A' }, { title: 'B' }]);
     await table.row({ cells: ['a', 'b'.repeat(100)] });
@@ -77,7 +77,7 @@ describe('a table', () => {
     expect(stream.text.split('\n')[1]).toBe(`a  ${'b'.repeat(100)}`);
   });
 
-  test('cuts a last cell of bytes to the terminal, but never damage', async () => {
+  test('a table cuts a last cell of bytes to the terminal, but never damage', async () => {
     const { stream, output } = createOutput({ isTerminal: true, columns: 40 });
     const table = new Table(output, [{ title: 'A' }, { title: 'B', overflow: 'cut' }]);
     await table.row({ cells: ['a', 'b'.repeat(100)] });
@@ -103,7 +103,7 @@ describe('a table', () => {
     expect(stream.text.split('\n')[1]).toBe(`a  ${shown}`);
   });
 
-  test('paints columns and rows where colour is wanted', async () => {
+  test('a table paints columns and rows where colour is wanted', async () => {
     const { stream, output } = createOutput({ colour: true });
     const table = new Table(output, [{ title: 'A', style: 'cyan' }, { title: 'B' }]);
     await table.row({ cells: ['a', 'b'] });
@@ -155,12 +155,12 @@ describe('progress', () => {
     return stream.text;
   }
 
-  test('of short work is not shown', async () => {
+  test('progress of short work is not shown', async () => {
     expect(await show('bar', 0)).toBe('');
     expect(await show('lines', 0)).toBe('');
   });
 
-  test('is one line that goes away, with file names escaped and without escape codes', async () => {
+  test('progress is one line that goes away, with file names escaped and without escape codes', async () => {
     const text = await show('bar', 450);
     expect(text).toMatch(/^\rverify {2}\[={12} {12}\] {3}50% {2}50 B of 100 B {2}\d+ B\/s/);
     expect(text).toMatch(/\r +\r$/);

@@ -15,7 +15,7 @@ const COMMANDS = [
 ];
 
 describe('help', () => {
-  test.each(COMMANDS)('of %s %s shows examples on standard output', async (...words) => {
+  test.each(COMMANDS)('help of %s %s shows examples on standard output', async (...words) => {
     const result = await runCli([...words, '--help']);
     expect(result.status).toBe(0);
     expect(result.stderr).toBe('');
@@ -39,7 +39,7 @@ describe('help', () => {
     expect(result.stdout).toContain(`Usage: layerfile ${usage}`);
   });
 
-  test('carries colour only where it may', async () => {
+  test('help carries colour only where it may', async () => {
     const plain = await runCli(['dump', '--help']);
     expect(plain.stdout).not.toContain('\x1b');
     const coloured = await runCli(['dump', '--help'], { terminal: true });

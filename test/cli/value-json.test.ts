@@ -143,17 +143,20 @@ describe('a value in JSON', () => {
 });
 
 describe('a value that is written in several pieces', () => {
-  test.each([1000, 1001, 2500])('of %i items', (count) => {
-    const xids = Array.from({ length: count }, (_, index) => 4_294_967_295 - index);
-    const value: Value = { type: 'clog_set_committed', xids, timestamp: 5n };
-    const text = textOfPieces(valuePieces(viewValue(encodeValue(value))));
-    expect(text).toBe(JSON.stringify({ type: value.type, xids, timestamp: '5' }));
-    const members = xids.map((xid, status) => ({ xid, status }));
-    const list: Value = { type: 'multixact_members_create', multixactOffset: 7, members };
-    expect(textOfPieces(valuePieces(viewValue(encodeValue(list))))).toBe(
-      JSON.stringify({ type: list.type, moff: 7, members }),
-    );
-  });
+  test.each([1000, 1001, 2500])(
+    'a value in JSON that is written in several pieces of %i items',
+    (count) => {
+      const xids = Array.from({ length: count }, (_, index) => 4_294_967_295 - index);
+      const value: Value = { type: 'clog_set_committed', xids, timestamp: 5n };
+      const text = textOfPieces(valuePieces(viewValue(encodeValue(value))));
+      expect(text).toBe(JSON.stringify({ type: value.type, xids, timestamp: '5' }));
+      const members = xids.map((xid, status) => ({ xid, status }));
+      const list: Value = { type: 'multixact_members_create', multixactOffset: 7, members };
+      expect(textOfPieces(valuePieces(viewValue(encodeValue(list))))).toBe(
+        JSON.stringify({ type: list.type, moff: 7, members }),
+      );
+    },
+  );
 
   test.each([
     ['one byte', 'a'],

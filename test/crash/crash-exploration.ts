@@ -32,6 +32,8 @@ import { type MakeScenario, pick, type Scenario } from './scenario.ts';
 export interface Task {
   readonly kind: string;
   readonly seed: number;
+  /** At most; by default what the budget says. */
+  readonly statesPerPoint?: number;
 }
 
 export interface Explored {
@@ -84,7 +86,7 @@ function failOnce(index: number, errno: string): Intercept {
 
 /** Throws at the first state that is wrong, with the path to it. */
 export async function exploreRun(
-  { kind, seed }: Task,
+  { kind, seed, statesPerPoint }: Task,
   scenarios: ReadonlyMap<string, MakeScenario>,
   budget: Budget = BUDGET,
 ): Promise<Explored> {
@@ -95,7 +97,8 @@ export async function exploreRun(
     faults: run.faults,
   });
   for (const point of points) {
-    await exploration.explore(`${run.name}/${point.index}`, point, budget.statesPerPoint);
+    const count = statesPerPoint ?? budget.statesPerPoint;
+    await exploration.explore(`${run.name}/${point.index}`, point, count);
   }
   const { states, recoveries } = exploration;
   return { points: points.length, states, recoveries, trees: Float64Array.from(trees) };

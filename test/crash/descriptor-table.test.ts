@@ -207,7 +207,7 @@ describe('a table of descriptors', () => {
     systemLimit: fc.constantFrom(1, 2, 3, 100),
   };
 
-  test('closes no file with unsynced writes, and keeps to its capacity', async () => {
+  test('a table of descriptors closes no file with unsynced writes, and keeps to its capacity', async () => {
     await fc.assert(
       fc.asyncProperty(fc.record({ ...worlds, failingSyncs: fc.constant(0) }), async (world) => {
         const { guard, fatal, openCount } = await run(world);
@@ -219,7 +219,7 @@ describe('a table of descriptors', () => {
     );
   });
 
-  test('closes none but those whose sync failed, and tells of the first failure', async () => {
+  test('a table of descriptors closes none but those whose sync failed, and tells of the first failure', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({ ...worlds, failingSyncs: fc.integer({ min: 2, max: 8 }) }),

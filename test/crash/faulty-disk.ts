@@ -24,11 +24,36 @@ export interface FaultyRun {
 /** Crash states that are looked at when all has settled. */
 const CRASH_STATES = 12;
 
+/** Of a scenario with many operations, about so many fail one by one, unless all are wanted. */
+const FAILING_OPERATIONS = 100;
+
+/** Of each kind, at its start. */
+const FIRST_OF_KIND = 6;
+
 /** Nothing here waits for a clock: what takes so long waits for ever. */
 const HANG_MS = 3_000;
 
 /** What opening a directory can say; other errors are those of its sync. */
 const OPENING_ERRNOS = ['EMFILE', 'ENFILE', 'EACCES', 'ENOENT'];
+
+/**
+ * The operations that fail one by one: LAYERFILE_FAULTS=all stands for all; by default a sample where there are many, with
+ * the first ones of every kind and the last one.
+ */
+export function failingOperations(
+  operations: readonly FileSystemOperation[],
+): readonly FileSystemOperation[] {
+  const step = Math.ceil(operations.length / FAILING_OPERATIONS);
+  if (ALL || step < 2) return operations;
+  const counts = new Map<string, number>();
+  return operations.filter(({ kind }, at) => {
+    const count = counts.get(kind) ?? 0;
+    counts.set(kind, count + 1);
+    return count < FIRST_OF_KIND || at % step === 0 || at === operations.length - 1;
+  });
+}
+
+const ALL = process.env['LAYERFILE_FAULTS'] === 'all';
 
 /**
  * Throws where a promise was broken: something hangs, stays open or is left over, an acknowledged

@@ -174,7 +174,7 @@ describe('a decompression bomb', () => {
     expect(entries.map((entry) => entry.bytes.length)).toEqual([MIB, 131_072]);
   });
 
-  it('in each of many entries is refused once all together cost too much', async () => {
+  it('a decompression bomb in each of many entries is refused once all together cost too much', async () => {
     const blobs = Array.from({ length: 400 }, () => frameBlob(zeros(8)));
     const bytes = imageOf(blobs);
     const report = await verifyLayer(bytesSource(bytes), LIMITS);
@@ -190,7 +190,7 @@ describe('a decompression bomb', () => {
     }
   });
 
-  it('is streamed in pieces of at most 1 MiB if there is no limit', async () => {
+  it('a decompression bomb is streamed in pieces of at most 1 MiB if there is no limit', async () => {
     const bytes = imageOf([frameBlob(zeros(2)), frameBlob(zeros(2000)), shortBlob(noise(3, 1))]);
     await using reader = await openLayer(bytesSource(bytes));
     const seen: [string, number][] = [];
@@ -215,7 +215,7 @@ describe('a decompression bomb', () => {
 });
 
 describe('a cycle', () => {
-  it('or a bomb of shared blocks in the index is left in time, with few reads', async () => {
+  it('a cycle or a bomb of shared blocks in the index is left in time, with few reads', async () => {
     const count = 500;
     const keys = Array.from({ length: count }, (_, index) => blockKey(index));
     const blobs = [shortBlob(noise(1, 1))];
@@ -262,7 +262,7 @@ describe('an offset', () => {
 });
 
 describe('numbers beyond 2^53', () => {
-  it('are LSNs like any other', async () => {
+  it('numbers beyond 2^53 are LSNs like any other', async () => {
     const lsns = [1n << 53n, (1n << 53n) + 1n, (1n << 63n) + 1n, MAXIMUM_LSN - 1n];
     const blobs = lsns.map(() =>
       shortBlob(Buffer.from('000000010000000300000000'.padEnd(32, '0'), 'hex')),
@@ -281,7 +281,7 @@ describe('numbers beyond 2^53', () => {
     expect((await reader.get(blockKey(0), (1n << 53n) + 1n))?.lsn).toBe((1n << 53n) + 1n);
   });
 
-  it('in a document come back as they were', () => {
+  it('numbers beyond 2^53 in a document come back as they were', () => {
     const map = Buffer.from('81a161cffffffffffffffff1', 'hex');
     expect(decodeDocument(framed(map))).toMatchObject({ a: 0xffff_ffff_ffff_fff1n });
   });
@@ -316,7 +316,7 @@ describe('MessagePack', () => {
 });
 
 describe('keys of prototypes', () => {
-  it('are refused in MessagePack', () => {
+  it('keys of prototypes are refused in MessagePack', () => {
     const map = Buffer.concat([
       Buffer.from([0x81, 0xa9]),
       Buffer.from('__proto__'),
@@ -325,7 +325,7 @@ describe('keys of prototypes', () => {
     expect(storageErrorThrownBy(() => decodeDocument(framed(map))).code).toBe('corrupt');
   });
 
-  it('are keys like any other in TOML', () => {
+  it('keys of prototypes are keys like any other in TOML', () => {
     const config = parseTenantConfig(
       '[tenant_config]\n__proto__ = { polluted = true }\nconstructor = 1\n',
     );
@@ -378,7 +378,7 @@ describe('names', () => {
     expect(message).not.toMatch(/\p{C}/u);
   });
 
-  it('of a layer that is written lead nowhere else, and are canonical', async () => {
+  it('names of a layer that is written lead nowhere else, and are canonical', async () => {
     const disk = memoryDisk();
     for (const wrong of ['../../x', 'a/b', '00000001\0', '0000000G']) {
       const options = deltaOptions(disk, { generation: wrong });
@@ -401,7 +401,7 @@ describe('special files', () => {
     ['readTenantConfig', (path) => readTenantConfig(path)],
   ];
 
-  it('are refused by every reader, and sixteen of them do not block other reads', async () => {
+  it('special files are refused by every reader, and sixteen of them do not block other reads', async () => {
     const directory = temporaryDirectory();
     const fifos = Array.from({ length: 16 }, (_, index) => join(directory, `fifo-${index}`));
     execFileSync('mkfifo', fifos);
@@ -445,7 +445,7 @@ describe('a file that changes while it is read', () => {
     return { path, bytes };
   }
 
-  it('and shrinks is truncated, whichever way it is read', async () => {
+  it('a file that changes while it is read and shrinks is truncated, whichever way it is read', async () => {
     const { path, bytes } = await opened();
     await using reader = await openLayer(path, { blockCache: null });
     const entries = reader.entries();
@@ -458,7 +458,7 @@ describe('a file that changes while it is read', () => {
     expect(bytes.length).toBeGreaterThan(8192 * 3);
   });
 
-  it('and is replaced is read through one descriptor, or not at all', async () => {
+  it('a file that changes while it is read and is replaced is read through one descriptor, or not at all', async () => {
     const { path } = await opened();
     const openFiles = new OpenFiles({ capacity: 1 });
     await using reader = await openLayer(path, { openFiles, blockCache: null });
@@ -490,7 +490,7 @@ describe('the place of a temporary file', () => {
     },
   );
 
-  it('of a layer is created exclusively', async () => {
+  it('the place of a temporary file of a layer is created exclusively', async () => {
     const directory = temporaryDirectory();
     const options = { directory, ...IDS, keyRange: KEY_RANGE, lsnRange: LSN_RANGE };
     const victim = join(directory, 'victim');

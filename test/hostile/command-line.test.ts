@@ -66,7 +66,7 @@ describe('escape sequences', () => {
     }
   });
 
-  it('in the path of a file are in the JSON, for those who decode it', async () => {
+  it('escape sequences in the path of a file are in the JSON, for those who decode it', async () => {
     const file = fileOf(await deltaOf({ type: 'aux_file', path: EVIL, content: null }));
     const [line] = parseLines(
       (await runCli(['dump', file, '--ndjson', '--values', 'json'])).stdout,
@@ -122,7 +122,7 @@ describe('escape sequences', () => {
     }
   });
 
-  it('in names below a directory do not reach the terminal', async () => {
+  it('escape sequences in names below a directory do not reach the terminal', async () => {
     const directory = temporaryDirectory();
     mkdirSync(join(directory, `directory-${EVIL}`));
     const layer = await writeImages([{ key: KEY, image: noise(9, 1) }]);
@@ -140,7 +140,7 @@ describe('escape sequences', () => {
 });
 
 describe('special files', () => {
-  it('are refused immediately by every command', async () => {
+  it('special files are refused immediately by every command', async () => {
     const directory = temporaryDirectory();
     const fifo = join(directory, 'fifo');
     execFileSync('mkfifo', [fifo]);
@@ -186,7 +186,7 @@ describe('special files', () => {
 });
 
 describe('a file that shrinks while it is dumped', () => {
-  it('is truncated, and what was read before is there', async () => {
+  it('a file that shrinks while it is dumped is truncated, and what was read before is there', async () => {
     const images = Array.from({ length: 1200 }, (_, index) => ({
       key: blockKey(index),
       image: noise(8192, index),

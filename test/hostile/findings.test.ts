@@ -29,7 +29,7 @@ it('a content that is longer than its header says is refused, not written beyond
 });
 
 describe('a compressed block of no bytes', () => {
-  it('is refused whole and in pieces, where the decoders disagree', async () => {
+  it('a compressed block of no bytes is refused whole and in pieces, where the decoders disagree', async () => {
     const frame = encodeFrame({
       blocks: [
         { kind: 'compressed', bytes: new Uint8Array(0) },
@@ -47,7 +47,7 @@ describe('a compressed block of no bytes', () => {
     }
   });
 
-  it('is the same to a scan and to a stream: seed 11747', async () => {
+  it('a compressed block of no bytes is the same to a scan and to a stream: seed 11747', async () => {
     // A node lies behind its root, so it does not open; without that node it does.
     expect(await execute(11_747)).toBe('layer refused');
     const bytes = fuzzInput(11_747);

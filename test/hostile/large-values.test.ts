@@ -1,24 +1,22 @@
 /**
  * The command line on files of a few KiB that hold values of many MiB: lists and paths that would
  * take a hundred times as much as objects and as one string. Each is printed whole by a process
- * that has 48 MiB for objects.
+ * that has few MiB for objects.
+ *
+ *   LAYERFILE_LARGE_VALUES   how many times as large they are; default 1
  */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { writeFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { buffer, text } from 'node:stream/consumers';
+import { copyFileSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { expect, test } from 'vitest';
 import { formatKey } from '../../src/layers/key.ts';
 import { deltaKey, layerBytes, nodeBlock } from '../support/hand-made.ts';
 import { blockKey, LSN_RANGE } from '../support/layers.ts';
+import { bundledProgram, resultOf, startNode } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { encodeFrame } from '../support/zstd-frames.ts';
+import type { PrintInput } from './programs/print.ts';
 import { frameBlob } from './seeds.ts';
-
-/** `npm test` builds it first. */
-const COMMAND = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
 
 const KEY = blockKey(1);
 const BLOCK = 131_072;
@@ -33,9 +31,12 @@ interface Repeated {
   readonly json: () => Buffer;
 }
 
-const MEMBERS = 1_500_000;
-const XIDS = 3_000_000;
-const PATH = 12_000_000;
+const TIMES = Number(process.env['LAYERFILE_LARGE_VALUES'] ?? 1);
+const MEMBERS = 200_000 * TIMES;
+const XIDS = 400_000 * TIMES;
+const PATH = 1_600_000 * TIMES;
+/** The program alone needs most of them at the default. */
+const HEAP_MIB = 16 + 4 * TIMES;
 
 const LARGE: readonly (readonly [name: string, Repeated])[] = [
   [
@@ -85,63 +86,48 @@ const LARGE: readonly (readonly [name: string, Repeated])[] = [
   ],
 ];
 
-describe.each(LARGE)('millions of %s', (_, value) => {
-  const { head, byte, length, tail } = value;
-  const content = Buffer.concat([head, Buffer.alloc(length, byte), tail]);
-  const json = value.json();
-
-  it.each<[string, readonly string[], string, () => Buffer, string]>([
-    [
-      'a dump in JSON',
-      ['dump', 'FILE', '--ndjson', '--values', 'json'],
-      ',"value":',
-      () => json,
-      '}\n',
-    ],
-    [
-      'a dump in hex digits',
-      ['dump', 'FILE', '--ndjson', '--values', 'hex'],
-      ',"hex":"',
-      () => hexOf(content),
-      '"}\n',
-    ],
-    ['get', ['get', 'FILE', formatKey(KEY)], 'zstd\n', () => json, '\n'],
-    [
-      'get in JSON',
-      ['get', 'FILE', formatKey(KEY), '--json'],
-      ',"hex":"',
-      () => hexOf(content),
-      '"}\n',
-    ],
-    ['get of the bytes', ['get', 'FILE', formatKey(KEY), '--raw'], '', () => content, ''],
-  ])('%s', async (_, words, before, expected, behind) => {
-    const file = fileOf(layerOf(value));
-    const { status, stderr, stdout } = await run(
-      words.map((word) => (word === 'FILE' ? file : word)),
+test.each(LARGE)(
+  'millions of %s are printed by each command',
+  { timeout: 120_000 },
+  async (_, value) => {
+    const { head, byte, length, tail } = value;
+    const content = Buffer.concat([head, Buffer.alloc(length, byte), tail]);
+    const json = value.json();
+    const hex = Buffer.from(content.toString('hex'));
+    const key = formatKey(KEY);
+    /** What is printed before the value, the value, and what is printed after it. */
+    const printing: readonly (readonly [words: string, before: string, Buffer, after: string])[] = [
+      ['dump FILE --ndjson --values json', ',"value":', json, '}\n'],
+      ['dump FILE --ndjson --values hex', ',"hex":"', hex, '"}\n'],
+      [`get FILE ${key}`, 'zstd\n', json, '\n'],
+      [`get FILE ${key} --json`, ',"hex":"', hex, '"}\n'],
+      [`get FILE ${key} --raw`, '', content, ''],
+    ];
+    // A table has the beginning of the value.
+    const tables = ['dump FILE --values hex', 'dump FILE --values json'];
+    const results = await runAll(fileOf(layerOf(value)), [
+      ...printing.map(([words]) => words),
+      ...tables,
+    ]);
+    expect(results.map(({ words, status, stderr }) => [words, status, stderr])).toEqual(
+      results.map(({ words }) => [words, 0, '']),
     );
-    expect([status, stderr]).toEqual([0, '']);
-    const start = stdout.indexOf(before) + before.length;
-    expect(start).toBeLessThan(1000);
-    const end = stdout.length - behind.length;
-    expect(Buffer.compare(stdout.subarray(start, end), expected())).toBe(0);
-    expect(stdout.subarray(end).toString()).toBe(behind);
-  });
-
-  it('a table has the begin of them', async () => {
-    for (const values of ['hex', 'json']) {
-      const { status, stdout } = await run(['dump', fileOf(layerOf(value)), '--values', values]);
-      expect(status).toBe(0);
-      expect(stdout.length).toBeLessThan(10_000);
+    for (const [index, [words, before, expected, after]] of printing.entries()) {
+      const stdout = readFileSync(results[index]?.output ?? '');
+      const start = stdout.indexOf(before) + before.length;
+      expect(start, words).toBeLessThan(1000);
+      const end = stdout.length - after.length;
+      expect(Buffer.compare(stdout.subarray(start, end), expected), words).toBe(0);
+      expect(stdout.subarray(end).toString(), words).toBe(after);
     }
-  });
-});
+    for (const { words, output } of results.slice(printing.length)) {
+      expect(statSync(output).size, words).toBeLessThan(10_000);
+    }
+  },
+);
 
 function bytesOf(hex: string, count: number): Buffer {
   return Buffer.from(hex + count.toString(16).padStart(16, '0'), 'hex');
-}
-
-function hexOf(bytes: Buffer): Buffer {
-  return Buffer.from(bytes.toString('hex'));
 }
 
 function repeated(text: string, count: number): Buffer {
@@ -169,15 +155,28 @@ function fileOf(bytes: Uint8Array): string {
   return path;
 }
 
-async function run(words: readonly string[]) {
-  const child = spawn(process.execPath, ['--max-old-space-size=48', COMMAND, ...words], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NO_COLOR: '1' },
-  });
-  const [stdout, stderr, [status]] = await Promise.all([
-    buffer(child.stdout),
-    text(child.stderr),
-    once(child, 'close'),
-  ]);
-  return { status, stderr, stdout };
+/** Runs commands one after the other in one process, each into a file. */
+async function runAll(file: string, commands: readonly string[]): Promise<PrintedCommand[]> {
+  const program = await bundledProgram(new URL('programs/print.ts', import.meta.url));
+  // The command looks its version up in the package that it belongs to.
+  const manifest = fileURLToPath(new URL('../../package.json', import.meta.url));
+  copyFileSync(manifest, join(dirname(program), 'package.json'));
+  const directory = temporaryDirectory();
+  const input: PrintInput = {
+    directory,
+    commands: commands.map((words) =>
+      words.split(' ').map((word) => (word === 'FILE' ? file : word)),
+    ),
+  };
+  const flags = [`--max-old-space-size=${HEAP_MIB}`, program, JSON.stringify(input)];
+  const results = await resultOf<Omit<PrintedCommand, 'words'>[]>(startNode(flags));
+  return results.map((result, index) => ({ words: commands[index] ?? '', ...result }));
+}
+
+interface PrintedCommand {
+  readonly words: string;
+  readonly status: number;
+  readonly stderr: string;
+  /** The file with standard output. */
+  readonly output: string;
 }

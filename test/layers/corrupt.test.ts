@@ -14,13 +14,13 @@ const FILES = corruptFiles();
 const ENTRY_COUNTS: Record<string, number> = { '43': 700, '44': 700, '46': 700, '48': 700 };
 
 describe.each(FILES.filter(({ expect }) => expect === 'open'))('$id: $wrong', ({ id, path }) => {
-  it('is not opened', async () => {
+  it('a file with a damaged summary is not opened', async () => {
     const error = await errorOf(openLayer(path));
     expect(error).toMatchObject({ path, code: OPEN_CODES[id] });
     expect(error.offset).toBeTypeOf('number');
   });
 
-  it('is found by verifying', async () => {
+  it('damage is found by verifying', async () => {
     expect(await verifyLayer(path)).toMatchObject({ ok: false });
   });
 });
@@ -37,7 +37,7 @@ const OPEN_CODES: Record<string, string> = {
 };
 
 describe.each(FILES.filter(({ expect }) => expect === 'index'))('$id: $wrong', (file) => {
-  it('fails cleanly when it is walked', async () => {
+  it('a damaged index fails cleanly when it is walked', async () => {
     await using reader = await openLayer(file.path);
     const error = await errorOf(drain(reader.entries()));
     expect(error).toMatchObject({ path: file.path, code: INDEX_CODES[file.id] });
@@ -45,15 +45,15 @@ describe.each(FILES.filter(({ expect }) => expect === 'index'))('$id: $wrong', (
     expect(isStorageError(await errorOf(drain(reader.keys({ reverse: true }))))).toBe(true);
   });
 
-  it('fails cleanly or finds what is there when it is searched', async () => {
+  it('a damaged index fails cleanly or finds what is there when it is searched', async () => {
     await expectSoundGet(file);
   });
 
-  it('is found by verifying', async () => {
+  it('damage is found by verifying', async () => {
     expect(await verifyLayer(file.path)).toMatchObject({ ok: false });
   });
 
-  it('gives no entry twice, and none that a sound file would not give, when it is salvaged', async () => {
+  it('a damaged index gives no entry twice, and none that a valid file would not give, when it is salvaged', async () => {
     await using reader = await openLayer(file.path);
     let last = Buffer.alloc(0);
     try {
@@ -86,7 +86,7 @@ const INDEX_CODES: Record<string, string> = {
 };
 
 describe.each(FILES.filter(({ expect }) => expect === 'entry'))('$id: $wrong', (file) => {
-  it('fails for the damaged entry', async () => {
+  it('a read of a damaged entry fails', async () => {
     await using reader = await openLayer(file.path);
     const [key = '', lsn] = file.probe;
     const error = await errorOf(
@@ -101,7 +101,7 @@ describe.each(FILES.filter(({ expect }) => expect === 'entry'))('$id: $wrong', (
     expect(error.code).toMatch(/^(corrupt|truncated|too-large|out-of-range)$/);
   });
 
-  it('gives every other entry when it is salvaged', async () => {
+  it('a layer with a damaged entry gives every other entry when it is salvaged', async () => {
     await using reader = await openLayer(file.path);
     let damaged = 0;
     let entries = 0;
@@ -119,19 +119,19 @@ describe.each(FILES.filter(({ expect }) => expect === 'entry'))('$id: $wrong', (
     expect(entries).toBe((ENTRY_COUNTS[file.id.slice(0, 2)] ?? fallback) - 1);
   });
 
-  it('is found by verifying', async () => {
+  it('damage is found by verifying', async () => {
     expect(await verifyLayer(file.path)).toMatchObject({ ok: false, errors: 1 });
   });
 });
 
 describe.each(FILES.filter(({ expect }) => expect === 'strict'))('$id: $wrong', (file) => {
-  it('is found by verifying', async () => {
+  it('damage is found by verifying', async () => {
     const report = await verifyLayer(file.path);
     expect(report.ok).toBe(false);
     expect(report.errors).toBe(1);
   });
 
-  it('is noticed by a strict read', async () => {
+  it('damage of the order is noticed by a strict read', async () => {
     await using reader = await openLayer(file.path);
     await errorOf(drain(reader.entries()));
     await expectSoundGet(file);
@@ -139,7 +139,7 @@ describe.each(FILES.filter(({ expect }) => expect === 'strict'))('$id: $wrong', 
 });
 
 describe.each(FILES.filter(({ expect }) => expect === 'accept'))('$id: $wrong', ({ path }) => {
-  it('is read, with a warning', async () => {
+  it('what is only unusual is read, with a warning', async () => {
     await using reader = await openLayer(path);
     expect((await drain(reader.entries())).length).toBeGreaterThan(0);
     expect(await verifyLayer(path)).toMatchObject({ ok: true, errors: 0, warnings: 1 });
@@ -149,14 +149,14 @@ describe.each(FILES.filter(({ expect }) => expect === 'accept'))('$id: $wrong', 
 describe.each(FILES.filter(({ expect }) => expect === 'undetectable'))(
   '$id: $wrong',
   ({ path }) => {
-    it('is read or refused, without harm', async () => {
+    it('a doubtful file is read or refused, without harm', async () => {
       const report = await verifyLayer(path);
       expect(report.entries + report.errors).toBe(700);
     });
   },
 );
 
-it('has a test for every damaged file', () => {
+it('every damaged file has a test', () => {
   const classes = new Set(FILES.map(({ expect }) => expect));
   expect([...classes].sort()).toEqual(
     ['accept', 'entry', 'index', 'open', 'strict', 'undetectable'].sort(),

@@ -16,7 +16,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts';
 describe.each(goldenLayers())('$manifest.case', ({ manifest, path }) => {
   const isZstd = manifest.compression?.startsWith('zstd') ?? false;
 
-  it('is written byte for byte', async () => {
+  it('a golden layer is written byte for byte', async () => {
     const finished = await writeLayer(manifest, temporaryDirectory());
     const file = readFileSync(finished.path);
     expect(finished.name.replace(/-v1-.*/, '')).toBe(manifest.file.replace(/-v1-.*/, ''));
@@ -31,7 +31,7 @@ describe.each(goldenLayers())('$manifest.case', ({ manifest, path }) => {
     }
   });
 
-  it('has the index nodes that Neon gives it', async () => {
+  it('a golden layer has the index nodes that Neon gives it', async () => {
     const finished = await writeLayer(manifest, temporaryDirectory());
     for (const layer of [path, finished.path]) {
       await using reader = await openLayer(layer);
@@ -50,7 +50,7 @@ describe.each(goldenLayers())('$manifest.case', ({ manifest, path }) => {
     }
   });
 
-  it('is read as Neon reads it', async () => {
+  it('a golden layer is read as Neon reads it', async () => {
     await using reader = await openLayer(path);
     const entries = [];
     for await (const entry of reader.entries()) {
@@ -75,7 +75,7 @@ describe.each(goldenLayers())('$manifest.case', ({ manifest, path }) => {
     );
   });
 
-  it('gives each entry by its key and LSN, backwards and one by one', async () => {
+  it('a golden layer gives each entry by its key and LSN, backwards and one by one', async () => {
     await using reader = await openLayer(path);
     const backwards = [];
     for await (const entry of reader.entries({ reverse: true })) {
@@ -89,7 +89,7 @@ describe.each(goldenLayers())('$manifest.case', ({ manifest, path }) => {
     }
   });
 
-  it('has values that encode to the bytes they were decoded from', async () => {
+  it('a golden layer has values that encode to the bytes they were decoded from', async () => {
     if (manifest.kind === 'image') return expect(isZstd || manifest.compression).toBeTruthy();
     await using reader = await openLayer(path);
     for await (const { bytes, willInit } of reader.entries()) {
@@ -99,7 +99,7 @@ describe.each(goldenLayers())('$manifest.case', ({ manifest, path }) => {
     }
   });
 
-  it('has nothing that verifying finds, but for keys that a pageserver cannot hold', async () => {
+  it('a golden layer has nothing that verifying finds, but for keys that a pageserver cannot hold', async () => {
     const unfit = manifest.dump.filter(({ key }) => !fitsPageserver(parseKey(key)));
     const { findings, ...counts } = await verifyLayer(path);
     expect(findings.map(({ code, key }) => [code, key])).toEqual(

@@ -78,7 +78,7 @@ const LAYERS: readonly Layer[] = [
 ];
 
 describe.each(LAYERS)('$name', (layer) => {
-  it('has no errors if it is unchanged', async () => {
+  it('an unchanged layer has no errors', async () => {
     const { error, damage, report } = await readEveryWay(layer.bytes, PROBES);
     expect([error, damage, report.findings]).toEqual([undefined, [], []]);
   });

@@ -6,18 +6,18 @@ import { storageErrorThrownBy } from '../support/storage-errors.ts';
 const TEXT = '00112233445566778899aabbccddeeff';
 
 describe('an identifier', () => {
-  it('is 16 bytes in the order of its digits', () => {
+  it('an identifier is 16 bytes in the order of its digits', () => {
     const bytes = parseIdentifier(TEXT, 'tenant id');
     expect([...bytes.subarray(0, 3)]).toEqual([0x00, 0x11, 0x22]);
     expect(bytes.length).toBe(16);
     expect(formatIdentifier(bytes)).toBe(TEXT);
   });
 
-  it('is written in lower case, whatever it was read from', () => {
+  it('an identifier is written in lower case, whatever it was read from', () => {
     expect(formatIdentifier(parseIdentifier(TEXT.toUpperCase(), 'tenant id'))).toBe(TEXT);
   });
 
-  it('is read at an offset, also of a view', () => {
+  it('an identifier is read at an offset, also of a view', () => {
     const bytes = Buffer.concat([Buffer.alloc(5), parseIdentifier(TEXT, 'tenant id')]);
     expect(formatIdentifier(bytes, 5)).toBe(TEXT);
     expect(formatIdentifier(bytes.subarray(2), 3)).toBe(TEXT);

@@ -39,19 +39,19 @@ const FIELDS: KeyFields = {
 };
 
 describe('a key', () => {
-  it('has its fields in big-endian order', () => {
+  it('a key has its fields in big-endian order', () => {
     expect(keyFromFields(FIELDS)).toEqual(VECTOR);
     expect(keyFields(VECTOR)).toEqual(FIELDS);
   });
 
-  it('is 36 upper-case hex digits, read in either case', () => {
+  it('a key is 36 upper-case hex digits, read in either case', () => {
     const text = '000000067F000000050000400002FF000001';
     expect(formatKey(VECTOR)).toBe(text);
     expect(parseKey(text)).toEqual(VECTOR);
     expect(parseKey(text.toLowerCase())).toEqual(VECTOR);
   });
 
-  it('is read at an offset', () => {
+  it('a key is read at an offset', () => {
     const bytes = Buffer.concat([Buffer.alloc(7), VECTOR, Buffer.alloc(3)]);
     expect(formatKey(bytes, 7)).toBe(formatKey(VECTOR));
     expect(formatKey(bytes.subarray(7))).toBe(formatKey(VECTOR));
@@ -72,7 +72,7 @@ describe('a key', () => {
     expect(storageErrorThrownBy(() => parseKey(text)).code).toBe('invalid-input');
   });
 
-  it.each([[17], [19], [0]])('of %d bytes is refused', (length) => {
+  it.each([[17], [19], [0]])('a key of %d bytes is refused', (length) => {
     const key = new Uint8Array(length);
     const refused = { code: 'invalid-input' };
     expect(storageErrorThrownBy(() => checkKey(key))).toMatchObject(refused);
@@ -114,7 +114,7 @@ describe('a key', () => {
 });
 
 describe('the order of keys', () => {
-  it('is that of their bytes and of their text', () => {
+  it('the order of keys is that of their bytes and of their text', () => {
     fc.assert(
       fc.property(keys(), keys(), (left, right) => {
         const texts = [formatKey(left), formatKey(right)];
@@ -124,7 +124,7 @@ describe('the order of keys', () => {
     );
   });
 
-  it('has a lowest and a highest key', () => {
+  it('the order of keys has a lowest and a highest key', () => {
     expect(formatKey(minimumKey())).toBe('0'.repeat(36));
     expect(formatKey(maximumKey())).toBe('F'.repeat(36));
   });
@@ -154,11 +154,11 @@ describe('adding to a key', () => {
     });
   });
 
-  it.each([[-1], [0x1_0000_0000], [0.5]])('%d is refused', (count) => {
+  it.each([[-1], [0x1_0000_0000], [0.5]])('adding to a key %d is refused', (count) => {
     expect(storageErrorThrownBy(() => addToKey(minimumKey(), count)).code).toBe('out-of-range');
   });
 
-  it('agrees with arithmetic, and leaves the key as it is', () => {
+  it('adding to a key agrees with arithmetic, and leaves the key as it is', () => {
     fc.assert(
       fc.property(keys(), fc.integer({ min: 0, max: 0xffff_ffff }), (key, count) => {
         const before = formatKey(key);
@@ -193,7 +193,7 @@ describe('a pageserver', () => {
 });
 
 describe('a key range', () => {
-  it('of one key is taken', () => {
+  it('a key range of one key is taken', () => {
     expect(() => checkKeyRange({ start: VECTOR, end: nextKey(VECTOR) })).not.toThrow();
   });
 

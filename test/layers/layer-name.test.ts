@@ -51,7 +51,7 @@ describe('the name of a layer', () => {
     expect(parseLayerName(name)).toEqual(expected);
   });
 
-  it('of a remote image is read where its generation is no LSN above its own', () => {
+  it('the name of a layer of a remote image is read where its generation is no LSN above its own', () => {
     expect(parseLayerName(`${IMAGE_NAME}-0000001f`)).toEqual({ ...IMAGE, generation: '0000001f' });
   });
 
@@ -69,7 +69,7 @@ describe('the name of a layer', () => {
     expect(parseLayerName(name)).toEqual(expected);
   });
 
-  it('of an image may have its keys in any order', () => {
+  it('the name of a layer of an image may have its keys in any order', () => {
     const reversed = `${END}-${START}__${LSN}`;
     const empty = `${START}-${START}__${LSN}`;
     expect(parseLayerName(reversed).kind).toBe('image');
@@ -120,7 +120,7 @@ describe('the name of a layer', () => {
     expect(storageErrorThrownBy(() => parseLayerName(name)).code).toBe('invalid-input');
   });
 
-  it('of more than 255 bytes is refused', () => {
+  it('the name of a layer of more than 255 bytes is refused', () => {
     const suffixOf = (length: number) => 'x'.repeat(length - DELTA_NAME.length - 2);
     expect(parseLayerName(`${DELTA_NAME}-v${suffixOf(255)}`)).toEqual(DELTA);
     expect(storageErrorThrownBy(() => parseLayerName(`${DELTA_NAME}-v${suffixOf(256)}`)).code).toBe(
@@ -155,14 +155,14 @@ describe('the name of a layer', () => {
     expect(parseLayerName(reversedKeys).kind).toBe('image');
   });
 
-  it('shows nothing of a refused name but what can be printed', () => {
+  it('the name of a layer shows nothing of a refused name but what can be printed', () => {
     const error = storageErrorThrownBy(() => parseLayerName(`\u001b]52;c;x\u0007${DELTA_NAME}`));
     expect(error.message).not.toMatch(/[\p{Cc}\p{Cf}]/u);
   });
 });
 
 describe('writing a name', () => {
-  it('gives the canonical form', () => {
+  it('writing a name gives the canonical form', () => {
     expect(formatLayerName(DELTA)).toBe(DELTA_NAME);
     expect(formatLayerName(IMAGE)).toBe(IMAGE_NAME);
     expect(formatLayerName({ ...DELTA, generation: '00ABCDEF' })).toBe(`${DELTA_NAME}-v1-00abcdef`);
@@ -180,7 +180,7 @@ describe('writing a name', () => {
     },
   );
 
-  it.each([[-1n], [MAXIMUM_LSN + 1n]])('with the LSN %d is refused', (lsn) => {
+  it.each([[-1n], [MAXIMUM_LSN + 1n]])('writing a name with the LSN %d is refused', (lsn) => {
     const range = { start: 0n, end: lsn };
     const refused = { code: 'out-of-range' };
     expect(storageErrorThrownBy(() => formatLayerName({ ...IMAGE, lsn }))).toMatchObject(refused);
@@ -189,7 +189,7 @@ describe('writing a name', () => {
     ).toMatchObject(refused);
   });
 
-  it('round-trips', () => {
+  it('a name round-trips through parsing and writing', () => {
     fc.assert(
       fc.property(layerNames(), (name) => {
         const text = formatLayerName(name);
@@ -199,7 +199,7 @@ describe('writing a name', () => {
     );
   });
 
-  it('knows two names of one layer', () => {
+  it('two names of one layer are recognized', () => {
     expect(sameLayer(DELTA, { ...DELTA, generation: '00000001' })).toBe(true);
     expect(sameLayer(DELTA, IMAGE)).toBe(false);
     expect(sameLayer(IMAGE, { ...IMAGE, lsn: 1n })).toBe(false);
@@ -208,21 +208,21 @@ describe('writing a name', () => {
 });
 
 describe('a temporary name', () => {
-  it('is that of a delta without its end key, with a token', () => {
+  it('a temporary name is that of a delta without its end key, with a token', () => {
     const expected = `${START}-XXX__${LSN}-${END_LSN}.${TOKEN}.___temp`;
     expect(formatTemporaryName(DELTA, TOKEN)).toBe(expected);
     expect(formatTemporaryName({ ...DELTA, generation: '00000001' }, TOKEN)).toBe(expected);
   });
 
-  it('is that of an image, whole, with a token', () => {
+  it('a temporary name is that of an image, whole, with a token', () => {
     expect(formatTemporaryName(IMAGE, TOKEN)).toBe(`${IMAGE_NAME}.${TOKEN}.___temp`);
   });
 
-  it('of index blocks is that of the layer with a mark', () => {
+  it('a temporary name of index blocks is that of the layer with a mark', () => {
     expect(formatIndexScratchName(IMAGE, TOKEN)).toBe(`${IMAGE_NAME}-index.${TOKEN}.___temp`);
   });
 
-  it('has at most the 143 bytes that eCryptfs takes', () => {
+  it('a temporary name has at most the 143 bytes that eCryptfs takes', () => {
     for (const format of [formatTemporaryName, formatIndexScratchName]) {
       for (const name of [DELTA, IMAGE, { ...IMAGE, generation: '00000001' }]) {
         expect(format(name, TOKEN).length).toBeLessThanOrEqual(143);

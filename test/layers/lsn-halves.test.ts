@@ -13,7 +13,7 @@ import {
 const LSN = fc.bigInt({ min: 0n, max: 2n ** 64n - 1n });
 
 describe('an LSN in halves', () => {
-  it('is the same LSN when it is joined, alone or among others', () => {
+  it('an LSN in halves is the same LSN when it is joined, alone or among others', () => {
     fc.assert(
       fc.property(LSN, LSN, (before, lsn) => {
         const { high, low } = splitLsn(lsn);
@@ -41,12 +41,12 @@ describe('an LSN in halves', () => {
     [0x1_0000_0005n, 0x3_0000_0003n, 0x2_0000_0009n, true],
     [0x1_0000_0005n, 0x3_0000_0003n, 0x3_0000_0003n, false],
     [0n, 2n ** 64n, 2n ** 64n - 1n, true],
-  ])('from %d below %d: %d is inside: %s', (start, end, lsn, isInside) => {
+  ])('a range of halves from %d below %d has %d inside: %s', (start, end, lsn, isInside) => {
     const { high, low } = splitLsn(lsn);
     expect(new LsnBounds({ start, end }).contains(high, low)).toBe(isInside);
   });
 
-  it('is inside a range as a bigint is', () => {
+  it('an LSN in halves is inside a range where its bigint is', () => {
     fc.assert(
       fc.property(LSN, LSN, LSN, (start, end, lsn) => {
         const { high, low } = splitLsn(lsn);

@@ -27,13 +27,13 @@ describe('an LSN', () => {
     expect(parseLsn(forPeople)).toBe(lsn);
   });
 
-  it('is read without leading zeros', () => {
+  it('an LSN is read without leading zeros', () => {
     expect(parseLsn('1')).toBe(1n);
     expect(parseLsn('16B3748')).toBe(0x16b3748n);
     expect(parseLsn('00000001/00000002')).toBe(0x1_0000_0002n);
   });
 
-  it('of two halves may stand between blanks, as a copy from psql does', () => {
+  it('an LSN of two halves may stand between blanks, as a copy from psql does', () => {
     for (const text of [' 0/3C490F8 ', '0/3C490F8\n', '\t0/3c490f8']) {
       expect(parseLsn(text)).toBe(0x3c4_90f8n);
     }
@@ -62,7 +62,7 @@ describe('an LSN', () => {
     expect(storageErrorThrownBy(() => parseLsn(text)).code).toBe('invalid-input');
   });
 
-  it.each([[-1n], [MAXIMUM_LSN + 1n]])('%d is refused', (lsn) => {
+  it.each([[-1n], [MAXIMUM_LSN + 1n]])('an LSN %d is refused', (lsn) => {
     const error = storageErrorThrownBy(() => checkLsn(lsn, 'end'));
     expect(error).toMatchObject({ code: 'out-of-range', actual: String(lsn) });
     expect(error.message).toContain('end');
@@ -85,7 +85,7 @@ describe('an LSN', () => {
 });
 
 describe('an LSN range', () => {
-  it('of one LSN is taken, up to the last', () => {
+  it('an LSN range of one LSN is taken, up to the last', () => {
     expect(() => checkLsnRange({ start: MAXIMUM_LSN - 1n, end: MAXIMUM_LSN })).not.toThrow();
   });
 

@@ -11,12 +11,12 @@ import { COUNT, DELTA, IMAGES } from '../support/sample-layers.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 
 describe('opening', () => {
-  it('tells the kinds apart', async () => {
+  it('opening a layer tells the kinds apart', async () => {
     expect((await openLayer(bytesSource(DELTA.bytes))).summary.kind).toBe('delta');
     expect((await openLayer(bytesSource(IMAGES.bytes))).summary.kind).toBe('image');
   });
 
-  it('refuses the other kind, and leaves no file open', async () => {
+  it('opening a layer as the other kind is refused, and leaves no file open', async () => {
     const path = join(DIRECTORY, 'layer');
     for (const [bytes, Kind] of [
       [DELTA.bytes, ImageLayerReader],
@@ -29,7 +29,7 @@ describe('opening', () => {
     }
   });
 
-  it('refuses what is no layer, and leaves no file open', async () => {
+  it('opening what is not a layer is refused, and leaves no file open', async () => {
     const path = join(DIRECTORY, 'layer');
     const { fileSystem, openFiles } = diskWith(path, new Uint8Array(20_000));
     expect(await storageErrorOf(openLayer(path, { openFiles }))).toMatchObject({
@@ -45,7 +45,7 @@ describe('opening', () => {
     expect((await storageErrorOf(openLayer(DIRECTORY, { openFiles }))).code).toBe('io');
   });
 
-  it('tells why a file was refused, even where it cannot be closed then', async () => {
+  it('opening tells why a file was refused, even where it cannot be closed then', async () => {
     const path = join(DIRECTORY, 'layer');
     for (const bytes of [DELTA.bytes, new Uint8Array(20_000)]) {
       const { fileSystem, openFiles } = diskWith(path, bytes);

@@ -261,7 +261,7 @@ function slowly(disk: MemoryDisk, seed: number, answer?: () => FaultAction | und
 }
 
 describe.each(KINDS)('$name', ({ create }) => {
-  test('has what its calls accepted, awaited or not, and no promise rejects', async () => {
+  test('a finished layer has what its calls accepted, awaited or not, and no promise rejects', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(call, { maxLength: 12 }), setting, async (calls, how) => {
         const disk = memoryDisk();
@@ -281,7 +281,7 @@ describe.each(KINDS)('$name', ({ create }) => {
     );
   });
 
-  test('has all of it or rejects, where a write fails or the signal fires on the way', async () => {
+  test('a layer has all that was accepted or its end rejects, where a write fails or the signal fires on the way', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(call, { minLength: 1, maxLength: 12 }),

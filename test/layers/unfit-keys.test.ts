@@ -46,7 +46,7 @@ function refusal(put: () => unknown) {
 describe.each(UNFIT)('a key that begins with %s', (begin) => {
   const key = keyOf(begin);
 
-  it('is refused by a delta writer, one by one and in a batch', async () => {
+  it('a key that no pageserver can hold is refused by a delta writer, one by one and in a batch', async () => {
     await using writer = await DeltaLayerWriter.create(
       deltaOptions(memoryDisk(), { keyRange: KEY_RANGE }),
     );
@@ -62,7 +62,7 @@ describe.each(UNFIT)('a key that begins with %s', (begin) => {
     expect(writer.entryCount).toBe(0);
   });
 
-  it('is refused by an image writer', async () => {
+  it('a key that no pageserver can hold is refused by an image writer', async () => {
     await using writer = await ImageLayerWriter.create(
       imageOptions(memoryDisk(), { keyRange: KEY_RANGE }),
     );
@@ -71,7 +71,7 @@ describe.each(UNFIT)('a key that begins with %s', (begin) => {
     expect(writer.entryCount).toBe(0);
   });
 
-  it('is refused by an ephemeral layer, one by one and in a batch', async () => {
+  it('a key that no pageserver can hold is refused by an ephemeral layer, one by one and in a batch', async () => {
     const { openFiles } = memoryDisk();
     await using layer = await EphemeralLayer.create({
       directory: DIRECTORY,
@@ -87,7 +87,7 @@ describe.each(UNFIT)('a key that begins with %s', (begin) => {
     }
   });
 
-  it('is taken where that is asked for', async () => {
+  it('a key that no pageserver can hold is taken where that is asked for', async () => {
     const options = { keyRange: KEY_RANGE, keyCheck: 'ignore' } as const;
     await using delta = await DeltaLayerWriter.create(deltaOptions(memoryDisk(), options));
     await delta.putSerialized(key, LSN, BYTES, false);
@@ -99,7 +99,7 @@ describe.each(UNFIT)('a key that begins with %s', (begin) => {
 });
 
 describe('keys that a pageserver can hold', () => {
-  it('are taken by every writer', async () => {
+  it('keys that a pageserver can hold are taken by every writer', async () => {
     await using delta = await DeltaLayerWriter.create(
       deltaOptions(memoryDisk(), { keyRange: KEY_RANGE }),
     );

@@ -177,12 +177,12 @@ const VECTORS: readonly Vector[] = [
 describe.each(VECTORS)('$name', ({ value, fields }) => {
   const bytes = bytesOf(fields.join(''));
 
-  it('has these bytes', () => {
+  it('a value is encoded as the bytes of the format', () => {
     expect(hex(encodeValue(value))).toBe(fields.join(''));
     expect(decodeValue(bytes)).toEqual(value);
   });
 
-  it('is refused wherever it is cut, with the start of a field as the place', () => {
+  it('a value is refused wherever it is cut, with the start of a field as the place', () => {
     const starts = fieldStarts(fields);
     for (let length = 0; length < bytes.length; length += 1) {
       const error = storageErrorThrownBy(() => decodeValue(bytes.subarray(0, length)));
@@ -192,7 +192,7 @@ describe.each(VECTORS)('$name', ({ value, fields }) => {
     }
   });
 
-  it('is refused with a byte behind it', () => {
+  it('a value with a byte after it is refused', () => {
     const error = storageErrorThrownBy(() => decodeValue(Buffer.concat([bytes, Buffer.alloc(1)])));
     expect(error).toMatchObject({ code: 'corrupt', offset: bytes.length });
   });
@@ -244,7 +244,7 @@ describe('bytes that are no value', () => {
     expect(error).toMatchObject({ code: 'corrupt', offset: 16, expected: 'UTF-8' });
   });
 
-  it('never do harm', () => {
+  it('bytes that are no value never do harm', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), fc.constantFrom(0, 1), (bytes, tag) => {
         if (bytes.length > 8) bytes.set([0, 0, 0, tag, 0, 0, 0, (bytes[7] ?? 0) % 9]);
@@ -259,7 +259,7 @@ describe('bytes that are no value', () => {
 });
 
 describe('the outline of a value', () => {
-  it('tells what the whole value tells, and finds the same wrong with it', () => {
+  it('the outline of a value tells what the whole value tells, and finds the same wrong with it', () => {
     fc.assert(
       fc.property(valuesOfEveryType(), fc.nat(), fc.nat(), (value, place, change) => {
         const bytes = encodeValue(value);
@@ -335,14 +335,14 @@ describe('a value that cannot be encoded', () => {
     expect(storageErrorThrownBy(() => encodeValue(value)).code).toBe('out-of-range');
   });
 
-  it('of no type is refused', () => {
+  it('a value of no type is refused', () => {
     const value: unknown = { type: 'test', bytes: new Uint8Array(1) };
     expect(storageErrorThrownBy(() => encodeValue(value as Value)).code).toBe('invalid-input');
   });
 });
 
 describe('any value', () => {
-  it('round-trips', () => {
+  it('any value round-trips through encoding and decoding', () => {
     fc.assert(
       fc.property(valuesOfEveryType(), (value) => {
         expect(decodeValue(encodeValue(value))).toEqual(value);
@@ -350,7 +350,7 @@ describe('any value', () => {
     );
   });
 
-  it('needs nothing older only as an image or as a record that says so', () => {
+  it('any value needs nothing older only as an image or as a record that says so', () => {
     fc.assert(
       fc.property(valuesOfEveryType(), (value) => {
         const expected = value.type === 'image' || (value.type === 'wal' && value.willInit);
@@ -359,14 +359,14 @@ describe('any value', () => {
     );
   });
 
-  it('is decoded without a copy of its bytes', () => {
+  it('any value is decoded without a copy of its bytes', () => {
     const bytes = encodeValue({ type: 'image', bytes: Uint8Array.of(1, 2, 3) });
     const value = decodeValue(bytes);
     bytes[IMAGE_HEADER_SIZE] = 9;
     expect(value).toEqual({ type: 'image', bytes: Uint8Array.of(9, 2, 3) });
   });
 
-  it('is decoded from a view as from a copy', () => {
+  it('any value is decoded from a view as from a copy', () => {
     const bytes = encodeValue(committed(5n));
     const memory = Buffer.concat([Buffer.alloc(3, 0xff), bytes, Buffer.alloc(3, 0xff)]);
     expect(decodeValue(memory.subarray(3, 3 + bytes.length))).toEqual(committed(5n));
@@ -423,10 +423,13 @@ describe('a list of more items than the maximum', () => {
     [xids, 2, 16],
     [members, 1, 20],
     [xids, 0, 16],
-  ])('is too large: case %#', (bytes, maximumItems, offset) => {
-    const error = storageErrorThrownBy(() => decodeValue(bytes, { maximumItems }));
-    expect(error).toMatchObject({ code: 'too-large', offset });
-  });
+  ])(
+    'a list of more items than the maximum is too large: case %#',
+    (bytes, maximumItems, offset) => {
+      const error = storageErrorThrownBy(() => decodeValue(bytes, { maximumItems }));
+      expect(error).toMatchObject({ code: 'too-large', offset });
+    },
+  );
 
   it('1,000,000 are decoded, one more only where it is allowed', () => {
     const most = Array.from({ length: 1_000_000 }, (_, index) => index);

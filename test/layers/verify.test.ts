@@ -153,7 +153,7 @@ describe('a warning', () => {
     expect(findings[0]?.message).toContain('key 000000067F00000005000040000000000001');
   });
 
-  it('is given for a short content that was compressed, whatever it takes in the file', async () => {
+  it('a warning is given for a short content that was compressed, whatever it takes in the file', async () => {
     const frame = encodeFrame({ blocks: [{ kind: 'raw', bytes: noise(127, 1) }] });
     expect(frame.length).toBeGreaterThan(128);
     const blob = Buffer.concat([Uint8Array.of(0x90, 0, 0, frame.length), frame]);
@@ -163,14 +163,14 @@ describe('a warning', () => {
     expect(report.findings[0]?.message).toContain('4-byte header of a blob of 127 bytes');
   });
 
-  it('is not given for 128 bytes that were compressed', async () => {
+  it('a warning is not given for 128 bytes that were compressed', async () => {
     const images = [{ key: blockKey(0), image: new Uint8Array(128) }];
     const { bytes } = await writeImages(images, { compression: { kind: 'zstd', level: 1 } });
     expect((await (await openLayer(bytesSource(bytes))).get(blockKey(0)))?.compressed).toBe(true);
     expect(await verifyBytes(bytes)).toMatchObject({ ok: true, warnings: 0, entries: 1 });
   });
 
-  it('is given where an image says less than its value', async () => {
+  it('a warning is given where an image says less than its value', async () => {
     const value = shortBlob(encodeValue({ type: 'image', bytes: Uint8Array.of(1) }));
     const { findings } = await verify({ blobs: [value, ...BLOBS.slice(1)] });
     expect(findings.map(({ message }) => message)).toEqual([
@@ -292,7 +292,7 @@ describe('an error', () => {
     expect((await reader.get(key))?.bytes).toEqual(VALUES[0]);
   });
 
-  it('is given for each damaged entry, with its key and LSN', async () => {
+  it('an error is given for each damaged entry, with its key and LSN', async () => {
     const report = await verify({
       patch: { [8192 + 4]: [9], [8192 + 2 * BLOB_LENGTH + 4]: [9] },
     });
@@ -303,7 +303,7 @@ describe('an error', () => {
     ]);
   });
 
-  it('hides no warning about what lies before it', async () => {
+  it('an error hides no warning about what lies before it', async () => {
     const report = await verify({
       patch: { 96: [1], [8192 + 2 * BLOB_LENGTH]: [0xf0], [VALUES_END + 7]: [1] },
     });
@@ -311,7 +311,7 @@ describe('an error', () => {
     expect(report).toMatchObject({ errors: 1, warnings: 1 });
   });
 
-  it('is given for the name of another layer', async () => {
+  it('an error is given for the name of another layer', async () => {
     const { finished, bytes } = await writeImages([{ key: blockKey(1), image: noise(5, 1) }]);
     const path = `${DIRECTORY}/${finished.name.replace(/1800$/, '1801')}`;
     const { openFiles } = diskWith(path, bytes);
@@ -320,7 +320,7 @@ describe('an error', () => {
     expect(report.findings[0]).toMatchObject({ code: 'corrupt', offset: 0 });
   });
 
-  it('is given for every prefix of a layer', async () => {
+  it('an error is given for every prefix of a layer', async () => {
     const bytes = fileWith({});
     for (let length = 0; length < bytes.length; length += 97) {
       const report = await verifyBytes(bytes.subarray(0, length));
@@ -331,7 +331,7 @@ describe('an error', () => {
 });
 
 describe('a report', () => {
-  it('of a sound layer is empty', async () => {
+  it('a report of a sound layer is empty', async () => {
     expect(await verify({})).toEqual({
       path: `${DIRECTORY}/layer`,
       ok: true,
@@ -358,14 +358,14 @@ describe('a report', () => {
     expect(report).toMatchObject({ ok: false, errors: 2, warnings: 1 });
   });
 
-  it('of bytes in memory is the same', async () => {
+  it('a report of bytes in memory is the same', async () => {
     const damage = { patch: { 96: [1], [8192 + 4]: [9] } };
     const fromFile = await verify(damage);
     const source = bytesSource(fileWith(damage), `${DIRECTORY}/layer`);
     expect(await verifyLayer(source)).toEqual(fromFile);
   });
 
-  it('tells of progress up to the whole file', async () => {
+  it('a report tells of progress up to the whole file', async () => {
     const { bytes } = await writeDelta(
       Array.from({ length: 2000 }, (_, block) => ({
         key: blockKey(block),
@@ -421,7 +421,7 @@ describe('one row among many of which there is nothing to tell', () => {
     return layerBytes({ kind: 'delta', blobs, blocks: [nodeBlock({ keys, values })] });
   }
 
-  it('is not there: nothing is told', async () => {
+  it('a row among many that is not there: nothing is told', async () => {
     const report = await verifyBytes(fileWithOddRow({}));
     expect(report).toMatchObject({ ok: true, warnings: 0, entries: COUNT });
   });
@@ -451,14 +451,14 @@ describe('one row among many of which there is nothing to tell', () => {
     expect(report.findings[0]?.key?.endsWith('0007')).toBe(true);
   });
 
-  it('is damaged itself: the gap that it leaves is not told', async () => {
+  it('a row among many that is damaged itself: the gap that it leaves is not told', async () => {
     const report = await verifyBytes(
       fileWithOddRow({ blob: (value) => Buffer.concat([Uint8Array.of(0xa0, 0, 0, 0), value]) }),
     );
     expect(report).toMatchObject({ ok: false, errors: 1, warnings: 0, entries: COUNT - 1 });
   });
 
-  it('leads nowhere: padding behind the rows that follow is looked at again', async () => {
+  it('a row among many that leads nowhere: padding after the rows that follow is looked at again', async () => {
     const file = fileWithOddRow({ blob: () => new Uint8Array(0), saidOffset: 0 });
     file[INDEX_START - 1] = 1;
     const report = await verifyBytes(file);
@@ -468,7 +468,7 @@ describe('one row among many of which there is nothing to tell', () => {
 });
 
 describe('verifying', () => {
-  it('ends at once when it is aborted before, and soon when it is aborted later', async () => {
+  it('verifying ends at once when it is aborted before, and soon when it is aborted later', async () => {
     const { bytes } = await writeDelta(
       Array.from({ length: 3000 }, (_, block) => ({
         key: blockKey(block),
@@ -489,7 +489,7 @@ describe('verifying', () => {
     expect(calls).toBe(1);
   });
 
-  it('ends between the values of one leaf when it is aborted', async () => {
+  it('verifying ends between the values of one leaf when it is aborted', async () => {
     const { bytes } = await writeDelta(
       [1, 2, 3].map((block) => ({
         key: blockKey(block),
@@ -508,7 +508,7 @@ describe('verifying', () => {
     expect(calls).toBe(1);
   });
 
-  it('rejects where there is nothing to look at', async () => {
+  it('verifying rejects where there is nothing to look at', async () => {
     const { openFiles } = diskWith(`${DIRECTORY}/layer`, fileWith({}));
     for (const [path, code] of [
       [`${DIRECTORY}/missing`, 'not-found'],
@@ -518,7 +518,7 @@ describe('verifying', () => {
     }
   });
 
-  it('ends with io for what its listener throws', async () => {
+  it('verifying ends with io for what its listener throws', async () => {
     const cause = new RangeError('mine');
     const onProgress = () => {
       throw cause;

@@ -9,7 +9,7 @@ import { bundledProgram, resultOf, startNode, startProgram } from '../support/pr
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import type { BigLayerInput, BigLayerResult } from './programs/big-layer.ts';
 
-const SIZE_MIB = Number(process.env['LAYERFILE_BIG_LAYER_MIB'] ?? 256);
+const SIZE_MIB = Number(process.env['LAYERFILE_BIG_LAYER_MIB'] ?? 128);
 /**
  * What the docs promise is 128 MiB. An image layer has 24 MiB of zstd in that, and stays well below: what
  * a scan leaves behind for each blob shows here before it reaches the promise. Node 24 itself takes some 10 MiB more

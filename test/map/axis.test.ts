@@ -24,21 +24,21 @@ describe('the scale of ranks', () => {
     expect(third).toBeLessThan(LENGTH);
   });
 
-  test('has a number between two borders where it lies between them', () => {
+  test('the scale of ranks has a number between two borders where it lies between them', () => {
     const axis = axisOf([100n, 200n, 300n], 2);
     const [first = 0, second = 0] = axis.positions;
     expect(axis.pixelOf(150n)).toBeCloseTo((first + second) / 2, 1);
     expect(axis.valueAt((first + second) / 2)).toBe(150n);
   });
 
-  test('ends at the outermost borders', () => {
+  test('the scale of ranks ends at the outermost borders', () => {
     const axis = axisOf([100n, 200n], 2);
     expect([axis.valueAt(-1e6), axis.valueAt(1e6)]).toEqual([100n, 200n]);
   });
 });
 
 describe('the true scale', () => {
-  test('shows single blocks in 128 bits', () => {
+  test('the true scale shows single blocks in 128 bits', () => {
     const relation = (0x67fn << 104n) | (5n << 72n) | (16384n << 40n);
     const axis = axisOf([0n, relation, relation + 1n, relation + 2n, 2n ** 127n], 4);
     axis.useScale('true');
@@ -51,7 +51,7 @@ describe('the true scale', () => {
     expect(second - first).toBeCloseTo(third - second, 3);
   });
 
-  test('keeps what the other scale showed', () => {
+  test('the true scale keeps what the other scale showed', () => {
     const axis = axisOf([0n, 100n, 1000n, 5000n, 6000n], 2);
     axis.showBorders(1, 2);
     axis.place(LENGTH);
@@ -64,7 +64,7 @@ describe('the true scale', () => {
     expect(Number(axis.valueAt(LENGTH) - axis.valueAt(0))).toBeLessThan(Number(high - low) * 1.1);
   });
 
-  test('of one LSN shows it', () => {
+  test('the true scale of one LSN shows it', () => {
     const axis = axisOf([7n, 8n], 2);
     axis.useScale('true');
     axis.showAll();

@@ -112,7 +112,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     })`);
   }
 
-  test('is drawn, the same each time, without an error or a request', async () => {
+  test('the page is drawn, the same each time, without an error or a request', async () => {
     const { page, troubles } = await openMap();
     expect(await page.textContent('#summary')).toBe('4 layers of 6.0 MiB');
     const first = await lookAt(page);
@@ -125,7 +125,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     await page.close();
   });
 
-  test('says what lies under the mouse', async () => {
+  test('the page says what lies under the mouse', async () => {
     const { page, troubles } = await openMap();
     const { x, y } = await placeOf(page, 0.25, 0.5);
     await page.mouse.move(x, y);
@@ -145,7 +145,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     await page.close();
   });
 
-  test('follows a read that is searched for', async () => {
+  test('the page follows a read that is searched for', async () => {
     const { page, troubles } = await openMap();
     const before = await lookAt(page);
     await page.fill('#query', 'rel=1663/5/16384 blkno=7 @ 0/30');
@@ -163,7 +163,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     await page.close();
   });
 
-  test('steps from one index to the next', async () => {
+  test('the page steps from one index to the next', async () => {
     const { page, troubles } = await openMap();
     const second = await lookAt(page);
     expect(await page.textContent('#changes')).toBe(
@@ -180,7 +180,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     await page.close();
   });
 
-  test('is used with the keyboard alone', async () => {
+  test('the page is used with the keyboard alone', async () => {
     const { page, troubles } = await openMap();
     await page.focus('#map');
     const whole = await lookAt(page);
@@ -204,7 +204,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     await page.close();
   });
 
-  test('moves with a dragged mouse, a wheel and two fingers', async () => {
+  test('the page moves with a dragged mouse, a wheel and two fingers', async () => {
     const { page, troubles } = await openMap({ hasTouch: true });
     const looks = [await lookAt(page)];
     const { x, y } = await placeOf(page, 0.5, 0.5);
@@ -236,7 +236,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     await page.close();
   });
 
-  test('is dark where the reader wants it dark, and light on paper', async () => {
+  test('the page is dark where the reader wants it dark, and light on paper', async () => {
     const { page, troubles } = await openMap({ colorScheme: 'dark' });
     const ground = (): Promise<number> =>
       page.evaluate(`((image, map) => {
@@ -272,7 +272,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     await page.close();
   });
 
-  test('shows both scales, and the layers at the ends of the key space', async () => {
+  test('the page shows both scales, and the layers at the ends of the key space', async () => {
     const { page, troubles } = await openMap({
       snapshots: [
         namesSnapshot(
@@ -318,7 +318,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
     await page.close();
   });
 
-  test('runs nothing that a name or a file brings', async () => {
+  test('the page runs nothing that a name or a file brings', async () => {
     const attack = '<img src=x onerror=alert(1)></script><script>alert(2)</script>\u2028';
     const hidden = `${IMAGE}-v"'>${attack.replaceAll('/', '|')}\u0007`;
     const { page, troubles } = await openMap({

@@ -78,7 +78,7 @@ describe('the columns of a page', () => {
     expect([0, 1, 2].map((row) => model.isVisible(row))).toEqual([true, true, true]);
   });
 
-  test('have a hole where neither an image nor an L1 is', () => {
+  test('the columns of a page have a hole where neither an image nor an L1 is', () => {
     const far = layerName(relationKey(20000, 0), relationKey(20000, 5), { lsn: 16n });
     const model = modelOf(snapshotOf(IMAGE, far, L0));
     const [start = 0, end = 0] = model.snapshotColumns?.holes ?? [];
@@ -103,7 +103,7 @@ describe('several snapshots', () => {
     expect([0, 1, 2].map((row) => model.changeOf(row))).toEqual(['kept', undefined, 'kept']);
   });
 
-  test('have a layer twice if its generation changed', () => {
+  test('several snapshots have a layer twice if its generation changed', () => {
     const model = modelOf(
       { label: 'old', layers: [{ name: IMAGE, generation: 1, size: 5 }] },
       { label: 'new', layers: [{ name: IMAGE, generation: 2, size: 5 }] },
@@ -137,7 +137,7 @@ test('a list of names beside an index has the same layers', () => {
 });
 
 describe('names that make no layer', () => {
-  test('are left out, each with its reason', () => {
+  test('names that make no layer are left out, each with its reason', () => {
     const twice = `${IMAGE}-00000002`;
     const unfit = layerName(`00${'12345678'}${'0'.repeat(26)}`, LAST_KEY, { lsn: 1n });
     const highest = layerName(A, B, { lsn: 2n ** 64n - 1n });
@@ -158,7 +158,7 @@ describe('names that make no layer', () => {
     expect(modelOfPage(html).count).toBe(1);
   });
 
-  test('do not hide what stands at either end of keys and LSNs', () => {
+  test('names that make no layer do not hide what stands at either end of keys and LSNs', () => {
     const lowest = layerName(FIRST_KEY, LAST_KEY, { lsn: 0n, end: 2n ** 64n - 1n });
     const image = layerName(FIRST_KEY, LAST_KEY, { lsn: 0n });
     const model = modelOf(snapshotOf(lowest, image));
@@ -188,7 +188,7 @@ const HOSTILE = [
 ];
 
 describe('text of the sources', () => {
-  test.each(HOSTILE)('stays text: %j', (text) => {
+  test.each(HOSTILE)('text of the sources stays text: %j', (text) => {
     const given = `${IMAGE}-v${text.replaceAll(/[/\\\0]/g, '|')}`;
     const snapshots = [{ label: text, layers: [{ name: given }, { name: text }] }];
     const { html } = drawMap({ title: text, snapshots, assets: NO_ASSETS });

@@ -56,7 +56,7 @@ test('the outline of a rectangle that lies outside is outside', () => {
 });
 
 describe('a pattern', () => {
-  test('of stripes runs on from one rectangle to the next', () => {
+  test('a pattern of stripes runs on from one rectangle to the next', () => {
     const whole = picture(8, 8);
     paintBox(whole, { left: 0, top: 0, right: 8, bottom: 8 }, paint('stripes'));
     const parts = picture(8, 8);
@@ -83,7 +83,7 @@ describe('a pattern', () => {
     },
   );
 
-  test('moves with its origin', () => {
+  test('a pattern moves with its origin', () => {
     const made = picture(8, 8, 1);
     paintBox(made, { left: 0, top: 0, right: 8, bottom: 8 }, paint('stripes'));
     expect(rowsOf(made)[1]).toBe('22211111');
@@ -99,7 +99,7 @@ describe('a pattern', () => {
     expect(new Set(made.pixels)).toEqual(new Set([pattern === 'hollow' ? 0 : FILL, INK]));
   });
 
-  test('differs from each other kind', () => {
+  test('a pattern differs from each other kind', () => {
     const pictures = (['plain', 'stripes', 'dots', 'cross', 'hollow'] as const).map((pattern) => {
       const made = picture(8, 8);
       paintBox(made, { left: 0, top: 0, right: 8, bottom: 8 }, paint(pattern));

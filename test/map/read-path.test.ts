@@ -17,7 +17,7 @@ describe('a read', () => {
     return { visits: visits.map(({ row, floor, end: top }) => [model.name(row), floor, top]), end };
   };
 
-  test('goes down to the image', () => {
+  test('a read goes down to the image', () => {
     expect(follow(relationKey(16384, 7), 40n)).toEqual({
       visits: [
         [L0, 33n, 41n],
@@ -28,7 +28,7 @@ describe('a read', () => {
     });
   });
 
-  test('ends at the bottom where no image is', () => {
+  test('a read ends at the bottom where no image is', () => {
     expect(follow(relationKey(16385, 7), 40n)).toEqual({ visits: [[L0, 33n, 41n]], end: 'bottom' });
   });
 
@@ -36,14 +36,14 @@ describe('a read', () => {
     expect(follow(relationKey(16384, 7), 15n)).toEqual({ visits: [], end: 'bottom' });
   });
 
-  test('of another snapshot takes its layers', () => {
+  test('a read of another snapshot takes its layers', () => {
     const two = modelOf(snapshotOf(IMAGE), snapshotOf(IMAGE, DELTA));
     expect(readPath(two, parseKey(A), 40n).visits).toHaveLength(2);
     two.show(0);
     expect(readPath(two, parseKey(A), 40n).visits).toHaveLength(1);
   });
 
-  test('ends after a thousand layers', () => {
+  test('a read ends after a thousand layers', () => {
     const many = Array.from({ length: 1001 }, (_, at) => {
       const lsn = BigInt(at + 1);
       return layerName(A, B, { lsn, end: lsn + 1n });
@@ -64,24 +64,27 @@ describe('a read of a timeline of two shards', () => {
     { name: L0, shard: '0102' },
   ];
 
-  test.each([0, 1])('visits the layers of shard %i if that owns the key', (owner) => {
-    const model = modelOf({ label: 'all', layers, stripeSize });
-    const key = keys.find((candidate) => ownerOf(candidate) === owner) as string;
-    const { visits } = readPath(model, parseKey(key), 40n);
-    expect(visits.map(({ row }) => [model.name(row), model.shard(row)?.number])).toEqual(
-      owner === 0
-        ? [
-            [DELTA, 0],
-            [IMAGE, 0],
-          ]
-        : [
-            [L0, 1],
-            [DELTA, 1],
-          ],
-    );
-  });
+  test.each([0, 1])(
+    'a read of a timeline of two shards visits the layers of shard %i if that owns the key',
+    (owner) => {
+      const model = modelOf({ label: 'all', layers, stripeSize });
+      const key = keys.find((candidate) => ownerOf(candidate) === owner) as string;
+      const { visits } = readPath(model, parseKey(key), 40n);
+      expect(visits.map(({ row }) => [model.name(row), model.shard(row)?.number])).toEqual(
+        owner === 0
+          ? [
+              [DELTA, 0],
+              [IMAGE, 0],
+            ]
+          : [
+              [L0, 1],
+              [DELTA, 1],
+            ],
+      );
+    },
+  );
 
-  test('sees a layer as its shard does: covered by an image of that shard alone', () => {
+  test('a read of a timeline of two shards sees a layer as its shard does: covered by an image of that shard alone', () => {
     const above = layerName(A, B, { lsn: 64n });
     const covered = [...layers, { name: above, shard: '0002' }];
     const model = modelOf({ label: 'all', layers: covered, stripeSize });

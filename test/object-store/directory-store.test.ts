@@ -112,7 +112,7 @@ describe('absence in a directory', () => {
     for (const read of reads) expect((await storageErrorOf(read)).code).toBe('not-found');
   });
 
-  test('is not told if the directory itself is missing or a file', async () => {
+  test('absence in a directory is not told if the directory itself is missing or a file', async () => {
     const { directory } = storeWith('file');
     for (const root of [join(directory, 'missing'), join(directory, 'file')]) {
       const store = directoryStore(root);
@@ -128,7 +128,7 @@ describe('absence in a directory', () => {
     }
   });
 
-  test('is not told of a name that is neither file nor directory', async () => {
+  test('absence in a directory is not told of a name that is neither file nor directory', async () => {
     const { store, directory } = storeWith();
     execFileSync('mkfifo', [join(directory, 'fifo')]);
     expect((await storageErrorOf(store.head('fifo'))).code).toBe('io');
@@ -139,7 +139,7 @@ describe('absence in a directory', () => {
 describe('a listing of a directory', () => {
   const KEYS = ['a-b', 'a/1', 'a/2/3', 'a0', 'b', 'é', '\u{1f600}', '\uffee'];
 
-  test('has all keys in byte order, where a slash sorts as in keys', async () => {
+  test('a listing of a directory has all keys in byte order, where a slash sorts as in keys', async () => {
     const { store } = storeWith(...KEYS);
     const bytes = (key: string) => Buffer.from(key);
     const expected = KEYS.toSorted((left, right) => bytes(left).compare(bytes(right)));
@@ -172,7 +172,7 @@ describe('a listing of a directory', () => {
     expect(await listed(store, prefix, { delimiter: '/' })).toEqual(expected);
   });
 
-  test('follows links to files, but not those to directories or to nothing', async () => {
+  test('a listing of a directory follows links to files, but not those to directories or to nothing', async () => {
     const { store, directory } = storeWith('a/b');
     symlinkSync(join(directory, 'a/b'), join(directory, 'link'));
     symlinkSync(directory, join(directory, 'loop'));
@@ -182,7 +182,7 @@ describe('a listing of a directory', () => {
     expect(await store.head('dangling')).toBeUndefined();
   });
 
-  test('ends with aborted once its signal has fired', async () => {
+  test('a listing of a directory ends with aborted once its signal has fired', async () => {
     const { store } = storeWith('a');
     const listing = listed(store, '', { signal: AbortSignal.abort() });
     expect((await storageErrorOf(listing)).code).toBe('aborted');
@@ -190,7 +190,7 @@ describe('a listing of a directory', () => {
 });
 
 describe('a put into a directory', () => {
-  test('makes the directories, replaces, and says what is there now', async () => {
+  test('a put into a directory makes the directories, replaces, and says what is there now', async () => {
     const root = join(temporaryDirectory(), 'not/yet');
     const store = directoryStore(root);
     await store.put('x/y/z', new Uint8Array(5));
@@ -232,7 +232,7 @@ describe('a put into a directory', () => {
   });
 
   test.each([true, false])(
-    'survives every crash once it has resolved (absent: %s)',
+    'a put into a directory survives every crash once it has resolved (absent: %s)',
     async (ifAbsent) => {
       const disk = new MemoryFileSystem();
       disk.createDirectory('/data');

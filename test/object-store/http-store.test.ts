@@ -36,7 +36,7 @@ function sendRange(request: IncomingMessage, response: ServerResponse, headers =
 }
 
 describe('a file of a web server', () => {
-  test('is read by ranges, with the query and the user of its URL', async () => {
+  test('a file of a web server is read by ranges, with the query and the user of its URL', async () => {
     const seen: string[] = [];
     const origin = await serve((request, response) => {
       seen.push(`${request.url} ${request.headers.authorization} ${request.headers['x-own']}`);
@@ -54,7 +54,7 @@ describe('a file of a web server', () => {
     expect(await store.head(key)).toEqual({ key, size: BYTES.length, etag: '"one"' });
   });
 
-  test('is read whole from a server without ranges', async () => {
+  test('a file of a web server is read whole from a server without ranges', async () => {
     const origin = await serve((_, response) => {
       response.writeHead(200, { 'content-length': BYTES.length }).end(BYTES);
     });
@@ -67,7 +67,7 @@ describe('a file of a web server', () => {
     expect(error.message).toContain('server without ranges');
   });
 
-  test('follows redirects, and tells no other server the headers', async () => {
+  test('a file of a web server follows redirects, and tells no other server the headers', async () => {
     const seen: (string | undefined)[] = [];
     const other = await serve((request, response) => {
       seen.push(request.headers.authorization);
@@ -123,7 +123,7 @@ describe('a file of a web server', () => {
     expect(await store.head('a')).toBeUndefined();
   });
 
-  test('without an etag has one of its time and size, which no request is given', async () => {
+  test('a file of a web server without an etag has one of its time and size, which no request is given', async () => {
     const seen: (string | undefined)[] = [];
     let time = 'Sun, 09 Sep 2001 01:46:40 GMT';
     const origin = await serve((request, response) => {
@@ -141,7 +141,7 @@ describe('a file of a web server', () => {
     expect(seen).toEqual([undefined, undefined, undefined]);
   });
 
-  test('is neither listed nor written', async () => {
+  test('a file of a web server is neither listed nor written', async () => {
     const store = httpStore('http://127.0.0.1:1/a');
     const listing = (async () => {
       for await (const item of store.list('')) return item;
@@ -158,7 +158,7 @@ describe('a file of a web server', () => {
     },
   );
 
-  test('is below its base, whatever its key', async () => {
+  test('a file of a web server is below its base, whatever its key', async () => {
     const store = httpStore('http://127.0.0.1:1/a');
     for (const key of ['../b', 'a/../b', './a']) {
       expect((await storageErrorOf(store.head(key))).code).toBe('invalid-input');

@@ -143,7 +143,7 @@ describe('a large remote layer', () => {
 });
 
 describe('the source of an object', () => {
-  test('of any length reads what a file has, in pieces of any length', async () => {
+  test('the source of an object of any length reads what a file has, in pieces of any length', async () => {
     const bytes = noise(600_000, 7);
     for (const length of [0, 1, 16_383, 16_384, 16_385, 300_000, 600_000]) {
       const { server, store } = await remote(bytes.subarray(0, length), 'a');
@@ -178,7 +178,7 @@ describe('the source of an object', () => {
     expect((await storageErrorOf(reading ?? Promise.resolve())).code).toBe('aborted');
   });
 
-  test('of a missing object is not found', async () => {
+  test('the source of a missing object is not found', async () => {
     const { store } = await startS3();
     expect((await storageErrorOf(objectSource(store, 'a'))).code).toBe('not-found');
   });

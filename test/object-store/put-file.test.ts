@@ -25,7 +25,7 @@ function fileOf(length: number, seed = 1): { path: string; bytes: Uint8Array } {
 }
 
 describe('a file put into a directory', () => {
-  test('is a second name of the file, in directories that were made for it', async () => {
+  test('a file put into a directory is a second name of the file, in directories that were made for it', async () => {
     const root = temporaryDirectory();
     const source = join(root, 'source');
     writeFileSync(source, 'content');
@@ -43,7 +43,7 @@ describe('a file put into a directory', () => {
     expect(readFileSync(join(root, 'taken'), 'utf8')).toBe('old');
   });
 
-  test('is copied where files have no second names, and survives a crash', async () => {
+  test('a file put into a directory is copied where files have no second names, and survives a crash', async () => {
     const disk = new MemoryFileSystem();
     disk.createDirectory('/data');
     const bytes = Uint8Array.from({ length: 2 * MIB + 17 }, (_, index) => index >>> 9);
@@ -69,7 +69,7 @@ describe('a file put into a directory', () => {
 });
 
 describe('a file put into a bucket', () => {
-  test('is sent with its length and digest', async () => {
+  test('a file put into a bucket is sent with its length and digest', async () => {
     const { server, store } = await startS3();
     const { path, bytes } = fileOf(3 * MIB + 5);
     expect(await putFile(store, 'a/b', path)).toMatchObject({ key: 'a/b', size: bytes.length });
@@ -79,7 +79,7 @@ describe('a file put into a bucket', () => {
     expect(sent?.headers['if-none-match']).toBe('*');
   });
 
-  test('is sent again after a fault that passes', async () => {
+  test('a file put into a bucket is sent again after a fault that passes', async () => {
     const { server, store } = await startS3();
     const { path, bytes } = fileOf(MIB);
     const faults = ['cut', 'lost'] as const;
@@ -106,7 +106,7 @@ describe('a file put into a bucket', () => {
     expect(server.objects.get('a')?.bytes).toEqual(new Uint8Array(100));
   });
 
-  test('reaches a store that takes bytes only', async () => {
+  test('a file put into a bucket reaches a store that takes bytes only', async () => {
     const { server, store } = await startS3();
     const { path, bytes } = fileOf(1000);
     await putFile(bytesOnly(store), 'a', path);
@@ -132,7 +132,7 @@ describe('a file and an object', () => {
     }
   });
 
-  test('are compared without reading the object if its etag is the MD5', async () => {
+  test('a file and an object are compared without reading the object if its etag is the MD5', async () => {
     const { server, store } = await startS3();
     const { path, bytes } = fileOf(MIB);
     server.put('a', bytes);
@@ -142,7 +142,7 @@ describe('a file and an object', () => {
     expect(server.requests).toHaveLength(0);
   });
 
-  test('are the same under an etag that only looks like an MD5', async () => {
+  test('a file and an object are the same under an etag that only looks like an MD5', async () => {
     const { path, bytes } = fileOf(MIB);
     const store = directoryStore(temporaryDirectory());
     const { key, size } = await store.put('a', bytes);

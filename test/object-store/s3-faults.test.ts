@@ -117,7 +117,7 @@ describe('what is not absence', () => {
     }
   });
 
-  test('nobody listens', async () => {
+  test('a port on which nobody listens is a network error, not absence', async () => {
     const { server } = await withObject();
     const store = storeOf(server, { attempts: 2 });
     await server.stop();
@@ -127,7 +127,7 @@ describe('what is not absence', () => {
     });
   });
 
-  test('while NoSuchKey is', async () => {
+  test('NoSuchKey is absence', async () => {
     const { store } = await withObject();
     expect(await store.head('missing')).toBeUndefined();
     const error = await storageErrorOf(store.readStart('missing', 1));
@@ -199,7 +199,7 @@ describe('an object that changes', () => {
     expect((await storageErrorOf(store.readStart('a', 100_000))).code).toBe('changed');
   });
 
-  test('and is gone is not found', async () => {
+  test('an object that changes and is gone is not found', async () => {
     const { server, store } = await withObject();
     server.fault = (_, number) => {
       if (number === 2) server.objects.delete('a');
@@ -369,7 +369,7 @@ describe('an abort', () => {
     expect(performance.now() - start).toBeLessThan(3000);
   });
 
-  test('of a put ends it immediately', async () => {
+  test('an abort of a put ends it immediately', async () => {
     const { server, store } = await withObject();
     server.fault = () => ({ kind: 'stall' });
     const putting = store.put('b', BYTES, { signal: AbortSignal.timeout(50) });

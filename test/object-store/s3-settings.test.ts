@@ -45,7 +45,7 @@ const ANY = { isComplete: false };
 const KEYS = { AWS_ACCESS_KEY_ID: 'AKENV', AWS_SECRET_ACCESS_KEY: 'secret' };
 
 describe('settings of S3', () => {
-  test('of the environment come before those of the files', async () => {
+  test('settings of S3 of the environment come before those of the files', async () => {
     sharedFiles();
     const environment = {
       ...KEYS,
@@ -134,7 +134,7 @@ describe('settings of S3', () => {
     });
   });
 
-  test('without any file are those of AWS, and nothing to sign with', async () => {
+  test('settings of S3 without any file are those of AWS, and nothing to sign with', async () => {
     vi.stubEnv('AWS_CONFIG_FILE', '/nowhere/config');
     vi.stubEnv('AWS_SHARED_CREDENTIALS_FILE', '/nowhere/credentials');
     expect(await readSettings(ANY, {})).toMatchObject({

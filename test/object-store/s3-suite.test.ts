@@ -67,7 +67,7 @@ const AWKWARD = [
 ];
 
 describe('a store of S3', () => {
-  test.each(AWKWARD)('keeps an object named %s', async (key) => {
+  test.each(AWKWARD)('a store of S3 keeps an object named %s', async (key) => {
     const store = await newStore();
     const written = await store.put(key, BYTES.subarray(0, 100));
     expect(written).toMatchObject({ key, size: 100 });
@@ -99,7 +99,7 @@ describe('a store of S3', () => {
     }
   });
 
-  test('refuses ranges that reach beyond the end', async () => {
+  test('a store of S3 refuses ranges that reach beyond the end', async () => {
     const store = await newStore();
     await store.put('a', BYTES.subarray(0, 100));
     for (const offset of [99, 100, 5000]) {
@@ -117,7 +117,7 @@ describe('a store of S3', () => {
     expect(await store.head('empty')).toEqual(start.info);
   });
 
-  test('tells what is missing, and a bucket that is', async () => {
+  test('a store of S3 tells what is missing, and a bucket that is', async () => {
     const store = await newStore();
     expect(await store.head('missing')).toBeUndefined();
     expect((await storageErrorOf(store.readStart('missing', 1))).code).toBe('not-found');
@@ -129,7 +129,7 @@ describe('a store of S3', () => {
     }
   });
 
-  test('refuses another content than the expected one', async () => {
+  test('a store of S3 refuses another content than the expected one', async () => {
     const store = await newStore();
     const { etag } = await store.put('a', BYTES.subarray(0, 100));
     await store.readStart('a', 10, { etag });
@@ -147,7 +147,7 @@ describe('a store of S3', () => {
     expect(await store.head('a')).toMatchObject({ size: 100 });
   });
 
-  test('replaces only the object that is expected', async () => {
+  test('a store of S3 replaces only the object that is expected', async () => {
     const store = await newStore();
     const { etag: first } = await store.put('a', BYTES.subarray(0, 100));
     const { etag } = await store.put('a', BYTES.subarray(0, 50), { ifMatch: first });
@@ -160,7 +160,7 @@ describe('a store of S3', () => {
     expect((await storageErrorOf(both)).code).toBe('invalid-input');
   });
 
-  test('is denied with a key that is wrong, or without one', async () => {
+  test('a store of S3 is denied with a key that is wrong, or without one', async () => {
     const wrong = { accessKeyId: 'AKIDWRONG', secretAccessKey: 'wrong' };
     for (const credentials of [wrong, 'anonymous'] as const) {
       const store = await newStore({ credentials });

@@ -87,7 +87,7 @@ describe.each([
     expect(watched.lines.at(-1)?.['summary']).toMatchObject({ layers: 9, ok: true, errors: 0 });
   });
 
-  test('are verified with -j 2 by two threads, with the reports of one', async () => {
+  test('nine layers are verified with -j 2 by two threads, with the reports of one', async () => {
     const { source, environment } = await place();
     const words = ['verify', source, '--page-checksums', '-j'];
     const two = await watch([...words, '2'], environment);

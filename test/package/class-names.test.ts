@@ -17,7 +17,7 @@ const ENTRIES = [
 ];
 
 describe.each(ENTRIES)('the built entry %s', (entry) => {
-  test('exports its classes under the names that they have', async () => {
+  test('a built entry exports its classes under the names that they have', async () => {
     const exported: Record<string, unknown> = await import(new URL(`${entry}.js`, DIST).href);
     const classes = Object.entries(exported).filter(([, value]) => isClass(value));
     const shown = classes.map(([, value]) => /^\[class (\w+)/.exec(inspect(value))?.[1]);

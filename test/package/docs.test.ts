@@ -4,12 +4,16 @@
  * directory that is empty at first, but for `pg_wal`, which is that of a real server, and for those that a comment sends to a
  * directory of the project.
  * A block with a file name is that file. `$PROJECT` is the project's directory.
+ *
+ * A command of plain words runs in this process, on the sources; the others, which need a shell, on the built program.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import type { OutputStream } from '../../src/cli/output.ts';
+import { run } from '../../src/cli/run.ts';
 import { goldenWal } from '../support/golden-wal.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -33,7 +37,7 @@ test('the page of the format and the page of the command have examples', () => {
   expect(pages).toEqual(expect.arrayContaining(['cli.md', 'format.md']));
 });
 
-test.each(PAGES)('the commands of $page print what it shows', ({ examples }) => {
+test.each(PAGES)('the commands of $page print what it shows', async ({ examples }) => {
   const cwd = temporaryDirectory();
   mkdirSync(join(cwd, 'pg_wal'));
   for (const { name, bytes } of goldenWal(15).files) {
@@ -45,7 +49,9 @@ test.each(PAGES)('the commands of $page print what it shows', ({ examples }) => 
       continue;
     }
     for (const { command, output } of commandsOf(text)) {
-      const printed = shell(command, name === undefined ? cwd : join(ROOT, name));
+      const directory = name === undefined ? cwd : join(ROOT, name);
+      const isPlain = PLAIN_COMMAND.test(command);
+      const printed = isPlain ? await runHere(command, directory) : shell(command, directory);
       expect(`${place}: ${command}\n${printed}`).toBe(`${place}: ${command}\n${output}`);
     }
   }
@@ -73,6 +79,36 @@ function commandsOf(session: string): { command: string; output: string }[] {
       const end = /(?<!\\)\n/.exec(part)?.index ?? part.length;
       return { command: part.slice(0, end), output: part.slice(end + 1) };
     });
+}
+
+const PLAIN_COMMAND = /^layerfile(?: [\w./=:@,+-]+)*$/;
+
+/** As `shell`. */
+async function runHere(command: string, cwd: string): Promise<string> {
+  const chunks: Buffer[] = [];
+  const stream: OutputStream = {
+    on: () => undefined,
+    write: (chunk, done) => {
+      chunks.push(Buffer.from(chunk));
+      setImmediate(done);
+      return true;
+    },
+  };
+  const before = process.cwd();
+  onTestFinished(() => process.chdir(before));
+  process.chdir(cwd);
+  await run(command.split(' ').slice(1), {
+    stdin: async function* () {},
+    stdinIsTerminal: false,
+    stdinSize: undefined,
+    stdout: stream,
+    stderr: stream,
+    stdoutIsFile: false,
+    environment: { NO_COLOR: '1' },
+    signal: new AbortController().signal,
+  });
+  process.chdir(before);
+  return Buffer.concat(chunks).toString();
 }
 
 /** Standard output and standard error together, as a terminal shows them. */

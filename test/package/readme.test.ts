@@ -10,11 +10,11 @@ const README = readFileSync(`${ROOT}README.md`, 'utf8');
 const EXAMPLE = `${ROOT}examples/write-read-dump.mjs`;
 const COMMAND = `${ROOT}dist/cli.js`;
 
-it('shows the example as it is run here', () => {
+it('the README shows the example as it is run here', () => {
   expect(README).toContain(readFileSync(EXAMPLE, 'utf8'));
 });
 
-it('tells what the example prints and what the command shows of its file', () => {
+it('the README tells what the example prints and what the command shows of its file', () => {
   const cwd = temporaryDirectory();
   const run = (...args: string[]) =>
     execFileSync(process.execPath, args, {
@@ -30,7 +30,7 @@ it('tells what the example prints and what the command shows of its file', () =>
   }
 });
 
-it('shows what verify says of a damaged file', () => {
+it('the README shows what verify says of a damaged file', () => {
   const path = 'test/golden/corrupt/50-zstd-bomb';
   const { status, stdout } = spawnSync(process.execPath, [COMMAND, 'verify', path], {
     cwd: ROOT,
@@ -41,7 +41,7 @@ it('shows what verify says of a damaged file', () => {
   expect(README).toContain(`$ layerfile verify ${path}\n${stdout}`);
 });
 
-it('has every command in its table, and every entry of the package', () => {
+it('the README has every command in its table, and every entry of the package', () => {
   const help = execFileSync(process.execPath, [COMMAND, '--help'], { encoding: 'utf8' });
   const [, list = ''] = /^Commands:\n((?: .*\n)+)/m.exec(help) ?? [];
   const commands = [...list.matchAll(/^ {2}([a-z-]+)/gm)].map(([, name]) => name);
@@ -76,7 +76,7 @@ it('names each page of docs', () => {
   expect(pages.filter((name) => !README.includes(`docs/${name}`))).toEqual([]);
 });
 
-it('has no link that works only beside the sources, but for pictures that travel along', () => {
+it('the README has no link that works only beside the sources, but for pictures that travel along', () => {
   const targets = [...README.matchAll(/(!?)\[[^\]]*\]\(([^)]+)\)/g)];
   const local = targets.filter(([, , target = '']) => !/^(#|https:)/.test(target));
   expect(local.map(([, mark, target]) => `${mark}${target}`)).toEqual(['!docs/images/map.png']);

@@ -15,14 +15,14 @@ const ENTRIES = [
 ];
 
 describe.each(ENTRIES)('the entry %s', (entry) => {
-  it('exports these names', async () => {
+  it('an entry of the package exports these names', async () => {
     const path = entry === 'index' ? '../../src/index.ts' : `../../src/entry/${entry}.ts`;
     const names = Object.keys(await import(path)).sort();
     expect(names).toMatchSnapshot();
   });
 });
 
-it('is named in the exports of package.json, with types', () => {
+it('an entry of the package is named in the exports of package.json, with types', () => {
   const { exports } = JSON.parse(
     readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
   );

@@ -61,7 +61,7 @@ describe('a control file of Postgres', () => {
     expect(decodeControlFile(seal(bytes))).toEqual({ ...REAL_17_DECODED, ...versions });
   });
 
-  it('tells each field from its neighbours', () => {
+  it('a control file of Postgres tells each field from its neighbours', () => {
     const bytes = controlFileBytes({ segmentPageCount: 16, pageSize: 4096, checkpointLsn: 1n });
     expect(decodeControlFile(bytes)).toMatchObject({
       checkpointLsn: 1n,
@@ -76,7 +76,7 @@ describe('a control file of Postgres', () => {
     expect(decodeControlFile(controlFileBytes({ state })).state).toBe(state);
   });
 
-  it('in a view that does not start at the start of its buffer', () => {
+  it('a control file is read from a view that does not start at the start of its buffer', () => {
     const shifted = new Uint8Array(CONTROL_FILE_SIZE + 3);
     shifted.set(realFile(), 3);
     expect(decodeControlFile(shifted.subarray(3))).toEqual(REAL_17_DECODED);

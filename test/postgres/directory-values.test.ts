@@ -88,7 +88,7 @@ describe('a damaged directory', () => {
     expect(storageErrorThrownBy(() => decodeSlruDirectory(bytes(hex))).code).toBe(code);
   });
 
-  test('with a flag of 2 is corrupt at its offset', () => {
+  test('a damaged directory with a flag of 2 is corrupt at its offset', () => {
     const value = bytes('0000000000000001 00000680 00000000 02');
     const error = storageErrorThrownBy(() => decodeDatabaseDirectory(value));
     expect(error).toMatchObject({ code: 'corrupt', offset: 16 });

@@ -74,7 +74,7 @@ describe('a heap page', () => {
     expect([...heapTuples(new Uint8Array(8192))]).toEqual([]);
   });
 
-  it('gives its rows in the order of their items, without those that are unused, dead or redirected', () => {
+  it('a heap page gives its rows in the order of their items, without those that are unused, dead or redirected', () => {
     const page = heapPage([
       { insertedBy: 10 },
       { insertedBy: 11 },
@@ -125,7 +125,7 @@ describe('a heap page', () => {
 });
 
 describe('a row of pg_class', () => {
-  it('has its columns at fixed places', () => {
+  it('a row of pg_class has its columns at fixed places', () => {
     const name = 'n'.repeat(63);
     const columns = classRow({ oid: 1, name, relnode: 2, spcnode: 3, isShared: true });
     expect(decodeCatalogRelation(tupleOf({ columns }))).toEqual({
@@ -153,11 +153,14 @@ describe('the status of a transaction', () => {
     [1_048_575, 0, 31],
     [1_048_576, 1, 0],
     [0xffff_ffff, 4095, 31],
-  ])('of %i is in segment %i, block %i', (transaction, segno, blkno) => {
-    expect(statusBlockOf(transaction)).toEqual({ slru: 'clog', segno, blkno });
-  });
+  ])(
+    'the status of a transaction of %i is in segment %i, block %i',
+    (transaction, segno, blkno) => {
+      expect(statusBlockOf(transaction)).toEqual({ slru: 'clog', segno, blkno });
+    },
+  );
 
-  it('is in two bits, the lowest first', () => {
+  it('the status of a transaction is in two bits, the lowest first', () => {
     const page = statusPage({ 700: 1, 701: 2, 702: 3, 32767: 1 });
     const end = (transaction: number): TransactionEnd => endInPage(page, transaction);
     expect([700, 701, 702, 703, 32_767, 65_535].map(end)).toEqual([

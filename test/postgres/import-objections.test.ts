@@ -72,7 +72,7 @@ describe('a directory that is not at rest is refused, or imported with a warning
     expect(warnings).toHaveLength(2);
   });
 
-  it('but a backup_label.old is harmless', async () => {
+  it('a backup_label.old is harmless', async () => {
     const layer = await run(fabricateCluster({ ...FILES, 'backup_label.old': '' }));
     expect(layer.warnings).toEqual([]);
   });
@@ -81,7 +81,7 @@ describe('a directory that is not at rest is refused, or imported with a warning
 describe('a tablespace that only tablespace_map names', () => {
   const MAP = '16384 /somewhere/else\n16385 /other \\\nplace\n';
 
-  it('is missing', async () => {
+  it('a tablespace that only tablespace_map names is missing', async () => {
     const directory = fabricateCluster({ ...FILES, tablespace_map: MAP });
     const error = await isObjectedTo(directory, 'allowDamaged');
     expect(error.code).toBe('not-found');
@@ -90,13 +90,13 @@ describe('a tablespace that only tablespace_map names', () => {
     expect(warnings).toHaveLength(2);
   });
 
-  it('is missing though an unclean directory is allowed', async () => {
+  it('a tablespace that only tablespace_map names is missing though an unclean directory is allowed', async () => {
     const directory = fabricateCluster({ ...FILES, tablespace_map: MAP, backup_label: '' });
     const error = await storageErrorOf(run(directory, { allowUnclean: true }));
     expect(error.message).toContain('tablespace 16384');
   });
 
-  it('is there', async () => {
+  it('a tablespace that only tablespace_map names is there', async () => {
     const directory = fabricateCluster({
       ...FILES,
       tablespace_map: '16400 /mnt/a\n',
@@ -154,7 +154,7 @@ describe('a database that a server would not open', () => {
     expect([error.code, error.path]).toEqual([code, join(directory, name)]);
   });
 
-  it('keeps a damaged map, where that is allowed, and leaves an empty one out', async () => {
+  it('a database that a server would not open keeps a damaged map, where that is allowed, and leaves an empty one out', async () => {
     const damaged = relationMapBytes().fill(0xff, 20, 21);
     const directory = fabricateCluster({ ...FILES, 'base/5/pg_filenode.map': damaged });
     const layer = await run(directory, { allowDamaged: true });
@@ -170,7 +170,7 @@ describe('a database that a server would not open', () => {
     });
   });
 
-  it('has its map and version in another tablespace alone', async () => {
+  it('a database that a server would not open has its map and version in another tablespace alone', async () => {
     const home = 'pg_tblspc/16400/PG_17_202406281/5';
     const directory = fabricateBareCluster({
       'global/pg_filenode.map': relationMapBytes(),
@@ -181,7 +181,7 @@ describe('a database that a server would not open', () => {
     expect((await run(directory)).warnings).toEqual([]);
   });
 
-  it('is a directory without anything in it', async () => {
+  it('a database that a server would not open is a directory without anything in it', async () => {
     const directory = fabricateCluster(FILES);
     mkdirSync(join(directory, 'base/16999'));
     expect((await run(directory)).warnings).toEqual([]);
@@ -218,13 +218,13 @@ describe('the LSN of the layer', () => {
     ]);
   });
 
-  it('is that of the newest page', async () => {
+  it('the LSN of the layer is that of the newest page', async () => {
     const directory = fabricateCluster({ 'base/5/16384': withLsn(0x1_0000_1000n) });
     const layer = await run(directory, { lsn: 0x1_0000_1000n });
     expect(layer.warnings).toEqual([]);
   });
 
-  it('is 0/0, at which nothing is read', async () => {
+  it('the LSN of the layer is 0/0, at which nothing is read', async () => {
     const options = { lsn: 0n, allowUnclean: true, allowDamaged: true };
     const error = await storageErrorOf(run(fabricateCluster(FILES), options));
     expect([error.code, error.expected]).toEqual(['invalid-input', 'above 0/0']);
@@ -240,7 +240,7 @@ describe('pages of a cluster with checksums', () => {
     'base/5/16384_fsm': new Uint8Array(PAGE_SIZE),
   };
 
-  it('are right in their places, and new pages have none', async () => {
+  it('pages of a cluster with checksums are right in their places, and new pages have none', async () => {
     const layer = await run(fabricateCluster(sound, CHECKSUMS));
     expect([layer.badPageCount, layer.warnings]).toEqual([0, []]);
   });
@@ -279,7 +279,7 @@ describe('pages of a cluster with checksums', () => {
     expect(await storedAt(layer.path, key)).toEqual(bytes.subarray(PAGE_SIZE));
   });
 
-  it('are all looked at, though the first is bad', async () => {
+  it('pages of a cluster with checksums are all looked at, though the first is bad', async () => {
     const directory = fabricateCluster(
       { 'base/5/16384': pages(2, 1), 'base/6/7': pages(2, 1) },
       CHECKSUMS,
@@ -291,14 +291,14 @@ describe('pages of a cluster with checksums', () => {
     expect(findings).toHaveLength(4);
   });
 
-  it('are not looked at where the cluster has none', async () => {
+  it('pages of a cluster with checksums are not looked at where the cluster has none', async () => {
     const layer = await run(fabricateCluster(FILES));
     expect(layer.badPageCount).toBeUndefined();
   });
 });
 
 describe('files of a data directory that are left out are listed with their reasons', () => {
-  it('from all over it', async () => {
+  it('files that are left out are listed with their reasons, from all over the data directory', async () => {
     const directory = fabricateCluster({
       ...FILES,
       'base/5/16384.5': pages(1, 1),

@@ -55,7 +55,7 @@ function cluster(): string {
 }
 
 describe('an imported cluster', () => {
-  it('is one image layer with maps, pages and sizes in key order', async () => {
+  it('an imported cluster is one image layer with maps, pages and sizes in key order', async () => {
     const outDirectory = temporaryDirectory();
     const layer = await run(cluster(), { outDirectory });
 
@@ -94,7 +94,7 @@ describe('an imported cluster', () => {
     ]);
   });
 
-  it('may get another LSN, a generation and no compression', async () => {
+  it('an imported cluster may get another LSN, a generation and no compression', async () => {
     const layer = await run(cluster(), {
       lsn: 0x7000_0000_0001n,
       generation: '0000002a',
@@ -104,14 +104,14 @@ describe('an imported cluster', () => {
     expect((await entriesOf(layer.path)).length).toBe(14);
   });
 
-  it('is read with no more open files than there are places for', async () => {
+  it('an imported cluster is read with no more open files than there are places for', async () => {
     const openFiles = new OpenFiles({ capacity: 2 });
     const layer = await run(cluster(), { openFiles });
     expect(layer.entryCount).toBe(14);
     expect(openFiles.openCount).toBeLessThanOrEqual(2);
   });
 
-  it('is read in pieces that are larger than a page and smaller than a segment', async () => {
+  it('an imported cluster is read in pieces that are larger than a page and smaller than a segment', async () => {
     const content = pages(300, 9);
     const directory = fabricateCluster({ 'base/5/16384': content });
     const layer = await run(directory);
@@ -129,7 +129,7 @@ describe('an imported cluster', () => {
     expect(layer.entryCount).toBe(1);
   });
 
-  it('reports progress up to the last byte', async () => {
+  it('an imported cluster reports progress up to the last byte', async () => {
     const reports: (readonly [number, number])[] = [];
     await run(cluster(), { onProgress: (done, total) => reports.push([done, total]) });
     const total = 8 * 8192 + 2 * 524;
@@ -158,7 +158,7 @@ describe('a cluster that is not at rest', () => {
     expect(layer.warnings.map(({ message }) => message)).toEqual([error.message]);
   });
 
-  it('has the lock file of a server', async () => {
+  it('a cluster that is not at rest has the lock file of a server', async () => {
     const directory = cluster();
     writeFiles(directory, { 'postmaster.pid': '4711\n' });
     const error = await storageErrorOf(run(directory));
@@ -289,12 +289,12 @@ describe('a directory that cannot be imported', () => {
     expect(readdirSync(outDirectory)).toEqual([]);
   });
 
-  it('has no relations', async () => {
+  it('a directory without relations cannot be imported', async () => {
     const error = await storageErrorOf(run(fabricateCluster({})));
     expect(error.code).toBe('empty');
   });
 
-  it('does not exist', async () => {
+  it('a directory that does not exist cannot be imported', async () => {
     const error = await storageErrorOf(run(join(temporaryDirectory(), 'nothing')));
     expect(error.code).toBe('not-found');
   });
@@ -321,7 +321,7 @@ describe('an import that ends early', () => {
     expect((await storageErrorOf(run(cluster(), options))).code).toBe('aborted');
   });
 
-  it('has no out directory', async () => {
+  it('an import without its out directory ends early', async () => {
     const outDirectory = join(temporaryDirectory(), 'nothing');
     const error = await storageErrorOf(run(cluster(), { outDirectory }));
     expect([error.code, error.path]).toEqual(['not-found', outDirectory]);

@@ -39,11 +39,11 @@ describe('fields that name a key', () => {
     expect(formatKey(parseKeyText([text]))).toBe(key);
   });
 
-  it('may as well be the 36 hex digits', () => {
+  it('fields that name a key may as well be the 36 hex digits', () => {
     expect(formatKey(parseKeyText([SAME_BLOCK.toLowerCase()]))).toBe(SAME_BLOCK);
   });
 
-  it('are those of the meaning that they give', () => {
+  it('fields that name a key are those of the meaning that they give', () => {
     const u32 = fc.nat({ max: 0xffff_ffff });
     const relation = fc.record({ spcnode: u32, dbnode: u32, relnode: u32.map((n) => n || 1) });
     fc.assert(

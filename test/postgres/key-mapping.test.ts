@@ -164,7 +164,7 @@ describe('the meaning of a key', () => {
     expect(explainKey(key)).toBe('a key without a known meaning');
   });
 
-  it('comes back from the key that it makes, for every kind', () => {
+  it('the meaning of a key comes back from the key that it makes, for every kind', () => {
     fc.assert(
       fc.property(anyMeaning(), (meaning) => {
         const key = keyOf(meaning);
@@ -175,7 +175,7 @@ describe('the meaning of a key', () => {
     );
   });
 
-  it('makes the same key again, for every key that has one', () => {
+  it('the meaning of a key makes the same key again, for every key that has one', () => {
     fc.assert(
       fc.property(anyKey(), (key) => {
         const built = keyOf(describeKey(key));
@@ -185,7 +185,7 @@ describe('the meaning of a key', () => {
     );
   });
 
-  it('refuses bytes that are not a key', () => {
+  it('the meaning of a key refuses bytes that are not a key', () => {
     const error = storageErrorThrownBy(() => describeKey(new Uint8Array(17)));
     expect(error.code).toBe('invalid-input');
   });

@@ -37,13 +37,13 @@ const LSN_BYTES: [number, number][] = [
 ];
 
 describe('clear_vm', () => {
-  test('clears two bits of heap block 0x11 and sets the LSN', () => {
+  test('clear_vm clears two bits of heap block 0x11 and sets the LSN', () => {
     const record = { type: 'clear_vm', newHeapBlock: 0x11, oldHeapBlock: null, flags: 3 } as const;
     const page = apply(fullMap(), mapKey(0), record);
     expect(changes(fullMap(), page)).toEqual([...LSN_BYTES, [24 + 4, 0xff & ~0x0c]]);
   });
 
-  test('clears one bit of heap block 32,675, on the second page of the map', () => {
+  test('clear_vm clears one bit of heap block 32,675, on the second page of the map', () => {
     const record = {
       type: 'clear_vm',
       newHeapBlock: null,
@@ -56,7 +56,7 @@ describe('clear_vm', () => {
     ]);
   });
 
-  test('of two blocks clears both', () => {
+  test('clear_vm of two blocks clears both', () => {
     const record = { type: 'clear_vm', newHeapBlock: 0, oldHeapBlock: 32_671, flags: 3 } as const;
     expect(changes(fullMap(), apply(fullMap(), mapKey(0), record))).toEqual([
       ...LSN_BYTES,
@@ -88,7 +88,7 @@ describe('clear_vm', () => {
 });
 
 describe('truncate_vm', () => {
-  test('keeps the low bits of its byte and nothing after it; the LSN stays', () => {
+  test('truncate_vm keeps the low bits of its byte and nothing after it; the LSN stays', () => {
     const record = { type: 'truncate_vm', truncByte: 7n, truncOffset: 4n } as const;
     const page = apply(fullMap(), mapKey(0), record);
     const expected = fullMap();
@@ -101,7 +101,7 @@ describe('truncate_vm', () => {
     [8168n, 0n],
     [0n, 8n],
     [0xffff_ffff_ffff_ffffn, 0n],
-  ])('of byte %d, bit %d is corrupt', (truncByte, truncOffset) => {
+  ])('truncate_vm of byte %d, bit %d is corrupt', (truncByte, truncOffset) => {
     const record = { type: 'truncate_vm', truncByte, truncOffset } as const;
     expect(storageErrorThrownBy(() => apply(fullMap(), mapKey(0), record)).code).toBe('corrupt');
   });

@@ -13,7 +13,7 @@ const good = (blkno: number): Uint8Array => checksummed(pages(1, blkno), blkno);
 const flipped = (blkno: number): Uint8Array => good(blkno).fill(1, 4000, 4001);
 
 describe('checksums of pages in a delta layer', () => {
-  it('are looked at in images of blocks alone', async () => {
+  it('checksums of pages in a delta layer are looked at in images of blocks alone', async () => {
     const record = { type: 'wal', willInit: false, bytes: flipped(3) } as const;
     const path = await write([
       [block(0), { type: 'image', bytes: good(0) }],
@@ -44,7 +44,7 @@ describe('checksums of pages in a delta layer', () => {
     expect((await verifyLayer(path)).ok).toBe(true);
   });
 
-  it('in the place of another block are wrong', async () => {
+  it('checksums of pages in a delta layer in the place of another block are wrong', async () => {
     const checks = new PageChecks();
     const path = await write([[block(8), { type: 'image', bytes: good(7) }]]);
     expect((await verifyLayer(path, { inspectValue: checks.inspect })).errors).toBe(1);

@@ -82,20 +82,20 @@ describe('a page that Postgres wrote', () => {
     expect(checkPageChecksum(page, blockNumber)).toBe('good');
   });
 
-  it('in another place does not match', () => {
+  it('a page that Postgres wrote in another place does not match', () => {
     const page = pageOf(REAL_PAGES['block 1 of a B-tree'].runs);
     expect(checkPageChecksum(page, 0)).toBe('mismatch');
     expect(checkPageChecksum(page, 0xffff_fffe)).toBe('mismatch');
   });
 
-  it('with a changed checksum is a mismatch; the field itself is not part of the sum', () => {
+  it('a page that Postgres wrote with a changed checksum is a mismatch; the field itself is not part of the sum', () => {
     const page = pageOf(REAL_PAGES['block 1 of a B-tree'].runs);
     page[9] = 0x10;
     expect(pageChecksum(page, 1)).toBe(0x0fdb);
     expect(checkPageChecksum(page, 1)).toBe('mismatch');
   });
 
-  it('with one byte changed is a mismatch; 16 bits miss one in 65,535', () => {
+  it('a page that Postgres wrote with one byte changed is a mismatch; 16 bits miss one in 65,535', () => {
     const original = pageOf(REAL_PAGES['block 1 of a B-tree'].runs);
     let missed = 0;
     for (let offset = 0; offset < PAGE_SIZE; offset += 7) {
@@ -115,17 +115,17 @@ describe('a page that Postgres wrote', () => {
 });
 
 describe('a page without a checksum', () => {
-  it('was never written: all zero', () => {
+  it('a page without a checksum was never written: all zero', () => {
     expect(checkPageChecksum(new Uint8Array(PAGE_SIZE), 5)).toBe('new');
   });
 
-  it('was written with checksums off', () => {
+  it('a page without a checksum was written with checksums off', () => {
     const page = pageOf(REAL_PAGES['block 1 of a B-tree'].runs);
     page.fill(0, 8, 10);
     expect(checkPageChecksum(page, 1)).toBe('absent');
   });
 
-  it('looks new but holds something', () => {
+  it('a page without a checksum looks new but holds something', () => {
     const page = new Uint8Array(PAGE_SIZE);
     page[8191] = 1;
     expect(checkPageChecksum(page, 5)).toBe('absent');

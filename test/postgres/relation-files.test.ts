@@ -15,7 +15,7 @@ import {
 const SEGMENT_PAGE_COUNT = 4;
 
 describe('relation files of a data directory', () => {
-  it('are listed in key order, whatever the order of their names', async () => {
+  it('relation files of a data directory are listed in key order, whatever the order of their names', async () => {
     const directory = fabricateBareCluster({
       'base/5/9': pages(1, 1),
       'base/5/16384_vm': pages(1, 2),
@@ -54,7 +54,7 @@ describe('relation files of a data directory', () => {
     ]);
   });
 
-  it('do not include temporary files, caches and unknown names, which are listed with the reason', async () => {
+  it('relation files of a data directory do not include temporary files, caches and unknown names, which are listed with the reason', async () => {
     const directory = fabricateBareCluster({
       'base/5/PG_VERSION': '17\n',
       'base/5/pg_internal.init': 'x',
@@ -101,7 +101,7 @@ describe('relation files of a data directory', () => {
 });
 
 describe('tablespaces', () => {
-  it('of a tablespace below a symbolic link are found', async () => {
+  it('relation files of a tablespace below a symbolic link are found', async () => {
     const elsewhere = temporaryDirectory();
     writeFiles(elsewhere, {
       'PG_17_202406281/5/16500': pages(2, 1),
@@ -145,7 +145,7 @@ describe('tablespaces', () => {
     expect(error.path).toContain('pg_tblspc/16400');
   });
 
-  it('with names that are not OIDs are left out', async () => {
+  it('tablespaces with names that are not OIDs are left out', async () => {
     const directory = fabricateBareCluster({ 'pg_tblspc/notes/a': 'x' });
     expect((await find(directory)).leftOut).toContainEqual({
       path: join(directory, 'pg_tblspc/notes'),
@@ -155,7 +155,7 @@ describe('tablespaces', () => {
 });
 
 describe('segments', () => {
-  it('are joined in the order of their numbers', async () => {
+  it('segments are joined in the order of their numbers', async () => {
     const directory = fabricateBareCluster({
       'base/5/16384.10': pages(1, 3),
       ...Object.fromEntries(
@@ -181,12 +181,12 @@ describe('segments', () => {
     expect(forks[0]?.segments).toHaveLength(1);
   });
 
-  it('of full size may be the last', async () => {
+  it('segments of full size may be the last', async () => {
     const directory = fabricateBareCluster({ 'base/5/16384': pages(4, 1), 'base/5/16384.1': '' });
     expect((await find(directory)).forks[0]?.pageCount).toBe(4);
   });
 
-  it('of 1 GiB are joined', async () => {
+  it('segments of 1 GiB are joined', async () => {
     const directory = fabricateBareCluster({ 'base/5/16384': '', 'base/5/16384.1': pages(2, 1) });
     truncateSync(join(directory, 'base/5/16384'), 1024 ** 3);
     expect((await find(directory, 131072)).forks[0]?.pageCount).toBe(131074);

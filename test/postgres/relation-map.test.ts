@@ -12,7 +12,7 @@ describe('a relation map', () => {
     [15, 512],
     [16, 524],
     [17, 524],
-  ])('of Postgres %i has %i bytes', (majorVersion, size) => {
+  ])('a relation map of Postgres %i has %i bytes', (majorVersion, size) => {
     const bytes = relationMapBytes({ mappings: [[1259, 16390]] }, majorVersion);
     expect(bytes.length).toBe(size);
     expect(decodeRelationMap(bytes, majorVersion)).toEqual([{ oid: 1259, relnode: 16390 }]);
@@ -24,20 +24,23 @@ describe('a relation map', () => {
   it.each([
     [15, 62],
     [17, 64],
-  ])('of Postgres %i has room for %i mappings, and no more', (majorVersion, room) => {
-    const mappings = Array.from({ length: room }, (_, index) => [index + 1, index + 2] as const);
-    const full = relationMapBytes({ mappings }, majorVersion);
-    expect(decodeRelationMap(full, majorVersion)).toHaveLength(room);
-    const fuller = relationMapBytes({ mappings, count: room + 1 }, majorVersion);
-    const error = storageErrorThrownBy(() => decodeRelationMap(fuller, majorVersion));
-    expect([error.code, error.offset, error.actual]).toEqual(['corrupt', 4, `${room + 1}`]);
-  });
+  ])(
+    'a relation map of Postgres %i has room for %i mappings, and no more',
+    (majorVersion, room) => {
+      const mappings = Array.from({ length: room }, (_, index) => [index + 1, index + 2] as const);
+      const full = relationMapBytes({ mappings }, majorVersion);
+      expect(decodeRelationMap(full, majorVersion)).toHaveLength(room);
+      const fuller = relationMapBytes({ mappings, count: room + 1 }, majorVersion);
+      const error = storageErrorThrownBy(() => decodeRelationMap(fuller, majorVersion));
+      expect([error.code, error.offset, error.actual]).toEqual(['corrupt', 4, `${room + 1}`]);
+    },
+  );
 
-  it('without mappings is one', () => {
+  it('a relation map without mappings is one', () => {
     expect(decodeRelationMap(relationMapBytes({ mappings: [] }), 17)).toEqual([]);
   });
 
-  it('of a server begins as those made here do', () => {
+  it('a relation map of a server begins as those made here do', () => {
     const mappings = [
       [1259, 1259],
       [1249, 1249],

@@ -27,7 +27,7 @@ import { type Running, startNode } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
-const KILLS = Math.ceil(Number(process.env['LAYERFILE_KILL_ROUNDS'] ?? 60) / 10);
+const KILLS = Math.ceil(Number(process.env['LAYERFILE_KILL_ROUNDS'] ?? 30) / 10);
 const SEED = Number(process.env['LAYERFILE_KILL_SEED'] ?? Date.now() % 1_000_000);
 
 /** Kills of one timeline, before the run that ends. */

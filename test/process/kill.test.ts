@@ -25,7 +25,7 @@ import {
 import type { ProcessInput } from './programs/writer.ts';
 import type { WriterMessage } from './writing.ts';
 
-const ROUNDS = Number(process.env['LAYERFILE_KILL_ROUNDS'] ?? 60);
+const ROUNDS = Number(process.env['LAYERFILE_KILL_ROUNDS'] ?? 30);
 const SEED = Number(process.env['LAYERFILE_KILL_SEED'] ?? Date.now() % 1_000_000);
 
 /** Directories, each with one writer at a time, so that the starts of processes overlap. */

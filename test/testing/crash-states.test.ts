@@ -18,17 +18,17 @@ function namesOf(states: Iterable<{ readonly disk: MemoryFileSystem }>): string[
 }
 
 describe('the states of a crash', () => {
-  test('are all different and complete where they are few', async () => {
+  test('the states of a crash are all different and complete where they are few', async () => {
     const names = namesOf(crashStates(await diskWithFiles(8)));
     expect(names.length).toBe(256);
     expect(new Set(names).size).toBe(256);
   });
 
-  test('are one where everything is durable', () => {
+  test('the states of a crash are one where everything is durable', () => {
     expect([...crashStates(new MemoryFileSystem())]).toMatchObject([{ choices: [] }]);
   });
 
-  test('are the newest, the durable one and a sample where they are many', async () => {
+  test('the states of a crash are the newest, the durable one and a sample where they are many', async () => {
     const disk = await diskWithFiles(9);
     const names = namesOf(crashStates(disk));
     expect(names.length).toBe(256);
@@ -38,14 +38,14 @@ describe('the states of a crash', () => {
     expect(lengths).toEqual(expect.arrayContaining([1, 8]));
   });
 
-  test('are no more than the limit', async () => {
+  test('the states of a crash are no more than the limit', async () => {
     const disk = await diskWithFiles(3);
     expect(namesOf(crashStates(disk, { limit: 8 })).length).toBe(8);
     expect(namesOf(crashStates(disk, { limit: 7 }))).toHaveLength(7);
     expect(namesOf(crashStates(disk, { limit: 1 }))).toEqual(['/0 /1 /2']);
   });
 
-  test('are the same ones in every run, unless another source is given', async () => {
+  test('the states of a crash are the same ones in every run, unless another source is given', async () => {
     const disk = await diskWithFiles(20);
     const names = namesOf(crashStates(disk));
     expect(namesOf(crashStates(disk))).toEqual(names);
@@ -59,10 +59,13 @@ describe('the states of a crash', () => {
     expect(disk.countCrashStates()).toBe(8n);
   });
 
-  test.each([0, -1, 1.5, Number.NaN])('are refused for a limit of %s', (limit) => {
-    const error = storageErrorThrownBy(() => crashStates(new MemoryFileSystem(), { limit }));
-    expect(error).toMatchObject({ code: 'invalid-input' });
-  });
+  test.each([0, -1, 1.5, Number.NaN])(
+    'the states of a crash are refused for a limit of %s',
+    (limit) => {
+      const error = storageErrorThrownBy(() => crashStates(new MemoryFileSystem(), { limit }));
+      expect(error).toMatchObject({ code: 'invalid-input' });
+    },
+  );
 });
 
 test('a state is found again by its choices', async () => {

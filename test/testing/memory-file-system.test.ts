@@ -518,7 +518,7 @@ describe('an ordinary user', () => {
     return fileSystem.open('/a', READ_WRITE);
   };
 
-  test('changes the mode of an own file', async () => {
+  test('an ordinary user changes the mode of an own file', async () => {
     const own = await file(user);
     await own.setOwnership({ mode: 0o600, ...user });
     expect(await own.stat()).toMatchObject({ mode: 0o600, ...user });

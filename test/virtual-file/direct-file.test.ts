@@ -62,7 +62,7 @@ function expectSame(actual: Uint8Array, expected: Uint8Array): void {
 }
 
 describe('a transfer', () => {
-  test('goes directly from and to a buffer of the file', async () => {
+  test('a transfer goes directly from and to a buffer of the file', async () => {
     const { file, fileSystem, transfers } = await openDirect();
     const source = filled(file, 64 * KIB);
     await file.writeAllAt(source, 8 * KIB);
@@ -85,14 +85,14 @@ describe('a transfer', () => {
     expectSame(fileSystem.contentOf(PATH).subarray(offset), source);
   });
 
-  test('from ordinary memory does not', async () => {
+  test('a transfer from ordinary memory does not go directly', async () => {
     const { file, transfers } = await openDirect();
     await file.writeAllAt(new Uint8Array(64 * KIB), 0);
     await file.writeAllAt(Buffer.alloc(64 * KIB), 0);
     expect(transfers).toEqual(['write 0+65536', 'write 0+65536']);
   });
 
-  test('of an unaligned length goes directly as far as it can', async () => {
+  test('a transfer of an unaligned length goes directly as far as it can', async () => {
     const { file, fileSystem, transfers } = await openDirect();
     const source = filled(file, 10_000);
     await file.writeAllAt(source, 4096);
@@ -198,7 +198,7 @@ test.each([
 });
 
 describe('the two descriptors', () => {
-  test('are of one file: where the name has got another one, the second is given back', async () => {
+  test('the two descriptors of a direct file are of one file: where the name has got another one, the second is given back', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createFile('/other', bytesOf(8192, 9));
     const openFiles = new OpenFiles({ fileSystem });
@@ -219,7 +219,7 @@ describe('the two descriptors', () => {
     await file.close();
   });
 
-  test('are closed both, even if one cannot be', async () => {
+  test('the two descriptors of a direct file are closed both, even if one cannot be', async () => {
     for (const nth of [0, 1]) {
       let closes = 0;
       const { file, fileSystem } = await openDirect({}, ({ kind }) => {
@@ -233,7 +233,7 @@ describe('the two descriptors', () => {
     }
   });
 
-  test('are synced once, for both', async () => {
+  test('the two descriptors of a direct file are synced once, for both', async () => {
     let syncs = 0;
     const { file, fileSystem } = await openDirect({}, ({ kind }) => {
       if (kind === 'sync' || kind === 'sync-data') syncs += 1;
@@ -247,7 +247,7 @@ describe('the two descriptors', () => {
     expect(fileSystem.crash(() => 0).contentOf(PATH).length).toBe(8292);
   });
 
-  test('are opened again after an eviction', async () => {
+  test('the two descriptors of a direct file are opened again after an eviction', async () => {
     const fileSystem = new MemoryFileSystem();
     const openFiles = new OpenFiles({ fileSystem, capacity: 1 });
     const options = { read: true, write: true, create: true, openFiles } as const;
@@ -264,7 +264,7 @@ describe('the two descriptors', () => {
 });
 
 describe('aligned memory', () => {
-  test('is what was made to be, from a page on', () => {
+  test('aligned memory is what was made to be, from a page on', () => {
     const bytes = alignedBytes(100_000);
     expectSame(bytes, new Uint8Array(100_000));
     expect(isAligned(bytes)).toBe(true);
@@ -274,7 +274,7 @@ describe('aligned memory', () => {
     expect(alignedBytes(0).length).toBe(0);
   });
 
-  test('is given back: as often as files are written, there is some', () => {
+  test('aligned memory is given back: as often as files are written, there is some', () => {
     for (let round = 0; round < 500; round += 1) alignedBytes(65_536)[0] = 1;
   });
 });

@@ -111,7 +111,7 @@ describe('after a failed sync of the directory', () => {
     },
   );
 
-  test('of which nobody can tell the identity, any directory may be the one', async () => {
+  test('after a failed sync of a directory whose identity is unknown, any directory may be the one', async () => {
     const world = disk();
     world.answer(({ kind }) => (kind === 'read' ? undefined : { fail: 'EIO' }));
     await storageErrorOf(world.openFiles.syncDirectory('/data'));
@@ -208,7 +208,7 @@ test.each(['EMFILE', 'EACCES'])(
 describe.each(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'])(
   'a file system that answers %s to the sync of a directory',
   (errno) => {
-    test('cannot sync it, which is no failure', async () => {
+    test('a file system that cannot sync a directory has not failed', async () => {
       const world = disk();
       world.answer(({ kind }) => (kind === 'sync-directory' ? { fail: errno } : undefined));
       for (const [publish, target] of [
@@ -225,7 +225,7 @@ describe.each(['EINVAL', 'ENOSYS', 'ENOTSUP', 'EOPNOTSUPP'])(
       expect(world.fatal).toEqual([]);
     });
 
-    test('is believed of the sync only: a directory that cannot be opened is an error', async () => {
+    test('a file system that cannot sync directories is believed of the sync only: a directory that cannot be opened is an error', async () => {
       const world = disk();
       world.answer(({ kind }) =>
         kind === 'sync-directory' ? { fail: errno, whileSyncing: false } : undefined,

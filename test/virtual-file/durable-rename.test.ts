@@ -125,7 +125,7 @@ describe('a durable rename', () => {
     await temporary.abandon();
   });
 
-  test('of which neither name can be looked up afterwards is in-doubt', async () => {
+  test('a durable rename of which neither name can be looked up afterwards is in-doubt', async () => {
     const { temporary, fileSystem, answer } = await prepare('old');
     answer(({ kind }) =>
       kind === 'rename' ? { delay: fileSystem.unlink(TEMPORARY), fail: 'EIO' } : undefined,
@@ -135,7 +135,7 @@ describe('a durable rename', () => {
     await temporary.abandon();
   });
 
-  test('is given up when the signal has fired once the sync is done', async () => {
+  test('a durable rename is given up when the signal has fired once the sync is done', async () => {
     const { temporary, fileSystem, kinds, answer } = await prepare('old');
     const controller = new AbortController();
     answer(({ kind }) => {
@@ -205,7 +205,7 @@ describe('publishing under a new name', () => {
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('is in-doubt where nobody can tell whether the link took place', async () => {
+  test('publishing under a new name is in-doubt where nobody can tell whether the link took place', async () => {
     const { temporary, answer } = await prepare();
     let isFailing = false;
     answer(({ kind }) => {
@@ -217,7 +217,7 @@ describe('publishing under a new name', () => {
     await temporary.abandon();
   });
 
-  test('succeeds where the temporary name is gone already', async () => {
+  test('publishing under a new name succeeds where the temporary name is gone already', async () => {
     const { temporary, fileSystem, answer } = await prepare();
     answer(({ kind }) =>
       kind === 'sync-directory' ? { delay: fileSystem.unlink(TEMPORARY) } : undefined,
@@ -245,7 +245,7 @@ describe('publishing under a new name', () => {
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('by two at once: one gets the name for its whole content, the other is told', async () => {
+  test('publishing under a new name by two at once: one gets the name for its whole content, the other is told', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createDirectory('/data');
     const openFiles = new OpenFiles({ fileSystem });
@@ -278,7 +278,7 @@ describe.each([
   const withoutLinks = ({ kind }: FileSystemOperation): FaultAction | undefined =>
     kind === 'link' ? { fail: errno } : undefined;
 
-  test('renames instead', async () => {
+  test('publishing where links fail renames instead', async () => {
     const { temporary, fileSystem, kinds, answer } = await prepare();
     answer(withoutLinks);
     await publishNew(temporary, TARGET);
@@ -291,7 +291,7 @@ describe.each([
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('tells the error of the rename where that fails, too', async () => {
+  test('publishing where links fail tells the error of the rename where that fails, too', async () => {
     const { temporary, fileSystem, answer } = await prepare();
     answer(({ kind }) =>
       kind === 'link' ? { fail: errno } : kind === 'rename' ? { fail: 'EACCES' } : undefined,
@@ -303,7 +303,7 @@ describe.each([
     expect(fileSystem.paths()).toEqual([]);
   });
 
-  test('does not replace what has the name', async () => {
+  test('publishing where links fail does not replace what has the name', async () => {
     const { temporary, fileSystem, answer } = await prepare('old');
     answer(withoutLinks);
     const error = await storageErrorOf(publishNew(temporary, TARGET));

@@ -81,7 +81,7 @@ describe('what a file system throws', () => {
     expect(error.message).toContain(': out of luck');
   });
 
-  test('from the sync of a directory keeps its words', async () => {
+  test('what a file system throws from the sync of a directory keeps its words', async () => {
     const openFiles = foreignFileSystem({ syncDirectory: fail });
     const error = await storageErrorOf(openFiles.syncDirectory('/data'));
     expect(error.message).toContain('out of luck');
@@ -119,7 +119,7 @@ describe('what a file system throws', () => {
     await openFiles.syncDirectory('/data');
   });
 
-  test('from the sync itself, that directories cannot be synced, is a success', async () => {
+  test('what a file system throws from the sync itself, that directories cannot be synced, is a success', async () => {
     const unsupported = Object.assign(new Error('no'), { syscall: 'fsync', code: 'EINVAL' });
     const openFiles = foreignFileSystem({ syncDirectory: () => Promise.reject(unsupported) });
     await openFiles.syncDirectory('/data');
@@ -145,7 +145,7 @@ describe('what a file system throws', () => {
     expect(await storageErrorOf(read(openFiles))).toMatchObject({ code: 'io', cause: failure });
   });
 
-  test('from a read is io with path and offset', async () => {
+  test('what a file system throws from a read is io with path and offset', async () => {
     const openFiles = foreignFileSystem({}, { read: fail });
     const file = await VirtualFile.open('/data/file', { openFiles, read: true });
     expect(await storageErrorOf(file.readExactAt(new Uint8Array(2), 1))).toMatchObject({
@@ -157,7 +157,7 @@ describe('what a file system throws', () => {
     await file.close();
   });
 
-  test('with the code of the system is what the system says', async () => {
+  test('what a file system throws with the code of the system is what the system says', async () => {
     const missing = Object.assign(new Error('no such file'), { code: 'ENOENT' });
     const openFiles = foreignFileSystem({ open: () => Promise.reject(missing) });
     expect(await storageErrorOf(read(openFiles))).toMatchObject({
@@ -167,7 +167,7 @@ describe('what a file system throws', () => {
     });
   });
 
-  test('with the number of the system alone is what the system says', async () => {
+  test('what a file system throws with the number of the system alone is what the system says', async () => {
     const missing = Object.assign(new Error('no such file'), { errno: -2 });
     const openFiles = foreignFileSystem({ open: () => Promise.reject(missing) });
     expect(await storageErrorOf(read(openFiles))).toMatchObject({

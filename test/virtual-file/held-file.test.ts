@@ -39,7 +39,7 @@ async function prepare(options: { capacity?: number; fileSystem?: FileSystem } =
 }
 
 describe('a file that is held open', () => {
-  test('is read at once, up to its end', async () => {
+  test('a file that is held open is read at once, up to its end', async () => {
     const { open } = await prepare();
     const file = await open('a');
     const held = await file.hold();
@@ -53,7 +53,7 @@ describe('a file that is held open', () => {
     await file.close();
   });
 
-  test('gives its place in the table to others, and takes one again to be read', async () => {
+  test('a file that is held open gives its place in the table to others, and takes one again to be read', async () => {
     const { open, openFiles } = await prepare({ capacity: 2 });
     const files = [await open('a'), await open('b'), await open('c'), await open('d')];
     const helds = await Promise.all(files.map((file) => file.hold()));
@@ -71,7 +71,7 @@ describe('a file that is held open', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('is closed once it is released', async () => {
+  test('a file that is held open is closed once it is released', async () => {
     const { open, openFiles } = await prepare();
     const file = await open('a');
     const [held, again] = await Promise.all([file.hold(), file.hold()]);
@@ -88,7 +88,7 @@ describe('a file that is held open', () => {
     expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0)).code).toBe('closed');
   });
 
-  test('is not read any more after its release, while others hold it', async () => {
+  test('a file that is held open is not read any more after its release, while others hold it', async () => {
     const { open } = await prepare();
     const file = await open('a');
     const held = await file.hold();
@@ -98,19 +98,22 @@ describe('a file that is held open', () => {
     await file.close();
   });
 
-  test.each([-1, 0.5, Number.NaN, 2 ** 53])('is not read at %d: out-of-range', async (offset) => {
-    const { open } = await prepare();
-    const file = await open('a');
-    const held = await file.hold();
-    expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), offset))).toMatchObject({
-      code: 'out-of-range',
-      path: file.path,
-    });
-    held.release();
-    await file.close();
-  });
+  test.each([-1, 0.5, Number.NaN, 2 ** 53])(
+    'a file that is held open is not read at %d: out-of-range',
+    async (offset) => {
+      const { open } = await prepare();
+      const file = await open('a');
+      const held = await file.hold();
+      expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), offset))).toMatchObject({
+        code: 'out-of-range',
+        path: file.path,
+      });
+      held.release();
+      await file.close();
+    },
+  );
 
-  test('fills a target of more than 2 GiB in parts', async () => {
+  test('a file that is held open fills a target of more than 2 GiB in parts', async () => {
     const { open } = await prepare();
     const file = await open('a');
     const held = await file.hold();
@@ -119,7 +122,7 @@ describe('a file that is held open', () => {
     await file.close();
   });
 
-  test('is read again where a signal interrupts, so often and no more', async () => {
+  test('a file that is held open is read again where a signal interrupts, so often and no more', async () => {
     let calls = 0;
     let interruptions = 3;
     const fileSystem = withReadSync(() => {
@@ -140,7 +143,7 @@ describe('a file that is held open', () => {
     await file.close();
   });
 
-  test('tells the hook of a disk that fails', async () => {
+  test('a file that is held open tells the hook of a disk that fails', async () => {
     const fileSystem = withReadSync(() => {
       throw systemError('read file', 'path', 'EIO');
     });
@@ -179,7 +182,7 @@ describe('a held file whose descriptor was closed', () => {
     return { openFiles, fileSystem, a, b, held, end };
   }
 
-  test('takes the place of a clean file that nobody uses', async () => {
+  test('a held file whose descriptor was closed takes the place of a clean file that nobody uses', async () => {
     const { fileSystem, held, end } = await evicted('nothing');
     expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
     expect(fileSystem.openPaths).toEqual(['/a']);
@@ -207,7 +210,7 @@ describe('a held file whose descriptor was closed', () => {
     await end();
   });
 
-  test('is read while an asynchronous operation opens it', async () => {
+  test('a held file whose descriptor was closed is read while an asynchronous operation opens it', async () => {
     const { openFiles, fileSystem, a, held, end } = await evicted('nothing');
     const { opened, open } = gate();
     let opens = 0;
@@ -225,7 +228,7 @@ describe('a held file whose descriptor was closed', () => {
     await end();
   });
 
-  test('takes no place of its own while an asynchronous operation opens it', async () => {
+  test('a held file whose descriptor was closed takes no place of its own while an asynchronous operation opens it', async () => {
     const { openFiles, fileSystem } = inMemory({ capacity: 2 });
     fileSystem.createFile('/a', Uint8Array.of(7));
     const [b, a] = [await openIn(openFiles, '/b'), await openIn(openFiles, '/a')];
@@ -251,7 +254,7 @@ describe('a held file whose descriptor was closed', () => {
     expect(fileSystem.openCount).toBe(0);
   });
 
-  test('makes room among the idle files where the system has no descriptor left', async () => {
+  test('a held file whose descriptor was closed makes room among the idle files where the system has no descriptor left', async () => {
     const { openFiles, fileSystem } = inMemory({ capacity: 8 });
     const files = await Promise.all(['/a', '/b', '/c'].map((path) => openIn(openFiles, path)));
     const [a] = files;
@@ -267,7 +270,7 @@ describe('a held file whose descriptor was closed', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('fails with EMFILE where nothing is left to give, and is read again later', async () => {
+  test('a held file whose descriptor was closed fails with EMFILE where nothing is left to give, and is read again later', async () => {
     const { openFiles, fileSystem, held, end } = await evicted('a read');
     fileSystem.intercept = ({ kind }) => (kind === 'open' ? { fail: 'EMFILE' } : undefined);
     expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0))).toMatchObject({
@@ -281,7 +284,7 @@ describe('a held file whose descriptor was closed', () => {
     await end();
   });
 
-  test('poisons the idle file that cannot be closed to make room for it', async () => {
+  test('a held file whose descriptor was closed poisons the idle file that cannot be closed to make room for it', async () => {
     const { fileSystem, b, held, end } = await evicted('nothing');
     fileSystem.intercept = ({ kind }) => (kind === 'close' ? { fail: 'EIO' } : undefined);
     expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
@@ -290,7 +293,7 @@ describe('a held file whose descriptor was closed', () => {
     await end();
   });
 
-  test('is refused once it is poisoned', async () => {
+  test('a held file whose descriptor was closed is refused once it is poisoned', async () => {
     const { fileSystem, openFiles, held, end } = await evicted('nothing');
     const again = await openIn(openFiles, '/a');
     fileSystem.intercept = ({ kind }) => (kind === 'sync' ? { fail: 'EIO' } : undefined);

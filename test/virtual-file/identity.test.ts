@@ -27,7 +27,7 @@ function inodeOf({ identity }: FileStat): string | undefined {
 }
 
 describe('the identity of a file on the real file system', () => {
-  test('stays as it is, whatever is done to the file', async () => {
+  test('the identity of a file stays as it is, whatever is done to the file', async () => {
     const path = join(temporaryDirectory(), 'file');
     const file = await nodeFileSystem.open(path, { ...READ_WRITE, createNew: true });
     const { identity, userId, groupId } = await file.stat();
@@ -53,7 +53,7 @@ describe('the identity of a file on the real file system', () => {
     expect(nodeFileSystem.openSync?.(path, READ).opened?.identity).toBe(identity);
   });
 
-  test('is not that of its successor, though the inode number may be', async () => {
+  test('the identity of a file is not that of its successor, though the inode number may be', async () => {
     const path = join(temporaryDirectory(), 'file');
     for (let round = 0; round < 20; round += 1) {
       fs.writeFileSync(path, 'old');
@@ -103,7 +103,7 @@ describe('a time of birth', () => {
     expect(birthTimeOf(fresh, '/file')).toBe(7n);
   });
 
-  test('of a new file counts where an older directory above it shows that the device has them', () => {
+  test('a time of birth of a new file counts where an older directory above it shows that the device has them', () => {
     const directory = temporaryDirectory();
     const path = join(directory, 'below', 'below', 'file');
     fs.mkdirSync(join(directory, 'below', 'below'), { recursive: true });
@@ -116,7 +116,7 @@ describe('a time of birth', () => {
 });
 
 describe('the file system in memory', () => {
-  test('gives the inode number of a file to the next one, once it has no name and is not open', async () => {
+  test('the file system in memory gives the inode number of a file to the next one, once it has no name and is not open', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createFile('/a', OLD);
     await fileSystem.link('/a', '/b');
@@ -137,7 +137,7 @@ describe('the file system in memory', () => {
     expect(await isReused('/4')).toBe(false);
   });
 
-  test('takes the number of a file that a rename replaces, not of the one that it moves', async () => {
+  test('the file system in memory takes the number of a file that a rename replaces, not of the one that it moves', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createFile('/a', OLD);
     fileSystem.createFile('/b', NEW);
@@ -150,7 +150,7 @@ describe('the file system in memory', () => {
     expect(inodeOf(await fileSystem.stat('/d'))).not.toBe(inodeOf(a));
   });
 
-  test('without times of birth, cannot tell a file from its successor', async () => {
+  test('the file system in memory cannot tell a file from its successor without times of birth', async () => {
     const fileSystem = new MemoryFileSystem({ birthTimes: 'none' });
     fileSystem.createFile('/a', OLD);
     const { identity } = await fileSystem.stat('/a');
@@ -159,7 +159,7 @@ describe('the file system in memory', () => {
     expect((await fileSystem.stat('/a')).identity).toBe(identity);
   });
 
-  test('has two files where a crash brings one back that had lost its number', async () => {
+  test('the file system in memory has two files where a crash brings one back that had lost its number', async () => {
     const fileSystem = new MemoryFileSystem({ birthTimes: 'none' });
     fileSystem.createFile('/a', OLD);
     await fileSystem.unlink('/a');
@@ -202,7 +202,7 @@ describe.each(PLACES)('a file that is replaced while its descriptor is closed, %
     return { fileSystem, path, put, openFiles, file, held, before };
   }
 
-  test('is refused, asynchronously and synchronously', async () => {
+  test('a file that is replaced while its descriptor is closed is refused, asynchronously and synchronously', async () => {
     const { fileSystem, path, put, openFiles, file, held, before } = await replaced();
     await fileSystem.link(path, `${path}-other`);
     const other = await VirtualFile.open(`${path}-other`, { read: true, openFiles });
@@ -285,7 +285,7 @@ describe('a file with immutable content that is opened again', () => {
     expect(fileSystem.openCount).toBe(0);
   });
 
-  test('is refused where only its size is another one', async () => {
+  test('a file with immutable content that is opened again is refused where only its size is another one', async () => {
     const { fileSystem, file } = await opened('immutable');
     const open = fileSystem.open.bind(fileSystem);
     fileSystem.open = async (path, options) => {
@@ -299,7 +299,7 @@ describe('a file with immutable content that is opened again', () => {
     expect(fileSystem.openCount).toBe(0);
   });
 
-  test('is the same whatever happens to its names and mode', async () => {
+  test('a file with immutable content that is opened again is the same whatever happens to its names and mode', async () => {
     const { fileSystem, file } = await opened('immutable');
     await fileSystem.link('/file', '/second');
     await fileSystem.rename('/second', '/third');
@@ -314,7 +314,7 @@ describe('a file with immutable content that is opened again', () => {
     await file.close();
   });
 
-  test('is refused for writing in the first place', async () => {
+  test('a file with immutable content that is opened again is refused for writing in the first place', async () => {
     const openFiles = new OpenFiles({ fileSystem: new MemoryFileSystem() });
     const opening = VirtualFile.open('/file', { ...READ_WRITE, openFiles, content: 'immutable' });
     expect((await storageErrorOf(opening)).code).toBe('invalid-input');

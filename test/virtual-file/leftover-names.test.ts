@@ -28,7 +28,7 @@ describe('a temporary name', () => {
     expect([isLeftoverName(name), ownerOf(name)]).toEqual([true, OWNER]);
   });
 
-  test('differs for two names that are too long to be shown', () => {
+  test('a temporary name differs for two names that are too long to be shown', () => {
     expect(temporaryName('x'.repeat(200), TOKEN)).not.toBe(temporaryName('x'.repeat(201), TOKEN));
   });
 });

@@ -6,26 +6,29 @@ import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { type Gate, gate, idle } from '../support/gate.ts';
 
 describe('a limiter', () => {
-  test.each([1, 2, 5])('of %i runs so many at once, in order of arrival', async (limit) => {
-    const limiter = new Limiter(limit);
-    const gates: Gate[] = Array.from({ length: 8 }, () => gate());
-    const started: number[] = [];
-    const runs = gates.map(({ opened }, n) =>
-      limiter.run(async () => {
-        started.push(n);
-        await opened;
-        return n * 10;
-      }),
-    );
-    for (const [n, { open }] of gates.entries()) {
-      await idle();
-      expect(started).toEqual([...gates.keys()].slice(0, n + limit));
-      open();
-    }
-    expect(await Promise.all(runs)).toEqual([0, 10, 20, 30, 40, 50, 60, 70]);
-  });
+  test.each([1, 2, 5])(
+    'a limiter of %i runs so many at once, in order of arrival',
+    async (limit) => {
+      const limiter = new Limiter(limit);
+      const gates: Gate[] = Array.from({ length: 8 }, () => gate());
+      const started: number[] = [];
+      const runs = gates.map(({ opened }, n) =>
+        limiter.run(async () => {
+          started.push(n);
+          await opened;
+          return n * 10;
+        }),
+      );
+      for (const [n, { open }] of gates.entries()) {
+        await idle();
+        expect(started).toEqual([...gates.keys()].slice(0, n + limit));
+        open();
+      }
+      expect(await Promise.all(runs)).toEqual([0, 10, 20, 30, 40, 50, 60, 70]);
+    },
+  );
 
-  test('gives the place of an operation that failed to the next', async () => {
+  test('a limiter gives the place of an operation that failed to the next', async () => {
     const limiter = new Limiter(1);
     const failure = new Error('failed');
     const results = await Promise.allSettled([
@@ -43,7 +46,7 @@ describe('a limiter', () => {
     expect(await limiter.run(async () => 'fourth')).toBe('fourth');
   });
 
-  test('lets nobody slip in between one operation and the next in line', async () => {
+  test('a limiter lets nobody slip in between one operation and the next in line', async () => {
     const limiter = new Limiter(1);
     const order: string[] = [];
     const first = limiter.run(async () => order.push('first'));

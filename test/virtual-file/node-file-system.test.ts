@@ -216,7 +216,7 @@ describe('an open file', () => {
     expect([...fs.readFileSync(path)]).toEqual([0, 0, 0, 7]);
   });
 
-  test('takes places beyond 4 GiB', async () => {
+  test('an open file takes places beyond 4 GiB', async () => {
     const path = join(temporaryDirectory(), 'file');
     const file = await nodeFileSystem.open(path, { read: true, write: true, createNew: true });
     const offset = 5 * 2 ** 30 + 3;
@@ -262,7 +262,7 @@ describe('an open file', () => {
     expect(fs.statSync(path).size).toBe(1 << 20);
   });
 
-  test('takes the mode and owner of another file', async () => {
+  test('an open file takes the mode and owner of another file', async () => {
     const path = join(temporaryDirectory(), 'file');
     const file = await nodeFileSystem.open(path, { write: true, createNew: true, mode: 0o600 });
     const { userId, groupId } = await file.stat();

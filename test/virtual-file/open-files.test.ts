@@ -45,12 +45,15 @@ async function readText(file: VirtualFile): Promise<string> {
 }
 
 describe('the size of the table', () => {
-  test.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])('%d is invalid-input', (n) => {
-    const error = storageErrorThrownBy(() => new OpenFiles({ capacity: n }));
-    expect(error).toMatchObject({ code: 'invalid-input', actual: String(n) });
-  });
+  test.each([0, -1, 1.5, Number.NaN, Number.POSITIVE_INFINITY])(
+    'a table of %d descriptors is invalid-input',
+    (n) => {
+      const error = storageErrorThrownBy(() => new OpenFiles({ capacity: n }));
+      expect(error).toMatchObject({ code: 'invalid-input', actual: String(n) });
+    },
+  );
 
-  test('is never exceeded, whatever runs at once', async () => {
+  test('the size of the table is never exceeded, whatever runs at once', async () => {
     const { open, fileSystem, openFiles, operations } = table(3);
     let most = 0;
     const intercept = fileSystem.intercept;
@@ -68,7 +71,7 @@ describe('the size of the table', () => {
     expect(operations.filter(({ kind }) => kind === 'open').length).toBeGreaterThan(20);
   });
 
-  test('of one serves many files in turn', async () => {
+  test('a table of one descriptor serves many files in turn', async () => {
     const { open, fileSystem } = table(1);
     const files = [await open('/a'), await open('/b'), await open('/c')];
     for (const [n, file] of files.entries()) await file.writeAllAt(bytes(`content ${n}`), 0);
@@ -77,7 +80,7 @@ describe('the size of the table', () => {
     await Promise.all(files.map((file) => file.close()));
   });
 
-  test('counts a place that could not be opened as free', async () => {
+  test('a place whose file could not be opened counts as free', async () => {
     let fails = true;
     const { open, openFiles } = table(1, ({ kind }) =>
       kind === 'open' && fails ? { fail: 'EACCES' } : undefined,
@@ -163,7 +166,7 @@ describe('when every place is taken and in use', () => {
 });
 
 describe('giving a descriptor up', () => {
-  test('comes after a sync where there are unsynced writes', async () => {
+  test('giving a descriptor up comes after a sync where there are unsynced writes', async () => {
     const { open, history } = table(1);
     const file = await open('/a');
     await file.writeAllAt(bytes('x'), 0);
@@ -205,7 +208,7 @@ describe('giving a descriptor up', () => {
     await file.close();
   });
 
-  test('also syncs what was written while a sync ran', async () => {
+  test('giving a descriptor up also syncs what was written while a sync ran', async () => {
     const { opened, open: letGo } = gate();
     let first = true;
     const { open, history } = table(1, ({ kind }) => {
@@ -248,7 +251,7 @@ describe('giving a descriptor up', () => {
     expect(operations.some(({ kind }) => kind === 'sync' || kind === 'sync-data')).toBe(false);
   });
 
-  test('takes clean files first', async () => {
+  test('giving a descriptor up takes clean files first', async () => {
     const { open, fileSystem, operations } = table(4);
     const names = ['/clean1', '/dirty1', '/dirty2', '/clean2'];
     const files: VirtualFile[] = [];
@@ -263,7 +266,7 @@ describe('giving a descriptor up', () => {
     await Promise.all(files.map((file) => file.close()));
   });
 
-  test('takes files that were not used of late first', async () => {
+  test('giving a descriptor up takes files that were not used of late first', async () => {
     const { open, history } = table(4);
     const used = await open('/used');
     for (let n = 0; n < 40; n += 1) {
@@ -275,7 +278,7 @@ describe('giving a descriptor up', () => {
     await used.close();
   });
 
-  test('with a failing sync poisons that file, not the one that needed the place', async () => {
+  test('giving a descriptor up with a failing sync poisons that file, not the one that needed the place', async () => {
     const { open, fatal, history, openFiles } = table(1, ({ kind, path }) =>
       kind === 'sync' && path === '/a' ? { fail: 'EIO' } : undefined,
     );
@@ -293,7 +296,7 @@ describe('giving a descriptor up', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('with a failing close poisons that file, not the one that needed the place', async () => {
+  test('giving a descriptor up with a failing close poisons that file, not the one that needed the place', async () => {
     const { open, text } = table(1, ({ kind, path }) =>
       kind === 'close' && path === '/a' ? { fail: 'EDQUOT' } : undefined,
     );
@@ -307,7 +310,7 @@ describe('giving a descriptor up', () => {
     await Promise.all([file.close(), other.close()]);
   });
 
-  test('is waited for by an operation, and by a close, that come meanwhile', async () => {
+  test('giving a descriptor up is waited for by an operation, and by a close, that come meanwhile', async () => {
     for (const act of ['read', 'close'] as const) {
       const { opened, open: letGo } = gate();
       const { open, history, openFiles } = table(1, ({ kind, path }) =>
@@ -328,7 +331,7 @@ describe('giving a descriptor up', () => {
     }
   });
 
-  test('in the very turn of a close leaves nothing open when the close is done', async () => {
+  test('giving a descriptor up in the very turn of a close leaves nothing open when the close is done', async () => {
     const { opened, open: letGo } = gate();
     const { open, fileSystem } = table(1, ({ kind, path }) =>
       kind === 'sync' && path === '/a' ? { delay: opened } : undefined,
@@ -346,7 +349,7 @@ describe('giving a descriptor up', () => {
 });
 
 describe('opening again', () => {
-  test('neither creates nor truncates', async () => {
+  test('opening again neither creates nor truncates', async () => {
     const { open, text, fileSystem } = table(1);
     const created = await open('/a');
     await created.writeAllAt(bytes('created'), 0);
@@ -424,7 +427,7 @@ describe('when the system has no descriptor left', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('waits where all of the table are in use', async () => {
+  test('an operation waits for a descriptor of the system where all of the table are in use', async () => {
     const { opened, open: letGo } = gate();
     const { open, fileSystem } = table(10, ({ kind }) => {
       if (kind === 'write') return { delay: opened };
@@ -440,12 +443,12 @@ describe('when the system has no descriptor left', () => {
     await Promise.all([...files, ...others].map((file) => file.close()));
   });
 
-  test('with nothing to give back it is an error', async () => {
+  test('a system without descriptors is an error where there is nothing to give back', async () => {
     const { open } = tightTable(0, 'EMFILE');
     expect(await storageErrorOf(open('/a'))).toMatchObject({ code: 'io', errno: 'EMFILE' });
   });
 
-  test('for ever is an error in the end', async () => {
+  test('a system that stays without descriptors is an error in the end', async () => {
     const { open, fileSystem, operations } = table(4);
     const files = [await open('/a'), await open('/b'), await open('/c')];
     fileSystem.intercept = ({ kind }) => (kind === 'open' ? { fail: 'ENFILE' } : undefined);
@@ -510,7 +513,7 @@ describe('when the system has no descriptor left', () => {
 });
 
 describe('syncing directories', () => {
-  test('runs at most two at a time', async () => {
+  test('syncing directories runs at most two at a time', async () => {
     let running = 0;
     let most = 0;
     const { openFiles } = table(10, ({ kind }) => {

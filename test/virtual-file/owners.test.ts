@@ -30,7 +30,7 @@ describe.runIf(HAS_PROC)('an owner', () => {
   const ofThread = (thread: number, start = own.slice(18)): string =>
     own.slice(0, 10) + thread.toString(16).padStart(8, '0') + start;
 
-  test('of another boot, pid namespace or machine is unknown', () => {
+  test('an owner of another boot, pid namespace or machine is unknown', () => {
     expect(systemOwners.stateOf(`0123456789${own.slice(10)}`)).toBe('unknown');
     expect(systemOwners.stateOf('0'.repeat(28))).toBe('unknown');
   });
@@ -43,7 +43,7 @@ describe.runIf(HAS_PROC)('an owner', () => {
     expect(systemOwners.stateOf(ofThread(0x7fff_fff0))).toBe('ended');
   });
 
-  test('is running as long as its process is, and has ended before anybody asks for its status', async () => {
+  test('an owner is running as long as its process is, and has ended before anybody asks for its status', async () => {
     // The shell does not ask: its child stays a zombie.
     const shell = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], {
       stdio: ['ignore', 'pipe', 'ignore'],

@@ -139,7 +139,7 @@ describe('after a failed sync', () => {
 });
 
 describe('closing a file with unsynced writes', () => {
-  test('reports a failed sync that no call has reported', async () => {
+  test('closing a file with unsynced writes reports a failed sync that no call has reported', async () => {
     const { fileSystem, failSyncs } = disk();
     fileSystem.createFile('/second', OLD);
     const openFiles = new OpenFiles({ fileSystem, capacity: 1 });
@@ -156,7 +156,7 @@ describe('closing a file with unsynced writes', () => {
     expect([...fileSystem.crash(loseEverything).contentOf('/file')]).toEqual([...OLD]);
   });
 
-  test('reports the failed sync of another handle of the file', async () => {
+  test('closing a file with unsynced writes reports the failed sync of another handle of the file', async () => {
     const { open, failSyncs, openFiles } = disk();
     const [writer, other] = [await open(), await open()];
     await writer.writeAllAt(NEW, 0);
@@ -168,7 +168,7 @@ describe('closing a file with unsynced writes', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('resolves if a call has reported the failed sync already', async () => {
+  test('closing a file with unsynced writes resolves if a call has reported the failed sync already', async () => {
     const { open, failSyncs } = disk();
     const file = await open();
     await file.writeAllAt(NEW, 0);
@@ -215,7 +215,7 @@ describe('a new file that gets the identity of a poisoned one', () => {
     return world;
   }
 
-  test('by being created exclusively is sound', async () => {
+  test('a new file that gets the identity of a poisoned one by being created exclusively is sound', async () => {
     const { fileSystem, openFiles, failSyncs, open } = withOneIdentity();
     const poisoned = await open();
     failSyncs(true);
@@ -229,7 +229,7 @@ describe('a new file that gets the identity of a poisoned one', () => {
     await temporary.abandon();
   });
 
-  test('is sound once the library has deleted the poisoned one', async () => {
+  test('a new file that gets the identity of a poisoned one is sound once the library has deleted the poisoned one', async () => {
     const { fileSystem, openFiles, failSyncs, open } = withOneIdentity();
     const poisoned = await TemporaryFile.create('/temporary', { openFiles });
     failSyncs(true);

@@ -11,7 +11,7 @@ function inMemory() {
 }
 
 describe('creating', () => {
-  test('gives an empty file for reading and writing, with the mode asked for', async () => {
+  test('creating a temporary file gives an empty file for reading and writing, with the mode asked for', async () => {
     const { fileSystem, openFiles } = inMemory();
     const temporary = await TemporaryFile.create('/temporary', { openFiles, mode: 0o600 });
     expect(temporary.path).toBe('/temporary');
@@ -85,7 +85,7 @@ describe('a temporary file', () => {
     expect(fileSystem.paths()).toEqual([]);
   });
 
-  test('is deleted once, however often it is abandoned', async () => {
+  test('a temporary file is deleted once, however often it is abandoned', async () => {
     const { fileSystem, openFiles } = inMemory();
     const temporary = await TemporaryFile.create('/temporary', { openFiles });
     await Promise.all([temporary.abandon(), temporary.abandon()]);
@@ -103,7 +103,7 @@ describe('a temporary file', () => {
     expect(fileSystem.openCount).toBe(0);
   });
 
-  test('is abandoned after what is in flight', async () => {
+  test('a temporary file is abandoned after what is in flight', async () => {
     const { fileSystem, openFiles } = inMemory();
     const temporary = await TemporaryFile.create('/temporary', { openFiles });
     const kinds: string[] = [];
@@ -124,7 +124,7 @@ describe('a temporary file', () => {
     expect(error).toMatchObject({ code: 'io', errno: 'EACCES', path: '/temporary' });
   });
 
-  test('is deleted even where closing it fails, or a sync failed', async () => {
+  test('a temporary file is deleted even where closing it fails, or a sync failed', async () => {
     const { fileSystem, openFiles } = inMemory();
     const temporary = await TemporaryFile.create('/temporary', { openFiles });
     fileSystem.intercept = ({ kind }) =>

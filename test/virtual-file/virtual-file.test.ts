@@ -41,7 +41,7 @@ async function openInMemory(
 }
 
 describe('opening', () => {
-  test('neither for reading nor for writing is invalid-input', async () => {
+  test('opening neither for reading nor for writing is invalid-input', async () => {
     const path = join(temporaryDirectory(), 'file');
     const error = await storageErrorOf(VirtualFile.open(path, { create: true }));
     expect(error.code).toBe('invalid-input');
@@ -131,7 +131,7 @@ describe('reading', () => {
   });
 
   test.each([-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, 2 ** 53])(
-    'or writing at %d is out-of-range and does nothing',
+    'reading or writing at %d is out-of-range and does nothing',
     async (offset) => {
       const { file, operations } = await openInMemory('content');
       const some = bytes('x');
@@ -379,7 +379,7 @@ describe('the hook for fatal errors', () => {
     expect(fatal[0]).toMatchObject({ code, errno });
   });
 
-  test('is not called for what the caller can mend', async () => {
+  test('the hook for fatal errors is not called for what the caller can mend', async () => {
     const { openFiles, fatal, file } = await openInMemory('content', ({ kind }) =>
       kind === 'write' ? { fail: 'EDQUOT' } : undefined,
     );
@@ -391,7 +391,7 @@ describe('the hook for fatal errors', () => {
     expect(fatal).toEqual([]);
   });
 
-  test('is called when a directory on a read-only disk cannot take a file', async () => {
+  test('the hook for fatal errors is called when a directory on a read-only disk cannot take a file', async () => {
     const fileSystem = new MemoryFileSystem({
       intercept: ({ kind }) => (kind === 'open' ? { fail: 'EROFS' } : undefined),
     });
@@ -403,7 +403,7 @@ describe('the hook for fatal errors', () => {
 });
 
 describe('closing', () => {
-  test('waits for the operations in flight, which succeed', async () => {
+  test('closing waits for the operations in flight, which succeed', async () => {
     const { opened, open } = gate();
     const { file, count, openFiles } = await openInMemory('content', ({ kind }) =>
       kind === 'close' ? undefined : { delay: opened },
@@ -420,7 +420,7 @@ describe('closing', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('refuses what comes after it, at once', async () => {
+  test('closing refuses what comes after it, at once', async () => {
     const { file, operations } = await openInMemory('content');
     const closing = file.close();
     for (const promise of [
@@ -438,7 +438,7 @@ describe('closing', () => {
     expect(operations.map(({ kind }) => kind)).toEqual(['close']);
   });
 
-  test('again is harmless', async () => {
+  test('closing again is harmless', async () => {
     const { file, count } = await openInMemory('content');
     await Promise.all([file.close(), file.close(), file[Symbol.asyncDispose]()]);
     await file.close();
@@ -492,7 +492,7 @@ describe('closing', () => {
     expect(operations.map(({ kind }) => kind)).toEqual(expected);
   });
 
-  test('tells of bytes that could not be written back, which no later sync would', async () => {
+  test('closing tells of bytes that could not be written back, which no later sync would', async () => {
     let isLost = false;
     const fileSystem = new MemoryFileSystem({
       intercept: ({ kind }) => {

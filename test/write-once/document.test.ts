@@ -47,7 +47,7 @@ function errorOf(bytes: Uint8Array, limits?: Partial<DocumentLimits>) {
 const KEY_A = [0x81, 0xa1, 0x61];
 
 describe('the bytes', () => {
-  test('are a frame and a map', () => {
+  test('the bytes of a document are a frame and a map', () => {
     expect(Buffer.from(encodeDocument({ a: 1 })).toString('hex')).toBe(
       [
         '4c464443', // magic
@@ -97,7 +97,7 @@ describe('the bytes', () => {
     },
   );
 
-  test('are the same for a map without prototype', () => {
+  test('the bytes of a document are the same for a map without prototype', () => {
     const document: DocumentMap = Object.create(null);
     document['a'] = 1;
     expect(encodeDocument(document)).toEqual(encodeDocument({ a: 1 }));
@@ -105,7 +105,7 @@ describe('the bytes', () => {
 });
 
 describe('what is decoded', () => {
-  test('has no prototype, at any level', () => {
+  test('a decoded document has no prototype, at any level', () => {
     const document = decodeDocument(encodeDocument({ a: { b: 1 }, list: [{}] }));
     expect(document['constructor']).toBeUndefined();
     expect(Object.getPrototypeOf(document)).toBeNull();
@@ -113,14 +113,14 @@ describe('what is decoded', () => {
     expect(JSON.stringify(document)).toBe('{"a":{"b":1},"list":[{}]}');
   });
 
-  test('keeps the names that every object has', () => {
+  test('a decoded document keeps the names that every object has', () => {
     const document = { constructor: 1, toString: 'text', hasOwnProperty: null };
     expect(Object.entries(decodeDocument(encodeDocument(document)))).toEqual(
       Object.entries(document),
     );
   });
 
-  test('has byte strings that are views', () => {
+  test('a decoded document has byte strings that are views', () => {
     const bytes = encodeDocument({ a: Uint8Array.of(1, 2) });
     const { a } = decodeDocument(bytes);
     bytes.fill(9);
@@ -202,12 +202,12 @@ describe('a hostile map', () => {
     expect(errorOf(framed(...map))).toEqual({ code, offset });
   });
 
-  test('of array headers that all claim what is left is refused at the second', () => {
+  test('a hostile map of array headers that all claim what is left is refused at the second', () => {
     const headers = Array.from({ length: 2000 }, () => [0xdc, 0x10, 0x00]).flat();
     expect(errorOf(framed(...KEY_A, ...headers))).toEqual({ code: 'truncated', offset: 22 });
   });
 
-  test('of a million levels is refused at the limit', () => {
+  test('a hostile map of a million levels is refused at the limit', () => {
     const map = new Array<number>(1_000_000).fill(0x91);
     const bytes = new Uint8Array(framed(...KEY_A));
     const all = new Uint8Array(bytes.length + map.length + 1).fill(0x91);
@@ -318,7 +318,7 @@ describe('the walk over MessagePack', () => {
     }
   }
 
-  test('accepts nothing that the decoder refuses', () => {
+  test('the walk over MessagePack accepts nothing that the decoder refuses', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
         if (isAccepted(bytes)) decode(bytes, { useBigInt64: true });
@@ -358,7 +358,7 @@ describe('a document that cannot be encoded', () => {
 });
 
 describe('a document file', () => {
-  test('is written and read, and errors of its content name it', async () => {
+  test('a document file is written and read, and errors of its content name it', async () => {
     const fileSystem = new MemoryFileSystem();
     const openFiles = new OpenFiles({ fileSystem });
     await writeDocument('/document', { a: 1 }, { openFiles });

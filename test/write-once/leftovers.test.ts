@@ -16,7 +16,7 @@ function withFiles(...names: string[]): { fileSystem: MemoryFileSystem; openFile
 }
 
 describe('leftovers of a crash', () => {
-  test('are removed, in byte order, and do not come back', async () => {
+  test('leftovers of a crash are removed, in byte order, and do not come back', async () => {
     const { fileSystem, openFiles } = withFiles('metadata.___temp', 'ephemeral-1f', 'a.0.___temp');
     expect(await removeLeftovers('/data', { openFiles })).toEqual([
       '/data/a.0.___temp',

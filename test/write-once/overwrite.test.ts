@@ -74,27 +74,27 @@ describe('a file on the real file system', () => {
   });
   afterEach(() => fs.rm(directory, { recursive: true }));
 
-  test('is created where there was none', async () => {
+  test('an overwritten file is created where there was none', async () => {
     await overwriteFile(join(directory, 'file'), NEW);
     expect(await fs.readFile(join(directory, 'file'), 'utf8')).toBe(NEW);
     expect(await fs.readdir(directory)).toEqual(['file']);
   });
 
-  test('is replaced, also by nothing', async () => {
+  test('an overwritten file is replaced, also by nothing', async () => {
     await overwriteFile(join(directory, 'file'), Uint8Array.of(1, 2, 3));
     expect([...(await fs.readFile(join(directory, 'file')))]).toEqual([1, 2, 3]);
     await overwriteFile(join(directory, 'file'), '');
     expect(await fs.readFile(join(directory, 'file'), 'utf8')).toBe('');
   });
 
-  test('keeps its mode', async () => {
+  test('an overwritten file keeps its mode', async () => {
     await fs.writeFile(join(directory, 'file'), OLD);
     await fs.chmod(join(directory, 'file'), 0o640);
     await overwriteFile(join(directory, 'file'), NEW, { mode: 0o777 });
     expect((await fs.stat(join(directory, 'file'))).mode & 0o7777).toBe(0o640);
   });
 
-  test('keeps its owner', async () => {
+  test('an overwritten file keeps its owner', async () => {
     await fs.writeFile(join(directory, 'file'), OLD);
     // Only the superuser can give it to somebody else first.
     if (process.getuid?.() === 0) await fs.chown(join(directory, 'file'), 1234, 2345);
@@ -112,18 +112,21 @@ describe('a file on the real file system', () => {
     expect(await fs.readdir(directory)).toEqual(['file', link, 'precious']);
   });
 
-  test.each([1, 98, 99, 247, 248, 255])('may have a name of %d bytes', async (length) => {
-    for (const name of [
-      'x'.repeat(length),
-      `${'é'.repeat(length >> 1)}${'x'.repeat(length & 1)}`,
-    ]) {
-      expect(Buffer.byteLength(name)).toBe(length);
-      await overwriteFile(join(directory, name), OLD);
-      await overwriteFile(join(directory, name), NEW);
-      expect(await fs.readFile(join(directory, name), 'utf8')).toBe(NEW);
-    }
-    expect(await fs.readdir(directory)).toHaveLength(length === 1 ? 1 : 2);
-  });
+  test.each([1, 98, 99, 247, 248, 255])(
+    'an overwritten file may have a name of %d bytes',
+    async (length) => {
+      for (const name of [
+        'x'.repeat(length),
+        `${'é'.repeat(length >> 1)}${'x'.repeat(length & 1)}`,
+      ]) {
+        expect(Buffer.byteLength(name)).toBe(length);
+        await overwriteFile(join(directory, name), OLD);
+        await overwriteFile(join(directory, name), NEW);
+        expect(await fs.readFile(join(directory, name), 'utf8')).toBe(NEW);
+      }
+      expect(await fs.readdir(directory)).toHaveLength(length === 1 ? 1 : 2);
+    },
+  );
 
   test('1,000 overwrites at once leave the last one, whole, and no temporary', async () => {
     const contents = Array.from({ length: 1000 }, (_, index) => `${index}:`.repeat(300));
@@ -203,19 +206,22 @@ describe('what others have left in the directory', () => {
     [64, 5],
     [65, 5],
     [640, 1],
-  ])('is looked for among %d files by %d of 10 overwrites', async (count, looks) => {
-    const { fileSystem, openFiles } = withOldFile();
-    for (let n = 1; n < count; n += 1) fileSystem.createFile(`/data/${n}`, bytes(OLD));
-    let seen = 0;
-    fileSystem.intercept = ({ kind }) => {
-      if (kind === 'read-directory') seen += 1;
-      return undefined;
-    };
-    for (let n = 0; n < 10; n += 1) await overwriteFile('/data/file', NEW, { openFiles });
-    expect(seen).toBe(looks);
-  });
+  ])(
+    'what others have left in the directory is looked for among %d files by %d of 10 overwrites',
+    async (count, looks) => {
+      const { fileSystem, openFiles } = withOldFile();
+      for (let n = 1; n < count; n += 1) fileSystem.createFile(`/data/${n}`, bytes(OLD));
+      let seen = 0;
+      fileSystem.intercept = ({ kind }) => {
+        if (kind === 'read-directory') seen += 1;
+        return undefined;
+      };
+      for (let n = 0; n < 10; n += 1) await overwriteFile('/data/file', NEW, { openFiles });
+      expect(seen).toBe(looks);
+    },
+  );
 
-  test('is looked for once by overwrites that begin together', async () => {
+  test('what others have left in the directory is looked for once by overwrites that begin together', async () => {
     const { fileSystem, openFiles } = withOldFile();
     let seen = 0;
     fileSystem.intercept = ({ kind }) => {
@@ -343,7 +349,7 @@ describe('mode and owner', () => {
 });
 
 describe('the content', () => {
-  test('may change as soon as the call has returned', async () => {
+  test('the content of an overwrite may change as soon as the call has returned', async () => {
     const { fileSystem, openFiles } = withOldFile();
     const content = bytes(NEW);
     const overwriting = overwriteFile('/data/file', content, { openFiles });
@@ -352,7 +358,7 @@ describe('the content', () => {
     expect(contentOf(fileSystem)).toBe(NEW);
   });
 
-  test('is written in as many pieces as the system likes', async () => {
+  test('the content of an overwrite is written in as many pieces as the system likes', async () => {
     const { fileSystem, openFiles } = withOldFile();
     fileSystem.intercept = ({ kind }) => (kind === 'write' ? { limit: 3 } : undefined);
     await overwriteFile('/data/file', NEW, { openFiles });
@@ -442,7 +448,7 @@ describe('a crash', () => {
     expect(seen.has(undefined)).toBe(true);
   });
 
-  test('in a series of overwrites never brings back content older than the acknowledged', async () => {
+  test('a crash in a series of overwrites never brings back content older than the acknowledged', async () => {
     const { fileSystem, openFiles } = withOldFile();
     let acknowledged = 0;
     const snapshots: { readonly state: MemoryFileSystem; readonly acknowledged: number }[] = [];
@@ -489,7 +495,7 @@ describe('every operation fails in turn', () => {
   const errnos = ['EIO', 'ENOSPC', 'EDQUOT', 'EACCES'];
 
   test.each(errnos)(
-    'with %s: the error tells what is on disk, and nothing is left',
+    'an overwrite whose operations fail in turn with %s tells what is on disk, and leaves nothing',
     async (errno) => {
       const operations = await operationsOfOneOverwrite();
       expect(operations.map(({ kind }) => kind)).toEqual([
@@ -645,7 +651,7 @@ describe('an abort', () => {
 });
 
 describe('many overwrites', () => {
-  test('of one file happen in the order of the calls, also when one fails', async () => {
+  test('many overwrites of one file happen in the order of the calls, also when one fails', async () => {
     const { fileSystem, openFiles } = withOldFile();
     fileSystem.intercept = ({ kind, index }) =>
       kind === 'rename' && index < 12 ? { fail: 'EIO' } : undefined;
@@ -656,7 +662,7 @@ describe('many overwrites', () => {
     expect(contentOf(fileSystem)).toBe('c');
   });
 
-  test('of one file by two paths happen in the order of the calls', async () => {
+  test('many overwrites of one file by two paths happen in the order of the calls', async () => {
     const { fileSystem, openFiles } = withOldFile();
     fileSystem.createSymbolicLink('/alias', 'data');
     fileSystem.intercept = ({ kind, path }) =>
@@ -668,7 +674,7 @@ describe('many overwrites', () => {
     expect(contentOf(fileSystem)).toBe('second');
   });
 
-  test('of different files run beside each other', async () => {
+  test('many overwrites of different files run beside each other', async () => {
     const { fileSystem, openFiles } = withOldFile();
     let syncsAtOnce = 0;
     let most = 0;

@@ -54,7 +54,7 @@ function putBefore(script: string): void {
 }
 
 describe.runIf(HAS_LISTS)('an access control list', () => {
-  test("is kept with preserve: 'all', and a denied group gains nothing", async () => {
+  test("an access control list is kept with preserve: 'all', and a denied group gains nothing", async () => {
     fs.writeFileSync(path, 'old');
     setList(path);
     const before = listOf(path);
@@ -65,7 +65,7 @@ describe.runIf(HAS_LISTS)('an access control list', () => {
     expect(fs.readdirSync(directory)).toEqual(['file']);
   });
 
-  test('lets nobody open the temporary file meanwhile who may not open the old one', async () => {
+  test('an access control list lets nobody open the temporary file meanwhile who may not open the old one', async () => {
     fs.writeFileSync(path, 'old');
     setList(path);
     const before = listOf(path);
@@ -90,7 +90,7 @@ describe.runIf(HAS_LISTS)('an access control list', () => {
     expect(listOf(path)).toBe(before);
   });
 
-  test('is lost by default', async () => {
+  test('an access control list is lost by default', async () => {
     fs.writeFileSync(path, 'old');
     setList(path);
     await overwriteFile(path, 'new');
@@ -99,21 +99,21 @@ describe.runIf(HAS_LISTS)('an access control list', () => {
 });
 
 describe.runIf(HAS_COPY)("preserve: 'all'", () => {
-  test.each([0o600, 0o640, 0o666, 0o755, 0o1644])('keeps mode %o', async (mode) => {
+  test.each([0o600, 0o640, 0o666, 0o755, 0o1644])('preserving all keeps mode %o', async (mode) => {
     fs.writeFileSync(path, 'old');
     fs.chmodSync(path, mode);
     await overwriteFile(path, 'new', { preserve: 'all' });
     expect(fs.statSync(path).mode & 0o7777).toBe(mode);
   });
 
-  test('gives the file the time of its new content', async () => {
+  test('preserving all gives the file the time of its new content', async () => {
     fs.writeFileSync(path, 'old');
     fs.utimesSync(path, 1, 1);
     await overwriteFile(path, 'new', { preserve: 'all' });
     expect(fs.statSync(path).mtimeMs).toBeGreaterThan(1e9);
   });
 
-  test('is nothing special where there was no file, or a symbolic link', async () => {
+  test('preserving all is nothing special where there was no file, or a symbolic link', async () => {
     putBefore('exit 1');
     await overwriteFile(path, 'new', { preserve: 'all', mode: 0o600 });
     expect(fs.statSync(path).mode & 0o7777).toBe(0o600);
@@ -135,7 +135,7 @@ describe.runIf(HAS_COPY)("preserve: 'all'", () => {
     expect(fs.readdirSync(directory).sort()).toEqual(['file', 'programs']);
   });
 
-  test('changes nothing where there is no such program', async () => {
+  test('preserving all changes nothing where there is no such program', async () => {
     fs.writeFileSync(path, 'old');
     process.env['PATH'] = directory;
     expect(await canCopyAttributes()).toBe(false);

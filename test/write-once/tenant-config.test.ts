@@ -52,7 +52,7 @@ function older(settings: Iterable<readonly [string, TomlValue]>): TenantConfig {
 }
 
 describe('the older form', () => {
-  test('is parsed into its settings', () => {
+  test('a configuration in the older form is parsed into its settings', () => {
     expect(parseTenantConfig(OLDER)).toEqual({
       form: 'tenant-config',
       settings: tomlTable([
@@ -72,7 +72,7 @@ describe('the older form', () => {
     });
   });
 
-  test('without settings still has its table', () => {
+  test('a configuration in the older form without settings still has its table', () => {
     const text = `${HEADER}\n[tenant_config]\n`;
     expect(formatTenantConfig(older([]))).toBe(text);
     expect(parseTenantConfig(text)).toEqual(older([]));
@@ -80,7 +80,7 @@ describe('the older form', () => {
 });
 
 describe('the newer form', () => {
-  test('of an attached tenant is parsed into mode, shard and settings', () => {
+  test('a configuration in the newer form of an attached tenant is parsed into mode, shard and settings', () => {
     expect(parseTenantConfig(ATTACHED)).toEqual({
       form: 'location',
       mode: { kind: 'attached', generation: 3, attachMode: 'Single', other: tomlTable() },
@@ -94,7 +94,7 @@ describe('the newer form', () => {
     });
   });
 
-  test('of a secondary tenant may lack the shard', () => {
+  test('a configuration in the newer form of a secondary tenant may lack the shard', () => {
     expect(parseTenantConfig(SECONDARY)).toEqual({
       form: 'location',
       mode: { kind: 'secondary', warm: true, other: tomlTable() },
@@ -104,7 +104,7 @@ describe('the newer form', () => {
     });
   });
 
-  test('may lack the fields of its mode and the settings', () => {
+  test('a configuration in the newer form may lack the fields of its mode and the settings', () => {
     expect(parseTenantConfig('[mode.Attached]\n')).toMatchObject({
       mode: { kind: 'attached', generation: null, attachMode: null },
       settings: tomlTable(),
@@ -116,17 +116,23 @@ describe('the newer form', () => {
 });
 
 describe('a configuration that is read and written', () => {
-  test.each([OLDER, ATTACHED, SECONDARY])('is the same text, case %#', (text) => {
-    expect(formatTenantConfig(parseTenantConfig(text))).toBe(text);
-  });
+  test.each([OLDER, ATTACHED, SECONDARY])(
+    'a configuration that is read and written is the same text, case %#',
+    (text) => {
+      expect(formatTenantConfig(parseTenantConfig(text))).toBe(text);
+    },
+  );
 
-  test.each([0, 0xffff_ffff])('keeps generation %i', (generation) => {
-    const config = parseTenantConfig(`[mode.Attached]\ngeneration = ${generation}\n`);
-    expect(config).toMatchObject({ mode: { generation } });
-    expect(formatTenantConfig(config)).toContain(`generation = ${generation}\n`);
-  });
+  test.each([0, 0xffff_ffff])(
+    'a configuration that is read and written keeps generation %i',
+    (generation) => {
+      const config = parseTenantConfig(`[mode.Attached]\ngeneration = ${generation}\n`);
+      expect(config).toMatchObject({ mode: { generation } });
+      expect(formatTenantConfig(config)).toContain(`generation = ${generation}\n`);
+    },
+  );
 
-  test('keeps tables and fields that we do not know, everywhere', () => {
+  test('a configuration that is read and written keeps tables and fields that we do not know, everywhere', () => {
     const text = `${HEADER}format = 2
 
 [mode.Attached]
@@ -161,7 +167,7 @@ since = 2024-02-29T12:00:00.000+02:00
     expect(parseTenantConfig(text).settings['x']).toBe(value);
   });
 
-  test('is the same, whatever is in it', () => {
+  test('a configuration that is read and written is the same, whatever is in it', () => {
     const text = fc.string({ unit: 'grapheme' });
     const scalar = fc.oneof(
       text,
@@ -188,7 +194,7 @@ since = 2024-02-29T12:00:00.000+02:00
 });
 
 describe('keys of prototypes', () => {
-  test('are keys like any other', () => {
+  test('keys of prototypes are keys like any other', () => {
     const config = parseTenantConfig(`
       [tenant_config]
       constructor = 1
@@ -211,7 +217,7 @@ describe('keys of prototypes', () => {
     expect(parseTenantConfig(text)).toEqual(config);
   });
 
-  test('do not stand for a table that is missing', () => {
+  test('keys of prototypes do not stand for a table that is missing', () => {
     expect(storageErrorThrownBy(() => parseTenantConfig('[__proto__.mode.Attached]')).code).toBe(
       'corrupt',
     );
@@ -284,7 +290,7 @@ describe('a configuration that cannot be written', () => {
 });
 
 describe('a configuration file', () => {
-  test('is written and read', async () => {
+  test('a configuration file is written and read', async () => {
     const openFiles = new OpenFiles({ fileSystem: new MemoryFileSystem() });
     const config = parseTenantConfig(ATTACHED);
     await writeTenantConfig('/config-v1', config, { openFiles });

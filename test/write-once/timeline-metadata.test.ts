@@ -90,7 +90,7 @@ function damaged(
 }
 
 describe('files that Neon wrote', () => {
-  test('are there', () => {
+  test('files that Neon wrote are there', () => {
     expect(goldenFiles.length).toBe(5);
   });
 
@@ -120,7 +120,7 @@ describe('files that Neon wrote', () => {
 });
 
 describe('the bytes', () => {
-  test('of every field stand where the format says', () => {
+  test('the bytes of every field of metadata stand where the format says', () => {
     const bytes = encodeTimelineMetadata(FIELDS);
     const expected = Buffer.from(
       [
@@ -168,7 +168,7 @@ describe('the bytes', () => {
     );
   });
 
-  test('may lie anywhere in a larger array', () => {
+  test('the bytes of metadata may lie anywhere in a larger array', () => {
     const large = new Uint8Array(600).fill(0xff);
     large.set(encodeTimelineMetadata(FIELDS), 33);
     expect(decodeTimelineMetadata(large.subarray(33, 545))).toMatchObject(FIELDS);
@@ -264,7 +264,7 @@ describe('fields that cannot be encoded', () => {
 describe('the JSON form', () => {
   const json = timelineMetadataToJson(FIELDS);
 
-  test('may lack the optional fields, and have others', () => {
+  test('the JSON form of metadata may lack the optional fields, and have others', () => {
     const { prev_record_lsn: _1, ancestor_timeline: _2, ...rest } = json;
     expect(timelineMetadataFromJson({ ...rest, more: 1 })).toEqual({
       ...FIELDS,
@@ -299,7 +299,7 @@ describe('the JSON form', () => {
 });
 
 describe('a metadata file', () => {
-  test('is written and read, and errors of its content name it', async () => {
+  test('a metadata file is written and read, and errors of its content name it', async () => {
     const fileSystem = new MemoryFileSystem();
     const openFiles = new OpenFiles({ fileSystem });
     await writeTimelineMetadata('/metadata', FIELDS, { openFiles });
@@ -316,7 +316,7 @@ describe('a metadata file', () => {
     expect(fileSystem.openPaths).toEqual([]);
   });
 
-  test('is not touched by fields that cannot be encoded', async () => {
+  test('a metadata file is not touched by fields that cannot be encoded', async () => {
     const fileSystem = new MemoryFileSystem();
     const openFiles = new OpenFiles({ fileSystem });
     const writing = writeTimelineMetadata('/metadata', { ...FIELDS, pgVersion: 1 }, { openFiles });

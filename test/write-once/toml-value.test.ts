@@ -16,7 +16,7 @@ function nested(depth: number): TomlTable {
 }
 
 describe('tables in one another', () => {
-  test('are written as deep as is allowed, and not one deeper', () => {
+  test('tables in one another are written as deep as is allowed, and not one deeper', () => {
     expect(formatToml(nested(MAXIMUM_TOML_DEPTH))).toContain('a = 1');
     const error = storageErrorThrownBy(() => formatToml(nested(MAXIMUM_TOML_DEPTH + 1)));
     expect(error).toMatchObject({ code: 'invalid-input', actual: 'more' });
@@ -29,11 +29,11 @@ describe('tables in one another', () => {
 });
 
 describe('an integer', () => {
-  test.each([-(2n ** 63n), 2n ** 63n - 1n])('of %s is written', (value) => {
+  test.each([-(2n ** 63n), 2n ** 63n - 1n])('an integer of %s is written', (value) => {
     expect(formatToml(tomlTable([['a', value]]))).toContain(String(value));
   });
 
-  test.each([-(2n ** 63n) - 1n, 2n ** 63n])('of %s is refused', (value) => {
+  test.each([-(2n ** 63n) - 1n, 2n ** 63n])('an integer of %s is refused', (value) => {
     const writing = () => formatToml(tomlTable([['a', value]]));
     expect(storageErrorThrownBy(writing).code).toBe('invalid-input');
   });

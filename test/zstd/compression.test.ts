@@ -22,12 +22,13 @@ const LEVELS = Array.from(
   (_, index) => MINIMUM_ZSTD_LEVEL + index,
 );
 
-/** All that this process has: the WebAssembly one is always there. */
+/** All that this process has, each once: above level 19 there is only the WebAssembly one, which is always there. */
 async function compressors(level: number): Promise<Compressor[]> {
   const found: Compressor[] = [];
   for (const name of ['native', 'node', 'wasm'] as const) {
     try {
-      found.push(await loadCompressor(level, name));
+      const compressor = await loadCompressor(level, name);
+      if (found.every((other) => other.name !== compressor.name)) found.push(compressor);
     } catch (error) {
       if (!isStorageError(error, 'not-found')) throw error;
     }
@@ -76,7 +77,7 @@ describe('which compressor is chosen', () => {
     },
   );
 
-  test.each(LEVELS)('says the level it was asked for: %i', async (level) => {
+  test.each(LEVELS)('a compressor says the level it was asked for: %i', async (level) => {
     for (const compressor of await compressors(level)) expect(compressor.level).toBe(level);
   });
 });
@@ -89,7 +90,7 @@ describe('level 1, as Neon uses it', () => {
     262_144, 262_145, 500_000, 1_048_576, 1_048_577, 1_500_000,
   ];
   test.each(Object.entries(CONTENTS))(
-    'gives the same frames everywhere, of %s',
+    'compressing at level 1 gives the same frames everywhere, of %s',
     async (_, make) => {
       const all = await compressors(1);
       for (const length of lengths) {
@@ -101,7 +102,7 @@ describe('level 1, as Neon uses it', () => {
     },
   );
 
-  test('gives the same frame of a part of a larger array', async () => {
+  test('compressing at level 1 gives the same frame of a part of a larger array', async () => {
     const whole = bytesOf(20_000, 5);
     const part = whole.subarray(1234, 9999);
     for (const compressor of await compressors(1)) {
@@ -112,7 +113,7 @@ describe('level 1, as Neon uses it', () => {
     }
   });
 
-  test('says neither the content size nor a checksum', async () => {
+  test('compressing at level 1 says neither the content size nor a checksum', async () => {
     for (const compressor of await compressors(1)) {
       for (const frame of [
         await compressor.compress(bytesOf(100_000, 5)),
@@ -127,7 +128,7 @@ describe('level 1, as Neon uses it', () => {
     }
   });
 
-  test('gives the right frames to many at once, each an array of its own', async () => {
+  test('compressing at level 1 gives the right frames to many at once, each an array of its own', async () => {
     for (const compressor of await compressors(1)) {
       const contents = Array.from({ length: 24 }, (_, n) => bytesOf(8192 + n, n));
       const alone: string[] = [];
@@ -143,8 +144,11 @@ describe('level 1, as Neon uses it', () => {
 describe('every level', () => {
   test.each(LEVELS)('%i gives frames that are read within the default limits', async (level) => {
     const decompressor = await Decompressor.load();
+    // Each frame of a high level costs its tables.
     const lengths =
-      level > 12 ? [128, 140_000] : [0, 1, 128, 8192, level > 4 ? 140_000 : 1_100_000];
+      level > 12
+        ? [level % 3 === 0 ? 128 : 140_000]
+        : [0, 1, 128, 8192, level > 4 ? 140_000 : 600_000];
     for (const compressor of await compressors(level)) {
       for (const length of lengths) {
         const content = bytesOf(length, 5);

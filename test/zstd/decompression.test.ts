@@ -122,13 +122,13 @@ describe('good frames', () => {
     MIB + 1,
     MIB + 128 * KIB,
     2 * MIB + 5,
-  ])('of %i bytes come back, whole and in pieces', async (length) => {
+  ])('good frames of %i bytes come back, whole and in pieces', async (length) => {
     const content = bytesOf(length, 9);
     await expectContent(await compress(content), content);
   });
 
   test.each([0, 1, 5000, MIB - 1, MIB, MIB + 1, 3 * MIB])(
-    'of %i bytes in blocks of every kind come back, with and without size and checksum',
+    'good frames of %i bytes in blocks of every kind come back, with and without size and checksum',
     async (length) => {
       const blocks = blocksOf(length);
       const content = contentOf(blocks);
@@ -155,7 +155,7 @@ describe('good frames', () => {
     }
   });
 
-  test('of nothing but empty blocks, more than fit into one call, are empty', async () => {
+  test('good frames of nothing but empty blocks, more than fit into one call, are empty', async () => {
     const empty = encodeFrame({ blocks: [{ kind: 'raw', bytes: new Uint8Array(0) }] });
     const many = Buffer.alloc(3 * 700_001);
     const frame = Buffer.concat([empty.subarray(0, 6), many, empty.subarray(6)]);
@@ -180,7 +180,7 @@ describe('good frames', () => {
     }
   });
 
-  test('can be decompressed while the pieces of another are handed over', async () => {
+  test('good frames can be decompressed while the pieces of another are handed over', async () => {
     const outer = bytesOf(2 * MIB, 1);
     const inner = bytesOf(MIB + 300_000, 2);
     const [outerFrame, innerFrame] = [await compress(outer), await compress(inner)];
@@ -192,7 +192,7 @@ describe('good frames', () => {
     expect(Buffer.concat(pieces).equals(outer)).toBe(true);
   });
 
-  test('can be decompressed from many sources at once', async () => {
+  test('good frames can be decompressed from many sources at once', async () => {
     await Promise.all(
       [0, 1, 2, 3, 4].map(async (seed) => {
         const content = bytesOf(MIB + 100_000 * seed, seed);
@@ -222,7 +222,7 @@ describe('good frames', () => {
 
 describe('bad frames', () => {
   test.each([10, MIB + 10, 2 * MIB])(
-    'of %i bytes with a wrong checksum are corrupt',
+    'bad frames of %i bytes with a wrong checksum are corrupt',
     async (length) => {
       const blocks = blocksOf(length);
       await expectError(encodeFrame({ blocks, checksum: 'wrong' }), { code: 'corrupt' });
@@ -258,14 +258,14 @@ describe('bad frames', () => {
     }
   });
 
-  test('with bytes behind them are corrupt', async () => {
+  test('bad frames with bytes behind them are corrupt', async () => {
     const frame = encodeFrame({ blocks: blocksOf(3000) });
     for (const tail of [Buffer.of(0), frame]) {
       await expectError(Buffer.concat([frame, tail]), { code: 'corrupt', offset: frame.length });
     }
   });
 
-  test('with a block that does not decode are corrupt', async () => {
+  test('bad frames with a block that does not decode are corrupt', async () => {
     const bad: TestBlock = { kind: 'compressed', bytes: new Uint8Array(20).fill(0xff) };
     for (const length of [100, MIB + 10]) {
       for (const blocks of [
@@ -279,7 +279,7 @@ describe('bad frames', () => {
     }
   });
 
-  test('with a reserved block, a dictionary or a reserved bit are corrupt', async () => {
+  test('bad frames with a reserved block, a dictionary or a reserved bit are corrupt', async () => {
     const blocks = blocksOf(100);
     await expectError(
       encodeFrame({ blocks: [...blocks, { kind: 'reserved', bytes: Buffer.of(1) }] }),

@@ -187,7 +187,7 @@ describe('the header', () => {
 });
 
 describe('blocks', () => {
-  test('of the reserved type are corrupt, with their place', () => {
+  test('blocks of the reserved type are corrupt, with their place', () => {
     const blocks = [HELLO_BLOCK, { kind: 'reserved', bytes: HELLO }] as const;
     expect(storageErrorThrownBy(() => scanZstdFrame(encodeFrame({ blocks })))).toMatchObject({
       code: 'corrupt',
@@ -235,7 +235,7 @@ describe('blocks', () => {
     },
   );
 
-  test('are missing in a frame that ends with its header', () => {
+  test('blocks are missing in a frame that ends with its header', () => {
     const frame = encodeFrame({ blocks: [HELLO_BLOCK] }).subarray(0, 6);
     expect(storageErrorThrownBy(() => scanZstdFrame(frame))).toMatchObject({
       code: 'truncated',
@@ -283,7 +283,7 @@ describe('any frame', () => {
     }
   });
 
-  test('of the compressor is scanned the same, cut anywhere truncated', async () => {
+  test('any frame of the compressor is scanned the same, cut anywhere truncated', async () => {
     const compressor = await loadCompressor(1, 'wasm');
     const content = bytesOf(150_000, 5);
     const frame = await compressor.compress(content);

@@ -31,7 +31,7 @@ function sourceOf(frame: Uint8Array) {
 }
 
 describe.each(LENGTHS)('a frame of %d bytes', (length) => {
-  test('is decompressed in every way', async () => {
+  test('a frame is decompressed in every way', async () => {
     const content = bytesOf(length, 7);
     const frame = await frameOf(content);
     expect(Buffer.compare(decompressor.decompress(frame, LIMITS), content)).toBe(0);

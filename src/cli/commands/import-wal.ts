@@ -8,7 +8,6 @@ import type {
 } from '../../ingest/pipeline/wal-ingest.ts';
 import { formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import type { StoredSource } from '../../timeline/open-timeline.ts';
-import type { HeapDialect } from '../../wal/heap-dialect.ts';
 import {
   countArgument,
   directoryArgument,
@@ -31,6 +30,7 @@ import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
 import { encodeJson, layerObject } from '../json.ts';
+import { DIALECT } from '../record-options.ts';
 import { outputTarget, REMOTE_OPTIONS } from '../remote-source.ts';
 import { JSON_ERRORS } from '../shared-options.ts';
 
@@ -64,11 +64,7 @@ const OPTIONS = {
     'of new layers and the index (default: beside the base, the one after its own)',
     generationArgument,
   ),
-  dialect: option(
-    '--dialect <name>',
-    'who wrote the heap records of Postgres 14 or 15: postgres or neon (default: told by their length)',
-    dialectArgument,
-  ),
+  dialect: DIALECT,
   shardNumber: option('--shard-number <n>', 'shard whose timeline it is', countArgument),
   shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
   stripeSize: option(
@@ -117,12 +113,6 @@ function sourceArgument(text: string): string {
   return text;
 }
 
-function dialectArgument(text: string): HeapDialect {
-  if (text === 'neon') return 'neon';
-  if (text === 'postgres' || text === 'vanilla') return 'vanilla';
-  throw new InvalidArgumentError('Expected postgres or neon.');
-}
-
 async function importWal(context: Context, options: ImportOptions): Promise<ExitStatus> {
   const { reporter, signal } = context;
   const { wal: paths, end } = options;
@@ -139,32 +129,30 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
   const progress = reporter.progress({ label: 'import' });
   const { onProgress, onCopied } = progressOf(progress, () => ingest, end);
   let ingest: WalIngest | undefined;
+  let result: WalIngestResult;
   try {
-    ingest = await WalIngest.open({ ...opening, onProgress, onCopied });
-    checkEnd(end, ingest.startLsn);
-    const result = await ingest.ingest(
-      await openWal(source, { start: ingest.startLsn, end, signal }),
-    );
-    progress.finish();
-    await context.stdout.write(`${encodeJson(resultObject(result))}\n`);
-    const records = formatNumberOf(result.recordCount, 'record', 'records');
-    const layers = formatNumberOf(result.layers.length, 'layer', 'layers');
-    reporter.note(`${records} in ${layers}, up to ${formatPgLsn(result.endLsn)}`);
-    return CLEAN;
+    try {
+      ingest = await WalIngest.open({ ...opening, onProgress, onCopied });
+      checkEnd(end, ingest.startLsn);
+      result = await ingest.ingest(await openWal(source, { start: ingest.startLsn, end, signal }));
+    } finally {
+      progress.finish();
+      await ingest?.close();
+    }
   } catch (error) {
-    progress.finish();
     if (ingest === undefined) throw error;
-    await ingest.close();
     const reached = formatPgLsn(ingest.durableLsn);
     reporter.note(`everything up to ${reached} is stored; go on with --resume`);
     // The WAL is at fault, such as that of another cluster, and not the command line.
     if (!isStorageError(error, 'invalid-input')) throw error;
     reporter.error(error);
     return FINDINGS;
-  } finally {
-    progress.finish();
-    await ingest?.close();
   }
+  await context.stdout.write(`${encodeJson(resultObject(result))}\n`);
+  const records = formatNumberOf(result.recordCount, 'record', 'records');
+  const layers = formatNumberOf(result.layers.length, 'layer', 'layers');
+  reporter.note(`${records} in ${layers}, up to ${formatPgLsn(result.endLsn)}`);
+  return CLEAN;
 }
 
 /** Throws `usage`: only the base tells where it ends. */

@@ -38,6 +38,7 @@ async function wal(
   options: WalOptions,
 ): Promise<ExitStatus> {
   const { stats, saveFullpage } = options;
+  if (stats?.path !== undefined) await checkStatisticsPath(stats.path);
   const paths = stats?.path === undefined ? words : [stats.path, ...words];
   if (paths.length === 0)
     throw new StorageError('usage', { what: 'a path is missing: name WAL to read' });
@@ -71,6 +72,18 @@ async function wal(
   return stats === undefined
     ? printRecords(context, run)
     : printStatistics(context, { ...run, rows: stats.rows });
+}
+
+/** What `--stats=` was given is a misspelling unless it is a path. */
+async function checkStatisticsPath(path: string): Promise<void> {
+  if (path === '-' || /[/.]/.test(path)) return;
+  const { existsSync } = await import('node:fs');
+  if (existsSync(path)) return;
+  throw new StorageError('usage', {
+    what: '--stats',
+    expected: 'rmgr, record or a path of WAL',
+    actual: JSON.stringify(path),
+  });
 }
 
 /** Runs before anything is printed: the lines must not end up in a segment. */

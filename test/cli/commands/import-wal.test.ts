@@ -114,6 +114,7 @@ describe('import wal', () => {
     [['--base', 'layer', '--wal', 'wal'], 2, 'usage'],
     [['--base', 'base', '--wal', 'wal', '--shard-number', '1'], 2, 'usage'],
     [['--base', 'base', '--wal', 'wal', '--end', '0/14AEC00'], 2, 'usage'],
+    [['--base', 'base', '--wal', 'wal', '--dialect', 'postgres'], 2, 'usage'],
     [['--base', 'base', '--wal', 'wal', '--tenant', 'ff'.repeat(16)], 3, 'not-found'],
   ])('%j is %i, %s', async (words, status, code) => {
     const names = readdirSync(join(base, SK15_TIMELINE));

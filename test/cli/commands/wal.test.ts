@@ -256,6 +256,7 @@ describe('wrong usage', () => {
     [['--rmgr', 'Haep'], /did you mean "heap"|Heap/i],
     [['--rmgr', 'unknown'], /unknown resource manager/],
     [['--timeline', '0'], /1 to 4294967295/],
+    [['--stats=recrod'], /--stats: expected rmgr, record or a path of WAL, found "recrod"/],
     [['--xid', '-1'], /integer/],
     [['--start', '0/2', '--end', '0/1'], /range/],
     [['--save-fullpage', '-'], /directory/],
@@ -276,12 +277,35 @@ describe('wrong usage', () => {
     expect(stderr).toMatch(/path/);
   });
 
+  test('standard input that is named twice', async () => {
+    const { status, stderr } = await runCli(['wal', '-', '-']);
+    expect([status, stderr]).toEqual([
+      2,
+      'error[usage]: standard input is named twice: it is read once\n',
+    ]);
+  });
+
   test('images inside the WAL directory', async () => {
     const directory = walDirectoryOfTest();
     const { status } = await wal(['--save-fullpage', join(directory, 'images')], directory);
     expect(status).toBe(2);
     expect(readdirSync(directory)).not.toContain('images');
   });
+});
+
+test('an interrupted --save-fullpage ends when no file is being written', async () => {
+  const interruption = new AbortController();
+  const images = join(temporaryDirectory(), 'images');
+  const words = ['wal', walDirectoryOfTest(), ...OLD_TIMELINE, '--save-fullpage', images];
+  const { status } = await runCli(words, {
+    signal: interruption.signal,
+    onFirstOutput: () => interruption.abort(),
+  });
+  const names = readdirSync(images);
+  expect(status).toBe(130);
+  expect(names.filter((name) => name.includes('___temp'))).toEqual([]);
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  expect(readdirSync(images)).toEqual(names);
 });
 
 test('a growing directory is followed until the interruption', async () => {

@@ -1,5 +1,5 @@
 /**
- * Writes layers of blobs of 250 MiB each that take little room on the disk: their bytes are holes,
+ * Writes layers of large blobs that take little room on the disk: their bytes are holes,
  * or repeated. Prints their paths as one line of JSON.
  */
 import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
@@ -10,12 +10,12 @@ import { blockKey, LSN_RANGE } from '../../support/layers.ts';
 interface Input {
   readonly directory: string;
   readonly count: number;
+  /** The length of a blob. */
+  readonly mebibytes: number;
 }
 
 const BLOCK = 8192;
 const ZSTD_BLOCK = 128 * 1024;
-const ZSTD_BLOCKS = 2000;
-const LENGTH = ZSTD_BLOCKS * ZSTD_BLOCK;
 
 /** A frame with a window of 8 MiB. */
 const FRAME_HEADER = Buffer.from('28b52ffd0068', 'hex');
@@ -23,7 +23,9 @@ const FRAME_HEADER = Buffer.from('28b52ffd0068', 'hex');
 /** Writes a blob at an offset; returns where it ends. */
 type WriteBlob = (file: number, offset: number) => number;
 
-const { directory, count }: Input = JSON.parse(process.argv[2] ?? '{}');
+const { directory, count, mebibytes }: Input = JSON.parse(process.argv[2] ?? '{}');
+const ZSTD_BLOCKS = mebibytes * 8;
+const LENGTH = ZSTD_BLOCKS * ZSTD_BLOCK;
 const paths = [
   writeLayer('plain-image', 'image', (file, offset) => {
     write(file, offset, blobHeader(0x80, LENGTH));

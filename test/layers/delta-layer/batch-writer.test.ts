@@ -56,7 +56,7 @@ function put(writer: DeltaLayerWriter, block: number): void | Promise<void> {
 }
 
 describe('a batch that waits', () => {
-  it('is counted, and is complete once its promise resolves', async () => {
+  it('a batch that waits is counted, and is complete once its promise resolves', async () => {
     const { disk, writer, writes } = await prepare();
     const batch = writer.putBatch(batchOf([200, 10, 20, 30]));
     expect(writer.entryCount).toBe(4);
@@ -67,7 +67,7 @@ describe('a batch that waits', () => {
     expect(await lengthsIn(disk, writer)).toEqual([200, 10, 20, 30]);
   });
 
-  it('goes before a later put, and its arrays are free then', async () => {
+  it('a batch that waits goes before a later put, and its arrays are free then', async () => {
     const { disk, writer, writes } = await prepare();
     const arrays = batchOf([200, 10, 20, 30]);
     const batch = writer.putBatch(arrays);
@@ -80,7 +80,7 @@ describe('a batch that waits', () => {
     expect(await lengthsIn(disk, writer)).toEqual([200, 10, 20, 30, 1]);
   });
 
-  it('does not let a put before it in', async () => {
+  it('a batch that waits does not let a put before it in', async () => {
     const { disk, writer, writes } = await prepare();
     void writer.putBatch(batchOf([200, 10, 20, 30]));
     for (const block of [1, 3, 4]) {
@@ -91,7 +91,7 @@ describe('a batch that waits', () => {
   });
 
   it.each([0, 1, 2, 3])(
-    'refuses value %i beyond its bytes synchronously, with the values before it in',
+    'a batch that waits refuses value %i beyond its bytes synchronously, with the values before it in',
     async (row) => {
       const { disk, writer, writes } = await prepare();
       const batch = batchOf([200, 10, 20, 30], new Uint8Array(200));
@@ -109,7 +109,7 @@ describe('a batch that waits', () => {
     },
   );
 
-  it('refuses a value one byte beyond its bytes also where there is room', async () => {
+  it('a batch that waits refuses a value one byte beyond its bytes also where there is room', async () => {
     const disk = memoryDisk();
     const writer = await DeltaLayerWriter.create(deltaOptions(disk));
     const batch = batchOf([5, 5, 5]);
@@ -137,7 +137,7 @@ describe('a batch that waits', () => {
     60_000,
   );
 
-  it('and is too large to be copied for a refusal ends before the rows that wait', async () => {
+  it('a batch that waits and is too large to be copied for a refusal ends before the rows that wait', async () => {
     const { disk, writer, writes } = await prepare(0x10_000);
     void writer.putSerialized(blockKey(0), IMAGE_LSN, new Uint8Array(40 * MIB), true);
     const batch = batchOf([30 * MIB, 5, 5]);
@@ -150,7 +150,7 @@ describe('a batch that waits', () => {
     expect(await lengthsIn(disk, writer)).toEqual([40 * MIB, 30 * MIB]);
   }, 60_000);
 
-  it('and has more than 32 MiB before a refused value ends before the rows that wait', async () => {
+  it('a batch that waits and has more than 32 MiB before a refused value ends before the rows that wait', async () => {
     const { disk, writer, writes } = await prepare(0x10_000);
     const batch = batchOf([0x40_000, 20 * MIB, 20 * MIB, 5]);
     batch.starts[3] = 20 * MIB;
@@ -160,7 +160,7 @@ describe('a batch that waits', () => {
     expect(await lengthsIn(disk, writer)).toEqual([0x40_000]);
   });
 
-  it('and whose arrays are changed meanwhile fails the next put, and the end', async () => {
+  it('a batch that waits and whose arrays are changed meanwhile fails the next put, and the end', async () => {
     const { disk, writer, writes } = await prepare();
     const arrays = batchOf([200, 10, 20, 30]);
     const batch = writer.putBatch(arrays);
@@ -178,7 +178,7 @@ describe('a batch that waits', () => {
     expect(disk.fileSystem.paths()).toEqual([]);
   });
 
-  it('and whose arrays are changed until there is room fails all that comes', async () => {
+  it('a batch that waits and whose arrays are changed until there is room fails all that comes', async () => {
     const { disk, writer, writes } = await prepare();
     const arrays = batchOf([200, 10, 20, 30]);
     void writer.putBatch(arrays);
@@ -191,7 +191,7 @@ describe('a batch that waits', () => {
     expect(disk.fileSystem.paths()).toEqual([]);
   });
 
-  it('is rejected when the writer is abandoned', async () => {
+  it('a batch that waits is rejected when the writer is abandoned', async () => {
     const { disk, writer, writes } = await prepare();
     const batch = Promise.resolve(writer.putBatch(batchOf([200, 10, 20, 30])));
     const abandoning = writer.abandon();

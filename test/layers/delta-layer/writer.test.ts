@@ -26,7 +26,7 @@ import {
 import { valuesOfEveryType } from '../../support/values.ts';
 
 describe('a delta layer', () => {
-  it('gives what was put', async () => {
+  it('a delta layer gives what was put', async () => {
     await fc.assert(
       fc.asyncProperty(
         deltaModels(),
@@ -51,7 +51,7 @@ describe('a delta layer', () => {
     );
   });
 
-  it('is the same file, whichever way the values are put', async () => {
+  it('a delta layer is the same file, whichever way the values are put', async () => {
     await fc.assert(
       fc.asyncProperty(
         deltaModels(),
@@ -102,7 +102,7 @@ describe('a delta layer', () => {
     );
   });
 
-  it('holds values of every type as they were put', async () => {
+  it('a delta layer holds values of every type as they were put', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(valuesOfEveryType(), { minLength: 1, maxLength: 30 }),

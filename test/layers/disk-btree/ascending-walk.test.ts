@@ -22,7 +22,7 @@ it('the index has three levels', () => {
 });
 
 describe('a bit that is wrong', () => {
-  it('in the key of an entry costs that entry and at most one more', async () => {
+  it('a bit that is wrong in the key of an entry costs that entry and at most one more', async () => {
     const lastLeaf = NODES.findLast(({ level }) => level === 0);
     for (const [node, choose] of samples(0, 30)) {
       // The last key of all has nothing above it to be compared with.
@@ -32,21 +32,21 @@ describe('a bit that is wrong', () => {
     }
   });
 
-  it('in the value of an entry costs that entry alone', async () => {
+  it('a bit that is wrong in the value of an entry costs that entry alone', async () => {
     for (const [node, choose] of samples(0, 30)) {
       const at = node.usedSize - 5 * (1 + choose(node.entryCount));
       expect(await lostBy(node.block, at, choose(8))).toBeLessThanOrEqual(1);
     }
   });
 
-  it('in the number or key of a child costs at most what that child holds', async () => {
+  it('a bit that is wrong in the number or key of a child costs at most what that child holds', async () => {
     for (const [node, choose] of samples(1, 30)) {
       const at = 5 + choose(node.usedSize - 5);
       expect(await lostBy(node.block, at, choose(8))).toBeLessThanOrEqual(LARGEST_LEAF);
     }
   });
 
-  it('in the head of a leaf costs at most that leaf', async () => {
+  it('a bit that is wrong in the head of a leaf costs at most that leaf', async () => {
     for (const [node, choose] of samples(0, 30)) {
       const at = choose(5 + node.prefixLength);
       expect(await lostBy(node.block, at, choose(8))).toBeLessThanOrEqual(LARGEST_LEAF);

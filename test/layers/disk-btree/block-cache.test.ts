@@ -11,7 +11,7 @@ import { blockKey, writeImages } from '../../support/layers.ts';
 import { storageErrorThrownBy } from '../../support/storage-errors.ts';
 
 describe('a cache of index blocks', () => {
-  it('gives back the node that was put, to its owner alone', () => {
+  it('a cache of index blocks gives back the node that was put, to its owner alone', () => {
     const cache = new BlockCache(10);
     const [left, right] = [cache.addOwner(), cache.addOwner()];
     const node = nodeOf(3);
@@ -33,7 +33,7 @@ describe('a cache of index blocks', () => {
     expect(cache.size).toBe(3);
   });
 
-  it('drops the oldest, but gives what was used since a second chance', () => {
+  it('a cache of index blocks drops the oldest, but gives what was used since a second chance', () => {
     const cache = new BlockCache(3);
     const owner = cache.addOwner();
     for (const block of [0, 1, 2]) cache.put(owner, nodeOf(block));
@@ -42,7 +42,7 @@ describe('a cache of index blocks', () => {
     expect(held(cache, owner, 4)).toEqual([0, 2, 3]);
   });
 
-  it('gives no third chance to what was used once', () => {
+  it('a cache of index blocks gives no third chance to what was used once', () => {
     const cache = new BlockCache(2);
     const owner = cache.addOwner();
     cache.put(owner, nodeOf(0));
@@ -51,7 +51,7 @@ describe('a cache of index blocks', () => {
     expect(cache.get(owner, 0)).toBeUndefined();
   });
 
-  it('drops something even when all were used', () => {
+  it('a cache of index blocks drops something even when all were used', () => {
     const cache = new BlockCache(4);
     const owner = cache.addOwner();
     for (const block of [0, 1, 2, 3]) cache.put(owner, nodeOf(block));
@@ -61,7 +61,7 @@ describe('a cache of index blocks', () => {
     expect(cache.get(owner, 4)?.block).toBe(4);
   });
 
-  it('marks a node that is still in use as evicted, and reuses its memory', () => {
+  it('a cache of index blocks marks a node that is still in use as evicted, and reuses its memory', () => {
     const cache = new BlockCache(1);
     const owner = cache.addOwner();
     const parent = cache.put(owner, nodeOf(0));
@@ -75,7 +75,7 @@ describe('a cache of index blocks', () => {
     expect([again.node, cache.find(owner, 1)]).toEqual([undefined, undefined]);
   });
 
-  it('of no capacity holds nothing', () => {
+  it('a cache of index blocks of no capacity holds nothing', () => {
     const cache = new BlockCache(0);
     const owner = cache.addOwner();
     cache.put(owner, nodeOf(1));
@@ -84,18 +84,18 @@ describe('a cache of index blocks', () => {
   });
 
   it.each([[-1], [1.5], [Number.NaN], [Number.POSITIVE_INFINITY]])(
-    'of the capacity %d is refused',
+    'a cache of index blocks of the capacity %d is refused',
     (capacity) => {
       expect(storageErrorThrownBy(() => new BlockCache(capacity)).code).toBe('invalid-input');
     },
   );
 
-  it('of more blocks of values than it could count is refused', () => {
+  it('a cache of index blocks of more blocks of values than it could count is refused', () => {
     const make = () => new BlockCache(1, { valueCapacity: 2 ** 40 });
     expect(storageErrorThrownBy(make).code).toBe('invalid-input');
   });
 
-  it('is empty after it was cleared', () => {
+  it('a cache of index blocks is empty after it was cleared', () => {
     const cache = new BlockCache(4);
     const owner = cache.addOwner();
     cache.put(owner, nodeOf(1));
@@ -104,7 +104,7 @@ describe('a cache of index blocks', () => {
     expect(cache.get(owner, 1)).toBeUndefined();
   });
 
-  it('keeps blocks apart after millions of readers', () => {
+  it('a cache of index blocks keeps blocks apart after millions of readers', () => {
     const cache = new BlockCache(10);
     for (let index = 0; index < 2 ** 21 + 7; index += 1) cache.addOwner();
     const [left, right] = [cache.addOwner(), cache.addOwner()];

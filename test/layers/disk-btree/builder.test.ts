@@ -7,7 +7,7 @@ import { type RandomKeys, randomKeys } from '../../support/random-keys.ts';
 import { buildReferenceIndex, type ReferenceEntry } from '../../support/reference-index.ts';
 
 describe('the index of ascending keys', () => {
-  it('is the one that the format describes', () => {
+  it('the index of ascending keys is the one that the format describes', () => {
     fc.assert(
       fc.property(
         fc.record({
@@ -33,7 +33,7 @@ describe('the index of ascending keys', () => {
     expect((blocks.at(-1)?.[2] ?? 0) + 1).toBe(levels);
   });
 
-  it('of keys that share nothing has a third level above 264 leaves', () => {
+  it('the index of keys that share nothing has a third level above 264 leaves', () => {
     const entries = Array.from({ length: 264 * 290 }, (_, index) => {
       const key = Buffer.alloc(26, 0xa5);
       key.writeUInt32BE(index * 50_000);
@@ -48,13 +48,16 @@ describe('the index of ascending keys', () => {
     [26, 264],
     [18, 355],
     [4, 909],
-  ])('of %d-byte keys compresses no leaf of %d entries, but one of more', (keySize, count) => {
-    const entries = runOf(keySize, count + 1);
-    const [full] = expectSameIndex(entries.slice(0, count));
-    expect([full?.[3], full?.[4]]).toEqual([0, keySize]);
-    const [compressed] = expectSameIndex(entries);
-    expect([compressed?.[3], compressed?.[4]]).toEqual([keySize - 2, 2]);
-  });
+  ])(
+    'the index of %d-byte keys compresses no leaf of %d entries, but one of more',
+    (keySize, count) => {
+      const entries = runOf(keySize, count + 1);
+      const [full] = expectSameIndex(entries.slice(0, count));
+      expect([full?.[3], full?.[4]]).toEqual([0, keySize]);
+      const [compressed] = expectSameIndex(entries);
+      expect([compressed?.[3], compressed?.[4]]).toEqual([keySize - 2, 2]);
+    },
+  );
 
   it('never uses the last byte of a block: an entry that would fill it begins the next', () => {
     // 10 bytes are shared, so that 5 + 10 + 629 * (8 + 5) bytes would fill the block.
@@ -67,14 +70,14 @@ describe('the index of ascending keys', () => {
     expect((leaf?.[0] ?? 0) * 256 + (leaf?.[1] ?? 0)).toBe(628);
   });
 
-  it('ends a compressed leaf where a key does not share its prefix', () => {
+  it('the index of ascending keys ends a compressed leaf where a key does not share its prefix', () => {
     const low = runOf(18, 400);
     const high = runOf(18, 3).map(({ key, value }) => ({ key: withFirstByte(key, 1), value }));
     const blocks = expectSameIndex([...low, ...high]);
     expect(blocks.map((block) => (block[0] ?? 0) * 256 + (block[1] ?? 0))).toEqual([400, 3, 2]);
   });
 
-  it('with one entry is one leaf', () => {
+  it('the index of ascending keys with one entry is one leaf', () => {
     const blocks = expectSameIndex([{ key: Uint8Array.of(7), value: MAXIMUM_LEAF_VALUE }]);
     expect([...(blocks[0]?.subarray(0, 12) ?? [])]).toEqual([
       ...[0, 1], // entries
@@ -89,7 +92,7 @@ describe('the index of ascending keys', () => {
 });
 
 describe('a builder', () => {
-  it('accepts only keys above the last', () => {
+  it('an index builder accepts only keys above the last', () => {
     const builder = new DiskBtreeBuilder(2, () => 0);
     expect(builder.accepts(Uint8Array.of(0, 0))).toBe(true);
     builder.put(Uint8Array.of(1, 1), 5);
@@ -105,7 +108,7 @@ describe('a builder', () => {
     expect(builder.entryCount).toBe(1);
   });
 
-  it('takes keys where they lie among others', () => {
+  it('an index builder takes keys where they lie among others', () => {
     const keys = Uint8Array.of(9, 1, 1, 2, 0, 9);
     const blocks: Uint8Array[] = [];
     const builder = new DiskBtreeBuilder(2, (block) => blocks.push(block.slice()) - 1);
@@ -157,7 +160,7 @@ describe('a builder', () => {
     expect(builder.accepts(Uint8Array.of(last[0] ?? 0, (last[1] ?? 0) + 1))).toBe(true);
   });
 
-  it('keeps nothing of the key that it was given', () => {
+  it('an index builder keeps nothing of the key that it was given', () => {
     const builder = new DiskBtreeBuilder(1, () => 0);
     const key = Uint8Array.of(5);
     builder.put(key, 1);
@@ -165,7 +168,7 @@ describe('a builder', () => {
     expect(builder.accepts(Uint8Array.of(5))).toBe(false);
   });
 
-  it('passes on blocks that the receiver may overwrite', () => {
+  it('an index builder passes on blocks that the receiver may overwrite', () => {
     const seen: number[] = [];
     const builder = new DiskBtreeBuilder(100, (block) => {
       seen.push(block[1] ?? 0);

@@ -159,7 +159,7 @@ describe('an index is refused by a strict read, and salvaged in order, with', ()
 });
 
 describe('an index of 256 levels', () => {
-  it('is read where each node has one child', async () => {
+  it('an index of 256 levels is read where each node has one child', async () => {
     const bytes = layerBytes({
       kind: 'image',
       blobs: BLOBS.slice(0, 1),
@@ -176,7 +176,7 @@ describe('an index of 256 levels', () => {
     expect(strict.length).toBe(1);
   });
 
-  it('is refused, and salvaged at once, where every node has 300 times the same child', async () => {
+  it('an index of 256 levels is refused, and salvaged at once, where every node has 300 times the same child', async () => {
     const keys = Array.from({ length: 300 }, (_, index) => blockKey(index));
     const blocks = Array.from({ length: 256 }, (_, level) =>
       nodeBlock(
@@ -194,7 +194,7 @@ describe('an index of 256 levels', () => {
 });
 
 describe('blocks that nothing leads to', () => {
-  it('are a warning, whatever they hold', async () => {
+  it('blocks that nothing leads to are a warning, whatever they hold', async () => {
     for (const stray of [new Uint8Array(8192), new Uint8Array(8192).fill(0xff)]) {
       const { error, report } = await read({}, {}, stray);
       expect(error).toBeUndefined();
@@ -203,14 +203,14 @@ describe('blocks that nothing leads to', () => {
     }
   });
 
-  it('are not counted where damage hides the way to them', async () => {
+  it('blocks that nothing leads to are not counted where damage hides the way to them', async () => {
     const { report } = await read({ 2: { patch: { 0: [0, 0] } } });
     expect(report).toMatchObject({ ok: false, errors: 1, warnings: 0 });
   });
 });
 
 describe('a valid index with a few changes', () => {
-  it('is read consistently in every way, or refused', async () => {
+  it('a valid index with a few changes is read consistently in every way, or refused', async () => {
     await fc.assert(
       fc.asyncProperty(fc.nat(), async (seed) => {
         await readEveryWay(mutated(seed), PROBES);
@@ -221,7 +221,7 @@ describe('a valid index with a few changes', () => {
 });
 
 describe('a lookup in a changed index whose nodes have prefixes', () => {
-  it('finds what one finds that compares whole keys, entry by entry, or is refused', async () => {
+  it('a lookup in a changed index whose nodes have prefixes finds what one finds that compares whole keys, entry by entry, or is refused', async () => {
     let found = 0;
     await fc.assert(
       fc.asyncProperty(fc.nat(), async (seed) => {

@@ -36,7 +36,7 @@ function runs(source: CountingSource): [number, number][] {
 }
 
 describe('blocks in order', () => {
-  test('are read once each, more of them at a time, and none behind the root', async () => {
+  test('blocks in order are read once each, more of them at a time, and none behind the root', async () => {
     const source = countingSource(indexFile(200));
     const scan = scanOf(source, 200);
     for (let block = 0; block < 200; block += 1) expect(await numberOf(scan, block)).toBe(block);
@@ -44,7 +44,7 @@ describe('blocks in order', () => {
     expect(runs(source)).toEqual([[0, 1], [1, 2], [3, 4], [7, 8], [15, 16], [31, 32], [63, 64], [127, 64], [191, 9]]); // biome-ignore format: one line
   });
 
-  test('are read ahead from the second read on, while others are used', async () => {
+  test('blocks in order are read ahead from the second read on, while others are used', async () => {
     const source = countingSource(indexFile(60));
     const scan = scanOf(source, 60);
     await scan.load(0);
@@ -59,7 +59,7 @@ describe('blocks in order', () => {
     await scan.close();
   });
 
-  test('of which one or two are left out are still read ahead', async () => {
+  test('blocks of which one or two are left out are still read ahead', async () => {
     const source = countingSource(indexFile(60));
     const scan = scanOf(source, 60);
     for (const block of [0, 1, 2, 4, 5, 6, 9, 10, 20, 32]) {

@@ -33,7 +33,7 @@ async function lostIn(blocks: readonly Uint8Array[], maximumLeaves?: number, cut
 describe('lost leaves', () => {
   const inner = nodeBlock({ keys: [0, 3].map(blockKey), children: [0, 1] });
 
-  it('are found between blocks that are not leaves', async () => {
+  it('lost leaves are found between blocks that are not leaves', async () => {
     const garbage = new Uint8Array(BLOCK).fill(0xee);
     const blocks = [leafOf(1, 2), garbage, inner, new Uint8Array(BLOCK), leafOf(3)];
     const { leaves, damage } = await lostIn(blocks);
@@ -139,14 +139,14 @@ describe('a sweep', () => {
   const numbers = async (blocks: readonly number[], options: Partial<SweepOptions>) =>
     (await sweep(blocks, options)).map(({ block }) => block);
 
-  it('goes forwards or backwards, with zeros or without', async () => {
+  it('a sweep goes forwards or backwards, with zeros or without', async () => {
     expect(await numbers([1, 0, 2], {})).toEqual([0, 2]);
     expect(await numbers([1, 0, 2], { zeros: 'given' })).toEqual([0, 1, 2]);
     expect(await numbers([1, 0, 2], { direction: 'backwards' })).toEqual([2, 0]);
     expect(await numbers([1, 0, 2], { from: 2 })).toEqual([2]);
   });
 
-  it('gives up where the file has more zeros than it stores', async () => {
+  it('a sweep gives up where the file has more zeros than it stores', async () => {
     // 64 MiB of holes are read in any case.
     const holes = (64 * 1024 * 1024) / BLOCK;
     const sweepOf = (zeroBlocks: number, storedBlocks: number) => {
@@ -160,7 +160,7 @@ describe('a sweep', () => {
     expect(given).toMatchObject({ code: 'too-large', path: 'layer', offset: (holes + 3) * BLOCK });
   });
 
-  it('of hundreds of blocks gives each once, the last one cut', async () => {
+  it('a sweep of hundreds of blocks gives each once, the last one cut', async () => {
     const blocks = Array.from({ length: 300 }, () => 7);
     const bytes = Buffer.concat(blocks.map((value) => new Uint8Array(BLOCK).fill(value)));
     const source = bytesSource(bytes.subarray(0, -5));

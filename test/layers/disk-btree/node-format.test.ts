@@ -41,7 +41,7 @@ const INNER = blockOf([
 ]);
 
 describe('a leaf', () => {
-  it('has these bytes', () => {
+  it('a leaf has these bytes', () => {
     const values = new Uint8Array(15);
     encodeLeafValue(values, 0, 0x4001);
     encodeLeafValue(values, 5, 0x8000_0000);
@@ -61,7 +61,7 @@ describe('a leaf', () => {
     expect(Buffer.compare(block, LEAF)).toBe(0);
   });
 
-  it('is read', () => {
+  it('a leaf is read', () => {
     const node = decodedNode(LEAF, 4, 5, FILE_OFFSET);
     expect(node).toMatchObject({ block: 4, level: 0, entryCount: 3, usedSize: 31, keySize: 5 });
     expect([...node.key(1)]).toEqual([0xab, 0xcd, 0, 0, 0xff]);
@@ -70,7 +70,7 @@ describe('a leaf', () => {
     ]);
   });
 
-  it('gives its values together, with and without their last bit', () => {
+  it('a leaf gives its values together, with and without their last bit', () => {
     const node = decodedNode(LEAF, 4, 5, FILE_OFFSET);
     const values = new Float64Array(4).fill(-1);
     node.copyLeafValues({ from: 0, to: 3, shift: 0 }, values);
@@ -82,7 +82,7 @@ describe('a leaf', () => {
 });
 
 describe('an inner node', () => {
-  it('has these bytes', () => {
+  it('an inner node has these bytes', () => {
     const values = new Uint8Array(10);
     encodeChildValue(values, 0, 7);
     encodeChildValue(values, 5, 0xffff_ffff);
@@ -101,7 +101,7 @@ describe('an inner node', () => {
     expect(Buffer.compare(block, INNER)).toBe(0);
   });
 
-  it('is read', () => {
+  it('an inner node is read', () => {
     const node = decodedNode(INNER, 9, 1, FILE_OFFSET);
     expect(node).toMatchObject({ level: 2, entryCount: 2, usedSize: 17 });
     expect([node.childBlock(0), node.childBlock(1)]).toEqual([7, 0xffff_ffff]);
@@ -162,7 +162,7 @@ describe('a damaged node is refused, with the place:', () => {
 });
 
 describe('searching a node', () => {
-  it('finds what a search one by one finds', () => {
+  it('searching a node finds what a search one by one finds', () => {
     fc.assert(
       fc.property(
         fc.uniqueArray(fc.integer({ min: 0, max: 0xffff }), { minLength: 1, maxLength: 40 }),
@@ -200,7 +200,7 @@ describe('searching a node', () => {
 describe('the keys of a node', () => {
   const KEY = fc.uint8Array({ minLength: 12, maxLength: 12 });
 
-  it('are seen by words as they are byte by byte, wherever the prefix ends', () => {
+  it('the keys of a node are seen by words as they are byte by byte, wherever the prefix ends', () => {
     fc.assert(
       fc.property(
         fc.array(KEY, { minLength: 1, maxLength: 20 }),

@@ -18,7 +18,7 @@ import { randomKeys } from '../../support/random-keys.ts';
 const START_BLOCK = 3;
 
 describe('an index', () => {
-  it('finds and walks what was put', async () => {
+  it('an index finds and walks what was put', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.record({
@@ -46,7 +46,7 @@ describe('an index', () => {
     );
   });
 
-  it('of four levels gives every key', async () => {
+  it('an index of four levels gives every key', async () => {
     const keys = randomKeys({ seed: 5, keySize: 255, count: 31_000, busyBytes: 255 });
     const reader = readerOf(keys, undefined);
     const blocks = await drain(reader.blocks());
@@ -59,7 +59,7 @@ describe('an index', () => {
     }
   });
 
-  it('has every block in its list, the root last', async () => {
+  it('an index has every block in its list, the root last', async () => {
     const keys = randomKeys({ seed: 6, keySize: 26, count: 3000, busyBytes: 3 });
     const reader = readerOf(keys, undefined);
     const blocks = await drain(reader.blocks());

@@ -94,7 +94,7 @@ describe('an ephemeral layer', () => {
     ]);
   });
 
-  it('keeps the order of unawaited puts', async () => {
+  it('an ephemeral layer keeps the order of unawaited puts', async () => {
     await using layer = await createLayer(temporaryDirectory(), 16);
     const key = blockKey(1);
     for (let index = 0; index < 500; index += 1) {
@@ -105,7 +105,7 @@ describe('an ephemeral layer', () => {
     expect((await layer.get(key))?.bytes).toEqual(Uint8Array.of(499 & 0xff, 499 >> 8));
   });
 
-  it('takes a whole batch in any order or nothing of it', async () => {
+  it('an ephemeral layer takes a whole batch in any order or nothing of it', async () => {
     await using layer = await createLayer(temporaryDirectory(), 32);
     const keys = Buffer.concat([blockKey(7), blockKey(3), blockKey(5)]);
     const batch = {
@@ -166,7 +166,7 @@ describe('an ephemeral layer', () => {
     expect((await layer.get(blockKey(99)))?.bytes).toEqual(Uint8Array.of(1, 2, 3));
   });
 
-  it('tells by a second write-out what the first one has done', async () => {
+  it('an ephemeral layer tells by a second write-out what the first one has done', async () => {
     const directory = temporaryDirectory();
     await using layer = await createLayer(directory);
     await layer.putSerialized(blockKey(1), START_LSN, Uint8Array.of(1), true);
@@ -197,7 +197,7 @@ describe('an ephemeral layer', () => {
     expect(readdirSync(directory).sort()).toEqual([name, `${name}-v1-00000001`].sort());
   });
 
-  it('can be written out again after that has failed', async () => {
+  it('an ephemeral layer can be written out again after that has failed', async () => {
     const disk = memoryDisk();
     const { openFiles, fileSystem } = disk;
     await using layer = await EphemeralLayer.create({
@@ -222,7 +222,7 @@ describe('an ephemeral layer', () => {
     await layer.writeDelta({ directory: '/elsewhere' });
   });
 
-  it('is not frozen once it is aborted, or a write of it has failed', async () => {
+  it('an ephemeral layer is not frozen once it is aborted, or a write of it has failed', async () => {
     for (const code of ['aborted', 'io']) {
       const { fileSystem, openFiles } = memoryDisk();
       const abort = new AbortController();
@@ -238,7 +238,7 @@ describe('an ephemeral layer', () => {
     }
   });
 
-  it('refuses what no delta layer can hold', async () => {
+  it('an ephemeral layer refuses what no delta layer can hold', async () => {
     await using layer = await createLayer(temporaryDirectory());
     const put = (key: Key, lsn: bigint) => () => layer.putSerialized(key, lsn, key, true);
     expect(put(blockKey(1), START_LSN - 1n)).toThrowError(outOfRange());
@@ -252,7 +252,7 @@ describe('an ephemeral layer', () => {
     expect(put(blockKey(2), START_LSN)).toThrowError(expect.objectContaining({ code: 'closed' }));
   });
 
-  it('refuses to write out before it is frozen, without entries, and after it is closed', async () => {
+  it('an ephemeral layer refuses to write out before it is frozen, without entries, and after it is closed', async () => {
     const layer = await createLayer(temporaryDirectory());
     await expect(layer.writeDelta()).rejects.toMatchObject({ code: 'closed' });
     await layer.freeze(END_LSN);
@@ -284,7 +284,7 @@ describe('an ephemeral layer', () => {
     },
   );
 
-  it('freezes with all puts in it, those that came while it waited for others included', async () => {
+  it('an ephemeral layer freezes with all puts in it, those that came while it waited for others included', async () => {
     await using layer = await createLayer(temporaryDirectory(), 16);
     const put = (lsn: bigint): void | Promise<void> =>
       layer.putSerialized(blockKey(1), lsn, new Uint8Array(100), true);
@@ -322,7 +322,7 @@ describe('an ephemeral layer', () => {
     await Promise.all(reads);
   });
 
-  it('takes 32 GiB, refuses the value behind them, and can be frozen then', async () => {
+  it('an ephemeral layer takes 32 GiB, refuses the value behind them, and can be frozen then', async () => {
     await using layer = await EphemeralLayer.create({
       ...{ directory: temporaryDirectory(), ...IDS, startLsn: START_LSN },
       openFiles: new OpenFiles({ fileSystem: forgetful }),

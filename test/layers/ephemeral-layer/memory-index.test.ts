@@ -40,7 +40,7 @@ describe.each([
   ['in order', IN_ORDER],
   ['in the order of their LSNs', IN_ORDER_OF_LSNS],
 ])('rows that come %s', (_, order) => {
-  it('are sorted by key and LSN, the last one of each', () => {
+  it('rows in a memory index are sorted by key and LSN, the last one of each', () => {
     fc.assert(
       fc.property(order, (some) => {
         const index = indexOf(some);
@@ -55,7 +55,7 @@ describe.each([
     );
   });
 
-  it('are found by key and LSN while others are added, and the older ones behind them', () => {
+  it('rows in a memory index are found by key and LSN while others are added, and the older ones behind them', () => {
     fc.assert(
       fc.property(order, (some) => {
         const index = new MemoryIndex();

@@ -31,19 +31,19 @@ function putAny(writer: ImageLayerWriter, block: number): void | Promise<void> {
 }
 
 describe('a layer that threads compress', () => {
-  test('is the same as one that this thread does, byte for byte', async () => {
+  test('a layer that threads compress is the same as one that this thread does, byte for byte', async () => {
     const here = await write({ compressionPool: HERE });
     const there = await write({ compressionPool: pool() });
     expect(Buffer.compare(there, here)).toBe(0);
   });
 
-  test('is the same, when the threads become ready while it is written', async () => {
+  test('a layer that threads compress is the same, when the threads become ready while it is written', async () => {
     const here = await write({ compressionPool: HERE });
     const there = await write({ compressionPool: newPool() });
     expect(Buffer.compare(there, here)).toBe(0);
   });
 
-  test('is the same, when puts are not awaited, and their bytes change right after', async () => {
+  test('a layer that threads compress is the same, when puts are not awaited, and their bytes change right after', async () => {
     const put: Put = (writer, block) => {
       const page = bytesOf(8192, block);
       void writer.put(blockKey(block), page);
@@ -55,13 +55,13 @@ describe('a layer that threads compress', () => {
     expect(Buffer.compare(there, here)).toBe(0);
   });
 
-  test('is the same when several are written side by side', async () => {
+  test('a layer that threads compress is the same when several are written side by side', async () => {
     const here = await write({ compressionPool: HERE });
     const all = await Promise.all([1, 2, 3].map(() => write({ compressionPool: pool() })));
     expect(all.map((there) => Buffer.compare(there, here))).toEqual([0, 0, 0]);
   });
 
-  test('and is abandoned half-way leaves nothing, and the threads to others', async () => {
+  test('a layer that threads compress and is abandoned half-way leaves nothing, and the threads to others', async () => {
     const disk = memoryDisk();
     const options = imageOptions(disk, { compression: ZSTD, compressionPool: pool() });
     const writer = await ImageLayerWriter.create(options);
@@ -73,7 +73,7 @@ describe('a layer that threads compress', () => {
     expect(Buffer.compare(there, await write({ compressionPool: HERE }))).toBe(0);
   });
 
-  test('and is aborted half-way rejects, and leaves nothing', async () => {
+  test('a layer that threads compress and is aborted half-way rejects, and leaves nothing', async () => {
     const disk = memoryDisk();
     const controller = new AbortController();
     const { signal } = controller;
@@ -87,7 +87,7 @@ describe('a layer that threads compress', () => {
     expect(disk.fileSystem.openCount).toBe(0);
   });
 
-  test('rejects when the pool is closed under it, and leaves nothing', async () => {
+  test('a layer that threads compress rejects when the pool is closed under it, and leaves nothing', async () => {
     const disk = memoryDisk();
     const closing = newPool();
     const options = imageOptions(disk, { compression: ZSTD, compressionPool: closing });
@@ -100,7 +100,7 @@ describe('a layer that threads compress', () => {
     expect(disk.fileSystem.openCount).toBe(0);
   });
 
-  test('makes awaited puts wait instead of collecting all images', async () => {
+  test('a layer that threads compress makes awaited puts wait instead of collecting all images', async () => {
     const disk = memoryDisk();
     const options = imageOptions(disk, { compression: ZSTD, compressionPool: pool() });
     await using writer = await ImageLayerWriter.create(options);

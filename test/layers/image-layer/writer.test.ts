@@ -28,26 +28,32 @@ import {
 } from '../../support/layers.ts';
 
 describe('an image layer', () => {
-  it.each(COMPRESSIONS)('gives what was put with $kind $level', async (compression) => {
-    await fc.assert(
-      fc.asyncProperty(
-        imageModels(),
-        fc.nat(),
-        fc.constantFrom(...BUFFER_SIZES),
-        async (model, seed, bufferSize) => {
-          const disk = memoryDisk();
-          const { path } = await writeImage(disk, model, { compression, bufferSize });
-          const { openFiles } = disk;
-          await using reader = await ImageLayerReader.open(path, { openFiles });
-          await expectSameLayer(reader, model, seed);
-          expect(await verifyLayer(path, { openFiles })).toMatchObject({ ok: true, findings: [] });
-        },
-      ),
-      { numRuns: compression.kind === 'none' ? 30 : 12 },
-    );
-  });
+  it.each(COMPRESSIONS)(
+    'an image layer gives what was put with $kind $level',
+    async (compression) => {
+      await fc.assert(
+        fc.asyncProperty(
+          imageModels(),
+          fc.nat(),
+          fc.constantFrom(...BUFFER_SIZES),
+          async (model, seed, bufferSize) => {
+            const disk = memoryDisk();
+            const { path } = await writeImage(disk, model, { compression, bufferSize });
+            const { openFiles } = disk;
+            await using reader = await ImageLayerReader.open(path, { openFiles });
+            await expectSameLayer(reader, model, seed);
+            expect(await verifyLayer(path, { openFiles })).toMatchObject({
+              ok: true,
+              findings: [],
+            });
+          },
+        ),
+        { numRuns: compression.kind === 'none' ? 30 : 12 },
+      );
+    },
+  );
 
-  it('is the same file, whichever way the images are put', async () => {
+  it('an image layer is the same file, whichever way the images are put', async () => {
     await fc.assert(
       fc.asyncProperty(
         imageModels(),
@@ -92,7 +98,7 @@ describe('an image layer', () => {
     );
   });
 
-  it('compresses what gets smaller, from 128 bytes on', async () => {
+  it('an image layer compresses what gets smaller, from 128 bytes on', async () => {
     const images = [new Uint8Array(127), new Uint8Array(128), noise(128, 1), new Uint8Array(8192)];
     const model = images.map((bytes, block) => ({
       key: blockKey(block),

@@ -96,7 +96,7 @@ it.each([-8000, 9000])(
 );
 
 describe('a get', () => {
-  it.each([2, 6])('of a blob that reaches into the next is refused', async (index) => {
+  it.each([2, 6])('a get of a blob that reaches into the next is refused', async (index) => {
     const bytes = damagedLayer({ lengths: { [index]: 3 } });
     const reader = await openLayer(bytesSource(bytes), { blockCache: null });
     const refused = { code: 'corrupt', offset: OFFSETS[index] };
@@ -108,7 +108,7 @@ describe('a get', () => {
     }
   });
 
-  it('succeeds although a later entry points before it', async () => {
+  it('a get succeeds although a later entry points before it', async () => {
     const bytes = damagedLayer({ offsets: { 4: -30 } });
     const reader = await openLayer(bytesSource(bytes), { blockCache: null });
     expect((await reader.get(blockKey(3)))?.bytes).toEqual(noise(10, 3));
@@ -117,7 +117,7 @@ describe('a get', () => {
 });
 
 describe('offsets that go back and forth', () => {
-  it('do not make a scan read the values again and again', async () => {
+  it('offsets that go back and forth do not make a scan read the values again and again', async () => {
     const count = 3000;
     const valuesSize = 3 * 1024 * 1024;
     const keys = Array.from({ length: count }, (_, index) => blockKey(index));

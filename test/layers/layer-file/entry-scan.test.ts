@@ -66,7 +66,7 @@ const WAYS: readonly [
 ];
 
 describe.each(WAYS)('a scan by %s', (_, scan) => {
-  it('of all entries begins to read values before it knows the index', async () => {
+  it('a scan of all entries begins to read values before it knows the index', async () => {
     const { opened, open } = gate();
     const { source, reader } = await watched(LAYER, { index: () => opened });
     const items = scan(reader);
@@ -88,13 +88,13 @@ describe.each(WAYS)('a scan by %s', (_, scan) => {
     expect(source.begun.filter((offset) => offset < BLOCK + 2 * PIECE)).toEqual([]);
   });
 
-  it('has nothing in flight once it was given up', async () => {
+  it('a scan has nothing in flight once it was given up', async () => {
     const { source, reader } = await watched(LAYER);
     for await (const _item of scan(reader)) break;
     expect(source.inFlight).toBe(0);
   });
 
-  it('has nothing in flight once it was aborted', async () => {
+  it('a scan has nothing in flight once it was aborted', async () => {
     const { source, reader } = await watched(LAYER);
     const aborted = drain(scan(reader, { signal: AbortSignal.abort() }));
     expect((await storageErrorOf(aborted)).code).toBe('aborted');

@@ -128,7 +128,7 @@ describe.each(WRITES)('writing %s', (_, write) => {
     }
   });
 
-  it('with a disk that fails from one operation on', async () => {
+  it('writing to a disk that fails from one operation on is a typed error, and leaves nothing', async () => {
     const { bytes, operations } = await cleanRun(write);
     for (const [index, failing] of operations.entries()) {
       const disk = memoryDisk();
@@ -139,7 +139,7 @@ describe.each(WRITES)('writing %s', (_, write) => {
     }
   });
 
-  it('with short writes is the same file', async () => {
+  it('writing with short writes makes the same file', async () => {
     const { bytes } = await cleanRun(write);
     const disk = memoryDisk();
     const shorten = ({ kind, index }: FileSystemOperation): FaultAction | undefined =>
@@ -149,7 +149,7 @@ describe.each(WRITES)('writing %s', (_, write) => {
     expect(isStorageError(result)).toBe(false);
   });
 
-  it('with a disk that takes no bytes, but gives no error', async () => {
+  it('writing to a disk that takes no bytes, but gives no error, is an error', async () => {
     const { bytes } = await cleanRun(write);
     const disk = memoryDisk();
     const result = await run(write, disk, ({ kind }) =>
@@ -161,7 +161,7 @@ describe.each(WRITES)('writing %s', (_, write) => {
 });
 
 describe('reading from a failing disk', () => {
-  it('gives a typed error at each operation, and no file is left open', async () => {
+  it('reading from a failing disk gives a typed error at each operation, and no file is left open', async () => {
     for (const [, write] of WRITES) {
       const { bytes, path } = await cleanRun(write);
       const disk = memoryDisk();
@@ -184,7 +184,7 @@ describe('reading from a failing disk', () => {
     }
   });
 
-  it('with short reads gives the same', async () => {
+  it('reading from a failing disk with short reads gives the same', async () => {
     for (const [, write] of WRITES) {
       const { bytes, path } = await cleanRun(write);
       const disk = memoryDisk();
@@ -196,7 +196,7 @@ describe('reading from a failing disk', () => {
     }
   });
 
-  it('is no damage: salvaging and verifying reject', async () => {
+  it('reading from a failing disk is no damage: salvaging and verifying reject', async () => {
     const [, write] = WRITES[0] ?? ['', () => Promise.reject(new Error('no writes'))];
     const { bytes, path } = await cleanRun(write);
     for (const offset of [8192, bytes.length - 8192]) {

@@ -10,7 +10,7 @@ import { blockKey } from '../../support/layers.ts';
 import { storageErrorOf } from '../../support/storage-errors.ts';
 
 describe.each(goldenLayers())('$manifest.case', ({ path, manifest }) => {
-  test('is covered by ranges that follow each other without gaps', async () => {
+  test('a golden file is covered by ranges that follow each other without gaps', async () => {
     const bytes = readFileSync(path);
     const { ranges, error } = await listed(bytes);
     expect(error).toBeUndefined();
@@ -18,13 +18,13 @@ describe.each(goldenLayers())('$manifest.case', ({ path, manifest }) => {
     expect(ranges.filter((range) => range.error !== undefined)).toEqual([]);
   });
 
-  test('has a blob header for each entry, at its offset', async () => {
+  test('a golden file has a blob header for each entry, at its offset', async () => {
     const { ranges } = await listed(readFileSync(path));
     const headers = ranges.filter(({ what }) => what === 'blob header');
     expect(headers.map(({ offset }) => offset)).toEqual(manifest.dump.map(({ off }) => off));
   });
 
-  test('has a node header for each block of the index', async () => {
+  test('a golden file has a node header for each block of the index', async () => {
     const { ranges } = await listed(readFileSync(path));
     const blocks = ranges.filter(({ what }) => what === 'node header').map(({ block }) => block);
     expect(blocks).toEqual([...Array(manifest.index.blocks).keys()]);
@@ -32,7 +32,7 @@ describe.each(goldenLayers())('$manifest.case', ({ path, manifest }) => {
 });
 
 describe.each(corruptFiles())('$id: $wrong', ({ path }) => {
-  test('is covered as a whole, or its summary is refused', async () => {
+  test('a damaged file is covered as a whole, or its summary is refused', async () => {
     const bytes = readFileSync(path);
     const { ranges, error } = await listed(bytes);
     if (ranges.length === 0) expect(isStorageError(error)).toBe(true);
@@ -52,7 +52,7 @@ function threeValues(change: (bytes: Buffer) => void = () => {}): Buffer {
 }
 
 describe('an image layer of three values', () => {
-  test('is listed field by field', async () => {
+  test('an image layer of three values is listed field by field', async () => {
     const { ranges } = await listed(threeValues());
     expect(ranges.map(({ offset, length, what }) => [offset, length, what])).toEqual([
       [0, 2, 'magic'],
@@ -79,7 +79,7 @@ describe('an image layer of three values', () => {
     ]);
   });
 
-  test('with a reserved blob header keeps the values around it', async () => {
+  test('an image layer of three values with a reserved blob header keeps the values around it', async () => {
     const bytes = threeValues((changed) => {
       changed[8194] = 0xa0;
     });
@@ -96,7 +96,7 @@ describe('an image layer of three values', () => {
     ]);
   });
 
-  test('with a last value that is longer than the values shows that value as damaged', async () => {
+  test('an image layer of three values with a last value that is longer than the values shows that value as damaged', async () => {
     const { ranges } = await listed(
       threeValues((changed) => {
         changed.set([0x80, 0x00, 0x20, 0x00], 8197);
@@ -109,7 +109,7 @@ describe('an image layer of three values', () => {
     });
   });
 
-  test('with a leaf that does not decode shows its values as bytes without an index entry', async () => {
+  test('an image layer of three values with a leaf that does not decode shows its values as bytes without an index entry', async () => {
     const bytes = threeValues((changed) => changed.fill(0, 16384));
     const { ranges } = await listed(bytes);
     expectCovered(ranges, bytes.length);
@@ -119,7 +119,7 @@ describe('an image layer of three values', () => {
     ]);
   });
 
-  test('with blob headers that follow each other and do not decode shows them as one range', async () => {
+  test('an image layer of three values with blob headers that follow each other and do not decode shows them as one range', async () => {
     const keys = [1, 2, 3].map(blockKey);
     const blocks = [nodeBlock({ keys, values: [8192, 8193, 8194] })];
     const blobs = [Uint8Array.of(0xa0, 0xa0, 0x01, 0x07)];
@@ -131,7 +131,7 @@ describe('an image layer of three values', () => {
     ]);
   });
 
-  test('with an index that starts at the values is listed without one, and then refused', async () => {
+  test('an image layer of three values with an index that starts at the values is listed without one, and then refused', async () => {
     const bytes = threeValues((changed) => changed.writeUInt32BE(1, 80));
     const { ranges, error } = await listed(bytes);
     expectCovered(ranges, bytes.length);
@@ -139,7 +139,7 @@ describe('an image layer of three values', () => {
     expect(error).toMatchObject({ code: 'out-of-range' });
   });
 
-  test('with bytes in its padding says that they are not zeros', async () => {
+  test('an image layer of three values with bytes in its padding says that they are not zeros', async () => {
     const { ranges } = await listed(
       threeValues((changed) => {
         changed[9000] = 1;

@@ -16,7 +16,7 @@ import { temporaryDirectory } from '../../support/temporary-directory.ts';
 const ENTRY_COUNT = 292 * 64 * 4 + 1000;
 
 describe('an index that does not stay in memory', () => {
-  it('gives the same file as one that does, and its scratch file is gone', async () => {
+  it('an index that does not stay in memory gives the same file as one that does, and its scratch file is gone', async () => {
     const directories = [temporaryDirectory(), temporaryDirectory()];
     const sums = [];
     for (const [round, directory] of directories.entries()) {
@@ -55,7 +55,7 @@ describe('an index that does not stay in memory', () => {
     expect(fileSystem.openCount).toBe(0);
   });
 
-  it('takes no more memory the more blocks there are', async () => {
+  it('an index that does not stay in memory takes no more memory the more blocks there are', async () => {
     const path = join(temporaryDirectory(), 'scratch');
     const createScratch = () => TemporaryFile.create(path, { durability: 'scratch' });
     const store = new IndexStore({ createScratch, memoryLimit: MIB });

@@ -57,7 +57,7 @@ async function outcomes(
 }
 
 describe('items one by one', () => {
-  it('are those that a generator yields, whichever of next, return and throw is called', async () => {
+  it('items one by one are those that a generator yields, whichever of next, return and throw is called', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.array(fc.nat(), { maxLength: 3 }), { maxLength: 4 }),

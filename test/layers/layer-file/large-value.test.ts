@@ -48,7 +48,7 @@ function auxFiles(): fc.Arbitrary<Uint8Array> {
 }
 
 describe('an auxiliary file in pieces', () => {
-  it('is what it is as a whole, whatever is wrong with it and wherever it is cut', async () => {
+  it('an auxiliary file in pieces is what it is as a whole, whatever is wrong with it and wherever it is cut', async () => {
     await fc.assert(
       fc.asyncProperty(
         auxFiles(),
@@ -74,7 +74,7 @@ describe('an auxiliary file in pieces', () => {
     );
   });
 
-  it('is not held, neither its content nor its path', async () => {
+  it('an auxiliary file in pieces is not held, neither its content nor its path', async () => {
     const content = new Uint8Array(64 * MEBIBYTE);
     const path = 'é'.repeat(32 * MEBIBYTE);
     for (const file of [

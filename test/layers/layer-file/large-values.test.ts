@@ -43,7 +43,7 @@ const DELTA = await writeDelta(
 );
 
 describe('a large value', () => {
-  it('is streamed as it is read whole', async () => {
+  it('a large value is streamed as it is read whole', async () => {
     const reader = await DeltaLayerReader.open(bytesSource(DELTA.bytes));
     let large = 0;
     for await (const item of reader.salvageStreamed()) {
@@ -67,7 +67,7 @@ describe('a large value', () => {
     expect(large).toBeGreaterThanOrEqual(VALUES.length);
   });
 
-  it('verifies', async () => {
+  it('a large value verifies', async () => {
     expect(await verifyLayer(bytesSource(DELTA.bytes))).toMatchObject({
       ok: true,
       findings: [],
@@ -75,7 +75,7 @@ describe('a large value', () => {
     });
   });
 
-  it('is a warning where the index says otherwise about it', async () => {
+  it('a large value is a warning where the index says otherwise about it', async () => {
     const bytes = DELTA.bytes.slice();
     const node = bytes.length - 8192;
     // The values of the leaf lie behind its 11 keys of 26 bytes.

@@ -30,7 +30,7 @@ import { temporaryDirectory } from '../../support/temporary-directory.ts';
 type Reader = DeltaLayerReader | ImageLayerReader;
 
 describe('a layer is the same', () => {
-  it('from a path, bytes, a handle and a source that reads little at a time', async () => {
+  it('a layer is the same from a path, bytes, a handle and a source that reads little at a time', async () => {
     for (const { bytes, finished } of [DELTA, IMAGES]) {
       const path = join(temporaryDirectory(), finished.name);
       writeFileSync(path, bytes);
@@ -68,7 +68,7 @@ describe('a layer is the same', () => {
 });
 
 describe('a file that is cut while it is read', () => {
-  it('is truncated, in values and index alike', async () => {
+  it('a file that is cut while it is read is truncated, in values and index alike', async () => {
     for (const length of [8192, 9000, DELTA.bytes.length - 8192, DELTA.bytes.length - 1]) {
       const path = join(temporaryDirectory(), 'layer');
       writeFileSync(path, DELTA.bytes);
@@ -84,7 +84,7 @@ describe('a file that is cut while it is read', () => {
     }
   });
 
-  it('is salvaged as far as it goes, with an error for the rest', async () => {
+  it('a file that is cut while it is read is salvaged as far as it goes, with an error for the rest', async () => {
     const path = join(temporaryDirectory(), 'layer');
     writeFileSync(path, DELTA.bytes);
     await using reader = await openLayer(path);
@@ -164,7 +164,7 @@ it('a damaged value that is in the cache is reported with its key, as when it wa
 });
 
 describe('a layer that is read synchronously', () => {
-  it('returns what asynchronous reads return', async () => {
+  it('a layer that is read synchronously returns what asynchronous reads return', async () => {
     const path = join(temporaryDirectory(), 'layer');
     writeFileSync(path, DELTA.bytes);
     await using waiting = await openLayer(path);
@@ -176,7 +176,7 @@ describe('a layer that is read synchronously', () => {
     }
   });
 
-  it('refuses without the option, once it is closed, and where the file ends early', async () => {
+  it('a layer that is read synchronously refuses without the option, once it is closed, and where the file ends early', async () => {
     const path = join(temporaryDirectory(), 'layer');
     writeFileSync(path, DELTA.bytes);
     await using waiting = await openLayer(path, { blockCache: null });

@@ -73,7 +73,7 @@ function around(
 }
 
 describe.each(KINDS)('the writer of $name layer', ({ create }) => {
-  it('has one temporary file, and then one layer', async () => {
+  it('the writer of a layer has one temporary file, and then one layer', async () => {
     const disk = memoryDisk();
     await using writer = await create(disk);
     await writer.put(1);
@@ -85,14 +85,14 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expect(disk.fileSystem.openCount).toBe(0);
   });
 
-  it('carries the generation in its name', async () => {
+  it('the writer of a layer carries the generation in its name', async () => {
     const disk = memoryDisk();
     await using writer = await create(disk, { generation: '0000ABCD' });
     await writer.put(1);
     expect((await writer.finish()).name).toMatch(/-v1-0000abcd$/);
   });
 
-  it('refuses to finish without entries, and leaves nothing', async () => {
+  it('the writer of a layer refuses to finish without entries, and leaves nothing', async () => {
     const disk = memoryDisk();
     await using writer = await create(disk);
     expect(await storageErrorOf(writer.finish())).toMatchObject({
@@ -122,7 +122,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expect(disk.fileSystem.openCount).toBe(0);
   });
 
-  it('tells by the error of a second finish what the first one has done', async () => {
+  it('the writer of a layer tells by the error of a second finish what the first one has done', async () => {
     const disk = memoryDisk();
     await using writer = await create(disk);
     await writer.put(1);
@@ -152,7 +152,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
       expect(error).toMatchObject({ code: 'closed', outcome });
   });
 
-  it('takes no put once it is called to finish, and tells the abort where nothing was put', async () => {
+  it('the writer of a layer takes no put once it is called to finish, and tells the abort where nothing was put', async () => {
     const disk = memoryDisk();
     const abort = new AbortController();
     await using writer = await create(disk, { signal: abort.signal });
@@ -164,7 +164,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expectNothing(disk);
   });
 
-  it('is abandoned by an error in the block that uses it', async () => {
+  it('the writer of a layer is abandoned by an error in the block that uses it', async () => {
     const disk = memoryDisk();
     const use = async () => {
       await using writer = await create(disk, { bufferSize: 64 });
@@ -175,7 +175,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expectNothing(disk);
   });
 
-  it('refuses a taken name on creation', async () => {
+  it('the writer of a layer refuses a taken name on creation', async () => {
     const disk = memoryDisk();
     const first = await create(disk);
     await first.put(1);
@@ -205,7 +205,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     },
   );
 
-  it('has a rival: one of two wins whole, the other finds the name taken', async () => {
+  it('the writer of a layer has a rival: one of two wins whole, the other finds the name taken', async () => {
     for (const delay of [0, 1, 3, 10]) {
       const disk = memoryDisk();
       const writers = await Promise.all([create(disk), create(disk)]);
@@ -229,7 +229,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     }
   });
 
-  it('has a temporary name of its own beside another writer of the layer', async () => {
+  it('the writer of a layer has a temporary name of its own beside another writer of the layer', async () => {
     const disk = memoryDisk();
     const other = await create(disk);
     const [temporary = ''] = namesOn(disk);
@@ -241,7 +241,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     await other.abandon();
   });
 
-  it('finishes where somebody has removed its temporary name once the layer has its own', async () => {
+  it('the writer of a layer finishes where somebody has removed its temporary name once the layer has its own', async () => {
     const disk = memoryDisk();
     await using writer = await create(disk);
     await writer.put(1);
@@ -256,7 +256,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expect(disk.fileSystem.crash(loseEverything).paths()).toContain(`${DIRECTORY}/${name}`);
   });
 
-  it('is told, and has changed nothing, where its temporary file was removed before', async () => {
+  it('the writer of a layer is told, and has changed nothing, where its temporary file was removed before', async () => {
     const disk = memoryDisk();
     await using writer = await create(disk);
     await writer.put(1);
@@ -269,7 +269,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expect(namesOn(disk)).toEqual([]);
   });
 
-  it('is aborted at any point by its signal, with nothing left', async () => {
+  it('the writer of a layer is aborted at any point by its signal, with nothing left', async () => {
     for (let seed = 0; seed < 25; seed += 1) {
       const disk = memoryDisk();
       const controller = new AbortController();
@@ -304,7 +304,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     expectNothing(disk);
   });
 
-  it('takes no put while it finishes, and finishes once', async () => {
+  it('the writer of a layer takes no put while it finishes, and finishes once', async () => {
     for (let turns = 0; turns < 12; turns += 1) {
       const disk = memoryDisk();
       await using writer = await create(disk, { bufferSize: 300 });

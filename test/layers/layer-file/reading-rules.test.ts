@@ -22,7 +22,7 @@ import { storageErrorOf } from '../../support/storage-errors.ts';
 type Reader = DeltaLayerReader | ImageLayerReader;
 
 describe('limits', () => {
-  it('of a blob hold for plain and compressed contents, whichever way they are read', async () => {
+  it('the limit of a blob holds for plain and compressed contents, whichever way they are read', async () => {
     const layers: [Uint8Array, number, number][] = [
       [(await writeImages([{ key: blockKey(1), image: noise(400, 1) }])).bytes, 400, 1],
       [
@@ -60,7 +60,7 @@ describe('limits', () => {
     }
   });
 
-  it('of the window hold', async () => {
+  it('the limit of the window holds', async () => {
     const reader = await openLayer(bytesSource(IMAGES.bytes), { maximumWindowSize: 1024 });
     expect((await storageErrorOf(reader.get(blockKey(0)))).code).toBe('too-large');
     expect((await reader.get(blockKey(1)))?.compressed).toBe(false);
@@ -75,19 +75,22 @@ describe('of the LSNs that are wanted, the first is there and the last is not', 
     ['keys', (layer) => layer.keys({ lsnRange })],
     ['keys in reverse', (layer) => layer.keys({ lsnRange, reverse: true })],
   ];
-  it.each(ways)('in %s', async (_, read) => {
-    const layer = await openLayer(bytesSource(DELTA.bytes));
-    const lsns = (await drain(read(layer))).map(({ lsn }) => lsn);
-    expect(lsns).toEqual(new Array(COUNT / 3).fill(lsnRange.start));
-  });
+  it.each(ways)(
+    'the first of the wanted LSNs is there, and the last is not, in %s',
+    async (_, read) => {
+      const layer = await openLayer(bytesSource(DELTA.bytes));
+      const lsns = (await drain(read(layer))).map(({ lsn }) => lsn);
+      expect(lsns).toEqual(new Array(COUNT / 3).fill(lsnRange.start));
+    },
+  );
 
-  it('in versions of a key', async () => {
+  it('the first of the wanted LSNs is there, and the last is not, in versions of a key', async () => {
     const layer = await openLayer(bytesSource(DELTA.bytes));
     const versions = await drain(layer.versions(blockKey(0), lsnRange));
     expect(versions.map(({ lsn }) => lsn)).toEqual([lsnRange.start]);
   });
 
-  it('in what is salvaged', async () => {
+  it('the first of the wanted LSNs is there, and the last is not, in what is salvaged', async () => {
     const layer = await openLayer(bytesSource(DELTA.bytes));
     const items = await drain(layer.salvage({ lsnRange }));
     expect(items.map((item) => item.kind === 'entry' && item.entry.lsn)).toEqual(
@@ -134,7 +137,7 @@ describe('arguments', () => {
     }
   });
 
-  it('may change while they are used, and are never changed', async () => {
+  it('arguments may change while they are used, and are never changed', async () => {
     const image = await openLayer(bytesSource(IMAGES.bytes), { blockCache: null });
     for (const layer of [await reader(), image]) {
       const key = Buffer.alloc(18);
@@ -157,14 +160,14 @@ describe('arguments', () => {
     }
   });
 
-  it('of all LSNs, the last one included, give everything', async () => {
+  it('arguments of all LSNs, the last one included, give everything', async () => {
     const lsnRange = { start: 0n, end: MAXIMUM_LSN + 1n };
     const layer = await reader();
     expect((await drain(layer.keys({ lsnRange }))).length).toBe(COUNT);
     expect((await drain(layer.versions(blockKey(0), lsnRange))).length).toBe(3);
   });
 
-  it('of an empty or reversed range give nothing', async () => {
+  it('arguments of an empty or reversed range give nothing', async () => {
     const layer = await reader();
     for (const range of [
       { keyRange: { start: blockKey(5), end: blockKey(5) } },
@@ -181,7 +184,7 @@ describe('arguments', () => {
 });
 
 describe('a signal', () => {
-  it('ends every scan', async () => {
+  it('a signal ends every scan', async () => {
     const reader = await openLayer(bytesSource(DELTA.bytes));
     const signal = AbortSignal.abort();
     for (const scan of [
@@ -196,7 +199,7 @@ describe('a signal', () => {
     }
   });
 
-  it('ends a scan that is under way', async () => {
+  it('a signal ends a scan that is under way', async () => {
     const reader = await openLayer(bytesSource(DELTA.bytes));
     for (const reverse of [false, true]) {
       const controller = new AbortController();
@@ -242,7 +245,7 @@ describe('a reader that is closed', () => {
     expect((await storageErrorOf(read(inMemory))).code).toBe('closed');
   });
 
-  it('ends a scan that is under way, without a word of damage', async () => {
+  it('a reader that is closed ends a scan that is under way, without a word of damage', async () => {
     const path = join(DIRECTORY, DELTA.finished.name);
     const { openFiles } = diskWith(path, DELTA.bytes);
     for (const scan of ['entries', 'keys', 'salvage', 'indexBlocks'] as const) {

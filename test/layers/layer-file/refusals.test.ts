@@ -76,21 +76,24 @@ const REFUSED_BLOBS: readonly [string, Uint8Array, StorageErrorCode][] = [
 ];
 
 describe('a put into a delta layer is refused:', () => {
-  it.each(REFUSED_DELTA_PUTS)('$what', async ({ key, lsn, code }) => {
-    const disk = memoryDisk();
-    await using writer = await deltaWriter(disk);
-    await writer.putSerialized(blockKey(500), 0x1800n, BYTES, true);
-    const { estimatedSize } = writer;
-    for (const put of [
-      () => writer.put(key, lsn, { type: 'image', bytes: BYTES }),
-      () => writer.putSerialized(key, lsn, BYTES, true),
-      () => writer.putBlob(key, lsn, Uint8Array.of(0), true),
-    ]) {
-      expect(storageErrorThrownBy(put).code).toBe(code);
-    }
-    expect(writer.entryCount).toBe(1);
-    expect(writer.estimatedSize).toBe(estimatedSize);
-  });
+  it.each(REFUSED_DELTA_PUTS)(
+    'a put into a delta layer is refused: $what',
+    async ({ key, lsn, code }) => {
+      const disk = memoryDisk();
+      await using writer = await deltaWriter(disk);
+      await writer.putSerialized(blockKey(500), 0x1800n, BYTES, true);
+      const { estimatedSize } = writer;
+      for (const put of [
+        () => writer.put(key, lsn, { type: 'image', bytes: BYTES }),
+        () => writer.putSerialized(key, lsn, BYTES, true),
+        () => writer.putBlob(key, lsn, Uint8Array.of(0), true),
+      ]) {
+        expect(storageErrorThrownBy(put).code).toBe(code);
+      }
+      expect(writer.entryCount).toBe(1);
+      expect(writer.estimatedSize).toBe(estimatedSize);
+    },
+  );
 
   it('a first key below the first', async () => {
     await using writer = await deltaWriter(memoryDisk());
@@ -183,16 +186,19 @@ describe('a put into a delta layer is refused:', () => {
 });
 
 describe('a put into an image layer is refused:', () => {
-  it.each(REFUSED_IMAGE_PUTS)('$what', async ({ key, code }) => {
-    const disk = memoryDisk();
-    for (const compression of COMPRESSIONS.slice(0, 2)) {
-      await using writer = await imageWriter(disk, { compression });
-      await writer.put(blockKey(500), new Uint8Array(500));
-      expect(storageErrorThrownBy(() => writer.put(key, BYTES)).code).toBe(code);
-      expect(storageErrorThrownBy(() => writer.putBlob(key, Uint8Array.of(0))).code).toBe(code);
-      expect(writer.entryCount).toBe(1);
-    }
-  });
+  it.each(REFUSED_IMAGE_PUTS)(
+    'a put into an image layer is refused: $what',
+    async ({ key, code }) => {
+      const disk = memoryDisk();
+      for (const compression of COMPRESSIONS.slice(0, 2)) {
+        await using writer = await imageWriter(disk, { compression });
+        await writer.put(blockKey(500), new Uint8Array(500));
+        expect(storageErrorThrownBy(() => writer.put(key, BYTES)).code).toBe(code);
+        expect(storageErrorThrownBy(() => writer.putBlob(key, Uint8Array.of(0))).code).toBe(code);
+        expect(writer.entryCount).toBe(1);
+      }
+    },
+  );
 
   it.each(REFUSED_BLOBS)('a blob with %s', async (_, blob, code) => {
     await using writer = await imageWriter(memoryDisk());
@@ -268,7 +274,7 @@ describe('a batch is refused whose arrays are none of its types:', () => {
 });
 
 describe('refused puts change nothing', () => {
-  it('in a delta layer', async () => {
+  it('refused puts change nothing in a delta layer', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.nat({ max: REFUSED_DELTA_PUTS.length - 1 })),
@@ -293,7 +299,7 @@ describe('refused puts change nothing', () => {
     );
   });
 
-  it('in an image layer, also while others are in compression', async () => {
+  it('refused puts change nothing in an image layer, also while others are in compression', async () => {
     const files = [];
     for (const withRefused of [false, true]) {
       const disk = memoryDisk();
@@ -314,7 +320,7 @@ describe('refused puts change nothing', () => {
 });
 
 describe('what was put may change once put has returned nothing', () => {
-  it('also where it is a Buffer, whose slices are no copies', async () => {
+  it('what was put may change once put has returned nothing, also where it is a Buffer, whose slices are no copies', async () => {
     for (const compression of COMPRESSIONS.slice(0, 2)) {
       const disk = memoryDisk();
       await using writer = await imageWriter(disk, { compression });
@@ -376,7 +382,7 @@ describe('a writer is not created', () => {
     expect(namesOn(disk)).toEqual([]);
   });
 
-  it('in a directory that is a file', async () => {
+  it('a writer is not created in a directory that is a file', async () => {
     const disk = memoryDisk();
     disk.fileSystem.createFile('/layers/file', BYTES);
     const options = deltaOptions(disk, { directory: '/layers/file' });
@@ -384,7 +390,7 @@ describe('a writer is not created', () => {
     expect(error.code).toMatch(/^(io|not-found)$/);
   });
 
-  it('with the extremes of keys and LSNs it is', async () => {
+  it('a writer is created with the extremes of keys and LSNs', async () => {
     const disk = memoryDisk();
     const keyRange = { start: new Uint8Array(18), end: maximumKey() };
     const lsnRange = { start: MAXIMUM_LSN - 1n, end: MAXIMUM_LSN };

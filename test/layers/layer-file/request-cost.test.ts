@@ -85,7 +85,7 @@ describe('500 values of every 20th block', () => {
 });
 
 describe('the index of a source that reads on over a gap as large', () => {
-  it('comes in one request, and once for all lookups', async () => {
+  it('the index of a source that reads on over a gap as large comes in one request, and once for all lookups', async () => {
     const source = new RemoteSource(LAYER, 'one range', 1024 * 1024);
     await using reader = await openLayer(source, { blockCache: new BlockCache() });
     await reader.get(blockKey(3));
@@ -95,7 +95,7 @@ describe('the index of a source that reads on over a gap as large', () => {
     expect(source.requests).toBe(6);
   });
 
-  it('comes block by block where the cache has no room for it, or the gap is smaller', async () => {
+  it('the index of a source that reads on over a gap as large comes block by block where the cache has no room for it, or the gap is smaller', async () => {
     const { indexSize } = await lookUp(new RemoteSource(LAYER, 'ranges'));
     const gap = indexSize - 8192;
     for (const [maximumGap, capacity, requests] of [
@@ -112,7 +112,7 @@ describe('the index of a source that reads on over a gap as large', () => {
     }
   });
 
-  it('hides no value by the damage of a block that its key does not need', async () => {
+  it('the index of a source that reads on over a gap as large hides no value by the damage of a block that its key does not need', async () => {
     const layer = LAYER.slice();
     await using sound = await openLayer(bytesSource(layer));
     const { indexStartBlock } = sound.summary;

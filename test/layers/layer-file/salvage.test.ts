@@ -313,7 +313,7 @@ describe('blobs without keys', () => {
     expect(blobs).toBe(layer.entries.length);
   });
 
-  it('are given after the first one if that does not hold a value', async () => {
+  it('blobs without keys are given after the first one if that does not hold a value', async () => {
     const layer = layerOf('delta', 2);
     const bytes = Buffer.from(layer.bytes);
     bytes.fill(0, layer.indexStart);
@@ -325,7 +325,7 @@ describe('blobs without keys', () => {
     expect(errors).toMatchObject([{ code: 'corrupt' }, { code: 'corrupt', offset: BLOCK + 1 }]);
   });
 
-  it('are searched for until the signal is aborted, which is not taken for damage', async () => {
+  it('blobs without keys are searched for until the signal is aborted, which is not taken for damage', async () => {
     const layer = layerOf('delta', 2);
     const bytes = Buffer.from(layer.bytes);
     bytes.fill(0, layer.indexStart);
@@ -347,7 +347,7 @@ describe('blobs without keys', () => {
     expect((await storageErrorOf(reading)).code).toBe('aborted');
   });
 
-  it('are none where a range of keys is asked for', async () => {
+  it('blobs without keys are none where a range of keys is asked for', async () => {
     const layer = layerOf('delta', 2);
     const bytes = Buffer.from(layer.bytes);
     bytes.fill(0, layer.indexStart);

@@ -95,7 +95,7 @@ function summaryOf(blocks: readonly IndexBlock[]): (string | number)[] {
 }
 
 describe('an index of four terabytes, nearly all of it a hole', { timeout: 60_000 }, () => {
-  test('is verified within seconds: every entry, and a finding for what was not looked at', async () => {
+  test('an index of four terabytes that is nearly all a hole is verified within seconds: every entry, and a finding for what was not looked at', async () => {
     const { path } = sparseFile(true);
     const report = await verifyLayer(path, { maximumFindings: 5 });
     expect(report).toMatchObject({ ok: false, entries: 2, errors: 1, codes: ['corrupt'] });
@@ -106,7 +106,7 @@ describe('an index of four terabytes, nearly all of it a hole', { timeout: 60_00
     });
   });
 
-  test('is listed: its first blocks, and the last ones that have something', async () => {
+  test('an index of four terabytes that is nearly all a hole is listed: its first blocks, and the last ones that have something', async () => {
     const { path, rootBlock } = sparseFile(true);
     await using reader = await openLayer(path);
     const listed = summaryOf(await drain(reader.indexBlocks()));
@@ -123,7 +123,7 @@ describe('an index of four terabytes, nearly all of it a hole', { timeout: 60_00
     expect(from).toBeLessThanOrEqual(2 + HOLES_READ_BLOCKS + 16);
   });
 
-  test('is laid out within seconds: the zeros that are read are one range, the others another', async () => {
+  test('an index of four terabytes that is nearly all a hole is laid out within seconds: the zeros that are read are one range, the others another', async () => {
     const { path, rootBlock } = sparseFile(true);
     const ranges = await drain(fileLayout(path));
     const index = ranges.filter(({ part }) => part === 'index');
@@ -140,7 +140,7 @@ describe('an index of four terabytes, nearly all of it a hole', { timeout: 60_00
     expect(ranges.reduce((end, { length }) => end + length, 0)).toBe(size);
   });
 
-  test('without a root, is verified and listed within seconds, too', async () => {
+  test('an index of four terabytes that is nearly all a hole without a root, is verified and listed within seconds, too', async () => {
     const { path, rootBlock } = sparseFile(false);
     const report = await verifyLayer(path, { maximumFindings: 5 });
     expect(report).toMatchObject({ ok: false, entries: 2, codes: ['corrupt', 'too-large'] });

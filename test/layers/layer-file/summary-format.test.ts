@@ -40,7 +40,7 @@ describe('a delta layer', () => {
     indexRootBlock: 0,
   };
 
-  test('has the ranges that its summary says', () => {
+  test('a layer has the ranges that its summary says', () => {
     expect(decodeSummary(encodeSummary(summary))).toEqual(summary);
   });
 

@@ -68,20 +68,23 @@ const KINDS: readonly [string, Create, Record<string, readonly string[]>][] = [
 ];
 
 describe.each(KINDS)('%s', (_, create, options) => {
-  it.each(Object.entries(options))('is refused where its %s is of no use', async (name, fine) => {
-    for (const [what, value] of WRONG) {
-      if (fine.includes(what)) continue;
-      const disk = memoryDisk();
-      const error = await create(disk, { [name]: value }).then(
-        () => 'no error',
-        (thrown: unknown) => thrown,
-      );
-      const isTyped = isStorageError(error, 'invalid-input', 'out-of-range');
-      expect(isTyped, `${name}: ${what}: ${error}`).toBe(true);
-      expect(disk.fileSystem.paths()).toEqual([]);
-      expect(disk.fileSystem.openCount).toBe(0);
-    }
-  });
+  it.each(Object.entries(options))(
+    'a writer is refused where its %s is of no use',
+    async (name, fine) => {
+      for (const [what, value] of WRONG) {
+        if (fine.includes(what)) continue;
+        const disk = memoryDisk();
+        const error = await create(disk, { [name]: value }).then(
+          () => 'no error',
+          (thrown: unknown) => thrown,
+        );
+        const isTyped = isStorageError(error, 'invalid-input', 'out-of-range');
+        expect(isTyped, `${name}: ${what}: ${error}`).toBe(true);
+        expect(disk.fileSystem.paths()).toEqual([]);
+        expect(disk.fileSystem.openCount).toBe(0);
+      }
+    },
+  );
 });
 
 it.each([5000, Number.NaN, '5000', null, undefined])(
