@@ -58,6 +58,8 @@ const typedArrayName = Object.getOwnPropertyDescriptor(
 
 /** Whether the value is a Uint8Array, of whatever realm. */
 export function isBytes(value: unknown): value is Uint8Array {
+  // The usual case, which a compiler turns into a few instructions.
+  if (ArrayBuffer.isView(value) && value instanceof Uint8Array) return true;
   return typedArrayName?.call(value) === 'Uint8Array';
 }
 

@@ -32,8 +32,7 @@ export class NextEntry {
 
   /** Whether the entry key at `at` is inside the layer, with a key that a pageserver can hold. */
   accepts(keys: DataView, at: number): boolean {
-    if (!this.#bounds.contains(keys, at)) return false;
-    return (keys.getUint32(at) & UNFIT_KEY_BITS) === 0 || this.#fits(keys, at);
+    return this.#bounds.contains(keys, at) && this.#fits(keys, at);
   }
 
   /** Refuses the index's next key, or the offset of its value, before anything is changed. */
@@ -58,6 +57,7 @@ export class NextEntry {
   }
 
   #fits(keys: DataView, at: number): boolean {
+    if ((keys.getUint32(at) & UNFIT_KEY_BITS) === 0) return true;
     if (this.#limits.keyCheck === 'ignore') return true;
     return fitsPageserver(new Uint8Array(keys.buffer, keys.byteOffset + at, DELTA_KEY_SIZE));
   }
