@@ -45,6 +45,12 @@ export function checkOneOf(what: string, value: unknown, choices: readonly strin
   throw refused(what, choices.map((choice) => `'${choice}'`).join(' or '), value);
 }
 
+/** Throws `invalid-input` unless the value is true, false or undefined. */
+export function checkFlag(what: string, value: unknown): void {
+  if (value !== undefined && typeof value !== 'boolean')
+    throw refused(what, 'true or false', value);
+}
+
 /** Throws `invalid-input` unless the value is a string. */
 export function checkText(what: string, value: unknown): asserts value is string {
   if (typeof value !== 'string') throw refused(what, 'a text', value);

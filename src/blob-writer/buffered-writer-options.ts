@@ -16,6 +16,11 @@ export interface BufferedWriterOptions {
    * the file. Default: no syncs.
    */
   readonly syncEvery?: number | undefined;
+  /**
+   * Called with all that is written, before it is: full buffers and the rest in the order of the file, then the head.
+   * @internal
+   */
+  readonly onWrite?: ((bytes: Uint8Array, offset: number) => void) | undefined;
   /** Once it fires, every call fails with `aborted`, and waiting appends reject. */
   readonly signal?: AbortSignal | undefined;
 }

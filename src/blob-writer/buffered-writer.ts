@@ -81,6 +81,7 @@ export class BufferedWriter {
   #waitingBytes = 0;
   #flushing: Promise<void> | undefined;
   readonly #syncEvery: number | undefined;
+  readonly #onWrite: BufferedWriterOptions['onWrite'];
   /** Bytes written since the last sync began. */
   #unsyncedBytes = 0;
   #syncing: Promise<unknown> | undefined;
@@ -100,6 +101,7 @@ export class BufferedWriter {
     this.file = file;
     this.bufferSize = bufferSize;
     this.#syncEvery = syncEvery;
+    this.#onWrite = options.onWrite;
     this.#startOffset = startOffset;
     this.#currentOffset = startOffset;
     for (let index = 0; index < bufferCount; index += 1) {
@@ -336,7 +338,7 @@ export class BufferedWriter {
         return;
       }
       try {
-        await this.file.writeAllAt(next.buffer.bytes, next.offset);
+        await this.#write(next.buffer.bytes, next.offset);
       } catch (error) {
         this.#end({ kind: 'poisoned', error });
         continue;
@@ -378,7 +380,7 @@ export class BufferedWriter {
       await this.flushed();
       const size = await this.#writeTail(end);
       this.#throwUnlessWriting();
-      if (head !== undefined) await this.file.writeAllAt(head, 0);
+      if (head !== undefined) await this.#write(head, 0);
       this.#throwUnlessWriting();
       this.#end({ kind: 'finished' });
       return size;
@@ -396,11 +398,16 @@ export class BufferedWriter {
       const tail = new Uint8Array(this.#fill + padding);
       assert(this.#current !== undefined, 'a flushed writer has a current buffer');
       tail.set(this.#current.bytes.subarray(0, this.#fill));
-      await this.file.writeAllAt(tail, this.#currentOffset);
+      await this.#write(tail, this.#currentOffset);
     }
     if (end.kind !== 'pad-then-truncate') return contentEnd + padding;
     await this.file.setLength(contentEnd);
     return contentEnd;
+  }
+
+  #write(bytes: Uint8Array, offset: number): Promise<void> {
+    this.#onWrite?.(bytes, offset);
+    return this.file.writeAllAt(bytes, offset);
   }
 
   #abort(): void {

@@ -5,6 +5,7 @@ import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import type { Key } from '../layers/key.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
 import { parseKeyText } from '../postgres/key-fields.ts';
+import type { WorkShare } from '../timeline/work-share.ts';
 import { DEFAULT_ZSTD_LEVEL, MAXIMUM_ZSTD_LEVEL, MINIMUM_ZSTD_LEVEL } from '../zstd/level.ts';
 
 export function lsnArgument(text: string): Lsn {
@@ -116,4 +117,12 @@ function parsing<T>(parse: () => T, alternative = ''): T {
     if (!isStorageError(error)) throw error;
     throw new InvalidArgumentError(`Expected ${error.expected}${alternative}.`);
   }
+}
+
+/** A share of a work that is split by names: `3/16`. */
+export function shareArgument(text: string): WorkShare {
+  const match = /^(\d{1,9})\/(\d{1,9})$/.exec(text);
+  const share = { index: Number(match?.[1]), count: Number(match?.[2]) };
+  if (share.index < share.count) return share;
+  throw new InvalidArgumentError('Expected I/N with 0 <= I < N.');
 }

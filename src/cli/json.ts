@@ -40,7 +40,7 @@ function escapeUnits(character: string): string {
 export function layerObject(
   layer: Pick<
     FinishedLayer,
-    'path' | 'name' | 'size' | 'entryCount' | 'indexStartBlock' | 'indexRootBlock'
+    'path' | 'name' | 'size' | 'entryCount' | 'indexStartBlock' | 'indexRootBlock' | 'manifestPath'
   >,
 ): { readonly [name: string]: Json } {
   return {
@@ -50,6 +50,7 @@ export function layerObject(
     entries: layer.entryCount,
     index_start_blk: layer.indexStartBlock,
     index_root_blk: layer.indexRootBlock,
+    ...(layer.manifestPath === undefined ? {} : { manifest: layer.manifestPath }),
   };
 }
 

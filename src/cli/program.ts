@@ -22,6 +22,7 @@ import { addInspect } from './commands/inspect.ts';
 import { addKey } from './commands/key.ts';
 import { addLayout } from './commands/layout.ts';
 import { addLs } from './commands/ls.ts';
+import { addManifest } from './commands/manifest.ts';
 import { addMap } from './commands/map.ts';
 import { addMetadata } from './commands/metadata.ts';
 import { addRewrite } from './commands/rewrite.ts';
@@ -43,6 +44,7 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addLs,
   addCheck,
   addDiff,
+  addManifest,
   addSpace,
   addIndex,
   addLayout,

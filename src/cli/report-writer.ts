@@ -1,5 +1,5 @@
 /** The three forms of the reports of verify: one document, one line per file, text for people. */
-import type { Finding, LayerReport } from '../layers/findings.ts';
+import type { Finding } from '../layers/findings.ts';
 import { printable } from '../printable.ts';
 import { paint } from './colour.ts';
 import type { Format } from './context.ts';
@@ -8,8 +8,29 @@ import { formatBytes, formatCount, formatNumberOf } from './human.ts';
 import { encodeJson, type Json } from './json.ts';
 import type { Output } from './output.ts';
 
+/** What was found of one file. */
+export interface FileReport {
+  readonly path: string;
+  readonly ok: boolean;
+  /** Of a layer that was verified. */
+  readonly entries?: number;
+  /** Of a file that was compared with its manifest. */
+  readonly blocks?: number;
+  readonly bytes: number;
+  readonly findings: readonly FileFinding[];
+  readonly errors: number;
+  readonly warnings: number;
+  /** Where a copy without the flipped bits is. */
+  readonly mended?: string | undefined;
+}
+
+/** A finding; of a flipped bit with its place. */
+export interface FileFinding extends Finding {
+  readonly bit?: { readonly offset: number; readonly bit: number } | undefined;
+}
+
 export interface ReportWriter {
-  report(report: LayerReport): Promise<void>;
+  report(report: FileReport): Promise<void>;
   end(status: ExitStatus): Promise<void>;
 }
 
@@ -44,7 +65,7 @@ class QuietWriter implements ReportWriter {
     this.#format = format;
   }
 
-  async report(report: LayerReport): Promise<void> {
+  async report(report: FileReport): Promise<void> {
     if (report.errors + report.warnings === 0) return;
     this.#isAny = true;
     await this.#writer.report(report);
@@ -64,7 +85,7 @@ class DocumentWriter implements ReportWriter {
     this.#output = output;
   }
 
-  async report(report: LayerReport): Promise<void> {
+  async report(report: FileReport): Promise<void> {
     await this.#output.write(this.#count === 0 ? '{"files":[\n' : ',\n');
     await this.#output.write(encodeJson(reportJson(report)));
     this.#count += 1;
@@ -84,7 +105,7 @@ class LineWriter implements ReportWriter {
     this.#output = output;
   }
 
-  async report(report: LayerReport): Promise<void> {
+  async report(report: FileReport): Promise<void> {
     await this.#output.write(`${encodeJson(reportJson(report))}\n`);
     await this.#output.flush();
   }
@@ -106,14 +127,17 @@ class PeopleWriter implements ReportWriter {
     this.#output = output;
   }
 
-  async report(report: LayerReport): Promise<void> {
+  async report(report: FileReport): Promise<void> {
     this.#warnings += report.warnings;
     const output = this.#output;
     this.#fileCount += 1;
     this.#bytes += report.bytes;
     if (!report.ok) this.#badCount += 1;
     const verdict = report.ok ? paint(output, 'green', 'ok     ') : paint(output, 'red', 'damaged');
-    const extent = `${formatCount(report.entries).padStart(COUNT_WIDTH)} entries  ${formatBytes(report.bytes).padStart(SIZE_WIDTH)}`;
+    const { entries, blocks = 0 } = report;
+    const count = formatCount(entries ?? blocks).padStart(COUNT_WIDTH);
+    const unit = entries === undefined ? 'blocks ' : 'entries';
+    const extent = `${count} ${unit}  ${formatBytes(report.bytes).padStart(SIZE_WIDTH)}`;
     await output.write(`${verdict}${paint(output, 'dim', extent)}  ${printable(report.path)}\n`);
     for (const finding of report.findings) await this.#finding(finding);
     const hidden = report.errors + report.warnings - report.findings.length;
@@ -150,21 +174,24 @@ class PeopleWriter implements ReportWriter {
   }
 }
 
-function reportJson(report: LayerReport): Json {
+function reportJson(report: FileReport): Json {
   return {
     path: report.path,
     ok: report.ok,
     entries: report.entries,
+    blocks: report.blocks,
     bytes: report.bytes,
-    findings: report.findings.map(({ severity, code, message, offset, key, lsn }) => ({
+    findings: report.findings.map(({ severity, code, message, offset, key, lsn, bit }) => ({
       severity,
       code,
       message,
       offset,
       key,
       lsn,
+      bit: bit && { offset: bit.offset, bit: bit.bit },
     })),
     errors: report.errors,
     warnings: report.warnings,
+    mended: report.mended,
   };
 }

@@ -83,6 +83,7 @@ export const LAYER_OPTIONS = {
     'generation in the name of the layer',
     generationArgument,
   ),
+  manifest: flag('--manifest', 'write checksums beside the layer, for manifest check'),
 };
 
 export type LayerOptions = OptionValues<typeof LAYER_OPTIONS>;

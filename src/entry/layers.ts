@@ -98,6 +98,26 @@ export {
 } from '../layers/value-format.ts';
 export type { InspectedValue, InspectValue } from '../layers/value-inspection.ts';
 export { type VerifyOptions, verifyLayer } from '../layers/verify.ts';
+export {
+  type CheckManifestOptions,
+  checkManifest,
+  type ManifestFinding,
+  type ManifestReport,
+} from '../manifest/check-manifest.ts';
+export type { FlippedBit } from '../manifest/flipped-bit.ts';
+export {
+  type FileManifest,
+  formatManifestName,
+  parseManifestName,
+} from '../manifest/manifest-format.ts';
+export { type MendedFile, mendFile } from '../manifest/mend.ts';
+export type { FileInput, FileReadOptions } from '../manifest/pieces.ts';
+export {
+  type MakeManifestOptions,
+  makeManifest,
+  readManifest,
+  writeManifest,
+} from '../manifest/sidecar.ts';
 export type { OnProgress } from '../progress.ts';
 export type {
   DirectoryEntry,

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import { isNativeError } from 'node:util/types';
 import { isStorageError, type StorageError } from '../errors.ts';
+import { parseManifestName } from '../manifest/manifest-format.ts';
 import type { DirectoryEntry } from '../virtual-file/file-system.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 import { parseLayerName } from './layer-name.ts';
@@ -13,6 +14,8 @@ export type FoundFile =
   | { readonly kind: 'temporary'; readonly path: string }
   /** A pageserver's download that did not finish. */
   | { readonly kind: 'download'; readonly path: string }
+  /** The sidecar of a layer. */
+  | { readonly kind: 'manifest'; readonly path: string }
   /** A symbolic link to a directory, which is not followed. */
   | { readonly kind: 'directory-link'; readonly path: string }
   /** Neither a directory nor the name of a layer. */
@@ -64,6 +67,8 @@ async function kindOf({ name, kind }: DirectoryEntry, path: string): Promise<Fil
 export function kindOfName(name: string): Exclude<FileKind, 'directory-link'> {
   if (name.endsWith(DOWNLOAD_SUFFIX)) return 'download';
   if (isTemporaryName(name)) return 'temporary';
+  const manifestOf = parseManifestName(name);
+  if (manifestOf !== undefined && isLayerName(manifestOf)) return 'manifest';
   return isLayerName(name) ? 'layer' : 'other';
 }
 

@@ -61,6 +61,8 @@ export interface ImportOptions {
   readonly compression?: Compression | undefined;
   /** Generation in the name of the layer: 8 hex digits. */
   readonly generation?: string | undefined;
+  /** Whether to write a manifest beside the layer; see `WriteOptions`. Default false. */
+  readonly manifest?: boolean | undefined;
   /** Default: the shared table. */
   readonly openFiles?: OpenFiles | undefined;
   /** Ends the import with `aborted`; no layer is left. */
@@ -82,6 +84,7 @@ const IMPORT_OPTIONS: Readonly<Record<keyof ImportOptions, true>> = {
   allowBadPages: true,
   compression: true,
   generation: true,
+  manifest: true,
   openFiles: true,
   signal: true,
   onProgress: true,
@@ -170,6 +173,7 @@ async function writeImport(options: ImportOptions): Promise<ImportedLayer> {
     keyRange,
     lsn,
     generation: options.generation,
+    manifest: options.manifest,
     compression: options.compression,
     openFiles,
     signal: options.signal,

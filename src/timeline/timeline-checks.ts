@@ -4,6 +4,7 @@
  * Source: Neon storage_scrubber/src/checks.rs, pageserver/src/tenant/checks.rs, and the start of a pageserver.
  */
 import { isStorageError } from '../errors.ts';
+import { parseManifestName } from '../manifest/manifest-format.ts';
 import { checkIndexPart, type IndexFinding } from './index-part/check.ts';
 import { findingOf } from './layer-check.ts';
 import { LayerMap } from './layer-map/layer-map.ts';
@@ -51,16 +52,26 @@ const CODES: Readonly<Record<IndexFinding['rule'], CheckFinding['code']>> = {
   'layer-map': 'out-of-order',
 };
 
-/** Findings about files that are no layers: they keep a pageserver from starting, or are no use in a bucket. */
+/**
+ * Findings about files that are no layers: they keep a pageserver from starting, or are no use in a bucket. A manifest
+ * is of use, and in the way of a pageserver only.
+ */
 export function checkUnknownFiles({ unknown, kind }: TimelineSurvey): CheckFinding[] {
-  return unknown.map(({ path }: SurveyedFile) =>
-    kind === 'local'
+  const isManifest = ({ name }: SurveyedFile): boolean => parseManifestName(name) !== undefined;
+  const others = kind === 'local' ? unknown : unknown.filter((file) => !isManifest(file));
+  return others.map((file) => {
+    const { path } = file;
+    if (isManifest(file)) {
+      const message = `manifest, which keeps a pageserver from loading the tenant if it is in its directory: ${path}`;
+      return warning('invalid-input', message);
+    }
+    return kind === 'local'
       ? error(
           'invalid-input',
           `unknown file, which keeps a pageserver from loading the tenant: ${path}`,
         )
-      : warning('invalid-input', `unknown object: ${path}`),
-  );
+      : warning('invalid-input', `unknown object: ${path}`);
+  });
 }
 
 /** The rule for a valid layer map, and holes. */

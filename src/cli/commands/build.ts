@@ -153,6 +153,7 @@ async function openTarget(
     directory: options.out,
     generation: options.generation,
     signal: context.signal,
+    manifest: options.manifest,
     keyCheck: options.allowUnfitKeys === true ? ('ignore' as const) : undefined,
   };
   if (header.kind === 'image') {

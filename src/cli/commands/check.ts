@@ -3,8 +3,7 @@ import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import type { CheckedLayer, CheckSummary } from '../../timeline/check.ts';
-import type { WorkShare } from '../../timeline/work-share.ts';
-import { countArgument, sizeArgument } from '../arguments.ts';
+import { countArgument, shareArgument, sizeArgument } from '../arguments.ts';
 import type { CheckWriter } from '../check-writer.ts';
 import {
   addCommand,
@@ -68,13 +67,6 @@ export function addCheck({ program, runner }: CommandParents): void {
 function yesOrNo(text: string): 'yes' | 'no' {
   if (text === 'yes' || text === 'no') return text;
   throw new InvalidArgumentError('Expected yes or no.');
-}
-
-function shareArgument(text: string): WorkShare {
-  const match = /^(\d{1,9})\/(\d{1,9})$/.exec(text);
-  const share = { index: Number(match?.[1]), count: Number(match?.[2]) };
-  if (share.index < share.count) return share;
-  throw new InvalidArgumentError('Expected I/N with 0 <= I < N.');
 }
 
 async function check(

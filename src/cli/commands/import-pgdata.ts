@@ -197,9 +197,9 @@ interface Imported {
 async function importLayer(common: CommonOptions, options: ImportOptions): Promise<Imported> {
   const { checkOutputDirectory } = await import('../output-paths.ts');
   const { importPgdata } = await import('../../postgres/import.ts');
-  const { out: outDirectory, lsn, generation } = options;
+  const { out: outDirectory, lsn, generation, manifest } = options;
   await checkOutputDirectory(outDirectory);
-  const layer = await importPgdata({ ...common, lsn, outDirectory, generation });
+  const layer = await importPgdata({ ...common, lsn, outDirectory, generation, manifest });
   return { outcome: layer, line: layerLine(layer, countsOfImport(layer)) };
 }
 
@@ -246,7 +246,13 @@ function checkLayout(options: ImportOptions): void {
     const expected = `${minimum} to ${maximum}`;
     throw new StorageError('usage', { what, expected, actual: String(value) });
   }
-  if (options.layout === 'remote') return;
+  if (options.layout === 'remote') {
+    if (options.manifest !== true) return;
+    // The layers go from one place to another, and may be objects.
+    throw new StorageError('usage', {
+      what: '--manifest with --layout remote: use manifest create once the layers are stored',
+    });
+  }
   const given = TIMELINE_OPTIONS.find((name) => options[name] !== undefined);
   const isRemote = isUrl(options.out);
   if (given === undefined && !isRemote) return;

@@ -12,6 +12,7 @@ import { BlobWriter } from '../../blob-writer/blob-writer.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
 import {
   checkChoice,
+  checkFlag,
   checkObject,
   checkOpenFiles,
   checkOptions,
@@ -32,6 +33,7 @@ import { checkKeyRange, type KeyRange } from '../key.ts';
 import { checkGeneration, formatLayerName, type LayerName } from '../layer-name.ts';
 import { formatIndexScratchName, formatTemporaryName } from '../temporary-names.ts';
 import { IndexStore } from './index-store.ts';
+import { LayerManifest, refuseManifest } from './layer-manifest.ts';
 
 /** Options for writing a layer of either kind. */
 export interface WriteOptions {
@@ -66,6 +68,11 @@ export interface WriteOptions {
    * the layer. `ignore` accepts them, for layers that are made to test readers.
    */
   readonly keyCheck?: 'strict' | 'ignore' | undefined;
+  /**
+   * Whether to write a manifest beside the layer: checksums of its blocks and its SHA-256, with which `checkManifest`
+   * finds any change. Default false.
+   */
+  readonly manifest?: boolean | undefined;
 }
 
 /** All of them, by name. */
@@ -81,6 +88,7 @@ export const WRITE_OPTIONS: Readonly<Record<keyof WriteOptions, true>> = {
   syncEvery: true,
   indexMemoryLimit: true,
   keyCheck: true,
+  manifest: true,
 };
 
 /** Throws `invalid-input` for what no writer of a layer can do without, by its name. */
@@ -94,6 +102,7 @@ export function checkWriteOptions(
   parseIdentifier(options.timelineId, 'timelineId');
   checkOpenFiles(options.openFiles);
   checkSignal(options.signal);
+  checkFlag('manifest', options.manifest);
   checkObject('keyRange', options.keyRange);
   checkKeyRange(options.keyRange);
 }
@@ -104,6 +113,8 @@ export interface FinishedLayer {
   readonly path: string;
   /** Name of the file. */
   readonly name: string;
+  /** Path of the manifest, if there is one. */
+  readonly manifestPath?: string | undefined;
   /** Bytes of the file. */
   readonly size: number;
   /** Number of entries. */
@@ -146,6 +157,7 @@ export class LayerFileWriter {
   readonly #temporary: TemporaryFile;
   readonly #out: BufferedWriter;
   readonly #indexStore: IndexStore;
+  readonly #manifest: LayerManifest | undefined;
   #state: 'open' | 'finishing' | 'finished' | 'failed' | 'abandoned' = 'open';
   /** Resolves when a `finish` under way has succeeded or failed. */
   #settled: Promise<void> | undefined;
@@ -163,7 +175,10 @@ export class LayerFileWriter {
     checkChoice('keyCheck', options.keyCheck, ['strict', 'ignore']);
     const file = fileNamed(name, options);
     const temporaryDirectory = absolutePath(directory);
-    if (entries.naming !== 'at-finish') await refuseExisting(openFiles, file);
+    if (entries.naming !== 'at-finish') {
+      await refuseExisting(openFiles, file);
+      if (options.manifest === true) await refuseManifest(openFiles, file);
+    }
     const temporary = await createTemporary(name, { ...options, directory: temporaryDirectory });
     try {
       return new LayerFileWriter(temporary, { name, file, ...entries, options });
@@ -185,8 +200,11 @@ export class LayerFileWriter {
     this.#file = layer.file;
     this.#options = layer.options;
     this.#temporary = temporary;
+    const manifest = layer.options.manifest === true ? new LayerManifest() : undefined;
+    this.#manifest = manifest;
     this.#out = new BufferedWriter(temporary.file, {
       startOffset: BLOCK_SIZE,
+      onWrite: manifest && ((bytes, offset) => manifest.add(bytes, offset)),
       bufferSize,
       syncEvery,
       signal,
@@ -271,19 +289,26 @@ export class LayerFileWriter {
       const place = await this.#writeIndex();
       const end = { kind: 'zero-pad', multiple: BLOCK_SIZE } as const;
       const size = await this.#out.finish(end, encodeSummary(place));
+      await this.#manifest?.prepare(this.#temporary, this.#file, this.#options.signal);
       this.#outcome = 'in-doubt';
       await publishNew(this.#temporary, this.#file.target);
       this.#outcome = 'durable';
       return { size, ...place };
     });
     this.#state = 'finished';
+    let manifestPath: string | undefined;
     try {
-      await this.#temporary.abandon();
+      try {
+        manifestPath = await this.#manifest?.publish(this.#file);
+      } finally {
+        await this.#temporary.abandon();
+      }
     } catch (error) {
       throw this.#withOutcome(error);
     }
     const { path, name } = this.#file;
-    return { path, name, entryCount: this.index.entryCount, ...written };
+    const layer = { path, name, entryCount: this.index.entryCount, ...written };
+    return manifestPath === undefined ? layer : { ...layer, manifestPath };
   }
 
   /** Cleans up after a failure, and throws that failure, whether or not cleaning up succeeds. */
@@ -302,6 +327,7 @@ export class LayerFileWriter {
     try {
       await this.#out.abandon();
       await this.#indexStore.close();
+      await this.#manifest?.abandon();
     } finally {
       await this.#temporary.abandon();
     }

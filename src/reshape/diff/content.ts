@@ -4,9 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { isStorageError, type StorageError } from '../../errors.ts';
-import { formatKey } from '../../layers/key.ts';
 import { FirstBytes } from '../../layers/layer-file/large-value.ts';
-import { formatLsn } from '../../layers/lsn.ts';
+import { locateValueError } from '../../layers/layer-file/salvage.ts';
 import {
   IMAGE_HEADER_SIZE,
   outlineOfValue,
@@ -40,7 +39,9 @@ export function valueError(input: DiffInput): StorageError | undefined {
     return undefined;
   } catch (error) {
     if (!isStorageError(error)) throw error;
-    return located(error, input);
+    const { key, lsn, offset, storedLength, compressed, reader } = input;
+    const entry = { key, lsn, offset, storedLength, compressed, bytes: bytesOf(input) };
+    return locateValueError(error, entry, reader.path);
   }
 }
 
@@ -161,10 +162,4 @@ async function beginOf(input: DiffInput): Promise<Uint8Array> {
     if (error !== enough) throw error;
   }
   return begin.bytes;
-}
-
-function located(error: StorageError, input: DiffInput): StorageError {
-  const { key, lsn, offset, reader } = input;
-  const place = { path: reader.path, offset, key: formatKey(key), lsn: formatLsn(lsn) };
-  return error.with(place);
 }

@@ -1,6 +1,7 @@
 /** Every scenario, by the name under which a failure is replayed. */
 import type { MakeScenario } from '../scenario.ts';
 import { deltaLayer, deltaWithLargeIndex, ephemeralLayer, imageLayer, imported } from './layers.ts';
+import { deltaWithManifest } from './manifest.ts';
 import { sideBySide, twoPaths } from './side-by-side.ts';
 import { removalBesideWriter, twoProcesses } from './two-processes.ts';
 import {
@@ -22,6 +23,7 @@ export const SCENARIOS: ReadonlyMap<string, MakeScenario> = new Map([
   ['document', document],
   ['delta', deltaLayer],
   ['delta-with-large-index', deltaWithLargeIndex],
+  ['delta-with-manifest', deltaWithManifest],
   ['image', imageLayer],
   ['ephemeral', ephemeralLayer],
   ['import', imported],

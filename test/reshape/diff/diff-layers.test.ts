@@ -70,7 +70,7 @@ async function compared(
       lines.push(`${formatKey(key)} ${formatLsn(lsn)} ${what}`);
       return lines.length % 2 === 0 ? Promise.resolve() : undefined;
     },
-    onDamage: (error, side) => damage.push(`${side} ${error.code}`),
+    onDamage: (error, side) => damage.push(`${side} ${error.code} ${error.offset}`),
   });
   return { lines, damage, summary };
 }
@@ -358,7 +358,7 @@ describe('a comparison with a damaged layer', () => {
     });
     const found = await compared(side, good);
     expect(found.lines).toEqual([`${placeOf(0, 0x1100)} value`]);
-    expect(found.damage).toEqual(['a corrupt']);
+    expect(found.damage).toEqual(['a corrupt 8193']);
   });
 
   test('counts what may be in a layer that could not be opened as unreadable', async () => {

@@ -1,0 +1,147 @@
+/** `manifest`: checksums of the blocks of files, to find and mend bits that flip where they are stored. */
+import { countArgument, directoryArgument, shareArgument } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+  option,
+} from '../command.ts';
+import type { Context } from '../context.ts';
+import { CLEAN, type ExitStatus, statusOfError, strongest } from '../exit-status.ts';
+import type { ManifestRun, RunFile } from '../manifest-run.ts';
+import { REMOTE_OPTIONS } from '../remote-source.ts';
+import { formatOf, JOBS, listFormat } from '../shared-options.ts';
+
+const WHICH = {
+  ...listFormat('one file'),
+  manifests: option(
+    '--manifests <dir>',
+    'directory or s3:// prefix of the manifests (default: beside each file)',
+    String,
+  ),
+  filesFrom: option('--files-from <file>', 'files, one a line; - for stdin', String),
+  shard: option('--shard <i/n>', 'only the files whose name hashes to share I of N', shareArgument),
+  ...JOBS,
+  ...REMOTE_OPTIONS,
+};
+const CREATE_OPTIONS = {
+  skipExisting: flag('--skip-existing', 'leave out files that have a manifest'),
+  ...WHICH,
+};
+const CHECK_OPTIONS = {
+  mend: option(
+    '--mend <dir>',
+    'write a copy of each file whose only damage is flipped bits, with the bits as they were',
+    directoryArgument,
+  ),
+  maxFindings: option(
+    '--max-findings <n>',
+    'maximum number of findings listed per file (default: 1000)',
+    countArgument,
+  ),
+  quiet: flag('-q, --quiet', 'only files with findings'),
+  ...WHICH,
+};
+type CreateOptions = OptionValues<typeof CREATE_OPTIONS>;
+type CheckOptions = OptionValues<typeof CHECK_OPTIONS>;
+
+const PATHS = 'files, directories to search for layers, URLs, or s3://BUCKET/PREFIX/';
+
+export function addManifest({ program, runner }: CommandParents): void {
+  const parent = addCommand(program, 'manifest').description(
+    'Make checksums of files, and find what has changed since, down to a single bit.',
+  );
+  const create = addCommand(parent, 'create', CREATE_OPTIONS)
+    .description('Write a manifest of each file: checksums of its blocks, and its SHA-256.')
+    .argument('[path...]', PATHS)
+    .action((paths: string[], options: CreateOptions) =>
+      runner((context) => createManifests(context, paths, options)),
+    );
+  const check = addCommand(parent, 'check', CHECK_OPTIONS)
+    .description('Compare files with their manifests.')
+    .argument('[path...]', PATHS)
+    .action((paths: string[], options: CheckOptions) =>
+      runner((context) => checkManifests(context, paths, options)),
+    );
+  addExamples(create, [
+    ['layerfile manifest create FILE', 'manifest-FILE, beside it'],
+    ['layerfile manifest create DIR --manifests MANIFESTS', 'of all layers below DIR, elsewhere'],
+    ['layerfile manifest create s3://BUCKET/PREFIX/ --shard 3/16', 'one of 16 workers'],
+  ]);
+  create.addHelpText(
+    'after',
+    `
+A pageserver does not load a tenant with unknown files in its directories: keep the manifests of its own
+directories elsewhere. A manifest that is there is never replaced.`,
+  );
+  addExamples(check, [
+    ['layerfile manifest check DIR', 'all layers below DIR'],
+    ['layerfile manifest check FILE --mend DIR', 'a copy of FILE without the flipped bits, in DIR'],
+    ['layerfile manifest check --files-from - --ndjson < names', 'for programs'],
+  ]);
+}
+
+async function createManifests(
+  context: Context,
+  paths: readonly string[],
+  options: CreateOptions,
+): Promise<ExitStatus> {
+  const { ManifestRun } = await import('../manifest-run.ts');
+  const { createManifest } = await import('../manifest-create.ts');
+  const { CreatedWriter } = await import('../manifest-writer.ts');
+  const run = await ManifestRun.begin(context, paths, options);
+  const writer = new CreatedWriter(context.stdout, formatOf(options));
+  let status: ExitStatus = CLEAN;
+  const skip = options.skipExisting === true;
+  for await (const result of run.results((file) => createManifest(run, file, { skip }))) {
+    if (result.kind === 'failed') {
+      context.reporter.error(result.error);
+      status = strongest(status, statusOfError(result.error));
+    } else if (result.value !== undefined) await writer.created(result.value);
+  }
+  await writer.end();
+  return withoutFiles(context, run, status);
+}
+
+async function checkManifests(
+  context: Context,
+  paths: readonly string[],
+  options: CheckOptions,
+): Promise<ExitStatus> {
+  const { ManifestRun } = await import('../manifest-run.ts');
+  const { checkFile } = await import('../manifest-check.ts');
+  const { createReportWriter } = await import('../report-writer.ts');
+  const { mend, maxFindings: maximumFindings } = options;
+  if (mend !== undefined) {
+    const { checkOutputDirectory } = await import('../output-paths.ts');
+    await checkOutputDirectory(mend);
+  }
+  const run = await ManifestRun.begin(context, paths, options);
+  const verbosity = options.quiet ? 'quiet' : 'all';
+  const writer = createReportWriter(context.stdout, formatOf(options), verbosity);
+  let status: ExitStatus = CLEAN;
+  const check = (file: RunFile) => checkFile(run, file, { mend, maximumFindings });
+  for await (const result of run.results(check)) {
+    if (result.kind === 'failed') {
+      context.reporter.error(result.error);
+      status = strongest(status, statusOfError(result.error));
+      continue;
+    }
+    const { report, status: found, failure } = result.value;
+    await writer.report(report);
+    status = strongest(status, found);
+    if (failure === undefined) continue;
+    context.reporter.error(failure);
+    status = strongest(status, statusOfError(failure));
+  }
+  await writer.end(strongest(status, run.status));
+  return withoutFiles(context, run, status);
+}
+
+function withoutFiles({ reporter }: Context, run: ManifestRun, status: ExitStatus): ExitStatus {
+  const all = strongest(status, run.status);
+  if (run.fileCount === 0 && all === CLEAN) reporter.warning('no file found');
+  return all;
+}

@@ -1,0 +1,128 @@
+/** The files of `manifest create` and `manifest check`, several at a time, in their order. */
+import { availableParallelism } from 'node:os';
+import { basename } from 'node:path';
+import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
+import type { FoundFile } from '../layers/find-layers.ts';
+import { parseManifestName } from '../manifest/manifest-format.ts';
+import { inOrder } from '../timeline/in-order.ts';
+import { isOfShard, type WorkShare } from '../timeline/work-share.ts';
+import type { Context } from './context.ts';
+import { CLEAN, type ExitStatus, statusOfError, strongest } from './exit-status.ts';
+import { foundLayers } from './found-layers.ts';
+import { formatNumberOf } from './human.ts';
+import { isThere, ManifestPlaces } from './manifest-places.ts';
+import { namedFiles } from './named-files.ts';
+import type { RemoteOptions } from './remote-source.ts';
+
+/** Which files. */
+export interface WhichFiles extends RemoteOptions {
+  readonly manifests?: string | undefined;
+  readonly filesFrom?: string | undefined;
+  readonly shard?: WorkShare | undefined;
+  readonly jobs?: number | undefined;
+}
+
+/** A file to look at. */
+export interface RunFile {
+  /** `lost`: its manifest was found, the file was not. */
+  readonly kind: 'file' | 'lost';
+  readonly path: string;
+}
+
+/** What was done with a file, or why nothing was. */
+export type FileResult<T> =
+  | { readonly kind: 'done'; readonly value: T }
+  | { readonly kind: 'failed'; readonly error: StorageError };
+
+export class ManifestRun {
+  readonly places: ManifestPlaces;
+  readonly signal: AbortSignal;
+  readonly #context: Context;
+  readonly #paths: readonly string[];
+  readonly #options: WhichFiles;
+  /** Files that were looked at, or could not be. */
+  fileCount = 0;
+  /** Of directories that could not be listed. */
+  status: ExitStatus = CLEAN;
+  #otherCount = 0;
+
+  /** Throws `usage` unless there are either paths or a list of them. */
+  static async begin(
+    context: Context,
+    paths: readonly string[],
+    options: WhichFiles,
+  ): Promise<ManifestRun> {
+    if ((paths.length === 0) === (options.filesFrom === undefined)) {
+      throw new StorageError('usage', { what: 'give either paths, or --files-from' });
+    }
+    const places = await ManifestPlaces.create(options.manifests, options);
+    return new ManifestRun(context, paths, { options, places });
+  }
+
+  private constructor(
+    context: Context,
+    paths: readonly string[],
+    { options, places }: { readonly options: WhichFiles; readonly places: ManifestPlaces },
+  ) {
+    this.#context = context;
+    this.signal = context.signal;
+    this.#paths = paths;
+    this.#options = options;
+    this.places = places;
+  }
+
+  /** Calls `work` for each file. A failure is a result; `aborted` is thrown. */
+  async *results<T>(work: (file: RunFile) => Promise<T>): AsyncGenerator<FileResult<T>> {
+    const limit = this.#options.jobs ?? availableParallelism();
+    const { reporter, signal } = this.#context;
+    const look = async (file: RunFile): Promise<FileResult<T>> => {
+      try {
+        return { kind: 'done', value: await work(file) };
+      } catch (error) {
+        if (!isStorageError(error) || isStorageError(error, 'aborted')) throw error;
+        return { kind: 'failed', error };
+      }
+    };
+    for await (const result of inOrder(this.#files(), limit, look)) {
+      throwIfAborted(signal);
+      yield result;
+    }
+    if (this.#otherCount === 0) return;
+    const others = formatNumberOf(this.#otherCount, 'other file', 'other files');
+    reporter.warning(`${others} without the name of a layer, left out`);
+  }
+
+  async *#files(): AsyncGenerator<RunFile> {
+    const { filesFrom, shard } = this.#options;
+    if (filesFrom !== undefined) {
+      for await (const name of namedFiles(this.#context, filesFrom, shard)) {
+        this.fileCount += 1;
+        yield { kind: 'file', path: name };
+      }
+      return;
+    }
+    for await (const found of foundLayers(this.#paths, this.#options, this.signal)) {
+      if (found.kind === 'failed') {
+        this.#context.reporter.error(found.error);
+        this.status = strongest(this.status, statusOfError(found.error));
+      }
+      if (found.kind === 'other') this.#otherCount += 1;
+      const file = await this.#fileOf(found);
+      if (file === undefined) continue;
+      if (shard !== undefined && !isOfShard(basename(file.path), shard)) continue;
+      this.fileCount += 1;
+      yield file;
+    }
+  }
+
+  /** Undefined for what is not looked at, such as a manifest beside its file. */
+  async #fileOf({ kind, path }: FoundFile): Promise<RunFile | undefined> {
+    const name = basename(path);
+    const file = parseManifestName(name);
+    if (kind === 'layer') return file === undefined ? { kind: 'file', path } : undefined;
+    if (kind !== 'manifest' || file === undefined) return undefined;
+    const lost = path.slice(0, path.length - name.length) + file;
+    const isLost = !(await isThere(await this.places.fileAt(lost), this.signal));
+    return isLost ? { kind: 'lost', path: lost } : undefined;
+  }
+}

@@ -1,0 +1,140 @@
+/** Makes a new file of one with flipped bits: at most one in each block. */
+import { createHash } from 'node:crypto';
+import { basename, dirname } from 'node:path';
+import { BufferedWriter } from '../blob-writer/buffered-writer.ts';
+import type { ByteSource } from '../blob-writer/byte-source.ts';
+import { checkObject, checkText } from '../check-options.ts';
+import { crc32cOf } from '../checksum.ts';
+import { corrupt, StorageError, withOutcome, withPath } from '../errors.ts';
+import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
+import { BLOCK_SIZE } from '../virtual-file/block.ts';
+import { publishNew } from '../virtual-file/durable-rename.ts';
+import { temporaryName } from '../virtual-file/leftover-names.ts';
+import type { TemporaryFile } from '../virtual-file/temporary-file.ts';
+import { createUnique } from '../virtual-file/unique-file.ts';
+import { flip } from './check-manifest.ts';
+import { type FlippedBit, locateFlippedBit } from './flipped-bit.ts';
+import { type FileManifest, formatChecksum } from './manifest-format.ts';
+import { type FileInput, type FileReadOptions, piecesOf, withSource } from './pieces.ts';
+import { checkFileOptions } from './sidecar.ts';
+
+/** What `mendFile` wrote. */
+export interface MendedFile {
+  /** As given. */
+  readonly path: string;
+  /** Bytes of the file. */
+  readonly size: number;
+  /** The bits that were flipped back, by their offsets in the file. */
+  readonly bits: readonly FlippedBit[];
+}
+
+/**
+ * Writes a new file with the content that the manifest is for: a copy of a damaged one, in which the one flipped bit
+ * of each damaged block is flipped back. Bytes after the end are left out. The damaged file is only read.
+ *
+ * Durability: once it resolves, the file survives a crash, and has the SHA-256 of the manifest.
+ *
+ * @param from - path of the damaged file, or a source of its bytes
+ * @param target - path of the new file, which must not exist
+ * @throws `corrupt` if more than one bit of a block has changed, `truncated` if the file is too short: then nothing is
+ * written. `exists`, `not-found` (no such directory), `io`, `sync-failed`, `aborted`; `outcome` states what is on disk.
+ */
+export async function mendFile(
+  from: FileInput,
+  manifest: FileManifest,
+  target: string,
+  options: FileReadOptions = {},
+): Promise<MendedFile> {
+  checkObject('manifest', manifest);
+  checkText('target', target);
+  checkFileOptions(options);
+  const absolute = absolutePath(target);
+  const pathOf = (token: string): string =>
+    pathIn(dirname(absolute), temporaryName(basename(absolute), token));
+  return withSource(from, options, async (source) => {
+    checkLength(source, manifest);
+    const { openFiles, signal } = options;
+    let bits: FlippedBit[];
+    try {
+      const temporary = await createUnique(pathOf, { openFiles, signal });
+      try {
+        bits = await copyMended(source, manifest, temporary, signal);
+        await publishNew(temporary, absolute);
+      } catch (error) {
+        // The first error counts. A temporary that cannot be removed is a leftover.
+        await Promise.allSettled([temporary.abandon()]);
+        throw error;
+      }
+      await temporary.abandon().catch((error: unknown) => {
+        throw withOutcome(error, 'durable');
+      });
+    } catch (error) {
+      throw withPath(withOutcome(error, 'not-applied'), target);
+    }
+    return { path: target, size: manifest.length, bits };
+  });
+}
+
+function checkLength({ size, path }: ByteSource, { length }: FileManifest): void {
+  if (size >= length) return;
+  throw new StorageError('truncated', {
+    what: 'file is truncated: what is missing cannot be mended',
+    path,
+    offset: size,
+    expected: `${length} bytes`,
+    actual: `${size}`,
+  });
+}
+
+async function copyMended(
+  source: ByteSource,
+  manifest: FileManifest,
+  { file }: TemporaryFile,
+  signal: AbortSignal | undefined,
+): Promise<FlippedBit[]> {
+  const bits: FlippedBit[] = [];
+  const hash = createHash('sha256');
+  const out = new BufferedWriter(file, { signal });
+  try {
+    let offset = 0;
+    for await (const piece of piecesOf(source, manifest.length, signal)) {
+      for (let at = 0; at < piece.length; at += BLOCK_SIZE) {
+        const bytes = piece.subarray(at, at + BLOCK_SIZE);
+        const bit = mendBlock(bytes, (offset + at) / BLOCK_SIZE, { manifest, path: source.path });
+        if (bit !== undefined) bits.push({ offset: offset + at + bit.offset, bit: bit.bit });
+      }
+      hash.update(piece);
+      await out.append(piece);
+      offset += piece.length;
+    }
+    const sha256 = hash.digest('hex');
+    if (sha256 !== manifest.sha256) {
+      throw corrupt('SHA-256 of the mended file', undefined, manifest.sha256, sha256).with({
+        path: source.path,
+      });
+    }
+    await out.finish();
+    return bits;
+  } finally {
+    await out.abandon();
+  }
+}
+
+/** Flips the bit back, in place. Returns: the bit, by its offset in the block; undefined for a block that is right. */
+function mendBlock(
+  bytes: Uint8Array,
+  block: number,
+  { manifest, path }: { readonly manifest: FileManifest; readonly path: string | undefined },
+): FlippedBit | undefined {
+  const expected = manifest.checksums[block] ?? 0;
+  const actual = crc32cOf(bytes);
+  if (actual === expected) return undefined;
+  const bit = locateFlippedBit(actual ^ expected, bytes.length);
+  if (bit === undefined) {
+    const what = `more than one bit has changed in block ${block}, which cannot be mended: CRC-32C`;
+    const offset = block * BLOCK_SIZE;
+    throw corrupt(what, offset, formatChecksum(expected), formatChecksum(actual)).with({ path });
+  }
+  flip(bytes, bit);
+  return bit;
+}

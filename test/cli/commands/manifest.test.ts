@@ -1,0 +1,222 @@
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { crc32cOf } from '../../../src/checksum.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { buildSmallLayers, IMAGE_HEADER, keyText, PAGE } from '../small-layers.ts';
+import { parseError, parseLines, runCli } from '../support.ts';
+
+function flip(path: string, ...places: readonly (readonly [number, number])[]): void {
+  const bytes = readFileSync(path);
+  for (const [offset, bit] of places) bytes[offset] = (bytes[offset] ?? 0) ^ (1 << bit);
+  writeFileSync(path, bytes);
+}
+
+async function layersWithManifests() {
+  const layers = await buildSmallLayers();
+  const { directory, delta, image } = layers;
+  const created = await runCli(['manifest', 'create', directory, '--ndjson']);
+  const manifestOf = (path: string) => join(directory, `manifest-${basename(path)}`);
+  return { ...layers, created, manifestOf, sorted: [delta, image].sort() };
+}
+
+async function check(...more: string[]) {
+  const result = await runCli(['manifest', 'check', ...more, '--ndjson']);
+  return { ...result, lines: parseLines(result.stdout) };
+}
+
+describe('manifest create', () => {
+  test('writes one beside each layer, and prints a line for it', async () => {
+    const { created, sorted, manifestOf } = await layersWithManifests();
+    expect(created).toMatchObject({ status: 0, stderr: '' });
+    const expected = sorted.map((path) => ({
+      path,
+      manifest: manifestOf(path),
+      bytes: readFileSync(path).length,
+      blocks: readFileSync(path).length / 8192,
+      sha256: expect.stringMatching(/^[0-9a-f]{64}$/),
+    }));
+    expect(parseLines(created.stdout)).toEqual(expected);
+  });
+
+  test('replaces no manifest, and can leave out what has one', async () => {
+    const { directory, delta, manifestOf } = await layersWithManifests();
+    const before = readFileSync(manifestOf(delta), 'utf8');
+    const again = await runCli(['manifest', 'create', delta, '--ndjson']);
+    expect(again).toMatchObject({ status: 1, stdout: '' });
+    expect(parseError(again)).toMatchObject({ code: 'exists', path: manifestOf(delta) });
+    rmSync(manifestOf(delta));
+    const rest = await runCli(['manifest', 'create', directory, '--skip-existing', '--ndjson']);
+    expect(rest.status).toBe(0);
+    expect(parseLines(rest.stdout).map(({ path }) => path)).toEqual([delta]);
+    expect(readFileSync(manifestOf(delta), 'utf8')).toBe(before);
+  });
+
+  test('takes any file that is named, and puts manifests where they are wanted', async () => {
+    const directory = temporaryDirectory();
+    const manifests = join(directory, 'manifests');
+    mkdirSync(manifests);
+    const file = join(directory, 'base.tar');
+    writeFileSync(file, 'any bytes');
+    const place = ['--manifests', manifests];
+    const list = { stdin: `${file}\n` };
+    const created = await runCli(['manifest', 'create', '--files-from', '-', ...place], list);
+    expect(created.status).toBe(0);
+    expect(created.stdout).toContain(join(manifests, 'manifest-base.tar'));
+    expect((await check(file, ...place)).status).toBe(0);
+    expect((await check(file)).lines[0]).toMatchObject({ findings: [{ code: 'not-found' }] });
+  });
+
+  test('of a share takes the files whose name hashes to it', async () => {
+    const { directory, sorted } = await buildSmallLayers().then((layers) => ({
+      ...layers,
+      sorted: [layers.delta, layers.image].sort(),
+    }));
+    const found: unknown[] = [];
+    for (const index of [0, 1, 2]) {
+      const line = ['manifest', 'create', directory, '--shard', `${index}/3`, '--ndjson'];
+      for (const { path } of parseLines((await runCli(line)).stdout)) {
+        expect(crc32cOf(Buffer.from(basename(String(path)))) % 3).toBe(index);
+        found.push(path);
+      }
+    }
+    expect(found.sort()).toEqual(sorted);
+  });
+
+  test('wants either paths or a list', async () => {
+    for (const more of [[], ['x', '--files-from', '-']]) {
+      const result = await runCli(['manifest', 'create', ...more, '--json']);
+      expect(result.status).toBe(2);
+      expect(parseError(result)).toMatchObject({ code: 'usage' });
+    }
+  });
+});
+
+describe('manifest check', () => {
+  test('of files that are what they were is clean', async () => {
+    const { directory, sorted } = await layersWithManifests();
+    const { status, stderr, lines } = await check(directory);
+    expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
+    expect(lines).toEqual(
+      sorted.map((path) => ({
+        ...{ path, ok: true, blocks: readFileSync(path).length / 8192 },
+        ...{ bytes: readFileSync(path).length, findings: [], errors: 0, warnings: 0 },
+      })),
+    );
+    const document = await runCli(['manifest', 'check', directory, '--json']);
+    expect(JSON.parse(document.stdout)).toEqual({ ok: true, files: lines });
+    const text = await runCli(['manifest', 'check', directory]);
+    expect(text.stdout).toMatch(/\n2 files, [^\n]*: all valid\n$/);
+  });
+
+  test('names a flipped bit, which the format does not notice, and mends a copy', async () => {
+    const { directory, delta } = await layersWithManifests();
+    const before = readFileSync(delta);
+    flip(delta, [8192 + 500, 6]);
+    expect((await runCli(['verify', delta])).status).toBe(0);
+    const mended = join(directory, 'mended');
+    mkdirSync(mended);
+    const { status, lines } = await check(delta, '--mend', mended);
+    expect(status).toBe(1);
+    expect(lines).toEqual([
+      {
+        ...{ path: delta, ok: false, blocks: before.length / 8192, bytes: before.length },
+        findings: [
+          {
+            ...{ severity: 'error', code: 'corrupt', offset: 8692, bit: { offset: 8692, bit: 6 } },
+            message: 'bit 6 of the byte at offset 8692 is flipped, in block 1',
+          },
+        ],
+        ...{ errors: 1, warnings: 0, mended: join(mended, basename(delta)) },
+      },
+    ]);
+    expect(readFileSync(join(mended, basename(delta)))).toEqual(before);
+    const again = await check(delta, '--mend', mended);
+    expect(again.status).toBe(1);
+    expect(parseError(again)).toMatchObject({ code: 'exists' });
+  });
+
+  test('names a block with several changes, which it does not mend', async () => {
+    const { directory, delta } = await layersWithManifests();
+    flip(delta, [8192, 1], [9000, 1]);
+    const mended = join(directory, 'mended');
+    mkdirSync(mended);
+    const { status, lines } = await check(delta, '--mend', mended);
+    expect(status).toBe(1);
+    expect(lines[0]).toMatchObject({ errors: 1, findings: [{ offset: 8192, code: 'corrupt' }] });
+    expect(lines[0]?.['findings']).toEqual([
+      expect.not.objectContaining({ bit: expect.anything() }),
+    ]);
+    expect(readdirSync(mended)).toEqual([]);
+  });
+
+  test('finds a manifest that is missing, damaged or alone', async () => {
+    const { directory, delta, image, manifestOf } = await layersWithManifests();
+    flip(manifestOf(delta), [5, 1]);
+    const damaged = await check(delta);
+    expect(damaged.status).toBe(1);
+    expect(damaged.lines[0]).toMatchObject({ ok: false, findings: [{ code: 'corrupt' }] });
+    rmSync(manifestOf(delta));
+    rmSync(image);
+    const { status, lines } = await check(directory);
+    expect(status).toBe(1);
+    expect(lines).toMatchObject([
+      {
+        path: delta,
+        findings: [{ code: 'not-found', message: `no manifest: expected ${manifestOf(delta)}` }],
+      },
+      {
+        path: image,
+        findings: [
+          { code: 'not-found', message: `no file, only its manifest ${manifestOf(image)}` },
+        ],
+      },
+    ]);
+  });
+
+  test('of a file that is not there could not look', async () => {
+    const { delta } = await layersWithManifests();
+    const { status, stderr, lines } = await check(`${delta}x`, delta);
+    expect(status).toBe(3);
+    expect(parseLines(stderr)).toMatchObject([{ error: { code: 'not-found', path: `${delta}x` } }]);
+    expect(lines).toMatchObject([{ path: delta, ok: true }]);
+  });
+
+  test('of a version that is not known says so', async () => {
+    const { delta, manifestOf } = await layersWithManifests();
+    const text = readFileSync(manifestOf(delta), 'utf8');
+    writeFileSync(manifestOf(delta), text.replace('{"manifest":1', '{"manifest":9'));
+    expect((await check(delta)).status).toBe(4);
+  });
+});
+
+describe('manifests beside layers', () => {
+  test('are taken for layers by no command', async () => {
+    const { directory, sorted } = await layersWithManifests();
+    const verified = await runCli(['verify', directory, '--ndjson']);
+    expect(verified).toMatchObject({ status: 0, stderr: '' });
+    expect(parseLines(verified.stdout).map(({ path }) => path)).toEqual(sorted);
+    const listed = parseLines((await runCli(['ls', directory, '--ndjson'])).stdout);
+    expect(listed.map(({ name }) => name)).toEqual(sorted.map((path) => basename(path)));
+    const checked = await runCli(['check', directory, '--json']);
+    expect(checked.status).toBe(0);
+    expect(checked.stdout).toContain('manifest, which keeps a pageserver from loading');
+    const found = await runCli(['find', directory, keyText(1), '--ndjson']);
+    expect(found.status).toBe(0);
+  });
+
+  test('are written by build', async () => {
+    const out = temporaryDirectory();
+    const lines = [IMAGE_HEADER, { key: keyText(1), hex: PAGE }];
+    const stdin = lines.map((line) => JSON.stringify(line)).join('\n');
+    const built = await runCli(['build', '--out', out, '--manifest'], { stdin });
+    const { path, name, manifest } = parseLines(built.stdout)[0] ?? {};
+    expect(manifest).toBe(join(out, `manifest-${name}`));
+    expect((await check(String(path))).status).toBe(0);
+    const copy = join(temporaryDirectory(), 'copy');
+    copyFileSync(String(path), copy);
+    const again = await runCli(['build', '--out', out, '--manifest'], { stdin });
+    expect(again.status).toBe(1);
+    expect(readFileSync(String(path))).toEqual(readFileSync(copy));
+  });
+});
