@@ -4,11 +4,12 @@ import { formatLsn, formatPgLsn } from '../layers/lsn.ts';
 import type { WalRecordBatch } from '../wal/record-batch.ts';
 import { scannedRecord } from '../wal/record-format.ts';
 import { RecordScanner } from '../wal/record-scanner.ts';
+import { type RecordSelection, recordFilter } from '../wal/record-selection.ts';
+import { RecordTally } from '../wal/record-tally.ts';
 import type { WalReader } from '../wal/wal-reader.ts';
 import type { Context } from './context.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from './exit-status.ts';
 import { formatOf } from './shared-options.ts';
-import type { WalFilter } from './wal-filter.ts';
 import { ImageFiles, imageDigests } from './wal-images.ts';
 import type { WalOptions } from './wal-options.ts';
 import { type StatisticsRows, WalStatistics, writeWalStatistics } from './wal-statistics.ts';
@@ -21,13 +22,13 @@ import {
 
 export interface WalRun {
   readonly reader: WalReader;
-  readonly filter: WalFilter;
+  readonly selection: RecordSelection;
   readonly options: WalOptions;
 }
 
 /** Throws as the reader, and what keeps the output or a file from being written. */
 export async function printRecords(context: Context, run: WalRun): Promise<ExitStatus> {
-  const { reader, options } = run;
+  const { reader, selection, options } = run;
   const { saveFullpage: directory, dialect } = options;
   const { majorVersion } = reader;
   const format = formatOf(options);
@@ -35,9 +36,27 @@ export async function printRecords(context: Context, run: WalRun): Promise<ExitS
   const files =
     directory === undefined ? undefined : await ImageFiles.create(directory, context.signal);
   const printer = new RecordPrinter(writer, { files, hasDigests: options.sha256 === true });
+  const scanner = new RecordScanner(majorVersion);
+  const filter = recordFilter(selection);
   try {
     const status = await walk(context, run, {
-      record: (batch, index, scanner) => printer.print(batch, index, scanner),
+      batch: async (batch, { maximum, onDamage }) => {
+        const { view } = batch.memory;
+        let count = 0;
+        for (let index = 0; index < batch.length && count < maximum; index += 1) {
+          try {
+            scanner.scan(view, batch.offset(index), batch.size(index));
+            if (filter !== undefined && !filter(scanner)) continue;
+            const printed = printer.print(batch, index, scanner);
+            if (printed !== undefined) await printed;
+          } catch (error) {
+            if (!isDamage(error)) throw error;
+            await onDamage({ lsn: batch.startLsn(index), error });
+          }
+          count += 1;
+        }
+        return count;
+      },
       damage: (damage) => writer.damage(damage),
     });
     await files?.finish();
@@ -53,33 +72,41 @@ export async function printStatistics(
   context: Context,
   run: WalRun & { readonly rows: StatisticsRows },
 ): Promise<ExitStatus> {
-  const statistics = new WalStatistics(run.reader.majorVersion);
+  const { reader, selection, rows, options } = run;
+  const tally = new RecordTally(reader.majorVersion, selection);
   const status = await walk(context, run, {
-    record: (batch, index, scanner) => statistics.add(batch, index, scanner),
-    // Once a batch: an LSN of each record would be a bigint each.
-    selected: (batch, range) => statistics.cover(batch, range),
+    batch: (batch, { maximum, onDamage }) => {
+      const reportRecord = (index: number, error: unknown): void => {
+        if (!isDamage(error)) throw error;
+        void onDamage({ lsn: batch.startLsn(index), error });
+      };
+      return tally.add(batch, { maximum, onDamage: reportRecord });
+    },
     damage: ({ lsn, error }) =>
       void context.reporter.error(
         error.lsn === undefined ? error.with({ lsn: formatLsn(lsn) }) : error,
       ),
   });
-  const { rows, options } = run;
+  const statistics = new WalStatistics(reader.majorVersion, tally);
   await writeWalStatistics(context.stdout, statistics, { rows, format: formatOf(options) });
   return status;
 }
 
-/** What is done with records that are selected, and with damage; a promise is waited for. */
+/** What is done with the records of a batch, and with damage. */
 interface Visitor {
-  /** Throws `corrupt` and the like for a record that is damaged. */
-  record(batch: WalRecordBatch, index: number, scanner: RecordScanner): Promise<void> | undefined;
+  /** Visits at most so many of the records that are selected. Returns: how many, or a promise of it. */
+  batch(batch: WalRecordBatch, options: BatchVisit): number | Promise<number>;
   damage(damage: ShownDamage): Promise<void> | undefined;
-  /** Called after the records of a batch, with the numbers of the first and the last that was selected. */
-  readonly selected?: (batch: WalRecordBatch, range: { first: number; last: number }) => void;
+}
+
+interface BatchVisit {
+  readonly maximum: number;
+  readonly onDamage: (damage: ShownDamage) => Promise<void> | undefined;
 }
 
 /** Reads to the end, or until `--limit` records were visited. */
 async function walk(context: Context, run: WalRun, visitor: Visitor): Promise<ExitStatus> {
-  const { reader, filter, options } = run;
+  const { reader, options } = run;
   const { limit = Number.POSITIVE_INFINITY } = options;
   const progress = context.stdoutIsFile ? context.reporter.progress({ label: 'wal' }) : undefined;
   let status: ExitStatus = CLEAN;
@@ -89,28 +116,10 @@ async function walk(context: Context, run: WalRun, visitor: Visitor): Promise<Ex
   };
   if (limit === 0) return CLEAN;
   let count = 0;
-  const scanner = new RecordScanner(reader.majorVersion);
   for await (const batch of reader) {
     throwIfAborted(context.signal);
     if (batch.skipped !== undefined) await onDamage(batch.skipped);
-    const { view } = batch.memory;
-    let first = -1;
-    let last = -1;
-    for (let index = 0; index < batch.length && count < limit; index += 1) {
-      try {
-        scanner.scan(view, batch.offset(index), batch.size(index));
-        if (!filter(scanner)) continue;
-        const visited = visitor.record(batch, index, scanner);
-        if (visited !== undefined) await visited;
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        await onDamage({ lsn: batch.startLsn(index), error });
-      }
-      if (first < 0) first = index;
-      last = index;
-      count += 1;
-    }
-    if (first >= 0) visitor.selected?.(batch, { first, last });
+    count += await visitor.batch(batch, { maximum: limit - count, onDamage });
     if (count === limit) break;
     if (batch.length > 0) {
       progress?.update({ done: Number(batch.endLsn(batch.length - 1) - reader.start) });

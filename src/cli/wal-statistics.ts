@@ -1,10 +1,8 @@
 /** `wal --stats`: how many records of each kind there are, and how long they are, as pg_waldump counts. */
-import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
-import type { WalRecordBatch } from '../wal/record-batch.ts';
-import type { RecordScanner } from '../wal/record-scanner.ts';
+import { formatPgLsn } from '../layers/lsn.ts';
+import type { RecordCounts } from '../wal/record-tally.ts';
 import {
   KIND_COUNT,
-  kindIndexOf,
   recordTypeOf,
   resourceManagerName,
   resourceManagers,
@@ -27,46 +25,18 @@ export interface StatisticsRow {
   readonly imageBytes: number;
 }
 
-/** Of a transaction, the bit means that more information follows: pg_waldump counts both as one. */
-const TRANSACTION = 1;
-const TRANSACTION_OPERATION = 0x70;
-const ALL_OPERATIONS = 0xf0;
-
 export class WalStatistics {
   readonly #majorVersion: number;
-  readonly #counts = new Float64Array(KIND_COUNT);
-  readonly #recordBytes = new Float64Array(KIND_COUNT);
-  readonly #imageBytes = new Float64Array(KIND_COUNT);
-  #first: Lsn | undefined;
-  #last: Lsn | undefined;
+  readonly #counts: RecordCounts;
 
-  constructor(majorVersion: number) {
+  constructor(majorVersion: number, counts: RecordCounts) {
     this.#majorVersion = majorVersion;
-  }
-
-  /** Counts a record of a batch, which was just scanned. Returns undefined: there is nothing to wait for. */
-  add(batch: WalRecordBatch, index: number, scanner: RecordScanner): undefined {
-    const { resourceManager, info, blockCount, imageLengths } = scanner;
-    let imageLength = 0;
-    for (let at = 0; at < blockCount; at += 1) imageLength += imageLengths[at] as number;
-    const mask = resourceManager === TRANSACTION ? TRANSACTION_OPERATION : ALL_OPERATIONS;
-    const kind = kindIndexOf(resourceManager, info & mask);
-    this.#counts[kind] = (this.#counts[kind] as number) + 1;
-    this.#recordBytes[kind] = (this.#recordBytes[kind] as number) + batch.size(index) - imageLength;
-    this.#imageBytes[kind] = (this.#imageBytes[kind] as number) + imageLength;
-    return undefined;
-  }
-
-  /** Widens the range that the heading names to these records of a batch. */
-  cover(batch: WalRecordBatch, { first, last }: { first: number; last: number }): void {
-    this.#first ??= batch.startLsn(first);
-    this.#last = batch.endLsn(last);
+    this.#counts = counts;
   }
 
   /** Where the records begin and end; undefined if there are none. */
-  get range(): { readonly start: Lsn; readonly end: Lsn } | undefined {
-    if (this.#first === undefined || this.#last === undefined) return undefined;
-    return { start: this.#first, end: this.#last };
+  get range(): RecordCounts['range'] {
+    return this.#counts.range;
   }
 
   /**
@@ -82,7 +52,7 @@ export class WalStatistics {
       const kinds = Array.from({ length: 16 }, (_, operation) => manager * 16 + operation);
       if (rows === 'record') {
         for (const index of kinds) {
-          if (this.#counts[index] === 0) continue;
+          if (this.#counts.records[index] === 0) continue;
           const info = (index & 15) << 4;
           const type = recordTypeOf({ resourceManager: manager, info }, version);
           found.push(this.#row(`${name}/${type}`, [index]));
@@ -101,9 +71,9 @@ export class WalStatistics {
       indexes.reduce((total, index) => total + (values[index] as number), 0);
     return {
       name,
-      count: sum(this.#counts),
-      recordBytes: sum(this.#recordBytes),
-      imageBytes: sum(this.#imageBytes),
+      count: sum(this.#counts.records),
+      recordBytes: sum(this.#counts.recordBytes),
+      imageBytes: sum(this.#counts.imageBytes),
     };
   }
 }

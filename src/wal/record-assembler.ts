@@ -215,11 +215,14 @@ export class RecordAssembler {
         continue;
       }
       const pageEnd = Math.min(this.#cursor.pageEnd, length);
+      const limit = Math.min(pageEnd + 1, this.#endAt, this.#cursor.switchAt);
+      const run = { place: this.#cursor, limit, batch: this.#batch };
+      if (this.#start === undefined && this.#records.acceptRun(memory, run)) continue;
       if (pageEnd - at < 4) return 'pause';
       const size = memory.view.getUint32(at, true);
       const sizeFault = this.#records.lengthFault(size);
       if (sizeFault !== undefined) return this.#damaged(sizeFault);
-      if (at + size > pageEnd) return this.#beginGathering(chunk, { size, pageEnd });
+      if (at + size > pageEnd) return this.#beginGathering(chunk, size);
       this.#records.locate(this.#cursor.highAt(at), this.#cursor.lowAt(at));
       const fault =
         this.#records.headerFault(memory.view, at) ?? this.#records.checksumFault(memory, at, size);
@@ -271,16 +274,13 @@ export class RecordAssembler {
     return false;
   }
 
-  #beginGathering(
-    chunk: WalChunk,
-    { size, pageEnd }: { readonly size: number; readonly pageEnd: number },
-  ): Progress {
+  #beginGathering(chunk: WalChunk, size: number): Progress {
     const at = this.#cursor.at;
     if (at >= this.#cursor.switchAt) this.#cursor.updateTimeline(this.#pages.timelineId);
     this.#records.locate(this.#cursor.highAt(at), this.#cursor.lowAt(at));
     this.#gathering.begin({ lsn: this.#cursor.lsnAt(at), size });
     this.#state = 'gathering';
-    return this.#gatherUpTo(chunk, pageEnd);
+    return this.#gatherUpTo(chunk, Math.min(this.#cursor.pageEnd, chunk.length));
   }
 
   #gather(chunk: WalChunk): Progress {

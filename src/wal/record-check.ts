@@ -3,8 +3,10 @@ import type { ChecksummedBytes } from '../checksum.ts';
 import type { StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
+import { type ChunkCursor, recordAligned } from './chunk-cursor.ts';
 import type { WalGeometry } from './page-check.ts';
 import type { WalPageHeader } from './page-format.ts';
+import type { WalRecordBatch } from './record-batch.ts';
 import { checksumText, recordChecksumIn } from './record-checksum.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import { badWal, lsnText } from './wal-end.ts';
@@ -21,6 +23,15 @@ const OVERWRITE_OPERATION = 0xd0;
 const OVERWRITE_DATA_SIZE = 16;
 /** Behind the header of the record: id and length of its main data. */
 const OVERWRITE_SIZE = WAL_RECORD_HEADER_SIZE + 2 + OVERWRITE_DATA_SIZE;
+
+/** Records that follow each other in a page. */
+export interface RecordRun {
+  /** At the first one; moved past the last one. Tells their LSNs and their timeline. */
+  readonly place: ChunkCursor;
+  /** Offset that the last one ends before, its padding included. */
+  readonly limit: number;
+  readonly batch: WalRecordBatch;
+}
 
 export class RecordCheck {
   /** Start of the record that is looked at, in halves. */
@@ -113,6 +124,50 @@ export class RecordCheck {
           length,
           lsn: this.#overwritten.lsn,
         });
+  }
+
+  /**
+   * Adds to the batch the records that lie in one page and end before the limit, as long as they are valid and no
+   * segment switch: nearly all of the WAL, in one loop. The first of the others ends the run, and is judged elsewhere.
+   *
+   * Returns: whether there are any.
+   */
+  acceptRun(memory: ChecksummedBytes, { place, limit, batch }: RecordRun): boolean {
+    if (!this.knowsPrevious || this.#overwritten !== undefined) return false;
+    const { view } = memory;
+    const from = place.at;
+    const last = limit - WAL_RECORD_HEADER_SIZE;
+    let previousLow = this.#previousLow;
+    let previousHigh = this.#previousHigh;
+    let at = from;
+    while (at < last) {
+      const size = view.getUint32(at, true);
+      const end = at + size;
+      const next = recordAligned(end);
+      if (size < WAL_RECORD_HEADER_SIZE || size > this.#maximumLength || next >= limit) break;
+      if (view.getUint32(at + 8, true) !== previousLow) break;
+      if (view.getUint32(at + 12, true) !== previousHigh) break;
+      const manager = view.getUint8(at + 17);
+      if (manager > LAST_BUILT_IN_MANAGER) break;
+      if (manager === XLOG_MANAGER && (view.getUint8(at + 16) & 0xf0) === SWITCH_OPERATION) break;
+      if (view.getUint32(at + 20, true) !== recordChecksumIn(memory, at, size)) break;
+      previousLow = place.lowAt(at);
+      previousHigh = place.highAt(at);
+      batch.add({
+        startHigh: previousHigh,
+        startLow: previousLow,
+        endHigh: place.highAt(next),
+        endLow: place.lowAt(next),
+        timelineId: place.timelineId,
+        offset: at,
+        size,
+      });
+      at = next;
+    }
+    this.#previousLow = previousLow;
+    this.#previousHigh = previousHigh;
+    place.at = at;
+    return at > from;
   }
 
   /** The record that was looked at is valid; the next one must link to it. */

@@ -43,6 +43,35 @@ const HAS_HOLE = 0x01;
 const FLAGS_OF_14 = { apply: 0x04, pglz: 0x02, lz4: 0, zstd: 0 };
 const FLAGS_FROM_15 = { apply: 0x02, pglz: 0x04, lz4: 0x08, zstd: 0x10 };
 
+/** Fields that follow each other: their names and sizes, and that of all. */
+interface Fields {
+  readonly names: readonly (readonly [string, number])[];
+  readonly size: number;
+}
+
+function fieldsOf(...names: readonly (readonly [string, number])[]): Fields {
+  return { names, size: names.reduce((sum, [, size]) => sum + size, 0) };
+}
+
+const REFERENCE = fieldsOf(['flags of a block reference', 1], ['length of block data', 2]);
+const IMAGE = fieldsOf(
+  ['length of an image', 2],
+  ['hole of an image', 2],
+  ['flags of an image', 1],
+);
+const HOLE_LENGTH = fieldsOf(['length of a hole', 2]);
+const BLOCK_NUMBER = fieldsOf(['block number', 4]);
+const RELATION_AND_BLOCK = fieldsOf(
+  ['tablespace', 4],
+  ['database', 4],
+  ['relation', 4],
+  ['block number', 4],
+);
+const TOP_LEVEL_TRANSACTION = fieldsOf(['top-level transaction', 4]);
+const REPLICATION_ORIGIN = fieldsOf(['replication origin', 2]);
+const SHORT_LENGTH = fieldsOf(['length of the main data', 1]);
+const LONG_LENGTH = fieldsOf(['length of the main data', 4]);
+
 /** How an image is compressed. */
 export type BlockImageCompression = 'none' | 'pglz' | 'lz4' | 'zstd';
 
@@ -115,12 +144,9 @@ export class RecordScanner {
   /** Bytes of the hole; 0 without one. */
   readonly holeLengths = new Uint16Array(MAXIMUM_BLOCKS);
   readonly #flags: typeof FLAGS_FROM_15;
-  /** The record, and its place in the view. */
-  #view: DataView = new DataView(new ArrayBuffer(0));
+  /** Where the record begins and ends in the view. */
   #start = 0;
   #end = 0;
-  /** Offset of the next header. */
-  #at = 0;
   /** Bytes of data that the headers so far have announced. */
   #announced = 0;
 
@@ -135,7 +161,6 @@ export class RecordScanner {
    * Throws: `truncated`, `corrupt`. Their offsets count from the start of the record.
    */
   scan(view: DataView, offset: number, size: number): void {
-    this.#view = view;
     this.#start = offset;
     this.#end = offset + size;
     this.xid = view.getUint32(offset + 4, true);
@@ -147,39 +172,55 @@ export class RecordScanner {
     this.origin = undefined;
     this.mainDataLength = 0;
     this.blockCount = 0;
-    this.#at = offset + WAL_RECORD_HEADER_SIZE;
     this.#announced = 0;
-    this.#readHeaders();
-    this.#placeData();
+    this.#placeData(this.#readHeaders(view, offset + WAL_RECORD_HEADER_SIZE));
   }
 
-  #readHeaders(): void {
-    while (this.#end - this.#at > this.#announced) {
-      const id = this.#u8('id of a header');
-      if (id <= MAXIMUM_BLOCK_ID) this.#readBlock(id);
-      else if (id === TOP_LEVEL_XID) this.topLevelXid = this.#u32('top-level transaction');
-      else if (id === ORIGIN) this.origin = this.#u16('replication origin');
-      else if (id === LONG_MAIN_DATA || id === SHORT_MAIN_DATA) {
-        const what = 'length of the main data';
-        this.mainDataLength = id === LONG_MAIN_DATA ? this.#u32(what) : this.#u8(what);
+  /** Returns: where the data begins. */
+  #readHeaders(view: DataView, from: number): number {
+    const end = this.#end;
+    let at = from;
+    while (end - at > this.#announced) {
+      const id = view.getUint8(at);
+      at += 1;
+      if (id <= MAXIMUM_BLOCK_ID) at = this.#readBlock(view, id, at);
+      else if (id === SHORT_MAIN_DATA || id === LONG_MAIN_DATA) {
+        const isShort = id === SHORT_MAIN_DATA;
+        this.#require(at, isShort ? SHORT_LENGTH : LONG_LENGTH);
+        this.mainDataLength = isShort ? view.getUint8(at) : view.getUint32(at, true);
         this.#announced += this.mainDataLength;
+        at += isShort ? 1 : 4;
         break;
-      } else throw this.#corrupt('id of a header', this.#at - 1, '0 to 32, or 252 to 255', `${id}`);
+      } else if (id === ORIGIN) {
+        this.#require(at, REPLICATION_ORIGIN);
+        this.origin = view.getUint16(at, true);
+        at += 2;
+      } else if (id === TOP_LEVEL_XID) {
+        this.#require(at, TOP_LEVEL_TRANSACTION);
+        this.topLevelXid = view.getUint32(at, true);
+        at += 4;
+      } else throw this.#corrupt('id of a header', at - 1, '0 to 32, or 252 to 255', `${id}`);
     }
-    const left = this.#end - this.#at;
-    if (left === this.#announced) return;
-    throw this.#corrupt('data of the WAL record', this.#at, `${this.#announced} bytes`, `${left}`);
+    const left = end - at;
+    if (left === this.#announced) return at;
+    throw this.#corrupt('data of the WAL record', at, `${this.#announced} bytes`, `${left}`);
   }
 
-  #readBlock(id: number): void {
-    const start = this.#at - 1;
+  /** Reads what follows the id of a block reference. Returns: where the next header begins. */
+  #readBlock(view: DataView, id: number, from: number): number {
+    const start = from - 1;
     const block = this.blockCount;
-    const last = block === 0 ? -1 : (this.ids[block - 1] as number);
-    if (id <= last) {
-      throw this.#corrupt('id of a block reference', start, `above ${last}`, `${id}`);
+    if (block > 0 && id <= (this.ids[block - 1] as number)) {
+      throw this.#corrupt(
+        'id of a block reference',
+        start,
+        `above ${this.ids[block - 1]}`,
+        `${id}`,
+      );
     }
-    const flags = this.#u8('flags of a block reference');
-    const dataLength = this.#u16('length of block data');
+    this.#require(from, REFERENCE);
+    const flags = view.getUint8(from);
+    const dataLength = view.getUint16(from + 1, true);
     if ((flags & HAS_DATA) === 0 ? dataLength !== 0 : dataLength === 0) {
       const rule = (flags & HAS_DATA) === 0 ? '0 without data' : 'above 0 with data';
       throw this.#corrupt('length of block data', start + 2, rule, `${dataLength}`);
@@ -191,17 +232,21 @@ export class RecordScanner {
     this.willInits[block] = (flags & WILL_INIT) === 0 ? 0 : 1;
     this.imageLengths[block] = 0;
     this.hasImages[block] = (flags & HAS_IMAGE) === 0 ? 0 : 1;
-    if ((flags & HAS_IMAGE) !== 0) this.#readImage(block);
-    if ((flags & SAME_RELATION) === 0) this.#readRelation(block);
-    else this.#repeatRelation(block, start);
-    this.blknos[block] = this.#u32('block number');
+    let at = from + 3;
+    if ((flags & HAS_IMAGE) !== 0) at = this.#readImage(view, block, at);
+    if ((flags & SAME_RELATION) === 0) {
+      this.#require(at, RELATION_AND_BLOCK);
+      this.spcnodes[block] = view.getUint32(at, true);
+      this.dbnodes[block] = view.getUint32(at + 4, true);
+      this.relnodes[block] = view.getUint32(at + 8, true);
+      at += 12;
+    } else {
+      this.#repeatRelation(block, start);
+      this.#require(at, BLOCK_NUMBER);
+    }
+    this.blknos[block] = view.getUint32(at, true);
     this.blockCount = block + 1;
-  }
-
-  #readRelation(block: number): void {
-    this.spcnodes[block] = this.#u32('tablespace');
-    this.dbnodes[block] = this.#u32('database');
-    this.relnodes[block] = this.#u32('relation');
+    return at + 4;
   }
 
   #repeatRelation(block: number, start: number): void {
@@ -213,22 +258,28 @@ export class RecordScanner {
     this.relnodes[block] = this.relnodes[block - 1] as number;
   }
 
-  #readImage(block: number): void {
-    const start = this.#at;
-    const length = this.#u16('length of an image');
-    const holeOffset = this.#u16('hole of an image');
-    const flags = this.#u8('flags of an image');
-    const compression = this.#compression(flags);
+  /** Returns: where the header of the image ends. */
+  #readImage(view: DataView, block: number, start: number): number {
+    this.#require(start, IMAGE);
+    const length = view.getUint16(start, true);
+    const flags = view.getUint8(start + 4);
+    const compression = this.#compression(flags, start + 4);
     const hasHole = (flags & HAS_HOLE) !== 0;
-    const rest = Math.max(0, PAGE_SIZE - length);
-    const holeLength = !hasHole ? 0 : compression === 0 ? rest : this.#u16('length of a hole');
+    let end = start + 5;
+    let holeLength = hasHole ? Math.max(0, PAGE_SIZE - length) : 0;
+    if (hasHole && compression !== 0) {
+      this.#require(end, HOLE_LENGTH);
+      holeLength = view.getUint16(end, true);
+      end += 2;
+    }
     this.#announced += length;
     this.imageLengths[block] = length;
     this.imageApplies[block] = (flags & this.#flags.apply) === 0 ? 0 : 1;
     this.imageCompressions[block] = compression;
-    this.holeOffsets[block] = holeOffset;
+    this.holeOffsets[block] = view.getUint16(start + 2, true);
     this.holeLengths[block] = holeLength;
     this.#checkImage(block, start, hasHole);
+    return end;
   }
 
   #checkImage(block: number, start: number, hasHole: boolean): void {
@@ -250,7 +301,7 @@ export class RecordScanner {
   }
 
   /** The number of the method; at most one may be set. */
-  #compression(flags: number): number {
+  #compression(flags: number, offset: number): number {
     const { pglz, lz4, zstd } = this.#flags;
     const methods = flags & (pglz | lz4 | zstd);
     if (methods === 0) return 0;
@@ -261,12 +312,12 @@ export class RecordScanner {
       (name) => name !== 'none' && (flags & this.#flags[name]) !== 0,
     );
     const actual = names.join(', ');
-    throw this.#corrupt('compression of an image', this.#at - 1, 'one method', actual);
+    throw this.#corrupt('compression of an image', offset, 'one method', actual);
   }
 
   /** The data follows the headers in their order; its length was compared with the announced one. */
-  #placeData(): void {
-    let at = this.#at;
+  #placeData(from: number): void {
+    let at = from;
     for (let block = 0; block < this.blockCount; block += 1) {
       this.imageOffsets[block] = at;
       at += this.imageLengths[block] as number;
@@ -276,29 +327,24 @@ export class RecordScanner {
     this.mainDataOffset = at;
   }
 
-  #u8(what: string): number {
-    return this.#view.getUint8(this.#take(1, what));
+  /** Throws `truncated` if the record ends before these fields do: each is named, with its size. */
+  #require(at: number, fields: Fields): void {
+    if (at + fields.size > this.#end) throw this.#truncated(at, fields);
   }
 
-  #u16(what: string): number {
-    return this.#view.getUint16(this.#take(2, what), true);
-  }
-
-  #u32(what: string): number {
-    return this.#view.getUint32(this.#take(4, what), true);
-  }
-
-  #take(size: number, what: string): number {
-    const start = this.#at;
-    if (start + size > this.#end) throw this.#truncated(what, start + size - this.#end);
-    this.#at = start + size;
-    return start;
-  }
-
-  #truncated(what: string, missing: number): StorageError {
+  #truncated(from: number, { names }: Fields): StorageError {
+    let at = from;
+    let missing = 0;
+    let truncated = '';
+    for (const [what, size] of names) {
+      truncated = what;
+      missing = at + size - this.#end;
+      if (missing > 0) break;
+      at += size;
+    }
     return new StorageError('truncated', {
-      what: `WAL record is truncated in its ${what}`,
-      offset: this.#at - this.#start,
+      what: `WAL record is truncated in its ${truncated}`,
+      offset: at - this.#start,
       expected: `${missing} more bytes`,
       actual: '0',
     });

@@ -50,7 +50,7 @@ async function wal(
   }
   const { walInput } = await import('../wal-input.ts');
   const { openWal } = await import('../../wal/wal-reader.ts');
-  const { walFilter } = await import('../wal-filter.ts');
+  const { walSelection } = await import('../wal-filter.ts');
   const { waitingForMore } = await import('../wal-follow.ts');
   const { printRecords, printStatistics } = await import('../wal-records.ts');
   const { start, end, timeline, skipCorrupt, follow } = options;
@@ -67,8 +67,8 @@ async function wal(
     waitForMore: follow ? waitingForMore(context, paths) : undefined,
     signal: context.signal,
   });
-  const filter = walFilter(options, reader.majorVersion);
-  const run = { reader, filter, options };
+  const selection = walSelection(options, reader.majorVersion);
+  const run = { reader, selection, options };
   return stats === undefined
     ? printRecords(context, run)
     : printStatistics(context, { ...run, rows: stats.rows });
