@@ -21,6 +21,7 @@ const LIBRARY = {
 const PROGRAMS = {
   'compression-thread': 'src/entry/compression-thread.ts',
   'check-thread': 'src/entry/check-thread.ts',
+  'wal-count-thread': 'src/entry/wal-count-thread.ts',
 };
 
 /**

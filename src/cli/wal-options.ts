@@ -1,6 +1,6 @@
 /** The options of `wal`. */
 import { InvalidArgumentError } from 'commander';
-import { countArgument, directoryArgument, lsnArgument } from './arguments.ts';
+import { countArgument, directoryArgument, jobsArgument, lsnArgument } from './arguments.ts';
 import { flag, type OptionValues, option } from './command.ts';
 import { forkArgument, relationArgument } from './key-range.ts';
 import { DIALECT } from './record-options.ts';
@@ -27,6 +27,11 @@ export const WAL_OPTIONS = {
     'statistics instead of records, with a row for each resource manager (rmgr) or kind (record)',
     statisticsArgument,
   ).preset('rmgr'),
+  jobs: option(
+    '-j, --jobs <n>',
+    'threads that count for --stats (default: number of processors, at most 4)',
+    jobsArgument,
+  ),
   follow: flag('--follow', 'wait for more at the end of the WAL, until interrupted'),
   timeline: option(
     '--timeline <n>',

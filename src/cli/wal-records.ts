@@ -1,12 +1,14 @@
 /** What `wal` does with the records of a reader: prints those that are selected, or counts them. */
+import { availableParallelism } from 'node:os';
 import { isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
-import { formatLsn, formatPgLsn } from '../layers/lsn.ts';
+import { formatLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import type { WalRecordBatch } from '../wal/record-batch.ts';
 import { scannedRecord } from '../wal/record-format.ts';
 import { RecordScanner } from '../wal/record-scanner.ts';
 import { type RecordSelection, recordFilter } from '../wal/record-selection.ts';
 import { RecordTally } from '../wal/record-tally.ts';
 import type { WalReader } from '../wal/wal-reader.ts';
+import type { WalSource } from '../wal/wal-source.ts';
 import type { Context } from './context.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from './exit-status.ts';
 import { formatOf } from './shared-options.ts';
@@ -24,7 +26,16 @@ export interface WalRun {
   readonly reader: WalReader;
   readonly selection: RecordSelection;
   readonly options: WalOptions;
+  /** The source, if threads can open its files by their paths. */
+  readonly localSource: WalSource | undefined;
+  /** Opens the same WAL for reading from another start on. */
+  readonly openAt: (start: Lsn) => Promise<WalReader>;
 }
+
+/** Less WAL is counted before a thread has started. */
+const SMALLEST_FOR_THREADS = 128n * 1024n * 1024n;
+
+const MAXIMUM_DEFAULT_THREADS = 4;
 
 /** Throws as the reader, and what keeps the output or a file from being written. */
 export async function printRecords(context: Context, run: WalRun): Promise<ExitStatus> {
@@ -74,7 +85,9 @@ export async function printStatistics(
 ): Promise<ExitStatus> {
   const { reader, selection, rows, options } = run;
   const tally = new RecordTally(reader.majorVersion, selection);
-  const status = await walk(context, run, {
+  const start = await countAhead(context, tally, run);
+  const rest = start === undefined ? run : { ...run, reader: await run.openAt(start) };
+  const status = await walk(context, rest, {
     batch: (batch, { maximum, onDamage }) => {
       const reportRecord = (index: number, error: unknown): void => {
         if (!isDamage(error)) throw error;
@@ -90,6 +103,35 @@ export async function printStatistics(
   const statistics = new WalStatistics(reader.majorVersion, tally);
   await writeWalStatistics(context.stdout, statistics, { rows, format: formatOf(options) });
   return status;
+}
+
+/**
+ * Counts large WAL in files on threads, as far as it is valid.
+ *
+ * Returns: start of the record with which a reader goes on; undefined if nothing was counted.
+ */
+async function countAhead(
+  context: Context,
+  tally: RecordTally,
+  { reader, selection, options, localSource }: WalRun,
+): Promise<Lsn | undefined> {
+  const { start, end, timeline, jobs, limit, follow } = options;
+  const threadCount = jobs ?? Math.min(availableParallelism(), MAXIMUM_DEFAULT_THREADS);
+  if (localSource === undefined || threadCount === 1) return undefined;
+  if (limit !== undefined || follow === true) return undefined;
+  const { extent } = reader;
+  if (extent.end - reader.start < SMALLEST_FOR_THREADS) return undefined;
+  const { signal } = context;
+  const files = await localSource.list(signal);
+  const paths = files.map(({ path }) => path);
+  const { countInParallel } = await import('../wal/parallel-count.ts');
+  const progress = context.stdoutIsFile ? context.reporter.progress({ label: 'wal' }) : undefined;
+  const position = await countInParallel(tally, {
+    ...{ paths, timeline, start, end, extent, selection, threadCount, signal },
+    onCounted: (lsn) => progress?.update({ done: Number(lsn - reader.start) }),
+  });
+  progress?.finish();
+  return position;
 }
 
 /** What is done with the records of a batch, and with damage. */

@@ -83,6 +83,12 @@ export class RecordTally implements RecordCounts {
     return selected;
   }
 
+  /** What was counted so far, as plain data. */
+  counts(): RecordCounts {
+    const { records, recordBytes, imageBytes, range } = this;
+    return { records, recordBytes, imageBytes, range };
+  }
+
   /** Adds what was counted of records that follow those so far. */
   merge({ records, recordBytes, imageBytes, range }: RecordCounts): void {
     for (let kind = 0; kind < KIND_COUNT; kind += 1) {

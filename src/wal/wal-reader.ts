@@ -149,6 +149,12 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     return this.#segments.path.timelineId;
   }
 
+  /** Where the segments begin and end that are there now. @internal */
+  get extent(): { readonly start: Lsn; readonly end: Lsn } {
+    const { starts } = this.#segments;
+    return { start: starts[0] ?? 0n, end: (starts.at(-1) ?? 0n) + BigInt(this.segmentSize) };
+  }
+
   /** How the WAL ended; undefined until all batches have been read. */
   get end(): WalEnd | undefined {
     return this.#assembler.end;

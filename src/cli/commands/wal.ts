@@ -1,6 +1,8 @@
 /** `wal`: the records of WAL, as pg_waldump prints them, of any version and without a server. */
 import { dirname } from 'node:path';
 import { StorageError } from '../../errors.ts';
+import type { Lsn } from '../../layers/lsn.ts';
+import type { WalReader } from '../../wal/wal-reader.ts';
 import type { WalSource } from '../../wal/wal-source.ts';
 import { addCommand, addExamples, type CommandParents } from '../command.ts';
 import type { Context } from '../context.ts';
@@ -48,6 +50,7 @@ async function wal(
     await refuseOutputWithin(paths, saveFullpage);
     await refuseOutputWithin(paths, dirname(saveFullpage));
   }
+  const { isUrl } = await import('../remote-source.ts');
   const { walInput } = await import('../wal-input.ts');
   const { openWal } = await import('../../wal/wal-reader.ts');
   const { walSelection } = await import('../wal-filter.ts');
@@ -59,16 +62,14 @@ async function wal(
   }
   const source = await walInput(context, paths, options);
   if (context.stdoutIsFile) await refuseSegmentsAsOutput(source, context.signal);
-  const reader = await openWal(source, {
-    start,
-    end,
-    timeline,
-    skipCorrupt,
-    waitForMore: follow ? waitingForMore(context, paths) : undefined,
-    signal: context.signal,
-  });
+  const waitForMore = follow ? waitingForMore(context, paths) : undefined;
+  const { signal } = context;
+  const openAt = (from: Lsn | undefined): Promise<WalReader> =>
+    openWal(source, { start: from, end, timeline, skipCorrupt, waitForMore, signal });
+  const reader = await openAt(start);
   const selection = walSelection(options, reader.majorVersion);
-  const run = { reader, selection, options };
+  const localSource = paths.some((path) => path === '-' || isUrl(path)) ? undefined : source;
+  const run = { reader, selection, options, localSource, openAt };
   return stats === undefined
     ? printRecords(context, run)
     : printStatistics(context, { ...run, rows: stats.rows });
