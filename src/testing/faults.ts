@@ -15,6 +15,8 @@ export type FileSystemOperationKind =
   | 'rename'
   | 'link'
   | 'unlink'
+  | 'make-directory'
+  | 'remove-directory'
   | 'read-directory'
   | 'sync-directory';
 

@@ -4,7 +4,7 @@
  * It is as strict as a system may be: every 4 KiB chunk written, every new length and every change of a
  * directory that has not been synced may or may not survive a crash, in any combination. Syncing a
  * file does not make its name durable. Not modelled: stale bytes in new files, torn 4 KiB chunks,
- * renamed or removed directories, and permissions other than the right to change an owner.
+ * and permissions other than the right to change an owner.
  *
  * Asynchronous operations take effect one turn after the call, so that bytes that change before the
  * promise settles are written changed, as on a real system.
@@ -38,6 +38,7 @@ import {
   wordsOf,
 } from './faults.ts';
 import type { MemoryFile } from './memory-file.ts';
+import { makeDirectoryIn, removeDirectoryIn, renameIn } from './memory-names.ts';
 import { BIRTH_TIMES, describeNode, MemoryOpenFile } from './memory-open-file.ts';
 import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
 
@@ -149,21 +150,10 @@ export class MemoryFileSystem implements FileSystem {
     return file;
   }
 
-  /** As {@link FileSystem.rename}; a directory is refused with EPERM. */
+  /** As {@link FileSystem.rename}. */
   async rename(source: string, target: string): Promise<void> {
     await this.#begin({ kind: 'rename', path: source, target });
-    const from = this.#tree.locate(source);
-    const to = this.#tree.locate(target);
-    if (from.node === undefined) throw systemError('rename file', source, 'ENOENT');
-    if (from.node.kind === 'directory') throw systemError('rename directory', source, 'EPERM');
-    if (to.node === from.directory) throw systemError('rename file', source, 'ENOTEMPTY');
-    if (to.node?.kind === 'directory') throw systemError('rename file', source, 'EISDIR');
-    // POSIX: renaming one name of a file to another name of it leaves both.
-    if (from.node === to.node) return;
-    this.#tree.change([
-      { place: from, node: undefined },
-      { place: to, node: from.node },
-    ]);
+    renameIn(this.#tree, source, target);
   }
 
   /** As {@link FileSystem.link}. */
@@ -184,6 +174,18 @@ export class MemoryFileSystem implements FileSystem {
     if (place.node === undefined) throw systemError('remove file', path, 'ENOENT');
     if (place.node.kind === 'directory') throw systemError('remove file', path, 'EISDIR');
     this.#tree.change([{ place, node: undefined }]);
+  }
+
+  /** As {@link FileSystem.makeDirectory}; directories have no mode. */
+  async makeDirectory(path: string): Promise<void> {
+    await this.#begin({ kind: 'make-directory', path });
+    makeDirectoryIn(this.#tree, path);
+  }
+
+  /** As {@link FileSystem.removeDirectory}. */
+  async removeDirectory(path: string): Promise<void> {
+    await this.#begin({ kind: 'remove-directory', path });
+    removeDirectoryIn(this.#tree, path);
   }
 
   /** As {@link FileSystem.stat}. */

@@ -23,7 +23,10 @@ export interface FileSystem {
    * cannot be read synchronously.
    */
   openSync?(path: string, options: OpenOptions): SyncOpenFile;
-  /** Renames a file; atomically replaces `target` if it exists. */
+  /**
+   * Renames a file; atomically replaces `target` if it exists. A file system with `makeDirectory` also renames
+   * directories, and atomically replaces an empty one, but no other.
+   */
   rename(source: string, target: string): Promise<void>;
   /** Gives the file a second name; `exists` if `target` is taken. */
   link(source: string, target: string): Promise<void>;
@@ -38,6 +41,13 @@ export interface FileSystem {
    * sync itself failed; any other error means that nothing was lost.
    */
   syncDirectory(path: string): Promise<void>;
+  /**
+   * Makes a directory; `exists` if anything has the name. Optional: without it, no directory can be written.
+   * `mode` has the permission bits, before the umask.
+   */
+  makeDirectory?(path: string, mode: number): Promise<void>;
+  /** Removes an empty directory. Optional, as `makeDirectory`. */
+  removeDirectory?(path: string): Promise<void>;
   /**
    * Throws `io` if files are known not to be syncable here, before anything is changed. Optional, for a
    * file system that can always sync.

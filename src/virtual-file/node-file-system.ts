@@ -99,6 +99,14 @@ export const nodeFileSystem: FileSystem = {
       .sort(byBytesOf(({ name }) => name));
   },
 
+  makeDirectory(path: string, mode: number): Promise<void> {
+    return call<void>('create directory', path, (done) => fs.mkdir(path, mode, done));
+  },
+
+  removeDirectory(path: string): Promise<void> {
+    return call<void>('remove directory', path, (done) => fs.rmdir(path, done));
+  },
+
   checkCanSync(): void {
     if (process.platform === 'win32') {
       throw cannotSync('Windows does not sync directories', 'ENOTSUP');
