@@ -1,15 +1,22 @@
 /**
  * pg_control: the state of a Postgres cluster. 8,192 bytes, of which 292 are used; 14 to 16 (control version 1300) and 17 (1700) have the same offsets.
  *
- *   0    u64  system identifier             136  u64  minimum recovery LSN
- *   8    u32  control version               204  u32  alignment, 8
- *   12   u32  catalog version               208  f64  1234567.0
- *   16   u32  state                         216  u32  page size
- *   32   u64  checkpoint LSN                220  u32  pages per relation segment
- *   40        copy of the checkpoint:       224  u32  page size of the WAL
- *   40   u64    redo LSN                    228  u32  bytes per WAL segment
- *   48   u32    WAL timeline                252  u32  version of the page checksums, 0 off
- *   60   i32    WAL level (17 only)         288  u32  CRC-32C of bytes 0..288
+ *   0    u64  system identifier             180  i32  settings of the server: max_connections
+ *   8    u32  control version               184  i32    max_worker_processes
+ *   12   u32  catalog version               188  i32    max_wal_senders
+ *   16   u32  state                         192  i32    max_prepared_transactions
+ *   32   u64  checkpoint LSN                196  i32    max_locks_per_transaction
+ *   40        copy of the checkpoint:       200  u8     track_commit_timestamp
+ *   40   u64    redo LSN                    204  u32  alignment, 8
+ *   48   u32    WAL timeline                208  f64  1234567.0
+ *   60   i32    WAL level (17 only)         216  u32  page size
+ *   136  u64  minimum recovery LSN          220  u32  pages per relation segment
+ *   144  u32    its WAL timeline            224  u32  page size of the WAL
+ *   152  u64  start of a base backup        228  u32  bytes per WAL segment
+ *   160  u64    its end                     252  u32  version of the page checksums, 0 off
+ *   168  u8     whether its end is needed   288  u32  CRC-32C of bytes 0..288
+ *   172  i32  WAL level of the server
+ *   176  u8   wal_log_hints
  *
  * Integers have the byte order of the machine that wrote the file; only little-endian is supported,
  * as in Neon. Versions are checked before the checksum, whose offset depends on them.
@@ -109,6 +116,63 @@ export function decodeControlFile(bytes: Uint8Array): ControlFile {
   };
 }
 
+/** Settings of a server that pg_control keeps; some of its files need them. */
+export interface ServerSettings {
+  /** Where it is not one of the three levels: undefined. */
+  readonly walLevel: 'minimal' | 'replica' | 'logical' | undefined;
+  readonly walLogHints: boolean;
+  readonly maxConnections: number;
+  readonly maxWorkerProcesses: number;
+  readonly maxWalSenders: number;
+  readonly maxPreparedTransactions: number;
+  readonly maxLocksPerTransaction: number;
+  readonly trackCommitTimestamp: boolean;
+}
+
+/** Decodes the settings. Requires: `decodeControlFile` accepts the bytes. */
+export function decodeServerSettings(bytes: Uint8Array): ServerSettings {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, USED_SIZE);
+  return {
+    walLevel: WAL_LEVELS[view.getInt32(172, true)],
+    walLogHints: view.getUint8(176) !== 0,
+    maxConnections: view.getInt32(180, true),
+    maxWorkerProcesses: view.getInt32(184, true),
+    maxWalSenders: view.getInt32(188, true),
+    maxPreparedTransactions: view.getInt32(192, true),
+    maxLocksPerTransaction: view.getInt32(196, true),
+    trackCommitTimestamp: view.getUint8(200) !== 0,
+  };
+}
+
+const WAL_LEVELS = ['minimal', 'replica', 'logical'] as const;
+
+/**
+ * pg_control of the same cluster as if it had been shut down cleanly at another checkpoint: nothing to recover, no
+ * backup to complete.
+ *
+ * Requires: `decodeControlFile` accepts the bytes.
+ * @param checkpoint The copy of the checkpoint, 88 bytes.
+ * @returns New bytes, of the size of the file.
+ */
+export function stoppedControlFile(
+  bytes: Uint8Array,
+  { checkpointLsn, checkpoint }: { readonly checkpointLsn: Lsn; readonly checkpoint: Uint8Array },
+): Uint8Array {
+  const stopped = new Uint8Array(CONTROL_FILE_SIZE);
+  stopped.set(bytes.subarray(0, USED_SIZE));
+  const view = new DataView(stopped.buffer);
+  view.setUint32(STATE_OFFSET, CLUSTER_STATES.indexOf('shut down'), true);
+  view.setBigUint64(32, checkpointLsn, true);
+  stopped.set(checkpoint, CHECKPOINT_OFFSET);
+  stopped.fill(0, MINIMUM_RECOVERY_OFFSET, RECOVERY_END);
+  view.setUint32(CHECKSUM_OFFSET, crc32cOf(stopped.subarray(0, CHECKSUM_OFFSET)), true);
+  return stopped;
+}
+
+const CHECKPOINT_OFFSET = 40;
+/** LSNs of a recovery and of a base backup, and whether its end is needed. */
+const MINIMUM_RECOVERY_OFFSET = 136;
+const RECOVERY_END = 169;
 const CONTROL_VERSION_OFFSET = 8;
 const CATALOG_VERSION_OFFSET = 12;
 const STATE_OFFSET = 16;

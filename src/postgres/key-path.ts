@@ -9,7 +9,15 @@
  *   global/pg_control                   control file
  */
 import { StorageError } from '../errors.ts';
-import { DEFAULT_TABLESPACE_OID, GLOBAL_TABLESPACE_OID, type SlruName } from './key-mapping.ts';
+import { catalogVersionOf } from './control-file.ts';
+import type { ForkName } from './fork.ts';
+import {
+  type DatabaseId,
+  DEFAULT_TABLESPACE_OID,
+  GLOBAL_TABLESPACE_OID,
+  type SlruName,
+  type SlruSegmentId,
+} from './key-mapping.ts';
 import { parseOid, parseRelationFileName } from './relation-file-name.ts';
 
 /** Blocks of a file of a relation: 1 GiB. */
@@ -70,6 +78,36 @@ function databaseOf(directory: string): PathFields | undefined {
     ['spcnode', `${spcnode}`],
     ['dbnode', `${dbnode}`],
   ];
+}
+
+/**
+ * The directory of a database, relative to the data directory.
+ *
+ * @throws `corrupt` for a database that no directory can be of: 0 in any tablespace but that of the shared catalogs.
+ */
+export function databaseDirectory({ spcnode, dbnode }: DatabaseId, majorVersion: number): string {
+  if ((spcnode === GLOBAL_TABLESPACE_OID) !== (dbnode === 0)) {
+    throw new StorageError('corrupt', {
+      what: `database in tablespace ${spcnode}`,
+      expected: spcnode === GLOBAL_TABLESPACE_OID ? '0, the shared catalogs' : 'at least 1',
+      actual: `${dbnode}`,
+    });
+  }
+  if (spcnode === GLOBAL_TABLESPACE_OID) return 'global';
+  if (spcnode === DEFAULT_TABLESPACE_OID) return `base/${dbnode}`;
+  return `pg_tblspc/${spcnode}/PG_${majorVersion}_${catalogVersionOf(majorVersion)}/${dbnode}`;
+}
+
+/** The name of a file of a relation fork: `16384_fsm.1`. */
+export function relationFileName(relnode: number, fork: ForkName, segment: number): string {
+  const suffix = fork === 'main' ? '' : `_${fork}`;
+  return `${relnode}${suffix}${segment === 0 ? '' : `.${segment}`}`;
+}
+
+/** The path of a segment of an SLRU, relative to the data directory. */
+export function slruFilePath({ slru, segno }: SlruSegmentId): string {
+  const [directory] = [...SLRU_DIRECTORIES].find(([, name]) => name === slru) ?? [slru];
+  return `${directory}/${segno.toString(16).toUpperCase().padStart(4, '0')}`;
 }
 
 function notAPath(path: string): StorageError {

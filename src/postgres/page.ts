@@ -86,6 +86,12 @@ export function setPageLsn(page: Uint8Array, lsn: Lsn): void {
   view.setUint32(4, Number(lsn & 0xffff_ffffn), true);
 }
 
+/** Sets the checksum of a page in place. Requires: the page has a header. */
+export function setPageChecksum(page: Uint8Array, checksum: number): void {
+  const view = new DataView(page.buffer, page.byteOffset, PAGE_HEADER_SIZE);
+  view.setUint16(CHECKSUM_OFFSET, checksum, true);
+}
+
 /** Item pointers, of 4 bytes each, that lie between the header and `lower`. */
 export function itemCount({ lower }: PageHeader): number {
   return Math.max(0, Math.floor((lower - PAGE_HEADER_SIZE) / 4));

@@ -80,6 +80,32 @@ export interface WalSegmentHeader {
   readonly segmentSize: number;
 }
 
+/**
+ * Encodes the header of a page: of 40 bytes if it has what only the first page of a segment has, else of 24.
+ *
+ * @throws `invalid-input` for a version without a magic.
+ */
+export function encodeWalPageHeader(header: WalPageHeader): Uint8Array {
+  const { segment } = header;
+  const bytes = new Uint8Array(segment ? LONG_PAGE_HEADER_SIZE : SHORT_PAGE_HEADER_SIZE);
+  const view = new DataView(bytes.buffer);
+  const flags =
+    (header.continuesRecord ? PAGE_CONTINUES_RECORD : 0) |
+    (segment ? PAGE_HAS_LONG_HEADER : 0) |
+    (header.overwritesRecord ? PAGE_OVERWRITES_RECORD : 0);
+  view.setUint16(0, magicOfVersion(header.majorVersion), true);
+  view.setUint16(2, flags, true);
+  view.setUint32(4, header.timelineId, true);
+  view.setBigUint64(8, header.lsn, true);
+  view.setUint32(16, header.remainingLength, true);
+  if (segment !== undefined) {
+    view.setBigUint64(24, segment.systemIdentifier, true);
+    view.setUint32(32, segment.segmentSize, true);
+    view.setUint32(36, WAL_PAGE_SIZE, true);
+  }
+  return bytes;
+}
+
 /** Segments have a power of two of bytes between these. */
 export const MINIMUM_SEGMENT_SIZE = 1024 * 1024;
 export const MAXIMUM_SEGMENT_SIZE = 1024 * 1024 * 1024;

@@ -24,6 +24,7 @@ export const CHECKPOINT_SIZE = 88;
 /** Where the fields of a CheckPoint begin. */
 export const CHECKPOINT_OFFSETS = {
   redo: 0,
+  timelineId: 8,
   walLevel: 20,
   nextXid: 24,
   nextOid: 32,
@@ -33,6 +34,8 @@ export const CHECKPOINT_OFFSETS = {
   oldestXidDatabase: 48,
   oldestMultixact: 52,
   oldestMultixactDatabase: 56,
+  oldestCommitTimeXid: 72,
+  newestCommitTimeXid: 76,
   oldestActiveXid: 80,
 } as const;
 
