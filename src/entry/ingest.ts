@@ -1,5 +1,6 @@
 /**
- * `layerfile/ingest`: timelines made from other data or continued with WAL, and the place in which they are stored.
+ * `layerfile/ingest`: timelines made from other data or continued with WAL, the place in which they are stored, and the
+ * way back to a data directory.
  *
  *   import { WalIngest } from 'layerfile/ingest';
  *   import { openWal, walDirectory } from 'layerfile/wal';
@@ -29,6 +30,12 @@ export {
   type StorageErrorDetails,
 } from '../errors.ts';
 export {
+  type ExportedPgdata,
+  type ExportPgdataOptions,
+  exportPgdata,
+} from '../ingest/export/export-pgdata.ts';
+export type { ServerKind } from '../ingest/export/server-files.ts';
+export {
   type OutputTarget,
   type StoredLayer,
   TimelineOutput,
@@ -52,10 +59,12 @@ export {
 export type { IngestShard } from '../ingest/wal/ingest-state.ts';
 export type { IngestBase, PutSink } from '../ingest/wal/put-sink.ts';
 export { RecordIngest, type RecordIngestOptions } from '../ingest/wal/record-ingest.ts';
-export type { Key } from '../layers/key.ts';
+export type { Key, KeyRange } from '../layers/key.ts';
+export type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 export type { LayerInput } from '../layers/layer-file/layer-input.ts';
 export type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
-export type { Lsn } from '../layers/lsn.ts';
+export type { Lsn, LsnRange } from '../layers/lsn.ts';
+export type { ValueType } from '../layers/value-format.ts';
 export type {
   CommonPrefix,
   ObjectInfo,
@@ -68,10 +77,21 @@ export type {
 } from '../object-store/object-store.ts';
 export type { ClusterState, ControlFile } from '../postgres/control-file.ts';
 export { CLUSTER_STATES } from '../postgres/control-file.ts';
+export type { DirectoryDatabase, DirectoryRelation } from '../postgres/directory-values.ts';
+export type { Fork, ForkName } from '../postgres/fork.ts';
+export type { DatabaseId, SlruName } from '../postgres/key-mapping.ts';
 export type { LeftOutFile } from '../postgres/left-out.ts';
 export type { LeftOutReason } from '../postgres/relation-file-name.ts';
 export type { OnProgress } from '../progress.ts';
 export { DEFAULT_CHECKPOINT_DISTANCE } from '../reshape/level0.ts';
+export type {
+  CatalogReading,
+  DatabaseListing,
+  RelationListing,
+  SegmentListing,
+  SlruListing,
+  TimelineDirectory,
+} from '../timeline/directory.ts';
 export type { JsonObject, JsonValue } from '../timeline/exact-json.ts';
 export type { Generation } from '../timeline/generation.ts';
 export type {
@@ -88,11 +108,38 @@ export type {
   ParseIndexPartOptions,
 } from '../timeline/index-part/index-part.ts';
 export type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
+export type {
+  ImageSegment,
+  KeyHole,
+  LayerMap,
+  LayerMapOptions,
+  LayerVisibility,
+  MapLayer,
+  RangeSearchResult,
+  SearchResult,
+} from '../timeline/layer-map/layer-map.ts';
+export type { LayerLevel } from '../timeline/layer-map/layer-table.ts';
+export type { MemoryLayer } from '../timeline/layer-map/memory-layers.ts';
+export type { NeededRedo, RedoRunner } from '../timeline/materialize.ts';
 export type { StoredSource, TimelineSource } from '../timeline/open-timeline.ts';
+export type { PageResult } from '../timeline/read-page.ts';
+export type { LayerVisit, Reconstruction, TimelineEntry } from '../timeline/reconstruct.ts';
 export type { TimelinePlace } from '../timeline/remote-path.ts';
 export type { Sharding } from '../timeline/shard-owner.ts';
 export type { OffloadedTimeline, TenantManifest } from '../timeline/tenant-manifest.ts';
 export type { ShardIndex, TenantShard } from '../timeline/tenant-shard.ts';
+export type {
+  DirectoryOptions,
+  HistoryOptions,
+  RangeReconstruction,
+  ReadPageOptions,
+  ReconstructOptions,
+  Timeline,
+  TimelineAncestor,
+  TimelineFacts,
+  TimelineReadOptions,
+} from '../timeline/timeline.ts';
+export type { RedoRecord, RedoRequest } from '../timeline/wal-redo/messages.ts';
 export type {
   DirectoryEntry,
   FileKind,

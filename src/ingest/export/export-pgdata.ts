@@ -1,0 +1,328 @@
+/**
+ * Export of a timeline at an LSN as a data directory: what a full base backup of a pageserver has, with which a server
+ * starts.
+ *
+ *   1  the lists of the timeline are read, and small files written
+ *   2  pages are read in batches, in key order, and written file by file
+ *   3  pg_control and the WAL that it begins at are written
+ *   4  everything is synced, and the directory takes its name
+ *
+ * Checksums of pages are computed anew where the cluster has them: values of WAL and of redo have old ones.
+ * Source: Neon pageserver/src/basebackup.rs.
+ */
+import {
+  checkChoice,
+  checkMethod,
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  checkText,
+} from '../../check-options.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
+import { checkLsn, formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
+import { type ControlFile, decodeControlFile } from '../../postgres/control-file.ts';
+import { checkLayerLsn } from '../../postgres/import.ts';
+import { controlFileKey } from '../../postgres/key-mapping.ts';
+import { PAGE_SIZE } from '../../postgres/page.ts';
+import { type OnProgress, tellProgress } from '../../progress.ts';
+import type { RedoRunner } from '../../timeline/materialize.ts';
+import { parseShardIndex } from '../../timeline/tenant-shard.ts';
+import type { Timeline } from '../../timeline/timeline.ts';
+import { OpenFiles } from '../../virtual-file/open-files.ts';
+import type { SparseWalFile } from '../../wal/first-segment.ts';
+import { auxiliaryFiles } from './auxiliary-files.ts';
+import { DirectoryOutput } from './directory-output.ts';
+import { type ExportPlan, planExport } from './export-plan.ts';
+import { PageFileWriter } from './page-files.ts';
+import { batchesOf, type PageReading, readRuns } from './page-reading.ts';
+import {
+  configurationFiles,
+  databaseFiles,
+  type ServerKind,
+  type SmallFile,
+  serverDirectories,
+  signalFiles,
+  startOfServer,
+  twophaseFiles,
+} from './server-files.ts';
+import { ValueReader } from './value-reader.ts';
+
+/** Options of `exportPgdata`. */
+export interface ExportPgdataOptions {
+  /** The data directory: a path that is vacant or an empty directory. Its parent must exist. */
+  readonly directory: string;
+  /** LSN of the state, inclusive. Default: the last LSN of the timeline. Needed if the source has no index. */
+  readonly lsn?: Lsn | undefined;
+  /** Applies WAL records that only Postgres can apply, such as a `RedoProcess`. Default: none. */
+  readonly redo?: RedoRunner | undefined;
+  /**
+   * For which server. `postgres`, the default: one that begins with a checkpoint in the WAL. `neon`: a compute, with
+   * `neon.signal`, and with its replication slots.
+   */
+  readonly server?: ServerKind | undefined;
+  /**
+   * What becomes of pages that cannot be made: they need redo, or are damaged or missing. `refuse`, the default: no
+   * directory is made. `zeros`: they are zeros, in a directory that is not the state of the timeline.
+   */
+  readonly missingPages?: 'refuse' | 'zeros' | undefined;
+  /** Called for each page that cannot be made: where it would be, and why. */
+  readonly onMissingPage?: ((finding: StorageError) => void | Promise<void>) | undefined;
+  /** Default: the shared table. */
+  readonly openFiles?: OpenFiles | undefined;
+  /** Ends the export with `aborted`; nothing is left. */
+  readonly signal?: AbortSignal | undefined;
+  /** Called with bytes of pages done and of all pages. */
+  readonly onProgress?: OnProgress | undefined;
+}
+
+const OPTIONS: Readonly<Record<keyof ExportPgdataOptions, true>> = {
+  directory: true,
+  lsn: true,
+  redo: true,
+  server: true,
+  missingPages: true,
+  onMissingPage: true,
+  openFiles: true,
+  signal: true,
+  onProgress: true,
+};
+
+/** What an export of a timeline made. */
+export interface ExportedPgdata {
+  /** As given. */
+  readonly directory: string;
+  /** LSN of the state. */
+  readonly lsn: Lsn;
+  /** Where the server begins: of Postgres, the record of its checkpoint. */
+  readonly startLsn: Lsn;
+  /** The control file that was written. */
+  readonly control: ControlFile;
+  /** Databases, without the shared catalogs. */
+  readonly databaseCount: number;
+  /** Forks of relations. */
+  readonly forkCount: number;
+  /** Pages of all forks and of transaction state. */
+  readonly pageCount: number;
+  /** Pages that are zeros because they could not be made. */
+  readonly missingPageCount: number;
+  /** Pages whose stored checksum was not that of their content; 0 where the cluster has no checksums. */
+  readonly checksumCount: number;
+  /** Unlogged relations, which are as after a crash: without rows. */
+  readonly unloggedCount: number;
+  /** Paths of auxiliary files that were left out: those of replication slots, and paths that no server has. */
+  readonly leftOut: readonly string[];
+}
+
+/**
+ * Writes the state of a timeline at an LSN as a data directory. Memory grows with the number of relations, but not with
+ * their size. User tablespaces become directories in `pg_tblspc`, instead of links.
+ *
+ * Durability: the directory survives a crash once the promise resolves. A crash before leaves no directory of this
+ * name; what it leaves beside it, the next export of the same name removes.
+ *
+ * @param timeline All shards of it.
+ * @returns What was written.
+ * @throws `exists` (the path is taken); `needs-redo`, `no-base`, `not-found` and others for pages that cannot be made,
+ *   after all of them were found, unless they may be zeros; `not-found`, `corrupt`, `truncated` (lists, sizes or small files);
+ *   `out-of-range` (an LSN after the last one); `invalid-input` (one shard of several; no LSN; a page size other than
+ *   8,192); `io`, `network`, `denied`, `changed`, `sync-failed`, `aborted`, `closed`; what `redo` throws.
+ * @example
+ *   await using timeline = await openTimeline('bucket');
+ *   await exportPgdata(timeline, { directory: 'restored' });
+ */
+export async function exportPgdata(
+  timeline: Timeline,
+  options: ExportPgdataOptions,
+): Promise<ExportedPgdata> {
+  checkArguments(timeline, options);
+  const { directory, signal, server = 'postgres', missingPages = 'refuse' } = options;
+  const { openFiles = OpenFiles.shared() } = options;
+  throwIfAborted(signal, directory);
+  const lsn = lsnOf(timeline, options.lsn);
+  const values = new ValueReader(timeline, lsn, signal);
+  const controlBytes = await values.read(controlFileKey(), 'control file', (bytes) => {
+    checkPageSize(decodeControlFile(bytes));
+    return bytes.slice();
+  });
+  const control = decodeControlFile(controlBytes);
+  const { majorVersion } = control;
+  const plan = planExport(await timeline.directory(lsn, { signal }), control);
+  const auxiliary = await auxiliaryFiles(values, server);
+  const start = await startOfServer(values, { lsn, controlBytes, control, server });
+  const configuration = configurationFiles(controlBytes, auxiliary.originCount);
+
+  await using output = await DirectoryOutput.create(directory, openFiles);
+  await makeDirectories(output, plan, majorVersion);
+  const signals = server === 'neon' ? signalFiles(prevRecordLsnOf(timeline, lsn)) : [];
+  const databases = await databaseFiles(values, plan, majorVersion);
+  await writeFiles(output, [...configuration, ...signals, ...auxiliary.files, ...databases]);
+  for await (const file of twophaseFiles(values, majorVersion)) await writeFiles(output, [file]);
+  const { redo, onMissingPage, onProgress } = options;
+  const reading = { timeline, lsn, pgVersion: majorVersion, redo, missingPages, signal };
+  const checksums = control.checksumVersion === 0 ? 'off' : 'on';
+  const writing = { checksums, missingPages, onMissingPage, onProgress } as const;
+  const written = await writePages(output, plan, { reading, ...writing });
+  await writeWal(output, start.wal, signal);
+  // Last: without it, the directory is not one of a cluster.
+  await writeFiles(output, [start.control]);
+  await output.finish(signal);
+  return {
+    ...{ directory, lsn, startLsn: start.startLsn, ...written },
+    control: decodeControlFile(start.control.bytes),
+    databaseCount: plan.databases.filter(({ dbnode }) => dbnode !== 0).length,
+    forkCount: plan.forkCount,
+    unloggedCount: plan.unloggedCount,
+    leftOut: auxiliary.leftOut,
+  };
+}
+
+function checkArguments(timeline: Timeline, options: ExportPgdataOptions): void {
+  checkMethod('timeline', timeline, 'reconstructRanges');
+  checkOptions(options, OPTIONS);
+  checkText('directory', options.directory);
+  if (options.directory === '') {
+    throw new StorageError('invalid-input', {
+      what: 'directory',
+      expected: 'a path',
+      actual: "''",
+    });
+  }
+  checkChoice('server', options.server, ['postgres', 'neon']);
+  checkChoice('missingPages', options.missingPages, ['refuse', 'zeros']);
+  if (options.redo !== undefined) checkMethod('redo', options.redo, 'apply');
+  if (options.lsn !== undefined) checkLsn(options.lsn, 'lsn');
+  checkOpenFiles(options.openFiles);
+  checkSignal(options.signal);
+}
+
+/** Throws `invalid-input`, `out-of-range`. */
+function lsnOf(timeline: Timeline, wanted: Lsn | undefined): Lsn {
+  const { diskConsistentLsn: last, shard, timelineId } = timeline.facts;
+  if (shard !== undefined && parseShardIndex(shard).count > 1) {
+    throw new StorageError('invalid-input', {
+      what: `shard ${shard} of timeline ${timelineId}, which has a part of the pages`,
+      expected: 'all shards of the tenant',
+    });
+  }
+  const lsn = wanted ?? last;
+  if (lsn === undefined) {
+    throw new StorageError('invalid-input', {
+      what: 'no LSN, and no index that tells the last one',
+    });
+  }
+  checkLayerLsn(lsn);
+  if (last === undefined || lsn <= last) return lsn;
+  throw new StorageError('out-of-range', {
+    what: 'LSN of the export',
+    expected: `at most ${formatPgLsn(last)}, the last one of the timeline`,
+    actual: formatPgLsn(lsn),
+  });
+}
+
+function checkPageSize({ pageSize }: ControlFile): void {
+  if (pageSize === PAGE_SIZE) return;
+  throw new StorageError('invalid-input', {
+    what: 'page size of the cluster',
+    expected: `${PAGE_SIZE} bytes`,
+    actual: `${pageSize}`,
+  });
+}
+
+/** Known only of the last record. */
+function prevRecordLsnOf(timeline: Timeline, lsn: Lsn): Lsn | undefined {
+  const parts = timeline.shards.length === 0 ? [timeline] : timeline.shards;
+  const metadata = parts[0]?.stored?.index?.fields.metadata;
+  if (metadata?.diskConsistentLsn !== lsn) return undefined;
+  return metadata.prevRecordLsn ?? undefined;
+}
+
+async function makeDirectories(
+  output: DirectoryOutput,
+  { databases }: ExportPlan,
+  majorVersion: number,
+): Promise<void> {
+  for (const path of serverDirectories(majorVersion)) await output.makeDirectory(path);
+  for (const { path } of databases) await output.makeDirectory(path);
+}
+
+async function writeFiles(output: DirectoryOutput, files: readonly SmallFile[]): Promise<void> {
+  for (const { path, bytes } of files) {
+    // That of a replication slot has its name.
+    if (path.includes('/')) await output.makeDirectory(path.slice(0, path.lastIndexOf('/')));
+    await output.writeFile(path, bytes);
+  }
+}
+
+interface PageOptions
+  extends Pick<ExportPgdataOptions, 'onMissingPage' | 'onProgress' | 'missingPages'> {
+  readonly reading: PageReading;
+  readonly checksums: 'on' | 'off';
+}
+
+interface WrittenPages {
+  readonly pageCount: number;
+  readonly missingPageCount: number;
+  readonly checksumCount: number;
+}
+
+/** Throws the error of the first page that cannot be made, with the number of all, unless they may be zeros. */
+async function writePages(
+  output: DirectoryOutput,
+  { files }: ExportPlan,
+  { reading, checksums, missingPages, onMissingPage, onProgress }: PageOptions,
+): Promise<WrittenPages> {
+  const pageCount = files.reduce((sum, file) => sum + file.pageCount, 0);
+  let missingPageCount = 0;
+  let firstMissing: StorageError | undefined;
+  let done = 0;
+  await using writer = new PageFileWriter(output, files, checksums);
+  for (const batch of batchesOf(files)) {
+    for (const run of await readRuns(batch, reading)) {
+      for (const finding of run.missing) {
+        firstMissing ??= finding;
+        missingPageCount += 1;
+        await onMissingPage?.(finding);
+      }
+      // Of a directory that will not be made, only the other pages that cannot be made are of interest.
+      if (firstMissing === undefined || missingPages === 'zeros') await writer.write(run);
+      done += run.pageCount;
+    }
+    tellProgress(onProgress, done * PAGE_SIZE, pageCount * PAGE_SIZE);
+  }
+  if (firstMissing !== undefined && missingPages !== 'zeros') {
+    throw refusal(firstMissing, { missingPageCount, pageCount, lsn: reading.lsn });
+  }
+  await writer.finish();
+  return { pageCount, missingPageCount, checksumCount: writer.checksumCount };
+}
+
+function refusal(
+  first: StorageError,
+  counts: { readonly missingPageCount: number; readonly pageCount: number; readonly lsn: Lsn },
+): StorageError {
+  return new StorageError(first.code, {
+    what: `${counts.missingPageCount} of ${counts.pageCount} pages cannot be made; the first one`,
+    ...{ path: first.path, offset: first.offset, key: first.key },
+    lsn: formatLsn(counts.lsn),
+    cause: first,
+  });
+}
+
+const ZEROS = new Uint8Array(1024 * 1024);
+
+/** The zeros are written, as a server writes them: a segment has room on the disk before it is used. */
+async function writeWal(
+  output: DirectoryOutput,
+  files: readonly SparseWalFile[],
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  for (const { name, size, pages } of files) {
+    await using file = await output.createFile(`pg_wal/${name}`);
+    for (let offset = 0; offset < size; offset += ZEROS.length) {
+      throwIfAborted(signal);
+      await file.writeAllAt(ZEROS.subarray(0, Math.min(ZEROS.length, size - offset)), offset);
+    }
+    for (const { offset, bytes } of pages) await file.writeAllAt(bytes, offset);
+    file.finish();
+  }
+}
