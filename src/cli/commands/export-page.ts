@@ -25,6 +25,7 @@ import { refuseTerminal } from '../output.ts';
 import { pageJson, pageProperties, type ShownPage } from '../page-header.ts';
 import { AT_LSN, formatOf, JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
 import { writeProperties } from '../table.ts';
+import { addExportPgdata } from './export-pgdata.ts';
 
 const OPTIONS = {
   ...AT_LSN,
@@ -50,7 +51,9 @@ const OPTIONS = {
 type ExportOptions = OptionValues<typeof OPTIONS>;
 
 export function addExport({ program, runner }: CommandParents): void {
-  const parent = addCommand(program, 'export').description('Extract data: export page.');
+  const parent = addCommand(program, 'export').description(
+    'Extract data: export page, export pgdata.',
+  );
   const command = addCommand(parent, 'page', OPTIONS)
     .description('Extract the 8,192 bytes of a page.')
     .argument('<source>', 'layer file, directory, index_part.json, or an s3:// or https:// URL')
@@ -65,6 +68,7 @@ export function addExport({ program, runner }: CommandParents): void {
     ['layerfile export page DIR KEY --lsn 0/1696000 --out page.bin', 'as a pageserver reads it'],
     ['layerfile export page DIR KEY --wal-redo ./postgres > page.bin', 'with WAL replayed'],
   ]);
+  addExportPgdata({ program: parent, runner });
 }
 
 export async function exportPage(

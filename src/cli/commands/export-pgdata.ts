@@ -1,0 +1,219 @@
+/** `export pgdata`: the state of a timeline at an LSN as a data directory. */
+import { existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import type { StorageError } from '../../errors.ts';
+import { isStorageError } from '../../errors.ts';
+import type { ExportedPgdata } from '../../ingest/export/export-pgdata.ts';
+import { parseKey } from '../../layers/key.ts';
+import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
+import { describeKey } from '../../postgres/key-mapping.ts';
+import { printable } from '../../printable.ts';
+import type { RedoRunner } from '../../timeline/materialize.ts';
+import { directoryArgument, lsnArgument } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+  option,
+  requiredOption,
+} from '../command.ts';
+import type { Context, Format } from '../context.ts';
+import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import { formatNumberOf } from '../human.ts';
+import { encodeJson, type Json } from '../json.ts';
+import { openSource, SOURCE_OPTIONS, warnOfCutoff } from '../open-source.ts';
+import { isUrl } from '../remote-source.ts';
+import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
+
+const OPTIONS = {
+  out: requiredOption(
+    '--out <dir>',
+    'the data directory: a name that is free, or an empty directory',
+    directoryArgument,
+  ),
+  lsn: option(
+    '--lsn <lsn>',
+    'LSN of the state (default: the last one of the timeline)',
+    lsnArgument,
+  ),
+  walRedo: option(
+    '--wal-redo <program>',
+    'program that replays WAL, run as PROGRAM --wal-redo',
+    String,
+  ),
+  allowMissingPages: flag(
+    '--allow-missing-pages',
+    'zeros in place of pages that cannot be made, instead of no directory',
+  ),
+  neon: flag('--neon', 'for a compute of Neon: with neon.signal, and with replication slots'),
+  ...SOURCE_OPTIONS,
+  ...READ_LIMITS,
+  ...listFormat('one page that cannot be made'),
+};
+type ExportOptions = OptionValues<typeof OPTIONS>;
+
+export function addExportPgdata({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'pgdata', OPTIONS)
+    .description('Write the state of a timeline at an LSN as a Postgres data directory.')
+    .argument('<source>', 'directory, index_part.json, or an s3:// or https:// URL')
+    .action((source: string, options: ExportOptions) =>
+      runner((context) => exportDirectory(context, source, options)),
+    );
+  addExamples(command, [
+    ['layerfile export pgdata DIR --out pgdata', 'as of the last LSN'],
+    ['layerfile export pgdata s3://BUCKET/PREFIX --lsn 0/1696000 --out pgdata', 'as of an LSN'],
+    ['layerfile export pgdata DIR --out pgdata --wal-redo ./postgres', 'with WAL replayed'],
+  ]);
+  command.addHelpText(
+    'after',
+    `
+A server of the same major version starts on the directory; run it as the user that owns the files.
+Pages that only Postgres can make of their WAL records are listed, as are damaged and missing ones;
+then the exit status is 1, and nothing is written unless --allow-missing-pages is given. --wal-redo
+makes pages with the help of Neon's Postgres.
+
+Unlogged tables are empty, as after a crash. Tablespaces are directories in pg_tblspc instead of links.
+Settings are those that pg_control keeps: see postgresql.conf and pg_hba.conf before you start.`,
+  );
+}
+
+async function exportDirectory(
+  context: Context,
+  source: string,
+  options: ExportOptions,
+): Promise<ExitStatus> {
+  const { out, neon, allowMissingPages, walRedo } = options;
+  if (!isUrl(source)) {
+    const { refuseOutputWithin } = await import('../output-paths.ts');
+    await refuseOutputWithin([source], existsSync(out) ? out : dirname(resolve(out)));
+  }
+  const { signal, reporter } = context;
+  const { exportPgdata } = await import('../../ingest/export/export-pgdata.ts');
+  await using timeline = await openSource(context, source, options);
+  const lsn = options.lsn ?? timeline.facts.diskConsistentLsn;
+  if (lsn !== undefined) warnOfCutoff(context, { timeline, lsn, source });
+  const redo = walRedo === undefined ? undefined : await startRedo(walRedo);
+  const progress = reporter.progress({ label: 'export' });
+  const findings = new FindingWriter(context, formatOf(options));
+  try {
+    const exported = await exportPgdata(timeline, {
+      ...{ directory: out, lsn, redo, signal },
+      server: neon === true ? 'neon' : 'postgres',
+      missingPages: allowMissingPages === true ? 'zeros' : 'refuse',
+      onMissingPage: (finding) => findings.write(finding),
+      onProgress: (done, total) => progress.update({ done, total }),
+    });
+    progress.finish();
+    report(context, exported);
+    await findings.end(exported);
+    return exported.missingPageCount > 0 ? FINDINGS : CLEAN;
+  } catch (error) {
+    progress.finish();
+    if (findings.count === 0 || isStorageError(error, 'aborted')) throw error;
+    await findings.end(undefined);
+    reporter.error(error);
+    return FINDINGS;
+  } finally {
+    progress.finish();
+    await redo?.[Symbol.asyncDispose]();
+  }
+}
+
+async function startRedo(program: string): Promise<RedoRunner & AsyncDisposable> {
+  const { RedoProcess } = await import('../../timeline/wal-redo/redo-process.ts');
+  return RedoProcess.start(program);
+}
+
+/** What the directory has not, or not as the timeline has it. */
+function report({ reporter }: Context, exported: ExportedPgdata): void {
+  const { missingPageCount, unloggedCount, checksumCount, leftOut, lsn, directory } = exported;
+  if (missingPageCount > 0) {
+    const pages = formatNumberOf(missingPageCount, 'page is', 'pages are');
+    reporter.warning(`${pages} zeros: this is not the state of the timeline`, directory);
+  }
+  if (unloggedCount > 0) {
+    const relations = formatNumberOf(unloggedCount, 'unlogged relation', 'unlogged relations');
+    reporter.warning(`${relations} without rows, as after a crash`, directory);
+  }
+  if (checksumCount > 0) {
+    reporter.note(`${formatNumberOf(checksumCount, 'page', 'pages')} with a new checksum`);
+  }
+  for (const path of leftOut.slice(0, LISTED_FILES)) {
+    reporter.warning('left out: a file of replication, or of an unknown place', path);
+  }
+  if (leftOut.length > LISTED_FILES) {
+    const more = leftOut.length - LISTED_FILES;
+    reporter.warning(`left out: ${formatNumberOf(more, 'more file', 'more files')}`);
+  }
+  const { pageCount, forkCount } = exported;
+  const pages = formatNumberOf(pageCount, 'page', 'pages');
+  const forks = formatNumberOf(forkCount, 'fork', 'forks');
+  reporter.note(`${pages} of ${forks}, at ${formatPgLsn(lsn)}`);
+}
+
+const LISTED_FILES = 100;
+
+/** Writes each page that cannot be made, and then a summary. */
+class FindingWriter {
+  readonly #context: Context;
+  readonly #format: Format;
+  #count = 0;
+
+  constructor(context: Context, format: Format) {
+    this.#context = context;
+    this.#format = format;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  async write(finding: StorageError): Promise<void> {
+    const first = this.#count === 0;
+    this.#count += 1;
+    const { stdout } = this.#context;
+    if (this.#format === 'people') await stdout.write(`${printable(finding.message)}\n`);
+    else if (this.#format === 'ndjson') await stdout.write(`${encodeJson(findingJson(finding))}\n`);
+    else await stdout.write(`${first ? JSON_START : ',\n'}${encodeJson(findingJson(finding))}`);
+  }
+
+  /** Undefined: no directory was made. */
+  async end(exported: ExportedPgdata | undefined): Promise<void> {
+    const { stdout } = this.#context;
+    const summary = exported && summaryJson(exported);
+    if (this.#format === 'json') {
+      const start = this.#count === 0 ? JSON_START : '\n';
+      const end = summary === undefined ? '' : `,"summary":${encodeJson(summary)}`;
+      await stdout.write(`${start}]${end}}\n`);
+    } else if (this.#format === 'ndjson') {
+      if (summary !== undefined) await stdout.write(`${encodeJson({ summary })}\n`);
+    } else if (exported !== undefined) await stdout.write(`${printable(exported.directory)}\n`);
+  }
+}
+
+const JSON_START = '{"missing_pages":[\n';
+
+function findingJson({ code, message, path, offset, key, lsn }: StorageError): Json {
+  const meaning = key === undefined ? undefined : describeKey(parseKey(key));
+  const blkno = meaning !== undefined && 'blkno' in meaning ? meaning.blkno : undefined;
+  return { key, lsn, path, offset, blkno, error: { code, message } };
+}
+
+function summaryJson(exported: ExportedPgdata): Json {
+  const { directory, lsn, startLsn, control, leftOut } = exported;
+  return {
+    path: directory,
+    lsn: formatLsn(lsn),
+    start_lsn: formatLsn(startLsn),
+    pg_version: control.majorVersion,
+    databases: exported.databaseCount,
+    forks: exported.forkCount,
+    pages: exported.pageCount,
+    missing_pages: exported.missingPageCount,
+    new_checksums: exported.checksumCount,
+    unlogged: exported.unloggedCount,
+    left_out: leftOut.map(printable),
+  };
+}

@@ -1,0 +1,159 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { importTimeline } from '../../../src/ingest/pgdata/import-timeline.ts';
+import { relationBlockKey } from '../../../src/postgres/key-mapping.ts';
+import { fabricateCluster, pages } from '../../postgres/fabricated-cluster.ts';
+import { addValues, TIMELINE_IDS } from '../../support/exported-clusters.ts';
+import { temporaryDirectory } from '../../support/temporary-directory.ts';
+import { walRecord } from '../../support/wal-records.ts';
+import { parseError, parseLines, runCli } from '../support.ts';
+
+const LSN = 0x16c_3560n;
+const FILES = {
+  'base/5/16384': pages(3, 1),
+  'base/5/20000': pages(2, 2),
+  'base/5/20000_init': pages(1, 3),
+  'pg_xact/0000': pages(1, 4),
+  'pg_multixact/members/0000': pages(1, 5),
+  'pg_multixact/offsets/0000': pages(1, 6),
+};
+
+/** A place with a timeline below `bucket`; the export goes to `out`. */
+async function placeWithTimeline(): Promise<{ bucket: string; out: string }> {
+  const place = temporaryDirectory();
+  const bucket = join(place, 'bucket');
+  mkdirSync(join(place, 'for-out'));
+  const cluster = fabricateCluster({ ...FILES, 'pg_twophase/.keep': '' }, { redoLsn: LSN });
+  await importTimeline({ dataDirectory: cluster, target: bucket, ...TIMELINE_IDS, way: 'classic' });
+  return { bucket, out: join(place, 'for-out', 'out') };
+}
+
+/** Adds a record without an image for two blocks of 16384. */
+async function addRecords(bucket: string): Promise<void> {
+  const bytes = walRecord({ resourceManager: 10, info: 0, blocks: [{ blkno: 1 }] });
+  const relation = { spcnode: 1663, dbnode: 5, relnode: 16384, fork: 'main' } as const;
+  await addValues(
+    bucket,
+    LSN + 0x100n,
+    [1, 2].map((blkno) => ({
+      key: relationBlockKey({ ...relation, blkno }),
+      value: { type: 'wal' as const, willInit: false, bytes },
+    })),
+  );
+}
+
+test('a timeline becomes a data directory, and the summary says what is in it', async () => {
+  const { bucket, out } = await placeWithTimeline();
+  const result = await runCli(['export', 'pgdata', bucket, '--out', out, '--ndjson']);
+  expect(result.status).toBe(0);
+  expect(parseLines(result.stdout)).toEqual([
+    {
+      summary: {
+        ...{ path: out, lsn: '00000000016C3560', start_lsn: '00000000016C3560', pg_version: 17 },
+        ...{ databases: 1, forks: 3, pages: 8, missing_pages: 0, new_checksums: 0 },
+        ...{ unlogged: 1, left_out: [] },
+      },
+    },
+  ]);
+  expect(parseLines(result.stderr)).toEqual([
+    { warning: { message: '1 unlogged relation without rows, as after a crash', path: out } },
+  ]);
+  expect(readFileSync(join(out, 'base/5/16384')).equals(FILES['base/5/16384'])).toBe(true);
+});
+
+test('people get the path on standard output, and the rest on standard error', async () => {
+  const { bucket, out } = await placeWithTimeline();
+  const result = await runCli(['export', 'pgdata', bucket, '--out', out]);
+  expect(result).toMatchObject({ status: 0, stdout: `${out}\n` });
+  expect(result.stderr).toContain('8 pages of 3 forks, at 0/16C3560\n');
+});
+
+describe('pages that need redo', () => {
+  const PAGES = [1, 2].map((blkno) => ({
+    key: `000000067F0000000500004000000000000${blkno}`,
+    lsn: '00000000016C3660',
+    path: 'base/5/16384',
+    offset: blkno * 8192,
+    blkno,
+    error: { code: 'needs-redo', message: expect.stringContaining('base/5/16384') },
+  }));
+
+  test('are listed, the status is 1, and there is no directory', async () => {
+    const { bucket, out } = await placeWithTimeline();
+    await addRecords(bucket);
+    const result = await runCli(['export', 'pgdata', bucket, '--out', out, '--ndjson']);
+    expect(result.status).toBe(1);
+    expect(parseLines(result.stdout)).toEqual(PAGES);
+    expect(parseError(result)).toMatchObject({ code: 'needs-redo', path: 'base/5/16384' });
+    expect(readdirSync(join(out, '..'))).toEqual([]);
+    const json = await runCli(['export', 'pgdata', bucket, '--out', out, '--json']);
+    expect(JSON.parse(json.stdout)).toEqual({ missing_pages: PAGES });
+    const people = await runCli(['export', 'pgdata', bucket, '--out', out]);
+    expect(people.stdout.match(/^base\/5\/16384: .* at offset \d+ \(key /gm)).toHaveLength(2);
+  });
+
+  test('are zeros on request, and the status is 1 all the same', async () => {
+    const { bucket, out } = await placeWithTimeline();
+    await addRecords(bucket);
+    const words = ['export', 'pgdata', bucket, '--out', out, '--json', '--allow-missing-pages'];
+    const result = await runCli(words);
+    expect(result.status).toBe(1);
+    expect(JSON.parse(result.stdout)).toMatchObject({
+      missing_pages: PAGES,
+      summary: { missing_pages: 2, pages: 8 },
+    });
+    expect(
+      readFileSync(join(out, 'base/5/16384'))
+        .subarray(8192)
+        .every((byte) => byte === 0),
+    ).toBe(true);
+  });
+
+  test('that a program cannot make: its failure, status 3, and no directory', async () => {
+    const { bucket, out } = await placeWithTimeline();
+    await addRecords(bucket);
+    const words = ['export', 'pgdata', bucket, '--out', out, '--json', '--wal-redo', '/no/program'];
+    const result = await runCli(words);
+    expect(result.status).toBe(3);
+    expect(parseError(result)).toMatchObject({ code: 'io', path: '/no/program' });
+    expect(existsSync(out)).toBe(false);
+  });
+
+  test('are not there at an earlier LSN', async () => {
+    const { bucket, out } = await placeWithTimeline();
+    await addRecords(bucket);
+    const result = await runCli(['export', 'pgdata', bucket, '--out', out, '--lsn', '0/16C3560']);
+    expect(result.status).toBe(0);
+  });
+});
+
+test('an export for a compute has its signals', async () => {
+  const { bucket, out } = await placeWithTimeline();
+  const result = await runCli(['export', 'pgdata', bucket, '--out', out, '--neon']);
+  expect(result.status).toBe(0);
+  expect(readFileSync(join(out, 'neon.signal'), 'latin1')).toBe('PREV LSN: invalid');
+});
+
+test.each([
+  ['the source itself', 2, 'usage', (bucket: string) => bucket],
+  ['in the source', 2, 'usage', (bucket: string) => join(bucket, 'out')],
+  ['not empty', 1, 'exists', (bucket: string) => join(bucket, '..')],
+])('an output that is %s is refused', async (_, status, code, outOf) => {
+  const { bucket } = await placeWithTimeline();
+  const before = readdirSync(bucket);
+  const result = await runCli(['export', 'pgdata', bucket, '--out', outOf(bucket), '--json']);
+  expect(result.status).toBe(status);
+  expect(parseError(result)['code']).toBe(code);
+  expect(readdirSync(bucket)).toEqual(before);
+});
+
+test('an LSN after the last one is 1, a missing source 3', async () => {
+  const { bucket, out } = await placeWithTimeline();
+  const words = ['export', 'pgdata', bucket, '--out', out, '--json', '--lsn', '0/5000000'];
+  const after = await runCli(words);
+  expect(after.status).toBe(1);
+  expect(parseError(after)['code']).toBe('out-of-range');
+  const missing = await runCli(['export', 'pgdata', join(bucket, 'none'), '--out', out]);
+  expect(missing.status).toBe(3);
+});
