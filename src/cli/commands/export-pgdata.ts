@@ -100,6 +100,7 @@ async function exportDirectory(
   try {
     const exported = await exportPgdata(timeline, {
       ...{ directory: out, lsn, redo, signal },
+      belowGcCutoff: 'read',
       server: neon === true ? 'neon' : 'postgres',
       missingPages: allowMissingPages === true ? 'zeros' : 'refuse',
       onMissingPage: (finding) => findings.write(finding),

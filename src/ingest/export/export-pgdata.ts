@@ -53,6 +53,8 @@ export interface ExportPgdataOptions {
   readonly directory: string;
   /** LSN of the state, inclusive. Default: the last LSN of the timeline. Needed if the source has no index. */
   readonly lsn?: Lsn | undefined;
+  /** As for `Timeline.readPage`. */
+  readonly belowGcCutoff?: 'refuse' | 'read' | undefined;
   /** Applies WAL records that only Postgres can apply, such as a `RedoProcess`. Default: none. */
   readonly redo?: RedoRunner | undefined;
   /**
@@ -78,6 +80,7 @@ export interface ExportPgdataOptions {
 const OPTIONS: Readonly<Record<keyof ExportPgdataOptions, true>> = {
   directory: true,
   lsn: true,
+  belowGcCutoff: true,
   redo: true,
   server: true,
   missingPages: true,
@@ -124,8 +127,9 @@ export interface ExportedPgdata {
  * @returns What was written.
  * @throws `exists` (the path is taken); `needs-redo`, `no-base`, `not-found` and others for pages that cannot be made,
  *   after all of them were found, unless they may be zeros; `not-found`, `corrupt`, `truncated` (lists, sizes or small files);
- *   `out-of-range` (an LSN after the last one); `invalid-input` (one shard of several; no LSN; a page size other than
- *   8,192); `io`, `network`, `denied`, `changed`, `sync-failed`, `aborted`, `closed`; what `redo` throws.
+ *   `out-of-range` (an LSN after the last one, or below the GC cutoff); `invalid-input` (one shard of several; no LSN; a
+ *   page size other than 8,192); `io`, `network`, `denied`, `changed`, `sync-failed`, `aborted`, `closed`; what `redo`
+ *   throws.
  * @example
  *   await using timeline = await openTimeline('bucket');
  *   await exportPgdata(timeline, { directory: 'restored' });
@@ -139,6 +143,8 @@ export async function exportPgdata(
   const { openFiles = OpenFiles.shared() } = options;
   throwIfAborted(signal, directory);
   const lsn = lsnOf(timeline, options.lsn);
+  const { belowGcCutoff } = options;
+  const listing = await timeline.directory(lsn, { belowGcCutoff, signal });
   const values = new ValueReader(timeline, lsn, signal);
   const controlBytes = await values.read(controlFileKey(), 'control file', (bytes) => {
     checkPageSize(decodeControlFile(bytes));
@@ -146,7 +152,7 @@ export async function exportPgdata(
   });
   const control = decodeControlFile(controlBytes);
   const { majorVersion } = control;
-  const plan = planExport(await timeline.directory(lsn, { signal }), control);
+  const plan = planExport(listing, control);
   const auxiliary = await auxiliaryFiles(values, server);
   const start = await startOfServer(values, { lsn, controlBytes, control, server });
   const configuration = configurationFiles(controlBytes, auxiliary.originCount);

@@ -406,7 +406,10 @@ describe('what is refused, with nothing written', () => {
       code: 'out-of-range',
       expected: expect.stringMatching(/0\/16C3560/),
     });
-    expect((await refusalOf(bucket, { lsn: LSN - 1n })).error.code).toBe('not-found');
+    const below = await refusalOf(bucket, { lsn: LSN - 1n });
+    expect(below.error).toMatchObject({ code: 'out-of-range' });
+    const empty = await refusalOf(bucket, { lsn: LSN - 1n, belowGcCutoff: 'read' });
+    expect(empty.error.code).toBe('not-found');
   });
 
   test('one shard of several', async () => {
