@@ -108,9 +108,9 @@ export type {
   ParseIndexPartOptions,
 } from '../timeline/index-part/index-part.ts';
 export type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
+export type { KeyHole } from '../timeline/layer-map/holes.ts';
 export type {
   ImageSegment,
-  KeyHole,
   LayerMap,
   LayerMapOptions,
   LayerVisibility,
