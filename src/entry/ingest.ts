@@ -78,8 +78,8 @@ export type {
 export type { ClusterState, ControlFile } from '../postgres/control-file.ts';
 export { CLUSTER_STATES } from '../postgres/control-file.ts';
 export type { DirectoryDatabase, DirectoryRelation } from '../postgres/directory-values.ts';
-export type { Fork, ForkName } from '../postgres/fork.ts';
-export type { DatabaseId, SlruName } from '../postgres/key-mapping.ts';
+export { FORK_NAMES, type Fork, type ForkName } from '../postgres/fork.ts';
+export { type DatabaseId, SLRU_NAMES, type SlruName } from '../postgres/key-mapping.ts';
 export type { LeftOutFile } from '../postgres/left-out.ts';
 export type { LeftOutReason } from '../postgres/relation-file-name.ts';
 export type { OnProgress } from '../progress.ts';
