@@ -12,6 +12,7 @@ import {
 import { crashStates } from '../../src/testing/crash-states.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
+import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
@@ -99,6 +100,35 @@ describe('reads of a directory', () => {
       expect((await storageErrorOf(reading)).code).toBe('changed');
     }
   });
+});
+
+test('an object that is written to while it is read is changed', async () => {
+  const disk = new MemoryFileSystem();
+  disk.createDirectory('/data');
+  disk.createFile('/data/a', BYTES);
+  const store = directoryStore('/data', { openFiles: new OpenFiles({ fileSystem: disk }) });
+  const append = async (): Promise<void> => {
+    const openFiles = new OpenFiles({ fileSystem: disk });
+    const file = await VirtualFile.open('/data/a', { write: true, openFiles });
+    const { size } = await file.stat();
+    await file.writeAllAt(Uint8Array.of(1), size);
+    await file.close();
+  };
+  const range = { target: new Uint8Array(10), offset: 0 };
+  const reads = [
+    (etag: string | undefined) => store.readStart('a', 10, { etag }),
+    (etag: string | undefined) => store.readRanges('a', [range], { etag }),
+  ];
+  for (const read of reads) {
+    const info = await store.head('a');
+    disk.intercept = ({ kind }) => {
+      if (kind !== 'read') return undefined;
+      disk.intercept = undefined;
+      return { delay: append() };
+    };
+    expect((await storageErrorOf(read(info?.etag))).code).toBe('changed');
+    expect((await store.head('a'))?.size).toBe((info?.size ?? 0) + 1);
+  }
 });
 
 describe('absence in a directory', () => {

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { type Key, maximumKey, minimumKey, parseKey } from '../../src/layers/key.ts';
 import { openLayer } from '../../src/layers/open-layer.ts';
-import { objectSource } from '../../src/object-store/object-source.ts';
+import { type ObjectSource, objectSource } from '../../src/object-store/object-source.ts';
 import type { ObjectStore } from '../../src/object-store/object-store.ts';
 import { BLOCK_SIZE } from '../../src/virtual-file/block.ts';
 import { goldenLayers } from '../support/golden.ts';
@@ -182,4 +182,22 @@ describe('the source of an object', () => {
     const { store } = await startS3();
     expect((await storageErrorOf(objectSource(store, 'a'))).code).toBe('not-found');
   });
+});
+
+test('ends of sources are kept up to 64 MiB together, and those that were read first are forgotten', async () => {
+  const length = 8 * 1024 * KIB;
+  const size = length + 32 * KIB;
+  const { server, store } = await startS3();
+  const bytes = new Uint8Array(size).fill(7);
+  const target = new Uint8Array(length);
+  const sources: ObjectSource[] = [];
+  for (let number = 0; number < 9; number += 1) {
+    server.put(`object ${number}`, bytes);
+    const source = await objectSource(store, `object ${number}`);
+    await source.read(target, size - length);
+    sources.push(source);
+  }
+  const isKept = (source: ObjectSource): boolean | undefined =>
+    source.readCached?.(target.subarray(0, 10), size - 10);
+  expect(sources.map(isKept)).toEqual([false, ...new Array(8).fill(true)]);
 });

@@ -416,6 +416,21 @@ describe('a put', () => {
     expect(puts).toBe(2);
   });
 
+  test('a put that must be new, and whose answer is lost, is refused where another content came after it', async () => {
+    const { server, store } = await withObject();
+    let puts = 0;
+    server.fault = ({ method }) => {
+      if (method !== 'PUT') return undefined;
+      puts += 1;
+      if (puts === 1) return { kind: 'lost' };
+      server.put('b', Uint8Array.from(BYTES).fill(1));
+      return undefined;
+    };
+    const putting = store.put('b', BYTES, { ifAbsent: true });
+    expect((await storageErrorOf(putting)).code).toBe('exists');
+    expect(puts).toBe(2);
+  });
+
   test('that must be new is refused where another one came first', async () => {
     const { server, store } = await withObject();
     server.fault = ({ method }) => {

@@ -13,6 +13,7 @@ import { openTimeline } from '../../src/timeline/open-timeline.ts';
 import { resultOf } from '../../src/timeline/read-page.ts';
 import type { Reconstruction, TimelineEntry } from '../../src/timeline/reconstruct.ts';
 import { readLines, unpackTimelines } from '../support/golden-timelines.ts';
+import { walRecord } from '../support/wal-records.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'layerfile-test-'));
 afterAll(() => rmSync(directory, { recursive: true, force: true }));
@@ -20,6 +21,11 @@ afterAll(() => rmSync(directory, { recursive: true, force: true }));
 const BLOCK = parseKey('000000067F00000005000040000000000007');
 const MAP = parseKey('000000067F00000005000040000200000000');
 const RECORD: Value = { type: 'wal', willInit: false, bytes: new Uint8Array([1, 2, 3]) };
+const UNIMAGED: Value = {
+  type: 'wal',
+  willInit: false,
+  bytes: walRecord({ resourceManager: 10, info: 0, blocks: [{ blkno: 7 }] }),
+};
 const CLEAR: Value = { type: 'clear_vm', newHeapBlock: 0, oldHeapBlock: null, flags: 1 };
 
 function entryOf(value: Value, lsn: bigint, key = BLOCK): TimelineEntry {
@@ -68,6 +74,50 @@ describe('a page with a record of Postgres', () => {
 
   test('that is damaged needs redo', async () => {
     expect(await explainResult(foundOf(pageAt(5n), [RECORD]), 17)).toBe('needs-redo');
+  });
+});
+
+describe('a page whose newest record has an image of it', () => {
+  const image = pageAt(3n).fill(0x11, 24);
+  const [HASH, GIST, FULL_PAGE] = [12, 14, 0];
+  /** The page is the last block of the record, after others. */
+  const recordOf = (resourceManager: number, info: number, id: number, apply = true): Value => {
+    const blocks = Array.from({ length: id + 1 }, (_, at) => ({ blkno: 7 - id + at }));
+    const last = { blkno: 7, image: { page: image, apply } };
+    const bytes = walRecord({ resourceManager, info, blocks: [...blocks.slice(0, id), last] });
+    return { type: 'wal', willInit: false, bytes };
+  };
+
+  test.each([
+    ['a record of a full page', recordOf(FULL_PAGE, 0xb0, 0), 'page'],
+    ['an image that is not applied', recordOf(FULL_PAGE, 0xb0, 0, false), 'needs-redo'],
+    ['the page of a GiST update', recordOf(GIST, 0x00, 0), 'page'],
+    ['the left child of a GiST update', recordOf(GIST, 0x00, 1), 'needs-redo'],
+    ['the first page of a GiST split', recordOf(GIST, 0x30, 0), 'needs-redo'],
+    ['another page of a GiST split', recordOf(GIST, 0x30, 1), 'page'],
+    ['another operation of GiST', recordOf(GIST, 0x60, 0), 'page'],
+    ['the old bucket of a hash split', recordOf(HASH, 0x40, 0), 'needs-redo'],
+    ['the new bucket of a hash split', recordOf(HASH, 0x40, 1), 'page'],
+    ['the old bucket at the end of a hash split', recordOf(HASH, 0x60, 0), 'needs-redo'],
+    ['the new bucket at the end of a hash split', recordOf(HASH, 0x60, 1), 'needs-redo'],
+    ['another page at the end of a hash split', recordOf(HASH, 0x60, 2), 'page'],
+    ['another operation of a hash index', recordOf(HASH, 0x30, 0), 'page'],
+  ])('is made of that image unless its redo changes more: %s', async (_, record, expected) => {
+    const found = foundOf(pageAt(5n), [UNIMAGED, record]);
+    const made = await resultOf(found, { pgVersion: 17 });
+    expect(made.kind).toBe(expected);
+    expect(surelyNeedsRedo(found, 17)).toBe(expected === 'needs-redo');
+    expect(await explainResult(found, 17)).toBe(expected);
+    if (made.kind !== 'page') return;
+    const page = image.slice();
+    setPageLsn(page, 21n);
+    expect(Buffer.compare(made.bytes, page)).toBe(0);
+  });
+
+  test('needs redo where the version of Postgres is not known', async () => {
+    const found = foundOf(pageAt(5n), [recordOf(FULL_PAGE, 0xb0, 0)]);
+    expect(surelyNeedsRedo(found, undefined)).toBe(true);
+    expect(await explainResult(found, undefined)).toBe('needs-redo');
   });
 });
 
