@@ -127,7 +127,7 @@ describe('a choice', () => {
     expect(error.message).toBe(`which: expected 'a' or 'b', found ${actual}`);
   });
 
-  test('that is left out is the default', () => {
+  test('a choice that is left out is the default', () => {
     checkChoice('which', undefined, ['a', 'b']);
     checkChoice('which', 'b', ['a', 'b']);
   });

@@ -203,12 +203,12 @@ describe('adding', () => {
 });
 
 describe('a signal', () => {
-  test('that has not fired, or is undefined, lets the call go on', () => {
+  test('a signal that has not fired, or is undefined, lets the call go on', () => {
     throwIfAborted(undefined);
     throwIfAborted(new AbortController().signal, 'path');
   });
 
-  test('that has fired is aborted, with its reason', () => {
+  test('a signal that has fired is aborted, with its reason', () => {
     const signal = AbortSignal.abort('enough');
     const error = storageErrorThrownBy(() => throwIfAborted(signal, 'path'));
     expect(error).toMatchObject({ code: 'aborted', path: 'path', cause: 'enough' });

@@ -180,7 +180,7 @@ describe('files', () => {
     expect(torn.map(({ path }) => path)).toEqual([]);
   });
 
-  test('folders have no index file', () => {
+  test('files folders have no index file', () => {
     const indexes = sources.filter(({ path }) => path.endsWith('/index.ts'));
     expect(indexes.map(({ path }) => path)).toEqual(['src/index.ts']);
   });

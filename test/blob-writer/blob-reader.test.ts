@@ -353,7 +353,7 @@ describe('many blobs', () => {
     expect(source.reads).toEqual([]);
   });
 
-  test('that touch are read together, up to the maximum', async () => {
+  test('many blobs that touch are read together, up to the maximum', async () => {
     const contents = Array.from({ length: 64 }, (_, n) => bytesOf(8192, n));
     const { file, offsets, end } = await writeBlobs(
       contents.map((content) => ({ content, compressed: false })),
@@ -379,7 +379,7 @@ describe('many blobs', () => {
     }
   });
 
-  test('that lie apart are read apart', async () => {
+  test('many blobs that lie apart are read apart', async () => {
     const { file, offsets, end } = await writeBlobs(
       Array.from({ length: 20 }, (_, n) => ({ content: bytesOf(1000, n), compressed: false })),
     );

@@ -502,7 +502,7 @@ describe('a failing write', () => {
     expect(writes).toBe(2);
   });
 
-  test('whose promise was dropped surfaces on the next call', async () => {
+  test('a failing write whose promise was dropped surfaces on the next call', async () => {
     const { writer } = await prepare({ bufferSize: 4 }, ({ kind }) =>
       kind === 'write' ? { fail: 'EIO' } : undefined,
     );
@@ -575,7 +575,7 @@ describe('syncs on the way', () => {
     await writer.finish(NO_PADDING);
   });
 
-  test('that fail are the error of every later write and sync, and of the end', async () => {
+  test('syncs on the way that fail are the error of every later write and sync, and of the end', async () => {
     const { writer, file, writes } = await prepare({ bufferSize: 4, syncEvery: 4 }, ({ kind }) =>
       kind === 'sync-data' ? { fail: 'EIO' } : undefined,
     );
@@ -590,7 +590,7 @@ describe('syncs on the way', () => {
     expect(writes()).toEqual(['0+4']);
   });
 
-  test('that fail behind the last write fail the sync at the end', async () => {
+  test('syncs on the way that fail behind the last write fail the sync at the end', async () => {
     const { opened, open } = gate();
     const { writer, file } = await prepare({ bufferSize: 4, syncEvery: 4 }, ({ kind }) =>
       kind === 'sync-data' ? { delay: opened, fail: 'EIO' } : undefined,
@@ -700,7 +700,7 @@ describe('reading back', () => {
 describe('a signal', () => {
   const listeners = (signal: AbortSignal): number => getEventListeners(signal, 'abort').length;
 
-  test('that fired before the call aborts synchronously, without a listener', async () => {
+  test('a signal that fired before the call aborts synchronously, without a listener', async () => {
     const { file } = await prepare();
     const signal = AbortSignal.abort(new Error('enough'));
     const error = storageErrorThrownBy(() => new BufferedWriter(file, { signal }));

@@ -102,7 +102,7 @@ describe('threads', () => {
     expect(pool.readyCount).toBe(0);
   });
 
-  test('that are closed leave nothing, and take nothing more', async () => {
+  test('compression threads that are closed leave nothing, and take nothing more', async () => {
     const pool = newPool();
     const compressor = await loadCompressor(1);
     await pool.compress(batch(0), compressor);
@@ -117,7 +117,7 @@ describe('threads', () => {
     await pool.close();
   });
 
-  test('that cannot load a compressor hand the batch back, and this one compresses it', async () => {
+  test('compression threads that cannot load a compressor hand the batch back, and this one compresses it', async () => {
     const pool = newPool(1);
     const compressor = await loadCompressor(1);
     await pool.compress(batch(0), compressor);
@@ -128,7 +128,7 @@ describe('threads', () => {
     expect(pool.readyCount).toBe(1);
   });
 
-  test('that fail on a batch tell why, and go on with the next', async () => {
+  test('compression threads that fail on a batch tell why, and go on with the next', async () => {
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
        parentPort.on('message', ({ id, buffer }) =>
@@ -146,7 +146,7 @@ describe('threads', () => {
     expect((await pool.compress(batch(1), compressor)).count).toBeGreaterThan(0);
   });
 
-  test('that end under a batch tell it, and the pool goes on without them', async () => {
+  test('compression threads that end under a batch tell it, and the pool goes on without them', async () => {
     const compressor = await loadCompressor(1);
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
@@ -162,7 +162,7 @@ describe('threads', () => {
     expect((await pool.compress(batch(2), compressor)).count).toBeGreaterThan(0);
   });
 
-  test('that end under many batches leave none of them without an answer', async () => {
+  test('compression threads that end under many batches leave none of them without an answer', async () => {
     const compressor = await loadCompressor(1);
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
@@ -181,7 +181,7 @@ describe('threads', () => {
     await expect.poll(() => pool.readyCount).toBe(0);
   });
 
-  test('that throw under a batch tell it', async () => {
+  test('compression threads that throw under a batch tell it', async () => {
     const pool = poolOf(
       `import { parentPort } from 'node:worker_threads';
        parentPort.on('message', () => { throw new Error('out of luck'); });

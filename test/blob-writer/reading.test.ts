@@ -182,7 +182,7 @@ describe('several reads of one turn', () => {
     expect(requests).toEqual([100, 1]);
   });
 
-  test('that fail once the signal has fired are aborted', async () => {
+  test('several reads of one turn that fail once the signal has fired are aborted', async () => {
     const controller = new AbortController();
     const source: ByteSource = {
       size: 10,

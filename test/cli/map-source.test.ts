@@ -16,7 +16,7 @@ function read(source: string, options: { tenant?: string; timeline?: string } = 
 }
 
 describe('a source', () => {
-  test('that is a timeline has its indexes by generation, and the branches beside it', async () => {
+  test('a source that is a timeline has its indexes by generation, and the branches beside it', async () => {
     const { parent, child } = remoteLayout();
     const { title, snapshots } = await read(parent);
     expect(title).toBe(PARENT);
@@ -137,7 +137,7 @@ describe('a source', () => {
     expect(layer?.name).toHaveLength(4096);
   });
 
-  test('that is damaged is an error with its path', async () => {
+  test('a source that is damaged is an error with its path', async () => {
     const directory = temporaryDirectory();
     const index = join(directory, 'index_part.json');
     writeFileSync(index, '{"version":15,"layer_metadata":{}}');

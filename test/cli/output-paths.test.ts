@@ -114,7 +114,7 @@ describe('a layer is not built over its spec', () => {
     },
   );
 
-  test('that is given as the directory', async () => {
+  test('a layer is not built over its spec that is given as the directory', async () => {
     const spec = join(temporaryDirectory(), 'spec');
     writeFileSync(spec, SPEC);
     expect((await runCli(['build', spec, '--out', spec])).status).toBe(2);

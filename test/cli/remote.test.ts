@@ -102,7 +102,7 @@ describe('a layer in S3', () => {
     expect(parseError(result)).toMatchObject({ code: 'denied', path: url });
   });
 
-  test('that is damaged is told as such', async () => {
+  test('a layer in S3 that is damaged is told as such', async () => {
     const { server } = await served();
     const bytes = readFileSync(PAGES);
     bytes[20_000] = 0x7f;
@@ -112,7 +112,7 @@ describe('a layer in S3', () => {
     expect(parseLines(result.stdout)[0]).toMatchObject({ path: 's3://layers/damaged', ok: false });
   });
 
-  test('whose server stalls ends with the signal', async () => {
+  test('a layer in S3 whose server stalls ends with the signal', async () => {
     const { server, url } = await served();
     server.fault = () => ({ kind: 'stall' });
     const result = await runCli(['dump', url, '--ndjson'], { signal: AbortSignal.timeout(100) });

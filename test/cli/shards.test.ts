@@ -119,7 +119,7 @@ describe('after a split whose children still have the layers of their parent', (
     }
   });
 
-  test('ls lists each layer once', async () => {
+  test('after a split whose children still have the layers of their parent ls lists each layer once', async () => {
     const lines = await linesOf('ls', split);
     expect(lines).toHaveLength(layerCount);
     expect(lines.every(({ present, in_index }) => present === true && in_index === true)).toBe(

@@ -236,7 +236,7 @@ describe('a cycle', () => {
 });
 
 describe('an offset', () => {
-  it('that many entries share is read once, backwards, too', async () => {
+  it('an offset that many entries share is read once, backwards, too', async () => {
     const count = 400;
     const blob = Buffer.concat([Buffer.from([0x80, 0x00, 0x1f, 0x00]), noise(0x1f00, 1)]);
     const keys = Array.from({ length: count }, (_, index) => blockKey(index));

@@ -80,7 +80,7 @@ describe('a key', () => {
     expect(storageErrorThrownBy(() => addToKey(key, 1))).toMatchObject(refused);
   });
 
-  it('that is cut short is never formatted with the bytes after it', () => {
+  it('a key that is cut short is never formatted with the bytes after it', () => {
     const memory = new Uint8Array(64).fill(0xee);
     expect(storageErrorThrownBy(() => formatKey(memory.subarray(0, 17))).code).toBe(
       'invalid-input',

@@ -143,7 +143,7 @@ describe('the name of a layer', () => {
     },
   );
 
-  it('that would be ambiguous but for its ranges is an image', () => {
+  it('the name of a layer that would be ambiguous but for its ranges is an image', () => {
     const reversedLsns = `${KEYS}__02000000-01000000`;
     const reversedKeys = `${END}-${START}__01000000-02000000`;
     expect(parseLayerName(reversedLsns)).toEqual({

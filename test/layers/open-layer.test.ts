@@ -76,7 +76,7 @@ describe('opening', () => {
 describe('the name of a file', () => {
   const other = DELTA.finished.name.replace(/-0000000000002000$/, '-0000000000003000');
 
-  it('that is another layer’s is refused, unless names do not matter', async () => {
+  it('the name of a file that is another layer’s is refused, unless names do not matter', async () => {
     const path = join(DIRECTORY, other);
     const { openFiles } = diskWith(path, DELTA.bytes);
     const error = await storageErrorOf(openLayer(path, { openFiles }));

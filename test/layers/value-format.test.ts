@@ -288,7 +288,7 @@ describe('the outline of a value', () => {
 });
 
 describe('the outline of an image or a WAL record', () => {
-  it('that is changed in any byte, or cut, is that of the decoder', () => {
+  it('the outline of an image or a WAL record that is changed in any byte, or cut, is that of the decoder', () => {
     for (const length of [0, 1, 4, 5, 6, 255, 256]) {
       const values: Value[] = [
         { type: 'image', bytes: new Uint8Array(length) },

@@ -230,7 +230,7 @@ describe('a put into a directory', () => {
     expect(readdirSync(join(root, 'x/y'))).toEqual(['z']);
   });
 
-  test('that must be absent is refused if it is there, which stays as it is', async () => {
+  test('a put into a directory that must be absent is refused if it is there, which stays as it is', async () => {
     const { store, directory } = storeWith();
     await store.put('new/a', BYTES, { ifAbsent: true });
     const again = store.put('new/a', new Uint8Array(1), { ifAbsent: true });
@@ -242,7 +242,7 @@ describe('a put into a directory', () => {
     expect(readdirSync(join(directory, 'new'))).toEqual(['a']);
   });
 
-  test('that replaces an expected object is refused if another one is there', async () => {
+  test('a put into a directory that replaces an expected object is refused if another one is there', async () => {
     const { store } = storeWith();
     const { etag } = await store.put('new/a', BYTES);
     await store.put('new/a', new Uint8Array(7), { ifMatch: etag });
@@ -254,7 +254,7 @@ describe('a put into a directory', () => {
     expect(await store.head('new/b')).toBeUndefined();
   });
 
-  test('that was aborted changes nothing', async () => {
+  test('a put into a directory that was aborted changes nothing', async () => {
     const { store, directory } = storeWith();
     const putting = store.put('a', BYTES, { ifAbsent: true, signal: AbortSignal.abort() });
     expect((await storageErrorOf(putting)).code).toBe('aborted');

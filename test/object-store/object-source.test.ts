@@ -130,7 +130,7 @@ describe('a large remote layer', () => {
     expect(store.name).toBe('s3://layers');
   });
 
-  test('that changes while it is read is changed, and never mixed', async () => {
+  test('a large remote layer that changes while it is read is changed, and never mixed', async () => {
     const path = await largeLayer(300, () => 9_000);
     const { server, store } = await remote(readFileSync(path), 'layer');
     await using reader = await openLayer(await objectSource(store, 'layer'));
@@ -165,7 +165,7 @@ describe('the source of an object', () => {
     }
   });
 
-  test('that nobody wants any more is aborted with its signal', async () => {
+  test('the source of an object that nobody wants any more is aborted with its signal', async () => {
     const { server, store } = await remote(noise(600_000, 7), 'a');
     const stop = new AbortController();
     const source = await objectSource(store, 'a', { signal: stop.signal });

@@ -60,7 +60,7 @@ describe('a file put into a directory', () => {
     expect(disk.contentOf('/data/a').length).toBe(bytes.length);
   });
 
-  test('that is missing is not found, and makes no object', async () => {
+  test('a file put into a directory that is missing is not found, and makes no object', async () => {
     const root = temporaryDirectory();
     const error = await storageErrorOf(putFile(directoryStore(root), 'a', join(root, 'none')));
     expect(error.code).toBe('not-found');

@@ -64,7 +64,7 @@ describe('a fault that passes', () => {
     expect(server.requests[1]?.headers['if-match']).toBe(server.objects.get('a')?.etag);
   });
 
-  test('that does not pass is network after the number of attempts', async () => {
+  test('a fault that does not pass is network after the number of attempts', async () => {
     const { server, store } = await withObject({ attempts: 3 });
     server.fault = () => ({ kind: 'status', status: 503, code: 'SlowDown' });
     const error = await storageErrorOf(store.head('a'));
@@ -396,14 +396,14 @@ describe('an abort', () => {
 });
 
 describe('a put', () => {
-  test('whose answer is lost is made again', async () => {
+  test('a put whose answer is lost is made again', async () => {
     const { server, store } = await withObject();
     server.fault = (request, number) =>
       request.method === 'PUT' && number === 1 ? { kind: 'lost' } : undefined;
     expect(await store.put('b', BYTES)).toMatchObject({ key: 'b', size: BYTES.length });
   });
 
-  test('that must be new, and whose answer is lost, knows its own object', async () => {
+  test('a put that must be new, and whose answer is lost, knows its own object', async () => {
     const { server, store } = await withObject();
     let puts = 0;
     server.fault = ({ method }) => {
@@ -431,7 +431,7 @@ describe('a put', () => {
     expect(puts).toBe(2);
   });
 
-  test('that must be new is refused where another one came first', async () => {
+  test('a put that must be new is refused where another one came first', async () => {
     const { server, store } = await withObject();
     server.fault = ({ method }) => {
       if (method === 'PUT') server.put('b', new Uint8Array(1));
@@ -444,7 +444,7 @@ describe('a put', () => {
 });
 
 describe('a put that replaces an expected object', () => {
-  test('is refused where another one came between the look and the put', async () => {
+  test('a put that replaces an expected object is refused where another one came between the look and the put', async () => {
     const { server, store } = await withObject();
     const { etag } = await store.put('b', BYTES);
     server.fault = ({ method }) => {
@@ -456,7 +456,7 @@ describe('a put that replaces an expected object', () => {
     expect(server.objects.get('b')?.bytes.length).toBe(1);
   });
 
-  test('and whose answer is lost, knows its own object', async () => {
+  test('a put that replaces an expected object and whose answer is lost, knows its own object', async () => {
     const { server, store } = await withObject();
     const { etag } = await store.put('b', new Uint8Array(3));
     let puts = 0;
@@ -470,7 +470,7 @@ describe('a put that replaces an expected object', () => {
     expect(puts).toBe(2);
   });
 
-  test('is compared before it is written where the store has no such condition', async () => {
+  test('a put that replaces an expected object is compared before it is written where the store has no such condition', async () => {
     const { server, store } = await withObject();
     server.hasPutConditions = false;
     const { etag } = await store.put('b', new Uint8Array(3));

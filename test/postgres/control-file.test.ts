@@ -106,7 +106,7 @@ describe('a control file that is refused', () => {
     expect([error.code, error.offset]).toEqual(['unsupported-version', offset]);
   });
 
-  it('that of a big-endian machine, by name', () => {
+  it('the control file of a big-endian machine is refused by name', () => {
     const bytes = realFile();
     new DataView(bytes.buffer).setUint32(8, 1700, false);
     const error = storageErrorThrownBy(() => decodeControlFile(bytes));

@@ -70,7 +70,7 @@ describe('a row', () => {
 });
 
 describe('a heap page', () => {
-  it('that was never used has no rows', () => {
+  it('a heap page that was never used has no rows', () => {
     expect([...heapTuples(new Uint8Array(8192))]).toEqual([]);
   });
 
@@ -138,7 +138,7 @@ describe('a row of pg_class', () => {
     });
   });
 
-  it('that ends within them is corrupt', () => {
+  it('a row of pg_class that ends within them is corrupt', () => {
     const columns = classRow({ oid: 1, name: 'short', relnode: 2 }).subarray(0, 113);
     const error = storageErrorThrownBy(() => decodeCatalogRelation(tupleOf({ columns })));
     expect(error).toMatchObject({ code: 'corrupt', actual: '33 columns, 113 bytes' });

@@ -122,7 +122,7 @@ describe('an imported cluster', () => {
     expect(entries[301]?.[1]).toEqual(Buffer.from([0x2c, 1, 0, 0]));
   });
 
-  it('whose first relation is empty starts at its size', async () => {
+  it('an imported cluster whose first relation is empty starts at its size', async () => {
     const directory = fabricateBareCluster({ 'base/5/7': '' });
     const layer = await run(directory, { allowDamaged: true });
     expect(formatKey(layer.keyRange.start)).toBe('000000067F000000050000000700FFFFFFFF');

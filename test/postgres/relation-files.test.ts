@@ -170,7 +170,7 @@ describe('segments', () => {
     ]);
   });
 
-  it('that are empty after the last page belong to a relation that was truncated', async () => {
+  it('segments that are empty after the last page belong to a relation that was truncated', async () => {
     const directory = fabricateBareCluster({
       'base/5/16384': pages(3, 1),
       'base/5/16384.1': '',

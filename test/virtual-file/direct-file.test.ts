@@ -109,7 +109,7 @@ describe('a transfer', () => {
   });
 
   test.each([1, 511, 4095, 4096, 4097, 9000])(
-    'that is cut after %d bytes goes on to the same bytes',
+    'a transfer that is cut after %d bytes goes on to the same bytes',
     async (limit) => {
       const { file, fileSystem } = await openDirect({}, ({ kind }) =>
         kind === 'write' || kind === 'read' ? { limit } : undefined,

@@ -95,7 +95,7 @@ describe('a durable rename', () => {
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('whose file another process replaces before the directory is synced is a success', async () => {
+  test('a durable rename whose file another process replaces before the directory is synced is a success', async () => {
     const { temporary, fileSystem, answer } = await prepare('old');
     fileSystem.createFile('/data/other', bytes('newer'));
     answer(({ kind }) =>
@@ -106,7 +106,7 @@ describe('a durable rename', () => {
     await temporary.abandon();
   });
 
-  test('whose temporary file somebody removes first is not-applied', async () => {
+  test('a durable rename whose temporary file somebody removes first is not-applied', async () => {
     const { temporary, fileSystem, answer } = await prepare('old');
     answer(({ kind }) => (kind === 'rename' ? { delay: fileSystem.unlink(TEMPORARY) } : undefined));
     const error = await storageErrorOf(durableRename(temporary, TARGET));
@@ -115,7 +115,7 @@ describe('a durable rename', () => {
     await temporary.abandon();
   });
 
-  test('that fails while the target cannot be looked up is decided by the temporary name', async () => {
+  test('a durable rename that fails while the target cannot be looked up is decided by the temporary name', async () => {
     const { temporary, answer } = await prepare('old');
     answer(({ kind, path }) =>
       kind === 'rename' || (kind === 'stat' && path === TARGET) ? { fail: 'EIO' } : undefined,

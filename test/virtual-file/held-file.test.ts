@@ -305,7 +305,7 @@ describe('a held file whose descriptor was closed', () => {
     await end();
   });
 
-  test('that is gone is not-found', async () => {
+  test('a held file that is gone, and whose descriptor was closed, is not-found', async () => {
     const { fileSystem, b, held, end } = await evicted('nothing');
     await fileSystem.unlink('/a');
     expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0)).code).toBe('not-found');
@@ -316,7 +316,7 @@ describe('a held file whose descriptor was closed', () => {
     await end();
   });
 
-  test('that passes by the cache is read and gives its place back', async () => {
+  test('a held file whose descriptor was closed that passes by the cache is read and gives its place back', async () => {
     const { open, openFiles } = await prepare({ capacity: 1 });
     const a = await open('a', 'direct');
     const held = await a.hold();

@@ -79,24 +79,24 @@ describe('a time of birth', () => {
     });
   }
 
-  test('that is 0 is none', () => {
+  test('a time of birth that is 0 is none', () => {
     const stats = statsOf({ birth: 0n, change: 5n, modification: 5n });
     expect(birthTimeOf(stats, '/file')).toBeUndefined();
   });
 
-  test('that may be the time of the last change in its place is none', () => {
+  test('a time of birth that may be the time of the last change in its place is none', () => {
     const stats = statsOf({ birth: 5n, change: 5n, modification: 4n });
     expect(birthTimeOf(stats, '/file')).toBeUndefined();
     // And so it stays, so that no identity changes.
     expect(birthTimeOf(Object.assign(stats, { ctimeNs: 9n }), '/file')).toBeUndefined();
   });
 
-  test('that may be the time of the last write in its place is none', () => {
+  test('a time of birth that may be the time of the last write in its place is none', () => {
     const stats = statsOf({ birth: 5n, change: 6n, modification: 5n });
     expect(birthTimeOf(stats, '/file')).toBeUndefined();
   });
 
-  test('that differs from both counts, and then does for each file of the device', () => {
+  test('a time of birth that differs from both counts, and then does for each file of the device', () => {
     const stats = statsOf({ birth: 3n, change: 5n, modification: 4n });
     expect(birthTimeOf(stats, '/file')).toBe(3n);
     const fresh = Object.assign(stats, { birthtimeNs: 7n, ctimeNs: 7n, mtimeNs: 7n });

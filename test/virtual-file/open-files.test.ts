@@ -526,7 +526,7 @@ describe('syncing directories', () => {
     expect(most).toBe(Math.min(2, MAXIMUM_SYNCS));
   });
 
-  test('that fails is told to the hook', async () => {
+  test('syncing directories that fails is told to the hook', async () => {
     const { openFiles, fatal } = table(10, ({ path }) =>
       path === '/' ? { fail: 'EIO' } : undefined,
     );

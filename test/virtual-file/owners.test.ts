@@ -35,11 +35,11 @@ describe.runIf(HAS_PROC)('an owner', () => {
     expect(systemOwners.stateOf('0'.repeat(28))).toBe('unknown');
   });
 
-  test('whose number another thread has got since has ended', () => {
+  test('an owner whose number another thread has got since has ended', () => {
     expect(systemOwners.stateOf(ofThread(process.pid, '00000000ff'))).toBe('ended');
   });
 
-  test('whose number no thread has, has ended', () => {
+  test('an owner whose number no thread has, has ended', () => {
     expect(systemOwners.stateOf(ofThread(0x7fff_fff0))).toBe('ended');
   });
 
@@ -63,7 +63,7 @@ describe.runIf(HAS_PROC)('an owner', () => {
     }
   });
 
-  test('that is a worker thread has ended with it, though the process goes on', async () => {
+  test('an owner that is a worker thread has ended with it, though the process goes on', async () => {
     const program = await bundledProgram(new URL('programs/owner.ts', import.meta.url));
     const worker = new Worker(program);
     const [owner] = await once(worker, 'message');
@@ -73,7 +73,7 @@ describe.runIf(HAS_PROC)('an owner', () => {
     expect(systemOwners.stateOf(owner)).toBe('ended');
   });
 
-  test('that is a process has ended once it was killed, and its file goes with the next overwrite', async () => {
+  test('an owner that is a process has ended once it was killed, and its file goes with the next overwrite', async () => {
     const program = await bundledProgram(new URL('programs/owner.ts', import.meta.url));
     const path = join(temporaryDirectory(), 'file');
     const running = startProgram(program, path);

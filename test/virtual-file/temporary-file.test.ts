@@ -50,7 +50,7 @@ describe('creating', () => {
 });
 
 describe('a temporary file', () => {
-  test('that is disposed of goes away', async () => {
+  test('a temporary file that is disposed of goes away', async () => {
     const { fileSystem, openFiles } = inMemory();
     {
       await using temporary = await TemporaryFile.create('/temporary', { openFiles });
@@ -60,7 +60,7 @@ describe('a temporary file', () => {
     expect(fileSystem.openCount).toBe(0);
   });
 
-  test('that was kept stays, closed', async () => {
+  test('a temporary file that was kept stays, closed', async () => {
     const { fileSystem, openFiles } = inMemory();
     {
       await using temporary = await TemporaryFile.create('/temporary', { openFiles });
@@ -71,7 +71,7 @@ describe('a temporary file', () => {
     expect(fileSystem.openCount).toBe(0);
   });
 
-  test('that was abandoned cannot be kept, nor written', async () => {
+  test('a temporary file that was abandoned cannot be kept, nor written', async () => {
     const { fileSystem, openFiles } = inMemory();
     const temporary = await TemporaryFile.create('/temporary', { openFiles });
     const abandoning = temporary.abandon();
@@ -95,7 +95,7 @@ describe('a temporary file', () => {
     expect([...fileSystem.contentOf('/temporary')]).toEqual([1]);
   });
 
-  test('whose name is gone already is abandoned without an error', async () => {
+  test('a temporary file whose name is gone already is abandoned without an error', async () => {
     const { fileSystem, openFiles } = inMemory();
     const temporary = await TemporaryFile.create('/temporary', { openFiles });
     await fileSystem.unlink('/temporary');
@@ -116,7 +116,7 @@ describe('a temporary file', () => {
     expect(kinds).toEqual(['write', 'close', 'unlink']);
   });
 
-  test('that cannot be deleted is an error', async () => {
+  test('a temporary file that cannot be deleted is an error', async () => {
     const { fileSystem, openFiles } = inMemory();
     const temporary = await TemporaryFile.create('/temporary', { openFiles });
     fileSystem.intercept = ({ kind }) => (kind === 'unlink' ? { fail: 'EACCES' } : undefined);

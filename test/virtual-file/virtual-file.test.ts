@@ -445,7 +445,7 @@ describe('closing', () => {
     expect(count('close')).toBe(1);
   });
 
-  test('that fails is an error, and gives the place in the table back', async () => {
+  test('closing that fails is an error, and gives the place in the table back', async () => {
     const { file, openFiles } = await openInMemory('content', ({ kind }) =>
       kind === 'close' ? { fail: 'EDQUOT' } : undefined,
     );
@@ -516,7 +516,7 @@ describe('closing', () => {
     expect((await storageErrorOf(again)).code).toBe('sync-failed');
   });
 
-  test('that syncs is not evicted meanwhile, and others get its place afterwards', async () => {
+  test('closing that syncs is not evicted meanwhile, and others get its place afterwards', async () => {
     const { opened, open } = gate();
     const fileSystem = new MemoryFileSystem({
       intercept: ({ kind }) => (kind === 'sync' ? { delay: opened } : undefined),

@@ -267,7 +267,7 @@ describe('a hostile map', () => {
     expect(decodeDocument(encodeDocument({ deep }, { limits }), { limits })).toEqual({ deep });
   });
 
-  test('that is undefined is the default one', () => {
+  test('a hostile map that is undefined is the default one', () => {
     const limits = { maximumDepth: undefined, maximumLength: undefined };
     const document = { a: 1 };
     expect(decodeDocument(encodeDocument(document, { limits }), { limits })).toEqual(document);
@@ -372,7 +372,7 @@ describe('a document file', () => {
     expect(fileSystem.openPaths).toEqual([]);
   });
 
-  test('that is larger than the limit is not read', async () => {
+  test('a document file that is larger than the limit is not read', async () => {
     const fileSystem = new MemoryFileSystem();
     const openFiles = new OpenFiles({ fileSystem });
     await writeDocument('/document', { a: 1 }, { openFiles });

@@ -324,7 +324,7 @@ describe('a metadata file', () => {
     expect(fileSystem.operationCount).toBe(0);
   });
 
-  test('that is far too long is not read', async () => {
+  test('a metadata file that is far too long is not read', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createFile('/metadata', new Uint8Array(70_000));
     const openFiles = new OpenFiles({ fileSystem });

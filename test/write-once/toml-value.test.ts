@@ -22,7 +22,7 @@ describe('tables in one another', () => {
     expect(error).toMatchObject({ code: 'invalid-input', actual: 'more' });
   });
 
-  test('that were written can be read', () => {
+  test('tables in one another that were written can be read', () => {
     const table = nested(MAXIMUM_TOML_DEPTH - 1);
     expect(parseToml(formatToml(table))).toEqual(table);
   });

@@ -144,7 +144,7 @@ describe('good frames', () => {
     },
   );
 
-  test('that end in empty blocks, or have them anywhere, come back', async () => {
+  test('good frames that end in empty blocks, or have them anywhere, come back', async () => {
     const empty: TestBlock = { kind: 'raw', bytes: new Uint8Array(0) };
     const nothing: TestBlock = { kind: 'repeated', byte: 1, length: 0 };
     for (const length of [10, MIB + 10]) {
@@ -163,7 +163,7 @@ describe('good frames', () => {
     await expectContent(frame, new Uint8Array(0));
   });
 
-  test('whose matches reach back over all pieces come back', async () => {
+  test('good frames whose matches reach back over all pieces come back', async () => {
     const period = bytesOf(300_000, 4);
     const content = Buffer.concat(new Array(12).fill(period));
     await expectContent(await compress(content), content);
@@ -231,7 +231,7 @@ describe('bad frames', () => {
     },
   );
 
-  test.each([1n, -1n])('whose content size is off by %i are corrupt', async (by) => {
+  test.each([1n, -1n])('bad frames whose content size is off by %i are corrupt', async (by) => {
     for (const length of [1000, MIB + 10]) {
       // Compressed, so that the scan cannot know the length.
       const streamed = await compress(new Uint8Array(length));

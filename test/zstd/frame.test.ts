@@ -196,7 +196,7 @@ describe('blocks', () => {
     });
   });
 
-  test('that are compressed have at least one byte', () => {
+  test('blocks that are compressed have at least one byte', () => {
     const blocks = [HELLO_BLOCK, { kind: 'compressed', bytes: new Uint8Array(0) }] as const;
     expect(storageErrorThrownBy(() => scanZstdFrame(encodeFrame({ blocks })))).toMatchObject({
       code: 'corrupt',
@@ -206,7 +206,7 @@ describe('blocks', () => {
   });
 
   test.each([14, 15, 16])(
-    'whose header is cut at %i are told from those that are cut',
+    'blocks whose header is cut at %i are told from those that are cut',
     (length) => {
       const frame = encodeFrame({ blocks: [HELLO_BLOCK, HELLO_BLOCK] });
       const error = storageErrorThrownBy(() => scanZstdFrame(frame.subarray(0, length)));

@@ -38,7 +38,7 @@ async function build(
 }
 
 describe('build', () => {
-  test('tells what was wrong first, even where the temporary file cannot be deleted', async () => {
+  test('build tells what was wrong first, even where the temporary file cannot be deleted', async () => {
     const out = temporaryDirectory();
     async function* stdin(): AsyncGenerator<Uint8Array> {
       yield Buffer.from(ndjson(DELTA, ''));
@@ -54,7 +54,7 @@ describe('build', () => {
     expect(parseError(result)['code']).toBe('invalid-input');
   });
 
-  test('prints one line about a delta layer', async () => {
+  test('build prints one line about a delta layer', async () => {
     const result = await build([DELTA, ENTRY]);
     expect(result).toMatchObject({ status: 0, stderr: '', files: [DELTA_NAME] });
     expect(result.stdout).toBe(
@@ -68,7 +68,7 @@ describe('build', () => {
     });
   });
 
-  test('takes keys, LSNs and digits of either case, blank lines and CRLF', async () => {
+  test('build takes keys, LSNs and digits of either case, blank lines and CRLF', async () => {
     const entry = {
       ...ENTRY,
       key: KEY.toLowerCase(),
@@ -89,7 +89,7 @@ describe('build', () => {
     ]);
   });
 
-  test('takes raw values as they are', async () => {
+  test('build takes raw values as they are', async () => {
     const raw = (key: string, will_init: boolean, hex: string) => ({
       ...ENTRY,
       key,
@@ -136,7 +136,7 @@ describe('build', () => {
     expect(await bytesOf('0')).toEqual(await bytesOf('3'));
   });
 
-  test('warns that --zstd does nothing for a delta', async () => {
+  test('build warns that --zstd does nothing for a delta', async () => {
     const people = await build([DELTA, ENTRY], { flags: ['--zstd', '3'] });
     expect(people).toMatchObject({ status: 0, files: [DELTA_NAME] });
     expect(people.stderr).toMatch(/^warning: .*--zstd/);

@@ -58,7 +58,7 @@ function notOk(layers: readonly Record<string, unknown>[]) {
 }
 
 describe('the timeline of a pageserver', () => {
-  test('is clean, to every byte', async () => {
+  test('the timeline of a pageserver is clean, to every byte', async () => {
     const { status, stderr, layers, summary, findings } = await checkLines(golden, '--deep');
     expect([status, stderr, findings]).toEqual([0, '', []]);
     expect(layers.map((layer) => layer['name'])).toEqual(names.map(canonical).sort());
@@ -66,14 +66,14 @@ describe('the timeline of a pageserver', () => {
     expect(summary).toEqual({ layers: 9, ok: true, errors: 0, warnings: 0, unknown: 0, holes: 0 });
   });
 
-  test('is one document with --json, of the same layers', async () => {
+  test('the timeline of a pageserver is one document with --json, of the same layers', async () => {
     const lines = await checkLines(golden);
     const { stdout } = await runCli(['check', golden, '--json']);
     const { layers, summary, findings } = lines;
     expect(JSON.parse(stdout)).toEqual({ layers, summary, findings });
   });
 
-  test('is one line for people', async () => {
+  test('the timeline of a pageserver is one line for people', async () => {
     expect(await runCli(['check', golden])).toMatchObject({
       status: 0,
       stdout: '9 layers, 9 ok: ok\n',
@@ -81,7 +81,7 @@ describe('the timeline of a pageserver', () => {
     expect(await runCli(['check', golden, '--quiet'])).toMatchObject({ status: 0, stdout: '' });
   });
 
-  test('is split among workers by the CRC-32C of the names', async () => {
+  test('the timeline of a pageserver is split among workers by the CRC-32C of the names', async () => {
     const parts = await Promise.all(
       [0, 1, 2].map(async (part) => (await checkLines(golden, '--shard', `${part}/3`)).layers),
     );
@@ -259,7 +259,7 @@ describe('the directory of a pageserver', () => {
     expect(at(cut)).toEqual({ state: 'size-differs', decision: 'evict' });
   });
 
-  test('with a file that is nothing keeps the tenant from being loaded', async () => {
+  test('the directory of a pageserver with a file that is nothing keeps the tenant from being loaded', async () => {
     const root = localCopy();
     writeFileSync(join(root, 'metadata'), '');
     const { status, findings } = await checkLines(root);
@@ -292,7 +292,7 @@ describe('layers that are named', () => {
     expect(parseLines(rest.stdout).slice(0, 2)).toEqual(lines.slice(0, 2));
   });
 
-  test('are taken by the worker of their share', async () => {
+  test('layers that are named are taken by the worker of their share', async () => {
     const taken: unknown[] = [];
     for (const share of ['0/2', '1/2']) {
       const words = ['check', '--files-from', '-', '--shard', share, '--ndjson'];
@@ -306,7 +306,7 @@ describe('layers that are named', () => {
     expect(taken.sort()).toEqual([...SOUND].sort());
   });
 
-  test('that cannot be looked at are unknown, with exit status 3', async () => {
+  test('layers that are named that cannot be looked at are unknown, with exit status 3', async () => {
     const directory = temporaryDirectory();
     const result = await runCli(['check', '--files-from', '-', '--ndjson'], { stdin: directory });
     expect(result.status).toBe(3);
@@ -322,13 +322,13 @@ describe('layers that are named', () => {
 });
 
 describe('what is not read', () => {
-  test('is unknown once the byte budget is used up', async () => {
+  test('what is not read is unknown once the byte budget is used up', async () => {
     const { status, summary } = await checkLines(golden, '--byte-budget', '20000');
     expect(status).toBe(0);
     expect(summary).toMatchObject({ layers: 9, ok: true, unknown: 7, warnings: 7 });
   });
 
-  test('has no effect with --summaries no', async () => {
+  test('what is not read has no effect with --summaries no', async () => {
     const { root, at } = copyOfGolden();
     const [name = ''] = names;
     const { length } = readFileSync(at(name));

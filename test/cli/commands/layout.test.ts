@@ -60,7 +60,7 @@ describe('a damaged file', () => {
     return path;
   };
 
-  test('has its damage in its place, and exit status 1', async () => {
+  test('a damaged file has its damage in its place, and exit status 1', async () => {
     const path = damaged((bytes) => {
       bytes[8192] = 0xb0;
       return bytes;
@@ -75,7 +75,7 @@ describe('a damaged file', () => {
     expect(people.stdout).toContain('expected compression 000 or 001, found 011');
   });
 
-  test('that ends before its index is listed, then the error is told', async () => {
+  test('a damaged file that ends before its index is listed, then the error is told', async () => {
     const path = damaged((bytes) => bytes.subarray(0, 10_000));
     for (const flags of [['--ndjson'], ['--json']]) {
       const result = await runCli(['layout', path, ...flags]);
@@ -85,7 +85,7 @@ describe('a damaged file', () => {
     }
   });
 
-  test('without a summary gives nothing but the error', async () => {
+  test('a damaged file without a summary gives nothing but the error', async () => {
     const path = damaged((bytes) => bytes.fill(0, 0, 2));
     for (const flag of ['--ndjson', '--json']) {
       const result = await runCli(['layout', path, flag]);
@@ -94,7 +94,7 @@ describe('a damaged file', () => {
     }
   });
 
-  test('of an unknown version gives exit status 4', async () => {
+  test('a damaged file of an unknown version gives exit status 4', async () => {
     const path = damaged((bytes) => {
       bytes[3] = 9;
       return bytes;

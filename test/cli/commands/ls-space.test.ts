@@ -26,7 +26,7 @@ async function linesOf(...words: string[]) {
 }
 
 describe('ls', () => {
-  test('has what the index has, in byte order of the names', async () => {
+  test('ls has what the index has, in byte order of the names', async () => {
     const index = JSON.parse(readFileSync(join(golden, PLACE, 'index_part.json-00000001'), 'utf8'));
     const lines = await linesOf('ls', golden);
     const names = Object.keys(index.layer_metadata).sort();
@@ -41,14 +41,14 @@ describe('ls', () => {
     expect(levels.filter((level) => level === 'image')).toHaveLength(4);
   });
 
-  test('of a timeline, an index, or a tenant is the same', async () => {
+  test('ls of a timeline, an index, or a tenant is the same', async () => {
     const lines = await linesOf('ls', golden);
     expect(await linesOf('ls', join(golden, PLACE))).toEqual(lines);
     expect(await linesOf('ls', join(golden, 'tenants', TENANT))).toEqual(lines);
     expect(await linesOf('ls', join(golden, PLACE, 'index_part.json-00000001'))).toEqual(lines);
   });
 
-  test('of names knows neither index nor files', async () => {
+  test('ls of names knows neither index nor files', async () => {
     const names = (await linesOf('ls', golden)).map(({ name }) => String(name));
     const { stdout, status } = await runCli(['ls', '-', '--ndjson'], {
       stdin: [...names].reverse().join('\n'),
@@ -81,11 +81,11 @@ describe('ls', () => {
     },
   );
 
-  test('of a name that is not a layer is wrong usage', async () => {
+  test('ls of a name that is not a layer is wrong usage', async () => {
     expect(await runCli(['ls', '-'], { stdin: 'notes\x1b' })).toMatchObject({ status: 2 });
   });
 
-  test('fits 80 columns', async () => {
+  test('ls fits 80 columns', async () => {
     const { stdout } = await runCli(['ls', golden], {
       terminal: true,
       columns: 80,
@@ -129,12 +129,12 @@ describe('space', () => {
     },
   );
 
-  test('by layer is named by the layer', async () => {
+  test('space by layer is named by the layer', async () => {
     const [first] = await linesOf('space', path, '--by', 'layer');
     expect(first?.['name']).toBe(basename(path));
   });
 
-  test('is the same as CSV and as Parquet', async () => {
+  test('space is the same as CSV and as Parquet', async () => {
     const lines = await linesOf('space', path, '--by', 'type');
     const { stdout } = await runCli(['space', path, '--by', 'type', '--csv']);
     const [header, ...rows] = stdout.trimEnd().split('\r\n');
@@ -154,13 +154,13 @@ describe('space', () => {
     );
   });
 
-  test('does not write over a layer', async () => {
+  test('space does not write over a layer', async () => {
     const result = await runCli(['space', path, '--parquet', path]);
     expect(result.status).toBe(2);
     expect(result.stderr).toContain('the output is the input');
   });
 
-  test('measures other levels on a sample of the images', async () => {
+  test('space measures other levels on a sample of the images', async () => {
     const image = goldenLayers().find(({ manifest }) => manifest.case === '11-image-uncompressed');
     const lines = await linesOf('space', image?.path ?? '', '--recompress', '1,none');
     const [zstd = {}, none = {}] = lines.slice(-2);
@@ -169,7 +169,7 @@ describe('space', () => {
     expect(none['stored_bytes']).toBe(lines[0]?.['stored_bytes']);
   });
 
-  test('of a relation has its entries only', async () => {
+  test('space of a relation has its entries only', async () => {
     const lines = await linesOf('space', golden, '--rel', '1663/1/1259', '--by', 'fork');
     expect(lines.map(({ name }) => name).sort()).toEqual(['fsm', 'main', 'vm']);
   });
@@ -179,7 +179,7 @@ describe('dump', () => {
   const path =
     goldenLayers().find(({ manifest }) => manifest.case === '07-delta-2-level')?.path ?? '';
 
-  test('of the newest versions has the last of each key', async () => {
+  test('dump of the newest versions has the last of each key', async () => {
     const all = await linesOf('dump', path);
     const newest = new Map<unknown, unknown[]>();
     for (const line of all) {
@@ -188,7 +188,7 @@ describe('dump', () => {
     expect(await linesOf('dump', path, '--versions', '2')).toEqual([...newest.values()].flat());
   });
 
-  test('of one key, or of a relation, has what lies between', async () => {
+  test('dump of one key, or of a relation, has what lies between', async () => {
     const all = await linesOf('dump', path);
     const key = String(all[7]?.['key']);
     const expected = all.filter((line) => line['key'] === key);
@@ -202,7 +202,7 @@ describe('dump', () => {
     );
   });
 
-  test('of a fork without a relation is wrong usage', async () => {
+  test('dump of a fork without a relation is wrong usage', async () => {
     expect(await runCli(['dump', path, '--fork', 'main'])).toMatchObject({ status: 2, stdout: '' });
   });
 });

@@ -39,7 +39,7 @@ describe('the command', () => {
     expect(piped.stdout).toContain('"branchLsns":["0000000000000015","0000000000000016"]');
   });
 
-  test('refuses to write over its source', () => {
+  test('the command map refuses to write over its source', () => {
     const cwd = temporaryDirectory();
     writeFileSync(join(cwd, 'names'), NAME);
     symlinkSync('names', join(cwd, 'link'));
@@ -63,7 +63,7 @@ describe('the command', () => {
     expect(() => statSync(join(cwd, 'map.html'))).toThrow(/ENOENT/);
   });
 
-  test('labels the steps by what their paths do not share', () => {
+  test('the command map labels the steps by what their paths do not share', () => {
     const { parent } = remoteLayout();
     const html = execFileSync(process.execPath, [PROGRAM, 'map', parent, '--out', '-'], {
       encoding: 'utf8',

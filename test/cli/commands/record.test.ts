@@ -22,7 +22,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe('dump', () => {
-  test('describes records in JSON with --values json, if the version is told', async () => {
+  test('dump describes records in JSON with --values json, if the version is told', async () => {
     const command = [
       'dump',
       layer,
@@ -49,7 +49,7 @@ describe('dump', () => {
     expect(told?.['value']).toEqual(line?.['value']);
   });
 
-  test('describes records in words in the table', async () => {
+  test('dump describes records in words in the table', async () => {
     const { stdout } = await runCli([
       'dump',
       layer,
@@ -82,7 +82,7 @@ describe('dump', () => {
     });
   });
 
-  test('filters by resource manager and transaction, before the limit, whatever is printed', async () => {
+  test('dump filters by resource manager and transaction, before the limit, whatever is printed', async () => {
     for (const values of ['none', 'sha256', 'hex', 'json']) {
       const found = await lines('dump', layer, '--ndjson', '--values', values, '--xid', '1025');
       expect(found.length).toBeGreaterThan(0);
@@ -95,7 +95,7 @@ describe('dump', () => {
     expect(await lines('dump', layer, '--ndjson', '--rmgr', 'gin')).toEqual([]);
   });
 
-  test('refuses a resource manager and a version that do not exist', async () => {
+  test('dump refuses a resource manager and a version that do not exist', async () => {
     const unknown = await runCli(['dump', layer, '--rmgr', 'Haep']);
     expect(unknown).toMatchObject({ status: 2, stdout: '' });
     expect(unknown.stderr).toContain('did you mean "Heap"');
@@ -105,7 +105,7 @@ describe('dump', () => {
     expect((await runCli(['dump', layer, '--dialect', 'other'])).status).toBe(2);
   });
 
-  test('gives lines that build takes, record and all', async () => {
+  test('dump gives lines that build takes, record and all', async () => {
     const path = join(temporaryDirectory(), 'spec.ndjson');
     const header = (await runCli(['inspect', layer, '--json'])).stdout;
     const range = ['--key-start', FIRST_KEY, '--limit', '20', '--values', 'json'];
@@ -153,7 +153,7 @@ describe('get, find and explain', () => {
     }
   });
 
-  test('of one layer need the version', async () => {
+  test('get, find and explain of one layer need the version', async () => {
     const [untold] = await lines('get', layer, FIRST_KEY, '--json');
     expect(untold).not.toHaveProperty('record');
     const [told] = await lines('get', layer, FIRST_KEY, '--json', '--pg-version', '15');
@@ -214,7 +214,7 @@ describe('get, find and explain', () => {
 });
 
 describe('space --by record', () => {
-  test('adds up kinds of records, and other values by their type', async () => {
+  test('space --by record adds up kinds of records, and other values by their type', async () => {
     const rows = await lines('space', timeline, '--by', 'record', '--ndjson');
     const entries = new Map(rows.map((row) => [row['name'], row['entries']]));
     expect(entries.get('Heap/INSERT')).toBe(71_447);
@@ -223,7 +223,7 @@ describe('space --by record', () => {
     expect(entries.get('clear_vm')).toBe(6);
   });
 
-  test('needs the version where no index tells it', async () => {
+  test('space --by record needs the version where no index tells it', async () => {
     const untold = await runCli(['space', layer, '--by', 'record']);
     expect(untold.status).toBe(2);
     expect(untold.stderr).toContain('--pg-version');

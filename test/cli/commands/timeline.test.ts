@@ -29,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe('explain', () => {
-  test('of a batch has the base and the number of records of each read, in order', async () => {
+  test('explain of a batch has the base and the number of records of each read, in order', async () => {
     const pairs = READS.map(({ key, lsn }) => `${key} ${lsn}\n`).join('');
     const result = await runCli(['explain', root, '--batch', '-', '--ndjson'], { stdin: pairs });
     expect(result.status).toBe(READS.some(({ missing }) => missing) ? 1 : 0);
@@ -47,7 +47,7 @@ describe('explain', () => {
     }
   });
 
-  test('of one key has the visits in the order of reading', async () => {
+  test('explain of one key has the visits in the order of reading', async () => {
     const read = READS.find(({ records }) => (records ?? 0) > 1) as Read;
     const result = await runCli(['explain', root, read.key, '--lsn', read.lsn, '--json']);
     const explained = JSON.parse(result.stdout);
@@ -58,7 +58,7 @@ describe('explain', () => {
     expect(ends).toEqual(ends.toSorted().reverse());
   });
 
-  test('for people names the key, the base and the layers', async () => {
+  test('explain for people names the key, the base and the layers', async () => {
     const read = READS.find(({ image }) => image) as Read;
     const { status, stdout } = await runCli(['explain', root, read.key, '--lsn', read.lsn]);
     expect(status).toBe(0);
@@ -67,7 +67,7 @@ describe('explain', () => {
     expect(stdout).toMatch(/read from +up to, excluding +found +layer/);
   });
 
-  test('of a key that is not there exits 1', async () => {
+  test('explain of a key that is not there exits 1', async () => {
     const absent = ['rel=1663/5/99999', 'blkno=0'];
     const result = await runCli(['explain', root, ...absent, '--json']);
     expect([result.status, JSON.parse(result.stdout).result]).toEqual([1, 'missing']);
@@ -111,7 +111,7 @@ describe('find', () => {
     expect(JSON.parse(one.stdout)).toEqual([all[0]]);
   });
 
-  test('of a key without a version exits 1 with not-found', async () => {
+  test('find of a key without a version exits 1 with not-found', async () => {
     const result = await runCli(['find', root, 'rel=1663/5/99999', 'blkno=0', '--ndjson']);
     expect([result.status, result.stdout, parseError(result)['code']]).toEqual([
       1,
@@ -126,7 +126,7 @@ describe('export page', () => {
     ({ image, records, key }) => image && records === 0 && key.startsWith('000000067F'),
   ) as Read;
 
-  test('of a timeline is the page that a pageserver reads', async () => {
+  test('export page of a timeline is the page that a pageserver reads', async () => {
     const out = join(root, '..', `layerfile-page-${process.pid}`);
     try {
       const result = await runCli([

@@ -163,7 +163,7 @@ describe('a directory', () => {
 });
 
 describe('a file', () => {
-  test('that is named is read, whatever its name', async () => {
+  test('a file that is named is read, whatever its name', async () => {
     const path = join(temporaryDirectory(), 'ephemeral-1');
     copyFileSync(SOUND[0] ?? '', path);
     const result = await runCli(['verify', path, '--ndjson']);
@@ -171,7 +171,7 @@ describe('a file', () => {
     expect(parseLines(result.stdout)).toMatchObject([{ path, ok: true }]);
   });
 
-  test('that is not a layer is damage', async () => {
+  test('a file that is not a layer is damage', async () => {
     const path = join(temporaryDirectory(), 'text');
     writeFileSync(path, 'no layer');
     const result = await runCli(['verify', path, '--ndjson']);
@@ -187,7 +187,7 @@ describe('a file', () => {
     ]);
   });
 
-  test('that is missing is 3, and the others are still read', async () => {
+  test('a file that is missing is 3, and the others are still read', async () => {
     const missing = join(temporaryDirectory(), 'missing');
     const [path = ''] = SOUND;
     const result = await runCli(['verify', missing, path, '--json']);

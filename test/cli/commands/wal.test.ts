@@ -151,7 +151,7 @@ describe('damage', () => {
     return directory;
   }
 
-  test('is a line in its place, and the end', async () => {
+  test('damage is a line in its place, and the end', async () => {
     const { stdout, status, stderr } = await wal([...OLD_TIMELINE, '--ndjson'], damagedDirectory());
     expect(parseLines(stdout)).toEqual([
       { lsn: '0/1600028', error: expect.objectContaining({ code: 'corrupt' }) },
@@ -159,7 +159,7 @@ describe('damage', () => {
     expect([status, stderr]).toEqual([1, '']);
   });
 
-  test('is passed over on demand', async () => {
+  test('damage is passed over on demand', async () => {
     const { stdout, status } = await wal(
       [...OLD_TIMELINE, '--ndjson', '--skip-corrupt'],
       damagedDirectory(),
@@ -175,7 +175,7 @@ describe('damage', () => {
     expect(status).toBe(1);
   });
 
-  test('is shown to people in red, and counted in no statistics', async () => {
+  test('damage is shown to people in red, and counted in no statistics', async () => {
     const directory = damagedDirectory();
     const coloured = await runCli(['wal', directory, ...OLD_TIMELINE], {
       environment: { FORCE_COLOR: '1' },
@@ -193,7 +193,7 @@ describe('damage', () => {
     expect(status).toBe(1);
   });
 
-  test('of the magic of a page is damage, not an unknown version', async () => {
+  test('damage of the magic of a page is damage, not an unknown version', async () => {
     const directory = walDirectoryOfTest(SEGMENTS.slice(0, 3));
     const bytes = segmentBytes(SEGMENTS[0] as string);
     bytes[8192] = 0x7f;

@@ -49,7 +49,7 @@ describe('lost leaves', () => {
     expect(leaves.map(({ block }) => block)).toEqual(expected);
   });
 
-  it('that contradict the others are told, not taken', async () => {
+  it('lost leaves that contradict the others are told, not taken', async () => {
     const { leaves, damage } = await lostIn([
       leafOf(1, 2),
       leafOf(90, 91),

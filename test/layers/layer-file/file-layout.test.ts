@@ -155,7 +155,7 @@ describe('an image layer of three values', () => {
     });
   });
 
-  test('that goes on after its index shows the rest', async () => {
+  test('an image layer of three values that goes on after its index shows the rest', async () => {
     const bytes = Buffer.concat([threeValues(), Buffer.alloc(10)]);
     const { ranges } = await listed(bytes);
     expect(ranges.at(-1)).toEqual({
@@ -166,7 +166,7 @@ describe('an image layer of three values', () => {
     });
   });
 
-  test('that ends before its index is listed, and then refused', async () => {
+  test('an image layer of three values that ends before its index is listed, and then refused', async () => {
     const bytes = threeValues().subarray(0, 16000);
     const { ranges, error } = await listed(bytes);
     expectCovered(ranges, bytes.length);

@@ -138,7 +138,7 @@ describe('a large image', () => {
     },
   );
 
-  it('that is damaged is an error, and the others are read', async () => {
+  it('a large image that is damaged is an error, and the others are read', async () => {
     const { bytes } = await writeImages(
       [ZEROS, NOISE, noise(500, 3)].map((image, block) => ({ key: blockKey(block), image })),
       { compression: { kind: 'zstd', level: 1 } },

@@ -290,7 +290,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     }
   });
 
-  it('that is aborted says so on every call', async () => {
+  it('the writer of a layer that is aborted says so on every call', async () => {
     const disk = memoryDisk();
     const controller = new AbortController();
     await using writer = await create(disk, { signal: controller.signal });
@@ -319,7 +319,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     }
   });
 
-  it('that is abandoned while it finishes leaves a whole layer or none', async () => {
+  it('the writer of a layer that is abandoned while it finishes leaves a whole layer or none', async () => {
     for (let turns = 0; turns < 80; turns += 3) {
       const disk = memoryDisk();
       const writer = await create(disk, { bufferSize: 3000 });

@@ -157,7 +157,7 @@ describe('an index of four terabytes, nearly all of it a hole', { timeout: 60_00
 });
 
 describe('a run of zeros in the middle of an index', { timeout: 60_000 }, () => {
-  test('that may be stored, for all that is known, is read to its end, however long it is', async () => {
+  test('a run of zeros in the middle of an index that may be stored, for all that is known, is read to its end, however long it is', async () => {
     const rootBlock = HOLES_READ_BLOCKS + 100;
     await using reader = await openLayer(source(rootBlock, undefined));
     const blocks = await drain(reader.indexBlocks());
