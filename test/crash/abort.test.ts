@@ -2,7 +2,7 @@
  * An abort at any await: descriptors, temporary files, listeners and memory return to where they
  * were, and what is on disk is what the callers were told.
  *
- *   LAYERFILE_ABORTS   how many; default 1,000
+ *   LAYERFILE_ABORTS   how many; default 500
  *   LAYERFILE_ABORT_SEED   first seed; default 1
  */
 import { getEventListeners } from 'node:events';
@@ -27,7 +27,7 @@ import { SCENARIOS } from './scenarios/all.ts';
 import { verifyDelta } from './scenarios/readers.ts';
 import { READING_SCENARIOS } from './scenarios/reads.ts';
 
-const ABORTS = Number(process.env['LAYERFILE_ABORTS'] ?? '1000');
+const ABORTS = Number(process.env['LAYERFILE_ABORTS'] ?? '500');
 const FIRST_SEED = Number(process.env['LAYERFILE_ABORT_SEED'] ?? '1');
 
 const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([

@@ -25,7 +25,7 @@ export interface FaultyRun {
 const CRASH_STATES = 12;
 
 /** Of a scenario with many operations, about so many fail one by one, unless all are wanted. */
-const FAILING_OPERATIONS = 100;
+const FAILING_OPERATIONS = 60;
 
 /** Of each kind, at its start. */
 const FIRST_OF_KIND = 6;
