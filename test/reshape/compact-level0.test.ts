@@ -34,7 +34,7 @@ async function level0(entries: readonly ModelEntry[]) {
 }
 
 describe('a compaction', () => {
-  test('keeps every entry, and what a read of each key at each LSN is made of', async () => {
+  test('a compaction keeps every entry, and what a read of each key at each LSN is made of', async () => {
     const target = fc.integer({ min: 1, max: 20_000 });
     await fc.assert(
       fc.asyncProperty(modelEntries(LSNS, 2000), target, async (entries, targetSize) => {
@@ -92,7 +92,7 @@ describe('a compaction', () => {
     expect(droppedEntries).toBe(entries.length - kept.length);
   });
 
-  test('of two inputs with one key and LSN is refused, and leaves nothing', async () => {
+  test('a compaction of two inputs with one key and LSN is refused, and leaves nothing', async () => {
     const disk = memoryDisk();
     const entry = { block: 1, lsn: 20, kind: 'rec', length: 9 } as const;
     const one = await writeModelDelta(disk, [entry], { start: 16n, end: 24n });
@@ -106,7 +106,7 @@ describe('a compaction', () => {
     expect(namesOn(target)).toEqual([]);
   });
 
-  test('ends with the signal, and leaves nothing', async () => {
+  test('a compaction ends with the signal, and leaves nothing', async () => {
     const { disk, readers, names } = await level0(
       Array.from({ length: 3000 }, (_, at) => ({ block: at, lsn: 20, kind: 'rec', length: 9 })),
     );
@@ -120,7 +120,7 @@ describe('a compaction', () => {
     expect(namesOn(disk)).toEqual(names);
   });
 
-  test('without layers is refused', async () => {
+  test('a compaction without layers is refused', async () => {
     const map = LayerMap.fromNames([]);
     await expect(
       compactLevel0({ directory: DIRECTORY, ...IDS, map, readers: [] }),

@@ -29,7 +29,7 @@ const OTHER_IDS = {
 const SHARDING = { count: 3, stripeSize: 1 };
 
 describe('a copy of a delta layer', () => {
-  test('has the entries of the key range and below the LSN, and a name that says so', async () => {
+  test('a copy of a delta layer has the entries of the key range and below the LSN, and a name that says so', async () => {
     const range = fc.tuple(fc.nat(13), fc.integer({ min: 1, max: 13 }));
     const until = fc.option(fc.integer({ min: 15, max: 43 }), { nil: undefined });
     await fc.assert(
@@ -64,7 +64,7 @@ describe('a copy of a delta layer', () => {
     );
   });
 
-  test('with all entries has the same bytes, but for the ids', async () => {
+  test('a copy of a delta layer with all entries has the same bytes, but for the ids', async () => {
     const [disk, target] = [memoryDisk(), memoryDisk()];
     const entries = Array.from({ length: 900 }, (_, at) => {
       return { block: at, lsn: 16 + (at % 20), kind: 'rec', length: at % 300 } as const;
@@ -82,7 +82,7 @@ describe('a copy of a delta layer', () => {
     expect(back?.size).toBe(bytes.length);
   });
 
-  test('keeps compressed blobs as they are, and tells willInit of a prefix by the values', async () => {
+  test('a copy of a delta layer keeps compressed blobs as they are, and tells willInit of a prefix by the values', async () => {
     const disk = memoryDisk();
     const { openFiles } = disk;
     const value = { type: 'image', bytes: imageOf(5) } as const;
@@ -112,7 +112,7 @@ describe('a copy of a delta layer', () => {
 });
 
 describe('a copy of an image layer', () => {
-  test('without the keys of other shards has the blobs of the others as they are', async () => {
+  test('a copy of an image layer without the keys of other shards has the blobs of the others as they are', async () => {
     await fc.assert(
       fc.asyncProperty(fc.uniqueArray(fc.nat(60), { minLength: 1 }), async (unordered) => {
         const [disk, target] = [memoryDisk(), memoryDisk()];
@@ -143,7 +143,7 @@ describe('a copy of an image layer', () => {
     );
   });
 
-  test('keeps keys that every shard has', async () => {
+  test('a copy of an image layer keeps keys that every shard has', async () => {
     const relmap = keyFromFields({
       ...{ field1: 0, field2: 1663, field3: 5 },
       field4: 0,
@@ -165,7 +165,7 @@ describe('a copy of an image layer', () => {
     expect(above.layer?.entryCount).toBe(2);
   });
 
-  test('of a damaged layer is not made', async () => {
+  test('a copy of an image layer of a damaged layer is not made', async () => {
     const disk = memoryDisk();
     const reader = await writeModelImages(disk, [1, 2, 3], 32n);
     const bytes = Uint8Array.from(disk.fileSystem.contentOf(reader.path ?? ''));

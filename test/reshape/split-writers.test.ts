@@ -69,7 +69,7 @@ describe('a split delta writer', () => {
     );
   });
 
-  test('without entries makes no layer', async () => {
+  test('a split delta writer without entries makes no layer', async () => {
     const disk = memoryDisk();
     const { openFiles } = disk;
     const options = { directory: DIRECTORY, openFiles, ...IDS, lsnRange: LSN_RANGE };
@@ -78,7 +78,7 @@ describe('a split delta writer', () => {
     expect(namesOn(disk)).toEqual([]);
   });
 
-  test('refuses what is not above the last put or outside its LSNs, and goes on', async () => {
+  test('a split delta writer refuses what is not above the last put or outside its LSNs, and goes on', async () => {
     const disk = memoryDisk();
     const { openFiles } = disk;
     const options = { directory: DIRECTORY, openFiles, ...IDS, lsnRange: LSN_RANGE };
@@ -98,7 +98,7 @@ describe('a split delta writer', () => {
     await expect(writer.put(blockKey(9), 22n, value)).rejects.toMatchObject({ code: 'closed' });
   });
 
-  test('that is abandoned leaves only the layers that it told of', async () => {
+  test('a split delta writer that is abandoned leaves only the layers that it told of', async () => {
     const disk = memoryDisk();
     const { openFiles } = disk;
     const told: string[] = [];
@@ -116,7 +116,7 @@ describe('a split delta writer', () => {
 });
 
 describe('a split image writer', () => {
-  test('covers its key range without gaps, and has every image', async () => {
+  test('a split image writer covers its key range without gaps, and has every image', async () => {
     const sizes = fc.array(fc.nat(20_000), { minLength: 1, maxLength: 12 });
     await fc.assert(
       fc.asyncProperty(sizes, fc.integer({ min: 1, max: 60_000 }), async (lengths, target) => {
@@ -147,7 +147,7 @@ describe('a split image writer', () => {
     );
   });
 
-  test('refuses a key that is not above the last, or outside its range', async () => {
+  test('a split image writer refuses a key that is not above the last, or outside its range', async () => {
     const { openFiles } = memoryDisk();
     const keyRange = { start: blockKey(2), end: blockKey(9) };
     await using writer = new SplitImageWriter({

@@ -90,7 +90,7 @@ describe('a timeline that a pageserver wrote', () => {
     );
   });
 
-  test('has names where pg_class needs no redo, and says which of its pages do', async () => {
+  test('a timeline that a pageserver wrote has names where pg_class needs no redo, and says which of its pages do', async () => {
     await using timeline = await openTimeline(join(root, 'sk15'));
     const { databases: listed } = await timeline.directory(timeline.lastLsn, { names: 'read' });
     expect(listed.map(({ catalog }) => catalog)).toEqual([
@@ -118,7 +118,7 @@ describe('a timeline that a pageserver wrote', () => {
     expect(forks.filter(({ name }) => name === undefined)).toEqual([]);
   });
 
-  test('has the pages that the given redo makes', async () => {
+  test('a timeline that a pageserver wrote has the pages that the given redo makes', async () => {
     await using timeline = await openTimeline(join(root, 'sk15'));
     const columns = classRow({ oid: 16_396, name: 'made by redo', relnode: 16_396 });
     const redo = { apply: async () => heapPage([{ columns }]) };
@@ -133,7 +133,7 @@ describe('a timeline that a pageserver wrote', () => {
 });
 
 describe('what a timeline lacks', () => {
-  test('is undefined, and neither 0 nor empty', async () => {
+  test('what a timeline lacks is undefined, and neither 0 nor empty', async () => {
     const found = await directoryOf([
       databases(DATABASE, SHARED),
       relations(DATABASE, [
@@ -173,7 +173,7 @@ describe('what a timeline lacks', () => {
     });
   });
 
-  test('does not make the size of what it has unknown', async () => {
+  test('what a timeline lacks does not make the size of what it has unknown', async () => {
     const found = await directoryOf([
       databases(DATABASE),
       relations(DATABASE, [
@@ -188,7 +188,7 @@ describe('what a timeline lacks', () => {
     expect(found.logicalSize).toBe(0x1_0000_0003n * 8192n);
   });
 
-  test('is not-found if it is the list of databases', async () => {
+  test('what a timeline lacks is not-found if it is the list of databases', async () => {
     const error = await storageErrorOf(directoryOf(EMPTY_SLRUS));
     expect(error).toMatchObject({ code: 'not-found' });
     expect(error.message).toContain('0/2000');
@@ -210,7 +210,7 @@ describe('a list that cannot be', () => {
     expect(error.path).toContain('__0000000000002000');
   });
 
-  test('that claims more than it has is corrupt, before memory is taken', async () => {
+  test('a list that cannot be that claims more than it has is corrupt, before memory is taken', async () => {
     const value = new Uint8Array(8).fill(0xff);
     const error = await storageErrorOf(directoryOf([[databaseDirectoryKey(), value]]));
     expect(error).toMatchObject({ code: 'corrupt', key: '0'.repeat(36) });
@@ -260,7 +260,7 @@ describe('relations that have moved to keys of their own', () => {
     );
   }
 
-  test('are read from there, from the LSN on that the index says', async () => {
+  test('relations that have moved to keys of their own are read from there, from the LSN on that the index says', async () => {
     await using timeline = await moveAt('moved', [...listed, ...moved], 0x3000n);
     const belowGcCutoff = 'read';
     expect(forksOf(await timeline.directory(0x2fffn, { belowGcCutoff }))).toEqual([
@@ -283,12 +283,12 @@ describe('relations that have moved to keys of their own', () => {
     expect((await timeline.readPage(key, LSN)).kind).toBe('page');
   });
 
-  test('are read from there always if the index says no LSN', async () => {
+  test('relations that have moved to keys of their own are read from there always if the index says no LSN', async () => {
     await using timeline = await moveAt('always', [...listed, ...moved], undefined);
     expect(forksOf(await timeline.directory(LSN))).toEqual([[[2, 6]], []]);
   });
 
-  test('with another value than r are corrupt, with their key', async () => {
+  test('relations that have moved to keys of their own with another value than r are corrupt, with their key', async () => {
     const key = fieldsKey(0x65, [1663, 5, 9, 0, 1]);
     await using timeline = await moveAt('other', [...listed, [key, Buffer.from('x')]], 0n);
     const error = await storageErrorOf(timeline.directory(LSN));
@@ -297,7 +297,7 @@ describe('relations that have moved to keys of their own', () => {
 });
 
 describe('a timeline of two shards', () => {
-  test('has the sizes of shard 0: those of others may be behind', async () => {
+  test('a timeline of two shards has the sizes of shard 0: those of others may be behind', async () => {
     const listed = [databases(DATABASE), relations(DATABASE, [[16_384, 'main']])];
     for (const [shard, blockCount] of [
       ['0002', 9],

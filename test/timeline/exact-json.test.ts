@@ -17,7 +17,7 @@ describe('exact JSON', () => {
     expect(formatExactJson(parseExactJson(text, SOURCE))).toBe(text);
   });
 
-  test('is what JSON.parse makes of any JSON of small integers', () => {
+  test('exact JSON is what JSON.parse makes of any JSON of small integers', () => {
     fc.assert(
       fc.property(fc.json({ noUnicodeString: false }), (text) => {
         const hasOtherNumbers = /[.eE-]|\d{16}/.test(text.replace(/"(\\.|[^"\\])*"/g, ''));
@@ -48,12 +48,12 @@ describe('exact JSON', () => {
     expect(error.offset).toBe(offset);
   });
 
-  test('with a name twice and the same value is refused', () => {
+  test('exact JSON with a name twice and the same value is refused', () => {
     const error = storageErrorThrownBy(() => parseExactJson('{"a":{"x":1,"x":1}}', SOURCE));
     expect(error.message).toContain('each name of an object once');
   });
 
-  test('that is no UTF-8 is refused', () => {
+  test('exact JSON that is no UTF-8 is refused', () => {
     const error = storageErrorThrownBy(() =>
       parseExactJson(Uint8Array.of(0x22, 0xff, 0x22), SOURCE),
     );
@@ -78,7 +78,7 @@ describe('exact JSON', () => {
     expect(error.code).toBe('too-large');
   });
 
-  test('with a number of a million digits is read in time', () => {
+  test('exact JSON with a number of a million digits is read in time', () => {
     const digits = '9'.repeat(1_000_000);
     const before = performance.now();
     expect(formatExactJson(parseExactJson(digits, SOURCE))).toBe(digits);

@@ -72,7 +72,7 @@ describe('a page with a record of Postgres', () => {
     expect(await explainResult(foundOf(pageAt(5n), [CLEAR, CLEAR], MAP), undefined)).toBe('page');
   });
 
-  test('that is damaged needs redo', async () => {
+  test('a page with a record of Postgres that is damaged needs redo', async () => {
     expect(await explainResult(foundOf(pageAt(5n), [RECORD]), 17)).toBe('needs-redo');
   });
 });
@@ -114,7 +114,7 @@ describe('a page whose newest record has an image of it', () => {
     expect(Buffer.compare(made.bytes, page)).toBe(0);
   });
 
-  test('needs redo where the version of Postgres is not known', async () => {
+  test('a page whose newest record has an image of it needs redo where the version of Postgres is not known', async () => {
     const found = foundOf(pageAt(5n), [recordOf(FULL_PAGE, 0xb0, 0)]);
     expect(surelyNeedsRedo(found, undefined)).toBe(true);
     expect(await explainResult(found, undefined)).toBe('needs-redo');

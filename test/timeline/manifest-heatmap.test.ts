@@ -11,14 +11,14 @@ const NAME =
   '00000000000000000000000000000000000A-030000000000000000000000000000000002__0000000001500028';
 
 describe('a tenant manifest', () => {
-  test('of a pageserver is written as it was', () => {
+  test('a tenant manifest of a pageserver is written as it was', () => {
     const text = goldenIndex('pg17/manifest');
     const { version, ...manifest } = parseTenantManifest(text);
     expect(version).toBe(2);
     expect(formatTenantManifest(manifest)).toBe(text);
   });
 
-  test('has its timelines by id', () => {
+  test('a tenant manifest has its timelines by id', () => {
     const timeline = (id: string, ancestor: string | null, lsn: string | null) => ({
       timeline_id: id,
       ancestor_timeline_id: ancestor,
@@ -41,7 +41,7 @@ describe('a tenant manifest', () => {
     expect(formatTenantManifest(manifest)).toBe(JSON.stringify(sorted));
   });
 
-  test('of version 1 has stripes of 32768 pages, and needs no list', () => {
+  test('a tenant manifest of version 1 has stripes of 32768 pages, and needs no list', () => {
     expect(parseTenantManifest('{"version":1,"future":[]}')).toEqual({
       version: 1,
       stripeSize: 32768,
@@ -65,7 +65,7 @@ describe('a tenant manifest', () => {
     expect(error.message).toContain(place);
   });
 
-  test('is not written with a time of a zone', () => {
+  test('a tenant manifest is not written with a time of a zone', () => {
     const timeline = {
       timelineId: A,
       ancestorTimelineId: undefined,
@@ -86,7 +86,7 @@ describe('a heatmap', () => {
     access_time: 1_710_000_000,
   };
 
-  test('has the layers of each timeline in the order of the downloads', () => {
+  test('a heatmap has the layers of each timeline in the order of the downloads', () => {
     const heatmap = parseHeatmap(
       JSON.stringify({
         generation: 3,

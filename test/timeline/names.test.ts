@@ -82,7 +82,7 @@ describe('a path in remote storage', () => {
     expect(parseRemotePath(path)).toEqual({ tenantId: T, shard: SHARD, ...parsed });
   });
 
-  test('of a layer that a parent shard wrote lies below the parent', () => {
+  test('a path in remote storage of a layer that a parent shard wrote lies below the parent', () => {
     const path = remoteLayerPath({
       place: PLACE,
       name: IMAGE,
@@ -94,7 +94,7 @@ describe('a path in remote storage', () => {
     expect(unsharded).toBe(`tenants/${T}/timelines/${TL}/${IMAGE}-00000002`);
   });
 
-  test('of the archive of a cluster has no shard', () => {
+  test('a path in remote storage of the archive of a cluster has no shard', () => {
     expect(remoteInitdbPath(PLACE)).toBe(`tenants/${T}/timelines/${TL}/initdb.tar.zst`);
     const path = remoteInitdbPath(PLACE, 'initdb-preserved');
     expect(path).toBe(`tenants/${T}/timelines/${TL}/initdb-preserved.tar.zst`);
@@ -168,7 +168,7 @@ describe('a file in the directory of a timeline', () => {
     expect(parseLocalTimelineFile(name)).toEqual(wanted);
   });
 
-  test('is named after its layer and its generation', () => {
+  test('a file in the directory of a timeline is named after its layer and its generation', () => {
     expect(formatLocalLayerName(`${IMAGE.toLowerCase()}-v1-00000009`, 2)).toBe(
       `${IMAGE}-v1-00000002`,
     );
@@ -198,7 +198,7 @@ describe('an entry of timelines/ and of tenants/', () => {
 });
 
 describe('a tenant-shard id', () => {
-  test('of one shard of one differs from that of no shards in the name only', () => {
+  test('a tenant-shard id of one shard of one differs from that of no shards in the name only', () => {
     expect(formatTenantShard({ tenantId: T, shard: { number: 0, count: 1 } })).toBe(`${T}-0001`);
     expect(formatTenantShard({ tenantId: T, shard: UNSHARDED })).toBe(T);
     expect(parseTenantShard(`${T}-0001`).shard).toEqual({ number: 0, count: 1 });
@@ -209,7 +209,7 @@ describe('a tenant-shard id', () => {
     expect(storageErrorThrownBy(() => parseTenantShard(`${T}-${text}`)).code).toBe('invalid-input');
   });
 
-  test('holds numbers up to 255', () => {
+  test('a tenant-shard id holds numbers up to 255', () => {
     expect(formatShardIndex({ number: 254, count: 255 })).toBe('feff');
     const error = storageErrorThrownBy(() => formatShardIndex({ number: 256, count: 255 }));
     expect(error.code).toBe('invalid-input');
@@ -229,7 +229,7 @@ describe('generations', () => {
     expect(nextGeneration(0xffff_ffff)).toBeUndefined();
   });
 
-  test('are written with 8 digits and read with any number', () => {
+  test('generations are written with 8 digits and read with any number', () => {
     expect(formatGenerationSuffix(10)).toBe('-0000000a');
     expect(formatGenerationSuffix(undefined)).toBe('');
     expect(parseGeneration('0000000000FF')).toBe(255);
@@ -257,7 +257,7 @@ describe('the index that counts', () => {
     expect(chooseIndex(NAMES, attached)?.name).toBe(name);
   });
 
-  test('is the one without a generation if there is no other', () => {
+  test('the index that counts is the one without a generation if there is no other', () => {
     expect(chooseIndex(['index_part.json'])).toEqual({
       name: 'index_part.json',
       generation: undefined,

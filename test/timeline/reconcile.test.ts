@@ -54,14 +54,14 @@ describe('a pageserver that starts', () => {
     expect(reconcile(sides)).toMatchObject([{ name: DELTA, decision, state }]);
   });
 
-  test('keeps an image at the disk-consistent LSN, and drops one above it', () => {
+  test('a pageserver that starts keeps an image at the disk-consistent LSN, and drops one above it', () => {
     const image = record(IMAGE);
     expect(reconcile({ index: [image], local: [image] })).toMatchObject([{ state: 'ok' }]);
     const above = reconcile({ index: [image], local: [image], dcl: DCL - 1n });
     expect(above).toMatchObject([{ state: 'future', findings: [{ severity: 'warning' }] }]);
   });
 
-  test('uses the last of two files of a layer, and the other is told', () => {
+  test('a pageserver that starts uses the last of two files of a layer, and the other is told', () => {
     const first = record(DELTA, { path: '/files/first', size: 1 });
     const [layer] = reconcile({ index: [HERE], local: [first, HERE] });
     expect(layer).toMatchObject({ state: 'ok', local: HERE });
@@ -93,13 +93,13 @@ describe('a bucket', () => {
     expect(layer && isLayerOk(layer)).toBe(ok);
   });
 
-  test('with an object that is not in the index has one too many', () => {
+  test('a bucket with an object that is not in the index has one too many', () => {
     const [layer] = reconcile({ index: [], remote: [HERE] });
     expect(layer).toMatchObject({ state: 'extra', findings: [{ severity: 'warning' }] });
     expect(layer && isLayerOk(layer)).toBe(false);
   });
 
-  test('without an L0 has a warning only, since it may have been compacted meanwhile', () => {
+  test('a bucket without an L0 has a warning only, since it may have been compacted meanwhile', () => {
     expect(reconcile({ index: [record(L0)], remote: [] })).toMatchObject([
       { state: 'missing', findings: [{ severity: 'warning', code: 'not-found' }] },
     ]);
@@ -108,7 +108,7 @@ describe('a bucket', () => {
     ]);
   });
 
-  test('is compared with sizes beyond 2^53 exactly', () => {
+  test('a bucket is compared with sizes beyond 2^53 exactly', () => {
     const large = 2n ** 60n;
     const index = [record(DELTA, { size: large })];
     expect(reconcile({ index, remote: index })).toMatchObject([{ state: 'ok' }]);
@@ -118,11 +118,11 @@ describe('a bucket', () => {
 });
 
 describe('what nobody has looked at', () => {
-  test('is unknown without an index', () => {
+  test('what nobody has looked at is unknown without an index', () => {
     expect(reconcile({ local: [HERE] })).toMatchObject([{ state: 'unknown', decision: undefined }]);
   });
 
-  test('is unknown without any files', () => {
+  test('what nobody has looked at is unknown without any files', () => {
     expect(reconcile({ index: [HERE] })).toMatchObject([{ state: 'unknown' }]);
   });
 });

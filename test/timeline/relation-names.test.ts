@@ -81,7 +81,7 @@ describe('names', () => {
     );
   }
 
-  test('are of the relation with the file number, in its tablespace, also through the relation maps', async () => {
+  test('names of relations are of the relation with the file number, in its tablespace, also through the relation maps', async () => {
     const page = heapPage(Object.values(rows).map((columns) => ({ columns })));
     const found = await directoryOf(catalog([page]));
     expect(namesOf(found)).toEqual([
@@ -97,7 +97,7 @@ describe('names', () => {
     ]);
   });
 
-  test('are those of rows whose transactions say so; others are counted', async () => {
+  test('names of relations are those of rows whose transactions say so; others are counted', async () => {
     const named = (name: string, relnode: number) => classRow({ oid: relnode, name, relnode });
     const page = heapPage([
       { columns: named('committed', 20_001), insertedBy: 800, flags: NOT_DELETED },
@@ -112,7 +112,7 @@ describe('names', () => {
     expect(found.databases[0]?.catalog?.undecidedRowCount).toBe(1);
   });
 
-  test('of pages that are not there are unknown, and the pages are counted', async () => {
+  test('names of relations of pages that are not there are unknown, and the pages are counted', async () => {
     const page = heapPage([{ columns: rows.own }]);
     const found = await directoryOf(catalog([undefined, page, new Uint8Array(8192), undefined]));
     expect(namesOf(found)[0]).toEqual([undefined, undefined, '20000 own', undefined]);
@@ -126,7 +126,7 @@ describe('names', () => {
     expect(found.databases[0]?.catalog).toMatchObject({ unreadBlockCount: 0xffff_fffe });
   });
 
-  test('of a catalog without a size are unknown', async () => {
+  test('names of relations of a catalog without a size are unknown', async () => {
     const entries = catalog([heapPage([{ columns: rows.own }])]);
     const key = size(DATABASE, 70, 'main', 1)[0];
     const found = await directoryOf(entries.filter(([one]) => compareKeys(one, key) !== 0));
@@ -134,7 +134,7 @@ describe('names', () => {
     expect(namesOf(found)[0]?.every((name) => name === undefined)).toBe(true);
   });
 
-  test('are not read from a damaged page, which is corrupt with its key', async () => {
+  test('names of relations are not read from a damaged page, which is corrupt with its key', async () => {
     const page = heapPage([{ columns: rows.own }]);
     new DataView(page.buffer).setUint32(24, 100 | (1 << 15) | (164 << 17), true);
     const error = await storageErrorOf(directoryOf(catalog([page])));
@@ -142,7 +142,7 @@ describe('names', () => {
     expect(error).toMatchObject({ code: 'corrupt', key, offset: 24 });
   });
 
-  test('are not read through a damaged relation map, which is corrupt with its key', async () => {
+  test('names of relations are not read through a damaged relation map, which is corrupt with its key', async () => {
     const damaged = relationMapBytes().fill(7, 8, 9);
     const entries = catalog([]).map(
       ([key, value]): Entry =>

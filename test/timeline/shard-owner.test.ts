@@ -26,7 +26,7 @@ const block = (relation: number, number: number, fork = 0): Uint8Array =>
   });
 
 describe('the shard of a key', () => {
-  test('is the one that Neon says, for 2,000 keys', () => {
+  test('the shard of a key is the one that Neon says, for 2,000 keys', () => {
     const file = new URL('../golden/shards.ndjson.br', import.meta.url);
     const lines = brotliDecompressSync(readFileSync(file)).toString().trimEnd().split('\n');
     expect(lines.length).toBe(2000);
@@ -55,7 +55,7 @@ describe('the shard of a key', () => {
     [1259, 0, 8, 2048, 2],
     [4_294_967_295, 4_294_967_294, 255, 1, 133],
   ])(
-    'of relation %i, block %i, over %i shards with stripes of %i pages is %i',
+    'the shard of a key of relation %i, block %i, over %i shards with stripes of %i pages is %i',
     (relation, number, count, stripeSize, owner) => {
       expect(shardOfKey(block(relation, number), { count, stripeSize })).toBe(owner);
     },

@@ -77,7 +77,7 @@ describe('three timelines, cut into three shards with stripes of four pages', ()
     return timelines.get(timeline) as [Timeline, Timeline];
   }
 
-  test('are one timeline each, of which the facts and the shards are told', () => {
+  test('three timelines, cut into three shards with stripes of four pages are one timeline each, of which the facts and the shards are told', () => {
     const [uncut, sharded] = opened(TIMELINES[2] as string);
     expect(sharded.facts).toEqual(uncut.facts);
     expect(sharded.shards.map(({ facts }) => facts.shard)).toEqual(['0003', '0103', '0203']);
@@ -85,7 +85,7 @@ describe('three timelines, cut into three shards with stripes of four pages', ()
     expect(uncut.shards).toEqual([]);
   });
 
-  test('have no layer map together, but one for each key', async () => {
+  test('three timelines, cut into three shards with stripes of four pages have no layer map together, but one for each key', async () => {
     const [uncut, sharded] = opened(TIMELINES[0] as string);
     expect(() => sharded.map).toThrow(expect.objectContaining({ code: 'invalid-input' }));
     for (const { key } of singleReads.slice(0, 50)) {
@@ -172,7 +172,7 @@ function rangeName({
 }
 
 describe('keys that only another shard than their owner has', () => {
-  test('are missing, alone and in a range', async () => {
+  test('keys that only another shard than their owner has are missing, alone and in a range', async () => {
     const target = join(root, 'misplaced');
     const timeline = TIMELINES[0] as string;
     await cp(cut, target, { recursive: true });
@@ -208,7 +208,7 @@ describe('keys that only another shard than their owner has', () => {
 const LAYER_OF_NOTHING = `61${'0'.repeat(34)}-62${'0'.repeat(34)}__0000000000001000-00000001`;
 
 describe('a source that lacks a shard', () => {
-  test('has the keys of the others; a read of its own, or of a range, is not-found', async () => {
+  test('a source that lacks a shard has the keys of the others; a read of its own, or of a range, is not-found', async () => {
     const moved = join(root, 'moved');
     const timeline = TIMELINES[0] as string;
     await rename(shardDirectory('0103'), moved);
@@ -234,7 +234,7 @@ describe('a source that lacks a shard', () => {
 describe('the stripe size', () => {
   const timeline = TIMELINES[0] as string;
 
-  test('of the caller goes before that of the manifest', async () => {
+  test('the stripe size of the caller goes before that of the manifest', async () => {
     await using sharded = await openTimeline(cut, { timeline, stripeSize: 2048 });
     const keys = singleReads.map(({ key }) => parseKey(key));
     const moved = keys.find(
@@ -246,7 +246,7 @@ describe('the stripe size', () => {
     expect(visits).toEqual(ofShard0?.visits);
   });
 
-  test('of a pageserver is in its configuration', async () => {
+  test('the stripe size of a pageserver is in its configuration', async () => {
     const target = join(root, 'local');
     await cp(cut, target, { recursive: true });
     for (const shard of ['0003', '0103', '0203']) {
@@ -265,7 +265,7 @@ describe('the stripe size', () => {
     expect(found.map(describeFound)).toEqual(expected.map(describeFound));
   });
 
-  test('of 0 is corrupt', async () => {
+  test('the stripe size of 0 is corrupt', async () => {
     const target = join(root, 'no-stripe');
     await cp(cut, target, { recursive: true });
     const path = join(target, 'tenants', `${TENANT}-0003`, 'tenant-manifest-00000002.json');
@@ -296,7 +296,7 @@ describe('the shards that count of a tenant that was split', () => {
     expect([chosen?.count, [...(chosen?.locations.keys() ?? [])]]).toEqual([count, numbers]);
   });
 
-  test('with no number below its count there are no shards', () => {
+  test('the shards that count of a tenant that was split with no number below its count there are no shards', () => {
     expect(chooseShards([at('0201'), at('0500')])).toBeUndefined();
   });
 });

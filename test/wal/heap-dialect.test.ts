@@ -53,12 +53,12 @@ describe('a record of 14 and 15', () => {
     for (const version of [14, 15]) expect(heapDialectOf(heap(info, hex), version)).toBe(dialect);
   });
 
-  test('that another resource manager wrote reads alike in both dialects', () => {
+  test('a record of 14 and 15 that another resource manager wrote reads alike in both dialects', () => {
     const record = { ...heap(DELETE, ''), resourceManager: HEAP2 };
     expect(heapDialectOf(record, 15)).toBe('same');
   });
 
-  test('of the samples is vanilla, or the same', () => {
+  test('a record of 14 and 15 of the samples is vanilla, or the same', () => {
     const told = new Set<string>();
     for (const { version, bytes, record_type } of readDescribedRecords()) {
       const dialect = heapDialectOf(decodeWalRecord(bytes, version), version);
@@ -74,16 +74,16 @@ describe('a record that can be read in both ways', () => {
   // Vanilla: hoff is the byte 12, 24. Neon: flags in byte 13, hoff in byte 22.
   const both = heap(DELETE, '2E030000 0800 10 04 0300 0208 18 04 0300 0208 00000000 18 0000000000');
 
-  test('is undecided', () => {
+  test('a record that can be read in both ways is undecided', () => {
     expect(heapDialectOf(both, 15)).toBe('undecided');
   });
 
-  test('may have as many bytes as the other dialect without an old tuple', () => {
+  test('a record that can be read in both ways may have as many bytes as the other dialect without an old tuple', () => {
     const allNull = heap(DELETE, '2E030000 0800 10 04 0100 0108 18 00');
     expect(heapDialectOf(allNull, 15)).toBe('undecided');
   });
 
-  test('is read as it is told, and refused without being told', () => {
+  test('a record that can be read in both ways is read as it is told, and refused without being told', () => {
     expect(chosenHeapDialect(both, 15, 'neon')).toBe('neon');
     expect(chosenHeapDialect(both, 15, 'vanilla')).toBe('vanilla');
     const error = storageErrorThrownBy(() => chosenHeapDialect(both, 15));

@@ -20,7 +20,7 @@ describe('page header', () => {
     '10D1 0700 01000000 0000A00000000000 20000000 00000000 6860D1280FC00B6B 00001000 00200000',
   );
 
-  test('of a real segment has all fields', () => {
+  test('page header of a real segment has all fields', () => {
     expect(decodeWalPageHeader(long)).toEqual({
       majorVersion: 15,
       continuesRecord: true,
@@ -58,7 +58,7 @@ describe('page header', () => {
 });
 
 describe('names', () => {
-  test('of the segment of an LSN depend on the size of segments', () => {
+  test('names of the segment of an LSN depend on the size of segments', () => {
     const lsn = 0x170_0058n;
     expect(formatWalSegmentName(1, lsn, MIB)).toBe('000000010000000000000017');
     expect(formatWalSegmentName(1, lsn, 16 * MIB)).toBe('000000010000000000000001');
@@ -97,7 +97,7 @@ describe('names', () => {
 });
 
 describe('timeline history', () => {
-  test('has an ancestor a line, oldest first; comments and blank lines are ignored', () => {
+  test('timeline history has an ancestor a line, oldest first; comments and blank lines are ignored', () => {
     const text = '# made by hand\n1\t0/180E4E0\tno recovery target specified\n\n2\t1/0\tbefore 4\n';
     expect(decodeTimelineHistory(ascii(text), 4)).toEqual([
       { timelineId: 1, switchLsn: 0x180_e4e0n, reason: 'no recovery target specified' },
@@ -116,7 +116,7 @@ describe('timeline history', () => {
     expect(error).toMatchObject({ code: 'corrupt', offset });
   });
 
-  test('says whose WAL a place is, and which files may have it', () => {
+  test('timeline history says whose WAL a place is, and which files may have it', () => {
     const path = new TimelinePath(4, decodeTimelineHistory(ascii('1\t0/180\n2\t0/300\n'), 4));
     expect([0x17fn, 0x180n, 0x2ffn, 0x300n].map((lsn) => path.timelineAt(lsn))).toEqual([
       1, 2, 2, 4,
@@ -126,7 +126,7 @@ describe('timeline history', () => {
     expect(path.timelinesOf(0x300n, 0x400n)).toEqual([4]);
   });
 
-  test('of very many timelines is searched, not walked for each segment', () => {
+  test('timeline history of very many timelines is searched, not walked for each segment', () => {
     const ancestors = Array.from({ length: 100_000 }, (_, index) => ({
       timelineId: index + 1,
       switchLsn: BigInt(index + 1) * 0x100n,

@@ -75,7 +75,7 @@ describe('parts of the WAL hold together what one reader counts', () => {
     expect(told).toEqual([...told].sort((left, right) => Number(left - right)));
   });
 
-  test('from any start to any end', async () => {
+  test('parts of the WAL hold together what one reader counts from any start to any end', async () => {
     const paths = pathsIn(walDirectoryOfTest());
     const lsns = fc.tuple(fc.nat(LENGTH), fc.nat(LENGTH));
     const lengths = fc.constantFrom(0x4_0000n, 0x8_0000n, 0x10_0000n);
@@ -96,7 +96,7 @@ function damagedAt(original: Buffer, from: number, length: number): Buffer {
   return Buffer.from(original).fill(0x5a, from, Math.min(from + length, original.length));
 }
 
-test('with damage anywhere, what is counted and how the WAL ends are the same', async () => {
+test('parts of the WAL hold together what one reader counts with damage anywhere, what is counted and how the WAL ends are the same', async () => {
   const directory = walDirectoryOfTest();
   const change = fc.record({
     segment: fc.nat(3),

@@ -77,7 +77,7 @@ test('the samples have images of every compression, with and without "apply"', (
 });
 
 describe('a damaged record', () => {
-  test('with any one bit flipped is corrupt', () => {
+  test('a damaged record with any one bit flipped is corrupt', () => {
     const golden = RECORDS.find(({ blocks }) => blocks.length >= 3);
     const bytes = bytesOf(golden as GoldenRecord);
     for (let bit = 0; bit < bytes.length * 8; bit += 1) {
@@ -95,7 +95,7 @@ describe('a damaged record', () => {
     }
   });
 
-  test('with a right checksum never decodes to views outside of it, and never fails untyped', () => {
+  test('a damaged record with a right checksum never decodes to views outside of it, and never fails untyped', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...RECORDS.filter(({ hex }) => hex.length < 1000)),

@@ -64,13 +64,16 @@ const startsOf = (records: readonly BuiltRecord[]): Lsn[] =>
   records.map(({ startLsn }) => startLsn);
 
 describe('records', () => {
-  test.each([14, 15, 16, 17])('of version %i come back as they were written', async (version) => {
-    const builder = built({ majorVersion: version });
-    const found = await read(walBytes(builder.files));
-    expect(found.lsns).toEqual(startsOf(builder.records));
-    expect(found.bytes).toEqual(builder.records.map(({ bytes }) => bytes));
-    expect(found.end).toContain(`end-of-wal at ${formatPgLsn(builder.lsn)}`);
-  });
+  test.each([14, 15, 16, 17])(
+    'records of version %i come back as they were written',
+    async (version) => {
+      const builder = built({ majorVersion: version });
+      const found = await read(walBytes(builder.files));
+      expect(found.lsns).toEqual(startsOf(builder.records));
+      expect(found.bytes).toEqual(builder.records.map(({ bytes }) => bytes));
+      expect(found.end).toContain(`end-of-wal at ${formatPgLsn(builder.lsn)}`);
+    },
+  );
 
   test('end at the padded end, and at a page border at the border itself', async () => {
     const builder = new WalBuilder();
@@ -122,7 +125,7 @@ describe('records', () => {
 });
 
 describe('the range', () => {
-  test('begins with the first record at or after any LSN, and has none that ends after its end', async () => {
+  test('the range begins with the first record at or after any LSN, and has none that ends after its end', async () => {
     const builder = built();
     for (const [index, { startLsn }] of builder.records.entries()) {
       for (const start of [startLsn, startLsn - 1n]) {
@@ -138,13 +141,13 @@ describe('the range', () => {
     }
   });
 
-  test('that starts before the WAL has a gap', async () => {
+  test('the range that starts before the WAL has a gap', async () => {
     const found = await read(walBytes(built({ start: 3n * START }).files), { start: START });
     expect(found).toMatchObject({ lsns: [] });
     expect(found.end).toMatch(/gap at 0\/100000: .*000000010000000000000001/);
   });
 
-  test('that starts where records are lost says so', async () => {
+  test('the range that starts where records are lost says so', async () => {
     const builder = built();
     const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
     const start = builder.records[3]?.startLsn ?? 0n;
@@ -156,7 +159,7 @@ describe('the range', () => {
     expect(found.end).toMatch(/corrupt at .*the record at/);
   });
 
-  test('that ends inside a record, where the file is cut, is complete', async () => {
+  test('the range that ends inside a record, where the file is cut, is complete', async () => {
     const builder = built();
     const bytes = builder.bytes.subarray(0, 2 * PAGE);
     const source = walBytes([{ name: '000000010000000000000001', bytes }]);
@@ -165,7 +168,7 @@ describe('the range', () => {
     expect(found.end).toContain('end-of-range');
   });
 
-  test('that starts in damage tells of it once', async () => {
+  test('the range that starts in damage tells of it once', async () => {
     const builder = built();
     for (let index = 0; index < 5; index += 1) builder.append(message(5000));
     const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
@@ -178,7 +181,7 @@ describe('the range', () => {
     expect(found.lsns.length).toBeGreaterThan(0);
   });
 
-  test('that ends before it starts is refused', async () => {
+  test('the range that ends before it starts is refused', async () => {
     const error = await storageErrorOf(openWal(walBytes(built().files), { start: 9n, end: 8n }));
     expect(error.code).toBe('out-of-range');
   });
@@ -187,7 +190,7 @@ describe('the range', () => {
 describe('the end', () => {
   const name = '000000010000000000000001';
 
-  test('is where old pages of a recycled segment begin', async () => {
+  test('the end of the WAL is where old pages of a recycled segment begin', async () => {
     const old = built({ start: START });
     for (let index = 0; index < 20; index += 1) old.append(message(3000));
     const builder = built({ start: 2n * START });
@@ -198,7 +201,7 @@ describe('the end', () => {
     expect(found.end).toContain('end-of-wal');
   });
 
-  test('is where an old record with a right checksum does not link to the one before', async () => {
+  test('the end of the WAL is where an old record with a right checksum does not link to the one before', async () => {
     const builder = built();
     const { lsn } = builder;
     builder.previous = START + 40n;
@@ -234,7 +237,7 @@ describe('the end', () => {
     expect(skipping.end).toContain('end-of-wal');
   });
 
-  test('is a gap where a segment is missing', async () => {
+  test('the end of the WAL is a gap where a segment is missing', async () => {
     const builder = new WalBuilder();
     for (let index = 0; index < 300; index += 1) builder.append(message(9000));
     const [first, , third] = builder.files;
@@ -246,7 +249,7 @@ describe('the end', () => {
     expect(skipping.lsns.at(-1)).toBe(builder.records.at(-1)?.startLsn);
   });
 
-  test('is truncated where a file ends inside a record, and not where it ends after one', async () => {
+  test('the end of the WAL is truncated where a file ends inside a record, and not where it ends after one', async () => {
     const builder = built();
     const { bytes } = builder;
     const inside = await read(walBytes([{ name, bytes: bytes.subarray(0, bytes.length - 9) }]));
@@ -257,7 +260,7 @@ describe('the end', () => {
     expect(after.end).toContain('end-of-wal');
   });
 
-  test('is truncated where a file ends inside the rest of a record that began before the start', async () => {
+  test('the end of the WAL is truncated where a file ends inside the rest of a record that began before the start', async () => {
     const builder = built();
     const [, , long] = builder.records as [BuiltRecord, BuiltRecord, BuiltRecord];
     const { bytes } = builder;
@@ -289,7 +292,7 @@ describe('the end', () => {
     }
   });
 
-  test('goes on after a segment switch, over zeros without page headers', async () => {
+  test('the end of the WAL goes on after a segment switch, over zeros without page headers', async () => {
     const builder = built();
     const last = builder.append(switchRecord());
     builder.fillSegment();
@@ -347,7 +350,7 @@ describe('the end', () => {
     expect(wal.end?.error?.message).toContain(what);
   });
 
-  test('is corrupt at a page that both continues a record and gives it up', async () => {
+  test('the end of the WAL is corrupt at a page that both continues a record and gives it up', async () => {
     const builder = built();
     const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
     bytes[PAGE + 2] = 1 | 8;
@@ -357,7 +360,7 @@ describe('the end', () => {
     expect(found.end).toContain(`corrupt at ${formatPgLsn(third.startLsn)}: WAL page`);
   });
 
-  test('is corrupt where the rest of a record is shorter than the page says', async () => {
+  test('the end of the WAL is corrupt where the rest of a record is shorter than the page says', async () => {
     const builder = built();
     const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
     bytes[PAGE + 16] = 1;
@@ -365,7 +368,7 @@ describe('the end', () => {
     expect(found.end).toMatch(/corrupt at .*rest of the record/);
   });
 
-  test('of custom resource managers is damage in version 14 only', async () => {
+  test('the end of the WAL of custom resource managers is damage in version 14 only', async () => {
     for (const [majorVersion, count] of [
       [14, 0],
       [15, 1],
@@ -385,7 +388,7 @@ describe('a source', () => {
     return builder;
   }
 
-  test('of a directory, a data directory, files and objects has the same WAL', async () => {
+  test('a source of a directory, a data directory, files and objects has the same WAL', async () => {
     const directory = await temporaryDirectory();
     const folder = join(directory, 'pg_wal');
     await mkdir(folder);
@@ -405,7 +408,7 @@ describe('a source', () => {
     }
   });
 
-  test('prefers a whole segment to a partial one, and reads the partial one alone', async () => {
+  test('a source prefers a whole segment to a partial one, and reads the partial one alone', async () => {
     const directory = await temporaryDirectory();
     const builder = await filesIn(directory);
     const last = join(directory, '000000010000000000000002');
@@ -415,7 +418,7 @@ describe('a source', () => {
     expect((await read(walDirectory(directory))).lsns).toHaveLength(builder.records.length);
   });
 
-  test('that grows is read on when the caller says so', async () => {
+  test('a source that grows is read on when the caller says so', async () => {
     const builder = new WalBuilder();
     let files = builder.files;
     const source: WalSource = { path: 'growing', list: (signal) => walBytes(files).list(signal) };
@@ -457,7 +460,7 @@ describe('a source', () => {
     return { source, promote, builder };
   }
 
-  test('that grows goes on with the timeline of a promoted server', async () => {
+  test('a source that grows goes on with the timeline of a promoted server', async () => {
     const { source, promote, builder } = promotion();
     let rounds = 0;
     const found = await read(source, {
@@ -471,7 +474,7 @@ describe('a source', () => {
     expect(found.lsns).toEqual(startsOf(builder.records));
   });
 
-  test('that grows does not go on with a timeline that left it before its end', async () => {
+  test('a source that grows does not go on with a timeline that left it before its end', async () => {
     const { source, promote } = promotion();
     const reading = read(source, {
       waitForMore: async (lsn) => {
@@ -484,7 +487,7 @@ describe('a source', () => {
     expect(error.message).toContain('expected timeline 1, found timeline 2');
   });
 
-  test('of which a later segment cannot be opened is given up to there', async () => {
+  test('a source of which a later segment cannot be opened is given up to there', async () => {
     const builder = new WalBuilder();
     for (let index = 0; index < 200; index += 1) builder.append(message(7000));
     const [first, second] = await walBytes(builder.files).list(undefined);
@@ -531,7 +534,7 @@ describe('a source', () => {
     expect(found.lsns).toEqual(end === 'corrupt' ? expected.slice(0, found.lsns.length) : expected);
   });
 
-  test('whose only page is not the first of a segment is refused', async () => {
+  test('a source whose only page is not the first of a segment is refused', async () => {
     const bytes = built().bytes.slice(PAGE, 2 * PAGE);
     const source = walBytes([{ name: '000000010000000000000001', bytes }]);
     const error = await storageErrorOf(openWal(source));
@@ -539,21 +542,21 @@ describe('a source', () => {
     expect(error.code).toBe('corrupt');
   });
 
-  test('without segments, or without the timeline, is not found', async () => {
+  test('a source without segments, or without the timeline, is not found', async () => {
     const directory = await temporaryDirectory();
     expect((await storageErrorOf(openWal(walDirectory(directory)))).code).toBe('not-found');
     const wanted = openWal(walBytes(built().files), { timeline: 7 });
     expect((await storageErrorOf(wanted)).code).toBe('not-found');
   });
 
-  test('of no WAL is refused with what was found', async () => {
+  test('a source of no WAL is refused with what was found', async () => {
     const bytes = new Uint8Array(SEGMENT_SIZE).fill(0x41);
     const error = await storageErrorOf(openWal(walBytes([{ bytes }])));
     expect(error.code).toBe('corrupt');
     expect(error.actual).toBe('4141');
   });
 
-  test('ends with aborted once the signal fires', async () => {
+  test('a source ends with aborted once the signal fires', async () => {
     const abort = new AbortController();
     const builder = new WalBuilder();
     for (let index = 0; index < 500; index += 1) builder.append(message(7000));
@@ -564,14 +567,14 @@ describe('a source', () => {
     expect((await storageErrorOf(reading)).code).toBe('aborted');
   });
 
-  test('is read once', async () => {
+  test('a source is read once', async () => {
     const wal = await openWal(walBytes(built().files));
     for await (const batch of wal) expect(batch.length).toBeGreaterThan(0);
     const again = wal[Symbol.asyncIterator]().next();
     expect((await storageErrorOf(again)).code).toBe('invalid-input');
   });
 
-  test('of a safekeeper begins without a page header', async () => {
+  test('a source of a safekeeper begins without a page header', async () => {
     const builder = built();
     const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
     const second = builder.records[1] as BuiltRecord;

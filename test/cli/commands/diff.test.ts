@@ -25,7 +25,7 @@ function counts(same: number, onlyA = 0, onlyB = 0, differ = 0) {
 const LSN = lsnText('500');
 
 describe('diff of two layers', () => {
-  test('that are copies says that the bytes are the same', async () => {
+  test('diff of two layers that are copies says that the bytes are the same', async () => {
     const { delta, directory } = await buildSmallLayers();
     const copy = join(directory, 'copy');
     copyFileSync(delta, copy);
@@ -36,7 +36,7 @@ describe('diff of two layers', () => {
     expect(parseLines(json.stdout)).toEqual([counts(5)]);
   });
 
-  test('with other compression says that the entries are the same', async () => {
+  test('diff of two layers with other compression says that the entries are the same', async () => {
     const packed = await image(IMAGES);
     const lines = [IMAGE_HEADER, ...IMAGES].map((line) => JSON.stringify(line)).join('\n');
     const built = await runCli(['build', '--out', temporaryDirectory(), '--no-compress'], {
@@ -83,7 +83,7 @@ describe('diff of two layers', () => {
     expect(parseLines(none.stdout)).toEqual([counts(0)]);
   });
 
-  test('of which one is damaged does not call its entries missing', async () => {
+  test('diff of two layers of which one is damaged does not call its entries missing', async () => {
     const { delta, directory } = await buildSmallLayers();
     const copy = join(directory, 'copy');
     const bytes = readFileSync(delta);
@@ -99,7 +99,7 @@ describe('diff of two layers', () => {
     expect(text.stdout).toBe('0 entries the same, 5 entries unreadable on one side\n');
   });
 
-  test('of which one is not there could not look', async () => {
+  test('diff of two layers of which one is not there could not look', async () => {
     const { delta } = await buildSmallLayers();
     const result = await runCli(['diff', delta, `${delta}x`, '--ndjson']);
     expect(result).toMatchObject({ status: 3, stdout: '' });
@@ -108,7 +108,7 @@ describe('diff of two layers', () => {
 });
 
 describe('diff of two timelines', () => {
-  test('compares the entries of all layers, wherever they are', async () => {
+  test('diff of two timelines compares the entries of all layers, wherever they are', async () => {
     const { delta, image: images, directory } = await buildSmallLayers();
     const other = join(temporaryDirectory(), 'other');
     mkdirSync(other);
@@ -127,7 +127,7 @@ describe('diff of two timelines', () => {
     expect(parseLines(file.stdout)).toEqual([counts(5)]);
   });
 
-  test('of which a layer cannot be opened does not call its entries missing', async () => {
+  test('diff of two timelines of which a layer cannot be opened does not call its entries missing', async () => {
     const { image: images, directory } = await buildSmallLayers();
     const other = join(temporaryDirectory(), 'other');
     mkdirSync(other);

@@ -33,7 +33,7 @@ function importWal(out: string, ...flags: string[]) {
 const END = ['--end', '0/1600000'];
 
 describe('import wal', () => {
-  test('prints the layers, how far it went and where the index is', async () => {
+  test('import wal prints the layers, how far it went and where the index is', async () => {
     const out = temporaryDirectory();
     const result = await importWal(out, ...END, '--checkpoint-distance', '512KiB');
     expect(result.status).toBe(0);
@@ -64,7 +64,7 @@ describe('import wal', () => {
     expect(check.status).toBe(0);
   });
 
-  test('refuses a timeline that is there, and goes on with --resume', async () => {
+  test('import wal refuses a timeline that is there, and goes on with --resume', async () => {
     const out = temporaryDirectory();
     expect((await importWal(out, '--end', '0/1500000')).status).toBe(0);
     const refused = await importWal(out, ...END, '--json');
@@ -76,7 +76,7 @@ describe('import wal', () => {
     expect(resumed.stderr).toContain('up to 0/15FFF98');
   });
 
-  test('ends at a damaged record with its LSN, after everything before it, and says how to go on', async () => {
+  test('import wal ends at a damaged record with its LSN, after everything before it, and says how to go on', async () => {
     const out = temporaryDirectory();
     const segment = sk15Segment();
     segment[0x580100] = (segment[0x580100] as number) ^ 1;
@@ -95,7 +95,7 @@ describe('import wal', () => {
     });
   });
 
-  test('of WAL of another version is 1, and the index stays where it was', async () => {
+  test('import wal of WAL of another version is 1, and the index stays where it was', async () => {
     const out = temporaryDirectory();
     const segment = sk15Segment();
     for (let page = 0x4b0000; page < 0x602000; page += 8192) segment[page] = 0x13;

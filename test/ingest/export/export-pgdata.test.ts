@@ -150,13 +150,13 @@ describe('a cluster that was imported and is exported', () => {
     expect(exported.startLsn).toBe(LSN + 8n);
   });
 
-  test('can be imported again', async () => {
+  test('a cluster that was imported and is exported can be imported again', async () => {
     const { directory } = await exportOf(await importOf(clusterOf()));
     const { directory: again } = await exportOf(await importOf(directory));
     expect(filesBelow(again)).toEqual(filesBelow(directory));
   });
 
-  test('is closed to other users, and has the directories of a server', async () => {
+  test('a cluster that was imported and is exported is closed to other users, and has the directories of a server', async () => {
     const { directory } = await exportOf(await importOf(clusterOf()));
     expect(statSync(directory).mode & 0o777).toBe(0o700);
     expect(statSync(join(directory, 'base/5/16384')).mode & 0o777).toBe(0o600);
@@ -165,7 +165,7 @@ describe('a cluster that was imported and is exported', () => {
     }
   });
 
-  test('has pages with checksums where they had none that is right', async () => {
+  test('a cluster that was imported and is exported has pages with checksums where they had none that is right', async () => {
     const files = Object.fromEntries(
       Object.entries(FILES).map(([path, content]) =>
         content instanceof Uint8Array && /^(base|global|pg_tblspc)/.test(path)
@@ -262,7 +262,7 @@ describe('pages that cannot be made', () => {
     return bucket;
   }
 
-  test('are all listed, and nothing is written', async () => {
+  test('pages that cannot be made are all listed, and nothing is written', async () => {
     const { error, findings } = await refusalOf(await timelineWithRecords());
     expect(error.code).toBe('needs-redo');
     expect(error.message).toMatch(/^base\/5\/16384\.1: 2 of 18 pages cannot be made/);
@@ -273,7 +273,7 @@ describe('pages that cannot be made', () => {
     ]);
   });
 
-  test('are zeros if the caller wants it, and counted', async () => {
+  test('pages that cannot be made are zeros if the caller wants it, and counted', async () => {
     const bucket = await timelineWithRecords();
     const { directory, exported } = await exportOf(bucket, { missingPages: 'zeros' });
     expect(exported.missingPageCount).toBe(2);
@@ -282,7 +282,7 @@ describe('pages that cannot be made', () => {
     expect(segment.subarray(8192).every((byte) => byte === 0)).toBe(true);
   });
 
-  test('are made by a redo', async () => {
+  test('pages that cannot be made are made by a redo', async () => {
     const bucket = await timelineWithRecords();
     const made = pages(1, 99);
     const { directory, exported } = await exportOf(bucket, { redo: { apply: async () => made } });
@@ -291,7 +291,7 @@ describe('pages that cannot be made', () => {
     expect(segment.subarray(2 * 8192).equals(made)).toBe(true);
   });
 
-  test('are as they were at an earlier LSN', async () => {
+  test('pages that cannot be made are as they were at an earlier LSN', async () => {
     const { directory } = await exportOf(await timelineWithRecords(), { lsn: LSN + 0xffn });
     const segment = readFileSync(join(directory, 'base/5/16384.1'));
     expect(segment.equals(FILES['base/5/16384.1'])).toBe(true);

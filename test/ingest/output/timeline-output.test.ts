@@ -62,7 +62,7 @@ function open(options: Pick<TimelineOutputOptions, 'target'> & Partial<TimelineO
 }
 
 describe('a timeline stored in a directory', () => {
-  test('has its layers, its index and its manifest under their remote names, and is read back', async () => {
+  test('a timeline stored in a directory has its layers, its index and its manifest under their remote names, and is read back', async () => {
     const out = join(temporaryDirectory(), 'not/there/yet');
     const output = await open({ target: out });
     expect(await output.putLayer(await makeLayer(output))).toMatchObject({
@@ -88,7 +88,7 @@ describe('a timeline stored in a directory', () => {
     expect(Buffer.from(read.base?.bytes ?? []).toString()).toBe('value');
   });
 
-  test('of a shard lies below the shard, and the index says so', async () => {
+  test('a timeline stored in a directory of a shard lies below the shard, and the index says so', async () => {
     const out = temporaryDirectory();
     await using output = await open({ target: out, shard: { number: 1, count: 4 } });
     await output.putLayer(await makeLayer(output));
@@ -143,7 +143,7 @@ describe('a timeline stored in a directory', () => {
     expect((await storageErrorOf(open({ target: out }))).code).toBe('exists');
   });
 
-  test('with an index of another generation is continued, but is not new', async () => {
+  test('a timeline stored in a directory with an index of another generation is continued, but is not new', async () => {
     const out = temporaryDirectory();
     await using first = await open({ target: out });
     await first.putLayer(await makeLayer(first));
@@ -267,7 +267,7 @@ describe('a timeline stored in a directory', () => {
 });
 
 describe('a timeline stored in a bucket', () => {
-  test('is sent once: a repeated run sends only what is missing', async () => {
+  test('a timeline stored in a bucket is sent once: a repeated run sends only what is missing', async () => {
     const { server, store } = await startS3();
     const target = { store, prefix: 'pageserver/v1' };
     const first = await open({ target });
@@ -348,7 +348,7 @@ describe('two writers of one generation in a bucket', () => {
     expect(Buffer.from(stored?.bytes ?? []).toString()).toBe(indexOf(winner).format());
   });
 
-  test('cannot replace an index that changed between the look and the put', async () => {
+  test('two writers of one generation in a bucket cannot replace an index that changed between the look and the put', async () => {
     const { server, store } = await startS3();
     await using first = await open({ target: { store } });
     await first.putLayer(await makeLayer(first));
@@ -368,7 +368,7 @@ describe('two writers of one generation in a bucket', () => {
 });
 
 describe('a timeline that grows', () => {
-  test('has its index replaced by the output that stored or read it', async () => {
+  test('a timeline that grows has its index replaced by the output that stored or read it', async () => {
     const out = temporaryDirectory();
     const first = await open({ target: out });
     await first.putLayer(await makeLayer(first));
@@ -390,7 +390,7 @@ describe('a timeline that grows', () => {
     expect(timeline.map.layerCount).toBe(3);
   });
 
-  test('keeps the index of another writer, and says so', async () => {
+  test('a timeline that grows keeps the index of another writer, and says so', async () => {
     const out = temporaryDirectory();
     const first = await open({ target: out });
     await first.putLayer(await makeLayer(first));
@@ -406,7 +406,7 @@ describe('a timeline that grows', () => {
     await second.close();
   });
 
-  test('cannot replace an index that is not there, nor name a layer that is missing', async () => {
+  test('a timeline that grows cannot replace an index that is not there, nor name a layer that is missing', async () => {
     const out = temporaryDirectory();
     const output = await open({ target: out, timeline: 'continued' });
     expect(output.index).toBeUndefined();

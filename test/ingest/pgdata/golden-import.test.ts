@@ -215,7 +215,7 @@ function widened(key: string, value: Uint8Array = new Uint8Array()): Uint8Array 
 }
 
 describe('the classic import', () => {
-  test('has the keys of the fast one, the prepared transaction, and sizes of 4 bytes', async () => {
+  test('the classic import has the keys of the fast one, the prepared transaction, and sizes of 4 bytes', async () => {
     const { target, imported } = await importBase({ way: 'classic', layerSize: 8 * 1024 * 1024 });
     const found = await entriesOf(imported.shards[0]?.layers.map(({ path }) => path) ?? []);
     expect([...found.keys()]).toEqual([...keyNames, TWOPHASE].sort());
@@ -239,7 +239,7 @@ describe('the classic import', () => {
   });
 
   test.runIf(COMPLETE !== undefined)(
-    'has each of the 7,156 values that a pageserver put',
+    'the classic import has each of the 7,156 values that a pageserver put',
     async () => {
       const { imported } = await importBase({ way: 'classic' });
       const found = await entriesOf(imported.shards[0]?.layers.map(({ path }) => path) ?? []);

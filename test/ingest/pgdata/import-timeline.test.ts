@@ -112,7 +112,7 @@ describe('a cluster that is imported', () => {
     ]);
   });
 
-  test('is the same in every run: a bucket gets only what is missing', async () => {
+  test('a cluster that is imported is the same in every run: a bucket gets only what is missing', async () => {
     const { server, store } = await startS3();
     const cluster = clusterOf();
     const options = { layerSize: 8 * 8192, shardCount: 2, stripeSize: 1 };

@@ -85,7 +85,7 @@ describe.runIf(GOLDEN !== undefined)('the cluster of golden/timeline and its WAL
   afterAll(() => rmSync(root, { recursive: true, force: true }));
 
   it(
-    'gives each value of a pageserver, and no other',
+    'the cluster of golden/timeline and its WAL gives each value of a pageserver, and no other',
     async () => {
       const truth = await truthAbove(START_LSN);
       await using pageserver = await openTimeline(join(root, 'pg17/timeline-remote'));
@@ -115,7 +115,7 @@ describe.runIf(GOLDEN !== undefined)('the cluster of golden/timeline and its WAL
   );
 
   it(
-    'gives the pages and sizes of the files of the stopped cluster, but for what it did not log',
+    'the cluster of golden/timeline and its WAL gives the pages and sizes of the files of the stopped cluster, but for what it did not log',
     async () => {
       const readers = await Promise.all(
         paths.map((path) => DeltaLayerReader.open(path, { nameCheck: 'ignore' })),

@@ -101,7 +101,7 @@ async function entriesOf(layers: readonly (FinishedLayer | undefined)[]) {
 const sorted = (entries: Map<string, string>) => [...entries].sort();
 
 describe('a line of layers', () => {
-  it('holds every value once, wherever layers end and wherever the ingest is cut and continued', async () => {
+  it('a line of layers holds every value once, wherever layers end and wherever the ingest is cut and continued', async () => {
     await fc.assert(
       fc.asyncProperty(
         records,
@@ -150,7 +150,7 @@ describe('a line of layers', () => {
     );
   });
 
-  it('finds its values in the batch, the open layer and the frozen one, newest first', async () => {
+  it('a line of layers finds its values in the batch, the open layer and the frozen one, newest first', async () => {
     const { puts, line } = await startLine(temporaryDirectory(), START);
     const record = [{ block: 1, willInit: false, length: 24 }];
     putRecord(puts, 1, [{ block: 1, willInit: true, length: 24 }]);
@@ -176,7 +176,7 @@ describe('a line of layers', () => {
     await line.close();
   });
 
-  it('closes a layer that has been passed on only after a read of it has ended', async () => {
+  it('a line of layers closes a layer that has been passed on only after a read of it has ended', async () => {
     const place = { ...IDS, directory: temporaryDirectory(), generation: undefined };
     const layers = localLayers({ ...place, ioMode: undefined });
     let endRead = () => {};
@@ -220,7 +220,7 @@ describe('a line of layers', () => {
     await line.close();
   });
 
-  it('takes back what a record has put, however much it was', async () => {
+  it('a line of layers takes back what a record has put, however much it was', async () => {
     const { puts, line, passedOn } = await startLine(temporaryDirectory(), START);
     putRecord(puts, 1, [{ block: 1, willInit: true, length: 24 }]);
     puts.begin();
@@ -246,7 +246,7 @@ describe('a line of layers', () => {
     await line.close();
   });
 
-  it('passes a border on without a layer if no record put a value', async () => {
+  it('a line of layers passes a border on without a layer if no record put a value', async () => {
     const { puts, line, passedOn } = await startLine(temporaryDirectory(), START);
     const border = { lastLsn: lsnOf(1), previousLsn: null };
     await puts.freeze(border);
@@ -255,7 +255,7 @@ describe('a line of layers', () => {
     await line.close();
   });
 
-  it('throws at the next border what kept a layer from being passed on', async () => {
+  it('a line of layers throws at the next border what kept a layer from being passed on', async () => {
     const directory = temporaryDirectory();
     const place = { ...IDS, directory, generation: undefined, ioMode: undefined };
     const line = await LayerLine.create(localLayers(place), {

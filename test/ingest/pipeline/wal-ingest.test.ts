@@ -70,7 +70,7 @@ async function expectWhole(directory: string): Promise<void> {
 }
 
 describe('an ingest of WAL', () => {
-  it('gives the layer that a pageserver made, entry by entry, and its index', async () => {
+  it('an ingest of WAL gives the layer that a pageserver made, entry by entry, and its index', async () => {
     const target = temporaryDirectory();
     const result = await ingest({ target });
     expect(result).toMatchObject({ startLsn: BASE_LSN, endLsn: WAL_END, recordCount: 7581 });
@@ -91,7 +91,7 @@ describe('an ingest of WAL', () => {
     expect(timeline.map.layerCount).toBe(6);
   });
 
-  it('goes on in the place of its base, in a new generation, and leaves the old index', async () => {
+  it('an ingest of WAL goes on in the place of its base, in a new generation, and leaves the old index', async () => {
     const target = temporaryDirectory();
     await cp(base, target, { recursive: true });
     const before = await indexIn(target);
@@ -105,7 +105,7 @@ describe('an ingest of WAL', () => {
     await expectWhole(target);
   });
 
-  it('ends each layer below the distance, and starts the next one where it ended', async () => {
+  it('an ingest of WAL ends each layer below the distance, and starts the next one where it ended', async () => {
     const target = temporaryDirectory();
     const { layers } = await ingest({ target, checkpointDistance: 200_000 });
     let start = BASE_LSN + 1n;
@@ -118,7 +118,7 @@ describe('an ingest of WAL', () => {
     expect(start).toBe(WAL_END + 1n);
   });
 
-  it('holds the same entries, wherever it is split, cut off and resumed', async () => {
+  it('an ingest of WAL holds the same entries, wherever it is split, cut off and resumed', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.tuple(fc.integer({ min: 60_000, max: 500_000 }), fc.nat({ max: 3 })), {
@@ -149,7 +149,7 @@ describe('an ingest of WAL', () => {
     );
   });
 
-  it('refuses an output that has the timeline, unless it resumes', async () => {
+  it('an ingest of WAL refuses an output that has the timeline, unless it resumes', async () => {
     const target = temporaryDirectory();
     await ingest({ target, wal: { end: 0x1500000n } });
     const error = await storageErrorOf(ingest({ target }));
@@ -164,7 +164,7 @@ describe('an ingest of WAL', () => {
     expect(again).toMatchObject({ layers: [], recordCount: 0, startLsn: WAL_END, endLsn: WAL_END });
   });
 
-  it('resumes its own timeline only: another one in the output is left alone', async () => {
+  it('an ingest of WAL resumes its own timeline only: another one in the output is left alone', async () => {
     const target = temporaryDirectory();
     // Of another tenant.
     const other = join(target, SK15_TIMELINE.replace(/[0-9a-f]{32}/, 'ab'.repeat(16)));
@@ -219,7 +219,7 @@ describe('WAL that cannot be ingested', () => {
     await expectWhole(target);
   });
 
-  it('is refused if it is of another version', async () => {
+  it('WAL that cannot be ingested is refused if it is of another version', async () => {
     const bytes = segment.slice();
     // The pages of this WAL with their magic numbers: those of 16.
     for (let page = 0x4b0000; page < 0x602000; page += 8192) bytes[page] = 0x13;
@@ -227,7 +227,7 @@ describe('WAL that cannot be ingested', () => {
     expect(error).toMatchObject({ code: 'invalid-input', expected: '15', actual: '16' });
   });
 
-  it('is refused if its first record does not follow the base', async () => {
+  it('WAL that cannot be ingested is refused if its first record does not follow the base', async () => {
     const target = temporaryDirectory();
     const error = await storageErrorOf(ingest({ target, wal: { start: 0x1500000n } }));
     expect(error.code).toBe('gap');

@@ -30,7 +30,7 @@ describe('the next transaction', () => {
     else expect(checkpointOf(put).nextXid).toBe(next);
   });
 
-  test('is put again only when it changes', async () => {
+  test('the next transaction is put again only when it changes', async () => {
     const values = smallCluster({ forks, nextXid: 733n });
     await ingestAll(values, [withXid(740), withXid(741), withXid(1023)]);
     expect(values.puts.filter(({ key }) => key === formatKey(checkpointKey()))).toHaveLength(1);

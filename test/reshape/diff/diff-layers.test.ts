@@ -135,7 +135,7 @@ describe('a comparison of random sides', () => {
   });
   const layers = fc.array(fc.oneof(modelEntries(LSNS, 3), images), { maxLength: 5 });
 
-  test('finds what a plain comparison of their entries finds', async () => {
+  test('a comparison of random sides finds what a plain comparison of their entries finds', async () => {
     await fc.assert(
       fc.asyncProperty(layers, layers, async (left, right) => {
         const [a, b] = [await Promise.all(left.map(write)), await Promise.all(right.map(write))];
@@ -149,7 +149,7 @@ describe('a comparison of random sides', () => {
     );
   });
 
-  test('of one timeline cut into layers in two ways finds nothing', async () => {
+  test('a comparison of random sides of one timeline cut into layers in two ways finds nothing', async () => {
     await fc.assert(
       fc.asyncProperty(modelEntries(LSNS), fc.nat(12), async (entries, border) => {
         const whole = await write(entries);
@@ -182,7 +182,7 @@ function opened({ finished: { path }, bytes }: WrittenLayer): Promise<DeltaLayer
 }
 
 describe('a comparison of two layers', () => {
-  test('of many leaves finds the one value that differs', async () => {
+  test('a comparison of two layers of many leaves finds the one value that differs', async () => {
     const changed = ENTRIES.map(
       (entry, at): DeltaEntry =>
         at === 1777 ? { ...entry, value: { type: 'image', bytes: noise(20, 1) } } : entry,
@@ -196,7 +196,7 @@ describe('a comparison of two layers', () => {
     expect(summary).toEqual({ ...NONE, same: 2999, differ: 1 });
   });
 
-  test('in which only the marks of the index differ says so', async () => {
+  test('a comparison of two layers in which only the marks of the index differ says so', async () => {
     const bytes = encodeValue({ type: 'wal', willInit: false, bytes: noise(30, 1) });
     const readers: DeltaLayerReader[] = [];
     for (const willInit of [true, false]) {
@@ -214,7 +214,7 @@ describe('a comparison of two layers', () => {
     });
   });
 
-  test('with other compression has the same entries, stored otherwise', async () => {
+  test('a comparison of two layers with other compression has the same entries, stored otherwise', async () => {
     const entries = [1, 2, 3].map((block) => ({ key: blockKey(block), image: imageOf(block) }));
     const plain = await writeImages(entries);
     const packed = await writeImages(entries, { compression: { kind: 'zstd', level: 1 } });
@@ -230,7 +230,7 @@ describe('a comparison of two layers', () => {
     expect(summary).toEqual({ ...NONE, same: 3, storedOtherwise: 3 });
   });
 
-  test('compares values of more than 1 MiB without holding them', async () => {
+  test('a comparison of two layers compares values of more than 1 MiB without holding them', async () => {
     const large = noise(3_000_000, 7);
     const changed = large.with(2_999_999, 1 ^ (large.at(-1) ?? 0));
     const of = async (bytes: Uint8Array): Promise<ComparedLayers> => ({
@@ -260,7 +260,7 @@ describe('a comparison of two layers', () => {
     expect(none.summary).toEqual(NONE);
   });
 
-  test('ends with the signal', async () => {
+  test('a comparison of two layers ends with the signal', async () => {
     const a = await opened(await writeDelta(ENTRIES));
     const b = await opened(await writeDelta(ENTRIES.slice(0, 1000)));
     const abort = new AbortController();
@@ -272,7 +272,7 @@ describe('a comparison of two layers', () => {
     await expect(run).rejects.toMatchObject({ code: 'aborted' });
   });
 
-  test('refuses what is not two sides of layers', async () => {
+  test('a comparison of two layers refuses what is not two sides of layers', async () => {
     const refused = diffLayers(JSON.parse('{"layers":1}'), NOTHING);
     await expect(refused).rejects.toMatchObject({ code: 'invalid-input' });
     const wrong = diffLayers(NOTHING, NOTHING, JSON.parse('{"keyrange":1}'));
@@ -292,7 +292,7 @@ describe('a comparison with a damaged layer', () => {
     return { side: { layers: [reader] }, indexStartBlock };
   };
 
-  test('calls nothing missing that was in a leaf which is lost', async () => {
+  test('a comparison with a damaged layer calls nothing missing that was in a leaf which is lost', async () => {
     const good = { layers: [await opened(await writeDelta(ENTRIES))] };
     const { side } = await damaged((bytes, root) => {
       // The third leaf.
@@ -308,7 +308,7 @@ describe('a comparison with a damaged layer', () => {
     }
   });
 
-  test('calls nothing missing if the root is lost, or the summary, or the end of the file', async () => {
+  test('a comparison with a damaged layer calls nothing missing if the root is lost, or the summary, or the end of the file', async () => {
     const good = { layers: [await opened(await writeDelta(ENTRIES))] };
     const damages: ((bytes: Uint8Array, root: number) => void)[] = [
       (bytes, root) => bytes.fill(0xff, root * 8192),
@@ -340,7 +340,7 @@ describe('a comparison with a damaged layer', () => {
     expect(found.summary.unreadable).toBeGreaterThan(1);
   });
 
-  test('reports a value that cannot be read, and compares the others', async () => {
+  test('a comparison with a damaged layer reports a value that cannot be read, and compares the others', async () => {
     const good = { layers: [await opened(await writeDelta(ENTRIES))] };
     const { side } = await damaged((bytes) => {
       // The header of the first blob: an unknown compression.
@@ -351,7 +351,7 @@ describe('a comparison with a damaged layer', () => {
     expect(found.summary).toEqual({ ...NONE, same: 2999, unreadable: 1, damage: 1 });
   });
 
-  test('reports a value that differs and does not decode', async () => {
+  test('a comparison with a damaged layer reports a value that differs and does not decode', async () => {
     const good = { layers: [await opened(await writeDelta(ENTRIES))] };
     const { side } = await damaged((bytes) => {
       bytes[8192 + 4] = 9;
@@ -361,7 +361,7 @@ describe('a comparison with a damaged layer', () => {
     expect(found.damage).toEqual(['a corrupt 8193']);
   });
 
-  test('counts what may be in a layer that could not be opened as unreadable', async () => {
+  test('a comparison with a damaged layer counts what may be in a layer that could not be opened as unreadable', async () => {
     const written = await writeDelta(ENTRIES.slice(0, 5));
     const good = { layers: [await opened(written)] };
     const unopened = [parseLayerName(written.finished.name)];

@@ -44,7 +44,7 @@ describe('an index that a pageserver wrote', () => {
     expect(checkIndexPart(index)).toEqual([]);
   });
 
-  test('has the values that stand there', () => {
+  test('an index that a pageserver wrote has the values that stand there', () => {
     const { fields, storedDiskConsistentLsn } = IndexPart.parse(JSON.stringify(FRESH));
     expect(fields.layers).toEqual(
       new Map([[NAME, { fileSize: 24576n, generation: 1, shard: { number: 0, count: 0 } }]]),
@@ -133,7 +133,7 @@ describe('a variant of an index', () => {
 describe('an index of version 1', () => {
   const index = IndexPart.parse(goldenIndex('variants/v1/22222222'));
 
-  test('is written in version 15, its metadata as an object, without the list of names', () => {
+  test('an index of version 1 is written in version 15, its metadata as an object, without the list of names', () => {
     const json = JSON.parse(index.format());
     expect(Object.keys(json)).toEqual([
       'version',
@@ -146,7 +146,7 @@ describe('an index of version 1', () => {
     expect(json.metadata_bytes.ancestor_timeline).toBe('1'.repeat(32));
   });
 
-  test('with damaged metadata is refused with the place', () => {
+  test('an index of version 1 with damaged metadata is refused with the place', () => {
     const bytes = [...encodeTimelineMetadata(index.fields.metadata)];
     bytes[20] = 1 ^ (bytes[20] ?? 0);
     const error = storageErrorThrownBy(() =>
@@ -221,7 +221,7 @@ describe('every optional field', () => {
     rel_size_migrated_at: '0/16960E8',
   };
 
-  test('is read, and written in the order of a pageserver', () => {
+  test('every optional field is read, and written in the order of a pageserver', () => {
     const canonical = { ...full, marked_invisible_at: '2024-02-29T23:59:60.500' };
     const index = IndexPart.parse(JSON.stringify(full));
     expect(index.format()).toBe(JSON.stringify(canonical));
@@ -230,7 +230,7 @@ describe('every optional field', () => {
     expect(index.fields.gcBlocking?.reasons).toEqual(['Manual', 'DetachAncestor']);
   });
 
-  test('that is set is written in that order, too', () => {
+  test('every optional field that is set is written in that order, too', () => {
     const { fields } = IndexPart.parse(JSON.stringify(full));
     const { version: _version, importPgdata: _import, ...changes } = fields;
     const index = IndexPart.parse(JSON.stringify(FRESH)).with(changes);
@@ -238,14 +238,14 @@ describe('every optional field', () => {
     expect(names).toEqual(Object.keys(full).filter((name) => name !== 'import_pgdata'));
   });
 
-  test('may be null', () => {
+  test('every optional field may be null', () => {
     const optional = Object.keys(full).filter((name) => !Object.hasOwn(FRESH, name));
     const nulls = Object.fromEntries(optional.map((name) => [name, null]));
     const index = IndexPart.parse(JSON.stringify({ ...FRESH, ...nulls }));
     expect(index.format()).toBe(JSON.stringify(FRESH));
   });
 
-  test('of the policy may have any case', () => {
+  test('every optional field of the policy may have any case', () => {
     const index = IndexPart.parse(
       JSON.stringify({ ...FRESH, last_aux_file_policy: 'Cross-Validation' }),
     );

@@ -14,7 +14,7 @@ const written = IndexPart.parse(goldenIndex('pg17/2'));
 const [name = '', layer] = [...written.fields.layers][0] ?? [];
 
 describe('an index made anew', () => {
-  test('of the layers of a pageserver has what that wrote, but for what no name says', () => {
+  test('an index made anew of the layers of a pageserver has what that wrote, but for what no name says', () => {
     const listing = [...written.fields.layers].map(([layerName, entry]) => ({
       name: layerName,
       size: entry.fileSize,
@@ -36,7 +36,7 @@ describe('an index made anew', () => {
     expect(superseded).toEqual([]);
   });
 
-  test('has a layer of several generations in the highest', () => {
+  test('an index made anew has a layer of several generations in the highest', () => {
     const copies = [2, undefined, 3].map((generation, size) => ({ name, size, generation }));
     const { index, superseded } = rebuildIndexPart(copies, { pgVersion: 17 });
     expect(index.fields.layers.get(name)).toMatchObject({ fileSize: 2n, generation: 3 });
@@ -55,7 +55,7 @@ describe('an index made anew', () => {
 });
 
 describe('the differences of two indices', () => {
-  test('are those of fields within objects, and of layers', () => {
+  test('the differences of two indices are those of fields within objects, and of layers', () => {
     const layers = new Map(written.fields.layers);
     layers.delete(name);
     const changed = written.with({ layers, metadata: { initdbLsn: 8n }, gcCompactionLsn: 16n });
@@ -72,7 +72,7 @@ describe('the differences of two indices', () => {
     ]);
   });
 
-  test('do not depend on the order of the fields', () => {
+  test('the differences of two indices do not depend on the order of the fields', () => {
     const text = goldenIndex('sk15/1').replace(
       /"file_size":(\d+),"generation":1/g,
       '"generation":1,"file_size":$1',
@@ -90,7 +90,7 @@ describe('an index that is written', () => {
   const openFiles = new OpenFiles({ fileSystem: disk });
   const place = { directory: '/t', openFiles };
 
-  test('is complete or not there after any crash, and the old one never changes', async () => {
+  test('an index that is written is complete or not there after any crash, and the old one never changes', async () => {
     await writeIndexPart(written, { ...place, generation: 2 });
     const before = disk.contentOf('/t/index_part.json-00000002');
     const changed = written.with({ archivedAt: '2026-01-02T03:04:05' });
@@ -108,7 +108,7 @@ describe('an index that is written', () => {
     expect(states).toBeGreaterThan(0);
   });
 
-  test('does not replace one of its generation', async () => {
+  test('an index that is written does not replace one of its generation', async () => {
     const error = await storageErrorOf(writeIndexPart(written, { ...place, generation: 3 }));
     expect(error.code).toBe('exists');
     expect(error.outcome).toBe('not-applied');

@@ -68,7 +68,7 @@ test.each([
 });
 
 describe('a map', () => {
-  test('describes its layers in order, with their sizes', () => {
+  test('a map describes its layers in order, with their sizes', () => {
     const l0 = `${'0'.repeat(36)}-${'F'.repeat(36)}__${formatLsn(1n)}-${formatLsn(2n)}`;
     const map = LayerMap.fromNames([I, D, l0], {
       sizes: new Map<string, number | bigint>([
@@ -85,7 +85,7 @@ describe('a map', () => {
     expect(map.layerCount).toBe(3);
   });
 
-  test('finds holes of a number of keys or more, L0s aside', () => {
+  test('a map finds holes of a number of keys or more, L0s aside', () => {
     const key = (block: string): string => `000000067F000000050000400000${block}`;
     const between = (start: string, end: string): string =>
       `${key(start)}-${key(end)}__0000000000000010`;

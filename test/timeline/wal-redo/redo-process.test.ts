@@ -71,7 +71,7 @@ describe('messages', () => {
 });
 
 describe('a redo program', () => {
-  test('answers one page after the other, whatever the order of the calls', async () => {
+  test('a redo program answers one page after the other, whatever the order of the calls', async () => {
     await using redo = program(FAITHFUL);
     const pages = await Promise.all([
       redo.apply({ key: keyOf(1), base: BASE, records: RECORDS }),
@@ -83,13 +83,13 @@ describe('a redo program', () => {
     ]);
   });
 
-  test('that cannot be started is an io error with its path', async () => {
+  test('a redo program that cannot be started is an io error with its path', async () => {
     await using redo = RedoProcess.start('/no/such/program');
     const error = await storageErrorOf(redo.apply({ key: keyOf(1), base: BASE, records: [] }));
     expect(error).toMatchObject({ code: 'io', path: '/no/such/program' });
   });
 
-  test('that hangs is killed, and asked nothing more', async () => {
+  test('a redo program that hangs is killed, and asked nothing more', async () => {
     await using redo = program('process.stdin.resume()', 300);
     const request = { key: keyOf(1), base: BASE, records: [] };
     const first = await storageErrorOf(redo.apply(request));
@@ -97,7 +97,7 @@ describe('a redo program', () => {
     expect(await storageErrorOf(redo.apply(request))).toBe(first);
   });
 
-  test('that ends in the middle of an answer is an error with what it said last', async () => {
+  test('a redo program that ends in the middle of an answer is an error with what it said last', async () => {
     await using redo = program(
       `process.stdin.once('data', () => { console.error('cannot redo'); process.stdout.write('x', () => process.exit(3)); })`,
     );
@@ -106,7 +106,7 @@ describe('a redo program', () => {
     expect(error.actual).toBe('cannot redo');
   });
 
-  test('that answers more than a page is an error', async () => {
+  test('a redo program that answers more than a page is an error', async () => {
     await using redo = program(
       `process.stdin.once('data', () => process.stdout.write(Buffer.alloc(8193)))`,
     );
