@@ -17,6 +17,8 @@ const LOADERS = {
   'ingest-wal': () => import('./ingest-wal.mjs'),
   'import-pgdata': () => import('./import-pgdata.mjs'),
   merge: () => import('./merge.mjs'),
+  diff: () => import('./diff.mjs'),
+  manifest: () => import('./manifest.mjs'),
   growth: () => import('./growth.mjs'),
   memory: () => import('./memory.mjs'),
 };

@@ -3,6 +3,7 @@ import { isStorageError } from '../errors.ts';
 import { KEY_SIZE } from '../layers/key.ts';
 import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
+import { parseManifestName } from '../manifest/manifest-format.ts';
 import { branchPoints } from '../timeline/branch-points.ts';
 import { LayerTable, MAXIMUM_LAYERS } from '../timeline/layer-map/layer-table.ts';
 import { visibleNames } from '../timeline/layer-map/visibility.ts';
@@ -69,12 +70,13 @@ function either(left: boolean | null, right: boolean | null): boolean | null {
   return left === null ? null : right;
 }
 
-/** Of names alone, nothing else is known. Throws `invalid-input` for what is not a layer's name. */
+/** Of names alone, nothing else is known. Manifests are left out. Throws `invalid-input` for any other name. */
 export async function layersOfNames(
   context: Context,
   given: readonly string[],
 ): Promise<ListedLayer[]> {
-  const parsed = given.map((text) => {
+  const names = given.filter((text) => parseManifestName(text) === undefined);
+  const parsed = names.map((text) => {
     const { generation, ...name } = parseLayerName(text);
     return { name: formatLayerName(name), generation };
   });

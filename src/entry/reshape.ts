@@ -123,6 +123,7 @@ export type { NeededRedo, RedoRunner } from '../timeline/materialize.ts';
 export type { PageResult } from '../timeline/read-page.ts';
 export type { LayerVisit, Reconstruction, TimelineEntry } from '../timeline/reconstruct.ts';
 export type { Sharding } from '../timeline/shard-owner.ts';
+export type { OffloadedTimeline, TenantManifest } from '../timeline/tenant-manifest.ts';
 export type { ShardIndex } from '../timeline/tenant-shard.ts';
 export type {
   DirectoryOptions,

@@ -6,13 +6,13 @@
  */
 import { createHash } from 'node:crypto';
 import type { ByteSource } from '../blob-writer/byte-source.ts';
-import { checkCount, checkObject } from '../check-options.ts';
+import { checkCount } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import type { StorageErrorCode } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
 import { BLOCK_SIZE, blocksFor } from '../virtual-file/block.ts';
 import { type FlippedBit, locateFlippedBit } from './flipped-bit.ts';
-import { type FileManifest, formatChecksum } from './manifest-format.ts';
+import { checkFileManifest, type FileManifest, formatChecksum } from './manifest-format.ts';
 import { type FileInput, type FileReadOptions, piecesOf, withSource } from './pieces.ts';
 import { checkFileOptions } from './sidecar.ts';
 
@@ -72,7 +72,7 @@ export async function checkManifest(
   manifest: FileManifest,
   options: CheckManifestOptions = {},
 ): Promise<ManifestReport> {
-  checkObject('manifest', manifest);
+  checkFileManifest(manifest);
   const known = { openFiles: true, signal: true, maximumFindings: true, onProgress: true } as const;
   checkFileOptions(options, known);
   const { maximumFindings = DEFAULT_MAXIMUM_FINDINGS } = options;

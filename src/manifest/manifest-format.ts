@@ -15,6 +15,7 @@
  * pageserver, which takes anything after `-v` for a generation. Invariant: there are as many blocks as the length needs.
  */
 import { assert } from '../assert.ts';
+import { checkCount, checkObject, checkText } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { corrupt, StorageError, tooLarge } from '../errors.ts';
 import { BLOCK_SIZE, blocksFor } from '../virtual-file/block.ts';
@@ -38,13 +39,29 @@ export interface FileManifest {
 
 /** The name of the sidecar of a file. */
 export function formatManifestName(name: string): string {
+  checkText('name', name);
   return NAME_PREFIX + name;
 }
 
 /** The name of the file that a sidecar of this name is for; undefined for the name of anything else. */
 export function parseManifestName(name: string): string | undefined {
+  checkText('name', name);
   const isManifest = name.startsWith(NAME_PREFIX) && name.length > NAME_PREFIX.length;
   return isManifest ? name.slice(NAME_PREFIX.length) : undefined;
+}
+
+/** Throws `invalid-input` for what is not a manifest: untyped callers may pass anything. */
+export function checkFileManifest(manifest: FileManifest): void {
+  checkObject('manifest', manifest);
+  const { name, length, checksums, sha256 } = manifest;
+  checkText('name of the file', name);
+  checkCount('length of the file', length);
+  checkObject('checksums', checksums);
+  checkCount('number of checksums', checksums.length, {
+    from: blocksFor(length),
+    to: blocksFor(length),
+  });
+  checkText('SHA-256', sha256);
 }
 
 /** A checksum as manifests and messages show it. */

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { basename, dirname } from 'node:path';
 import { BufferedWriter } from '../blob-writer/buffered-writer.ts';
 import type { ByteSource } from '../blob-writer/byte-source.ts';
-import { checkObject, checkText } from '../check-options.ts';
+import { checkText } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { corrupt, StorageError, withOutcome, withPath } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
@@ -14,7 +14,7 @@ import type { TemporaryFile } from '../virtual-file/temporary-file.ts';
 import { createUnique } from '../virtual-file/unique-file.ts';
 import { flip } from './check-manifest.ts';
 import { type FlippedBit, locateFlippedBit } from './flipped-bit.ts';
-import { type FileManifest, formatChecksum } from './manifest-format.ts';
+import { checkFileManifest, type FileManifest, formatChecksum } from './manifest-format.ts';
 import { type FileInput, type FileReadOptions, piecesOf, withSource } from './pieces.ts';
 import { checkFileOptions } from './sidecar.ts';
 
@@ -45,7 +45,7 @@ export async function mendFile(
   target: string,
   options: FileReadOptions = {},
 ): Promise<MendedFile> {
-  checkObject('manifest', manifest);
+  checkFileManifest(manifest);
   checkText('target', target);
   checkFileOptions(options);
   const absolute = absolutePath(target);

@@ -3,13 +3,7 @@ import { createHash } from 'node:crypto';
 import { basename, dirname } from 'node:path';
 import { BufferedWriter } from '../blob-writer/buffered-writer.ts';
 import type { ByteSource } from '../blob-writer/byte-source.ts';
-import {
-  checkObject,
-  checkOpenFiles,
-  checkOptions,
-  checkSignal,
-  checkText,
-} from '../check-options.ts';
+import { checkOpenFiles, checkOptions, checkSignal, checkText } from '../check-options.ts';
 import { StorageError, withOutcome, withPath } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import { publishNew } from '../virtual-file/durable-rename.ts';
@@ -17,7 +11,12 @@ import { temporaryName } from '../virtual-file/leftover-names.ts';
 import type { TemporaryFile } from '../virtual-file/temporary-file.ts';
 import { createUnique } from '../virtual-file/unique-file.ts';
 import { BlockSums } from './block-sums.ts';
-import { encodeManifest, type FileManifest, ManifestDecoder } from './manifest-format.ts';
+import {
+  checkFileManifest,
+  encodeManifest,
+  type FileManifest,
+  ManifestDecoder,
+} from './manifest-format.ts';
 import { type FileInput, type FileReadOptions, piecesOf, withSource } from './pieces.ts';
 
 /** Checks options of the functions here. */
@@ -86,7 +85,7 @@ export async function writeManifest(
   options: FileReadOptions = {},
 ): Promise<void> {
   checkText('path', path);
-  checkObject('manifest', manifest);
+  checkFileManifest(manifest);
   checkFileOptions(options);
   const target = absolutePath(path);
   try {

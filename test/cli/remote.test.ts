@@ -1,9 +1,10 @@
 /** Commands that read a layer from S3 or from a web server. */
 import { readFileSync } from 'node:fs';
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { goldenLayers } from '../support/golden.ts';
 import { CREDENTIALS, type S3Server, startS3 } from '../support/s3-server.ts';
+import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { parseError, parseLines, runCli } from './support.ts';
 
 const PAGES =
@@ -157,5 +158,43 @@ describe('a layer on a web server', () => {
       const { stdout, stderr } = await runCli(given);
       expect(stdout + stderr).not.toMatch(/secret|hidden|somebody/);
     }
+  });
+});
+
+describe('the manifest of a layer in S3', () => {
+  test('is stored beside it, finds a flipped bit, and mends a local copy', async () => {
+    const { server, url } = await served();
+    const place = [url.slice(0, url.lastIndexOf('/') + 1), '--s3-path-style', '--ndjson'];
+    const created = await runCli(['manifest', 'create', ...place]);
+    expect(created).toMatchObject({ status: 0, stderr: '' });
+    const name = basename(PAGES);
+    const sidecar = url.replace(name, `manifest-${name}`);
+    expect(parseLines(created.stdout)).toMatchObject([{ path: url, manifest: sidecar }]);
+    const again = await runCli(['manifest', 'create', ...place]);
+    expect(again.status).toBe(1);
+    expect(parseError(again)).toMatchObject({ code: 'exists', path: sidecar });
+    const sound = await runCli(['manifest', 'check', ...place]);
+    expect(sound).toMatchObject({ status: 0, stderr: '' });
+    expect(parseLines(sound.stdout)).toMatchObject([{ path: url, ok: true, findings: [] }]);
+    const bytes = readFileSync(PAGES);
+    server.put(`timelines/${name}`, bytes.with(30_000, (bytes[30_000] ?? 0) ^ 32));
+    const mended = temporaryDirectory();
+    const result = await runCli(['manifest', 'check', ...place, '--mend', mended]);
+    expect(result.status).toBe(1);
+    expect(parseLines(result.stdout)).toMatchObject([
+      { path: url, findings: [{ bit: { offset: 30_000, bit: 5 } }] },
+    ]);
+    expect(readFileSync(join(mended, name))).toEqual(bytes);
+  });
+
+  test('may be in a directory, and a missing one is a finding', async () => {
+    const { url } = await served();
+    const directory = temporaryDirectory();
+    const place = [url, '--s3-path-style', '--ndjson', '--manifests', directory];
+    const missing = await runCli(['manifest', 'check', ...place]);
+    expect(missing.status).toBe(1);
+    expect(parseLines(missing.stdout)).toMatchObject([{ findings: [{ code: 'not-found' }] }]);
+    expect((await runCli(['manifest', 'create', ...place])).status).toBe(0);
+    expect((await runCli(['manifest', 'check', ...place])).status).toBe(0);
   });
 });

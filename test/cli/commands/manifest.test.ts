@@ -198,6 +198,9 @@ describe('manifests beside layers', () => {
     expect(parseLines(verified.stdout).map(({ path }) => path)).toEqual(sorted);
     const listed = parseLines((await runCli(['ls', directory, '--ndjson'])).stdout);
     expect(listed.map(({ name }) => name)).toEqual(sorted.map((path) => basename(path)));
+    const names = readdirSync(directory).join('\n');
+    const named = await runCli(['ls', '-', '--ndjson'], { stdin: names });
+    expect(parseLines(named.stdout)).toHaveLength(2);
     const checked = await runCli(['check', directory, '--json']);
     expect(checked.status).toBe(0);
     expect(checked.stdout).toContain('manifest, which keeps a pageserver from loading');
