@@ -18,7 +18,7 @@ import { isPageImageKind } from './blocks.ts';
 import { handlersOf } from './handlers.ts';
 import type { IngestState } from './ingest-state.ts';
 import type { PutSink } from './put-sink.ts';
-import { putPlainEnd } from './transactions.ts';
+import { PlainEnds } from './transactions.ts';
 
 /** Where the flags of a kind are, which of them ask for more, and the lengths of main data for which that holds. */
 interface FlagsRule {
@@ -48,7 +48,7 @@ const ABORT = 'Transaction/ABORT';
 const HAS_XINFO = 0x80;
 const TIME_SIZE = 8;
 
-type Kind = 'plain' | 'commit' | 'abort' | 'other' | FlagsRule;
+type Kind = 'plain' | 'committed' | 'aborted' | 'other' | FlagsRule;
 
 function kindsOf(state: IngestState): readonly Kind[] {
   const handlers = handlersOf(state.majorVersion);
@@ -61,8 +61,8 @@ function kindsOf(state: IngestState): readonly Kind[] {
     const rule = isTold && TOLD.includes(name) ? undefined : FLAGS[name];
     const index = kindIndexOf(resourceManager, info);
     if (rule !== undefined) kinds[index] = rule;
-    if (name === COMMIT && (info & HAS_XINFO) === 0) kinds[index] = 'commit';
-    if (name === ABORT && (info & HAS_XINFO) === 0) kinds[index] = 'abort';
+    if (name === COMMIT && (info & HAS_XINFO) === 0) kinds[index] = 'committed';
+    if (name === ABORT && (info & HAS_XINFO) === 0) kinds[index] = 'aborted';
   }
   return kinds;
 }
@@ -84,6 +84,7 @@ export class PlainRecords {
   /** The image that is put, and the page in it. */
   readonly #image = encodeValue({ type: 'image', bytes: new Uint8Array(PAGE_SIZE) });
   readonly #page = this.#image.subarray(IMAGE_HEADER_SIZE);
+  readonly #ends = new PlainEnds();
 
   constructor(state: IngestState, sink: PutSink) {
     this.#state = state;
@@ -103,7 +104,7 @@ export class PlainRecords {
     if (scanner.xid !== 0 && !checkpoint.isAheadOf(scanner.xid)) return false;
     const kind = this.#kinds[kindIndexOf(scanner.resourceManager, scanner.info)] as Kind;
     if (kind === 'other') return false;
-    if (kind === 'commit' || kind === 'abort') return this.#putEnd(scanner, memory.view, kind);
+    if (kind === 'committed' || kind === 'aborted') return this.#putEnd(scanner, memory.view, kind);
     if (kind !== 'plain' && !hasPlainFlags(scanner, memory.view, kind)) return false;
     if (!this.#hasBlocks(scanner)) return false;
     if (scanner.blockCount === 0) return true;
@@ -155,12 +156,12 @@ export class PlainRecords {
     this.#sink.put(this.#key, lsn, true, this.#image);
   }
 
-  #putEnd(scanner: RecordScanner, view: DataView, kind: 'commit' | 'abort'): boolean {
+  #putEnd(scanner: RecordScanner, view: DataView, status: 'committed' | 'aborted'): boolean {
     const { mainDataLength, mainDataOffset, blockCount, origin, xid } = scanner;
     const isPlain = mainDataLength === TIME_SIZE && blockCount === 0 && !origin;
     if (!isPlain) return false;
-    const time = view.getBigInt64(mainDataOffset, true);
-    putPlainEnd(this.#state, xid, { status: kind === 'commit' ? 'committed' : 'aborted', time });
+    const place = { sink: this.#sink, lsn: this.#state.lsn };
+    this.#ends.put(place, { xid, status, time: { view, offset: mainDataOffset } });
     return true;
   }
 }

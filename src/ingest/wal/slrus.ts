@@ -102,7 +102,8 @@ function segmentItem(segno: number): Uint8Array {
   return item;
 }
 
-function slruPageKey(slru: SlruName, page: number): Uint8Array {
+/** Key of a page of an SLRU. */
+export function slruPageKey(slru: SlruName, page: number): Uint8Array {
   return slruBlockKey(slruBlockOfPage(slru, page));
 }
 

@@ -7,9 +7,11 @@
  * Kept from a pageserver: of a prepared transaction with a name, it takes the name's first 8 bytes for the origin's
  * LSN. Source: Neon pageserver/src/walingest.rs, libs/postgres_ffi/src/walrecord.rs.
  */
+import { ViewedBytes } from '../../byte-words.ts';
 import { corrupt, StorageError } from '../../errors.ts';
-import { keyFromFields } from '../../layers/key.ts';
+import { type Key, keyFromFields } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
+import { CLOG_XIDS_OFFSET, encodeValue } from '../../layers/value-format.ts';
 import {
   SLRU_SEGMENT_PAGES,
   twophaseDirectoryKey,
@@ -31,8 +33,15 @@ import {
 } from './directory-items.ts';
 import { type IngestState, lacking } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
+import type { PutSink } from './put-sink.ts';
 import { dropRelations } from './relations.ts';
-import { dropSlruSegments, putSlruRecord, putZeroSlruPage, slruSegments } from './slrus.ts';
+import {
+  dropSlruSegments,
+  putSlruRecord,
+  putZeroSlruPage,
+  slruPageKey,
+  slruSegments,
+} from './slrus.ts';
 
 /** COMMIT and COMMIT_PREPARED. */
 export function commitTransaction(state: IngestState, record: WalRecord): Asking<void> {
@@ -44,13 +53,44 @@ export function abortTransaction(state: IngestState, record: WalRecord): Asking<
   return endTransaction(state, record, 'aborted');
 }
 
-/** Puts the end of a transaction that has nothing but a time: no subtransactions, and nothing dropped. */
-export function putPlainEnd(
-  state: IngestState,
-  xid: number,
-  { status, time }: { readonly status: TransactionStatus; readonly time: bigint },
-): void {
-  putStatus(state, [xid], { status, time });
+/**
+ * Puts the ends of transactions that have nothing but a time: no subtransactions, and nothing dropped. As each transaction
+ * has one, the key of its page and the bytes of its value are used again: the sink copies both.
+ */
+export class PlainEnds {
+  readonly #values = {
+    committed: new ViewedBytes(
+      encodeValue({ type: 'clog_set_committed', xids: [0], timestamp: 0n }),
+    ),
+    aborted: new ViewedBytes(encodeValue({ type: 'clog_set_aborted', xids: [0] })),
+  };
+  #page = 0;
+  #key: Key = slruPageKey('clog', 0);
+
+  /** `time`: where the 8 little-endian bytes of the time lie. Requires: the shard has the log. */
+  put(
+    { sink, lsn }: { readonly sink: PutSink; readonly lsn: Lsn },
+    { xid, status, time }: PlainEnd,
+  ): void {
+    const page = Math.floor(xid / XIDS_PER_PAGE);
+    if (page !== this.#page) {
+      this.#page = page;
+      this.#key = slruPageKey('clog', page);
+    }
+    const { bytes, view } = this.#values[status];
+    view.setUint32(CLOG_XIDS_OFFSET, xid);
+    if (status === 'committed') {
+      view.setUint32(CLOG_XIDS_OFFSET + 4, time.view.getUint32(time.offset + 4, true));
+      view.setUint32(CLOG_XIDS_OFFSET + 8, time.view.getUint32(time.offset, true));
+    }
+    sink.put(this.#key, lsn, false, bytes);
+  }
+}
+
+interface PlainEnd {
+  readonly xid: number;
+  readonly status: TransactionStatus;
+  readonly time: { readonly view: DataView; readonly offset: number };
 }
 
 type TransactionStatus = 'committed' | 'aborted';

@@ -78,7 +78,9 @@ export async function writeOut(
     const source = { ...rest, numbers: index.sortedRows() };
     const groups = wholeFile === undefined ? groupsOf(source) : oneGroup(source, wholeFile);
     for await (const group of groups) await writeGroup(index.rows, group, writer);
-    return await writer.finish();
+    const finished = await writer.finish();
+    if (wholeFile !== undefined) releaseLarge(await wholeFile);
+    return finished;
   } catch (error) {
     // The first error counts. A temporary that cannot be removed is removed as a leftover.
     await Promise.allSettled([writer.abandon()]);
@@ -240,12 +242,32 @@ async function* oneGroup(
 /** In one read, so that a processor is left for this thread and its garbage collector. */
 function readWhole({ scratch, signal }: Omit<Source, 'numbers'>): Promise<Uint8Array> {
   throwIfAborted(signal);
-  // The read fills every byte, so stale memory cannot show.
-  const values = Buffer.allocUnsafeSlow(scratch.offset);
+  const values = takeLarge(scratch.offset);
   const read = scratch.readExactAt(values, 0).then(() => values);
   // The error surfaces when the group is awaited.
   read.catch(() => {});
   return read;
+}
+
+const LARGE_STEP = 16 * 1024 * 1024;
+
+/** Memory of the file that was read last, as long as nobody uses it and the collector has not come. */
+let spare: WeakRef<Uint8Array> | undefined;
+
+/**
+ * Memory for a whole file. Without the use of what is spare, that of one layer after the other would pile up outside of
+ * the heap, which the collector hardly notices. The read fills every byte, so that stale memory cannot show.
+ */
+function takeLarge(length: number): Uint8Array {
+  const found = spare?.deref();
+  spare = undefined;
+  if (found !== undefined && found.length >= length) return found.subarray(0, length);
+  return Buffer.allocUnsafeSlow(Math.ceil(length / LARGE_STEP) * LARGE_STEP).subarray(0, length);
+}
+
+/** Ends the use of what `takeLarge` returned. */
+function releaseLarge({ buffer }: Uint8Array): void {
+  spare = new WeakRef(new Uint8Array(buffer));
 }
 
 async function* gatheredGroups(source: Source): AsyncGenerator<Group> {
