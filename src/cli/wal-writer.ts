@@ -2,7 +2,7 @@
 import type { StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { printable } from '../printable.ts';
-import { describeWalRecord } from '../wal/describe/describe.ts';
+import { describeWalRecord, descriptionOf } from '../wal/describe/describe.ts';
 import { waldumpLine } from '../wal/describe/waldump-line.ts';
 import type { HeapDialect } from '../wal/heap-dialect.ts';
 import type { WalRecord } from '../wal/record-format.ts';
@@ -65,8 +65,11 @@ class LineWriter implements WalWriter {
 
   record(shown: ShownRecord): Promise<void> | undefined {
     const { majorVersion, dialect } = this.#options;
-    const line = waldumpLine(shown.record, shown, { majorVersion, dialect, times: 'waldump' });
-    return this.#output.write(`${PLAIN.test(line) ? line : printable(line)}\n`);
+    const { record } = shown;
+    const text = descriptionOf(record, { majorVersion, dialect, times: 'waldump' });
+    // The text of a record alone: a test of the line would copy all of its pieces first.
+    const description = PLAIN.test(text) ? text : printable(text);
+    return this.#output.write(`${waldumpLine(record, shown, { majorVersion, description })}\n`);
   }
 
   damage({ lsn, resumesAt, error }: ShownDamage): Promise<void> | undefined {

@@ -82,11 +82,9 @@ const TAG_WAL = RECORD_TYPES.indexOf('wal');
 /** Bytes before the data of an image: tag, length. */
 export const IMAGE_HEADER_SIZE = 4 + 8;
 
-/** Bytes before the first transaction of a record of the commit log: tags, count. Of a commit, the time follows the last. */
-export const CLOG_XIDS_OFFSET = 4 + 4 + 8;
-
-/** Bytes before the path of an auxiliary file: tags, length. */
+/** Bytes before the path of an auxiliary file, and before the transactions of the commit log: tags, length. */
 export const PATH_OFFSET = 4 + 4 + 8;
+export const CLOG_XIDS_OFFSET = PATH_OFFSET;
 
 /** Bytes before the data of a WAL record: tags, willInit, length. */
 export const WAL_HEADER_SIZE = 4 + 4 + 1 + 8;

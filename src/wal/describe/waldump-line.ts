@@ -9,6 +9,7 @@
  * Source: Postgres src/bin/pg_waldump/pg_waldump.c, XLogRecGetBlockRefInfo.
  */
 import type { Lsn } from '../../layers/lsn.ts';
+import { splitLsn } from '../../layers/lsn-halves.ts';
 import { FORK_NAMES } from '../../postgres/fork.ts';
 import type { BlockReference, WalRecord } from '../record-format.ts';
 import { recordTypeOf, resourceManagerName } from '../resource-managers.ts';
@@ -35,23 +36,23 @@ export function formatWaldumpLine(
   options: DescribeOptions,
 ): string {
   checkDescribeOptions(options);
-  return waldumpLine(record, place, { times: 'waldump', ...options });
+  const description = descriptionOf(record, { times: 'waldump', ...options });
+  return waldumpLine(record, place, { majorVersion: options.majorVersion, description });
 }
 
-/** As `formatWaldumpLine`, for many records. Requires: options that were checked, with a form of times. */
+/** As `formatWaldumpLine`, for many records, with a description of each: all else in the line is plain text. */
 export function waldumpLine(
   record: WalRecord,
   place: RecordPlace,
-  options: DescribeOptions,
+  { majorVersion, description }: { readonly majorVersion: number; readonly description: string },
 ): string {
-  const { majorVersion } = options;
   const manager = resourceManagerName(record.resourceManager, majorVersion);
   const recordLength = place.length - imagesLength(record.blocks);
   return (
     `rmgr: ${manager}${BLANKS[11 - manager.length] ?? ''} len (rec/tot): ` +
     `${padded(recordLength, 6)}/${padded(place.length, 6)}, tx: ${padded(record.xid, 10)}, ` +
     `lsn: ${paddedLsn(place.startLsn)}, prev ${paddedLsn(record.prevLsn)}, ` +
-    `desc: ${recordTypeOf(record, majorVersion)} ${descriptionOf(record, options)}` +
+    `desc: ${recordTypeOf(record, majorVersion)} ${description}` +
     blockReferences(record.blocks)
   );
 }
@@ -82,7 +83,6 @@ function padded(value: number, width: number): string {
 
 /** `%X/%08X`. */
 function paddedLsn(lsn: Lsn): string {
-  const low = Number(BigInt.asUintN(32, lsn));
-  const high = Number(lsn >> 32n);
+  const { high, low } = splitLsn(lsn);
   return `${high === 0 ? '0' : high.toString(16).toUpperCase()}/${hexWord(low)}`;
 }
