@@ -1,11 +1,14 @@
 /** What the fuzzer and reviews found, as small as it can be; the fuzzer's by the seed. */
 import { describe, expect, it } from 'vitest';
 import { StorageError } from '../../src/errors.ts';
+import { verifyLayer } from '../../src/layers/verify.ts';
 import { BLOCK_SIZE } from '../../src/virtual-file/block.ts';
 import { parseTenantConfig } from '../../src/write-once/tenant-config.ts';
 import { loadCompressor } from '../../src/zstd/compression.ts';
 import { DEFAULT_DECOMPRESSION_LIMITS, Decompressor } from '../../src/zstd/decompression.ts';
 import { parseError, runCli } from '../cli/support.ts';
+import { layerBytes, nodeBlock, offsetsOf, shortBlob } from '../support/hand-made.ts';
+import { blockKey } from '../support/layers.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { encodeFrame } from '../support/zstd-frames.ts';
@@ -96,4 +99,21 @@ describe('a line of the input of build', () => {
     expect(message).toMatch(/^line 1: /);
     expect(String(message).length).toBeLessThan(300);
   });
+});
+
+it('values that go on after the place of the index that the summary names are read, and the place is damage', async () => {
+  const blobs = Array.from({ length: 100 }, () => shortBlob(new Uint8Array(120)));
+  const offsets = offsetsOf(blobs);
+  const leaf = nodeBlock({ keys: offsets.map((_, at) => blockKey(at)), values: offsets });
+  const bytes = layerBytes({ kind: 'image', blobs, blocks: [leaf] });
+  expect(bytes.readUInt32BE(80)).toBe(3);
+  bytes.writeUInt32BE(2, 80);
+  const report = await verifyLayer(bytes);
+  expect(report).toMatchObject({ ok: false, entries: 100, codes: ['corrupt'] });
+  expect(report.findings).toContainEqual(
+    expect.objectContaining({
+      offset: 2 * 8192,
+      message: expect.stringContaining('index continues after the root that the summary names'),
+    }),
+  );
 });
