@@ -1,6 +1,6 @@
 /** The checksums of the blocks of a file, from bytes that arrive in order. */
 import { assert } from '../assert.ts';
-import { crc32cOf } from '../checksum.ts';
+import { type ChecksummedBytes, crc32cOf } from '../checksum.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
 export class BlockSums {
@@ -27,6 +27,17 @@ export class BlockSums {
       this.#partial = crc32cOf(bytes.subarray(done, done + length), this.#partial);
       this.#partialLength += length;
       done += length;
+      if (this.#partialLength === BLOCK_SIZE) this.#endBlock();
+    }
+  }
+
+  /** Adds the first `length` bytes of memory, which begin a block. */
+  addInPlace(memory: ChecksummedBytes, length: number): void {
+    assert(this.#partialLength === 0, 'the bytes begin a block');
+    for (let from = 0; from < length; from += BLOCK_SIZE) {
+      const to = Math.min(from + BLOCK_SIZE, length);
+      this.#partial = memory.crc32c(from, to);
+      this.#partialLength = to - from;
       if (this.#partialLength === BLOCK_SIZE) this.#endBlock();
     }
   }

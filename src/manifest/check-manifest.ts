@@ -7,13 +7,12 @@
 import { createHash } from 'node:crypto';
 import type { ByteSource } from '../blob-writer/byte-source.ts';
 import { checkCount } from '../check-options.ts';
-import { crc32cOf } from '../checksum.ts';
 import type { StorageErrorCode } from '../errors.ts';
 import type { OnProgress } from '../progress.ts';
 import { BLOCK_SIZE, blocksFor } from '../virtual-file/block.ts';
 import { type FlippedBit, locateFlippedBit } from './flipped-bit.ts';
 import { checkFileManifest, type FileManifest, formatChecksum } from './manifest-format.ts';
-import { type FileInput, type FileReadOptions, piecesOf, withSource } from './pieces.ts';
+import { checksummedPiecesOf, type FileInput, type FileReadOptions, withSource } from './pieces.ts';
 import { checkFileOptions } from './sidecar.ts';
 
 /** How a file differs from its manifest. */
@@ -92,15 +91,17 @@ async function checkSource(
   let errors = 0;
   let isUnexplained = false;
   let offset = 0;
-  for await (const piece of piecesOf(source, length, signal)) {
+  for await (const { piece, memory } of checksummedPiecesOf(source, length, signal)) {
     for (let at = 0; at < piece.length; at += BLOCK_SIZE) {
       const block = (offset + at) / BLOCK_SIZE;
       const bytes = piece.subarray(at, at + BLOCK_SIZE);
       // The rest of a block that was cut is not there to be compared.
       const isCut = at + bytes.length + offset === length && length < manifest.length;
       if (isCut && bytes.length < BLOCK_SIZE) continue;
-      const finding = compareBlock(bytes, block, manifest.checksums[block] ?? 0);
-      if (finding === undefined) continue;
+      const actual = memory.crc32c(at, at + bytes.length);
+      const expected = manifest.checksums[block] ?? 0;
+      if (actual === expected) continue;
+      const finding = changedBlock(bytes, block, { expected, actual });
       errors += 1;
       if (finding.bit === undefined) isUnexplained = true;
       else flip(bytes, finding.bit);
@@ -130,13 +131,11 @@ interface BlockFinding {
   readonly bit: FlippedBit | undefined;
 }
 
-function compareBlock(
+function changedBlock(
   bytes: Uint8Array,
   block: number,
-  expected: number,
-): BlockFinding | undefined {
-  const actual = crc32cOf(bytes);
-  if (actual === expected) return undefined;
+  { expected, actual }: Pick<BlockFinding, 'expected' | 'actual'>,
+): BlockFinding {
   const bit = locateFlippedBit(actual ^ expected, bytes.length);
   return { block, expected, actual, isZero: bytes.every((byte) => byte === 0), bit };
 }

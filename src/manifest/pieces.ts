@@ -7,6 +7,7 @@ import {
   readExactly,
 } from '../blob-writer/byte-source.ts';
 import { checkText } from '../check-options.ts';
+import { ChecksummedBytes } from '../checksum.ts';
 import { throwIfAborted } from '../errors.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
@@ -46,16 +47,41 @@ export async function withSource<T>(
 const PIECE_SIZE = 1024 * 1024;
 
 /**
+ * As `piecesOf`, in memory in which checksums are computed in place; each is valid until the next one is asked for.
+ */
+export async function* checksummedPiecesOf(
+  source: ByteSource,
+  length: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<{ readonly piece: Uint8Array; readonly memory: ChecksummedBytes }> {
+  const size = Math.min(PIECE_SIZE, length);
+  const [first, second] = [ChecksummedBytes.allocate(size), ChecksummedBytes.allocate(size)];
+  let offset = 0;
+  for await (const piece of piecesInto(source, [first.bytes, second.bytes], { length, signal })) {
+    yield { piece, memory: (offset / PIECE_SIZE) % 2 === 0 ? first : second };
+    offset += PIECE_SIZE;
+  }
+}
+
+/**
  * The first `length` bytes of a source in pieces of 1 MiB; each is a view that is valid until the next one is asked
  * for. The next piece is read meanwhile. Throws `truncated`, `io`, `aborted`, and the errors of the source.
  */
-export async function* piecesOf(
+export function piecesOf(
   source: ByteSource,
   length: number,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<Uint8Array> {
   const size = Math.min(PIECE_SIZE, length);
   const buffers = [newBufferOf(source, size), newBufferOf(source, size)];
+  return piecesInto(source, buffers, { length, signal });
+}
+
+async function* piecesInto(
+  source: ByteSource,
+  buffers: readonly Uint8Array[],
+  { length, signal }: { readonly length: number; readonly signal: AbortSignal | undefined },
+): AsyncGenerator<Uint8Array> {
   const read = (offset: number): Promise<Uint8Array> | undefined => {
     const buffer = buffers[(offset / PIECE_SIZE) % 2];
     if (offset >= length || buffer === undefined) return undefined;

@@ -17,7 +17,13 @@ import {
   type FileManifest,
   ManifestDecoder,
 } from './manifest-format.ts';
-import { type FileInput, type FileReadOptions, piecesOf, withSource } from './pieces.ts';
+import {
+  checksummedPiecesOf,
+  type FileInput,
+  type FileReadOptions,
+  piecesOf,
+  withSource,
+} from './pieces.ts';
 
 /** Checks options of the functions here. */
 export function checkFileOptions(
@@ -57,8 +63,8 @@ export async function makeManifest(
     checkText('name of the file', name);
     const sums = new BlockSums();
     const hash = createHash('sha256');
-    for await (const piece of piecesOf(source, source.size, signal)) {
-      sums.add(piece);
+    for await (const { piece, memory } of checksummedPiecesOf(source, source.size, signal)) {
+      sums.addInPlace(memory, piece.length);
       hash.update(piece);
     }
     return { name, length: source.size, checksums: sums.finish(), sha256: hash.digest('hex') };

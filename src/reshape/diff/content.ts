@@ -14,9 +14,13 @@ import {
 import type { DiffInput } from './input.ts';
 
 /** Whether the value is an image or a record, which an undecodable one counts as. Throws as `digestOf`. */
-export async function contentKind(input: DiffInput): Promise<'image' | 'record'> {
+export function contentKind(input: DiffInput): 'image' | 'record' | Promise<'image' | 'record'> {
   if (input.isImage) return 'image';
-  const begin = input.large === undefined ? bytesOf(input) : await beginOf(input);
+  if (input.large !== undefined) return beginOf(input).then(kindOf);
+  return kindOf(bytesOf(input));
+}
+
+function kindOf(begin: Uint8Array): 'image' | 'record' {
   return isImageValue(begin) ? 'image' : 'record';
 }
 
@@ -115,7 +119,10 @@ function imageBytes(input: DiffInput): Uint8Array | undefined {
 
 /** By the tag, which the first bytes hold. */
 function isImageValue(begin: Uint8Array): boolean {
-  return begin.length >= IMAGE_HEADER_SIZE && begin.subarray(0, 4).every((byte) => byte === 0);
+  const [first, second, third, fourth] = begin;
+  return (
+    begin.length >= IMAGE_HEADER_SIZE && first === 0 && second === 0 && third === 0 && fourth === 0
+  );
 }
 
 /** The digests of two large values, one after the other: nothing of either is kept. */

@@ -4,6 +4,8 @@
  * What cannot be read is neither same nor different. An entry of one side that the other may have lost is counted
  * as unreadable, never as missing there.
  */
+import { isPromise } from 'node:util/types';
+import { assert } from '../../assert.ts';
 import { checkIterable, checkObject, checkOptions, checkSignal } from '../../check-options.ts';
 import { isStorageError, type StorageError, throwIfAborted } from '../../errors.ts';
 import { checkKey, type Key, type KeyRange } from '../../layers/key.ts';
@@ -176,10 +178,10 @@ class Comparison {
   }
 
   /** An entry that several layers have counts once. */
-  async #onlyOnce(side: DiffSideName): Promise<void> {
+  #onlyOnce(side: DiffSideName): void | Promise<void> {
     const [own, other] = side === 'a' ? [this.#a, this.#b] : [this.#b, this.#a];
-    if (own.head !== undefined) await this.#tellOnly(side, own.head, other);
-    await own.passTies();
+    const told = own.head === undefined ? undefined : this.#tellOnly(side, own.head, other);
+    return told === undefined ? own.passTies() : told.then(() => own.passTies());
   }
 
   #tellOnly(side: DiffSideName, entry: DiffInput, other: DiffSide): void | Promise<void> {
@@ -242,13 +244,27 @@ class Comparison {
     await this.#tellBoth(left, right, isSame);
   }
 
-  async #chosen(): Promise<void> {
-    const [left, right] = [await this.#a.chosen(), await this.#b.chosen()];
-    if (left !== undefined && right !== undefined) {
-      await this.#tellLarge(left, right, Promise.resolve(sameContent(left, right)));
+  /** Compares the entries that count where several layers of a side have one. */
+  #chosen(): void | Promise<void> {
+    const [left, right] = [this.#a.chosen(), this.#b.chosen()];
+    if (isPromise(left) || isPromise(right)) {
+      return Promise.all([left, right]).then(([one, other]) => this.#tellChosen(one, other));
     }
-    await this.#a.passTies();
-    await this.#b.passTies();
+    return this.#tellChosen(left, right);
+  }
+
+  #tellChosen(left: DiffInput | undefined, right: DiffInput | undefined): void | Promise<void> {
+    assert(left !== undefined && right !== undefined, 'both sides have an entry');
+    const isSame = sameContent(left, right);
+    const told =
+      typeof isSame === 'boolean'
+        ? this.#tellBoth(left, right, isSame)
+        : this.#tellLarge(left, right, isSame);
+    return told === undefined ? this.#passBoth() : told.then(() => this.#passBoth());
+  }
+
+  #passBoth(): void | Promise<void> {
+    return both(this.#a.passTies(), this.#b.passTies());
   }
 
   #tellBoth(left: DiffInput, right: DiffInput, isSame: boolean): void | Promise<void> {
@@ -276,14 +292,17 @@ class Comparison {
   }
 
   #advance(rows: number): void | Promise<void> {
-    const one = this.#a.advance(rows);
-    const other = this.#b.advance(rows);
-    if (one === undefined) return other;
-    return other === undefined ? one : Promise.all([one, other]).then(() => {});
+    return both(this.#a.advance(rows), this.#b.advance(rows));
   }
 
   #damage(error: StorageError, side: DiffSideName): void {
     this.#counts.damage += 1;
     this.#options.onDamage?.(error, side);
   }
+}
+
+/** Waits for two steps that are under way, if they are. */
+function both(one: void | Promise<void>, other: void | Promise<void>): void | Promise<void> {
+  if (one === undefined) return other;
+  return other === undefined ? one : Promise.all([one, other]).then(() => {});
 }

@@ -67,19 +67,15 @@ export class DiffSide {
 
   /**
    * The input whose entry counts among those that stand at the key and LSN of the head: images before records, then
-   * the order of the layers.
+   * the order of the layers. Returns a promise if the kind of a large value must be read first.
    */
-  async chosen(): Promise<DiffInput | undefined> {
+  chosen(): DiffInput | undefined | Promise<DiffInput | undefined> {
     const ties = this.#ties();
-    let [best] = ties;
-    if (ties.length < 2 || best === undefined) return best;
-    let isRecord = (await contentKind(best)) === 'record';
-    for (const input of ties.slice(1)) {
-      const isOther = (await contentKind(input)) === 'record';
-      const isBetter = isOther === isRecord ? input.index < best.index : isRecord;
-      if (isBetter) [best, isRecord] = [input, isOther];
-    }
-    return best;
+    if (ties.length < 2) return ties[0];
+    const kinds = ties.map(contentKind);
+    const known = kinds.filter((kind) => typeof kind === 'string');
+    if (known.length === kinds.length) return firstOf(ties, known);
+    return Promise.all(kinds).then((all) => firstOf(ties, all));
   }
 
   /** Whether another input stands at the key and LSN of the head. */
@@ -88,10 +84,15 @@ export class DiffSide {
     return head !== undefined && this.second?.compare(head) === 0;
   }
 
-  /** Moves on past all entries at the key and LSN of the head. */
-  async passTies(): Promise<void> {
-    for (const input of this.#ties()) await this.#advance(input, 1);
-    await this.reachHead();
+  /** Moves on past all entries at the key and LSN of the head. Returns a promise if more must be read. */
+  passTies(): void | Promise<void> {
+    const ties = this.#ties();
+    if (ties.some(({ remaining }) => remaining === 1)) return this.#loadPast(ties);
+    for (const input of ties) {
+      input.skip(1);
+      this.#sink(this.#heap.indexOf(input));
+    }
+    if (this.#heap[0]?.isUnreached === true) return this.reachHead();
   }
 
   /** Moves the head on by so many entries, which stand before the second. Returns a promise if more must be read. */
@@ -120,9 +121,12 @@ export class DiffSide {
     await this.reachHead();
   }
 
-  async #advance(input: DiffInput, rows: number): Promise<void> {
-    if (!input.skip(rows)) return this.#load(input);
-    this.#sink(this.#heap.indexOf(input));
+  async #loadPast(ties: readonly DiffInput[]): Promise<void> {
+    for (const input of ties) {
+      if (input.skip(1)) this.#sink(this.#heap.indexOf(input));
+      else await this.#load(input);
+    }
+    await this.reachHead();
   }
 
   async #load(input: DiffInput): Promise<void> {
@@ -190,4 +194,14 @@ export class DiffSide {
     const order = one.compare(other);
     return order === 0 ? one.index < other.index : order < 0;
   }
+}
+
+/** The first image, or if there is none the first record, in the order of the layers. */
+function firstOf(
+  ties: readonly DiffInput[],
+  kinds: readonly ('image' | 'record')[],
+): DiffInput | undefined {
+  const images = ties.filter((_, at) => kinds[at] === 'image');
+  const candidates = images.length > 0 ? images : ties;
+  return candidates.reduce((first, input) => (input.index < first.index ? input : first));
 }
