@@ -1,6 +1,7 @@
 /**
- * Reads many layers side by side: on threads, one for each processor, with requests in flight in each of them. If
- * threads cannot start, and for what a thread cannot open, on the caller's thread.
+ * Reads many layers side by side: on the caller's thread and on others, one for each processor, with requests in
+ * flight in each of them. The caller's has its code compiled already, so that one thread less is started. If threads
+ * cannot start, and for what a thread cannot open, on the caller's thread alone.
  */
 import { Worker } from 'node:worker_threads';
 import { assert } from '../assert.ts';
@@ -26,7 +27,7 @@ const PROGRAM = './check-thread.js';
 const HERE = import.meta.url;
 
 export interface CheckPoolOptions {
-  /** Threads; with 0 or 1 there are none, because one thread is no faster than the caller's. */
+  /** Threads, that of the caller included: with 0 or 1 there is no other. */
   readonly threadCount: number;
   /** The program of a thread. Default: `check-thread.js` beside this module. */
   readonly program?: URL | undefined;
@@ -39,6 +40,8 @@ export type LayerPlace = LayerInput | { readonly store: ObjectStore; readonly ke
 export class CheckPool {
   readonly #options: CheckPoolOptions;
   #threads: Promise<readonly CheckThread[]> | undefined;
+  /** Layers that the caller's thread has. */
+  #load = 0;
 
   constructor(options: CheckPoolOptions) {
     this.#options = options;
@@ -64,23 +67,34 @@ export class CheckPool {
 
   async #answer(place: LayerPlace, task: LayerTask, onProgress?: OnProgress): Promise<LayerAnswer> {
     const { signal } = this.#options;
-    const thread = await this.#freestThread();
-    const placeOnThread = thread && onThread(place);
+    const placeOnThread = onThread(place);
+    const threads = placeOnThread === undefined ? [] : await this.#startedThreads();
+    // Nothing is awaited from here until the thread has the layer: its load counts for the next one.
+    const thread = this.#freestOf(threads);
     if (thread === undefined || placeOnThread === undefined) {
-      return answerTask(task, () => inputOf(place, signal), { signal, onProgress });
+      this.#load += 1;
+      try {
+        return await answerTask(task, () => inputOf(place, signal), { signal, onProgress });
+      } finally {
+        this.#load -= 1;
+      }
     }
     // A thread goes on, until the pool is closed.
     return unlessAborted(thread.ask(placeOnThread, task), signal);
   }
 
-  async #freestThread(): Promise<CheckThread | undefined> {
-    if (this.#options.threadCount < 2) return undefined;
+  async #startedThreads(): Promise<readonly CheckThread[]> {
+    if (this.#options.threadCount < 2) return [];
     this.#threads ??= this.#start();
+    return this.#threads;
+  }
+
+  /** Undefined for the caller's. */
+  #freestOf(threads: readonly CheckThread[]): CheckThread | undefined {
     let freest: CheckThread | undefined;
-    for (const thread of await this.#threads) {
-      if (thread.isRunning && thread.load < (freest?.load ?? Number.POSITIVE_INFINITY)) {
-        freest = thread;
-      }
+    for (const thread of threads) {
+      const load = freest?.load ?? this.#load + 1;
+      if (thread.isRunning && thread.load < load) freest = thread;
     }
     return freest;
   }
@@ -93,7 +107,7 @@ export class CheckPool {
 
   async #start(): Promise<readonly CheckThread[]> {
     const { threadCount, program = new URL(PROGRAM, HERE) } = this.#options;
-    const starting = Array.from({ length: threadCount }, () => CheckThread.start(program));
+    const starting = Array.from({ length: threadCount - 1 }, () => CheckThread.start(program));
     return (await Promise.all(starting)).filter((thread) => thread !== undefined);
   }
 }

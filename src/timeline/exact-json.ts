@@ -158,11 +158,17 @@ function isDigit(code: number): boolean {
 }
 
 function countNames(value: JsonValue): number {
-  const isObject = isJsonObject(value);
-  if (!isObject && !Array.isArray(value)) return 0;
-  const items: readonly JsonValue[] = Object.values(value);
-  let count = isObject ? items.length : 0;
-  for (const item of items) if (typeof item === 'object') count += countNames(item);
+  if (Array.isArray(value)) {
+    return value.reduce((count, item) => count + countNames(item), 0);
+  }
+  if (!isJsonObject(value)) return 0;
+  let count = 0;
+  for (const name of Object.keys(value)) {
+    const item = value[name];
+    count += 1;
+    // Most are numbers.
+    if (typeof item === 'object') count += countNames(item);
+  }
   return count;
 }
 

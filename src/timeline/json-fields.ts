@@ -28,9 +28,8 @@ export class JsonField {
 
   /** All fields of an object. */
   *fields(): Generator<readonly [name: string, field: JsonField], undefined> {
-    for (const [name, value] of Object.entries(this.object())) {
-      yield [name, new JsonField(value, this.#placeOf(name), this.#path)];
-    }
+    const object = this.object();
+    for (const name of Object.keys(object)) yield [name, this.#inner(object, name)];
   }
 
   /** The result of reading the value; undefined if it is missing or null. */
@@ -126,11 +125,7 @@ export class JsonField {
 
   #inner(object: JsonObject, name: string): JsonField {
     const value = Object.hasOwn(object, name) ? object[name] : undefined;
-    return new JsonField(value, this.#placeOf(name), this.#path);
-  }
-
-  #placeOf(name: string): string {
-    return this.#place === '' ? name : `${this.#place}.${name}`;
+    return new JsonField(value, this.#place === '' ? name : `${this.#place}.${name}`, this.#path);
   }
 }
 

@@ -1,6 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
+import { collectLayers } from '../../src/map/collect-layers.ts';
 import { drawMap } from '../../src/map/draw-map.ts';
+import { Model } from '../../src/map/page/model.ts';
 import { printable } from '../../src/printable.ts';
 import {
   descriptionOf,
@@ -49,6 +51,25 @@ describe('the columns of a page', () => {
         shard: { number: 1, count: 4 },
       },
     ]);
+  });
+
+  test('count what two shards read once, if the same shard wrote it, in each kind of change', () => {
+    const layer = { name: DELTA, size: 10, generation: 1 };
+    const own = { name: IMAGE, size: 7, generation: 1 };
+    const read = ['0002', '0102'].map((shard) => ({ ...layer, shard, writer: '0000' }));
+    const written = ['0002', '0102'].map((shard) => ({ ...own, shard, writer: shard }));
+    const steps = [
+      { label: 'split', stripeSize: 4, layers: [...read, ...written] },
+      { label: 'later', stripeSize: 4, layers: [...read.slice(1), ...written] },
+    ];
+    const { description, columns, objectCount } = collectLayers('shards', steps);
+    expect(objectCount).toBe(3);
+    const model = new Model(description, columns);
+    model.show(0);
+    expect(model.amountOf('kept')).toEqual({ layers: 3, ofUnknownSize: 0, bytes: 24n });
+    model.show(1);
+    expect(model.amountOf('kept')).toEqual({ layers: 3, ofUnknownSize: 0, bytes: 24n });
+    expect(model.amountOf('removed').layers).toBe(1);
   });
 
   test('keep the name of a layer that is not canonical', () => {

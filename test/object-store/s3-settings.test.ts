@@ -19,6 +19,9 @@ s3 =
   endpoint_url = http://minio:9000
 [profile plain]
 endpoint_url = http://plain:9000
+[profile both]
+aws_access_key_id = AKCONFIG
+aws_secret_access_key = other
 [profile roles]
 role_arn = arn:aws:iam::1:role/x
 source_profile = default
@@ -31,6 +34,9 @@ aws_secret_access_key = secret
 aws_access_key_id = AKWORK
 aws_secret_access_key = secret
 aws_session_token = token
+[both]
+aws_access_key_id = AKBOTH
+aws_secret_access_key = secret
 `;
 
 function sharedFiles(): void {
@@ -93,6 +99,12 @@ describe('settings of S3', () => {
       {
         credentials: { accessKeyId: 'AKWORK' },
       },
+    ],
+    [
+      'a profile with keys in both files, those of the file of credentials',
+      {},
+      'both',
+      { credentials: { accessKeyId: 'AKBOTH', secretAccessKey: 'secret' } },
     ],
     [
       'a profile without a service',

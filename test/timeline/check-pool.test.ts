@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { StorageError } from '../../src/errors.ts';
 import { httpStore } from '../../src/object-store/http-store.ts';
+import type { ObjectStore } from '../../src/object-store/object-store.ts';
 import { CheckPool } from '../../src/timeline/check-pool.ts';
 import { goldenLayers } from '../support/golden.ts';
 import { type BundledProgram, bundleProgram } from '../support/programs.ts';
@@ -89,6 +90,34 @@ describe('a thread', () => {
     };
     const error = await storageErrorOf(pool.verify({ store, key: 'layer' }, ALL));
     expect(error.code).toBe('closed');
+  });
+});
+
+describe('two layers at a time, on two threads', () => {
+  test('are read by the caller and by one thread', async () => {
+    const { server, store } = await startS3();
+    server.put('layer', readFileSync(PATH));
+    let readsOfCaller = 0;
+    const ofCaller: ObjectStore = {
+      name: store.name,
+      settings: store.settings,
+      readStart: (...words) => {
+        readsOfCaller += 1;
+        return store.readStart(...words);
+      },
+      readRanges: (...words) => store.readRanges(...words),
+      list: (...words) => store.list(...words),
+      head: (...words) => store.head(...words),
+      put: (...words) => store.put(...words),
+    };
+    const place = { store: ofCaller, key: 'layer' };
+    const pool = poolOf();
+    const verdicts = await Promise.all([pool.verify(place, ALL), pool.verify(place, ALL)]);
+    expect(verdicts.map(({ kind }) => kind)).toEqual(['report', 'report']);
+    expect(readsOfCaller).toBe(1);
+    await Promise.all(Array.from({ length: 6 }, () => pool.verify(place, ALL)));
+    expect(readsOfCaller).toBeGreaterThanOrEqual(3);
+    expect(readsOfCaller).toBeLessThan(7);
   });
 });
 
