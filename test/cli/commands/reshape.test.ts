@@ -318,3 +318,30 @@ describe('rewrite', () => {
     expect(readdirSync(out)).toHaveLength(1);
   });
 });
+
+describe('diff', () => {
+  const counted = (stdout: string) => parseLines(stdout).at(-1);
+  const SAME = { summary: { same: 160, only_a: 0, only_b: 0, differ: 0 } };
+
+  test('of a timeline and the same one compacted finds the same entries, generation by generation', async () => {
+    const root = await makeTimeline();
+    const compacted = await runCli(['compact', root, '--out', root, '--threshold', '3']);
+    expect(compacted.status).toBe(0);
+    const [old = '', next = ''] = namesBelow(root)
+      .filter((name) => name.startsWith('index_part'))
+      .map((name) => join(root, TIMELINE, name));
+    const result = await runCli(['diff', old, next, '--ndjson']);
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(counted(result.stdout)).toEqual(SAME);
+  });
+
+  test('of a timeline and the same one in shards finds the same entries', async () => {
+    const root = await makeTimeline();
+    const out = temporaryDirectory();
+    const line = ['split-shards', root, '--count', '2', '--stripe-size', '1', '--out', out];
+    expect((await runCli(line)).status).toBe(0);
+    const result = await runCli(['diff', root, out, '--ndjson']);
+    expect(result).toMatchObject({ status: 0, stderr: '' });
+    expect(counted(result.stdout)).toEqual(SAME);
+  });
+});

@@ -324,6 +324,37 @@ describe('a comparison with a damaged layer', () => {
     }
   });
 
+  test('calls nothing missing after random cuts, and blocks that are lost or swapped', async () => {
+    const good = { layers: [await opened(await writeDelta(ENTRIES))] };
+    const written = await writeDelta(ENTRIES);
+    const { path, size } = written.finished;
+    const blocks = size / 8192;
+    const damage = fc.record({
+      kind: fc.constantFrom('cut', 'zeros', 'ones', 'swap'),
+      at: fc.integer({ min: 1, max: size - 1 }),
+      block: fc.nat(blocks - 1),
+      other: fc.nat(blocks - 1),
+    });
+    await fc.assert(
+      fc.asyncProperty(damage, async ({ kind, at, block, other }) => {
+        let bytes = Uint8Array.from(written.bytes);
+        const [from, to] = [block * 8192, other * 8192];
+        if (kind === 'cut') bytes = bytes.slice(0, Math.max(at, 8192));
+        else if (kind === 'swap') {
+          bytes.set(written.bytes.subarray(from, from + 8192), to);
+          bytes.set(written.bytes.subarray(to, to + 8192), from);
+        } else bytes.fill(kind === 'zeros' ? 0 : 0xff, from, from + 8192);
+        await using reader = await SalvageReader.open(path, on(path, bytes));
+        const found = await compared(good, { layers: [reader] });
+        const missing = found.lines.filter((line) => line.includes('only'));
+        expect(missing).toEqual([]);
+        const { same, differ, unreadable } = found.summary;
+        expect(same + differ + unreadable).toBe(ENTRIES.length);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
   test('still finds what differs elsewhere', async () => {
     const more = [...ENTRIES, { ...(ENTRIES[0] as DeltaEntry), key: blockKey(9000) }];
     const fewer = ENTRIES.filter((_, at) => at !== 20);
