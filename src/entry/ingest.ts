@@ -35,8 +35,8 @@ export {
   exportPgdata,
 } from '../ingest/export/export-pgdata.ts';
 export type { ServerKind } from '../ingest/export/server-files.ts';
+export type { OutputTarget } from '../ingest/output/output-target.ts';
 export {
-  type OutputTarget,
   type StoredLayer,
   TimelineOutput,
   type TimelineOutputOptions,

@@ -51,8 +51,13 @@ export {
 } from '../reshape/compact-level0.ts';
 export {
   type CompactedTimeline,
+  type CompactionProgress,
   type CompactTimelineOptions,
+  type CreatedImages,
   compactTimeline,
+  type PlannedCompaction,
+  planCompaction,
+  type TimelineImageOptions,
 } from '../reshape/compact-timeline.ts';
 export { type CopiedLayer, type CopyLayerOptions, copyLayer } from '../reshape/copy-layer.ts';
 export {
@@ -72,6 +77,7 @@ export {
   DEFAULT_CHECKPOINT_DISTANCE,
   type Level0Options,
 } from '../reshape/level0.ts';
+export { type MergedEntry, type MergeLayersOptions, mergeLayers } from '../reshape/merge-layers.ts';
 export {
   DEFAULT_TARGET_SIZE,
   type SplitDeltaOptions,

@@ -56,8 +56,8 @@ export interface CompactLevel0Options extends Omit<DeltaWriteOptions, 'keyRange'
   readonly shard?: ShardFilter | undefined;
   /** Called with each layer once it is durable, in order; the next one waits for its promise. */
   readonly onLayer?: OnLayer | undefined;
-  /** Called now and then with the number of entries that were merged. */
-  readonly onProgress?: ((entries: number) => void) | undefined;
+  /** Called now and then with the number of entries that were merged, and the bytes of the inputs that were. */
+  readonly onProgress?: ((entries: number, bytes: number) => void) | undefined;
 }
 
 /** What a compaction made. */
@@ -194,7 +194,9 @@ class Level0Compaction {
         this.#droppedEntries += 1;
       }
       this.#entries += 1;
-      if (this.#entries % PROGRESS_ENTRIES === 0) this.#plan.onProgress?.(this.#entries);
+      if (this.#entries % PROGRESS_ENTRIES === 0) {
+        this.#plan.onProgress?.(this.#entries, merge.position);
+      }
       const loading = merge.advance();
       if (loading !== undefined) await loading;
     }

@@ -1,43 +1,104 @@
 /**
- * Compacts the L0s of a timeline: L1s are made of them, and an index of a new generation names the L1s
- * in their place. No layer is deleted or changed, and older indices stay: who reads the timeline by one of
- * these finds all that it names.
+ * Compacts a timeline: L1s are made of its L0s, image layers where many deltas lie on top of each other, and
+ * an index of a new generation names the L1s in place of the L0s. No layer is deleted or changed, and older
+ * indices stay: who reads the timeline by one of these finds all that it names.
  *
  *   1  the L1s are made and stored, one after the other
- *   2  layers that stay and are not where the index goes are copied there
- *   3  the index of the new generation is stored
+ *   2  image layers are made and stored, several at a time
+ *   3  layers that stay and are not where the index goes are copied there
+ *   4  the index of the new generation is stored
  *
  * A run that was cut left layers that no index names. The next run of the same generation makes the same
  * layers, and stores only those that are missing.
  */
-import { checkMethod, checkObject } from '../check-options.ts';
+import {
+  checkBigint,
+  checkCount,
+  checkMethod,
+  checkObject,
+  checkOptions,
+} from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { KeyRange } from '../layers/key.ts';
+import { formatLsn, type Lsn } from '../layers/lsn.ts';
+import { inOrder } from '../timeline/in-order.ts';
 import { isFutureLayer } from '../timeline/index-part/check.ts';
+import type { IndexPart } from '../timeline/index-part/index-part.ts';
 import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
 import type { HeldLayer } from '../timeline/layer-files.ts';
-import type { MapLayer } from '../timeline/layer-map/layer-map.ts';
+import { LayerMap, type MapLayer } from '../timeline/layer-map/layer-map.ts';
 import type { Timeline } from '../timeline/timeline.ts';
+import type { OpenFiles } from '../virtual-file/open-files.ts';
+import type { Compression } from '../zstd/compression.ts';
 import { compactLevel0, type ShardFilter } from './compact-level0.ts';
 import { copyLayer } from './copy-layer.ts';
+import { createImages, type ImageCounts } from './create-images.ts';
+import { imageRanges } from './image-plan.ts';
 import { type LayerOutput, type ReshapedLayer, StoredLayers } from './layer-output.ts';
 import { chooseLevel0, DEFAULT_CHECKPOINT_DISTANCE, type Level0Options } from './level0.ts';
+import { DEFAULT_TARGET_SIZE } from './split-delta-writer.ts';
+
+/** Where image layers are made, and how. */
+export interface TimelineImageOptions {
+  /**
+   * LSN of the images: from the branch point and the GC cutoff to the last LSN in layers. Default: the last.
+   */
+  readonly lsn?: Lsn | undefined;
+  /** Deltas on top of each other, L0s not counted, from which on images are made. Default: 3. */
+  readonly threshold?: number | undefined;
+  /** The same for sparse keys, such as those of auxiliary files. Default: 16. */
+  readonly sparseThreshold?: number | undefined;
+  /** Bytes of an image layer. Default: 128 MiB. */
+  readonly targetSize?: number | undefined;
+  /**
+   * Images from which on a layer is made between two keys that need redo, which can be in the range of no image
+   * layer. Default: 32.
+   */
+  readonly minimumRun?: number | undefined;
+  /** Default: zstd at level 1. */
+  readonly compression?: Compression | undefined;
+}
+
+const IMAGE_OPTIONS: Readonly<Record<keyof TimelineImageOptions, true>> = {
+  lsn: true,
+  threshold: true,
+  sparseThreshold: true,
+  targetSize: true,
+  minimumRun: true,
+  compression: true,
+};
+
+/** How far a compaction is. */
+export interface CompactionProgress {
+  /** `merge`: L0s into L1s; `images`: image layers; `copy`: layers that stay. */
+  readonly step: 'merge' | 'images' | 'copy';
+  /** Bytes of this step that are done; an estimate for images. */
+  readonly done: number;
+  /** Bytes of this step. */
+  readonly total: number;
+}
 
 /** Options of `compactTimeline`. */
 export interface CompactTimelineOptions extends Level0Options {
   /** Where layers and index go. */
   readonly output: LayerOutput;
+  /** Image layers are made where they help. Default: none are. */
+  readonly images?: TimelineImageOptions | undefined;
   /**
    * Whether a layer of the index can be named by the new one as it is. Default: none can, and all layers
    * that stay are copied.
    */
   readonly isStored?: ((name: string, layer: IndexLayer) => Promise<boolean>) | undefined;
-  /** Keys of other shards are left out of the L1s. Default: none are. */
+  /** Keys of other shards are left out of the L1s and of the image layers. Default: none are. */
   readonly shard?: ShardFilter | undefined;
+  /** Image layers that are made, and layers that are copied, at a time. Default: 1. */
+  readonly concurrency?: number | undefined;
+  /** Descriptors to use; default: those of the process. */
+  readonly openFiles?: OpenFiles | undefined;
   /** Called with each layer once it is stored. */
   readonly onLayer?: ((layer: ReshapedLayer) => void | Promise<void>) | undefined;
-  /** Called now and then with the number of entries that were merged. */
-  readonly onProgress?: ((entries: number) => void) | undefined;
+  /** Called now and then. */
+  readonly onProgress?: ((progress: CompactionProgress) => void) | undefined;
   /** Ends the compaction with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -46,7 +107,7 @@ export interface CompactTimelineOptions extends Level0Options {
 export interface CompactedTimeline {
   /** The L0s that were compacted; none if there were too few. */
   readonly inputs: readonly MapLayer[];
-  /** The L1s, and copies of layers that stay, in the order in which they were stored. */
+  /** The L1s, image layers, and copies of layers that stay, in the order in which they were stored. */
   readonly layers: readonly ReshapedLayer[];
   /** Entries of the L0s. */
   readonly entries: number;
@@ -54,24 +115,41 @@ export interface CompactedTimeline {
   readonly droppedEntries: number;
   /** Key ranges that no L1 was laid across. */
   readonly holes: readonly KeyRange[];
-  /** Path of the new index; undefined if nothing was compacted. */
+  /** The image layers that were asked for; undefined if none were. */
+  readonly images: CreatedImages | undefined;
+  /** Path of the new index; undefined if nothing was made. */
   readonly indexPath: string | undefined;
 }
 
-const NOTHING: CompactedTimeline = {
-  inputs: [],
-  layers: [],
-  entries: 0,
-  droppedEntries: 0,
-  holes: [],
-  indexPath: undefined,
-};
+/** What a compaction of a timeline would do. */
+export interface PlannedCompaction {
+  /** The L0s; none if there are too few. */
+  readonly inputs: readonly MapLayer[];
+  /** Where image layers would be made, ascending. */
+  readonly imageRanges: readonly KeyRange[];
+}
+
+/** What became of the keys of which images were asked for. */
+export interface CreatedImages {
+  /** LSN of the images. */
+  readonly lsn: Lsn;
+  /** Keys that have an image in a new layer. */
+  readonly images: number;
+  /**
+   * Keys whose value needs redo of Postgres, or has no base. They have no image, and lie in the range of no new image
+   * layer, so that reads find them as before.
+   */
+  readonly needsRedo: number;
+  /** Keys between such keys that have no image because there are few of them. */
+  readonly leftOut: number;
+}
 
 /**
- * Compacts the L0s of a timeline that a pageserver would compact next.
+ * Compacts the L0s of a timeline that a pageserver would compact next, and makes image layers if asked.
  *
  * @param timeline One with an index; of a tenant that is cut, one shard.
- * @throws `not-found` without an index; as `compactLevel0`, `copyLayer`, and the output.
+ * @throws `not-found` without an index; `out-of-range` for an LSN at which no images can be made; as
+ * `compactLevel0`, `copyLayer`, reads of the timeline, and the output.
  *
  * Durability: once this resolves, the layers and the index survive a crash. Until then, the index does not
  * exist.
@@ -82,48 +160,192 @@ export async function compactTimeline(
 ): Promise<CompactedTimeline> {
   checkMethod('timeline', timeline, 'acquireLayer');
   checkObject('options', options);
-  const { output, isStored, shard, onLayer, onProgress, signal, ...choosing } = options;
+  const { output, isStored, shard, onLayer, onProgress, signal, ...rest } = options;
+  const { images, concurrency = 1, openFiles, ...choosing } = rest;
+  checkCount('concurrency', concurrency, { from: 1 });
   const index = indexOf(timeline);
+  const imageLsn = images === undefined ? 0n : checkedImageLsn(timeline, images);
   const inputs = chooseLevel0(timeline.map.layers(), choosing);
-  if (inputs.length === 0) return NOTHING;
   const stored = new StoredLayers(output, onLayer);
-  const directory = output.stagingDirectory;
+  const work: Work = {
+    ...{ timeline, index, inputs, stored, output, shard, openFiles, onProgress, signal },
+    concurrency,
+  };
+  const { entries, droppedEntries, holes } =
+    inputs.length === 0 ? NOTHING : await merge(work, choosing);
+  const made = images && { lsn: imageLsn, ...(await makeImages(work, images, imageLsn)) };
+  const done = { inputs, entries, droppedEntries, holes, images: made };
+  if (inputs.length === 0 && output.layers.size === 0)
+    return { ...done, layers: [], indexPath: undefined };
+  const layers = await keepLayers(work, isStored);
+  const indexPath = await output.putIndex(index.with({ layers }));
+  return { ...done, layers: stored.list, indexPath };
+}
+
+/**
+ * The L0s that would be compacted, and the key ranges in which image layers would be made: those of today's layers, as
+ * the L1s are not known yet.
+ *
+ * @throws As `compactTimeline` for its options.
+ */
+export function planCompaction(
+  timeline: Timeline,
+  { images, ...choosing }: Level0Options & Pick<CompactTimelineOptions, 'images'>,
+): PlannedCompaction {
+  checkMethod('timeline', timeline, 'acquireLayer');
+  const inputs = chooseLevel0(timeline.map.layers(), choosing);
+  if (images === undefined) return { inputs, imageRanges: [] };
+  const lsn = checkedImageLsn(timeline, images);
+  return {
+    inputs,
+    imageRanges: imageRanges(timeline.map, { lsn, thresholds: thresholdsOf(images) }),
+  };
+}
+
+/** What all steps know. */
+interface Work
+  extends Pick<CompactTimelineOptions, 'output' | 'shard' | 'openFiles' | 'onProgress' | 'signal'> {
+  readonly timeline: Timeline;
+  readonly index: IndexPart;
+  readonly inputs: readonly MapLayer[];
+  readonly stored: StoredLayers;
+  readonly concurrency: number;
+}
+
+const NOTHING = { entries: 0, droppedEntries: 0, holes: [] };
+const NO_IDS = { tenantId: '', timelineId: '' };
+
+async function merge(
+  { timeline, index, inputs, stored, output, shard, openFiles, onProgress, signal }: Work,
+  { checkpointDistance = DEFAULT_CHECKPOINT_DISTANCE }: Level0Options,
+) {
   const held: HeldLayer[] = [];
   try {
     for (const { name } of inputs) held.push(await timeline.acquireLayer(name, signal));
     const readers = held.map(({ reader }) => reader);
     const [{ tenantId, timelineId } = NO_IDS] = readers.map(({ summary }) => summary);
-    const { entries, droppedEntries, holes } = await compactLevel0({
-      ...{ readers, directory, tenantId, timelineId, shard, onProgress, signal },
+    const total = readers.reduce((bytes, { size }) => bytes + size, 0);
+    return await compactLevel0({
+      ...{ readers, directory: output.stagingDirectory, tenantId, timelineId, shard },
+      ...{ openFiles, signal },
       map: timeline.map,
       lastRecordLsn: index.fields.metadata.diskConsistentLsn,
-      targetSize: choosing.checkpointDistance ?? DEFAULT_CHECKPOINT_DISTANCE,
+      targetSize: checkpointDistance,
       onLayer: (layer) => stored.add(layer),
+      onProgress: (_entries, done) => onProgress?.({ step: 'merge', done, total }),
     });
-    const layers = new Map(output.layers);
-    const compacted = new Set(inputs.map(({ name }) => name));
-    for (const [name, layer] of index.fields.layers) {
-      if (compacted.has(name) || layers.has(name)) continue;
-      // A pageserver would drop it from the index as it starts.
-      if (isFutureLayer(name, index.fields.metadata.diskConsistentLsn)) continue;
-      if (await isStored?.(name, layer)) layers.set(name, layer);
-      else {
-        const kept = await timeline.acquireLayer(name, signal);
-        held.push(kept);
-        const { layer: copy } = await copyLayer(kept.reader, { directory, signal });
-        if (copy !== undefined) await stored.add(copy);
-        held.pop()?.release();
-      }
-    }
-    for (const [name, layer] of output.layers) layers.set(name, layer);
-    const indexPath = await output.putIndex(index.with({ layers }));
-    return { inputs, layers: stored.list, entries, droppedEntries, holes, indexPath };
   } finally {
     for (const layer of held) layer.release();
   }
 }
 
-const NO_IDS = { tenantId: '', timelineId: '' };
+/** The values are read as the timeline was: an L1 has what its L0s have. */
+async function makeImages(
+  { timeline, inputs, stored, output, shard, concurrency, openFiles, onProgress, signal }: Work,
+  options: TimelineImageOptions,
+  lsn: Lsn,
+): Promise<ImageCounts> {
+  const { compression, targetSize = DEFAULT_TARGET_SIZE, minimumRun = 32 } = options;
+  const compacted = new Set(inputs.map(({ name }) => name));
+  const names = new Set(output.layers.keys());
+  for (const { name } of timeline.map.layers()) if (!compacted.has(name)) names.add(name);
+  const thresholds = thresholdsOf(options);
+  const ranges = imageRanges(LayerMap.fromNames(names), { lsn, thresholds });
+  if (ranges.length === 0) return { images: 0, needsRedo: 0, leftOut: 0 };
+  const { tenantId, timelineId } = await idsOf(timeline, signal);
+  return createImages({
+    ...{ timeline, lsn, ranges, targetSize, minimumRun, concurrency, shard, compression },
+    ...{ openFiles, signal },
+    ...{ directory: output.stagingDirectory, tenantId, timelineId },
+    onLayer: (layer) => stored.add(layer),
+    onProgress: (done, total) => onProgress?.({ step: 'images', done, total }),
+  });
+}
+
+/** Those of the source; if it does not tell them, those of its first layer. */
+async function idsOf(timeline: Timeline, signal: AbortSignal | undefined) {
+  const { tenantId, timelineId } = timeline.facts;
+  if (tenantId !== undefined && timelineId !== undefined) return { tenantId, timelineId };
+  const [first] = timeline.map.layers();
+  if (first === undefined) return NO_IDS;
+  const held = await timeline.acquireLayer(first.name, signal);
+  const { summary } = held.reader;
+  held.release();
+  return { tenantId: summary.tenantId, timelineId: summary.timelineId };
+}
+
+/** The layers of the new index. Those that stay are copied unless they are where it goes. */
+async function keepLayers(
+  work: Work,
+  isStored: CompactTimelineOptions['isStored'],
+): Promise<ReadonlyMap<string, IndexLayer>> {
+  const { index, inputs, output, stored, concurrency, onProgress } = work;
+  const layers = new Map(output.layers);
+  const compacted = new Set(inputs.map(({ name }) => name));
+  const { diskConsistentLsn } = index.fields.metadata;
+  const copied: string[] = [];
+  let total = 0;
+  for (const [name, layer] of index.fields.layers) {
+    if (compacted.has(name) || layers.has(name)) continue;
+    // A pageserver would drop it from the index as it starts.
+    if (isFutureLayer(name, diskConsistentLsn)) continue;
+    if (await isStored?.(name, layer)) layers.set(name, layer);
+    else {
+      copied.push(name);
+      total += Number(layer.fileSize);
+    }
+  }
+  let done = 0;
+  const copies = inOrder(copied, concurrency, (name) => copyOf(work, name));
+  for await (const copy of copies) {
+    if (copy === undefined) continue;
+    await stored.add(copy);
+    done += copy.size;
+    onProgress?.({ step: 'copy', done, total });
+  }
+  for (const [name, layer] of output.layers) layers.set(name, layer);
+  return layers;
+}
+
+async function copyOf({ timeline, output, openFiles, signal }: Work, name: string) {
+  const held = await timeline.acquireLayer(name, signal);
+  try {
+    const directory = output.stagingDirectory;
+    return (await copyLayer(held.reader, { directory, openFiles, signal })).layer;
+  } finally {
+    held.release();
+  }
+}
+
+function thresholdsOf({ threshold = 3, sparseThreshold = 16 }: TimelineImageOptions) {
+  return { dense: threshold, sparse: sparseThreshold };
+}
+
+/** Throws `out-of-range`, `invalid-input`. */
+function checkedImageLsn(timeline: Timeline, options: TimelineImageOptions): Lsn {
+  checkOptions(options, IMAGE_OPTIONS);
+  const { lsn = timeline.lastLsn, threshold, sparseThreshold, targetSize, minimumRun } = options;
+  checkBigint('lsn', lsn);
+  for (const [what, count] of Object.entries({
+    threshold,
+    sparseThreshold,
+    targetSize,
+    minimumRun,
+  })) {
+    if (count !== undefined) checkCount(what, count, { from: 1 });
+  }
+  const { latestGcCutoffLsn = 0n, ancestor } = timeline.facts;
+  const branchLsn = ancestor?.lsn ?? 0n;
+  // Below the cutoff, layers may be gone; at the branch point, the ancestor still has values.
+  const lowest = latestGcCutoffLsn > branchLsn ? latestGcCutoffLsn : branchLsn;
+  const highest = timeline.lastLsn;
+  if (lsn >= lowest && lsn <= highest && lsn > 0n) return lsn;
+  throw new StorageError('out-of-range', {
+    what: 'LSN of images',
+    expected: `${formatLsn(lowest)} to ${formatLsn(highest)}`,
+    actual: formatLsn(lsn),
+  });
+}
 
 /** Throws `not-found`. */
 export function indexOf({ stored, facts }: Timeline) {

@@ -8,9 +8,10 @@
 import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
 import { isStorageError, StorageError } from '../errors.ts';
-import { formatKey, KEY_SIZE } from '../layers/key.ts';
+import { compareKeys, formatKey, KEY_SIZE } from '../layers/key.ts';
 import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
 import { justAbove } from '../layers/layer-file/entry-layout.ts';
+import type { EntryOptions } from '../layers/layer-file/entry-options.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { formatLsn, MAXIMUM_LSN } from '../layers/lsn.ts';
 import { halvesOf, highHalf, lowHalf } from '../layers/lsn-halves.ts';
@@ -32,10 +33,9 @@ const REACHED = 1;
 const ENDED = 0xffff_ffff;
 
 /** How a layer of a merge is read. */
-export interface InputOptions {
+export interface InputOptions extends Pick<EntryOptions, 'keyRange' | 'lsnRange' | 'signal'> {
   /** Bytes of one read. */
   readonly pieceSize: number;
-  readonly signal: AbortSignal | undefined;
 }
 
 export class MergeInput {
@@ -61,7 +61,10 @@ export class MergeInput {
     this.isImage = summary.kind === 'image';
     this.#heads = heads;
     this.#options = options;
-    this.#setHead(new ViewedBytes(summary.keyRange.start).view, 0, 0, 0, UNREACHED);
+    const start = options.keyRange?.start;
+    const isInside = start !== undefined && compareKeys(start, summary.keyRange.start) > 0;
+    const first = isInside ? start : summary.keyRange.start;
+    this.#setHead(new ViewedBytes(first).view, 0, 0, 0, UNREACHED);
   }
 
   /** Whether the entry that it stands at must be loaded first. */
@@ -77,6 +80,12 @@ export class MergeInput {
   get batch(): EntryBatch {
     assert(this.#batch !== undefined, 'the input was reached, and has not ended');
     return this.#batch;
+  }
+
+  /** Offset of the entry's value in the file; 0 if none was reached, the size of the file at the end. */
+  get position(): number {
+    if (this.isEnded) return this.reader.size;
+    return this.#batch?.offsets[this.row] ?? 0;
   }
 
   /** The keys of the batch; the entry's starts at `row * KEY_SIZE`. */
@@ -108,8 +117,7 @@ export class MergeInput {
 
   /** Moves on to the first entry of the next batch, or to the end. */
   async load(): Promise<void> {
-    const { pieceSize, signal } = this.#options;
-    this.#batches ??= this.reader.batches({ signal, pieceSize });
+    this.#batches ??= this.reader.batches(this.#options);
     const { value, done } = await this.#batches.next();
     if (done) {
       this.#batch = undefined;

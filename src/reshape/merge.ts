@@ -14,8 +14,9 @@
 import { ViewedBytes } from '../byte-words.ts';
 import { checkIterable, checkObject, checkSignal } from '../check-options.ts';
 import { throwIfAborted } from '../errors.ts';
-import { KEY_SIZE, type Key } from '../layers/key.ts';
+import { KEY_SIZE, type Key, type KeyRange } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
+import type { LsnRange } from '../layers/lsn.ts';
 import { outlineOfValueAt } from '../layers/value-format.ts';
 import { HEAD_WORDS, KEY_WORDS, MergeInput } from './merge-input.ts';
 
@@ -33,6 +34,10 @@ const RECORD = 2;
 
 /** How layers are merged. */
 export interface MergeOptions {
+  /** Default: all keys. Every layer must have keys in it. */
+  readonly keyRange?: KeyRange | undefined;
+  /** Default: all LSNs. */
+  readonly lsnRange?: LsnRange | undefined;
   /** Ends the merge with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -56,21 +61,21 @@ export class LayerMerge {
     checkIterable('layers to merge', readers);
     checkObject('options', options);
     checkSignal(options.signal);
-    const merge = new LayerMerge([...readers], options.signal);
+    const merge = new LayerMerge([...readers], options);
     await merge.#reachHead();
     return merge;
   }
 
-  private constructor(readers: readonly LayerReader[], signal: AbortSignal | undefined) {
+  private constructor(readers: readonly LayerReader[], options: MergeOptions) {
     const count = readers.length;
     const share = Math.floor(BUFFER_MEMORY / (BUFFERS_OF_AN_INPUT * Math.max(count, 1)));
     const pieceSize = Math.min(Math.max(share, SMALLEST_PIECE), LARGEST_PIECE);
     const heads = new Uint32Array(count * HEAD_WORDS);
     this.inputs = readers.map(
-      (reader, index) => new MergeInput(reader, index, heads, { pieceSize, signal }),
+      (reader, index) => new MergeInput(reader, index, heads, { ...options, pieceSize }),
     );
     this.#heads = heads;
-    this.#signal = signal;
+    this.#signal = options.signal;
     this.#tree = new Int32Array(Math.max(count, 1));
     this.#playAll();
   }
@@ -91,6 +96,11 @@ export class LayerMerge {
     if (!input.next()) return this.#loadHead();
     this.#replay(winner);
     if ((this.inputs[this.#tree[0] as number] as MergeInput).isUnreached) return this.#reachHead();
+  }
+
+  /** Bytes of the inputs that lie before the entries at which they stand. */
+  get position(): number {
+    return this.inputs.reduce((bytes, input) => bytes + input.position, 0);
   }
 
   /** Copies the key of the head, for `isAt`. */

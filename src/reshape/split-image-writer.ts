@@ -107,16 +107,18 @@ export class SplitImageWriter {
   }
 
   /**
-   * Ends the last layer, whose range ends where the caller's does.
+   * Ends the last layer.
    *
+   * @param end Where its key range ends, above the last key. Default: where that of the options ends.
    * @returns The layers in the order of their keys, all durable; none if nothing was put.
-   * @throws As `put`.
+   * @throws As `put`; after `out-of-range` and `invalid-input` for the end, the writer goes on.
    */
-  async finish(): Promise<readonly FinishedLayer[]> {
+  async finish(end: Key = this.#options.keyRange.end): Promise<readonly FinishedLayer[]> {
     if (this.#state !== 'open') throw this.#closedError();
+    this.#checkEnd(end);
     this.#state = 'finished';
     try {
-      if (this.#writer !== undefined) await this.#endPiece(this.#options.keyRange.end);
+      if (this.#writer !== undefined) await this.#endPiece(end);
       return await this.#pieces.all();
     } catch (error) {
       await this.#deleteOpen();
@@ -187,6 +189,18 @@ export class SplitImageWriter {
       what: 'put is outside the layers',
       key: formatKey(key),
       expected: `${formatKey(start)} to ${formatKey(end)}`,
+    });
+  }
+
+  #checkEnd(end: Key): void {
+    checkKey(end);
+    const last = this.#lastKey ?? this.#options.keyRange.start;
+    const isAbove = compareKeys(end, last) > 0;
+    if (isAbove && compareKeys(end, this.#options.keyRange.end) <= 0) return;
+    throw new StorageError('out-of-range', {
+      what: 'end of the layers',
+      key: formatKey(end),
+      expected: `above ${formatKey(last)}, up to ${formatKey(this.#options.keyRange.end)}`,
     });
   }
 

@@ -12,10 +12,11 @@
  */
 import { checkCount, checkMethod, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
+import { inOrder } from '../timeline/in-order.ts';
 import { DEFAULT_STRIPE_SIZE } from '../timeline/shard-owner.ts';
 import type { Timeline } from '../timeline/timeline.ts';
 import { indexOf } from './compact-timeline.ts';
-import { copyLayer } from './copy-layer.ts';
+import { type CopiedLayer, copyLayer } from './copy-layer.ts';
 import { type LayerOutput, type ReshapedLayer, StoredLayers } from './layer-output.ts';
 
 /** Options of `writeShard`. */
@@ -28,6 +29,8 @@ export interface WriteShardOptions {
   readonly count: number;
   /** Pages of a stripe. Default: 2,048. */
   readonly stripeSize?: number | undefined;
+  /** Layers at a time. Default: 1. */
+  readonly concurrency?: number | undefined;
   /** Called with each layer once it is stored. */
   readonly onLayer?: ((layer: ReshapedLayer) => void | Promise<void>) | undefined;
   /** Ends the work with `aborted`. */
@@ -61,7 +64,8 @@ export async function writeShard(
 ): Promise<WrittenShard> {
   checkMethod('timeline', timeline, 'acquireLayer');
   checkObject('options', options);
-  const { output, shardNumber, count, onLayer, signal } = options;
+  const { output, shardNumber, count, concurrency = 1, onLayer, signal } = options;
+  checkCount('concurrency', concurrency, { from: 1 });
   const stripeSize = options.stripeSize ?? timeline.sharding?.stripeSize ?? DEFAULT_STRIPE_SIZE;
   checkCount('shard count', count, { from: 2, to: 0xff });
   checkCount('shard number', shardNumber, { to: count - 1 });
@@ -71,17 +75,18 @@ export async function writeShard(
   const stored = new StoredLayers(output, onLayer);
   let droppedEntries = 0;
   const names = [...parent.map.layers()].map(({ name }) => name);
-  for (const name of names.sort()) {
+  const copyOf = async (name: string): Promise<CopiedLayer> => {
     const held = await parent.acquireLayer(name, signal);
     try {
-      const { layer, ...copied } = await copyLayer(held.reader, {
-        ...{ directory: output.stagingDirectory, shard, signal },
-      });
-      droppedEntries += copied.droppedEntries;
-      if (layer !== undefined) await stored.add(layer);
+      const directory = output.stagingDirectory;
+      return await copyLayer(held.reader, { directory, shard, signal });
     } finally {
       held.release();
     }
+  };
+  for await (const { layer, ...copied } of inOrder(names.sort(), concurrency, copyOf)) {
+    droppedEntries += copied.droppedEntries;
+    if (layer !== undefined) await stored.add(layer);
   }
   const manifestPath = await output.putTenantManifest?.({ stripeSize, offloadedTimelines: [] });
   const indexPath = await output.putIndex(index.with({ layers: output.layers }));

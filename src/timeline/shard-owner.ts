@@ -88,7 +88,8 @@ function combine(left: number, right: number): number {
   return (left ^ (right + 0x9e37_79b9 + (left << 6) + (left >>> 2))) >>> 0;
 }
 
-function checkSharding(sharding: Sharding): void {
+/** Throws `invalid-input` for a sharding that is not valid. */
+export function checkSharding(sharding: Sharding): void {
   checkObject('sharding', sharding);
   checkCount('shard count', sharding.count, { to: 0xff });
   checkCount('stripe size', sharding.stripeSize, { from: 1, to: 0xffff_ffff });

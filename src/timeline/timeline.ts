@@ -220,6 +220,11 @@ export class Timeline {
     return this.#parts.files.acquire(name, signal);
   }
 
+  /** @internal The timeline that it branched off, which it closes; undefined without one. Throws as `reconstruct`. */
+  async ancestorTimeline(): Promise<Timeline | undefined> {
+    return this.facts.ancestor === undefined ? undefined : this.#openAncestor();
+  }
+
   /** LSN of a read of the newest values: the last that is in layers, or above all of them without an index. */
   get lastLsn(): Lsn {
     return this.facts.diskConsistentLsn ?? ALL_LSNS.end - 1n;

@@ -1,14 +1,22 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { formatKey } from '../../src/layers/key.ts';
 import type { LayerReader } from '../../src/layers/layer-file/layer-reader.ts';
+import { encodeValue } from '../../src/layers/value-format.ts';
 import { LayerMerge } from '../../src/reshape/merge.ts';
-import { memoryDisk } from '../support/layers.ts';
+import { mergeLayers } from '../../src/reshape/merge-layers.ts';
+import { shardKeeps } from '../../src/timeline/shard-owner.ts';
+import { blockKey, hex, memoryDisk } from '../support/layers.ts';
 import {
+  EVERYTHING,
+  imageOf,
   type ModelEntry,
   modelEntries,
+  modelValue,
   writeModelDelta,
   writeModelImages,
 } from '../support/random-layers.ts';
+import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 interface MergedEntry {
   readonly block: number;
@@ -36,16 +44,18 @@ function lineOf({ block, lsn, kind, input }: MergedEntry): string {
 }
 
 function inOrder(entries: readonly MergedEntry[]): string[] {
+  return inOrderOf(entries).map(lineOf);
+}
+
+function inOrderOf(entries: readonly MergedEntry[]): MergedEntry[] {
   const kinds = { image: 0, record: 1 };
-  return [...entries]
-    .sort(
-      (one, other) =>
-        one.block - other.block ||
-        one.lsn - other.lsn ||
-        kinds[one.kind] - kinds[other.kind] ||
-        one.input - other.input,
-    )
-    .map(lineOf);
+  return [...entries].sort(
+    (one, other) =>
+      one.block - other.block ||
+      one.lsn - other.lsn ||
+      kinds[one.kind] - kinds[other.kind] ||
+      one.input - other.input,
+  );
 }
 
 const LSNS = { min: 16, max: 40 };
@@ -137,3 +147,90 @@ describe('a merge', () => {
     ).rejects.toMatchObject({ code: 'aborted' });
   });
 });
+
+describe('merged entries of layers', () => {
+  const key = (block: number): string => formatKey(blockKey(block));
+
+  test('are those of some keys, LSNs and a shard, of random layers', async () => {
+    const ranges = fc.array(fc.tuple(fc.nat(13), fc.nat(13)), { maxLength: 3 });
+    const shards = fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined });
+    const lsns = fc.tuple(fc.integer(LSNS), fc.integer(LSNS));
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(modelEntries(LSNS, 20), { maxLength: 4 }),
+        ranges,
+        lsns,
+        shards,
+        async (inputs, pairs, [from, to], shardNumber) => {
+          const readers: LayerReader[] = [];
+          for (const entries of inputs) {
+            const disk = memoryDisk();
+            readers.push(await writeModelDelta(disk, entries, { start: 16n, end: 41n }));
+          }
+          const keyRanges = pairs.map(([one, other]) => {
+            const [low, high] = [Math.min(one, other), Math.max(one, other)];
+            return { start: blockKey(low), end: blockKey(high + 1) };
+          });
+          const lsnRange = { start: BigInt(Math.min(from, to)), end: BigInt(Math.max(from, to)) };
+          const sharding = { count: 3, stripeSize: 2 };
+          const shard = shardNumber === undefined ? undefined : { sharding, shardNumber };
+          const found: string[] = [];
+          const merging = mergeLayers(readers, { keyRanges, lsnRange, shard });
+          for await (const entry of merging) {
+            expect(entry.layerKind).toBe('delta');
+            found.push(
+              `${formatKey(entry.key)} ${entry.lsn} ${hex(entry.bytes)} of ${readers.indexOf(entry.reader)}`,
+            );
+          }
+          const expected = inputs
+            .flatMap((entries, input) => entries.map((entry) => ({ ...entry, input })))
+            .filter(({ block, lsn }) => {
+              const isInside = pairs.some(
+                ([one, other]) => block >= Math.min(one, other) && block <= Math.max(one, other),
+              );
+              const isKept =
+                shard === undefined || shardKeeps(blockKey(block), sharding, shard.shardNumber);
+              return isInside && isKept && lsn >= lsnRange.start && lsn < lsnRange.end;
+            })
+            .map(({ kind, ...entry }): MergedEntry => {
+              return { ...entry, kind: kind === 'image' ? kind : 'record' };
+            });
+          const lines = inOrderOf(expected).map(
+            (entry) =>
+              `${key(entry.block)} ${entry.lsn} ${entryBytes(inputs, entry)} of ${entry.input}`,
+          );
+          expect(found).toEqual(lines);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  test('are copies that stay as they are, and tell images from values', async () => {
+    const disk = memoryDisk();
+    const entries: ModelEntry[] = [{ block: 3, lsn: 20, kind: 'image', length: 9 }];
+    const delta = await writeModelDelta(disk, entries, { start: 16n, end: 41n });
+    const images = await writeModelImages(disk, [3, 4], 20n);
+    const found = [];
+    for await (const entry of mergeLayers([delta, images])) found.push(entry);
+    expect(found.map(({ layerKind, reader }) => [layerKind, reader === delta])).toEqual([
+      ['delta', true],
+      ['image', false],
+      ['image', false],
+    ]);
+    expect(found.at(1)?.bytes).toEqual(imageOf(3));
+  });
+
+  test('of a wrong option are refused', () => {
+    const options = { keyRange: EVERYTHING } as object;
+    expect(storageErrorThrownBy(() => mergeLayers([], options)).code).toBe('invalid-input');
+  });
+});
+
+function entryBytes(
+  inputs: readonly (readonly ModelEntry[])[],
+  { block, lsn, input }: Pick<MergedEntry, 'block' | 'lsn' | 'input'>,
+): string {
+  const entry = inputs[input]?.find((each) => each.block === block && each.lsn === lsn);
+  return entry === undefined ? '' : `${hex(encodeValue(modelValue(entry)))}`;
+}

@@ -1,7 +1,16 @@
-/** `compact`: L0s of a timeline into L1s, as a pageserver does it. */
-import type { CompactedTimeline } from '../../reshape/compact-timeline.ts';
+/** `compact`: L0s of a timeline into L1s, as a pageserver does it, and image layers. */
+import { availableParallelism } from 'node:os';
+import { StorageError } from '../../errors.ts';
+import { formatKey } from '../../layers/key.ts';
+import type {
+  CompactedTimeline,
+  CompactionProgress,
+  CompactTimelineOptions,
+  PlannedCompaction,
+  TimelineImageOptions,
+} from '../../reshape/compact-timeline.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
-import { countArgument, sizeArgument, stripeSizeArgument } from '../arguments.ts';
+import { countArgument, lsnArgument, sizeArgument, stripeSizeArgument } from '../arguments.ts';
 import {
   addCommand,
   addExamples,
@@ -13,8 +22,10 @@ import {
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
-import { encodeJson } from '../json.ts';
+import { encodeJson, type Json } from '../json.ts';
 import { openSource, SOURCE_OPTIONS } from '../open-source.ts';
+import type { Progress } from '../progress.ts';
+import type { Reporter } from '../reporter.ts';
 import {
   layerJson,
   OUTPUT_OPTIONS,
@@ -22,7 +33,7 @@ import {
   shardOf,
   warnOfMissingAncestor,
 } from '../reshape-output.ts';
-import { JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
+import { compressionOf, JOBS, JSON_ERRORS, LAYER_OPTIONS, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
   ...OUTPUT_OPTIONS,
@@ -41,6 +52,16 @@ const OPTIONS = {
     'size of the L1s (default: 256MiB)',
     sizeArgument,
   ),
+  images: flag('--images', 'make image layers where many deltas lie on top of each other'),
+  lsn: option('--lsn <lsn>', 'LSN of the image layers (default: the last)', lsnArgument),
+  imageThreshold: option(
+    '--image-threshold <n>',
+    'deltas on top of each other from which on images are made (default: 3)',
+    countArgument,
+  ),
+  zstd: LAYER_OPTIONS.zstd,
+  compress: LAYER_OPTIONS.compress,
+  ...JOBS,
   stripeSize: option(
     '--stripe-size <pages>',
     'stripe of a sharded tenant, for a source of one shard (default: 2048)',
@@ -63,13 +84,15 @@ export function addCompact({ program, runner }: CommandParents): void {
   addExamples(command, [
     ['layerfile compact DIR --out DIR', 'in place, as a new generation'],
     ['layerfile compact s3://BUCKET/PREFIX --out DIR --threshold 3', 'into a copy'],
+    ['layerfile compact DIR --out DIR --images', 'and make image layers'],
     ['layerfile compact DIR --out DIR --dry-run', 'what would be compacted'],
   ]);
   command.addHelpText(
     'after',
     `
 The new index names the L1 layers in place of the L0 layers. No layer is deleted, and older indices
-stay valid. Layers that stay are copied if --out does not have them. A run that was interrupted can be
+stay valid. With --images, keys whose value needs redo of Postgres lie in the range of no new image
+layer, so that reads find them as before. Layers that stay are copied if --out does not have them. A run that was interrupted can be
 repeated: it stores only what is missing.`,
   );
 }
@@ -79,74 +102,169 @@ async function compact(
   source: string,
   options: CompactOptions,
 ): Promise<ExitStatus> {
+  const images = imageOptions(options);
+  const { reporter, stdout } = context;
   await using timeline = await openSource(context, source, options);
   const parts = timeline.shards.length === 0 ? [timeline] : timeline.shards;
-  const results: CompactedTimeline[] = [];
-  for (const part of parts) {
-    results.push(
-      options.dryRun === true
-        ? await planOf(part, options)
-        : await compactPart(context, part, { ...options, sharding: timeline.sharding }),
+  if (options.dryRun === true) {
+    const { planCompaction } = await import('../../reshape/compact-timeline.ts');
+    const { threshold, upperLimit, checkpointDistance } = options;
+    const choosing = { threshold, upperLimit, checkpointDistance, images };
+    const line = plannedJson(
+      reporter,
+      parts.map((part) => planCompaction(part, choosing)),
     );
+    await stdout.write(`${encodeJson(line)}\n`);
+    return CLEAN;
   }
+  const { inOrder } = await import('../../timeline/in-order.ts');
+  const jobs = options.jobs ?? availableParallelism();
+  const together = Math.min(jobs, parts.length);
+  const shared = { ...options, images, sharding: timeline.sharding };
+  const concurrency = Math.max(1, Math.floor(jobs / together));
+  const progress = new JointProgress(reporter);
+  const results: CompactedTimeline[] = [];
+  try {
+    const compactOne = (part: Timeline) =>
+      compactPart(context, part, { ...shared, concurrency, onProgress: progress.of(part) });
+    for await (const result of inOrder(parts, together, compactOne)) results.push(result);
+  } finally {
+    progress.finish();
+  }
+  await stdout.write(`${encodeJson(compactedJson(reporter, results))}\n`);
+  return CLEAN;
+}
+
+/** Undefined if no images are wanted. Throws `usage`. */
+function imageOptions(options: CompactOptions): TimelineImageOptions | undefined {
+  const { images, lsn, imageThreshold: threshold, zstd } = options;
+  if (images === true) return { lsn, threshold, compression: compressionOf(options) };
+  const given = { '--lsn': lsn, '--image-threshold': threshold, '--zstd': zstd };
+  for (const [name, value] of Object.entries(given)) {
+    if (value !== undefined) throw new StorageError('usage', { what: `${name} needs --images` });
+  }
+  return undefined;
+}
+
+function plannedJson(reporter: Reporter, plans: readonly PlannedCompaction[]): Json {
+  const inputs = plans.flatMap((plan) => plan.inputs);
+  const ranges = plans.flatMap(({ imageRanges }) => imageRanges);
+  noteInputs(reporter, inputs.length, '');
+  if (ranges.length > 0) {
+    reporter.note(`image layers in ${formatNumberOf(ranges.length, 'key range', 'key ranges')}`);
+  }
+  return {
+    layers: [],
+    compacted: inputs.map(({ name }) => name),
+    entries: 0,
+    dropped_entries: 0,
+    image_ranges: ranges.map(({ start, end }) => ({
+      key_start: formatKey(start),
+      key_end: formatKey(end),
+    })),
+    index_parts: [],
+  };
+}
+
+function compactedJson(reporter: Reporter, results: readonly CompactedTimeline[]): Json {
   const inputs = results.flatMap((result) => result.inputs);
   const layers = results.flatMap((result) => result.layers);
-  const { reporter } = context;
-  if (inputs.length === 0) reporter.note('nothing to compact: too few L0 layers');
-  else {
-    const to =
-      options.dryRun === true ? '' : ` into ${formatNumberOf(layers.length, 'layer', 'layers')}`;
-    reporter.note(`${formatNumberOf(inputs.length, 'L0 layer', 'L0 layers')}${to}`);
+  const created = results.flatMap(({ images }) => (images === undefined ? [] : [images]));
+  noteInputs(reporter, inputs.length, ` into ${formatNumberOf(layers.length, 'layer', 'layers')}`);
+  const images = {
+    images: sum(created.map((counts) => counts.images)),
+    needs_redo: sum(created.map(({ needsRedo }) => needsRedo)),
+    left_out: sum(created.map(({ leftOut }) => leftOut)),
+  };
+  if (created.length > 0) {
+    const found = formatNumberOf(images.images, 'image', 'images');
+    const keys = formatNumberOf(images.needs_redo, 'key', 'keys');
+    reporter.note(
+      `${found}; ${keys} without an image, for want of redo; left out: ${images.left_out}`,
+    );
   }
-  const line = encodeJson({
+  return {
     layers: layers.map(layerJson),
     compacted: inputs.map(({ name }) => name),
     entries: sum(results.map(({ entries }) => entries)),
     dropped_entries: sum(results.map(({ droppedEntries }) => droppedEntries)),
+    ...(created.length === 0 ? {} : { images }),
     index_parts: results.flatMap(({ indexPath }) => (indexPath === undefined ? [] : [indexPath])),
-  });
-  await context.stdout.write(`${line}\n`);
-  return CLEAN;
+  };
 }
 
-async function planOf(timeline: Timeline, options: CompactOptions): Promise<CompactedTimeline> {
-  const { chooseLevel0 } = await import('../../reshape/level0.ts');
-  const { threshold, upperLimit, checkpointDistance } = options;
-  const choosing = { threshold, upperLimit, checkpointDistance };
-  const inputs = chooseLevel0(timeline.map.layers(), choosing);
-  return { inputs, layers: [], entries: 0, droppedEntries: 0, holes: [], indexPath: undefined };
+function noteInputs(reporter: Reporter, count: number, into: string): void {
+  if (count === 0) reporter.note('nothing to compact: too few L0 layers');
+  else reporter.note(`${formatNumberOf(count, 'L0 layer', 'L0 layers')}${into}`);
+}
+
+interface PartOptions
+  extends Omit<CompactOptions, 'images'>,
+    Pick<Timeline, 'sharding'>,
+    Pick<CompactTimelineOptions, 'concurrency' | 'onProgress'> {
+  readonly images: TimelineImageOptions | undefined;
 }
 
 async function compactPart(
   context: Context,
   timeline: Timeline,
-  options: CompactOptions & Pick<Timeline, 'sharding'>,
+  options: PartOptions,
 ): Promise<CompactedTimeline> {
-  const { compactTimeline } = await import('../../reshape/compact-timeline.ts');
+  const { compactTimeline, planCompaction } = await import('../../reshape/compact-timeline.ts');
   const { DEFAULT_STRIPE_SIZE } = await import('../../timeline/shard-owner.ts');
   const { threshold, upperLimit, checkpointDistance, stripeSize = DEFAULT_STRIPE_SIZE } = options;
-  const plan = await planOf(timeline, options);
-  if (plan.inputs.length === 0) return plan;
+  const { images, concurrency, onProgress } = options;
+  const choosing = { threshold, upperLimit, checkpointDistance };
+  const plan = planCompaction(timeline, { ...choosing, images });
+  if (plan.inputs.length === 0 && plan.imageRanges.length === 0) return nothingOf(timeline, images);
   const shard = shardOf(timeline);
   const sharding = options.sharding ?? { count: shard.count, stripeSize };
+  const isCut = shard.count >= 2;
   await using output = await openOutput(context, timeline, { ...options, shard });
   await warnOfMissingAncestor(context, timeline, output, options.out);
-  const { signal, reporter } = context;
-  const total = plan.inputs.reduce((bytes, { size }) => bytes + Number(size ?? 0n), 0);
-  const progress = reporter.progress({ label: 'compact' });
-  let done = 0;
-  try {
-    return await compactTimeline(timeline, {
-      ...{ output, threshold, upperLimit, checkpointDistance, signal },
-      isStored: (name, layer) => output.hasLayer(name, layer),
-      shard: shard.count < 2 ? undefined : { sharding, shardNumber: shard.number },
-      onLayer: ({ size }) => {
-        done += size;
-        progress.update({ done, total });
-      },
-    });
-  } finally {
-    progress.finish();
+  // The place of the source has one; a copy elsewhere cannot be read without it.
+  if (isCut && !(await output.hasTenantManifest())) {
+    await output.putTenantManifest({ stripeSize: sharding.stripeSize, offloadedTimelines: [] });
+  }
+  // Awaited here: the output must not be closed before.
+  return await compactTimeline(timeline, {
+    ...{ output, ...choosing, images, concurrency, onProgress, signal: context.signal },
+    isStored: (name, layer) => output.hasLayer(name, layer),
+    shard: isCut ? { sharding, shardNumber: shard.number } : undefined,
+  });
+}
+
+function nothingOf(
+  { lastLsn }: Timeline,
+  images: TimelineImageOptions | undefined,
+): CompactedTimeline {
+  const nothing = { inputs: [], layers: [], entries: 0, droppedEntries: 0, holes: [] };
+  const counts = { images: 0, needsRedo: 0, leftOut: 0 };
+  const created = images && { lsn: images.lsn ?? lastLsn, ...counts };
+  return { ...nothing, images: created, indexPath: undefined };
+}
+
+/** Shows how far all shards are together. */
+class JointProgress {
+  readonly #progress: Progress;
+  readonly #parts = new Map<Timeline, CompactionProgress>();
+
+  constructor(reporter: Reporter) {
+    this.#progress = reporter.progress({ label: 'compact' });
+  }
+
+  of(part: Timeline): (progress: CompactionProgress) => void {
+    return (advance) => {
+      this.#parts.set(part, advance);
+      const all = [...this.#parts.values()];
+      const done = sum(all.map((each) => each.done));
+      const total = sum(all.map((each) => each.total));
+      this.#progress.update({ done, total, detail: advance.step });
+    };
+  }
+
+  finish(): void {
+    this.#progress.finish();
   }
 }
 

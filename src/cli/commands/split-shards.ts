@@ -1,5 +1,7 @@
 /** `split-shards`: a timeline as shards, each with layers of its own keys. */
+import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
+import type { WrittenShard } from '../../reshape/split-timeline.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
 import { countArgument, stripeSizeArgument } from '../arguments.ts';
 import {
@@ -12,10 +14,10 @@ import {
 } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
-import { encodeJson, type Json } from '../json.ts';
+import { encodeJson } from '../json.ts';
 import { openSource, SOURCE_OPTIONS } from '../open-source.ts';
 import { layerJson, OUTPUT_OPTIONS, openOutput } from '../reshape-output.ts';
-import { JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
+import { JOBS, JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
   count: requiredOption('--count <n>', 'number of shards, 2 to 255', shardCountArgument),
@@ -25,6 +27,7 @@ const OPTIONS = {
     'pages of a stripe (default: as the source, or 2048)',
     stripeSizeArgument,
   ),
+  ...JOBS,
   ...SOURCE_OPTIONS,
   ...READ_LIMITS,
   ...JSON_ERRORS,
@@ -63,31 +66,35 @@ async function splitShards(
   const { reporter, signal } = context;
   await using timeline = await openSource(context, source, options);
   warnOfAncestor(context, timeline);
-  const layers: Json[] = [];
-  const indices: string[] = [];
-  let droppedEntries = 0;
+  const { inOrder } = await import('../../timeline/in-order.ts');
+  const jobs = options.jobs ?? availableParallelism();
+  const together = Math.min(jobs, count);
+  const concurrency = Math.max(1, Math.floor(jobs / together));
   const progress = reporter.progress({ label: 'split-shards' });
+  const shards: WrittenShard[] = [];
   let done = 0;
+  const writeOne = async (number: number): Promise<WrittenShard> => {
+    const shard = { number, count };
+    // An earlier run may have been cut between the indices of two shards.
+    const place = { ...options, shard, written: 'continued' } as const;
+    await using output = await openOutput(context, timeline, place);
+    return await writeShard(timeline, {
+      ...{ output, shardNumber: number, count, stripeSize, concurrency, signal },
+      onLayer: ({ size }) => {
+        done += size;
+        progress.update({ done });
+      },
+    });
+  };
   try {
-    for (let number = 0; number < count; number += 1) {
-      const shard = { number, count };
-      // An earlier run may have been cut between the indices of two shards.
-      const place = { ...options, shard, written: 'continued' } as const;
-      await using output = await openOutput(context, timeline, place);
-      const written = await writeShard(timeline, {
-        ...{ output, shardNumber: number, count, stripeSize, signal },
-        onLayer: (layer) => {
-          layers.push(layerJson(layer));
-          done += layer.size;
-          progress.update({ done });
-        },
-      });
-      droppedEntries += written.droppedEntries;
-      indices.push(written.indexPath);
-    }
+    const numbers = Array.from({ length: count }, (_, number) => number);
+    for await (const shard of inOrder(numbers, together, writeOne)) shards.push(shard);
   } finally {
     progress.finish();
   }
+  const layers = shards.flatMap((shard) => shard.layers.map(layerJson));
+  const indices = shards.map(({ indexPath }) => indexPath);
+  const droppedEntries = shards.reduce((total, shard) => total + shard.droppedEntries, 0);
   const line = encodeJson({ layers, dropped_entries: droppedEntries, index_parts: indices });
   await context.stdout.write(`${line}\n`);
   return CLEAN;

@@ -25,9 +25,7 @@ import {
 } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatLayerName, parseLayerName } from '../../layers/layer-name.ts';
-import { directoryStore } from '../../object-store/directory-store.ts';
 import {
-  checkStore,
   isCommonPrefix,
   type ObjectInfo,
   type ObjectStore,
@@ -52,13 +50,9 @@ import { formatTenantManifest, type TenantManifest } from '../../timeline/tenant
 import { absolutePath } from '../../virtual-file/absolute-path.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
 import { unlinkIfThere } from '../../virtual-file/temporary-file.ts';
+import { type OutputTarget, placeOfTarget } from './output-target.ts';
 import { makeStaging, makeStagingWithin, type Staging } from './staging.ts';
 import { StoredIndex } from './stored-index.ts';
-
-/** A directory, or a prefix of an object store; `tenants/` is below it. */
-export type OutputTarget =
-  | string
-  | { readonly store: ObjectStore; readonly prefix?: string | undefined };
 
 /** Options of `TimelineOutput.open`. */
 export interface TimelineOutputOptions extends TimelinePlace {
@@ -82,6 +76,9 @@ export interface TimelineOutputOptions extends TimelinePlace {
   /** Ends every call with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
+
+/** What the names of manifests begin with. */
+const MANIFEST_STEM = 'tenant-manifest';
 
 const OPTIONS: Readonly<Record<keyof TimelineOutputOptions, true>> = {
   target: true,
@@ -149,7 +146,7 @@ export class TimelineOutput {
     checkSignal(signal);
     if (stagingDirectory !== undefined) checkText('stagingDirectory', stagingDirectory);
     const { openFiles = OpenFiles.shared() } = options;
-    const { store, prefix } = placeOf(target, openFiles);
+    const { store, prefix } = placeOfTarget(target, openFiles);
     const own = typeof target === 'string' ? absolutePath(target) : undefined;
     const staging =
       stagingDirectory === undefined
@@ -307,6 +304,19 @@ export class TimelineOutput {
     return false;
   }
 
+  /**
+   * Whether the tenant, or the shard, has a manifest here, of whatever generation.
+   *
+   * @throws As the store.
+   * @internal
+   */
+  async hasTenantManifest(): Promise<boolean> {
+    const path = this.#prefix + remoteManifestPath(this.place, undefined);
+    const anyName = path.slice(0, path.lastIndexOf('/') + 1) + MANIFEST_STEM;
+    for await (const _ of this.#objectsBelow(anyName)) return true;
+    return false;
+  }
+
   /** Removes the staging directory; what is stored stays. Idempotent. Throws `io`. */
   async close(): Promise<void> {
     await this.#staging.remove();
@@ -423,21 +433,4 @@ export class TimelineOutput {
   #pathOf(key: string): string {
     return pathOfObject(this.#store, this.#prefix + key);
   }
-}
-
-function placeOf(
-  target: OutputTarget,
-  openFiles: OpenFiles,
-): { readonly store: ObjectStore; readonly prefix: string } {
-  if (typeof target === 'string') {
-    return { store: directoryStore(target, { openFiles }), prefix: '' };
-  }
-  checkObject('target', target);
-  checkStore(target.store);
-  const { prefix = '' } = target;
-  checkText('prefix', prefix);
-  return {
-    store: target.store,
-    prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`,
-  };
 }

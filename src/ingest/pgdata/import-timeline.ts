@@ -41,7 +41,8 @@ import { Limiter } from '../../virtual-file/limiter.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { TimelineMetadataFields } from '../../write-once/timeline-metadata.ts';
 import type { Compression } from '../../zstd/compression.ts';
-import { type OutputTarget, type StoredLayer, TimelineOutput } from '../output/timeline-output.ts';
+import type { OutputTarget } from '../output/output-target.ts';
+import { type StoredLayer, TimelineOutput } from '../output/timeline-output.ts';
 import { planImport } from './import-plan.ts';
 import { type ImportShard, type LayerJob, planJobs } from './layer-jobs.ts';
 import {

@@ -18,7 +18,8 @@ import { remoteTimelinePath, type TimelinePlace } from '../../timeline/remote-pa
 import type { ShardIndex } from '../../timeline/tenant-shard.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
-import { type OutputTarget, TimelineOutput } from '../output/timeline-output.ts';
+import type { OutputTarget } from '../output/output-target.ts';
+import { TimelineOutput } from '../output/timeline-output.ts';
 import { type IndexedTimeline, openIndexed, type TimelineChoice } from './base-timeline.ts';
 import { copyLayers } from './copy-layers.ts';
 import type { Border } from './layer-line.ts';

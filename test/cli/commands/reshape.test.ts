@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { TimelineOutput } from '../../../src/ingest/output/timeline-output.ts';
 import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
 import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
+import { formatKey } from '../../../src/layers/key.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { IndexPart } from '../../../src/timeline/index-part/index-part.ts';
 import { openTimeline } from '../../../src/timeline/open-timeline.ts';
@@ -19,7 +20,10 @@ const TIMELINE = `tenants/${IDS.tenantId}/timelines/${IDS.timelineId}`;
 const BLOCKS = Array.from({ length: 40 }, (_, block) => block);
 
 /** Three L0s over an image layer, in generation 1. */
-async function makeTimeline(ancestorTimeline: string | null = null): Promise<string> {
+async function makeTimeline(
+  ancestorTimeline: string | null = null,
+  type: 'wal' | 'image' = 'wal',
+): Promise<string> {
   const root = temporaryDirectory();
   await using output = await TimelineOutput.open({
     ...{ target: root, ...IDS, shard: UNSHARDED, generation: 1 },
@@ -35,7 +39,8 @@ async function makeTimeline(ancestorTimeline: string | null = null): Promise<str
     await using writer = await DeltaLayerWriter.create(options);
     for (const block of BLOCKS) {
       const bytes = noise(300, block + Number(start));
-      await writer.put(blockKey(block), start + 2n, { type: 'wal', willInit: false, bytes });
+      const value = type === 'image' ? { type, bytes } : { type, willInit: false, bytes };
+      await writer.put(blockKey(block), start + 2n, value);
     }
     await output.putLayer(await writer.finish());
   }
@@ -136,6 +141,62 @@ describe('compact', () => {
     expect(namesBelow(root)).toEqual(old);
   });
 
+  test('with --images makes image layers, and pages are the same', async () => {
+    const root = await makeTimeline(null, 'image');
+    const pages = async (): Promise<unknown[]> => {
+      await using timeline = await openTimeline(root);
+      const found: unknown[] = [];
+      for (const lsn of [0x30n, 0x31n, 0x3fn]) {
+        for (const block of BLOCKS) {
+          const page = await timeline.readPage(blockKey(block), lsn);
+          found.push(page.kind === 'page' ? hex(page.bytes) : page);
+        }
+      }
+      return found;
+    };
+    const before = await pages();
+    const line = ['compact', root, '--out', root, '--threshold', '3', '--images', '--json'];
+    const plan = await runCli([...line, '--image-threshold', '1', '--dry-run']);
+    expect(JSON.parse(plan.stdout)).toMatchObject({ image_ranges: [], layers: [] });
+    const result = await runCli([...line, '--image-threshold', '1', '--lsn', '0/30', '-j', '2']);
+    expect(result.status).toBe(0);
+    const [made] = parseLines(result.stdout);
+    expect(made).toMatchObject({
+      images: { images: 40, needs_redo: 0, left_out: 0 },
+      layers: [{}, { entries: 40, name: expect.stringMatching(/__0{14}30-00000002$/) }],
+    });
+    expect(await pages()).toEqual(before);
+    const check = await runCli(['check', root, '--deep', '--generation', '00000002', '--json']);
+    expect(JSON.parse(check.stdout)).toMatchObject({ summary: { errors: 0 } });
+    const planned = await runCli([...line, '--image-threshold', '1', '--dry-run']);
+    const [first, last] = [blockKey(0), blockKey(40)].map((key) => formatKey(key));
+    expect(JSON.parse(planned.stdout)['image_ranges']).toEqual([
+      { key_start: first, key_end: last },
+    ]);
+  });
+
+  test.each([
+    ['--lsn', '0/30'],
+    ['--image-threshold', '1'],
+    ['--zstd', '3'],
+  ])('with %s but without --images is wrong usage', async (...option) => {
+    const line = ['compact', 'DIR', '--out', 'OUT', '--json'];
+    const result = await runCli([...line, ...option]);
+    expect(result.status).toBe(2);
+    expect(parseError(result)['message']).toContain(`${option[0]} needs --images`);
+  });
+
+  test('of shards into another place can be read there', async () => {
+    const [shards, out] = [temporaryDirectory(), temporaryDirectory()];
+    const split = ['split-shards', await makeTimeline(), '--count', '2', '--stripe-size', '1'];
+    expect((await runCli([...split, '--out', shards, '-j', '3'])).status).toBe(0);
+    const line = ['compact', shards, '--out', out, '--threshold', '3', '-j', '2'];
+    expect((await runCli(line)).status).toBe(0);
+    await using timeline = await openTimeline(out);
+    expect(timeline.sharding).toEqual({ count: 2, stripeSize: 1 });
+    expect(timeline.shards.map(({ map }) => map.layerCount)).toEqual([2, 2]);
+  });
+
   test('leaves fewer L0s than the threshold alone', async () => {
     const root = await makeTimeline();
     const result = await runCli(['compact', root, '--out', root]);
@@ -147,8 +208,8 @@ describe('compact', () => {
     const root = await makeTimeline();
     const path = join(root, TIMELINE, 'index_part.json-00000001');
     const index = IndexPart.parse(readFileSync(path));
-    const [start, end] = [blockKey(2000), blockKey(2001)].map(hex);
-    const beyond = `${start}-${end}__0000000000000080`.toUpperCase();
+    const [start, end] = [blockKey(2000), blockKey(2001)].map((key) => formatKey(key));
+    const beyond = `${start}-${end}__0000000000000080`;
     const layers = new Map(index.fields.layers);
     layers.set(beyond, { fileSize: 8192n, generation: 1, shard: UNSHARDED });
     writeFileSync(path, index.with({ layers }).format());

@@ -1,0 +1,204 @@
+/**
+ * Makes image layers of a timeline at an LSN, for keys whose values need no redo of Postgres.
+ *
+ * A read that comes to an image layer goes no deeper for any key of the layer's range: a key that is not in the layer
+ * does not exist. So every key of the range that has a value must be in the layer. A key whose value needs redo
+ * lies in no range: the run of images ends before it, and the next begins after it. What has no value is left out.
+ *
+ *   run     images up to a key that needs redo, or to the end of the part; a layer, or several of the target size
+ *   short   a run that ends at such a key and has few images gets no layer: it would cost more than it helps
+ *
+ * All keys that have a value are kept, listed in directories or not; those of other shards are left out.
+ */
+import { isStorageError } from '../errors.ts';
+import type { ImageWriteOptions } from '../layers/image-layer/writer.ts';
+import { compareKeys, type Key, type KeyRange, nextKey } from '../layers/key.ts';
+import type { Lsn } from '../layers/lsn.ts';
+import { inOrder } from '../timeline/in-order.ts';
+import { materialize } from '../timeline/materialize.ts';
+import { isSparseKey, type Reconstruction } from '../timeline/reconstruct.ts';
+import { shardKeeps } from '../timeline/shard-owner.ts';
+import type { Timeline } from '../timeline/timeline.ts';
+import type { ShardFilter } from './compact-level0.ts';
+import type { OnLayer } from './finished-pieces.ts';
+import { type ImageBatch, type ImagePart, imageParts } from './image-plan.ts';
+import { SplitImageWriter } from './split-image-writer.ts';
+
+/** Bytes of values that are read together; more are read only if one leaf of an index has them. */
+const BATCH_SIZE = 32 * 1024 * 1024;
+/** Bytes that a batch may turn out to have before it is cut. */
+const MAXIMUM_BATCH_SIZE = 2 * BATCH_SIZE;
+
+/** What images are made of, and how. */
+export interface ImageCreation extends Omit<ImageWriteOptions, 'keyRange' | 'lsn' | 'signal'> {
+  readonly timeline: Timeline;
+  readonly lsn: Lsn;
+  /** Where images help, as `imageRanges` tells. */
+  readonly ranges: readonly KeyRange[];
+  /** Bytes of a layer. */
+  readonly targetSize: number;
+  /** Images of the shortest run that gets a layer, unless the run is a whole part. */
+  readonly minimumRun: number;
+  /** Parts at a time. */
+  readonly concurrency: number;
+  readonly shard: ShardFilter | undefined;
+  readonly onLayer: OnLayer;
+  /** Called with bytes of values that were read, and all of them; both are estimates. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  readonly signal: AbortSignal | undefined;
+}
+
+/** How many keys had which fate. */
+export interface ImageCounts {
+  /** In layers. */
+  readonly images: number;
+  /** Need redo, or have no base: they are in no layer, and lie in the range of none. */
+  readonly needsRedo: number;
+  /** Images between such keys that are in no layer, because there were few. */
+  readonly leftOut: number;
+}
+
+/** Throws: as reads of the timeline, `materialize`, `SplitImageWriter` and `onLayer`. */
+export async function createImages(creation: ImageCreation): Promise<ImageCounts> {
+  const { timeline, lsn, ranges, targetSize, concurrency, signal } = creation;
+  const parts = await imageParts({
+    ...{ timeline, lsn, ranges, signal },
+    partSize: targetSize,
+    batchSize: Math.min(BATCH_SIZE, targetSize),
+  });
+  const total = parts.reduce((bytes, part) => bytes + bytesOf(part), 0);
+  const counts = { images: 0, needsRedo: 0, leftOut: 0 };
+  let done = 0;
+  const make = (part: ImagePart): Promise<ImageCounts> => {
+    const onBatch = ({ bytes }: ImageBatch): void => {
+      done += bytes;
+      creation.onProgress?.(done, total);
+    };
+    return new PartImages(creation, part.keyRange).make(part, onBatch);
+  };
+  for await (const { images, needsRedo, leftOut } of inOrder(parts, concurrency, make)) {
+    counts.images += images;
+    counts.needsRedo += needsRedo;
+    counts.leftOut += leftOut;
+  }
+  return counts;
+}
+
+function bytesOf({ batches }: ImagePart): number {
+  return batches.reduce((total, { bytes }) => total + bytes, 0);
+}
+
+interface Image {
+  readonly key: Key;
+  readonly bytes: Uint8Array;
+}
+
+/** The image layers of one part. */
+class PartImages {
+  readonly #creation: ImageCreation;
+  readonly #keyRange: KeyRange;
+  /** Where the run begins. */
+  #start: Key;
+  #writer: SplitImageWriter | undefined;
+  /** The first images of the run, until there are enough of them for a layer. */
+  #waiting: Image[] = [];
+  #images = 0;
+  #needsRedo = 0;
+  #leftOut = 0;
+
+  constructor(creation: ImageCreation, keyRange: KeyRange) {
+    this.#creation = creation;
+    this.#keyRange = keyRange;
+    this.#start = keyRange.start;
+  }
+
+  async make({ batches }: ImagePart, onBatch: (batch: ImageBatch) => void): Promise<ImageCounts> {
+    try {
+      for (const batch of batches) {
+        await this.#addBatch(batch);
+        onBatch(batch);
+      }
+      await this.#endRun(this.#keyRange.end);
+    } finally {
+      // Does nothing after a finish.
+      await this.#writer?.abandon();
+    }
+    return { images: this.#images, needsRedo: this.#needsRedo, leftOut: this.#leftOut };
+  }
+
+  async #addBatch({ keyRange, cuts }: Pick<ImageBatch, 'keyRange' | 'cuts'>): Promise<void> {
+    const { timeline, lsn, signal } = this.#creation;
+    // One leaf is read whatever it has, within the limit of the timeline.
+    const maximumBytes = cuts.length === 0 ? undefined : MAXIMUM_BATCH_SIZE;
+    let found: readonly Reconstruction[];
+    try {
+      ({ found } = await timeline.reconstructRanges([keyRange], lsn, { maximumBytes, signal }));
+    } catch (error) {
+      if (cuts.length === 0 || !isStorageError(error, 'too-large')) throw error;
+      const middle = cuts.length >> 1;
+      const cut = cuts[middle] as Key;
+      await this.#addBatch({
+        keyRange: { start: keyRange.start, end: cut },
+        cuts: cuts.slice(0, middle),
+      });
+      await this.#addBatch({
+        keyRange: { start: cut, end: keyRange.end },
+        cuts: cuts.slice(middle + 1),
+      });
+      return;
+    }
+    for (const reconstruction of found) await this.#add(reconstruction);
+  }
+
+  async #add(reconstruction: Reconstruction): Promise<void> {
+    const { timeline, shard, signal } = this.#creation;
+    const { key, outcome } = reconstruction;
+    if (shard !== undefined && !shardKeeps(key, shard.sharding, shard.shardNumber)) return;
+    const { pgVersion } = timeline.facts;
+    const made =
+      outcome === 'complete' ? await materialize(reconstruction, { pgVersion, signal }) : undefined;
+    if (made?.kind !== 'value') {
+      this.#needsRedo += 1;
+      await this.#endRun(key);
+      this.#start = nextKey(key);
+      return;
+    }
+    // A sparse key of an empty value was removed.
+    if (made.bytes.length === 0 && isSparseKey(key)) return;
+    await this.#put({ key, bytes: made.bytes });
+  }
+
+  async #put(image: Image): Promise<void> {
+    if (this.#writer !== undefined) return this.#write(this.#writer, [image]);
+    this.#waiting.push(image);
+    if (this.#waiting.length >= this.#creation.minimumRun) await this.#beginWriting();
+  }
+
+  async #beginWriting(): Promise<void> {
+    const { timeline, ranges, minimumRun, concurrency, shard, onProgress, ...writing } =
+      this.#creation;
+    const keyRange = { start: this.#start, end: this.#keyRange.end };
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#writer = new SplitImageWriter({ ...writing, keyRange });
+    await this.#write(this.#writer, waiting);
+  }
+
+  async #write(writer: SplitImageWriter, images: readonly Image[]): Promise<void> {
+    for (const { key, bytes } of images) await writer.put(key, bytes);
+    this.#images += images.length;
+  }
+
+  /** Ends the run before a key, where the range of its last layer ends. */
+  async #endRun(end: Key): Promise<void> {
+    const { start, end: partEnd } = this.#keyRange;
+    const isWholePart = compareKeys(this.#start, start) === 0 && compareKeys(end, partEnd) === 0;
+    if (this.#waiting.length > 0 && isWholePart) await this.#beginWriting();
+    this.#leftOut += this.#waiting.length;
+    this.#waiting = [];
+    const writer = this.#writer;
+    if (writer === undefined) return;
+    await writer.finish(end);
+    this.#writer = undefined;
+  }
+}
