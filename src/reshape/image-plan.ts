@@ -28,7 +28,7 @@ import type { Lsn } from '../layers/lsn.ts';
 import { PAGE_SIZE } from '../postgres/page.ts';
 import { intersect, normalized } from '../timeline/key-space.ts';
 import type { LayerMap, MapLayer } from '../timeline/layer-map/layer-map.ts';
-import type { Timeline } from '../timeline/timeline.ts';
+import type { Timeline, TimelineFacts } from '../timeline/timeline.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
 /** When images are made. */
@@ -169,9 +169,9 @@ async function leavesOf({ timeline, lsn, ranges, signal }: PartsRequest): Promis
         held.release();
       }
     }
-    const { ancestor } = from.facts;
+    const { ancestor }: TimelineFacts = from.facts;
     if (ancestor !== undefined && ancestor.lsn < at) at = ancestor.lsn;
-    from = await from.ancestorTimeline();
+    from = ancestor === undefined ? undefined : await from.openAncestor();
   }
   return leaves.sort((one, other) => compareKeys(one.key, other.key));
 }

@@ -220,11 +220,6 @@ export class Timeline {
     return this.#parts.files.acquire(name, signal);
   }
 
-  /** @internal The timeline that it branched off, which it closes; undefined without one. Throws as `reconstruct`. */
-  async ancestorTimeline(): Promise<Timeline | undefined> {
-    return this.facts.ancestor === undefined ? undefined : this.#openAncestor();
-  }
-
   /** LSN of a read of the newest values: the last that is in layers, or above all of them without an index. */
   get lastLsn(): Lsn {
     return this.facts.diskConsistentLsn ?? ALL_LSNS.end - 1n;
@@ -306,7 +301,7 @@ export class Timeline {
     const { ancestor } = facts;
     if (ancestor === undefined || !isInherited(key) || ancestor.lsn < lsnStart) return;
     const branchEnd = ancestor.lsn + 1n;
-    const above = await this.#openAncestor();
+    const above = await this.openAncestor();
     yield* above.history(key, { ...options, lsnEnd: lsnEnd < branchEnd ? lsnEnd : branchEnd });
   }
 
@@ -420,13 +415,14 @@ export class Timeline {
       withLayer: (name, use, signal) => this.#parts.files.withLayer(name, use, signal),
       ancestor: ancestor && {
         lsn: ancestor.lsn,
-        open: async () => (await this.#openAncestor()).#asWalked(),
+        open: async () => (await this.openAncestor()).#asWalked(),
       },
     };
     return this.#walked;
   }
 
-  async #openAncestor(): Promise<Timeline> {
+  /** @internal The timeline that it branched off, which it closes. Throws `not-found` without one. */
+  async openAncestor(): Promise<Timeline> {
     const { ancestor } = this.facts;
     if (ancestor === undefined) throw new StorageError('not-found', { what: 'no ancestor' });
     this.#ancestor ??= this.#parts.openAncestor(ancestor.timelineId);
