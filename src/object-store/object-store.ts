@@ -146,11 +146,14 @@ export interface ReadWholeOptions extends ObjectReadOptions {
   readonly maximumLength: number;
 }
 
+/** Bytes that are asked for before the size is known. */
+const FIRST_LENGTH = 8 * 1024 * 1024;
+
 /**
- * Reads a small object in one request.
+ * Reads a small object in one request; above 8 MiB the first one tells its size, before more memory is taken.
  *
  * @returns The object and all its bytes, which are the caller's own.
- * @throws `too-large`, and as `ObjectStore.readStart`.
+ * @throws `too-large`; as `ObjectStore.readStart`, and `ObjectStore.readRanges`.
  *
  * @example
  * const { bytes } = await readWhole(store, 'index_part.json', { maximumLength: 64 * 1024 * 1024 });
@@ -164,7 +167,8 @@ export async function readWhole(
   checkObject('options', options);
   const { maximumLength, ...reading } = options;
   checkCount('maximumLength', maximumLength, { from: 1 });
-  const start = await store.readStart(key, maximumLength, reading);
+  const firstLength = Math.min(maximumLength, FIRST_LENGTH);
+  const start = await store.readStart(key, firstLength, reading);
   const { info, bytes } = start;
   const path = pathOfObject(store, key);
   if (info.size > maximumLength) {
@@ -176,7 +180,12 @@ export async function readWhole(
     });
   }
   if (bytes.length === info.size) return start;
-  throw endsEarly(path, bytes.length, info.size);
+  if (bytes.length < firstLength) throw endsEarly(path, bytes.length, info.size);
+  const whole = new Uint8Array(info.size);
+  whole.set(bytes);
+  const rest = { target: whole.subarray(bytes.length), offset: bytes.length };
+  await store.readRanges(key, [rest], { ...reading, etag: reading.etag ?? info.etag });
+  return { info, bytes: whole };
 }
 
 /** True for a common prefix, false for an object. */
