@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import { PGlite } from '@electric-sql/pglite';
 import { pg_walinspect } from '@electric-sql/pglite/contrib/pg_walinspect';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { exportPgdata } from '../../src/ingest/export/export-pgdata.ts';
+import { importTimeline } from '../../src/ingest/pgdata/import-timeline.ts';
 import { ImageLayerReader } from '../../src/layers/image-layer/reader.ts';
 import { formatKey } from '../../src/layers/key.ts';
 import { formatPgLsn } from '../../src/layers/lsn.ts';
@@ -16,6 +18,8 @@ import { keyFromFieldsText } from '../../src/postgres/key-fields.ts';
 import { describeKey } from '../../src/postgres/key-mapping.ts';
 import { checkPageChecksum, decodePageHeader, PAGE_SIZE } from '../../src/postgres/page.ts';
 import { decodeRelationMap } from '../../src/postgres/relation-map.ts';
+import { openTimeline } from '../../src/timeline/open-timeline.ts';
+import { TIMELINE_IDS } from '../support/exported-clusters.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 import {
   BLOCKS_QUERY,
@@ -221,4 +225,21 @@ it('the records and blocks of its WAL are what pg_walinspect says', async () => 
   expect(read.records.length).toBeGreaterThan(3000);
   expectSame(read.records, walRecords.map(recordOfTruth));
   expectSame(read.blocks, walBlocks.map(blockOfTruth));
+});
+
+it('starts again from an export of its timeline, and answers as before', async () => {
+  const target = join(root, 'bucket');
+  const out = join(root, 'exported');
+  await importTimeline({ dataDirectory: join(root, 'pgdata'), target, ...TIMELINE_IDS });
+  await using timeline = await openTimeline(target);
+  const exported = await exportPgdata(timeline, { directory: out });
+  expect(exported).toMatchObject({ missingPageCount: 0, checksumCount: 0 });
+
+  const server = await PGlite.create({ dataDir: out, extensions: { pg_walinspect } });
+  const { rows } = await server.query(
+    'select count(*)::int, sum(id)::int, bool_and(body = md5(id::text)) as same from item',
+  );
+  expect(rows).toEqual([{ count: 20000, sum: 200010000, same: true }]);
+  await server.exec("insert into item values (0, 'more'); checkpoint");
+  await server.close();
 });
