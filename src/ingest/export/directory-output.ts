@@ -7,7 +7,7 @@
  * A crash leaves the complete directory, or none and a temporary one, which the next output of the same name removes.
  */
 import { basename, dirname } from 'node:path';
-import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
+import { isStorageError, StorageError, throwIfAborted, withOutcome } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import type { FileSystem } from '../../virtual-file/file-system.ts';
 import {
@@ -113,7 +113,8 @@ export class DirectoryOutput {
    * Makes everything durable, and then gives the directory its final name.
    *
    * Durability: the directory survives a crash once this resolves.
-   * @throws `sync-failed`, `io` (also if the final name is taken by now), `aborted`.
+   * @throws `sync-failed`, `io` (also if the final name is taken by now), `aborted`. The outcome is `in-doubt` if the
+   *   directory has its name, and a crash may take it away.
    */
   async finish(signal: AbortSignal | undefined): Promise<void> {
     await this.#untilClosed();
@@ -124,7 +125,11 @@ export class DirectoryOutput {
     }
     await this.#openFiles.report(this.#fileSystem.rename(this.#temporary, this.#target));
     this.#state = 'finished';
-    await this.#openFiles.syncDirectory(dirname(this.#target));
+    try {
+      await this.#openFiles.syncDirectory(dirname(this.#target));
+    } catch (error) {
+      throw withOutcome(error, 'in-doubt');
+    }
   }
 
   /** Removes the temporary directory, unless it has its final name. Idempotent. Throws `io`. */
@@ -133,11 +138,6 @@ export class DirectoryOutput {
     this.#state = 'abandoned';
     await this.#untilClosed();
     await removeTree(this.#fileSystem, this.#temporary);
-  }
-
-  /** As `abandon`. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.abandon();
   }
 
   async #untilClosed(): Promise<void> {

@@ -157,29 +157,34 @@ export async function exportPgdata(
   const start = await startOfServer(values, { lsn, controlBytes, control, server });
   const configuration = configurationFiles(controlBytes, auxiliary.originCount);
 
-  await using output = await DirectoryOutput.create(directory, openFiles);
-  await makeDirectories(output, plan, majorVersion);
-  const signals = server === 'neon' ? signalFiles(prevRecordLsnOf(timeline, lsn)) : [];
-  const databases = await databaseFiles(values, plan, majorVersion);
-  await writeFiles(output, [...configuration, ...signals, ...auxiliary.files, ...databases]);
-  for await (const file of twophaseFiles(values, majorVersion)) await writeFiles(output, [file]);
-  const { redo, onMissingPage, onProgress } = options;
-  const reading = { timeline, lsn, pgVersion: majorVersion, redo, missingPages, signal };
-  const checksums = control.checksumVersion === 0 ? 'off' : 'on';
-  const writing = { checksums, missingPages, onMissingPage, onProgress } as const;
-  const written = await writePages(output, plan, { reading, ...writing });
-  await writeWal(output, start.wal, signal);
-  // Last: without it, the directory is not one of a cluster.
-  await writeFiles(output, [start.control]);
-  await output.finish(signal);
-  return {
-    ...{ directory, lsn, startLsn: start.startLsn, ...written },
-    control: decodeControlFile(start.control.bytes),
-    databaseCount: plan.databases.filter(({ dbnode }) => dbnode !== 0).length,
-    forkCount: plan.forkCount,
-    unloggedCount: plan.unloggedCount,
-    leftOut: auxiliary.leftOut,
-  };
+  const output = await DirectoryOutput.create(directory, openFiles);
+  try {
+    await makeDirectories(output, plan, majorVersion);
+    const signals = server === 'neon' ? signalFiles(prevRecordLsnOf(timeline, lsn)) : [];
+    const databases = await databaseFiles(values, plan, majorVersion);
+    await writeFiles(output, [...configuration, ...signals, ...auxiliary.files, ...databases]);
+    for await (const file of twophaseFiles(values, majorVersion)) await writeFiles(output, [file]);
+    const { redo, onMissingPage, onProgress } = options;
+    const reading = { timeline, lsn, pgVersion: majorVersion, redo, missingPages, signal };
+    const checksums = control.checksumVersion === 0 ? 'off' : 'on';
+    const writing = { checksums, missingPages, onMissingPage, onProgress } as const;
+    const written = await writePages(output, plan, { reading, ...writing });
+    await writeWal(output, start.wal, signal);
+    // Last: without it, the directory is not one of a cluster.
+    await writeFiles(output, [start.control]);
+    await output.finish(signal);
+    return {
+      ...{ directory, lsn, startLsn: start.startLsn, ...written },
+      control: decodeControlFile(start.control.bytes),
+      databaseCount: plan.databases.filter(({ dbnode }) => dbnode !== 0).length,
+      forkCount: plan.forkCount,
+      unloggedCount: plan.unloggedCount,
+      leftOut: auxiliary.leftOut,
+    };
+  } finally {
+    // The first error counts. What cannot be removed now, the next export of the name removes.
+    await Promise.allSettled([output.abandon()]);
+  }
 }
 
 function checkArguments(timeline: Timeline, options: ExportPgdataOptions): void {

@@ -79,7 +79,7 @@ export function planExport(
     const { spcnode, dbnode, hasRelationMap } = database;
     const relations = present(database.relations, relationDirectoryKey(database), directory);
     // A database that was dropped in a tablespace leaves an empty entry.
-    if (!hasRelationMap && relations.length === 0) continue;
+    if (!hasRelationMap && relations.length === 0 && dbnode !== 0) continue;
     const path = databaseDirectory(database, about.majorVersion);
     databases.push({ spcnode, dbnode, path, hasRelationMap });
     const unlogged = new Set(

@@ -99,9 +99,10 @@ export async function databaseFiles(
   const files: SmallFile[] = [{ path: 'PG_VERSION', bytes: version }];
   for (const database of databases) {
     const { path, spcnode, hasRelationMap } = database;
-    if (spcnode !== GLOBAL_TABLESPACE_OID)
-      files.push({ path: `${path}/PG_VERSION`, bytes: version });
-    if (!hasRelationMap) continue;
+    const isGlobal = spcnode === GLOBAL_TABLESPACE_OID;
+    if (!isGlobal) files.push({ path: `${path}/PG_VERSION`, bytes: version });
+    // A tablespace that is not the default one of a database has none. Without that of all, no server starts.
+    if (!hasRelationMap && !isGlobal) continue;
     const key = relationMapKey(database);
     const bytes = await values.read(key, 'relation map', (map) => {
       decodeRelationMap(map, majorVersion);
