@@ -194,3 +194,30 @@ test('an export that is aborted at any operation leaves nothing', async () => {
   }
   expect(aborted).toBeGreaterThan(1);
 });
+
+const isSyncOfLastFile = ({ kind, path }: { kind: FileSystemOperationKind; path: string }) =>
+  kind === 'sync' && path.endsWith('/global/pg_control');
+
+test('a slow sync of the last file holds up the name of the directory', async () => {
+  const disk = prepared();
+  let isSynced = false;
+  let whenNamed: boolean | undefined;
+  disk.intercept = (operation) => {
+    if (operation.kind === 'rename') whenNamed = isSynced;
+    if (!isSyncOfLastFile(operation)) return undefined;
+    const delay = new Promise<void>((resolve) => setTimeout(resolve, 300)).then(() => {
+      isSynced = true;
+    });
+    return { delay };
+  };
+  await run(disk, await timelineOf());
+  expect(whenNamed).toBe(true);
+});
+
+test('a failed sync of the last file is an error, and there is no directory', async () => {
+  const disk = prepared();
+  disk.intercept = (operation) => (isSyncOfLastFile(operation) ? { fail: 'EIO' } : undefined);
+  const error = await run(disk, await timelineOf()).catch((reason: unknown) => reason);
+  expect(isStorageError(error, 'sync-failed')).toBe(true);
+  expect(disk.paths()).toEqual([]);
+});
