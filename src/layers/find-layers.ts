@@ -7,6 +7,7 @@ import type { DirectoryEntry } from '../virtual-file/file-system.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 import { parseLayerName } from './layer-name.ts';
 import { isTemporaryName } from './temporary-names.ts';
+import { DOWNLOAD_SUFFIX } from './unfinished-name.ts';
 
 export type FoundFile =
   | { readonly kind: 'layer'; readonly path: string }
@@ -46,9 +47,6 @@ async function* findBelow(directory: string): AsyncGenerator<FoundFile, void, un
 }
 
 type FileKind = Exclude<FoundFile['kind'], 'failed'>;
-
-/** A pageserver adds this to the name of a layer while it downloads it. */
-const DOWNLOAD_SUFFIX = '.temp_download';
 
 /**
  * A FIFO or a dangling link with the name of a layer counts as a layer, so that the failure to read

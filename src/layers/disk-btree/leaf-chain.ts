@@ -1,6 +1,6 @@
 /**
- * Selects leaves that are consistent with each other. The writer writes leaves in key order, so their
- * keys must ascend with their block numbers; the smallest number of leaves is left out.
+ * Selects leaves that are consistent with each other. Blobs lie in key order, so in the order of their blobs
+ * the keys of leaves must ascend; the smallest number of leaves is left out.
  */
 
 export interface KeySpan {

@@ -2,8 +2,8 @@
  * Finds leaves whose parents are damaged.
  *
  * A block of the index is treated as a leaf if it decodes as one, with keys of the layer's size, and
- * its keys are consistent with those of the others: leaves are written in key order. The walk then
- * checks its entries, as of any other leaf.
+ * its keys are consistent with those of the others: keys ascend with the blobs that they lead to. So a
+ * leaf is found wherever in the index it lies. The walk then checks its entries, as of any other leaf.
  */
 import { isStorageError, type StorageError, tooLarge, untracedError } from '../../errors.ts';
 import { blockCountOf, readBlockOf, type SweptBlock, sweepBlocks } from './block-sweep.ts';
@@ -19,6 +19,8 @@ const MAXIMUM_LEAVES = 1024 * 1024;
 export interface LostLeaf extends KeySpan {
   /** Relative to the start of the index. */
   readonly block: number;
+  /** A value in its middle, which tells where its blobs lie. */
+  readonly value: number;
 }
 
 export interface LostLeaves {
@@ -48,7 +50,7 @@ export async function findLostLeaves(
       next += node === undefined || found.length < maximumLeaves ? 1 : 0;
       if (node === undefined) continue;
       if (found.length === maximumLeaves) throw tooMany(blocks, block, maximumLeaves);
-      found.push({ block, ...spanOf(node) });
+      found.push({ block, value: middleValue(node), ...spanOf(node) });
     }
   } catch (error) {
     if (!isStorageError(error, 'too-large')) throw error;
@@ -90,7 +92,17 @@ function spanOf(node: IndexNode): KeySpan {
   return { first: middle, last: middle };
 }
 
-function sortLeaves(blocks: IndexBlocks, found: readonly LostLeaf[]): LostLeaves {
+/** The middle one of three values, so that one that is damaged does not count. */
+function middleValue(node: IndexNode): number {
+  const last = node.entryCount - 1;
+  const values = [0, last >>> 1, last].map((index) => node.leafValue(index));
+  return values.sort((one, other) => one - other)[1] ?? 0;
+}
+
+function sortLeaves(blocks: IndexBlocks, unsorted: readonly LostLeaf[]): LostLeaves {
+  const found = [...unsorted].sort(
+    (one, other) => one.value - other.value || one.block - other.block,
+  );
   const chain = longestChain(found);
   const leaves = chain.map((index) => found[index] as LostLeaf);
   const kept = new Set(chain);

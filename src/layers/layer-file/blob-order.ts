@@ -11,8 +11,11 @@ import { StorageError } from '../../errors.ts';
 /** Maximum number of loads before an earlier load; only a forged file needs more. */
 const MAXIMUM_RETURNS = 64;
 
-/** The length of a larger blob is trusted: doubting it could mean reading the same bytes again. */
-const MAXIMUM_DOUBTED_LENGTH = 1024 * 1024;
+/**
+ * To doubt the length of a larger blob means to read bytes again. All of these together may be as many as the
+ * values have; after that, lengths are trusted.
+ */
+const FREELY_DOUBTED_LENGTH = 1024 * 1024;
 
 /** File offsets of the next two entries, if they are in the same index block. */
 export interface NextOffsets {
@@ -27,6 +30,8 @@ export class BlobOrder {
   /** Highest offset that was loaded, and how often a load was of a lower one. */
   #highestLoad = 0;
   #returns = 0;
+  /** Bytes that are read again because the length of a large blob was doubted. */
+  #doubtedLength = 0;
 
   constructor(blobs: BlobReader) {
     this.#blobs = blobs;
@@ -72,11 +77,18 @@ export class BlobOrder {
   ): void {
     if (next === undefined || next <= offset || end <= next) return;
     const isNextWrong = afterNext !== undefined && nextEnd !== afterNext;
-    if (isNextWrong || end - offset > MAXIMUM_DOUBTED_LENGTH) return;
+    if (isNextWrong || !this.#mayDoubt(end - offset)) return;
     throw this.#corrupt('blob overlaps the next one', offset, {
       expected: `an end at or before ${next}`,
       actual: `${end}`,
     });
+  }
+
+  #mayDoubt(length: number): boolean {
+    if (length <= FREELY_DOUBTED_LENGTH) return true;
+    const { start, end } = this.#blobs.region;
+    this.#doubtedLength += length;
+    return this.#doubtedLength <= end - start;
   }
 
   /** Records a valid blob. */

@@ -1,4 +1,5 @@
 /** Which entries of a layer are read. */
+import type { StorageError } from '../../errors.ts';
 import type { KeyRange } from '../key.ts';
 import type { LsnRange } from '../lsn.ts';
 
@@ -15,6 +16,8 @@ export interface EntryOptions {
    * @internal
    */
   readonly contents?: 'decompressed' | 'stored' | undefined;
+  /** Why a salvaging scan must not use the root: then it takes every leaf that it finds. @internal */
+  readonly rootError?: StorageError | undefined;
   /** Bytes of one read of values; default 1 MiB. @internal */
   readonly pieceSize?: number | undefined;
 }

@@ -155,16 +155,19 @@ export async function findIndex(
   const to = blockCountOf(source);
   let found: { kind: LayerKind; startBlock: number } | undefined;
   let valuesEnd = FIRST_OFFSET + 1;
+  let hasFirstLeaf = false;
   const sweep = { from: 1, to, direction: 'backwards', signal } as const;
   try {
     for await (const swept of sweepBlocks(source, sweep)) {
       if (swept.block * BLOCK_SIZE < valuesEnd) break;
+      // The first leaf is the start, unless it was moved: then nodes lie right before it.
+      if (hasFirstLeaf && !isNode(swept, found)) break;
       for (const kind of found === undefined ? kinds : [found.kind]) {
         const leaf = strictLeaf(swept, kind);
         if (leaf === undefined) continue;
         found = { kind, startBlock: swept.block };
         valuesEnd = Math.max(valuesEnd, await endOfValues(source, leaf, kind));
-        if (offsetAt(leaf, 0, kind) === FIRST_OFFSET) return foundIndex(found, to);
+        if (offsetAt(leaf, 0, kind) === FIRST_OFFSET) hasFirstLeaf = true;
         break;
       }
     }
@@ -173,6 +176,10 @@ export async function findIndex(
     if (!isStorageError(error, 'too-large')) throw error;
   }
   return found && foundIndex(found, to);
+}
+
+function isNode(swept: SweptBlock, found: { readonly kind: LayerKind } | undefined): boolean {
+  return found !== undefined && strictNode(swept, found.kind, 0) !== undefined;
 }
 
 /** End of the last blob of a leaf; the byte after its start if its length is not plausible. */

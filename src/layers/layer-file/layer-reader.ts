@@ -297,11 +297,13 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   }
 
   #salvaged(options: EntryOptions): SalvagedLayer {
+    const { rootError } = options;
     const [walk, scan] = [this.#walkOptions(options), this.#scan(options)];
-    return { source: this.#source, summary: this.summary, limits: this.#limits, walk, scan };
+    const [source, limits] = [this.#source, this.#limits];
+    return { source, summary: this.summary, limits, walk, scan, rootError };
   }
 
-  #scan({ keyRange, lsnRange, ...reading }: EntryOptions): EntryScan {
+  #scan({ keyRange, lsnRange, rootError, ...reading }: EntryOptions): EntryScan {
     return {
       ...reading,
       layout: this.layout,

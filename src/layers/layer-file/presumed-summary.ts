@@ -12,8 +12,8 @@ import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { IndexLocation } from '../disk-btree/index-blocks.ts';
 import { formatIdentifier } from '../identifier.ts';
 import { compareKeys, KEY_SIZE, type KeyRange, maximumKey, minimumKey } from '../key.ts';
-import type { LayerName } from '../layer-name.ts';
 import { ALL_LSNS, type LsnRange } from '../lsn.ts';
+import type { NamedLayer } from '../unfinished-name.ts';
 import { endsWithFile, findIndex, isIndexStart } from './index-location.ts';
 import {
   DELTA_MAGIC,
@@ -49,7 +49,7 @@ export async function presumeSummary(
 
 export interface Presumption {
   /** The layer that the name of the file describes. */
-  readonly name: LayerName | undefined;
+  readonly name: NamedLayer | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -92,7 +92,7 @@ async function kindOfFirstBlob(source: ByteSource): Promise<LayerKind> {
 const TAG_SIZE = 4;
 
 /** Both kinds, the likelier one first. */
-function likelyKinds(view: DataView, name: LayerName | undefined): LayerKind[] {
+function likelyKinds(view: DataView, name: NamedLayer | undefined): LayerKind[] {
   const magic = view.getUint16(0);
   const named = name?.kind ?? 'delta';
   const likely = magic === IMAGE_MAGIC ? 'image' : magic === DELTA_MAGIC ? 'delta' : named;
@@ -123,6 +123,7 @@ function isMagic(view: DataView): boolean {
   return magic === DELTA_MAGIC || magic === IMAGE_MAGIC;
 }
 
-function isLikeSummary(view: DataView): boolean {
+/** Whether a block begins like a summary, so that its fields may be meant. */
+export function isLikeSummary(view: DataView): boolean {
   return isMagic(view) || view.getUint16(2) === STORAGE_FORMAT_VERSION;
 }

@@ -1,4 +1,5 @@
 /** Reads what is left of a damaged layer that may not open. */
+import { basename } from 'node:path';
 
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
 import { isStorageError, type StorageError } from '../../errors.ts';
@@ -8,13 +9,14 @@ import { blockCountOf, type SweptBlock, sweepBlocks } from '../disk-btree/block-
 import { IndexBlocks, type IndexLocation } from '../disk-btree/index-blocks.ts';
 import { IndexChecks } from '../disk-btree/index-checks.ts';
 import { ImageLayerReader } from '../image-layer/reader.ts';
+import { namedLayer } from '../unfinished-name.ts';
 import type { EntryLayout } from './entry-layout.ts';
 import type { EntryOptions, SalvageStreamOptions } from './entry-options.ts';
 import type { LargeEntry } from './entry-scan.ts';
 import { describeNode, type IndexBlock } from './index-listing.ts';
 import { isPlausible, locateIndex, locationError, placeError } from './index-location.ts';
 import type { LayerInput } from './layer-input.ts';
-import { checkReadOptions, layerNameOf, openSource, type ReadOptions } from './open-file.ts';
+import { checkReadOptions, openSource, type ReadOptions } from './open-file.ts';
 import { presumeSummary } from './presumed-summary.ts';
 import type { SalvagedItem } from './salvage.ts';
 import type { SalvagedScanItem } from './salvage-scan.ts';
@@ -85,10 +87,24 @@ export class SalvageReader {
    * @throws `truncated` for less than one block; `not-found`, `io`, `invalid-input`, `aborted`.
    */
   static async open(from: LayerInput, options: ReadOptions = {}): Promise<SalvageReader> {
+    return SalvageReader.openAs(from, options, ({ summary }) => summary);
+  }
+
+  /**
+   * As `open`, under the ranges of another summary than that of the file, which may be what is damaged.
+   * @internal
+   */
+  static async openAs(
+    from: LayerInput,
+    options: ReadOptions,
+    choose: (opened: Salvageable) => LayerSummary,
+  ): Promise<SalvageReader> {
     checkReadOptions(options);
     const { source, close } = await openSource(from, options);
     try {
-      return new SalvageReader(source, await examine(source, options), options, close);
+      const found = await examine(source, options);
+      const opened = { ...found, summary: choose(found) };
+      return new SalvageReader(source, opened, options, close);
     } catch (error) {
       // Report the first error.
       await Promise.allSettled([close()]);
@@ -138,11 +154,7 @@ export class SalvageReader {
    * @throws What is wrong with the file, if there is no block; `io`, `closed`.
    */
   async *indexBlocks(): AsyncGenerator<IndexBlock> {
-    const claimed = claimedIndex(this.summary);
-    const location =
-      this.indexError === undefined
-        ? claimed
-        : await locateIndex(this.#source, claimed, this.summary.kind);
+    const location = await this.indexLocation();
     const present = blockCountOf(this.#source);
     const { startBlock } = location;
     const error = this.summaryError ?? this.indexError;
@@ -151,6 +163,21 @@ export class SalvageReader {
       return;
     }
     yield* this.#blocksOf(location);
+  }
+
+  /**
+   * Where the index is, or was found.
+   * @internal
+   */
+  async indexLocation(): Promise<IndexLocation> {
+    const claimed = claimedIndex(this.summary);
+    if (this.indexError === undefined) return claimed;
+    return locateIndex(this.#source, claimed, this.summary.kind);
+  }
+
+  /** @internal */
+  get source(): ByteSource {
+    return this.#source;
   }
 
   /**
@@ -228,14 +255,15 @@ function describeBlock(
 
 type Close = () => Promise<void>;
 
-type Salvageable = Pick<
+/** What was found when a file was opened. */
+export type Salvageable = Pick<
   SalvageReader,
   'claimedSummary' | 'summary' | 'summaryError' | 'placeError' | 'indexError'
 >;
 
 async function examine(source: ByteSource, { signal }: ReadOptions): Promise<Salvageable> {
   const block = await readSummaryBlock(source);
-  const name = source.path === undefined ? undefined : layerNameOf(source.path);
+  const name = source.path === undefined ? undefined : namedLayer(basename(source.path));
   const valid = { summaryError: undefined, placeError: undefined, indexError: undefined };
   let summary: LayerSummary;
   try {

@@ -37,6 +37,8 @@ export interface SalvagedLayer {
   /** Its region is that of the values according to the summary. */
   readonly scan: EntryScan;
   readonly walk: WalkOptions;
+  /** See `EntryOptions`. */
+  readonly rootError?: StorageError | undefined;
   /** See `LooseBlobOptions`. */
   readonly onLoosePiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
 }
@@ -74,7 +76,7 @@ async function* salvageWith<L>(
   const { source, summary, scan } = layer;
   const claimed = claimedIndex(summary);
   const place = { location: claimed, scan, rootError: undefined };
-  let rootError = await placeError(source, claimed, summary.kind);
+  let rootError = (await placeError(source, claimed, summary.kind)) ?? layer.rootError;
   if (rootError === undefined) {
     rootError = yield* untilRootError(scanIndex(layer, place, how));
     if (rootError === undefined) return;

@@ -19,7 +19,11 @@ const RULES = {
 };
 
 function leafOf(...keys: number[]): Uint8Array {
-  return nodeBlock({ keys: keys.map(blockKey), values: keys.map((key) => 8192 + key) });
+  return leafWith(keys, keys);
+}
+
+function leafWith(keys: readonly number[], blobs: readonly number[]): Uint8Array {
+  return nodeBlock({ keys: keys.map(blockKey), values: blobs.map((blob) => 8192 + blob) });
 }
 
 /** In an index that starts at block 2. */
@@ -51,13 +55,19 @@ describe('lost leaves', () => {
 
   it('lost leaves that contradict the others are told, not taken', async () => {
     const { leaves, damage } = await lostIn([
-      leafOf(1, 2),
-      leafOf(90, 91),
-      leafOf(3, 4),
-      leafOf(5),
+      leafWith([1, 2], [1, 2]),
+      leafWith([90, 91], [3, 4]),
+      leafWith([3, 4], [5, 6]),
+      leafWith([5], [7]),
     ]);
     expect(leaves.map(({ block }) => block)).toEqual([0, 2, 3]);
     expect(damage).toMatchObject([{ block: 1, error: { code: 'out-of-order', path: 'layer' } }]);
+  });
+
+  it('that were swapped are in the order of their keys and blobs', async () => {
+    const { leaves, damage } = await lostIn([leafOf(5, 6), leafOf(3, 4), leafOf(1, 2)]);
+    expect(leaves.map(({ block }) => block)).toEqual([2, 1, 0]);
+    expect(damage).toEqual([]);
   });
 
   it.each([
