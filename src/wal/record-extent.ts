@@ -1,0 +1,42 @@
+/**
+ * Where a WAL record ends, and where the next one starts, by the place and the length of the record alone.
+ * Positions are LSNs below 2^53.
+ */
+import { LONG_PAGE_HEADER_SIZE, SHORT_PAGE_HEADER_SIZE, WAL_PAGE_SIZE } from './page-format.ts';
+
+/** Of the segments of every cluster in Neon. */
+const USUAL_SEGMENT_SIZE = 16 * 1024 * 1024;
+const ALIGNMENT = 8;
+
+/**
+ * The end of a record of `length` bytes: the LSN under which a pageserver stores it.
+ * Requires: a record can start at `start`.
+ */
+export function endOfRecord(
+  start: number,
+  length: number,
+  segmentSize = USUAL_SEGMENT_SIZE,
+): number {
+  let at = start;
+  let left = length;
+  for (;;) {
+    const room = WAL_PAGE_SIZE - (at % WAL_PAGE_SIZE);
+    if (left <= room) return aligned(at + left);
+    left -= room;
+    at += room;
+    at += pageHeaderSize(at, segmentSize);
+  }
+}
+
+/** Where the record starts that follows one that ends at `end`. */
+export function startAfter(end: number, segmentSize = USUAL_SEGMENT_SIZE): number {
+  return end % WAL_PAGE_SIZE === 0 ? end + pageHeaderSize(end, segmentSize) : end;
+}
+
+function pageHeaderSize(page: number, segmentSize: number): number {
+  return page % segmentSize === 0 ? LONG_PAGE_HEADER_SIZE : SHORT_PAGE_HEADER_SIZE;
+}
+
+function aligned(position: number): number {
+  return Math.ceil(position / ALIGNMENT) * ALIGNMENT;
+}
