@@ -1,0 +1,156 @@
+/**
+ * The WAL records among blobs without keys, by what their bytes tell: which blocks they change, where the
+ * record before each starts, and how long it is. Arrays in parallel, because there may be millions.
+ *
+ * Only a record with a valid checksum counts, and only one whose blocks are the same for every version of
+ * Postgres that can read it.
+ */
+import { isStorageError } from '../../errors.ts';
+import { KEY_SIZE } from '../../layers/key.ts';
+import type { LooseBlob } from '../../layers/layer-file/loose-blobs.ts';
+import { WAL_HEADER_SIZE } from '../../layers/value-format.ts';
+import { FORK_NAMES } from '../../postgres/fork.ts';
+import { MAXIMUM_BLOCK_NUMBER, relationBlockKey } from '../../postgres/key-mapping.ts';
+import { checkRecord } from '../../wal/record-format.ts';
+import { RecordScanner } from '../../wal/record-scanner.ts';
+
+/** Of a layer of 256 MiB; a record takes about 60 bytes of memory. */
+const MAXIMUM_RECORDS = 2 * 1024 * 1024;
+
+/** Versions that differ in how a record has the images of its blocks. */
+const VERSIONS = [17, 14];
+
+/** LSNs are numbers here. */
+const MAXIMUM_POSITION = Number.MAX_SAFE_INTEGER;
+
+export class RecordCensus {
+  count = 0;
+  /** Blobs with a record that were left out because there are too many. */
+  leftOut = 0;
+  /** Where each blob starts in the file, ascending. */
+  offsets = new Float64Array(1024);
+  /** Start of the record before. */
+  previous = new Float64Array(1024);
+  /** Bytes of the record. */
+  lengths = new Uint32Array(1024);
+  checksums = new Uint32Array(1024);
+  /** Number of the first key of each record's blocks; that of the next record is the end. */
+  keyStarts = new Uint32Array(1025);
+  /** Keys of 18 bytes, ascending within a record, each once. */
+  keys = new Uint8Array(1024 * KEY_SIZE);
+  readonly #scanners: readonly RecordScanner[];
+
+  constructor(majorVersion: number | undefined) {
+    const versions = majorVersion === undefined ? VERSIONS : [majorVersion];
+    this.#scanners = versions.map((version) => new RecordScanner(version));
+  }
+
+  /** Counts the record in a blob of a delta layer. Returns: false if there is none that names a block. */
+  add({ type, offset, bytes }: LooseBlob): boolean {
+    if (type !== 'wal' || bytes === undefined) return false;
+    const record = bytes.subarray(WAL_HEADER_SIZE);
+    const keys = this.#keysOf(record);
+    if (keys === undefined || keys.length === 0) return false;
+    if (this.count === MAXIMUM_RECORDS) {
+      this.leftOut += 1;
+      return false;
+    }
+    const view = new DataView(record.buffer, record.byteOffset, record.length);
+    const previous = view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32;
+    if (previous > MAXIMUM_POSITION) return false;
+    const at = this.count;
+    if (at === this.offsets.length) this.#growRecords();
+    this.offsets[at] = offset;
+    this.previous[at] = previous;
+    this.lengths[at] = record.length;
+    this.checksums[at] = view.getUint32(20, true);
+    const first = this.keyStarts[at] as number;
+    const end = first + keys.length;
+    if (end * KEY_SIZE > this.keys.length) this.#growKeys();
+    for (const [index, key] of keys.entries()) this.keys.set(key, (first + index) * KEY_SIZE);
+    this.keyStarts[at + 1] = end;
+    this.count += 1;
+    return true;
+  }
+
+  /** Number of blocks of a record. */
+  keyCount(record: number): number {
+    return (this.keyStarts[record + 1] as number) - (this.keyStarts[record] as number);
+  }
+
+  /** Key of a block of a record; a view. */
+  key(record: number, index: number): Uint8Array {
+    const at = ((this.keyStarts[record] as number) + index) * KEY_SIZE;
+    return this.keys.subarray(at, at + KEY_SIZE);
+  }
+
+  /** Undefined unless all versions that can read the record find the same blocks in it. */
+  #keysOf(record: Uint8Array): Uint8Array[] | undefined {
+    try {
+      checkRecord(record);
+    } catch (error) {
+      if (isStorageError(error)) return undefined;
+      throw error;
+    }
+    let found: Uint8Array[] | undefined;
+    for (const scanner of this.#scanners) {
+      const keys = keysBy(scanner, record);
+      if (keys === undefined) continue;
+      if (found !== undefined && !isSame(found, keys)) return undefined;
+      found = keys;
+    }
+    return found;
+  }
+
+  #growRecords(): void {
+    const length = 2 * this.offsets.length;
+    this.offsets = grown(this.offsets, new Float64Array(length));
+    this.previous = grown(this.previous, new Float64Array(length));
+    this.lengths = grown(this.lengths, new Uint32Array(length));
+    this.checksums = grown(this.checksums, new Uint32Array(length));
+    this.keyStarts = grown(this.keyStarts, new Uint32Array(length + 1));
+  }
+
+  #growKeys(): void {
+    this.keys = grown(this.keys, new Uint8Array(2 * this.keys.length));
+  }
+}
+
+/** Undefined if the record is not one of this version. */
+function keysBy(scanner: RecordScanner, record: Uint8Array): Uint8Array[] | undefined {
+  try {
+    scanner.scan(new DataView(record.buffer, record.byteOffset, record.length), 0, record.length);
+  } catch (error) {
+    if (isStorageError(error)) return undefined;
+    throw error;
+  }
+  const keys: Uint8Array[] = [];
+  for (let block = 0; block < scanner.blockCount; block += 1) {
+    const forkNumber = scanner.forkNumbers[block] as number;
+    const blkno = scanner.blknos[block] as number;
+    if (forkNumber >= FORK_NAMES.length || blkno > MAXIMUM_BLOCK_NUMBER) return undefined;
+    keys.push(
+      relationBlockKey({
+        spcnode: scanner.spcnodes[block] as number,
+        dbnode: scanner.dbnodes[block] as number,
+        relnode: scanner.relnodes[block] as number,
+        fork: FORK_NAMES[forkNumber] ?? forkNumber,
+        blkno,
+      }),
+    );
+  }
+  keys.sort(Buffer.compare);
+  return keys.filter((key, at) => at === 0 || Buffer.compare(key, keys[at - 1] ?? key) !== 0);
+}
+
+function isSame(one: readonly Uint8Array[], other: readonly Uint8Array[]): boolean {
+  return (
+    one.length === other.length &&
+    one.every((key, at) => Buffer.compare(key, other[at] ?? new Uint8Array(0)) === 0)
+  );
+}
+
+function grown<T extends Float64Array | Uint32Array | Uint8Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}

@@ -1,0 +1,118 @@
+/**
+ * At which LSN each record of a census was stored, as far as it can be proven. A value holds a record, which
+ * does not hold its own LSN; but it holds the start of the record before it. A pageserver stores a record
+ * under the LSN of its end.
+ *
+ * Let p be the start of the record before R, and q the start of the record before the next known record:
+ *
+ *   chain   the known record before R starts at p: then R starts where that one ends
+ *   room    R lies after the record at p, which has 24 bytes at least, and before or at q. If R does not fit
+ *           between p + 24 and q, R is the record at q
+ *   border  a layer starts 1 above the end of a record. If p is below that end, R is the first after it
+ *
+ * A record that a server writes over one that a crash has cut starts later than the one before it ends, but
+ * names no block. What none of these proves stays unknown. All of it relies on checksums: what is no valid record does not
+ * count.
+ */
+import type { LsnRange } from '../../layers/lsn.ts';
+import { endOfRecord, startAfter } from '../../wal/record-extent.ts';
+import { WAL_RECORD_HEADER_SIZE } from '../../wal/record-scanner.ts';
+import type { RecordCensus } from './record-census.ts';
+
+/** Copies of one record, which are stored for each of its blocks, in the order of the file. */
+export interface RecordCopies {
+  /** Numbers in the census. */
+  readonly members: readonly number[];
+  /** Undefined if it cannot be proven. */
+  readonly lsn: bigint | undefined;
+}
+
+/** In the order of their LSNs. */
+export function* recordLsns(
+  census: RecordCensus,
+  lsnRange: LsnRange | undefined,
+): Generator<RecordCopies> {
+  const { previous, count } = census;
+  const order = new Uint32Array(count);
+  for (let record = 0; record < count; record += 1) order[record] = record;
+  order.sort(
+    (one, other) => (previous[one] as number) - (previous[other] as number) || one - other,
+  );
+  const border = borderOf(census, order, lsnRange);
+  let before: Placed | undefined;
+  for (let from = 0; from < count; ) {
+    const end = endOfGroup(census, order, from);
+    const group = order.subarray(from, end);
+    const next = end < count ? (previous[order[end] as number] as number) : undefined;
+    before = place(census, group, { before, next, border });
+    const lsn = before === undefined ? undefined : BigInt(before.end);
+    const isInside =
+      lsn !== undefined &&
+      (lsnRange === undefined || (lsn >= lsnRange.start && lsn < lsnRange.end));
+    yield { members: [...group], lsn: isInside ? lsn : undefined };
+    from = end;
+  }
+}
+
+interface Placed {
+  readonly start: number;
+  readonly end: number;
+}
+
+interface Surroundings {
+  /** The known record before, if its place is known. */
+  readonly before: Placed | undefined;
+  /** Start of the record before the next known one. */
+  readonly next: number | undefined;
+  /** End of the last record before the layer. */
+  readonly border: number | undefined;
+}
+
+function place(
+  census: RecordCensus,
+  group: Uint32Array,
+  { before, next, border }: Surroundings,
+): Placed | undefined {
+  const [first = 0] = group;
+  // Two records cannot follow the same one.
+  if (!group.every((record) => isSame(census, record, first))) return undefined;
+  const length = census.lengths[first] as number;
+  const previous = census.previous[first] as number;
+  let start: number | undefined;
+  if (before?.start === previous) start = startAfter(before.end);
+  else if (border !== undefined && previous < border) start = startAfter(border);
+  else if (next !== undefined && previous + WAL_RECORD_HEADER_SIZE + length > next) start = next;
+  if (start === undefined || start <= previous) return undefined;
+  const end = endOfRecord(start, length);
+  // A contradiction: some of it is not of this WAL.
+  if (next !== undefined && (start > next || (start < next && end > next))) return undefined;
+  return Number.isSafeInteger(end) ? { start, end } : undefined;
+}
+
+function isSame({ lengths, checksums }: RecordCensus, one: number, other: number): boolean {
+  return lengths[one] === lengths[other] && checksums[one] === checksums[other];
+}
+
+function endOfGroup({ previous, count }: RecordCensus, order: Uint32Array, from: number): number {
+  const value = previous[order[from] as number];
+  let end = from + 1;
+  while (end < count && previous[order[end] as number] === value) end += 1;
+  return end;
+}
+
+/** Undefined if the layer does not start 1 above a place where a record can end, or several precede it. */
+function borderOf(
+  census: RecordCensus,
+  order: Uint32Array,
+  lsnRange: LsnRange | undefined,
+): number | undefined {
+  if (lsnRange === undefined || lsnRange.start <= 8n || lsnRange.start % 8n !== 1n)
+    return undefined;
+  const border = Number(lsnRange.start - 1n);
+  if (!Number.isSafeInteger(border)) return undefined;
+  const { previous, count } = census;
+  if (count === 0) return undefined;
+  const end = endOfGroup(census, order, 0);
+  const second = end < count ? (previous[order[end] as number] as number) : border;
+  return second >= border ? border : undefined;
+}

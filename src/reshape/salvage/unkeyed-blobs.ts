@@ -1,0 +1,173 @@
+/**
+ * Blobs of a layer without a leaf: those whose key and LSN are proven go into the new layer, the others are
+ * counted and told. The blobs are walked twice, the second time to copy them.
+ */
+import { encodePlainBlobHeader, MAXIMUM_BLOB_HEADER_SIZE } from '../../blob-writer/blob-format.ts';
+import { untracedError } from '../../errors.ts';
+import { isDamage } from '../../layers/damage.ts';
+import { fitsPageserver } from '../../layers/key.ts';
+import { lsnOfEntryKey } from '../../layers/layer-file/entry-layout.ts';
+import type { DamagedBlob, LooseBlob } from '../../layers/layer-file/loose-blobs.ts';
+import type { SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
+import type { LsnRange } from '../../layers/lsn.ts';
+import { outlineOfValue } from '../../layers/value-format.ts';
+import type { LossLog } from './loss-log.ts';
+import { type KeyProof, keyIn, ProvenKeys } from './proven-keys.ts';
+import { RecordCensus } from './record-census.ts';
+import type { SalvagedOutput } from './salvaged-output.ts';
+
+/** Why a blob has no key that can be proven. */
+export type UnkeyedReason =
+  /** No WAL record that names a block. */
+  | 'no-record'
+  /** A record whose LSN nothing proves. */
+  | 'lsn-unknown'
+  /** A record of several blocks, of which it may be any. */
+  | 'block-unknown'
+  /** Its key contradicts the order of the others. */
+  | 'out-of-order';
+
+/** A blob of which no key is known, so that it is in no layer. */
+export interface UnkeyedBlob {
+  /** Bytes from the start of the file. */
+  readonly offset: number;
+  /** Bytes in the file, including the header. */
+  readonly storedLength: number;
+  /** Bytes of the content after decompression. */
+  readonly length: number;
+  /** Type of the value in a delta layer; `image` in an image layer. */
+  readonly type: string;
+  /** Why it has no key. */
+  readonly reason: UnkeyedReason;
+}
+
+export interface LooseOptions {
+  readonly log: LossLog;
+  readonly output: SalvagedOutput;
+  readonly signal: AbortSignal | undefined;
+  readonly keyCheck: 'strict' | 'ignore' | undefined;
+  /** Of the layer, if it is known. */
+  readonly lsnRange: LsnRange | undefined;
+  readonly pgVersion: number | undefined;
+  readonly onUnkeyed: ((blob: UnkeyedBlob) => void | Promise<void>) | undefined;
+}
+
+/** Returns: how many blobs have no key. Throws: `io`, `aborted`, and as the writers. */
+export async function writeLooseRecords(
+  reader: SalvageReader,
+  options: LooseOptions,
+): Promise<number> {
+  const { log, output, signal, keyCheck, onUnkeyed } = options;
+  const census = new RecordCensus(options.pgVersion);
+  if (reader.summary.kind === 'delta') {
+    for await (const blob of looseBlobsOf(reader, signal)) {
+      if (blob.kind === 'loose-blob') census.add(blob);
+    }
+  }
+  const proven = new ProvenKeys(census, options.lsnRange);
+  const lost = new LostBlobs(log, reader.path);
+  let record = 0;
+  let unkeyed = 0;
+  for await (const blob of looseBlobsOf(reader, signal)) {
+    if (blob.kind === 'damaged-blob') {
+      lost.damaged(blob);
+      continue;
+    }
+    const isRecord = record < census.count && census.offsets[record] === blob.offset;
+    const proof: KeyProof | 'no-record' = isRecord ? proven.proof(record) : 'no-record';
+    const entryKey = isRecord ? proven.entryKey(record) : undefined;
+    if (isRecord) record += 1;
+    const isWritable =
+      proof === 'proven' &&
+      entryKey !== undefined &&
+      (keyCheck === 'ignore' || fitsPageserver(entryKey));
+    if (isWritable) {
+      lost.end();
+      await output.put(entryOf(entryKey, blob.bytes ?? new Uint8Array(0)));
+      continue;
+    }
+    unkeyed += 1;
+    const reason = proof === 'proven' ? 'out-of-order' : proof;
+    lost.unkeyed(blob, reason);
+    const { offset, storedLength, length, type } = blob;
+    await onUnkeyed?.({ offset, storedLength, length, type, reason });
+  }
+  lost.end();
+  return unkeyed;
+}
+
+function entryOf(entryKey: Uint8Array, bytes: Uint8Array) {
+  const blob = new Uint8Array(MAXIMUM_BLOB_HEADER_SIZE + bytes.length);
+  const headerSize = encodePlainBlobHeader(blob, 0, bytes.length);
+  blob.set(bytes, headerSize);
+  return {
+    key: keyIn(entryKey),
+    lsn: lsnOfEntryKey(entryKey),
+    willInit: outlineOfValue(bytes).willInit,
+    blob: blob.subarray(0, headerSize + bytes.length),
+  };
+}
+
+/** Only what is found without a leaf. Damage of the index is known by now. */
+async function* looseBlobsOf(
+  reader: SalvageReader,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<LooseBlob | DamagedBlob> {
+  try {
+    for await (const item of reader.salvageBatches({ signal })) {
+      if (item.kind === 'loose-blob' || item.kind === 'damaged-blob') yield item;
+    }
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+  }
+}
+
+const REASONS: Readonly<Record<UnkeyedReason, string>> = {
+  'no-record': 'values whose keys are lost with the index',
+  'lsn-unknown': 'WAL records whose LSN is lost with the index',
+  'block-unknown': 'WAL records of several blocks, of which any may be meant',
+  'out-of-order': 'WAL records that contradict the order of the others',
+};
+
+/** Blobs in a row that are lost for the same reason are one range. */
+class LostBlobs {
+  readonly #log: LossLog;
+  readonly #path: string | undefined;
+  #reason: UnkeyedReason | undefined;
+  #start = 0;
+  #end = 0;
+  #count = 0;
+
+  constructor(log: LossLog, path: string | undefined) {
+    this.#log = log;
+    this.#path = path;
+  }
+
+  unkeyed({ offset, storedLength }: LooseBlob, reason: UnkeyedReason): void {
+    if (reason !== this.#reason || offset !== this.#end) {
+      this.end();
+      this.#reason = reason;
+      this.#start = offset;
+    }
+    this.#end = offset + storedLength;
+    this.#count += 1;
+  }
+
+  damaged({ offset, error }: DamagedBlob): void {
+    this.end();
+    this.#log.add({ offset, count: 1, error });
+  }
+
+  end(): void {
+    if (this.#reason === undefined) return;
+    const error = untracedError('corrupt', {
+      what: REASONS[this.#reason],
+      path: this.#path,
+      offset: this.#start,
+    });
+    const length = this.#end - this.#start;
+    this.#log.add({ offset: this.#start, length, count: this.#count, error });
+    this.#reason = undefined;
+    this.#count = 0;
+  }
+}

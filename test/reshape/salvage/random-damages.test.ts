@@ -1,0 +1,89 @@
+/**
+ * Random damages of layers with one to three index levels: every entry whose leaf and blob are intact is in
+ * the new layer, and nothing is there that was not in the damaged file.
+ */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
+import { openLayer } from '../../../src/layers/open-layer.ts';
+import { verifyLayer } from '../../../src/layers/verify.ts';
+import { salvageLayer } from '../../../src/reshape/salvage/salvage-layer.ts';
+import {
+  damaged,
+  damages,
+  intactEntries,
+  lineOf,
+  linesInFile,
+  type SampleLayer,
+  sampleLayer,
+} from '../../support/damaged-layers.ts';
+import { DIRECTORY, IMAGE_LSN, memoryDisk, namesOn } from '../../support/layers.ts';
+
+const RUNS = Number(process.env['LAYERFILE_SALVAGE_DAMAGES'] ?? 60);
+
+const KINDS = ['delta', 'image'] as const;
+const LAYERS = await Promise.all(
+  [1, 2, 3].flatMap((levels) => KINDS.map((kind) => sampleLayer(kind, levels))),
+);
+
+/** The lines of the new layer, which is complete and valid; none if there is no layer. */
+async function salvaged(bytes: Buffer, path: string, ids = {}) {
+  const disk = memoryDisk();
+  const { openFiles } = disk;
+  const made = await salvageLayer(bytesSource(bytes, path), {
+    ...{ directory: DIRECTORY, openFiles, ...ids },
+  });
+  const lines: string[] = [];
+  if (made.layer !== undefined) {
+    const { path: written } = made.layer;
+    const report = await verifyLayer(written, { openFiles });
+    expect(report.findings).toEqual([]);
+    await using reader = await openLayer(written, { openFiles });
+    for await (const { key, lsn, bytes: content } of reader.entries()) {
+      lines.push(lineOf(key, lsn, content));
+    }
+  }
+  expect(namesOn(disk)).toHaveLength(made.layer === undefined ? 0 : 1);
+  expect(made.recovered).toBe(lines.length);
+  return { made, lines };
+}
+
+async function expectAllThatIsIntact(
+  layer: SampleLayer,
+  bytes: Buffer,
+  name: string,
+): Promise<void> {
+  const { made, lines } = await salvaged(bytes, `/in/${name}`);
+  const found = new Set(lines);
+  const missing = intactEntries(layer, bytes).filter(({ line }) => !found.has(line));
+  expect(missing.map(({ line }) => line.slice(0, 60))).toEqual([]);
+  const inFile = await linesInFile(layer.kind, bytes, IMAGE_LSN);
+  const invented = lines.filter((line) => !inFile.has(line));
+  expect(invented).toEqual([]);
+  if (lines.length < layer.entries.length) expect(made.lostCount).toBeGreaterThan(0);
+}
+
+describe('a salvage', () => {
+  test(`after ${RUNS} random damages keeps what is intact, and invents nothing`, async () => {
+    const layer = fc.nat(LAYERS.length - 1);
+    await fc.assert(
+      fc.asyncProperty(layer, damages(), fc.boolean(), async (at, list, isNamed) => {
+        const sample = LAYERS[at] as SampleLayer;
+        // Of an image layer, only its name tells that the LSN of the summary is wrong.
+        const name = isNamed || sample.kind === 'image' ? sample.name : 'renamed';
+        await expectAllThatIsIntact(sample, damaged(sample, list), name);
+      }),
+      { numRuns: RUNS },
+    );
+  });
+
+  test.each(LAYERS.map((layer) => [layer.kind, layer.entries.length, layer] as const))(
+    'of an undamaged %s layer of %i entries is the same file',
+    async (_, count, layer) => {
+      const { made, lines } = await salvaged(layer.bytes, `/in/${layer.name}`);
+      expect(lines).toEqual(layer.entries.map(({ line }) => line));
+      expect(made).toMatchObject({ lost: [], repaired: [], unkeyed: 0, idSource: 'known' });
+      expect(made.layer).toMatchObject({ name: layer.name, entryCount: count });
+    },
+  );
+});
