@@ -2,6 +2,7 @@
 import type { MakeScenario } from '../scenario.ts';
 import { deltaLayer, deltaWithLargeIndex, ephemeralLayer, imageLayer, imported } from './layers.ts';
 import { deltaWithManifest } from './manifest.ts';
+import { salvaged } from './salvage.ts';
 import { sideBySide, twoPaths } from './side-by-side.ts';
 import { removalBesideWriter, twoProcesses } from './two-processes.ts';
 import {
@@ -27,6 +28,7 @@ export const SCENARIOS: ReadonlyMap<string, MakeScenario> = new Map([
   ['image', imageLayer],
   ['ephemeral', ephemeralLayer],
   ['import', imported],
+  ['salvage', salvaged],
   ['leftovers', leftovers],
   ['side-by-side', sideBySide],
   ['two-paths', twoPaths],

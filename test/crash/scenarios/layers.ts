@@ -254,7 +254,7 @@ interface Variant {
 }
 
 /** The layer is finished or, from some seeds, given up; others have the place of its temporary. */
-function writing(
+export function writing(
   kind: string,
   random: Choose,
   write: Write,
