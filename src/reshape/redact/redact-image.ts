@@ -1,0 +1,76 @@
+/**
+ * An image without data. What stays of it:
+ *
+ *   zeros       an image that is all zero, as a new page is
+ *   size        of a relation or a segment: 4 bytes that count blocks
+ *   header      of a relation's page, if it is one: 24 bytes, whose checksum is made anew, if there was one.
+ *               Its LSN stays up to the LSN of the image
+ *
+ * The rest is noise, and zeros at the end as far as the original could be compressed.
+ */
+import type { Key } from '../../layers/key.ts';
+import type { Lsn } from '../../layers/lsn.ts';
+import { describeKey, type KeyMeaning } from '../../postgres/key-mapping.ts';
+import {
+  decodePageHeader,
+  PAGE_HEADER_SIZE,
+  PAGE_SIZE,
+  pageChecksum,
+} from '../../postgres/page.ts';
+import type { Filler } from './filler.ts';
+
+/** Where the fields of a page lie; see `postgres/page.ts`. */
+const CHECKSUM_OFFSET = 8;
+const LAYOUT_VERSION = 4;
+const KNOWN_FLAGS = 0b111;
+const SIZE_LENGTH = 4;
+
+export interface RedactedPlace {
+  readonly key: Key;
+  readonly lsn: Lsn;
+  readonly filler: Filler;
+}
+
+/** Overwrites an image in place. `noiseLength`: bytes that do not compress. */
+export function redactImage(
+  image: Uint8Array,
+  { key, lsn, filler }: RedactedPlace,
+  noiseLength = image.length,
+): void {
+  if (image.every((byte) => byte === 0)) return;
+  const meaning = describeKey(key);
+  if (isSize(meaning) && image.length === SIZE_LENGTH) return;
+  const hasHeader = meaning.kind === 'rel_block' && isPage(image, lsn);
+  const header = hasHeader ? PAGE_HEADER_SIZE : 0;
+  const noiseEnd = Math.min(image.length, Math.max(header, noiseLength));
+  filler.noise(image.subarray(header, noiseEnd));
+  image.fill(0, noiseEnd);
+  if (hasHeader) setChecksum(image, meaning.blkno);
+}
+
+function isSize({ kind }: KeyMeaning): boolean {
+  return kind === 'rel_size' || kind === 'slru_size';
+}
+
+/** Whether the header is one that Postgres writes, so that no data is taken for it. */
+function isPage(image: Uint8Array, lsn: Lsn): boolean {
+  if (image.length !== PAGE_SIZE) return false;
+  const header = decodePageHeader(image);
+  const { lower, upper, special, pageSize, layoutVersion, flags } = header;
+  return (
+    pageSize === PAGE_SIZE &&
+    layoutVersion === LAYOUT_VERSION &&
+    (flags & ~KNOWN_FLAGS) === 0 &&
+    lower >= PAGE_HEADER_SIZE &&
+    lower <= upper &&
+    upper <= special &&
+    special <= PAGE_SIZE &&
+    header.lsn <= lsn
+  );
+}
+
+function setChecksum(page: Uint8Array, blkno: number): void {
+  const view = new DataView(page.buffer, page.byteOffset, page.length);
+  if (view.getUint16(CHECKSUM_OFFSET, true) === 0) return;
+  view.setUint16(CHECKSUM_OFFSET, pageChecksum(page, blkno), true);
+}

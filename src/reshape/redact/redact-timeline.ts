@@ -1,0 +1,64 @@
+/**
+ * A timeline of the same shape without data: all of its layers, redacted, and an index that names them. Of the
+ * old index the metadata stays, and what tells how relation sizes are stored; texts, times and fields that are
+ * not known do not.
+ */
+import { checkMethod, checkObject } from '../../check-options.ts';
+import { IndexPart } from '../../timeline/index-part/index-part.ts';
+import type { Timeline } from '../../timeline/timeline.ts';
+import { indexOf } from '../compact-timeline.ts';
+import { type LayerOutput, type ReshapedLayer, StoredLayers } from '../layer-output.ts';
+import { redactLayer } from './redact-layer.ts';
+
+/** Options of `redactTimeline`. */
+export interface RedactTimelineOptions {
+  /** Where layers and index go. */
+  readonly output: LayerOutput;
+  /** Of the noise, u32. Default: 0. */
+  readonly seed?: number | undefined;
+  /** Called with each layer once it is stored. */
+  readonly onLayer?: ((layer: ReshapedLayer) => void | Promise<void>) | undefined;
+  /** Ends the work with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A timeline that was redacted. */
+export interface RedactedTimeline {
+  /** In the order of their names. */
+  readonly layers: readonly ReshapedLayer[];
+  /** Path of the index. */
+  readonly indexPath: string;
+}
+
+/**
+ * Makes a timeline of the same shape without data.
+ *
+ * @param timeline One with an index; of a tenant that is cut, one shard.
+ * @throws `not-found` without an index; as `redactLayer` and the output.
+ *
+ * Durability: once this resolves, the layers and the index survive a crash. Until then, the index does not
+ * exist.
+ */
+export async function redactTimeline(
+  timeline: Timeline,
+  options: RedactTimelineOptions,
+): Promise<RedactedTimeline> {
+  checkMethod('timeline', timeline, 'acquireLayer');
+  checkObject('options', options);
+  const { output, seed, onLayer, signal } = options;
+  const { metadata, relSizeMigration, relSizeMigratedAt } = indexOf(timeline).fields;
+  const stored = new StoredLayers(output, onLayer);
+  const names = [...timeline.map.layers()].map(({ name }) => name);
+  for (const name of names.sort()) {
+    const held = await timeline.acquireLayer(name, signal);
+    try {
+      const directory = output.stagingDirectory;
+      await stored.add(await redactLayer(held.reader, { directory, seed, signal }));
+    } finally {
+      held.release();
+    }
+  }
+  const index = IndexPart.create({ layers: output.layers, metadata });
+  const indexPath = await output.putIndex(index.with({ relSizeMigration, relSizeMigratedAt }));
+  return { layers: stored.list, indexPath };
+}
