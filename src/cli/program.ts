@@ -25,7 +25,9 @@ import { addLs } from './commands/ls.ts';
 import { addManifest } from './commands/manifest.ts';
 import { addMap } from './commands/map.ts';
 import { addMetadata } from './commands/metadata.ts';
+import { addRedact } from './commands/redact.ts';
 import { addRewrite } from './commands/rewrite.ts';
+import { addSalvage } from './commands/salvage.ts';
 import { addSpace } from './commands/space.ts';
 import { addSplitShards } from './commands/split-shards.ts';
 import { addVerify } from './commands/verify.ts';
@@ -59,6 +61,8 @@ const ADD_COMMANDS: readonly ((parents: CommandParents) => void)[] = [
   addCompact,
   addSplitShards,
   addRewrite,
+  addSalvage,
+  addRedact,
   addCompletion,
 ];
 

@@ -78,6 +78,20 @@ export {
   type Level0Options,
 } from '../reshape/level0.ts';
 export { type MergedEntry, type MergeLayersOptions, mergeLayers } from '../reshape/merge-layers.ts';
+export { type RedactLayerOptions, redactLayer } from '../reshape/redact/redact-layer.ts';
+export {
+  type RedactedTimeline,
+  type RedactTimelineOptions,
+  redactTimeline,
+} from '../reshape/redact/redact-timeline.ts';
+export type { IdSource } from '../reshape/salvage/layer-origin.ts';
+export type { LostRange } from '../reshape/salvage/loss-log.ts';
+export {
+  type SalvagedFile,
+  type SalvageLayerOptions,
+  salvageLayer,
+} from '../reshape/salvage/salvage-layer.ts';
+export type { UnkeyedBlob, UnkeyedReason } from '../reshape/salvage/unkeyed-blobs.ts';
 export {
   DEFAULT_TARGET_SIZE,
   type SplitDeltaOptions,

@@ -1,0 +1,146 @@
+/** `redact`: a layer or a timeline of the same shape without data. */
+import { isStorageError } from '../../errors.ts';
+import type { Timeline } from '../../timeline/timeline.ts';
+import { countArgument, directoryArgument } from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  type OptionValues,
+  option,
+  requiredOption,
+} from '../command.ts';
+import type { Context } from '../context.ts';
+import { CLEAN, type ExitStatus } from '../exit-status.ts';
+import { encodeJson, type Json } from '../json.ts';
+import { openSource, SOURCE_OPTIONS } from '../open-source.ts';
+import { layerInput } from '../remote-source.ts';
+import { layerJson, OUTPUT_OPTIONS, openOutput, shardOf } from '../reshape-output.ts';
+import { JSON_ERRORS, limitOptions, READ_LIMITS } from '../shared-options.ts';
+
+const OPTIONS = {
+  out: requiredOption(
+    '--out <dir>',
+    'directory for the layer; for a timeline, directory or s3:// prefix above tenants/',
+    directoryArgument,
+  ),
+  seed: option('--seed <n>', 'number that the noise depends on (default: 0)', countArgument),
+  newGeneration: OUTPUT_OPTIONS.newGeneration,
+  ...SOURCE_OPTIONS,
+  ...READ_LIMITS,
+  ...JSON_ERRORS,
+};
+type RedactOptions = OptionValues<typeof OPTIONS>;
+
+export function addRedact({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'redact', OPTIONS)
+    .description(
+      'Copy a layer or a timeline without its data, in the same shape, to be shown to others.',
+    )
+    .argument('<source>', 'layer file, or directory, index_part.json or URL of a timeline')
+    .action((source: string, options: RedactOptions) =>
+      runner((context) => redact(context, source, options)),
+    );
+  addExamples(command, [
+    ['layerfile redact FILE --out DIR', 'a layer that can go with a bug report'],
+    ['layerfile redact DIR --out DIR', 'a whole timeline, with an index'],
+  ]);
+  command.addHelpText(
+    'after',
+    `
+What stays:
+  ids of tenant and timeline, names of layers, keys, LSNs, types, lengths, will_init
+  which blobs are compressed, and about how far
+  of a page of a relation: its header (LSN, flags, offsets, oldest transaction), and pages of zeros
+  sizes of relations and of SLRU segments
+  of a WAL record: its header (transaction, link, kind), block references and lengths
+  of Neon's own records: numbers of blocks and transactions, the time of a commit
+  of an index: its metadata, and how relation sizes are stored
+What is replaced by noise of the same length:
+  everything else on pages and in WAL records, page images in records included, which cannot be
+  restored then; SLRU pages; relation maps; directories of databases and relations; control file and
+  checkpoint; two-phase files; paths (as letters) and contents of auxiliary files, such as slots
+Keys tell the numbers of databases and relations; those of auxiliary files are hashes of their names.
+A damaged layer is not copied: salvage it first.`,
+  );
+}
+
+async function redact(
+  context: Context,
+  source: string,
+  options: RedactOptions,
+): Promise<ExitStatus> {
+  const { isTimelineArgument } = await import('../source-place.ts');
+  const { signal } = context;
+  if (await isTimelineArgument(source, { ...options, signal })) {
+    return redactTimelines(context, source, options);
+  }
+  const { openLayer } = await import('../../layers/open-layer.ts');
+  const { redactLayer } = await import('../../reshape/redact/redact-layer.ts');
+  const { checkOutputDirectory, refuseInputAsOutput } = await import('../output-paths.ts');
+  const { out, seed, newGeneration } = options;
+  await checkOutputDirectory(out);
+  const input = await layerInput(source, { ...options, signal });
+  const limits = limitOptions(options);
+  await using reader = await openLayer(input, { ...limits, nameCheck: 'ignore', signal });
+  try {
+    const layer = await redactLayer(reader, {
+      ...{ directory: out, generation: newGeneration, seed, signal },
+    });
+    await print(context, { layers: [layerJson({ ...layer, state: 'written' })] });
+    return CLEAN;
+  } catch (error) {
+    // The layer that is there may be the one that is read.
+    const existing = isStorageError(error, 'exists') ? error.path : undefined;
+    if (existing !== undefined) await refuseInputAsOutput(source, existing);
+    throw error;
+  }
+}
+
+/** All shards of the timeline. */
+async function redactTimelines(
+  context: Context,
+  source: string,
+  options: RedactOptions,
+): Promise<ExitStatus> {
+  await using timeline = await openSource(context, source, options);
+  const parts = timeline.shards.length === 0 ? [timeline] : timeline.shards;
+  const layers: Json[] = [];
+  const indices: string[] = [];
+  const progress = context.reporter.progress({ label: 'redact' });
+  let done = 0;
+  try {
+    for (const part of parts) {
+      indices.push(
+        await redactPart(context, part, options, (layer, size) => {
+          layers.push(layer);
+          done += size;
+          progress.update({ done });
+        }),
+      );
+    }
+  } finally {
+    progress.finish();
+  }
+  await print(context, { layers, index_parts: indices });
+  return CLEAN;
+}
+
+async function redactPart(
+  context: Context,
+  part: Timeline,
+  options: RedactOptions,
+  onLayer: (layer: Json, size: number) => void,
+): Promise<string> {
+  const { redactTimeline } = await import('../../reshape/redact/redact-timeline.ts');
+  await using output = await openOutput(context, part, { ...options, shard: shardOf(part) });
+  const { indexPath } = await redactTimeline(part, {
+    ...{ output, seed: options.seed, signal: context.signal },
+    onLayer: (layer) => onLayer(layerJson(layer), layer.size),
+  });
+  return indexPath;
+}
+
+async function print(context: Context, line: Json): Promise<void> {
+  await context.stdout.write(`${encodeJson(line)}\n`);
+}

@@ -1,0 +1,216 @@
+/** `salvage`: a new layer of all that is left of a damaged one, and what is lost. */
+import { isStorageError, type StorageError } from '../../errors.ts';
+import { formatKey } from '../../layers/key.ts';
+import { formatLsn } from '../../layers/lsn.ts';
+import type { LostRange } from '../../reshape/salvage/loss-log.ts';
+import type { SalvagedFile } from '../../reshape/salvage/salvage-layer.ts';
+import type { UnkeyedBlob } from '../../reshape/salvage/unkeyed-blobs.ts';
+import {
+  directoryArgument,
+  generationArgument,
+  identifierArgument,
+  lsnArgument,
+  majorVersionArgument,
+} from '../arguments.ts';
+import {
+  addCommand,
+  addExamples,
+  type CommandParents,
+  flag,
+  type OptionValues,
+  option,
+  requiredOption,
+} from '../command.ts';
+import type { Context } from '../context.ts';
+import { CLEAN, type ExitStatus, FINDINGS, statusOfError, strongest } from '../exit-status.ts';
+import { formatNumberOf } from '../human.ts';
+import { encodeJson, type Json } from '../json.ts';
+import { layerInput, REMOTE_OPTIONS } from '../remote-source.ts';
+import { storageErrorJson } from '../reporter.ts';
+import { layerJson } from '../reshape-output.ts';
+import { JSON_ERRORS, limitOptions, READ_LIMITS } from '../shared-options.ts';
+
+const OPTIONS = {
+  out: requiredOption('--out <dir>', 'directory for the new layers', directoryArgument),
+  tenant: option(
+    '--tenant <id>',
+    'tenant of the new layers (default: as summary or path tell)',
+    identifierArgument,
+  ),
+  timeline: option(
+    '--timeline <id>',
+    'timeline of the new layers (default: as summary or path tell)',
+    identifierArgument,
+  ),
+  lsn: option(
+    '--lsn <lsn>',
+    'LSN of an image layer that has lost it with its name and summary',
+    lsnArgument,
+  ),
+  generation: option(
+    '--generation <hex8>',
+    'generation in the names of the new layers',
+    generationArgument,
+  ),
+  pgVersion: option(
+    '--pg-version <n>',
+    'major version of Postgres of the WAL records (default: all of them)',
+    majorVersionArgument,
+  ),
+  listUnkeyed: flag('--list-unkeyed', 'a line for each value without a key, before the report'),
+  ...REMOTE_OPTIONS,
+  ...READ_LIMITS,
+  ...JSON_ERRORS,
+};
+type SalvageOptions = OptionValues<typeof OPTIONS>;
+
+export function addSalvage({ program, runner }: CommandParents): void {
+  const command = addCommand(program, 'salvage', OPTIONS)
+    .description('Make a new, valid layer of all that is left of a damaged or unfinished one.')
+    .argument('<file...>', 'damaged, truncated or unfinished layers (___temp), or URLs')
+    .action((files: string[], options: SalvageOptions) =>
+      runner((context) => salvage(context, files, options)),
+    );
+  addExamples(command, [
+    ['layerfile salvage FILE --out DIR', 'a new layer, and a report of what is lost'],
+    [
+      'layerfile salvage FILE.___temp --out DIR --list-unkeyed',
+      'without an index, as a crash leaves it',
+    ],
+  ]);
+  command.addHelpText(
+    'after',
+    `
+The damaged files are only read. For each of them one line of JSON tells the new layer and the ranges
+of keys, LSNs and bytes that are lost. The exit status is 1 if anything is lost. Leaves are found
+without the root. Without any leaf, a WAL record is kept if its own bytes and those of its neighbours
+prove its key and LSN; page images have no key then. A changed value that can still be read is kept:
+the format has no checksums.`,
+  );
+}
+
+export async function salvage(
+  context: Context,
+  files: readonly string[],
+  options: SalvageOptions,
+): Promise<ExitStatus> {
+  const { checkOutputDirectory } = await import('../output-paths.ts');
+  await checkOutputDirectory(options.out);
+  let status: ExitStatus = CLEAN;
+  const progress = context.reporter.progress({ label: 'salvage' });
+  let done = 0;
+  try {
+    for (const file of files) {
+      progress.update({ done, total: files.length, detail: file });
+      status = strongest(status, await salvageOrReport(context, file, options));
+      done += 1;
+    }
+  } finally {
+    progress.finish();
+  }
+  return status;
+}
+
+/** A file that cannot be salvaged does not keep the others from it. */
+async function salvageOrReport(
+  context: Context,
+  file: string,
+  options: SalvageOptions,
+): Promise<ExitStatus> {
+  try {
+    return await salvageFile(context, file, options);
+  } catch (error) {
+    if (!isStorageError(error) || isStorageError(error, 'aborted', 'usage')) throw error;
+    context.reporter.error(error);
+    return statusOfError(error);
+  }
+}
+
+async function salvageFile(
+  context: Context,
+  file: string,
+  options: SalvageOptions,
+): Promise<ExitStatus> {
+  const { salvageLayer } = await import('../../reshape/salvage/salvage-layer.ts');
+  const { out, tenant, timeline, lsn, generation, pgVersion } = options;
+  const { signal } = context;
+  const input = await layerInput(file, { ...options, signal });
+  let made: SalvagedFile;
+  try {
+    made = await salvageLayer(input, {
+      ...{ directory: out, tenantId: tenant, timelineId: timeline, generation },
+      ...{ lsn, pgVersion, signal },
+      readOptions: { ...limitOptions(options), signal },
+      onUnkeyed: options.listUnkeyed
+        ? (blob) => writeLine(context, unkeyedJson(file, blob))
+        : undefined,
+    });
+  } catch (error) {
+    // The layer that is there may be the one that is read.
+    const existing = isStorageError(error, 'exists') ? error.path : undefined;
+    if (existing !== undefined) await refuseSameFile(file, existing);
+    throw error;
+  }
+  warnOfIds(context, file, made);
+  await writeLine(context, reportJson(file, made));
+  note(context, file, made);
+  return made.lostCount > 0 ? FINDINGS : CLEAN;
+}
+
+async function refuseSameFile(file: string, existing: string): Promise<void> {
+  const { refuseInputAsOutput } = await import('../output-paths.ts');
+  await refuseInputAsOutput(file, existing);
+}
+
+async function writeLine(context: Context, line: Json): Promise<void> {
+  await context.stdout.write(`${encodeJson(line)}\n`);
+}
+
+function warnOfIds({ reporter }: Context, file: string, { layer, idSource }: SalvagedFile): void {
+  if (layer === undefined || idSource === 'known') return;
+  const what =
+    idSource === 'unknown'
+      ? 'tenant and timeline are lost and zero in the new layer'
+      : 'tenant and timeline are from a damaged summary';
+  reporter.warning(`${what}: give --tenant and --timeline`, file);
+}
+
+/** For people, whose terminal has only the JSON otherwise. */
+function note({ reporter }: Context, file: string, made: SalvagedFile): void {
+  const { recovered, lostCount, unkeyed } = made;
+  const ranges = formatNumberOf(lostCount, 'range lost', 'ranges lost');
+  const entries = formatNumberOf(recovered, 'entry recovered', 'entries recovered');
+  const values =
+    unkeyed === 0 ? '' : `, ${formatNumberOf(unkeyed, 'value', 'values')} without a key`;
+  reporter.note(`${file}: ${entries}, ${ranges}${values}`);
+}
+
+function reportJson(file: string, made: SalvagedFile): Json {
+  const { layer, lost, lostCount, recovered, repaired, unkeyed } = made;
+  return {
+    path: file,
+    layers: layer === undefined ? [] : [layerJson({ ...layer, state: 'written' })],
+    lost: lost.map(lostJson),
+    recovered,
+    lost_ranges: lostCount,
+    repaired: repaired.map((error: StorageError) => ({ error: storageErrorJson(error) })),
+    unkeyed,
+  };
+}
+
+function lostJson(range: LostRange): Json {
+  const { keyStart, keyEnd, lsnStart, lsnEnd, offset, length, count, error } = range;
+  return {
+    key_start: keyStart && formatKey(keyStart),
+    key_end: keyEnd && formatKey(keyEnd),
+    lsn_start: lsnStart === undefined ? undefined : formatLsn(lsnStart),
+    lsn_end: lsnEnd === undefined ? undefined : formatLsn(lsnEnd),
+    ...{ offset, length, count },
+    error: storageErrorJson(error),
+  };
+}
+
+function unkeyedJson(file: string, blob: UnkeyedBlob): Json {
+  const { offset, storedLength, length, type, reason } = blob;
+  return { path: file, offset, stored_len: storedLength, len: length, type, unkeyed: reason };
+}
