@@ -3,7 +3,7 @@
  * held whole.
  *
  * LAYERFILE_LARGE_BLOBS says how many of 250 MiB there are in each layer; 41 make 10 GiB. By default there are two of
- * 128 MiB.
+ * 96 MiB.
  */
 import { statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -15,7 +15,7 @@ import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const { LAYERFILE_LARGE_BLOBS: WANTED } = process.env;
 const COUNT = Number(WANTED ?? 2);
-const BLOB_MIB = WANTED === undefined ? 128 : 250;
+const BLOB_MIB = WANTED === undefined ? 96 : 250;
 const LIMIT_MIB = 128;
 /** One value, twice while it is decompressed, and the rest of the process. */
 const LIMIT_OF_CONTENTS_MIB = 2 * BLOB_MIB + 140;

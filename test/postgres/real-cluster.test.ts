@@ -20,6 +20,7 @@ import { checkPageChecksum, decodePageHeader, PAGE_SIZE } from '../../src/postgr
 import { decodeRelationMap } from '../../src/postgres/relation-map.ts';
 import { openTimeline } from '../../src/timeline/open-timeline.ts';
 import { TIMELINE_IDS } from '../support/exported-clusters.ts';
+import { writeFreshCluster } from '../support/fresh-cluster.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
 import {
   BLOCKS_QUERY,
@@ -45,11 +46,9 @@ let walBlocks: readonly TruthRow[];
 beforeAll(async () => {
   root = mkdtempSync(join(tmpdir(), 'layerfile-real-cluster-'));
   const dataDirectory = join(root, 'pgdata');
-  const server = await PGlite.create({
-    dataDir: dataDirectory,
-    initDbStartParams: ['--data-checksums'],
-    extensions: { pg_walinspect },
-  });
+  await writeFreshCluster(dataDirectory);
+  const extensions = { pg_walinspect };
+  const server = await PGlite.create({ dataDir: dataDirectory, extensions });
   await server.exec(`create table item (id int primary key, body text);
     insert into item select i, md5(i::text) from generate_series(1, 20000) as i;`);
   await server.exec('vacuum item');

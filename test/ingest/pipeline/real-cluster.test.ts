@@ -10,6 +10,7 @@ import { openTimeline } from '../../../src/timeline/open-timeline.ts';
 import { openWal } from '../../../src/wal/wal-reader.ts';
 import { walDirectory } from '../../../src/wal/wal-source.ts';
 import { changedBlocks, compareWithCluster } from '../../support/compared-clusters.ts';
+import { writeFreshCluster } from '../../support/fresh-cluster.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
 import { countUnloggedChanges } from '../../support/unlogged-changes.ts';
 
@@ -39,7 +40,7 @@ const CHANGE = [
 ];
 
 async function run(dataDir: string, statements: readonly string[]): Promise<void> {
-  const server = await PGlite.create({ dataDir, initDbStartParams: ['--data-checksums'] });
+  const server = await PGlite.create({ dataDir });
   for (const statement of statements) await server.exec(statement);
   await server.close();
 }
@@ -49,6 +50,7 @@ it('gives what the stopped server has in its files, but for what it does not log
   const data = join(root, 'pgdata');
   const before = join(root, 'before');
   const bucket = join(root, 'bucket');
+  await writeFreshCluster(data);
   await run(data, FILL);
   cpSync(data, before, { recursive: true });
   await importTimeline({ dataDirectory: before, target: bucket, ...IDS, way: 'classic' });
