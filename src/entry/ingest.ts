@@ -61,10 +61,11 @@ export type { IngestBase, PutSink } from '../ingest/wal/put-sink.ts';
 export { RecordIngest, type RecordIngestOptions } from '../ingest/wal/record-ingest.ts';
 export type { Key, KeyRange } from '../layers/key.ts';
 export type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
+export type { IndexEntry } from '../layers/layer-file/entry-layout.ts';
 export type { LayerInput } from '../layers/layer-file/layer-input.ts';
 export type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 export type { Lsn, LsnRange } from '../layers/lsn.ts';
-export type { ValueType } from '../layers/value-format.ts';
+export type { MultixactMember, Value, ValueType } from '../layers/value-format.ts';
 export type {
   CommonPrefix,
   ObjectInfo,
