@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { blobHeaderSize } from '../../src/blob-writer/blob-format.ts';
 import { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
 import { ImageLayerReader } from '../../src/layers/image-layer/reader.ts';
-import { addToKey, formatKey, type Key } from '../../src/layers/key.ts';
+import { addToKey, formatKey, formatKey, type Key } from '../../src/layers/key.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
 import { SplitDeltaWriter } from '../../src/reshape/split-delta-writer.ts';
 import { SplitImageWriter } from '../../src/reshape/split-image-writer.ts';
@@ -161,5 +161,21 @@ describe('a split image writer', () => {
     ] as const) {
       await expect(writer.put(blockKey(block), noise(9, 1))).rejects.toMatchObject({ code });
     }
+  });
+
+  test('the last layer of a split image writer ends where it is told, above its last key', async () => {
+    const { openFiles } = memoryDisk();
+    const keyRange = { start: blockKey(2), end: blockKey(9) };
+    await using writer = new SplitImageWriter({
+      ...{ directory: DIRECTORY, openFiles, ...IDS, keyRange, lsn: 32n },
+    });
+    await writer.put(blockKey(4), noise(9, 1));
+    for (const end of [3, 4, 10]) {
+      await expect(writer.finish(blockKey(end))).rejects.toMatchObject({ code: 'out-of-range' });
+    }
+    await writer.put(blockKey(5), noise(9, 1));
+    const [layer] = await writer.finish(blockKey(6));
+    const name = `${formatKey(blockKey(2))}-${formatKey(blockKey(6))}__`;
+    expect(layer?.path).toContain(name);
   });
 });
