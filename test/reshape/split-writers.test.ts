@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { blobHeaderSize } from '../../src/blob-writer/blob-format.ts';
 import { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
 import { ImageLayerReader } from '../../src/layers/image-layer/reader.ts';
-import { addToKey, formatKey, formatKey, type Key } from '../../src/layers/key.ts';
+import { addToKey, formatKey, type Key } from '../../src/layers/key.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
 import { SplitDeltaWriter } from '../../src/reshape/split-delta-writer.ts';
 import { SplitImageWriter } from '../../src/reshape/split-image-writer.ts';
