@@ -130,11 +130,21 @@ async function salvage(
     await reader.close();
   }
   const chosen = await openWithin(from, approach.ranges, readOptions);
+  let salvaged: SalvagedFile;
   try {
-    return await write(chosen, { origin, approach, options });
-  } finally {
-    await chosen.close();
+    salvaged = await write(chosen, { origin, approach, options });
+  } catch (error) {
+    // The first error counts: it tells what became of the layer.
+    await Promise.allSettled([chosen.close()]);
+    throw error;
   }
+  try {
+    await chosen.close();
+  } catch (error) {
+    const isThere = salvaged.layer !== undefined && isStorageError(error);
+    throw isThere ? error.with({ outcome: 'durable' }) : error;
+  }
+  return salvaged;
 }
 
 function openWithin(
