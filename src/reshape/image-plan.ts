@@ -113,7 +113,7 @@ function doImagesHelp(
   return map.imageCoverage(range, lsn).some(({ keyRange, image }) => {
     if (compareKeys(keyRange.start, keyRange.end) >= 0) return false;
     const start = image === undefined ? 0n : lsnAbove(map, image);
-    if (start >= lsn) return false;
+    // None if the image is as new as the LSN.
     return map.countDeltas(keyRange, { start, end: lsn }, threshold) >= threshold;
   });
 }
