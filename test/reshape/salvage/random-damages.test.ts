@@ -21,6 +21,9 @@ import { DIRECTORY, IMAGE_LSN, memoryDisk, namesOn } from '../../support/layers.
 
 const RUNS = Number(process.env['LAYERFILE_SALVAGE_DAMAGES'] ?? 60);
 
+/** A damage takes about 30 ms, on a busy machine ten times as long. */
+const TIMEOUT_MS = 60_000 + 300 * RUNS;
+
 const KINDS = ['delta', 'image'] as const;
 const LAYERS = await Promise.all(
   [1, 2, 3].flatMap((levels) => KINDS.map((kind) => sampleLayer(kind, levels))),
@@ -64,18 +67,22 @@ async function expectAllThatIsIntact(
 }
 
 describe('a salvage', () => {
-  test(`after ${RUNS} random damages keeps what is intact, and invents nothing`, async () => {
-    const layer = fc.nat(LAYERS.length - 1);
-    await fc.assert(
-      fc.asyncProperty(layer, damages(), fc.boolean(), async (at, list, isNamed) => {
-        const sample = LAYERS[at] as SampleLayer;
-        // Of an image layer, only its name tells that the LSN of the summary is wrong.
-        const name = isNamed || sample.kind === 'image' ? sample.name : 'renamed';
-        await expectAllThatIsIntact(sample, damaged(sample, list), name);
-      }),
-      { numRuns: RUNS },
-    );
-  });
+  test(
+    `after ${RUNS} random damages keeps what is intact, and invents nothing`,
+    async () => {
+      const layer = fc.nat(LAYERS.length - 1);
+      await fc.assert(
+        fc.asyncProperty(layer, damages(), fc.boolean(), async (at, list, isNamed) => {
+          const sample = LAYERS[at] as SampleLayer;
+          // Of an image layer, only its name tells that the LSN of the summary is wrong.
+          const name = isNamed || sample.kind === 'image' ? sample.name : 'renamed';
+          await expectAllThatIsIntact(sample, damaged(sample, list), name);
+        }),
+        { numRuns: RUNS },
+      );
+    },
+    TIMEOUT_MS,
+  );
 
   test.each(LAYERS.map((layer) => [layer.kind, layer.entries.length, layer] as const))(
     'of an undamaged %s layer of %i entries is the same file',
