@@ -18,6 +18,7 @@ import { remoteTimelinePath, type TimelinePlace } from '../../timeline/remote-pa
 import type { ShardIndex } from '../../timeline/tenant-shard.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
+import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { OutputTarget } from '../output/output-target.ts';
 import { TimelineOutput } from '../output/timeline-output.ts';
 import { type IndexedTimeline, openIndexed, type TimelineChoice } from './base-timeline.ts';
@@ -43,6 +44,8 @@ export interface StartOptions {
   readonly shard?: ShardIndex | undefined;
   /** Directory for layers in the making; see `TimelineOutputOptions`. */
   readonly stagingDirectory?: string | undefined;
+  /** For layers in the making, and the output if that is a directory. Default: the shared table. */
+  readonly openFiles?: OpenFiles | undefined;
   /** Called with the bytes of the base's layers that were copied since the last call. */
   readonly onCopied?: ((length: number) => void) | undefined;
   /** Ends the ingest with `aborted`. */
@@ -100,9 +103,9 @@ async function startAfter(found: IndexedTimeline, options: StartOptions): Promis
     (isSame ? (nextGeneration(found.generation) as number) : (found.generation ?? 1));
   const output = await openOutput(found, options, { generation, timeline: isSame ? 'any' : 'new' });
   if (isSame) return output;
-  const { signal, onCopied: onBytes } = options;
+  const { signal, openFiles, onCopied: onBytes } = options;
   try {
-    await copyLayers(found.layers, output, { signal, onBytes });
+    await copyLayers(found.layers, output, { signal, openFiles, onBytes });
     return output;
   } catch (error) {
     await Promise.allSettled([output.close()]);
@@ -112,10 +115,10 @@ async function startAfter(found: IndexedTimeline, options: StartOptions): Promis
 
 function openOutput(
   { place }: IndexedTimeline,
-  { target, stagingDirectory, signal }: StartOptions,
+  { target, stagingDirectory, openFiles, signal }: StartOptions,
   about: { readonly generation: number; readonly timeline: 'new' | 'any' | 'continued' },
 ): Promise<TimelineOutput> {
-  return TimelineOutput.open({ ...place, ...about, target, stagingDirectory, signal });
+  return TimelineOutput.open({ ...place, ...about, target, stagingDirectory, openFiles, signal });
 }
 
 /** The index of the base, in the generation of the output: without layers that a pageserver would drop. */

@@ -6,6 +6,7 @@ import { pathOrSource } from '../../layers/layer-file/layer-input.ts';
 import { piecesOf } from '../../object-store/put-file.ts';
 import type { LayerPlace } from '../../timeline/layer-files.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
+import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import { VirtualFile } from '../../virtual-file/virtual-file.ts';
 import type { TimelineOutput } from '../output/timeline-output.ts';
 
@@ -14,6 +15,8 @@ const PIECE_LENGTH = 4 * 1024 * 1024;
 /** Options of `copyLayers`. */
 export interface CopyLayersOptions {
   readonly signal?: AbortSignal | undefined;
+  /** For the copies. Default: the shared table. */
+  readonly openFiles?: OpenFiles | undefined;
   /** Called with the bytes that were copied since the last call. */
   readonly onBytes?: ((length: number) => void) | undefined;
 }
@@ -40,14 +43,15 @@ export async function copyLayers(
 async function copyFile(
   place: LayerPlace,
   path: string,
-  { signal, onBytes }: CopyLayersOptions,
+  { signal, openFiles, onBytes }: CopyLayersOptions,
 ): Promise<void> {
   const source = pathOrSource(await place.input(signal));
   const pieces =
     typeof source === 'string'
       ? piecesOf(absolutePath(source), { signal })
       : piecesOfSource(source, signal);
-  const file = await VirtualFile.open(path, { write: true, create: true, truncate: true, signal });
+  const options = { write: true, create: true, truncate: true, openFiles, signal };
+  const file = await VirtualFile.open(path, options);
   let length = 0;
   try {
     for await (const piece of pieces) {

@@ -8,6 +8,7 @@ import type { Key } from '../../layers/key.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
+import type { OpenFiles } from '../../virtual-file/open-files.ts';
 import type { PutBatch } from './put-batch.ts';
 
 /** What all layers of an ingest share. */
@@ -19,6 +20,8 @@ export interface LayerPlace {
   /** 8 hex digits, for the names of the layers. */
   readonly generation: string | undefined;
   readonly ioMode: IoMode | undefined;
+  /** Default: the shared table. */
+  readonly openFiles?: OpenFiles | undefined;
 }
 
 /** A layer that is being filled. One caller at a time. */
@@ -68,11 +71,11 @@ class LocalLayer implements OpenLayer {
   readonly #onClose: () => void;
 
   static async create(
-    { directory, tenantId, timelineId, generation, ioMode }: LayerPlace,
+    { directory, tenantId, timelineId, generation, ioMode, openFiles }: LayerPlace,
     startLsn: Lsn,
     onClose: () => void,
   ): Promise<LocalLayer> {
-    const options = { directory, tenantId, timelineId, startLsn, ioMode };
+    const options = { directory, tenantId, timelineId, startLsn, ioMode, openFiles };
     return new LocalLayer(await EphemeralLayer.create(options), generation, onClose);
   }
 

@@ -8,7 +8,13 @@
  * never before; so whatever ends an ingest, the next one goes on at `disk_consistent_lsn`, and nothing is lost or
  * put twice. A layer ends after a record, when it has nearly the checkpoint distance in bytes, or has it in LSNs.
  */
-import { checkCount, checkObject, checkOptions, checkSignal } from '../../check-options.ts';
+import {
+  checkCount,
+  checkObject,
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+} from '../../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
@@ -65,6 +71,7 @@ const OPTIONS: Readonly<Record<keyof WalIngestOptions, true>> = {
   mode: true,
   shard: true,
   stagingDirectory: true,
+  openFiles: true,
   onCopied: true,
   signal: true,
   checkpointDistance: true,
@@ -127,6 +134,7 @@ export class WalIngest {
         directory: timeline.output.stagingDirectory,
         generation: undefined,
         ioMode: undefined,
+        openFiles: options.openFiles,
       };
       return await WalIngest.#create(options, { timeline, cluster, layers: localLayers(place) });
     } catch (error) {
@@ -312,6 +320,7 @@ function checkIngestOptions(options: WalIngestOptions): void {
   if (stripeSize !== undefined) checkCount('stripeSize', stripeSize, { from: 1, to: 0xffff_ffff });
   if (generation !== undefined) checkCount('generation', generation, { to: 0xffff_ffff });
   if (options.baseChoice !== undefined) checkObject('baseChoice', options.baseChoice);
+  checkOpenFiles(options.openFiles);
   checkSignal(signal);
 }
 

@@ -79,4 +79,4 @@ it('gives what the stopped server has in its files, but for what it does not log
   });
   expect(compared.changedPages).toBeGreaterThan(800);
   expect(compared.comparedPages / compared.changedPages).toBeGreaterThanOrEqual(0.95);
-}, 180_000);
+}, 600_000);

@@ -1,0 +1,112 @@
+/**
+ * An ingest of WAL into a copy of its base, cut at every operation of the file system: an index that is there names
+ * layers that are there, whole, whatever a crash has kept; the timeline opens; and a run that goes on from there
+ * ends with the same files as one that was not cut.
+ */
+import { expect, test } from 'vitest';
+import { checkpointKey } from '../../src/postgres/key-mapping.ts';
+import { type Choose, loseEverything, seededChoices } from '../../src/testing/choices.ts';
+import type { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
+import { IndexPart } from '../../src/timeline/index-part/index-part.ts';
+import { openTimeline } from '../../src/timeline/open-timeline.ts';
+import {
+  COPY,
+  continuedCluster,
+  ingestWal,
+  placeOn,
+  STAGING,
+  timelineDirectory,
+} from '../support/continued-cluster.ts';
+
+const SEED = 20_261_129;
+/** The long run looks at more states, and goes on from more of them. */
+const IS_LONG = process.env['LAYERFILE_FAULTS'] === 'all';
+const CRASHES = IS_LONG ? 20 : 1;
+const RESUME_EVERY = IS_LONG ? 3 : 47;
+/** They change nothing that has a final name. */
+const READS = ['read-directory', 'stat', 'open', 'read', 'close'];
+const DIRECTORY = `${COPY}/${timelineDirectory()}`;
+const INDEX = `${DIRECTORY}/index_part.json-00000001`;
+
+type Files = ReadonlyMap<string, Uint8Array>;
+
+function storedIn(disk: MemoryFileSystem): Files {
+  return new Map([...disk.contents()].filter(([path]) => path.startsWith(`${COPY}/`)));
+}
+
+/** Every layer has its final content, and the index has its layers. Returns: the index. */
+function check(disk: MemoryFileSystem, final: Files): IndexPart | undefined {
+  const stored = storedIn(disk);
+  for (const [path, content] of stored) {
+    if (path === INDEX || path.endsWith('.___temp')) continue;
+    const expected = final.get(path);
+    if (expected === undefined || Buffer.compare(expected, content) !== 0) {
+      throw new Error(`${path}: ${content.length} bytes, expected ${expected?.length}`);
+    }
+  }
+  const text = stored.get(INDEX);
+  if (text === undefined) return undefined;
+  const index = IndexPart.parse(text);
+  const { diskConsistentLsn } = index.fields.metadata;
+  for (const [name, { fileSize }] of index.fields.layers) {
+    const layer = stored.get(`${DIRECTORY}/${name}-00000001`);
+    if (layer?.length !== Number(fileSize)) throw new Error(`${name}: missing`);
+    const end = BigInt(`0x${name.slice(-16)}`);
+    if (end > diskConsistentLsn + 1n) throw new Error(`${name}: above the end of the timeline`);
+  }
+  return index;
+}
+
+/** Goes on in what a crash has left. */
+async function checkGoingOn(disk: MemoryFileSystem, final: Files): Promise<void> {
+  if (check(disk, final) !== undefined) {
+    await using timeline = await openTimeline(placeOn(disk, COPY));
+    const found = await timeline.reconstruct(checkpointKey(), timeline.lastLsn);
+    expect(found.outcome).toBe('complete');
+  }
+  // Each run has a staging directory of its own where directories can be made.
+  for (const path of disk.paths()) {
+    if (path.startsWith(`${STAGING}/`)) void disk.unlink(path);
+  }
+  await ingestWal(disk);
+  const stored = storedIn(disk);
+  for (const [path, content] of final) expect(stored.get(path)).toEqual(content);
+}
+
+test(`a crash at any operation leaves a timeline that opens and goes on (seed ${SEED})`, async () => {
+  const whole = await continuedCluster();
+  const { layers } = await ingestWal(whole);
+  expect(layers.length).toBeGreaterThan(3);
+  const final = storedIn(whole);
+
+  const disk = await continuedCluster();
+  const cut: MemoryFileSystem[] = [];
+  const reached = new Set<bigint>();
+  let states = 0;
+  const look = (choose: Choose) => {
+    const crashed = disk.crash(choose);
+    const found = check(crashed, final);
+    if (found !== undefined) reached.add(found.fields.metadata.diskConsistentLsn);
+    if (states % RESUME_EVERY === 0) cut.push(crashed);
+    states += 1;
+  };
+  disk.intercept = ({ kind, index }) => {
+    if (READS.includes(kind)) return undefined;
+    look(loseEverything);
+    for (let number = 1; number <= CRASHES; number += 1) {
+      look(seededChoices(SEED + index * CRASHES + number));
+    }
+    return undefined;
+  };
+  await ingestWal(disk);
+  disk.intercept = undefined;
+  check(disk, final);
+  expect(states).toBeGreaterThan(200);
+  // Each border of a layer, and the base.
+  expect(reached.size).toBeGreaterThanOrEqual(layers.length);
+  for (const path of final.keys()) {
+    expect(disk.crash(loseEverything).contents().has(path)).toBe(true);
+  }
+  expect(cut.length).toBeGreaterThan(4);
+  for (const crashed of cut) await checkGoingOn(crashed, final);
+}, 600_000);
