@@ -78,21 +78,25 @@ describe.each([
   ['a bucket', inBucket],
 ])('nine layers of %s', (_, place) => {
   test.each([
-    ['2', { threads: 2, layers: 9 }],
-    ['1', { threads: 0, layers: 0 }],
-  ])('are checked deeply with -j %s by %o', async (jobs, expected) => {
+    ['2', 1],
+    ['1', 0],
+  ])('are checked deeply with -j %s by the caller and %i threads', async (jobs, threads) => {
     const { source, environment } = await place();
     const watched = await watch(['check', source, '--deep', '-j', jobs], environment);
-    expect(watched).toMatchObject(expected);
+    expect(watched.threads).toBe(threads);
+    expect(watched.layers > 0).toBe(threads > 0);
+    expect(watched.layers).toBeLessThan(9);
     expect(watched.lines.at(-1)?.['summary']).toMatchObject({ layers: 9, ok: true, errors: 0 });
   });
 
-  test('nine layers are verified with -j 2 by two threads, with the reports of one', async () => {
+  test('nine layers are verified with -j 2 by the caller and a thread, with the reports of one', async () => {
     const { source, environment } = await place();
     const words = ['verify', source, '--page-checksums', '-j'];
     const two = await watch([...words, '2'], environment);
     const one = await watch([...words, '1'], environment);
-    expect(two).toMatchObject({ threads: 2, layers: 9 });
+    expect(two.threads).toBe(1);
+    expect(two.layers).toBeGreaterThan(0);
+    expect(two.layers).toBeLessThan(9);
     expect(one).toMatchObject({ threads: 0, layers: 0 });
     expect([two.lines, two.notes]).toEqual([one.lines, one.notes]);
     expect(two.lines).toHaveLength(9);
