@@ -1,0 +1,112 @@
+/** WAL over the base of each shard of a tenant, all the way into layers: together they have what one without shards has. */
+import { createHash } from 'node:crypto';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
+import { formatKey, parseKey } from '../../../src/layers/key.ts';
+import { formatLsn } from '../../../src/layers/lsn.ts';
+import { encodeValue, IMAGE_HEADER_SIZE } from '../../../src/layers/value-format.ts';
+import { describeKey } from '../../../src/postgres/key-mapping.ts';
+import type { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';
+import { isOnEveryShard, shardKeeps } from '../../../src/timeline/shard-owner.ts';
+import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
+import { continuedCluster, ingestWal } from '../../support/continued-cluster.ts';
+import { differences } from '../../support/ingested-timelines.ts';
+
+const SHARDING = { count: 3, stripeSize: 1 };
+const NUMBERS = [0, 1, 2];
+
+/** Values by key and LSN. */
+type Entries = Map<string, string>;
+
+async function entriesOf(disk: MemoryFileSystem, paths: readonly string[]): Promise<Entries> {
+  const entries: Entries = new Map();
+  const openFiles = new OpenFiles({ fileSystem: disk });
+  for (const path of paths) {
+    await using reader = await DeltaLayerReader.open(path, { nameCheck: 'ignore', openFiles });
+    for await (const { key, lsn, willInit, bytes } of reader.entries()) {
+      const name = `${formatKey(key)} ${formatLsn(lsn)}`;
+      if (entries.has(name)) throw new Error(`${name} is there twice`);
+      entries.set(name, `${willInit} ${bytes.length} ${digestOf(bytes)}`);
+    }
+  }
+  return entries;
+}
+
+const ZERO_PAGE = `true ${IMAGE_HEADER_SIZE + 8192} ${digestOf(
+  encodeValue({ type: 'image', bytes: new Uint8Array(8192) }),
+)}`;
+
+function digestOf(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+const keyOf = (name: string) => parseKey(name.slice(0, 36));
+const isGlobal = (name: string): boolean => isOnEveryShard(keyOf(name));
+
+function only(entries: Entries, isWanted: (name: string) => boolean): Entries {
+  return new Map([...entries].filter(([name]) => isWanted(name)));
+}
+
+describe('WAL over the bases of three shards', () => {
+  let whole: Entries = new Map();
+  const shards: Entries[] = [];
+
+  beforeAll(async () => {
+    const alone = await continuedCluster();
+    const result = await ingestWal(alone);
+    whole = await entriesOf(
+      alone,
+      result.layers.map(({ path }) => path),
+    );
+    const disk = await continuedCluster(SHARDING.count);
+    for (const number of NUMBERS) {
+      const { layers } = await ingestWal(disk, { number, shardCount: SHARDING.count });
+      shards.push(
+        await entriesOf(
+          disk,
+          layers.map(({ path }) => path),
+        ),
+      );
+    }
+  });
+
+  it.each(NUMBERS)('gives shard %d no key that it does not have', (number) => {
+    const names = [...(shards[number]?.keys() ?? [])];
+    expect(names.length).toBeGreaterThan(10);
+    expect(names.filter((name) => !shardKeeps(keyOf(name), SHARDING, number))).toEqual([]);
+  });
+
+  it('gives all shards together the blocks, transaction logs and files of one, each once', () => {
+    const isOfOne = (name: string) => !isGlobal(name);
+    const together: Entries = new Map();
+    for (const shard of shards) {
+      for (const [name, value] of only(shard, isOfOne)) {
+        expect(together.has(name)).toBe(false);
+        together.set(name, value);
+      }
+    }
+    // A shard fills only gaps before blocks of its own: the others stay missing until one comes.
+    const missing = only(whole, (name) => isOfOne(name) && !together.has(name));
+    expect([...new Set(missing.values())]).toEqual([ZERO_PAGE]);
+    const expected = only(whole, (name) => isOfOne(name) && !missing.has(name));
+    expect(differences(together, expected)).toEqual([]);
+    for (const shard of shards) {
+      const blocks = only(shard, (name) => describeKey(keyOf(name)).kind === 'rel_block');
+      expect(blocks.size).toBeGreaterThan(5);
+    }
+  });
+
+  it('gives the first shard the sizes, lists and checkpoints of one, exactly', () => {
+    const first = only(shards[0] as Entries, isGlobal);
+    expect(differences(first, only(whole, isGlobal))).toEqual([]);
+  });
+
+  it('gives the other shards the lists of relations of one, and no key besides', () => {
+    const isList = (name: string) => describeKey(keyOf(name)).kind === 'rel_dir';
+    const keys = new Set([...whole.keys()].map((name) => name.slice(0, 36)));
+    for (const shard of shards.slice(1)) {
+      expect(differences(only(shard, isList), only(whole, isList))).toEqual([]);
+      expect([...shard.keys()].filter((name) => !keys.has(name.slice(0, 36)))).toEqual([]);
+    }
+  });
+});
