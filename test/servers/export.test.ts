@@ -66,7 +66,7 @@ describe.skipIf(ARE_SERVERS_LEFT_OUT)(name, () => {
   );
 
   test.each([14, 17] as const)(
-    'of a timeline of Postgres %i that went on with WAL is whole where pages have images, and else lists them',
+    'of a timeline of Postgres %i that went on with WAL is refused, and lists the files whose pages need redo',
     async (version) => {
       const server = await clusterWithData(version, { prepared: false });
       try {
