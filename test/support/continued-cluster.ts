@@ -104,7 +104,7 @@ export async function ingestWal(
     target: placeOn(disk, COPY),
     mode: 'resume',
     shard: shardCount === 0 ? undefined : { number, count: shardCount },
-    ...{ stripeSize: 1, checkpointDistance: 16_384, stagingDirectory: STAGING },
+    ...{ checkpointDistance: 16_384, stagingDirectory: STAGING },
     openFiles: new OpenFiles({ fileSystem: disk }),
   });
   return await ingest.ingest(await openWal(walBytes(WAL.files), { start: ingest.startLsn }));

@@ -69,7 +69,7 @@ const OPTIONS = {
   shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
   stripeSize: option(
     '--stripe-size <pages>',
-    'pages of a stripe (default: 2048)',
+    'pages of a stripe (default: as the base says, else 2048)',
     stripeSizeArgument,
   ),
   staging: option(

@@ -9,6 +9,7 @@ import type { IndexPart } from '../../timeline/index-part/index-part.ts';
 import type { LayerPlace } from '../../timeline/layer-files.ts';
 import { openTimeline, placeOfSource, type StoredSource } from '../../timeline/open-timeline.ts';
 import { INDEX_NAME, indexGeneration, type TimelinePlace } from '../../timeline/remote-path.ts';
+import { readStripeSize } from '../../timeline/shard-set.ts';
 import { formatShardIndex, parseShardIndex, type ShardIndex } from '../../timeline/tenant-shard.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
 import { readTimelineFiles, type TimelineRoot } from '../../timeline/timeline-files.ts';
@@ -44,6 +45,8 @@ export interface IndexedTimeline {
   readonly generation: Generation;
   /** By names without a generation. */
   readonly layers: ReadonlyMap<string, LayerPlace>;
+  /** Pages of a stripe, as the files of the tenant say, else that of a new tenant. */
+  readonly stripeSize: number;
   /** The caller closes it. */
   readonly timeline: Timeline;
 }
@@ -83,8 +86,11 @@ export async function openIndexed(
     });
   }
   const place = await placeOfTimeline(location, places, choice);
+  const { number, count } = place.shard;
+  const shards = { count, locations: new Map([[number, location]]) };
+  const stripeSize = await readStripeSize({ store: root.store, shards, generation, signal });
   const timeline = await openTimeline(sourceOf(root, location, indexName), { generation, signal });
-  return { place, path, index, generation: own, layers: places, timeline };
+  return { place, path, index, generation: own, layers: places, stripeSize, timeline };
 }
 
 /**

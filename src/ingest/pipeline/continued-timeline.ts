@@ -15,7 +15,7 @@ import type { IndexPart } from '../../timeline/index-part/index-part.ts';
 import type { IndexLayer } from '../../timeline/index-part/layer-entry.ts';
 import { openTimeline, type StoredSource } from '../../timeline/open-timeline.ts';
 import { remoteTimelinePath, type TimelinePlace } from '../../timeline/remote-path.ts';
-import type { ShardIndex } from '../../timeline/tenant-shard.ts';
+import { isUnsharded, type ShardIndex } from '../../timeline/tenant-shard.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
@@ -63,7 +63,9 @@ export async function continueTimeline(options: StartOptions): Promise<Continued
     output =
       earlier === undefined ? await startAfter(found, options) : await resumeAt(found, options);
     const { index = await putFirstIndex(output, found) } = output;
-    return new ContinuedTimeline({ output, index, reader: found.timeline, target: options.target });
+    const { stripeSize } = original;
+    const { timeline: reader } = found;
+    return new ContinuedTimeline({ output, index, stripeSize, reader, target: options.target });
   } catch (error) {
     await Promise.allSettled([output?.close(), found.timeline.close()]);
     throw error;
@@ -106,10 +108,20 @@ async function startAfter(found: IndexedTimeline, options: StartOptions): Promis
   const { signal, openFiles, onCopied: onBytes } = options;
   try {
     await copyLayers(found.layers, output, { signal, openFiles, onBytes });
+    if (!isUnsharded(found.place.shard)) await putManifest(output, found.stripeSize);
     return output;
   } catch (error) {
     await Promise.allSettled([output.close()]);
     throw error;
+  }
+}
+
+/** Tells readers of the copy how wide its stripes are. A manifest that is there stays. */
+async function putManifest(output: TimelineOutput, stripeSize: number): Promise<void> {
+  try {
+    await output.putTenantManifest({ stripeSize, offloadedTimelines: [] });
+  } catch (error) {
+    if (!isStorageError(error, 'exists')) throw error;
   }
 }
 
@@ -164,17 +176,21 @@ export class ContinuedTimeline {
   readonly lastLsn: Lsn;
   /** End LSN of the record before; null if it is unknown. */
   readonly previousLsn: Lsn | null;
+  /** Pages of a stripe of the base. */
+  readonly stripeSize: number;
   readonly #target: OutputTarget;
   #index: IndexPart;
 
   constructor(parts: {
     readonly output: TimelineOutput;
     readonly index: IndexPart;
+    readonly stripeSize: number;
     readonly reader: Timeline;
     readonly target: OutputTarget;
   }) {
     this.output = parts.output;
     this.reader = parts.reader;
+    this.stripeSize = parts.stripeSize;
     this.#target = parts.target;
     this.#index = parts.index;
     const { diskConsistentLsn, prevRecordLsn } = parts.index.fields.metadata;

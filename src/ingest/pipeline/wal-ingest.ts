@@ -19,7 +19,6 @@ import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
 import { DEFAULT_CHECKPOINT_DISTANCE } from '../../reshape/level0.ts';
-import { DEFAULT_STRIPE_SIZE } from '../../timeline/shard-owner.ts';
 import { isUnsharded, UNSHARDED } from '../../timeline/tenant-shard.ts';
 import type { HeapDialect } from '../../wal/heap-dialect.ts';
 import type { WalRecordBatch } from '../../wal/record-batch.ts';
@@ -43,7 +42,7 @@ export interface WalIngestOptions extends StartOptions {
   readonly checkpointDistance?: number | undefined;
   /** Who wrote the heap records of Postgres 14 and 15. Default: told by each record. */
   readonly dialect?: HeapDialect | undefined;
-  /** Pages of a stripe of a sharded tenant. Default: 2,048. */
+  /** Pages of a stripe of a sharded tenant. Default: as the files of the base's tenant say, else 2,048. */
   readonly stripeSize?: number | undefined;
   /** Called with the LSN up to which WAL has been read. */
   readonly onProgress?: ((lsn: Lsn) => void) | undefined;
@@ -324,10 +323,13 @@ function checkIngestOptions(options: WalIngestOptions): void {
   checkSignal(signal);
 }
 
-function shardOf({ output }: ContinuedTimeline, { stripeSize }: WalIngestOptions): IngestShard {
+function shardOf(
+  { output, stripeSize }: ContinuedTimeline,
+  options: WalIngestOptions,
+): IngestShard {
   const { shard } = output.place;
   const { number, count } = isUnsharded(shard) ? UNSHARDED : shard;
-  return { number, count, stripeSize: stripeSize ?? DEFAULT_STRIPE_SIZE };
+  return { number, count, stripeSize: options.stripeSize ?? stripeSize };
 }
 
 /** The error of WAL that does not end where WAL ends. */

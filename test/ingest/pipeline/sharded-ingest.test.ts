@@ -5,11 +5,12 @@ import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import { formatKey, parseKey } from '../../../src/layers/key.ts';
 import { formatLsn } from '../../../src/layers/lsn.ts';
 import { encodeValue, IMAGE_HEADER_SIZE } from '../../../src/layers/value-format.ts';
-import { describeKey } from '../../../src/postgres/key-mapping.ts';
+import { describeKey, relationBlockKey } from '../../../src/postgres/key-mapping.ts';
 import type { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';
+import { openTimeline } from '../../../src/timeline/open-timeline.ts';
 import { isOnEveryShard, shardKeeps } from '../../../src/timeline/shard-owner.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
-import { continuedCluster, ingestWal } from '../../support/continued-cluster.ts';
+import { COPY, continuedCluster, ingestWal, placeOn } from '../../support/continued-cluster.ts';
 import { differences } from '../../support/ingested-timelines.ts';
 
 const SHARDING = { count: 3, stripeSize: 1 };
@@ -50,15 +51,18 @@ function only(entries: Entries, isWanted: (name: string) => boolean): Entries {
 describe('WAL over the bases of three shards', () => {
   let whole: Entries = new Map();
   const shards: Entries[] = [];
+  let disk: MemoryFileSystem;
+  let endLsn = 0n;
 
   beforeAll(async () => {
     const alone = await continuedCluster();
     const result = await ingestWal(alone);
+    endLsn = result.endLsn;
     whole = await entriesOf(
       alone,
       result.layers.map(({ path }) => path),
     );
-    const disk = await continuedCluster(SHARDING.count);
+    disk = await continuedCluster(SHARDING.count);
     for (const number of NUMBERS) {
       const { layers } = await ingestWal(disk, { number, shardCount: SHARDING.count });
       shards.push(
@@ -107,6 +111,18 @@ describe('WAL over the bases of three shards', () => {
     for (const shard of shards.slice(1)) {
       expect(differences(only(shard, isList), only(whole, isList))).toEqual([]);
       expect([...shard.keys()].filter((name) => !keys.has(name.slice(0, 36)))).toEqual([]);
+    }
+  });
+
+  it('makes a timeline of them that is read as one', async () => {
+    await using timeline = await openTimeline(placeOn(disk, COPY));
+    expect(timeline.lastLsn).toBe(endLsn);
+    // Blocks of a relation that exists at the end, on three shards: the manifest of the copy tells which.
+    const blocks = [0, 1, 2, 3].map((blkno) =>
+      relationBlockKey({ spcnode: 1663, dbnode: 5, relnode: 16_384, fork: 'main', blkno }),
+    );
+    for (const found of await timeline.reconstructMany(blocks, endLsn)) {
+      expect(found.records.length).toBeGreaterThan(0);
     }
   });
 });
