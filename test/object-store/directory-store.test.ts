@@ -146,14 +146,14 @@ describe('absence in a directory', () => {
     const { directory } = storeWith('file');
     for (const root of [join(directory, 'missing'), join(directory, 'file')]) {
       const store = directoryStore(root);
-      const looking = [
-        store.head('a'),
-        store.readStart('a', 1),
-        listed(store, ''),
-        listed(store, 'a/'),
+      const looks: (() => Promise<unknown>)[] = [
+        () => store.head('a'),
+        () => store.readStart('a', 1),
+        () => listed(store, ''),
+        () => listed(store, 'a/'),
       ];
-      for (const look of looking) {
-        expect(await storageErrorOf(look)).toMatchObject({ code: 'io', path: root });
+      for (const look of looks) {
+        expect(await storageErrorOf(look())).toMatchObject({ code: 'io', path: root });
       }
     }
   });
