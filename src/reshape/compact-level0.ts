@@ -31,7 +31,7 @@ import { DeltaPieces } from './delta-pieces.ts';
 import type { OnLayer } from './finished-pieces.ts';
 import { findHoles } from './holes.ts';
 import { DEFAULT_CHECKPOINT_DISTANCE } from './level0.ts';
-import { keyOfWords, LayerMerge, wordsOfKey } from './merge.ts';
+import { isKeyBelow, keyOfWords, LayerMerge, wordsOfKey } from './merge.ts';
 import { KEY_WORDS, type MergeInput } from './merge-input.ts';
 
 /** Which keys a shard keeps. */
@@ -132,11 +132,11 @@ class Level0Compaction {
   readonly #merge: LayerMerge;
   readonly #plan: Plan;
   readonly #pieces: DeltaPieces;
-  readonly #holeEnds: readonly Uint32Array[];
+  readonly #holeEnds: readonly Float64Array[];
   #nextHole = 0;
   /** The key of the last entry, and the one before it, as words. */
-  #words = new Uint32Array(KEY_WORDS);
-  #wordsBefore = new Uint32Array(KEY_WORDS);
+  #words = new Float64Array(KEY_WORDS);
+  #wordsBefore = new Float64Array(KEY_WORDS);
   #entries = 0;
   #droppedEntries = 0;
   /** Of the key: whether it belongs to the shard, and has more bytes than the target. */
@@ -208,6 +208,10 @@ class Level0Compaction {
     this.#wordsBefore = this.#words;
     this.#words = before;
     this.#merge.copyKey(before);
+    if (this.#isSurelyInPiece) {
+      this.#isLarge = false;
+      return undefined;
+    }
     const size = this.#merge.keySize(before);
     if (typeof size !== 'number') return size.then((known) => this.#beginKeyOf(known, input));
     const isFull = this.#isFull(size);
@@ -220,6 +224,13 @@ class Level0Compaction {
     return this.#place(input, size, this.#isFull(size));
   }
 
+  /** Whether the key goes into the open layer, however many of the bytes in memory are its own. */
+  get #isSurelyInPiece(): boolean {
+    const { shard, targetSize } = this.#plan;
+    if (!this.#pieces.isOpen || this.#partStart !== undefined || shard !== undefined) return false;
+    return this.#pieces.fits(this.#merge.keySizeBound, targetSize) && !this.#isAfterHole;
+  }
+
   /** Whether a key of this size goes into another layer than the key before. */
   #isFull(size: number): boolean | Promise<boolean> {
     if (!this.#pieces.isOpen || this.#partStart !== undefined || this.#isAfterHole) return true;
@@ -228,7 +239,7 @@ class Level0Compaction {
 
   get #isAfterHole(): boolean {
     const end = this.#holeEnds[this.#nextHole];
-    return end !== undefined && !isBelow(this.#words, end);
+    return end !== undefined && !isKeyBelow(this.#words, end);
   }
 
   /** Finds a layer for the key: the open one, or another. */
@@ -263,7 +274,7 @@ class Level0Compaction {
     this.#firstKey = key;
   }
 
-  async #endPiece(lastKey: Uint32Array): Promise<void> {
+  async #endPiece(lastKey: Float64Array): Promise<void> {
     if (!this.#pieces.isOpen) return;
     const { lsnRange } = this.#plan;
     assert(this.#firstKey !== undefined, 'an open layer has a first key');
@@ -279,12 +290,4 @@ function contentLength({ batch, row }: MergeInput): number {
 
 function lsnOf(input: MergeInput): Lsn {
   return joinHalves(input.lsnHigh, input.lsnLow);
-}
-
-function isBelow(words: Uint32Array, others: Uint32Array): boolean {
-  for (let index = 0; index < KEY_WORDS; index += 1) {
-    const difference = (words[index] as number) - (others[index] as number);
-    if (difference !== 0) return difference < 0;
-  }
-  return false;
 }

@@ -63,11 +63,14 @@ export class DeltaPieces {
    * How many index blocks there are is known once rows are written, which is done only near the limit.
    */
   exceeds(more: number, limit: number): boolean | Promise<boolean> {
-    const least = this.#open.writtenSize + this.rows.storedSize + more;
-    if (least > limit) return true;
+    if (this.#leastSize + more > limit) return true;
+    return this.fits(more, limit) ? false : this.#exceedsNow(more, limit);
+  }
+
+  /** Whether `exceeds` is false for as much or less. May be false before it, since nothing is written. */
+  fits(more: number, limit: number): boolean {
     const blocks = Math.ceil(this.rows.count / LEAF_ENTRIES) + MORE_BLOCKS;
-    if (least + blocks * BLOCK_SIZE <= limit) return false;
-    return this.#exceedsNow(more, limit);
+    return this.#leastSize + more + blocks * BLOCK_SIZE <= limit;
   }
 
   /** Ends the piece, which becomes durable while the next one is written. */
@@ -93,6 +96,10 @@ export class DeltaPieces {
   async abandon(): Promise<void> {
     await this.#writer?.abandon();
     await this.#pieces.settle();
+  }
+
+  get #leastSize(): number {
+    return this.#open.writtenSize + this.rows.storedSize;
   }
 
   get #open(): DeltaLayerWriter {

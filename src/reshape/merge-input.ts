@@ -18,19 +18,21 @@ import { halvesOf, highHalf, lowHalf } from '../layers/lsn-halves.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
 /**
- * Words of a head: four of the key, one with its last two bytes, two of the LSN, and the state. As
- * unsigned numbers they are in the order of the merge.
+ * Words of a head: three of the key, with six bytes each, two of the LSN, and the state. As numbers they
+ * are in the order of the merge.
  */
-export const HEAD_WORDS = 8;
+export const HEAD_WORDS = 6;
 /** Words of a head that hold the key. */
-export const KEY_WORDS = 5;
+export const KEY_WORDS = 3;
 const LSN_WORD = KEY_WORDS;
-const STATE_WORD = 7;
+const STATE_WORD = 5;
+/** Bytes of a key that a word holds. */
+const WORD_BYTES = 6;
 
 /** A layer that is not reached yet comes before all entries at its place. */
 const UNREACHED = 0;
 const REACHED = 1;
-const ENDED = 0xffff_ffff;
+const ENDED = Number.POSITIVE_INFINITY;
 
 /** How a layer of a merge is read. */
 export interface InputOptions extends Pick<EntryOptions, 'keyRange' | 'lsnRange' | 'signal'> {
@@ -44,17 +46,21 @@ export class MergeInput {
   readonly index: number;
   readonly isImage: boolean;
   /** Of all inputs; this one's begin at `index * HEAD_WORDS`. */
-  readonly #heads: Uint32Array;
+  readonly #heads: Float64Array;
   readonly #options: InputOptions;
   #batches: AsyncGenerator<EntryBatch> | undefined;
   #batch: EntryBatch | undefined;
   #keys: ViewedBytes = new ViewedBytes(new Uint8Array(0));
   #lsns: Uint32Array = new Uint32Array(0);
   #buffer = this.#keys;
+  #count = 0;
+  /** Of the batch: its last key as words, and the bytes from its first blob to its last one. */
+  readonly #lastKey = new Float64Array(KEY_WORDS);
+  #size = 0;
   /** The row of the batch that it stands at. */
   row = 0;
 
-  constructor(reader: LayerReader, index: number, heads: Uint32Array, options: InputOptions) {
+  constructor(reader: LayerReader, index: number, heads: Float64Array, options: InputOptions) {
     const { summary } = reader;
     this.reader = reader;
     this.index = index;
@@ -106,10 +112,20 @@ export class MergeInput {
     return lowHalf(this.#lsns, this.row);
   }
 
+  /** The last key of the batch, as words. */
+  get lastKey(): Float64Array {
+    return this.#lastKey;
+  }
+
+  /** At least the bytes that a key takes of which the batch has all versions, and a later key. */
+  get sizeBound(): number {
+    return this.#size;
+  }
+
   /** Moves on inside the batch. False if the next one must be loaded. */
   next(): boolean {
     const row = this.row + 1;
-    if (row >= this.batch.count) return false;
+    if (row >= this.#count) return false;
     this.row = row;
     this.#setHeadOfRow();
     return true;
@@ -121,7 +137,8 @@ export class MergeInput {
     const { value, done } = await this.#batches.next();
     if (done) {
       this.#batch = undefined;
-      this.#heads.fill(0xffff_ffff, this.index * HEAD_WORDS, (this.index + 1) * HEAD_WORDS);
+      this.#count = 0;
+      this.#heads.fill(ENDED, this.index * HEAD_WORDS, (this.index + 1) * HEAD_WORDS);
       return;
     }
     this.#batch = value;
@@ -133,6 +150,10 @@ export class MergeInput {
     this.#buffer = new ViewedBytes(value.buffer);
     this.row = 0;
     this.#setHeadOfRow();
+    const last = value.count - 1;
+    setKeyWords(this.#lastKey, 0, this.#keys.view, last * KEY_SIZE);
+    this.#count = value.count;
+    this.#size = (value.offsets[last] as number) - (value.offsets[0] as number);
   }
 
   async close(): Promise<void> {
@@ -169,11 +190,7 @@ export class MergeInput {
   #setHead(keys: DataView, at: number, high: number, low: number, state: number): void {
     const heads = this.#heads;
     const to = this.index * HEAD_WORDS;
-    heads[to] = keys.getUint32(at);
-    heads[to + 1] = keys.getUint32(at + 4);
-    heads[to + 2] = keys.getUint32(at + 8);
-    heads[to + 3] = keys.getUint32(at + 12);
-    heads[to + 4] = keys.getUint16(at + 16);
+    setKeyWords(heads, to, keys, at);
     heads[to + LSN_WORD] = high;
     heads[to + LSN_WORD + 1] = low;
     heads[to + STATE_WORD] = state;
@@ -192,6 +209,13 @@ export class MergeInput {
     const offset = this.batch.offsets[this.row];
     return this.located(new StorageError('invalid-input', { what, expected, offset }));
   }
+}
+
+/** Sets the words of the key at `at`; the first is at `to`. */
+export function setKeyWords(words: Float64Array, to: number, keys: DataView, at: number): void {
+  words[to] = keys.getUint16(at) * 0x1_0000_0000 + keys.getUint32(at + 2);
+  words[to + 1] = keys.getUint16(at + WORD_BYTES) * 0x1_0000_0000 + keys.getUint32(at + 8);
+  words[to + 2] = keys.getUint16(at + 2 * WORD_BYTES) * 0x1_0000_0000 + keys.getUint32(at + 14);
 }
 
 /** Whether the key of a row equals that of the row before. Most differ in their last bytes. */

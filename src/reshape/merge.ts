@@ -18,7 +18,7 @@ import { KEY_SIZE, type Key, type KeyRange } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import type { LsnRange } from '../layers/lsn.ts';
 import { outlineOfValueAt } from '../layers/value-format.ts';
-import { HEAD_WORDS, KEY_WORDS, MergeInput } from './merge-input.ts';
+import { HEAD_WORDS, KEY_WORDS, MergeInput, setKeyWords } from './merge-input.ts';
 
 /** Memory for the values of all inputs together, in reads of at most 1 MiB. */
 const BUFFER_MEMORY = 64 * 1024 * 1024;
@@ -45,10 +45,15 @@ export interface MergeOptions {
 /** A merge stands at its head; `advance` moves on. One user at a time. */
 export class LayerMerge {
   readonly inputs: readonly MergeInput[];
-  readonly #heads: Uint32Array;
+  readonly #heads: Float64Array;
   /** Index of the input that lost at each node; node 0 has the winner. */
   readonly #tree: Int32Array;
   readonly #signal: AbortSignal | undefined;
+  /** Of the batches that are loaded: the least of their last keys, and their bytes together. */
+  readonly #boundEnd = new Float64Array(KEY_WORDS);
+  #bound = 0;
+  /** False once a batch was loaded. */
+  #hasBound = false;
 
   /**
    * Begins a merge of readers that stay open until it is closed, and stay the caller's.
@@ -70,7 +75,7 @@ export class LayerMerge {
     const count = readers.length;
     const share = Math.floor(BUFFER_MEMORY / (BUFFERS_OF_AN_INPUT * Math.max(count, 1)));
     const pieceSize = Math.min(Math.max(share, SMALLEST_PIECE), LARGEST_PIECE);
-    const heads = new Uint32Array(count * HEAD_WORDS);
+    const heads = new Float64Array(count * HEAD_WORDS);
     this.inputs = readers.map(
       (reader, index) => new MergeInput(reader, index, heads, { ...options, pieceSize }),
     );
@@ -104,14 +109,14 @@ export class LayerMerge {
   }
 
   /** Copies the key of the head, for `isAt`. */
-  copyKey(words: Uint32Array): void {
+  copyKey(words: Float64Array): void {
     const from = (this.#tree[0] as number) * HEAD_WORDS;
     for (let word = 0; word < KEY_WORDS; word += 1)
       words[word] = this.#heads[from + word] as number;
   }
 
   /** Whether the head has this key. The last words differ most often. */
-  isAt(words: Uint32Array): boolean {
+  isAt(words: Float64Array): boolean {
     return this.#hasKey(this.#tree[0] as number, words);
   }
 
@@ -119,11 +124,21 @@ export class LayerMerge {
    * Bytes that all versions of the head's key take in their files. The last blob of a layer reaches as
    * far as its index. Requires: the head is the first entry of its key.
    */
-  keySize(words: Uint32Array): number | Promise<number> {
+  keySize(words: Float64Array): number | Promise<number> {
     const winner = this.#tree[0] as number;
     const size = (this.inputs[winner] as MergeInput).extent('key');
     const node = Math.floor((winner + this.inputs.length) / 2);
     return this.#addSizes(size, { leaf: node, top: 0, words });
+  }
+
+  /**
+   * At least what `keySize` returns, at the cost of one comparison; infinite near the end of a batch.
+   * Requires: as `keySize`.
+   */
+  get keySizeBound(): number {
+    if (!this.#hasBound) this.#setBound();
+    const from = (this.#tree[0] as number) * HEAD_WORDS;
+    return isBelowAt(this.#heads, from, this.#boundEnd) ? this.#bound : Number.POSITIVE_INFINITY;
   }
 
   /** Ends the scans. Idempotent; never rejects for a scan that has failed. */
@@ -142,7 +157,7 @@ export class LayerMerge {
    */
   #addSizes(
     size: number | Promise<number>,
-    path: { readonly leaf: number; readonly top: number; readonly words: Uint32Array },
+    path: { readonly leaf: number; readonly top: number; readonly words: Float64Array },
   ): number | Promise<number> {
     const { leaf, top, words } = path;
     let total = size;
@@ -156,7 +171,7 @@ export class LayerMerge {
     return total;
   }
 
-  #hasKey(input: number, words: Uint32Array): boolean {
+  #hasKey(input: number, words: Float64Array): boolean {
     const heads = this.#heads;
     const from = input * HEAD_WORDS;
     for (let word = KEY_WORDS - 1; word >= 0; word -= 1) {
@@ -165,11 +180,20 @@ export class LayerMerge {
     return true;
   }
 
+  /** An input that has not been reached, or has ended, has no version of the head's key. */
+  #setBound(): void {
+    this.#bound = 0;
+    this.#boundEnd.fill(Number.POSITIVE_INFINITY);
+    for (const input of this.inputs) {
+      if (input.isUnreached || input.isEnded) continue;
+      this.#bound += input.sizeBound;
+      if (isKeyBelow(input.lastKey, this.#boundEnd)) this.#boundEnd.set(input.lastKey);
+    }
+    this.#hasBound = true;
+  }
+
   async #loadHead(): Promise<void> {
-    throwIfAborted(this.#signal);
-    const winner = this.#tree[0] as number;
-    await (this.inputs[winner] as MergeInput).load();
-    this.#replay(winner);
+    await this.#load(this.#tree[0] as number);
     await this.#reachHead();
   }
 
@@ -178,10 +202,15 @@ export class LayerMerge {
       const winner = this.#tree[0] as number;
       const input = this.inputs[winner];
       if (input === undefined || !input.isUnreached) return;
-      throwIfAborted(this.#signal);
-      await input.load();
-      this.#replay(winner);
+      await this.#load(winner);
     }
+  }
+
+  async #load(winner: number): Promise<void> {
+    throwIfAborted(this.#signal);
+    await (this.inputs[winner] as MergeInput).load();
+    this.#hasBound = false;
+    this.#replay(winner);
   }
 
   /** Leaves are the nodes from the number of inputs on; the parent of node n is n / 2. */
@@ -213,15 +242,16 @@ export class LayerMerge {
     tree[0] = winner;
   }
 
-  #isBefore(one: number, other: number): boolean {
+  #isBefore(input: number, against: number): boolean {
     const heads = this.#heads;
-    const left = one * HEAD_WORDS;
-    const right = other * HEAD_WORDS;
+    const left = input * HEAD_WORDS;
+    const right = against * HEAD_WORDS;
     for (let word = 0; word < PLACE_WORDS; word += 1) {
-      const difference = (heads[left + word] as number) - (heads[right + word] as number);
-      if (difference !== 0) return difference < 0;
+      const one = heads[left + word] as number;
+      const other = heads[right + word] as number;
+      if (one !== other) return one < other;
     }
-    return this.#isBeforeAtPlace(one, other);
+    return this.#isBeforeAtPlace(input, against);
   }
 
   /** For entries of one key and LSN. */
@@ -260,19 +290,34 @@ function sum(
 }
 
 /** A key as words, as `copyKey` sets them. */
-export function wordsOfKey(key: Key): Uint32Array {
-  const view = new ViewedBytes(key).view;
-  return Uint32Array.from({ length: KEY_WORDS }, (_, word) =>
-    word < KEY_WORDS - 1 ? view.getUint32(4 * word) : view.getUint16(4 * word),
-  );
+export function wordsOfKey(key: Key): Float64Array {
+  const words = new Float64Array(KEY_WORDS);
+  setKeyWords(words, 0, new ViewedBytes(key).view, 0);
+  return words;
+}
+
+/** Whether a key comes before another; both as words. */
+export function isKeyBelow(words: Float64Array, others: Float64Array): boolean {
+  return isBelowAt(words, 0, others);
+}
+
+function isBelowAt(words: Float64Array, from: number, others: Float64Array): boolean {
+  for (let word = 0; word < KEY_WORDS; word += 1) {
+    const one = words[from + word] as number;
+    const other = others[word] as number;
+    if (one !== other) return one < other;
+  }
+  return false;
 }
 
 /** The key of words as `copyKey` sets them; a new array. */
-export function keyOfWords(words: Uint32Array): Key {
+export function keyOfWords(words: Float64Array): Key {
   const key = new Uint8Array(KEY_SIZE);
   const view = new DataView(key.buffer);
-  for (let word = 0; word < KEY_WORDS - 1; word += 1)
-    view.setUint32(4 * word, words[word] as number);
-  view.setUint16(KEY_SIZE - 2, words[KEY_WORDS - 1] as number);
+  for (const [word, value] of words.entries()) {
+    const at = (word * KEY_SIZE) / KEY_WORDS;
+    view.setUint16(at, Math.floor(value / 0x1_0000_0000));
+    view.setUint32(at + 2, value % 0x1_0000_0000);
+  }
   return key;
 }

@@ -1,8 +1,9 @@
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
 import { compactLevel0 } from '../../src/reshape/compact-level0.ts';
 import { chooseLevel0 } from '../../src/reshape/level0.ts';
+import { LayerMerge } from '../../src/reshape/merge.ts';
 import { LayerMap, type MapLayer } from '../../src/timeline/layer-map/layer-map.ts';
 import { shardKeeps } from '../../src/timeline/shard-owner.ts';
 import { blockKey, DIRECTORY, hex, IDS, memoryDisk, namesOn } from '../support/layers.ts';
@@ -17,6 +18,10 @@ import {
 } from '../support/random-layers.ts';
 
 const LSNS = { min: 16, max: 55 };
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 /** L0s of 8 LSNs each; those without entries are left out at the end. */
 async function level0(entries: readonly ModelEntry[]) {
@@ -73,6 +78,29 @@ describe('a compaction', () => {
       }),
       { numRuns: 12 },
     );
+  });
+
+  test('makes the same layers whether sizes of keys are looked up or only bounded', async () => {
+    const entries = Array.from({ length: 6000 }, (_, at): ModelEntry => {
+      const [block, lsn] = [Math.floor(at / 4), 16 + 8 * (at % 4)];
+      return { block, lsn, kind: 'rec', length: 40 + ((at * 37) % 160) };
+    });
+    const { readers, names } = await level0(entries);
+    const bytesOfLayers = async (): Promise<Map<string, string>> => {
+      const { fileSystem, openFiles } = memoryDisk();
+      const { layers } = await compactLevel0({
+        ...{ directory: DIRECTORY, openFiles, ...IDS, readers, targetSize: 400_000 },
+        map: LayerMap.fromNames(names),
+      });
+      expect(layers.length).toBeGreaterThan(1);
+      return new Map(layers.map(({ path, name }) => [name, hex(fileSystem.contentOf(path)) ?? '']));
+    };
+    const lookUps = vi.spyOn(LayerMerge.prototype, 'keySize');
+    const bounded = await bytesOfLayers();
+    // Not one a key.
+    expect(lookUps.mock.calls.length).toBeLessThan(1200);
+    vi.spyOn(LayerMerge.prototype, 'keySizeBound', 'get').mockReturnValue(Number.POSITIVE_INFINITY);
+    expect(await bytesOfLayers()).toEqual(bounded);
   });
 
   test('leaves out keys of other shards, and counts them', async () => {

@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatKey } from '../../src/layers/key.ts';
+import { compareKeys, formatKey } from '../../src/layers/key.ts';
 import type { LayerReader } from '../../src/layers/layer-file/layer-reader.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
-import { LayerMerge } from '../../src/reshape/merge.ts';
+import { isKeyBelow, keyOfWords, LayerMerge, wordsOfKey } from '../../src/reshape/merge.ts';
+import { KEY_WORDS } from '../../src/reshape/merge-input.ts';
 import { mergeLayers } from '../../src/reshape/merge-layers.ts';
 import { shardKeeps } from '../../src/timeline/shard-owner.ts';
 import { blockKey, hex, memoryDisk } from '../support/layers.ts';
@@ -111,6 +112,43 @@ describe('a merge', () => {
       entries.map(({ block, lsn }) => ({ block, lsn, kind: 'record' as const, input })),
     );
     expect(await merged(readers)).toEqual(inOrder(expected));
+  });
+
+  test('bounds the bytes of a key from above, and knows a bound for most keys', async () => {
+    const readers: LayerReader[] = [];
+    for (let input = 0; input < 5; input += 1) {
+      const entries = Array.from({ length: 900 }, (_, at): ModelEntry => {
+        const [block, lsn] = [Math.floor(at / 3), 16 + 5 * (at % 3) + input];
+        return { block, lsn, kind: 'rec', length: (at * 7) % 300 };
+      });
+      const kept = entries.filter(({ block }) => block % (input + 1) === 0);
+      readers.push(await writeModelDelta(memoryDisk(), kept, { start: 16n, end: 64n }));
+    }
+    await using merge = await LayerMerge.begin(readers);
+    const key = new Float64Array(KEY_WORDS);
+    const bounds: number[] = [];
+    while (merge.head !== undefined) {
+      if (bounds.length === 0 || !merge.isAt(key)) {
+        merge.copyKey(key);
+        bounds.push(merge.keySizeBound);
+        expect(merge.keySizeBound).toBeGreaterThanOrEqual(await merge.keySize(key));
+      }
+      await merge.advance();
+    }
+    expect(bounds.length).toBe(300);
+    expect(bounds.filter((bound) => bound < 400_000).length).toBeGreaterThan(150);
+  });
+
+  test('keeps keys as words that have their order, and give them back', () => {
+    const key = fc.uint8Array({ minLength: 18, maxLength: 18 });
+    fc.assert(
+      fc.property(key, key, fc.nat(18), (one, other, shared) => {
+        other.set(one.subarray(0, shared));
+        const [words, others] = [wordsOfKey(one), wordsOfKey(other)];
+        expect(keyOfWords(words)).toEqual(one);
+        expect(isKeyBelow(words, others)).toBe(compareKeys(one, other) < 0);
+      }),
+    );
   });
 
   test('of nothing has no head', async () => {
