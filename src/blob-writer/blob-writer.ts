@@ -24,6 +24,8 @@ export interface BlobParts {
   readonly values: ViewedBytes;
   readonly starts: Uint32Array;
   readonly lengths: Uint32Array;
+  /** `blobs`: the headers are there as well, and one blob follows the other. Default: `contents`. */
+  readonly form?: 'contents' | 'blobs' | undefined;
 }
 
 /**
@@ -88,7 +90,8 @@ export class BlobWriter {
   appendParts(parts: BlobParts, first: number, end: number, size: number): void {
     const at = this.#out.claim(size);
     assert(at >= 0, 'the parts fit into the buffer');
-    encodeParts(parts, first, end, this.#out.buffer, at);
+    if (parts.form === 'blobs') copyBlobs(parts, first, size, { target: this.#out.buffer, at });
+    else encodeParts(parts, first, end, this.#out.buffer, at);
   }
 
   /**
@@ -99,7 +102,8 @@ export class BlobWriter {
    */
   appendCopies(parts: BlobParts, first: number, end: number, size: number): void | Promise<void> {
     const copies = new ViewedBytes(new Uint8Array(size));
-    encodeParts(parts, first, end, copies, 0);
+    if (parts.form === 'blobs') copyBlobs(parts, first, size, { target: copies, at: 0 });
+    else encodeParts(parts, first, end, copies, 0);
     return this.#out.append(copies.bytes);
   }
 
@@ -146,6 +150,16 @@ function encodeParts(
     copyBytes(values, starts[part] as number, target, to, length);
     to += length;
   }
+}
+
+function copyBlobs(
+  { values, starts, lengths }: BlobParts,
+  first: number,
+  size: number,
+  { target, at }: { readonly target: ViewedBytes; readonly at: number },
+): void {
+  const from = (starts[first] as number) - blobHeaderSize(lengths[first] as number);
+  copyBytes(values, from, target, at, size);
 }
 
 /** Throws `corrupt`, `truncated`, `invalid-input` unless it is exactly one blob, header included. */

@@ -190,7 +190,7 @@ class DeltaRows implements ScannedRow {
   }
 
   flush(writer: DeltaLayerWriter): void | Promise<void> {
-    const room = writer.putEntries(this.#rows);
+    const room = writer.putBlobEntries(this.#rows);
     if (room !== undefined) return room.then(() => this.#rows.clear());
     this.#rows.clear();
   }

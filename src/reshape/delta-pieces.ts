@@ -113,7 +113,7 @@ export class DeltaPieces {
   }
 
   async #flush(): Promise<void> {
-    const room = this.#open.putEntries(this.rows);
+    const room = this.#open.putBlobEntries(this.rows);
     if (room !== undefined) await room;
     this.rows.clear();
   }

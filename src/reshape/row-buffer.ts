@@ -1,8 +1,9 @@
 /**
  * Entries of many layers, copied together, in the form in which a delta writer takes them: arrays in
- * parallel, so that an entry costs no object. Reused once the writer has taken them.
+ * parallel, so that an entry costs no object. Values are held as blobs, with their headers, which the
+ * writer copies together. Reused once the writer has taken them.
  */
-import { blobHeaderSize } from '../blob-writer/blob-format.ts';
+import { blobHeaderSize, encodePlainBlobHeader } from '../blob-writer/blob-format.ts';
 import { copyBytes, copyWords, ViewedBytes } from '../byte-words.ts';
 import type { EntryKeyBatch } from '../layers/delta-layer/value-batch.ts';
 import { KEY_SIZE, type Key } from '../layers/key.ts';
@@ -37,7 +38,6 @@ export class RowBuffer implements EntryKeyBatch {
   readonly #usual = new ViewedBytes(new Uint8Array(VALUES_SIZE));
   #values = this.#usual;
   #used = 0;
-  #storedSize = 0;
 
   get values(): Uint8Array {
     return this.#values.bytes;
@@ -45,12 +45,14 @@ export class RowBuffer implements EntryKeyBatch {
 
   /** Bytes of the rows in a layer, with their blob headers. */
   get storedSize(): number {
-    return this.#storedSize;
+    return this.#used;
   }
 
   /** Whether a value of this length can be added. An empty buffer has room for any. */
   hasRoom(length: number): boolean {
-    return this.count === 0 || (this.count < ROWS && this.#used + length <= this.values.length);
+    if (this.count === 0) return true;
+    const end = this.#used + blobHeaderSize(length) + length;
+    return this.count < ROWS && end <= this.#values.bytes.length;
   }
 
   /** Copies an entry of a scan, after decompression. Requires: room. */
@@ -79,18 +81,20 @@ export class RowBuffer implements EntryKeyBatch {
   clear(): void {
     this.count = 0;
     this.#used = 0;
-    this.#storedSize = 0;
     this.#values = this.#usual;
   }
 
   #addValue(source: ViewedBytes, from: number, length: number, willInit: number): void {
-    if (length > VALUES_SIZE) this.#values = new ViewedBytes(new Uint8Array(length));
-    copyBytes(source, from, this.#values, this.#used, length);
-    this.starts[this.count] = this.#used;
-    this.lengths[this.count] = length;
-    this.willInit[this.count] = willInit;
-    this.#used += length;
-    this.#storedSize += blobHeaderSize(length) + length;
-    this.count += 1;
+    const { count } = this;
+    const size = blobHeaderSize(length) + length;
+    if (size > VALUES_SIZE) this.#values = new ViewedBytes(new Uint8Array(size));
+    const values = this.#values;
+    const at = this.#used + encodePlainBlobHeader(values.bytes, this.#used, length);
+    copyBytes(source, from, values, at, length);
+    this.starts[count] = at;
+    this.lengths[count] = length;
+    this.willInit[count] = willInit;
+    this.#used += size;
+    this.count = count + 1;
   }
 }

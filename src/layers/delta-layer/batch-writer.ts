@@ -35,6 +35,7 @@ interface Rows {
   readonly values: ViewedBytes;
   readonly keys: DataView;
   readonly lsnHalves: Uint32Array | undefined;
+  readonly form: BlobParts['form'];
 }
 
 /** Rows of a batch that is being put: those before `next` are in the layer. */
@@ -85,15 +86,21 @@ export class BatchWriter {
     checkValueBatch(batch);
     const keys = new ViewedBytes(batch.keys).view;
     const values = new ViewedBytes(batch.values);
-    return this.#putRows({ batch, values, keys, lsnHalves: halvesOf(batch.lsns) });
+    return this.#putRows({
+      batch,
+      values,
+      keys,
+      lsnHalves: halvesOf(batch.lsns),
+      form: 'contents',
+    });
   }
 
-  /** Like `put`, for entry keys. */
-  putEntries(batch: EntryKeyBatch): void | Promise<void> {
+  /** Like `put`, for entry keys; and with `blobs`, for values after their headers, without gaps. */
+  putEntries(batch: EntryKeyBatch, form: BlobParts['form']): void | Promise<void> {
     checkEntryKeyBatch(batch);
     const keys = new ViewedBytes(batch.entryKeys).view;
     const values = new ViewedBytes(batch.values);
-    return this.#putRows({ batch, values, keys, lsnHalves: undefined });
+    return this.#putRows({ batch, values, keys, lsnHalves: undefined, form });
   }
 
   /**
@@ -344,6 +351,6 @@ function isEntryKeyAbove(keys: DataView, at: number, lowerAt: number): boolean {
   return keys.getUint8(at + shared) > keys.getUint8(lowerAt + shared);
 }
 
-function partsOf({ batch, values }: Rows): BlobParts {
-  return { values, starts: batch.starts, lengths: batch.lengths };
+function partsOf({ batch, values, form }: Rows): BlobParts {
+  return { values, starts: batch.starts, lengths: batch.lengths, form };
 }

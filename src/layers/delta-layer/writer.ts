@@ -189,7 +189,16 @@ export class DeltaLayerWriter {
    * @throws As `putBatch`.
    */
   putEntries(batch: EntryKeyBatch): void | Promise<void> {
-    return this.#batches.putEntries(batch);
+    return this.#batches.putEntries(batch, 'contents');
+  }
+
+  /**
+   * As `putEntries`. Requires: each value is preceded by its blob header, and the blobs follow each other,
+   * so that many are copied together.
+   * @internal
+   */
+  putBlobEntries(batch: EntryKeyBatch): void | Promise<void> {
+    return this.#batches.putEntries(batch, 'blobs');
   }
 
   /**
