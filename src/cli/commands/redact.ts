@@ -52,7 +52,7 @@ What stays:
   ids of tenant and timeline, names of layers, keys, LSNs, types, lengths, will_init
   which blobs are compressed, and about how far
   of a page of a relation: its header (LSN, flags, offsets, oldest transaction), and pages of zeros
-  sizes of relations and of SLRU segments
+  sizes of relations and of SLRU segments, and the marks of relations with keys of their own
   of a WAL record: its header (transaction, link, kind), block references and lengths
   of Neon's own records: numbers of blocks and transactions, the time of a commit
   of an index: its metadata, and how relation sizes are stored
@@ -60,7 +60,8 @@ What is replaced by noise of the same length:
   everything else on pages and in WAL records, page images in records included, which cannot be
   restored then; SLRU pages; relation maps; directories of databases and relations; control file and
   checkpoint; two-phase files; paths (as letters) and contents of auxiliary files, such as slots
-Keys tell the numbers of databases and relations; those of auxiliary files are hashes of their names.
+Keys tell the numbers of databases, relations, prepared transactions and replication origins; those
+of auxiliary files are hashes of their names.
 A damaged layer is not copied: salvage it first.`,
   );
 }

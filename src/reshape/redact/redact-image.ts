@@ -2,7 +2,8 @@
  * An image without data. What stays of it:
  *
  *   zeros       an image that is all zero, as a new page is
- *   size        of a relation or a segment: 4 bytes that count blocks
+ *   size        of a relation or a segment: 4 bytes that count blocks, or 8 as an import writes them
+ *   mark        that a relation exists: the letter `r` under a key of its own
  *   header      of a relation's page, if it is one: 24 bytes, whose checksum is made anew, if there was one.
  *               Its LSN stays up to the LSN of the image
  *
@@ -23,7 +24,13 @@ import type { Filler } from './filler.ts';
 const CHECKSUM_OFFSET = 8;
 const LAYOUT_VERSION = 4;
 const KNOWN_FLAGS = 0b111;
+/** A pageserver writes sizes of 4 bytes; an import writes 8, of which 4 are read and 4 are zero. */
 const SIZE_LENGTH = 4;
+const IMPORTED_SIZE_LENGTH = 8;
+/** First byte of the keys of relations that have keys of their own. */
+const MOVED_RELATIONS = 0x65;
+/** The only value that such a key has, beside an empty one. */
+const EXISTS = 'r'.charCodeAt(0);
 
 export interface RedactedPlace {
   readonly key: Key;
@@ -39,7 +46,7 @@ export function redactImage(
 ): void {
   if (image.every((byte) => byte === 0)) return;
   const meaning = describeKey(key);
-  if (isSize(meaning) && image.length === SIZE_LENGTH) return;
+  if (isSize(meaning, image) || isMark(key, image)) return;
   const hasHeader = meaning.kind === 'rel_block' && isPage(image, lsn);
   const header = hasHeader ? PAGE_HEADER_SIZE : 0;
   const noiseEnd = Math.min(image.length, Math.max(header, noiseLength));
@@ -48,8 +55,15 @@ export function redactImage(
   if (hasHeader) setChecksum(image, meaning.blkno);
 }
 
-function isSize({ kind }: KeyMeaning): boolean {
-  return kind === 'rel_size' || kind === 'slru_size';
+function isSize({ kind }: KeyMeaning, image: Uint8Array): boolean {
+  if (kind !== 'rel_size' && kind !== 'slru_size') return false;
+  if (image.length === SIZE_LENGTH) return true;
+  const rest = image.subarray(SIZE_LENGTH);
+  return image.length === IMPORTED_SIZE_LENGTH && rest.every((byte) => byte === 0);
+}
+
+function isMark([field1]: Key, image: Uint8Array): boolean {
+  return field1 === MOVED_RELATIONS && image.length === 1 && image[0] === EXISTS;
 }
 
 /** Whether the header is one that Postgres writes, so that no data is taken for it. */

@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import { DeltaLayerWriter } from '../../../src/layers/delta-layer/writer.ts';
 import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
-import { formatKey, type Key } from '../../../src/layers/key.ts';
+import { formatKey, type Key, keyFromFields, nextKey } from '../../../src/layers/key.ts';
 import type { LayerEntry } from '../../../src/layers/layer-file/entry-batch.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { decodeValue, encodeValue, type Value } from '../../../src/layers/value-format.ts';
@@ -11,6 +11,7 @@ import {
   relationBlockKey,
   relationMapKey,
   relationSizeKey,
+  slruSizeKey,
 } from '../../../src/postgres/key-mapping.ts';
 import { checkPageChecksum, decodePageHeader, pageChecksum } from '../../../src/postgres/page.ts';
 import { redactLayer } from '../../../src/reshape/redact/redact-layer.ts';
@@ -127,6 +128,28 @@ describe('a redacted image layer', () => {
     // No page has such a header.
     expect(other?.bytes.subarray(0, 8)).not.toEqual(unlike?.bytes.subarray(0, 8));
     expect(after.at(-1)?.bytes).toEqual(Uint8Array.of(6, 0, 0, 0));
+  });
+
+  test('keeps sizes of 8 bytes and marks of relations, but no data in their place', async () => {
+    const { openFiles } = memoryDisk();
+    const options = { directory: DIRECTORY, ...IDS, openFiles, keyRange: EVERYTHING, lsn: LSN };
+    await using writer = await ImageLayerWriter.create(options);
+    const moved = keyFromFields({
+      ...{ field1: 0x65, field2: 1663, field3: 5, field4: 16384, field5: 0, field6: 1 },
+    });
+    const images: readonly [Key, Uint8Array, 'kept' | 'replaced'][] = [
+      [relationSizeKey(RELATION), Uint8Array.of(6, 1, 0, 0, 0, 0, 0, 0), 'kept'],
+      [relationSizeKey({ ...RELATION, relnode: 16385 }), marked(8), 'replaced'],
+      [slruSizeKey({ slru: 'clog', segno: 0 }), Uint8Array.of(3, 0, 0, 0, 0, 0, 0, 0), 'kept'],
+      [moved, Buffer.from('r'), 'kept'],
+      [nextKey(moved), Buffer.from('s'), 'replaced'],
+    ];
+    for (const [key, image] of images) await writer.put(key, image);
+    const { before, after } = await redacted((await writer.finish()).path, openFiles);
+    const kept = after.map(({ bytes }, at) =>
+      Buffer.compare(bytes, before[at]?.bytes ?? bytes) === 0 ? 'kept' : 'replaced',
+    );
+    expect(kept).toEqual(images.map(([, , what]) => what));
   });
 
   test('is the same for the same seed, and another for another', async () => {
