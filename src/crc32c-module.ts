@@ -105,7 +105,7 @@ function byTables(): WasmFunction {
   };
 }
 
-/** What the table says of one byte of a word, which so many others follow. An entry has 4 bytes. */
+/** What the table says of one byte of a word that is followed by N others. An entry has 4 bytes. */
 function lookup(local: number, byte: number, following: number): Code {
   const shift =
     byte === 0

@@ -136,7 +136,7 @@ async function countAhead(
 
 /** What is done with the records of a batch, and with damage. */
 interface Visitor {
-  /** Visits at most so many of the records that are selected. Returns: how many, or a promise of it. */
+  /** Visits at most N of the selected records. Returns: how many, or a promise of it. */
   batch(batch: WalRecordBatch, options: BatchVisit): number | Promise<number>;
   damage(damage: ShownDamage): Promise<void> | undefined;
 }

@@ -1,7 +1,7 @@
 /**
  * Finds the one bit that was flipped in a block, from its checksum before and after.
  *
- * A CRC is linear: the difference of two checksums depends only on which bits differ. That of one bit, so many bits
+ * A CRC is linear: the difference of two checksums depends only on which bits differ. That of one bit, N bits
  * before the end, is the same for every block, and no two bits of a block have the same one. The difference of a bit
  * of the last byte is a number of the usual table; each byte that follows it carries it on by one step.
  */

@@ -251,7 +251,7 @@ function readWhole({ scratch, signal }: Omit<Source, 'numbers'>): Promise<Uint8A
 
 const LARGE_STEP = 16 * 1024 * 1024;
 
-/** Memory of the file that was read last, as long as nobody uses it and the collector has not come. */
+/** Memory of the file that was read last, until it is used again, or the collector frees it. */
 let spare: WeakRef<Uint8Array> | undefined;
 
 /**

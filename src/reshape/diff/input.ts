@@ -137,7 +137,7 @@ export class DiffInput {
     return this.#buffer;
   }
 
-  /** Moves on by so many entries. False if the next one must be loaded. */
+  /** Moves on by N entries. False if the next one must be loaded. */
   skip(rows: number): boolean {
     this.#row += rows;
     return this.#row < this.#count;

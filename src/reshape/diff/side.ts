@@ -95,7 +95,7 @@ export class DiffSide {
     if (this.#heap[0]?.isUnreached === true) return this.reachHead();
   }
 
-  /** Moves the head on by so many entries, which stand before the second. Returns a promise if more must be read. */
+  /** Moves the head on by N entries, which stand before the second. Returns a promise if more must be read. */
   advance(rows: number): void | Promise<void> {
     const [head] = this.#heap;
     if (head === undefined) return;
