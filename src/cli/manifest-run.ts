@@ -2,7 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { basename } from 'node:path';
 import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
-import type { FoundFile } from '../layers/find-layers.ts';
+import { type FoundFile, kindOfName } from '../layers/find-layers.ts';
 import { parseManifestName } from '../manifest/manifest-format.ts';
 import { inOrder } from '../timeline/in-order.ts';
 import { isOfShard, type WorkShare } from '../timeline/work-share.ts';
@@ -20,6 +20,8 @@ export interface WhichFiles extends RemoteOptions {
   readonly filesFrom?: string | undefined;
   readonly shard?: WorkShare | undefined;
   readonly jobs?: number | undefined;
+  /** Whether a manifest that is named stands for its file; default: it is left out. */
+  readonly manifestsStandFor?: 'files' | undefined;
 }
 
 /** A file to look at. */
@@ -118,11 +120,28 @@ export class ManifestRun {
   /** Undefined for what is not looked at, such as a manifest beside its file. */
   async #fileOf({ kind, path }: FoundFile): Promise<RunFile | undefined> {
     const name = basename(path);
-    const file = parseManifestName(name);
-    if (kind === 'layer') return file === undefined ? { kind: 'file', path } : undefined;
-    if (kind !== 'manifest' || file === undefined) return undefined;
-    const lost = path.slice(0, path.length - name.length) + file;
-    const isLost = !(await isThere(await this.places.fileAt(lost), this.signal));
-    return isLost ? { kind: 'lost', path: lost } : undefined;
+    const ofName = parseManifestName(name);
+    if (kind !== 'layer' && kind !== 'manifest') return undefined;
+    if (ofName === undefined) return { kind: 'file', path };
+    const file = path.slice(0, path.length - name.length) + ofName;
+    return kind === 'layer' ? this.#namedFile(path, file) : this.#lostFile(file);
+  }
+
+  /** What a path that was given stands for, if its name is that of a manifest. */
+  async #namedFile(path: string, file: string): Promise<RunFile | undefined> {
+    // It may be any file, with a manifest of its own.
+    const own = this.places.manifestOf(await this.places.fileAt(path));
+    if (await isThere(own, this.signal)) return { kind: 'file', path };
+    if (this.#options.manifestsStandFor === 'files') {
+      if (this.#paths.includes(file)) return undefined;
+      return (await this.#lostFile(file)) ?? { kind: 'file', path: file };
+    }
+    const isManifest = kindOfName(basename(path)) === 'manifest' || !(await this.#lostFile(file));
+    return isManifest ? undefined : { kind: 'file', path };
+  }
+
+  async #lostFile(file: string): Promise<RunFile | undefined> {
+    const isLost = !(await isThere(await this.places.fileAt(file), this.signal));
+    return isLost ? { kind: 'lost', path: file } : undefined;
   }
 }

@@ -118,7 +118,7 @@ async function checkManifests(
     const { checkOutputDirectory } = await import('../output-paths.ts');
     await checkOutputDirectory(mend);
   }
-  const run = await ManifestRun.begin(context, paths, options);
+  const run = await ManifestRun.begin(context, paths, { ...options, manifestsStandFor: 'files' });
   const verbosity = options.quiet ? 'quiet' : 'all';
   const writer = createReportWriter(context.stdout, formatOf(options), verbosity);
   let status: ExitStatus = CLEAN;

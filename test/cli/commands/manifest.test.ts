@@ -92,6 +92,29 @@ describe('manifest create', () => {
   });
 });
 
+describe('a path with the name of a manifest', () => {
+  test('stands for its file when it is checked, once', async () => {
+    const { delta, manifestOf } = await layersWithManifests();
+    flip(delta, [8200, 3]);
+    const one = await check(manifestOf(delta));
+    expect(one).toMatchObject({ status: 1, lines: [{ path: delta, ok: false, errors: 1 }] });
+    expect((await check(delta, manifestOf(delta))).lines).toEqual(one.lines);
+    rmSync(delta);
+    const lost = await check(manifestOf(delta));
+    expect(lost).toMatchObject({ status: 1, lines: [{ path: delta, ok: false }] });
+    const made = await runCli(['manifest', 'create', manifestOf(delta), '--ndjson']);
+    expect(made).toMatchObject({ status: 0, stdout: '' });
+  });
+
+  test('may be that of any file, and gets a manifest as others do', async () => {
+    const file = join(temporaryDirectory(), 'manifest-of-parts.json');
+    writeFileSync(file, 'any bytes');
+    const made = await runCli(['manifest', 'create', file, '--ndjson']);
+    expect(parseLines(made.stdout)).toMatchObject([{ path: file, bytes: 9 }]);
+    expect(await check(file)).toMatchObject({ status: 0, lines: [{ path: file, ok: true }] });
+  });
+});
+
 describe('manifest check', () => {
   test('of files that are what they were is clean', async () => {
     const { directory, sorted } = await layersWithManifests();
