@@ -190,9 +190,11 @@ export async function compactTimeline(
  */
 export function planCompaction(
   timeline: Timeline,
-  { images, ...choosing }: Level0Options & Pick<CompactTimelineOptions, 'images'>,
+  options: Level0Options & Pick<CompactTimelineOptions, 'images'>,
 ): PlannedCompaction {
   checkMethod('timeline', timeline, 'acquireLayer');
+  checkObject('options', options);
+  const { images, ...choosing } = options;
   const inputs = chooseLevel0(timeline.map.layers(), choosing);
   if (images === undefined) return { inputs, imageRanges: [] };
   const lsn = checkedImageLsn(timeline, images);
