@@ -2,7 +2,7 @@
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatKey, type Key, type KeyRange } from '../../layers/key.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
-import { imageBytes, imageValueOf } from '../../timeline/read-page.ts';
+import { imageValueOf } from '../../timeline/read-page.ts';
 import type { Reconstruction } from '../../timeline/reconstruct.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
 
@@ -36,16 +36,25 @@ export class ValueReader {
   /**
    * Reads and decodes the values of a range that are not empty, ascending.
    *
-   * @throws As `read`, but for `not-found`.
+   * @throws As `read`, but for `not-found`; `no-base`, `needs-redo` for records, which would change the value.
    */
   async readRange<T>(range: KeyRange, decode: (key: Key, bytes: Uint8Array) => T): Promise<T[]> {
     const { found } = await this.#timeline.reconstructRanges([range], this.#lsn, {
       signal: this.#signal,
     });
     return found.flatMap((value) => {
-      const bytes = imageBytes(value);
-      if (bytes === undefined || bytes.length === 0) return [];
-      return [this.#decode(value, () => decode(value.key, bytes))];
+      const bytes = imageValueOf(value);
+      if (bytes === undefined) throw this.#notAnImage(value);
+      return bytes.length === 0 ? [] : [this.#decode(value, () => decode(value.key, bytes))];
+    });
+  }
+
+  #notAnImage({ key, outcome, records }: Reconstruction): StorageError {
+    return new StorageError(outcome === 'complete' ? 'needs-redo' : 'no-base', {
+      what: 'value that is always an image',
+      ...{ key: formatKey(key), lsn: formatLsn(this.#lsn) },
+      expected: 'no WAL records',
+      actual: `${records.length}`,
     });
   }
 
