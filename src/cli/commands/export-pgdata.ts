@@ -20,7 +20,7 @@ import {
   requiredOption,
 } from '../command.ts';
 import type { Context, Format } from '../context.ts';
-import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import { CLEAN, type ExitStatus, FINDINGS, statusOfError } from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
 import { openSource, SOURCE_OPTIONS, warnOfCutoff } from '../open-source.ts';
@@ -115,11 +115,17 @@ async function exportDirectory(
     if (findings.count === 0 || isStorageError(error, 'aborted')) throw error;
     await findings.end(undefined);
     reporter.error(error);
-    return FINDINGS;
+    // Of pages that cannot be made, whatever their errors: findings. Of another failure: its own status.
+    return isRefusal(error, findings) ? FINDINGS : statusOfError(error);
   } finally {
     progress.finish();
     await redo?.[Symbol.asyncDispose]();
   }
+}
+
+/** Whether the directory was not made because of pages that cannot be made: the first one is the cause. */
+function isRefusal(error: unknown, { first }: FindingWriter): boolean {
+  return isStorageError(error) && first !== undefined && error.cause === first;
 }
 
 async function startRedo(program: string): Promise<RedoRunner & AsyncDisposable> {
@@ -161,6 +167,7 @@ class FindingWriter {
   readonly #context: Context;
   readonly #format: Format;
   #count = 0;
+  #first: StorageError | undefined;
 
   constructor(context: Context, format: Format) {
     this.#context = context;
@@ -171,7 +178,12 @@ class FindingWriter {
     return this.#count;
   }
 
+  get first(): StorageError | undefined {
+    return this.#first;
+  }
+
   async write(finding: StorageError): Promise<void> {
+    this.#first ??= finding;
     const first = this.#count === 0;
     this.#count += 1;
     const { stdout } = this.#context;

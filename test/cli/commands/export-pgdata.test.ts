@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { importTimeline } from '../../../src/ingest/pgdata/import-timeline.ts';
@@ -20,23 +20,26 @@ const FILES = {
 };
 
 /** A place with a timeline below `bucket`; the export goes to `out`. */
-async function placeWithTimeline(): Promise<{ bucket: string; out: string }> {
+async function placeWithTimeline(more = {}): Promise<{ bucket: string; out: string }> {
   const place = temporaryDirectory();
   const bucket = join(place, 'bucket');
   mkdirSync(join(place, 'for-out'));
-  const cluster = fabricateCluster({ ...FILES, 'pg_twophase/.keep': '' }, { redoLsn: LSN });
+  const cluster = fabricateCluster(
+    { ...FILES, ...more, 'pg_twophase/.keep': '' },
+    { redoLsn: LSN },
+  );
   await importTimeline({ dataDirectory: cluster, target: bucket, ...TIMELINE_IDS, way: 'classic' });
   return { bucket, out: join(place, 'for-out', 'out') };
 }
 
-/** Adds a record without an image for two blocks of 16384. */
-async function addRecords(bucket: string): Promise<void> {
+/** Adds a record without an image for blocks of 16384. */
+async function addRecords(bucket: string, blocks: readonly number[] = [1, 2]): Promise<void> {
   const bytes = walRecord({ resourceManager: 10, info: 0, blocks: [{ blkno: 1 }] });
   const relation = { spcnode: 1663, dbnode: 5, relnode: 16384, fork: 'main' } as const;
   await addValues(
     bucket,
     LSN + 0x100n,
-    [1, 2].map((blkno) => ({
+    blocks.map((blkno) => ({
       key: relationBlockKey({ ...relation, blkno }),
       value: { type: 'wal' as const, willInit: false, bytes },
     })),
@@ -118,6 +121,23 @@ describe('pages that need redo', () => {
     expect(result.status).toBe(3);
     expect(parseError(result)).toMatchObject({ code: 'io', path: '/no/program' });
     expect(existsSync(out)).toBe(false);
+  });
+
+  test('and then a name that is taken: the failure, status 3', async () => {
+    const { bucket, out } = await placeWithTimeline({ 'base/5/16384': pages(400, 1) });
+    // So many that they are printed before the end.
+    await addRecords(bucket, [...Array(400).keys()]);
+    const words = ['export', 'pgdata', bucket, '--out', out, '--ndjson', '--allow-missing-pages'];
+    const onFirstOutput = (): void => {
+      mkdirSync(out);
+      writeFileSync(join(out, 'of another'), '');
+    };
+    const result = await runCli(words, { onFirstOutput });
+    expect(parseLines(result.stdout)).toHaveLength(400);
+    expect(parseError(result)).toMatchObject({ code: 'io' });
+    expect(result.status).toBe(3);
+    expect(readdirSync(join(out, '..'))).toEqual(['out']);
+    expect(readdirSync(out)).toEqual(['of another']);
   });
 
   test('are not there at an earlier LSN', async () => {
