@@ -1,7 +1,7 @@
 /** Compares one file or object with its manifest, and mends a copy if that is asked for. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isStorageError, type StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { isDamage } from '../layers/damage.ts';
 import { checkManifest } from '../manifest/check-manifest.ts';
 import type { FileManifest } from '../manifest/manifest-format.ts';
@@ -79,9 +79,12 @@ function unchecked(
 /** Throws `not-found` and `io` for a path, as for an object when its source is made. */
 async function sizeOf(input: FileInput): Promise<number> {
   if (typeof input !== 'string') return input.size;
-  try {
-    return (await stat(input)).size;
-  } catch (error) {
+  const found = await stat(input).catch((error: unknown) => {
     throw fromNodeError('look up file', input, error);
-  }
+  });
+  if (found.isFile()) return found.size;
+  throw new StorageError('io', {
+    ...{ what: 'file to check', path: input, expected: 'a regular file' },
+    actual: found.isDirectory() ? 'a directory' : 'a special file',
+  });
 }

@@ -116,6 +116,14 @@ describe('a path with the name of a manifest', () => {
 });
 
 describe('manifest check', () => {
+  test('of a directory in a list could not look, though it has no manifest either', async () => {
+    const directory = temporaryDirectory();
+    const list = { stdin: `${directory}\n` };
+    const result = await runCli(['manifest', 'check', '--files-from', '-', '--ndjson'], list);
+    expect(result).toMatchObject({ status: 3, stdout: '' });
+    expect(parseError(result)).toMatchObject({ code: 'io', path: directory });
+  });
+
   test('of files that are what they were is clean', async () => {
     const { directory, sorted } = await layersWithManifests();
     const { status, stderr, lines } = await check(directory);
