@@ -17,6 +17,8 @@ const PROGRAM = `
   const page = new Uint8Array(8192).map((_, at) => (at * at) % 251);
   for (let block = 0; block < 100_000 && compressionPool.readyCount < 2; block += 1) {
     await writer.put(parseKey(block.toString(16).toUpperCase().padStart(36, '0')), page);
+    // So that the processors are free for the start of the threads.
+    await new Promise((resolve) => setTimeout(resolve, 5));
   }
   const { path, entryCount } = await writer.finish();
   const { ok, entries } = await verifyLayer(path);

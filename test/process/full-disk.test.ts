@@ -1,4 +1,7 @@
-/** Disks that are really full: a tmpfs, and an ext4 file system in a file. */
+/**
+ * Disks that are really full: a tmpfs, and an ext4 file system in a file. LAYERFILE_FULL_DISK=all tries each operation
+ * with more room than it needs, too.
+ */
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -26,6 +29,7 @@ describe.each(['tmpfs', 'ext4'] as const)('a full %s', (kind) => {
   const name = 'leaves old content and an error or new content and success, at every free 4 KiB';
   test.runIf(reason === undefined)(
     reason === undefined ? name : `not tried here (${reason}): ${name}`,
+    { timeout: 300_000 },
     async () => {
       const program = await bundledProgram(new URL('programs/full-disk.ts', import.meta.url));
       const input: FullDiskInput = { kind, directory: temporaryDirectory() };

@@ -1,6 +1,9 @@
 /**
  * Tries what writes with every amount of free space, 4 KiB apart, on a file system of its own.
  * Runs in a mount namespace of its own, so that nothing stays mounted whatever happens.
+ *
+ * An operation that has succeeded several times in a row has had all the room that it needs. LAYERFILE_FULL_DISK=all
+ * tries it with more nevertheless.
  */
 import { execFileSync } from 'node:child_process';
 import {
@@ -39,6 +42,9 @@ const UNIT = 4096;
 
 /** More than any operation needs. */
 const MAXIMUM_FREE_UNITS = 48;
+
+/** Successes in a row that end the steps of an operation. */
+const ENOUGH_APPLIED = process.env['LAYERFILE_FULL_DISK'] === 'all' ? Number.POSITIVE_INFINITY : 5;
 
 /** For what an operation finds in its directory. */
 const SPARE_UNITS = 32;
@@ -130,13 +136,19 @@ async function tryOnce(operation: FullDiskOperation): Promise<boolean> {
 async function sweep(operation: FullDiskOperation): Promise<FullDiskResult> {
   const steps = { applied: 0, refused: 0 };
   const free: number[] = [];
-  for (let units = 0; units < MAXIMUM_FREE_UNITS; units += 1) {
+  let appliedInRow = 0;
+  for (let units = 0; units < MAXIMUM_FREE_UNITS && appliedInRow < ENOUGH_APPLIED; units += 1) {
     emptyDirectory();
     releaseAll();
     await operation.prepare(directory);
     free.push(leaveFree(units));
-    if (await tryOnce(operation)) steps.applied += 1;
-    else steps.refused += 1;
+    if (await tryOnce(operation)) {
+      steps.applied += 1;
+      appliedInRow += 1;
+    } else {
+      steps.refused += 1;
+      appliedInRow = 0;
+    }
   }
   // The last step had room. What it wrote is there when the file system comes back.
   if (input.kind === 'ext4') {
