@@ -6,6 +6,9 @@ import { MAXIMUM_LEAF_VALUE } from '../../../src/layers/disk-btree/node-format.t
 import { type RandomKeys, randomKeys } from '../../support/random-keys.ts';
 import { buildReferenceIndex, type ReferenceEntry } from '../../support/reference-index.ts';
 
+/** LAYERFILE_LAYER_RUNS takes more of them. */
+const RUNS = Number(process.env['LAYERFILE_LAYER_RUNS'] ?? 25);
+
 describe('the index of ascending keys', () => {
   it('the index of ascending keys is the one that the format describes', () => {
     fc.assert(
@@ -20,7 +23,7 @@ describe('the index of ascending keys', () => {
           expectSameIndex(entriesOf(parameters));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: RUNS },
     );
   });
 
