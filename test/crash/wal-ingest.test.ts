@@ -22,7 +22,7 @@ const SEED = 20_261_129;
 /** The long run looks at more states, and goes on from more of them. */
 const IS_LONG = process.env['LAYERFILE_FAULTS'] === 'all';
 const CRASHES = IS_LONG ? 20 : 1;
-const RESUME_EVERY = IS_LONG ? 3 : 113;
+const RESUME_EVERY = IS_LONG ? 3 : 47;
 /** They change nothing that has a final name. */
 const READS = ['read-directory', 'stat', 'open', 'read', 'close'];
 const DIRECTORY = `${COPY}/${timelineDirectory()}`;
