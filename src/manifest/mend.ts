@@ -8,7 +8,7 @@ import { crc32cOf } from '../checksum.ts';
 import { corrupt, StorageError, withOutcome, withPath } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
-import { publishNew } from '../virtual-file/durable-rename.ts';
+import { publishFilled } from '../virtual-file/durable-rename.ts';
 import { temporaryName } from '../virtual-file/leftover-names.ts';
 import type { TemporaryFile } from '../virtual-file/temporary-file.ts';
 import { createUnique } from '../virtual-file/unique-file.ts';
@@ -57,17 +57,9 @@ export async function mendFile(
     let bits: FlippedBit[];
     try {
       const temporary = await createUnique(pathOf, { openFiles, signal });
-      try {
-        bits = await copyMended(source, manifest, temporary, signal);
-        await publishNew(temporary, absolute);
-      } catch (error) {
-        // The first error counts. A temporary that cannot be removed is a leftover.
-        await Promise.allSettled([temporary.abandon()]);
-        throw error;
-      }
-      await temporary.abandon().catch((error: unknown) => {
-        throw withOutcome(error, 'durable');
-      });
+      bits = await publishFilled(temporary, absolute, () =>
+        copyMended(source, manifest, temporary, signal),
+      );
     } catch (error) {
       throw withPath(withOutcome(error, 'not-applied'), target);
     }

@@ -6,7 +6,7 @@ import type { ByteSource } from '../blob-writer/byte-source.ts';
 import { checkOpenFiles, checkOptions, checkSignal, checkText } from '../check-options.ts';
 import { StorageError, withOutcome, withPath } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
-import { publishNew } from '../virtual-file/durable-rename.ts';
+import { publishFilled } from '../virtual-file/durable-rename.ts';
 import { temporaryName } from '../virtual-file/leftover-names.ts';
 import type { TemporaryFile } from '../virtual-file/temporary-file.ts';
 import { createUnique } from '../virtual-file/unique-file.ts';
@@ -96,16 +96,7 @@ export async function writeManifest(
   const target = absolutePath(path);
   try {
     const temporary = await prepareManifest(target, manifest, options);
-    try {
-      await publishNew(temporary, target);
-    } catch (error) {
-      // The first error counts. A temporary that cannot be removed is a leftover.
-      await Promise.allSettled([temporary.abandon()]);
-      throw error;
-    }
-    await temporary.abandon().catch((error: unknown) => {
-      throw withOutcome(error, 'durable');
-    });
+    await publishFilled(temporary, target, () => undefined);
   } catch (error) {
     throw withPath(withOutcome(error, 'not-applied'), path);
   }

@@ -79,6 +79,32 @@ export async function publishNew(temporary: TemporaryFile, target: string): Prom
   await linkSynced(temporary, absolute);
 }
 
+/**
+ * Fills a temporary file, publishes it as `publishNew`, and removes its temporary name.
+ *
+ * Returns: what `fill` returns. Throws: as `fill` and `publishNew`, after the temporary file was abandoned;
+ * `durable` is the outcome of an error of the removal.
+ */
+export async function publishFilled<T>(
+  temporary: TemporaryFile,
+  target: string,
+  fill: () => T | Promise<T>,
+): Promise<T> {
+  let filled: T;
+  try {
+    filled = await fill();
+    await publishNew(temporary, target);
+  } catch (error) {
+    // The first error counts. A temporary that cannot be removed is a leftover.
+    await Promise.allSettled([temporary.abandon()]);
+    throw error;
+  }
+  await temporary.abandon().catch((error: unknown) => {
+    throw withOutcome(error, 'durable');
+  });
+  return filled;
+}
+
 function checkTemporary(temporary: TemporaryFile): void {
   checkObject('temporary', temporary);
   checkObject('temporary', temporary.file);

@@ -10,7 +10,7 @@ import { basename, dirname } from 'node:path';
 import { checkBytes, checkOptions, checkSignal, checkText } from '../check-options.ts';
 import { throwIfAborted, withOutcome, withPath } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
-import { publishNew } from '../virtual-file/durable-rename.ts';
+import { publishFilled } from '../virtual-file/durable-rename.ts';
 import { temporaryName } from '../virtual-file/leftover-names.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
 import { createUnique } from '../virtual-file/unique-file.ts';
@@ -47,17 +47,9 @@ export async function createFileOnce(
     pathIn(dirname(target), temporaryName(basename(target), token));
   try {
     const temporary = await createUnique(pathOf, { openFiles, signal });
-    try {
+    await publishFilled(temporary, target, async () => {
       await temporary.file.writeAllAt(bytes, 0);
       throwIfAborted(signal, target);
-      await publishNew(temporary, target);
-    } catch (error) {
-      // The first error counts. A temporary that cannot be removed is a leftover.
-      await Promise.allSettled([temporary.abandon()]);
-      throw error;
-    }
-    await temporary.abandon().catch((error: unknown) => {
-      throw withOutcome(error, 'durable');
     });
   } catch (error) {
     throw withPath(withOutcome(error, 'not-applied'), target);
