@@ -1,5 +1,5 @@
 /** The layers that `verify` reads: paths and URLs that are given, and what lies below directories and S3 prefixes. */
-import { type FoundFile, findLayers, kindOfName } from '../layers/find-layers.ts';
+import { type FoundFile, findLayers, isDirectory, kindOfName } from '../layers/find-layers.ts';
 import { isPrefix, isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
 
 /** In the order of the arguments; objects below a prefix in byte order of their keys. */
@@ -12,6 +12,15 @@ export async function* foundLayers(
     if (isUrl(path)) yield* foundObjects(path, options, signal);
     else yield* findLayers([path]);
   }
+}
+
+/** Whether layers are searched for below a path or URL, instead of taking it as one. Throws as the store. */
+export async function isSearched(
+  path: string,
+  options: RemoteOptions,
+  signal: AbortSignal,
+): Promise<boolean> {
+  return isUrl(path) ? isPrefix(await remotePlace(path, options), signal) : isDirectory(path);
 }
 
 async function* foundObjects(

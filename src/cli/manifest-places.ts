@@ -2,14 +2,17 @@
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isStorageError } from '../errors.ts';
+import { kindOfName } from '../layers/find-layers.ts';
 import {
   encodeManifest,
   type FileManifest,
   formatManifestName,
+  parseManifestName,
 } from '../manifest/manifest-format.ts';
 import type { FileInput } from '../manifest/pieces.ts';
 import { readManifest, writeManifest } from '../manifest/sidecar.ts';
 import { type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
+import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import { NamedPlaces } from './named-files.ts';
 import { outputTarget, type RemoteOptions } from './remote-source.ts';
@@ -29,8 +32,14 @@ export class ManifestPlaces {
     directory: string | undefined,
     options: RemoteOptions,
   ): Promise<ManifestPlaces> {
-    const target = directory === undefined ? undefined : await outputTarget(directory, options);
-    return new ManifestPlaces(new NamedPlaces(options), target);
+    const files = new NamedPlaces(options);
+    if (directory === undefined) return new ManifestPlaces(files, undefined);
+    const target = await outputTarget(directory, options);
+    if (typeof target === 'string') return new ManifestPlaces(files, target);
+    // Names are put below the prefix, with a slash at its end or without.
+    const { store, prefix } = target;
+    const isComplete = prefix === '' || prefix.endsWith('/');
+    return new ManifestPlaces(files, { store, prefix: isComplete ? prefix : `${prefix}/` });
   }
 
   private constructor(
@@ -56,6 +65,36 @@ export class ManifestPlaces {
     }
     if (typeof directory === 'string') return join(directory, name);
     return { store: directory.store, key: directory.prefix + name };
+  }
+
+  /**
+   * The names of the layers whose manifests lie in the place for all of them; none if that does not exist, or if manifests
+   * are beside their files. Throws what keeps the place from being listed, and `too-large` for a bucket.
+   */
+  async layersWithManifest(signal: AbortSignal): Promise<Set<string>> {
+    const layers = new Set<string>();
+    for (const name of await this.#namesTogether(signal)) {
+      const layer = kindOfName(name) === 'manifest' ? parseManifestName(name) : undefined;
+      if (layer !== undefined) layers.add(layer);
+    }
+    return layers;
+  }
+
+  async #namesTogether(signal: AbortSignal): Promise<string[]> {
+    const directory = this.#directory;
+    if (directory === undefined) return [];
+    if (typeof directory !== 'string') {
+      const { store, prefix } = directory;
+      const { listFiles } = await import('../timeline/list-files.ts');
+      const files = await listFiles(store, prefix, { signal });
+      return files.map(({ key }) => key.slice(prefix.length));
+    }
+    try {
+      return (await nodeFileSystem.readDirectory(directory)).map(({ name }) => name);
+    } catch (error) {
+      if (isStorageError(error, 'not-found')) return [];
+      throw error;
+    }
   }
 }
 

@@ -8,7 +8,7 @@ import { inOrder } from '../timeline/in-order.ts';
 import { isOfShard, type WorkShare } from '../timeline/work-share.ts';
 import type { Context } from './context.ts';
 import { CLEAN, type ExitStatus, statusOfError, strongest } from './exit-status.ts';
-import { foundLayers } from './found-layers.ts';
+import { foundLayers, isSearched } from './found-layers.ts';
 import { formatNumberOf } from './human.ts';
 import { isThere, ManifestPlaces } from './manifest-places.ts';
 import { namedFiles } from './named-files.ts';
@@ -103,8 +103,13 @@ export class ManifestRun {
       }
       return;
     }
+    // Listed before the layers: those that are made meanwhile are not taken for lost.
+    const awaited = await this.#awaitedLayers();
     for await (const found of foundLayers(this.#paths, this.#options, this.signal)) {
+      if (found.kind === 'layer') awaited.delete(basename(found.path));
       if (found.kind === 'failed') {
+        // What lies below it may all be there.
+        awaited.clear();
         this.#context.reporter.error(found.error);
         this.status = strongest(this.status, statusOfError(found.error));
       }
@@ -115,6 +120,24 @@ export class ManifestRun {
       this.fileCount += 1;
       yield file;
     }
+    for (const name of [...awaited].sort()) {
+      if (shard !== undefined && !isOfShard(name, shard)) continue;
+      this.fileCount += 1;
+      yield { kind: 'lost', path: name };
+    }
+  }
+
+  /**
+   * Layers that have a manifest in the place for all of them. They must be found if layers are searched for, and only
+   * searched for: a path that is given may not be there because it is misspelled.
+   */
+  async #awaitedLayers(): Promise<Set<string>> {
+    const { manifests, manifestsStandFor } = this.#options;
+    if (manifests === undefined || manifestsStandFor !== 'files') return new Set();
+    for (const path of this.#paths) {
+      if (!(await isSearched(path, this.#options, this.signal))) return new Set();
+    }
+    return this.places.layersWithManifest(this.signal);
   }
 
   /** Undefined for what is not looked at, such as a manifest beside its file. */
@@ -123,6 +146,8 @@ export class ManifestRun {
     const ofName = parseManifestName(name);
     if (kind !== 'layer' && kind !== 'manifest') return undefined;
     if (ofName === undefined) return { kind: 'file', path };
+    // One that was found, while those that count are elsewhere.
+    if (kind === 'manifest' && this.#options.manifests !== undefined) return undefined;
     const file = path.slice(0, path.length - name.length) + ofName;
     return kind === 'layer' ? this.#namedFile(path, file) : this.#lostFile(file);
   }

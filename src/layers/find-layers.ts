@@ -81,8 +81,8 @@ function isLayerName(name: string): boolean {
   }
 }
 
-/** Follows links. A missing file is reported when it is opened. */
-async function isDirectory(path: string): Promise<boolean> {
+/** Follows links. False for what cannot be looked up: opening it tells why. */
+export async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();
   } catch (error) {

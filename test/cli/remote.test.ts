@@ -187,6 +187,24 @@ describe('the manifest of a layer in S3', () => {
     expect(readFileSync(join(mended, name))).toEqual(bytes);
   });
 
+  test('below another prefix finds a layer that is gone', async () => {
+    const { server, url } = await served();
+    const name = basename(PAGES);
+    const prefix = url.slice(0, -name.length);
+    const place = [prefix, '--s3-path-style', '--ndjson', '--manifests', 's3://layers/manifests'];
+    expect((await runCli(['manifest', 'create', ...place])).status).toBe(0);
+    expect(server.objects.has(`manifests/manifest-${name}`)).toBe(true);
+    expect((await runCli(['manifest', 'check', ...place])).status).toBe(0);
+    server.objects.delete(`timelines/${name}`);
+    // Another object, so that the prefix is there.
+    server.put('timelines/other', new Uint8Array(1));
+    const { status, stdout } = await runCli(['manifest', 'check', ...place]);
+    expect(status).toBe(1);
+    const message = `no file, only its manifest s3://layers/manifests/manifest-${name}`;
+    const findings = [{ code: 'not-found', message }];
+    expect(parseLines(stdout)).toMatchObject([{ path: name, ok: false, findings }]);
+  });
+
   test('may be in a directory, and a missing one is a finding', async () => {
     const { url } = await served();
     const directory = temporaryDirectory();

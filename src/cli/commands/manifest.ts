@@ -78,6 +78,7 @@ directories elsewhere. A manifest that is there is never replaced.`,
   );
   addExamples(check, [
     ['layerfile manifest check DIR', 'all layers below DIR'],
+    ['layerfile manifest check DIR --manifests MANIFESTS', 'and those that are gone from it'],
     ['layerfile manifest check FILE --mend DIR', 'a copy of FILE without the flipped bits, in DIR'],
     ['layerfile manifest check --files-from - --ndjson < names', 'for programs'],
   ]);

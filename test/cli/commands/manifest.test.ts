@@ -205,6 +205,45 @@ describe('manifest check', () => {
     ]);
   });
 
+  test('of a directory finds layers that are gone by their manifests elsewhere', async () => {
+    const { directory, delta, image } = await buildSmallLayers();
+    // Below the directory, where they are found when layers are searched for.
+    const manifests = join(directory, 'manifests');
+    mkdirSync(manifests);
+    const place = ['--manifests', manifests];
+    await runCli(['manifest', 'create', directory, ...place]);
+    writeFileSync(join(manifests, 'manifest-base.tar'), 'of no layer');
+    const clean = await check(directory, ...place);
+    expect(clean.status).toBe(0);
+    expect(clean.lines).toHaveLength(2);
+    rmSync(image);
+    const name = basename(image);
+    const message = `no file, only its manifest ${join(manifests, `manifest-${name}`)}`;
+    const lost = { path: name, ok: false, findings: [{ code: 'not-found', message }], errors: 1 };
+    const { status, lines } = await check(directory, ...place);
+    expect(status).toBe(1);
+    expect(lines).toMatchObject([{ path: delta, ok: true }, lost]);
+    const shards: Record<string, unknown>[] = [];
+    for (const shard of ['0/2', '1/2'])
+      shards.push(...(await check(directory, ...place, '--shard', shard)).lines);
+    expect(shards.filter(({ path }) => path === name)).toMatchObject([lost]);
+    // Of files that are given, others need not be there; nor is there anything to make.
+    expect((await check(delta, ...place)).status).toBe(0);
+    const made = await runCli(['manifest', 'create', directory, ...place, '--skip-existing']);
+    expect(made).toMatchObject({ status: 0, stdout: '' });
+  });
+
+  test('tells nothing of layers that are gone where it could not look', async () => {
+    const { directory, delta, image } = await buildSmallLayers();
+    const manifests = temporaryDirectory();
+    const place = ['--manifests', manifests];
+    await runCli(['manifest', 'create', directory, ...place]);
+    rmSync(image);
+    const result = await check(directory, `${directory}-misspelled`, ...place);
+    expect(result.status).toBe(3);
+    expect(result.lines).toMatchObject([{ path: delta, ok: true }]);
+  });
+
   test('of a file that is not there could not look', async () => {
     const { delta } = await layersWithManifests();
     const { status, stderr, lines } = await check(`${delta}x`, delta);
