@@ -29,7 +29,12 @@ import {
   type SurveyedLayer,
   type TimelineSurvey,
 } from './survey.ts';
-import { checkIndex, checkLayerMap, checkUnknownFiles } from './timeline-checks.ts';
+import {
+  checkIndex,
+  checkLayerMap,
+  checkStaleIndex,
+  checkUnknownFiles,
+} from './timeline-checks.ts';
 import { isOfShard, type WorkShare } from './work-share.ts';
 
 /** How the files of a timeline are checked. */
@@ -160,6 +165,7 @@ export class TimelineCheck {
     const [main] = this.#surveys;
     const about = indexed ?? main;
     if (about !== undefined) this.#addAll(checkIndex(about));
+    if (indexed?.index !== undefined) this.#addAll(checkStaleIndex(indexed.index, reconciled));
     for (const survey of this.#surveys) this.#addAll(checkUnknownFiles(survey));
     const used = reconciled.filter(({ state }) => state !== 'extra' && state !== 'future');
     const { findings, holes } = checkLayerMap(used.map(({ name }) => name));

@@ -5,11 +5,12 @@
  */
 import { isStorageError } from '../errors.ts';
 import { parseManifestName } from '../manifest/manifest-format.ts';
+import { compareGenerations, formatGenerationSuffix, type Generation } from './generation.ts';
 import { checkIndexPart, type IndexFinding } from './index-part/check.ts';
 import { findingOf } from './layer-check.ts';
 import { LayerMap } from './layer-map/layer-map.ts';
-import type { CheckFinding } from './reconcile.ts';
-import type { SurveyedFile, TimelineSurvey } from './survey.ts';
+import type { CheckFinding, ReconciledLayer } from './reconcile.ts';
+import type { SurveyedFile, SurveyedIndex, TimelineSurvey } from './survey.ts';
 
 /** Neon counts gaps of at least this many keys as holes. */
 const HOLE_KEYS = 16_384;
@@ -36,6 +37,41 @@ export function checkIndex(survey: TimelineSurvey): CheckFinding[] {
       const text = layer === undefined ? message : `${message}: ${layer}`;
       return { severity, code: CODES[rule], message: `index: ${text}` };
     });
+}
+
+/**
+ * An index that is older than layers beside it: a pageserver of a later generation wrote them, and its index is gone
+ * or was never uploaded.
+ */
+export function checkStaleIndex(
+  { generation, layers }: SurveyedIndex,
+  reconciled: readonly ReconciledLayer[],
+): CheckFinding[] {
+  let newest = generation;
+  for (const indexed of layers) newest = later(newest, indexed.generation);
+  const ofIndex = newest;
+  let count = 0;
+  for (const { state, local, remote } of reconciled) {
+    const own = later(local?.generation, remote?.generation);
+    if (state !== 'extra' || compareGenerations(own, ofIndex) <= 0) continue;
+    count += 1;
+    newest = later(newest, own);
+  }
+  if (count === 0) return [];
+  const counted =
+    count === 1 ? '1 layer that it does not have is' : `${count} layers that it does not have are`;
+  const message = `index may be stale: it is of ${named(ofIndex)}, and ${counted} of later ones, up to ${named(newest)}`;
+  return [warning('not-found', message)];
+}
+
+function later(one: Generation, other: Generation): Generation {
+  return compareGenerations(one, other) < 0 ? other : one;
+}
+
+function named(generation: Generation): string {
+  return generation === undefined
+    ? 'no generation'
+    : `generation ${formatGenerationSuffix(generation).slice(1)}`;
 }
 
 /** Told of the layers themselves. */

@@ -169,6 +169,23 @@ describe('damage is told as what it is', () => {
     expect(layers.find(({ name }) => name === canonical(gone))).toMatchObject({ state: 'extra' });
   });
 
+  test('layers of a later generation than the index', async () => {
+    const { root, at } = copyOfGolden();
+    const [name = ''] = names;
+    for (const lsn of ['0000000001000000', '0000000001000008']) {
+      const later = `${'0'.repeat(36)}-${'0'.repeat(35)}1__${lsn}`;
+      copyFileSync(at(name), at(`${later}-0000000b`));
+    }
+    // Of the generation of the index: only a file too many.
+    copyFileSync(at(name), at(`${'0'.repeat(36)}-${'0'.repeat(35)}2__0000000001000000-00000001`));
+    const { status, findings } = await checkLines(root, '--summaries', 'no');
+    expect(status).toBe(1);
+    const message =
+      'index may be stale: it is of generation 00000001, and 2 layers that it does not have are of later ones, ' +
+      'up to generation 0000000b';
+    expect(findings).toEqual([{ severity: 'warning', code: 'not-found', message }]);
+  });
+
   test('a file too many', async () => {
     const { root, at } = copyOfGolden();
     const [name = ''] = names;
