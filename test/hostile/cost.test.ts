@@ -2,7 +2,8 @@
  * What files of at most 64 KiB cost, with the limit of a blob at 1 MiB: each raises the resident
  * memory of a process by at most 16 MiB more than a valid file of its kind does, and takes at most
  * 100 ms of processor time. Each kind has two processes of its own, one after the other: for memory,
- * and for processor time.
+ * and for processor time. Beside another process, processor time grows by a fifth: the limit is twice what the
+ * costliest file takes alone.
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -64,7 +65,6 @@ describe.runIf(process.platform === 'linux')('what hostile files cost', () => {
         expect(hostile.length).toBeGreaterThanOrEqual(HOSTILE[kind].length);
         return { sound: sound.sort(byCost), hostile: hostile.sort(byCost) };
       };
-      // One after the other: beside another process, processor time grows by a fifth.
       const memory = await costsOf('memory', ['--expose-gc', '--max-semi-space-size=1']);
       const processor = await costsOf('processor', []);
       process.stdout.write(
