@@ -218,8 +218,8 @@ describe('a long line', () => {
 
   test('a long line is scanned once, however many texts it has', () => {
     const many = Array.from({ length: 200_000 }, (_, index) => `"${index}":1`).join(',');
-    const startedMs = performance.now();
+    const start = process.cpuUsage();
     parse(`{${many},"name":"x"}`);
-    expect(performance.now() - startedMs).toBeLessThan(5_000);
+    expect(process.cpuUsage(start).user).toBeLessThan(5_000_000);
   });
 });

@@ -13,6 +13,8 @@ export interface RunOptions {
   readonly stdoutFailure?: { readonly errno: string; readonly afterBytes: number } | undefined;
   /** Called before standard output takes anything. */
   readonly onFirstOutput?: (() => void) | undefined;
+  /** Called with what standard output takes. */
+  readonly onOutput?: ((chunk: Buffer) => void) | undefined;
 }
 
 export interface RunResult {
@@ -26,8 +28,8 @@ export async function runCli(
   commandLine: readonly string[],
   options: RunOptions = {},
 ): Promise<RunResult> {
-  const stdout = new RecordingStream(options, options.stdoutFailure, options.onFirstOutput);
-  const stderr = new RecordingStream(options, undefined, undefined);
+  const stdout = new RecordingStream(options, options);
+  const stderr = new RecordingStream(options);
   const status = await run(commandLine, {
     stdin: () => toChunks(options.stdin ?? ''),
     stdinIsTerminal: false,
@@ -57,35 +59,32 @@ export function parseError(result: RunResult): Record<string, unknown> {
   return JSON.parse(JSON.stringify(errors[0]?.['error']));
 }
 
+type StreamOptions = Pick<RunOptions, 'stdoutFailure' | 'onFirstOutput' | 'onOutput'>;
+
 class RecordingStream implements OutputStream {
   readonly isTTY: boolean | undefined;
   readonly columns: number | undefined;
   readonly #chunks: Buffer[] = [];
-  readonly #failure: RunOptions['stdoutFailure'];
-  readonly #onFirst: (() => void) | undefined;
+  readonly #options: StreamOptions;
   #length = 0;
 
-  constructor(
-    options: RunOptions,
-    failure: RunOptions['stdoutFailure'],
-    onFirst: RunOptions['onFirstOutput'],
-  ) {
-    this.#onFirst = onFirst;
-    this.isTTY = options.terminal;
-    this.columns = options.columns;
-    this.#failure = failure;
+  constructor({ terminal, columns }: RunOptions, options: StreamOptions = {}) {
+    this.isTTY = terminal;
+    this.columns = columns;
+    this.#options = options;
   }
 
   write(chunk: string | Uint8Array, done: (error?: Error | null) => void): boolean {
     const bytes = Buffer.from(chunk);
-    if (this.#length === 0) this.#onFirst?.();
+    const { stdoutFailure: failure, onFirstOutput, onOutput } = this.#options;
+    if (this.#length === 0) onFirstOutput?.();
     this.#length += bytes.length;
-    const failure = this.#failure;
     if (failure !== undefined && this.#length > failure.afterBytes) {
       setImmediate(() => done(Object.assign(new Error('write failed'), { code: failure.errno })));
       return false;
     }
     this.#chunks.push(bytes);
+    onOutput?.(bytes);
     setImmediate(done);
     return true;
   }

@@ -80,8 +80,8 @@ describe('exact JSON', () => {
 
   test('exact JSON with a number of a million digits is read in time', () => {
     const digits = '9'.repeat(1_000_000);
-    const before = performance.now();
+    const before = process.cpuUsage();
     expect(formatExactJson(parseExactJson(digits, SOURCE))).toBe(digits);
-    expect(performance.now() - before).toBeLessThan(10_000);
+    expect(process.cpuUsage(before).user).toBeLessThan(10_000_000);
   });
 });

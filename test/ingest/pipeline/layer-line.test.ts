@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { type Border, LayerLine } from '../../../src/ingest/pipeline/layer-line.ts';
 import { localLayers, type OpenLayers } from '../../../src/ingest/pipeline/open-layers.ts';
 import { RecordPuts } from '../../../src/ingest/pipeline/record-puts.ts';
@@ -212,7 +212,7 @@ describe('a line of layers', () => {
     putRecord(puts, 1, [{ block: 1, willInit: true, length: 24 }]);
     await puts.freeze({ lastLsn: lsnOf(1), previousLsn: null });
     const found = puts.versions(blockKey(1), lsnOf(9));
-    await vi.waitFor(() => expect(steps).toContain('passed on'));
+    await expect.poll(() => steps).toContain('passed on');
     endRead();
     expect(await found).toHaveLength(1);
     await line.drained();

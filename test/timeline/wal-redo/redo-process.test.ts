@@ -33,7 +33,7 @@ const FAITHFUL = `
     }
   });`;
 
-function program(script: string, timeoutMs = 5000): RedoProcess {
+function program(script: string, timeoutMs = 30_000): RedoProcess {
   return RedoProcess.start(execPath, { args: ['-e', script], timeoutMs });
 }
 
