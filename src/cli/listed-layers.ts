@@ -1,5 +1,5 @@
 /** The layers of a timeline as `ls` shows them: by its index, its files, and the layer map. */
-import { isStorageError } from '../errors.ts';
+import { isStorageError, type StorageError } from '../errors.ts';
 import { KEY_SIZE } from '../layers/key.ts';
 import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
 import { type Lsn, parseLsn } from '../layers/lsn.ts';
@@ -29,24 +29,33 @@ export interface ListedLayer {
   readonly visible: boolean | null;
 }
 
-/** In byte order of the names. Throws as `surveySource`. */
+/** What a timeline lists, as far as it can be read. */
+export interface Listing {
+  /** In byte order of the names. */
+  readonly layers: readonly ListedLayer[];
+  /** Of each index that cannot be read: its layers are known by their files only. */
+  readonly indexErrors: readonly StorageError[];
+}
+
+/** Throws as `surveySource`. */
 export async function listedLayers(
   context: Context,
   source: string,
   options: SurveyOptions,
-): Promise<ListedLayer[]> {
+): Promise<Listing> {
   const layers: ListedLayer[] = [];
   const surveys = await surveySource(context, source, options);
+  const indexErrors = surveys.flatMap(({ indexError }) => indexError ?? []);
   for (const survey of surveys) {
-    if (survey.indexError !== undefined) context.reporter.warning(survey.indexError.message);
     const reconciled = reconcileSurveys([survey]);
     const points = [...lastLsn(survey), ...(await branchPoints(survey, context.signal))];
     const visible = reachableNames(context, reconciled.map(nameOf), points);
     for (const layer of reconciled) layers.push(listed(layer, survey, visible));
   }
   // Those of one survey are in order.
-  if (surveys.length < 2) return layers;
-  return oncePerObject(layers).sort((left, right) => (left.name < right.name ? -1 : 1));
+  if (surveys.length < 2) return { layers, indexErrors };
+  const sorted = oncePerObject(layers).sort((left, right) => (left.name < right.name ? -1 : 1));
+  return { layers: sorted, indexErrors };
 }
 
 /** After a split, the shards have the layers of their parent in common. */
@@ -71,10 +80,7 @@ function either(left: boolean | null, right: boolean | null): boolean | null {
 }
 
 /** Of names alone, nothing else is known. Manifests are left out. Throws `invalid-input` for any other name. */
-export async function layersOfNames(
-  context: Context,
-  given: readonly string[],
-): Promise<ListedLayer[]> {
+export async function layersOfNames(context: Context, given: readonly string[]): Promise<Listing> {
   const names = given.filter((text) => parseManifestName(text) === undefined);
   const parsed = names.map((text) => {
     const { generation, ...name } = parseLayerName(text);
@@ -85,7 +91,7 @@ export async function layersOfNames(
     parsed.map(({ name }) => name),
     [],
   );
-  return parsed
+  const layers = parsed
     .sort((left, right) => (left.name < right.name ? -1 : 1))
     .map(({ name, generation }) => ({
       name,
@@ -97,6 +103,7 @@ export async function layersOfNames(
       present: null,
       visible: visible === undefined ? null : visible.has(name),
     }));
+  return { layers, indexErrors: [] };
 }
 
 /** The JSON of a layer. None of its texts has a character to escape, and an object for each of 100,000 takes its time. */

@@ -23,15 +23,19 @@ export type SurveyedReader =
       readonly done: number;
       readonly total: number;
     }
-  | { readonly name: string; readonly error: StorageError };
+  | { readonly error: StorageError };
 
-/** Throws as `surveySource`; what is wrong with one layer is an item. */
+/**
+ * Throws as `surveySource`; what is wrong with one layer is an item. So is an index that cannot be read: all layers that
+ * are there follow.
+ */
 export async function* openSurveyed(
   context: Context,
   source: string,
   options: SurveyOptions & ReadLimits,
 ): AsyncGenerator<SurveyedReader> {
   const surveys = await surveySource(context, source, options);
+  for (const { indexError } of surveys) if (indexError !== undefined) yield { error: indexError };
   const wanted = surveys.flatMap((survey) =>
     layersToRead(survey).map((layer) => ({ ...layer, survey })),
   );
@@ -43,7 +47,7 @@ export async function* openSurveyed(
       reader = await openAt(survey, key, { ...limitOptions(options), signal: context.signal });
     } catch (error) {
       if (!isStorageError(error) || error.code === 'aborted') throw error;
-      yield { name, error };
+      yield { error };
       continue;
     }
     try {

@@ -5,7 +5,7 @@ import { formatPgLsn, parseLsn } from '../../layers/lsn.ts';
 import { shortKey } from '../../postgres/short-key.ts';
 import { addCommand, addExamples, type CommandParents, type OptionValues } from '../command.ts';
 import type { Context } from '../context.ts';
-import { CLEAN, type ExitStatus } from '../exit-status.ts';
+import { CLEAN, type ExitStatus, statusOfError, strongest } from '../exit-status.ts';
 import { formatBytes, formatNumberOf } from '../human.ts';
 import type { ListedLayer } from '../listed-layers.ts';
 import { SOURCE_OPTIONS } from '../open-source.ts';
@@ -40,14 +40,19 @@ export function addLs({ program, runner }: CommandParents): void {
 async function ls(context: Context, source: string, options: LsOptions): Promise<ExitStatus> {
   const { layersOfNames, listedLayers, layerJson } = await import('../listed-layers.ts');
   const { ListWriter } = await import('../list-writer.ts');
-  const layers =
+  const { layers, indexErrors } =
     source === '-'
       ? await layersOfNames(context, await namesFrom(context))
       : await listedLayers(context, source, options);
+  let status: ExitStatus = CLEAN;
+  for (const error of indexErrors) {
+    context.reporter.error(error);
+    status = strongest(status, statusOfError(error));
+  }
   const format = formatOf(options);
   if (format === 'people') {
     await writeTable(context, layers, options.wide === true);
-    return CLEAN;
+    return status;
   }
   const list = new ListWriter(context.stdout, format);
   for (const layer of layers) {
@@ -55,7 +60,7 @@ async function ls(context: Context, source: string, options: LsOptions): Promise
     if (written !== undefined) await written;
   }
   await list.end();
-  return CLEAN;
+  return status;
 }
 
 /** Empty lines are left out. Throws `too-large` for more names than a layer map takes. */

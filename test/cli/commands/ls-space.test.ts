@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parquetReadObjects } from 'hyparquet';
@@ -24,6 +24,29 @@ async function linesOf(...words: string[]) {
   expect(stderr).toBe('');
   return parseLines(stdout);
 }
+
+/** The objects of the golden timeline in a bucket of their own, whose index is cut. */
+function withCutIndex(): string {
+  const root = join(temporaryDirectory(), 'cut');
+  cpSync(golden, root, { recursive: true });
+  const index = join(root, PLACE, 'index_part.json-00000001');
+  writeFileSync(index, readFileSync(index).subarray(0, 1000));
+  return root;
+}
+
+test('ls and space of a timeline whose index is cut tell of it, read what is there, and exit with 1', async () => {
+  const root = withCutIndex();
+  const listed = await runCli(['ls', root, '--ndjson']);
+  expect(JSON.parse(listed.stderr)).toMatchObject({
+    error: { code: 'corrupt', path: join(root, PLACE, 'index_part.json-00000001') },
+  });
+  const intact = await linesOf('ls', golden);
+  const unknown = intact.map((line) => ({ ...line, in_index: null, visible: expect.any(Boolean) }));
+  expect([listed.status, parseLines(listed.stdout)]).toEqual([1, unknown]);
+  const added = await runCli(['space', root, '--ndjson']);
+  expect([added.status, added.stderr]).toEqual([1, listed.stderr]);
+  expect(parseLines(added.stdout)).toEqual(await linesOf('space', golden));
+});
 
 describe('ls', () => {
   test('ls has what the index has, in byte order of the names', async () => {
