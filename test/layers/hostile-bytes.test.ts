@@ -119,20 +119,28 @@ describe.each(LAYERS)('$name', (layer) => {
   });
 });
 
-/** Reads, and fails if that takes long; garbage of earlier cases may be collected in the first try. */
+/**
+ * Reads, and fails if that takes long; garbage of earlier cases may be collected in the first try. That one is timed
+ * by the clock, which answers at once; the others by the processor, for which other work on the machine does not count.
+ */
 async function timed(bytes: Uint8Array, what: string): Promise<Reads> {
   for (let attempt = 1; ; attempt += 1) {
-    const before = process.cpuUsage();
+    const start = performance.now();
+    const before = attempt === 1 ? undefined : process.cpuUsage();
     try {
       const reads = await readEveryWay(bytes, PROBES);
-      const { user, system } = process.cpuUsage(before);
-      const milliseconds = (user + system) / 1000;
+      const milliseconds = before === undefined ? performance.now() - start : cpuMsSince(before);
       if (milliseconds <= MAXIMUM_CPU_MS) return reads;
-      if (attempt === 4) throw new Error(`${milliseconds} ms`);
+      if (attempt === 5) throw new Error(`${milliseconds} ms`);
     } catch (cause) {
       throw new Error(what, { cause });
     }
   }
+}
+
+function cpuMsSince(before: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1000;
 }
 
 function lost(sound: Reads, reads: Reads): number {

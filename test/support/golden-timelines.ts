@@ -5,6 +5,9 @@ import { dirname, join } from 'node:path';
 import { brotliDecompressSync } from 'node:zlib';
 import { GOLDEN_DIRECTORY } from './golden.ts';
 
+/** By file, since most tests of a process ask for the same. */
+const decompressed = new Map<string, Buffer>();
+
 /**
  * Unpacks the remote storage of some timelines into a directory. A pack is brotli over: u32 length, JSON list of
  * `[path, size]`, the files in that order.
@@ -33,6 +36,11 @@ export function readLines<T>(name: string): T[] {
   return lines.map((line) => JSON.parse(line));
 }
 
+/** Not to be written to. */
 function readCompressed(name: string): Buffer {
-  return brotliDecompressSync(readFileSync(join(GOLDEN_DIRECTORY, 'timeline', name)));
+  const known = decompressed.get(name);
+  if (known !== undefined) return known;
+  const bytes = brotliDecompressSync(readFileSync(join(GOLDEN_DIRECTORY, 'timeline', name)));
+  decompressed.set(name, bytes);
+  return bytes;
 }

@@ -82,15 +82,15 @@ export function xxh64(bytes: Uint8Array): bigint {
   let at = 0;
   let hash = P5;
   if (bytes.length >= 32) {
-    const lanes = [u64(P1 + P2), P2, 0n, u64(-P1)];
+    let [a, b, c, d] = [u64(P1 + P2), P2, 0n, u64(-P1)];
     for (; at + 32 <= bytes.length; at += 32) {
-      for (const [lane, value] of lanes.entries()) {
-        lanes[lane] = round(value, view.getBigUint64(at + lane * 8, true));
-      }
+      a = round(a, view.getBigUint64(at, true));
+      b = round(b, view.getBigUint64(at + 8, true));
+      c = round(c, view.getBigUint64(at + 16, true));
+      d = round(d, view.getBigUint64(at + 24, true));
     }
-    const [a = 0n, b = 0n, c = 0n, d = 0n] = lanes;
     hash = u64(rotate(a, 1n) + rotate(b, 7n) + rotate(c, 12n) + rotate(d, 18n));
-    for (const lane of lanes) hash = u64((hash ^ round(0n, lane)) * P1 + P4);
+    for (const lane of [a, b, c, d]) hash = u64((hash ^ round(0n, lane)) * P1 + P4);
   }
   hash = u64(hash + BigInt(bytes.length));
   for (; at + 8 <= bytes.length; at += 8) {

@@ -221,7 +221,13 @@ function putInRuns(builder: DiskBtreeBuilder, entries: readonly ReferenceEntry[]
 }
 
 function entryRunOf(entries: readonly ReferenceEntry[], before: readonly number[] = [0xff]) {
-  const keys = Uint8Array.from([...before, ...entries.flatMap(({ key }) => [...key])]);
+  const parts = [Uint8Array.from(before), ...entries.map(({ key }) => key)];
+  const keys = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  let end = 0;
+  for (const part of parts) {
+    keys.set(part, end);
+    end += part.length;
+  }
   return {
     keys: new DataView(keys.buffer),
     keysAt: before.length,

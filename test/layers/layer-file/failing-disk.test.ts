@@ -30,6 +30,11 @@ const ENTRIES = 40;
 
 const pool = sharedCompressionThreads();
 
+/** Made once, though each operation has a layer of its own that fails there. */
+const LARGE_IMAGES = Array.from({ length: ENTRIES }, (_, block) =>
+  noise(20_000, block).fill(1, 12_000),
+);
+
 const WRITES: readonly [string, Write][] = [
   [
     'a delta layer',
@@ -83,11 +88,9 @@ const WRITES: readonly [string, Write][] = [
     async (disk) => {
       const compression = { kind: 'zstd', level: 1 } as const;
       await using writer = await ImageLayerWriter.create(
-        imageOptions(disk, { bufferSize: 4096, compression, compressionPool: pool() }),
+        imageOptions(disk, { bufferSize: 32_768, compression, compressionPool: pool() }),
       );
-      for (let block = 0; block < ENTRIES; block += 1) {
-        await writer.put(blockKey(block), noise(20_000, block).fill(1, 12_000));
-      }
+      for (const [block, image] of LARGE_IMAGES.entries()) await writer.put(blockKey(block), image);
       return await writer.finish();
     },
   ],
