@@ -3,7 +3,7 @@ import { isStorageError } from '../errors.ts';
 import { layerNameOf } from '../layers/layer-file/open-file.ts';
 import { formatLayerName } from '../layers/layer-name.ts';
 import type { CheckedLayer, CheckOptions } from './check.ts';
-import { CheckPool, type LayerPlace } from './check-pool.ts';
+import { CheckPool, LAYERS_PER_THREAD, type LayerPlace } from './check-pool.ts';
 import { inOrder } from './in-order.ts';
 import { failedCheck, type LayerCheckResult, type LayerExpectation } from './layer-check.ts';
 
@@ -24,7 +24,7 @@ export async function* checkFiles(
   const { depth, parallel, signal } = options;
   const pool = new CheckPool({ threadCount: depth === 'every-byte' ? parallel : 0, signal });
   try {
-    yield* inOrder(names, parallel * 2, (name) => checkNamed(name, pool, options));
+    yield* inOrder(names, parallel * LAYERS_PER_THREAD, (name) => checkNamed(name, pool, options));
   } finally {
     await pool.close();
   }

@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { isStorageError } from '../errors.ts';
 import { pathOfObject } from '../object-store/object-store.ts';
-import { CheckPool, type LayerPlace } from './check-pool.ts';
+import { CheckPool, LAYERS_PER_THREAD, type LayerPlace } from './check-pool.ts';
 import { inOrder } from './in-order.ts';
 import {
   failedCheck,
@@ -85,9 +85,6 @@ export interface CheckSummary {
 
 /** What a file holds more than the summary. */
 const SUMMARY_LENGTH = 8192;
-/** Layers of a bucket at a time, for each that a processor would check. */
-const REQUESTS_PER_PROCESSOR = 8;
-
 /** A check of one timeline: iterate over the layers, then take the summary. */
 export class TimelineCheck {
   readonly #surveys: readonly TimelineSurvey[];
@@ -113,9 +110,8 @@ export class TimelineCheck {
   async *layers(): AsyncGenerator<CheckedLayer> {
     const { depth, parallel, signal } = this.#options;
     const pool = new CheckPool({ threadCount: depth === 'every-byte' ? parallel : 0, signal });
-    const isRemote = this.#surveys.some(({ directory }) => directory === undefined);
     const shard = this.#surveys[0]?.location.shard;
-    const limit = isRemote ? parallel * REQUESTS_PER_PROCESSOR : parallel * 2;
+    const limit = parallel * LAYERS_PER_THREAD;
     try {
       for await (const layer of inOrder(this.#items(), limit, (item) => this.#look(item, pool))) {
         this.#count(layer);

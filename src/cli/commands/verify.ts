@@ -96,7 +96,7 @@ export async function verify(
   // One layer is read by the thread that is there.
   const jobs = isAlone ? 1 : wanted;
   await using verifier = await Verifier.create(context, options, jobs);
-  const limit = jobs === 1 ? 1 : jobs * (paths.some(isUrl) ? REQUESTED_PER_JOB : FILES_PER_JOB);
+  const limit = jobs === 1 ? 1 : jobs * LAYERS_PER_JOB;
   for await (const { found, verdict } of inOrder(items, limit, (item) => verifier.look(item))) {
     throwIfAborted(context.signal);
     if (verdict !== undefined) {
@@ -130,10 +130,8 @@ export async function verify(
   return status;
 }
 
-/** Files at a time, for each job: so that no thread waits for the next one. */
-const FILES_PER_JOB = 2;
-/** Objects at a time, for each job. */
-const REQUESTED_PER_JOB = 8;
+/** Layers at a time, for each job: so that no thread waits for the next one, nor for a server. */
+const LAYERS_PER_JOB = 8;
 
 /** What is read ahead at most. */
 const MAXIMUM_AHEAD = 1000;
