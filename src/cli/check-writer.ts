@@ -44,15 +44,17 @@ class DocumentWriter implements CheckWriter {
 
   async layer(layer: CheckedLayer): Promise<void> {
     if (this.#isQuiet && !isNews(layer)) return;
-    await this.#output.write(this.#count === 0 ? '{"layers":[\n' : ',\n');
-    await this.#output.write(encodeJson(layerJson(layer)));
+    if (this.#count === 0) this.#output.beginDocument('\n]}\n');
+    const before = this.#count === 0 ? '{"layers":[\n' : ',\n';
     this.#count += 1;
+    await this.#output.write(before + encodeJson(layerJson(layer)));
   }
 
   async end(summary: CheckSummary): Promise<void> {
-    await this.#output.write(this.#count === 0 ? '{"layers":[' : '\n');
+    this.#output.endDocument();
+    const before = this.#count === 0 ? '{"layers":[' : '\n';
     const rest = encodeJson(summaryJson(summary)).slice(1);
-    await this.#output.write(`],${rest}\n`);
+    await this.#output.write(`${before}],${rest}\n`);
   }
 }
 

@@ -15,6 +15,8 @@ export interface FilledItem {
 /** Maximum number of bytes around an object. */
 const MAXIMUM_FRAME_LENGTH = 8;
 
+const CLOSING = '\n]\n';
+
 export class ListWriter {
   readonly #output: Output;
   readonly #format: 'json' | 'ndjson';
@@ -37,7 +39,7 @@ export class ListWriter {
   /** Returns undefined if the text was only collected. */
   write(item: JsonPieces): Promise<void> | undefined {
     const before = this.#before(this.#started ? 'other' : 'first');
-    this.#started = true;
+    this.#start();
     return this.#output.writePieces([before, ...item, this.#ending]);
   }
 
@@ -45,7 +47,7 @@ export class ListWriter {
   writeFilled({ maximumLength, fill, rest }: FilledItem): Promise<void> | undefined {
     const opening = this.#started ? this.#opening.others : this.#opening.first;
     const isWhole = rest.length === 0;
-    this.#started = true;
+    this.#start();
     return this.#output.writeFilled(
       maximumLength + MAXIMUM_FRAME_LENGTH,
       (target, at) => {
@@ -58,7 +60,13 @@ export class ListWriter {
 
   async end(): Promise<void> {
     if (this.#format === 'ndjson') return;
-    await this.#output.write(this.#started ? '\n]\n' : '[]\n');
+    this.#output.endDocument();
+    await this.#output.write(this.#started ? CLOSING : '[]\n');
+  }
+
+  #start(): void {
+    if (!this.#started && this.#format === 'json') this.#output.beginDocument(CLOSING);
+    this.#started = true;
   }
 
   #before(item: 'first' | 'other'): string {

@@ -57,6 +57,10 @@ export class Output {
   #length = 0;
   #pending = '';
   #failure: Error | undefined;
+  /** What completes the JSON document that was begun. */
+  #closing: string | undefined;
+  /** Whether the stream has taken anything. */
+  #hasSent = false;
 
   constructor(stream: OutputStream, options: OutputOptions) {
     this.#stream = stream;
@@ -111,6 +115,30 @@ export class Output {
     if (this.#failure === undefined) this.#stream.write(text, () => {});
   }
 
+  /**
+   * What is written from now on is a JSON document that `closing` completes wherever it ends between two writes, until
+   * `endDocument`.
+   */
+  beginDocument(closing: string): void {
+    this.#closing = closing;
+  }
+
+  endDocument(): void {
+    this.#closing = undefined;
+  }
+
+  /**
+   * Completes a document that an error cuts short, so that what is printed is JSON. After an abort this is done only
+   * if the stream has taken a part; else nothing is printed.
+   */
+  completeDocument(): void {
+    const closing = this.#closing;
+    this.#closing = undefined;
+    if (closing === undefined) return;
+    if (!this.#signal.aborted) this.#pending += closing;
+    else if (this.#hasSent) this.post(closing);
+  }
+
   async flush(): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     if (this.#length > 0) return this.#flushBytes();
@@ -146,19 +174,29 @@ export class Output {
   }
 
   async #writeLargePieces(pieces: JsonPieces): Promise<void> {
+    // Within them, a document cannot be completed.
+    const closing = this.#closing;
+    this.#closing = undefined;
     for (const piece of pieces) {
       if (typeof piece === 'string') await this.write(piece);
       else for (const text of textsOf(piece)) await this.write(text);
     }
+    this.#closing = closing;
   }
 
   async #send(chunk: string | Uint8Array): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     throwIfAborted(this.#signal);
+    this.#hasSent = true;
     const taken = new Promise<void>((resolve, reject) => {
       this.#stream.write(chunk, (error) => {
-        if (error === undefined || error === null) resolve();
-        else reject(this.#describe(error));
+        if (error === undefined || error === null) {
+          resolve();
+          return;
+        }
+        // A part of it may have been written.
+        this.#closing = undefined;
+        reject(this.#describe(error));
       });
     });
     await unlessAborted(taken, this.#signal);

@@ -86,14 +86,16 @@ class DocumentWriter implements ReportWriter {
   }
 
   async report(report: FileReport): Promise<void> {
-    await this.#output.write(this.#count === 0 ? '{"files":[\n' : ',\n');
-    await this.#output.write(encodeJson(reportJson(report)));
+    if (this.#count === 0) this.#output.beginDocument('\n],"ok":false}\n');
+    const before = this.#count === 0 ? '{"files":[\n' : ',\n';
     this.#count += 1;
+    await this.#output.write(before + encodeJson(reportJson(report)));
   }
 
   async end(status: ExitStatus): Promise<void> {
-    await this.#output.write(this.#count === 0 ? '{"files":[' : '\n');
-    await this.#output.write(`],"ok":${status === CLEAN}}\n`);
+    this.#output.endDocument();
+    const before = this.#count === 0 ? '{"files":[' : '\n';
+    await this.#output.write(`${before}],"ok":${status === CLEAN}}\n`);
   }
 }
 

@@ -81,6 +81,7 @@ async function report(error: unknown, run: FailedRun): Promise<ExitStatus> {
 /** Prints what precedes the error. Returns the error to report. */
 async function flushAfter(error: unknown, context: Context): Promise<unknown> {
   try {
+    context.stdout.completeDocument();
     await context.stdout.flush();
     return error;
   } catch (flushError) {

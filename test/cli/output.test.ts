@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { wantsColour } from '../../src/cli/colour.ts';
+import { ListWriter } from '../../src/cli/list-writer.ts';
 import { Output, type OutputStream, ReaderGone } from '../../src/cli/output.ts';
 import { isStorageError } from '../../src/errors.ts';
 
@@ -212,5 +213,88 @@ describe('colour', () => {
     ['a dumb terminal that is forced', true, { TERM: 'dumb', FORCE_COLOR: '3' }, true],
   ])('%s', (_, isTerminal, environment, expected) => {
     expect(wantsColour(environment, isTerminal)).toBe(expected);
+  });
+});
+
+describe('a JSON document that is cut short', () => {
+  /** An output whose stream takes everything at once, unless `failure` says otherwise. */
+  function outputOf({
+    signal = OPTIONS.signal,
+    failure,
+  }: {
+    signal?: AbortSignal;
+    failure?: Error;
+  }) {
+    const written: (string | Uint8Array)[] = [];
+    const stream: OutputStream = {
+      write: (chunk, done) => {
+        written.push(chunk);
+        done(failure);
+        return true;
+      },
+      on: () => undefined,
+    };
+    const text = (): string => Buffer.concat(written.map((chunk) => Buffer.from(chunk))).toString();
+    return { output: new Output(stream, { ...OPTIONS, signal }), text };
+  }
+
+  test('by an error ends after its last item', async () => {
+    const { output, text } = outputOf({});
+    const list = new ListWriter(output, 'json');
+    await list.write(['{"a":1}']);
+    await list.write(['{"a":2}']);
+    output.completeDocument();
+    await output.flush();
+    expect(JSON.parse(text())).toEqual([{ a: 1 }, { a: 2 }]);
+  });
+
+  test('by nothing is completed once', async () => {
+    const { output, text } = outputOf({});
+    const list = new ListWriter(output, 'json');
+    await list.write(['{"a":1}']);
+    await list.end();
+    output.completeDocument();
+    await output.flush();
+    expect(JSON.parse(text())).toEqual([{ a: 1 }]);
+  });
+
+  test('as lines is left as it is', async () => {
+    const { output, text } = outputOf({});
+    await new ListWriter(output, 'ndjson').write(['{"a":1}']);
+    output.completeDocument();
+    await output.flush();
+    expect(text()).toBe('{"a":1}\n');
+  });
+
+  test('by an abort is completed only if a part of it was printed', async () => {
+    for (const length of [10, 100_000]) {
+      const stop = new AbortController();
+      const { output, text } = outputOf({ signal: stop.signal });
+      await new ListWriter(output, 'json').write([`"${'x'.repeat(length)}"`]);
+      stop.abort();
+      output.completeDocument();
+      expect(text()).toBe(length === 10 ? '' : `[\n"${'x'.repeat(length)}"\n]\n`);
+    }
+  });
+
+  test('within a large item stays as it is', async () => {
+    const stop = new AbortController();
+    const { output, text } = outputOf({ signal: stop.signal });
+    const first = new Uint8Array(40_000).fill(0x11);
+    const list = new ListWriter(output, 'json');
+    const writing = list.write(['"', first, first, '"']);
+    stop.abort();
+    await writing?.catch(() => undefined);
+    output.completeDocument();
+    expect(text()).toMatch(/^(?:\[\n"1+)?$/);
+  });
+
+  test('by a stream that fails stays as it is', async () => {
+    const { output, text } = outputOf({ failure: new Error('disk full') });
+    const writing = new ListWriter(output, 'json').write([`"${'x'.repeat(70_000)}"`]);
+    await writing?.catch(() => undefined);
+    output.completeDocument();
+    await output.flush().catch(() => undefined);
+    expect(text().endsWith(']\n')).toBe(false);
   });
 });

@@ -20,8 +20,8 @@ import {
   requiredOption,
 } from '../command.ts';
 import type { Context, Format } from '../context.ts';
-import { CLEAN, type ExitStatus, FINDINGS, statusOfError } from '../exit-status.ts';
-import { formatNumberOf } from '../human.ts';
+import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
+import { formatCount, formatNumberOf } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
 import { openSource, SOURCE_OPTIONS, warnOfCutoff } from '../open-source.ts';
 import { isUrl } from '../remote-source.ts';
@@ -70,8 +70,8 @@ export function addExportPgdata({ program, runner }: CommandParents): void {
     'after',
     `
 A server of the same major version starts on the directory; run it as the user that owns the files.
-Pages that only Postgres can make of their WAL records are listed, as are damaged and missing ones;
-then the exit status is 1, and nothing is written unless --allow-missing-pages is given. --wal-redo
+Pages that only Postgres can make of their WAL records are listed, as are damaged and missing ones,
+those without any value with the number of pages in a row; then the exit status is 1, and nothing is written unless --allow-missing-pages is given. --wal-redo
 makes pages with the help of Neon's Postgres.
 
 Unlogged tables are empty, as after a crash. Tablespaces are directories in pg_tblspc instead of links.
@@ -103,7 +103,7 @@ async function exportDirectory(
       belowGcCutoff: 'read',
       server: neon === true ? 'neon' : 'postgres',
       missingPages: allowMissingPages === true ? 'zeros' : 'refuse',
-      onMissingPage: (finding) => findings.write(finding),
+      onMissingPage: (finding, pageCount) => findings.write(finding, pageCount),
       onProgress: (done, total) => progress.update({ done, total }),
     });
     progress.finish();
@@ -112,11 +112,11 @@ async function exportDirectory(
     return exported.missingPageCount > 0 ? FINDINGS : CLEAN;
   } catch (error) {
     progress.finish();
-    if (findings.count === 0 || isStorageError(error, 'aborted')) throw error;
+    if (!isRefusal(error, findings)) throw error;
+    // Of pages that cannot be made, whatever their errors: findings.
     await findings.end(undefined);
     reporter.error(error);
-    // Of pages that cannot be made, whatever their errors: findings. Of another failure: its own status.
-    return isRefusal(error, findings) ? FINDINGS : statusOfError(error);
+    return FINDINGS;
   } finally {
     progress.finish();
     await redo?.[Symbol.asyncDispose]();
@@ -174,22 +174,27 @@ class FindingWriter {
     this.#format = format;
   }
 
-  get count(): number {
-    return this.#count;
-  }
-
   get first(): StorageError | undefined {
     return this.#first;
   }
 
-  async write(finding: StorageError): Promise<void> {
+  async write(finding: StorageError, pageCount: number): Promise<void> {
     this.#first ??= finding;
-    const first = this.#count === 0;
-    this.#count += 1;
     const { stdout } = this.#context;
-    if (this.#format === 'people') await stdout.write(`${printable(finding.message)}\n`);
-    else if (this.#format === 'ndjson') await stdout.write(`${encodeJson(findingJson(finding))}\n`);
-    else await stdout.write(`${first ? JSON_START : ',\n'}${encodeJson(findingJson(finding))}`);
+    const isFirst = this.#count === 0;
+    this.#count += 1;
+    if (this.#format === 'people') {
+      const more = pageCount === 1 ? '' : `, and ${formatCount(pageCount - 1)} more after it`;
+      await stdout.write(`${printable(finding.message)}${more}\n`);
+      return;
+    }
+    const line = encodeJson(findingJson(finding, pageCount));
+    if (this.#format === 'ndjson') {
+      await stdout.write(`${line}\n`);
+      return;
+    }
+    if (isFirst) stdout.beginDocument(JSON_END);
+    await stdout.write((isFirst ? JSON_START : ',\n') + line);
   }
 
   /** Undefined: no directory was made. */
@@ -197,9 +202,10 @@ class FindingWriter {
     const { stdout } = this.#context;
     const summary = exported && summaryJson(exported);
     if (this.#format === 'json') {
-      const start = this.#count === 0 ? JSON_START : '\n';
-      const end = summary === undefined ? '' : `,"summary":${encodeJson(summary)}`;
-      await stdout.write(`${start}]${end}}\n`);
+      stdout.endDocument();
+      const start = this.#count === 0 ? JSON_START.trimEnd() : '\n';
+      const rest = summary === undefined ? '}' : `,"summary":${encodeJson(summary)}}`;
+      await stdout.write(`${start}]${rest}\n`);
     } else if (this.#format === 'ndjson') {
       if (summary !== undefined) await stdout.write(`${encodeJson({ summary })}\n`);
     } else if (exported !== undefined) await stdout.write(`${printable(exported.directory)}\n`);
@@ -207,11 +213,14 @@ class FindingWriter {
 }
 
 const JSON_START = '{"missing_pages":[\n';
+const JSON_END = '\n]}\n';
 
-function findingJson({ code, message, path, offset, key, lsn }: StorageError): Json {
+function findingJson(finding: StorageError, pageCount: number): Json {
+  const { code, message, path, offset, key, lsn } = finding;
   const meaning = key === undefined ? undefined : describeKey(parseKey(key));
   const blkno = meaning !== undefined && 'blkno' in meaning ? meaning.blkno : undefined;
-  return { key, lsn, path, offset, blkno, error: { code, message } };
+  const pages = pageCount === 1 ? undefined : pageCount;
+  return { key, lsn, path, offset, blkno, pages, error: { code, message } };
 }
 
 function summaryJson(exported: ExportedPgdata): Json {

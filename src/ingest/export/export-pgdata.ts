@@ -34,7 +34,7 @@ import { auxiliaryFiles } from './auxiliary-files.ts';
 import { DirectoryOutput } from './directory-output.ts';
 import { type ExportPlan, planExport } from './export-plan.ts';
 import { PageFileWriter } from './page-files.ts';
-import { batchesOf, type PageReading, readRuns } from './page-reading.ts';
+import { joinedPages, type MissingPages, type PageReading, readBatches } from './page-reading.ts';
 import {
   configurationFiles,
   databaseFiles,
@@ -67,8 +67,13 @@ export interface ExportPgdataOptions {
    * directory is made. `zeros`: they are zeros, in a directory that is not the state of the timeline.
    */
   readonly missingPages?: 'refuse' | 'zeros' | undefined;
-  /** Called for each page that cannot be made: where it would be, and why. */
-  readonly onMissingPage?: ((finding: StorageError) => void | Promise<void>) | undefined;
+  /**
+   * Called for each page that cannot be made: where it would be, and why. Pages in a row that have no value, or cannot be
+   * read for the same reason, are one finding, with the place of the first one and their number.
+   */
+  readonly onMissingPage?:
+    | ((finding: StorageError, pageCount: number) => void | Promise<void>)
+    | undefined;
   /** Default: the shared table. */
   readonly openFiles?: OpenFiles | undefined;
   /** Ends the export with `aborted`; nothing is left. */
@@ -279,32 +284,57 @@ interface WrittenPages {
 /** Throws the error of the first page that cannot be made, with the number of all, unless they may be zeros. */
 async function writePages(
   output: DirectoryOutput,
-  { files }: ExportPlan,
+  { sequences }: ExportPlan,
   { reading, checksums, missingPages, onMissingPage, onProgress }: PageOptions,
 ): Promise<WrittenPages> {
-  const pageCount = files.reduce((sum, file) => sum + file.pageCount, 0);
-  let missingPageCount = 0;
-  let firstMissing: StorageError | undefined;
+  const pageCount = sequences.reduce((sum, sequence) => sum + sequence.pageCount, 0);
+  const missing = new MissingLog(onMissingPage);
   let done = 0;
-  await using writer = new PageFileWriter(output, files, checksums);
-  for (const batch of batchesOf(files)) {
-    for (const run of await readRuns(batch, reading)) {
-      for (const finding of run.missing) {
-        firstMissing ??= finding;
-        missingPageCount += 1;
-        await onMissingPage?.(finding);
-      }
+  const { signal } = reading;
+  await using writer = new PageFileWriter(output, sequences, { checksums, signal });
+  for await (const batch of readBatches(sequences, reading)) {
+    for (const run of batch) {
+      for (const pages of run.missing) await missing.add(pages);
       // Of a directory that will not be made, only the other pages that cannot be made are of interest.
-      if (firstMissing === undefined || missingPages === 'zeros') await writer.write(run);
+      if (missing.first === undefined || missingPages === 'zeros') await writer.write(run);
       done += run.pageCount;
     }
     tellProgress(onProgress, done * PAGE_SIZE, pageCount * PAGE_SIZE);
   }
-  if (firstMissing !== undefined && missingPages !== 'zeros') {
-    throw refusal(firstMissing, { missingPageCount, pageCount, lsn: reading.lsn });
+  await missing.end();
+  const { first, pageCount: missingPageCount } = missing;
+  if (first !== undefined && missingPages !== 'zeros') {
+    throw refusal(first, { missingPageCount, pageCount, lsn: reading.lsn });
   }
   await writer.finish();
   return { pageCount, missingPageCount, checksumCount: writer.checksumCount };
+}
+
+/** Joins pages that cannot be made over batches, and passes them on. */
+class MissingLog {
+  readonly #onMissingPage: ExportPgdataOptions['onMissingPage'];
+  #last: MissingPages | undefined;
+  first: StorageError | undefined;
+  pageCount = 0;
+
+  constructor(onMissingPage: ExportPgdataOptions['onMissingPage']) {
+    this.#onMissingPage = onMissingPage;
+  }
+
+  async add(pages: MissingPages): Promise<void> {
+    this.first ??= pages.error;
+    this.pageCount += pages.pageCount;
+    const joined = this.#last && joinedPages(this.#last, pages);
+    if (joined === undefined) await this.end();
+    this.#last = joined ?? pages;
+  }
+
+  /** Passes on what more pages could have followed. */
+  async end(): Promise<void> {
+    if (this.#last !== undefined)
+      await this.#onMissingPage?.(this.#last.error, this.#last.pageCount);
+    this.#last = undefined;
+  }
 }
 
 function refusal(

@@ -1,6 +1,6 @@
 /**
- * What an export of a timeline writes page by page: files of relation forks and of SLRUs, in key order, each with the key
- * of its pages.
+ * What an export of a timeline writes page by page: relation forks and segments of SLRUs, in key order, each with its files
+ * and the keys of its pages. A size is only what a value says, up to 2^32 - 1 pages, so nothing here grows with it.
  *
  *   base/DB/REL[_FORK][.SEGMENT]     1 GiB each but for the last; a fork without pages is an empty file
  *   global/..., pg_tblspc/SPC/PG_VERSION_CATALOG/DB/...
@@ -20,6 +20,7 @@ import {
   relationBlockKey,
   relationDirectoryKey,
   relationSizeKey,
+  SLRU_SEGMENT_PAGES,
   slruBlockKey,
   slruDirectoryKey,
   slruSizeKey,
@@ -31,22 +32,24 @@ import type {
   TimelineDirectory,
 } from '../../timeline/directory.ts';
 
-/** A file of pages. */
-export interface PageFile {
-  /** Relative to the data directory. */
-  readonly path: string;
-  /** Number of its first page in the fork; 0 for an SLRU. */
-  readonly firstBlock: number;
-  readonly pageCount: number;
+/** Pages that follow each other: a fork of a relation, or a segment of an SLRU. */
+export interface PageSequence {
   /** Whether its pages have headers, and checksums where the cluster has them. */
   readonly kind: 'relation' | 'slru';
-  /** The key of a page of the file, by its number in the fork. */
+  /** 0 or more; of a relation, what its size says, whatever the timeline has of it. */
+  readonly pageCount: number;
+  /** Pages of a file; the last file may have fewer. A sequence without pages has one empty file. */
+  readonly filePageCount: number;
+  /** The path of a file relative to the data directory, by its number from 0 on. */
+  readonly pathOf: (fileNumber: number) => string;
+  /** The key of a page, by its number in the sequence. */
   readonly keyOf: (blkno: number) => Key;
 }
 
-/** All files of pages of a timeline. */
+/** All pages of a timeline, and where they go. */
 export interface ExportPlan {
-  readonly files: readonly PageFile[];
+  /** In the order of their keys. */
+  readonly sequences: readonly PageSequence[];
   /** Databases that have a directory. */
   readonly databases: readonly ExportedDatabase[];
   /** Forks of relations. */
@@ -63,15 +66,16 @@ export interface ExportedDatabase extends DatabaseId {
 }
 
 /**
- * Plans the files.
+ * Plans the pages and their files.
  *
- * @throws `not-found` (a list or a size is missing), `corrupt` (a fork or a database that has no file).
+ * @throws `not-found` (a list or a size is missing), `corrupt` (a fork or a database that has no file; a segment of an
+ *   SLRU with more pages than any has).
  */
 export function planExport(
   directory: TimelineDirectory,
   about: { readonly majorVersion: number; readonly segmentPageCount: number },
 ): ExportPlan {
-  const files: PageFile[] = [];
+  const sequences: PageSequence[] = [];
   const databases: ExportedDatabase[] = [];
   let forkCount = 0;
   let unloggedCount = 0;
@@ -90,11 +94,12 @@ export function planExport(
       for (const fork of forksOf(relation, unlogged)) {
         forkCount += 1;
         const place = { path, fork, relation, database };
-        files.push(...relationFiles(place, directory, about.segmentPageCount));
+        sequences.push(forkSequence(place, directory, about.segmentPageCount));
       }
     }
   }
-  return { files: [...files, ...slruFiles(directory)], databases, forkCount, unloggedCount };
+  for (const segment of slruSequences(directory)) sequences.push(segment);
+  return { sequences, databases, forkCount, unloggedCount };
 }
 
 /** The forks that are written with the pages of one. Throws `corrupt`. */
@@ -120,39 +125,45 @@ interface ForkPlace {
   readonly database: DatabaseListing;
 }
 
-function relationFiles(
+function forkSequence(
   { path, fork, relation, database }: ForkPlace,
   directory: TimelineDirectory,
   segmentPageCount: number,
-): PageFile[] {
+): PageSequence {
   const { spcnode, dbnode } = database;
-  const id = { spcnode, dbnode, relnode: relation.relnode, fork: relation.fork };
-  const blockCount = present(relation.blockCount, relationSizeKey(id), directory);
-  const fileCount = Math.max(1, Math.ceil(blockCount / segmentPageCount));
-  return Array.from({ length: fileCount }, (_, segment): PageFile => {
-    const firstBlock = segment * segmentPageCount;
-    return {
-      path: `${path}/${relationFileName(relation.relnode, fork, segment)}`,
-      firstBlock,
-      pageCount: Math.min(segmentPageCount, blockCount - firstBlock),
-      kind: 'relation',
-      keyOf: (blkno) => relationBlockKey({ ...id, blkno }),
-    };
-  });
+  const { relnode } = relation;
+  const id = { spcnode, dbnode, relnode, fork: relation.fork };
+  return {
+    kind: 'relation',
+    pageCount: present(relation.blockCount, relationSizeKey(id), directory),
+    filePageCount: segmentPageCount,
+    pathOf: (fileNumber) => `${path}/${relationFileName(relnode, fork, fileNumber)}`,
+    keyOf: (blkno) => relationBlockKey({ ...id, blkno }),
+  };
 }
 
-function slruFiles(directory: TimelineDirectory): PageFile[] {
-  return directory.slrus.flatMap(({ slru, segments }) =>
-    present(segments, slruDirectoryKey(slru), directory).map(
-      ({ segno, blockCount }): PageFile => ({
-        path: slruFilePath({ slru, segno }),
-        firstBlock: 0,
-        pageCount: present(blockCount, slruSizeKey({ slru, segno }), directory),
-        kind: 'slru',
+function* slruSequences(directory: TimelineDirectory): Generator<PageSequence> {
+  for (const { slru, segments } of directory.slrus) {
+    for (const { segno, blockCount } of present(segments, slruDirectoryKey(slru), directory)) {
+      const sizeKey = slruSizeKey({ slru, segno });
+      const pageCount = present(blockCount, sizeKey, directory);
+      if (pageCount > SLRU_SEGMENT_PAGES) throw tooLongSegment(pageCount, sizeKey, directory);
+      yield {
+        ...{ kind: 'slru', pageCount, filePageCount: SLRU_SEGMENT_PAGES },
+        pathOf: () => slruFilePath({ slru, segno }),
         keyOf: (blkno) => slruBlockKey({ slru, segno, blkno }),
-      }),
-    ),
-  );
+      };
+    }
+  }
+}
+
+function tooLongSegment(pageCount: number, key: Key, { lsn }: TimelineDirectory): StorageError {
+  return new StorageError('corrupt', {
+    what: 'size of an SLRU segment',
+    ...{ key: formatKey(key), lsn: formatLsn(lsn) },
+    expected: `at most ${SLRU_SEGMENT_PAGES} pages`,
+    actual: `${pageCount}`,
+  });
 }
 
 function present<T>(value: T | undefined, key: Key, { lsn }: TimelineDirectory): T {

@@ -1,24 +1,32 @@
 /** Writes runs of pages into their files, with checksums where the cluster has them. */
 import { assert } from '../../assert.ts';
+import { throwIfAborted } from '../../errors.ts';
 import { decodePageHeader, PAGE_SIZE, pageChecksum, setPageChecksum } from '../../postgres/page.ts';
 import type { DirectoryOutput, OutputFile } from './directory-output.ts';
-import type { PageFile } from './export-plan.ts';
+import type { PageSequence } from './export-plan.ts';
 import type { ReadRun } from './page-reading.ts';
 
-/** Runs come in the order of the files; files without pages are made between them. */
+/** Runs come in the order of the sequences; files of sequences without pages are made between them. */
 export class PageFileWriter {
   readonly #output: DirectoryOutput;
-  readonly #files: readonly PageFile[];
+  readonly #sequences: readonly PageSequence[];
   readonly #checksums: 'on' | 'off';
-  /** Number of files that were begun. */
+  readonly #signal: AbortSignal | undefined;
+  /** Number of sequences that were begun. */
   #begun = 0;
-  #open: { readonly file: PageFile; readonly target: OutputFile } | undefined;
+  /** The file of the last page that was written, if more of it follow. */
+  #open: OutputFile | undefined;
   #checksumCount = 0;
 
-  constructor(output: DirectoryOutput, files: readonly PageFile[], checksums: 'on' | 'off') {
+  constructor(
+    output: DirectoryOutput,
+    sequences: readonly PageSequence[],
+    { checksums, signal }: { checksums: 'on' | 'off'; signal: AbortSignal | undefined },
+  ) {
     this.#output = output;
-    this.#files = files;
+    this.#sequences = sequences;
     this.#checksums = checksums;
+    this.#signal = signal;
   }
 
   /** Pages whose stored checksum was not that of their content. */
@@ -26,37 +34,55 @@ export class PageFileWriter {
     return this.#checksumCount;
   }
 
-  /** Writes the pages of a run, whose checksums it sets. Throws `io`, `sync-failed`. */
-  async write({ file, firstBlock, pageCount, bytes }: ReadRun): Promise<void> {
-    while (this.#open?.file !== file) await this.#beginNext();
-    if (file.kind === 'relation' && this.#checksums === 'on') this.#setChecksums(bytes, firstBlock);
-    const first = firstBlock - file.firstBlock;
-    await this.#open.target.writeAllAt(bytes, first * PAGE_SIZE);
-    if (first + pageCount === file.pageCount) this.#end();
+  /** Writes the pages of a run, whose checksums it sets. Throws `io`, `sync-failed`, `aborted`. */
+  async write({ sequence, firstBlock, pageCount, bytes }: ReadRun): Promise<void> {
+    const isChecksummed = sequence.kind === 'relation' && this.#checksums === 'on';
+    if (isChecksummed && bytes !== undefined) this.#setChecksums(bytes, firstBlock);
+    if (firstBlock === 0) await this.#begin(sequence);
+    const { filePageCount } = sequence;
+    for (let done = 0; done < pageCount; ) {
+      throwIfAborted(this.#signal);
+      const block = firstBlock + done;
+      const fileNumber = Math.floor(block / filePageCount);
+      const start = block - fileNumber * filePageCount;
+      const end = Math.min(start + pageCount - done, filePageCount);
+      this.#open ??= await this.#output.createFile(sequence.pathOf(fileNumber));
+      // A page that could not be made is zeros, as the system has them for bytes that were never written.
+      if (bytes === undefined) await this.#open.setLength(end * PAGE_SIZE);
+      else {
+        const pages = bytes.subarray(done * PAGE_SIZE, (done + end - start) * PAGE_SIZE);
+        await this.#open.writeAllAt(pages, start * PAGE_SIZE);
+      }
+      done += end - start;
+      if (end === filePageCount || firstBlock + done === sequence.pageCount) this.#end();
+    }
   }
 
   /** Makes the files without pages that are left. Throws `io`, `sync-failed`. */
   async finish(): Promise<void> {
-    while (this.#begun < this.#files.length) await this.#beginNext();
+    await this.#begin(undefined);
     assert(this.#open === undefined, 'all pages of a file were written');
   }
 
   /** Closes the file that is open. */
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#open?.target[Symbol.asyncDispose]();
+    await this.#open?.[Symbol.asyncDispose]();
   }
 
-  async #beginNext(): Promise<void> {
-    assert(this.#open === undefined, 'a file is complete before the next one begins');
-    const file = this.#files[this.#begun];
-    assert(file !== undefined, 'every run is of a file');
-    this.#begun += 1;
-    this.#open = { file, target: await this.#output.createFile(file.path) };
-    if (file.pageCount === 0) this.#end();
+  /** Makes the empty files of the sequences without pages before it; undefined: of all that are left. */
+  async #begin(sequence: PageSequence | undefined): Promise<void> {
+    for (; this.#begun < this.#sequences.length; this.#begun += 1) {
+      const next = this.#sequences[this.#begun] as PageSequence;
+      if (next === sequence) break;
+      assert(next.pageCount === 0, 'every page is in a run');
+      const file = await this.#output.createFile(next.pathOf(0));
+      file.finish();
+    }
+    if (sequence !== undefined) this.#begun += 1;
   }
 
   #end(): void {
-    this.#open?.target.finish();
+    this.#open?.finish();
     this.#open = undefined;
   }
 

@@ -1,6 +1,6 @@
 /**
  * Pages of a timeline at one LSN, many at a time: each layer is read once for a batch. A batch has a fixed number of pages
- * of any number of files. If its values are too large to be in memory together, or if one of them cannot be read, it is
+ * of any number of sequences. If its values are too large to be in memory together, or if one of them cannot be read, it is
  * read in halves, down to single pages: then one bad page is only that page.
  */
 import { isStorageError, type StorageError, throwIfAborted, untracedError } from '../../errors.ts';
@@ -12,23 +12,32 @@ import type { RedoRunner } from '../../timeline/materialize.ts';
 import { resultOf } from '../../timeline/read-page.ts';
 import type { Reconstruction } from '../../timeline/reconstruct.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
-import type { PageFile } from './export-plan.ts';
+import type { PageSequence } from './export-plan.ts';
 
-/** Pages of a file, in a row. */
+/** Pages of a sequence, in a row. */
 export interface PageRun {
-  readonly file: PageFile;
-  /** Number of the first page in the fork. */
+  readonly sequence: PageSequence;
   readonly firstBlock: number;
   readonly pageCount: number;
 }
 
 /** The pages of a run, one after the other. */
 export interface ReadRun extends PageRun {
-  /** Zeros where a page could not be made. */
-  readonly bytes: Uint8Array;
+  /** Zeros where a page could not be made; undefined if there is no value of any page. */
+  readonly bytes: Uint8Array | undefined;
   /** Pages that could not be made. */
-  readonly missing: readonly StorageError[];
+  readonly missing: readonly MissingPages[];
 }
+
+/** Pages in a row that cannot be made: one, or all that have no value or cannot be read for the same reason. */
+export interface MissingPages extends PageRun {
+  readonly reason: MissingReason;
+  /** With the place of the first page in the data directory. */
+  readonly error: StorageError;
+}
+
+/** What makes pages in a row one finding; undefined for what is of one page alone. */
+type MissingReason = string | undefined;
 
 /** How pages are read. */
 export interface PageReading {
@@ -44,32 +53,100 @@ export interface PageReading {
 const BATCH_PAGES = 512;
 /** Bytes of the values of a batch: a page may have many records. */
 const BATCH_BYTES = 64 * 1024 * 1024;
+/** After a batch without a value, so many times more pages of the same sequence are looked for together. */
+const VACANT_GROWTH = 8;
+/** Bytes that are read to see that there are values. */
+const VACANT_BYTES = 64 * 1024;
 
-/** Cuts files into batches. Files without pages are in none. */
-export function* batchesOf(files: readonly PageFile[]): Generator<readonly PageRun[]> {
-  let batch: PageRun[] = [];
+/**
+ * Reads all pages, in batches. What a size claims may be far more than the timeline has: pages without values are passed
+ * over in steps that grow, so that they take neither memory nor many reads.
+ *
+ * Throws what says nothing about the pages: `io`, `network`, `denied`, `changed`, `aborted`, `closed`.
+ */
+export async function* readBatches(
+  sequences: readonly PageSequence[],
+  reading: PageReading,
+): AsyncGenerator<readonly ReadRun[]> {
+  let at: Place = { sequence: 0, block: 0 };
   let room = BATCH_PAGES;
-  for (const file of files) {
-    for (let done = 0; done < file.pageCount; ) {
-      const pageCount = Math.min(room, file.pageCount - done);
-      batch.push({ file, firstBlock: file.firstBlock + done, pageCount });
-      done += pageCount;
-      room -= pageCount;
-      if (room > 0) continue;
-      yield batch;
-      batch = [];
-      room = BATCH_PAGES;
+  for (;;) {
+    throwIfAborted(reading.signal);
+    const large = room > BATCH_PAGES ? largeRun(sequences, at, room) : undefined;
+    if (large !== undefined && (await isVacant(large, reading))) {
+      yield [vacantRun(large, reading)];
+      at = { ...at, block: at.block + large.pageCount };
+      room *= VACANT_GROWTH;
+      continue;
     }
+    const { runs, end } = cutBatch(sequences, at);
+    if (runs.length === 0) return;
+    const read = await readRuns(runs, reading);
+    yield read;
+    at = end;
+    const isVacantToo = large === undefined && read.every(({ bytes }) => bytes === undefined);
+    room = isVacantToo ? BATCH_PAGES * VACANT_GROWTH : BATCH_PAGES;
   }
-  if (batch.length > 0) yield batch;
 }
 
-/** Reads a batch. Throws what says nothing about the pages: `io`, `network`, `denied`, `changed`, `aborted`, `closed`. */
-export async function readRuns(
+/** The page before which a batch ends. */
+interface Place {
+  /** Index of the sequence. */
+  readonly sequence: number;
+  readonly block: number;
+}
+
+/** The next pages of one sequence; undefined if a batch has as many. */
+function largeRun(
+  sequences: readonly PageSequence[],
+  { sequence: index, block: firstBlock }: Place,
+  maximumPages: number,
+): PageRun | undefined {
+  const sequence = sequences[index];
+  if (sequence === undefined || sequence.pageCount - firstBlock <= BATCH_PAGES) return undefined;
+  return {
+    sequence,
+    firstBlock,
+    pageCount: Math.min(maximumPages, sequence.pageCount - firstBlock),
+  };
+}
+
+/** Sequences without pages are in no batch. */
+function cutBatch(
+  sequences: readonly PageSequence[],
+  from: Place,
+): { readonly runs: readonly PageRun[]; readonly end: Place } {
+  const runs: PageRun[] = [];
+  let { sequence: index, block } = from;
+  let room = BATCH_PAGES;
+  for (let sequence = sequences[index]; sequence !== undefined; sequence = sequences[index]) {
+    const pageCount = Math.min(room, sequence.pageCount - block);
+    if (pageCount > 0) runs.push({ sequence, firstBlock: block, pageCount });
+    room -= pageCount;
+    block += pageCount;
+    if (room === 0) break;
+    index += 1;
+    block = 0;
+  }
+  return { runs, end: { sequence: index, block } };
+}
+
+/** Whether no page of the run has a value. If that cannot be read, it is not known. */
+async function isVacant(run: PageRun, reading: PageReading): Promise<boolean> {
+  const { timeline, lsn, signal } = reading;
+  try {
+    const limits = { signal, maximumBytes: VACANT_BYTES };
+    return (await timeline.reconstructRanges([rangeOf(run)], lsn, limits)).found.length === 0;
+  } catch (error) {
+    if (!isStorageError(error) || !isOfPages(error, reading)) throw error;
+    return false;
+  }
+}
+
+async function readRuns(
   runs: readonly PageRun[],
   reading: PageReading,
 ): Promise<readonly ReadRun[]> {
-  throwIfAborted(reading.signal);
   const pages = await reconstructRuns(runs, reading);
   const read: ReadRun[] = [];
   for (const run of runs) read.push(await readRun(run, pages, reading));
@@ -101,12 +178,12 @@ async function reconstructRuns(runs: readonly PageRun[], reading: PageReading): 
 
 /** A page may have more records than a batch may have bytes; the timeline has a limit of its own. */
 async function reconstructLargePage(
-  { file, firstBlock }: PageRun,
+  { sequence, firstBlock }: PageRun,
   failure: StorageError,
   reading: PageReading,
 ): Promise<Pages> {
   const { timeline, lsn, signal } = reading;
-  const key = file.keyOf(firstBlock);
+  const key = sequence.keyOf(firstBlock);
   if (failure.code !== 'too-large') return new Map([[formatKey(key), failure]]);
   try {
     return new Map([[formatKey(key), await timeline.reconstruct(key, lsn, { signal })]]);
@@ -148,25 +225,40 @@ function halvesOf(runs: readonly PageRun[]): readonly [PageRun[], PageRun[]] {
   return [left, right];
 }
 
-function rangeOf({ file, firstBlock, pageCount }: PageRun): KeyRange {
-  const last = file.keyOf(firstBlock + pageCount - 1);
-  return { start: file.keyOf(firstBlock), end: singleKey(last).end };
+function rangeOf({ sequence, firstBlock, pageCount }: PageRun): KeyRange {
+  const last = sequence.keyOf(firstBlock + pageCount - 1);
+  return { start: sequence.keyOf(firstBlock), end: singleKey(last).end };
 }
 
 async function readRun(run: PageRun, pages: Pages, reading: PageReading): Promise<ReadRun> {
-  const { file, firstBlock, pageCount } = run;
+  const { sequence, firstBlock, pageCount } = run;
+  const keys = Array.from({ length: pageCount }, (_, index) => sequence.keyOf(firstBlock + index));
+  const found = keys.map((key) => pages.get(formatKey(key)));
+  if (found.every((page) => page === undefined)) return vacantRun(run, reading);
   const bytes = new Uint8Array(pageCount * PAGE_SIZE);
-  const missing: StorageError[] = [];
-  for (let index = 0; index < pageCount; index += 1) {
-    const key = file.keyOf(firstBlock + index);
-    const made = await makePage(key, pages.get(formatKey(key)), reading);
+  const missing: MissingPages[] = [];
+  for (const [index, key] of keys.entries()) {
+    const page = found[index];
+    const made = await makePage(key, page, reading);
     if (!isStorageError(made)) bytes.set(made, index * PAGE_SIZE);
     else {
-      const offset = (firstBlock + index - file.firstBlock) * PAGE_SIZE;
-      missing.push(missingPage(made, { key, path: file.path, offset, reading }));
+      const place = { sequence, firstBlock: firstBlock + index, pageCount: 1 };
+      missing.push(missingPages(place, made, reasonOf(page), reading));
     }
   }
   return { ...run, bytes, missing };
+}
+
+function vacantRun(run: PageRun, reading: PageReading): ReadRun {
+  const cause = untracedError('not-found', { what: NO_VALUE });
+  const missing = [missingPages(run, cause, reasonOf(undefined), reading)];
+  return { ...run, bytes: undefined, missing };
+}
+
+/** Records that need redo, or have no page below them, are those of one page. */
+function reasonOf(page: Reconstruction | StorageError | undefined): MissingReason {
+  if (page === undefined) return NO_VALUE;
+  return isStorageError(page) ? page.message : undefined;
 }
 
 /** Returns 8,192 bytes, or why there is no page. Throws what redo throws. */
@@ -204,21 +296,29 @@ function notAPage({ length }: Uint8Array): StorageError {
   return untracedError('corrupt', { what: 'page', expected, actual: `${length}` });
 }
 
-/** The error with the place of the page in the data directory; that in a layer is in the cause. */
-function missingPage(
+/** With the place of the first page in the data directory; that in a layer is in the cause. */
+function missingPages(
+  run: PageRun,
   cause: StorageError,
-  place: {
-    readonly key: Key;
-    readonly path: string;
-    readonly offset: number;
-    readonly reading: PageReading;
-  },
-): StorageError {
-  const { key, path, offset, reading } = place;
-  return untracedError(cause.code, {
+  reason: MissingReason,
+  { lsn }: PageReading,
+): MissingPages {
+  const { sequence, firstBlock, pageCount } = run;
+  const fileNumber = Math.floor(firstBlock / sequence.filePageCount);
+  const offset = (firstBlock - fileNumber * sequence.filePageCount) * PAGE_SIZE;
+  const error = untracedError(cause.code, {
     what: cause.with({ key: undefined, lsn: undefined }).message,
-    ...{ path, offset, cause },
-    key: formatKey(key),
-    lsn: formatLsn(reading.lsn),
+    ...{ path: sequence.pathOf(fileNumber), offset, cause },
+    key: formatKey(sequence.keyOf(firstBlock)),
+    lsn: formatLsn(lsn),
   });
+  return { sequence, firstBlock, pageCount, reason, error };
+}
+
+/** Pages in a row of which the second ones follow the first ones, as one; undefined if they are not. */
+export function joinedPages(first: MissingPages, second: MissingPages): MissingPages | undefined {
+  const follows =
+    second.sequence === first.sequence && second.firstBlock === first.firstBlock + first.pageCount;
+  if (!follows || first.reason === undefined || first.reason !== second.reason) return undefined;
+  return { ...first, pageCount: first.pageCount + second.pageCount };
 }

@@ -1,8 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { importTimeline } from '../../../src/ingest/pgdata/import-timeline.ts';
-import { relationBlockKey } from '../../../src/postgres/key-mapping.ts';
+import { relationBlockKey, relationSizeKey } from '../../../src/postgres/key-mapping.ts';
+import { encodeRelationSize } from '../../../src/postgres/relation-size.ts';
 import { fabricateCluster, pages } from '../../postgres/fabricated-cluster.ts';
 import { addValues, TIMELINE_IDS } from '../../support/exported-clusters.ts';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
@@ -45,6 +46,27 @@ async function addRecords(bucket: string, blocks: readonly number[] = [1, 2]): P
     })),
   );
 }
+
+test('pages without a value are one line with their number', async () => {
+  const { bucket, out } = await placeWithTimeline();
+  const relation = { spcnode: 1663, dbnode: 5, relnode: 16384, fork: 'main' } as const;
+  const bytes = encodeRelationSize(0xffff_ffff);
+  await addValues(bucket, LSN + 0x100n, [
+    { key: relationSizeKey(relation), value: { type: 'image', bytes } },
+  ]);
+  const result = await runCli(['export', 'pgdata', bucket, '--out', out, '--ndjson']);
+  expect(result.status).toBe(1);
+  expect(parseLines(result.stdout)).toEqual([
+    {
+      ...{ key: '000000067F00000005000040000000000003', lsn: '00000000016C3660', blkno: 3 },
+      ...{ path: 'base/5/16384', offset: 3 * 8192, pages: 0xffff_ffff - 3 },
+      error: { code: 'not-found', message: expect.stringContaining('no value') },
+    },
+  ]);
+  expect(parseError(result)).toMatchObject({ code: 'not-found' });
+  const people = await runCli(['export', 'pgdata', bucket, '--out', out]);
+  expect(people.stdout).toMatch(/^base\/5\/16384: .*, and 4,294,967,291 more after it\n$/);
+});
 
 test('a timeline becomes a data directory, and the summary says what is in it', async () => {
   const { bucket, out } = await placeWithTimeline();
@@ -138,6 +160,52 @@ describe('pages that need redo', () => {
     expect(result.status).toBe(3);
     expect(readdirSync(join(out, '..'))).toEqual(['out']);
     expect(readdirSync(out)).toEqual(['of another']);
+  });
+
+  describe('in a document', () => {
+    /** So many that they are printed before the end. */
+    async function manyMissing() {
+      const place = await placeWithTimeline({ 'base/5/16384': pages(400, 1) });
+      await addRecords(place.bucket, [...Array(400).keys()]);
+      const { bucket, out } = place;
+      return ['export', 'pgdata', bucket, '--out', out, '--json', '--allow-missing-pages'];
+    }
+
+    test('in a document, and then a failure: the document ends after what was found', async () => {
+      const words = await manyMissing();
+      const out = words[4] ?? '';
+      const onFirstOutput = (): void => {
+        mkdirSync(out);
+        writeFileSync(join(out, 'of another'), '');
+      };
+      const result = await runCli(words, { onFirstOutput });
+      expect(result.status).toBe(3);
+      const document: unknown = JSON.parse(result.stdout);
+      expect(document).toEqual({ missing_pages: expect.any(Array) });
+      expect(document).toHaveProperty('missing_pages.399.blkno', 399);
+      expect(parseError(result)).toMatchObject({ code: 'io' });
+    });
+
+    test('in a document, and then an interruption: the document ends, and there is no directory', async () => {
+      const words = await manyMissing();
+      const stop = new AbortController();
+      const onFirstOutput = (): void => stop.abort();
+      const result = await runCli(words, { onFirstOutput, signal: stop.signal });
+      expect(result.status).toBe(130);
+      expect(JSON.parse(result.stdout)).toEqual({ missing_pages: expect.any(Array) });
+      expect(readdirSync(join(words[4] ?? '', '..'))).toEqual([]);
+    });
+
+    test('in a document, and an interruption before any of it was printed: nothing', async () => {
+      const { bucket, out } = await placeWithTimeline();
+      await addRecords(bucket);
+      const words = ['export', 'pgdata', bucket, '--out', out, '--json', '--allow-missing-pages'];
+      const stop = new AbortController();
+      // Once the directory is begun, so that the pages follow.
+      const watcher = watch(join(out, '..'), () => stop.abort());
+      const result = await runCli(words, { signal: stop.signal }).finally(() => watcher.close());
+      expect(result).toMatchObject({ status: 130, stdout: '' });
+    });
   });
 
   test('are not there at an earlier LSN', async () => {

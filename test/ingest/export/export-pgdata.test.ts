@@ -11,16 +11,18 @@ import {
   importTimeline,
 } from '../../../src/ingest/pgdata/import-timeline.ts';
 import { encodeAuxFiles } from '../../../src/ingest/wal/aux-files.ts';
-import { keyFromFields } from '../../../src/layers/key.ts';
+import { formatKey, keyFromFields } from '../../../src/layers/key.ts';
 import { decodeControlFile } from '../../../src/postgres/control-file.ts';
 import {
   checkpointKey,
   relationBlockKey,
   relationSizeKey,
+  slruSizeKey,
   twophaseDirectoryKey,
   twophaseKey,
 } from '../../../src/postgres/key-mapping.ts';
 import { badPageOf } from '../../../src/postgres/page.ts';
+import { encodeRelationSize } from '../../../src/postgres/relation-size.ts';
 import { openTimeline } from '../../../src/timeline/open-timeline.ts';
 import { decodeWalRecord } from '../../../src/wal/record-format.ts';
 import { openWal } from '../../../src/wal/wal-reader.ts';
@@ -89,16 +91,20 @@ async function exportOf(bucket: string, options: Partial<ExportPgdataOptions> = 
 /** Of a timeline that cannot be exported: why, what was said of pages, and that nothing is left. */
 async function refusalOf(bucket: string, options: Partial<ExportPgdataOptions> = {}) {
   const findings: StorageError[] = [];
+  const counts: number[] = [];
   const parent = temporaryDirectory();
   await using timeline = await openTimeline(bucket);
   const error = await storageErrorOf(
     exportPgdata(timeline, {
       ...{ directory: join(parent, 'out'), ...options },
-      onMissingPage: (finding) => void findings.push(finding),
+      onMissingPage: (finding, pageCount) => {
+        findings.push(finding);
+        counts.push(pageCount);
+      },
     }),
   );
   expect(readdirSync(parent)).toEqual([]);
-  return { error, findings };
+  return { error, findings, counts };
 }
 
 /** What an export makes anew. */
@@ -297,19 +303,86 @@ describe('pages that cannot be made', () => {
     expect(segment.equals(FILES['base/5/16384.1'])).toBe(true);
   });
 
-  test('because a value is missing: each page of its own', async () => {
+  /** A timeline in which the relation has so many pages, of which the first seven have a value. */
+  async function timelineWithSize(blockCount: number): Promise<string> {
     const bucket = await importOf(clusterOf());
-    const size = new Uint8Array(4);
-    new DataView(size.buffer).setUint32(0, 9, true);
+    const bytes = encodeRelationSize(blockCount);
     await addValues(bucket, LSN + 0x100n, [
-      { key: relationSizeKey(RELATION), value: { type: 'image', bytes: size } },
+      { key: relationSizeKey(RELATION), value: { type: 'image', bytes } },
     ]);
-    const { error, findings } = await refusalOf(bucket);
+    return bucket;
+  }
+
+  test('because there is no value: pages in a row are one finding, over files as well', async () => {
+    const { error, findings, counts } = await refusalOf(await timelineWithSize(9));
     expect(error.code).toBe('not-found');
-    expect(findings.map(({ path, offset }) => [path, offset])).toEqual([
-      ['base/5/16384.1', 3 * 8192],
-      ['base/5/16384.2', 0],
+    expect(error.message).toContain('2 of 20 pages cannot be made');
+    const places = findings.map(({ path, offset, key }) => [path, offset, key]);
+    const key = formatKey(relationBlockKey({ ...RELATION, blkno: 7 }));
+    expect(places).toEqual([['base/5/16384.1', 3 * 8192, key]]);
+    expect(counts).toEqual([2]);
+  });
+
+  test('of a size that no layer has pages for: one finding, after few reads', async () => {
+    const bucket = await timelineWithSize(0xffff_ffff);
+    const timeline = await openTimeline(bucket);
+    let readCount = 0;
+    const counted = new Proxy(timeline, {
+      get: (target, name) => {
+        if (name === 'reconstructRanges') readCount += 1;
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+    const counts: number[] = [];
+    const error = await storageErrorOf(
+      exportPgdata(counted, {
+        directory: join(temporaryDirectory(), 'out'),
+        onMissingPage: (_, pageCount) => void counts.push(pageCount),
+      }),
+    );
+    await timeline.close();
+    expect(error).toMatchObject({ code: 'not-found', path: 'base/5/16384.1' });
+    expect(counts).toEqual([0xffff_ffff - 7]);
+    expect(readCount).toBeLessThan(30);
+  });
+
+  test('because there is no value: many files have zeros if the caller wants it, and what follows is complete', async () => {
+    const bucket = await timelineWithSize(5000);
+    const last = pages(1, 77);
+    await addValues(bucket, LSN + 0x200n, [
+      {
+        key: relationBlockKey({ ...RELATION, blkno: 4998 }),
+        value: { type: 'image', bytes: last },
+      },
     ]);
+    const { directory, exported } = await exportOf(bucket, { missingPages: 'zeros' });
+    expect(exported.missingPageCount).toBe(5000 - 8);
+    const sizes = Array.from({ length: 1250 }, (_, number) => {
+      const path = `base/5/16384${number === 0 ? '' : `.${number}`}`;
+      return statSync(join(directory, path)).size;
+    });
+    expect(sizes.every((size) => size === 4 * 8192)).toBe(true);
+    const end = readFileSync(join(directory, 'base/5/16384.1249'));
+    expect(end.subarray(2 * 8192, 3 * 8192).equals(last)).toBe(true);
+    const others = [...end.subarray(0, 2 * 8192), ...end.subarray(3 * 8192)];
+    expect(others.every((byte) => byte === 0)).toBe(true);
+    expect(existsSync(join(directory, 'base/5/16384.1250'))).toBe(false);
+    expect(statSync(join(directory, 'base/5/16385')).size).toBe(0);
+    expect(exported.pageCount).toBe(18 - 7 + 5000);
+  });
+
+  test('of an SLRU segment that is longer than any: its size is refused', async () => {
+    const bucket = await importOf(clusterOf());
+    const key = slruSizeKey({ slru: 'clog', segno: 0 });
+    for (const [index, count] of [33, 32].entries()) {
+      const bytes = encodeRelationSize(count);
+      const lsn = LSN + 0x100n * BigInt(index + 1);
+      await addValues(bucket, lsn, [{ key, value: { type: 'image', bytes } }]);
+      const { error } = await refusalOf(bucket);
+      if (count === 33) expect(error).toMatchObject({ code: 'corrupt', key: formatKey(key) });
+      else expect(error).toMatchObject({ code: 'not-found', path: 'pg_xact/0000' });
+    }
   });
 
   test('because of damage in a layer: only these, and the layer is named', async () => {
