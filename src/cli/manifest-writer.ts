@@ -6,6 +6,7 @@ import { encodeJson } from './json.ts';
 import { ListWriter } from './list-writer.ts';
 import type { CreatedManifest } from './manifest-create.ts';
 import type { Output } from './output.ts';
+import { shownPath } from './shown-path.ts';
 import { Table } from './table.ts';
 
 export class CreatedWriter {
@@ -30,7 +31,9 @@ export class CreatedWriter {
       await this.#table.row({ cells });
       return;
     }
-    await this.#list.write([encodeJson({ path, manifest, bytes, blocks, sha256 })]);
+    await this.#list.write([
+      encodeJson({ path: shownPath(path), manifest, bytes, blocks, sha256 }),
+    ]);
     await this.#output.flush();
   }
 

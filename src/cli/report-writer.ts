@@ -7,6 +7,7 @@ import { CLEAN, type ExitStatus } from './exit-status.ts';
 import { formatBytes, formatCount, formatNumberOf } from './human.ts';
 import { encodeJson, type Json } from './json.ts';
 import type { Output } from './output.ts';
+import { shownPath } from './shown-path.ts';
 
 /** What was found of one file. */
 export interface FileReport {
@@ -140,7 +141,9 @@ class PeopleWriter implements ReportWriter {
     const count = formatCount(entries ?? blocks).padStart(COUNT_WIDTH);
     const unit = entries === undefined ? 'blocks ' : 'entries';
     const extent = `${count} ${unit}  ${formatBytes(report.bytes).padStart(SIZE_WIDTH)}`;
-    await output.write(`${verdict}${paint(output, 'dim', extent)}  ${printable(report.path)}\n`);
+    await output.write(
+      `${verdict}${paint(output, 'dim', extent)}  ${printable(shownPath(report.path))}\n`,
+    );
     for (const finding of report.findings) await this.#finding(finding);
     const hidden = report.errors + report.warnings - report.findings.length;
     if (hidden > 0) {
@@ -178,7 +181,7 @@ class PeopleWriter implements ReportWriter {
 
 function reportJson(report: FileReport): Json {
   return {
-    path: report.path,
+    path: shownPath(report.path),
     ok: report.ok,
     entries: report.entries,
     blocks: report.blocks,

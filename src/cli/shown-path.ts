@@ -4,7 +4,7 @@ import type { StorageError } from '../errors.ts';
 /** The URL of a web server without its user, its query, which may hold a signature, and its fragment; all else as it is. */
 export function shownPath(argument: string): string {
   if (!/^https?:\/\//i.test(argument)) return argument;
-  if (!URL.canParse(argument)) return argument.replace(/[?#].*$/s, '');
+  if (!URL.canParse(argument)) return argument.replace(/[?#].*$|(?<=^https?:\/\/)[^/?#]*@/gis, '');
   const { origin, pathname } = new URL(argument);
   return origin + pathname;
 }

@@ -215,6 +215,8 @@ function decodedKey(part: string): string | undefined {
   }
 }
 
-function badUrl(actual: string, expected: string): StorageError {
+/** A user, a password and a signature in the query are not for messages. */
+function badUrl(url: string, expected: string): StorageError {
+  const actual = url.replace(/[?#].*$/s, '').replace(/^([a-z]+:\/\/)[^/]*@/i, '$1');
   return new StorageError('invalid-input', { what: 'URL', expected, actual });
 }

@@ -14,6 +14,8 @@ export interface CheckFilesOptions
   extends Pick<CheckOptions, 'parallel' | 'maximumFindings' | 'signal'> {
   readonly depth: LayerExpectation['depth'];
   readonly placeOf: PlaceOfName;
+  /** How results show a name: without what may be a credential. */
+  readonly shownName: (name: string) => string;
 }
 
 /** In the order of the names. Throws `aborted`, and what the names throw. */
@@ -33,16 +35,17 @@ export async function* checkFiles(
 async function checkNamed(
   name: string,
   pool: CheckPool,
-  { depth, maximumFindings, placeOf }: CheckFilesOptions,
+  { depth, maximumFindings, placeOf, shownName }: CheckFilesOptions,
 ): Promise<CheckedLayer> {
-  const layer = layerNameOf(name);
+  const shown = shownName(name);
+  const layer = layerNameOf(shown);
   const expected = {
     name: layer && formatLayerName({ ...layer, generation: undefined }),
-    tenantId: /(?:^|\/)tenants\/([0-9a-f]{32})(?:-[0-9a-f]{4})?\//.exec(name)?.[1],
+    tenantId: /(?:^|\/)tenants\/([0-9a-f]{32})(?:-[0-9a-f]{4})?\//.exec(shown)?.[1],
     depth,
     maximumFindings,
   };
-  return lineOf(name, await resultOf(() => placeOf(name), expected, pool));
+  return lineOf(shown, await resultOf(() => placeOf(name), expected, pool));
 }
 
 async function resultOf(

@@ -159,6 +159,50 @@ describe('a layer on a web server', () => {
       expect(stdout + stderr).not.toMatch(/secret|hidden|somebody/);
     }
   });
+
+  test.each([
+    [['check', '--files-from', '-', '--ndjson']],
+    [['check', '--files-from', '-', '--deep']],
+    [['check', '--files-from', '-', '--json', '--quiet']],
+    [['manifest', 'create', '--files-from', '-', '--ndjson']],
+    [['manifest', 'check', '--files-from', '-', '--ndjson']],
+    [['manifest', 'check', '--files-from', '-']],
+    [['salvage', 'URL', '--out', 'OUT', '--json']],
+    [['salvage', 'URL', '--out', 'OUT']],
+    [['rewrite', 'URL', '--out', 'OUT']],
+    [['redact', 'URL', '--out', 'OUT', '--json']],
+    [['diff', 'URL', 'URL']],
+    [['diff', PAGES, 'URL', '--ndjson']],
+    [['export', 'pgdata', 'URL', '--out', 'OUT/new']],
+    [['compact', 'URL', '--out', 'OUT']],
+    [['split-shards', 'URL', '--count', '2', '--out', 'OUT']],
+  ])('%j tells no user, no password and no query of a URL', async (words) => {
+    const { server } = await served();
+    server.isOpen = true;
+    const { host } = new URL(server.endpoint);
+    const out = temporaryDirectory();
+    for (const file of [`timelines/${basename(PAGES)}`, 'missing', '', 'bad host/x']) {
+      const at = file === 'bad host/x' ? 'bad host' : host;
+      const url = `http://somebody:hidden@${at}/layers/${file}?X-Amz-Signature=secret#hidden`;
+      const given = words.map((word) => word.replace('URL', url).replace('OUT', out));
+      const { stdout, stderr } = await runCli(given, { stdin: `${url}\n` });
+      expect(stdout + stderr).not.toMatch(/secret|hidden|somebody/);
+      expect(stdout + stderr).not.toBe('');
+    }
+  });
+
+  test('of a list is checked by its name without the query', async () => {
+    const { server } = await served();
+    server.isOpen = true;
+    const layer = readFileSync(PAGES);
+    const name = basename(PAGES).replace(/.$/, (digit) => (digit === '1' ? '2' : '1'));
+    server.put(`timelines/${name}`, layer);
+    const url = `${server.endpoint}/layers/timelines/${name}?token=secret`;
+    const words = ['check', '--files-from', '-', '--ndjson'];
+    const { status, stdout } = await runCli(words, { stdin: url });
+    expect(status).toBe(1);
+    expect(parseLines(stdout)[0]).toMatchObject({ name: url.replace(/\?.*/, ''), ok: false });
+  });
 });
 
 describe('the manifest of a layer in S3', () => {

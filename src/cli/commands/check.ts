@@ -18,6 +18,7 @@ import { CLEAN, COULD_NOT_LOOK, type ExitStatus, FINDINGS } from '../exit-status
 import { SOURCE_OPTIONS } from '../open-source.ts';
 import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { formatOf, JOBS, listFormat } from '../shared-options.ts';
+import { shownPath } from '../shown-path.ts';
 
 const { tenant, timeline, generation } = SOURCE_OPTIONS;
 const OPTIONS = {
@@ -160,6 +161,7 @@ async function checkNamedFiles(
     maximumFindings: options.maxFindings,
     signal: context.signal,
     placeOf: (name) => places.placeOf(name),
+    shownName: shownPath,
   });
   for await (const layer of checked) {
     throwIfAborted(context.signal);

@@ -29,6 +29,7 @@ import { layerInput, REMOTE_OPTIONS } from '../remote-source.ts';
 import { storageErrorJson } from '../reporter.ts';
 import { layerJson } from '../reshape-output.ts';
 import { JSON_ERRORS, limitOptions, READ_LIMITS } from '../shared-options.ts';
+import { shownPath } from '../shown-path.ts';
 
 const OPTIONS = {
   out: requiredOption('--out <dir>', 'directory for the new layers', directoryArgument),
@@ -101,7 +102,7 @@ export async function salvage(
   let done = 0;
   try {
     for (const file of files) {
-      progress.update({ done, total: files.length, detail: file });
+      progress.update({ done, total: files.length, detail: shownPath(file) });
       status = strongest(status, await salvageOrReport(context, file, options));
       done += 1;
     }
@@ -182,13 +183,13 @@ function note({ reporter }: Context, file: string, made: SalvagedFile): void {
   const entries = formatNumberOf(recovered, 'entry recovered', 'entries recovered');
   const values =
     unkeyed === 0 ? '' : `, ${formatNumberOf(unkeyed, 'value', 'values')} without a key`;
-  reporter.note(`${file}: ${entries}, ${ranges}${values}`);
+  reporter.note(`${shownPath(file)}: ${entries}, ${ranges}${values}`);
 }
 
 function reportJson(file: string, made: SalvagedFile): Json {
   const { layer, lost, lostCount, recovered, repaired, unkeyed } = made;
   return {
-    path: file,
+    path: shownPath(file),
     layers: layer === undefined ? [] : [layerJson({ ...layer, state: 'written' })],
     lost: lost.map(lostJson),
     recovered,
@@ -212,5 +213,12 @@ function lostJson(range: LostRange): Json {
 
 function unkeyedJson(file: string, blob: UnkeyedBlob): Json {
   const { offset, storedLength, length, type, reason } = blob;
-  return { path: file, offset, stored_len: storedLength, len: length, type, unkeyed: reason };
+  return {
+    path: shownPath(file),
+    offset,
+    stored_len: storedLength,
+    len: length,
+    type,
+    unkeyed: reason,
+  };
 }

@@ -32,6 +32,7 @@ import type { Progress } from '../progress.ts';
 import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
 import { createReportWriter } from '../report-writer.ts';
 import { formatOf, JOBS, limitOptions, listFormat, READ_LIMITS } from '../shared-options.ts';
+import { shownPath } from '../shown-path.ts';
 
 const OPTIONS = {
   ...listFormat('one file'),
@@ -221,7 +222,7 @@ class Verifier {
 
   async look(found: FoundFile): Promise<Looked> {
     if (found.kind !== 'layer') return { found, verdict: undefined };
-    const detail = basename(found.path);
+    const detail = basename(shownPath(found.path));
     const progress = this.#progress ?? this.#context.reporter.progress({ label: 'verify' });
     try {
       const verdict = await this.#verdict(found.path, (done, total) => {
