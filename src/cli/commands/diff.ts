@@ -65,7 +65,9 @@ export function addDiff({ program, runner }: CommandParents): void {
     `
 An entry is a value of a key at an LSN. Of a timeline, the entries of all layers are compared, those of all
 shards together; the same key and LSN in several layers count once. What is damaged is reported on stderr,
-and the rest is compared: an entry that may have been in what cannot be read is not called missing.`,
+and the rest is compared: an entry that may have been in what cannot be read is not called missing.
+Stored bytes that are equal are the same value, and are not decoded: damage that both sides have in
+common is found by verify.`,
   );
 }
 

@@ -22,7 +22,14 @@ import {
   requiredOption,
 } from '../command.ts';
 import type { Context } from '../context.ts';
-import { CLEAN, type ExitStatus, FINDINGS, statusOfError, strongest } from '../exit-status.ts';
+import {
+  CLEAN,
+  type ExitStatus,
+  FINDINGS,
+  statusOfError,
+  strongest,
+  UNKNOWN_VERSION,
+} from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
 import { layerInput, REMOTE_OPTIONS } from '../remote-source.ts';
@@ -83,8 +90,9 @@ export function addSalvage({ program, runner }: CommandParents): void {
     'after',
     `
 The damaged files are only read. For each of them one line of JSON tells the new layer and the ranges
-of keys, LSNs and bytes that are lost. The exit status is 1 if anything is lost. Leaves are found
-without the root. Without any leaf, a WAL record is kept if its own bytes and those of its neighbours
+of keys, LSNs and bytes that are lost. The exit status is 1 if anything is lost, and 4 if the format
+version is not known, which a flipped bit looks like: the file is read as a layer of version 3. Leaves
+are found without the root. Without any leaf, a WAL record is kept if its own bytes and those of its neighbours
 prove its key and LSN; page images have no key then. A changed value that can still be read is kept:
 the format has no checksums.`,
   );
@@ -155,7 +163,21 @@ async function salvageFile(
   warnOfIds(context, file, made);
   await writeLine(context, reportJson(file, made));
   note(context, file, made);
+  if (warnOfVersion(context, file, made)) return UNKNOWN_VERSION;
   return made.lostCount > 0 ? FINDINGS : CLEAN;
+}
+
+/**
+ * A version that is not known may be a flipped bit as well as another format, in which the same bytes mean something
+ * else. Returns whether it is one.
+ */
+function warnOfVersion({ reporter }: Context, file: string, made: SalvagedFile): boolean {
+  const errors = [...made.lost.map(({ error }) => error), ...made.repaired];
+  const unknown = errors.find(({ code }) => code === 'unsupported-version');
+  if (unknown === undefined) return false;
+  const { actual, expected } = unknown;
+  reporter.warning(`format version ${actual} is not known: read as version ${expected}`, file);
+  return true;
 }
 
 async function refuseSameFile(file: string, existing: string): Promise<void> {

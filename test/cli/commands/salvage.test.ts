@@ -64,6 +64,25 @@ describe('salvage', () => {
     expect((await runCli(['verify', join(out, basename(path))])).status).toBe(0);
   });
 
+  test('of a format version that is not known is exit status 4, with a warning, whatever was lost', async () => {
+    const { image } = await buildSmallLayers();
+    const path = join(temporaryDirectory(), basename(image));
+    writeFileSync(path, readFileSync(image).with(3, 4));
+    const warning = { message: 'format version 4 is not known: read as version 3', path };
+    const ids = ['--tenant', IDS.tenantId, '--timeline', IDS.timelineId];
+    for (const [more, lostRanges] of [
+      [[], 1],
+      [ids, 0],
+    ] as const) {
+      const out = temporaryDirectory();
+      const result = await runCli(['salvage', path, '--out', out, '--json', ...more]);
+      expect(result.status).toBe(4);
+      expect(parseLines(result.stderr)).toContainEqual({ warning });
+      expect(parseLines(result.stdout)).toMatchObject([{ lost_ranges: lostRanges }]);
+      expect((await runCli(['verify', join(out, basename(path))])).status).toBe(0);
+    }
+  });
+
   test('over its own input is wrong usage, and the input stays', async () => {
     const { path } = await damagedFile();
     const before = readFileSync(path);
