@@ -29,7 +29,7 @@ import {
 import { formatCount, formatNumberOf } from '../human.ts';
 import type { NamedPlaces } from '../named-files.ts';
 import type { Progress } from '../progress.ts';
-import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
+import { REMOTE_OPTIONS } from '../remote-source.ts';
 import { createReportWriter } from '../report-writer.ts';
 import { formatOf, JOBS, limitOptions, listFormat, READ_LIMITS } from '../shared-options.ts';
 import { shownPath } from '../shown-path.ts';
