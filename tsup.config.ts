@@ -24,6 +24,9 @@ const PROGRAMS = {
   'wal-count-thread': 'src/entry/wal-count-thread.ts',
 };
 
+/** What the command starts by its place beside the modules. */
+const COMMAND_PROGRAMS = { 'wal-line-thread': 'src/cli/wal-line-thread.ts' };
+
 /**
  * A class that names itself in its body is `_Name` in what esbuild makes of it, and stacks and
  * `console.log` would show that. Each is replaced by as many characters, so that the source maps
@@ -58,7 +61,7 @@ async function buildMapPage(): Promise<void> {
 }
 
 export default defineConfig({
-  entry: { ...LIBRARY, ...PROGRAMS, cli: 'src/cli/main.ts' },
+  entry: { ...LIBRARY, ...PROGRAMS, ...COMMAND_PROGRAMS, cli: 'src/cli/main.ts' },
   // `@internal` is for the library itself: it leaves the published types.
   dts: { entry: { ...LIBRARY, ...PROGRAMS }, compilerOptions: { stripInternal: true } },
   // An optional dependency with native code: resolved where the package is installed.

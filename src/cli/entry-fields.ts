@@ -5,8 +5,7 @@
  *   "key":"{36 digits}","lsn":"{16 digits}","will_init":B,"offset":N,"stored_len":N,"len":N
  *   ,"compressed":B,"type":"{type}"
  */
-import { KEY_SIZE } from '../layers/key.ts';
-import type { EntryRow } from '../layers/layer-file/entry-cursor.ts';
+
 import {
   asciiBytes,
   MAXIMUM_INTEGER_LENGTH,
@@ -14,7 +13,9 @@ import {
   writeHex,
   writeHexWord,
   writeInteger,
-} from './ascii.ts';
+} from '../ascii.ts';
+import { KEY_SIZE } from '../layers/key.ts';
+import type { EntryRow } from '../layers/layer-file/entry-cursor.ts';
 
 /** An entry, with the type and length of its content. */
 export interface EntryFields {

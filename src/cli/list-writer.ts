@@ -1,5 +1,5 @@
 /** A list of JSON objects: one per line, or the items of one array. */
-import { asciiBytes, writeAscii } from './ascii.ts';
+import { asciiBytes, writeAscii } from '../ascii.ts';
 import type { JsonPieces } from './json.ts';
 import type { FillBytes, Output } from './output.ts';
 

@@ -29,7 +29,7 @@ export const WAL_OPTIONS = {
   ).preset('rmgr'),
   jobs: option(
     '-j, --jobs <n>',
-    'threads that count for --stats (default: number of processors, at most 4)',
+    'threads that format or count records (default: number of processors, at most 4)',
     jobsArgument,
   ),
   follow: flag('--follow', 'wait for more at the end of the WAL, until interrupted'),

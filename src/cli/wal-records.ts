@@ -1,26 +1,21 @@
 /** What `wal` does with the records of a reader: prints those that are selected, or counts them. */
 import { availableParallelism } from 'node:os';
-import { isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
+import { throwIfAborted } from '../errors.ts';
 import { formatLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import type { WalRecordBatch } from '../wal/record-batch.ts';
-import { scannedRecord } from '../wal/record-format.ts';
-import { RecordScanner } from '../wal/record-scanner.ts';
-import { type RecordSelection, recordFilter } from '../wal/record-selection.ts';
+import type { RecordSelection } from '../wal/record-selection.ts';
 import { RecordTally } from '../wal/record-tally.ts';
+import type { DividedWal } from '../wal/wal-part.ts';
 import type { WalReader } from '../wal/wal-reader.ts';
 import type { WalSource } from '../wal/wal-source.ts';
 import type { Context } from './context.ts';
 import { CLEAN, type ExitStatus, statusOfCode, strongest } from './exit-status.ts';
+import { isDamage, RecordPrinter } from './record-printer.ts';
 import { formatOf } from './shared-options.ts';
-import { ImageFiles, imageDigests } from './wal-images.ts';
+import { ImageFiles } from './wal-images.ts';
 import type { WalOptions } from './wal-options.ts';
 import { type StatisticsRows, WalStatistics, writeWalStatistics } from './wal-statistics.ts';
-import {
-  createWalWriter,
-  type ShownDamage,
-  type ShownRecord,
-  type WalWriter,
-} from './wal-writer.ts';
+import { createWalWriter, type ShownDamage } from './wal-writer.ts';
 
 export interface WalRun {
   readonly reader: WalReader;
@@ -30,10 +25,17 @@ export interface WalRun {
   readonly localSource: WalSource | undefined;
   /** Opens the same WAL for reading from another start on. */
   readonly openAt: (start: Lsn) => Promise<WalReader>;
+  /** How WAL is divided among threads, for tests; default: as suits large WAL. */
+  readonly division?:
+    | { readonly smallest: bigint; readonly partLength: bigint; readonly program: URL }
+    | undefined;
 }
 
-/** Less WAL is counted before a thread has started. */
-const SMALLEST_FOR_THREADS = 128n * 1024n * 1024n;
+/** Bytes. Less WAL is counted before a thread has started. */
+const SMALLEST_TO_COUNT = 128n * 1024n * 1024n;
+
+/** Bytes. Less WAL is printed before it. */
+const SMALLEST_TO_PRINT = 16n * 1024n * 1024n;
 
 const MAXIMUM_DEFAULT_THREADS = 4;
 
@@ -46,28 +48,13 @@ export async function printRecords(context: Context, run: WalRun): Promise<ExitS
   const writer = createWalWriter(context.stdout, { format, majorVersion, dialect });
   const files =
     directory === undefined ? undefined : await ImageFiles.create(directory, context.signal);
-  const printer = new RecordPrinter(writer, { files, hasDigests: options.sha256 === true });
-  const scanner = new RecordScanner(majorVersion);
-  const filter = recordFilter(selection);
+  const hasDigests = options.sha256 === true;
+  const printer = new RecordPrinter(writer, { majorVersion, selection, hasDigests, files });
   try {
-    const status = await walk(context, run, {
-      batch: async (batch, { maximum, onDamage }) => {
-        const { view } = batch.memory;
-        let count = 0;
-        for (let index = 0; index < batch.length && count < maximum; index += 1) {
-          try {
-            scanner.scan(view, batch.offset(index), batch.size(index));
-            if (filter !== undefined && !filter(scanner)) continue;
-            const printed = printer.print(batch, index, scanner);
-            if (printed !== undefined) await printed;
-          } catch (error) {
-            if (!isDamage(error)) throw error;
-            await onDamage({ lsn: batch.startLsn(index), error });
-          }
-          count += 1;
-        }
-        return count;
-      },
+    const start = await printAhead(context, run);
+    const rest = start === undefined ? run : { ...run, reader: await run.openAt(start) };
+    const status = await walk(context, rest, {
+      batch: (batch, visit) => printer.printBatch(batch, visit),
       damage: (damage) => writer.damage(damage),
     });
     await files?.finish();
@@ -113,25 +100,71 @@ export async function printStatistics(
 async function countAhead(
   context: Context,
   tally: RecordTally,
-  { reader, selection, options, localSource }: WalRun,
+  run: WalRun,
 ): Promise<Lsn | undefined> {
+  const divided = await dividedWal(context, run, SMALLEST_TO_COUNT);
+  if (divided === undefined) return undefined;
+  const { countInParallel } = await import('../wal/parallel-count.ts');
+  return withProgress(context, run, (onDone) =>
+    countInParallel(tally, { ...divided, signal: context.signal, onCounted: onDone }),
+  );
+}
+
+/**
+ * Prints large WAL in files by threads, as far as it is valid: lines, without anything about the images.
+ *
+ * Returns: start of the record with which a reader goes on; undefined if nothing was printed. Throws what keeps the
+ * output from being written.
+ */
+async function printAhead(context: Context, run: WalRun): Promise<Lsn | undefined> {
+  const { sha256, saveFullpage, dialect } = run.options;
+  const format = formatOf(run.options);
+  if (format === 'json' || sha256 === true || saveFullpage !== undefined) return undefined;
+  const divided = await dividedWal(context, run, SMALLEST_TO_PRINT);
+  if (divided === undefined) return undefined;
+  const { printInParallel } = await import('./parallel-lines.ts');
+  const { stdout, signal } = context;
+  return withProgress(context, run, (onDone) =>
+    printInParallel(stdout, { ...divided, format, dialect, signal, onPrinted: onDone }),
+  );
+}
+
+/** WAL for threads, and how many of them. */
+interface WalForThreads extends DividedWal {
+  readonly threadCount: number;
+  readonly partLength: bigint | undefined;
+  readonly program: URL | undefined;
+}
+
+/** Returns: undefined for what one thread does alone: WAL that is not in files, or is too small, grows or is limited. */
+async function dividedWal(
+  { signal }: Context,
+  { reader, selection, options, localSource, division }: WalRun,
+  smallest: bigint,
+): Promise<WalForThreads | undefined> {
   const { start, end, timeline, jobs, limit, follow } = options;
   const threadCount = jobs ?? Math.min(availableParallelism(), MAXIMUM_DEFAULT_THREADS);
   if (localSource === undefined || threadCount === 1) return undefined;
   if (limit !== undefined || follow === true) return undefined;
   const { extent } = reader;
-  if (extent.end - reader.start < SMALLEST_FOR_THREADS) return undefined;
-  const { signal } = context;
+  const last = end !== undefined && end < extent.end ? end : extent.end;
+  if (last - reader.start < (division?.smallest ?? smallest)) return undefined;
   const files = await localSource.list(signal);
   const paths = files.map(({ path }) => path);
-  const { countInParallel } = await import('../wal/parallel-count.ts');
+  const { partLength, program } = division ?? {};
+  return { paths, timeline, start, end, extent, selection, threadCount, partLength, program };
+}
+
+/** Shows how far the work of threads is. */
+async function withProgress<T>(
+  context: Context,
+  { reader }: WalRun,
+  work: (onDone: (lsn: Lsn) => void) => Promise<T>,
+): Promise<T> {
   const progress = context.stdoutIsFile ? context.reporter.progress({ label: 'wal' }) : undefined;
-  const position = await countInParallel(tally, {
-    ...{ paths, timeline, start, end, extent, selection, threadCount, signal },
-    onCounted: (lsn) => progress?.update({ done: Number(lsn - reader.start) }),
-  });
+  const result = await work((lsn) => progress?.update({ done: Number(lsn - reader.start) }));
   progress?.finish();
-  return position;
+  return result;
 }
 
 /** What is done with the records of a batch, and with damage. */
@@ -172,19 +205,6 @@ async function walk(context: Context, run: WalRun, visitor: Visitor): Promise<Ex
   return strongest(status, await reportEnd(context, reader, onDamage));
 }
 
-/** The errors of a record, in contrast to those of the output. */
-const DAMAGE = [
-  'corrupt',
-  'truncated',
-  'too-large',
-  'unsupported-version',
-  'invalid-input',
-] as const;
-
-function isDamage(error: unknown): error is StorageError {
-  return isStorageError(error, ...DAMAGE);
-}
-
 async function reportEnd(
   { reporter }: Context,
   { end }: WalReader,
@@ -200,41 +220,4 @@ async function reportEnd(
   if (error === undefined) return CLEAN;
   await onDamage({ lsn, error });
   return statusOfCode(error.code);
-}
-
-/** Prints records, with the digests and the files of their images if these are wanted. */
-class RecordPrinter {
-  readonly #writer: WalWriter;
-  readonly #hasDigests: boolean;
-  readonly #files: ImageFiles | undefined;
-
-  constructor(
-    writer: WalWriter,
-    { hasDigests, files }: { hasDigests: boolean; files: ImageFiles | undefined },
-  ) {
-    this.#writer = writer;
-    this.#hasDigests = hasDigests;
-    this.#files = files;
-  }
-
-  print(batch: WalRecordBatch, index: number, scanner: RecordScanner): Promise<void> | undefined {
-    const shown = {
-      startLsn: batch.startLsn(index),
-      endLsn: batch.endLsn(index),
-      length: batch.size(index),
-      record: scannedRecord(batch.memory.bytes, scanner),
-      digests: undefined,
-    };
-    const hasImages = this.#hasDigests || this.#files !== undefined;
-    return hasImages
-      ? this.#printWithImages(shown, batch.timelineId(index))
-      : this.#writer.record(shown);
-  }
-
-  async #printWithImages(shown: ShownRecord, timelineId: number): Promise<void> {
-    const { record, startLsn } = shown;
-    const digests = this.#hasDigests ? await imageDigests(record) : undefined;
-    await this.#files?.save(record, { timelineId, startLsn });
-    await this.#writer.record({ ...shown, digests });
-  }
 }

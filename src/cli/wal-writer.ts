@@ -1,9 +1,10 @@
 /** The forms of `wal`: lines as those of pg_waldump, or objects with the names of pg_walinspect. Damage stands in its place. */
+import { asciiBytes, writeAscii } from '../ascii.ts';
 import type { StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { printable } from '../printable.ts';
 import { describeWalRecord, descriptionOf } from '../wal/describe/describe.ts';
-import { waldumpLine } from '../wal/describe/waldump-line.ts';
+import { maximumLineLength, waldumpLine, writeWaldumpLine } from '../wal/describe/waldump-line.ts';
 import type { HeapDialect } from '../wal/heap-dialect.ts';
 import type { WalRecord } from '../wal/record-format.ts';
 import { paint } from './colour.ts';
@@ -67,8 +68,17 @@ class LineWriter implements WalWriter {
     const { majorVersion, dialect } = this.#options;
     const { record } = shown;
     const text = descriptionOf(record, { majorVersion, dialect, times: 'waldump' });
-    // The text of a record alone: a test of the line would copy all of its pieces first.
-    const description = PLAIN.test(text) ? text : printable(text);
+    const options = { majorVersion, description: text };
+    const maximumLength = maximumLineLength(record, text) + LINE_FEED.length;
+    let isWritten = false;
+    const fill = (target: Uint8Array, at: number): number => {
+      const end = writeWaldumpLine(target, at, record, shown, options);
+      isWritten = end >= 0;
+      return isWritten ? writeAscii(target, end, LINE_FEED) : at;
+    };
+    const written = this.#output.writeFilled(maximumLength, fill, []);
+    if (isWritten) return written;
+    const description = printable(text);
     return this.#output.write(`${waldumpLine(record, shown, { majorVersion, description })}\n`);
   }
 
@@ -82,7 +92,7 @@ class LineWriter implements WalWriter {
   async end(): Promise<void> {}
 }
 
-const PLAIN = /^[\x20-\x7e]*$/;
+const LINE_FEED = asciiBytes('\n');
 
 class JsonWriter implements WalWriter {
   readonly #list: ListWriter;

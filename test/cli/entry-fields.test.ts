@@ -8,7 +8,7 @@ import {
   writeHex,
   writeHexWord,
   writeInteger,
-} from '../../src/cli/ascii.ts';
+} from '../../src/ascii.ts';
 import { MAXIMUM_FIELDS_LENGTH, writeEntryFields } from '../../src/cli/entry-fields.ts';
 import { formatKey } from '../../src/layers/key.ts';
 import { rowOf } from '../../src/layers/layer-file/entry-cursor.ts';

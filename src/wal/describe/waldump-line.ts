@@ -8,13 +8,22 @@
  * image that is for checks only.
  * Source: Postgres src/bin/pg_waldump/pg_waldump.c, XLogRecGetBlockRefInfo.
  */
+import {
+  asciiBytes,
+  asciiText,
+  writeAscii,
+  writeHexWord,
+  writeInteger,
+  writePaddedInteger,
+  writePrintableText,
+  writeText,
+} from '../../ascii.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { splitLsn } from '../../layers/lsn-halves.ts';
 import { FORK_NAMES } from '../../postgres/fork.ts';
 import type { BlockReference, WalRecord } from '../record-format.ts';
 import { recordTypeOf, resourceManagerName } from '../resource-managers.ts';
 import { checkDescribeOptions, type DescribeOptions, descriptionOf } from './describe.ts';
-import { hexWord } from './hex.ts';
 
 /** Where a record stands, which it does not know itself. */
 export interface RecordPlace {
@@ -40,21 +49,105 @@ export function formatWaldumpLine(
   return waldumpLine(record, place, { majorVersion: options.majorVersion, description });
 }
 
-/** As `formatWaldumpLine`, for many records, with a description of each: all else in the line is plain text. */
+/** What a line holds that the record does not tell. */
+export interface LineOptions {
+  readonly majorVersion: number;
+  readonly description: string;
+}
+
+/** As `formatWaldumpLine`, with a description of any characters. */
 export function waldumpLine(
   record: WalRecord,
   place: RecordPlace,
-  { majorVersion, description }: { readonly majorVersion: number; readonly description: string },
+  { majorVersion, description }: LineOptions,
 ): string {
+  const bytes = new Uint8Array(maximumLineLength(record, ''));
+  const startEnd = writeStart(bytes, 0, record, place, majorVersion);
+  const end = writeBlockReferences(bytes, startEnd, record.blocks);
+  const start = asciiText(bytes.subarray(0, startEnd));
+  return `${start}${description}${asciiText(bytes.subarray(startEnd, end))}`;
+}
+
+/**
+ * Writes the line at `at`, for many records: without a string for each of its pieces.
+ *
+ * Requires: room for `maximumLineLength`. Returns: the end; -1 if the description has a character that is not ASCII, or a
+ * control character.
+ */
+export function writeWaldumpLine(
+  target: Uint8Array,
+  at: number,
+  record: WalRecord,
+  place: RecordPlace,
+  { majorVersion, description }: LineOptions,
+): number {
+  const start = writeStart(target, at, record, place, majorVersion);
+  const end = writePrintableText(target, start, description);
+  return end < 0 ? end : writeBlockReferences(target, end, record.blocks);
+}
+
+/** Bytes that the line needs at most. */
+export function maximumLineLength({ blocks }: WalRecord, description: string): number {
+  return MAXIMUM_START_LENGTH + description.length + MAXIMUM_REFERENCE_LENGTH * blocks.length;
+}
+
+/** The names of a manager and a kind, which have no maximum, are shorter than 64 bytes together. */
+const MAXIMUM_START_LENGTH = 256;
+/** Five numbers of ten digits, and 71 other bytes, the longest name of a fork included. */
+const MAXIMUM_REFERENCE_LENGTH = 121;
+
+/** All up to the description. */
+function writeStart(
+  target: Uint8Array,
+  at: number,
+  record: WalRecord,
+  { startLsn, length }: RecordPlace,
+  majorVersion: number,
+): number {
+  const { manager, type } = namesOf(record, majorVersion);
+  let end = writeAscii(target, at, manager);
+  end = writePaddedInteger(target, end, length - imagesLength(record.blocks), 6);
+  end = writeAscii(target, end, SLASH);
+  end = writePaddedInteger(target, end, length, 6);
+  end = writeAscii(target, end, TRANSACTION);
+  end = writePaddedInteger(target, end, record.xid, 10);
+  end = writeAscii(target, end, LSN);
+  end = writeLsn(target, end, startLsn);
+  end = writeAscii(target, end, PREVIOUS);
+  end = writeLsn(target, end, record.prevLsn);
+  return writeAscii(target, end, type);
+}
+
+const SLASH = asciiBytes('/');
+const TRANSACTION = asciiBytes(', tx: ');
+const LSN = asciiBytes(', lsn: ');
+const PREVIOUS = asciiBytes(', prev ');
+
+/** What a line begins with, and what stands before the description. */
+interface KindNames {
+  readonly manager: Uint8Array;
+  readonly type: Uint8Array;
+}
+
+/** By version, then by the number of the manager and the info byte. */
+const knownNames = new Map<number, (KindNames | undefined)[]>();
+
+function namesOf(record: WalRecord, majorVersion: number): KindNames {
+  let ofVersion = knownNames.get(majorVersion);
+  if (ofVersion === undefined) {
+    ofVersion = new Array<KindNames | undefined>(256 * 256).fill(undefined);
+    knownNames.set(majorVersion, ofVersion);
+  }
+  const index = 256 * record.resourceManager + record.info;
+  const known = ofVersion[index];
+  if (known !== undefined) return known;
   const manager = resourceManagerName(record.resourceManager, majorVersion);
-  const recordLength = place.length - imagesLength(record.blocks);
-  return (
-    `rmgr: ${manager}${BLANKS[11 - manager.length] ?? ''} len (rec/tot): ` +
-    `${padded(recordLength, 6)}/${padded(place.length, 6)}, tx: ${padded(record.xid, 10)}, ` +
-    `lsn: ${paddedLsn(place.startLsn)}, prev ${paddedLsn(record.prevLsn)}, ` +
-    `desc: ${recordTypeOf(record, majorVersion)} ${description}` +
-    blockReferences(record.blocks)
-  );
+  const names = {
+    manager: asciiBytes(`rmgr: ${manager.padEnd(11)} len (rec/tot): `),
+    type: asciiBytes(`, desc: ${recordTypeOf(record, majorVersion)} `),
+  };
+  ofVersion[index] = names;
+  return names;
 }
 
 function imagesLength(blocks: readonly BlockReference[]): number {
@@ -63,26 +156,39 @@ function imagesLength(blocks: readonly BlockReference[]): number {
   return length;
 }
 
-function blockReferences(blocks: readonly BlockReference[]): string {
-  let text = '';
+function writeBlockReferences(
+  target: Uint8Array,
+  at: number,
+  blocks: readonly BlockReference[],
+): number {
+  let end = at;
   for (const { id, spcnode, dbnode, relnode, forkNumber, blkno, image } of blocks) {
-    const fork = forkNumber === 0 ? '' : ` fork ${FORK_NAMES[forkNumber] ?? forkNumber}`;
-    text += `, blkref #${id}: rel ${spcnode}/${dbnode}/${relnode}${fork} blk ${blkno}`;
-    if (image !== undefined) text += image.apply ? ' FPW' : ' FPW for WAL verification';
+    end = writeInteger(target, writeAscii(target, end, REFERENCE), id);
+    end = writeInteger(target, writeAscii(target, end, RELATION), spcnode);
+    end = writeInteger(target, writeAscii(target, end, SLASH), dbnode);
+    end = writeInteger(target, writeAscii(target, end, SLASH), relnode);
+    if (forkNumber !== 0) {
+      end = writeText(target, end, ` fork ${FORK_NAMES[forkNumber] ?? forkNumber}`);
+    }
+    end = writeInteger(target, writeAscii(target, end, BLOCK), blkno);
+    if (image !== undefined) end = writeAscii(target, end, image.apply ? IMAGE : CHECKED_IMAGE);
   }
-  return text;
+  return end;
 }
 
-/** Blanks by their number. */
-const BLANKS = Array.from({ length: 12 }, (_, count) => ' '.repeat(count));
-
-function padded(value: number, width: number): string {
-  const digits = String(value);
-  return `${BLANKS[width - digits.length] ?? ''}${digits}`;
-}
+const REFERENCE = asciiBytes(', blkref #');
+const RELATION = asciiBytes(': rel ');
+const BLOCK = asciiBytes(' blk ');
+const IMAGE = asciiBytes(' FPW');
+const CHECKED_IMAGE = asciiBytes(' FPW for WAL verification');
 
 /** `%X/%08X`. */
-function paddedLsn(lsn: Lsn): string {
+function writeLsn(target: Uint8Array, at: number, lsn: Lsn): number {
   const { high, low } = splitLsn(lsn);
-  return `${high === 0 ? '0' : high.toString(16).toUpperCase()}/${hexWord(low)}`;
+  const end = high === 0 ? writeInteger(target, at, 0) : writeText(target, at, hexOf(high));
+  return writeHexWord(target, writeAscii(target, end, SLASH), low);
+}
+
+function hexOf(word: number): string {
+  return word.toString(16).toUpperCase();
 }

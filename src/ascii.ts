@@ -1,6 +1,6 @@
 /**
  * ASCII text, written directly into bytes, because many short strings for each of a million entries
- * of a dump would be slow. Each function writes at `at` and returns the end; the caller provides
+ * of a dump or records of WAL would be slow. Each function writes at `at` and returns the end; the caller provides
  * enough room.
  */
 
@@ -13,12 +13,38 @@ for (let byte = 0; byte < 256; byte += 1) {
 }
 
 const ZERO = 0x30;
+const BLANK = 0x20;
+const LAST_PRINTABLE = 0x7e;
+const MAXIMUM_I32 = 0x7fff_ffff;
 
 /** Bytes of the largest safe integer. */
 export const MAXIMUM_INTEGER_LENGTH = 16;
 
 export function asciiBytes(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
+}
+
+/** The text of bytes; the inverse of `asciiBytes`. */
+export function asciiText({ buffer, byteOffset, length }: Uint8Array): string {
+  return Buffer.from(buffer, byteOffset, length).toString('latin1');
+}
+
+/** Returns: the end; -1 if a character is not ASCII or a control character. */
+export function writePrintableText(target: Uint8Array, at: number, text: string): number {
+  const { length } = text;
+  for (let index = 0; index < length; index += 1) {
+    const code = text.charCodeAt(index);
+    if (code < BLANK || code > LAST_PRINTABLE) return -1;
+    target[at + index] = code;
+  }
+  return at + length;
+}
+
+/** Requires: text in ASCII. */
+export function writeText(target: Uint8Array, at: number, text: string): number {
+  const { length } = text;
+  for (let index = 0; index < length; index += 1) target[at + index] = text.charCodeAt(index);
+  return at + length;
 }
 
 export function writeAscii(target: Uint8Array, at: number, text: Uint8Array): number {
@@ -55,16 +81,40 @@ export function writeHexWord(target: Uint8Array, at: number, word: number): numb
   return end;
 }
 
+/** A safe integer from 0, in decimal, with blanks before it up to a width. */
+export function writePaddedInteger(
+  target: Uint8Array,
+  at: number,
+  value: number,
+  width: number,
+): number {
+  let length = 1;
+  for (let limit = 10; value >= limit; limit *= 10) length += 1;
+  let start = at;
+  for (; length < width; length += 1) {
+    target[start] = BLANK;
+    start += 1;
+  }
+  return writeInteger(target, start, value);
+}
+
 /** A safe integer from 0, in decimal. */
 export function writeInteger(target: Uint8Array, at: number, value: number): number {
   let length = 1;
   for (let limit = 10; value >= limit; limit *= 10) length += 1;
   const end = at + length;
+  let place = end - 1;
   let rest = value;
-  for (let place = end - 1; place >= at; place -= 1) {
+  for (; rest > MAXIMUM_I32; place -= 1) {
     const shorter = Math.floor(rest / 10);
     target[place] = ZERO + (rest - shorter * 10);
     rest = shorter;
+  }
+  // A division of 32-bit integers is a multiplication.
+  for (let word = rest | 0; place >= at; place -= 1) {
+    const shorter = (word / 10) | 0;
+    target[place] = ZERO + (word - shorter * 10);
+    word = shorter;
   }
   return end;
 }

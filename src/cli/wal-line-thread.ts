@@ -1,0 +1,13 @@
+/** The program of a thread that formats records of WAL, started by its place. */
+import { parentPort } from 'node:worker_threads';
+import { assert } from '../assert.ts';
+import { serveParts } from '../wal/part-thread.ts';
+import { type FormattedPart, formatPart, type LinesPart } from './formatted-part.ts';
+
+assert(parentPort !== null, '`wal` starts this as a thread');
+const { signal } = new AbortController();
+serveParts(
+  parentPort,
+  (part: LinesPart) => formatPart(part, signal),
+  ({ text }: FormattedPart) => [text.buffer],
+);

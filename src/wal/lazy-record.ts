@@ -1,0 +1,64 @@
+/**
+ * Records as objects that make no view of the data of their blocks before it is asked for. Few descriptions need it, and
+ * creating a view costs as much as formatting the reference to the block.
+ */
+
+import { joinHalves } from '../layers/lsn-halves.ts';
+import {
+  type BlockImage,
+  type BlockReference,
+  scannedImage,
+  type WalRecord,
+} from './record-format.ts';
+import type { RecordScanner } from './record-scanner.ts';
+
+/** As `scannedRecord`; what is made later, are views of the same bytes. */
+export function lazyRecord(bytes: Uint8Array, scanner: RecordScanner): WalRecord {
+  const { mainDataOffset, mainDataLength } = scanner;
+  const blocks: BlockReference[] = [];
+  for (let block = 0; block < scanner.blockCount; block += 1) {
+    blocks.push(new LazyBlock(bytes, scanner, block));
+  }
+  return {
+    xid: scanner.xid,
+    prevLsn: joinHalves(scanner.prevHigh, scanner.prevLow),
+    info: scanner.info,
+    resourceManager: scanner.resourceManager,
+    topLevelXid: scanner.topLevelXid,
+    origin: scanner.origin,
+    blocks,
+    mainData: bytes.subarray(mainDataOffset, mainDataOffset + mainDataLength),
+  };
+}
+
+class LazyBlock implements BlockReference {
+  readonly id: number;
+  readonly spcnode: number;
+  readonly dbnode: number;
+  readonly relnode: number;
+  readonly forkNumber: number;
+  readonly blkno: number;
+  readonly willInit: boolean;
+  readonly image: BlockImage | undefined;
+  readonly #bytes: Uint8Array;
+  readonly #offset: number;
+  readonly #length: number;
+
+  constructor(bytes: Uint8Array, scanner: RecordScanner, block: number) {
+    this.id = scanner.ids[block] as number;
+    this.spcnode = scanner.spcnodes[block] as number;
+    this.dbnode = scanner.dbnodes[block] as number;
+    this.relnode = scanner.relnodes[block] as number;
+    this.forkNumber = scanner.forkNumbers[block] as number;
+    this.blkno = scanner.blknos[block] as number;
+    this.willInit = scanner.willInits[block] === 1;
+    this.image = scanner.hasImages[block] === 1 ? scannedImage(bytes, scanner, block) : undefined;
+    this.#bytes = bytes;
+    this.#offset = scanner.dataOffsets[block] as number;
+    this.#length = scanner.dataLengths[block] as number;
+  }
+
+  get data(): Uint8Array {
+    return this.#bytes.subarray(this.#offset, this.#offset + this.#length);
+  }
+}
