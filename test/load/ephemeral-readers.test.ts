@@ -17,6 +17,10 @@ const PUTS = Number(process.env['LAYERFILE_EPHEMERAL_PUTS'] ?? 1000);
 const SEED = Number(process.env['LAYERFILE_EPHEMERAL_SEED'] ?? Date.now() % 1_000_000);
 const READERS = 8;
 const KEYS = 40;
+
+/** Reads of each place that a version may be in. Puts go on until there are so many. */
+const LEAST_READS = PUTS / 50;
+const MOST_PUTS = 10 * PUTS;
 const BUFFER_SIZE = 2048;
 const START_LSN = 0x1000n;
 
@@ -32,7 +36,7 @@ interface Version {
 type Place = 'flushed' | 'in flight' | 'tail';
 
 test(`8 readers beside ${PUTS} puts with random delays see what a model holds`, {
-  timeout: 60_000 + PUTS * 20,
+  timeout: 300_000 + PUTS * 20,
 }, async () => {
   const choose = seededChoices(SEED);
   const writes = { started: 0, finished: 0 };
@@ -71,7 +75,8 @@ test(`8 readers beside ${PUTS} puts with random delays see what a model holds`, 
 
   const write = async (): Promise<void> => {
     let waiting: Promise<void>[] = [];
-    for (let count = 0; count < PUTS; count += 1) {
+    const isEnough = (): boolean => Object.values(readsOf).every((count) => count > LEAST_READS);
+    for (let count = 0; count < PUTS || (!isEnough() && count < MOST_PUTS); count += 1) {
       const buffered = put();
       if (buffered !== undefined) waiting.push(buffered);
       // Sometimes several wait at once, sometimes everything is on its way before the next put.
@@ -122,7 +127,7 @@ test(`8 readers beside ${PUTS} puts with random delays see what a model holds`, 
     throw new Error(`seed ${SEED}`, { cause: error });
   }
   console.info(`reads beside ${PUTS} puts (seed ${SEED}): ${JSON.stringify(readsOf)}`);
-  for (const count of Object.values(readsOf)) expect(count).toBeGreaterThan(PUTS / 50);
+  for (const count of Object.values(readsOf)) expect(count).toBeGreaterThan(LEAST_READS);
   await layer.freeze(lsn + 1n);
   for (const [block, versions] of model.entries()) {
     const stored: bigint[] = [];

@@ -20,7 +20,9 @@ import { blockKey, IDS, IMAGE_LSN, KEY_RANGE, LSN_RANGE, noise } from '../../sup
 
 export interface SoakInput {
   readonly directory: string;
+  /** At least so long, and so often. */
   readonly seconds: number;
+  readonly rounds: number;
 }
 
 export interface SoakSample {
@@ -196,7 +198,7 @@ function sample(start: number): SoakSample {
 const start = performance.now();
 const samples: SoakSample[] = [];
 let iterations = 0;
-while (performance.now() - start < input.seconds * 1000) {
+while (performance.now() - start < input.seconds * 1000 || iterations < input.rounds) {
   await iterate();
   iterations += 1;
   samples.push(sample(start));

@@ -1,4 +1,8 @@
-/** Random layer maps against a slow and obvious one. Failures shrink to few layers. */
+/**
+ * Random layer maps against a slow and obvious one. Failures shrink to few layers.
+ *
+ * LAYERFILE_MAPS sets how many.
+ */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compareKeys, type KeyRange, parseKey } from '../../../src/layers/key.ts';
@@ -7,7 +11,7 @@ import { keyNumber, keysBetween } from '../../../src/timeline/layer-map/key-numb
 import { LayerMap, type SearchResult } from '../../../src/timeline/layer-map/layer-map.ts';
 import { type ObviousLayer, ObviousMap } from './obvious-map.ts';
 
-const MAPS = 10_000;
+const MAPS = Number(process.env['LAYERFILE_MAPS'] ?? 5000);
 const SEED = Number(process.env['LAYERFILE_SEED'] ?? Date.now() % 1_000_000);
 
 /** A key of the model is an index into this list. */
