@@ -7,7 +7,7 @@ import { readWhole } from '../../src/object-store/object-store.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../support/storage-errors.ts';
 
 const BYTES = Uint8Array.from({ length: 50_000 }, (_, index) => (index * 7) % 251);
-const FAST = { firstWaitMs: 1, attempts: 2, timeoutMs: 2000 };
+const FAST = { firstWaitMs: 1, attempts: 2, timeoutMs: 20_000 };
 
 type Answer = (request: IncomingMessage, response: ServerResponse) => void;
 
