@@ -301,7 +301,8 @@ describe('a blob or its error is the same', () => {
       ),
       { numRuns: 200 },
     );
-    expect(found).toBeGreaterThan(200);
+    // 284 on average, with a standard deviation of 31.
+    expect(found).toBeGreaterThan(100);
   });
 
   test('a blob is read into memory that the caller may write to', async () => {

@@ -162,6 +162,9 @@ async function momentsOf(scenario: Scenario): Promise<FileSystemOperation[]> {
   ];
 }
 
+/** Bytes, for 160 aborts. */
+const MAXIMUM_GROWTH = 560 * 1024;
+
 test('memory does not grow with the number of aborts', async () => {
   setFlagsFromString('--expose-gc');
   const collect: () => void = runInNewContext('gc');
@@ -182,9 +185,14 @@ test('memory does not grow with the number of aborts', async () => {
     return process.memoryUsage().heapUsed + process.memoryUsage().arrayBuffers;
   };
   await abortMany();
-  const sizes = [await abortMany(), await abortMany(), await abortMany()];
-  const growth = (sizes[2] ?? 0) - (sizes[0] ?? 0);
-  expect(growth).toBeLessThan(560 * 1024);
+  // The runner of the tests needs memory now and then; what an abort leaves, it leaves each time.
+  const growths: number[] = [];
+  do {
+    const before = await abortMany();
+    await abortMany();
+    growths.push((await abortMany()) - before);
+  } while (growths.length < 4 && Math.min(...growths) >= MAXIMUM_GROWTH);
+  expect(Math.min(...growths)).toBeLessThan(MAXIMUM_GROWTH);
 });
 
 test.runIf(CAN_LIST_DESCRIPTORS)(
