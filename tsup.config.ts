@@ -22,6 +22,7 @@ const PROGRAMS = {
   'compression-thread': 'src/entry/compression-thread.ts',
   'check-thread': 'src/entry/check-thread.ts',
   'wal-count-thread': 'src/entry/wal-count-thread.ts',
+  'merge-thread': 'src/entry/merge-thread.ts',
 };
 
 /** What the command starts by its place beside the modules. */

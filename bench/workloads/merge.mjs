@@ -43,7 +43,10 @@ function mergeGroup({ name, entries, runs }) {
     rows: [
       row('floor', 'floor: reads, and writes as many bytes, synced', copyRaw),
       row('layerfile', 'layerfile compactLevel0', (context, path) =>
-        merge(context, path, operations),
+        merge(context, path, operations, 0),
+      ),
+      row('threads', 'layerfile compactLevel0, two more threads', (context, path) =>
+        merge(context, path, operations, 2),
       ),
     ],
   };
@@ -59,7 +62,7 @@ async function copyRaw(context, path) {
   });
 }
 
-async function merge(context, path, operations) {
+async function merge(context, path, operations, threadCount) {
   const names = readdirSync(path);
   const readers = await Promise.all(names.map((name) => openLayer(`${path}/${name}`)));
   readers.sort((one, other) => Number(one.summary.lsnRange.start - other.summary.lsnRange.start));
@@ -69,6 +72,7 @@ async function merge(context, path, operations) {
       readers,
       map: LayerMap.fromNames(names),
       directory: context.directory,
+      threadCount,
       ...LEVEL0_IDS,
     }),
   );

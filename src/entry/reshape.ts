@@ -43,12 +43,7 @@ export type { Fork, ForkName } from '../postgres/fork.ts';
 export { FORK_NAMES } from '../postgres/fork.ts';
 export type { DatabaseId, SlruName } from '../postgres/key-mapping.ts';
 export { SLRU_NAMES } from '../postgres/key-mapping.ts';
-export {
-  type CompactedLevel0,
-  type CompactLevel0Options,
-  compactLevel0,
-  type ShardFilter,
-} from '../reshape/compact-level0.ts';
+export { compactLevel0 } from '../reshape/compact-level0.ts';
 export {
   type CompactedTimeline,
   type CompactionProgress,
@@ -77,6 +72,11 @@ export {
   DEFAULT_CHECKPOINT_DISTANCE,
   type Level0Options,
 } from '../reshape/level0.ts';
+export type {
+  CompactedLevel0,
+  CompactLevel0Options,
+  ShardFilter,
+} from '../reshape/level0-options.ts';
 export { type MergedEntry, type MergeLayersOptions, mergeLayers } from '../reshape/merge-layers.ts';
 export { type RedactLayerOptions, redactLayer } from '../reshape/redact/redact-layer.ts';
 export {

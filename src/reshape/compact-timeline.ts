@@ -30,12 +30,13 @@ import { LayerMap, type MapLayer } from '../timeline/layer-map/layer-map.ts';
 import type { Timeline } from '../timeline/timeline.ts';
 import type { OpenFiles } from '../virtual-file/open-files.ts';
 import type { Compression } from '../zstd/compression.ts';
-import { compactLevel0, type ShardFilter } from './compact-level0.ts';
+import { compactLevel0 } from './compact-level0.ts';
 import { copyLayer } from './copy-layer.ts';
 import { createImages, type ImageCounts } from './create-images.ts';
 import { imageRanges } from './image-plan.ts';
 import { type LayerOutput, type ReshapedLayer, StoredLayers } from './layer-output.ts';
 import { chooseLevel0, DEFAULT_CHECKPOINT_DISTANCE, type Level0Options } from './level0.ts';
+import type { ShardFilter } from './level0-options.ts';
 import { DEFAULT_TARGET_SIZE } from './split-delta-writer.ts';
 
 /** Where image layers are made, and how. */
@@ -91,7 +92,10 @@ export interface CompactTimelineOptions extends Level0Options {
   readonly isStored?: ((name: string, layer: IndexLayer) => Promise<boolean>) | undefined;
   /** Keys of other shards are left out of the L1s and of the image layers. Default: none are. */
   readonly shard?: ShardFilter | undefined;
-  /** Image layers that are made, and layers that are copied, at a time. Default: 1. */
+  /**
+   * Image layers that are made, and layers that are copied, at a time; with 2 or more, also threads that merge L0s.
+   * Default: 1.
+   */
   readonly concurrency?: number | undefined;
   /** Descriptors to use; default: those of the process. */
   readonly openFiles?: OpenFiles | undefined;
@@ -218,7 +222,18 @@ const NOTHING = { entries: 0, droppedEntries: 0, holes: [] };
 const NO_IDS = { tenantId: '', timelineId: '' };
 
 async function merge(
-  { timeline, index, inputs, stored, output, shard, openFiles, onProgress, signal }: Work,
+  {
+    timeline,
+    index,
+    inputs,
+    stored,
+    output,
+    shard,
+    concurrency,
+    openFiles,
+    onProgress,
+    signal,
+  }: Work,
   { checkpointDistance = DEFAULT_CHECKPOINT_DISTANCE }: Level0Options,
 ) {
   const held: HeldLayer[] = [];
@@ -233,6 +248,7 @@ async function merge(
       map: timeline.map,
       lastRecordLsn: index.fields.metadata.diskConsistentLsn,
       targetSize: checkpointDistance,
+      threadCount: concurrency < 2 ? 0 : concurrency,
       onLayer: (layer) => stored.add(layer),
       onProgress: (_entries, done) => onProgress?.({ step: 'merge', done, total }),
     });

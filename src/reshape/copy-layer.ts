@@ -26,7 +26,7 @@ import { halvesOf, highHalf, lowHalf, splitLsn } from '../layers/lsn-halves.ts';
 import { outlineOfValue } from '../layers/value-format.ts';
 import { intersect } from '../timeline/key-space.ts';
 import { shardKeeps } from '../timeline/shard-owner.ts';
-import type { ShardFilter } from './compact-level0.ts';
+import type { ShardFilter } from './level0-options.ts';
 import { RowBuffer, type ScannedRow } from './row-buffer.ts';
 
 /** Options of `copyLayer`. */

@@ -19,9 +19,9 @@ import { materialize } from '../timeline/materialize.ts';
 import { isSparseKey, type Reconstruction } from '../timeline/reconstruct.ts';
 import { shardKeeps } from '../timeline/shard-owner.ts';
 import type { Timeline } from '../timeline/timeline.ts';
-import type { ShardFilter } from './compact-level0.ts';
 import type { OnLayer } from './finished-pieces.ts';
 import { type ImageBatch, type ImagePart, imageParts } from './image-plan.ts';
+import type { ShardFilter } from './level0-options.ts';
 import { SplitImageWriter } from './split-image-writer.ts';
 
 /** Bytes of values that are read together; more are read only if one leaf of an index has them. */

@@ -5,12 +5,13 @@
 import { assert } from '../assert.ts';
 import { tooLarge } from '../errors.ts';
 import { DeltaLayerWriter, type DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
-import { type Key, type KeyRange, maximumKey } from '../layers/key.ts';
+import { type KeyRange, maximumKey, minimumKey } from '../layers/key.ts';
 import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { LsnRange } from '../layers/lsn.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { FinishedPieces, type OnLayer } from './finished-pieces.ts';
+import type { MergedRows } from './merged-rows.ts';
 import { RowBuffer } from './row-buffer.ts';
 
 /** Where pieces go. */
@@ -23,6 +24,8 @@ export const LARGEST_LAYER = 4_500_000_000;
 
 /** Entries of a full leaf before it is compressed for the first time. */
 const LEAF_ENTRIES = Math.floor((BLOCK_SIZE - 6) / (DELTA_KEY_SIZE + 5));
+/** As many as the writer puts into its index in one call. */
+const PUT_ROWS = 512;
 /** Leaf that is open, and a node on each level above. */
 const MORE_BLOCKS = 5;
 
@@ -44,9 +47,10 @@ export class DeltaPieces {
   }
 
   /** Begins a piece. Requires: none is open. */
-  async begin(firstKey: Key): Promise<void> {
+  async begin(): Promise<void> {
     assert(this.#writer === undefined, 'the piece before has ended');
-    const keyRange = { start: firstKey, end: maximumKey() };
+    // The range is known at the end; keys ascend, and a bound below all is the fastest to check.
+    const keyRange = { start: minimumKey(), end: maximumKey() };
     this.#writer = await DeltaLayerWriter.createUnnamed({ ...this.#options, keyRange });
   }
 
@@ -58,6 +62,16 @@ export class DeltaPieces {
     if (!this.rows.hasRoom(length)) return this.#flush();
   }
 
+  /** Puts entries after those of `rows`. Requires: a piece is open. */
+  async put(merged: MergedRows, from: number, to: number): Promise<void> {
+    if (this.rows.count > 0) await this.#flush();
+    // What does not fit into the buffer of the writer is looked through once more: a few entries of many.
+    for (let row = from; row < to; row += PUT_ROWS) {
+      const room = this.#open.putBlobEntries(merged.slice(row, Math.min(row + PUT_ROWS, to)));
+      if (room !== undefined) await room;
+    }
+  }
+
   /**
    * Whether the values and the finished index blocks of the open piece, and `more` bytes, are above a limit.
    * How many index blocks there are is known once rows are written, which is done only near the limit.
@@ -67,9 +81,13 @@ export class DeltaPieces {
     return this.fits(more, limit) ? false : this.#exceedsNow(more, limit);
   }
 
-  /** Whether `exceeds` is false for as much or less. May be false before it, since nothing is written. */
-  fits(more: number, limit: number): boolean {
-    const blocks = Math.ceil(this.rows.count / LEAF_ENTRIES) + MORE_BLOCKS;
+  /**
+   * Whether `exceeds` is false for as much or less, also once `rows` more were put. May be false before it,
+   * since nothing is written.
+   */
+  fits(more: number, limit: number, rows = 0): boolean {
+    const leaves = Math.ceil((this.rows.count + rows) / LEAF_ENTRIES);
+    const blocks = leaves + Math.ceil(leaves / LEAF_ENTRIES) + MORE_BLOCKS;
     return this.#leastSize + more + blocks * BLOCK_SIZE <= limit;
   }
 

@@ -33,6 +33,8 @@ export interface HoleSearch {
   readonly map: LayerMap;
   /** At which the image coverage is seen. */
   readonly lsn: Lsn;
+  /** Told of each leaf, with the index of its layer and the offset of its first value. */
+  readonly onLeaf?: ((layer: number, node: IndexNode, offset: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -57,9 +59,9 @@ export async function findHoles(search: HoleSearch): Promise<readonly KeyRange[]
 }
 
 /** Gaps of at least the minimum between two keys of the layers, ascending. */
-async function* commonGaps({ readers, minimumKeys, signal }: HoleSearch): AsyncGenerator<KeyRange> {
-  const minimum = BigInt(minimumKeys);
-  const lists = readers.map((reader) => gapsOf(reader, minimum, signal));
+async function* commonGaps(search: HoleSearch): AsyncGenerator<KeyRange> {
+  const minimum = BigInt(search.minimumKeys);
+  const lists = search.readers.map((_, layer) => gapsOf(search, layer, minimum));
   const gaps: Gap[] = [];
   for (const list of lists) gaps.push((await list.next()).value ?? NO_GAP);
   for (;;) {
@@ -97,13 +99,15 @@ function earliestEnd(gaps: readonly Gap[]): number {
 
 /** The large gaps of a layer, with those before its first and after its last key. */
 async function* gapsOf(
-  { index, path }: LayerReader,
+  { readers, onLeaf, signal }: HoleSearch,
+  layer: number,
   minimum: bigint,
-  signal: AbortSignal | undefined,
 ): AsyncGenerator<Gap, undefined> {
+  const { index, layout, path } = readers[layer] as LayerReader;
   let last: Key | undefined;
   for await (const { node, from, to } of index.ascend({})) {
     throwIfAborted(signal, path);
+    onLeaf?.(layer, node, layout.offset(node, from));
     const first = node.keyBegin(from, KEY_SIZE);
     if (last === undefined) yield { start: undefined, end: first };
     else if (isGap(last, first, minimum)) yield { start: nextKey(last), end: first };

@@ -19,7 +19,7 @@ import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { checkWantedLsns, type LsnRange } from '../layers/lsn.ts';
 import { intersect, normalized } from '../timeline/key-space.ts';
 import { checkSharding, shardKeeps } from '../timeline/shard-owner.ts';
-import type { ShardFilter } from './compact-level0.ts';
+import type { ShardFilter } from './level0-options.ts';
 import { LayerMerge } from './merge.ts';
 
 /** Which entries `mergeLayers` returns. */

@@ -122,7 +122,7 @@ export class SplitDeltaWriter {
       await this.#endPiece(own);
     }
     if (!this.#pieces.isOpen) {
-      await this.#pieces.begin(own);
+      await this.#pieces.begin();
       this.#firstKey = own;
     }
     this.#lastKey = own;

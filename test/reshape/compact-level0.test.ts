@@ -1,5 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { bytesSource, fillRanges } from '../../src/blob-writer/byte-source.ts';
+import type { ReadRange } from '../../src/blob-writer/read-range.ts';
 import { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
 import { compactLevel0 } from '../../src/reshape/compact-level0.ts';
 import { chooseLevel0 } from '../../src/reshape/level0.ts';
@@ -85,7 +87,16 @@ describe('a compaction', () => {
       const [block, lsn] = [Math.floor(at / 4), 16 + 8 * (at % 4)];
       return { block, lsn, kind: 'rec', length: 40 + ((at * 37) % 160) };
     });
-    const { readers, names } = await level0(entries);
+    const { disk, readers: local, names } = await level0(entries);
+    // Layers of a store are read entry by entry.
+    const readers: DeltaLayerReader[] = [];
+    for (const { path = '' } of local) {
+      const bytes = Uint8Array.from(disk.fileSystem.contentOf(path) ?? []);
+      const source = bytesSource(bytes, path);
+      const readRanges = async (ranges: readonly ReadRange[]) =>
+        void (await fillRanges(source, ranges));
+      readers.push(await DeltaLayerReader.open({ ...source, readRanges }));
+    }
     const bytesOfLayers = async (): Promise<Map<string, string>> => {
       const { fileSystem, openFiles } = memoryDisk();
       const { layers } = await compactLevel0({

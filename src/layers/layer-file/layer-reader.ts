@@ -76,6 +76,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly path: string | undefined;
   /** Bytes of the file. */
   readonly size: number;
+  /** Where another thread finds the file; undefined if it cannot open it. @internal */
+  readonly localPath: string | undefined;
   /** @internal */
   readonly layout: EntryLayout;
   /** @internal */
@@ -91,11 +93,11 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly #maximumExpandedLength: number;
 
   /** @internal For `DeltaLayerReader.open` and `ImageLayerReader.open`. */
-  constructor({ source, summary, close }: OpenedLayer<S>, options: ReadOptions) {
+  constructor({ source, summary, localPath, close }: OpenedLayer<S>, options: ReadOptions) {
     const { indexStartBlock: startBlock, indexRootBlock: rootBlock } = summary;
     this.summary = summary;
-    this.path = source.path;
-    this.size = source.size;
+    ({ path: this.path, size: this.size } = source);
+    this.localPath = localPath;
     this.layout = layoutOf(summary);
     this.#cached = shareOf(options.blockCache);
     const { cache, owner } = this.#cached;

@@ -9,9 +9,11 @@ import {
   checkSignal,
 } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
+import { absolutePath } from '../../virtual-file/absolute-path.ts';
 import { IO_MODES, type IoMode } from '../../virtual-file/file-system.ts';
 import type { HeldFile } from '../../virtual-file/held-file.ts';
-import type { OpenFiles } from '../../virtual-file/open-files.ts';
+import { nodeFileSystem } from '../../virtual-file/node-file-system.ts';
+import { OpenFiles } from '../../virtual-file/open-files.ts';
 import { VirtualFile } from '../../virtual-file/virtual-file.ts';
 import { Decompressor } from '../../zstd/decompression.ts';
 import type { BlockCache } from '../disk-btree/block-cache.ts';
@@ -74,6 +76,8 @@ export const READ_OPTIONS: Readonly<Record<keyof ReadOptions, true>> = {
 export interface OpenedLayer<S extends LayerSummary = LayerSummary> {
   readonly source: ByteSource;
   readonly summary: S;
+  /** The path from the root, for another thread, unless the source or the file system is the caller's. */
+  readonly localPath?: string | undefined;
   /** Closes the file; does nothing for a source of the caller's. */
   readonly close: () => Promise<void>;
 }
@@ -84,7 +88,7 @@ export interface OpenedLayer<S extends LayerSummary = LayerSummary> {
  */
 export async function openLayerFile(from: LayerInput, options: ReadOptions): Promise<OpenedLayer> {
   checkReadOptions(options);
-  const { source, close } = await openSource(from, options);
+  const { source, localPath, close } = await openSource(from, options);
   try {
     const summary = decodeSummary(await readSummaryBlock(source), source.path);
     const error =
@@ -92,7 +96,7 @@ export async function openLayerFile(from: LayerInput, options: ReadOptions): Pro
       (await goesOnError(new IndexBlocks(source, claimedIndex(summary)), summary.kind));
     if (error !== undefined) throw error;
     if (options.readMode === 'sync') await Decompressor.load();
-    return { source, summary, close };
+    return { source, summary, localPath, close };
   } catch (error) {
     // The first error counts, here and below.
     await Promise.allSettled([close()]);
@@ -151,6 +155,8 @@ export async function openSource(
 ): Promise<Omit<OpenedLayer, 'summary'>> {
   const from = pathOrSource(input);
   if (typeof from !== 'string') return { source: from, close: async () => {} };
+  const { fileSystem } = openFiles ?? OpenFiles.shared();
+  const localPath = fileSystem === nodeFileSystem ? absolutePath(from) : undefined;
   const file = await VirtualFile.open(from, {
     read: true,
     content: 'immutable',
@@ -164,9 +170,9 @@ export async function openSource(
     return file.close();
   };
   try {
-    if (readMode !== 'sync') return { source: await fileSource(file), close };
+    if (readMode !== 'sync') return { source: await fileSource(file), localPath, close };
     held = await file.hold();
-    return { source: await heldFileSource(file, held), close };
+    return { source: await heldFileSource(file, held), localPath, close };
   } catch (error) {
     await Promise.allSettled([close()]);
     throw error;

@@ -1,0 +1,100 @@
+/**
+ * The order of the entries of several layers in memory, by a loser tree over codes: numbers in the order of
+ * the keys. Entries of one code are compared byte by byte; equal ones come in the order of the inputs.
+ */
+import { sharedBytes, type ViewedBytes } from '../byte-words.ts';
+import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
+
+/** The code after the last entry. */
+export const ENDED = Number.POSITIVE_INFINITY;
+
+/** The entries of a layer. */
+export interface MergeCodes {
+  readonly count: number;
+  /** Entry keys. */
+  readonly keys: ViewedBytes;
+  /** A code for each entry, and `ENDED`. */
+  readonly codes: Float64Array;
+}
+
+export class MergeOrder {
+  readonly #inputs: readonly MergeCodes[];
+  /** Bytes of an entry key that are the same in all, or that the codes tell apart. */
+  readonly #compared: number;
+  /** The entry at which each input stands. */
+  readonly #rows: Uint32Array;
+  /** Its code. */
+  readonly #heads: Float64Array;
+  /** Index of the input that lost at each node; node 0 has the winner. */
+  readonly #tree: Int32Array;
+
+  constructor(inputs: readonly MergeCodes[], compared: number) {
+    this.#inputs = inputs;
+    this.#compared = compared;
+    this.#rows = new Uint32Array(inputs.length);
+    this.#heads = Float64Array.from(inputs, ({ codes }) => codes[0] as number);
+    this.#tree = new Int32Array(inputs.length);
+    this.#playAll();
+  }
+
+  /** Writes which input has which of the next `count` entries. */
+  write(order: Uint16Array, count: number): void {
+    const codes = this.#inputs.map((input) => input.codes);
+    const inputCount = codes.length;
+    const rows = this.#rows;
+    const heads = this.#heads;
+    const tree = this.#tree;
+    for (let at = 0; at < count; at += 1) {
+      let winner = tree[0] as number;
+      order[at] = winner;
+      const row = (rows[winner] as number) + 1;
+      rows[winner] = row;
+      let code = (codes[winner] as Float64Array)[row] as number;
+      heads[winner] = code;
+      for (let node = (winner + inputCount) >> 1; node > 0; node >>= 1) {
+        const other = tree[node] as number;
+        const otherCode = heads[other] as number;
+        if (otherCode > code) continue;
+        if (otherCode === code && !this.#isBeforeInBytes(other, winner)) continue;
+        tree[node] = winner;
+        winner = other;
+        code = otherCode;
+      }
+      tree[0] = winner;
+    }
+  }
+
+  /** Leaves are the nodes from the number of inputs on; the parent of node n is n / 2. */
+  #playAll(): void {
+    const count = this.#inputs.length;
+    const winners = new Int32Array(2 * count);
+    for (let input = 0; input < count; input += 1) winners[count + input] = input;
+    for (let node = count - 1; node > 0; node -= 1) {
+      const left = winners[2 * node] as number;
+      const right = winners[2 * node + 1] as number;
+      const isLeft = this.#isBefore(left, right);
+      winners[node] = isLeft ? left : right;
+      this.#tree[node] = isLeft ? right : left;
+    }
+    this.#tree[0] = count > 1 ? (winners[1] as number) : 0;
+  }
+
+  #isBefore(one: number, other: number): boolean {
+    const left = this.#heads[one] as number;
+    const right = this.#heads[other] as number;
+    return left === right ? this.#isBeforeInBytes(one, other) : left < right;
+  }
+
+  /** For entries of one code; those that have ended come in the order of the inputs. */
+  #isBeforeInBytes(one: number, other: number): boolean {
+    if (this.#heads[one] === ENDED) return one < other;
+    const left = (this.#inputs[one] as MergeCodes).keys;
+    const right = (this.#inputs[other] as MergeCodes).keys;
+    const length = DELTA_KEY_SIZE - this.#compared;
+    const leftAt = (this.#rows[one] as number) * DELTA_KEY_SIZE + this.#compared;
+    const rightAt = (this.#rows[other] as number) * DELTA_KEY_SIZE + this.#compared;
+    const shared = sharedBytes(left.view, leftAt, right.view, rightAt, length);
+    if (shared === length) return one < other;
+    return (left.bytes[leftAt + shared] as number) < (right.bytes[rightAt + shared] as number);
+  }
+}
