@@ -51,20 +51,25 @@ export async function mendFile(
   const absolute = absolutePath(target);
   const pathOf = (token: string): string =>
     pathIn(dirname(absolute), temporaryName(basename(absolute), token));
-  return withSource(from, options, async (source) => {
-    checkLength(source, manifest);
-    const { openFiles, signal } = options;
-    let bits: FlippedBit[];
-    try {
-      const temporary = await createUnique(pathOf, { openFiles, signal });
-      bits = await publishFilled(temporary, absolute, () =>
-        copyMended(source, manifest, temporary, signal),
-      );
-    } catch (error) {
-      throw withPath(withOutcome(error, 'not-applied'), target);
-    }
-    return { path: target, size: manifest.length, bits };
-  });
+  const written = { isDurable: false };
+  try {
+    return await withSource(from, options, async (source) => {
+      checkLength(source, manifest);
+      const { openFiles, signal } = options;
+      try {
+        const temporary = await createUnique(pathOf, { openFiles, signal });
+        const fill = () => copyMended(source, manifest, temporary, signal);
+        const bits = await publishFilled(temporary, absolute, fill);
+        written.isDurable = true;
+        return { path: target, size: manifest.length, bits };
+      } catch (error) {
+        throw withPath(withOutcome(error, 'not-applied'), target);
+      }
+    });
+  } catch (error) {
+    // An error of the damaged file, before the new one or, when it is closed, after it.
+    throw withOutcome(error, written.isDurable ? 'durable' : 'not-applied');
+  }
 }
 
 function checkLength({ size, path }: ByteSource, { length }: FileManifest): void {

@@ -36,11 +36,16 @@ export async function withSource<T>(
   }
   checkText('file', from);
   const file = await VirtualFile.open(absolutePath(from), { read: true, openFiles, signal });
+  let result: T;
   try {
-    return await use({ ...(await fileSource(file)), path: from });
-  } finally {
-    await file.close();
+    result = await use({ ...(await fileSource(file)), path: from });
+  } catch (error) {
+    // The first error counts.
+    await Promise.allSettled([file.close()]);
+    throw error;
   }
+  await file.close();
+  return result;
 }
 
 /** A multiple of a block. */

@@ -8,6 +8,7 @@
  */
 import { encodeZstdBlobHeader, MAXIMUM_BLOB_HEADER_SIZE } from '../../blob-writer/blob-format.ts';
 import { checkCount, checkMethod, checkObject } from '../../check-options.ts';
+import { withOutcome } from '../../errors.ts';
 import type { DeltaLayerReader } from '../../layers/delta-layer/reader.ts';
 import { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
 import type { ImageLayerReader } from '../../layers/image-layer/reader.ts';
@@ -30,7 +31,8 @@ export interface RedactLayerOptions extends Omit<WriteOptions, 'tenantId' | 'tim
  * Makes a layer of the same shape without data.
  *
  * @returns The new layer, under the same name.
- * @throws `exists`, `invalid-input`, `io`, `sync-failed`, `aborted`; as a scan of the layer, at the first damage.
+ * @throws `exists`, `invalid-input`, `io`, `sync-failed`, `aborted`; as a scan of the layer, at the first damage. Unless
+ *   `error.outcome` is `durable` or `in-doubt`, nothing is left in the directory.
  *
  * Durability: once this resolves, the new layer survives a crash.
  */
@@ -42,19 +44,32 @@ export async function redactLayer(
   checkObject('options', options);
   const { seed = 0, ...writing } = options;
   checkCount('seed', seed, { to: 0xffff_ffff });
+  try {
+    return await redact(reader, seed, writing);
+  } catch (error) {
+    // An error of the finish tells its own: others come before it, from reading or from writing values.
+    throw withOutcome(error, 'not-applied');
+  }
+}
+
+async function redact(
+  reader: DeltaLayerReader | ImageLayerReader,
+  seed: number,
+  writing: Omit<RedactLayerOptions, 'seed'>,
+): Promise<FinishedLayer> {
   const { summary } = reader;
   const { tenantId, timelineId, keyRange } = summary;
   const common = { ...writing, tenantId, timelineId, keyRange };
   if (summary.kind === 'delta') {
     await using writer = await DeltaLayerWriter.create({ ...common, lsnRange: summary.lsnRange });
     const put: PutBlob = ({ key, lsn, willInit }, blob) => writer.putBlob(key, lsn, blob, willInit);
-    await redactEntries(reader, { seed, signal: options.signal, put, kind: 'delta' });
+    await redactEntries(reader, { seed, signal: writing.signal, put, kind: 'delta' });
     return writer.finish();
   }
   const compression = { kind: 'none' } as const;
   await using writer = await ImageLayerWriter.create({ ...common, lsn: summary.lsn, compression });
   const put: PutBlob = ({ key }, blob) => writer.putBlob(key, blob);
-  await redactEntries(reader, { seed, signal: options.signal, put, kind: 'image' });
+  await redactEntries(reader, { seed, signal: writing.signal, put, kind: 'image' });
   return writer.finish();
 }
 

@@ -1,7 +1,8 @@
 /** Every scenario, by the name under which a failure is replayed. */
 import type { MakeScenario } from '../scenario.ts';
 import { deltaLayer, deltaWithLargeIndex, ephemeralLayer, imageLayer, imported } from './layers.ts';
-import { deltaWithManifest } from './manifest.ts';
+import { deltaWithManifest, manifestAlone, mended } from './manifest.ts';
+import { redacted } from './redact.ts';
 import { salvaged } from './salvage.ts';
 import { sideBySide, twoPaths } from './side-by-side.ts';
 import { removalBesideWriter, twoProcesses } from './two-processes.ts';
@@ -25,10 +26,13 @@ export const SCENARIOS: ReadonlyMap<string, MakeScenario> = new Map([
   ['delta', deltaLayer],
   ['delta-with-large-index', deltaWithLargeIndex],
   ['delta-with-manifest', deltaWithManifest],
+  ['manifest', manifestAlone],
+  ['mended', mended],
   ['image', imageLayer],
   ['ephemeral', ephemeralLayer],
   ['import', imported],
   ['salvage', salvaged],
+  ['redact', redacted],
   ['leftovers', leftovers],
   ['side-by-side', sideBySide],
   ['two-paths', twoPaths],

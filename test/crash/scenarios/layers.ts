@@ -36,7 +36,7 @@ import { createBystanders, createLeftovers, DATA } from './bystanders.ts';
 export type Write = (disk: Pick<Disk, 'openFiles' | 'signal'>) => Promise<Unfinished>;
 
 export interface Unfinished {
-  finish(): Promise<FinishedLayer>;
+  finish(): Promise<Pick<FinishedLayer, 'path' | 'size' | 'manifestPath'>>;
   /** Gives back what the finished or failed layer still holds. */
   close(): Promise<void>;
 }

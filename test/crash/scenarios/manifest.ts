@@ -1,9 +1,16 @@
-/** A layer that is written with its manifest: the manifest is there only if the layer is. */
+/**
+ * A layer that is written with its manifest: the manifest is there only if the layer is. The manifest of a file alone, and
+ * a mended copy of a file.
+ */
+import { basename } from 'node:path';
 import { isStorageError } from '../../../src/errors.ts';
 import { checkManifest } from '../../../src/manifest/check-manifest.ts';
-import { readManifest } from '../../../src/manifest/sidecar.ts';
+import { encodeManifest, formatManifestName } from '../../../src/manifest/manifest-format.ts';
+import { mendFile } from '../../../src/manifest/mend.ts';
+import { makeManifest, readManifest, writeManifest } from '../../../src/manifest/sidecar.ts';
 import { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
+import type { Ledger } from '../ledger.ts';
 import {
   type Disk,
   drawSeed,
@@ -14,7 +21,16 @@ import {
   succeeds,
 } from '../scenario.ts';
 import { createBystanders, createLeftovers, DATA } from './bystanders.ts';
-import { deltaWrite, type Layer, randomEntries, readLayer, type Unfinished } from './layers.ts';
+import {
+  deltaWrite,
+  type Layer,
+  randomEntries,
+  readLayer,
+  type Unfinished,
+  type Write,
+  writing,
+  written,
+} from './layers.ts';
 
 export const deltaWithManifest: MakeScenario = async (random) => {
   const write = deltaWrite(random, randomEntries(random), { manifest: true });
@@ -54,6 +70,68 @@ export const deltaWithManifest: MakeScenario = async (random) => {
       firstOf(hasLinks ? undefined : LINK_UNSUPPORTED, writesShort ? shortWrites(seed) : undefined),
   };
 };
+
+const ELSEWHERE = '/elsewhere';
+
+/** Puts a file into a directory of its own, where it is only read. */
+function creating(path: string, content: Uint8Array) {
+  return (fileSystem: MemoryFileSystem, ledger: Ledger): void => {
+    fileSystem.createDirectory(ELSEWHERE);
+    fileSystem.createFile(path, content);
+    ledger.settle(path, content);
+  };
+}
+
+export const manifestAlone: MakeScenario = async (random) => {
+  const { path: layerPath, content } = await written(deltaWrite(random));
+  const path = `${ELSEWHERE}/${basename(layerPath)}`;
+  const create = creating(path, content);
+  const target = `${DATA}/${formatManifestName(basename(path))}`;
+  const write: Write = async ({ openFiles, signal }) => {
+    const manifest = await makeManifest(path, { openFiles, signal });
+    const { length: size } = Buffer.concat([...encodeManifest(manifest)]);
+    return {
+      finish: async () => {
+        await writeManifest(target, manifest, { openFiles, signal });
+        return { path: target, size };
+      },
+      close: async () => {},
+    };
+  };
+  const sidecar = await written(write, create);
+  return {
+    ...writing('manifest', random, write, sidecar, { create }),
+    read: async (found, openFiles) => {
+      if (found !== target) return;
+      const manifest = await readManifest(found, { openFiles });
+      if (!(await checkManifest(path, manifest, { openFiles })).ok) throw new Error(found);
+    },
+  };
+};
+
+export const mended: MakeScenario = async (random) => {
+  const { path: layerPath, content } = await written(deltaWrite(random));
+  const path = `${ELSEWHERE}/${basename(layerPath)}`;
+  const target = `${DATA}/${basename(path)}`;
+  const damaged = Uint8Array.from(content);
+  const at = random(damaged.length);
+  damaged[at] = (damaged[at] ?? 0) ^ (1 << random(8));
+  const create = creating(path, damaged);
+  const manifest = await manifestOf(target, content);
+  const write: Write = async ({ openFiles, signal }) => ({
+    finish: () => mendFile(path, manifest, target, { openFiles, signal }),
+    close: async () => {},
+  });
+  const file = await written(write, create);
+  return writing('mended', random, write, file, { create, end: 'finish' });
+};
+
+async function manifestOf(path: string, content: Uint8Array) {
+  const fileSystem = new MemoryFileSystem();
+  fileSystem.createDirectory(DATA);
+  fileSystem.createFile(path, content);
+  return makeManifest(path, { openFiles: new OpenFiles({ fileSystem }) });
+}
 
 interface Pair {
   readonly layer: Layer;
