@@ -9,7 +9,7 @@
  *   2. remove its rights for all but the owner, by mode and mask, and copy the rest to the target
  *   3. set the mode of the target; its group bits set the mask
  */
-import { type ExecFileException, execFile } from 'node:child_process';
+import type { ExecFileException } from 'node:child_process';
 import { chmod, open, stat, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { StorageError } from '../errors.ts';
@@ -64,7 +64,9 @@ async function runCopy(source: string, target: string): Promise<void> {
   }
 }
 
-function run(words: readonly string[]): Promise<string> {
+async function run(words: readonly string[]): Promise<string> {
+  // Loaded on first use: it loads 16 modules of Node, and most programs replace no such file.
+  const { execFile } = await import('node:child_process');
   return new Promise((resolve, reject) => {
     const env = { ...process.env, LC_ALL: 'C' };
     execFile('cp', words, { env }, (error, stdout, stderr) => {

@@ -143,8 +143,9 @@ export class BatchWriter {
   }
 
   /** Checks the rest now, so that a refusal is thrown even if the promise is not awaited. */
-  #putWhenRoom({ rows, next, end }: PutRows, room: Promise<void>): Promise<void> {
-    const acceptedEnd = this.#findRefused(rows, next, end);
+  #putWhenRoom(put: PutRows, room: Promise<void>): Promise<void> {
+    const { rows, next, end } = put;
+    const acceptedEnd = this.#findRefused(put);
     if (acceptedEnd < end) this.#putAndRefuse({ rows, next, end: acceptedEnd });
     const waiting: WaitingRows = {
       rows,
@@ -194,8 +195,7 @@ export class BatchWriter {
     this.#file.throwUnlessOpen();
     if (waiting.failure !== undefined) throw waiting.failure.error;
     this.#checkCopiedSize(waiting);
-    const { rows, next, end } = waiting;
-    if (this.#findRefused(rows, next, end) < end) {
+    if (this.#findRefused(waiting) < waiting.end) {
       const what = 'batch of values whose promise was pending';
       const error = new StorageError('invalid-input', { what, expected: 'unchanged arrays' });
       waiting.failure = { error };
@@ -246,26 +246,26 @@ export class BatchWriter {
     return size;
   }
 
-  /** The first row from `from` to `end` that `#putRow` would refuse, after those before it; else `end`. */
-  #findRefused(rows: Rows, from: number, end: number): number {
+  /**
+   * The first row that `#putRow` would refuse, after those before it; else `end`. By runs, as keys are
+   * put, whose code has been compiled by then.
+   */
+  #findRefused({ rows, next, end }: PutRows): number {
     const { index, blobs } = this.#file;
-    const { starts, lengths } = rows.batch;
-    const size = rows.values.bytes.length;
-    const keys = this.#entryKeys;
+    if (next === end) return end;
+    copyEntryKey(rows, next, index.nextKey.view, 0);
+    if (!index.acceptsNext()) return next;
     let { offset } = blobs;
-    for (let row = from; row < end; row += 1) {
-      const at = (row % 2) * DELTA_KEY_SIZE;
-      copyEntryKey(rows, row, keys, at);
-      if (row === from) copyWords(keys, at, index.nextKey.view, 0, DELTA_KEY_SIZE);
-      const isAbove =
-        row === from ? index.acceptsNext() : isEntryKeyAbove(keys, at, DELTA_KEY_SIZE - at);
-      const length = lengths[row] as number;
-      const isInside = (starts[row] as number) + length <= size && length <= MAXIMUM_BLOB_LENGTH;
-      if (!isAbove || !isInside || !this.#entry.accepts(keys, at)) return row;
-      if (offset > MAXIMUM_DELTA_OFFSET) return row;
-      offset += blobHeaderSize(length) + length;
+    for (let first = next; ; ) {
+      const run = this.#runFrom(rows, first);
+      const filled = this.#fillRun(run, { rows, next: first, end }, offset, Number.POSITIVE_INFINITY);
+      const accepted = countAscending(run, filled);
+      const runEnd = Math.min(first + RUN_ROWS, end);
+      if (first + accepted < runEnd || runEnd === end) return first + accepted;
+      // The next run begins with the last row of this one, so that each is compared with the one before.
+      first = runEnd - 1;
+      offset = Math.floor((run.values[accepted - 1] as number) / 2);
     }
-    return end;
   }
 
   /**
@@ -277,16 +277,20 @@ export class BatchWriter {
     offset: number,
     roomEnd: number,
   ): { readonly next: number; readonly endOffset: number } {
-    const areEntryKeys = rows.lsnHalves === undefined;
-    const run = {
-      keys: areEntryKeys ? rows.keys : this.#entryKeys,
-      keysAt: areEntryKeys ? next * DELTA_KEY_SIZE : 0,
-      values: this.#leafValues,
-    };
+    const run = this.#runFrom(rows, next);
     const count = this.#fillRun(run, { rows, next, end }, offset, roomEnd);
     const taken = this.#file.index.putRun(run, count);
     // The offset of the row after those that were taken.
     return { next: next + taken, endOffset: Math.floor((run.values[taken] as number) / 2) };
+  }
+
+  #runFrom(rows: Rows, row: number): EntryRun {
+    const areEntryKeys = rows.lsnHalves === undefined;
+    return {
+      keys: areEntryKeys ? rows.keys : this.#entryKeys,
+      keysAt: areEntryKeys ? row * DELTA_KEY_SIZE : 0,
+      values: this.#leafValues,
+    };
   }
 
   /** Sets keys and values of rows that have room and are inside the layer; returns how many. */
@@ -307,7 +311,7 @@ export class BatchWriter {
       const length = lengths[row] as number;
       const blobEnd = offset + blobHeaderSize(length) + length;
       if (blobEnd > roomEnd || offset > MAXIMUM_DELTA_OFFSET) break;
-      if ((starts[row] as number) + length > size) break;
+      if ((starts[row] as number) + length > size || length > MAXIMUM_BLOB_LENGTH) break;
       if (rows.lsnHalves !== undefined) copyEntryKey(rows, row, keys, keyAt);
       if (!this.#entry.accepts(keys, keyAt)) break;
       values[at] = offset * 2 + (willInit[row] === 0 ? 0 : 1);
@@ -344,11 +348,16 @@ function copyEntryKey({ keys, lsnHalves }: Rows, row: number, target: DataView, 
   target.setUint32(at + KEY_SIZE + 4, lowHalf(lsnHalves, row));
 }
 
-/** Compares two entry keys of the same array. */
-function isEntryKeyAbove(keys: DataView, at: number, lowerAt: number): boolean {
-  const shared = sharedBytes(keys, lowerAt, keys, at, DELTA_KEY_SIZE);
-  if (shared === DELTA_KEY_SIZE) return false;
-  return keys.getUint8(at + shared) > keys.getUint8(lowerAt + shared);
+/** The number of entries, out of the first `count`, up to one whose key is not above the one before. */
+function countAscending({ keys, keysAt }: EntryRun, count: number): number {
+  for (let entry = 1; entry < count; entry += 1) {
+    const at = keysAt + entry * DELTA_KEY_SIZE;
+    const lowerAt = at - DELTA_KEY_SIZE;
+    const shared = sharedBytes(keys, lowerAt, keys, at, DELTA_KEY_SIZE);
+    if (shared === DELTA_KEY_SIZE) return entry;
+    if (keys.getUint8(at + shared) < keys.getUint8(lowerAt + shared)) return entry;
+  }
+  return count;
 }
 
 function partsOf({ batch, values, form }: Rows): BlobParts {
