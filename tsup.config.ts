@@ -1,4 +1,7 @@
-import { build } from 'esbuild';
+import { readFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build, type Plugin } from 'esbuild';
 import { defineConfig } from 'tsup';
 
 /** What `exports` of package.json names. */
@@ -41,6 +44,57 @@ function withClassNames(code: string): string {
   );
 }
 
+const ROOT = fileURLToPath(new URL('.', import.meta.url));
+
+/** All of the layers, and what every run of the command loads. */
+const LAYERS = join(ROOT, 'src/entry/layers.ts');
+const COMMANDS = join(ROOT, 'src/cli/program.ts');
+
+/** Entries of the library that need most of the layers anyway. */
+const ABOVE_LAYERS = /src\/(index|entry\/(postgres|timeline|ingest|reshape))\.ts$/;
+
+/**
+ * Modules that the same entries need share a chunk, and each dynamic import is an entry: so many that the
+ * layers were in 66 chunks, and took twice as long to load as in one. Here each dynamic import, and each
+ * entry above the layers, imports all of the layers, which then are in a few chunks. The same for what the
+ * command begins with.
+ */
+const fewChunks: Plugin = {
+  name: 'few-chunks',
+  setup(bundle) {
+    bundle.onResolve({ filter: /^\./ }, async ({ kind, path, importer, resolveDir }) => {
+      if (kind !== 'dynamic-import') return undefined;
+      const loader = importer.includes('/src/cli/') ? 'command' : 'library';
+      const resolved = await bundle.resolve(path, {
+        kind: 'import-statement',
+        importer,
+        resolveDir,
+      });
+      // Relative: it is named in what is built.
+      return { path: relative(ROOT, resolved.path), namespace: loader, errors: resolved.errors };
+    });
+    for (const [namespace, imports] of [
+      ['library', [LAYERS]],
+      ['command', [LAYERS, COMMANDS]],
+    ] as const) {
+      bundle.onLoad({ filter: /./, namespace }, ({ path }) => ({
+        contents: withImports(`export * from ${JSON.stringify(join(ROOT, path))};`, imports),
+        resolveDir: ROOT,
+      }));
+    }
+    bundle.onLoad({ filter: ABOVE_LAYERS }, ({ path }) => ({
+      contents: withImports(readFileSync(path, 'utf8'), [LAYERS]),
+      loader: 'ts',
+    }));
+    // Nothing is used by these imports, so that they are left out in the end; chunks are made before.
+    bundle.initialOptions.logOverride = { 'ignored-bare-import': 'silent' };
+  },
+};
+
+function withImports(code: string, paths: readonly string[]): string {
+  return [code, ...paths.map((path) => `import ${JSON.stringify(path)};`)].join('\n');
+}
+
 /** The program and the style sheet that `map` writes into its pages, beside the modules. */
 async function buildMapPage(): Promise<void> {
   await build({
@@ -74,6 +128,7 @@ export default defineConfig({
   removeNodeProtocol: false,
   splitting: true,
   sourcemap: true,
+  esbuildPlugins: [fewChunks],
   plugins: [{ name: 'class-names', renderChunk: (code) => ({ code: withClassNames(code) }) }],
   clean: true,
   onSuccess: buildMapPage,

@@ -258,7 +258,12 @@ export class BatchWriter {
     let { offset } = blobs;
     for (let first = next; ; ) {
       const run = this.#runFrom(rows, first);
-      const filled = this.#fillRun(run, { rows, next: first, end }, offset, Number.POSITIVE_INFINITY);
+      const filled = this.#fillRun(
+        run,
+        { rows, next: first, end },
+        offset,
+        Number.POSITIVE_INFINITY,
+      );
       const accepted = countAscending(run, filled);
       const runEnd = Math.min(first + RUN_ROWS, end);
       if (first + accepted < runEnd || runEnd === end) return first + accepted;
