@@ -5,7 +5,8 @@
  */
 import crc32c from 'crc-32/crc32c.js';
 import { ViewedBytes } from './byte-words.ts';
-import { CRC32C_DATA_OFFSET, crc32cModule } from './crc32c-module.ts';
+import { CRC32C_DATA_OFFSET, CRC32C_OVERREAD, crc32cModule } from './crc32c-module.ts';
+import type { WasmFunction } from './wasm-code.ts';
 
 /** Shorter bytes do not start the module: most programs have few of them. */
 const LONG = 4096;
@@ -38,20 +39,28 @@ export function crc32cOf(bytes: Uint8Array, before = 0): number {
 /** Bytes of which many short runs are to be checked, in place: no run costs a view or a copy. */
 export class ChecksummedBytes extends ViewedBytes {
   readonly #update: UpdateCrc | undefined;
+  /** The functions that were asked for, by name; none without WebAssembly. Addresses begin at `CRC32C_DATA_OFFSET`. */
+  readonly exports: Readonly<Record<string, WasmCall>>;
 
-  private constructor(bytes: Uint8Array, update: UpdateCrc | undefined) {
+  private constructor(
+    bytes: Uint8Array,
+    kernel: Pick<KernelMemory, 'update' | 'exports'> | undefined,
+  ) {
     super(bytes);
-    this.#update = update;
+    this.#update = kernel?.update;
+    this.exports = kernel?.exports ?? {};
   }
 
   /**
    * Allocates memory for bytes, filled with zeros: that of WebAssembly if there is any. It does not grow, so
    * that its views stay valid; and it cannot be transferred to another thread.
+   *
+   * @param functions More functions for its module; always the same array, since a module is compiled for each.
    */
-  static allocate(length: number): ChecksummedBytes {
-    const memory = kernelMemory(length);
+  static allocate(length: number, functions = NO_FUNCTIONS): ChecksummedBytes {
+    const memory = kernelMemory(length, functions);
     if (memory === undefined) return ChecksummedBytes.of(new Uint8Array(length));
-    return new ChecksummedBytes(memory.array, memory.update);
+    return new ChecksummedBytes(memory.array, memory);
   }
 
   /** Bytes that are there already, which are checked in JavaScript. */
@@ -70,6 +79,11 @@ export class ChecksummedBytes extends ViewedBytes {
   }
 }
 
+const NO_FUNCTIONS: readonly WasmFunction[] = [];
+
+/** A function of a module, of words and addresses. */
+export type WasmCall = (...parameters: number[]) => number;
+
 /** Continues a checksum over a run of the module's memory, by addresses. Returns a signed number. */
 type UpdateCrc = (from: number, to: number, before: number) => number;
 
@@ -77,6 +91,7 @@ interface KernelMemory {
   /** The bytes of the user. */
   readonly array: Uint8Array;
   readonly update: UpdateCrc;
+  readonly exports: Readonly<Record<string, WasmCall>>;
 }
 
 /** Not among the type declarations of Node. */
@@ -89,24 +104,25 @@ declare const WebAssembly: {
   readonly Instance: new (
     module: object,
     imports: { readonly env: { readonly memory: unknown } },
-  ) => { readonly exports: { readonly update: UpdateCrc } };
+  ) => { readonly exports: Readonly<Record<string, WasmCall>> & { readonly update: UpdateCrc } };
 };
 
 const WASM_PAGE_SIZE = 64 * 1024;
 
-/** Compiled once for each thread, in 0.3 ms, when the first long run comes. */
-let compiled: object | undefined;
+/** Modules by their functions. Each is compiled once for each thread, in 0.3 ms, when it is needed first. */
+const modules = new Map<readonly WasmFunction[], object>();
 
-/** The module with memory of its own; undefined without WebAssembly. */
-function kernelMemory(length: number): KernelMemory | undefined {
+/** A module with memory of its own; undefined without WebAssembly. */
+function kernelMemory(length: number, functions = NO_FUNCTIONS): KernelMemory | undefined {
   try {
-    compiled ??= new WebAssembly.Module(crc32cModule());
-    const pages = Math.ceil((CRC32C_DATA_OFFSET + length) / WASM_PAGE_SIZE);
+    const compiled = modules.get(functions) ?? new WebAssembly.Module(crc32cModule(functions));
+    modules.set(functions, compiled);
+    const pages = Math.ceil((CRC32C_DATA_OFFSET + length + CRC32C_OVERREAD) / WASM_PAGE_SIZE);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const instance = new WebAssembly.Instance(compiled, { env: { memory } });
     new Int32Array(memory.buffer, 0, 16 * 256).set(crcTables());
     const array = new Uint8Array(memory.buffer, CRC32C_DATA_OFFSET, length);
-    return { array, update: instance.exports.update };
+    return { array, update: instance.exports.update, exports: instance.exports };
   } catch {
     // Forbidden, without SIMD, or without address space: all of them have JavaScript as remedy.
     return undefined;

@@ -6,7 +6,7 @@
  *   34032   the last 79 blocks of a piece, folded
  *   35296   the bytes of the user (`CRC32C_DATA_OFFSET`)
  *
- * Short runs go through the tables, 16 bytes a step. In long runs all but the last 1,264 bytes are folded first: XOR
+ * Short runs go through the tables, 16 bytes a step, the odd bytes first. In long runs all but the last 1,264 bytes are folded first: XOR
  * moves a block of 16 bytes to where the checksum does not tell the difference. That is possible since, modulo the
  * polynomial of CRC-32C,
  *
@@ -18,12 +18,14 @@
  * Source of the method: Russell, "Chorba: A novel CRC32 implementation" (2024).
  */
 import {
+  advance,
   type Code,
   call,
   FILL,
   get,
   i32,
   i64,
+  ifElse,
   ifTrue,
   SELECT,
   set,
@@ -42,7 +44,7 @@ const FOLD_SIZE = FOLD_DISTANCE * BLOCK_SIZE;
 /** Most bytes that are folded together: they stay in the first cache of the processor. */
 const PIECE_SIZE = 16 * 1024;
 /** From this length on folding saves time. */
-const LONG = 2048;
+export const CRC32C_LONG = 2048;
 
 const TABLE_SIZE = 1024;
 const FOLDED_OFFSET = 16 * TABLE_SIZE;
@@ -50,6 +52,9 @@ const LAST_OFFSET = FOLDED_OFFSET + FOLD_SIZE + PIECE_SIZE;
 
 /** Where the bytes of the user begin in the memory of the module. */
 export const CRC32C_DATA_OFFSET = LAST_OFFSET + FOLD_SIZE;
+
+/** Bytes after a run that may be read, whatever they are: the memory has so many more. */
+export const CRC32C_OVERREAD = BLOCK_SIZE;
 
 /** Parameters of all functions: the run, and its checksum so far. */
 const AT = 0;
@@ -59,47 +64,75 @@ const CRC = 2;
 /** Indexes of the functions. */
 const BY_TABLES = 0;
 const BY_FOLDING = 1;
+/** For the functions of others: `update`, and what it does with runs up to `CRC32C_LONG`, without the complements. */
+export const CRC32C_UPDATE = 2;
+export const CRC32C_BY_TABLES = BY_TABLES;
 
-/** The bytes of the module. It exports `update(from, to, before)`, which returns a signed checksum. */
-export function crc32cModule(): Uint8Array<ArrayBuffer> {
-  return wasmModule([byTables(), byFolding(), update()]);
-}
-
-function advance(local: number, size: number): Code {
-  return [...get(local), ...i32.const(size), ...i32.add, ...set(local)];
+/**
+ * The bytes of the module. It exports `update(from, to, before)`, which returns a signed checksum, and what is exported
+ * of more functions that call it.
+ */
+export function crc32cModule(more: readonly WasmFunction[] = []): Uint8Array<ArrayBuffer> {
+  return wasmModule([byTables(), byFolding(), update(), ...more]);
 }
 
 function hasLeft(size: number): Code {
   return [...get(END), ...get(AT), ...i32.sub, ...i32.const(size - 1), ...i32.isAbove];
 }
 
-/** Parameters and result without the complement at both ends. */
+/**
+ * Parameters and result without the complement at both ends. The bytes before whole blocks come first: they are moved to the
+ * end of a block of zeros, which do not change a checksum of 0. So a run of any length takes few branches, which no
+ * processor could predict for the many short runs. Reads up to `CRC32C_OVERREAD` bytes after the run.
+ */
 function byTables(): WasmFunction {
   const first = 3;
   const second = 4;
+  const bits = 5;
+  const size = 6;
   const word = (offset: number): Code => [...get(AT), ...i64.load(offset)];
   const checksum = [...get(CRC), ...i64.ofI32];
-  const lookups = (local: number, size: number, following: number): Code[] =>
-    Array.from({ length: size }, (_, byte) => lookup(local, byte, following + size - 1 - byte));
-  const step = (size: number, load: Code, values: Code[]): Code => [
-    ...load,
-    ...values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.xor])),
-    ...set(CRC),
-    ...advance(AT, size),
-  ];
   const loadFirst = [...word(0), ...checksum, ...i64.xor, ...set(first)];
-  const load32 = [...get(AT), ...i32.load(0), ...get(CRC), ...i32.xor, ...i64.ofI32, ...set(first)];
-  const load8 = [...get(AT), ...i32.load8(0), ...get(CRC), ...i32.xor, ...i64.ofI32, ...set(first)];
-  const sixteen = [...lookups(first, 8, 8), ...lookups(second, 8, 0)];
-  const rest = [...get(CRC), ...i32.const(8), ...i32.shiftRight];
+  const lookups = (local: number, following: number): Code[] =>
+    Array.from({ length: 8 }, (_, byte) => lookup(local, byte, following + 7 - byte));
+  const sum = (values: readonly Code[]): Code =>
+    values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.xor]));
+  // Shifts count modulo 64.
+  const moveUp = (value: Code): Code => [
+    ...value,
+    ...[...i64.const(128), ...get(bits), ...i64.sub, ...i64.shiftLeft],
+  ];
+  const moveDown = (value: Code): Code => [...value, ...get(bits), ...i64.shiftRight];
+  const halfBits = [...get(bits), ...i64.const(1), ...i64.shiftRight];
+  // What is left of the checksum after less than four bytes; shifted twice, as eight bytes are no shift.
+  const rest = [...checksum, ...halfBits, ...i64.shiftRight, ...halfBits, ...i64.shiftRight];
+  const eight = [
+    ...[...moveUp(get(first)), ...set(second)],
+    ...[...sum([...lookups(second, 0), [...rest, ...i32.ofI64]]), ...set(CRC)],
+  ];
+  const sixteen = [...sum([...lookups(first, 8), ...lookups(second, 0)]), ...set(CRC)];
+  const upToSixteen = [
+    ...[...moveUp(word(8)), ...moveDown(get(first)), ...i64.or, ...set(second)],
+    ...[...moveUp(get(first)), ...set(first)],
+    ...sixteen,
+  ];
+  const isAboveEight = [...get(size), ...i32.const(8), ...i32.isAbove];
   return {
     parameters: ['i32', 'i32', 'i32'],
-    locals: ['i64', 'i64'],
+    locals: ['i64', 'i64', 'i64', 'i32'],
     body: [
-      ...whileLoop(hasLeft(16), step(16, [...loadFirst, ...word(8), ...set(second)], sixteen)),
-      ...ifTrue(hasLeft(8), step(8, loadFirst, lookups(first, 8, 0))),
-      ...ifTrue(hasLeft(4), step(4, load32, lookups(first, 4, 0))),
-      ...whileLoop(hasLeft(1), step(1, load8, [...lookups(first, 1, 0), rest])),
+      ...[...get(END), ...get(AT), ...i32.sub, ...i32.const(BLOCK_SIZE - 1), ...i32.and],
+      ...set(size),
+      ...ifTrue(get(size), [
+        ...[...get(size), ...i32.const(3), ...i32.shiftLeft, ...i64.ofI32, ...set(bits)],
+        ...loadFirst,
+        ...ifElse(isAboveEight, upToSixteen, eight),
+        ...[...get(AT), ...get(size), ...i32.add, ...set(AT)],
+      ]),
+      ...whileLoop(hasLeft(BLOCK_SIZE), [
+        ...[...loadFirst, ...word(8), ...set(second), ...sixteen],
+        ...advance(AT, BLOCK_SIZE),
+      ]),
       ...get(CRC),
     ],
   };
@@ -172,7 +205,7 @@ function update(): WasmFunction {
     locals: ['i32'],
     body: [
       ...complement,
-      ...whileLoop(hasLeft(LONG), [
+      ...whileLoop(hasLeft(CRC32C_LONG), [
         ...[...left, ...set(piece)],
         ...[...atMostPiece, ...i32.const(-BLOCK_SIZE), ...i32.and, ...set(piece)],
         ...[...get(AT), ...pieceEnd, ...get(CRC), ...call(BY_FOLDING), ...set(CRC)],

@@ -84,11 +84,18 @@ export const i32 = {
   const: (value: number): Code => [0x41, ...signed(value)],
   load: (offset: number): Code => [0x28, 0x00, ...unsigned(offset)],
   load8: (offset: number): Code => [0x2d, 0x00, ...unsigned(offset)],
+  load16: (offset: number): Code => [0x2f, 0x00, ...unsigned(offset)],
+  store: (offset: number): Code => [0x36, 0x00, ...unsigned(offset)],
+  isEqual: [0x46],
+  differs: [0x47],
   isBelow: [0x49],
+  isAboveSigned: [0x4a],
   isAbove: [0x4b],
+  isAtMostSigned: [0x4c],
   add: [0x6a],
   sub: [0x6b],
   and: [0x71],
+  or: [0x72],
   xor: [0x73],
   shiftLeft: [0x74],
   shiftRight: [0x76],
@@ -98,6 +105,8 @@ export const i32 = {
 export const i64 = {
   const: (value: number): Code => [0x42, ...signed(value)],
   load: (offset: number): Code => [0x29, 0x00, ...unsigned(offset)],
+  sub: [0x7d],
+  or: [0x84],
   xor: [0x85],
   shiftLeft: [0x86],
   shiftRight: [0x88],
@@ -120,6 +129,21 @@ export const FILL: Code = [0xfc, 0x0b, 0x00];
 export function whileLoop(condition: Code, body: Code): Code {
   const leaveUnless = [...condition, 0x45, 0x0d, 0x01];
   return [0x02, 0x40, 0x03, 0x40, ...leaveUnless, ...body, 0x0c, 0x00, 0x0b, 0x0b];
+}
+
+/** Adds to a local. */
+export function advance(local: number, size: number): Code {
+  return [...get(local), ...i32.const(size), ...i32.add, ...set(local)];
+}
+
+/** Ends the function with this result if the condition holds. */
+export function returnIf(condition: Code, result: Code): Code {
+  return ifTrue(condition, [...result, 0x0f]);
+}
+
+/** Runs one of two bodies. */
+export function ifElse(condition: Code, body: Code, otherwise: Code): Code {
+  return [...condition, 0x04, 0x40, ...body, 0x05, ...otherwise, 0x0b];
 }
 
 /** Runs the body once if the condition holds. */

@@ -1,6 +1,6 @@
 /** The lines of a part of WAL, as `wal` prints them. */
 import type { HeapDialect } from '../wal/heap-dialect.ts';
-import { type PartBorders, readPart, type WalPart } from '../wal/wal-part.ts';
+import { type PartBorders, type PartReadOptions, readPart, type WalPart } from '../wal/wal-part.ts';
 import { Output, type OutputStream } from './output.ts';
 import { RecordPrinter } from './record-printer.ts';
 import { createWalWriter } from './wal-writer.ts';
@@ -21,12 +21,12 @@ export interface FormattedPart extends PartBorders {
 /** Returns: undefined unless the part is complete and valid, and all its records can be described. Throws `aborted`. */
 export async function formatPart(
   part: LinesPart,
-  signal: AbortSignal,
+  options: PartReadOptions & { readonly signal: AbortSignal },
 ): Promise<FormattedPart | undefined> {
   const { format, dialect, selection } = part;
   const lines = new CollectedText();
-  const options = { name: 'text', isTerminal: false, colour: false, signal };
-  const output = new Output(lines, options);
+  const { signal } = options;
+  const output = new Output(lines, { name: 'text', isTerminal: false, colour: false, signal });
   const borders = await readPart(
     part,
     ({ majorVersion }) => {
@@ -41,7 +41,7 @@ export async function formatPart(
         return isValid;
       };
     },
-    signal,
+    options,
   );
   if (borders === undefined) return undefined;
   await output.flush();

@@ -37,7 +37,9 @@ export async function printInParallel(
   const { threadCount, format, dialect, signal, onPrinted, partLength = PART_LENGTH } = options;
   const { program = new URL(PROGRAM, HERE) } = options;
   const parts = partsOf(options, partLength).map((part) => ({ ...part, format, dialect }));
-  const read = (part: LinesPart): Promise<FormattedPart | undefined> => formatPart(part, signal);
+  const readOptions = { signal, chunks: [] };
+  const read = (part: LinesPart): Promise<FormattedPart | undefined> =>
+    formatPart(part, readOptions);
   let position: Lsn | undefined;
   for await (const { text, next } of partsInOrder({ parts, read, threadCount, program })) {
     if (text.length > 0) await output.writeBytes(text);

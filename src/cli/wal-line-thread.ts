@@ -5,9 +5,9 @@ import { serveParts } from '../wal/part-thread.ts';
 import { type FormattedPart, formatPart, type LinesPart } from './formatted-part.ts';
 
 assert(parentPort !== null, '`wal` starts this as a thread');
-const { signal } = new AbortController();
+const options = { signal: new AbortController().signal, chunks: [] };
 serveParts(
   parentPort,
-  (part: LinesPart) => formatPart(part, signal),
+  (part: LinesPart) => formatPart(part, options),
   ({ text }: FormattedPart) => [text.buffer],
 );

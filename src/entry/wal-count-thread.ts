@@ -6,4 +6,5 @@ import { serveParts } from '../wal/part-thread.ts';
 import type { WalPart } from '../wal/wal-part.ts';
 
 assert(parentPort !== null, 'a count starts this as a thread');
-serveParts(parentPort, (part: WalPart) => countPart(part));
+const options = { chunks: [] };
+serveParts(parentPort, (part: WalPart) => countPart(part, options));

@@ -1,7 +1,7 @@
 /** The counts of a part of WAL. */
 import type { WalRecordBatch } from './record-batch.ts';
 import { type RecordCounts, RecordTally } from './record-tally.ts';
-import { type PartBorders, readPart, type WalPart } from './wal-part.ts';
+import { type PartBorders, type PartReadOptions, readPart, type WalPart } from './wal-part.ts';
 
 export interface CountedPart extends PartBorders {
   readonly counts: RecordCounts;
@@ -10,7 +10,7 @@ export interface CountedPart extends PartBorders {
 /** Returns: undefined unless the part is complete and valid. Throws `aborted`. */
 export async function countPart(
   part: WalPart,
-  signal?: AbortSignal,
+  options: PartReadOptions,
 ): Promise<CountedPart | undefined> {
   let tally: RecordTally | undefined;
   const borders = await readPart(
@@ -20,7 +20,7 @@ export async function countPart(
       tally = started;
       return (batch, to) => isCounted(started, batch, to);
     },
-    signal,
+    options,
   );
   return borders === undefined || tally === undefined
     ? undefined

@@ -1,13 +1,18 @@
 /** Whether a page is the one that is expected at its place in the WAL of one cluster. */
 import { isStorageError, type StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
+import type { ChunkCursor } from './chunk-cursor.ts';
 import {
   decodeWalPageHeader,
   fourHexDigits,
   magicOfVersion,
+  PAGE_CONTINUES_RECORD,
+  PAGE_MAY_BE_REMOVED,
+  SHORT_PAGE_HEADER_SIZE,
   WAL_PAGE_SIZE,
   type WalPageHeader,
 } from './page-format.ts';
+import type { WalChunk } from './record-batch.ts';
 import type { TimelinePath } from './timeline-history.ts';
 import { badWal } from './wal-end.ts';
 
@@ -56,6 +61,28 @@ export class PageCheck {
     // The version is known: another magic is damage, not a version that we cannot read.
     if (!isStorageError(header, 'unsupported-version')) return header;
     return badWal('magic of the WAL page', fourHexDigits(this.magic), `${header.actual}`);
+  }
+
+  /**
+   * Whether the page at the cursor is valid and begins with the last `missing` bytes of a record, inside a segment and on the
+   * timeline of the page before. Nearly all pages do, and this makes no object. What is not is for `check` to judge.
+   */
+  continuesRecord({ memory, length }: WalChunk, cursor: ChunkCursor, missing: number): boolean {
+    const { at } = cursor;
+    const { view } = memory;
+    return (
+      at + SHORT_PAGE_HEADER_SIZE <= length &&
+      cursor.headerSizeAt(at) === SHORT_PAGE_HEADER_SIZE &&
+      view.getUint16(at, true) === this.magic &&
+      (view.getUint16(at + 2, true) & ~PAGE_MAY_BE_REMOVED) === PAGE_CONTINUES_RECORD &&
+      view.getUint32(at + 4, true) === this.#timelineId &&
+      view.getUint32(at + 8, true) === cursor.lowAt(at) &&
+      view.getUint32(at + 12, true) === cursor.highAt(at) &&
+      view.getUint32(at + 16, true) === missing &&
+      this.#timelineId > 0 &&
+      this.#timelineId <= this.path.timelineId &&
+      this.path.ancestors.length === 0
+    );
   }
 
   /** Notes what a page that was found valid tells of those after it. */

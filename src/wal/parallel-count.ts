@@ -3,7 +3,7 @@ import type { Lsn } from '../layers/lsn.ts';
 import { countPart } from './counted-part.ts';
 import { partsInOrder } from './parts-in-order.ts';
 import type { RecordTally } from './record-tally.ts';
-import { type DividedWal, partsOf } from './wal-part.ts';
+import { type DividedWal, partsOf, type WalPart } from './wal-part.ts';
 
 /** Bytes of a part. */
 const PART_LENGTH = 32n * 1024n * 1024n;
@@ -37,7 +37,8 @@ export async function countInParallel(
   const { program = new URL(PROGRAM, HERE) } = options;
   const parts = partsOf(options, partLength);
   let position: Lsn | undefined;
-  const read = (part: (typeof parts)[number]) => countPart(part, signal);
+  const readOptions = { signal, chunks: [] };
+  const read = (part: WalPart) => countPart(part, readOptions);
   for await (const { counts, next } of partsInOrder({ parts, read, threadCount, program })) {
     tally.merge(counts);
     position = next;

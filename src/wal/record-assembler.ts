@@ -20,33 +20,21 @@ import { assert } from '../assert.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { splitLsn } from '../layers/lsn-halves.ts';
+import type { AssemblerOptions } from './assembler-options.ts';
 import { ChunkCursor, recordAligned, startsWithoutHeader } from './chunk-cursor.ts';
-import { continuationFault, PageCheck, type WalGeometry } from './page-check.ts';
-import { LONG_PAGE_HEADER_SIZE, WAL_PAGE_SIZE, type WalPageHeader } from './page-format.ts';
+import { continuationFault, PageCheck } from './page-check.ts';
+import {
+  LONG_PAGE_HEADER_SIZE,
+  SHORT_PAGE_HEADER_SIZE,
+  WAL_PAGE_SIZE,
+  type WalPageHeader,
+} from './page-format.ts';
 import { type WalChunk, WalRecordBatch } from './record-batch.ts';
 import { RecordCheck } from './record-check.ts';
 import { RecordGathering } from './record-gathering.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import type { TimelinePath } from './timeline-history.ts';
 import { badWal, type WalEnd, type WalFault, WalOutcome } from './wal-end.ts';
-
-/** What an assembler reads. */
-export interface AssemblerOptions {
-  readonly geometry: WalGeometry;
-  readonly path: TimelinePath;
-  /** Records that start before it are not returned. */
-  readonly start: Lsn;
-  /** Whether no record may be missing from the start on; otherwise reading begins where WAL does. */
-  readonly isStartGiven: boolean;
-  /** Records that end after it are not returned. */
-  readonly end: Lsn;
-  /** What damage does: it ends the WAL, or is passed over. */
-  readonly damage: 'stop' | 'skip';
-  /** Bytes; longer records are damage. */
-  readonly maximumRecordLength: number;
-  /** Of the chunks, in bytes. */
-  readonly capacity: number;
-}
 
 type State =
   | 'searching'
@@ -87,7 +75,7 @@ export class RecordAssembler {
     this.#pages = new PageCheck(geometry, path);
     this.#records = new RecordCheck(options);
     this.#gathering = new RecordGathering(capacity);
-    this.#batch = new WalRecordBatch(geometry.majorVersion, capacity);
+    this.#batch = new WalRecordBatch(geometry.majorVersion);
     this.#cursor = new ChunkCursor(geometry.segmentSize, path);
     this.#outcome = new WalOutcome(options.damage);
     this.#start = start;
@@ -144,7 +132,7 @@ export class RecordAssembler {
     if (chunk === undefined || this.#state === 'ended') return undefined;
     const batch = this.#batch;
     for (;;) {
-      batch.reset(chunk.memory);
+      batch.reset(chunk);
       batch.skipped = this.#outcome.takeSkip();
       while (this.#step(chunk) === 'go-on');
       if (batch.length > 0 || batch.skipped !== undefined) return batch;
@@ -285,6 +273,10 @@ export class RecordAssembler {
 
   #gather(chunk: WalChunk): Progress {
     if (this.#cursor.at >= chunk.length) return 'pause';
+    if (this.#pages.continuesRecord(chunk, this.#cursor, this.#gathering.missing)) {
+      this.#cursor.at += SHORT_PAGE_HEADER_SIZE;
+      return this.#gatherUpTo(chunk, Math.min(this.#cursor.pageEnd, chunk.length));
+    }
     const header = this.#readPageHeader(chunk);
     if (header === undefined) return this.#pauseOrGoOn();
     if (header.overwritesRecord) {
@@ -320,12 +312,12 @@ export class RecordAssembler {
     if (fault !== undefined) return this.#damaged(fault, gathering.startLsn);
     this.#state = 'records';
     const isApart = memory !== chunk.memory;
-    if (isApart) this.#batch.reset(memory);
+    if (isApart) this.#batch.resetApart(memory);
     this.#add(offset, size, recordAligned(this.#cursor.at));
     gathering.end();
     this.#cursor.updateTimeline(this.#pages.timelineId);
     if (isApart && this.#batch.length > 0) return 'pause';
-    if (isApart) this.#batch.reset(chunk.memory);
+    if (isApart) this.#batch.reset(chunk);
     return 'go-on';
   }
 

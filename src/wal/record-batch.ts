@@ -1,17 +1,19 @@
 /**
  * Records as they lie in memory. A chunk is a piece of WAL with room after it:
  *
- *   | WAL from a page border on: capacity | records that cross pages, without page headers: 2 * capacity |
+ *   | WAL from a page border on: capacity | records that cross pages, without page headers: 2 * capacity | rows |
  *
  * A record inside a page stays where it was read; only one that crosses a page border is copied, so that
  * its bytes are together. The room suffices: what is copied comes from this chunk, or is the start of one
- * record that began before it and is no longer than the capacity. A longer record has memory of its own.
+ * record that began before it and is no longer than the capacity. A longer record has memory of its own. The rows say
+ * where the records lie.
  */
 import { ViewedBytes } from '../byte-words.ts';
 import { ChecksummedBytes } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
-import { halvesOf, setHalves } from '../layers/lsn-halves.ts';
+import { RECORD_FUNCTIONS, RecordKernel } from './record-kernel.ts';
+import { type RecordRow, RecordRows, ROW_SIZE } from './record-rows.ts';
 import type { WalSkip } from './wal-end.ts';
 
 /** A piece of WAL in memory. */
@@ -23,10 +25,18 @@ export class WalChunk {
   lsn: Lsn = 0n;
   /** Bytes of WAL. */
   length = 0;
+  /** Room for as many as records can end in the chunk. */
+  readonly rows: RecordRows;
+  /** Undefined without WebAssembly. */
+  readonly kernel: RecordKernel | undefined;
 
   constructor(capacity: number) {
+    const rowCount = Math.floor(capacity / SHORTEST_RECORD) + 2;
+    const rowsOffset = 3 * capacity;
     this.capacity = capacity;
-    this.memory = ChecksummedBytes.allocate(3 * capacity);
+    this.memory = ChecksummedBytes.allocate(rowsOffset + ROW_SIZE * rowCount, RECORD_FUNCTIONS);
+    this.rows = new RecordRows(this.memory.bytes, rowsOffset, rowCount);
+    this.kernel = RecordKernel.of(this.memory, rowsOffset);
   }
 }
 
@@ -44,26 +54,16 @@ export class WalRecordBatch {
   /** What was passed over between the batch before and this one. */
   skipped: WalSkip | undefined;
   #memory: ViewedBytes;
-  readonly #starts: BigUint64Array;
-  readonly #ends: BigUint64Array;
-  readonly #startHalves: Uint32Array;
-  readonly #endHalves: Uint32Array;
-  readonly #timelines: Uint32Array;
-  readonly #offsets: Uint32Array;
-  readonly #sizes: Uint32Array;
+  #rows: RecordRows;
+  #kernel: RecordKernel | undefined;
+  /** For a record in memory of its own. */
+  readonly #rowApart = new RecordRows(new Uint8Array(ROW_SIZE), 0, 1);
 
-  /** Requires: no more than `capacity` bytes of WAL are added at a time. @internal */
-  constructor(majorVersion: number, capacity: number) {
-    const count = Math.floor(capacity / SHORTEST_RECORD) + 2;
+  /** @internal */
+  constructor(majorVersion: number) {
     this.majorVersion = majorVersion;
     this.#memory = new ViewedBytes(new Uint8Array(0));
-    this.#starts = new BigUint64Array(count);
-    this.#ends = new BigUint64Array(count);
-    this.#startHalves = halvesOf(this.#starts);
-    this.#endHalves = halvesOf(this.#ends);
-    this.#timelines = new Uint32Array(count);
-    this.#offsets = new Uint32Array(count);
-    this.#sizes = new Uint32Array(count);
+    this.#rows = this.#rowApart;
   }
 
   /** The memory that holds all records of the batch, for readers of many; a view. */
@@ -74,7 +74,7 @@ export class WalRecordBatch {
   /** LSN of the record's first byte. Throws `out-of-range`. */
   startLsn(index: number): Lsn {
     this.#check(index);
-    return this.#starts[index] as Lsn;
+    return this.#rows.startLsn(index);
   }
 
   /**
@@ -83,25 +83,25 @@ export class WalRecordBatch {
    */
   endLsn(index: number): Lsn {
     this.#check(index);
-    return this.#ends[index] as Lsn;
+    return this.#rows.endLsn(index);
   }
 
   /** Timeline that wrote the record. Throws `out-of-range`. */
   timelineId(index: number): number {
     this.#check(index);
-    return this.#timelines[index] as number;
+    return this.#rows.timelineId(index);
   }
 
   /** Offset of the record in the memory. Throws `out-of-range`. */
   offset(index: number): number {
     this.#check(index);
-    return this.#offsets[index] as number;
+    return this.#rows.offset(index);
   }
 
   /** Bytes of the record, without padding. Throws `out-of-range`. */
   size(index: number): number {
     this.#check(index);
-    return this.#sizes[index] as number;
+    return this.#rows.size(index);
   }
 
   /** The record, without padding: a view, valid until the next batch. Throws `out-of-range`. */
@@ -110,28 +110,36 @@ export class WalRecordBatch {
     return this.#memory.bytes.subarray(offset, offset + this.size(index));
   }
 
-  /** Adds a record; LSNs are halves. @internal */
-  add(record: {
-    readonly startHigh: number;
-    readonly startLow: number;
-    readonly endHigh: number;
-    readonly endLow: number;
-    readonly timelineId: number;
-    readonly offset: number;
-    readonly size: number;
-  }): void {
-    const index = this.length;
-    setHalves(this.#startHalves, index, record.startHigh, record.startLow);
-    setHalves(this.#endHalves, index, record.endHigh, record.endLow);
-    this.#timelines[index] = record.timelineId;
-    this.#offsets[index] = record.offset;
-    this.#sizes[index] = record.size;
-    this.length = index + 1;
+  /** Where the records lie. @internal */
+  get rows(): RecordRows {
+    return this.#rows;
   }
 
-  /** Empties the batch, for records in this memory. @internal */
-  reset(memory: ViewedBytes): void {
+  /** The loops in WebAssembly over the rows; undefined where there are none. @internal */
+  get kernel(): RecordKernel | undefined {
+    return this.#kernel;
+  }
+
+  /** Adds a record. @internal */
+  add(row: RecordRow): void {
+    this.#rows.set(this.length, row);
+    this.length += 1;
+  }
+
+  /** Empties the batch, for records in this chunk. @internal */
+  reset(chunk: WalChunk): void {
+    this.#memory = chunk.memory;
+    this.#rows = chunk.rows;
+    this.#kernel = chunk.kernel;
+    this.length = 0;
+    this.skipped = undefined;
+  }
+
+  /** Empties the batch, for one record in memory of its own. @internal */
+  resetApart(memory: ViewedBytes): void {
     this.#memory = memory;
+    this.#rows = this.#rowApart;
+    this.#kernel = undefined;
     this.length = 0;
     this.skipped = undefined;
   }

@@ -68,7 +68,11 @@ export class RecordGathering {
   add(source: ChecksummedBytes, from: number, length: number): void {
     const end = this.offset + this.length + length;
     if (end > this.memory.bytes.length) this.#grow(end);
-    this.memory.bytes.set(source.bytes.subarray(from, from + length), this.offset + this.length);
+    const { bytes } = this.memory;
+    const at = this.offset + this.length;
+    // Within a chunk no view is needed.
+    if (source === this.memory) bytes.copyWithin(at, from, from + length);
+    else bytes.set(source.bytes.subarray(from, from + length), at);
     this.length += length;
   }
 

@@ -1,6 +1,7 @@
 /** How many records of each kind there are, and how long they are, as pg_waldump counts. */
 import type { Lsn } from '../layers/lsn.ts';
 import type { WalRecordBatch } from './record-batch.ts';
+import { imageBytesOf, kindOf } from './record-rows.ts';
 import { RecordScanner } from './record-scanner.ts';
 import { type RecordFilter, type RecordSelection, recordFilter } from './record-selection.ts';
 import { KIND_COUNT, kindIndexOf } from './resource-managers.ts';
@@ -67,6 +68,15 @@ export class RecordTally implements RecordCounts {
     let first = -1;
     let last = -1;
     for (let index = from; index < to && selected < limit; index += 1) {
+      const plain = this.#addPlain(batch, index, Math.min(to, index + limit - selected));
+      if (plain > index) {
+        if (first < 0) first = index;
+        last = plain - 1;
+        selected += plain - index;
+        // The record after them is scanned in its own turn.
+        index = last;
+        continue;
+      }
       const size = batch.size(index);
       try {
         scanner.scan(view, batch.offset(index), size);
@@ -81,6 +91,22 @@ export class RecordTally implements RecordCounts {
     }
     if (first >= 0) this.#cover(batch.startLsn(first), batch.endLsn(last));
     return selected;
+  }
+
+  /** Counts records that are scanned in WebAssembly. Returns: number of the first one that is not. */
+  #addPlain({ kernel, rows, majorVersion }: WalRecordBatch, from: number, to: number): number {
+    if (kernel === undefined || this.#filter !== undefined) return from;
+    const { records, recordBytes, imageBytes } = this;
+    const end = kernel.scanRows(from, to, majorVersion);
+    for (let index = from; index < end; index += 1) {
+      const word = rows.kindAndImages(index);
+      const kind = kindOf(word);
+      const ofImages = imageBytesOf(word);
+      records[kind] = (records[kind] as number) + 1;
+      recordBytes[kind] = (recordBytes[kind] as number) + rows.size(index) - ofImages;
+      imageBytes[kind] = (imageBytes[kind] as number) + ofImages;
+    }
+    return end;
   }
 
   /** What was counted so far, as plain data. */

@@ -23,6 +23,8 @@ export interface FeedOptions {
   /** No page at or after it is read. */
   readonly end: Lsn | undefined;
   readonly capacity: number;
+  /** Where chunks are kept, of this capacity, to be used again by the next reader. */
+  readonly chunks?: WalChunk[] | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -39,7 +41,7 @@ const CHUNK_COUNT = CHUNKS_AHEAD + 2;
 export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, void, undefined> {
   const reading: Promise<FeedItem>[] = [];
   const closing: Promise<unknown>[] = [];
-  const chunks: WalChunk[] = [];
+  const { chunks = [] } = options;
   const plan = planOf(options);
   let turn = 0;
   try {

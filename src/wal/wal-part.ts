@@ -7,9 +7,9 @@
  */
 import { isStorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
-import type { WalRecordBatch } from './record-batch.ts';
+import type { WalChunk, WalRecordBatch } from './record-batch.ts';
 import type { RecordSelection } from './record-selection.ts';
-import { openWal, type WalReader } from './wal-reader.ts';
+import { openWalWith, type WalReader } from './wal-reader.ts';
 import { walFiles } from './wal-source.ts';
 
 /** Bytes that a part is read beyond its end for the next record. Nearly all records are much shorter. */
@@ -46,6 +46,12 @@ export interface PartBorders {
   readonly next: Lsn;
 }
 
+export interface PartReadOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** The memory of the part before, used again; at first empty. One part is read in it at a time. */
+  readonly chunks: WalChunk[];
+}
+
 /** Uses the first `count` records of a batch. Returns: whether all of them are valid. */
 export type BatchUse = (batch: WalRecordBatch, count: number) => boolean | Promise<boolean>;
 
@@ -75,10 +81,10 @@ export function partsOf(wal: DividedWal, length: bigint): WalPart[] {
 export async function readPart(
   part: WalPart,
   begin: (reader: WalReader) => BatchUse,
-  signal?: AbortSignal,
+  options: PartReadOptions,
 ): Promise<PartBorders | undefined> {
   try {
-    return await readBatches(part, begin, signal);
+    return await readBatches(part, begin, options);
   } catch (error) {
     if (isStorageError(error) && error.code !== 'aborted') return undefined;
     throw error;
@@ -88,9 +94,9 @@ export async function readPart(
 async function readBatches(
   { paths, timeline, start, until, end }: WalPart,
   begin: (reader: WalReader) => BatchUse,
-  signal: AbortSignal | undefined,
+  { signal, chunks }: PartReadOptions,
 ): Promise<PartBorders | undefined> {
-  const reader = await openWal(walFiles(paths), { start, end, timeline, signal });
+  const reader = await openWalWith(walFiles(paths), { start, end, timeline, signal }, chunks);
   const use = begin(reader);
   let first: Lsn | undefined;
   for await (const batch of reader) {

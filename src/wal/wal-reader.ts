@@ -4,7 +4,7 @@ import { StorageError, throwIfAborted } from '../errors.ts';
 import { ALL_LSNS, checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
 import { WAL_PAGE_SIZE } from './page-format.ts';
 import { RecordAssembler } from './record-assembler.ts';
-import type { WalRecordBatch } from './record-batch.ts';
+import type { WalChunk, WalRecordBatch } from './record-batch.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import type { TimelinePath } from './timeline-history.ts';
 import type { WalEnd } from './wal-end.ts';
@@ -52,7 +52,7 @@ const CHUNK_LENGTH = 64 * WAL_PAGE_SIZE;
 /**
  * Opens WAL for reading.
  *
- * Reads ahead in pieces of 512 KiB; at most 8 MiB of memory, and a record longer than a piece, are in use.
+ * Reads ahead in pieces of 512 KiB; at most 10 MiB of memory, and a record longer than a piece, are in use.
  *
  * @returns A reader, to be iterated over once.
  * @throws `not-found` (no segments), `unsupported-version`, `corrupt`, `truncated`, `invalid-input`, and as
@@ -71,10 +71,22 @@ const CHUNK_LENGTH = 64 * WAL_PAGE_SIZE;
 export async function openWal(source: WalSource, options: WalReadOptions = {}): Promise<WalReader> {
   checkWalSource(source);
   checkReadOptions(options);
+  return openWalWith(source, options, []);
+}
+
+/**
+ * As `openWal`, with the chunks of a reader before, whose batches are not used any more; they are kept there for the next
+ * one. Requires: options that were checked.
+ */
+export async function openWalWith(
+  source: WalSource,
+  options: WalReadOptions,
+  chunks: WalChunk[],
+): Promise<WalReader> {
   const { timeline, signal } = options;
   throwIfAborted(signal, source.path);
   const segments = await WalSegments.list(source, { timeline, signal });
-  return new WalReader(source, segments, options);
+  return new WalReader(source, segments, options, chunks);
 }
 
 function checkReadOptions(options: WalReadOptions): void {
@@ -114,6 +126,7 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   readonly start: Lsn;
   readonly #source: WalSource;
   readonly #options: WalReadOptions;
+  readonly #chunks: WalChunk[];
   readonly #assembler: RecordAssembler;
   #segments: WalSegments;
   #isUsed = false;
@@ -124,7 +137,12 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   #readAgainFrom: Lsn | undefined;
 
   /** Use `openWal`. @internal */
-  constructor(source: WalSource, segments: WalSegments, options: WalReadOptions) {
+  constructor(
+    source: WalSource,
+    segments: WalSegments,
+    options: WalReadOptions,
+    chunks: WalChunk[],
+  ) {
     const { geometry, path } = segments;
     ({ majorVersion: this.majorVersion, segmentSize: this.segmentSize } = geometry);
     this.systemIdentifier = geometry.systemIdentifier;
@@ -132,6 +150,7 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     this.#source = source;
     this.#segments = segments;
     this.#options = options;
+    this.#chunks = chunks;
     this.#assembler = new RecordAssembler({
       geometry,
       path,
@@ -189,7 +208,9 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     const { end, signal } = this.#options;
     const segments = this.#segments;
     const from = assembler.wanted;
-    for await (const item of feedOf({ segments, from, end, capacity: CHUNK_LENGTH, signal })) {
+    const chunks = this.#chunks;
+    const feed = feedOf({ segments, from, end, capacity: CHUNK_LENGTH, chunks, signal });
+    for await (const item of feed) {
       if (item.kind === 'end') assembler.finish(item.error);
       else if (item.kind !== 'chunk') assembler.interrupt(item.kind, item.error);
       else assembler.accept(item.chunk);

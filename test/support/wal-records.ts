@@ -10,19 +10,21 @@ export interface HandMadeBlock {
   readonly willInit?: boolean;
   readonly data?: Uint8Array;
   /** A page, stored without compression; the hole is left out. */
-  readonly image?: {
-    readonly page: Uint8Array;
-    readonly hole?: readonly [offset: number, length: number];
-    /** Default: true. */
-    readonly apply?: boolean;
-  };
+  readonly image?:
+    | {
+        readonly page: Uint8Array;
+        readonly hole?: readonly [offset: number, length: number];
+        /** Default: true. */
+        readonly apply?: boolean;
+      }
+    | undefined;
 }
 
 export interface HandMadeRecord {
   readonly resourceManager: number;
   readonly info: number;
   readonly xid?: number;
-  readonly origin?: number;
+  readonly origin?: number | undefined;
   readonly blocks?: readonly HandMadeBlock[];
   readonly mainData?: Uint8Array;
   /** Of the image flags. Default: 17. */

@@ -1,0 +1,96 @@
+/**
+ * Where records lie: a row of 32 bytes for each, little-endian, in the memory of the records, so that WebAssembly
+ * (`record-kernel.ts`) writes them, too:
+ *
+ *   0   u64  start LSN            20  u32  offset of the record in the memory
+ *   8   u64  end LSN              24  u32  its size, without padding
+ *   16  u32  timeline             28  u32  kind << 20 | bytes of its images, once it was scanned
+ */
+
+import type { Lsn } from '../layers/lsn.ts';
+import { halvesOf, highHalf, lowHalf, setHalves } from '../layers/lsn-halves.ts';
+
+/** Offsets of the fields. */
+export const ROW = { start: 0, end: 8, timeline: 16, offset: 20, size: 24, kindAndImages: 28 };
+export const ROW_SIZE = 32;
+
+const LONGS = ROW_SIZE / 8;
+const WORDS = ROW_SIZE / 4;
+const IMAGE_BITS = 20;
+
+/** Number of the kind, of a word that a row has. */
+export function kindOf(kindAndImages: number): number {
+  return kindAndImages >>> IMAGE_BITS;
+}
+
+/** Bytes of the page images as stored. */
+export function imageBytesOf(kindAndImages: number): number {
+  return kindAndImages & ((1 << IMAGE_BITS) - 1);
+}
+
+/** A record to be noted; LSNs are halves. */
+export interface RecordRow {
+  readonly startHigh: number;
+  readonly startLow: number;
+  readonly endHigh: number;
+  readonly endLow: number;
+  readonly timelineId: number;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** Requires of all: the number of a row that there is. */
+export class RecordRows {
+  readonly #longs: BigUint64Array;
+  readonly #words: Uint32Array;
+  readonly #halves: Uint32Array;
+
+  /** Requires: room for `count` rows at the offset, which is a multiple of 8 in the memory of the array. */
+  constructor({ buffer, byteOffset }: Uint8Array, offset: number, count: number) {
+    const start = byteOffset + offset;
+    this.#longs = new BigUint64Array(buffer, start, LONGS * count);
+    this.#words = new Uint32Array(buffer, start, WORDS * count);
+    this.#halves = halvesOf(this.#longs);
+  }
+
+  startLsn(index: number): Lsn {
+    return this.#longs[LONGS * index + ROW.start / 8] as Lsn;
+  }
+
+  startHigh(index: number): number {
+    return highHalf(this.#halves, LONGS * index + ROW.start / 8);
+  }
+
+  startLow(index: number): number {
+    return lowHalf(this.#halves, LONGS * index + ROW.start / 8);
+  }
+
+  endLsn(index: number): Lsn {
+    return this.#longs[LONGS * index + ROW.end / 8] as Lsn;
+  }
+
+  timelineId(index: number): number {
+    return this.#words[WORDS * index + ROW.timeline / 4] as number;
+  }
+
+  offset(index: number): number {
+    return this.#words[WORDS * index + ROW.offset / 4] as number;
+  }
+
+  size(index: number): number {
+    return this.#words[WORDS * index + ROW.size / 4] as number;
+  }
+
+  /** For `kindOf` and `imageBytesOf`. Requires: the record was scanned. */
+  kindAndImages(index: number): number {
+    return this.#words[WORDS * index + ROW.kindAndImages / 4] as number;
+  }
+
+  set(index: number, row: RecordRow): void {
+    setHalves(this.#halves, LONGS * index + ROW.start / 8, row.startHigh, row.startLow);
+    setHalves(this.#halves, LONGS * index + ROW.end / 8, row.endHigh, row.endLow);
+    this.#words[WORDS * index + ROW.timeline / 4] = row.timelineId;
+    this.#words[WORDS * index + ROW.offset / 4] = row.offset;
+    this.#words[WORDS * index + ROW.size / 4] = row.size;
+  }
+}
