@@ -3,29 +3,23 @@
  * that are there, whatever a crash has kept; what was there before stays as it was.
  */
 import { expect, test } from 'vitest';
-import { isStorageError } from '../../src/errors.ts';
 import { TimelineOutput } from '../../src/ingest/output/timeline-output.ts';
 import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { compactTimeline } from '../../src/reshape/compact-timeline.ts';
-import { loseEverything, seededChoices } from '../../src/testing/choices.ts';
+import { loseEverything } from '../../src/testing/choices.ts';
 import type { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
-import { IndexPart } from '../../src/timeline/index-part/index-part.ts';
 import { UNSHARDED } from '../../src/timeline/tenant-shard.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { blockKey, DIRECTORY, IDS, type MemoryDisk, memoryDisk, noise } from '../support/layers.ts';
 import { memoryTimeline } from '../support/memory-output.ts';
 import { EVERYTHING } from '../support/random-layers.ts';
+import { checkCrashes, checkFailures, checkStored, type Files, SEED } from './storing-runs.ts';
 
 const STAGING = '/staging';
 /** What a failed run has left in the first one is not touched. */
 const OTHER_STAGING = '/staging/again';
 const PLACE = `/out/tenants/${IDS.tenantId}/timelines/${IDS.timelineId}`;
 const INDEX = `${PLACE}/index_part.json-00000002`;
-const SEED = 20_261_129;
-/** The long run looks at more states, and fails every operation. */
-const IS_LONG = process.env['LAYERFILE_FAULTS'] === 'all';
-const CRASHES = IS_LONG ? 20 : 2;
-const FAIL_EVERY = IS_LONG ? 1 : 9;
 
 /** Three L0s in a directory, and an empty place for the output. */
 async function prepared(): Promise<{ disk: MemoryDisk; names: string[] }> {
@@ -69,26 +63,14 @@ async function run(
   });
 }
 
-type Files = ReadonlyMap<string, Uint8Array>;
-
-/** Every file has its final content, and the index has its layers. */
 function check(disk: MemoryFileSystem, final: Files): void {
   const files = disk.contents();
-  for (const [path, content] of files) {
-    if (path.startsWith(STAGING) || path.endsWith('.___temp')) continue;
-    const expected = final.get(path);
-    if (expected === undefined || Buffer.compare(expected, content) !== 0) {
-      throw new Error(`${path}: ${content.length} bytes, expected ${expected?.length}`);
-    }
-  }
+  checkStored(files, final, {
+    isChecked: (path) => !path.startsWith(STAGING),
+    places: [{ directory: PLACE, generation: '00000002' }],
+  });
   for (const path of final.keys()) {
     if (path.startsWith(DIRECTORY) && !files.has(path)) throw new Error(`${path}: gone`);
-  }
-  const content = files.get(INDEX);
-  if (content === undefined) return;
-  for (const [name, { fileSize }] of IndexPart.parse(content).fields.layers) {
-    const layer = files.get(`${PLACE}/${name}-00000002`);
-    if (layer?.length !== Number(fileSize)) throw new Error(`${name}: missing`);
   }
 }
 
@@ -104,17 +86,11 @@ test(`a crash at any operation leaves no index that names a missing layer (seed 
   expect(final.size).toBeGreaterThan(6);
   const started = await prepared();
   const { fileSystem } = started.disk;
-  let states = 0;
-  fileSystem.intercept = ({ index }) => {
-    check(fileSystem.crash(loseEverything), final);
-    for (let number = 0; number < CRASHES; number += 1) {
-      check(fileSystem.crash(seededChoices(SEED + index * CRASHES + number)), final);
-    }
-    states += 1 + CRASHES;
-    return undefined;
-  };
-  await run(started);
-  fileSystem.intercept = undefined;
+  const states = await checkCrashes(
+    fileSystem,
+    () => run(started),
+    (survived) => check(survived, final),
+  );
   expect(states).toBeGreaterThan(100);
   const survived = fileSystem.crash(loseEverything).contents();
   for (const path of final.keys()) expect(survived.has(path)).toBe(true);
@@ -122,36 +98,16 @@ test(`a crash at any operation leaves no index that names a missing layer (seed 
 
 test('a failure of any operation is an error, and the run can be repeated', async () => {
   const final = await finalFiles();
-  const kinds = new Set(['write', 'sync', 'sync-data', 'link', 'sync-directory', 'rename']);
-  let failures = 0;
-  for (let failing = 0; ; failing += FAIL_EVERY) {
-    const started = await prepared();
-    const { fileSystem } = started.disk;
-    let count = -1;
-    fileSystem.intercept = ({ kind }) => {
-      if (!kinds.has(kind)) return undefined;
-      count += 1;
-      return count === failing ? { fail: 'EIO' } : undefined;
-    };
-    const error = await run(started).then(
-      () => undefined,
-      (reason: unknown) => reason,
-    );
-    fileSystem.intercept = undefined;
-    check(fileSystem, final);
-    if (count < failing) break;
-    if (error === undefined) continue;
-    failures += 1;
-    if (!isStorageError(error)) throw error;
-    if (fileSystem.contents().has(INDEX)) continue;
-    // The machine has started again: a directory whose sync failed stays failed in a process.
-    const after = fileSystem.crash(seededChoices(SEED + failing));
-    check(after, final);
-    if (after.contents().has(INDEX)) continue;
-    const disk = { fileSystem: after, openFiles: new OpenFiles({ fileSystem: after }) };
-    await run({ disk, names: started.names }, OTHER_STAGING);
-    check(after, final);
-    expect(after.contents().has(INDEX)).toBe(true);
-  }
+  const failures = await checkFailures({
+    ...{ failEvery: 9, prepared, run },
+    diskOf: ({ disk }) => disk.fileSystem,
+    check: (disk) => check(disk, final),
+    repeat: async (survived, { names }) => {
+      if (survived.contents().has(INDEX)) return;
+      const disk = { fileSystem: survived, openFiles: new OpenFiles({ fileSystem: survived }) };
+      await run({ disk, names }, OTHER_STAGING);
+      expect(survived.contents().has(INDEX)).toBe(true);
+    },
+  });
   expect(failures).toBeGreaterThan(1);
 });

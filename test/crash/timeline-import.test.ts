@@ -4,25 +4,19 @@
  */
 import { normalize } from 'node:path';
 import { expect, test } from 'vitest';
-import { isStorageError } from '../../src/errors.ts';
 import { importTimeline } from '../../src/ingest/pgdata/import-timeline.ts';
-import { loseEverything, seededChoices } from '../../src/testing/choices.ts';
+import { loseEverything } from '../../src/testing/choices.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
-import { IndexPart } from '../../src/timeline/index-part/index-part.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { pages } from '../postgres/fabricated-cluster.ts';
 import { controlFileBytes } from '../support/control-file.ts';
 import { relationMapBytes } from '../support/relation-map.ts';
+import { checkCrashes, checkFailures, checkStored, type Files, SEED } from './storing-runs.ts';
 
 const TENANT = '11223344556677881122334455667788';
 const TIMELINE = '99aabbccddeeff0099aabbccddeeff00';
 const SHARDS = ['0002', '0102'];
 const STAGING = '/staging';
-const SEED = 20_261_129;
-/** The long run looks at more states, and fails every operation. */
-const IS_LONG = process.env['LAYERFILE_FAULTS'] === 'all';
-const CRASHES = IS_LONG ? 20 : 2;
-const FAIL_EVERY = IS_LONG ? 1 : 11;
 
 function directoryOf(shard: string): string {
   return `/out/tenants/${TENANT}-${shard}/timelines/${TIMELINE}`;
@@ -76,8 +70,6 @@ async function run(disk: MemoryFileSystem): Promise<void> {
   });
 }
 
-type Files = ReadonlyMap<string, Uint8Array>;
-
 /** What an undisturbed run stores, without what was there before. */
 async function storedFiles(): Promise<Files> {
   const disk = prepared();
@@ -85,41 +77,22 @@ async function storedFiles(): Promise<Files> {
   return new Map([...disk.contents()].filter(([path]) => path.startsWith('/out/')));
 }
 
-/** Every file has its final content, and each index has its layers. */
 function check(disk: MemoryFileSystem, final: Files): void {
-  const files = disk.contents();
-  for (const [path, content] of files) {
-    if (!path.startsWith('/out/') || path.endsWith('.___temp')) continue;
-    const expected = final.get(path);
-    if (expected === undefined || Buffer.compare(expected, content) !== 0) {
-      throw new Error(`${path}: ${content.length} bytes, expected ${expected?.length}`);
-    }
-  }
-  for (const shard of SHARDS) {
-    const content = files.get(`${directoryOf(shard)}/index_part.json-00000001`);
-    if (content === undefined) continue;
-    for (const [name, { fileSize }] of IndexPart.parse(content).fields.layers) {
-      const layer = files.get(`${directoryOf(shard)}/${name}-00000001`);
-      if (layer?.length !== Number(fileSize)) throw new Error(`${name}: missing`);
-    }
-  }
+  checkStored(disk.contents(), final, {
+    isChecked: (path) => path.startsWith('/out/'),
+    places: SHARDS.map((shard) => ({ directory: directoryOf(shard), generation: '00000001' })),
+  });
 }
 
 test(`a crash at any operation leaves no index that names a missing layer (seed ${SEED})`, async () => {
   const final = await storedFiles();
   expect(final.size).toBeGreaterThan(8);
   const disk = prepared();
-  let states = 0;
-  disk.intercept = ({ index }) => {
-    check(disk.crash(loseEverything), final);
-    for (let number = 0; number < CRASHES; number += 1) {
-      check(disk.crash(seededChoices(SEED + index * CRASHES + number)), final);
-    }
-    states += 1 + CRASHES;
-    return undefined;
-  };
-  await run(disk);
-  disk.intercept = undefined;
+  const states = await checkCrashes(
+    disk,
+    () => run(disk),
+    (survived) => check(survived, final),
+  );
   check(disk, final);
   expect(states).toBeGreaterThan(500);
   for (const path of final.keys()) {
@@ -130,32 +103,15 @@ test(`a crash at any operation leaves no index that names a missing layer (seed 
 
 test('a failure of any operation is an error, and the run can be repeated', async () => {
   const final = await storedFiles();
-  const kinds = new Set(['write', 'sync', 'sync-data', 'link', 'sync-directory', 'rename']);
-  let failures = 0;
-  for (let failing = 0; ; failing += FAIL_EVERY) {
-    const disk = prepared();
-    let count = -1;
-    disk.intercept = ({ kind }) => {
-      if (!kinds.has(kind)) return undefined;
-      count += 1;
-      return count === failing ? { fail: 'EIO' } : undefined;
-    };
-    const error = await run(disk).then(
-      () => undefined,
-      (reason: unknown) => reason,
-    );
-    disk.intercept = undefined;
-    check(disk, final);
-    if (count < failing) break;
-    if (error === undefined) continue;
-    if (!isStorageError(error)) throw error;
-    failures += 1;
-    const after = disk.crash(seededChoices(SEED + failing));
-    check(after, final);
-    await run(emptied(after));
-    check(after, final);
-    expect([...final.keys()].filter((path) => !after.contents().has(path))).toEqual([]);
-  }
+  const failures = await checkFailures({
+    ...{ failEvery: 11, prepared, run },
+    diskOf: (disk) => disk,
+    check: (disk) => check(disk, final),
+    repeat: async (survived) => {
+      await run(emptied(survived));
+      expect([...final.keys()].filter((path) => !survived.contents().has(path))).toEqual([]);
+    },
+  });
   expect(failures).toBeGreaterThan(5);
 });
 
