@@ -83,6 +83,8 @@ export interface CompactionProgress {
 export interface CompactTimelineOptions extends Level0Options {
   /** Where layers and index go. */
   readonly output: LayerOutput;
+  /** What `planCompaction` returned for the same options. Default: the work is planned here. */
+  readonly plan?: PlannedCompaction | undefined;
   /** Image layers are made where they help. Default: none are. */
   readonly images?: TimelineImageOptions | undefined;
   /**
@@ -101,6 +103,11 @@ export interface CompactTimelineOptions extends Level0Options {
   readonly openFiles?: OpenFiles | undefined;
   /** Called with each layer once it is stored. */
   readonly onLayer?: ((layer: ReshapedLayer) => void | Promise<void>) | undefined;
+  /**
+   * Called with each record that cannot be read while images are made. Its key counts as one that needs redo, and keeps
+   * its values.
+   */
+  readonly onUnreadable?: ((error: StorageError) => void) | undefined;
   /** Called now and then. */
   readonly onProgress?: ((progress: CompactionProgress) => void) | undefined;
   /** Ends the compaction with `aborted`. */
@@ -164,16 +171,17 @@ export async function compactTimeline(
 ): Promise<CompactedTimeline> {
   checkMethod('timeline', timeline, 'acquireLayer');
   checkObject('options', options);
-  const { output, isStored, shard, onLayer, onProgress, signal, ...rest } = options;
+  const { output, plan, isStored, shard, onLayer, onProgress, onUnreadable, signal, ...rest } =
+    options;
   const { images, concurrency = 1, openFiles, ...choosing } = rest;
   checkCount('concurrency', concurrency, { from: 1 });
   const index = indexOf(timeline);
   const imageLsn = images === undefined ? 0n : checkedImageLsn(timeline, images);
-  const inputs = chooseLevel0(timeline.map.layers(), choosing);
+  const inputs = plan?.inputs ?? chooseLevel0(timeline.map.layers(), choosing);
   const stored = new StoredLayers(output, onLayer);
   const work: Work = {
-    ...{ timeline, index, inputs, stored, output, shard, openFiles, onProgress, signal },
-    concurrency,
+    ...{ timeline, index, inputs, plan, stored, output, shard, concurrency, openFiles },
+    ...{ onProgress, onUnreadable, signal },
   };
   const { entries, droppedEntries, holes } =
     inputs.length === 0 ? NOTHING : await merge(work, choosing);
@@ -210,7 +218,10 @@ export function planCompaction(
 
 /** What all steps know. */
 interface Work
-  extends Pick<CompactTimelineOptions, 'output' | 'shard' | 'openFiles' | 'onProgress' | 'signal'> {
+  extends Pick<
+    CompactTimelineOptions,
+    'output' | 'plan' | 'shard' | 'openFiles' | 'onProgress' | 'onUnreadable' | 'signal'
+  > {
   readonly timeline: Timeline;
   readonly index: IndexPart;
   readonly inputs: readonly MapLayer[];
@@ -259,25 +270,37 @@ async function merge(
 
 /** The values are read as the timeline was: an L1 has what its L0s have. */
 async function makeImages(
-  { timeline, inputs, stored, output, shard, concurrency, openFiles, onProgress, signal }: Work,
+  work: Work,
   options: TimelineImageOptions,
   lsn: Lsn,
 ): Promise<ImageCounts> {
+  const { timeline, stored, output, shard, concurrency, openFiles, onProgress } = work;
+  const { onUnreadable, signal } = work;
   const { compression, targetSize = DEFAULT_TARGET_SIZE, minimumRun = 32 } = options;
-  const compacted = new Set(inputs.map(({ name }) => name));
-  const names = new Set(output.layers.keys());
-  for (const { name } of timeline.map.layers()) if (!compacted.has(name)) names.add(name);
-  const thresholds = thresholdsOf(options);
-  const ranges = imageRanges(LayerMap.fromNames(names), { lsn, thresholds });
+  const ranges = rangesOfImages(work, options, lsn);
   if (ranges.length === 0) return { images: 0, needsRedo: 0, leftOut: 0 };
   const { tenantId, timelineId } = await idsOf(timeline, signal);
   return createImages({
     ...{ timeline, lsn, ranges, targetSize, minimumRun, concurrency, shard, compression },
-    ...{ openFiles, signal },
+    ...{ openFiles, onUnreadable, signal },
     ...{ directory: output.stagingDirectory, tenantId, timelineId },
     onLayer: (layer) => stored.add(layer),
     onProgress: (done, total) => onProgress?.({ step: 'images', done, total }),
   });
+}
+
+/** By the layers that the new index will name: those that were planned, unless L1s were made. */
+function rangesOfImages(
+  { timeline, inputs, plan, output }: Work,
+  options: TimelineImageOptions,
+  lsn: Lsn,
+): readonly KeyRange[] {
+  if (plan !== undefined && inputs.length === 0 && output.layers.size === 0)
+    return plan.imageRanges;
+  const compacted = new Set(inputs.map(({ name }) => name));
+  const names = new Set(output.layers.keys());
+  for (const { name } of timeline.map.layers()) if (!compacted.has(name)) names.add(name);
+  return imageRanges(LayerMap.fromNames(names), { lsn, thresholds: thresholdsOf(options) });
 }
 
 /** Those of the source; if it does not tell them, those of its first layer. */

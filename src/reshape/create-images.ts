@@ -10,12 +10,13 @@
  *
  * All keys that have a value are kept, listed in directories or not; those of other shards are left out.
  */
-import { isStorageError } from '../errors.ts';
+import { isStorageError, type StorageError } from '../errors.ts';
+import { isDamage } from '../layers/damage.ts';
 import type { ImageWriteOptions } from '../layers/image-layer/writer.ts';
-import { compareKeys, type Key, type KeyRange, nextKey } from '../layers/key.ts';
+import { compareKeys, formatKey, type Key, type KeyRange, nextKey } from '../layers/key.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { inOrder } from '../timeline/in-order.ts';
-import { materialize } from '../timeline/materialize.ts';
+import { type Materialized, materialize } from '../timeline/materialize.ts';
 import { isSparseKey, type Reconstruction } from '../timeline/reconstruct.ts';
 import { shardKeeps } from '../timeline/shard-owner.ts';
 import type { Timeline } from '../timeline/timeline.ts';
@@ -43,6 +44,8 @@ export interface ImageCreation extends Omit<ImageWriteOptions, 'keyRange' | 'lsn
   readonly concurrency: number;
   readonly shard: ShardFilter | undefined;
   readonly onLayer: OnLayer;
+  /** Called with each record that cannot be read: its key counts as one that needs redo. */
+  readonly onUnreadable?: ((error: StorageError) => void) | undefined;
   /** Called with bytes of values that were read, and all of them; both are estimates. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal: AbortSignal | undefined;
@@ -52,7 +55,7 @@ export interface ImageCreation extends Omit<ImageWriteOptions, 'keyRange' | 'lsn
 export interface ImageCounts {
   /** In layers. */
   readonly images: number;
-  /** Need redo, or have no base: they are in no layer, and lie in the range of none. */
+  /** Need redo, have no base or a record that cannot be read: they are in no layer, and lie in the range of none. */
   readonly needsRedo: number;
   /** Images between such keys that are in no layer, because there were few. */
   readonly leftOut: number;
@@ -151,12 +154,10 @@ class PartImages {
   }
 
   async #add(reconstruction: Reconstruction): Promise<void> {
-    const { timeline, shard, signal } = this.#creation;
+    const { shard } = this.#creation;
     const { key, outcome } = reconstruction;
     if (shard !== undefined && !shardKeeps(key, shard.sharding, shard.shardNumber)) return;
-    const { pgVersion } = timeline.facts;
-    const made =
-      outcome === 'complete' ? await materialize(reconstruction, { pgVersion, signal }) : undefined;
+    const made = outcome === 'complete' ? await this.#materialized(reconstruction) : undefined;
     if (made?.kind !== 'value') {
       this.#needsRedo += 1;
       await this.#endRun(key);
@@ -168,6 +169,19 @@ class PartImages {
     await this.#put({ key, bytes: made.bytes });
   }
 
+  /** Undefined if a record cannot be read: the value stays where it is, for reads to tell. */
+  async #materialized(reconstruction: Reconstruction): Promise<Materialized | undefined> {
+    const { timeline, onUnreadable, signal } = this.#creation;
+    const { pgVersion } = timeline.facts;
+    try {
+      return await materialize(reconstruction, { pgVersion, signal });
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      onUnreadable?.(error.with({ key: formatKey(reconstruction.key) }));
+      return undefined;
+    }
+  }
+
   async #put(image: Image): Promise<void> {
     if (this.#writer !== undefined) return this.#write(this.#writer, [image]);
     this.#waiting.push(image);
@@ -175,8 +189,16 @@ class PartImages {
   }
 
   async #beginWriting(): Promise<void> {
-    const { timeline, ranges, minimumRun, concurrency, shard, onProgress, ...writing } =
-      this.#creation;
+    const {
+      timeline,
+      ranges,
+      minimumRun,
+      concurrency,
+      shard,
+      onProgress,
+      onUnreadable,
+      ...writing
+    } = this.#creation;
     const keyRange = { start: this.#start, end: this.#keyRange.end };
     const waiting = this.#waiting;
     this.#waiting = [];

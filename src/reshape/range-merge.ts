@@ -55,7 +55,8 @@ export class RangeMerger {
   async merge(range: MergeRange, memory?: ArrayBuffer): Promise<MergedRows | undefined> {
     const inputs = this.#inputs;
     const loaded = await Promise.all(inputs.map((input) => input.loadIndex(range)));
-    const size = inputs.reduce((bytes, input) => bytes + input.size, 0);
+    // Of a damaged layer it may be negative.
+    const size = inputs.reduce((bytes, input) => bytes + Math.abs(input.size), 0);
     if (loaded.includes(false) || size > MAXIMUM_SIZE) return undefined;
     await Promise.all(inputs.map((input) => input.loadValues()));
     for (const input of inputs) if (!input.checkBlobs()) return undefined;

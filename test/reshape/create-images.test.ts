@@ -9,6 +9,7 @@ import type { Value } from '../../src/layers/value-format.ts';
 import {
   type CompactTimelineOptions,
   compactTimeline,
+  planCompaction,
 } from '../../src/reshape/compact-timeline.ts';
 import { IndexPart } from '../../src/timeline/index-part/index-part.ts';
 import type { Timeline } from '../../src/timeline/timeline.ts';
@@ -312,6 +313,51 @@ describe('images', () => {
       `${formatKey(keyAt(0))}-${formatKey(keyAt(5))}`,
       `${formatKey(keyAt(6))}-${formatKey(blockKey(PAGES))}`,
     ]);
+    expect(await reads(after, LSNS)).toEqual(await reads(timeline, LSNS));
+  });
+
+  test('leave out a key with a record that cannot be read, which is told, and make the others', async () => {
+    const disk = memoryDisk();
+    const names = await written(
+      disk,
+      stacked((key) => (key === 5 ? 'record' : 'image')),
+    );
+    // With a version of Postgres, noise is no record.
+    const facts = { lastLsn: LAST, pgVersion: 16 };
+    await using timeline = memoryTimeline(disk, names, facts);
+    const unreadable: string[] = [];
+    const done = await compacted(
+      disk,
+      timeline,
+      {
+        images: { minimumRun: 2 },
+        onUnreadable: ({ code, key }) => unreadable.push(`${code} ${key}`),
+      },
+      facts,
+    );
+    await using after = done.after;
+    expect(unreadable).toEqual([expect.stringMatching(`^[a-z-]+ ${formatKey(keyAt(5))}$`)]);
+    expect(done.result.images).toMatchObject({ images: 11, needsRedo: 1, leftOut: 0 });
+    expect(imagesOf(done)).toHaveLength(2);
+    expect(await reads(after, LSNS)).toEqual(await reads(timeline, LSNS));
+  });
+
+  test('are made as planned, without a second plan', async () => {
+    const disk = memoryDisk();
+    const names = await written(
+      disk,
+      stacked(() => 'image'),
+    );
+    await using timeline = memoryTimeline(disk, names, { lastLsn: LAST });
+    const plan = planCompaction(timeline, { images: {} });
+    expect(plan.imageRanges).toHaveLength(1);
+    const nothing = { ...plan, imageRanges: [] };
+    expect((await compacted(disk, timeline, { images: {}, plan: nothing })).result.layers).toEqual(
+      [],
+    );
+    const done = await compacted(disk, timeline, { images: {}, plan });
+    await using after = done.after;
+    expect(done.result.images).toMatchObject({ images: 12 });
     expect(await reads(after, LSNS)).toEqual(await reads(timeline, LSNS));
   });
 

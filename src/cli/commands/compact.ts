@@ -20,7 +20,7 @@ import {
   option,
 } from '../command.ts';
 import type { Context } from '../context.ts';
-import { CLEAN, type ExitStatus } from '../exit-status.ts';
+import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
 import { openSource, SOURCE_OPTIONS } from '../open-source.ts';
@@ -124,22 +124,35 @@ async function compact(
   const concurrency = Math.max(1, Math.floor(jobs / together));
   const progress = new JointProgress(reporter);
   const results: CompactedTimeline[] = [];
+  let status: ExitStatus = CLEAN;
+  const onUnreadable = (error: StorageError): void => {
+    reporter.error(error);
+    status = FINDINGS;
+  };
   try {
     const compactOne = (part: Timeline) =>
-      compactPart(context, part, { ...shared, concurrency, onProgress: progress.of(part) });
+      compactPart(context, part, {
+        ...{ ...shared, concurrency, onUnreadable },
+        onProgress: progress.of(part),
+      });
     for await (const result of inOrder(parts, together, compactOne)) results.push(result);
   } finally {
     progress.finish();
   }
   await stdout.write(`${encodeJson(compactedJson(reporter, results))}\n`);
-  return CLEAN;
+  return status;
 }
 
 /** Undefined if no images are wanted. Throws `usage`. */
 function imageOptions(options: CompactOptions): TimelineImageOptions | undefined {
-  const { images, lsn, imageThreshold: threshold, zstd } = options;
+  const { images, lsn, imageThreshold: threshold, zstd, compress } = options;
   if (images === true) return { lsn, threshold, compression: compressionOf(options) };
-  const given = { '--lsn': lsn, '--image-threshold': threshold, '--zstd': zstd };
+  const given = {
+    '--lsn': lsn,
+    '--image-threshold': threshold,
+    '--zstd': zstd,
+    '--no-compress': compress ? undefined : compress,
+  };
   for (const [name, value] of Object.entries(given)) {
     if (value !== undefined) throw new StorageError('usage', { what: `${name} needs --images` });
   }
@@ -201,7 +214,7 @@ function noteInputs(reporter: Reporter, count: number, into: string): void {
 interface PartOptions
   extends Omit<CompactOptions, 'images'>,
     Pick<Timeline, 'sharding'>,
-    Pick<CompactTimelineOptions, 'concurrency' | 'onProgress'> {
+    Pick<CompactTimelineOptions, 'concurrency' | 'onProgress' | 'onUnreadable'> {
   readonly images: TimelineImageOptions | undefined;
 }
 
@@ -213,7 +226,7 @@ async function compactPart(
   const { compactTimeline, planCompaction } = await import('../../reshape/compact-timeline.ts');
   const { DEFAULT_STRIPE_SIZE } = await import('../../timeline/shard-owner.ts');
   const { threshold, upperLimit, checkpointDistance, stripeSize = DEFAULT_STRIPE_SIZE } = options;
-  const { images, concurrency, onProgress } = options;
+  const { images, concurrency, onProgress, onUnreadable } = options;
   const choosing = { threshold, upperLimit, checkpointDistance };
   const plan = planCompaction(timeline, { ...choosing, images });
   if (plan.inputs.length === 0 && plan.imageRanges.length === 0) return nothingOf(timeline, images);
@@ -228,7 +241,8 @@ async function compactPart(
   }
   // Awaited here: the output must not be closed before.
   return await compactTimeline(timeline, {
-    ...{ output, ...choosing, images, concurrency, onProgress, signal: context.signal },
+    ...{ output, plan, ...choosing, images, concurrency, onProgress, onUnreadable },
+    signal: context.signal,
     isStored: (name, layer) => output.hasLayer(name, layer),
     shard: isCut ? { sharding, shardNumber: shard.number } : undefined,
   });

@@ -175,16 +175,15 @@ describe('compact', () => {
     ]);
   });
 
-  test.each([
-    ['--lsn', '0/30'],
-    ['--image-threshold', '1'],
-    ['--zstd', '3'],
-  ])('with %s but without --images is wrong usage', async (...option) => {
-    const line = ['compact', 'DIR', '--out', 'OUT', '--json'];
-    const result = await runCli([...line, ...option]);
-    expect(result.status).toBe(2);
-    expect(parseError(result)['message']).toContain(`${option[0]} needs --images`);
-  });
+  test.each([['--lsn', '0/30'], ['--image-threshold', '1'], ['--zstd', '3'], ['--no-compress']])(
+    'with %s but without --images is wrong usage',
+    async (...option) => {
+      const line = ['compact', 'DIR', '--out', 'OUT', '--json'];
+      const result = await runCli([...line, ...option]);
+      expect(result.status).toBe(2);
+      expect(parseError(result)['message']).toContain(`${option[0]} needs --images`);
+    },
+  );
 
   test('of shards into another place can be read there', async () => {
     const [shards, out] = [temporaryDirectory(), temporaryDirectory()];
