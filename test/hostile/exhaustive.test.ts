@@ -36,7 +36,8 @@ describe(`every change of a small file, seed ${SEED}`, () => {
       if (ONE_OF !== undefined) process.stdout.write(`${change}: ${JSON.stringify(results)}\n`);
       expect(results.flatMap(({ failures }) => failures)).toEqual([]);
       expect(results.flatMap(({ slow }) => slow)).toEqual([]);
-      expect(executions).toBeGreaterThan(ONE_OF === '1' ? 60_000 : 80);
+      // Of the 65,536 lengths, 131 on average, with a standard deviation of 11.
+      expect(executions).toBeGreaterThan(ONE_OF === '1' ? 60_000 : 60);
     },
   );
 });

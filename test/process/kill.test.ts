@@ -28,23 +28,27 @@ import type { WriterMessage } from './writing.ts';
 const ROUNDS = Number(process.env['LAYERFILE_KILL_ROUNDS'] ?? 30);
 const SEED = Number(process.env['LAYERFILE_KILL_SEED'] ?? Date.now() % 1_000_000);
 
+/** Rounds go on until layers and leftovers were seen often enough to show something, at most so often. */
+const MOST_ROUNDS = 3 * ROUNDS;
+
 /** Directories, each with one writer at a time, so that the starts of processes overlap. */
 const LANES = 4;
 
 const SLOWEST_ROUND_MS = 1000;
 
 test(`a writer killed ${ROUNDS} times leaves whole files, all that it acknowledged, and leftovers`, {
-  timeout: 60_000 + ROUNDS * SLOWEST_ROUND_MS,
+  timeout: 300_000 + MOST_ROUNDS * SLOWEST_ROUND_MS,
 }, async () => {
   const program = await bundledProgram(new URL('programs/writer.ts', import.meta.url));
   const root = temporaryDirectory();
   const total = { rounds: 0, layers: 0, overwrites: 0, untold: 0, leftovers: 0 };
+  const isEnough = (): boolean => Math.min(total.layers, total.leftovers) > ROUNDS / 4;
   const workLane = async (lane: number): Promise<void> => {
     const directory = join(root, String(lane));
     mkdirSync(directory);
     prepareDirectory(directory);
     let durable = NOTHING;
-    for (let round = lane; round < ROUNDS; round += LANES) {
+    for (let round = lane; round < (isEnough() ? ROUNDS : MOST_ROUNDS); round += LANES) {
       const choose = seededChoices(SEED * 1_000_000 + round);
       try {
         durable = await playRound({ program, directory, durable, choose, round });
@@ -75,7 +79,7 @@ test(`a writer killed ${ROUNDS} times leaves whole files, all that it acknowledg
       `${total.overwrites} overwrites acknowledged, all there; ${total.untold} layers whole ` +
       `though not acknowledged yet; ${total.leftovers} leftovers removed`,
   );
-  expect(total.rounds).toBe(ROUNDS);
+  expect(total.rounds).toBeGreaterThanOrEqual(ROUNDS);
   // Else the kills came at the wrong times, and the test shows nothing.
   expect(total.layers).toBeGreaterThan(ROUNDS / 4);
   expect(total.leftovers).toBeGreaterThan(ROUNDS / 4);
