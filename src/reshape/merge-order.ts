@@ -8,48 +8,50 @@ import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
 /** The code after the last entry. */
 export const ENDED = Number.POSITIVE_INFINITY;
 
-/** The entries of a layer. */
+/** The entries of several layers, one layer after the other. */
 export interface MergeCodes {
-  readonly count: number;
+  /** Index of the first entry of each layer. */
+  readonly starts: Uint32Array;
   /** Entry keys. */
   readonly keys: ViewedBytes;
-  /** A code for each entry, and `ENDED`. */
+  /** A code for each entry, and `ENDED` after those of each layer. */
   readonly codes: Float64Array;
 }
 
 export class MergeOrder {
-  readonly #inputs: readonly MergeCodes[];
+  readonly #entries: MergeCodes;
   /** Bytes of an entry key that are the same in all, or that the codes tell apart. */
   readonly #compared: number;
   /** The entry at which each input stands. */
-  readonly #rows: Uint32Array;
+  readonly #next: Uint32Array;
   /** Its code. */
   readonly #heads: Float64Array;
   /** Index of the input that lost at each node; node 0 has the winner. */
   readonly #tree: Int32Array;
 
-  constructor(inputs: readonly MergeCodes[], compared: number) {
-    this.#inputs = inputs;
+  constructor(entries: MergeCodes, compared: number) {
+    const { starts, codes } = entries;
+    this.#entries = entries;
     this.#compared = compared;
-    this.#rows = new Uint32Array(inputs.length);
-    this.#heads = Float64Array.from(inputs, ({ codes }) => codes[0] as number);
-    this.#tree = new Int32Array(inputs.length);
+    this.#next = starts.slice();
+    this.#heads = Float64Array.from(starts, (start) => codes[start] as number);
+    this.#tree = new Int32Array(starts.length);
     this.#playAll();
   }
 
   /** Writes which input has which of the next `count` entries. */
   write(order: Uint16Array, count: number): void {
-    const codes = this.#inputs.map((input) => input.codes);
-    const inputCount = codes.length;
-    const rows = this.#rows;
+    const { codes } = this.#entries;
+    const next = this.#next;
+    const inputCount = next.length;
     const heads = this.#heads;
     const tree = this.#tree;
     for (let at = 0; at < count; at += 1) {
       let winner = tree[0] as number;
       order[at] = winner;
-      const row = (rows[winner] as number) + 1;
-      rows[winner] = row;
-      let code = (codes[winner] as Float64Array)[row] as number;
+      const entry = (next[winner] as number) + 1;
+      next[winner] = entry;
+      let code = codes[entry] as number;
       heads[winner] = code;
       for (let node = (winner + inputCount) >> 1; node > 0; node >>= 1) {
         const other = tree[node] as number;
@@ -66,7 +68,7 @@ export class MergeOrder {
 
   /** Leaves are the nodes from the number of inputs on; the parent of node n is n / 2. */
   #playAll(): void {
-    const count = this.#inputs.length;
+    const count = this.#next.length;
     const winners = new Int32Array(2 * count);
     for (let input = 0; input < count; input += 1) winners[count + input] = input;
     for (let node = count - 1; node > 0; node -= 1) {
@@ -88,13 +90,12 @@ export class MergeOrder {
   /** For entries of one code; those that have ended come in the order of the inputs. */
   #isBeforeInBytes(one: number, other: number): boolean {
     if (this.#heads[one] === ENDED) return one < other;
-    const left = (this.#inputs[one] as MergeCodes).keys;
-    const right = (this.#inputs[other] as MergeCodes).keys;
+    const { view, bytes } = this.#entries.keys;
     const length = DELTA_KEY_SIZE - this.#compared;
-    const leftAt = (this.#rows[one] as number) * DELTA_KEY_SIZE + this.#compared;
-    const rightAt = (this.#rows[other] as number) * DELTA_KEY_SIZE + this.#compared;
-    const shared = sharedBytes(left.view, leftAt, right.view, rightAt, length);
+    const oneAt = (this.#next[one] as number) * DELTA_KEY_SIZE + this.#compared;
+    const otherAt = (this.#next[other] as number) * DELTA_KEY_SIZE + this.#compared;
+    const shared = sharedBytes(view, oneAt, view, otherAt, length);
     if (shared === length) return one < other;
-    return (left.bytes[leftAt + shared] as number) < (right.bytes[rightAt + shared] as number);
+    return (bytes[oneAt + shared] as number) < (bytes[otherAt + shared] as number);
   }
 }

@@ -39,6 +39,9 @@ const CODE_BYTES = 6;
 
 export class RangeMerger {
   readonly #inputs: readonly RangeInput[];
+  /** Of all inputs: to copy out of one array is much faster than out of many by turns. */
+  readonly #entries = new EntryArrays();
+  #values = new ViewedBytes(new Uint8Array(0));
   #order = new Uint16Array(0);
 
   /** Requires: delta layers, at most 65,536. They stay the caller's. */
@@ -58,13 +61,20 @@ export class RangeMerger {
     // Of a damaged layer it may be negative.
     const size = inputs.reduce((bytes, input) => bytes + Math.abs(input.size), 0);
     if (loaded.includes(false) || size > MAXIMUM_SIZE) return undefined;
-    await Promise.all(inputs.map((input) => input.loadValues()));
-    for (const input of inputs) if (!input.checkBlobs()) return undefined;
+    this.#makeRoom(size);
+    let valuesAt = 0;
+    const loading: Promise<void>[] = [];
+    for (const input of inputs) {
+      loading.push(input.loadValues(this.#values.bytes, valuesAt));
+      valuesAt += Math.abs(input.size);
+    }
+    await Promise.all(loading);
+    for (const input of inputs) if (!input.checkBlobs(this.#values.bytes)) return undefined;
     const count = inputs.reduce((rows, input) => rows + input.count, 0);
     const blobsSize = inputs.reduce((bytes, input) => bytes + input.blobsSize, 0);
     this.#setOrder(count);
     const rows = new MergedRows({ count, blobsSize, memory });
-    copyInOrder(inputs, this.#order, rows);
+    copyInOrder(this.#entries, this.#values, this.#order, rows);
     return rows.gaps.length > MAXIMUM_GAPS ? undefined : rows;
   }
 
@@ -76,8 +86,13 @@ export class RangeMerger {
   #setOrder(count: number): void {
     if (this.#order.length < count) this.#order = new Uint16Array(count + (count >> 3));
     const codeStart = codeStartOf(this.#inputs);
-    for (const input of this.#inputs) input.setCodes(codeStart);
-    new MergeOrder(this.#inputs, codeStart + CODE_BYTES).write(this.#order, count);
+    this.#entries.set(this.#inputs, codeStart);
+    new MergeOrder(this.#entries, codeStart + CODE_BYTES).write(this.#order, count);
+  }
+
+  #makeRoom(size: number): void {
+    if (this.#values.bytes.length >= size) return;
+    this.#values = new ViewedBytes(new Uint8Array(size + (size >> 3)));
   }
 }
 
@@ -96,44 +111,87 @@ function codeStartOf(inputs: readonly RangeInput[]): number {
 }
 
 function copyInOrder(
-  inputs: readonly RangeInput[],
+  { starts: firstEntries, keys: sourceKeys, leafValues, valueShifts }: EntryArrays,
+  values: ViewedBytes,
   order: Uint16Array,
   { count, keys, blobs, starts, lengths, willInit, gaps }: MergedRows,
 ): void {
-  const nextRows = new Uint32Array(inputs.length);
+  const next = firstEntries.slice();
+  const { bytes } = values;
+  const { view } = sourceKeys;
   let to = 0;
   for (let at = 0; at < count; at += 1) {
-    const number = order[at] as number;
-    const input = inputs[number] as RangeInput;
-    const row = nextRows[number] as number;
-    nextRows[number] = row + 1;
-    const { leafValues, values } = input;
-    const value = leafValues[row] as number;
+    const input = order[at] as number;
+    const entry = next[input] as number;
+    next[input] = entry + 1;
+    const value = leafValues[entry] as number;
     const offset = Math.floor(value / 2);
-    const from = offset - input.firstOffset;
-    const header = packedHeader(values.bytes, from, values.bytes.length);
+    const from = offset + (valueShifts[input] as number);
+    const header = packedHeader(bytes, from, bytes.length);
     const size = blobSize(header);
-    copyWords(input.keys.view, row * DELTA_KEY_SIZE, keys, at * DELTA_KEY_SIZE, DELTA_KEY_SIZE);
+    copyWords(view, entry * DELTA_KEY_SIZE, keys, at * DELTA_KEY_SIZE, DELTA_KEY_SIZE);
     copyBytes(values, from, blobs, to, size);
     starts[at] = to + headerSizeOf(header);
     lengths[at] = storedLengthOf(header);
     willInit[at] = value - 2 * offset;
-    const gap = Math.floor((leafValues[row + 1] as number) / 2) - offset - size;
+    const gap = Math.floor((leafValues[entry + 1] as number) / 2) - offset - size;
     if (gap > 0) gaps.push({ row: at, size: gap });
     to += size;
   }
 }
 
+/** The entries of all inputs, one input after the other; after each, one that has only a place. */
+class EntryArrays implements MergeCodes {
+  /** Index of the first entry of each input. */
+  starts = new Uint32Array(0);
+  keys = new ViewedBytes(new Uint8Array(0));
+  leafValues = new Float64Array(0);
+  codes = new Float64Array(0);
+  /** From the offset of a value in the file of an input to its index in memory. */
+  valueShifts = new Float64Array(0);
+
+  set(inputs: readonly RangeInput[], codeStart: number): void {
+    const count = inputs.reduce((entries, input) => entries + input.count + 1, 0);
+    this.starts = new Uint32Array(inputs.length);
+    this.valueShifts = Float64Array.from(inputs, ({ valuesAt, firstOffset }) => {
+      return valuesAt - firstOffset;
+    });
+    if (this.codes.length < count) {
+      const room = count + (count >> 3);
+      this.keys = new ViewedBytes(new Uint8Array(room * DELTA_KEY_SIZE));
+      this.leafValues = new Float64Array(room);
+      this.codes = new Float64Array(room);
+    }
+    let at = 0;
+    for (const [index, { count: own, keys, leafValues }] of inputs.entries()) {
+      this.starts[index] = at;
+      this.keys.bytes.set(keys.bytes.subarray(0, own * DELTA_KEY_SIZE), at * DELTA_KEY_SIZE);
+      this.leafValues.set(leafValues.subarray(0, own + 1), at);
+      this.#setCodes(at, at + own, codeStart);
+      at += own + 1;
+    }
+  }
+
+  #setCodes(from: number, to: number, codeStart: number): void {
+    const { codes } = this;
+    const { view } = this.keys;
+    for (let entry = from; entry < to; entry += 1) {
+      const at = entry * DELTA_KEY_SIZE + codeStart;
+      codes[entry] = view.getUint16(at) * 0x1_0000_0000 + view.getUint32(at + 2);
+    }
+    codes[to] = ENDED;
+  }
+}
+
 /** The entries of one layer. */
-class RangeInput implements MergeCodes {
+class RangeInput {
   readonly reader: LayerReader;
   count = 0;
   keys = new ViewedBytes(new Uint8Array(0));
   /** As in the index: the offset * 2, and 1 if the value needs no older one. The last is of the blob after these. */
   leafValues = new Float64Array(1);
-  /** Blobs with their headers, from that of the first entry on. */
-  values = new ViewedBytes(new Uint8Array(0));
-  codes = new Float64Array(1);
+  /** Where its blobs begin in the memory of all values. */
+  valuesAt = 0;
   /** Bytes of the blobs, without what lies between them. */
   blobsSize = 0;
   readonly #window = new BlobWindow();
@@ -183,25 +241,23 @@ class RangeInput implements MergeCodes {
     return true;
   }
 
-  /** Does nothing for values that lie where none can. Requires: the index was loaded. */
-  async loadValues(): Promise<void> {
-    const { size, firstOffset, endOffset } = this;
-    const { source, bounds } = this.reader.blobs;
-    if (this.count === 0 || firstOffset < bounds.start || endOffset > bounds.end) return;
-    if (this.values.bytes.length < size) {
-      this.values = new ViewedBytes(new Uint8Array(size + (size >> 3)));
-    }
-    await readExactly(source, this.values.bytes.subarray(0, size), firstOffset);
+  /** Reads the blobs with their headers to `at`, unless they lie where none can. Requires: the index was loaded. */
+  async loadValues(target: Uint8Array, at: number): Promise<void> {
+    const { size, firstOffset } = this;
+    this.valuesAt = at;
+    if (this.count === 0 || !this.#areBlobsInside) return;
+    await readExactly(this.reader.blobs.source, target.subarray(at, at + size), firstOffset);
   }
 
   /** False if a blob is not where it must be, or not as the writer of a delta layer writes it. */
-  checkBlobs(): boolean {
+  checkBlobs(values: Uint8Array): boolean {
     const { count, leafValues, size, firstOffset } = this;
     const { bounds } = this.reader.blobs;
     const window = this.#window;
     this.blobsSize = 0;
-    if (count > 0 && !(size > 0 && size <= this.values.bytes.length)) return false;
-    window.set(this.values.bytes, 0, firstOffset, Math.max(size, 0));
+    // They were not read.
+    if (count > 0 && !this.#areBlobsInside) return false;
+    window.set(values, this.valuesAt, firstOffset, size);
     let offset = firstOffset;
     for (let row = 0; row < count; row += 1) {
       const next = Math.floor((leafValues[row + 1] as number) / 2);
@@ -216,15 +272,10 @@ class RangeInput implements MergeCodes {
     return true;
   }
 
-  setCodes(keyStart: number): void {
-    const { count, codes } = this;
-    const { view } = this.keys;
-    let at = keyStart;
-    for (let row = 0; row < count; row += 1) {
-      codes[row] = view.getUint16(at) * 0x1_0000_0000 + view.getUint32(at + 2);
-      at += DELTA_KEY_SIZE;
-    }
-    codes[count] = ENDED;
+  get #areBlobsInside(): boolean {
+    const { size, firstOffset, endOffset } = this;
+    const { start, end } = this.reader.blobs.bounds;
+    return size > 0 && firstOffset >= start && endOffset <= end;
   }
 
   get #indexStart(): number {
@@ -242,7 +293,7 @@ class RangeInput implements MergeCodes {
   }
 
   #makeRoom(count: number): void {
-    if (count < this.codes.length) return;
+    if (count < this.leafValues.length) return;
     const room = count + Math.max(1024, count >> 1);
     const keys = new Uint8Array(room * DELTA_KEY_SIZE);
     keys.set(this.keys.bytes);
@@ -250,6 +301,5 @@ class RangeInput implements MergeCodes {
     const { leafValues } = this;
     this.leafValues = new Float64Array(room + 1);
     this.leafValues.set(leafValues);
-    this.codes = new Float64Array(room + 1);
   }
 }
