@@ -230,8 +230,11 @@ describe('a run of records ends before one', () => {
 
   test.each<[string, (view: DataView, at: number) => void]>([
     ['with a wrong length', (view, at) => view.setUint32(at, 23, true)],
-    ['with a wrong link', (view, at) => view.setUint32(at + 8, 0, true)],
-    ['with a link to another half', (view, at) => view.setUint32(at + 12, 1, true)],
+    ['with a wrong link', (view, at) => link(view, at, { low: 0, high: 0 })],
+    [
+      'with a link to another half',
+      (view, at) => link(view, at, { low: view.getUint32(at + 8, true), high: 1 }),
+    ],
     ['with a wrong checksum', (view, at) => view.setUint8(at + 30, 0xee)],
   ])('%s', (_, damage) => {
     const builder = new WalBuilder();
@@ -247,6 +250,18 @@ describe('a run of records ends before one', () => {
     expect(length).toBe(1);
   });
 });
+
+/** Links a record of a page to another one before it, with a right checksum. */
+function link(
+  view: DataView,
+  at: number,
+  { low, high }: { readonly low: number; readonly high: number },
+): void {
+  view.setUint32(at + 8, low, true);
+  view.setUint32(at + 12, high, true);
+  const bytes = new Uint8Array(view.buffer, view.byteOffset + at, view.getUint32(at, true));
+  view.setUint32(at + 20, recordChecksum(bytes), true);
+}
 
 /** Changes one byte after the header of the record. */
 const changed = (at: number, value: number, record = plain): Uint8Array => {
