@@ -55,7 +55,7 @@ describe.each(NO_COUNTS)('%o', (given, actual) => {
       (memoryLimit) =>
         new IndexStore({ memoryLimit, createScratch: () => Promise.reject(new Error()) }),
     ],
-  ])('is refused for %s', (_, take) => {
+  ])('a capacity that is not an integer is refused for %s', (_, take) => {
     const error = storageErrorThrownBy(() => take(given as never));
     expect(error).toMatchObject({ code: 'invalid-input', actual });
     expect(error.expected).toMatch(/^an integer from -?\d+( to \d+)?$/);
@@ -87,10 +87,13 @@ test('what is no number is not asked for one', () => {
   expect(asked).toEqual([]);
 });
 
-test.each([undefined, null, {}, 'zstd', { level: 1 }])('%o is no compression', (given) => {
-  const error = storageErrorThrownBy(() => checkCompression(given as never));
-  expect(error).toMatchObject({ code: 'invalid-input', expected: "'none' or 'zstd'" });
-});
+test.each([undefined, null, {}, 'zstd', { level: 1 }])(
+  '%o is refused as a compression',
+  (given) => {
+    const error = storageErrorThrownBy(() => checkCompression(given as never));
+    expect(error).toMatchObject({ code: 'invalid-input', expected: "'none' or 'zstd'" });
+  },
+);
 
 test.each([Number.NaN, 1.5, 23, '3'])('%o is no level of zstd', (given) => {
   const level = given as number;
@@ -121,7 +124,7 @@ describe('a choice', () => {
     [null, 'null'],
     [1, '1'],
     [{}, 'object'],
-  ])('%o is none', (given, actual) => {
+  ])('a choice of %o is refused where a or b is expected', (given, actual) => {
     const error = storageErrorThrownBy(() => checkChoice('which', given as 'a', ['a', 'b']));
     expect(error).toMatchObject({ code: 'invalid-input', expected: "'a' or 'b'", actual });
     expect(error.message).toBe(`which: expected 'a' or 'b', found ${actual}`);

@@ -46,7 +46,7 @@ describe('a message', () => {
     [{ actual: '' }, 'x: found '],
     [{ path: 'p', actual: 'A' }, 'p: x: found A'],
     [{ errno: 'EIO', outcome: 'durable' as const, cause: 1 }, 'x'],
-  ])('with %j is %s', (details, expected) => {
+  ])('an error with the details %j has the message %s', (details, expected) => {
     expect(new StorageError('io', { what: 'x', ...details }).message).toBe(expected);
   });
 
@@ -174,10 +174,13 @@ describe('asking for a code', () => {
     expect(isStorageError(error, 'exists')).toBe(false);
   });
 
-  test.each([undefined, null, 'io', { code: 'io' }, new Error('io')])('does not in %s', (other) => {
-    expect(isStorageError(other, 'io')).toBe(false);
-    expect(isStorageError(other)).toBe(false);
-  });
+  test.each([undefined, null, 'io', { code: 'io' }, new Error('io')])(
+    'a value that is %s is not a StorageError',
+    (other) => {
+      expect(isStorageError(other, 'io')).toBe(false);
+      expect(isStorageError(other)).toBe(false);
+    },
+  );
 });
 
 describe('adding', () => {

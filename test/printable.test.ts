@@ -16,13 +16,13 @@ describe('what could act on a terminal, a log or a page is escaped', () => {
     ['tags', '\u{e0041}', '\\u{e0041}'],
     ['private use', '\ue000\u{100000}', '\\u{e000}\\u{100000}'],
     ['a lone surrogate', 'a\ud800b\udc00', 'a\\u{d800}b\\u{dc00}'],
-  ])('%s', (_, text, expected) => {
+  ])('printing escapes %s', (_, text, expected) => {
     expect(printable(text)).toBe(expected);
   });
 });
 
 test.each(['', 'plain text, 100 %', 'Größe \u{1f600} 数据', 'a\\b "quoted" <tag>'])(
-  'the rest stays: %s',
+  'a text without control characters is printed as it is: %s',
   (text) => {
     expect(printable(text)).toBe(text);
   },

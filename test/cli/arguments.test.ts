@@ -15,7 +15,7 @@ describe('a count', () => {
     expect(countArgument(text)).toBe(count);
   });
 
-  test.each(['', '-1', '1.5', '9007199254740992'])('of %j is refused', (text) => {
+  test.each(['', '-1', '1.5', '9007199254740992'])('a count of %j is refused', (text) => {
     expect(() => countArgument(text)).toThrow(InvalidArgumentError);
   });
 });
@@ -32,9 +32,12 @@ describe('a size', () => {
     expect(sizeArgument(text)).toBe(size);
   });
 
-  test.each(['', '-1', 'k', '1.2345k', '8192t', '1000000000000000'])('of %j is refused', (text) => {
-    expect(() => sizeArgument(text)).toThrow(InvalidArgumentError);
-  });
+  test.each(['', '-1', 'k', '1.2345k', '8192t', '1000000000000000'])(
+    'a size of %j is refused',
+    (text) => {
+      expect(() => sizeArgument(text)).toThrow(InvalidArgumentError);
+    },
+  );
 });
 
 describe('a level of zstd', () => {
@@ -42,11 +45,11 @@ describe('a level of zstd', () => {
     ['-7', -7],
     ['22', 22],
     ['+1', 1],
-  ])('of %s is taken', (text, level) => {
+  ])('a level of zstd of %s is accepted', (text, level) => {
     expect(zstdLevelArgument(text)).toBe(level);
   });
 
-  test.each(['-8', '23', ''])('of %j is refused', (text) => {
+  test.each(['-8', '23', ''])('a level of zstd of %j is refused', (text) => {
     expect(() => zstdLevelArgument(text)).toThrow('Expected a level from -7 to 22.');
   });
 });

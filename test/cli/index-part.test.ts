@@ -221,7 +221,7 @@ describe('index-part set', () => {
     ['a migration that is none', 'rel_size_migration=done'],
     ['an LSN that is no multiple of 8', 'disk_consistent_lsn=0/1'],
     ['no value', 'archived_at'],
-  ])('exits 2 for %s', async (_, assignment) => {
+  ])('index-part set ends with status 2 and changes nothing for %s', async (_, assignment) => {
     const { directory } = timeline();
     const result = await runCli(['index-part', 'set', directory, assignment, '--json']);
     expect(result.status).toBe(2);

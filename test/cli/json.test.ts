@@ -11,8 +11,8 @@ describe('JSON text', () => {
     ['invisible characters', '\ufeff\u00ad\u200b', '"\\ufeff\\u00ad\\u200b"'],
     ['tags above the basic plane', '\u{e0041}', '"\\udb40\\udc41"'],
     ['a lone surrogate', '\ud800', '"\\ud800"'],
-    ['what is printable stays', 'slot_ü€😀 "\\', '"slot_ü€😀 \\"\\\\"'],
-  ])('%s', (_, text, expected) => {
+    ['nothing of what is printable', 'slot_ü€😀 "\\', '"slot_ü€😀 \\"\\\\"'],
+  ])('a JSON text escapes %s, and is parsed as what it was', (_, text, expected) => {
     expect(encodeJson(text)).toBe(expected);
     expect(JSON.parse(encodeJson(text))).toBe(text);
   });

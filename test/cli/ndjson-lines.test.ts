@@ -211,7 +211,7 @@ describe('a long line', () => {
     ['half a pair', `{"hex":"${LONG}a"}`],
     ['a digit that only looks like one', `{"hex":"${LONG}\u0131\u0131"}`],
     ['a raw control character in a text', `{"path":"${'a'.repeat(70_000)}\t"}`],
-  ])('%s is refused', (_, text) => {
+  ])('a long line with %s is refused', (_, text) => {
     const fields = parse(text);
     expect(() => (text.includes('hex') ? fields.bytes() : fields.text('path'))).toThrow('field');
   });

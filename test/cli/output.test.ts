@@ -211,7 +211,7 @@ describe('colour', () => {
     ['both', true, { FORCE_COLOR: '1', NO_COLOR: '1' }, false],
     ['a dumb terminal', true, { TERM: 'dumb' }, false],
     ['a dumb terminal that is forced', true, { TERM: 'dumb', FORCE_COLOR: '3' }, true],
-  ])('%s', (_, isTerminal, environment, expected) => {
+  ])('colour is used as it should be on %s', (_, isTerminal, environment, expected) => {
     expect(wantsColour(environment, isTerminal)).toBe(expected);
   });
 });

@@ -200,7 +200,7 @@ describe('index-part rebuild of a listing on standard input', () => {
     ],
     ['an index', (lines: string[]) => lines, 'exists', 1],
     ['no layer', () => ['10 notes'], 'empty', 1],
-  ])('with %s is refused', async (_, linesOf, code, status) => {
+  ])('a listing on standard input with %s is refused', async (_, linesOf, code, status) => {
     const isKept = code === 'exists' ? () => true : (line: string) => !line.includes('index_part');
     const stdin = linesOf(layers().filter(isKept)).join('\n');
     const words = ['index-part', 'rebuild', '-', 'pg_version=15', '--out', '-', '--json'];

@@ -124,7 +124,7 @@ describe('numbers for people', () => {
     [1024 * 1024 * 100, '100 MiB'],
     [1.5 * 1024 ** 3, '1.5 GiB'],
     [2 ** 53 - 1, '8.0 PiB'],
-  ])('%d bytes are %s', (bytes, text) => {
+  ])('a size of %d bytes is formatted as %s', (bytes, text) => {
     expect(formatBytes(bytes)).toBe(text);
   });
 

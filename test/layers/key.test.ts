@@ -143,7 +143,7 @@ describe('adding to a key', () => {
     ['000000067F00000005000040000000000000', 0xffff_ffff, '000000067F000000050000400000FFFFFFFF'],
     ['000000067F000000050000400000FFFFFFFF', 0xffff_ffff, '000000067F000000050000400001FFFFFFFE'],
     ['000000067F00000005000040000000000000', 0, '000000067F00000005000040000000000000'],
-  ])('%s + %d', (key, count, sum) => {
+  ])('adding to the key %s the count %d gives the sum', (key, count, sum) => {
     expect(formatKey(addToKey(parseKey(key), count))).toBe(sum);
   });
 
@@ -202,7 +202,7 @@ describe('a key range', () => {
     ['reversed', nextKey(VECTOR), VECTOR, 'out-of-range'],
     ['with a short start', new Uint8Array(17), VECTOR, 'invalid-input'],
     ['with a long end', VECTOR, new Uint8Array(19), 'invalid-input'],
-  ])('%s is refused', (_, start, end, code) => {
+  ])('a key range is refused: %s', (_, start, end, code) => {
     expect(storageErrorThrownBy(() => checkKeyRange({ start, end })).code).toBe(code);
   });
 });

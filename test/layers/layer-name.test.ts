@@ -47,7 +47,7 @@ describe('the name of a layer', () => {
       { ...IMAGE, generation: '00abcdef' },
     ],
     ['a remote delta', `${DELTA_NAME}-0000001f`, { ...DELTA, generation: '0000001f' }],
-  ])('of %s is read', (_, name, expected) => {
+  ])('the name of a layer of %s is parsed', (_, name, expected) => {
     expect(parseLayerName(name)).toEqual(expected);
   });
 
@@ -65,7 +65,7 @@ describe('the name of a layer', () => {
     ['-v1- and a short generation', `${DELTA_NAME}-v1-1f`, DELTA],
     ['a dash with 8 other characters', `${IMAGE_NAME}-zzzzzzzz`, IMAGE],
     ['upper-case generation', `${DELTA_NAME}-v1-00ABCDEF`, { ...DELTA, generation: '00ABCDEF' }],
-  ])('with %s is read', (_, name, expected) => {
+  ])('the name of a layer with %s is parsed', (_, name, expected) => {
     expect(parseLayerName(name)).toEqual(expected);
   });
 
@@ -105,7 +105,7 @@ describe('the name of a layer', () => {
     ['the name of a temporary delta', formatTemporaryName(DELTA, TOKEN)],
     ['the name of a temporary image', formatTemporaryName(IMAGE, TOKEN)],
     ['digits that are not ASCII', `${KEYS}__${'１'.repeat(16)}`],
-  ])('with %s is refused', (_, name) => {
+  ])('the name of a layer with %s is refused', (_, name) => {
     const error = storageErrorThrownBy(() => parseLayerName(name));
     expect(error.code).toBe('invalid-input');
   });
@@ -245,7 +245,7 @@ describe('a temporary name', () => {
     ['.___temp', false],
     ['ephemeral-', false],
     ['ephemeral-notes', false],
-  ])('is known: %s', (name, isTemporary) => {
+  ])('whether %s is a temporary name is told', (name, isTemporary) => {
     expect(isTemporaryName(name)).toBe(isTemporary);
   });
 });

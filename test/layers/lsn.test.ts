@@ -19,7 +19,7 @@ describe('an LSN', () => {
     [0x1_0000_0000n, '0000000100000000', '1/0'],
     [0xab_0000_00cdn, '000000AB000000CD', 'AB/CD'],
     [MAXIMUM_LSN, 'FFFFFFFFFFFFFFFF', 'FFFFFFFF/FFFFFFFF'],
-  ])('%d is written %s and %s', (lsn, text, forPeople) => {
+  ])('the LSN %d is formatted as %s in names and %s for people', (lsn, text, forPeople) => {
     expect(formatLsn(lsn)).toBe(text);
     expect(formatPgLsn(lsn)).toBe(forPeople);
     expect(parseLsn(text)).toBe(lsn);
@@ -94,7 +94,7 @@ describe('an LSN range', () => {
     ['reversed', 6n, 5n],
     ['with a negative start', -1n, 5n],
     ['with an end above u64', 5n, MAXIMUM_LSN + 1n],
-  ])('%s is refused', (_, start, end) => {
+  ])('an LSN range is refused: %s', (_, start, end) => {
     expect(storageErrorThrownBy(() => checkLsnRange({ start, end })).code).toBe('out-of-range');
   });
 });

@@ -24,7 +24,7 @@ describe('a name is its own canonical name', () => {
     [`${B}-${A}__${LSN}-${NEXT}`, false],
     [`${A}-${B}_${LSN}_`, false],
     ['', false],
-  ])('%s: %s', (name, expected) => {
+  ])('whether the name %s is canonical is told without parsing: %s', (name, expected) => {
     expect(isCanonicalName(name)).toBe(expected);
   });
 });

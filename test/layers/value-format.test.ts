@@ -209,7 +209,7 @@ describe('bytes that are no value', () => {
     ['option 2', '000000010000000102', 8],
     ['second option 0xff', '0000000100000001 00 ff', 9],
     ['option of a content 2', '0000000100000006 0000000000000000 02', 16],
-  ])('%s is corrupt', (_, text, offset) => {
+  ])('a value with %s is corrupt', (_, text, offset) => {
     expect(storageErrorThrownBy(() => decodeValue(bytesOf(text)))).toMatchObject({
       code: 'corrupt',
       offset,
@@ -317,7 +317,7 @@ describe('a value that cannot be encoded', () => {
     ['a path that ends in a high surrogate', auxFile('a\ud800')],
     ['a path with a low surrogate', auxFile('\udc00a')],
     ['a path with surrogates the wrong way round', auxFile('\udc00\ud800')],
-  ])('with %s is refused', (_, value) => {
+  ])('a value with %s is refused as invalid-input', (_, value) => {
     expect(storageErrorThrownBy(() => encodeValue(value)).code).toBe('invalid-input');
   });
 
@@ -331,7 +331,7 @@ describe('a value that cannot be encoded', () => {
     ['a timestamp below i64', committed(-(1n << 63n) - 1n)],
     ['a negative u64', { type: 'truncate_vm', truncByte: -1n, truncOffset: 0n }],
     ['a u64 of 65 bits', { type: 'truncate_vm', truncByte: 0n, truncOffset: 1n << 64n }],
-  ])('with %s is refused', (_, value) => {
+  ])('a value with %s is refused as out of range', (_, value) => {
     expect(storageErrorThrownBy(() => encodeValue(value)).code).toBe('out-of-range');
   });
 

@@ -135,7 +135,7 @@ describe('a warning', () => {
       'willInit is true in the index, false in the value',
       8192,
     ],
-  ])('is given for %s', async (_, damage, message, offset) => {
+  ])('verify reports a warning for %s', async (_, damage, message, offset) => {
     const report = await verify(damage);
     expect(report).toMatchObject({ ok: true, errors: 0, warnings: 1, entries: 3 });
     expect(report.findings).toEqual([
@@ -258,7 +258,7 @@ describe('an error', () => {
     ['another version', { patch: { 2: [0, 4] } }, 'unsupported-version', /version/, 2],
     ['reversed LSNs', { patch: { 80: [0, 0, 0, 0, 0, 0, 0, 0] } }, 'corrupt', /LSN range/, 72],
     ['reversed keys', { patch: { 54: new Array(18).fill(0) } }, 'corrupt', /key range/, 36],
-  ])('is given for %s', async (_, damage, code, message, offset) => {
+  ])('verify reports an error for %s', async (_, damage, code, message, offset) => {
     const report = await verify(damage);
     expect(report).toMatchObject({ ok: false, errors: 1 });
     const [error] = report.findings.filter(({ severity }) => severity === 'error');
@@ -344,10 +344,13 @@ describe('a report', () => {
     });
   });
 
-  it.each([-1, Number.NaN])('lists no %d findings', async (maximumFindings) => {
-    const verifying = verifyLayer(bytesSource(new Uint8Array(0)), { maximumFindings });
-    await expect(verifying).rejects.toMatchObject({ code: 'invalid-input' });
-  });
+  it.each([-1, Number.NaN])(
+    'a report of %d findings at most is invalid-input',
+    async (maximumFindings) => {
+      const verifying = verifyLayer(bytesSource(new Uint8Array(0)), { maximumFindings });
+      await expect(verifying).rejects.toMatchObject({ code: 'invalid-input' });
+    },
+  );
 
   it.each([0, 1, 2])('lists at most %d findings, but counts all', async (maximumFindings) => {
     const report = await verify(

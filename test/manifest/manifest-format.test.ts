@@ -47,7 +47,7 @@ function withEnd(lines: string): string {
 }
 
 describe('a manifest', () => {
-  test('is these lines', () => {
+  test('a manifest is encoded as its lines and a checksum', () => {
     expect(text(MANIFEST)).toBe(withEnd(LINES.join('')));
   });
 

@@ -132,15 +132,18 @@ test('an object that is written to while it is read is changed', async () => {
 });
 
 describe('absence in a directory', () => {
-  test.each(['missing', 'a/missing', 'file/below', 'a'])('of %s is told', async (key) => {
-    const { store } = storeWith('a/b', 'file');
-    expect(await store.head(key)).toBeUndefined();
-    const reads = [
-      store.readStart(key, 1),
-      store.readRanges(key, [{ target: new Uint8Array(1), offset: 0 }]),
-    ];
-    for (const read of reads) expect((await storageErrorOf(read)).code).toBe('not-found');
-  });
+  test.each(['missing', 'a/missing', 'file/below', 'a'])(
+    'an object at %s is reported as absent from a directory',
+    async (key) => {
+      const { store } = storeWith('a/b', 'file');
+      expect(await store.head(key)).toBeUndefined();
+      const reads = [
+        store.readStart(key, 1),
+        store.readRanges(key, [{ target: new Uint8Array(1), offset: 0 }]),
+      ];
+      for (const read of reads) expect((await storageErrorOf(read)).code).toBe('not-found');
+    },
+  );
 
   test('absence in a directory is not told if the directory itself is missing or a file', async () => {
     const { directory } = storeWith('file');

@@ -152,7 +152,7 @@ describe('a file of a web server', () => {
   });
 
   test.each(['ftp://a/b', 'a', 'https://', '/etc/passwd', 'https://host/', 'https://host/dir/'])(
-    'is not %s',
+    'the address %s is refused as that of a file',
     (url) => {
       expect(storageErrorThrownBy(() => httpObject(url)).code).toBe('invalid-input');
     },

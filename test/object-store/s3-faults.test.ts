@@ -105,7 +105,7 @@ describe('what is not absence', () => {
     ],
     ['503', { kind: 'status', status: 503 }, 'network'],
     ['a connection that breaks', { kind: 'cut' }, 'network'],
-  ])('%s', async (_, fault, code) => {
+  ])('%s is an error, not absence', async (_, fault, code) => {
     const { server, store } = await withObject({ attempts: 2 });
     server.fault = () => fault;
     const reads = [
@@ -129,7 +129,7 @@ describe('what is not absence', () => {
     });
   });
 
-  test('NoSuchKey is absence', async () => {
+  test('an answer of NoSuchKey is reported as not found', async () => {
     const { store } = await withObject();
     expect(await store.head('missing')).toBeUndefined();
     const error = await storageErrorOf(store.readStart('missing', 1));
@@ -153,7 +153,7 @@ describe('an answer that lies', () => {
     ['a range of words', headers('content-range', 'bytes all')],
     ['an encoding', headers('content-encoding', 'gzip')],
     ['bytes after the range', { kind: 'more' }],
-  ])('%s is network', async (_, fault) => {
+  ])('an answer with %s is a network error', async (_, fault) => {
     const { server, store } = await withObject({ attempts: 2 });
     server.fault = () => fault;
     const target = new Uint8Array(50_000);
@@ -323,7 +323,7 @@ describe('a listing that lies', () => {
       'a length without bounds',
       { kind: 'status', status: 200, body: 'x'.repeat(8 * 1024 * 1024 + 1) },
     ],
-  ])('%s is network', async (_, fault) => {
+  ])('a listing with %s is a network error', async (_, fault) => {
     const { server, store } = await withObject({ attempts: 2 });
     server.fault = () => fault;
     expect((await storageErrorOf(keysOf(store, 'a'))).code).toBe('network');

@@ -124,10 +124,13 @@ describe('settings of S3', () => {
         credentials: { accessKeyId: 'AKDEFAULT' },
       },
     ],
-  ])('of %s', async (_, environment, profile, expected) => {
-    sharedFiles();
-    expect(await readSettings({ ...ANY, profile }, environment)).toMatchObject(expected);
-  });
+  ])(
+    'the settings of %s are read from the shared files',
+    async (_, environment, profile, expected) => {
+      sharedFiles();
+      expect(await readSettings({ ...ANY, profile }, environment)).toMatchObject(expected);
+    },
+  );
 
   test.each([
     ['missing', /there is no profile "missing"/],
@@ -183,7 +186,7 @@ describe('the address of an object', () => {
     [{ endpoint: 'http://10.0.0.1' }, 'http://10.0.0.1/layers/a/b%20c'],
     [{ endpoint: 'https://host/s3/' }, 'https://layers.host/s3/a/b%20c'],
     [{ endpoint: 'http://localhost', prefix: '/p/q/' }, 'http://localhost/layers/p/q/a/b%20c'],
-  ])('with %j is %s', async (options, expected) => {
+  ])('the address of an object with the options %j is %s', async (options, expected) => {
     expect(await addressOf({ region: 'us-east-1', ...options })).toBe(expected);
   });
 });

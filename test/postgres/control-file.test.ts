@@ -72,9 +72,12 @@ describe('a control file of Postgres', () => {
     });
   });
 
-  it.each(CLUSTER_STATES.map((state) => [state] as const))('%s', (state) => {
-    expect(decodeControlFile(controlFileBytes({ state })).state).toBe(state);
-  });
+  it.each(CLUSTER_STATES.map((state) => [state] as const))(
+    'a control file has the state %s',
+    (state) => {
+      expect(decodeControlFile(controlFileBytes({ state })).state).toBe(state);
+    },
+  );
 
   it('a control file is read from a view that does not start at the start of its buffer', () => {
     const shifted = new Uint8Array(CONTROL_FILE_SIZE + 3);
@@ -84,7 +87,7 @@ describe('a control file of Postgres', () => {
 });
 
 describe('a control file that is refused', () => {
-  it.each([0, 8, 291])('%i bytes are truncated', (length) => {
+  it.each([0, 8, 291])('a control file of %i bytes is truncated', (length) => {
     expect(storageErrorThrownBy(() => decodeControlFile(realFile().subarray(0, length))).code).toBe(
       'truncated',
     );
@@ -100,7 +103,7 @@ describe('a control file that is refused', () => {
     ['control version of 18', 1800, 202506291, 8],
     ['catalog of 16 under the control version of 17', 1700, 202307071, 12],
     ['catalog of a development version', 1700, 202406282, 12],
-  ])('%s', (_, controlVersion, catalogVersion, offset) => {
+  ])('a control file with the %s is refused', (_, controlVersion, catalogVersion, offset) => {
     const bytes = controlFileBytes({ controlVersion, catalogVersion });
     const error = storageErrorThrownBy(() => decodeControlFile(bytes));
     expect([error.code, error.offset]).toEqual(['unsupported-version', offset]);

@@ -84,7 +84,7 @@ describe('a damaged directory', () => {
     ['bytes after its items', '0000000000000001 00000000 00', 'corrupt'],
     ['an item twice', '0000000000000002 00000003 00000003', 'corrupt'],
     ['no count', '000000', 'truncated'],
-  ])('with %s is refused', (_, hex, code) => {
+  ])('a directory of segments with %s is refused', (_, hex, code) => {
     expect(storageErrorThrownBy(() => decodeSlruDirectory(bytes(hex))).code).toBe(code);
   });
 

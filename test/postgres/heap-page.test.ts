@@ -62,11 +62,14 @@ describe('a row', () => {
       'dead',
       [702, 700],
     ],
-  ])('%s', (_, row, state, open) => {
-    const tuple = tupleOf(row);
-    expect(rowState(tuple, (transaction) => ENDS[transaction])).toBe(state);
-    expect(openTransactions(tuple)).toEqual(open);
-  });
+  ])(
+    'the state of a row follows from its flags and its transactions: %s',
+    (_, row, state, open) => {
+      const tuple = tupleOf(row);
+      expect(rowState(tuple, (transaction) => ENDS[transaction])).toBe(state);
+      expect(openTransactions(tuple)).toEqual(open);
+    },
+  );
 });
 
 describe('a heap page', () => {
@@ -114,7 +117,7 @@ describe('a heap page', () => {
     ],
     ['with a header longer than the row', (view) => view.setUint8(8024 + 22, 255), 8024 + 22],
     ['with a header that is too short', (view) => view.setUint8(8024 + 22, 22), 8024 + 22],
-  ])('%s is corrupt', (_, damage, offset) => {
+  ])('a heap page %s is corrupt', (_, damage, offset) => {
     const page = heapPage([{}]);
     const view = new DataView(page.buffer);
     expect(view.getUint16(14, true)).toBe(8024);

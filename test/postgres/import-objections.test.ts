@@ -59,12 +59,15 @@ describe('a directory that is not at rest is refused, or imported with a warning
     ['backup_label', 'start a server in the directory'],
     ['standby.signal', 'promote the standby'],
     ['recovery.signal', 'let the recovery end'],
-  ])('with a %s', async (name, remedy) => {
-    const directory = fabricateCluster({ ...FILES, [name]: 'x\n' });
-    const error = await isObjectedTo(directory, 'allowUnclean');
-    expect([error.code, error.path]).toEqual(['invalid-input', join(directory, name)]);
-    expect(error.message).toContain(`${name} exists: ${remedy}`);
-  });
+  ])(
+    'a directory with a %s is refused, or imported with a warning if it is allowed',
+    async (name, remedy) => {
+      const directory = fabricateCluster({ ...FILES, [name]: 'x\n' });
+      const error = await isObjectedTo(directory, 'allowUnclean');
+      expect([error.code, error.path]).toEqual(['invalid-input', join(directory, name)]);
+      expect(error.message).toContain(`${name} exists: ${remedy}`);
+    },
+  );
 
   it('with two signs of it, both are warned of', async () => {
     const directory = fabricateCluster({ ...FILES, backup_label: '' }, { state: 'in production' });
@@ -147,12 +150,15 @@ describe('a database that a server would not open', () => {
       (path) => writeFileSync(path, '16\n'),
     ],
     ['has no version', 'base/5/PG_VERSION', 'not-found', unlinkSync],
-  ])('%s', async (_, name, code, change) => {
-    const directory = fabricateCluster({ ...FILES, 'global/1260': pages(1, 4) });
-    change(join(directory, name));
-    const error = await isObjectedTo(directory, 'allowDamaged');
-    expect([error.code, error.path]).toEqual([code, join(directory, name)]);
-  });
+  ])(
+    'a database that %s is refused, or imported with a warning if damage is allowed',
+    async (_, name, code, change) => {
+      const directory = fabricateCluster({ ...FILES, 'global/1260': pages(1, 4) });
+      change(join(directory, name));
+      const error = await isObjectedTo(directory, 'allowDamaged');
+      expect([error.code, error.path]).toEqual([code, join(directory, name)]);
+    },
+  );
 
   it('a database that a server would not open keeps a damaged map, where that is allowed, and leaves an empty one out', async () => {
     const damaged = relationMapBytes().fill(0xff, 20, 21);
@@ -354,7 +360,7 @@ describe('a directory that changes after a file of it was read', () => {
     ['a file grows', 'size', (path) => writeFiles(path, { 'base/5/16384': pages(4, 1) })],
     ['a file is removed', 'it is gone', (path) => rmSync(join(path, 'base/5/16384'))],
     ['a file is added', 'it is new', (path) => writeFiles(path, { 'base/5/99': pages(1, 1) })],
-  ])('%s', async (_, how, change) => {
+  ])('the import is refused if %s after a file was read', async (_, how, change) => {
     const directory = fabricateCluster(FILES);
     const outDirectory = temporaryDirectory();
     const options = { outDirectory, onProgress: atEnd(() => change(directory)) };
@@ -368,7 +374,7 @@ describe('a directory that changes after a file of it was read', () => {
     expect((await run(again, allowed)).warnings).toHaveLength(1);
   });
 
-  it('a server starts', async () => {
+  it('the import is refused if a server starts after a file was read', async () => {
     const directory = fabricateCluster(FILES);
     const change = (): void => writeFiles(directory, { 'postmaster.pid': '4711\n' });
     const error = await storageErrorOf(run(directory, { onProgress: atEnd(change) }));
@@ -389,7 +395,7 @@ describe('a path that is not a data directory', () => {
       'io',
       'not a Postgres data directory',
     ],
-  ])('%s', async (_, change, code, message) => {
+  ])('a path that %s is refused as a data directory', async (_, change, code, message) => {
     const directory = temporaryDirectory();
     change(directory);
     const error = await storageErrorOf(run(directory));

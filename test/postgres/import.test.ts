@@ -141,22 +141,25 @@ describe('an imported cluster', () => {
 });
 
 describe('a cluster that is not at rest', () => {
-  it.each(CLUSTER_STATES.filter((state) => state !== 'shut down'))('is %s', async (state) => {
-    const directory = fabricateCluster({ 'base/5/7': pages(1, 1) }, { state });
-    const outDirectory = temporaryDirectory();
-    const error = await storageErrorOf(run(directory, { outDirectory }));
-    expect([error.code, error.path]).toEqual([
-      'invalid-input',
-      join(directory, 'global/pg_control'),
-    ]);
-    expect(error.message).toContain(`found "${state}"`);
-    expect(readdirSync(outDirectory)).toEqual([]);
+  it.each(CLUSTER_STATES.filter((state) => state !== 'shut down'))(
+    'a cluster that is %s is not imported unless that is allowed',
+    async (state) => {
+      const directory = fabricateCluster({ 'base/5/7': pages(1, 1) }, { state });
+      const outDirectory = temporaryDirectory();
+      const error = await storageErrorOf(run(directory, { outDirectory }));
+      expect([error.code, error.path]).toEqual([
+        'invalid-input',
+        join(directory, 'global/pg_control'),
+      ]);
+      expect(error.message).toContain(`found "${state}"`);
+      expect(readdirSync(outDirectory)).toEqual([]);
 
-    const layer = await run(directory, { outDirectory, allowUnclean: true });
-    expect(layer.control.state).toBe(state);
-    expect(layer.entryCount).toBe(4);
-    expect(layer.warnings.map(({ message }) => message)).toEqual([error.message]);
-  });
+      const layer = await run(directory, { outDirectory, allowUnclean: true });
+      expect(layer.control.state).toBe(state);
+      expect(layer.entryCount).toBe(4);
+      expect(layer.warnings.map(({ message }) => message)).toEqual([error.message]);
+    },
+  );
 
   it('a cluster that is not at rest has the lock file of a server', async () => {
     const directory = cluster();
@@ -174,18 +177,21 @@ describe('a directory that changes while it is read', () => {
     ['a relation map changes its size', 'pg_filenode.map', (path) => writeFileSync(path, 'x')],
     ['a relation file is removed', '16384_vm', unlinkSync],
   ];
-  it.each(changes)('%s', async (_, name, change) => {
-    const directory = cluster();
-    const outDirectory = temporaryDirectory();
-    const path = join(directory, 'base/5', name);
-    const fileSystem = changing(nodeFileSystem, path, () => change(path));
-    const error = await storageErrorOf(
-      run(directory, { outDirectory, openFiles: new OpenFiles({ fileSystem }) }),
-    );
-    expect(error.code).toBe(change === unlinkSync ? 'not-found' : 'invalid-input');
-    expect(error.path).toBe(path);
-    expect(readdirSync(outDirectory)).toEqual([]);
-  });
+  it.each(changes)(
+    'a directory is not imported if, while it is read, %s',
+    async (_, name, change) => {
+      const directory = cluster();
+      const outDirectory = temporaryDirectory();
+      const path = join(directory, 'base/5', name);
+      const fileSystem = changing(nodeFileSystem, path, () => change(path));
+      const error = await storageErrorOf(
+        run(directory, { outDirectory, openFiles: new OpenFiles({ fileSystem }) }),
+      );
+      expect(error.code).toBe(change === unlinkSync ? 'not-found' : 'invalid-input');
+      expect(error.path).toBe(path);
+      expect(readdirSync(outDirectory)).toEqual([]);
+    },
+  );
 
   it.each([
     ['grows', 1024 * 8192],
@@ -279,15 +285,18 @@ describe('a directory that cannot be imported', () => {
       'unsupported-version',
     ],
   ] as const;
-  it.each(BAD)('%s', async (_, damage, code) => {
-    const directory = cluster();
-    const outDirectory = temporaryDirectory();
-    damage(directory);
-    const error = await storageErrorOf(run(directory, { outDirectory }));
-    expect(error.code).toBe(code);
-    expect(error.path?.startsWith(directory)).toBe(true);
-    expect(readdirSync(outDirectory)).toEqual([]);
-  });
+  it.each(BAD)(
+    'a directory that cannot be imported leaves nothing: %s',
+    async (_, damage, code) => {
+      const directory = cluster();
+      const outDirectory = temporaryDirectory();
+      damage(directory);
+      const error = await storageErrorOf(run(directory, { outDirectory }));
+      expect(error.code).toBe(code);
+      expect(error.path?.startsWith(directory)).toBe(true);
+      expect(readdirSync(outDirectory)).toEqual([]);
+    },
+  );
 
   it('a directory without relations cannot be imported', async () => {
     const error = await storageErrorOf(run(fabricateCluster({})));

@@ -33,7 +33,7 @@ describe('fields that name a key', () => {
     ['control_file', '030000000000000000000000000000000000'],
     ['checkpoint', '030000000000000000000000000000000001'],
     ['kind=aux_files', '030000000000000000000000000000000002'],
-  ])('%s', (text, key) => {
+  ])('the fields "%s" name a key', (text, key) => {
     expect(formatKey(keyFromFieldsText(text.split(' ')))).toBe(key);
     expect(formatKey(keyFromFieldsText([` ${text} `]))).toBe(key);
     expect(formatKey(parseKeyText([text]))).toBe(key);
@@ -118,7 +118,7 @@ describe('fields that name no key', () => {
     ['path=base/5/16384', 'expected blkno=N or size'],
     ['path=base/5/16384 fork=vm blkno=0', 'field fork: expected once'],
     ['path=pg_xact/zz blkno=0', 'field path'],
-  ])('%s', (text, part) => {
+  ])('the fields "%s" name no key, and the error says what is missing', (text, part) => {
     const error = storageErrorThrownBy(() => keyFromFieldsText(text.split(' ')));
     expect(error.code).toBe('invalid-input');
     expect(error.message).toContain(part);

@@ -150,13 +150,16 @@ const UNKNOWN = [
 ];
 
 describe('the meaning of a key', () => {
-  it.each(VECTORS)('%s', (spaced, meaning, words) => {
-    const key = parseKey(spaced.replaceAll(' ', ''));
-    expect(describeKey(key)).toEqual(meaning);
-    expect(explainKey(key)).toBe(words);
-    const built = keyOf(meaning);
-    if (built !== undefined) expect(formatKey(built)).toBe(formatKey(key));
-  });
+  it.each(VECTORS)(
+    'the key %s has a meaning, from which the same key is built',
+    (spaced, meaning, words) => {
+      const key = parseKey(spaced.replaceAll(' ', ''));
+      expect(describeKey(key)).toEqual(meaning);
+      expect(explainKey(key)).toBe(words);
+      const built = keyOf(meaning);
+      if (built !== undefined) expect(formatKey(built)).toBe(formatKey(key));
+    },
+  );
 
   it.each(UNKNOWN)('%s is unknown, not guessed', (spaced) => {
     const key = parseKey(spaced.replaceAll(' ', ''));
@@ -233,7 +236,7 @@ describe('numbers that no key can hold', () => {
     ['xid 0, which is the directory', () => twophaseKey(0n)],
     ['an xid above 64 bits', () => twophaseKey(1n << 64n)],
   ];
-  it.each(cases)('%s', (_, make) => {
+  it.each(cases)('a number that no key can hold is out of range: %s', (_, make) => {
     expect(storageErrorThrownBy(make).code).toBe('out-of-range');
   });
 });

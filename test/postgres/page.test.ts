@@ -64,23 +64,26 @@ const REAL_PAGES = {
 } as const;
 
 describe('a page that Postgres wrote', () => {
-  it.each(Object.entries(REAL_PAGES))('%s', (_, real) => {
-    const { blockNumber, lsn, checksum, lower, upper, special } = real;
-    const page = pageOf(real.runs);
-    expect(decodePageHeader(page)).toEqual({
-      lsn,
-      checksum,
-      flags: 0,
-      lower,
-      upper,
-      special,
-      pageSize: 8192,
-      layoutVersion: 4,
-      pruneXid: 0,
-    });
-    expect(pageChecksum(page, blockNumber)).toBe(checksum);
-    expect(checkPageChecksum(page, blockNumber)).toBe('good');
-  });
+  it.each(Object.entries(REAL_PAGES))(
+    'the header of a page that Postgres wrote is decoded: %s',
+    (_, real) => {
+      const { blockNumber, lsn, checksum, lower, upper, special } = real;
+      const page = pageOf(real.runs);
+      expect(decodePageHeader(page)).toEqual({
+        lsn,
+        checksum,
+        flags: 0,
+        lower,
+        upper,
+        special,
+        pageSize: 8192,
+        layoutVersion: 4,
+        pruneXid: 0,
+      });
+      expect(pageChecksum(page, blockNumber)).toBe(checksum);
+      expect(checkPageChecksum(page, blockNumber)).toBe('good');
+    },
+  );
 
   it('a page that Postgres wrote in another place does not match', () => {
     const page = pageOf(REAL_PAGES['block 1 of a B-tree'].runs);

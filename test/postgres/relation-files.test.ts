@@ -137,7 +137,7 @@ describe('tablespaces', () => {
       },
       'invalid-input',
     ],
-  ])('%s', async (_, make, code) => {
+  ])('a tablespace %s is refused', async (_, make, code) => {
     const directory = fabricateBareCluster({});
     make(join(directory, 'pg_tblspc/16400'));
     const error = await storageErrorOf(find(directory));
@@ -229,7 +229,7 @@ describe('segments', () => {
       'found 32769',
     ],
     ['one is longer than a segment', { '16384': pages(5, 1) }, 'corrupt', '16384', 'at most 32768'],
-  ])('%s', async (_, relations, code, name, part) => {
+  ])('segments of which %s are refused', async (_, relations, code, name, part) => {
     const files = Object.entries(relations).map(([path, content]) => [`base/5/${path}`, content]);
     const directory = fabricateBareCluster(Object.fromEntries(files));
     const error = await storageErrorOf(find(directory));
@@ -270,7 +270,7 @@ describe('what a server passes over is left out, with a warning', () => {
       'stray segment',
       'segment 0 of a relation is missing before segment 1',
     ],
-  ])('%s', async (_, relations, names, reason, message) => {
+  ])('%s is left out with a warning', async (_, relations, names, reason, message) => {
     const files = Object.entries(relations).map(([path, content]) => [`base/5/${path}`, content]);
     const found = await find(fabricateBareCluster(Object.fromEntries(files)));
     expect(namesOf(found)).toEqual(names);
@@ -296,7 +296,7 @@ describe('entries of the wrong kind', () => {
     ['a relation file that is a link', 'base/5/16384'],
     ['a relation map that is a link', 'base/5/pg_filenode.map'],
     ['a database that is a link', 'base/7'],
-  ])('%s', async (_, path) => {
+  ])('%s is refused as of the wrong kind', async (_, path) => {
     const directory = fabricateBareCluster({ 'base/5/1': pages(1, 1), elsewhere: pages(1, 1) });
     symlinkSync(join(directory, 'elsewhere'), join(directory, path));
     const error = await storageErrorOf(find(directory));

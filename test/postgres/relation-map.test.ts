@@ -58,7 +58,7 @@ describe('a relation map', () => {
     ['nothing in it', new Uint8Array(0), 'truncated', undefined],
     ['one byte less', relationMapBytes().subarray(1), 'truncated', undefined],
     ['one byte more', new Uint8Array(525), 'corrupt', undefined],
-  ])('with %s is refused', (_, bytes, code, offset) => {
+  ])('a relation map with %s is refused', (_, bytes, code, offset) => {
     const error = storageErrorThrownBy(() => decodeRelationMap(bytes, 17));
     expect([error.code, error.offset]).toEqual([code, offset]);
   });

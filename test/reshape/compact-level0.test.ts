@@ -188,7 +188,7 @@ describe('the choice of L0s', () => {
       ten.map((one, at) => ({ ...one, size: at === 0 ? 1n << 40n : 5n * (256n << 20n) })),
       3,
     ],
-  ])('%s', (_, layers, count) => {
+  ])('the choice of L0s %s', (_, layers, count) => {
     expect(chooseLevel0(layers).map(({ name }) => name)).toEqual(
       ten.slice(0, count).map(({ name }) => name),
     );

@@ -324,7 +324,7 @@ describe('wrong options of a directory', () => {
   test.each([
     ['names', { names: 'all' }],
     ['unknown', { unknown: 1 }],
-  ])('%s is invalid-input', async (name, options) => {
+  ])('a wrong option of a directory is invalid-input: %s', async (name, options) => {
     const { bytes } = await layerOf([databases(DATABASE)]);
     await using timeline = await openTimeline({ layer: bytes });
     const error = await storageErrorOf(timeline.directory(LSN, options as object));

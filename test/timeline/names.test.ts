@@ -124,7 +124,7 @@ describe('a path in remote storage', () => {
     [`tenants/${T}-1/x`],
     [`x/${T}/y`],
     ['tenants/../y'],
-  ])('%j is refused', (path) => {
+  ])('the path %j is refused as one in remote storage', (path) => {
     expect(storageErrorThrownBy(() => parseRemotePath(path)).code).toBe('invalid-input');
   });
 });
@@ -144,7 +144,7 @@ describe('an object of a timeline', () => {
     [`${IMAGE}-0000000g`, { kind: 'unknown', name: `${IMAGE}-0000000g` }],
     [`${IMAGE}-00000001-00000002`, { kind: 'unknown', name: `${IMAGE}-00000001-00000002` }],
     ['notes.txt', { kind: 'unknown', name: 'notes.txt' }],
-  ])('named %s', (name, wanted) => {
+  ])('an object of a timeline is recognized by the name %s', (name, wanted) => {
     expect(parseTimelineObject(name)).toEqual(wanted);
   });
 });
@@ -164,7 +164,7 @@ describe('a file in the directory of a timeline', () => {
     ['metadata', { kind: 'unknown' }],
     [`${IMAGE}.download`, { kind: 'unknown' }],
     ['initdb.tar.zst', { kind: 'unknown' }],
-  ])('named %s', (name, wanted) => {
+  ])('a file of a timeline is recognized by the name %s', (name, wanted) => {
     expect(parseLocalTimelineFile(name)).toEqual(wanted);
   });
 
@@ -183,7 +183,7 @@ describe('an entry of timelines/ and of tenants/', () => {
     [`basebackup-${TL}.___temp`, { kind: 'leftover' }],
     [`initdb.tar.zst.download-${TL}.___temp`, { kind: 'leftover' }],
     [`${TL}.___uninit`, { kind: 'unknown' }],
-  ])('timelines/%s', (name, wanted) => {
+  ])('the entry timelines/%s is recognized by its name', (name, wanted) => {
     expect(parseLocalTimelinesEntry(name)).toEqual(wanted);
   });
 
@@ -192,7 +192,7 @@ describe('an entry of timelines/ and of tenants/', () => {
     [`${T}-0104`, { kind: 'tenant', tenantId: T, shard: SHARD }],
     [`${T}.aB3dE5fG___temp`, { kind: 'leftover' }],
     [`${T}-01`, { kind: 'unknown' }],
-  ])('tenants/%s', (name, wanted) => {
+  ])('the entry tenants/%s is recognized by its name', (name, wanted) => {
     expect(parseLocalTenantsEntry(name)).toEqual(wanted);
   });
 });
@@ -253,7 +253,7 @@ describe('the index that counts', () => {
     ['for a later generation, with higher ones ignored', 9, 'index_part.json-00000007'],
     ['for a generation below all', 1, 'index_part.json'],
     ['without an attachment', undefined, 'index_part.json-0000000a'],
-  ])('%s', (_, attached, name) => {
+  ])('the index that counts is chosen %s', (_, attached, name) => {
     expect(chooseIndex(NAMES, attached)?.name).toBe(name);
   });
 

@@ -50,9 +50,12 @@ describe('a pageserver that starts', () => {
     ],
     ['a file beyond the LSN', { index: [HERE], local: [HERE], dcl: DCL - 1n }, 'drop', 'future'],
     ['nothing beyond the LSN', { index: [HERE], local: [], dcl: DCL - 1n }, 'drop', 'future'],
-  ] as const)('with %s', (_, sides, decision, state) => {
-    expect(reconcile(sides)).toMatchObject([{ name: DELTA, decision, state }]);
-  });
+  ] as const)(
+    'a pageserver that starts with %s decides as a pageserver does',
+    (_, sides, decision, state) => {
+      expect(reconcile(sides)).toMatchObject([{ name: DELTA, decision, state }]);
+    },
+  );
 
   test('a pageserver that starts keeps an image at the disk-consistent LSN, and drops one above it', () => {
     const image = record(IMAGE);
@@ -87,7 +90,7 @@ describe('a bucket', () => {
       false,
     ],
     ['objects of two generations', [HERE, record(DELTA, { generation: 2 })], 'ok', true],
-  ] as const)('with %s', (_, remote, state, ok) => {
+  ] as const)('a bucket with %s has the state that follows', (_, remote, state, ok) => {
     const [layer] = reconcile({ index: [HERE], remote });
     expect(layer).toMatchObject({ state, decision: undefined });
     expect(layer && isLayerOk(layer)).toBe(ok);

@@ -68,7 +68,7 @@ describe('the shard of a key', () => {
     ['of an SLRU page is 0', parseKey('010000000000000000000000010000000007'), 0, false],
     ['of an auxiliary file is 0', parseKey('620000000000000000000000000000000001'), 0, false],
     ['of a replication origin is any', parseKey('630000000000000000000000000000000001'), 0, true],
-  ])('%s', (_, key, owner, everywhere) => {
+  ])('the shard of a key %s', (_, key, owner, everywhere) => {
     expect(shardOfKey(key, { count: 8, stripeSize: 2048 })).toBe(owner);
     expect(isOnEveryShard(key)).toBe(everywhere);
   });
@@ -78,7 +78,7 @@ describe('the shard of a key', () => {
     [{ count: -1, stripeSize: 2048 }],
     [{ count: 2, stripeSize: 0 }],
     [{ count: 2, stripeSize: 2 ** 32 }],
-  ])('over %o is refused', (sharding) => {
+  ])('a sharding of %o is refused', (sharding) => {
     const error = storageErrorThrownBy(() => shardOfKey(block(1, 1), sharding));
     expect(error.code).toBe('invalid-input');
   });

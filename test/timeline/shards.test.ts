@@ -291,10 +291,13 @@ describe('the shards that count of a tenant that was split', () => {
     ['no count complete', ['0002', '0104', '0304'], 4, [1, 3]],
     ['shards in another order', ['0102', '0002'], 2, [0, 1]],
     ['a number beyond the count', ['0001', '0202'], 1, [0]],
-  ])('with %s', (_, shards, count, numbers) => {
-    const chosen = chooseShards(shards.map(at));
-    expect([chosen?.count, [...(chosen?.locations.keys() ?? [])]]).toEqual([count, numbers]);
-  });
+  ])(
+    'of a tenant that was split, with %s, the shards of one count are chosen',
+    (_, shards, count, numbers) => {
+      const chosen = chooseShards(shards.map(at));
+      expect([chosen?.count, [...(chosen?.locations.keys() ?? [])]]).toEqual([count, numbers]);
+    },
+  );
 
   test('the shards that count of a tenant that was split with no number below its count there are no shards', () => {
     expect(chooseShards([at('0201'), at('0500')])).toBeUndefined();

@@ -64,7 +64,7 @@ describe('LZ4', () => {
     ['missing literals', '30 61 62', 6, 'truncated'],
     ['a missing distance', '11 61 01', 6, 'truncated'],
     ['no token', '', 6, 'truncated'],
-  ])('%s is refused', (_, stream, length, code) => {
+  ])('an LZ4 stream with %s is refused', (_, stream, length, code) => {
     expect(storageErrorThrownBy(() => decompressLz4(text(stream), length)).code).toBe(code);
   });
 });

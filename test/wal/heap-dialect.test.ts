@@ -49,7 +49,7 @@ describe('a record of 14 and 15', () => {
     ['LOCK', LOCK, '03000000 0200 0000 00000000 06 00', 'neon'],
     ['INSERT', 0x00, '0500 08', 'same'],
     ['TRUNCATE', 0x30, '', 'same'],
-  ])('%s, info %i: %s is %s', (_, info, hex, dialect) => {
+  ])('%s with info %i and the bytes %s is of the dialect %s', (_, info, hex, dialect) => {
     for (const version of [14, 15]) expect(heapDialectOf(heap(info, hex), version)).toBe(dialect);
   });
 

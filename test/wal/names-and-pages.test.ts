@@ -83,7 +83,7 @@ describe('names', () => {
     ['0000000100000000000000010', undefined],
     ['000000010000000000000001.partial.x', undefined],
     ['', undefined],
-  ])('%s is taken apart', (name, parsed) => {
+  ])('the name %s is parsed as the WAL file that it names, if any', (name, parsed) => {
     expect(parseWalFileName(name)).toEqual(parsed);
   });
 

@@ -63,7 +63,7 @@ describe('after an incomplete record', () => {
       () => walRecord({ resourceManager: 0, info: 0xd0, mainData: new Uint8Array(8) }),
       'length of OVERWRITE_CONTRECORD',
     ],
-  ])('%s is corrupt', async (_, next, what) => {
+  ])('after an incomplete record, %s is corrupt', async (_, next, what) => {
     const { builder, voidLsn } = built(next);
     const { lsns, end } = await read(builder);
     expect(lsns).toEqual(startsOf(builder).slice(0, 1));

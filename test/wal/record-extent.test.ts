@@ -14,7 +14,7 @@ describe('a record ends', () => {
     ['after the header of the next page', PAGE + 8000, 200, 2 * PAGE + 24 + 8],
     ['after the long header of the next segment', SEGMENT - 8, 24, SEGMENT + 40 + 16],
     ['after several pages', PAGE + 24, PAGE - 24 + PAGE - 24 + 8, 3 * PAGE + 24 + 8],
-  ])('%s', (_, start, length, end) => {
+  ])('a record ends %s', (_, start, length, end) => {
     expect(endOfRecord(start, length)).toBe(end);
   });
 

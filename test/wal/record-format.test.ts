@@ -133,7 +133,7 @@ describe('a damaged record', () => {
     ['main data longer than the record', 'FF 05 00', 'corrupt'],
     ['main data shorter than the record', 'FF 01 0000', 'corrupt'],
     ['a reference that ends early', '00 00 0000 01', 'truncated'],
-  ])('with %s is refused', (_, headers, code) => {
+  ])('a record with %s is refused', (_, headers, code) => {
     const body = Buffer.from(headers.replaceAll(' ', ''), 'hex');
     expect(storageErrorThrownBy(() => decodeWalRecord(recordOf(body), 17)).code).toBe(code);
   });

@@ -40,7 +40,7 @@ describe('names that differ between the versions', () => {
     [17, 128, 'custom128'],
     [17, 127, 'UNKNOWN'],
     [17, 22, 'UNKNOWN'],
-  ])('%i: %i is %s', (version, id, name) => {
+  ])('in version %i, resource manager %i has the name %s', (version, id, name) => {
     expect(resourceManagerName(id, version)).toBe(name);
   });
 });

@@ -189,7 +189,7 @@ describe('every level', () => {
   });
 
   test.each([-8, 23, 1.5, Number.NaN, Number.POSITIVE_INFINITY])(
-    '%d is none: invalid-input',
+    'a level of %d is invalid-input',
     async (level) => {
       const error = storageErrorThrownBy(() => checkCompression({ kind: 'zstd', level }));
       expect(error).toMatchObject({ code: 'invalid-input', actual: String(level) });

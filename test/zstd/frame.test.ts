@@ -178,12 +178,15 @@ describe('the header', () => {
     expect(scanZstdFrame(frame).headerSize).toBe(6);
   });
 
-  test.each(['00000000', '27b52ffd', '502a4d18', '22b52ffd'])('magic %s is corrupt', (magic) => {
-    const frame = encodeFrame({ blocks: [HELLO_BLOCK] });
-    frame.set(hex(magic));
-    const error = storageErrorThrownBy(() => scanZstdFrame(frame));
-    expect(error).toMatchObject({ code: 'corrupt', offset: 0, expected: 'magic 0xfd2fb528' });
-  });
+  test.each(['00000000', '27b52ffd', '502a4d18', '22b52ffd'])(
+    'a frame with the magic %s is corrupt',
+    (magic) => {
+      const frame = encodeFrame({ blocks: [HELLO_BLOCK] });
+      frame.set(hex(magic));
+      const error = storageErrorThrownBy(() => scanZstdFrame(frame));
+      expect(error).toMatchObject({ code: 'corrupt', offset: 0, expected: 'magic 0xfd2fb528' });
+    },
+  );
 });
 
 describe('blocks', () => {

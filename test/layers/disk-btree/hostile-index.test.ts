@@ -111,15 +111,18 @@ describe('an index is refused by a strict read, and salvaged in order, with', ()
     ['keys of another size', { 3: { patch: { 4: [26] } } }, 'corrupt', 6],
     ['a child where a value should be', { 0: { patch: { 41: [0x80] } } }, 'corrupt', 7],
     ['a value where a child should be', { 5: { patch: { 41: [0] } } }, 'corrupt', 8],
-  ])('%s', async (_, changes, code, saved) => {
-    const { error, salvaged, report } = await read(changes);
-    expect(error?.code).toBe(code);
-    expect(error?.path).toBeDefined();
-    expect(error?.offset).toBeTypeOf('number');
-    expect(error?.stack).toMatch(/\n {4}at .*reader\.ts/);
-    expect(report.ok).toBe(false);
-    expect(salvaged.length).toBe(saved);
-  });
+  ])(
+    'an index with %s is refused by a strict read, and salvaged in order',
+    async (_, changes, code, saved) => {
+      const { error, salvaged, report } = await read(changes);
+      expect(error?.code).toBe(code);
+      expect(error?.path).toBeDefined();
+      expect(error?.offset).toBeTypeOf('number');
+      expect(error?.stack).toMatch(/\n {4}at .*reader\.ts/);
+      expect(report.ok).toBe(false);
+      expect(salvaged.length).toBe(saved);
+    },
+  );
 
   it.each<[string, Partial<LayerSpec>, StorageErrorCode]>([
     ['a root beyond the file', { indexRootBlock: 7 }, 'truncated'],
@@ -132,11 +135,14 @@ describe('an index is refused by a strict read, and salvaged in order, with', ()
     ['a range that is reversed', rangeOf(blockKey(200), blockKey(0)), 'out-of-range'],
     ['a range that starts too late', rangeOf(blockKey(1), blockKey(200)), 'out-of-range'],
     ['a range that ends too early', rangeOf(blockKey(0), key(7)), 'out-of-range'],
-  ])('%s in the summary', async (name, spec, code) => {
-    const { error, report } = await read({}, spec);
-    if (name.includes('among others')) expect(report.warnings).toBeGreaterThan(0);
-    else expect(error?.code).toBe(code);
-  });
+  ])(
+    'a summary with %s is refused by a strict read, and its layer is salvaged',
+    async (name, spec, code) => {
+      const { error, report } = await read({}, spec);
+      if (name.includes('among others')) expect(report.warnings).toBeGreaterThan(0);
+      else expect(error?.code).toBe(code);
+    },
+  );
 
   it('an LSN outside the range of the layer', async () => {
     const lsns = [LSN_RANGE.start - 1n, LSN_RANGE.start, LSN_RANGE.end - 1n, LSN_RANGE.end];
@@ -392,7 +398,7 @@ describe('a lookup takes no damage on its way for absence:', () => {
     ['a key of the next cousin', { 1: { keys: [key(2), key(4)] } }, key(3)],
     ['a leaf where an inner node should be', { 6: { children: [0, 5] } }, key(2)],
     ['two parents of one leaf', { 5: { children: [3, 3] } }, key(6)],
-  ])('%s', async (_, changes, wanted) => {
+  ])('a lookup reports damage on its way, not absence: %s', async (_, changes, wanted) => {
     const blocks = SOUND.map((sound, block) => nodeBlock({ ...sound, ...changes[block] }));
     const source = bytesSource(layerBytes({ kind: 'image', blobs: BLOBS, blocks }), 'name');
     for (const blockCache of [null, new BlockCache(1), new BlockCache(100)]) {

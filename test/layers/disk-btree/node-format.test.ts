@@ -123,7 +123,7 @@ describe('a damaged node is refused, with the place:', () => {
     ['a child in a leaf', patched(LEAF, 21, 0x80), 21, /entry 1/],
     ['a value of 40 bits', patched(LEAF, 26, 0xff), 26, /entry 2/],
     ['a leaf that calls itself inner', patched(LEAF, 2, 1), 16, /entry 0/],
-  ])('%s', (_, block, offset, message) => {
+  ])('a damaged node is refused with its place: %s', (_, block, offset, message) => {
     const error = storageErrorThrownBy(() => decodedNode(block, 4, 5, FILE_OFFSET));
     expect(error).toMatchObject({ code: 'corrupt', offset: FILE_OFFSET + offset });
     expect(error.message).toMatch(message);
@@ -134,7 +134,7 @@ describe('a damaged node is refused, with the place:', () => {
     ['a value in an inner node', patched(INNER, 7, 0x00), 7],
     ['a child with another mark', patched(INNER, 12, 0x81), 12],
     ['an inner node that calls itself a leaf', patched(INNER, 2, 0), 7],
-  ])('%s', (_, block, offset) => {
+  ])('a value of another kind of node is refused with its place: %s', (_, block, offset) => {
     const error = storageErrorThrownBy(() => decodedNode(block, 4, 1, FILE_OFFSET));
     expect(error).toMatchObject({ code: 'corrupt', offset: FILE_OFFSET + offset });
   });
@@ -243,7 +243,7 @@ describe('the keys of a node', () => {
     ['000000001111111022222223', false],
     ['000000001111111200000000', true],
     ['000000010000000000000000', true],
-  ])('ascend to %s: %s', (hex, isAbove) => {
+  ])('whether the keys of a node ascend to %s is told: %s', (hex, isAbove) => {
     const keys = ['000000001111111122222222', hex].map((key) => Buffer.from(key, 'hex'));
     for (const prefixLength of [0, 3]) {
       const block = nodeBlock({ keys, prefixLength, values: [BLOCK, BLOCK] });

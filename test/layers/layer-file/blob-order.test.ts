@@ -35,7 +35,7 @@ describe('one entry is damaged, and all others are salvaged, where', () => {
     ['an offset is that of the next', { offsets: { 4: 11 } }, 4],
     ['an offset lies in the summary', { offsets: { 4: -8000 } }, 4],
     ['an offset lies in the index', { offsets: { 4: 8000 } }, 4],
-  ])('%s', async (_, damage, damaged) => {
+  ])('all other entries are salvaged where %s', async (_, damage, damaged) => {
     const reader = await openLayer(bytesSource(damagedLayer(damage)), { blockCache: null });
     const expected = KEYS.map((_, index) => index).filter((index) => index !== damaged);
     const salvaged: number[] = [];

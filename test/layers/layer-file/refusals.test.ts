@@ -105,7 +105,7 @@ describe('a put into a delta layer is refused:', () => {
     });
   });
 
-  it.each(REFUSED_BLOBS)('a blob with %s', async (_, blob, code) => {
+  it.each(REFUSED_BLOBS)('a delta layer refuses a blob with %s', async (_, blob, code) => {
     await using writer = await deltaWriter(memoryDisk());
     const put = () => writer.putBlob(blockKey(11), 0x1800n, blob, true);
     expect(storageErrorThrownBy(put).code).toBe(code);
@@ -200,7 +200,7 @@ describe('a put into an image layer is refused:', () => {
     },
   );
 
-  it.each(REFUSED_BLOBS)('a blob with %s', async (_, blob, code) => {
+  it.each(REFUSED_BLOBS)('an image layer refuses a blob with %s', async (_, blob, code) => {
     await using writer = await imageWriter(memoryDisk());
     expect(storageErrorThrownBy(() => writer.putBlob(blockKey(11), blob)).code).toBe(code);
     expect(writer.entryCount).toBe(0);
@@ -214,7 +214,7 @@ describe('a content that is no bytes is refused', () => {
     ['an ArrayBuffer', new ArrayBuffer(3)],
     ['a list', [1, 2, 3]],
     ['nothing', undefined],
-  ])('%s', async (_, content) => {
+  ])('a content that is %s is refused', async (_, content) => {
     const bytes = content as Uint8Array;
     const disk = memoryDisk();
     const delta = await DeltaLayerWriter.create(deltaOptions(disk));
@@ -257,7 +257,7 @@ describe('a batch is refused whose arrays are none of its types:', () => {
     ['values', { values: 'abc' }],
     ['starts', { starts: [-1] }],
     ['lengths', { lengths: [1.5] }],
-  ])('%s', async (_, wrong) => {
+  ])('a batch whose %s have another type is refused', async (_, wrong) => {
     const disk = memoryDisk();
     const delta = await DeltaLayerWriter.create(deltaOptions(disk));
     const ephemeral = await EphemeralLayer.create({
@@ -361,7 +361,7 @@ describe('a writer is not created', () => {
     ['memory that is no number', { indexMemoryLimit: Number.NaN }, 'invalid-input'],
     ['memory below nothing', { indexMemoryLimit: -1 }, 'invalid-input'],
     ['a signal that has fired', { signal: AbortSignal.abort() }, 'aborted'],
-  ])('with %s', async (_, options, code) => {
+  ])('a writer of a delta layer is not created with %s', async (_, options, code) => {
     const disk = memoryDisk();
     const error = await storageErrorOf(DeltaLayerWriter.create(deltaOptions(disk, options)));
     expect(error.code).toBe(code);
@@ -375,7 +375,7 @@ describe('a writer is not created', () => {
     ['a level below the lowest', { compression: { kind: 'zstd', level: -8 } }, 'invalid-input'],
     ['a level above the highest', { compression: { kind: 'zstd', level: 23 } }, 'invalid-input'],
     ['half a level', { compression: { kind: 'zstd', level: 1.5 } }, 'invalid-input'],
-  ])('with %s', async (_, options, code) => {
+  ])('a writer of an image layer is not created with %s', async (_, options, code) => {
     const disk = memoryDisk();
     const error = await storageErrorOf(ImageLayerWriter.create(imageOptions(disk, options)));
     expect(error.code).toBe(code);

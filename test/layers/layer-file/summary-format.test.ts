@@ -64,7 +64,7 @@ describe('a delta layer', () => {
       36,
       'key range of the summary',
     ],
-  ])('for %s is corrupt', (_, range, offset, what) => {
+  ])('the summary of a delta layer for %s is corrupt', (_, range, offset, what) => {
     const block = encodeSummary({ ...summary, ...range });
     const error = storageErrorThrownBy(() => decodeSummary(block, '/layer'));
     expect(error).toMatchObject({

@@ -105,7 +105,7 @@ describe('the ids of the new layer', () => {
       'unknown',
     ],
     ['what is left of the summary', wrongMagic(), '/in', IDS, 'presumed'],
-  ])('are from %s', async (_, bytes, directory, ids, idSource) => {
+  ])('the ids of the new layer are those of %s', async (_, bytes, directory, ids, idSource) => {
     const { made, disk } = await salvaged(bytes, `${directory}/${DELTA.name}`);
     expect(made.idSource).toBe(idSource);
     await using reader = await openLayer(made.layer?.path ?? '', { openFiles: disk.openFiles });

@@ -64,31 +64,34 @@ describe('an index that a pageserver wrote', () => {
 });
 
 describe('a variant of an index', () => {
-  test.each(['v1', 'v2', 'v3', 'v4', 'v6', 'v7', 'v15', 'v99'])('%s means the same', (variant) => {
-    for (const timeline of TIMELINES) {
-      const written = IndexPart.parse(goldenIndex(`branches/${timeline}`)).fields;
-      const { fields } = IndexPart.parse(goldenIndex(`variants/${variant}/${timeline}`));
-      expect(fields.metadata).toEqual(written.metadata);
-      expect(sizes(fields.layers)).toEqual(sizes(written.layers));
-      const generation = {
-        v1: undefined,
-        v2: undefined,
-        v3: undefined,
-        v4: undefined,
-        v15: 1,
-        v99: 1,
-      };
-      const expected = Object.hasOwn(generation, variant) ? generation[variant as 'v15'] : 2;
-      expect(new Set([...fields.layers.values()].map((layer) => layer.generation))).toEqual(
-        new Set([expected]),
-      );
-    }
-  });
+  test.each(['v1', 'v2', 'v3', 'v4', 'v6', 'v7', 'v15', 'v99'])(
+    'the variant %s of an index has the same metadata',
+    (variant) => {
+      for (const timeline of TIMELINES) {
+        const written = IndexPart.parse(goldenIndex(`branches/${timeline}`)).fields;
+        const { fields } = IndexPart.parse(goldenIndex(`variants/${variant}/${timeline}`));
+        expect(fields.metadata).toEqual(written.metadata);
+        expect(sizes(fields.layers)).toEqual(sizes(written.layers));
+        const generation = {
+          v1: undefined,
+          v2: undefined,
+          v3: undefined,
+          v4: undefined,
+          v15: 1,
+          v99: 1,
+        };
+        const expected = Object.hasOwn(generation, variant) ? generation[variant as 'v15'] : 2;
+        expect(new Set([...fields.layers.values()].map((layer) => layer.generation))).toEqual(
+          new Set([expected]),
+        );
+      }
+    },
+  );
 
   test.each([
     ['both', 'field metadata_bytes'],
     ['lsn-number', 'field disk_consistent_lsn'],
-  ])('%s cannot be parsed', (variant, place) => {
+  ])('the damaged index %s cannot be parsed, and the error names a field', (variant, place) => {
     const broken = goldenIndexNames(`variants/${variant}/`).map((name) =>
       storageErrorOrNone(() => IndexPart.parse(goldenIndex(name), { path: '/index' })),
     );
@@ -256,7 +259,7 @@ describe('every optional field', () => {
     ['an LSN with blanks around it', ' 0/1500028 '],
     ['an LSN in lower case', '0/1500028'.toLowerCase()],
     ['an LSN with zeros before it', '00000000/01500028'],
-  ])('%s is read', (_, text) => {
+  ])('an optional LSN is read: %s', (_, text) => {
     const index = IndexPart.parse(JSON.stringify({ ...FRESH, l2_lsn: text }));
     expect(index.fields.l2Lsn).toBe(0x1500028n);
   });
@@ -334,7 +337,7 @@ describe('an index is refused with its place', () => {
       'import_pgdata.V1',
     ],
     ['with a version as text', { ...FRESH, version: '15' }, 'version'],
-  ])('%s', (_, json, place) => {
+  ])('an index %s is refused with its place', (_, json, place) => {
     const error = storageErrorThrownBy(() => IndexPart.parse(JSON.stringify(json)));
     expect(error.code).toBe('corrupt');
     expect(error.message).toMatch(new RegExp(`field ${place.replace(/[.[\]]/g, '\\$&')}(:|$)`));
@@ -368,7 +371,7 @@ describe('an index is not made', () => {
       Object.fromEntries([['archiveAt', '2024-07-19T09:00:00']]),
       'invalid-input',
     ],
-  ])('%s', (_, changes, code) => {
+  ])('a change of an index %s is refused', (_, changes, code) => {
     expect(storageErrorThrownBy(() => index.with(changes)).code).toBe(code);
   });
 });
@@ -409,7 +412,7 @@ describe('the check of an index finds', () => {
       ['error', 'empty-layer'],
     ],
     ['deltas that overlap', { ...FRESH, layer_metadata: overlapping }, ['warning', 'layer-map']],
-  ])('%s', (_, json, finding) => {
+  ])('the check of an index finds %s', (_, json, finding) => {
     expect(rules(json)).toContainEqual(finding);
   });
 

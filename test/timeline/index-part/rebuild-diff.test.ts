@@ -47,7 +47,7 @@ describe('an index made anew', () => {
     ['of nothing', [], 'empty'],
     ['of a name that is no layer', [{ name: 'x', size: 1 }], 'invalid-input'],
     ['of a size that is none', [{ name, size: -1 }], 'invalid-input'],
-  ])('%s is refused', (_, listing, code) => {
+  ])('making an index %s is refused', (_, listing, code) => {
     expect(storageErrorThrownBy(() => rebuildIndexPart(listing, { pgVersion: 17 })).code).toBe(
       code,
     );

@@ -45,7 +45,7 @@ describe('a list of layers is refused', () => {
       [image(A, B), image(A.toLowerCase(), B, '10')],
       'invalid-input',
     ],
-  ] as const)('%s', (_, names, code) => {
+  ] as const)('a list of layers %s is refused', (_, names, code) => {
     const error = storageErrorThrownBy(() => LayerMap.fromNames(names));
     expect(error.code).toBe(code);
   });
@@ -127,7 +127,7 @@ describe('a question is refused', () => {
     ],
     ['of holes of no key', () => map.holes(0), 'invalid-input'],
     ['of a read point below 0', () => map.visibility([-1n]), 'out-of-range'],
-  ] as const)('%s', (_, ask, code) => {
+  ] as const)('a question %s is refused', (_, ask, code) => {
     expect(storageErrorThrownBy(ask).code).toBe(code);
   });
 });

@@ -43,11 +43,14 @@ describe('a search', () => {
       9n,
       ['memory', 5n],
     ],
-  ] as const)('%s', (_, names, memoryLayers, endLsn, wanted) => {
-    const map = LayerMap.fromNames(names, { memoryLayers });
-    const [name, lsnFloor] = wanted ?? [];
-    expect(map.search(KEY, endLsn)).toEqual(wanted && { name, lsnFloor });
-  });
+  ] as const)(
+    'a search %s finds what a pageserver finds',
+    (_, names, memoryLayers, endLsn, wanted) => {
+      const map = LayerMap.fromNames(names, { memoryLayers });
+      const [name, lsnFloor] = wanted ?? [];
+      expect(map.search(KEY, endLsn)).toEqual(wanted && { name, lsnFloor });
+    },
+  );
 });
 
 test('memory has every key, those outside of all layers too', () => {

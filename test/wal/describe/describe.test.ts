@@ -222,9 +222,12 @@ describe('kinds that the samples lack', () => {
       { resourceManager: 10, info: 0x90, mainData: '01' },
       'Heap/UNKNOWN (90) ',
     ],
-  ])('%s of %i', (_, version, spec, text) => {
-    expect(described(spec, version)).toBe(text);
-  });
+  ])(
+    'a kind that the samples lack, %s of version %i, is described as by pg_waldump',
+    (_, version, spec, text) => {
+      expect(described(spec, version)).toBe(text);
+    },
+  );
 
   test.each([
     [true, ' (full page image)'],
@@ -306,7 +309,7 @@ describe('times', () => {
     ],
     [0x7fff_ffff_ffff_ffffn, 'infinity', 'infinity'],
     [-0x8000_0000_0000_0000n, '-infinity', '-infinity'],
-  ])('%s microseconds', (microseconds, walinspect, waldump) => {
+  ])('a time of %s microseconds is printed as by Postgres', (microseconds, walinspect, waldump) => {
     expect(commit(microseconds, 'walinspect')).toBe(walinspect);
     expect(commit(microseconds, 'waldump')).toBe(waldump);
   });
@@ -335,7 +338,7 @@ describe('numbers of tuples are printed as %g does', () => {
     [-1, '-1'],
     [Number.POSITIVE_INFINITY, 'inf'],
     [Number.NaN, 'nan'],
-  ])('%d', (value, text) => {
+  ])('a number of tuples of %d is printed with six digits, as C does', (value, text) => {
     const mainData = Buffer.alloc(8);
     mainData.writeDoubleLE(value);
     const spec = { resourceManager: 12, info: 0xb0, mainData: mainData.toString('hex') };

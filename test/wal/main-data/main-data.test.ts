@@ -379,13 +379,16 @@ test.each(named.filter(([name]) => !name.startsWith('PREPARE')))(
 );
 
 describe('counts that no data has room for', () => {
-  test.each(['ffffffff', '00000080', '02000000'])('%s subtransactions', (count) => {
-    const bytes = hex(`eb0b0000 ${count} ec0b0000`);
-    expect(storageErrorThrownBy(() => decodeAssignment(bytes))).toMatchObject({
-      code: 'corrupt',
-      offset: 8,
-    });
-  });
+  test.each(['ffffffff', '00000080', '02000000'])(
+    'a count of %s subtransactions, which the data has no room for, is corrupt',
+    (count) => {
+      const bytes = hex(`eb0b0000 ${count} ec0b0000`);
+      expect(storageErrorThrownBy(() => decodeAssignment(bytes))).toMatchObject({
+        code: 'corrupt',
+        offset: 8,
+      });
+    },
+  );
 
   test('a logical message with a length of 2^63 is corrupt at its length', () => {
     const bytes = hex('05000000 00000000 0000000000000080 0000000000000000 00');
