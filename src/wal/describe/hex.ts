@@ -5,16 +5,6 @@ export const HEX_BYTES: readonly string[] = Array.from({ length: 256 }, (_, byte
   byte.toString(16).toUpperCase().padStart(2, '0'),
 );
 
-/** The eight digits of a u32. */
-export function hexWord(value: number): string {
-  return (
-    (HEX_BYTES[value >>> 24] as string) +
-    (HEX_BYTES[(value >>> 16) & 0xff] as string) +
-    (HEX_BYTES[(value >>> 8) & 0xff] as string) +
-    (HEX_BYTES[value & 0xff] as string)
-  );
-}
-
 /** The bytes, two digits each, with blanks between them. */
 export function hexBytes(bytes: Uint8Array): string {
   let text = '';
