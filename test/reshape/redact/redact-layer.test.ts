@@ -152,6 +152,18 @@ describe('a redacted image layer', () => {
     expect(kept).toEqual(images.map(([, , what]) => what));
   });
 
+  test('keeps no header with flags that Postgres does not know: they may be data', async () => {
+    const { openFiles } = memoryDisk();
+    const options = { directory: DIRECTORY, ...IDS, openFiles, keyRange: EVERYTHING, lsn: LSN };
+    await using writer = await ImageLayerWriter.create(options);
+    const unlike = page(0);
+    unlike[11] = 0x80;
+    await writer.put(blockKey(0), unlike);
+    const { path } = await writer.finish();
+    const { after } = await redacted(path, openFiles);
+    expect(after[0]?.bytes.subarray(12, 20)).not.toEqual(unlike.subarray(12, 20));
+  });
+
   test('is the same for the same seed, and another for another', async () => {
     const { path, openFiles } = await write();
     const [one, same, other] = [
