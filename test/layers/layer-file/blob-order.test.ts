@@ -89,8 +89,8 @@ it.each([-8000, 9000])(
   async (off) => {
     const bytes = damagedLayer({ offsets: { 4: off } });
     const reader = await openLayer(bytesSource(bytes), { blockCache: null });
-    for (const read of [drain(reader.entries()), reader.get(blockKey(4))]) {
-      expect((await storageErrorOf(read)).code).toBe('out-of-range');
+    for (const read of [() => drain(reader.entries()), () => reader.get(blockKey(4))]) {
+      expect((await storageErrorOf(read())).code).toBe('out-of-range');
     }
   },
 );
