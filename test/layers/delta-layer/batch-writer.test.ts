@@ -123,6 +123,19 @@ describe('a batch that waits', () => {
     },
   );
 
+  it.each([2, 513, 1199])(
+    'a batch of 1,200 values that waits refuses row %i, whose key is below the one before, with the rows before it in',
+    async (row) => {
+      const { disk, writer, writes } = await prepare();
+      const batch = batchOf(Array.from({ length: 1200 }, (_, at) => (at === 0 ? 200 : 1)));
+      batch.keys.set(blockKey(1), row * 18);
+      expect(storageErrorThrownBy(() => writer.putBatch(batch)).code).toBe('out-of-order');
+      expect(writer.entryCount).toBe(row);
+      writes.open();
+      expect(await lengthsIn(disk, writer)).toHaveLength(row);
+    },
+  );
+
   it('a batch that waits refuses a value one byte beyond its bytes also where there is room', async () => {
     const disk = memoryDisk();
     const writer = await DeltaLayerWriter.create(deltaOptions(disk));
