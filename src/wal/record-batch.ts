@@ -86,6 +86,18 @@ export class WalRecordBatch {
     return this.#rows.endLsn(index);
   }
 
+  /** High half of `endLsn`. Throws `out-of-range`. @internal */
+  endHigh(index: number): number {
+    this.#check(index);
+    return this.#rows.endHigh(index);
+  }
+
+  /** Low half of `endLsn`. Throws `out-of-range`. @internal */
+  endLow(index: number): number {
+    this.#check(index);
+    return this.#rows.endLow(index);
+  }
+
   /** Timeline that wrote the record. Throws `out-of-range`. */
   timelineId(index: number): number {
     this.#check(index);

@@ -69,6 +69,14 @@ export class RecordRows {
     return this.#longs[LONGS * index + ROW.end / 8] as Lsn;
   }
 
+  endHigh(index: number): number {
+    return highHalf(this.#halves, LONGS * index + ROW.end / 8);
+  }
+
+  endLow(index: number): number {
+    return lowHalf(this.#halves, LONGS * index + ROW.end / 8);
+  }
+
   timelineId(index: number): number {
     return this.#words[WORDS * index + ROW.timeline / 4] as number;
   }

@@ -5,11 +5,11 @@
  * A batch grows as long as one record puts values, up to a bound, and what a record has put can be taken back, so
  * that a record that fails halfway leaves nothing. Between records, a batch that `isFull` is put into the layer.
  */
-import { ViewedBytes } from '../../byte-words.ts';
+import { copyBytes, copyWords, ViewedBytes } from '../../byte-words.ts';
 import { tooLarge } from '../../errors.ts';
 import type { ValueBatch } from '../../layers/delta-layer/value-batch.ts';
-import { KEY_SIZE, type Key } from '../../layers/key.ts';
-import type { Lsn } from '../../layers/lsn.ts';
+import { KEY_SIZE } from '../../layers/key.ts';
+import { halvesOf, setHalves } from '../../layers/lsn-halves.ts';
 import { encodeValue } from '../../layers/value-format.ts';
 
 /** Values after which a batch is put into the layer. */
@@ -20,21 +20,29 @@ const FULL_BYTES = 1024 * 1024;
 const MAXIMUM_BYTES = 2 ** 31 - 1;
 
 /** A WAL record's value without the record; its last four bytes are the low half of the record's length. */
-const HEADERS = [false, true].map((willInit) =>
-  encodeValue({ type: 'wal', willInit, bytes: new Uint8Array(0) }),
-) as [Uint8Array, Uint8Array];
-const HEADER_SIZE = HEADERS[0].length;
+const HEADERS = [false, true].map(
+  (willInit) => new ViewedBytes(encodeValue({ type: 'wal', willInit, bytes: new Uint8Array(0) })),
+) as [ViewedBytes, ViewedBytes];
+const HEADER_SIZE = HEADERS[0].bytes.length;
 
 export class PutBatch implements ValueBatch {
   count = 0;
-  keys = new Uint8Array(FULL_ROWS * KEY_SIZE);
   lsns = new BigUint64Array(FULL_ROWS);
   willInit = new Uint8Array(FULL_ROWS);
   starts = new Uint32Array(FULL_ROWS);
   lengths = new Uint32Array(FULL_ROWS);
+  #keys = new ViewedBytes(new Uint8Array(FULL_ROWS * KEY_SIZE));
+  #lsnHalves = halvesOf(this.lsns);
   #values = new ViewedBytes(new Uint8Array(2 * FULL_BYTES));
+  /** LSN of the rows that are added, in halves. */
+  #lsnHigh = 0;
+  #lsnLow = 0;
   /** Bytes of values. */
   #size = 0;
+
+  get keys(): Uint8Array {
+    return this.#keys.bytes;
+  }
 
   get values(): Uint8Array {
     return this.#values.bytes;
@@ -49,19 +57,35 @@ export class PutBatch implements ValueBatch {
     return this.count >= FULL_ROWS || this.#size >= FULL_BYTES;
   }
 
-  /** Adds a serialized value, which is copied. Throws: `too-large`. */
-  put(key: Key, lsn: Lsn, willInit: boolean, value: Uint8Array): void {
-    const at = this.#claim(key, lsn, willInit, value.length);
-    this.#values.bytes.set(value, at);
+  /** Sets the LSN of the rows that are added from now on. */
+  setLsn(high: number, low: number): void {
+    this.#lsnHigh = high;
+    this.#lsnLow = low;
   }
 
-  /** Adds a WAL record as the value that holds it; the record is copied. Throws: `too-large`. */
-  putRecord(key: Key, lsn: Lsn, willInit: boolean, record: Uint8Array): void {
-    const at = this.#claim(key, lsn, willInit, HEADER_SIZE + record.length);
-    const { bytes, view } = this.#values;
-    bytes.set(HEADERS[willInit ? 1 : 0], at);
-    view.setUint32(at + HEADER_SIZE - 4, record.length);
-    bytes.set(record, at + HEADER_SIZE);
+  /** Adds a serialized value, which is copied. Throws: `too-large`. */
+  put(key: ViewedBytes, willInit: boolean, value: ViewedBytes): void {
+    const { length } = value.bytes;
+    const at = this.#claim(key, willInit, length);
+    copyBytes(value, 0, this.#values, at, length);
+  }
+
+  /**
+   * Adds the WAL record of `size` bytes at `offset` of the memory, as the value that holds it. It is copied.
+   * Throws: `too-large`.
+   */
+  putRecord(
+    key: ViewedBytes,
+    willInit: boolean,
+    memory: ViewedBytes,
+    offset: number,
+    size: number,
+  ): void {
+    const at = this.#claim(key, willInit, HEADER_SIZE + size);
+    const values = this.#values;
+    copyWords(HEADERS[willInit ? 1 : 0].view, 0, values.view, at, HEADER_SIZE);
+    values.view.setUint32(at + HEADER_SIZE - 4, size);
+    copyBytes(memory, offset, values, at + HEADER_SIZE, size);
   }
 
   /** Removes the values after the first `count`, which have `size` bytes. */
@@ -80,15 +104,13 @@ export class PutBatch implements ValueBatch {
   }
 
   /** Claims a row, and room for its value. Returns: where the value starts. */
-  #claim(key: Key, lsn: Lsn, willInit: boolean, length: number): number {
+  #claim(key: ViewedBytes, willInit: boolean, length: number): number {
     const row = this.count;
     const start = this.#size;
     if (row === this.lsns.length) this.#addRows();
     if (start + length > this.#values.bytes.length) this.#addRoom(start + length);
-    for (let byte = 0; byte < KEY_SIZE; byte += 1) {
-      this.keys[row * KEY_SIZE + byte] = key[byte] as number;
-    }
-    this.lsns[row] = lsn;
+    copyWords(key.view, 0, this.#keys.view, row * KEY_SIZE, KEY_SIZE);
+    setHalves(this.#lsnHalves, row, this.#lsnHigh, this.#lsnLow);
     this.willInit[row] = willInit ? 1 : 0;
     this.starts[row] = start;
     this.lengths[row] = length;
@@ -99,8 +121,9 @@ export class PutBatch implements ValueBatch {
 
   #addRows(): void {
     const rows = 2 * this.lsns.length;
-    this.keys = enlarged(this.keys, new Uint8Array(rows * KEY_SIZE));
+    this.#keys = new ViewedBytes(enlarged(this.keys, new Uint8Array(rows * KEY_SIZE)));
     this.lsns = enlarged(this.lsns, new BigUint64Array(rows));
+    this.#lsnHalves = halvesOf(this.lsns);
     this.willInit = enlarged(this.willInit, new Uint8Array(rows));
     this.starts = enlarged(this.starts, new Uint32Array(rows));
     this.lengths = enlarged(this.lengths, new Uint32Array(rows));

@@ -9,6 +9,8 @@ import { compareBytes, ViewedBytes } from '../../byte-words.ts';
 import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-layer.ts';
 import { KEY_SIZE, type Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
+import { splitLsn } from '../../layers/lsn-halves.ts';
+import type { RowSink } from '../wal/row-sink.ts';
 import type { Border, LayerLine } from './layer-line.ts';
 import { PutBatch } from './put-batch.ts';
 
@@ -18,7 +20,7 @@ interface Slot {
   put: void | Promise<void>;
 }
 
-export class RecordPuts {
+export class RecordPuts implements RowSink {
   readonly #line: LayerLine;
   readonly #slots: readonly Slot[];
   #slot = 0;
@@ -61,12 +63,38 @@ export class RecordPuts {
 
   /** Adds a serialized value, which is copied. Throws: `too-large`. */
   put(key: Key, lsn: Lsn, willInit: boolean, value: Uint8Array): void {
-    this.#batch.put(key, lsn, willInit, value);
+    const { high, low } = splitLsn(lsn);
+    this.beginRows(high, low);
+    this.putRow(new ViewedBytes(key), willInit, new ViewedBytes(value));
   }
 
   /** Adds a raw WAL record as the value that holds it; it is copied. Throws: `too-large`. */
   putRecord(key: Key, lsn: Lsn, willInit: boolean, record: Uint8Array): void {
-    this.#batch.putRecord(key, lsn, willInit, record);
+    const { high, low } = splitLsn(lsn);
+    this.beginRows(high, low);
+    const memory = new ViewedBytes(record);
+    this.putRecordRow(new ViewedBytes(key), willInit, memory, 0, record.length);
+  }
+
+  /** See `RowSink`. */
+  beginRows(high: number, low: number): void {
+    this.#batch.setLsn(high, low);
+  }
+
+  /** As `put`, at the LSN that `beginRows` was told. */
+  putRow(key: ViewedBytes, willInit: boolean, value: ViewedBytes): void {
+    this.#batch.put(key, willInit, value);
+  }
+
+  /** As `putRecord`, at the LSN that `beginRows` was told. */
+  putRecordRow(
+    key: ViewedBytes,
+    willInit: boolean,
+    memory: ViewedBytes,
+    offset: number,
+    size: number,
+  ): void {
+    this.#batch.putRecord(key, willInit, memory, offset, size);
   }
 
   /** Puts the batch into the layer. Requires: no record is half put. Throws what the layer throws. */

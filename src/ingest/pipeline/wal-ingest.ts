@@ -17,7 +17,8 @@ import {
 } from '../../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
-import { formatLsn, type Lsn } from '../../layers/lsn.ts';
+import { formatLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
+import { joinHalves, splitLsn } from '../../layers/lsn-halves.ts';
 import { DEFAULT_CHECKPOINT_DISTANCE } from '../../reshape/level0.ts';
 import { isUnsharded, UNSHARDED } from '../../timeline/tenant-shard.ts';
 import type { HeapDialect } from '../../wal/heap-dialect.ts';
@@ -106,13 +107,18 @@ export class WalIngest {
   /** Bytes of values after which a layer ends. */
   readonly #fullSize: number;
   readonly #stored: readonly FinishedLayer[];
-  #lastLsn: Lsn;
-  #previousLsn: Lsn | null;
+  /** End of the last record, in halves. */
+  #lastHigh: number;
+  #lastLow: number;
+  /** End of the record before it, in halves; null if it is not known. */
+  #previousHigh: number | null = null;
+  #previousLow = 0;
   /** Whether a record came after the last border. */
   #isAfterBorder = false;
   #recordCount = 0;
-  /** LSN at which the open layer ends, whatever it has. */
-  #limitLsn: Lsn;
+  /** LSN at which the open layer ends, whatever it has, in halves. */
+  #limitHigh = 0;
+  #limitLow = 0;
   #hasFirst = false;
 
   /**
@@ -207,9 +213,12 @@ export class WalIngest {
     this.#stored = parts.stored;
     this.#distance = options.checkpointDistance ?? DEFAULT_CHECKPOINT_DISTANCE;
     this.#fullSize = this.#distance - Math.min(MAXIMUM_ROOM, this.#distance / 16);
-    this.#lastLsn = parts.timeline.lastLsn;
-    this.#previousLsn = parts.timeline.previousLsn;
-    this.#limitLsn = this.#nextLimit();
+    const { lastLsn, previousLsn } = parts.timeline;
+    ({ high: this.#lastHigh, low: this.#lastLow } = splitLsn(lastLsn));
+    if (previousLsn !== null) {
+      ({ high: this.#previousHigh, low: this.#previousLow } = splitLsn(previousLsn));
+    }
+    this.#setLimit();
   }
 
   /** Where WAL is read from: the end of the last record that the timeline has. */
@@ -279,7 +288,6 @@ export class WalIngest {
       this.#hasFirst = true;
     }
     for (let at = 0; at < length; at += 1) {
-      const endLsn = batch.endLsn(at);
       this.#puts.begin();
       try {
         const waiting = this.#records.ingestFrom(batch, at);
@@ -288,24 +296,40 @@ export class WalIngest {
         this.#puts.takeBack();
         throw error;
       }
-      this.#previousLsn = this.#lastLsn;
-      this.#lastLsn = endLsn;
+      this.#previousHigh = this.#lastHigh;
+      this.#previousLow = this.#lastLow;
+      this.#lastHigh = batch.endHigh(at);
+      this.#lastLow = batch.endLow(at);
       this.#isAfterBorder = true;
       this.#recordCount += 1;
-      if (endLsn >= this.#limitLsn || this.#puts.size >= this.#fullSize) await this.#freeze();
+      if (this.#isLimitReached || this.#puts.size >= this.#fullSize) await this.#freeze();
       else if (this.#puts.isFull) await this.#puts.flush();
     }
   }
 
-  async #freeze(): Promise<void> {
-    await this.#puts.freeze({ lastLsn: this.#lastLsn, previousLsn: this.#previousLsn });
-    this.#isAfterBorder = false;
-    this.#limitLsn = this.#nextLimit();
+  get #lastLsn(): Lsn {
+    return joinHalves(this.#lastHigh, this.#lastLow);
   }
 
-  #nextLimit(): Lsn {
+  get #isLimitReached(): boolean {
+    const high = this.#lastHigh;
+    return high > this.#limitHigh || (high === this.#limitHigh && this.#lastLow >= this.#limitLow);
+  }
+
+  async #freeze(): Promise<void> {
+    const high = this.#previousHigh;
+    const previousLsn = high === null ? null : joinHalves(high, this.#previousLow);
+    await this.#puts.freeze({ lastLsn: this.#lastLsn, previousLsn });
+    this.#isAfterBorder = false;
+    this.#setLimit();
+  }
+
+  #setLimit(): void {
     const { count } = this.#timeline.output.place.shard;
-    return this.#lastLsn + BigInt(this.#distance) * BigInt(Math.max(1, count));
+    const limit = this.#lastLsn + BigInt(this.#distance) * BigInt(Math.max(1, count));
+    ({ high: this.#limitHigh, low: this.#limitLow } = splitLsn(
+      limit < MAXIMUM_LSN ? limit : MAXIMUM_LSN,
+    ));
   }
 }
 

@@ -17,10 +17,8 @@ import { chosenHeapDialect } from '../../wal/heap-dialect.ts';
 import type { BlockReference, WalRecord } from '../../wal/record-format.ts';
 import type { IngestState } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
-import { type ClearedBits, clearVisibility } from './visibility-map.ts';
+import { ALL_BITS, ALL_FROZEN, type ClearedBits, clearVisibility } from './visibility-map.ts';
 
-const ALL_BITS = 0x03;
-const ALL_FROZEN = 0x02;
 const CLEARED = 0x01;
 const NEW_PAGE_CLEARED = 0x02;
 const MAKES_PAGE = 0x80;

@@ -2,6 +2,7 @@
 import { StorageError } from '../../errors.ts';
 import type { Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
+import { joinHalves } from '../../layers/lsn-halves.ts';
 import { encodeValue, type Value, valueWillInit } from '../../layers/value-format.ts';
 import { type Sharding, shardOfKey } from '../../timeline/shard-owner.ts';
 import type { HeapDialect } from '../../wal/heap-dialect.ts';
@@ -36,8 +37,9 @@ export class IngestState {
   readonly maximumGap: number;
   readonly metadata = new Metadata();
   readonly sizes = new RelationSizes();
-  /** The end of the current record, where everything is put. */
-  lsn: Lsn = 0n;
+  /** The end of the current record, in halves. */
+  lsnHigh = 0;
+  lsnLow = 0;
   /** Values of blocks that were put by the general way, so far. */
   blockPuts = 0;
   readonly #sink: PutSink;
@@ -49,6 +51,11 @@ export class IngestState {
     this.checkpoint = target.checkpoint;
     this.maximumGap = target.maximumGap;
     this.#sink = target.sink;
+  }
+
+  /** The end of the current record, where everything is put; a bigint is made for each call. */
+  get lsn(): Lsn {
+    return joinHalves(this.lsnHigh, this.lsnLow);
   }
 
   /** Whether this shard sees the blocks of all, for sizes, and has what only one shard has. */

@@ -3,13 +3,12 @@
  * the headers, and without an object for anything.
  *
  * A record is plain if its transaction does not move the checkpoint, its kind does nothing beside its blocks, and all
- * of its blocks lie within forks whose sizes are known. A heap record is plain if its flags clear no bits of a
- * visibility map; the end of a transaction, if it has nothing but a time. What is not plain is left to `handlers.ts`
- * and `blocks.ts`, which hold for all records.
+ * of its blocks lie within forks whose sizes are known. A heap record may clear bits of a visibility map, if its kind
+ * says in one way only which, and the size of the map is known; the end of a transaction is plain if it has nothing but
+ * a time. What is not plain is left to `handlers.ts` and `blocks.ts`, which hold for all records.
  */
-import type { ViewedBytes } from '../../byte-words.ts';
+import { ViewedBytes } from '../../byte-words.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
-import type { Lsn } from '../../layers/lsn.ts';
 import { encodeValue, IMAGE_HEADER_SIZE } from '../../layers/value-format.ts';
 import { PAGE_SIZE, setPageLsn } from '../../postgres/page.ts';
 import type { RecordScanner } from '../../wal/record-scanner.ts';
@@ -17,8 +16,16 @@ import { KIND_COUNT, kindIndexOf, recordKinds } from '../../wal/resource-manager
 import { isPageImageKind } from './blocks.ts';
 import { handlersOf } from './handlers.ts';
 import type { IngestState } from './ingest-state.ts';
-import type { PutSink } from './put-sink.ts';
+import { NO_FORK, NOT_KNOWN } from './relation-sizes.ts';
+import type { RowSink } from './row-sink.ts';
 import { PlainEnds } from './transactions.ts';
+import {
+  ALL_BITS,
+  ALL_FROZEN,
+  type ClearedBits,
+  MAP_FORK,
+  putClearedBits,
+} from './visibility-map.ts';
 
 /** Where the flags of a kind are, which of them ask for more, and the lengths of main data for which that holds. */
 interface FlagsRule {
@@ -26,21 +33,33 @@ interface FlagsRule {
   readonly mask: number;
   readonly minimumLength: number;
   readonly maximumLength?: number;
+  /** The bits that the flags clear if the main data has the minimum length and no old tuple: see `heap.ts`. */
+  readonly clears?: 'new' | 'frozen' | 'both';
+  /** Flags that announce an old tuple. */
+  readonly oldTuple?: number;
 }
 
 /** By manager and type. Where the dialects of 14 and 15 differ, only lengths of one of them are here. */
 const FLAGS: Readonly<Record<string, FlagsRule>> = {
-  'Heap/INSERT': { at: 2, mask: 1, minimumLength: 3, maximumLength: 3 },
-  'Heap/UPDATE': { at: 7, mask: 3, minimumLength: 14 },
-  'Heap/HOT_UPDATE': { at: 7, mask: 3, minimumLength: 14 },
-  'Heap/DELETE': { at: 7, mask: 1, minimumLength: 8, maximumLength: 8 },
-  'Heap/LOCK': { at: 7, mask: 1, minimumLength: 8, maximumLength: 8 },
-  'Heap2/LOCK_UPDATED': { at: 7, mask: 1, minimumLength: 8, maximumLength: 8 },
+  'Heap/INSERT': { at: 2, mask: 1, minimumLength: 3, maximumLength: 3, clears: 'new' },
+  'Heap/UPDATE': { at: 7, mask: 3, minimumLength: 14, clears: 'both', oldTuple: 0x0c },
+  'Heap/HOT_UPDATE': { at: 7, mask: 3, minimumLength: 14, clears: 'both', oldTuple: 0x0c },
+  'Heap/DELETE': {
+    ...{ at: 7, mask: 1, minimumLength: 8, maximumLength: 8 },
+    ...{ clears: 'new', oldTuple: 0x06 },
+  },
+  'Heap/LOCK': { at: 7, mask: 1, minimumLength: 8, maximumLength: 8, clears: 'frozen' },
+  'Heap2/LOCK_UPDATED': { at: 7, mask: 1, minimumLength: 8, maximumLength: 8, clears: 'frozen' },
   'Heap2/MULTI_INSERT': { at: 0, mask: 1, minimumLength: 4 },
 };
 
-/** Kinds whose flags a told dialect could contradict. */
+/** Of an update: bits of its old page, and of its new one. */
+const OLD_PAGE_CLEARED = 1;
+const NEW_PAGE_CLEARED = 2;
+
+/** Kinds that a told dialect could contradict: by their flags, and where they clear bits. */
 const TOLD = ['Heap/DELETE', 'Heap/LOCK'];
+const TOLD_IF_CLEARING = ['Heap/UPDATE', 'Heap/HOT_UPDATE'];
 
 const INIT_SUFFIX = '+INIT';
 const COMMIT = 'Transaction/COMMIT';
@@ -58,7 +77,7 @@ function kindsOf(state: IngestState): readonly Kind[] {
   const isTold = state.majorVersion < 16 && state.dialect !== undefined;
   for (const { resourceManager, info, manager, type } of recordKinds(state.majorVersion)) {
     const name = `${manager}/${type.replace(INIT_SUFFIX, '')}`;
-    const rule = isTold && TOLD.includes(name) ? undefined : FLAGS[name];
+    const rule = ruleOf(name, isTold);
     const index = kindIndexOf(resourceManager, info);
     if (rule !== undefined) kinds[index] = rule;
     if (name === COMMIT && (info & HAS_XINFO) === 0) kinds[index] = 'committed';
@@ -67,26 +86,29 @@ function kindsOf(state: IngestState): readonly Kind[] {
   return kinds;
 }
 
-/** Where a record lies in memory, and its end. */
-export interface RecordPlace {
-  readonly offset: number;
-  readonly size: number;
-  readonly lsn: Lsn;
+function ruleOf(name: string, isTold: boolean): FlagsRule | undefined {
+  const rule = FLAGS[name];
+  if (rule === undefined || !isTold) return rule;
+  if (TOLD.includes(name)) return undefined;
+  if (!TOLD_IF_CLEARING.includes(name)) return rule;
+  const { clears: _, ...rest } = rule;
+  return rest;
 }
 
 export class PlainRecords {
   readonly #state: IngestState;
-  readonly #sink: PutSink;
+  readonly #sink: RowSink;
   readonly #kinds: readonly Kind[];
   /** Key of the block that is put; the sink copies it. */
-  readonly #key = new Uint8Array(KEY_SIZE);
-  readonly #keyView = new DataView(this.#key.buffer);
+  readonly #key = new ViewedBytes(new Uint8Array(KEY_SIZE));
   /** The image that is put, and the page in it. */
-  readonly #image = encodeValue({ type: 'image', bytes: new Uint8Array(PAGE_SIZE) });
-  readonly #page = this.#image.subarray(IMAGE_HEADER_SIZE);
+  readonly #image = new ViewedBytes(
+    encodeValue({ type: 'image', bytes: new Uint8Array(PAGE_SIZE) }),
+  );
+  readonly #page = this.#image.bytes.subarray(IMAGE_HEADER_SIZE);
   readonly #ends = new PlainEnds();
 
-  constructor(state: IngestState, sink: PutSink) {
+  constructor(state: IngestState, sink: RowSink) {
     this.#state = state;
     this.#sink = sink;
     this.#kinds = kindsOf(state);
@@ -95,27 +117,49 @@ export class PlainRecords {
   /**
    * Puts the values of a record that was scanned, if it is plain.
    *
-   * Requires: `memory` is what was scanned, and the record lies at `offset`.
+   * Requires: `memory` is what was scanned, the record lies at `offset`, and the sink was told its end.
    * Returns: false if it is not plain; then nothing was put.
    */
-  put(scanner: RecordScanner, memory: ViewedBytes, { offset, size, lsn }: RecordPlace): boolean {
+  put(scanner: RecordScanner, memory: ViewedBytes, offset: number, size: number): boolean {
     const { checkpoint, shard } = this.#state;
     if (shard.count >= 2) return false;
     if (scanner.xid !== 0 && !checkpoint.isAheadOf(scanner.xid)) return false;
     const kind = this.#kinds[kindIndexOf(scanner.resourceManager, scanner.info)] as Kind;
     if (kind === 'other') return false;
     if (kind === 'committed' || kind === 'aborted') return this.#putEnd(scanner, memory.view, kind);
-    if (kind !== 'plain' && !hasPlainFlags(scanner, memory.view, kind)) return false;
-    if (!this.#hasBlocks(scanner)) return false;
-    if (scanner.blockCount === 0) return true;
-    const record = memory.bytes.subarray(offset, offset + size);
+    const flags = kind === 'plain' ? NONE : flagsOf(scanner, memory.view, kind);
+    if (flags === NOT_PLAIN || !this.#hasBlocks(scanner)) return false;
+    if (flags !== NONE && !this.#clearBits(scanner, kind as FlagsRule, flags)) return false;
     const isImages = isPageImageKind(scanner.resourceManager, scanner.info);
     for (let block = 0; block < scanner.blockCount; block += 1) {
       this.#setKey(scanner, block);
-      if (isImages && isPlainImage(scanner, block))
-        this.#putImage(scanner, block, memory.bytes, lsn);
-      else this.#sink.putRecord(this.#key, lsn, willInit(scanner, block), record);
+      if (isImages && isPlainImage(scanner, block)) this.#putImage(scanner, block, memory.bytes);
+      else this.#sink.putRecordRow(this.#key, willInit(scanner, block), memory, offset, size);
     }
+    return true;
+  }
+
+  /** Puts what clears bits of the visibility map. Returns: false if that is not known. */
+  #clearBits(scanner: RecordScanner, { clears }: FlagsRule, flags: number): boolean {
+    const { blockCount, spcnodes, dbnodes, relnodes, blknos } = scanner;
+    if (blockCount === 0) return false;
+    const [spcnode, dbnode, relnode] = [spcnodes[0], dbnodes[0], relnodes[0]] as RelationNumbers;
+    const size = this.#state.sizes.get(spcnode, dbnode, relnode, MAP_FORK);
+    if (size === NOT_KNOWN) return false;
+    if (size === NO_FORK) return true;
+    const first = blknos[0] as number;
+    let bits: ClearedBits;
+    if (clears === 'new') bits = { newHeapBlock: first, oldHeapBlock: null, flags: ALL_BITS };
+    else if (clears === 'frozen') {
+      bits = { newHeapBlock: null, oldHeapBlock: first, flags: ALL_FROZEN };
+    } else {
+      bits = {
+        newHeapBlock: (flags & NEW_PAGE_CLEARED) === 0 ? null : first,
+        oldHeapBlock: (flags & OLD_PAGE_CLEARED) === 0 ? null : (blknos[blockCount - 1] as number),
+        flags: ALL_BITS,
+      };
+    }
+    putClearedBits(this.#state, { spcnode, dbnode, relnode }, size, bits);
     return true;
   }
 
@@ -135,7 +179,7 @@ export class PlainRecords {
   }
 
   #setKey(scanner: RecordScanner, block: number): void {
-    const view = this.#keyView;
+    const { view } = this.#key;
     view.setUint32(1, scanner.spcnodes[block] as number);
     view.setUint32(5, scanner.dbnodes[block] as number);
     view.setUint32(9, scanner.relnodes[block] as number);
@@ -143,7 +187,7 @@ export class PlainRecords {
     view.setUint32(14, scanner.blknos[block] as number);
   }
 
-  #putImage(scanner: RecordScanner, block: number, bytes: Uint8Array, lsn: Lsn): void {
+  #putImage(scanner: RecordScanner, block: number, bytes: Uint8Array): void {
     const start = scanner.imageOffsets[block] as number;
     const end = start + (scanner.imageLengths[block] as number);
     const holeOffset = scanner.holeOffsets[block] as number;
@@ -152,25 +196,36 @@ export class PlainRecords {
     page.set(bytes.subarray(start, start + holeOffset));
     page.fill(0, holeOffset, holeEnd);
     page.set(bytes.subarray(start + holeOffset, end), holeEnd);
-    setPageLsn(page, lsn);
-    this.#sink.put(this.#key, lsn, true, this.#image);
+    setPageLsn(page, this.#state.lsn);
+    this.#sink.putRow(this.#key, true, this.#image);
   }
 
   #putEnd(scanner: RecordScanner, view: DataView, status: 'committed' | 'aborted'): boolean {
     const { mainDataLength, mainDataOffset, blockCount, origin, xid } = scanner;
     const isPlain = mainDataLength === TIME_SIZE && blockCount === 0 && !origin;
     if (!isPlain) return false;
-    const place = { sink: this.#sink, lsn: this.#state.lsn };
-    this.#ends.put(place, { xid, status, time: { view, offset: mainDataOffset } });
+    this.#ends.put(this.#sink, xid, status, view, mainDataOffset);
     return true;
   }
 }
 
-function hasPlainFlags(scanner: RecordScanner, view: DataView, rule: FlagsRule): boolean {
+type RelationNumbers = [spcnode: number, dbnode: number, relnode: number];
+
+/** No flag of the rule is set. */
+const NONE = 0;
+const NOT_PLAIN = -1;
+
+/** The flags of the rule that are set, or `NOT_PLAIN`. */
+function flagsOf(scanner: RecordScanner, view: DataView, rule: FlagsRule): number {
   const { mainDataLength, mainDataOffset } = scanner;
-  if (mainDataLength < rule.minimumLength) return false;
-  if (rule.maximumLength !== undefined && mainDataLength > rule.maximumLength) return false;
-  return (view.getUint8(mainDataOffset + rule.at) & rule.mask) === 0;
+  const { minimumLength, maximumLength, clears, oldTuple = 0 } = rule;
+  if (mainDataLength < minimumLength) return NOT_PLAIN;
+  if (maximumLength !== undefined && mainDataLength > maximumLength) return NOT_PLAIN;
+  const all = view.getUint8(mainDataOffset + rule.at);
+  const flags = all & rule.mask;
+  if (flags === NONE) return NONE;
+  const isOneWay = mainDataLength === minimumLength && (all & oldTuple) === 0;
+  return clears !== undefined && isOneWay ? flags : NOT_PLAIN;
 }
 
 /** Applied, and not compressed. */

@@ -23,6 +23,7 @@ import {
 import { isStorageError, StorageError } from '../../errors.ts';
 import type { Key } from '../../layers/key.ts';
 import { checkLsn, formatLsn, type Lsn } from '../../layers/lsn.ts';
+import { joinHalves, splitLsn } from '../../layers/lsn-halves.ts';
 import { checkpointKey } from '../../postgres/key-mapping.ts';
 import { DEFAULT_STRIPE_SIZE } from '../../timeline/shard-owner.ts';
 import { HEAP_DIALECTS, type HeapDialect } from '../../wal/heap-dialect.ts';
@@ -43,8 +44,9 @@ import { CheckpointValue } from './checkpoint-value.ts';
 import { type Handler, handlersOf } from './handlers.ts';
 import { type IngestShard, IngestState, lacking } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
-import { PlainRecords, type RecordPlace } from './plain-records.ts';
+import { PlainRecords } from './plain-records.ts';
 import type { IngestBase, PutSink } from './put-sink.ts';
+import { type RowSink, rowsOf } from './row-sink.ts';
 
 /** Options of `RecordIngest.open`. */
 export interface RecordIngestOptions {
@@ -112,6 +114,7 @@ export class RecordIngest {
   readonly #state: IngestState;
   readonly #handlers: readonly (Handler | undefined)[];
   readonly #scanner: RecordScanner;
+  readonly #sink: RowSink;
   readonly #plainRecords: PlainRecords;
   #progress: Progress = READY;
 
@@ -145,10 +148,14 @@ export class RecordIngest {
       readonly checkpoint: CheckpointValue;
     },
   ) {
-    const { base, sink, majorVersion, dialect, lsn } = options;
+    const { base, majorVersion, dialect, lsn } = options;
+    const sink = rowsOf(options.sink);
+    const { high, low } = splitLsn(lsn);
     this.#base = base;
+    this.#sink = sink;
     this.#state = new IngestState({ sink, majorVersion, dialect, ...chosen });
-    this.#state.lsn = lsn;
+    this.#state.lsnHigh = high;
+    this.#state.lsnLow = low;
     this.#handlers = handlersOf(majorVersion);
     this.#scanner = new RecordScanner(majorVersion);
     this.#plainRecords = new PlainRecords(this.#state, sink);
@@ -172,14 +179,15 @@ export class RecordIngest {
    */
   ingest(bytes: Uint8Array, lsn: Lsn): void | Promise<void> {
     checkBytes(bytes, 'WAL record');
-    this.#begin(lsn);
+    checkLsn(lsn, 'end of the WAL record');
+    const { high, low } = splitLsn(lsn);
+    this.#begin(high, low);
     try {
       checkRecord(bytes);
     } catch (error) {
       throw this.#fail(error, undefined);
     }
-    const memory = new ViewedBytes(bytes);
-    return this.#ingest(memory, { offset: 0, size: bytes.length, lsn });
+    return this.#ingest(new ViewedBytes(bytes), 0, bytes.length);
   }
 
   /**
@@ -194,38 +202,37 @@ export class RecordIngest {
       const [expected, actual] = [`${majorVersion}`, `${batch.majorVersion}`];
       throw new StorageError('invalid-input', { what: 'version of the WAL', expected, actual });
     }
-    const lsn = batch.endLsn(index);
-    this.#begin(lsn);
-    return this.#ingest(batch.memory, {
-      offset: batch.offset(index),
-      size: batch.size(index),
-      lsn,
-    });
+    this.#begin(batch.endHigh(index), batch.endLow(index));
+    return this.#ingest(batch.memory, batch.offset(index), batch.size(index));
   }
 
-  #begin(lsn: Lsn): void {
+  /** The record ends at the LSN of these halves. */
+  #begin(high: number, low: number): void {
     const progress = this.#progress;
     if (progress.kind === 'failed') throw progress.error;
     if (progress.kind === 'waiting') {
       throw new StorageError('out-of-order', { what: 'record before the one before was ingested' });
     }
-    if (lsn <= this.#state.lsn) {
+    const state = this.#state;
+    if (high < state.lsnHigh || (high === state.lsnHigh && low <= state.lsnLow)) {
       throw new StorageError('out-of-order', {
         what: 'end of the WAL record',
-        lsn: formatLsn(lsn),
-        expected: `above ${formatLsn(this.#state.lsn)}`,
+        lsn: formatLsn(joinHalves(high, low)),
+        expected: `above ${formatLsn(state.lsn)}`,
       });
     }
-    this.#state.lsn = lsn;
+    state.lsnHigh = high;
+    state.lsnLow = low;
+    this.#sink.beginRows(high, low);
   }
 
-  #ingest(memory: ViewedBytes, place: RecordPlace): void | Promise<void> {
+  #ingest(memory: ViewedBytes, offset: number, size: number): void | Promise<void> {
     let record: WalRecord | undefined;
     try {
-      this.#scanner.scan(memory.view, place.offset, place.size);
-      if (this.#plainRecords.put(this.#scanner, memory, place)) return;
+      this.#scanner.scan(memory.view, offset, size);
+      if (this.#plainRecords.put(this.#scanner, memory, offset, size)) return;
       record = scannedRecord(memory.bytes, this.#scanner);
-      const bytes = memory.bytes.subarray(place.offset, place.offset + place.size);
+      const bytes = memory.bytes.subarray(offset, offset + size);
       const work = this.#work(record, bytes);
       const step = work.next();
       if (step.done !== true) return this.#wait(record, work, step.value);

@@ -9,7 +9,7 @@
  */
 import { ViewedBytes } from '../../byte-words.ts';
 import { corrupt, StorageError } from '../../errors.ts';
-import { type Key, keyFromFields } from '../../layers/key.ts';
+import { keyFromFields } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { CLOG_XIDS_OFFSET, encodeValue } from '../../layers/value-format.ts';
 import {
@@ -33,8 +33,8 @@ import {
 } from './directory-items.ts';
 import { type IngestState, lacking } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
-import type { PutSink } from './put-sink.ts';
 import { dropRelations } from './relations.ts';
+import type { RowSink } from './row-sink.ts';
 import {
   dropSlruSegments,
   putSlruRecord,
@@ -65,32 +65,30 @@ export class PlainEnds {
     aborted: new ViewedBytes(encodeValue({ type: 'clog_set_aborted', xids: [0] })),
   };
   #page = 0;
-  #key: Key = slruPageKey('clog', 0);
+  #key = new ViewedBytes(slruPageKey('clog', 0));
 
-  /** `time`: where the 8 little-endian bytes of the time lie. Requires: the shard has the log. */
+  /** The 8 little-endian bytes of the time lie at `timeAt`. Requires: the shard has the log; the sink was told the LSN. */
   put(
-    { sink, lsn }: { readonly sink: PutSink; readonly lsn: Lsn },
-    { xid, status, time }: PlainEnd,
+    sink: RowSink,
+    xid: number,
+    status: TransactionStatus,
+    record: DataView,
+    timeAt: number,
   ): void {
     const page = Math.floor(xid / XIDS_PER_PAGE);
     if (page !== this.#page) {
       this.#page = page;
-      this.#key = slruPageKey('clog', page);
+      this.#key = new ViewedBytes(slruPageKey('clog', page));
     }
-    const { bytes, view } = this.#values[status];
+    const value = this.#values[status];
+    const { view } = value;
     view.setUint32(CLOG_XIDS_OFFSET, xid);
     if (status === 'committed') {
-      view.setUint32(CLOG_XIDS_OFFSET + 4, time.view.getUint32(time.offset + 4, true));
-      view.setUint32(CLOG_XIDS_OFFSET + 8, time.view.getUint32(time.offset, true));
+      view.setUint32(CLOG_XIDS_OFFSET + 4, record.getUint32(timeAt + 4, true));
+      view.setUint32(CLOG_XIDS_OFFSET + 8, record.getUint32(timeAt, true));
     }
-    sink.put(this.#key, lsn, false, bytes);
+    sink.putRow(this.#key, false, value);
   }
-}
-
-interface PlainEnd {
-  readonly xid: number;
-  readonly status: TransactionStatus;
-  readonly time: { readonly view: DataView; readonly offset: number };
 }
 
 type TransactionStatus = 'committed' | 'aborted';

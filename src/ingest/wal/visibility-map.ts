@@ -19,13 +19,32 @@ export interface ClearedBits {
   readonly flags: number;
 }
 
+/** Number of the fork with the map. */
+export const MAP_FORK = forkNumberOf('vm');
+
+/** Bits of a heap block. */
+export const ALL_BITS = 0x03;
+/** One of them. */
+export const ALL_FROZEN = 0x02;
+
+type MappedRelation = DatabaseId & { readonly relnode: number };
+
 export function* clearVisibility(
   state: IngestState,
-  relation: DatabaseId & { readonly relnode: number },
-  { newHeapBlock, oldHeapBlock, flags }: ClearedBits,
+  relation: MappedRelation,
+  bits: ClearedBits,
 ): Asking<void> {
-  const size = yield* forkSize(state, { ...relation, forkNumber: forkNumberOf('vm') });
-  if (size === undefined) return;
+  const size = yield* forkSize(state, { ...relation, forkNumber: MAP_FORK });
+  if (size !== undefined) putClearedBits(state, relation, size, bits);
+}
+
+/** `size`: pages of the map. */
+export function putClearedBits(
+  state: IngestState,
+  relation: MappedRelation,
+  size: number,
+  { newHeapBlock, oldHeapBlock, flags }: ClearedBits,
+): void {
   const newHalf = halfOn(newHeapBlock, size);
   const oldHalf = halfOn(oldHeapBlock, size);
   const put = (blkno: number, bits: ClearedBits): void => {
@@ -34,7 +53,8 @@ export function* clearVisibility(
     if (state.owns(key)) state.putValue(key, { type: 'clear_vm', ...bits });
   };
   if (newHalf !== undefined && oldHalf !== undefined && newHalf.page === oldHalf.page) {
-    return put(newHalf.page, { newHeapBlock, oldHeapBlock, flags });
+    put(newHalf.page, { newHeapBlock, oldHeapBlock, flags });
+    return;
   }
   if (newHalf !== undefined) put(newHalf.page, { newHeapBlock, oldHeapBlock: null, flags });
   if (oldHalf !== undefined) put(oldHalf.page, { newHeapBlock: null, oldHeapBlock, flags });

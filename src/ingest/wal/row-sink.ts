@@ -1,0 +1,68 @@
+/**
+ * Where the values of plain records go. Unlike a `PutSink` it is told the LSN once a record, in halves, and takes bytes where
+ * they lie, so that a value costs no object.
+ */
+import type { ViewedBytes } from '../../byte-words.ts';
+import type { Lsn } from '../../layers/lsn.ts';
+import { joinHalves } from '../../layers/lsn-halves.ts';
+import type { PutSink } from './put-sink.ts';
+
+/** All bytes are copied before a call returns. */
+export interface RowSink extends PutSink {
+  /** Begins the rows of a record, which ends at the LSN of these halves. */
+  beginRows(high: number, low: number): void;
+  /** Adds a serialized value. */
+  putRow(key: ViewedBytes, willInit: boolean, value: ViewedBytes): void;
+  /** Adds the raw WAL record of `size` bytes at `offset`, as `putRecord` does. */
+  putRecordRow(
+    key: ViewedBytes,
+    willInit: boolean,
+    memory: ViewedBytes,
+    offset: number,
+    size: number,
+  ): void;
+}
+
+/** The sink itself if it takes rows; else rows that are passed on one by one. */
+export function rowsOf(sink: PutSink): RowSink {
+  return isRowSink(sink) ? sink : new PassedRows(sink);
+}
+
+function isRowSink(sink: PutSink): sink is RowSink {
+  return 'putRecordRow' in sink;
+}
+
+class PassedRows implements RowSink {
+  readonly #sink: PutSink;
+  #lsn: Lsn = 0n;
+
+  constructor(sink: PutSink) {
+    this.#sink = sink;
+  }
+
+  beginRows(high: number, low: number): void {
+    this.#lsn = joinHalves(high, low);
+  }
+
+  put(...value: Parameters<PutSink['put']>): void {
+    this.#sink.put(...value);
+  }
+
+  putRecord(...record: Parameters<PutSink['putRecord']>): void {
+    this.#sink.putRecord(...record);
+  }
+
+  putRow(key: ViewedBytes, willInit: boolean, value: ViewedBytes): void {
+    this.#sink.put(key.bytes, this.#lsn, willInit, value.bytes);
+  }
+
+  putRecordRow(
+    key: ViewedBytes,
+    willInit: boolean,
+    { bytes }: ViewedBytes,
+    offset: number,
+    size: number,
+  ): void {
+    this.#sink.putRecord(key.bytes, this.#lsn, willInit, bytes.subarray(offset, offset + size));
+  }
+}
