@@ -26,6 +26,7 @@ const PROGRAMS = {
   'check-thread': 'src/entry/check-thread.ts',
   'wal-count-thread': 'src/entry/wal-count-thread.ts',
   'merge-thread': 'src/entry/merge-thread.ts',
+  'write-out-thread': 'src/entry/write-out-thread.ts',
 };
 
 /** What the command starts by its place beside the modules. */

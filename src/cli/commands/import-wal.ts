@@ -13,6 +13,7 @@ import {
   directoryArgument,
   generationArgument,
   identifierArgument,
+  jobsArgument,
   lsnArgument,
   sizeArgument,
   stripeSizeArgument,
@@ -71,6 +72,11 @@ const OPTIONS = {
     '--stripe-size <pages>',
     'pages of a stripe (default: as the base says, else 2048)',
     stripeSizeArgument,
+  ),
+  jobs: option(
+    '-j, --jobs <n>',
+    'threads, of which a second one writes layers (default: number of processors, at most 2)',
+    jobsArgument,
   ),
   staging: option(
     '--staging <dir>',
@@ -185,6 +191,7 @@ async function ingestOptions(
     dialect: options.dialect,
     checkpointDistance: options.checkpointDistance,
     stagingDirectory: options.staging,
+    threadCount: options.jobs,
     signal,
   };
 }

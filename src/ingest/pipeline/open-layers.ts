@@ -4,6 +4,7 @@ import {
   type EphemeralEntry,
   EphemeralLayer,
 } from '../../layers/ephemeral-layer/ephemeral-layer.ts';
+import type { WriteOutThread } from '../../layers/ephemeral-layer/write-out-thread.ts';
 import type { Key } from '../../layers/key.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../../layers/lsn.ts';
@@ -47,17 +48,23 @@ export interface OpenLayers {
   close(): Promise<void>;
 }
 
-/** Layers on the caller's thread. */
-export function localLayers(place: LayerPlace): OpenLayers {
+/**
+ * Layers that fill on the caller's thread. With `thread`, larger ones are written out on it; it is ended when the layers
+ * are closed.
+ */
+export function localLayers(place: LayerPlace, thread?: WriteOutThread): OpenLayers {
   const open = new Set<LocalLayer>();
   return {
     async open(startLsn) {
-      const layer = await LocalLayer.create(place, startLsn, () => open.delete(layer));
+      const layer = await LocalLayer.create({ ...place, thread }, startLsn, () =>
+        open.delete(layer),
+      );
       open.add(layer);
       return layer;
     },
     async close() {
       await Promise.all([...open].map((layer) => layer.close()));
+      await thread?.end();
     },
   };
 }
@@ -65,27 +72,46 @@ export function localLayers(place: LayerPlace): OpenLayers {
 /** Key versions that one read may collect: a page that is never made anew has no bound of its own. */
 const MAXIMUM_VERSION_BYTES = 256 * 1024 * 1024;
 
+/** Bytes of values from which a layer is worth a thread. */
+const THREAD_FROM = 8 * 1024 * 1024;
+
 class LocalLayer implements OpenLayer {
   readonly #layer: EphemeralLayer;
+  readonly #thread: WriteOutThread | undefined;
   readonly #generation: string | undefined;
   readonly #onClose: () => void;
 
   static async create(
-    { directory, tenantId, timelineId, generation, ioMode, openFiles }: LayerPlace,
+    { generation, ...place }: LayerPlace & { readonly thread: WriteOutThread | undefined },
     startLsn: Lsn,
     onClose: () => void,
   ): Promise<LocalLayer> {
-    const options = { directory, tenantId, timelineId, startLsn, ioMode, openFiles };
-    return new LocalLayer(await EphemeralLayer.create(options), generation, onClose);
+    const { directory, tenantId, timelineId, ioMode, openFiles, thread } = place;
+    const options = { directory, tenantId, timelineId, startLsn, ioMode, openFiles, thread };
+    const layer = await EphemeralLayer.create(options);
+    return new LocalLayer(layer, { generation, thread, onClose });
   }
 
-  private constructor(layer: EphemeralLayer, generation: string | undefined, onClose: () => void) {
+  private constructor(
+    layer: EphemeralLayer,
+    {
+      generation,
+      thread,
+      onClose,
+    }: {
+      readonly generation: string | undefined;
+      readonly thread: WriteOutThread | undefined;
+      readonly onClose: () => void;
+    },
+  ) {
     this.#layer = layer;
+    this.#thread = thread;
     this.#generation = generation;
     this.#onClose = onClose;
   }
 
   put(batch: PutBatch): void | Promise<void> {
+    if (this.#layer.size >= THREAD_FROM) this.#thread?.start();
     return this.#layer.putBatch(batch);
   }
 

@@ -70,6 +70,12 @@ export class PutBatch implements ValueBatch {
     copyBytes(value, 0, this.#values, at, length);
   }
 
+  /** As `put`, without a view of the value. */
+  putBytes(key: ViewedBytes, willInit: boolean, value: Uint8Array): void {
+    const at = this.#claim(key, willInit, value.length);
+    this.#values.bytes.set(value, at);
+  }
+
   /**
    * Adds the WAL record of `size` bytes at `offset` of the memory, as the value that holds it. It is copied.
    * Throws: `too-large`.

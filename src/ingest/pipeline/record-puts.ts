@@ -25,6 +25,8 @@ export class RecordPuts implements RowSink {
   readonly #slots: readonly Slot[];
   #slot = 0;
   #batch: PutBatch;
+  /** That of a value that is not a row; it is copied. */
+  readonly #key = new ViewedBytes(new Uint8Array(KEY_SIZE));
   /** Where the batch was before the record. */
   #countBefore = 0;
   #sizeBefore = 0;
@@ -65,15 +67,16 @@ export class RecordPuts implements RowSink {
   put(key: Key, lsn: Lsn, willInit: boolean, value: Uint8Array): void {
     const { high, low } = splitLsn(lsn);
     this.beginRows(high, low);
-    this.putRow(new ViewedBytes(key), willInit, new ViewedBytes(value));
+    this.#key.bytes.set(key);
+    this.#batch.putBytes(this.#key, willInit, value);
   }
 
   /** Adds a raw WAL record as the value that holds it; it is copied. Throws: `too-large`. */
   putRecord(key: Key, lsn: Lsn, willInit: boolean, record: Uint8Array): void {
     const { high, low } = splitLsn(lsn);
     this.beginRows(high, low);
-    const memory = new ViewedBytes(record);
-    this.putRecordRow(new ViewedBytes(key), willInit, memory, 0, record.length);
+    this.#key.bytes.set(key);
+    this.putRecordRow(this.#key, willInit, new ViewedBytes(record), 0, record.length);
   }
 
   /** See `RowSink`. */

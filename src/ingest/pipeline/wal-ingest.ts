@@ -8,6 +8,7 @@
  * never before; so whatever ends an ingest, the next one goes on at `disk_consistent_lsn`, and nothing is lost or
  * put twice. A layer ends after a record, when it has nearly the checkpoint distance in bytes, or has it in LSNs.
  */
+import { availableParallelism } from 'node:os';
 import {
   checkCount,
   checkObject,
@@ -16,6 +17,7 @@ import {
   checkSignal,
 } from '../../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
+import { WriteOutThread } from '../../layers/ephemeral-layer/write-out-thread.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import { formatLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import { joinHalves, splitLsn } from '../../layers/lsn-halves.ts';
@@ -45,6 +47,11 @@ export interface WalIngestOptions extends StartOptions {
   readonly dialect?: HeapDialect | undefined;
   /** Pages of a stripe of a sharded tenant. Default: as the files of the base's tenant say, else 2,048. */
   readonly stripeSize?: number | undefined;
+  /**
+   * Threads, that of the caller included. With 2 or more, a second one writes each layer out while the next one
+   * fills, unless `openFiles` is given. Default: the number of processors.
+   */
+  readonly threadCount?: number | undefined;
   /** Called with the LSN up to which WAL has been read. */
   readonly onProgress?: ((lsn: Lsn) => void) | undefined;
 }
@@ -77,6 +84,7 @@ const OPTIONS: Readonly<Record<keyof WalIngestOptions, true>> = {
   checkpointDistance: true,
   dialect: true,
   stripeSize: true,
+  threadCount: true,
   onProgress: true,
 };
 
@@ -141,7 +149,8 @@ export class WalIngest {
         ioMode: undefined,
         openFiles: options.openFiles,
       };
-      return await WalIngest.#create(options, { timeline, cluster, layers: localLayers(place) });
+      const layers = localLayers(place, threadOf(options));
+      return await WalIngest.#create(options, { timeline, cluster, layers });
     } catch (error) {
       await Promise.allSettled([timeline.close(), timeline.reader.close()]);
       throw error;
@@ -335,16 +344,23 @@ export class WalIngest {
 
 function checkIngestOptions(options: WalIngestOptions): void {
   checkOptions(options, OPTIONS);
-  const { checkpointDistance, stripeSize, generation, signal } = options;
+  const { checkpointDistance, stripeSize, threadCount, generation, signal } = options;
   if (checkpointDistance !== undefined) {
     const bounds = { from: MINIMUM_DISTANCE, to: MAXIMUM_DISTANCE };
     checkCount('checkpointDistance', checkpointDistance, bounds);
   }
+  if (threadCount !== undefined) checkCount('threadCount', threadCount, { from: 1 });
   if (stripeSize !== undefined) checkCount('stripeSize', stripeSize, { from: 1, to: 0xffff_ffff });
   if (generation !== undefined) checkCount('generation', generation, { to: 0xffff_ffff });
   if (options.baseChoice !== undefined) checkObject('baseChoice', options.baseChoice);
   checkOpenFiles(options.openFiles);
   checkSignal(signal);
+}
+
+/** Descriptors of the caller's own are for one thread. */
+function threadOf({ threadCount, openFiles }: WalIngestOptions): WriteOutThread | undefined {
+  const count = threadCount ?? availableParallelism();
+  return count < 2 || openFiles !== undefined ? undefined : new WriteOutThread();
 }
 
 function shardOf(

@@ -1,5 +1,7 @@
 /** Prepares the values of a batch to be appended in one piece. */
+import { ViewedBytes } from '../../byte-words.ts';
 import type { ValueBatch } from '../delta-layer/value-batch.ts';
+import { halvesOf } from '../lsn-halves.ts';
 
 /** The part of the bytes is appended as it is if it has at most this many times the values' bytes. */
 const MAXIMUM_SPREAD = 2;
@@ -35,3 +37,18 @@ export function valuesOf(
   }
   return { values, starts: newStarts, first: 0 };
 }
+
+/** The keys and LSNs of a batch, as they are read. */
+export interface BatchViews {
+  readonly of: Uint8Array;
+  readonly ofLsns: BigUint64Array;
+  readonly keys: DataView;
+  readonly lsnHalves: Uint32Array;
+}
+
+export function viewsOf(keys: Uint8Array, lsns: BigUint64Array): BatchViews {
+  return { of: keys, ofLsns: lsns, keys: new ViewedBytes(keys).view, lsnHalves: halvesOf(lsns) };
+}
+
+/** Those of no batch. */
+export const NO_VIEWS = viewsOf(new Uint8Array(0), new BigUint64Array(0));

@@ -8,7 +8,6 @@
  */
 import { checkContent } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
-import { ViewedBytes } from '../../byte-words.ts';
 import {
   checkBigint,
   checkOpenFiles,
@@ -36,14 +35,14 @@ import {
   type LsnRange,
   MAXIMUM_LSN,
 } from '../lsn.ts';
-import { halvesOf } from '../lsn-halves.ts';
 import { formatScratchName } from '../temporary-names.ts';
 import { encodeValue, type Value, valueWillInit } from '../value-format.ts';
-import { valuesOf } from './batch-values.ts';
+import { type BatchViews, NO_VIEWS, valuesOf, viewsOf } from './batch-values.ts';
 import { MemoryIndex } from './memory-index.ts';
 import { PutLimits } from './put-limits.ts';
-import { checkReach, SingleRow } from './rows.ts';
-import { writeOut } from './write-out.ts';
+import { checkReach, Rows, SingleRow } from './rows.ts';
+import { type WriteOutOptions, writeOut } from './write-out.ts';
+import type { WriteOutThread } from './write-out-thread.ts';
 
 /** Options of `EphemeralLayer.create`. */
 export interface EphemeralOptions {
@@ -63,6 +62,8 @@ export interface EphemeralOptions {
   readonly bufferSize?: number | undefined;
   /** I/O mode of the scratch file and the delta layer; see `WriteOptions`. */
   readonly ioMode?: IoMode | undefined;
+  /** Writes the delta layer if it runs. Requires: no descriptors of the caller's own. @internal */
+  readonly thread?: WriteOutThread | undefined;
 }
 
 /** Options of `EphemeralLayer.writeDelta`. */
@@ -96,6 +97,7 @@ const EPHEMERAL_OPTIONS: Readonly<Record<keyof EphemeralOptions, true>> = {
   signal: true,
   bufferSize: true,
   ioMode: true,
+  thread: true,
 };
 
 type State =
@@ -116,11 +118,11 @@ export class EphemeralLayer {
   readonly #options: EphemeralOptions;
   readonly #scratch: TemporaryFile;
   readonly #out: BufferedWriter;
-  readonly #index = new MemoryIndex();
+  readonly #index: MemoryIndex;
   /** The row of a put that need not wait; reused. */
   readonly #row = new SingleRow();
   /** Views of the arrays that the last batch came in: the next one often comes in them, too. */
-  #views = viewsOf(NO_KEYS, NO_LSNS);
+  #views = NO_VIEWS;
   #state: State = { kind: 'open' };
   /** What is known to be on disk of each layer that was, or is being, written out. */
   readonly #outcomes = new Map<string, Outcome>();
@@ -128,6 +130,10 @@ export class EphemeralLayer {
   /** The last put that waits for a buffer; later ones wait for it, so that the index stays in order. */
   #lastWaiting: Promise<void> | undefined;
   #waitingPuts = 0;
+  /** Resolves to the size of the scratch file when that has all values, for a thread. */
+  #flushed: Promise<number> | undefined;
+  /** Settles when a thread reads the rows no more. */
+  #onThread: Promise<FinishedLayer | undefined> | undefined;
 
   /**
    * Creates the scratch file. A signal ends the wait for a descriptor.
@@ -155,8 +161,9 @@ export class EphemeralLayer {
   }
 
   private constructor(options: EphemeralOptions, scratch: TemporaryFile) {
-    const { bufferSize, signal } = options;
+    const { bufferSize, signal, thread } = options;
     this.#options = options;
+    this.#index = new MemoryIndex(new Rows(thread?.rowMemory));
     this.#scratch = scratch;
     this.#limits = new PutLimits(options.startLsn);
     this.#out = new BufferedWriter(scratch.file, { bufferSize, signal });
@@ -336,6 +343,8 @@ export class EphemeralLayer {
   async close(): Promise<void> {
     this.#state = { kind: 'closed' };
     await this.#out.abandon();
+    await Promise.allSettled([this.#onThread]);
+    this.#index.rows.release();
     await this.#scratch.abandon();
   }
 
@@ -344,15 +353,24 @@ export class EphemeralLayer {
     await this.close();
   }
 
-  #writeDelta({ directory, generation, signal }: WriteDeltaOptions): Promise<FinishedLayer> {
+  async #writeDelta(chosen: WriteDeltaOptions): Promise<FinishedLayer> {
+    const { directory = this.#options.directory, generation, signal } = chosen;
     const { tenantId, timelineId, startLsn, openFiles, bufferSize, ioMode } = this.#options;
     const lsnRange = { start: startLsn, end: this.#endLsnOfFrozen() };
-    const scratch = { openFiles, bufferSize, ioMode };
-    return writeOut(this.#index, this.#out, {
-      ...scratch,
-      directory: directory ?? this.#options.directory,
-      ...{ tenantId, timelineId, lsnRange, generation, signal },
-    });
+    const identity = { tenantId, timelineId, lsnRange, generation };
+    const options = { ...identity, directory, bufferSize, ioMode };
+    const written = signal === undefined ? await this.#writeOnThread(options) : undefined;
+    return written ?? writeOut(this.#index, this.#out, { ...options, openFiles, signal });
+  }
+
+  /** Undefined if there is no thread that runs. */
+  async #writeOnThread(options: WriteOutOptions): Promise<FinishedLayer | undefined> {
+    const { thread } = this.#options;
+    if (!thread?.isStarted) return undefined;
+    this.#flushed ??= this.#out.finish();
+    const scratch = { path: this.#scratch.path, size: await this.#flushed };
+    this.#onThread = thread.write({ rows: this.#index.rows.share(), scratch, options });
+    return this.#onThread;
   }
 
   /** Adds to the index after a buffer is free, and after earlier puts that wait. */
@@ -406,20 +424,6 @@ export class EphemeralLayer {
     if (this.#state.kind === 'frozen') return this.#state.endLsn;
     throw new StorageError('closed', { what: 'ephemeral layer is not frozen yet' });
   }
-}
-
-interface BatchViews {
-  readonly of: Uint8Array;
-  readonly ofLsns: BigUint64Array;
-  readonly keys: DataView;
-  readonly lsnHalves: Uint32Array;
-}
-
-const NO_KEYS = new Uint8Array(0);
-const NO_LSNS = new BigUint64Array(0);
-
-function viewsOf(keys: Uint8Array, lsns: BigUint64Array): BatchViews {
-  return { of: keys, ofLsns: lsns, keys: new ViewedBytes(keys).view, lsnHalves: halvesOf(lsns) };
 }
 
 function createScratchFile({

@@ -4,7 +4,8 @@
  * While each entry is above the one before, a binary search of the rows finds a key. After the first
  * entry that is not, reads need a hash table of the newest row of each key, and a chain to the older
  * ones; both are built on the first read and then kept up to date. A layer that is written out without
- * being read never pays for them. A second value of a key at the same LSN replaces the first.
+ * being read never pays for them, and if the LSNs came in order, as those of a log do, the first few reads go through
+ * all rows instead. A second value of a key at the same LSN replaces the first.
  *
  * Memory: 34 bytes per row; for reads out of order 4 more, and 5 to 10 per key.
  */
@@ -21,8 +22,11 @@ const NONE = -1;
 const MAXIMUM_LOAD = 0.8;
 const FIRST_TABLE_SIZE = 1024;
 
+/** Reads through all rows before they are indexed, which costs as much as some twenty of them. */
+const MAXIMUM_SCANS = 8;
+
 export class MemoryIndex {
-  readonly rows = new Rows();
+  readonly rows: Rows;
   /** Rows below this one are in the table. */
   #indexedRows = 0;
   /** Newest row of each key, by the hash of the key. */
@@ -31,6 +35,12 @@ export class MemoryIndex {
   /** For each indexed row, the next older one of its key, or NONE; in segments. */
   readonly #older: Int32Array[] = [];
   #replacedRows = 0;
+  /** Rows that reads went through. */
+  #scannedRows = 0;
+
+  constructor(rows = new Rows()) {
+    this.rows = rows;
+  }
 
   /** Distinct (key, LSN) pairs. */
   get entryCount(): number {
@@ -46,6 +56,7 @@ export class MemoryIndex {
   /** Row of the newest entry of the key at or below the LSN; -1 if there is none. */
   find(key: Key, lsn: Lsn): number {
     if (this.rows.isAscending) return this.#findInOrder(key, lsn);
+    if (this.#isScanned) return this.#scan(this.rows.count, key, lsn);
     this.#indexNewRows();
     if (this.#keyCount === 0) return NONE;
     let row = this.#table[this.#slotOf(new ViewedBytes(key).view, 0)] as number;
@@ -55,7 +66,10 @@ export class MemoryIndex {
 
   /** Row of the next older LSN of the same key; -1 if there is none. Requires: a row of `find`. */
   olderRow(row: number): number {
-    if (!this.rows.isAscending) {
+    const { rows } = this;
+    if (!rows.isAscending) {
+      const lsn = rows.lsn(row);
+      if (this.#isScanned) return lsn === 0n ? NONE : this.#scan(row, rows.key(row), lsn - 1n);
       this.#indexNewRows();
       return this.#olderIndexedRow(row);
     }
@@ -81,6 +95,19 @@ export class MemoryIndex {
     }
     const row = low - 1;
     return row >= 0 && haveSameKey(rows.view(row), placeOf(row), entryKey, 0) ? row : NONE;
+  }
+
+  /** Whether the next read goes through the rows. Then it finds the last row first, which replaces equal ones. */
+  get #isScanned(): boolean {
+    const { count, areLsnsInOrder } = this.rows;
+    return this.#indexedRows === 0 && areLsnsInOrder && this.#scannedRows < MAXIMUM_SCANS * count;
+  }
+
+  #scan(end: number, key: Key, lsn: Lsn): number {
+    const { view } = new ViewedBytes(deltaEntryKey(key, lsn));
+    const row = this.rows.lastBefore(end, view);
+    this.#scannedRows += end - Math.max(0, row);
+    return row;
   }
 
   #haveSameKey(left: number, right: number): boolean {

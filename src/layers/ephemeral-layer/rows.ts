@@ -22,6 +22,7 @@ export const SEGMENT_ROWS = 1 << SEGMENT_BITS;
 export const ROW_MASK = SEGMENT_ROWS - 1;
 
 export const ROW_SIZE = DELTA_KEY_SIZE + 8;
+const SEGMENT_SIZE = SEGMENT_ROWS * ROW_SIZE;
 const POSITION_AT = DELTA_KEY_SIZE;
 const DETAILS_AT = DELTA_KEY_SIZE + 4;
 
@@ -50,15 +51,78 @@ export interface NewRows {
   readonly willInit: Uint8Array;
 }
 
+/** Rows that are complete, in memory that threads share. */
+export interface SharedRows {
+  readonly segments: readonly SharedArrayBuffer[];
+  readonly count: number;
+  readonly isAscending: boolean;
+  readonly isInFileOrder: boolean;
+  readonly areLsnsAscending: boolean;
+}
+
+/**
+ * Shared memory for the rows of several layers, one after the other. It is used again, since the collectors of two
+ * threads would have to find that a segment is free, and hardly notice memory outside of their heaps.
+ */
+export class RowMemory {
+  readonly #free: SharedArrayBuffer[] = [];
+
+  take(): SharedArrayBuffer {
+    return this.#free.pop() ?? new SharedArrayBuffer(SEGMENT_SIZE);
+  }
+
+  /** Requires: no thread reads the segments any more. */
+  release(segments: readonly SharedArrayBuffer[]): void {
+    this.#free.push(...segments);
+  }
+}
+
 export class Rows {
-  readonly #segments: DataView[] = [];
+  /** Undefined: the rows are for this thread alone. */
+  readonly #memory: RowMemory | undefined;
+  readonly #segments: DataView<ArrayBufferLike>[] = [];
   #count = 0;
   #isAscending = true;
   #isInFileOrder = true;
   #areLsnsAscending = true;
+  #areLsnsInOrder = true;
   #highestLsnHigh = 0;
   #highestLsnLow = 0;
   #lastPosition = 0;
+
+  constructor(memory?: RowMemory) {
+    this.#memory = memory;
+  }
+
+  /** Rows of another thread, which adds no more. */
+  static ofShared(shared: SharedRows): Rows {
+    const rows = new Rows();
+    for (const segment of shared.segments) rows.#segments.push(new DataView(segment));
+    rows.#count = shared.count;
+    rows.#isAscending = shared.isAscending;
+    rows.#isInFileOrder = shared.isInFileOrder;
+    rows.#areLsnsAscending = shared.areLsnsAscending;
+    return rows;
+  }
+
+  /** For `ofShared` on another thread; nothing is copied. Requires: shared memory, and no row is added any more. */
+  share(): SharedRows {
+    return {
+      segments: this.#sharedSegments(),
+      count: this.#count,
+      isAscending: this.#isAscending,
+      isInFileOrder: this.#isInFileOrder,
+      areLsnsAscending: this.#areLsnsAscending,
+    };
+  }
+
+  /** Ends the use of shared memory: there are no rows any more. Requires: no other thread reads them. Idempotent. */
+  release(): void {
+    if (this.#memory === undefined) return;
+    this.#memory.release(this.#sharedSegments());
+    this.#segments.length = 0;
+    this.#count = 0;
+  }
 
   get count(): number {
     return this.#count;
@@ -77,6 +141,11 @@ export class Rows {
   /** True if each LSN is above that of the row before; then no row replaces another. */
   get areLsnsAscending(): boolean {
     return this.#areLsnsAscending;
+  }
+
+  /** True if no LSN is below that of the row before. */
+  get areLsnsInOrder(): boolean {
+    return this.#areLsnsInOrder;
   }
 
   /** 0 if there are no rows. */
@@ -129,6 +198,7 @@ export class Rows {
         highestLow = low;
       } else if (row > 0) {
         this.#areLsnsAscending = false;
+        if (high !== highestHigh || low !== highestLow) this.#areLsnsInOrder = false;
       }
       if (start < lastPosition) this.#isInFileOrder = false;
       lastPosition = start;
@@ -166,6 +236,12 @@ export class Rows {
     return (this.#details(row) >>> WILL_INIT_BIT) & 1;
   }
 
+  /** A copy of a row's key. */
+  key(row: number): Key {
+    const { buffer } = this.view(row);
+    return new Uint8Array(buffer, placeOf(row), KEY_SIZE).slice();
+  }
+
   /** Copies the 26 bytes of a row's entry key to `at`. */
   copyEntryKey(row: number, target: DataView, at: number): void {
     copyWords(this.view(row), placeOf(row), target, at, DELTA_KEY_SIZE);
@@ -197,12 +273,34 @@ export class Rows {
     return compareWords(leftView, leftAt + LAST_WORD, rightView, rightAt + LAST_WORD);
   }
 
+  /** The last row before `end` whose entry key has this key, and an LSN at or below its own; -1 without one. */
+  lastBefore(end: number, entryKey: DataView): number {
+    const words = [14, 10, 6, 2].map((byte) => entryKey.getInt32(byte));
+    const [a, b, c, d] = words as [number, number, number, number];
+    const first = entryKey.getUint16(0);
+    for (let row = end - 1; row >= 0; row -= 1) {
+      const view = this.view(row);
+      const at = placeOf(row);
+      // The last bytes differ most often.
+      if (view.getInt32(at + 14) !== a || view.getInt32(at + 10) !== b) continue;
+      if (view.getInt32(at + 6) !== c || view.getInt32(at + 2) !== d) continue;
+      if (view.getUint16(at) !== first) continue;
+      if (view.getBigUint64(at + KEY_SIZE) <= entryKey.getBigUint64(KEY_SIZE)) return row;
+    }
+    return -1;
+  }
+
   #details(row: number): number {
     return this.view(row).getUint32(placeOf(row) + DETAILS_AT);
   }
 
   #addSegment(): void {
-    this.#segments.push(new DataView(new ArrayBuffer(SEGMENT_ROWS * ROW_SIZE)));
+    this.#segments.push(new DataView(this.#memory?.take() ?? new ArrayBuffer(SEGMENT_SIZE)));
+  }
+
+  #sharedSegments(): SharedArrayBuffer[] {
+    assert(this.#memory !== undefined, 'the rows lie in shared memory');
+    return this.#segments.map(({ buffer }) => buffer as SharedArrayBuffer);
   }
 }
 

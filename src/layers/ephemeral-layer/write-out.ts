@@ -5,11 +5,11 @@
  * If the values lie in key order, as after a sequential load, a group is a piece of the file, and the
  * next piece is read ahead. Else a small file is read as a whole while the rows are sorted. A larger
  * file is gathered: it is read window by window, and each value is copied to its place in the group.
- * Memory is bounded by the size of a group and the largest value.
+ * Memory is bounded by the size of a group, the largest value, and four bytes a row.
  */
 
 import type { BufferedWriter } from '../../blob-writer/buffered-writer.ts';
-import { ViewedBytes } from '../../byte-words.ts';
+import { copyBytes, ViewedBytes } from '../../byte-words.ts';
 import { throwIfAborted } from '../../errors.ts';
 import type { EntryKeyBatch } from '../delta-layer/value-batch.ts';
 import { DeltaLayerWriter, type DeltaWriteOptions } from '../delta-layer/writer.ts';
@@ -36,6 +36,9 @@ const SIZES: WriteOutSizes = {
   window: 1024 * 1024,
 };
 
+/** While another layer fills: half of such a layer at a time is less memory, and the thread has time to read it twice. */
+export const SIZES_ON_THREAD: WriteOutSizes = { ...SIZES, group: 128 * 1024 * 1024 };
+
 /** Rows per call of the delta writer: their keys and values fit into a fast cache. */
 const BATCH_ROWS = 512;
 
@@ -55,9 +58,15 @@ interface Group {
   readonly isScattered: boolean;
 }
 
+/** The values of a layer. */
+export type Scratch = Pick<BufferedWriter, 'offset' | 'readExactAt'>;
+
+/** What a write-out needs beside the layer. */
+export type WriteOutOptions = Omit<DeltaWriteOptions, 'keyRange'>;
+
 interface Source {
   readonly rows: Rows;
-  readonly scratch: BufferedWriter;
+  readonly scratch: Scratch;
   readonly numbers: Uint32Array;
   readonly sizes: WriteOutSizes;
   readonly signal: AbortSignal | undefined;
@@ -65,8 +74,8 @@ interface Source {
 
 export async function writeOut(
   index: MemoryIndex,
-  scratch: BufferedWriter,
-  options: Omit<DeltaWriteOptions, 'keyRange'>,
+  scratch: Scratch,
+  options: WriteOutOptions,
   sizes = SIZES,
 ): Promise<FinishedLayer> {
   const keyRange = { start: minimumKey(), end: maximumKey() };
@@ -251,12 +260,12 @@ function readWhole({ scratch, signal }: Omit<Source, 'numbers'>): Promise<Uint8A
 
 const LARGE_STEP = 16 * 1024 * 1024;
 
-/** Memory of the file that was read last, until it is used again, or the collector frees it. */
+/** Memory of the file or group that was written last, until it is used again, or the collector frees it. */
 let spare: WeakRef<Uint8Array> | undefined;
 
 /**
- * Memory for a whole file. Without the use of what is spare, that of one layer after the other would pile up outside of
- * the heap, which the collector hardly notices. The read fills every byte, so that stale memory cannot show.
+ * Memory for a whole file or a group. Without the use of what is spare, that of one after the other would pile up outside
+ * of the heap, which the collector hardly notices. Every byte is filled, so that stale memory cannot show.
  */
 function takeLarge(length: number): Uint8Array {
   const found = spare?.deref();
@@ -271,12 +280,26 @@ function releaseLarge({ buffer }: Uint8Array): void {
 }
 
 async function* gatheredGroups(source: Source): AsyncGenerator<Group> {
-  const { numbers } = source;
+  const { rows, numbers } = source;
+  const memory = {
+    targets: new Uint32Array(rows.isInFileOrder ? rows.count : 0),
+    window: new PieceBuffer(),
+  };
   for (let first = 0; first < numbers.length; ) {
     const group = numbers.subarray(first, endOfGroup(source, first));
-    yield await gather({ ...source, numbers: group });
+    const part = { ...source, numbers: group };
+    const gathered = await (rows.isInFileOrder ? gatherInFileOrder(part, memory) : gather(part));
+    yield gathered;
+    releaseLarge(gathered.values);
     first += group.length;
   }
+}
+
+/** What the groups of a layer use one after the other. */
+interface GatheringMemory {
+  /** Of each row: where its value goes, or `NOT_IN_GROUP`. */
+  readonly targets: Uint32Array;
+  readonly window: PieceBuffer;
 }
 
 function endOfGroup({ rows, numbers, sizes }: Source, first: number): number {
@@ -288,6 +311,60 @@ function endOfGroup({ rows, numbers, sizes }: Source, first: number): number {
   return end;
 }
 
+/** As `gather`, if rows are in the order of their values: all rows are gone through, and those of the group copied. */
+async function gatherInFileOrder(
+  source: Source,
+  { targets, window }: GatheringMemory,
+): Promise<Group> {
+  const { rows, scratch, numbers, signal } = source;
+  const starts = new Uint32Array(numbers.length);
+  targets.fill(NOT_IN_GROUP);
+  let size = 0;
+  for (let at = 0; at < numbers.length; at += 1) {
+    starts[at] = size;
+    targets[numbers[at] as number] = size;
+    size += rows.length(numbers[at] as number);
+  }
+  const values = new ViewedBytes(takeLarge(size));
+  for (let first = 0; first < rows.count; ) {
+    const { next, start, end } = windowFrom(source, targets, first);
+    throwIfAborted(signal);
+    if (start < end) {
+      const bytes = new ViewedBytes(window.take(end - start));
+      await scratch.readExactAt(bytes.bytes, start);
+      for (let row = first; row < next; row += 1) {
+        const target = targets[row] as number;
+        if (target === NOT_IN_GROUP) continue;
+        copyBytes(bytes, rows.position(row) - start, values, target, rows.length(row));
+      }
+    }
+    first = next;
+  }
+  return { numbers, values: values.bytes, base: 0, starts, isScattered: true };
+}
+
+/** The largest start of a value is below it, since a group that is larger has a single value. */
+const NOT_IN_GROUP = 0xffff_ffff;
+
+/** Rows from `first` up to `next`, and where their values of the group lie, which fit into one window. */
+function windowFrom(
+  { rows, sizes }: Source,
+  targets: Uint32Array,
+  first: number,
+): { readonly next: number; readonly start: number; readonly end: number } {
+  let start = 0;
+  let end = 0;
+  let next = first;
+  for (; next < rows.count; next += 1) {
+    if (targets[next] === NOT_IN_GROUP) continue;
+    const position = rows.position(next);
+    if (end === 0) start = position;
+    else if (position - start >= sizes.window) break;
+    end = Math.max(end, position + rows.length(next));
+  }
+  return { next, start, end };
+}
+
 /** Reads the file window by window, and copies the value of each row to its place. */
 async function gather(source: Source): Promise<Group> {
   const { rows, scratch, numbers, sizes, signal } = source;
@@ -297,7 +374,7 @@ async function gather(source: Source): Promise<Group> {
     starts[at] = size;
     size += rows.length(numbers[at] as number);
   }
-  const values = new Uint8Array(size);
+  const values = takeLarge(size);
   for (const [window, members] of groupByWindow(source)) {
     throwIfAborted(signal);
     const windowStart = window * sizes.window;

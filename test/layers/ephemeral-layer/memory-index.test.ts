@@ -35,7 +35,13 @@ const IN_ORDER_OF_LSNS: fc.Arbitrary<Put[]> = puts.map((some) =>
   some.map((put, at) => ({ ...put, lsn: BigInt(at + 1) * 0x5000_0000n })),
 );
 
+/** Values of one record have one LSN, and may replace each other. */
+const IN_ORDER_OF_RECORDS: fc.Arbitrary<Put[]> = puts.map((some) =>
+  some.map((put, at) => ({ ...put, lsn: BigInt((at >>> 2) + 1) * 0x5000_0000n })),
+);
+
 describe.each([
+  ['in the order of their records', IN_ORDER_OF_RECORDS],
   ['in any order', puts],
   ['in order', IN_ORDER],
   ['in the order of their LSNs', IN_ORDER_OF_LSNS],
