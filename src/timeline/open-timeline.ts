@@ -25,7 +25,7 @@ import {
   type TimelineFacts,
   type TimelineShards,
 } from './timeline.ts';
-import { readTimelineFiles, type TimelineRoot } from './timeline-files.ts';
+import { readTimelineFiles, type TimelineFiles, type TimelineRoot } from './timeline-files.ts';
 import {
   findTimelines,
   formatLocation,
@@ -266,7 +266,8 @@ function isWanted(
   );
 }
 
-interface OpenRequest {
+/** @internal A timeline that was found. */
+export interface OpenRequest {
   readonly root: TimelineRoot;
   readonly location: TimelineLocation;
   readonly indexName?: string | undefined;
@@ -278,13 +279,16 @@ interface OpenRequest {
 async function openAt(request: OpenRequest): Promise<Timeline> {
   const { root, location, indexName, options } = request;
   const { generation, signal } = options;
-  const { places, ...stored } = await readTimelineFiles({
-    root,
-    location,
-    generation,
-    indexName,
-    signal,
-  });
+  const files = await readTimelineFiles({ root, location, generation, indexName, signal });
+  return timelineOfFiles(request, files);
+}
+
+/** @internal The timeline at a location whose files were read; the caller closes it. */
+export function timelineOfFiles(
+  request: OpenRequest,
+  { places, ...stored }: TimelineFiles,
+): Timeline {
+  const { location, options } = request;
   const { index } = stored;
   const { timelineId, tenantId, shard } = location;
   const facts: TimelineFacts = {

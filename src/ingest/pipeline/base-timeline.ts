@@ -1,5 +1,4 @@
 /** Finds the timeline that an ingest continues: its index, where its layers are, and a reader of it. */
-import { join } from 'node:path';
 import { StorageError } from '../../errors.ts';
 import { openLayer } from '../../layers/open-layer.ts';
 import { isCommonPrefix, pathOfObject } from '../../object-store/object-store.ts';
@@ -7,7 +6,7 @@ import { chooseIndex } from '../../timeline/chosen-generation.ts';
 import type { Generation } from '../../timeline/generation.ts';
 import type { IndexPart } from '../../timeline/index-part/index-part.ts';
 import type { LayerPlace } from '../../timeline/layer-files.ts';
-import { openTimeline, placeOfSource, type StoredSource } from '../../timeline/open-timeline.ts';
+import { placeOfSource, type StoredSource, timelineOfFiles } from '../../timeline/open-timeline.ts';
 import { INDEX_NAME, indexGeneration, type TimelinePlace } from '../../timeline/remote-path.ts';
 import { readStripeSize } from '../../timeline/shard-set.ts';
 import { formatShardIndex, parseShardIndex, type ShardIndex } from '../../timeline/tenant-shard.ts';
@@ -89,7 +88,8 @@ export async function openIndexed(
   const { number, count } = place.shard;
   const shards = { count, locations: new Map([[number, location]]) };
   const stripeSize = await readStripeSize({ store: root.store, shards, generation, signal });
-  const timeline = await openTimeline(sourceOf(root, location, indexName), { generation, signal });
+  const request = { root, location, indexName: chosen, options: { generation, signal } };
+  const timeline = timelineOfFiles({ ...request, descendants: [] }, files);
   return { place, path, index, generation: own, layers: places, stripeSize, timeline };
 }
 
@@ -161,13 +161,4 @@ async function placeOfTimeline(
   await using reader = await openLayer(await first.input(signal), { nameCheck: 'ignore', signal });
   const { summary } = reader;
   return { tenantId: summary.tenantId, timelineId: summary.timelineId, shard: index };
-}
-
-function sourceOf(
-  { store, directory }: TimelineRoot,
-  { prefix }: TimelineLocation,
-  indexName: string | undefined,
-): StoredSource {
-  if (directory === undefined) return { store, prefix, indexName };
-  return join(directory, prefix, indexName ?? '');
 }
