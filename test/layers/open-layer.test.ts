@@ -63,10 +63,8 @@ describe('opening', () => {
   ])('refuses %s as a limit, because it would be none', async (_, options) => {
     const path = join(DIRECTORY, 'layer');
     const { fileSystem, openFiles } = diskWith(path, IMAGES.bytes);
-    for (const result of [
-      openLayer(path, { ...options, openFiles }),
-      verifyLayer(path, { ...options, openFiles }),
-    ]) {
+    for (const call of [openLayer, verifyLayer]) {
+      const result: Promise<unknown> = call(path, { ...options, openFiles });
       expect((await storageErrorOf(result)).code).toBe('invalid-input');
     }
     expect(fileSystem.openCount).toBe(0);

@@ -43,14 +43,14 @@ describe('limits', () => {
       const options = { openFiles, maximumBlobLength: length - 1 };
       const reader = await openLayer(path, options);
       for (const read of [
-        reader.get(blockKey(1)),
-        reader.getMany([blockKey(1)]),
-        drain(reader.versions(blockKey(1))),
-        drain(reader.entries()),
-        drain(reader.entries({ reverse: true })),
-        drain(reader.batches()),
+        () => reader.get(blockKey(1)),
+        () => reader.getMany([blockKey(1)]),
+        () => drain(reader.versions(blockKey(1))),
+        () => drain(reader.entries()),
+        () => drain(reader.entries({ reverse: true })),
+        () => drain(reader.batches()),
       ]) {
-        expect(await storageErrorOf(read)).toMatchObject({ code: 'too-large', path });
+        expect(await storageErrorOf(read())).toMatchObject({ code: 'too-large', path });
       }
       const [item] = await drain(reader.salvage());
       expect(item).toMatchObject({ kind: 'damaged-entry', error: { code: 'too-large' } });
