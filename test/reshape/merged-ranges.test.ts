@@ -34,7 +34,7 @@ const LSNS = 100;
 function keyOf({ relation, block }: Entry): Key {
   const digits = (value: number, length: number) => value.toString(16).padStart(length, '0');
   return parseKey(
-    `00${digits(1663 + (relation >> 1), 8)}00000005${digits(relation, 8)}00${digits(block, 8)}`,
+    `00${digits(1664 - (relation >> 1), 8)}00000005${digits(relation, 8)}00${digits(block, 8)}`,
   );
 }
 
@@ -62,7 +62,7 @@ async function contentsOf(
       const [key, lsn] = [keyOf(entry), BigInt(entry.lsn)];
       if (entry.isCompressed !== true) await writer.putSerialized(key, lsn, value, false);
       else {
-        const frame = await compressor.compress(new Uint8Array(Math.max(value.length, 200)));
+        const frame = await compressor.compress(noise(300, entry.block));
         const blob = new Uint8Array(4 + frame.length);
         encodeZstdBlobHeader(blob, 0, frame.length);
         blob.set(frame, 4);
