@@ -48,7 +48,7 @@ export interface WalIngestOptions extends StartOptions {
   /** Pages of a stripe of a sharded tenant. Default: as the files of the base's tenant say, else 2,048. */
   readonly stripeSize?: number | undefined;
   /**
-   * Threads, that of the caller included. With 2 or more, a second one writes each layer out while the next one
+   * Threads, that of the caller included. With 2 or more, a second one writes larger layers out while the next one
    * fills, unless `openFiles` is given. Default: the number of processors.
    */
   readonly threadCount?: number | undefined;
