@@ -17,7 +17,7 @@ const MAXIMUM_RETURNS = 64;
  */
 const FREELY_DOUBTED_LENGTH = 1024 * 1024;
 
-/** File offsets of the next two entries, if they are in the same index block. */
+/** File offsets of the next two entries, if they are known. */
 export interface NextOffsets {
   readonly next: number | undefined;
   readonly afterNext: number | undefined;
@@ -41,6 +41,11 @@ export class BlobOrder {
   /** End of the last valid blob, or the start of the values. */
   get previousEnd(): number {
     return this.#previousEnd;
+  }
+
+  /** True if something lies between the last valid blob and this offset. */
+  isAfterGap(offset: number): boolean {
+    return this.#hasPrevious && offset > this.#previousEnd;
   }
 
   /** True if a blob at `offset` can lie between the last valid one and the next. */
@@ -117,7 +122,7 @@ export class BlobOrder {
    */
   #isLeap(offset: number, { next, afterNext }: NextOffsets): boolean {
     if (next === undefined || offset < next || next < this.#previousEnd) return false;
-    if (this.#hasPrevious) return offset > this.#previousEnd;
+    if (this.#hasPrevious) return this.isAfterGap(offset);
     return afterNext === undefined || (next < afterNext && afterNext <= offset);
   }
 

@@ -12,8 +12,7 @@ import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
 import { StorageError, throwIfAborted, tooLarge, withPath } from '../../errors.ts';
 import { Decompressor } from '../../zstd/decompression.ts';
 import { isDamage } from '../damage.ts';
-import type { IndexNode } from '../disk-btree/index-node.ts';
-import type { SalvagedSlice } from '../disk-btree/salvaged-leaves.ts';
+import { IndexNode } from '../disk-btree/index-node.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, type Key } from '../key.ts';
 import { formatLsn, isInLsnRange, type Lsn, type LsnRange } from '../lsn.ts';
@@ -21,6 +20,7 @@ import { BlobOrder, type NextOffsets } from './blob-order.ts';
 import { BATCH_CAPACITY, EntryBatch } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry } from './entry-layout.ts';
 import type { EntryOptions } from './entry-options.ts';
+import { type ScannedSlice, SliceAhead } from './slice-ahead.ts';
 
 /** An entry that cannot be read. */
 export interface DamagedEntry {
@@ -92,37 +92,39 @@ export interface EntryScan {
   readonly maximumExpandedLength: number;
 }
 
-type Slices = AsyncIterable<SalvagedSlice | LeafSlice>;
-
 /** Decompressed bytes after which a batch is returned. */
 const MAXIMUM_DECOMPRESSED_BYTES = 256 * 1024;
 
 /** Returns damage between the batches. Throws only `io`, `aborted` and `closed`. */
-export function scanEntries(slices: Slices, scan: EntryScan): AsyncGenerator<ScannedItem> {
+export function scanEntries(
+  slices: AsyncIterable<ScannedSlice>,
+  scan: EntryScan,
+): AsyncGenerator<ScannedItem> {
   return scanSlices(slices, new ScanState<never>(scan, undefined));
 }
 
 /** Like `scanEntries`, but holds nothing larger than 1 MiB. */
 export function streamEntries(
-  slices: Slices,
+  slices: AsyncIterable<ScannedSlice>,
   scan: EntryScan,
 ): AsyncGenerator<ScannedItem | LargeEntry> {
   return scanSlices(slices, new ScanState(scan, largeEntry));
 }
 
 async function* scanSlices<L>(
-  slices: Slices,
+  slices: AsyncIterable<ScannedSlice>,
   state: ScanState<L>,
 ): AsyncGenerator<ScannedItem | L> {
   const { batch, scan } = state;
+  const ahead = new SliceAhead(slices);
   try {
     if (scan.wanted === 'all') state.scanner.begin();
-    for await (const slice of slices) {
+    for await (const slice of ahead) {
       throwIfAborted(scan.signal, scan.blobs.source.path);
       if (slice.kind === 'slice') {
         // Most leaves need no more than this; a generator for each would cost more than the rest.
         if (beginSlice(slice, state) === slice.to) yield { kind: 'batch', batch };
-        else yield* scanSlice(slice, state);
+        else yield* scanSlice(slice, state, ahead);
       } else if (slice.kind === 'damaged-entry') {
         const { node, index, error } = slice;
         yield damagedEntry(entryAt(scan.layout, node, index), error);
@@ -175,22 +177,34 @@ function beginSlice<L>({ node, from, to }: LeafSlice, state: ScanState<L>): numb
 
 /** Continues a slice after `beginSlice`. */
 async function* scanSlice<L>(
-  { node, from, to }: LeafSlice,
+  slice: LeafSlice,
   state: ScanState<L>,
+  ahead: SliceAhead,
 ): AsyncGenerator<ScannedItem | L> {
   const { batch, order, scan, scanner } = state;
   const { layout, lsnRange } = scan;
+  const { from, to } = slice;
+  let { node } = slice;
   for (let index = from + batch.count; index < to; index += 1) {
     index += addPlainRow(node, index, to, state);
     if (index === to) break;
     // An unwanted entry is not read, and its damage is not reported.
     if (lsnRange !== undefined && !isInLsnRange(layout.lsn(node, index), lsnRange)) continue;
     const offset = layout.offset(node, index);
-    const next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
+    let following = nextOffsets(node, index, layout);
+    // Whether the last offset of a leaf is too high, the next leaf tells.
+    if (index + 1 === node.entryCount && order.isAfterGap(offset)) {
+      if (batch.count > 0) {
+        yield { kind: 'batch', batch };
+        batch.clear();
+      }
+      node = new IndexNode(node.bytes.slice(), node.block);
+      following = firstOffsets(await ahead.look(), layout);
+    }
+    const { next } = following;
     let special: DamagedEntry | L | undefined;
     try {
-      if (!order.isInPlace(offset, next))
-        order.checkStart(offset, nextOffsets(node, index, layout));
+      if (!order.isInPlace(offset, next)) order.checkStart(offset, following);
       if (!scanner.locate(offset)) {
         if (batch.count > 0) {
           yield { kind: 'batch', batch };
@@ -203,7 +217,7 @@ async function* scanSlice<L>(
       const end = offset + scanner.headerSize + scanner.payloadLength;
       if (next !== undefined && end > next) {
         const nextEnd = endOfBlobAt(next, scanner);
-        order.checkEnd(offset, end, { ...nextOffsets(node, index, layout), nextEnd });
+        order.checkEnd(offset, end, { ...following, nextEnd });
         scanner.locate(offset);
       }
       order.accept(end);
@@ -249,9 +263,22 @@ function addPlainRow<L>(node: IndexNode, from: number, to: number, state: ScanSt
   const { batch, order, offsets, scan, scanner } = state;
   if (scan.lsnRange !== undefined) return 0;
   const row = { offsets, from, to, previousEnd: order.previousEnd };
-  const count = scanner.locateRow(row, batch, batch.count);
+  let count = scanner.locateRow(row, batch, batch.count);
   if (count === 0) return 0;
-  const last = from + count - 1;
+  let last = from + count - 1;
+  if (last === node.entryCount - 1) {
+    const before = batch.count + count - 2;
+    const end =
+      count === 1
+        ? order.previousEnd
+        : (offsets[last - 1] as number) + (batch.storedLengths[before] as number);
+    // What the next leaf says of it is worth a closer look.
+    if ((offsets[last] as number) > end) {
+      if (count === 1) return 0;
+      count -= 1;
+      last -= 1;
+    }
+  }
   order.accept(
     (offsets[last] as number) + (batch.storedLengths[batch.count + count - 1] as number),
   );
@@ -307,7 +334,7 @@ export function expansionLimit(maximumBlobLength: number | undefined, fileSize: 
   return 8 * maximumBlobLength + 512 * fileSize;
 }
 
-/** Throws `too-large` once too much was decompressed, so that a small file cannot cost much time. */
+/** Throws `too-large` once too much was decompressed. */
 export function checkExpandedLength(
   offset: number,
   { scan, expandedLength }: { readonly scan: EntryScan; readonly expandedLength: number },
@@ -375,6 +402,13 @@ function endOfBlobAt(offset: number, scanner: BlobScanner): number | undefined {
     if (isDamage(error)) return undefined;
     throw error;
   }
+}
+
+/** Of the leaf that comes next; unknown if damage comes next. */
+function firstOffsets(slice: ScannedSlice | undefined, layout: EntryLayout): NextOffsets {
+  if (slice?.kind !== 'slice') return { next: undefined, afterNext: undefined };
+  const { node, from } = slice;
+  return { next: layout.offset(node, from), afterNext: nextOffsets(node, from, layout).next };
 }
 
 function nextOffsets(node: IndexNode, index: number, layout: EntryLayout): NextOffsets {

@@ -9,6 +9,7 @@ import { openLayer } from '../../../src/layers/open-layer.ts';
 import { verifyLayer } from '../../../src/layers/verify.ts';
 import { salvageLayer } from '../../../src/reshape/salvage/salvage-layer.ts';
 import {
+  type Damage,
   damaged,
   damages,
   intactEntries,
@@ -83,6 +84,16 @@ describe('a salvage', () => {
     },
     TIMEOUT_MS,
   );
+
+  test('keeps a leaf whose values lie before those of the last entry of the leaf before it', async () => {
+    const [, , , sample] = LAYERS as [SampleLayer, SampleLayer, SampleLayer, SampleLayer];
+    // The last pointer of a leaf is changed into a higher one, that of another blob.
+    const list: Damage[] = [
+      { kind: 'flip', part: 'index', at: 30_700, bits: 16 },
+      { kind: 'flip', part: 'summary', at: 0, bits: 1 },
+    ];
+    await expectAllThatIsIntact(sample, damaged(sample, list), sample.name);
+  });
 
   test.each(LAYERS.map((layer) => [layer.kind, layer.entries.length, layer] as const))(
     'of an undamaged %s layer of %i entries is the same file',
