@@ -359,14 +359,21 @@ export class EphemeralLayer {
     const lsnRange = { start: startLsn, end: this.#endLsnOfFrozen() };
     const identity = { tenantId, timelineId, lsnRange, generation };
     const options = { ...identity, directory, bufferSize, ioMode };
-    const written = signal === undefined ? await this.#writeOnThread(options) : undefined;
-    return written ?? writeOut(this.#index, this.#out, { ...options, openFiles, signal });
+    const { thread } = this.#options;
+    if (signal !== undefined || !thread?.isStarted) {
+      // Before anything is waited for: the process may change its directory meanwhile.
+      return writeOut(this.#index, this.#out, { ...options, openFiles, signal });
+    }
+    const stable = { ...options, directory: absolutePath(directory) };
+    const written = await this.#writeOnThread(thread, stable);
+    return written ?? writeOut(this.#index, this.#out, { ...stable, openFiles });
   }
 
-  /** Undefined if there is no thread that runs. */
-  async #writeOnThread(options: WriteOutOptions): Promise<FinishedLayer | undefined> {
-    const { thread } = this.#options;
-    if (!thread?.isStarted) return undefined;
+  /** Undefined if the thread has ended. */
+  async #writeOnThread(
+    thread: WriteOutThread,
+    options: WriteOutOptions,
+  ): Promise<FinishedLayer | undefined> {
     this.#flushed ??= this.#out.finish();
     const scratch = { path: this.#scratch.path, size: await this.#flushed };
     this.#onThread = thread.write({ rows: this.#index.rows.share(), scratch, options });
