@@ -23,7 +23,7 @@ const MAXIMUM_MIB = 16;
 const MAXIMUM_CPU_MS = 100;
 
 /** Rounds of a file at most, until it costs little enough: other work on the machine adds to what it costs. */
-const ROUNDS = 15;
+const ROUNDS = 8;
 
 type FileCost = readonly [file: string, cost: number];
 
