@@ -62,7 +62,7 @@ describe.each(NO_COUNTS)('%o', (given, actual) => {
   });
 
   test.each(['maximumBlobLength', 'maximumWindowSize', 'maximumFindings'])(
-    'is refused as %s before a file is opened',
+    'a count that is wrong is refused as %s before a file is opened',
     async (option) => {
       const error = await storageErrorOf(verifyLayer('/missing', { [option]: given }));
       expect(error).toMatchObject({ code: 'invalid-input', actual });
@@ -70,7 +70,7 @@ describe.each(NO_COUNTS)('%o', (given, actual) => {
   );
 
   test.each(['bufferSize', 'bufferCount', 'startOffset', 'syncEvery'])(
-    'is refused as %s of a buffered writer',
+    'a count that is wrong is refused as %s of a buffered writer',
     async (option) => {
       const openFiles = new OpenFiles({ fileSystem: new MemoryFileSystem() });
       await using file = await VirtualFile.open('/file', { write: true, create: true, openFiles });
@@ -95,7 +95,7 @@ test.each([undefined, null, {}, 'zstd', { level: 1 }])(
   },
 );
 
-test.each([Number.NaN, 1.5, 23, '3'])('%o is no level of zstd', (given) => {
+test.each([Number.NaN, 1.5, 23, '3'])('%o is refused as a level of zstd', (given) => {
   const level = given as number;
   const error = storageErrorThrownBy(() => checkCompression({ kind: 'zstd', level }));
   expect(error.message).toMatch(/^zstd level: expected an integer from -?\d+ to 22, found /);
@@ -105,7 +105,7 @@ test.each([
   [1, { from: 2 }, 'an integer from 2'],
   [9, { to: 8 }, 'an integer from 0 to 8'],
   [Number.POSITIVE_INFINITY, {}, 'an integer from 0'],
-])('%d is no count within %o', (given, bounds, expected) => {
+])('%d is refused as a count within %o', (given, bounds, expected) => {
   const error = storageErrorThrownBy(() => checkCount('something', given, bounds));
   expect(error).toMatchObject({ code: 'invalid-input', expected, actual: String(given) });
 });
@@ -135,22 +135,28 @@ describe('a choice', () => {
     checkChoice('which', 'b', ['a', 'b']);
   });
 
-  test.each(['readMode', 'ioMode', 'nameCheck'])('of %s is refused by readers', async (option) => {
-    for (const use of [openLayer, verifyLayer]) {
-      const error = await storageErrorOf(use('/missing', { [option]: 'Sync' }));
-      expect(error).toMatchObject({ code: 'invalid-input', actual: "'Sync'" });
-      expect(error.message).toMatch(`${option}: expected '`);
-    }
-  });
+  test.each(['readMode', 'ioMode', 'nameCheck'])(
+    'an unknown choice of %s is refused by readers',
+    async (option) => {
+      for (const use of [openLayer, verifyLayer]) {
+        const error = await storageErrorOf(use('/missing', { [option]: 'Sync' }));
+        expect(error).toMatchObject({ code: 'invalid-input', actual: "'Sync'" });
+        expect(error.message).toMatch(`${option}: expected '`);
+      }
+    },
+  );
 
-  test.each(['durability', 'ioMode'])('of %s is refused when a file is opened', async (option) => {
-    const fileSystem = new MemoryFileSystem();
-    const openFiles = new OpenFiles({ fileSystem });
-    const options = { write: true, create: true, openFiles, [option]: 'none' };
-    const error = await storageErrorOf(VirtualFile.open('/file', options));
-    expect(error).toMatchObject({ code: 'invalid-input', actual: "'none'" });
-    expect(fileSystem.operationCount).toBe(0);
-  });
+  test.each(['durability', 'ioMode'])(
+    'an unknown choice of %s is refused when a file is opened',
+    async (option) => {
+      const fileSystem = new MemoryFileSystem();
+      const openFiles = new OpenFiles({ fileSystem });
+      const options = { write: true, create: true, openFiles, [option]: 'none' };
+      const error = await storageErrorOf(VirtualFile.open('/file', options));
+      expect(error).toMatchObject({ code: 'invalid-input', actual: "'none'" });
+      expect(fileSystem.operationCount).toBe(0);
+    },
+  );
 
   test('a choice of what comes after a rename is refused before anything is done', async () => {
     const fileSystem = new MemoryFileSystem();

@@ -199,10 +199,13 @@ describe('adding', () => {
     expect(withOutcome(already, 'in-doubt')).toBe(already);
   });
 
-  test.each([undefined, 'text', new Error('x')])('anything to %s leaves it', (other) => {
-    expect(withPath(other, 'path')).toBe(other);
-    expect(withOutcome(other, 'durable')).toBe(other);
-  });
+  test.each([undefined, 'text', new Error('x')])(
+    'adding anything to %s leaves it as it is',
+    (other) => {
+      expect(withPath(other, 'path')).toBe(other);
+      expect(withOutcome(other, 'durable')).toBe(other);
+    },
+  );
 });
 
 describe('a signal', () => {

@@ -163,7 +163,7 @@ describe('files', () => {
     ['a note for later', /\b(TODO|FIXME|XXX)\b/],
     ['a console', /\bconsole\./],
     ['an any', /(:|\bas|<) any\b/],
-  ])('hold no %s', (_, pattern) => {
+  ])('files hold no %s', (_, pattern) => {
     expect(sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path)).toEqual([]);
   });
 

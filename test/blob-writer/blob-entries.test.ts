@@ -43,7 +43,7 @@ describe('blobs from an offset on', () => {
   });
 
   test.each(Array.from({ length: 203 }, (_, index) => 4 + index))(
-    'end in front of a blob that is cut at %d, which is truncated',
+    'blobs from an offset on end in front of a blob that is cut at %d, which is truncated',
     async (length) => {
       const entries = blobsOf(BLOBS.subarray(0, length));
       expect(await placesOf(entries)).toHaveLength(2);

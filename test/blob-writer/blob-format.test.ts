@@ -70,7 +70,7 @@ describe('the header of a zstd blob', () => {
     [128, '90000080'],
     [8192, '90002000'],
     [0x0fffffff, '9fffffff'],
-  ])('of %i stored bytes is %s', (storedLength, expected) => {
+  ])('the header of a zstd blob of %i stored bytes is %s', (storedLength, expected) => {
     expect(zstd(storedLength)).toBe(expected);
     const decoded = decodeBlobHeader(Buffer.from(expected, 'hex'), 0, 0);
     expect(decoded).toEqual({ headerSize: 4, storedLength, compressed: true });
@@ -79,7 +79,7 @@ describe('the header of a zstd blob', () => {
 
 describe('what is refused', () => {
   test.each([MAXIMUM_BLOB_LENGTH + 1, 0x7fffffff, 0x80000000, 0xffffffff, 2 ** 40])(
-    '%i bytes are too-large for every header',
+    'a blob of %i bytes is too-large for every header',
     (length) => {
       const target = new Uint8Array(4);
       for (const act of [

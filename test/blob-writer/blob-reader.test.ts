@@ -123,7 +123,7 @@ describe('where blobs may lie', () => {
     }
   });
 
-  test.each([8, 9, 10])('a header that is cut at %i is truncated', async (end) => {
+  test.each([8, 9, 10])('a blob whose header is cut at %i is truncated', async (end) => {
     const reader = readerOf(bytesSource(file, 'name'), 2, end);
     const error = await storageErrorOf(reader.read({ offset: 7 }));
     expect(error).toMatchObject({ code: 'truncated', path: 'name', offset: 7, actual: '11' });
@@ -131,7 +131,7 @@ describe('where blobs may lie', () => {
   });
 
   test.each([-1, 0, 1, 7, 8, 100, 2.5, Number.NaN, 2 ** 53])(
-    'an offset of %d outside of them is out-of-range, and nothing is read',
+    'an offset of %d, which is outside the blobs, is out-of-range, and nothing is read',
     async (offset) => {
       const source = countingSource(file, { path: 'name' });
       const reader = readerOf(source, 2, 7);
@@ -157,7 +157,7 @@ describe('damage', () => {
     ['a frame followed by more bytes', '9000000a28b52ffd005801000099', 'corrupt', 13],
     ['a frame that is cut', '9000000828b52ffd00580900', 'truncated', 10],
     ['a window of 16 MiB', '9000000928b52ffd0070010000', 'too-large', 4],
-  ])('%s is a typed error with its place', async (_, hex, code, offset) => {
+  ])('a blob with %s is refused with its place', async (_, hex, code, offset) => {
     const reader = hexReader(hex, 'name');
     const single = await storageErrorOf(reader.read({ offset: 0 }));
     expect(single).toMatchObject({ code, offset, path: 'name' });
@@ -235,7 +235,7 @@ describe('damage', () => {
   });
 
   test.each(['closed', 'sync-failed', 'io'] as const)(
-    'a source that is %s before the rest of a blob is read fails for all',
+    'a source that is %s before the rest of a blob is read makes every read of the blob fail',
     async (code) => {
       const failure = new StorageError(code, { what: 'the rest' });
       const { file } = await writeBlobs([{ content: bytesOf(20_000, 1), compressed: false }]);

@@ -130,7 +130,7 @@ describe('a row of blobs', () => {
   test.each([
     ['has a blob of 1 MiB', 1024 * 1024, 3],
     ['ends in front of a larger one, also where all of it is at hand', 1024 * 1024 + 1, 1],
-  ])('%s', async (_, length, count) => {
+  ])('a row of blobs %s', async (_, length, count) => {
     const { file, offsets, end } = await writeBlobs(
       [10, length, 10].map((size, n) => ({ content: bytesOf(size, n), compressed: false })),
       { bufferSize: 1024 * 1024 },
@@ -464,7 +464,7 @@ describe('what is refused', () => {
     ['content cut by the end of the values', '03010203', 3, 'truncated', 'blob reaches'],
     ['a length beyond the file', '8fffffff0102', undefined, 'truncated', 'blob reaches'],
     ['an unknown compression', 'f000000000', undefined, 'corrupt', 'blob header'],
-  ])('%s, with path and offset', async (_, hex, end, code, what) => {
+  ])('%s is refused with path and offset', async (_, hex, end, code, what) => {
     const scanner = hexScanner(`00${hex}`, end === undefined ? undefined : end + 1);
     const error = await storageErrorOf(payloadAt(scanner, 1));
     expect(error).toMatchObject({ code, offset: 1, path: 'name' });
@@ -476,30 +476,36 @@ describe('what is refused', () => {
     await scanner.close();
   });
 
-  test.each([1, 2, 3])('over pieces of %i bytes, too', async (pieceSize) => {
-    const source = bytesSource(Buffer.from('018080000001aa', 'hex'), 'name');
-    const scanner = scannerOf(source, { end: 5, pieceSize });
-    expect((await payloadAt(scanner, 0)).toString('hex')).toBe('80');
-    expect(await storageErrorOf(payloadAt(scanner, 2))).toMatchObject({
-      code: 'truncated',
-      offset: 2,
-    });
-    const longer = scannerOf(source, { pieceSize });
-    expect((await payloadAt(longer, 2)).toString('hex')).toBe('aa');
-    await longer.close();
-  });
+  test.each([1, 2, 3])(
+    'a header cut by the end of the values is truncated over pieces of %i bytes, too',
+    async (pieceSize) => {
+      const source = bytesSource(Buffer.from('018080000001aa', 'hex'), 'name');
+      const scanner = scannerOf(source, { end: 5, pieceSize });
+      expect((await payloadAt(scanner, 0)).toString('hex')).toBe('80');
+      expect(await storageErrorOf(payloadAt(scanner, 2))).toMatchObject({
+        code: 'truncated',
+        offset: 2,
+      });
+      const longer = scannerOf(source, { pieceSize });
+      expect((await payloadAt(longer, 2)).toString('hex')).toBe('aa');
+      await longer.close();
+    },
+  );
 
-  test.each([-1, 0, 7, 8, 1.5, Number.NaN])('offset %d is out-of-range', async (offset) => {
-    const source = bytesSource(new Uint8Array(20), 'name');
-    const scanner = scannerOf(source, { start: 1, end: 7 });
-    await scanner.load(1);
-    expect(storageErrorThrownBy(() => scanner.locate(offset))).toMatchObject({
-      code: 'out-of-range',
-      path: 'name',
-    });
-    expect((await storageErrorOf(scanner.load(offset))).code).toBe('out-of-range');
-    await scanner.close();
-  });
+  test.each([-1, 0, 7, 8, 1.5, Number.NaN])(
+    'an offset of %d, where no blob can begin, is out-of-range',
+    async (offset) => {
+      const source = bytesSource(new Uint8Array(20), 'name');
+      const scanner = scannerOf(source, { start: 1, end: 7 });
+      await scanner.load(1);
+      expect(storageErrorThrownBy(() => scanner.locate(offset))).toMatchObject({
+        code: 'out-of-range',
+        path: 'name',
+      });
+      expect((await storageErrorOf(scanner.load(offset))).code).toBe('out-of-range');
+      await scanner.close();
+    },
+  );
 
   test('a plain blob above the limit is too-large, and not read to its end', async () => {
     const { file } = await writeBlobs([{ content: bytesOf(5000, 1), compressed: false }]);

@@ -98,7 +98,7 @@ describe('an error in the middle', () => {
   }
 
   test.each([true, false])(
-    'a source that ends early: its own place (compressed: %s)',
+    'a source that ends early is truncated at its own end (compressed: %s)',
     async (is) => {
       const file = await blob(is);
       for (const cut of [place + 2, place + 10, place + 5000, file.length - 1]) {
@@ -113,33 +113,39 @@ describe('an error in the middle', () => {
     },
   );
 
-  test.each([true, false])('a source that fails: its error (compressed: %s)', async (is) => {
-    const file = await blob(is);
-    const failure = new StorageError('io', { what: 'broken', path: 'name', errno: 'EIO' });
-    const inner = bytesSource(file, 'name');
-    for (const failing of [0, 1, 2]) {
-      let reads = 0;
-      const source: ByteSource = {
-        ...inner,
-        read: (target, offset) => {
-          if (reads === failing) return Promise.reject(failure);
-          reads += 1;
-          return inner.read(target, offset);
-        },
-      };
-      expect(await storageErrorOf(stream(source, file, place))).toBe(failure);
-    }
-  });
+  test.each([true, false])(
+    'the error of a source that fails is passed on (compressed: %s)',
+    async (is) => {
+      const file = await blob(is);
+      const failure = new StorageError('io', { what: 'broken', path: 'name', errno: 'EIO' });
+      const inner = bytesSource(file, 'name');
+      for (const failing of [0, 1, 2]) {
+        let reads = 0;
+        const source: ByteSource = {
+          ...inner,
+          read: (target, offset) => {
+            if (reads === failing) return Promise.reject(failure);
+            reads += 1;
+            return inner.read(target, offset);
+          },
+        };
+        expect(await storageErrorOf(stream(source, file, place))).toBe(failure);
+      }
+    },
+  );
 
-  test.each([true, false])('a receiver that throws: its error (compressed: %s)', async (is) => {
-    const file = await blob(is);
-    const reader = new BlobReader(bytesSource(file), { start: 0, end: file.length }, LIMITS);
-    const failure = new StorageError('io', { what: 'disk full', path: 'elsewhere', offset: 7 });
-    const streaming = reader.stream(place, decodeBlobHeader(file, place, place), () => {
-      throw failure;
-    });
-    expect(await storageErrorOf(streaming)).toBe(failure);
-  });
+  test.each([true, false])(
+    'the error of a receiver that throws is passed on (compressed: %s)',
+    async (is) => {
+      const file = await blob(is);
+      const reader = new BlobReader(bytesSource(file), { start: 0, end: file.length }, LIMITS);
+      const failure = new StorageError('io', { what: 'disk full', path: 'elsewhere', offset: 7 });
+      const streaming = reader.stream(place, decodeBlobHeader(file, place, place), () => {
+        throw failure;
+      });
+      expect(await storageErrorOf(streaming)).toBe(failure);
+    },
+  );
 
   test('damage: the place in the file', async () => {
     const file = await blob(true);

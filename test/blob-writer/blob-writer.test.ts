@@ -36,7 +36,7 @@ describe('plain blobs', () => {
   });
 
   test.each([0, 1, 126, 127, 128, 129, 8191, 8192, 8193])(
-    '%i bytes are the same whatever the buffers are',
+    'plain blobs of %i bytes are the same whatever the buffers are',
     async (length) => {
       const blob = bytesOf(length, 3);
       const contents = new Set<string>();
@@ -88,7 +88,7 @@ describe('blobs that are encoded already', () => {
     ['long', `80000080${'ab'.repeat(128)}`],
     ['short behind a long header', '80000001ff'],
     ['compressed', `9000000e${HELLO_FRAME.toString('hex')}`],
-  ])('%s: taken as they are', async (_, encoded) => {
+  ])('an encoded blob that is %s is taken as it is', async (_, encoded) => {
     const { writer, content } = await prepare();
     await writer.appendEncoded(Buffer.from(encoded, 'hex'));
     expect(writer.offset).toBe(encoded.length / 2);
@@ -98,19 +98,22 @@ describe('blobs that are encoded already', () => {
   test.each([
     ['nothing', '', 'truncated', 0],
     ['half a header', '800000', 'truncated', 0],
-    ['no content', '05', 'truncated', 0],
+    ['a header without its content', '05', 'truncated', 0],
     ['too little content', '05010203', 'truncated', 0],
-    ['followed by more bytes', '010203', 'corrupt', 0],
+    ['a blob followed by more bytes', '010203', 'corrupt', 0],
     ['an unknown compression', 'a000000101', 'corrupt', 0],
-    ['no frame', '9000000401020304', 'truncated', 4],
+    ['a payload that is no frame', '9000000401020304', 'truncated', 4],
     ['a frame of another magic', '90000006010203040506', 'corrupt', 4],
     ['half a frame', '9000000928b52ffd0058290000', 'truncated', 10],
-  ])('%s: refused, with nothing written', async (_, encoded, code, offset) => {
-    const { writer } = await prepare();
-    const bytes = Buffer.from(encoded, 'hex');
-    const error = storageErrorThrownBy(() => writer.appendEncoded(bytes));
-    expect(error).toMatchObject({ code, offset });
-    expect(storageErrorThrownBy(() => checkEncodedBlob(bytes)).message).toBe(error.message);
-    expect(writer.offset).toBe(0);
-  });
+  ])(
+    'appending %s as an encoded blob is refused, and nothing is written',
+    async (_, encoded, code, offset) => {
+      const { writer } = await prepare();
+      const bytes = Buffer.from(encoded, 'hex');
+      const error = storageErrorThrownBy(() => writer.appendEncoded(bytes));
+      expect(error).toMatchObject({ code, offset });
+      expect(storageErrorThrownBy(() => checkEncodedBlob(bytes)).message).toBe(error.message);
+      expect(writer.offset).toBe(0);
+    },
+  );
 });

@@ -55,7 +55,7 @@ describe('options', () => {
     ['a negative start', { startOffset: -1 }],
     ['a start beyond 2^53', { startOffset: 2 ** 53 }],
     ['no bytes between syncs', { syncEvery: 0 }],
-  ])('%s: invalid-input', async (_, options) => {
+  ])('a writer with %s is refused as invalid-input', async (_, options) => {
     const { file } = await prepare();
     const error = storageErrorThrownBy(() => new BufferedWriter(file, options));
     expect(error.code).toBe('invalid-input');
@@ -76,28 +76,34 @@ describe('options', () => {
 
 describe('where bytes go', () => {
   const lengths = [0, 1, 7, 8, 9, 15, 16, 17, 23, 24, 25, 100];
-  test.each(lengths)('%i bytes in one append over buffers of 8', async (length) => {
-    const { writer, content, writes } = await prepare({ bufferSize: 8 });
-    await writer.append(counted(length));
-    expect(writer.offset).toBe(length);
-    expect(await writer.finish(NO_PADDING)).toBe(length);
-    expect(content()).toEqual([...counted(length)]);
-    const whole = Array.from({ length: Math.floor(length / 8) }, (_, index) => `${index * 8}+8`);
-    const rest = length % 8 === 0 ? [] : [`${length - (length % 8)}+${length % 8}`];
-    expect(writes()).toEqual([...whole, ...rest]);
-  });
+  test.each(lengths)(
+    '%i bytes in one append over buffers of 8 are written in whole buffers and a rest',
+    async (length) => {
+      const { writer, content, writes } = await prepare({ bufferSize: 8 });
+      await writer.append(counted(length));
+      expect(writer.offset).toBe(length);
+      expect(await writer.finish(NO_PADDING)).toBe(length);
+      expect(content()).toEqual([...counted(length)]);
+      const whole = Array.from({ length: Math.floor(length / 8) }, (_, index) => `${index * 8}+8`);
+      const rest = length % 8 === 0 ? [] : [`${length - (length % 8)}+${length % 8}`];
+      expect(writes()).toEqual([...whole, ...rest]);
+    },
+  );
 
-  test.each(lengths)('%i bytes in appends of one byte over buffers of 8', async (length) => {
-    const { writer, content, writes } = await prepare({ bufferSize: 8, startOffset: 3 });
-    for (let index = 0; index < length; index += 1) {
-      expect(writer.offset).toBe(3 + index);
-      await writer.append(counted(1, index));
-    }
-    await writer.finish(NO_PADDING);
-    expect(content().slice(3)).toEqual([...counted(length)]);
-    const flushed = writes().filter((write) => write.endsWith('+8'));
-    expect(flushed).toEqual(flushed.map((_, index) => `${3 + index * 8}+8`));
-  });
+  test.each(lengths)(
+    '%i bytes in appends of one byte over buffers of 8 are written in whole buffers',
+    async (length) => {
+      const { writer, content, writes } = await prepare({ bufferSize: 8, startOffset: 3 });
+      for (let index = 0; index < length; index += 1) {
+        expect(writer.offset).toBe(3 + index);
+        await writer.append(counted(1, index));
+      }
+      await writer.finish(NO_PADDING);
+      expect(content().slice(3)).toEqual([...counted(length)]);
+      const flushed = writes().filter((write) => write.endsWith('+8'));
+      expect(flushed).toEqual(flushed.map((_, index) => `${3 + index * 8}+8`));
+    },
+  );
 
   test('unawaited appends stay in order, and have their offsets synchronously', async () => {
     const { writer, content } = await prepare({ bufferSize: 4 }, ({ kind }) =>
@@ -281,7 +287,7 @@ describe('padding', () => {
     [9, 8, 16],
     [5, 1, 5],
     [5, 100, 100],
-  ])('%i bytes to a multiple of %i: %i', async (length, multiple, padded) => {
+  ])('%i bytes padded to a multiple of %i become %i', async (length, multiple, padded) => {
     const { writer, content } = await prepare({ bufferSize: 16 });
     await writer.append(counted(length));
     await writer.pad(multiple);
@@ -298,7 +304,7 @@ describe('padding', () => {
   });
 
   test.each([0, -8, 1.5, Number.NaN, 2 ** 40])(
-    'to a multiple of %d is invalid-input',
+    'padding to a multiple of %d is invalid-input',
     async (multiple) => {
       const { writer } = await prepare();
       writer.append(counted(3));
@@ -315,27 +321,42 @@ describe('padding', () => {
 
 describe('the end', () => {
   const table: [string, number, WriterEnd, number, string[]][] = [
-    ['nothing, padded', 0, { kind: 'zero-pad', multiple: 8 }, 0, []],
-    ['padded', 5, { kind: 'zero-pad', multiple: 8 }, 8, ['0+8']],
-    ['padded beyond the buffer', 5, { kind: 'zero-pad', multiple: 32 }, 32, ['0+32']],
-    ['padded behind a full buffer', 16, { kind: 'zero-pad', multiple: 8 }, 16, ['0+16']],
-    ['padded to more than that', 16, { kind: 'zero-pad', multiple: 12 }, 24, ['0+16', '16+8']],
-    ['without padding', 21, NO_PADDING, 21, ['0+16', '16+5']],
-    ['exact', 21, { kind: 'exact' }, 21, ['0+16', '16+5']],
-    ['exact, without a tail', 32, { kind: 'exact' }, 32, ['0+16', '16+16']],
-    ['exact, only a tail', 3, { kind: 'exact' }, 3, ['0+3']],
-    ['padded, then cut', 21, { kind: 'pad-then-truncate', multiple: 8 }, 21, ['0+16', '16+8']],
+    ['nothing to pad', 0, { kind: 'zero-pad', multiple: 8 }, 0, []],
+    ['padding', 5, { kind: 'zero-pad', multiple: 8 }, 8, ['0+8']],
+    ['padding beyond the buffer', 5, { kind: 'zero-pad', multiple: 32 }, 32, ['0+32']],
+    ['padding behind a full buffer', 16, { kind: 'zero-pad', multiple: 8 }, 16, ['0+16']],
+    [
+      'padding to more than a full buffer',
+      16,
+      { kind: 'zero-pad', multiple: 12 },
+      24,
+      ['0+16', '16+8'],
+    ],
+    ['no padding', 21, NO_PADDING, 21, ['0+16', '16+5']],
+    ['an exact end', 21, { kind: 'exact' }, 21, ['0+16', '16+5']],
+    ['an exact end and no tail', 32, { kind: 'exact' }, 32, ['0+16', '16+16']],
+    ['an exact end and only a tail', 3, { kind: 'exact' }, 3, ['0+3']],
+    [
+      'padding that is then cut',
+      21,
+      { kind: 'pad-then-truncate', multiple: 8 },
+      21,
+      ['0+16', '16+8'],
+    ],
     ['nothing to cut', 16, { kind: 'pad-then-truncate', multiple: 8 }, 16, ['0+16']],
   ];
-  test.each(table)('%s', async (_, length, end, size, expected) => {
-    const { writer, content, writes, file } = await prepare({ bufferSize: 16 });
-    await writer.append(counted(length));
-    expect(await writer.finish(end)).toBe(size);
-    expect(writes()).toEqual(expected);
-    const padded = [...counted(length), ...new Array(Math.max(0, size - length)).fill(0)];
-    expect(content()).toEqual(padded.slice(0, size));
-    expect((await file.stat()).size).toBe(size);
-  });
+  test.each(table)(
+    'finishing with %s gives the size, bytes and writes of that end',
+    async (_, length, end, size, expected) => {
+      const { writer, content, writes, file } = await prepare({ bufferSize: 16 });
+      await writer.append(counted(length));
+      expect(await writer.finish(end)).toBe(size);
+      expect(writes()).toEqual(expected);
+      const padded = [...counted(length), ...new Array(Math.max(0, size - length)).fill(0)];
+      expect(content()).toEqual(padded.slice(0, size));
+      expect((await file.stat()).size).toBe(size);
+    },
+  );
 
   test('finishing by default leaves every byte that was appended, and none after them', async () => {
     const { writer, content } = await prepare({ bufferSize: 16 });
@@ -345,7 +366,7 @@ describe('the end', () => {
   });
 
   test.each([{ kind: 'drop-tail' }, { kind: 'pad' }, {}, null, 'exact'])(
-    'that does not exist, such as %j, is invalid-input, and the writer goes on',
+    'an end that does not exist, such as %j, is invalid-input, and the writer goes on',
     async (end) => {
       const { writer, content } = await prepare({ bufferSize: 16 });
       await writer.append(counted(3));
@@ -405,27 +426,30 @@ describe('the end', () => {
     expect(content()).toEqual([...counted(30)]);
   });
 
-  test.each(['finish', 'abandon'] as const)('after %s every call is closed', async (how) => {
-    const { writer, writes } = await prepare({ bufferSize: 4 });
-    await writer.append(counted(6));
-    if (how === 'finish') await writer.finish(NO_PADDING);
-    else await writer.abandon();
-    const before = writes();
-    for (const act of [
-      () => writer.append(counted(1)),
-      () => writer.append(new Uint8Array(0)),
-      () => writer.appendPair(counted(1), counted(1)),
-      () => writer.claim(1),
-      () => writer.pad(100),
-    ]) {
-      const error = storageErrorThrownBy(act);
-      expect(error).toMatchObject({ code: 'closed', path: '/file' });
-      expect(error.message).toContain(how === 'finish' ? 'finished' : 'abandoned');
-    }
-    expect((await storageErrorOf(writer.finish(NO_PADDING))).code).toBe('closed');
-    await writer.abandon();
-    expect(writes()).toEqual(before);
-  });
+  test.each(['finish', 'abandon'] as const)(
+    'every call after %s is refused as closed',
+    async (how) => {
+      const { writer, writes } = await prepare({ bufferSize: 4 });
+      await writer.append(counted(6));
+      if (how === 'finish') await writer.finish(NO_PADDING);
+      else await writer.abandon();
+      const before = writes();
+      for (const act of [
+        () => writer.append(counted(1)),
+        () => writer.append(new Uint8Array(0)),
+        () => writer.appendPair(counted(1), counted(1)),
+        () => writer.claim(1),
+        () => writer.pad(100),
+      ]) {
+        const error = storageErrorThrownBy(act);
+        expect(error).toMatchObject({ code: 'closed', path: '/file' });
+        expect(error.message).toContain(how === 'finish' ? 'finished' : 'abandoned');
+      }
+      expect((await storageErrorOf(writer.finish(NO_PADDING))).code).toBe('closed');
+      await writer.abandon();
+      expect(writes()).toEqual(before);
+    },
+  );
 
   test('what was written can be read after it, the tail included', async () => {
     const { writer } = await prepare({ bufferSize: 4 });
@@ -455,22 +479,25 @@ describe('giving up', () => {
     expect((await storageErrorOf(writer.flushed())).code).toBe('closed');
   });
 
-  test.each([2, 4])('while the end is written (%i bytes) waits for it, too', async (length) => {
-    const { opened, open } = gate();
-    const { writer, writes } = await prepare({ bufferSize: 4, startOffset: 4 }, ({ kind }) =>
-      kind === 'write' ? { delay: opened } : undefined,
-    );
-    writer.append(counted(length));
-    const finishing = storageErrorOf(writer.finish(NO_PADDING, counted(4)));
-    await idle();
-    const abandoning = writer.abandon();
-    expect(await isPending(abandoning)).toBe(true);
-    open();
-    expect((await finishing).code).toBe('closed');
-    await abandoning;
-    await idle();
-    expect(writes()).toEqual([`4+${length}`]);
-  });
+  test.each([2, 4])(
+    'giving up while the end is written (%i bytes) waits for that write, too',
+    async (length) => {
+      const { opened, open } = gate();
+      const { writer, writes } = await prepare({ bufferSize: 4, startOffset: 4 }, ({ kind }) =>
+        kind === 'write' ? { delay: opened } : undefined,
+      );
+      writer.append(counted(length));
+      const finishing = storageErrorOf(writer.finish(NO_PADDING, counted(4)));
+      await idle();
+      const abandoning = writer.abandon();
+      expect(await isPending(abandoning)).toBe(true);
+      open();
+      expect((await finishing).code).toBe('closed');
+      await abandoning;
+      await idle();
+      expect(writes()).toEqual([`4+${length}`]);
+    },
+  );
 });
 
 describe('a failing write', () => {
@@ -514,7 +541,7 @@ describe('a failing write', () => {
   test.each<[string, string, WriterEnd]>([
     ['tail', 'write', NO_PADDING],
     ['cut', 'set-length', { kind: 'pad-then-truncate', multiple: 8 }],
-  ])('of the %s makes finishing fail for good', async (_, at, end) => {
+  ])('a failing write of the %s makes finishing fail for good', async (_, at, end) => {
     const { writer } = await prepare({ bufferSize: 16 }, ({ kind }) =>
       kind === at ? { fail: 'EDQUOT' } : undefined,
     );
@@ -656,7 +683,7 @@ describe('reading back', () => {
     ['at no number', Number.NaN, 1],
     ['at a broken number', 4.5, 1],
     ['beyond 2^53', 2 ** 60, 1],
-  ])('%s is out-of-range', async (_, offset, length) => {
+  ])('reading back %s is out-of-range', async (_, offset, length) => {
     const { writer } = await prepare({ bufferSize: 4, startOffset: 2 });
     await writer.append(counted(10));
     const error = await storageErrorOf(writer.readExactAt(new Uint8Array(length), offset));

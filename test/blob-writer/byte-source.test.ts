@@ -106,7 +106,7 @@ describe('whatever a source throws', () => {
   });
 
   test.each(['forwards', 'backwards'] as const)(
-    'while entries are read %s is io',
+    'whatever a source throws while entries are read %s is io',
     async (order) => {
       const { size, read } = bytesSource(DELTA.bytes);
       let isFailing = false;
@@ -146,16 +146,19 @@ describe('a length that a read cannot have returned', () => {
     },
   );
 
-  test.each([-1, 101, Number.NaN])('%s is not kept in a cache', async (length) => {
-    const broken: ByteSource = { size: 100, read: async () => length, readSync: () => length };
-    const cache = new ValueCache(1024 * 1024);
-    const source = cachedSource(broken, cache);
-    const target = new Uint8Array(10);
-    expect(await storageErrorOf(readExactly(source, target, 3))).toMatchObject({ code: 'io' });
-    const read = () => readRangeSync(source, { target, offset: 3 });
-    expect(storageErrorThrownBy(read)).toMatchObject({ code: 'io' });
-    expect(source.readCached?.(target, 3)).toBe(false);
-  });
+  test.each([-1, 101, Number.NaN])(
+    'an impossible length of %s is not kept in a cache',
+    async (length) => {
+      const broken: ByteSource = { size: 100, read: async () => length, readSync: () => length };
+      const cache = new ValueCache(1024 * 1024);
+      const source = cachedSource(broken, cache);
+      const target = new Uint8Array(10);
+      expect(await storageErrorOf(readExactly(source, target, 3))).toMatchObject({ code: 'io' });
+      const read = () => readRangeSync(source, { target, offset: 3 });
+      expect(storageErrorThrownBy(read)).toMatchObject({ code: 'io' });
+      expect(source.readCached?.(target, 3)).toBe(false);
+    },
+  );
 });
 
 test('memory of another length than asked for is io', async () => {

@@ -81,7 +81,7 @@ describe('threads', () => {
   test.each<[string, number, (number: number) => CompressionBatch]>([
     ['pages at a slow level', 12, batch],
     ['contents that are large', 1, largeBatch],
-  ])('are left %s', async (_, level, newBatch) => {
+  ])('the calling thread leaves %s to a thread of the pool', async (_, level, newBatch) => {
     const pool = newPool(1);
     const compressor = await loadCompressor(level);
     await pool.compress(newBatch(0), compressor);
@@ -210,16 +210,19 @@ describe('where no thread can start', () => {
        parentPort.on('message', () => {});
        parentPort.postMessage({ kind: 'ready', protocol: 0 });`),
   };
-  test.each(Object.entries(PROGRAMS))('because of %s, this one compresses', async (_, program) => {
-    const pool = new CompressionPool({ threadCount: 2, startAfter: 0, program: program() });
-    const compressor = await loadCompressor(1);
-    for (let number = 0; number < 4; number += 1) {
-      expect((await pool.compress(batch(number), compressor)).count).toBeGreaterThan(0);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-    await pool.close();
-    expect(pool.readyCount).toBe(0);
-  });
+  test.each(Object.entries(PROGRAMS))(
+    'where no thread can start because of %s, the calling thread compresses',
+    async (_, program) => {
+      const pool = new CompressionPool({ threadCount: 2, startAfter: 0, program: program() });
+      const compressor = await loadCompressor(1);
+      for (let number = 0; number < 4; number += 1) {
+        expect((await pool.compress(batch(number), compressor)).count).toBeGreaterThan(0);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+      }
+      await pool.close();
+      expect(pool.readyCount).toBe(0);
+    },
+  );
 });
 
 describe('this thread', () => {
@@ -309,10 +312,13 @@ describe('this thread', () => {
   });
 });
 
-test.each([-1, 1.5, Number.NaN])('%d threads are none: invalid-input', (threadCount) => {
-  const error = storageErrorThrownBy(() => new CompressionPool({ threadCount }));
-  expect(error).toMatchObject({ code: 'invalid-input', actual: String(threadCount) });
-});
+test.each([-1, 1.5, Number.NaN])(
+  'a pool of %d threads is refused as invalid-input',
+  (threadCount) => {
+    const error = storageErrorThrownBy(() => new CompressionPool({ threadCount }));
+    expect(error).toMatchObject({ code: 'invalid-input', actual: String(threadCount) });
+  },
+);
 
 function hash(compressed: CompressionBatch | undefined): string {
   return createHash('sha256')

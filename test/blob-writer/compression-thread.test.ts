@@ -12,6 +12,6 @@ test.each([
   ['that says something else', { kind: 'compressed', protocol: 1 }],
   ['that says a word', 'ready'],
   ['that says null', null],
-])('a thread %s is not taken', (_, message) => {
+])('a compression thread %s is not taken', (_, message) => {
   expect(isReadyReply(message)).toBe(false);
 });

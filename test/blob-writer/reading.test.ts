@@ -70,7 +70,7 @@ const RANGES = [
 
 describe('the same reads', () => {
   test.each([Number.POSITIVE_INFINITY, 777])(
-    'bring the same, with a wait or without (%d bytes)',
+    'the same reads bring the same bytes, with a wait or without (at most %d bytes at a time)',
     async (limit) => {
       for (const canReadSync of [false, true]) {
         const reading = new Ranges(...RANGES.map((range) => [range]));
@@ -88,7 +88,7 @@ describe('the same reads', () => {
     [199_999, 2, 200_000, '1'],
     [500_000, 4, 500_000, '0'],
   ])(
-    'that end early at %i are truncated, with a wait or without',
+    'reads from %i that end early are truncated, with a wait or without',
     async (from, length, offset, actual) => {
       const failing = () => new Ranges([[from, length]]);
       const { source } = countedSource(100, true);

@@ -11,7 +11,7 @@ describe('a count', () => {
   test.each([
     ['0', 0],
     ['9007199254740991', Number.MAX_SAFE_INTEGER],
-  ])('of %s is a number', (text, count) => {
+  ])('a count of %s is parsed as a number', (text, count) => {
     expect(countArgument(text)).toBe(count);
   });
 
@@ -28,7 +28,7 @@ describe('a size', () => {
     ['2 TB', 2 * 1024 ** 4],
     ['8191t', 8191 * 1024 ** 4],
     ['999999999999999', 999_999_999_999_999],
-  ])('of %s is in bytes', (text, size) => {
+  ])('a size of %s is parsed as bytes', (text, size) => {
     expect(sizeArgument(text)).toBe(size);
   });
 

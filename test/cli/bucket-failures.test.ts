@@ -122,7 +122,7 @@ function expectNothing({ server, out }: Served): void {
 const READING = NAMES.filter((name) => name !== 'import pgdata');
 
 describe('a store that refuses', () => {
-  test.each(NAMES)('%s with wrong credentials: denied, status 3', async (name) => {
+  test.each(NAMES)('%s with wrong credentials is denied, with status 3', async (name) => {
     const place = await served();
     vi.stubEnv('AWS_ACCESS_KEY_ID', 'AKIDWRONG');
     const { status, errors, stdout } = await runOn(name, place);
@@ -134,7 +134,7 @@ describe('a store that refuses', () => {
     expectNothing(place);
   });
 
-  test.each(NAMES)('%s of a bucket that does not exist: io, status 3', async (name) => {
+  test.each(NAMES)('%s of a bucket that does not exist is io, with status 3', async (name) => {
     const place = await served();
     const { status, errors, stdout } = await runOn(name, place, 'other');
     expect(status).toBe(3);
@@ -145,19 +145,22 @@ describe('a store that refuses', () => {
     expectNothing(place);
   });
 
-  test.each(NAMES)('%s of a store that answers 503 for ever: network, status 3', async (name) => {
-    const place = await served();
-    place.server.fault = () => ({ kind: 'status', status: 503, code: 'SlowDown' });
-    const { status, errors } = await runOn(name, place);
-    expect(status).toBe(3);
-    expect(errors).toMatchObject([{ code: 'network', message: expect.stringContaining('503') }]);
-    expectNothing(place);
-  });
+  test.each(NAMES)(
+    '%s of a store that answers 503 for ever is network, with status 3',
+    async (name) => {
+      const place = await served();
+      place.server.fault = () => ({ kind: 'status', status: 503, code: 'SlowDown' });
+      const { status, errors } = await runOn(name, place);
+      expect(status).toBe(3);
+      expect(errors).toMatchObject([{ code: 'network', message: expect.stringContaining('503') }]);
+      expectNothing(place);
+    },
+  );
 });
 
 describe('a store that fails now and then', () => {
   test.each(NAMES)(
-    '%s of one that answers each request with 503 at first: as without',
+    '%s of a store that answers each request with 503 at first has the status and objects of one without',
     async (name) => {
       const place = await served();
       const quiet = await runOn(name, place);
@@ -178,7 +181,7 @@ describe('a store that fails now and then', () => {
     },
   );
 
-  test.each(NAMES)('%s whose put is denied after the first one: no index', async (name) => {
+  test.each(NAMES)('%s whose put is denied after the first one leaves no index', async (name) => {
     const place = await served();
     let puts = 0;
     place.server.fault = ({ method }) => {
@@ -197,22 +200,25 @@ describe('a store that fails now and then', () => {
 });
 
 describe('objects that are not what they were', () => {
-  test.each(READING)('%s of a layer that vanishes after the listing: status 3', async (name) => {
-    const place = await served();
-    place.server.fault = ({ method, key }) => {
-      const isLayer = key?.startsWith('in/') === true && key.includes('__');
-      return isLayer && method === 'GET'
-        ? { kind: 'status', status: 404, code: 'NoSuchKey' }
-        : undefined;
-    };
-    const { status, errors } = await runOn(name, place);
-    expect(status).toBe(3);
-    expect(errors[0]).toMatchObject({ code: 'not-found' });
-    expectNothing(place);
-  });
+  test.each(READING)(
+    '%s of a layer that vanishes after the listing ends with status 3',
+    async (name) => {
+      const place = await served();
+      place.server.fault = ({ method, key }) => {
+        const isLayer = key?.startsWith('in/') === true && key.includes('__');
+        return isLayer && method === 'GET'
+          ? { kind: 'status', status: 404, code: 'NoSuchKey' }
+          : undefined;
+      };
+      const { status, errors } = await runOn(name, place);
+      expect(status).toBe(3);
+      expect(errors[0]).toMatchObject({ code: 'not-found' });
+      expectNothing(place);
+    },
+  );
 
   test.each(READING)(
-    '%s of a layer that changes between two reads: changed, or not read twice',
+    '%s of a layer that changes between two reads says changed, unless it reads once only',
     async (name) => {
       const place = await served();
       const { server } = place;

@@ -26,13 +26,16 @@ describe.each(filesThat('open'))('%s cannot be opened', (id, { path }) => {
   const all = id === WRONG_KIND ? ['dump', 'index'] : ['inspect', 'dump', 'index'];
   const commands = LEFT.has(id) ? all.filter((command) => command === 'inspect') : all;
 
-  test.each(commands)('%s says so on standard error', async (command) => {
-    const result = await runCli([command, path, '--ndjson']);
-    expect(result).toMatchObject({ status, stdout: '' });
-    expect(parseError(result)).toMatchObject({ path });
-    expect(parseLines(result.stderr)).toHaveLength(1);
-    if (id === UNKNOWN_VERSION) expect(parseError(result)['code']).toBe('unsupported-version');
-  });
+  test.each(commands)(
+    '%s of a layer that cannot be opened says so on standard error',
+    async (command) => {
+      const result = await runCli([command, path, '--ndjson']);
+      expect(result).toMatchObject({ status, stdout: '' });
+      expect(parseError(result)).toMatchObject({ path });
+      expect(parseLines(result.stderr)).toHaveLength(1);
+      if (id === UNKNOWN_VERSION) expect(parseError(result)['code']).toBe('unsupported-version');
+    },
+  );
 
   test.runIf(LEFT.has(id))('dump says so first, and shows every entry', async () => {
     const { status: dumped, stdout } = await runCli(['dump', path, '--ndjson']);

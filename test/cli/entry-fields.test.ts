@@ -43,7 +43,7 @@ describe('an integer', () => {
     0xffff_ffff,
     0x1_0000_0000,
     ...powers.flatMap((power) => [power - 1, power, power + 1]),
-  ])('%s has its decimal digits', (value) => {
+  ])('the integer %s has its decimal digits', (value) => {
     const text = written((target, at) => writeInteger(target, at, value));
     expect(text).toBe(String(value));
     expect(text.length).toBeLessThanOrEqual(MAXIMUM_INTEGER_LENGTH);
@@ -65,7 +65,7 @@ describe('hex digits', () => {
     [1, '00000001'],
     [0x89ab_cdef, '89ABCDEF'],
     [0xffff_ffff, 'FFFFFFFF'],
-  ])('of the word %s are %s', (word, expected) => {
+  ])('the hex digits of the word %s are %s', (word, expected) => {
     expect(written((target, at) => writeHexWord(target, at, word))).toBe(expected);
   });
 });

@@ -83,7 +83,7 @@ describe('index-part', () => {
   test.each([
     ['that is not there', 'missing', 3, 'not-found'],
     ['in a directory without one', '.', 3, 'not-found'],
-  ])('of an index %s exits 3', async (_, name, status, code) => {
+  ])('index-part of an index %s exits 3', async (_, name, status, code) => {
     const result = await runCli(['index-part', join(temporaryDirectory(), name), '--json']);
     expect(result.status).toBe(status);
     expect(parseError(result)['code']).toBe(code);

@@ -55,7 +55,7 @@ describe('NDJSON', () => {
     ['bytes that are no UTF-8', Buffer.from('7b226e616d65223a22ff227d', 'hex'), 'line 1'],
     ['a byte order mark', '\ufeff{"name":"a"}', 'line 1'],
     ['a header that does not end', `{"name":"${'a'.repeat(70_000)}`, 'line 1'],
-  ])('%s is refused with its line', async (_, text, where) => {
+  ])('NDJSON with %s is refused with its line', async (_, text, where) => {
     await expectError(chunks(text), 'invalid-input', where);
   });
 
@@ -170,7 +170,7 @@ describe('a long line', () => {
   });
 
   test.each(['[', '{"":', '[{"a":'])(
-    'of nested %s is refused before it is parsed',
+    'a long line of nested %s is refused before it is parsed',
     async (opening) => {
       const header = Buffer.from('{"name":"a"}\n');
       const line = Buffer.alloc(48 * 1024 * 1024, opening);
@@ -195,7 +195,7 @@ describe('a long line', () => {
     ['closed and opened again', 1, '{}{}{}', false],
     ['a text without its end', 1, '{"a', false],
     ['nothing', 1, '', false],
-  ])('%s is told by its brackets', (_, maximum, text, expected) => {
+  ])('whether a line nests too deep is told by its brackets: %s', (_, maximum, text, expected) => {
     expect(nestsDeeperThan(maximum, Buffer.from(text))).toBe(expected);
   });
 

@@ -58,7 +58,7 @@ describe('a page is not exported over the layer that it comes from', () => {
         return join(dirname(layer), 'second');
       },
     ],
-  ])('%s', async (_, outOf) => {
+  ])('a page is not exported over the layer that it comes from, %s', async (_, outOf) => {
     const layer = await makeLayer();
     const before = readFileSync(layer);
     mkdirSync(join(dirname(layer), 'x'));
@@ -101,7 +101,7 @@ describe('a page is not exported over the layer that it comes from', () => {
 
 describe('a layer is not built over its spec', () => {
   test.each(['by its name', 'through a link'])(
-    'that has the name of the layer, %s',
+    'a layer is not built over a spec that has the name of the layer, %s',
     async (how) => {
       const layer = await makeLayer();
       writeFileSync(layer, SPEC);
@@ -158,7 +158,7 @@ describe('a cluster is not imported into itself', () => {
         return elsewhere;
       },
     ],
-  ])('%s', async (_, outOf) => {
+  ])('a cluster is not imported into itself, %s', async (_, outOf) => {
     const directory = fabricateCluster({ 'base/5/16384': pages(1, 1) });
     const out = outOf(directory);
     const names = readdirSync(out);
@@ -193,7 +193,7 @@ describe('an output of -', () => {
     ['build', ['build', '--out', '-']],
     ['import', ['import', 'pgdata', '.', '--out', '-', ...IDS]],
     ['build, as nothing', ['build', '--out', '']],
-  ])('is wrong usage where a directory is meant: %s', async (_, words) => {
+  ])('an output of - is wrong usage where a directory is meant: %s', async (_, words) => {
     const result = await runCli(words, { stdin: SPEC });
     expect(result).toMatchObject({ status: 2, stdout: '' });
     expect(result.stderr).toContain('directory');
@@ -210,15 +210,18 @@ describe('an output directory that does not exist is named itself', () => {
       'missing',
     ],
     ['by export', (out) => ['export', 'page', 'LAYER', KEY, '--out', join(out, 'page')], 'missing'],
-  ])('%s', async (_, wordsOf, name) => {
-    const out = join(temporaryDirectory(), name);
-    const layer = await makeLayer();
-    const words = wordsOf(out).map((word) => (word === 'LAYER' ? layer : word));
-    const result = await runCli([...words, '--json'], { stdin: SPEC });
-    expect(result).toMatchObject({ status: 3, stdout: '' });
-    expect(parseError(result)).toMatchObject({ code: 'not-found', path: out });
-    expect(result.stderr).not.toContain('___temp');
-  });
+  ])(
+    'an output directory that does not exist is named in the error, %s',
+    async (_, wordsOf, name) => {
+      const out = join(temporaryDirectory(), name);
+      const layer = await makeLayer();
+      const words = wordsOf(out).map((word) => (word === 'LAYER' ? layer : word));
+      const result = await runCli([...words, '--json'], { stdin: SPEC });
+      expect(result).toMatchObject({ status: 3, stdout: '' });
+      expect(parseError(result)).toMatchObject({ code: 'not-found', path: out });
+      expect(result.stderr).not.toContain('___temp');
+    },
+  );
 
   test('as is a file in its place', async () => {
     const out = join(temporaryDirectory(), 'file');

@@ -132,7 +132,7 @@ describe('lines by threads are those of one thread', () => {
     ['of a transaction, which few parts have', { selection: { xid: 35958 } }],
     ['with page images, in NDJSON', { selection: { hasImage: true }, options: { ndjson: true } }],
     ['in a dialect', { options: { dialect: 'vanilla' } }],
-  ])('%s', async (_, setup) => {
+  ])('lines printed by threads are those of one thread: %s', async (_, setup) => {
     const { text, status } = await printBoth(walDirectoryOfTest(), setup);
     expect(text.split('\n').length).toBeGreaterThan(5);
     expect(status).toBe(0);
@@ -212,7 +212,7 @@ describe('threads print nothing', () => {
     ['of one JSON document', { json: true, limit: undefined }],
     ['with digests of page images', { ndjson: true, sha256: true }],
     ['with -j 1', { jobs: 1 }],
-  ])('%s', async (_, options) => {
+  ])('threads print nothing %s', async (_, options) => {
     let isListed = false;
     const onList = (): void => {
       isListed = true;
@@ -282,7 +282,7 @@ describe('WAL is divided from a length on', () => {
       { stats: { rows: 'rmgr', path: undefined } },
     ],
     ['statistics of 128 MiB are', 128, true, { stats: { rows: 'rmgr', path: undefined } }],
-  ])('%s', async (_, mebibytes, isDivided, options) => {
+  ])('%s divided among threads', async (_, mebibytes, isDivided, options) => {
     let isListed = false;
     const onList = (): void => {
       isListed = true;

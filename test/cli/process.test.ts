@@ -105,7 +105,7 @@ test('the program can be executed as a file', () => {
 describe('a start', () => {
   /** What a process loads of Node takes most of the time that it needs to start. */
   test.each(['--version', '--help'])(
-    'for %s loads nothing that only a command needs',
+    'a start for %s loads nothing that only a command needs',
     async (word) => {
       const preload = `data:text/javascript,process.on('exit', () =>
       console.error(process.moduleLoadList.join()))`;

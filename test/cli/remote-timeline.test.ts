@@ -52,15 +52,18 @@ describe('a timeline in S3', () => {
     ['get', ['--json'], KEY],
     ['index-part', ['--json'], []],
     ['verify', ['--ndjson'], []],
-  ])('%s prints the same as for the directory', async (command, options, key) => {
-    await served();
-    const local = await runCli([command, root, ...key, ...options]);
-    const remote = await runCli([command, BUCKET, ...key, ...options]);
-    expect([local.status, remote.status]).toEqual([0, 0]);
-    expect(relative(remote.stderr)).toBe(relative(local.stderr));
-    expect(local.stdout.length).toBeGreaterThan(100);
-    expect(relative(remote.stdout)).toBe(relative(local.stdout));
-  });
+  ])(
+    '%s of a timeline in S3 prints the same as for the directory',
+    async (command, options, key) => {
+      await served();
+      const local = await runCli([command, root, ...key, ...options]);
+      const remote = await runCli([command, BUCKET, ...key, ...options]);
+      expect([local.status, remote.status]).toEqual([0, 0]);
+      expect(relative(remote.stderr)).toBe(relative(local.stderr));
+      expect(local.stdout.length).toBeGreaterThan(100);
+      expect(relative(remote.stdout)).toBe(relative(local.stdout));
+    },
+  );
 
   test('verify finds the damaged one of the layers below a prefix', async () => {
     const server = await served();

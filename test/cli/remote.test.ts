@@ -38,7 +38,7 @@ describe('a layer in S3', () => {
     ['index', (file: string) => ['index', file, '--ndjson']],
     ['layout', (file: string) => ['layout', file, '--ndjson']],
     ['export page', (file: string) => ['export', 'page', file, ...KEY]],
-  ])('%s prints the same as for the file', async (_, words) => {
+  ])('%s of a layer in S3 prints the same as for the file', async (_, words) => {
     const { url } = await served();
     const local = await runCli(words(PAGES));
     const remote = await runCli([...words(url), '--s3-path-style']);
@@ -59,7 +59,7 @@ describe('a layer in S3', () => {
     ['a bucket alone', 's3://layers', 2, 'usage'],
     ['a prefix', 's3://layers/timelines/', 2, 'usage'],
     ['no bucket', 's3:///a', 2, 'usage'],
-  ])('%s ends with its status and code', async (_, url, status, code) => {
+  ])('inspect of %s, %s, ends with %i, %s', async (_, url, status, code) => {
     await served();
     const result = await runCli(['inspect', url, '--json']);
     expect(result.status).toBe(status);

@@ -14,7 +14,7 @@ beforeEach(async () => {
 
 describe('a path that is not a file', () => {
   test.each(['inspect', 'dump', 'index', 'verify', 'metadata', 'get', 'export page'])(
-    '%s says so with 3',
+    '%s of a path that is not a file says so with 3',
     async (command) => {
       const words = command.split(' ');
       const rest = command === 'get' || command === 'export page' ? [keyText(1)] : [];

@@ -94,7 +94,7 @@ describe('a table', () => {
     ['that is one character too long is cut', 40, 38, `${'b'.repeat(34)}...`],
     ['of 24 characters is not cut, however narrow the terminal', 10, 24, 'b'.repeat(24)],
     ['of 25 characters is cut on a narrow terminal', 10, 25, `${'b'.repeat(21)}...`],
-  ])('with a last cell %s', async (_, columns, length, shown) => {
+  ])('a table with a last cell %s', async (_, columns, length, shown) => {
     const { stream, output } = createOutput({ isTerminal: true, columns });
     const table = new Table(output, [{ title: 'A' }, { title: 'B', overflow: 'cut' }]);
     await table.row({ cells: ['a', 'b'.repeat(length)] });

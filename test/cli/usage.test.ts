@@ -33,7 +33,7 @@ describe('help', () => {
     ['dump', ['help', 'dump']],
     ['import pgdata', ['help', 'import', 'pgdata']],
     ['[options]', ['help']],
-  ])('of %s is asked for in words, too', async (usage, words) => {
+  ])('help that is asked for in words shows the usage of %s', async (usage, words) => {
     const result = await runCli(words);
     expect(result).toMatchObject({ status: 0, stderr: '' });
     expect(result.stdout).toContain(`Usage: layerfile ${usage}`);
@@ -95,7 +95,7 @@ describe('wrong usage', () => {
     ['an unknown name', ['metadata', 'file', '--set', 'pg_versoin=16']],
     ['an assignment without a value', ['metadata', 'file', '--set', 'pg_version']],
     ['a tenant of 31 digits', ['import', 'pgdata', '.', '--out', '.', '--tenant', '0'.repeat(31)]],
-  ])('%s', async (_, words) => {
+  ])('%s is wrong usage, for people and for programs', async (_, words) => {
     const people = await runCli(words);
     expect(people).toMatchObject({ status: 2, stdout: '' });
     if (!words.includes('--json')) expect(people.stderr).toMatch(/^error\[usage\]: /m);
@@ -111,7 +111,7 @@ describe('wrong usage', () => {
     [['help', 'verfy'], 'Did you mean verify?'],
     [['import', 'pgdat'], 'pgdata'],
     [['dump', 'file', '--frobnicate'], 'layerfile dump --help'],
-  ])('%s gets a suggestion', async (words, suggestion) => {
+  ])('the wrong usage %j gets a suggestion', async (words, suggestion) => {
     const { stderr } = await runCli(words);
     expect(stderr).toContain(suggestion);
   });
@@ -124,7 +124,7 @@ describe('wrong usage', () => {
       ['import', 'pgdata'],
       ["missing required argument 'dir'", "'--out <dir>', '--tenant <id>', '--timeline <id>'"],
     ],
-  ])('%s names everything that is missing', async (words, parts) => {
+  ])('the wrong usage %j names everything that is missing', async (words, parts) => {
     const { status, stderr } = await runCli(words);
     expect(status).toBe(2);
     for (const part of parts) expect(stderr).toContain(part);

@@ -49,7 +49,7 @@ const EXAMPLES: readonly (readonly [Value, string])[] = [
 ];
 
 describe('a value in JSON', () => {
-  test.each(EXAMPLES)('%o', (value, text) => {
+  test.each(EXAMPLES)('the value %o is printed in JSON and parsed from it again', (value, text) => {
     expect(textOfPieces(valuePieces(viewValue(encodeValue(value))))).toBe(text);
     expect(parse(JSON.parse(text))).toEqual({ kind: 'value', value });
   });
@@ -125,7 +125,7 @@ describe('a value in JSON', () => {
     ['a path with half a pair', { type: 'aux_file', path: '\ud800', content: null }],
     ['content that is missing', { type: 'aux_file', path: '' }],
     ['content that is not hex', { type: 'aux_file', path: '', content: 'x' }],
-  ])('%s is refused', (_, value) => {
+  ])('JSON of a value that is %s is refused', (_, value) => {
     const error = (() => {
       try {
         return parse(value);
@@ -144,7 +144,7 @@ describe('a value in JSON', () => {
 
 describe('a value that is written in several pieces', () => {
   test.each([1000, 1001, 2500])(
-    'a value in JSON that is written in several pieces of %i items',
+    'a list of %i items is written in pieces that together are its JSON',
     (count) => {
       const xids = Array.from({ length: count }, (_, index) => 4_294_967_295 - index);
       const value: Value = { type: 'clog_set_committed', xids, timestamp: 5n };
@@ -167,15 +167,20 @@ describe('a value that is written in several pieces', () => {
     ['an escape of two units', '\u{e0001}'],
     ['a quote', '"'],
     ['a mark in front', '\ufeff'],
-  ])('a path whose characters take %s', (_, character) => {
-    for (const before of ['', 'x', 'xy', 'xyz']) {
-      for (const length of [32 * 1024 - 4, 32 * 1024, 32 * 1024 + 4, 100_000]) {
-        const count = Math.floor(length / Buffer.byteLength(character));
-        const path = before + character.repeat(count);
-        const value: Value = { type: 'aux_file', path, content: null };
-        const text = textOfPieces(valuePieces(viewValue(encodeValue(value))));
-        expect(text === `{"type":"aux_file","path":${encodeJson(path)},"content":null}`).toBe(true);
+  ])(
+    'a path whose characters take %s is written in pieces that together are its JSON',
+    (_, character) => {
+      for (const before of ['', 'x', 'xy', 'xyz']) {
+        for (const length of [32 * 1024 - 4, 32 * 1024, 32 * 1024 + 4, 100_000]) {
+          const count = Math.floor(length / Buffer.byteLength(character));
+          const path = before + character.repeat(count);
+          const value: Value = { type: 'aux_file', path, content: null };
+          const text = textOfPieces(valuePieces(viewValue(encodeValue(value))));
+          expect(text === `{"type":"aux_file","path":${encodeJson(path)},"content":null}`).toBe(
+            true,
+          );
+        }
       }
-    }
-  });
+    },
+  );
 });

@@ -33,7 +33,7 @@ describe.each([...OPERATIONS])('%s', (_kind, make) => {
     ['one byte', byBytes],
     ['any part', () => atRandom(1)],
     ['any other part', () => atRandom(2)],
-  ])('comes to the same where %s is transferred at a time', async (_what, limit) => {
+  ])('an operation comes to the same where %s is transferred at a time', async (_what, limit) => {
     const scenario = await make(seededChoices(SEED));
     const whole = await runWithFaults(scenario, () => undefined, { mustSucceed: true });
     const parts = await runWithFaults(scenario, limit(), { mustSucceed: true });
@@ -44,15 +44,18 @@ describe.each([...OPERATIONS])('%s', (_kind, make) => {
 /** A file that ends early under the eyes of `verify` or `salvage` is a finding, as it should be. */
 const NO_FINDINGS = [...OPERATIONS].filter(([kind]) => !/verify|salvage/.test(kind));
 
-test.each(NO_FINDINGS)('%s takes no transfer of nothing for success', async (_kind, make) => {
-  const scenario = await make(seededChoices(SEED));
-  const { operations } = await runWithFaults(scenario, () => undefined);
-  for (const { index } of failingOperations(operations.filter(isTransfer))) {
-    await runWithFaults(scenario, (operation) =>
-      operation.index === index ? { limit: 0 } : undefined,
-    );
-  }
-});
+test.each(NO_FINDINGS)(
+  '%s does not take a transfer of nothing for success',
+  async (_kind, make) => {
+    const scenario = await make(seededChoices(SEED));
+    const { operations } = await runWithFaults(scenario, () => undefined);
+    for (const { index } of failingOperations(operations.filter(isTransfer))) {
+      await runWithFaults(scenario, (operation) =>
+        operation.index === index ? { limit: 0 } : undefined,
+      );
+    }
+  },
+);
 
 function isTransfer({ kind }: FileSystemOperation): boolean {
   return kind === 'read' || kind === 'write';

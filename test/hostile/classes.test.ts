@@ -95,14 +95,17 @@ describe('a length is checked before anything is allocated for it', () => {
     ['compressed, of 256 MiB', [0x9f, 0xff, 0xff, 0xff]],
     ['of one byte more than there is', [0x80, 0x00, 0x1f, 0xfd]],
     ['short, across the end of the values', [0x7f]],
-  ])('of a blob: %s', async (_, header) => {
-    const bytes = imageOf([Uint8Array.from(header)]);
-    if (header.length === 1) bytes.copyWithin(16_383, 8192, 8193);
-    const source = measured(bytes);
-    if (header.length === 1) bytes.writeUIntBE(16_383, 16_384 + 5 + 18, 5);
-    expect(await everyReadOf(source)).toBe('truncated');
-    expect(source.largest).toBeLessThanOrEqual(bytes.length);
-  });
+  ])(
+    'the length of a blob is checked before anything is allocated for it: %s',
+    async (_, header) => {
+      const bytes = imageOf([Uint8Array.from(header)]);
+      if (header.length === 1) bytes.copyWithin(16_383, 8192, 8193);
+      const source = measured(bytes);
+      if (header.length === 1) bytes.writeUIntBE(16_383, 16_384 + 5 + 18, 5);
+      expect(await everyReadOf(source)).toBe('truncated');
+      expect(source.largest).toBeLessThanOrEqual(bytes.length);
+    },
+  );
 
   it.each<[string, string]>([
     ['of an image', '00000000ffffffffffffffff'],
@@ -110,7 +113,7 @@ describe('a length is checked before anything is allocated for it', () => {
     ['of a list', '0000000100000003ffffffffffffffff'],
     ['of members', '000000010000000500000000ffffffffffffffff'],
     ['of a path', '00000001000000067fffffffffffffff'],
-  ])('of a value: %s', (_, hex) => {
+  ])('the length of a value is checked before anything is allocated for it: %s', (_, hex) => {
     expect(storageErrorThrownBy(() => decodeValue(Buffer.from(hex, 'hex'))).code).toBe('corrupt');
   });
 });
@@ -160,9 +163,12 @@ describe('a decompression bomb', () => {
     ['is a skippable frame', Buffer.from('502a4d1804000000aabbccdd', 'hex'), 'corrupt'],
     ['has a wrong checksum', zeros(1, { checksum: 'wrong' }), 'corrupt'],
     ['wants a dictionary', zeros(1, { dictionary: Uint8Array.of(7) }), 'corrupt'],
-  ])('that %s is refused by its header and its blocks', async (_, frame, code) => {
-    expect(await everyReadOf(bytesSource(imageOf([frameBlob(frame)]), '/layer'))).toBe(code);
-  });
+  ])(
+    'a decompression bomb that %s is refused by its header and its blocks',
+    async (_, frame, code) => {
+      expect(await everyReadOf(bytesSource(imageOf([frameBlob(frame)]), '/layer'))).toBe(code);
+    },
+  );
 
   it('at the limit is read, and so is a window that an option allows', async () => {
     const bytes = imageOf([frameBlob(zeros(8)), frameBlob(zeros(1, { window: 14 << 3 }))]);
@@ -308,7 +314,7 @@ describe('MessagePack', () => {
     ],
     ['of a string of 4 GiB', Buffer.from('81a161dbffffffff', 'hex'), 'too-large'],
     ['of an extension of 4 GiB', Buffer.from('81a161c9ffffffff01', 'hex'), 'corrupt'],
-  ])('%s is refused before it is decoded', (_, map, code) => {
+  ])('MessagePack %s is refused before it is decoded', (_, map, code) => {
     const before = process.memoryUsage().arrayBuffers;
     expect(storageErrorThrownBy(() => decodeDocument(framed(map))).code).toBe(code);
     expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(4 * MIB);
@@ -354,7 +360,7 @@ describe('tenant configuration', () => {
     ['an integer of a thousand digits', `[tenant_config]\na = ${'9'.repeat(1000)}`],
     ['a control character', '[tenant_config]\na = "\u0000"'],
     ['both forms', '[tenant_config]\n[mode.Attached]\n'],
-  ])('with %s is refused', (_, text) => {
+  ])('a tenant configuration with %s is refused', (_, text) => {
     expect(storageErrorThrownBy(() => parseTenantConfig(text)).code).toBe('corrupt');
   });
 });
@@ -475,7 +481,7 @@ describe('a file that changes while it is read', () => {
 
 describe('the place of a temporary file', () => {
   it.each(['a symbolic link', 'a directory'])(
-    'is taken by %s, which stays as it is',
+    'the place of a temporary file is taken by %s, which stays as it is',
     async (what) => {
       const directory = temporaryDirectory();
       const target = join(directory, 'metadata');

@@ -42,7 +42,7 @@ describe('escape sequences', () => {
     ['the path of a file', { type: 'aux_file', path: EVIL, content: Buffer.from(EVIL) }],
     ['an image', { type: 'image', bytes: Buffer.from(EVIL) }],
     ['a record', { type: 'wal', willInit: true, bytes: Buffer.from(EVIL) }],
-  ])('in %s do not reach the terminal', async (_, value) => {
+  ])('escape sequences in %s do not reach the terminal', async (_, value) => {
     const file = fileOf(await deltaOf(value));
     for (const terminal of [false, true]) {
       for (const values of ['none', 'hex', 'sha256', 'json']) {
@@ -75,7 +75,7 @@ describe('escape sequences', () => {
   });
 
   it.each(['inspect', 'dump', 'verify', 'index', 'metadata', 'get'])(
-    'in a file name and in arguments do not reach the terminal: %s',
+    'escape sequences in a file name and in arguments do not reach the terminal: %s',
     async (command) => {
       const file = fileOf(noise(9000, 1), `evil-${EVIL}`);
       for (const words of [[file], [join(file, 'missing')], [`${file}-missing`]]) {
@@ -109,7 +109,7 @@ describe('escape sequences', () => {
     ['metadata', 'FILE', '--set', `${EVIL}=1`],
     ['metadata', 'FILE', '--set', `initdb_lsn=${EVIL}`],
     [EVIL],
-  ])('in the arguments of %j do not reach the terminal', async (...words) => {
+  ])('escape sequences in the arguments of %j do not reach the terminal', async (...words) => {
     const file = fileOf(await deltaOf({ type: 'image', bytes: noise(3, 1) }));
     for (const format of [[], ['--json']]) {
       const commandLine = words.map((word) => (word === 'FILE' ? file : word));
@@ -243,33 +243,36 @@ describe('limits', () => {
       ['--max-window=16m', '--max-blob=128k'],
       ['too-large', undefined],
     ],
-  ])('%j', async (flags, codes) => {
-    const file = image();
-    for (const values of ['none', 'sha256', 'hex']) {
-      const { stdout, status } = await runCli([
-        'dump',
-        file,
-        '--ndjson',
-        '--values',
-        values,
-        ...flags,
-      ]);
-      const errors = parseLines(stdout).map(
-        ({ error }) => JSON.parse(JSON.stringify(error ?? null))?.code,
-      );
-      expect(errors).toEqual(codes);
-      expect(status).toBe(codes.some((code) => code !== undefined) ? 1 : 0);
-    }
-    const report = JSON.parse((await runCli(['verify', file, '--ndjson', ...flags])).stdout);
-    expect(report.errors).toBe(codes.filter((code) => code !== undefined).length);
-    for (const [index, code] of codes.entries()) {
-      const got = await runCli(['get', file, formatKey(blockKey(index)), '--json', ...flags]);
-      expect(code === undefined ? 0 : parseError(got)['code']).toBe(code ?? got.status);
-    }
-  });
+  ])(
+    'with the flags %j each command refuses exactly the values beyond the limits',
+    async (flags, codes) => {
+      const file = image();
+      for (const values of ['none', 'sha256', 'hex']) {
+        const { stdout, status } = await runCli([
+          'dump',
+          file,
+          '--ndjson',
+          '--values',
+          values,
+          ...flags,
+        ]);
+        const errors = parseLines(stdout).map(
+          ({ error }) => JSON.parse(JSON.stringify(error ?? null))?.code,
+        );
+        expect(errors).toEqual(codes);
+        expect(status).toBe(codes.some((code) => code !== undefined) ? 1 : 0);
+      }
+      const report = JSON.parse((await runCli(['verify', file, '--ndjson', ...flags])).stdout);
+      expect(report.errors).toBe(codes.filter((code) => code !== undefined).length);
+      for (const [index, code] of codes.entries()) {
+        const got = await runCli(['get', file, formatKey(blockKey(index)), '--json', ...flags]);
+        expect(code === undefined ? 0 : parseError(got)['code']).toBe(code ?? got.status);
+      }
+    },
+  );
 
   it.each(['', '1 PiB', '-1', '0x10', '1e3', 'much', '99999999999999t'])(
-    '%j is no size',
+    'a limit of %j, which is no size, is wrong usage',
     async (size) => {
       const { status } = await runCli(['dump', image(), '--max-blob', size]);
       expect(status).toBe(2);
@@ -295,25 +298,30 @@ describe('a value of 20 MiB', () => {
   it.each([
     ['plain', Buffer.concat([header, content])],
     ['compressed', frameBlob(compressed)],
-  ])('%s in a delta is told by its first bytes, its length and its digest', async (_, blob) => {
-    const blocks = [nodeBlock({ keys: [deltaKey(KEY, LSN_RANGE.start)], values: [8192 * 2 + 1] })];
-    const file = fileOf(layerBytes({ kind: 'delta', blobs: [blob], blocks }));
-    const [line] = parseLines(
-      (await runCli(['dump', file, '--ndjson', '--values', 'sha256'])).stdout,
-    );
-    expect(line).toMatchObject({
-      type: 'image',
-      len: content.length,
-      stored_len: blob.length,
-      sha256: createHash('sha256').update(content).digest('hex'),
-    });
-    expect((await runCli(['verify', file])).status).toBe(0);
-  });
+  ])(
+    'a value of 20 MiB, %s in a delta, is told by its first bytes, its length and its digest',
+    async (_, blob) => {
+      const blocks = [
+        nodeBlock({ keys: [deltaKey(KEY, LSN_RANGE.start)], values: [8192 * 2 + 1] }),
+      ];
+      const file = fileOf(layerBytes({ kind: 'delta', blobs: [blob], blocks }));
+      const [line] = parseLines(
+        (await runCli(['dump', file, '--ndjson', '--values', 'sha256'])).stdout,
+      );
+      expect(line).toMatchObject({
+        type: 'image',
+        len: content.length,
+        stored_len: blob.length,
+        sha256: createHash('sha256').update(content).digest('hex'),
+      });
+      expect((await runCli(['verify', file])).status).toBe(0);
+    },
+  );
 
   it.each<[string, (bytes: Buffer) => void, number]>([
     ['with another length inside', (bytes) => bytes.writeUInt8(1, 8192 + 4 + 11), 1],
     ['of no type', (bytes) => bytes.writeUInt8(9, 8192 + 4 + 3), 1],
-  ])('%s is damaged', async (_, damage, status) => {
+  ])('a value of 20 MiB %s is reported as damaged', async (_, damage, status) => {
     const blocks = [nodeBlock({ keys: [deltaKey(KEY, LSN_RANGE.start)], values: [8192 * 2 + 1] })];
     const bytes = layerBytes({ kind: 'delta', blobs: [Buffer.concat([header, content])], blocks });
     damage(bytes);

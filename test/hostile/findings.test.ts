@@ -66,17 +66,17 @@ describe('a message is short, however long what it quotes is', () => {
     ['an integer of TOML', `[tenant_config]\na = ${'9'.repeat(100_000)}`],
     ['a key of TOML', `[tenant_config]\n${long} = 99999999999999999999`],
     ['the tables of a mode', `[mode.${long}]\n`],
-  ])('%s', (_, text) => {
+  ])('the message about %s stays short, however long that is', (_, text) => {
     const error = storageErrorThrownBy(() => parseTenantConfig(text));
     expect([error.code, error.cause]).toEqual(['corrupt', undefined]);
     expect(error.message.length).toBeLessThan(300);
   });
 
   it.each([
-    ['what', { what: long }],
+    ['its subject', { what: long }],
     ['what was found', { what: 'field', expected: 'less', actual: long }],
     ['what is added', { what: 'field' }],
-  ])('%s', (_, details) => {
+  ])('a message stays short, however long %s is', (_, details) => {
     const error = new StorageError('corrupt', details).with({ actual: long });
     expect(error.message.length).toBeLessThan(700);
     expect(error.actual).toBe(`${'a'.repeat(128)}...`);
@@ -91,14 +91,17 @@ describe('a line of the input of build', () => {
     ['lists', `{"kind":"delta","tenant_id":${'['.repeat(30_000)}${']'.repeat(30_000)}}`],
     ['objects', `{"kind":${'{"a":'.repeat(10_000)}1${'}'.repeat(10_000)}}`],
     ['lists that have no end', `{"kind":${'['.repeat(60_000)}`],
-  ])('of %s in each other is refused by its number', async (_, line) => {
-    const result = await build(line);
-    expect(result.status).toBe(2);
-    const { code, message } = parseError(result);
-    expect(code).toBe('invalid-input');
-    expect(message).toMatch(/^line 1: /);
-    expect(String(message).length).toBeLessThan(300);
-  });
+  ])(
+    'a line of the input of build with %s in each other is refused by its number',
+    async (_, line) => {
+      const result = await build(line);
+      expect(result.status).toBe(2);
+      const { code, message } = parseError(result);
+      expect(code).toBe('invalid-input');
+      expect(message).toMatch(/^line 1: /);
+      expect(String(message).length).toBeLessThan(300);
+    },
+  );
 });
 
 it('values that go on after the place of the index that the summary names are read, and the place is damage', async () => {

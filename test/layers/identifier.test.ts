@@ -30,7 +30,7 @@ describe('an identifier', () => {
     [`${TEXT}\n`],
     [TEXT.replace('0', 'g')],
     ['00112233-4455-6677-8899-aabbccddeeff'],
-  ])('is refused as text: %j', (text) => {
+  ])('an identifier is refused as text: %j', (text) => {
     const error = storageErrorThrownBy(() => parseIdentifier(text, 'timeline id'));
     expect(error.code).toBe('invalid-input');
     expect(error.message).toContain('timeline id');

@@ -68,7 +68,7 @@ describe('a key', () => {
     [`${'0'.repeat(36)}\n`],
     [`\n${'0'.repeat(36)}`],
     ['٠'.repeat(36)],
-  ])('is refused as text: %j', (text) => {
+  ])('a key is refused as text: %j', (text) => {
     expect(storageErrorThrownBy(() => parseKey(text)).code).toBe('invalid-input');
   });
 
@@ -97,7 +97,7 @@ describe('a key', () => {
     ['field4', 1.5],
     ['field5', 256],
     ['field6', Number.NaN],
-  ])('with %s of %d is refused', (field, value) => {
+  ])('a key with %s of %d is refused', (field, value) => {
     const error = storageErrorThrownBy(() => keyFromFields({ ...FIELDS, [field]: value }));
     expect(error).toMatchObject({ code: 'out-of-range', actual: String(value) });
     expect(error.message).toContain(field);

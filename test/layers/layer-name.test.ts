@@ -116,7 +116,7 @@ describe('the name of a layer', () => {
     ['a backslash', `${DELTA_NAME}-v1\\x`],
     ['NUL', `${DELTA_NAME}-v1-00000001\0`],
     ['NUL among 8 characters', `${IMAGE_NAME}-000\0${'0'.repeat(4)}`],
-  ])('with %s in its suffix is refused', (_, name) => {
+  ])('the name of a layer with %s in its suffix is refused', (_, name) => {
     expect(storageErrorThrownBy(() => parseLayerName(name)).code).toBe('invalid-input');
   });
 
@@ -135,7 +135,7 @@ describe('the name of a layer', () => {
   });
 
   it.each([[`${KEYS}__01000000-02000000`], [`${KEYS}__${LSN}-02000000`]])(
-    'that both a delta and an image with a generation could have is refused: %s',
+    'a name that both a delta and an image with a generation could have is refused: %s',
     (name) => {
       expect(storageErrorThrownBy(() => parseLayerName(name))).toMatchObject({
         code: 'ambiguous-name',
@@ -170,7 +170,7 @@ describe('writing a name', () => {
   });
 
   it.each([[''], ['1'], ['000000001'], ['0000000g'], ['00000001\n'], ['../../..']])(
-    'with the generation %j is refused',
+    'writing a name with the generation %j is refused',
     (generation) => {
       const refused = { code: 'invalid-input' };
       expect(storageErrorThrownBy(() => checkGeneration(generation))).toMatchObject(refused);

@@ -58,7 +58,7 @@ describe('an LSN', () => {
     ['000000001/0'],
     ['0/000000001'],
     ['1_0'],
-  ])('is refused as text: %j', (text) => {
+  ])('an LSN is refused as text: %j', (text) => {
     expect(storageErrorThrownBy(() => parseLsn(text)).code).toBe('invalid-input');
   });
 

@@ -60,7 +60,7 @@ describe('opening', () => {
     ['a blob length that is no number', { maximumBlobLength: Number.NaN }],
     ['a negative blob length', { maximumBlobLength: -1 }],
     ['a window that is no number', { maximumWindowSize: Number.NaN }],
-  ])('refuses %s as a limit, because it would be none', async (_, options) => {
+  ])('opening refuses %s as a limit, because it would be none', async (_, options) => {
     const path = join(DIRECTORY, 'layer');
     const { fileSystem, openFiles } = diskWith(path, IMAGES.bytes);
     for (const call of [openLayer, verifyLayer]) {
@@ -98,7 +98,7 @@ describe('the name of a file', () => {
     DELTA.finished.name.toLowerCase(),
     'anything else',
     IMAGES.finished.name.slice(1),
-  ])('that is its own or none is taken: %s', async (name) => {
+  ])('the name of a file that is its own or none is taken: %s', async (name) => {
     const path = join(DIRECTORY, name);
     const { openFiles } = diskWith(path, DELTA.bytes);
     expect((await openLayer(path, { openFiles })).summary.kind).toBe('delta');

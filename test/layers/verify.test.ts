@@ -275,7 +275,7 @@ describe('an error', () => {
     ['00FFFFFFFE00000000000000000000000000', false],
     ['0022222222000000000000000000000000', true],
     ['0022222223000000000000000000000000', false],
-  ])('is given for a key that a pageserver cannot hold: %s', async (digits, fits) => {
+  ])('an error is reported for a key that a pageserver cannot hold: %s', async (digits, fits) => {
     const key = parseKey(digits.padEnd(36, '0').slice(0, 36));
     const bytes = layerBytes({
       kind: 'delta',
@@ -352,14 +352,17 @@ describe('a report', () => {
     },
   );
 
-  it.each([0, 1, 2])('lists at most %d findings, but counts all', async (maximumFindings) => {
-    const report = await verify(
-      { patch: { 96: [1], [8192 + 4]: [9], [8192 + BLOB_LENGTH + 4]: [9] } },
-      { maximumFindings },
-    );
-    expect(report.findings.length).toBe(maximumFindings);
-    expect(report).toMatchObject({ ok: false, errors: 2, warnings: 1 });
-  });
+  it.each([0, 1, 2])(
+    'a report lists at most %d findings, but counts all',
+    async (maximumFindings) => {
+      const report = await verify(
+        { patch: { 96: [1], [8192 + 4]: [9], [8192 + BLOB_LENGTH + 4]: [9] } },
+        { maximumFindings },
+      );
+      expect(report.findings.length).toBe(maximumFindings);
+      expect(report).toMatchObject({ ok: false, errors: 2, warnings: 1 });
+    },
+  );
 
   it('a report of bytes in memory is the same', async () => {
     const damage = { patch: { 96: [1], [8192 + 4]: [9] } };
@@ -437,18 +440,21 @@ describe('one row among many of which there is nothing to tell', () => {
       { blob: (value) => Buffer.concat([Uint8Array.of(0x80, 0, 0, value.length), value]) },
       '4-byte header of a blob of 44 bytes',
     ],
-  ])('has %s: a warning names it, and no other', async (_, row, message) => {
-    const report = await verifyBytes(fileWithOddRow(row));
-    expect(report).toMatchObject({ ok: true, errors: 0, warnings: 1, entries: COUNT });
-    expect(report.findings[0]?.key?.endsWith('0007')).toBe(true);
-    expect(report.findings[0]?.message).toContain(message);
-  });
+  ])(
+    'a row among many that has %s gets a warning, and no other row does',
+    async (_, row, message) => {
+      const report = await verifyBytes(fileWithOddRow(row));
+      expect(report).toMatchObject({ ok: true, errors: 0, warnings: 1, entries: COUNT });
+      expect(report.findings[0]?.key?.endsWith('0007')).toBe(true);
+      expect(report.findings[0]?.message).toContain(message);
+    },
+  );
 
   it.each<[string, (value: Uint8Array) => Uint8Array]>([
     ['one byte less than it says', (value) => shortBlob(value.subarray(0, -1))],
     ['an unknown type', (value) => shortBlob(Uint8Array.of(0, 0, 0, 2, ...value.slice(4)))],
     ['a willInit of 2', (value) => shortBlob(value.map((byte, at) => (at === 8 ? 2 : byte)))],
-  ])('has %s: an error names it, and no other', async (_, blob) => {
+  ])('a row among many that has %s gets an error, and no other row does', async (_, blob) => {
     const report = await verifyBytes(fileWithOddRow({ blob }));
     expect(report).toMatchObject({ ok: false, errors: 1, warnings: 0, entries: COUNT });
     expect(report.findings[0]?.key?.endsWith('0007')).toBe(true);

@@ -24,7 +24,7 @@ describe('a flipped bit', () => {
     expect(misplaced(noise(8192, 1))).toEqual([]);
   });
 
-  test.each([1, 2, 13, 512])('is located in a last block of %d bytes', (length) => {
+  test.each([1, 2, 13, 512])('a flipped bit is located in a last block of %d bytes', (length) => {
     expect(misplaced(noise(length, length))).toEqual([]);
   });
 

@@ -51,7 +51,7 @@ describe('a manifest', () => {
     expect(text(MANIFEST)).toBe(withEnd(LINES.join('')));
   });
 
-  test.each([1, 7, 64, 100_000])('is decoded from pieces of %d bytes', (size) => {
+  test.each([1, 7, 64, 100_000])('a manifest is decoded from pieces of %d bytes', (size) => {
     expect(decode(text(MANIFEST), size)).toEqual(MANIFEST);
   });
 

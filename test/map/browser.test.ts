@@ -306,7 +306,7 @@ describe.skipIf(isLeftOut)(isLeftOut ? `the page (${WITHOUT_CHROMIUM})` : 'the p
   test.each([
     ['no layer', ''],
     ['one layer', IMAGE],
-  ])('of %s can be used', async (_, names) => {
+  ])('the map of %s can be used', async (_, names) => {
     const { page, troubles } = await openMap({ snapshots: [namesSnapshot('names', names)] });
     await page.focus('#map');
     for (const key of ['n', '+', 'ArrowLeft', 'r', 'Enter', 'Escape'])

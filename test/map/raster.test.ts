@@ -68,7 +68,7 @@ describe('a pattern', () => {
   });
 
   test.each(['stripes', 'dots', 'cross'] as const)(
-    'of %s is the same in a wide rectangle as in columns of one pixel',
+    'a pattern of %s is the same in a wide rectangle as in columns of one pixel',
     (pattern) => {
       const box = { top: 1, bottom: 19 };
       const about = { width: 40, height: 20, unit: 1, origin: { across: 3, down: 5 } };
@@ -89,15 +89,18 @@ describe('a pattern', () => {
     expect(rowsOf(made)[1]).toBe('22211111');
   });
 
-  test.each(['dots', 'cross', 'hollow', 'stripes'] as const)('of %s repeats', (pattern) => {
-    const step = patternStep(1);
-    const made = picture(2 * step, 2 * step);
-    paintBox(made, { left: 0, top: 0, right: 2 * step, bottom: 2 * step }, paint(pattern));
-    const rows = rowsOf(made);
-    expect(rows.slice(step)).toEqual(rows.slice(0, step));
-    expect(rows.map((row) => row.slice(step))).toEqual(rows.map((row) => row.slice(0, step)));
-    expect(new Set(made.pixels)).toEqual(new Set([pattern === 'hollow' ? 0 : FILL, INK]));
-  });
+  test.each(['dots', 'cross', 'hollow', 'stripes'] as const)(
+    'a pattern of %s repeats',
+    (pattern) => {
+      const step = patternStep(1);
+      const made = picture(2 * step, 2 * step);
+      paintBox(made, { left: 0, top: 0, right: 2 * step, bottom: 2 * step }, paint(pattern));
+      const rows = rowsOf(made);
+      expect(rows.slice(step)).toEqual(rows.slice(0, step));
+      expect(rows.map((row) => row.slice(step))).toEqual(rows.map((row) => row.slice(0, step)));
+      expect(new Set(made.pixels)).toEqual(new Set([pattern === 'hollow' ? 0 : FILL, INK]));
+    },
+  );
 
   test('a pattern differs from each other kind', () => {
     const pictures = (['plain', 'stripes', 'dots', 'cross', 'hollow'] as const).map((pattern) => {

@@ -104,13 +104,16 @@ describe('a query', () => {
     ['rel=1663/5/16384 blkno=7@0/1', relationKey(16384, 7), 1n],
     ['rel=1663/5/16384 fork=main blkno=7', relationKey(16384, 7), undefined],
     [`${A}@FFFFFFFF/FFFFFFFF`, A, 2n ** 64n - 2n],
-  ])('%s has a key and an LSN', (text, key, lsn) => {
+  ])('the query %s has a key and an LSN', (text, key, lsn) => {
     const query = parseQuery(text);
     expect('key' in query ? [formatKey(query.key), query.lsn] : query).toEqual([key, lsn]);
   });
 
-  test.each(['', '@', 'rel=1', `${A}@0/1/2`, `${A}0@0/1`])('%j is none, and says why', (text) => {
-    const query = parseQuery(text);
-    expect('problem' in query && query.problem).toMatch(/expected/);
-  });
+  test.each(['', '@', 'rel=1', `${A}@0/1/2`, `${A}0@0/1`])(
+    'the query %j is refused, and the message says what was expected',
+    (text) => {
+      const query = parseQuery(text);
+      expect('problem' in query && query.problem).toMatch(/expected/);
+    },
+  );
 });

@@ -189,7 +189,7 @@ describe('a listing of a directory', () => {
     ['a//', []],
     ['../', []],
     ['a/../', []],
-  ])('below %s has what begins with it', async (prefix, expected) => {
+  ])('a listing of a directory below %s has what begins with it', async (prefix, expected) => {
     const { store } = storeWith(...KEYS);
     expect(await listed(store, prefix)).toEqual(expected);
   });
@@ -198,10 +198,13 @@ describe('a listing of a directory', () => {
     ['', ['a-b', 'a/', 'a0', 'b', '\u00e9', '\uffee', '\u{1f600}']],
     ['a', ['a-b', 'a/', 'a0']],
     ['a/', ['a/1', 'a/2/']],
-  ])('with a delimiter below %j groups by directories', async (prefix, expected) => {
-    const { store } = storeWith(...KEYS);
-    expect(await listed(store, prefix, { delimiter: '/' })).toEqual(expected);
-  });
+  ])(
+    'a listing of a directory with a delimiter below %j groups by directories',
+    async (prefix, expected) => {
+      const { store } = storeWith(...KEYS);
+      expect(await listed(store, prefix, { delimiter: '/' })).toEqual(expected);
+    },
+  );
 
   test('a listing of a directory follows links to files, but not those to directories or to nothing', async () => {
     const { store, directory } = storeWith('a/b');

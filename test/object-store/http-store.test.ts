@@ -115,13 +115,16 @@ describe('a file of a web server', () => {
       'changed',
     ],
     ['412', (_, response) => response.writeHead(412).end(), 'changed'],
-  ])('%s is what it is', async (_, answer, code) => {
-    const store = httpStore(await serve(answer), FAST);
-    const error = await storageErrorOf(store.readStart('a', 10, { etag: '"one"' }));
-    expect(error.code).toBe(code);
-    if (code !== 'not-found') return;
-    expect(await store.head('a')).toBeUndefined();
-  });
+  ])(
+    'a web server that answers with %s gives an error with the code for that',
+    async (_, answer, code) => {
+      const store = httpStore(await serve(answer), FAST);
+      const error = await storageErrorOf(store.readStart('a', 10, { etag: '"one"' }));
+      expect(error.code).toBe(code);
+      if (code !== 'not-found') return;
+      expect(await store.head('a')).toBeUndefined();
+    },
+  );
 
   test('a file of a web server without an etag has one of its time and size, which no request is given', async () => {
     const seen: (string | undefined)[] = [];

@@ -28,7 +28,7 @@ describe('a remote layer', () => {
   const layers = goldenLayers().filter(({ path }) => readFileSync(path).length > 100 * KIB);
 
   test.each(layers.map((layer) => [layer.manifest.case, layer.path]))(
-    '%s is looked up in three requests, with the bytes of index and value',
+    'a value of %s is looked up in three requests, with the bytes of index and value',
     async (_, path) => {
       const bytes = readFileSync(path);
       const key = `timeline/${basename(path)}`;

@@ -116,11 +116,23 @@ describe('a file put into a bucket', () => {
 
 describe('a file and an object', () => {
   test.each([
-    ['the same', (bytes: Uint8Array) => bytes, true],
-    ['one byte differs', (bytes: Uint8Array) => bytes.with(MIB, 255 - (bytes[MIB] ?? 0)), false],
-    ['the object is shorter', (bytes: Uint8Array) => bytes.subarray(0, -1), false],
-    ['the object is longer', (bytes: Uint8Array) => Buffer.concat([bytes, Buffer.alloc(1)]), false],
-  ])('%s: in a directory and in a bucket', async (_, change, expected) => {
+    ['with the same bytes is the same as the file', (bytes: Uint8Array) => bytes, true],
+    [
+      'with one other byte is not the same as the file',
+      (bytes: Uint8Array) => bytes.with(MIB, 255 - (bytes[MIB] ?? 0)),
+      false,
+    ],
+    [
+      'that is shorter is not the same as the file',
+      (bytes: Uint8Array) => bytes.subarray(0, -1),
+      false,
+    ],
+    [
+      'that is longer is not the same as the file',
+      (bytes: Uint8Array) => Buffer.concat([bytes, Buffer.alloc(1)]),
+      false,
+    ],
+  ])('an object in a directory and in a bucket %s', async (_, change, expected) => {
     const { path, bytes } = fileOf(2 * MIB + 3);
     const root = temporaryDirectory();
     writeFileSync(join(root, 'a'), change(bytes));

@@ -40,18 +40,21 @@ const PASSING: [string, Fault][] = [
 ];
 
 describe('a fault that passes', () => {
-  test.each(PASSING)('%s: reads, looks and lists again', async (_, fault) => {
-    const { server, store } = await withObject();
-    server.fault = first(2, fault);
-    const target = new Uint8Array(50_000);
-    await store.readRanges('a', [{ target, offset: 1000 }]);
-    expect(Buffer.compare(target, BYTES.slice(1000, 51_000))).toBe(0);
-    expect(server.requests).toHaveLength(3);
-    server.reset();
-    expect(await store.head('a')).toMatchObject({ size: BYTES.length });
-    server.reset();
-    expect(await keysOf(store)).toEqual(['a']);
-  });
+  test.each(PASSING)(
+    'after %s, a read, a head and a listing are tried again and succeed',
+    async (_, fault) => {
+      const { server, store } = await withObject();
+      server.fault = first(2, fault);
+      const target = new Uint8Array(50_000);
+      await store.readRanges('a', [{ target, offset: 1000 }]);
+      expect(Buffer.compare(target, BYTES.slice(1000, 51_000))).toBe(0);
+      expect(server.requests).toHaveLength(3);
+      server.reset();
+      expect(await store.head('a')).toMatchObject({ size: BYTES.length });
+      server.reset();
+      expect(await keysOf(store)).toEqual(['a']);
+    },
+  );
 
   test('a body that is cut is continued where it ended', async () => {
     const { server, store } = await withObject();
@@ -73,18 +76,21 @@ describe('a fault that passes', () => {
     expect(server.requests).toHaveLength(3);
   });
 
-  test.each([undefined, 10_000])('a server that stalls after %s bytes is left', async (after) => {
-    // On a busy machine, a server that does not stall may take as long.
-    const { server, store: patient } = await withObject({ timeoutMs: 200, attempts: 20 });
-    const stall: Fault = after === undefined ? { kind: 'stall' } : { kind: 'stall', after };
-    server.fault = first(1, stall);
-    expect(Buffer.compare((await patient.readStart('a', 100_000)).bytes, BYTES)).toBe(0);
-    server.fault = () => stall;
-    const store = storeOf(server, { timeoutMs: 200, attempts: 2 });
-    const error = await storageErrorOf(store.readStart('a', 100_000));
-    expect(error).toMatchObject({ code: 'network', path: 's3://layers/a' });
-    expect(error.message).toContain('no byte for 200 ms');
-  });
+  test.each([undefined, 10_000])(
+    'a server that stalls after %s bytes is given up',
+    async (after) => {
+      // On a busy machine, a server that does not stall may take as long.
+      const { server, store: patient } = await withObject({ timeoutMs: 200, attempts: 20 });
+      const stall: Fault = after === undefined ? { kind: 'stall' } : { kind: 'stall', after };
+      server.fault = first(1, stall);
+      expect(Buffer.compare((await patient.readStart('a', 100_000)).bytes, BYTES)).toBe(0);
+      server.fault = () => stall;
+      const store = storeOf(server, { timeoutMs: 200, attempts: 2 });
+      const error = await storageErrorOf(store.readStart('a', 100_000));
+      expect(error).toMatchObject({ code: 'network', path: 's3://layers/a' });
+      expect(error.message).toContain('no byte for 200 ms');
+    },
+  );
 });
 
 describe('what is not absence', () => {
@@ -161,12 +167,15 @@ describe('an answer that lies', () => {
     expect(await storageErrorOf(reading)).toMatchObject({ code: 'network', path: 's3://layers/a' });
   });
 
-  test.each(['10', '60000'])('a Content-Length of %s is network', async (length) => {
-    const { server, store } = await withObject({ attempts: 1, timeoutMs: 300 });
-    server.fault = () => headers('content-length', length);
-    const reading = store.readStart('a', 50_000);
-    expect((await storageErrorOf(reading)).code).toBe('network');
-  });
+  test.each(['10', '60000'])(
+    'an answer with a wrong Content-Length of %s is a network error',
+    async (length) => {
+      const { server, store } = await withObject({ attempts: 1, timeoutMs: 300 });
+      server.fault = () => headers('content-length', length);
+      const reading = store.readStart('a', 50_000);
+      expect((await storageErrorOf(reading)).code).toBe('network');
+    },
+  );
 });
 
 describe('an object that changes', () => {
@@ -177,7 +186,7 @@ describe('an object that changes', () => {
         store.readRanges('a', [{ target: new Uint8Array(9), offset: 0 }], { etag }),
     ],
     ['readStart', (store: ObjectStore, etag: string) => store.readStart('a', 9, { etag })],
-  ])('%s refuses another etag than the expected one', async (_, read) => {
+  ])('%s of an object that changed refuses another etag than the expected one', async (_, read) => {
     const { server, store } = await withObject();
     const { etag = '' } = (await store.head('a')) ?? {};
     await read(store, etag);
@@ -356,7 +365,7 @@ describe('an abort', () => {
     ['before the answer', { kind: 'stall' }],
     ['within the body', { kind: 'stall', after: 0 }],
     ['between two attempts', { kind: 'status', status: 503, headers: { 'retry-after': '60' } }],
-  ])('%s ends the call immediately', async (_, fault) => {
+  ])('an abort %s ends the call immediately', async (_, fault) => {
     const { server, store } = await withObject({ timeoutMs: 60_000 });
     server.fault = () => fault;
     const signal = AbortSignal.timeout(50);

@@ -137,17 +137,20 @@ describe('settings of S3', () => {
     ['__proto__', /there is no profile "__proto__"/],
     ['plain', /profile "plain" has no access key/],
     ['roles', /profile "roles" has role_arn.*aws configure export-credentials/],
-  ])('of profile %s have no credentials, for a reason', async (profile, reason) => {
-    sharedFiles();
-    const { credentials, lacking } = await readSettings({ ...ANY, profile }, {});
-    expect(credentials).toBeUndefined();
-    expect(lacking).toMatch(reason);
-    const store = s3Store({ bucket: 'layers', profile, endpoint: 'http://127.0.0.1:1' });
-    expect(await storageErrorOf(store.head('a'))).toMatchObject({
-      code: 'denied',
-      message: expect.stringMatching(reason),
-    });
-  });
+  ])(
+    'the settings of the profile %s have no credentials, for a reason',
+    async (profile, reason) => {
+      sharedFiles();
+      const { credentials, lacking } = await readSettings({ ...ANY, profile }, {});
+      expect(credentials).toBeUndefined();
+      expect(lacking).toMatch(reason);
+      const store = s3Store({ bucket: 'layers', profile, endpoint: 'http://127.0.0.1:1' });
+      expect(await storageErrorOf(store.head('a'))).toMatchObject({
+        code: 'denied',
+        message: expect.stringMatching(reason),
+      });
+    },
+  );
 
   test('settings of S3 without any file are those of AWS, and nothing to sign with', async () => {
     vi.stubEnv('AWS_CONFIG_FILE', '/nowhere/config');

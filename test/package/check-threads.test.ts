@@ -86,7 +86,7 @@ describe.each([
   test.each([
     ['2', 1],
     ['1', 0],
-  ])('are checked deeply with -j %s by the caller and %i threads', async (jobs, threads) => {
+  ])('layers are checked deeply with -j %s by the caller and %i threads', async (jobs, threads) => {
     const { source, environment } = await place();
     const watched = await watch(['check', source, '--deep', '-j', jobs], environment);
     expect(watched.threads).toBe(threads);

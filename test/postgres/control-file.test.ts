@@ -52,14 +52,17 @@ describe('a control file of Postgres', () => {
     [15, 1300, 202209061],
     [16, 1300, 202307071],
     [17, 1700, 202406281],
-  ])('%i, by its versions; everything else is where it is in 17', (major, control, catalog) => {
-    const bytes = realFile();
-    const view = new DataView(bytes.buffer);
-    view.setUint32(8, control, true);
-    view.setUint32(12, catalog, true);
-    const versions = { controlVersion: control, catalogVersion: catalog, majorVersion: major };
-    expect(decodeControlFile(seal(bytes))).toEqual({ ...REAL_17_DECODED, ...versions });
-  });
+  ])(
+    'a control file of Postgres %i is told by its versions; everything else is where it is in 17',
+    (major, control, catalog) => {
+      const bytes = realFile();
+      const view = new DataView(bytes.buffer);
+      view.setUint32(8, control, true);
+      view.setUint32(12, catalog, true);
+      const versions = { controlVersion: control, catalogVersion: catalog, majorVersion: major };
+      expect(decodeControlFile(seal(bytes))).toEqual({ ...REAL_17_DECODED, ...versions });
+    },
+  );
 
   it('a control file of Postgres tells each field from its neighbours', () => {
     const bytes = controlFileBytes({ segmentPageCount: 16, pageSize: 4096, checkpointLsn: 1n });
@@ -131,7 +134,7 @@ describe('a control file that is refused', () => {
     ['a state that does not exist', 16, 7],
     ['a float of another format', 208, 1],
     ['no pages in a segment', 220, 0],
-  ])('%s, under a sound checksum', (_, offset, value) => {
+  ])('a control file with %s is corrupt there, under a sound checksum', (_, offset, value) => {
     const bytes = realFile();
     new DataView(bytes.buffer).setUint32(offset, value, true);
     const error = storageErrorThrownBy(() => decodeControlFile(seal(bytes)));

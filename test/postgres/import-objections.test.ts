@@ -207,22 +207,25 @@ describe('the LSN of the layer', () => {
     ['one in the same half', 0x1000n, 0xfffn],
     ['one in a lower half', 0x1_0000_0000n, 0xffff_ffffn],
     ['one with a lower high half and a higher low half', 0x2_0000_0001n, 0x1_0000_0002n],
-  ])('is below that of a page: %s', async (_, pageLsn, lsn) => {
-    const newer = lsn === 'auto' ? pageLsn + 1n : pageLsn;
-    const directory = fabricateCluster({ 'base/5/16384': withLsn(newer) });
-    const outDirectory = temporaryDirectory();
-    const error = await storageErrorOf(run(directory, { outDirectory, lsn }));
-    expect([error.code, error.path, error.offset]).toEqual([
-      'out-of-range',
-      join(directory, 'base/5/16384'),
-      PAGE_SIZE,
-    ]);
-    expect(readdirSync(outDirectory)).toEqual([]);
-    const { warnings } = await run(directory, { lsn, allowUnclean: true });
-    expect(warnings.map(({ message }) => message)).toEqual([
-      expect.stringContaining('1 page is newer than the layer'),
-    ]);
-  });
+  ])(
+    'an import with an LSN below that of a page is refused unless that is allowed: %s',
+    async (_, pageLsn, lsn) => {
+      const newer = lsn === 'auto' ? pageLsn + 1n : pageLsn;
+      const directory = fabricateCluster({ 'base/5/16384': withLsn(newer) });
+      const outDirectory = temporaryDirectory();
+      const error = await storageErrorOf(run(directory, { outDirectory, lsn }));
+      expect([error.code, error.path, error.offset]).toEqual([
+        'out-of-range',
+        join(directory, 'base/5/16384'),
+        PAGE_SIZE,
+      ]);
+      expect(readdirSync(outDirectory)).toEqual([]);
+      const { warnings } = await run(directory, { lsn, allowUnclean: true });
+      expect(warnings.map(({ message }) => message)).toEqual([
+        expect.stringContaining('1 page is newer than the layer'),
+      ]);
+    },
+  );
 
   it('the LSN of the layer is that of the newest page', async () => {
     const directory = fabricateCluster({ 'base/5/16384': withLsn(0x1_0000_1000n) });
@@ -256,34 +259,37 @@ describe('pages of a cluster with checksums', () => {
     ['no checksum', (page: Buffer) => page.fill(0, 8, 10)],
     ['no header, but a byte at the end', (page: Buffer) => page.fill(0).fill(1, 8191)],
     ['the bytes of another block', (page: Buffer) => page.set(checksummed(pages(1, 2), 2))],
-  ])('with %s are named, and nothing is written unless that is allowed', async (_, damage) => {
-    const directory = fabricateCluster(sound, CHECKSUMS);
-    const path = join(directory, 'base/5/16384.1');
-    const bytes = readFileSync(path);
-    damage(bytes.subarray(PAGE_SIZE));
-    writeFileSync(path, bytes);
+  ])(
+    'pages of a cluster with %s are named, and nothing is written unless that is allowed',
+    async (_, damage) => {
+      const directory = fabricateCluster(sound, CHECKSUMS);
+      const path = join(directory, 'base/5/16384.1');
+      const bytes = readFileSync(path);
+      damage(bytes.subarray(PAGE_SIZE));
+      writeFileSync(path, bytes);
 
-    const outDirectory = temporaryDirectory();
-    const findings: StorageError[] = [];
-    const onBadPage = (finding: StorageError) => findings.push(finding);
-    const refused = { outDirectory, onBadPage, allowUnclean: true, allowDamaged: true };
-    const error = await storageErrorOf(run(directory, refused));
-    expect([error.code, error.path, error.offset]).toEqual(['corrupt', path, PAGE_SIZE]);
-    expect(findings).toMatchObject([{ code: 'corrupt', path, offset: PAGE_SIZE }]);
-    expect(findings[0]?.message).toContain('checksum of block 3');
-    expect(readdirSync(outDirectory)).toEqual([]);
+      const outDirectory = temporaryDirectory();
+      const findings: StorageError[] = [];
+      const onBadPage = (finding: StorageError) => findings.push(finding);
+      const refused = { outDirectory, onBadPage, allowUnclean: true, allowDamaged: true };
+      const error = await storageErrorOf(run(directory, refused));
+      expect([error.code, error.path, error.offset]).toEqual(['corrupt', path, PAGE_SIZE]);
+      expect(findings).toMatchObject([{ code: 'corrupt', path, offset: PAGE_SIZE }]);
+      expect(findings[0]?.message).toContain('checksum of block 3');
+      expect(readdirSync(outDirectory)).toEqual([]);
 
-    const layer = await run(directory, { outDirectory, allowBadPages: true });
-    expect([layer.badPageCount, layer.pageCount]).toEqual([1, 5]);
-    const key = relationBlockKey({
-      spcnode: 1663,
-      dbnode: 5,
-      relnode: 16384,
-      fork: 'main',
-      blkno: 3,
-    });
-    expect(await storedAt(layer.path, key)).toEqual(bytes.subarray(PAGE_SIZE));
-  });
+      const layer = await run(directory, { outDirectory, allowBadPages: true });
+      expect([layer.badPageCount, layer.pageCount]).toEqual([1, 5]);
+      const key = relationBlockKey({
+        spcnode: 1663,
+        dbnode: 5,
+        relnode: 16384,
+        fork: 'main',
+        blkno: 3,
+      });
+      expect(await storedAt(layer.path, key)).toEqual(bytes.subarray(PAGE_SIZE));
+    },
+  );
 
   it('pages of a cluster with checksums are all looked at, though the first is bad', async () => {
     const directory = fabricateCluster(

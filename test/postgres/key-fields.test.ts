@@ -125,7 +125,7 @@ describe('fields that name no key', () => {
   });
 
   it.each([SAME_BLOCK.slice(1), `${SAME_BLOCK}0`, '7', 'bad'])(
-    '%s is a key of the wrong length, not a kind',
+    '%s is refused as a key of the wrong length, not as a kind',
     (text) => {
       const error = storageErrorThrownBy(() => parseKeyText([text]));
       expect(error.code).toBe('invalid-input');

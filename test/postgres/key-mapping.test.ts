@@ -161,7 +161,7 @@ describe('the meaning of a key', () => {
     },
   );
 
-  it.each(UNKNOWN)('%s is unknown, not guessed', (spaced) => {
+  it.each(UNKNOWN)('the key %s is unknown, not guessed', (spaced) => {
     const key = parseKey(spaced.replaceAll(' ', ''));
     expect(describeKey(key)).toEqual({ kind: 'unknown' });
     expect(explainKey(key)).toBe('a key without a known meaning');

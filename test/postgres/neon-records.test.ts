@@ -80,7 +80,7 @@ describe('clear_vm', () => {
       'a page that is no map',
       relationBlockKey({ spcnode: 1, dbnode: 1, relnode: 1, fork: 'main', blkno: 0 }),
     ],
-  ])('on %s is corrupt, with the key and the LSN', (_, key) => {
+  ])('clear_vm on %s is corrupt, with the key and the LSN', (_, key) => {
     const record = { type: 'clear_vm', newHeapBlock: 5, oldHeapBlock: null, flags: 3 } as const;
     const error = storageErrorThrownBy(() => apply(fullMap(), key, record));
     expect(error).toMatchObject({ code: 'corrupt', lsn: '0000000100001234' });
@@ -166,13 +166,16 @@ describe('multixact', () => {
   test.each([
     [123_456_789, 2358, 6, 4780 + 1, 4788],
     [0xffff_ffff, 82_040, 5, 5160 + 3, 5176],
-  ])('member %i has its flags and its transaction there', (offset, segno, blkno, flagAt, xidAt) => {
-    const record = member(offset, [{ xid: 0x21, status: 5 }]);
-    expect(changes(page, apply(page, memberKey(segno, blkno), record))).toEqual([
-      [flagAt, 5],
-      [xidAt, 0x21],
-    ]);
-  });
+  ])(
+    'the multixact member %i has its flags and its transaction there',
+    (offset, segno, blkno, flagAt, xidAt) => {
+      const record = member(offset, [{ xid: 0x21, status: 5 }]);
+      expect(changes(page, apply(page, memberKey(segno, blkno), record))).toEqual([
+        [flagAt, 5],
+        [xidAt, 0x21],
+      ]);
+    },
+  );
 
   test('members 1635 and 1636 are on two pages', () => {
     const two = [

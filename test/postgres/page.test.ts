@@ -135,7 +135,7 @@ describe('a page without a checksum', () => {
   });
 });
 
-it.each([0, 24, 8191, 8193])('%i bytes are not a page', (length) => {
+it.each([0, 24, 8191, 8193])('%i bytes are refused as a page', (length) => {
   const bytes = new Uint8Array(length);
   expect(storageErrorThrownBy(() => decodePageHeader(bytes)).code).toBe('invalid-input');
   expect(storageErrorThrownBy(() => pageChecksum(bytes, 0)).code).toBe('invalid-input');

@@ -309,15 +309,18 @@ describe('entries of the wrong kind', () => {
     expect((await storageErrorOf(find(directory))).code).toBe('invalid-input');
   });
 
-  it.each(['base', 'global', 'pg_tblspc'])('%s that is missing, or a link', async (name) => {
-    const directory = fabricateBareCluster({});
-    rmSync(join(directory, name), { recursive: true });
-    if (name !== 'pg_tblspc') {
-      expect((await storageErrorOf(find(directory))).code).toBe('not-found');
-    }
-    symlinkSync(temporaryDirectory(), join(directory, name));
-    expect((await storageErrorOf(find(directory))).code).toBe('invalid-input');
-  });
+  it.each(['base', 'global', 'pg_tblspc'])(
+    '%s is refused where it is a link, or missing though it is needed',
+    async (name) => {
+      const directory = fabricateBareCluster({});
+      rmSync(join(directory, name), { recursive: true });
+      if (name !== 'pg_tblspc') {
+        expect((await storageErrorOf(find(directory))).code).toBe('not-found');
+      }
+      symlinkSync(temporaryDirectory(), join(directory, name));
+      expect((await storageErrorOf(find(directory))).code).toBe('invalid-input');
+    },
+  );
 });
 
 function find(

@@ -416,7 +416,7 @@ describe('images', () => {
     ['LSN of 0', { lsn: 0n }, 'out-of-range'],
     ['threshold of 0', { threshold: 0 }, 'invalid-input'],
     ['wrong name', { treshold: 1 } as object, 'invalid-input'],
-  ])('with a %s are refused', async (_, images, code) => {
+  ])('images with a %s are refused', async (_, images, code) => {
     const disk = memoryDisk();
     const names = await written(
       disk,

@@ -29,7 +29,7 @@ const name = ARE_SERVERS_LEFT_OUT ? `an export (${WITHOUT_SERVERS})` : 'an expor
 
 describe.skipIf(ARE_SERVERS_LEFT_OUT)(name, () => {
   test.each(SERVER_VERSIONS)(
-    'of a cluster of Postgres %i is one on which a server starts and answers the same',
+    'an export of a cluster of Postgres %i is one on which a server starts and answers the same',
     async (version) => {
       const server = await clusterWithData(version);
       try {
@@ -66,7 +66,7 @@ describe.skipIf(ARE_SERVERS_LEFT_OUT)(name, () => {
   );
 
   test.each([14, 17] as const)(
-    'of a timeline of Postgres %i that went on with WAL is refused, and lists the files whose pages need redo',
+    'an export of a timeline of Postgres %i that went on with WAL is refused, and lists the files whose pages need redo',
     async (version) => {
       const server = await clusterWithData(version, { prepared: false });
       try {
@@ -106,7 +106,7 @@ describe.skipIf(ARE_SERVERS_LEFT_OUT)(name, () => {
   );
 
   test.each(SERVER_VERSIONS)(
-    'of a timeline of Postgres %i that went on with WAL whose last change of each page has its image is one on which a server answers as the one that wrote it',
+    'an export of a timeline of Postgres %i that went on with WAL whose last change of each page has its image is one on which a server answers as the one that wrote it',
     async (version) => {
       const server = await clusterWithData(version);
       try {

@@ -20,7 +20,7 @@ const name = ARE_SERVERS_LEFT_OUT ? `a real server (${WITHOUT_SERVERS})` : 'a re
 
 describe.skipIf(ARE_SERVERS_LEFT_OUT)(name, () => {
   test.each(SERVER_VERSIONS)(
-    'of version %i makes WAL under load, and stops cleanly',
+    'a server of version %i makes WAL under load, and stops cleanly',
     async (version) => {
       const server = await PostgresServer.create(version, { initdb: ['--wal-segsize=1'] });
       const control = () =>

@@ -31,7 +31,7 @@ const name = ARE_SERVERS_LEFT_OUT ? `WAL (${WITHOUT_SERVERS})` : `WAL of the wor
 
 describe.skipIf(ARE_SERVERS_LEFT_OUT)(name, () => {
   test.each([15, 16, 17] as const)(
-    'of Postgres %i is what pg_walinspect says, record by record',
+    'WAL of Postgres %i is described as pg_walinspect does, record by record',
     (version) =>
       withWorkload(version, async ({ server, session, start, end }) => {
         const truth = await session.query(RECORDS_QUERY(start, end));
@@ -48,7 +48,7 @@ describe.skipIf(ARE_SERVERS_LEFT_OUT)(name, () => {
   );
 
   test.each(SERVER_VERSIONS)(
-    'of Postgres %i is printed to its end, the shutdown',
+    'WAL of Postgres %i is printed to its end, the shutdown',
     (version) =>
       withWorkload(version, async ({ server, start }) => {
         await server.stop();

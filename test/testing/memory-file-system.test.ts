@@ -471,9 +471,12 @@ describe('names that are no regular files', () => {
     expect(textOf(copy, '/directory/file')).toBe('1');
   });
 
-  test.each(['/to-directory/', '/to-directory/.'])('%s describes the directory', async (path) => {
-    expect(await fileSystem.stat(path)).toEqual(await fileSystem.stat('/directory'));
-  });
+  test.each(['/to-directory/', '/to-directory/.'])(
+    'stat of %s describes the directory',
+    async (path) => {
+      expect(await fileSystem.stat(path)).toEqual(await fileSystem.stat('/directory'));
+    },
+  );
 
   test('entries are listed in byte order with their kinds', async () => {
     expect(await fileSystem.readDirectory('/to-directory')).toEqual([
@@ -528,7 +531,7 @@ describe('an ordinary user', () => {
     ['gives an own file away', user, { userId: 0, groupId: 100 }],
     ['gives an own file to a foreign group', user, { userId: 1000, groupId: 0 }],
     ['takes a foreign file', { userId: 0, groupId: 0 }, user],
-  ])('never %s', async (_, from, to) => {
+  ])('an ordinary user never %s', async (_, from, to) => {
     const opened = await file(from);
     expect(await storageErrorOf(opened.setOwnership({ mode: 0o644, ...to }))).toMatchObject({
       code: 'io',

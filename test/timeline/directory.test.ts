@@ -202,7 +202,7 @@ describe('a list that cannot be', () => {
     ['a relation without a number', relations(DATABASE, [[0, 'main']])],
     ['a size of three bytes', [size(DATABASE, 16_384, 'main', 1)[0], new Uint8Array(3)]],
     ['bytes after the segments', [slruDirectoryKey('clog'), new Uint8Array(9)]],
-  ])('with %s is corrupt, with its key', async (_, [key, value]) => {
+  ])('a list with %s is corrupt, with its key', async (_, [key, value]) => {
     const good: Entry[] = [databases(DATABASE), relations(DATABASE, [[16_384, 'main']])];
     const others = good.filter(([other]) => compareKeys(other, key) !== 0);
     const error = await storageErrorOf(directoryOf([...others, [key, value]]));

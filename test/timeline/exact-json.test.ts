@@ -13,7 +13,7 @@ describe('exact JSON', () => {
     ['{"__proto__":{"x":1},"constructor":9007199254740993}'],
     ['[true,false,null,"\\u0000\\ud800","e1"]'],
     ['{"e":9007199254740991,"é":"😀"}'],
-  ])('%s is written as it was read', (text) => {
+  ])('the JSON %s is written as it was read', (text) => {
     expect(formatExactJson(parseExactJson(text, SOURCE))).toBe(text);
   });
 
@@ -39,7 +39,7 @@ describe('exact JSON', () => {
     ['with something after it', '{} x', 3],
     ['without anything', '', 0],
     ['with a byte order mark', '\ufeff{}', 0],
-  ])('%s is refused at its offset', (_, text, offset) => {
+  ])('JSON %s is refused at its offset', (_, text, offset) => {
     const error = storageErrorThrownBy(() =>
       parseExactJson(new TextEncoder().encode(text), SOURCE),
     );
@@ -63,7 +63,7 @@ describe('exact JSON', () => {
   test.each([
     ['arrays', '['],
     ['objects', '{"a":'],
-  ])('of a million nested %s is refused without a recursion', (_, opening) => {
+  ])('JSON of a million nested %s is refused without a recursion', (_, opening) => {
     const text = opening.repeat(1_000_000);
     const error = storageErrorThrownBy(() => parseExactJson(text, SOURCE));
     expect(error.code).toBe('corrupt');

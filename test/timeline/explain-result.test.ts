@@ -59,7 +59,7 @@ describe('a page with a record of Postgres', () => {
   test.each([
     ['below it', 19n, 'needs-redo'],
     ['that has reached it', 20n, 'page'],
-  ])('above an image %s is %s, %s', async (_, lsn, expected) => {
+  ])('a record of Postgres above an image %s is %s, %s', async (_, lsn, expected) => {
     const found = foundOf(pageAt(lsn), [RECORD]);
     expect(surelyNeedsRedo(found, undefined)).toBe(expected === 'needs-redo');
     expect(await explainResult(found, undefined)).toBe(expected);
@@ -102,17 +102,20 @@ describe('a page whose newest record has an image of it', () => {
     ['the new bucket at the end of a hash split', recordOf(HASH, 0x60, 1), 'needs-redo'],
     ['another page at the end of a hash split', recordOf(HASH, 0x60, 2), 'page'],
     ['another operation of a hash index', recordOf(HASH, 0x30, 0), 'page'],
-  ])('is made of that image unless its redo changes more: %s', async (_, record, expected) => {
-    const found = foundOf(pageAt(5n), [UNIMAGED, record]);
-    const made = await resultOf(found, { pgVersion: 17 });
-    expect(made.kind).toBe(expected);
-    expect(surelyNeedsRedo(found, 17)).toBe(expected === 'needs-redo');
-    expect(await explainResult(found, 17)).toBe(expected);
-    if (made.kind !== 'page') return;
-    const page = image.slice();
-    setPageLsn(page, 21n);
-    expect(Buffer.compare(made.bytes, page)).toBe(0);
-  });
+  ])(
+    'a page is made of the image in its newest record unless its redo changes more: %s',
+    async (_, record, expected) => {
+      const found = foundOf(pageAt(5n), [UNIMAGED, record]);
+      const made = await resultOf(found, { pgVersion: 17 });
+      expect(made.kind).toBe(expected);
+      expect(surelyNeedsRedo(found, 17)).toBe(expected === 'needs-redo');
+      expect(await explainResult(found, 17)).toBe(expected);
+      if (made.kind !== 'page') return;
+      const page = image.slice();
+      setPageLsn(page, 21n);
+      expect(Buffer.compare(made.bytes, page)).toBe(0);
+    },
+  );
 
   test('a page whose newest record has an image of it needs redo where the version of Postgres is not known', async () => {
     const found = foundOf(pageAt(5n), [recordOf(FULL_PAGE, 0xb0, 0)]);

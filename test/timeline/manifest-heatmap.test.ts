@@ -58,7 +58,7 @@ describe('a tenant manifest', () => {
       'offloaded_timelines[0].archived_at',
     ],
     ['that is an array', '[]', ''],
-  ])('%s is refused with the place', (_, text, place) => {
+  ])('a tenant manifest %s is refused with the place', (_, text, place) => {
     const error = storageErrorThrownBy(() => parseTenantManifest(text, '/manifest'));
     expect(error.code).toBe('corrupt');
     expect(error.path).toBe('/manifest');
@@ -139,7 +139,7 @@ describe('a heatmap', () => {
       { timelines: [{ timeline_id: A, layers: [{ ...layer, name: 'x' }] }] },
       'timelines[0].layers[0].name',
     ],
-  ])('%s is refused with the place', (_, json, place) => {
+  ])('a heatmap %s is refused with the place', (_, json, place) => {
     const error = storageErrorThrownBy(() => parseHeatmap(JSON.stringify(json)));
     expect(error.code).toBe('corrupt');
     expect(error.message).toContain(place);

@@ -77,7 +77,7 @@ describe('a path in remote storage', () => {
       { kind: 'manifest', generation: undefined },
     ],
     [remoteHeatmapPath(PLACE), `tenants/${T}-0104/heatmap-v1.json`, { kind: 'heatmap' }],
-  ])('%s is parsed to what it was made of', (path, wanted, parsed) => {
+  ])('the path %s is parsed to what it was made of', (path, wanted, parsed) => {
     expect(path).toBe(wanted);
     expect(parseRemotePath(path)).toEqual({ tenantId: T, shard: SHARD, ...parsed });
   });
@@ -113,7 +113,7 @@ describe('a path in remote storage', () => {
     [`tenants/${T}/timelines/${TL.slice(1)}/index_part.json`],
     [`tenants/${T}/timelines/${TL}/deeper/index_part.json`],
     [`tenants/${T}/notes`],
-  ])('%s is of an unknown object', (path) => {
+  ])('the path %s is parsed as one of an unknown object', (path) => {
     expect(parseRemotePath(path).kind).toBe('unknown');
   });
 
@@ -204,10 +204,15 @@ describe('a tenant-shard id', () => {
     expect(parseTenantShard(`${T}-0001`).shard).toEqual({ number: 0, count: 1 });
   });
 
-  test.each([['010'], ['01041'], ['01g4'], ['']])('with the shard %j is refused', (text) => {
-    expect(storageErrorThrownBy(() => parseShardIndex(text)).code).toBe('invalid-input');
-    expect(storageErrorThrownBy(() => parseTenantShard(`${T}-${text}`)).code).toBe('invalid-input');
-  });
+  test.each([['010'], ['01041'], ['01g4'], ['']])(
+    'a tenant-shard id with the shard %j is refused',
+    (text) => {
+      expect(storageErrorThrownBy(() => parseShardIndex(text)).code).toBe('invalid-input');
+      expect(storageErrorThrownBy(() => parseTenantShard(`${T}-${text}`)).code).toBe(
+        'invalid-input',
+      );
+    },
+  );
 
   test('a tenant-shard id holds numbers up to 255', () => {
     expect(formatShardIndex({ number: 254, count: 255 })).toBe('feff');

@@ -18,7 +18,7 @@ test.each([
   // Where it leads is for the system to say.
   ['/data/../other', 'file', '/data/../other/file'],
   ['..', './file', '.././file'],
-])('in %j the path of %j is %j', (directory, name, path) => {
+])('in %j the absolute path of %j is %j', (directory, name, path) => {
   expect(pathIn(directory, name)).toBe(path);
 });
 

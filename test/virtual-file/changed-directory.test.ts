@@ -128,14 +128,17 @@ describe('after the process has changed its directory', () => {
   test.each([
     ['a durable rename', durableRename],
     ['publishing', publishNew],
-  ] as const)('%s ends where it was to', async (_, publish) => {
-    const temporary = await TemporaryFile.create('data/temporary');
-    const publishing = publish(temporary, 'data/file');
-    go('two');
-    await publishing;
-    await temporary.abandon();
-    expect(names('one')).toEqual(['file']);
-  });
+  ] as const)(
+    '%s after the process has changed its directory ends where it was to',
+    async (_, publish) => {
+      const temporary = await TemporaryFile.create('data/temporary');
+      const publishing = publish(temporary, 'data/file');
+      go('two');
+      await publishing;
+      await temporary.abandon();
+      expect(names('one')).toEqual(['file']);
+    },
+  );
 
   test('a temporary file deletes itself and no other', async () => {
     writeFileSync(join(root, 'two/data/temporary'), 'two');

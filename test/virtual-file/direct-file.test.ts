@@ -77,7 +77,7 @@ describe('a transfer', () => {
     ['at an unaligned offset', 4095, 64 * KIB, 0],
     ['of less than an aligned length', 0, 4095, 0],
     ['from the middle of a buffer', 0, 60 * KIB, 1],
-  ])('%s does not', async (_, offset, length, start) => {
+  ])('a transfer %s does not go directly', async (_, offset, length, start) => {
     const { file, fileSystem, transfers } = await openDirect();
     const source = filled(file, 64 * KIB).subarray(start, start + length);
     await file.writeAllAt(source, offset);
@@ -124,7 +124,7 @@ describe('a transfer', () => {
   );
 
   test.each(['EIO', 'ENOSPC'])(
-    'that fails with %s tells it, and is not repeated',
+    'a transfer that fails with %s reports it, and is not repeated',
     async (errno) => {
       const { file, transfers } = await openDirect({}, ({ kind, direct }) =>
         kind === 'write' && direct ? { fail: errno } : undefined,
@@ -164,7 +164,7 @@ describe('where the file system refuses', () => {
   });
 
   test.each(['EMFILE', 'EACCES', 'EINVAL'])(
-    'with %s, the file is open all the same',
+    'a file whose direct open fails with %s is open all the same',
     async (fail) => {
       const { file, fileSystem, transfers } = await openDirect({}, ({ kind, direct }) =>
         kind === 'open' && direct ? { fail } : undefined,

@@ -99,7 +99,7 @@ describe('after a failed sync of the directory', () => {
   });
 
   test.each(['/alias', '/data/../alias/.', '/to-alias'])(
-    'the same directory by the path %s fails, too',
+    'after a failed sync of the directory, the same directory by the path %s fails, too',
     async (path) => {
       const world = disk();
       world.fileSystem.createSymbolicLink('/alias', 'data');
@@ -175,7 +175,7 @@ test.each(['ENOSPC', 'EDQUOT', 'EIO', 'EACCES'])(
 );
 
 test.each(['EMFILE', 'ENFILE'])(
-  'a sync that fails with %s is not tried again, as opening the directory is',
+  'a sync that fails with %s is not tried again, although opening the directory is',
   async (errno) => {
     const world = disk();
     // A file of the table that could be closed to make room.

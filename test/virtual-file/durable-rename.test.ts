@@ -65,20 +65,23 @@ describe('a durable rename', () => {
     ['the sync', { at: 'sync', fail: 'EIO' }, 'sync-failed', 'not-applied'],
     ['the rename', { at: 'rename', fail: 'ENOSPC' }, 'io', 'not-applied'],
     ['the sync of the directory', { at: 'sync-directory', fail: 'EIO' }, 'sync-failed', 'in-doubt'],
-  ])('whose failing step is %s says so', async (_, { at, fail }, code, outcome) => {
-    const { temporary, fileSystem, answer } = await prepare('old');
-    answer(({ kind }) => (kind === at ? { fail } : undefined));
-    const error = await storageErrorOf(durableRename(temporary, TARGET));
-    expect(error).toMatchObject({ code, errno: fail, outcome });
-    if (outcome === 'not-applied') {
-      expect(textOf(fileSystem, TARGET)).toBe('old');
-      expect(afterCrash(fileSystem)).toEqual(new Set(['old']));
-    } else {
-      expect(afterCrash(fileSystem)).toEqual(new Set(['old', 'new']));
-    }
-    await temporary.abandon();
-    expect(fileSystem.paths()).toEqual([TARGET]);
-  });
+  ])(
+    'a durable rename whose failing step is %s says so',
+    async (_, { at, fail }, code, outcome) => {
+      const { temporary, fileSystem, answer } = await prepare('old');
+      answer(({ kind }) => (kind === at ? { fail } : undefined));
+      const error = await storageErrorOf(durableRename(temporary, TARGET));
+      expect(error).toMatchObject({ code, errno: fail, outcome });
+      if (outcome === 'not-applied') {
+        expect(textOf(fileSystem, TARGET)).toBe('old');
+        expect(afterCrash(fileSystem)).toEqual(new Set(['old']));
+      } else {
+        expect(afterCrash(fileSystem)).toEqual(new Set(['old', 'new']));
+      }
+      await temporary.abandon();
+      expect(fileSystem.paths()).toEqual([TARGET]);
+    },
+  );
 
   test('that took place although it was reported as failed goes on', async () => {
     const { temporary, fileSystem, answer, kinds } = await prepare('old');
@@ -175,35 +178,41 @@ describe('publishing under a new name', () => {
     ['the link', { at: 'link', fail: 'ENOSPC' }, 'io', 'not-applied'],
     ['the sync of the directory', { at: 'sync-directory', fail: 'EIO' }, 'sync-failed', 'in-doubt'],
     ['removing the temporary name', { at: 'unlink', fail: 'EIO' }, 'io', 'durable'],
-  ])('whose failing step is %s says so', async (_, { at, fail }, code, outcome) => {
-    const { temporary, fileSystem, answer } = await prepare();
-    answer(({ kind }) => (kind === at ? { fail } : undefined));
-    const error = await storageErrorOf(publishNew(temporary, TARGET));
-    expect(error).toMatchObject({ code, errno: fail, outcome });
-    expect(afterCrash(fileSystem)).toEqual(
-      new Set(
-        { 'not-applied': [undefined], 'in-doubt': [undefined, 'new'], durable: ['new'] }[outcome],
-      ),
-    );
-    answer(() => undefined);
-    await temporary.abandon();
-    expect(fileSystem.paths()).toEqual(outcome === 'not-applied' ? [] : [TARGET]);
-  });
+  ])(
+    'publishing under a new name whose failing step is %s says so',
+    async (_, { at, fail }, code, outcome) => {
+      const { temporary, fileSystem, answer } = await prepare();
+      answer(({ kind }) => (kind === at ? { fail } : undefined));
+      const error = await storageErrorOf(publishNew(temporary, TARGET));
+      expect(error).toMatchObject({ code, errno: fail, outcome });
+      expect(afterCrash(fileSystem)).toEqual(
+        new Set(
+          { 'not-applied': [undefined], 'in-doubt': [undefined, 'new'], durable: ['new'] }[outcome],
+        ),
+      );
+      answer(() => undefined);
+      await temporary.abandon();
+      expect(fileSystem.paths()).toEqual(outcome === 'not-applied' ? [] : [TARGET]);
+    },
+  );
 
-  test.each(['EEXIST', 'EIO'])('that took place although %s came back goes on', async (errno) => {
-    const { temporary, fileSystem, answer, kinds } = await prepare();
-    let linked = false;
-    answer(({ kind }) => {
-      if (kind !== 'link' || linked) return undefined;
-      linked = true;
-      return { delay: fileSystem.link(TEMPORARY, TARGET), fail: errno };
-    });
-    await publishNew(temporary, TARGET);
-    expect(kinds.slice(-2)).toEqual(['sync-directory', 'unlink']);
-    expect(afterCrash(fileSystem)).toEqual(new Set(['new']));
-    await temporary.abandon();
-    expect(fileSystem.paths()).toEqual([TARGET]);
-  });
+  test.each(['EEXIST', 'EIO'])(
+    'publishing under a new name that took place although %s came back goes on',
+    async (errno) => {
+      const { temporary, fileSystem, answer, kinds } = await prepare();
+      let linked = false;
+      answer(({ kind }) => {
+        if (kind !== 'link' || linked) return undefined;
+        linked = true;
+        return { delay: fileSystem.link(TEMPORARY, TARGET), fail: errno };
+      });
+      await publishNew(temporary, TARGET);
+      expect(kinds.slice(-2)).toEqual(['sync-directory', 'unlink']);
+      expect(afterCrash(fileSystem)).toEqual(new Set(['new']));
+      await temporary.abandon();
+      expect(fileSystem.paths()).toEqual([TARGET]);
+    },
+  );
 
   test('publishing under a new name is in-doubt where nobody can tell whether the link took place', async () => {
     const { temporary, answer } = await prepare();
@@ -369,7 +378,7 @@ describe.each<[string, Publish]>([
   ['a new name', publishNew],
 ])('a temporary file in whose place another one lies, by %s', (_, publish) => {
   test.each([undefined, 'file', 'symbolic link'])(
-    'takes no name, and what lies there (%s) stays',
+    'a temporary file in whose place another one lies takes no name, and what lies there (%s) stays',
     async (other) => {
       const { temporary, fileSystem, kinds } = await prepare();
       await fileSystem.unlink(TEMPORARY);
@@ -398,7 +407,7 @@ describe.each<[string, Publish]>([
   ['a new name', publishNew],
 ])('%s', (_, publish) => {
   test.each(STEPS.flatMap((step) => [0, 1, 2, 3].map((turn) => [step, turn] as const)))(
-    'tells what is on disk where the file is abandoned during %s, %d turns later',
+    'a publish whose file is abandoned during %s, %d turns later, tells what is on disk',
     async (step, turn) => {
       const { fileSystem, temporary, answer } = await prepare();
       let abandoning: Promise<unknown> | undefined;

@@ -74,7 +74,7 @@ describe('what a file system throws', () => {
     ['readDirectory', readDirectory],
     ['rename', write],
     ['unlink', removeFile],
-  ] as const)('from %s is io with path and cause', async (method, use) => {
+  ] as const)('what %s of a file system throws is io with path and cause', async (method, use) => {
     const error = await storageErrorOf(use(foreignFileSystem({ [method]: fail })));
     expect(error).toMatchObject({ code: 'io', errno: undefined, cause: failure });
     expect(error.path).toMatch(/^\/data/);
@@ -92,7 +92,7 @@ describe('what a file system throws', () => {
     ['fsync', 'EMFILE'],
     [undefined, 'EIO'],
     [undefined, undefined],
-  ])('from the sync of a directory (%s, %s) is final', async (syscall, code) => {
+  ])('an error from the sync of a directory (%s, %s) is final', async (syscall, code) => {
     const lost = Object.assign(new Error('broken disk'), { syscall, code });
     const answers = [Promise.reject(lost), Promise.resolve()];
     const openFiles = foreignFileSystem({
@@ -108,7 +108,7 @@ describe('what a file system throws', () => {
     ['open', 'EACCES'],
     [undefined, 'EACCES'],
     [undefined, 'EINVAL'],
-  ])('from opening the directory (%s, %s) is not final', async (syscall, code) => {
+  ])('an error from opening the directory (%s, %s) is not final', async (syscall, code) => {
     const failed = Object.assign(new Error('not open'), { syscall, code });
     const answers = [Promise.reject(failed)];
     const openFiles = foreignFileSystem({
@@ -181,7 +181,7 @@ describe('what a file system throws', () => {
     ['a text', 'no luck', 'no luck'],
     ['an error without a message', new RangeError(''), 'RangeError'],
     ['an object', {}, 'an object without a message'],
-  ])('that is %s is io, in words', async (_, thrown, words) => {
+  ])('a thrown value that is %s is io, in words', async (_, thrown, words) => {
     const openFiles = foreignFileSystem({ open: () => Promise.reject(thrown) });
     const error = await storageErrorOf(read(openFiles));
     expect(error).toMatchObject({ code: 'io', message: `/data/file: cannot open: ${words}` });
@@ -189,17 +189,20 @@ describe('what a file system throws', () => {
 });
 
 describe('a count of bytes that is impossible', () => {
-  test.each([-1, 5, 0.5, Number.NaN, undefined])('%s from a read is io', async (count) => {
-    const openFiles = foreignFileSystem({}, { read: async () => count as number });
-    expect(await storageErrorOf(read(openFiles))).toMatchObject({
-      code: 'io',
-      path: '/data/file',
-      expected: '0 to 4 bytes from read',
-    });
-  });
+  test.each([-1, 5, 0.5, Number.NaN, undefined])(
+    'an impossible count of %s bytes from a read is io',
+    async (count) => {
+      const openFiles = foreignFileSystem({}, { read: async () => count as number });
+      expect(await storageErrorOf(read(openFiles))).toMatchObject({
+        code: 'io',
+        path: '/data/file',
+        expected: '0 to 4 bytes from read',
+      });
+    },
+  );
 
   test.each([-1, 4, Number.NaN])(
-    '%s from a write is io, and nothing is replaced',
+    'an impossible count of %s bytes from a write is io, and nothing is replaced',
     async (count) => {
       const openFiles = foreignFileSystem({}, { write: async () => count });
       expect(await storageErrorOf(write(openFiles))).toMatchObject({

@@ -190,7 +190,7 @@ describe('a held file whose descriptor was closed', () => {
   });
 
   test.each(['a read', 'a write'] as const)(
-    'is opened for one read beyond the capacity where %s keeps the place of another',
+    'a held file is opened for one read beyond the capacity where %s keeps the place of another',
     async (using) => {
       const { fileSystem, held, end } = await evicted(using);
       for (let round = 0; round < 2; round += 1) {
@@ -330,26 +330,29 @@ describe('a held file whose descriptor was closed', () => {
 });
 
 describe('while the system has no descriptor left', () => {
-  test.each([1, 2, 5])('%d held files are no reason to wait', async (count) => {
-    const { openFiles, fileSystem } = inMemory({ capacity: 8 });
-    const files = await Promise.all(
-      Array.from({ length: count }, (_, n) => openIn(openFiles, `/${n}`)),
-    );
-    const helds = await Promise.all(files.map((file) => file.hold()));
-    fileSystem.intercept = ({ kind }) =>
-      kind === 'open' || kind === 'sync-directory' ? { fail: 'EMFILE' } : undefined;
-    expect(await storageErrorOf(openIn(openFiles, '/other'))).toMatchObject({ errno: 'EMFILE' });
-    expect(await storageErrorOf(openFiles.syncDirectory('/'))).toMatchObject({ errno: 'EMFILE' });
-    expect(await storageErrorOf(overwriteFile('/file', 'x', { openFiles }))).toMatchObject({
-      errno: 'EMFILE',
-      outcome: 'not-applied',
-    });
-    fileSystem.intercept = undefined;
-    for (const held of helds) expect(held.readSync(new Uint8Array(1), 0)).toBe(0);
-    for (const held of helds) held.release();
-    await Promise.all(files.map((file) => file.close()));
-    expect(fileSystem.openCount).toBe(0);
-  });
+  test.each([1, 2, 5])(
+    'while the system has no descriptor left, %d held files are no reason to wait',
+    async (count) => {
+      const { openFiles, fileSystem } = inMemory({ capacity: 8 });
+      const files = await Promise.all(
+        Array.from({ length: count }, (_, n) => openIn(openFiles, `/${n}`)),
+      );
+      const helds = await Promise.all(files.map((file) => file.hold()));
+      fileSystem.intercept = ({ kind }) =>
+        kind === 'open' || kind === 'sync-directory' ? { fail: 'EMFILE' } : undefined;
+      expect(await storageErrorOf(openIn(openFiles, '/other'))).toMatchObject({ errno: 'EMFILE' });
+      expect(await storageErrorOf(openFiles.syncDirectory('/'))).toMatchObject({ errno: 'EMFILE' });
+      expect(await storageErrorOf(overwriteFile('/file', 'x', { openFiles }))).toMatchObject({
+        errno: 'EMFILE',
+        outcome: 'not-applied',
+      });
+      fileSystem.intercept = undefined;
+      for (const held of helds) expect(held.readSync(new Uint8Array(1), 0)).toBe(0);
+      for (const held of helds) held.release();
+      await Promise.all(files.map((file) => file.close()));
+      expect(fileSystem.openCount).toBe(0);
+    },
+  );
 
   test('an operation on a held file is waited for', async () => {
     const { openFiles, fileSystem } = inMemory({ capacity: 8 });

@@ -273,17 +273,20 @@ describe('a file with immutable content that is opened again', () => {
         fileSystem.createFile('/file', NEW);
       },
     ],
-  ])('is refused where it was %s', async (_, act) => {
-    const { fileSystem, file } = await opened('immutable');
-    await act(fileSystem);
-    expect(await storageErrorOf(file.readAt(new Uint8Array(1), 0))).toMatchObject({
-      code: 'io',
-      path: '/file',
-      message: expect.stringContaining('file was changed while in use'),
-    });
-    await file.close();
-    expect(fileSystem.openCount).toBe(0);
-  });
+  ])(
+    'a file with immutable content that is opened again is refused where it was %s',
+    async (_, act) => {
+      const { fileSystem, file } = await opened('immutable');
+      await act(fileSystem);
+      expect(await storageErrorOf(file.readAt(new Uint8Array(1), 0))).toMatchObject({
+        code: 'io',
+        path: '/file',
+        message: expect.stringContaining('file was changed while in use'),
+      });
+      await file.close();
+      expect(fileSystem.openCount).toBe(0);
+    },
+  );
 
   test('a file with immutable content that is opened again is refused where only its size is another one', async () => {
     const { fileSystem, file } = await opened('immutable');

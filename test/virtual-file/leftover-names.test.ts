@@ -20,7 +20,7 @@ describe('a temporary name', () => {
     ['é'.repeat(49), true],
     [`${'é'.repeat(49)}x`, false],
     ['x'.repeat(255), false],
-  ])('of %s shows it: %s', (stem, isShown) => {
+  ])('the temporary name of %s begins with it: %s', (stem, isShown) => {
     const name = temporaryName(stem, TOKEN);
     expect(name.startsWith(`${stem}.`)).toBe(isShown);
     expect(Buffer.byteLength(name)).toBeLessThanOrEqual(143);
@@ -53,6 +53,6 @@ test.each([
   'ephemeral-1',
   `my-ephemeral-${TOKEN}`,
   TOKEN,
-])('%s tells no owner', (name) => {
+])('the name %s tells no owner', (name) => {
   expect(ownerOf(name)).toBeUndefined();
 });

@@ -20,12 +20,12 @@ async function contentAfterOpening(path: string, options: OpenOptions): Promise<
 
 describe('what opening does to a file', () => {
   test.each<[string, OpenOptions, string]>([
-    ['reading leaves it', READ, 'content'],
-    ['writing leaves it', { write: true }, 'content'],
-    ['create leaves a file that is there', { write: true, create: true }, 'content'],
-    ['truncate empties it', { write: true, truncate: true }, ''],
-    ['create and truncate empty it', { write: true, create: true, truncate: true }, ''],
-  ])('%s', async (_, options, expected) => {
+    ['to read leaves its content', READ, 'content'],
+    ['to write leaves its content', { write: true }, 'content'],
+    ['with create leaves its content', { write: true, create: true }, 'content'],
+    ['with truncate empties it', { write: true, truncate: true }, ''],
+    ['with create and truncate empties it', { write: true, create: true, truncate: true }, ''],
+  ])('opening a file %s', async (_, options, expected) => {
     const path = join(temporaryDirectory(), 'file');
     fs.writeFileSync(path, 'content');
     expect(await contentAfterOpening(path, options)).toBe(expected);
@@ -35,7 +35,7 @@ describe('what opening does to a file', () => {
     ['create', { write: true, create: true }],
     ['createNew', { read: true, write: true, createNew: true }],
     ['create and truncate', { write: true, create: true, truncate: true }],
-  ])('%s makes a missing file', async (_, options) => {
+  ])('opening with %s makes a missing file', async (_, options) => {
     const path = join(temporaryDirectory(), 'file');
     expect(await contentAfterOpening(path, options)).toBe('');
   });
@@ -113,7 +113,7 @@ describe('what is refused', () => {
     ['to read', READ],
     ['to write', READ_WRITE],
     ['to create it', { write: true, create: true }],
-  ])('a directory, %s, is io with EISDIR', async (_, options) => {
+  ])('opening a directory %s is io with EISDIR', async (_, options) => {
     const path = temporaryDirectory();
     const error = await storageErrorOf(nodeFileSystem.open(path, options));
     expect(error).toMatchObject({ code: 'io', errno: 'EISDIR', path });

@@ -182,13 +182,17 @@ describe('giving a descriptor up', () => {
     ['a change of length', (file) => file.setLength(9), true],
     ['a change of mode', (f) => f.setOwnership({ mode: 0, userId: 0, groupId: 0 }), true],
     ['a synced write', (file) => file.writeAllAt(bytes('x'), 0).then(() => file.sync()), false],
-    ['one synced data only', (f) => f.writeAllAt(bytes('x'), 0).then(() => f.syncData()), false],
+    [
+      'a write whose data alone is synced',
+      (f) => f.writeAllAt(bytes('x'), 0).then(() => f.syncData()),
+      false,
+    ],
     [
       'a write after a sync',
       (file) => file.sync().then(() => file.writeAllAt(bytes('x'), 0)),
       true,
     ],
-  ])('after %s: synced as far as needed', async (_, act, isSynced) => {
+  ])('a descriptor given up after %s is synced if that is needed', async (_, act, isSynced) => {
     const { open, operations } = table(1);
     const file = await open('/a');
     await act(file);
@@ -403,19 +407,22 @@ describe('when the system has no descriptor left', () => {
     return made;
   }
 
-  test.each(['EMFILE', 'ENFILE'])('%s gives descriptors back and tries again', async (errno) => {
-    const { open, fileSystem, openFiles } = tightTable(3, errno);
-    const files: VirtualFile[] = [];
-    for (let n = 0; n < 8; n += 1) {
-      const file = await open(`/${n}`);
-      await file.writeAllAt(bytes(`content ${n}`), 0);
-      files.push(file);
-    }
-    for (const [n, file] of files.entries()) expect(await readText(file)).toBe(`content ${n}`);
-    expect(fileSystem.openCount).toBe(3);
-    await Promise.all(files.map((file) => file.close()));
-    expect(openFiles.openCount).toBe(0);
-  });
+  test.each(['EMFILE', 'ENFILE'])(
+    '%s makes the table give descriptors back and try again',
+    async (errno) => {
+      const { open, fileSystem, openFiles } = tightTable(3, errno);
+      const files: VirtualFile[] = [];
+      for (let n = 0; n < 8; n += 1) {
+        const file = await open(`/${n}`);
+        await file.writeAllAt(bytes(`content ${n}`), 0);
+        files.push(file);
+      }
+      for (const [n, file] of files.entries()) expect(await readText(file)).toBe(`content ${n}`);
+      expect(fileSystem.openCount).toBe(3);
+      await Promise.all(files.map((file) => file.close()));
+      expect(openFiles.openCount).toBe(0);
+    },
+  );
 
   test('everything at once takes turns', async () => {
     const { open, openFiles } = tightTable(3, 'EMFILE', 64);

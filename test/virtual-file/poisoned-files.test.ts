@@ -30,7 +30,7 @@ describe('after a failed sync', () => {
     ['by its path', '/file'],
     ['through a symbolic link', '/symbolic'],
     ['by another name', '/other'],
-  ])('the file cannot be opened again %s', async (_, path) => {
+  ])('after a failed sync, the file cannot be opened again %s', async (_, path) => {
     const { fileSystem, open, failSyncs } = disk();
     fileSystem.createSymbolicLink('/symbolic', 'file');
     await fileSystem.link('/file', '/other');
@@ -100,7 +100,7 @@ describe('after a failed sync', () => {
 
   /** The moment between the opening and its end is some turns of the microtask queue long. */
   test.each(Array.from({ length: 12 }, (_, turn) => turn))(
-    '%d turns after another was about to open the file, no descriptor of it stays open',
+    'after a failed sync, %d turns after another was about to open the file, no descriptor of it stays open',
     async (turn) => {
       const { fileSystem, openFiles, open } = disk();
       const writer = await open();

@@ -76,7 +76,7 @@ describe('on the real file system', () => {
     ['a durable rename', durableRename, 'rename'],
     ['publishing', publishNew, 'link'],
   ] as const)(
-    '%s syncs the file, changes the name, syncs the directory',
+    '%s on the real file system syncs the file, changes the name, syncs the directory',
     async (_, publish, change) => {
       const directory = temporaryDirectory();
       await using temporary = await TemporaryFile.create(`${directory}/temporary`);

@@ -24,7 +24,7 @@ describe('creating', () => {
   });
 
   test.each(['file', 'directory', 'link', 'special'])(
-    'over a %s is exists, and what is there stays',
+    'creating a temporary file over a %s is exists, and what is there stays',
     async (name) => {
       const { fileSystem, openFiles } = inMemory();
       fileSystem.createFile('/file', Uint8Array.of(1));

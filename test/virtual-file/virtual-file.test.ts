@@ -53,18 +53,21 @@ describe('opening', () => {
     ['taken', { write: true, createNew: true }, 'exists'],
     ['directory', { read: true }, 'io'],
     ['device', { read: true }, 'io'],
-  ])('a %s is a typed error, and the table stays empty', async (kind, options, code) => {
-    const directory = temporaryDirectory();
-    fs.writeFileSync(join(directory, 'taken'), '');
-    fs.mkdirSync(join(directory, 'directory'));
-    const path = kind === 'device' ? '/dev/null' : join(directory, kind);
-    const openFiles = new OpenFiles({ capacity: 1 });
-    for (let attempt = 0; attempt < 3; attempt += 1) {
-      const error = await storageErrorOf(VirtualFile.open(path, { ...options, openFiles }));
-      expect(error).toMatchObject({ code, path });
-    }
-    expect(openFiles.openCount).toBe(0);
-  });
+  ])(
+    'opening a %s path is a typed error, and the table stays empty',
+    async (kind, options, code) => {
+      const directory = temporaryDirectory();
+      fs.writeFileSync(join(directory, 'taken'), '');
+      fs.mkdirSync(join(directory, 'directory'));
+      const path = kind === 'device' ? '/dev/null' : join(directory, kind);
+      const openFiles = new OpenFiles({ capacity: 1 });
+      for (let attempt = 0; attempt < 3; attempt += 1) {
+        const error = await storageErrorOf(VirtualFile.open(path, { ...options, openFiles }));
+        expect(error).toMatchObject({ code, path });
+      }
+      expect(openFiles.openCount).toBe(0);
+    },
+  );
 
   test('to be truncated, but not written, is invalid-input, and creates nothing', async () => {
     const fileSystem = new MemoryFileSystem();
@@ -96,7 +99,7 @@ describe('reading', () => {
     await file.readExactAt(new Uint8Array(0), 10);
   });
 
-  test.each([1, 2, 3, 7])('%i bytes at a time is put together', async (limit) => {
+  test.each([1, 2, 3, 7])('what is read %i bytes at a time is put together', async (limit) => {
     const { file } = await openInMemory('0123456789', ({ kind }) =>
       kind === 'read' ? { limit } : undefined,
     );
@@ -177,7 +180,7 @@ describe('reading', () => {
 });
 
 describe('writing', () => {
-  test.each([1, 3])('%i bytes at a time writes everything', async (limit) => {
+  test.each([1, 3])('writing %i bytes at a time writes everything', async (limit) => {
     const { file, fileSystem } = await openInMemory('', ({ kind }) =>
       kind === 'write' ? { limit } : undefined,
     );
@@ -233,35 +236,38 @@ describe('writing', () => {
 });
 
 describe('after a failed sync', () => {
-  test.each(['sync', 'sync-data'])('(%s) every call rejects with its error', async (kind) => {
-    let fails = true;
-    const { file, count, fatal } = await openInMemory('content', (operation) =>
-      operation.kind === kind && fails ? { fail: 'ENOSPC' } : undefined,
-    );
-    const sync = (): Promise<void> => (kind === 'sync' ? file.sync() : file.syncData());
-    const first = await storageErrorOf(sync());
-    fails = false;
-    expect(first).toMatchObject({ code: 'sync-failed', errno: 'ENOSPC', path: '/file' });
-    expect(first.cause).toMatchObject({ code: 'io', errno: 'ENOSPC' });
-    for (const call of [
-      sync,
-      () => file.sync(),
-      () => file.syncData(),
-      () => file.readAt(new Uint8Array(1), 0),
-      () => file.readExactAt(new Uint8Array(1), 0),
-      () => file.readToEnd({ maximumLength: 100 }),
-      () => file.writeAllAt(bytes('x'), 0),
-      () => file.setLength(1),
-      () => file.setOwnership({ mode: 0o600, userId: 0, groupId: 0 }),
-      () => file.stat(),
-    ]) {
-      expect(await storageErrorOf(call())).toBe(first);
-    }
-    expect(count('sync') + count('sync-data')).toBe(1);
-    expect(count('write')).toBe(0);
-    expect(fatal).toEqual([first]);
-    await file.close();
-  });
+  test.each(['sync', 'sync-data'])(
+    'every call after a failed %s rejects with its error',
+    async (kind) => {
+      let fails = true;
+      const { file, count, fatal } = await openInMemory('content', (operation) =>
+        operation.kind === kind && fails ? { fail: 'ENOSPC' } : undefined,
+      );
+      const sync = (): Promise<void> => (kind === 'sync' ? file.sync() : file.syncData());
+      const first = await storageErrorOf(sync());
+      fails = false;
+      expect(first).toMatchObject({ code: 'sync-failed', errno: 'ENOSPC', path: '/file' });
+      expect(first.cause).toMatchObject({ code: 'io', errno: 'ENOSPC' });
+      for (const call of [
+        sync,
+        () => file.sync(),
+        () => file.syncData(),
+        () => file.readAt(new Uint8Array(1), 0),
+        () => file.readExactAt(new Uint8Array(1), 0),
+        () => file.readToEnd({ maximumLength: 100 }),
+        () => file.writeAllAt(bytes('x'), 0),
+        () => file.setLength(1),
+        () => file.setOwnership({ mode: 0o600, userId: 0, groupId: 0 }),
+        () => file.stat(),
+      ]) {
+        expect(await storageErrorOf(call())).toBe(first);
+      }
+      expect(count('sync') + count('sync-data')).toBe(1);
+      expect(count('write')).toBe(0);
+      expect(fatal).toEqual([first]);
+      await file.close();
+    },
+  );
 
   test('a sync that was asked for at the same time does not succeed', async () => {
     const { opened, open } = gate();
@@ -360,7 +366,7 @@ describe('the hook for fatal errors', () => {
     ['EIO of a look-up', 'stat', 'EIO', 'io'],
     ['any failed sync', 'sync', 'EDQUOT', 'sync-failed'],
     ['EIO of a close', 'close', 'EIO', 'io'],
-  ])('is called once for %s', async (_, kind, errno, code) => {
+  ])('the hook for fatal errors is called once for %s', async (_, kind, errno, code) => {
     const { file, fatal } = await openInMemory('content', (operation) =>
       operation.kind === kind ? { fail: errno } : undefined,
     );
@@ -484,7 +490,7 @@ describe('closing', () => {
       { ...READ_WRITE, durability: 'scratch' },
       ['write', 'close'],
     ],
-  ])('syncs nothing more where %s', async (_, use, options, expected) => {
+  ])('closing a file syncs nothing more where %s', async (_, use, options, expected) => {
     const { openFiles, operations } = await openInMemory('content');
     const file = await VirtualFile.open('/file', { ...options, openFiles });
     operations.length = 0;

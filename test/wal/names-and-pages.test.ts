@@ -32,7 +32,7 @@ describe('page header', () => {
     });
   });
 
-  test.each([0, 23, 24, 39])('cut to %i bytes is truncated', (length) => {
+  test.each([0, 23, 24, 39])('a page header cut to %i bytes is truncated', (length) => {
     const error = storageErrorThrownBy(() => decodeWalPageHeader(long.subarray(0, length)));
     expect(error).toMatchObject({ code: 'truncated', offset: length });
   });
@@ -43,7 +43,7 @@ describe('page header', () => {
     ['flags', 3, 0x80, 'corrupt', 2],
     ['segment size', 32, 0x01, 'corrupt', 32],
     ['page size', 37, 0x40, 'corrupt', 36],
-  ])('with a wrong %s is refused there', (_, byte, value, code, offset) => {
+  ])('a page header with a wrong %s is refused there', (_, byte, value, code, offset) => {
     const bytes = long.slice();
     bytes[byte] = value;
     expect(storageErrorThrownBy(() => decodeWalPageHeader(bytes))).toMatchObject({ code, offset });
@@ -111,7 +111,7 @@ describe('timeline history', () => {
     ['its own timeline', '4\t0/10\n', 0],
     ['a switch that descends', '1\t0/20\n2\t0/10\n', 7],
     ['timeline 0', '0\t0/20\n', 0],
-  ])('with %s is corrupt there', (_, text, offset) => {
+  ])('a timeline history with %s is corrupt there', (_, text, offset) => {
     const error = storageErrorThrownBy(() => decodeTimelineHistory(ascii(text), 4));
     expect(error).toMatchObject({ code: 'corrupt', offset });
   });

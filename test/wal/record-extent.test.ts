@@ -24,7 +24,7 @@ describe('a record ends', () => {
     expect(startAfter(SEGMENT)).toBe(SEGMENT + 40);
   });
 
-  test.each(WAL_VERSIONS)('where the real server of version %i says', (version) => {
+  test.each(WAL_VERSIONS)('a record ends where the real server of version %i says', (version) => {
     const { records } = goldenWal(version);
     const places = records.map((record) => ({
       start: Number(parseLsn(record.start_lsn)),

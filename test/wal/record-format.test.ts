@@ -45,7 +45,7 @@ function bytesOf({ hex }: { readonly hex: string }): Uint8Array {
   return Uint8Array.from(Buffer.from(hex, 'hex'));
 }
 
-test.each(named)('%s has the fields that its server shows', async (_, golden) => {
+test.each(named)('the record %s has the fields that its server shows', async (_, golden) => {
   const record = decodeWalRecord(bytesOf(golden), golden.version);
   expect(record.xid).toBe(golden.xid);
   expect(record.prevLsn).toBe(parseLsn(golden.prev_lsn));

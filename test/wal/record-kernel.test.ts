@@ -224,7 +224,7 @@ describe('a run of records ends before one', () => {
       'that goes on in the next page',
       walRecord({ resourceManager: 10, info: 0, mainData: new Uint8Array(8500) }),
     ],
-  ])('%s', (_, record) => {
+  ])('a run of records ends before a record %s', (_, record) => {
     expect(chunkOf(17, plain, record, plain).length).toBe(1);
   });
 
@@ -236,7 +236,7 @@ describe('a run of records ends before one', () => {
       (view, at) => link(view, at, { low: view.getUint32(at + 8, true), high: 1 }),
     ],
     ['with a wrong checksum', (view, at) => view.setUint8(at + 30, 0xee)],
-  ])('%s', (_, damage) => {
+  ])('a run of records ends before a damaged record %s', (_, damage) => {
     const builder = new WalBuilder();
     for (let count = 0; count < 3; count += 1) builder.append(plain);
     const chunk = new WalChunk(2 * PAGE);
@@ -288,7 +288,7 @@ describe('rows are scanned up to a record', () => {
     ['with an image of a page and no hole, which is too short', changed(20 + 8, 0x02)],
     ['with more data than was announced', changed(2, 2)],
     ['with less data than was announced', changed(2, 4)],
-  ])('%s', (_, record) => {
+  ])('rows are scanned up to a record %s', (_, record) => {
     const { kernel, length } = chunkOf(17, plain, record, plain);
     expect(length).toBe(3);
     expect(kernel.scanRows(0, 3, 17)).toBe(1);

@@ -29,9 +29,12 @@ describe('names that differ between the versions', () => {
     [17, 9, 0x20, 'PRUNE_VACUUM_SCAN'],
     [16, 0, 0xe0, 'UNKNOWN (e0)'],
     [17, 0, 0xe0, 'CHECKPOINT_REDO'],
-  ])('%i: resource manager %i, info %i is %s', (version, resourceManager, info, name) => {
-    expect(recordTypeOf({ resourceManager, info }, version)).toBe(name);
-  });
+  ])(
+    'in version %i, resource manager %i, info %i has the name %s',
+    (version, resourceManager, info, name) => {
+      expect(recordTypeOf({ resourceManager, info }, version)).toBe(name);
+    },
+  );
 
   test.each([
     [14, 134, 'UNKNOWN'],

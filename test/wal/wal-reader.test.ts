@@ -219,23 +219,26 @@ describe('the end', () => {
     ['the link', 8, 'link to the record before'],
     ['the checksum', 20, 'checksum of the WAL record'],
     ['the data', 40, 'checksum of the WAL record'],
-  ])('is corrupt where %s of a record is wrong and valid pages follow', async (_, byte, what) => {
-    const builder = built();
-    const bad = builder.records[1] as BuiltRecord;
-    const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
-    const at = Number(bad.startLsn - START) + byte;
-    bytes[at] = byte === 0 ? 3 : 0x55;
-    if (byte === 0) bytes.fill(0, at + 1, at + 4);
-    const stopped = await read(walBytes([{ name, bytes }]));
-    expect(stopped.lsns).toEqual(startsOf(builder.records.slice(0, 1)));
-    expect(stopped.end).toContain(`corrupt at ${formatPgLsn(bad.startLsn)}: ${what}`);
-    const skipping = await read(walBytes([{ name, bytes }]), { skipCorrupt: true });
-    expect(skipping.lsns).toEqual(
-      startsOf([...builder.records.slice(0, 1), ...builder.records.slice(3)]),
-    );
-    expect(skipping.skips).toEqual([`${formatPgLsn(bad.startLsn)}-0/102000`]);
-    expect(skipping.end).toContain('end-of-wal');
-  });
+  ])(
+    'WAL is corrupt where %s of a record is wrong and valid pages follow',
+    async (_, byte, what) => {
+      const builder = built();
+      const bad = builder.records[1] as BuiltRecord;
+      const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
+      const at = Number(bad.startLsn - START) + byte;
+      bytes[at] = byte === 0 ? 3 : 0x55;
+      if (byte === 0) bytes.fill(0, at + 1, at + 4);
+      const stopped = await read(walBytes([{ name, bytes }]));
+      expect(stopped.lsns).toEqual(startsOf(builder.records.slice(0, 1)));
+      expect(stopped.end).toContain(`corrupt at ${formatPgLsn(bad.startLsn)}: ${what}`);
+      const skipping = await read(walBytes([{ name, bytes }]), { skipCorrupt: true });
+      expect(skipping.lsns).toEqual(
+        startsOf([...builder.records.slice(0, 1), ...builder.records.slice(3)]),
+      );
+      expect(skipping.skips).toEqual([`${formatPgLsn(bad.startLsn)}-0/102000`]);
+      expect(skipping.end).toContain('end-of-wal');
+    },
+  );
 
   test('the end of the WAL is a gap where a segment is missing', async () => {
     const builder = new WalBuilder();
@@ -339,7 +342,7 @@ describe('the end', () => {
       (bytes: Uint8Array) => bytes.fill(0x40, 37, 38),
       'size of the WAL page',
     ],
-  ])('is corrupt at a segment %s', async (_, change, what) => {
+  ])('WAL is corrupt at a segment %s', async (_, change, what) => {
     const builder = new WalBuilder();
     for (let index = 0; index < 200; index += 1) builder.append(message(7000));
     const { files } = builder;
@@ -524,7 +527,7 @@ describe('a source', () => {
   test.each([
     ['looks damaged once and is read again', 1, 'end-of-wal'],
     ['is damaged if it looks so again', 2, 'corrupt'],
-  ])('that grows between two reads %s', async (_, staleReads, end) => {
+  ])('a source that grows between two reads %s', async (_, staleReads, end) => {
     const builder = new WalBuilder();
     for (let index = 0; index < 100; index += 1) builder.append(message(7000));
     const source = sourceThatGrowsAmidReading(builder, staleReads);

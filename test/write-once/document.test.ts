@@ -91,7 +91,7 @@ describe('the bytes', () => {
   });
 
   test.each([0n, 1n, 2n ** 53n + 1n, 2n ** 64n - 1n, -1n, -(2n ** 63n)])(
-    'keep the 64-bit integer %s, and that it is one',
+    'a document keeps the 64-bit integer %s, and that it is one',
     (value) => {
       expect(decodeDocument(encodeDocument({ value }))['value']).toBe(value);
     },
@@ -149,12 +149,12 @@ describe('every error path of the frame', () => {
     ['a longer length', changed((view) => view.setUint32(12, 5), 'right'), 'truncated', 20],
     ['a shorter length', changed((view) => view.setUint32(12, 3), 'right'), 'corrupt', 19],
     [
-      'bytes behind',
+      'bytes after the map',
       withChecksum(Buffer.concat([encodeDocument({ a: 1 }), Buffer.alloc(1)])),
       'corrupt',
       20,
     ],
-  ])('%s', (_, bytes, code, offset) => {
+  ])('a document file with %s is refused with its offset', (_, bytes, code, offset) => {
     expect(errorOf(bytes)).toEqual({ code, offset });
   });
 
@@ -198,9 +198,12 @@ describe('a hostile map', () => {
     ['a cut integer', [...KEY_A, 0xcf, 0, 0, 0, 0, 0, 0, 0], 'truncated', 19],
     ['an array of 4 billion', [...KEY_A, 0xdd, 0xff, 0xff, 0xff, 0xff], 'truncated', 19],
     ['a map of 4 billion', [0xdf, 0xff, 0xff, 0xff, 0xff], 'truncated', 16],
-  ])('%s', (_, map, code, offset) => {
-    expect(errorOf(framed(...map))).toEqual({ code, offset });
-  });
+  ])(
+    'a document that holds %s in place of a sound map is refused with its offset',
+    (_, map, code, offset) => {
+      expect(errorOf(framed(...map))).toEqual({ code, offset });
+    },
+  );
 
   test('a hostile map of array headers that all claim what is left is refused at the second', () => {
     const headers = Array.from({ length: 2000 }, () => [0xdc, 0x10, 0x00]).flat();
@@ -228,7 +231,7 @@ describe('a hostile map', () => {
       { maximumStringLength: 1 },
     ],
     ['length of all', 1, { maximumLength: 20 }, { maximumLength: 19 }],
-  ])('at the limit of %s is accepted, beyond it is not', (_, value, enough, tooLittle) => {
+  ])('a map at the limit of %s is accepted, beyond it is not', (_, value, enough, tooLittle) => {
     const document = { a: value };
     const bytes = encodeDocument(document, { limits: enough });
     expect(decodeDocument(bytes, { limits: enough })).toEqual(document);
@@ -243,7 +246,7 @@ describe('a hostile map', () => {
     ['a depth that is no number', { maximumDepth: Number.NaN }],
     ['a length that is no number', { maximumLength: Number.NaN }],
     ['a negative count', { maximumCount: -1 }],
-  ])('%s is no limit', async (_, limits) => {
+  ])('%s is refused as a limit', async (_, limits) => {
     const openFiles = new OpenFiles({ fileSystem: new MemoryFileSystem() });
     const bytes = encodeDocument({ a: 1 });
     for (const use of [
@@ -298,7 +301,7 @@ describe('the walk over MessagePack', () => {
     ],
     ['floats', [1.5, Number.NaN, Number.POSITIVE_INFINITY]],
     ['nothing much', [null, true, false, '', [], {}]],
-  ])('ends where the encoder ended: %s', (_, value) => {
+  ])('the walk over MessagePack ends where the encoder ended: %s', (_, value) => {
     const bytes = encode(value);
     checkMsgpack(bytes, limits);
     for (const cut of [1, 2, 5]) {
@@ -335,7 +338,7 @@ describe('a document that cannot be encoded', () => {
   for (let level = 0; level < 60; level += 1) shared = [shared, shared];
 
   test.each<[string, unknown, string]>([
-    ['no map', [1], 'invalid-input'],
+    ['a list in place of a map', [1], 'invalid-input'],
     ['undefined', { a: undefined }, 'invalid-input'],
     ['a hole', { a: new Array(1) }, 'invalid-input'],
     ['a function', { a: () => 1 }, 'invalid-input'],
@@ -351,7 +354,7 @@ describe('a document that cannot be encoded', () => {
     ['the key __proto__', JSON.parse('{"__proto__":1}'), 'invalid-input'],
     ['a list that holds itself', { a: circular }, 'too-large'],
     ['a list that holds another one often', { a: shared }, 'too-large'],
-  ])('%s', (_, document, code) => {
+  ])('a document that is or holds %s cannot be encoded', (_, document, code) => {
     const encoding = () => encodeDocument(document as DocumentMap);
     expect(storageErrorThrownBy(encoding).code).toBe(code);
   });

@@ -35,7 +35,7 @@ describe('leftovers of a crash', () => {
     'ephemeral-',
     'ephemeral-notes.txt',
     'not-ephemeral-1',
-  ])('%s is none', async (name) => {
+  ])('the name %s is not taken for a leftover of a crash', async (name) => {
     const { fileSystem, openFiles } = withFiles(name);
     expect(await removeLeftovers('/data', { openFiles })).toEqual([]);
     expect(fileSystem.paths()).toEqual([`/data/${name}`]);
@@ -119,7 +119,7 @@ describe('files whose names tell who made them', () => {
     ['running', 'are kept'],
     ['ended', 'are removed'],
     ['unknown', 'are removed'],
-  ] as const)('where the owner is %s, %s', async (state, result) => {
+  ] as const)('files that name an owner that is %s %s', async (state, result) => {
     const { fileSystem, openFiles } = withFiles();
     const owner = ownerThat(state, fileSystem);
     const names = [scratchName(owner), leftoverName('0-1__2', owner), leftoverName('file', owner)];

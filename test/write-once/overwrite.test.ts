@@ -46,7 +46,7 @@ function forCrashStates(fileSystem: MemoryFileSystem, look: (after: MemoryFileSy
 }
 
 test.each(['a.___temp', 'ephemeral-12', 'ephemeral-0f'])(
-  '%s is a name that a crash leaves behind, and is refused',
+  'the name %s, which a crash leaves behind, is refused',
   async (name) => {
     const { fileSystem, openFiles } = withOldFile();
     fileSystem.createFile(`/data/${name}`, bytes(OLD));
@@ -58,7 +58,7 @@ test.each(['a.___temp', 'ephemeral-12', 'ephemeral-0f'])(
 );
 
 test.each(['.___temp', 'a.___temp.bak', 'ephemeral-', 'ephemeral-notes', 'ephemeral-1.txt'])(
-  '%s is a name like any other',
+  '%s is accepted as a name like any other',
   async (name) => {
     const { fileSystem, openFiles } = withOldFile();
     await overwriteFile(`/data/${name}`, NEW, { openFiles });
@@ -181,25 +181,31 @@ describe('what others have left in the directory', () => {
     expect(fileSystem.paths()).toHaveLength(4);
   });
 
-  test.each(['directory', 'symbolic link'])('a %s with such a name stays', async (kind) => {
-    const { fileSystem, openFiles } = withOldFile();
-    const path = `/data/${leftoverName('file', ownerThat('ended', fileSystem))}`;
-    if (kind === 'directory') fileSystem.createDirectory(path);
-    else fileSystem.createSymbolicLink(path, 'file');
-    await overwriteFile('/data/file', NEW, { openFiles });
-    expect(await fileSystem.stat(path)).toBeDefined();
-  });
+  test.each(['directory', 'symbolic link'])(
+    'a %s with the name of a temporary file stays',
+    async (kind) => {
+      const { fileSystem, openFiles } = withOldFile();
+      const path = `/data/${leftoverName('file', ownerThat('ended', fileSystem))}`;
+      if (kind === 'directory') fileSystem.createDirectory(path);
+      else fileSystem.createSymbolicLink(path, 'file');
+      await overwriteFile('/data/file', NEW, { openFiles });
+      expect(await fileSystem.stat(path)).toBeDefined();
+    },
+  );
 
-  test.each(['read-directory', 'unlink'])('does not matter where %s fails', async (failing) => {
-    const { fileSystem, openFiles } = withOldFile();
-    const path = `/data/${leftoverName('file', ownerThat('ended', fileSystem))}`;
-    fileSystem.createFile(path, bytes('half of some'));
-    fileSystem.intercept = ({ kind }) => (kind === failing ? { fail: 'EACCES' } : undefined);
-    await overwriteFile('/data/file', NEW, { openFiles });
-    fileSystem.intercept = undefined;
-    expect(contentOf(fileSystem)).toBe(NEW);
-    expect(fileSystem.paths()).toEqual(['/data/file', path]);
-  });
+  test.each(['read-directory', 'unlink'])(
+    'an overwrite succeeds although %s fails on the leftovers of others',
+    async (failing) => {
+      const { fileSystem, openFiles } = withOldFile();
+      const path = `/data/${leftoverName('file', ownerThat('ended', fileSystem))}`;
+      fileSystem.createFile(path, bytes('half of some'));
+      fileSystem.intercept = ({ kind }) => (kind === failing ? { fail: 'EACCES' } : undefined);
+      await overwriteFile('/data/file', NEW, { openFiles });
+      fileSystem.intercept = undefined;
+      expect(contentOf(fileSystem)).toBe(NEW);
+      expect(fileSystem.paths()).toEqual(['/data/file', path]);
+    },
+  );
 
   test.each([
     [63, 10],
@@ -238,7 +244,7 @@ describe('what has the name', () => {
   test.each([
     ['a directory', 'directory'],
     ['a special file', 'other'],
-  ])('%s (%s) is refused and stays', async (_, kind) => {
+  ])('overwriting %s (%s) is refused, and it stays', async (_, kind) => {
     const { fileSystem, openFiles } = withOldFile();
     const path = '/data/other';
     if (kind === 'directory') fileSystem.createDirectory(path);
@@ -304,30 +310,33 @@ describe('mode and owner', () => {
     [0o444, [0o600, 0o444]],
     [0o4755, [0o600, 0o4755]],
     [0o1644, [0o600, 0o1644]],
-  ])('mode %o: those of the temporary are no others than these', async (mode, expected) => {
-    const { fileSystem, openFiles } = withOldFile();
-    fileSystem.createFile('/data/kept', bytes(OLD), { mode });
-    const modes: number[] = [];
-    const looking: Promise<void>[] = [];
-    const look = (): void => {
-      const clone = fileSystem.clone();
-      const found = clone.stat(temporaryPathIn(clone) ?? '/none');
-      looking.push(
-        found.then(
-          (stat) => void modes.push(stat.mode),
-          () => {},
-        ),
-      );
-    };
-    fileSystem.intercept = () => {
-      look();
-      return undefined;
-    };
-    await overwriteFile('/data/kept', NEW, { openFiles });
-    await Promise.all(looking);
-    expect([...new Set(modes)]).toEqual(expected);
-    expect((await fileSystem.stat('/data/kept')).mode).toBe(mode);
-  });
+  ])(
+    'a file of mode %o is replaced by a temporary file that never has a wider mode',
+    async (mode, expected) => {
+      const { fileSystem, openFiles } = withOldFile();
+      fileSystem.createFile('/data/kept', bytes(OLD), { mode });
+      const modes: number[] = [];
+      const looking: Promise<void>[] = [];
+      const look = (): void => {
+        const clone = fileSystem.clone();
+        const found = clone.stat(temporaryPathIn(clone) ?? '/none');
+        looking.push(
+          found.then(
+            (stat) => void modes.push(stat.mode),
+            () => {},
+          ),
+        );
+      };
+      fileSystem.intercept = () => {
+        look();
+        return undefined;
+      };
+      await overwriteFile('/data/kept', NEW, { openFiles });
+      await Promise.all(looking);
+      expect([...new Set(modes)]).toEqual(expected);
+      expect((await fileSystem.stat('/data/kept')).mode).toBe(mode);
+    },
+  );
 
   test('a file whose owner the process may not keep is not replaced', async () => {
     const fileSystem = new MemoryFileSystem({ userId: 1000, groupId: 100 });
@@ -371,7 +380,7 @@ describe('the content', () => {
     ['a list', [1, 2, 3]],
     ['a number', 3],
     ['nothing', undefined],
-  ])('cannot be %s', async (_, content) => {
+  ])('%s is refused as the content of a file', async (_, content) => {
     const { fileSystem, openFiles } = withOldFile();
     const error = await storageErrorOf(
       overwriteFile('/data/file', content as Uint8Array, { openFiles }),

@@ -125,7 +125,7 @@ describe.runIf(HAS_COPY)("preserve: 'all'", () => {
   test.each([
     ['fails', 'echo no such option >&2; exit 1', /no such option/],
     ['is killed', 'kill -9 $$', /cp/],
-  ])('changes nothing where the program %s', async (_, script, message) => {
+  ])('preserving all changes nothing where the program %s', async (_, script, message) => {
     fs.writeFileSync(path, 'old', { mode: 0o640 });
     putBefore(script);
     const error = await storageErrorOf(overwriteFile(path, 'new', { preserve: 'all' }));

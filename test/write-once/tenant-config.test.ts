@@ -161,7 +161,7 @@ since = 2024-02-29T12:00:00.000+02:00
     ['the largest', 2n ** 63n - 1n],
     ['the smallest', -(2n ** 63n)],
     ['one beyond 2^53', 2n ** 53n + 1n],
-  ])('keeps %s 64-bit integer exactly', (_, value) => {
+  ])('a configuration keeps %s 64-bit integer exactly', (_, value) => {
     const text = formatTenantConfig(older([['x', value]]));
     expect(text).toContain(`x = ${value}\n`);
     expect(parseTenantConfig(text).settings['x']).toBe(value);
@@ -246,7 +246,7 @@ describe('text that is no configuration', () => {
     ['no TOML', '[tenant_config]\nx = \n', 20],
     ['no TOML behind other characters', '"é" = 1\r\n"é" = 1\n', 10],
     ['a table twice', '[tenant_config]\n[tenant_config]\n', 17],
-  ])('%s is corrupt', (_, text, offset) => {
+  ])('a configuration with %s is corrupt', (_, text, offset) => {
     const error = storageErrorThrownBy(() => parseTenantConfig(text));
     expect({ code: error.code, offset: error.offset }).toEqual({ code: 'corrupt', offset });
   });
@@ -257,7 +257,7 @@ describe('text that is no configuration', () => {
     ['a key of many parts', `tenant_config.${'a.'.repeat(100_000)}a = 1`],
     ['a table of many parts', `[${'a.'.repeat(100_000)}a]`],
     ['many tables of many parts', `[${'a.'.repeat(60)}b]\n`.repeat(5_000)],
-  ])('%s are refused', (_, text) => {
+  ])('a configuration of %s is refused', (_, text) => {
     expect(storageErrorThrownBy(() => parseTenantConfig(text)).code).toBe('corrupt');
   });
 });
@@ -284,7 +284,7 @@ describe('a configuration that cannot be written', () => {
         other: tomlTable(),
       },
     ],
-  ])('%s is invalid input', (_, config) => {
+  ])('writing a configuration with %s is invalid input', (_, config) => {
     expect(storageErrorThrownBy(() => formatTenantConfig(config)).code).toBe('invalid-input');
   });
 });
@@ -302,7 +302,7 @@ describe('a configuration file', () => {
     ['is no UTF-8', Buffer.from([0x23, 0x20, 0xc3, 0xa9, 0xff, 0x0a]), 'corrupt', 4],
     ['ends in a character', Buffer.from([0x23, 0x20, 0xc3]), 'corrupt', 2],
     ['is too large', Buffer.alloc(1024 * 1024 + 1, '#'), 'too-large', undefined],
-  ])('that %s is named in the error', async (_, content, code, offset) => {
+  ])('a configuration file that %s is named in the error', async (_, content, code, offset) => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createFile('/config', content);
     const openFiles = new OpenFiles({ fileSystem });

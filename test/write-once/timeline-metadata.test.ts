@@ -95,7 +95,7 @@ describe('files that Neon wrote', () => {
   });
 
   test.each(goldenFiles)(
-    '$name has the fields of its manifest',
+    'the file $name of Neon has the fields of its manifest',
     async ({ path, decoded, fields }) => {
       expect(await readTimelineMetadata(path)).toEqual({
         ...fields,
@@ -105,18 +105,27 @@ describe('files that Neon wrote', () => {
     },
   );
 
-  test.each(goldenFiles)('$name is written again as Neon does', ({ bytes, decoded, fields }) => {
-    const encoded = encodeTimelineMetadata(fields);
-    if (decoded.stored_format_version === 4) expect(encoded).toEqual(bytes);
-    else
-      expect(decodeTimelineMetadata(encoded)).toMatchObject({ ...fields, storedFormatVersion: 4 });
-  });
+  test.each(goldenFiles)(
+    'the file $name of Neon is written again as Neon does',
+    ({ bytes, decoded, fields }) => {
+      const encoded = encodeTimelineMetadata(fields);
+      if (decoded.stored_format_version === 4) expect(encoded).toEqual(bytes);
+      else
+        expect(decodeTimelineMetadata(encoded)).toMatchObject({
+          ...fields,
+          storedFormatVersion: 4,
+        });
+    },
+  );
 
-  test.each(goldenFiles)('$name has the JSON of its manifest', ({ bytes, decoded, fields }) => {
-    expect(timelineMetadataToJson(fields)).toEqual(decoded.index_part_json);
-    expect(timelineMetadataFromJson(decoded.index_part_json)).toEqual(fields);
-    expect(timelineMetadataFromJson([...bytes])).toMatchObject(fields);
-  });
+  test.each(goldenFiles)(
+    'the file $name of Neon has the JSON of its manifest',
+    ({ bytes, decoded, fields }) => {
+      expect(timelineMetadataToJson(fields)).toEqual(decoded.index_part_json);
+      expect(timelineMetadataFromJson(decoded.index_part_json)).toEqual(fields);
+      expect(timelineMetadataFromJson([...bytes])).toMatchObject(fields);
+    },
+  );
 });
 
 describe('the bytes', () => {
@@ -216,7 +225,7 @@ describe('every error path of the decoder', () => {
     ['a body that goes on', damaged((_, view) => view.setUint16(4, 80)), 'corrupt', OFFSETS.end],
     ['stray bytes behind the body', damaged((bytes) => bytes.fill(1, 70, 71)), 'corrupt', 70],
     ['a stray byte at the end', damaged((bytes) => bytes.fill(1, 511)), 'corrupt', 511],
-  ])('%s', (_, bytes, code, offset) => {
+  ])('a metadata file with %s is refused with its offset', (_, bytes, code, offset) => {
     const error = storageErrorThrownBy(() => decodeTimelineMetadata(bytes));
     expect({ code: error.code, offset: error.offset }).toEqual({ code, offset });
   });
@@ -254,7 +263,7 @@ describe('fields that cannot be encoded', () => {
     ['Postgres 13', { pgVersion: 13 }, 'out-of-range'],
     ['Postgres 15.5', { pgVersion: 15.5 }, 'out-of-range'],
     ['a timeline id of 31 digits', { ancestorTimeline: '0'.repeat(31) }, 'invalid-input'],
-  ])('%s', (_, change, code) => {
+  ])('metadata with %s cannot be encoded', (_, change, code) => {
     const fields = { ...FIELDS, ...change };
     expect(storageErrorThrownBy(() => encodeTimelineMetadata(fields)).code).toBe(code);
     expect(storageErrorThrownBy(() => timelineMetadataToJson(fields)).code).toBe(code);
@@ -274,8 +283,8 @@ describe('the JSON form', () => {
   });
 
   test.each<[string, unknown]>([
-    ['null', null],
-    ['a string', '0/200'],
+    ['null in its place', null],
+    ['a string in its place', '0/200'],
     ['an LSN that is a number', { ...json, ancestor_lsn: 17 }],
     ['an LSN that is no LSN', { ...json, ancestor_lsn: '0/xyz' }],
     ['an invalid id', { ...json, ancestor_timeline: 'timeline' }],
@@ -288,7 +297,7 @@ describe('the JSON form', () => {
     ['an array of other things', ['a']],
     ['an array with 256', new Array(512).fill(256)],
     ['an array of 513', new Array(513).fill(0)],
-  ])('%s is corrupt', (_, value) => {
+  ])('the JSON form of metadata with %s is corrupt', (_, value) => {
     expect(storageErrorThrownBy(() => timelineMetadataFromJson(value)).code).toBe('corrupt');
   });
 

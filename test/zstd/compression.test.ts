@@ -71,7 +71,7 @@ describe('which compressors there are', () => {
 
 describe('which compressor is chosen', () => {
   test.each([10, 12, 19, 20, 22])(
-    'above level 9 is the one that keeps its tables: %i',
+    'the compressor that is chosen above level 9 is the one that keeps its tables: %i',
     async (level) => {
       expect((await loadCompressor(level)).name).toBe('wasm');
     },
@@ -142,7 +142,7 @@ describe('level 1, as Neon uses it', () => {
 });
 
 describe('every level', () => {
-  test.each(LEVELS)('%i gives frames that are read within the default limits', async (level) => {
+  test.each(LEVELS)('every frame of level %i is read within the default limits', async (level) => {
     const decompressor = await Decompressor.load();
     // Each frame of a high level costs its tables.
     const lengths =
@@ -171,22 +171,25 @@ describe('every level', () => {
     }
   });
 
-  test.each([20, 22])('%i stays within a window of 8 MiB for a content above it', async (level) => {
-    const decompressor = await Decompressor.load();
-    const compressor = await loadCompressor(level);
-    for (const length of [8 * MIB, 8 * MIB + 1]) {
-      const content = new Uint8Array(length);
-      const frame = await compressor.compress(content);
-      const { windowSize, contentSize } = scanZstdFrame(frame);
-      expect(windowSize).toBe(8 * MIB);
-      expect(contentSize).toBe(length === 8 * MIB ? length : undefined);
-      let received = 0;
-      decompressor.decompressPieces(frame, LIMITS, (piece) => {
-        received += piece.length;
-      });
-      expect(received).toBe(length);
-    }
-  });
+  test.each([20, 22])(
+    'level %i stays within a window of 8 MiB for a content above it',
+    async (level) => {
+      const decompressor = await Decompressor.load();
+      const compressor = await loadCompressor(level);
+      for (const length of [8 * MIB, 8 * MIB + 1]) {
+        const content = new Uint8Array(length);
+        const frame = await compressor.compress(content);
+        const { windowSize, contentSize } = scanZstdFrame(frame);
+        expect(windowSize).toBe(8 * MIB);
+        expect(contentSize).toBe(length === 8 * MIB ? length : undefined);
+        let received = 0;
+        decompressor.decompressPieces(frame, LIMITS, (piece) => {
+          received += piece.length;
+        });
+        expect(received).toBe(length);
+      }
+    },
+  );
 
   test.each([-8, 23, 1.5, Number.NaN, Number.POSITIVE_INFINITY])(
     'a level of %d is invalid-input',

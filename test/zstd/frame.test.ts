@@ -89,7 +89,7 @@ describe('the header', () => {
     [0x70, 16 * 2 ** 20],
     [0xf8, 2 ** 41],
     [0xff, 2 ** 41 + 7 * 2 ** 38],
-  ])('window descriptor %i is %i bytes', (window, windowSize) => {
+  ])('the window descriptor %i means a window of %i bytes', (window, windowSize) => {
     expect(scanZstdFrame(encodeFrame({ blocks: [HELLO_BLOCK], window })).windowSize).toBe(
       windowSize,
     );
@@ -99,10 +99,13 @@ describe('the header', () => {
     [1, 5n],
     [4, 5n],
     [8, 5n],
-  ] as const)('a content size in %i bytes', (size, value) => {
-    const frame = encodeFrame({ blocks: [HELLO_BLOCK], contentSize: { size, value } });
-    expect(scanZstdFrame(frame)).toMatchObject({ contentSize: 5, headerSize: 5 + size });
-  });
+  ] as const)(
+    'a content size in %i bytes is read, and the header is that much longer',
+    (size, value) => {
+      const frame = encodeFrame({ blocks: [HELLO_BLOCK], contentSize: { size, value } });
+      expect(scanZstdFrame(frame)).toMatchObject({ contentSize: 5, headerSize: 5 + size });
+    },
+  );
 
   test('a content size in two bytes counts from 256', () => {
     const blocks = [{ kind: 'repeated', byte: 1, length: 256 }] as const;
@@ -219,7 +222,7 @@ describe('blocks', () => {
   );
 
   test.each(['raw', 'repeated', 'compressed'] as const)(
-    '%s ones are at most 128 KiB, or a window',
+    '%s blocks longer than 128 KiB, or than the window, are corrupt',
     (kind) => {
       const block = (length: number) =>
         kind === 'repeated' ? { kind, byte: 0, length } : { kind, bytes: new Uint8Array(length) };
@@ -268,7 +271,7 @@ describe('any frame', () => {
     ],
   ];
 
-  test.each(frames)('(%s) cut anywhere is truncated, within its bytes', (_, test) => {
+  test.each(frames)('a frame (%s) cut anywhere is truncated, within its bytes', (_, test) => {
     const frame = encodeFrame(test);
     scanZstdFrame(frame);
     for (let length = 0; length < frame.length; length += 1) {
@@ -278,7 +281,7 @@ describe('any frame', () => {
     }
   });
 
-  test.each(frames)('(%s) with a byte behind it is corrupt', (_, test) => {
+  test.each(frames)('a frame (%s) with a byte behind it is corrupt', (_, test) => {
     const frame = encodeFrame(test);
     for (const tail of [Buffer.of(0), frame]) {
       const error = storageErrorThrownBy(() => scanZstdFrame(Buffer.concat([frame, tail])));

@@ -117,7 +117,7 @@ describe('build', () => {
     [['--zstd', '0'], 1],
     [['--zstd', '22'], 1],
     [['--no-compress'], 0],
-  ])('compresses images with %j', async (flags, compressed) => {
+  ])('build compresses images as asked by the flags %j', async (flags, compressed) => {
     const { out, status, stderr } = await build([IMAGE, PAGE], { flags });
     expect([status, stderr]).toEqual([0, '']);
     const dump = await runCli(['dump', join(out, IMAGE_NAME), '--ndjson', '--values', 'hex']);
@@ -185,7 +185,7 @@ describe('input that is not the NDJSON of build', () => {
     ['a page without digits', [IMAGE, { key: KEY }]],
     ['a damaged entry of a dump', [DELTA, { key: KEY, lsn: '0/1000010', error: {} }]],
     ['a second bad line', [DELTA, ENTRY, { key: NEXT_KEY }]],
-  ])('%s is refused with 2, and nothing is left', async (_, lines) => {
+  ])('build of %s is refused with 2, and nothing is left', async (_, lines) => {
     const result = await build(lines, { flags: ['--json'] });
     expect(result).toMatchObject({ status: 2, stdout: '', files: [] });
     expect(parseError(result)['code']).toBe('invalid-input');
@@ -216,7 +216,7 @@ describe('input that a layer cannot hold', () => {
     ['an LSN range that is empty', 'out-of-range', [{ ...DELTA, lsn_end: '0/1000000' }, ENTRY]],
     ['pages that descend', 'out-of-order', [IMAGE, { ...PAGE, key: NEXT_KEY }, PAGE]],
     ['a page out of range', 'out-of-range', [IMAGE, { ...PAGE, key: END_KEY }]],
-  ])('%s is %s with 1, and nothing is left', async (_, code, lines) => {
+  ])('build of %s fails as %s with 1, and nothing is left', async (_, code, lines) => {
     const result = await build(lines, { flags: ['--json'] });
     expect(result).toMatchObject({ status: 1, stdout: '', files: [] });
     expect(parseError(result)['code']).toBe(code);

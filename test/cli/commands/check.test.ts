@@ -210,7 +210,7 @@ describe('damage is told as what it is', () => {
   test.each([
     ['no JSON', '<html>', 'corrupt'],
     ['cut', '{"version":15,"layer_metadata":{', 'corrupt'],
-  ])('an index that is %s: what is there is unknown, not extra', async (_, text, code) => {
+  ])('an index that is %s makes what is there unknown, not extra', async (_, text, code) => {
     const { root, at } = copyOfGolden();
     writeFileSync(at('index_part.json-00000001'), text);
     const { status, layers, findings } = await checkLines(root);
@@ -359,7 +359,7 @@ test.each([
   [['check'], 'a source, or --files-from, is missing'],
   [['check', '.', '--shard', '3/3'], 'Expected I/N'],
   [['check', '.', '-j', '0'], 'Expected a number from 1 to 1024'],
-])('%j is wrong usage', async (words, message) => {
+])('check with the arguments %j is wrong usage', async (words, message) => {
   const result = await runCli(words);
   expect(result.status).toBe(2);
   expect(result.stderr).toContain(message);

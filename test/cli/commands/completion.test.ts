@@ -25,7 +25,7 @@ describe('the completion of bash', () => {
     [['wa'], ['wal']],
     [['wal', '--skip'], ['--skip-corrupt']],
     [['completion', '--h'], ['--help']],
-  ])('of %j is %j', async (words, expected) => {
+  ])('the completion of %j in bash is %j', async (words, expected) => {
     expect(await completions(...words)).toEqual(expected);
   });
 });

@@ -42,7 +42,7 @@ describe('dump', () => {
     [['--limit', '0'], 0, 0],
     [['--limit', '99'], 0, 5],
     [['--key-start', keyText(1), '--lsn-start', '0/200', '--limit', '1'], 1, 2],
-  ])('a delta with %j', async (flags, from, to) => {
+  ])('dump of a delta with %j prints the entries that this selects', async (flags, from, to) => {
     expect(await dumpKeys(delta, ...flags)).toEqual(all().slice(from, to));
   });
 
@@ -58,11 +58,14 @@ describe('dump', () => {
       ['--lsn-end', '0/501', '--key-start', keyText(3)],
       ['3', '8'],
     ],
-  ])('an image layer with %j', async (flags, blocks) => {
-    expect(await dumpKeys(image, ...flags)).toEqual(
-      blocks.map((block) => `${block}@${lsnText('500')}`),
-    );
-  });
+  ])(
+    'dump of an image layer with %j prints the entries that this selects',
+    async (flags, blocks) => {
+      expect(await dumpKeys(image, ...flags)).toEqual(
+        blocks.map((block) => `${block}@${lsnText('500')}`),
+      );
+    },
+  );
 
   test('an array of nothing is an array', async () => {
     const result = await runCli(['dump', delta, '--json', '--limit', '0']);
@@ -87,7 +90,7 @@ describe('dump', () => {
   });
 
   test.each(['none', 'hex', 'sha256', 'json'])(
-    'people see a table with values %s',
+    'dump shows people a table with values %s',
     async (values) => {
       const { stdout, status } = await runCli(['dump', delta, '--values', values, '--wide']);
       const lines = stdout.trimEnd().split('\n');

@@ -46,7 +46,7 @@ describe('export page', () => {
     ['an image that is not a page', () => [image, keyText(8)], 'out-of-range'],
     ['nothing', () => [image, keyText(2)], 'not-found'],
     ['nothing that old', () => [image, keyText(1), '--lsn', '0/4FF'], 'not-found'],
-  ])('of %s is an error', async (_, words, code) => {
+  ])('export page of %s is an error', async (_, words, code) => {
     const result = await runCli(['export', 'page', ...words(), '--json']);
     expect(result).toMatchObject({ status: 1, stdout: '' });
     expect(parseError(result)['code']).toBe(code);

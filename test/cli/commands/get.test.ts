@@ -18,15 +18,20 @@ test('get shows a record that has bytes inside as one line', async () => {
 
 describe('get', () => {
   test.each<[string, string[], number, string]>([
-    ['the newest', [keyText(1)], 0, lsnText('200')],
-    ['the newest at an LSN', [keyText(1), '--lsn', '0/200'], 0, lsnText('200')],
-    ['an older one', [keyText(1), '--lsn', '0/1FF'], 0, lsnText('100')],
-    ['nothing that old', [keyText(1), '--lsn', '0/FF'], 1, ''],
-    ['no such key', [keyText(3)], 1, ''],
-    ['a key below the layer', ['0'.repeat(36)], 1, ''],
-    ['a key above the layer', ['F'.repeat(36)], 1, ''],
-    ['fields', ['rel=1663/5/16384', 'blkno=4'], 0, lsnText('400')],
-  ])('of %s in a delta', async (_, words, status, found) => {
+    ['the newest value is found', [keyText(1)], 0, lsnText('200')],
+    ['the newest value at an LSN is found', [keyText(1), '--lsn', '0/200'], 0, lsnText('200')],
+    ['an older value is found', [keyText(1), '--lsn', '0/1FF'], 0, lsnText('100')],
+    ['nothing is found at an LSN before the first', [keyText(1), '--lsn', '0/FF'], 1, ''],
+    ['nothing is found for a key that is not there', [keyText(3)], 1, ''],
+    ['nothing is found for a key below the layer', ['0'.repeat(36)], 1, ''],
+    ['nothing is found for a key above the layer', ['F'.repeat(36)], 1, ''],
+    [
+      'a value is found by the fields of its key',
+      ['rel=1663/5/16384', 'blkno=4'],
+      0,
+      lsnText('400'),
+    ],
+  ])('get in a delta: %s', async (_, words, status, found) => {
     const result = await runCli(['get', delta, ...words, '--json']);
     expect(result).toMatchObject({ status, stderr: '' });
     if (status === 1) expect(result.stdout).toBe('{"found":false}\n');
@@ -39,9 +44,12 @@ describe('get', () => {
     [[keyText(1), '--lsn', '0/4FF'], 1],
     [[keyText(2)], 1],
     [[keyText(3)], 0],
-  ])('of %j in an image layer', async (words, status) => {
-    expect((await runCli(['get', image, ...words, '--ndjson'])).status).toBe(status);
-  });
+  ])(
+    'get of %j in an image layer ends with 0 if the image is there, else with 1',
+    async (words, status) => {
+      expect((await runCli(['get', image, ...words, '--ndjson'])).status).toBe(status);
+    },
+  );
 
   test('the line is that of dump, with the bytes', async () => {
     const dumped = await runCli([
@@ -66,7 +74,7 @@ describe('get', () => {
     ['another record, serialized', () => delta, keyText(2), '000000010000000101000000010003'],
     ['an image', () => image, keyText(8), '1234'],
     ['an image of no bytes', () => image, keyText(3), ''],
-  ])('--raw of %s', async (_, layer, words, hex) => {
+  ])('get --raw of %s writes its bytes', async (_, layer, words, hex) => {
     const result = await runCli(['get', layer(), ...words.split(' '), '--raw']);
     expect(result).toMatchObject({ status: 0, stderr: '' });
     expect(result.stdoutBytes.toString('hex')).toBe(hex);

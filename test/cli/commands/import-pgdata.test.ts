@@ -212,7 +212,7 @@ describe('--layout remote', () => {
     [['--layout', 'remote', '--jobs', '0']],
     [['--layout', 'remote', '-j', '65']],
     [['--layout', 'remote', '--verify-checksums', '--skip-checksums']],
-  ])('%j is wrong usage', async (flags) => {
+  ])('import pgdata --layout remote with %j is wrong usage', async (flags) => {
     const out = temporaryDirectory();
     const result = await importInto(out, fabricateCluster(FILES), ...flags);
     expect(result.status).toBe(2);

@@ -116,7 +116,7 @@ describe('import wal', () => {
     [['--base', 'base', '--wal', 'wal', '--end', '0/14AEC00'], 2, 'usage'],
     [['--base', 'base', '--wal', 'wal', '--dialect', 'postgres'], 2, 'usage'],
     [['--base', 'base', '--wal', 'wal', '--tenant', 'ff'.repeat(16)], 3, 'not-found'],
-  ])('%j is %i, %s', async (words, status, code) => {
+  ])('import wal with %j ends with %i, %s', async (words, status, code) => {
     const names = readdirSync(join(base, SK15_TIMELINE));
     const layer = join(base, SK15_TIMELINE, names.find((name) => name.includes('__')) ?? '');
     const places: Record<string, string> = { base, wal, layer };

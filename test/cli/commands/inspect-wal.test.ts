@@ -54,10 +54,13 @@ test.each([
   ['of zeros', (bytes: Buffer) => bytes.fill(0), 1, 'corrupt'],
   ['that ends within its first header', (bytes: Buffer) => bytes.subarray(0, 30), 1, 'truncated'],
   ['of an unknown version', (bytes: Buffer) => bytes.fill(0xee, 0, 1), 4, 'unsupported-version'],
-])('a segment %s', async (_, change, expected, code) => {
-  const path = join(temporaryDirectory(), FIRST);
-  writeFileSync(path, change(segmentBytes(FIRST)));
-  const result = await runCli(['inspect', path, '--json']);
-  expect([result.status, result.stdout]).toEqual([expected, '']);
-  expect(parseError(result)).toMatchObject({ code, path });
-});
+])(
+  'inspect of a segment %s ends with its code and prints nothing',
+  async (_, change, expected, code) => {
+    const path = join(temporaryDirectory(), FIRST);
+    writeFileSync(path, change(segmentBytes(FIRST)));
+    const result = await runCli(['inspect', path, '--json']);
+    expect([result.status, result.stdout]).toEqual([expected, '']);
+    expect(parseError(result)).toMatchObject({ code, path });
+  },
+);

@@ -69,11 +69,14 @@ describe('a name that contradicts the summary', () => {
     [`${keyText(1)}-${keyText(9)}__0000000000000500`, false, 1],
     [`${keyText(0)}-${keyText(8)}__0000000000000500`, false, 1],
     [`${keyText(0)}-${keyText(9)}__0000000000000500-0000000000000501`, false, 1],
-  ])('%s is %s', async (name, matches, status) => {
-    const path = join(temporaryDirectory(), name);
-    writeFileSync(path, readFileSync(image));
-    const result = await runCli(['inspect', path, '--json']);
-    expect(result.status).toBe(status);
-    expect(parseLines(result.stdout)).toMatchObject([{ path, name_matches: matches }]);
-  });
+  ])(
+    'inspect of a layer named %s says whether the name matches: %s',
+    async (name, matches, status) => {
+      const path = join(temporaryDirectory(), name);
+      writeFileSync(path, readFileSync(image));
+      const result = await runCli(['inspect', path, '--json']);
+      expect(result.status).toBe(status);
+      expect(parseLines(result.stdout)).toMatchObject([{ path, name_matches: matches }]);
+    },
+  );
 });

@@ -62,7 +62,7 @@ describe('key', () => {
     [['control_file'], { key: '030000000000000000000000000000000000', kind: 'control_file' }],
     [['62'.padEnd(36, '0')], { key: '62'.padEnd(36, '0'), kind: 'metadata' }],
     [['FF'.padEnd(36, '0').toLowerCase()], { key: 'FF'.padEnd(36, '0'), kind: 'unknown' }],
-  ])('%j in JSON', async (words, expected) => {
+  ])('key with %j prints the key and its meaning in JSON', async (words, expected) => {
     const result = await runCli(['key', ...words, '--json']);
     expect(result).toMatchObject({ status: 0, stderr: '' });
     expect(parseLines(result.stdout)).toEqual([expected]);

@@ -91,7 +91,7 @@ describe('ls', () => {
     ['0000000000000020', false],
     ['000000000000001F', true],
   ])(
-    'of a delta up to 0/20 and an image at %s sees from the last of them',
+    'ls of a delta up to 0/20 and an image at %s says that the delta is visible: %s',
     async (lsn, visible) => {
       const stdin = `${DELTA}\n${nameAt(lsn)}`;
       const lines = parseLines((await runCli(['ls', '-', '--ndjson'], { stdin })).stdout);
@@ -136,7 +136,7 @@ describe('space', () => {
   const path = layer?.path ?? '';
 
   test.each(['relation', 'fork', 'kind', 'type', 'layer'])(
-    'by %s adds up to the entries and the size of the file',
+    'space by %s adds up to the entries and the size of the file',
     async (by) => {
       const lines = await linesOf('space', path, '--by', by);
       const dump = await linesOf('dump', path);

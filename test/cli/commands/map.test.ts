@@ -54,7 +54,7 @@ describe('the command', () => {
     [['map', 'missing', '--out', 'map.html'], 3],
     [['map', 'index_part.json', '--out', 'map.html'], 1],
     [['map', '-', '--out', 'map.html', '--branch', 'x'], 2],
-  ])('%j ends with status %i and leaves no page', (words, status) => {
+  ])('the command %j ends with status %i and leaves no page', (words, status) => {
     const cwd = temporaryDirectory();
     writeFileSync(join(cwd, 'index_part.json'), '{"version":15}');
     const result = run(cwd, words);

@@ -86,7 +86,7 @@ describe('metadata', () => {
     'checksum=1',
     'format_version=4',
     '__proto__=1',
-  ])('%s is wrong usage and changes nothing', async (assignment) => {
+  ])('metadata --set %s is wrong usage and changes nothing', async (assignment) => {
     const before = readFileSync(file);
     const result = await runCli(['metadata', file, '--json', '--set', assignment]);
     expect(result).toMatchObject({ status: 2, stdout: '' });
@@ -111,7 +111,7 @@ describe('metadata', () => {
       4,
       'unsupported-version',
     ],
-  ])('%s is told and never rewritten', async (_, damage, status, code) => {
+  ])('metadata reports %s and never rewrites the file', async (_, damage, status, code) => {
     const damaged = damage(readFileSync(file));
     writeFileSync(file, damaged);
     for (const flags of [[], ['--set', 'pg_version=16']]) {

@@ -176,7 +176,7 @@ describe('compact', () => {
   });
 
   test.each([['--lsn', '0/30'], ['--image-threshold', '1'], ['--zstd', '3'], ['--no-compress']])(
-    'with %s but without --images is wrong usage',
+    'compact with %s but without --images is wrong usage',
     async (...option) => {
       const line = ['compact', 'DIR', '--out', 'OUT', '--json'];
       const result = await runCli([...line, ...option]);

@@ -76,7 +76,7 @@ describe('explain', () => {
   test.each([
     ['a line that is no pair', 'nonsense\n'],
     ['a line without an LSN', `${'0'.repeat(36)}\n`],
-  ])('%s is wrong usage', async (_, stdin) => {
+  ])('explain of %s is wrong usage', async (_, stdin) => {
     const result = await runCli(['explain', root, '--batch', '-', '--ndjson'], { stdin });
     expect(result.status).toBe(2);
     expect(parseError(result)['message']).toContain('line 1');

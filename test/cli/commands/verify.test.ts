@@ -200,15 +200,18 @@ describe('a file', () => {
     [[], 557],
     [['--max-findings', '3'], 3],
     [['--max-findings', '0'], 0],
-  ])('has as many findings as %j allows, and counts all', async (flags, listed) => {
-    const result = await runCli(['verify', UNORDERED, '--ndjson', ...flags]);
-    const [report = {}] = parseLines(result.stdout);
-    const findings = report['findings'];
-    const counted = Number(report['errors']) + Number(report['warnings']);
-    expect(Array.isArray(findings) && findings.length).toBe(Math.min(listed, counted));
-    expect(report).toMatchObject({ ok: false });
-    expect(result.status).toBe(1);
-  });
+  ])(
+    'verify with %j prints as many findings as that allows, and counts all',
+    async (flags, listed) => {
+      const result = await runCli(['verify', UNORDERED, '--ndjson', ...flags]);
+      const [report = {}] = parseLines(result.stdout);
+      const findings = report['findings'];
+      const counted = Number(report['errors']) + Number(report['warnings']);
+      expect(Array.isArray(findings) && findings.length).toBe(Math.min(listed, counted));
+      expect(report).toMatchObject({ ok: false });
+      expect(result.status).toBe(1);
+    },
+  );
 
   test('people see findings below it, and a summary of several', async () => {
     const [path = ''] = SOUND;

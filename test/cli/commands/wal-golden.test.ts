@@ -18,7 +18,7 @@ const name = GOLDEN === undefined ? 'golden WAL (left out: no LAYERFILE_GOLDEN)'
 
 describe.skipIf(GOLDEN === undefined)(name, () => {
   test.each(['pg14', 'pg15', 'pg16', 'pg17'])(
-    'of %s is printed as its truth is written, on both timelines',
+    'WAL of %s is printed as its truth is written, on both timelines',
     async (version) => {
       const folder = join(GOLDEN ?? '', 'wal', version);
       const directory = unpacked(folder);

@@ -31,7 +31,7 @@ describe('the text is that of pg_waldump', () => {
     ],
     ['statistics', ['--end', '0/18041B0', '--stats'], 'stats.txt'],
     ['statistics by kind', ['--end', '0/18041B0', '--stats=record'], 'stats-record.txt'],
-  ])('for %s', async (_, words, golden) => {
+  ])('wal prints the text of pg_waldump for %s', async (_, words, golden) => {
     const { status, stdout } = await wal([...OLD_TIMELINE, ...words]);
     expect(stdout).toBe(waldumpText(golden));
     expect(status).toBe(0);
@@ -240,7 +240,7 @@ describe('sources', () => {
   test.each([
     ['of something else is damage', [0x5a, 0x5a], 1],
     ['of another version is told apart from damage', [0x18, 0xd1], 4],
-  ])('a file %s', async (_, magic, expected) => {
+  ])('wal of a file %s', async (_, magic, expected) => {
     const path = join(temporaryDirectory(), 'file');
     const bytes = Buffer.alloc(8192, 0x5a);
     bytes.set(magic);
@@ -260,11 +260,14 @@ describe('wrong usage', () => {
     [['--xid', '-1'], /integer/],
     [['--start', '0/2', '--end', '0/1'], /range/],
     [['--save-fullpage', '-'], /directory/],
-  ])('%j', async (words, message) => {
-    const { status, stderr, stdout } = await wal(words);
-    expect([status, stdout]).toEqual([2, '']);
-    expect(stderr).toMatch(message);
-  });
+  ])(
+    'wal with %j is wrong usage, and the message says what was expected',
+    async (words, message) => {
+      const { status, stderr, stdout } = await wal(words);
+      expect([status, stdout]).toEqual([2, '']);
+      expect(stderr).toMatch(message);
+    },
+  );
 
   test('the help says what --stats alone prints', async () => {
     const { stdout } = await runCli(['wal', '--help']);

@@ -137,7 +137,7 @@ describe('a cluster that was imported and is exported', () => {
     ['the classic way', {}],
     ['in small layers', { layerSize: 2 * 8192 }],
     ['in three shards', { shardCount: 3, stripeSize: 1 }],
-  ])('%s: has the same bytes', async (_, options) => {
+  ])('a cluster that was imported %s and is exported has the same bytes', async (_, options) => {
     const cluster = clusterOf();
     const { directory, exported } = await exportOf(await importOf(cluster, options));
     expect(comparedFiles(directory)).toEqual(expectedFiles(cluster));

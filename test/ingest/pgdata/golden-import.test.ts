@@ -152,7 +152,7 @@ const RUNS: readonly [run: string, shard: number, options: Partial<ImportTimelin
 
 describe('the fast import of a cluster that a pageserver imported', () => {
   test.each(RUNS)(
-    '%s: the layers, keys, values and index of the pageserver',
+    'the fast import of a cluster (%s) gives the layers, keys, values and index of the pageserver',
     async (run, number, options) => {
       const { imported } = await importBase(options);
       const shard = imported.shards[number];

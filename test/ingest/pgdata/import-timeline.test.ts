@@ -61,7 +61,7 @@ async function refusalOf(
 
 describe('a cluster that is imported', () => {
   test.each(['fast', 'classic'] as const)(
-    '%s: is there as a whole, whatever the shards',
+    'a cluster that is imported the %s way is there as a whole, whatever the shards',
     async (way) => {
       const cluster = clusterOf();
       for (const sharding of [{}, { shardCount: 1 }, { shardCount: 3, stripeSize: 1 }]) {
@@ -166,7 +166,7 @@ describe('a cluster that is refused', () => {
     ['recovery.signal', { 'recovery.signal': '' }],
     ['backup_label', { backup_label: '' }],
     ['postmaster.pid', { 'postmaster.pid': '1' }],
-  ])('%s: unless it is allowed', async (name, files) => {
+  ])('a cluster with %s is refused unless it is allowed', async (name, files) => {
     const cluster = clusterOf(files);
     expect(await refusalOf(cluster)).toMatchObject({
       code: 'invalid-input',
@@ -236,8 +236,12 @@ describe('a cluster that is refused', () => {
       { 'pg_xact/0000': pages(1, 1).subarray(1) },
       'truncated',
     ],
-    ['one that is too long', { 'pg_xact/0000': pages(33, 1) }, 'too-large'],
-  ])('%s', async (_, files, code) => {
+    [
+      'a segment of transaction state that is too long',
+      { 'pg_xact/0000': pages(33, 1) },
+      'too-large',
+    ],
+  ])('a cluster with %s is refused', async (_, files, code) => {
     const cluster = clusterOf(files);
     expect(await refusalOf(cluster)).toMatchObject({ code, path: join(cluster, 'pg_xact/0000') });
   });
@@ -269,7 +273,7 @@ describe('a cluster that is refused', () => {
     [{ way: 'slow' as never }],
     [{ generation: -1 }],
     [{ unknown: 1 } as never],
-  ])('options that are not valid, number %#', async (options) => {
+  ])('an import with options that are not valid is refused, number %#', async (options) => {
     const out = join(temporaryDirectory(), 'out');
     const error = await storageErrorOf(importInto(out, clusterOf(), options));
     expect(['invalid-input', 'out-of-range']).toContain(error.code);

@@ -74,7 +74,7 @@ const shards = fc
   );
 
 test.each(['fast', 'classic'] as const)(
-  `%s: layers have each key of the shard once, in touching ranges (seed ${SEED})`,
+  `%s layers have each key of the shard once, in touching ranges (seed ${SEED})`,
   (way) => {
     const property = fc.property(
       counts,

@@ -74,11 +74,14 @@ describe('WAL over the bases of three shards', () => {
     }
   });
 
-  it.each(NUMBERS)('gives shard %d no key that it does not have', (number) => {
-    const names = [...(shards[number]?.keys() ?? [])];
-    expect(names.length).toBeGreaterThan(10);
-    expect(names.filter((name) => !shardKeeps(keyOf(name), SHARDING, number))).toEqual([]);
-  });
+  it.each(NUMBERS)(
+    'WAL over the bases of three shards gives shard %d no key that it does not have',
+    (number) => {
+      const names = [...(shards[number]?.keys() ?? [])];
+      expect(names.length).toBeGreaterThan(10);
+      expect(names.filter((name) => !shardKeeps(keyOf(name), SHARDING, number))).toEqual([]);
+    },
+  );
 
   it('gives all shards together the blocks, transaction logs and files of one, each once', () => {
     const isOfOne = (name: string) => !isGlobal(name);

@@ -236,7 +236,7 @@ describe('WAL that cannot be ingested', () => {
   });
 
   it.each(['migrating', 'migrated'] as const)(
-    'is refused over a base whose relations are %s to keys of their own',
+    'WAL is refused over a base whose relations are %s to keys of their own',
     async (relSizeMigration) => {
       const moved = temporaryDirectory();
       await cp(base, moved, { recursive: true });

@@ -126,7 +126,7 @@ describe('blocks', () => {
     ['relation 0', { relation: [1663, 5, 0] as const, blkno: 0 }, 'out-of-range'],
     ['tablespace 65536', { relation: [65_536, 5, 1] as const, blkno: 0 }, 'out-of-range'],
     ['a gap of more blocks than the limit', { blkno: 10 + 5 }, 'too-large'],
-  ] as const)('%s ends the ingest, with its LSN and kind', async (_, block, code) => {
+  ] as const)('a record with %s ends the ingest, with its LSN and kind', async (_, block, code) => {
     const values = smallCluster({ forks: { '16384.0': 10 } });
     const ingest = await open(values, { maximumGap: 4 });
     const record = walRecord(btreeOn(block));

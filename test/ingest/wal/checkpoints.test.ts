@@ -24,11 +24,14 @@ describe('the next transaction', () => {
     [0x7_ffff_f000n, 0xffff_fc00, 0x8_0000_0000n],
     [0x7_ffff_f000n, 0xffff_ffff, 0x8_0000_0400n],
     [0x8_0000_0400n, 0xffff_fff0, undefined],
-  ])('%d and a record of %d give %s', async (nextXid, xid, next) => {
-    const put = await ingestAll(smallCluster({ forks, nextXid }), [withXid(xid)]);
-    if (next === undefined) expect(put.has(formatKey(checkpointKey()))).toBe(false);
-    else expect(checkpointOf(put).nextXid).toBe(next);
-  });
+  ])(
+    'from the next transaction %d, a record of transaction %d makes it %s',
+    async (nextXid, xid, next) => {
+      const put = await ingestAll(smallCluster({ forks, nextXid }), [withXid(xid)]);
+      if (next === undefined) expect(put.has(formatKey(checkpointKey()))).toBe(false);
+      else expect(checkpointOf(put).nextXid).toBe(next);
+    },
+  );
 
   test('the next transaction is put again only when it changes', async () => {
     const values = smallCluster({ forks, nextXid: 733n });
@@ -86,14 +89,17 @@ describe('checkpoints', () => {
   test.each([
     [17, 2],
     [16, undefined],
-  ])('of version %d, changed parameters give the WAL level %s', async (majorVersion, level) => {
-    const values = smallCluster({ majorVersion });
-    const records = [
-      { resourceManager: XLOG, info: 0x60, mainData: words(1, 2, 3, 4, 5, 2, 0) },
-      { resourceManager: XLOG, info: 0x90, mainData: words(1, 2, 3, 4, 2, 0) },
-    ];
-    const put = await ingestAll(values, records, { majorVersion });
-    if (level === undefined) expect(put.size).toBe(0);
-    else expect(checkpointOf(put).walLevel).toBe(level);
-  });
+  ])(
+    'changed parameters in WAL of version %d give the WAL level %s',
+    async (majorVersion, level) => {
+      const values = smallCluster({ majorVersion });
+      const records = [
+        { resourceManager: XLOG, info: 0x60, mainData: words(1, 2, 3, 4, 5, 2, 0) },
+        { resourceManager: XLOG, info: 0x90, mainData: words(1, 2, 3, 4, 2, 0) },
+      ];
+      const put = await ingestAll(values, records, { majorVersion });
+      if (level === undefined) expect(put.size).toBe(0);
+      else expect(checkpointOf(put).walLevel).toBe(level);
+    },
+  );
 });

@@ -40,7 +40,7 @@ const PARTS = (
   partsOf(name).map((part): [string, string, number, Part] => [name, part.lsn, majorVersion, part]),
 );
 
-test.each(PARTS)('%s from %s: each record gives the values of a pageserver', async (...args) => {
+test.each(PARTS)('each record of %s from %s gives the values of a pageserver', async (...args) => {
   const [, , majorVersion, part] = args;
   const values = new IngestedValues();
   for (const [key, base64] of part.base) if (base64 !== null) values.set(key, bytesOf(base64));

@@ -46,7 +46,7 @@ const TIMELINES = [
 
 describe.runIf(GOLDEN !== undefined)('the complete golden folder', () => {
   test.each(TIMELINES)(
-    '$name: each value of a pageserver, and no other',
+    'the timeline $name has each value of a pageserver, and no other',
     async ({ name, majorVersion, start, layers }) => {
       const directory = temporaryDirectory();
       unpackTimeline(name, directory);

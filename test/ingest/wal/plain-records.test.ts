@@ -93,20 +93,23 @@ describe('a heap record that clears bits of the visibility map', () => {
   ];
 
   // The first time, the size of the map is not known.
-  test.each(RECORDS)('%s is put by the short way as it is by the general one', async (...args) => {
-    const [, majorVersion, record] = args;
-    const values = smallCluster({ forks: mapped, majorVersion });
-    const ingest = await open(values, { majorVersion });
-    const bytes = walRecord({ resourceManager: HEAP, ...record });
-    await ingest.ingest(bytes, 0x200n);
-    const general = valuesOf(values.take());
-    const readBefore = values.reads.length;
-    const waiting = ingest.ingest(bytes, 0x208n);
-    expect(waiting).toBeUndefined();
-    expect(valuesOf(values.take())).toEqual(general);
-    expect(values.reads).toHaveLength(readBefore);
-    expect(general.length).toBeGreaterThan(0);
-  });
+  test.each(RECORDS)(
+    'the heap record %s is put by the short way as it is by the general one',
+    async (...args) => {
+      const [, majorVersion, record] = args;
+      const values = smallCluster({ forks: mapped, majorVersion });
+      const ingest = await open(values, { majorVersion });
+      const bytes = walRecord({ resourceManager: HEAP, ...record });
+      await ingest.ingest(bytes, 0x200n);
+      const general = valuesOf(values.take());
+      const readBefore = values.reads.length;
+      const waiting = ingest.ingest(bytes, 0x208n);
+      expect(waiting).toBeUndefined();
+      expect(valuesOf(values.take())).toEqual(general);
+      expect(values.reads).toHaveLength(readBefore);
+      expect(general.length).toBeGreaterThan(0);
+    },
+  );
 
   test('an UPDATE in a told dialect that its length contradicts ends the ingest', async () => {
     const values = smallCluster({ forks: mapped, majorVersion: 15 });

@@ -121,7 +121,7 @@ describe('databases', () => {
   test.each([
     [14, 'CREATE'],
     [17, 'CREATE_FILE_COPY'],
-  ])('of version %d, %s copies the map, the sizes and the pages', async (majorVersion) => {
+  ])('in version %d, %s copies the map, the sizes and the pages', async (majorVersion) => {
     const record = { resourceManager: DATABASES, info: 0, mainData: words(77, 1663, 5, 1663) };
     const put = await ingestAll(source(), [record], { majorVersion });
     const at = { ...COPY, relnode: TABLE, fork: 'main' } as const;

@@ -102,7 +102,7 @@ describe('transactions', () => {
     [16, 740, 0x5_0000_1000n, 740n],
     [17, 740, 0x5_0000_1000n, 0x5_0000_02e4n],
     [17, 0xffff_f000, 0x5_0000_1000n, 0x4_ffff_f000n],
-  ])('of version %d, %d is prepared under its full number', async (...args) => {
+  ])('in version %d, transaction %d is prepared under its full number', async (...args) => {
     const [majorVersion, xid, nextXid, stored] = args;
     const values = smallCluster({ majorVersion, nextXid });
     const put = await ingestAll(values, [prepare(xid)], { majorVersion });

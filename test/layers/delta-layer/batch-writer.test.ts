@@ -149,7 +149,7 @@ describe('a batch that waits', () => {
     ['32 MiB of it are copied', MIB - 4, true],
     ['32 MiB and a byte are too large, and change nothing', MIB - 3, false],
   ])(
-    'and a put that comes meanwhile: %s',
+    'a batch that waits and a put that comes meanwhile: %s',
     async (_, last, isAccepted) => {
       const { disk, writer, writes } = await prepare(0x10_000);
       const lengths = [0x40_000, ...new Array<number>(31).fill(MIB - 4), last];

@@ -31,10 +31,13 @@ describe('the index of ascending keys', () => {
     ['an image with runs', { seed: 2, keySize: 18, count: 40_000, busyBytes: 2 }, 2],
     ['long keys', { seed: 3, keySize: 200, count: 4_000, busyBytes: 200 }, 3],
     ['the longest keys', { seed: 4, keySize: 255, count: 31_000, busyBytes: 255 }, 4],
-  ])('of %s is the one that the format describes, on every level', (_, parameters, levels) => {
-    const blocks = expectSameIndex(entriesOf(parameters));
-    expect((blocks.at(-1)?.[2] ?? 0) + 1).toBe(levels);
-  });
+  ])(
+    'the index of ascending keys of %s is the one that the format describes, on every level',
+    (_, parameters, levels) => {
+      const blocks = expectSameIndex(entriesOf(parameters));
+      expect((blocks.at(-1)?.[2] ?? 0) + 1).toBe(levels);
+    },
+  );
 
   it('the index of keys that share nothing has a third level above 264 leaves', () => {
     const entries = Array.from({ length: 264 * 290 }, (_, index) => {
@@ -152,16 +155,19 @@ describe('a builder', () => {
       ],
       3,
     ],
-  ])('takes a run up to a key that is not above: %s', (_, keys, taken) => {
-    const builder = new DiskBtreeBuilder(2, () => 0);
-    builder.put(Uint8Array.of(1, 1), 5);
-    const entries = keys.map((key, value) => ({ key: Uint8Array.from(key), value }));
-    expect(builder.putRun(entryRunOf(entries), entries.length)).toBe(taken);
-    expect(builder.entryCount).toBe(1 + taken);
-    const last = taken === 0 ? [1, 1] : (keys[taken - 1] ?? []);
-    expect(builder.accepts(Uint8Array.from(last))).toBe(false);
-    expect(builder.accepts(Uint8Array.of(last[0] ?? 0, (last[1] ?? 0) + 1))).toBe(true);
-  });
+  ])(
+    'an index builder takes a run up to a key that is not above the one before: %s',
+    (_, keys, taken) => {
+      const builder = new DiskBtreeBuilder(2, () => 0);
+      builder.put(Uint8Array.of(1, 1), 5);
+      const entries = keys.map((key, value) => ({ key: Uint8Array.from(key), value }));
+      expect(builder.putRun(entryRunOf(entries), entries.length)).toBe(taken);
+      expect(builder.entryCount).toBe(1 + taken);
+      const last = taken === 0 ? [1, 1] : (keys[taken - 1] ?? []);
+      expect(builder.accepts(Uint8Array.from(last))).toBe(false);
+      expect(builder.accepts(Uint8Array.of(last[0] ?? 0, (last[1] ?? 0) + 1))).toBe(true);
+    },
+  );
 
   it('an index builder keeps nothing of the key that it was given', () => {
     const builder = new DiskBtreeBuilder(1, () => 0);

@@ -48,10 +48,13 @@ describe('lost leaves', () => {
   it.each([
     ['no byte that is used', BLOCK - 5 - 2 * 23, [0, 1]],
     ['one byte that is used', BLOCK - 5 - 2 * 23 + 1, [0]],
-  ])('are taken from a block that is cut, where %s is missing', async (_, cut, expected) => {
-    const { leaves } = await lostIn([leafOf(1, 2), leafOf(3, 4)], undefined, cut);
-    expect(leaves.map(({ block }) => block)).toEqual(expected);
-  });
+  ])(
+    'lost leaves are taken from a block that is cut, where %s is missing',
+    async (_, cut, expected) => {
+      const { leaves } = await lostIn([leafOf(1, 2), leafOf(3, 4)], undefined, cut);
+      expect(leaves.map(({ block }) => block)).toEqual(expected);
+    },
+  );
 
   it('lost leaves that contradict the others are told, not taken', async () => {
     const { leaves, damage } = await lostIn([
@@ -73,7 +76,7 @@ describe('lost leaves', () => {
   it.each([
     [2, []],
     [1, [{ block: 1, error: { code: 'too-large' } }]],
-  ])('are at most as many as are allowed: %i', async (maximum, damage) => {
+  ])('lost leaves are at most as many as are allowed: %i', async (maximum, damage) => {
     const found = await lostIn([leafOf(1), leafOf(2)], maximum);
     expect(found.leaves).toHaveLength(maximum);
     expect(found.damage).toHaveLength(damage.length);
@@ -133,7 +136,7 @@ describe('a chain of leaves', () => {
       ],
       [0, 2, 3],
     ],
-  ] as const)('is the longest of %s', (_, spans, expected) => {
+  ] as const)('a chain of leaves is the longest of %s', (_, spans, expected) => {
     const chain = longestChain(spans.map(([first, last]) => span(first, last)));
     if (typeof expected === 'number') expect(chain).toHaveLength(expected);
     else expect(chain).toEqual(expected);

@@ -146,7 +146,7 @@ describe('an ephemeral layer', () => {
     ['with a gap that is one byte larger', [0, 31], 20],
     ['that overlap', [5, 7, 5], 12],
     ['far from each other, each twice', [0, 0, 5000, 5000], 40],
-  ])('writes only the values of a batch: %s', async (_, places, size) => {
+  ])('an ephemeral layer writes only the values of a batch: %s', async (_, places, size) => {
     await using layer = await createLayer(temporaryDirectory());
     await layer.putSerialized(blockKey(99), START_LSN, Uint8Array.of(1, 2, 3), true);
     const values = new Uint8Array(Math.max(...places) + 10);
@@ -267,7 +267,7 @@ describe('an ephemeral layer', () => {
   });
 
   it.each(['in order', 'out of order'])(
-    'gives no versions of an empty range, %s',
+    'an ephemeral layer gives no versions of an empty range, %s',
     async (order) => {
       await using layer = await createLayer(temporaryDirectory());
       const lsns = order === 'in order' ? [START_LSN, END_LSN - 1n] : [END_LSN - 1n, START_LSN];

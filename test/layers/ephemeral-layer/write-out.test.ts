@@ -21,7 +21,7 @@ describe('writing out', () => {
       (at: number) => (at * 7919) % 997,
       { group: 500, piece: 64, window: 96 },
     ],
-  ])('gives every value its place: %s', async (_, keyOf, sizes) => {
+  ])('writing out %s gives every value its place', async (_, keyOf, sizes) => {
     const directory = temporaryDirectory();
     let round = 0;
     await fc.assert(

@@ -72,7 +72,7 @@ const SUPPORT = ['supported', 'refused-at-open', 'refused-at-transfer'] as const
 
 describe.each(Object.entries(WRITES))('%s', (_, write) => {
   test.each(SUPPORT)(
-    'that is written directly is the same, where that is %s',
+    'a layer that is written directly is the same, where that is %s',
     async (directTransfers) => {
       const buffered = disk();
       const path = await write({ ...buffered, ioMode: 'buffered', bufferSize: 8192 });
@@ -104,7 +104,7 @@ describe.each(Object.entries(WRITES))('%s', (_, write) => {
   });
 
   test.each(SUPPORT)(
-    'that is scanned directly has the same entries, where that is %s',
+    'a layer that is scanned directly has the same entries, where that is %s',
     async (directTransfers) => {
       const written = disk();
       const path = await write({ ...written, ioMode: 'buffered', bufferSize: 8192 });

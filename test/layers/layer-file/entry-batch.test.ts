@@ -33,36 +33,39 @@ describe.each(LOOKS)('a batch whose %s are read first', (_, look) => {
     ['a delta layer', DELTA, undefined],
     ['a delta layer, some LSNs', DELTA, { start: LSN_RANGE.start + 1n, end: LSN_RANGE.start + 2n }],
     ['an image layer', IMAGES, undefined],
-  ])('has the entries of %s', async (_name, { bytes }, lsnRange) => {
-    const reader = await openLayer(bytesSource(bytes));
-    const expected = await drain(reader.entries({ lsnRange }));
-    const walked: LayerEntry[] = [];
-    const rows: Row[] = [];
-    const keysAlone: (string | undefined)[] = [];
-    for await (const batch of reader.batches({ lsnRange })) {
-      look(batch);
-      for (const entry of batch) walked.push(entry);
-      const { count, keys, lsns, willInit } = batch;
-      for (let index = 0; index < count; index += 1) {
-        const key = hex(keys.subarray(index * 18, (index + 1) * 18));
-        const bytes = hex(batch.bytes(index));
-        rows.push({ key, lsn: lsns[index], willInit: willInit[index] === 1, bytes });
-        keysAlone.push(hex(batch.key(index)));
+  ])(
+    'a batch has the entries of %s, whatever of it is read first',
+    async (_name, { bytes }, lsnRange) => {
+      const reader = await openLayer(bytesSource(bytes));
+      const expected = await drain(reader.entries({ lsnRange }));
+      const walked: LayerEntry[] = [];
+      const rows: Row[] = [];
+      const keysAlone: (string | undefined)[] = [];
+      for await (const batch of reader.batches({ lsnRange })) {
+        look(batch);
+        for (const entry of batch) walked.push(entry);
+        const { count, keys, lsns, willInit } = batch;
+        for (let index = 0; index < count; index += 1) {
+          const key = hex(keys.subarray(index * 18, (index + 1) * 18));
+          const bytes = hex(batch.bytes(index));
+          rows.push({ key, lsn: lsns[index], willInit: willInit[index] === 1, bytes });
+          keysAlone.push(hex(batch.key(index)));
+        }
       }
-    }
-    // They outlive their batches.
-    expect(walked.map(rowOf)).toEqual(expected.map(rowOf));
-    expect(rows).toEqual(expected.map(rowOf));
-    expect(keysAlone).toEqual(rows.map(({ key }) => key));
-    expect(rows.length).toBeGreaterThan(0);
-  });
+      // They outlive their batches.
+      expect(walked.map(rowOf)).toEqual(expected.map(rowOf));
+      expect(rows).toEqual(expected.map(rowOf));
+      expect(keysAlone).toEqual(rows.map(({ key }) => key));
+      expect(rows.length).toBeGreaterThan(0);
+    },
+  );
 });
 
 describe('arrays kept from an earlier batch', () => {
   it.each([
     ['a delta layer', DELTA],
     ['an image layer', IMAGES],
-  ])('show the newest batch of %s', async (_name, { bytes }) => {
+  ])('arrays kept from an earlier batch show the newest batch of %s', async (_name, { bytes }) => {
     const reader = await openLayer(bytesSource(bytes));
     const expected = await drain(reader.entries());
     // Some arrays are read in the first batch, the others in the second, and none after that.

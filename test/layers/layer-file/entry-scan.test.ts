@@ -82,7 +82,7 @@ describe.each(WAYS)('a scan by %s', (_, scan) => {
   it.each<[string, EntryOptions]>([
     ['some keys', { keyRange: { start: blockKey(370), end: KEY_RANGE.end } }],
     ['some LSNs', { lsnRange: { start: IMAGE_LSN + 1n, end: IMAGE_LSN + 2n } }],
-  ])('of %s reads no values but those', async (_what, options) => {
+  ])('a scan of %s reads no values but those', async (_what, options) => {
     const { source, reader } = await watched(LAYER);
     await drain(scan(reader, options));
     expect(source.begun.filter((offset) => offset < BLOCK + 2 * PIECE)).toEqual([]);
@@ -112,7 +112,7 @@ describe.each(WAYS)('a scan by %s', (_, scan) => {
         index: () => opened,
       }),
     ],
-  ])('tells of a root that is damaged, %s, with nothing in flight', async (_what, waits) => {
+  ])('a scan reports a root that is damaged, %s, with nothing in flight', async (_what, waits) => {
     const bytes = LAYER.slice();
     bytes.fill(0, -BLOCK);
     const { opened, open } = gate();

@@ -115,21 +115,24 @@ const WRITES: readonly [string, Write][] = [
 ];
 
 describe.each(WRITES)('writing %s', (_, write) => {
-  it.each(['EIO', 'ENOSPC'])('with %s at each operation in turn', async (errno) => {
-    const { bytes, operations } = await cleanRun(write);
-    for (const [index, failing] of operations.entries()) {
-      const disk = memoryDisk();
-      const fail = (operation: FileSystemOperation): FaultAction | undefined =>
-        operation.index === index ? { fail: errno } : undefined;
-      const result = await run(write, disk, fail);
-      const where = `operation ${index}: ${failing}`;
-      expectTruth(disk, result, bytes, where);
-      // A temporary file that cannot be deleted stays; nothing else does.
-      const isUnlink = failing === 'unlink';
-      const temporaries = namesOn(disk).filter((name) => name.endsWith('.___temp'));
-      expect(temporaries.length, where).toBeLessThanOrEqual(isUnlink ? 1 : 0);
-    }
-  });
+  it.each(['EIO', 'ENOSPC'])(
+    'writing with %s at each operation in turn tells what is on disk',
+    async (errno) => {
+      const { bytes, operations } = await cleanRun(write);
+      for (const [index, failing] of operations.entries()) {
+        const disk = memoryDisk();
+        const fail = (operation: FileSystemOperation): FaultAction | undefined =>
+          operation.index === index ? { fail: errno } : undefined;
+        const result = await run(write, disk, fail);
+        const where = `operation ${index}: ${failing}`;
+        expectTruth(disk, result, bytes, where);
+        // A temporary file that cannot be deleted stays; nothing else does.
+        const isUnlink = failing === 'unlink';
+        const temporaries = namesOn(disk).filter((name) => name.endsWith('.___temp'));
+        expect(temporaries.length, where).toBeLessThanOrEqual(isUnlink ? 1 : 0);
+      }
+    },
+  );
 
   it('writing to a disk that fails from one operation on is a typed error, and leaves nothing', async () => {
     const { bytes, operations } = await cleanRun(write);

@@ -94,7 +94,7 @@ describe('a large value', () => {
     ['the length of its data', 0, 10, /length of image|bytes after the value/],
     ['the count of its items', 4, 14, /length of xids|bytes after the value/],
     ['a byte of its path', 7, 100, /path/],
-  ])('is an error where %s is wrong', async (_, index, at, message) => {
+  ])('a large value is an error where %s is wrong', async (_, index, at, message) => {
     const { bytes, offset } = await damagedAt(index, at);
     const report = await verifyLayer(bytesSource(bytes));
     expect(report).toMatchObject({ ok: false, errors: 1, warnings: 0 });
@@ -113,7 +113,7 @@ describe('a large value', () => {
 
 describe('a large image', () => {
   it.each([{ kind: 'none' }, { kind: 'zstd', level: 1 }, { kind: 'zstd', level: 22 }] as const)(
-    'is streamed as it is read whole, with $kind $level',
+    'a large image is streamed as it is read whole, with $kind $level',
     async (compression) => {
       const images = [ZEROS, NOISE, noise(10, 1), ZEROS.subarray(0, MEBIBYTE + 1)];
       const { bytes } = await writeImages(

@@ -33,7 +33,7 @@ async function writeDelta(disk: MemoryDisk, bufferSize?: number): Promise<Finish
 
 describe('a layer that is written with its manifest', () => {
   test.each([100, 8192, 10_000, undefined])(
-    'in buffers of %s bytes has the one that is made of it',
+    'a layer that is written with its manifest in buffers of %s bytes has the one that is made of it',
     async (size) => {
       const disk = memoryDisk();
       const { path, name, manifestPath } = await writeDelta(disk, size);

@@ -107,7 +107,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     ['finish', (writer) => writer.finish()],
     ['abandon', (writer) => writer.abandon()],
     ['dispose', async (writer) => writer[Symbol.asyncDispose]()],
-  ])('is closed after %s, which may be called again', async (end, action) => {
+  ])('the writer of a layer is closed after %s, which may be called again', async (end, action) => {
     const disk = memoryDisk();
     const writer = await create(disk);
     await writer.put(1);
@@ -139,18 +139,21 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
     ['a sync that failed', 'sync', 'not-applied'],
     ['a name that may be lost', 'sync-directory', 'in-doubt'],
     ['a temporary name that stays', 'unlink', 'durable'],
-  ])('tells so after %s, too', async (_, failing, outcome) => {
-    const disk = memoryDisk();
-    await using writer = await create(disk);
-    await writer.put(1);
-    disk.fileSystem.intercept = ({ kind }) => (kind === failing ? { fail: 'EIO' } : undefined);
-    const finishing = storageErrorOf(writer.finish());
-    const beside = storageErrorOf(writer.finish());
-    expect(await finishing).toMatchObject({ outcome });
-    const after = await storageErrorOf(writer.finish());
-    for (const error of [await beside, after])
-      expect(error).toMatchObject({ code: 'closed', outcome });
-  });
+  ])(
+    'the writer of a layer tells by the error of a second finish that the first one met %s',
+    async (_, failing, outcome) => {
+      const disk = memoryDisk();
+      await using writer = await create(disk);
+      await writer.put(1);
+      disk.fileSystem.intercept = ({ kind }) => (kind === failing ? { fail: 'EIO' } : undefined);
+      const finishing = storageErrorOf(writer.finish());
+      const beside = storageErrorOf(writer.finish());
+      expect(await finishing).toMatchObject({ outcome });
+      const after = await storageErrorOf(writer.finish());
+      for (const error of [await beside, after])
+        expect(error).toMatchObject({ code: 'closed', outcome });
+    },
+  );
 
   it('the writer of a layer takes no put once it is called to finish, and tells the abort where nothing was put', async () => {
     const disk = memoryDisk();
@@ -186,7 +189,7 @@ describe.each(KINDS)('the writer of $name layer', ({ create }) => {
   });
 
   it.each(['file', 'link', 'directory'])(
-    'refuses a name that a %s takes meanwhile, and leaves that alone',
+    'the writer of a layer refuses a name that a %s takes meanwhile, and leaves that alone',
     async (taker) => {
       const disk = memoryDisk();
       const probe = await create(memoryDisk());

@@ -149,27 +149,30 @@ describe('a put into a delta layer is refused:', () => {
     ['an LSN at the end of the range', { row: 2, block: 13, lsn: 0x2000n }, 'out-of-range'],
     ['a key below the range', { row: 0, block: 9, lsn: 0x1800n }, 'out-of-range'],
     ['a key at the end of the range', { row: 3, block: 1000, lsn: 0x1800n }, 'out-of-range'],
-  ] as const)('a batch from the row with %s on', async (_, { row, block, lsn }, code) => {
-    const blocks = [11, 12, 13, 14].map((other, at) => (at === row ? block : other));
-    const lsns = [0, 1, 2, 3].map((at) => (at === row ? lsn : 0x1800n));
-    await using writer = await deltaWriter(memoryDisk());
-    const put = () =>
-      writer.putBatch({
-        count: 4,
-        keys: Buffer.concat(blocks.map(blockKey)),
-        lsns: BigUint64Array.from(lsns),
-        willInit: Uint8Array.of(1, 0, 1, 0),
-        values: BYTES,
-        starts: Uint32Array.of(0, 1, 2, 0),
-        lengths: Uint32Array.of(1, 1, 1, 3),
-      });
-    expect(storageErrorThrownBy(put)).toMatchObject({ code, key: formatKey(blockKey(block)) });
-    expect(writer.entryCount).toBe(row);
-    // The next one may follow.
-    await writer.putSerialized(blockKey(999), 0x1800n, BYTES, true);
-    const { entryCount } = await writer.finish();
-    expect(entryCount).toBe(row + 1);
-  });
+  ] as const)(
+    'a batch is refused from the row with %s on',
+    async (_, { row, block, lsn }, code) => {
+      const blocks = [11, 12, 13, 14].map((other, at) => (at === row ? block : other));
+      const lsns = [0, 1, 2, 3].map((at) => (at === row ? lsn : 0x1800n));
+      await using writer = await deltaWriter(memoryDisk());
+      const put = () =>
+        writer.putBatch({
+          count: 4,
+          keys: Buffer.concat(blocks.map(blockKey)),
+          lsns: BigUint64Array.from(lsns),
+          willInit: Uint8Array.of(1, 0, 1, 0),
+          values: BYTES,
+          starts: Uint32Array.of(0, 1, 2, 0),
+          lengths: Uint32Array.of(1, 1, 1, 3),
+        });
+      expect(storageErrorThrownBy(put)).toMatchObject({ code, key: formatKey(blockKey(block)) });
+      expect(writer.entryCount).toBe(row);
+      // The next one may follow.
+      await writer.putSerialized(blockKey(999), 0x1800n, BYTES, true);
+      const { entryCount } = await writer.finish();
+      expect(entryCount).toBe(row + 1);
+    },
+  );
 
   it('a value of more than 0x0fffffff bytes', async () => {
     const large = new Uint8Array(0x1000_0000);

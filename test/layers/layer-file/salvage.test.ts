@@ -218,7 +218,7 @@ function withoutLsn(layer: Layer): Layer {
 
 describe('a value that looks like a leaf', () => {
   it.each(['delta', 'image'] as const)(
-    'gives no entries of a %s layer without a root',
+    'a value that looks like a leaf gives no entries of a %s layer without a root',
     async (kind) => {
       const { bytes, fake } = layerWithFakeLeaf(kind);
       bytes.fill(0, bytes.length - BLOCK);
@@ -232,7 +232,7 @@ describe('a value that looks like a leaf', () => {
   );
 
   it.each(['delta', 'image'] as const)(
-    'gives no entries of a %s layer without summary and first leaf, where the values end in it',
+    'a value that looks like a leaf gives no entries of a %s layer without summary and first leaf, where the values end in it',
     async (kind) => {
       const { bytes, fake } = layerWithFakeLeaf(kind, 'last-block');
       bytes.fill(0, 0, BLOCK);
@@ -303,15 +303,18 @@ describe('of an index that is not where the summary says', () => {
 });
 
 describe('blobs without keys', () => {
-  it.each(['delta', 'image'] as const)('are given for a %s layer without a leaf', async (kind) => {
-    const layer = layerOf(kind, 2);
-    const bytes = Buffer.from(layer.bytes);
-    bytes.fill(0, layer.indexStart);
-    const { blobs, entries, errors } = await salvaged(bytes);
-    expect(entries).toEqual([]);
-    expect(errors).toMatchObject([{ code: 'corrupt' }]);
-    expect(blobs).toBe(layer.entries.length);
-  });
+  it.each(['delta', 'image'] as const)(
+    'blobs without keys are given for a %s layer without a leaf',
+    async (kind) => {
+      const layer = layerOf(kind, 2);
+      const bytes = Buffer.from(layer.bytes);
+      bytes.fill(0, layer.indexStart);
+      const { blobs, entries, errors } = await salvaged(bytes);
+      expect(entries).toEqual([]);
+      expect(errors).toMatchObject([{ code: 'corrupt' }]);
+      expect(blobs).toBe(layer.entries.length);
+    },
+  );
 
   it('blobs without keys are given after the first one if that does not hold a value', async () => {
     const layer = layerOf('delta', 2);

@@ -96,7 +96,7 @@ describe('a salvage', () => {
   });
 
   test.each(LAYERS.map((layer) => [layer.kind, layer.entries.length, layer] as const))(
-    'of an undamaged %s layer of %i entries is the same file',
+    'a salvage of an undamaged %s layer of %i entries is the same file',
     async (_, count, layer) => {
       const { made, lines } = await salvaged(layer.bytes, `/in/${layer.name}`);
       expect(lines).toEqual(layer.entries.map(({ line }) => line));

@@ -34,7 +34,7 @@ describe('an index that a pageserver wrote', () => {
     'pg17/1',
     'pg17/2',
     'sk15/1',
-  ])('%s is written again as it was, with the layers by name', (name) => {
+  ])('the index of %s is written again as it was, with the layers by name', (name) => {
     const json = JSON.parse(goldenIndex(name));
     const sorted = Object.entries(json.layer_metadata).sort(([a], [b]) => (a < b ? -1 : 1));
     const index = IndexPart.parse(goldenIndex(name));

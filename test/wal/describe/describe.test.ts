@@ -262,11 +262,14 @@ describe('heap records of 14 and 15 in Neon’s dialect', () => {
       '03000000 0200 0000 00000000 05 00',
       'Heap/LOCK off 2: xid 3: flags 0x00 IS_MULTI EXCL_LOCK ',
     ],
-  ])('info %i is described by its own layout', (info, mainData, text) => {
-    for (const version of [14, 15]) {
-      expect(described({ resourceManager: 10, info, mainData }, version)).toBe(text);
-    }
-  });
+  ])(
+    'a heap record in the dialect of Neon with info %i is described by its own layout',
+    (info, mainData, text) => {
+      for (const version of [14, 15]) {
+        expect(described({ resourceManager: 10, info, mainData }, version)).toBe(text);
+      }
+    },
+  );
 
   test('a record that can be read in both ways needs the dialect', () => {
     const mainData = '2E030000 0800 10 04 0300 0208 18 04 0300 0208 00000000 18 0000000000';
@@ -370,7 +373,7 @@ describe('damage with a right checksum', () => {
       { resourceManager: 9, info: 0x10, mainData: '00 08' },
       'Heap2/PRUNE_ON_ACCESS',
     ],
-  ])('%s is corrupt, and the error names the kind', (_, spec, kind) => {
+  ])('a record with %s is corrupt, and the error names the kind', (_, spec, kind) => {
     const record = decodeWalRecord(recordBytes(spec), 17);
     const error = storageErrorThrownBy(() => describeWalRecord(record, { majorVersion: 17 }));
     expect(error.code).toBe('corrupt');

@@ -359,11 +359,14 @@ const SAMPLES: readonly {
 
 const named = SAMPLES.map((sample): [string, (typeof SAMPLES)[number]] => [sample.name, sample]);
 
-test.each(named)('%s is read as its server wrote it', (_, { bytes, decode, decoded }) => {
-  expect(decode(bytes)).toEqual(decoded);
-});
+test.each(named)(
+  'main data of %s is read as its server wrote it',
+  (_, { bytes, decode, decoded }) => {
+    expect(decode(bytes)).toEqual(decoded);
+  },
+);
 
-test.each(named)('%s that ends too early is corrupt', (_, { bytes, decode }) => {
+test.each(named)('main data of %s that ends too early is corrupt', (_, { bytes, decode }) => {
   for (let length = 0; length < bytes.length; length += 1) {
     // What ends between two parts of a transaction's end is refused, too: its bits announce the rest.
     const error = storageErrorThrownBy(() => decode(bytes.slice(0, length)));
@@ -372,7 +375,7 @@ test.each(named)('%s that ends too early is corrupt', (_, { bytes, decode }) => 
 });
 
 test.each(named.filter(([name]) => !name.startsWith('PREPARE')))(
-  '%s with a byte more is corrupt',
+  'main data of %s with a byte more is corrupt',
   (_, { bytes, decode }) => {
     expect(storageErrorThrownBy(() => decode(Uint8Array.of(...bytes, 0))).code).toBe('corrupt');
   },
@@ -432,7 +435,7 @@ test.each([
   [15, 0x11, 'create-by-log'],
   [17, 0x20, 'drop'],
   [17, 0x30, undefined],
-])('of version %d the database operation %d is %s', (majorVersion, info, operation) => {
+])('in version %d the database operation %d is %s', (majorVersion, info, operation) => {
   expect(databaseOperation(info, majorVersion)).toBe(operation);
 });
 
