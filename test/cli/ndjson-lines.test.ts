@@ -189,13 +189,13 @@ describe('a long line', () => {
   );
 
   test.each<[string, number, string, boolean]>([
-    ['no deeper than allowed', 3, '{"a":[{"b":1},{"b":2}],"c":[[]]}', false],
-    ['one level too deep', 2, '{"a":[{"b":1}]}', true],
-    ['brackets in texts', 2, '{"a":["[[[[{{{{\\"[[[["],"[{[":"]]"}', false],
-    ['closed and opened again', 1, '{}{}{}', false],
-    ['a text without its end', 1, '{"a', false],
-    ['nothing', 1, '', false],
-  ])('whether a line nests too deep is told by its brackets: %s', (_, maximum, text, expected) => {
+    ['a line no deeper than allowed is accepted', 3, '{"a":[{"b":1},{"b":2}],"c":[[]]}', false],
+    ['a line one level too deep is refused', 2, '{"a":[{"b":1}]}', true],
+    ['brackets in texts do not count', 2, '{"a":["[[[[{{{{\\"[[[["],"[{[":"]]"}', false],
+    ['brackets that are closed before the next do not add up', 1, '{}{}{}', false],
+    ['a text without its end is accepted', 1, '{"a', false],
+    ['an empty line is accepted', 1, '', false],
+  ])('the depth of a line is told by its brackets: %s', (_, maximum, text, expected) => {
     expect(nestsDeeperThan(maximum, Buffer.from(text))).toBe(expected);
   });
 
