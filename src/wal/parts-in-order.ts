@@ -13,7 +13,7 @@ const PARTS_PER_THREAD = 2;
 export interface PartsInOrderOptions<Part extends WalPart, Result extends PartBorders> {
   /** In the order of the WAL. */
   readonly parts: readonly Part[];
-  /** Reads a part on the thread of the caller. Returns: undefined unless it is complete and valid. */
+  /** Reads a part on the thread of the caller, one at a time. Returns: undefined unless it is complete and valid. */
   readonly read: (part: Part) => Promise<Result | undefined>;
   /** Threads, that of the caller included. */
   readonly threadCount: number;
@@ -35,12 +35,19 @@ export async function* partsInOrder<Part extends WalPart, Result extends PartBor
 }: PartsInOrderOptions<Part, Result>): AsyncGenerator<Result, void, undefined> {
   const threads = startThreads<Part, Result>(program, Math.min(threadCount, parts.length) - 1);
   let isOver = false;
+  let lastHere: Promise<unknown> = Promise.resolve();
+  // Those of a thread that ends come beside the caller's own, but all are read in the same memory.
+  const readHere = (part: Part): Promise<Result | undefined> => {
+    const reading = lastHere.then(() => (isOver ? undefined : read(part)));
+    lastHere = reading.catch(() => {});
+    return reading;
+  };
   const readOn = async (thread: PartThread<Part, Result>, part: Part) => {
     const result = await thread.read(part);
     // What a thread leaves, because it ended, is read here.
-    return thread.isRunning || isOver ? result : read(part);
+    return thread.isRunning || isOver ? result : readHere(part);
   };
-  const idle = [read];
+  const idle = [readHere];
   for (const thread of threads) {
     for (let count = 0; count < PARTS_PER_THREAD; count += 1) {
       idle.push((part) => readOn(thread, part));

@@ -72,3 +72,22 @@ test('what a read throws comes after the results before it', async () => {
   await expect(reading()).rejects.toThrow('cannot be read');
   expect(found).toEqual([10n]);
 });
+
+test('parts of threads that cannot be loaded are read by the caller, one at a time', async () => {
+  let running = 0;
+  let most = 0;
+  const read = async ({ until }: WalPart) => {
+    running += 1;
+    most = Math.max(most, running);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    running -= 1;
+    return { first: until - 10n, next: until };
+  };
+  const parts = partsBefore(...Array.from({ length: 12 }, (_, index) => BigInt(10 * (index + 1))));
+  const found: bigint[] = [];
+  for await (const { next } of partsInOrder({ parts, read, threadCount: 3, program: PROGRAM })) {
+    found.push(next);
+  }
+  expect(found).toEqual(parts.map(({ until }) => until));
+  expect(most).toBe(1);
+});
