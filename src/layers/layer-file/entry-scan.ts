@@ -191,20 +191,22 @@ async function* scanSlice<L>(
     // An unwanted entry is not read, and its damage is not reported.
     if (lsnRange !== undefined && !isInLsnRange(layout.lsn(node, index), lsnRange)) continue;
     const offset = layout.offset(node, index);
-    let following = nextOffsets(node, index, layout);
+    let next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
+    let beyond: NextOffsets | undefined;
     // Whether the last offset of a leaf is too high, the next leaf tells.
-    if (index + 1 === node.entryCount && order.isAfterGap(offset)) {
+    if (next === undefined && order.isAfterGap(offset)) {
       if (batch.count > 0) {
         yield { kind: 'batch', batch };
         batch.clear();
       }
       node = new IndexNode(node.bytes.slice(), node.block);
-      following = firstOffsets(await ahead.look(), layout);
+      beyond = firstOffsets(await ahead.look(), layout);
+      next = beyond.next;
     }
-    const { next } = following;
     let special: DamagedEntry | L | undefined;
     try {
-      if (!order.isInPlace(offset, next)) order.checkStart(offset, following);
+      if (!order.isInPlace(offset, next))
+        order.checkStart(offset, beyond ?? nextOffsets(node, index, layout));
       if (!scanner.locate(offset)) {
         if (batch.count > 0) {
           yield { kind: 'batch', batch };
@@ -217,6 +219,7 @@ async function* scanSlice<L>(
       const end = offset + scanner.headerSize + scanner.payloadLength;
       if (next !== undefined && end > next) {
         const nextEnd = endOfBlobAt(next, scanner);
+        const following = beyond ?? nextOffsets(node, index, layout);
         order.checkEnd(offset, end, { ...following, nextEnd });
         scanner.locate(offset);
       }
@@ -334,7 +337,7 @@ export function expansionLimit(maximumBlobLength: number | undefined, fileSize: 
   return 8 * maximumBlobLength + 512 * fileSize;
 }
 
-/** Throws `too-large` once too much was decompressed. */
+/** Throws `too-large` once too much was decompressed, so that a small file cannot cost much time. */
 export function checkExpandedLength(
   offset: number,
   { scan, expandedLength }: { readonly scan: EntryScan; readonly expandedLength: number },

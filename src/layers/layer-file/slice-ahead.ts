@@ -28,7 +28,7 @@ export class SliceAhead implements AsyncIterableIterator<ScannedSlice> {
     return { done: true, value: undefined };
   }
 
-  /** Undefined at the end, and if an error comes next. The slice before it is valid no more. */
+  /** Undefined at the end, and if an error comes next. The slice before it is no longer valid. */
   async look(): Promise<ScannedSlice | undefined> {
     this.#next ??= this.#slices.next();
     try {
