@@ -4,6 +4,7 @@
  */
 import { sharedBytes, type ViewedBytes } from '../byte-words.ts';
 import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
+import { loserTree } from './loser-tree.ts';
 
 /** The code after the last entry. */
 export const ENDED = Number.POSITIVE_INFINITY;
@@ -35,8 +36,7 @@ export class MergeOrder {
     this.#compared = compared;
     this.#next = starts.slice();
     this.#heads = Float64Array.from(starts, (start) => codes[start] as number);
-    this.#tree = new Int32Array(starts.length);
-    this.#playAll();
+    this.#tree = loserTree(starts.length, (one, other) => this.#isBefore(one, other));
   }
 
   /** Writes which input has which of the next `count` entries. */
@@ -64,21 +64,6 @@ export class MergeOrder {
       }
       tree[0] = winner;
     }
-  }
-
-  /** Leaves are the nodes from the number of inputs on; the parent of node n is n / 2. */
-  #playAll(): void {
-    const count = this.#next.length;
-    const winners = new Int32Array(2 * count);
-    for (let input = 0; input < count; input += 1) winners[count + input] = input;
-    for (let node = count - 1; node > 0; node -= 1) {
-      const left = winners[2 * node] as number;
-      const right = winners[2 * node + 1] as number;
-      const isLeft = this.#isBefore(left, right);
-      winners[node] = isLeft ? left : right;
-      this.#tree[node] = isLeft ? right : left;
-    }
-    this.#tree[0] = count > 1 ? (winners[1] as number) : 0;
   }
 
   #isBefore(one: number, other: number): boolean {

@@ -18,6 +18,7 @@ import { KEY_SIZE, type Key, type KeyRange } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import type { LsnRange } from '../layers/lsn.ts';
 import { outlineOfValueAt } from '../layers/value-format.ts';
+import { loserTree } from './loser-tree.ts';
 import { HEAD_WORDS, KEY_WORDS, MergeInput, setKeyWords } from './merge-input.ts';
 
 /** Memory for the values of all inputs together, in reads of at most 1 MiB. */
@@ -81,8 +82,7 @@ export class LayerMerge {
     );
     this.#heads = heads;
     this.#signal = options.signal;
-    this.#tree = new Int32Array(Math.max(count, 1));
-    this.#playAll();
+    this.#tree = loserTree(count, (one, other) => this.#isBefore(one, other));
   }
 
   /** The input with the next entry; undefined at the end. */
@@ -211,21 +211,6 @@ export class LayerMerge {
     await (this.inputs[winner] as MergeInput).load();
     this.#hasBound = false;
     this.#replay(winner);
-  }
-
-  /** Leaves are the nodes from the number of inputs on; the parent of node n is n / 2. */
-  #playAll(): void {
-    const count = this.inputs.length;
-    const winners = new Int32Array(2 * count);
-    for (let input = 0; input < count; input += 1) winners[count + input] = input;
-    for (let node = count - 1; node > 0; node -= 1) {
-      const left = winners[2 * node] as number;
-      const right = winners[2 * node + 1] as number;
-      const isLeft = this.#isBefore(left, right);
-      winners[node] = isLeft ? left : right;
-      this.#tree[node] = isLeft ? right : left;
-    }
-    this.#tree[0] = count > 1 ? (winners[1] as number) : 0;
   }
 
   /** Plays the matches of an input whose head has changed. */
