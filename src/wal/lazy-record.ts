@@ -2,33 +2,22 @@
  * Records as objects that make no view of the data of their blocks before it is asked for. Few descriptions need it, and
  * creating a view costs as much as formatting the reference to the block.
  */
-
-import { joinHalves } from '../layers/lsn-halves.ts';
 import {
   type BlockImage,
   type BlockReference,
+  recordWith,
   scannedImage,
   type WalRecord,
 } from './record-format.ts';
 import type { RecordScanner } from './record-scanner.ts';
 
-/** As `scannedRecord`; what is made later, are views of the same bytes. */
+/** As `scannedRecord`; what is made later are views of the same bytes. */
 export function lazyRecord(bytes: Uint8Array, scanner: RecordScanner): WalRecord {
-  const { mainDataOffset, mainDataLength } = scanner;
-  const blocks: BlockReference[] = [];
-  for (let block = 0; block < scanner.blockCount; block += 1) {
-    blocks.push(new LazyBlock(bytes, scanner, block));
-  }
-  return {
-    xid: scanner.xid,
-    prevLsn: joinHalves(scanner.prevHigh, scanner.prevLow),
-    info: scanner.info,
-    resourceManager: scanner.resourceManager,
-    topLevelXid: scanner.topLevelXid,
-    origin: scanner.origin,
-    blocks,
-    mainData: bytes.subarray(mainDataOffset, mainDataOffset + mainDataLength),
-  };
+  return recordWith(bytes, scanner, lazyBlock);
+}
+
+function lazyBlock(bytes: Uint8Array, scanner: RecordScanner, block: number): BlockReference {
+  return new LazyBlock(bytes, scanner, block);
 }
 
 class LazyBlock implements BlockReference {

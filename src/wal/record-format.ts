@@ -93,10 +93,19 @@ export function decodeWalRecord(bytes: Uint8Array, majorVersion: number): WalRec
  * @returns The record, whose byte strings are views.
  */
 export function scannedRecord(bytes: Uint8Array, scanner: RecordScanner): WalRecord {
+  return recordWith(bytes, scanner, blockOf);
+}
+
+/** As `scannedRecord`, with blocks as `toBlock` makes them. @internal */
+export function recordWith(
+  bytes: Uint8Array,
+  scanner: RecordScanner,
+  toBlock: (bytes: Uint8Array, scanner: RecordScanner, block: number) => BlockReference,
+): WalRecord {
   const { mainDataOffset, mainDataLength } = scanner;
   const blocks: BlockReference[] = [];
   for (let block = 0; block < scanner.blockCount; block += 1) {
-    blocks.push(blockOf(bytes, scanner, block));
+    blocks.push(toBlock(bytes, scanner, block));
   }
   return {
     xid: scanner.xid,
