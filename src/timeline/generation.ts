@@ -35,6 +35,12 @@ export function formatGenerationSuffix(generation: Generation): string {
   return `-${generation.toString(16).padStart(8, '0')}`;
 }
 
+/** As findings name it: `generation 0000000a`, or `no generation`. */
+export function describeGeneration(generation: Generation): string {
+  if (generation === undefined) return 'no generation';
+  return `generation ${generation.toString(16).padStart(8, '0')}`;
+}
+
 /**
  * The generation in hex digits of either case and any number. The result is `'invalid'` for anything
  * else, because undefined is no generation.

@@ -20,6 +20,7 @@
 import { checkIterable, checkObject } from '../check-options.ts';
 import type { StorageErrorCode } from '../errors.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
+import { describeGeneration } from './generation.ts';
 import { isFutureLayer } from './index-part/check.ts';
 
 /** A layer of an index, or a file of a layer. */
@@ -290,10 +291,7 @@ function shardOf(shard: string | undefined): string {
 }
 
 function placeOf({ generation, shard }: LayerRecord): string {
-  const words =
-    generation === undefined
-      ? 'no generation'
-      : `generation ${generation.toString(16).padStart(8, '0')}`;
+  const words = describeGeneration(generation);
   return shardOf(shard) === '0000' ? words : `${words}, shard ${shard}`;
 }
 

@@ -5,7 +5,7 @@
  */
 import { isStorageError } from '../errors.ts';
 import { parseManifestName } from '../manifest/manifest-format.ts';
-import { compareGenerations, formatGenerationSuffix, type Generation } from './generation.ts';
+import { compareGenerations, describeGeneration, type Generation } from './generation.ts';
 import { checkIndexPart, type IndexFinding } from './index-part/check.ts';
 import { findingOf } from './layer-check.ts';
 import { LayerMap } from './layer-map/layer-map.ts';
@@ -60,18 +60,14 @@ export function checkStaleIndex(
   if (count === 0) return [];
   const counted =
     count === 1 ? '1 layer that it does not have is' : `${count} layers that it does not have are`;
-  const message = `index may be stale: it is of ${named(ofIndex)}, and ${counted} of later ones, up to ${named(newest)}`;
+  const message =
+    `index may be stale: it is of ${describeGeneration(ofIndex)}, and ${counted} of later ones, ` +
+    `up to ${describeGeneration(newest)}`;
   return [warning('not-found', message)];
 }
 
 function later(one: Generation, other: Generation): Generation {
   return compareGenerations(one, other) < 0 ? other : one;
-}
-
-function named(generation: Generation): string {
-  return generation === undefined
-    ? 'no generation'
-    : `generation ${formatGenerationSuffix(generation).slice(1)}`;
 }
 
 /** Told of the layers themselves. */
