@@ -34,9 +34,8 @@ async function* foundObjects(
     return;
   }
   const { store, key } = place;
-  const { pathOfObject } = await import('../object-store/object-store.ts');
-  const prefix = key === '' || key.endsWith('/') ? key : `${key}/`;
-  for await (const item of store.list(prefix, { signal })) {
+  const { directoryPrefix, pathOfObject } = await import('../object-store/object-store.ts');
+  for await (const item of store.list(directoryPrefix(key), { signal })) {
     if (!('key' in item)) continue;
     const kind = kindOfName(item.key.slice(item.key.lastIndexOf('/') + 1));
     yield { kind, path: pathOfObject(store, item.key) };

@@ -11,7 +11,7 @@ import {
 } from '../manifest/manifest-format.ts';
 import type { FileInput } from '../manifest/pieces.ts';
 import { readManifest, writeManifest } from '../manifest/sidecar.ts';
-import { type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
+import { directoryPrefix, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import { NamedPlaces } from './named-files.ts';
@@ -38,8 +38,7 @@ export class ManifestPlaces {
     if (typeof target === 'string') return new ManifestPlaces(files, target);
     // Names are put below the prefix, with a slash at its end or without.
     const { store, prefix } = target;
-    const isComplete = prefix === '' || prefix.endsWith('/');
-    return new ManifestPlaces(files, { store, prefix: isComplete ? prefix : `${prefix}/` });
+    return new ManifestPlaces(files, { store, prefix: directoryPrefix(prefix) });
   }
 
   private constructor(

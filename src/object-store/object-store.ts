@@ -194,6 +194,11 @@ export function isCommonPrefix(item: ObjectInfo | CommonPrefix): item is CommonP
   return 'prefix' in item;
 }
 
+/** A prefix of what lies below it, as a directory: with a slash at its end, unless it is empty. @internal */
+export function directoryPrefix(prefix: string): string {
+  return prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
+}
+
 /** The object as messages name it: `s3://bucket/prefix/key`. */
 export function pathOfObject({ name }: Pick<ObjectStore, 'name'>, key: string): string {
   return key === '' || name.endsWith('/') ? name + key : `${name}/${key}`;

@@ -10,7 +10,12 @@ import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { openLayer } from '../layers/open-layer.ts';
 import { directoryStore } from '../object-store/directory-store.ts';
-import { checkStore, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
+import {
+  checkStore,
+  directoryPrefix,
+  type ObjectStore,
+  pathOfObject,
+} from '../object-store/object-store.ts';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import type { TimelineMetadataFields } from '../write-once/timeline-metadata.ts';
 import type { IndexPartFields } from './index-part/index-fields.ts';
@@ -194,7 +199,7 @@ export async function placeOfSource(source: StoredSource): Promise<SourcePlace> 
   const prefix = source.prefix ?? '';
   const root = { store: source.store, directory: undefined };
   const { indexName } = source;
-  return { root, prefix: prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`, indexName };
+  return { root, prefix: directoryPrefix(prefix), indexName };
 }
 
 async function placeOfPath(path: string): Promise<SourcePlace> {
