@@ -97,8 +97,8 @@ export async function verify(
   // One layer is read by the thread that is there.
   const jobs = isAlone ? 1 : wanted;
   await using verifier = await Verifier.create(context, options, jobs);
-  const limit = jobs === 1 ? 1 : jobs * LAYERS_PER_JOB;
-  for await (const { found, verdict } of inOrder(items, limit, (item) => verifier.look(item))) {
+  const look = (item: FoundFile) => verifier.look(item);
+  for await (const { found, verdict } of inOrder(items, verifier.limit, look)) {
     throwIfAborted(context.signal);
     if (verdict !== undefined) {
       fileCount += 1;
@@ -130,9 +130,6 @@ export async function verify(
   await writer.end(status);
   return status;
 }
-
-/** Layers at a time, for each job: so that no thread waits for the next one, nor for a server. */
-const LAYERS_PER_JOB = 8;
 
 /** What is read ahead at most. */
 const MAXIMUM_AHEAD = 1000;
@@ -197,27 +194,36 @@ class Verifier {
   readonly #pool: CheckPool;
   /** Of all layers together, if there are several at a time. */
   readonly #progress: Progress | undefined;
+  /** Layers at a time. */
+  readonly limit: number;
   #bytes = 0;
 
   static async create(context: Context, options: VerifyOptions, jobs: number): Promise<Verifier> {
     const { NamedPlaces } = await import('../named-files.ts');
-    const { CheckPool } = await import('../../timeline/check-pool.ts');
+    const { CheckPool, LAYERS_PER_THREAD } = await import('../../timeline/check-pool.ts');
     const places = new NamedPlaces(options);
     const pool = new CheckPool({ threadCount: jobs, signal: context.signal });
     const progress = jobs === 1 ? undefined : context.reporter.progress({ label: 'verify' });
-    return new Verifier(context, options, { places, pool, progress });
+    const limit = jobs === 1 ? 1 : jobs * LAYERS_PER_THREAD;
+    return new Verifier(context, options, { places, pool, progress, limit });
   }
 
   private constructor(
     context: Context,
     options: VerifyOptions,
-    parts: { places: NamedPlaces; pool: CheckPool; progress: Progress | undefined },
+    parts: {
+      places: NamedPlaces;
+      pool: CheckPool;
+      progress: Progress | undefined;
+      limit: number;
+    },
   ) {
     this.#context = context;
     this.#options = options;
     this.#places = parts.places;
     this.#pool = parts.pool;
     this.#progress = parts.progress;
+    this.limit = parts.limit;
   }
 
   async look(found: FoundFile): Promise<Looked> {
