@@ -88,20 +88,27 @@ export function writePaddedInteger(
   value: number,
   width: number,
 ): number {
-  let length = 1;
-  for (let limit = 10; value >= limit; limit *= 10) length += 1;
+  const length = digitCount(value);
   let start = at;
-  for (; length < width; length += 1) {
+  for (let blanks = width - length; blanks > 0; blanks -= 1) {
     target[start] = BLANK;
     start += 1;
   }
-  return writeInteger(target, start, value);
+  return writeDigits(target, start, value, length);
 }
 
 /** A safe integer from 0, in decimal. */
 export function writeInteger(target: Uint8Array, at: number, value: number): number {
-  let length = 1;
-  for (let limit = 10; value >= limit; limit *= 10) length += 1;
+  return writeDigits(target, at, value, digitCount(value));
+}
+
+function digitCount(value: number): number {
+  let count = 1;
+  for (let limit = 10; value >= limit; limit *= 10) count += 1;
+  return count;
+}
+
+function writeDigits(target: Uint8Array, at: number, value: number, length: number): number {
   const end = at + length;
   let place = end - 1;
   let rest = value;

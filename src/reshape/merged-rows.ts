@@ -16,7 +16,7 @@ export interface RowGap {
 const NUMBERS_SIZE = 2 * Uint32Array.BYTES_PER_ELEMENT;
 const ROW_SIZE = NUMBERS_SIZE + DELTA_KEY_SIZE + 1;
 
-/** Memory for so many entries, with blobs of so many bytes; `memory` is used if it is large enough. */
+/** Memory for `count` entries, with blobs of `blobsSize` bytes; `memory` is used if it is large enough. */
 interface RowMemory {
   readonly count: number;
   readonly blobsSize: number;

@@ -71,8 +71,9 @@ export function addExportPgdata({ program, runner }: CommandParents): void {
     `
 A server of the same major version starts on the directory; run it as the user that owns the files.
 Pages that only Postgres can make of their WAL records are listed, as are damaged and missing ones,
-those without any value with the number of pages in a row; then the exit status is 1, and nothing is written unless --allow-missing-pages is given. --wal-redo
-makes pages with the help of Neon's Postgres.
+those without any value with the number of pages in a row; then the exit status is 1, and nothing is
+written unless --allow-missing-pages is given. --wal-redo makes pages with the help of Neon's
+Postgres.
 
 Unlogged tables are empty, as after a crash. Tablespaces are directories in pg_tblspc instead of links.
 Settings are those that pg_control keeps: see postgresql.conf and pg_hba.conf before you start.`,

@@ -92,9 +92,9 @@ export function addSalvage({ program, runner }: CommandParents): void {
 The damaged files are only read. For each of them one line of JSON tells the new layer and the ranges
 of keys, LSNs and bytes that are lost. The exit status is 1 if anything is lost, and 4 if the format
 version is not known, which a flipped bit looks like: the file is read as a layer of version 3. Leaves
-are found without the root. Without any leaf, a WAL record is kept if its own bytes and those of its neighbours
-prove its key and LSN; page images have no key then. A changed value that can still be read is kept:
-the format has no checksums.`,
+are found without the root. Without any leaf, a WAL record is kept if its own bytes and those of its
+neighbours prove its key and LSN; page images have no key then. A changed value that can still be read
+is kept: the format has no checksums.`,
   );
 }
 
