@@ -111,14 +111,16 @@ describe('a heap record that clears bits of the visibility map', () => {
     },
   );
 
+  /** After it, the size of the map is known. */
+  const LEARN = {
+    resourceManager: HEAP,
+    info: 0,
+    blocks: [{ blkno: 8 }],
+    mainData: Uint8Array.of(1, 0, 1),
+  };
+
   test('an UPDATE in a told dialect that its length contradicts ends the ingest', async () => {
     const values = smallCluster({ forks: mapped, majorVersion: 15 });
-    const learn = {
-      resourceManager: HEAP,
-      info: 0,
-      blocks: [{ blkno: 8 }],
-      mainData: Uint8Array.of(1, 0, 1),
-    };
     const contradicting = {
       resourceManager: HEAP,
       info: 0x20,
@@ -126,21 +128,15 @@ describe('a heap record that clears bits of the visibility map', () => {
       mainData: update(3),
     };
     const options = { majorVersion: 15, dialect: 'neon' } as const;
-    const error = await storageErrorOf(ingestAll(values, [learn, contradicting], options));
+    const error = await storageErrorOf(ingestAll(values, [LEARN, contradicting], options));
     expect(error.code).toBe('corrupt');
     expect(error.message).toContain('dialect of a heap record: expected neon, found vanilla');
   });
 
   test('an UPDATE whose flags announce an old tuple that is not there ends the ingest', async () => {
     const values = smallCluster({ forks: mapped, majorVersion: 15 });
-    const learn = {
-      resourceManager: HEAP,
-      info: 0,
-      blocks: [{ blkno: 8 }],
-      mainData: Uint8Array.of(1, 0, 1),
-    };
     const short = { resourceManager: HEAP, info: 0x20, blocks: BLOCKS, mainData: update(0x05) };
-    const error = await storageErrorOf(ingestAll(values, [learn, short], { majorVersion: 15 }));
+    const error = await storageErrorOf(ingestAll(values, [LEARN, short], { majorVersion: 15 }));
     expect(error.code).toBe('corrupt');
     expect(namesOf(values)).toEqual([blockName(0, 'vm'), blockName(8)]);
   });
