@@ -13,6 +13,11 @@ export function shortened(text: string, maximumLength: number): string {
   return text.length > maximumLength ? `${text.slice(0, maximumLength)}...` : text;
 }
 
+/** A URL, valid or not, without its user, its query, which may hold a signature, and its fragment. */
+export function withoutCredentials(url: string): string {
+  return url.replace(/[?#].*$/s, '').replace(/^([a-z]+:\/\/)[^/]*@/i, '$1');
+}
+
 /** Cc, Cf (bidirectional and zero-width marks), Zl, Zp, Co and unpaired surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu;
 

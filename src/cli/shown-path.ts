@@ -1,10 +1,11 @@
 /** How a path or a URL is printed: without what may be a credential. */
 import type { StorageError } from '../errors.ts';
+import { withoutCredentials } from '../printable.ts';
 
 /** The URL of a web server without its user, its query, which may hold a signature, and its fragment; all else as it is. */
 export function shownPath(argument: string): string {
   if (!/^https?:\/\//i.test(argument)) return argument;
-  if (!URL.canParse(argument)) return argument.replace(/[?#].*$|(?<=^https?:\/\/)[^/?#]*@/gis, '');
+  if (!URL.canParse(argument)) return withoutCredentials(argument);
   const { origin, pathname } = new URL(argument);
   return origin + pathname;
 }

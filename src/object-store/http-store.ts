@@ -4,6 +4,7 @@
  */
 import { checkObject, checkOptions, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
+import { withoutCredentials } from '../printable.ts';
 import {
   checkNetworkOptions,
   type HttpAnswer,
@@ -215,8 +216,7 @@ function decodedKey(part: string): string | undefined {
   }
 }
 
-/** A user, a password and a signature in the query are not for messages. */
 function badUrl(url: string, expected: string): StorageError {
-  const actual = url.replace(/[?#].*$/s, '').replace(/^([a-z]+:\/\/)[^/]*@/i, '$1');
+  const actual = withoutCredentials(url);
   return new StorageError('invalid-input', { what: 'URL', expected, actual });
 }
