@@ -1,48 +1,73 @@
-/** A thread that reads parts of WAL: its messages, what its program does, and how the caller sees it. */
+/** Threads that are started by the place of their program, and those that answer one request after the other. */
 import { type MessagePort, Worker } from 'node:worker_threads';
 
-/** Undefined for a part that is not complete and valid. */
+/** Returns: undefined if a policy forbids threads, or the program is not in a file. */
+export function startWorker(program: URL, workerData?: unknown): Worker | undefined {
+  try {
+    // Without the options of the process: its loaders and hooks would cost more than the thread itself.
+    return new Worker(program, { workerData, execArgv: [] });
+  } catch {
+    return undefined;
+  }
+}
+
+/** As `startWorker`, for a program whose first message is of the kind `ready`; undefined also if it ends before it. */
+export async function startReadyWorker(program: URL): Promise<Worker | undefined> {
+  const worker = startWorker(program);
+  if (worker === undefined) return undefined;
+  const isReady = await new Promise<boolean>((resolve) => {
+    worker.once('message', (message: { readonly kind: string }) => {
+      resolve(message.kind === 'ready');
+    });
+    worker.once('error', () => resolve(false));
+    worker.once('exit', () => resolve(false));
+  });
+  if (isReady) return worker;
+  await worker.terminate();
+  return undefined;
+}
+
+/** Undefined for a request that the thread leaves to the caller. */
 interface Reply<Result> {
   readonly result: Result | undefined;
 }
 
 /**
- * Serves until the thread is terminated, one part after the other. A failure ends the thread.
+ * Serves a `SerialThread` until it is terminated. A failure ends the thread.
  *
  * @param transferred What of a result is moved to the caller instead of being copied.
  */
-export function serveParts<Part, Result>(
+export function serveInOrder<Request, Result>(
   port: MessagePort,
-  read: (part: Part) => Promise<Result | undefined>,
+  answer: (request: Request) => Promise<Result | undefined>,
   transferred: (result: Result) => ArrayBuffer[] = () => [],
 ): void {
   let last = Promise.resolve();
-  port.on('message', (part: Part) => {
+  port.on('message', (request: Request) => {
     last = last.then(async () => {
-      const reply: Reply<Result> = { result: await read(part) };
+      const reply: Reply<Result> = { result: await answer(request) };
       port.postMessage(reply, reply.result === undefined ? [] : transferred(reply.result));
     });
   });
 }
 
-/** Parts and results must be plain data. */
-export class PartThread<Part, Result> {
+/** A thread that answers its requests in their order. Requests and results must be plain data. */
+export class SerialThread<Request, Result> {
   readonly #worker: Worker;
-  /** In the order of the parts, which is that of the replies. */
+  /** In the order of the requests, which is that of the replies. */
   readonly #waiting: ((result: Result | undefined) => void)[] = [];
   #isRunning = true;
 
   /**
-   * @param program The program of the thread, which calls `serveParts`.
-   * @returns undefined if a policy forbids threads, or the program is not in a file
+   * @param program The program of the thread, which calls `serveInOrder`.
+   * @returns as `startWorker`
    */
-  static start<Part, Result>(program: URL): PartThread<Part, Result> | undefined {
-    try {
-      // Without the options of the process: its loaders and hooks would cost more than the thread itself.
-      return new PartThread(new Worker(program, { execArgv: [] }));
-    } catch {
-      return undefined;
-    }
+  static start<Request, Result>(
+    program: URL,
+    workerData?: unknown,
+  ): SerialThread<Request, Result> | undefined {
+    const worker = startWorker(program, workerData);
+    return worker && new SerialThread(worker);
   }
 
   private constructor(worker: Worker) {
@@ -61,15 +86,15 @@ export class PartThread<Part, Result> {
     return this.#isRunning;
   }
 
-  /** What the program makes of a part; undefined also if the thread ends before it has replied. */
-  read(part: Part): Promise<Result | undefined> {
+  /** What the program answers; undefined also if the thread ends before it has replied. */
+  ask(request: Request, transferred: ArrayBuffer[] = []): Promise<Result | undefined> {
     return new Promise((resolve) => {
       if (!this.#isRunning) {
         resolve(undefined);
         return;
       }
       this.#waiting.push(resolve);
-      this.#worker.postMessage(part);
+      this.#worker.postMessage(request, transferred);
     });
   }
 

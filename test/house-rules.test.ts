@@ -67,6 +67,7 @@ const LEAVES = [
   'printable.ts',
   'progress.ts',
   'realms.ts',
+  'threads.ts',
   'unless-aborted.ts',
   'wasm-code.ts',
 ];

@@ -1,7 +1,7 @@
 /** The program of a thread that merges layers, started by its place. */
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../assert.ts';
 import { serveMerging } from '../reshape/merge-thread.ts';
 
 assert(parentPort !== null, 'a merge starts this as a thread');
-serveMerging(parentPort);
+serveMerging(parentPort, workerData);

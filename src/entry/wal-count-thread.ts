@@ -1,10 +1,10 @@
 /** The program of a thread that counts records of WAL, started by its place. */
 import { parentPort } from 'node:worker_threads';
 import { assert } from '../assert.ts';
+import { serveInOrder } from '../threads.ts';
 import { countPart } from '../wal/counted-part.ts';
-import { serveParts } from '../wal/part-thread.ts';
 import type { WalPart } from '../wal/wal-part.ts';
 
 assert(parentPort !== null, 'a count starts this as a thread');
 const options = { chunks: [] };
-serveParts(parentPort, (part: WalPart) => countPart(part, options));
+serveInOrder(parentPort, (part: WalPart) => countPart(part, options));

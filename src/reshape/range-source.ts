@@ -1,7 +1,8 @@
 /** Merges ranges one after the other, on the caller's thread; or a few ahead, on others. */
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import type { MergeRange } from './merge-ranges.ts';
-import { layersOnThread, MergeThread, type ThreadResult } from './merge-thread.ts';
+import { layersOnThread, type MergeThread, startMergeThread } from './merge-thread.ts';
+import { MergedRows } from './merged-rows.ts';
 import { RangeMerger } from './range-merge.ts';
 
 /** On which threads ranges are merged. */
@@ -17,7 +18,16 @@ const RANGES_AHEAD = 2;
 
 interface RangeAhead {
   readonly range: MergeRange;
-  readonly result: Promise<ThreadResult | 'left' | 'ended'>;
+  /** Undefined for a range that the caller's thread merges. */
+  readonly thread: MergeThread | undefined;
+  readonly reply: ReturnType<MergeThread['ask']> | undefined;
+}
+
+/** A range that was merged. */
+export interface MergedRange {
+  readonly rows: MergedRows;
+  /** Bytes of the layers that lie before its end. */
+  readonly position: number;
 }
 
 export class RangeSource {
@@ -34,7 +44,7 @@ export class RangeSource {
     this.#merger = new RangeMerger(readers);
     const layers = threadCount === 0 ? undefined : layersOnThread(readers);
     for (let count = 0; layers !== undefined && count < threadCount; count += 1) {
-      const thread = MergeThread.start(layers, program);
+      const thread = startMergeThread(layers, program);
       if (thread === undefined) return;
       this.#threads.push(thread);
     }
@@ -51,19 +61,23 @@ export class RangeSource {
    * Throws: as `RangeMerger.merge`.
    */
   async next(): Promise<
-    { readonly range: MergeRange; readonly merged: ThreadResult | undefined } | undefined
+    { readonly range: MergeRange; readonly merged: MergedRange | undefined } | undefined
   > {
     const ahead = this.#ahead.shift();
     if (ahead === undefined) return undefined;
-    const { range } = ahead;
-    const result = await ahead.result;
+    const { range, thread } = ahead;
+    const reply = await ahead.reply;
     this.#askAhead();
-    if (result === 'left') return { range, merged: undefined };
-    return { range, merged: result === 'ended' ? await this.#mergeHere(range) : result };
+    if (reply !== undefined) {
+      return { range, merged: { rows: new MergedRows(reply), position: reply.position } };
+    }
+    // What a thread leaves is for `LayerMerge`; what one that has ended had is merged here.
+    if (thread?.isRunning) return { range, merged: undefined };
+    return { range, merged: await this.#mergeHere(range) };
   }
 
   /** Takes back the memory of rows that are not used any more. */
-  release({ rows }: ThreadResult): void {
+  release({ rows }: MergedRange): void {
     this.#free.push(rows.memory);
   }
 
@@ -85,12 +99,16 @@ export class RangeSource {
       // Each has its ranges in order, so that the first one that is awaited is merged first.
       const thread = this.#threads[this.#asked % this.#threads.length];
       this.#asked += 1;
-      const result = thread?.merge(range, this.#free.pop()) ?? Promise.resolve('ended' as const);
-      this.#ahead.push({ range, result });
+      this.#ahead.push({ range, thread, reply: thread && this.#askThread(thread, range) });
     }
   }
 
-  async #mergeHere(range: MergeRange): Promise<ThreadResult | undefined> {
+  #askThread(thread: MergeThread, range: MergeRange): ReturnType<MergeThread['ask']> {
+    const memory = this.#free.pop();
+    return thread.ask({ range, memory }, memory === undefined ? [] : [memory]);
+  }
+
+  async #mergeHere(range: MergeRange): Promise<MergedRange | undefined> {
     const rows = await this.#merger.merge(range, this.#free.pop());
     return rows && { rows, position: this.#merger.position };
   }

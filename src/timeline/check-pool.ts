@@ -3,13 +3,14 @@
  * flight in each of them. The caller's has its code compiled already, so that one thread less is started. If threads
  * cannot start, and for what a thread cannot open, on the caller's thread alone.
  */
-import { Worker } from 'node:worker_threads';
+import type { Worker } from 'node:worker_threads';
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
 import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import { objectSource } from '../object-store/object-source.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import type { OnProgress } from '../progress.ts';
+import { startReadyWorker } from '../threads.ts';
 import { unlessAborted } from '../unless-aborted.ts';
 import {
   answerTask,
@@ -147,20 +148,8 @@ class CheckThread {
 
   /** Undefined if the thread cannot start. */
   static async start(program: URL): Promise<CheckThread | undefined> {
-    let worker: Worker;
-    try {
-      // Without the options of the process: its loaders and hooks would cost more than the thread itself.
-      worker = new Worker(program, { execArgv: [] });
-    } catch {
-      // The program is not in a file, or a policy forbids threads.
-      return undefined;
-    }
-    const isReady = await new Promise<boolean>((resolve) => {
-      worker.once('message', (reply: LayerReply) => resolve(reply.kind === 'ready'));
-      worker.once('error', () => resolve(false));
-      worker.once('exit', () => resolve(false));
-    });
-    return isReady ? new CheckThread(worker) : undefined;
+    const worker = await startReadyWorker(program);
+    return worker && new CheckThread(worker);
   }
 
   private constructor(worker: Worker) {

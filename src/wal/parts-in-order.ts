@@ -4,7 +4,7 @@
  * has to go on alone.
  */
 import type { Lsn } from '../layers/lsn.ts';
-import { PartThread } from './part-thread.ts';
+import { SerialThread } from '../threads.ts';
 import type { PartBorders, WalPart } from './wal-part.ts';
 
 /** Parts that a thread has at a time, so that it need not wait for the next one. */
@@ -42,8 +42,8 @@ export async function* partsInOrder<Part extends WalPart, Result extends PartBor
     lastHere = reading.catch(() => {});
     return reading;
   };
-  const readOn = async (thread: PartThread<Part, Result>, part: Part) => {
-    const result = await thread.read(part);
+  const readOn = async (thread: SerialThread<Part, Result>, part: Part) => {
+    const result = await thread.ask(part);
     // What a thread leaves, because it ended, is read here.
     return thread.isRunning || isOver ? result : readHere(part);
   };
@@ -88,10 +88,10 @@ export async function* partsInOrder<Part extends WalPart, Result extends PartBor
   }
 }
 
-function startThreads<Part, Result>(program: URL, count: number): PartThread<Part, Result>[] {
-  const threads: PartThread<Part, Result>[] = [];
+function startThreads<Part, Result>(program: URL, count: number): SerialThread<Part, Result>[] {
+  const threads: SerialThread<Part, Result>[] = [];
   while (threads.length < count) {
-    const thread = PartThread.start<Part, Result>(program);
+    const thread = SerialThread.start<Part, Result>(program);
     if (thread === undefined) break;
     threads.push(thread);
   }

@@ -5,8 +5,9 @@
  * Both threads see the rows, in shared memory; the values are in the scratch file, which the thread opens for itself. The
  * layer stays readable on the caller's thread. A layer is written by the same code on either.
  */
-import { type MessagePort, Worker } from 'node:worker_threads';
+import type { MessagePort, Worker } from 'node:worker_threads';
 import { isStorageError, type PlainStorageError, StorageError } from '../../errors.ts';
+import { startReadyWorker } from '../../threads.ts';
 import { VirtualFile } from '../../virtual-file/virtual-file.ts';
 import type { FinishedLayer } from '../layer-file/layer-writer.ts';
 import { MemoryIndex } from './memory-index.ts';
@@ -118,23 +119,8 @@ export class WriteOutThread {
   }
 
   async #started(): Promise<Worker | undefined> {
-    let worker: Worker;
-    try {
-      // Without the options of the process: its loaders and hooks would cost more than the thread itself.
-      worker = new Worker(this.#program, { execArgv: [] });
-    } catch {
-      // The program is not in a file, or a policy forbids threads.
-      return undefined;
-    }
-    const isReady = await new Promise<boolean>((resolve) => {
-      worker.once('message', (reply: WriteOutReply) => resolve(reply.kind === 'ready'));
-      worker.once('error', () => resolve(false));
-      worker.once('exit', () => resolve(false));
-    });
-    if (!isReady) {
-      await worker.terminate();
-      return undefined;
-    }
+    const worker = await startReadyWorker(this.#program);
+    if (worker === undefined) return undefined;
     const fail = (reason: string): void => {
       this.#settle?.({ kind: 'failed', error: undefined, reason });
     };
