@@ -186,6 +186,25 @@ describe('files', () => {
     expect(torn.map(({ path }) => path)).toEqual([]);
   });
 
+  test('files that a document names are there', () => {
+    const documents = [
+      'README.md',
+      'CONTRIBUTING.md',
+      ...readdirSync(join(ROOT, 'docs')).map(inDocs),
+    ];
+    const missing = documents
+      .filter((path) => path.endsWith('.md'))
+      .flatMap((path) => {
+        const named = [...read(path).matchAll(/`((?:[a-z0-9-]+\/)*[a-z0-9-]+\.ts)`/g)].map(
+          ([, name]) => name,
+        );
+        const isThere = (name = '') =>
+          sources.some((source) => `/${source.path}`.endsWith(`/${name}`));
+        return named.filter((name) => !isThere(name)).map((name) => `${path}: ${name}`);
+      });
+    expect(missing).toEqual([]);
+  });
+
   test('files folders have no index file', () => {
     const indexes = sources.filter(({ path }) => path.endsWith('/index.ts'));
     expect(indexes.map(({ path }) => path)).toEqual(['src/index.ts']);
