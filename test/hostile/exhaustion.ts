@@ -9,9 +9,9 @@ import {
   decodeTimelineMetadata,
   encodeTimelineMetadata,
 } from '../../src/write-once/timeline-metadata.ts';
+import { type SlowInput, slowest } from '../support/slowest.ts';
 import { checkLayer, Unsound, type Verdict } from './oracle.ts';
 import { exhaustiveSeed, type Seed } from './seeds.ts';
-import { slowest } from './slowest.ts';
 
 export type Change = 'bytes of delta' | 'bytes of image' | 'lengths' | 'metadata';
 
@@ -39,7 +39,7 @@ export interface Exhausted {
   readonly codes: Record<string, number>;
   readonly failures: { readonly change: string; readonly error: string }[];
   /** Changes that took more than 50 ms each time. */
-  slow: readonly { readonly input: unknown; readonly ms: number }[];
+  slow: readonly SlowInput<string>[];
   slowestMs: number;
 }
 
@@ -163,7 +163,7 @@ function refused(bytes: Uint8Array): { verdict: Verdict; code: string } {
 class Run {
   readonly #choose: (n: number) => number;
   readonly #oneOf: number;
-  readonly #times = slowest(MAXIMUM_MS);
+  readonly #times = slowest<string>(MAXIMUM_MS);
   readonly result: Exhausted = {
     executions: 0,
     verdicts: {},

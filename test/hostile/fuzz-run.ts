@@ -1,6 +1,6 @@
 /** Many executions of the fuzzer, from one seed on. */
+import { type SlowInput, slowest } from '../support/slowest.ts';
 import { execute } from './fuzzing.ts';
-import { slowest } from './slowest.ts';
 
 export interface FuzzInput {
   readonly firstSeed: number;
@@ -18,7 +18,8 @@ export interface Fuzzed {
   readonly counts: Readonly<Record<string, number>>;
   /** At most 20; each can be executed again by its seed. */
   readonly failures: readonly { readonly seed: number; readonly error: string }[];
-  readonly slow: readonly unknown[];
+  /** Seeds whose execution took too long each time. */
+  readonly slow: readonly SlowInput<number>[];
   readonly slowestMs: number;
 }
 
@@ -31,7 +32,7 @@ export async function fuzzFrom({
   const counts: Record<string, number> = {};
   const failures: { seed: number; error: string }[] = [];
   const started = performance.now();
-  const times = slowest(maximumMs);
+  const times = slowest<number>(maximumMs);
   let done = 0;
   for (; done < executions && performance.now() - started < seconds * 1000; done += 1) {
     const seed = (firstSeed + done) >>> 0;

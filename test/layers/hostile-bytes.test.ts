@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import type { Value } from '../../src/layers/value-format.ts';
 import { seededChoices } from '../../src/testing/choices.ts';
 import { blockKey, LSN_RANGE, noise, writeDelta, writeImages } from '../support/layers.ts';
+import { slowest } from '../support/slowest.ts';
 import { type Reads, readEveryWay } from '../support/sound-reads.ts';
 
 const EXHAUSTIVE = process.env['LAYERFILE_EXHAUSTIVE'] === '1';
@@ -119,28 +120,16 @@ describe.each(LAYERS)('$name', (layer) => {
   });
 });
 
-/**
- * Reads, and fails if that takes long; garbage of earlier cases may be collected in the first try. That one is timed
- * by the clock, which answers at once; the others by the processor, for which other work on the machine does not count.
- */
+/** Reads, and fails if that takes long each time. */
 async function timed(bytes: Uint8Array, what: string): Promise<Reads> {
-  for (let attempt = 1; ; attempt += 1) {
-    const start = performance.now();
-    const before = attempt === 1 ? undefined : process.cpuUsage();
-    try {
-      const reads = await readEveryWay(bytes, PROBES);
-      const milliseconds = before === undefined ? performance.now() - start : cpuMsSince(before);
-      if (milliseconds <= MAXIMUM_CPU_MS) return reads;
-      if (attempt === 5) throw new Error(`${milliseconds} ms`);
-    } catch (cause) {
-      throw new Error(what, { cause });
-    }
+  const times = slowest<string>(MAXIMUM_CPU_MS);
+  try {
+    const reads = await times.measure(what, () => readEveryWay(bytes, PROBES));
+    expect(times.slow).toEqual([]);
+    return reads;
+  } catch (cause) {
+    throw new Error(what, { cause });
   }
-}
-
-function cpuMsSince(before: NodeJS.CpuUsage): number {
-  const { user, system } = process.cpuUsage(before);
-  return (user + system) / 1000;
 }
 
 function lost(sound: Reads, reads: Reads): number {
