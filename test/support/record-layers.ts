@@ -6,6 +6,7 @@ import { encodeValue } from '../../src/layers/value-format.ts';
 import { relationBlockKey } from '../../src/postgres/key-mapping.ts';
 import { endOfRecord, startAfter } from '../../src/wal/record-extent.ts';
 import { recordChecksum } from '../../src/wal/record-format.ts';
+import { BLOCK } from './hand-made.ts';
 import { DIRECTORY, IDS, memoryDisk, noise } from './layers.ts';
 import { EVERYTHING } from './random-layers.ts';
 import { walRecord } from './wal-records.ts';
@@ -63,6 +64,20 @@ export async function unfinishedLayer(
   entries: readonly RecordEntry[],
   lsnRange: LsnRange,
 ): Promise<Buffer> {
+  const { bytes, indexStart } = await writtenLayer(entries, lsnRange);
+  return bytes.subarray(0, indexStart).fill(0, 0, BLOCK);
+}
+
+/** A finished layer, of which the index is zeros. */
+export async function layerWithoutIndex(
+  entries: readonly RecordEntry[],
+  lsnRange: LsnRange,
+): Promise<Buffer> {
+  const { bytes, indexStart } = await writtenLayer(entries, lsnRange);
+  return bytes.fill(0, indexStart);
+}
+
+async function writtenLayer(entries: readonly RecordEntry[], lsnRange: LsnRange) {
   const { openFiles, fileSystem } = memoryDisk();
   const options = { directory: DIRECTORY, ...IDS, openFiles, keyRange: EVERYTHING, lsnRange };
   await using writer = await DeltaLayerWriter.create(options);
@@ -70,6 +85,5 @@ export async function unfinishedLayer(
     await writer.putSerialized(key, lsn, value, value[3] === 0);
   }
   const { path, indexStartBlock } = await writer.finish();
-  const bytes = Buffer.from(fileSystem.contentOf(path)).subarray(0, indexStartBlock * 8192);
-  return bytes.fill(0, 0, 8192);
+  return { bytes: Buffer.from(fileSystem.contentOf(path)), indexStart: indexStartBlock * BLOCK };
 }

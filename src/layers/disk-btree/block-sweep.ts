@@ -12,6 +12,9 @@ import { isZero, ZeroAllowance } from './zero-allowance.ts';
 /** Blocks per read. */
 const RUN_LENGTH = 64;
 
+/** Bytes per read. */
+export const SWEPT_SIZE = RUN_LENGTH * BLOCK_SIZE;
+
 export interface SweepOptions {
   /** Block numbers in the file: `from` is included, `to` is not. */
   readonly from: number;
@@ -54,7 +57,7 @@ export async function* sweepBlocks(
   options: SweepOptions,
 ): AsyncGenerator<SweptBlock> {
   const { from, to, direction, signal, zeros } = options;
-  const buffer = new Uint8Array(RUN_LENGTH * BLOCK_SIZE);
+  const buffer = new Uint8Array(SWEPT_SIZE);
   const allowance = new ZeroAllowance(source.allocatedSize);
   for (let done = 0; from + done < to; done += RUN_LENGTH) {
     throwIfAborted(signal, source.path);

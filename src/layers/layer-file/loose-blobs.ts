@@ -2,19 +2,23 @@
  * Finds blobs without keys, in a layer whose index is lost. Blobs lie back to back, so each one tells
  * where the next one starts, from the start of the values on.
  *
- * Nothing proves that a blob belongs to the layer. In a delta layer it must at least hold a value, and
- * the walk ends after a few blobs that do not; in an image layer any bytes are an image. The walk also
- * ends at an invalid header, and at zeros up to the end of a block, which are the padding.
+ * Nothing proves that a blob belongs to the layer. In a delta layer it must at least hold a value; after a
+ * few blobs that do not, an invalid header, or zeros up to the end of a block, the walk has lost its place.
+ * It goes on at the next WAL record, which proves itself (`record-search.ts`). In an image layer any bytes
+ * are an image, and nothing tells where the next one starts. Where the walk ends before the values do, the
+ * last item is damage; zeros at the end are the padding.
  */
 import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
-import { readExactly } from '../../blob-writer/byte-source.ts';
-import { isStorageError, type StorageError, throwIfAborted, withPath } from '../../errors.ts';
+import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
+import { isStorageError, StorageError, throwIfAborted, withPath } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { Decompressor } from '../../zstd/decompression.ts';
 import { isDamage } from '../damage.ts';
+import { sweepBlocks } from '../disk-btree/block-sweep.ts';
 import { outlineOfValue } from '../value-format.ts';
 import { checkExpandedLength, type EntryScan } from './entry-scan.ts';
 import { readLargeValue } from './large-value.ts';
+import { RecordSearch } from './record-search.ts';
 import type { LayerKind } from './summary-format.ts';
 
 /** A blob whose key is lost. Nothing proves that it belongs to the layer. */
@@ -53,36 +57,59 @@ export interface LooseBlobOptions {
   readonly onPiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
 }
 
-/** Damaged blobs in a row after which the walk ends: it has lost its place. */
+/** Damaged blobs in a row after which the walk has lost its place. */
 const MAXIMUM_BAD_BLOBS = 8;
 
 /** Throws: `io`, `aborted`, `closed`. */
 export async function* looseBlobs(
   options: LooseBlobOptions,
 ): AsyncGenerator<LooseBlob | DamagedBlob> {
-  const { scan } = options;
-  const { blobs, signal } = scan;
-  const { path } = blobs.source;
+  const { kind, scan } = options;
+  const { source, region } = scan.blobs;
   const walk = new BlobWalk(options);
-  let badCount = 0;
-  /** Zeros before this offset are not padding: the byte there is not zero. */
-  let nonZeroOffset = 0;
+  const zeros = new ZeroRuns(scan);
+  const search = kind === 'delta' ? new RecordSearch(scan) : undefined;
+  /** In a row: either each of them is damaged, or the walk is lost since the first one. */
+  let damaged: DamagedBlob[] = [];
   try {
-    for (let offset = blobs.region.start; offset < blobs.region.end; offset = walk.end) {
-      throwIfAborted(signal, path);
+    for (let offset = region.start; offset < region.end; ) {
+      throwIfAborted(scan.signal, source.path);
       const item = walk.inMemory(offset) ?? (await walk.at(offset));
-      if (walk.isEmpty && offset >= nonZeroOffset) {
-        const found = await findNonZero(scan, offset);
-        if (found === undefined) return;
-        nonZeroOffset = found;
+      const run = walk.isEmpty ? await zeros.at(offset) : 'none';
+      if (run === 'none' && item.kind === 'loose-blob') {
+        yield* damaged;
+        damaged = [];
+        yield item;
+        offset = walk.end;
+        continue;
       }
-      yield item;
-      badCount = item.kind === 'damaged-blob' ? badCount + 1 : 0;
-      if (badCount === MAXIMUM_BAD_BLOBS || walk.end === offset) return;
+      if (run === 'block') damaged.push(zerosAt(source, offset));
+      else if (item.kind === 'damaged-blob' && run === 'none') damaged.push(item);
+      const [first] = damaged;
+      if (first === undefined) return;
+      if (run === 'none' && walk.end > offset && damaged.length < MAXIMUM_BAD_BLOBS) {
+        offset = walk.end;
+        continue;
+      }
+      const found = await search?.next(first.offset + 1, offset);
+      if (found === undefined) break;
+      yield first;
+      damaged = [];
+      offset = found;
     }
+    yield* damaged;
   } finally {
     await walk.close();
   }
+}
+
+function zerosAt({ path }: ByteSource, offset: number): DamagedBlob {
+  const error = new StorageError('corrupt', {
+    ...{ what: 'values', path, offset },
+    expected: 'a blob',
+    actual: 'zeros to the end of the block, and other bytes after it',
+  });
+  return { kind: 'damaged-blob', offset, error };
 }
 
 class BlobWalk {
@@ -223,11 +250,40 @@ class BlobWalk {
   }
 }
 
-/** The next byte that is not zero; undefined if only zeros follow in the block, or in the values. */
-async function findNonZero({ blobs }: EntryScan, offset: number): Promise<number | undefined> {
-  const blockEnd = (Math.floor(offset / BLOCK_SIZE) + 1) * BLOCK_SIZE;
-  const rest = new Uint8Array(Math.min(blockEnd, blobs.region.end) - offset);
-  await readExactly(blobs.source, rest, offset);
-  const index = rest.findIndex((byte) => byte !== 0);
-  return index < 0 ? undefined : offset + index;
+/** Zeros where a blob could start. */
+class ZeroRuns {
+  readonly #scan: EntryScan;
+  /** The byte there is not zero, so that zeros before it are empty blobs. */
+  #nonZeroOffset = 0;
+
+  constructor(scan: EntryScan) {
+    this.#scan = scan;
+  }
+
+  /**
+   * How far zeros reach from `offset` on: to the end of the `block`, or of all `values`; `none`, if not so far.
+   * Throws: `io`, `aborted`.
+   */
+  async at(offset: number): Promise<'none' | 'block' | 'values'> {
+    if (offset < this.#nonZeroOffset) return 'none';
+    const { blobs, signal } = this.#scan;
+    const { source, region } = blobs;
+    const next = Math.floor(offset / BLOCK_SIZE) + 1;
+    const rest = new Uint8Array(Math.min(next * BLOCK_SIZE, region.end) - offset);
+    await readExactly(source, rest, offset);
+    const index = rest.findIndex((byte) => byte !== 0);
+    if (index >= 0) {
+      this.#nonZeroOffset = offset + index;
+      return 'none';
+    }
+    try {
+      const to = Math.ceil(region.end / BLOCK_SIZE);
+      for await (const _ of sweepBlocks(source, { from: next, to, signal })) return 'block';
+    } catch (error) {
+      // More zeros than are read.
+      if (!isDamage(error)) throw error;
+      return 'block';
+    }
+    return 'values';
+  }
 }

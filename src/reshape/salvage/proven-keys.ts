@@ -2,18 +2,20 @@
  * Which blob without a key belongs to which key and LSN, as far as it can be proven.
  *
  * A record is stored once for each of its blocks; the keys of a layer ascend with the file. So if there are
- * as many copies as blocks, each copy has its block. If there are fewer, a copy has the one block that fits
- * between the entries before and after it. What contradicts the order of the others is left out: of the
- * entries that are known in themselves, the longest ascending chain is kept.
+ * as many copies as blocks, each copy has its block. If there are fewer, as in the layer of a shard, the copies
+ * between two known entries have the blocks that fit between them, if there are as many. What contradicts the
+ * order of the others is left out: of the entries that are known, the longest ascending chain is kept.
  */
 import { KEY_SIZE } from '../../layers/key.ts';
 import { DELTA_KEY_SIZE, deltaEntryKey } from '../../layers/layer-file/entry-layout.ts';
-import type { LsnRange } from '../../layers/lsn.ts';
 import type { RecordCensus } from './record-census.ts';
-import { type RecordCopies, recordLsns } from './record-lsns.ts';
+import { type PlacedRange, type RecordCopies, recordLsns } from './record-lsns.ts';
 
 /** Why a blob has no key; `proven` if it has one. */
 export type KeyProof = 'proven' | 'lsn-unknown' | 'block-unknown' | 'out-of-order';
+
+/** Times that copies are placed between entries of which some were placed the time before. */
+const MAXIMUM_PASSES = 8;
 
 export class ProvenKeys {
   readonly #census: RecordCensus;
@@ -21,17 +23,21 @@ export class ProvenKeys {
   readonly #entryKeys: Uint8Array;
   readonly #proofs: KeyProof[];
 
-  constructor(census: RecordCensus, lsnRange: LsnRange | undefined) {
+  constructor(census: RecordCensus, range: PlacedRange | undefined) {
     this.#census = census;
     this.#entryKeys = new Uint8Array(census.count * DELTA_KEY_SIZE);
     this.#proofs = new Array<KeyProof>(census.count).fill('lsn-unknown');
-    const ambiguous: RecordCopies[] = [];
-    for (const copies of recordLsns(census, lsnRange)) {
+    let ambiguous: RecordCopies[] = [];
+    for (const copies of recordLsns(census, range)) {
       if (copies.lsn !== undefined && !this.#assign(copies, copies.lsn)) ambiguous.push(copies);
     }
     this.#keepChain();
-    for (const copies of ambiguous) this.#assignBetween(copies);
-    if (ambiguous.length > 0) this.#keepChain();
+    for (let pass = 0; pass < MAXIMUM_PASSES && ambiguous.length > 0; pass += 1) {
+      const left = this.#assignBetween(ambiguous);
+      if (left.length === ambiguous.length) break;
+      this.#keepChain();
+      ambiguous = left;
+    }
   }
 
   proof(record: number): KeyProof {
@@ -61,30 +67,57 @@ export class ProvenKeys {
     this.#proofs[record] = 'proven';
   }
 
-  /** Between the neighbours, copy by copy, so that no block is taken twice. */
-  #assignBetween({ members, lsn = 0n }: RecordCopies): void {
-    for (const member of members) {
-      const low = this.#neighbour(member, -1);
-      const high = this.#neighbour(member, 1);
-      let found = -1;
-      for (let block = 0; block < this.#census.keyCount(member); block += 1) {
-        const entryKey = deltaEntryKey(this.#census.key(member, block), lsn);
-        if (low !== undefined && Buffer.compare(low, entryKey) >= 0) continue;
-        if (high !== undefined && Buffer.compare(entryKey, high) >= 0) continue;
-        found = found < 0 ? block : Number.POSITIVE_INFINITY;
+  /** Returns: those of which a copy is still without a block. */
+  #assignBetween(ambiguous: readonly RecordCopies[]): RecordCopies[] {
+    const neighbours = this.#provenNeighbours();
+    return ambiguous.filter(({ members, lsn = 0n }) => {
+      let isLeft = false;
+      for (let from = 0; from < members.length; ) {
+        const gap = neighbours.before[members[from] as number];
+        let to = from + 1;
+        while (to < members.length && neighbours.before[members[to] as number] === gap) to += 1;
+        const copies = members.slice(from, to);
+        if (!this.#assignInGap(copies, lsn, neighbours)) isLeft = true;
+        from = to;
       }
-      const isOne = found >= 0 && Number.isFinite(found);
-      if (isOne) this.#set(member, found, lsn);
-      else this.#proofs[member] = 'block-unknown';
-    }
+      return isLeft;
+    });
   }
 
-  /** The next proven entry in the direction. */
-  #neighbour(record: number, step: 1 | -1): Uint8Array | undefined {
-    for (let at = record + step; at >= 0 && at < this.#census.count; at += step) {
-      if (this.#proofs[at] === 'proven') return this.entryKey(at);
+  /** Copies that lie between the same two proven entries. Returns: whether they have their blocks. */
+  #assignInGap(copies: readonly number[], lsn: bigint, { before, after }: Neighbours): boolean {
+    const [first = 0] = copies;
+    if (this.#proofs[first] === 'proven') return true;
+    const low = before[first] as number;
+    const high = after[first] as number;
+    const fitting: number[] = [];
+    for (let block = 0; block < this.#census.keyCount(first); block += 1) {
+      const entryKey = deltaEntryKey(this.#census.key(first, block), lsn);
+      if (low >= 0 && Buffer.compare(this.entryKey(low), entryKey) >= 0) continue;
+      if (high >= 0 && Buffer.compare(entryKey, this.entryKey(high)) >= 0) continue;
+      fitting.push(block);
     }
-    return undefined;
+    const isSure = fitting.length === copies.length;
+    for (const [index, copy] of copies.entries()) {
+      if (isSure) this.#set(copy, fitting[index] as number, lsn);
+      else this.#proofs[copy] = 'block-unknown';
+    }
+    return isSure;
+  }
+
+  #provenNeighbours(): Neighbours {
+    const { count } = this.#census;
+    const before = new Int32Array(count);
+    const after = new Int32Array(count);
+    for (let record = 0, last = -1; record < count; record += 1) {
+      before[record] = last;
+      if (this.#proofs[record] === 'proven') last = record;
+    }
+    for (let record = count - 1, last = -1; record >= 0; record -= 1) {
+      after[record] = last;
+      if (this.#proofs[record] === 'proven') last = record;
+    }
+    return { before, after };
   }
 
   /** Leaves out the fewest entries, so that the others ascend. */
@@ -132,6 +165,12 @@ export class ProvenKeys {
     }
     return 0;
   }
+}
+
+/** For each record, the next proven one on either side; -1 if there is none. */
+interface Neighbours {
+  readonly before: Int32Array;
+  readonly after: Int32Array;
 }
 
 /** The key at the start of an entry key; a view. */

@@ -11,10 +11,11 @@ import type { LooseBlob } from '../../layers/layer-file/loose-blobs.ts';
 import { WAL_HEADER_SIZE } from '../../layers/value-format.ts';
 import { FORK_NAMES } from '../../postgres/fork.ts';
 import { MAXIMUM_BLOCK_NUMBER, relationBlockKey } from '../../postgres/key-mapping.ts';
+import { CRC_OFFSET } from '../../wal/record-checksum.ts';
 import { checkRecord } from '../../wal/record-format.ts';
 import { RecordScanner } from '../../wal/record-scanner.ts';
 
-/** Of a layer of 256 MiB; a record takes about 60 bytes of memory. */
+/** More than a layer of 256 MiB has; further ones are left out. A record takes about 60 bytes of memory. */
 const MAXIMUM_RECORDS = 2 * 1024 * 1024;
 
 /** Versions that differ in how a record has the images of its blocks. */
@@ -25,8 +26,6 @@ const MAXIMUM_POSITION = Number.MAX_SAFE_INTEGER;
 
 export class RecordCensus {
   count = 0;
-  /** Blobs with a record that were left out because there are too many. */
-  leftOut = 0;
   /** Where each blob starts in the file, ascending. */
   offsets = new Float64Array(1024);
   /** Start of the record before. */
@@ -47,14 +46,10 @@ export class RecordCensus {
 
   /** Counts the record in a blob of a delta layer. Returns: false if there is none that names a block. */
   add({ type, offset, bytes }: LooseBlob): boolean {
-    if (type !== 'wal' || bytes === undefined) return false;
+    if (type !== 'wal' || bytes === undefined || this.count === MAXIMUM_RECORDS) return false;
     const record = bytes.subarray(WAL_HEADER_SIZE);
     const keys = this.#keysOf(record);
     if (keys === undefined || keys.length === 0) return false;
-    if (this.count === MAXIMUM_RECORDS) {
-      this.leftOut += 1;
-      return false;
-    }
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     const previous = view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32;
     if (previous > MAXIMUM_POSITION) return false;
@@ -63,7 +58,7 @@ export class RecordCensus {
     this.offsets[at] = offset;
     this.previous[at] = previous;
     this.lengths[at] = record.length;
-    this.checksums[at] = view.getUint32(20, true);
+    this.checksums[at] = checksumIn(record);
     const first = this.keyStarts[at] as number;
     const end = first + keys.length;
     if (end * KEY_SIZE > this.keys.length) this.#growKeys();
@@ -71,6 +66,14 @@ export class RecordCensus {
     this.keyStarts[at + 1] = end;
     this.count += 1;
     return true;
+  }
+
+  /** Whether the record with this number is the one in a blob, of which it was counted. */
+  isIn(record: number, { offset, bytes }: LooseBlob): boolean {
+    if (record >= this.count || this.offsets[record] !== offset || bytes === undefined)
+      return false;
+    const header = bytes.subarray(WAL_HEADER_SIZE);
+    return header.length === this.lengths[record] && checksumIn(header) === this.checksums[record];
   }
 
   /** Number of blocks of a record. */
@@ -114,6 +117,10 @@ export class RecordCensus {
   #growKeys(): void {
     this.keys = grown(this.keys, new Uint8Array(2 * this.keys.length));
   }
+}
+
+function checksumIn({ buffer, byteOffset, length }: Uint8Array): number {
+  return new DataView(buffer, byteOffset, length).getUint32(CRC_OFFSET, true);
 }
 
 /** Undefined if the record is not one of this version. */

@@ -8,7 +8,8 @@
  *   chain   the known record before R starts at p: then R starts where that one ends
  *   room    R lies after the record at p, which has 24 bytes at least, and before or at q. If R does not fit
  *           between p + 24 and q, R is the record at q
- *   border  a layer starts 1 above the end of a record. If p is below that end, R is the first after it
+ *   border  a layer starts 1 above the end of a record. If p is below that end, R is the first after it. Nothing
+ *           would tell that a flipped bit moved the border: it must be known from elsewhere than the summary alone
  *
  * A record that a server writes over one that a crash has cut starts later than the one before it ends, but
  * names no block. What none of these proves stays unknown. All of it relies on checksums: what is no valid record does not
@@ -18,6 +19,12 @@ import type { LsnRange } from '../../layers/lsn.ts';
 import { endOfRecord, startAfter } from '../../wal/record-extent.ts';
 import { WAL_RECORD_HEADER_SIZE } from '../../wal/record-scanner.ts';
 import type { RecordCensus } from './record-census.ts';
+
+/** LSNs that the entries of a layer can have. */
+export interface PlacedRange extends LsnRange {
+  /** Whether it is sure that the layer starts there. */
+  readonly isStartSure: boolean;
+}
 
 /** Copies of one record, which are stored for each of its blocks, in the order of the file. */
 export interface RecordCopies {
@@ -30,7 +37,7 @@ export interface RecordCopies {
 /** In the order of their LSNs. */
 export function* recordLsns(
   census: RecordCensus,
-  lsnRange: LsnRange | undefined,
+  range: PlacedRange | undefined,
 ): Generator<RecordCopies> {
   const { previous, count } = census;
   const order = new Uint32Array(count);
@@ -38,7 +45,7 @@ export function* recordLsns(
   order.sort(
     (one, other) => (previous[one] as number) - (previous[other] as number) || one - other,
   );
-  const border = borderOf(census, order, lsnRange);
+  const border = range?.isStartSure ? borderOf(census, order, range) : undefined;
   let before: Placed | undefined;
   for (let from = 0; from < count; ) {
     const end = endOfGroup(census, order, from);
@@ -47,8 +54,7 @@ export function* recordLsns(
     before = place(census, group, { before, next, border });
     const lsn = before === undefined ? undefined : BigInt(before.end);
     const isInside =
-      lsn !== undefined &&
-      (lsnRange === undefined || (lsn >= lsnRange.start && lsn < lsnRange.end));
+      lsn !== undefined && (range === undefined || (lsn >= range.start && lsn < range.end));
     yield { members: [...group], lsn: isInside ? lsn : undefined };
     from = end;
   }
@@ -104,11 +110,10 @@ function endOfGroup({ previous, count }: RecordCensus, order: Uint32Array, from:
 function borderOf(
   census: RecordCensus,
   order: Uint32Array,
-  lsnRange: LsnRange | undefined,
+  { start }: LsnRange,
 ): number | undefined {
-  if (lsnRange === undefined || lsnRange.start <= 8n || lsnRange.start % 8n !== 1n)
-    return undefined;
-  const border = Number(lsnRange.start - 1n);
+  if (start <= 8n || start % 8n !== 1n) return undefined;
+  const border = Number(start - 1n);
   if (!Number.isSafeInteger(border)) return undefined;
   const { previous, count } = census;
   if (count === 0) return undefined;

@@ -28,6 +28,7 @@ import {
   withRanges,
 } from './layer-origin.ts';
 import { LossLog, type LostRange } from './loss-log.ts';
+import type { PlacedRange } from './record-lsns.ts';
 import { type Approach, chooseApproach } from './salvage-approach.ts';
 import { salvageEntries } from './salvaged-entries.ts';
 import { SalvagedOutput } from './salvaged-output.ts';
@@ -204,7 +205,8 @@ async function write(reader: SalvageReader, salvage: Salvage): Promise<SalvagedF
     if (looseCount > 0) {
       unkeyed = await writeLooseRecords(reader, {
         ...{ log, output, signal, keyCheck },
-        lsnRange: isEverything(ranges) ? undefined : ranges.lsnRange,
+        lsnRange: lsnRangeOf(reader, salvage),
+        valuesEnd: await endOfValues(reader),
         pgVersion: options.pgVersion,
         onUnkeyed: options.onUnkeyed,
       });
@@ -239,6 +241,19 @@ function reportOf(
     unkeyed,
     idSource,
   };
+}
+
+/** Undefined if they are not known. */
+function lsnRangeOf(
+  { claimedSummary }: SalvageReader,
+  { origin: { named }, approach: { ranges } }: Salvage,
+): PlacedRange | undefined {
+  if (isEverything(ranges)) return undefined;
+  const { lsnRange } = ranges;
+  const isNamed = named?.kind === 'delta' && named.lsnRange.start === lsnRange.start;
+  const isClaimed =
+    claimedSummary?.kind !== 'delta' || claimedSummary.lsnRange.start === lsnRange.start;
+  return { ...lsnRange, isStartSure: isNamed && isClaimed };
 }
 
 /** A summary is lost unless ids and ranges are known without it. */

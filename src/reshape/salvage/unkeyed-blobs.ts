@@ -3,17 +3,17 @@
  * counted and told. The blobs are walked twice, the second time to copy them.
  */
 import { encodePlainBlobHeader, MAXIMUM_BLOB_HEADER_SIZE } from '../../blob-writer/blob-format.ts';
-import { untracedError } from '../../errors.ts';
+import { type StorageError, untracedError } from '../../errors.ts';
 import { isDamage } from '../../layers/damage.ts';
 import { fitsPageserver } from '../../layers/key.ts';
 import { lsnOfEntryKey } from '../../layers/layer-file/entry-layout.ts';
 import type { DamagedBlob, LooseBlob } from '../../layers/layer-file/loose-blobs.ts';
 import type { SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
-import type { LsnRange } from '../../layers/lsn.ts';
 import { outlineOfValue } from '../../layers/value-format.ts';
 import type { LossLog } from './loss-log.ts';
 import { type KeyProof, keyIn, ProvenKeys } from './proven-keys.ts';
 import { RecordCensus } from './record-census.ts';
+import type { PlacedRange } from './record-lsns.ts';
 import type { SalvagedOutput } from './salvaged-output.ts';
 
 /** Why a blob has no key that can be proven. */
@@ -46,8 +46,10 @@ export interface LooseOptions {
   readonly output: SalvagedOutput;
   readonly signal: AbortSignal | undefined;
   readonly keyCheck: 'strict' | 'ignore' | undefined;
-  /** Of the layer, if it is known. */
-  readonly lsnRange: LsnRange | undefined;
+  /** LSNs of the layer, if they are known. */
+  readonly lsnRange: PlacedRange | undefined;
+  /** Where the values end, if no blob tells. */
+  readonly valuesEnd: number;
   readonly pgVersion: number | undefined;
   readonly onUnkeyed: ((blob: UnkeyedBlob) => void | Promise<void>) | undefined;
 }
@@ -73,16 +75,17 @@ export async function writeLooseRecords(
       lost.damaged(blob);
       continue;
     }
-    const isRecord = record < census.count && census.offsets[record] === blob.offset;
+    // Read for the second time: the file may have changed.
+    const isRecord = census.isIn(record, blob);
     const proof: KeyProof | 'no-record' = isRecord ? proven.proof(record) : 'no-record';
     const entryKey = isRecord ? proven.entryKey(record) : undefined;
-    if (isRecord) record += 1;
+    if (census.offsets[record] === blob.offset) record += 1;
     const isWritable =
       proof === 'proven' &&
       entryKey !== undefined &&
       (keyCheck === 'ignore' || fitsPageserver(entryKey));
     if (isWritable) {
-      lost.end();
+      lost.end(blob.offset);
       await output.put(entryOf(entryKey, blob.bytes ?? new Uint8Array(0)));
       continue;
     }
@@ -92,7 +95,7 @@ export async function writeLooseRecords(
     const { offset, storedLength, length, type } = blob;
     await onUnkeyed?.({ offset, storedLength, length, type, reason });
   }
-  lost.end();
+  lost.end(options.valuesEnd);
   return unkeyed;
 }
 
@@ -129,11 +132,12 @@ const REASONS: Readonly<Record<UnkeyedReason, string>> = {
   'out-of-order': 'WAL records that contradict the order of the others',
 };
 
-/** Blobs in a row that are lost for the same reason are one range. */
+/** Blobs in a row that are lost for the same reason are one range, and what lies between a damaged one and the next. */
 class LostBlobs {
   readonly #log: LossLog;
   readonly #path: string | undefined;
-  #reason: UnkeyedReason | undefined;
+  #reason: UnkeyedReason | 'damaged' | undefined;
+  #error: StorageError | undefined;
   #start = 0;
   #end = 0;
   #count = 0;
@@ -145,29 +149,36 @@ class LostBlobs {
 
   unkeyed({ offset, storedLength }: LooseBlob, reason: UnkeyedReason): void {
     if (reason !== this.#reason || offset !== this.#end) {
-      this.end();
-      this.#reason = reason;
-      this.#start = offset;
+      this.end(offset);
+      this.#begin(offset, reason);
+      this.#error = untracedError('corrupt', { what: REASONS[reason], path: this.#path, offset });
     }
     this.#end = offset + storedLength;
     this.#count += 1;
   }
 
   damaged({ offset, error }: DamagedBlob): void {
-    this.end();
-    this.#log.add({ offset, count: 1, error });
+    this.end(offset);
+    this.#begin(offset, 'damaged');
+    this.#error = error;
+    this.#count = 1;
   }
 
-  end(): void {
-    if (this.#reason === undefined) return;
-    const error = untracedError('corrupt', {
-      what: REASONS[this.#reason],
-      path: this.#path,
-      offset: this.#start,
-    });
-    const length = this.#end - this.#start;
-    this.#log.add({ offset: this.#start, length, count: this.#count, error });
+  /** The next blob that is none of these starts at `next`, or the values end there. */
+  end(next: number): void {
+    const error = this.#error;
+    if (error === undefined) return;
+    const offset = this.#start;
+    // Where a damaged blob ends is not known.
+    const end = this.#reason === 'damaged' ? Math.max(next, offset) : this.#end;
+    this.#log.add({ offset, length: end - offset, count: this.#count, error });
+    this.#error = undefined;
     this.#reason = undefined;
+  }
+
+  #begin(offset: number, reason: UnkeyedReason | 'damaged'): void {
+    this.#reason = reason;
+    this.#start = offset;
     this.#count = 0;
   }
 }

@@ -6,13 +6,14 @@ import { formatLayerName } from '../../../src/layers/layer-name.ts';
 import { formatLsn, type LsnRange } from '../../../src/layers/lsn.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
 import { encodeValue } from '../../../src/layers/value-format.ts';
-import { salvageLayer } from '../../../src/reshape/salvage/salvage-layer.ts';
+import { type SalvagedFile, salvageLayer } from '../../../src/reshape/salvage/salvage-layer.ts';
 import type { UnkeyedBlob } from '../../../src/reshape/salvage/unkeyed-blobs.ts';
 import { lineOf } from '../../support/damaged-layers.ts';
 import { DIRECTORY, IDS, memoryDisk, namesOn, noise } from '../../support/layers.ts';
 import { EVERYTHING } from '../../support/random-layers.ts';
 import {
   keyOfBlock,
+  layerWithoutIndex,
   type RecordEntry,
   recordEntries,
   unfinishedLayer,
@@ -120,6 +121,139 @@ describe('an unfinished layer of WAL records', () => {
     const { made, unkeyed } = await salvaged(bytes, temporaryName(lsnRange));
     expect(made).toMatchObject({ layer: undefined, recovered: 0, unkeyed: 1 });
     expect(unkeyed).toMatchObject([{ reason: 'no-record' }]);
+  });
+});
+
+/** What a salvage has to account for: every byte of the values is in the new layer, or in a lost range. */
+function coveredBytes(
+  entries: readonly RecordEntry[],
+  lines: readonly string[],
+  lost: SalvagedFile['lost'],
+): Set<number> {
+  const covered = new Set<number>();
+  const found = new Set(lines);
+  let offset = 8192;
+  const add = (start: number, length: number) => {
+    for (let at = start; at < start + length; at += 1) covered.add(at);
+  };
+  for (const { key, lsn, value } of entries) {
+    const size = (value.length < 128 ? 1 : 4) + value.length;
+    if (found.has(lineOf(key, lsn, value))) add(offset, size);
+    offset += size;
+  }
+  for (const range of lost) add(range.offset ?? 0, range.length ?? 0);
+  return covered;
+}
+
+describe('an unfinished layer with damage in its values', () => {
+  const damage = fc.record({
+    kind: fc.constantFrom('zeros', 'noise', 'flip'),
+    at: fc.nat(0xffff),
+    length: fc.integer({ min: 1, max: 9000 }),
+  });
+
+  test('has what follows the damage, nothing else, and accounts for every other byte', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(record, { minLength: 1, maxLength: 30 }),
+        fc.array(damage, { minLength: 1, maxLength: 2 }),
+        async (plan, damages) => {
+          const { entries, lsnRange } = recordEntries(plan);
+          const sizes = entries.map(({ value }) => (value.length < 128 ? 1 : 4) + value.length);
+          const end = 8192 + sizes.reduce((sum, size) => sum + size, 0);
+          const bytes = await unfinishedLayer(entries, lsnRange);
+          for (const { kind, at, length } of damages) {
+            const start = 8192 + Math.floor((at * (end - 8192)) / 0x1_0000);
+            const size = kind === 'flip' ? 1 : Math.min(length, end - start);
+            if (kind === 'flip') bytes[start] = (bytes[start] ?? 0) ^ 1;
+            else if (kind === 'zeros') bytes.fill(0, start, start + size);
+            else bytes.set(noise(size, at), start);
+          }
+          const { made, lines } = await salvaged(bytes, temporaryName(lsnRange));
+          const all = new Set(linesOf(entries));
+          expect(lines.filter((line) => !all.has(line))).toEqual([]);
+          const covered = coveredBytes(entries, lines, made.lost);
+          let last = end;
+          while (last > 8192 && bytes[last - 1] === 0) last -= 1;
+          for (let at = 8192; at < last; at += 1) {
+            if (!covered.has(at)) throw new Error(`byte ${at} is neither there nor lost`);
+          }
+        },
+      ),
+      { numRuns: 40 },
+    );
+  });
+
+  test.each([
+    ['zeros', 0],
+    ['other bytes', 0xff],
+  ])('has the records after a block of %s, and says what is lost between', async (_, byte) => {
+    const plan = Array.from({ length: 200 }, () => ({ blocks: [1], dataLength: 500 }));
+    const { entries, lsnRange } = recordEntries(plan);
+    const bytes = await unfinishedLayer(entries, lsnRange);
+    bytes.fill(byte, 5 * 8192, 6 * 8192);
+    const { made, lines } = await salvaged(bytes, temporaryName(lsnRange));
+    const size = 4 + (entries[0]?.value.length ?? 0);
+    const first = Math.floor((4 * 8192) / size);
+    const next = Math.ceil((5 * 8192) / size);
+    // That the record after the gap follows it, nothing tells; nor which one the last one before it is.
+    expect(lines).toEqual(
+      linesOf(entries).filter((line, at) => lines.includes(line) && (at < first || at >= next)),
+    );
+    expect(lines.length).toBeGreaterThan(entries.length - (next - first) - 3);
+    const lost = made.lost.reduce((sum, { length = 0 }) => sum + length, 0);
+    expect(lost).toBe((entries.length - lines.length) * size);
+  });
+
+  test('says how many bytes are lost where nothing of the rest can be read', async () => {
+    const { entries, lsnRange } = recordEntries([
+      { blocks: [1], dataLength: 50 },
+      { blocks: [3], dataLength: 9000 },
+    ]);
+    const bytes = await unfinishedLayer(entries, lsnRange);
+    const [first] = entries as [RecordEntry];
+    const start = 8192 + 1 + first.value.length;
+    bytes.fill(0xff, start);
+    const { made, lines } = await salvaged(bytes, temporaryName(lsnRange));
+    expect(lines).toEqual([lineOf(first.key, first.lsn, first.value)]);
+    expect(made.lost).toMatchObject([{ offset: start, length: bytes.length - start }]);
+  });
+});
+
+describe('a layer without an index', () => {
+  test('whose summary alone tells the LSN of its start has no record at another LSN', async () => {
+    const plans = fc.array(fc.oneof(record, elsewhere), { minLength: 2, maxLength: 20 });
+    await fc.assert(
+      fc.asyncProperty(plans, fc.nat(63), async (plan, bit) => {
+        const { entries, lsnRange } = recordEntries(plan);
+        if (entries.length === 0) return;
+        const bytes = await layerWithoutIndex(entries, lsnRange);
+        const start = lsnRange.start ^ (1n << BigInt(bit));
+        bytes.writeBigUInt64BE(start, 72);
+        const { lines } = await salvaged(bytes, '/in/a');
+        const all = new Set(linesOf(entries));
+        expect(lines.filter((line) => !all.has(line))).toEqual([]);
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
+
+describe('a layer of a shard, which has some of the blocks of its records', () => {
+  test('has no record at another block, and those between which only one block fits', async () => {
+    // Blocks 1 to 3 are of this shard, 4 to 6 of another one.
+    const plan = Array.from({ length: 60 }, (_, index) => ({
+      blocks: index % 3 === 0 ? [(index % 2) + 1, 5] : [1 + (index % 3)],
+      dataLength: 40,
+    }));
+    const { entries: all, lsnRange } = recordEntries(plan);
+    const entries = all.filter(({ key }) => (key.at(-1) ?? 0) <= 3);
+    const bytes = await unfinishedLayer(entries, lsnRange);
+    const { lines, unkeyed } = await salvaged(bytes, temporaryName(lsnRange));
+    const right = new Set(linesOf(entries));
+    expect(lines.filter((line) => !right.has(line))).toEqual([]);
+    expect(lines.length + unkeyed.length).toBe(entries.length);
+    expect(lines.length).toBeGreaterThan(entries.length / 2);
   });
 });
 
