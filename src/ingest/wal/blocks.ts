@@ -14,7 +14,7 @@ import { restoreBlockImageSync } from '../../wal/block-image.ts';
 import type { BlockImage, BlockReference, WalRecord } from '../../wal/record-format.ts';
 import type { IngestState } from './ingest-state.ts';
 import type { Asking } from './metadata.ts';
-import { checkRelation, extendFork, type ForkNumbers } from './relations.ts';
+import { checkFork, extendFork, type ForkNumbers } from './relations.ts';
 
 /** Puts the blocks of a record on this shard. */
 export function* putBlocks(state: IngestState, record: WalRecord, bytes: Uint8Array): Asking<void> {
@@ -103,7 +103,7 @@ function isPageImage({ resourceManager, info }: WalRecord, image: BlockImage): b
 }
 
 function keyOf(fork: ForkNumbers, blkno: number): Key {
-  checkRelation(fork);
+  checkFork(fork);
   if (blkno > MAXIMUM_BLOCK_NUMBER) {
     throw corrupt('block number', undefined, `at most ${MAXIMUM_BLOCK_NUMBER}`, `${blkno}`);
   }

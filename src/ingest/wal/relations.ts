@@ -9,7 +9,7 @@
  *
  * Source: Neon pageserver/src/pgdatadir_mapping.rs.
  */
-import { StorageError } from '../../errors.ts';
+import { corrupt, StorageError } from '../../errors.ts';
 import { FORK_NAMES, forkOfNumber } from '../../postgres/fork.ts';
 import {
   type DatabaseId,
@@ -53,9 +53,9 @@ export function* forkSize(state: IngestState, fork: ForkNumbers): Asking<number 
   return size === NO_FORK ? undefined : size;
 }
 
-/** Creates a fork. Throws `exists`. */
+/** Creates a fork. Throws `exists`, and as `checkFork`. */
 export function* createFork(state: IngestState, fork: ForkNumbers, size: number): Asking<void> {
-  checkRelation(fork);
+  checkFork(fork);
   if (!(yield* isDatabaseListed(state, fork))) {
     yield* listDatabase(state, fork, { hasRelationMap: false });
     state.metadata.put(relationDirectoryKey(fork), emptyDirectory());
@@ -219,7 +219,7 @@ function forkItem({ relnode, forkNumber }: ForkNumbers): Uint8Array {
 }
 
 function sizeKey(fork: ForkNumbers): Uint8Array {
-  checkRelation(fork);
+  checkFork(fork);
   return relationSizeKey({ ...fork, fork: forkOfNumber(fork.forkNumber) });
 }
 
@@ -230,6 +230,17 @@ const ANY_TABLESPACE = 0xffff_ffff;
 /** Whether a pageserver can hold blocks of the tablespace. */
 function fitsTablespace(spcnode: number): boolean {
   return spcnode <= MAXIMUM_TABLESPACE || spcnode === ANY_TABLESPACE;
+}
+
+/**
+ * Throws `corrupt` for a fork that Postgres does not have, and as `checkRelation`. A pageserver takes any number, but no
+ * server could use the fork.
+ */
+export function checkFork(fork: ForkNumbers): void {
+  checkRelation(fork);
+  if (fork.forkNumber < FORK_NAMES.length) return;
+  const expected = `0 to ${FORK_NAMES.length - 1}`;
+  throw corrupt(`fork of relation ${fork.relnode}`, undefined, expected, `${fork.forkNumber}`);
 }
 
 /** Throws `out-of-range` for a relation that has no keys. */

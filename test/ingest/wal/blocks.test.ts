@@ -123,6 +123,7 @@ describe('blocks', () => {
 
   test.each([
     ['block FFFFFFFF', { blkno: 0xffff_ffff }, 'corrupt'],
+    ['fork 4', { fork: 4, blkno: 0 }, 'corrupt'],
     ['relation 0', { relation: [1663, 5, 0] as const, blkno: 0 }, 'out-of-range'],
     ['tablespace 65536', { relation: [65_536, 5, 1] as const, blkno: 0 }, 'out-of-range'],
     ['a gap of more blocks than the limit', { blkno: 10 + 5 }, 'too-large'],

@@ -66,6 +66,13 @@ describe('storage', () => {
     });
   });
 
+  test('a fork that Postgres does not have ends the ingest', async () => {
+    const values = smallCluster({});
+    const error = await storageErrorOf(ingestAll(values, [creation(20_000, 4)]));
+    expect(error).toMatchObject({ code: 'corrupt', lsn: '0000000000000200' });
+    expect(error.message).toContain('fork of relation 20000: expected 0 to 3, found 4');
+  });
+
   test('truncated to 30 blocks, both maps get their last page though they do not exist', async () => {
     const values = smallCluster({ forks: { '16384.0': 100 } });
     const put = await ingestAll(values, [truncation(30, 7)]);
