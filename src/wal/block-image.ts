@@ -3,7 +3,7 @@
  * Its LSN is older than the record, and its checksum is stale.
  */
 import { checkBytes, checkCount, checkObject, checkOneOf } from '../check-options.ts';
-import { StorageError } from '../errors.ts';
+import { isStorageError, StorageError } from '../errors.ts';
 import { PAGE_SIZE } from '../postgres/page.ts';
 import { Decompressor } from '../zstd/decompression.ts';
 import { decompressLz4 } from './lz4.ts';
@@ -59,11 +59,22 @@ function checkImage(image: BlockImage): void {
   checkOneOf('compression of the image', image.compression, IMAGE_COMPRESSIONS);
 }
 
+/** A decoder does not know what it decodes: its errors are told to be about a page image. */
 function decompressed(
   image: BlockImage,
   length: number,
   zstd: Decompressor | undefined,
 ): Uint8Array {
+  try {
+    return decoded(image, length, zstd);
+  } catch (error) {
+    if (!isStorageError(error, 'corrupt', 'truncated', 'too-large')) throw error;
+    const { what } = error.toPlain().details;
+    throw error.with({ what: `page image by ${image.compression}: ${what}` });
+  }
+}
+
+function decoded(image: BlockImage, length: number, zstd: Decompressor | undefined): Uint8Array {
   switch (image.compression) {
     case 'none':
       return checkLength(image.bytes, length);
@@ -87,7 +98,7 @@ function noDecompressor(): StorageError {
 function checkLength(raw: Uint8Array, length: number): Uint8Array {
   if (raw.length === length) return raw;
   throw new StorageError('corrupt', {
-    what: 'length of a page image',
+    what: 'length',
     expected: `${length} bytes`,
     actual: `${raw.length}`,
   });

@@ -2,6 +2,7 @@
 import { isStorageError, type StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import type { ChunkCursor } from './chunk-cursor.ts';
+import { u16In } from './main-data/layout.ts';
 import {
   decodeWalPageHeader,
   fourHexDigits,
@@ -53,14 +54,14 @@ export class PageCheck {
    * Checks the page that should be at `lsn`.
    *
    * Requires: `bytes` hold its header, unless the WAL is cut there.
-   * Returns: its header, or what is wrong with it.
+   * Returns: its header, or what is wrong with it. That names the page, since the record that cannot be read may begin on
+   * one before it.
    */
   check(bytes: Uint8Array, lsn: Lsn): WalPageHeader | StorageError {
-    const header = decoded(bytes);
-    if (!isStorageError(header)) return this.#fault(header, lsn) ?? header;
-    // The version is known: another magic is damage, not a version that we cannot read.
-    if (!isStorageError(header, 'unsupported-version')) return header;
-    return badWal('magic of the WAL page', fourHexDigits(this.magic), `${header.actual}`);
+    const header = this.#decoded(bytes);
+    if (isStorageError(header)) return atPage(header, lsn);
+    const fault = this.#fault(header, lsn);
+    return fault === undefined ? header : atPage(fault, lsn);
   }
 
   /**
@@ -91,6 +92,18 @@ export class PageCheck {
     this.#systemIdentifier ??= segment?.systemIdentifier;
   }
 
+  #decoded(bytes: Uint8Array): WalPageHeader | StorageError {
+    try {
+      return decodeWalPageHeader(bytes.subarray(0, WAL_PAGE_SIZE));
+    } catch (error) {
+      if (!isStorageError(error)) throw error;
+      // The version is known: another magic is damage, not a version that we cannot read.
+      const magic = u16In(bytes, 0);
+      if (magic === this.magic) return error;
+      return badWal('magic of the WAL page', fourHexDigits(this.magic), fourHexDigits(magic));
+    }
+  }
+
   #fault(header: WalPageHeader, lsn: Lsn): StorageError | undefined {
     const { majorVersion, segmentSize } = this.#geometry;
     if (header.majorVersion !== majorVersion) {
@@ -114,11 +127,11 @@ export class PageCheck {
     if (segment === undefined) return undefined;
     const { segmentSize } = this.#geometry;
     if (segment.segmentSize !== segmentSize) {
-      return badWal('segment size', `${segmentSize}`, `${segment.segmentSize}`);
+      return badWal('segment size of the WAL page', `${segmentSize}`, `${segment.segmentSize}`);
     }
     const known = this.#systemIdentifier;
     if (known === undefined || segment.systemIdentifier === known) return undefined;
-    return badWal('system identifier', `${known}`, `${segment.systemIdentifier}`);
+    return badWal('system identifier of the WAL page', `${known}`, `${segment.systemIdentifier}`);
   }
 
   /** A known history says which timeline wrote a page; otherwise, timelines must not decrease. */
@@ -134,19 +147,25 @@ export class PageCheck {
 
 /** What is wrong with a page on which the last `missing` bytes of a record should begin. */
 export function continuationFault(
-  { continuesRecord, remainingLength }: WalPageHeader,
+  { continuesRecord, remainingLength, lsn }: WalPageHeader,
   missing: number,
 ): StorageError | undefined {
-  if (!continuesRecord) return badWal('WAL page', 'the rest of a record', 'the start of one');
+  if (!continuesRecord) {
+    return atPage(badWal('WAL page', 'the rest of a record', 'the start of one'), lsn);
+  }
   if (remainingLength === missing) return undefined;
-  return badWal('rest of the record', `${missing} bytes`, `${remainingLength}`);
+  const what = 'rest of the record on the WAL page';
+  return atPage(badWal(what, `${missing} bytes`, `${remainingLength}`), lsn);
 }
 
-function decoded(bytes: Uint8Array): WalPageHeader | StorageError {
-  try {
-    return decodeWalPageHeader(bytes.subarray(0, WAL_PAGE_SIZE));
-  } catch (error) {
-    if (isStorageError(error)) return error;
-    throw error;
-  }
+/** What is wrong with a page on which a record should start. */
+export function startFault({ continuesRecord, lsn }: WalPageHeader): StorageError | undefined {
+  if (!continuesRecord) return undefined;
+  return atPage(badWal('WAL page', 'the start of a record', 'the rest of one'), lsn);
+}
+
+/** `system identifier of the WAL page at 0/A00000`. An offset in the page says less. */
+function atPage(fault: StorageError, lsn: Lsn): StorageError {
+  const { what } = fault.toPlain().details;
+  return fault.with({ what: `${what} at ${formatPgLsn(lsn)}`, offset: undefined });
 }

@@ -146,7 +146,12 @@ export function decodeWalPageHeader(bytes: Uint8Array): WalPageHeader {
 function decodeSegmentHeader(view: DataView): WalSegmentHeader {
   const segmentSize = view.getUint32(32, true);
   if (!isSegmentSize(segmentSize)) {
-    throw corrupt('segment size', 32, 'a power of two from 1 MiB to 1 GiB', `${segmentSize}`);
+    throw corrupt(
+      'segment size of the WAL page',
+      32,
+      'a power of two from 1 MiB to 1 GiB',
+      `${segmentSize}`,
+    );
   }
   const pageSize = view.getUint32(36, true);
   if (pageSize !== WAL_PAGE_SIZE) {

@@ -22,7 +22,7 @@ import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import { splitLsn } from '../layers/lsn-halves.ts';
 import type { AssemblerOptions } from './assembler-options.ts';
 import { ChunkCursor, recordAligned, startsWithoutHeader } from './chunk-cursor.ts';
-import { continuationFault, PageCheck } from './page-check.ts';
+import { continuationFault, PageCheck, startFault } from './page-check.ts';
 import {
   LONG_PAGE_HEADER_SIZE,
   SHORT_PAGE_HEADER_SIZE,
@@ -196,9 +196,8 @@ export class RecordAssembler {
       if (at % WAL_PAGE_SIZE === 0) {
         const header = this.#readPageHeader(chunk);
         if (header === undefined) return this.#pauseOrGoOn();
-        if (header.continuesRecord) {
-          return this.#damaged(badWal('WAL page', 'the start of a record', 'the rest of one'));
-        }
+        const startingFault = startFault(header);
+        if (startingFault !== undefined) return this.#damaged(startingFault);
         this.#enterPage(header);
         continue;
       }

@@ -95,5 +95,26 @@ test('a zstd frame of another length than the page without its hole is corrupt',
     compression: 'zstd',
     apply: true,
   } as const;
-  expect((await storageErrorOf(restoreBlockImage(image))).code).toBe('corrupt');
+  const error = await storageErrorOf(restoreBlockImage(image));
+  expect(error.code).toBe('corrupt');
+  expect(error.message).toContain('page image by zstd: length: expected');
 });
+
+test.each([
+  ['pglz', [0x01, 0x00, 0x00], 'distance of a copy at offset 1'],
+  ['lz4', [0x1f], 'LZ4 block is truncated in its literals at offset 1'],
+  ['zstd', [1, 2, 3, 4], 'zstd frame header is incomplete at offset 0'],
+] as const)(
+  'the error of an image by %s that cannot be decompressed says that it is one',
+  async (compression, bytes, what) => {
+    const image = {
+      compression,
+      bytes: Uint8Array.from(bytes),
+      apply: true,
+      holeOffset: 0,
+      holeLength: 0,
+    };
+    const { message } = await storageErrorOf(restoreBlockImage(image));
+    expect(message).toContain(`page image by ${compression}: ${what}`);
+  },
+);

@@ -336,21 +336,26 @@ describe('the end', () => {
       (bytes: Uint8Array) => bytes.fill(0x7f, 0, 1),
       'expected D116, found D17F',
     ],
+    ['of zeros', (bytes: Uint8Array) => bytes.fill(0, 0, PAGE), 'expected D116, found 0000'],
     ['with unknown flags', (bytes: Uint8Array) => bytes.fill(0x33, 2, 3), 'flags of the WAL page'],
     [
       'of another page size',
       (bytes: Uint8Array) => bytes.fill(0x40, 37, 38),
       'size of the WAL page',
     ],
-  ])('WAL is corrupt at a segment %s', async (_, change, what) => {
+  ])('WAL is corrupt at a segment %s, and the error names its page', async (_, change, what) => {
     const builder = new WalBuilder();
     for (let index = 0; index < 200; index += 1) builder.append(message(7000));
     const { files } = builder;
     change((files[1] as { bytes: Uint8Array }).bytes);
     const wal = await openWal(walBytes(files));
     for await (const batch of wal) expect(batch.length).toBeGreaterThan(0);
-    expect(wal.end).toMatchObject({ kind: 'corrupt', error: { code: 'corrupt' } });
+    const error = { code: 'corrupt', offset: undefined };
+    expect(wal.end).toMatchObject({ kind: 'corrupt', error });
     expect(wal.end?.error?.message).toContain(what);
+    expect(wal.end?.error?.message).toContain(
+      ` of the WAL page at ${formatPgLsn(2n * START)} (lsn`,
+    );
   });
 
   test('the end of the WAL is corrupt at a page that both continues a record and gives it up', async () => {
