@@ -47,19 +47,51 @@ function withClassNames(code: string): string {
 
 const ROOT = fileURLToPath(new URL('.', import.meta.url));
 
-/** All of the layers, and what every run of the command loads. */
-const LAYERS = join(ROOT, 'src/entry/layers.ts');
-const COMMANDS = join(ROOT, 'src/cli/program.ts');
-
-/** Entries of the library that need most of the layers anyway. */
-const ABOVE_LAYERS = /src\/(index|entry\/(postgres|timeline|ingest|reshape))\.ts$/;
-
 /**
- * Modules that the same entries need share a chunk, and each dynamic import is an entry: so many that the
- * layers were in 66 chunks, and took twice as long to load as in one. Here each dynamic import, and each
- * entry above the layers, imports all of the layers, which then are in a few chunks. The same for what the
- * command begins with.
+ * Modules share a chunk only if exactly the same entries reach them, and a chunk takes as long to find, read and link
+ * as 20 KB of code to compile: the layers were in 66 chunks. So the library is divided into parts, and an entry
+ * imports all of each part of which it needs much. A module that is listed brings all that it imports.
  */
+const LEAVES = [
+  'src/check-options.ts',
+  'src/unless-aborted.ts',
+  'src/virtual-file/block.ts',
+  'src/virtual-file/system-error.ts',
+  'src/zstd/level.ts',
+];
+const FILES = [...LEAVES, 'src/virtual-file/durable-rename.ts', 'src/virtual-file/unique-file.ts'];
+/** What the command needs before it knows what to do. */
+const VALUES = [
+  ...LEAVES,
+  'src/checksum.ts',
+  'src/layers/identifier.ts',
+  'src/layers/layer-file/entry-cursor.ts',
+  'src/layers/layer-file/large-value.ts',
+  'src/layers/lsn.ts',
+];
+const SOURCES = [
+  ...FILES,
+  ...VALUES,
+  'src/blob-writer/byte-source.ts',
+  'src/zstd/decompression.ts',
+];
+const BLOBS = [...SOURCES, 'src/entry/blob-writer.ts'];
+const LAYERS = [...BLOBS, 'src/entry/layers.ts'];
+/** What every command begins with. */
+const COMMANDS = [...LAYERS, 'src/cli/program.ts'];
+
+const PARTS_OF_ENTRIES: readonly (readonly [entries: RegExp, parts: readonly string[]])[] = [
+  [/entry\/compression-thread\.ts$/, LEAVES],
+  [/entry\/(testing|virtual-file)\.ts$/, FILES],
+  [/cli\/main\.ts$/, VALUES],
+  [/entry\/write-once\.ts$/, [...FILES, ...VALUES]],
+  [/(entry\/(object-store|wal)|(wal-count|wal-line)-thread)\.ts$/, SOURCES],
+  [/entry\/(blob-writer|layers)\.ts$/, BLOBS],
+  [/(src\/index|entry\/(postgres|timeline|ingest|reshape))\.ts$/, LAYERS],
+  [/entry\/(check|merge|write-out)-thread\.ts$/, LAYERS],
+];
+
+/** Each dynamic import is an entry as well: it imports all of the layers. */
 const fewChunks: Plugin = {
   name: 'few-chunks',
   setup(bundle) {
@@ -75,25 +107,27 @@ const fewChunks: Plugin = {
       return { path: relative(ROOT, resolved.path), namespace: loader, errors: resolved.errors };
     });
     for (const [namespace, imports] of [
-      ['library', [LAYERS]],
-      ['command', [LAYERS, COMMANDS]],
+      ['library', LAYERS],
+      ['command', COMMANDS],
     ] as const) {
       bundle.onLoad({ filter: /./, namespace }, ({ path }) => ({
         contents: withImports(`export * from ${JSON.stringify(join(ROOT, path))};`, imports),
         resolveDir: ROOT,
       }));
     }
-    bundle.onLoad({ filter: ABOVE_LAYERS }, ({ path }) => ({
-      contents: withImports(readFileSync(path, 'utf8'), [LAYERS]),
-      loader: 'ts',
-    }));
+    for (const [filter, parts] of PARTS_OF_ENTRIES) {
+      bundle.onLoad({ filter }, ({ path }) => ({
+        contents: withImports(readFileSync(path, 'utf8'), parts),
+        loader: 'ts',
+      }));
+    }
     // Nothing is used by these imports, so that they are left out in the end; chunks are made before.
     bundle.initialOptions.logOverride = { 'ignored-bare-import': 'silent' };
   },
 };
 
 function withImports(code: string, paths: readonly string[]): string {
-  return [code, ...paths.map((path) => `import ${JSON.stringify(path)};`)].join('\n');
+  return [code, ...paths.map((path) => `import ${JSON.stringify(join(ROOT, path))};`)].join('\n');
 }
 
 /** The program and the style sheet that `map` writes into its pages, beside the modules. */
