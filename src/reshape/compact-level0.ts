@@ -52,7 +52,7 @@ export async function compactLevel0Tuned(
   { rangeSize = RANGE_SIZE, program }: MergeTuning,
 ): Promise<CompactedLevel0> {
   checkObject('options', options);
-  const { readers, map, targetSize = DEFAULT_CHECKPOINT_DISTANCE, signal, shard } = options;
+  const { readers, map, targetSize = DEFAULT_CHECKPOINT_DISTANCE, signal } = options;
   const { threadCount = 0 } = options;
   checkIterable('readers', readers);
   for (const reader of readers) checkMethod('reader of a layer', reader, 'batches');
@@ -61,8 +61,8 @@ export async function compactLevel0Tuned(
   const lsnRange = lsnRangeOf(readers);
   throwIfAborted(signal);
   const ranges = new MergeRanges(readers, rangeSize);
-  // Keys of other shards are found one by one; and reads of a store are slow unless they are made ahead.
-  const isStreamed = shard !== undefined || readers.some(isRemote);
+  // Reads of a store are slow unless they are made ahead.
+  const isStreamed = readers.some(isRemote);
   // A thread that merges a range or two would cost more than it saves.
   const most = Math.floor(readers.reduce((bytes, { size }) => bytes + size, 0) / (2 * rangeSize));
   await using source = new RangeSource(readers, {
@@ -74,7 +74,7 @@ export async function compactLevel0Tuned(
     map,
     minimumKeys: Math.floor(targetSize / BLOCK_SIZE),
     lsn: options.lastRecordLsn ?? MAXIMUM_LSN,
-    onLeaf: (layer, node, offset) => ranges.noteLeaf(layer, node, offset),
+    ranges,
     signal,
   });
   if (!isStreamed) source.begin(ranges.all());

@@ -6,19 +6,22 @@
  *           at a metadata key (60… to 7E…), and has at least 3 parts in the image coverage
  *   kept    as many holes as there are layers: those with the most parts, the first of equals
  *
- * A gap of all layers lies in a gap of each of them. So each layer lists its own large gaps, for which most
- * leaves need not be looked into, and the lists are intersected as they come.
+ * A gap of all layers lies in a gap of each of them. So each layer lists its own large gaps, and the lists are
+ * intersected as they come. A leaf whose first key is near that of the next leaf has none, and is not read.
  *
  * Source: Neon pageserver/src/tenant/timeline/compaction.rs.
  */
 import { throwIfAborted } from '../errors.ts';
 import type { IndexNode } from '../layers/disk-btree/index-node.ts';
+import type { LeafPlace } from '../layers/disk-btree/reader.ts';
 import { compareKeys, KEY_SIZE, type Key, type KeyRange, nextKey } from '../layers/key.ts';
+import { keyOfEntry } from '../layers/layer-file/entry-layout.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { describeKey } from '../postgres/key-mapping.ts';
 import { keysBetween, writeKeyNumber } from '../timeline/layer-map/key-number.ts';
 import type { LayerMap } from '../timeline/layer-map/layer-map.ts';
+import type { MergeRanges } from './merge-ranges.ts';
 
 /** Keys that no entry has; undefined where there are no more entries. */
 interface Gap {
@@ -33,8 +36,8 @@ export interface HoleSearch {
   readonly map: LayerMap;
   /** At which the image coverage is seen. */
   readonly lsn: Lsn;
-  /** Told of each leaf, with the index of its layer and the offset of its first value. */
-  readonly onLeaf?: ((layer: number, node: IndexNode, offset: number) => void) | undefined;
+  /** Told of the leaves on the way. */
+  readonly ranges: MergeRanges;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -99,31 +102,47 @@ function earliestEnd(gaps: readonly Gap[]): number {
 
 /** The large gaps of a layer, with those before its first and after its last key. */
 async function* gapsOf(
-  { readers, onLeaf, signal }: HoleSearch,
+  { readers, ranges, signal }: HoleSearch,
   layer: number,
   minimum: bigint,
 ): AsyncGenerator<Gap, undefined> {
   const { index, layout, path } = readers[layer] as LayerReader;
+  /** The last key of the leaf before; undefined if no gap can follow it. */
   let last: Key | undefined;
-  for await (const { node, from, to } of index.ascend({})) {
+  let isFirst = true;
+  for await (const place of index.leafPlaces()) {
     throwIfAborted(signal, path);
-    onLeaf?.(layer, node, layout.offset(node, from));
-    const first = node.keyBegin(from, KEY_SIZE);
-    if (last === undefined) yield { start: undefined, end: first };
-    else if (isGap(last, first, minimum)) yield { start: nextKey(last), end: first };
-    last = node.keyBegin(to - 1, KEY_SIZE);
-    if (isGap(first, last, minimum)) yield* gapsInLeaf(node, { from, to, minimum });
+    const first = keyOfEntry(place.firstKey);
+    if (isFirst) yield { start: undefined, end: first };
+    else if (last !== undefined && isGap(last, first, minimum)) {
+      yield { start: nextKey(last), end: first };
+    }
+    isFirst = false;
+    last = undefined;
+    const isSampled = ranges.passLeaf(layer) === 'sampled';
+    const isGapPossible = mayHaveGap(place, minimum);
+    if (!isSampled && !isGapPossible) continue;
+    const node = await place.read();
+    if (isSampled) ranges.addSample(layer, first, layout.offset(node, 0));
+    if (!isGapPossible) continue;
+    last = node.keyBegin(node.entryCount - 1, KEY_SIZE);
+    if (isGap(first, last, minimum)) yield* gapsInLeaf(node, minimum);
   }
-  yield { start: last === undefined ? undefined : nextKey(last), end: undefined };
+  yield { start: last && nextKey(last), end: undefined };
 }
 
-function* gapsInLeaf(
-  node: IndexNode,
-  { from, to, minimum }: { readonly from: number; readonly to: number; readonly minimum: bigint },
-): Generator<Gap> {
-  const count = to - from;
+/** Whether a gap may lie in the leaf, or after it; always in the last leaf, after which there is one. */
+function mayHaveGap({ firstKey, upper }: LeafPlace, minimum: bigint): boolean {
+  if (upper === undefined) return true;
+  const keys = signedKeysBetween(firstKey, upper);
+  // The numbers of keys that a pageserver does not write may descend.
+  return keys < 0n || keys > minimum;
+}
+
+function* gapsInLeaf(node: IndexNode, minimum: bigint): Generator<Gap> {
+  const count = node.entryCount;
   const keys = new Uint8Array(count * KEY_SIZE);
-  node.copyKeyBegins({ from, count, length: KEY_SIZE }, keys, 0);
+  node.copyKeyBegins({ from: 0, count, length: KEY_SIZE }, keys, 0);
   const keyAt = (row: number): Key => keys.slice(row * KEY_SIZE, (row + 1) * KEY_SIZE);
   // Halves what may hold a gap: most leaves have few, if any.
   const pending = [{ low: 0, high: count - 1 }];
@@ -144,11 +163,15 @@ function isGap(key: Key, next: Key, minimum: bigint): boolean {
   return isAtLeast(key, next, minimum + 1n);
 }
 
+function isAtLeast(start: Key, end: Key, minimum: bigint): boolean {
+  return compareKeys(start, end) < 0 && signedKeysBetween(start, end) >= minimum;
+}
+
 const NUMBERS = new Uint32Array(8);
 
-function isAtLeast(start: Key, end: Key, minimum: bigint): boolean {
-  if (compareKeys(start, end) >= 0) return false;
+/** Of keys, or of entry keys, which begin with one. */
+function signedKeysBetween(start: Uint8Array, end: Uint8Array): bigint {
   writeKeyNumber(start, 0, NUMBERS, 0);
   writeKeyNumber(end, 0, NUMBERS, 4);
-  return keysBetween(NUMBERS, 0, 1) >= minimum;
+  return keysBetween(NUMBERS, 0, 1);
 }

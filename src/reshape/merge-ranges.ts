@@ -1,9 +1,8 @@
 /**
- * Ranges of keys that are merged one by one, each in memory as a whole. They are made of the first keys of
- * leaves, as a walk over the indices meets them.
+ * Ranges of keys that are merged one by one, each in memory as a whole. They are made of samples: the first keys of
+ * some of the leaves that a walk over the indices passes.
  */
-import type { IndexNode } from '../layers/disk-btree/index-node.ts';
-import { compareKeys, KEY_SIZE, type Key } from '../layers/key.ts';
+import { compareKeys, type Key } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
@@ -16,7 +15,7 @@ export interface MergeRange {
 /** Memory of a range that is merged: its values, and its index entries. */
 export const RANGE_SIZE = 16 * 1024 * 1024;
 /** Memory between two samples of one layer, unless there are many layers. */
-const SAMPLE_SIZE = 256 * 1024;
+const SAMPLE_SIZE = 1024 * 1024;
 const MAXIMUM_SAMPLES = 1 << 17;
 
 /** Arrays that are made of a leaf take about this much. */
@@ -28,33 +27,48 @@ interface Sample {
   readonly size: number;
 }
 
-/** Samples of one layer. */
-interface LayerSamples {
+/** The leaves of one layer that were passed. */
+interface PassedLeaves {
+  /** About how much memory a leaf and its values take. */
+  readonly averageSize: number;
+  /** Since the last sample. */
+  count: number;
+  /** Of the first value at the last sample. */
   lastOffset: number;
-  size: number;
 }
 
 export class MergeRanges {
   readonly #sampleSize: number;
   readonly #rangeSize: number;
-  readonly #layers: LayerSamples[];
+  readonly #layers: PassedLeaves[];
   readonly #samples: Sample[] = [];
 
   constructor(readers: readonly LayerReader[], rangeSize: number) {
     const total = readers.reduce((bytes, { size }) => bytes + size, 0);
     this.#rangeSize = rangeSize;
     this.#sampleSize = Math.max(Math.min(SAMPLE_SIZE, rangeSize / 8), total / MAXIMUM_SAMPLES);
-    this.#layers = readers.map(() => ({ lastOffset: BLOCK_SIZE, size: 0 }));
+    this.#layers = readers.map(({ summary: { indexStartBlock, indexRootBlock } }) => {
+      const valuesSize = (indexStartBlock - 1) * BLOCK_SIZE;
+      // All blocks before the root, nearly all of which are leaves.
+      const averageSize = valuesSize / Math.max(indexRootBlock, 1) + LEAF_MEMORY;
+      return { averageSize, count: 0, lastOffset: BLOCK_SIZE };
+    });
   }
 
-  /** Requires: the leaves of a layer come in order. */
-  noteLeaf(layer: number, node: IndexNode, offset: number): void {
-    const samples = this.#layers[layer] as LayerSamples;
-    samples.size += offset - samples.lastOffset + LEAF_MEMORY;
-    samples.lastOffset = offset;
-    if (samples.size < this.#sampleSize) return;
-    this.#samples.push({ key: node.keyBegin(0, KEY_SIZE), size: samples.size });
-    samples.size = 0;
+  /** Passes the next leaf of a layer. Returns: `sampled` if `addSample` is to be called for it. */
+  passLeaf(layer: number): 'sampled' | 'passed' {
+    const leaves = this.#layers[layer] as PassedLeaves;
+    leaves.count += 1;
+    return leaves.count * leaves.averageSize < this.#sampleSize ? 'passed' : 'sampled';
+  }
+
+  /** Takes the first key of the leaf that was passed, and the offset of its first value. */
+  addSample(layer: number, key: Key, offset: number): void {
+    const leaves = this.#layers[layer] as PassedLeaves;
+    const size = offset - leaves.lastOffset + leaves.count * LEAF_MEMORY;
+    this.#samples.push({ key, size });
+    leaves.lastOffset = offset;
+    leaves.count = 0;
   }
 
   /** All keys, in ranges of about the wanted size; a key that has more than that is in one of its own. */

@@ -11,8 +11,9 @@ import { type ListedBlock, listBlocks } from './block-listing.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import { type EntryRules, IndexChecks } from './index-checks.ts';
 import type { IndexNode } from './index-node.ts';
+import { IndexScan } from './index-scan.ts';
 import type { SalvagedSlice } from './salvaged-leaves.ts';
-import { Descent, IndexNodes, NodesReading, Search, throwIfAny } from './search.ts';
+import { Descent, IndexNodes, NodesReading, nodeOrThrow, Search, throwIfAny } from './search.ts';
 import {
   type EntryPosition,
   type Frame,
@@ -21,6 +22,16 @@ import {
   upperOf,
   type WalkOptions,
 } from './walk.ts';
+
+/** A leaf that is told from the nodes above it, and read only if it is wanted. */
+export interface LeafPlace {
+  /** The key of its first entry. */
+  readonly firstKey: Uint8Array;
+  /** All of its keys are below this one; undefined for the last leaf. */
+  readonly upper: Uint8Array | undefined;
+  /** Reads and checks the leaf, which is valid until the next one is read. Throws: as `floor`. */
+  read(): Promise<IndexNode>;
+}
 
 export class DiskBtreeReader {
   readonly #blocks: IndexBlocks;
@@ -80,6 +91,44 @@ export class DiskBtreeReader {
     return ascend(this.#blocks, this.#checks, { ...options, mode: 'reporting' });
   }
 
+  /**
+   * The leaves in ascending order, none of which is read unless it is asked for: an inner node leads to
+   * hundreds of them.
+   *
+   * Throws: as `floor`.
+   */
+  async *leafPlaces(): AsyncGenerator<LeafPlace> {
+    const scan = new IndexScan(this.#blocks);
+    try {
+      const root = await this.#node(this.rootBlock);
+      if (root.level === 0) {
+        yield { firstKey: root.key(0), upper: undefined, read: () => Promise.resolve(root) };
+        return;
+      }
+      const stack: Frame[] = [{ node: root, from: 0, to: root.entryCount, upper: undefined }];
+      for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
+        const { node, from, to } = frame;
+        if (from === to) {
+          stack.pop();
+          continue;
+        }
+        frame.from += 1;
+        const upper = upperOf(node, from, frame.upper);
+        if (node.level === 1) {
+          const read = () => this.#leaf(scan, { node, from, upper });
+          yield { firstKey: node.key(from), upper, read };
+        } else {
+          const child = await this.#node(this.#nodes.childBlock(node, from));
+          this.#checkPlace(child, node, from, upper);
+          stack.push({ node: child, from: 0, to: child.entryCount, upper });
+        }
+      }
+    } finally {
+      // A read in flight ends before its file may be closed.
+      await scan.close();
+    }
+  }
+
   /** Entries in descending order: slices from the last, each to be read from its end. */
   async *descend(options: WalkOptions): AsyncGenerator<LeafSlice> {
     const root = await this.#node(this.rootBlock);
@@ -93,9 +142,7 @@ export class DiskBtreeReader {
         frame.to -= 1;
         const child = await this.#node(this.#nodes.childBlock(node, frame.to));
         const upper = upperOf(node, frame.to, frame.upper);
-        throwIfAny(
-          this.#checks.level(child, node) ?? this.#checks.place(child, node, frame.to, upper),
-        );
+        this.#checkPlace(child, node, frame.to, upper);
         stack.push({ node: child, ...spanInRange(child, options), upper });
       }
     }
@@ -107,6 +154,30 @@ export class DiskBtreeReader {
    */
   blocks(): AsyncGenerator<ListedBlock> {
     return listBlocks(this.#blocks, (bytes, block) => this.#checks.decode(bytes, block));
+  }
+
+  /** The leaf at `from` of a node, whose keys are below `upper`; not from the cache, as in a scan. */
+  async #leaf(
+    scan: IndexScan,
+    { node: parent, from, upper }: Pick<Frame, 'node' | 'from' | 'upper'>,
+  ): Promise<IndexNode> {
+    const block = this.#nodes.childBlock(parent, from);
+    const bytes = await scan.child(parent.level, block);
+    const leaf = nodeOrThrow(this.#checks.decode(bytes, block));
+    this.#checkPlace(leaf, parent, from, upper);
+    throwIfAny(this.#checks.entries(leaf));
+    return leaf;
+  }
+
+  #checkPlace(
+    child: IndexNode,
+    parent: IndexNode,
+    index: number,
+    upper: Uint8Array | undefined,
+  ): void {
+    throwIfAny(
+      this.#checks.level(child, parent) ?? this.#checks.place(child, parent, index, upper),
+    );
   }
 
   async #node(block: number): Promise<IndexNode> {

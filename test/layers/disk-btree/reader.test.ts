@@ -32,6 +32,7 @@ describe('an index', () => {
           const keys = randomKeys(parameters);
           const reader = readerOf(keys, isCached ? new BlockCache(4) : undefined);
           await expectWalks(reader, keys, {});
+          deepStrictEqual(await keysOfLeaves(reader), keys.map(hex));
           const choose = seededChoices(parameters.seed);
           for (let round = 0; round < 8; round += 1) {
             const [start, end] = [boundary(keys, choose), boundary(keys, choose)];
@@ -54,6 +55,7 @@ describe('an index', () => {
       Math.max(...blocks.map((block) => (block instanceof IndexNode ? block.level : -1))),
     ).toBe(3);
     deepStrictEqual((await keysOf(reader.ascend({}))).flat(), keys.map(hex));
+    deepStrictEqual(await keysOfLeaves(reader), keys.map(hex));
     for (let index = 0; index < keys.length; index += 997) {
       await expectFloor(reader, keys, keys[index] ?? new Uint8Array(255));
     }
@@ -86,6 +88,21 @@ async function expectWalks(
   deepStrictEqual((await keysOf(reader.ascend(range))).flat(), expected);
   deepStrictEqual((await keysOf(reader.descend(range))).reverse().flat(), expected);
   deepStrictEqual((await keysOf(reader.salvage(range))).flat(), expected);
+}
+
+/** The keys of all leaves, each of which lies where its place says. */
+async function keysOfLeaves(reader: DiskBtreeReader): Promise<(string | undefined)[]> {
+  const keys: (string | undefined)[] = [];
+  let upper: Uint8Array | undefined;
+  for await (const place of reader.leafPlaces()) {
+    if (upper !== undefined) expect(hex(place.firstKey)).toBe(hex(upper));
+    ({ upper } = place);
+    const leaf = await place.read();
+    expect(hex(leaf.key(0))).toBe(hex(place.firstKey));
+    for (let index = 0; index < leaf.entryCount; index += 1) keys.push(hex(leaf.key(index)));
+  }
+  expect(upper).toBeUndefined();
+  return keys;
 }
 
 async function expectFloor(
