@@ -6,7 +6,7 @@ import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
 import type { Lsn, LsnRange } from '../layers/lsn.ts';
 import { joinHalves } from '../layers/lsn-halves.ts';
 import { intersect } from '../timeline/key-space.ts';
-import { shardKeeps } from '../timeline/shard-owner.ts';
+import { shardKeeps, shardKeepsRange } from '../timeline/shard-owner.ts';
 import { DeltaPieces } from './delta-pieces.ts';
 import type { CompactedLevel0, CompactLevel0Options } from './level0-options.ts';
 import { isKeyBelow, keyOfWords, LayerMerge, wordsOfKey } from './merge.ts';
@@ -92,11 +92,17 @@ export class Level0Compaction {
     }
   }
 
-  /** Adds complete keys: all together if they surely go into the open layer, else by halves. */
+  /**
+   * Adds complete keys: all together if they surely go into the open layer, or are all of another shard; else by
+   * halves.
+   */
   async #addRows(rows: MergedRows, from: number, to: number): Promise<void> {
     if (from === to) return;
-    if (this.#areSurelyInPiece(rows, from, to)) {
-      await this.#pieces.put(rows, from, to);
+    const isKept = this.#areKept(rows, from, to);
+    const isDropped = isKept === false && !this.#pieces.isOpen;
+    if (isDropped || (isKept !== undefined && this.#areSurelyInPiece(rows, from, to))) {
+      if (isKept) await this.#pieces.put(rows, from, to);
+      else this.#droppedEntries += to - from;
       copyKeyWords(rows, to - 1, this.#words);
       return;
     }
@@ -104,6 +110,14 @@ export class Level0Compaction {
     if (middle === undefined) return this.#addKey(rows, from, to);
     await this.#addRows(rows, from, middle);
     await this.#addRows(rows, middle, to);
+  }
+
+  /** Whether the shard keeps the keys; undefined if it may keep some of them. */
+  #areKept(rows: MergedRows, from: number, to: number): boolean | undefined {
+    const { shard } = this.#plan;
+    if (shard === undefined) return true;
+    const range = { first: rows.key(from), last: rows.key(to - 1) };
+    return shardKeepsRange(range, shard.sharding, shard.shardNumber);
   }
 
   #areSurelyInPiece(rows: MergedRows, from: number, to: number): boolean {
@@ -119,6 +133,10 @@ export class Level0Compaction {
     copyKeyWords(rows, from, this.#words);
     const size = rows.extent(from, to);
     await this.#place(rows.lsn(from), size, this.#isFull(size));
+    if (!this.#isKept) {
+      this.#droppedEntries += to - from;
+      return;
+    }
     if (!this.#isLarge) return this.#pieces.put(rows, from, to);
     for (let row = from; row < to; row += 1) {
       if (this.#partSize >= this.#plan.targetSize) await this.#cutAlongLsn(rows.lsn(row));

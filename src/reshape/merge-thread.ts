@@ -1,7 +1,9 @@
 /** A thread that merges ranges of layers: its messages, its program, and how the caller sees it. */
+import { isDeepStrictEqual } from 'node:util';
 import type { MessagePort } from 'node:worker_threads';
 import { StorageError } from '../errors.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
+import type { LocalFile } from '../layers/layer-file/open-file.ts';
 import { openLayer } from '../layers/open-layer.ts';
 import { SerialThread, serveInOrder } from '../threads.ts';
 import type { MergeRange } from './merge-ranges.ts';
@@ -12,12 +14,9 @@ import { RangeMerger } from './range-merge.ts';
 const PROGRAM = './merge-thread.js';
 const HERE = import.meta.url;
 
-/** A layer that a thread opens for itself, and by what it is known to be the same. */
+/** A layer that a thread opens for itself. */
 export interface LayerOnThread {
-  readonly path: string;
-  readonly size: number;
-  readonly indexStartBlock: number;
-  readonly indexRootBlock: number;
+  readonly file: LocalFile;
   readonly maximumBlobLength: number;
 }
 
@@ -37,11 +36,9 @@ export function layersOnThread(
   readers: readonly LayerReader[],
 ): readonly LayerOnThread[] | undefined {
   const layers: LayerOnThread[] = [];
-  for (const { localPath: path, size, summary, blobs } of readers) {
-    if (path === undefined) return undefined;
-    const { indexStartBlock, indexRootBlock } = summary;
-    const { maximumLength: maximumBlobLength } = blobs.bounds;
-    layers.push({ path, size, indexStartBlock, indexRootBlock, maximumBlobLength });
+  for (const { localFile: file, blobs } of readers) {
+    if (file === undefined) return undefined;
+    layers.push({ file, maximumBlobLength: blobs.bounds.maximumLength });
   }
   return layers;
 }
@@ -83,15 +80,13 @@ export function serveMerging(port: MessagePort, layers: readonly LayerOnThread[]
 
 async function openAll(layers: readonly LayerOnThread[]): Promise<RangeMerger> {
   const readers: LayerReader[] = [];
-  for (const { path, maximumBlobLength, ...expected } of layers) {
+  for (const { file, maximumBlobLength } of layers) {
     const options = { maximumBlobLength, nameCheck: 'ignore', readMode: 'sync' } as const;
-    const reader = await openLayer(path, options);
-    const { indexStartBlock, indexRootBlock } = reader.summary;
-    const isSame =
-      reader.size === expected.size &&
-      indexStartBlock === expected.indexStartBlock &&
-      indexRootBlock === expected.indexRootBlock;
-    if (!isSame) throw new StorageError('corrupt', { what: 'layer is another by now', path });
+    const reader = await openLayer(file.path, options);
+    // Another file may have taken the name since the caller opened this one.
+    if (!isDeepStrictEqual(reader.localFile, file)) {
+      throw new StorageError('corrupt', { what: 'layer is another by now', path: file.path });
+    }
     readers.push(reader);
   }
   return new RangeMerger(readers);

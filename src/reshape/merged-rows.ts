@@ -2,7 +2,7 @@
 import { blobHeaderSize } from '../blob-writer/blob-format.ts';
 import { sharedBytes, ViewedBytes } from '../byte-words.ts';
 import type { EntryKeyBatch } from '../layers/delta-layer/value-batch.ts';
-import { KEY_SIZE } from '../layers/key.ts';
+import { KEY_SIZE, type Key } from '../layers/key.ts';
 import { DELTA_KEY_SIZE, lsnOfEntryKey } from '../layers/layer-file/entry-layout.ts';
 import type { Lsn } from '../layers/lsn.ts';
 
@@ -69,6 +69,11 @@ export class MergedRows implements EntryKeyBatch {
   /** As `values`, with a view. */
   get blobs(): ViewedBytes {
     return this.#values;
+  }
+
+  /** Key of a row; a new array. */
+  key(row: number): Key {
+    return this.entryKeys.slice(row * DELTA_KEY_SIZE, row * DELTA_KEY_SIZE + KEY_SIZE);
   }
 
   /** LSN of a row. */

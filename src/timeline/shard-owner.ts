@@ -69,6 +69,35 @@ export function shardKeeps(key: Key, sharding: Sharding, shardNumber: number): b
   return sharding.count < 2 || owner === shardNumber || isOnEveryShard(key);
 }
 
+/**
+ * Whether a shard keeps all keys from one to another, or none of them, as far as that is known from the two: undefined
+ * unless they are of one kind without owners, or blocks of one stripe.
+ *
+ * @throws As `shardOfKey`.
+ */
+export function shardKeepsRange(
+  { first, last }: { readonly first: Key; readonly last: Key },
+  sharding: Sharding,
+  shardNumber: number,
+): boolean | undefined {
+  const keeps = shardKeeps(first, sharding, shardNumber);
+  return sharding.count < 2 || haveOneOwner(keyFields(first), keyFields(last), sharding)
+    ? keeps
+    : undefined;
+}
+
+function haveOneOwner(first: KeyFields, last: KeyFields, { stripeSize }: Sharding): boolean {
+  if (first.field1 !== last.field1) return false;
+  if (first.field1 !== 0) return true;
+  const areOfOneFork =
+    first.field2 === last.field2 &&
+    first.field3 === last.field3 &&
+    first.field4 === last.field4 &&
+    first.field5 === last.field5;
+  if (!areOfOneFork || !isRelationBlock(first) || !isRelationBlock(last)) return false;
+  return Math.floor(first.field6 / stripeSize) === Math.floor(last.field6 / stripeSize);
+}
+
 /** Init forks are blocks too. */
 function isRelationBlock({ field1, field4, field6 }: KeyFields): boolean {
   return field1 === 0 && field4 !== 0 && field6 !== NOT_A_BLOCK;

@@ -1,4 +1,13 @@
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -11,6 +20,7 @@ import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { type Key, parseKey } from '../../src/layers/key.ts';
 import { encodeValue } from '../../src/layers/value-format.ts';
 import { compactLevel0Tuned, type MergeTuning } from '../../src/reshape/compact-level0.ts';
+import type { ShardFilter } from '../../src/reshape/level0-options.ts';
 import { LayerMerge } from '../../src/reshape/merge.ts';
 import { LayerMap } from '../../src/timeline/layer-map/layer-map.ts';
 import { loadCompressor } from '../../src/zstd/compression.ts';
@@ -83,6 +93,7 @@ async function compacted(
   contents: Contents,
   targetSize: number,
   tuning: MergeTuning | 'streamed',
+  shard?: ShardFilter,
 ): Promise<{ readonly layers: Map<string, string>; readonly positions: number[] }> {
   const { fileSystem, openFiles } = memoryDisk();
   const readers: DeltaLayerReader[] = [];
@@ -98,15 +109,17 @@ async function compacted(
     readers.push(await DeltaLayerReader.open(tuning === 'streamed' ? remote : source));
   }
   const positions: number[] = [];
-  const { layers, entries } = await compactLevel0Tuned(
+  const { layers, entries, droppedEntries } = await compactLevel0Tuned(
     {
-      ...{ directory: DIRECTORY, openFiles, ...IDS, readers, targetSize },
+      ...{ directory: DIRECTORY, openFiles, ...IDS, readers, targetSize, shard },
       map: LayerMap.fromNames(contents.map(({ name }) => name)),
       onProgress: (_entries, bytes) => positions.push(bytes),
     },
     tuning === 'streamed' ? {} : tuning,
   );
-  expect(entries).toBe(layers.reduce((sum, { entryCount }) => sum + entryCount, 0));
+  expect(entries - droppedEntries).toBe(
+    layers.reduce((sum, { entryCount }) => sum + entryCount, 0),
+  );
   return {
     layers: new Map(layers.map(({ name, path }) => [name, hex(fileSystem.contentOf(path)) ?? ''])),
     positions,
@@ -150,6 +163,41 @@ describe('a compaction of ranges that are merged in memory', () => {
       }),
       { numRuns: 8 },
     );
+  });
+
+  test('makes the layers of a shard that one makes that reads entry by entry', async () => {
+    const size = fc.integer({ min: 1, max: 60_000 });
+    const sharding = fc.record({
+      count: fc.integer({ min: 1, max: 3 }),
+      stripeSize: fc.constantFrom(1, 3, 64, 1000),
+    });
+    await fc.assert(
+      fc.asyncProperty(
+        ...[someEntries, size, size, sharding, fc.nat(2)],
+        async (entries, targetSize, rangeSize, cut, number) => {
+          const shard = { sharding: cut, shardNumber: number % cut.count };
+          const contents = await contentsOf(entries);
+          const { layers } = await compacted(contents, targetSize, 'streamed', shard);
+          expect((await compacted(contents, targetSize, { rangeSize }, shard)).layers).toEqual(
+            layers,
+          );
+        },
+      ),
+      { numRuns: 8 },
+    );
+  });
+
+  test('merges in memory also for a shard', async () => {
+    const entries = Array.from({ length: 3000 }, (_, block): Entry => {
+      return { relation: 2, block, lsn: block % (LAYERS * LSNS), length: 60 };
+    });
+    const contents = await contentsOf(entries);
+    const begin = vi.spyOn(LayerMerge, 'begin');
+    const shard = { sharding: { count: 2, stripeSize: 100 }, shardNumber: 1 };
+    const { layers } = await compacted(contents, 50_000, { rangeSize: 60_000 }, shard);
+    expect(begin).not.toHaveBeenCalled();
+    begin.mockRestore();
+    expect(layers.size).toBeGreaterThan(1);
   });
 
   test('cuts a key with more versions than the target along the LSN, as one that reads entry by entry', async () => {
@@ -261,16 +309,18 @@ describe('on threads', () => {
       const lsn = at % (LAYERS * LSNS);
       return { relation: at % 3, block, lsn, length: 50 + (at % 70), isCompressed: at === 6000 };
     });
-    const { writeFileSync } = await import('node:fs');
     const contents = await contentsOf(entries);
     for (const { name, bytes } of contents) writeFileSync(join(target, name), bytes);
     return contents.map(({ name }) => name);
   }
 
-  async function layersOf(threadCount: number, url: URL): Promise<Map<string, string>> {
+  async function layersOf(
+    threadCount: number,
+    url: URL,
+    opened?: readonly DeltaLayerReader[],
+  ): Promise<Map<string, string>> {
     const out = mkdtempSync(join(directory, 'out-'));
-    const readers: DeltaLayerReader[] = [];
-    for (const name of names) readers.push(await DeltaLayerReader.open(join(directory, name)));
+    const readers = opened ?? (await Promise.all(names.map(openNamed)));
     try {
       const { layers } = await compactLevel0Tuned(
         {
@@ -286,6 +336,10 @@ describe('on threads', () => {
     }
   }
 
+  function openNamed(name: string): Promise<DeltaLayerReader> {
+    return DeltaLayerReader.open(join(directory, name));
+  }
+
   test('a compaction makes the same layers', async () => {
     const url = pathToFileURL(program.path);
     const alone = await layersOf(0, url);
@@ -294,6 +348,23 @@ describe('on threads', () => {
     expect(await layersOf(2, url)).toEqual(alone);
     expect(begin).toHaveBeenCalledTimes(1);
     begin.mockRestore();
+  });
+
+  test('a compaction reads the files that were opened, also if others have their names by now', async () => {
+    const url = pathToFileURL(program.path);
+    const own = mkdtempSync(join(directory, 'replaced-'));
+    for (const name of names) copyFileSync(join(directory, name), join(own, name));
+    const readers: DeltaLayerReader[] = [];
+    for (const name of names) readers.push(await DeltaLayerReader.open(join(own, name)));
+    const [name = ''] = names;
+    // A value is another; size and index are the same.
+    const bytes = readFileSync(join(own, name));
+    bytes[8192 + 40] = (bytes[8192 + 40] as number) ^ 1;
+    const { atime, mtime } = statSync(join(own, name));
+    writeFileSync(join(own, 'other'), bytes);
+    utimesSync(join(own, 'other'), atime, mtime);
+    renameSync(join(own, 'other'), join(own, name));
+    expect(await layersOf(2, url, readers)).toEqual(await layersOf(0, url));
   });
 
   test('a compaction whose threads cannot load their program makes the same layers alone', async () => {

@@ -1,9 +1,15 @@
 /** Owners of keys, against 2,000 keys of Neon's own code and the vectors of its tests. */
 import { readFileSync } from 'node:fs';
 import { brotliDecompressSync } from 'node:zlib';
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { keyFromFields, parseKey } from '../../src/layers/key.ts';
-import { isOnEveryShard, shardKeeps, shardOfKey } from '../../src/timeline/shard-owner.ts';
+import {
+  isOnEveryShard,
+  shardKeeps,
+  shardKeepsRange,
+  shardOfKey,
+} from '../../src/timeline/shard-owner.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 
 interface GoldenKey {
@@ -71,6 +77,46 @@ describe('the shard of a key', () => {
   ])('the shard of a key %s', (_, key, owner, everywhere) => {
     expect(shardOfKey(key, { count: 8, stripeSize: 2048 })).toBe(owner);
     expect(isOnEveryShard(key)).toBe(everywhere);
+  });
+
+  test('a shard that keeps all keys of a range, or none, keeps all or none of them', () => {
+    const field = fc.constantFrom(0, 1, 2, 0xffff_ffff);
+    const someKey = fc
+      .record({
+        field1: fc.constantFrom(0, 0, 0, 1, 0x62, 0x63),
+        field2: fc.constantFrom(0, 1),
+        field3: fc.constantFrom(0, 1),
+        field4: field,
+        field5: fc.constantFrom(0, 3, 4),
+        field6: fc.oneof(fc.nat(40), fc.constant(0xffff_ffff)),
+      })
+      .map(keyFromFields);
+    const sharding = fc.record({
+      count: fc.nat(4),
+      stripeSize: fc.constantFrom(1, 3, 10, 0xffff_ffff),
+    });
+    const known = new Set<boolean | undefined>();
+    fc.assert(
+      fc.property(
+        fc.array(someKey, { minLength: 2, maxLength: 60 }),
+        sharding,
+        fc.nat(3),
+        (someKeys, cut, shardNumber) => {
+          const keys = someKeys.sort(Buffer.compare);
+          const keeps = keys.map((key) => shardKeeps(key, cut, shardNumber));
+          for (const [from, first] of keys.entries()) {
+            for (let to = from; to < keys.length; to += 1) {
+              const range = { first, last: keys[to] as Uint8Array };
+              const all = shardKeepsRange(range, cut, shardNumber);
+              known.add(all);
+              if (all === undefined) continue;
+              expect(new Set(keeps.slice(from, to + 1))).toEqual(new Set([all]));
+            }
+          }
+        },
+      ),
+    );
+    expect(known).toEqual(new Set([true, false, undefined]));
   });
 
   test.each([

@@ -51,7 +51,7 @@ import {
   statisticsOf,
 } from './index-listing.ts';
 import { type ItemGroup, ItemIterator } from './item-iterator.ts';
-import type { OpenedLayer, ReadOptions } from './open-file.ts';
+import type { LocalFile, OpenedLayer, ReadOptions } from './open-file.ts';
 import {
   type SalvagedLayer,
   type SalvagedScanItem,
@@ -76,8 +76,8 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly path: string | undefined;
   /** Bytes of the file. */
   readonly size: number;
-  /** Where another thread finds the file; undefined if it cannot open it. @internal */
-  readonly localPath: string | undefined;
+  /** Undefined if another thread cannot open it. @internal */
+  readonly localFile: LocalFile | undefined;
   /** @internal */
   readonly layout: EntryLayout;
   /** @internal */
@@ -93,11 +93,11 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly #maximumExpandedLength: number;
 
   /** @internal For `DeltaLayerReader.open` and `ImageLayerReader.open`. */
-  constructor({ source, summary, localPath, close }: OpenedLayer<S>, options: ReadOptions) {
+  constructor({ source, summary, localFile, close }: OpenedLayer<S>, options: ReadOptions) {
     const { indexStartBlock: startBlock, indexRootBlock: rootBlock } = summary;
     this.summary = summary;
     ({ path: this.path, size: this.size } = source);
-    this.localPath = localPath;
+    this.localFile = localFile;
     this.layout = layoutOf(summary);
     this.#cached = shareOf(options.blockCache);
     const { cache, owner } = this.#cached;

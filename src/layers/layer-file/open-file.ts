@@ -10,7 +10,7 @@ import {
 } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { absolutePath } from '../../virtual-file/absolute-path.ts';
-import { IO_MODES, type IoMode } from '../../virtual-file/file-system.ts';
+import { type FileStat, IO_MODES, type IoMode } from '../../virtual-file/file-system.ts';
 import type { HeldFile } from '../../virtual-file/held-file.ts';
 import { nodeFileSystem } from '../../virtual-file/node-file-system.ts';
 import { OpenFiles } from '../../virtual-file/open-files.ts';
@@ -72,12 +72,18 @@ export const READ_OPTIONS: Readonly<Record<keyof ReadOptions, true>> = {
   signal: true,
 };
 
+/** A file that another thread can open for itself, and what it is known by to be the same. */
+export interface LocalFile extends Pick<FileStat, 'size' | 'identity' | 'modificationTime'> {
+  /** From the root. */
+  readonly path: string;
+}
+
 /** A source whose summary has been read. */
 export interface OpenedLayer<S extends LayerSummary = LayerSummary> {
   readonly source: ByteSource;
   readonly summary: S;
-  /** The path from the root, for another thread, unless the source or the file system is the caller's. */
-  readonly localPath?: string | undefined;
+  /** For another thread, unless the source or the file system is the caller's. */
+  readonly localFile?: LocalFile | undefined;
   /** Closes the file; does nothing for a source of the caller's. */
   readonly close: () => Promise<void>;
 }
@@ -88,7 +94,7 @@ export interface OpenedLayer<S extends LayerSummary = LayerSummary> {
  */
 export async function openLayerFile(from: LayerInput, options: ReadOptions): Promise<OpenedLayer> {
   checkReadOptions(options);
-  const { source, localPath, close } = await openSource(from, options);
+  const { source, localFile, close } = await openSource(from, options);
   try {
     const summary = decodeSummary(await readSummaryBlock(source), source.path);
     const error =
@@ -96,7 +102,7 @@ export async function openLayerFile(from: LayerInput, options: ReadOptions): Pro
       (await goesOnError(new IndexBlocks(source, claimedIndex(summary)), summary.kind));
     if (error !== undefined) throw error;
     if (options.readMode === 'sync') await Decompressor.load();
-    return { source, summary, localPath, close };
+    return { source, summary, localFile, close };
   } catch (error) {
     // The first error counts, here and below.
     await Promise.allSettled([close()]);
@@ -156,7 +162,6 @@ export async function openSource(
   const from = pathOrSource(input);
   if (typeof from !== 'string') return { source: from, close: async () => {} };
   const { fileSystem } = openFiles ?? OpenFiles.shared();
-  const localPath = fileSystem === nodeFileSystem ? absolutePath(from) : undefined;
   const file = await VirtualFile.open(from, {
     read: true,
     content: 'immutable',
@@ -164,19 +169,25 @@ export async function openSource(
     ioMode,
     signal,
   });
+  const localFile = fileSystem === nodeFileSystem ? localFileOf(from, file) : undefined;
   let held: HeldFile | undefined;
   const close = (): Promise<void> => {
     held?.release();
     return file.close();
   };
   try {
-    if (readMode !== 'sync') return { source: await fileSource(file), localPath, close };
+    if (readMode !== 'sync') return { source: await fileSource(file), localFile, close };
     held = await file.hold();
-    return { source: await heldFileSource(file, held), localPath, close };
+    return { source: await heldFileSource(file, held), localFile, close };
   } catch (error) {
     await Promise.allSettled([close()]);
     throw error;
   }
+}
+
+function localFileOf(path: string, file: VirtualFile): LocalFile {
+  const { size, identity, modificationTime } = file.opened;
+  return { path: absolutePath(path), size, identity, modificationTime };
 }
 
 function isOfKind<S extends LayerSummary>(
