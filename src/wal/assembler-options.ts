@@ -7,10 +7,8 @@ import type { TimelinePath } from './timeline-history.ts';
 export interface AssemblerOptions {
   readonly geometry: WalGeometry;
   readonly path: TimelinePath;
-  /** Records that start before it are not returned. */
+  /** Records that start before it are not returned; those from it on must not be missing. */
   readonly start: Lsn;
-  /** Whether no record may be missing from the start on; otherwise reading begins where WAL does. */
-  readonly isStartGiven: boolean;
   /** Records that end after it are not returned. */
   readonly end: Lsn;
   /** What damage does: it ends the WAL, or is passed over. */

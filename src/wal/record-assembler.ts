@@ -249,8 +249,9 @@ export class RecordAssembler {
   /** Whether the first record shows that one between it and the start was not found. */
   #missesRecords(start: Lsn, offset: number): boolean {
     const before = this.#batch.memory.view.getBigUint64(offset + 8, true);
-    if (before < start || !this.#options.isStartGiven) return false;
-    const error = badWal('WAL', `the record at ${formatPgLsn(before)}`, 'none');
+    if (before < start) return false;
+    const [expected, actual] = [before, this.#records.startLsn].map(formatPgLsn);
+    const error = badWal('WAL', `a record at ${expected}`, `the first one at ${actual}`);
     this.#outcome.fail({ kind: 'corrupt', lsn: this.#searchFrom, error });
     if (this.#outcome.goOnAt(this.#records.startLsn) === 'end') {
       this.#records.forget();

@@ -155,7 +155,6 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
       geometry,
       path,
       start: this.start,
-      isStartGiven: options.start !== undefined,
       end: options.end ?? ALL_LSNS.end,
       damage: options.skipCorrupt === true ? 'skip' : 'stop',
       maximumRecordLength: options.maximumRecordLength ?? MAXIMUM_WAL_RECORD_LENGTH,

@@ -58,7 +58,6 @@ function assemble(bytes: Uint8Array, damage: 'stop' | 'skip', length: () => numb
     geometry: { majorVersion: 17, segmentSize: SEGMENT_SIZE, systemIdentifier: undefined },
     path: new TimelinePath(0xffff_ffff),
     start,
-    isStartGiven: false,
     end: 2n ** 64n,
     damage,
     maximumRecordLength: 2 ** 30,

@@ -156,7 +156,7 @@ describe('the range', () => {
     builder.append(message(10));
     const found = await read(walBytes([{ bytes, name: '000000010000000000000001' }]), { start });
     expect(found.lsns).toEqual([]);
-    expect(found.end).toMatch(/corrupt at .*the record at/);
+    expect(found.end).toMatch(/corrupt at .*: expected a record at .*, found the first one at/);
   });
 
   test('the range that ends inside a record, where the file is cut, is complete', async () => {
@@ -590,6 +590,23 @@ describe('a source', () => {
     const source = walBytes([{ name: '000000010000000000000001', bytes }]);
     const found = await read(source, { start: second.startLsn });
     expect(found.lsns).toEqual(startsOf(builder.records.slice(1)));
-    expect((await read(source)).lsns).toEqual(startsOf(builder.records.slice(3)));
+  });
+
+  test('a source that begins with zeros lacks records, unless it is read from the first one on', async () => {
+    const builder = built();
+    const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
+    const [, second, third, fourth] = builder.records as BuiltRecord[];
+    bytes.fill(0, 0, Number((second as BuiltRecord).startLsn - START));
+    const source = walBytes([{ name: '000000010000000000000001', bytes }]);
+    const found = await read(source);
+    const [expected, actual] = [third, fourth].map((record) => formatPgLsn(record?.startLsn ?? 0n));
+    expect(found.lsns).toEqual([]);
+    expect(found.end).toContain(`corrupt at ${formatPgLsn(START)}: WAL`);
+    expect(found.end).toContain(
+      `expected a record at ${expected}, found the first one at ${actual}`,
+    );
+    const skipping = await read(source, { skipCorrupt: true });
+    expect(skipping.skips).toEqual([`${formatPgLsn(START)}-${actual}`]);
+    expect(skipping.lsns).toEqual(startsOf(builder.records.slice(3)));
   });
 });
