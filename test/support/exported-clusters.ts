@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32cOf } from '../../src/checksum.ts';
-import type { Key } from '../../src/layers/key.ts';
+import type { Key, KeyRange } from '../../src/layers/key.ts';
 import { formatLayerName } from '../../src/layers/layer-name.ts';
 import type { Lsn } from '../../src/layers/lsn.ts';
 import type { Value } from '../../src/layers/value-format.ts';
@@ -40,24 +40,28 @@ export function twophaseFile(content: string): Uint8Array {
   return bytes;
 }
 
-/** Adds a delta layer with these values at one LSN to a timeline of one shard, which then ends there. */
+const ALL_KEYS = { start: new Uint8Array(18) as Key, end: new Uint8Array(18).fill(0xff) as Key };
+
+/** Adds a delta layer with these values at one LSN to a timeline of one shard, which then ends there. Returns: its path. */
 export async function addValues(
   bucket: string,
   lsn: Lsn,
   values: readonly { readonly key: Key; readonly value: Value }[],
-): Promise<void> {
+  keyRange: KeyRange = ALL_KEYS,
+): Promise<string> {
   const { tenantId, timelineId } = TIMELINE_IDS;
   const directory = join(bucket, 'tenants', tenantId, 'timelines', timelineId);
   const path = join(directory, 'index_part.json-00000001');
   const index = IndexPart.parse(readFileSync(path));
-  const keyRange = { start: new Uint8Array(18) as Key, end: new Uint8Array(18).fill(0xff) as Key };
   const lsnRange = { start: index.fields.metadata.diskConsistentLsn + 1n, end: lsn + 1n };
   const entries = values.map(({ key, value }) => ({ key, lsn, value }));
   const { bytes } = await writeDelta(entries, { ...TIMELINE_IDS, keyRange, lsnRange });
   const name = formatLayerName({ kind: 'delta', keyRange, lsnRange, generation: undefined });
-  writeFileSync(join(directory, `${name}-00000001`), bytes);
+  const layerPath = join(directory, `${name}-00000001`);
+  writeFileSync(layerPath, bytes);
   const layers = new Map(index.fields.layers);
   layers.set(name, { fileSize: BigInt(bytes.length), generation: 1, shard: UNSHARDED });
   const metadata = { ...index.fields.metadata, diskConsistentLsn: lsn, prevRecordLsn: lsn - 8n };
   writeFileSync(path, index.with({ layers, metadata }).format());
+  return layerPath;
 }

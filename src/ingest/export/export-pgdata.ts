@@ -133,7 +133,8 @@ export interface ExportedPgdata {
  * @throws `exists` (the path is taken); `needs-redo`, `no-base`, `not-found` and others for pages that cannot be made,
  *   after all of them were found, unless they may be zeros; `not-found`, `corrupt`, `truncated` (lists, sizes or small files);
  *   `out-of-range` (an LSN after the last one, or below the GC cutoff); `invalid-input` (one shard of several; no LSN; a
- *   page size other than 8,192); `io`, `network`, `denied`, `changed`, `sync-failed`, `aborted`, `closed`; what `redo`
+ *   page size other than 8,192); `too-large` (zeros for more than 4,096 files without a value, or after 262,144 pages in a
+ *   row that cannot be read for the same reason); `io`, `network`, `denied`, `changed`, `sync-failed`, `aborted`, `closed`; what `redo`
  *   throws.
  * @example
  *   await using timeline = await openTimeline('bucket');

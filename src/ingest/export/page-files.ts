@@ -1,10 +1,17 @@
 /** Writes runs of pages into their files, with checksums where the cluster has them. */
 import { assert } from '../../assert.ts';
-import { throwIfAborted } from '../../errors.ts';
+import { StorageError, throwIfAborted } from '../../errors.ts';
+import { formatKey } from '../../layers/key.ts';
 import { decodePageHeader, PAGE_SIZE, pageChecksum, setPageChecksum } from '../../postgres/page.ts';
 import type { DirectoryOutput, OutputFile } from './directory-output.ts';
 import type { PageSequence } from './export-plan.ts';
 import type { ReadRun } from './page-reading.ts';
+
+/**
+ * Files of which no page has a value: of the usual size, 4 TiB. They take nothing but names, and a few seconds; a size that
+ * is wrong may claim eight times as many for one fork.
+ */
+const MAXIMUM_VACANT_FILES = 4096;
 
 /** Runs come in the order of the sequences; files of sequences without pages are made between them. */
 export class PageFileWriter {
@@ -17,6 +24,7 @@ export class PageFileWriter {
   /** The file of the last page that was written, if more of it follow. */
   #open: OutputFile | undefined;
   #checksumCount = 0;
+  #vacantFileCount = 0;
 
   constructor(
     output: DirectoryOutput,
@@ -34,8 +42,13 @@ export class PageFileWriter {
     return this.#checksumCount;
   }
 
-  /** Writes the pages of a run, whose checksums it sets. Throws `io`, `sync-failed`, `aborted`. */
-  async write({ sequence, firstBlock, pageCount, bytes }: ReadRun): Promise<void> {
+  /**
+   * Writes the pages of a run, whose checksums it sets.
+   * Throws `too-large` for too many files without a value, `io`, `sync-failed`, `aborted`.
+   */
+  async write(run: ReadRun): Promise<void> {
+    const { sequence, firstBlock, pageCount, bytes } = run;
+    if (bytes === undefined) this.#countVacant(run);
     const isChecksummed = sequence.kind === 'relation' && this.#checksums === 'on';
     if (isChecksummed && bytes !== undefined) this.#setChecksums(bytes, firstBlock);
     if (firstBlock === 0) await this.#begin(sequence);
@@ -79,6 +92,18 @@ export class PageFileWriter {
       file.finish();
     }
     if (sequence !== undefined) this.#begun += 1;
+  }
+
+  #countVacant({ sequence, firstBlock, pageCount }: ReadRun): void {
+    this.#vacantFileCount += Math.floor(pageCount / sequence.filePageCount);
+    if (this.#vacantFileCount <= MAXIMUM_VACANT_FILES) return;
+    throw new StorageError('too-large', {
+      what: `files without a page that has a value, of a relation of ${sequence.pageCount} pages by its size`,
+      path: sequence.pathOf(Math.floor(firstBlock / sequence.filePageCount)),
+      key: formatKey(sequence.keyOf(firstBlock)),
+      expected: `at most ${MAXIMUM_VACANT_FILES}`,
+      actual: `${this.#vacantFileCount} or more`,
+    });
   }
 
   #end(): void {

@@ -3,7 +3,7 @@
  * of any number of sequences. If its values are too large to be in memory together, or if one of them cannot be read, it is
  * read in halves, down to single pages: then one bad page is only that page.
  */
-import { isStorageError, type StorageError, throwIfAborted, untracedError } from '../../errors.ts';
+import { isStorageError, StorageError, throwIfAborted, untracedError } from '../../errors.ts';
 import { formatKey, type Key, type KeyRange } from '../../layers/key.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
@@ -23,7 +23,7 @@ export interface PageRun {
 
 /** The pages of a run, one after the other. */
 export interface ReadRun extends PageRun {
-  /** Zeros where a page could not be made; undefined if there is no value of any page. */
+  /** Zeros where a page could not be made; undefined if none was made. */
   readonly bytes: Uint8Array | undefined;
   /** Pages that could not be made. */
   readonly missing: readonly MissingPages[];
@@ -47,6 +47,8 @@ export interface PageReading {
   readonly redo: RedoRunner | undefined;
   readonly missingPages: 'refuse' | 'zeros';
   readonly signal: AbortSignal | undefined;
+  /** Default: `MAXIMUM_UNREADABLE_PAGES`. */
+  readonly maximumUnreadable?: number | undefined;
 }
 
 /** 4 MiB of pages. */
@@ -59,10 +61,18 @@ const VACANT_GROWTH = 8;
 const VACANT_BYTES = 64 * 1024;
 
 /**
+ * Pages in a row that are read one by one though each of them cannot be read for the same reason: 2 GiB. More of them
+ * cost minutes, and a size that is wrong may claim 2^32.
+ */
+export const MAXIMUM_UNREADABLE_PAGES = 256 * 1024;
+
+/**
  * Reads all pages, in batches. What a size claims may be far more than the timeline has: pages without values are passed
- * over in steps that grow, so that they take neither memory nor many reads.
+ * over in steps that grow, so that they take neither memory nor many reads. So are pages after very many that cannot be
+ * read, as long as none is to be written.
  *
- * Throws what says nothing about the pages: `io`, `network`, `denied`, `changed`, `aborted`, `closed`.
+ * Throws `too-large` for very many unreadable pages in a row if they are to be zeros: some after them could be read, and
+ * would be lost. Throws what says nothing about the pages: `io`, `network`, `denied`, `changed`, `aborted`, `closed`.
  */
 export async function* readBatches(
   sequences: readonly PageSequence[],
@@ -70,12 +80,16 @@ export async function* readBatches(
 ): AsyncGenerator<readonly ReadRun[]> {
   let at: Place = { sequence: 0, block: 0 };
   let room = BATCH_PAGES;
+  /** The last pages that cannot be made, as far as they are one finding. */
+  let missing: MissingPages | undefined;
   for (;;) {
     throwIfAborted(reading.signal);
     const large = room > BATCH_PAGES ? largeRun(sequences, at, room) : undefined;
-    if (large !== undefined && (await isVacant(large, reading))) {
-      yield [vacantRun(large, reading)];
-      at = { ...at, block: at.block + large.pageCount };
+    const passed = large && (await passedRun(large, missing, reading));
+    if (passed !== undefined) {
+      yield [passed];
+      missing = lastMissing(missing, [passed]);
+      at = { ...at, block: at.block + passed.pageCount };
       room *= VACANT_GROWTH;
       continue;
     }
@@ -83,10 +97,42 @@ export async function* readBatches(
     if (runs.length === 0) return;
     const read = await readRuns(runs, reading);
     yield read;
+    missing = lastMissing(missing, read);
     at = end;
-    const isVacantToo = large === undefined && read.every(({ bytes }) => bytes === undefined);
-    room = isVacantToo ? BATCH_PAGES * VACANT_GROWTH : BATCH_PAGES;
+    const isPassable =
+      read.every(({ bytes }) => bytes === undefined) || isUnreadable(missing, reading);
+    room = large === undefined && isPassable ? BATCH_PAGES * VACANT_GROWTH : BATCH_PAGES;
   }
+}
+
+function lastMissing(
+  before: MissingPages | undefined,
+  read: readonly ReadRun[],
+): MissingPages | undefined {
+  let last = before;
+  for (const pages of read.flatMap((run) => run.missing)) {
+    last = (last && joinedPages(last, pages)) ?? pages;
+  }
+  return last;
+}
+
+/** Whether so many pages were read in vain that the next ones need not be. Throws `too-large` if they are wanted. */
+function isUnreadable(
+  missing: MissingPages | undefined,
+  { missingPages, maximumUnreadable = MAXIMUM_UNREADABLE_PAGES }: PageReading,
+): boolean {
+  if (missing === undefined || missing.reason === undefined || missing.reason === NO_VALUE) {
+    return false;
+  }
+  if (missing.pageCount < maximumUnreadable) return false;
+  if (missingPages === 'refuse') return true;
+  const { path, offset, key, lsn } = missing.error;
+  throw new StorageError('too-large', {
+    what: `pages in a row that cannot be read for the same reason, of a relation of ${missing.sequence.pageCount} pages`,
+    ...{ path, offset, key, lsn, cause: missing.error },
+    expected: `less than ${maximumUnreadable}, or a layer that can be read, such as \`salvage\` makes`,
+    actual: `${missing.pageCount} (${missing.reason})`,
+  });
 }
 
 /** The page before which a batch ends. */
@@ -131,15 +177,26 @@ function cutBatch(
   return { runs, end: { sequence: index, block } };
 }
 
-/** Whether no page of the run has a value. If that cannot be read, it is not known. */
-async function isVacant(run: PageRun, reading: PageReading): Promise<boolean> {
+/**
+ * A run without a value, or one that cannot be read for the reason of too many pages before it; undefined if its pages
+ * are to be read.
+ */
+async function passedRun(
+  run: PageRun,
+  before: MissingPages | undefined,
+  reading: PageReading,
+): Promise<ReadRun | undefined> {
   const { timeline, lsn, signal } = reading;
   try {
     const limits = { signal, maximumBytes: VACANT_BYTES };
-    return (await timeline.reconstructRanges([rangeOf(run)], lsn, limits)).found.length === 0;
+    const { found } = await timeline.reconstructRanges([rangeOf(run)], lsn, limits);
+    return found.length === 0 ? vacantRun(run, reading) : undefined;
   } catch (error) {
     if (!isStorageError(error) || !isOfPages(error, reading)) throw error;
-    return false;
+    const missing = missingPages(run, error, error.message, reading);
+    const follows = before !== undefined && joinedPages(before, missing) !== undefined;
+    const isPassed = follows && isUnreadable(before, reading);
+    return isPassed ? { ...run, bytes: undefined, missing: [missing] } : undefined;
   }
 }
 

@@ -6,12 +6,14 @@ import {
   type ExportPgdataOptions,
   exportPgdata,
 } from '../../../src/ingest/export/export-pgdata.ts';
+import { planExport } from '../../../src/ingest/export/export-plan.ts';
+import { readBatches } from '../../../src/ingest/export/page-reading.ts';
 import {
   type ImportTimelineOptions,
   importTimeline,
 } from '../../../src/ingest/pgdata/import-timeline.ts';
 import { encodeAuxFiles } from '../../../src/ingest/wal/aux-files.ts';
-import { formatKey, keyFromFields } from '../../../src/layers/key.ts';
+import { formatKey, type Key, keyFromFields } from '../../../src/layers/key.ts';
 import { decodeControlFile } from '../../../src/postgres/control-file.ts';
 import {
   checkpointKey,
@@ -24,6 +26,7 @@ import {
 import { badPageOf } from '../../../src/postgres/page.ts';
 import { encodeRelationSize } from '../../../src/postgres/relation-size.ts';
 import { openTimeline } from '../../../src/timeline/open-timeline.ts';
+import type { Timeline } from '../../../src/timeline/timeline.ts';
 import { decodeWalRecord } from '../../../src/wal/record-format.ts';
 import { openWal } from '../../../src/wal/wal-reader.ts';
 import { walDirectory } from '../../../src/wal/wal-source.ts';
@@ -86,6 +89,19 @@ async function exportOf(bucket: string, options: Partial<ExportPgdataOptions> = 
   const directory = join(temporaryDirectory(), 'out');
   await using timeline = await openTimeline(bucket);
   return { directory, exported: await exportPgdata(timeline, { directory, ...options }) };
+}
+
+/** A timeline that counts how often ranges of it are read. */
+function countedReads(timeline: Timeline) {
+  let count = 0;
+  const counted = new Proxy(timeline, {
+    get: (target, name) => {
+      if (name === 'reconstructRanges') count += 1;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? value.bind(target) : value;
+    },
+  });
+  return { counted, readCount: () => count };
 }
 
 /** Of a timeline that cannot be exported: why, what was said of pages, and that nothing is left. */
@@ -326,14 +342,7 @@ describe('pages that cannot be made', () => {
   test('of a size that no layer has pages for: one finding, after few reads', async () => {
     const bucket = await timelineWithSize(0xffff_ffff);
     const timeline = await openTimeline(bucket);
-    let readCount = 0;
-    const counted = new Proxy(timeline, {
-      get: (target, name) => {
-        if (name === 'reconstructRanges') readCount += 1;
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === 'function' ? value.bind(target) : value;
-      },
-    });
+    const { counted, readCount } = countedReads(timeline);
     const counts: number[] = [];
     const error = await storageErrorOf(
       exportPgdata(counted, {
@@ -344,7 +353,7 @@ describe('pages that cannot be made', () => {
     await timeline.close();
     expect(error).toMatchObject({ code: 'not-found', path: 'base/5/16384.1' });
     expect(counts).toEqual([0xffff_ffff - 7]);
-    expect(readCount).toBeLessThan(30);
+    expect(readCount()).toBeLessThan(30);
   });
 
   test('because there is no value: many files have zeros if the caller wants it, and what follows is complete', async () => {
@@ -370,6 +379,66 @@ describe('pages that cannot be made', () => {
     expect(existsSync(join(directory, 'base/5/16384.1250'))).toBe(false);
     expect(statSync(join(directory, 'base/5/16385')).size).toBe(0);
     expect(exported.pageCount).toBe(18 - 7 + 5000);
+  });
+
+  test('of a size that no layer has pages for: zeros are refused before there are very many files of them', async () => {
+    const bucket = await timelineWithSize(0xffff_ffff);
+    const { error } = await refusalOf(bucket, { missingPages: 'zeros' });
+    expect(error).toMatchObject({ code: 'too-large', expected: 'at most 4096' });
+    expect(error.message).toContain('of a relation of 4294967295 pages by its size');
+    expect(error.path).toMatch(/^base\/5\/16384\.\d+$/);
+  });
+
+  /** As `timelineWithSize`, of a layer for the pages of the relation that cannot be read. */
+  async function timelineWithoutPages(blockCount: number): Promise<string> {
+    const bucket = await timelineWithSize(blockCount);
+    const [start, end] = [0, 0xffff_fffe].map((blkno) => relationBlockKey({ ...RELATION, blkno }));
+    const value = { type: 'image' as const, bytes: pages(1, 55) };
+    const keyRange = { start: start as Key, end: end as Key };
+    const entry = { key: relationBlockKey({ ...RELATION, blkno: 1 }), value };
+    const path = await addValues(bucket, LSN + 0x200n, [entry], keyRange);
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.fill(0xff, bytes.length - 8192));
+    return bucket;
+  }
+
+  /** Of the fork whose pages cannot be read, after so many of them; with the number of reads. */
+  async function unreadable(missingPages: 'refuse' | 'zeros', maximumUnreadable: number) {
+    await using timeline = await openTimeline(await timelineWithoutPages(0xffff_ff00));
+    const { counted, readCount } = countedReads(timeline);
+    const lsn = LSN + 0x200n;
+    const about = { majorVersion: 17, segmentPageCount: 131_072 };
+    const { sequences } = planExport(await timeline.directory(lsn, {}), about);
+    const fork = sequences.filter(({ pageCount }) => pageCount === 0xffff_ff00);
+    const reading = { timeline: counted, lsn, pgVersion: 17, redo: undefined, signal: undefined };
+    let missing = 0;
+    const read = async () => {
+      for await (const runs of readBatches(fork, { ...reading, missingPages, maximumUnreadable })) {
+        for (const { pageCount } of runs.flatMap((run) => run.missing)) missing += pageCount;
+      }
+    };
+    const [outcome] = await Promise.allSettled([read()]);
+    return { outcome, missing, readCount: readCount() };
+  }
+
+  test('because of a layer that cannot be read: after many of them, the others are one finding', async () => {
+    const { outcome, missing, readCount } = await unreadable('refuse', 1000);
+    expect(outcome.status).toBe('fulfilled');
+    expect(missing).toBe(0xffff_ff00);
+    expect(readCount).toBeLessThan(3 * 1024);
+  });
+
+  test('because of a layer that cannot be read: after many of them, zeros are refused', async () => {
+    const { outcome, readCount } = await unreadable('zeros', 1000);
+    expect(outcome).toMatchObject({
+      reason: {
+        code: 'too-large',
+        path: 'base/5/16384',
+        offset: 0,
+        expected: expect.stringContaining('salvage'),
+      },
+    });
+    expect(readCount).toBeLessThan(3 * 1024);
   });
 
   test('of an SLRU segment that is longer than any: its size is refused', async () => {
