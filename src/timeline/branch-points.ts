@@ -4,11 +4,12 @@ import { inOrder } from './in-order.ts';
 import { surveyedIndex, type TimelineSurvey } from './survey.ts';
 import { findTimelines, type TimelineLocation } from './timeline-layout.ts';
 
-/** Indices that are read at a time. */
+/** Maximum number of indices that are read concurrently. */
 const PARALLEL = 8;
 
 /**
- * LSNs, of the children that the place has. A child whose index is damaged is left out. Throws as the store.
+ * The LSNs at which the children in the source branch off. A child whose index is damaged is left out. Throws as the
+ * store.
  */
 export async function branchPoints(survey: TimelineSurvey, signal?: AbortSignal): Promise<Lsn[]> {
   const { store, directory, location, isListed } = survey;

@@ -1,4 +1,4 @@
-/** Checks layers that are named one by one, whatever timeline they belong to: for jobs that are split by names. */
+/** Checks individually named layers of any timeline, for jobs that are divided by layer names. */
 import { isStorageError } from '../errors.ts';
 import { layerNameOf } from '../layers/layer-file/open-file.ts';
 import { formatLayerName } from '../layers/layer-name.ts';
@@ -7,18 +7,18 @@ import { CheckPool, LAYERS_PER_THREAD, type LayerPlace } from './check-pool.ts';
 import { inOrder } from './in-order.ts';
 import { failedCheck, type LayerCheckResult, type LayerExpectation } from './layer-check.ts';
 
-/** Where a named layer is read from. Throws for a name of no place. */
+/** Where a named layer is read from. Throws for a name that is not in the source. */
 export type PlaceOfName = (name: string) => Promise<LayerPlace>;
 
 export interface CheckFilesOptions
   extends Pick<CheckOptions, 'parallel' | 'maximumFindings' | 'signal'> {
   readonly depth: LayerExpectation['depth'];
   readonly placeOf: PlaceOfName;
-  /** How results show a name: without what may be a credential. */
+  /** The name as it is shown in results, without anything that may be a credential. */
   readonly shownName: (name: string) => string;
 }
 
-/** In the order of the names. Throws `aborted`, and what the names throw. */
+/** In the order of the names. Throws `aborted`, and errors of the iterable of names. */
 export async function* checkFiles(
   names: AsyncIterable<string>,
   options: CheckFilesOptions,

@@ -1,7 +1,7 @@
 /**
- * Reads many layers side by side: on the caller's thread and on others, one for each processor, with requests in
- * flight in each of them. The caller's has its code compiled already, so that one thread less is started. If threads
- * cannot start, and for what a thread cannot open, on the caller's thread alone.
+ * Reads many layers in parallel, on one thread per processor, with several layers in flight on each. One of the threads
+ * is the caller's own, whose code is already compiled. If threads cannot start, or cannot open a layer, the caller's
+ * thread reads it.
  */
 import type { Worker } from 'node:worker_threads';
 import { assert } from '../assert.ts';
@@ -28,40 +28,43 @@ const PROGRAM = './check-thread.js';
 const HERE = import.meta.url;
 
 /**
- * Layers that each thread should have at a time: it goes on with another one while it waits for a server, or while the
- * caller's thread, busy with a layer of its own, gives it nothing new. With two, files took 15 % longer.
+ * Layers that each thread should have at a time, so that it can continue with another one while it waits for a server,
+ * or for new work from the caller's thread, which may be busy with its own layer. With two, files took 15 % longer.
  */
 export const LAYERS_PER_THREAD = 8;
 
 export interface CheckPoolOptions {
-  /** Threads, that of the caller included: with 0 or 1 there is no other. */
+  /** Number of threads, including the caller's: 0 and 1 mean that no other is started. */
   readonly threadCount: number;
   /** The program of a thread. Default: `check-thread.js` beside this module. */
   readonly program?: URL | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A layer to read: a path, an object, or a source that only the caller's thread has. */
+/** A layer to read: a path, an object, or a source that only the caller's thread can read. */
 export type LayerPlace = LayerInput | { readonly store: ObjectStore; readonly key: string };
 
 export class CheckPool {
   readonly #options: CheckPoolOptions;
   #threads: Promise<readonly CheckThread[]> | undefined;
-  /** Layers that the caller's thread has. */
+  /** Number of layers that the caller's thread is reading. */
   #load = 0;
 
   constructor(options: CheckPoolOptions) {
     this.#options = options;
   }
 
-  /** As `checkLayer`. Throws `aborted`, and `closed` if the pool is closed meanwhile. */
+  /** As `checkLayer`. Throws `aborted`, and `closed` if the pool is closed in the meantime. */
   async check(place: LayerPlace, expected: LayerExpectation): Promise<LayerCheckResult> {
     const answer = await this.#answer(place, { kind: 'check', expected });
     assert(answer.kind === 'checked', 'the answer is that to the task');
     return answer.result;
   }
 
-  /** As `verdictOf`; threads tell no progress. Throws `aborted`, and `closed` if the pool is closed meanwhile. */
+  /**
+   * As `verdictOf`; other threads do not report progress. Throws `aborted`, and `closed` if the pool is closed in the
+   * meantime.
+   */
   async verify(
     place: LayerPlace,
     verification: LayerVerification,
@@ -76,7 +79,7 @@ export class CheckPool {
     const { signal } = this.#options;
     const placeOnThread = onThread(place);
     const threads = placeOnThread === undefined ? [] : await this.#startedThreads();
-    // Nothing is awaited from here until the thread has the layer: its load counts for the next one.
+    // Nothing is awaited until the thread has the layer, so that the next choice of a thread takes it into account.
     const thread = this.#freestOf(threads);
     if (thread === undefined || placeOnThread === undefined) {
       this.#load += 1;
@@ -86,7 +89,7 @@ export class CheckPool {
         this.#load -= 1;
       }
     }
-    // A thread goes on, until the pool is closed.
+    // The thread continues until the pool is closed.
     return unlessAborted(thread.ask(placeOnThread, task), signal);
   }
 
@@ -106,7 +109,7 @@ export class CheckPool {
     return freest;
   }
 
-  /** Ends the threads; what they check rejects with `closed`. Idempotent. */
+  /** Ends the threads; their pending checks reject with `closed`. Idempotent. */
   async close(): Promise<void> {
     const threads = await (this.#threads ?? []);
     await Promise.all(threads.map((thread) => thread.end()));
@@ -123,7 +126,7 @@ async function inputOf(place: LayerPlace, signal: AbortSignal | undefined): Prom
   return isStored(place) ? objectSource(place.store, place.key, { signal }) : place;
 }
 
-/** Undefined for what a thread cannot open itself. */
+/** Undefined for a source that a thread cannot open by itself. */
 function onThread(place: LayerPlace): PlaceOnThread | undefined {
   if (typeof place === 'string') return place;
   if (!isStored(place)) return undefined;

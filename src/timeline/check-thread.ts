@@ -1,4 +1,6 @@
-/** The messages between a check and its threads, and the program of a thread: it reads the layers that it is sent. */
+/**
+ * The messages between a check and its threads, and the program of a thread, which reads the layers that it is sent.
+ */
 import type { MessagePort } from 'node:worker_threads';
 import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import { objectSource } from '../object-store/object-source.ts';
@@ -15,7 +17,7 @@ import {
 /** Where a thread reads a layer: a path, or an object of a store that it opens itself. */
 export type PlaceOnThread = string | { readonly settings: StoreSettings; readonly key: string };
 
-/** What is done with a layer. */
+/** What to do with a layer. */
 export type LayerTask =
   | { readonly kind: 'check'; readonly expected: LayerExpectation }
   | { readonly kind: 'verify'; readonly verification: LayerVerification };
@@ -35,7 +37,7 @@ export type LayerReply =
   | ({ readonly id: number } & LayerAnswer)
   | { readonly kind: 'failed'; readonly id: number; readonly reason: string };
 
-/** Does a task, on whatever thread. Throws `aborted`; what is wrong with the layer is in the answer. */
+/** Performs a task, on any thread. Throws `aborted`; problems of the layer are part of the answer. */
 export async function answerTask(
   task: LayerTask,
   open: () => Promise<LayerInput>,

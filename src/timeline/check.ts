@@ -1,6 +1,6 @@
 /**
- * Checks a timeline: what its index says against what is there, the layers together, and what the files hold.
- * Everything is told apart as present, absent or unknown: what could not be looked at is never absent.
+ * Checks a timeline: its index against the files that exist, its layers against each other, and the content of the
+ * files. Everything is present, absent or unknown; an object that could not be looked up is unknown, never absent.
  */
 import { join } from 'node:path';
 import { isStorageError } from '../errors.ts';
@@ -39,11 +39,11 @@ import { isOfShard, type WorkShare } from './work-share.ts';
 
 /** How the files of a timeline are checked. */
 export interface CheckOptions {
-  /** Undefined: no file is opened. */
+  /** If undefined, no file is opened. */
   readonly depth: LayerCheckDepth | undefined;
   /** Files at a time. */
   readonly parallel: number;
-  /** Bytes that are read at most; further files are not looked into. */
+  /** Maximum number of bytes to read; files beyond that are not opened. */
   readonly byteBudget?: number | undefined;
   /** Layers that are checked; default: all. */
   readonly share?: WorkShare | undefined;
@@ -53,7 +53,7 @@ export interface CheckOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One layer, or something that is left of one. */
+/** One layer, or a leftover of one. */
 export interface CheckedLayer {
   readonly name: string;
   /** Number and count of the shard whose timeline was checked, 4 hex digits; undefined if it is not sharded. */
@@ -66,11 +66,11 @@ export interface CheckedLayer {
   readonly errors: number;
   /** Warnings, listed or not. */
   readonly warnings: number;
-  /** Whether something kept the check from looking. */
+  /** Whether something could not be examined. */
   readonly isFailed: boolean;
 }
 
-/** The end of a check. */
+/** The summary of a check. */
 export interface CheckSummary {
   readonly layers: number;
   readonly ok: boolean;
@@ -79,11 +79,11 @@ export interface CheckSummary {
   readonly unknown: number;
   /** Gaps of at least 16,384 keys between the layers; undefined if there is no layer map. */
   readonly holes: number | undefined;
-  /** Of the timeline as a whole. */
+  /** Findings about the timeline as a whole. */
   readonly findings: readonly CheckFinding[];
 }
 
-/** What a file holds more than the summary. */
+/** The content of a file beyond its summary. */
 const SUMMARY_LENGTH = 8192;
 /** A check of one timeline: iterate over the layers, then take the summary. */
 export class TimelineCheck {
@@ -155,7 +155,7 @@ export class TimelineCheck {
     }
   }
 
-  /** Each worker of several tells it; they are told once if one of them is asked for all. */
+  /** With several workers, each reports it. */
   #checkWhole(reconciled: readonly ReconciledLayer[]): void {
     const indexed = this.#surveys.find(({ index }) => index !== undefined);
     const [main] = this.#surveys;
@@ -205,7 +205,7 @@ export class TimelineCheck {
     return lineOf(isThere ? { ...layer, state: 'ok' } : layer, result);
   }
 
-  /** That of the first place, if it is there. */
+  /** The one of the first place, if it exists. */
   #fileToRead({ local, remote, indexed }: ReconciledLayer): FileToRead | undefined {
     this.#places ??= new Map(
       this.#surveys.flatMap((survey) =>
@@ -219,7 +219,7 @@ export class TimelineCheck {
     return file ?? this.#unlisted(indexed);
   }
 
-  /** The place that the index names, where nothing could be listed. */
+  /** The place that the index names, if the store cannot list. */
   #unlisted(indexed: LayerRecord | undefined): FileToRead | undefined {
     const survey = this.#surveys.find(({ isListed }) => !isListed);
     if (survey === undefined || indexed === undefined) return undefined;

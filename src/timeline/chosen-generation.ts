@@ -1,5 +1,5 @@
 /**
- * Which index, or which manifest, counts among those of several generations.
+ * Chooses the index or manifest to use among those of several generations.
  *
  * For a pageserver that is attached in a generation: the highest that is not above it, else the one
  * without a generation. Higher ones are ignored. Without an attachment: the highest of all, else the

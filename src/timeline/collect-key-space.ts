@@ -1,6 +1,6 @@
 /**
- * The keys that a timeline must have at an LSN, as its directories and sizes list them. A pageserver keeps
- * only these when it makes images; any other key may vanish.
+ * The keys that a timeline must have at an LSN, according to its directories and sizes. A pageserver keeps only these
+ * when it makes images; any other key may disappear.
  *
  *   database directory; for each database its relation map if it has one, its relation directory, and
  *     for each fork the blocks below its size, and the size
@@ -36,7 +36,7 @@ import { normalized, singleKey } from './key-space.ts';
 import { imageValueOf } from './read-page.ts';
 import type { Timeline, TimelineReadOptions } from './timeline.ts';
 
-/** Version of Postgres where an index does not tell. */
+/** Version of Postgres if the index does not state it. */
 const DEFAULT_PG_VERSION = 17;
 
 /** The keys of a timeline at an LSN. */

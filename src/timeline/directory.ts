@@ -1,14 +1,13 @@
 /**
- * What a timeline holds at an LSN, from the keys that list it:
+ * The databases, relations and SLRUs of a timeline at an LSN, from the keys that list them:
  *
  *   00 0…                    databases, and whether each has a relation map
  *   00 SPC DB 0 0 1          forks of the relations of a database; their sizes are under FFFFFFFF of each fork
- *   65 SPC DB REL FORK 1     the same where the index says that relations have moved: `r`, or empty once removed
+ *   65 SPC DB REL FORK 1     the same if the index says that relations have moved: `r`, or empty once removed
  *   01 KIND 0…               segments of an SLRU; their sizes are under FFFFFFFF of each segment
  *
- * Lists are read first, then all sizes together, so that each layer is read few times, whatever the number of
- * relations. A list that does not exist is told apart from an empty one.
- * Source: Neon pageserver/src/pgdatadir_mapping.rs.
+ * Lists are read first, then all sizes together, so that each layer is read only a few times, however many relations
+ * there are. A missing list is distinguished from an empty one. Source: Neon pageserver/src/pgdatadir_mapping.rs.
  */
 import { corrupt, isStorageError, StorageError, throwIfAborted } from '../errors.ts';
 import { formatKey, type Key, type KeyRange, keyFields, keyFromFields } from '../layers/key.ts';
@@ -41,7 +40,7 @@ export interface RelationListing extends DirectoryRelation {
   readonly blockCount: number | undefined;
   /** OID of the relation; undefined without a name. */
   readonly oid?: number | undefined;
-  /** Name in pg_class; undefined if names were not asked for, or if it cannot be told. */
+  /** Name in pg_class; undefined if names were not requested, or if it is unknown. */
   readonly name?: string | undefined;
 }
 
@@ -51,7 +50,7 @@ export interface CatalogReading {
   readonly blockCount: number;
   /** Blocks that need redo or are not in the timeline; also those beyond the first 16,384. */
   readonly unreadBlockCount: number;
-  /** Rows of which the timeline does not tell whether they are alive. */
+  /** Rows whose visibility cannot be determined from the timeline. */
   readonly undecidedRowCount: number;
 }
 
@@ -59,7 +58,7 @@ export interface CatalogReading {
 export interface DatabaseListing extends DirectoryDatabase {
   /** Forks by relation and fork; undefined if their list is not in the timeline. */
   readonly relations: readonly RelationListing[] | undefined;
-  /** Undefined if names were not asked for, and if there is no pg_class to read. */
+  /** Undefined if names were not requested, or if there is no pg_class to read. */
   readonly catalog?: CatalogReading | undefined;
 }
 
@@ -79,7 +78,7 @@ export interface SlruListing {
   readonly segments: readonly SegmentListing[] | undefined;
 }
 
-/** What a timeline holds at an LSN. */
+/** The content of a timeline at an LSN. */
 export interface TimelineDirectory {
   /** LSN of the read, inclusive. */
   readonly lsn: Lsn;
@@ -104,11 +103,11 @@ export interface DirectorySource {
 
 /** Databases, relation forks and segments together: a list that claims more is refused. */
 const MAXIMUM_ITEMS = 10_000_000;
-/** Keys of one read: what it found of each is in memory until it ends. */
+/** Keys per read, whose values are all in memory until it ends. */
 const KEYS_PER_READ = 65_536;
 
 /**
- * Throws `not-found` without a list of databases, `corrupt` and `truncated` for lists that cannot be read,
+ * Throws `not-found` if there is no list of databases, `corrupt` and `truncated` for lists that cannot be read,
  * `too-large` for more than 10 million items, and as reads.
  */
 export async function readDirectory(source: DirectorySource): Promise<TimelineDirectory> {
@@ -244,7 +243,7 @@ async function readValues<T>(
   return values;
 }
 
-/** OIDs of 0 are those of nothing: no key is for them. */
+/** An OID of 0 means that there is no object, so no key has it. */
 function checkDatabase(database: DirectoryDatabase): DirectoryDatabase {
   if (database.spcnode !== 0) return database;
   throw corrupt('tablespace of a database', undefined, 'at least 1', '0');

@@ -1,9 +1,9 @@
 /**
- * JSON whose numbers stay as they are: integers beyond 2^53 become bigints, and other numbers that a
- * JavaScript number would change keep their text. What is read can be written again without a loss.
+ * JSON whose numbers are preserved: integers beyond 2^53 become bigints, and other numbers that a JavaScript number
+ * would change keep their text. So a document can be read and written without loss.
  *
- * The nesting is checked before anything is parsed, because the parser recurses. An object that has a
- * name twice is refused: readers disagree about which of the two counts.
+ * The nesting is checked before anything is parsed, because the parser recurses. An object with a duplicate name is
+ * refused, because readers disagree about which of the two counts.
  */
 import { LosslessNumber, parse, stringify } from 'lossless-json';
 import { checkBytes } from '../check-options.ts';
@@ -87,7 +87,7 @@ function decodeUtf8(content: Uint8Array, source: JsonSource): string {
   }
 }
 
-/** Undefined for what is no JSON: the other parser says where. */
+/** Undefined for invalid JSON: the other parser reports where. */
 function parseQuickly(text: string): JsonValue | undefined {
   try {
     return JSON.parse(text);

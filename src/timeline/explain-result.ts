@@ -1,4 +1,4 @@
-/** What a read comes to, without failing for a record that cannot be read. */
+/** The result of a read, even if one of its records cannot be read. */
 import { isStorageError } from '../errors.ts';
 import { surelyNeedsRedo } from './materialize.ts';
 import { type PageResult, resultOf } from './read-page.ts';

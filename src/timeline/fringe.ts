@@ -1,7 +1,7 @@
 /**
- * The layers that a read is to visit next. The visit with the highest end comes first, so that newer values of
- * all keys are met before older ones; of equal ends the one with the lowest start. Keys that want the same LSNs
- * of the same layer share one visit.
+ * The layers that a read will visit next. The visit with the highest end comes first, so that newer values of all keys
+ * are found before older ones; among equal ends, the one with the lowest start. Keys that need the same LSNs of the
+ * same layer share a visit.
  */
 import type { KeyRange } from '../layers/key.ts';
 import type { LsnRange } from '../layers/lsn.ts';
@@ -40,7 +40,7 @@ export class Fringe {
     this.#push(plan);
   }
 
-  /** Takes out the next visit. */
+  /** Removes and returns the next visit. */
   next(): PlannedVisit | undefined {
     const plan = this.#pop();
     if (plan === undefined) return undefined;

@@ -42,8 +42,8 @@ export function describeGeneration(generation: Generation): string {
 }
 
 /**
- * The generation in hex digits of either case and any number. The result is `'invalid'` for anything
- * else, because undefined is no generation.
+ * Parses a generation: any number of hex digits of either case. Returns `'invalid'` for anything else, because
+ * undefined stands for no generation.
  */
 export function parseGeneration(digits: string): number | 'invalid' {
   checkText('generation', digits);

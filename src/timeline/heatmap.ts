@@ -26,7 +26,7 @@ export interface HeatmapLayer extends IndexLayer {
   readonly name: string;
   /** Seconds since 1970. */
   readonly accessTime: number;
-  /** Whether it need not be kept at the secondary location. */
+  /** True if the secondary location need not keep it. */
   readonly isCold: boolean;
 }
 

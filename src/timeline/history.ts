@@ -1,8 +1,8 @@
 /**
- * Every version of a key over the layers of a timeline, newest first.
+ * All versions of a key in the layers of a timeline, newest first.
  *
- * Layers are opened when their LSN range is reached, so that a caller of the newest few versions reads few
- * layers. Layers may overlap: the same version is returned once for each layer that has it.
+ * Layers are opened when their LSN range is reached, so that a caller who takes only the newest versions reads few
+ * layers. Layers may overlap: a version is returned once for each layer that has it.
  */
 import { compareKeys, type Key } from '../layers/key.ts';
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
@@ -42,7 +42,7 @@ export async function* historyOf(
     for (;;) {
       for (let layer = waiting.at(-1); layer !== undefined; layer = waiting.at(-1)) {
         const newest = newestOf(cursors);
-        // Its versions are all older.
+        // All its versions are older.
         if (newest !== undefined && layer.lsnRange.end <= newest.next.lsn) break;
         waiting.pop();
         const cursor = await openCursor(source, layer, request);
@@ -99,7 +99,7 @@ async function openCursor(
   return undefined;
 }
 
-/** Of equal LSNs, the cursor that was opened first. */
+/** Among equal LSNs, the cursor that was opened first. */
 function newestOf(cursors: readonly Cursor[]): Cursor | undefined {
   let newest: Cursor | undefined;
   for (const cursor of cursors) {

@@ -13,7 +13,7 @@ export async function* inOrder<T, R>(
   try {
     for await (const item of items) {
       const result = work(item);
-      // An error is thrown when its turn comes.
+      // Errors are thrown in the order of the items, too.
       result.catch(() => undefined);
       running.push(result);
       if (running.length >= limit) yield await (running.shift() as Promise<R>);

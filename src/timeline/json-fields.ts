@@ -101,7 +101,7 @@ export class JsonField {
     throw this.error(words.map((word) => `'${word}'`).join(' or '));
   }
 
-  /** What is wrong input in an argument is damage in a file. */
+  /** Invalid input in an argument would be damage in a file. */
   parsed<T>(parse: () => T): T {
     try {
       return parse();

@@ -1,7 +1,7 @@
 /**
  * Times in the JSON files of a timeline: UTC, without a zone.
  *
- *   2024-07-19T09:00:00.123    the fraction has 3, 6 or 9 digits, the fewest that hold it, or is not there
+ *   2024-07-19T09:00:00.123    the fraction is absent, or has 3, 6 or 9 digits, as few as possible
  *
  * Fractions of up to 9 digits are read.
  */
@@ -9,7 +9,7 @@
 const TIME =
   /^(?<date>\d{4}-(?<month>\d\d)-(?<day>\d\d))T(?<hour>\d\d):(?<minute>\d\d):(?<second>\d\d)(?:\.(?<fraction>\d{1,9}))?$/;
 
-/** The time in canonical form; undefined for a text that is no time. */
+/** The time in canonical form; undefined if the text is not a time. */
 export function normalizeJsonTime(text: string): string | undefined {
   const { date, month, day, hour, minute, second, fraction = '' } = TIME.exec(text)?.groups ?? {};
   if (date === undefined || Number(month) < 1 || Number(month) > 12) return undefined;

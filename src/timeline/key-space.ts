@@ -1,14 +1,16 @@
 /**
  * A set of keys as ranges: ascending, not empty, and not touching each other.
  *
- * The functions return new lists and leave their arguments as they are. Lists of one range per key are
+ * The functions return new lists and do not change their arguments. Lists of one range per key are
  * usual, so all of them take time in proportion to the ranges, not to the keys.
  */
 import { compareKeys, KEY_SIZE, type Key, type KeyRange, nextKey } from '../layers/key.ts';
 
 export type KeySpace = readonly KeyRange[];
 
-/** The key alone. The last of all keys cannot be one: the end of a range is a key. */
+/**
+ * The range that holds only this key. The last of all keys has none, because the end of a range is a key.
+ */
 export function singleKey(key: Key): KeyRange {
   return { start: key, end: nextKey(key) };
 }
@@ -16,7 +18,7 @@ export function singleKey(key: Key): KeyRange {
 /** Whether the range holds one key. */
 export function isSingleKey({ start, end }: KeyRange): boolean {
   const last = start[KEY_SIZE - 1] as number;
-  // The carry of 0xFF is rare enough for the general way.
+  // A carry from 0xFF is rare, and left to the general code.
   if (last === 0xff) return compareKeys(nextKey(start), end) === 0;
   if (end[KEY_SIZE - 1] !== last + 1) return false;
   for (let byte = 0; byte < KEY_SIZE - 1; byte += 1) if (start[byte] !== end[byte]) return false;
@@ -60,7 +62,7 @@ export function subtract(space: KeySpace, removed: KeySpace): KeySpace {
   return left;
 }
 
-/** The keys that are in both. */
+/** The keys that are in both spaces. */
 export function intersect(left: KeySpace, right: KeySpace): KeyRange[] {
   const both: KeyRange[] = [];
   for (let at = 0, other = 0; at < left.length && other < right.length; ) {

@@ -1,4 +1,7 @@
-/** Looks into one layer: its summary against its name and tenant, and every byte if asked for. */
+/**
+ * Examines one layer: compares its summary with its name and tenant, and reads every byte if
+ * requested.
+ */
 import { type ByteSource, fileSource } from '../blob-writer/byte-source.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
 import { isDamage } from '../layers/damage.ts';
@@ -11,10 +14,10 @@ import { verifyLayer } from '../layers/verify.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import type { CheckFinding } from './reconcile.ts';
 
-/** How deep a file is looked into. */
+/** How thoroughly a file is examined. */
 export type LayerCheckDepth = 'summary' | 'every-byte';
 
-/** What a file must be. All of it can be sent to a thread. */
+/** What is expected of a file. All of it can be sent to a thread. */
 export interface LayerExpectation {
   /** Name of the layer, without a generation; undefined if any will do. */
   readonly name: string | undefined;
@@ -33,11 +36,13 @@ export interface LayerCheckResult {
   readonly errors: number;
   /** Listed or not. */
   readonly warnings: number;
-  /** Why the file could not be looked into. What it holds is then unknown. */
+  /** Why the file could not be examined. Its content is then unknown. */
   readonly failure: CheckFinding | undefined;
 }
 
-/** Never throws for a layer, nor for what keeps it from being opened; `aborted` is thrown. */
+/**
+ * Problems of the layer, even those that prevent it from being opened, are part of the result. Throws `aborted`.
+ */
 export async function checkLayer(
   open: () => Promise<LayerInput>,
   expected: LayerExpectation,
@@ -63,7 +68,7 @@ export async function checkLayer(
   }
 }
 
-/** The result for a layer that could not be looked into. */
+/** The result for a layer that could not be examined. */
 export function failedCheck(error: StorageError): LayerCheckResult {
   return { findings: [], errors: 0, warnings: 0, failure: findingOf(error) };
 }

@@ -1,6 +1,6 @@
 /**
- * The layers of one timeline, opened when they are needed. A few readers stay open after their last use, because
- * reads come back to the same layers.
+ * The layers of one timeline, opened when they are needed. Some readers stay open after their last use, because later
+ * reads often need the same layers.
  */
 import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
 import type { LayerInput } from '../layers/layer-file/layer-input.ts';
@@ -10,13 +10,13 @@ import { formatLayerName, parseLayerName, sameLayer } from '../layers/layer-name
 import { openLayer } from '../layers/open-layer.ts';
 import type { AnyLayerReader } from './layer-versions.ts';
 
-/** Where a layer is. */
+/** Where a layer is stored. */
 export interface LayerPlace {
   /** For messages. */
   readonly path: string;
-  /** Bytes by the index; undefined if it is unknown. */
+  /** Bytes according to the index; undefined if unknown. */
   readonly size: number | bigint | undefined;
-  /** What to read it from. Throws if the object cannot be looked at. */
+  /** What to read it from. Throws if the object cannot be looked up. */
   readonly input: (signal: AbortSignal | undefined) => Promise<LayerInput>;
 }
 
@@ -53,17 +53,17 @@ export class LayerFiles {
   }
 
   /**
-   * Opens a layer, or finds it open. Release it when done.
+   * Opens a layer, or reuses its open reader. Release it when done.
    *
-   * @throws As `openLayer`; `not-found` for a layer that has vanished; `corrupt` if the file is another layer than
-   * its name says, of another tenant, or of another size than the index says; `closed`.
+   * @throws As `openLayer`; `not-found` for a layer that has disappeared; `corrupt` if the file is not the layer that
+   * its name describes, or if its tenant or its size differs from the expected one; `closed`.
    */
   async acquire(name: string, signal?: AbortSignal | undefined): Promise<HeldLayer> {
     throwIfAborted(signal);
     if (this.#isClosed) throw new StorageError('closed', { what: 'timeline is closed' });
     const known = this.#open.get(name);
     const opened = known ?? { opening: this.#openLayer(name, signal), users: 0 };
-    // The last in the map was used last.
+    // The last entry of the map is the most recently used.
     this.#open.delete(name);
     this.#open.set(name, opened);
     opened.users += 1;

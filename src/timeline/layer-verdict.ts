@@ -1,4 +1,6 @@
-/** Verifies a layer with a result that can be sent from a thread: a report, or what kept it from being looked at. */
+/**
+ * Verifies a layer, with a result that can be sent from a thread: a report, or what prevented the verification.
+ */
 import { isStorageError, type PlainStorageError } from '../errors.ts';
 import type { LayerReport } from '../layers/findings.ts';
 import type { LayerInput } from '../layers/layer-file/layer-input.ts';

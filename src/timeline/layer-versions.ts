@@ -1,7 +1,7 @@
 /**
- * Reads from one layer what a read of keys needs: of each key the values in an LSN range, newest first, down
- * to the first that needs no older one. Keys that stand alone are searched for side by side, so that a block
- * of the index is read once for all of them.
+ * Reads from one layer what a read of keys needs: for each key, the values in an LSN range, newest first, down to the
+ * first that needs no older one. Single keys are searched for together, so that a block of the index is read once for
+ * all of them.
  */
 import type { Blob, BlobRequest } from '../blob-writer/blob-location.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
@@ -92,7 +92,7 @@ async function pickEntries(reader: AnyLayerReader, wanted: WantedVersions): Prom
 /** A key whose versions are being collected. */
 interface KeyCursor {
   readonly key: Key;
-  /** A copy, which all its entries have. */
+  /** A copy, shared by all its entries. */
   readonly ownKey: Key;
   readonly picked: PickedEntry[];
   /** Undefined once nothing older is wanted. */

@@ -1,4 +1,4 @@
-/** The files that lie beside each other below a prefix, with a bound: a listing may have no end. */
+/** Lists the files directly below a prefix, up to a limit, because a listing may be endless. */
 import { StorageError } from '../errors.ts';
 import {
   isCommonPrefix,
@@ -14,7 +14,9 @@ export interface ListFilesOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** In byte order of their keys; what lies deeper is left out. Throws `too-large` for more than the bound, and as the store. */
+/**
+ * In byte order of their keys; deeper levels are left out. Throws `too-large` above the limit, and as the store.
+ */
 export async function listFiles(
   store: ObjectStore,
   prefix: string,

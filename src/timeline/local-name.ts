@@ -1,5 +1,5 @@
 /**
- * Names in the directories of a pageserver, and what it does about them when it starts.
+ * Names in the directories of a pageserver, and what it does with each at startup.
  *
  *   tenants/                 {T}{S}                             tenant
  *   tenants/{T}{S}/          config-v1, heatmap-v1.json, timelines/
@@ -8,8 +8,8 @@
  *                            ephemeral-{decimal}                open layer, removed
  *                            *.___temp, *.temp_download, *.old  unfinished, removed
  *
- * Any other name in the directory of a timeline makes the load of the tenant fail. The layer name is
- * looked at first, and it may end in `-v` and anything: `K-K__L-v1-00000002.1.temp_download` is a layer.
+ * Any other name in the directory of a timeline prevents the tenant from being loaded. A name is first tried as a layer
+ * name, which may end in `-v` and any text: `K-K__L-v1-00000002.1.temp_download` is a layer.
  *
  * Source: Neon pageserver/src/tenant/timeline/init.rs and mgr.rs.
  */

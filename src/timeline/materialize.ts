@@ -1,11 +1,11 @@
 /**
- * From a reconstruction to the page, as far as no redo of Postgres is needed.
+ * Builds the page from a reconstruction, as far as possible without Postgres's redo.
  *
- * An image is the page. A record of Postgres gives the page if it has an image of the block that applies, and its
- * redo does no more than restore it. Neon's own records are applied here. Everything else is for a redo process,
- * which gets runs of Postgres's records; runs of Neon's own are applied between them.
+ * An image is the page. A record of Postgres gives the page if it has an image of the block that applies, and its redo
+ * does no more than restore it. Neon's own records are applied here. Everything else needs a redo process, which gets
+ * runs of Postgres's records; runs of Neon's own are applied in between.
  *
- * What a record did to a page that a later image replaces does not matter, so the work begins at the newest image.
+ * The effect of a record on a page that a later image replaces does not matter, so the work begins at the newest image.
  */
 import { isStorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
@@ -28,7 +28,7 @@ export interface NeededRedo {
   readonly reason: string;
 }
 
-/** The value of a key as far as it can be told without redo. */
+/** The value of a key, as far as it is known without redo. */
 export type Materialized =
   | { readonly kind: 'value'; readonly bytes: Uint8Array }
   | { readonly kind: 'needs-redo'; readonly needed: NeededRedo };
@@ -89,8 +89,8 @@ export async function materialize(
 }
 
 /**
- * Whether a complete reconstruction needs redo, as far as its newest record of Postgres tells: one that does not
- * restore the page, and that no page below can have reached. False if only `materialize` can tell.
+ * Whether the newest record of Postgres shows that a complete reconstruction needs redo: it does not restore the page,
+ * and no page below it can include its effect. False if only `materialize` can decide.
  *
  * Throws: as `materialize`.
  */
@@ -109,8 +109,8 @@ export function surelyNeedsRedo(
 }
 
 /**
- * What a redo process needs for the page, if one run of Postgres's records makes it: the page before them is
- * made here. Undefined if no redo is needed, or if records of Neon's own follow the run.
+ * What a redo process needs to build the page, if a single run of Postgres's records does so: the page before the run
+ * is built here. Undefined if no redo is needed, or if Neon's own records follow the run.
  */
 export async function redoRequestOf(
   reconstruction: Reconstruction,
@@ -171,7 +171,7 @@ interface AboutPage {
   readonly pgVersion: number | undefined;
 }
 
-/** The newest step that makes the page, whatever it was before. */
+/** The newest step that sets the whole page, whatever it contained before. */
 async function newestStart(steps: Steps, about: AboutPage): Promise<Start | undefined> {
   for (let index = steps.count - 1; index >= 0; index -= 1) {
     const value = steps.value(index);
@@ -215,7 +215,7 @@ async function located<T>(entry: TimelineEntry, promise: Promise<T>): Promise<T>
   }
 }
 
-/** The error with the place of the entry; offsets in a record are no offsets in the file. */
+/** The error with the place of the entry; offsets in a record are not offsets in the file. */
 function placed(error: unknown, { key, lsn, layer, offset }: TimelineEntry): unknown {
   if (!isStorageError(error)) return error;
   return error.with({ path: layer, offset, key: formatKey(key), lsn: formatLsn(lsn) });
@@ -252,7 +252,7 @@ function doesMore({ resourceManager, info }: WalRecord, { id }: BlockReference):
   return operation === GIST_PAGE_UPDATE ? id === 1 : operation === GIST_PAGE_SPLIT && id === 0;
 }
 
-/** A record whose LSN the page has reached does nothing to it. */
+/** A record whose LSN the page has reached does not change it. */
 function isApplied(page: Uint8Array, entry: TimelineEntry, key: Key): boolean {
   const meaning: KeyMeaning = describeKey(key);
   if (meaning.kind !== 'rel_block' || page.length !== PAGE_SIZE) return false;

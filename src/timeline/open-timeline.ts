@@ -1,4 +1,4 @@
-/** Opens a timeline wherever it lies: a directory, a bucket, an index with layers beside it, or a list of names. */
+/** Opens a timeline from any source: a directory, a bucket, an index next to its layers, or a list of names. */
 import { stat } from 'node:fs/promises';
 import { basename, dirname, parse, resolve } from 'node:path';
 import { checkCount, checkObject, checkOptions, checkSignal, checkText } from '../check-options.ts';
@@ -43,21 +43,22 @@ import {
 
 /**
  * Where a timeline is. A path: a pageserver's directory, a copy of a bucket, a directory with the files of one
- * timeline, an `index_part.json` with its layers beside it, or a layer file, which is all of its timeline then.
- * A store with a prefix: the same in a bucket. A layer: a source of its bytes. Names: nothing can be read, but the layer map can be asked.
+ * timeline, an `index_part.json` next to its layers, or a layer file, which is then treated as the whole timeline. A
+ * store with a prefix: the same in a bucket. A layer: a source of its bytes. Names: nothing can be read, but the layer
+ * map can be used.
  */
 export type TimelineSource =
   | string
   | {
       readonly store: ObjectStore;
       readonly prefix?: string | undefined;
-      /** Name of the index below the prefix. Default: the one that counts. */
+      /** Name of the index below the prefix. Default: the one that a pageserver would use. */
       readonly indexName?: string | undefined;
     }
   | { readonly layer: LayerInput }
   | { readonly names: Iterable<string> };
 
-/** A source that has timelines. */
+/** A source that contains timelines. */
 export type StoredSource = Exclude<
   TimelineSource,
   { readonly names: unknown } | { readonly layer: unknown }
@@ -73,7 +74,7 @@ export interface OpenTimelineOptions {
   readonly generation?: number | undefined;
   /** Major version of Postgres, 14 to 17, for a source without an index. */
   readonly pgVersion?: number | undefined;
-  /** Pages of a stripe of a sharded tenant. Default: as the tenant's files say, else 2,048. */
+  /** Pages of a stripe of a sharded tenant. Default: the value in the tenant's files, or 2,048. */
   readonly stripeSize?: number | undefined;
   /** How layers are read. */
   readonly readOptions?: ReadOptions | undefined;
@@ -81,7 +82,7 @@ export interface OpenTimelineOptions {
   readonly maximumIdleLayers?: number | undefined;
   /** Maximum bytes of all values of one read together. Default: 1 GiB. */
   readonly maximumBytes?: number | undefined;
-  /** Ends the opening. */
+  /** Aborts the opening. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -99,14 +100,15 @@ const OPTIONS: Record<keyof OpenTimelineOptions, true> = {
 
 const DEFAULT_IDLE_LAYERS = 64;
 const DEFAULT_MAXIMUM_BYTES = 1024 * 1024 * 1024;
-/** Timelines that an error lists. */
+/** Maximum number of timelines that an error lists. */
 const LISTED_TIMELINES = 20;
 
 /**
  * Opens a timeline. Its index is read, or its files are listed; layers are opened when they are needed.
  *
- * Several shards of one timeline are read as one: each key from the shard that owns it. Of a tenant that was split,
- * the shards of the highest count that are all there are read. A shard's own directory or prefix is that shard alone.
+ * Several shards of one timeline are read as one: each key from the shard that owns it. If a tenant was split, the
+ * shards of the highest count of which all are present are read. The directory or prefix of a single shard is read as
+ * that shard only.
  *
  * @returns The timeline; close it when done.
  * @throws `not-found` if there is no timeline; `invalid-input` if there are several and none is chosen, with the
@@ -183,14 +185,14 @@ export async function listTimelines(
   return found;
 }
 
-/** @internal A place where timelines are looked for. */
+/** @internal A place to search for timelines. */
 export interface SourcePlace {
   readonly root: TimelineRoot;
   readonly prefix: string;
   readonly indexName?: string | undefined;
 }
 
-/** @internal The root is above all tenants where the path tells, so that ancestors are found. */
+/** @internal The root is above all tenants if the path shows it, so that ancestors are found. */
 export async function placeOfSource(source: StoredSource): Promise<SourcePlace> {
   if (typeof source === 'string') return placeOfPath(source);
   checkObject('source', source);
@@ -342,12 +344,12 @@ async function openAncestorOf(request: OpenRequest, ancestorId: string): Promise
     options: { generation, pgVersion, readOptions, maximumIdleLayers, maximumBytes },
     descendants: family,
   });
-  // A prefix without objects is no timeline: what it would have is unknown, not absent.
+  // A prefix without objects is not a timeline: its content is unknown, not absent.
   if (opened.facts.diskConsistentLsn !== undefined || opened.map.layerCount > 0) return opened;
   throw new StorageError('not-found', missing);
 }
 
-/** A layer under whatever name. */
+/** A layer under any name. */
 async function timelineOfLayer(layer: LayerInput, options: OpenTimelineOptions): Promise<Timeline> {
   const { readOptions, signal } = options;
   await using reader = await openLayer(layer, { ...readOptions, nameCheck: 'ignore', signal });

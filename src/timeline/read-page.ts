@@ -1,4 +1,4 @@
-/** Reads a page as a pageserver answers it: zeros beyond the end of the relation, else the reconstructed page. */
+/** Reads a page as a pageserver returns it: zeros beyond the end of the relation, otherwise the reconstructed page. */
 import type { Key } from '../layers/key.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { IMAGE_HEADER_SIZE } from '../layers/value-format.ts';
@@ -15,22 +15,22 @@ import { decodeRelationSize } from '../postgres/relation-size.ts';
 import { type MaterializeOptions, materialize, type NeededRedo } from './materialize.ts';
 import { isSparseKey, type Reconstruction } from './reconstruct.ts';
 
-/** What a read of a page found. */
+/** The result of reading a page. */
 export type PageResult =
   | {
-      /** The value: a page of 8,192 bytes, or what else the key holds. */
+      /** The value: a page of 8,192 bytes, or the content of any other key. */
       readonly kind: 'page';
       /** New bytes. */
       readonly bytes: Uint8Array;
-      /** LSN of the newest entry that made it; undefined for zeros beyond the end of a relation. */
+      /** LSN of the newest entry in it; undefined for zeros beyond the end of a relation. */
       readonly lsn: Lsn | undefined;
       /** Microseconds since 2000 that a page of the transaction status carries, if it does. */
       readonly commitTime: bigint | undefined;
-      /** What it was made of; undefined for zeros beyond the end of a relation. */
+      /** What it was built from; undefined for zeros beyond the end of a relation. */
       readonly reconstruction: Reconstruction | undefined;
     }
   | {
-      /** Only the redo of Postgres can make the page. */
+      /** Only Postgres's redo can build the page. */
       readonly kind: 'needs-redo';
       /** The first record that needs it. */
       readonly needed: NeededRedo;
@@ -38,13 +38,13 @@ export type PageResult =
       readonly reconstruction: Reconstruction;
     }
   | {
-      /** No value at all. */
+      /** There is no value. */
       readonly kind: 'missing';
       /** The layers that were read. */
       readonly reconstruction: Reconstruction;
     }
   | {
-      /** Records, but nothing to apply them to. */
+      /** There are records, but nothing to apply them to. */
       readonly kind: 'no-base';
       /** The layers that were read, and the records. */
       readonly reconstruction: Reconstruction;
@@ -67,7 +67,7 @@ export async function readPageOf(read: ReadKeys, request: PageRequest): Promise<
   return resultOf(reconstruction as Reconstruction, request);
 }
 
-/** Makes the page of a reconstruction. */
+/** Builds the page of a reconstruction. */
 export async function resultOf(
   reconstruction: Reconstruction,
   options: MaterializeOptions,
@@ -83,8 +83,8 @@ export async function resultOf(
 }
 
 /**
- * The size of a fork in blocks, as a pageserver tells it: a free space map or a visibility map that its database
- * does not list has none. Undefined if it cannot be told.
+ * The size of a fork in blocks, as a pageserver reports it: 0 for a free space map or visibility map that its database
+ * does not list. Undefined if it is unknown.
  */
 async function forkSize(read: ReadKeys, relation: RelationForkId): Promise<number | undefined> {
   const { fork } = relation;

@@ -1,11 +1,11 @@
-/** What images would take at other levels of compression, measured on a sample of them. */
+/** The space that images would take at other levels of compression, measured on a sample of them. */
 import { blobHeaderSize } from '../blob-writer/blob-format.ts';
 import { type Compressor, loadCompressor } from '../zstd/compression.ts';
 
 /** How images are stored: a level of zstd, or not compressed. */
 export type CompressionChoice = number | 'none';
 
-/** What the sample takes with one choice. */
+/** The size of the sample with one choice. */
 export interface Recompressed {
   readonly choice: CompressionChoice;
   readonly entries: number;
@@ -20,8 +20,8 @@ const MAXIMUM_IMAGES = 1024;
 const MAXIMUM_BYTES = 32 * 1024 * 1024;
 
 /**
- * Images at equal distances: whenever there are too many, every second one is left out, and from then on only
- * half as many are taken.
+ * A sample of images at equal distances: whenever there are too many, every second one is dropped, and from then on
+ * only half as many are added.
  */
 export class ImageSample {
   #images: Uint8Array[] = [];
@@ -29,7 +29,7 @@ export class ImageSample {
   #distance = 1;
   #seen = 0;
 
-  /** Copies the image if it is taken. */
+  /** Copies the image if it belongs to the sample. */
   add(bytes: Uint8Array): void {
     const isTaken = this.#seen % this.#distance === 0;
     this.#seen += 1;
@@ -50,7 +50,7 @@ export class ImageSample {
   }
 }
 
-/** Compresses the images as a writer does: one that does not become smaller stays as it is. */
+/** Compresses the images as a writer does: one that does not become smaller stays uncompressed. */
 export async function recompress(
   images: readonly Uint8Array[],
   choice: CompressionChoice,

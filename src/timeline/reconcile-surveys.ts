@@ -1,8 +1,10 @@
-/** Reconciles what was found in one place, or in two: a pageserver's directory and a bucket, or two copies of one. */
+/**
+ * Reconciles the surveys of one place, or of two: a pageserver's directory and a bucket, or two copies of either.
+ */
 import { type ReconciledLayer, reconcileLayers } from './reconcile.ts';
 import type { TimelineSurvey } from './survey.ts';
 
-/** The layers in byte order of their names. The first index that was found counts. */
+/** The layers in byte order of their names. The first index that was found is used. */
 export function reconcileSurveys(surveys: readonly TimelineSurvey[]): ReconciledLayer[] {
   const found = surveys.find(({ index }) => index !== undefined)?.index;
   const index = found && {
@@ -28,7 +30,7 @@ export function reconcileSurveys(surveys: readonly TimelineSurvey[]): Reconciled
   return withCopy(layers, copy, second.store.name);
 }
 
-/** What is wrong in the second of two places of one kind is wrong with the layer. */
+/** A problem in the second of two places of one kind is a finding of the layer. */
 function withCopy(
   layers: readonly ReconciledLayer[],
   copies: readonly ReconciledLayer[],

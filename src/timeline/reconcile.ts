@@ -1,6 +1,6 @@
 /**
- * Index against files: what each layer of a timeline is, and what a pageserver that starts would do
- * about it. Pure: names and sizes in, decisions out.
+ * Compares an index with files: the state of each layer of a timeline, and what a pageserver would do with it at
+ * startup. Pure: names and sizes in, decisions out.
  *
  *   index  file  size   beyond dcl   decision
  *   no     yes   -      -            delete
@@ -9,11 +9,11 @@
  *   yes    no    -      no           download, when it is needed
  *   yes    any   any    yes          drop: entry, file and object are deleted
  *
- * dcl is the disk-consistent LSN: an image is beyond it above it, a delta if it ends above it + 1. The
+ * dcl is the disk-consistent LSN: an image is beyond it if its LSN is above it, a delta if it ends above dcl + 1. The
  * generation of a local file is not compared. In the bucket, an object must have the generation and the
  * shard of its entry.
  *
- * What was not looked at is unknown, never absent.
+ * A place that was not examined is unknown, never absent.
  *
  * Source: Neon pageserver/src/tenant/timeline/init.rs.
  */
@@ -41,41 +41,41 @@ export interface LayerFileRecord extends LayerRecord {
   readonly path: string;
 }
 
-/** What `reconcileLayers` compares. */
+/** The input of `reconcileLayers`. */
 export interface ReconcileInput {
-  /** Undefined if there is none, or it could not be looked for. */
+  /** Undefined if there is none, or it could not be looked up. */
   readonly index:
     | { readonly layers: Iterable<LayerRecord>; readonly diskConsistentLsn: Lsn }
     | undefined;
-  /** Files of a pageserver, in the order of the listing. Undefined if not looked at. */
+  /** Files of a pageserver, in the order of the listing. Undefined if they were not listed. */
   readonly local: Iterable<LayerFileRecord> | undefined;
-  /** Objects of a bucket. Undefined if not looked at. */
+  /** Objects of a bucket. Undefined if they were not listed. */
   readonly remote: Iterable<LayerFileRecord> | undefined;
 }
 
-/** What a layer is, as far as it is known. */
+/** The state of a layer, as far as it is known. */
 export type LayerState =
   | 'ok'
-  /** In the index, but not where it must be. */
+  /** In the index, but missing. */
   | 'missing'
   /** Not in the index. */
   | 'extra'
   | 'size-differs'
-  /** Only objects of other generations or shards are there. */
+  /** Only objects of other generations or shards exist. */
   | 'generation-differs'
   /** Beyond the disk-consistent LSN. */
   | 'future'
   /** Left by a writer or a download that did not finish. */
   | 'leftover'
-  /** There is no index, or the files were not looked for. */
+  /** There is no index, or the files were not listed. */
   | 'unknown';
 
-/** What a pageserver that starts does about a layer. */
+/** What a pageserver does with a layer at startup. */
 export type LayerDecision = 'keep' | 'evict' | 'delete' | 'download' | 'drop';
 
 /** Something that is wrong with a layer or a timeline. */
 export interface CheckFinding {
-  /** An error: a read fails or could be wrong. A warning: a pageserver copes with it. */
+  /** `error`: a read fails or could be wrong. `warning`: a pageserver handles it. */
   readonly severity: 'error' | 'warning';
   /** As of a `StorageError`. */
   readonly code: StorageErrorCode;
@@ -89,19 +89,19 @@ export interface CheckFinding {
   readonly lsn?: string | undefined;
 }
 
-/** A layer, with everything that is known of it. */
+/** A layer, with everything that is known about it. */
 export interface ReconciledLayer {
   /** In canonical form, without a generation. */
   readonly name: string;
-  /** What the layer is. */
+  /** The state of the layer. */
   readonly state: LayerState;
   /** Undefined if there is no index. */
   readonly decision: LayerDecision | undefined;
-  /** The entry of the index; undefined if it has none, or there is no index. */
+  /** Its entry in the index; undefined if there is no entry or no index. */
   readonly indexed: LayerRecord | undefined;
-  /** The file that a pageserver would use; undefined if there is none, or it was not looked for. */
+  /** The file that a pageserver would use; undefined if there is none, or files were not listed. */
   readonly local: LayerFileRecord | undefined;
-  /** The object of the entry, else any of the name; undefined if there is none, or it was not looked for. */
+  /** The object of the entry, or any other of the name; undefined if there is none, or objects were not listed. */
   readonly remote: LayerFileRecord | undefined;
   /** Why the state is not `ok`, and what else is wrong. */
   readonly findings: readonly CheckFinding[];
@@ -115,7 +115,7 @@ const BAD_STATES: readonly LayerState[] = [
   'generation-differs',
 ];
 
-/** Whether a layer is as it should be, as far as it is known. */
+/** Whether the layer is in order, as far as is known. */
 export function isLayerOk(layer: Pick<ReconciledLayer, 'state' | 'findings'>): boolean {
   checkObject('layer', layer);
   const { state, findings } = layer;
@@ -171,7 +171,7 @@ interface About {
 
 function judge(name: string, known: Known, about: About): ReconciledLayer {
   const { indexed } = known;
-  // Of several files of one name, a pageserver uses the last.
+  // If several files have one name, a pageserver uses the last.
   const local = known.local.at(-1);
   const remote = known.remote.find((object) => isObjectOf(object, indexed)) ?? known.remote.at(-1);
   const findings = duplicates(known);
@@ -217,7 +217,7 @@ function remoteState(
 ): LayerState {
   if (!isRemoteKnown) return isLocalKnown ? 'ok' : 'unknown';
   if (remote === undefined) {
-    // It may be an L0 that was compacted meanwhile.
+    // It may be an L0 that has been compacted in the meantime.
     const severity = isL0(name) ? 'warning' : 'error';
     const message = 'layer is in the index, but there is no object of it';
     findings.push({ severity, code: 'not-found', message });
@@ -239,7 +239,7 @@ function localState(
   { isRemoteKnown }: About,
 ): LayerState {
   if (local !== undefined) return sizeState(local, indexed, findings);
-  // The object may be in the bucket, which was not looked at.
+  // The object may be in the bucket, which was not examined.
   return isRemoteKnown ? 'ok' : 'unknown';
 }
 
@@ -295,7 +295,7 @@ function placeOf({ generation, shard }: LayerRecord): string {
   return shardOf(shard) === '0000' ? words : `${words}, shard ${shard}`;
 }
 
-/** Files beside the one that counts: a pageserver leaves local ones; objects are those of no entry. */
+/** Other files of the same layer: a pageserver ignores local ones; an object has no entry in the index. */
 function duplicates({ local, remote, indexed }: Known): CheckFinding[] {
   if (local.length < 2 && remote.length < 2) return [];
   const objects = remote.filter((object) => !isObjectOf(object, indexed));

@@ -1,13 +1,13 @@
 /**
- * What a page is made of: the walk of a pageserver's read through the layers of a timeline and its ancestors.
+ * Finds what a page is built from: a pageserver's read, as it visits the layers of a timeline and its ancestors.
  *
  * On one timeline, from the LSN down:
  *
- *   1. The layer map says which layer is next for each key, and down to which LSN.
- *   2. The visit with the highest end is read. A delta completes the keys of which it has a value that needs no
- *      older one; an image layer completes those that it has, and covers its key range: what it lacks there
- *      does not exist.
- *   3. Keys of the visit that are neither complete nor covered go on below it.
+ *   1. The layer map gives the next layer for each key, and down to which LSN it is read.
+ *   2. The visit with the highest end is read. A delta completes the keys for which it has a value that needs no older
+ *      one; an image layer completes the keys that it contains, and covers its key range: keys that it lacks do not
+ *      exist.
+ *   3. Keys of the visit that are neither complete nor covered continue below it.
  *
  * When no layer is left, keys that are not complete continue in the ancestor at the branch point, unless an
  * image layer covered them. Keys of aux files and origins (62, 63) and 03…02 are not inherited. Sparse keys
@@ -28,7 +28,7 @@ import { type AnyLayerReader, readVersions } from './layer-versions.ts';
 
 /** An entry of a layer of a timeline. */
 export interface TimelineEntry extends LayerEntry {
-  /** Timeline whose layer it is; undefined if it is unknown. */
+  /** Timeline of the layer; undefined if unknown. */
   readonly timelineId: string | undefined;
   /** Name of the layer, without a generation. */
   readonly layer: string;
@@ -40,7 +40,7 @@ export interface TimelineEntry extends LayerEntry {
 
 /** A layer that a read visited for a key. */
 export interface LayerVisit {
-  /** Timeline whose layer it is; undefined if it is unknown. */
+  /** Timeline of the layer; undefined if unknown. */
   readonly timelineId: string | undefined;
   /** Name of the layer, without a generation. */
   readonly layer: string;
@@ -50,7 +50,7 @@ export interface LayerVisit {
   readonly entries: readonly TimelineEntry[];
 }
 
-/** What the value of a key at an LSN is made of. */
+/** What the value of a key at an LSN is built from. */
 export interface Reconstruction {
   /** The key. */
   readonly key: Key;
@@ -58,7 +58,7 @@ export interface Reconstruction {
   readonly lsn: Lsn;
   /** Layers in the order of reading; empty for a key that was found by a read of ranges. */
   readonly visits: readonly LayerVisit[];
-  /** The image to begin with; undefined if the first record needs none, or if there is none. */
+  /** The image to start from; undefined if the first record does not need one, or if there is none. */
   readonly base: TimelineEntry | undefined;
   /** Records to apply, oldest first. */
   readonly records: readonly TimelineEntry[];
@@ -88,24 +88,24 @@ export interface WalkRequest {
   /** Inclusive. */
   readonly lsn: Lsn;
   readonly signal?: AbortSignal | undefined;
-  /** Of all values together. */
+  /** Limit for all values together. */
   readonly maximumBytes: number;
-  /** Bytes that count already. Default: 0. */
+  /** Bytes that already count towards the limit. Default: 0. */
   readonly bytesBefore?: number | undefined;
 }
 
 export interface WalkResult {
-  /** By key. Every single key of the request is in it; of ranges, the keys that have a value. */
+  /** By key. Contains every single key of the request, and the keys in its ranges that have a value. */
   readonly found: ReadonlyMap<string, Reconstruction>;
   /** Keys of the request without any value that are not sparse: a pageserver fails for them. */
   readonly missing: KeySpace;
-  /** How many visits there were. */
+  /** Number of visits. */
   readonly visitCount: number;
-  /** Bytes of all values, with those that counted before. */
+  /** Bytes of all values, including those that counted before. */
   readonly byteCount: number;
 }
 
-/** Timelines of one chain of ancestors. A pageserver has no limit, but no use for more. */
+/** Maximum length of a chain of ancestors. A pageserver has no limit, but longer chains do not occur. */
 const MAXIMUM_ANCESTORS = 1000;
 
 /** Reads the keys, each layer once for each LSN range. Throws as `readVersions`, and as `open` of an ancestor. */
@@ -294,7 +294,7 @@ class WalkState {
     return this.#complete;
   }
 
-  /** Notes what a visit found. Returns: the keys that it completed. */
+  /** Records the results of a visit. Returns: the keys that it completed. */
   visited(visit: {
     timelineId: string | undefined;
     layer: string;
@@ -344,7 +344,7 @@ class WalkState {
       for (let at = this.#firstSingleFrom(start); at < this.#singles.length; at += 1) {
         const key = this.#singles[at] as Key;
         if (compareKeys(key, end) >= 0) break;
-        // A key may be asked for twice.
+        // A key may be requested twice.
         if (at === 0 || compareKeys(key, this.#singles[at - 1] as Key) !== 0) yield key;
       }
     }

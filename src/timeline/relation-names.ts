@@ -6,7 +6,7 @@
  *      that of the shared catalogs.
  *   3. A row counts if the transactions that made it say so, by its flags or by the transaction status.
  *
- * What cannot be read or decided is counted, and its relations stay without a name.
+ * Rows and blocks that cannot be read or decided are counted, and their relations remain without a name.
  */
 import { isStorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
@@ -181,7 +181,7 @@ function rowsOfPage(page: Uint8Array): CatalogRow[] {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Of all transactions that rows do not tell of themselves. */
+/** Of all transactions whose outcome the rows do not state. */
 async function transactionEnds(
   source: NamesSource,
   rows: readonly CatalogRow[],

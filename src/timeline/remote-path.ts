@@ -29,7 +29,7 @@ import {
 /** Name of an index without its generation. */
 export const INDEX_NAME = 'index_part.json';
 
-/** What an object of a timeline is, by its name. */
+/** The kind of an object of a timeline, by its name. */
 export type TimelineObject =
   | {
       readonly kind: 'layer';
@@ -42,7 +42,7 @@ export type TimelineObject =
   | { readonly kind: 'initdb-preserved' }
   | { readonly kind: 'unknown'; readonly name: string };
 
-/** What an object of a tenant is, by its path. */
+/** The kind of an object of a tenant, by its path. */
 export type RemoteObject = TenantShard &
   (
     | { readonly kind: 'manifest'; readonly generation: Generation }
@@ -51,17 +51,17 @@ export type RemoteObject = TenantShard &
     | { readonly kind: 'unknown'; readonly name: string }
   );
 
-/** Where a timeline lies. */
+/** Where a timeline is stored. */
 export interface TimelinePlace extends TenantShard {
   /** 32 hex digits. */
   readonly timelineId: string;
 }
 
-/** What a path of a layer is made of. */
+/** The parts of a layer's path. */
 export interface RemoteLayer {
   /** Tenant, timeline, and the shard that reads the layer. */
   readonly place: TimelinePlace;
-  /** A layer name, with or without a generation, which does not count. */
+  /** A layer name, with or without a generation, which is ignored. */
   readonly name: string;
   /** From the entry of the index. */
   readonly generation?: Generation;
@@ -90,7 +90,7 @@ export function remoteIndexPath(place: TimelinePlace, generation: Generation): s
   return `${remoteTimelinePath(place)}/${INDEX_NAME}${formatGenerationSuffix(generation)}`;
 }
 
-/** The path of the archive of a new cluster, or of the copy that is kept of it. */
+/** The path of the archive of a new cluster, or of its preserved copy. */
 export function remoteInitdbPath(
   place: TimelinePlace,
   which: 'initdb' | 'initdb-preserved' = 'initdb',
@@ -110,8 +110,7 @@ export function remoteHeatmapPath(tenant: TenantShard): string {
 }
 
 /**
- * What the path of an object says. The path begins with `tenants/`; what lies before that is the
- * prefix of the bucket.
+ * Parses the path of an object. The path begins with `tenants/`; anything before that is the prefix in the bucket.
  *
  * @throws `invalid-input` for a path that is not below a tenant.
  */
@@ -176,7 +175,10 @@ export function manifestGeneration(name: string): Generation | 'invalid' {
   return match[1] === undefined ? undefined : Number.parseInt(match[1], 16);
 }
 
-/** Cut at the last `-` if 8 characters follow, so that an image's generation is no end of a delta. */
+/**
+ * Cut at the last `-` if 8 characters follow, so that the generation of an image is not mistaken for the end of a
+ * delta.
+ */
 function cutGeneration(name: string): {
   readonly stem: string;
   readonly generation: Generation | 'invalid';

@@ -1,5 +1,5 @@
 /**
- * Which shard of a tenant has a key.
+ * Decides which shard of a tenant owns a key.
  *
  *   relation blocks                                    the owner, by relation and stripe of blocks
  *   blocks of init forks, all of SLRUs, keys 62…       shard 0
@@ -11,15 +11,14 @@
  *   comb(a, b)  a ^ (b + 9E3779B9 + (a << 6) + (a >> 2))
  *   owner       comb(mix(relation), mix(block / stripe size)) mod count
  *
- * Database, tablespace and fork do not count.
- * Source: Neon libs/pageserver_api/src/shard.rs.
+ * Database, tablespace and fork are ignored. Source: Neon libs/pageserver_api/src/shard.rs.
  */
 import { checkCount, checkObject } from '../check-options.ts';
 import { type Key, type KeyFields, keyFields } from '../layers/key.ts';
 
-/** How a tenant is cut. */
+/** How a tenant is sharded. */
 export interface Sharding {
-  /** How many shards; 0 and 1: not cut. */
+  /** Number of shards; 0 and 1 mean not sharded. */
   readonly count: number;
   /** Pages of a stripe; 1 to 2^32 - 1. */
   readonly stripeSize: number;
@@ -36,7 +35,7 @@ const AUX_FIELD1 = 0x62;
 const NOT_A_BLOCK = 0xffff_ffff;
 
 /**
- * The number of the shard that owns a key. Of a key that every shard has it is 0.
+ * The number of the shard that owns a key; 0 for a key that every shard has.
  *
  * @throws `invalid-input` for a key or a sharding that is not valid.
  */

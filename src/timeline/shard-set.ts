@@ -1,9 +1,9 @@
 /**
  * Which shards make up a timeline, and how wide their stripes are.
  *
- * A tenant that was split has directories of both counts: those of the highest count of which all shards are
- * there count, else those of the highest. The stripe is in the manifest of a tenant in a bucket, and in the
- * configuration that a pageserver keeps in its directory.
+ * A tenant that was split has directories of both shard counts. The highest count of which all shards are present is
+ * used; if there is none, the highest. The stripe size is in the manifest of a tenant in a bucket, and in the
+ * configuration in a pageserver's directory.
  */
 import { assert } from '../assert.ts';
 import { StorageError } from '../errors.ts';
@@ -20,13 +20,13 @@ import { type TimelineLocation, tenantPrefix } from './timeline-layout.ts';
 
 /** Locations of shards of one timeline. */
 export interface ShardSet {
-  /** How many shards there should be; 0 and 1: not cut. */
+  /** How many shards there should be; 0 and 1 mean not sharded. */
   readonly count: number;
-  /** By number, ascending; some may not be there. */
+  /** By number, ascending; some may be missing. */
   readonly locations: ReadonlyMap<number, TimelineLocation>;
 }
 
-/** The shards that count; undefined if no location is that of a shard. */
+/** The shards to use; undefined if no location is that of a shard. */
 export function chooseShards(locations: readonly TimelineLocation[]): ShardSet | undefined {
   const sets = new Map<number, Map<number, TimelineLocation>>();
   for (const location of locations) {
@@ -50,7 +50,7 @@ function shardIndexOf({ shard }: TimelineLocation): ShardIndex {
 export interface StripeSizeRequest {
   readonly store: ObjectStore;
   readonly shards: ShardSet;
-  /** Generation of the pageserver: newer manifests are ignored. Default: the newest counts. */
+  /** Generation of the pageserver: newer manifests are ignored. Default: the newest manifest is used. */
   readonly generation?: number | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,7 +58,7 @@ export interface StripeSizeRequest {
 const CONFIG_NAME = 'config-v1';
 const MAXIMUM_FILE_SIZE = 64 * 1024 * 1024;
 
-/** Pages of a stripe; that of a new tenant where none is stored. Throws as the store; `corrupt`. */
+/** Pages of a stripe; if none is stored, the default of new tenants. Throws as the store; `corrupt`. */
 export async function readStripeSize(request: StripeSizeRequest): Promise<number> {
   for (const location of request.shards.locations.values()) {
     const prefix = tenantPrefix(location);
@@ -99,7 +99,7 @@ function stripeSizeOfConfig(bytes: Uint8Array): number | bigint | undefined {
   return typeof stripeSize === 'bigint' || typeof stripeSize === 'number' ? stripeSize : undefined;
 }
 
-/** What is known of a timeline of which all shards are read. */
+/** What is known about a timeline all of whose shards are read. */
 export function factsOfShards(shards: readonly TimelineFacts[]): TimelineFacts {
   const [first] = shards;
   assert(first !== undefined, 'there is a shard');

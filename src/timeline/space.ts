@@ -1,5 +1,5 @@
 /**
- * What takes the space of layers: entries and bytes by relation, fork, kind of layer, type of value, kind of WAL
+ * Adds up what takes up space in layers: entries and bytes by relation, fork, kind of layer, type of value, kind of WAL
  * record, or layer.
  */
 
@@ -20,17 +20,17 @@ import type { AnyLayerReader } from './layer-versions.ts';
 export const SPACE_GROUPS = ['relation', 'fork', 'kind', 'type', 'record', 'layer'] as const;
 export type SpaceGroup = (typeof SPACE_GROUPS)[number];
 
-/** What a group takes. */
+/** The space that a group takes up. */
 export interface SpaceRow {
   readonly name: string;
   readonly entries: number;
   /** Contents, after decompression. */
   readonly bytes: number;
-  /** In the files, with the headers of the blobs. */
+  /** In the files, including the headers of the blobs. */
   readonly storedBytes: number;
 }
 
-/** Receives images that may be compressed in another way. A view. */
+/** Receives images that might be compressed differently. A view. */
 export type OnImage = (bytes: Uint8Array) => void;
 
 interface Count {
@@ -48,7 +48,7 @@ const RECORD_BEGIN_SIZE = RESOURCE_MANAGER_AT + 1;
 const RELATION_PREFIX = KEY_SIZE - 4;
 const OF_RELATION: readonly KeyMeaning['kind'][] = ['rel_block', 'rel_size'];
 
-/** What is added of a layer. */
+/** What to add from a layer. */
 export interface AddedLayerOptions extends EntryOptions {
   /** Version of the Postgres that wrote its WAL records, 14 to 17; needed to group by record. */
   readonly majorVersion?: number | undefined;
@@ -73,8 +73,8 @@ export class SpaceCounter {
   /**
    * Adds a layer, or the entries that are selected.
    *
-   * @returns What is damaged in it; it is not counted.
-   * @throws `io` and others that keep the layer from being read, `aborted`.
+   * @returns Its damage, which is not counted.
+   * @throws `io` and other errors that prevent the layer from being read, `aborted`.
    */
   async addLayer(
     reader: AnyLayerReader,
@@ -99,7 +99,7 @@ export class SpaceCounter {
     return damage;
   }
 
-  /** The groups, largest first; then what is not entries: summaries, indices, padding. */
+  /** The groups, largest first; then everything that is not an entry: summaries, indices, padding. */
   rows(): SpaceRow[] {
     const groups = [...this.#groups].map(([name, count]) => ({ name, ...count }));
     groups.sort((a, b) => b.storedBytes - a.storedBytes || (a.name < b.name ? -1 : 1));
@@ -175,14 +175,14 @@ export class SpaceCounter {
     return undefined;
   }
 
-  /** Of a value in a delta layer; empty if nothing depends on it. */
+  /** The type of a value in a delta layer; empty if nothing depends on it. */
   #typeOf(bytes: Uint8Array, start: number, length: number): string {
     if (this.#by !== 'type' && this.#by !== 'record') return '';
     const { type } = outlineOfValueAt(bytes, start, length);
     return this.#by === 'record' ? this.#recordName(type, bytes, start) : type;
   }
 
-  /** Kind of the record whose value begins at `start`; of other values their type. */
+  /** Kind of the record whose value begins at `start`; for other values, their type. */
   #recordName(type: string, bytes: Uint8Array, start: number): string {
     const majorVersion = this.#majorVersion;
     if (type !== 'wal' || majorVersion === undefined) return type;
@@ -236,7 +236,7 @@ function isPrefix(prefix: Uint8Array, key: Uint8Array): boolean {
   return true;
 }
 
-/** Keys that are not of a relation are named by what they are. */
+/** Keys that do not belong to a relation are named by their kind. */
 function nameOfMeaning(meaning: KeyMeaning, by: 'relation' | 'fork'): string {
   switch (meaning.kind) {
     case 'rel_block':

@@ -1,4 +1,4 @@
-/** What lies where a timeline is: its index, its layers, what writers left, and what is none of these. */
+/** Surveys the place of a timeline: its index, its layers, leftovers of writers, and unknown files. */
 import { isStorageError, type StorageError } from '../errors.ts';
 import {
   type ObjectInfo,
@@ -31,11 +31,11 @@ export interface SurveyedFile {
 export interface SurveyedLayer extends LayerFileRecord {
   /** Key in the store. */
   readonly key: string;
-  /** Bytes, by the listing. */
+  /** Bytes, according to the listing. */
   readonly size: number;
 }
 
-/** The index that counts. */
+/** The index that is used. */
 export interface SurveyedIndex {
   /** For messages. */
   readonly path: string;
@@ -45,25 +45,25 @@ export interface SurveyedIndex {
   readonly layers: readonly LayerRecord[];
 }
 
-/** What was found of one timeline. */
+/** What was found for one timeline. */
 export interface TimelineSurvey {
   readonly location: TimelineLocation;
   readonly store: ObjectStore;
   /** The directory that the store is, if it is one: its layers can be opened as files. */
   readonly directory: string | undefined;
-  /** A place with an index is a bucket, or a copy of one; without, it is the directory of a pageserver. */
+  /** A place with an index is a bucket, or a copy of one; a place without an index is the directory of a pageserver. */
   readonly kind: 'local' | 'remote';
   /** Undefined without an index, and for one that cannot be read. */
   readonly index: SurveyedIndex | undefined;
   /** Why the index cannot be read. */
   readonly indexError: StorageError | undefined;
-  /** False if the store cannot list: which layers are there is then unknown. */
+  /** False if the store cannot list: then it is unknown which layers exist. */
   readonly isListed: boolean;
   /** In byte order of their keys. */
   readonly layers: readonly SurveyedLayer[];
-  /** What a pageserver that starts removes. */
+  /** Files that a pageserver removes at startup. */
   readonly leftovers: readonly SurveyedFile[];
-  /** What a pageserver does not know. */
+  /** Files that are unknown to a pageserver. */
   readonly unknown: readonly SurveyedFile[];
 }
 
@@ -72,7 +72,7 @@ export interface SurveyRequest {
   /** The directory that the store is, if it is one. */
   readonly directory: string | undefined;
   readonly location: TimelineLocation;
-  /** Name of the index to use. Default: the one that counts. */
+  /** Name of the index to use. Default: the one that a pageserver would use. */
   readonly indexName?: string | undefined;
   /** Generation of the pageserver: newer indices are ignored. */
   readonly generation?: number | undefined;
@@ -111,7 +111,7 @@ export async function surveyIndex(request: SurveyRequest, key: string): Promise<
   return { location, store, directory, kind: 'remote', isListed: false, ...read, ...nothing };
 }
 
-/** The index of a timeline alone; undefined without one, and for a damaged one. Throws as the store. */
+/** Only the index of a timeline; undefined if there is none or it is damaged. Throws as the store. */
 export async function surveyedIndex(request: SurveyRequest): Promise<SurveyedIndex | undefined> {
   const { prefix } = request.location;
   const files = await listFiles(request.store, prefix + INDEX_NAME, request);
@@ -120,7 +120,9 @@ export async function surveyedIndex(request: SurveyRequest): Promise<SurveyedInd
   return chosen && (await readIndex(request, prefix + chosen.name)).index;
 }
 
-/** Where the index says that a layer is; undefined for the layer of a shard whose place is unknown. */
+/**
+ * The location of a layer according to the index; undefined if the layer belongs to a shard whose location is unknown.
+ */
 export function keyOfIndexed(
   { location }: Pick<TimelineSurvey, 'location'>,
   { name, generation, shard }: LayerRecord,
@@ -130,7 +132,7 @@ export function keyOfIndexed(
   return prefix === undefined ? undefined : prefix + name + formatGenerationSuffix(generation);
 }
 
-/** An index, and what is known of why there is none. */
+/** An index, or why there is none. */
 type ReadIndex = Pick<TimelineSurvey, 'index' | 'indexError'>;
 
 const NO_INDEX: ReadIndex = { index: undefined, indexError: undefined };
@@ -151,7 +153,7 @@ async function readIndex({ store, signal }: SurveyRequest, key: string): Promise
   }
 }
 
-/** Codes of an index that was read and is wrong. */
+/** Codes of errors for an index that was read but is invalid. */
 const INDEX_DAMAGE: ReadonlySet<string> = new Set([
   'corrupt',
   'truncated',
@@ -209,7 +211,7 @@ function isIndex(name: string): boolean {
   return name.startsWith(INDEX_NAME) && indexGeneration(name) !== 'invalid';
 }
 
-/** Files that lie beside each other, without a tenant above them, are those of the index, whatever their shards. */
+/** Files in one directory, without a tenant above them, belong to its index, whatever their shards. */
 function withShards(
   layers: readonly SurveyedLayer[],
   location: TimelineLocation,
@@ -223,7 +225,7 @@ function withShards(
   return layers.map((layer) => ({ ...layer, shard: shards.get(layer.name) }));
 }
 
-/** After a split, layers of the parent shard stay where they are. Others there are none of this shard's. */
+/** After a split, layers of the parent shard stay where they are. Other layers there do not belong to this shard. */
 async function layersOfOtherShards(
   request: SurveyRequest,
   indexed: readonly LayerRecord[],

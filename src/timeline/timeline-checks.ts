@@ -15,7 +15,7 @@ import type { SurveyedFile, SurveyedIndex, TimelineSurvey } from './survey.ts';
 /** Neon counts gaps of at least this many keys as holes. */
 const HOLE_KEYS = 16_384;
 
-/** What is known of the layers of a timeline together. */
+/** What is known about the layers of a timeline as a whole. */
 export interface MapCheck {
   readonly findings: readonly CheckFinding[];
   /** Ranges of keys without a layer, L0s not counted; undefined if there is no layer map. */
@@ -40,8 +40,8 @@ export function checkIndex(survey: TimelineSurvey): CheckFinding[] {
 }
 
 /**
- * An index that is older than layers beside it: a pageserver of a later generation wrote them, and its index is gone
- * or was never uploaded.
+ * A warning if the index is older than layers next to it: a pageserver of a later generation wrote them, and its index
+ * is gone or was never uploaded.
  */
 export function checkStaleIndex(
   { generation, layers }: SurveyedIndex,
@@ -70,7 +70,7 @@ function later(one: Generation, other: Generation): Generation {
   return compareGenerations(one, other) < 0 ? other : one;
 }
 
-/** Told of the layers themselves. */
+/** Reported for the layers themselves. */
 const OF_LAYERS: readonly IndexFinding['rule'][] = ['future-layer', 'layer-map'];
 
 const CODES: Readonly<Record<IndexFinding['rule'], CheckFinding['code']>> = {
@@ -85,8 +85,8 @@ const CODES: Readonly<Record<IndexFinding['rule'], CheckFinding['code']>> = {
 };
 
 /**
- * Findings about files that are no layers: they keep a pageserver from starting, or are no use in a bucket. A manifest
- * is of use, and in the way of a pageserver only.
+ * Findings about files that are not layers: they prevent a pageserver from starting, or are useless in a bucket. A
+ * manifest is useful, and only a problem for a pageserver.
  */
 export function checkUnknownFiles({ unknown, kind }: TimelineSurvey): CheckFinding[] {
   const isManifest = ({ name }: SurveyedFile): boolean => parseManifestName(name) !== undefined;

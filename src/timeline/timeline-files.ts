@@ -1,6 +1,6 @@
 /**
- * The files of one timeline in its place: which layers it has, by its index or, without one, by the listing, and
- * from where each is read.
+ * The files of one timeline: which layers it has, according to its index or, without one, to the listing, and where
+ * each is read from.
  */
 import { join } from 'node:path';
 import { isStorageError } from '../errors.ts';
@@ -23,14 +23,14 @@ import { INDEX_NAME, indexGeneration } from './remote-path.ts';
 import { formatShardIndex } from './tenant-shard.ts';
 import { isIndexName, shardPrefix, type TimelineLocation } from './timeline-layout.ts';
 
-/** An object store, and the directory that it is, if it is one. */
+/** An object store, and its directory, if it is one. */
 export interface TimelineRoot {
   readonly store: ObjectStore;
   /** Layers below a directory are opened as files. */
   readonly directory: string | undefined;
 }
 
-/** What one timeline has, before any layer is opened. */
+/** The contents of one timeline, before any layer is opened. */
 export interface TimelineFiles {
   /** By names without a generation. */
   readonly places: ReadonlyMap<string, LayerPlace>;
@@ -43,9 +43,9 @@ export interface TimelineFiles {
 export interface TimelineFilesRequest {
   readonly root: TimelineRoot;
   readonly location: TimelineLocation;
-  /** Generation of the pageserver: newer indices are ignored. Default: the newest counts. */
+  /** Generation of the pageserver: newer indices are ignored. Default: the newest index is used. */
   readonly generation?: number | undefined;
-  /** Name of the index to use. Default: the one that counts. */
+  /** Name of the index to use. Default: the one that a pageserver would use. */
   readonly indexName?: string | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -86,7 +86,7 @@ async function chosenIndex(
   return chooseIndex(names, request.generation)?.name;
 }
 
-/** Layers by their files. Of two files of one layer the last one counts, as for a pageserver. */
+/** Layers by their files. If a layer has two files, the last one is used, as by a pageserver. */
 function placesOf(
   root: TimelineRoot,
   files: readonly ObjectInfo[],
@@ -100,7 +100,9 @@ function placesOf(
   return places;
 }
 
-/** Layers of the index. A local file may have another suffix than the index says: its layer counts. */
+/**
+ * Layers of the index. A local file may have another suffix than the index says; only the layer in its name matters.
+ */
 function indexedPlaces(
   { root, location }: TimelineFilesRequest,
   index: IndexPart,

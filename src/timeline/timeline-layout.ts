@@ -1,23 +1,23 @@
 /**
- * Where timelines lie below a prefix of an object store, or in a pageserver's directory:
+ * Where timelines are below a prefix of an object store, or in a pageserver's directory:
  *
  *   tenants/{tenant}[-{shard}]/timelines/{timeline}/index_part.json[-{generation}]
  *   tenants/{tenant}[-{shard}]/timelines/{timeline}/{layer}-{generation}          remote
  *   tenants/{tenant}[-{shard}]/timelines/{timeline}/{layer}-v1-{generation}       local, without an index
  *
- * A shard has 4 hex digits: number, count. A prefix may also be that of a tenant, or of a timeline, whose
- * files are beside each other.
+ * A shard has 4 hex digits: number, count. A prefix may also be that of a tenant, or that of a timeline, with the files
+ * directly below it.
  */
 import { StorageError } from '../errors.ts';
 import { isCommonPrefix, type ObjectStore, pathOfObject } from '../object-store/object-store.ts';
 
 /** A timeline of one tenant, or of one shard of a tenant. */
 export interface TimelineLocation {
-  /** 32 hex digits; undefined if the layout does not tell. */
+  /** 32 hex digits; undefined if the layout does not contain it. */
   readonly tenantId: string | undefined;
   /** Shard number and count, as 4 hex digits; undefined for a tenant that is not sharded. */
   readonly shard: string | undefined;
-  /** 32 hex digits; undefined if the layout does not tell. */
+  /** 32 hex digits; undefined if the layout does not contain it. */
   readonly timelineId: string | undefined;
   /** What the keys of its objects begin with: empty, or ending in `/`. */
   readonly prefix: string;

@@ -1,4 +1,4 @@
-/** A timeline that is open for reading: its layers, those of its ancestors, and what reads of them find. */
+/** A timeline that is open for reading: its layers, those of its ancestors, and the reads of both. */
 import {
   checkCount,
   checkObject,
@@ -44,7 +44,7 @@ export interface TimelineReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Options of reads that find what values are made of. */
+/** Options of reads that reconstruct values. */
 export interface ReconstructOptions extends TimelineReadOptions {
   /**
    * Maximum number of bytes of all values of the read together; more is `too-large`. Default: that of the timeline,
@@ -64,7 +64,7 @@ export interface HistoryOptions extends TimelineReadOptions {
 /** Options of `Timeline.readPage`. */
 export interface ReadPageOptions extends TimelineReadOptions {
   /**
-   * `read`: also below the GC cutoff, where layers may be gone and what is found may be too old. Default: such a
+   * `read`: reads even below the GC cutoff, where layers may be gone and the result may be too old. Default: such a
    * read is refused, as by a pageserver.
    */
   readonly belowGcCutoff?: 'refuse' | 'read' | undefined;
@@ -78,11 +78,11 @@ export interface DirectoryOptions extends ReadPageOptions {
   readonly names?: 'read' | 'none' | undefined;
 }
 
-/** What a read of key ranges found. */
+/** The result of reading key ranges. */
 export interface RangeReconstruction {
   /** Keys that have a value, ascending. */
   readonly found: readonly Reconstruction[];
-  /** Ranges without a value, sparse keys left out: a pageserver would fail for them. */
+  /** Ranges without a value, except for sparse keys: a pageserver would fail for them. */
   readonly missing: readonly KeyRange[];
   /** How many times a layer was read. */
   readonly visitCount: number;
@@ -96,30 +96,30 @@ export interface TimelineAncestor {
   readonly lsn: Lsn;
 }
 
-/** What is known of a timeline. */
+/** What is known about a timeline. */
 export interface TimelineFacts {
-  /** 32 hex digits; undefined if the source does not tell. */
+  /** 32 hex digits; undefined if it is not known from the source. */
   readonly timelineId: string | undefined;
-  /** 32 hex digits; undefined if the source does not tell. */
+  /** 32 hex digits; undefined if it is not known from the source. */
   readonly tenantId: string | undefined;
-  /** Shard number and count, 4 hex digits; undefined if the tenant is not sharded, and if all shards are read. */
+  /** Shard number and count, 4 hex digits; undefined if the tenant is not sharded, or if all shards are read. */
   readonly shard: string | undefined;
   /** Undefined without an ancestor, and without an index. */
   readonly ancestor: TimelineAncestor | undefined;
-  /** Everything up to this LSN is in layers, of all shards; undefined without an index. */
+  /** Everything up to this LSN is in layers, in all shards; undefined without an index. */
   readonly diskConsistentLsn: Lsn | undefined;
   /** Below it, layers may have been removed; undefined without an index. */
   readonly latestGcCutoffLsn: Lsn | undefined;
   /** Major version of Postgres; undefined if it is unknown. */
   readonly pgVersion: number | undefined;
-  /** From which LSN on relations are listed under keys of their own; undefined if not, and without an index. */
+  /** From which LSN on relations are listed under separate keys; undefined if they are not, or without an index. */
   readonly relationsMovedAt: Lsn | undefined;
 }
 
 /** @internal Shards of a timeline that are read as one. */
 export interface TimelineShards {
   readonly sharding: Sharding;
-  /** By number; some may not be in the source. The timeline closes them. */
+  /** By number; some may be missing. The timeline closes them. */
   readonly timelines: ReadonlyMap<number, Timeline>;
 }
 
@@ -130,17 +130,17 @@ export interface StoredIndexPart {
   readonly generation: Generation;
 }
 
-/** @internal What a timeline is made of. */
+/** @internal The parts of a timeline. */
 export interface TimelineParts {
   readonly facts: TimelineFacts;
   readonly map: LayerMap;
   readonly files: LayerFiles;
   /** Opens an ancestor, which this timeline then closes. */
   readonly openAncestor: (timelineId: string) => Promise<Timeline>;
-  /** Then all reads go to them. */
+  /** If given, all reads go to them. */
   readonly shards?: TimelineShards | undefined;
   readonly stored?: StoredIndexPart | undefined;
-  /** Of all values of one read together. */
+  /** Limit for all values of one read together. */
   readonly maximumBytes: number;
 }
 
@@ -156,17 +156,17 @@ const RECONSTRUCT_OPTIONS: Record<keyof ReconstructOptions, true> = {
 };
 
 /**
- * A timeline that is open for reading. Reads may run side by side. Layers are opened when a read needs them; one
- * that is missing, damaged or changed is an error of that read, never an absent key.
+ * A timeline that is open for reading. Reads may run concurrently. Layers are opened when a read needs them. A layer
+ * that is missing, damaged or changed makes that read fail; the key is never reported as absent.
  *
  * @example
  * await using timeline = await openTimeline('/data/tenants/…/timelines/…');
  * const { base, records } = await timeline.reconstruct(key, lsn);
  */
 export class Timeline {
-  /** What is known of the timeline. */
+  /** What is known about the timeline. */
   readonly facts: TimelineFacts;
-  /** The shards that are read as one, by number, each with its own layers; empty for a timeline of one. */
+  /** The shards that are read as one, by number, each with its own layers; empty for a single shard. */
   readonly shards: readonly Timeline[];
   readonly #parts: TimelineParts;
   #ancestor: Promise<Timeline> | undefined;
@@ -210,7 +210,7 @@ export class Timeline {
     return this.#parts.stored;
   }
 
-  /** @internal How the tenant is cut; undefined unless it is read from several shards. */
+  /** @internal How the tenant is sharded; undefined unless it is read from several shards. */
   get sharding(): Sharding | undefined {
     return this.#parts.shards?.sharding;
   }
@@ -220,17 +220,17 @@ export class Timeline {
     return this.#parts.files.acquire(name, signal);
   }
 
-  /** LSN of a read of the newest values: the last that is in layers, or above all of them without an index. */
+  /** LSN at which a read finds the newest values: the last one in layers, or above all of them without an index. */
   get lastLsn(): Lsn {
     return this.facts.diskConsistentLsn ?? ALL_LSNS.end - 1n;
   }
 
   /**
-   * Finds what the value of a key at an LSN is made of, as a pageserver's read does.
+   * Finds what the value of a key at an LSN is built from, as a pageserver's read does.
    *
    * @param lsn Inclusive.
    * @returns The layers that are read, the base image, and the records above it.
-   * @throws `not-found` if a layer or an ancestor that is needed is not there; `corrupt`, `truncated` and others for
+   * @throws `not-found` if a layer or an ancestor that is needed is missing; `corrupt`, `truncated` and others for
    * damaged layers; `too-large`; `io`, `network`, `denied`, `changed`, `aborted`, `closed`, `invalid-input`,
    * `out-of-range` for a key that a pageserver cannot hold.
    */
@@ -240,7 +240,7 @@ export class Timeline {
   }
 
   /**
-   * As `reconstruct` for many keys, reading each layer once for all of them. All values are in memory together.
+   * As `reconstruct` for many keys, reading each layer once for all of them. All values are in memory at the same time.
    *
    * @returns Reconstructions in the order of the keys.
    * @throws As `reconstruct`.
@@ -256,7 +256,7 @@ export class Timeline {
   }
 
   /**
-   * As `reconstruct` for all keys of some ranges that have a value. All values are in memory together.
+   * As `reconstruct` for all keys in some ranges that have a value. All values are in memory at the same time.
    *
    * @throws As `reconstruct`.
    */
@@ -274,7 +274,7 @@ export class Timeline {
 
   /**
    * Every version of a key, newest first, lazily. A version that is in several layers is returned for each of them.
-   * Goes on in the ancestor, at and below the branch point.
+   * Continues in the ancestor, at and below the branch point.
    *
    * @returns Entries that are copies.
    * @throws As `reconstruct`.
@@ -306,8 +306,7 @@ export class Timeline {
   }
 
   /**
-   * Reads a page, or another value, at an LSN. A block beyond the end of its relation is zeros, as a pageserver
-   * answers.
+   * Reads a page, or another value, at an LSN. A block beyond the end of its relation is zeros, as in a pageserver.
    *
    * @param lsn Inclusive.
    * @returns The page; or `needs-redo`, `missing` or `no-base`, with what was found.
@@ -329,13 +328,12 @@ export class Timeline {
   }
 
   /**
-   * Lists what the timeline holds at an LSN: databases, the forks of their relations, and segments of SLRUs, all
-   * with their sizes. What the timeline does not have is undefined, never 0 or empty. Without an index, relation
-   * directories are taken for current, as they are in all timelines but those whose relations have moved to
-   * keys of their own.
+   * Lists the content of the timeline at an LSN: databases, the forks of their relations, and segments of SLRUs, all
+   * with their sizes. Anything that the timeline does not have is undefined, never 0 or empty. Without an index,
+   * relation directories are assumed to be current, as they are unless relations have moved to separate keys.
    *
-   * Names are read from those pages of pg_class that can be made without redo, or with `redo`; `catalog` says how
-   * many could not be read.
+   * Names are read from the pages of pg_class that can be built without redo, or with `redo`; `catalog` says how many
+   * could not be read.
    *
    * @param lsn Inclusive.
    * @throws As `reconstruct`; `out-of-range` for an LSN below the GC cutoff; `not-found` without a list of databases; `corrupt` or `truncated` for lists, sizes and,
@@ -421,7 +419,7 @@ export class Timeline {
     return this.#walked;
   }
 
-  /** @internal The timeline that it branched off, which it closes. Throws `not-found` without one. */
+  /** @internal The timeline that this one branched off, and which it closes. Throws `not-found` if there is none. */
   async openAncestor(): Promise<Timeline> {
     const { ancestor } = this.facts;
     if (ancestor === undefined) throw new StorageError('not-found', { what: 'no ancestor' });
@@ -430,14 +428,14 @@ export class Timeline {
     try {
       return await opening;
     } catch (error) {
-      // What kept it from being opened may be gone the next time.
+      // The reason why it could not be opened may be gone the next time.
       if (this.#ancestor === opening) this.#ancestor = undefined;
       throw error;
     }
   }
 }
 
-/** Whether a key is there cannot be told without its shard. */
+/** Without its shard, it is unknown whether a key exists. */
 function shardAt({ sharding, timelines }: TimelineShards, number: number): Timeline {
   const timeline = timelines.get(number);
   if (timeline !== undefined) return timeline;

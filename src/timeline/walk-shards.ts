@@ -1,9 +1,9 @@
 /**
- * A read of several shards of a timeline as one: each key counts as the shard has it that owns it. A key alone is
- * read from its owner only; ranges are read from all shards.
+ * Reads several shards of a timeline as one: the value of a key is that of the shard that owns it. Single keys are read
+ * from their owner only; ranges are read from all shards.
  *
- * After a split a shard's layers may still have keys of other shards: these values are not of the timeline any
- * more, and are left out.
+ * After a split, a shard's layers may still have keys of other shards. These values no longer belong to the timeline,
+ * and are left out.
  */
 import { formatKey, type KeyRange } from '../layers/key.ts';
 import { intersect, isSingleKey, type KeySpace, normalized, singleKey } from './key-space.ts';
@@ -40,16 +40,16 @@ export async function walkShards(
   return merged(results, sharding);
 }
 
-/** What one shard is asked for. */
+/** What is requested from one shard. */
 interface ShardPart {
   readonly shardNumber: number;
   /** Keys that it owns. */
   readonly singles: KeySpace;
-  /** These, and the ranges that all are asked for. */
+  /** These, and the ranges that are requested from all shards. */
   readonly keys: KeySpace;
 }
 
-/** Shards without a key are not asked. */
+/** Shards without a key are skipped. */
 function partsOf(keys: KeySpace, sharding: Sharding): ShardPart[] {
   const ranges = keys.filter((range) => !isSingleKey(range));
   const singles = new Map<number, KeyRange[]>();
@@ -91,8 +91,8 @@ function merged(results: readonly ShardResult[], sharding: Sharding): WalkResult
 }
 
 /**
- * Keys that their owner lacks: what no shard has, and what others have instead of the owner. So no range is cut at
- * each of its stripes.
+ * Keys that their owner lacks: those that no shard has, and those that only other shards have. So ranges are not cut at
+ * each of their stripes.
  */
 function missingKeys(
   results: readonly ShardResult[],

@@ -1,4 +1,4 @@
-/** Shares of a work that is split by names: which worker takes a name is the same on every machine. */
+/** Shares of work that is divided by names, in the same way on every machine. */
 import { crc32cOf } from '../checksum.ts';
 
 /** One of several shares. */

@@ -15,7 +15,7 @@ import { checkIndexPartArgument, type IndexPart } from './index-part.ts';
 
 /** Something that is wrong with an index. */
 export interface IndexFinding {
-  /** An error keeps the timeline from being used as it is. */
+  /** An error prevents the timeline from being used unchanged. */
   readonly severity: 'error' | 'warning';
   /** A short name of the rule. */
   readonly rule:

@@ -66,7 +66,7 @@ export interface GcBlocking {
 export interface PgdataImport {
   /** Whether it is finished. */
   readonly state: 'in-progress' | 'done';
-  /** Free text that tells one import from another. */
+  /** Free text that identifies an import. */
   readonly idempotencyKey: string;
   /** When it was started. */
   readonly startedAt: string;
@@ -89,7 +89,7 @@ export interface IndexPartFields {
   readonly importPgdata: PgdataImport | undefined;
   /** By canonical name, without a generation. */
   readonly layers: ReadonlyMap<string, IndexLayer>;
-  /** What counts, its `diskConsistentLsn` included. */
+  /** The metadata; its `diskConsistentLsn` takes precedence over the other copy. */
   readonly metadata: TimelineMetadataFields;
   /** Where the timeline came from. */
   readonly lineage: Lineage;
@@ -161,7 +161,7 @@ export function encodeIndexFields(fields: IndexPartFields, old: JsonObject): Jso
     ['version', Math.max(fields.version, INDEX_VERSION)],
     ['deleted_at', fields.deletedAt],
     ['archived_at', fields.archivedAt],
-    // Its source is not among the fields: an import is only ever kept.
+    // It is not changed through the fields, only preserved.
     ['import_pgdata', fields.importPgdata && inner('import_pgdata')],
     ['layer_metadata', encodeLayers(fields.layers, inner('layer_metadata'))],
     ['disk_consistent_lsn', formatPgLsn(fields.metadata.diskConsistentLsn)],
@@ -243,7 +243,7 @@ function decodeLayers(field: JsonField, maximum: number): ReadonlyMap<string, In
   return layers;
 }
 
-/** By name, though a pageserver writes them in any order. */
+/** Sorted by name; a pageserver writes them in arbitrary order. */
 function encodeLayers(layers: ReadonlyMap<string, IndexLayer>, old: JsonObject): JsonObject {
   const entries = new Map<string, JsonObject>();
   for (const name of Object.keys(old)) entries.set(canonicalLayerName(name), objectIn(old, name));
@@ -328,7 +328,7 @@ function decodeImport(field: JsonField): PgdataImport {
   };
 }
 
-/** Legacy is not written, unless it was. */
+/** `legacy` is written only if it was present before. */
 function encodeMigration(migration: RelSizeMigration, old: JsonObject): string | undefined {
   return migration === 'legacy' && old['rel_size_migration'] !== 'legacy' ? undefined : migration;
 }

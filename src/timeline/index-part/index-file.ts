@@ -1,4 +1,4 @@
-/** Writes an index beside those of earlier generations, which stay as they are. */
+/** Writes an index next to those of earlier generations, which are not changed. */
 import { checkObject, checkText } from '../../check-options.ts';
 import { isStorageError } from '../../errors.ts';
 import { pathIn } from '../../virtual-file/absolute-path.ts';

@@ -1,4 +1,4 @@
-/** An index_part.json: reading it, changing it, and writing it without losing what is not known. */
+/** An index_part.json: parses, changes and formats it without losing unknown fields. */
 import {
   checkBigint,
   checkIterable,
@@ -38,7 +38,7 @@ export interface ParseIndexPartOptions {
   readonly path?: string | undefined;
 }
 
-/** What can be changed. A field that is undefined is removed; one that is missing stays. */
+/** Changes to the fields. A field that is undefined is removed; a missing one stays. */
 export type IndexPartChanges = Partial<
   Omit<IndexPartFields, 'version' | 'importPgdata' | 'metadata'>
 > & {
@@ -150,9 +150,8 @@ export class IndexPart {
   }
 
   /**
-   * The text of the index, in the current version, as a pageserver would write it: without white space,
-   * layers by name. Fields that are not known stay in their places; those that only versions before 3
-   * have are dropped.
+   * The text of the index in the current version, as a pageserver would write it: without white space, with layers
+   * sorted by name. Unknown fields stay in their places; fields that only versions before 3 have are dropped.
    */
   format(): string {
     return formatExactJson(this.toJson());

@@ -1,4 +1,4 @@
-/** New values for the known fields of a JSON object, with all others where they are. */
+/** Replaces the known fields of a JSON object and leaves all others in place. */
 import type { JsonObject, JsonValue } from '../exact-json.ts';
 
 /** Known fields in the order in which they are written; undefined: not written. */
@@ -24,7 +24,7 @@ export function mergeFields(old: JsonObject, known: KnownFields): JsonObject {
       names.splice(after, 0, name);
     }
   }
-  // Not by assignment, which would take `__proto__` for more than a name.
+  // Not by assignment, which would treat `__proto__` specially.
   return Object.fromEntries(
     names.map((name) => [name, (values.has(name) ? values.get(name) : old[name]) ?? null]),
   );

@@ -1,6 +1,6 @@
 /**
- * Makes a lost index anew, from a listing of the layers. The metadata is given, or derived where the
- * names say enough:
+ * Recreates a lost index from a listing of the layers. Metadata that is not given is derived from the names where
+ * possible:
  *
  *   disk_consistent_lsn   the highest LSN of a layer, up to a multiple of 8
  *   initdb_lsn            the lowest LSN of a layer
@@ -8,8 +8,8 @@
  *   prev_record_lsn       null: a pageserver then starts with an unknown one
  *   ancestor_timeline     null, and ancestor_lsn 0/0
  *
- * The version of Postgres is in no name. A derived field is a guess: the real cutoff may be higher, and
- * a timeline may have an ancestor.
+ * Names do not contain the version of Postgres. A derived field is a guess: the real cutoff may be higher, and the
+ * timeline may have an ancestor.
  */
 import { checkCount, checkIterable, checkObject } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
@@ -24,7 +24,7 @@ import type { IndexLayer } from './layer-entry.ts';
 
 /** A layer of a listing. */
 export interface ListedLayer {
-  /** Its name, with or without a generation, which does not count. */
+  /** Its name, with or without a generation, which is ignored. */
   readonly name: string;
   /** Bytes. */
   readonly size: number | bigint;
@@ -34,18 +34,18 @@ export interface ListedLayer {
   readonly shard?: ShardIndex | undefined;
 }
 
-/** An index that was made anew. */
+/** A rebuilt index. */
 export interface RebuiltIndexPart {
   /** In the version that is written. */
   readonly index: IndexPart;
   /** Fields of the metadata that were derived. */
   readonly derived: readonly (keyof TimelineMetadataFields)[];
-  /** Layers of the listing that are there in a higher generation as well. */
+  /** Layers of the listing that also exist in a higher generation. */
   readonly superseded: readonly ListedLayer[];
 }
 
 /**
- * Makes an index of all layers of a listing. Of a layer in several generations the highest counts.
+ * Makes an index of all layers in a listing. If a layer exists in several generations, the highest is used.
  *
  * Requires: the version of Postgres in `given`.
  *

@@ -1,17 +1,15 @@
 /**
- * Which layer of one kind covers a key, as seen from an LSN: of the layers that have the key and
- * start at or below the LSN the one with the highest end. Of equal ends the first in the order of
- * the table counts.
+ * Which layer of one kind covers a key, as seen from an LSN: among the layers that have the key and start at or below
+ * the LSN, the one with the highest end. Among equal ends, the first in the order of the table.
  *
- * A segment tree over the gaps between borders of keys. Each layer lies in the O(log n) nodes that
- * make up its key range. The list of a node keeps only layers whose end is above those before them,
- * so the last one that starts at or below an LSN is the node's answer. The answer for a gap is the
- * best of the nodes on the way to its leaf.
+ * A segment tree over the gaps between key borders. Each layer is listed in the O(log n) nodes that make up its key
+ * range. The list of a node keeps only layers whose end is above those before them, so the last one that starts at or
+ * below an LSN is the node's answer. The answer for a gap is the best of the nodes on the path to its leaf.
  *
  * "As seen from an LSN" is a bound: the number of layers, the first in the order of the table, that
  * start at or below it.
  *
- * Space: at most 2 log n entries of 4 bytes for a layer; a few for layers that lie side by side.
+ * Space: at most 2 log n entries of 4 bytes per layer; only a few if layers do not overlap.
  */
 import type { LayerTable } from './layer-table.ts';
 
@@ -162,7 +160,7 @@ function placeLayers(
   const place = (node: number, from: number, width: number, first: number, end: number): void => {
     if (end <= from || first >= from + width) return;
     const own = lsnEnd[layer] ?? 0;
-    // An earlier layer over all of the node ends as high: this one never counts here or below.
+    // An earlier layer over the whole node ends at least as high, so this one never counts here or below.
     if ((highest[node] ?? NONE) >= own) return;
     if (first <= from && from + width <= end) {
       highest[node] = own;

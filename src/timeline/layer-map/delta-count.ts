@@ -1,7 +1,7 @@
 /**
- * The greatest number of deltas on top of each other. The deltas that cover the span as seen from the
- * end of the LSN range are the first; below the start of each, those that cover its part are next.
- * An L0 counts as the first only, and only over the whole key space.
+ * The greatest number of stacked deltas. The deltas that cover the span as seen from the end of the LSN range come
+ * first; below the start of each, those that cover its part come next. An L0 counts only as the first, and only over
+ * the whole key space.
  */
 import { type Coverage, type Gap, NONE } from './coverage.ts';
 import type { KeySpan } from './key-span.ts';
@@ -26,7 +26,7 @@ interface PartBelow {
   readonly count: number;
 }
 
-/** The parts yet to be looked at never overlap, so they are not more than the gaps. */
+/** The pending parts never overlap, so there are at most as many as gaps. */
 export function countStackedDeltas(
   table: LayerTable,
   deltas: Coverage,

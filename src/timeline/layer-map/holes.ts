@@ -8,7 +8,7 @@ import type { LayerTable } from './layer-table.ts';
 export interface KeyHole {
   /** The keys. */
   readonly keyRange: KeyRange;
-  /** How many they are. */
+  /** How many keys they contain. */
   readonly keys: bigint;
 }
 

@@ -5,12 +5,12 @@
  * Images are inserted in the order of the table. For an image with the keys a to b:
  *
  *   1. a node is set at a, then one at b, each with the value that holds there;
- *   2. of the nodes from a up to b, those without an image, or with one that ends lower, are raised.
- *      Of each run of raised nodes the first gets this image, and the others are deleted. A node that
- *      is not raised ends the run and stays.
+ *   2. of the nodes from a up to b, those without an image, or with one that ends lower, are raised. In each run of
+ *      raised nodes, the first gets this image and the others are deleted. A node that is not raised ends the run and
+ *      stays.
  *
- * The nodes of one LSN are those of a lower one with more images inserted. So they are kept, and
- * made anew only for a lower LSN than the last.
+ * The nodes of an LSN are those of a lower one with more images inserted. So they are kept, and rebuilt only for a
+ * lower LSN than the last.
  */
 import { NONE } from './coverage.ts';
 import type { LayerTable } from './layer-table.ts';

@@ -1,9 +1,9 @@
 /**
  * Where a pageserver looks for a key: all layers of a timeline by key and LSN.
  *
- * Of the deltas that have a key and start below an LSN, that with the highest end covers the key;
- * the same of the images. `search` chooses between the two, and says down to which LSN the chosen
- * layer is to be read. The next search begins there.
+ * Among the deltas that have a key and start below an LSN, the one with the highest end covers the key; the same holds
+ * for images. `search` chooses between the two, and returns down to which LSN the chosen layer is to be read. The next
+ * search begins there.
  *
  * Keys are compared as the numbers of 128 bits that a pageserver makes of them (`key-number.ts`).
  * Nothing here does I/O, and all of it runs in a browser.
@@ -32,13 +32,13 @@ import { findOverlap } from './validity.ts';
 import { visibleLayers } from './visibility.ts';
 import { rowsUpTo } from './words.ts';
 
-/** What a layer map may know beside the names. */
+/** What a layer map may know in addition to the names. */
 export interface LayerMapOptions {
   /** Bytes of the layers, by the names as given. */
   readonly sizes?: ReadonlyMap<string, number | bigint> | undefined;
   /** More names than this are refused; default 2,097,152, which is also the highest limit. */
   readonly maximumLayers?: number | undefined;
-  /** Layers that are not written yet, the oldest first. */
+  /** Layers that have not been written yet, the oldest first. */
   readonly memoryLayers?: readonly MemoryLayer[] | undefined;
 }
 
@@ -50,13 +50,13 @@ export interface MapLayer {
   readonly level: LayerLevel;
   /** The keys in the name. */
   readonly keyRange: KeyRange;
-  /** That of an image ends one above its LSN. */
+  /** The range of an image ends one above its LSN. */
   readonly lsnRange: LsnRange;
   /** Bytes, if known. */
   readonly size: bigint | undefined;
 }
 
-/** Which layer is read next for a key. */
+/** The layer to read next for a key. */
 export interface SearchResult {
   /** The name of the layer, as it was given. */
   readonly name: string;
@@ -64,7 +64,7 @@ export interface SearchResult {
   readonly lsnFloor: Lsn;
 }
 
-/** A result of `search`, with all keys of a range that have it. */
+/** A result of `search`, with all keys of the range that share it. */
 export interface RangeSearchResult extends SearchResult {
   /** Ascending; ranges that touch are joined. */
   readonly keyRanges: readonly KeyRange[];
@@ -80,13 +80,13 @@ export interface ImageSegment {
 
 /** Names of layers, each list in byte order. */
 export interface LayerVisibility {
-  /** A read at one of the read points can reach these. */
+  /** Layers that a read at one of the read points can reach. */
   readonly visible: readonly string[];
-  /** The others. */
+  /** All other layers. */
   readonly covered: readonly string[];
 }
 
-/** Gaps that the same delta and the same image cover. */
+/** Gaps covered by the same delta and the same image. */
 interface Part {
   readonly keyRange: KeyRange;
   readonly delta: number;
@@ -94,7 +94,7 @@ interface Part {
 }
 
 /**
- * The layers of a timeline, to be searched like a pageserver does.
+ * The layers of a timeline, searched as a pageserver does.
  *
  * Immutable. The methods are synchronous. Building takes O(n log n) time, a search O(log² n).
  *
@@ -143,7 +143,7 @@ export class LayerMap {
     return new LayerMap(LayerTable.fromNames(names, maximumLayers), { ...options });
   }
 
-  /** How many layers the map has, those in memory not counted. */
+  /** How many layers the map has, not counting those in memory. */
   get layerCount(): number {
     return this.#table.count;
   }
@@ -173,8 +173,8 @@ export class LayerMap {
   }
 
   /**
-   * What `search` answers for each key of a range, by answer, in the order of their first keys. Keys
-   * without an answer are in none.
+   * The results of `search` for each key of a range, grouped by result, in the order of their first keys. Keys without
+   * a result are left out.
    *
    * @throws As `search`; `out-of-range` for a range whose start is above its end.
    */
@@ -206,8 +206,7 @@ export class LayerMap {
    * have the same image, and the first part is empty if a border lies at the start of the range. There
    * is no part at all if no layer starts at or below the LSN.
    *
-   * The parts of one LSN are kept for the next call; a lower LSN than that of the last call takes
-   * time for all images.
+   * The parts are kept for the next call; a lower LSN than that of the last call costs time proportional to all images.
    *
    * @throws As `rangeSearch`.
    */
@@ -234,8 +233,8 @@ export class LayerMap {
   }
 
   /**
-   * The greatest number of deltas that lie on top of each other in a range of keys and LSNs. An L0
-   * counts only if the range is the whole key space, and only the uppermost.
+   * The greatest number of deltas that are stacked in a range of keys and LSNs. Only the uppermost L0 counts, and only
+   * if the range is the whole key space.
    *
    * Without a limit the time grows with the number of parts times their depth.
    *
@@ -293,8 +292,8 @@ export class LayerMap {
   }
 
   /**
-   * Says what makes the map one that a pageserver's compaction would not make: two deltas, the first
-   * of several keys, overlap in keys and in LSNs. The first offence in the order of the given names.
+   * Describes the first violation of the rules of a pageserver's compaction, in the order of the given names: two
+   * deltas, the first of several keys, that overlap in keys and in LSNs.
    *
    * @returns Undefined for a valid map; else a sentence that names the two layers, as Neon words it.
    */
@@ -308,9 +307,8 @@ export class LayerMap {
   }
 
   /**
-   * The parts of the key space without layers: between the first and the last key of the L1s and
-   * images, the ranges of at least `minimumKeys` keys in which none of them lies, ascending. L0s do
-   * not count, since they reach over everything.
+   * The parts of the key space without layers: between the first and the last key of the L1s and images, the ranges of
+   * at least `minimumKeys` keys that none of them covers, ascending. L0s are ignored, since they span all keys.
    *
    * @throws `invalid-input` for a minimum that is not a positive integer.
    */

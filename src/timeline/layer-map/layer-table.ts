@@ -21,7 +21,7 @@ import { type Ranked, rankRows, rowsUpTo } from './words.ts';
 /** The indexes of more layers would not fit. */
 export const MAXIMUM_LAYERS = 1 << 21;
 
-/** The kind of a layer, as it counts in a map. */
+/** The kind of a layer in a map. */
 export type LayerLevel = 'L0' | 'L1' | 'image';
 
 /** The levels by the numbers that stand for them in the table. */
@@ -201,7 +201,7 @@ export class LayerTable {
     return (BigInt(high) << 32n) | BigInt(low);
   }
 
-  /** How many of the LSNs that are borders of layers are at or below this one. */
+  /** How many of the layers' LSN borders are at or below this one. */
   lsnRanksUpTo(lsn: Lsn): number {
     const value = Uint32Array.of(Number(lsn >> 32n), Number(lsn & 0xffff_ffffn));
     return rowsUpTo(this.#lsnWords, value);

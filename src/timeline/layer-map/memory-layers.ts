@@ -6,7 +6,7 @@ import type { Candidate } from './search-rule.ts';
 
 /** A layer in memory. It may have any key. */
 export interface MemoryLayer {
-  /** What a search answers; not a layer's file name. */
+  /** The name in the result of a search; not a layer's file name. */
   readonly name: string;
   /** First LSN, inclusive. */
   readonly start: Lsn;

@@ -1,5 +1,5 @@
 /**
- * Which of the candidates for a key is read next, and down to which LSN.
+ * Decides which of the candidates for a key is read next, and down to which LSN.
  *
  * The candidates are the delta and the image that cover the key below `endLsn`, and a layer in
  * memory that starts below it. An image at LSN x has the range x to x + 1.
@@ -19,7 +19,7 @@ import type { Lsn, LsnRange } from '../../layers/lsn.ts';
 export interface Candidate extends LsnRange {
   /** A layer in memory has no key range. */
   readonly kind: 'delta' | 'image' | 'memory';
-  /** What the answer names. */
+  /** The name in the result. */
   readonly name: string;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Sorts rows of 32-bit words by radix, one byte at a time, from the least significant on. Bytes that are the same in
- * all rows are left out: of the 16 bytes of a key, few differ within a timeline.
+ * Radix sort of rows of 32-bit words, one byte at a time, starting with the least significant. Bytes that are equal in
+ * all rows are skipped: few of the 16 bytes of a key differ within a timeline.
  */
 
 const BYTE = 0xff;

@@ -1,10 +1,10 @@
 /**
- * The rule for a valid layer map: deltas that overlap in keys have the same LSN range, or none in
- * common. Deltas of one key, and images, are never what breaks it.
+ * The rule for a valid layer map: deltas that overlap in keys have either the same LSN range or disjoint ones. Deltas
+ * of a single key, and images, never violate it.
  *
- * A delta of more than one key is looked at if more than one start or end of such deltas lies in its
- * LSN range, its own start included. It breaks the rule if any other delta overlaps it in keys and
- * in LSNs. The first offence in the order of the given names counts.
+ * A delta of more than one key is examined if more than one start or end of such deltas lies in its LSN range,
+ * including its own start. It violates the rule if any other delta overlaps it in keys and in LSNs. The first violation
+ * in the order of the given names is reported.
  *
  * Source: Neon pageserver/src/tenant/checks.rs, `check_valid_layermap`.
  */
@@ -18,7 +18,7 @@ export interface Overlap {
   readonly other: number;
 }
 
-/** The first offence; undefined for a valid map. */
+/** The first violation; undefined for a valid map. */
 export function findOverlap(table: LayerTable): Overlap | undefined {
   const isOneKey = (layer: number): boolean => table.isOneKey(layer);
   const deltas = deltasAsGiven(table);
@@ -79,9 +79,9 @@ function countPoints(
 }
 
 /**
- * For each layer 1 if it is a delta that overlaps another. Goes through the deltas by start LSN with
- * those open that have not ended. Open deltas without an overlap so far have no keys in common, so
- * they can be found by their start keys.
+ * For each layer, 1 if it is a delta that overlaps another. Goes through the deltas by start LSN and keeps those open
+ * that have not ended. Open deltas without an overlap so far have no keys in common, so they can be found by their
+ * start keys.
  */
 function overlappingDeltas(table: LayerTable, deltas: Int32Array): Uint8Array {
   const { keyStart, keyEnd, lsnStart, lsnEnd } = table;

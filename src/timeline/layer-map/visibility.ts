@@ -1,11 +1,11 @@
 /**
  * Which layers a read can still reach, from any of the read points.
  *
- * All layers and read points are taken from the highest LSN down: a delta at its last LSN, an image
- * at its own. At the same LSN a read point comes before images, and they before deltas. Images put
- * their keys in the shadow, and a read point empties it. A delta is visible unless its keys are in
- * the shadow; an image, if it adds to the shadow. A delta in the shadow waits: a read point at or
- * above its start shows it after all, and a layer that starts below it covers it for good.
+ * All layers and read points are processed from the highest LSN down: a delta at its last LSN, an image at its own. At
+ * the same LSN, a read point comes before images, and images before deltas. An image adds its keys to the shadow, and a
+ * read point clears it. A delta is visible unless its keys are in the shadow; an image is visible if it adds to the
+ * shadow. A delta in the shadow waits: a read point at or above its start makes it visible after all, and a layer that
+ * starts below it covers it for good.
  *
  * Source: Neon pageserver/src/tenant/layer_map.rs, `get_visibility`.
  */
@@ -87,7 +87,7 @@ class Sweep {
   }
 }
 
-/** A heap of layers, that with the latest start on top. */
+/** A heap of layers, with the latest start on top. */
 class LatestStarts {
   readonly #lsnStart: Int32Array;
   readonly #heap: number[] = [];
@@ -146,7 +146,7 @@ class LatestStarts {
   }
 }
 
-/** From the highest end down; of equal ends images first; then in the order of the table. */
+/** From the highest end down; among equal ends, images first; then in the order of the table. */
 function sweepOrder(table: LayerTable): Int32Array {
   const { lsnEnd, count } = table;
   const words = new Uint32Array(2 * count);

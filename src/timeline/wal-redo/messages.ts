@@ -32,7 +32,7 @@ export interface RedoRecord {
 export interface RedoRequest {
   /** Key of a relation block. */
   readonly key: Key;
-  /** The page to start from; undefined if the first record makes it anew. */
+  /** The page to start from; undefined if the first record initializes it. */
   readonly base: Uint8Array | undefined;
   /** Records of Postgres, oldest first. */
   readonly records: readonly RedoRecord[];

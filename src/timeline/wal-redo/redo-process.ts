@@ -1,7 +1,7 @@
 /**
- * Drives a program that speaks the protocol of `postgres --wal-redo`: started once, one page at a time, within
- * bounds. After any failure the process is killed, and later requests fail with the same error: what a confused
- * process would answer cannot be trusted.
+ * Runs a program that speaks the protocol of `postgres --wal-redo`: it is started once, and serves one page at a time,
+ * within limits. After any failure the process is killed, and later requests fail with the same error, because the
+ * answers of a confused process cannot be trusted.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { checkCount, checkOptions, checkText } from '../../check-options.ts';
@@ -14,7 +14,7 @@ import { encodeRedoMessages, type RedoRequest } from './messages.ts';
 export interface RedoProcessOptions {
   /** Arguments of the program. Default: `--wal-redo`. */
   readonly args?: readonly string[] | undefined;
-  /** Longest wait for a page, in milliseconds, after which the process is killed. Default: 10,000. */
+  /** Maximum wait for a page, in milliseconds, after which the process is killed. Default: 10,000. */
   readonly timeoutMs?: number | undefined;
 }
 
@@ -24,7 +24,7 @@ const REDO_PROCESS_OPTIONS: Record<keyof RedoProcessOptions, true> = {
 };
 
 const DEFAULT_TIMEOUT_MS = 10_000;
-/** Of what the program writes to standard error, the end is kept for messages. */
+/** How much of the end of the program's standard error is kept for messages. */
 const KEPT_ERROR_LENGTH = 2048;
 
 type State =
@@ -55,11 +55,11 @@ export class RedoProcess {
   #state: State = { kind: 'open' };
   #waiting: Waiting | undefined;
   #errorText = '';
-  /** The end of the request before. */
+  /** Settles with the previous request. */
   #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * Starts the program. That it cannot be started is reported by the first request.
+   * Starts the program. If it cannot be started, the first request reports this.
    *
    * @param program Path of the program.
    * @returns The running process; close it when done.
@@ -91,7 +91,7 @@ export class RedoProcess {
         resolve();
       });
     });
-    // A process that is gone also ends, which tells more than a broken pipe.
+    // A process that is gone also reports its end, which says more than a broken pipe.
     stdin.on('error', () => this.#process.kill('SIGKILL'));
     stdout.on('data', (bytes: Buffer) => this.#receive(bytes));
     stderr.on('data', (bytes: Buffer) => {
