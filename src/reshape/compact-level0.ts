@@ -9,9 +9,9 @@
  *   LSN range                       that of all inputs; of the parts of one key, from the first version (of
  *                                   the first part) to the first version of the next part
  *
- * The versions of a key take the bytes of their blobs in the inputs. The last blob of an input counts as
- * far as the index, with the zeros after the values. Keys of other shards are left out. Nothing else is: two
- * inputs with one key and LSN are refused.
+ * The size of a version is that of its blob in the input. The last blob of an input counts up to the index, including
+ * the padding after the values. Keys of other shards are left out. Nothing else is left out: two entries with one key
+ * and LSN are refused.
  *
  * Source: Neon pageserver/src/tenant/timeline/compaction.rs.
  */
@@ -31,10 +31,10 @@ import { RangeSource, type RangeSourceOptions } from './range-source.ts';
  * Compacts L0s into L1s: the same layers, under the same names, that a pageserver makes.
  *
  * @throws `invalid-input`, `empty` without an input; `out-of-order` for two entries of one key and LSN;
- * `exists` for a layer that is there already; `too-large`; as the scans of the inputs; `io`, `sync-failed`,
+ * `exists` for a layer that already exists; `too-large`; as the scans of the inputs; `io`, `sync-failed`,
  * `aborted`.
  *
- * Durability: a layer that `onLayer` was called with survives a crash. The inputs stay.
+ * Durability: a layer that was passed to `onLayer` survives a crash. The inputs are not changed.
  */
 export async function compactLevel0(options: CompactLevel0Options): Promise<CompactedLevel0> {
   return compactLevel0Tuned(options, {});
@@ -42,7 +42,7 @@ export async function compactLevel0(options: CompactLevel0Options): Promise<Comp
 
 /** For tests. */
 export interface MergeTuning extends Pick<RangeSourceOptions, 'program'> {
-  /** Bytes that are merged together; default 16 MiB. */
+  /** Bytes that are merged at a time; default 16 MiB. */
   readonly rangeSize?: number | undefined;
 }
 
@@ -63,7 +63,7 @@ export async function compactLevel0Tuned(
   const ranges = new MergeRanges(readers, rangeSize);
   // Reads of a store are slow unless they are made ahead.
   const isStreamed = readers.some(isRemote);
-  // A thread that merges a range or two would cost more than it saves.
+  // A thread that merges only a range or two would cost more than it saves.
   const most = Math.floor(readers.reduce((bytes, { size }) => bytes + size, 0) / (2 * rangeSize));
   await using source = new RangeSource(readers, {
     threadCount: isStreamed ? 0 : Math.min(threadCount, most),
@@ -96,7 +96,7 @@ function lsnRangeOf(readers: readonly LayerReader[]): LsnRange {
       throw new StorageError('invalid-input', { what: 'layer to compact', path, expected });
     }
     if (range !== undefined && range.end !== summary.lsnRange.start) {
-      const expected = 'a layer that starts where the one before it ends';
+      const expected = 'a layer that starts where the previous one ends';
       throw new StorageError('invalid-input', { what: 'layer to compact', path, expected });
     }
     range = { start: range?.start ?? summary.lsnRange.start, end: summary.lsnRange.end };

@@ -1,15 +1,15 @@
 /**
- * Compacts a timeline: L1s are made of its L0s, image layers where many deltas lie on top of each other, and
- * an index of a new generation names the L1s in place of the L0s. No layer is deleted or changed, and older
- * indices stay: who reads the timeline by one of these finds all that it names.
+ * Compacts a timeline: makes L1s from its L0s, makes image layers where many deltas are stacked, and writes an index of
+ * a new generation that names the L1s in place of the L0s. Layers and older indices are never deleted or changed, so
+ * the timeline can still be read through an older index.
  *
  *   1  the L1s are made and stored, one after the other
  *   2  image layers are made and stored, several at a time
  *   3  layers that stay and are not where the index goes are copied there
  *   4  the index of the new generation is stored
  *
- * A run that was cut left layers that no index names. The next run of the same generation makes the same
- * layers, and stores only those that are missing.
+ * An interrupted run leaves layers that no index names. The next run of the same generation makes the same layers, and
+ * stores only those that are missing.
  */
 import {
   checkBigint,
@@ -45,15 +45,15 @@ export interface TimelineImageOptions {
    * LSN of the images: from the branch point and the GC cutoff to the last LSN in layers. Default: the last.
    */
   readonly lsn?: Lsn | undefined;
-  /** Deltas on top of each other, L0s not counted, from which on images are made. Default: 3. */
+  /** Minimum number of stacked deltas, not counting L0s, for which images are made. Default: 3. */
   readonly threshold?: number | undefined;
   /** The same for sparse keys, such as those of auxiliary files. Default: 16. */
   readonly sparseThreshold?: number | undefined;
   /** Bytes of an image layer. Default: 128 MiB. */
   readonly targetSize?: number | undefined;
   /**
-   * Images from which on a layer is made between two keys that need redo, which can be in the range of no image
-   * layer. Default: 32.
+   * Minimum number of images for a layer between two keys that need redo, since no image layer may cover such keys.
+   * Default: 32.
    */
   readonly minimumRun?: number | undefined;
   /** Default: zstd at level 1. */
@@ -69,9 +69,9 @@ const IMAGE_OPTIONS: Readonly<Record<keyof TimelineImageOptions, true>> = {
   compression: true,
 };
 
-/** How far a compaction is. */
+/** Progress of a compaction. */
 export interface CompactionProgress {
-  /** `merge`: L0s into L1s; `images`: image layers; `copy`: layers that stay. */
+  /** `merge`: L0s into L1s; `images`: image layers; `copy`: layers that the index keeps. */
   readonly step: 'merge' | 'images' | 'copy';
   /** Bytes of this step that are done; an estimate for images. */
   readonly done: number;
@@ -85,18 +85,18 @@ export interface CompactTimelineOptions extends Level0Options {
   readonly output: LayerOutput;
   /** What `planCompaction` returned for the same options. Default: the work is planned here. */
   readonly plan?: PlannedCompaction | undefined;
-  /** Image layers are made where they help. Default: none are. */
+  /** If given, image layers are made where they help. Default: none. */
   readonly images?: TimelineImageOptions | undefined;
   /**
-   * Whether a layer of the index can be named by the new one as it is. Default: none can, and all layers
-   * that stay are copied.
+   * Whether the new index can name an existing layer without copying it. Default: it cannot, and all layers that the
+   * index keeps are copied.
    */
   readonly isStored?: ((name: string, layer: IndexLayer) => Promise<boolean>) | undefined;
   /** Keys of other shards are left out of the L1s and of the image layers. Default: none are. */
   readonly shard?: ShardFilter | undefined;
   /**
-   * Image layers that are made, and layers that are copied, at a time; with 2 or more, also threads that merge L0s.
-   * Default: 1.
+   * Number of image layers that are made, or layers that are copied, at a time; from 2 on, also the number of threads
+   * that merge L0s. Default: 1.
    */
   readonly concurrency?: number | undefined;
   /** Descriptors to use; default: those of the process. */
@@ -104,17 +104,17 @@ export interface CompactTimelineOptions extends Level0Options {
   /** Called with each layer once it is stored. */
   readonly onLayer?: ((layer: ReshapedLayer) => void | Promise<void>) | undefined;
   /**
-   * Called with each record that cannot be read while images are made. Its key counts as one that needs redo, and keeps
-   * its values.
+   * Called with the error of each record that cannot be read while images are made. Its key is treated as one that
+   * needs redo, and keeps its values.
    */
   readonly onUnreadable?: ((error: StorageError) => void) | undefined;
-  /** Called now and then. */
+  /** Called from time to time. */
   readonly onProgress?: ((progress: CompactionProgress) => void) | undefined;
   /** Ends the compaction with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** What a compaction of a timeline did. */
+/** The result of compacting a timeline. */
 export interface CompactedTimeline {
   /** The L0s that were compacted; none if there were too few. */
   readonly inputs: readonly MapLayer[];
@@ -124,15 +124,15 @@ export interface CompactedTimeline {
   readonly entries: number;
   /** Of these, entries of keys of other shards. */
   readonly droppedEntries: number;
-  /** Key ranges that no L1 was laid across. */
+  /** Key ranges that no L1 spans. */
   readonly holes: readonly KeyRange[];
-  /** The image layers that were asked for; undefined if none were. */
+  /** The result for images; undefined if none were requested. */
   readonly images: CreatedImages | undefined;
   /** Path of the new index; undefined if nothing was made. */
   readonly indexPath: string | undefined;
 }
 
-/** What a compaction of a timeline would do. */
+/** The plan of a compaction. */
 export interface PlannedCompaction {
   /** The L0s; none if there are too few. */
   readonly inputs: readonly MapLayer[];
@@ -140,25 +140,25 @@ export interface PlannedCompaction {
   readonly imageRanges: readonly KeyRange[];
 }
 
-/** What became of the keys of which images were asked for. */
+/** What happened to the keys for which images were requested. */
 export interface CreatedImages {
   /** LSN of the images. */
   readonly lsn: Lsn;
   /** Keys that have an image in a new layer. */
   readonly images: number;
   /**
-   * Keys whose value needs redo of Postgres, or has no base. They have no image, and lie in the range of no new image
-   * layer, so that reads find them as before.
+   * Keys whose value needs Postgres's redo, or has no base. They get no image, and no new image layer covers them, so
+   * that reads find them as before.
    */
   readonly needsRedo: number;
-  /** Keys between such keys that have no image because there are few of them. */
+  /** Keys between such keys that get no image because there are too few of them. */
   readonly leftOut: number;
 }
 
 /**
  * Compacts the L0s of a timeline that a pageserver would compact next, and makes image layers if asked.
  *
- * @param timeline One with an index; of a tenant that is cut, one shard.
+ * @param timeline A timeline with an index; of a sharded tenant, one shard.
  * @throws `not-found` without an index; `out-of-range` for an LSN at which no images can be made; as
  * `compactLevel0`, `copyLayer`, reads of the timeline, and the output.
  *
@@ -195,8 +195,8 @@ export async function compactTimeline(
 }
 
 /**
- * The L0s that would be compacted, and the key ranges in which image layers would be made: those of today's layers, as
- * the L1s are not known yet.
+ * The L0s that would be compacted, and the key ranges in which image layers would be made. The ranges are based on the
+ * present layers, as the L1s are not known yet.
  *
  * @throws As `compactTimeline` for its options.
  */
@@ -216,7 +216,7 @@ export function planCompaction(
   };
 }
 
-/** What all steps know. */
+/** What all steps share. */
 interface Work
   extends Pick<
     CompactTimelineOptions,
@@ -268,7 +268,7 @@ async function merge(
   }
 }
 
-/** The values are read as the timeline was: an L1 has what its L0s have. */
+/** Values are read from the timeline before compaction: an L1 contains what its L0s contain. */
 async function makeImages(
   work: Work,
   options: TimelineImageOptions,
@@ -289,7 +289,7 @@ async function makeImages(
   });
 }
 
-/** By the layers that the new index will name: those that were planned, unless L1s were made. */
+/** Based on the layers that the new index will name: the planned ones, unless L1s were made. */
 function rangesOfImages(
   { timeline, inputs, plan, output }: Work,
   options: TimelineImageOptions,
@@ -303,7 +303,7 @@ function rangesOfImages(
   return imageRanges(LayerMap.fromNames(names), { lsn, thresholds: thresholdsOf(options) });
 }
 
-/** Those of the source; if it does not tell them, those of its first layer. */
+/** The ids of the source; if they are unknown, those of its first layer. */
 async function idsOf(timeline: Timeline, signal: AbortSignal | undefined) {
   const { tenantId, timelineId } = timeline.facts;
   if (tenantId !== undefined && timelineId !== undefined) return { tenantId, timelineId };
@@ -315,7 +315,7 @@ async function idsOf(timeline: Timeline, signal: AbortSignal | undefined) {
   return { tenantId: summary.tenantId, timelineId: summary.timelineId };
 }
 
-/** The layers of the new index. Those that stay are copied unless they are where it goes. */
+/** The layers of the new index. Those that it keeps are copied unless they are already in the output. */
 async function keepLayers(
   work: Work,
   isStored: CompactTimelineOptions['isStored'],
@@ -328,7 +328,7 @@ async function keepLayers(
   let total = 0;
   for (const [name, layer] of index.fields.layers) {
     if (compacted.has(name) || layers.has(name)) continue;
-    // A pageserver would drop it from the index as it starts.
+    // A pageserver would drop it from the index at startup.
     if (isFutureLayer(name, diskConsistentLsn)) continue;
     if (await isStored?.(name, layer)) layers.set(name, layer);
     else {

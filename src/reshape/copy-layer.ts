@@ -1,13 +1,13 @@
 /**
- * Copies a layer, or a part of it, into a new file: under other ids, without the keys of other shards, of one
- * key range, or up to an LSN. Blobs are copied as they are, compressed ones as well.
+ * Copies a layer, or a part of it, into a new file: with other ids, without the keys of other shards, within a key
+ * range, or up to an LSN. Blobs are copied unchanged, including compressed ones.
  *
  *   ids        only the summary has them
  *   shard      same ranges; keys that the shard need not keep are left out
- *   key range  the part of the layer's range that is in it: an image layer answers for all of its range
- *   until      entries below the LSN, under the LSN range start..until; willInit is told by the values
+ *   key range  the part of the layer's range that is in it: an image layer speaks for its whole range
+ *   until      entries below the LSN, in the LSN range start..until; willInit is taken from the values
  *
- * Of what is left of nothing, no file is made.
+ * If no entry is left, no file is made.
  *
  * Source: Neon pageserver/src/tenant/storage_layer/{delta_layer,filter_iterator}.rs, image_layer.rs.
  */
@@ -43,7 +43,7 @@ export interface CopyLayerOptions extends Omit<WriteOptions, 'tenantId' | 'timel
   readonly until?: Lsn | undefined;
 }
 
-/** What a copy made. */
+/** The result of a copy. */
 export interface CopiedLayer {
   /** The new layer, durable; undefined if no entry was left. */
   readonly layer: FinishedLayer | undefined;
@@ -55,7 +55,7 @@ export interface CopiedLayer {
  * Copies a layer, or a part of it, into a new file.
  *
  * @throws `exists`, `invalid-input`, `out-of-range`, `io`, `sync-failed`, `aborted`; as a scan of the layer,
- * at the first damage: a copy is complete, or is not made.
+ * at the first damage: the copy is complete or absent.
  *
  * Durability: once this resolves, the new layer survives a crash.
  */
@@ -91,7 +91,7 @@ export async function copyLayer(
 interface Copy {
   /** Of the new layer. */
   readonly keyRange: KeyRange;
-  /** Keys that are read, unless they are all. */
+  /** Keys that are read; undefined for all. */
   readonly scanned: KeyRange | undefined;
   readonly shard: ShardFilter | undefined;
   readonly until: Lsn | undefined;
@@ -170,7 +170,7 @@ class DeltaRows implements ScannedRow {
     this.row = -1;
   }
 
-  /** Moves on to the next row that is kept. */
+  /** Advances to the next row that is kept. */
   next(): boolean {
     for (this.row += 1; this.row < this.batch.count; this.row += 1) {
       if (this.#isBelowEnd() && isKept(this.batch, this.row, this.#copy.shard)) return true;
@@ -201,7 +201,7 @@ class DeltaRows implements ScannedRow {
     await writer.putBlob(batch.key(row), batch.lsn(row), storedBlob(batch, row), willInit === 1);
   }
 
-  /** Neon tells it by the value when it copies a prefix, and as the index has it otherwise. */
+  /** Neon takes it from the value when it copies a prefix, and otherwise from the index. */
   #willInit(): number {
     const { batch, row } = this;
     if (this.#copy.until === undefined) return batch.willInit[row] as number;

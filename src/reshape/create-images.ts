@@ -1,9 +1,10 @@
 /**
- * Makes image layers of a timeline at an LSN, for keys whose values need no redo of Postgres.
+ * Makes image layers of a timeline at an LSN, for keys whose values do not need Postgres's redo.
  *
- * A read that comes to an image layer goes no deeper for any key of the layer's range: a key that is not in the layer
- * does not exist. So every key of the range that has a value must be in the layer. A key whose value needs redo
- * lies in no range: the run of images ends before it, and the next begins after it. What has no value is left out.
+ * A read that reaches an image layer goes no deeper for any key in the layer's range: a key that is not in the layer
+ * does not exist. So every key of the range that has a value must be in the layer. A key whose value needs redo must
+ * not be in any range: the run of images ends before it, and the next one begins after it. Keys without a value are
+ * left out.
  *
  *   run     images up to a key that needs redo, or to the end of the part; a layer, or several of the target size
  *   short   a run that ends at such a key and has few images gets no layer: it would cost more than it helps
@@ -30,34 +31,34 @@ const BATCH_SIZE = 32 * 1024 * 1024;
 /** Bytes that a batch may turn out to have before it is cut. */
 const MAXIMUM_BATCH_SIZE = 2 * BATCH_SIZE;
 
-/** What images are made of, and how. */
+/** The input and options of making images. */
 export interface ImageCreation extends Omit<ImageWriteOptions, 'keyRange' | 'lsn' | 'signal'> {
   readonly timeline: Timeline;
   readonly lsn: Lsn;
-  /** Where images help, as `imageRanges` tells. */
+  /** Where images help, as returned by `imageRanges`. */
   readonly ranges: readonly KeyRange[];
   /** Bytes of a layer. */
   readonly targetSize: number;
-  /** Images of the shortest run that gets a layer, unless the run is a whole part. */
+  /** Minimum number of images in a run that gets a layer, unless the run is a whole part. */
   readonly minimumRun: number;
   /** Parts at a time. */
   readonly concurrency: number;
   readonly shard: ShardFilter | undefined;
   readonly onLayer: OnLayer;
-  /** Called with each record that cannot be read: its key counts as one that needs redo. */
+  /** Called with the error of each record that cannot be read; its key is treated as one that needs redo. */
   readonly onUnreadable?: ((error: StorageError) => void) | undefined;
   /** Called with bytes of values that were read, and all of them; both are estimates. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
-/** How many keys had which fate. */
+/** Numbers of keys by what happened to them. */
 export interface ImageCounts {
   /** In layers. */
   readonly images: number;
-  /** Need redo, have no base or a record that cannot be read: they are in no layer, and lie in the range of none. */
+  /** Keys that need redo, or have no base or an unreadable record: they are not in a layer, nor in the range of one. */
   readonly needsRedo: number;
-  /** Images between such keys that are in no layer, because there were few. */
+  /** Images between such keys that are left out because there were too few. */
   readonly leftOut: number;
 }
 
@@ -103,7 +104,7 @@ class PartImages {
   /** Where the run begins. */
   #start: Key;
   #writer: SplitImageWriter | undefined;
-  /** The first images of the run, until there are enough of them for a layer. */
+  /** The first images of the run, until there are enough for a layer. */
   #waiting: Image[] = [];
   #images = 0;
   #needsRedo = 0;
@@ -131,7 +132,7 @@ class PartImages {
 
   async #addBatch({ keyRange, cuts }: Pick<ImageBatch, 'keyRange' | 'cuts'>): Promise<void> {
     const { timeline, lsn, signal } = this.#creation;
-    // One leaf is read whatever it has, within the limit of the timeline.
+    // A leaf is always read completely, within the limit of the timeline.
     const maximumBytes = cuts.length === 0 ? undefined : MAXIMUM_BATCH_SIZE;
     let found: readonly Reconstruction[];
     try {
@@ -164,12 +165,12 @@ class PartImages {
       this.#start = nextKey(key);
       return;
     }
-    // A sparse key of an empty value was removed.
+    // A sparse key with an empty value has been removed.
     if (made.bytes.length === 0 && isSparseKey(key)) return;
     await this.#put({ key, bytes: made.bytes });
   }
 
-  /** Undefined if a record cannot be read: the value stays where it is, for reads to tell. */
+  /** Undefined if a record cannot be read: the value stays where it is, and reads will report the error. */
   async #materialized(reconstruction: Reconstruction): Promise<Materialized | undefined> {
     const { timeline, onUnreadable, signal } = this.#creation;
     const { pgVersion } = timeline.facts;

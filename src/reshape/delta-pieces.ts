@@ -1,6 +1,6 @@
 /**
- * Writes a sequence of entries into one delta layer after another. Where a layer ends is decided by the
- * user of this, from what is written so far; its name is known only then.
+ * Writes a sequence of entries into one delta layer after another. The caller decides where a layer ends, based on what
+ * has been written so far; only then is its name known.
  */
 import { assert } from '../assert.ts';
 import { tooLarge } from '../errors.ts';
@@ -19,7 +19,7 @@ export interface DeltaPieceOptions extends Omit<DeltaWriteOptions, 'keyRange'> {
   readonly onLayer?: OnLayer | undefined;
 }
 
-/** Larger files cannot be uploaded by a pageserver, which therefore never finishes one. */
+/** A pageserver cannot upload larger files, and therefore never finishes one. */
 export const LARGEST_LAYER = 4_500_000_000;
 
 /** Entries of a full leaf before it is compressed for the first time. */
@@ -32,7 +32,7 @@ const MORE_BLOCKS = 5;
 export class DeltaPieces {
   readonly #options: Omit<DeltaWriteOptions, 'keyRange'>;
   readonly #pieces: FinishedPieces;
-  /** Entries of the open piece that are not written yet. */
+  /** Entries of the open piece that have not been written yet. */
   readonly rows = new RowBuffer();
   #writer: DeltaLayerWriter | undefined;
 
@@ -55,7 +55,7 @@ export class DeltaPieces {
   }
 
   /**
-   * Makes room for a value of this length in `rows`, which the user of this then adds. Requires: a piece
+   * Makes room for a value of this length in `rows`, which the caller then adds. Requires: a piece
    * is open. Returns: a promise if rows must be written first.
    */
   roomFor(length: number): void | Promise<void> {
@@ -65,7 +65,7 @@ export class DeltaPieces {
   /** Puts entries after those of `rows`. Requires: a piece is open. */
   async put(merged: MergedRows, from: number, to: number): Promise<void> {
     if (this.rows.count > 0) await this.#flush();
-    // What does not fit into the buffer of the writer is looked through once more: a few entries of many.
+    // Entries that do not fit into the writer's buffer are examined twice: only a few of many.
     for (let row = from; row < to; row += PUT_ROWS) {
       const room = this.#open.putBlobEntries(merged.slice(row, Math.min(row + PUT_ROWS, to)));
       if (room !== undefined) await room;
@@ -74,7 +74,7 @@ export class DeltaPieces {
 
   /**
    * Whether the values and the finished index blocks of the open piece, and `more` bytes, are above a limit.
-   * How many index blocks there are is known once rows are written, which is done only near the limit.
+   * The number of index blocks is only known once rows are written, which is done only near the limit.
    */
   exceeds(more: number, limit: number): boolean | Promise<boolean> {
     if (this.#leastSize + more > limit) return true;
@@ -82,8 +82,8 @@ export class DeltaPieces {
   }
 
   /**
-   * Whether `exceeds` is false for as much or less, also once `rows` more were put. May be false before it,
-   * since nothing is written.
+   * Whether `exceeds` is false for this many bytes, even after `rows` more entries. May be false too early, since
+   * nothing is written.
    */
   fits(more: number, limit: number, rows = 0): boolean {
     const leaves = Math.ceil((this.rows.count + rows) / LEAF_ENTRIES);

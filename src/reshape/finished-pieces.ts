@@ -5,7 +5,7 @@
 import { isStorageError } from '../errors.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 
-/** Told of each layer once it is durable, in order; the next one waits for what it returns. */
+/** Called with each layer once it is durable, in order; the next one waits for the returned promise. */
 export type OnLayer = (layer: FinishedLayer) => void | Promise<void>;
 
 export class FinishedPieces {
@@ -17,21 +17,21 @@ export class FinishedPieces {
     this.#onLayer = onLayer;
   }
 
-  /** Waits for the layer before, then begins to finish another. Throws why the one before failed. */
+  /** Waits for the previous layer, then begins to finish another. Throws the error of the previous one. */
   async begin(finish: () => Promise<FinishedLayer>): Promise<void> {
     await this.all();
     this.#finishing = this.#finish(finish);
-    // The next call throws it.
+    // The next call throws the error.
     this.#finishing.catch(() => {});
   }
 
-  /** Waits for all. Throws why one failed. */
+  /** Waits for all. Throws the error if one failed. */
   async all(): Promise<readonly FinishedLayer[]> {
     await this.#finishing;
     return this.#layers;
   }
 
-  /** Waits for the one under way, whose failure is of no interest any more. */
+  /** Waits for the layer in progress, and ignores its failure. */
   async settle(): Promise<void> {
     try {
       await this.#finishing;

@@ -1,10 +1,10 @@
 /**
- * Gaps between the keys of several layers, where no layer that is made from them should lie.
+ * Gaps between the keys of several layers that no layer made from them should span.
  *
  *   gap     from the key after one key to the next key of any of the layers
  *   hole    a gap of at least target / 8,192 keys, in the 128 bits of a pageserver, that does not start
  *           at a metadata key (60… to 7E…), and has at least 3 parts in the image coverage
- *   kept    as many holes as there are layers: those with the most parts, the first of equals
+ *   kept    as many holes as there are layers: those with the most parts; among equals, the first ones
  *
  * A gap of all layers lies in a gap of each of them. So each layer lists its own large gaps, and the lists are
  * intersected as they come. A leaf whose first key is near that of the next leaf has none, and is not read.
@@ -34,7 +34,7 @@ export interface HoleSearch {
   /** Keys of the smallest hole. */
   readonly minimumKeys: number;
   readonly map: LayerMap;
-  /** At which the image coverage is seen. */
+  /** LSN at which the image coverage is determined. */
   readonly lsn: Lsn;
   /** Told of the leaves on the way. */
   readonly ranges: MergeRanges;
@@ -43,7 +43,7 @@ export interface HoleSearch {
 
 const MINIMUM_PARTS = 3;
 
-/** Of a layer whose gaps have all been listed. */
+/** For a layer whose gaps have all been listed. */
 const NO_GAP: Gap = { start: undefined, end: undefined };
 
 /** The holes, ascending. Throws: as the scans of the layers. */
@@ -79,7 +79,7 @@ async function* commonGaps(search: HoleSearch): AsyncGenerator<KeyRange> {
   }
 }
 
-/** Where all gaps have begun; undefined if one goes down to the first key. */
+/** Where all current gaps have begun; undefined if one of them starts at the first key. */
 function latestStart(gaps: readonly Gap[]): Key | undefined {
   let latest: Key | undefined;
   for (const { start } of gaps) {
@@ -144,7 +144,7 @@ function* gapsInLeaf(node: IndexNode, minimum: bigint): Generator<Gap> {
   const keys = new Uint8Array(count * KEY_SIZE);
   node.copyKeyBegins({ from: 0, count, length: KEY_SIZE }, keys, 0);
   const keyAt = (row: number): Key => keys.slice(row * KEY_SIZE, (row + 1) * KEY_SIZE);
-  // Halves what may hold a gap: most leaves have few, if any.
+  // Halves the part that may contain a gap: most leaves have few, if any.
   const pending = [{ low: 0, high: count - 1 }];
   for (let span = pending.pop(); span !== undefined; span = pending.pop()) {
     const { low, high } = span;

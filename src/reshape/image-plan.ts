@@ -1,15 +1,15 @@
 /**
- * Where image layers at an LSN help, and in which parts they are made.
+ * Decides where image layers at an LSN help, and in which parts they are made.
  *
- *   segment  keys between two borders of layers: the same layers lie over all of them
+ *   segment  keys between two borders of layers: the same layers cover all of them
  *   kept     segments whose newest image is below the LSN, with at least as many deltas on top of each other
  *            above that image as the threshold says; L0s do not count
  *   part     kept segments that touch each other, cut where the values that lie there reach the target
  *   batch    the keys of a part that are read together
  *
- * Sparse keys (60… to 7E…) are cut from the others: a read of them is ended by images alone, and they have a
- * threshold of their own. Parts are cut at first keys of leaves, by the bytes that the leaves of all layers lead
- * to, so that no value is read for it.
+ * Sparse keys (60… to 7E…) are separated from the others: only images end a read of them, and they have their own
+ * threshold. Parts are cut at first keys of leaves, according to the size of the values below the leaves of all layers,
+ * so that no value needs to be read.
  *
  * A pageserver makes whole partitions of the key space instead, by the same rule for any segment in them.
  * Source: Neon pageserver/src/tenant/timeline.rs, create_image_layers.
@@ -33,12 +33,12 @@ import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
 /** When images are made. */
 export interface ImageThresholds {
-  /** Deltas on top of each other; of sparse keys below. */
+  /** Number of stacked deltas; for sparse keys, see below. */
   readonly dense: number;
   readonly sparse: number;
 }
 
-/** Keys of which images are made together. */
+/** Keys whose images are made together. */
 export interface ImagePart {
   readonly keyRange: KeyRange;
   /** Parts of the key range, ascending and without gaps, that are read one after the other. */
@@ -48,17 +48,17 @@ export interface ImagePart {
 /** Keys that are read together. */
 export interface ImageBatch {
   readonly keyRange: KeyRange;
-  /** About how many bytes of values lie there. */
+  /** Approximate bytes of the values. */
   readonly bytes: number;
-  /** Where it can be cut if it has more than expected, ascending. */
+  /** Where it can be cut if it has more values than expected, ascending. */
   readonly cuts: readonly Key[];
 }
 
-/** Where keys are looked for. */
+/** Where keys are searched for. */
 export interface PartsRequest {
   readonly timeline: Timeline;
   readonly lsn: Lsn;
-  /** As `imageRanges` gives them. */
+  /** As returned by `imageRanges`. */
   readonly ranges: readonly KeyRange[];
   /** Bytes of a part, and of a batch. */
   readonly partSize: number;
@@ -72,7 +72,7 @@ function firstKeyOf(field1: number): Key {
   return keyFromFields({ field1, field2: 0, field3: 0, field4: 0, field5: 0, field6: 0 });
 }
 
-/** The key ranges in which image layers at the LSN help, ascending; none of them has sparse keys and others. */
+/** The key ranges in which image layers at the LSN help, ascending; none of them mixes sparse keys with others. */
 export function imageRanges(
   map: LayerMap,
   { lsn, thresholds }: { readonly lsn: Lsn; readonly thresholds: ImageThresholds },
@@ -180,7 +180,7 @@ function touches({ keyRange }: MapLayer, ranges: readonly KeyRange[]): boolean {
   return intersect([keyRange], ranges).length > 0;
 }
 
-/** A leaf that begins before a range may reach into it: then it counts from the start of the range. */
+/** A leaf that begins before a range may extend into it: then it counts from the start of the range. */
 async function leavesOfLayer(
   reader: LayerReader,
   ranges: readonly KeyRange[],
@@ -196,7 +196,7 @@ async function leavesOfLayer(
   }
   const { summary } = reader;
   const valueBytes = Math.max(summary.indexStartBlock - 1, 0) * BLOCK_SIZE;
-  // Images are compressed: what counts is the memory that they take.
+  // Images are compressed, but what matters is the memory that they take.
   const bytesOfEntry = summary.kind === 'image' ? PAGE_SIZE : valueBytes / Math.max(entryCount, 1);
   let next = 0;
   return found.flatMap(({ keyRange, entryCount: count }) => {

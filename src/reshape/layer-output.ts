@@ -8,22 +8,27 @@ import type { TenantManifest } from '../timeline/tenant-manifest.ts';
 export interface LayerOutput {
   /** Where layers are made, under names without a generation. */
   readonly stagingDirectory: string;
-  /** What was stored, as an index names it. */
+  /** The stored layer, as an index names it. */
   readonly layers: ReadonlyMap<string, IndexLayer>;
-  /** Stores a finished layer and removes the local file. A layer that is there with this content counts. */
+  /**
+   * Stores a finished layer and removes the local file. An existing layer with the same content is reused.
+   */
   putLayer(layer: { readonly path: string }): Promise<{
     readonly path: string;
     readonly state: 'written' | 'present';
   }>;
   /** Stores the index, after all layers that it names. Returns its path. */
   putIndex(index: IndexPart): Promise<string>;
-  /** Stores the manifest of the tenant, or of the shard, unless the same is there. Returns its path. */
+  /**
+   * Stores the manifest of the tenant, or of the shard, unless it already exists with the same content. Returns its
+   * path.
+   */
   putTenantManifest?(manifest: Omit<TenantManifest, 'version'>): Promise<string>;
 }
 
 /** A layer that was made and stored. */
 export interface ReshapedLayer extends FinishedLayer {
-  /** Of the stored object; that of the local file is gone. */
+  /** Path of the stored object; the local file has been removed. */
   readonly path: string;
   /** `present`: an earlier run had stored the same. */
   readonly state: 'written' | 'present';

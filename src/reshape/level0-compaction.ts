@@ -15,7 +15,7 @@ import type { MergeRange } from './merge-ranges.ts';
 import type { MergedRows } from './merged-rows.ts';
 import type { RangeSource } from './range-source.ts';
 
-/** What is compacted, and how. */
+/** The input and options of a compaction. */
 export interface Level0Plan extends CompactLevel0Options {
   readonly targetSize: number;
   readonly lsnRange: LsnRange;
@@ -31,12 +31,12 @@ export class Level0Compaction {
   readonly #pieces: DeltaPieces;
   readonly #holeEnds: readonly Float64Array[];
   #nextHole = 0;
-  /** The key of the last entry, and the one before it, as words. */
+  /** The key of the last entry, and the previous key, as words. */
   #words = new Float64Array(KEY_WORDS);
   #wordsBefore = new Float64Array(KEY_WORDS);
   #entries = 0;
   #droppedEntries = 0;
-  /** Of the key: whether it belongs to the shard, and has more bytes than the target. */
+  /** For the key: whether it belongs to the shard, and whether it has more bytes than the target. */
   #isKept = true;
   #isLarge = false;
   /** First key of the open layer. */
@@ -60,7 +60,7 @@ export class Level0Compaction {
     });
   }
 
-  /** `streamed`: all at once, by `LayerMerge`. Else the ranges of the source. */
+  /** `streamed`: everything through `LayerMerge`. Otherwise the ranges of the source. */
   async run(merging: 'in-memory' | 'streamed'): Promise<CompactedLevel0> {
     try {
       if (merging === 'streamed') await this.#stream({ start: undefined, end: undefined });
@@ -187,7 +187,7 @@ export class Level0Compaction {
     }
   }
 
-  /** Without a promise for nearly all keys: those that fit, with all their versions in memory. */
+  /** Nearly all keys need no promise: those that fit, with all their versions in memory. */
   #beginKey(merge: LayerMerge, input: MergeInput): void | Promise<void> {
     const before = this.#wordsBefore;
     this.#wordsBefore = this.#words;
@@ -210,14 +210,14 @@ export class Level0Compaction {
     return this.#place(lsnOf(input), size, this.#isFull(size));
   }
 
-  /** Whether the key goes into the open layer, however many of the bytes in memory are its own. */
+  /** Whether the key certainly goes into the open layer, even if all bytes in memory belong to it. */
   #isSurelyInPiece(merge: LayerMerge): boolean {
     const { shard, targetSize } = this.#plan;
     if (!this.#pieces.isOpen || this.#partStart !== undefined || shard !== undefined) return false;
     return this.#pieces.fits(merge.keySizeBound, targetSize) && !this.#isAfterHole;
   }
 
-  /** Whether a key of this size goes into another layer than the key before. */
+  /** Whether a key of this size goes into another layer than the previous key. */
   #isFull(size: number): boolean | Promise<boolean> {
     if (!this.#pieces.isOpen || this.#partStart !== undefined || this.#isAfterHole) return true;
     return this.#pieces.exceeds(size, this.#plan.targetSize);
@@ -232,7 +232,7 @@ export class Level0Compaction {
     return end !== undefined && !isKeyBelow(words, end);
   }
 
-  /** Finds a layer for the key: the open one, or another. */
+  /** Chooses the layer for the key: the open one, or a new one. */
   async #place(lsn: Lsn, size: number, isFull: boolean | Promise<boolean>): Promise<void> {
     const { shard, targetSize } = this.#plan;
     if ((await isFull) && this.#pieces.isOpen) {

@@ -1,4 +1,4 @@
-/** What a compaction of L0s is given, and what it returns. */
+/** The options and the result of compacting L0s. */
 import type { DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
 import type { KeyRange } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
@@ -10,7 +10,7 @@ import type { OnLayer } from './finished-pieces.ts';
 
 /** Which keys a shard keeps. */
 export interface ShardFilter {
-  /** How the tenant is cut. */
+  /** How the tenant is sharded. */
   readonly sharding: Sharding;
   /** The number of the shard. */
   readonly shardNumber: number;
@@ -35,11 +35,11 @@ export interface CompactLevel0Options extends Omit<DeltaWriteOptions, 'keyRange'
   readonly threadCount?: number | undefined;
   /** Called with each layer once it is durable, in order; the next one waits for its promise. */
   readonly onLayer?: OnLayer | undefined;
-  /** Called now and then with the number of entries that were merged, and the bytes of the inputs that were. */
+  /** Called from time to time with the number of entries merged so far, and the bytes of the inputs that they take. */
   readonly onProgress?: ((entries: number, bytes: number) => void) | undefined;
 }
 
-/** What a compaction made. */
+/** The result of a compaction. */
 export interface CompactedLevel0 {
   /** In the order of keys and LSNs, all durable. */
   readonly layers: readonly FinishedLayer[];
@@ -47,6 +47,6 @@ export interface CompactedLevel0 {
   readonly entries: number;
   /** Of these, entries of keys that belong to other shards. */
   readonly droppedEntries: number;
-  /** Key ranges that no layer was laid across. */
+  /** Key ranges that no layer spans. */
   readonly holes: readonly KeyRange[];
 }

@@ -1,7 +1,7 @@
 /**
- * Which L0s are compacted together.
+ * Chooses the L0s that are compacted together.
  *
- *   in the order of their LSNs: the first, and each next one that starts where the one before ends, until
+ *   in the order of their LSNs: the first, and each next one that starts where the previous one ends, until
  *   the sizes of those after the first reach max(upper limit, threshold) * max(checkpoint distance, 256 MiB)
  *
  * Source: Neon pageserver/src/tenant/timeline/compaction.rs.
@@ -16,7 +16,7 @@ export const DEFAULT_CHECKPOINT_DISTANCE = 256 * 1024 * 1024;
 export interface Level0Options {
   /** Fewer L0s than this are left alone. Default: 10. */
   readonly threshold?: number | undefined;
-  /** L0s that are compacted at once, if they have the usual size. Default: 10. */
+  /** Maximum number of full-size L0s that are compacted together. Default: 10. */
   readonly upperLimit?: number | undefined;
   /** Bytes of the layers that are made. Default: 256 MiB. */
   readonly checkpointDistance?: number | undefined;

@@ -1,7 +1,7 @@
 /**
- * The first round of a loser tree, which orders inputs by their heads: each node has the input that lost there, and node
- * 0 the winner. Leaves are the nodes from the number of inputs on; the parent of node n is n / 2. Who moves on replays
- * the path from the leaf of its input up, in a loop of its own.
+ * The first round of a loser tree, which orders inputs by their heads: each node has the input that lost there, and
+ * node 0 the winner. The leaves start at the node whose number is the number of inputs; the parent of node n is n / 2.
+ * After advancing an input, the caller replays the path up from its leaf, in its own loop.
  */
 
 /** The tree of `count` inputs. `isBefore`: whether the first input comes before the other; never true both ways. */

@@ -1,9 +1,9 @@
 /**
- * One layer of a merge: a scan of its entries, and the entry that it stands at.
+ * One layer of a merge: a scan of its entries, and its current entry.
  *
- * A layer that the merge has not reached stands at the first key of its range and LSN 0, and has no buffer
- * yet. So layers whose keys follow each other are never in memory together, and once the merge stands at
- * a key, every layer that may have it has been reached.
+ * A layer that the merge has not reached is positioned at the first key of its range and LSN 0, and has no buffer yet.
+ * So layers with disjoint keys are never in memory together, and once the merge is at a key, every layer that may have
+ * it has been reached.
  */
 import { assert } from '../assert.ts';
 import { ViewedBytes } from '../byte-words.ts';
@@ -29,7 +29,7 @@ const STATE_WORD = 5;
 /** Bytes of a key that a word holds. */
 const WORD_BYTES = 6;
 
-/** A layer that is not reached yet comes before all entries at its place. */
+/** A layer that has not been reached comes before all entries at its position. */
 const UNREACHED = 0;
 const REACHED = 1;
 const ENDED = Number.POSITIVE_INFINITY;
@@ -42,7 +42,7 @@ export interface InputOptions extends Pick<EntryOptions, 'keyRange' | 'lsnRange'
 
 export class MergeInput {
   readonly reader: LayerReader;
-  /** Its place among the inputs. */
+  /** Its position among the inputs. */
   readonly index: number;
   readonly isImage: boolean;
   /** Of all inputs; this one's begin at `index * HEAD_WORDS`. */
@@ -57,7 +57,7 @@ export class MergeInput {
   /** Of the batch: its last key as words, and the bytes from its first blob to its last one. */
   readonly #lastKey = new Float64Array(KEY_WORDS);
   #size = 0;
-  /** The row of the batch that it stands at. */
+  /** The current row of the batch. */
   row = 0;
 
   constructor(reader: LayerReader, index: number, heads: Float64Array, options: InputOptions) {
@@ -73,7 +73,7 @@ export class MergeInput {
     this.#setHead(new ViewedBytes(first).view, 0, 0, 0, UNREACHED);
   }
 
-  /** Whether the entry that it stands at must be loaded first. */
+  /** Whether the current entry must be loaded first. */
   get isUnreached(): boolean {
     return this.#heads[this.index * HEAD_WORDS + STATE_WORD] === UNREACHED;
   }
@@ -82,7 +82,7 @@ export class MergeInput {
     return this.#heads[this.index * HEAD_WORDS + STATE_WORD] === ENDED;
   }
 
-  /** The batch of the entry. Requires: the merge stands at this input. */
+  /** The batch of the entry. Requires: the merge is at this input. */
   get batch(): EntryBatch {
     assert(this.#batch !== undefined, 'the input was reached, and has not ended');
     return this.#batch;
@@ -122,7 +122,7 @@ export class MergeInput {
     return this.#size;
   }
 
-  /** Moves on inside the batch. False if the next one must be loaded. */
+  /** Advances within the batch. False if the next entry must be loaded. */
   next(): boolean {
     const row = this.row + 1;
     if (row >= this.#count) return false;
@@ -131,7 +131,7 @@ export class MergeInput {
     return true;
   }
 
-  /** Moves on to the first entry of the next batch, or to the end. */
+  /** Advances to the first entry of the next batch, or to the end. */
   async load(): Promise<void> {
     this.#batches ??= this.reader.batches(this.#options);
     const { value, done } = await this.#batches.next();
@@ -196,7 +196,7 @@ export class MergeInput {
     heads[to + STATE_WORD] = state;
   }
 
-  /** An error about the entry that it stands at. */
+  /** An error about the current entry. */
   located(error: unknown): unknown {
     if (!isStorageError(error)) return error;
     const { batch, row, reader } = this;
@@ -204,7 +204,7 @@ export class MergeInput {
     return error.with({ path: reader.path, key, lsn: formatLsn(batch.lsn(row)) });
   }
 
-  /** The error for an entry that is not what the caller can take. */
+  /** The error for an entry that the caller cannot handle. */
   refused(what: string, expected: string): unknown {
     const offset = this.batch.offsets[this.row];
     return this.located(new StorageError('invalid-input', { what, expected, offset }));

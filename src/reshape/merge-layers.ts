@@ -1,4 +1,4 @@
-/** Merged entries of layers one by one, of some keys and LSNs; `LayerMerge` is what is below, without copies. */
+/** Merges layers and returns entries one by one, limited to some keys and LSNs; `LayerMerge` below it does not copy. */
 import {
   checkIterable,
   checkMethod,
@@ -54,9 +54,9 @@ const GROUP_COUNT = 128;
 const GROUP_BYTES = 1024 * 1024;
 
 /**
- * Merges any number of layers, delta and image, into one sequence of entries: by key, then LSN, images before
- * WAL records, then the order of the readers. Of several entries with one key and LSN all are returned; the
- * first one counts. Layers whose keys follow each other are never in memory together.
+ * Merges any number of layers, delta and image, into one sequence of entries: by key, then LSN, images before WAL
+ * records, then the order of the readers. If several entries have one key and LSN, all are returned; the first one
+ * counts. Layers with disjoint keys are never in memory together.
  *
  * @param readers Stay open until the end, and stay the caller's.
  * @returns Entries that are copies.

@@ -72,7 +72,7 @@ export class MergeOrder {
     return left === right ? this.#isBeforeInBytes(one, other) : left < right;
   }
 
-  /** For entries of one code; those that have ended come in the order of the inputs. */
+  /** For entries of one code; inputs that have ended come in their order. */
   #isBeforeInBytes(one: number, other: number): boolean {
     if (this.#heads[one] === ENDED) return one < other;
     const { view, bytes } = this.#entries.keys;

@@ -6,7 +6,7 @@ import { compareKeys, type Key } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
-/** Keys from `start` to `end`, exclusive; without one of them, from the first key, or to the last. */
+/** Keys from `start` to `end`, exclusive; undefined stands for the first key, or for the end of all keys. */
 export interface MergeRange {
   readonly start: Key | undefined;
   readonly end: Key | undefined;
@@ -18,12 +18,12 @@ export const RANGE_SIZE = 16 * 1024 * 1024;
 const SAMPLE_SIZE = 1024 * 1024;
 const MAXIMUM_SAMPLES = 1 << 17;
 
-/** Arrays that are made of a leaf take about this much. */
+/** Approximate size of the arrays made from a leaf. */
 const LEAF_MEMORY = 2 * BLOCK_SIZE;
 
 interface Sample {
   readonly key: Key;
-  /** Memory of the entries between the sample before and this one, in the same layer. */
+  /** Memory of the entries between the previous sample and this one, in the same layer. */
   readonly size: number;
 }
 
@@ -71,7 +71,7 @@ export class MergeRanges {
     leaves.count = 0;
   }
 
-  /** All keys, in ranges of about the wanted size; a key that has more than that is in one of its own. */
+  /** All keys, in ranges of about the wanted size; a key that has more than that gets its own range. */
   all(): MergeRange[] {
     const ranges: MergeRange[] = [];
     let start: Key | undefined;

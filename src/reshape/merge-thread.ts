@@ -43,7 +43,9 @@ export function layersOnThread(
   return layers;
 }
 
-/** A thread that merges ranges; it leaves those that must be merged in another way, also if they cannot be read. */
+/**
+ * A thread that merges ranges; it leaves to the caller those that must be merged differently or cannot be read.
+ */
 export type MergeThread = SerialThread<MergeRequest, MergeReply>;
 
 /** Returns: as `SerialThread.start`. Default of `program`: `merge-thread.js` beside this module. */
@@ -57,7 +59,7 @@ export function startMergeThread(
 /** Serves until the thread is terminated. `layers`: what the thread was started with. */
 export function serveMerging(port: MessagePort, layers: readonly LayerOnThread[]): void {
   const opening = openAll(layers);
-  // Each merge hears of it.
+  // Passed to each merge.
   opening.catch(() => {});
   // One after the other, since a merger has the memory of one range.
   serveInOrder(
@@ -70,7 +72,7 @@ export function serveMerging(port: MessagePort, layers: readonly LayerOnThread[]
         const { count, blobsSize, gaps, memory: filled } = rows;
         return { count, blobsSize, gaps, memory: filled, position: merger.position };
       } catch {
-        // The caller's way of merging tells what is wrong.
+        // The caller's own merge will report what is wrong.
         return undefined;
       }
     },
@@ -85,7 +87,7 @@ async function openAll(layers: readonly LayerOnThread[]): Promise<RangeMerger> {
     const reader = await openLayer(file.path, options);
     // Another file may have taken the name since the caller opened this one.
     if (!isDeepStrictEqual(reader.localFile, file)) {
-      throw new StorageError('corrupt', { what: 'layer is another by now', path: file.path });
+      throw new StorageError('corrupt', { what: 'layer has been replaced', path: file.path });
     }
     readers.push(reader);
   }

@@ -3,10 +3,9 @@
  *
  *   order   key, LSN, kind: images before WAL records; then the order of the inputs
  *
- * Nothing is left out: of several entries with one key and LSN, all are returned, and a user of them keeps
- * the first. A loser tree decides which input is next: node n has the loser of its match, and the input
- * that won all of its matches is the head. So an entry costs one comparison a level, and an input one
- * buffer.
+ * Nothing is left out: if several entries have one key and LSN, all are returned, and the caller keeps the first. A
+ * loser tree decides which input is next: node n has the loser of its match, and the input that won all of its matches
+ * is the head. So an entry costs one comparison per level, and an input one buffer.
  *
  * Source: Neon pageserver/src/tenant/storage_layer/merge_iterator.rs.
  */
@@ -43,14 +42,14 @@ export interface MergeOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A merge stands at its head; `advance` moves on. One user at a time. */
+/** A merge is positioned at its head; `advance` moves to the next entry. One user at a time. */
 export class LayerMerge {
   readonly inputs: readonly MergeInput[];
   readonly #heads: Float64Array;
   /** Index of the input that lost at each node; node 0 has the winner. */
   readonly #tree: Int32Array;
   readonly #signal: AbortSignal | undefined;
-  /** Of the batches that are loaded: the least of their last keys, and their bytes together. */
+  /** For the loaded batches: the lowest of their last keys, and their total bytes. */
   readonly #boundEnd = new Float64Array(KEY_WORDS);
   #bound = 0;
   /** False once a batch was loaded. */
@@ -92,8 +91,7 @@ export class LayerMerge {
   }
 
   /**
-   * Moves on to the next entry. Returns: a promise if a batch must be loaded; until it resolves, there is
-   * no head.
+   * Advances to the next entry. Returns: a promise if a batch must be loaded; until it resolves, there is no head.
    */
   advance(): void | Promise<void> {
     const winner = this.#tree[0] as number;
@@ -103,7 +101,7 @@ export class LayerMerge {
     if ((this.inputs[this.#tree[0] as number] as MergeInput).isUnreached) return this.#reachHead();
   }
 
-  /** Bytes of the inputs that lie before the entries at which they stand. */
+  /** Bytes of the inputs before their current entries. */
   get position(): number {
     return this.inputs.reduce((bytes, input) => bytes + input.position, 0);
   }
@@ -152,8 +150,8 @@ export class LayerMerge {
   }
 
   /**
-   * Adds the sizes in inputs that stand at the same key. Such an input lost its last match to another of
-   * them, so the search follows the matches of those that were found, and no others.
+   * Adds the sizes in all inputs at the same key. Such an input lost its last match to another of them, so the search
+   * follows only the matches of those that were found.
    */
   #addSizes(
     size: number | Promise<number>,

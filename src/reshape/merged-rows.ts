@@ -1,4 +1,4 @@
-/** Entries in the order of a merge, as arrays in one piece of memory, which goes from thread to thread. */
+/** Entries in the order of a merge, as arrays in one buffer, which is passed between threads. */
 import { blobHeaderSize } from '../blob-writer/blob-format.ts';
 import { sharedBytes, ViewedBytes } from '../byte-words.ts';
 import type { EntryKeyBatch } from '../layers/delta-layer/value-batch.ts';
@@ -6,13 +6,13 @@ import { KEY_SIZE, type Key } from '../layers/key.ts';
 import { DELTA_KEY_SIZE, lsnOfEntryKey } from '../layers/layer-file/entry-layout.ts';
 import type { Lsn } from '../layers/lsn.ts';
 
-/** Bytes after the blob of a row, before the next blob of its layer or the index; nearly all have none. */
+/** Bytes between the blob of a row and the next blob of its layer or the index; nearly always 0. */
 export interface RowGap {
   readonly row: number;
   readonly size: number;
 }
 
-/** Where the arrays lie: numbers first, since they must be aligned. */
+/** Layout of the arrays: numbers first, since they must be aligned. */
 const NUMBERS_SIZE = 2 * Uint32Array.BYTES_PER_ELEMENT;
 const ROW_SIZE = NUMBERS_SIZE + DELTA_KEY_SIZE + 1;
 

@@ -6,8 +6,8 @@
  *           last six. Keys with one code are compared byte by byte
  *   order   a loser tree over the codes decides which layer has the next entry; then all are copied
  *
- * Only for valid layers of plain blobs, as nearly all are. What is anything else is left to `LayerMerge`, which
- * takes all, and tells what is wrong.
+ * Only for valid layers of plain blobs, as nearly all are. Anything else is left to `LayerMerge`, which accepts every
+ * layer and reports damage.
  */
 import {
   blobHeaderSize,
@@ -29,17 +29,17 @@ import { ENDED, type MergeCodes, MergeOrder } from './merge-order.ts';
 import type { MergeRange } from './merge-ranges.ts';
 import { MergedRows } from './merged-rows.ts';
 
-/** A range with more than this has a key with very many versions, or damage. */
+/** A range with more than this has a key with a great many versions, or damage. */
 const MAXIMUM_SIZE = 64 * 1024 * 1024;
 
-/** Gaps between blobs; our writer and Neon's leave none but at the end of the values. */
+/** Gaps between blobs; our writer and Neon's leave them only at the end of the values. */
 const MAXIMUM_GAPS = 1024;
 
 const CODE_BYTES = 6;
 
 export class RangeMerger {
   readonly #inputs: readonly RangeInput[];
-  /** Of all inputs: to copy out of one array is much faster than out of many by turns. */
+  /** For all inputs: copying from one array is much faster than alternating between many. */
   readonly #entries = new EntryArrays();
   #values = new ViewedBytes(new Uint8Array(0));
   #order = new Uint16Array(0);
@@ -50,7 +50,7 @@ export class RangeMerger {
   }
 
   /**
-   * Merges a range, into memory that is used again if it is large enough.
+   * Merges a range, into memory that is reused if it is large enough.
    *
    * Returns: undefined for a range that is too large, has a blob that is not plain, or is damaged.
    * Throws: as a scan of the index, and reads.
@@ -78,7 +78,7 @@ export class RangeMerger {
     return rows.gaps.length > MAXIMUM_GAPS ? undefined : rows;
   }
 
-  /** Bytes of the layers that lie before the end of the range that was merged last. */
+  /** Bytes of the layers before the end of the range that was merged last. */
   get position(): number {
     return this.#inputs.reduce((bytes, { position }) => bytes + position, 0);
   }
@@ -96,7 +96,7 @@ export class RangeMerger {
   }
 }
 
-/** Where the keys of all inputs begin to differ, but not in the last bytes of a code. */
+/** Where the keys of all inputs begin to differ, at most so far that a code still fits. */
 function codeStartOf(inputs: readonly RangeInput[]): number {
   let first: ViewedBytes | undefined;
   let shared = KEY_SIZE - CODE_BYTES;
@@ -241,7 +241,9 @@ class RangeInput {
     return true;
   }
 
-  /** Reads the blobs with their headers to `at`, unless they lie where none can. Requires: the index was loaded. */
+  /**
+   * Reads the blobs with their headers to `at`, unless their offsets are impossible. Requires: the index was loaded.
+   */
   async loadValues(target: Uint8Array, at: number): Promise<void> {
     const { size, firstOffset } = this;
     this.valuesAt = at;
@@ -249,7 +251,7 @@ class RangeInput {
     await readExactly(this.reader.blobs.source, target.subarray(at, at + size), firstOffset);
   }
 
-  /** False if a blob is not where it must be, or not as the writer of a delta layer writes it. */
+  /** False if a blob is not in the right place, or not in the form that a delta writer produces. */
   checkBlobs(values: Uint8Array): boolean {
     const { count, leafValues, size, firstOffset } = this;
     const { bounds } = this.reader.blobs;

@@ -1,19 +1,21 @@
-/** Merges ranges one after the other, on the caller's thread; or a few ahead, on others. */
+/** Merges ranges one after the other on the caller's thread, or a few ahead on other threads. */
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import type { MergeRange } from './merge-ranges.ts';
 import { layersOnThread, type MergeThread, startMergeThread } from './merge-thread.ts';
 import { MergedRows } from './merged-rows.ts';
 import { RangeMerger } from './range-merge.ts';
 
-/** On which threads ranges are merged. */
+/** The threads on which ranges are merged. */
 export interface RangeSourceOptions {
-  /** Threads beside the caller's; none are started for layers that only the caller can read. */
+  /**
+   * Number of threads in addition to the caller's; none are started for layers that only the caller can read.
+   */
   readonly threadCount: number;
   /** The program of a thread. Default: `merge-thread.js` beside this module. */
   readonly program?: URL | undefined;
 }
 
-/** Ranges that each thread has, so that one is being merged while another waits to be written. */
+/** Number of ranges that each thread has, so that one is being merged while another waits to be written. */
 const RANGES_AHEAD = 2;
 
 interface RangeAhead {
@@ -71,12 +73,12 @@ export class RangeSource {
     if (reply !== undefined) {
       return { range, merged: { rows: new MergedRows(reply), position: reply.position } };
     }
-    // What a thread leaves is for `LayerMerge`; what one that has ended had is merged here.
+    // A range that a thread leaves goes to `LayerMerge`; the ranges of a thread that has ended are merged here.
     if (thread?.isRunning) return { range, merged: undefined };
     return { range, merged: await this.#mergeHere(range) };
   }
 
-  /** Takes back the memory of rows that are not used any more. */
+  /** Takes back the memory of rows that are no longer used. */
   release({ rows }: MergedRange): void {
     this.#free.push(rows.memory);
   }

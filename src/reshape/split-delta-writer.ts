@@ -3,7 +3,7 @@
  *
  *   a new layer begins    before a new key, if values + finished index blocks + 8,192 + 106 >= target
  *   key range             first key .. first key of the next layer; the last one: .. last key + 1
- *   LSN range             the whole one, for each
+ *   LSN range             the whole range, for each
  *
  * All versions of a key are in one layer, however large it becomes.
  *
@@ -32,7 +32,7 @@ export interface SplitDeltaOptions extends Omit<DeltaWriteOptions, 'keyRange'> {
   readonly onLayer?: OnLayer | undefined;
 }
 
-/** What a pageserver adds for the summary, and for the entry that may come. */
+/** What a pageserver adds for the summary and the next entry. */
 const MORE_BYTES = BLOCK_SIZE + 106;
 
 /**
@@ -104,7 +104,7 @@ export class SplitDeltaWriter {
     }
   }
 
-  /** Deletes what is unfinished; layers that were given to `onLayer` stay. Idempotent. */
+  /** Deletes the unfinished layer; layers that were passed to `onLayer` stay. Idempotent. */
   async abandon(): Promise<void> {
     if (this.#state !== 'open') return;
     this.#state = 'abandoned';

@@ -4,9 +4,9 @@
  *   a new layer begins    before an image, if values + finished index blocks + 8,192 + 18 + image >= target
  *   key range             end of the layer before .. first key of the next; the caller gives both ends
  *
- * What is written counts as it is stored, compressed; only the image that is about to be added counts before
- * compression. So where a layer ends depends on the compressor, and near the target each image must
- * have been compressed before the next can be placed.
+ * Written images count with their stored, compressed size; only the image that is about to be added counts before
+ * compression. So where a layer ends depends on the compressor, and near the target each image must be compressed
+ * before the next one can be placed.
  *
  * Source: Neon pageserver/src/tenant/storage_layer/batch_split_writer.rs.
  */
@@ -37,7 +37,7 @@ export interface SplitImageOptions extends ImageWriteOptions {
   readonly onLayer?: OnLayer | undefined;
 }
 
-/** What a pageserver adds for the summary, and for the key that may come. */
+/** What a pageserver adds for the summary and the next key. */
 const MORE_BYTES = BLOCK_SIZE + KEY_SIZE;
 
 /** Entries of a full leaf before it is compressed for the first time. */
@@ -111,7 +111,7 @@ export class SplitImageWriter {
    *
    * @param end Where its key range ends, above the last key. Default: where that of the options ends.
    * @returns The layers in the order of their keys, all durable; none if nothing was put.
-   * @throws As `put`; after `out-of-range` and `invalid-input` for the end, the writer goes on.
+   * @throws As `put`; after `out-of-range` and `invalid-input` for the end, the writer stays usable.
    */
   async finish(end: Key = this.#options.keyRange.end): Promise<readonly FinishedLayer[]> {
     if (this.#state !== 'open') throw this.#closedError();
@@ -126,7 +126,7 @@ export class SplitImageWriter {
     }
   }
 
-  /** Deletes what is unfinished; layers that were given to `onLayer` stay. Idempotent. */
+  /** Deletes the unfinished layer; layers that were passed to `onLayer` stay. Idempotent. */
   async abandon(): Promise<void> {
     if (this.#state !== 'open') return;
     this.#state = 'abandoned';

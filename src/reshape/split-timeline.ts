@@ -1,14 +1,14 @@
 /**
- * Cuts a shard of a timeline, or a whole one, into shards: each gets layers with the keys that it keeps, and an
- * index that names them.
+ * Splits a timeline, or one shard of it, into shards: each gets layers with the keys that it owns, and an index that
+ * names them.
  *
  *   child n of N   from the parent n mod (number of parents)
- *   layer          under its name; blobs as they are; without a key of the child there is none
- *   index          as that of the parent, with the child's layers
- *   manifest       the stripe size, which says which shard has a page
+ *   layer          under its name, with unchanged blobs; omitted if it has no key of the child
+ *   index          like that of the parent, with the child's layers
+ *   manifest       the stripe size, which determines the shard of a page
  *
- * A pageserver first names the parent's layers in the indices of the children, and rewrites image layers when it
- * finds the time. Here all layers are rewritten, so that a child needs nothing of its parent.
+ * A pageserver first names the parent's layers in the indices of the children, and rewrites image layers later. Here
+ * all layers are rewritten, so that a child does not need its parent.
  */
 import { checkCount, checkMethod, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
@@ -25,11 +25,11 @@ export interface WriteShardOptions {
   readonly output: LayerOutput;
   /** 0 to count - 1. */
   readonly shardNumber: number;
-  /** How many shards there will be: 2 to 255, and a multiple of how many there are. */
+  /** How many shards there will be: 2 to 255, and a multiple of the present number. */
   readonly count: number;
   /** Pages of a stripe. Default: 2,048. */
   readonly stripeSize?: number | undefined;
-  /** Layers at a time. Default: 1. */
+  /** Number of layers at a time. Default: 1. */
   readonly concurrency?: number | undefined;
   /** Called with each layer once it is stored. */
   readonly onLayer?: ((layer: ReshapedLayer) => void | Promise<void>) | undefined;
@@ -45,12 +45,12 @@ export interface WrittenShard {
   readonly droppedEntries: number;
   /** Path of the index. */
   readonly indexPath: string;
-  /** Path of the shard's manifest, which has the stripe size; undefined if the output takes none. */
+  /** Path of the shard's manifest, which has the stripe size; undefined if the output does not accept one. */
   readonly manifestPath: string | undefined;
 }
 
 /**
- * Writes one shard of a timeline that is cut.
+ * Writes one shard of a timeline that is being split.
  *
  * @throws `invalid-input` for a count that is not valid; `not-found` without an index, or without the parent;
  * as `copyLayer` and the output.

@@ -13,7 +13,7 @@ import {
 } from '../../layers/value-format.ts';
 import type { DiffInput } from './input.ts';
 
-/** Whether the value is an image or a record, which an undecodable one counts as. Throws as `digestOf`. */
+/** Whether the value is an image or a record; an undecodable one counts as a record. Throws as `digestOf`. */
 export function contentKind(input: DiffInput): 'image' | 'record' | Promise<'image' | 'record'> {
   if (input.isImage) return 'image';
   if (input.large !== undefined) return beginOf(input).then(kindOf);
@@ -25,8 +25,8 @@ function kindOf(begin: Uint8Array): 'image' | 'record' {
 }
 
 /**
- * Whether the values of two entries are the same. Returns a promise if one of them must be streamed, which throws
- * what is wrong with it.
+ * Whether the values of two entries are equal. Returns a promise if one of them must be streamed; it rejects with the
+ * error of the value.
  */
 export function sameContent(a: DiffInput, b: DiffInput): boolean | Promise<boolean> {
   if (a.large !== undefined || b.large !== undefined) return sameDigest(a, b);
@@ -49,7 +49,7 @@ export function valueError(input: DiffInput): StorageError | undefined {
   }
 }
 
-/** Entries from which it pays to compare arrays as a whole. */
+/** Number of entries from which comparing whole arrays pays off. */
 const SHORTEST_RUN = 4;
 
 /**
@@ -134,8 +134,8 @@ async function sameDigest(a: DiffInput, b: DiffInput): Promise<boolean> {
 }
 
 /**
- * Digest and length of the content, or of the image in it. Returns undefined if there is no image. Throws what is
- * wrong with the value; `io`, `aborted`.
+ * Digest and length of the content, or of the image in it. Returns undefined if there is no image. Throws the error of
+ * the value; `io`, `aborted`.
  */
 async function digestOf(input: DiffInput, part: 'value' | 'image'): Promise<string | undefined> {
   const hash = createHash('sha256');

@@ -1,7 +1,7 @@
 /**
- * Compares two sets of layers entry by entry: two merges, side by side.
+ * Compares two sets of layers entry by entry, by two parallel merges.
  *
- * What cannot be read is neither same nor different. An entry of one side that the other may have lost is counted
+ * An unreadable entry is neither equal nor different. An entry of one side that the other may have lost is counted
  * as unreadable, never as missing there.
  */
 import { isPromise } from 'node:util/types';
@@ -17,7 +17,7 @@ import { type ComparedLayers, DiffSide } from './side.ts';
 /** One of the two sides of a comparison. */
 export type DiffSideName = 'a' | 'b';
 
-/** An entry that is on one side only, or not the same on both. */
+/** An entry that is only on one side, or differs between both. */
 export type EntryDifference =
   | {
       readonly kind: 'only';
@@ -29,14 +29,14 @@ export type EntryDifference =
     }
   | {
       readonly kind: 'differs';
-      /** The values; or only the marks in the index, which say whether an entry needs an older one. */
+      /** The values, or only the flags in the index that say whether an entry needs an older one. */
       readonly what: 'value' | 'will_init';
       /** A copy. */
       readonly key: Key;
       readonly lsn: Lsn;
     };
 
-/** What a comparison found. */
+/** The result of a comparison. */
 export interface DiffSummary {
   /** Entries that are the same on both sides. */
   readonly same: number;
@@ -44,13 +44,13 @@ export interface DiffSummary {
   readonly onlyA: number;
   /** Entries of the second side that the first one does not have. */
   readonly onlyB: number;
-  /** Entries that are on both sides with another value or mark. */
+  /** Entries that are on both sides with different values or flags. */
   readonly differ: number;
-  /** Entries of one side that are unreadable on the other, or may have been in what is unreadable there. */
+  /** Entries of one side that are unreadable on the other, or may have been in an unreadable part of it. */
   readonly unreadable: number;
-  /** Same entries that are stored otherwise: compressed or not, or in another number of bytes. */
+  /** Equal entries that are stored differently: compressed or not, or in a different number of bytes. */
   readonly storedOtherwise: number;
-  /** How often something could not be read. */
+  /** How many times reading failed. */
   readonly damage: number;
 }
 
@@ -62,7 +62,7 @@ export interface DiffOptions {
   readonly lsnRange?: LsnRange | undefined;
   /** Called for each difference, in the order of keys and LSNs. The comparison waits for a promise. */
   readonly onDifference?: ((difference: EntryDifference) => void | Promise<void>) | undefined;
-  /** Called for what cannot be read. The error has the path of the layer, and key and LSN if they are known. */
+  /** Called with the error of each unreadable part. It has the path of the layer, and key and LSN if they are known. */
   readonly onDamage?: ((error: StorageError, side: DiffSideName) => void) | undefined;
   /** Ends the comparison with `aborted`. */
   readonly signal?: AbortSignal | undefined;
@@ -80,7 +80,7 @@ const OPTIONS: Readonly<Record<keyof DiffOptions, true>> = {
  * Compares the entries of two sides: of two layers, or of all layers of two timelines. Memory does not depend on the
  * size of the layers: each has a buffer while its keys are compared, and large values are compared in pieces.
  *
- * Bytes are compared, not meanings: that values decode is checked only where they differ.
+ * Bytes are compared, not meanings: only values that differ are decoded.
  *
  * @param a - the first side; its readers stay open and are the caller's
  * @param b - the second side
@@ -177,7 +177,7 @@ class Comparison {
     return own.advance(1);
   }
 
-  /** An entry that several layers have counts once. */
+  /** An entry that is in several layers counts once. */
   #onlyOnce(side: DiffSideName): void | Promise<void> {
     const [own, other] = side === 'a' ? [this.#a, this.#b] : [this.#b, this.#a];
     const told = own.head === undefined ? undefined : this.#tellOnly(side, own.head, other);
@@ -214,7 +214,7 @@ class Comparison {
     return this.#advance(1);
   }
 
-  /** Entries of both that follow each other in memory, with none of another input between them. */
+  /** Consecutive entries of both sides in memory, without an entry of another input in between. */
   #runLength(left: DiffInput, right: DiffInput): number {
     const count = Math.min(left.remaining, right.remaining);
     const isAlone = ([side, input]: readonly [DiffSide, DiffInput]): boolean => {
@@ -244,7 +244,7 @@ class Comparison {
     await this.#tellBoth(left, right, isSame);
   }
 
-  /** Compares the entries that count where several layers of a side have one. */
+  /** Compares entries if several layers of a side have the same key and LSN: the first of each side counts. */
   #chosen(): void | Promise<void> {
     const [left, right] = [this.#a.chosen(), this.#b.chosen()];
     if (isPromise(left) || isPromise(right)) {
@@ -301,7 +301,7 @@ class Comparison {
   }
 }
 
-/** Waits for two steps that are under way, if they are. */
+/** Waits for two steps, if they are in progress. */
 function both(one: void | Promise<void>, other: void | Promise<void>): void | Promise<void> {
   if (one === undefined) return other;
   return other === undefined ? one : Promise.all([one, other]).then(() => {});

@@ -1,10 +1,10 @@
 /**
- * One layer of a comparison: what can be read of it, in index order, and where entries may be missing.
+ * One layer of a comparison: its readable entries, in index order, and where entries may be missing.
  *
- * The entries of a batch follow each other in their leaf. Between two items of the scan there may be a gap: around
- * a damaged entry, whose key may be wrong; and once a block of the index was damaged, between any two items, because
- * a leaf that was lost is not reported in its place. A layer that is not reached yet stands at the first key of its
- * range and LSN 0, and has no buffer.
+ * The entries of a batch are adjacent in their leaf. Between two items of the scan there may be a gap: around a damaged
+ * entry, whose key may be wrong; and, once a block of the index is damaged, between any two items, because a lost leaf
+ * is not reported in its place. A layer that has not been reached is positioned at the first key of its range and LSN
+ * 0, and has no buffer.
  */
 import { assert } from '../../assert.ts';
 import { ViewedBytes } from '../../byte-words.ts';
@@ -43,15 +43,15 @@ export interface BatchBytes {
 
 export class DiffInput {
   readonly reader: ComparedLayer;
-  /** Its place among the inputs of its side. */
+  /** Its position among the inputs of its side. */
   readonly index: number;
   readonly isImage: boolean;
   readonly #reading: DiffReading;
   #items: Item | undefined;
   #state: 'unreached' | 'reached' | 'ended' = 'unreached';
-  /** The batch of the entry that it stands at; undefined at a large entry. */
+  /** The batch of the current entry; undefined at a large entry. */
   batch: EntryBatch | undefined;
-  /** The entry that it stands at, if that is in no batch. */
+  /** The current entry, if it is not in a batch. */
   large: LargeEntry | undefined;
   #row = 0;
   #count = 0;
@@ -59,7 +59,7 @@ export class DiffInput {
   #lsns: Uint32Array;
   #bytes: BatchBytes | undefined;
   #buffer: Buffer = Buffer.alloc(0);
-  /** Whether something may be missing between the item before and this one, or after the last one. */
+  /** Whether something may be missing between the previous item and this one, or after the last one. */
   #isGapBefore = false;
   /** Whether leaves may be missing between any two items. */
   #hasLostLeaves = false;
@@ -86,12 +86,12 @@ export class DiffInput {
     return this.#state === 'ended';
   }
 
-  /** The row of the batch that it stands at; 0 for a large entry. */
+  /** The current row of the batch; 0 for a large entry. */
   get row(): number {
     return this.#row;
   }
 
-  /** Entries that are in memory, from the one on that it stands at. */
+  /** Number of entries in memory, starting with the current one. */
   get remaining(): number {
     return this.#count - this.#row;
   }
@@ -126,7 +126,7 @@ export class DiffInput {
     return this.batch?.offsets[this.#row] ?? 0;
   }
 
-  /** Requires: it stands at an entry of a batch. */
+  /** Requires: the current entry is in a batch. */
   get bytes(): BatchBytes {
     assert(this.#bytes !== undefined, 'the entry is in a batch');
     return this.#bytes;
@@ -137,13 +137,13 @@ export class DiffInput {
     return this.#buffer;
   }
 
-  /** Moves on by N entries. False if the next one must be loaded. */
+  /** Advances by N entries. False if the next one must be loaded. */
   skip(rows: number): boolean {
     this.#row += rows;
     return this.#row < this.#count;
   }
 
-  /** Negative, zero or positive: by key and LSN. An input that is not reached comes first. */
+  /** Negative, zero or positive: by key and LSN. An input that has not been reached comes first. */
   compare(other: DiffInput): number {
     return this.compareRow(this.#row, other);
   }
@@ -166,7 +166,7 @@ export class DiffInput {
     return Number(other.isUnreached) - Number(this.isUnreached);
   }
 
-  /** Moves on to the first entry of the next item, or to the end. Throws `aborted`, `closed`. */
+  /** Advances to the first entry of the next item, or to the end. Throws `aborted`, `closed`. */
   async load(): Promise<void> {
     const items = this.#begin();
     let isGap = this.#hasLostLeaves;
@@ -195,8 +195,8 @@ export class DiffInput {
   }
 
   /**
-   * Whether the entry that another input stands at may have been in this one, and could not be read. Requires: this
-   * one stands after it, or has ended.
+   * Whether the current entry of another input may have been in this one, but unreadable. Requires: this one is
+   * positioned after it, or has ended.
    */
   mayHaveLost(other: DiffInput): boolean {
     if (!this.#isGapBefore || (this.#row > 0 && !this.isEnded)) return false;
@@ -207,7 +207,7 @@ export class DiffInput {
     await this.#items?.return(undefined);
   }
 
-  /** Undefined if nothing of the layer is wanted. */
+  /** Undefined if no entry of the layer is wanted. */
   #begin(): Item | undefined {
     if (this.#items !== undefined) return this.#items;
     const { summary } = this.reader;

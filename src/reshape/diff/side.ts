@@ -6,9 +6,9 @@ import { type ComparedLayer, DiffInput, type DiffReading, isInLayer } from './in
 
 /** One side of a comparison. */
 export interface ComparedLayers {
-  /** All layers of a timeline, those of all shards together, or one layer. Each key and LSN counts once. */
+  /** All layers of a timeline, of all shards together, or one layer. Each key and LSN counts once. */
   readonly layers: Iterable<ComparedLayer>;
-  /** Layers that belong to the side and could not be opened: what may be in them is not missing. */
+  /** Layers of the side that could not be opened: entries that may be in them do not count as missing. */
   readonly unopened?: Iterable<LayerName> | undefined;
 }
 
@@ -56,7 +56,7 @@ export class DiffSide {
     return this.#isBefore(left, right) ? left : right;
   }
 
-  /** Loads the head if it is not reached yet. To be called once, before anything else. */
+  /** Loads the head if it has not been reached. Must be called once, before anything else. */
   async reachHead(): Promise<void> {
     for (;;) {
       const [head] = this.#heap;
@@ -66,8 +66,8 @@ export class DiffSide {
   }
 
   /**
-   * The input whose entry counts among those that stand at the key and LSN of the head: images before records, then
-   * the order of the layers. Returns a promise if the kind of a large value must be read first.
+   * The input whose entry counts, among those at the key and LSN of the head: images before records, then in the order
+   * of the layers. Returns a promise if the kind of a large value must be read first.
    */
   chosen(): DiffInput | undefined | Promise<DiffInput | undefined> {
     const ties = this.#ties();
@@ -78,13 +78,13 @@ export class DiffSide {
     return Promise.all(kinds).then((all) => firstOf(ties, all));
   }
 
-  /** Whether another input stands at the key and LSN of the head. */
+  /** Whether another input is at the key and LSN of the head. */
   get hasTies(): boolean {
     const [head] = this.#heap;
     return head !== undefined && this.second?.compare(head) === 0;
   }
 
-  /** Moves on past all entries at the key and LSN of the head. Returns a promise if more must be read. */
+  /** Advances past all entries at the key and LSN of the head. Returns a promise if more must be read. */
   passTies(): void | Promise<void> {
     const ties = this.#ties();
     if (ties.some(({ remaining }) => remaining === 1)) return this.#loadPast(ties);
@@ -95,7 +95,7 @@ export class DiffSide {
     if (this.#heap[0]?.isUnreached === true) return this.reachHead();
   }
 
-  /** Moves the head on by N entries, which stand before the second. Returns a promise if more must be read. */
+  /** Advances the head by N entries, all before the second input. Returns a promise if more must be read. */
   advance(rows: number): void | Promise<void> {
     const [head] = this.#heap;
     if (head === undefined) return;
@@ -105,7 +105,7 @@ export class DiffSide {
     if (this.#heap[0]?.isUnreached === true) return this.reachHead();
   }
 
-  /** Whether an entry of the other side may be here, and could not be read. */
+  /** Whether an entry of the other side may be here, but unreadable. */
   mayHaveLost(entry: DiffInput): boolean {
     if (this.#unopened.some((layer) => isInLayer(layer, entry))) return true;
     return this.#hasDamage && this.#inputs.some((input) => input.mayHaveLost(entry));
@@ -144,7 +144,7 @@ export class DiffSide {
     this.#rise(at);
   }
 
-  /** The inputs at the place of the head, with it. */
+  /** The inputs at the key and LSN of the head, including it. */
   #ties(): DiffInput[] {
     const [head] = this.#heap;
     if (head === undefined) return [];
@@ -196,7 +196,7 @@ export class DiffSide {
   }
 }
 
-/** The first image, or if there is none the first record, in the order of the layers. */
+/** The first image or, if there is none, the first record, in the order of the layers. */
 function firstOf(
   ties: readonly DiffInput[],
   kinds: readonly ('image' | 'record')[],

@@ -1,4 +1,4 @@
-/** Bytes that stand for those that are taken out: the same for the same seed, key and LSN. */
+/** Replacement bytes for removed data: the same for the same seed, key and LSN. */
 import type { Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 

@@ -1,5 +1,5 @@
 /**
- * An image without data. What stays of it:
+ * An image without its data. These parts stay:
  *
  *   zeros       an image that is all zero, as a new page is
  *   size        of a relation or a segment: 4 bytes that count blocks, or 8 as an import writes them
@@ -27,9 +27,9 @@ const KNOWN_FLAGS = 0b111;
 /** A pageserver writes sizes of 4 bytes; an import writes 8, of which 4 are read and 4 are zero. */
 const SIZE_LENGTH = 4;
 const IMPORTED_SIZE_LENGTH = 8;
-/** First byte of the keys of relations that have keys of their own. */
+/** First byte of the separate keys of relations. */
 const MOVED_RELATIONS = 0x65;
-/** The only value that such a key has, beside an empty one. */
+/** The only value of such a key, apart from an empty one. */
 const EXISTS = 'r'.charCodeAt(0);
 
 export interface RedactedPlace {
@@ -66,7 +66,7 @@ function isMark([field1]: Key, image: Uint8Array): boolean {
   return field1 === MOVED_RELATIONS && image.length === 1 && image[0] === EXISTS;
 }
 
-/** Whether the header is one that Postgres writes, so that no data is taken for it. */
+/** Whether the header is one that Postgres writes, so that data is not mistaken for a header. */
 function isPage(image: Uint8Array, lsn: Lsn): boolean {
   if (image.length !== PAGE_SIZE) return false;
   const header = decodePageHeader(image);

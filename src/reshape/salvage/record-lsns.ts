@@ -1,7 +1,6 @@
 /**
- * At which LSN each record of a census was stored, as far as it can be proven. A value holds a record, which
- * does not hold its own LSN; but it holds the start of the record before it. A pageserver stores a record
- * under the LSN of its end.
+ * Finds the LSN at which each record of a census was stored, as far as it can be proven. A record does not contain its
+ * own LSN, but it contains the start of the preceding record. A pageserver stores a record under the LSN of its end.
  *
  * Let p be the start of the record before R, and q the start of the record before the next known record:
  *
@@ -11,9 +10,9 @@
  *   border  a layer starts 1 above the end of a record. If p is below that end, R is the first after it. Nothing
  *           would tell that a flipped bit moved the border: it must be known from elsewhere than the summary alone
  *
- * A record that a server writes over one that a crash has cut starts later than the one before it ends, but
- * names no block. What none of these proves stays unknown. All of it relies on checksums: what is no valid record does not
- * count.
+ * A record that a server writes over one that was cut off by a crash starts later than the preceding one ends, but it
+ * does not name a block. If none of these rules applies, the LSN stays unknown. All of this relies on checksums: only
+ * valid records count.
  */
 import type { LsnRange } from '../../layers/lsn.ts';
 import { endOfRecord, startAfter } from '../../wal/record-extent.ts';
@@ -66,7 +65,7 @@ interface Placed {
 }
 
 interface Surroundings {
-  /** The known record before, if its place is known. */
+  /** The preceding known record, if its place is known. */
   readonly before: Placed | undefined;
   /** Start of the record before the next known one. */
   readonly next: number | undefined;
@@ -90,7 +89,7 @@ function place(
   else if (next !== undefined && previous + WAL_RECORD_HEADER_SIZE + length > next) start = next;
   if (start === undefined || start <= previous) return undefined;
   const end = endOfRecord(start, length);
-  // A contradiction: some of it is not of this WAL.
+  // A contradiction: some records are not of this WAL.
   if (next !== undefined && (start > next || (start < next && end > next))) return undefined;
   return Number.isSafeInteger(end) ? { start, end } : undefined;
 }

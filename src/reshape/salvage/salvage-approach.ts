@@ -1,9 +1,9 @@
 /**
- * How a damaged file is read so that most of it is found: under which ranges, and by way of the root or by
- * every leaf that lies in the index.
+ * Chooses how to read a damaged file so that most of it is found: with which ranges, and through the root or through
+ * every leaf in the index.
  *
- * A root that was replaced by another node of the index is valid in itself and leads to a part of the leaves.
- * That shows in values that no entry leads to. Ranges that are wrong show in entries outside them.
+ * A root that was replaced by another node of the index is valid in itself, but leads only to some of the leaves. This
+ * shows in values that no entry refers to. Wrong ranges show in entries outside them.
  */
 import { StorageError } from '../../errors.ts';
 import { isDamage } from '../../layers/damage.ts';
@@ -13,7 +13,7 @@ import type { LayerOrigin, ReadRanges } from './layer-origin.ts';
 
 export interface Approach {
   readonly ranges: ReadRanges;
-  /** Why the root is not used; undefined if it is. */
+  /** Why the root is not used; undefined if it is used. */
   readonly rootError: StorageError | undefined;
 }
 

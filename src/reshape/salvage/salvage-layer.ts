@@ -1,13 +1,13 @@
 /**
- * Makes a new, valid layer of what is left of a damaged one, and tells what is lost.
+ * Makes a new, valid layer from what is left of a damaged one, and reports what is lost.
  *
  *   leaves are left   every entry that a salvaging scan proves (see `layers/layer-file/salvage-scan.ts`), with
  *                     its blob as it is stored
  *   no leaf is left   of a delta layer, the WAL records whose block and LSN their own bytes and those of
- *                     their neighbours prove; what has no key is counted
+ *                     their neighbours prove; values without a key are counted
  *
- * The new layer is under the ranges of the original, which its name or its summary tells; else under those of
- * its entries. It is complete and durable under its name, or not there at all.
+ * The new layer has the ranges of the original, taken from its name or summary; if both are lost, those of its entries.
+ * It is complete and durable under its name, or absent.
  */
 import { readExactly } from '../../blob-writer/byte-source.ts';
 import { checkBigint, checkMethod, checkObject } from '../../check-options.ts';
@@ -40,7 +40,7 @@ export interface SalvageLayerOptions extends Omit<WriteOptions, 'tenantId' | 'ti
   readonly tenantId?: string | undefined;
   /** 32 hex digits. Default: those of the summary, or of the path. */
   readonly timelineId?: string | undefined;
-  /** LSN of an image layer of which neither name nor summary tells it. */
+  /** LSN of an image layer whose name and summary are lost. */
   readonly lsn?: Lsn | undefined;
   /** Version of Postgres of the WAL records. Default: all of them. */
   readonly pgVersion?: number | undefined;
@@ -50,7 +50,7 @@ export interface SalvageLayerOptions extends Omit<WriteOptions, 'tenantId' | 'ti
   readonly onUnkeyed?: ((blob: UnkeyedBlob) => void | Promise<void>) | undefined;
 }
 
-/** What a salvage made, and what it could not. */
+/** The result of a salvage. */
 export interface SalvagedFile {
   /** The new layer, durable; undefined if nothing could be recovered. */
   readonly layer: FinishedLayer | undefined;
@@ -60,21 +60,21 @@ export interface SalvagedFile {
   readonly lost: readonly LostRange[];
   /** Number of all lost ranges. */
   readonly lostCount: number;
-  /** Damage that has cost nothing, such as an inner block of the index; at most 1,000. */
+  /** Damage without loss, such as an inner block of the index; at most 1,000. */
   readonly repaired: readonly StorageError[];
   /** Number of all such damage. */
   readonly repairedCount: number;
-  /** Blobs without a key, which are in no layer. */
+  /** Number of blobs without a key, which are left out. */
   readonly unkeyed: number;
   /**
-   * Where tenant and timeline of the new layer are from: `known` from the options, the summary or the path;
+   * Where tenant and timeline of the new layer come from: `known` from the options, the summary or the path;
    * `presumed` from what is left of the summary; `unknown`, and zero.
    */
   readonly idSource: IdSource;
 }
 
 /**
- * Makes a new layer of what is left of a damaged one. The damaged file is only read.
+ * Makes a new layer from what is left of a damaged one. The damaged file is only read.
  *
  * @param from A path, or any source of the bytes; a damaged, truncated or unfinished layer.
  * @returns What was recovered and what was lost; the file may even be undamaged.
@@ -102,7 +102,7 @@ export async function salvageLayer(
     return await salvage(from, options, readOptions);
   } catch (error) {
     if (!isStorageError(error) || error.outcome !== undefined) throw error;
-    // Before the layer was finished: by reading, or by writing its values.
+    // An error before the layer was finished: of reading, or of writing its values.
     throw error.with({ outcome: 'not-applied' });
   }
 }
@@ -135,7 +135,7 @@ async function salvage(
   try {
     salvaged = await write(chosen, { origin, approach, options });
   } catch (error) {
-    // The first error counts: it tells what became of the layer.
+    // The first error counts: it says what happened to the layer.
     await Promise.allSettled([chosen.close()]);
     throw error;
   }
@@ -221,7 +221,7 @@ async function write(reader: SalvageReader, salvage: Salvage): Promise<SalvagedF
   }
 }
 
-/** Damage has the path of the file that is read; an error of the output has another one. */
+/** Damage has the path of the source; an error of the output has another one. */
 function isOfOutput(error: StorageError, { path }: SalvageReader): boolean {
   return error.path !== undefined && error.path !== path;
 }
@@ -272,7 +272,7 @@ function noteSummary(
   else log.note(summaryError);
 }
 
-/** Without its LSN an image layer means nothing: all of it is lost. */
+/** Without its LSN an image layer is meaningless: all of it is lost. */
 function withoutLsn(
   { source }: SalvageReader,
   { ids: { idSource } }: LayerOrigin,
@@ -309,7 +309,7 @@ async function restOf(
   return rest.every((byte) => byte === 0) ? 'padding' : 'values';
 }
 
-/** Without what is only of a salvage. */
+/** Without the options that only apply to a salvage. */
 function writeOptionsOf(
   options: SalvageLayerOptions,
 ): Omit<WriteOptions, 'tenantId' | 'timelineId'> {

@@ -1,7 +1,7 @@
 /**
- * The entries of a salvaging scan that can go into a new layer, and what becomes of the others.
+ * Selects the entries of a salvaging scan that can go into a new layer, and reports the others.
  *
- * Beyond what the scan has proven, a value of a delta layer must decode, and its bytes tell `willInit`; a
+ * In addition to the checks of the scan, a value of a delta layer must decode, and determines `willInit`; and a
  * pageserver must be able to hold the key.
  */
 import { isStorageError, type StorageError, withPlace } from '../../errors.ts';
@@ -15,20 +15,20 @@ import { formatLsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { LossLog } from './loss-log.ts';
 import type { StoredEntry } from './salvaged-output.ts';
 
-/** What is done with the items of a scan. */
+/** What to do with the items of a scan. */
 export interface SalvageSink {
   readonly log: LossLog;
   readonly keyCheck: 'strict' | 'ignore' | undefined;
   readonly signal: AbortSignal | undefined;
   /** Why the root is not used. */
   readonly rootError: StorageError | undefined;
-  /** Takes an entry; its views are valid until the promise settles. */
+  /** Receives an entry; its views are valid until the promise settles. */
   readonly entry: (entry: StoredEntry) => void | Promise<void>;
-  /** Takes what is found where no leaf is left. */
+  /** Receives what is found if no leaf is left. */
   readonly loose: (blob: LooseBlob | DamagedBlob) => void | Promise<void>;
 }
 
-/** Throws: what is wrong with a file of which nothing can be read; `io`, `aborted`; what the sink throws. */
+/** Throws: the error of a file of which nothing can be read; `io`, `aborted`; errors of the sink. */
 export async function salvageEntries(reader: SalvageReader, sink: SalvageSink): Promise<void> {
   const { log, signal, rootError } = sink;
   for await (const item of reader.salvageBatches({ signal, rootError })) {

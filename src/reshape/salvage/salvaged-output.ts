@@ -1,4 +1,6 @@
-/** The new layer of a salvage: made for its first entry, under ranges that may be known only when it ends. */
+/**
+ * The new layer of a salvage: created with its first entry, under ranges that may only be known at its end.
+ */
 import { DeltaLayerWriter } from '../../layers/delta-layer/writer.ts';
 import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
 import { compareKeys, KEY_SIZE, type Key, nextKey } from '../../layers/key.ts';
@@ -65,7 +67,7 @@ export class SalvagedOutput {
       : writer.file.finishAs({ keyRange });
   }
 
-  /** Deletes what is unfinished; does nothing after a finish. */
+  /** Deletes an unfinished layer; does nothing after a finish. */
   async abandon(): Promise<void> {
     await this.#writer?.file.abandon();
   }
@@ -82,7 +84,7 @@ export class SalvagedOutput {
     return { kind: 'image', file } as const;
   }
 
-  /** Those of the original, where they are known; else those of the entries. */
+  /** The ranges of the original, where they are known; otherwise those of the entries. */
   #finalRanges(): ReadRanges {
     const { named } = this.#origin;
     const recovered = {

@@ -1,6 +1,6 @@
 /**
- * Blobs of a layer without a leaf: those whose key and LSN are proven go into the new layer, the others are
- * counted and told. The blobs are walked twice, the second time to copy them.
+ * Blobs of a layer without a leaf: those whose key and LSN are proven go into the new layer, the others are counted and
+ * reported. The blobs are read twice, the second time to copy them.
  */
 import { encodePlainBlobHeader, MAXIMUM_BLOB_HEADER_SIZE } from '../../blob-writer/blob-format.ts';
 import { type StorageError, untracedError } from '../../errors.ts';
@@ -16,18 +16,18 @@ import { RecordCensus } from './record-census.ts';
 import type { PlacedRange } from './record-lsns.ts';
 import type { SalvagedOutput } from './salvaged-output.ts';
 
-/** Why a blob has no key that can be proven. */
+/** Why the key of a blob cannot be proven. */
 export type UnkeyedReason =
-  /** No WAL record that names a block. */
+  /** It is not a WAL record that names a block. */
   | 'no-record'
-  /** A record whose LSN nothing proves. */
+  /** A record whose LSN cannot be proven. */
   | 'lsn-unknown'
-  /** A record of several blocks, of which it may be any. */
+  /** A record of several blocks, any of which may be meant. */
   | 'block-unknown'
   /** Its key contradicts the order of the others. */
   | 'out-of-order';
 
-/** A blob of which no key is known, so that it is in no layer. */
+/** A blob whose key is unknown, so that it is left out. */
 export interface UnkeyedBlob {
   /** Bytes from the start of the file. */
   readonly offset: number;
@@ -111,7 +111,7 @@ function entryOf(entryKey: Uint8Array, bytes: Uint8Array) {
   };
 }
 
-/** Only what is found without a leaf. Damage of the index is known by now. */
+/** Only items found without a leaf. Damage of the index has already been reported. */
 async function* looseBlobsOf(
   reader: SalvageReader,
   signal: AbortSignal | undefined,
