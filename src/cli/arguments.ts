@@ -1,4 +1,4 @@
-/** Parsers of arguments and option values; an error of theirs is wrong usage. */
+/** Parsers of arguments and option values; their errors are wrong usage. */
 import { InvalidArgumentError } from 'commander';
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
@@ -76,7 +76,7 @@ export function stripeSizeArgument(text: string): number {
 
 const MAXIMUM_JOBS = 1024;
 
-/** Layers at a time. */
+/** Number of layers at a time. */
 export function jobsArgument(text: string): number {
   const count = countArgument(text);
   if (count >= 1 && count <= MAXIMUM_JOBS) return count;
@@ -119,7 +119,7 @@ function parsing<T>(parse: () => T, alternative = ''): T {
   }
 }
 
-/** A share of a work that is split by names: `3/16`. */
+/** A share of work that is divided by names: `3/16`. */
 export function shareArgument(text: string): WorkShare {
   const match = /^(\d{1,9})\/(\d{1,9})$/.exec(text);
   const share = { index: Number(match?.[1]), count: Number(match?.[2]) };

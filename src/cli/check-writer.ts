@@ -1,4 +1,6 @@
-/** The three forms of a check: one object a layer and a summary, one document, or what is wrong for people. */
+/**
+ * The three output forms of a check: one object per layer and a summary, one document, or the findings for people.
+ */
 import { printable } from '../printable.ts';
 import type { CheckedLayer, CheckSummary } from '../timeline/check.ts';
 import type { CheckFinding } from '../timeline/reconcile.ts';
@@ -27,7 +29,7 @@ export function createCheckWriter(
   }
 }
 
-/** Whether a layer is worth a line if only findings are wanted. */
+/** Whether a layer has a line if only findings are wanted. */
 function isNews({ ok, findings, state }: CheckedLayer): boolean {
   return !ok || findings.length > 0 || state === 'unknown';
 }
@@ -58,7 +60,7 @@ class DocumentWriter implements CheckWriter {
   }
 }
 
-/** The line of a layer is written before the next one is waited for. */
+/** The line of a layer is written before the next layer is awaited. */
 class LineWriter implements CheckWriter {
   readonly #output: Output;
   readonly #isQuiet: boolean;

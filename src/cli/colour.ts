@@ -1,4 +1,4 @@
-/** Whether a stream accepts escape codes, and those that are used. */
+/** Whether a stream accepts escape codes, and the codes in use. */
 import type { Output } from './output.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,4 +1,6 @@
-/** The commands with their options and arguments, as the help has them: the source of completions and man pages. */
+/**
+ * The commands with their options and arguments, as in the help: the source of completions and man pages.
+ */
 import type { Command, Option } from 'commander';
 
 export interface DescribedOption {
@@ -31,7 +33,7 @@ export function describeCommand(command: Command, path: readonly string[] = []):
     commands: command
       .createHelp()
       .visibleCommands(command)
-      // Commander adds a help to each command that has others below it.
+      // Commander adds a help command to each command that has subcommands.
       .filter((inner) => command.parent === null || inner.name() !== 'help')
       .map((inner) => describeCommand(inner, [...path, inner.name()])),
   };

@@ -1,7 +1,7 @@
 /**
- * How a command is defined. A file of `commands` holds one command: its options, each stated once
- * with its type, its help and its action. What the action needs to read or write layers it imports
- * when it runs, so that `--version` and `--help` load none of it.
+ * How a command is defined. Each file in `commands` holds one command: its options, each stated once with its type, its
+ * help and its action. The action imports the code that reads or writes layers when it runs, so that `--version` and
+ * `--help` load none of it.
  */
 import { type Command, CommanderError, Option } from 'commander';
 import { assert } from '../assert.ts';

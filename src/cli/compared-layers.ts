@@ -1,4 +1,4 @@
-/** Opens what `diff` compares: one layer, or all layers of a timeline. */
+/** Opens a side of `diff`: one layer, or all layers of a timeline. */
 import type { StorageError } from '../errors.ts';
 import type { SalvageReader } from '../layers/layer-file/salvage-reader.ts';
 import { parseLayerName } from '../layers/layer-name.ts';

@@ -1,4 +1,4 @@
-/** What every command receives: the streams and a signal; and the forms of its output. */
+/** What every command receives: the streams, a signal, and the forms of its output. */
 import type { Environment } from './colour.ts';
 import type { Output, OutputStream } from './output.ts';
 import type { Reporter } from './reporter.ts';
@@ -35,7 +35,7 @@ export type Format = 'people' | 'json' | 'ndjson';
 export const VALUES_MODES = ['none', 'hex', 'sha256', 'json'] as const;
 export type ValuesMode = (typeof VALUES_MODES)[number];
 
-/** Whether contents are printed, so that each is needed as a whole. */
+/** Whether contents are printed, so that each is needed completely. */
 export function printsContents(values: ValuesMode): boolean {
   return values === 'hex' || values === 'json';
 }

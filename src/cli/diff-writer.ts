@@ -1,4 +1,6 @@
-/** The forms of a comparison: a table and a verdict for people; JSON objects, the counts last. */
+/**
+ * The output forms of a comparison: a table and a verdict for people, or JSON objects followed by the counts.
+ */
 import { formatKey, type Key } from '../layers/key.ts';
 import { formatLsn, formatPgLsn } from '../layers/lsn.ts';
 import { shortKey } from '../postgres/short-key.ts';
@@ -12,7 +14,7 @@ import { Table } from './table.ts';
 
 export interface DiffWriterOptions {
   readonly format: Format;
-  /** Differences that are listed. */
+  /** Maximum number of differences that are listed. */
   readonly limit: number;
   readonly isWide: boolean;
 }
@@ -52,7 +54,7 @@ export class DiffWriter {
     return this.#list.write([encodeJson({ ...place, ...what })]);
   }
 
-  /** Ends the list with the counts. `alike` tells how two sides without a difference are the same. */
+  /** Ends the list with the counts. `alike` says in what way two sides without a difference are equal. */
   async end(summary: DiffSummary, alike: 'bytes' | 'entries'): Promise<void> {
     const { same, onlyA, onlyB, differ, unreadable } = summary;
     if (this.#list !== undefined) {
@@ -84,7 +86,7 @@ function verdict(summary: DiffSummary, alike: 'bytes' | 'entries'): string {
   const { same, onlyA, onlyB, differ, unreadable, storedOtherwise } = summary;
   const entries = formatNumberOf(same, 'entry', 'entries');
   if (alike === 'bytes') return `same bytes, ${entries}`;
-  const stored = counted(storedOtherwise, 'stored otherwise');
+  const stored = counted(storedOtherwise, 'stored differently');
   const parts =
     onlyA + onlyB + differ + unreadable === 0
       ? [`same entries: ${entries}`]

@@ -91,7 +91,7 @@ function* entriesOf(batch: EntryBatch, layer: DumpedLayer): Generator<DumpItem, 
   }
 }
 
-/** The entry that is printed, with what its content begins with. */
+/** The entry that is printed, with the beginning of its content. */
 class ShownRow implements ShownEntry {
   readonly entry: EntryCursor;
   type = 'image';
@@ -144,7 +144,7 @@ function damagedValue(
   return { kind: 'damaged-entry', key, lsn, offset, error: located };
 }
 
-/** The items with the entries whose values are wanted; damage stays in its place. */
+/** The items with only the entries whose values are wanted; damage keeps its place. */
 export async function* wantedItems(
   batches: AsyncIterable<Iterable<DumpItem>>,
   filter: ValueFilter,
@@ -165,7 +165,7 @@ function isWanted({ type, content }: ShownEntry, filter: ValueFilter): boolean {
   return content.kind === 'whole' && filter(type, content.bytes);
 }
 
-/** What a dump selects. */
+/** The selection of a dump. */
 export interface Selection {
   readonly keyRange?: KeyRange | undefined;
   readonly lsnStart?: Lsn | undefined;

@@ -41,7 +41,7 @@ export interface DumpWriterOptions {
   readonly kind: 'delta' | 'image';
   /** How WAL records are described, with `--values json`; undefined if they are not. */
   readonly reading: RecordReading | undefined;
-  /** Whole keys, and what they mean; else a table fits 80 columns. */
+  /** Complete keys and their meaning; otherwise a table fits into 80 columns. */
   readonly isWide: boolean;
 }
 
@@ -156,7 +156,7 @@ class TableDumpWriter implements DumpWriter {
     return this.#isWide ? formatKey(key) : shortKey(key);
   }
 
-  /** A short key says what it means. */
+  /** A short key shows its meaning. */
   #entryCells(shown: ShownEntry): string[] {
     const { entry, type, length } = shown;
     const isInit = entry.willInit && type !== 'image';

@@ -2,7 +2,7 @@
 import { isStorageError, type StorageErrorCode } from '../errors.ts';
 
 export const CLEAN = 0;
-/** Damage, differences, or a key that is not there. */
+/** Damage, differences, or a key that does not exist. */
 export const FINDINGS = 1;
 export const WRONG_USAGE = 2;
 /** The source could not be read: I/O error, network, permission, missing file, special file. */

@@ -1,9 +1,9 @@
 /**
  * The answers to many reads of a timeline, in the order of the reads and in bounded memory.
  *
- * Reads of one LSN within a window are answered together, so that they share their visits of layers. Reads whose
- * values are too many to be in memory together are answered in smaller groups, in the end one by one. An answer
- * that comes before its turn is kept without its values.
+ * Reads at one LSN within a window are answered together, so that they share their visits of layers. If their values do
+ * not fit into memory together, they are answered in smaller groups, if necessary one by one. An answer that is early
+ * is kept without its values.
  */
 import { isStorageError } from '../errors.ts';
 import type { Key } from '../layers/key.ts';
@@ -17,22 +17,22 @@ export interface Read {
   readonly lsn: Lsn;
 }
 
-/** What reads the timeline. */
+/** Reads the timeline. */
 export type ReadableTimeline = Pick<Timeline, 'reconstruct' | 'reconstructMany'>;
 
-/** What is kept of an answer until its turn. */
+/** The part of an answer that is kept until its turn. */
 export interface KeptAnswer {
-  /** About how many bytes it takes. */
+  /** Its approximate size in bytes. */
   readonly size: number;
 }
 
 export interface AnswerOptions<A extends KeptAnswer> {
-  /** Keeps of an answer what is wanted of it. */
+  /** Keeps only the needed parts of an answer. */
   readonly keep: (found: Reconstruction) => Promise<A>;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Reads that are looked at together. */
+/** Number of reads in a window. */
 const WINDOW_SIZE = 256;
 /** Bytes of the values of reads that are answered together; an entry takes far more than a short value. */
 const MAXIMUM_SHARED_BYTES = 4 * 1024 * 1024;
@@ -81,7 +81,7 @@ async function* answersOf<A extends KeptAnswer>(
   }
 }
 
-/** Reads the first of some reads of one LSN: all of them, or fewer if there is not the memory for all. */
+/** Answers the first of some reads at one LSN: all of them, or fewer if memory does not suffice. */
 async function readSome(
   timeline: ReadableTimeline,
   group: readonly Read[],
@@ -96,7 +96,7 @@ async function readSome(
         maximumBytes: MAXIMUM_SHARED_BYTES,
       });
     } catch (error) {
-      // If a read fails by itself, it fails again in its turn.
+      // A read that fails on its own fails again in its turn.
       if (!isStorageError(error) || isStorageError(error, 'aborted', 'closed')) throw error;
     }
   }

@@ -1,4 +1,4 @@
-/** `export page` from a timeline: the page as a pageserver would read it, or what a redo process needs for it. */
+/** `export page` from a timeline: the page as a pageserver would read it, or the input of a redo process for it. */
 import { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
@@ -23,8 +23,8 @@ export type ExportedPage =
   | { readonly kind: 'absent'; readonly error: StorageError };
 
 /**
- * Reads the page. Throws `no-base` and `needs-redo` for a page that cannot be made, after the messages for its redo
- * if they are wanted, and as `readPage`.
+ * Reads the page. Throws `no-base` and `needs-redo` for a page that cannot be built, after writing the messages for its
+ * redo if requested; and as `readPage`.
  */
 export async function readForExport(
   context: Context,
@@ -48,7 +48,7 @@ export async function readForExport(
   return pageOf(await timeline.readPage(key, lsn, { ...reading, redo }), { source, key, lsn });
 }
 
-/** For a page that needs no redo: the page alone. */
+/** For a page that does not need redo, the input is only the page. */
 async function redoMessages(
   result: PageResult,
   pgVersion: number | undefined,
@@ -66,7 +66,7 @@ async function redoMessages(
   const request = await redoRequestOf(result.reconstruction, { pgVersion });
   if (request !== undefined) return encodeRedoMessages(request);
   throw new StorageError('needs-redo', {
-    what: "records of Neon's own lie between those of Postgres: only --wal-redo can make this page",
+    what: "Neon's own records lie between those of Postgres: only --wal-redo can build this page",
     key: formatKey(result.reconstruction.key),
   });
 }

@@ -1,4 +1,4 @@
-/** The lines of a part of WAL, as `wal` prints them. */
+/** The lines of a part of WAL, in the format of `wal`. */
 import type { HeapDialect } from '../wal/heap-dialect.ts';
 import { type PartBorders, type PartReadOptions, readPart, type WalPart } from '../wal/wal-part.ts';
 import { Output, type OutputStream } from './output.ts';
@@ -66,7 +66,7 @@ class CollectedText implements OutputStream {
     return this;
   }
 
-  /** All of it, in memory of its own. */
+  /** All of it, in its own memory. */
   bytes(): Uint8Array<ArrayBuffer> {
     const all = new Uint8Array(this.#length);
     let at = 0;

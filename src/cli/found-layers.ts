@@ -1,4 +1,4 @@
-/** The layers that `verify` reads: paths and URLs that are given, and what lies below directories and S3 prefixes. */
+/** The layers that `verify` reads: the given paths and URLs, and the layers below directories and S3 prefixes. */
 import { type FoundFile, findLayers, isDirectory, kindOfName } from '../layers/find-layers.ts';
 import { isPrefix, isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
 
@@ -14,7 +14,7 @@ export async function* foundLayers(
   }
 }
 
-/** Whether layers are searched for below a path or URL, instead of taking it as one. Throws as the store. */
+/** Whether to search for layers below a path or URL, instead of treating it as a layer. Throws as the store. */
 export async function isSearched(
   path: string,
   options: RemoteOptions,

@@ -1,10 +1,10 @@
-/** What `import pgdata` says of its outcome: warnings, what was left out, and how much was imported. */
+/** The report of `import pgdata`: warnings, what was left out, and how much was imported. */
 import type { StorageError } from '../errors.ts';
 import type { LeftOutFile } from '../postgres/left-out.ts';
 import { formatNumberOf } from './human.ts';
 import type { Reporter } from './reporter.ts';
 
-/** What an import of either layout returns. */
+/** The result of an import of either layout. */
 export interface ImportOutcome {
   readonly pageCount: number;
   readonly forkCount: number;

@@ -1,4 +1,4 @@
-/** Parses `NAME=VALUE` for the fields of an index: those of the metadata, and a few beside it. */
+/** Parses `NAME=VALUE` for the fields of an index: those of the metadata, and a few others. */
 import { isStorageError, StorageError } from '../errors.ts';
 import { parseLsn } from '../layers/lsn.ts';
 import type { IndexPartChanges } from '../timeline/index-part/index-part.ts';

@@ -4,7 +4,7 @@ import { isJsonObject, isKeptNumber, type JsonValue } from '../timeline/exact-js
 import type { IndexPart } from '../timeline/index-part/index-part.ts';
 import type { Json } from './json.ts';
 
-/** The whole index, with the fields that are not known; its version is the stored one. */
+/** The whole index, with unknown fields; its version is the stored one. */
 export function indexJson(index: IndexPart): { readonly [name: string]: Json } {
   const shown: Record<string, Json> = {};
   for (const [name, value] of Object.entries(index.toJson())) {

@@ -1,4 +1,4 @@
-/** Writes a new index beside the old ones. */
+/** Writes a new index next to the old ones. */
 import { StorageError } from '../errors.ts';
 import { type Generation, nextGeneration } from '../timeline/generation.ts';
 import { writeIndexPart } from '../timeline/index-part/index-file.ts';
@@ -12,7 +12,7 @@ export interface NewIndexPlace {
   readonly directory: string | undefined;
   /** Undefined: the one after `after`. */
   readonly generation: Generation;
-  /** The highest that is there. */
+  /** The highest existing generation. */
   readonly after: Generation;
 }
 
@@ -34,7 +34,7 @@ export async function writeNewIndex(
   const next = generation ?? nextGeneration(after);
   if (next === undefined) {
     throw new StorageError('out-of-range', {
-      what: 'no generation is after the highest',
+      what: 'there is no generation after the highest',
       path: directory,
     });
   }

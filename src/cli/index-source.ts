@@ -1,4 +1,4 @@
-/** Finds and reads the index that a command is asked about, and lists the layers that one can be made of. */
+/** Finds and reads the index for a command, and lists the layers from which an index can be rebuilt. */
 import { basename, dirname, isAbsolute, join, relative } from 'node:path';
 import { StorageError } from '../errors.ts';
 import { pathOfObject, readWhole } from '../object-store/object-store.ts';
@@ -21,7 +21,7 @@ import {
 } from './source-place.ts';
 import { textLines } from './text-lines.ts';
 
-/** Which timeline of a source, and as seen by whom. */
+/** Which timeline of a source, and in which generation. */
 export interface IndexSource extends TimelineChoice, RemoteOptions {
   readonly source: string;
   /** Of a pageserver: higher ones are ignored. */
@@ -34,9 +34,9 @@ export interface FoundIndex {
   /** In the name of the file. */
   readonly generation: Generation;
   readonly index: IndexPart;
-  /** The highest of an index beside it; its own where nothing can be listed. */
+  /** The highest generation of any index in the same place; its own if the store cannot list. */
   readonly highest: Generation;
-  /** Of its file; undefined for an object. */
+  /** Path of its file; undefined for an object. */
   readonly directory: string | undefined;
 }
 
@@ -47,7 +47,7 @@ export interface ListedTimeline {
   readonly directory: string | undefined;
 }
 
-/** Throws `not-found` without an index, `usage` if several timelines have one; and as the store. */
+/** Throws `not-found` if there is no index, `usage` if several timelines have one; and as the store. */
 export async function readIndex(
   { signal }: Pick<Context, 'signal'>,
   source: IndexSource,
@@ -84,7 +84,7 @@ export async function readIndex(
 
 /**
  * Layers under local or remote names, with their sizes. `-` is a listing on standard input.
- * Throws `exists` if an index is among them: then it is not lost; `usage` for a line that is not `SIZE NAME`.
+ * Throws `exists` if there is an index, which then is not lost; `usage` for a line that is not `SIZE NAME`.
  */
 export async function listTimeline(
   context: Pick<Context, 'signal' | 'stdin' | 'stdinIsTerminal'>,
@@ -131,7 +131,7 @@ interface TimelineListing {
   readonly sizes: ReadonlyMap<string, number>;
 }
 
-/** A directory without a timeline is listed itself. */
+/** If a directory has no timeline below it, the directory itself is listed. */
 async function listPlace(
   place: SourcePlace,
   source: IndexSource,
@@ -139,7 +139,7 @@ async function listPlace(
 ): Promise<TimelineListing> {
   const shards = place.indexName === undefined ? await shardsOfTimeline(place, source, signal) : [];
   if (shards.length > 1) {
-    throw severalError('several shards: name the place of one', source.source, shards);
+    throw severalError('several shards: give the path of one', source.source, shards);
   }
   const prefix = shards[0]?.prefix ?? place.prefix;
   const files = await listFiles(place.root.store, prefix, { signal });
@@ -149,7 +149,7 @@ async function listPlace(
   };
 }
 
-/** Relative if the source is, so that what is printed reads like what was typed. */
+/** Relative if the source is, so that the output matches what was typed. */
 function directoryOf(
   { root }: SourcePlace,
   { source, prefix }: { source: string; prefix: string },

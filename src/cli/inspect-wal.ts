@@ -1,4 +1,4 @@
-/** `inspect` of a WAL segment: what its first page and its name say, and its first record. */
+/** `inspect` of a WAL segment: its first page, its name and its first record. */
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { assert } from '../assert.ts';
@@ -24,7 +24,7 @@ import { isUrl } from './remote-source.ts';
 import { shownPath } from './shown-path.ts';
 import { writeProperties } from './table.ts';
 
-/** Whether a file, or the object of a URL, is WAL: by its name, else by the magic of its first page. */
+/** Whether a file, or the object of a URL, is WAL: judged by its name, or else by the magic of its first page. */
 export async function isWalSegment(file: string): Promise<boolean> {
   const name = namedBy(file);
   if (name !== undefined) return name.kind === 'segment' || name.kind === 'partial-segment';
@@ -32,7 +32,7 @@ export async function isWalSegment(file: string): Promise<boolean> {
   try {
     if (!(await stat(file)).isFile()) return false;
   } catch {
-    // What reads the file as a layer says what is wrong with it.
+    // Reading the file as a layer reports what is wrong with it.
     return false;
   }
   const { walFiles } = await import('../wal/wal-source.ts');
@@ -64,7 +64,7 @@ export async function inspectWal(
       throw withPath(error, file);
     }
   });
-  // Not before: every other file is asked about, too.
+  // Imported only now, because this function is called for every other file as well.
   const { openWal } = await import('../wal/wal-reader.ts');
   const reader = await openWal(source, { signal });
   let firstRecord: Lsn | undefined;
@@ -95,7 +95,7 @@ interface InspectedSegment {
   readonly matches: boolean | null;
 }
 
-/** A segment begins with a copy of the pages of the timeline before, so that its name may have a later one. */
+/** A segment may begin with a copy of pages of the previous timeline, so its name may have a later one. */
 function nameMatches(file: string, { timelineId, lsn, segment }: WalPageHeader): boolean | null {
   const name = namedBy(file);
   if (name?.kind !== 'segment' && name?.kind !== 'partial-segment') return null;

@@ -1,4 +1,4 @@
-/** Options that select a range of keys: one key, a relation, or from a key to another. */
+/** Options that select a range of keys: one key, a relation, or from one key to another. */
 import { InvalidArgumentError } from 'commander';
 import { isStorageError, StorageError } from '../errors.ts';
 import {
@@ -37,7 +37,7 @@ export interface RelationNumbers {
 export function keyRangeOf(options: KeyRangeOptions): KeyRange | undefined {
   const { key, rel, fork, keyStart, keyEnd } = options;
   if (fork !== undefined && rel === undefined) {
-    throw new StorageError('usage', { what: '--fork is that of a relation: give --rel, too' });
+    throw new StorageError('usage', { what: '--fork needs --rel' });
   }
   const ranges: KeyRange[] = [];
   if (key !== undefined) ranges.push({ start: key, end: nextKey(key) });

@@ -1,4 +1,4 @@
-/** The layers of a timeline as `ls` shows them: by its index, its files, and the layer map. */
+/** The layers of a timeline as shown by `ls`: from its index, its files, and the layer map. */
 import { isStorageError, type StorageError } from '../errors.ts';
 import { KEY_SIZE } from '../layers/key.ts';
 import { formatLayerName, parseLayerName } from '../layers/layer-name.ts';
@@ -14,26 +14,26 @@ import type { Context } from './context.ts';
 import { type SurveyOptions, surveySource } from './survey-source.ts';
 
 export interface ListedLayer {
-  /** In canonical form: its keys and LSNs are read from it when they are shown. */
+  /** In canonical form; keys and LSNs are parsed from it when they are shown. */
   readonly name: string;
   readonly kind: 'delta' | 'image';
   readonly level: 'L0' | 'L1' | 'image';
   readonly size: number | bigint | undefined;
   readonly generation: number | undefined;
   readonly shard: string | undefined;
-  /** Null is unknown. */
+  /** Null if unknown. */
   readonly inIndex: boolean | null;
-  /** Null is unknown. */
+  /** Null if unknown. */
   readonly present: boolean | null;
-  /** Null if the layers together make no layer map. */
+  /** Null if the layers do not form a layer map. */
   readonly visible: boolean | null;
 }
 
-/** What a timeline lists, as far as it can be read. */
+/** The listing of a timeline, as far as it can be read. */
 export interface Listing {
   /** In byte order of the names. */
   readonly layers: readonly ListedLayer[];
-  /** Of each index that cannot be read: its layers are known by their files only. */
+  /** The error of each index that cannot be read; its layers are then known only by their files. */
   readonly indexErrors: readonly StorageError[];
 }
 
@@ -52,13 +52,13 @@ export async function listedLayers(
     const visible = reachableNames(context, reconciled.map(nameOf), points);
     for (const layer of reconciled) layers.push(listed(layer, survey, visible));
   }
-  // Those of one survey are in order.
+  // The layers of one survey are in order.
   if (surveys.length < 2) return { layers, indexErrors };
   const sorted = oncePerObject(layers).sort((left, right) => (left.name < right.name ? -1 : 1));
   return { layers: sorted, indexErrors };
 }
 
-/** After a split, the shards have the layers of their parent in common. */
+/** After a split, the shards share the layers of their parent. */
 function oncePerObject(layers: readonly ListedLayer[]): ListedLayer[] {
   const byObject = new Map<string, ListedLayer>();
   for (const layer of layers) {
@@ -79,7 +79,7 @@ function either(left: boolean | null, right: boolean | null): boolean | null {
   return left === null ? null : right;
 }
 
-/** Of names alone, nothing else is known. Manifests are left out. Throws `invalid-input` for any other name. */
+/** For a list of names, nothing else is known. Manifests are left out. Throws `invalid-input` for any other name. */
 export async function layersOfNames(context: Context, given: readonly string[]): Promise<Listing> {
   const names = given.filter((text) => parseManifestName(text) === undefined);
   const parsed = names.map((text) => {
@@ -106,7 +106,7 @@ export async function layersOfNames(context: Context, given: readonly string[]):
   return { layers, indexErrors: [] };
 }
 
-/** The JSON of a layer. None of its texts has a character to escape, and an object for each of 100,000 takes its time. */
+/** The JSON of a layer. None of its texts needs escaping, and creating an object for each of 100,000 layers is slow. */
 export function layerJson(layer: ListedLayer): string {
   const { name, kind, level, size, generation, shard } = layer;
   const { keyStart, keyEnd, lsnStart, lsnEnd } = digitsOf(name);
@@ -128,7 +128,7 @@ export function layerJson(layer: ListedLayer): string {
 export interface NameParts {
   readonly keyStart: string;
   readonly keyEnd: string;
-  /** That of an image. */
+  /** The LSN of an image. */
   readonly lsnStart: string;
   /** Undefined for an image. */
   readonly lsnEnd: string | undefined;
@@ -137,7 +137,7 @@ export interface NameParts {
 const KEY_DIGITS = 2 * KEY_SIZE;
 const LSN_DIGITS = 16;
 const LSN_AT = 2 * KEY_DIGITS + '-__'.length;
-/** The name of a delta goes on. */
+/** The name of a delta continues. */
 const IMAGE_LENGTH = LSN_AT + LSN_DIGITS;
 
 /** Requires: a canonical name. */
@@ -201,7 +201,7 @@ function lastLsn({ index }: TimelineSurvey): Lsn[] {
   return index === undefined ? [] : [index.content.fields.metadata.diskConsistentLsn];
 }
 
-/** What reads at these LSNs, or at the end of all layers, can reach. */
+/** The layers that reads at these LSNs, or at the end of all layers, can reach. */
 function reachableNames(
   { reporter }: Context,
   names: readonly string[],
@@ -212,12 +212,12 @@ function reachableNames(
     return visibleNames(LayerTable.fromNames(names, MAXIMUM_LAYERS), readPoints);
   } catch (error) {
     if (!isStorageError(error)) throw error;
-    reporter.warning(`the layers make no layer map: ${error.message}`);
+    reporter.warning(`the layers do not form a layer map: ${error.message}`);
     return undefined;
   }
 }
 
-/** The highest LSN that a name says there is. Of hex digits of one length, the highest is the last in order. */
+/** The highest LSN in the names. Hex digits of equal length sort by their value. */
 function lastOf(names: readonly string[]): Lsn {
   let lastImage = '0';
   let highestEnd = '0';

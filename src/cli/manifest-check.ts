@@ -1,4 +1,4 @@
-/** Compares one file or object with its manifest, and mends a copy if that is asked for. */
+/** Compares one file or object with its manifest, and writes a repaired copy if requested. */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isStorageError, StorageError } from '../errors.ts';
@@ -16,18 +16,20 @@ import type { FileReport } from './report-writer.ts';
 export interface CheckedFile {
   readonly report: FileReport;
   readonly status: ExitStatus;
-  /** Why no mended copy could be written. */
+  /** Why a repaired copy could not be written. */
   readonly failure?: StorageError | undefined;
 }
 
 /** How a file is checked. */
 export interface CheckFileOptions {
-  /** Directory of mended copies. */
+  /** Directory of repaired copies. */
   readonly mend: string | undefined;
   readonly maximumFindings: number | undefined;
 }
 
-/** Throws what keeps the file, or its manifest, from being read. A manifest that is missing or damaged is a finding. */
+/**
+ * Throws errors that prevent reading the file or its manifest. A missing or damaged manifest is a finding.
+ */
 export async function checkFile(
   { places, signal }: ManifestRun,
   { kind, path }: RunFile,
@@ -59,7 +61,7 @@ export async function checkFile(
     const mended = await mendFile(await inputOf(file, signal), manifest, target, { signal });
     return { report: { ...report, mended: mended.path }, status: FINDINGS };
   } catch (error) {
-    // More has changed than can be mended, as the findings tell.
+    // More has changed than can be repaired, as the findings show.
     if (isStorageError(error, 'corrupt')) return { report, status: FINDINGS };
     if (!isStorageError(error) || isStorageError(error, 'aborted')) throw error;
     return { report, status: FINDINGS, failure: error };

@@ -16,8 +16,8 @@ export interface CreatedManifest {
 }
 
 /**
- * Returns undefined for a file that is lost, or has a manifest already and may be left out. Throws `exists`; what keeps the file
- * from being read; as `writeManifest`.
+ * Returns undefined for a file that is lost, or that already has a manifest and may be skipped. Throws `exists`, errors
+ * of reading the file, and as `writeManifest`.
  */
 export async function createManifest(
   { places, signal }: ManifestRun,

@@ -1,4 +1,4 @@
-/** Where the manifests of files and objects are: beside them, or together in another place. */
+/** Where the manifests of files and objects are: next to them, or together in another place. */
 import { stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { isStorageError } from '../errors.ts';
@@ -27,7 +27,7 @@ export class ManifestPlaces {
     | { readonly store: ObjectStore; readonly prefix: string }
     | undefined;
 
-  /** Throws `usage` for a place that is no directory and no prefix. */
+  /** Throws `usage` for a place that is neither a directory nor a prefix. */
   static async create(
     directory: string | undefined,
     options: RemoteOptions,
@@ -36,7 +36,7 @@ export class ManifestPlaces {
     if (directory === undefined) return new ManifestPlaces(files, undefined);
     const target = await outputTarget(directory, options);
     if (typeof target === 'string') return new ManifestPlaces(files, target);
-    // Names are put below the prefix, with a slash at its end or without.
+    // Names are placed below the prefix, whether or not it ends with a slash.
     const { store, prefix } = target;
     return new ManifestPlaces(files, { store, prefix: directoryPrefix(prefix) });
   }
@@ -49,7 +49,7 @@ export class ManifestPlaces {
     this.#directory = directory;
   }
 
-  /** The place of a file itself. Nothing is looked up. */
+  /** The place of the file itself. Does no I/O. */
   fileAt(path: string): Promise<FilePlace> {
     return this.#files.placeOf(path);
   }
@@ -67,8 +67,8 @@ export class ManifestPlaces {
   }
 
   /**
-   * The names of the layers whose manifests lie in the place for all of them; none if that does not exist, or if manifests
-   * are beside their files. Throws what keeps the place from being listed, and `too-large` for a bucket.
+   * The names of the layers whose manifests are in the common place; none if that does not exist, or if manifests are
+   * next to their files. Throws errors of listing the place, and `too-large` for a bucket.
    */
   async layersWithManifest(signal: AbortSignal): Promise<Set<string>> {
     const layers = new Set<string>();
@@ -102,19 +102,19 @@ export function nameOf(file: FilePlace): string {
   return typeof file === 'string' ? basename(file) : file.key.slice(file.key.lastIndexOf('/') + 1);
 }
 
-/** As messages show it. */
+/** As shown in messages. */
 export function pathOf(file: FilePlace): string {
   return typeof file === 'string' ? file : pathOfObject(file.store, file.key);
 }
 
-/** The path, or a source of the object, after one request. Throws as `objectSource`. */
+/** The path, or a source of the object, which takes one request. Throws as `objectSource`. */
 export async function inputOf(file: FilePlace, signal: AbortSignal): Promise<FileInput> {
   if (typeof file === 'string') return file;
   const { objectSource } = await import('../object-store/object-source.ts');
   return objectSource(file.store, file.key, { signal });
 }
 
-/** Whether there is something. Throws what keeps it from being looked up. */
+/** Whether the file or object exists. Throws errors of looking it up. */
 export async function isThere(file: FilePlace, signal: AbortSignal): Promise<boolean> {
   if (typeof file !== 'string') {
     return (await file.store.head(file.key, { signal })) !== undefined;

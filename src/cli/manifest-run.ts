@@ -20,18 +20,18 @@ export interface WhichFiles extends RemoteOptions {
   readonly filesFrom?: string | undefined;
   readonly shard?: WorkShare | undefined;
   readonly jobs?: number | undefined;
-  /** Whether a manifest that is named stands for its file; default: it is left out. */
+  /** Whether a manifest among the arguments stands for its file; by default it is skipped. */
   readonly manifestsStandFor?: 'files' | undefined;
 }
 
-/** A file to look at. */
+/** A file to process. */
 export interface RunFile {
   /** `lost`: its manifest was found, the file was not. */
   readonly kind: 'file' | 'lost';
   readonly path: string;
 }
 
-/** What was done with a file, or why nothing was. */
+/** The result for a file, or why there is none. */
 export type FileResult<T> =
   | { readonly kind: 'done'; readonly value: T }
   | { readonly kind: 'failed'; readonly error: StorageError };
@@ -42,9 +42,9 @@ export class ManifestRun {
   readonly #context: Context;
   readonly #paths: readonly string[];
   readonly #options: WhichFiles;
-  /** Files that were looked at, or could not be. */
+  /** Files that were processed, or could not be. */
   fileCount = 0;
-  /** Of directories that could not be listed. */
+  /** Errors of directories that could not be listed. */
   status: ExitStatus = CLEAN;
   #otherCount = 0;
 
@@ -103,12 +103,12 @@ export class ManifestRun {
       }
       return;
     }
-    // Listed before the layers: those that are made meanwhile are not taken for lost.
+    // Listed before the layers, so that layers made in the meantime are not reported as lost.
     const awaited = await this.#awaitedLayers();
     for await (const found of foundLayers(this.#paths, this.#options, this.signal)) {
       if (found.kind === 'layer') awaited.delete(basename(found.path));
       if (found.kind === 'failed') {
-        // What lies below it may all be there.
+        // Everything below it may still exist.
         awaited.clear();
         this.#context.reporter.error(found.error);
         this.status = strongest(this.status, statusOfError(found.error));
@@ -128,8 +128,8 @@ export class ManifestRun {
   }
 
   /**
-   * Layers that have a manifest in the place for all of them. They must be found if layers are searched for, and only
-   * searched for: a path that is given may not be there because it is misspelled.
+   * Layers that have a manifest in the common place. They are expected to be found only if all arguments are searched
+   * for layers: a given path may be missing because it is misspelled.
    */
   async #awaitedLayers(): Promise<Set<string>> {
     const { manifests, manifestsStandFor } = this.#options;
@@ -140,21 +140,21 @@ export class ManifestRun {
     return this.places.layersWithManifest(this.signal);
   }
 
-  /** Undefined for what is not looked at, such as a manifest beside its file. */
+  /** Undefined for files that are skipped, such as a manifest next to its file. */
   async #fileOf({ kind, path }: FoundFile): Promise<RunFile | undefined> {
     const name = basename(path);
     const ofName = parseManifestName(name);
     if (kind !== 'layer' && kind !== 'manifest') return undefined;
     if (ofName === undefined) return { kind: 'file', path };
-    // One that was found, while those that count are elsewhere.
+    // A manifest next to a file, although the manifests in use are elsewhere.
     if (kind === 'manifest' && this.#options.manifests !== undefined) return undefined;
     const file = path.slice(0, path.length - name.length) + ofName;
     return kind === 'layer' ? this.#namedFile(path, file) : this.#lostFile(file);
   }
 
-  /** What a path that was given stands for, if its name is that of a manifest. */
+  /** What a given path stands for if it is named like a manifest. */
   async #namedFile(path: string, file: string): Promise<RunFile | undefined> {
-    // It may be any file, with a manifest of its own.
+    // It may be any file, which can have its own manifest.
     const own = this.places.manifestOf(await this.places.fileAt(path));
     if (await isThere(own, this.signal)) return { kind: 'file', path };
     if (this.#options.manifestsStandFor === 'files') {

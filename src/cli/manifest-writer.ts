@@ -1,4 +1,4 @@
-/** The forms of what `manifest create` has written: a table, or JSON objects. */
+/** The output forms of `manifest create`: a table, or JSON objects. */
 import { printable } from '../printable.ts';
 import type { Format } from './context.ts';
 import { formatBytes, formatCount } from './human.ts';
@@ -24,7 +24,7 @@ export class CreatedWriter {
     ]);
   }
 
-  /** The line of a file is written before the next one is. */
+  /** The line of a file is written before the next file. */
   async created({ path, manifest, bytes, blocks, sha256 }: CreatedManifest): Promise<void> {
     if (this.#list === undefined) {
       const cells = [formatCount(blocks), formatBytes(bytes), printable(manifest)];

@@ -1,4 +1,4 @@
-/** What a map shows of an `index_part.json`. */
+/** The parts of an `index_part.json` that a map shows. */
 import type { Snapshot } from '../map/snapshot.ts';
 import { compareGenerations, type Generation } from '../timeline/generation.ts';
 import { IndexPart } from '../timeline/index-part/index-part.ts';
@@ -11,7 +11,7 @@ export interface NamedIndex {
   readonly generation: Generation;
 }
 
-/** The names of indexes among those of files, the one without a generation first. */
+/** The names of indices among file names, the one without a generation first. */
 export function indexesAmong(names: readonly string[]): NamedIndex[] {
   const indexes: NamedIndex[] = [];
   for (const name of names) {

@@ -1,5 +1,5 @@
 /**
- * What a map is drawn from: each source becomes one or several snapshots of a timeline.
+ * The sources of a map: each becomes one or several snapshots of a timeline.
  *
  *   index_part.json   one snapshot
  *   directory, s3://  of a timeline: a snapshot for each index in it, by generation; without an index
@@ -28,7 +28,7 @@ import { type SurveyOptions, surveySource } from './survey-source.ts';
 
 /** An index of a million layers has about 200 MB. */
 const MAXIMUM_FILE_LENGTH = 512 * 1024 * 1024;
-/** A line without an end is not kept: no name is longer. */
+/** Limit for a line without an end: no name is longer. */
 const MAXIMUM_LINE_LENGTH = 4096;
 
 /** The snapshots of a source. */
@@ -41,8 +41,8 @@ export interface MapSource {
 /**
  * Reads a source.
  *
- * @throws `usage` for a place with several timelines; `not-found` for one with none; `corrupt` for an
- * index that is not one; `too-large`, and what stores throw.
+ * @throws `usage` for a place with several timelines; `not-found` for one with none; `corrupt` for an invalid index;
+ * `too-large`; and as stores.
  */
 export async function readMapSource(
   context: Pick<Context, 'signal' | 'stdin'>,
@@ -79,7 +79,7 @@ async function readFile(path: string): Promise<Snapshot> {
   return looksLikeJson ? snapshotOfIndex(path, content) : namesSnapshot(path, textOf(content));
 }
 
-/** The indexes of a timeline. Those of several shards are snapshots of the whole timeline, by generation. */
+/** The indices of a timeline. Those of several shards become snapshots of the whole timeline, by generation. */
 async function readTimeline(
   surveys: readonly TimelineSurvey[],
   signal: AbortSignal,
@@ -117,7 +117,7 @@ export interface ShardSnapshots {
   readonly steps: readonly SnapshotStep[];
 }
 
-/** At each generation that a shard has, the whole timeline: of each shard the newest snapshot up to then. */
+/** For each generation of any shard, the whole timeline: the newest snapshot of each shard up to that generation. */
 export function mergedSteps(shards: readonly ShardSnapshots[], stripeSize: number): Snapshot[] {
   const generations = shards.flatMap(({ steps }) => steps.map(({ generation }) => generation));
   return [...new Set(generations)].sort(compareGenerations).map((generation) => {
@@ -138,7 +138,7 @@ interface ShardSnapshot {
   readonly snapshot: Snapshot;
 }
 
-/** A layer has the shard that reads it, not the one that wrote it: after a split, several shards have the same layers. */
+/** A layer gets the shard that reads it, not the one that wrote it: after a split, several shards share layers. */
 function merged(parts: readonly ShardSnapshot[]): Omit<Snapshot, 'label'> {
   const lsnsOf = (field: 'diskConsistentLsn' | 'gcCutoffLsn'): bigint[] =>
     parts.flatMap(({ snapshot }) => snapshot[field] ?? []).sort(compareLsns);
@@ -147,7 +147,7 @@ function merged(parts: readonly ShardSnapshot[]): Omit<Snapshot, 'label'> {
     layers: parts.flatMap(({ shard, snapshot }) =>
       Array.from(snapshot.layers, (layer) => ({ ...layer, shard, writer: layer.shard ?? '0000' })),
     ),
-    // Up to the lowest, the layers of all shards have everything.
+    // Up to the lowest LSN, the layers of all shards are complete.
     diskConsistentLsn: durable.length === parts.length ? durable[0] : undefined,
     lastLsn: durable.length === parts.length ? durable.at(-1) : undefined,
     gcCutoffLsn: lsnsOf('gcCutoffLsn').at(-1),
@@ -160,7 +160,7 @@ function compareLsns(left: bigint, right: bigint): number {
   return left < right ? -1 : Number(left > right);
 }
 
-/** One for each index, by generation; without an index the layers that lie there. */
+/** One for each index, by generation; without an index, the existing layers. */
 async function snapshotsOf(
   { store, location, layers }: TimelineSurvey,
   signal: AbortSignal,
@@ -207,7 +207,7 @@ export function namesSnapshot(label: string, text: string): Snapshot {
   return { label, layers, branchLsns, gcCutoffLsn };
 }
 
-/** The memory is not used again. */
+/** The memory is not reused. */
 function readContent(path: string): Promise<Uint8Array> {
   return readSmallFile(path, { maximumLength: MAXIMUM_FILE_LENGTH }, (content) => content);
 }
@@ -232,7 +232,7 @@ async function readStream(stream: AsyncIterable<Uint8Array>): Promise<string> {
   return textOf(Buffer.concat(chunks));
 }
 
-/** Of a path or a URL. */
+/** The last part of a path or a URL. */
 function lastPart(source: string): string {
   return source.split('/').findLast((part) => part !== '') ?? source;
 }

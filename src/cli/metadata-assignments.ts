@@ -10,9 +10,9 @@ import {
 } from '../write-once/timeline-metadata.ts';
 
 export interface Assignments {
-  /** One after each `--set`. */
+  /** The one after each `--set`. */
   readonly set: readonly string[];
-  /** More arguments; only with `--set` are they assignments. */
+  /** Further arguments, which are assignments only with `--set`. */
   readonly more: readonly string[];
 }
 

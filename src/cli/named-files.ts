@@ -1,4 +1,4 @@
-/** Files and objects that are named one by one: `--files-from`, and the place of each name. */
+/** Files and objects that are listed by name: `--files-from`, and the place of each name. */
 import { StorageError } from '../errors.ts';
 import type { ObjectStore } from '../object-store/object-store.ts';
 import { isOfShard, type WorkShare } from '../timeline/work-share.ts';
@@ -6,7 +6,9 @@ import type { Context } from './context.ts';
 import { isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
 import { textLines } from './text-lines.ts';
 
-/** The lines that are not empty; of a share if there is one. Throws as `textLines`; `usage` for a terminal. */
+/**
+ * The lines that are not empty, limited to a share if there is one. Throws as `textLines`; `usage` for a terminal.
+ */
 export async function* namedFiles(
   context: Context,
   file: string,
@@ -30,7 +32,7 @@ export class NamedPlaces {
     this.#options = options;
   }
 
-  /** Nothing is looked up. Throws `usage` and `invalid-input` for a URL of no object. */
+  /** Does no I/O. Throws `usage` and `invalid-input` for a URL that is not that of an object. */
   async placeOf(name: string): Promise<string | { store: ObjectStore; key: string }> {
     if (!isUrl(name)) return name;
     const { store, key, canList } = await remotePlace(name, this.#options);

@@ -1,4 +1,4 @@
-/** How a command opens a layer, looks up a key in it, and warns of a wrong name. */
+/** How a command opens a layer, looks up a key in it, and warns about a wrong name. */
 import { isStorageError, StorageError } from '../errors.ts';
 import type { DeltaLayerReader } from '../layers/delta-layer/reader.ts';
 import type { ImageLayerReader } from '../layers/image-layer/reader.ts';
@@ -75,7 +75,7 @@ export async function readEntry(
   return entry && typedEntry(reader, entry);
 }
 
-/** Reads versions from the newest on, until one passes. */
+/** Reads versions, newest first, until one passes. */
 async function readFiltered(
   reader: AnyLayerReader,
   { key, lsn, filter }: Required<KeyAtLsn>,
@@ -115,8 +115,8 @@ export function nameMatches(path: string, summary: LayerSummary): boolean | null
 }
 
 /**
- * For commands that go on although the name contradicts the file. Called after something was read:
- * if nothing can be read, the error is enough.
+ * For commands that continue although the name contradicts the file. Called after something has been read: if nothing
+ * can be read, the error is enough.
  */
 export function warnOfName(
   context: Context,

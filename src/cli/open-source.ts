@@ -1,6 +1,6 @@
 /**
- * The one place that turns the argument SOURCE into a timeline: a layer file, a directory, an index with its
- * layers beside it, or an object store.
+ * The one place that turns the argument SOURCE into a timeline: a layer file, a directory, an index next to its layers,
+ * or an object store.
  */
 import type { OpenTimelineOptions, TimelineSource } from '../timeline/open-timeline.ts';
 import type { Timeline } from '../timeline/timeline.ts';

@@ -20,7 +20,10 @@ export const OBJECT_FORMAT = {
 };
 
 /** For a command that prints one JSON line in any case. */
-export const JSON_ERRORS = { json: flag('--json', 'errors as JSON, too'), ndjson: HIDDEN_NDJSON };
+export const JSON_ERRORS = {
+  json: flag('--json', 'print errors as JSON, too'),
+  ndjson: HIDDEN_NDJSON,
+};
 
 /** For a command that prints a list. `item` names what a line holds: `one entry`. */
 export function listFormat(item: string) {
@@ -36,7 +39,7 @@ export function formatOf(options: { json?: true | undefined; ndjson?: true | und
 }
 
 /** For a command whose table fits 80 columns. */
-export const WIDE = flag('--wide', 'everything in the table, however long its lines');
+export const WIDE = flag('--wide', 'print complete tables, however long the lines');
 
 /** For a command that reads many layers. */
 export const JOBS = {
@@ -66,7 +69,7 @@ export function limitOptions({ maxBlob, maxWindow }: ReadLimits) {
 
 /** For a command that looks a key up. */
 export const AT_LSN = {
-  lsn: option('--lsn <lsn>', 'LSN at or before which to look (default: the highest)', lsnArgument),
+  lsn: option('--lsn <lsn>', 'look at or before this LSN (default: the highest)', lsnArgument),
 };
 
 /** For a command that writes a layer. */
@@ -77,13 +80,13 @@ export const LAYER_OPTIONS = {
     'compression level of images, -7 to 22; 0 means 3 (default: 1)',
     zstdLevelArgument,
   ),
-  compress: negation('--no-compress', 'no compression of images').conflicts('zstd'),
+  compress: negation('--no-compress', 'do not compress images').conflicts('zstd'),
   generation: option(
     '--generation <hex8>',
     'generation in the name of the layer',
     generationArgument,
   ),
-  manifest: flag('--manifest', 'write checksums beside the layer, for manifest check'),
+  manifest: flag('--manifest', 'write checksums next to the layer, for manifest check'),
 };
 
 export type LayerOptions = OptionValues<typeof LAYER_OPTIONS>;

@@ -1,8 +1,11 @@
-/** How a path or a URL is printed: without what may be a credential. */
+/** How a path or a URL is printed: without anything that may be a credential. */
 import type { StorageError } from '../errors.ts';
 import { withoutCredentials } from '../printable.ts';
 
-/** The URL of a web server without its user, its query, which may hold a signature, and its fragment; all else as it is. */
+/**
+ * The URL of a web server without its user, its query, which may hold a signature, and its fragment; any other text
+ * unchanged.
+ */
 export function shownPath(argument: string): string {
   if (!/^https?:\/\//i.test(argument)) return argument;
   if (!URL.canParse(argument)) return withoutCredentials(argument);

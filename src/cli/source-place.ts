@@ -1,4 +1,6 @@
-/** The one place that tells what an argument SOURCE is: files, objects, an index, or a place with timelines below. */
+/**
+ * The one place that decides what an argument SOURCE is: files, objects, an index, or a place with timelines below it.
+ */
 import { stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { StorageError } from '../errors.ts';
@@ -15,11 +17,11 @@ import {
 import { fromNodeError } from '../virtual-file/system-error.ts';
 import { isPrefix, isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
 
-/** What a source is. Nothing was read of it. */
+/** The kind of a source, before anything is read. */
 export type ArgumentPlace =
   /** A place to list; `indexName` if one index of it is named. */
   | ({ readonly kind: 'timelines' } & SourcePlace)
-  /** An index where nothing can be listed. */
+  /** An index in a store that cannot list. */
   | { readonly kind: 'lone-index'; readonly store: ObjectStore; readonly key: string }
   /** Any other single object. */
   | { readonly kind: 'object'; readonly store: ObjectStore; readonly key: string }
@@ -32,12 +34,12 @@ export interface TimelineChoice {
   readonly timeline?: string | undefined;
 }
 
-/** Where nothing is known of a timeline but that its files are here. */
+/** For a timeline about which nothing is known except that its files are here. */
 export function unknownLocation(prefix: string): TimelineLocation {
   return { tenantId: undefined, shard: undefined, timelineId: undefined, prefix };
 }
 
-/** Timelines that an error lists. */
+/** Maximum number of timelines that an error lists. */
 const LISTED_TIMELINES = 20;
 
 /** Throws `not-found` and `io` for a path, `usage` for a URL without a bucket. No request is made. */
@@ -61,9 +63,8 @@ export async function placeOfArgument(
 }
 
 /**
- * The shards of the one timeline that is chosen, by number; none if there is no timeline. Of a tenant that was
- * split they are those of `chooseShards`.
- * Throws `usage` if several timelines are left.
+ * The shards of the one timeline that is chosen, by number; none if there is no timeline. For a tenant that was split,
+ * they are chosen by `chooseShards`. Throws `usage` if several timelines are left.
  */
 export async function shardsOfTimeline(
   { root, prefix }: SourcePlace,
@@ -111,7 +112,7 @@ export async function isTimelineArgument(
   try {
     return (await stat(source)).isDirectory() || isIndexName(basename(source));
   } catch {
-    // Its opening tells what is wrong with the file.
+    // Opening the file will report what is wrong with it.
     return false;
   }
 }

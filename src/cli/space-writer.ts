@@ -1,4 +1,4 @@
-/** The forms of `space`: a table, JSON, CSV, and a Parquet file. */
+/** The output forms of `space`: a table, JSON, CSV, and a Parquet file. */
 import { dirname } from 'node:path';
 import type { Recompressed } from '../timeline/recompression.ts';
 import type { SpaceRow } from '../timeline/space.ts';
@@ -13,7 +13,7 @@ export interface SpaceReport {
   readonly recompressed: readonly Recompressed[];
 }
 
-/** Throws what keeps the output from being written. */
+/** Throws errors of writing the output. */
 export async function writeSpace(
   context: Context,
   report: SpaceReport,
@@ -41,7 +41,7 @@ interface Line extends SpaceRow {
   readonly milliseconds?: number | undefined;
 }
 
-/** The sample at each level is a line as well. */
+/** The sample at each level is also a line. */
 function linesOf({ rows, recompressed }: SpaceReport): Line[] {
   const samples = recompressed.map(
     ({ choice, entries, bytes, storedBytes, milliseconds }): Line => ({
@@ -109,7 +109,7 @@ async function writeTables(
   await levels.end();
 }
 
-/** Replaces the file as a whole; `-` is standard output. */
+/** Replaces the file atomically; `-` is standard output. */
 async function writeParquet(context: Context, report: SpaceReport, file: string): Promise<void> {
   const { parquetWriteBuffer } = await import('hyparquet-writer');
   const lines = linesOf(report);

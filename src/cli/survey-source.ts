@@ -1,4 +1,4 @@
-/** Turns the argument SOURCE of `ls`, `check` and `space` into what lies there: one survey for each shard. */
+/** Turns the argument SOURCE of `ls`, `check` and `space` into surveys, one for each shard. */
 import { stat } from 'node:fs/promises';
 import { basename, dirname, resolve } from 'node:path';
 import { isStorageError, StorageError } from '../errors.ts';
@@ -50,7 +50,7 @@ export async function surveySource(
   return surveys;
 }
 
-/** A layer file is all that is known of its timeline. */
+/** A layer file is treated as the whole timeline. */
 async function surveyOfFile(path: string): Promise<TimelineSurvey> {
   const directory = resolve(dirname(path));
   const { size } = await stat(path);
@@ -112,7 +112,7 @@ function surveyOfLayer({ store, directory, key, name, size }: LoneLayer): Timeli
   };
 }
 
-/** By its own name, else by its summary. */
+/** Known by its own name, or else by its summary. */
 async function nameOfLayer(input: LayerInput, name: string): Promise<LayerName> {
   try {
     return parseLayerName(name);

@@ -1,4 +1,4 @@
-/** Opens the layers of a source one after the other: those of the index if there is one. */
+/** Opens the layers of a source one after the other: those of the index, if there is one. */
 import { join } from 'node:path';
 import { isStorageError, type StorageError } from '../errors.ts';
 import type { LayerInput } from '../layers/layer-file/layer-input.ts';
@@ -14,20 +14,20 @@ import { type SurveyOptions, surveySource } from './survey-source.ts';
 
 export type SurveyedReader =
   | {
-      /** Closed when the next one is asked for. */
+      /** Closed when the next one is requested. */
       readonly reader: AnyLayerReader;
       readonly name: string;
-      /** Version of Postgres by the index; undefined without one. */
+      /** Version of Postgres according to the index; undefined without one. */
       readonly pgVersion: number | undefined;
-      /** Bytes of the layers before it, and of all. */
+      /** Bytes of the layers before it, and of all layers. */
       readonly done: number;
       readonly total: number;
     }
   | { readonly error: StorageError };
 
 /**
- * Throws as `surveySource`; what is wrong with one layer is an item. So is an index that cannot be read: all layers that
- * are there follow.
+ * Throws as `surveySource`; the error of a single layer is an item. So is that of an unreadable index, which is
+ * followed by all existing layers.
  */
 export async function* openSurveyed(
   context: Context,
@@ -60,7 +60,7 @@ export async function* openSurveyed(
   }
 }
 
-/** All layers of a source, open at a time, and those that could not be opened. */
+/** All layers of a source, open at the same time, and those that could not be opened. */
 export interface OpenLayers {
   readonly readers: readonly SalvageReader[];
   readonly failed: readonly { readonly name: string; readonly error: StorageError }[];
@@ -68,7 +68,7 @@ export interface OpenLayers {
   readonly size: number;
 }
 
-/** Opens the layers of a source as they are, damaged or not; the caller closes them. Throws as `surveySource`. */
+/** Opens the layers of a source, damaged or not; the caller closes them. Throws as `surveySource`. */
 export async function openAllSurveyed(
   context: Context,
   source: string,
@@ -123,7 +123,7 @@ function layersToRead(survey: TimelineSurvey): LayerToRead[] {
   });
   return reconciled.flatMap(({ name, state, remote, indexed }) => {
     if (state === 'extra' || state === 'future') return [];
-    // A layer that is missing is opened all the same, so that its error is told.
+    // A missing layer is opened as well, so that its error is reported.
     const key =
       (remote && keys.get(remote)) ??
       (indexed === undefined ? undefined : keyOfIndexed(survey, indexed));

@@ -1,4 +1,4 @@
-/** The JSON of entries of a timeline, and of what a read is made of. */
+/** The JSON of entries of a timeline, and of reads. */
 import { formatKey } from '../layers/key.ts';
 import { formatLsn } from '../layers/lsn.ts';
 import type { PageResult } from '../timeline/read-page.ts';
@@ -7,7 +7,7 @@ import { encodeJson, type Json } from './json.ts';
 import type { RecordReading, ValueFilter } from './value-record.ts';
 import { recordJsonOf } from './value-record.ts';
 
-/** What a read of a key comes to. */
+/** The result of a read of a key. */
 export type ExplainResult = PageResult['kind'];
 
 /** With the WAL record in words, if its version is known. */
@@ -25,7 +25,7 @@ export function timelineEntryJson(entry: TimelineEntry, reading?: RecordReading)
 export interface EntryDisplay {
   /** Describes WAL records; undefined if their version is not known. */
   readonly reading: RecordReading | undefined;
-  /** Only values that pass are listed. What the read comes to does not depend on it. */
+  /** Only values that pass are listed. The result of the read does not depend on this. */
   readonly filter: ValueFilter | undefined;
 }
 
@@ -77,7 +77,7 @@ function blobJson({ offset, storedLength, bytes, type, willInit }: TimelineEntry
   return { offset, stored_len: storedLength, len: bytes.length, type, will_init: willInit };
 }
 
-/** The end of all LSNs has one digit more. */
+/** The end of all LSNs has one more digit. */
 export function formatEnd(lsn: bigint): string {
   return lsn > 0xffff_ffff_ffff_ffffn ? lsn.toString(16).toUpperCase() : formatLsn(lsn);
 }

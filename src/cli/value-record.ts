@@ -1,4 +1,4 @@
-/** WAL records in values: in words, as JSON, and which of them are wanted. */
+/** WAL records in values: their description, their JSON, and filters. */
 import { isStorageError } from '../errors.ts';
 import { formatLsn } from '../layers/lsn.ts';
 import { viewValue } from '../layers/value-format.ts';
@@ -13,7 +13,7 @@ import { storageErrorJson } from './reporter.ts';
 import { resourceManagerNumber } from './resource-manager-argument.ts';
 import { blocksJson } from './wal-record-json.ts';
 
-/** What is known of the records. */
+/** What is known about the records. */
 export interface RecordVersion {
   readonly majorVersion: number;
   readonly dialect: HeapDialect | undefined;
@@ -63,7 +63,7 @@ export function recordJsonOf(
   return bytes === undefined ? undefined : reading.json(bytes);
 }
 
-/** `Heap/INSERT off 3 flags 0x08 xid 673, 1663/5/16384 blk 0`; what is wrong with it, if it cannot be read. */
+/** `Heap/INSERT off 3 flags 0x08 xid 673, 1663/5/16384 blk 0`; for a record that cannot be read, the error. */
 export function recordText(bytes: Uint8Array, version: RecordVersion): string {
   try {
     const record = decodeWalRecord(bytes, version.majorVersion);
@@ -76,7 +76,7 @@ export function recordText(bytes: Uint8Array, version: RecordVersion): string {
   }
 }
 
-/** As `recordText`, for a value that may be of another kind; empty if nothing can be told. */
+/** As `recordText`, for a value that may be of another kind; empty if it is. */
 export function recordTextOf(
   type: string,
   value: Uint8Array,
@@ -96,10 +96,10 @@ function blocksText({ blocks }: WalRecord): string {
     .join('');
 }
 
-/** Tells whether a serialized value is a record that is wanted. */
+/** Whether a serialized value is a wanted record. */
 export type ValueFilter = (type: string, value: Uint8Array) => boolean;
 
-/** A layer does not say its version. The numbers are the same in all; 15 calls `neon` custom134. */
+/** A layer does not state its version. The numbers are the same in all versions; 15 calls `neon` custom134. */
 const VERSIONS_WITH_ALL_NAMES = [17, 15];
 const XID_AT = 4;
 const RESOURCE_MANAGER_AT = 17;

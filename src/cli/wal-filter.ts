@@ -1,4 +1,4 @@
-/** Which records `wal` prints: all options must agree, as those of pg_waldump. */
+/** Selects the records that `wal` prints: all options must match, as in pg_waldump. */
 import { StorageError } from '../errors.ts';
 import { forkNumberOf } from '../postgres/fork.ts';
 import type { RecordSelection } from '../wal/record-selection.ts';
@@ -9,7 +9,7 @@ import type { WalOptions } from './wal-options.ts';
 export function walSelection(options: WalOptions, majorVersion: number): RecordSelection {
   const { rmgr, xid, rel, fork, block, fullpage } = options;
   if (block !== undefined && rel === undefined) {
-    throw new StorageError('usage', { what: '--block is that of a relation: give --rel, too' });
+    throw new StorageError('usage', { what: '--block needs --rel' });
   }
   return {
     xid,

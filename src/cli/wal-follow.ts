@@ -4,11 +4,14 @@ import { isErrorNamed } from '../realms.ts';
 import type { Context } from './context.ts';
 import { isUrl } from './remote-source.ts';
 
-/** Milliseconds between two looks: at files, and at a store, where each look costs requests. */
+/** Milliseconds between two polls: of files, and of a store, where each poll costs requests. */
 const LOCAL_INTERVAL_MS = 250;
 const REMOTE_INTERVAL_MS = 2000;
 
-/** The option `waitForMore` of `openWal`: writes what was printed so far, then waits. An abort ends the wait. */
+/**
+ * The option `waitForMore` of `openWal`: flushes the output so far, then waits. An abort ends the
+ * wait.
+ */
 export function waitingForMore(
   { stdout, signal }: Pick<Context, 'stdout' | 'signal'>,
   paths: readonly string[],

@@ -14,7 +14,7 @@ import type { BlockReference, WalRecord } from '../wal/record-format.ts';
 import { createFileOnce } from '../write-once/create-once.ts';
 import { checkOutputDirectory } from './output-paths.ts';
 
-/** Files that are made durable side by side. */
+/** Number of files that are made durable concurrently. */
 const FILES_AT_A_TIME = 32;
 
 /** SHA-256 of each restored page; undefined for a block without an image. Throws `corrupt`, `truncated`. */
@@ -35,7 +35,7 @@ export class ImageFiles {
   #failure: unknown;
   #hasFailed = false;
 
-  /** Makes the directory if its parent is there. Throws `not-found`, `io`. */
+  /** Makes the directory if its parent exists. Throws `not-found`, `io`. */
   static async create(directory: string, signal: AbortSignal): Promise<ImageFiles> {
     try {
       await mkdir(directory);
@@ -55,8 +55,8 @@ export class ImageFiles {
   /**
    * Restores all images of a record, and begins to write them.
    *
-   * Throws: `corrupt`, `truncated` for an image that cannot be restored. What writing throws, `exists` for one,
-   * comes from a later call.
+   * Throws: `corrupt`, `truncated` for an image that cannot be restored. Errors of writing, such as `exists`, are
+   * thrown by a later call.
    */
   async save(record: WalRecord, place: { timelineId: number; startLsn: Lsn }): Promise<void> {
     for (const block of record.blocks) {
@@ -74,7 +74,7 @@ export class ImageFiles {
     this.#throwFailure();
   }
 
-  /** Resolves when no file is being written, whether all were or not: for the end of a run that failed. */
+  /** Resolves when no file is being written, even if some failed: for the end of a failed run. */
   async settle(): Promise<void> {
     await Promise.all(this.#pending);
   }

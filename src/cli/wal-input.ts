@@ -19,7 +19,7 @@ import { isUrl, type RemoteOptions, remotePlace } from './remote-source.ts';
 const STANDARD_INPUT = '-';
 
 /**
- * What the arguments name together. Segments of one timeline may come from several of them.
+ * The source for all arguments together. Segments of one timeline may come from several of them.
  *
  * Throws: `not-found` and `io` for a path; `usage` for a URL without a bucket, for a terminal as standard
  * input, and for standard input twice; `too-large` for more standard input than a segment has.

@@ -21,7 +21,7 @@ export const WAL_OPTIONS = {
   rel: option('--rel <spc/db/rel>', 'records that change a relation', relationArgument),
   fork: option('--fork <fork>', 'fork of the blocks: main, fsm, vm or init', forkArgument),
   block: option('--block <n>', 'number of a block in the relation', numberArgument),
-  fullpage: flag('--fullpage', 'records that hold the image of a page'),
+  fullpage: flag('--fullpage', 'records that contain a page image'),
   stats: option(
     '--stats [rows]',
     'statistics instead of records, with a row for each resource manager (rmgr) or kind (record)',
@@ -29,35 +29,35 @@ export const WAL_OPTIONS = {
   ).preset('rmgr'),
   jobs: option(
     '-j, --jobs <n>',
-    'threads that format or count records (default: number of processors, at most 4)',
+    'number of threads that format or count records (default: processors, at most 4)',
     jobsArgument,
   ),
   follow: flag('--follow', 'wait for more at the end of the WAL, until interrupted'),
   timeline: option(
     '--timeline <n>',
-    'timeline that the WAL leads to (default: the newest)',
+    'last timeline of the WAL (default: the newest)',
     timelineArgument,
   ),
-  skipCorrupt: flag('--skip-corrupt', 'go on after damage, at the next valid page'),
+  skipCorrupt: flag('--skip-corrupt', 'continue after damage, at the next valid page'),
   dialect: DIALECT,
   sha256: flag('--sha256', 'SHA-256 of each restored page image, in JSON'),
   saveFullpage: option(
     '--save-fullpage <dir>',
-    'directory for the page images, a file each',
+    'directory for page images, one file each',
     directoryArgument,
   ),
   ...REMOTE_OPTIONS,
 };
 export type WalOptions = OptionValues<typeof WAL_OPTIONS>;
 
-/** What `--stats` was given. */
+/** The value of `--stats`. */
 export interface StatisticsChoice {
   readonly rows: 'rmgr' | 'record';
-  /** A word that followed the option, and is an argument, or no statistics that there are. */
+  /** A word after the option that is an argument, or not a known kind of statistics. */
   readonly path: string | undefined;
 }
 
-/** A value is given by `=` only, but commander takes the next word, too. */
+/** A value is only given with `=`, but commander also takes the next word. */
 function statisticsArgument(text: string): StatisticsChoice {
   if (text === 'record' || text === 'rmgr') return { rows: text, path: undefined };
   return { rows: 'rmgr', path: text };

@@ -2,10 +2,10 @@
 import type { BlockReference, WalRecord } from '../wal/record-format.ts';
 import type { Json } from './json.ts';
 
-/** The version from which pg_walinspect tells the flags of an image. */
+/** The first version in which pg_walinspect shows the flags of an image. */
 const FIRST_WITH_IMAGE_INFO = 16;
 
-/** What is shown of the blocks. */
+/** The shown fields of the blocks. */
 export interface BlockJsonOptions {
   readonly majorVersion: number;
   /** SHA-256 of the restored page by the block's place in the record; undefined for a block without an image. */

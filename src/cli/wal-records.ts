@@ -1,4 +1,4 @@
-/** What `wal` does with the records of a reader: prints those that are selected, or counts them. */
+/** Prints or counts the selected records of a reader, for `wal`. */
 import { availableParallelism } from 'node:os';
 import { throwIfAborted } from '../errors.ts';
 import { formatLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
@@ -25,7 +25,7 @@ export interface WalRun {
   readonly localSource: WalSource | undefined;
   /** Opens the same WAL for reading from another start on. */
   readonly openAt: (start: Lsn) => Promise<WalReader>;
-  /** How WAL is divided among threads, for tests; default: as suits large WAL. */
+  /** How WAL is divided among threads, for tests; the default suits large WAL. */
   readonly division?:
     | { readonly smallest: bigint; readonly partLength: bigint; readonly program: URL }
     | undefined;
@@ -39,7 +39,7 @@ const SMALLEST_TO_PRINT = 16n * 1024n * 1024n;
 
 const MAXIMUM_DEFAULT_THREADS = 4;
 
-/** Throws as the reader, and what keeps the output or a file from being written. */
+/** Throws as the reader, and errors of writing the output or a file. */
 export async function printRecords(context: Context, run: WalRun): Promise<ExitStatus> {
   const { reader, selection, options } = run;
   const { saveFullpage: directory, dialect } = options;
@@ -95,7 +95,7 @@ export async function printStatistics(
 /**
  * Counts large WAL in files on threads, as far as it is valid.
  *
- * Returns: start of the record with which a reader goes on; undefined if nothing was counted.
+ * Returns: start of the record at which a reader continues; undefined if nothing was counted.
  */
 async function countAhead(
   context: Context,
@@ -111,10 +111,10 @@ async function countAhead(
 }
 
 /**
- * Prints large WAL in files by threads, as far as it is valid: lines, without anything about the images.
+ * Prints large WAL in files with threads, as far as it is valid: lines, without digests or files of images.
  *
- * Returns: start of the record with which a reader goes on; undefined if nothing was printed. Throws what keeps the
- * output from being written.
+ * Returns: start of the record at which a reader continues; undefined if nothing was printed. Throws errors of writing
+ * the output.
  */
 async function printAhead(context: Context, run: WalRun): Promise<Lsn | undefined> {
   const { sha256, saveFullpage, dialect } = run.options;
@@ -136,7 +136,9 @@ interface WalForThreads extends DividedWal {
   readonly program: URL | undefined;
 }
 
-/** Returns: undefined for what one thread does alone: WAL that is not in files, or is too small, grows or is limited. */
+/**
+ * Returns: undefined if a single thread does the work: WAL that is not in files, is too small, grows, or is limited.
+ */
 async function dividedWal(
   { signal }: Context,
   { reader, selection, options, localSource, division }: WalRun,
@@ -155,7 +157,7 @@ async function dividedWal(
   return { paths, timeline, start, end, extent, selection, threadCount, partLength, program };
 }
 
-/** Shows how far the work of threads is. */
+/** Shows the progress of the threads. */
 async function withProgress<T>(
   context: Context,
   { reader }: WalRun,
@@ -167,9 +169,9 @@ async function withProgress<T>(
   return result;
 }
 
-/** What is done with the records of a batch, and with damage. */
+/** What to do with the records of a batch, and with damage. */
 interface Visitor {
-  /** Visits at most N of the selected records. Returns: how many, or a promise of it. */
+  /** Visits at most N of the selected records. Returns: how many, or a promise for that. */
   batch(batch: WalRecordBatch, options: BatchVisit): number | Promise<number>;
   damage(damage: ShownDamage): Promise<void> | undefined;
 }

@@ -80,7 +80,7 @@ export class WalStatistics {
 
 const FIRST_CUSTOM = 128;
 
-/** Writes the table of pg_waldump, or a line for each row. Throws what keeps the output from being written. */
+/** Writes the table of pg_waldump, or a line for each row. Throws errors of writing the output. */
 export async function writeWalStatistics(
   output: Output,
   statistics: WalStatistics,

@@ -1,4 +1,7 @@
-/** The forms of `wal`: lines as those of pg_waldump, or objects with the names of pg_walinspect. Damage stands in its place. */
+/**
+ * The output forms of `wal`: lines like those of pg_waldump, or objects with the names of pg_walinspect. Damage is
+ * reported where it occurs.
+ */
 import { asciiBytes, writeAscii } from '../ascii.ts';
 import type { StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
@@ -29,7 +32,7 @@ export interface ShownRecord {
 /** WAL that could not be read, or a record that could not be described. */
 export interface ShownDamage {
   readonly lsn: Lsn;
-  /** Where reading goes on, if WAL was skipped. */
+  /** Where reading continues, if WAL was skipped. */
   readonly resumesAt?: Lsn | undefined;
   readonly error: StorageError;
 }
@@ -84,7 +87,7 @@ class LineWriter implements WalWriter {
 
   damage({ lsn, resumesAt, error }: ShownDamage): Promise<void> | undefined {
     const { message } = error.with({ lsn: undefined });
-    const resumed = resumesAt === undefined ? '' : `; goes on at ${formatPgLsn(resumesAt)}`;
+    const resumed = resumesAt === undefined ? '' : `; continues at ${formatPgLsn(resumesAt)}`;
     const text = printable(`damaged at ${formatPgLsn(lsn)}: ${message}${resumed}`);
     return this.#output.write(`${paint(this.#output, 'red', text)}\n`);
   }

@@ -1,4 +1,4 @@
-/** `build`: a layer from NDJSON. */
+/** `build`: makes a layer from NDJSON. */
 import { constants, createReadStream, openSync, statSync } from 'node:fs';
 import { isNativeError } from 'node:util/types';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
@@ -88,7 +88,7 @@ async function build(context: Context, spec: string, options: BuildOptions): Pro
     await context.stdout.write(layerLine(layer));
     return CLEAN;
   } catch (error) {
-    // The layer may exist because it is the spec.
+    // The existing layer may be the spec itself.
     const existing = isStorageError(error, 'exists') ? error.path : undefined;
     if (existing !== undefined) await refuseInputAsOutput(input, existing);
     throw error;

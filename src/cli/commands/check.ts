@@ -1,4 +1,4 @@
-/** `check`: what an index says against what is there, and what the files hold. */
+/** `check`: compares an index with the files that exist, and checks their content. */
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import { StorageError, throwIfAborted } from '../../errors.ts';
@@ -35,7 +35,7 @@ const OPTIONS = {
     'only the layers whose name hashes to share I of N',
     shareArgument,
   ),
-  byteBudget: option('--byte-budget <size>', 'maximum number of bytes that are read', sizeArgument),
+  byteBudget: option('--byte-budget <size>', 'maximum number of bytes to read', sizeArgument),
   ...JOBS,
   maxFindings: option(
     '--max-findings <n>',
@@ -184,7 +184,7 @@ function countLayer(counts: Counts, { state, ok, errors, warnings }: CheckedLaye
   if (state === 'unknown') counts.unknown += 1;
 }
 
-/** The shards of a timeline are summed up. */
+/** Adds up the shards of a timeline. */
 async function finish(
   writer: CheckWriter,
   summaries: readonly CheckSummary[],

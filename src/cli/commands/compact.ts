@@ -1,4 +1,4 @@
-/** `compact`: L0s of a timeline into L1s, as a pageserver does it, and image layers. */
+/** `compact`: turns the L0s of a timeline into L1s, as a pageserver does, and makes image layers. */
 import { availableParallelism } from 'node:os';
 import { StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
@@ -39,12 +39,12 @@ const OPTIONS = {
   ...OUTPUT_OPTIONS,
   threshold: option(
     '--threshold <n>',
-    'L0s below which nothing is done (default: 10)',
+    'minimum number of L0s to compact (default: 10)',
     countArgument,
   ),
   upperLimit: option(
     '--upper-limit <n>',
-    'L0s of the usual size that are compacted at once (default: 10)',
+    'maximum number of full-size L0s per run (default: 10)',
     countArgument,
   ),
   checkpointDistance: option(
@@ -52,11 +52,11 @@ const OPTIONS = {
     'size of the L1s (default: 256MiB)',
     sizeArgument,
   ),
-  images: flag('--images', 'make image layers where many deltas lie on top of each other'),
+  images: flag('--images', 'make image layers where many deltas are stacked'),
   lsn: option('--lsn <lsn>', 'LSN of the image layers (default: the last)', lsnArgument),
   imageThreshold: option(
     '--image-threshold <n>',
-    'deltas on top of each other from which on images are made (default: 3)',
+    'number of stacked deltas from which images are made (default: 3)',
     countArgument,
   ),
   zstd: LAYER_OPTIONS.zstd,
@@ -64,10 +64,10 @@ const OPTIONS = {
   ...JOBS,
   stripeSize: option(
     '--stripe-size <pages>',
-    'stripe of a sharded tenant, for a source of one shard (default: 2048)',
+    'stripe size of a sharded tenant, for a source of one shard (default: 2048)',
     stripeSizeArgument,
   ),
-  dryRun: flag('--dry-run', 'say what would be compacted, write nothing'),
+  dryRun: flag('--dry-run', 'print what would be compacted, without writing anything'),
   ...SOURCE_OPTIONS,
   ...READ_LIMITS,
   ...JSON_ERRORS,
@@ -90,10 +90,10 @@ export function addCompact({ program, runner }: CommandParents): void {
   command.addHelpText(
     'after',
     `
-The new index names the L1 layers in place of the L0 layers. No layer is deleted, and older indices
-stay valid. With --images, keys whose value needs redo of Postgres lie in the range of no new image
-layer, so that reads find them as before. Layers that stay are copied if --out does not have them. A run that was interrupted can be
-repeated: it stores only what is missing.`,
+The new index names the L1 layers in place of the L0 layers. Layers are never deleted, and older
+indices stay valid. With --images, keys whose value needs Postgres's redo are not covered by new image
+layers, so that reads find them as before. Layers that the index keeps are copied if --out does not
+have them. An interrupted run can be repeated: it stores only what is missing.`,
   );
 }
 
@@ -235,7 +235,7 @@ async function compactPart(
   const isCut = shard.count >= 2;
   await using output = await openOutput(context, timeline, { ...options, shard });
   await warnOfMissingAncestor(context, timeline, output, options.out);
-  // The place of the source has one; a copy elsewhere cannot be read without it.
+  // The source has its ancestor; a copy elsewhere cannot be read without it.
   if (isCut && !(await output.hasTenantManifest())) {
     await output.putTenantManifest({ stripeSize: sharding.stripeSize, offloadedTimelines: [] });
   }
@@ -258,7 +258,7 @@ function nothingOf(
   return { ...nothing, images: created, indexPath: undefined };
 }
 
-/** Shows how far all shards are together. */
+/** Shows the progress of all shards together. */
 class JointProgress {
   readonly #progress: Progress;
   readonly #parts = new Map<Timeline, CompactionProgress>();

@@ -24,7 +24,7 @@ export function addCompletion({ program, runner }: CommandParents): void {
   addManPages({ program, runner });
 }
 
-/** Not for users: the pages are in the package. */
+/** Not meant for users, since the package contains the pages. */
 function addManPages({ program, runner }: CommandParents): void {
   program
     .command('man-pages', { hidden: true })

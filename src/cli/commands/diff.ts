@@ -1,4 +1,4 @@
-/** `diff`: the entries of two layers, or of two timelines, side by side. */
+/** `diff`: compares the entries of two layers or two timelines. */
 import type { StorageError } from '../../errors.ts';
 import { maximumKey, minimumKey } from '../../layers/key.ts';
 import { ALL_LSNS, type LsnRange } from '../../layers/lsn.ts';
@@ -63,15 +63,15 @@ export function addDiff({ program, runner }: CommandParents): void {
   command.addHelpText(
     'after',
     `
-An entry is a value of a key at an LSN. Of a timeline, the entries of all layers are compared, those of all
-shards together; the same key and LSN in several layers count once. What is damaged is reported on stderr,
-and the rest is compared: an entry that may have been in what cannot be read is not called missing.
-Stored bytes that are equal are the same value, and are not decoded: damage that both sides have in
-common is found by verify.`,
+An entry is a value of a key at an LSN. For a timeline, the entries of all layers are compared, across
+all shards; the same key and LSN in several layers count once. Damage is reported on stderr, and the
+rest is compared: an entry that may have been in an unreadable part does not count as missing. Values
+with equal stored bytes are equal, and are not decoded: to find damage that both sides share, use
+verify.`,
   );
 }
 
-/** Errors of damage that are listed. */
+/** Maximum number of errors that are listed. */
 const LISTED_DAMAGE = 1000;
 
 export async function diff(

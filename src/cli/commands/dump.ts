@@ -39,7 +39,7 @@ const OPTIONS = {
   ...READ_LIMITS,
   ...REMOTE_OPTIONS,
 };
-/** They are in memory together. */
+/** They are in memory at the same time. */
 const MAXIMUM_VERSIONS = 1000;
 type DumpOptions = OptionValues<typeof OPTIONS>;
 
@@ -55,7 +55,7 @@ export function addDump({ program, runner }: CommandParents): void {
     ['layerfile dump FILE --ndjson --values sha256', 'for programs, with digests'],
     [
       'layerfile dump FILE --lsn-start 0/1696000 --limit 20',
-      'twenty entries from an LSN on, which may be in either form',
+      'twenty entries, starting at an LSN in either form',
     ],
     ['layerfile dump FILE --rel 1663/5/16384 --fork main', 'one fork of a relation'],
     [
@@ -84,9 +84,9 @@ export async function dump(
 ): Promise<ExitStatus> {
   const { isTimelineArgument } = await import('../source-place.ts');
   if (await isTimelineArgument(file, { ...options, signal: context.signal })) {
-    // A path where a layer is wanted could not be looked into; a URL that ends in a slash is wrong usage.
+    // A path that is not a layer is exit status 3; a URL that ends with a slash is wrong usage.
     throw new StorageError(isUrl(file) ? 'usage' : 'io', {
-      what: 'dump prints one layer: for a timeline see ls for its layers, find for a key',
+      what: 'dump prints one layer: for a timeline, use ls for its layers or find for a key',
       path: file,
     });
   }

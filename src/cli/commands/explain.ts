@@ -1,4 +1,6 @@
-/** `explain`: what a pageserver would read for a key at an LSN, and what it would make the page of. */
+/**
+ * `explain`: shows what a pageserver would read for a key at an LSN, and what it would build the page from.
+ */
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import { formatPgLsn, parseLsn } from '../../layers/lsn.ts';
@@ -41,7 +43,7 @@ type ExplainOptions = OptionValues<typeof OPTIONS>;
 
 export function addExplain({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'explain', OPTIONS)
-    .description('Show which layers a read of a key visits, and what the page is made of.')
+    .description('Show which layers a read of a key visits, and what the page is built from.')
     .argument('<source>', 'directory, index_part.json or layer file')
     .argument('[key...]', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
     .action((source: string, words: string[], options: ExplainOptions) =>
@@ -69,7 +71,7 @@ export async function explain(
   const { valueFilter } = await import('../value-record.ts');
   const filter = valueFilter(options);
   await using timeline = await openSource(context, source, options);
-  // The reads of a batch are for programs, and may have millions of records.
+  // The output of a batch is for programs, and may have millions of records.
   const reading =
     batch === undefined ? await recordReading(timeline.facts.pgVersion, options) : undefined;
   const printer = await printerOf(context, options, { reading, filter });
@@ -120,7 +122,7 @@ async function* readsOf({ stdin, signal }: Context, file: string): AsyncGenerato
 }
 
 interface Printer {
-  /** Keeps of an answer what is printed of it. */
+  /** Keeps only the parts of an answer that are printed. */
   readonly keep: (found: Reconstruction, result: PageResult['kind']) => PrintableAnswer;
   readonly end: () => Promise<void>;
 }
@@ -165,10 +167,10 @@ const RESULTS: Readonly<Record<PageResult['kind'], string>> = {
   'no-base': 'WAL records, but nothing to apply them to',
 };
 
-/** About how many bytes the texts of a visit take. */
+/** Approximate size in bytes of the text of a visit. */
 const VISIT_SIZE = 512;
 
-/** Records that people see, the newest; a program gets all. */
+/** Number of records shown to people, the newest ones; programs get all. */
 const SHOWN_RECORDS = 100;
 
 function describe(

@@ -1,4 +1,4 @@
-/** `export page`: the bytes of one page, of a layer or as a pageserver would read it from a timeline. */
+/** `export page`: writes the bytes of one page, from a layer or as a pageserver would read it from a timeline. */
 import type { Stats } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import { isStorageError, StorageError } from '../../errors.ts';
@@ -30,10 +30,7 @@ import { addExportPgdata } from './export-pgdata.ts';
 const OPTIONS = {
   ...AT_LSN,
   out: option('--out <file>', 'output file, or - for standard output (default: -)', String),
-  describe: flag(
-    '--describe',
-    'header of the page on standard output; its bytes go to --out alone',
-  ),
+  describe: flag('--describe', 'print the header of the page; its bytes are only written to --out'),
   redoInput: option(
     '--redo-input <file>',
     'output file for the messages to a wal-redo process',
@@ -103,10 +100,10 @@ export async function exportPage(
   return CLEAN;
 }
 
-/** A page with the LSN at which it is, or an error that says that there is none. */
+/** A page and its LSN, or an error that says why there is none. */
 type Exported = { readonly page: Uint8Array; readonly lsn: Lsn } | StorageError;
 
-/** A layer file is read by itself, unless redo is wanted. */
+/** A layer file is read as a single layer, unless redo is wanted. */
 async function isTimeline(file: string, options: ExportOptions): Promise<boolean> {
   if (options.redoInput !== undefined || options.walRedo !== undefined) return true;
   if (/^(s3|https?):\/\//.test(file)) return true;

@@ -1,4 +1,4 @@
-/** `export pgdata`: the state of a timeline at an LSN as a data directory. */
+/** `export pgdata`: writes the state of a timeline at an LSN as a data directory. */
 import { existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import type { StorageError } from '../../errors.ts';
@@ -30,7 +30,7 @@ import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 const OPTIONS = {
   out: requiredOption(
     '--out <dir>',
-    'the data directory: a name that is free, or an empty directory',
+    'the data directory: must not exist, or be empty',
     directoryArgument,
   ),
   lsn: option(
@@ -45,12 +45,12 @@ const OPTIONS = {
   ),
   allowMissingPages: flag(
     '--allow-missing-pages',
-    'zeros in place of pages that cannot be made, instead of no directory',
+    'write zeros for pages that cannot be built, instead of failing',
   ),
-  neon: flag('--neon', 'for a compute of Neon: with neon.signal, and with replication slots'),
+  neon: flag('--neon', 'for a Neon compute: with neon.signal and replication slots'),
   ...SOURCE_OPTIONS,
   ...READ_LIMITS,
-  ...listFormat('one page that cannot be made'),
+  ...listFormat('one page that cannot be built'),
 };
 type ExportOptions = OptionValues<typeof OPTIONS>;
 
@@ -69,14 +69,14 @@ export function addExportPgdata({ program, runner }: CommandParents): void {
   command.addHelpText(
     'after',
     `
-A server of the same major version starts on the directory; run it as the user that owns the files.
-Pages that only Postgres can make of their WAL records are listed, as are damaged and missing ones,
-those without any value with the number of pages in a row; then the exit status is 1, and nothing is
-written unless --allow-missing-pages is given. --wal-redo makes pages with the help of Neon's
-Postgres.
+A server of the same major version can start on the directory, run as the user that owns the files.
+Pages that only Postgres can build from their WAL records are listed, and so are damaged and missing
+pages; consecutive pages without a value are listed as one line with their number. Then the exit status
+is 1, and nothing is written unless --allow-missing-pages is given. With --wal-redo, Neon's Postgres
+builds the pages that need it.
 
 Unlogged tables are empty, as after a crash. Tablespaces are directories in pg_tblspc instead of links.
-Settings are those that pg_control keeps: see postgresql.conf and pg_hba.conf before you start.`,
+The only settings are those that pg_control keeps: check postgresql.conf and pg_hba.conf first.`,
   );
 }
 
@@ -114,7 +114,7 @@ async function exportDirectory(
   } catch (error) {
     progress.finish();
     if (!isRefusal(error, findings)) throw error;
-    // Of pages that cannot be made, whatever their errors: findings.
+    // Pages that cannot be built are findings, whatever their errors.
     await findings.end(undefined);
     reporter.error(error);
     return FINDINGS;
@@ -124,7 +124,9 @@ async function exportDirectory(
   }
 }
 
-/** Whether the directory was not made because of pages that cannot be made: the first one is the cause. */
+/**
+ * Whether no directory was written because of pages that cannot be built: the first one is the cause.
+ */
 function isRefusal(error: unknown, { first }: FindingWriter): boolean {
   return isStorageError(error) && first !== undefined && error.cause === first;
 }
@@ -134,7 +136,7 @@ async function startRedo(program: string): Promise<RedoRunner & AsyncDisposable>
   return RedoProcess.start(program);
 }
 
-/** What the directory has not, or not as the timeline has it. */
+/** Warns of what the directory lacks, or has in another form than the timeline. */
 function report({ reporter }: Context, exported: ExportedPgdata): void {
   const { missingPageCount, unloggedCount, checksumCount, leftOut, lsn, directory } = exported;
   if (missingPageCount > 0) {
@@ -163,7 +165,7 @@ function report({ reporter }: Context, exported: ExportedPgdata): void {
 
 const LISTED_FILES = 100;
 
-/** Writes each page that cannot be made, and then a summary. */
+/** Writes each page that cannot be built, and then a summary. */
 class FindingWriter {
   readonly #context: Context;
   readonly #format: Format;
@@ -198,7 +200,7 @@ class FindingWriter {
     await stdout.write((isFirst ? JSON_START : ',\n') + line);
   }
 
-  /** Undefined: no directory was made. */
+  /** Undefined if no directory was written. */
   async end(exported: ExportedPgdata | undefined): Promise<void> {
     const { stdout } = this.#context;
     const summary = exported && summaryJson(exported);

@@ -1,4 +1,4 @@
-/** `find`: every version of a key over the layers of a timeline. */
+/** `find`: lists all versions of a key in the layers of a timeline. */
 import { StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import { formatPgLsn } from '../../layers/lsn.ts';
@@ -33,7 +33,7 @@ type FindOptions = OptionValues<typeof OPTIONS>;
 
 export function addFind({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'find', OPTIONS)
-    .description('List the versions of a key over all layers of a timeline, newest first.')
+    .description('List the versions of a key in all layers of a timeline, newest first.')
     .argument('<source>', 'directory, index_part.json or layer file')
     .argument('<key...>', '36 hex digits, or fields such as rel=1663/5/16384 blkno=7')
     .action((source: string, words: string[], options: FindOptions) =>

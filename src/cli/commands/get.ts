@@ -1,4 +1,4 @@
-/** `get`: the newest entry of a key at or before an LSN. */
+/** `get`: prints the newest entry of a key at or before an LSN. */
 import type { StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import { rowOf } from '../../layers/layer-file/entry-cursor.ts';
@@ -32,7 +32,7 @@ import type { RecordReading, ValueFilter } from '../value-record.ts';
 const OPTIONS = {
   ...AT_LSN,
   ...RECORD_FILTERS,
-  raw: flag('--raw', 'output of the bytes alone: image, WAL record or serialized value').conflicts([
+  raw: flag('--raw', 'write only the bytes: image, WAL record or serialized value').conflicts([
     'json',
     'ndjson',
   ]),
@@ -110,7 +110,7 @@ async function readFromLayer(
   return read && { ...read, reading: await recordReading(options.pgVersion, options) };
 }
 
-/** The newest version in all layers that passes: the first of `find`. */
+/** The newest version in any layer that passes: the first result of `find`. */
 async function readFromTimeline(
   context: Context,
   { file, key, lsn, filter }: Wanted,

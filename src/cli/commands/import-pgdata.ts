@@ -1,4 +1,4 @@
-/** `import pgdata`: an image layer, or a whole timeline, of a Postgres data directory. */
+/** `import pgdata`: makes an image layer, or a whole timeline, from a Postgres data directory. */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -43,7 +43,7 @@ const OPTIONS = {
   ...JSON_ERRORS,
   lsn: optionWithDefault<Lsn | 'auto'>(
     '--lsn <lsn>',
-    'LSN of the layer; auto means that of the latest checkpoint',
+    'LSN of the layer; auto is the LSN of the latest checkpoint',
     { parse: layerLsnOrAutoArgument, value: 'auto' },
   ),
   allowUnclean: flag(
@@ -59,12 +59,11 @@ const OPTIONS = {
     '--allow-bad-pages',
     'warnings instead of errors for pages with a wrong checksum',
   ),
-  layout: choice(
-    '--layout <layout>',
-    'what is made: one layer, or a whole timeline as in a bucket',
-    ['layer', 'remote'],
-  ),
-  classic: flag('--classic', 'as a base backup is imported, with prepared transactions'),
+  layout: choice('--layout <layout>', 'make one layer, or a whole timeline as in a bucket', [
+    'layer',
+    'remote',
+  ]),
+  classic: flag('--classic', 'like the import of a base backup, with prepared transactions'),
   layerSize: option(
     '--layer-size <size>',
     'soft limit of a layer before compression (default: 256MiB; with --classic, 128MiB)',
@@ -72,15 +71,19 @@ const OPTIONS = {
   ),
   shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
   stripeSize: option('--stripe-size <pages>', 'pages of a stripe (default: 2048)', countArgument),
-  jobs: option('-j, --jobs <n>', 'layers made side by side (default: processors)', countArgument),
+  jobs: option(
+    '-j, --jobs <n>',
+    'number of layers made in parallel (default: processors)',
+    countArgument,
+  ),
   verifyChecksums: flag('--verify-checksums', 'refuse a cluster without page checksums'),
   skipChecksums: flag(
     '--skip-checksums',
-    'do not verify the checksums of pages, which is done where the cluster has them',
+    'do not verify the checksums of pages, if the cluster has them',
   ).conflicts('verifyChecksums'),
   staging: option(
     '--staging <dir>',
-    'existing directory in which layers are made before they are stored',
+    'existing directory for layers before they are stored',
     directoryArgument,
   ),
   ...REMOTE_OPTIONS,
@@ -118,21 +121,21 @@ export function addImport({ program, runner }: CommandParents): void {
     ],
     [
       'layerfile import pgdata DIR --layout remote --out s3://BUCKET/PREFIX --tenant ID --timeline ID',
-      'a timeline that a pageserver attaches',
+      'a timeline for a pageserver to attach',
     ],
   ]);
   command.addHelpText(
     'after',
     `
-A layer has the relations of all databases (every fork) and the relation maps. With --layout remote,
-everything that a pageserver needs is imported: directories, sizes, transaction status, control file
-and checkpoint, too, in layers with an index, which is written last. A run that was cut can be
-repeated: what is stored is not written again. Prepared transactions need --classic. WAL and
+A layer contains the relations of all databases (every fork) and the relation maps. --layout remote
+imports everything that a pageserver needs: also directories, sizes, transaction status, control file
+and checkpoint, in layers with an index, which is written last. An interrupted run can be repeated:
+layers that are already stored are not written again. Prepared transactions need --classic. WAL and
 configuration are never imported; files that are left out are counted by reason.
 
-Refuses what a server would refuse: a base backup or standby that has to replay WAL, a missing or
-damaged relation map or version file of a database, and, in a cluster with
-checksums, pages with a wrong one. The --allow options turn these errors into warnings.`,
+The import refuses what a server would refuse: a base backup or standby that has to replay WAL, a
+missing or damaged relation map or version file of a database, and, in a cluster with checksums, pages
+with a wrong checksum. The --allow options turn these errors into warnings.`,
   );
   addImportWal({ program: parent, runner });
 }
@@ -145,7 +148,7 @@ async function importDirectory(
   const { entriesOf, refuseOutputWithin } = await import('../output-paths.ts');
   checkLayout(options);
   if (!isUrl(options.out)) {
-    // Links of the directory may lead elsewhere.
+    // Links in the directory may lead elsewhere.
     const tablespaces = await entriesOf(join(directory, 'pg_tblspc'));
     const inputs = [directory, join(directory, 'pg_wal'), ...tablespaces];
     await refuseOutputWithin(inputs, existingPart(options.out));
@@ -176,7 +179,7 @@ async function importDirectory(
     return CLEAN;
   } catch (error) {
     badPages.end();
-    // The directory is at fault, such as one that was not shut down, and not the command line.
+    // The problem is the directory, for example one that was not shut down, and not the command line.
     if (!isStorageError(error, 'invalid-input')) throw error;
     reporter.error(error);
     return FINDINGS;
@@ -188,7 +191,7 @@ async function importDirectory(
 type CommonOptions = Omit<ImportTimelineOptions, 'target' | 'lsn'> &
   Required<Pick<ImportTimelineOptions, 'lsn'>>;
 
-/** What is said of an import, and printed. */
+/** The result of an import, to report and to print. */
 interface Imported {
   readonly outcome: ImportOutcome;
   readonly line: string;
@@ -248,7 +251,7 @@ function checkLayout(options: ImportOptions): void {
   }
   if (options.layout === 'remote') {
     if (options.manifest !== true) return;
-    // The layers go from one place to another, and may be objects.
+    // The layers are made in one place and stored in another, and may be objects.
     throw new StorageError('usage', {
       what: '--manifest with --layout remote: use manifest create once the layers are stored',
     });
@@ -260,7 +263,7 @@ function checkLayout(options: ImportOptions): void {
   throw new StorageError('usage', { what, expected: '--layout remote with it' });
 }
 
-/** The path, or the nearest directory above that exists: the others are made. */
+/** The path, or the nearest existing directory above it: the others will be created. */
 function existingPart(path: string): string {
   let part = resolve(path);
   while (!existsSync(part) && dirname(part) !== part) part = dirname(part);

@@ -1,4 +1,4 @@
-/** `import wal`: a timeline goes on with WAL. */
+/** `import wal`: continues a timeline with WAL. */
 import { InvalidArgumentError } from 'commander';
 import { isStorageError, StorageError } from '../../errors.ts';
 import type {
@@ -36,11 +36,7 @@ import { outputTarget, REMOTE_OPTIONS } from '../remote-source.ts';
 import { JSON_ERRORS } from '../shared-options.ts';
 
 const OPTIONS = {
-  base: requiredOption(
-    '--base <source>',
-    'timeline that is continued; needs an index',
-    sourceArgument,
-  ),
+  base: requiredOption('--base <source>', 'timeline to continue; needs an index', sourceArgument),
   wal: option(
     '--wal <path>',
     'segment, directory or s3:// prefix of WAL; repeatable (required)',
@@ -56,31 +52,31 @@ const OPTIONS = {
   end: option('--end <lsn>', 'LSN at or before which the last record ends', lsnArgument),
   checkpointDistance: option(
     '--checkpoint-distance <size>',
-    'bytes of values or of WAL after which a layer ends (default: 256MiB)',
+    'bytes of values or of WAL per layer (default: 256MiB)',
     sizeArgument,
   ),
-  resume: flag('--resume', 'go on where an earlier run into the same output ended'),
+  resume: flag('--resume', 'continue where an earlier run into the same output ended'),
   generation: option(
     '--generation <hex8>',
-    'of new layers and the index (default: beside the base, the one after its own)',
+    'generation of the new layers and the index (default: in the base itself, the next one)',
     generationArgument,
   ),
   dialect: DIALECT,
-  shardNumber: option('--shard-number <n>', 'shard whose timeline it is', countArgument),
+  shardNumber: option('--shard-number <n>', 'number of the shard', countArgument),
   shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
   stripeSize: option(
     '--stripe-size <pages>',
-    'pages of a stripe (default: as the base says, else 2048)',
+    'pages of a stripe (default: that of the base, or 2048)',
     stripeSizeArgument,
   ),
   jobs: option(
     '-j, --jobs <n>',
-    'threads, of which a second one writes layers (default: number of processors, at most 2)',
+    'number of threads; a second one writes layers (default: processors, at most 2)',
     jobsArgument,
   ),
   staging: option(
     '--staging <dir>',
-    'existing directory in which layers are made before they are stored',
+    'existing directory for layers before they are stored',
     directoryArgument,
   ),
   ...JSON_ERRORS,
@@ -106,11 +102,11 @@ export function addImportWal({ program, runner }: CommandParents): void {
   command.addHelpText(
     'after',
     `
-WAL is read from disk_consistent_lsn of the base on. What a pageserver puts for each record becomes
-L0 delta layers, and the index advances after each of them is durable. An output other than the
-place of the base gets copies of its layers first. WAL of another cluster or version, or that does
-not follow the base, is refused. A record that cannot be ingested ends the import with its LSN;
-everything before it is stored. Run it again with --resume to go on.`,
+WAL is read from disk_consistent_lsn of the base. The values that a pageserver would put for each
+record become L0 delta layers, and the index advances after each layer is durable. If the output is
+not the base itself, it first gets copies of the base's layers. WAL of another cluster or version, or
+that does not follow the base, is refused. A record that cannot be ingested ends the import, and the
+error has its LSN; everything before it is stored. Run it again with --resume to continue.`,
   );
 }
 
@@ -149,7 +145,7 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
     if (ingest === undefined) throw error;
     const reached = formatPgLsn(ingest.durableLsn);
     reporter.note(`everything up to ${reached} is stored; go on with --resume`);
-    // The WAL is at fault, such as that of another cluster, and not the command line.
+    // The problem is the WAL, for example that of another cluster, and not the command line.
     if (!isStorageError(error, 'invalid-input')) throw error;
     reporter.error(error);
     return FINDINGS;
@@ -161,7 +157,7 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
   return CLEAN;
 }
 
-/** Throws `usage`: only the base tells where it ends. */
+/** Throws `usage`: the LSN can only be checked against the base. */
 function checkEnd(end: Lsn | undefined, startLsn: Lsn): void {
   if (end === undefined || end >= startLsn) return;
   throw new StorageError('usage', {
@@ -196,7 +192,9 @@ async function ingestOptions(
   };
 }
 
-/** Throws `usage` for what has no index, and for a source of several timelines if none is chosen. */
+/**
+ * Throws `usage` for a source without an index, and for one with several timelines if none is chosen.
+ */
 async function baseOf(options: ImportOptions, signal: AbortSignal): Promise<StoredSource> {
   const { base, tenant, timeline } = options;
   const { placeOfArgument, shardsOfTimeline } = await import('../source-place.ts');

@@ -1,4 +1,4 @@
-/** `index-part`: the index of a timeline, shown, checked, compared, changed and made anew. */
+/** `index-part`: shows, checks, compares, changes and rebuilds the index of a timeline. */
 import { StorageError } from '../../errors.ts';
 import { formatPgLsn } from '../../layers/lsn.ts';
 import { printable } from '../../printable.ts';
@@ -56,7 +56,9 @@ export function addIndexPart({ program, runner }: CommandParents): void {
       runner((context) => show(context, source, options)),
     );
   addCommand(parent, 'check', SHOW_OPTIONS)
-    .description('Check an index by itself, by the rules of a pageserver and of the scrubber.')
+    .description(
+      'Check an index without its layers, by the rules of a pageserver and of the scrubber.',
+    )
     .argument('<source>', 'index, or directory or URL of a timeline')
     .action((source: string, options: ShowOptions) =>
       runner((context) => check(context, source, options)),
@@ -76,7 +78,7 @@ export function addIndexPart({ program, runner }: CommandParents): void {
       runner((context) => set(context, { source, assignments }, options)),
     );
   addCommand(parent, 'rebuild', WRITE_OPTIONS)
-    .description('Make a lost index anew from the layers of a timeline, or from a listing of them.')
+    .description('Rebuild a lost index from the layers of a timeline, or from a listing of them.')
     .argument('<source>', 'directory or s3:// URL of a timeline, or - for lines SIZE NAME')
     .argument('<assignments...>', 'NAME=VALUE of the metadata; pg_version is required')
     .action((source: string, assignments: string[], options: WriteOptions) =>
@@ -85,8 +87,8 @@ export function addIndexPart({ program, runner }: CommandParents): void {
   addExamples(parent, [
     ['layerfile index-part index_part.json-00000002 --json', 'all fields'],
     ['layerfile index-part s3://BUCKET/PREFIX --timeline ID', 'of a timeline in a bucket'],
-    ['layerfile index-part check DIR', 'what is wrong with the index that counts'],
-    ['layerfile index-part diff OLD NEW', 'layers that came and went, and changed fields'],
+    ['layerfile index-part check DIR', 'problems of the current index'],
+    ['layerfile index-part diff OLD NEW', 'added and removed layers, and changed fields'],
     ['layerfile index-part set DIR archived_at=null', 'a new index of the next generation'],
     ['layerfile index-part rebuild DIR pg_version=17', 'a new index of the layers in DIR'],
     [
@@ -248,7 +250,7 @@ async function rebuild(
   const { pgVersion, ...given } = parseAssignments({ set: assignments, more: [] });
   if (pgVersion === undefined) {
     throw new StorageError('usage', {
-      what: 'pg_version=N is required: no name of a layer has it',
+      what: 'pg_version=N is required: the names of layers do not contain it',
     });
   }
   const { listTimeline } = await import('../index-source.ts');
@@ -265,9 +267,7 @@ async function rebuild(
     generation: numberOf(options.writeGeneration),
     after: highest,
   });
-  context.reporter.warning(
-    `derived from the names of layers, to be checked: ${derived.join(', ')}`,
-  );
+  context.reporter.warning(`derived from the names of layers, please check: ${derived.join(', ')}`);
   await report(context, options, {
     path: written,
     layers: index.fields.layers.size,

@@ -1,4 +1,4 @@
-/** `inspect`: the summary of a layer file, or what a WAL segment is. */
+/** `inspect`: prints the summary of a layer file or a WAL segment. */
 import { formatKey } from '../../layers/key.ts';
 import type { LayerSummary } from '../../layers/layer-file/summary-format.ts';
 import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
@@ -20,7 +20,7 @@ type InspectOptions = OptionValues<typeof OPTIONS>;
 
 export function addInspect({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'inspect', OPTIONS)
-    .description('Print what a layer file or a WAL segment says of itself, and check its name.')
+    .description('Print the summary of a layer file or a WAL segment, and check its name.')
     .argument('<file>', 'layer file or WAL segment, or its s3:// or https:// URL')
     .action((file: string, options: InspectOptions) =>
       runner((context) => inspect(context, file, options)),

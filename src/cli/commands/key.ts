@@ -47,7 +47,7 @@ async function key(
       Object.entries(meaning).map(([name, value]) => [name, String(value)]),
     );
   } else {
-    // The digits alone, so that a shell can use them.
+    // Only the digits, so that a shell can use them.
     await stdout.write(`${text}\n`);
   }
   return CLEAN;

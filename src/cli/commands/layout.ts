@@ -20,7 +20,7 @@ import { Table } from '../table.ts';
 const OPTIONS = {
   ...listFormat('one range'),
   ...REMOTE_OPTIONS,
-  hex: flag('--hex', 'first bytes of each range, too'),
+  hex: flag('--hex', 'also print the first bytes of each range'),
 };
 type LayoutOptions = OptionValues<typeof OPTIONS>;
 

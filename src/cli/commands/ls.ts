@@ -1,4 +1,4 @@
-/** `ls`: the layers of a timeline. */
+/** `ls`: lists the layers of a timeline. */
 import { StorageError } from '../../errors.ts';
 import { parseKey } from '../../layers/key.ts';
 import { formatPgLsn, parseLsn } from '../../layers/lsn.ts';

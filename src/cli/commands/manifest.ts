@@ -1,4 +1,4 @@
-/** `manifest`: checksums of the blocks of files, to find and mend bits that flip where they are stored. */
+/** `manifest`: checksums of the blocks of files, to find and repair bits that flip in storage. */
 import { countArgument, directoryArgument, shareArgument } from '../arguments.ts';
 import {
   addCommand,
@@ -18,7 +18,7 @@ const WHICH = {
   ...listFormat('one file'),
   manifests: option(
     '--manifests <dir>',
-    'directory or s3:// prefix of the manifests (default: beside each file)',
+    'directory or s3:// prefix of the manifests (default: next to each file)',
     String,
   ),
   filesFrom: option('--files-from <file>', 'files, one a line; - for stdin', String),
@@ -27,13 +27,13 @@ const WHICH = {
   ...REMOTE_OPTIONS,
 };
 const CREATE_OPTIONS = {
-  skipExisting: flag('--skip-existing', 'leave out files that have a manifest'),
+  skipExisting: flag('--skip-existing', 'skip files that have a manifest'),
   ...WHICH,
 };
 const CHECK_OPTIONS = {
   mend: option(
     '--mend <dir>',
-    'write a copy of each file whose only damage is flipped bits, with the bits as they were',
+    'write a repaired copy of each file whose only damage is flipped bits',
     directoryArgument,
   ),
   maxFindings: option(
@@ -51,10 +51,10 @@ const PATHS = 'files, directories to search for layers, URLs, or s3://BUCKET/PRE
 
 export function addManifest({ program, runner }: CommandParents): void {
   const parent = addCommand(program, 'manifest').description(
-    'Make checksums of files, and find what has changed since, down to a single bit.',
+    'Record checksums of files, and find later changes, down to a single bit.',
   );
   const create = addCommand(parent, 'create', CREATE_OPTIONS)
-    .description('Write a manifest of each file: checksums of its blocks, and its SHA-256.')
+    .description('Write a manifest for each file: checksums of its blocks, and its SHA-256.')
     .argument('[path...]', PATHS)
     .action((paths: string[], options: CreateOptions) =>
       runner((context) => createManifests(context, paths, options)),
@@ -66,20 +66,23 @@ export function addManifest({ program, runner }: CommandParents): void {
       runner((context) => checkManifests(context, paths, options)),
     );
   addExamples(create, [
-    ['layerfile manifest create FILE', 'manifest-FILE, beside it'],
-    ['layerfile manifest create DIR --manifests MANIFESTS', 'of all layers below DIR, elsewhere'],
+    ['layerfile manifest create FILE', 'manifest-FILE, next to it'],
+    [
+      'layerfile manifest create DIR --manifests MANIFESTS',
+      'for all layers below DIR, in another directory',
+    ],
     ['layerfile manifest create s3://BUCKET/PREFIX/ --shard 3/16', 'one of 16 workers'],
   ]);
   create.addHelpText(
     'after',
     `
-A pageserver does not load a tenant with unknown files in its directories: keep the manifests of its own
-directories elsewhere. A manifest that is there is never replaced.`,
+A pageserver does not load a tenant with unknown files in its directories: keep the manifests of its
+layers elsewhere. Existing manifests are never replaced.`,
   );
   addExamples(check, [
     ['layerfile manifest check DIR', 'all layers below DIR'],
-    ['layerfile manifest check DIR --manifests MANIFESTS', 'and those that are gone from it'],
-    ['layerfile manifest check FILE --mend DIR', 'a copy of FILE without the flipped bits, in DIR'],
+    ['layerfile manifest check DIR --manifests MANIFESTS', 'including layers that are gone'],
+    ['layerfile manifest check FILE --mend DIR', 'a repaired copy of FILE, in DIR'],
     ['layerfile manifest check --files-from - --ndjson < names', 'for programs'],
   ]);
 }

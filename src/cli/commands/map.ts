@@ -1,4 +1,4 @@
-/** `map`: a page that draws the layers of a timeline. */
+/** `map`: makes a page that draws the layers of a timeline. */
 
 import type { Lsn } from '../../layers/lsn.ts';
 import { lsnArgument, outputFileArgument } from '../arguments.ts';
@@ -36,7 +36,7 @@ type MapCommandOptions = OptionValues<typeof OPTIONS>;
 
 export function addMap({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'map', OPTIONS)
-    .description('Draw the layers of a timeline: an HTML page that makes no request.')
+    .description('Draw the layers of a timeline as an HTML page that works offline.')
     .argument('<source...>', 'timeline, index_part.json, list of names, or -')
     .action((sources: string[], options: MapCommandOptions) =>
       runner((context) => map(context, sources, options)),
@@ -96,7 +96,7 @@ async function map(
   return CLEAN;
 }
 
-/** Length of the directory that all paths begin with, its slash included. */
+/** Length of the directory that all paths begin with, including its slash. */
 function commonDirectoryLength([first = '', ...others]: readonly string[]): number {
   let length = first.lastIndexOf('/') + 1;
   while (length > 0 && others.some((path) => !path.startsWith(first.slice(0, length)))) {

@@ -1,4 +1,4 @@
-/** `redact`: a layer or a timeline of the same shape without data. */
+/** `redact`: makes a layer or a timeline of the same shape without data. */
 import { isStorageError } from '../../errors.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
 import { countArgument, directoryArgument } from '../arguments.ts';
@@ -24,7 +24,7 @@ const OPTIONS = {
     'directory for the layer; for a timeline, directory or s3:// prefix above tenants/',
     directoryArgument,
   ),
-  seed: option('--seed <n>', 'number that the noise depends on (default: 0)', countArgument),
+  seed: option('--seed <n>', 'seed of the replacement bytes (default: 0)', countArgument),
   newGeneration: OUTPUT_OPTIONS.newGeneration,
   ...SOURCE_OPTIONS,
   ...READ_LIMITS,
@@ -34,9 +34,7 @@ type RedactOptions = OptionValues<typeof OPTIONS>;
 
 export function addRedact({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'redact', OPTIONS)
-    .description(
-      'Copy a layer or a timeline without its data, in the same shape, to be shown to others.',
-    )
+    .description('Copy a layer or a timeline without its data, in the same shape, to share it.')
     .argument('<source>', 'layer file, or directory, index_part.json or URL of a timeline')
     .action((source: string, options: RedactOptions) =>
       runner((context) => redact(context, source, options)),
@@ -49,18 +47,18 @@ export function addRedact({ program, runner }: CommandParents): void {
     'after',
     `
 What stays:
-  ids of tenant and timeline, names of layers, keys, LSNs, types, lengths, will_init
-  which blobs are compressed, and about how far
+  tenant and timeline ids, names of layers, keys, LSNs, types, lengths, will_init
+  which blobs are compressed, and approximately how well
   of a page of a relation: its header (LSN, flags, offsets, oldest transaction), and pages of zeros
-  sizes of relations and of SLRU segments, and the marks of relations with keys of their own
-  of a WAL record: its header (transaction, link, kind), block references and lengths
+  sizes of relations and of SLRU segments, and the keys that mark the existence of relations
+  of a WAL record: its header (transaction, previous record, kind), block references and lengths
   of Neon's own records: numbers of blocks and transactions, the time of a commit
   of an index: its metadata, and how relation sizes are stored
-What is replaced by noise of the same length:
-  everything else on pages and in WAL records, page images in records included, which cannot be
-  restored then; SLRU pages; relation maps; directories of databases and relations; control file and
-  checkpoint; two-phase files; paths (as letters) and contents of auxiliary files, such as slots
-Keys tell the numbers of databases, relations, prepared transactions and replication origins; those
+What is replaced by random bytes of the same length:
+  everything else on pages and in WAL records, including page images in records, which can then not
+  be restored; SLRU pages; relation maps; directories of databases and relations; control file and
+  checkpoint; two-phase files; paths (by letters) and contents of auxiliary files, such as slots
+Keys reveal the numbers of databases, relations, prepared transactions and replication origins; those
 of auxiliary files are hashes of their names.
 A damaged layer is not copied: salvage it first.`,
   );
@@ -91,7 +89,7 @@ async function redact(
     await print(context, { layers: [layerJson({ ...layer, state: 'written' })] });
     return CLEAN;
   } catch (error) {
-    // The layer that is there may be the one that is read.
+    // The existing layer may be the source.
     const existing = isStorageError(error, 'exists') ? error.path : undefined;
     if (existing !== undefined) await refuseInputAsOutput(source, existing);
     throw error;

@@ -1,4 +1,4 @@
-/** `rewrite`: a layer under another tenant and timeline. */
+/** `rewrite`: copies a layer to another tenant and timeline. */
 import { isStorageError, StorageError } from '../../errors.ts';
 import {
   directoryArgument,
@@ -26,12 +26,12 @@ const OPTIONS = {
   out: requiredOption('--out <dir>', 'directory for the layer', directoryArgument),
   tenant: option(
     '--tenant <id>',
-    'tenant of the new layer (default: as it is)',
+    'tenant of the new layer (default: unchanged)',
     identifierArgument,
   ),
   timeline: option(
     '--timeline <id>',
-    'timeline of the new layer (default: as it is)',
+    'timeline of the new layer (default: unchanged)',
     identifierArgument,
   ),
   generation: option(
@@ -49,7 +49,7 @@ type RewriteOptions = OptionValues<typeof OPTIONS>;
 
 export function addRewrite({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'rewrite', OPTIONS)
-    .description('Copy a layer into a new file: under other ids, up to an LSN, or a range of keys.')
+    .description('Copy a layer into a new file: with other ids, up to an LSN, or a range of keys.')
     .argument('<file>', 'layer file or URL')
     .action((file: string, options: RewriteOptions) =>
       runner((context) => rewrite(context, file, options)),
@@ -61,8 +61,8 @@ export function addRewrite({ program, runner }: CommandParents): void {
   command.addHelpText(
     'after',
     `
-Values are copied as they are, compressed ones as well. A layer that is damaged is not copied. If
-nothing is left, no file is made, and the exit status is 1.`,
+Values are copied unchanged, including compressed ones. A damaged layer is not copied. If no entry is
+left, no file is written, and the exit status is 1.`,
   );
 }
 
@@ -99,7 +99,7 @@ async function rewrite(
     await context.stdout.write(`${encodeJson({ layers })}\n`);
     return layer === undefined ? FINDINGS : CLEAN;
   } catch (error) {
-    // The layer that is there may be the one that is read.
+    // The existing layer may be the source.
     const existing = isStorageError(error, 'exists') ? error.path : undefined;
     if (existing !== undefined) await refuseInputAsOutput(file, existing);
     throw error;

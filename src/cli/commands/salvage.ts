@@ -1,4 +1,4 @@
-/** `salvage`: a new layer of all that is left of a damaged one, and what is lost. */
+/** `salvage`: recovers what is left of a damaged layer into a new one, and reports what is lost. */
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import { formatLsn } from '../../layers/lsn.ts';
@@ -42,19 +42,15 @@ const OPTIONS = {
   out: requiredOption('--out <dir>', 'directory for the new layers', directoryArgument),
   tenant: option(
     '--tenant <id>',
-    'tenant of the new layers (default: as summary or path tell)',
+    'tenant of the new layers (default: from the summary or path)',
     identifierArgument,
   ),
   timeline: option(
     '--timeline <id>',
-    'timeline of the new layers (default: as summary or path tell)',
+    'timeline of the new layers (default: from the summary or path)',
     identifierArgument,
   ),
-  lsn: option(
-    '--lsn <lsn>',
-    'LSN of an image layer that has lost it with its name and summary',
-    lsnArgument,
-  ),
+  lsn: option('--lsn <lsn>', 'LSN of an image layer whose name and summary are lost', lsnArgument),
   generation: option(
     '--generation <hex8>',
     'generation in the names of the new layers',
@@ -65,7 +61,10 @@ const OPTIONS = {
     'major version of Postgres of the WAL records (default: all of them)',
     majorVersionArgument,
   ),
-  listUnkeyed: flag('--list-unkeyed', 'a line for each value without a key, before the report'),
+  listUnkeyed: flag(
+    '--list-unkeyed',
+    'print a line for each value without a key, before the report',
+  ),
   ...REMOTE_OPTIONS,
   ...READ_LIMITS,
   ...JSON_ERRORS,
@@ -74,7 +73,7 @@ type SalvageOptions = OptionValues<typeof OPTIONS>;
 
 export function addSalvage({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'salvage', OPTIONS)
-    .description('Make a new, valid layer of all that is left of a damaged or unfinished one.')
+    .description('Recover what is left of a damaged or unfinished layer into a new, valid one.')
     .argument('<file...>', 'damaged, truncated or unfinished layers (___temp), or URLs')
     .action((files: string[], options: SalvageOptions) =>
       runner((context) => salvage(context, files, options)),
@@ -89,12 +88,12 @@ export function addSalvage({ program, runner }: CommandParents): void {
   command.addHelpText(
     'after',
     `
-The damaged files are only read. For each of them one line of JSON tells the new layer and the ranges
-of keys, LSNs and bytes that are lost. The exit status is 1 if anything is lost, and 4 if the format
-version is not known, which a flipped bit looks like: the file is read as a layer of version 3. Leaves
-are found without the root. Without any leaf, a WAL record is kept if its own bytes and those of its
-neighbours prove its key and LSN; page images have no key then. A changed value that can still be read
-is kept: the format has no checksums.`,
+The damaged files are only read. For each of them, one line of JSON reports the new layer and the
+ranges of keys, LSNs and bytes that are lost. The exit status is 1 if anything is lost, and 4 if the
+format version is unknown, which may be a flipped bit: the file is then read as version 3. Leaves are
+found without the root. If no leaf is left, a WAL record is kept if its own bytes and its neighbours
+prove its key and LSN; the keys of page images are then lost. A changed value that can still be read
+is kept, because the format has no checksums.`,
   );
 }
 
@@ -120,7 +119,7 @@ export async function salvage(
   return status;
 }
 
-/** A file that cannot be salvaged does not keep the others from it. */
+/** A file that cannot be salvaged does not stop the others. */
 async function salvageOrReport(
   context: Context,
   file: string,
@@ -155,7 +154,7 @@ async function salvageFile(
         : undefined,
     });
   } catch (error) {
-    // The layer that is there may be the one that is read.
+    // The existing layer may be the source.
     const existing = isStorageError(error, 'exists') ? error.path : undefined;
     if (existing !== undefined) await refuseSameFile(file, existing);
     throw error;
@@ -168,15 +167,15 @@ async function salvageFile(
 }
 
 /**
- * A version that is not known may be a flipped bit as well as another format, in which the same bytes mean something
- * else. Returns whether it is one.
+ * An unknown version may be a flipped bit, or another format in which the same bytes mean something else. Returns
+ * whether the version is unknown.
  */
 function warnOfVersion({ reporter }: Context, file: string, made: SalvagedFile): boolean {
   const errors = [...made.lost.map(({ error }) => error), ...made.repaired];
   const unknown = errors.find(({ code }) => code === 'unsupported-version');
   if (unknown === undefined) return false;
   const { actual, expected } = unknown;
-  reporter.warning(`format version ${actual} is not known: read as version ${expected}`, file);
+  reporter.warning(`unknown format version ${actual}: read as version ${expected}`, file);
   return true;
 }
 
@@ -198,7 +197,7 @@ function warnOfIds({ reporter }: Context, file: string, { layer, idSource }: Sal
   reporter.warning(`${what}: give --tenant and --timeline`, file);
 }
 
-/** For people, whose terminal has only the JSON otherwise. */
+/** For people, who would otherwise see only the JSON. */
 function note({ reporter }: Context, file: string, made: SalvagedFile): void {
   const { recovered, lostCount, unkeyed } = made;
   const ranges = formatNumberOf(lostCount, 'range lost', 'ranges lost');

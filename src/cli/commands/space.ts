@@ -1,4 +1,4 @@
-/** `space`: what takes the space of a timeline. */
+/** `space`: shows what takes up space in a timeline. */
 import { InvalidArgumentError } from 'commander';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import type { AnyLayerReader } from '../../timeline/layer-versions.ts';
@@ -27,7 +27,7 @@ const OPTIONS = {
   limit: option('--limit <n>', 'maximum number of groups; the largest are shown', countArgument),
   recompress: option(
     '--recompress <levels>',
-    'measure images at zstd levels, such as 1,3,9,none, on a sample',
+    'measure a sample of the images at zstd levels, such as 1,3,9,none',
     levelsArgument,
   ),
   csv: flag('--csv', 'output as CSV').conflicts(['json', 'ndjson']),
@@ -49,7 +49,7 @@ type SpaceOptions = OptionValues<typeof OPTIONS>;
 
 export function addSpace({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'space', OPTIONS)
-    .description('Add up what takes the space of a timeline.')
+    .description('Show what takes up space in a timeline.')
     .argument('<source>', 'directory, index_part.json, layer file or URL')
     .action((source: string, options: SpaceOptions) =>
       runner((context) => space(context, source, options)),
@@ -121,7 +121,7 @@ async function space(context: Context, source: string, options: SpaceOptions): P
   return status;
 }
 
-/** Throws `usage` if nothing tells the version: names of records depend on it. */
+/** Throws `usage` if the version is unknown: names of records depend on it. */
 function versionOf(
   { reader, pgVersion }: { reader: AnyLayerReader; pgVersion: number | undefined },
   options: SpaceOptions,
@@ -129,7 +129,7 @@ function versionOf(
   const version = pgVersion ?? options.pgVersion;
   if (version !== undefined || reader.summary.kind === 'image') return version;
   throw new StorageError('usage', {
-    what: '--by record needs --pg-version where no index tells the version of Postgres',
+    what: '--by record needs --pg-version if there is no index with the version of Postgres',
   });
 }
 

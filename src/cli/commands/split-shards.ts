@@ -1,4 +1,4 @@
-/** `split-shards`: a timeline as shards, each with layers of its own keys. */
+/** `split-shards`: writes a timeline as shards, each with layers of its own keys. */
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import type { WrittenShard } from '../../reshape/split-timeline.ts';
@@ -24,7 +24,7 @@ const OPTIONS = {
   ...OUTPUT_OPTIONS,
   stripeSize: option(
     '--stripe-size <pages>',
-    'pages of a stripe (default: as the source, or 2048)',
+    'pages of a stripe (default: that of the source, or 2048)',
     stripeSizeArgument,
   ),
   ...JOBS,
@@ -45,8 +45,9 @@ export function addSplitShards({ program, runner }: CommandParents): void {
   command.addHelpText(
     'after',
     `
-Compressed values are copied as they are. The source stays. If it is sharded already, the count must be a
-multiple of its shards. A run that was interrupted can be repeated: it stores only what is missing.`,
+Compressed values are copied unchanged. The source is not changed. If it is already sharded, the count
+must be a multiple of its shard count. An interrupted run can be repeated: it stores only what is
+missing.`,
   );
 }
 
@@ -75,7 +76,7 @@ async function splitShards(
   let done = 0;
   const writeOne = async (number: number): Promise<WrittenShard> => {
     const shard = { number, count };
-    // An earlier run may have been cut between the indices of two shards.
+    // An earlier run may have been interrupted between the indices of two shards.
     const place = { ...options, shard, written: 'continued' } as const;
     await using output = await openOutput(context, timeline, place);
     return await writeShard(timeline, {
@@ -100,7 +101,7 @@ async function splitShards(
   return CLEAN;
 }
 
-/** A pageserver that lacks the ancestor attaches nothing of the tenant. */
+/** A pageserver that lacks the ancestor cannot attach the tenant. */
 function warnOfAncestor({ reporter }: Context, timeline: Timeline): void {
   for (const { stored } of [timeline, ...timeline.shards]) {
     const ancestor = stored?.index?.fields.metadata.ancestorTimeline ?? null;

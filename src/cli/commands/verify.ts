@@ -42,7 +42,7 @@ const OPTIONS = {
     countArgument,
   ),
   quiet: flag('-q, --quiet', 'only files with findings'),
-  pageChecksums: flag('--page-checksums', 'check of the checksums of Postgres pages; see below'),
+  pageChecksums: flag('--page-checksums', 'also check the checksums of Postgres pages; see below'),
   ...JOBS,
   ...READ_LIMITS,
   ...REMOTE_OPTIONS,
@@ -51,7 +51,7 @@ type VerifyOptions = OptionValues<typeof OPTIONS>;
 
 export function addVerify({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'verify', OPTIONS)
-    .description('Read every block and every blob, and report what is wrong.')
+    .description('Read every block and every blob, and report all damage.')
     .argument(
       '<path...>',
       'layer files, directories to search, URLs of layers, or s3://BUCKET/PREFIX',
@@ -68,8 +68,8 @@ export function addVerify({ program, runner }: CommandParents): void {
   command.addHelpText(
     'after',
     `
---page-checksums finds a flipped bit inside a page, in layers of a cluster that has checksums. A
-pageserver does not maintain them: a page that it made from WAL has a stale checksum or none, so
+--page-checksums finds a flipped bit inside a page, in layers of a cluster with checksums. A
+pageserver does not maintain them: a page that it built from WAL has an outdated checksum or none, so
 a mismatch in its own layers is not damage. Pages without a checksum are counted.`,
   );
 }
@@ -94,7 +94,7 @@ export async function verify(
   let otherCount = 0;
   const wanted = options.jobs ?? availableParallelism();
   const { items, isAlone } = await readAhead(foundLayers(paths, options, context.signal));
-  // One layer is read by the thread that is there.
+  // A single layer is read on the main thread.
   const jobs = isAlone ? 1 : wanted;
   await using verifier = await Verifier.create(context, options, jobs);
   const look = (item: FoundFile) => verifier.look(item);
@@ -131,10 +131,10 @@ export async function verify(
   return status;
 }
 
-/** What is read ahead at most. */
+/** Limit of the read-ahead. */
 const MAXIMUM_AHEAD = 1000;
 
-/** Reads on until there are two layers, to know whether a layer is alone. */
+/** Reads until there are two layers, to know whether there is only one. */
 async function readAhead(
   found: AsyncGenerator<FoundFile>,
 ): Promise<{ items: AsyncGenerator<FoundFile>; isAlone: boolean }> {
@@ -182,19 +182,21 @@ const NOT_READ: ReadonlyMap<FoundFile['kind'], string> = new Map([
 
 interface Looked {
   readonly found: FoundFile;
-  /** Undefined for what is not a layer. */
+  /** Undefined for anything that is not a layer. */
   readonly verdict: LayerVerdict | undefined;
 }
 
-/** Verifies the layers among what is found; a layer that cannot be read is a verdict, too. */
+/**
+ * Verifies the layers among the found files; for a layer that cannot be read, the verdict says why.
+ */
 class Verifier {
   readonly #context: Context;
   readonly #options: VerifyOptions;
   readonly #places: NamedPlaces;
   readonly #pool: CheckPool;
-  /** Of all layers together, if there are several at a time. */
+  /** Progress of all layers together, if several are read at a time. */
   readonly #progress: Progress | undefined;
-  /** Layers at a time. */
+  /** Number of layers at a time. */
   readonly limit: number;
   #bytes = 0;
 

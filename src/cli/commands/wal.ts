@@ -1,4 +1,4 @@
-/** `wal`: the records of WAL, as pg_waldump prints them, of any version and without a server. */
+/** `wal`: prints the records of WAL like pg_waldump, for any version and without a server. */
 import { dirname } from 'node:path';
 import { StorageError } from '../../errors.ts';
 import type { Lsn } from '../../layers/lsn.ts';
@@ -11,8 +11,11 @@ import { WAL_OPTIONS, type WalOptions } from '../wal-options.ts';
 
 export function addWal({ program, runner }: CommandParents): void {
   const command = addCommand(program, 'wal', WAL_OPTIONS)
-    .description('Print the records of WAL, of Postgres 14 to 17.')
-    .argument('[path...]', 'segment, directory of segments, s3:// prefix, URL, or - for a segment')
+    .description('Print the records of WAL of Postgres 14 to 17.')
+    .argument(
+      '[path...]',
+      'segment, directory of segments, s3:// prefix, URL, or - for standard input',
+    )
     .action((paths: string[], options: WalOptions) =>
       runner((context) => wal(context, paths, options)),
     );
@@ -75,7 +78,7 @@ async function wal(
     : printStatistics(context, { ...run, rows: stats.rows });
 }
 
-/** What `--stats=` was given is a misspelling unless it is a path. */
+/** An unknown word after `--stats=` is a misspelling, unless it is a path. */
 async function checkStatisticsPath(path: string): Promise<void> {
   if (path === '-' || /[/.]/.test(path)) return;
   const { existsSync } = await import('node:fs');

@@ -45,7 +45,7 @@ describe('diff of two layers', () => {
     const plain = String(parseLines(built.stdout)[0]?.['path']);
     const result = await runCli(['diff', packed, plain]);
     expect(result.status).toBe(0);
-    expect(result.stdout).toBe('same entries: 3 entries, 3 entries stored otherwise\n');
+    expect(result.stdout).toBe('same entries: 3 entries, 3 entries stored differently\n');
     expect(parseLines((await runCli(['diff', packed, plain, '--ndjson'])).stdout)).toEqual([
       counts(3),
     ]);

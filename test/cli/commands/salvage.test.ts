@@ -64,11 +64,11 @@ describe('salvage', () => {
     expect((await runCli(['verify', join(out, basename(path))])).status).toBe(0);
   });
 
-  test('of a format version that is not known is exit status 4, with a warning, whatever was lost', async () => {
+  test('of an unknown format version is exit status 4, with a warning, whatever was lost', async () => {
     const { image } = await buildSmallLayers();
     const path = join(temporaryDirectory(), basename(image));
     writeFileSync(path, readFileSync(image).with(3, 4));
-    const warning = { message: 'format version 4 is not known: read as version 3', path };
+    const warning = { message: 'unknown format version 4: read as version 3', path };
     const ids = ['--tenant', IDS.tenantId, '--timeline', IDS.timelineId];
     for (const [more, lostRanges] of [
       [[], 1],
