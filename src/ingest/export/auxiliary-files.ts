@@ -1,6 +1,6 @@
 /**
- * Auxiliary files and replication origins, as files of a data directory. A timeline has them from the WAL of a compute of
- * Neon; an import of a data directory makes none.
+ * Auxiliary files and replication origins, as files of a data directory. They come from the WAL of a Neon compute; an
+ * import of a data directory does not create any.
  *
  *   pg_stat/...                        statistics
  *   pg_replslot/..., pg_logical/...    replication slots, and what their decoding needs
@@ -29,8 +29,8 @@ export interface AuxiliaryFiles {
 }
 
 /**
- * Reads them. A server of Postgres gets no replication slots: the WAL that they would decode is not there, and
- * with another level of WAL it would not start.
+ * Reads them. A Postgres server does not get replication slots: the WAL that they would decode does not exist, and with
+ * another WAL level it would not start.
  *
  * @throws `corrupt`, `truncated`, and as `Timeline.reconstruct`.
  */
@@ -63,7 +63,7 @@ export async function auxiliaryFiles(
 
 const ORIGINS_PATH = 'pg_logical/replorigin_checkpoint';
 
-/** Only paths of letters that Postgres uses, and only where it keeps such files. */
+/** Only paths with characters that Postgres uses, and only where it keeps such files. */
 function isWanted(path: string, server: ServerKind): boolean {
   if (path.length > MAXIMUM_PATH_LENGTH || !SAFE_PATH.test(path)) return false;
   return server === 'neon' || path.startsWith('pg_stat/') || path === ORIGINS_PATH;
@@ -89,7 +89,7 @@ interface Origin {
   readonly lsn: Lsn;
 }
 
-/** The value is an LSN, big-endian; shorter ones tell nothing. */
+/** The value is an LSN, big-endian; shorter ones are ignored. */
 function originOf(key: Key, bytes: Uint8Array): Origin {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   return { number: keyFields(key).field6, lsn: bytes.length < 8 ? 0n : view.getBigUint64(0) };

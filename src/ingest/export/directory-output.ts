@@ -1,10 +1,10 @@
 /**
- * A directory that is made as a whole: it lies under a temporary name beside its final one until all of it is durable.
+ * A directory that is created atomically: it has a temporary name next to its final one until all of it is durable.
  *
  *   PARENT/NAME.{token}.___temp/     while it is made
  *   PARENT/NAME/                     once it is complete: one rename
  *
- * A crash leaves the complete directory, or none and a temporary one, which the next output of the same name removes.
+ * A crash leaves either the complete directory or only a temporary one, which the next output of the same name removes.
  */
 import { basename, dirname } from 'node:path';
 import { isStorageError, StorageError, throwIfAborted, withOutcome } from '../../errors.ts';
@@ -24,7 +24,7 @@ import { VirtualFile } from '../../virtual-file/virtual-file.ts';
 const DIRECTORY_MODE = 0o700;
 const FILE_MODE = 0o600;
 
-/** Files that are synced and closed side by side. */
+/** Number of files that are synced and closed concurrently. */
 const FILES_TOGETHER = 16;
 
 /** What writes directories. */
@@ -47,7 +47,7 @@ export class DirectoryOutput {
   #state: State = 'open';
 
   /**
-   * Makes the temporary directory, and removes those that a process left which has ended.
+   * Makes the temporary directory, and removes those of processes that have ended.
    *
    * @param path The final path; its parent must exist.
    * @throws `exists` if the path is anything but an empty directory; `not-found` without its parent; `io`.
@@ -82,7 +82,7 @@ export class DirectoryOutput {
     this.#directories.push(parts.temporary);
   }
 
-  /** Makes a directory, and those above it. Idempotent. Throws `io`. */
+  /** Makes a directory and its parents. Idempotent. Throws `io`. */
   async makeDirectory(relative: string): Promise<void> {
     const path = pathIn(this.#temporary, relative);
     if (this.#directories.includes(path)) return;
@@ -98,7 +98,7 @@ export class DirectoryOutput {
     file.finish();
   }
 
-  /** Creates a file. Throws `exists`, `io`, and what earlier files failed with. */
+  /** Creates a file. Throws `exists`, `io`, and errors of earlier files. */
   async createFile(relative: string): Promise<OutputFile> {
     this.#throwIfFailed();
     const file = await VirtualFile.open(pathIn(this.#temporary, relative), {
@@ -144,7 +144,7 @@ export class DirectoryOutput {
     while (this.#closing.size > 0) await Promise.all(this.#closing);
   }
 
-  /** The promise never rejects: the first failure is thrown by what follows. */
+  /** The promise never rejects: the next call throws the first failure. */
   #watch(closing: Promise<void>): void {
     const watched = closing
       .catch((error: unknown) => {
@@ -183,7 +183,7 @@ export class OutputFile {
     return this.#file.setLength(length);
   }
 
-  /** Syncs and closes it, beside what follows. */
+  /** Syncs and closes it in the background. */
   finish(): void {
     this.#end(async () => {
       try {

@@ -1,13 +1,13 @@
 /**
- * Export of a timeline at an LSN as a data directory: what a full base backup of a pageserver has, with which a server
- * starts.
+ * Exports a timeline at an LSN as a data directory on which a server can start, with the content of a pageserver's full
+ * base backup.
  *
  *   1  the lists of the timeline are read, and small files written
  *   2  pages are read in batches, in key order, and written file by file
  *   3  pg_control and the WAL that it begins at are written
  *   4  everything is synced, and the directory takes its name
  *
- * Checksums of pages are computed anew where the cluster has them: values of WAL and of redo have old ones.
+ * Page checksums are recomputed if the cluster has them: those of values from WAL and redo are outdated.
  * Source: Neon pageserver/src/basebackup.rs.
  */
 import {
@@ -49,7 +49,7 @@ import { ValueReader } from './value-reader.ts';
 
 /** Options of `exportPgdata`. */
 export interface ExportPgdataOptions {
-  /** The data directory: a path that is vacant or an empty directory. Its parent must exist. */
+  /** The data directory: a path that does not exist, or an empty directory. Its parent must exist. */
   readonly directory: string;
   /** LSN of the state, inclusive. Default: the last LSN of the timeline. Needed if the source has no index. */
   readonly lsn?: Lsn | undefined;
@@ -58,18 +58,18 @@ export interface ExportPgdataOptions {
   /** Applies WAL records that only Postgres can apply, such as a `RedoProcess`. Default: none. */
   readonly redo?: RedoRunner | undefined;
   /**
-   * For which server. `postgres`, the default: one that begins with a checkpoint in the WAL. `neon`: a compute, with
-   * `neon.signal`, and with its replication slots.
+   * The kind of server. `postgres`, the default, starts from a checkpoint in the WAL. `neon` is a compute, with
+   * `neon.signal` and its replication slots.
    */
   readonly server?: ServerKind | undefined;
   /**
-   * What becomes of pages that cannot be made: they need redo, or are damaged or missing. `refuse`, the default: no
-   * directory is made. `zeros`: they are zeros, in a directory that is not the state of the timeline.
+   * What to do if pages cannot be built because they need redo, or are damaged or missing. `refuse`, the default: no
+   * directory is made. `zeros`: they become zeros, so that the directory is not the exact state of the timeline.
    */
   readonly missingPages?: 'refuse' | 'zeros' | undefined;
   /**
-   * Called for each page that cannot be made: where it would be, and why. Pages in a row that have no value, or cannot be
-   * read for the same reason, are one finding, with the place of the first one and their number.
+   * Called for each page that cannot be built: where it would be, and why. Consecutive pages that have no value, or
+   * that cannot be read for the same reason, are one finding, with the place of the first page and their number.
    */
   readonly onMissingPage?:
     | ((finding: StorageError, pageCount: number) => void | Promise<void>)
@@ -95,13 +95,13 @@ const OPTIONS: Readonly<Record<keyof ExportPgdataOptions, true>> = {
   onProgress: true,
 };
 
-/** What an export of a timeline made. */
+/** The result of exporting a timeline. */
 export interface ExportedPgdata {
   /** As given. */
   readonly directory: string;
   /** LSN of the state. */
   readonly lsn: Lsn;
-  /** Where the server begins: of Postgres, the record of its checkpoint. */
+  /** Where the server starts: for Postgres, the record of its checkpoint. */
   readonly startLsn: Lsn;
   /** The control file that was written. */
   readonly control: ControlFile;
@@ -111,13 +111,13 @@ export interface ExportedPgdata {
   readonly forkCount: number;
   /** Pages of all forks and of transaction state. */
   readonly pageCount: number;
-  /** Pages that are zeros because they could not be made. */
+  /** Pages that are zeros because they could not be built. */
   readonly missingPageCount: number;
-  /** Pages whose stored checksum was not that of their content; 0 where the cluster has no checksums. */
+  /** Pages whose stored checksum did not match their content; 0 if the cluster has no checksums. */
   readonly checksumCount: number;
-  /** Unlogged relations, which are as after a crash: without rows. */
+  /** Unlogged relations, which are empty, as after a crash. */
   readonly unloggedCount: number;
-  /** Paths of auxiliary files that were left out: those of replication slots, and paths that no server has. */
+  /** Paths of auxiliary files that were left out: those of replication slots, and paths that a server does not use. */
   readonly leftOut: readonly string[];
 }
 
@@ -125,13 +125,14 @@ export interface ExportedPgdata {
  * Writes the state of a timeline at an LSN as a data directory. Memory grows with the number of relations, but not with
  * their size. User tablespaces become directories in `pg_tblspc`, instead of links.
  *
- * Durability: the directory survives a crash once the promise resolves. A crash before leaves no directory of this
- * name; what it leaves beside it, the next export of the same name removes.
+ * Durability: the directory survives a crash once the promise resolves. An earlier crash leaves no directory of this
+ * name; a temporary one next to it is removed by the next export of the same name.
  *
  * @param timeline All shards of it.
  * @returns What was written.
- * @throws `exists` (the path is taken); `needs-redo`, `no-base`, `not-found` and others for pages that cannot be made,
- *   after all of them were found, unless they may be zeros; `not-found`, `corrupt`, `truncated` (lists, sizes or small files);
+ * @throws `exists` (the path is taken); `needs-redo`, `no-base`, `not-found` and others for pages that cannot be built,
+ * once all of them are known, unless they may be zeros; `not-found`, `corrupt`, `truncated` (lists, sizes or small
+ * files);
  *   `out-of-range` (an LSN after the last one, or below the GC cutoff); `invalid-input` (one shard of several; no LSN; a
  *   page size other than 8,192); `too-large` (zeros for more than 4,096 files without a value, or after 262,144 pages in a
  *   row that cannot be read for the same reason); `io`, `network`, `denied`, `changed`, `sync-failed`, `aborted`, `closed`; what `redo`
@@ -188,7 +189,7 @@ export async function exportPgdata(
       leftOut: auxiliary.leftOut,
     };
   } finally {
-    // The first error counts. What cannot be removed now, the next export of the name removes.
+    // The first error counts. Anything that cannot be removed now is removed by the next export of the name.
     await Promise.allSettled([output.abandon()]);
   }
 }
@@ -282,7 +283,7 @@ interface WrittenPages {
   readonly checksumCount: number;
 }
 
-/** Throws the error of the first page that cannot be made, with the number of all, unless they may be zeros. */
+/** Throws the error of the first page that cannot be built, with the number of all, unless they may be zeros. */
 async function writePages(
   output: DirectoryOutput,
   { sequences }: ExportPlan,
@@ -296,7 +297,7 @@ async function writePages(
   for await (const batch of readBatches(sequences, reading)) {
     for (const run of batch) {
       for (const pages of run.missing) await missing.add(pages);
-      // Of a directory that will not be made, only the other pages that cannot be made are of interest.
+      // If the directory will not be made, only the other pages that cannot be built are of interest.
       if (missing.first === undefined || missingPages === 'zeros') await writer.write(run);
       done += run.pageCount;
     }
@@ -311,7 +312,7 @@ async function writePages(
   return { pageCount, missingPageCount, checksumCount: writer.checksumCount };
 }
 
-/** Joins pages that cannot be made over batches, and passes them on. */
+/** Joins findings across batches, and passes them on. */
 class MissingLog {
   readonly #onMissingPage: ExportPgdataOptions['onMissingPage'];
   #last: MissingPages | undefined;
@@ -330,7 +331,7 @@ class MissingLog {
     this.#last = joined ?? pages;
   }
 
-  /** Passes on what more pages could have followed. */
+  /** Passes on the finding that more pages could have extended. */
   async end(): Promise<void> {
     if (this.#last !== undefined)
       await this.#onMissingPage?.(this.#last.error, this.#last.pageCount);
@@ -352,7 +353,7 @@ function refusal(
 
 const ZEROS = new Uint8Array(1024 * 1024);
 
-/** The zeros are written, as a server writes them: a segment has room on the disk before it is used. */
+/** The zeros are actually written, as a server does, so that a segment has space on the disk before it is used. */
 async function writeWal(
   output: DirectoryOutput,
   files: readonly SparseWalFile[],

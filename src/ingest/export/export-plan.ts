@@ -1,15 +1,15 @@
 /**
- * What an export of a timeline writes page by page: relation forks and segments of SLRUs, in key order, each with its files
- * and the keys of its pages. A size is only what a value says, up to 2^32 - 1 pages, so nothing here grows with it.
+ * Plans the pages of an export: relation forks and segments of SLRUs, in key order, each with its files and the keys of
+ * its pages. A size is only the claim of a value, up to 2^32 - 1 pages, so memory here does not grow with it.
  *
  *   base/DB/REL[_FORK][.SEGMENT]     1 GiB each but for the last; a fork without pages is an empty file
  *   global/..., pg_tblspc/SPC/PG_VERSION_CATALOG/DB/...
  *   pg_xact/NNNN, pg_multixact/members/NNNN, pg_multixact/offsets/NNNN
  *
  * An unlogged relation is one that has an init fork. After a crash, a server removes its other forks, and copies the
- * init fork to the main fork. WAL does not have its pages, so that they are of no known LSN: the same is done here, as
- * in a base backup of a pageserver.
- * Source: Neon pageserver/src/basebackup.rs; Postgres src/backend/storage/file/reinit.c.
+ * init fork to the main fork. WAL does not contain its pages, so their LSN is unknown: they are treated in the same way
+ * here, as in a base backup of a pageserver. Source: Neon pageserver/src/basebackup.rs; Postgres
+ * src/backend/storage/file/reinit.c.
  */
 import { StorageError } from '../../errors.ts';
 import { formatKey, type Key } from '../../layers/key.ts';
@@ -36,7 +36,7 @@ import type {
 export interface PageSequence {
   /** Whether its pages have headers, and checksums where the cluster has them. */
   readonly kind: 'relation' | 'slru';
-  /** 0 or more; of a relation, what its size says, whatever the timeline has of it. */
+  /** 0 or more; for a relation, its stored size, even if the timeline lacks some of its pages. */
   readonly pageCount: number;
   /** Pages of a file; the last file may have fewer. A sequence without pages has one empty file. */
   readonly filePageCount: number;
@@ -82,7 +82,7 @@ export function planExport(
   for (const database of directory.databases) {
     const { spcnode, dbnode, hasRelationMap } = database;
     const relations = present(database.relations, relationDirectoryKey(database), directory);
-    // A database that was dropped in a tablespace leaves an empty entry.
+    // Dropping a database in a tablespace leaves an empty entry.
     if (!hasRelationMap && relations.length === 0 && dbnode !== 0) continue;
     const path = databaseDirectory(database, about.majorVersion);
     databases.push({ spcnode, dbnode, path, hasRelationMap });
@@ -102,7 +102,7 @@ export function planExport(
   return { sequences, databases, forkCount, unloggedCount };
 }
 
-/** The forks that are written with the pages of one. Throws `corrupt`. */
+/** The forks that are written with the pages of a fork. Throws `corrupt`. */
 function forksOf({ relnode, fork }: RelationListing, unlogged: ReadonlySet<number>): ForkName[] {
   if (typeof fork !== 'string' || !isForkName(fork)) {
     throw new StorageError('corrupt', {

@@ -13,7 +13,7 @@ import type { ReadRun } from './page-reading.ts';
  */
 const MAXIMUM_VACANT_FILES = 4096;
 
-/** Runs come in the order of the sequences; files of sequences without pages are made between them. */
+/** Runs come in the order of the sequences; files of sequences without pages are created in between. */
 export class PageFileWriter {
   readonly #output: DirectoryOutput;
   readonly #sequences: readonly PageSequence[];
@@ -37,7 +37,7 @@ export class PageFileWriter {
     this.#signal = signal;
   }
 
-  /** Pages whose stored checksum was not that of their content. */
+  /** Pages whose stored checksum did not match their content. */
   get checksumCount(): number {
     return this.#checksumCount;
   }
@@ -60,7 +60,7 @@ export class PageFileWriter {
       const start = block - fileNumber * filePageCount;
       const end = Math.min(start + pageCount - done, filePageCount);
       this.#open ??= await this.#output.createFile(sequence.pathOf(fileNumber));
-      // A page that could not be made is zeros, as the system has them for bytes that were never written.
+      // A page that could not be built is left out, so that the system reads zeros there.
       if (bytes === undefined) await this.#open.setLength(end * PAGE_SIZE);
       else {
         const pages = bytes.subarray(done * PAGE_SIZE, (done + end - start) * PAGE_SIZE);
@@ -82,7 +82,7 @@ export class PageFileWriter {
     await this.#open?.[Symbol.asyncDispose]();
   }
 
-  /** Makes the empty files of the sequences without pages before it; undefined: of all that are left. */
+  /** Makes the empty files of the sequences without pages before it; if undefined, of all remaining ones. */
   async #begin(sequence: PageSequence | undefined): Promise<void> {
     for (; this.#begun < this.#sequences.length; this.#begun += 1) {
       const next = this.#sequences[this.#begun] as PageSequence;

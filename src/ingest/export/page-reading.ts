@@ -25,18 +25,18 @@ export interface PageRun {
 export interface ReadRun extends PageRun {
   /** Zeros where a page could not be made; undefined if none was made. */
   readonly bytes: Uint8Array | undefined;
-  /** Pages that could not be made. */
+  /** Pages that could not be built. */
   readonly missing: readonly MissingPages[];
 }
 
-/** Pages in a row that cannot be made: one, or all that have no value or cannot be read for the same reason. */
+/** Consecutive pages that cannot be built: one, or all that have no value or cannot be read for the same reason. */
 export interface MissingPages extends PageRun {
   readonly reason: MissingReason;
   /** With the place of the first page in the data directory. */
   readonly error: StorageError;
 }
 
-/** What makes pages in a row one finding; undefined for what is of one page alone. */
+/** What makes consecutive pages one finding; undefined if the reason concerns only one page. */
 type MissingReason = string | undefined;
 
 /** How pages are read. */
@@ -55,9 +55,9 @@ export interface PageReading {
 const BATCH_PAGES = 512;
 /** Bytes of the values of a batch: a page may have many records. */
 const BATCH_BYTES = 64 * 1024 * 1024;
-/** After a batch without a value, so many times more pages of the same sequence are looked for together. */
+/** After a batch without a value, the next one of the same sequence is larger by this factor. */
 const VACANT_GROWTH = 8;
-/** Bytes that are read to see that there are values. */
+/** Bytes that are read to find out whether there are values. */
 const VACANT_BYTES = 64 * 1024;
 
 /**
@@ -67,12 +67,13 @@ const VACANT_BYTES = 64 * 1024;
 export const MAXIMUM_UNREADABLE_PAGES = 256 * 1024;
 
 /**
- * Reads all pages, in batches. What a size claims may be far more than the timeline has: pages without values are passed
- * over in steps that grow, so that they take neither memory nor many reads. So are pages after very many that cannot be
- * read, as long as none is to be written.
+ * Reads all pages, in batches. A size may claim far more pages than the timeline has: pages without values are skipped
+ * in growing steps, so that they take neither memory nor many reads. So are pages after very many that cannot be read,
+ * as long as none is to be written.
  *
- * Throws `too-large` for very many unreadable pages in a row if they are to be zeros: some after them could be read, and
- * would be lost. Throws what says nothing about the pages: `io`, `network`, `denied`, `changed`, `aborted`, `closed`.
+ * Throws `too-large` for very many unreadable pages in a row if they are to be zeros: some after them could be read,
+ * and would be lost. Throws errors that say nothing about the pages: `io`, `network`, `denied`, `changed`, `aborted`,
+ * `closed`.
  */
 export async function* readBatches(
   sequences: readonly PageSequence[],
@@ -157,7 +158,7 @@ function largeRun(
   };
 }
 
-/** Sequences without pages are in no batch. */
+/** Sequences without pages are not in a batch. */
 function cutBatch(
   sequences: readonly PageSequence[],
   from: Place,
@@ -210,7 +211,7 @@ async function readRuns(
   return read;
 }
 
-/** By key: what a page is made of, or why that cannot be read. A page without a value is in none. */
+/** By key: what a page is built from, or why that cannot be read. Pages without a value are left out. */
 type Pages = ReadonlyMap<string, Reconstruction | StorageError>;
 
 async function reconstructRuns(runs: readonly PageRun[], reading: PageReading): Promise<Pages> {
@@ -251,8 +252,8 @@ async function reconstructLargePage(
 }
 
 /**
- * Whether the error is about what is stored, and not about reading it. That a layer is not there is the former only if
- * the caller makes do without.
+ * Whether the error is about the stored data, and not about reading it. A missing layer counts as such only if the
+ * caller can do without it.
  */
 function isOfPages({ code }: StorageError, { missingPages }: PageReading): boolean {
   return PAGE_CODES.has(code) || (code === 'not-found' && missingPages === 'zeros');
@@ -312,13 +313,13 @@ function vacantRun(run: PageRun, reading: PageReading): ReadRun {
   return { ...run, bytes: undefined, missing };
 }
 
-/** Records that need redo, or have no page below them, are those of one page. */
+/** Records that need redo, or have no page below them, concern only one page. */
 function reasonOf(page: Reconstruction | StorageError | undefined): MissingReason {
   if (page === undefined) return NO_VALUE;
   return isStorageError(page) ? page.message : undefined;
 }
 
-/** Returns 8,192 bytes, or why there is no page. Throws what redo throws. */
+/** Returns 8,192 bytes, or why there is no page. Throws errors of the redo. */
 async function makePage(
   key: Key,
   page: Reconstruction | StorageError | undefined,
@@ -372,7 +373,7 @@ function missingPages(
   return { sequence, firstBlock, pageCount, reason, error };
 }
 
-/** Pages in a row of which the second ones follow the first ones, as one; undefined if they are not. */
+/** Two findings as one, if the second follows the first directly; undefined otherwise. */
 export function joinedPages(first: MissingPages, second: MissingPages): MissingPages | undefined {
   const follows =
     second.sequence === first.sequence && second.firstBlock === first.firstBlock + first.pageCount;

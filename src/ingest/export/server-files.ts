@@ -1,16 +1,16 @@
 /**
- * The files of a data directory beside those of pages: the directories that a server expects, versions, relation maps,
- * prepared transactions, pg_control with the WAL that it begins at, and a configuration.
+ * The files of a data directory apart from those of pages: the directories that a server expects, versions, relation
+ * maps, prepared transactions, pg_control with the WAL from which it starts, and a configuration.
  *
- * A server of Postgres reads the checkpoint that pg_control names in the WAL, and begins after it. So the export has a
+ * A Postgres server reads the checkpoint that pg_control names from the WAL, and starts after it. So the export has a
  * shutdown checkpoint at the LSN of the timeline, or where the next record can begin. It is the timeline's own
- * checkpoint, but for the fields that are of a server:
+ * checkpoint, except for the fields that belong to a server:
  *
  *   redo                       LSN of the record, as in any shutdown checkpoint
  *   oldest active transaction  0: none runs
  *   commit times               0: the timeline has none
  *
- * A compute of Neon needs no record: there `checkPoint` is 0, and the redo LSN says where it begins.
+ * A Neon compute does not need a record: there `checkPoint` is 0, and the redo LSN says where it starts.
  * Source: Neon pageserver/src/basebackup.rs, libs/postgres_ffi/src/lib.rs.
  */
 import { corrupt } from '../../errors.ts';
@@ -43,7 +43,7 @@ import { CHECKPOINT_OFFSETS, CHECKPOINT_SIZE } from '../../wal/main-data/checkpo
 import type { ExportPlan } from './export-plan.ts';
 import type { ValueReader } from './value-reader.ts';
 
-/** For which server a data directory is. */
+/** The kind of server for a data directory. */
 export type ServerKind = 'postgres' | 'neon';
 
 /** A small file; its path is relative to the data directory. */
@@ -52,7 +52,7 @@ export interface SmallFile {
   readonly bytes: Uint8Array;
 }
 
-/** The directories of any cluster, those above first. */
+/** The directories of every cluster, parents first. */
 export function serverDirectories(majorVersion: number): string[] {
   const summaries = majorVersion < SUMMARIES_FROM ? [] : ['pg_wal/summaries'];
   return [...DIRECTORIES, ...summaries];
@@ -101,7 +101,7 @@ export async function databaseFiles(
     const { path, spcnode, hasRelationMap } = database;
     const isGlobal = spcnode === GLOBAL_TABLESPACE_OID;
     if (!isGlobal) files.push({ path: `${path}/PG_VERSION`, bytes: version });
-    // A tablespace that is not the default one of a database has none. Without that of all, no server starts.
+    // A tablespace that is not the default one of a database has none. Without the shared map, a server does not start.
     if (!hasRelationMap && !isGlobal) continue;
     const key = relationMapKey(database);
     const bytes = await values.read(key, 'relation map', (map) => {
@@ -127,7 +127,7 @@ export async function* twophaseFiles(
   }
 }
 
-/** Where a server begins, and with what. */
+/** Where a server starts, and from what. */
 export interface StartOfServer {
   /** Where it writes, or where the record of its checkpoint is. */
   readonly startLsn: Lsn;
@@ -182,7 +182,7 @@ export async function startOfServer(
   };
 }
 
-/** What a compute of Neon reads beside pg_control: where the last record before the LSN begins. */
+/** What a Neon compute reads in addition to pg_control: where the last record before the LSN begins. */
 export function signalFiles(prevRecordLsn: Lsn | undefined): SmallFile[] {
   const text = prevRecordLsn === undefined ? 'invalid' : formatPgLsn(prevRecordLsn);
   const bytes = Buffer.from(`PREV LSN: ${text}`);
@@ -190,12 +190,12 @@ export function signalFiles(prevRecordLsn: Lsn | undefined): SmallFile[] {
 }
 
 /**
- * A configuration with which a server starts, for the user that starts it: the settings that pg_control keeps, as files
- * of the cluster may need them, and a socket for this user alone.
+ * A configuration with which a server starts, for the user that starts it: the settings that pg_control keeps, because
+ * files of the cluster may need them, and a socket for this user only.
  */
 export function configurationFiles(controlBytes: Uint8Array, originCount: number): SmallFile[] {
   const settings = settingsOf(decodeServerSettings(controlBytes));
-  // A server gives up if it has no place for an origin.
+  // A server does not start if it has no slot for an origin.
   if (originCount > DEFAULT_REPLICATION_SLOTS)
     settings.push(['max_replication_slots', originCount]);
   const lines = settings.map(([name, value]) => `${name} = ${value}\n`);
@@ -210,7 +210,7 @@ export function configurationFiles(controlBytes: Uint8Array, originCount: number
 
 const DEFAULT_REPLICATION_SLOTS = 10;
 
-/** Values that no server can have had are left out: the server would not start. */
+/** Impossible values are left out, because the server would not start with them. */
 function settingsOf(kept: ServerSettings): [name: string, value: string | number][] {
   const numbers: [name: string, value: number, minimum: number, maximum: number][] = [
     ['max_connections', kept.maxConnections, 1, 262_143],
@@ -222,7 +222,7 @@ function settingsOf(kept: ServerSettings): [name: string, value: string | number
     .filter(([, value, minimum, maximum]) => value >= minimum && value <= maximum)
     .map(([name, value]) => [name, value]);
   const { walLevel, maxWalSenders } = kept;
-  // Without a level of WAL above minimal, a server refuses to have senders.
+  // With wal_level minimal, a server refuses to have senders.
   if (walLevel !== undefined) {
     settings.push(['wal_level', walLevel]);
     const senders = walLevel === 'minimal' ? 0 : maxWalSenders;

@@ -15,7 +15,7 @@ export interface OutputPlace {
   readonly prefix: string;
 }
 
-/** Throws `invalid-input` for what is not a target. */
+/** Throws `invalid-input` for anything that is not a target. */
 export function placeOfTarget(target: OutputTarget, openFiles: OpenFiles): OutputPlace {
   if (typeof target === 'string') {
     return { store: directoryStore(target, { openFiles }), prefix: '' };

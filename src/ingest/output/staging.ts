@@ -1,11 +1,11 @@
 /**
- * The directory where layers are made before they are stored. Only complete, synced files leave it, so
- * what a crash leaves in it is never part of a timeline.
+ * The directory where layers are made before they are stored. Only complete, synced files leave it, so leftovers of a
+ * crash are never part of a timeline.
  *
  *   OUT/layers.{token}.___temp/   beside `tenants/`, so that storing a layer is a second name for the file
  *
- * For a bucket it lies in the system's directory for temporary files, or in one that the caller chose. In
- * the latter it has a directory of its own, too, so that other outputs, and layers that are there, are left alone.
+ * For a bucket it is in the system's directory for temporary files, or in one that the caller chose. It is always a
+ * separate subdirectory, so that other outputs and existing layers are left alone.
  */
 import { mkdir, readdir, rmdir, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -28,7 +28,7 @@ export interface Staging {
 
 /**
  * Makes a staging directory in `parent`, and removes those of threads that have ended. The parent is
- * made if it is missing. Without a parent it lies in the system's directory.
+ * made if it is missing. Without a parent it is in the system's directory.
  *
  * @throws `io`.
  */
@@ -70,7 +70,7 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** Removes the files in it, and then the directory: subdirectories are not ours. */
+/** Removes the files in it and then the directory, but no subdirectories, which are not ours. */
 async function removeDirectory(path: string): Promise<void> {
   try {
     for (const name of await readdir(path)) await unlink(pathIn(path, name));

@@ -1,6 +1,6 @@
 /**
- * The index of one generation where it is stored. It is created once; a timeline that grows replaces it as a whole,
- * as a pageserver does, but only if it is the one that was read or stored here.
+ * The stored index of one generation. It is created once. A growing timeline replaces it, as a pageserver does, but
+ * only if it is the one that was read or stored here.
  */
 import { isStorageError, StorageError } from '../../errors.ts';
 import {
@@ -31,12 +31,12 @@ export class StoredIndex {
     return pathOfObject(this.#object.store, this.#object.key);
   }
 
-  /** As it was read or stored last. */
+  /** As last read or stored. */
   get index(): IndexPart | undefined {
     return this.#known?.index;
   }
 
-  /** Throws `exists` if there is one. */
+  /** Throws `exists` if there is one already. */
   async refuse(): Promise<void> {
     const { store, key, signal } = this.#object;
     if ((await store.head(key, { signal })) !== undefined) throw this.#existsError();
@@ -48,7 +48,7 @@ export class StoredIndex {
     if (text !== undefined) this.#known = { index: IndexPart.parse(text, this), text };
   }
 
-  /** Creates the index; the same one that was read counts. Throws `exists`, and as the store. */
+  /** Creates the index; does nothing if the same one was read. Throws `exists`, and as the store. */
   async create(index: IndexPart): Promise<void> {
     const text = index.format();
     if (this.#known?.text === text) return;
@@ -60,7 +60,7 @@ export class StoredIndex {
     this.#known = { index, text };
   }
 
-  /** Replaces the index. Throws `not-found` if none is known, `changed` if another one is there; as the store. */
+  /** Replaces the index. Throws `not-found` if none is known, `changed` if it has been replaced; as the store. */
   async replace(index: IndexPart): Promise<void> {
     const { path } = this;
     if (this.#known === undefined) {
@@ -70,7 +70,7 @@ export class StoredIndex {
     if (found?.text !== this.#known.text) throw this.#replacedError();
     const text = index.format();
     try {
-      // Where the store can, another index that comes between this and the read is noticed, too.
+      // If the store supports it, an index written between the read and this call is also detected.
       await this.#put(text, { ifMatch: found.etag });
     } catch (error) {
       throw isStorageError(error, 'changed') ? this.#replacedError() : error;

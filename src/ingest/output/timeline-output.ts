@@ -5,14 +5,14 @@
  *   tenants/{T}[-{NNCC}]/timelines/{TL}/index_part.json-{generation}    after all layers that it names
  *   tenants/{T}[-{NNCC}]/tenant-manifest-{generation}.json
  *
- * A timeline exists if and only if an index does. So the index is the commit point: it is written only
- * when each layer that it names is durable, and no crash leaves an index with a missing layer. No layer is
- * ever replaced: one that is there with the same content counts as stored, so that a run that was cut
- * can be repeated and sends only what is missing; another content under its name is an error. Of two
- * writers of one generation, one gets its index stored, the other an error.
+ * A timeline exists if and only if an index does. So the index is the commit point: it is written only when each layer
+ * that it names is durable, and no crash leaves an index with a missing layer. Layers are never replaced: an existing
+ * layer with the same content counts as stored, so that an interrupted run can be repeated and sends only what is
+ * missing; different content under its name is an error. If two writers use one generation, one stores its index and
+ * the other gets an error.
  *
- * A timeline that grows replaces the index of its own generation as a whole, as a pageserver does: by
- * `advanceIndex`, after the layers that were added, and only the index that it stored or read itself.
+ * A growing timeline replaces the index of its own generation, as a pageserver does: with `advanceIndex`, after the
+ * added layers, and only if the index is the one that it stored or read itself.
  */
 import {
   checkChoice,
@@ -56,18 +56,18 @@ import { StoredIndex } from './stored-index.ts';
 
 /** Options of `TimelineOutput.open`. */
 export interface TimelineOutputOptions extends TimelinePlace {
-  /** Where `tenants/` is. A directory is made if it is missing. */
+  /** Where `tenants/` is. A missing directory is created. */
   readonly target: OutputTarget;
   /** In the names of all objects. */
   readonly generation: number;
   /**
-   * `new` refuses a timeline that has an index, of whatever generation; `repeated` one of another generation,
-   * and `putIndex` accepts the same of this one; `any`, the default, refuses one of this generation; `continued` reads that index if it is there: `advanceIndex` replaces it, and `putIndex`
-   * accepts the same.
+   * `new` refuses a timeline that has an index, of any generation; `repeated` one of another generation, and `putIndex`
+   * accepts the same of this one; `any`, the default, refuses one of this generation; `continued` reads that index if
+   * it is there: `advanceIndex` replaces it, and `putIndex` accepts the same.
    */
   readonly timeline?: 'new' | 'repeated' | 'any' | 'continued' | undefined;
   /**
-   * Existing directory in which layers are made, in a directory of the output's own that `close` removes.
+   * Existing directory in which layers are made, in a subdirectory that `close` removes.
    * Default: the target if that is a directory, else the system's directory for temporary files.
    */
   readonly stagingDirectory?: string | undefined;
@@ -105,8 +105,8 @@ export interface StoredLayer {
 }
 
 /**
- * The place of one timeline, or of one shard of it, in which layers and then an index are stored. Calls
- * of `putLayer` may run side by side.
+ * The place of one timeline, or of one shard of it, in which layers and then an index are stored. Calls of `putLayer`
+ * may run concurrently.
  *
  * @example
  * await using output = await TimelineOutput.open({ target: 'out', ...place, generation: 1 });
@@ -126,11 +126,11 @@ export class TimelineOutput {
   readonly #signal: AbortSignal | undefined;
   readonly #layers = new Map<string, IndexLayer>();
   readonly #index: StoredIndex;
-  /** Layers of the last index that was stored: they are there. */
+  /** Layers of the last index that was stored, which are known to exist. */
   #indexed: ReadonlyMap<string, IndexLayer> = new Map();
 
   /**
-   * Makes sure that no index of the generation is there, or reads it, and makes the staging directory.
+   * Checks that there is no index of the generation, or reads it, and makes the staging directory.
    *
    * @throws `exists` (an index of this generation; with `timeline: 'new'`, of any), `corrupt` (an index that
    *   cannot be read), `invalid-input`, `network`, `denied`, `io`, `aborted`.
@@ -250,9 +250,8 @@ export class TimelineOutput {
   }
 
   /**
-   * Replaces the index that this output has stored or read by one of more layers. Readers see the old index
-   * or the new one. An index that another writer stored meanwhile is noticed, as far as the store can tell
-   * before it replaces it.
+   * Replaces the index that this output has stored or read by one with more layers. Readers see the old index or the
+   * new one. An index that another writer has stored in the meantime is detected, as far as the store supports it.
    *
    * Durability: as `putIndex`; until then, the old index stays.
    *
@@ -268,7 +267,7 @@ export class TimelineOutput {
   }
 
   /**
-   * Stores the manifest of the tenant, or of the shard, unless the same is there.
+   * Stores the manifest of the tenant, or of the shard, unless the same one exists.
    *
    * Durability: once it resolves, the manifest survives a crash.
    * @throws `exists` (another manifest of this generation is there), `invalid-input`, `network`,
@@ -305,7 +304,7 @@ export class TimelineOutput {
   }
 
   /**
-   * Whether the tenant, or the shard, has a manifest here, of whatever generation.
+   * Whether the tenant, or the shard, has a manifest here, of any generation.
    *
    * @throws As the store.
    * @internal
@@ -317,7 +316,7 @@ export class TimelineOutput {
     return false;
   }
 
-  /** Removes the staging directory; what is stored stays. Idempotent. Throws `io`. */
+  /** Removes the staging directory; stored objects stay. Idempotent. Throws `io`. */
   async close(): Promise<void> {
     await this.#staging.remove();
   }
@@ -348,7 +347,7 @@ export class TimelineOutput {
     return { state: 'present', size: found.size };
   }
 
-  /** Throws `exists` if another content has the key. */
+  /** Throws `exists` if the key has different content. */
   async #put(key: string, text: string): Promise<void> {
     const bytes = new TextEncoder().encode(text);
     const signal = this.#signal;

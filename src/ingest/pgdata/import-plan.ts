@@ -1,6 +1,6 @@
 /**
- * What an import of a data directory writes, before any page is read: single values and runs of pages,
- * in key order.
+ * Plans what an import of a data directory writes, before any page is read: single values and runs of pages, in key
+ * order.
  *
  *   database directory, and for each database its relation map, its relation directory, and for each
  *   fork of each relation its pages, one run a file, and its size

@@ -1,19 +1,19 @@
 /**
- * Import of a data directory as a whole timeline: every key that a pageserver needs, in image layers, with
- * the index that makes it attach the timeline.
+ * Imports a data directory as a whole timeline: every key that a pageserver needs, in image layers, with the index for
+ * attaching the timeline.
  *
  *   1  list and check the directory
  *   2  plan: values and runs of pages in key order, cut into layers, for each shard
- *   3  make all layers in the staging directory, several at once; every page is checked
+ *   3  make all layers in the staging directory, several at a time; every page is checked
  *   4  check that the directory is still the same
- *   5  store the layers, the manifest of the tenant, and at last the index
+ *   5  store the layers, the manifest of the tenant, and finally the index
  *
- * Nothing is stored before everything was read and found good. The layers of one bucket or directory are
- * the same in every run, so a run that was cut in step 5 can be repeated and stores what is missing.
+ * Nothing is stored until everything has been read and checked. A run makes the same layers each time, so a run that
+ * was interrupted in step 5 can be repeated and stores what is missing.
  *
  *   fast      LSN L of the latest checkpoint; disk_consistent_lsn is L + 8 and prev_record_lsn L, as if a
  *             record of 8 bytes were there; no prepared transactions
- *   classic   as a base backup: disk_consistent_lsn is L, prev_record_lsn unknown; ingest of WAL goes on
+ *   classic   like a base backup: disk_consistent_lsn is L, prev_record_lsn unknown; ingest of WAL continues
  *             with the checkpoint record at L
  *
  * Source: Neon pageserver/src/tenant/timeline/import_pgdata/flow.rs, import_datadir.rs.
@@ -88,7 +88,7 @@ export interface ImportTimelineOptions {
   readonly shardCount?: number | undefined;
   /** Pages of a stripe. Default 2,048. */
   readonly stripeSize?: number | undefined;
-  /** Layers that are made side by side. Default 2. */
+  /** Number of layers that are made in parallel. Default 2. */
   readonly concurrency?: number | undefined;
   /**
    * `auto`, the default, verifies the checksums of pages if the cluster has them; `always` refuses a
@@ -156,11 +156,11 @@ export interface ImportedShard {
   readonly manifestPath: string;
 }
 
-/** What an import of a timeline stored. */
+/** The result of importing a timeline. */
 export interface ImportedTimeline {
   /** LSN of all layers. */
   readonly lsn: Lsn;
-  /** What the indices say of the timeline. */
+  /** The metadata in the indices of the timeline. */
   readonly metadata: TimelineMetadataFields;
   /** In the order of their numbers. */
   readonly shards: readonly ImportedShard[];
@@ -179,15 +179,15 @@ export interface ImportedTimeline {
 }
 
 /**
- * Imports a cluster of Postgres 14 to 17 with 8,192-byte pages that was shut down cleanly, as a timeline
- * that a pageserver attaches. Memory does not grow with the size of the cluster, but with the number of
- * its relations. The staging directory needs room for all layers.
+ * Imports a cluster of Postgres 14 to 17 with 8,192-byte pages that was shut down cleanly, as a timeline that a
+ * pageserver can attach. Memory grows with the number of relations, but not with the size of the cluster. The staging
+ * directory needs space for all layers.
  *
  * Durability: the timeline survives a crash once the promise resolves. A crash before leaves no index,
  * or, of a sharded timeline, the indices of some shards, each with all its layers.
  *
- * @throws `exists` (the timeline has an index; another layer has a name); `out-of-range` (a page is newer
- *   than the LSN); and as `importPgdata`. Nothing is stored of a cluster that is refused.
+ * @throws `exists` (the timeline has an index; a different layer has the name of one to be stored); `out-of-range` (a
+ *   page is newer than the LSN); and as `importPgdata`. Nothing is stored of a cluster that is refused.
  * @example
  *   const timeline = await importTimeline({
  *     dataDirectory: '/var/lib/postgresql/17/main',
@@ -297,7 +297,7 @@ async function openOutputs(
       const output = await TimelineOutput.open({
         ...{ target, tenantId, timelineId, generation, stagingDirectory, openFiles, signal },
         shard: { number, count },
-        // Of shards, the indices of some may have been stored before a run was cut.
+        // An interrupted run may have stored the indices of some shards.
         timeline: count > 1 ? 'repeated' : 'new',
       });
       outputs.push(output);
@@ -316,8 +316,8 @@ interface MakeOptions extends ImportTimelineOptions {
 }
 
 /**
- * Makes the layers of all shards; of each shard in key order. Throws the first error, after all that was
- * begun has ended.
+ * Makes the layers of all shards, in key order for each shard. Throws the first error, once all work in progress has
+ * ended.
  */
 async function makeLayers(
   outputs: readonly TimelineOutput[],
@@ -412,7 +412,7 @@ async function storeShards(
   for (const output of outputs) manifestPaths.push(await output.putTenantManifest(manifest));
   for (const [number, output] of outputs.entries()) {
     const index = IndexPart.create({ layers: output.layers, metadata });
-    // The shards' indices are not stored together: after a crash, those that are there are the same.
+    // The shards' indices are not stored atomically: after a crash, the existing ones are the same as here.
     const indexPath = await output.putIndex(index);
     const layers = layersOf.get(output) ?? [];
     shards.push({ number, layers, indexPath, manifestPath: manifestPaths[number] ?? '' });

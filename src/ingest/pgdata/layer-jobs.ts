@@ -18,7 +18,7 @@ import { type Sharding, shardOfKey } from '../../timeline/shard-owner.ts';
 import type { ImportTask, RelationTask } from './import-plan.ts';
 import type { ImportWay } from './source-cluster.ts';
 
-/** One shard of a tenant that is cut. */
+/** One shard of a sharded tenant. */
 export interface ImportShard {
   readonly sharding: Sharding;
   readonly number: number;
@@ -33,7 +33,7 @@ export interface LayerJob {
   readonly imageCount: number;
 }
 
-/** Pages in a row, from the first page of the task's file on. */
+/** Consecutive pages, starting with the first page of the task's file. */
 export interface PageRun {
   readonly firstPage: number;
   readonly pageCount: number;
@@ -78,7 +78,7 @@ class JobList {
     return this.#jobs;
   }
 
-  /** Returns what is left of the task for the next layer. */
+  /** Returns the rest of the task, for the next layer. */
   #addPart(task: ImportTask): ImportTask | undefined {
     const count = countImages(task, this.#options.shard);
     if (this.#imageCount + count <= this.#limit) {

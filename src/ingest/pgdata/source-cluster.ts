@@ -1,4 +1,7 @@
-/** The data directory of an import of a timeline: relations, transaction state and pg_control, and what is left out of them. */
+/**
+ * The data directory for an import of a timeline: relations, transaction state and pg_control, and the parts that are
+ * left out.
+ */
 import { StorageError } from '../../errors.ts';
 import { formatPgLsn } from '../../layers/lsn.ts';
 import { type Cluster, checkStill, openCluster } from '../../postgres/cluster.ts';
@@ -9,18 +12,18 @@ import { checkUnchangedListing, type ListedFile } from '../../postgres/relation-
 import { findStateFiles, type StateFiles } from '../../postgres/state-files.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 
-/** Which of a pageserver's two imports is followed. */
+/** Which of a pageserver's two imports to follow. */
 export type ImportWay = 'fast' | 'classic';
 
-/** What is in the data directory. */
+/** The content of the data directory. */
 export interface SourceCluster {
   readonly cluster: Cluster;
   readonly state: StateFiles;
-  /** pg_control as it is. */
+  /** pg_control, unchanged. */
   readonly controlBytes: Uint8Array;
 }
 
-/** What `openSource` needs. */
+/** Options of `openSource`. */
 export interface SourceOptions {
   readonly dataDirectory: string;
   readonly way: ImportWay;
@@ -37,7 +40,7 @@ export async function openSource(options: SourceOptions): Promise<SourceCluster>
   const { objections } = cluster;
   const state = await findStateFiles(cluster.dataDirectory, openFiles.fileSystem, objections);
   const { redoLsn, checkpointLsn } = cluster.control;
-  // As a pageserver: the fast way does not ask.
+  // As in a pageserver, the fast import does not check this.
   if (options.way === 'classic' && redoLsn !== checkpointLsn) {
     objections.raise(
       'unclean',
@@ -71,7 +74,7 @@ function warnOfLosses(
   }
 }
 
-/** Objects if the directory has changed since it was listed. Throws `invalid-input`, `io`. */
+/** Throws `invalid-input` if the directory has changed since it was listed; `io`. */
 export async function checkSourceStill(
   { cluster, state }: SourceCluster,
   openFiles: OpenFiles,

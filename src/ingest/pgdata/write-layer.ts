@@ -1,4 +1,6 @@
-/** Writes one image layer of an import: reads its files in order, checks each page, and puts what the shard has. */
+/**
+ * Writes one image layer of an import: reads its files in order, checks each page, and puts the pages of the shard.
+ */
 import { throwIfAborted } from '../../errors.ts';
 import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
@@ -12,7 +14,7 @@ import type { Compression } from '../../zstd/compression.ts';
 import type { RelationTask, SlruTask, ValueTask } from './import-plan.ts';
 import { hasValue, type ImportShard, type LayerJob, ownedRuns } from './layer-jobs.ts';
 
-/** What `writeLayer` needs. */
+/** Options of `writeLayer`. */
 export interface WriteLayerOptions extends ReadingOptions {
   readonly directory: string;
   readonly tenantId: string;
@@ -26,8 +28,8 @@ export interface WriteLayerOptions extends ReadingOptions {
 }
 
 /**
- * Writes the layer of a job under its name without a generation. Once a page was refused, no layer is
- * made, but all pages are still checked.
+ * Writes the layer of a job under its name without a generation. After a page has been refused, no layer is made, but
+ * all pages are still checked.
  *
  * @returns Undefined if a page was refused.
  * @throws As `ImageLayerWriter` and `readSegmentPages`; `out-of-range` (a page is newer than the layer).
@@ -66,7 +68,7 @@ async function putValue(
   await writer.put(task.start, 'file' in value ? await readFile(value.file, options) : value);
 }
 
-/** Reads a file that is not made of pages as if it were. */
+/** Reads a file that does not consist of pages as if it did. */
 async function readFile(file: RelationSegment, options: ReadingOptions): Promise<Uint8Array> {
   const bytes = new Uint8Array(file.fileSize);
   let offset = 0;

@@ -1,4 +1,4 @@
-/** Which cluster a timeline is of, and whether WAL is its continuation. */
+/** The cluster of a timeline, and whether WAL continues it. */
 import { StorageError } from '../../errors.ts';
 import { formatKey } from '../../layers/key.ts';
 import { formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
@@ -44,7 +44,7 @@ export function checkSameCluster(
       actual: `${wal.majorVersion}`,
     });
   }
-  // WAL that a safekeeper stored may lack the page that tells it.
+  // WAL that a safekeeper stored may lack the page with the identifier.
   const { systemIdentifier = cluster.systemIdentifier } = wal;
   if (systemIdentifier === cluster.systemIdentifier) return;
   throw new StorageError('invalid-input', {
@@ -58,13 +58,13 @@ export function checkSameCluster(
 export interface TimelineEnd {
   /** End LSN of its last record. */
   readonly lastLsn: Lsn;
-  /** End LSN of the record before; null if it is unknown. */
+  /** End LSN of the preceding record; null if unknown. */
   readonly previousLsn: Lsn | null;
 }
 
 /**
- * Checks that no record lies between the timeline and the first record of a batch: the record before it begins in
- * the timeline, and where the timeline says.
+ * Checks that there is no record between the timeline and the first record of a batch: the preceding record must begin
+ * in the timeline, where the timeline says.
  *
  * Throws: `gap`.
  */

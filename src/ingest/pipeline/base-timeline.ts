@@ -26,9 +26,9 @@ export interface TimelineChoice {
   readonly tenant?: string | undefined;
   /** Timeline, 32 hex digits. Needed if the source has several. */
   readonly timeline?: string | undefined;
-  /** The shard whose timeline it is. Needed if the source has several. */
+  /** The shard. Needed if the source has several. */
   readonly shard?: ShardIndex | undefined;
-  /** Generation of the pageserver: newer indices are ignored. Default: the newest index counts. */
+  /** Generation of the pageserver: newer indices are ignored. Default: the newest index is used. */
   readonly generation?: number | undefined;
   /** Ends the call with `aborted`. */
   readonly signal?: AbortSignal | undefined;
@@ -44,7 +44,7 @@ export interface IndexedTimeline {
   readonly generation: Generation;
   /** By names without a generation. */
   readonly layers: ReadonlyMap<string, LayerPlace>;
-  /** Pages of a stripe, as the files of the tenant say, else that of a new tenant. */
+  /** Pages of a stripe, from the files of the tenant; otherwise the default of a new tenant. */
   readonly stripeSize: number;
   /** The caller closes it. */
   readonly timeline: Timeline;
@@ -53,9 +53,9 @@ export interface IndexedTimeline {
 /**
  * Opens the one timeline that is chosen.
  *
- * Throws: `not-found` without a timeline or an index; `invalid-input` if several timelines or shards are left, or
- * the timeline is a branch, whose layers are partly another timeline's; `unsupported-version` if relations have keys
- * of their own; and as `openTimeline`.
+ * Throws: `not-found` without a timeline or an index; `invalid-input` if several timelines or shards are left, or the
+ * timeline is a branch, whose layers are partly another timeline's; `unsupported-version` if relations have separate
+ * keys; and as `openTimeline`.
  */
 export async function openIndexed(
   source: StoredSource,
@@ -94,21 +94,21 @@ export async function openIndexed(
 }
 
 /**
- * Ingest writes relation directories alone. A timeline whose relations have keys of their own, or have them besides,
- * would keep neither complete.
+ * Ingest only writes relation directories. In a timeline whose relations also, or only, have separate keys, neither
+ * form would stay complete.
  */
 function checkRelationKeys({ fields }: IndexPart, path: string): void {
   const { relSizeMigration } = fields;
   if (relSizeMigration === 'legacy') return;
   throw new StorageError('unsupported-version', {
-    what: 'rel_size_migration of the base: ingest does not write relations under keys of their own',
+    what: 'rel_size_migration of the base: ingest does not write separate keys for relations',
     path,
     expected: 'legacy',
     actual: relSizeMigration,
   });
 }
 
-/** Name of the index that counts; undefined if there is none. */
+/** Name of the index to use; undefined if there is none. */
 async function newestIndex(
   { store }: TimelineRoot,
   { prefix }: TimelineLocation,
@@ -146,7 +146,7 @@ async function chosenLocation(
   });
 }
 
-/** Where the layout does not tell the ids, a layer does. */
+/** If the layout does not contain the ids, a layer does. */
 async function placeOfTimeline(
   { tenantId, timelineId, shard }: TimelineLocation,
   layers: ReadonlyMap<string, LayerPlace>,

@@ -1,9 +1,9 @@
 /**
  * A timeline that an ingest continues, in its place or in another one, and its index there.
  *
- * In its own place it goes on in a new generation, so that its old index stays. In another place, its layers are
- * copied first, so that the output is a whole timeline. Either way an index of the generation is stored before the
- * first record, and from then on says where to go on.
+ * In its own place it continues in a new generation, so that its old index stays. In another place, its layers are
+ * copied first, so that the output is a complete timeline. Either way an index of the generation is stored before the
+ * first record, and from then on says where to continue.
  */
 import { realpath } from 'node:fs/promises';
 import { isStorageError } from '../../errors.ts';
@@ -25,22 +25,22 @@ import { type IndexedTimeline, openIndexed, type TimelineChoice } from './base-t
 import { copyLayers } from './copy-layers.ts';
 import type { Border } from './layer-line.ts';
 
-/** What is continued, and where. */
+/** What to continue, and where. */
 export interface StartOptions {
-  /** The timeline that is continued: a directory, an index, or a place in an object store. It needs an index. */
+  /** The timeline to continue: a directory, an index, or a place in an object store. It needs an index. */
   readonly base: StoredSource;
   /** Which timeline of the base, if it has several; and its generation. */
   readonly baseChoice?: Omit<TimelineChoice, 'shard' | 'signal'> | undefined;
-  /** Where the timeline goes: that of the base, or another one. */
+  /** Where the timeline is stored: the place of the base, or another one. */
   readonly target: OutputTarget;
   /**
    * Of new layers and the index. Default: in the place of the base the one after the base's, elsewhere the base's,
    * or 1; to resume, that of the newest index of the output.
    */
   readonly generation?: number | undefined;
-  /** `resume` goes on with what an earlier ingest left in the output, if it left an index. Default `start`. */
+  /** `resume` continues what an earlier ingest left in the output, if it left an index. Default `start`. */
   readonly mode?: 'start' | 'resume' | undefined;
-  /** The shard whose timeline it is. Default: the tenant is not sharded, or the base has only one shard. */
+  /** The shard. Default: the tenant is not sharded, or the base has only one shard. */
   readonly shard?: ShardIndex | undefined;
   /** Directory for layers in the making; see `TimelineOutputOptions`. */
   readonly stagingDirectory?: string | undefined;
@@ -52,7 +52,7 @@ export interface StartOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Opens what is continued, and stores its first index. Throws as `WalIngest.open`. */
+/** Opens the timeline to continue, and stores its first index. Throws as `WalIngest.open`. */
 export async function continueTimeline(options: StartOptions): Promise<ContinuedTimeline> {
   const { base, baseChoice, shard, signal } = options;
   const original = await openIndexed(base, { ...baseChoice, shard, signal });
@@ -116,7 +116,7 @@ async function startAfter(found: IndexedTimeline, options: StartOptions): Promis
   }
 }
 
-/** Tells readers of the copy how wide its stripes are. A manifest that is there stays. */
+/** Stores the stripe size for readers of the copy. An existing manifest stays. */
 async function putManifest(output: TimelineOutput, stripeSize: number): Promise<void> {
   try {
     await output.putTenantManifest({ stripeSize, offloadedTimelines: [] });
@@ -162,7 +162,7 @@ async function isSamePlace(base: string, target: string): Promise<boolean> {
   try {
     return (await realpath(one)) === (await realpath(other));
   } catch {
-    // One of them is in an object store, or not there.
+    // One of them is in an object store, or missing.
     return false;
   }
 }
@@ -170,7 +170,7 @@ async function isSamePlace(base: string, target: string): Promise<boolean> {
 /** The timeline while it grows. One call at a time. */
 export class ContinuedTimeline {
   readonly output: TimelineOutput;
-  /** The timeline as it was found; its reader closes it. */
+  /** The timeline before the ingest; its reader closes it. */
   readonly reader: Timeline;
   /** End LSN of the last record that the timeline had. */
   readonly lastLsn: Lsn;
@@ -204,7 +204,7 @@ export class ContinuedTimeline {
   }
 
   /**
-   * Stores a layer, and then an index that names it and goes to the border.
+   * Stores a layer, and then an index that names it and extends to the border.
    *
    * Returns: the layer with its path in the output.
    * Throws: as `TimelineOutput.putLayer` and `advanceIndex`.

@@ -1,9 +1,9 @@
 /**
- * What an ingest reads: the values of the timeline that it continues, and those that it has put itself. Neon's own
- * records are applied; a page that only the redo of Postgres can make is an error.
+ * The values that an ingest reads: those of the timeline that it continues, and those that it has put itself. Neon's
+ * own records are applied; a page that only Postgres's redo can build is an error.
  *
- * Own values are found in the batch, then in the layers of the line. What has been passed on is read from the
- * output, which is opened again after a border when a read needs it.
+ * Own values are looked up in the batch, then in the layers of the line. Values that have been passed on are read from
+ * the output, which is reopened after a border when a read needs it.
  */
 import { StorageError } from '../../errors.ts';
 import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-layer.ts';
@@ -40,13 +40,13 @@ export class TimelineBase {
     this.#timeline = options.timeline;
   }
 
-  /** Says that the timeline has more layers than when it was opened. */
+  /** Records that the timeline has more layers than when it was opened. */
   noteAdvance(): void {
     this.#isStale = true;
   }
 
   /**
-   * The value of a key at an LSN: a page, or what else the key holds.
+   * The value of a key at an LSN: a page, or the content of any other key.
    *
    * Returns: new bytes; undefined if there is none.
    * Throws: `needs-redo`, `no-base`, and as `Timeline.reconstruct`.
@@ -56,7 +56,7 @@ export class TimelineBase {
     const found = await find(key, lsn);
     if (this.#isStale) await this.#reopen();
     const { lastLsn, facts } = this.#timeline;
-    // What was passed on meanwhile is in both.
+    // Values that were passed on in the meantime are in both.
     const own = found.filter((entry) => entry.lsn > lastLsn);
     const isComplete = own.at(-1)?.willInit === true;
     const below = isComplete

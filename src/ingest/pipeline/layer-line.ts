@@ -1,9 +1,9 @@
 /**
- * The layers of an ingest, one after the other: one takes values while the one before it is written out, so that
- * there are at most two. A layer starts where the one before it ended.
+ * The layers of an ingest, one after the other: one takes values while the previous one is written out, so that there
+ * are at most two. A layer starts where the previous one ended.
  *
- * A layer ends at an LSN border: it is frozen after a record, written, synced, and passed on. Only then does the
- * one after it end, so that borders are passed on in ascending order, each after everything up to it is durable.
+ * A layer ends at an LSN border: it is frozen after a record, written, synced, and passed on. Only then can the next
+ * one end, so that borders are passed on in ascending order, each after everything up to it is durable.
  */
 import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-layer.ts';
 import type { Key } from '../../layers/key.ts';
@@ -16,7 +16,7 @@ import type { PutBatch } from './put-batch.ts';
 export interface Border {
   /** End LSN of the last record; the layer ends one above. */
   readonly lastLsn: Lsn;
-  /** End LSN of the record before it, as `prev_record_lsn` of an index. */
+  /** End LSN of the preceding record, as `prev_record_lsn` of an index. */
   readonly previousLsn: Lsn | null;
 }
 
@@ -61,7 +61,7 @@ export class LayerLine {
     return this.#size;
   }
 
-  /** Puts a batch, which must stay as it is until a returned promise settles. */
+  /** Puts a batch, which must not change until a returned promise settles. */
   put(batch: PutBatch): void | Promise<void> {
     this.#size += batch.size;
     return this.#open.put(batch);
@@ -80,8 +80,8 @@ export class LayerLine {
   }
 
   /**
-   * Ends the open layer, and opens the next one. Waits until the layer before has been passed on, and throws what
-   * kept it from that. No put may be under way.
+   * Ends the open layer, and opens the next one. Waits until the previous layer has been passed on, and throws its
+   * error if that failed. Requires: no put is in progress.
    */
   async freeze(border: Border): Promise<void> {
     await this.#passedOn;
@@ -97,12 +97,12 @@ export class LayerLine {
     this.#passedOn.catch(() => {});
   }
 
-  /** Resolves when all frozen layers have been passed on. Throws what kept one from that. */
+  /** Resolves when all frozen layers have been passed on. Throws the error if one failed. */
   async drained(): Promise<void> {
     await this.#passedOn;
   }
 
-  /** Deletes what has not been passed on, after the layer that is being written has been. Idempotent. */
+  /** Waits for the layer that is being written, and deletes what has not been passed on. Idempotent. */
   async close(): Promise<void> {
     await Promise.allSettled([this.#passedOn]);
     await this.#layers.close();

@@ -27,12 +27,12 @@ export interface LayerPlace {
 
 /** A layer that is being filled. One caller at a time. */
 export interface OpenLayer {
-  /** Puts a batch, which must stay as it is until a returned promise settles. */
+  /** Puts a batch, which must not change until a returned promise settles. */
   put(batch: PutBatch): void | Promise<void>;
   /** The values of a key at or before an LSN, newest first, down to one that needs no older one. */
   versions(key: Key, lsn: Lsn): Promise<EphemeralEntry[]>;
   /**
-   * Ends the puts, and writes the layer. Reads may go on until it is closed.
+   * Ends the puts, and writes the layer. Reads may continue until it is closed.
    *
    * Returns: the layer, which is durable; undefined without values.
    */
@@ -69,7 +69,7 @@ export function localLayers(place: LayerPlace, thread?: WriteOutThread): OpenLay
   };
 }
 
-/** Key versions that one read may collect: a page that is never made anew has no bound of its own. */
+/** Limit for the versions of a key that one read collects: there may be any number if the page is never reset. */
 const MAXIMUM_VERSION_BYTES = 256 * 1024 * 1024;
 
 /** Bytes of values from which a layer is worth a thread. */

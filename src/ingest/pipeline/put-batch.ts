@@ -2,8 +2,8 @@
  * The values of records on their way into an open layer: typed arrays that one `putBatch` takes. A value is copied
  * once, and costs no object.
  *
- * A batch grows as long as one record puts values, up to a bound, and what a record has put can be taken back, so
- * that a record that fails halfway leaves nothing. Between records, a batch that `isFull` is put into the layer.
+ * A batch grows while one record puts values, up to a limit, and the values of a record can be removed again, so that a
+ * record that fails halfway leaves nothing. Between records, a batch that `isFull` is put into the layer.
  */
 import { copyBytes, copyWords, ViewedBytes } from '../../byte-words.ts';
 import { tooLarge } from '../../errors.ts';

@@ -1,8 +1,8 @@
 /**
- * Takes what records put, one record after the other, and brings it into the layers of a line. Batches are filled in
- * turn, so that one fills while those before it are put into the layer.
+ * Collects the values that records put, one record after the other, and puts them into the layers of a line. Batches
+ * are used in turn, so that one fills while the previous ones are put into the layer.
  *
- * A batch is put into the layer between records only: until then, what the last record has put can be taken back.
+ * A batch is put into the layer only between records: until then, the values of the last record can be removed again.
  */
 import { assert } from '../../assert.ts';
 import { compareBytes, ViewedBytes } from '../../byte-words.ts';
@@ -25,13 +25,13 @@ export class RecordPuts implements RowSink {
   readonly #slots: readonly Slot[];
   #slot = 0;
   #batch: PutBatch;
-  /** That of a value that is not a row; it is copied. */
+  /** The LSN of a value that is not a row; it is copied. */
   readonly #key = new ViewedBytes(new Uint8Array(KEY_SIZE));
   /** Where the batch was before the record. */
   #countBefore = 0;
   #sizeBefore = 0;
 
-  /** `batchCount`: how many batches may be on their way; at least 2. */
+  /** `batchCount`: how many batches may be in use; at least 2. */
   constructor(line: LayerLine, batchCount: number) {
     assert(batchCount >= 2, 'one batch fills while another one is put');
     this.#line = line;
@@ -58,7 +58,7 @@ export class RecordPuts implements RowSink {
     this.#sizeBefore = this.#batch.size;
   }
 
-  /** Takes back what was put since `begin`. */
+  /** Removes the values that were put since `begin`. */
   takeBack(): void {
     this.#batch.cut(this.#countBefore, this.#sizeBefore);
   }
@@ -100,7 +100,7 @@ export class RecordPuts implements RowSink {
     this.#batch.putRecord(key, willInit, memory, offset, size);
   }
 
-  /** Puts the batch into the layer. Requires: no record is half put. Throws what the layer throws. */
+  /** Puts the batch into the layer. Requires: no record is half put. Throws errors of the layer. */
   async flush(): Promise<void> {
     const slot = this.#slots[this.#slot] as Slot;
     const { batch } = slot;
@@ -117,7 +117,7 @@ export class RecordPuts implements RowSink {
     this.begin();
   }
 
-  /** Puts what is left into the open layer, and ends it. */
+  /** Puts the remaining values into the open layer, and ends it. */
   async freeze(border: Border): Promise<void> {
     await this.flush();
     for (const { put } of this.#slots) await put;

@@ -1,12 +1,12 @@
 /**
- * Continues a timeline with WAL: what a pageserver puts for each record becomes L0 delta layers, and the index
- * advances over them.
+ * Continues a timeline with WAL: the values that a pageserver would put for each record become L0 delta layers, and the
+ * index advances with them.
  *
  *   WAL -> records -> values -> open layer -> frozen layer, written out -> stored -> index
  *
- * The index says how far the timeline goes. It advances at each border of a layer, after the layer is durable, and
- * never before; so whatever ends an ingest, the next one goes on at `disk_consistent_lsn`, and nothing is lost or
- * put twice. A layer ends after a record, when it has nearly the checkpoint distance in bytes, or has it in LSNs.
+ * The index says how far the timeline reaches. It advances at each border of a layer, after the layer is durable, and
+ * never before; so however an ingest ends, the next one continues at `disk_consistent_lsn`, and nothing is lost or put
+ * twice. A layer ends after a record, when its values have nearly reached the checkpoint distance, or its LSNs have.
  */
 import { availableParallelism } from 'node:os';
 import {
@@ -43,12 +43,12 @@ import { RecordPuts } from './record-puts.ts';
 export interface WalIngestOptions extends StartOptions {
   /** Bytes of values, or of WAL, after which a layer ends; of WAL, for each shard. Default 256 MiB. */
   readonly checkpointDistance?: number | undefined;
-  /** Who wrote the heap records of Postgres 14 and 15. Default: told by each record. */
+  /** Whose build wrote the heap records of Postgres 14 and 15. Default: detected for each record. */
   readonly dialect?: HeapDialect | undefined;
-  /** Pages of a stripe of a sharded tenant. Default: as the files of the base's tenant say, else 2,048. */
+  /** Pages of a stripe of a sharded tenant. Default: the value in the files of the base's tenant, or 2,048. */
   readonly stripeSize?: number | undefined;
   /**
-   * Threads, that of the caller included. With 2 or more, a second one writes larger layers out while the next one
+   * Number of threads, including the caller's. With 2 or more, a second one writes larger layers out while the next one
    * fills, unless `openFiles` is given. Default: the number of processors.
    */
   readonly threadCount?: number | undefined;
@@ -56,7 +56,7 @@ export interface WalIngestOptions extends StartOptions {
   readonly onProgress?: ((lsn: Lsn) => void) | undefined;
 }
 
-/** What an ingest did. */
+/** The result of an ingest. */
 export interface WalIngestResult {
   /** As they are stored, in the order of their LSNs. */
   readonly layers: readonly FinishedLayer[];
@@ -118,13 +118,13 @@ export class WalIngest {
   /** End of the last record, in halves. */
   #lastHigh: number;
   #lastLow: number;
-  /** End of the record before it, in halves; null if it is not known. */
+  /** End of the preceding record, in halves; null if unknown. */
   #previousHigh: number | null = null;
   #previousLow = 0;
   /** Whether a record came after the last border. */
   #isAfterBorder = false;
   #recordCount = 0;
-  /** LSN at which the open layer ends, whatever it has, in halves. */
+  /** LSN at which the open layer ends regardless of its size, in halves. */
   #limitHigh = 0;
   #limitLow = 0;
   #hasFirst = false;
@@ -134,7 +134,7 @@ export class WalIngest {
    * first record needs.
    *
    * @throws `exists` (the output has the timeline already: resume, or take a higher generation), `not-found` (no
-   * timeline, no index, no checkpoint), `unsupported-version` (the index says that relations have keys of their own),
+   * timeline, no index, no checkpoint), `unsupported-version` (the index says that relations have separate keys),
    * `invalid-input`, `needs-redo`, `corrupt`, `io`, `network`, `denied`, `aborted`.
    */
   static async open(options: WalIngestOptions): Promise<WalIngest> {
@@ -245,7 +245,7 @@ export class WalIngest {
    * durable first.
    *
    * Durability: once it resolves, and after an error of a record or of the WAL, all records before the end survive a
-   * crash, and the index names their layers. After any other error `durableLsn` says how far.
+   * crash, and the index names their layers. After any other error, `durableLsn` says how much survives.
    *
    * @param wal A reader that starts at `startLsn`.
    * @throws `invalid-input` for WAL of another cluster or version; `gap` if the first record does not follow the
@@ -357,7 +357,7 @@ function checkIngestOptions(options: WalIngestOptions): void {
   checkSignal(signal);
 }
 
-/** Descriptors of the caller's own are for one thread. */
+/** The caller's own descriptors only work on one thread. */
 function threadOf({ threadCount, openFiles }: WalIngestOptions): WriteOutThread | undefined {
   const count = threadCount ?? availableParallelism();
   return count < 2 || openFiles !== undefined ? undefined : new WriteOutThread();

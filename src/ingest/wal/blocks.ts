@@ -1,9 +1,9 @@
 /**
- * Blocks that a record names. Each is put as the whole record, also a record of several blocks, or with images; only a
- * page image that is a record of its own (XLOG FPI, FPI_FOR_HINT), not compressed, is put as an image.
+ * Puts the blocks that a record names. The value of each is the whole record, even if the record has several blocks or
+ * images; only an uncompressed page image in a record of its own (XLOG FPI, FPI_FOR_HINT) is put as an image.
  *
- * A block after the end of its fork makes the fork longer. Blocks that are missing before it become zero pages; one that
- * the same record writes keeps the record's value. Then the values of the record are in the order of their keys.
+ * A block after the end of its fork extends the fork. Missing blocks before it become zero pages, except those that the
+ * same record writes. The values of the record are then in the order of their keys.
  */
 import { corrupt, tooLarge } from '../../errors.ts';
 import { formatKey, type Key } from '../../layers/key.ts';

@@ -22,7 +22,7 @@ export class CheckpointValue {
   #nextXidHigh: number;
   #isChanged = false;
 
-  /** `bytes` are copied; what has no name here stays as it is. Throws `corrupt` unless there are 88. */
+  /** `bytes` are copied; fields without a name here are kept. Throws `corrupt` unless there are 88. */
   constructor(bytes: Uint8Array) {
     if (bytes.length !== CHECKPOINT_SIZE) {
       throw corrupt('checkpoint', undefined, `${CHECKPOINT_SIZE} bytes`, `${bytes.length}`);
@@ -75,7 +75,7 @@ export class CheckpointValue {
     return ((roundedUp(xid) - this.#nextXidLow) | 0) <= 0;
   }
 
-  /** Brings the next transaction ahead of one that a record names. */
+  /** Moves the next transaction ahead of one that a record names. */
   noteXid(xid: number): void {
     if (this.isAheadOf(xid)) return;
     const next = roundedUp(xid);

@@ -1,7 +1,7 @@
 /**
- * Records that bring the checkpoint forward, see `checkpoint-value.ts`.
+ * Records that advance the checkpoint, see `checkpoint-value.ts`.
  *
- * Of a checkpoint record a pageserver takes three fields only: the oldest transaction, if it is ahead; the oldest active
+ * A pageserver uses only three fields of a checkpoint record: the oldest transaction, if it is ahead; the oldest active
  * one; and where it ends, for `redo`. A shutdown checkpoint may say that no transaction is active. Prepared ones
  * survive it: then the oldest active one is the oldest of these and of the next one.
  * Source: Neon pageserver/src/walingest.rs, ingest_xlog_record.

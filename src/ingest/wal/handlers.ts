@@ -1,6 +1,6 @@
 /**
- * What a record does beside the blocks that it names, by resource manager and operation. Kinds that are not here do
- * nothing else.
+ * The effects of a record beyond the blocks that it names, by resource manager and operation. Kinds that are not listed
+ * have no others.
  */
 import { corrupt } from '../../errors.ts';
 import type { WalRecord } from '../../wal/record-format.ts';
@@ -50,7 +50,7 @@ import {
   zeroClogPage,
 } from './transactions.ts';
 
-/** Puts what a record does beside its blocks. Returns the rest of the work if values of the base may be needed. */
+/** Puts the effects of a record beyond its blocks. Returns the rest of the work if values of the base may be needed. */
 export type Handler = (state: IngestState, record: WalRecord) => Asking<void> | void;
 
 /** By manager and type, without `+INIT`. */
@@ -109,7 +109,7 @@ export function handlersOf(majorVersion: number): readonly (Handler | undefined)
   return handlers;
 }
 
-/** What Neon's own manager does is known for six operations only. */
+/** Only six operations of Neon's own manager are known. */
 function refuse(_: IngestState, { info }: WalRecord): never {
   throw corrupt('operation of resource manager neon', undefined, 'a known one', `${info}`);
 }

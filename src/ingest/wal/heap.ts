@@ -3,7 +3,7 @@
  *
  *   INSERT        2 of 3             new block 0, if flag 1
  *   MULTI_INSERT  0                  new block 0, if flag 1; 4 bytes (of Neon's manager 8), then 2 a tuple,
- *                                    unless the page is made anew
+ *                                    unless the page is initialized
  *   DELETE        7; Neon's 14, 15: 13    new block 0, if flag 1
  *   UPDATE, HOT_UPDATE  7            old block if flag 1, new block 0 if flag 2
  *   LOCK          7; Neon's 14, 15: 13; Neon's manager: 11    old block 0, the all-frozen bit only, if flag 1

@@ -1,4 +1,6 @@
-/** What the parts of a record's ingest share: where they put values, and what they know of the timeline. */
+/**
+ * What the parts of a record's ingest share: where they put values, and what they know about the timeline.
+ */
 import { StorageError } from '../../errors.ts';
 import type { Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
@@ -17,15 +19,15 @@ export interface IngestShard extends Sharding {
   readonly number: number;
 }
 
-/** What an ingest is told. */
+/** Options of an ingest. */
 export interface IngestTarget {
   readonly sink: PutSink;
   readonly majorVersion: number;
-  /** Undefined: told by each record. */
+  /** Undefined if it is detected for each record. */
   readonly dialect: HeapDialect | undefined;
   readonly shard: IngestShard;
   readonly checkpoint: CheckpointValue;
-  /** The most blocks that may be missing between the end of a fork and a block that a record names. */
+  /** Maximum number of blocks that may be missing between the end of a fork and a block that a record names. */
   readonly maximumGap: number;
 }
 
@@ -40,7 +42,7 @@ export class IngestState {
   /** The end of the current record, in halves. */
   lsnHigh = 0;
   lsnLow = 0;
-  /** Values of blocks that were put by the general way, so far. */
+  /** Values of blocks that the general code has put so far. */
   blockPuts = 0;
   readonly #sink: PutSink;
 
@@ -58,7 +60,7 @@ export class IngestState {
     return joinHalves(this.lsnHigh, this.lsnLow);
   }
 
-  /** Whether this shard sees the blocks of all, for sizes, and has what only one shard has. */
+  /** Whether this shard sees all blocks, for sizes, and has the keys that only one shard has. */
   get isFirstShard(): boolean {
     return this.shard.number === 0;
   }

@@ -2,16 +2,16 @@
  * Keys that are always images: directories, sizes, the checkpoint and others. What one record puts is collected, since
  * a second value of a key replaces the first, and given to the sink when the record is complete.
  *
- * Whoever needs a value asks for it: `yield* metadata.read(key)`. What is at hand is answered in the same call;
- * otherwise the key is yielded, and the one who drives the generator reads it from the base. So one piece of code
- * serves both cases, and a record for which everything is at hand needs no promise.
+ * To read a value, use `yield* metadata.read(key)`. A cached value is returned in the same call; otherwise the key is
+ * yielded, and the driver of the generator reads it from the base. So one piece of code serves both cases, and a record
+ * whose values are all cached needs no promise.
  */
 import { formatKey, type Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { encodeValue } from '../../layers/value-format.ts';
 import type { PutSink } from './put-sink.ts';
 
-/** Work that may need values of the base. It yields their keys, and is given the values. */
+/** Work that may need values of the base. It yields their keys, and receives the values. */
 export type Asking<T> = Generator<Key, T, Uint8Array | undefined>;
 
 interface Pending {
@@ -21,7 +21,7 @@ interface Pending {
 
 /** Bytes of values that are kept; a larger one is read each time. */
 const CACHE_BYTES = 64 * 1024 * 1024;
-/** What a kept value costs beside its bytes. */
+/** The cost of a kept value in addition to its bytes. */
 const ENTRY_COST = 256;
 
 export class Metadata {
@@ -66,7 +66,7 @@ export class Metadata {
     this.#pending.set(formatKey(key), { key, value });
   }
 
-  /** Gives what the record has put to the sink. */
+  /** Passes the values of the record to the sink. */
   commit(sink: PutSink, lsn: Lsn): void {
     if (this.#pending.size === 0) return;
     for (const [name, { key, value }] of this.#pending) {

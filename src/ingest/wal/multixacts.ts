@@ -74,7 +74,7 @@ function newestOf(members: readonly MultixactMember[]): number | undefined {
 
 const LAST_MEMBERS_SEGMENT = segmentOf(OFFSET_COUNT - 1);
 
-/** Segments of offsets stay, as a pageserver keeps them. */
+/** Segments of offsets are kept, as in a pageserver. */
 export function* truncateMultixacts(state: IngestState, { mainData }: WalRecord): Asking<void> {
   const { dbnode, endId, startMember, endMember } = decodeMultixactTruncate(mainData);
   state.checkpoint.set('oldestMultixact', endId);

@@ -1,11 +1,11 @@
 /**
- * Records that change existing blocks and nothing else, as most do: their values are put without decoding more than
- * the headers, and without an object for anything.
+ * Records that only change existing blocks, as most do: their values are put without decoding more than the headers,
+ * and without creating objects.
  *
- * A record is plain if its transaction does not move the checkpoint, its kind does nothing beside its blocks, and all
+ * A record is plain if its transaction does not move the checkpoint, its kind has no effect beyond its blocks, and all
  * of its blocks lie within forks whose sizes are known. A heap record may clear bits of a visibility map, if its kind
- * says in one way only which, and the size of the map is known; the end of a transaction is plain if it has nothing but
- * a time. What is not plain is left to `handlers.ts` and `blocks.ts`, which hold for all records.
+ * determines them unambiguously and the size of the map is known; the end of a transaction is plain if it has only a
+ * time. All other records are left to `handlers.ts` and `blocks.ts`, which handle any record.
  */
 import { ViewedBytes } from '../../byte-words.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
@@ -27,7 +27,7 @@ import {
   putClearedBits,
 } from './visibility-map.ts';
 
-/** Where the flags of a kind are, which of them ask for more, and the lengths of main data for which that holds. */
+/** Where the flags of a kind are, which of them require more work, and for which lengths of main data this holds. */
 interface FlagsRule {
   readonly at: number;
   readonly mask: number;
@@ -57,7 +57,7 @@ const FLAGS: Readonly<Record<string, FlagsRule>> = {
 const OLD_PAGE_CLEARED = 1;
 const NEW_PAGE_CLEARED = 2;
 
-/** Kinds that a told dialect could contradict: by their flags, and where they clear bits. */
+/** Kinds that a given dialect could contradict: by their flags, and where they clear bits. */
 const TOLD = ['Heap/DELETE', 'Heap/LOCK'];
 const TOLD_IF_CLEARING = ['Heap/UPDATE', 'Heap/HOT_UPDATE'];
 
@@ -139,7 +139,7 @@ export class PlainRecords {
     return true;
   }
 
-  /** Puts what clears bits of the visibility map. Returns: false if that is not known. */
+  /** Puts the values that clear bits of the visibility map. Returns: false if they are not known. */
   #clearBits(scanner: RecordScanner, { clears }: FlagsRule, flags: number): boolean {
     const { blockCount, spcnodes, dbnodes, relnodes, blknos } = scanner;
     if (blockCount === 0) return false;

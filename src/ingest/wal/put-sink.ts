@@ -1,14 +1,14 @@
-/** What ingest reads and where its values go: the two sides of `RecordIngest`. */
+/** The two sides of `RecordIngest`: what it reads, and where its values go. */
 import type { Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 
-/** The timeline that is continued, the values that were put included. */
+/** The timeline that is continued, including the values that were put. */
 export interface IngestBase {
   /**
    * The value of a key at an LSN, both those below and those that the sink was given before this call.
    *
    * @param key Unchanged until the promise settles.
-   * @returns A page, or what else the key holds, of 8,192 bytes for a page; undefined if there is none.
+   * @returns A page of 8,192 bytes, or the content of any other key; undefined if there is none.
    */
   get(key: Key, lsn: Lsn): Promise<Uint8Array | undefined>;
 }
@@ -18,7 +18,7 @@ export interface IngestBase {
  * valid until the call returns.
  */
 export interface PutSink {
-  /** Adds a serialized value, as it lies in a delta layer. */
+  /** Adds a serialized value, in the form of a delta layer. */
   put(key: Key, lsn: Lsn, willInit: boolean, value: Uint8Array): void;
   /** Adds a raw WAL record, which the sink serializes as the value that holds it. */
   putRecord(key: Key, lsn: Lsn, willInit: boolean, record: Uint8Array): void;

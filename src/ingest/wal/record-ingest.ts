@@ -1,13 +1,13 @@
 /**
- * Ingest of WAL records: what a pageserver puts for each of them. Everything is put at the end LSN of the record.
+ * Ingests WAL records: puts the values that a pageserver would put for each, at the end LSN of the record.
  *
  *   1. the next transaction of the checkpoint, if the record's own is not below it
- *   2. what the kind of the record does beside its blocks: `handlers.ts`
+ *   2. the effects of the record's kind beyond its blocks: `handlers.ts`
  *   3. its blocks: a page image of its own as an image, anything else as the whole record, for each block again;
  *      before them sizes of forks that grow, and zero pages for the blocks that are missing
  *   4. directories, sizes and other keys that are always images, and the checkpoint, if it changed
  *
- * Nothing is read for most records, and nothing is allocated.
+ * Most records neither read nor allocate anything.
  *
  * Source: Neon pageserver/src/walingest.rs, libs/wal_decoder/src/serialized_batch.rs.
  */
@@ -50,7 +50,7 @@ import { type RowSink, rowsOf } from './row-sink.ts';
 
 /** Options of `RecordIngest.open`. */
 export interface RecordIngestOptions {
-  /** What is known before the first record, and what was put since. */
+  /** The values before the first record, and those put since. */
   readonly base: IngestBase;
   /** Takes the values. */
   readonly sink: PutSink;
@@ -85,7 +85,10 @@ const UNSHARDED: IngestShard = { number: 0, count: 0, stripeSize: DEFAULT_STRIPE
 /** Of logical messages. */
 const MESSAGES = 21;
 
-/** Managers whose records go to the shards that have a block of them, or of their visibility map, and to the first. */
+/**
+ * Managers whose records go to the shards that have one of their blocks, or one of their visibility map, and to the
+ * first shard.
+ */
 const BLOCK_MANAGERS: readonly number[] = [HEAP, HEAP2, NEON, MESSAGES];
 
 type Progress =
@@ -167,15 +170,15 @@ export class RecordIngest {
   }
 
   /**
-   * Puts what a record stands for.
+   * Puts the values of a record.
    *
    * @param bytes One record, unchanged until a returned promise settles.
    * @param lsn Its end LSN, above that of the record before.
    * @returns Nothing if everything was put; else a promise.
-   * @throws `corrupt`, `truncated`, `out-of-range`, `too-large` for a record that cannot be right; `not-found`
-   *   if the base lacks what it needs, `exists` if it has what the record creates; `invalid-input` for a heap
-   *   record that can be read in two dialects; `out-of-order`; as base and sink. An error of a record names its
-   *   kind and its LSN, and the ingest has ended: the sink may have a part of the record's values.
+   * @throws `corrupt`, `truncated`, `out-of-range`, `too-large` for a record that cannot be right; `not-found` if the
+   *   base lacks what it needs, `exists` if it has what the record creates; `invalid-input` for a heap record that can
+   *   be read in two dialects; `out-of-order`; as base and sink. An error of a record names its kind and its LSN, and
+   *   ends the ingest: the sink may have some of the record's values.
    */
   ingest(bytes: Uint8Array, lsn: Lsn): void | Promise<void> {
     checkBytes(bytes, 'WAL record');

@@ -1,6 +1,6 @@
 /**
- * Sizes of the forks that were used last. Nearly every record asks for one, so that there is neither an object nor a
- * string a fork: a table of arrays, in which a fork can stand in one of 8 places.
+ * Sizes of the most recently used forks. Nearly every record needs one, so there is neither an object nor a string per
+ * fork, but a table of arrays, in which a fork can be in one of 8 places.
  *
  * Forgetting a fork is safe, since its size was put and can be read again.
  */
@@ -24,7 +24,7 @@ export class RelationSizes {
   /** When it was last used. */
   readonly #times: Float64Array;
   #time = 0;
-  /** Most records are about the fork that the one before was about. */
+  /** Most records are about the same fork as the preceding one. */
   #last = 0;
 
   /** `capacity`: a power of 2, at least 8. */

@@ -82,7 +82,7 @@ export function* truncateFork(state: IngestState, fork: ForkNumbers, size: numbe
 }
 
 /**
- * Makes a fork reach a block, and creates it if it does not exist.
+ * Extends a fork to a block, and creates it if it does not exist.
  *
  * Returns: the first block that is missing before this one; the block itself if none is.
  */
@@ -153,7 +153,7 @@ export function* listDatabaseWithMap(state: IngestState, database: DatabaseId): 
   if (index < 0) state.metadata.put(relationDirectoryKey(database), emptyDirectory());
 }
 
-/** Removes a database from the database directory, if it is there. */
+/** Removes a database from the database directory, if it is listed. */
 export function* dropDatabase(state: IngestState, database: DatabaseId): Asking<void> {
   const directory = yield* databaseDirectory(state);
   const index = findItem(directory, DATABASE_DIRECTORY, databaseItem(database, 0));

@@ -1,6 +1,6 @@
 /**
- * Where the values of plain records go. Unlike a `PutSink` it is told the LSN once a record, in halves, and takes bytes where
- * they lie, so that a value costs no object.
+ * Where the values of plain records go. Unlike a `PutSink`, it gets the LSN once per record, in halves, and reads bytes
+ * in place, so that a value costs no object.
  */
 import type { ViewedBytes } from '../../byte-words.ts';
 import type { Lsn } from '../../layers/lsn.ts';
@@ -23,7 +23,7 @@ export interface RowSink extends PutSink {
   ): void;
 }
 
-/** The sink itself if it takes rows; else rows that are passed on one by one. */
+/** The sink itself if it accepts rows; otherwise an adapter that passes rows on one by one. */
 export function rowsOf(sink: PutSink): RowSink {
   return isRowSink(sink) ? sink : new PassedRows(sink);
 }

@@ -1,8 +1,8 @@
 /**
  * Pages of transaction logs (SLRU): 32 a segment. They are on shard 0 only.
  *
- * A page that a record makes creates its segment and extends it, as a block does with a fork. Neon's own
- * records about a page do neither. A segment that is dropped leaves the directory; its pages stay, out of reach.
+ * A page that a record initializes creates and extends its segment, as a block does with a fork. Neon's own records
+ * about a page do neither. A dropped segment is removed from the directory; its pages stay, unreachable.
  */
 import {
   type SlruName,
@@ -35,7 +35,7 @@ export function putSlruRecord(
   if (state.isFirstShard) state.putValue(slruPageKey(slru, page), record);
 }
 
-/** Puts a page of zeros, and what it takes for its segment to have it. */
+/** Puts a page of zeros, and creates or extends its segment as necessary. */
 export function* putZeroSlruPage(state: IngestState, slru: SlruName, page: number): Asking<void> {
   if (!state.isFirstShard) return;
   const { blkno, ...segment } = slruBlockOfPage(slru, page);

@@ -1,11 +1,11 @@
 /**
- * Transactions that end or are prepared, and what else the log of transactions takes.
+ * Transactions that end or are prepared, and other changes of the transaction log.
  *
  * The end of a transaction: its status and those of its subtransactions, in runs of the same page of the log; the
  * relations that it drops; how far its origin was replayed; its entry in the two-phase directory.
  *
- * Kept from a pageserver: of a prepared transaction with a name, it takes the name's first 8 bytes for the origin's
- * LSN. Source: Neon pageserver/src/walingest.rs, libs/postgres_ffi/src/walrecord.rs.
+ * A quirk kept from pageservers: for a prepared transaction with a name, the first 8 bytes of the name are treated as
+ * the origin's LSN. Source: Neon pageserver/src/walingest.rs, libs/postgres_ffi/src/walrecord.rs.
  */
 import { ViewedBytes } from '../../byte-words.ts';
 import { corrupt, StorageError } from '../../errors.ts';
@@ -191,7 +191,7 @@ export function* prepareTransaction(state: IngestState, record: WalRecord): Aski
   state.metadata.put(twophaseKey(fullXid), mainData.slice());
 }
 
-/** Its file stays, out of reach. */
+/** Its file stays, unreachable. */
 function* forgetPrepared(state: IngestState, xid: number): Asking<void> {
   const kind = twophaseDirectory(state.majorVersion);
   const directory = yield* preparedTransactions(state);

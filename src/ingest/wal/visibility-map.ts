@@ -1,9 +1,9 @@
 /**
  * Bits of the visibility map that a heap record clears without naming the block of the map.
  *
- * A page of the map has the bits of 32,672 heap blocks. If the map has not the page, there is nothing to clear, and
- * it is never extended. The bits of two heap blocks on one page of the map are one value, otherwise two.
- * Source: Neon pageserver/src/walingest.rs, ingest_clear_vm_bits.
+ * A page of the map has the bits of 32,672 heap blocks. If the map does not have the page, there is nothing to clear;
+ * the map is never extended. The bits of two heap blocks on one page of the map are one value, otherwise two. Source:
+ * Neon pageserver/src/walingest.rs, ingest_clear_vm_bits.
  */
 import { forkNumberOf } from '../../postgres/fork.ts';
 import { type DatabaseId, relationBlockKey } from '../../postgres/key-mapping.ts';
@@ -60,7 +60,7 @@ export function putClearedBits(
   if (oldHalf !== undefined) put(oldHalf.page, { newHeapBlock: null, oldHeapBlock, flags });
 }
 
-/** The page of the map that has the bits of a heap block; undefined where the map does not reach. */
+/** The page of the map that has the bits of a heap block; undefined if the map is too short. */
 function halfOn(heapBlock: number | null, size: number): { readonly page: number } | undefined {
   if (heapBlock === null) return undefined;
   const page = Math.floor(heapBlock / HEAP_BLOCKS_PER_MAP_PAGE);
