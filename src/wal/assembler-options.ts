@@ -1,9 +1,9 @@
-/** What finds the records in WAL is told of it. */
+/** Options of a `RecordAssembler`. */
 import type { Lsn } from '../layers/lsn.ts';
 import type { WalGeometry } from './page-check.ts';
 import type { TimelinePath } from './timeline-history.ts';
 
-/** What an assembler reads. */
+/** The WAL that an assembler reads, and how. */
 export interface AssemblerOptions {
   readonly geometry: WalGeometry;
   readonly path: TimelinePath;
@@ -11,10 +11,10 @@ export interface AssemblerOptions {
   readonly start: Lsn;
   /** Records that end after it are not returned. */
   readonly end: Lsn;
-  /** What damage does: it ends the WAL, or is passed over. */
+  /** How damage is handled: it ends the WAL, or is skipped. */
   readonly damage: 'stop' | 'skip';
   /** Bytes; longer records are damage. */
   readonly maximumRecordLength: number;
-  /** Of the chunks, in bytes. */
+  /** Capacity of the chunks, in bytes. */
   readonly capacity: number;
 }

@@ -1,5 +1,5 @@
 /**
- * From the image of a block in a WAL record to the page: decompressed, with the hole filled with zeros.
+ * Restores a page from the image of a block in a WAL record: decompresses it, and fills the hole with zeros.
  * Its LSN is older than the record, and its checksum is stale.
  */
 import { checkBytes, checkCount, checkObject, checkOneOf } from '../check-options.ts';
@@ -50,7 +50,7 @@ function restored(image: BlockImage, zstd: Decompressor | undefined): Uint8Array
   return page;
 }
 
-/** What a decoder of records gives fits; what others make may not. */
+/** Images from a record decoder are consistent; those made by callers may not be. */
 function checkImage(image: BlockImage): void {
   checkObject('image', image);
   checkBytes(image.bytes, 'image');

@@ -1,4 +1,4 @@
-/** A place in a chunk of WAL, and the timeline that wrote it. */
+/** A position in a chunk of WAL, and the timeline that wrote it. */
 import { type Lsn, MAXIMUM_LSN } from '../layers/lsn.ts';
 import { splitLsn } from '../layers/lsn-halves.ts';
 import { LONG_PAGE_HEADER_SIZE, SHORT_PAGE_HEADER_SIZE, WAL_PAGE_SIZE } from './page-format.ts';
@@ -22,7 +22,7 @@ export class ChunkCursor {
   /** Offset from which the timeline must be looked up again. */
   switchAt = Number.POSITIVE_INFINITY;
   readonly #segmentSize: number;
-  /** Tells the timeline of an LSN. */
+  /** Returns the timeline of an LSN. */
   path: TimelinePath;
   #lsn: Lsn = 0n;
   #high = 0;
@@ -84,7 +84,7 @@ export class ChunkCursor {
   /**
    * Looks up the timeline. Without a history, it is that of the page.
    *
-   * @param ofPage 0 if no page has told it.
+   * @param ofPage 0 if unknown.
    */
   updateTimeline(ofPage: number): void {
     const { path } = this;

@@ -1,6 +1,6 @@
 /**
- * The WAL with which a server begins: a segment up to an LSN in it, without the records before that LSN, and there, if
- * wanted, the record of a shutdown checkpoint.
+ * The WAL from which a server starts: a segment with an LSN, without the records before that LSN, and optionally with
+ * the record of a shutdown checkpoint there.
  *
  *   first page of the segment       long header
  *   ...                             zeros
@@ -29,7 +29,7 @@ import { formatWalSegmentName } from './segment-name.ts';
 const RECORD_ALIGNMENT = 8n;
 const PAGE = BigInt(WAL_PAGE_SIZE);
 
-/** The cluster whose WAL it is. */
+/** The cluster of the WAL. */
 export interface WalCluster {
   readonly majorVersion: number;
   readonly systemIdentifier: bigint;
@@ -39,7 +39,7 @@ export interface WalCluster {
   readonly segmentSize: number;
 }
 
-/** A file of WAL: zeros, but for some pages. */
+/** A file of WAL: zeros, except for some pages. */
 export interface SparseWalFile {
   readonly name: string;
   readonly size: number;

@@ -1,6 +1,6 @@
 /**
  * Heap records of Postgres 14 and 15 come in two dialects under one page magic: those of Postgres, and those of
- * Neon's own build, which have a command id more. The main data of three kinds differ:
+ * Neon's own build, which have an additional command id. The main data of three kinds differ:
  *
  *            vanilla                               neon
  *   DELETE   8: u32 xmax, u16 offset,              14: u32 xmax, u16 offset, _2, u32 command,
@@ -10,10 +10,10 @@
  *                new xmax, u16 new offset
  *   LOCK     8, as DELETE                          14, as DELETE
  *
- * DELETE and UPDATE are longer by the old tuple, if the flags say so: u16 infomask2, u16 infomask, only Neon's
- * u32 command, u8 hoff, and the tuple from its byte 23 on. `hoff` follows from the rest: it is 23, and a bit for each
- * attribute if there are nulls, rounded up to 8. So a record can be read in one way only, as a rule; where both
- * ways are possible, the record alone does not decide.
+ * If the flags say so, DELETE and UPDATE are followed by the old tuple: u16 infomask2, u16 infomask, u32 command (only
+ * Neon), u8 hoff, and the tuple from its byte 23 on. `hoff` follows from the rest: it is 23, plus a bit for each
+ * attribute if there are nulls, rounded up to 8. So usually a record can be read in only one way; if both are possible,
+ * the record alone is ambiguous.
  *
  * 16 and 17 have one dialect: Neon writes the records of Postgres there, or those of its own resource manager.
  * Source: Postgres src/include/access/heapam_xlog.h; the same file in Neon's postgres, branches REL_14 and REL_15.
@@ -23,29 +23,29 @@ import { corrupt, StorageError } from '../errors.ts';
 import { checkMajorVersion } from './main-data/main-data.ts';
 import { HEAP, type RecordKind } from './resource-managers.ts';
 
-/** Who wrote the heap records. */
+/** Whose build wrote the heap records. */
 export type HeapDialect = 'vanilla' | 'neon';
 
 /** All dialects. */
 export const HEAP_DIALECTS: readonly HeapDialect[] = ['vanilla', 'neon'];
 
 /**
- * What the length of a record tells. `same`: it reads alike in both dialects. `undecided`: it can be read in both,
+ * What the length of a record shows. `same`: it reads the same in both dialects. `undecided`: it can be read in both,
  * with different results.
  */
 export type ToldDialect = HeapDialect | 'same' | 'undecided';
 
-/** A record, as far as the dialect depends on it. */
+/** The parts of a record that determine its dialect. */
 export interface HeapRecord extends RecordKind {
   /** Main data. */
   readonly mainData: Uint8Array;
 }
 
 /**
- * Tells the dialect of one record from its length.
+ * Determines the dialect of one record from its length.
  *
  * @param majorVersion 14 to 17.
- * @throws `corrupt` if it is a record of neither dialect; `invalid-input`.
+ * @throws `corrupt` if the record fits neither dialect; `invalid-input`.
  */
 export function heapDialectOf(record: HeapRecord, majorVersion: number): ToldDialect {
   checkMajorVersion(majorVersion);
@@ -61,11 +61,11 @@ export function heapDialectOf(record: HeapRecord, majorVersion: number): ToldDia
 }
 
 /**
- * The dialect that a record is to be read in. Where there is but one reading, that is `vanilla`.
+ * The dialect in which to read a record. If both read the same, it is `vanilla`.
  *
- * @param told What is known from elsewhere; a record that contradicts it is damage.
- * @throws `corrupt` if the record cannot be of the dialect; `invalid-input` if the record alone does not
- *   decide and nothing was told.
+ * @param told The dialect, if known from elsewhere; a record that contradicts it is damage.
+ * @throws `corrupt` if the record cannot be of the dialect; `invalid-input` if the record alone is ambiguous and the
+ * dialect is not given.
  */
 export function chosenHeapDialect(
   record: HeapRecord,
@@ -86,7 +86,7 @@ export function chosenHeapDialect(
   });
 }
 
-/** Where the flags of a kind stand in each dialect, and which of them announce an old tuple. */
+/** Where the flags of a kind are in each dialect, and which of them announce an old tuple. */
 interface Kind {
   readonly name: string;
   readonly vanilla: Layout;
@@ -150,7 +150,7 @@ const ATTRIBUTE_COUNT = 0x07ff;
 /** Of the tuple, the bytes before this one are not stored. */
 const FIRST_STORED_BYTE = 23;
 
-/** Whether the header length of the old tuple is the one that its other fields ask for. */
+/** Whether the header length of the old tuple agrees with its other fields. */
 function hasSoundTuple(mainData: Uint8Array, { size, commandSize }: Layout): boolean {
   if (mainData.length === size) return true;
   const view = new DataView(mainData.buffer, mainData.byteOffset, mainData.length);

@@ -1,6 +1,6 @@
 /**
- * Records as objects that make no view of the data of their blocks before it is asked for. Few descriptions need it, and
- * creating a view costs as much as formatting the reference to the block.
+ * Records as objects that create views of their block data on demand. Few descriptions need them, and creating a view
+ * costs as much as formatting the reference to the block.
  */
 import {
   type BlockImage,
@@ -11,7 +11,7 @@ import {
 } from './record-format.ts';
 import type { RecordScanner } from './record-scanner.ts';
 
-/** As `scannedRecord`; what is made later are views of the same bytes. */
+/** As `scannedRecord`; views of the same bytes are created later. */
 export function lazyRecord(bytes: Uint8Array, scanner: RecordScanner): WalRecord {
   return recordWith(bytes, scanner, lazyBlock);
 }

@@ -1,4 +1,4 @@
-/** Whether a page is the one that is expected at its place in the WAL of one cluster. */
+/** Checks that a page is the one expected at its place in the WAL of a cluster. */
 import { isStorageError, type StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
 import type { ChunkCursor } from './chunk-cursor.ts';
@@ -17,20 +17,20 @@ import type { WalChunk } from './record-batch.ts';
 import type { TimelinePath } from './timeline-history.ts';
 import { badWal } from './wal-end.ts';
 
-/** What is the same in all segments of a cluster's WAL. */
+/** Properties common to all segments of a cluster's WAL. */
 export interface WalGeometry {
   /** Major version of Postgres, 14 to 17. */
   readonly majorVersion: number;
   /** Bytes of a segment. */
   readonly segmentSize: number;
-  /** Of the cluster; undefined if no segment header has told it. */
+  /** Identifier of the cluster; undefined until a segment header has been read. */
   readonly systemIdentifier: bigint | undefined;
 }
 
 /** Checks pages in the order of the WAL. */
 export class PageCheck {
   readonly #geometry: WalGeometry;
-  /** Timelines that pages may be of. */
+  /** Timelines that pages may have. */
   path: TimelinePath;
   /** Of the page that was accepted last; 0 before the first one. */
   #timelineId = 0;
@@ -65,8 +65,9 @@ export class PageCheck {
   }
 
   /**
-   * Whether the page at the cursor is valid and begins with the last `missing` bytes of a record, inside a segment and on the
-   * timeline of the page before. Nearly all pages do, and this makes no object. What is not is for `check` to judge.
+   * Whether the page at the cursor is valid and begins with the last `missing` bytes of a record, inside a segment and
+   * on the timeline of the page before. Nearly all pages do, and this makes no object. Any other page is left to
+   * `check`.
    */
   continuesRecord({ memory, length }: WalChunk, cursor: ChunkCursor, missing: number): boolean {
     const { at } = cursor;
@@ -86,7 +87,7 @@ export class PageCheck {
     );
   }
 
-  /** Notes what a page that was found valid tells of those after it. */
+  /** Records what a valid page implies for the pages after it. */
   accept({ timelineId, segment }: WalPageHeader): void {
     this.#timelineId = timelineId;
     this.#systemIdentifier ??= segment?.systemIdentifier;
@@ -145,7 +146,7 @@ export class PageCheck {
   }
 }
 
-/** What is wrong with a page on which the last `missing` bytes of a record should begin. */
+/** The error of a page on which the last `missing` bytes of a record should begin. */
 export function continuationFault(
   { continuesRecord, remainingLength, lsn }: WalPageHeader,
   missing: number,

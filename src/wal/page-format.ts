@@ -1,7 +1,7 @@
 /**
  * WAL page: 8,192 bytes that begin with a header; all numbers are little-endian.
  *
- *   0   u16  magic: D10D is version 14, D110 15, D113 16, D116 17; nothing else tells the version
+ *   0   u16  magic: D10D is version 14, D110 15, D113 16, D116 17; the only field with the version
  *   2   u16  flags: 1 the page begins with the rest of a record, 2 long header, 4 its images may be
  *            removed, 8 the record that would continue here was given up
  *   4   u32  timeline                16  u32  bytes left of the continued record, also on later pages
@@ -41,7 +41,7 @@ export const VERSION_OF_MAGIC: ReadonlyMap<number, number> = new Map([
   [0xd116, 17],
 ]);
 
-/** The magic of a version's pages. Throws `invalid-input` for a version that has none. */
+/** The magic of a version's pages. Throws `invalid-input` for an unknown version. */
 export function magicOfVersion(majorVersion: number): number {
   for (const [magic, version] of VERSION_OF_MAGIC) if (version === majorVersion) return magic;
   throw new StorageError('invalid-input', {
@@ -51,7 +51,7 @@ export function magicOfVersion(majorVersion: number): number {
   });
 }
 
-/** A magic or flags, as messages show them. */
+/** A magic or flags, as shown in messages. */
 export function fourHexDigits(magic: number): string {
   return magic.toString(16).toUpperCase().padStart(4, '0');
 }
@@ -83,7 +83,7 @@ export interface WalSegmentHeader {
 }
 
 /**
- * Encodes the header of a page: of 40 bytes if it has what only the first page of a segment has, else of 24.
+ * Encodes the header of a page: 40 bytes if it has the fields of a segment's first page, otherwise 24.
  *
  * @throws `invalid-input` for a version without a magic.
  */
@@ -166,7 +166,7 @@ export function isSegmentSize(size: number): boolean {
   return isInRange && (size & (size - 1)) === 0;
 }
 
-/** Throws `invalid-input` for what is not the size of a segment. */
+/** Throws `invalid-input` unless the value is a valid segment size. */
 export function checkSegmentSize(size: number): void {
   checkCount('segment size', size, { from: MINIMUM_SEGMENT_SIZE, to: MAXIMUM_SEGMENT_SIZE });
   if (isSegmentSize(size)) return;

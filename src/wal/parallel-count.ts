@@ -13,21 +13,21 @@ const PROGRAM = './wal-count-thread.js';
 const HERE = import.meta.url;
 
 export interface ParallelCountOptions extends DividedWal {
-  /** Threads, that of the caller included. */
+  /** Number of threads, including the caller's. */
   readonly threadCount: number;
   /** Bytes of a part; default 32 MiB. */
   readonly partLength?: bigint | undefined;
   /** The program of a thread; default: `wal-count-thread.js` beside this module. */
   readonly program?: URL | undefined;
-  /** Told of the LSN up to which all is counted. */
+  /** Called with the LSN up to which everything has been counted. */
   readonly onCounted?: ((lsn: Lsn) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /**
- * Adds to the tally what the parts hold, as far as they are complete and valid. The last part is never among them.
+ * Adds the counts of the parts to the tally, as far as they are complete and valid. The last part is never counted.
  *
- * Returns: start of the record from which a reader must go on; undefined if nothing was counted. Throws `aborted`.
+ * Returns: start of the record at which a reader must continue; undefined if nothing was counted. Throws `aborted`.
  */
 export async function countInParallel(
   tally: RecordTally,

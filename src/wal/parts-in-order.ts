@@ -1,13 +1,13 @@
 /**
- * Parts of WAL, read on several threads, in the order of the WAL. The result is that of one thread: a part counts only if
- * it begins with the record at which all before it ended. At the first one that does not, or that is damaged, a reader
- * has to go on alone.
+ * Reads parts of WAL on several threads, with the results in the order of the WAL. The result is the same as with one
+ * thread: a part counts only if it begins with the record at which the previous part ended. At the first part that does
+ * not, or that is damaged, a single reader has to continue.
  */
 import type { Lsn } from '../layers/lsn.ts';
 import { SerialThread } from '../threads.ts';
 import type { PartBorders, WalPart } from './wal-part.ts';
 
-/** Parts that a thread has at a time, so that it need not wait for the next one. */
+/** Number of parts that a thread has at a time, so that it need not wait for the next one. */
 const PARTS_PER_THREAD = 2;
 
 export interface PartsInOrderOptions<Part extends WalPart, Result extends PartBorders> {
@@ -15,15 +15,15 @@ export interface PartsInOrderOptions<Part extends WalPart, Result extends PartBo
   readonly parts: readonly Part[];
   /** Reads a part on the thread of the caller, one at a time. Returns: undefined unless it is complete and valid. */
   readonly read: (part: Part) => Promise<Result | undefined>;
-  /** Threads, that of the caller included. */
+  /** Number of threads, including the caller's. */
   readonly threadCount: number;
   /** The program of the other threads. */
   readonly program: URL;
 }
 
 /**
- * Yields the results as far as the parts hold together. Results wait for the caller, in bounded number: once there are as
- * many as the threads have parts, no part is begun until one was taken.
+ * Yields the results as far as the parts are consecutive. The number of results that wait for the caller is bounded:
+ * once there are as many as the threads have parts, no part is begun until one has been taken.
  *
  * Throws as `read`.
  */
@@ -36,7 +36,7 @@ export async function* partsInOrder<Part extends WalPart, Result extends PartBor
   const threads = startThreads<Part, Result>(program, Math.min(threadCount, parts.length) - 1);
   let isOver = false;
   let lastHere: Promise<unknown> = Promise.resolve();
-  // Those of a thread that ends come beside the caller's own, but all are read in the same memory.
+  // If a thread ends, its parts are added to the caller's own, and all are read in the same memory.
   const readHere = (part: Part): Promise<Result | undefined> => {
     const reading = lastHere.then(() => (isOver ? undefined : read(part)));
     lastHere = reading.catch(() => {});
@@ -44,7 +44,7 @@ export async function* partsInOrder<Part extends WalPart, Result extends PartBor
   };
   const readOn = async (thread: SerialThread<Part, Result>, part: Part) => {
     const result = await thread.ask(part);
-    // What a thread leaves, because it ended, is read here.
+    // Parts that a thread leaves because it has ended are read here.
     return thread.isRunning || isOver ? result : readHere(part);
   };
   const idle = [readHere];
@@ -66,7 +66,7 @@ export async function* partsInOrder<Part extends WalPart, Result extends PartBor
         idle.push(worker);
         begin();
       });
-      // Reported when its turn comes.
+      // The error is reported in its turn.
       working.catch(() => {});
       begun.push(working);
     }

@@ -6,7 +6,7 @@
  *   bit 1   b0 b1 [b2]: copy `(b0 & 15) + 3` bytes from `(b0 & 0xF0) * 16 + b1` bytes back; if that length
  *           is 18, b2 is added to it. Source and target may overlap, byte by byte.
  *
- * Input and output end together, in the middle of a control byte if need be.
+ * Input and output end together, possibly in the middle of a control byte.
  * Source: Postgres src/common/pg_lzcompress.c.
  */
 import { StorageError } from '../errors.ts';

@@ -2,19 +2,18 @@
  * Finds the records in WAL, page by page, without I/O: chunks go in, batches of records come out.
  *
  *   'searching'   for a valid page, at page borders: from the start on, or after a fault
- *   'returning'   to a record that was not complete before
+ *   'returning'   to a record that was incomplete before
  *   'records'     at the start of a record, or at a page border
  *   'gathering'   a record crosses a page border: its bytes so far are together
  *   'skipping'    the rest of a record that began before the start
  *   'switched'    zeros up to the next segment
- *   'ended'       `end` tells how
+ *   'ended'       see `end`
  *
  * A record that cannot be read is damage only if valid WAL follows; otherwise the WAL ends there, as it
  * does where a server stopped. So after a fault the search for a valid page decides.
  *
- * Each record is checked: length, resource manager, link to the record before it, CRC. The link is what
- * catches old records on a page that is used again: their CRC is right.
- * Source: Postgres src/backend/access/transam/xlogreader.c.
+ * Each record is checked: length, resource manager, link to the record before it, CRC. The link detects old records on
+ * a recycled page, whose CRC is correct. Source: Postgres src/backend/access/transam/xlogreader.c.
  */
 import { assert } from '../assert.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
@@ -58,7 +57,7 @@ export class RecordAssembler {
   readonly #outcome: WalOutcome;
   #state: State = 'searching';
   #chunk: WalChunk | undefined;
-  /** Records before it are not returned; undefined once one was reached. */
+  /** Records before it are not returned; undefined once a record has been reached. */
   #start: Lsn | undefined;
   /** Where the search for the first record begins. */
   #searchFrom: Lsn;
@@ -82,12 +81,12 @@ export class RecordAssembler {
     this.#searchFrom = start;
   }
 
-  /** How the WAL ended; undefined while it goes on. */
+  /** How the WAL ended; undefined before the end. */
   get end(): WalEnd | undefined {
     return this.#outcome.end;
   }
 
-  /** Start of the next record, or of what is left of it. */
+  /** Start of the next record, or of the rest of it. */
   get position(): Lsn {
     const { fault } = this.#outcome;
     if (fault !== undefined) return fault.lsn;
@@ -104,9 +103,9 @@ export class RecordAssembler {
   }
 
   /**
-   * Takes the next piece of WAL; the memory of the one before is free again.
+   * Accepts the next piece of WAL; the memory of the previous one becomes free.
    *
-   * Requires: `next` has returned undefined; the chunk follows the one before, except in a search.
+   * Requires: `next` has returned undefined; the chunk follows the previous one, except in a search.
    */
   accept(chunk: WalChunk): void {
     const isAnywhere = this.#state === 'searching' || this.#state === 'switched';
@@ -140,7 +139,7 @@ export class RecordAssembler {
     }
   }
 
-  /** Reports that WAL is missing after the last chunk. Later WAL, if any, decides what that means. */
+  /** Records that WAL is missing after the last chunk. Later WAL, if any, decides what that means. */
   interrupt(kind: 'gap' | 'truncated', error: StorageError): void {
     if (this.#state === 'ended' || this.#outcome.fault !== undefined) return;
     const isBetween = this.#state === 'searching' || this.#state === 'switched';
@@ -151,13 +150,13 @@ export class RecordAssembler {
     this.#fail({ kind, lsn: this.position, error, isCertain });
   }
 
-  /** Reports that no more WAL will come, and why. */
+  /** Records that no more WAL will come, and why. */
   finish(error: StorageError): void {
     if (this.#state !== 'ended') this.#outcome.finish(this.position, error);
     this.#state = 'ended';
   }
 
-  /** After an end: goes back to the record that was not complete, as more may be there now, on the path. */
+  /** After an end: goes back to the record that was incomplete, as more of it may exist now, on the path. */
   resume(path: TimelinePath): void {
     this.#pages.path = path;
     this.#cursor.path = path;
@@ -175,7 +174,7 @@ export class RecordAssembler {
     }
   }
 
-  /** Reports that no more WAL is wanted. */
+  /** Records that no more WAL is wanted. */
   finishRange(): void {
     if (this.#state !== 'ended') this.#endRange(this.position);
   }
@@ -246,7 +245,7 @@ export class RecordAssembler {
     return this.#state === 'records' ? 'go-on' : 'pause';
   }
 
-  /** Whether the first record shows that one between it and the start was not found. */
+  /** Whether the first record shows that another one between the start and it was missed. */
   #missesRecords(start: Lsn, offset: number): boolean {
     const before = this.#batch.memory.view.getBigUint64(offset + 8, true);
     if (before < start) return false;
@@ -357,7 +356,7 @@ export class RecordAssembler {
     for (; cursor.at + cursor.headerSizeAt(cursor.at) <= length; cursor.at += WAL_PAGE_SIZE) {
       const hasFault = this.#outcome.fault !== undefined;
       const magic = memory.view.getUint16(cursor.at, true);
-      // At the start there may be zeros: what is before it, or after a switch.
+      // At the start there may be zeros, before the WAL begins or after a switch.
       if (magic !== this.#pages.magic && (hasFault || magic === 0)) continue;
       const header = this.#pages.check(memory.bytes.subarray(cursor.at, length), cursor.lsn);
       if (!isStorageError(header)) return this.#found(header);
@@ -367,14 +366,14 @@ export class RecordAssembler {
     return 'pause';
   }
 
-  /** A valid page: what came before it was damage, unless reading begins here. */
+  /** A valid page: everything before it was damage, unless reading begins here. */
   #found(header: WalPageHeader): Progress {
     const consequence = this.#outcome.goOnAt(this.#cursor.lsn);
     if (consequence === 'end') {
       this.#state = 'ended';
       return 'pause';
     }
-    // It has been told that records are missing.
+    // It has been reported that records are missing.
     if (consequence === 'skip') this.#start = undefined;
     this.#records.forget();
     this.#rest = header.continuesRecord ? header.remainingLength : 0;
@@ -397,7 +396,7 @@ export class RecordAssembler {
     return 'go-on';
   }
 
-  /** Returns: the header of the page at `#at`; undefined if it is not there yet, or damaged. */
+  /** Returns: the header of the page at `#at`; undefined if it is not available yet, or damaged. */
   #readPageHeader({ memory, length }: WalChunk): WalPageHeader | undefined {
     const at = this.#cursor.at;
     if (at + this.#cursor.headerSizeAt(at) > length) return undefined;
@@ -422,7 +421,7 @@ export class RecordAssembler {
     this.#cursor.at = at + this.#cursor.headerSizeAt(at);
   }
 
-  /** Nothing valid can be read at `lsn`; what follows the page tells whether that is damage. */
+  /** Nothing valid can be read at `lsn`; the WAL after the page decides whether that is damage. */
   #damaged(error: StorageError, lsn: Lsn = this.#cursor.lsn): Progress {
     return this.#fail({ kind: 'corrupt', lsn, error });
   }

@@ -1,12 +1,11 @@
 /**
- * Records as they lie in memory. A chunk is a piece of WAL with room after it:
+ * Records in memory. A chunk is a piece of WAL with room after it:
  *
  *   | WAL from a page border on: capacity | records that cross pages, without page headers: 2 * capacity | rows |
  *
- * A record inside a page stays where it was read; only one that crosses a page border is copied, so that
- * its bytes are together. The room suffices: what is copied comes from this chunk, or is the start of one
- * record that began before it and is no longer than the capacity. A longer record has memory of its own. The rows say
- * where the records lie.
+ * A record inside a page stays where it was read; only one that crosses a page border is copied, so that its bytes are
+ * contiguous. The room suffices: copied bytes come from this chunk, or from the start of one record that began before
+ * it and is not longer than the capacity. A longer record has its own memory. The rows say where the records are.
  */
 import { ViewedBytes } from '../byte-words.ts';
 import { ChecksummedBytes } from '../checksum.ts';
@@ -44,14 +43,14 @@ export class WalChunk {
 const SHORTEST_RECORD = 24;
 
 /**
- * Records that follow each other, in the order of the WAL. Everything in it is valid until the next batch.
+ * Consecutive records, in the order of the WAL. Everything in it is valid until the next batch.
  */
 export class WalRecordBatch {
   /** Major version of Postgres that wrote the records, 14 to 17. */
   readonly majorVersion: number;
   /** Number of records; 0 only in a batch that reports what was skipped. */
   length = 0;
-  /** What was passed over between the batch before and this one. */
+  /** What was skipped between the previous batch and this one. */
   skipped: WalSkip | undefined;
   #memory: ViewedBytes;
   #rows: RecordRows;
@@ -122,7 +121,7 @@ export class WalRecordBatch {
     return this.#memory.bytes.subarray(offset, offset + this.size(index));
   }
 
-  /** Where the records lie. @internal */
+  /** Where the records are. @internal */
   get rows(): RecordRows {
     return this.#rows;
   }

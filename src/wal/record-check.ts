@@ -1,4 +1,4 @@
-/** Whether bytes are the next record: its length, its resource manager, its link and its CRC. */
+/** Checks that bytes are the next record: its length, its resource manager, its link and its CRC. */
 import type { ChecksummedBytes } from '../checksum.ts';
 import type { StorageError } from '../errors.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
@@ -12,7 +12,9 @@ import type { RecordKernel } from './record-kernel.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import { badWal, lsnText } from './wal-end.ts';
 
-/** Resource managers that every version has; from 128 on, extensions of version 15 and later have theirs. */
+/**
+ * Number of resource managers that every version has; numbers from 128 on are for extensions, in version 15 and later.
+ */
 const LAST_BUILT_IN_MANAGER = 21;
 const FIRST_CUSTOM_MANAGER = 128;
 const FIRST_VERSION_WITH_CUSTOM_MANAGERS = 15;
@@ -20,14 +22,14 @@ const FIRST_VERSION_WITH_CUSTOM_MANAGERS = 15;
 const XLOG_MANAGER = 0;
 const SWITCH_OPERATION = 0x40;
 const OVERWRITE_OPERATION = 0xd0;
-/** Main data of OVERWRITE_CONTRECORD: u64 start of the record that was given up, i64 time. */
+/** Main data of OVERWRITE_CONTRECORD: u64 start of the aborted record, i64 time. */
 const OVERWRITE_DATA_SIZE = 16;
-/** Behind the header of the record: id and length of its main data. */
+/** After the header of the record: id and length of its main data. */
 const OVERWRITE_SIZE = WAL_RECORD_HEADER_SIZE + 2 + OVERWRITE_DATA_SIZE;
 
-/** Records that follow each other in a page. */
+/** Consecutive records in a page. */
 export interface RecordRun {
-  /** At the first one; moved past the last one. Tells their LSNs and their timeline. */
+  /** At the first one; moved past the last one. Has their LSNs and their timeline. */
   readonly place: ChunkCursor;
   /** Offset that the last one ends before, its padding included. */
   readonly limit: number;
@@ -35,18 +37,21 @@ export interface RecordRun {
 }
 
 export class RecordCheck {
-  /** Start of the record that is looked at, in halves. */
+  /** Start of the record that is being checked, in halves. */
   startHigh = 0;
   startLow = 0;
   /** Whether the record whose header was checked last is a segment switch. */
   isSwitch = false;
   readonly #maximumLength: number;
   readonly #allowsCustomManagers: boolean;
-  /** Whether the record before is known, to which the next one must link. */
+  /** Whether the preceding record is known, to which the next one must link. */
   knowsPrevious = false;
   #previousHigh = 0;
   #previousLow = 0;
-  /** The record that was given up, if the next one must say so; its start is undefined if it lies before all that was read. */
+  /**
+   * The aborted record that the next record must name, if any; its start is undefined if it is before everything that
+   * was read.
+   */
   #overwritten: { readonly lsn: Lsn | undefined } | undefined;
 
   constructor(options: {
@@ -58,7 +63,7 @@ export class RecordCheck {
       options.geometry.majorVersion >= FIRST_VERSION_WITH_CUSTOM_MANAGERS;
   }
 
-  /** Sets the start of the record that is looked at. */
+  /** Sets the start of the record to check. */
   locate(high: number, low: number): void {
     this.startHigh = high;
     this.startLow = low;
@@ -74,7 +79,7 @@ export class RecordCheck {
     return badWal('length of the WAL record', expected, `${length}`);
   }
 
-  /** On a page after which a record does not go on, the first one must say which record that is. */
+  /** On a page where a record was not continued, the first record must name the aborted one. */
   enterPage(
     { overwritesRecord }: WalPageHeader,
     { size, startLsn }: { readonly size: number; readonly startLsn: Lsn },
@@ -82,7 +87,7 @@ export class RecordCheck {
     if (overwritesRecord) this.#overwritten = { lsn: size > 0 ? startLsn : undefined };
   }
 
-  /** Requires: the 24 bytes at `offset` are there. */
+  /** Requires: the 24 bytes at `offset` are available. */
   headerFault(view: DataView, offset: number): StorageError | undefined {
     const manager = view.getUint8(offset + 17);
     const operation = view.getUint8(offset + 16) & 0xf0;
@@ -108,7 +113,7 @@ export class RecordCheck {
     return badWal('link to the record before', expected, lsnText(high, low));
   }
 
-  /** Requires: the whole record is there. */
+  /** Requires: the whole record is available. */
   checksumFault(
     memory: ChecksummedBytes,
     offset: number,
@@ -128,8 +133,9 @@ export class RecordCheck {
   }
 
   /**
-   * Adds to the batch the records that lie in one page and end before the limit, as long as they are valid and no
-   * segment switch: nearly all of the WAL, in one loop. The first of the others ends the run, and is judged elsewhere.
+   * Adds to the batch the records that lie in one page and end before the limit, as long as they are valid and not
+   * segment switches: nearly all of the WAL, in one loop. The first other record ends the run, and is handled
+   * elsewhere.
    *
    * Returns: whether there are any.
    */
@@ -195,7 +201,7 @@ export class RecordCheck {
     return true;
   }
 
-  /** The record that was looked at is valid; the next one must link to it. */
+  /** The checked record is valid; the next one must link to it. */
   accept(): void {
     this.knowsPrevious = true;
     this.#overwritten = undefined;
@@ -219,7 +225,7 @@ function isOverwrite(manager: number, operation: number): boolean {
   return manager === XLOG_MANAGER && operation === OVERWRITE_OPERATION;
 }
 
-/** What is wrong with an OVERWRITE_CONTRECORD that names a record. */
+/** The error of an OVERWRITE_CONTRECORD that must name a record. */
 function overwriteFault(
   named: Lsn,
   { length, lsn }: { readonly length: number; readonly lsn: Lsn | undefined },

@@ -11,7 +11,7 @@ export function recordChecksumIn(bytes: ChecksummedBytes, offset: number, length
   return bytes.crc32c(offset, offset + CRC_OFFSET, body);
 }
 
-/** As `recordChecksumIn`, of the record that fills a view. */
+/** As `recordChecksumIn`, for a record that fills a view. */
 export function recordChecksumOf(view: DataView): number {
   const body = crc32cOfRange(view, {
     from: WAL_RECORD_HEADER_SIZE,
@@ -21,7 +21,7 @@ export function recordChecksumOf(view: DataView): number {
   return crc32cOfRange(view, { from: 0, to: CRC_OFFSET, before: body });
 }
 
-/** A checksum as messages show it. */
+/** A checksum, as shown in messages. */
 export function checksumText(checksum: number): string {
   return checksum.toString(16).padStart(8, '0');
 }

@@ -1,10 +1,10 @@
 /**
- * Where a WAL record ends, and where the next one starts, by the place and the length of the record alone.
+ * Computes where a WAL record ends and where the next one starts, from the position and the length of the record.
  * Positions are LSNs below 2^53.
  */
 import { LONG_PAGE_HEADER_SIZE, SHORT_PAGE_HEADER_SIZE, WAL_PAGE_SIZE } from './page-format.ts';
 
-/** Of the segments of every cluster in Neon. */
+/** Segment size of every cluster in Neon. */
 const USUAL_SEGMENT_SIZE = 16 * 1024 * 1024;
 const ALIGNMENT = 8;
 
@@ -28,7 +28,7 @@ export function endOfRecord(
   }
 }
 
-/** Where the record starts that follows one that ends at `end`. */
+/** Where the record after one that ends at `end` starts. */
 export function startAfter(end: number, segmentSize = USUAL_SEGMENT_SIZE): number {
   return end % WAL_PAGE_SIZE === 0 ? end + pageHeaderSize(end, segmentSize) : end;
 }

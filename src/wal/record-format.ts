@@ -40,7 +40,7 @@ export interface BlockReference {
   readonly forkNumber: number;
   /** Number of the block in the fork. */
   readonly blkno: number;
-  /** True if redo makes the page anew, whatever it held. */
+  /** True if redo initializes the page, regardless of its content. */
   readonly willInit: boolean;
   /** Image of the page, if the record has one. */
   readonly image: BlockImage | undefined;

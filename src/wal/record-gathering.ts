@@ -1,14 +1,14 @@
-/** The bytes of a record that crosses page borders, put together. */
+/** Assembles the bytes of a record that crosses page borders. */
 import { ChecksummedBytes } from '../checksum.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import type { WalChunk } from './record-batch.ts';
 
 /**
- * Collects one record at a time in the room of the chunk; a record longer than a chunk in memory of its own,
- * which grows with what is there, not with the length that the record claims.
+ * Collects one record at a time in the room of the chunk. A record longer than a chunk gets its own memory, which grows
+ * with the bytes that are available, not with the length that the record claims.
  */
 export class RecordGathering {
-  /** Where the record lies. */
+  /** Where the record is. */
   memory = ChecksummedBytes.of(new Uint8Array(0));
   offset = 0;
   /** Bytes so far. */
@@ -38,7 +38,7 @@ export class RecordGathering {
     this.#freeAt = this.#capacity;
   }
 
-  /** As `useRoomOf`, and moves the bytes so far there. Requires: the chunk before is still intact. */
+  /** As `useRoomOf`, and moves the bytes so far there. Requires: the previous chunk is still intact. */
   moveTo(chunk: WalChunk): void {
     const isInChunk = this.memory === this.#chunk?.memory;
     if (isInChunk)
@@ -76,7 +76,7 @@ export class RecordGathering {
     this.length += length;
   }
 
-  /** The record is complete, or given up. What was complete stays where it is. */
+  /** The record is complete, or aborted. A complete record stays where it is. */
   end(): void {
     if (this.memory === this.#chunk?.memory) this.#freeAt = this.offset + this.length;
     this.length = 0;

@@ -1,7 +1,7 @@
 /**
- * The two loops over all records of WAL, in WebAssembly beside the checksum (`crc32c-module.ts`), in its memory. Nearly all
- * records have the plainest form; they are found, checked and scanned here. Any other one ends the loop, and is looked at in
- * JavaScript: `record-check.ts` and `record-scanner.ts` alone judge what is wrong with a record.
+ * The two loops over all records of WAL, in the WebAssembly module of the checksum (`crc32c-module.ts`) and its memory.
+ * Nearly all records have the simplest form, and are found, checked and scanned here. Any other record ends the loop,
+ * and is left to JavaScript: only `record-check.ts` and `record-scanner.ts` report what is wrong with a record.
  *
  *   findRecords   adds rows (`record-rows.ts`) of the records that lie in one page, as `RecordCheck.acceptRun`: with a
  *                 right length, link and checksum, of a built-in resource manager, and no segment switch
@@ -32,7 +32,7 @@ import {
 } from '../wasm-code.ts';
 import { ROW, ROW_SIZE } from './record-rows.ts';
 
-/** What the loops know of records. The scanner states the format. */
+/** What the loops know about records. The format is specified in the scanner. */
 const HEADER_SIZE = 24;
 const CRC_OFFSET = 20;
 const MAXIMUM_BLOCK_ID = 32;
@@ -145,7 +145,7 @@ function scanRows(): WasmFunction {
       masked(byte(4), HAS_HOLE),
       [
         ...stop(isAbove(get(length), i32.const(PAGE_SIZE - 1))),
-        // A hole that begins at 0 is none, and is above all lengths then; it ends with the page.
+        // A hole at 0 means none, and then compares as above all lengths; a hole ends at or before the end of the page.
         ...stop(isAbove(plus(get(hole), -1), plus(get(length), -1))),
         ...stop(isEqual(get(length), i32.const(0))),
       ],
@@ -213,7 +213,7 @@ function scanRows(): WasmFunction {
 /** The functions, for memory of `ChecksummedBytes`. */
 export const RECORD_FUNCTIONS: readonly WasmFunction[] = [findRecords(), scanRows()];
 
-/** What `findRecords` begins with; LSNs are halves. */
+/** Where `findRecords` begins; LSNs are in halves. */
 export interface RunStart {
   /** Offsets in the memory: of the first record, and what the last one ends before. */
   readonly at: number;

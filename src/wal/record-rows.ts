@@ -1,6 +1,6 @@
 /**
- * Where records lie: a row of 32 bytes for each, little-endian, in the memory of the records, so that WebAssembly
- * (`record-kernel.ts`) writes them, too:
+ * Where records are: a row of 32 bytes for each, little-endian, in the memory of the records, so that WebAssembly
+ * (`record-kernel.ts`) can write them, too:
  *
  *   0   u64  start LSN            20  u32  offset of the record in the memory
  *   8   u64  end LSN              24  u32  its size, without padding
@@ -28,7 +28,7 @@ export function imageBytesOf(kindAndImages: number): number {
   return kindAndImages & ((1 << IMAGE_BITS) - 1);
 }
 
-/** A record to be noted; LSNs are halves. */
+/** A record to add; LSNs are in halves. */
 export interface RecordRow {
   readonly startHigh: number;
   readonly startLow: number;
@@ -39,7 +39,7 @@ export interface RecordRow {
   readonly size: number;
 }
 
-/** Requires of all: the number of a row that there is. */
+/** All methods require the number of an existing row. */
 export class RecordRows {
   readonly #longs: BigUint64Array;
   readonly #words: Uint32Array;

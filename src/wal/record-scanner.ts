@@ -1,5 +1,5 @@
 /**
- * WAL record: what changed, in blocks and in general, little-endian and unpadded after the header.
+ * WAL record: changes to blocks and other data, little-endian and unpadded after the header.
  *
  *   0   u32  length of the record, header included      16  u8   info: operation in the high 4 bits
  *   4   u32  transaction, or 0                          17  u8   resource manager
@@ -109,7 +109,7 @@ export class RecordScanner {
   mainDataOffset = 0;
   /** Bytes of main data. */
   mainDataLength = 0;
-  /** Number of blocks; of the arrays below, as many elements count. */
+  /** Number of blocks, and of valid elements in the arrays below. */
   blockCount = 0;
   /** Numbers of the blocks in the record, 0 to 32, ascending. */
   readonly ids = new Uint8Array(MAXIMUM_BLOCKS);
@@ -123,13 +123,15 @@ export class RecordScanner {
   readonly forkNumbers = new Uint8Array(MAXIMUM_BLOCKS);
   /** Numbers of the blocks in their forks. */
   readonly blknos = new Uint32Array(MAXIMUM_BLOCKS);
-  /** 1 if redo makes the page anew, whatever it held. */
+  /** 1 if redo initializes the page, regardless of its content. */
   readonly willInits = new Uint8Array(MAXIMUM_BLOCKS);
   /** Where the data of each block begins. */
   readonly dataOffsets = new Uint32Array(MAXIMUM_BLOCKS);
   /** Bytes of block data. */
   readonly dataLengths = new Uint16Array(MAXIMUM_BLOCKS);
-  /** 1 if the block has an image; only then the other image fields count, except the length, which is 0. */
+  /**
+   * 1 if the block has an image; otherwise its other image fields are undefined, except the length, which is 0.
+   */
   readonly hasImages = new Uint8Array(MAXIMUM_BLOCKS);
   /** Where the stored bytes of each image begin. */
   readonly imageOffsets = new Uint32Array(MAXIMUM_BLOCKS);
@@ -147,7 +149,7 @@ export class RecordScanner {
   /** Where the record begins and ends in the view. */
   #start = 0;
   #end = 0;
-  /** Bytes of data that the headers so far have announced. */
+  /** Bytes of data announced by the headers so far. */
   #announced = 0;
 
   /** Requires: a version from 14 to 17. */

@@ -1,15 +1,17 @@
-/** Which records are wanted, as data that another thread can be sent. All that is given must agree. */
+/**
+ * Conditions for selecting records, as data that can be sent to another thread. All given conditions must hold.
+ */
 import type { RecordScanner } from './record-scanner.ts';
 
-/** Whether a record is selected that was just scanned. */
+/** Whether the record that was just scanned is selected. */
 export type RecordFilter = (record: RecordScanner) => boolean;
 
-/** Conditions on a record; what is undefined is no condition. */
+/** Conditions on a record; undefined ones are ignored. */
 export interface RecordSelection {
   readonly xid?: number | undefined;
   /** Numbers of the resource managers. */
   readonly resourceManagers?: readonly number[] | undefined;
-  /** A relation of which the record changes a block. */
+  /** A relation with a block that the record changes. */
   readonly relation?:
     | { readonly spcnode: number; readonly dbnode: number; readonly relnode: number }
     | undefined;
@@ -17,7 +19,7 @@ export interface RecordSelection {
   readonly forkNumber?: number | undefined;
   /** Number of that block. */
   readonly block?: number | undefined;
-  /** Whether the record must hold the image of a page. */
+  /** Whether the record must contain a page image. */
   readonly hasImage?: boolean | undefined;
 }
 

@@ -1,4 +1,4 @@
-/** How many records of each kind there are, and how long they are, as pg_waldump counts. */
+/** Counts the records of each kind and their lengths, as pg_waldump does. */
 import type { Lsn } from '../layers/lsn.ts';
 import type { WalRecordBatch } from './record-batch.ts';
 import { imageBytesOf, kindOf } from './record-rows.ts';
@@ -6,12 +6,15 @@ import { RecordScanner } from './record-scanner.ts';
 import { type RecordFilter, type RecordSelection, recordFilter } from './record-selection.ts';
 import { KIND_COUNT, kindIndexOf } from './resource-managers.ts';
 
-/** Of a transaction, the bit means that more information follows: pg_waldump counts both as one. */
+/**
+ * For a transaction, the bit means that more information follows: pg_waldump counts both forms as
+ * one.
+ */
 const TRANSACTION = 1;
 const TRANSACTION_OPERATION = 0x70;
 const ALL_OPERATIONS = 0xf0;
 
-/** What was counted, as it goes from one thread to another; arrays by the number of the kind. */
+/** Counts that can be sent between threads; arrays by the number of the kind. */
 export interface RecordCounts {
   readonly records: Float64Array;
   /** Bytes of the records without their page images. */
@@ -22,7 +25,7 @@ export interface RecordCounts {
   readonly range: { readonly start: Lsn; readonly end: Lsn } | undefined;
 }
 
-/** What to count of a batch. */
+/** Which records of a batch to count. */
 export interface CountedRange {
   /** Number of the first record; default 0. */
   readonly from?: number;
@@ -30,7 +33,7 @@ export interface CountedRange {
   readonly to?: number;
   /** Maximum number of selected records; default: all. */
   readonly maximum?: number;
-  /** Told of records that cannot be scanned. They count for the maximum and the range only. */
+  /** Called for records that cannot be scanned. They only count towards the maximum and the range. */
   readonly onDamage: (index: number, error: unknown) => void;
 }
 
@@ -109,13 +112,13 @@ export class RecordTally implements RecordCounts {
     return end;
   }
 
-  /** What was counted so far, as plain data. */
+  /** The counts so far, as plain data. */
   counts(): RecordCounts {
     const { records, recordBytes, imageBytes, range } = this;
     return { records, recordBytes, imageBytes, range };
   }
 
-  /** Adds what was counted of records that follow those so far. */
+  /** Adds the counts of records after those counted so far. */
   merge({ records, recordBytes, imageBytes, range }: RecordCounts): void {
     for (let kind = 0; kind < KIND_COUNT; kind += 1) {
       this.#increase(kind, {

@@ -1,13 +1,13 @@
 /**
  * Resource managers, and the names of their operations, as Postgres 14 to 17 print them.
  *
- * The number of the manager stands in the record; the high four bits of its info byte are the operation. One that
- * may make its page anew has a second name, `+INIT`, with bit 0x80; for a transaction that bit is no part of the name.
- * Managers from 128 on are extensions (15 and later). Of these, 134 is Neon's own (16 and later).
+ * The record contains the number of the manager; the high four bits of its info byte are the operation. An operation
+ * that may initialize its page has a second name, `+INIT`, with bit 0x80; for a transaction that bit is not part of the
+ * name. Managers from 128 on are extensions (15 and later). Of these, 134 is Neon's own (16 and later).
  *
- * The table below is the only place that knows these names and numbers. What one version has and another has not
- * is a row of its own, followed by the versions.
- * Source: Postgres src/include/access/rmgrlist.h and the `identify` functions of src/backend/access/rmgrdesc.
+ * The table below is the only place that knows these names and numbers. Operations that only some versions have are
+ * separate rows, followed by the versions. Source: Postgres src/include/access/rmgrlist.h and the `identify` functions
+ * of src/backend/access/rmgrdesc.
  */
 import { checkCount } from '../check-options.ts';
 import { checkMajorVersion } from './main-data/main-data.ts';
@@ -23,13 +23,13 @@ export interface RecordKind {
 /** First and last version of Postgres that has an operation. */
 type Versions = readonly [first: number, last: number];
 
-/** Code, name, versions if not all. A name with `+INIT` stands for the one without, too. */
+/** Code, name, versions if not all. A name with `+INIT` also stands for the one without. */
 type Operation = readonly [code: number, name: string, versions?: Versions];
 
 interface ResourceManager {
   readonly id: number;
   readonly name: string;
-  /** Bits of the info byte that tell the operation. Default: the high four. */
+  /** Bits of the info byte with the operation. Default: the high four. */
   readonly mask?: number;
   readonly versions?: Versions;
   readonly operations: readonly Operation[];
@@ -279,7 +279,7 @@ const RESOURCE_MANAGERS: readonly ResourceManager[] = [
       [0x10, 'DROP'],
     ],
   },
-  // Its info byte says nothing.
+  // Its info byte has no meaning.
   { id: 20, name: 'Generic', mask: 0x00, operations: [[0x00, 'Generic']] },
   { id: 21, name: 'LogicalMessage', operations: [[0x00, 'MESSAGE']] },
   {
@@ -297,13 +297,13 @@ const RESOURCE_MANAGERS: readonly ResourceManager[] = [
   },
 ];
 
-/** Numbers of the resource managers that other parts of the WAL ask for. */
+/** Numbers of the resource managers that other files need. */
 export const HEAP2 = 9;
 export const HEAP = 10;
 export const NEON = 134;
 
 /**
- * Name of a resource manager, such as `Heap`: `custom128` for an extension, `UNKNOWN` for numbers in reserve.
+ * Name of a resource manager, such as `Heap`: `custom128` for an extension, `UNKNOWN` for reserved numbers.
  *
  * @param id 0 to 255.
  * @param majorVersion 14 to 17.

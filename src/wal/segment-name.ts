@@ -6,17 +6,16 @@
  *   TTTTTTTTLLLLLLLLSSSSSSSS.OOOOOOOO.backup    backup history: a text; O is the start's offset
  *   TTTTTTTT.history                            timeline history: a text
  *
- * A segment begins at LSN number * size, and n = 2^32 / size, so that L is the high half of the LSN. A name
- * alone does not tell the size.
- * Source: Postgres src/include/access/xlog_internal.h.
+ * A segment begins at LSN number * size, and n = 2^32 / size, so that L is the high half of the LSN. A name alone does
+ * not determine the size. Source: Postgres src/include/access/xlog_internal.h.
  */
 import { checkCount, checkObject, checkText } from '../check-options.ts';
 import { checkLsn, type Lsn } from '../layers/lsn.ts';
 import { checkSegmentSize } from './page-format.ts';
 
-/** The name of a segment, taken apart. */
+/** The parsed name of a segment. */
 export interface WalSegmentName {
-  /** Whole, not yet filled, or the note of a base backup that began in it. */
+  /** Complete, not yet filled, or the history of a base backup that began in it. */
   readonly kind: 'segment' | 'partial-segment' | 'backup-history';
   /** Timeline, from 1. */
   readonly timelineId: number;
@@ -26,7 +25,7 @@ export interface WalSegmentName {
   readonly low: number;
 }
 
-/** The name of a file in a WAL directory, taken apart. */
+/** The parsed name of a file in a WAL directory. */
 export type WalFileName =
   | WalSegmentName
   | { readonly kind: 'timeline-history'; readonly timelineId: number };
@@ -35,7 +34,7 @@ const SEGMENT = /^([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})(\.partial|\.[0-9A-F]{8
 const HISTORY = /^([0-9A-F]{8})\.history$/;
 
 /**
- * Takes a name apart, without folders.
+ * Parses a file name, without folders.
  *
  * @returns Undefined for a name of any other form, and for timeline 0.
  */

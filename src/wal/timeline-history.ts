@@ -22,7 +22,7 @@ export interface TimelineAncestor {
   readonly reason: string;
 }
 
-/** The most ancestors that a history may have; beyond, it is refused. */
+/** Maximum number of ancestors in a history; longer ones are refused. */
 const MAXIMUM_ANCESTORS = 100_000;
 
 /**
@@ -80,14 +80,14 @@ function checkOrder(
   }
 }
 
-/** The WAL that leads to a timeline: its own, and that of its ancestors before their switches. */
+/** The WAL that leads to a timeline: its own WAL, and that of its ancestors before their switches. */
 export class TimelinePath {
   /** The timeline that the path leads to. */
   readonly timelineId: number;
   /** Ancestors, oldest first. */
   readonly ancestors: readonly TimelineAncestor[];
 
-  /** Requires: ancestors as `decodeTimelineHistory` gives them; none if they are unknown. */
+  /** Requires: ancestors as returned by `decodeTimelineHistory`; empty if they are unknown. */
   constructor(timelineId: number, ancestors: readonly TimelineAncestor[] = []) {
     this.timelineId = timelineId;
     this.ancestors = ancestors;
@@ -99,7 +99,7 @@ export class TimelinePath {
     return this.ancestors[index]?.timelineId ?? this.timelineId;
   }
 
-  /** Where a timeline ends, as far as the path goes; the highest LSN for the last one. */
+  /** Where a timeline ends on the path; the highest LSN for the last one. */
   endOf(timelineId: number): Lsn {
     const index = firstIndex(this.ancestors, (one) => one.timelineId >= timelineId);
     const ancestor = this.ancestors[index];
@@ -107,8 +107,8 @@ export class TimelinePath {
   }
 
   /**
-   * Timelines whose file of a segment has WAL of the path, the best first: that of the newest has a copy
-   * of what the others wrote in it.
+   * Timelines whose files for a segment have WAL of the path, best first: the file of the newest timeline has a copy of
+   * the WAL of the others.
    */
   timelinesOf(segmentStart: Lsn, segmentEnd: Lsn): number[] {
     const { ancestors } = this;

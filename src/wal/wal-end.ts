@@ -1,14 +1,14 @@
-/** How a walk over WAL ends, as data. */
+/** How reading WAL ends, as data. */
 import { type StorageError, untracedError } from '../errors.ts';
 import { formatLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
 
-/** How a walk over WAL ends. */
+/** How reading WAL ends. */
 export interface WalEnd {
   /**
    * - `end-of-range`  the end that the caller wants
-   * - `end-of-wal`    no WAL follows: no file, zeros, or what an earlier use of the file left. It may
-   *                   follow later; a record that is not complete at the end is not returned
-   * - `gap`           a segment is missing, and later ones are there
+   * - `end-of-wal`    no WAL follows: no file, zeros, or remains of an earlier use of the file. It may
+   *                   follow later; an incomplete record at the end is not returned
+   * - `gap`           a segment is missing, and later ones exist
    * - `truncated`     a file is shorter than its segment, and a part of a record or later WAL is missing
    * - `corrupt`       the WAL at this place is not valid, and valid WAL follows
    */
@@ -19,17 +19,17 @@ export interface WalEnd {
   readonly error: StorageError | undefined;
 }
 
-/** WAL that was passed over, since it cannot be read. */
+/** WAL that was skipped because it cannot be read. */
 export interface WalSkip {
   /** Start of the first record that cannot be read. */
   readonly lsn: Lsn;
-  /** The page on which reading goes on. */
+  /** The page at which reading continues. */
   readonly resumesAt: Lsn;
   /** What is wrong. */
   readonly error: StorageError;
 }
 
-/** What ended a run of records; only what follows tells whether it is damage or the end. */
+/** What ended a run of records; only the WAL after it shows whether it is damage or the end. */
 export interface WalFault {
   readonly kind: 'gap' | 'truncated' | 'corrupt';
   readonly lsn: Lsn;
@@ -38,11 +38,11 @@ export interface WalFault {
   readonly isCertain?: boolean;
 }
 
-/** What becomes of faults. */
+/** Decides what faults mean. */
 export class WalOutcome {
-  /** The fault after which no valid WAL was found so far. */
+  /** The fault after which no valid WAL has been found so far. */
   fault: WalFault | undefined;
-  /** What was passed over, until it is taken. */
+  /** What was skipped, until it is reported. */
   skip: WalSkip | undefined;
   end: WalEnd | undefined;
   readonly #damage: 'stop' | 'skip';
@@ -108,7 +108,7 @@ export function noMoreWal(expected: string): StorageError {
   return untracedError('not-found', { what: 'no more WAL', expected });
 }
 
-/** An LSN as messages of WAL show it. */
+/** An LSN, as shown in messages about WAL. */
 export function lsnText(high: number, low: number): string {
   return formatPgLsn((BigInt(high) << 32n) | BigInt(low));
 }

@@ -1,6 +1,6 @@
 /**
- * Reads segments from an LSN on, a few chunks ahead of the caller. What interrupts the WAL is an item of
- * its own between the chunks.
+ * Reads segments from an LSN on, a few chunks ahead of the caller. Interruptions of the WAL are separate items between
+ * the chunks.
  */
 import { readExactly } from '../blob-writer/byte-source.ts';
 import { type StorageError, throwIfAborted, untracedError, withPath } from '../errors.ts';
@@ -23,7 +23,7 @@ export interface FeedOptions {
   /** No page at or after it is read. */
   readonly end: Lsn | undefined;
   readonly capacity: number;
-  /** Where chunks are kept, of this capacity, to be used again by the next reader. */
+  /** Where chunks of this capacity are kept for reuse by the next reader. */
   readonly chunks?: WalChunk[] | undefined;
   readonly signal: AbortSignal | undefined;
 }
@@ -31,12 +31,12 @@ export interface FeedOptions {
 /** Chunks that are being read while one is used. */
 const CHUNKS_AHEAD = 2;
 
-/** One is used, and the one before may be needed until the next one is accepted. */
+/** One is in use, and the previous one may be needed until the next one is accepted. */
 const CHUNK_COUNT = CHUNKS_AHEAD + 2;
 
 /**
  * Yields the items in order; the last one is of kind `end`, unless the range ends before.
- * A chunk is valid until the item after the next one is asked for. Throws as the source; `aborted`.
+ * A chunk is valid until the item after the next one is requested. Throws as the source; `aborted`.
  */
 export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, void, undefined> {
   const reading: Promise<FeedItem>[] = [];
@@ -52,7 +52,7 @@ export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, vo
         if (step === undefined) break;
         if (step.kind === 'close') {
           const closed = Promise.allSettled(reading).then(() => step.opened.close());
-          // Reported when it is awaited.
+          // The error is reported when it is awaited.
           closed.catch(() => {});
           closing.push(closed);
           continue;
@@ -65,7 +65,7 @@ export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, vo
           item = readInto(chunk, step, options);
         } else item = step.kind === 'failure' ? Promise.reject(step.error) : step;
         const settling = Promise.resolve(item);
-        // Reported when its turn comes.
+        // The error is reported in its turn.
         settling.catch(() => {});
         reading.push(settling);
       }
@@ -80,7 +80,7 @@ export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, vo
   }
 }
 
-/** The next step. A failure is one, too: what was read before it must be used first. */
+/** The next step. A failure is also a step: everything that was read before it must be used first. */
 async function nextStep(plan: AsyncGenerator<PlannedStep, undefined>) {
   try {
     return (await plan.next()).value;
@@ -115,7 +115,7 @@ async function readInto(
   return { kind: 'chunk', chunk };
 }
 
-/** A file that no more is to be read of. */
+/** A file of which nothing more will be read. */
 interface PlannedClose {
   readonly kind: 'close';
   readonly opened: OpenWalFile;

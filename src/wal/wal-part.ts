@@ -1,9 +1,9 @@
 /**
- * A part of WAL that is read by itself. A record belongs to the part in which it starts; the part is read up to the first
- * record of the next one, so that the two can be compared.
+ * A part of WAL that is read separately. A record belongs to the part in which it starts; the part is read up to the
+ * first record of the next one, so that the two can be compared.
  *
- * Only a part without any damage counts. What is wrong with another one is for a reader that comes from the start of the
- * WAL to say, since it may depend on what is before and after the part.
+ * Only an undamaged part counts. Damage is reported by a reader that starts at the beginning of the WAL, since it may
+ * depend on the WAL before and after the part.
  */
 import { isStorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
@@ -12,10 +12,10 @@ import type { RecordSelection } from './record-selection.ts';
 import { openWalWith, type WalReader } from './wal-reader.ts';
 import { walFiles } from './wal-source.ts';
 
-/** Bytes that a part is read beyond its end for the next record. Nearly all records are much shorter. */
+/** Bytes that are read beyond the end of a part for the next record. Nearly all records are much shorter. */
 const READ_BEYOND = 64n * 1024n * 1024n;
 
-/** Which part of what WAL; plain data. */
+/** The WAL, and the part of it; plain data. */
 export interface WalPart {
   /** All files of the source. */
   readonly paths: readonly string[];
@@ -48,14 +48,14 @@ export interface PartBorders {
 
 export interface PartReadOptions {
   readonly signal?: AbortSignal | undefined;
-  /** The memory of the part before, used again; at first empty. One part is read in it at a time. */
+  /** The memory of the previous part, reused; initially empty. One part is read in it at a time. */
   readonly chunks: WalChunk[];
 }
 
 /** Uses the first `count` records of a batch. Returns: whether all of them are valid. */
 export type BatchUse = (batch: WalRecordBatch, count: number) => boolean | Promise<boolean>;
 
-/** The parts of the WAL between multiples of a length, in bytes; the last one is not among them, as no other follows it. */
+/** The parts of the WAL between multiples of a length, in bytes, except the last one, because no other follows it. */
 export function partsOf(wal: DividedWal, length: bigint): WalPart[] {
   const { paths, timeline, selection, extent } = wal;
   const parts: WalPart[] = [];
@@ -74,7 +74,7 @@ export function partsOf(wal: DividedWal, length: bigint): WalPart[] {
 /**
  * Reads the records of a part.
  *
- * @param begin Told of the reader before its first batch; makes what uses the batches.
+ * @param begin Called with the reader before its first batch; returns the consumer of the batches.
  * @returns undefined unless the part is complete and valid.
  * @throws `aborted`.
  */

@@ -21,15 +21,15 @@ export interface WalReadOptions {
   readonly start?: Lsn | undefined;
   /** The last record is the last one that ends here or before. Default: the end of the WAL. */
   readonly end?: Lsn | undefined;
-  /** Timeline that the WAL leads to, over its ancestors. Default: the newest that has a segment. */
+  /** Last timeline of the WAL, which is reached through its ancestors. Default: the newest that has a segment. */
   readonly timeline?: number | undefined;
-  /** Passes over damage to the next valid page; batches say what was skipped. Default false. */
+  /** Skips damage up to the next valid page; batches say what was skipped. Default false. */
   readonly skipCorrupt?: boolean | undefined;
   /** Bytes; a longer record is damage. Default and maximum: 1,020 MiB. */
   readonly maximumRecordLength?: number | undefined;
   /**
-   * Called at the end of the WAL, with its LSN. If it resolves to true, the source is listed again and
-   * reading goes on; if to false, the WAL has ended. It may wait, but not for ever: it is not interrupted.
+   * Called at the end of the WAL, with its LSN. If it resolves to true, the source is listed again and reading
+   * continues; if to false, the WAL has ended. It may wait, but not forever: it is not interrupted.
    */
   readonly waitForMore?: ((lsn: Lsn) => Promise<boolean>) | undefined;
   /** Ends reading with `aborted`. */
@@ -46,7 +46,7 @@ const OPTIONS: Readonly<Record<keyof WalReadOptions, true>> = {
   signal: true,
 };
 
-/** Bytes that are read at a time. */
+/** Bytes per read. */
 const CHUNK_LENGTH = 64 * WAL_PAGE_SIZE;
 
 /**
@@ -75,8 +75,8 @@ export async function openWal(source: WalSource, options: WalReadOptions = {}): 
 }
 
 /**
- * As `openWal`, with the chunks of a reader before, whose batches are not used any more; they are kept there for the next
- * one. Requires: options that were checked.
+ * As `openWal`, reusing the chunks of an earlier reader, whose batches are no longer used; the chunks are kept for the
+ * next one. Requires: options that were checked.
  */
 export async function openWalWith(
   source: WalSource,
@@ -120,7 +120,7 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   readonly majorVersion: number;
   /** Bytes of a segment. */
   readonly segmentSize: number;
-  /** Of the cluster; undefined if no segment tells it. */
+  /** Identifier of the cluster; undefined if no segment contains it. */
   readonly systemIdentifier: bigint | undefined;
   /** Where reading starts. */
   readonly start: Lsn;
@@ -131,8 +131,8 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   #segments: WalSegments;
   #isUsed = false;
   /**
-   * Where WAL that grows seemed damaged, and was read once more. The pieces are read one after the other, so the
-   * end of one can be older than the start of the next, which then looks as if something were missing.
+   * Where growing WAL seemed damaged and was read once more. The pieces are read one after the other, so the end of one
+   * can be older than the start of the next, which then looks as if something were missing.
    */
   #readAgainFrom: Lsn | undefined;
 
@@ -162,12 +162,12 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     });
   }
 
-  /** The timeline that the WAL leads to. While WAL grows, that of a server that was promoted follows. */
+  /** The last timeline of the WAL. While WAL grows, a promoted server may start another one. */
   get timelineId(): number {
     return this.#segments.path.timelineId;
   }
 
-  /** Where the segments begin and end that are there now. @internal */
+  /** Where the present segments begin and end. @internal */
   get extent(): { readonly start: Lsn; readonly end: Lsn } {
     const { starts } = this.#segments;
     return { start: starts[0] ?? 0n, end: (starts.at(-1) ?? 0n) + BigInt(this.segmentSize) };
@@ -179,11 +179,11 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
   }
 
   /**
-   * The batches; each is valid until the next one is asked for.
+   * The batches; each is valid until the next one is requested.
    *
-   * Throws: as the source (`io`, `truncated` if a file shrinks, `network`, `denied`), `aborted`; `changed` if a
-   * timeline has come that left the one that was read before its end;
-   * `invalid-input` if the reader has been used. Damage to the WAL does not throw: see `end`.
+   * Throws: as the source (`io`, `truncated` if a file shrinks, `network`, `denied`), `aborted`; `changed` if a new
+   * timeline branched off before the end of what was read; `invalid-input` if the reader has been used. Damage to the
+   * WAL does not throw: see `end`.
    */
   async *[Symbol.asyncIterator](): AsyncGenerator<WalRecordBatch, void, undefined> {
     if (this.#isUsed) {
@@ -237,7 +237,7 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     return true;
   }
 
-  /** A server may have been promoted since; but what was read before must lie on the way to its timeline. */
+  /** A server may have been promoted in the meantime, but the WAL read so far must be on the path to its timeline. */
   #checkContinued(before: TimelinePath, now: TimelinePath, lsn: Lsn): void {
     const [expected, actual] = [before, now].map((path) => path.timelineAt(lsn - 1n));
     if (expected === actual) return;

@@ -20,7 +20,7 @@ import {
 import { decodeTimelineHistory, type TimelineAncestor, TimelinePath } from './timeline-history.ts';
 import type { OpenWalFile, WalFile, WalSource } from './wal-source.ts';
 
-/** A file that has the WAL of a segment. */
+/** A file with the WAL of a segment. */
 export interface WalSegment {
   readonly file: WalFile;
   readonly timelineId: number;
@@ -32,10 +32,10 @@ interface NamedFile {
   readonly name: WalSegmentName;
 }
 
-/** Bytes of a history that are read; a line has about 40. */
+/** Maximum bytes of a history; a line has about 40. */
 const MAXIMUM_HISTORY_LENGTH = 8 * 1024 * 1024;
 
-/** Segments, found by what they hold. */
+/** Segments, identified by their content. */
 export class WalSegments {
   readonly geometry: WalGeometry;
   readonly path: TimelinePath;
@@ -55,8 +55,8 @@ export class WalSegments {
   }
 
   /**
-   * Lists the source and reads what its segments have in common. Only timelines up to `timeline` count,
-   * by default the newest that has a segment.
+   * Lists the source and reads the common properties of its segments. Timelines above `timeline`, by default the newest
+   * that has a segment, are ignored.
    *
    * Throws: `not-found` (no segments, or none of the timeline), `unsupported-version` or `corrupt` (no valid
    * page), and as the source.
@@ -94,7 +94,7 @@ export class WalSegments {
   }
 }
 
-/** A segment of another name is what its first page says. */
+/** A segment with another name is identified by its first page. */
 async function nameAll(
   files: readonly WalFile[],
   signal: AbortSignal | undefined,
@@ -160,7 +160,7 @@ async function findGeometry(
 
 const SCANNED_LENGTH = 128 * WAL_PAGE_SIZE;
 
-/** The version that a page inside of the segment tells; a segment's size is that of the file. */
+/** The version from a page inside the segment; the segment size is the size of the file. */
 async function geometryOfPages({ source }: OpenWalFile): Promise<WalGeometry | undefined> {
   if (!isSegmentSize(source.size)) return undefined;
   const buffer = newBufferOf(source, SCANNED_LENGTH);
@@ -195,7 +195,7 @@ async function readAncestors(
   });
 }
 
-/** For each segment the file of the best timeline, and a whole one rather than a partial one. */
+/** For each segment, the file of the best timeline, and a complete file rather than a partial one. */
 function chooseFiles(
   named: readonly NamedFile[],
   segmentSize: number,

@@ -33,7 +33,7 @@ export interface OpenWalFile {
 
 /** A file of a source. */
 export interface WalFile {
-  /** Without folders. A file of another form of name is a segment if its first page says so. */
+  /** Without folders. A file with any other name is a segment if its first page shows it. */
   readonly name: string;
   /** For messages. */
   readonly path: string;
@@ -45,7 +45,7 @@ export interface WalFile {
 export interface WalSource {
   /** For messages. */
   readonly path: string;
-  /** The files that are there now: segments, also partial ones, and timeline histories. */
+  /** The files that exist now: segments, including partial ones, and timeline histories. */
   readonly list: (signal: AbortSignal | undefined) => Promise<readonly WalFile[]>;
 }
 
@@ -61,7 +61,7 @@ const OPTIONS: Readonly<Record<keyof WalSourceOptions, true>> = { openFiles: tru
 const WAL_FOLDER = 'pg_wal';
 
 /**
- * Segments and timeline histories, each given by its path.
+ * Segments and timeline histories, given by their paths.
  *
  * @returns A source; a file is opened when it is read.
  * @throws `invalid-input`.
@@ -78,7 +78,7 @@ export function walFiles(paths: readonly string[], options: WalSourceOptions = {
  * All WAL in a directory, such as `pg_wal` or an archive; in a data directory that of its `pg_wal`. Other
  * files are ignored.
  *
- * @returns A source; the directory is read when the source is.
+ * @returns A source; the directory is listed when the source is read.
  * @throws `invalid-input`.
  */
 export function walDirectory(path: string, options: WalSourceOptions = {}): WalSource {
@@ -101,8 +101,8 @@ export function walDirectory(path: string, options: WalSourceOptions = {}): WalS
 /**
  * All WAL below a prefix of an object store; objects with other names are ignored.
  *
- * @param prefix What the keys begin with, such as `wal/`; the names follow, without more folders.
- * @returns A source; the store is asked when the source is read.
+ * @param prefix Beginning of the keys, such as `wal/`; the names follow, without further folders.
+ * @returns A source; requests are made when the source is read.
  * @throws `invalid-input`.
  */
 export function walObjects(store: ObjectStore, prefix: string): WalSource {
@@ -126,7 +126,7 @@ export function walObjects(store: ObjectStore, prefix: string): WalSource {
 /**
  * One object of a store: a segment under any name.
  *
- * @returns A source; the store is asked when the source is read.
+ * @returns A source; requests are made when the source is read.
  * @throws `invalid-input`.
  */
 export function walObject(store: ObjectStore, key: string): WalSource {
@@ -138,7 +138,7 @@ export function walObject(store: ObjectStore, key: string): WalSource {
 
 /** A file in memory. */
 export interface WalBytes {
-  /** Name of the segment or history. Default: what the first page says. */
+  /** Name of the segment or history. Default: taken from the first page. */
   readonly name?: string | undefined;
   /** Must not change while they are read. */
   readonly bytes: Uint8Array;
@@ -163,7 +163,7 @@ export function walBytes(files: readonly WalBytes[]): WalSource {
   return { path: 'memory', list: async () => listed };
 }
 
-/** Throws `invalid-input` for what is not a source of WAL. */
+/** Throws `invalid-input` unless the value is a source of WAL. */
 export function checkWalSource(source: WalSource): void {
   if (typeof source === 'object' && source !== null && typeof source.list === 'function') return;
   throw new StorageError('invalid-input', {

@@ -1,5 +1,6 @@
 /**
- * Descriptions of what a whole cluster logs: XLOG, files and databases, SLRUs, relation maps, sequences, messages.
+ * Descriptions of records about the whole cluster: XLOG, files and databases, SLRUs, relation maps, sequences,
+ * messages.
  *
  *   NEXTOID             u32                        FPW_CHANGE            u8
  *   BACKUP_END          u64 start LSN              OVERWRITE_CONTRECORD  u64 LSN of the void record, i64 time

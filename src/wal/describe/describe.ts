@@ -1,8 +1,8 @@
 /**
- * Describes a WAL record in words, to the letter as pg_walinspect does, or pg_waldump with its form of times.
+ * Describes a WAL record in words, exactly as pg_walinspect does, or as pg_waldump with its format of times.
  *
- * What each kind says stands in the tables of the files beside this one: a layout of the main data, and a template of
- * its fields. They are joined once for each version, into one table by resource manager and info byte.
+ * The other files of this folder have a table entry for each kind: a layout of the main data, and a template of its
+ * fields. The entries are combined once for each version, into one table by resource manager and info byte.
  */
 import { assert } from '../../assert.ts';
 import { checkObject, checkOneOf, checkOptions } from '../../check-options.ts';
@@ -45,8 +45,8 @@ export interface DescribeOptions {
   /** Version of the Postgres that wrote it, 14 to 17. */
   readonly majorVersion: number;
   /**
-   * Who wrote the heap records of 14 and 15. Default: told by each record; one that can be read in both ways is
-   * refused.
+   * Whose build wrote the heap records of 14 and 15. Default: detected for each record; one that can be read in both
+   * ways is refused.
    */
   readonly dialect?: HeapDialect | undefined;
   /** Form of times, in UTC. Default: `walinspect`. */
@@ -67,7 +67,7 @@ export interface RecordDescription {
  * Describes a record.
  *
  * @throws `corrupt` with the kind of the record if its data do not fit it; `invalid-input` for a heap record of 14 or
- *   15 that can be read in two dialects, unless `dialect` tells which; `too-large` for a list of more than 32 Mi items.
+ *   15 that can be read in two dialects, unless `dialect` is given; `too-large` for a list of more than 32 Mi items.
  *
  * @example
  * const record = decodeWalRecord(bytes, 17);
@@ -94,7 +94,7 @@ export function checkDescribeOptions(options: DescribeOptions): void {
   if (options.times !== undefined) checkOneOf('times', options.times, TIME_STYLES);
 }
 
-/** The text alone. Requires: options that were checked. Throws as `describeWalRecord`. */
+/** Only the text. Requires: options that were checked. Throws as `describeWalRecord`. */
 export function descriptionOf(record: WalRecord, options: DescribeOptions): string {
   const { resourceManager, info, mainData: data } = record;
   const { majorVersion, dialect, times: style = 'walinspect' } = options;

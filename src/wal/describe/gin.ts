@@ -49,7 +49,7 @@ function childrenOf(data: Uint8Array): string {
   return ` children: ${blockIn(data, at)}/${blockIn(data, at + 4)}`;
 }
 
-/** What stands for the change where the record has an image; undefined without one. */
+/** The text in place of the change if the record has an image; undefined without one. */
 function imageNote(subject: Subject): string | undefined {
   const image = blockOf(subject, 0)?.image;
   if (image === undefined) return undefined;
@@ -79,7 +79,7 @@ function segments(subject: Subject): string {
     text += ` ${reader.u8('number of a segment')}`;
     const action = reader.u8('action of a segment');
     const name = actionText(reader, action);
-    // What follows an action that is not known has no known length.
+    // After an unknown action, the length of the rest is unknown.
     if (name === undefined) return `${text} unknown action ${action} ???`;
     text += name;
   }

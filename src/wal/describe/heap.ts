@@ -1,10 +1,9 @@
 /**
  * Descriptions of the heap's records: resource managers Heap, Heap2 and neon.
  *
- * Neon's own resource manager writes the records of Heap with a command id more. Its own text function reads two of
- * its kinds by the numbers of Heap; here each is described as what it is.
- * Source: Postgres src/include/access/heapam_xlog.h, src/backend/access/rmgrdesc/heapdesc.c; Neon
- * pgxn/neon_rmgr/neon_rmgr_desc.c.
+ * Neon's own resource manager writes the records of Heap with an additional command id. Its own text function
+ * interprets two of its kinds by the numbers of Heap; here each is described as what it is. Source: Postgres
+ * src/include/access/heapam_xlog.h, src/backend/access/rmgrdesc/heapdesc.c; Neon pgxn/neon_rmgr/neon_rmgr_desc.c.
  */
 import {
   describeFreezePlans,
@@ -149,7 +148,7 @@ const NEON_MULTI_INSERT_SIZE = 8;
 const MULTI_INSERT_COUNT_AT = 2;
 const INIT_PAGE = 0x80;
 
-/** The offsets of the rows; a page that is made anew has them from 1 on, and the record has none. */
+/** The offsets of the rows; on a page that is initialized they start at 1, and the record does not contain them. */
 function describeInserted(subject: Subject, offsetsAt: number): string {
   const isInit = (subject.record.info & INIT_PAGE) !== 0;
   if (isInit || blockDataOf(subject) === undefined) return '';

@@ -1,8 +1,7 @@
 /**
  * Descriptions of the records of hash, GiST, SP-GiST and BRIN indexes; GIN's are in `gin.ts`, and B-tree's in
- * `btree.ts`. All of them stand in the main data.
- * Source: Postgres src/backend/access/rmgrdesc/hashdesc.c, gistdesc.c, spgdesc.c and brindesc.c, with the structs of
- * src/include/access.
+ * `btree.ts`. All fields are in the main data. Source: Postgres src/backend/access/rmgrdesc/hashdesc.c, gistdesc.c,
+ * spgdesc.c and brindesc.c, with the structs of src/include/access.
  */
 import type { ManagerTexts } from './kind-text.ts';
 

@@ -1,6 +1,6 @@
 /**
- * What a table of descriptions says about a kind of record: the layout of its main data, the text with the fields of
- * that layout, and what follows. Where versions differ, the table has one entry for each run of versions, such as
+ * An entry in a table of descriptions: the layout of a record's main data, the text with the fields of that layout, and
+ * the rest of the text. Where versions differ, the table has one entry for each run of versions, such as
  * `{ '14-15': …, '16-17': … }`.
  */
 import { corrupt } from '../../errors.ts';
@@ -12,11 +12,11 @@ export type ByVersions<T> = T | Readonly<Record<string, T>>;
 
 /** How a kind of record is described. A kind without anything has an empty description. */
 export interface KindText {
-  /** Of the main data; longer data is no error. Default: nothing. */
+  /** Layout of the main data; longer data is not an error. Default: empty. */
   readonly layout?: ByVersions<string>;
   /** In records of Neon's dialect of 14 and 15. */
   readonly neonLayout?: string;
-  /** Template over the layout. Default: nothing. */
+  /** Template over the layout. Default: empty. */
   readonly text?: ByVersions<string>;
   /** The text after the template. Throws `corrupt`. */
   readonly more?: ByVersions<(subject: Subject) => string>;

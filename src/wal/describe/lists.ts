@@ -2,7 +2,10 @@
 import { corrupt, tooLarge } from '../../errors.ts';
 import { u16In, u32In } from '../main-data/layout.ts';
 
-/** Items of one list in a description: of more, the text might not fit a JavaScript string. */
+/**
+ * Maximum items of one list in a description: the text of more might not fit into a JavaScript
+ * string.
+ */
 export const MAXIMUM_LISTED = 32 * 1024 * 1024;
 
 /** Throws `too-large` for a list with too many items. */
@@ -44,17 +47,17 @@ export class ListReader {
     return start;
   }
 
-  /** So many u16, as `[1, 2]`. */
+  /** N u16, as `[1, 2]`. */
   u16List(what: string, count: number): string {
     return this.list(what, count, 2, u16In);
   }
 
-  /** So many u32, as `[1, 2]`. */
+  /** N u32, as `[1, 2]`. */
   u32List(what: string, count: number): string {
     return this.list(what, count, 4, u32In);
   }
 
-  /** So many items of a size, with commas between them. */
+  /** N items of a size, separated by commas. */
   list(
     what: string,
     count: number,
@@ -64,7 +67,7 @@ export class ListReader {
     return `[${this.joined(what, count, size, ', ', textOf)}]`;
   }
 
-  /** So many items, with text between them. */
+  /** N items, separated by a text. */
   joined(
     what: string,
     count: number,

@@ -4,7 +4,7 @@ import { FORK_NAMES } from '../../postgres/fork.ts';
 import { DEFAULT_TABLESPACE_OID, GLOBAL_TABLESPACE_OID } from '../../postgres/key-mapping.ts';
 import type { RelationFile } from '../main-data/transaction.ts';
 
-/** Path of a relation's file from the data directory on, such as `base/5/16384_fsm`. */
+/** Path of a relation's file, relative to the data directory, such as `base/5/16384_fsm`. */
 export function relationPath(
   { spcnode, dbnode, relnode }: RelationFile,
   majorVersion: number,

@@ -32,7 +32,7 @@ import { formatPostgresTime, type TimeStyle } from './time.ts';
 
 /** A template for a layout. */
 export interface Template {
-  /** Bytes that it needs. */
+  /** Bytes of data that it needs. */
   readonly size: number;
   /** The text before the first field, or all of it. */
   readonly start: string;

@@ -8,7 +8,7 @@
 import { I64_MAXIMUM, I64_MINIMUM } from '../../integers.ts';
 import type { PostgresTime } from '../main-data/main-data.ts';
 
-/** Whose form times have. */
+/** Whose format times have. */
 export type TimeStyle = 'walinspect' | 'waldump';
 
 /** All styles. */
@@ -47,7 +47,7 @@ interface DateText {
 let lastDay = Number.NaN;
 let lastDate: DateText = { date: '', era: '' };
 
-/** Neighbours in the WAL are of the same day, as a rule. */
+/** Neighbours in the WAL usually have the same day. */
 function formatDate(day: number): DateText {
   if (day !== lastDay) {
     lastDate = civilDate(day);

@@ -1,5 +1,5 @@
 /**
- * Descriptions of resource managers Transaction and Standby: ends of transactions, locks, and what is invalid.
+ * Descriptions of resource managers Transaction and Standby: ends of transactions, locks, and invalidations.
  *
  *   Standby LOCK           i32 n, n * (u32 transaction, u32 database, u32 relation)
  *   Standby INVALIDATIONS  u32 database, u32 tablespace, u8 cache file, _3, i32 n, n * 16

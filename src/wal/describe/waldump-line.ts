@@ -4,9 +4,8 @@
  *   rmgr: Heap        len (rec/tot):     54/    54, tx:        733, lsn: 0/01708A28, prev 0/017089F0,
  *   desc: INSERT off 5 flags 0x00, blkref #0: rel 1663/5/16384 blk 0 FPW
  *
- * `rec` is the length without images. A fork has its name if it is not the main one; `FPW for WAL verification` is an
- * image that is for checks only.
- * Source: Postgres src/bin/pg_waldump/pg_waldump.c, XLogRecGetBlockRefInfo.
+ * `rec` is the length without images. A fork is named unless it is the main one; `FPW for WAL verification` marks an
+ * image that is only used for checks. Source: Postgres src/bin/pg_waldump/pg_waldump.c, XLogRecGetBlockRefInfo.
  */
 import {
   asciiBytes,
@@ -25,7 +24,7 @@ import type { BlockReference, WalRecord } from '../record-format.ts';
 import { recordTypeOf, resourceManagerName } from '../resource-managers.ts';
 import { checkDescribeOptions, type DescribeOptions, descriptionOf } from './describe.ts';
 
-/** Where a record stands, which it does not know itself. */
+/** The position of a record, which the record itself does not contain. */
 export interface RecordPlace {
   /** LSN of its first byte. */
   readonly startLsn: Lsn;
@@ -49,7 +48,7 @@ export function formatWaldumpLine(
   return waldumpLine(record, place, { majorVersion: options.majorVersion, description });
 }
 
-/** What a line holds that the record does not tell. */
+/** The parts of a line that are not in the record. */
 export interface LineOptions {
   readonly majorVersion: number;
   readonly description: string;
@@ -86,17 +85,17 @@ export function writeWaldumpLine(
   return end < 0 ? end : writeBlockReferences(target, end, record.blocks);
 }
 
-/** Bytes that the line needs at most. */
+/** Maximum length of the line in bytes. */
 export function maximumLineLength({ blocks }: WalRecord, description: string): number {
   return MAXIMUM_START_LENGTH + description.length + MAXIMUM_REFERENCE_LENGTH * blocks.length;
 }
 
-/** The names of a manager and a kind, which have no maximum, are shorter than 64 bytes together. */
+/** The names of a manager and a kind, which have no fixed maximum, take less than 64 bytes together. */
 const MAXIMUM_START_LENGTH = 256;
 /** Five numbers of ten digits, and 71 other bytes, the longest name of a fork included. */
 const MAXIMUM_REFERENCE_LENGTH = 121;
 
-/** All up to the description. */
+/** Everything before the description. */
 function writeStart(
   target: Uint8Array,
   at: number,
@@ -123,7 +122,7 @@ const TRANSACTION = asciiBytes(', tx: ');
 const LSN = asciiBytes(', lsn: ');
 const PREVIOUS = asciiBytes(', prev ');
 
-/** What a line begins with, and what stands before the description. */
+/** The beginning of a line, and the text before the description. */
 interface KindNames {
   readonly manager: Uint8Array;
   readonly type: Uint8Array;

@@ -4,8 +4,8 @@
  *   MESSAGE  u32 database, u8 is transactional, 3 bytes of padding, length of the prefix with its zero byte,
  *            length of the message, prefix, message
  *
- * The lengths are u64; a server of 32 bits, such as one in WebAssembly, writes u32. Which it is, is told by the length
- * of all: no data fits both. If u64 fits, the second u32 is 0, so that u32 would leave 8 bytes more and a message less.
+ * The lengths are u64; a server of 32 bits, such as one in WebAssembly, writes u32. The total length shows which: no
+ * data fits both. If u64 fits, the second u32 is 0, so that reading u32 would leave 8 extra bytes and lack the message.
  *
  * Source: Postgres src/include/replication/message.h.
  */

@@ -1,9 +1,9 @@
 /**
- * Main data of a WAL record: what is not about a block. Structs of C, little-endian, with natural alignment;
- * the content of padding is undefined. Lists begin with an i32 count and are not aligned.
+ * Main data of a WAL record: the data that does not belong to a block. Structs of C, little-endian, with natural
+ * alignment; the content of padding is undefined. Lists begin with an i32 count and are not aligned.
  *
- * The files beside this one each own the formats of one resource manager. They check each length before use.
- * A record has a checksum, so data that is too short for its kind was written so: `corrupt`, with an offset
+ * Each of the other files in this folder owns the formats of one resource manager. They check each length before use.
+ * A record has a checksum, so data that is too short for its kind was written that way: `corrupt`, with an offset
  * that counts from the start of the main data.
  */
 import { BincodeDecoder, type StoredList } from '../../bincode.ts';

@@ -1,5 +1,5 @@
 /**
- * Main data of resource manager Standby, RUNNING_XACTS: what ran when it was written.
+ * Main data of resource manager Standby, RUNNING_XACTS: the transactions running when it was written.
  *
  *   0   i32  number of transactions          12  u32  next transaction
  *   4   i32  number of subtransactions       16  u32  oldest running transaction
