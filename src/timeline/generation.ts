@@ -42,7 +42,7 @@ export function describeGeneration(generation: Generation): string {
 }
 
 /**
- * Parses a generation: any number of hex digits of either case. Returns `'invalid'` for anything else, because
+ * Parses a generation, which may have any number of hex digits of either case. Returns `'invalid'` for anything else, because
  * undefined stands for no generation.
  */
 export function parseGeneration(digits: string): number | 'invalid' {
