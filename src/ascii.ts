@@ -1,7 +1,6 @@
 /**
- * ASCII text, written directly into bytes, because many short strings for each of a million entries
- * of a dump or records of WAL would be slow. Each function writes at `at` and returns the end; the caller provides
- * enough room.
+ * ASCII text, written directly into bytes, because creating many short strings for each of a million entries or records
+ * would be slow. Each function writes at `at` and returns the end; the caller provides enough room.
  */
 
 /** The codes of the two digits of each byte. */
@@ -24,7 +23,7 @@ export function asciiBytes(text: string): Uint8Array {
   return Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
-/** The text of bytes; the inverse of `asciiBytes`. */
+/** Decodes bytes to text; the inverse of `asciiBytes`. */
 export function asciiText({ buffer, byteOffset, length }: Uint8Array): string {
   return Buffer.from(buffer, byteOffset, length).toString('latin1');
 }
@@ -81,7 +80,7 @@ export function writeHexWord(target: Uint8Array, at: number, word: number): numb
   return end;
 }
 
-/** A safe integer from 0, in decimal, with blanks before it up to a width. */
+/** A safe integer from 0, in decimal, padded with blanks to a width. */
 export function writePaddedInteger(
   target: Uint8Array,
   at: number,
@@ -117,7 +116,7 @@ function writeDigits(target: Uint8Array, at: number, value: number, length: numb
     target[place] = ZERO + (rest - shorter * 10);
     rest = shorter;
   }
-  // A division of 32-bit integers is a multiplication.
+  // A compiler turns a division of 32-bit integers into a multiplication.
   for (let word = rest | 0; place >= at; place -= 1) {
     const shorter = (word / 10) | 0;
     target[place] = ZERO + (word - shorter * 10);

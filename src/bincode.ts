@@ -9,7 +9,7 @@ import { isUtf8 } from 'node:buffer';
 import { corrupt, StorageError } from './errors.ts';
 import { I64_MAXIMUM, I64_MINIMUM, U8_MAXIMUM, U32_MAXIMUM, U64_MAXIMUM } from './integers.ts';
 
-/** Of integers and counts. */
+/** Byte order of integers and counts. */
 export type ByteOrder = 'big-endian' | 'little-endian';
 
 /** Writes into an array that must be large enough. Throws `out-of-range`. */
@@ -94,7 +94,7 @@ interface ListPlace<T> {
   readonly decodeItem: DecodeItem<T>;
 }
 
-/** A list that stays in its encoded form: an item is decoded when it is asked for. */
+/** A list that stays in its encoded form: an item is decoded on demand. */
 export class StoredList<T> {
   readonly length: number;
   readonly #view: DataView;
@@ -107,7 +107,7 @@ export class StoredList<T> {
     this.#place = place;
   }
 
-  /** Of the first item, in bytes from the start of the view. */
+  /** Offset of the first item, in bytes from the start of the view. */
   get offset(): number {
     return this.#place.start;
   }
@@ -136,8 +136,8 @@ export interface DecoderOptions {
 }
 
 /**
- * Checks every length against the bytes that are left before anything is allocated. Bytes after those at
- * hand can be skipped but not decoded.
+ * Checks every length against the bytes that are left before anything is allocated. Bytes beyond the given part can be
+ * skipped but not decoded.
  */
 export class BincodeDecoder {
   readonly #bytes: Uint8Array;

@@ -56,13 +56,13 @@ export function checkText(what: string, value: unknown): asserts value is string
   if (typeof value !== 'string') throw refused(what, 'a text', value);
 }
 
-/** Names the type of any typed array, of whatever realm; undefined for other values. No module of Node is needed. */
+/** Names the type of any typed array, of any realm; undefined for other values. Does not need a module of Node. */
 const typedArrayName = Object.getOwnPropertyDescriptor(
   Object.getPrototypeOf(Uint8Array.prototype),
   Symbol.toStringTag,
 )?.get;
 
-/** Whether the value is a Uint8Array, of whatever realm. */
+/** Whether the value is a Uint8Array, of any realm. */
 export function isBytes(value: unknown): value is Uint8Array {
   // The usual case, which a compiler turns into a few instructions.
   if (ArrayBuffer.isView(value) && value instanceof Uint8Array) return true;
@@ -90,7 +90,7 @@ export function checkSignal(signal: unknown): void {
   if (!isSignal) throw refused('signal', 'an AbortSignal', signal);
 }
 
-/** Throws `invalid-input` unless the value is an object: options, or a record that is to be encoded. */
+/** Throws `invalid-input` unless the value is an object: options, or a record to encode. */
 export function checkObject(what: string, value: unknown): asserts value is object {
   if (typeof value !== 'object' || value === null) throw refused(what, 'an object', value);
 }
@@ -104,7 +104,7 @@ export function checkIterable(what: string, value: unknown): void {
   if (!isIterable) throw refused(what, 'an iterable', value);
 }
 
-/** Throws `invalid-input` for what lacks the method that tells its class, of whatever copy of the library it is. */
+/** Throws `invalid-input` unless the value has the method that identifies its class, in any copy of the library. */
 export function checkMethod(what: string, value: unknown, method: string): void {
   const isObject = typeof value === 'object' && value !== null;
   if (!isObject || typeof Reflect.get(value, method) !== 'function') {
@@ -131,7 +131,7 @@ export function checkOptions(options: unknown, known: Readonly<Record<string, tr
   }
 }
 
-/** Throws `invalid-input` for what is neither undefined nor a table of descriptors, of whatever copy. */
+/** Throws `invalid-input` unless the value is undefined or a table of descriptors, of any copy of the library. */
 export function checkOpenFiles(openFiles: unknown): void {
   if (openFiles === undefined) return;
   const isTable =

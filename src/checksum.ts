@@ -1,13 +1,13 @@
 /**
- * CRC-32C (Castagnoli), the only checksum in these formats. It is computed in WebAssembly (`crc32c-module.ts`), at two to
- * three times the speed of JavaScript; where a process has no WebAssembly, or no address space for it, in JavaScript.
- * The module sees only its own memory: `ChecksummedBytes` lie there, other bytes are copied.
+ * CRC-32C (Castagnoli), the only checksum in these formats. It is computed in WebAssembly (`crc32c-module.ts`), at two
+ * to three times the speed of JavaScript; in JavaScript only if a process has no WebAssembly, or no address space for
+ * it. The module can only access its own memory: `ChecksummedBytes` are allocated there, other bytes are copied.
  */
 import { ViewedBytes } from './byte-words.ts';
 import { CRC32C_DATA_OFFSET, CRC32C_OVERREAD, crc32cModule } from './crc32c-module.ts';
 import type { WasmFunction } from './wasm-code.ts';
 
-/** Shorter bytes do not start the module: most programs have few of them. */
+/** Shorter inputs do not load the module: most programs have few of them. */
 const LONG = 4096;
 
 /** Bytes that are copied to the module at a time. */
@@ -35,10 +35,10 @@ export function crc32cOf(bytes: Uint8Array, before = 0): number {
   return crc >>> 0;
 }
 
-/** Bytes of which many short runs are to be checked, in place: no run costs a view or a copy. */
+/** Bytes in which many short runs are checked in place, without a view or a copy for each. */
 export class ChecksummedBytes extends ViewedBytes {
   readonly #update: UpdateCrc | undefined;
-  /** The functions that were asked for, by name; none without WebAssembly. Addresses begin at `CRC32C_DATA_OFFSET`. */
+  /** The requested functions, by name; none without WebAssembly. Addresses begin at `CRC32C_DATA_OFFSET`. */
   readonly exports: Readonly<Record<string, WasmCall>>;
 
   private constructor(
@@ -51,8 +51,8 @@ export class ChecksummedBytes extends ViewedBytes {
   }
 
   /**
-   * Allocates memory for bytes, filled with zeros: that of WebAssembly if there is any. It does not grow, so
-   * that its views stay valid; and it cannot be transferred to another thread.
+   * Allocates zeroed memory, in WebAssembly if available. It does not grow, so its views stay valid; it cannot be
+   * transferred to another thread.
    *
    * @param functions More functions for its module; always the same array, since a module is compiled for each.
    */
@@ -62,7 +62,7 @@ export class ChecksummedBytes extends ViewedBytes {
     return new ChecksummedBytes(memory.array, memory);
   }
 
-  /** Bytes that are there already, which are checked in JavaScript. */
+  /** For existing bytes, which are checked in JavaScript. */
   static of(bytes: Uint8Array): ChecksummedBytes {
     return new ChecksummedBytes(bytes, undefined);
   }
@@ -108,7 +108,7 @@ declare const WebAssembly: {
 
 const WASM_PAGE_SIZE = 64 * 1024;
 
-/** Modules by their functions. Each is compiled once for each thread, in 0.3 ms, when it is needed first. */
+/** Modules by their functions. Each is compiled once per thread, in 0.3 ms, on first use. */
 const modules = new Map<readonly WasmFunction[], object>();
 
 /** A module with memory of its own; undefined without WebAssembly. */
@@ -123,7 +123,7 @@ function kernelMemory(length: number, functions = NO_FUNCTIONS): KernelMemory | 
     const array = new Uint8Array(memory.buffer, CRC32C_DATA_OFFSET, length);
     return { array, update: instance.exports.update, exports: instance.exports };
   } catch {
-    // Forbidden, without SIMD, or without address space: all of them have JavaScript as remedy.
+    // Forbidden, without SIMD, or without address space: in all cases JavaScript is used instead.
     return undefined;
   }
 }

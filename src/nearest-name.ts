@@ -35,7 +35,9 @@ const MAXIMUM_MISTAKES = 2;
 /** Longer text is not a mistyped name, and the distance costs the product of both lengths. */
 const MAXIMUM_LENGTH = 64;
 
-/** Counts the insertions, deletions, replacements and swaps of neighbours between two names. */
+/**
+ * Counts the insertions, deletions, replacements and swaps of adjacent characters between two names.
+ */
 function editDistance(left: string, right: string): number {
   let beforePrevious: number[] = [];
   let previous = Array.from({ length: right.length + 1 }, (_, index) => index);

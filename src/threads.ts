@@ -1,4 +1,4 @@
-/** Threads that are started by the place of their program, and those that answer one request after the other. */
+/** Starts threads by the location of their program; threads that answer requests in order. */
 import { type MessagePort, Worker } from 'node:worker_threads';
 
 /** Returns: undefined if a policy forbids threads, or the program is not in a file. */
@@ -11,7 +11,9 @@ export function startWorker(program: URL, workerData?: unknown): Worker | undefi
   }
 }
 
-/** As `startWorker`, for a program whose first message is of the kind `ready`; undefined also if it ends before it. */
+/**
+ * As `startWorker`, for a program whose first message is of the kind `ready`; undefined also if it ends before that.
+ */
 export async function startReadyWorker(program: URL): Promise<Worker | undefined> {
   const worker = startWorker(program);
   if (worker === undefined) return undefined;

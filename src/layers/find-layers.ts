@@ -61,7 +61,7 @@ async function kindOf({ name, kind }: DirectoryEntry, path: string): Promise<Fil
   return named;
 }
 
-/** What a file is by its name alone, which is without its directory. */
+/** The kind of a file according to its name, without its directory. */
 export function kindOfName(name: string): Exclude<FileKind, 'directory-link'> {
   if (name.endsWith(DOWNLOAD_SUFFIX)) return 'download';
   if (isTemporaryName(name)) return 'temporary';
@@ -81,7 +81,7 @@ function isLayerName(name: string): boolean {
   }
 }
 
-/** Follows links. False for what cannot be looked up: opening it tells why. */
+/** Follows links. False for a path that cannot be looked up: opening it reports why. */
 export async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await stat(path)).isDirectory();

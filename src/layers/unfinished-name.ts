@@ -1,5 +1,5 @@
 /**
- * What the name of an unfinished layer tells of it: a pageserver's temporary file, or its download.
+ * Parses the name of an unfinished layer: a pageserver's temporary file or download.
  *
  *   delta     {start key}-XXX__{start LSN}-{end LSN}.{n}.___temp    n in hex digits
  *   image     {layer name}.{n}.___temp
@@ -14,13 +14,13 @@ import { type Lsn, type LsnRange, parseLsn } from './lsn.ts';
 /** A pageserver adds this to the name of a layer while it downloads it. */
 export const DOWNLOAD_SUFFIX = '.temp_download';
 
-/** What is known of a layer by the name of its file. */
+/** What is known about a layer from the name of its file. */
 export type NamedLayer =
   | {
       readonly kind: 'delta';
       /** Where its keys start. */
       readonly keyStart: Key;
-      /** Undefined if the name does not tell where they end. */
+      /** Undefined if the name does not contain the end of its keys. */
       readonly keyRange: KeyRange | undefined;
       readonly lsnRange: LsnRange;
     }
@@ -30,7 +30,7 @@ const DELTA_STEM =
   /^(?<start>[0-9a-fA-F]{36})-XXX__(?<from>[0-9a-fA-F]{1,16})-(?<to>[0-9a-fA-F]{1,16})$/;
 const TOKEN = /\.[0-9a-fA-F]+$/;
 
-/** What the name of a layer's file tells, finished or not; undefined for any other name. */
+/** Parses the name of a layer's file, finished or not; undefined for any other name. */
 export function namedLayer(name: string): NamedLayer | undefined {
   if (name.endsWith(DOWNLOAD_SUFFIX)) return layerOf(name.slice(0, -DOWNLOAD_SUFFIX.length));
   if (!name.endsWith(TEMPORARY_SUFFIX)) return layerOf(name);

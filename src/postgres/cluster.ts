@@ -1,6 +1,6 @@
 /**
- * A data directory that is about to be imported: what is in it, what speaks against it, and whether it
- * still is the same at the end.
+ * A data directory that is about to be imported: its content, the objections to it, and whether it is unchanged at the
+ * end.
  */
 
 import { absolutePath } from '../virtual-file/absolute-path.ts';
@@ -19,7 +19,7 @@ import { type RelationFiles, searchRelationFiles } from './relation-files.ts';
 import { checkUnchangedFiles } from './relation-reading.ts';
 import { checkTablespaceMap } from './tablespace-map.ts';
 
-/** What `openCluster` needs. */
+/** Options of `openCluster`. */
 export interface ClusterOptions {
   /** The Postgres data directory. It is only read. */
   readonly dataDirectory: string;

@@ -118,7 +118,7 @@ export function decodeControlFile(bytes: Uint8Array): ControlFile {
 
 /** Settings of a server that pg_control keeps; some of its files need them. */
 export interface ServerSettings {
-  /** Where it is not one of the three levels: undefined. */
+  /** Undefined unless it is one of the three levels. */
   readonly walLevel: 'minimal' | 'replica' | 'logical' | undefined;
   readonly walLogHints: boolean;
   readonly maxConnections: number;

@@ -102,7 +102,7 @@ const SIGN_FILES: readonly (readonly [name: string, remedy: string])[] = [
 
 /**
  * Objects if a server has changed pg_control since it was read.
- * Throws `invalid-input` if it is of another cluster now, whatever is allowed.
+ * Throws `invalid-input` if it now belongs to another cluster, whatever is allowed.
  */
 export async function checkUnchanged(
   dataDirectory: string,
@@ -140,7 +140,7 @@ interface UnchangedCheck {
   readonly objections: Objections;
 }
 
-/** Reads pg_control as it is. Throws `not-found`, `too-large`, `io`. */
+/** Reads pg_control without decoding it. Throws `not-found`, `too-large`, `io`. */
 export async function readControlBytes(
   dataDirectory: string,
   openFiles: OpenFiles,

@@ -1,5 +1,5 @@
 /**
- * Directories: values that list what a timeline holds at an LSN. Big-endian; each begins with a u64 count.
+ * Directories: values that list the content of a timeline at an LSN. Big-endian; each begins with a u64 count.
  *
  *   database directory    n * (tablespace u32, database u32, has a relation map u8)
  *   relation directory    n * (relation u32, fork u8)

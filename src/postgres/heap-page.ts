@@ -10,9 +10,8 @@
  *   20  u16  flags, see below
  *   22  u8   where the columns begin
  *
- * Flags say how the transactions ended, once that has been looked up; without them only the transaction
- * status (pg_xact) tells.
- * Source: Postgres src/include/access/htup_details.h, storage/itemid.h.
+ * Flags say how the transactions ended, once that has been looked up; otherwise only the transaction status (pg_xact)
+ * has the answer. Source: Postgres src/include/access/htup_details.h, storage/itemid.h.
  */
 import { corrupt } from '../errors.ts';
 import { decodePageHeader, itemCount, PAGE_HEADER_SIZE, PAGE_SIZE } from './page.ts';
@@ -31,7 +30,7 @@ export interface HeapTuple {
 /** How a transaction ended; undefined if it is unknown. */
 export type TransactionEnd = 'committed' | 'not-committed' | undefined;
 
-/** `undecided`: what is known of its transactions does not tell. */
+/** `undecided`: not enough is known about its transactions. */
 export type RowState = 'alive' | 'dead' | 'undecided';
 
 const ITEM_SIZE = 4;
@@ -39,7 +38,7 @@ const NORMAL_ITEM = 1;
 const TUPLE_HEADER_SIZE = 23;
 const COLUMN_COUNT_MASK = 0x07ff;
 
-/** The rows of a page; none of a page that was never used. Throws `corrupt` with the offset in the page. */
+/** The rows of a page; none for a page that was never used. Throws `corrupt` with the offset in the page. */
 export function* heapTuples(page: Uint8Array): Generator<HeapTuple> {
   const header = decodePageHeader(page);
   const { lower, upper, special } = header;
@@ -95,7 +94,7 @@ const DELETE_COMMITTED = 0x0400;
 const NOT_DELETED = 0x0800;
 const IS_MULTIXACT = 0x1000;
 
-/** Transactions whose end `rowState` asks for: those that the flags do not tell of. */
+/** Transactions whose outcome `rowState` needs: those that the flags do not cover. */
 export function openTransactions(tuple: HeapTuple): number[] {
   const open: number[] = [];
   rowState(tuple, (transaction) => {
@@ -105,7 +104,7 @@ export function openTransactions(tuple: HeapTuple): number[] {
   return open;
 }
 
-/** Whether a reader who comes after all that `endOf` knows of sees the row. */
+/** Whether the row is visible to a reader after all transactions that `endOf` knows. */
 export function rowState(
   tuple: HeapTuple,
   endOf: (transaction: number) => TransactionEnd,
@@ -131,7 +130,7 @@ function deletionEnd(
   endOf: (transaction: number) => TransactionEnd,
 ): TransactionEnd {
   if (flags & NOT_DELETED || isOnlyLocked(flags)) return 'not-committed';
-  // Its members, of which one may have deleted the row, are elsewhere.
+  // Its members, one of which may have deleted the row, are stored elsewhere.
   if (flags & IS_MULTIXACT) return undefined;
   return flags & DELETE_COMMITTED ? 'committed' : endOfTransaction(deletedBy, endOf);
 }
@@ -143,7 +142,7 @@ function isOnlyLocked(flags: number): boolean {
 
 const FIRST_NORMAL_TRANSACTION = 3;
 
-/** 0 is none; 1 and 2 made what has always been there. */
+/** 0 is none; 1 and 2 created rows that have always existed. */
 function endOfTransaction(
   transaction: number,
   endOf: (transaction: number) => TransactionEnd,

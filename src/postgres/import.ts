@@ -25,7 +25,7 @@ import { keyRangeOf, putSources, sortSources } from './import-sources.ts';
 import type { LeftOutFile } from './left-out.ts';
 import { PageInspector } from './page-inspector.ts';
 
-/** What an import contains and leaves out, for a help text. */
+/** The content of an import, and what it leaves out, for a help text. */
 export const NOT_IMPORTED = `\
 Imports the relation files of all databases and tablespaces (every fork) and the relation maps
 (pg_filenode.map). Not imported: relation and database directories, transaction status
@@ -51,8 +51,8 @@ export interface ImportOptions {
    */
   readonly allowUnclean?: boolean | undefined;
   /**
-   * Imports what is left of a cluster with relation maps that are missing or damaged, tablespaces
-   * or segments that are missing, or a database of another version. Each becomes a warning.
+   * Imports a cluster despite missing or damaged relation maps, missing tablespaces or segments, or a database of
+   * another version. Each becomes a warning.
    */
   readonly allowDamaged?: boolean | undefined;
   /** Imports pages with a wrong checksum, if the cluster has checksums. */
@@ -61,7 +61,7 @@ export interface ImportOptions {
   readonly compression?: Compression | undefined;
   /** Generation in the name of the layer: 8 hex digits. */
   readonly generation?: string | undefined;
-  /** Whether to write a manifest beside the layer; see `WriteOptions`. Default false. */
+  /** Whether to write a manifest next to the layer; see `WriteOptions`. Default false. */
   readonly manifest?: boolean | undefined;
   /** Default: the shared table. */
   readonly openFiles?: OpenFiles | undefined;

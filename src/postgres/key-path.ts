@@ -35,7 +35,7 @@ const SLRU_DIRECTORIES: ReadonlyMap<string, SlruName> = new Map([
   ['pg_multixact/members', 'multixact_members'],
 ]);
 
-/** Throws `invalid-input` for a path of a file that no key holds. */
+/** Throws `invalid-input` for the path of a file that has no key. */
 export function fieldsOfPath(path: string): PathFields {
   const text = path.replace(/^\.?\//, '');
   const slash = text.lastIndexOf('/');
@@ -83,7 +83,7 @@ function databaseOf(directory: string): PathFields | undefined {
 /**
  * The directory of a database, relative to the data directory.
  *
- * @throws `corrupt` for a database that no directory can be of: 0 in any tablespace but that of the shared catalogs.
+ * @throws `corrupt` for a database that cannot have a directory: 0 in any tablespace but that of the shared catalogs.
  */
 export function databaseDirectory({ spcnode, dbnode }: DatabaseId, majorVersion: number): string {
   if ((spcnode === GLOBAL_TABLESPACE_OID) !== (dbnode === 0)) {

@@ -1,5 +1,5 @@
 /**
- * The part of a data directory that an import leaves out: all but the relations.
+ * The part of a data directory that an import leaves out: everything except relations.
  *
  * Each file is listed with the reason. A symbolic link counts as one file, and so does a directory
  * that cannot be listed: nothing in it is needed.

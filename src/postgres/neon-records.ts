@@ -40,7 +40,7 @@ export function isNeonRecord(value: Value): value is NeonRecord {
   return value.type !== 'image' && value.type !== 'wal';
 }
 
-/** Bytes that a page of the transaction status has more than others once a commit was seen: its time. */
+/** Additional bytes of a page of the transaction status after a commit: its time. */
 export const CLOG_TIMESTAMP_SIZE = 8;
 
 /**
@@ -57,7 +57,7 @@ export function applyNeonRecord(page: Uint8Array, placed: PlacedNeonRecord): Uin
   return changeByNeonRecord(page.slice(), placed);
 }
 
-/** @internal As `applyNeonRecord`, but the page is changed. Returns: the page, or a longer array in its place. */
+/** @internal As `applyNeonRecord`, but changes the page. Returns: the page, or a longer array in its place. */
 export function changeByNeonRecord(target: Uint8Array, placed: PlacedNeonRecord): Uint8Array {
   const { record } = placed;
   if (record.type === 'aux_file') return target;
@@ -158,7 +158,7 @@ function setStatus(
   }
 }
 
-/** A page of another length than 8,192 or 8,200 bytes stays without a timestamp, as a pageserver does. */
+/** A page of another length than 8,192 or 8,200 bytes does not get a timestamp, as in a pageserver. */
 function withTimestamp(page: Uint8Array, timestamp: bigint): Uint8Array {
   const size = PAGE_SIZE + CLOG_TIMESTAMP_SIZE;
   if (page.length !== PAGE_SIZE && page.length !== size) return page;

@@ -1,6 +1,6 @@
 /**
- * A thread that writes frozen layers out, so that the caller's fills the next one meanwhile: its messages, its program, and
- * how the caller sees it.
+ * A thread that writes frozen layers out while the caller's thread fills the next one: its messages, its program, and
+ * its handle on the caller's thread.
  *
  * Both threads see the rows, in shared memory; the values are in the scratch file, which the thread opens for itself. The
  * layer stays readable on the caller's thread. A layer is written by the same code on either.
@@ -81,7 +81,7 @@ export class WriteOutThread {
     this.#starting ??= this.#started();
   }
 
-  /** Whether it runs, or is about to. */
+  /** Whether it is running, or about to. */
   get isStarted(): boolean {
     return this.#starting !== undefined;
   }

@@ -1,8 +1,8 @@
 /**
  * The manifest of a layer that is being written.
  *
- * The checksums of the blocks are those of what was handed to the disk. The SHA-256 begins with the first block, which
- * is written last: so the complete file is read once more, from the system's cache and beside its sync, and compared
+ * The checksums of the blocks are computed from the bytes that are written. The SHA-256 begins with the first block,
+ * which is written last: so the complete file is read again, from the system's cache and during its sync, and compared
  * with the checksums. The sidecar is complete before the layer takes its name, and takes its own name after that: a
  * crash may leave a layer without a sidecar, never a sidecar without its layer.
  */
@@ -35,7 +35,7 @@ export function manifestOf({ name, path, target }: NamedFile): NamedFile {
   return { name: manifest, path: directory + manifest, target: pathIn(dirname(target), manifest) };
 }
 
-/** Throws `exists` if there is a sidecar already. */
+/** Throws `exists` if there already is a sidecar. */
 export async function refuseManifest(openFiles: OpenFiles, layer: NamedFile): Promise<void> {
   await refuseExisting(openFiles, manifestOf(layer));
 }
@@ -45,7 +45,7 @@ export class LayerManifest {
   readonly #sums = new BlockSums(1);
   #sidecar: TemporaryFile | undefined;
 
-  /** Takes what is written at `offset`: in order, and at last the head of the file. */
+  /** Adds the bytes written at `offset`: in order, and finally the head of the file. */
   add(bytes: Uint8Array, offset: number): void {
     if (offset === 0) {
       this.#sums.setHead(bytes);
@@ -96,7 +96,7 @@ export class LayerManifest {
     return path;
   }
 
-  /** Removes what has no name yet. Idempotent. */
+  /** Removes the sidecar if it has no final name yet. Idempotent. */
   async abandon(): Promise<void> {
     await this.#sidecar?.abandon();
   }

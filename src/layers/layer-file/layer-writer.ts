@@ -57,8 +57,8 @@ export interface WriteOptions {
    */
   readonly ioMode?: IoMode | undefined;
   /**
-   * Bytes between syncs that run beside the writing, so that the sync at the end finds little left to
-   * do. Default 16 MiB, or 8 MiB for compressed images; no such syncs with `direct`.
+   * Bytes between background syncs, so that the sync at the end has little left to do. Default 16 MiB, or 8 MiB for
+   * compressed images; no such syncs with `direct`.
    */
   readonly syncEvery?: number | undefined;
   /** Bytes of index blocks kept in memory; more go to a scratch file. Default 16 MiB. */
@@ -69,7 +69,7 @@ export interface WriteOptions {
    */
   readonly keyCheck?: 'strict' | 'ignore' | undefined;
   /**
-   * Whether to write a manifest beside the layer: checksums of its blocks and its SHA-256, with which `checkManifest`
+   * Whether to write a manifest next to the layer: checksums of its blocks and its SHA-256, with which `checkManifest`
    * finds any change. Default false.
    */
   readonly manifest?: boolean | undefined;
@@ -91,7 +91,7 @@ export const WRITE_OPTIONS: Readonly<Record<keyof WriteOptions, true>> = {
   manifest: true,
 };
 
-/** Throws `invalid-input` for what no writer of a layer can do without, by its name. */
+/** Throws `invalid-input`, with the name of the option, for options that every writer of a layer needs. */
 export function checkWriteOptions(
   options: WriteOptions & { readonly keyRange: KeyRange },
   known: Readonly<Record<string, true>>,
@@ -385,7 +385,7 @@ function fileNamed(layer: LayerName, { directory, generation }: WriteOptions): N
   return { name, path, target: absolutePath(path) };
 }
 
-/** In the directory where the file was begun, whatever the process has as its working directory by now. */
+/** In the directory where the file was begun, even if the working directory of the process has changed. */
 function fileRenamed(
   { target }: NamedFile,
   layer: LayerName,
