@@ -1,7 +1,6 @@
 /**
- * `layerfile/compression-thread`, the program of a compression thread: a file of its own, which the
- * pool starts by its place. Nothing waits for it at the top level, so that it can be bundled as
- * CommonJS; a failure ends the thread.
+ * `layerfile/compression-thread`, the program of a compression thread: a separate file, which the pool starts by its
+ * location. There is no top-level await, so that it can be bundled as CommonJS; a failure ends the thread.
  */
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../assert.ts';

@@ -1,6 +1,6 @@
 /**
- * `layerfile/ingest`: timelines made from other data or continued with WAL, the place in which they are stored, and the
- * way back to a data directory.
+ * `layerfile/ingest`: timelines made from other data or continued with WAL, where they are stored, and export to a data
+ * directory.
  *
  *   import { WalIngest } from 'layerfile/ingest';
  *   import { openWal, walDirectory } from 'layerfile/wal';

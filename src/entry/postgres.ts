@@ -1,5 +1,5 @@
 /**
- * What keys, pages and data directories of Postgres mean.
+ * The meaning of keys, pages and data directories of Postgres.
  *
  *   import { explainKey, importPgdata, keyFromFieldsText } from 'layerfile/postgres';
  *

@@ -1,4 +1,4 @@
-/** Layers in another shape: merged, split, filtered, copied and compacted. */
+/** Changes the shape of layers: merges, splits, filters, copies and compacts them. */
 
 export type { ByteSource, ReadRangesOptions } from '../blob-writer/byte-source.ts';
 export type { CompressionPool, CompressionPoolOptions } from '../blob-writer/compression-pool.ts';

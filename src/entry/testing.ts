@@ -1,6 +1,6 @@
 /**
- * `layerfile/testing`: a file system in memory that fails and crashes on demand, for tests of code that
- * must not lose data. It implements `FileSystem` of `layerfile/virtual-file`, so the writers and
+ * `layerfile/testing`: an in-memory file system that fails and crashes on demand, for tests of code
+ * that must not lose data. It implements `FileSystem` of `layerfile/virtual-file`, so the writers and
  * readers of this package run on it, and so does a store of your own that is written against that
  * interface.
  *

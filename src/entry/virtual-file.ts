@@ -9,7 +9,7 @@ export {
   type StorageErrorCode,
   type StorageErrorDetails,
 } from '../errors.ts';
-// Also an entry of its own, `layerfile/testing`, with what makes use of it.
+// Also in the entry `layerfile/testing`, together with its users.
 export type { Choose } from '../testing/choices.ts';
 export type {
   FaultAction,

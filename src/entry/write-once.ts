@@ -1,6 +1,6 @@
 /**
- * `layerfile/write-once`: small files that are replaced as a whole, so that a crash leaves the old
- * or the new content: timeline metadata, tenant configurations, documents of your own.
+ * `layerfile/write-once`: small files that are replaced atomically, so that a crash leaves the old or the new content:
+ * timeline metadata, tenant configurations, documents of your own.
  *
  *   import { overwriteFile, removeLeftovers, writeTimelineMetadata } from 'layerfile/write-once';
  *

@@ -5,9 +5,9 @@ import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
 export class BlockSums {
   #checksums: Uint32Array = new Uint32Array(1024);
-  /** Blocks that are complete. */
+  /** Checksums of the complete blocks. */
   #count: number;
-  /** Checksum and length of the block that is not. */
+  /** Checksum and length of the incomplete block. */
   #partial = 0;
   #partialLength = 0;
 

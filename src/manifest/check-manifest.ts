@@ -1,8 +1,8 @@
 /**
  * Compares a file with its manifest, in one pass.
  *
- * A block whose checksum differs is compared with all flips of one bit. The digest is that of the file as it would be
- * without the flips that were found: if it is the one of the manifest, they are proven.
+ * A block whose checksum differs is compared with all flips of one bit. The digest is computed with the located flips
+ * undone: if it equals that of the manifest, they are proven.
  */
 import { createHash } from 'node:crypto';
 import type { ByteSource } from '../blob-writer/byte-source.ts';
@@ -17,25 +17,25 @@ import { checkFileOptions } from './sidecar.ts';
 
 /** How a file differs from its manifest. */
 export interface ManifestFinding {
-  /** A change of the file, always. */
+  /** Always `error`: the file has changed. */
   readonly severity: 'error';
   /** `corrupt`; `truncated` if the file is too short. */
   readonly code: StorageErrorCode;
   /** One line of text, without the path. */
   readonly message: string;
-  /** Of the byte, if one bit was flipped; else of the block. From the start of the file. */
+  /** Offset of the byte, if one bit was flipped; otherwise of the block. From the start of the file. */
   readonly offset: number;
-  /** The one bit of the block that was flipped. Proven: without all such flips, the file has its SHA-256. */
+  /** The one flipped bit of the block. Proven: undoing all such flips gives the SHA-256 of the file. */
   readonly bit?: FlippedBit | undefined;
 }
 
 /** The result of `checkManifest`. */
 export interface ManifestReport {
-  /** Of the file; the name in the manifest, for a source without one. */
+  /** Path of the file; for a source without one, the name in the manifest. */
   readonly path: string;
-  /** True if the file is what it was. */
+  /** True if the file is unchanged. */
   readonly ok: boolean;
-  /** Bytes of the file, as it is. */
+  /** Present size of the file in bytes. */
   readonly bytes: number;
   /** Blocks that were compared. */
   readonly blocks: number;
@@ -56,12 +56,11 @@ export interface CheckManifestOptions extends FileReadOptions {
 const DEFAULT_MAXIMUM_FINDINGS = 1000;
 
 /**
- * Compares a file with its manifest: every block, the length and the SHA-256. A single bit of a block that was flipped
- * is located.
+ * Compares a file with its manifest: every block, the length and the SHA-256. Locates a single flipped bit in a block.
  *
  * @param from - path of the file, or a source of its bytes
- * @returns what differs
- * @throws what keeps the file from being read: `not-found`, `io`, `aborted`, and the errors of the source.
+ * @returns the differences
+ * @throws errors of reading the file: `not-found`, `io`, `aborted`, and those of the source.
  *
  * @example
  * const { ok, findings } = await checkManifest(path, await readManifest(sidecar));
@@ -95,7 +94,7 @@ async function checkSource(
     for (let at = 0; at < piece.length; at += BLOCK_SIZE) {
       const block = (offset + at) / BLOCK_SIZE;
       const bytes = piece.subarray(at, at + BLOCK_SIZE);
-      // The rest of a block that was cut is not there to be compared.
+      // The rest of a truncated block cannot be compared.
       const isCut = at + bytes.length + offset === length && length < manifest.length;
       if (isCut && bytes.length < BLOCK_SIZE) continue;
       const actual = memory.crc32c(at, at + bytes.length);
@@ -121,7 +120,7 @@ async function checkSource(
   return { path, ok: errors === 0, bytes: size, blocks, findings: listed, errors };
 }
 
-/** A block that is not what it was. */
+/** A block that has changed. */
 interface BlockFinding {
   readonly block: number;
   readonly expected: number;

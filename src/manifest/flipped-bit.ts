@@ -1,9 +1,9 @@
 /**
  * Finds the one bit that was flipped in a block, from its checksum before and after.
  *
- * A CRC is linear: the difference of two checksums depends only on which bits differ. That of one bit, N bits
- * before the end, is the same for every block, and no two bits of a block have the same one. The difference of a bit
- * of the last byte is a number of the usual table; each byte that follows it carries it on by one step.
+ * A CRC is linear: the difference of two checksums depends only on which bits differ. That of one bit, N bits before
+ * the end, is the same for every block, and no two bits of a block have the same one. The difference for a bit of the
+ * last byte is an entry of the usual table; each following byte advances it by one step.
  */
 
 import { assert } from '../assert.ts';
@@ -17,14 +17,17 @@ export interface FlippedBit {
   readonly bit: number;
 }
 
-/** What a byte does to the checksum: that of the polynomial 0x82f63b78. */
+/** The effect of a byte on the checksum, for the polynomial 0x82f63b78. */
 const TABLE = Int32Array.from({ length: 256 }, (_, byte) => {
   let crc = byte;
   for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ ((crc & 1) === 0 ? 0 : 0x82f63b78);
   return crc;
 });
 
-/** For each difference that one bit makes: 8 times the number of bytes after its byte, plus the bit. Made on first use. */
+/**
+ * For the difference of each single bit: 8 times the number of bytes after its byte, plus the bit. Created on first
+ * use.
+ */
 let places: ReadonlyMap<number, number> | undefined;
 
 function placesOfBits(): Map<number, number> {
@@ -41,11 +44,11 @@ function placesOfBits(): Map<number, number> {
 }
 
 /**
- * The bit whose flip makes this difference of checksums.
+ * The bit whose flip causes this difference of checksums.
  *
  * @param difference Exclusive or of the CRC-32C of the block before and after; not 0.
  * @param length Bytes of the block, at most 8 KiB.
- * @returns Its place in the block; undefined if no single bit makes the difference.
+ * @returns Its position in the block; undefined if a single bit cannot cause the difference.
  */
 export function locateFlippedBit(difference: number, length: number): FlippedBit | undefined {
   places ??= placesOfBits();

@@ -1,5 +1,5 @@
 /**
- * Manifest of a file: a sidecar in JSON lines, in ASCII, which finds bytes that have changed.
+ * Manifest of a file: a sidecar of JSON lines in ASCII, which detects changed bytes.
  *
  *   {"manifest":1,"name":"…","length":N,"block_size":8192}
  *   {"block":0,"length":8192,"crc32c":"0a1b2c3d"}             a line a block, in order; the last one may be shorter
@@ -11,8 +11,9 @@
  *   crc32c   of the block, 8 lower-case hex digits; in the last line, of all bytes up to the comma before it
  *   sha256   of the file
  *
- * Every line ends in a line feed. The sidecar of NAME is called manifest-NAME: a suffix could make it a layer for a
- * pageserver, which takes anything after `-v` for a generation. Invariant: there are as many blocks as the length needs.
+ * Every line ends with a line feed. The sidecar of NAME is called manifest-NAME: with a suffix, a pageserver could
+ * mistake it for a layer, because it accepts anything after `-v` as a generation. Invariant: there are as many blocks
+ * as the length needs.
  */
 import { assert } from '../assert.ts';
 import { checkCount, checkObject, checkText } from '../check-options.ts';
@@ -25,7 +26,7 @@ export const MANIFEST_VERSION = 1;
 
 const NAME_PREFIX = 'manifest-';
 
-/** What the name of a file and its blocks were. */
+/** The name of a file and the checksums of its blocks. */
 export interface FileManifest {
   /** Name of the file, without its directory. */
   readonly name: string;
@@ -50,7 +51,7 @@ export function parseManifestName(name: string): string | undefined {
   return isManifest ? name.slice(NAME_PREFIX.length) : undefined;
 }
 
-/** Throws `invalid-input` for what is not a manifest: untyped callers may pass anything. */
+/** Throws `invalid-input` unless the value is a manifest: untyped callers may pass anything. */
 export function checkFileManifest(manifest: FileManifest): void {
   checkObject('manifest', manifest);
   const { name, length, checksums, sha256 } = manifest;
@@ -64,7 +65,7 @@ export function checkFileManifest(manifest: FileManifest): void {
   checkText('SHA-256', sha256);
 }
 
-/** A checksum as manifests and messages show it. */
+/** A checksum, as shown in manifests and messages. */
 export function formatChecksum(checksum: number): string {
   return checksum.toString(16).padStart(8, '0');
 }
@@ -104,7 +105,7 @@ const MAXIMUM_LINE_LENGTH = 4096;
 /** Blocks of a file of 8 TiB: 4 GiB of checksums. */
 const MAXIMUM_BLOCKS = 2 ** 30;
 
-/** Decodes a sidecar that arrives in pieces. Memory grows with what has arrived, not with what the head says. */
+/** Decodes a sidecar that arrives in pieces. Memory grows with the bytes received, not with the claims of the head. */
 export class ManifestDecoder {
   readonly #path: string | undefined;
   /** Bytes of an incomplete line. */
@@ -213,7 +214,7 @@ export class ManifestDecoder {
       const value: unknown = JSON.parse(line);
       if (typeof value === 'object' && value !== null) return { ...value };
     } catch {
-      // It is no JSON.
+      // It is not JSON.
     }
     throw this.#wrong(expected, line);
   }

@@ -1,4 +1,4 @@
-/** Makes a new file of one with flipped bits: at most one in each block. */
+/** Repairs flipped bits, at most one in each block, in a new file. */
 import { createHash } from 'node:crypto';
 import { basename, dirname } from 'node:path';
 import { BufferedWriter } from '../blob-writer/buffered-writer.ts';
@@ -18,7 +18,7 @@ import { checkFileManifest, type FileManifest, formatChecksum } from './manifest
 import { type FileInput, type FileReadOptions, piecesOf, withSource } from './pieces.ts';
 import { checkFileOptions } from './sidecar.ts';
 
-/** What `mendFile` wrote. */
+/** The result of `mendFile`. */
 export interface MendedFile {
   /** As given. */
   readonly path: string;
@@ -29,8 +29,8 @@ export interface MendedFile {
 }
 
 /**
- * Writes a new file with the content that the manifest is for: a copy of a damaged one, in which the one flipped bit
- * of each damaged block is flipped back. Bytes after the end are left out. The damaged file is only read.
+ * Writes a repaired copy of a damaged file, with the content that its manifest describes: flips back the one flipped
+ * bit of each damaged block, and omits bytes after the end. The damaged file is only read.
  *
  * Durability: once it resolves, the file survives a crash, and has the SHA-256 of the manifest.
  *
@@ -117,7 +117,7 @@ async function copyMended(
   }
 }
 
-/** Flips the bit back, in place. Returns: the bit, by its offset in the block; undefined for a block that is right. */
+/** Flips the bit back, in place. Returns: the bit, by its offset in the block; undefined for an undamaged block. */
 function mendBlock(
   bytes: Uint8Array,
   block: number,

@@ -16,7 +16,7 @@ import { VirtualFile } from '../virtual-file/virtual-file.ts';
 /** A path, or a source of the bytes of a file. */
 export type FileInput = string | ByteSource;
 
-/** Options of what reads a file. */
+/** Options of reading a file. */
 export interface FileReadOptions {
   /** Descriptors to use; default: those of the process. */
   readonly openFiles?: OpenFiles | undefined;
@@ -52,7 +52,7 @@ export async function withSource<T>(
 const PIECE_SIZE = 1024 * 1024;
 
 /**
- * As `piecesOf`, in memory in which checksums are computed in place; each is valid until the next one is asked for.
+ * As `piecesOf`, in memory in which checksums are computed in place; each is valid until the next one is requested.
  */
 export async function* checksummedPiecesOf(
   source: ByteSource,
@@ -69,8 +69,8 @@ export async function* checksummedPiecesOf(
 }
 
 /**
- * The first `length` bytes of a source in pieces of 1 MiB; each is a view that is valid until the next one is asked
- * for. The next piece is read meanwhile. Throws `truncated`, `io`, `aborted`, and the errors of the source.
+ * The first `length` bytes of a source in pieces of 1 MiB; each is a view that is valid until the next one is
+ * requested. The next piece is read ahead. Throws `truncated`, `io`, `aborted`, and the errors of the source.
  */
 export function piecesOf(
   source: ByteSource,
@@ -92,7 +92,7 @@ async function* piecesInto(
     if (offset >= length || buffer === undefined) return undefined;
     const piece = buffer.subarray(0, Math.min(PIECE_SIZE, length - offset));
     const reading = readExactly(source, piece, offset, { signal }).then(() => piece);
-    // It is thrown when its turn comes.
+    // The error is thrown in its turn.
     reading.catch(() => {});
     return reading;
   };

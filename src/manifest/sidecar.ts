@@ -46,8 +46,8 @@ export interface MakeManifestOptions extends FileReadOptions {
  *
  * @param from - path of the file, or a source of its bytes
  * @returns the manifest; `writeManifest` stores it
- * @throws `not-found`, `io`, `truncated` (the file was cut meanwhile), `aborted`, `invalid-input`, and the errors of
- * the source.
+ * @throws `not-found`, `io`, `truncated` (the file was truncated while it was read), `aborted`, `invalid-input`, and
+ * the errors of the source.
  *
  * @example
  * const manifest = await makeManifest('base.tar');
@@ -77,9 +77,9 @@ function nameOf({ path }: ByteSource): string {
 }
 
 /**
- * Stores a manifest in a new file. A file of that name is never touched.
+ * Stores a manifest in a new file. An existing file is never replaced.
  *
- * Durability: once it resolves, the file survives a crash. A crash before leaves nothing or the complete file.
+ * Durability: once it resolves, the file survives a crash. An earlier crash leaves nothing or the complete file.
  *
  * @param path - of the sidecar; its name is usually that of `formatManifestName`
  * @throws StorageError `exists` if the name is taken; `aborted`, `sync-failed`, `io`, `not-found` (no such
@@ -102,7 +102,7 @@ export async function writeManifest(
   }
 }
 
-/** A temporary file with the complete manifest, beside the target. Nothing is left if it fails. */
+/** A temporary file with the complete manifest, next to the target. Nothing is left if it fails. */
 export async function prepareManifest(
   target: string,
   manifest: FileManifest,
@@ -127,7 +127,7 @@ export async function prepareManifest(
 }
 
 /**
- * Reads a manifest. Memory: four bytes for each block of the file that it is for.
+ * Reads a manifest. Memory: four bytes for each block of its file.
  *
  * @param from - path of the sidecar, or a source of its bytes
  * @throws `corrupt`, `truncated`, `unsupported-version`, `too-large` for a damaged one; `not-found`, `io`, `aborted`,

@@ -1,8 +1,8 @@
 /**
  * The layers of all snapshots as the columns of a page.
  *
- * Names are not trusted: what is no layer's name, what a layer map refuses and what stands in a snapshot
- * twice is left out and reported.
+ * Names are not trusted: names that are not layer names, that a layer map refuses, or that occur twice in a snapshot
+ * are left out and reported.
  */
 import { isStorageError } from '../errors.ts';
 import { KEY_SIZE } from '../layers/key.ts';
@@ -38,11 +38,11 @@ export interface PageContent {
   readonly description: PageDescription;
   /** The columns, as `columnsOf` reads them. */
   readonly columns: ArrayBuffer;
-  /** Layers, of which those that several shards read count once. */
+  /** Number of layers; those that several shards read count once. */
   readonly objectCount: number;
 }
 
-/** Collects the layers. Throws `too-large` for more layers than a layer map takes. */
+/** Collects the layers. Throws `too-large` for more layers than a layer map accepts. */
 export function collectLayers(title: string, snapshots: readonly Snapshot[]): PageContent {
   const leftOut = new LeftOutNames();
   const collected = snapshots.map((snapshot) => readSnapshot(snapshot, leftOut));
@@ -82,7 +82,7 @@ export function collectLayers(title: string, snapshots: readonly Snapshot[]): Pa
   return { description, columns, objectCount };
 }
 
-/** That of the only snapshot has the same names. */
+/** The map of the only snapshot has the same names. */
 function tableOfAll(
   [first, ...others]: readonly ReadSnapshot[],
   { names }: DistinctLayers,
@@ -105,7 +105,7 @@ interface NamedLayer {
 
 interface ReadSnapshot {
   readonly snapshot: Snapshot;
-  /** By shard: a read asks one of them. */
+  /** By shard: a read uses one of them. */
   readonly tables: ReadonlyMap<number, LayerTable>;
   readonly layers: readonly NamedLayer[];
 }
@@ -130,7 +130,7 @@ function readSnapshot(snapshot: Snapshot, leftOut: LeftOutNames): ReadSnapshot {
   return { snapshot, tables, layers: [...shards.values()].flatMap((named) => [...named.values()]) };
 }
 
-/** Takes out what a layer map refuses; the layers are looked at one by one only if there is any. */
+/** Removes layers that a layer map refuses; they are checked one by one only if there are any. */
 function tableOf(byName: Map<string, NamedLayer>, leftOut: LeftOutNames): LayerTable {
   try {
     return LayerTable.fromNames(byName.keys(), MAXIMUM_LAYERS);
@@ -214,7 +214,7 @@ class DistinctLayers {
   }
 }
 
-/** A list of names says nothing of sizes, and may leave out generations. */
+/** A list of names has no sizes, and may lack generations. */
 function mayBeSame(left: NamedLayer, right: NamedLayer): boolean {
   if (left.shard !== right.shard && left.shard !== 0 && right.shard !== 0) return false;
   const isListed = left.size === undefined || right.size === undefined;
@@ -230,7 +230,7 @@ function mayBeSame(left: NamedLayer, right: NamedLayer): boolean {
   return generations.includes(undefined) || left.generation === right.generation;
 }
 
-/** What is known of a layer. */
+/** What is known about a layer. */
 function known({ size, generation, shard, writer }: NamedLayer): Partial<NamedLayer> {
   return { size, ...(generation === undefined ? {} : { generation }), shard, writer };
 }
@@ -315,7 +315,7 @@ function readMap({ snapshot, tables, layers }: ReadSnapshot): ReadMap {
   };
 }
 
-/** A hole of a timeline is one of all its shards. */
+/** A hole in a timeline is one that all its shards have. */
 function tableOfShards(layers: readonly NamedLayer[]): LayerTable {
   const names = new Set(layers.map(({ canonical }) => canonical));
   return LayerTable.fromNames(names, MAXIMUM_LAYERS);
@@ -355,7 +355,7 @@ function lsnText(lsn: Lsn | undefined): string | undefined {
   return lsn === undefined ? undefined : formatLsn(lsn);
 }
 
-/** Counts what is left out and keeps the first few. */
+/** Counts the names that are left out and keeps the first few. */
 class LeftOutNames {
   #count = 0;
   readonly #examples: string[] = [];

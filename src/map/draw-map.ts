@@ -1,9 +1,8 @@
 /**
- * The page that draws a timeline: one HTML file that makes no request.
+ * The page that draws a timeline: one HTML file that does not make any requests.
  *
- * Its Content-Security-Policy allows the one script and the one style sheet in it, by their hashes, and
- * nothing else. Text of the sources reaches it as JSON in a block that no browser runs, and the script sets
- * it as text.
+ * Its Content-Security-Policy allows the one script and the one style sheet in it, by their hashes, and nothing else.
+ * Text from the sources is embedded as JSON in a block that browsers do not run, and the script inserts it as text.
  */
 import { createHash } from 'node:crypto';
 import { deflateSync } from 'node:zlib';
@@ -20,14 +19,14 @@ const DEFLATE_LEVEL = 4;
 
 /** What to draw. */
 export interface MapOptions {
-  /** Names the timeline. It is not trusted. */
+  /** Title of the page. It is not trusted. */
   readonly title: string;
   /** In the order of the slider. */
   readonly snapshots: readonly Snapshot[];
   readonly assets: PageAssets;
 }
 
-/** A page, and what it shows. */
+/** A page, and counts of what it shows. */
 export interface DrawnMap {
   readonly html: string;
   /** How many layers there are in all snapshots; what several shards read counts once. */
@@ -35,7 +34,7 @@ export interface DrawnMap {
   readonly leftOut: LeftOut;
 }
 
-/** Draws a timeline. Throws `too-large` for more layers than a layer map takes. */
+/** Draws a timeline. Throws `too-large` for more layers than a layer map accepts. */
 export function drawMap({ title, snapshots, assets }: MapOptions): DrawnMap {
   const { description, columns, objectCount } = collectLayers(title, snapshots);
   const { script, style } = assets;
@@ -89,7 +88,7 @@ function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (character) => ENTITIES[character] ?? character);
 }
 
-/** JSON that cannot end the element around it, and shows no character that hides, whatever is in it. */
+/** JSON that cannot end the surrounding element, and in which hidden characters are escaped. */
 function escapeJson(value: unknown): string {
   return JSON.stringify(value).replace(UNSAFE, (character) =>
     Array.from({ length: character.length }, (_, unit) => escapeUnit(character, unit)).join(''),

@@ -1,9 +1,9 @@
-/** The program and the style sheet of the page, which the build puts beside the modules. */
+/** The program and the style sheet of the page, which the build puts next to the modules. */
 import { readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { fromNodeError } from '../virtual-file/system-error.ts';
 
-/** The parts of a page that are the same for each. */
+/** The parts that all pages share. */
 export interface PageAssets {
   /** JavaScript. */
   readonly script: string;

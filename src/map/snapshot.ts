@@ -1,7 +1,7 @@
-/** What a map is drawn from: the layers of a timeline, once or at several times. */
+/** The input of a map: the layers of a timeline, at one or several times. */
 import type { Lsn } from '../layers/lsn.ts';
 
-/** A layer as an index or a listing names it. */
+/** A layer, as named in an index or a listing. */
 export interface SnapshotLayer {
   /** The file name, with or without a generation. It is not trusted. */
   readonly name: string;
@@ -17,16 +17,16 @@ export interface SnapshotLayer {
 
 /** The layers of a timeline at one time. */
 export interface Snapshot {
-  /** What it was read from, for people. It is not trusted. */
+  /** Its source, for people. It is not trusted. */
   readonly label: string;
   readonly layers: Iterable<SnapshotLayer>;
-  /** Pages of a stripe, if the layers are those of several shards: each layer has its shard then. */
+  /** Pages of a stripe, if the layers belong to several shards: then each layer has its shard. */
   readonly stripeSize?: number | undefined;
-  /** All below is durable in the layers. */
+  /** Everything below it is durable in the layers. */
   readonly diskConsistentLsn?: Lsn | undefined;
-  /** LSN of a read of the newest values. Default: the disk-consistent LSN. */
+  /** LSN at which a read finds the newest values. Default: the disk-consistent LSN. */
   readonly lastLsn?: Lsn | undefined;
-  /** Reads below it are refused. */
+  /** The GC cutoff: reads below it are refused. */
   readonly gcCutoffLsn?: Lsn | undefined;
   /** Where the timeline itself branched off its ancestor. */
   readonly ancestorLsn?: Lsn | undefined;

@@ -1,4 +1,4 @@
-/** What the stores of a bucket share: the prefix of their keys, and listings, which come in pages. */
+/** Shared by the stores of a bucket: the prefix of their keys, and listings, which come in pages. */
 import { followPages, type ListPage } from './listing-pages.ts';
 import {
   type CommonPrefix,
@@ -16,13 +16,13 @@ import type { RetryOptions } from './retry.ts';
 /** Where a bucket's store is. */
 export interface BucketPlace extends RetryOptions {
   readonly bucket: string;
-  /** What the store's keys are below; slashes around it do not count. */
+  /** Prefix of the store's keys in the bucket; surrounding slashes are ignored. */
   readonly prefix?: string | undefined;
 }
 
 /** One page of a listing. */
 export interface PageRequest {
-  /** Of the keys in the bucket. */
+  /** Prefix of the keys in the bucket. */
   readonly prefix: string;
   readonly delimiter: string | undefined;
   /** Undefined for the first page. */
@@ -32,7 +32,7 @@ export interface PageRequest {
 }
 
 export abstract class BucketStore extends RangedStore implements ObjectStore {
-  /** What keys in the bucket begin with: empty, or with a slash at its end. */
+  /** Prefix of the keys in the bucket: empty, or ending with a slash. */
   protected readonly keyPrefix: string;
 
   constructor(place: BucketPlace) {

@@ -58,7 +58,7 @@ export interface DirectoryStoreOptions {
 
 const OPTIONS: Readonly<Record<keyof DirectoryStoreOptions, true>> = { openFiles: true };
 
-/** Files that a listing looks up side by side. */
+/** Number of files that a listing looks up concurrently. */
 const STATS_TOGETHER = 64;
 
 /** For files on this machine: reading half a block is faster than a second call. */
@@ -137,7 +137,7 @@ class DirectoryStore implements ObjectStore {
     checkPrefix(prefix);
     checkRequestOptions(options);
     const directory = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-    // No file has such a name.
+    // A file cannot have such a name.
     if (directory !== '' && hasUnfitPart(directory.slice(0, -1))) return;
     yield* this.#listBelow(directory, prefix, options);
   }
@@ -176,7 +176,7 @@ class DirectoryStore implements ObjectStore {
     return this.#writing(key, () => this.#link(absolutePath(file), key, options));
   }
 
-  /** Does the work, the second time after making the directories. */
+  /** Does the work; if that fails, makes the directories and tries again. */
   async #writing(key: string, write: () => Promise<void>): Promise<ObjectInfo> {
     await this.#failingWith(key, async () => {
       try {
@@ -205,7 +205,7 @@ class DirectoryStore implements ObjectStore {
     await overwriteFile(this.#fileOf(key), bytes, { openFiles: this.#openFiles, signal });
   }
 
-  /** Copies the file if it cannot have a second name: another file system, or one without links. */
+  /** Copies the file if it cannot be linked: on another file system, or on one without links. */
   async #link(source: string, key: string, { signal }: ObjectRequestOptions): Promise<void> {
     const openFiles = this.#openFiles;
     const target = this.#fileOf(key);
@@ -258,7 +258,7 @@ class DirectoryStore implements ObjectStore {
     await this.#openFiles.syncDirectory(parent);
   }
 
-  /** Opens the file for one read; refuses another content than the expected one, before and after. */
+  /** Opens the file for one read; refuses content other than the expected one, before and after. */
   async #read<T>(
     key: string,
     options: ObjectReadOptions,
@@ -325,7 +325,7 @@ class DirectoryStore implements ObjectStore {
     }
   }
 
-  /** Undefined for a directory, and for what is gone again or leads nowhere. */
+  /** Undefined for a directory, a deleted file or a dangling link. */
   async #infoOfListed(key: string): Promise<ObjectInfo | undefined> {
     if (key.endsWith('/')) return undefined;
     const found = await this.#failingWith(key, () => this.#statOf(this.#fileOf(key)));
@@ -373,7 +373,9 @@ class DirectoryStore implements ObjectStore {
     );
   }
 
-  /** Throws `io` if the directory of the store is missing: then nothing is known of its objects. */
+  /**
+   * Throws `io` if the directory of the store is missing: then nothing is known about its objects.
+   */
   async #checkRoot(): Promise<void> {
     const found = await this.#statOf(this.#root === '' ? '/' : this.#root);
     if (found === 'directory') return;
@@ -424,7 +426,7 @@ function isAbsence(error: unknown): boolean {
   return isStorageError(error) && (error.code === 'not-found' || error.errno === 'ENOTDIR');
 }
 
-/** A key that leads out of the directory, or that a file cannot have. */
+/** A key that leads out of the directory, or that cannot be a file name. */
 function checkFileKey(key: unknown): asserts key is string {
   checkKeyOfObject(key);
   if (hasUnfitPart(key)) throw badKey(key, "parts other than '', '.' and '..'");

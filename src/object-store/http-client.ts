@@ -13,8 +13,8 @@ import { MAXIMUM_ATTEMPTS, RETRY_OPTIONS, type RetryOptions, transient } from '.
 /** Options that all network stores share. */
 export interface NetworkOptions extends RetryOptions {
   /**
-   * Milliseconds without a byte after which an attempt ends; default 30,000. The whole exchange may take
-   * twice that, and a second more for every 64 KiB.
+   * Milliseconds without a byte after which an attempt ends; default 30,000. The whole exchange may take twice as long,
+   * plus a second for every 64 KiB.
    */
   readonly timeoutMs?: number | undefined;
   /** Maximum number of requests in flight; default 32. Others wait. */
@@ -56,7 +56,7 @@ export interface HttpRequest {
   readonly body?: Uint8Array | Blob | undefined;
   /** Bytes that are sent or expected, for the timeout. */
   readonly length: number;
-  /** The object, as messages name it. */
+  /** The object, as named in messages. */
   readonly path: string;
   readonly signal: AbortSignal | undefined;
 }
@@ -66,7 +66,7 @@ export interface HttpAnswer {
   readonly status: number;
   readonly path: string;
   header(name: string): string | undefined;
-  /** The body, once, as it comes. */
+  /** The body, as it arrives; can be read once. */
   readonly body: AsyncIterable<Uint8Array>;
   /** The body as text. Throws `network` if it is longer. */
   text(maximumLength: number): Promise<string>;
@@ -84,9 +84,9 @@ export class HttpClient {
   }
 
   /**
-   * Sends the request and returns what `receive` makes of the answer; cuts the connection if `receive`
-   * leaves a part of the body. Throws: what `receive` throws; `network`, marked as transient if another
-   * attempt may succeed; `aborted`.
+   * Sends the request and returns the result of `receive` for the answer; closes the connection if `receive` does not
+   * read the whole body. Throws: errors of `receive`; `network`, marked as transient if another attempt may succeed;
+   * `aborted`.
    */
   async exchange<T>(request: HttpRequest, receive: (answer: HttpAnswer) => Promise<T>): Promise<T> {
     const { signal, path } = request;
@@ -142,7 +142,7 @@ class Watch {
   readonly #controller = new AbortController();
   readonly #silence: NodeJS.Timeout;
   readonly #whole: NodeJS.Timeout;
-  /** What took too long. */
+  /** Why the exchange timed out. */
   expired: string | undefined;
 
   constructor(timeoutMs: number, length: number) {
@@ -199,7 +199,7 @@ async function textOf(
   return Buffer.concat(chunks, length).toString('utf8');
 }
 
-/** Errors of a connection that no repetition mends: names, certificates, addresses. */
+/** Errors of a connection for which a retry is useless: names, certificates, addresses. */
 const PERMANENT =
   /^(ENOTFOUND|ERR_TLS|ERR_SSL|ERR_INVALID_URL|CERT_|UNABLE_|SELF_SIGNED|DEPTH_ZERO)/;
 
@@ -222,7 +222,7 @@ interface Nonsense {
   readonly actual?: string | undefined;
 }
 
-/** The error for an answer that no correct server gives. */
+/** The error for an answer that a correct server never gives. */
 export function nonsense(path: string, details: Nonsense): StorageError {
   return new StorageError('network', { ...details, path });
 }

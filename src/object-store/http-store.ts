@@ -1,6 +1,6 @@
 /**
- * Single files of a web server, to read. Requires a server that answers ranges, unless all of a file is
- * wanted. Redirects are followed, a few of them, but never to a less secure or another kind of address.
+ * Reads single files of a web server. Requires a server that supports ranges, unless a whole file is read. Redirects
+ * are followed, a few of them, but never to a less secure or another kind of address.
  */
 import { checkObject, checkOptions, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
@@ -42,15 +42,15 @@ const REDIRECTS: readonly number[] = [301, 302, 303, 307, 308];
 
 /** A file of a web server. */
 export interface HttpObject {
-  /** Has the files beside it, too. */
+  /** Also has the other files in its directory. */
   readonly store: ObjectStore;
   /** The last part of the URL's path. */
   readonly key: string;
 }
 
 /**
- * Makes a store of the file that a URL names, and of those beside it. A query, such as that of a signed
- * URL, is sent along; a user and password become a header.
+ * Makes a store of the file that a URL names, and of the other files in its directory. A query, such as that of a
+ * signed URL, is sent along; a user and password become a header.
  *
  * @throws `invalid-input` for anything but the http or https URL of a file.
  *
@@ -95,7 +95,7 @@ class HttpStore extends RangedStore implements ObjectStore {
     const { username, password, origin } = base;
     base.username = base.password = base.hash = '';
     base.pathname = base.pathname.replace(/\/*$/, '/');
-    // Queries hold signatures, which do not belong into messages.
+    // Queries may contain signatures, which must not appear in messages.
     super(origin + base.pathname.replace(/\/$/, ''), options);
     const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
     const authorization = `Basic ${Buffer.from(user).toString('base64')}`;

@@ -23,7 +23,7 @@ export interface PagesOptions {
   readonly retry: RetryOptions;
 }
 
-/** Pages without a name that a store may give in a row. */
+/** Maximum number of consecutive pages without a name. */
 const MAXIMUM_EMPTY_PAGES = 100;
 
 /** Throws: what `page` throws; `network` for pages that contradict each other; `aborted`. */
@@ -59,7 +59,7 @@ export function nameOf(item: ListedItem): string {
   return isCommonPrefix(item) ? item.prefix : item.key;
 }
 
-/** Throws `network` for what is not below the prefix, or not after the previous name. */
+/** Throws `network` for a name that is not below the prefix, or not after the previous one. */
 function checkOrder(
   item: ListedItem,
   previous: string,

@@ -1,7 +1,7 @@
 /**
- * An object as a source of bytes, as layers are read from. It keeps what is asked for again: the first
- * bytes, which opening it has read, and the last large read that reached the end, which is the index of
- * a layer. So a cold lookup takes three requests: the summary, the whole index, the value.
+ * An object as a source of bytes, for reading layers. It keeps the bytes that are needed again: the first ones, which
+ * were read to open it, and the last large read that reached the end, which is the index of a layer. So a cold lookup
+ * takes three requests: the summary, the whole index, the value.
  */
 import type { ByteSource, ReadRangesOptions } from '../blob-writer/byte-source.ts';
 import type { ReadRange } from '../blob-writer/read-range.ts';
@@ -19,7 +19,7 @@ const OPTIONS: Readonly<Record<keyof ObjectReadOptions, true>> = { signal: true,
 
 /** A source, and the object that it was opened as. */
 export interface ObjectSource extends ByteSource {
-  /** What the store said of it; a later content is refused as `changed`. */
+  /** Its description by the store; different content is later refused as `changed`. */
   readonly info: ObjectInfo;
   /** The name of the store and the key; a layer's name is its last part. */
   readonly path: string;
@@ -31,7 +31,7 @@ const START_LENGTH = 16 * 1024;
 const WHOLE_READ_LENGTH = 8 * 1024 * 1024;
 /** Reading this much more takes no longer than another request. */
 const LITTLE_LENGTH = 256 * 1024;
-/** Ends of all sources together. */
+/** Limit for the ends of all sources together. */
 const MAXIMUM_KEPT = 64 * 1024 * 1024;
 
 /**
@@ -95,7 +95,7 @@ class StoredObject implements ObjectSource {
     for (const range of ranges) keptEnds.keep(this, range);
   };
 
-  /** What is left of the object, if it is little, and the end is not in memory: it will be wanted. */
+  /** The rest of the object, if it is small and the end is not in memory: it will be needed. */
   #restAfter([first, second]: readonly ReadRange[]): ReadRange[] {
     if (first === undefined || second !== undefined || keptEnds.has(this)) return [];
     const length = this.size - first.offset;
@@ -120,7 +120,7 @@ interface KeptEnd {
   readonly offset: number;
 }
 
-/** The ends of the sources that were read last, one each, within a bound for all. */
+/** The ends of the most recently read sources, one each, within a common limit. */
 class KeptEnds {
   readonly #ends = new Map<StoredObject, KeptEnd>();
   #length = 0;

@@ -5,19 +5,18 @@
  *
  * Rules of all of them:
  *
- *   - Absence is only what the store itself states: `not-found`, or undefined from `head`. Whatever
- *     kept it from looking is another code, so that "could not look" never reads as "not there".
- *   - `network`  no usable answer: no connection, a timeout, a status or body that makes no sense
- *   - `denied`   the store refuses: credentials, permissions, the clock
- *   - `changed`  the object is another one than its etag says
- *   - `io`       the bucket or directory is missing, or the store fails for good
- *   - Reads and lists that fail for the moment are repeated by the store, within a bound.
+ *   - Absence is only what the store itself states: `not-found`, or undefined from `head`. Anything that prevented the look-up has another code, so that "could not look" is never reported as "not there".
+ *   - `network`  no usable answer: no connection, a timeout, an invalid status or body
+ *   - `denied`   the store refuses: credentials, permissions, clock skew
+ *   - `changed`  the object no longer has the expected etag
+ *   - `io`       the bucket or directory is missing, or the store fails permanently
+ *   - The store retries reads and lists after transient failures, a limited number of times.
  */
 import type { ReadRange } from '../blob-writer/read-range.ts';
 import { checkCount, checkObject, checkOneOf, checkSignal, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 
-/** What is known of an object. */
+/** What is known about an object. */
 export interface ObjectInfo {
   /** Its name in the store, below the store's prefix; parts are separated by `/`. */
   readonly key: string;
@@ -43,7 +42,7 @@ export interface ObjectRequestOptions {
 
 /** Options of reads. */
 export interface ObjectReadOptions extends ObjectRequestOptions {
-  /** The content that is expected; another one is refused as `changed`. */
+  /** The expected content; any other is refused as `changed`. */
   readonly etag?: string | undefined;
 }
 
@@ -55,11 +54,11 @@ export interface ObjectListOptions extends ObjectRequestOptions {
 
 /** Options of `ObjectStore.put`. */
 export interface ObjectPutOptions extends ObjectRequestOptions {
-  /** Refuses a key that is taken, as `exists`. Default false: the object is replaced. */
+  /** Refuses an existing key as `exists`. Default false: the object is replaced. */
   readonly ifAbsent?: boolean | undefined;
   /**
-   * Replaces only the object with this etag: another one, or none, is refused as `changed`. A store that has no
-   * such condition compares before it writes.
+   * Replaces only the object with this etag: a different or missing object is refused as `changed`. A store without
+   * such a condition compares before it writes.
    */
   readonly ifMatch?: string | undefined;
 }
@@ -82,8 +81,8 @@ export interface StoreSettings {
 }
 
 /**
- * Where objects are: a local directory, a bucket, a web server. Calls may run side by side. Every one
- * rejects with a `StorageError` whose `path` is the name of the store and the key.
+ * Where objects are: a local directory, a bucket, a web server. Calls may run concurrently. They reject with a
+ * `StorageError` whose `path` is the name of the store and the key.
  */
 export interface ObjectStore {
   /** For messages: `s3://bucket/prefix`, a directory. */
@@ -105,7 +104,7 @@ export interface ObjectStore {
   /**
    * Objects and common prefixes below a prefix, in byte order of their names. Pages are followed.
    *
-   * @param prefix What the keys begin with; `''` lists everything.
+   * @param prefix Beginning of the keys; `''` lists everything.
    * @throws `network`, `denied`, `io`, `aborted`, `invalid-input`.
    */
   list(prefix: string, options?: ObjectListOptions): AsyncIterable<ObjectInfo | CommonPrefix>;
@@ -127,8 +126,7 @@ export interface ObjectStore {
   put(key: string, bytes: Uint8Array, options?: ObjectPutOptions): Promise<ObjectInfo>;
   /**
    * Writes a new object from a local file without holding its bytes in memory; `putFile` of
-   * `put-file.ts` does so for stores that lack it. A directory on the same file system as the file
-   * makes a second name of it.
+   * `put-file.ts` does so for stores that lack it. A directory on the same file system links the file.
    *
    * Requires: the file is synced, and never changes again.
    * @throws As `put` with `ifAbsent`; `not-found` (no such file).
@@ -136,7 +134,7 @@ export interface ObjectStore {
   putFile?(key: string, file: string, options?: ObjectRequestOptions): Promise<ObjectInfo>;
   /** Ranges at most this many bytes apart are read together. Default: only those that touch. */
   readonly maximumGap?: number | undefined;
-  /** @internal What another thread opens the same store with; undefined if it cannot. */
+  /** @internal The settings with which another thread opens the same store; undefined if it cannot. */
   readonly settings?: StoreSettings | undefined;
 }
 
@@ -146,11 +144,11 @@ export interface ReadWholeOptions extends ObjectReadOptions {
   readonly maximumLength: number;
 }
 
-/** Bytes that are asked for before the size is known. */
+/** Bytes that are requested before the size is known. */
 const FIRST_LENGTH = 8 * 1024 * 1024;
 
 /**
- * Reads a small object in one request; above 8 MiB the first one tells its size, before more memory is taken.
+ * Reads a small object in one request; above 8 MiB the first one determines the size, before more memory is allocated.
  *
  * @returns The object and all its bytes, which are the caller's own.
  * @throws `too-large`; as `ObjectStore.readStart`, and `ObjectStore.readRanges`.
@@ -194,17 +192,17 @@ export function isCommonPrefix(item: ObjectInfo | CommonPrefix): item is CommonP
   return 'prefix' in item;
 }
 
-/** A prefix of what lies below it, as a directory: with a slash at its end, unless it is empty. @internal */
+/** A prefix as a directory: with a slash at its end, unless it is empty. @internal */
 export function directoryPrefix(prefix: string): string {
   return prefix === '' || prefix.endsWith('/') ? prefix : `${prefix}/`;
 }
 
-/** The object as messages name it: `s3://bucket/prefix/key`. */
+/** The object as named in messages: `s3://bucket/prefix/key`. */
 export function pathOfObject({ name }: Pick<ObjectStore, 'name'>, key: string): string {
   return key === '' || name.endsWith('/') ? name + key : `${name}/${key}`;
 }
 
-/** Throws `invalid-input` for what is not an object store. */
+/** Throws `invalid-input` unless the value is an object store. */
 export function checkStore(store: unknown): asserts store is ObjectStore {
   checkObject('store', store);
   for (const method of ['readRanges', 'readStart', 'list', 'head', 'put']) {
@@ -215,7 +213,7 @@ export function checkStore(store: unknown): asserts store is ObjectStore {
 /** S3's limit. */
 const MAXIMUM_KEY_BYTES = 1024;
 
-/** Throws `invalid-input` for what cannot name an object anywhere: no text, empty, or too long. */
+/** Throws `invalid-input` for a key that no store allows: not a text, empty, or too long. */
 export function checkKeyOfObject(key: unknown): asserts key is string {
   checkText('key of the object', key);
   if (key === '') throw badKey(key, 'at least one character');
@@ -270,13 +268,13 @@ export function changedError(
   return new StorageError('changed', { what, path, expected: `etag ${expected}`, actual });
 }
 
-/** The error of a put whose `ifMatch` does not hold. */
+/** The error of a put whose `ifMatch` condition fails. */
 export function replacedError(path: string, expected: string, actual?: string): StorageError {
   const what = 'object was changed by another writer';
   return new StorageError('changed', { what, path, expected: `etag ${expected}`, actual });
 }
 
-/** The error for an object that is shorter than what was asked for. */
+/** The error for an object that is shorter than the requested range. */
 export function endsEarly(path: string, offset: number, end: number): StorageError {
   return new StorageError('truncated', {
     what: 'object ends early',
@@ -287,7 +285,7 @@ export function endsEarly(path: string, offset: number, end: number): StorageErr
   });
 }
 
-/** The error of a conditional put whose key is taken. */
+/** The error of a conditional put whose key exists. */
 export function takenError(path: string): StorageError {
   return new StorageError('exists', { what: 'object already exists', path });
 }

@@ -1,6 +1,6 @@
 /**
- * Local files as objects: writing one without holding it in memory, and comparing one with an object, so
- * that an upload that was cut sends only what is missing.
+ * Local files as objects: writes one without holding it in memory, and compares one with an object, so that an
+ * interrupted upload sends only what is missing.
  */
 import { createHash } from 'node:crypto';
 import { checkText } from '../check-options.ts';
@@ -25,11 +25,11 @@ export interface LocalFileOptions extends ObjectRequestOptions {
 
 /** Bytes of a file that are in memory at a time. */
 const PIECE_LENGTH = 1024 * 1024;
-/** A store without `putFile` gets all bytes at once. */
+/** A store without `putFile` gets all bytes in one call. */
 const MAXIMUM_LENGTH_AT_ONCE = 1024 * 1024 * 1024;
 
 /**
- * Writes a new object from a local file. A key that is taken is never touched.
+ * Writes a new object from a local file. An existing object is never replaced.
  *
  * Requires: the file is synced, and never changes again.
  *

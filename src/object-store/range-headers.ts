@@ -1,5 +1,5 @@
 /**
- * The headers of a range, as HTTP has them, and what an answer says of its object.
+ * The HTTP headers of a range, and the description of an object in an answer.
  *
  *   Range: bytes=0-99                     of the request, the end inclusive
  *   Content-Range: bytes 0-99/1234        of an answer 206
@@ -10,7 +10,7 @@ import { nonsense } from './http-client.ts';
 import type { ObjectInfo } from './object-store.ts';
 import type { RangeAnswer, WantedRange } from './ranged-store.ts';
 
-/** The headers that ask for a range of the expected content. Weak etags cannot be asked for. */
+/** The headers that request a range of the expected content. Weak etags cannot be used. */
 export function rangeHeaders({ range, etag }: WantedRange): Record<string, string> {
   const headers: Record<string, string> = {};
   if (range !== undefined) headers['range'] = `bytes=${range.start}-${range.end - 1}`;
@@ -18,7 +18,9 @@ export function rangeHeaders({ range, etag }: WantedRange): Record<string, strin
   return headers;
 }
 
-/** The range in an answer 206. Throws `network` if its headers are none, or contradict each other. */
+/**
+ * The range in an answer 206. Throws `network` if its headers are missing, or contradict each other.
+ */
 export function partialAnswer(answer: HttpAnswer, key: string): RangeAnswer {
   const { start, end, size } = parsedRange(answer.header('content-range') ?? 'none', answer.path);
   checkLength(answer, end - start);
@@ -65,7 +67,7 @@ export function isPage(answer: HttpAnswer): boolean {
   return /^\s*(text\/html|application\/xhtml)/i.test(answer.header('content-type') ?? '');
 }
 
-/** Without an etag, time and size stand for it. No such text is ever sent: it has no quotes. */
+/** Without an etag, time and size take its place. Such a text is never sent: it has no quotes. */
 function infoOfAnswer(answer: HttpAnswer, key: string, size: number): ObjectInfo {
   const time = answer.header('last-modified') ?? '';
   const etag = answer.header('etag') ?? `${time} ${size}`;

@@ -1,8 +1,8 @@
 /**
  * Reads ranges of objects by requests that carry one range each, as HTTP has them.
  *
- * Every answer is checked: it must be the range that was asked for, of the object that is expected, in
- * full. A body that was cut is continued where it ended, if the object is still the same.
+ * Every answer is checked: it must be the complete requested range of the expected object. A truncated body is
+ * continued where it ended, if the object is still the same.
  */
 import { constants } from 'node:buffer';
 import { distribute, joinRanges, type ReadRange } from '../blob-writer/read-range.ts';
@@ -22,13 +22,13 @@ import {
 } from './object-store.ts';
 import { type RetryOptions, retrying, transient } from './retry.ts';
 
-/** A range to ask for; without `start` and `end`, the whole object. */
+/** A range to request; without `start` and `end`, the whole object. */
 export interface WantedRange extends ObjectReadOptions {
   readonly key: string;
   readonly range: { readonly start: number; readonly end: number } | undefined;
 }
 
-/** What a store answered; `unsatisfiable` if the object ends at or before the start of the range. */
+/** The answer of a store; `unsatisfiable` if the object ends at or before the start of the range. */
 export type RangeAnswer =
   | { readonly kind: 'unsatisfiable' }
   | {
@@ -42,10 +42,10 @@ export type RangeAnswer =
 
 /** Reading a gap of this length takes no longer than another request. */
 export const MAXIMUM_GAP = 128 * 1024;
-/** Joined reads are at most this long, so that they run side by side. */
+/** Joined reads are at most this long, so that they run concurrently. */
 const MAXIMUM_JOINED_LENGTH = 8 * 1024 * 1024;
 
-/** The reads of a store. What lists and writes is the store's own. */
+/** The reads of a store, which itself lists and writes. */
 export abstract class RangedStore {
   readonly name: string;
   readonly maximumGap = MAXIMUM_GAP;
@@ -78,7 +78,7 @@ export abstract class RangedStore {
       await this.#finish(download);
       distribute(range);
     };
-    // All have ended before the first error is thrown, so that no target is written later.
+    // All reads have ended before the first error is thrown, so that targets are not written later.
     for (const outcome of await Promise.allSettled(joined.map(read))) {
       if (outcome.status === 'rejected') throw outcome.reason;
     }
@@ -107,7 +107,7 @@ export abstract class RangedStore {
     return this.#finish(new Download({ ...options, key, start: 0, length: end }));
   }
 
-  /** Throws `invalid-input` for what no object of the store can have. */
+  /** Throws `invalid-input` for a key that an object of the store cannot have. */
   protected checkKey(key: unknown): asserts key is string {
     checkKeyOfObject(key);
   }
@@ -141,13 +141,13 @@ interface WantedBytes extends ObjectReadOptions {
   readonly target?: Uint8Array | undefined;
 }
 
-/** The bytes that have come so far. */
+/** The bytes received so far. */
 class Download {
   readonly wanted: WantedBytes;
   #target: Uint8Array | undefined;
   #done = 0;
   #info: ObjectInfo | undefined;
-  /** The object is empty, which the answer says nothing more about. */
+  /** The object is empty; the answer contains nothing else about it. */
   isUnsatisfiable = false;
 
   constructor(wanted: WantedBytes) {
@@ -181,7 +181,7 @@ class Download {
     const { info } = answer;
     this.#checkEtag(info, path);
     if (this.isUnsatisfiable && info.size > 0) {
-      // It was written since.
+      // It has been written in the meantime.
       throw transient(nonsense(path, { what: 'size', expected: '0', actual: `${info.size}` }));
     }
     this.isUnsatisfiable = false;
@@ -219,7 +219,7 @@ class Download {
 
   #refuseUnsatisfiable(path: string): void {
     const { start, length, target } = this.wanted;
-    // An earlier attempt has had bytes of it.
+    // An earlier attempt has received bytes of it.
     if (this.#done > 0) throw changedError(path, this.#etag ?? 'of the first bytes', undefined);
     if (target !== undefined) {
       const what = 'object ends early';

@@ -1,15 +1,15 @@
 /**
- * Repeats what failed for the moment: 5xx, 429, resets, timeouts, cut bodies. The waits double, up to a
- * bound, and each is random below that, so that many clients do not return together.
+ * Retries after transient failures: 5xx, 429, resets, timeouts, truncated bodies. The waits double, up to a limit, and
+ * each is random below that, so that many clients do not retry together.
  */
 import { setTimeout as wait } from 'node:timers/promises';
 import { abortedError, isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
 
-/** How often, and how soon, a store repeats a request that failed for the moment. */
+/** How often, and how soon, a store retries a request after a transient failure. */
 export interface RetryOptions {
-  /** Number of attempts; default 5, at most 20. 1 repeats nothing. */
+  /** Number of attempts; default 5, at most 20. 1 means no retry. */
   readonly attempts?: number | undefined;
-  /** Bound of the first wait in milliseconds, doubled by each one up to 5 seconds; default 100. */
+  /** Limit of the first wait in milliseconds, doubled after each attempt up to 5 seconds; default 100. */
   readonly firstWaitMs?: number | undefined;
 }
 
@@ -28,7 +28,7 @@ const LONGEST_REQUESTED_WAIT_MS = 20_000;
 /** Errors after which another attempt may succeed, and the wait that the server asked for. */
 const transientErrors = new WeakMap<StorageError, number | undefined>();
 
-/** Marks the error as one that another attempt may not meet; returns it. */
+/** Marks the error as transient; returns it. */
 export function transient(error: StorageError, requestedWaitMs?: number): StorageError {
   transientErrors.set(error, requestedWaitMs);
   return error;
@@ -39,8 +39,8 @@ export function isTransient(error: unknown): boolean {
 }
 
 /**
- * Calls `attempt`, with the number of the attempt from 1 on, until it succeeds, fails for good, or has
- * failed too often. Throws: its last error; `aborted`.
+ * Calls `attempt`, with the number of the attempt from 1 on, until it succeeds, fails permanently, or has failed too
+ * often. Throws: its last error; `aborted`.
  */
 export async function retrying<T>(
   attempt: (number: number) => Promise<T>,

@@ -1,6 +1,6 @@
 /**
- * What the errors of S3 mean. A status alone proves nothing: a proxy answers 404 and 403, too, with
- * pages of its own. Absence is believed only from an error document that says so.
+ * Interprets the errors of S3. A status alone proves nothing: proxies also answer 404 and 403, with their own pages.
+ * Absence is only believed if an error document states it.
  */
 import { isStorageError, StorageError } from '../errors.ts';
 import type { HttpAnswer } from './http-client.ts';
@@ -11,7 +11,7 @@ import { Element } from './xml.ts';
 /** The error document of S3 with its status. */
 export interface S3Failure {
   readonly status: number;
-  /** Empty if the body is no error document. */
+  /** Empty if the body is not an error document. */
   readonly code: string;
   readonly message: string;
   /** The region of the bucket, if the answer names one. */
@@ -37,7 +37,7 @@ export async function readFailure(answer: HttpAnswer): Promise<S3Failure> {
   };
 }
 
-/** A body that is cut or too long is no error document. */
+/** A body that is truncated or too long is not an error document. */
 async function textOrNothing(answer: HttpAnswer): Promise<string> {
   try {
     return await answer.text(MAXIMUM_ERROR_LENGTH);
@@ -81,7 +81,7 @@ const DENIED: ReadonlySet<string> = new Set([
   'XAdminUserNotFound',
 ]);
 
-/** The error of a failed request. `etag` is the one that was asked for. */
+/** The error of a failed request. `etag` is the requested one. */
 export function errorOfFailure(
   failure: S3Failure,
   { path, bucket, etag }: { path: string; bucket: string; etag: string | undefined },
@@ -90,7 +90,7 @@ export function errorOfFailure(
   const actual = [`status ${status}`, code, message].filter((part) => part !== '').join(' ');
   if (code === 'NoSuchKey') return notFoundError(path);
   if (code === 'NoSuchBucket') {
-    // No object is absent because of it: the name or the endpoint may be wrong.
+    // This does not mean that the object is absent: the name or the endpoint may be wrong.
     const expected = 'the name of a bucket of this endpoint';
     return new StorageError('io', {
       what: `bucket ${bucket} does not exist`,

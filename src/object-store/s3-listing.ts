@@ -1,5 +1,5 @@
 /**
- * One page of ListObjectsV2. Keys are asked for in URL encoding, since XML cannot hold all of them.
+ * One page of ListObjectsV2. Keys are requested in URL encoding, since XML cannot represent all of them.
  *
  *   <ListBucketResult>
  *     <EncodingType>url</EncodingType>
@@ -25,7 +25,7 @@ export function parsePage(text: string, path: string): ListPage {
   if (root?.name !== 'ListBucketResult') {
     const actual = root === undefined ? shownStart(text) : `<${root.name}>`;
     const error = nonsense(path, { what: 'listing', expected: '<ListBucketResult>', actual });
-    // A body that was cut, without a length that would tell.
+    // A truncated body, without a length that would show this.
     throw /^\s*(<\?xml[^>]*>\s*)?<ListBucketResult/.test(text) ? transient(error) : error;
   }
   const decode = decoderOf(root, path);

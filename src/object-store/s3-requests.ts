@@ -51,14 +51,14 @@ export interface S3Request {
   readonly statuses: readonly number[];
 }
 
-/** What all requests share; replaced when an answer corrects it. */
+/** Settings that all requests share; replaced when an answer corrects them. */
 interface Target {
   readonly region: string;
   readonly endpoint: string | undefined;
   readonly credentials: S3Credentials | 'anonymous';
 }
 
-/** Credentials that end sooner are asked for again. */
+/** Credentials that expire sooner are requested again. */
 const EXPIRY_MARGIN_MS = 60_000;
 const NO_BYTES_SHA256 = createHash('sha256').digest('hex');
 
@@ -161,7 +161,10 @@ export class S3Requests {
     return this.#correct(failure, target) ? transient(error) : error;
   }
 
-  /** True if the request may now succeed. Requests side by side may all meet what one has corrected. */
+  /**
+   * True if the request may now succeed. Concurrent requests may all fail for a reason that one of them has already
+   * corrected.
+   */
   #correct(failure: S3Failure, target: Target): boolean {
     const { code, region, status, clockOffsetMs } = failure;
     const isElsewhere = status === 301 || status === 400 || status === 403;
@@ -232,7 +235,7 @@ function defaultAddressing({ hostname, protocol }: URL, bucket: string): 'path' 
   return isNamed && isLabel ? 'host' : 'path';
 }
 
-/** Throws `invalid-input` for a key that no URL can carry: `.` and `..` would be resolved away. */
+/** Throws `invalid-input` for a key that a URL cannot contain: `.` and `..` would be resolved away. */
 export function checkUrlKey(key: string): void {
   const isLost = key.split('/').some((part) => part === '.' || part === '..');
   if (isLost) throw badKey(key, "parts other than '.' and '..'");

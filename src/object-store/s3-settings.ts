@@ -1,10 +1,10 @@
 /**
- * Where S3 is and who asks, as the command line of AWS finds it: options, then the environment, then the
+ * Endpoint and credentials of S3, found in the order of the AWS command line: options, then the environment, then the
  * profile in the shared config and credentials files.
  */
 import { StorageError } from '../errors.ts';
 
-/** What requests are signed with. */
+/** Credentials for signing requests. */
 export interface S3Credentials {
   /** Identifies the key. */
   readonly accessKeyId: string;
@@ -58,7 +58,7 @@ export async function readSettings(
 
 const DEFAULT_REGION = 'us-east-1';
 
-/** The error for requests that nothing can sign. */
+/** The error for requests without credentials. */
 export function noCredentials(lacking: string, path: string): StorageError {
   return new StorageError('denied', { what: `no credentials for S3: ${lacking}`, path });
 }
@@ -77,7 +77,7 @@ function credentialsOfProfile(profile: Profile | undefined): S3Credentials | und
   return { accessKeyId, secretAccessKey, sessionToken: textOf(profile?.['aws_session_token']) };
 }
 
-/** Ways to get credentials that this package leaves to programs that know them. */
+/** Ways to get credentials that this package leaves to other programs. */
 const OTHER_WAYS = ['role_arn', 'credential_process', 'sso_session', 'sso_start_url'];
 
 function lackOf(name: string, profile: Profile | undefined): string {

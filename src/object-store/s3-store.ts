@@ -1,6 +1,6 @@
 /**
- * A bucket of S3, or of what speaks it: MinIO, R2, GCS by its XML interface, Ceph, Garage. Requests are as
- * plain as possible, without checksums in trailers, so that all of them are accepted.
+ * A bucket of S3 or a compatible store: MinIO, R2, GCS through its XML API, Ceph, Garage. Requests are as plain as
+ * possible, without checksums in trailers, so that all of these accept them.
  */
 import { openAsBlob } from 'node:fs';
 import { checkBytes, checkChoice, checkOptions, checkText } from '../check-options.ts';
@@ -41,11 +41,11 @@ import {
 } from './s3-requests.ts';
 import type { S3CredentialProvider, S3Credentials } from './s3-settings.ts';
 
-/** Options of `s3Store`. What is left out is taken from the environment, as AWS's own tools do. */
+/** Options of `s3Store`. Missing options are taken from the environment, as in AWS's own tools. */
 export interface S3StoreOptions extends NetworkOptions {
   /** Name of the bucket. */
   readonly bucket: string;
-  /** What the store's keys are below, such as `neon/pageserver`; default: the bucket itself. */
+  /** Prefix of the store's keys in the bucket, such as `neon/pageserver`; default: the bucket itself. */
   readonly prefix?: string | undefined;
   /** Default: AWS_REGION, AWS_DEFAULT_REGION, the profile, `us-east-1`; corrected if AWS names another. */
   readonly region?: string | undefined;
@@ -78,9 +78,9 @@ const OPTIONS: Readonly<Record<keyof S3StoreOptions, true>> = {
 
 const ERROR_LENGTH = 64 * 1024;
 
-/** Statuses of a put that was carried out. */
+/** Statuses of a successful put. */
 const WRITTEN: readonly number[] = [200, 201, 204];
-/** Those of one whose `ifMatch` is not met: another object, or a store without the condition. */
+/** Statuses of a put whose `ifMatch` fails: the object differs, or the store does not support the condition. */
 const UNMET: readonly number[] = [412, 501];
 
 /**
@@ -122,7 +122,7 @@ interface PutContent {
   readonly body: Uint8Array | FileBody;
   /** Bytes. */
   readonly length: number;
-  /** The object, if it has this content by now. */
+  /** The object, if it already has this content. */
   readonly found: () => Promise<ObjectInfo | undefined>;
 }
 
@@ -170,7 +170,7 @@ class S3Store extends BucketStore {
   async #putBody(key: string, content: PutContent, options: ObjectPutOptions): Promise<ObjectInfo> {
     const path = pathOfObject(this, key);
     const { signal } = options;
-    // Some stores ignore the condition; this narrows the gap.
+    // Some stores ignore the condition; this narrows the race.
     const refusal = await this.#refusalOf(key, options);
     if (refusal !== undefined) throw refusal;
     return retrying(
@@ -189,7 +189,7 @@ class S3Store extends BucketStore {
     );
   }
 
-  /** Why a put is refused, as far as a look at the object tells. */
+  /** Why a put is refused, as far as looking up the object shows. */
   async #refusalOf(
     key: string,
     { ifAbsent, ifMatch, signal }: ObjectPutOptions,

@@ -1,6 +1,6 @@
 /**
- * A bucket by a client of the AWS SDK that the caller has already, with whatever it knows of credentials,
- * proxies and regions. The SDK itself is not imported: the caller gives the classes of its commands.
+ * A bucket accessed through the caller's own AWS SDK client, with its credentials, proxies and regions. The SDK itself
+ * is not imported: the caller passes the classes of its commands.
  */
 import { checkBytes, checkObject, checkOneOf, checkOptions, checkText } from '../check-options.ts';
 import { abortedError, isStorageError, StorageError } from '../errors.ts';
@@ -46,13 +46,13 @@ export interface SdkCommands {
 
 /** Options of `sdkStore`. */
 export interface SdkStoreOptions extends RetryOptions {
-  /** An `S3Client` of `@aws-sdk/client-s3`; its own repetitions come before those of the store. */
+  /** An `S3Client` of `@aws-sdk/client-s3`; its own retries come before those of the store. */
   readonly client: SdkClient;
   /** The module itself, or its commands. */
   readonly commands: SdkCommands;
   /** Name of the bucket. */
   readonly bucket: string;
-  /** What the store's keys are below; default: the bucket itself. */
+  /** Prefix of the store's keys in the bucket; default: the bucket itself. */
   readonly prefix?: string | undefined;
 }
 
@@ -65,7 +65,7 @@ const OPTIONS: Readonly<Record<keyof SdkStoreOptions, true>> = {
 };
 
 /**
- * Makes a store of a bucket by a client of the AWS SDK.
+ * Makes a store of a bucket from a client of the AWS SDK.
  *
  * Durability: as `s3Store`.
  * @throws `invalid-input`.

@@ -1,22 +1,22 @@
-/** Moves the view by mouse, touch and keyboard, and says what is pointed at. */
+/** Moves the view by mouse, touch and keyboard, and reports what the pointer is at. */
 import type { Axis } from './axis.ts';
 import { GUTTER, type View } from './view.ts';
 
-/** What gestures lead to. Places are pixels of the plot. */
+/** The callbacks of gestures. Places are pixels of the plot. */
 export interface GestureActions {
-  /** The view is another. */
+  /** The view has changed. */
   moved(): void;
   pointed(across: number, down: number, event: PointerEvent): void;
   left(): void;
   /** A click or a tap. */
   chosen(across: number, down: number): void;
-  /** Asks for the read that begins here. */
+  /** Requests the read that begins here. */
   followed(across: number, down: number): void;
   /** A double click, or Enter for the selected layer (without a place). */
   zoomed(across?: number, down?: number): void;
   /** The next layer, or the one before. */
   stepped(by: 1 | -1): void;
-  /** Asks for the read of the selected layer's first key. */
+  /** Requests the read of the selected layer's first key. */
   followedSelected(): void;
   cleared(): void;
 }

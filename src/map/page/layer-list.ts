@@ -41,7 +41,7 @@ export class LayerList {
     this.snapshotChanged();
   }
 
-  /** Sorts anew; nothing is sorted before the table is opened. */
+  /** Sorts again; nothing is sorted until the table is opened. */
   snapshotChanged(): void {
     this.#rows = undefined;
     this.#first = 0;

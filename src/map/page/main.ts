@@ -1,4 +1,4 @@
-/** The program of the page: decodes what it was written with, draws it, and answers its reader. */
+/** The program of the page: decodes the embedded data, draws it, and handles input. */
 import type { PageDescription } from '../page-data.ts';
 import { App } from './app.ts';
 import { byId } from './elements.ts';

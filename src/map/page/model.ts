@@ -1,4 +1,4 @@
-/** The layers of the page: its columns, and what follows from them for the snapshot that is shown. */
+/** The layers of the page: its columns, and the state of the snapshot that is shown. */
 import { formatKey, KEY_SIZE, type Key } from '../../layers/key.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
 import { KEY_WORDS, keyNumber, writeKeyNumber } from '../../timeline/layer-map/key-number.ts';
@@ -20,10 +20,10 @@ import {
   type SnapshotDescription,
 } from '../page-data.ts';
 
-/** What became of a layer since the snapshot before. */
+/** What happened to a layer since the previous snapshot. */
 export type Change = 'added' | 'removed' | 'kept';
 
-/** How many layers, and how many bytes those of known size have. */
+/** Number of layers, and total bytes of those with a known size. */
 export interface Amount {
   readonly layers: number;
   readonly ofUnknownSize: number;
@@ -71,7 +71,7 @@ export class Model {
     return this.columns.snapshots[this.#shown];
   }
 
-  /** Undefined for a layer that is neither in the snapshot nor in the one before. */
+  /** Undefined for a layer that is in neither the snapshot nor the previous one. */
   changeOf(row: number): Change | undefined {
     const current = this.columns.snapshots[this.#shown];
     const previous = this.columns.snapshots[this.#shown - 1];
@@ -143,8 +143,7 @@ export class Model {
   }
 
   /**
-   * How many layers changed so since the snapshot before; of `kept` and `added` those in it. What several shards
-   * read counts once.
+   * Number of layers with this change since the previous snapshot; layers that several shards read count once.
    */
   amountOf(...changes: readonly Change[]): Amount {
     let layers = 0;
@@ -166,10 +165,10 @@ export class Model {
 
   /**
    * The layers of the shown snapshot that a read of the key may visit, as a layer map. Layers without the key do not
-   * change what a search answers, so that this takes milliseconds where the map of all layers takes seconds. Of
-   * several shards only the owner of the key is asked.
+   * change what a search answers, so that this takes milliseconds where the map of all layers takes seconds. If there
+   * are several shards, only the owner of the key is used.
    *
-   * Throws a StorageError for a key that no pageserver holds.
+   * Throws a StorageError for a key that a pageserver cannot hold.
    */
   layersWith(key: Key): SearchableLayers {
     const border = rowsUpTo(this.keyWords, keyNumber(key, 'key')) - 1;

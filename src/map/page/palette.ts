@@ -20,7 +20,7 @@ export interface Palette {
 
 const LEVEL_COUNT = 3;
 
-/** Which paint a layer has. */
+/** The paint of a layer. */
 export function paintNumber(
   level: number,
   look: 'visible' | 'covered' | 'added' | 'removed',
@@ -35,7 +35,7 @@ const NAMES = ['l1', 'l0', 'image'] as const;
 /** How much of a covered layer's colour is that of the ground. */
 const FADED = 0.62;
 
-/** Reads the colours that hold for the element now. */
+/** Reads the colours that currently apply to the element. */
 export function readPalette(element: Element): Palette {
   const style = getComputedStyle(element);
   const text = (name: string): string => style.getPropertyValue(`--${name}`).trim();

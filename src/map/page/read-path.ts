@@ -27,10 +27,12 @@ export interface ReadPath {
   readonly end: 'image' | 'bottom' | 'long';
 }
 
-/** The visits that are shown at most. */
+/** Maximum number of visits that are shown. */
 export const MAXIMUM_VISITS = 1_000;
 
-/** Follows a read through the shown snapshot. Throws a StorageError for a key that no pageserver holds. */
+/**
+ * Follows a read through the shown snapshot. Throws a StorageError for a key that a pageserver cannot hold.
+ */
 export function readPath(model: Model, key: Key, lsn: Lsn): ReadPath {
   const { map, rows } = model.layersWith(key);
   const visits: Visit[] = [];
@@ -46,7 +48,7 @@ export function readPath(model: Model, key: Key, lsn: Lsn): ReadPath {
   return { key, lsn, visits, end: 'long' };
 }
 
-/** What was typed: a key and an LSN, or why it is neither. */
+/** The parsed input: a key and an LSN, or an error. */
 export type Query =
   | { readonly key: Key; readonly lsn: Lsn | undefined }
   | { readonly problem: string };

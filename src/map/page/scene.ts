@@ -1,4 +1,4 @@
-/** Draws the map: layers as pixels, and on top of them axes, lines, marks and the path of a read. */
+/** Draws the map: layers as pixels, and above them axes, lines, marks and the path of a read. */
 import { formatPgLsn, parseLsn } from '../../layers/lsn.ts';
 import { shortKey } from './layer-facts.ts';
 import { keyOfNumber, type Model, numberOfKey } from './model.ts';
@@ -6,7 +6,7 @@ import { type Palette, paintNumber } from './palette.ts';
 import { type Box, type Picture, paintBox, patternStep } from './raster.ts';
 import { GUTTER, THINNEST, THINNEST_IMAGE, type View } from './view.ts';
 
-/** Pixels of the page between labels of an axis, at least. */
+/** Minimum distance between labels of an axis, in pixels of the page. */
 const KEY_LABEL_WIDTH = 128;
 const LSN_LABEL_HEIGHT = 30;
 /** More lines than these would hide the layers; those nearest to the top are drawn. */
@@ -32,7 +32,7 @@ export class Scene {
     this.snapshotChanged();
   }
 
-  /** Decides anew how each layer looks; wanted after the model shows another snapshot. */
+  /** Updates the look of each layer; needed after the model shows another snapshot. */
   snapshotChanged(): void {
     const model = this.#model;
     for (let row = 0; row < model.count; row += 1) {

@@ -1,4 +1,4 @@
-/** What of the map is shown: both axes, the place of the plot on the canvas, and what is marked. */
+/** The visible part of the map: both axes, the place of the plot on the canvas, and the marks. */
 import { Axis } from './axis.ts';
 import { type Model, numberOfKey } from './model.ts';
 import type { ReadPath } from './read-path.ts';
@@ -44,7 +44,7 @@ export class View {
     this.lsns.showAll();
   }
 
-  /** Shows a layer and what is around it. */
+  /** Shows a layer and its surroundings. */
   showLayer(row: number): void {
     const { keyStart, keyEnd, lsnStart, lsnEnd } = this.#model.columns;
     this.keys.showBorders(keyStart[row] ?? 0, keyEnd[row] ?? 0);
