@@ -5,7 +5,6 @@ import { closeQuietly } from './close-quietly.ts';
 import { type DirectFileContext, openDirectFile } from './direct-file.ts';
 import type { FileStat, FileSystem, OpenFile, OpenOptions, SyncOpenFile } from './file-system.ts';
 import { Limiter, syncLimiter } from './limiter.ts';
-import { type PoisonedFiles, poisonedFiles } from './poisoned-files.ts';
 import { isForbidden } from './system-error.ts';
 
 export interface DescriptorOptions extends OpenOptions {
@@ -173,4 +172,21 @@ export class Descriptor {
 /** Judged by size and modification time; the change time would move with each link. */
 function hasSameContent(one: FileStat, other: FileStat): boolean {
   return one.size === other.size && one.modificationTime === other.modificationTime;
+}
+
+/** By identity. */
+type PoisonedFiles = Map<string, StorageError>;
+
+/** Shared by all descriptor tables of one file system. */
+const poisonedFilesOf = new WeakMap<FileSystem, PoisonedFiles>();
+
+/**
+ * Files whose sync has failed: written data may be lost, and a later sync reports success all the same.
+ * They are remembered by identity, so that they cannot be opened again by any path, until the library
+ * deletes them or creates a file that gets the same identity.
+ */
+function poisonedFiles(fileSystem: FileSystem): PoisonedFiles {
+  const known = poisonedFilesOf.get(fileSystem) ?? new Map();
+  poisonedFilesOf.set(fileSystem, known);
+  return known;
 }
