@@ -64,7 +64,7 @@ const LONG = [
   'test/postgres/{import,import-objections,real-cluster,relation-files}.test.ts',
   'test/reshape/{compact-level0,compact-timeline,create-images,golden,merge,merged-ranges}.test.ts',
   'test/reshape/{diff,redact,salvage}/*.test.ts',
-  'test/timeline/{check,check-pool,directory,exact-json,explain-result,golden,hostile}.test.ts',
+  'test/timeline/{check,check-pool,directory,exact-json,golden,hostile,read-page}.test.ts',
   'test/timeline/{reconstruct-model,shards}.test.ts',
   'test/timeline/layer-map/{hostile,model}.test.ts',
   'test/timeline/wal-redo/*.test.ts',

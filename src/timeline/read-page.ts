@@ -1,4 +1,5 @@
 /** Reads a page as a pageserver returns it: zeros beyond the end of the relation, otherwise the reconstructed page. */
+import { isStorageError } from '../errors.ts';
 import type { Key } from '../layers/key.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import { IMAGE_HEADER_SIZE } from '../layers/value-format.ts';
@@ -12,7 +13,12 @@ import {
 import { CLOG_TIMESTAMP_SIZE } from '../postgres/neon-records.ts';
 import { PAGE_SIZE } from '../postgres/page.ts';
 import { decodeRelationSize } from '../postgres/relation-size.ts';
-import { type MaterializeOptions, materialize, type NeededRedo } from './materialize.ts';
+import {
+  type MaterializeOptions,
+  materialize,
+  type NeededRedo,
+  surelyNeedsRedo,
+} from './materialize.ts';
 import { isSparseKey, type Reconstruction } from './reconstruct.ts';
 
 /** The result of reading a page. */
@@ -80,6 +86,23 @@ export async function resultOf(
   if (made.bytes.length === 0 && isSparseKey(key)) return { kind: 'missing', reconstruction };
   const lsn = (records.at(-1) ?? base)?.lsn;
   return { kind: 'page', lsn, reconstruction, ...splitTime(key, made.bytes) };
+}
+
+/**
+ * The kind of the result of a reconstruction, even if one of its records is damaged: that does not
+ * change what the read consists of, and only redo could tell.
+ */
+export async function explainResult(
+  found: Reconstruction,
+  pgVersion: number | undefined,
+): Promise<PageResult['kind']> {
+  try {
+    if (found.outcome === 'complete' && surelyNeedsRedo(found, pgVersion)) return 'needs-redo';
+    return (await resultOf(found, { pgVersion })).kind;
+  } catch (error) {
+    if (isStorageError(error, 'corrupt', 'truncated', 'too-large')) return 'needs-redo';
+    throw error;
+  }
 }
 
 /**

@@ -85,7 +85,7 @@ export async function explain(
   }
   let status: ExitStatus = CLEAN;
   const { answersInOrder } = await import('../explained-reads.ts');
-  const { explainResult } = await import('../../timeline/explain-result.ts');
+  const { explainResult } = await import('../../timeline/read-page.ts');
   const { pgVersion } = timeline.facts;
   const keep = async (found: Reconstruction) => {
     const result = await explainResult(found, pgVersion);
