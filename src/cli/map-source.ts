@@ -16,13 +16,14 @@ import {
   formatGenerationSuffix,
   type Generation,
 } from '../timeline/generation.ts';
-import { INDEX_NAME } from '../timeline/remote-path.ts';
+import { IndexPart } from '../timeline/index-part/index-part.ts';
+import { INDEX_NAME, indexGeneration } from '../timeline/remote-path.ts';
 import { DEFAULT_STRIPE_SIZE } from '../timeline/shard-owner.ts';
 import type { TimelineSurvey } from '../timeline/survey.ts';
+import { formatShardIndex, isUnsharded } from '../timeline/tenant-shard.ts';
 import { readSmallFile } from '../virtual-file/small-file.ts';
 import type { Context } from './context.ts';
 import { formatNumberOf } from './human.ts';
-import { indexesAmong, snapshotOfIndex } from './map-index.ts';
 import { placeOfArgument } from './source-place.ts';
 import { type SurveyOptions, surveySource } from './survey-source.ts';
 
@@ -235,4 +236,37 @@ async function readStream(stream: AsyncIterable<Uint8Array>): Promise<string> {
 /** The last part of a path or a URL. */
 function lastPart(source: string): string {
   return source.split('/').findLast((part) => part !== '') ?? source;
+}
+
+/** The name of an index. */
+interface NamedIndex {
+  readonly name: string;
+  readonly generation: Generation;
+}
+
+/** The names of indices among file names, the one without a generation first. */
+function indexesAmong(names: readonly string[]): NamedIndex[] {
+  const indexes: NamedIndex[] = [];
+  for (const name of names) {
+    const generation = indexGeneration(name);
+    if (generation !== 'invalid') indexes.push({ name, generation });
+  }
+  return indexes.sort((left, right) => compareGenerations(left.generation, right.generation));
+}
+
+/** Parses an index. Throws as `IndexPart.parse`. */
+function snapshotOfIndex(path: string, content: Uint8Array): Snapshot {
+  const { layers, metadata } = IndexPart.parse(content, { path }).fields;
+  return {
+    label: path,
+    layers: Array.from(layers, ([name, { fileSize, generation, shard }]) => ({
+      name,
+      size: fileSize,
+      generation,
+      shard: isUnsharded(shard) ? undefined : formatShardIndex(shard),
+    })),
+    diskConsistentLsn: metadata.diskConsistentLsn,
+    gcCutoffLsn: metadata.latestGcCutoffLsn,
+    ancestorLsn: metadata.ancestorTimeline === null ? undefined : metadata.ancestorLsn,
+  };
 }

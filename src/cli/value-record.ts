@@ -8,9 +8,9 @@ import { decodeWalRecord, type WalRecord } from '../wal/record-format.ts';
 import { WAL_RECORD_HEADER_SIZE } from '../wal/record-scanner.ts';
 import type { OptionValues } from './command.ts';
 import type { Json } from './json.ts';
+import { resourceManagerNumber } from './record-filter.ts';
 import type { RECORD_FILTERS } from './record-options.ts';
 import { storageErrorJson } from './reporter.ts';
-import { resourceManagerNumber } from './resource-manager-argument.ts';
 import { blocksJson } from './wal-record-json.ts';
 
 /** What is known about the records. */

@@ -56,7 +56,7 @@ async function wal(
   const { isUrl } = await import('../remote-source.ts');
   const { walInput } = await import('../wal-input.ts');
   const { openWal } = await import('../../wal/wal-reader.ts');
-  const { walSelection } = await import('../wal-filter.ts');
+  const { walSelection } = await import('../record-filter.ts');
   const { waitingForMore } = await import('../wal-follow.ts');
   const { printRecords, printStatistics } = await import('../wal-records.ts');
   const { start, end, timeline, skipCorrupt, follow } = options;

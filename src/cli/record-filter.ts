@@ -1,7 +1,29 @@
-/** The names of `--rmgr`. */
+/** Selects WAL records by the options of a command. */
 import { StorageError } from '../errors.ts';
 import { unknownName } from '../nearest-name.ts';
+import { forkNumberOf } from '../postgres/fork.ts';
+import type { RecordSelection } from '../wal/record-selection.ts';
 import { resourceManagerName, resourceManagers } from '../wal/resource-managers.ts';
+import type { WalOptions } from './wal-options.ts';
+
+/**
+ * The records that `wal` prints: all options must match, as in pg_waldump. Throws `usage` for an unknown
+ * resource manager, and for a block without its relation.
+ */
+export function walSelection(options: WalOptions, majorVersion: number): RecordSelection {
+  const { rmgr, xid, rel, fork, block, fullpage } = options;
+  if (block !== undefined && rel === undefined) {
+    throw new StorageError('usage', { what: '--block needs --rel' });
+  }
+  return {
+    xid,
+    resourceManagers: rmgr?.map((name) => resourceManagerNumber(name, [majorVersion])),
+    relation: rel,
+    forkNumber: fork === undefined ? undefined : forkNumberOf(fork),
+    block,
+    hasImage: fullpage,
+  };
+}
 
 const HIGHEST_NUMBER = 0xff;
 
