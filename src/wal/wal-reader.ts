@@ -173,6 +173,11 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     return { start: starts[0] ?? 0n, end: (starts.at(-1) ?? 0n) + BigInt(this.segmentSize) };
   }
 
+  /** Segments of older timelines that are left out for want of a history. @internal */
+  get unlinkedCount(): number {
+    return this.#segments.unlinkedCount;
+  }
+
   /** How the WAL ended; undefined until all batches have been read. */
   get end(): WalEnd | undefined {
     return this.#assembler.end;
@@ -229,9 +234,9 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     } else if (this.#readAgainFrom === end.lsn) return false;
     else this.#readAgainFrom = end.lsn;
     throwIfAborted(signal, this.#source.path);
-    const { geometry, path } = this.#segments;
-    const segments = await WalSegments.list(this.#source, { timeline, signal, geometry });
-    this.#checkContinued(path, segments.path, end.lsn);
+    const before = this.#segments;
+    const segments = await WalSegments.list(this.#source, { timeline, signal, before });
+    this.#checkContinued(before.path, segments.path, end.lsn);
     this.#segments = segments;
     this.#assembler.resume(segments.path);
     return true;

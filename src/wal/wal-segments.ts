@@ -41,22 +41,26 @@ export class WalSegments {
   readonly path: TimelinePath;
   /** Start LSNs of the segments that have WAL of the path, ascending. */
   readonly starts: readonly Lsn[];
+  /** Segments of older timelines that are left out, since no history says where they lead to this one. */
+  readonly unlinkedCount: number;
   readonly #files: ReadonlyMap<Lsn, WalSegment>;
 
   private constructor(
     geometry: WalGeometry,
     path: TimelinePath,
-    files: ReadonlyMap<Lsn, WalSegment>,
+    { files, unlinkedCount }: { files: ReadonlyMap<Lsn, WalSegment>; unlinkedCount: number },
   ) {
     this.geometry = geometry;
     this.path = path;
+    this.unlinkedCount = unlinkedCount;
     this.#files = files;
     this.starts = [...files.keys()].sort((left, right) => (left < right ? -1 : 1));
   }
 
   /**
    * Lists the source and reads the common properties of its segments. Timelines above `timeline`, by default the newest
-   * that has a segment, are ignored.
+   * that has a segment, are ignored. After WAL that was read `before`, another timeline counts only once its history is
+   * there, which a promoted server writes after the first segment.
    *
    * Throws: `not-found` (no segments, or none of the timeline), `unsupported-version` or `corrupt` (no valid
    * page), and as the source.
@@ -66,21 +70,22 @@ export class WalSegments {
     options: {
       readonly timeline: number | undefined;
       readonly signal: AbortSignal | undefined;
-      readonly geometry?: WalGeometry;
+      readonly before?: WalSegments;
     },
   ): Promise<WalSegments> {
-    const { signal } = options;
+    const { before, signal } = options;
     const files = await source.list(signal);
     const named = await nameAll(files, signal);
     if (named.length === 0) throw noSegments(source, 'WAL segments');
-    const geometry = options.geometry ?? (await findGeometry(named, signal));
-    const newest = named.reduce((highest, { name }) => Math.max(highest, name.timelineId), 0);
-    const timelineId = options.timeline ?? newest;
+    const geometry = before?.geometry ?? (await findGeometry(named, signal));
+    const timelineId = options.timeline ?? newestTimeline(named, files, before);
     const ancestors = await readAncestors(files, timelineId, signal);
     const path = new TimelinePath(timelineId, ancestors);
     const chosen = chooseFiles(named, geometry.segmentSize, path);
     if (chosen.size === 0) throw noSegments(source, `segments of timeline ${timelineId}`);
-    return new WalSegments(geometry, path, chosen);
+    const older = named.filter(({ name }) => name.timelineId < timelineId);
+    const unlinkedCount = ancestors.length > 0 ? 0 : older.length;
+    return new WalSegments(geometry, path, { files: chosen, unlinkedCount });
   }
 
   /** The segment that begins at an LSN, if there is one. */
@@ -92,6 +97,22 @@ export class WalSegments {
   firstFrom(lsn: Lsn): Lsn | undefined {
     return this.starts.find((start) => start >= lsn);
   }
+}
+
+/** The newest that has a segment, and if other WAL was read before, a history that leads to it. */
+function newestTimeline(
+  named: readonly NamedFile[],
+  files: readonly WalFile[],
+  before: WalSegments | undefined,
+): number {
+  const histories = new Set(files.map(({ name }) => name));
+  let newest = before?.path.timelineId ?? 0;
+  for (const { name } of named) {
+    const { timelineId } = name;
+    const isLinked = before === undefined || histories.has(formatTimelineHistoryName(timelineId));
+    if (timelineId > newest && isLinked) newest = timelineId;
+  }
+  return newest;
 }
 
 /** A segment with another name is identified by its first page. */

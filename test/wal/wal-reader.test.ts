@@ -452,30 +452,34 @@ describe('a source', () => {
   /** WAL of a server that is promoted after its first records, and one record after that. */
   function promotion(): {
     source: WalSource;
-    promote: (switchLsn: Lsn) => void;
+    promote: () => void;
+    writeHistory: (switchLsn: Lsn) => void;
     builder: WalBuilder;
   } {
     const builder = new WalBuilder();
     for (let index = 0; index < 5; index += 1) builder.append(message(3000));
     let files = builder.files;
     const source: WalSource = { path: 'promoted', list: (signal) => walBytes(files).list(signal) };
-    const promote = (switchLsn: Lsn): void => {
+    const promote = (): void => {
       builder.timelineId = 2;
       for (let index = 0; index < 5; index += 1) builder.append(message(3000));
-      const history = Buffer.from(`1\t${formatPgLsn(switchLsn)}\tno reason\n`);
-      files = [...files, ...builder.files, { name: '00000002.history', bytes: history }];
+      files = [...files, ...builder.files];
     };
-    return { source, promote, builder };
+    const writeHistory = (switchLsn: Lsn): void => {
+      const history = Buffer.from(`1\t${formatPgLsn(switchLsn)}\tno reason\n`);
+      files = [...files, { name: '00000002.history', bytes: history }];
+    };
+    return { source, promote, writeHistory, builder };
   }
 
-  test('a source that grows goes on with the timeline of a promoted server', async () => {
-    const { source, promote, builder } = promotion();
-    let rounds = 0;
+  test('a source that grows goes on with the timeline of a promoted server, once its history follows its segment', async () => {
+    const { source, promote, writeHistory, builder } = promotion();
+    const steps = [promote, writeHistory];
     const found = await read(source, {
       waitForMore: async (lsn) => {
-        rounds += 1;
-        if (rounds === 1) promote(lsn);
-        return rounds === 1;
+        const step = steps.shift();
+        step?.(lsn);
+        return step !== undefined;
       },
     });
     expect(builder.records).toHaveLength(10);
@@ -483,10 +487,11 @@ describe('a source', () => {
   });
 
   test('a source that grows does not go on with a timeline that left it before its end', async () => {
-    const { source, promote } = promotion();
+    const { source, promote, writeHistory } = promotion();
     const reading = read(source, {
       waitForMore: async (lsn) => {
-        promote(lsn - 64n);
+        promote();
+        writeHistory(lsn - 64n);
         return true;
       },
     });

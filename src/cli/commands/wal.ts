@@ -70,6 +70,7 @@ async function wal(
   const openAt = (from: Lsn | undefined): Promise<WalReader> =>
     openWal(source, { start: from, end, timeline, skipCorrupt, waitForMore, signal });
   const reader = await openAt(start);
+  if (reader.unlinkedCount > 0) await warnOfUnlinked(context, reader);
   const selection = walSelection(options, reader.majorVersion);
   const localSource = paths.some((path) => path === '-' || isUrl(path)) ? undefined : source;
   const run = { reader, selection, options, localSource, openAt };
@@ -88,6 +89,15 @@ async function checkStatisticsPath(path: string): Promise<void> {
     expected: 'rmgr, record or a path of WAL',
     actual: JSON.stringify(path),
   });
+}
+
+async function warnOfUnlinked({ reporter }: Context, reader: WalReader): Promise<void> {
+  const { formatNumberOf } = await import('../human.ts');
+  const { formatTimelineHistoryName } = await import('../../wal/segment-name.ts');
+  const { timelineId, unlinkedCount } = reader;
+  const count = formatNumberOf(unlinkedCount, 'segment', 'segments');
+  const name = formatTimelineHistoryName(timelineId);
+  reporter.warning(`${count} of older timelines left out: no ${name} says where they end`);
 }
 
 /** Runs before anything is printed: the lines must not end up in a segment. */

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { temporaryDirectory } from '../../support/temporary-directory.ts';
@@ -52,6 +52,18 @@ test('over both timelines, the records of the first end where the second begins'
   const second = waldumpText('timeline-2.txt');
   const before = first.filter((line) => lsnOf(line) < 0x180e4e0);
   expect(stdout).toBe(`${before.join('\n')}\n${second}`);
+});
+
+test('without the history of the second timeline, only its segments are read, and a warning counts the others', async () => {
+  const directory = walDirectoryOfTest();
+  rmSync(join(directory, '00000002.history'));
+  const { stdout, stderr, status } = await wal([], directory);
+  expect(status).toBe(0);
+  expect(stdout.endsWith(waldumpText('timeline-2.txt'))).toBe(true);
+  const older = readdirSync(directory).filter((name) => name.startsWith('00000001'));
+  const warning = `warning: ${older.length} segments of older timelines left out: no 00000002.history says`;
+  expect(stderr).toContain(warning);
+  expect((await wal(['--timeline', '1', '--limit', '1'], directory)).stderr).toBe('');
 });
 
 function lsnOf(line: string): number {
