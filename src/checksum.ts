@@ -111,7 +111,7 @@ const WASM_PAGE_SIZE = 64 * 1024;
 /** Modules by their functions. Each is compiled once per thread, in 0.3 ms, on first use. */
 const modules = new Map<readonly WasmFunction[], object>();
 
-/** A module with memory of its own; undefined without WebAssembly. */
+/** A module with its own memory; undefined without WebAssembly. */
 function kernelMemory(length: number, functions = NO_FUNCTIONS): KernelMemory | undefined {
   try {
     const compiled = modules.get(functions) ?? new WebAssembly.Module(crc32cModule(functions));

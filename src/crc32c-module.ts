@@ -41,7 +41,7 @@ export const FOLD_DISTANCE = 79;
 
 const BLOCK_SIZE = 16;
 const FOLD_SIZE = FOLD_DISTANCE * BLOCK_SIZE;
-/** Most bytes that are folded together: they stay in the first cache of the processor. */
+/** Maximum number of bytes that are folded together: they stay in the L1 cache of the processor. */
 const PIECE_SIZE = 16 * 1024;
 /** From this length on folding saves time. */
 export const CRC32C_LONG = 2048;
@@ -53,7 +53,7 @@ const LAST_OFFSET = FOLDED_OFFSET + FOLD_SIZE + PIECE_SIZE;
 /** Where the bytes of the user begin in the memory of the module. */
 export const CRC32C_DATA_OFFSET = LAST_OFFSET + FOLD_SIZE;
 
-/** Bytes after a run that may be read, whatever they are: the memory has so many more. */
+/** Bytes after a run that may be read, whatever they contain: the memory is larger by this. */
 export const CRC32C_OVERREAD = BLOCK_SIZE;
 
 /** Parameters of all functions: the run, and its checksum so far. */
@@ -64,13 +64,13 @@ const CRC = 2;
 /** Indexes of the functions. */
 const BY_TABLES = 0;
 const BY_FOLDING = 1;
-/** For the functions of others: `update`, and what it does with runs up to `CRC32C_LONG`, without the complements. */
+/** For additional functions: `update`, and its code for runs up to `CRC32C_LONG`, without the complements. */
 export const CRC32C_UPDATE = 2;
 export const CRC32C_BY_TABLES = BY_TABLES;
 
 /**
- * The bytes of the module. It exports `update(from, to, before)`, which returns a signed checksum, and what is exported
- * of more functions that call it.
+ * The bytes of the module. It exports `update(from, to, before)`, which returns a signed checksum, and the additional
+ * functions that call it.
  */
 export function crc32cModule(more: readonly WasmFunction[] = []): Uint8Array<ArrayBuffer> {
   return wasmModule([byTables(), byFolding(), update(), ...more]);
@@ -81,9 +81,9 @@ function hasLeft(size: number): Code {
 }
 
 /**
- * Parameters and result without the complement at both ends. The bytes before whole blocks come first: they are moved to the
- * end of a block of zeros, which do not change a checksum of 0. So a run of any length takes few branches, which no
- * processor could predict for the many short runs. Reads up to `CRC32C_OVERREAD` bytes after the run.
+ * Parameters and result without the complement at both ends. The bytes before whole blocks come first: they are moved
+ * to the end of a block of zeros, which do not change a checksum of 0. So a run of any length takes few branches, which
+ * a processor could not predict for the many short runs. Reads up to `CRC32C_OVERREAD` bytes after the run.
  */
 function byTables(): WasmFunction {
   const first = 3;
@@ -104,7 +104,7 @@ function byTables(): WasmFunction {
   ];
   const moveDown = (value: Code): Code => [...value, ...get(bits), ...i64.shiftRight];
   const halfBits = [...get(bits), ...i64.const(1), ...i64.shiftRight];
-  // What is left of the checksum after less than four bytes; shifted twice, as eight bytes are no shift.
+  // The rest of the checksum after less than four bytes; shifted twice, because a shift by 32 bits has no effect.
   const rest = [...checksum, ...halfBits, ...i64.shiftRight, ...halfBits, ...i64.shiftRight];
   const eight = [
     ...[...moveUp(get(first)), ...set(second)],
@@ -138,7 +138,7 @@ function byTables(): WasmFunction {
   };
 }
 
-/** What the table says of one byte of a word that is followed by N others. An entry has 4 bytes. */
+/** The table entry for one byte of a word that is followed by N others. An entry has 4 bytes. */
 function lookup(local: number, byte: number, following: number): Code {
   const shift =
     byte === 0
@@ -178,7 +178,7 @@ function byFolding(): WasmFunction {
         ...[...v128.zero, ...set(seed)],
         ...next,
       ]),
-      // The last blocks are not replaced, so that no copies of them may arrive.
+      // The last blocks are not replaced, because their copies would lie beyond the end.
       ...[...get(folded), ...i32.const(FOLD_SIZE), ...i32.add],
       ...[...i32.const(0), ...i32.const(FOLD_SIZE), ...FILL],
       ...[...i32.const(LAST_OFFSET), ...set(last)],

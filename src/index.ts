@@ -17,7 +17,7 @@
  *   await using reader = await openLayer(path);
  *   const entry = await reader.get(key);
  *
- * The parts below have entries of their own: `layerfile/layers`, `layerfile/blob-writer`,
+ * The parts below have separate entries: `layerfile/layers`, `layerfile/blob-writer`,
  * `layerfile/virtual-file`, `layerfile/write-once` and `layerfile/postgres`.
  */
 

@@ -42,7 +42,7 @@ export class BlobEntries implements AsyncIterable<BlobEntry> {
 
   /**
    * Where the last blob that was given ends, in bytes from the start of the source; at first, where the
-   * walk begins. An appender goes on here.
+   * walk begins. An appender continues here.
    */
   get end(): number {
     return this.#end;
@@ -50,14 +50,14 @@ export class BlobEntries implements AsyncIterable<BlobEntry> {
 
   /**
    * Why there is no blob at `end`: `truncated` for one that reaches beyond the region, `corrupt` for bytes
-   * that are not one. Undefined while the walk goes on, and where it has reached the end of the region.
+   * that are not one. Undefined during the walk, and if it has reached the end of the region.
    */
   get damage(): StorageError | undefined {
     return this.#damage;
   }
 
   /**
-   * Walks on from `end`.
+   * Continues the walk from `end`.
    *
    * @returns The blobs, each with its content as a copy.
    * @throws `io`, `closed`, `aborted`; `too-large` for a blob above the limits of the reader, which may be
@@ -105,8 +105,8 @@ export class BlobEntries implements AsyncIterable<BlobEntry> {
 }
 
 /**
- * Walks the blobs of a reader, as an appender does after a crash: everything before `end` is there, and
- * what follows is cut off before the next append.
+ * Walks the blobs of a reader, as an appender does after a crash: everything before `end` is intact, and the rest is
+ * cut off before the next append.
  *
  * Blobs have no checksum, and a zero is an empty blob: where a torn tail matters, let each blob say
  * whether it is valid, for example by a digest in it.

@@ -106,7 +106,7 @@ export type PackedHeader = number;
 export const HEADER_IS_CUT: PackedHeader = -1;
 export const UNKNOWN_COMPRESSION: PackedHeader = -2;
 
-/** For a scan that begins in the interpreter, where calls are dear; others take the functions below. */
+/** For a scan that begins in the interpreter, where calls are expensive; other callers use the functions below. */
 export const IS_LONG = 1;
 export const IS_COMPRESSED = 2;
 export const LENGTH_SHIFT = 2;

@@ -241,7 +241,7 @@ export class BlobScanner {
     this.#piecesAhead = Math.min(this.#piecesAhead + 1, MAXIMUM_PIECES_AHEAD);
   }
 
-  /** Starts anew at `offset`. Reuses the buffers, so that frequent jumps allocate nothing. */
+  /** Restarts at `offset`. Reuses the buffers, so that frequent jumps allocate nothing. */
   async #jump(offset: number): Promise<void> {
     this.#piecesAhead = 1;
     await this.#ahead.drop();
@@ -266,7 +266,7 @@ export class BlobScanner {
     return this.#options.largeBlobs === 'leave' && storedLengthOf(header) > LARGE_BLOB;
   }
 
-  /** Gives the blob an array of its own if the window ends within it. */
+  /** Copies the blob into a separate array if the window ends within it. */
   async #extendWindow(offset: number, length: number): Promise<void> {
     const { bytes, end, shift } = this.#window;
     const present = end - offset;

@@ -24,7 +24,7 @@ export interface BlobParts {
   readonly values: ViewedBytes;
   readonly starts: Uint32Array;
   readonly lengths: Uint32Array;
-  /** `blobs`: the headers are there as well, and one blob follows the other. Default: `contents`. */
+  /** `blobs`: the headers are included, and the blobs are back to back. Default: `contents`. */
   readonly form?: 'contents' | 'blobs' | undefined;
 }
 
@@ -42,7 +42,7 @@ export interface BlobParts {
 export class BlobWriter {
   readonly #out: BufferedWriter;
 
-  /** @param out may be used beside this writer, such as for padding; the caller finishes it */
+  /** @param out may also be used directly, for example for padding; the caller finishes it */
   constructor(out: BufferedWriter) {
     this.#out = out;
   }

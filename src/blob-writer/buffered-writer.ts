@@ -1,12 +1,12 @@
 /**
  * An append-only writer over a VirtualFile with a fixed number of fixed buffers.
  *
- * One buffer fills while full ones are written in the background, one write at a time, in order. Every
- * write before the end is a full buffer at `startOffset` plus a multiple of the buffer size. If
- * no buffer is free, `append` returns a promise: that is the backpressure.
+ * One buffer fills while full ones are written in the background, one write at a time, in order. Every write before the
+ * end is a full buffer at `startOffset` plus a multiple of the buffer size. If no buffer is free, `append` returns a
+ * promise, which provides backpressure.
  *
  * One writer at a time: appends land in call order, and their offsets are assigned before the
- * first await. Readers may run beside it and see everything appended, flushed or not.
+ * first await. Readers may run concurrently and see everything appended, flushed or not.
  */
 
 import { assert } from '../assert.ts';

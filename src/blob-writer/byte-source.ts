@@ -352,7 +352,7 @@ export function checkedLength(length: number, target: Uint8Array): number {
   throw new RangeError(`a read returned ${String(length)}: expected 0 to ${target.length} bytes`);
 }
 
-/** Wraps what a source threw, which may be anything, in a StorageError. A StorageError stays as it is. */
+/** Wraps what a source threw, which may be anything, in a StorageError. A StorageError is returned unchanged. */
 export function failedRead(
   error: unknown,
   { path }: ByteSource,

@@ -18,7 +18,7 @@ import {
 const PROGRAM = './compression-thread.js';
 const HERE = import.meta.url;
 
-/** Maximum number of batches of a thread, so that the next one is there when one is done. */
+/** Maximum number of batches of a thread, so that the next one is available when one is done. */
 const MAXIMUM_BATCHES = 2;
 
 export interface PoolThreadOptions {

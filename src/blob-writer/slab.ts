@@ -40,7 +40,7 @@ const LARGE = new Slab(64 * 1024, 16 * 1024);
 /** Node allocates arrays up to this length as fast as views. */
 const LARGEST_ARRAY_IN_PLACE = 64;
 
-/** Returns: zeros that belong to the caller, in an array of their own or a view of a shared one. */
+/** Returns: zeros that belong to the caller, in a separate array or a view of a shared one. */
 export function newArray(length: number): Uint8Array {
   const slab = slabFor(length);
   if (slab === undefined) return new Uint8Array(length);

@@ -25,9 +25,9 @@ export interface ParallelLinesOptions extends DividedWal, LineForm {
 }
 
 /**
- * Prints what the parts hold, as far as they are complete and valid. The last part is never among them.
+ * Prints the records of the parts, as far as they are complete and valid. The last part is never printed.
  *
- * Returns: start of the record from which a reader must go on; undefined if nothing was printed. Throws `aborted`, and
+ * Returns: start of the record at which a reader must continue; undefined if nothing was printed. Throws `aborted`, and
  * what keeps the output from being written.
  */
 export async function printInParallel(

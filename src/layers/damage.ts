@@ -10,7 +10,7 @@ const CODES_OF_DAMAGE: ReadonlySet<StorageErrorCode> = new Set<StorageErrorCode>
   'out-of-range',
 ]);
 
-/** True for errors that salvaging and verifying report before they go on; they throw any other. */
+/** True for errors that salvaging and verifying report before they continue; they throw any other. */
 export function isDamage(error: unknown): error is StorageError {
   return isStorageError(error) && CODES_OF_DAMAGE.has(error.code);
 }

@@ -234,7 +234,7 @@ export function checkKeyRange(range: KeyRange): void {
   }
 }
 
-/** A copy with keys of its own. */
+/** A copy with its own keys. */
 export function copyKeyRange({ start, end }: KeyRange): KeyRange {
   return { start: Uint8Array.from(start), end: Uint8Array.from(end) };
 }

@@ -327,7 +327,7 @@ async function verifyPadding(state: ValuesState): Promise<void> {
   if (!state.isEndKnown || state.entryCount === 0) return;
   const indexStart = reader.blobs.region.end;
   const length = indexStart - state.blobsEnd;
-  // The index was found after the place that the summary names, which is damage of its own.
+  // The index was found after the place that the summary names, which is damage in itself.
   if (length < 0) return;
   if (length >= BLOCK_SIZE) {
     findings.warn(`gap of ${length} bytes before the index`, state.blobsEnd);

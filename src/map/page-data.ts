@@ -105,7 +105,7 @@ export function columnsOf(buffer: ArrayBuffer, counts: Counts): PageColumns {
   return takeColumns(new Cursor(buffer), counts);
 }
 
-/** What a byte says of a layer beside its level. */
+/** The flags of a layer in a byte, in addition to its level. */
 export interface LayerFacts {
   readonly hasSize: boolean;
   readonly hasGeneration: boolean;

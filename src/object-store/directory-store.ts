@@ -307,7 +307,7 @@ class DirectoryStore implements ObjectStore {
     const entries = await this.#entriesOf(directory);
     const named = entries
       .filter(({ kind }) => kind !== 'other')
-      // A directory sorts as its keys do, which go on with a slash.
+      // A directory sorts like its keys, which continue with a slash.
       .map(({ name, kind }) => directory + (kind === 'directory' ? `${name}/` : name))
       .filter((name) => name.startsWith(prefix))
       .sort(byBytesOf((name) => name));

@@ -3,7 +3,7 @@
  *
  *   a layer ends before a new key   if values + finished index blocks + all versions of the key > target,
  *                                   if a hole lies before the key, or if either side has one key alone
- *   a key of more than the target   has layers of its own, cut along the LSN: each has the fewest versions
+ *   a key of more than the target   has separate layers, cut by LSN: each has the fewest versions
  *                                   whose blobs reach the target
  *   key range                       first key .. last key + 1
  *   LSN range                       that of all inputs; of the parts of one key, from the first version (of

@@ -1,6 +1,6 @@
 /**
  * Merges the entries of a range of keys in memory: the index entries and the values of each layer are read
- * together, and the blobs are copied as they are, with their headers.
+ * together, and the blobs are copied unchanged, with their headers.
  *
  *   code    six bytes of a key as a number, from where the keys of the range begin to differ; at most the
  *           last six. Keys with one code are compared byte by byte

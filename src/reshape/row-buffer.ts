@@ -25,7 +25,7 @@ export interface ScannedRow {
 
 /** As many keys as a writer puts into its index in one call. */
 const ROWS = 512;
-/** A value that does not fit is held alone, in an array of its own. */
+/** A value that does not fit is held separately, in its own array. */
 const VALUES_SIZE = 256 * 1024;
 
 export class RowBuffer implements EntryKeyBatch {

@@ -45,7 +45,7 @@ export interface FaultAction {
   /**
    * Name of a system error, such as `ENOSPC`. The operation has no effect and rejects with a
    * `StorageError` that has this `errno`. A sync that fails gives up the content that it should have
-   * written: no later sync makes it durable. A close that fails releases the descriptor all the same.
+   * written: no later sync makes it durable. A close that fails still releases the descriptor.
    */
   readonly fail?: string | undefined;
   /**

@@ -60,7 +60,7 @@ export interface MemoryFileSystemOptions {
   readonly directTransfers?: 'supported' | 'refused-at-open' | 'refused-at-transfer' | undefined;
   /**
    * Whether the creation time is part of a file's identity. New files reuse the inode numbers of
-   * deleted ones, as on ext4; with `none`, a file and its successor cannot be told apart. Default `kept`.
+   * deleted ones, as on ext4; with `none`, a file and its successor cannot be distinguished. Default `kept`.
    */
   readonly birthTimes?: 'kept' | 'none' | undefined;
 }

@@ -63,7 +63,7 @@ export function serveLayerTasks(port: MessagePort): void {
   reply({ kind: 'ready' });
 }
 
-/** Each file of a web server may have a store of its own. */
+/** Each file of a web server may have its own store. */
 const MAXIMUM_STORES = 64;
 
 /** The stores that a thread has opened, by their settings. */

@@ -31,7 +31,7 @@ interface PickedEntry {
   readonly request: BlobRequest;
 }
 
-/** Keys that are searched for side by side: their index blocks are in memory together. */
+/** Keys that are searched for together: their index blocks are in memory at the same time. */
 const MAXIMUM_GROUP = 1024;
 /** Entries whose contents are read together. */
 const MAXIMUM_READ = 1024;

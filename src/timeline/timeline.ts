@@ -182,7 +182,7 @@ export class Timeline {
   /**
    * Its layers, without those of its ancestors.
    *
-   * @throws `invalid-input` for a timeline that is read from several shards: each has a map of its own.
+   * @throws `invalid-input` for a timeline that is read from several shards: each shard has its own map.
    */
   get map(): LayerMap {
     const { map, shards } = this.#parts;

@@ -35,7 +35,7 @@ interface Operation {
 
 /** `path` is that of an open file; methods of a file system have one as their first argument. */
 function withChecks<T extends object>(target: T, path?: string): T {
-  // The proxy has a target of its own, since the properties of `target` may be frozen.
+  // The proxy has a separate target, since the properties of `target` may be frozen.
   return new Proxy<T>(Object.create(null), {
     has: (_, name) => Reflect.has(target, name),
     get: (_, name) => {

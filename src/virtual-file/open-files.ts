@@ -189,7 +189,7 @@ export class OpenFiles {
     try {
       this.#onFatalError?.(error);
     } catch (thrown) {
-      // An uncaught exception of its own, so that the failed operation can clean up.
+      // A separate uncaught exception, so that the failed operation can clean up.
       queueMicrotask(() => {
         throw thrown;
       });

@@ -4,7 +4,9 @@ import { newToken } from './leftover-names.ts';
 import { OpenFiles } from './open-files.ts';
 import { TemporaryFile, type TemporaryFileOptions } from './temporary-file.ts';
 
-/** One collision of random names is an accident; several in a row mean a broken file system. */
+/**
+ * One collision of random names is an accident; several consecutive ones mean a broken file system.
+ */
 const ATTEMPTS = 8;
 
 /** Creates a file whose name contains a token that identifies the owner. Throws `io`. */
@@ -19,7 +21,7 @@ export async function createUnique(
       return await TemporaryFile.create(path, options);
     } catch (error) {
       if (!isStorageError(error, 'exists')) {
-        // The file may have been created all the same. The name is ours alone.
+        // The file may have been created anyway. The name is only ours.
         await Promise.allSettled([openFiles.fileSystem.unlink(path)]);
         throw error;
       }

@@ -59,7 +59,7 @@ function checkImage(image: BlockImage): void {
   checkOneOf('compression of the image', image.compression, IMAGE_COMPRESSIONS);
 }
 
-/** A decoder does not know what it decodes: its errors are told to be about a page image. */
+/** A decoder does not know what it decodes: its errors are amended to name a page image. */
 function decompressed(
   image: BlockImage,
   length: number,

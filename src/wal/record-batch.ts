@@ -55,7 +55,7 @@ export class WalRecordBatch {
   #memory: ViewedBytes;
   #rows: RecordRows;
   #kernel: RecordKernel | undefined;
-  /** For a record in memory of its own. */
+  /** For a record in separate memory. */
   readonly #rowApart = new RecordRows(new Uint8Array(ROW_SIZE), 0, 1);
 
   /** @internal */
@@ -146,7 +146,7 @@ export class WalRecordBatch {
     this.skipped = undefined;
   }
 
-  /** Empties the batch, for one record in memory of its own. @internal */
+  /** Empties the batch, for one record in separate memory. @internal */
   resetApart(memory: ViewedBytes): void {
     this.#memory = memory;
     this.#rows = this.#rowApart;

@@ -1,5 +1,5 @@
 /**
- * Document: one MessagePack map in a big-endian frame, for small data without a format of its own.
+ * Document: one MessagePack map in a big-endian frame, for small data without its own format.
  *
  *   0    4    magic 4C 46 44 43, "LFDC"
  *   4    4    CRC-32C of everything after it

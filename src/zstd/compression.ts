@@ -37,7 +37,7 @@ export interface Compressor {
   /**
    * Compresses a content, on another thread if the library can.
    *
-   * @param bytes must not change until the frame is there
+   * @param bytes must not change until the frame has been returned
    * @returns one frame, in a new array
    */
   compress(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;

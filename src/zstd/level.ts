@@ -1,4 +1,6 @@
-/** The compression levels of libzstd, in a file of their own so that checking one does not load the library. */
+/**
+ * The compression levels of libzstd, in a separate file so that checking a level does not load the library.
+ */
 export const MINIMUM_ZSTD_LEVEL = -7;
 export const MAXIMUM_ZSTD_LEVEL = 22;
 

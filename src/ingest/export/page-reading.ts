@@ -14,7 +14,7 @@ import type { Reconstruction } from '../../timeline/reconstruct.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
 import type { PageSequence } from './export-plan.ts';
 
-/** Pages of a sequence, in a row. */
+/** Consecutive pages of a sequence. */
 export interface PageRun {
   readonly sequence: PageSequence;
   readonly firstBlock: number;
@@ -81,7 +81,7 @@ export async function* readBatches(
 ): AsyncGenerator<readonly ReadRun[]> {
   let at: Place = { sequence: 0, block: 0 };
   let room = BATCH_PAGES;
-  /** The last pages that cannot be made, as far as they are one finding. */
+  /** The last pages that cannot be built, as far as they are one finding. */
   let missing: MissingPages | undefined;
   for (;;) {
     throwIfAborted(reading.signal);

@@ -54,7 +54,7 @@ export interface ValueTask {
   readonly shards: 'all' | 'first';
 }
 
-/** Pages of one file of a relation fork, in a row. */
+/** Consecutive pages of one file of a relation fork. */
 export interface RelationTask {
   readonly kind: 'relation';
   /** Key of the first block. */

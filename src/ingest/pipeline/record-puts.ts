@@ -84,12 +84,12 @@ export class RecordPuts implements RowSink {
     this.#batch.setLsn(high, low);
   }
 
-  /** As `put`, at the LSN that `beginRows` was told. */
+  /** As `put`, at the LSN given to `beginRows`. */
   putRow(key: ViewedBytes, willInit: boolean, value: ViewedBytes): void {
     this.#batch.put(key, willInit, value);
   }
 
-  /** As `putRecord`, at the LSN that `beginRows` was told. */
+  /** As `putRecord`, at the LSN given to `beginRows`. */
   putRecordRow(
     key: ViewedBytes,
     willInit: boolean,

@@ -117,7 +117,7 @@ export class PlainRecords {
   /**
    * Puts the values of a record that was scanned, if it is plain.
    *
-   * Requires: `memory` is what was scanned, the record lies at `offset`, and the sink was told its end.
+   * Requires: `memory` is what was scanned, the record is at `offset`, and the sink has its end LSN.
    * Returns: false if it is not plain; then nothing was put.
    */
   put(scanner: RecordScanner, memory: ViewedBytes, offset: number, size: number): boolean {

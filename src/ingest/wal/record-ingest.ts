@@ -58,7 +58,7 @@ export interface RecordIngestOptions {
   readonly lsn: Lsn;
   /** Version of Postgres, 14 to 17. */
   readonly majorVersion: number;
-  /** Who wrote the heap records of 14 and 15. Default: told by each record. */
+  /** Whose build wrote the heap records of 14 and 15. Default: detected for each record. */
   readonly dialect?: HeapDialect | undefined;
   /** Default: the tenant is not sharded. */
   readonly shard?: IngestShard | undefined;

@@ -67,7 +67,7 @@ export class PlainEnds {
   #page = 0;
   #key = new ViewedBytes(slruPageKey('clog', 0));
 
-  /** The 8 little-endian bytes of the time lie at `timeAt`. Requires: the shard has the log; the sink was told the LSN. */
+  /** The 8 little-endian bytes of the time lie at `timeAt`. Requires: the shard has the log; the sink has the LSN. */
   put(
     sink: RowSink,
     xid: number,

@@ -1,8 +1,8 @@
 /**
- * Reads index blocks for one scan, which visits the leaves in order, and inner nodes now and then.
+ * Reads index blocks for one scan, which visits the leaves in order, and sometimes inner nodes.
  *
- * Neighbours are read together as a run, longer runs as the scan goes on, and the next run while one is
- * used. Two arrays are used alternately, so that a long scan leaves no garbage.
+ * Neighbours are read together as a run, with longer runs as the scan proceeds, and the next run while one is used. Two
+ * arrays are used alternately, so that a long scan leaves no garbage.
  */
 import { readExactly } from '../../blob-writer/byte-source.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';

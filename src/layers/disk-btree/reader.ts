@@ -23,7 +23,7 @@ import {
   type WalkOptions,
 } from './walk.ts';
 
-/** A leaf that is told from the nodes above it, and read only if it is wanted. */
+/** A leaf that is known from the nodes above it, and read only if it is wanted. */
 export interface LeafPlace {
   /** The key of its first entry. */
   readonly firstKey: Uint8Array;

@@ -1,9 +1,9 @@
 /**
  * Limits how many blocks of zeros are read from a file.
  *
- * A sparse file may claim terabytes and store nothing. Its holes cannot be told from stored zeros, but
- * stored zeros take up space. The limit is therefore the number of bytes that the file stores, plus a
- * constant: a file without holes is always read to its end.
+ * A sparse file may claim terabytes and store nothing. Its holes cannot be distinguished from stored zeros, but stored
+ * zeros take up space. The limit is therefore the number of bytes that the file stores, plus a constant: a file without
+ * holes is always read to its end.
  */
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 

@@ -3,7 +3,9 @@ import { ViewedBytes } from '../../byte-words.ts';
 import type { ValueBatch } from '../delta-layer/value-batch.ts';
 import { halvesOf } from '../lsn-halves.ts';
 
-/** The part of the bytes is appended as it is if it has at most this many times the values' bytes. */
+/**
+ * The part of the bytes is appended unchanged if it is at most this many times as long as the values.
+ */
 const MAXIMUM_SPREAD = 2;
 
 /** The part of a batch's bytes with its values, and the total length of the values. */

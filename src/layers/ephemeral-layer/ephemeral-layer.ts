@@ -3,8 +3,8 @@
  * with an index in memory. Then the layer is frozen, and written out as a delta layer. It is never
  * recovered after a crash, so it is never synced.
  *
- * One writer at a time; puts land in call order. Readers may run beside it, and see every value whose
- * put has returned or resolved.
+ * One writer at a time; puts land in call order. Readers may run concurrently, and see every value whose put has
+ * returned or resolved.
  */
 import { checkContent } from '../../blob-writer/blob-format.ts';
 import { BufferedWriter } from '../../blob-writer/buffered-writer.ts';

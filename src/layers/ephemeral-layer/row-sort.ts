@@ -1,7 +1,7 @@
 /**
- * Sorts rows by their entry keys: a stable radix sort from the last bytes to the first. It skips words
- * of four bytes that are equal in all keys, or already in order, as the LSNs of a log are. A word is
- * kept beside the number of its row, so that the passes read their input sequentially.
+ * Sorts rows by their entry keys: a stable radix sort from the last bytes to the first. It skips words of four bytes
+ * that are equal in all keys, or already in order, as the LSNs of a log are. A word is kept next to the number of its
+ * row, so that the passes read their input sequentially.
  *
  * Rows are read one after the other only. In another order each of them would miss the caches; so the words
  * of one column are first copied side by side, where many of them share a line and a page.
@@ -78,7 +78,7 @@ function withoutReplaced({ numbers, words }: Pairs, rows: Rows, spare: Uint32Arr
   return numbers.subarray(0, count);
 }
 
-/** Numbers of rows, and beside each the word that it is sorted by; equal keys have equal words. */
+/** Numbers of rows, each with the word that it is sorted by; equal keys have equal words. */
 class Pairs {
   readonly numbers: Uint32Array;
   readonly words: Uint32Array;

@@ -61,7 +61,7 @@ interface Group {
 /** The values of a layer. */
 export type Scratch = Pick<BufferedWriter, 'offset' | 'readExactAt'>;
 
-/** What a write-out needs beside the layer. */
+/** What a write-out needs in addition to the layer. */
 export type WriteOutOptions = Omit<DeltaWriteOptions, 'keyRange'>;
 
 interface Source {

@@ -1,5 +1,5 @@
 /**
- * Collects blobs in batches, compresses several batches side by side, and passes them on in the
+ * Collects blobs in batches, compresses several batches concurrently, and passes them on in the
  * order in which the blobs were added. Bounded: adding to a full queue returns a promise for room.
  */
 

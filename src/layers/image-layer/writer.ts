@@ -294,7 +294,7 @@ export class ImageLayerWriter {
     await this.#file[Symbol.asyncDispose]();
   }
 
-  /** Undefined for a blob that stays as it is, unless others before it wait for compression. */
+  /** Undefined for a blob that is not compressed, unless others before it wait for compression. */
   #queueFor(blob: 'to-compress' | 'as-it-is'): CompressionQueue | undefined {
     return blob === 'to-compress' || this.#queue?.isEmpty === false ? this.#queue : undefined;
   }

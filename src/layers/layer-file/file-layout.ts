@@ -1,9 +1,9 @@
 /**
  * The layout of a layer file: every byte belongs to exactly one range, and each range has a meaning.
  *
- * Values are listed in the order of the index leaves, which is the order in which a writer appends
- * them. Bytes that no leaf refers to form a range of their own, and so does a run of index blocks that
- * cannot be decoded, so that the ranges cover the complete file even if it is damaged.
+ * Values are listed in the order of the index leaves, which is the order in which a writer appends them. Bytes that no
+ * leaf refers to form a separate range, and so does a run of index blocks that cannot be decoded, so that the ranges
+ * cover the complete file even if it is damaged.
  */
 import {
   type BlobHeader,
@@ -67,7 +67,7 @@ export interface FileLayoutOptions {
 const LAYOUT_OPTIONS: Record<keyof FileLayoutOptions, true> = { openFiles: true, signal: true };
 
 /**
- * Lists what every byte of a layer file is.
+ * Lists the meaning of every byte of a layer file.
  *
  * @param from - path of the file, or a source of its bytes
  * @returns ranges in ascending order of their offsets, without gaps, from 0 to the end of the file.

@@ -1,8 +1,8 @@
 /**
  * Keeps finished index blocks until all values are written and the index can follow them.
  *
- * The first blocks stay in memory. Later ones go to a scratch file beside the layer, never synced and
- * always deleted, so that memory does not grow with the number of entries.
+ * The first blocks stay in memory. Later ones go to a scratch file next to the layer, never synced and always deleted,
+ * so that memory does not grow with the number of entries.
  */
 
 import { assert } from '../../assert.ts';

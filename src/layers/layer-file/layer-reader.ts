@@ -60,7 +60,7 @@ import {
 } from './salvage-scan.ts';
 import type { LayerSummary } from './summary-format.ts';
 
-/** Keys that are searched for side by side: their index blocks and values are in memory together. */
+/** Keys that are searched for together: their index blocks and values are all in memory. */
 const MAXIMUM_GROUP = 1024;
 
 /** An entry of the wanted key; `key` is the entry key that was searched for. */
@@ -168,7 +168,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   }
 
   /**
-   * Like `get` for many keys, with few reads, side by side.
+   * Like `get` for many keys, with few, concurrent reads.
    *
    * @param lsn Default: the highest LSN.
    * @returns The results in the order of the keys; do not change their contents, which may share memory.

@@ -414,7 +414,7 @@ async function ignoringStorageErrors(cleanUp: Promise<void>): Promise<void> {
   }
 }
 
-/** Writers of the same layer may run side by side: each has its own token. */
+/** Writers of the same layer may run concurrently: each has its own token. */
 async function createTemporary(
   name: LayerName,
   { directory, openFiles, ioMode, signal }: WriteOptions,

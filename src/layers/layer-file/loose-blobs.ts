@@ -57,7 +57,7 @@ export interface LooseBlobOptions {
   readonly onPiece?: ((offset: number, piece: Uint8Array) => void) | undefined;
 }
 
-/** Damaged blobs in a row after which the walk has lost its place. */
+/** Number of consecutive damaged blobs after which the walk has lost its place. */
 const MAXIMUM_BAD_BLOBS = 8;
 
 /** Throws: `io`, `aborted`, `closed`. */

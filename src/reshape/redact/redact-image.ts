@@ -3,8 +3,8 @@
  *
  *   zeros       an image that is all zero, as a new page is
  *   size        of a relation or a segment: 4 bytes that count blocks, or 8 as an import writes them
- *   mark        that a relation exists: the letter `r` under a key of its own
- *   header      of a relation's page, if it is one: 24 bytes, whose checksum is made anew, if there was one.
+ *   mark        that a relation exists: the letter `r` under a separate key
+ *   header      of a relation's page, if it is one: 24 bytes, whose checksum is recomputed, if there was one.
  *               Its LSN stays up to the LSN of the image
  *
  * The rest is noise, and zeros at the end as far as the original could be compressed.

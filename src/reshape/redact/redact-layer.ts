@@ -115,7 +115,7 @@ function plainBlob(
   return blob;
 }
 
-/** Bytes that a frame has beside what cannot be compressed. */
+/** Bytes of a frame in addition to the incompressible ones. */
 const FRAME_OVERHEAD = 40;
 
 /** A frame of about the size that it had. */

@@ -88,7 +88,7 @@ function unfitness(
   return unfitKeyError(key, 0, { path, offset, lsn: formatLsn(lsn) });
 }
 
-/** With its header, which lies before its content; compressed as it is. */
+/** With its header, which precedes its content; compressed if it was stored so. */
 export function storedBlob(batch: EntryBatch, row: number): Uint8Array {
   const { starts, lengths, storedLengths, buffer } = batch;
   const end = (starts[row] as number) + (lengths[row] as number);

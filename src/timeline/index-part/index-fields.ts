@@ -143,7 +143,7 @@ export function decodeIndexFields(root: JsonField, maximumLayers: number): Index
   };
 }
 
-/** The stored copy of `disk_consistent_lsn` beside the metadata. */
+/** The stored copy of `disk_consistent_lsn` outside the metadata. */
 export function storedDiskConsistentLsn(root: JsonField): Lsn {
   return root.field('disk_consistent_lsn').lsn();
 }

@@ -64,7 +64,7 @@ export interface NewIndexPart {
 export class IndexPart {
   /** What the index says, whatever its version. */
   readonly fields: IndexPartFields;
-  /** The copy of `diskConsistentLsn` beside the metadata, which does not count. */
+  /** The copy of `diskConsistentLsn` outside the metadata, which is ignored. */
   readonly storedDiskConsistentLsn: Lsn;
   readonly #json: JsonObject;
 

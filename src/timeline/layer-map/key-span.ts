@@ -7,7 +7,7 @@ import type { LayerTable } from './layer-table.ts';
 import { compareRows, rowsBelow, rowsUpTo } from './words.ts';
 
 export interface KeySpan {
-  /** With keys of its own. */
+  /** With its own copies of the keys. */
   readonly keyRange: KeyRange;
   /** The first gap with keys of the range; -1 if it starts below the first border. */
   readonly first: Gap;

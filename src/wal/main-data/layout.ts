@@ -63,7 +63,7 @@ function isFieldType(text: string): text is FieldType {
 
 // Reading byte by byte needs no view of the data, whose creation would cost more than all reads of a record.
 
-/** Requires, as all of these: the bytes are there. */
+/** All of these functions require that the bytes exist. */
 export function u16In(data: Uint8Array, at: number): number {
   return (data[at] as number) | ((data[at + 1] as number) << 8);
 }
