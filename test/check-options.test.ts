@@ -34,7 +34,7 @@ const NO_COUNTS: [given: unknown, named: string][] = [
 describe.each(NO_COUNTS)('%o', (given, actual) => {
   const expected = 'an integer from 0';
 
-  test('is no count and no limit', () => {
+  test('is neither a count nor a limit', () => {
     for (const check of [checkCount, checkLimit]) {
       const error = storageErrorThrownBy(() => check('something', given));
       expect(error).toMatchObject({ code: 'invalid-input', expected, actual });
@@ -80,7 +80,7 @@ describe.each(NO_COUNTS)('%o', (given, actual) => {
   );
 });
 
-test('what is no number is not asked for one', () => {
+test('a value that is not a number is not converted to one', () => {
   const asked: string[] = [];
   const given = { valueOf: () => asked.push('valueOf'), toString: () => asked.push('toString') };
   storageErrorThrownBy(() => checkCount('something', given));

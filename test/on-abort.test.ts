@@ -25,7 +25,7 @@ function listenerCount({ signal }: AbortController): number {
   return getEventListeners(signal, 'abort').length;
 }
 
-test('any number of callbacks is called once, in order, behind one listener', () => {
+test('any number of callbacks share one listener and are called once, in order', () => {
   const controller = new AbortController();
   const called: number[] = [];
   for (let index = 0; index < 50; index += 1) {

@@ -51,7 +51,7 @@ describe('the name of a layer', () => {
     expect(parseLayerName(name)).toEqual(expected);
   });
 
-  it('the name of a layer of a remote image is read where its generation is no LSN above its own', () => {
+  it('the name of a remote image layer is read if its generation is not an LSN above its own', () => {
     expect(parseLayerName(`${IMAGE_NAME}-0000001f`)).toEqual({ ...IMAGE, generation: '0000001f' });
   });
 

@@ -68,7 +68,7 @@ describe('an LSN', () => {
     expect(error.message).toContain('end');
   });
 
-  it('an LSN that is no bigint is refused', () => {
+  it('an LSN that is not a bigint is refused', () => {
     const lsn: unknown = 5;
     expect(storageErrorThrownBy(() => checkLsn(lsn as bigint)).code).toBe('out-of-range');
   });

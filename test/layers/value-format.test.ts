@@ -198,7 +198,7 @@ describe.each(VECTORS)('$name', ({ value, fields }) => {
   });
 });
 
-describe('bytes that are no value', () => {
+describe('bytes that are not a value', () => {
   it.each([
     // what, bytes, offset of the error
     ['variant 2', '00000002', 0],
@@ -244,7 +244,7 @@ describe('bytes that are no value', () => {
     expect(error).toMatchObject({ code: 'corrupt', offset: 16, expected: 'UTF-8' });
   });
 
-  it('bytes that are no value never do harm', () => {
+  it('bytes that are not a value never do harm', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 60 }), fc.constantFrom(0, 1), (bytes, tag) => {
         if (bytes.length > 8) bytes.set([0, 0, 0, tag, 0, 0, 0, (bytes[7] ?? 0) % 9]);

@@ -331,7 +331,7 @@ describe('an error', () => {
 });
 
 describe('a report', () => {
-  it('a report of a sound layer is empty', async () => {
+  it('a report of a valid layer is empty', async () => {
     expect(await verify({})).toEqual({
       path: `${DIRECTORY}/layer`,
       ok: true,
@@ -477,7 +477,7 @@ describe('one row among many of which there is nothing to tell', () => {
 });
 
 describe('verifying', () => {
-  it('verifying ends at once when it is aborted before, and soon when it is aborted later', async () => {
+  it('verifying ends immediately when it is aborted before, and soon when it is aborted later', async () => {
     const { bytes } = await writeDelta(
       Array.from({ length: 3000 }, (_, block) => ({
         key: blockKey(block),

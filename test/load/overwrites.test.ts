@@ -28,7 +28,7 @@ function indexOf(content: Buffer): number {
   return index;
 }
 
-test('1,000 overwrites of one file at once: readers see one of them, whole; the last one stays', async () => {
+test('1,000 concurrent overwrites of one file: readers see one of them, complete; the last one stays', async () => {
   const directory = temporaryDirectory(MEMORY_DISK);
   const path = join(directory, 'file');
   const openFiles = new OpenFiles({ capacity: 8 });

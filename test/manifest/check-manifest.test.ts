@@ -141,7 +141,7 @@ describe('a check', () => {
     );
   });
 
-  test('fails if the file cannot be read, which is no finding', async () => {
+  test('fails if the file cannot be read, which is not a finding', async () => {
     const source = {
       size: LENGTH,
       path: 'x',

@@ -165,7 +165,7 @@ describe('the source of an object', () => {
     }
   });
 
-  test('the source of an object that nobody wants any more is aborted with its signal', async () => {
+  test('the source of an object that is no longer needed is aborted with its signal', async () => {
     const { server, store } = await remote(noise(600_000, 7), 'a');
     const stop = new AbortController();
     const source = await objectSource(store, 'a', { signal: stop.signal });

@@ -125,7 +125,7 @@ describe('what is not absence', () => {
     }
   });
 
-  test('a port on which nobody listens is a network error, not absence', async () => {
+  test('a port without a listener is a network error, not absence', async () => {
     const { server } = await withObject();
     const store = storeOf(server, { attempts: 2 });
     await server.stop();

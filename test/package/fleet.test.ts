@@ -128,7 +128,7 @@ test('two workers check each layer of a bucket once, and their lines sum up to t
   }
 });
 
-test('a bucket that cannot be listed is no empty bucket', async () => {
+test('a bucket that cannot be listed is not an empty bucket', async () => {
   const directory = temporaryDirectory();
   const server = await S3Server.start();
   try {

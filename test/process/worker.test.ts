@@ -77,7 +77,7 @@ test.runIf(CAN_LIST_DESCRIPTORS)(
   },
 );
 
-test('threads that overwrite one file at once: it is whole at any time, and nothing is left', async () => {
+test('threads that overwrite one file concurrently: it is complete at any time, and nothing is left', async () => {
   const program = await bundledProgram(new URL('programs/overwriting-thread.ts', import.meta.url));
   const directory = realpathSync(temporaryDirectory(MEMORY_DISK));
   const path = join(directory, 'file');

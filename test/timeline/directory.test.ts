@@ -297,7 +297,7 @@ describe('relations that have moved to keys of their own', () => {
 });
 
 describe('a timeline of two shards', () => {
-  test('a timeline of two shards has the sizes of shard 0: those of others may be behind', async () => {
+  test('a timeline of two shards has the sizes of shard 0: those of others may be outdated', async () => {
     const listed = [databases(DATABASE), relations(DATABASE, [[16_384, 'main']])];
     for (const [shard, blockCount] of [
       ['0002', 9],

@@ -53,7 +53,7 @@ describe('exact JSON', () => {
     expect(error.message).toContain('each name of an object once');
   });
 
-  test('exact JSON that is no UTF-8 is refused', () => {
+  test('exact JSON that is not UTF-8 is refused', () => {
     const error = storageErrorThrownBy(() =>
       parseExactJson(Uint8Array.of(0x22, 0xff, 0x22), SOURCE),
     );

@@ -262,7 +262,7 @@ describe('the index that counts', () => {
     expect(chooseIndex(NAMES, attached)?.name).toBe(name);
   });
 
-  test('the index that counts is the one without a generation if there is no other', () => {
+  test('an index without a generation is used if there is no other', () => {
     expect(chooseIndex(['index_part.json'])).toEqual({
       name: 'index_part.json',
       generation: undefined,

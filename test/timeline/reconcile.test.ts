@@ -120,12 +120,12 @@ describe('a bucket', () => {
   });
 });
 
-describe('what nobody has looked at', () => {
-  test('what nobody has looked at is unknown without an index', () => {
+describe('what has not been examined', () => {
+  test('what has not been examined is unknown without an index', () => {
     expect(reconcile({ local: [HERE] })).toMatchObject([{ state: 'unknown', decision: undefined }]);
   });
 
-  test('what nobody has looked at is unknown without any files', () => {
+  test('what has not been examined is unknown without any files', () => {
     expect(reconcile({ index: [HERE] })).toMatchObject([{ state: 'unknown' }]);
   });
 });

@@ -299,7 +299,7 @@ describe('the shards that count of a tenant that was split', () => {
     },
   );
 
-  test('the shards that count of a tenant that was split with no number below its count there are no shards', () => {
+  test('a tenant that was split has no shards if none has a number below its count', () => {
     expect(chooseShards([at('0201'), at('0500')])).toBeUndefined();
   });
 });

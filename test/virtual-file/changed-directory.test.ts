@@ -58,7 +58,7 @@ describe('after the process has changed its directory', () => {
     }
   });
 
-  test('a layer that is given up takes nobody else’s file along', async () => {
+  test('abandoning a layer does not delete a file of another owner', async () => {
     const first = await deltaWriter(1);
     go('two');
     const second = await deltaWriter(2);

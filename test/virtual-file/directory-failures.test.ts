@@ -119,7 +119,7 @@ describe('after a failed sync of the directory', () => {
     await storageErrorOf(world.openFiles.syncDirectory('/'));
   });
 
-  test('a sync that ends while the directory is looked up is not taken for sound', async () => {
+  test('a sync that ends while the directory is looked up does not count as successful', async () => {
     const world = disk();
     const { opened: lookedUp, open: lookUp } = gate();
     const { opened: synced, open: endSync } = gate();
@@ -138,7 +138,7 @@ describe('after a failed sync of the directory', () => {
     expect(await storageErrorOf(second)).toMatchObject({ errno: 'EIO' });
   });
 
-  test('a directory whose identity nobody can tell may be the one', async () => {
+  test('a directory of unknown identity may be the one', async () => {
     const world = disk();
     await failSync(world);
     world.answer(({ kind }) => (kind === 'stat' ? { fail: 'EACCES' } : undefined));

@@ -214,7 +214,7 @@ describe('publishing under a new name', () => {
     },
   );
 
-  test('publishing under a new name is in-doubt where nobody can tell whether the link took place', async () => {
+  test('publishing under a new name is in-doubt if it is unknown whether the link took place', async () => {
     const { temporary, answer } = await prepare();
     let isFailing = false;
     answer(({ kind }) => {
@@ -254,7 +254,7 @@ describe('publishing under a new name', () => {
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('publishing under a new name by two at once: one gets the name for its whole content, the other is told', async () => {
+  test('publishing under a new name by two callers: one gets the name for its whole content, the other is refused', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createDirectory('/data');
     const openFiles = new OpenFiles({ fileSystem });

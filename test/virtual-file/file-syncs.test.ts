@@ -16,7 +16,7 @@ function newFile(
   return VirtualFile.open('/file', { read: true, write: true, createNew: true, openFiles });
 }
 
-test('syncs of one file at once wait for each other', async () => {
+test('concurrent syncs of one file wait for each other', async () => {
   const gates = [gate(), gate(), gate()];
   let syncs = 0;
   const file = await newFile(new MemoryFileSystem(), ({ kind }) => {

@@ -39,7 +39,7 @@ async function prepare(options: { capacity?: number; fileSystem?: FileSystem } =
 }
 
 describe('a file that is held open', () => {
-  test('a file that is held open is read at once, up to its end', async () => {
+  test('a file that is held open is read synchronously, up to its end', async () => {
     const { open } = await prepare();
     const file = await open('a');
     const held = await file.hold();
@@ -182,7 +182,7 @@ describe('a held file whose descriptor was closed', () => {
     return { openFiles, fileSystem, a, b, held, end };
   }
 
-  test('a held file whose descriptor was closed takes the place of a clean file that nobody uses', async () => {
+  test('a held file whose descriptor was closed takes the place of an idle clean file', async () => {
     const { fileSystem, held, end } = await evicted('nothing');
     expect(held.readSync(new Uint8Array(1), 0)).toBe(1);
     expect(fileSystem.openPaths).toEqual(['/a']);

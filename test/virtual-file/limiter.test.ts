@@ -46,7 +46,7 @@ describe('a limiter', () => {
     expect(await limiter.run(async () => 'fourth')).toBe('fourth');
   });
 
-  test('a limiter lets nobody slip in between one operation and the next in line', async () => {
+  test('a limiter does not let a new caller overtake the next in line', async () => {
     const limiter = new Limiter(1);
     const order: string[] = [];
     const first = limiter.run(async () => order.push('first'));

@@ -53,7 +53,7 @@ describe('the size of the table', () => {
     },
   );
 
-  test('the size of the table is never exceeded, whatever runs at once', async () => {
+  test('the size of the table is never exceeded, whatever runs concurrently', async () => {
     const { open, fileSystem, openFiles, operations } = table(3);
     let most = 0;
     const intercept = fileSystem.intercept;
@@ -93,7 +93,7 @@ describe('the size of the table', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('one open serves all who asked for the file at once', async () => {
+  test('one open serves all concurrent callers', async () => {
     const { open, history } = table(1);
     const file = await open('/a');
     await (await open('/b')).close();
@@ -136,7 +136,7 @@ describe('when every place is taken and in use', () => {
     for (const other of await Promise.all(waiting)) await other.close();
   });
 
-  test('nobody is forgotten where opening fails in between', async () => {
+  test('no waiting caller is forgotten if an open fails in between', async () => {
     const { opened, open: letGo } = gate();
     const { open, openFiles } = table(1, ({ kind, path }) => {
       if (kind === 'read') return { delay: opened };
@@ -424,7 +424,7 @@ describe('when the system has no descriptor left', () => {
     },
   );
 
-  test('everything at once takes turns', async () => {
+  test('concurrent calls take turns', async () => {
     const { open, openFiles } = tightTable(3, 'EMFILE', 64);
     const files = await Promise.all(Array.from({ length: 30 }, (_, n) => open(`/${n}`)));
     await Promise.all(files.map((file, n) => file.writeAllAt(bytes(`content ${n}`), 0)));
@@ -474,7 +474,7 @@ describe('when the system has no descriptor left', () => {
     await Promise.all(files.map((file) => file.close()));
   });
 
-  test('whoever waited for a directory lets the next one look', async () => {
+  test('a caller that waited for a directory lets the next one continue', async () => {
     const { opened, open: letGo } = gate();
     let scarce = true;
     const { open, openFiles } = table(10, ({ kind }) => {

@@ -215,7 +215,7 @@ describe('a new file that gets the identity of a poisoned one', () => {
     return world;
   }
 
-  test('a new file that gets the identity of a poisoned one by being created exclusively is sound', async () => {
+  test('a new file that gets the identity of a poisoned one by being created exclusively is not poisoned', async () => {
     const { fileSystem, openFiles, failSyncs, open } = withOneIdentity();
     const poisoned = await open();
     failSyncs(true);
@@ -229,7 +229,7 @@ describe('a new file that gets the identity of a poisoned one', () => {
     await temporary.abandon();
   });
 
-  test('a new file that gets the identity of a poisoned one is sound once the library has deleted the poisoned one', async () => {
+  test('a new file that gets the identity of a poisoned one is not poisoned once the library has deleted the poisoned one', async () => {
     const { fileSystem, openFiles, failSyncs, open } = withOneIdentity();
     const poisoned = await TemporaryFile.create('/temporary', { openFiles });
     failSyncs(true);

@@ -39,7 +39,7 @@ describe('creating', () => {
     },
   );
 
-  test('two at once under one name: one gets it, the other is told', async () => {
+  test('two concurrent creations under one name: one succeeds, the other is refused', async () => {
     const { openFiles } = inMemory();
     const both = await Promise.allSettled([
       TemporaryFile.create('/temporary', { openFiles }),

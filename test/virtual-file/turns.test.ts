@@ -17,7 +17,7 @@ test('actions of one name have their turns in the order of the calls', async () 
   expect(events).toEqual([1, 2, 3].flatMap((number) => [`${number} begins`, `${number} ends`]));
 });
 
-test('other names, and other owners, wait for nobody', async () => {
+test('other names, and other owners, do not wait', async () => {
   const { opened, open } = gate();
   const owner = {};
   const first = inTurn({ owner, name: 'file' }, () => opened);
@@ -27,7 +27,7 @@ test('other names, and other owners, wait for nobody', async () => {
   await first;
 });
 
-test('who gives up waiting hears of it at once, and does not let the next one in', async () => {
+test('a caller that stops waiting is rejected immediately, and does not let the next one in', async () => {
   const turn = { owner: {}, name: 'file' };
   const { opened, open } = gate();
   const { signal, abort } = abortable();

@@ -426,7 +426,7 @@ describe('closing', () => {
     expect(openFiles.openCount).toBe(0);
   });
 
-  test('closing refuses what comes after it, at once', async () => {
+  test('closing refuses later calls immediately', async () => {
     const { file, operations } = await openInMemory('content');
     const closing = file.close();
     for (const promise of [

@@ -48,7 +48,7 @@ describe('names that differ between the versions', () => {
   });
 });
 
-test('the low four bits of the info byte are no part of the name', () => {
+test('the low four bits of the info byte are not part of the name', () => {
   expect(recordTypeOf({ resourceManager: 2, info: 0x21 }, 17)).toBe('TRUNCATE');
   expect(recordTypeOf({ resourceManager: 10, info: 0x82 }, 17)).toBe('INSERT+INIT');
 });
@@ -70,7 +70,7 @@ test.each([14, 15, 16, 17])(
   },
 );
 
-test('what is no version and no number of a resource manager is refused', () => {
+test('an unknown version or number of a resource manager is refused', () => {
   for (const version of [13, 18, 15.5, Number.NaN]) {
     const record = { resourceManager: 0, info: 0 };
     expect(storageErrorThrownBy(() => recordTypeOf(record, version)).code).toBe('invalid-input');

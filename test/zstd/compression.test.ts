@@ -128,7 +128,7 @@ describe('level 1, as Neon uses it', () => {
     }
   });
 
-  test('compressing at level 1 gives the right frames to many at once, each an array of its own', async () => {
+  test('compressing at level 1 gives concurrent callers the right frames, each in its own array', async () => {
     for (const compressor of await compressors(1)) {
       const contents = Array.from({ length: 24 }, (_, n) => bytesOf(8192 + n, n));
       const alone: string[] = [];

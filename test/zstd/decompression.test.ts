@@ -180,7 +180,7 @@ describe('good frames', () => {
     }
   });
 
-  test('good frames can be decompressed while the pieces of another are handed over', async () => {
+  test('valid frames can be decompressed while the pieces of another are passed on', async () => {
     const outer = bytesOf(2 * MIB, 1);
     const inner = bytesOf(MIB + 300_000, 2);
     const [outerFrame, innerFrame] = [await compress(outer), await compress(inner)];
@@ -192,7 +192,7 @@ describe('good frames', () => {
     expect(Buffer.concat(pieces).equals(outer)).toBe(true);
   });
 
-  test('good frames can be decompressed from many sources at once', async () => {
+  test('valid frames can be decompressed from many sources concurrently', async () => {
     await Promise.all(
       [0, 1, 2, 3, 4].map(async (seed) => {
         const content = bytesOf(MIB + 100_000 * seed, seed);
@@ -258,7 +258,7 @@ describe('bad frames', () => {
     }
   });
 
-  test('bad frames with bytes behind them are corrupt', async () => {
+  test('frames followed by bytes are corrupt', async () => {
     const frame = encodeFrame({ blocks: blocksOf(3000) });
     for (const tail of [Buffer.of(0), frame]) {
       await expectError(Buffer.concat([frame, tail]), { code: 'corrupt', offset: frame.length });

@@ -281,7 +281,7 @@ describe('any frame', () => {
     }
   });
 
-  test.each(frames)('a frame (%s) with a byte behind it is corrupt', (_, test) => {
+  test.each(frames)('a frame (%s) followed by a byte is corrupt', (_, test) => {
     const frame = encodeFrame(test);
     for (const tail of [Buffer.of(0), frame]) {
       const error = storageErrorThrownBy(() => scanZstdFrame(Buffer.concat([frame, tail])));

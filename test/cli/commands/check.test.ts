@@ -196,7 +196,7 @@ describe('damage is told as what it is', () => {
     expect(notOk(layers)).toMatchObject([{ name: extra, state: 'extra' }]);
   });
 
-  test('what a writer left, and an object that nobody knows', async () => {
+  test('leftovers of a writer, and an unknown object', async () => {
     const { root, at } = copyOfGolden();
     writeFileSync(at('ephemeral-7'), '');
     writeFileSync(at('notes\x1b[2J'), '');

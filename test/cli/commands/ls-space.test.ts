@@ -230,7 +230,7 @@ describe('dump', () => {
   });
 });
 
-test('a quiet verify prints nothing about sound files', async () => {
+test('a quiet verify prints nothing about valid files', async () => {
   const [sound] = goldenLayers();
   const result = await runCli(['verify', sound?.path ?? '', '--quiet']);
   expect(result).toMatchObject({ status: 0, stdout: '', stderr: '' });

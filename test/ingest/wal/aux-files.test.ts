@@ -53,7 +53,7 @@ describe('auxiliary files', () => {
     expect(error.code).toBe('corrupt');
   });
 
-  test('a stored value that is no list of files ends the ingest', async () => {
+  test('a stored value that is not a list of files ends the ingest', async () => {
     const values = smallCluster({}).set(KEY, Uint8Array.of(1, 0, 0, 0, 9));
     const record = message('neon-file:pg_logical/mappings/test1', 'abc');
     expect((await storageErrorOf(ingestAll(values, [record]))).code).toBe('truncated');

@@ -52,7 +52,7 @@ describe('blocks', () => {
     expect(ingest.lsn).toBe(END + 8n);
   });
 
-  test('a block behind the end makes zero pages of those between, and a new size', async () => {
+  test('a block after the end makes zero pages in between, and a new size', async () => {
     const values = smallCluster({ forks: { '16384.0': 2 } });
     const put = await ingestAll(values, [btreeOn({ blkno: 6 }, { blkno: 4 })]);
     expect(namesOf(values)).toEqual([

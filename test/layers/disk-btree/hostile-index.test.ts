@@ -48,7 +48,7 @@ const SOUND: readonly NodeSpec[] = [
 
 type Changes = Readonly<Record<number, Partial<NodeSpec>>>;
 
-it('the index that the others are made from is sound', async () => {
+it('the index that the others are made from is valid', async () => {
   const { error, strict, damage, report } = await read({});
   expect(error).toBeUndefined();
   expect(damage).toEqual([]);
@@ -182,7 +182,7 @@ describe('an index of 256 levels', () => {
     expect(strict.length).toBe(1);
   });
 
-  it('an index of 256 levels is refused, and salvaged at once, where every node has 300 times the same child', async () => {
+  it('an index of 256 levels in which every node has the same child 300 times is refused, and salvaged quickly', async () => {
     const keys = Array.from({ length: 300 }, (_, index) => blockKey(index));
     const blocks = Array.from({ length: 256 }, (_, level) =>
       nodeBlock(

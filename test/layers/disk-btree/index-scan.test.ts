@@ -36,7 +36,7 @@ function runs(source: CountingSource): [number, number][] {
 }
 
 describe('blocks in order', () => {
-  test('blocks in order are read once each, more of them at a time, and none behind the root', async () => {
+  test('blocks in order are read once each, more of them at a time, and none after the root', async () => {
     const source = countingSource(indexFile(200));
     const scan = scanOf(source, 200);
     for (let block = 0; block < 200; block += 1) expect(await numberOf(scan, block)).toBe(block);

@@ -139,7 +139,7 @@ describe('a damaged node is refused, with the place:', () => {
     expect(error).toMatchObject({ code: 'corrupt', offset: FILE_OFFSET + offset });
   });
 
-  it('a node that fills its block to the last byte is none of ours, but can be read', () => {
+  it('a node that fills its block to the last byte is never written, but can be read', () => {
     // 5 + 909 * 9 = 8186, so that 6 bytes of prefix fill it.
     const keys = Array.from({ length: 909 }, (_, index) =>
       Uint8Array.of(1, 2, 3, 4, 5, 6, 0, 0, index >> 8, index & 0xff),

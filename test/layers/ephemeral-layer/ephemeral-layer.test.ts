@@ -299,7 +299,7 @@ describe('an ephemeral layer', () => {
     expect(layer.entryCount).toBe(2);
   });
 
-  it('leaves nothing but the delta layer behind', async () => {
+  it('leaves nothing but the delta layer', async () => {
     const directory = temporaryDirectory();
     const layer = await createLayer(directory);
     await layer.put(blockKey(1), START_LSN, { type: 'image', bytes: Uint8Array.of(1, 2, 3) });
@@ -325,7 +325,7 @@ describe('an ephemeral layer', () => {
     await Promise.all(reads);
   });
 
-  it('an ephemeral layer takes 32 GiB, refuses the value behind them, and can be frozen then', async () => {
+  it('an ephemeral layer takes 32 GiB, refuses the next value, and can then be frozen', async () => {
     await using layer = await EphemeralLayer.create({
       ...{ directory: temporaryDirectory(), ...IDS, startLsn: START_LSN },
       openFiles: new OpenFiles({ fileSystem: forgetful }),

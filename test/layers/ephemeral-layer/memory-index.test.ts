@@ -61,7 +61,7 @@ describe.each([
     );
   });
 
-  it('rows in a memory index are found by key and LSN while others are added, and the older ones behind them', () => {
+  it('rows in a memory index are found by key and LSN while others are added, and so are the older ones after them', () => {
     fc.assert(
       fc.property(order, (some) => {
         const index = new MemoryIndex();

@@ -202,7 +202,7 @@ describe('reading from a failing disk', () => {
     }
   });
 
-  it('reading from a failing disk is no damage: salvaging and verifying reject', async () => {
+  it('a failing disk is not damage: salvaging and verifying reject', async () => {
     const [, write] = WRITES[0] ?? ['', () => Promise.reject(new Error('no writes'))];
     const { bytes, path } = await cleanRun(write);
     for (const offset of [8192, bytes.length - 8192]) {

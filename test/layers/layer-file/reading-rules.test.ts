@@ -102,7 +102,7 @@ describe('of the LSNs that are wanted, the first is there and the last is not', 
 describe('arguments', () => {
   const reader = async () => openLayer(bytesSource(DELTA.bytes));
 
-  it('arguments that are no keys are refused', async () => {
+  it('arguments that are not keys are refused', async () => {
     const short = new Uint8Array(17);
     const layer = await reader();
     for (const read of [
@@ -116,7 +116,7 @@ describe('arguments', () => {
     }
   });
 
-  it('arguments that are no LSNs are refused', async () => {
+  it('arguments that are not LSNs are refused', async () => {
     const layer = await reader();
     for (const lsn of [-1n, MAXIMUM_LSN + 1n]) {
       expect((await storageErrorOf(layer.get(blockKey(0), lsn))).code).toBe('out-of-range');

@@ -211,7 +211,7 @@ describe('a put into an image layer is refused:', () => {
 });
 
 /** Callers whose types nobody checked: an array takes a string for as many zeros. */
-describe('a content that is no bytes is refused', () => {
+describe('a content that is not bytes is refused', () => {
   it.each<[string, unknown]>([
     ['a string', 'abc'],
     ['an ArrayBuffer', new ArrayBuffer(3)],
@@ -323,7 +323,7 @@ describe('refused puts change nothing', () => {
 });
 
 describe('what was put may change once put has returned nothing', () => {
-  it('what was put may change once put has returned nothing, also where it is a Buffer, whose slices are no copies', async () => {
+  it('what was put may change once put has returned nothing, even a Buffer, whose slices are not copies', async () => {
     for (const compression of COMPRESSIONS.slice(0, 2)) {
       const disk = memoryDisk();
       await using writer = await imageWriter(disk, { compression });

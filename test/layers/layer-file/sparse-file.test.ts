@@ -184,7 +184,7 @@ describe('a run of zeros in the middle of an index', { timeout: 60_000 }, () => 
   });
 });
 
-test('so many blocks of zeros are admitted as the file stores, and as holes may be read', () => {
+test('as many blocks of zeros are admitted as the file stores, plus the allowance for holes', () => {
   const zeros = new Uint8Array(BLOCK);
   const data = Uint8Array.from(zeros);
   data[BLOCK - 1] = 1;

@@ -13,8 +13,8 @@ import { storageErrorOf, storageErrorThrownBy } from '../../support/storage-erro
 const written = IndexPart.parse(goldenIndex('pg17/2'));
 const [name = '', layer] = [...written.fields.layers][0] ?? [];
 
-describe('an index made anew', () => {
-  test('an index made anew of the layers of a pageserver has what that wrote, but for what no name says', () => {
+describe('a rebuilt index', () => {
+  test('an index rebuilt from the layers of a pageserver equals the original, except for what names do not contain', () => {
     const listing = [...written.fields.layers].map(([layerName, entry]) => ({
       name: layerName,
       size: entry.fileSize,
@@ -36,7 +36,7 @@ describe('an index made anew', () => {
     expect(superseded).toEqual([]);
   });
 
-  test('an index made anew has a layer of several generations in the highest', () => {
+  test('a rebuilt index has a layer of several generations in the highest', () => {
     const copies = [2, undefined, 3].map((generation, size) => ({ name, size, generation }));
     const { index, superseded } = rebuildIndexPart(copies, { pgVersion: 17 });
     expect(index.fields.layers.get(name)).toMatchObject({ fileSize: 2n, generation: 3 });

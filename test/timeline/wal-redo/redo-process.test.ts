@@ -57,7 +57,7 @@ describe('messages', () => {
     expect([messages.length, messages[22]]).toEqual([44, 0x47]);
   });
 
-  test('a key that is no block, and a base that is no page, are refused', () => {
+  test('a key that is not a block, and a base that is not a page, are refused', () => {
     const key = relationSizeKey({ spcnode: 1663, dbnode: 5, relnode: 1, fork: 'main' });
     const refused = [
       { key, base: undefined, records: [] },
