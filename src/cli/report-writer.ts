@@ -150,6 +150,9 @@ class PeopleWriter implements ReportWriter {
       const more = formatNumberOf(hidden, 'more finding', 'more findings');
       await output.write(`  ${paint(output, 'dim', `... ${more}`)}\n`);
     }
+    if (report.mended !== undefined) {
+      await output.write(`  mended copy: ${printable(shownPath(report.mended))}\n`);
+    }
     await output.flush();
   }
 

@@ -2,13 +2,14 @@
  * Commands that read a timeline in S3 and write, while the store fails: status and code of the failure, and nothing
  * half-written. A timeline is there once its index is, and a layer or a directory once it has its name.
  */
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { importTimeline } from '../../src/ingest/pgdata/import-timeline.ts';
 import { relationBlockKey } from '../../src/postgres/key-mapping.ts';
 import { fabricateCluster, pages } from '../postgres/fabricated-cluster.ts';
 import { addValues, TIMELINE_IDS } from '../support/exported-clusters.ts';
+import { SK15_SEGMENT_NAME, sk15Segment, writeSk15Base } from '../support/ingested-timelines.ts';
 import { CREDENTIALS, type Fault, type S3Server, startS3 } from '../support/s3-server.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { parseLines, runCli } from './support.ts';
@@ -23,11 +24,23 @@ const FILES = {
   'pg_twophase/.keep': '',
 };
 
-/** The objects of a timeline with an image layer and two deltas; made once. */
+/** What is in the bucket, made once: timelines, the manifests of one, and WAL that follows the other. */
 let objects: ReadonlyMap<string, Uint8Array> | undefined;
 
-async function timelineObjects(): Promise<ReadonlyMap<string, Uint8Array>> {
-  const bucket = join(temporaryDirectory(), 'bucket');
+async function bucketObjects(): Promise<ReadonlyMap<string, Uint8Array>> {
+  const bucket = temporaryDirectory();
+  await writeTimeline(join(bucket, 'in'));
+  await runCli(['manifest', 'create', join(bucket, 'in'), '--manifests', join(bucket, 'sums')]);
+  await writeSk15Base(join(bucket, 'base'));
+  mkdirSync(join(bucket, 'wal'));
+  writeFileSync(join(bucket, 'wal', SK15_SEGMENT_NAME), sk15Segment());
+  const names = readdirSync(bucket, { recursive: true, encoding: 'utf8' });
+  const plain = names.filter((name) => statSync(join(bucket, name)).isFile());
+  return new Map(plain.map((name) => [name, readFileSync(join(bucket, name))]));
+}
+
+/** A timeline with an image layer and two deltas. */
+async function writeTimeline(bucket: string): Promise<void> {
   const cluster = fabricateCluster(FILES, { redoLsn: LSN });
   await importTimeline({ dataDirectory: cluster, target: bucket, ...TIMELINE_IDS, way: 'classic' });
   const relation = { spcnode: 1663, dbnode: 5, relnode: 16384, fork: 'main' } as const;
@@ -36,9 +49,6 @@ async function timelineObjects(): Promise<ReadonlyMap<string, Uint8Array>> {
     const value = { type: 'image', bytes: pages(1, 50 + Number(step)) } as const;
     await addValues(bucket, LSN + step * 0x100n, [{ key, value }]);
   }
-  const names = readdirSync(bucket, { recursive: true, encoding: 'utf8' });
-  const plain = names.filter((name) => statSync(join(bucket, name)).isFile());
-  return new Map(plain.map((name) => [name, readFileSync(join(bucket, name))]));
 }
 
 interface Served {
@@ -51,15 +61,18 @@ interface Served {
 
 async function served(): Promise<Served> {
   const { server } = await startS3();
-  objects ??= await timelineObjects();
-  for (const [name, bytes] of objects) server.put(`in/${name}`, bytes);
+  objects ??= await bucketObjects();
+  for (const [name, bytes] of objects) server.put(name, bytes);
   vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId);
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
   vi.stubEnv('AWS_REGION', 'us-east-1');
   vi.stubEnv('AWS_ENDPOINT_URL_S3', server.endpoint);
   // Waits between attempts are short.
   vi.spyOn(Math, 'random').mockReturnValue(0);
-  const layer = [...server.objects.keys()].filter((key) => key.includes('__')).sort()[0] ?? '';
+  const layers = [...server.objects.keys()].filter(
+    (key) => key.startsWith('in/') && key.includes('__'),
+  );
+  const layer = layers.sort()[0] ?? '';
   return { server, layer, out: temporaryDirectory() };
 }
 
@@ -91,6 +104,13 @@ const COMMANDS = {
     '--manifests',
     `s3://${at}/out`,
   ],
+  'manifest check': (at) => [
+    ...['manifest', 'check', `s3://${at}/in/`, '--manifests', `s3://${at}/sums`],
+  ],
+  'import wal': (at) => [
+    ...['import', 'wal', '--base', `s3://${at}/base`, '--wal', `s3://${at}/wal`],
+    ...['--out', `s3://${at}/out`, '--end', '0/1500000'],
+  ],
   'import pgdata': (at) => [
     ...['import', 'pgdata', fabricateCluster(FILES, { redoLsn: LSN }), '--classic'],
     ...['--layout', 'remote', '--out', `s3://${at}/out`],
@@ -116,6 +136,10 @@ function expectNothing({ server, out }: Served): void {
   const names = readdirSync(out, { recursive: true, encoding: 'utf8' });
   const files = names.filter((name) => statSync(join(out, name)).isFile());
   expect(files.filter((name) => !/tenants\/.*__[^/]*$/.test(name))).toEqual([]);
+}
+
+function isInputLayer(key: string): boolean {
+  return /^(?:in|base)\//.test(key) && key.includes('__');
 }
 
 /** Commands that only write are not met by what fails in reading. */
@@ -205,7 +229,7 @@ describe('objects that are not what they were', () => {
     async (name) => {
       const place = await served();
       place.server.fault = ({ method, key }) => {
-        const isLayer = key?.startsWith('in/') === true && key.includes('__');
+        const isLayer = key !== undefined && isInputLayer(key);
         return isLayer && method === 'GET'
           ? { kind: 'status', status: 404, code: 'NoSuchKey' }
           : undefined;
@@ -224,7 +248,7 @@ describe('objects that are not what they were', () => {
       const { server } = place;
       const reads = new Map<string, number>();
       server.fault = ({ method, key = '' }) => {
-        if (method !== 'GET' || !key.startsWith('in/') || !key.includes('__')) return undefined;
+        if (method !== 'GET' || !isInputLayer(key)) return undefined;
         const count = (reads.get(key) ?? 0) + 1;
         reads.set(key, count);
         const bytes = server.objects.get(key)?.bytes ?? new Uint8Array(0);

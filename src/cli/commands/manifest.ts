@@ -11,8 +11,10 @@ import {
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, statusOfError, strongest } from '../exit-status.ts';
 import type { ManifestRun, RunFile } from '../manifest-run.ts';
-import { REMOTE_OPTIONS } from '../remote-source.ts';
+import { isUrl, REMOTE_OPTIONS } from '../remote-source.ts';
+import type { FileReport } from '../report-writer.ts';
 import { formatOf, JOBS, listFormat } from '../shared-options.ts';
+import { shownPath } from '../shown-path.ts';
 
 const WHICH = {
   ...listFormat('one file'),
@@ -95,6 +97,8 @@ async function createManifests(
   const { ManifestRun } = await import('../manifest-run.ts');
   const { createManifest } = await import('../manifest-create.ts');
   const { CreatedWriter } = await import('../manifest-writer.ts');
+  const { manifests } = options;
+  if (manifests !== undefined && !isUrl(manifests)) await checkOutput(manifests);
   const run = await ManifestRun.begin(context, paths, options);
   const writer = new CreatedWriter(context.stdout, formatOf(options));
   let status: ExitStatus = CLEAN;
@@ -118,10 +122,7 @@ async function checkManifests(
   const { checkFile } = await import('../manifest-check.ts');
   const { createReportWriter } = await import('../report-writer.ts');
   const { mend, maxFindings: maximumFindings } = options;
-  if (mend !== undefined) {
-    const { checkOutputDirectory } = await import('../output-paths.ts');
-    await checkOutputDirectory(mend);
-  }
+  if (mend !== undefined) await checkOutput(mend);
   const run = await ManifestRun.begin(context, paths, { ...options, manifestsStandFor: 'files' });
   const verbosity = options.quiet ? 'quiet' : 'all';
   const writer = createReportWriter(context.stdout, formatOf(options), verbosity);
@@ -135,6 +136,8 @@ async function checkManifests(
     }
     const { report, status: found, failure } = result.value;
     await writer.report(report);
+    const advice = adviceOn(report, mend);
+    if (failure === undefined && advice !== undefined) context.reporter.note(advice);
     status = strongest(status, found);
     if (failure === undefined) continue;
     context.reporter.error(failure);
@@ -142,6 +145,22 @@ async function checkManifests(
   }
   await writer.end(strongest(status, run.status));
   return withoutFiles(context, run, status);
+}
+
+async function checkOutput(directory: string): Promise<void> {
+  const { checkOutputDirectory } = await import('../output-paths.ts');
+  await checkOutputDirectory(directory);
+}
+
+/** What can be done about a damaged file, for people. */
+function adviceOn({ ok, path, blocks, findings, mended }: FileReport, mend: string | undefined) {
+  // Of a file without a manifest no block was compared.
+  if (ok || blocks === undefined || mended !== undefined) return undefined;
+  if (mend === undefined && findings.some(({ bit }) => bit !== undefined)) {
+    return `${shownPath(path)}: --mend DIR writes a copy without flipped bits`;
+  }
+  if (mend === undefined) return undefined;
+  return `${shownPath(path)}: not mended, because more than single bits has changed: layerfile salvage makes a layer of what is left`;
 }
 
 function withoutFiles({ reporter }: Context, run: ManifestRun, status: ExitStatus): ExitStatus {

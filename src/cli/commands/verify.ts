@@ -128,6 +128,11 @@ export async function verify(
   if (fileCount === 0 && status === CLEAN) context.reporter.warning('no layer found');
   if (options.pageChecksums) notePages(context, pages);
   await writer.end(status);
+  if (status === FINDINGS) {
+    context.reporter.note(
+      'layerfile salvage FILE --out DIR makes a valid layer of what is left of one',
+    );
+  }
   return status;
 }
 

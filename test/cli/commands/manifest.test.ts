@@ -26,6 +26,17 @@ async function check(...more: string[]) {
 }
 
 describe('manifest create', () => {
+  test('names the directory for manifests that is not there', async () => {
+    const { directory } = await buildSmallLayers();
+    const manifests = join(directory, 'none');
+    const result = await runCli([
+      ...['manifest', 'create', directory, '--manifests', manifests, '--json'],
+    ]);
+    expect(result).toMatchObject({ status: 3, stdout: '' });
+    const message = expect.stringContaining('no such output directory');
+    expect(parseError(result)).toMatchObject({ code: 'not-found', path: manifests, message });
+  });
+
   test('writes one beside each layer, and prints a line for it', async () => {
     const { created, sorted, manifestOf } = await layersWithManifests();
     expect(created).toMatchObject({ status: 0, stderr: '' });
@@ -179,6 +190,22 @@ describe('manifest check', () => {
       expect.not.objectContaining({ bit: expect.anything() }),
     ]);
     expect(readdirSync(mended)).toEqual([]);
+  });
+
+  test('tells people where the mended copy is, how to get one, or what to do without one', async () => {
+    const { directory, delta } = await layersWithManifests();
+    const mended = join(directory, 'mended');
+    mkdirSync(mended);
+    flip(delta, [8692, 6]);
+    const how = await runCli(['manifest', 'check', delta]);
+    expect(how.stderr).toContain('--mend DIR writes a copy without flipped bits');
+    const where = await runCli(['manifest', 'check', delta, '--mend', mended]);
+    expect(where).toMatchObject({ status: 1, stderr: '' });
+    expect(where.stdout).toContain(`mended copy: ${join(mended, basename(delta))}`);
+    flip(delta, [9000, 1]);
+    const without = await runCli(['manifest', 'check', delta, '--mend', mended]);
+    expect(without.stdout).not.toContain('mended copy');
+    expect(without.stderr).toMatch(/not mended, .*salvage/);
   });
 
   test('finds a manifest that is missing, damaged or alone', async () => {
