@@ -34,10 +34,6 @@ export function transient(error: StorageError, requestedWaitMs?: number): Storag
   return error;
 }
 
-export function isTransient(error: unknown): boolean {
-  return isStorageError(error) && transientErrors.has(error);
-}
-
 /**
  * Calls `attempt`, with the number of the attempt from 1 on, until it succeeds, fails permanently, or has failed too
  * often. Throws: its last error; `aborted`.

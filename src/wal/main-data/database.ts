@@ -10,10 +10,7 @@
  * Source: Postgres src/include/commands/dbcommands_xlog.h.
  */
 import type { DatabaseId } from '../../postgres/key-mapping.ts';
-import { checkMajorVersion, countedList, decoderOf, u32At } from './main-data.ts';
-
-/** What a record of this resource manager does. */
-export type DatabaseOperation = 'copy' | 'create-by-log' | 'drop';
+import { countedList, decoderOf, u32At } from './main-data.ts';
 
 /** CREATE of 14, and CREATE_FILE_COPY. */
 export interface DatabaseCopy {
@@ -29,30 +26,6 @@ export interface DatabaseDrop {
   readonly dbnode: number;
   /** The tablespaces where it has files. */
   readonly spcnodes: readonly number[];
-}
-
-const OPERATION_MASK = 0xf0;
-
-const OPERATIONS: readonly {
-  readonly from: number;
-  readonly operations: Readonly<Record<number, DatabaseOperation>>;
-}[] = [
-  { from: 15, operations: { 0: 'copy', 16: 'create-by-log', 32: 'drop' } },
-  { from: 14, operations: { 0: 'copy', 16: 'drop' } },
-];
-
-/**
- * What the record does; undefined for an operation that the version does not have.
- *
- * @throws `invalid-input`.
- */
-export function databaseOperation(
-  info: number,
-  majorVersion: number,
-): DatabaseOperation | undefined {
-  checkMajorVersion(majorVersion);
-  const table = OPERATIONS.find(({ from }) => majorVersion >= from);
-  return table?.operations[info & OPERATION_MASK];
 }
 
 /** Decodes the main data of a copy. @throws `corrupt`, `invalid-input`. */

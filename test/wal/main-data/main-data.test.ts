@@ -2,7 +2,6 @@ import { describe, expect, test } from 'vitest';
 import { decodeCheckpoint } from '../../../src/wal/main-data/checkpoint.ts';
 import { decodeClogTruncate } from '../../../src/wal/main-data/clog.ts';
 import {
-  databaseOperation,
   decodeDatabaseCopy,
   decodeDatabaseCreateByLog,
   decodeDatabaseDrop,
@@ -425,18 +424,6 @@ test('a fork above 255 is corrupt', () => {
   const bytes = hex('3f400000 05000000 5b400000 00010000');
   const error = storageErrorThrownBy(() => decodeStorageCreate(bytes));
   expect(error).toMatchObject({ code: 'corrupt', offset: 12 });
-});
-
-test.each([
-  [14, 0x00, 'copy'],
-  [14, 0x10, 'drop'],
-  [14, 0x20, undefined],
-  [15, 0x00, 'copy'],
-  [15, 0x11, 'create-by-log'],
-  [17, 0x20, 'drop'],
-  [17, 0x30, undefined],
-])('in version %d the database operation %d is %s', (majorVersion, info, operation) => {
-  expect(databaseOperation(info, majorVersion)).toBe(operation);
 });
 
 test.each([13, 18, 14.5])('WAL of version %d is refused', (majorVersion) => {
