@@ -14,6 +14,7 @@ import {
   LENGTH_SHIFT,
   MAXIMUM_BLOB_HEADER_SIZE,
   type PackedHeader,
+  packedHeader,
   storedLengthOf,
 } from './blob-format.ts';
 import {
@@ -171,26 +172,27 @@ export class BlobScanner {
    */
   locateRow({ offsets, from, to, previousEnd }: BlobRow, places: BlobPlaces, at: number): number {
     const { starts, lengths, storedLengths } = places;
-    const { bounds } = this.#reader;
-    const window = this.#window;
-    const { end, shift } = window;
-    let reached = previousEnd;
+    // The window lies within the bounds. Looked up once: calls and fields are expensive until the loop is compiled.
+    const { bytes, start, end, shift } = this.#window;
+    const maximumLength = Math.min(LARGE_BLOB, this.#reader.bounds.maximumLength);
+    let reached = Math.max(previousEnd, start);
     let index = from;
     for (; index < to; index += 1) {
       const offset = offsets[index] as number;
-      if (offset < reached) break;
-      const header = locateBlob(window, offset, offsets[index + 1] as number, bounds);
+      if (!(offset >= reached) || offset >= end) break;
+      const header = packedHeader(bytes, offset + shift, end + shift);
       if (header < 0 || (header & IS_COMPRESSED) !== 0) break;
       const length = header >>> LENGTH_SHIFT;
       const contentStart = offset + ((header & IS_LONG) === 0 ? 1 : MAXIMUM_BLOB_HEADER_SIZE);
       reached = contentStart + length;
-      if (reached > end || length > LARGE_BLOB) break;
+      if (reached > end || length > maximumLength) break;
+      if (!(reached <= (offsets[index + 1] as number))) break;
       const place = at + index - from;
       starts[place] = contentStart + shift;
       lengths[place] = length;
       storedLengths[place] = reached - offset;
     }
-    this.bytes = window.bytes;
+    this.bytes = bytes;
     return index - from;
   }
 
