@@ -83,6 +83,8 @@ export default defineConfig({
     // On a quiet machine none takes a quarter of a minute; on a busy one, twenty times as long.
     testTimeout: 300_000,
     hookTimeout: 300_000,
+    // Each project transforms its modules by itself, and so does each run: one cache serves them all.
+    experimental: { fsModuleCache: true },
     // A second, the default, may pass on a busy machine before a process has had a turn.
     expect: { poll: { timeout: 20_000 } },
     reporters: ['default', ...(reports === undefined ? [] : ['json'])],
