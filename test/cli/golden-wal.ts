@@ -22,8 +22,15 @@ export const SEGMENTS = [
 /** Start of the first record that begins in the first segment. */
 export const FIRST_LSN = '0/1600028';
 
+/** Decompressed once in a process. */
+const segments = new Map<string, Buffer>();
+
+/** A copy, that the caller may change. */
 export function segmentBytes(name: string): Buffer {
-  return brotliDecompressSync(readFileSync(join(GOLDEN, `${name}.br`)));
+  const bytes =
+    segments.get(name) ?? brotliDecompressSync(readFileSync(join(GOLDEN, `${name}.br`)));
+  segments.set(name, bytes);
+  return Buffer.from(bytes);
 }
 
 /** The segments and the history, in a directory that is removed after the test. */
