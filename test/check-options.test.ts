@@ -130,9 +130,10 @@ describe('a choice', () => {
     expect(error.message).toBe(`which: expected 'a' or 'b', found ${actual}`);
   });
 
-  test('a choice that is left out is the default', () => {
-    checkChoice('which', undefined, ['a', 'b']);
-    checkChoice('which', 'b', ['a', 'b']);
+  test('a choice that is left out, or is one of those expected, is accepted', () => {
+    for (const choice of [undefined, 'a', 'b']) {
+      expect(() => checkChoice('which', choice, ['a', 'b'])).not.toThrow();
+    }
   });
 
   test.each(['readMode', 'ioMode', 'nameCheck'])(

@@ -142,8 +142,21 @@ function isInputLayer(key: string): boolean {
   return /^(?:in|base)\//.test(key) && key.includes('__');
 }
 
+/** Those that put several objects; the others write into a directory, or nothing. */
+const PUTTING = [
+  'redact of a timeline',
+  'compact into a bucket',
+  'split-shards',
+  'manifest create',
+  'import wal',
+  'import pgdata',
+] as const satisfies typeof NAMES;
+
 /** Commands that only write are not met by what fails in reading. */
 const READING = NAMES.filter((name) => name !== 'import pgdata');
+
+/** Checking manifests reads each layer once. */
+const READING_TWICE = READING.filter((name) => name !== 'manifest check');
 
 describe('a store that refuses', () => {
   test.each(NAMES)('%s with wrong credentials is denied, with status 3', async (name) => {
@@ -205,7 +218,7 @@ describe('a store that fails now and then', () => {
     },
   );
 
-  test.each(NAMES)('%s whose put is denied after the first one leaves no index', async (name) => {
+  test.each(PUTTING)('%s whose put is denied after the first one leaves no index', async (name) => {
     const place = await served();
     let puts = 0;
     place.server.fault = ({ method }) => {
@@ -214,8 +227,6 @@ describe('a store that fails now and then', () => {
       return puts === 1 ? undefined : { kind: 'status', status: 403, code: 'AccessDenied' };
     };
     const { status, errors } = await runOn(name, place);
-    // Those that write into a directory, and what needs one put alone, are not met.
-    if (puts < 2) return;
     expect(status).toBe(3);
     expect(errors[0]).toMatchObject({ code: 'denied' });
     const keys = [...place.server.objects.keys()].filter((key) => key.startsWith('out'));
@@ -241,8 +252,8 @@ describe('objects that are not what they were', () => {
     },
   );
 
-  test.each(READING)(
-    '%s of a layer that changes between two reads says changed, unless it reads once only',
+  test.each(READING_TWICE)(
+    '%s of a layer that changes between two reads says changed',
     async (name) => {
       const place = await served();
       const { server } = place;
@@ -261,8 +272,6 @@ describe('objects that are not what they were', () => {
         return undefined;
       };
       const { status, errors } = await runOn(name, place);
-      const isReadTwice = [...reads.values()].some((count) => count > 1);
-      if (!isReadTwice) return;
       expect(status).toBe(3);
       expect(errors[0]).toMatchObject({ code: 'changed' });
       expectNothing(place);

@@ -1,6 +1,8 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { FaultAction, FileSystemOperation } from '../../src/testing/faults.ts';
 import {
@@ -274,8 +276,15 @@ describe('aligned memory', () => {
     expect(alignedBytes(0).length).toBe(0);
   });
 
-  test('aligned memory is given back: as often as files are written, there is some', () => {
-    for (let round = 0; round < 500; round += 1) alignedBytes(65_536)[0] = 1;
+  test('aligned memory is given back once nothing refers to it', async () => {
+    setFlagsFromString('--expose-gc');
+    const collect: () => void = runInNewContext('gc');
+    const memories = Array.from({ length: 50 }, () => new WeakRef(alignedBytes(65_536).buffer));
+    const countKept = (): number => {
+      collect();
+      return memories.filter((memory) => memory.deref() !== undefined).length;
+    };
+    await expect.poll(countKept).toBe(0);
   });
 });
 
