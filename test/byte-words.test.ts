@@ -20,7 +20,7 @@ describe('a copy of a run of bytes', () => {
     }
   });
 
-  it('out of a part of a larger buffer counts from the part', () => {
+  it('a copy of a run of bytes out of a part of a larger buffer counts from the part', () => {
     const source = new ViewedBytes(Buffer.from('..abcdef..').subarray(2, 8));
     const target = new ViewedBytes(new Uint8Array(4));
     copyBytes(source, 1, target, 0, 4);
@@ -29,7 +29,7 @@ describe('a copy of a run of bytes', () => {
 });
 
 describe('two runs of bytes', () => {
-  it('share what a comparison byte by byte says, and are in the order of Buffer.compare', () => {
+  it('two runs of bytes share what a comparison byte by byte says, and are in the order of Buffer.compare', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 30 }),

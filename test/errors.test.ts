@@ -140,7 +140,7 @@ describe('an error that is returned instead of thrown', () => {
     }
   });
 
-  test('leaves the stacks of other errors alone, whether the call succeeds or fails', () => {
+  test('an error that is returned instead of thrown leaves the stacks of other errors alone, whether the call succeeds or fails', () => {
     const limit = Error.stackTraceLimit;
     describedHere();
     expect(Error.stackTraceLimit).toBe(limit);

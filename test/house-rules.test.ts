@@ -90,14 +90,14 @@ const tests = filesBelow('test').map(readSource);
 const byPath = new Map(sources.map((source) => [source.path, source]));
 
 describe('imports', () => {
-  test('lead to files that are there, by their whole names', () => {
+  test('imports lead to files that are there, by their whole names', () => {
     const missing = sources.flatMap(({ path, imports }) =>
       imports.filter((target) => !byPath.has(target)).map((target) => `${path} -> ${target}`),
     );
     expect(missing).toEqual([]);
   });
 
-  test('go down, or sideways within a folder', () => {
+  test('imports go down, or sideways within a folder', () => {
     const upward = sources.flatMap(({ path, imports }) =>
       imports.filter((target) => !mayImport(path, target)).map((target) => `${path} -> ${target}`),
     );
@@ -150,7 +150,7 @@ describe('files', () => {
     expect(long.map(({ path }) => path)).toEqual([]);
   });
 
-  test('begin by saying what they are', () => {
+  test('files begin by saying what they are', () => {
     const silent = sources
       .filter(({ text }) => text.split('\n').length > 12)
       .filter(({ text }) => !/^(#!.*\n)?\/\*\*/.test(text));
@@ -168,7 +168,7 @@ describe('files', () => {
     expect(sources.filter(({ text }) => pattern.test(text)).map(({ path }) => path)).toEqual([]);
   });
 
-  test('know values of every realm: not by a class or a prototype', () => {
+  test('files know values of every realm: not by a class or a prototype', () => {
     // Elsewhere: a brand, a property, or node:util/types; `src/realms.ts` says why.
     const byIdentity =
       /\binstanceof\b|\bisBuffer\(|\bisPrototypeOf\(|\.constructor\s*[!=]==?|[!=]==?\s*[\w.]+\.(prototype|constructor)\b/;

@@ -28,14 +28,14 @@ describe('blobs from an offset on', () => {
     expect([entries.end, entries.damage]).toEqual([207, undefined]);
   });
 
-  test('begin at the offset', async () => {
+  test('blobs from an offset on begin at the offset', async () => {
     expect(await placesOf(blobsOf(BLOBS, 2))).toEqual([
       [2, 3, 0],
       [3, 207, 200],
     ]);
   });
 
-  test('end without a blob at the end of the source and in an empty source', async () => {
+  test('blobs from an offset on end without a blob at the end of the source and in an empty source', async () => {
     for (const entries of [blobsOf(BLOBS, 207), blobsOf(new Uint8Array(0))]) {
       expect(await placesOf(entries)).toEqual([]);
       expect(entries.damage).toBeUndefined();
@@ -52,7 +52,7 @@ describe('blobs from an offset on', () => {
     },
   );
 
-  test('end in front of bytes that are not a header, which are corrupt', async () => {
+  test('blobs from an offset on end in front of bytes that are not a header, which are corrupt', async () => {
     const entries = blobsOf(Uint8Array.of(1, 5, 0xf0, 0, 0, 1, 7));
     expect(await placesOf(entries)).toEqual([[0, 2, 1]]);
     expect(entries.end).toBe(2);
@@ -67,7 +67,7 @@ describe('blobs from an offset on', () => {
     expect([...(first ?? [])]).toEqual([5]);
   });
 
-  test('throw too-large, and are not at their end, for a blob above the limit', async () => {
+  test('blobs from an offset on throw too-large, and are not at their end, for a blob above the limit', async () => {
     const limits = { maximumLength: 199, maximumWindowSize: 1 };
     const reader = new BlobReader(bytesSource(BLOBS), { start: 0, end: 207 }, limits);
     const entries = blobsFrom(reader, 0);
@@ -75,7 +75,7 @@ describe('blobs from an offset on', () => {
     expect(entries.damage).toBeUndefined();
   });
 
-  test('end with aborted once the signal has fired', async () => {
+  test('blobs from an offset on end with aborted once the signal has fired', async () => {
     const signal = AbortSignal.abort();
     const entries = blobsFrom(new BlobReader(bytesSource(BLOBS)), 0, { signal });
     await expect(placesOf(entries)).rejects.toMatchObject({ code: 'aborted' });

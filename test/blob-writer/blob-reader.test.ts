@@ -327,7 +327,7 @@ describe('a blob or its error is the same', () => {
 });
 
 describe('many blobs', () => {
-  test('come in the order of the requests, repetitions included, each with its error', async () => {
+  test('many blobs come in the order of the requests, repetitions included, each with its error', async () => {
     const file = Buffer.from('01aa02bbccf0000000' + '0101' + '05', 'hex');
     const reader = readerOf(bytesSource(file, 'name'));
     const results = await reader.readMany(
@@ -348,7 +348,7 @@ describe('many blobs', () => {
     ]);
   });
 
-  test('none are no read', async () => {
+  test('many blobs may be none, which is no read', async () => {
     const source = countingSource(new Uint8Array(10));
     expect(await readerOf(source).readMany([])).toEqual([]);
     expect(source.reads).toEqual([]);

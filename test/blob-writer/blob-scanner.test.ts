@@ -153,7 +153,7 @@ describe('a row of blobs', () => {
 });
 
 describe('scanning', () => {
-  test('reads each byte once, in whole pieces', async () => {
+  test('a scan of blobs reads each byte once, in whole pieces', async () => {
     const blobs: BlobSpec[] = Array.from({ length: 400 }, (_, n) => ({
       content: bytesOf((n * 37) % 900, n),
       compressed: false,
@@ -171,7 +171,7 @@ describe('scanning', () => {
     expect(source.reads).toHaveLength(Math.ceil((end - 100) / 5000));
   });
 
-  test('reads the next piece while the last one is used', async () => {
+  test('a scan of blobs reads the next piece while the last one is used', async () => {
     const { file, offsets, end } = await writeBlobs(
       Array.from({ length: 4 }, (_, n) => ({ content: bytesOf(999, n), compressed: false })),
     );
@@ -184,7 +184,7 @@ describe('scanning', () => {
     expect(source.reads.every(({ offset, length }) => offset + length <= end)).toBe(true);
   });
 
-  test('reads more pieces ahead, up to three, as long as it goes from one to the next', async () => {
+  test('a scan of blobs reads more pieces ahead, up to three, as long as it goes from one to the next', async () => {
     const { file, offsets } = await writeBlobs(
       Array.from({ length: 40 }, (_, n) => ({ content: bytesOf(999, n), compressed: false })),
     );
@@ -221,14 +221,14 @@ describe('scanning', () => {
       expect(source.reads.reduce((sum, { length }) => sum + length, 0)).toBe(end - 50);
     });
 
-    test('reads again where the first blob lies behind a gap', async () => {
+    test('a scan of blobs that began before the first blob was known reads again where that lies behind a gap', async () => {
       const { scanner, source, offsets } = await begun({ gap: 9 });
       expect((await payloadAt(scanner, offsets[0] ?? 0)).equals(bytesOf(999, 0))).toBe(true);
       expect(source.reads.map(({ offset }) => offset)).toEqual([50, 1053, 59, 1062]);
       await scanner.close();
     });
 
-    test('reads all that there is, and no more, where that is less than a piece', async () => {
+    test('a scan of blobs that began before the first blob was known reads all that there is, and no more, where that is less than a piece', async () => {
       const { scanner, source, offsets, end } = await begun({ pieceSize: 1_000_000 });
       for (const [n, offset] of offsets.entries()) {
         expect((await payloadAt(scanner, offset)).equals(bytesOf(999, n))).toBe(true);

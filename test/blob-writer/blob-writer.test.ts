@@ -51,14 +51,14 @@ describe('plain blobs', () => {
     },
   );
 
-  test('begin where the writer begins', async () => {
+  test('plain blobs begin where the writer begins', async () => {
     const { writer, content } = await prepare(16, 5);
     expect(writer.offset).toBe(5);
     await writer.append(Uint8Array.of(0xcc));
     expect(await content()).toBe('000000000001cc');
   });
 
-  test('above 256 MiB are too-large, and the writer goes on', async () => {
+  test('plain blobs above 256 MiB are too-large, and the writer goes on', async () => {
     const { writer, content } = await prepare();
     // Never touched, so no memory is used.
     const tooLong = new Uint8Array(0x1000_0000);
@@ -72,7 +72,7 @@ describe('plain blobs', () => {
     expect(await content()).toBe('0107');
   });
 
-  test('above 256 MiB are too-large even where the buffer would take them', async () => {
+  test('plain blobs above 256 MiB are too-large even where the buffer would take them', async () => {
     const { writer } = await prepare(0x1000_0100);
     expect(storageErrorThrownBy(() => writer.append(new Uint8Array(0x1000_0000))).code).toBe(
       'too-large',

@@ -271,7 +271,7 @@ describe('a claim', () => {
     expect(content()).toEqual([...counted(10)]);
   });
 
-  test('after the end is closed', async () => {
+  test('a claim after the end is closed', async () => {
     const { writer } = await prepare();
     await writer.finish(NO_PADDING);
     expect(storageErrorThrownBy(() => writer.claim(1)).code).toBe('closed');
@@ -566,7 +566,7 @@ describe('syncs on the way', () => {
   const syncsOf = (operations: readonly FileSystemOperation[]): number =>
     operations.filter(({ kind }) => kind === 'sync-data').length;
 
-  test('happen after every N bytes written in complete buffers', async () => {
+  test('syncs on the way happen after every N bytes written in complete buffers', async () => {
     const { writer, operations, content } = await prepare({ bufferSize: 4, syncEvery: 8 });
     for (const [at, syncs] of [0, 1, 1, 2, 2, 3].entries()) {
       await writer.append(counted(4, at * 4));
@@ -781,7 +781,7 @@ describe('a signal', () => {
     expect(writes()).toEqual(['0+4']);
   });
 
-  test('at any operation leaves no write behind the abandoning', async () => {
+  test('a signal at any operation leaves no write behind the abandoning', async () => {
     for (let at = 0; at < 9; at += 1) {
       const controller = new AbortController();
       let count = 0;

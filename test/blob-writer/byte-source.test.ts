@@ -101,7 +101,7 @@ describe('whatever a source throws', () => {
     expect(error).toMatchObject({ code: 'io', errno: 'ECONNRESET', cause });
   });
 
-  test('while a layer is opened is io', async () => {
+  test('whatever a source throws while a layer is opened is io', async () => {
     expect(await storageErrorOf(openLayer(failingSource(0)))).toMatchObject(EXPECTED);
   });
 
@@ -123,7 +123,7 @@ describe('whatever a source throws', () => {
     },
   );
 
-  test('while a layer is verified is io', async () => {
+  test('whatever a source throws while a layer is verified is io', async () => {
     expect(await storageErrorOf(verifyLayer(failingSource(20_000)))).toMatchObject(EXPECTED);
   });
 });

@@ -26,7 +26,7 @@ async function compressors(level: number): Promise<Compressor[]> {
 const READY = `{ kind: 'ready', protocol: 1 }`;
 
 describe('threads', () => {
-  test('give the same blobs as this thread, whatever compresses and at which level', async () => {
+  test('compression threads give the same blobs as this thread, whatever compresses and at which level', async () => {
     const pool = newPool();
     for (const level of [1, 3, 20]) {
       for (const compressor of await compressors(level)) {
@@ -40,7 +40,7 @@ describe('threads', () => {
     }
   });
 
-  test('take many batches side by side, and each promise returns its own', async () => {
+  test('compression threads take many batches side by side, and each promise returns its own', async () => {
     const pool = newPool();
     const compressor = await loadCompressor(1);
     await pool.compress(batch(0), compressor);
@@ -294,7 +294,7 @@ describe('this thread', () => {
     expect((await pool.compress(batch(0), compressor)).count).toBeGreaterThan(0);
   });
 
-  test('leaves a large content to a compressor that has threads of its own', async () => {
+  test('the calling thread leaves a large content to a compressor that has threads of its own', async () => {
     const content = bytesOf(400_000, 5);
     for (const compressor of await compressors(1)) {
       const only: Compressor = {

@@ -101,7 +101,7 @@ describe('the same reads', () => {
     },
   );
 
-  test('of work that throws itself throw that', async () => {
+  test('reads of work that throws itself throw that', async () => {
     const failure = new StorageError('corrupt', { what: 'x' });
     const throwing: Reading = {
       proceed: () => {
@@ -131,7 +131,7 @@ test('synchronous reads of a source that cannot are invalid-input', () => {
 describe('several reads of one turn', () => {
   const EACH = Array.from({ length: 100 }, (_, index) => [index * 1999, 10] as const);
 
-  test('bring what they bring one by one, with a wait or without', async () => {
+  test('several reads of one turn bring what they bring one by one, with a wait or without', async () => {
     for (const canReadSync of [false, true]) {
       const reading = new Ranges(EACH, []);
       await finishReading(countedSource(7, canReadSync).source, reading);
@@ -257,7 +257,7 @@ describe('ranges that lie close together', () => {
 });
 
 describe('several readings together', () => {
-  test('make their reads side by side, each as many turns as it needs', async () => {
+  test('several readings together make their reads side by side, each as many turns as it needs', async () => {
     const source = countingSource(BYTES);
     const long = new Ranges([[1, 2]], [[30, 40]], [[500, 6]]);
     const short = new Ranges([[7, 8]]);
@@ -269,7 +269,7 @@ describe('several readings together', () => {
     expect(source.reads.map(({ offset }) => offset)).toEqual([7, 1, 30, 500]);
   });
 
-  test('end with the first failure', async () => {
+  test('several readings together end with the first failure', async () => {
     const failure = new StorageError('io', { what: 'broken', errno: 'EIO' });
     const source: ByteSource = { size: 1000, read: () => Promise.reject(failure) };
     const readings = new Readings([new Ranges([[7, 8]]), new Ranges([[1, 2]])]);

@@ -21,7 +21,7 @@ function limitedSource(limit: number, bytes = BYTES): ByteSource & { readonly re
 }
 
 describe('reads through a cache of blocks', () => {
-  test('return the same bytes, however small the cache and the reads are', async () => {
+  test('reads through a cache of blocks return the same bytes, however small the cache and the reads are', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(1, 2, 3, 100),
@@ -66,7 +66,7 @@ describe('reads through a cache of blocks', () => {
     );
   });
 
-  test('read a block once, and two where the bytes lie in two', async () => {
+  test('reads through a cache of blocks read a block once, and two where the bytes lie in two', async () => {
     const source = limitedSource(Number.POSITIVE_INFINITY);
     const cached = cachedSource(source, new ValueCache(100));
     const target = new Uint8Array(100);
@@ -89,7 +89,7 @@ describe('reads through a cache of blocks', () => {
     expect(cached.readCached?.(new Uint8Array(1), 10)).toBe(false);
   });
 
-  test('find nothing after the cache was cleared, nor in one of no capacity', async () => {
+  test('reads through a cache of blocks find nothing after the cache was cleared, nor in one of no capacity', async () => {
     const cache = new ValueCache(10);
     const cached = cachedSource(limitedSource(Number.POSITIVE_INFINITY), cache);
     await cached.read(new Uint8Array(1), 10);
@@ -115,7 +115,7 @@ describe('reads through a cache of blocks', () => {
     }
   });
 
-  test('leave nothing of an owner that is removed, nor of one that is removed meanwhile', async () => {
+  test('reads through a cache of blocks leave nothing of an owner that is removed, nor of one that is removed meanwhile', async () => {
     const cache = new ValueCache(100);
     const [first, second] = [cache.addOwner(), cache.addOwner()];
     const source = limitedSource(Number.POSITIVE_INFINITY);

@@ -129,7 +129,7 @@ describe.each(filesThat('entry', 'strict'))('%s has a damaged entry', (_, { path
 });
 
 describe.each(filesThat('entry'))('%s', (_, { path }) => {
-  test('names key, LSN and offset of the damaged entry', async () => {
+  test('a damaged entry is printed with its key, LSN and offset', async () => {
     const { stdout } = await runCli(['dump', path, '--ndjson']);
     const damaged = parseLines(stdout).find((line) => 'error' in line);
     expect(Object.keys(damaged ?? {})).toEqual(['key', 'lsn', 'offset', 'error']);

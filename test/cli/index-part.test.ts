@@ -112,7 +112,7 @@ describe('index-part check', () => {
     });
   });
 
-  test('names what is wrong, and exits 1', async () => {
+  test('index-part check names what is wrong, and exits 1', async () => {
     const path = join(temporaryDirectory(), 'index_part.json');
     writeFileSync(path, goldenIndex('variants/gc-blocking-empty/11111111'));
     const result = await runCli(['index-part', 'check', path]);
@@ -154,7 +154,7 @@ describe('index-part diff', () => {
 });
 
 describe('index-part set', () => {
-  test('writes the next generation, and leaves the old one alone', async () => {
+  test('index-part set writes the next generation, and leaves the old one alone', async () => {
     const { directory } = timeline();
     const result = await runCli([
       'index-part',
@@ -179,7 +179,7 @@ describe('index-part set', () => {
     expect(readdirSync(directory).length).toBe(3);
   });
 
-  test('never replaces an index', async () => {
+  test('index-part set never replaces an index', async () => {
     const { directory } = timeline();
     const result = await runCli([
       'index-part',
@@ -197,7 +197,7 @@ describe('index-part set', () => {
     );
   });
 
-  test('writes to standard output if that is asked for', async () => {
+  test('index-part set writes to standard output if that is asked for', async () => {
     const { directory } = timeline();
     const result = await runCli([
       'index-part',

@@ -48,7 +48,7 @@ describe('an integer', () => {
     },
   );
 
-  test('as a number may be 2^53 - 1, and is a string beyond', () => {
+  test('an integer as a number may be 2^53 - 1, and is a string beyond', () => {
     expect(fieldOf(Number.MAX_SAFE_INTEGER).u64('field')).toBe(2n ** 53n - 1n);
     const error = storageErrorThrownBy(() => fieldOf(2 ** 53).u64('field'));
     expect(error.actual).toBe('a number beyond 2^53');

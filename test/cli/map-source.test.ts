@@ -97,7 +97,7 @@ describe('a source', () => {
     ]);
   });
 
-  test('above several timelines needs a choice', async () => {
+  test('a source above several timelines needs a choice', async () => {
     const { root, child } = remoteLayout();
     await expect(read(root)).rejects.toThrow(/several timelines: choose with --tenant/);
     expect((await read(root, { timeline: CHILD })).title).toBe(CHILD);

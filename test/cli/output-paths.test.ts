@@ -71,7 +71,7 @@ describe('a page is not exported over the layer that it comes from', () => {
     expect(readdirSync(dirname(layer))).toEqual(names);
   });
 
-  test('where the layer is named by a link', async () => {
+  test('a page is not exported over the layer that it comes from where the layer is named by a link', async () => {
     const layer = await makeLayer();
     const before = readFileSync(layer);
     const link = join(temporaryDirectory(), 'link');
@@ -81,7 +81,7 @@ describe('a page is not exported over the layer that it comes from', () => {
     expect(readFileSync(layer).equals(before)).toBe(true);
   });
 
-  test('where it has the name of what a crash leaves of the output', async () => {
+  test('a page is not exported over the layer that it comes from where it has the name of what a crash leaves of the output', async () => {
     const layer = await makeLayer();
     const out = join(dirname(layer), 'page');
     renameSync(layer, `${out}.___temp`);
@@ -121,7 +121,7 @@ describe('a layer is not built over its spec', () => {
     expect(readFileSync(spec, 'utf8')).toBe(SPEC);
   });
 
-  test('while another layer of that name is only said to exist', async () => {
+  test('a layer is not built over its spec while another layer of that name is only said to exist', async () => {
     const layer = await makeLayer();
     const result = await runCli(['build', '--out', dirname(layer), '--json'], { stdin: SPEC });
     expect(result.status).toBe(1);
@@ -223,7 +223,7 @@ describe('an output directory that does not exist is named itself', () => {
     },
   );
 
-  test('as is a file in its place', async () => {
+  test('an output directory that does not exist is named itself, as is a file in its place', async () => {
     const out = join(temporaryDirectory(), 'file');
     writeFileSync(out, '');
     const result = await runCli(['build', '--out', out, '--json'], { stdin: SPEC });

@@ -68,7 +68,7 @@ describe('an output', () => {
     expect(isTaken).toBe(true);
   });
 
-  test('writes bytes after the text that was written before', async () => {
+  test('an output writes bytes after the text that was written before', async () => {
     const stream = new SlowStream();
     const output = new Output(stream, OPTIONS);
     output.write('text');
@@ -144,7 +144,7 @@ describe('an output', () => {
     expect(stream.written.map((chunk) => chunk.length)).toEqual([360_000]);
   });
 
-  test('writes over no bytes that a stream still has when it was interrupted', async () => {
+  test('an output writes over no bytes that a stream still has when it was interrupted', async () => {
     const interruption = new AbortController();
     const stream = new SlowStream();
     const output = new Output(stream, { ...OPTIONS, signal: interruption.signal });
@@ -238,7 +238,7 @@ describe('a JSON document that is cut short', () => {
     return { output: new Output(stream, { ...OPTIONS, signal }), text };
   }
 
-  test('by an error ends after its last item', async () => {
+  test('a JSON document that is cut short by an error ends after its last item', async () => {
     const { output, text } = outputOf({});
     const list = new ListWriter(output, 'json');
     await list.write(['{"a":1}']);
@@ -248,7 +248,7 @@ describe('a JSON document that is cut short', () => {
     expect(JSON.parse(text())).toEqual([{ a: 1 }, { a: 2 }]);
   });
 
-  test('by nothing is completed once', async () => {
+  test('a JSON document that is cut short by nothing is completed once', async () => {
     const { output, text } = outputOf({});
     const list = new ListWriter(output, 'json');
     await list.write(['{"a":1}']);
@@ -258,7 +258,7 @@ describe('a JSON document that is cut short', () => {
     expect(JSON.parse(text())).toEqual([{ a: 1 }]);
   });
 
-  test('as lines is left as it is', async () => {
+  test('a JSON document that is cut short as lines is left as it is', async () => {
     const { output, text } = outputOf({});
     await new ListWriter(output, 'ndjson').write(['{"a":1}']);
     output.completeDocument();
@@ -266,7 +266,7 @@ describe('a JSON document that is cut short', () => {
     expect(text()).toBe('{"a":1}\n');
   });
 
-  test('by an abort is completed only if a part of it was printed', async () => {
+  test('a JSON document that is cut short by an abort is completed only if a part of it was printed', async () => {
     for (const length of [10, 100_000]) {
       const stop = new AbortController();
       const { output, text } = outputOf({ signal: stop.signal });
@@ -277,7 +277,7 @@ describe('a JSON document that is cut short', () => {
     }
   });
 
-  test('within a large item stays as it is', async () => {
+  test('a JSON document that is cut short within a large item stays as it is', async () => {
     const stop = new AbortController();
     const { output, text } = outputOf({ signal: stop.signal });
     const first = new Uint8Array(40_000).fill(0x11);
@@ -289,7 +289,7 @@ describe('a JSON document that is cut short', () => {
     expect(text()).toMatch(/^(?:\[\n"1+)?$/);
   });
 
-  test('by a stream that fails stays as it is', async () => {
+  test('a JSON document that is cut short by a stream that fails stays as it is', async () => {
     const { output, text } = outputOf({ failure: new Error('disk full') });
     const writing = new ListWriter(output, 'json').write([`"${'x'.repeat(70_000)}"`]);
     await writing?.catch(() => undefined);

@@ -138,7 +138,7 @@ describe('lines by threads are those of one thread', () => {
     expect(status).toBe(0);
   });
 
-  test('up to records that contradict the dialect, and after them', async () => {
+  test('lines by threads are those of one thread up to records that contradict the dialect, and after them', async () => {
     const { text, status } = await printBoth(walDirectoryOfTest(), {
       options: { dialect: 'neon' },
     });
@@ -146,7 +146,7 @@ describe('lines by threads are those of one thread', () => {
     expect(status).toBe(1);
   });
 
-  test('from any start to any end, in parts of any length', async () => {
+  test('lines by threads are those of one thread from any start to any end, in parts of any length', async () => {
     const directory = walDirectoryOfTest();
     const lsns = fc.tuple(fc.nat(LENGTH), fc.nat(LENGTH));
     const lengths = fc.constantFrom(0x2_0000n, 0x5_0000n, 0x10_0000n);
@@ -161,7 +161,7 @@ describe('lines by threads are those of one thread', () => {
     );
   });
 
-  test('with damage anywhere', async () => {
+  test('lines by threads are those of one thread with damage anywhere', async () => {
     const directory = walDirectoryOfTest();
     const change = fc.record({
       segment: fc.nat(3),
@@ -185,7 +185,7 @@ describe('lines by threads are those of one thread', () => {
     );
   });
 
-  test('before a gap, and in a truncated segment', async () => {
+  test('lines by threads are those of one thread before a gap, and in a truncated segment', async () => {
     const gap = walDirectoryOfTest([SEGMENTS[0], SEGMENTS[2]] as string[]);
     expect((await printBoth(gap, {})).status).not.toBe(0);
     const cut = walDirectoryOfTest();
@@ -193,7 +193,7 @@ describe('lines by threads are those of one thread', () => {
     expect((await printBoth(cut, {})).status).not.toBe(0);
   });
 
-  test('if the program of the threads cannot be loaded', async () => {
+  test('lines by threads are those of one thread if the program of the threads cannot be loaded', async () => {
     const program = new URL('missing.mjs', pathToFileURL(lineThread.path));
     await printBoth(walDirectoryOfTest(), { division: { ...divided(), program } });
   });
@@ -223,7 +223,7 @@ describe('threads print nothing', () => {
     expect(isListed).toBe(false);
   });
 
-  test('to a pipe whose reader has gone', async () => {
+  test('threads print nothing to a pipe whose reader has gone', async () => {
     class ClosedPipe extends Collected {
       override write(chunk: string | Uint8Array, done: (error?: Error | null) => void): boolean {
         if (this.text === '') return super.write(chunk, done);
@@ -242,7 +242,7 @@ describe('threads print nothing', () => {
     expect(stdout.text.length).toBeGreaterThan(0);
   });
 
-  test('after an abort', async () => {
+  test('threads print nothing after an abort', async () => {
     const controller = new AbortController();
     class Aborting extends Collected {
       override write(chunk: string | Uint8Array, done: (error?: Error | null) => void): boolean {

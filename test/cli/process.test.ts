@@ -199,7 +199,7 @@ describe('pipes', () => {
 });
 
 describe('a FIFO', () => {
-  test('where a layer is wanted is refused without waiting', async () => {
+  test('a FIFO where a layer is wanted is refused without waiting', async () => {
     const fifo = join(temporaryDirectory(), `${'0'.repeat(36)}-${'F'.repeat(36)}__01`);
     execFileSync('mkfifo', [fifo]);
     const results = await Promise.all(

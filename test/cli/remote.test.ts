@@ -191,7 +191,7 @@ describe('a layer on a web server', () => {
     }
   });
 
-  test('of a list is checked by its name without the query', async () => {
+  test('a layer on a web server that a list names is checked by its name without the query', async () => {
     const { server } = await served();
     server.isOpen = true;
     const layer = readFileSync(PAGES);
@@ -206,7 +206,7 @@ describe('a layer on a web server', () => {
 });
 
 describe('the manifest of a layer in S3', () => {
-  test('is stored beside it, finds a flipped bit, and mends a local copy', async () => {
+  test('the manifest of a layer in S3 is stored beside it, finds a flipped bit, and mends a local copy', async () => {
     const { server, url } = await served();
     const place = [url.slice(0, url.lastIndexOf('/') + 1), '--s3-path-style', '--ndjson'];
     const created = await runCli(['manifest', 'create', ...place]);
@@ -231,7 +231,7 @@ describe('the manifest of a layer in S3', () => {
     expect(readFileSync(join(mended, name))).toEqual(bytes);
   });
 
-  test('below another prefix finds a layer that is gone', async () => {
+  test('the manifest of a layer in S3 below another prefix finds a layer that is gone', async () => {
     const { server, url } = await served();
     const name = basename(PAGES);
     const prefix = url.slice(0, -name.length);
@@ -249,7 +249,7 @@ describe('the manifest of a layer in S3', () => {
     expect(parseLines(stdout)).toMatchObject([{ path: name, ok: false, findings }]);
   });
 
-  test('may be in a directory, and a missing one is a finding', async () => {
+  test('the manifest of a layer in S3 may be in a directory, and a missing one is a finding', async () => {
     const { url } = await served();
     const directory = temporaryDirectory();
     const place = [url, '--s3-path-style', '--ndjson', '--manifests', directory];

@@ -23,7 +23,7 @@ describe('help', () => {
     expect(result.stdout).toContain(`Examples:\n  layerfile ${words.join(' ')} `);
   });
 
-  test('names every command and every exit status', async () => {
+  test('help names every command and every exit status', async () => {
     const { stdout } = await runCli(['--help']);
     for (const [name] of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${name} `, 'm'));
     for (const status of [0, 1, 2, 3, 4, 130]) expect(stdout).toMatch(new RegExp(`\\b${status} `));

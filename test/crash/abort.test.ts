@@ -56,7 +56,7 @@ interface Moment {
 describe.each([...OPERATIONS])('%s', (kind, make) => {
   const count = Math.ceil(ABORTS / OPERATIONS.size);
 
-  test(`leaves nothing when it is aborted at any await, ${count} times`, async () => {
+  test(`the operation ${kind} leaves nothing when it is aborted at any await, ${count} times`, async () => {
     let scenario = await make(seededChoices(FIRST_SEED));
     let order = await momentsOf(scenario);
     const kinds = new Set(order.map(({ kind: operationKind }) => operationKind));

@@ -48,7 +48,7 @@ const OPERATIONS: ReadonlyMap<string, MakeScenario> = new Map([
 const SEEDS = [3, 4, 8];
 
 describe.each([...OPERATIONS])('%s', (kind, make) => {
-  test('an operation keeps its promises whatever call fails', async () => {
+  test(`the operation ${kind} keeps its promises whatever call fails`, async () => {
     const { cases, failures } = await runAll(kind, make);
     expect(failures.slice(0, 20)).toEqual([]);
     expect(cases).toBeGreaterThan(10);

@@ -170,7 +170,7 @@ describe('a decompression bomb', () => {
     },
   );
 
-  it('at the limit is read, and so is a window that an option allows', async () => {
+  it('a decompression bomb at the limit is read, and so is a window that an option allows', async () => {
     const bytes = imageOf([frameBlob(zeros(8)), frameBlob(zeros(1, { window: 14 << 3 }))]);
     await using reader = await openLayer(bytesSource(bytes), {
       ...LIMITS,
@@ -255,7 +255,7 @@ describe('an offset', () => {
     expect([report.entries, report.errors]).toEqual([1, count - 1]);
   });
 
-  it('into a blob, the summary or the index is refused', async () => {
+  it('an offset into a blob, the summary or the index is refused', async () => {
     const sound = [shortBlob(noise(9, 1)), shortBlob(noise(9, 2))];
     for (const offset of [0, 8191, 8193, 16_384, 16_383 + 8192 * 2, 0x7f_ffff_ffff]) {
       const keys = [blockKey(0), blockKey(1)];
@@ -340,7 +340,7 @@ describe('keys of prototypes', () => {
     expect(config.settings['toString']).toBeUndefined();
   });
 
-  it('answer for no field in JSON', () => {
+  it('keys of prototypes answer for no field in JSON', () => {
     const json = JSON.parse(
       '{"__proto__":{"disk_consistent_lsn":"0/8","ancestor_lsn":"0/0","latest_gc_cutoff_lsn":"0/0","initdb_lsn":"0/0","pg_version":15}}',
     );

@@ -84,7 +84,7 @@ describe.each(LAYERS)('$name', (layer) => {
     expect([error, damage, report.findings]).toEqual([undefined, [], []]);
   });
 
-  it('with one byte changed is read consistently or refused, within 50 ms', {
+  it('a layer with one byte changed is read consistently or refused, within 50 ms', {
     timeout: 3_600_000,
   }, async () => {
     const sound = await readEveryWay(layer.bytes, PROBES);
@@ -98,7 +98,9 @@ describe.each(LAYERS)('$name', (layer) => {
     }
   });
 
-  it('cut short is refused as truncated, within 50 ms', { timeout: 3_600_000 }, async () => {
+  it('a layer that is cut short is refused as truncated, within 50 ms', {
+    timeout: 3_600_000,
+  }, async () => {
     for (const length of lengths(layer)) {
       const { error, strict } = await timed(
         layer.bytes.subarray(0, length),
@@ -109,7 +111,7 @@ describe.each(LAYERS)('$name', (layer) => {
     }
   });
 
-  it('followed by more bytes is read as before, with a warning', async () => {
+  it('a layer followed by more bytes is read as before, with a warning', async () => {
     const sound = await readEveryWay(layer.bytes, PROBES);
     for (const length of [1, 100, 8192, 20_000]) {
       const longer = Buffer.concat([layer.bytes, noise(length, length)]);

@@ -103,7 +103,7 @@ describe('a key', () => {
     expect(error.message).toContain(field);
   });
 
-  it('round-trips through text and fields', () => {
+  it('a key round-trips through text and fields', () => {
     fc.assert(
       fc.property(keys(), (key) => {
         expect(parseKey(formatKey(key))).toEqual(key);

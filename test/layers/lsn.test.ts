@@ -73,7 +73,7 @@ describe('an LSN', () => {
     expect(storageErrorThrownBy(() => checkLsn(lsn as bigint)).code).toBe('out-of-range');
   });
 
-  it('round-trips through both texts', () => {
+  it('an LSN round-trips through both texts', () => {
     fc.assert(
       fc.property(fc.bigInt({ min: 0n, max: MAXIMUM_LSN }), (lsn) => {
         expect(parseLsn(formatLsn(lsn))).toBe(lsn);

@@ -25,7 +25,7 @@ async function checked(bytes: Uint8Array, maximumFindings?: number) {
 }
 
 describe('the manifest of a file', () => {
-  test('has its length, its blocks and its SHA-256, whatever its length', async () => {
+  test('the manifest of a file has its length, its blocks and its SHA-256, whatever its length', async () => {
     for (const length of [0, 1, 8191, 8192, 8193, 1024 * 1024 + 1, 3 * 1024 * 1024]) {
       const bytes = noise(length, length);
       const manifest = await manifestOf(bytes);
@@ -40,7 +40,7 @@ describe('the manifest of a file', () => {
     }
   });
 
-  test('is stored in a new file, and read back', async () => {
+  test('the manifest of a file is stored in a new file, and read back', async () => {
     const { openFiles, fileSystem } = memoryDisk();
     fileSystem.createFile(PATH, FILE);
     const manifest = await makeManifest(PATH, { openFiles });
@@ -53,7 +53,7 @@ describe('the manifest of a file', () => {
     expect(namesOn({ fileSystem, openFiles })).toEqual(['file', 'm']);
   });
 
-  test('needs a name for a source without one', async () => {
+  test('the manifest of a file needs a name for a source without one', async () => {
     const error = await storageErrorOf(makeManifest(bytesSource(FILE)));
     expect(error.code).toBe('invalid-input');
     expect((await makeManifest(bytesSource(FILE), { name: 'x' })).name).toBe('x');
@@ -61,7 +61,7 @@ describe('the manifest of a file', () => {
 });
 
 describe('a check', () => {
-  test('names a flipped bit, in each block, and in the last one', async () => {
+  test('a check names a flipped bit, in each block, and in the last one', async () => {
     const report = await checked(flipped(FILE, [3, 0], [8192, 7], [LENGTH - 1, 4]));
     expect(report).toMatchObject({ ok: false, errors: 3, blocks: 6 });
     expect(report.findings.map(({ offset, bit }) => [offset, bit])).toEqual([
@@ -74,7 +74,7 @@ describe('a check', () => {
     );
   });
 
-  test('names the block in which several bits have changed, and no bit anywhere without a proof', async () => {
+  test('a check names the block in which several bits have changed, and no bit anywhere without a proof', async () => {
     const report = await checked(flipped(FILE, [3, 0], [9000, 1], [9001, 1]));
     expect(report.findings.map(({ code, offset, bit }) => [code, offset, bit])).toEqual([
       ['corrupt', 0, undefined],
@@ -85,12 +85,12 @@ describe('a check', () => {
     );
   });
 
-  test('says that a block has nothing but zeros', async () => {
+  test('a check says that a block has nothing but zeros', async () => {
     const report = await checked(Uint8Array.from(FILE).fill(0, 8192, 16_384));
     expect(report.findings[0]?.message).toContain(', and nothing but zeros');
   });
 
-  test('compares what is left of a file that was cut', async () => {
+  test('a check compares what is left of a file that was cut', async () => {
     const cut = await checked(flipped(FILE, [2, 2]).subarray(0, 8192 * 2 + 5));
     expect(cut).toMatchObject({ ok: false, errors: 2, blocks: 2, bytes: 8192 * 2 + 5 });
     expect(cut.findings.map(({ code, offset }) => [code, offset])).toEqual([
@@ -101,7 +101,7 @@ describe('a check', () => {
     expect(aligned.findings.map(({ code }) => code)).toEqual(['truncated']);
   });
 
-  test('finds bytes after the end', async () => {
+  test('a check finds bytes after the end', async () => {
     const longer = new Uint8Array(LENGTH + 9);
     longer.set(flipped(FILE, [7, 7]));
     const report = await checked(longer);
@@ -111,19 +111,19 @@ describe('a check', () => {
     ]);
   });
 
-  test('finds a SHA-256 that is not that of the blocks', async () => {
+  test('a check finds a SHA-256 that is not that of the blocks', async () => {
     const manifest = { ...(await manifestOf(FILE)), sha256: '00'.repeat(32) };
     const report = await checkManifest(bytesSource(FILE), manifest);
     expect(report.findings[0]?.message).toMatch(/^SHA-256 of the file: expected 0000/);
   });
 
-  test('counts findings that it does not list', async () => {
+  test('a check counts findings that it does not list', async () => {
     const report = await checked(flipped(FILE, [0, 0], [8192, 0], [16_384, 0]), 1);
     expect(report).toMatchObject({ errors: 3, findings: [{ bit: { offset: 0, bit: 0 } }] });
     expect((await checked(FILE.subarray(1), 0)).findings).toEqual([]);
   });
 
-  test('finds any change of random bytes, and proves each single bit', async () => {
+  test('a check finds any change of random bytes, and proves each single bit', async () => {
     const change = fc.record({ at: fc.nat(LENGTH - 1), by: fc.integer({ min: 1, max: 255 }) });
     await fc.assert(
       fc.asyncProperty(fc.array(change, { minLength: 1, maxLength: 4 }), async (changes) => {
@@ -141,7 +141,7 @@ describe('a check', () => {
     );
   });
 
-  test('fails if the file cannot be read, which is not a finding', async () => {
+  test('a check fails if the file cannot be read, which is not a finding', async () => {
     const source = {
       size: LENGTH,
       path: 'x',
@@ -161,7 +161,7 @@ describe('a mended copy', () => {
     return { disk, run: mendFile(PATH, await manifestOf(FILE), target, { openFiles }) };
   };
 
-  test('has the bits as they were, and ends where the file did', async () => {
+  test('a mended copy has the bits as they were, and ends where the file did', async () => {
     const longer = new Uint8Array(LENGTH + 9);
     longer.set(flipped(FILE, [3, 0], [8192, 7]));
     const { disk, run } = await mended(longer);
@@ -177,7 +177,7 @@ describe('a mended copy', () => {
     expect(disk.fileSystem.contentOf(PATH)).toEqual(longer);
   });
 
-  test('is not made of a file with more damage, or in the place of another one', async () => {
+  test('a mended copy is not made of a file with more damage, or in the place of another one', async () => {
     for (const [bytes, code] of [
       [flipped(FILE, [3, 0], [3, 1]), 'corrupt'],
       [FILE.subarray(0, LENGTH - 1), 'truncated'],
@@ -193,7 +193,7 @@ describe('a mended copy', () => {
     expect(namesOn(disk)).toEqual(['file', 'mended']);
   });
 
-  test('is not made if its SHA-256 would differ', async () => {
+  test('a mended copy is not made if its SHA-256 would differ', async () => {
     const disk = memoryDisk();
     const manifest = { ...(await manifestOf(FILE)), sha256: '00'.repeat(32) };
     const run = mendFile(bytesSource(FILE, 'file'), manifest, target, {

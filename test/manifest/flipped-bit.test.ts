@@ -20,7 +20,7 @@ function misplaced(block: Uint8Array): string[] {
 }
 
 describe('a flipped bit', () => {
-  test('is located, each of the 65,536 of a block', () => {
+  test('a flipped bit is located, each of the 65,536 of a block', () => {
     expect(misplaced(noise(8192, 1))).toEqual([]);
   });
 
@@ -28,7 +28,7 @@ describe('a flipped bit', () => {
     expect(misplaced(noise(length, length))).toEqual([]);
   });
 
-  test('is not taken for one if two bits were flipped', () => {
+  test('a flipped bit is not named where two bits were flipped', () => {
     const block = noise(8192, 2);
     const before = crc32cOf(block);
     for (let offset = 0; offset < 8000; offset += 97) {
@@ -39,7 +39,7 @@ describe('a flipped bit', () => {
     }
   });
 
-  test('that a longer block would have is not found in a shorter one', () => {
+  test('a flipped bit that a longer block would have is not found in a shorter one', () => {
     const block = noise(8192, 3);
     const changed = block.with(100, (block[100] ?? 0) ^ 16);
     const difference = crc32cOf(block) ^ crc32cOf(changed);

@@ -55,7 +55,7 @@ describe('a manifest', () => {
     expect(decode(text(MANIFEST), size)).toEqual(MANIFEST);
   });
 
-  test('of an empty file and of thousands of blocks is decoded', () => {
+  test('a manifest of an empty file and of thousands of blocks is decoded', () => {
     const empty = { ...MANIFEST, length: 0, checksums: new Uint32Array(0) };
     expect(decode(text(empty))).toEqual(empty);
     const checksums = Uint32Array.from(noise(5000, 1), (byte, block) => byte * block);
@@ -63,7 +63,7 @@ describe('a manifest', () => {
     expect(decode(text(large), 65_536)).toEqual(large);
   });
 
-  test('in which any byte has changed is refused, with its line', () => {
+  test('a manifest in which any byte has changed is refused, with its line', () => {
     const whole = text(MANIFEST);
     for (let at = 0; at < whole.length; at += 1) {
       const changed = String.fromCharCode(whole.charCodeAt(at) ^ 1);
@@ -73,19 +73,19 @@ describe('a manifest', () => {
     }
   });
 
-  test('that was cut anywhere is truncated', () => {
+  test('a manifest that was cut anywhere is truncated', () => {
     const whole = text(MANIFEST);
     for (let length = 0; length < whole.length; length += 1) {
       expect(errorOf(whole.slice(0, length)).code).toBe('truncated');
     }
   });
 
-  test('of another version is said to be that', () => {
+  test('a manifest of another version is said to be that', () => {
     const other = (LINES[0] ?? '').replace('"manifest":1', '"manifest":2');
     expect(errorOf(other)).toMatchObject({ code: 'unsupported-version', actual: '2' });
   });
 
-  test('with a wrong head, block or end is corrupt at the line', () => {
+  test('a manifest with a wrong head, block or end is corrupt at the line', () => {
     const [head = '', first = '', second = ''] = LINES;
     const cases: [string, number][] = [
       ['\n', 0],
@@ -103,13 +103,13 @@ describe('a manifest', () => {
     }
   });
 
-  test('with an endless line, or more blocks than fit in memory, is refused early', () => {
+  test('a manifest with an endless line, or more blocks than fit in memory, is refused early', () => {
     expect(errorOf('x'.repeat(5000)).code).toBe('corrupt');
     const huge = (LINES[0] ?? '').replace('8200', String(2 ** 53 - 1));
     expect(errorOf(huge).code).toBe('too-large');
   });
 
-  test('has a name that tells what it is for', () => {
+  test('a manifest has a name that tells what it is for', () => {
     expect(formatManifestName('base.tar')).toBe('manifest-base.tar');
     expect(parseManifestName('manifest-base.tar')).toBe('base.tar');
     for (const name of ['base.tar', 'manifest-', 'tenant-manifest-00000001.json']) {

@@ -24,7 +24,7 @@ const DELTA = layerName(A, C, { lsn: 17n, end: 33n });
 const L0 = layerName(FIRST_KEY, LAST_KEY, { lsn: 33n, end: 49n });
 
 describe('the columns of a page', () => {
-  test('give back what an index says of each layer', () => {
+  test('the columns of a page give back what an index says of each layer', () => {
     const model = modelOf({
       label: 'index',
       layers: [
@@ -72,13 +72,13 @@ describe('the columns of a page', () => {
     expect(model.amountOf('removed').layers).toBe(1);
   });
 
-  test('keep the name of a layer that is not canonical', () => {
+  test('the columns of a page keep the name of a layer that is not canonical', () => {
     const given = `${IMAGE.toLowerCase()}-v2-anything`;
     const model = modelOf(snapshotOf(given));
     expect([model.name(0), model.canonicalName(0)]).toEqual([given, IMAGE]);
   });
 
-  test('say which layers no read reaches', () => {
+  test('the columns of a page say which layers no read reaches', () => {
     const newer = layerName(A, C, { lsn: 40n });
     const model = modelOf({ ...snapshotOf(IMAGE, DELTA, newer), diskConsistentLsn: 48n });
     const byName = [0, 1, 2].map((row) => [model.name(row), model.isVisible(row)]);
@@ -89,7 +89,7 @@ describe('the columns of a page', () => {
     ]);
   });
 
-  test('keep a covered layer visible for a branch below its successor', () => {
+  test('the columns of a page keep a covered layer visible for a branch below its successor', () => {
     const newer = layerName(A, C, { lsn: 40n });
     const model = modelOf({
       ...snapshotOf(IMAGE, DELTA, newer),
@@ -112,7 +112,7 @@ describe('the columns of a page', () => {
 });
 
 describe('several snapshots', () => {
-  test('tell what was added and what was removed', () => {
+  test('several snapshots tell what was added and what was removed', () => {
     const model = modelOf(snapshotOf(IMAGE, L0), snapshotOf(IMAGE, DELTA));
     const changes = [0, 1, 2].map((row) => [model.name(row), model.changeOf(row)]);
     expect(changes).toEqual([

@@ -32,7 +32,7 @@ describe('a read', () => {
     expect(follow(relationKey(16385, 7), 40n)).toEqual({ visits: [[L0, 33n, 41n]], end: 'bottom' });
   });
 
-  test('below all layers visits none', () => {
+  test('a read below all layers visits none', () => {
     expect(follow(relationKey(16384, 7), 15n)).toEqual({ visits: [], end: 'bottom' });
   });
 

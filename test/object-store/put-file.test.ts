@@ -34,7 +34,7 @@ describe('a file put into a directory', () => {
     expect(statSync(join(root, 'a/b/c')).ino).toBe(statSync(source).ino);
   });
 
-  test('never replaces an object', async () => {
+  test('a file put into a directory never replaces an object', async () => {
     const root = temporaryDirectory();
     writeFileSync(join(root, 'taken'), 'old');
     const { path } = fileOf(10);
@@ -92,7 +92,7 @@ describe('a file put into a bucket', () => {
     expect(puts).toBe(3);
   });
 
-  test('never replaces an object, whatever its size', async () => {
+  test('a file put into a bucket never replaces an object, whatever its size', async () => {
     const { server, store } = await startS3();
     const { path } = fileOf(100);
     server.put('a', new Uint8Array(100));

@@ -194,14 +194,14 @@ describe('an object that changes', () => {
     expect((await storageErrorOf(read(store, etag))).code).toBe('changed');
   });
 
-  test('where the server ignores the condition is noticed all the same', async () => {
+  test('an object that changes is noticed where the server ignores the condition, too', async () => {
     const { server, store } = await withObject();
     server.fault = () => ({ kind: 'headers', headers: { etag: '"another"' } });
     const { etag } = server.objects.get('a') ?? { etag: '' };
     expect((await storageErrorOf(store.readStart('a', 9, { etag }))).code).toBe('changed');
   });
 
-  test('between two halves of a body is not put together', async () => {
+  test('an object that changes between two halves of a body is not put together', async () => {
     const { server, store } = await withObject();
     server.fault = (_, number) => {
       if (number === 2) server.put('a', BYTES.toReversed());
@@ -388,7 +388,7 @@ describe('an abort', () => {
     expect((await storageErrorOf(putting)).code).toBe('aborted');
   });
 
-  test('while others are in flight ends the wait for a place', async () => {
+  test('an abort while others are in flight ends the wait for a place', async () => {
     const { server, store } = await withObject({ maximumInFlight: 1 });
     const stop = new AbortController();
     const isSent = new Promise<void>((resolve) => {

@@ -81,7 +81,7 @@ describe('a store of S3', () => {
     }
   });
 
-  test('reads ranges anywhere, touching ones together', async () => {
+  test('a store of S3 reads ranges anywhere, touching ones together', async () => {
     const store = await newStore();
     await store.put('a', BYTES);
     const places = [
@@ -108,7 +108,7 @@ describe('a store of S3', () => {
     }
   });
 
-  test('reads an empty object', async () => {
+  test('a store of S3 reads an empty object', async () => {
     const store = await newStore();
     const { etag } = await store.put('empty', new Uint8Array(0));
     const start = await store.readStart('empty', 100);
@@ -139,7 +139,7 @@ describe('a store of S3', () => {
     expect((await storageErrorOf(store.readRanges('a', [range], { etag }))).code).toBe('changed');
   });
 
-  test('writes a new object only once', async () => {
+  test('a store of S3 writes a new object only once', async () => {
     const store = await newStore();
     await store.put('a', BYTES.subarray(0, 100), { ifAbsent: true });
     const again = store.put('a', BYTES.subarray(0, 50), { ifAbsent: true });
@@ -168,7 +168,7 @@ describe('a store of S3', () => {
     }
   });
 
-  test('lists 5,000 names over pages, in byte order, with and without a delimiter', {
+  test('a store of S3 lists 5,000 names over pages, in byte order, with and without a delimiter', {
     timeout: 120_000,
   }, async () => {
     const keys = Array.from({ length: 5000 }, (_, index) => {

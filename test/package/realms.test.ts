@@ -51,7 +51,7 @@ describe.each([
   ['in a vm context with the packages that it needs', () => 'inside'],
   ['in a vm context without the packages that it needs', () => 'outside'],
   ['from a copy of its files', copyPackageTo],
-])('the package loaded %s', (_, whereOf) => {
+])('the package loaded %s', (place, whereOf) => {
   let results: Record<string, unknown>;
 
   beforeAll(async () => {
@@ -63,11 +63,11 @@ describe.each([
     return () => rmSync(directory, { recursive: true });
   });
 
-  test.each(Object.keys(RESULTS))('%s', (situation) => {
+  test.each(Object.keys(RESULTS))(`with the package loaded ${place}, %s`, (situation) => {
     expect(results[situation]).toEqual(RESULTS[situation]);
   });
 
-  test('every situation of realms.mjs is checked here', () => {
+  test(`with the package loaded ${place}, every situation of realms.mjs is checked here`, () => {
     expect(Object.keys(results)).toEqual(Object.keys(RESULTS));
   });
 });

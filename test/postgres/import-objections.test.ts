@@ -69,7 +69,7 @@ describe('a directory that is not at rest is refused, or imported with a warning
     },
   );
 
-  it('with two signs of it, both are warned of', async () => {
+  it('a directory with two signs of not being at rest is warned of for both', async () => {
     const directory = fabricateCluster({ ...FILES, backup_label: '' }, { state: 'in production' });
     const { warnings } = await run(directory, { allowUnclean: true });
     expect(warnings).toHaveLength(2);
@@ -108,7 +108,7 @@ describe('a tablespace that only tablespace_map names', () => {
     expect((await run(directory)).warnings).toEqual([]);
   });
 
-  it('whose link leads nowhere', async () => {
+  it('a tablespace that only tablespace_map names and whose link leads nowhere is an objection', async () => {
     const directory = fabricateCluster(FILES);
     symlinkSync('/nonexistent/place', join(directory, 'pg_tblspc/16400'));
     expect((await isObjectedTo(directory, 'allowDamaged')).path).toContain('16400');

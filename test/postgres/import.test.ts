@@ -234,7 +234,7 @@ describe('a directory that changes while it is read', () => {
     ]);
   });
 
-  it('another cluster takes its place, which is refused whatever is allowed', async () => {
+  it('a directory whose place another cluster takes while it is read is refused, whatever is allowed', async () => {
     const directory = cluster();
     const outDirectory = temporaryDirectory();
     const onProgress = (): void => {
@@ -310,7 +310,7 @@ describe('a directory that cannot be imported', () => {
 });
 
 describe('an import that ends early', () => {
-  it('leaves the layer that is there already as it is', async () => {
+  it('an import that ends early leaves the layer that is there already as it is', async () => {
     const outDirectory = temporaryDirectory();
     const directory = cluster();
     const { path, name } = await run(directory, { outDirectory });
@@ -319,7 +319,7 @@ describe('an import that ends early', () => {
     expect(readdirSync(outDirectory)).toEqual([name]);
   });
 
-  it('leaves nothing when it is aborted', async () => {
+  it('an import that ends early leaves nothing when it is aborted', async () => {
     const outDirectory = temporaryDirectory();
     const controller = new AbortController();
     const options = { outDirectory, signal: controller.signal };

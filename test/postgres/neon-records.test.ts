@@ -65,7 +65,7 @@ describe('clear_vm', () => {
     ]);
   });
 
-  test('leaves the LSN of a new page 0, and the given page as it was', () => {
+  test('clear_vm leaves the LSN of a new page 0, and the given page as it was', () => {
     const zeros = new Uint8Array(8192);
     const record = { type: 'clear_vm', newHeapBlock: 1, oldHeapBlock: null, flags: 3 } as const;
     expect(apply(zeros, mapKey(0), record)).toEqual(zeros);

@@ -110,7 +110,7 @@ describe('a page that Postgres wrote', () => {
     expect(missed).toBeLessThanOrEqual(1);
   });
 
-  it('at an odd offset of a larger buffer', () => {
+  it('a page that Postgres wrote is decoded at an odd offset of a larger buffer', () => {
     const buffer = new Uint8Array(PAGE_SIZE + 3);
     buffer.set(pageOf(REAL_PAGES['block 1 of a B-tree'].runs), 3);
     expect(checkPageChecksum(buffer.subarray(3), 1)).toBe('good');

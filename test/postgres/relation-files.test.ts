@@ -40,7 +40,7 @@ describe('relation files of a data directory', () => {
     ]);
   });
 
-  it('come with the relation maps', async () => {
+  it('relation files of a data directory come with the relation maps', async () => {
     const directory = fabricateBareCluster({
       'base/5/pg_filenode.map': new Uint8Array(524),
       'base/1/pg_filenode.map': new Uint8Array(512),
@@ -112,7 +112,7 @@ describe('tablespaces', () => {
     expect(namesOf(await find(directory))).toEqual(['16400/5/16500/main: 2']);
   });
 
-  it('made in place are found', async () => {
+  it('tablespaces made in place are found', async () => {
     const directory = fabricateBareCluster({
       'pg_tblspc/16400/PG_17_202406281/5/16500': pages(1, 1),
     });

@@ -82,7 +82,7 @@ describe('a compaction', () => {
     );
   });
 
-  test('makes the same layers whether sizes of keys are looked up or only bounded', async () => {
+  test('a compaction makes the same layers whether sizes of keys are looked up or only bounded', async () => {
     const entries = Array.from({ length: 6000 }, (_, at): ModelEntry => {
       const [block, lsn] = [Math.floor(at / 4), 16 + 8 * (at % 4)];
       return { block, lsn, kind: 'rec', length: 40 + ((at * 37) % 160) };
@@ -114,7 +114,7 @@ describe('a compaction', () => {
     expect(await bytesOfLayers()).toEqual(bounded);
   });
 
-  test('leaves out keys of other shards, and counts them', async () => {
+  test('a compaction leaves out keys of other shards, and counts them', async () => {
     const entries = Array.from({ length: 1500 }, (_, at): ModelEntry => {
       return { block: Math.floor(at / 2), lsn: 16 + 8 * (at % 2), kind: 'rec', length: 60 };
     }).sort(byPlace);

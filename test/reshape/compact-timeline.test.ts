@@ -77,7 +77,7 @@ function statesOf({ layers }: CompactedTimeline): string[] {
 }
 
 describe('a compaction of a directory', () => {
-  test('that was cut in the middle of the merge stores only what is missing', async () => {
+  test('a compaction of a directory that was cut in the middle of the merge stores only what is missing', async () => {
     const root = temporaryDirectory();
     await prepared(root);
     const before = await pagesOf(root);
@@ -106,7 +106,7 @@ describe('a compaction of a bucket', () => {
     return { server, target };
   }
 
-  test('that was cut at a request leaves no index, and can be repeated', async () => {
+  test('a compaction of a bucket that was cut at a request leaves no index, and can be repeated', async () => {
     const { server, target } = await bucket();
     const objects = new Map(server.objects);
     const before = await pagesOf(target);
@@ -132,7 +132,7 @@ describe('a compaction of a bucket', () => {
     }
   });
 
-  test('by two writers of one generation: one wins, the other is told', async () => {
+  test('a compaction of a bucket by two writers of one generation is won by one, and the other is told', async () => {
     const { server, target } = await bucket();
     const before = await pagesOf(target);
     // Both have looked for an index before either stores one.

@@ -153,7 +153,7 @@ describe('a copy of an image layer', () => {
     expect(shardKeeps(relmap, SHARDING, 2)).toBe(true);
   });
 
-  test('at or above the LSN no layer is made', async () => {
+  test('no copy of an image layer is made at or above the LSN', async () => {
     const disk = memoryDisk();
     const { openFiles } = disk;
     const reader = await writeModelImages(disk, [1, 2], 32n);

@@ -199,7 +199,7 @@ const timelines = fc
   .map((slabs) => slabs.flat());
 
 describe('images of a random timeline', () => {
-  test('leave every read of every key at every LSN as it was', async () => {
+  test('images of a random timeline leave every read of every key at every LSN as it was', async () => {
     let made = 0;
     await fc.assert(
       fc.asyncProperty(
@@ -261,7 +261,7 @@ function imagesOf({ result }: Compacted): string[] {
 }
 
 describe('images', () => {
-  test('are made from three deltas on, at the last LSN, up to the ends of the range', async () => {
+  test('images are made from three deltas on, at the last LSN, up to the ends of the range', async () => {
     const disk = memoryDisk();
     const names = await written(
       disk,
@@ -281,7 +281,7 @@ describe('images', () => {
     expect(again.result.indexPath).toBeUndefined();
   });
 
-  test('are not made of two deltas, nor where images are newer', async () => {
+  test('images are not made of two deltas, nor where images are newer', async () => {
     const disk = memoryDisk();
     const layers = stacked(() => 'image');
     const two = await written(disk, layers.slice(0, 2));
@@ -299,7 +299,7 @@ describe('images', () => {
     expect((await compacted(disk, covered, { images: {} })).result.layers).toEqual([]);
   });
 
-  test('leave out a key that needs redo, in the range of no layer', async () => {
+  test('images leave out a key that needs redo, in the range of no layer', async () => {
     const disk = memoryDisk();
     const names = await written(
       disk,
@@ -316,7 +316,7 @@ describe('images', () => {
     expect(await reads(after, LSNS)).toEqual(await reads(timeline, LSNS));
   });
 
-  test('leave out a key with a record that cannot be read, which is told, and make the others', async () => {
+  test('images leave out a key with a record that cannot be read, which is told, and make the others', async () => {
     const disk = memoryDisk();
     const names = await written(
       disk,
@@ -342,7 +342,7 @@ describe('images', () => {
     expect(await reads(after, LSNS)).toEqual(await reads(timeline, LSNS));
   });
 
-  test('are made as planned, without a second plan', async () => {
+  test('images are made as planned, without a second plan', async () => {
     const disk = memoryDisk();
     const names = await written(
       disk,
@@ -361,7 +361,7 @@ describe('images', () => {
     expect(await reads(after, LSNS)).toEqual(await reads(timeline, LSNS));
   });
 
-  test('between two keys that need redo are left out if there are few', async () => {
+  test('images between two keys that need redo are left out if there are few', async () => {
     const disk = memoryDisk();
     const isRecord = (key: number): boolean => key === 3 || key === 6;
     const names = await written(
@@ -376,7 +376,7 @@ describe('images', () => {
     expect(await reads(after, LSNS)).toEqual(await reads(timeline, LSNS));
   });
 
-  test('of a branch have what only its ancestor has', async () => {
+  test('images of a branch have what only its ancestor has', async () => {
     const disk = memoryDisk();
     const entries = Array.from(
       { length: PAGES },
@@ -399,7 +399,7 @@ describe('images', () => {
     expect(await storageErrorOf(early)).toMatchObject({ code: 'out-of-range' });
   });
 
-  test('of a batch that has more than expected are read in parts', async () => {
+  test('images of a batch that has more than expected are read in parts', async () => {
     const disk = memoryDisk();
     const names = await written(
       disk,
@@ -426,7 +426,7 @@ describe('images', () => {
     expect(await storageErrorOf(compacted(disk, timeline, { images }))).toMatchObject({ code });
   });
 
-  test('below the GC cutoff are refused', async () => {
+  test('images below the GC cutoff are refused', async () => {
     const disk = memoryDisk();
     const names = await written(
       disk,

@@ -62,7 +62,7 @@ function inOrderOf(entries: readonly MergedEntry[]): MergedEntry[] {
 const LSNS = { min: 16, max: 40 };
 
 describe('a merge', () => {
-  test('has all entries of random layers in the order of key, LSN, kind and input', async () => {
+  test('a merge has all entries of random layers in the order of key, LSN, kind and input', async () => {
     const images = fc.record({
       lsn: fc.integer(LSNS),
       blocks: fc.uniqueArray(fc.nat(12), { minLength: 1 }),
@@ -93,7 +93,7 @@ describe('a merge', () => {
     );
   });
 
-  test('of layers with several leaves goes on from leaf to leaf', async () => {
+  test('a merge of layers with several leaves goes on from leaf to leaf', async () => {
     const inputs = [0, 1, 2].map((input) =>
       Array.from({ length: 900 }, (_, at): ModelEntry => {
         return {
@@ -139,7 +139,7 @@ describe('a merge', () => {
     expect(bounds.filter((bound) => bound < 400_000).length).toBeGreaterThan(150);
   });
 
-  test('keeps keys as words that have their order, and give them back', () => {
+  test('a merge keeps keys as words that have their order, and give them back', () => {
     const key = fc.uint8Array({ minLength: 18, maxLength: 18 });
     fc.assert(
       fc.property(key, key, fc.nat(18), (one, other, shared) => {
@@ -151,12 +151,12 @@ describe('a merge', () => {
     );
   });
 
-  test('of nothing has no head', async () => {
+  test('a merge of nothing has no head', async () => {
     await using merge = await LayerMerge.begin([]);
     expect(merge.head).toBeUndefined();
   });
 
-  test('begins no scan of a layer whose keys it has not reached', async () => {
+  test('a merge begins no scan of a layer whose keys it has not reached', async () => {
     const disk = memoryDisk();
     const first = await writeModelDelta(disk, [{ block: 1, lsn: 20, kind: 'rec', length: 5 }], {
       start: 16n,
@@ -169,7 +169,7 @@ describe('a merge', () => {
     expect(merge.inputs.map(({ isUnreached }) => isUnreached)).toEqual([false, false]);
   });
 
-  test('ends with the signal', async () => {
+  test('a merge ends with the signal', async () => {
     const reader = await writeModelDelta(
       memoryDisk(),
       Array.from({ length: 2000 }, (_, at) => ({ block: at, lsn: 20, kind: 'rec', length: 5 })),
@@ -189,7 +189,7 @@ describe('a merge', () => {
 describe('merged entries of layers', () => {
   const key = (block: number): string => formatKey(blockKey(block));
 
-  test('are those of some keys, LSNs and a shard, of random layers', async () => {
+  test('merged entries of layers are those of some keys, LSNs and a shard, of random layers', async () => {
     const ranges = fc.array(fc.tuple(fc.nat(13), fc.nat(13)), { maxLength: 3 });
     const shards = fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined });
     const lsns = fc.tuple(fc.integer(LSNS), fc.integer(LSNS));
@@ -244,7 +244,7 @@ describe('merged entries of layers', () => {
     );
   });
 
-  test('are copies that stay as they are, and tell images from values', async () => {
+  test('merged entries of layers are copies that stay as they are, and tell images from values', async () => {
     const disk = memoryDisk();
     const entries: ModelEntry[] = [{ block: 3, lsn: 20, kind: 'image', length: 9 }];
     const delta = await writeModelDelta(disk, entries, { start: 16n, end: 41n });
@@ -259,7 +259,7 @@ describe('merged entries of layers', () => {
     expect(found.at(1)?.bytes).toEqual(imageOf(3));
   });
 
-  test('of a wrong option are refused', () => {
+  test('merged entries of layers of a wrong option are refused', () => {
     const options = { keyRange: EVERYTHING } as object;
     expect(storageErrorThrownBy(() => mergeLayers([], options)).code).toBe('invalid-input');
   });

@@ -153,7 +153,7 @@ const someEntries = fc
   });
 
 describe('a compaction of ranges that are merged in memory', () => {
-  test('makes the layers of one that reads entry by entry, of random layers, ranges and targets', async () => {
+  test('a compaction of ranges that are merged in memory makes the layers of one that reads entry by entry, of random layers, ranges and targets', async () => {
     const size = fc.integer({ min: 1, max: 60_000 });
     await fc.assert(
       fc.asyncProperty(someEntries, size, size, async (entries, targetSize, rangeSize) => {
@@ -165,7 +165,7 @@ describe('a compaction of ranges that are merged in memory', () => {
     );
   });
 
-  test('makes the layers of a shard that one makes that reads entry by entry', async () => {
+  test('a compaction of ranges that are merged in memory makes the layers of a shard that one makes that reads entry by entry', async () => {
     const size = fc.integer({ min: 1, max: 60_000 });
     const sharding = fc.record({
       count: fc.integer({ min: 1, max: 3 }),
@@ -187,7 +187,7 @@ describe('a compaction of ranges that are merged in memory', () => {
     );
   });
 
-  test('merges in memory also for a shard', async () => {
+  test('a compaction of a shard merges its ranges in memory, too', async () => {
     const entries = Array.from({ length: 3000 }, (_, block): Entry => {
       return { relation: 2, block, lsn: block % (LAYERS * LSNS), length: 60 };
     });
@@ -200,7 +200,7 @@ describe('a compaction of ranges that are merged in memory', () => {
     expect(layers.size).toBeGreaterThan(1);
   });
 
-  test('cuts a key with more versions than the target along the LSN, as one that reads entry by entry', async () => {
+  test('a compaction of ranges that are merged in memory cuts a key with more versions than the target along the LSN, as one that reads entry by entry', async () => {
     const entries = Array.from({ length: LAYERS * LSNS }, (_, lsn): Entry[] => [
       { relation: 1, block: 7, lsn, length: 50 + (lsn % 60) },
       ...(lsn % 5 === 0 ? [{ relation: 1, block: lsn, lsn, length: 20 }] : []),
@@ -211,7 +211,7 @@ describe('a compaction of ranges that are merged in memory', () => {
     expect((await compacted(contents, 9000, {})).layers).toEqual(layers);
   });
 
-  test('reads entry by entry only the ranges that have a compressed blob', async () => {
+  test('a compaction of ranges that are merged in memory reads entry by entry only the ranges that have a compressed blob', async () => {
     const entries = Array.from({ length: 6000 }, (_, at): Entry => {
       return {
         relation: 0,
@@ -232,7 +232,7 @@ describe('a compaction of ranges that are merged in memory', () => {
     expect(positions.at(-1)).toBe(contents.reduce((sum, { bytes }) => sum + bytes.length, 0));
   });
 
-  test('tells of a damaged blob as one that reads entry by entry', async () => {
+  test('a compaction of ranges that are merged in memory tells of a damaged blob as one that reads entry by entry', async () => {
     const entries = Array.from({ length: 2000 }, (_, block): Entry => {
       return { relation: 0, block, lsn: block % (LAYERS * LSNS), length: 30 };
     });
@@ -248,7 +248,7 @@ describe('a compaction of ranges that are merged in memory', () => {
     expect(await failure({})).toMatch(/^corrupt /);
   });
 
-  test('of a file with a changed byte makes the same layers, or fails in the same way', async () => {
+  test('a compaction of ranges that are merged in memory of a file with a changed byte makes the same layers, or fails in the same way', async () => {
     const entries = Array.from({ length: 1500 }, (_, at): Entry => {
       return {
         relation: at % 2,

@@ -52,7 +52,7 @@ describe('the states of a crash', () => {
     expect(namesOf(crashStates(disk, { random: seededChoices(2) }))).not.toEqual(names);
   });
 
-  test('leave the file system as it is', async () => {
+  test('the states of a crash leave the file system as it is', async () => {
     const disk = await diskWithFiles(3);
     namesOf(crashStates(disk));
     expect(disk.paths()).toEqual(['/0', '/1', '/2']);

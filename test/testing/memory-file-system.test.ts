@@ -80,7 +80,7 @@ describe('what a crash leaves', () => {
     expect(states).toEqual(['aaaaa', 'aayza', 'axaaa', 'axyza']);
   });
 
-  test('of a chunk written twice any version may survive', async () => {
+  test('a crash may leave any version of a chunk written twice', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createFile('/a', bytes('one'));
     const file = await fileSystem.open('/a', READ_WRITE);

@@ -31,14 +31,14 @@ function poolOf(signal?: AbortSignal): CheckPool {
 }
 
 describe('a thread', () => {
-  test('verifies a file as the caller would', async () => {
+  test('a thread verifies a file as the caller would', async () => {
     const one = new CheckPool({ threadCount: 1 });
     const verdict = await poolOf().verify(PATH, ALL);
     expect(verdict).toMatchObject({ kind: 'report', report: { path: PATH, ok: true } });
     expect(verdict).toEqual(await one.verify(PATH, ALL));
   });
 
-  test('tells of a file that is not there what the caller would throw', async () => {
+  test('a thread tells of a file that is not there what the caller would throw', async () => {
     const missing = join(temporaryDirectory(), 'missing');
     const verdict = await poolOf().verify(missing, ALL);
     const { code, details } = (verdict as Extract<typeof verdict, { kind: 'failed' }>).error;
@@ -68,7 +68,7 @@ describe('a thread', () => {
     expect(checked).toEqual({ findings: [], errors: 0, warnings: 0, failure: undefined });
   });
 
-  test('that waits for a server does not keep the caller, who aborts', async () => {
+  test('a thread that waits for a server does not keep the caller, who aborts', async () => {
     const { server, store } = await startS3();
     server.put('layer', readFileSync(PATH));
     const controller = new AbortController();
@@ -80,7 +80,7 @@ describe('a thread', () => {
     expect((await storageErrorOf(waiting)).code).toBe('aborted');
   });
 
-  test('that is ended rejects what it has', async () => {
+  test('a thread that is ended rejects what it has', async () => {
     const { server, store } = await startS3();
     server.put('layer', readFileSync(PATH));
     const pool = poolOf();
@@ -94,7 +94,7 @@ describe('a thread', () => {
 });
 
 describe('two layers at a time, on two threads', () => {
-  test('are read by the caller and by one thread', async () => {
+  test('two layers at a time, on two threads, are read by the caller and by one thread', async () => {
     const { server, store } = await startS3();
     server.put('layer', readFileSync(PATH));
     let readsOfCaller = 0;
@@ -122,7 +122,7 @@ describe('two layers at a time, on two threads', () => {
 });
 
 describe('a store that a thread cannot open', () => {
-  test('is read by the caller: one with credentials from a function', async () => {
+  test('a store that a thread cannot open, with credentials from a function, is read by the caller', async () => {
     const { server } = await startS3();
     server.put('layer', readFileSync(PATH));
     let calls = 0;
@@ -138,7 +138,7 @@ describe('a store that a thread cannot open', () => {
     expect(calls).toBeGreaterThan(0);
   });
 
-  test('has no settings: one with a fetch of its own', () => {
+  test('a store that a thread cannot open, with a fetch of its own, has no settings', () => {
     expect(httpStore('http://localhost/', { fetch }).settings).toBeUndefined();
     expect(httpStore('http://localhost/', { attempts: 2 }).settings).toEqual({
       kind: 'http',

@@ -51,7 +51,7 @@ describe('a timeline that a pageserver wrote', () => {
     return own?.map(({ relnode, blockCount }) => [relnode, blockCount]);
   }
 
-  test('lists its databases, relations and segments', async () => {
+  test('a timeline that a pageserver wrote lists its databases, relations and segments', async () => {
     await using timeline = await openTimeline(join(root, 'sk15'));
     const {
       lsn,
@@ -110,7 +110,7 @@ describe('a timeline that a pageserver wrote', () => {
     expect(named(2, 16_384)?.name).toBeUndefined();
   });
 
-  test('names all relations before the first change of pg_class', async () => {
+  test('a timeline that a pageserver wrote names all relations before the first change of pg_class', async () => {
     await using timeline = await openTimeline(join(root, 'sk15'));
     const { databases: listed } = await timeline.directory(0x14aeb90n, { names: 'read' });
     const forks = listed.flatMap(({ relations: found = [] }) => found);
@@ -270,7 +270,7 @@ describe('relations that have moved to keys of their own', () => {
     expect(forksOf(await timeline.directory(0x3000n))).toEqual([[[2, 6]], []]);
   });
 
-  test('below the GC cutoff are refused, and read if that is asked for', async () => {
+  test('relations that have moved to keys of their own below the GC cutoff are refused, and read if that is asked for', async () => {
     await using timeline = await moveAt('cutoff', listed, undefined);
     const key = databaseDirectoryKey();
     const refused = { code: 'out-of-range', lsn: formatLsn(LSN - 1n) };

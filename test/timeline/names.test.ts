@@ -222,7 +222,7 @@ describe('a tenant-shard id', () => {
 });
 
 describe('generations', () => {
-  test('begin with none, and none is followed by 1', () => {
+  test('generations begin with none, and none is followed by 1', () => {
     // Array.sort puts undefined last by itself.
     const sorted = [{ of: 1 }, { of: undefined }, { of: 0 }].sort((a, b) =>
       compareGenerations(a.of, b.of),

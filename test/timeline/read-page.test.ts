@@ -65,7 +65,7 @@ describe('a page with a record of Postgres', () => {
     expect((await resultOf(found, { pgVersion: undefined })).kind).toBe(expected);
   });
 
-  test('below one of Neon needs redo all the same', async () => {
+  test('a page with a record of Postgres below one of Neon needs redo all the same', async () => {
     const found = foundOf(pageAt(5n), [RECORD, CLEAR], MAP);
     expect(await explainResult(found, undefined)).toBe('needs-redo');
     expect(await explainResult(foundOf(pageAt(5n), [CLEAR, CLEAR], MAP), undefined)).toBe('page');

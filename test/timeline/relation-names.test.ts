@@ -119,7 +119,7 @@ describe('names', () => {
     expect(found.databases[0]?.catalog).toMatchObject({ blockCount: 4, unreadBlockCount: 2 });
   });
 
-  test('end with the first 16,384 pages of a catalog that claims more', async () => {
+  test('names of relations end with the first 16,384 pages of a catalog that claims more', async () => {
     const page = heapPage([{ columns: rows.own }]);
     const found = await directoryOf(catalog([page], 0xffff_ffff));
     expect(namesOf(found)[0]).toContain('20000 own');

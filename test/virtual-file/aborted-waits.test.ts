@@ -77,7 +77,7 @@ describe('while all descriptors of the table are in use', () => {
     expect(fileSystem.paths()).toEqual(['/busy', '/layer']);
   });
 
-  test('the caller after one that stopped waiting gets the place', async () => {
+  test('the caller after one that stopped waiting for a descriptor gets the place', async () => {
     const { openFiles, end } = await fullTable();
     const controller = new AbortController();
     const { signal } = controller;

@@ -174,7 +174,7 @@ describe('a path through a symbolic link and back means what the system says', (
     symlinkSync(join(elsewhere, 'inner'), 'link');
   });
 
-  test('to who opens a file', async () => {
+  test('a path through a symbolic link and back means what the system says when a file is opened', async () => {
     writeFileSync(join(elsewhere, 'file'), 'elsewhere');
     writeFileSync('file', 'here');
     const file = await VirtualFile.open('link/../file', { read: true });
@@ -182,21 +182,21 @@ describe('a path through a symbolic link and back means what the system says', (
     await file.close();
   });
 
-  test('to who overwrites one', async () => {
+  test('a path through a symbolic link and back means what the system says when one is overwritten', async () => {
     writeFileSync('file', 'here');
     await overwriteFile('link/../file', 'elsewhere');
     expect(readFileSync('file', 'utf8')).toBe('here');
     expect(readFileSync(join(elsewhere, 'file'), 'utf8')).toBe('elsewhere');
   });
 
-  test('to who removes leftovers', async () => {
+  test('a path through a symbolic link and back means what the system says when leftovers are removed', async () => {
     for (const directory of ['.', elsewhere]) writeFileSync(join(directory, 'a.___temp'), '');
     expect(await removeLeftovers('link/..')).toEqual(['link/../a.___temp']);
     expect(readdirSync('.')).toContain('a.___temp');
     expect(readdirSync(elsewhere)).toEqual(['inner']);
   });
 
-  test('to who writes layers', async () => {
+  test('a path through a symbolic link and back means what the system says when layers are written', async () => {
     const writer = await DeltaLayerWriter.create({ ...DELTA, directory: 'link/..' });
     await writer.put(blockKey(1), LSN_RANGE.start, { type: 'image', bytes: new Uint8Array(9) });
     const { name, path } = await writer.finish();

@@ -139,7 +139,7 @@ describe('a transfer', () => {
 });
 
 describe('where the file system refuses', () => {
-  test('when the file is opened, all transfers are ordinary', async () => {
+  test('where the file system refuses to open a file for direct transfers, all are ordinary', async () => {
     const { file, fileSystem, transfers } = await openDirect({
       directTransfers: 'refused-at-open',
     });
@@ -148,7 +148,7 @@ describe('where the file system refuses', () => {
     expect(fileSystem.openCount).toBe(1);
   });
 
-  test('at the first transfer, that one is repeated, and later ones are ordinary', async () => {
+  test('where the file system refuses the first direct transfer, that one is repeated, and later ones are ordinary', async () => {
     const { file, fileSystem, transfers } = await openDirect({
       directTransfers: 'refused-at-transfer',
     });

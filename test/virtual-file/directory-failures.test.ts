@@ -46,7 +46,7 @@ describe('after a failed sync of the directory', () => {
     expect(kinds).not.toContain('sync-directory');
   });
 
-  test('nothing takes a name in it any more, and what was there stays', async () => {
+  test('after a failed sync of the directory, nothing takes a name in it any more, and what was there stays', async () => {
     const world = disk();
     const { openFiles, fileSystem, kinds } = world;
     fileSystem.createFile('/data/a', new Uint8Array(1));
@@ -85,7 +85,7 @@ describe('after a failed sync of the directory', () => {
     expect(await storageErrorOf(first)).toMatchObject({ code: 'sync-failed', errno: 'EIO' });
   });
 
-  test('another table over the same disk knows, and so does another spelling of the path', async () => {
+  test('after a failed sync of the directory, another table over the same disk knows, and so does another spelling of the path', async () => {
     const world = disk();
     const other = new OpenFiles({ fileSystem: world.fileSystem });
     await failSync(world);

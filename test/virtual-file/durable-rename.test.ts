@@ -83,7 +83,7 @@ describe('a durable rename', () => {
     },
   );
 
-  test('that took place although it was reported as failed goes on', async () => {
+  test('a durable rename that took place although it was reported as failed goes on', async () => {
     const { temporary, fileSystem, answer, kinds } = await prepare('old');
     let renamed = false;
     answer(({ kind }) => {
@@ -154,7 +154,7 @@ describe('a durable rename', () => {
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('to a directory that is missing is not-found and not-applied', async () => {
+  test('a durable rename to a directory that is missing is not-found and not-applied', async () => {
     const { temporary } = await prepare();
     const error = await storageErrorOf(durableRename(temporary, '/missing/file'));
     expect(error).toMatchObject({ code: 'not-found', outcome: 'not-applied' });
@@ -237,7 +237,7 @@ describe('publishing under a new name', () => {
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('never replaces what has the name', async () => {
+  test('publishing under a new name never replaces what has the name', async () => {
     const { temporary, fileSystem } = await prepare('old');
     const error = await storageErrorOf(publishNew(temporary, TARGET));
     expect(error).toMatchObject({ code: 'exists', path: TARGET, outcome: 'not-applied' });
@@ -246,7 +246,7 @@ describe('publishing under a new name', () => {
     expect(fileSystem.paths()).toEqual([TARGET]);
   });
 
-  test('never follows a symbolic link that has the name', async () => {
+  test('publishing under a new name never follows a symbolic link that has the name', async () => {
     const { temporary, fileSystem } = await prepare();
     fileSystem.createSymbolicLink(TARGET, '/data/elsewhere');
     expect((await storageErrorOf(publishNew(temporary, TARGET))).code).toBe('exists');

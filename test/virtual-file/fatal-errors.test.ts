@@ -26,7 +26,7 @@ function disk(onFatalError: () => void, capacity = 1) {
 }
 
 describe('a hook that throws', () => {
-  test('at the sync of an eviction: the table goes on, nothing stays open', async () => {
+  test('a hook that throws at the sync of an eviction lets the table go on, and nothing stays open', async () => {
     const errors = uncaught();
     const thrown = new Error('the hook');
     let calls = 0;
@@ -48,7 +48,7 @@ describe('a hook that throws', () => {
     expect(errors).toEqual([thrown]);
   });
 
-  test('at a failed operation: the caller gets the error of the disk', async () => {
+  test('a hook that throws at a failed operation gives the caller the error of the disk', async () => {
     const errors = uncaught();
     const thrown = new Error('the hook');
     const { fileSystem, open } = disk(() => {

@@ -125,7 +125,7 @@ describe('what a file system throws', () => {
     await openFiles.syncDirectory('/data');
   });
 
-  test('where no path is given has none', () => {
+  test('what a file system throws where no path is given has none', () => {
     const { fileSystem } = foreignFileSystem({
       checkCanSync: () => {
         throw failure;
@@ -136,7 +136,7 @@ describe('what a file system throws', () => {
     expect(error.path).toBeUndefined();
   });
 
-  test('instead of a promise is io, too', async () => {
+  test('what a file system throws instead of a promise is io, too', async () => {
     const openFiles = foreignFileSystem({
       open: () => {
         throw failure;

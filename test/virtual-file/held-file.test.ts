@@ -201,7 +201,7 @@ describe('a held file whose descriptor was closed', () => {
     },
   );
 
-  test('leaves no descriptor beyond the capacity where the read fails', async () => {
+  test('a held file whose descriptor was closed leaves no descriptor beyond the capacity where the read fails', async () => {
     const { fileSystem, held, end } = await evicted('a read');
     fileSystem.intercept = ({ kind }) => (kind === 'read' ? { fail: 'EIO' } : undefined);
     expect(storageErrorThrownBy(() => held.readSync(new Uint8Array(1), 0)).errno).toBe('EIO');

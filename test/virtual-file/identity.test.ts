@@ -323,7 +323,7 @@ describe('a file with immutable content that is opened again', () => {
     expect((await storageErrorOf(opening)).code).toBe('invalid-input');
   });
 
-  test('is nothing that a file with mutable content minds', async () => {
+  test('a file with mutable content may be another when it is opened again', async () => {
     const { fileSystem, file } = await opened('mutable');
     await change(fileSystem, new Uint8Array(4));
     expect(await file.readAt(new Uint8Array(8), 0)).toBe(4);

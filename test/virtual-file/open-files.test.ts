@@ -136,7 +136,7 @@ describe('when every place is taken and in use', () => {
     for (const other of await Promise.all(waiting)) await other.close();
   });
 
-  test('no waiting caller is forgotten if an open fails in between', async () => {
+  test('no caller that waits for a place is forgotten if an open fails in between', async () => {
     const { opened, open: letGo } = gate();
     const { open, openFiles } = table(1, ({ kind, path }) => {
       if (kind === 'read') return { delay: opened };
@@ -203,7 +203,7 @@ describe('giving a descriptor up', () => {
     await file.close();
   });
 
-  test('after truncating while opening comes after a sync', async () => {
+  test('giving a descriptor up after truncating while opening comes after a sync', async () => {
     const { open, fileSystem, history } = table(1);
     fileSystem.createFile('/a', bytes('content'));
     const file = await open('/a', { write: true, truncate: true });
@@ -242,7 +242,7 @@ describe('giving a descriptor up', () => {
     await file.close();
   });
 
-  test('never syncs scratch files', async () => {
+  test('giving a descriptor up never syncs scratch files', async () => {
     const { open, operations } = table(1);
     const files: VirtualFile[] = [];
     for (let n = 0; n < 4; n += 1) {
@@ -424,7 +424,7 @@ describe('when the system has no descriptor left', () => {
     },
   );
 
-  test('concurrent calls take turns', async () => {
+  test('concurrent calls take turns when the system has no descriptor left', async () => {
     const { open, openFiles } = tightTable(3, 'EMFILE', 64);
     const files = await Promise.all(Array.from({ length: 30 }, (_, n) => open(`/${n}`)));
     await Promise.all(files.map((file, n) => file.writeAllAt(bytes(`content ${n}`), 0)));
@@ -474,7 +474,7 @@ describe('when the system has no descriptor left', () => {
     await Promise.all(files.map((file) => file.close()));
   });
 
-  test('a caller that waited for a directory lets the next one continue', async () => {
+  test('a caller that waited for the descriptor of a directory lets the next one continue', async () => {
     const { opened, open: letGo } = gate();
     let scarce = true;
     const { open, openFiles } = table(10, ({ kind }) => {

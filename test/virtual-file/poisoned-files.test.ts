@@ -50,7 +50,7 @@ describe('after a failed sync', () => {
     expect([...fileSystem.crash(loseEverything).contentOf('/file')]).toEqual([...OLD]);
   });
 
-  test('another that has the file open does not acknowledge what is lost', async () => {
+  test('after a failed sync, another that has the file open does not acknowledge what is lost', async () => {
     const { open, failSyncs } = disk();
     const [writer, other] = [await open(), await open()];
     await writer.writeAllAt(NEW, 0);
@@ -62,7 +62,7 @@ describe('after a failed sync', () => {
     await Promise.all([writer.close(), other.close()]);
   });
 
-  test('another that holds the file open is told at its next read', async () => {
+  test('after a failed sync, another that holds the file open is told at its next read', async () => {
     const { open, failSyncs } = disk();
     const [writer, other] = [await open(), await open()];
     const held = await other.hold();
@@ -177,7 +177,7 @@ describe('closing a file with unsynced writes', () => {
     await file.close();
   });
 
-  test('while it is evicted does not open it again', async () => {
+  test('closing a file with unsynced writes while it is evicted does not open it again', async () => {
     const { fileSystem } = disk();
     fileSystem.createFile('/second', OLD);
     const openFiles = new OpenFiles({ fileSystem, capacity: 1 });

@@ -69,7 +69,7 @@ describe('opening', () => {
     },
   );
 
-  test('to be truncated, but not written, is invalid-input, and creates nothing', async () => {
+  test('a file that is opened to be truncated, but not written, is invalid-input, and creates nothing', async () => {
     const fileSystem = new MemoryFileSystem();
     const openFiles = new OpenFiles({ fileSystem });
     const opening = VirtualFile.open('/a', { read: true, truncate: true, create: true, openFiles });
@@ -108,7 +108,7 @@ describe('reading', () => {
     expect(text(target.subarray(0, 10))).toBe('0123456789');
   });
 
-  test('interrupted up to 16 times goes on where it was', async () => {
+  test('reading that is interrupted up to 16 times goes on where it was', async () => {
     let interruptions = 0;
     const { file } = await openInMemory('0123456789', ({ kind, offset }) => {
       if (kind !== 'read') return undefined;
@@ -124,7 +124,7 @@ describe('reading', () => {
     expect(interruptions).toBe(16);
   });
 
-  test('interrupted for ever ends in an error', async () => {
+  test('reading that is interrupted for ever ends in an error', async () => {
     const { file, count } = await openInMemory('content', ({ kind }) =>
       kind === 'read' ? { fail: 'EINTR' } : undefined,
     );

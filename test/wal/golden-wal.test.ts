@@ -19,7 +19,7 @@ describe.each(WAL_VERSIONS)('WAL of version %i', (version) => {
   const truth = [...golden.records, ...golden.secondRecords];
   const known = new Map(truth.map((record) => [record.start_lsn, record]));
 
-  test('over both timelines has every record as its server shows it', async () => {
+  test('WAL over both timelines has every record as its server shows it', async () => {
     const wal = await openWal(golden.source);
     expect(wal).toMatchObject({ majorVersion: version, segmentSize: 1024 * 1024, timelineId: 2 });
     const missing = new Set(known.keys());
@@ -46,7 +46,7 @@ describe.each(WAL_VERSIONS)('WAL of version %i', (version) => {
     for (const { start_lsn } of golden.secondRecords) expect(timelines.get(start_lsn)).toBe(2);
   });
 
-  test('of the first timeline ends with its last record', async () => {
+  test('WAL of the first timeline ends with its last record', async () => {
     const starts = await startsOf(golden.source, { timeline: 1 });
     const last = golden.records.at(-1)?.start_lsn ?? '';
     const first = golden.records[0]?.start_lsn ?? '';
@@ -54,14 +54,14 @@ describe.each(WAL_VERSIONS)('WAL of version %i', (version) => {
     expect(range).toEqual(golden.records.map(({ start_lsn }) => start_lsn));
   });
 
-  test('that comes in pieces of any size is the same', async () => {
+  test('WAL that comes in pieces of any size is the same', async () => {
     const choose = seededChoices(SEED);
     const all = await startsOf(golden.source, {});
     const inPieces = piecewise(golden.source, () => 1 + choose(2 ** choose(18)));
     expect(await startsOf(inPieces, {})).toEqual(all);
   });
 
-  test(`from any LSN begins with the next record (seed ${SEED})`, {
+  test(`reading from any LSN begins with the next record (seed ${SEED})`, {
     timeout: 120_000,
   }, async () => {
     const choose = seededChoices(SEED);

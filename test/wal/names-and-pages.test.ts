@@ -87,7 +87,7 @@ describe('names', () => {
     expect(parseWalFileName(name)).toEqual(parsed);
   });
 
-  test('give the start of the segment, if there is one of this size', () => {
+  test('names of segments give the start of the segment, if there is one of this size', () => {
     expect(startOfWalSegment({ high: 1, low: 255 }, 16 * MIB)).toBe(0x1_ff00_0000n);
     expect(startOfWalSegment({ high: 1, low: 256 }, 16 * MIB)).toBeUndefined();
     expect(storageErrorThrownBy(() => formatWalSegmentName(1, 0n, 3 * MIB)).code).toBe(

@@ -80,13 +80,13 @@ describe('after an incomplete record', () => {
     }
   });
 
-  test('another record is corrupt for one who starts on the page, too', async () => {
+  test('after an incomplete record, another record is corrupt for a reader that starts on the page, too', async () => {
     const { builder } = built(() => message(30));
     const { lsns, end } = await read(builder, { start: START + BigInt(PAGE) });
     expect({ lsns, kind: end?.kind }).toEqual({ lsns: [], kind: 'corrupt' });
   });
 
-  test('only the first record is another one', async () => {
+  test('after an incomplete record, only the first record is another one', async () => {
     const builder = new WalBuilder();
     builder.append(message(100));
     builder.append(overwriteRecord(builder.appendOverwritten(message(20_000), 3000)));

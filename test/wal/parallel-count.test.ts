@@ -62,7 +62,7 @@ async function countSplit(
 }
 
 describe('parts of the WAL hold together what one reader counts', () => {
-  test('over both timelines, part by part', async () => {
+  test('parts of the WAL over both timelines hold together what one reader counts', async () => {
     const paths = pathsIn(walDirectoryOfTest());
     const told: bigint[] = [];
     const split = await countSplit(

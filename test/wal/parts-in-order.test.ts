@@ -25,7 +25,7 @@ async function nextOf(
 }
 
 describe('results end before a part', () => {
-  test('that does not begin where the one before ended', async () => {
+  test('results end before a part that does not begin where the one before ended', async () => {
     const read = async ({ until }: WalPart) => ({
       first: until === 30n ? 21n : until - 10n,
       next: until,
@@ -33,7 +33,7 @@ describe('results end before a part', () => {
     expect(await nextOf(partsBefore(10n, 20n, 30n, 40n), read)).toEqual([10n, 20n]);
   });
 
-  test('that is not complete and valid', async () => {
+  test('results end before a part that is not complete and valid', async () => {
     const read = async ({ until }: WalPart) =>
       until === 20n ? undefined : { first: until - 10n, next: until };
     expect(await nextOf(partsBefore(10n, 20n, 30n), read)).toEqual([10n]);

@@ -18,7 +18,7 @@ describe('a record ends', () => {
     expect(endOfRecord(start, length)).toBe(end);
   });
 
-  test('where the next one starts, unless a page begins there', () => {
+  test('a record ends where the next one starts, unless a page begins there', () => {
     expect(startAfter(PAGE + 72)).toBe(PAGE + 72);
     expect(startAfter(2 * PAGE)).toBe(2 * PAGE + 24);
     expect(startAfter(SEGMENT)).toBe(SEGMENT + 40);

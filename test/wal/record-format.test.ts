@@ -87,7 +87,7 @@ describe('a damaged record', () => {
     }
   });
 
-  test('cut anywhere is truncated or has another length than it says', () => {
+  test('a damaged record that is cut anywhere is truncated or has another length than it says', () => {
     const bytes = bytesOf(RECORDS[0] as GoldenRecord);
     for (let length = 0; length < bytes.length; length += 1) {
       const { code } = storageErrorThrownBy(() => decodeWalRecord(bytes.subarray(0, length), 14));

@@ -295,7 +295,7 @@ describe('rows are scanned up to a record', () => {
     expect(kernel.scanRows(2, 3, 17)).toBe(3);
   });
 
-  test('as the scanner reads them in version 14, whose flags of images are others', () => {
+  test('rows of version 14, whose flags of images are others, are scanned as the scanner reads them', () => {
     const of14 = (apply: boolean): Uint8Array =>
       walRecord({
         ...{ resourceManager: 10, info: 0, majorVersion: 14 },

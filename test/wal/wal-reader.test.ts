@@ -75,7 +75,7 @@ describe('records', () => {
     },
   );
 
-  test('end at the padded end, and at a page border at the border itself', async () => {
+  test('records end at the padded end, and at a page border at the border itself', async () => {
     const builder = new WalBuilder();
     const first = builder.append(message(10));
     const left = PAGE - (Number(builder.lsn) % PAGE);
@@ -92,12 +92,12 @@ describe('records', () => {
     }
   });
 
-  test('inside a page are views of what was read', async () => {
+  test('records inside a page are views of what was read', async () => {
     const wal = await openWal(walBytes(built().files));
     for await (const batch of wal) expect(batch.bytes(0).buffer).toBe(batch.memory.bytes.buffer);
   });
 
-  test('longer than what is read at a time, over segments, have memory of their own', async () => {
+  test('records longer than what is read at a time, over segments, have memory of their own', async () => {
     const builder = new WalBuilder();
     builder.append(message(10));
     builder.append(message(3 * SEGMENT_SIZE));
@@ -109,13 +109,13 @@ describe('records', () => {
     expect(long).toHaveLength(3 * SEGMENT_SIZE + 29);
   });
 
-  test('above the maximum length are damage', async () => {
+  test('records above the maximum length are damage', async () => {
     const found = await read(walBytes(built().files), { maximumRecordLength: 10_000 });
     expect(found.lsns).toHaveLength(2);
     expect(found.end).toMatch(/corrupt at .*length of the WAL record.*24 to 10000, found 16413/);
   });
 
-  test('over the border of the LSN halves', async () => {
+  test('records over the border of the LSN halves are read', async () => {
     const builder = built({ start: 2n ** 32n - BigInt(SEGMENT_SIZE) });
     builder.append(message(2 * SEGMENT_SIZE));
     builder.append(message(5));
@@ -281,7 +281,7 @@ describe('the end', () => {
     expect(after.end).toContain('end-of-wal');
   });
 
-  test('cut at any byte never gives another record', async () => {
+  test('a record that is cut at any byte never gives another record', async () => {
     const builder = built();
     const { bytes } = builder;
     for (let length = 0; length <= bytes.length; length += 499) {

@@ -62,7 +62,7 @@ describe('the bytes', () => {
     );
   });
 
-  test('give back what was encoded, whatever it was', () => {
+  test('the bytes of a document give back what was encoded, whatever it was', () => {
     const key = fc.string({ unit: 'grapheme' }).filter((text) => text !== '__proto__');
     const scalar: fc.Arbitrary<DocumentValue> = fc.oneof(
       fc.constant(null),

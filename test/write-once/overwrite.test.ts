@@ -418,7 +418,7 @@ async function operationsOfOneOverwrite(): Promise<FileSystemOperation[]> {
 }
 
 describe('a crash', () => {
-  test('at any operation leaves the old or the new content, and acknowledged means new', async () => {
+  test('a crash at any operation leaves the old or the new content, and acknowledged means new', async () => {
     const snapshots: MemoryFileSystem[] = [];
     const { fileSystem, openFiles } = withOldFile();
     createStale(fileSystem);
@@ -438,7 +438,7 @@ describe('a crash', () => {
     });
   });
 
-  test('leaves nothing or all of a file of many chunks that did not exist', async () => {
+  test('a crash leaves nothing or all of a file of many chunks that did not exist', async () => {
     const content = 'chunk '.repeat(5_000);
     const snapshots: MemoryFileSystem[] = [];
     const fileSystem = new MemoryFileSystem();
@@ -479,7 +479,7 @@ describe('a crash', () => {
     }
   });
 
-  test('leaves a temporary at most, which the next overwrite removes', async () => {
+  test('a crash leaves a temporary at most, which the next overwrite removes', async () => {
     const { fileSystem, openFiles } = withOldFile();
     const snapshots: MemoryFileSystem[] = [];
     fileSystem.intercept = () => {
@@ -588,7 +588,7 @@ describe('every operation fails in turn', () => {
     await overwriteFile('/elsewhere', 'third', { openFiles });
   });
 
-  test('in the next process an overwrite is durable', async () => {
+  test('after a failed operation, an overwrite in the next process is durable', async () => {
     const { fileSystem } = await overwriteWith(({ kind }) =>
       kind === 'sync-directory' ? { fail: 'EIO' } : undefined,
     );
@@ -599,7 +599,7 @@ describe('every operation fails in turn', () => {
 });
 
 describe('an abort', () => {
-  test('before the call changes nothing and does nothing', async () => {
+  test('an abort before the call changes nothing and does nothing', async () => {
     const { fileSystem, openFiles } = withOldFile();
     const signal = AbortSignal.abort('enough');
     const error = await storageErrorOf(overwriteFile('/data/file', NEW, { openFiles, signal }));
@@ -607,7 +607,7 @@ describe('an abort', () => {
     expect(fileSystem.operationCount).toBe(0);
   });
 
-  test('at any operation either changes nothing or comes too late', async () => {
+  test('an abort at any operation either changes nothing or comes too late', async () => {
     const operations = await operationsOfOneOverwrite();
     for (const { index, kind } of operations) {
       const { fileSystem, openFiles } = withOldFile();
@@ -635,7 +635,7 @@ describe('an abort', () => {
     }
   });
 
-  test('while others have their turn takes effect at once, and they are not disturbed', async () => {
+  test('an abort while others have their turn takes effect at once, and they are not disturbed', async () => {
     const { fileSystem, openFiles } = withOldFile();
     let release = (): void => {};
     const delay = new Promise<void>((resolve) => {

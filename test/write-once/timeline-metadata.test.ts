@@ -151,7 +151,7 @@ describe('the bytes', () => {
     expect(new DataView(bytes.buffer).getUint32(0)).toBe(crc32cOf(bytes.subarray(8, 70)));
   });
 
-  test('give back what was encoded, whatever it was', () => {
+  test('the bytes of metadata give back what was encoded, whatever it was', () => {
     const lsn = fc.bigInt({ min: 0n, max: MAXIMUM_LSN });
     const fields = fc.record({
       diskConsistentLsn: lsn.map((value) => value - (value % 8n)),

@@ -200,7 +200,7 @@ describe('every level', () => {
     },
   );
 
-  test('none and the default are fine', () => {
+  test('levels of none and the default are fine', () => {
     checkCompression({ kind: 'none' });
     checkCompression(DEFAULT_COMPRESSION);
     for (const level of LEVELS) checkCompression({ kind: 'zstd', level });

@@ -201,7 +201,7 @@ describe('good frames', () => {
     );
   });
 
-  test('come back after a receiver threw in the middle', async () => {
+  test('good frames come back after a receiver threw in the middle', async () => {
     const content = bytesOf(2 * MIB, 1);
     const frame = await compress(content);
     const failure = new Error('enough');
@@ -245,7 +245,7 @@ describe('bad frames', () => {
     }
   });
 
-  test('cut at any byte are truncated', async () => {
+  test('bad frames that are cut at any byte are truncated', async () => {
     const frame = encodeFrame({ blocks: blocksOf(3000), checksum: 'right' });
     for (let length = 0; length < frame.length; length += 1) {
       const error = storageErrorThrownBy(() =>

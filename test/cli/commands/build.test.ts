@@ -145,12 +145,12 @@ describe('build', () => {
     expect(await build([DELTA, ENTRY], { flags: ['--no-compress'] })).toMatchObject({ stderr: '' });
   });
 
-  test('puts the generation into the name', async () => {
+  test('build puts the generation into the name', async () => {
     const { files } = await build([DELTA, ENTRY], { flags: ['--generation', '0000002A'] });
     expect(files).toEqual([`${DELTA_NAME}-v1-0000002a`]);
   });
 
-  test('reads a file, and - for standard input', async () => {
+  test('build reads a file, and - for standard input', async () => {
     const out = temporaryDirectory();
     const spec = join(temporaryDirectory(), 'spec.ndjson');
     writeFileSync(spec, ndjson(DELTA, ENTRY));
@@ -191,7 +191,7 @@ describe('input that is not the NDJSON of build', () => {
     expect(parseError(result)['code']).toBe('invalid-input');
   });
 
-  test('the line and the file are named', async () => {
+  test('build names the line and the file of what is wrong', async () => {
     const spec = join(temporaryDirectory(), 'spec.ndjson');
     writeFileSync(spec, ndjson(DELTA, ENTRY, '', { key: NEXT_KEY }));
     const result = await runCli(['build', spec, '--out', temporaryDirectory(), '--json']);
@@ -224,7 +224,7 @@ describe('input that a layer cannot hold', () => {
 });
 
 describe('build does not touch', () => {
-  test('a file that has the name already', async () => {
+  test('build of a layer whose file has the name already fails', async () => {
     const out = temporaryDirectory();
     writeFileSync(join(out, DELTA_NAME), 'mine');
     const result = await runCli(['build', '--out', out, '--json'], { stdin: ndjson(DELTA, ENTRY) });
@@ -236,7 +236,7 @@ describe('build does not touch', () => {
     expect(people.stderr).toMatch(/^error\[exists\]: /);
   });
 
-  test('a directory that is not there', async () => {
+  test('build into a directory that is not there fails', async () => {
     const out = join(temporaryDirectory(), 'missing');
     const result = await runCli(['build', '--out', out, '--json'], { stdin: ndjson(DELTA, ENTRY) });
     expect(result).toMatchObject({ status: 3, stdout: '' });
@@ -244,7 +244,7 @@ describe('build does not touch', () => {
   });
 });
 
-test('a spec that cannot be read is 3', async () => {
+test('build of a spec that cannot be read is 3', async () => {
   const directory = temporaryDirectory();
   for (const spec of [directory, join(directory, 'missing')]) {
     const result = await runCli(['build', spec, '--out', directory, '--json']);
@@ -253,7 +253,7 @@ test('a spec that cannot be read is 3', async () => {
   }
 });
 
-test('standard input that fails is 3, and nothing is left', async () => {
+test('build of standard input that fails is 3, and nothing is left', async () => {
   async function* failing(): AsyncGenerator<Uint8Array> {
     yield Buffer.from(ndjson(DELTA, ENTRY, ''));
     throw Object.assign(new Error('read failed'), { code: 'EIO' });
@@ -263,7 +263,7 @@ test('standard input that fails is 3, and nothing is left', async () => {
   expect(parseError(result)['code']).toBe('io');
 });
 
-test('an interruption is 130, and nothing is left', async () => {
+test('build that is interrupted is 130, and nothing is left', async () => {
   const interruption = new AbortController();
   const out = join(temporaryDirectory(), 'out');
   mkdirSync(out);

@@ -93,7 +93,7 @@ describe('the timeline of a pageserver', () => {
 });
 
 describe('damage is told as what it is', () => {
-  test('a layer missing', async () => {
+  test('check finds a layer missing', async () => {
     const { root, at } = copyOfGolden();
     const image = names.find((name) => canonical(name).length === 91) ?? '';
     rmSync(at(image));
@@ -104,7 +104,7 @@ describe('damage is told as what it is', () => {
     ]);
   });
 
-  test('a layer cut', async () => {
+  test('check finds a layer cut', async () => {
     const { root, at } = copyOfGolden();
     const [name = ''] = names;
     truncateSync(at(name), 16_384);
@@ -116,7 +116,7 @@ describe('damage is told as what it is', () => {
     expect(JSON.stringify(layer['findings'])).toContain('"code":"truncated"');
   });
 
-  test('a layer of another size', async () => {
+  test('check finds a layer of another size', async () => {
     const { root, at } = copyOfGolden();
     const [name = ''] = names;
     writeFileSync(at(name), new Uint8Array(8192), { flag: 'a' });
@@ -125,7 +125,7 @@ describe('damage is told as what it is', () => {
     expect(notOk(layers)).toMatchObject([{ name: canonical(name), state: 'size-differs' }]);
   });
 
-  test('a layer of another generation', async () => {
+  test('check finds a layer of another generation', async () => {
     const { root, at } = copyOfGolden();
     const [name = ''] = names;
     renameSync(at(name), at(`${canonical(name)}-00000002`));
@@ -134,7 +134,7 @@ describe('damage is told as what it is', () => {
     expect(notOk(layers)).toMatchObject([{ name: canonical(name), state: 'generation-differs' }]);
   });
 
-  test('two layers whose names are swapped, whatever the index says of their sizes', async () => {
+  test('check finds two layers whose names are swapped, whatever the index says of their sizes', async () => {
     const { root, at } = copyOfGolden();
     const [a = '', b = ''] = names;
     renameSync(at(a), at('between'));
@@ -155,7 +155,7 @@ describe('damage is told as what it is', () => {
     expect(JSON.stringify(wrong)).toContain('summary does not match the name');
   });
 
-  test('an index that is older than the layers', async () => {
+  test('check finds an index that is older than the layers', async () => {
     const { root, at } = copyOfGolden();
     const index = at('index_part.json-00000001');
     const json = JSON.parse(readFileSync(index, 'utf8'));
@@ -169,7 +169,7 @@ describe('damage is told as what it is', () => {
     expect(layers.find(({ name }) => name === canonical(gone))).toMatchObject({ state: 'extra' });
   });
 
-  test('layers of a later generation than the index', async () => {
+  test('check finds layers of a later generation than the index', async () => {
     const { root, at } = copyOfGolden();
     const [name = ''] = names;
     for (const lsn of ['0000000001000000', '0000000001000008']) {
@@ -186,7 +186,7 @@ describe('damage is told as what it is', () => {
     expect(findings).toEqual([{ severity: 'warning', code: 'not-found', message }]);
   });
 
-  test('a file too many', async () => {
+  test('check finds a file too many', async () => {
     const { root, at } = copyOfGolden();
     const [name = ''] = names;
     const extra = `${'0'.repeat(36)}-${'0'.repeat(35)}1__0000000001000000`;
@@ -196,7 +196,7 @@ describe('damage is told as what it is', () => {
     expect(notOk(layers)).toMatchObject([{ name: extra, state: 'extra' }]);
   });
 
-  test('leftovers of a writer, and an unknown object', async () => {
+  test('check finds leftovers of a writer, and an unknown object', async () => {
     const { root, at } = copyOfGolden();
     writeFileSync(at('ephemeral-7'), '');
     writeFileSync(at('notes\x1b[2J'), '');
@@ -219,7 +219,7 @@ describe('damage is told as what it is', () => {
     expect(new Set(layers.map(({ state }) => state))).toEqual(new Set(['unknown']));
   });
 
-  test('a version that is not known', async () => {
+  test('check says so of a version that is not known', async () => {
     const { root, at } = copyOfGolden();
     const index = at('index_part.json-00000001');
     writeFileSync(index, readFileSync(index, 'utf8').replace(/"version":\d+/, '"version":99'));
@@ -228,7 +228,7 @@ describe('damage is told as what it is', () => {
     expect(findings).toMatchObject([{ code: 'unsupported-version' }]);
   });
 
-  test('a flipped bit, by every byte only', async () => {
+  test('check finds a flipped bit, by every byte only', async () => {
     const { root, at } = copyOfGolden();
     const [name = ''] = names;
     const bytes = readFileSync(at(name));
@@ -252,14 +252,14 @@ describe('the directory of a pageserver', () => {
     return root;
   }
 
-  test('alone says nothing about what belongs to the timeline', async () => {
+  test('the directory of a pageserver alone says nothing about what belongs to the timeline', async () => {
     const { status, summary, findings } = await checkLines(localCopy());
     expect(status).toBe(0);
     expect(summary).toMatchObject({ layers: 9, unknown: 9, ok: true });
     expect(findings).toMatchObject([{ severity: 'warning', code: 'not-found' }]);
   });
 
-  test('against its bucket has the decisions of a start', async () => {
+  test('the directory of a pageserver against its bucket has the decisions of a start', async () => {
     const root = localCopy();
     const [kept, evicted = '', cut = ''] = readdirSync(root).sort();
     rmSync(join(root, evicted));
@@ -291,7 +291,7 @@ describe('layers that are named', () => {
     .map(({ path }) => path);
   const DAMAGED = corruptFiles().find((file) => file.id === '27-num-children-huge')?.path ?? '';
 
-  test('on standard input are a line each, in their order, and restartable', async () => {
+  test('layers that are named on standard input are a line each, in their order, and restartable', async () => {
     const missing = join(temporaryDirectory(), 'missing');
     const paths = [...SOUND, DAMAGED, missing];
     const words = ['check', '--deep', '--files-from', '-', '--ndjson'];
@@ -330,7 +330,7 @@ describe('layers that are named', () => {
     expect(parseLines(result.stdout)[0]).toMatchObject({ state: 'unknown', ok: false });
   });
 
-  test('below a source are the only ones that are checked', async () => {
+  test('layers that are named below a source are the only ones that are checked', async () => {
     const file = join(temporaryDirectory(), 'names');
     writeFileSync(file, `${names[0]}\n`);
     const { layers } = await checkLines(golden, '--files-from', file);

@@ -51,7 +51,7 @@ describe('diff of two layers', () => {
     ]);
   });
 
-  test('lists what is on one side only and what differs, then the counts', async () => {
+  test('diff of two layers lists what is on one side only and what differs, then the counts', async () => {
     const a = await image(IMAGES);
     const b = await image([
       { key: keyText(1), hex: PAGE },

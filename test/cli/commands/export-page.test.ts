@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 
 describe('export page', () => {
-  test('writes the bytes of an image to standard output', async () => {
+  test('export page writes the bytes of an image to standard output', async () => {
     for (const words of [
       [image, keyText(1)],
       [delta, keyText(1), '--lsn', '0/100'],
@@ -26,7 +26,7 @@ describe('export page', () => {
     }
   });
 
-  test('writes or replaces a file', async () => {
+  test('export page writes or replaces a file', async () => {
     const out = join(temporaryDirectory(), 'page.bin');
     for (const _ of ['new', 'replaced']) {
       const result = await runCli(['export', 'page', image, keyText(1), '--out', out], {
@@ -52,7 +52,7 @@ describe('export page', () => {
     expect(parseError(result)['code']).toBe(code);
   });
 
-  test('cuts the timestamp off a page of the transaction status', async () => {
+  test('export page cuts the timestamp off a page of the transaction status', async () => {
     const clog = `010000000000000001000000000000000000`;
     const path = await buildLayer(
       directory,

@@ -104,7 +104,7 @@ describe('pages that need redo', () => {
     error: { code: 'needs-redo', message: expect.stringContaining('base/5/16384') },
   }));
 
-  test('are listed, the status is 1, and there is no directory', async () => {
+  test('pages that need redo are listed, the status is 1, and there is no directory', async () => {
     const { bucket, out } = await placeWithTimeline();
     await addRecords(bucket);
     const result = await runCli(['export', 'pgdata', bucket, '--out', out, '--ndjson']);
@@ -118,7 +118,7 @@ describe('pages that need redo', () => {
     expect(people.stdout.match(/^base\/5\/16384: .* at offset \d+ \(key /gm)).toHaveLength(2);
   });
 
-  test('are zeros on request, and the status is 1 all the same', async () => {
+  test('pages that need redo are zeros on request, and the status is 1 all the same', async () => {
     const { bucket, out } = await placeWithTimeline();
     await addRecords(bucket);
     const words = ['export', 'pgdata', bucket, '--out', out, '--json', '--allow-missing-pages'];
@@ -135,7 +135,7 @@ describe('pages that need redo', () => {
     ).toBe(true);
   });
 
-  test('that a program cannot make: its failure, status 3, and no directory', async () => {
+  test('pages that need redo and that a program cannot make end with its failure, status 3, and no directory', async () => {
     const { bucket, out } = await placeWithTimeline();
     await addRecords(bucket);
     const words = ['export', 'pgdata', bucket, '--out', out, '--json', '--wal-redo', '/no/program'];
@@ -145,7 +145,7 @@ describe('pages that need redo', () => {
     expect(existsSync(out)).toBe(false);
   });
 
-  test('and then a name that is taken: the failure, status 3', async () => {
+  test('pages that need redo and then a name that is taken are the failure, status 3', async () => {
     const { bucket, out } = await placeWithTimeline({ 'base/5/16384': pages(400, 1) });
     // So many that they are printed before the end.
     await addRecords(bucket, [...Array(400).keys()]);
@@ -171,7 +171,7 @@ describe('pages that need redo', () => {
       return ['export', 'pgdata', bucket, '--out', out, '--json', '--allow-missing-pages'];
     }
 
-    test('in a document, and then a failure: the document ends after what was found', async () => {
+    test('pages that need redo in a document, and then a failure, end the document after what was found', async () => {
       const words = await manyMissing();
       const out = words[4] ?? '';
       const onFirstOutput = (): void => {
@@ -186,7 +186,7 @@ describe('pages that need redo', () => {
       expect(parseError(result)).toMatchObject({ code: 'io' });
     });
 
-    test('in a document, and then an interruption: the document ends, and there is no directory', async () => {
+    test('pages that need redo in a document, and then an interruption, end the document, and there is no directory', async () => {
       const words = await manyMissing();
       const stop = new AbortController();
       const onFirstOutput = (): void => stop.abort();
@@ -196,7 +196,7 @@ describe('pages that need redo', () => {
       expect(readdirSync(join(words[4] ?? '', '..'))).toEqual([]);
     });
 
-    test('in a document, and an interruption before any of it was printed: nothing', async () => {
+    test('pages that need redo in a document are not printed if an interruption comes before any of it', async () => {
       const { bucket, out } = await placeWithTimeline();
       await addRecords(bucket);
       const words = ['export', 'pgdata', bucket, '--out', out, '--json', '--allow-missing-pages'];
@@ -208,7 +208,7 @@ describe('pages that need redo', () => {
     });
   });
 
-  test('are not there at an earlier LSN', async () => {
+  test('pages that need redo are not there at an earlier LSN', async () => {
     const { bucket, out } = await placeWithTimeline();
     await addRecords(bucket);
     const result = await runCli(['export', 'pgdata', bucket, '--out', out, '--lsn', '0/16C3560']);

@@ -37,7 +37,7 @@ describe('manifest create', () => {
     expect(parseError(result)).toMatchObject({ code: 'not-found', path: manifests, message });
   });
 
-  test('writes one beside each layer, and prints a line for it', async () => {
+  test('manifest create writes a manifest beside each layer, and prints a line for it', async () => {
     const { created, sorted, manifestOf } = await layersWithManifests();
     expect(created).toMatchObject({ status: 0, stderr: '' });
     const expected = sorted.map((path) => ({
@@ -50,7 +50,7 @@ describe('manifest create', () => {
     expect(parseLines(created.stdout)).toEqual(expected);
   });
 
-  test('replaces no manifest, and can leave out what has one', async () => {
+  test('manifest create replaces no manifest, and can leave out what has one', async () => {
     const { directory, delta, manifestOf } = await layersWithManifests();
     const before = readFileSync(manifestOf(delta), 'utf8');
     const again = await runCli(['manifest', 'create', delta, '--ndjson']);
@@ -63,7 +63,7 @@ describe('manifest create', () => {
     expect(readFileSync(manifestOf(delta), 'utf8')).toBe(before);
   });
 
-  test('takes any file that is named, and puts manifests where they are wanted', async () => {
+  test('manifest create takes any file that is named, and puts manifests where they are wanted', async () => {
     const directory = temporaryDirectory();
     const manifests = join(directory, 'manifests');
     mkdirSync(manifests);
@@ -78,7 +78,7 @@ describe('manifest create', () => {
     expect((await check(file)).lines[0]).toMatchObject({ findings: [{ code: 'not-found' }] });
   });
 
-  test('of a share takes the files whose name hashes to it', async () => {
+  test('manifest create of a share takes the files whose name hashes to it', async () => {
     const { directory, sorted } = await buildSmallLayers().then((layers) => ({
       ...layers,
       sorted: [layers.delta, layers.image].sort(),
@@ -94,7 +94,7 @@ describe('manifest create', () => {
     expect(found.sort()).toEqual(sorted);
   });
 
-  test('wants either paths or a list', async () => {
+  test('manifest create wants either paths or a list', async () => {
     for (const more of [[], ['x', '--files-from', '-']]) {
       const result = await runCli(['manifest', 'create', ...more, '--json']);
       expect(result.status).toBe(2);
@@ -104,7 +104,7 @@ describe('manifest create', () => {
 });
 
 describe('a path with the name of a manifest', () => {
-  test('stands for its file when it is checked, once', async () => {
+  test('a path with the name of a manifest stands for its file when it is checked, once', async () => {
     const { delta, manifestOf } = await layersWithManifests();
     flip(delta, [8200, 3]);
     const one = await check(manifestOf(delta));
@@ -117,7 +117,7 @@ describe('a path with the name of a manifest', () => {
     expect(made).toMatchObject({ status: 0, stdout: '' });
   });
 
-  test('may be that of any file, and gets a manifest as others do', async () => {
+  test('a path with the name of a manifest may be that of any file, and gets a manifest as others do', async () => {
     const file = join(temporaryDirectory(), 'manifest-of-parts.json');
     writeFileSync(file, 'any bytes');
     const made = await runCli(['manifest', 'create', file, '--ndjson']);
@@ -127,7 +127,7 @@ describe('a path with the name of a manifest', () => {
 });
 
 describe('manifest check', () => {
-  test('of a directory in a list could not look, though it has no manifest either', async () => {
+  test('manifest check of a directory in a list could not look, though it has no manifest either', async () => {
     const directory = temporaryDirectory();
     const list = { stdin: `${directory}\n` };
     const result = await runCli(['manifest', 'check', '--files-from', '-', '--ndjson'], list);
@@ -135,7 +135,7 @@ describe('manifest check', () => {
     expect(parseError(result)).toMatchObject({ code: 'io', path: directory });
   });
 
-  test('of files that are what they were is clean', async () => {
+  test('manifest check of files that are what they were is clean', async () => {
     const { directory, sorted } = await layersWithManifests();
     const { status, stderr, lines } = await check(directory);
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
@@ -151,7 +151,7 @@ describe('manifest check', () => {
     expect(text.stdout).toMatch(/\n2 files, [^\n]*: all valid\n$/);
   });
 
-  test('names a flipped bit, which the format does not notice, and mends a copy', async () => {
+  test('manifest check names a flipped bit, which the format does not notice, and mends a copy', async () => {
     const { directory, delta } = await layersWithManifests();
     const before = readFileSync(delta);
     flip(delta, [8192 + 500, 6]);
@@ -178,7 +178,7 @@ describe('manifest check', () => {
     expect(parseError(again)).toMatchObject({ code: 'exists' });
   });
 
-  test('names a block with several changes, which it does not mend', async () => {
+  test('manifest check names a block with several changes, which it does not mend', async () => {
     const { directory, delta } = await layersWithManifests();
     flip(delta, [8192, 1], [9000, 1]);
     const mended = join(directory, 'mended');
@@ -208,7 +208,7 @@ describe('manifest check', () => {
     expect(without.stderr).toMatch(/not mended, .*salvage/);
   });
 
-  test('finds a manifest that is missing, damaged or alone', async () => {
+  test('manifest check finds a manifest that is missing, damaged or alone', async () => {
     const { directory, delta, image, manifestOf } = await layersWithManifests();
     flip(manifestOf(delta), [5, 1]);
     const damaged = await check(delta);
@@ -232,7 +232,7 @@ describe('manifest check', () => {
     ]);
   });
 
-  test('of a directory finds layers that are gone by their manifests elsewhere', async () => {
+  test('manifest check of a directory finds layers that are gone by their manifests elsewhere', async () => {
     const { directory, delta, image } = await buildSmallLayers();
     // Below the directory, where they are found when layers are searched for.
     const manifests = join(directory, 'manifests');
@@ -260,7 +260,7 @@ describe('manifest check', () => {
     expect(made).toMatchObject({ status: 0, stdout: '' });
   });
 
-  test('tells nothing of layers that are gone where it could not look', async () => {
+  test('manifest check tells nothing of layers that are gone where it could not look', async () => {
     const { directory, delta, image } = await buildSmallLayers();
     const manifests = temporaryDirectory();
     const place = ['--manifests', manifests];
@@ -271,7 +271,7 @@ describe('manifest check', () => {
     expect(result.lines).toMatchObject([{ path: delta, ok: true }]);
   });
 
-  test('of a file that is not there could not look', async () => {
+  test('manifest check of a file that is not there could not look', async () => {
     const { delta } = await layersWithManifests();
     const { status, stderr, lines } = await check(`${delta}x`, delta);
     expect(status).toBe(3);
@@ -279,7 +279,7 @@ describe('manifest check', () => {
     expect(lines).toMatchObject([{ path: delta, ok: true }]);
   });
 
-  test('of a version that is not known says so', async () => {
+  test('manifest check of a version that is not known says so', async () => {
     const { delta, manifestOf } = await layersWithManifests();
     const text = readFileSync(manifestOf(delta), 'utf8');
     writeFileSync(manifestOf(delta), text.replace('{"manifest":1', '{"manifest":9'));
@@ -288,7 +288,7 @@ describe('manifest check', () => {
 });
 
 describe('manifests beside layers', () => {
-  test('are taken for layers by no command', async () => {
+  test('manifests beside layers are taken for layers by no command', async () => {
     const { directory, sorted } = await layersWithManifests();
     const verified = await runCli(['verify', directory, '--ndjson']);
     expect(verified).toMatchObject({ status: 0, stderr: '' });
@@ -305,7 +305,7 @@ describe('manifests beside layers', () => {
     expect(found.status).toBe(0);
   });
 
-  test('are written by build', async () => {
+  test('manifests beside layers are written by build', async () => {
     const out = temporaryDirectory();
     const lines = [IMAGE_HEADER, { key: keyText(1), hex: PAGE }];
     const stdin = lines.map((line) => JSON.stringify(line)).join('\n');

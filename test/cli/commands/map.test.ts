@@ -13,7 +13,7 @@ function run(cwd: string, words: readonly string[], input = '') {
 }
 
 describe('the command', () => {
-  test('writes a page and prints one line', () => {
+  test('map writes a page and prints one line', () => {
     const cwd = temporaryDirectory();
     writeFileSync(join(cwd, 'names'), `${NAME}\r\nno-layer\n\n`);
     const { status, stdout, stderr } = run(cwd, ['map', 'names', '--out', 'map.html', '--json']);
@@ -30,7 +30,7 @@ describe('the command', () => {
     expect(readFileSync(join(cwd, 'map.html'), 'utf8')).toMatch(/^<!doctype html>/);
   });
 
-  test('writes to standard output what it writes to a file', () => {
+  test('map writes to standard output what it writes to a file', () => {
     const cwd = temporaryDirectory();
     const words = ['map', '-', '--title', 'one', '--branch', '0/15', '--branch', '0/16'];
     const piped = run(cwd, [...words, '--out', '-'], NAME);

@@ -65,7 +65,7 @@ describe('dump', () => {
     expect(stdout).toContain('Heap/INSERT off 10 flags 0x01 xid 1024, 1663/5/1247 blk 14 FPW\n');
   });
 
-  test('reads the longer UPDATE of Neon’s Postgres by itself, and refuses it as vanilla', async () => {
+  test('dump reads the longer UPDATE of Neon’s Postgres by itself, and refuses it as vanilla', async () => {
     const key = ['--rel', '1663/5/1259', '--xid', '1028', '--pg-version', '15'];
     const command = ['dump', layer, '--ndjson', '--values', 'json', ...key];
     const updates = (await lines(...command)).filter(({ record }) => isUpdate(record));
@@ -136,7 +136,7 @@ describe('get, find and explain', () => {
     description: 'off 17 flags 0x00',
   };
 
-  test('take the version from the index of the timeline', async () => {
+  test('get, find and explain take the version from the index of the timeline', async () => {
     const at = ['--lsn', '0/1700000', '--json'];
     expect((await lines('get', timeline, FIRST_KEY, ...at))[0]).toMatchObject({ record });
     expect((await lines('find', timeline, FIRST_KEY, '--ndjson'))[0]).toMatchObject({ record });
@@ -146,7 +146,7 @@ describe('get, find and explain', () => {
     expect(entries[0]).toMatchObject({ record });
   });
 
-  test('say it in words to people', async () => {
+  test('get, find and explain say it in words to people', async () => {
     const words = 'Heap/INSERT off 17 flags 0x00 xid 1027, 1663/5/1247 blk 14';
     for (const command of ['get', 'find', 'explain']) {
       expect((await runCli([command, timeline, FIRST_KEY])).stdout).toContain(words);

@@ -32,7 +32,7 @@ async function makeTimeline(): Promise<string> {
 }
 
 describe('redact', () => {
-  test('of a layer has its name and its entries, but not its pages', async () => {
+  test('redact of a layer has its name and its entries, but not its pages', async () => {
     const { delta, image } = await buildSmallLayers();
     for (const file of [delta, image]) {
       const out = temporaryDirectory();
@@ -55,7 +55,7 @@ describe('redact', () => {
     }
   });
 
-  test('of a timeline is a timeline that a check accepts, without the data', async () => {
+  test('redact of a timeline is a timeline that a check accepts, without the data', async () => {
     const root = await makeTimeline();
     const out = temporaryDirectory();
     const result = await runCli(['redact', root, '--out', out, '--json']);
@@ -71,7 +71,7 @@ describe('redact', () => {
     expect(check.status).toBe(0);
   });
 
-  test('over its own input is wrong usage', async () => {
+  test('redact over its own input is wrong usage', async () => {
     const { delta } = await buildSmallLayers();
     const before = readFileSync(delta);
     const result = await runCli(['redact', delta, '--out', join(delta, '..'), '--json']);
@@ -80,7 +80,7 @@ describe('redact', () => {
     expect(readFileSync(delta).equals(before)).toBe(true);
   });
 
-  test('lists in its help what stays', async () => {
+  test('redact lists in its help what stays', async () => {
     const { stdout } = await runCli(['redact', '--help']);
     expect(stdout).toContain('What stays:');
     expect(stdout).toContain('hashes of their names');

@@ -73,7 +73,7 @@ function namesBelow(root: string): string[] {
 }
 
 describe('compact', () => {
-  test('of a branch into a place without its ancestor says so', async () => {
+  test('compact of a branch into a place without its ancestor says so', async () => {
     const ancestor = 'ab'.repeat(16);
     const root = await makeTimeline(ancestor);
     const out = temporaryDirectory();
@@ -89,7 +89,7 @@ describe('compact', () => {
     expect(inPlace.stderr).not.toContain('a branch');
   });
 
-  test('makes L1s and an index of the next generation, and leaves what was there', async () => {
+  test('compact makes L1s and an index of the next generation, and leaves what was there', async () => {
     const root = await makeTimeline();
     const before = await readAll(root);
     const old = namesBelow(root);
@@ -131,7 +131,7 @@ describe('compact', () => {
     expect(await readAll(out)).toEqual(before);
   });
 
-  test('with --dry-run says what it would take, and writes nothing', async () => {
+  test('compact with --dry-run says what it would take, and writes nothing', async () => {
     const root = await makeTimeline();
     const old = namesBelow(root);
     const line = ['compact', root, '--out', root, '--threshold', '3', '--dry-run', '--json'];
@@ -141,7 +141,7 @@ describe('compact', () => {
     expect(namesBelow(root)).toEqual(old);
   });
 
-  test('with --images makes image layers, and pages are the same', async () => {
+  test('compact with --images makes image layers, and pages are the same', async () => {
     const root = await makeTimeline(null, 'image');
     const pages = async (): Promise<unknown[]> => {
       await using timeline = await openTimeline(root);
@@ -185,7 +185,7 @@ describe('compact', () => {
     },
   );
 
-  test('of shards into another place can be read there', async () => {
+  test('compact of shards into another place can be read there', async () => {
     const [shards, out] = [temporaryDirectory(), temporaryDirectory()];
     const split = ['split-shards', await makeTimeline(), '--count', '2', '--stripe-size', '1'];
     expect((await runCli([...split, '--out', shards, '-j', '3'])).status).toBe(0);
@@ -196,14 +196,14 @@ describe('compact', () => {
     expect(timeline.shards.map(({ map }) => map.layerCount)).toEqual([2, 2]);
   });
 
-  test('leaves fewer L0s than the threshold alone', async () => {
+  test('compact leaves fewer L0s than the threshold alone', async () => {
     const root = await makeTimeline();
     const result = await runCli(['compact', root, '--out', root]);
     expect(result.status).toBe(0);
     expect(result.stderr).toContain('nothing to compact');
   });
 
-  test('drops a layer beyond the end of the timeline, even one that is in its place', async () => {
+  test('compact drops a layer beyond the end of the timeline, even one that is in its place', async () => {
     const root = await makeTimeline();
     const path = join(root, TIMELINE, 'index_part.json-00000001');
     const index = IndexPart.parse(readFileSync(path));
@@ -228,13 +228,13 @@ describe('compact', () => {
     },
   );
 
-  test('without a directory in --out is wrong usage', async () => {
+  test('compact without a directory in --out is wrong usage', async () => {
     const result = await runCli(['compact', await makeTimeline(), '--out', '']);
     expect(result).toMatchObject({ status: 2, stdout: '' });
     expect(result.stderr).toContain("option '--out <dir>' argument '' is invalid");
   });
 
-  test('of a generation that exists is refused, and the index stays', async () => {
+  test('compact of a generation that exists is refused, and the index stays', async () => {
     const root = await makeTimeline();
     const old = readFileSync(join(root, TIMELINE, 'index_part.json-00000001'));
     const line = ['compact', root, '--out', root, '--threshold', '3', '--json'];
@@ -246,7 +246,7 @@ describe('compact', () => {
 });
 
 describe('split-shards', () => {
-  test('gives each shard its keys, and reads of all shards find the same', async () => {
+  test('split-shards gives each shard its keys, and reads of all shards find the same', async () => {
     const root = await makeTimeline();
     const out = temporaryDirectory();
     const line = [
@@ -290,7 +290,7 @@ describe('split-shards', () => {
     expect(valuesOf(found)).toEqual(valuesOf(wanted));
   });
 
-  test('that was cut between two indices is completed by the same command', async () => {
+  test('split-shards that was cut between two indices is completed by the same command', async () => {
     const root = await makeTimeline();
     const out = temporaryDirectory();
     const line = ['split-shards', root, '--count', '2', '--out', out, '--stripe-size'];
@@ -307,7 +307,7 @@ describe('split-shards', () => {
     expect(parseError(other)['code']).toBe('exists');
   });
 
-  test('of a branch says that its ancestor must be split, too', async () => {
+  test('split-shards of a branch says that its ancestor must be split, too', async () => {
     const ancestor = 'ab'.repeat(16);
     const root = await makeTimeline(ancestor);
     const line = ['split-shards', root, '--count', '2', '--out', temporaryDirectory()];
@@ -316,7 +316,7 @@ describe('split-shards', () => {
     expect(result.stderr).toContain(`a branch: split its ancestor ${ancestor}, too`);
   });
 
-  test('into one shard is wrong usage', async () => {
+  test('split-shards into one shard is wrong usage', async () => {
     const result = await runCli(['split-shards', 'DIR', '--count', '1', '--out', 'OUT', '--json']);
     expect(result.status).toBe(2);
   });
@@ -340,7 +340,7 @@ describe('rewrite', () => {
     expect(readFileSync(path).subarray(8192).equals(readFileSync(file).subarray(8192))).toBe(true);
   });
 
-  test('of nothing that is left makes no file', async () => {
+  test('rewrite of nothing that is left makes no file', async () => {
     const root = await makeTimeline();
     const out = temporaryDirectory();
     const [file = ''] = namesBelow(root).map((name) => join(root, TIMELINE, name));
@@ -350,7 +350,7 @@ describe('rewrite', () => {
     expect(readdirSync(out)).toEqual([]);
   });
 
-  test('over its own input is wrong usage', async () => {
+  test('rewrite over its own input is wrong usage', async () => {
     const root = await makeTimeline();
     const [file = ''] = namesBelow(root).map((name) => join(root, TIMELINE, name));
     const generation = basename(file).slice(-8);
@@ -383,7 +383,7 @@ describe('diff', () => {
   const counted = (stdout: string) => parseLines(stdout).at(-1);
   const SAME = { summary: { same: 160, only_a: 0, only_b: 0, differ: 0 } };
 
-  test('of a timeline and the same one compacted finds the same entries, generation by generation', async () => {
+  test('diff of a timeline and the same one compacted finds the same entries, generation by generation', async () => {
     const root = await makeTimeline();
     const compacted = await runCli(['compact', root, '--out', root, '--threshold', '3']);
     expect(compacted.status).toBe(0);
@@ -395,7 +395,7 @@ describe('diff', () => {
     expect(counted(result.stdout)).toEqual(SAME);
   });
 
-  test('of a timeline and the same one in shards finds the same entries', async () => {
+  test('diff of a timeline and the same one in shards finds the same entries', async () => {
     const root = await makeTimeline();
     const out = temporaryDirectory();
     const line = ['split-shards', root, '--count', '2', '--stripe-size', '1', '--out', out];

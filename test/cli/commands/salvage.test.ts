@@ -34,7 +34,7 @@ async function unfinishedFile(): Promise<{ path: string; count: number }> {
 }
 
 describe('salvage', () => {
-  test('of an undamaged layer makes the same file, with exit status 0', async () => {
+  test('salvage of an undamaged layer makes the same file, with exit status 0', async () => {
     const { delta, image } = await buildSmallLayers();
     const out = temporaryDirectory();
     const result = await runCli(['salvage', delta, image, '--out', out, '--json']);
@@ -47,7 +47,7 @@ describe('salvage', () => {
     }
   });
 
-  test('of a layer with a damaged leaf tells what is lost, with exit status 1', async () => {
+  test('salvage of a layer with a damaged leaf tells what is lost, with exit status 1', async () => {
     const { path, leafAt, gone } = await damagedFile();
     const out = temporaryDirectory();
     const result = await runCli(['salvage', path, '--out', out, '--json']);
@@ -64,7 +64,7 @@ describe('salvage', () => {
     expect((await runCli(['verify', join(out, basename(path))])).status).toBe(0);
   });
 
-  test('of an unknown format version is exit status 4, with a warning, whatever was lost', async () => {
+  test('salvage of an unknown format version is exit status 4, with a warning, whatever was lost', async () => {
     const { image } = await buildSmallLayers();
     const path = join(temporaryDirectory(), basename(image));
     writeFileSync(path, readFileSync(image).with(3, 4));
@@ -83,7 +83,7 @@ describe('salvage', () => {
     }
   });
 
-  test('over its own input is wrong usage, and the input stays', async () => {
+  test('salvage over its own input is wrong usage, and the input stays', async () => {
     const { path } = await damagedFile();
     const before = readFileSync(path);
     const result = await runCli(['salvage', path, '--out', join(path, '..'), '--json']);
@@ -93,7 +93,7 @@ describe('salvage', () => {
     expect(readdirSync(join(path, '..'))).toEqual([basename(path)]);
   });
 
-  test('of a file that is not there goes on with the next one, with exit status 3', async () => {
+  test('salvage of a file that is not there goes on with the next one, with exit status 3', async () => {
     const { delta } = await buildSmallLayers();
     const result = await runCli([
       'salvage',
@@ -108,7 +108,7 @@ describe('salvage', () => {
     expect(parseLines(result.stdout)).toMatchObject([{ path: delta, recovered: 5 }]);
   });
 
-  test('of an unfinished layer beside it keeps its records under the ids of the path', async () => {
+  test('salvage of an unfinished layer beside it keeps its records under the ids of the path', async () => {
     const { path, count } = await unfinishedFile();
     const result = await runCli(['salvage', path, '--out', join(path, '..'), '--json']);
     expect(result).toMatchObject({ status: 0, stderr: '' });
@@ -122,7 +122,7 @@ describe('salvage', () => {
     });
   });
 
-  test('lists values without a key before the report', async () => {
+  test('salvage lists values without a key before the report', async () => {
     const { image } = await buildSmallLayers();
     const path = join(temporaryDirectory(), `${basename(image)}.a.___temp`);
     writeFileSync(
@@ -140,7 +140,7 @@ describe('salvage', () => {
     expect(readdirSync(out)).toEqual([]);
   });
 
-  test('into a directory that is not there is exit status 3', async () => {
+  test('salvage into a directory that is not there is exit status 3', async () => {
     const { delta } = await buildSmallLayers();
     const result = await runCli(['salvage', delta, '--out', join(temporaryDirectory(), 'no')]);
     expect(result.status).toBe(3);
@@ -148,7 +148,7 @@ describe('salvage', () => {
 });
 
 describe('an unfinished layer', () => {
-  test('is dumped as values without keys, each with its type', async () => {
+  test('an unfinished layer is dumped as values without keys, each with its type', async () => {
     const { path, count } = await unfinishedFile();
     const result = await runCli(['dump', path, '--ndjson']);
     expect(result.status).toBe(1);
@@ -158,7 +158,7 @@ describe('an unfinished layer', () => {
     expect(blobs[0]).not.toHaveProperty('key');
   });
 
-  test('has no index, which is an error and not an empty list', async () => {
+  test('an unfinished layer has no index, which is an error and not an empty list', async () => {
     const { path } = await unfinishedFile();
     const result = await runCli(['index', path, '--ndjson']);
     expect(result).toMatchObject({ status: 1, stdout: '' });

@@ -87,7 +87,7 @@ describe('explain', () => {
     expect([result.status, parseError(result)['code']]).toEqual([2, 'usage']);
   });
 
-  test('several timelines without a choice are exit 2, with their list', async () => {
+  test('explain of several timelines without a choice exits with 2 and their list', async () => {
     const result = await runCli(['explain', join(root, 'several'), 'db_dir']);
     expect(result.status).toBe(2);
     expect(result.stderr).toContain(
@@ -97,7 +97,7 @@ describe('explain', () => {
 });
 
 describe('find', () => {
-  test('lists versions newest first, within the LSNs and the limit', async () => {
+  test('find lists versions newest first, within the LSNs and the limit', async () => {
     const all = parseLines((await runCli(['find', root, 'checkpoint', '--ndjson'])).stdout);
     expect(all.length).toBeGreaterThan(3);
     const lsns = all.map(({ lsn }) => String(lsn));
@@ -146,7 +146,7 @@ describe('export page', () => {
     }
   });
 
-  test('beyond the end of a relation is zeros', async () => {
+  test('export page beyond the end of a relation is zeros', async () => {
     const size = await runCli(['find', root, 'rel=1663/5/1259', 'size', '--ndjson']);
     expect(size.status, size.stderr).toBe(0);
     const result = await runCli(['export', 'page', root, 'rel=1663/5/1259', 'blkno=100000']);
@@ -191,7 +191,7 @@ describe('export page', () => {
     }
   });
 
-  test('into the source is refused', async () => {
+  test('export page into the source is refused', async () => {
     const result = await runCli([
       'export',
       'page',

@@ -43,7 +43,7 @@ test('an unknown version has its exit status, even if no finding is listed', asy
 });
 
 describe('a directory', () => {
-  test('is walked in byte order of the names, deeper ones in their place', async () => {
+  test('a directory is walked in byte order of the names, deeper ones in their place', async () => {
     const root = temporaryDirectory();
     const [first = '', second = ''] = SOUND;
     const files = [
@@ -59,7 +59,7 @@ describe('a directory', () => {
     expect(JSON.parse(document.stdout)).toEqual({ ok: true, files: parseLines(result.stdout) });
   });
 
-  test('names what writers left and counts the rest', async () => {
+  test('verify of a directory names what writers left and counts the rest', async () => {
     const root = temporaryDirectory();
     const [path = ''] = SOUND;
     copyInto(root, path);
@@ -92,7 +92,7 @@ describe('a directory', () => {
     ]);
   });
 
-  test('has a file read whose name could be that of a delta or of an image', async () => {
+  test('a directory has a file read whose name could be that of a delta or of an image', async () => {
     const root = temporaryDirectory();
     const [path = ''] = SOUND;
     const [keys = ''] = basename(path).split('__');
@@ -102,7 +102,7 @@ describe('a directory', () => {
     expect(parseLines(stdout)).toMatchObject([{ path: ambiguous }]);
   });
 
-  test('has its links to layers read, the damaged and the dangling told', async () => {
+  test('a directory has its links to layers read, the damaged and the dangling told', async () => {
     const root = temporaryDirectory();
     const store = temporaryDirectory();
     const [path = ''] = SOUND;
@@ -124,7 +124,7 @@ describe('a directory', () => {
     expect(parseError(dangling)).toMatchObject({ code: 'not-found', path: join(root, name) });
   });
 
-  test('of downloads that did not finish has no layer, and each is named', async () => {
+  test('verify of a directory of downloads that did not finish finds no layer, and names each', async () => {
     const root = temporaryDirectory();
     const [path = ''] = SOUND;
     for (const suffix of ['-v1-00000001.temp_download', '.temp_download']) {
@@ -136,7 +136,7 @@ describe('a directory', () => {
     expect(result.stderr).toContain('no layer found');
   });
 
-  test('without a layer is clean, with a warning', async () => {
+  test('verify of a directory without a layer is clean, with a warning', async () => {
     const root = temporaryDirectory();
     const people = await runCli(['verify', root]);
     expect(people).toMatchObject({ status: 0, stdout: '' });
@@ -147,7 +147,7 @@ describe('a directory', () => {
     expect(await runCli(['verify', root, '--ndjson'])).toMatchObject({ status: 0, stdout: '' });
   });
 
-  test('with damage has 1, and all files are read', async () => {
+  test('verify of a directory with damage exits with 1, and reads all files', async () => {
     const root = temporaryDirectory();
     copyInto(root, ...SOUND.slice(0, 2), DAMAGED);
     const result = await runCli(['verify', root, '--json']);

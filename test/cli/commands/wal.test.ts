@@ -37,7 +37,7 @@ describe('the text is that of pg_waldump', () => {
     expect(status).toBe(0);
   });
 
-  test('for the second timeline, which the WAL leads to by itself', async () => {
+  test('the text for the second timeline, which the WAL leads to by itself, is that of pg_waldump', async () => {
     const { status, stdout } = await wal(['--start', '0/180E4E0']);
     expect(stdout).toBe(waldumpText('timeline-2.txt'));
     expect(status).toBe(0);
@@ -286,7 +286,7 @@ describe('wrong usage', () => {
     expect(stdout.replace(/\s+/g, ' ')).toMatch(/--stats \[rows\] .* \(preset: "rmgr"\)/);
   });
 
-  test('no path', async () => {
+  test('wal without a path is wrong usage', async () => {
     const { status, stderr } = await runCli(['wal', '--stats']);
     expect(status).toBe(2);
     expect(stderr).toMatch(/path/);

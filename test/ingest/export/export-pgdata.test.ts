@@ -256,7 +256,7 @@ describe('where a server begins', () => {
     expect(written.toString('hex')).toBe(Buffer.from(expected).toString('hex'));
   });
 
-  test('of a compute: no record, signals, and the LSN as the start of recovery', async () => {
+  test('a data directory of a compute has no record, but signals, and the LSN as the start of recovery', async () => {
     const bucket = await importOf(clusterOf());
     await addValues(bucket, LSN + 0x100n, [origin]);
     const { directory } = await exportOf(bucket, { server: 'neon' });
@@ -329,7 +329,7 @@ describe('pages that cannot be made', () => {
     return bucket;
   }
 
-  test('because there is no value: pages in a row are one finding, over files as well', async () => {
+  test('pages that cannot be made because there is no value are one finding in a row, over files as well', async () => {
     const { error, findings, counts } = await refusalOf(await timelineWithSize(9));
     expect(error.code).toBe('not-found');
     expect(error.message).toContain('2 of 20 pages cannot be made');
@@ -339,7 +339,7 @@ describe('pages that cannot be made', () => {
     expect(counts).toEqual([2]);
   });
 
-  test('of a size that no layer has pages for: one finding, after few reads', async () => {
+  test('pages that cannot be made of a size that no layer has pages for are one finding, after few reads', async () => {
     const bucket = await timelineWithSize(0xffff_ffff);
     const timeline = await openTimeline(bucket);
     const { counted, readCount } = countedReads(timeline);
@@ -356,7 +356,7 @@ describe('pages that cannot be made', () => {
     expect(readCount()).toBeLessThan(30);
   });
 
-  test('because there is no value: many files have zeros if the caller wants it, and what follows is complete', async () => {
+  test('many files of pages that cannot be made have zeros if the caller wants it, and what follows is complete', async () => {
     const bucket = await timelineWithSize(5000);
     const last = pages(1, 77);
     await addValues(bucket, LSN + 0x200n, [
@@ -381,7 +381,7 @@ describe('pages that cannot be made', () => {
     expect(exported.pageCount).toBe(18 - 7 + 5000);
   });
 
-  test('of a size that no layer has pages for: zeros are refused before there are very many files of them', async () => {
+  test('pages that cannot be made of a size that no layer has pages for are not zeros: very many files of them are refused', async () => {
     const bucket = await timelineWithSize(0xffff_ffff);
     const { error } = await refusalOf(bucket, { missingPages: 'zeros' });
     expect(error).toMatchObject({ code: 'too-large', expected: 'at most 4096' });
@@ -421,14 +421,14 @@ describe('pages that cannot be made', () => {
     return { outcome, missing, readCount: readCount() };
   }
 
-  test('because of a layer that cannot be read: after many of them, the others are one finding', async () => {
+  test('pages that cannot be made because of a layer that cannot be read are one finding after many of them', async () => {
     const { outcome, missing, readCount } = await unreadable('refuse', 1000);
     expect(outcome.status).toBe('fulfilled');
     expect(missing).toBe(0xffff_ff00);
     expect(readCount).toBeLessThan(3 * 1024);
   });
 
-  test('because of a layer that cannot be read: after many of them, zeros are refused', async () => {
+  test('pages that cannot be made because of a layer that cannot be read are refused as zeros after many of them', async () => {
     const { outcome, readCount } = await unreadable('zeros', 1000);
     expect(outcome).toMatchObject({
       reason: {
@@ -441,7 +441,7 @@ describe('pages that cannot be made', () => {
     expect(readCount).toBeLessThan(3 * 1024);
   });
 
-  test('of an SLRU segment that is longer than any: its size is refused', async () => {
+  test('pages of an SLRU segment that is longer than any cannot be made: its size is refused', async () => {
     const bucket = await importOf(clusterOf());
     const key = slruSizeKey({ slru: 'clog', segno: 0 });
     for (const [index, count] of [33, 32].entries()) {
@@ -454,7 +454,7 @@ describe('pages that cannot be made', () => {
     }
   });
 
-  test('because of damage in a layer: only these, and the layer is named', async () => {
+  test('pages that cannot be made because of damage in a layer are only these, and the layer is named', async () => {
     const bucket = await importOf(clusterOf(), { compression: { kind: 'none' } });
     await addValues(bucket, LSN + 0x100n, [
       {

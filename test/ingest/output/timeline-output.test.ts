@@ -111,7 +111,7 @@ describe('a timeline stored in a directory', () => {
     expect(readdirSync(second.stagingDirectory)).toEqual([]);
   });
 
-  test('another content under the name of a layer is refused, and both files stay', async () => {
+  test('a timeline stored in a directory is refused with another content under the name of a layer, and both files stay', async () => {
     const out = temporaryDirectory();
     await using first = await open({ target: out });
     await first.putLayer(await makeLayer(first, 1, 'one'));
@@ -125,7 +125,7 @@ describe('a timeline stored in a directory', () => {
     expect(second.layers.size).toBe(0);
   });
 
-  test('of two writers of one generation, one stores its index and the other is told', async () => {
+  test('a timeline stored in a directory by two writers of one generation has the index of one, and the other is told', async () => {
     const out = temporaryDirectory();
     await using first = await open({ target: out });
     await using second = await open({ target: out });

@@ -176,7 +176,7 @@ describe('a cluster that is refused', () => {
     expect(warnings.map(({ path }) => path)).toContain(join(cluster, name));
   });
 
-  test('not shut down, and, the classic way, with a redo LSN before its checkpoint', async () => {
+  test('a cluster not shut down, or, the classic way, with a redo LSN before its checkpoint, is refused', async () => {
     const running = clusterOf({}, { state: 'in production' });
     expect((await refusalOf(running)).code).toBe('invalid-input');
     const classic = clusterOf({}, { redoLsn: LSN - 8n });
@@ -224,7 +224,7 @@ describe('a cluster that is refused', () => {
     }
   });
 
-  test('without checksums, if they are to be verified', async () => {
+  test('a cluster without checksums is refused if they are to be verified', async () => {
     expect((await refusalOf(clusterOf(), { verifyChecksums: 'always' })).code).toBe(
       'invalid-input',
     );

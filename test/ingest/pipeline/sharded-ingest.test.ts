@@ -83,7 +83,7 @@ describe('WAL over the bases of three shards', () => {
     },
   );
 
-  it('gives all shards together the blocks, transaction logs and files of one, each once', () => {
+  it('WAL over the bases of three shards gives all shards together the blocks, transaction logs and files of one, each once', () => {
     const isOfOne = (name: string) => !isGlobal(name);
     const together: Entries = new Map();
     for (const shard of shards) {
@@ -103,12 +103,12 @@ describe('WAL over the bases of three shards', () => {
     }
   });
 
-  it('gives the first shard the sizes, lists and checkpoints of one, exactly', () => {
+  it('WAL over the bases of three shards gives the first shard the sizes, lists and checkpoints of one, exactly', () => {
     const first = only(shards[0] as Entries, isGlobal);
     expect(differences(first, only(whole, isGlobal))).toEqual([]);
   });
 
-  it('gives the other shards the lists of relations of one, and no key besides', () => {
+  it('WAL over the bases of three shards gives the other shards the lists of relations of one, and no key besides', () => {
     const isList = (name: string) => describeKey(keyOf(name)).kind === 'rel_dir';
     const keys = new Set([...whole.keys()].map((name) => name.slice(0, 36)));
     for (const shard of shards.slice(1)) {
@@ -117,7 +117,7 @@ describe('WAL over the bases of three shards', () => {
     }
   });
 
-  it('makes a timeline of them that is read as one', async () => {
+  it('WAL over the bases of three shards makes a timeline of them that is read as one', async () => {
     await using timeline = await openTimeline(placeOn(disk, COPY));
     expect(timeline.lastLsn).toBe(endLsn);
     // Blocks of a relation that exists at the end, on three shards: the manifest of the copy tells which.

@@ -176,7 +176,7 @@ describe('an ingest of WAL', () => {
     expect((await indexIn(target)).fields.metadata.diskConsistentLsn).toBe(WAL_END);
   });
 
-  it('stores layers in a bucket, each before the index that names it', async () => {
+  it('an ingest of WAL stores layers in a bucket, each before the index that names it', async () => {
     const { server, store } = await startS3();
     const result = await ingest({
       target: { store, prefix: 'backup' },
@@ -208,7 +208,7 @@ describe('WAL that cannot be ingested', () => {
     return diskConsistentLsn;
   }
 
-  it('leaves everything before a damaged record durable, and goes on once it is repaired', async () => {
+  it('WAL that cannot be ingested leaves everything before a damaged record durable, and goes on once it is repaired', async () => {
     const target = temporaryDirectory();
     const bytes = segment.slice();
     bytes[0x580100] = (bytes[0x580100] as number) ^ 1;
@@ -251,7 +251,7 @@ describe('WAL that cannot be ingested', () => {
     },
   );
 
-  it('leaves nothing but what the index names', async () => {
+  it('WAL that cannot be ingested leaves nothing but what the index names', async () => {
     const target = temporaryDirectory();
     const stop = new AbortController();
     const options = { target, checkpointDistance: 200_000, signal: stop.signal };

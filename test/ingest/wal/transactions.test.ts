@@ -138,7 +138,7 @@ describe('transactions', () => {
     expect(namesOf(values)).toContain(formatKey(twophaseDirectoryKey()));
   });
 
-  test('of a prepared transaction with a name, its first 8 bytes are taken for the origin', async () => {
+  test('the first 8 bytes of the name of a prepared transaction are taken for the origin', async () => {
     const values = smallCluster({ prepared: [740n], nextXid: 1024n });
     const name = [...Buffer.from('abcdefgh'), 0];
     const origin = [...u32(7), ...u32(0), ...u32(0), ...u32(0)];

@@ -21,7 +21,7 @@ describe('a cache of index blocks', () => {
     expect(cache.get(left, 4)).toBeUndefined();
   });
 
-  it('never holds more than its capacity', () => {
+  it('a cache of index blocks never holds more than its capacity', () => {
     const cache = new BlockCache(3);
     const owner = cache.addOwner();
     for (let block = 0; block < 20; block += 1) {
@@ -122,7 +122,7 @@ describe('a cache of index blocks', () => {
 });
 
 describe('keys that are searched for together', () => {
-  it('read each block that they lack once, however small the cache is', async () => {
+  it('keys that are searched for together read each block that they lack once, however small the cache is', async () => {
     const bytes = await imagesOf(1);
     const keys = Array.from({ length: 500 }, (_, index) => blockKey((index * 37) % 2100));
     for (const blockCache of [null, new BlockCache(0), new BlockCache(1), new BlockCache(100)]) {
@@ -145,7 +145,7 @@ describe('keys that are searched for together', () => {
 });
 
 describe('readers that share a cache', () => {
-  it('read their own layer each, however small the cache is', async () => {
+  it('readers that share a cache read their own layer each, however small the cache is', async () => {
     const layers = await Promise.all([imagesOf(1), imagesOf(2), imagesOf(3)]);
     for (const capacity of [0, 1, 2, 100]) {
       const blockCache = new BlockCache(capacity);
@@ -162,7 +162,7 @@ describe('readers that share a cache', () => {
     }
   });
 
-  it('read no block twice', async () => {
+  it('readers that share a cache read no block twice', async () => {
     const bytes = await imagesOf(1);
     const offsets: number[] = [];
     const source = {
@@ -200,7 +200,7 @@ async function imagesOf(seed: number): Promise<Uint8Array> {
 }
 
 describe('a reader that is closed', () => {
-  it('leaves none of its blocks in the cache', () => {
+  it('a reader that is closed leaves none of its blocks in the cache', () => {
     const cache = new BlockCache(8);
     const [first, second] = [cache.addOwner(), cache.addOwner()];
     for (let block = 0; block < 3; block += 1) {
@@ -213,7 +213,7 @@ describe('a reader that is closed', () => {
     expect(cache.get(second, 1)?.block).toBe(1);
   });
 
-  it('leaves none there by a lookup that is in flight meanwhile, of the index or of values', async () => {
+  it('a reader that is closed leaves no blocks in the cache by a lookup that is in flight meanwhile, of the index or of values', async () => {
     const bytes = await imagesOf(1);
     // The root, the leaf, and the value: a read of each is in flight when the reader is closed.
     for (const held of [1, 2, 3]) {

@@ -65,7 +65,7 @@ describe('the index of ascending keys', () => {
     },
   );
 
-  it('never uses the last byte of a block: an entry that would fill it begins the next', () => {
+  it('the index of ascending keys never uses the last byte of a block: an entry that would fill it begins the next', () => {
     // 10 bytes are shared, so that 5 + 10 + 629 * (8 + 5) bytes would fill the block.
     const entries = runOf(18, 700).map(({ key, value }, index) => {
       key[10] = Math.floor(index / 100);

@@ -67,7 +67,7 @@ describe('lost leaves', () => {
     expect(damage).toMatchObject([{ block: 1, error: { code: 'out-of-order', path: 'layer' } }]);
   });
 
-  it('that were swapped are in the order of their keys and blobs', async () => {
+  it('lost leaves that were swapped are in the order of their keys and blobs', async () => {
     const { leaves, damage } = await lostIn([leafOf(5, 6), leafOf(3, 4), leafOf(1, 2)]);
     expect(leaves.map(({ block }) => block)).toEqual([2, 1, 0]);
     expect(damage).toEqual([]);

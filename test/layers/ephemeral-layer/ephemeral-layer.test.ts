@@ -23,7 +23,7 @@ const START_LSN = 0x1000n;
 const END_LSN = 0x2000n;
 
 describe('an ephemeral layer', () => {
-  it('reads back what was put, whatever is flushed, in flight or in the tail', async () => {
+  it('an ephemeral layer reads back what was put, whatever is flushed, in flight or in the tail', async () => {
     const directory = temporaryDirectory();
     await fc.assert(
       fc.asyncProperty(puts(), fc.integer({ min: 1, max: 300 }), async (entries, bufferSize) => {
@@ -54,7 +54,7 @@ describe('an ephemeral layer', () => {
     );
   });
 
-  it('writes out the last value of each key and LSN, in order', async () => {
+  it('an ephemeral layer writes out the last value of each key and LSN, in order', async () => {
     const directory = temporaryDirectory();
     await fc.assert(
       fc.asyncProperty(puts(), async (entries) => {
@@ -82,7 +82,7 @@ describe('an ephemeral layer', () => {
     );
   });
 
-  it('writes out an empty value at the place of one that comes before it', async () => {
+  it('an ephemeral layer writes out an empty value at the place of one that comes before it', async () => {
     await using layer = await createLayer(temporaryDirectory());
     await layer.putSerialized(blockKey(1), START_LSN + 1n, new Uint8Array(0), false);
     await layer.putSerialized(blockKey(1), START_LSN, Uint8Array.of(7), false);
@@ -299,7 +299,7 @@ describe('an ephemeral layer', () => {
     expect(layer.entryCount).toBe(2);
   });
 
-  it('leaves nothing but the delta layer', async () => {
+  it('an ephemeral layer leaves nothing but the delta layer', async () => {
     const directory = temporaryDirectory();
     const layer = await createLayer(directory);
     await layer.put(blockKey(1), START_LSN, { type: 'image', bytes: Uint8Array.of(1, 2, 3) });
@@ -309,7 +309,7 @@ describe('an ephemeral layer', () => {
     expect(readdirSync(directory)).toEqual([name]);
   });
 
-  it('reads while it is written', async () => {
+  it('an ephemeral layer reads while it is written', async () => {
     await using layer = await createLayer(temporaryDirectory(), 4096);
     const reads: Promise<void>[] = [];
     for (let index = 0; index < 2000; index += 1) {

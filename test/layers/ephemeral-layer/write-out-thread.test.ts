@@ -52,7 +52,7 @@ async function filledLayer(directory: string, thread?: WriteOutThread): Promise<
 }
 
 describe('a layer that a thread writes out', () => {
-  test('has the bytes of one that the caller writes, and can be read meanwhile and afterwards', async () => {
+  test('a layer that a thread writes out has the bytes of one that the caller writes, and can be read meanwhile and afterwards', async () => {
     const [one, other] = [temporaryDirectory(), temporaryDirectory()];
     const expected = await (await filledLayer(one)).writeDelta();
     const layer = await filledLayer(other, threadOf());
@@ -68,14 +68,14 @@ describe('a layer that a thread writes out', () => {
     expect(digestOf(written.path)).toBe(digestOf(expected.path));
   });
 
-  test('that is there already fails with the error that the caller would throw', async () => {
+  test('a layer that is there already when a thread writes it out fails with the error that the caller would throw', async () => {
     const directory = temporaryDirectory();
     const { path } = await (await filledLayer(directory)).writeDelta();
     const error = await storageErrorOf((await filledLayer(directory, threadOf())).writeDelta());
     expect(error).toMatchObject({ code: 'exists', path, outcome: 'not-applied' });
   });
 
-  test('without values is not written, and says so', async () => {
+  test('a layer without values is not written by a thread, which says so', async () => {
     const directory = temporaryDirectory();
     const options = { ...IDS, directory, startLsn: START, thread: threadOf() };
     await using layer = await EphemeralLayer.create(options);
@@ -83,7 +83,7 @@ describe('a layer that a thread writes out', () => {
     expect((await storageErrorOf(layer.writeDelta())).code).toBe('empty');
   });
 
-  test('fails with an outcome in doubt if the thread ends meanwhile, and is written by the caller afterwards', async () => {
+  test('a layer that a thread writes out fails with an outcome in doubt if the thread ends meanwhile, and is written by the caller afterwards', async () => {
     const directory = temporaryDirectory();
     const ending = join(directory, 'ending.mjs');
     writeFileSync(
@@ -98,14 +98,14 @@ describe('a layer that a thread writes out', () => {
     expect((await layer.writeDelta()).entryCount).toBe(20_000 - 1999);
   });
 
-  test('is written by the caller if the thread has no program', async () => {
+  test('a layer that a thread writes out is written by the caller if the thread has no program', async () => {
     const directory = temporaryDirectory();
     const missing = pathToFileURL(join(directory, 'missing.js'));
     const { path } = await (await filledLayer(directory, threadOf(missing))).writeDelta();
     expect(await readdir(directory)).toContain(path.slice(directory.length + 1));
   });
 
-  test('keeps its rows until the thread has written it, although it is closed', async () => {
+  test('a layer that a thread writes out keeps its rows until the thread has written it, although it is closed', async () => {
     const directory = temporaryDirectory();
     const thread = threadOf();
     const layer = await filledLayer(directory, thread);

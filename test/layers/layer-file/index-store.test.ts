@@ -36,7 +36,7 @@ describe('an index that does not stay in memory', () => {
     expect(sums[0]).toBe(sums[1]);
   });
 
-  it('leaves no file when the scratch file cannot be written', async () => {
+  it('an index that does not stay in memory leaves no file when the scratch file cannot be written', async () => {
     const fileSystem = new MemoryFileSystem();
     fileSystem.createDirectory('/layers');
     fileSystem.intercept = ({ kind, path }) =>

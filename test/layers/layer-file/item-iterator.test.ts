@@ -76,7 +76,7 @@ describe('items one by one', () => {
     );
   });
 
-  it('begin with the first call, and close what they come from when a loop is left', async () => {
+  it('items one by one begin with the first call, and close what they come from when a loop is left', async () => {
     const trace = new Trace();
     const iterator = new ItemIterator(groupsOf([[1, 2], [3]], trace));
     await Promise.resolve();

@@ -47,7 +47,7 @@ describe('a layer that is written with its manifest', () => {
     },
   );
 
-  test('is the same as without, also compressed and written directly', async () => {
+  test('a layer that is written with its manifest is the same as without, also compressed and written directly', async () => {
     const contents: Uint8Array[] = [];
     for (const manifest of [true, false]) {
       const disk = memoryDisk();
@@ -67,7 +67,7 @@ describe('a layer that is written with its manifest', () => {
     expect(contents[0]).toEqual(contents[1]);
   });
 
-  test('is refused before anything is written if there is a manifest of that name', async () => {
+  test('a layer that is written with its manifest is refused before anything is written if there is a manifest of that name', async () => {
     const disk = memoryDisk();
     const { name } = await writeDelta(memoryDisk());
     const path = `${DIRECTORY}/manifest-${name}`;
@@ -79,7 +79,7 @@ describe('a layer that is written with its manifest', () => {
     expect(namesOn(disk)).toEqual([`manifest-${name}`]);
   });
 
-  test('takes no name if a manifest appears meanwhile', async () => {
+  test('a layer that is written with its manifest takes no name if a manifest appears meanwhile', async () => {
     const disk = memoryDisk();
     await using writer = await DeltaLayerWriter.create(deltaOptions(disk, { manifest: true }));
     await writer.put(blockKey(1), LSN_RANGE.start, { type: 'image', bytes: noise(9, 1) });
@@ -90,7 +90,7 @@ describe('a layer that is written with its manifest', () => {
     expect(namesOn(disk)).toEqual([`manifest-${name}`]);
   });
 
-  test('is refused if it is not what was written', async () => {
+  test('a layer that is written with its manifest is refused if it is not what was written', async () => {
     const disk = memoryDisk();
     await using writer = await DeltaLayerWriter.create(
       deltaOptions(disk, { manifest: true, bufferSize: 8192 }),
@@ -112,7 +112,7 @@ describe('a layer that is written with its manifest', () => {
     expect(namesOn(disk)).toEqual([]);
   });
 
-  test('needs a flag that is true or false', async () => {
+  test('a layer that is written with its manifest needs a flag that is true or false', async () => {
     const options = JSON.parse('{"manifest":"yes"}');
     const refused = DeltaLayerWriter.create(deltaOptions(memoryDisk(), options));
     expect((await storageErrorOf(refused)).code).toBe('invalid-input');

@@ -51,7 +51,7 @@ describe('a layer is the same', () => {
     }
   });
 
-  it('to many concurrent readers', async () => {
+  it('a layer is the same to many concurrent readers', async () => {
     const reader = await openLayer(bytesSource(DELTA.bytes), { blockCache: new BlockCache(2) });
     const expected = await everything(reader);
     const all = await Promise.all([
@@ -130,7 +130,7 @@ describe('a key that is not there', () => {
     }
   }
 
-  it('between others of a delta layer is told as such, however it is asked for', async () => {
+  it('a key that is not there between others of a delta layer is told as such, however it is asked for', async () => {
     const { bytes } = await writeDelta(
       PRESENT.map((block) => ({
         key: blockKey(block),
@@ -141,7 +141,7 @@ describe('a key that is not there', () => {
     await absentIn(bytes);
   });
 
-  it('between others of an image layer is told as such, however it is asked for', async () => {
+  it('a key that is not there between others of an image layer is told as such, however it is asked for', async () => {
     const { bytes } = await writeImages(
       PRESENT.map((block) => ({ key: blockKey(block), image: Uint8Array.of(block & 0xff) })),
     );

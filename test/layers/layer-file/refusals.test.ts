@@ -407,7 +407,7 @@ describe('a writer is not created', () => {
     expect((await image.finish()).name).toMatch(/__F{16}$/);
   });
 
-  it('whose ranges change later writes what it was created for', async () => {
+  it('a writer whose ranges change later writes what it was created for', async () => {
     const disk = memoryDisk();
     const keyRange = { start: blockKey(10), end: blockKey(1000) };
     await using delta = await DeltaLayerWriter.create(deltaOptions(disk, { keyRange }));

@@ -67,7 +67,7 @@ async function lookUp(source: RemoteSource, options: ReadOptions = {}) {
 }
 
 describe('500 values of every 20th block', () => {
-  it('take at most 8 requests of a source that takes many ranges, and twice their bytes', async () => {
+  it('500 values of every 20th block take at most 8 requests of a source that takes many ranges, and twice their bytes', async () => {
     for (const blockCache of [new BlockCache(), null]) {
       const source = new RemoteSource(LAYER, 'ranges');
       const { wantedBytes } = await lookUp(source, { blockCache });
@@ -76,7 +76,7 @@ describe('500 values of every 20th block', () => {
     }
   });
 
-  it('take at most 8 requests of a source that reads on over gaps', async () => {
+  it('500 values of every 20th block take at most 8 requests of a source that reads on over gaps', async () => {
     const source = new RemoteSource(LAYER, 'one range', 256 * 1024);
     await lookUp(source);
     expect(source.requests).toBeLessThanOrEqual(8);

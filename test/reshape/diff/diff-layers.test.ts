@@ -253,7 +253,7 @@ describe('a comparison of two layers', () => {
     expect((await compared({ layers: [image] }, await of(changed))).summary.differ).toBe(1);
   });
 
-  test('within ranges of keys and LSNs sees no others', async () => {
+  test('a comparison of two layers within ranges of keys and LSNs sees no others', async () => {
     const a = await opened(await writeDelta(ENTRIES));
     const b = await opened(await writeDelta(ENTRIES.slice(0, 1000)));
     const keyRange = { start: blockKey(998), end: blockKey(1002) };
@@ -328,7 +328,7 @@ describe('a comparison with a damaged layer', () => {
     }
   });
 
-  test('calls nothing missing after random cuts, and blocks that are lost or swapped', async () => {
+  test('a comparison with a damaged layer calls nothing missing after random cuts, and blocks that are lost or swapped', async () => {
     const good = { layers: [await opened(await writeDelta(ENTRIES))] };
     const written = await writeDelta(ENTRIES);
     const { path, size } = written.finished;
@@ -359,7 +359,7 @@ describe('a comparison with a damaged layer', () => {
     );
   });
 
-  test('still finds what differs elsewhere', async () => {
+  test('a comparison with a damaged layer still finds what differs elsewhere', async () => {
     const more = [...ENTRIES, { ...(ENTRIES[0] as DeltaEntry), key: blockKey(9000) }];
     const fewer = ENTRIES.filter((_, at) => at !== 20);
     const other = await writeDelta(more.filter((_, at) => at !== 30));

@@ -101,7 +101,7 @@ describe('a redacted image layer', () => {
     return { path: (await writer.finish()).path, openFiles };
   }
 
-  test('has the same shape, and the marker nowhere', async () => {
+  test('a redacted image layer has the same shape, and the marker nowhere', async () => {
     const { path, openFiles } = await write();
     const { before, after, layer, bytes } = await redacted(path, openFiles);
     expect(after.map(shapeOf)).toEqual(before.map(shapeOf));
@@ -115,7 +115,7 @@ describe('a redacted image layer', () => {
     }
   });
 
-  test('keeps headers of pages, with a checksum that fits, and sizes', async () => {
+  test('a redacted image layer keeps headers of pages, with a checksum that fits, and sizes', async () => {
     const { path, openFiles } = await write();
     const { before, after } = await redacted(path, openFiles);
     const [, old, , unlike] = before;
@@ -130,7 +130,7 @@ describe('a redacted image layer', () => {
     expect(after.at(-1)?.bytes).toEqual(Uint8Array.of(6, 0, 0, 0));
   });
 
-  test('keeps sizes of 8 bytes and marks of relations, but no data in their place', async () => {
+  test('a redacted image layer keeps sizes of 8 bytes and marks of relations, but no data in their place', async () => {
     const { openFiles } = memoryDisk();
     const options = { directory: DIRECTORY, ...IDS, openFiles, keyRange: EVERYTHING, lsn: LSN };
     await using writer = await ImageLayerWriter.create(options);
@@ -152,7 +152,7 @@ describe('a redacted image layer', () => {
     expect(kept).toEqual(images.map(([, , what]) => what));
   });
 
-  test('keeps no header with flags that Postgres does not know: they may be data', async () => {
+  test('a redacted image layer keeps no header with flags that Postgres does not know: they may be data', async () => {
     const { openFiles } = memoryDisk();
     const options = { directory: DIRECTORY, ...IDS, openFiles, keyRange: EVERYTHING, lsn: LSN };
     await using writer = await ImageLayerWriter.create(options);
@@ -164,7 +164,7 @@ describe('a redacted image layer', () => {
     expect(after[0]?.bytes.subarray(12, 20)).not.toEqual(unlike.subarray(12, 20));
   });
 
-  test('is the same for the same seed, and another for another', async () => {
+  test('a redacted image layer is the same for the same seed, and another for another', async () => {
     const { path, openFiles } = await write();
     const [one, same, other] = [
       await redacted(path, openFiles, 7),
@@ -194,7 +194,7 @@ describe('a redacted delta layer', () => {
     { type: 'truncate_vm', truncByte: 1n, truncOffset: 2n },
   ];
 
-  test('keeps what tells no data, and has the marker nowhere', async () => {
+  test('a redacted delta layer keeps what tells no data, and has the marker nowhere', async () => {
     const { openFiles } = memoryDisk();
     const lsnRange = { start: 0x2000n, end: 0x3000n };
     const options = { directory: DIRECTORY, ...IDS, openFiles, keyRange: EVERYTHING, lsnRange };

@@ -53,7 +53,7 @@ const record = fc.record({
 const elsewhere = fc.record({ blocks: fc.constant([]), dataLength: fc.nat(300) });
 
 describe('an unfinished layer of WAL records', () => {
-  test('has all of them again if it has all records of the WAL', async () => {
+  test('an unfinished layer of WAL records has all its records again if they are all of the WAL', async () => {
     await fc.assert(
       fc.asyncProperty(fc.array(record, { minLength: 1, maxLength: 30 }), async (plan) => {
         const { entries, lsnRange } = recordEntries(plan);
@@ -69,7 +69,7 @@ describe('an unfinished layer of WAL records', () => {
     );
   });
 
-  test('never has one at another key or LSN, whatever is missing', async () => {
+  test('an unfinished layer of WAL records never has one at another key or LSN, whatever is missing', async () => {
     const plans = fc.array(fc.oneof(record, record, elsewhere), { minLength: 1, maxLength: 30 });
     const kept = fc.infiniteStream(fc.integer({ min: 0, max: 9 }));
     await fc.assert(
@@ -90,7 +90,7 @@ describe('an unfinished layer of WAL records', () => {
     );
   });
 
-  test('loses images, which name no block, and says where they are', async () => {
+  test('an unfinished layer of WAL records loses images, which name no block, and says where they are', async () => {
     const { entries, lsnRange } = recordEntries([
       { blocks: [1], dataLength: 50 },
       { blocks: [3], dataLength: 50 },
@@ -113,7 +113,7 @@ describe('an unfinished layer of WAL records', () => {
     ]);
   });
 
-  test('does not have a record whose checksum is wrong', async () => {
+  test('an unfinished layer of WAL records does not have a record whose checksum is wrong', async () => {
     const { entries, lsnRange } = recordEntries([{ blocks: [1], dataLength: 50 }]);
     const bytes = await unfinishedLayer(entries, lsnRange);
     const at = 8192 + 60;
@@ -258,7 +258,7 @@ describe('a layer of a shard, which has some of the blocks of its records', () =
 });
 
 describe('an image layer without a leaf', () => {
-  test('has no keys, and no layer is made', async () => {
+  test('an image layer without a leaf has no keys, and no layer is made', async () => {
     const bytes = Buffer.concat([Buffer.alloc(8192), Buffer.from([5, 1, 2, 3, 4, 5, 2, 9, 9])]);
     const path = `/in/${formatLayerName({ kind: 'image', keyRange: EVERYTHING, lsn: 0x1000n })}.2.___temp`;
     const { made, unkeyed } = await salvaged(bytes, path);
@@ -271,7 +271,7 @@ describe('an image layer without a leaf', () => {
 });
 
 describe('a file that is too short for a layer', () => {
-  test('is lost as a whole', async () => {
+  test('a file that is too short for a layer is lost as a whole', async () => {
     const { made } = await salvaged(noise(100, 1), '/in/a');
     expect(made).toMatchObject({
       ...{ layer: undefined, recovered: 0, lostCount: 1 },

@@ -69,7 +69,7 @@ async function expectAllThatIsIntact(
 
 describe('a salvage', () => {
   test(
-    `after ${RUNS} random damages keeps what is intact, and invents nothing`,
+    `a salvage after ${RUNS} random damages keeps what is intact, and invents nothing`,
     async () => {
       const layer = fc.nat(LAYERS.length - 1);
       await fc.assert(
@@ -85,7 +85,7 @@ describe('a salvage', () => {
     TIMEOUT_MS,
   );
 
-  test('keeps a leaf whose values lie before those of the last entry of the leaf before it', async () => {
+  test('a salvage keeps a leaf whose values lie before those of the last entry of the leaf before it', async () => {
     const [, , , sample] = LAYERS as [SampleLayer, SampleLayer, SampleLayer, SampleLayer];
     // The last pointer of a leaf is changed into a higher one, that of another blob.
     const list: Damage[] = [

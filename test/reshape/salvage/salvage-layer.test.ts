@@ -30,7 +30,7 @@ async function salvaged(bytes: Uint8Array, path: string, options = {}) {
 }
 
 describe('what is lost', () => {
-  test('is the range of keys between the entries around a damaged leaf, and its values', async () => {
+  test('what is lost is the range of keys between the entries around a damaged leaf, and its values', async () => {
     const bytes = Buffer.from(IMAGES.bytes);
     const [at = 0] = IMAGES.entries[20]?.leaf ?? [];
     bytes.fill(0, at, at + BLOCK);
@@ -50,7 +50,7 @@ describe('what is lost', () => {
     expect(made.recovered).toBe(IMAGES.entries.length - gone.length);
   });
 
-  test('is the key and the LSN of an entry whose value cannot be read', async () => {
+  test('what is lost is the key and the LSN of an entry whose value cannot be read', async () => {
     const bytes = Buffer.from(DELTA.bytes);
     const [start, end] = DELTA.entries[4]?.blob ?? [0, 0];
     // The tag of the value.
@@ -63,7 +63,7 @@ describe('what is lost', () => {
     expect(made.lost[0]?.keyEnd).toEqual(blockKey(3));
   });
 
-  test('is nothing if only the root is gone, which is told', async () => {
+  test('what is lost is nothing if only the root is gone, which is told', async () => {
     const bytes = Buffer.from(IMAGES.bytes);
     bytes.fill(0, bytes.length - BLOCK);
     const { made } = await salvaged(bytes, `/in/${IMAGES.name}`);
@@ -72,7 +72,7 @@ describe('what is lost', () => {
     expect(made.layer?.name).toBe(IMAGES.name);
   });
 
-  test('is one blob where the length of a large one is wrong, not those that it reaches over', async () => {
+  test('what is lost is one blob where the length of a large one is wrong, not those that it reaches over', async () => {
     const images = Array.from({ length: 400 }, (_, block) => ({
       key: blockKey(block),
       image: noise(8192, block),
@@ -113,7 +113,7 @@ describe('the ids of the new layer', () => {
     expect(made.lostCount).toBe(idSource === 'known' ? 0 : 1);
   });
 
-  test('are those that are given', async () => {
+  test('the ids of the new layer are those that are given', async () => {
     const ids = { tenantId: '12'.repeat(16), timelineId: '34'.repeat(16) };
     const { made, disk } = await salvaged(zeroSummary(), `/in/${DELTA.name}`, ids);
     await using reader = await openLayer(made.layer?.path ?? '', { openFiles: disk.openFiles });
@@ -136,7 +136,7 @@ function wrongMagic(): Buffer {
 }
 
 describe('the ranges of the new layer', () => {
-  test('are those of its entries where nothing tells others', async () => {
+  test('the ranges of the new layer are those of its entries where nothing tells others', async () => {
     const { made } = await salvaged(zeroSummary(), '/in/a', IDS);
     const last = DELTA.entries.length - 1;
     const keys = `${formatKey(blockKey(0))}-${formatKey(blockKey((last >>> 1) + 1))}`;
@@ -144,7 +144,7 @@ describe('the ranges of the new layer', () => {
     expect(made.layer?.name).toBe(`${keys}__0000000000001000-${end}`);
   });
 
-  test('are those of the entries if a summary without a name excludes some', async () => {
+  test('the ranges of the new layer are those of the entries if a summary without a name excludes some', async () => {
     const bytes = Buffer.from(DELTA.bytes);
     // The end key.
     bytes.set(blockKey(3), 54);
@@ -152,7 +152,7 @@ describe('the ranges of the new layer', () => {
     expect(made.recovered).toBe(DELTA.entries.length);
   });
 
-  test('do not exist for images whose LSN is lost, unless it is given', async () => {
+  test('the ranges of the new layer do not exist for images whose LSN is lost, unless it is given', async () => {
     const bytes = Buffer.from(IMAGES.bytes).fill(0, 0, BLOCK);
     const without = await salvaged(bytes, '/in/a', IDS);
     expect(without.made).toMatchObject({ layer: undefined, recovered: 0 });
@@ -165,7 +165,7 @@ describe('the ranges of the new layer', () => {
 });
 
 describe('a salvage that fails', () => {
-  test('because the layer exists leaves nothing of its own', async () => {
+  test('a salvage that fails because the layer exists leaves nothing of its own', async () => {
     const { disk } = await salvaged(DELTA.bytes, `/in/${DELTA.name}`);
     const { openFiles } = disk;
     const again = salvageLayer(bytesSource(DELTA.bytes, `/in/${DELTA.name}`), {
@@ -175,7 +175,7 @@ describe('a salvage that fails', () => {
     expect(namesOn(disk)).toEqual([DELTA.name]);
   });
 
-  test('because its signal is aborted leaves nothing', async () => {
+  test('a salvage that fails because its signal is aborted leaves nothing', async () => {
     const disk = memoryDisk();
     const signal = AbortSignal.abort();
     const salvage = salvageLayer(bytesSource(DELTA.bytes, `/in/${DELTA.name}`), {

@@ -167,13 +167,13 @@ describe('fields that are not known', () => {
     '":{"x":null,"file_size":18446744073709551615,"y":-0}},"between":1e3,"disk_consistent_lsn":"0/1500028",' +
     `"metadata":{"z":true,${JSON.stringify(METADATA).slice(1)},"__proto__":12345678901234567890123,"lineage":{"q":[]}}`;
 
-  test('stay in their places, and every number stays what it is', () => {
+  test('fields that are not known stay in their places, and every number stays what it is', () => {
     expect(IndexPart.parse(text).format()).toBe(
       text.replace('"metadata":', '"metadata_bytes":').replace(NAME.toLowerCase(), NAME),
     );
   });
 
-  test('stay beside fields that are set', () => {
+  test('fields that are not known stay beside fields that are set', () => {
     const index = IndexPart.parse(text).with({
       archivedAt: '2024-07-19T09:00:00.1230',
       metadata: { initdbLsn: 0x1_0000_0010n },
@@ -343,7 +343,7 @@ describe('an index is refused with its place', () => {
     expect(error.message).toMatch(new RegExp(`field ${place.replace(/[.[\]]/g, '\\$&')}(:|$)`));
   });
 
-  test('with a layer in two writings', () => {
+  test('an index with a layer in two writings is refused with its place', () => {
     const entries = { [NAME]: { file_size: 1 }, [NAME.toLowerCase()]: { file_size: 1 } };
     const error = storageErrorThrownBy(() =>
       IndexPart.parse(JSON.stringify({ ...FRESH, layer_metadata: entries })),

@@ -115,7 +115,7 @@ describe('an index that is written', () => {
     await expect(disk.readDirectory('/t')).resolves.toHaveLength(2);
   });
 
-  test('leaves nothing if it is aborted', async () => {
+  test('an index that is written leaves nothing if it is aborted', async () => {
     const signal = AbortSignal.abort();
     const error = await storageErrorOf(
       writeIndexPart(written, { ...place, generation: 4, signal }),

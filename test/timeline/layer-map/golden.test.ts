@@ -67,11 +67,11 @@ const maps: { readonly golden: GoldenMap; readonly map: LayerMap }[] = brotliDec
   });
 
 describe("Neon's own layer map", () => {
-  test('has 200 maps here', () => {
+  test("Neon's own layer map is compared over 200 maps", () => {
     expect(maps.length).toBe(200);
   });
 
-  test('answers each search the same', () => {
+  test("Neon's own layer map answers each search the same", () => {
     for (const { golden, map } of maps) {
       const answers = golden.search.map(({ key, end_lsn }) => {
         const found = map.search(parseKey(key), parseLsn(end_lsn));
@@ -86,7 +86,7 @@ describe("Neon's own layer map", () => {
     }
   });
 
-  test('answers each range search the same', () => {
+  test("Neon's own layer map answers each range search the same", () => {
     for (const { golden, map } of maps) {
       for (const { range, end_lsn, found } of golden.range_search) {
         const answer = map.rangeSearch(keyRange(range), parseLsn(end_lsn)).map((result) => ({
@@ -103,7 +103,7 @@ describe("Neon's own layer map", () => {
     }
   });
 
-  test('cuts the coverage by images the same', () => {
+  test("Neon's own layer map cuts the coverage by images the same", () => {
     for (const { golden, map } of maps) {
       for (const { range, lsn, segments } of golden.coverage) {
         const answer = map.imageCoverage(keyRange(range), parseLsn(lsn));
@@ -117,7 +117,7 @@ describe("Neon's own layer map", () => {
     }
   });
 
-  test('counts the same number of deltas', () => {
+  test("Neon's own layer map counts the same number of deltas", () => {
     for (const { golden, map } of maps) {
       for (const { range, lsns, limit, count } of golden.count_deltas) {
         const answer = map.countDeltas(keyRange(range), lsnRange(lsns), limit ?? undefined);
@@ -126,7 +126,7 @@ describe("Neon's own layer map", () => {
     }
   });
 
-  test('finds images for the same ranges', () => {
+  test("Neon's own layer map finds images for the same ranges", () => {
     for (const { golden, map } of maps) {
       for (const { range, lsns, exists } of golden.exists) {
         const answer = map.imageLayerExists(keyRange(range), lsnRange(lsns));
@@ -135,7 +135,7 @@ describe("Neon's own layer map", () => {
     }
   });
 
-  test('sees the same layers', () => {
+  test("Neon's own layer map sees the same layers", () => {
     for (const { golden, map } of maps) {
       const { read_points, visible, covered } = golden.visibility;
       const answer = map.visibility(read_points.map(parseLsn));
@@ -143,7 +143,7 @@ describe("Neon's own layer map", () => {
     }
   });
 
-  test('names the same offence', () => {
+  test("Neon's own layer map names the same offence", () => {
     for (const { golden, map } of maps) {
       expect(map.violation() ?? true, `map ${golden.id}`).toBe(golden.valid);
     }

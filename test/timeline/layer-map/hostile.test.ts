@@ -50,7 +50,7 @@ describe('a list of layers is refused', () => {
     expect(error.code).toBe(code);
   });
 
-  test('after as many names as are allowed, without waiting for the others', () => {
+  test('a list of layers is refused after as many names as are allowed, without waiting for the others', () => {
     let given = 0;
     function* names(): Generator<string> {
       for (; ; given += 1) yield image(LOW, HIGH, given.toString(16).padStart(16, '0'));

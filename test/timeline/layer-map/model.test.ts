@@ -67,7 +67,7 @@ interface Question {
 }
 
 describe(`${MAPS} random layer maps, seed ${SEED}`, () => {
-  test('answer as a slow map does', () => {
+  test('random layer maps answer as a slow map does', () => {
     fc.assert(
       fc.property(layers, question, (given, asked) => {
         const map = LayerMap.fromNames(given.map(({ name }) => name));

@@ -52,7 +52,7 @@ describe('messages', () => {
     );
   });
 
-  test('without a page to start from there is no P', () => {
+  test('messages without a page to start from have no P', () => {
     const messages = encodeRedoMessages({ key: keyOf(7), base: undefined, records: [] });
     expect([messages.length, messages[22]]).toEqual([44, 0x47]);
   });
@@ -114,7 +114,7 @@ describe('a redo program', () => {
     expect(error.message).toContain('more than a page');
   });
 
-  test('is ended by a signal, and closed afterwards', async () => {
+  test('a redo program is ended by a signal, and closed afterwards', async () => {
     await using redo = program('process.stdin.resume()');
     const controller = new AbortController();
     const page = redo.apply({ key: keyOf(1), base: BASE, records: [] }, controller.signal);
