@@ -163,7 +163,7 @@ function refuseIndex(names: readonly string[], path: string | undefined): void {
   const chosen = chooseIndex(names);
   if (chosen === undefined) return;
   throw new StorageError('exists', {
-    what: `an index is there (${chosen.name}): change it with index-part set, or move it away`,
+    what: `an index exists (${chosen.name}): change it with index-part set, or move it away`,
     path,
   });
 }

@@ -402,7 +402,7 @@ function undecodable(offset: number): StorageError {
   return new StorageError('corrupt', {
     what: 'zstd frame',
     offset,
-    expected: 'decodable blocks and a right checksum',
+    expected: 'decodable blocks and a correct checksum',
     actual: 'neither',
   });
 }

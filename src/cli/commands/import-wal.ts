@@ -144,7 +144,7 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
   } catch (error) {
     if (ingest === undefined) throw error;
     const reached = formatPgLsn(ingest.durableLsn);
-    reporter.note(`everything up to ${reached} is stored; go on with --resume`);
+    reporter.note(`everything up to ${reached} is stored; continue with --resume`);
     // The problem is the WAL, for example that of another cluster, and not the command line.
     if (!isStorageError(error, 'invalid-input')) throw error;
     reporter.error(error);

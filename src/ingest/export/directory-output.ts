@@ -228,7 +228,7 @@ async function refuseOccupied(fileSystem: FileSystem, target: string, path: stri
     throw error;
   }
   throw new StorageError('exists', {
-    what: 'the output is there, and not an empty directory',
+    what: 'the output exists and is not an empty directory',
     path,
     errno: 'EEXIST',
   });

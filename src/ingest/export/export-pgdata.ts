@@ -344,7 +344,7 @@ function refusal(
   counts: { readonly missingPageCount: number; readonly pageCount: number; readonly lsn: Lsn },
 ): StorageError {
   return new StorageError(first.code, {
-    what: `${counts.missingPageCount} of ${counts.pageCount} pages cannot be made; the first one`,
+    what: `${counts.missingPageCount} of ${counts.pageCount} pages cannot be built; the first one`,
     ...{ path: first.path, offset: first.offset, key: first.key },
     lsn: formatLsn(counts.lsn),
     cause: first,

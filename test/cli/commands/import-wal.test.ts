@@ -87,7 +87,7 @@ describe('import wal', () => {
     expect(ended).toMatchObject({ status: 1, stdout: '' });
     expect(ended.stderr).toMatch(/error\[corrupt\]/);
     expect(ended.stderr).toMatch(
-      /everything up to 0\/15[78][0-9A-F]{4} is stored; go on with --resume/,
+      /everything up to 0\/15[78][0-9A-F]{4} is stored; continue with --resume/,
     );
     const resumed = await importWal(out, ...END, '--resume', '--json');
     expect(parseLines(resumed.stdout)[0]).toMatchObject({

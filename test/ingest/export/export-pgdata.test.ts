@@ -287,7 +287,7 @@ describe('pages that cannot be made', () => {
   test('pages that cannot be made are all listed, and nothing is written', async () => {
     const { error, findings } = await refusalOf(await timelineWithRecords());
     expect(error.code).toBe('needs-redo');
-    expect(error.message).toMatch(/^base\/5\/16384\.1: 2 of 18 pages cannot be made/);
+    expect(error.message).toMatch(/^base\/5\/16384\.1: 2 of 18 pages cannot be built/);
     const places = findings.map(({ code, path, offset }) => [code, path, offset]);
     expect(places).toEqual([
       ['needs-redo', 'base/5/16384.1', 8192],
@@ -332,7 +332,7 @@ describe('pages that cannot be made', () => {
   test('pages that cannot be made because there is no value are one finding in a row, over files as well', async () => {
     const { error, findings, counts } = await refusalOf(await timelineWithSize(9));
     expect(error.code).toBe('not-found');
-    expect(error.message).toContain('2 of 20 pages cannot be made');
+    expect(error.message).toContain('2 of 20 pages cannot be built');
     const places = findings.map(({ path, offset, key }) => [path, offset, key]);
     const key = formatKey(relationBlockKey({ ...RELATION, blkno: 7 }));
     expect(places).toEqual([['base/5/16384.1', 3 * 8192, key]]);
