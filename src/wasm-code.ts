@@ -86,6 +86,7 @@ export const i32 = {
   load8: (offset: number): Code => [0x2d, 0x00, ...unsigned(offset)],
   load16: (offset: number): Code => [0x2f, 0x00, ...unsigned(offset)],
   store: (offset: number): Code => [0x36, 0x00, ...unsigned(offset)],
+  store8: (offset: number): Code => [0x3a, 0x00, ...unsigned(offset)],
   isEqual: [0x46],
   differs: [0x47],
   isBelow: [0x49],
@@ -94,17 +95,21 @@ export const i32 = {
   isAtMostSigned: [0x4c],
   add: [0x6a],
   sub: [0x6b],
+  multiply: [0x6c],
   and: [0x71],
   or: [0x72],
   xor: [0x73],
   shiftLeft: [0x74],
   shiftRight: [0x76],
+  rotateLeft: [0x77],
   ofI64: [0xa7],
 } as const satisfies Record<string, Code | ((value: number) => Code)>;
 
 export const i64 = {
   const: (value: number): Code => [0x42, ...signed(value)],
   load: (offset: number): Code => [0x29, 0x00, ...unsigned(offset)],
+  store: (offset: number): Code => [0x37, 0x00, ...unsigned(offset)],
+  differs: [0x52],
   sub: [0x7d],
   or: [0x84],
   xor: [0x85],
@@ -124,6 +129,27 @@ export const v128 = {
 
 /** Sets bytes of memory. Operands: address, byte, length. */
 export const FILL: Code = [0xfc, 0x0b, 0x00];
+
+/** Copies bytes of memory. Operands: address of the copy, address, length. */
+export const COPY: Code = [0xfc, 0x0a, 0x00, 0x00];
+
+/** Expressions of i32. */
+export const plus = (value: Code, number: number): Code => [
+  ...value,
+  ...i32.const(number),
+  ...i32.add,
+];
+export const masked = (value: Code, mask: number): Code => [
+  ...value,
+  ...i32.const(mask),
+  ...i32.and,
+];
+export const copied = (target: number, value: Code): Code => [...value, ...set(target)];
+export const isEqual = (left: Code, right: Code): Code => [...left, ...right, ...i32.isEqual];
+export const differs = (left: Code, right: Code): Code => [...left, ...right, ...i32.differs];
+export const isAbove = (left: Code, right: Code): Code => [...left, ...right, ...i32.isAbove];
+export const isBelow = (left: Code, right: Code): Code => [...left, ...right, ...i32.isBelow];
+export const either = (left: Code, right: Code): Code => [...left, ...right, ...i32.or];
 
 /** Runs the body while the condition holds. */
 export function whileLoop(condition: Code, body: Code): Code {

@@ -55,6 +55,7 @@ export class WalRecordBatch {
   #memory: ViewedBytes;
   #rows: RecordRows;
   #kernel: RecordKernel | undefined;
+  #roomOffset = 0;
   /** For a record in separate memory. */
   readonly #rowApart = new RecordRows(new Uint8Array(ROW_SIZE), 0, 1);
 
@@ -131,6 +132,11 @@ export class WalRecordBatch {
     return this.#kernel;
   }
 
+  /** Offset from which records lie that crossed a page border; ascending, as those before it. @internal */
+  get roomOffset(): number {
+    return this.#roomOffset;
+  }
+
   /** Adds a record. @internal */
   add(row: RecordRow): void {
     this.#rows.set(this.length, row);
@@ -142,6 +148,7 @@ export class WalRecordBatch {
     this.#memory = chunk.memory;
     this.#rows = chunk.rows;
     this.#kernel = chunk.kernel;
+    this.#roomOffset = chunk.capacity;
     this.length = 0;
     this.skipped = undefined;
   }

@@ -21,12 +21,19 @@ import {
   advance,
   type Code,
   call,
+  copied,
+  differs,
+  either,
   get,
   i32,
   ifElse,
   ifTrue,
+  isAbove,
+  isBelow,
+  isEqual,
+  masked,
+  plus,
   returnIf,
-  set,
   type WasmFunction,
   whileLoop,
 } from '../wasm-code.ts';
@@ -56,15 +63,6 @@ const SWITCH_KIND = 0x0040;
 const TRANSACTION_KINDS = 0x0ff0;
 const TRANSACTION_KIND = 0x0010;
 const TRANSACTION_OPERATION = 0x0ff7;
-
-const plus = (value: Code, number: number): Code => [...value, ...i32.const(number), ...i32.add];
-const masked = (value: Code, mask: number): Code => [...value, ...i32.const(mask), ...i32.and];
-const copied = (target: number, value: Code): Code => [...value, ...set(target)];
-const isEqual = (left: Code, right: Code): Code => [...left, ...right, ...i32.isEqual];
-const differs = (left: Code, right: Code): Code => [...left, ...right, ...i32.differs];
-const isAbove = (left: Code, right: Code): Code => [...left, ...right, ...i32.isAbove];
-const isBelow = (left: Code, right: Code): Code => [...left, ...right, ...i32.isBelow];
-const either = (left: Code, right: Code): Code => [...left, ...right, ...i32.or];
 
 /** `findRecords(at, limit, row, previousLow, previousHigh, lowOfZero, high, timeline, maximumLength)` */
 function findRecords(): WasmFunction {

@@ -7,6 +7,8 @@ export interface HandMadeBlock {
   /** Default: 0, main. */
   readonly fork?: number;
   readonly blkno: number;
+  /** The relation is that of the block before, and does not stand in the record. */
+  readonly isRelationRepeated?: boolean;
   readonly willInit?: boolean;
   readonly data?: Uint8Array;
   /** A page, stored without compression; the hole is left out. */
@@ -39,8 +41,9 @@ export function walRecord(record: HandMadeRecord): Uint8Array {
   for (const [id, block] of blocks.entries()) {
     const { relation = [1663, 5, 16384], fork = 0, blkno, willInit = false, image } = block;
     const { data: blockData = new Uint8Array(0) } = block;
+    const { isRelationRepeated = false } = block;
     const flags = (image ? 0x10 : 0) | (blockData.length > 0 ? 0x20 : 0) | (willInit ? 0x40 : 0);
-    headers.push(id, fork | flags, ...u16(blockData.length));
+    headers.push(id, fork | flags | (isRelationRepeated ? 0x80 : 0), ...u16(blockData.length));
     if (image !== undefined) {
       const [offset, length] = image.hole ?? [0, 0];
       const stored = [...image.page.subarray(0, offset), ...image.page.subarray(offset + length)];
@@ -48,7 +51,8 @@ export function walRecord(record: HandMadeRecord): Uint8Array {
       headers.push(...u16(stored.length), ...u16(offset), (length > 0 ? 1 : 0) | apply);
       data.push(...stored);
     }
-    headers.push(...relation.flatMap(u32), ...u32(blkno));
+    if (!isRelationRepeated) headers.push(...relation.flatMap(u32));
+    headers.push(...u32(blkno));
     data.push(...blockData);
   }
   if (origin !== undefined) headers.push(253, ...u16(origin));

@@ -2,8 +2,8 @@
  * The layers of an ingest, one after the other: one takes values while the previous one is written out, so that there
  * are at most two. A layer starts where the previous one ended.
  *
- * A layer ends at an LSN border: it is frozen after a record, written, synced, and passed on. Only then can the next
- * one end, so that borders are passed on in ascending order, each after everything up to it is durable.
+ * A layer ends at an LSN border: it is frozen after a record, written, synced, and passed on. Only then is the next
+ * one written, so that borders are passed on in ascending order, each after everything up to it is durable.
  */
 import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-layer.ts';
 import type { Key } from '../../layers/key.ts';
@@ -84,15 +84,17 @@ export class LayerLine {
    * error if that failed. Requires: no put is in progress.
    */
   async freeze(border: Border): Promise<void> {
-    await this.#passedOn;
     const startLsn = border.lastLsn + 1n;
+    const freezing = this.#open.freeze(startLsn);
+    freezing.catch(() => {});
+    await this.#passedOn;
     const next = await this.#layers.open(startLsn);
     const frozen = this.#open;
     this.#frozen = frozen;
     this.#open = next;
     this.#startLsn = startLsn;
     this.#size = 0;
-    this.#passedOn = this.#passOn(frozen, border);
+    this.#passedOn = this.#passOn(frozen, freezing, border);
     // It is thrown at the next border, or at the end.
     this.#passedOn.catch(() => {});
   }
@@ -108,8 +110,9 @@ export class LayerLine {
     await this.#layers.close();
   }
 
-  async #passOn(frozen: OpenLayer, border: Border): Promise<void> {
-    await this.#onBorder(border, await frozen.finish(border.lastLsn + 1n));
+  async #passOn(frozen: OpenLayer, freezing: Promise<void>, border: Border): Promise<void> {
+    await freezing;
+    await this.#onBorder(border, await frozen.finish());
     this.#frozen = undefined;
     await Promise.allSettled([this.#reading]);
     await frozen.close();

@@ -31,12 +31,14 @@ export interface OpenLayer {
   put(batch: PutBatch): void | Promise<void>;
   /** The values of a key at or before an LSN, newest first, down to one that needs no older one. */
   versions(key: Key, lsn: Lsn): Promise<EphemeralEntry[]>;
+  /** Ends the puts, and prepares what can be prepared while the previous layer is written. */
+  freeze(endLsn: Lsn): Promise<void>;
   /**
-   * Ends the puts, and writes the layer. Reads may continue until it is closed.
+   * Writes the layer, which is frozen. Reads may continue until it is closed.
    *
    * Returns: the layer, which is durable; undefined without values.
    */
-  finish(endLsn: Lsn): Promise<FinishedLayer | undefined>;
+  finish(): Promise<FinishedLayer | undefined>;
   /** Deletes the scratch file. Idempotent. */
   close(): Promise<void>;
 }
@@ -127,8 +129,12 @@ class LocalLayer implements OpenLayer {
     return found;
   }
 
-  async finish(endLsn: Lsn): Promise<FinishedLayer | undefined> {
+  async freeze(endLsn: Lsn): Promise<void> {
     await this.#layer.freeze(endLsn);
+    this.#layer.sort();
+  }
+
+  async finish(): Promise<FinishedLayer | undefined> {
     try {
       return await this.#layer.writeDelta({ generation: this.#generation });
     } catch (error) {

@@ -3,7 +3,8 @@
  * once, and costs no object.
  *
  * A batch grows while one record puts values, up to a limit, and the values of a record can be removed again, so that a
- * record that fails halfway leaves nothing. Between records, a batch that `isFull` is put into the layer.
+ * record that fails halfway leaves nothing. Between records, a batch that `isFull` is put into the layer. A batch
+ * in the memory of a kernel also takes plain records from it.
  */
 import { copyBytes, copyWords, ViewedBytes } from '../../byte-words.ts';
 import { tooLarge } from '../../errors.ts';
@@ -11,11 +12,9 @@ import type { ValueBatch } from '../../layers/delta-layer/value-batch.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
 import { halvesOf, setHalves } from '../../layers/lsn-halves.ts';
 import { encodeValue } from '../../layers/value-format.ts';
+import type { BatchArea, KernelBatch } from '../wal/plain-kernel.ts';
+import { FULL_BYTES, FULL_ROWS } from '../wal/plain-kernel-code.ts';
 
-/** Values after which a batch is put into the layer. */
-const FULL_ROWS = 4096;
-/** Bytes of values after which a batch is put into the layer. */
-const FULL_BYTES = 1024 * 1024;
 /** The largest record has less than 1 GiB, and each of its blocks repeats it. */
 const MAXIMUM_BYTES = 2 ** 31 - 1;
 
@@ -25,36 +24,67 @@ const HEADERS = [false, true].map(
 ) as [ViewedBytes, ViewedBytes];
 const HEADER_SIZE = HEADERS[0].bytes.length;
 
-export class PutBatch implements ValueBatch {
+/** The arrays of a batch, and views of them. */
+interface BatchArrays {
+  readonly keys: ViewedBytes;
+  readonly lsns: BigUint64Array;
+  readonly lsnHalves: Uint32Array;
+  readonly willInit: Uint8Array;
+  readonly starts: Uint32Array;
+  readonly lengths: Uint32Array;
+  readonly values: ViewedBytes;
+}
+
+export class PutBatch implements ValueBatch, KernelBatch {
   count = 0;
-  lsns = new BigUint64Array(FULL_ROWS);
-  willInit = new Uint8Array(FULL_ROWS);
-  starts = new Uint32Array(FULL_ROWS);
-  lengths = new Uint32Array(FULL_ROWS);
-  #keys = new ViewedBytes(new Uint8Array(FULL_ROWS * KEY_SIZE));
-  #lsnHalves = halvesOf(this.lsns);
-  #values = new ViewedBytes(new Uint8Array(2 * FULL_BYTES));
+  /** Bytes of values. */
+  size = 0;
+  /** Undefined if it does not lie in the memory of a kernel. */
+  readonly area: BatchArea | undefined;
+  /** What the batch has until a record needs more. */
+  readonly #first: BatchArrays;
+  #arrays: BatchArrays;
   /** LSN of the rows that are added, in halves. */
   #lsnHigh = 0;
   #lsnLow = 0;
-  /** Bytes of values. */
-  #size = 0;
+
+  constructor(area?: BatchArea) {
+    this.area = area;
+    this.#first = area === undefined ? newArrays() : arraysOf(area);
+    this.#arrays = this.#first;
+  }
 
   get keys(): Uint8Array {
-    return this.#keys.bytes;
+    return this.#arrays.keys.bytes;
+  }
+
+  get lsns(): BigUint64Array {
+    return this.#arrays.lsns;
+  }
+
+  get willInit(): Uint8Array {
+    return this.#arrays.willInit;
+  }
+
+  get starts(): Uint32Array {
+    return this.#arrays.starts;
+  }
+
+  get lengths(): Uint32Array {
+    return this.#arrays.lengths;
   }
 
   get values(): Uint8Array {
-    return this.#values.bytes;
-  }
-
-  /** Bytes of values. */
-  get size(): number {
-    return this.#size;
+    return this.#arrays.values.bytes;
   }
 
   get isFull(): boolean {
-    return this.count >= FULL_ROWS || this.#size >= FULL_BYTES;
+    return this.count >= FULL_ROWS || this.size >= FULL_BYTES;
+  }
+
+  /** The batch for a kernel; undefined while it lies elsewhere. */
+  get ofKernel(): KernelBatch | undefined {
+    return this.area !== undefined && this.#arrays === this.#first ? this : undefined;
   }
 
   /** Sets the LSN of the rows that are added from now on. */
@@ -67,13 +97,13 @@ export class PutBatch implements ValueBatch {
   put(key: ViewedBytes, willInit: boolean, value: ViewedBytes): void {
     const { length } = value.bytes;
     const at = this.#claim(key, willInit, length);
-    copyBytes(value, 0, this.#values, at, length);
+    copyBytes(value, 0, this.#arrays.values, at, length);
   }
 
   /** As `put`, without a view of the value. */
   putBytes(key: ViewedBytes, willInit: boolean, value: Uint8Array): void {
     const at = this.#claim(key, willInit, value.length);
-    this.#values.bytes.set(value, at);
+    this.values.set(value, at);
   }
 
   /**
@@ -88,7 +118,7 @@ export class PutBatch implements ValueBatch {
     size: number,
   ): void {
     const at = this.#claim(key, willInit, HEADER_SIZE + size);
-    const values = this.#values;
+    const { values } = this.#arrays;
     copyWords(HEADERS[willInit ? 1 : 0].view, 0, values.view, at, HEADER_SIZE);
     values.view.setUint32(at + HEADER_SIZE - 4, size);
     copyBytes(memory, offset, values, at + HEADER_SIZE, size);
@@ -97,54 +127,71 @@ export class PutBatch implements ValueBatch {
   /** Removes the values after the first `count`, which have `size` bytes. */
   cut(count: number, size: number): void {
     this.count = count;
-    this.#size = size;
+    this.size = size;
   }
 
   /** Empties the batch. Memory that one record needed is released. */
   clear(): void {
     this.count = 0;
-    this.#size = 0;
-    if (this.#values.bytes.length > 2 * FULL_BYTES) {
-      this.#values = new ViewedBytes(new Uint8Array(2 * FULL_BYTES));
-    }
+    this.size = 0;
+    this.#arrays = this.#first;
   }
 
   /** Claims a row, and room for its value. Returns: where the value starts. */
   #claim(key: ViewedBytes, willInit: boolean, length: number): number {
     const row = this.count;
-    const start = this.#size;
-    if (row === this.lsns.length) this.#addRows();
-    if (start + length > this.#values.bytes.length) this.#addRoom(start + length);
-    copyWords(key.view, 0, this.#keys.view, row * KEY_SIZE, KEY_SIZE);
-    setHalves(this.#lsnHalves, row, this.#lsnHigh, this.#lsnLow);
-    this.willInit[row] = willInit ? 1 : 0;
-    this.starts[row] = start;
-    this.lengths[row] = length;
+    const start = this.size;
+    if (row === this.lsns.length) this.#enlarge(2 * row, this.values.length);
+    if (start + length > this.values.length) this.#addRoom(start + length);
+    const arrays = this.#arrays;
+    copyWords(key.view, 0, arrays.keys.view, row * KEY_SIZE, KEY_SIZE);
+    setHalves(arrays.lsnHalves, row, this.#lsnHigh, this.#lsnLow);
+    arrays.willInit[row] = willInit ? 1 : 0;
+    arrays.starts[row] = start;
+    arrays.lengths[row] = length;
     this.count = row + 1;
-    this.#size = start + length;
+    this.size = start + length;
     return start;
-  }
-
-  #addRows(): void {
-    const rows = 2 * this.lsns.length;
-    this.#keys = new ViewedBytes(enlarged(this.keys, new Uint8Array(rows * KEY_SIZE)));
-    this.lsns = enlarged(this.lsns, new BigUint64Array(rows));
-    this.#lsnHalves = halvesOf(this.lsns);
-    this.willInit = enlarged(this.willInit, new Uint8Array(rows));
-    this.starts = enlarged(this.starts, new Uint32Array(rows));
-    this.lengths = enlarged(this.lengths, new Uint32Array(rows));
   }
 
   #addRoom(needed: number): void {
     if (needed > MAXIMUM_BYTES) {
       throw tooLarge('values of one record', { maximum: MAXIMUM_BYTES, actual: needed });
     }
-    const size = Math.min(MAXIMUM_BYTES, Math.max(needed, 2 * this.#values.bytes.length));
-    this.#values = new ViewedBytes(enlarged(this.#values.bytes, new Uint8Array(size)));
+    const size = Math.min(MAXIMUM_BYTES, Math.max(needed, 2 * this.values.length));
+    this.#enlarge(this.lsns.length, size);
+  }
+
+  /** Moves what is there to larger arrays. */
+  #enlarge(rows: number, size: number): void {
+    const { count } = this;
+    const larger = newArrays(rows, size);
+    larger.keys.bytes.set(this.keys.subarray(0, count * KEY_SIZE));
+    larger.lsns.set(this.lsns.subarray(0, count));
+    larger.willInit.set(this.willInit.subarray(0, count));
+    larger.starts.set(this.starts.subarray(0, count));
+    larger.lengths.set(this.lengths.subarray(0, count));
+    larger.values.bytes.set(this.values.subarray(0, this.size));
+    this.#arrays = larger;
   }
 }
 
-function enlarged<T extends { set(values: T): void }>(old: T, larger: T): T {
-  larger.set(old);
-  return larger;
+function newArrays(rows = FULL_ROWS, size = 2 * FULL_BYTES): BatchArrays {
+  return arraysOf({
+    keys: new Uint8Array(rows * KEY_SIZE),
+    lsns: new BigUint64Array(rows),
+    willInit: new Uint8Array(rows),
+    starts: new Uint32Array(rows),
+    lengths: new Uint32Array(rows),
+    values: new Uint8Array(size),
+  });
+}
+
+function arraysOf({ keys, values, ...rest }: Omit<BatchArea, 'offset'>): BatchArrays {
+  const { lsns, willInit, starts, lengths } = rest;
+  return {
+    ...{ keys: new ViewedBytes(keys), values: new ViewedBytes(values) },
+    ...{ lsns, willInit, starts, lengths },
+    lsnHalves: halvesOf(lsns),
+  };
 }

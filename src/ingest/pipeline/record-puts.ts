@@ -10,6 +10,7 @@ import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-laye
 import { KEY_SIZE, type Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { splitLsn } from '../../layers/lsn-halves.ts';
+import { type KernelBatch, PlainKernel } from '../wal/plain-kernel.ts';
 import type { RowSink } from '../wal/row-sink.ts';
 import type { Border, LayerLine } from './layer-line.ts';
 import { PutBatch } from './put-batch.ts';
@@ -21,6 +22,8 @@ interface Slot {
 }
 
 export class RecordPuts implements RowSink {
+  /** See `RowSink`. */
+  readonly kernel: PlainKernel | undefined;
   readonly #line: LayerLine;
   readonly #slots: readonly Slot[];
   #slot = 0;
@@ -35,8 +38,9 @@ export class RecordPuts implements RowSink {
   constructor(line: LayerLine, batchCount: number) {
     assert(batchCount >= 2, 'one batch fills while another one is put');
     this.#line = line;
-    this.#slots = Array.from({ length: batchCount }, () => ({
-      batch: new PutBatch(),
+    this.kernel = PlainKernel.create(batchCount);
+    this.#slots = Array.from({ length: batchCount }, (_, index) => ({
+      batch: new PutBatch(this.kernel?.areas[index]),
       put: undefined,
     }));
     this.#batch = this.#slots[0]?.batch as PutBatch;
@@ -77,6 +81,16 @@ export class RecordPuts implements RowSink {
     this.beginRows(high, low);
     this.#key.bytes.set(key);
     this.putRecordRow(this.#key, willInit, new ViewedBytes(record), 0, record.length);
+  }
+
+  /** See `RowSink`. */
+  get kernelBatch(): KernelBatch | undefined {
+    return this.#batch.ofKernel;
+  }
+
+  /** Bytes of values in the open layer, without those of the batch. */
+  get flushedSize(): number {
+    return this.#line.size;
   }
 
   /** See `RowSink`. */

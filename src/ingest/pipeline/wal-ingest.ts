@@ -296,24 +296,60 @@ export class WalIngest {
       checkFirstRecord(batch, this.#timeline);
       this.#hasFirst = true;
     }
-    for (let at = 0; at < length; at += 1) {
-      this.#puts.begin();
-      try {
-        const waiting = this.#records.ingestFrom(batch, at);
+    this.#records.beginBatch();
+    for (let at = 0; at < length; ) {
+      const room = this.#fullSize - this.#puts.flushedSize;
+      let next = this.#records.ingestRun(batch, at, this.#endOfLayer(batch, at), room);
+      if (next === at) {
+        const waiting = this.#ingestOne(batch, at);
         if (waiting !== undefined) await waiting;
-      } catch (error) {
-        this.#puts.takeBack();
-        throw error;
+        next = at + 1;
       }
-      this.#previousHigh = this.#lastHigh;
-      this.#previousLow = this.#lastLow;
-      this.#lastHigh = batch.endHigh(at);
-      this.#lastLow = batch.endLow(at);
-      this.#isAfterBorder = true;
-      this.#recordCount += 1;
+      this.#noteRecords(batch, at, next);
+      at = next;
       if (this.#isLimitReached || this.#puts.size >= this.#fullSize) await this.#freeze();
       else if (this.#puts.isFull) await this.#puts.flush();
     }
+  }
+
+  /** What the record has put is taken back if it fails. */
+  #ingestOne(batch: WalRecordBatch, at: number): void | Promise<void> {
+    this.#puts.begin();
+    try {
+      const waiting = this.#records.ingestFrom(batch, at);
+      return waiting === undefined ? undefined : this.#takeBackOnFailure(waiting);
+    } catch (error) {
+      this.#puts.takeBack();
+      throw error;
+    }
+  }
+
+  async #takeBackOnFailure(waiting: Promise<void>): Promise<void> {
+    try {
+      await waiting;
+    } catch (error) {
+      this.#puts.takeBack();
+      throw error;
+    }
+  }
+
+  /** Number of the record after the one with which the layer ends, whatever it has; at most the length of the batch. */
+  #endOfLayer(batch: WalRecordBatch, from: number): number {
+    let last = batch.length - 1;
+    while (last > from && this.#isAtLimit(batch.endHigh(last - 1), batch.endLow(last - 1)))
+      last -= 1;
+    return last + 1;
+  }
+
+  /** The records from one up to another were ingested. */
+  #noteRecords(batch: WalRecordBatch, from: number, to: number): void {
+    const before = to - 2;
+    this.#previousHigh = before < from ? this.#lastHigh : batch.endHigh(before);
+    this.#previousLow = before < from ? this.#lastLow : batch.endLow(before);
+    this.#lastHigh = batch.endHigh(to - 1);
+    this.#lastLow = batch.endLow(to - 1);
+    this.#isAfterBorder = true;
+    this.#recordCount += to - from;
   }
 
   get #lastLsn(): Lsn {
@@ -321,8 +357,11 @@ export class WalIngest {
   }
 
   get #isLimitReached(): boolean {
-    const high = this.#lastHigh;
-    return high > this.#limitHigh || (high === this.#limitHigh && this.#lastLow >= this.#limitLow);
+    return this.#isAtLimit(this.#lastHigh, this.#lastLow);
+  }
+
+  #isAtLimit(high: number, low: number): boolean {
+    return high > this.#limitHigh || (high === this.#limitHigh && low >= this.#limitLow);
   }
 
   async #freeze(): Promise<void> {

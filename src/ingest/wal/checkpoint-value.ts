@@ -10,7 +10,8 @@ import { corrupt } from '../../errors.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { CHECKPOINT_OFFSETS, CHECKPOINT_SIZE } from '../../wal/main-data/checkpoint.ts';
 
-const XID_INTERVAL = 1024;
+/** The next transaction is a multiple of it, once a record has moved it. */
+export const XID_INTERVAL = 1024;
 const FIRST_NORMAL_XID = 3;
 
 type Field = Exclude<keyof typeof CHECKPOINT_OFFSETS, 'redo' | 'nextXid'>;

@@ -10,8 +10,9 @@ import { type Sharding, shardOfKey } from '../../timeline/shard-owner.ts';
 import type { HeapDialect } from '../../wal/heap-dialect.ts';
 import type { CheckpointValue } from './checkpoint-value.ts';
 import { Metadata } from './metadata.ts';
-import type { PutSink } from './put-sink.ts';
+import type { PlainKernel } from './plain-kernel.ts';
 import { RelationSizes } from './relation-sizes.ts';
+import type { RowSink } from './row-sink.ts';
 
 /** The shard that an ingest is for. */
 export interface IngestShard extends Sharding {
@@ -21,7 +22,7 @@ export interface IngestShard extends Sharding {
 
 /** Options of an ingest. */
 export interface IngestTarget {
-  readonly sink: PutSink;
+  readonly sink: RowSink;
   readonly majorVersion: number;
   /** Undefined if it is detected for each record. */
   readonly dialect: HeapDialect | undefined;
@@ -38,13 +39,15 @@ export class IngestState {
   readonly checkpoint: CheckpointValue;
   readonly maximumGap: number;
   readonly metadata = new Metadata();
-  readonly sizes = new RelationSizes();
+  readonly sizes: RelationSizes;
+  /** Puts plain records in runs; undefined if the sink has no memory for it. */
+  readonly kernel: PlainKernel | undefined;
   /** The end of the current record, in halves. */
   lsnHigh = 0;
   lsnLow = 0;
   /** Values of blocks that the general code has put so far. */
   blockPuts = 0;
-  readonly #sink: PutSink;
+  readonly #sink: RowSink;
 
   constructor(target: IngestTarget) {
     this.majorVersion = target.majorVersion;
@@ -52,6 +55,8 @@ export class IngestState {
     this.shard = target.shard;
     this.checkpoint = target.checkpoint;
     this.maximumGap = target.maximumGap;
+    this.kernel = target.shard.count < 2 ? target.sink.kernel : undefined;
+    this.sizes = new RelationSizes(undefined, this.kernel);
     this.#sink = target.sink;
   }
 

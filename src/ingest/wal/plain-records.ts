@@ -11,11 +11,14 @@ import { ViewedBytes } from '../../byte-words.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
 import { encodeValue, IMAGE_HEADER_SIZE } from '../../layers/value-format.ts';
 import { PAGE_SIZE, setPageLsn } from '../../postgres/page.ts';
+import type { WalRecordBatch } from '../../wal/record-batch.ts';
 import type { RecordScanner } from '../../wal/record-scanner.ts';
 import { KIND_COUNT, kindIndexOf, recordKinds } from '../../wal/resource-managers.ts';
 import { isPageImageKind } from './blocks.ts';
+import { XID_INTERVAL } from './checkpoint-value.ts';
 import { handlersOf } from './handlers.ts';
 import type { IngestState } from './ingest-state.ts';
+import type { PlainKernel } from './plain-kernel.ts';
 import { NO_FORK, NOT_KNOWN } from './relation-sizes.ts';
 import type { RowSink } from './row-sink.ts';
 import { PlainEnds } from './transactions.ts';
@@ -112,6 +115,23 @@ export class PlainRecords {
     this.#state = state;
     this.#sink = sink;
     this.#kinds = kindsOf(state);
+    const { kernel } = state;
+    if (kernel !== undefined) tellKinds(kernel, this.#kinds);
+  }
+
+  /**
+   * Puts the values of records from one on, as long as they are plain, by the kernel.
+   *
+   * Requires: `to` and `size` as in `RunLimits`. Returns: number of the first record that was left; `from` also for a plain
+   * one that the kernel does not tell.
+   */
+  putRun(batch: WalRecordBatch, from: number, to: number, size: number): number {
+    const { kernel, checkpoint } = this.#state;
+    const target = this.#sink.kernelBatch;
+    if (kernel === undefined || target === undefined) return from;
+    const xid = checkpoint.nextXid & -XID_INTERVAL;
+    // The last transactions of an epoch are ahead of the first ones.
+    return xid === 0 ? from : kernel.put(batch, from, target, { to, size, xid });
   }
 
   /**
@@ -205,7 +225,17 @@ export class PlainRecords {
     const isPlain = mainDataLength === TIME_SIZE && blockCount === 0 && !origin;
     if (!isPlain) return false;
     this.#ends.put(this.#sink, xid, status, view, mainDataOffset);
+    this.#state.kernel?.setLogPage(this.#ends.page, this.#ends.key.bytes);
     return true;
+  }
+}
+
+function tellKinds(kernel: PlainKernel, kinds: readonly Kind[]): void {
+  for (const [index, kind] of kinds.entries()) {
+    const isImage = isPageImageKind(index >>> 4, (index & 0x0f) << 4);
+    if (kind === 'other' || isImage) continue;
+    if (typeof kind === 'string') kernel.setKind(index, { kind });
+    else kernel.setKind(index, { maximumLength: 0xff, ...kind, kind: 'flagged' });
   }
 }
 

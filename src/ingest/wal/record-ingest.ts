@@ -209,6 +209,32 @@ export class RecordIngest {
     return this.#ingest(batch.memory, batch.offset(index), batch.size(index));
   }
 
+  /** Tells that records of another batch follow. @internal */
+  beginBatch(): void {
+    this.#state.kernel?.beginBatch();
+  }
+
+  /**
+   * Puts records of a batch in one run, as far as that is possible: before the record `to`, and until the values have
+   * `size` bytes.
+   *
+   * Requires: `beginBatch` was called for the batch. Returns: number of the first record that is left for `ingestFrom`.
+   * Throws: `out-of-order`.
+   *
+   * @internal
+   */
+  ingestRun(batch: WalRecordBatch, from: number, to: number, size: number): number {
+    const state = this.#state;
+    if (state.kernel === undefined || from >= to || batch.majorVersion !== state.majorVersion)
+      return from;
+    const { lsnHigh, lsnLow } = state;
+    this.#begin(batch.endHigh(from), batch.endLow(from));
+    const next = this.#plainRecords.putRun(batch, from, to, size);
+    state.lsnHigh = next === from ? lsnHigh : batch.endHigh(next - 1);
+    state.lsnLow = next === from ? lsnLow : batch.endLow(next - 1);
+    return next;
+  }
+
   /** The record ends at the LSN of these halves. */
   #begin(high: number, low: number): void {
     const progress = this.#progress;

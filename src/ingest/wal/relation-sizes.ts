@@ -10,6 +10,12 @@ export const NOT_KNOWN = -1;
 /** The fork does not exist. */
 export const NO_FORK = -2;
 
+/** What else is told of the sizes that are set or found; 0 blocks if there are none, or the size is not known. */
+export interface SizeObserver {
+  setFork(spcnode: number, dbnode: number, relnode: number, fork: number, blocks: number): void;
+  forgetForks(): void;
+}
+
 const PLACES = 8;
 const DEFAULT_CAPACITY = 65_536;
 
@@ -27,8 +33,12 @@ export class RelationSizes {
   /** Most records are about the same fork as the preceding one. */
   #last = 0;
 
+  /** Told of each fork that is set or found. */
+  readonly #observer: SizeObserver | undefined;
+
   /** `capacity`: a power of 2, at least 8. */
-  constructor(capacity = DEFAULT_CAPACITY) {
+  constructor(capacity = DEFAULT_CAPACITY, observer?: SizeObserver) {
+    this.#observer = observer;
     this.#groupMask = capacity / PLACES - 1;
     this.#spcnodes = new Uint32Array(capacity);
     this.#dbnodes = new Uint32Array(capacity);
@@ -41,12 +51,12 @@ export class RelationSizes {
   /** Blocks of a fork, `NO_FORK` or `NOT_KNOWN`. */
   get(spcnode: number, dbnode: number, relnode: number, fork: number): number {
     const last = this.#last;
-    if (this.#isAt(last, spcnode, dbnode, relnode, fork)) return this.#sizes[last] as number;
+    if (this.#isAt(last, spcnode, dbnode, relnode, fork)) return this.#told(last);
     const start = this.#groupOf(dbnode, relnode, fork);
     for (let place = start; place < start + PLACES; place += 1) {
       if (!this.#isAt(place, spcnode, dbnode, relnode, fork)) continue;
       this.#use(place);
-      return this.#sizes[place] as number;
+      return this.#told(place);
     }
     return NOT_KNOWN;
   }
@@ -60,15 +70,30 @@ export class RelationSizes {
     this.#forks[place] = fork;
     this.#sizes[place] = size;
     this.#use(place);
+    this.#told(place);
   }
 
   /** Forgets all forks of a database. */
   forgetDatabase(spcnode: number, dbnode: number): void {
+    this.#observer?.forgetForks();
     for (let place = 0; place < this.#sizes.length; place += 1) {
       if (this.#spcnodes[place] === spcnode && this.#dbnodes[place] === dbnode) {
         this.#sizes[place] = NOT_KNOWN;
       }
     }
+  }
+
+  /** Returns: the size in a place, of which the observer was told. */
+  #told(place: number): number {
+    const size = this.#sizes[place] as number;
+    this.#observer?.setFork(
+      this.#spcnodes[place] as number,
+      this.#dbnodes[place] as number,
+      this.#relnodes[place] as number,
+      this.#forks[place] as number,
+      Math.max(0, size),
+    );
+    return size;
   }
 
   #isAt(place: number, spcnode: number, dbnode: number, relnode: number, fork: number): boolean {

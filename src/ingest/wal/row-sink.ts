@@ -5,10 +5,15 @@
 import type { ViewedBytes } from '../../byte-words.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { joinHalves } from '../../layers/lsn-halves.ts';
+import type { KernelBatch, PlainKernel } from './plain-kernel.ts';
 import type { PutSink } from './put-sink.ts';
 
 /** All bytes are copied before a call returns. */
 export interface RowSink extends PutSink {
+  /** What puts rows directly into the memory of batches; undefined if there is none. */
+  readonly kernel: PlainKernel | undefined;
+  /** The batch that fills now, while it lies in the memory of the kernel. */
+  readonly kernelBatch: KernelBatch | undefined;
   /** Begins the rows of a record, which ends at the LSN of these halves. */
   beginRows(high: number, low: number): void;
   /** Adds a serialized value. */
@@ -33,6 +38,8 @@ function isRowSink(sink: PutSink): sink is RowSink {
 }
 
 class PassedRows implements RowSink {
+  readonly kernel = undefined;
+  readonly kernelBatch = undefined;
   readonly #sink: PutSink;
   #lsn: Lsn = 0n;
 

@@ -64,8 +64,9 @@ export class PlainEnds {
     ),
     aborted: new ViewedBytes(encodeValue({ type: 'clog_set_aborted', xids: [0] })),
   };
-  #page = 0;
-  #key = new ViewedBytes(slruPageKey('clog', 0));
+  /** Page of the log of the last one, and its key. */
+  page = 0;
+  key = new ViewedBytes(slruPageKey('clog', 0));
 
   /** The 8 little-endian bytes of the time lie at `timeAt`. Requires: the shard has the log; the sink has the LSN. */
   put(
@@ -76,9 +77,9 @@ export class PlainEnds {
     timeAt: number,
   ): void {
     const page = Math.floor(xid / XIDS_PER_PAGE);
-    if (page !== this.#page) {
-      this.#page = page;
-      this.#key = new ViewedBytes(slruPageKey('clog', page));
+    if (page !== this.page) {
+      this.page = page;
+      this.key = new ViewedBytes(slruPageKey('clog', page));
     }
     const value = this.#values[status];
     const { view } = value;
@@ -87,7 +88,7 @@ export class PlainEnds {
       view.setUint32(CLOG_XIDS_OFFSET + 4, record.getUint32(timeAt + 4, true));
       view.setUint32(CLOG_XIDS_OFFSET + 8, record.getUint32(timeAt, true));
     }
-    sink.putRow(this.#key, false, value);
+    sink.putRow(this.key, false, value);
   }
 }
 

@@ -302,14 +302,18 @@ export class EphemeralLayer {
     this.#state = { kind: 'frozen', endLsn };
   }
 
+  /** Sorts ahead what a thread will write. Requires: the layer is frozen. @internal */
+  sort(): void {
+    if (this.#options.thread?.isStarted) this.#index.sort();
+  }
+
   /**
-   * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN. The layer
-   * must be frozen. A signal ends the waits. Calls for one directory and generation take turns: after
-   * one has written the layer, the next one throws `exists`, with the outcome of the first.
+   * Writes all values as an L0 delta layer: all keys, LSNs from the start LSN to the end LSN. The layer must be frozen. A
+   * signal ends the waits. Calls for one directory and generation take turns: after one has written the layer, the next
+   * one throws `exists`, with the outcome of the first.
    *
    * @returns Where the layer is, and how large.
-   * @throws `empty`, `exists`, `closed`, and as `DeltaLayerWriter.finish`; `error.outcome` tells what is
-   * on disk.
+   * @throws `empty`, `exists`, `closed`, and as `DeltaLayerWriter.finish`; `error.outcome` tells what is on disk.
    *
    * Durability: once this resolves, the complete layer survives a crash under its final name.
    */
@@ -376,7 +380,8 @@ export class EphemeralLayer {
   ): Promise<FinishedLayer | undefined> {
     this.#flushed ??= this.#out.finish();
     const scratch = { path: this.#scratch.path, size: await this.#flushed };
-    this.#onThread = thread.write({ rows: this.#index.rows.share(), scratch, options });
+    const rows = { rows: this.#index.rows.share(), sorted: this.#index.sortedRows() };
+    this.#onThread = thread.write({ ...rows, scratch, options });
     return this.#onThread;
   }
 

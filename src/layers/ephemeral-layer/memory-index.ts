@@ -38,8 +38,12 @@ export class MemoryIndex {
   /** Rows that reads went through. */
   #scannedRows = 0;
 
-  constructor(rows = new Rows()) {
+  /** What `sortedRows` returns the next time. */
+  #sorted: Uint32Array | undefined;
+
+  constructor(rows = new Rows(), sorted?: Uint32Array) {
     this.rows = rows;
+    this.#sorted = sorted;
   }
 
   /** Distinct (key, LSN) pairs. */
@@ -76,9 +80,17 @@ export class MemoryIndex {
     return row > 0 && this.#haveSameKey(row - 1, row) ? row - 1 : NONE;
   }
 
-  /** Row numbers in the order of (key, LSN), without replaced rows; a new array. */
+  /** Sorts ahead of a call of `sortedRows`. Requires: no row is added any more. */
+  sort(): void {
+    this.#sorted ??= this.sortedRows();
+  }
+
+  /** Row numbers in the order of (key, LSN), without replaced rows; the array belongs to the caller. */
   sortedRows(): Uint32Array {
     const { rows } = this;
+    const sorted = this.#sorted;
+    this.#sorted = undefined;
+    if (sorted !== undefined) return sorted;
     return rows.isAscending ? numbersUpTo(rows.count) : sortRows(rows);
   }
 

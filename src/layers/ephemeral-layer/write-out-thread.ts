@@ -2,7 +2,7 @@
  * A thread that writes frozen layers out while the caller's thread fills the next one: its messages, its program, and
  * its handle on the caller's thread.
  *
- * Both threads see the rows, in shared memory; the values are in the scratch file, which the thread opens for itself. The
+ * Both threads see the rows, in shared memory, which the caller's has sorted; the values are in the scratch file, which the thread opens for itself. The
  * layer stays readable on the caller's thread. A layer is written by the same code on either.
  */
 import type { MessagePort, Worker } from 'node:worker_threads';
@@ -21,6 +21,8 @@ const HERE = import.meta.url;
 /** A frozen layer. Requires: its scratch file has all values. */
 export interface WriteOutRequest {
   readonly rows: SharedRows;
+  /** See `MemoryIndex.sortedRows`; the thread takes the array over. */
+  readonly sorted: Uint32Array;
   readonly scratch: { readonly path: string; readonly size: number };
   readonly options: Omit<WriteOutOptions, 'openFiles' | 'signal'>;
 }
@@ -48,7 +50,8 @@ export function serveWriteOut(port: MessagePort): void {
   reply({ kind: 'ready' });
 }
 
-async function writeRequested({ rows, scratch, options }: WriteOutRequest): Promise<FinishedLayer> {
+async function writeRequested(request: WriteOutRequest): Promise<FinishedLayer> {
+  const { rows, sorted, scratch, options } = request;
   const { path, size } = scratch;
   const file = await VirtualFile.open(path, { read: true });
   try {
@@ -56,7 +59,8 @@ async function writeRequested({ rows, scratch, options }: WriteOutRequest): Prom
       offset: size,
       readExactAt: (target: Uint8Array, offset: number) => file.readExactAt(target, offset),
     };
-    return await writeOut(new MemoryIndex(Rows.ofShared(rows)), values, options, SIZES_ON_THREAD);
+    const index = new MemoryIndex(Rows.ofShared(rows), sorted);
+    return await writeOut(index, values, options, SIZES_ON_THREAD);
   } finally {
     await file.close();
   }
@@ -98,7 +102,7 @@ export class WriteOutThread {
     const reply = await new Promise<WriteOutReply>((resolve) => {
       this.#settle = resolve;
       worker.ref();
-      worker.postMessage(request);
+      worker.postMessage(request, [request.sorted.buffer as ArrayBuffer]);
     });
     this.#settle = undefined;
     worker.unref();

@@ -189,7 +189,8 @@ describe('a line of layers', () => {
         const layer = await layers.open(startLsn);
         return {
           put: (batch) => layer.put(batch),
-          finish: (endLsn) => layer.finish(endLsn),
+          freeze: (endLsn) => layer.freeze(endLsn),
+          finish: () => layer.finish(),
           async versions(key, lsn) {
             if (startLsn === START) await held;
             const found = await layer.versions(key, lsn);

@@ -138,7 +138,8 @@ test('a line of layers starts the thread when a layer is large, and then has the
       await layer.put(batch);
       expect(thread?.isStarted ?? false).toBe(thread !== undefined && at >= 8);
     }
-    const finished = await layer.finish(END);
+    await layer.freeze(END);
+    const finished = await layer.finish();
     await layers.close();
     return digestOf(finished?.path ?? '');
   };
