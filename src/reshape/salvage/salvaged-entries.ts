@@ -1,10 +1,10 @@
 /**
  * Selects the entries of a salvaging scan that can go into a new layer, and reports the others.
  *
- * In addition to the checks of the scan, a value of a delta layer must decode, and determines `willInit`; and a
- * pageserver must be able to hold the key.
+ * In addition to the checks of the scan, a value of a delta layer must decode, and determines `willInit`; an image must
+ * not be what zeros look like; and a pageserver must be able to hold the key.
  */
-import { isStorageError, type StorageError, withPlace } from '../../errors.ts';
+import { isStorageError, type StorageError, untracedError, withPlace } from '../../errors.ts';
 import { fitsPageserver, unfitKeyError } from '../../layers/key.ts';
 import type { EntryBatch } from '../../layers/layer-file/entry-batch.ts';
 import { EntryCursor } from '../../layers/layer-file/entry-cursor.ts';
@@ -67,7 +67,8 @@ async function takeBatch(
       sink.log.entry(row, withPlace(locateValueError(error, row, reader.path)));
       continue;
     }
-    const unfit = unfitness(row, sink, reader.path);
+    const unfit =
+      unfitness(row, sink, reader.path) ?? (isDelta ? undefined : zeroed(row, batch, reader.path));
     if (unfit !== undefined) {
       sink.log.entry(row, unfit);
       continue;
@@ -86,6 +87,22 @@ function unfitness(
   const isFit = keyCheck === 'ignore' || fitsPageserver(key);
   if (isFit && lsn < MAXIMUM_LSN) return undefined;
   return unfitKeyError(key, 0, { path, offset, lsn: formatLsn(lsn) });
+}
+
+/** The header of an empty image is a zero. If the next entry is not directly after it, there was another image. */
+function zeroed(
+  { index, offset }: EntryCursor,
+  { offsets, storedLengths, starts, buffer, count }: EntryBatch,
+  path: string | undefined,
+): StorageError | undefined {
+  const isEmpty = storedLengths[index] === 1;
+  if (!isEmpty || index + 1 === count || offsets[index + 1] === offset + 1) return undefined;
+  if (buffer[starts[index] as number] !== 0) return undefined;
+  return untracedError('corrupt', {
+    ...{ what: 'image', path, offset },
+    expected: 'a blob as far as the next one',
+    actual: 'zeros',
+  });
 }
 
 /** With its header, which precedes its content; compressed if it was stored so. */

@@ -63,6 +63,22 @@ describe('what is lost', () => {
     expect(made.lost[0]?.keyEnd).toEqual(blockKey(3));
   });
 
+  test('what is lost is every image that zeros took the place of: none is in the new layer as an empty one', async () => {
+    const images = Array.from({ length: 40 }, (_, block) => ({
+      key: blockKey(block),
+      image: block === 0 ? new Uint8Array(0) : noise(1000, block),
+    }));
+    const written = await writeImages(images, { compression: { kind: 'none' } });
+    const bytes = Buffer.from(written.bytes);
+    // The empty image takes one byte; the others 1,004.
+    const offsetOf = (block: number) => BLOCK + 1 + (block - 1) * 1004;
+    bytes.fill(0, offsetOf(5), offsetOf(8) + 100);
+    const { made } = await salvaged(bytes, `/in/${written.finished.name}`);
+    expect(made).toMatchObject({ recovered: 36, lostCount: 1 });
+    expect(made.lost[0]).toMatchObject({ offset: offsetOf(5), length: 4 * 1004, count: 4 });
+    expect(made.lost[0]?.error.message).toContain('expected a blob as far as the next one');
+  });
+
   test('what is lost is nothing if only the root is gone, which is told', async () => {
     const bytes = Buffer.from(IMAGES.bytes);
     bytes.fill(0, bytes.length - BLOCK);
