@@ -227,6 +227,20 @@ describe('with and without WebAssembly', () => {
     expect(inRuns).toBe(records.length - 1);
   });
 
+  test('a block at the end of its fork makes the fork longer, also amid a run', async () => {
+    const records = [1, 1, 10, 2, 11, 10, 11].map((blkno) => simple(blkno));
+    const { puts, inRuns } = await ingestBoth({ majorVersion: 17, records });
+    // Two of the records put a size, too.
+    expect(puts).toHaveLength(9);
+    expect(inRuns).toBe(4);
+  });
+
+  test('a transaction that is not below the next one moves the checkpoint, also amid a run', async () => {
+    const records = [0, 700, 2047, 2048, 2049].map((xid) => simple(1, { xid }));
+    const { puts } = await ingestBoth({ majorVersion: 17, records });
+    expect(puts).toHaveLength(6);
+  });
+
   test('a run ends after the record with which the values have the size', async () => {
     const many = Array.from({ length: 50 }, (_, number) => simple(number % 10));
     const { puts, inRuns } = await ingestBoth({ majorVersion: 17, records: many, room: 200 });
