@@ -110,13 +110,20 @@ export const i64 = {
   load: (offset: number): Code => [0x29, 0x00, ...unsigned(offset)],
   store: (offset: number): Code => [0x37, 0x00, ...unsigned(offset)],
   differs: [0x52],
+  isAbove: [0x56],
+  add: [0x7c],
   sub: [0x7d],
   or: [0x84],
   xor: [0x85],
   shiftLeft: [0x86],
   shiftRight: [0x88],
   ofI32: [0xad],
+  ofF64: [0xb1],
 } as const satisfies Record<string, Code | ((value: number) => Code)>;
+
+export const f64 = {
+  load: (offset: number): Code => [0x2b, 0x00, ...unsigned(offset)],
+};
 
 export const v128 = {
   zero: [0xfd, 0x0c, ...new Array<number>(16).fill(0)] as Code,

@@ -4,49 +4,48 @@
  *
  *   code    six bytes of a key as a number, from where the keys of the range begin to differ; at most the
  *           last six. Keys with one code are compared byte by byte
- *   order   a loser tree over the codes decides which layer has the next entry; then all are copied
+ *   order   a loser tree over the codes decides which layer has the next entry; then all are copied (`copy-kernel.ts`)
  *
- * Only for valid layers of plain blobs, as nearly all are. Anything else is left to `LayerMerge`, which accepts every
- * layer and reports damage.
+ * Only for valid layers of plain blobs, as nearly all are, and where there is WebAssembly. Anything else is left to
+ * `LayerMerge`, which accepts every layer and reports damage.
  */
-import {
-  blobHeaderSize,
-  headerSizeOf,
-  isCompressed,
-  packedHeader,
-  storedLengthOf,
-} from '../blob-writer/blob-format.ts';
-import { BlobWindow, blobSize, locateBlob } from '../blob-writer/blob-location.ts';
 import { readExactly } from '../blob-writer/byte-source.ts';
-import { copyBytes, copyWords, sharedBytes, ViewedBytes } from '../byte-words.ts';
+import { sharedBytes, ViewedBytes } from '../byte-words.ts';
+import { ChecksummedBytes } from '../checksum.ts';
+import { CRC32C_DATA_OFFSET } from '../crc32c-module.ts';
 import type { IndexNode } from '../layers/disk-btree/index-node.ts';
 import { KEY_SIZE } from '../layers/key.ts';
 import { BATCH_CAPACITY } from '../layers/layer-file/entry-batch.ts';
 import { DELTA_KEY_SIZE } from '../layers/layer-file/entry-layout.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
+import {
+  COPY_KERNEL,
+  COPY_OVERRUN,
+  GAP_SIZE,
+  MAXIMUM_GAPS,
+  SOURCE,
+  SOURCE_SIZE,
+} from './copy-kernel.ts';
 import { ENDED, type MergeCodes, MergeOrder } from './merge-order.ts';
 import type { MergeRange } from './merge-ranges.ts';
-import { MergedRows } from './merged-rows.ts';
+import { MergedRows, type RowGap } from './merged-rows.ts';
 
 /** A range with more than this has a key with a great many versions, or damage. */
 const MAXIMUM_SIZE = 64 * 1024 * 1024;
-
-/** Gaps between blobs; our writer and Neon's leave them only at the end of the values. */
-const MAXIMUM_GAPS = 1024;
 
 const CODE_BYTES = 6;
 
 export class RangeMerger {
   readonly #inputs: readonly RangeInput[];
-  /** For all inputs: copying from one array is much faster than alternating between many. */
   readonly #entries = new EntryArrays();
-  #values = new ViewedBytes(new Uint8Array(0));
-  #order = new Uint16Array(0);
+  /** No blob of a layer is longer than its reader allows. */
+  readonly #maximumLength: number;
 
   /** Requires: delta layers, at most 65,536. They stay the caller's. */
   constructor(readers: readonly LayerReader[]) {
     this.#inputs = readers.map((reader) => new RangeInput(reader));
+    this.#maximumLength = Math.min(...readers.map(({ blobs }) => blobs.bounds.maximumLength));
   }
 
   /**
@@ -61,38 +60,26 @@ export class RangeMerger {
     // Of a damaged layer it may be negative.
     const size = inputs.reduce((bytes, input) => bytes + Math.abs(input.size), 0);
     if (loaded.includes(false) || size > MAXIMUM_SIZE) return undefined;
-    this.#makeRoom(size);
+    if (inputs.some((input) => !input.areBlobsInside)) return undefined;
+    const entries = this.#entries;
+    const codeStart = codeStartOf(inputs);
+    if (!entries.set(inputs, size, codeStart)) return undefined;
+    const { count, values } = entries;
     let valuesAt = 0;
     const loading: Promise<void>[] = [];
     for (const input of inputs) {
-      loading.push(input.loadValues(this.#values.bytes, valuesAt));
-      valuesAt += Math.abs(input.size);
+      loading.push(input.loadValues(values.subarray(valuesAt, valuesAt + input.size)));
+      valuesAt += input.size;
     }
     await Promise.all(loading);
-    for (const input of inputs) if (!input.checkBlobs(this.#values.bytes)) return undefined;
-    const count = inputs.reduce((rows, input) => rows + input.count, 0);
-    const blobsSize = inputs.reduce((bytes, input) => bytes + input.blobsSize, 0);
-    this.#setOrder(count);
-    const rows = new MergedRows({ count, blobsSize, memory });
-    copyInOrder(this.#entries, this.#values, this.#order, rows);
-    return rows.gaps.length > MAXIMUM_GAPS ? undefined : rows;
+    new MergeOrder(entries, codeStart + CODE_BYTES).write(entries.order, count);
+    const blobsSize = entries.copy(this.#maximumLength);
+    return blobsSize < 0 ? undefined : entries.rows(blobsSize, memory);
   }
 
   /** Bytes of the layers before the end of the range that was merged last. */
   get position(): number {
     return this.#inputs.reduce((bytes, { position }) => bytes + position, 0);
-  }
-
-  #setOrder(count: number): void {
-    if (this.#order.length < count) this.#order = new Uint16Array(count + (count >> 3));
-    const codeStart = codeStartOf(this.#inputs);
-    this.#entries.set(this.#inputs, codeStart);
-    new MergeOrder(this.#entries, codeStart + CODE_BYTES).write(this.#order, count);
-  }
-
-  #makeRoom(size: number): void {
-    if (this.#values.bytes.length >= size) return;
-    this.#values = new ViewedBytes(new Uint8Array(size + (size >> 3)));
   }
 }
 
@@ -110,65 +97,105 @@ function codeStartOf(inputs: readonly RangeInput[]): number {
   return shared;
 }
 
-function copyInOrder(
-  { starts: firstEntries, keys: sourceKeys, leafValues, valueShifts }: EntryArrays,
-  values: ViewedBytes,
-  order: Uint16Array,
-  { count, keys, blobs, starts, lengths, willInit, gaps }: MergedRows,
-): void {
-  const next = firstEntries.slice();
-  const { bytes } = values;
-  const { view } = sourceKeys;
-  let to = 0;
-  for (let at = 0; at < count; at += 1) {
-    const input = order[at] as number;
-    const entry = next[input] as number;
-    next[input] = entry + 1;
-    const value = leafValues[entry] as number;
-    const offset = Math.floor(value / 2);
-    const from = offset + (valueShifts[input] as number);
-    const header = packedHeader(bytes, from, bytes.length);
-    const size = blobSize(header);
-    copyWords(view, entry * DELTA_KEY_SIZE, keys, at * DELTA_KEY_SIZE, DELTA_KEY_SIZE);
-    copyBytes(values, from, blobs, to, size);
-    starts[at] = to + headerSizeOf(header);
-    lengths[at] = storedLengthOf(header);
-    willInit[at] = value - 2 * offset;
-    const gap = Math.floor((leafValues[entry + 1] as number) / 2) - offset - size;
-    if (gap > 0) gaps.push({ row: at, size: gap });
-    to += size;
-  }
-}
-
-/** The entries of all inputs, one input after the other; after each, one that has only a place. */
+/**
+ * The entries of all inputs, one input after the other, and what becomes of them: arrays in the memory of the module that
+ * copies them. Copying from one array is much faster than alternating between many.
+ */
 class EntryArrays implements MergeCodes {
+  count = 0;
   /** Index of the first entry of each input. */
   starts = new Uint32Array(0);
   keys = new ViewedBytes(new Uint8Array(0));
-  leafValues = new Float64Array(0);
   codes = new Float64Array(0);
-  /** From the offset of a value in the file of an input to its index in memory. */
-  valueShifts = new Float64Array(0);
+  /** Values of all inputs, one input after the other. */
+  values: Uint8Array = new Uint8Array(0);
+  /** Which input has which entry. */
+  order: Uint16Array = new Uint16Array(0);
+  #memory = ChecksummedBytes.of(new Uint8Array(0));
+  #places = placesOf({ inputs: 0, count: 0, size: 0 });
 
-  set(inputs: readonly RangeInput[], codeStart: number): void {
-    const count = inputs.reduce((entries, input) => entries + input.count + 1, 0);
-    this.starts = new Uint32Array(inputs.length);
-    this.valueShifts = Float64Array.from(inputs, ({ valuesAt, firstOffset }) => {
-      return valuesAt - firstOffset;
-    });
-    if (this.codes.length < count) {
-      const room = count + (count >> 3);
-      this.keys = new ViewedBytes(new Uint8Array(room * DELTA_KEY_SIZE));
-      this.leafValues = new Float64Array(room);
-      this.codes = new Float64Array(room);
+  /** Takes the entries, and makes room for `size` bytes of values. False if there can be no module. */
+  set(inputs: readonly RangeInput[], size: number, codeStart: number): boolean {
+    const count = inputs.reduce((entries, input) => entries + input.count, 0);
+    const places = placesOf({ inputs: inputs.length, count, size });
+    if (this.#memory.bytes.length < places.end) {
+      const room = places.end + (places.end >> 3);
+      this.#memory = ChecksummedBytes.allocate(room, COPY_KERNEL);
     }
-    let at = 0;
-    for (const [index, { count: own, keys, leafValues }] of inputs.entries()) {
-      this.starts[index] = at;
-      this.keys.bytes.set(keys.bytes.subarray(0, own * DELTA_KEY_SIZE), at * DELTA_KEY_SIZE);
-      this.leafValues.set(leafValues.subarray(0, own + 1), at);
-      this.#setCodes(at, at + own, codeStart);
-      at += own + 1;
+    if (this.#memory.exports['copyEntries'] === undefined) return false;
+    this.count = count;
+    this.#places = places;
+    this.values = this.#bytes(places.values, size);
+    this.order = new Uint16Array(this.#memory.bytes.buffer, this.#at(places.order), count);
+    this.keys = new ViewedBytes(this.#bytes(places.keys, (count + inputs.length) * DELTA_KEY_SIZE));
+    this.#setSources(inputs);
+    this.#setEntries(inputs, codeStart);
+    return true;
+  }
+
+  /** Copies the entries in their order. Returns: the size of all blobs; -1 if one is not plain or not whole. */
+  copy(maximumLength: number): number {
+    const { order, sources, keys, leafValues, starts, lengths, marks, keysOut, blobs, gaps } =
+      this.#places;
+    const places = [order, sources, keys, leafValues, starts, lengths, marks, keysOut, blobs, gaps];
+    const addresses = places.map((place) => CRC32C_DATA_OFFSET + place);
+    return this.#memory.exports['copyEntries']?.(...addresses, this.count, maximumLength) ?? -1;
+  }
+
+  /** What was copied, in memory that is used if it is large enough. */
+  rows(blobsSize: number, memory: ArrayBuffer | undefined): MergedRows {
+    const { count } = this;
+    const { starts, lengths, marks, keysOut, blobs } = this.#places;
+    const rows = new MergedRows({ count, blobsSize, memory, gaps: this.#gaps() });
+    const { buffer } = this.#memory.bytes;
+    rows.starts.set(new Uint32Array(buffer, this.#at(starts), count));
+    rows.lengths.set(new Uint32Array(buffer, this.#at(lengths), count));
+    rows.willInit.set(this.#bytes(marks, count));
+    rows.entryKeys.set(this.#bytes(keysOut, count * DELTA_KEY_SIZE));
+    rows.values.set(this.#bytes(blobs, blobsSize));
+    return rows;
+  }
+
+  #gaps(): RowGap[] {
+    const { view } = this.#memory;
+    const { gaps } = this.#places;
+    return Array.from({ length: view.getUint32(gaps, true) }, (_, index) => {
+      const at = gaps + (index + 1) * GAP_SIZE;
+      return { row: view.getUint32(at, true), size: view.getUint32(at + 4, true) };
+    });
+  }
+
+  #setSources(inputs: readonly RangeInput[]): void {
+    const { view } = this.#memory;
+    const { sources, values } = this.#places;
+    this.starts = new Uint32Array(inputs.length);
+    let entry = 0;
+    let valuesAt = CRC32C_DATA_OFFSET + values;
+    for (const [index, { count, size, firstOffset, endOffset }] of inputs.entries()) {
+      const at = sources + index * SOURCE_SIZE;
+      view.setUint32(at + SOURCE.next, entry, true);
+      // Of the difference, the 32 bits of an address count.
+      view.setUint32(at + SOURCE.shift, valuesAt - firstOffset, true);
+      view.setBigUint64(at + SOURCE.begin, BigInt(firstOffset), true);
+      view.setBigUint64(at + SOURCE.end, BigInt(endOffset), true);
+      this.starts[index] = entry;
+      entry += count + 1;
+      valuesAt += size;
+    }
+  }
+
+  #setEntries(inputs: readonly RangeInput[], codeStart: number): void {
+    const entryCount = this.count + inputs.length;
+    const { buffer } = this.#memory.bytes;
+    const target = new Float64Array(buffer, this.#at(this.#places.leafValues), entryCount);
+    if (this.codes.length < entryCount) {
+      this.codes = new Float64Array(entryCount + (entryCount >> 3));
+    }
+    for (const [index, { count, keys, leafValues }] of inputs.entries()) {
+      const at = this.starts[index] as number;
+      this.keys.bytes.set(keys.bytes.subarray(0, count * DELTA_KEY_SIZE), at * DELTA_KEY_SIZE);
+      target.set(leafValues.subarray(0, count + 1), at);
+      this.#setCodes(at, at + count, codeStart);
     }
   }
 
@@ -181,6 +208,47 @@ class EntryArrays implements MergeCodes {
     }
     codes[to] = ENDED;
   }
+
+  /** From a place in the memory to one in its buffer. */
+  #at(place: number): number {
+    return this.#memory.bytes.byteOffset + place;
+  }
+
+  #bytes(place: number, length: number): Uint8Array {
+    return this.#memory.bytes.subarray(place, place + length);
+  }
+}
+
+interface Room {
+  readonly inputs: number;
+  readonly count: number;
+  /** Of the values. */
+  readonly size: number;
+}
+
+/** Where the arrays lie: numbers first, since they must be aligned. */
+function placesOf({ inputs, count, size }: Room) {
+  const entries = count + inputs;
+  let end = 0;
+  const place = (length: number): number => {
+    const at = end;
+    end = 8 * Math.ceil((at + length) / 8);
+    return at;
+  };
+  return {
+    sources: place(inputs * SOURCE_SIZE),
+    leafValues: place(entries * Float64Array.BYTES_PER_ELEMENT),
+    gaps: place((MAXIMUM_GAPS + 1) * GAP_SIZE),
+    starts: place(count * Uint32Array.BYTES_PER_ELEMENT),
+    lengths: place(count * Uint32Array.BYTES_PER_ELEMENT),
+    order: place(count * Uint16Array.BYTES_PER_ELEMENT),
+    marks: place(count),
+    keys: place(entries * DELTA_KEY_SIZE + COPY_OVERRUN),
+    keysOut: place(count * DELTA_KEY_SIZE + COPY_OVERRUN),
+    values: place(size + COPY_OVERRUN),
+    blobs: place(size + COPY_OVERRUN),
+    end,
+  };
 }
 
 /** The entries of one layer. */
@@ -190,11 +258,6 @@ class RangeInput {
   keys = new ViewedBytes(new Uint8Array(0));
   /** As in the index: the offset * 2, and 1 if the value needs no older one. The last is of the blob after these. */
   leafValues = new Float64Array(1);
-  /** Where its blobs begin in the memory of all values. */
-  valuesAt = 0;
-  /** Bytes of the blobs, without what lies between them. */
-  blobsSize = 0;
-  readonly #window = new BlobWindow();
   /** Of a leaf. */
   readonly #leaf = new Float64Array(BATCH_CAPACITY);
 
@@ -241,43 +304,16 @@ class RangeInput {
     return true;
   }
 
-  /**
-   * Reads the blobs with their headers to `at`, unless their offsets are impossible. Requires: the index was loaded.
-   */
-  async loadValues(target: Uint8Array, at: number): Promise<void> {
-    const { size, firstOffset } = this;
-    this.valuesAt = at;
-    if (this.count === 0 || !this.#areBlobsInside) return;
-    await readExactly(this.reader.blobs.source, target.subarray(at, at + size), firstOffset);
-  }
-
-  /** False if a blob is not in the right place, or not in the form that a delta writer produces. */
-  checkBlobs(values: Uint8Array): boolean {
-    const { count, leafValues, size, firstOffset } = this;
-    const { bounds } = this.reader.blobs;
-    const window = this.#window;
-    this.blobsSize = 0;
-    // They were not read.
-    if (count > 0 && !this.#areBlobsInside) return false;
-    window.set(values, this.valuesAt, firstOffset, size);
-    let offset = firstOffset;
-    for (let row = 0; row < count; row += 1) {
-      const next = Math.floor((leafValues[row + 1] as number) / 2);
-      const header = locateBlob(window, offset, next, bounds);
-      if (header < 0 || isCompressed(header)) return false;
-      const length = storedLengthOf(header);
-      const headerSize = headerSizeOf(header);
-      if (headerSize !== blobHeaderSize(length)) return false;
-      this.blobsSize += headerSize + length;
-      offset = next;
-    }
-    return true;
-  }
-
-  get #areBlobsInside(): boolean {
-    const { size, firstOffset, endOffset } = this;
+  /** Whether the blobs lie where blobs can. Requires: the index was loaded. */
+  get areBlobsInside(): boolean {
+    if (this.count === 0) return true;
     const { start, end } = this.reader.blobs.bounds;
-    return size > 0 && firstOffset >= start && endOffset <= end;
+    return this.size > 0 && this.firstOffset >= start && this.endOffset <= end;
+  }
+
+  /** Reads the blobs with their headers. Requires: they are inside; the target has their size. */
+  async loadValues(target: Uint8Array): Promise<void> {
+    if (this.count > 0) await readExactly(this.reader.blobs.source, target, this.firstOffset);
   }
 
   get #indexStart(): number {
