@@ -72,7 +72,9 @@ async function contentsOf(
       const [key, lsn] = [keyOf(entry), BigInt(entry.lsn)];
       if (entry.isCompressed !== true) await writer.putSerialized(key, lsn, value, false);
       else {
-        const frame = await compressor.compress(noise(300, entry.block));
+        const record = noise(300, entry.block);
+        const content = encodeValue({ type: 'wal', willInit: false, bytes: record });
+        const frame = await compressor.compress(content);
         const blob = new Uint8Array(4 + frame.length);
         encodeZstdBlobHeader(blob, 0, frame.length);
         blob.set(frame, 4);
