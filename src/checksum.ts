@@ -4,7 +4,12 @@
  * it. The module can only access its own memory: `ChecksummedBytes` are allocated there, other bytes are copied.
  */
 import { ViewedBytes } from './byte-words.ts';
-import { CRC32C_DATA_OFFSET, CRC32C_OVERREAD, crc32cModule } from './crc32c-module.ts';
+import {
+  CRC32C_DATA_OFFSET,
+  CRC32C_TABLE_COUNT,
+  crc32cModule,
+  prepareCrc32cMemory,
+} from './crc32c-module.ts';
 import type { WasmFunction } from './wasm-code.ts';
 
 /** Shorter inputs do not load the module: most programs have few of them. */
@@ -116,10 +121,10 @@ function kernelMemory(length: number, functions = NO_FUNCTIONS): KernelMemory | 
   try {
     const compiled = modules.get(functions) ?? new WebAssembly.Module(crc32cModule(functions));
     modules.set(functions, compiled);
-    const pages = Math.ceil((CRC32C_DATA_OFFSET + length + CRC32C_OVERREAD) / WASM_PAGE_SIZE);
+    const pages = Math.ceil((CRC32C_DATA_OFFSET + length) / WASM_PAGE_SIZE);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
     const instance = new WebAssembly.Instance(compiled, { env: { memory } });
-    new Int32Array(memory.buffer, 0, 16 * 256).set(crcTables());
+    prepareCrc32cMemory(memory.buffer, crcTables());
     const array = new Uint8Array(memory.buffer, CRC32C_DATA_OFFSET, length);
     return { array, update: instance.exports.update, exports: instance.exports };
   } catch {
@@ -132,14 +137,14 @@ const POLYNOMIAL = 0x82f63b78;
 
 let tables: Int32Array | undefined;
 
-/** 16 tables of 256 numbers; number `n * 256 + byte` is of a byte that n others follow. */
+/** Tables of 256 numbers; number `n * 256 + byte` is of a byte that n others follow. */
 function crcTables(): Int32Array {
   tables ??= buildTables();
   return tables;
 }
 
 function buildTables(): Int32Array {
-  const built = new Int32Array(16 * 256);
+  const built = new Int32Array(CRC32C_TABLE_COUNT * 256);
   for (let byte = 0; byte < 256; byte += 1) {
     let crc = byte;
     for (let bit = 0; bit < 8; bit += 1) crc = (crc >>> 1) ^ ((crc & 1) === 0 ? 0 : POLYNOMIAL);

@@ -1,10 +1,12 @@
 /**
  * CRC-32C as a WebAssembly module, which is written here instruction by instruction. Its memory:
  *
- *   0       16 tables of 256 i32, as `checksum.ts` makes them
- *   16384   1,264 zeros, then the folded blocks of one piece, then zeros that are written after them
- *   34032   the last 79 blocks of a piece, folded
- *   35296   the bytes of the user (`CRC32C_DATA_OFFSET`)
+ *   0       20 tables of 256 i32, as `checksum.ts` makes them
+ *   20480   16 zeros, 16 bytes of ones: masks of the last bytes of a block
+ *   20512   seed of a new checksum, then that of a continued one: 16 zeros, the i32, 28 zeros each
+ *   20608   1,264 zeros, then the folded blocks of one piece, then zeros that are written after them
+ *   38256   the last 79 blocks of a piece, folded
+ *   39520   the bytes of the user (`CRC32C_DATA_OFFSET`)
  *
  * Short runs go through the tables, 16 bytes a step, the odd bytes first. In long runs all but the last 1,264 bytes are folded first: XOR
  * moves a block of 16 bytes to where the checksum does not tell the difference. That is possible since, modulo the
@@ -25,8 +27,7 @@ import {
   get,
   i32,
   i64,
-  ifElse,
-  ifTrue,
+  returnIf,
   SELECT,
   set,
   v128,
@@ -47,33 +48,51 @@ const PIECE_SIZE = 16 * 1024;
 export const CRC32C_LONG = 2048;
 
 const TABLE_SIZE = 1024;
-const FOLDED_OFFSET = 16 * TABLE_SIZE;
+/** As many as bytes are looked up together at most. */
+export const CRC32C_TABLE_COUNT = 20;
+const MASKS_OFFSET = CRC32C_TABLE_COUNT * TABLE_SIZE;
+const SEED_SIZE = 3 * BLOCK_SIZE;
+/** Seeds of `CRC32C_BY_TABLES`. */
+export const CRC32C_NEW = MASKS_OFFSET + 2 * BLOCK_SIZE;
+const CONTINUED = CRC32C_NEW + SEED_SIZE;
+const FOLDED_OFFSET = CONTINUED + SEED_SIZE;
+/** Zeros. */
+const NO_SEED = FOLDED_OFFSET;
 const LAST_OFFSET = FOLDED_OFFSET + FOLD_SIZE + PIECE_SIZE;
 
 /** Where the bytes of the user begin in the memory of the module. */
 export const CRC32C_DATA_OFFSET = LAST_OFFSET + FOLD_SIZE;
 
-/** Bytes after a run that may be read, whatever they contain: the memory is larger by this. */
-export const CRC32C_OVERREAD = BLOCK_SIZE;
+/** Indexes of the functions. */
+const BY_TABLES = 0;
+const BY_FOLDING = 1;
+/** For the functions of others: `update`; and two for a part of a run, without the complement at both ends. */
+export const CRC32C_UPDATE = 2;
+export const CRC32C_BY_TABLES = BY_TABLES;
+export const CRC32C_OF_20 = 3;
 
 /** Parameters of all functions: the run, and its checksum so far. */
 const AT = 0;
 const END = 1;
 const CRC = 2;
 
-/** Indexes of the functions. */
-const BY_TABLES = 0;
-const BY_FOLDING = 1;
-/** For additional functions: `update`, and its code for runs up to `CRC32C_LONG`, without the complements. */
-export const CRC32C_UPDATE = 2;
-export const CRC32C_BY_TABLES = BY_TABLES;
-
 /**
  * The bytes of the module. It exports `update(from, to, before)`, which returns a signed checksum, and the additional
  * functions that call it.
  */
 export function crc32cModule(more: readonly WasmFunction[] = []): Uint8Array<ArrayBuffer> {
-  return wasmModule([byTables(), byFolding(), update(), ...more]);
+  return wasmModule([byTables(), byFolding(), update(), of20(), ...more]);
+}
+
+/**
+ * Makes new memory ready.
+ *
+ * @param tables `CRC32C_TABLE_COUNT` tables of 256 numbers; number `n * 256 + byte` is of a byte that n others follow.
+ */
+export function prepareCrc32cMemory(memory: ArrayBuffer, tables: Int32Array): void {
+  new Int32Array(memory).set(tables);
+  new Uint8Array(memory, MASKS_OFFSET + BLOCK_SIZE, BLOCK_SIZE).fill(0xff);
+  new Int32Array(memory, CRC32C_NEW + BLOCK_SIZE, 1).fill(-1);
 }
 
 function hasLeft(size: number): Code {
@@ -81,74 +100,104 @@ function hasLeft(size: number): Code {
 }
 
 /**
- * Parameters and result without the complement at both ends. The bytes before whole blocks come first: they are moved
- * to the end of a block of zeros, which do not change a checksum of 0. So a run of any length takes few branches, which
- * a processor could not predict for the many short runs. Reads up to `CRC32C_OVERREAD` bytes after the run.
+ * `byTables(from, to, seed)` has the address of a seed instead of a checksum. The bytes before whole blocks come first, as
+ * the end of a block that is read from before the run: a mask makes zeros of the bytes that are not of the run, which do not
+ * change a checksum of 0, and the seed is read so that its i32 meets the first bytes of the run. So a run of any length
+ * takes few branches, which no processor could predict for the many short runs.
  */
 function byTables(): WasmFunction {
-  const first = 3;
-  const second = 4;
-  const bits = 5;
-  const size = 6;
-  const word = (offset: number): Code => [...get(AT), ...i64.load(offset)];
-  const checksum = [...get(CRC), ...i64.ofI32];
-  const loadFirst = [...word(0), ...checksum, ...i64.xor, ...set(first)];
-  const lookups = (local: number, following: number): Code[] =>
-    Array.from({ length: 8 }, (_, byte) => lookup(local, byte, following + 7 - byte));
-  const sum = (values: readonly Code[]): Code =>
-    values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.xor]));
-  // Shifts count modulo 64.
-  const moveUp = (value: Code): Code => [
-    ...value,
-    ...[...i64.const(128), ...get(bits), ...i64.sub, ...i64.shiftLeft],
+  const seed = 2;
+  const crc = 3;
+  const size = 4;
+  const seedAt = 5;
+  const low = 6;
+  const high = 7;
+  const word = (offset: number): Code => [
+    ...[...get(AT), ...i64.load(offset), ...get(size), ...i64.load(MASKS_OFFSET + offset)],
+    ...[...i64.and, ...get(seedAt), ...i64.load(offset), ...i64.xor],
   ];
-  const moveDown = (value: Code): Code => [...value, ...get(bits), ...i64.shiftRight];
-  const halfBits = [...get(bits), ...i64.const(1), ...i64.shiftRight];
-  // The rest of the checksum after less than four bytes; shifted twice, because a shift by 32 bits has no effect.
-  const rest = [...checksum, ...halfBits, ...i64.shiftRight, ...halfBits, ...i64.shiftRight];
-  const eight = [
-    ...[...moveUp(get(first)), ...set(second)],
-    ...[...sum([...lookups(second, 0), [...rest, ...i32.ofI64]]), ...set(CRC)],
+  // What is left of the seed after less than four bytes.
+  const rest = [...get(seedAt), ...i32.load(BLOCK_SIZE)];
+  const isEmpty = [...get(AT), ...get(END), ...i32.isEqual];
+  const firstSize = [
+    ...[...get(END), ...get(AT), ...i32.sub, ...i32.const(1), ...i32.sub],
+    ...[...i32.const(BLOCK_SIZE - 1), ...i32.and, ...i32.const(1), ...i32.add],
   ];
-  const sixteen = [...sum([...lookups(first, 8), ...lookups(second, 0)]), ...set(CRC)];
-  const upToSixteen = [
-    ...[...moveUp(word(8)), ...moveDown(get(first)), ...i64.or, ...set(second)],
-    ...[...moveUp(get(first)), ...set(first)],
-    ...sixteen,
-  ];
-  const isAboveEight = [...get(size), ...i32.const(8), ...i32.isAbove];
   return {
     parameters: ['i32', 'i32', 'i32'],
-    locals: ['i64', 'i64', 'i64', 'i32'],
+    locals: ['i32', 'i32', 'i32', 'i64', 'i64'],
     body: [
-      ...[...get(END), ...get(AT), ...i32.sub, ...i32.const(BLOCK_SIZE - 1), ...i32.and],
-      ...set(size),
-      ...ifTrue(get(size), [
-        ...[...get(size), ...i32.const(3), ...i32.shiftLeft, ...i64.ofI32, ...set(bits)],
-        ...loadFirst,
-        ...ifElse(isAboveEight, upToSixteen, eight),
-        ...[...get(AT), ...get(size), ...i32.add, ...set(AT)],
-      ]),
-      ...whileLoop(hasLeft(BLOCK_SIZE), [
-        ...[...loadFirst, ...word(8), ...set(second), ...sixteen],
-        ...advance(AT, BLOCK_SIZE),
-      ]),
-      ...get(CRC),
+      ...returnIf(isEmpty, [...get(seed), ...i32.load(BLOCK_SIZE)]),
+      ...[...firstSize, ...set(size)],
+      ...[...get(seed), ...get(size), ...i32.add, ...set(seedAt)],
+      ...[...get(AT), ...get(size), ...i32.add, ...i32.const(BLOCK_SIZE), ...i32.sub, ...set(AT)],
+      ...[...word(0), ...set(low), ...word(8), ...set(high)],
+      ...sum([...lookups(low, 8), ...lookups(high, 0), rest]),
+      ...set(crc),
+      ...advance(AT, BLOCK_SIZE),
+      ...whileLoop(
+        [...get(END), ...get(AT), ...i32.isAbove],
+        [...continued(AT, BLOCK_SIZE, crc), ...advance(AT, BLOCK_SIZE)],
+      ),
+      ...get(crc),
     ],
   };
 }
 
-/** The table entry for one byte of a word that is followed by N others. An entry has 4 bytes. */
-function lookup(local: number, byte: number, following: number): Code {
-  const shift =
-    byte === 0
-      ? [...i64.const(2), ...i64.shiftLeft]
-      : [...i64.const(8 * byte - 2), ...i64.shiftRight];
-  const entry = [...get(local), ...shift, ...i32.ofI64, ...i32.const(0xff << 2), ...i32.and];
-  return [...entry, ...i32.load(following * TABLE_SIZE)];
+/** Continues a checksum over 20 bytes, in a local: `of20(from, crc)`. */
+function of20(): WasmFunction {
+  const crc = 1;
+  return {
+    parameters: ['i32', 'i32'],
+    locals: [],
+    body: [...continued(AT, CRC32C_TABLE_COUNT, crc), ...get(crc)],
+  };
+}
+/**
+ * Sets the checksum in a local to that continued over the next `size` bytes. Only the lookups of the first four bytes wait
+ * for the checksum so far, and come last; the others take their bytes straight from memory.
+ */
+function continued(at: number, size: number, crc: number): Code {
+  const others = Array.from({ length: size - 4 }, (_, index): Code => {
+    const byte = [...get(at), ...i32.load8(4 + index)];
+    return [...byte, ...i32.const(2), ...i32.shiftLeft, ...entry(size - 5 - index)];
+  });
+  const first = [0, 1, 2, 3].map((byte): Code => {
+    const shift = [
+      ...i32.const(Math.abs(8 * byte - 2)),
+      ...(byte === 0 ? i32.shiftLeft : i32.shiftRight),
+    ];
+    return [...get(crc), ...shift, ...i32.const(0xff << 2), ...i32.and, ...entry(size - 1 - byte)];
+  });
+  const [a = [], b = [], c = [], d = []] = first;
+  return [
+    ...[...get(crc), ...get(at), ...i32.load(0), ...i32.xor, ...set(crc)],
+    ...[...sum(others), ...sum([a, b]), ...sum([c, d]), ...i32.xor, ...i32.xor, ...set(crc)],
+  ];
 }
 
-/** As `byTables`. Requires: whole blocks, more than 79 of them, and no more than a piece. */
+/** What the tables say of each byte of an i64 that is followed by N others. */
+function lookups(word: number, following: number): Code[] {
+  return Array.from({ length: 8 }, (_, byte) => {
+    const shift = [
+      ...i64.const(Math.abs(8 * byte - 2)),
+      ...(byte === 0 ? i64.shiftLeft : i64.shiftRight),
+    ];
+    const index = [...get(word), ...shift, ...i32.ofI64, ...i32.const(0xff << 2), ...i32.and];
+    return [...index, ...entry(following + 7 - byte)];
+  });
+}
+
+/** The entry, of 4 bytes, of a byte that is followed by N others. Operand: 4 times the byte. */
+function entry(following: number): Code {
+  return i32.load(following * TABLE_SIZE);
+}
+
+function sum(values: readonly Code[]): Code {
+  return values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.xor]));
+}
+
+/** The checksum without the complement at both ends. Requires: whole blocks, more than 79 of them, and no more than a piece. */
 function byFolding(): WasmFunction {
   /** The block that is folded lies `FOLD_SIZE` bytes after it. */
   const folded = 3;
@@ -186,7 +235,7 @@ function byFolding(): WasmFunction {
         ...[...get(last), ...block, ...v128.store(0)],
         ...[...advance(last, BLOCK_SIZE), ...next],
       ]),
-      ...[...i32.const(LAST_OFFSET), ...i32.const(CRC32C_DATA_OFFSET), ...i32.const(0)],
+      ...[...i32.const(LAST_OFFSET), ...i32.const(CRC32C_DATA_OFFSET), ...i32.const(NO_SEED)],
       ...call(BY_TABLES),
     ],
   };
@@ -211,7 +260,8 @@ function update(): WasmFunction {
         ...[...get(AT), ...pieceEnd, ...get(CRC), ...call(BY_FOLDING), ...set(CRC)],
         ...[...pieceEnd, ...set(AT)],
       ]),
-      ...[...get(AT), ...get(END), ...get(CRC), ...call(BY_TABLES), ...set(CRC)],
+      ...[...i32.const(CONTINUED), ...get(CRC), ...i32.store(BLOCK_SIZE)],
+      ...[...get(AT), ...get(END), ...i32.const(CONTINUED), ...call(BY_TABLES), ...set(CRC)],
       ...complement,
       ...get(CRC),
     ],

@@ -113,6 +113,7 @@ export const i64 = {
   isAbove: [0x56],
   add: [0x7c],
   sub: [0x7d],
+  and: [0x83],
   or: [0x84],
   xor: [0x85],
   shiftLeft: [0x86],

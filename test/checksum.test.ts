@@ -78,6 +78,22 @@ test('of a run of any length, at any offset, it is that of its bits one at a tim
   checkRuns(Checksum);
 });
 
+test.each([
+  { starts: [13], longest: 70_000 },
+  { starts: Array.from({ length: 16 }, (_, start) => start), longest: 3000 },
+])('of each length up to $longest it is that of its bits one at a time', ({ starts, longest }) => {
+  const memory = ChecksummedBytes.allocate(RANDOM.length + 16);
+  memory.bytes.set(RANDOM);
+  for (const start of starts) {
+    let expected = start * 0x1111_1111;
+    for (let length = 0; length <= longest; length += 1) {
+      const computed = memory.crc32c(start, start + length, start * 0x1111_1111);
+      if (computed !== expected) expect(computed, `${length} bytes from ${start}`).toBe(expected);
+      expected = crcByBits(memory.bytes.subarray(start + length, start + length + 1), expected);
+    }
+  }
+});
+
 test('without WebAssembly it is the same', async () => {
   await withoutWebAssembly(checkRuns);
 });

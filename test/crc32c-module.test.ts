@@ -21,15 +21,15 @@ test('a shift by the fold distance is the sum of the folded powers', () => {
 });
 
 test('what is folded has room before the bytes of the user', () => {
-  expect(CRC32C_DATA_OFFSET).toBe(35_296);
+  expect(CRC32C_DATA_OFFSET).toBe(39_520);
 });
 
 test('the module begins with its types, and exports the continued checksum', () => {
   const bytes = crc32cModule();
   expect(Buffer.from(bytes.subarray(0, 32)).toString('hex')).toBe(
     '0061736d01000000' + // magic and version
-      '01160360037f7f7f017f60037f7f7f017f60037f7f7f017f', // three functions of (i32, i32, i32)
+      '011c0460037f7f7f017f60037f7f7f017f60037f7f7f017f', // four functions, three of (i32, i32, i32)
   );
   expect(Buffer.from(bytes).includes('update')).toBe(true);
-  expect(bytes.length).toBeLessThan(1300);
+  expect(bytes.length).toBeLessThan(1500);
 });

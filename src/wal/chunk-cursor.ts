@@ -55,6 +55,12 @@ export class ChunkCursor {
     return this.at - (this.at % WAL_PAGE_SIZE) + WAL_PAGE_SIZE;
   }
 
+  /** Offset of the next segment after `at`. */
+  get segmentEnd(): number {
+    const size = this.#segmentSize;
+    return this.at - (this.lowAt(this.at) % size) + size;
+  }
+
   lsnAt(offset: number): Lsn {
     return this.#lsn + BigInt(offset);
   }

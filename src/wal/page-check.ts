@@ -81,13 +81,23 @@ export class PageCheck {
       view.getUint32(at + 8, true) === cursor.lowAt(at) &&
       view.getUint32(at + 12, true) === cursor.highAt(at) &&
       view.getUint32(at + 16, true) === missing &&
-      this.#timelineId > 0 &&
-      this.#timelineId <= this.path.timelineId &&
-      this.path.ancestors.length === 0
+      this.#allowSameTimeline
     );
   }
 
-  /** Records what a valid page implies for the pages after it. */
+  /** Whether the next pages of the segment are valid if they are of the timeline at the cursor. */
+  areAlike(cursor: ChunkCursor): boolean {
+    return cursor.timelineId === this.#timelineId && this.#allowSameTimeline;
+  }
+
+  /** Whether a page may be of the timeline of the page before, whatever its LSN is. */
+  get #allowSameTimeline(): boolean {
+    const { path } = this;
+    const timelineId = this.#timelineId;
+    return timelineId > 0 && timelineId <= path.timelineId && path.ancestors.length === 0;
+  }
+
+  /** Notes what a page that was found valid tells of those after it. */
   accept({ timelineId, segment }: WalPageHeader): void {
     this.#timelineId = timelineId;
     this.#systemIdentifier ??= segment?.systemIdentifier;

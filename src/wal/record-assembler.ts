@@ -201,9 +201,7 @@ export class RecordAssembler {
         continue;
       }
       const pageEnd = Math.min(this.#cursor.pageEnd, length);
-      const limit = Math.min(pageEnd + 1, this.#endAt, this.#cursor.switchAt);
-      const run = { place: this.#cursor, limit, batch: this.#batch };
-      if (this.#start === undefined && this.#records.acceptRun(memory, run)) continue;
+      if (this.#start === undefined && this.#acceptRun(chunk, pageEnd)) continue;
       if (pageEnd - at < 4) return 'pause';
       const size = memory.view.getUint32(at, true);
       const sizeFault = this.#records.lengthFault(size);
@@ -217,6 +215,17 @@ export class RecordAssembler {
       if (this.#add(at, size, recordAligned(at + size)) === 'pause') return 'go-on';
     }
     return 'pause';
+  }
+
+  /** Adds the records of this page, and of those that follow it, as far as there is nothing unusual. */
+  #acceptRun({ memory, length }: WalChunk, pageEnd: number): boolean {
+    const place = this.#cursor;
+    const farthest = Math.min(this.#endAt, place.switchAt);
+    const pageLimit = Math.min(pageEnd + 1, farthest);
+    const { magic } = this.#pages;
+    const end = this.#pages.areAlike(place) ? Math.min(place.segmentEnd, length) : pageEnd;
+    const limit = Math.min(end + 1, farthest);
+    return this.#records.acceptRun(memory, { place, pageLimit, limit, magic, batch: this.#batch });
   }
 
   /** Adds a checked record, which ends before `next` in the chunk. Returns: `pause` if the state has changed. */
@@ -265,7 +274,7 @@ export class RecordAssembler {
     const at = this.#cursor.at;
     if (at >= this.#cursor.switchAt) this.#cursor.updateTimeline(this.#pages.timelineId);
     this.#records.locate(this.#cursor.highAt(at), this.#cursor.lowAt(at));
-    this.#gathering.begin({ lsn: this.#cursor.lsnAt(at), size });
+    this.#gathering.begin({ lsn: this.#cursor.lsnAt(at), at, size });
     this.#state = 'gathering';
     return this.#gatherUpTo(chunk, Math.min(this.#cursor.pageEnd, chunk.length));
   }

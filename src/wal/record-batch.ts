@@ -1,17 +1,19 @@
 /**
  * Records in memory. A chunk is a piece of WAL with room after it:
  *
- *   | WAL from a page border on: capacity | records that cross pages, without page headers: 2 * capacity | rows |
+ *   | WAL from a page border on: capacity | a record that began before: capacity
+ *   | records that cross pages: capacity | rows | counts
  *
- * A record inside a page stays where it was read; only one that crosses a page border is copied, so that its bytes are
- * contiguous. The room suffices: copied bytes come from this chunk, or from the start of one record that began before
- * it and is not longer than the capacity. A longer record has its own memory. The rows say where the records are.
+ * A record inside a page stays where it was read; only one that crosses a page border is copied, without the page headers, so
+ * that its bytes are together: one that began in the chunk before, if it is no longer than the capacity, and those
+ * that begin in this one, each as far after its start as the room begins after the chunk. So the room suffices, and
+ * no two records meet. A longer record has memory of its own. The rows say where the records lie.
  */
 import { ViewedBytes } from '../byte-words.ts';
 import { ChecksummedBytes } from '../checksum.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
-import { RECORD_FUNCTIONS, RecordKernel } from './record-kernel.ts';
+import { KERNEL_COUNTS_LENGTH, RECORD_FUNCTIONS, RecordKernel } from './record-kernel.ts';
 import { type RecordRow, RecordRows, ROW_SIZE } from './record-rows.ts';
 import type { WalSkip } from './wal-end.ts';
 
@@ -29,13 +31,24 @@ export class WalChunk {
   /** Undefined without WebAssembly. */
   readonly kernel: RecordKernel | undefined;
 
+  /** Where the start of a record that began before is put. */
+  get carried(): number {
+    return this.capacity;
+  }
+
+  /** What lies between a record that crosses pages and the place where it is put together. */
+  get crossing(): number {
+    return 2 * this.capacity;
+  }
+
   constructor(capacity: number) {
     const rowCount = Math.floor(capacity / SHORTEST_RECORD) + 2;
-    const rowsOffset = 3 * capacity;
+    const rows = 3 * capacity;
+    const counts = rows + ROW_SIZE * rowCount;
     this.capacity = capacity;
-    this.memory = ChecksummedBytes.allocate(rowsOffset + ROW_SIZE * rowCount, RECORD_FUNCTIONS);
-    this.rows = new RecordRows(this.memory.bytes, rowsOffset, rowCount);
-    this.kernel = RecordKernel.of(this.memory, rowsOffset);
+    this.memory = ChecksummedBytes.allocate(counts + KERNEL_COUNTS_LENGTH, RECORD_FUNCTIONS);
+    this.rows = new RecordRows(this.memory.bytes, rows, rowCount);
+    this.kernel = RecordKernel.of(this.memory, { rows, counts, crossing: this.crossing });
   }
 }
 

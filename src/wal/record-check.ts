@@ -27,12 +27,15 @@ const OVERWRITE_DATA_SIZE = 16;
 /** After the header of the record: id and length of its main data. */
 const OVERWRITE_SIZE = WAL_RECORD_HEADER_SIZE + 2 + OVERWRITE_DATA_SIZE;
 
-/** Consecutive records in a page. */
+/** Records that follow each other. */
 export interface RecordRun {
   /** At the first one; moved past the last one. Has their LSNs and their timeline. */
   readonly place: ChunkCursor;
-  /** Offset that the last one ends before, its padding included. */
+  /** Offset that the last one ends before, its padding included; and the same for those in the page of the first one. */
   readonly limit: number;
+  readonly pageLimit: number;
+  /** What the pages begin with. */
+  readonly magic: number;
   readonly batch: WalRecordBatch;
 }
 
@@ -133,17 +136,22 @@ export class RecordCheck {
   }
 
   /**
-   * Adds to the batch the records that lie in one page and end before the limit, as long as they are valid and not
-   * segment switches: nearly all of the WAL, in one loop. The first other record ends the run, and is handled
-   * elsewhere.
+   * Adds to the batch the records that end before the limit, as long as they are valid and no segment switch: nearly all of
+   * the WAL, in one loop. The first of the others ends the run, and is judged elsewhere. Without WebAssembly, one that
+   * crosses pages does so, too.
    *
    * Returns: whether there are any.
    */
-  acceptRun(memory: ChecksummedBytes, { place, limit, batch }: RecordRun): boolean {
+  acceptRun(memory: ChecksummedBytes, run: RecordRun): boolean {
     if (!this.knowsPrevious || this.#overwritten !== undefined) return false;
+    const { place, batch, pageLimit } = run;
     const { kernel } = batch;
-    const isInHalf = place.highAt(limit) === place.highAt(place.at);
-    if (kernel !== undefined && isInHalf) return this.#acceptFound(kernel, { place, limit, batch });
+    const isInHalf = (limit: number): boolean => place.highAt(limit) === place.highAt(place.at);
+    if (kernel !== undefined && isInHalf(run.limit)) return this.#acceptFound(kernel, run);
+    if (kernel !== undefined && isInHalf(pageLimit)) {
+      return this.#acceptFound(kernel, { ...run, limit: pageLimit });
+    }
+    const limit = pageLimit;
     const { view } = memory;
     const from = place.at;
     const last = limit - WAL_RECORD_HEADER_SIZE;
@@ -181,7 +189,7 @@ export class RecordCheck {
   }
 
   /** As `acceptRun`, by the loop in WebAssembly. Requires: the records lie in one half of all LSNs. */
-  #acceptFound(kernel: RecordKernel, { place, limit, batch }: RecordRun): boolean {
+  #acceptFound(kernel: RecordKernel, { place, limit, magic, batch }: RecordRun): boolean {
     const { rows, length } = batch;
     batch.length = kernel.findRecords(length, {
       at: place.at,
@@ -192,12 +200,13 @@ export class RecordCheck {
       low: place.lowAt(0),
       timelineId: place.timelineId,
       maximumLength: this.#maximumLength,
+      magic,
     });
     if (batch.length === length) return false;
     const last = batch.length - 1;
     this.#previousHigh = rows.startHigh(last);
     this.#previousLow = rows.startLow(last);
-    place.at = recordAligned(rows.offset(last) + rows.size(last));
+    place.at = (rows.endLow(last) - place.lowAt(0)) >>> 0;
     return true;
   }
 

@@ -20,8 +20,6 @@ export class RecordGathering {
   /** Between two chunks. */
   readonly #carried: Uint8Array;
   #chunk: WalChunk | undefined;
-  /** Where the free room of the chunk begins. */
-  #freeAt = 0;
 
   constructor(capacity: number) {
     this.#capacity = capacity;
@@ -35,7 +33,6 @@ export class RecordGathering {
   /** Makes the room of another chunk available, while no record is gathered. */
   useRoomOf(chunk: WalChunk): void {
     this.#chunk = chunk;
-    this.#freeAt = this.#capacity;
   }
 
   /** As `useRoomOf`, and moves the bytes so far there. Requires: the previous chunk is still intact. */
@@ -46,18 +43,20 @@ export class RecordGathering {
     this.useRoomOf(chunk);
     if (!isInChunk) return;
     this.memory = chunk.memory;
-    this.offset = this.#freeAt;
+    this.offset = chunk.carried;
     this.memory.bytes.set(this.#carried.subarray(0, this.length), this.offset);
   }
 
-  begin({ lsn, size }: { readonly lsn: Lsn; readonly size: number }): void {
+  /** @param start.at Where in the chunk the record begins. */
+  begin(start: { readonly lsn: Lsn; readonly at: number; readonly size: number }): void {
+    const { lsn, at, size } = start;
     this.startLsn = lsn;
     this.size = size;
     this.length = 0;
     const chunk = this.#chunk;
     if (chunk !== undefined && size <= this.#capacity) {
       this.memory = chunk.memory;
-      this.offset = this.#freeAt;
+      this.offset = at + chunk.crossing;
     } else {
       this.memory = ChecksummedBytes.of(new Uint8Array(2 * this.#capacity));
       this.offset = 0;
@@ -78,7 +77,6 @@ export class RecordGathering {
 
   /** The record is complete, or aborted. A complete record stays where it is. */
   end(): void {
-    if (this.memory === this.#chunk?.memory) this.#freeAt = this.offset + this.length;
     this.length = 0;
     this.size = 0;
   }

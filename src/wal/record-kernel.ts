@@ -1,24 +1,28 @@
 /**
- * The two loops over all records of WAL, in the WebAssembly module of the checksum (`crc32c-module.ts`) and its memory.
- * Nearly all records have the simplest form, and are found, checked and scanned here. Any other record ends the loop,
- * and is left to JavaScript: only `record-check.ts` and `record-scanner.ts` report what is wrong with a record.
+ * The two loops over all records of WAL, in WebAssembly beside the checksum (`crc32c-module.ts`), in its memory. Nearly all
+ * records have the plainest form; they are found, checked and counted here. Any other one ends the loop, and is looked at in
+ * JavaScript: `record-check.ts` and `record-scanner.ts` alone judge what is wrong with a record.
  *
- *   findRecords   adds rows (`record-rows.ts`) of the records that lie in one page, as `RecordCheck.acceptRun`: with a
- *                 right length, link and checksum, of a built-in resource manager, and no segment switch
- *   scanRows      completes rows with the kind of the record and the bytes of its images, as `RecordScanner`: for records
- *                 of nothing but blocks and less than 256 bytes of main data, with images that are not compressed
+ *   findRecords   adds rows (`record-rows.ts`) of records that follow each other in pages without anything unusual, as
+ *                 `RecordAssembler`: with a right length, link and checksum, of a built-in resource manager, and no segment
+ *                 switch; those that cross pages are put together
+ *   countRows     counts records by their kinds, as `RecordScanner` finds them: those of nothing but blocks and less than 256
+ *                 bytes of main data, with images that are not compressed, of a built-in resource manager
  *
- * Parameters are addresses and words. Both return the address after the last row that they wrote or completed.
+ * Parameters are addresses and words. Both return the address after the last row that they wrote or counted.
  */
 import type { ChecksummedBytes, WasmCall } from '../checksum.ts';
 import {
   CRC32C_BY_TABLES,
   CRC32C_DATA_OFFSET,
   CRC32C_LONG,
+  CRC32C_NEW,
+  CRC32C_OF_20,
   CRC32C_UPDATE,
 } from '../crc32c-module.ts';
 import {
   advance,
+  COPY,
   type Code,
   call,
   copied,
@@ -34,9 +38,17 @@ import {
   masked,
   plus,
   returnIf,
+  SELECT,
+  set,
   type WasmFunction,
   whileLoop,
 } from '../wasm-code.ts';
+import {
+  PAGE_CONTINUES_RECORD,
+  PAGE_MAY_BE_REMOVED,
+  SHORT_PAGE_HEADER_SIZE,
+  WAL_PAGE_SIZE,
+} from './page-format.ts';
 import { ROW, ROW_SIZE } from './record-rows.ts';
 
 /** What the loops know about records. The format is specified in the scanner. */
@@ -44,7 +56,7 @@ const HEADER_SIZE = 24;
 const CRC_OFFSET = 20;
 const MAXIMUM_BLOCK_ID = 32;
 const SHORT_MAIN_DATA = 255;
-const PAGE_SIZE = 8192;
+const PAGE_SIZE = WAL_PAGE_SIZE;
 
 const HAS_IMAGE = 0x10;
 const DATA_FLAG_SHIFT = 5;
@@ -64,52 +76,112 @@ const TRANSACTION_KINDS = 0x0ff0;
 const TRANSACTION_KIND = 0x0010;
 const TRANSACTION_OPERATION = 0x0ff7;
 
-/** `findRecords(at, limit, row, previousLow, previousHigh, lowOfZero, high, timeline, maximumLength)` */
+/** Counts of one kind: i32 each, so that they suffice for one chunk. */
+const COUNT = { records: 0, recordBytes: 4, imageBytes: 8 };
+const COUNT_SIZE = 12;
+const COUNTED_KINDS = FIRST_OTHER_MANAGER >> 4;
+/** Bytes that all counts take. */
+export const KERNEL_COUNTS_LENGTH = COUNT_SIZE * COUNTED_KINDS;
+
+/**
+ * `findRecords(at, limit, row, previousLow, previousHigh, lowOfZero, high, timeline, maximumLength, magic, crossing)`.
+ * A record that crosses pages is put together at the address `crossing` bytes after it.
+ */
 function findRecords(): WasmFunction {
   const [at, limit, row, previousLow, previousHigh, lowOfZero, high, timeline, maximumLength] = [
     0, 1, 2, 3, 4, 5, 6, 7, 8,
   ] as const;
-  const [size, next, kind, crc] = [9, 10, 11, 12] as const;
-  const end = [...get(at), ...get(size), ...i32.add];
-  const field = (offset: number): Code => [...get(at), ...i32.load(offset)];
-  const body = [...plus(get(at), HEADER_SIZE), ...end];
+  const [magic, crossing] = [9, 10] as const;
+  const [record, size, next, kind, crc, page, part, left] = [
+    11, 12, 13, 14, 15, 16, 17, 18,
+  ] as const;
+  const end = [...get(record), ...get(size), ...i32.add];
+  const field = (offset: number): Code => [...get(record), ...i32.load(offset)];
+  const body = [...plus(get(record), HEADER_SIZE), ...end];
   const complement = [...i32.const(-1), ...i32.xor];
   // The complements around each of the two runs would undo each other.
   const crcOfBody = ifElse(
     isAbove(get(size), i32.const(CRC32C_LONG)),
     copied(crc, [...body, ...i32.const(0), ...call(CRC32C_UPDATE), ...complement]),
-    copied(crc, [...body, ...i32.const(-1), ...call(CRC32C_BY_TABLES)]),
+    copied(crc, [...body, ...i32.const(CRC32C_NEW), ...call(CRC32C_BY_TABLES)]),
   );
-  const header = [...get(at), ...plus(get(at), CRC_OFFSET), ...get(crc)];
-  const checksum = [...header, ...call(CRC32C_BY_TABLES), ...complement];
+  const checksum = [...get(record), ...get(crc), ...call(CRC32C_OF_20), ...complement];
   const stop = (condition: Code): Code => returnIf(condition, get(row));
+  const stopUnlessBelowLimit = (value: Code): Code => stop(isBelow(plus(get(limit), -1), value));
   const put = (offset: number, value: Code): Code => [...get(row), ...value, ...i32.store(offset)];
+  const lowOf = (address: number): Code => [...get(lowOfZero), ...get(address), ...i32.add];
+  const offsetInPage = masked(plus(get(at), -CRC32C_DATA_OFFSET), PAGE_SIZE - 1);
+  const ofPage = (offset: number): Code => [...get(page), ...i32.load(offset)];
+  const stopUnlessPage = (flags: number, remaining: Code): Code => [
+    ...stopUnlessBelowLimit(plus(get(page), SHORT_PAGE_HEADER_SIZE)),
+    ...stop(
+      differs(
+        masked(ofPage(0), ~(PAGE_MAY_BE_REMOVED << 16)),
+        either(get(magic), i32.const(flags << 16)),
+      ),
+    ),
+    ...stop(differs(ofPage(4), get(timeline))),
+    ...stop(differs(ofPage(8), lowOf(page))),
+    ...stop(differs(ofPage(12), get(high))),
+    ...stop(differs(ofPage(16), remaining)),
+  ];
+  const enterPage = [
+    ...copied(page, get(at)),
+    ...stopUnlessPage(0, i32.const(0)),
+    ...advance(at, SHORT_PAGE_HEADER_SIZE),
+  ];
+  const copyPart = (from: Code): Code => [
+    ...[...end, ...get(left), ...i32.sub, ...from, ...get(part), ...COPY],
+    ...copied(left, [...get(left), ...get(part), ...i32.sub]),
+  ];
+  const mostOfPage = i32.const(PAGE_SIZE - SHORT_PAGE_HEADER_SIZE);
+  const gather = [
+    ...copied(record, [...get(at), ...get(crossing), ...i32.add]),
+    ...copied(left, get(size)),
+    ...copied(page, [...get(at), ...get(part), ...i32.add]),
+    ...copyPart(get(at)),
+    ...whileLoop(get(left), [
+      ...stopUnlessPage(PAGE_CONTINUES_RECORD, get(left)),
+      ...[...mostOfPage, ...get(left), ...isAbove(get(left), mostOfPage), ...SELECT, ...set(part)],
+      ...copied(next, [...plus(get(page), SHORT_PAGE_HEADER_SIZE), ...get(part), ...i32.add]),
+      ...stopUnlessBelowLimit(get(next)),
+      ...copyPart(plus(get(page), SHORT_PAGE_HEADER_SIZE)),
+      ...advance(page, PAGE_SIZE),
+    ]),
+  ];
   return {
     name: 'findRecords',
-    parameters: Array.from({ length: 9 }, () => 'i32' as const),
-    locals: ['i32', 'i32', 'i32', 'i32'],
+    parameters: Array.from({ length: 11 }, () => 'i32' as const),
+    locals: Array.from({ length: 8 }, () => 'i32' as const),
     body: [
-      ...whileLoop(isBelow(plus(get(at), HEADER_SIZE), get(limit)), [
+      ...whileLoop(isBelow(get(at), get(limit)), [
+        ...ifTrue(isEqual(offsetInPage, i32.const(0)), enterPage),
+        ...stopUnlessBelowLimit(plus(get(at), HEADER_SIZE)),
+        ...copied(record, get(at)),
         ...copied(size, field(0)),
         ...stop(isBelow(get(size), i32.const(HEADER_SIZE))),
         ...stop(isAbove(get(size), get(maximumLength))),
-        ...copied(next, masked(plus(end, 7), -8)),
-        ...stop(isBelow(plus(get(limit), -1), get(next))),
+        ...copied(next, end),
+        ...stopUnlessBelowLimit(get(next)),
+        ...copied(part, [...i32.const(PAGE_SIZE), ...offsetInPage, ...i32.sub]),
+        ...ifTrue(isAbove(get(size), get(part)), gather),
+        ...copied(next, masked(plus(get(next), 7), -8)),
+        ...stopUnlessBelowLimit(get(next)),
         ...stop(differs(field(8), get(previousLow))),
         ...stop(differs(field(12), get(previousHigh))),
-        ...copied(kind, [...get(at), ...i32.load16(16)]),
+        ...copied(kind, [...get(record), ...i32.load16(16)]),
         ...stop(isBelow(i32.const(FIRST_OTHER_MANAGER - 1), get(kind))),
         ...stop(isEqual(masked(get(kind), KIND_BITS), i32.const(SWITCH_KIND))),
         ...crcOfBody,
         ...stop(differs(checksum, field(CRC_OFFSET))),
-        ...copied(previousLow, [...get(lowOfZero), ...get(at), ...i32.add]),
+        ...copied(previousLow, lowOf(at)),
         ...copied(previousHigh, get(high)),
         ...put(ROW.start, get(previousLow)),
         ...put(ROW.start + 4, get(high)),
-        ...put(ROW.end, [...get(lowOfZero), ...get(next), ...i32.add]),
+        ...put(ROW.end, lowOf(next)),
         ...put(ROW.end + 4, get(high)),
         ...put(ROW.timeline, get(timeline)),
-        ...put(ROW.offset, plus(get(at), -CRC32C_DATA_OFFSET)),
+        ...put(ROW.offset, plus(get(record), -CRC32C_DATA_OFFSET)),
         ...put(ROW.size, get(size)),
         ...advance(row, ROW_SIZE),
         ...copied(at, get(next)),
@@ -119,11 +191,11 @@ function findRecords(): WasmFunction {
   };
 }
 
-/** `scanRows(row, lastRow, compressionFlags)` */
-function scanRows(): WasmFunction {
-  const [row, lastRow, compressionFlags] = [0, 1, 2] as const;
+/** `countRows(row, lastRow, compressionFlags, counts)` */
+function countRows(): WasmFunction {
+  const [row, lastRow, compressionFlags, counts] = [0, 1, 2, 3] as const;
   const [at, end, announced, images, previousId, kind, flags, length, hole] = [
-    3, 4, 5, 6, 7, 8, 9, 10, 11,
+    4, 5, 6, 7, 8, 9, 10, 11, 12,
   ] as const;
   const NO_BLOCK = i32.const(-1);
   const stop = (condition: Code): Code => returnIf(condition, get(row));
@@ -131,6 +203,17 @@ function scanRows(): WasmFunction {
   const half = (offset: number): Code => [...get(at), ...i32.load16(offset)];
   const stopIfShorter = (size: number): Code => stop(isAbove(plus(get(at), size), get(end)));
   const add = (sum: number, value: Code): Code => copied(sum, [...get(sum), ...value, ...i32.add]);
+  const field = (offset: number): Code => [...get(row), ...i32.load(offset)];
+  const increase = (offset: number, value: Code): Code => [
+    ...[
+      ...get(kind),
+      ...get(kind),
+      ...i32.load(offset),
+      ...value,
+      ...i32.add,
+      ...i32.store(offset),
+    ],
+  ];
   const left = [...get(end), ...get(at), ...i32.sub];
   const isSame = masked(get(flags), SAME_RELATION);
   const hasData = [...get(flags), ...i32.const(DATA_FLAG_SHIFT), ...i32.shiftRight];
@@ -179,15 +262,15 @@ function scanRows(): WasmFunction {
   ];
   const isTransaction = isEqual(masked(get(kind), TRANSACTION_KINDS), i32.const(TRANSACTION_KIND));
   return {
-    name: 'scanRows',
-    parameters: ['i32', 'i32', 'i32'],
+    name: 'countRows',
+    parameters: ['i32', 'i32', 'i32', 'i32'],
     locals: Array.from({ length: 9 }, () => 'i32' as const),
     body: [
       ...whileLoop(isBelow(get(row), get(lastRow)), [
-        ...copied(at, [...get(row), ...i32.load(ROW.offset)]),
-        ...advance(at, CRC32C_DATA_OFFSET),
-        ...copied(end, [...get(at), ...get(row), ...i32.load(ROW.size), ...i32.add]),
+        ...copied(at, plus(field(ROW.offset), CRC32C_DATA_OFFSET)),
+        ...copied(end, [...get(at), ...field(ROW.size), ...i32.add]),
         ...copied(kind, [...half(16), ...i32.const(4), ...i32.shiftRight]),
+        ...stop(isAbove(get(kind), i32.const(COUNTED_KINDS - 1))),
         ...ifTrue(isTransaction, copied(kind, masked(get(kind), TRANSACTION_OPERATION))),
         ...advance(at, HEADER_SIZE),
         ...copied(announced, i32.const(0)),
@@ -198,9 +281,11 @@ function scanRows(): WasmFunction {
           [...ifElse(isAbove(byte(0), i32.const(MAXIMUM_BLOCK_ID)), mainData, block)],
         ),
         ...stop(differs(left, get(announced))),
-        ...get(row),
-        ...either([...get(kind), ...i32.const(20), ...i32.shiftLeft], get(images)),
-        ...i32.store(ROW.kindAndImages),
+        ...copied(kind, [...get(kind), ...i32.const(COUNT_SIZE), ...i32.multiply]),
+        ...copied(kind, [...get(kind), ...get(counts), ...i32.add]),
+        ...increase(COUNT.records, i32.const(1)),
+        ...increase(COUNT.recordBytes, [...field(ROW.size), ...get(images), ...i32.sub]),
+        ...increase(COUNT.imageBytes, get(images)),
         ...advance(row, ROW_SIZE),
       ]),
       ...get(row),
@@ -209,7 +294,7 @@ function scanRows(): WasmFunction {
 }
 
 /** The functions, for memory of `ChecksummedBytes`. */
-export const RECORD_FUNCTIONS: readonly WasmFunction[] = [findRecords(), scanRows()];
+export const RECORD_FUNCTIONS: readonly WasmFunction[] = [findRecords(), countRows()];
 
 /** Where `findRecords` begins; LSNs are in halves. */
 export interface RunStart {
@@ -222,28 +307,62 @@ export interface RunStart {
   /** LSN of the memory's first byte; no record reaches another high half. */
   readonly high: number;
   readonly low: number;
+  /** Of the records, and of the pages that they go on to. */
   readonly timelineId: number;
   readonly maximumLength: number;
+  /** What those pages begin with. */
+  readonly magic: number;
+}
+
+/** Where a chunk has room for the loops, as offsets in its memory. */
+export interface KernelRoom {
+  /** Of `KERNEL_COUNTS_LENGTH` bytes, a multiple of 4. */
+  readonly counts: number;
+  /** Of the first row. */
+  readonly rows: number;
+  /** What lies between a record that crosses pages and the place where it is put together. */
+  readonly crossing: number;
+}
+
+/** Sums by kind. */
+export interface KindSums {
+  readonly records: Float64Array;
+  readonly recordBytes: Float64Array;
+  readonly imageBytes: Float64Array;
 }
 
 /** The loops for one memory. */
 export class RecordKernel {
   readonly #find: WasmCall;
-  readonly #scan: WasmCall;
+  readonly #count: WasmCall;
   /** Address of the first row. */
   readonly #rows: number;
+  readonly #crossing: number;
+  readonly #countsAddress: number;
+  readonly #counts: Uint32Array;
 
-  private constructor(find: WasmCall, scan: WasmCall, rows: number) {
+  private constructor(
+    { bytes }: ChecksummedBytes,
+    { rows, crossing, counts }: KernelRoom,
+    { find, count }: { readonly find: WasmCall; readonly count: WasmCall },
+  ) {
     this.#find = find;
-    this.#scan = scan;
-    this.#rows = rows;
+    this.#count = count;
+    this.#rows = CRC32C_DATA_OFFSET + rows;
+    this.#crossing = crossing;
+    this.#countsAddress = CRC32C_DATA_OFFSET + counts;
+    this.#counts = new Uint32Array(
+      bytes.buffer,
+      bytes.byteOffset + counts,
+      KERNEL_COUNTS_LENGTH / 4,
+    );
   }
 
-  /** Returns: undefined for memory without WebAssembly. Requires: it has rows at the offset. */
-  static of({ exports }: ChecksummedBytes, rowsOffset: number): RecordKernel | undefined {
-    const { findRecords: find, scanRows: scan } = exports;
-    if (find === undefined || scan === undefined) return undefined;
-    return new RecordKernel(find, scan, CRC32C_DATA_OFFSET + rowsOffset);
+  /** Returns: undefined for memory without WebAssembly. */
+  static of(memory: ChecksummedBytes, room: KernelRoom): RecordKernel | undefined {
+    const { findRecords: find, countRows: count } = memory.exports;
+    if (find === undefined || count === undefined) return undefined;
+    return new RecordKernel(memory, room, { find, count });
   }
 
   /** Writes rows after the first `length`. Returns: how many there are then. */
@@ -259,14 +378,36 @@ export class RecordKernel {
       high,
       timelineId,
       maximumLength,
+      start.magic,
+      this.#crossing,
     );
     return (end - this.#rows) / ROW_SIZE;
   }
 
-  /** Completes rows from one number up to another. Returns: that of the first one that it left. */
-  scanRows(from: number, to: number, majorVersion: number): number {
+  /** Counts rows from one number up to another. Returns: that of the first one that it left. */
+  countRows(from: number, to: number, majorVersion: number): number {
     const flags = majorVersion === 14 ? COMPRESSION_OF_14 : COMPRESSION_FROM_15;
-    const end = this.#scan(this.#rows + ROW_SIZE * from, this.#rows + ROW_SIZE * to, flags);
-    return (end - this.#rows) / ROW_SIZE;
+    const rows = this.#rows;
+    const end = this.#count(
+      rows + ROW_SIZE * from,
+      rows + ROW_SIZE * to,
+      flags,
+      this.#countsAddress,
+    );
+    return (end - rows) / ROW_SIZE;
+  }
+
+  /** Moves what was counted to the sums, by the numbers of the kinds. */
+  takeCounts({ records, recordBytes, imageBytes }: KindSums): void {
+    const counts = this.#counts;
+    for (let kind = 0; kind < COUNTED_KINDS; kind += 1) {
+      const at = kind * (COUNT_SIZE / 4);
+      const number = counts[at] as number;
+      if (number === 0) continue;
+      records[kind] = (records[kind] as number) + number;
+      recordBytes[kind] = (recordBytes[kind] as number) + (counts[at + 1] as number);
+      imageBytes[kind] = (imageBytes[kind] as number) + (counts[at + 2] as number);
+    }
+    counts.fill(0);
   }
 }

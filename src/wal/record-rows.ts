@@ -4,29 +4,18 @@
  *
  *   0   u64  start LSN            20  u32  offset of the record in the memory
  *   8   u64  end LSN              24  u32  its size, without padding
- *   16  u32  timeline             28  u32  kind << 20 | bytes of its images, once it was scanned
+ *   16  u32  timeline             28       unused
  */
 
 import type { Lsn } from '../layers/lsn.ts';
 import { halvesOf, highHalf, lowHalf, setHalves } from '../layers/lsn-halves.ts';
 
 /** Offsets of the fields. */
-export const ROW = { start: 0, end: 8, timeline: 16, offset: 20, size: 24, kindAndImages: 28 };
+export const ROW = { start: 0, end: 8, timeline: 16, offset: 20, size: 24 };
 export const ROW_SIZE = 32;
 
 const LONGS = ROW_SIZE / 8;
 const WORDS = ROW_SIZE / 4;
-const IMAGE_BITS = 20;
-
-/** Number of the kind, of a word that a row has. */
-export function kindOf(kindAndImages: number): number {
-  return kindAndImages >>> IMAGE_BITS;
-}
-
-/** Bytes of the page images as stored. */
-export function imageBytesOf(kindAndImages: number): number {
-  return kindAndImages & ((1 << IMAGE_BITS) - 1);
-}
 
 /** A record to add; LSNs are in halves. */
 export interface RecordRow {
@@ -87,11 +76,6 @@ export class RecordRows {
 
   size(index: number): number {
     return this.#words[WORDS * index + ROW.size / 4] as number;
-  }
-
-  /** For `kindOf` and `imageBytesOf`. Requires: the record was scanned. */
-  kindAndImages(index: number): number {
-    return this.#words[WORDS * index + ROW.kindAndImages / 4] as number;
   }
 
   set(index: number, row: RecordRow): void {

@@ -1,7 +1,6 @@
 /** Counts the records of each kind and their lengths, as pg_waldump does. */
 import type { Lsn } from '../layers/lsn.ts';
 import type { WalRecordBatch } from './record-batch.ts';
-import { imageBytesOf, kindOf } from './record-rows.ts';
 import { RecordScanner } from './record-scanner.ts';
 import { type RecordFilter, type RecordSelection, recordFilter } from './record-selection.ts';
 import { KIND_COUNT, kindIndexOf } from './resource-managers.ts';
@@ -65,13 +64,15 @@ export class RecordTally implements RecordCounts {
   ): number {
     const scanner = this.#scanner;
     const filter = this.#filter;
+    const kernel = filter === undefined ? batch.kernel : undefined;
     const { view } = batch.memory;
     const limit = maximum ?? batch.length;
     let selected = 0;
     let first = -1;
     let last = -1;
     for (let index = from; index < to && selected < limit; index += 1) {
-      const plain = this.#addPlain(batch, index, Math.min(to, index + limit - selected));
+      const most = Math.min(to, index + limit - selected);
+      const plain = kernel?.countRows(index, most, batch.majorVersion) ?? index;
       if (plain > index) {
         if (first < 0) first = index;
         last = plain - 1;
@@ -92,27 +93,12 @@ export class RecordTally implements RecordCounts {
       if (first < 0) first = index;
       last = index;
     }
+    kernel?.takeCounts(this);
     if (first >= 0) this.#cover(batch.startLsn(first), batch.endLsn(last));
     return selected;
   }
 
-  /** Counts records that are scanned in WebAssembly. Returns: number of the first one that is not. */
-  #addPlain({ kernel, rows, majorVersion }: WalRecordBatch, from: number, to: number): number {
-    if (kernel === undefined || this.#filter !== undefined) return from;
-    const { records, recordBytes, imageBytes } = this;
-    const end = kernel.scanRows(from, to, majorVersion);
-    for (let index = from; index < end; index += 1) {
-      const word = rows.kindAndImages(index);
-      const kind = kindOf(word);
-      const ofImages = imageBytesOf(word);
-      records[kind] = (records[kind] as number) + 1;
-      recordBytes[kind] = (recordBytes[kind] as number) + rows.size(index) - ofImages;
-      imageBytes[kind] = (imageBytes[kind] as number) + ofImages;
-    }
-    return end;
-  }
-
-  /** The counts so far, as plain data. */
+  /** What was counted so far, as plain data. */
   counts(): RecordCounts {
     const { records, recordBytes, imageBytes, range } = this;
     return { records, recordBytes, imageBytes, range };

@@ -4,14 +4,14 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { WalChunk } from '../../src/wal/record-batch.ts';
 import { recordChecksum } from '../../src/wal/record-format.ts';
 import type { RecordKernel } from '../../src/wal/record-kernel.ts';
-import { imageBytesOf, kindOf } from '../../src/wal/record-rows.ts';
 import { RecordScanner } from '../../src/wal/record-scanner.ts';
 import { type RecordCounts, RecordTally } from '../../src/wal/record-tally.ts';
+import { KIND_COUNT } from '../../src/wal/resource-managers.ts';
 import { openWal } from '../../src/wal/wal-reader.ts';
 import { type WalBytes, walBytes } from '../../src/wal/wal-source.ts';
 import { SEGMENTS, segmentBytes } from '../cli/golden-wal.ts';
 import { type HandMadeRecord, walRecord } from '../support/wal-records.ts';
-import { SEGMENT_SIZE, WalBuilder } from '../support/wal-segments.ts';
+import { MAGICS, SEGMENT_SIZE, WalBuilder } from '../support/wal-segments.ts';
 
 const RUNS = Number(process.env['LAYERFILE_KERNEL_RUNS'] ?? 20);
 const PAGE = 8192;
@@ -179,22 +179,52 @@ describe('with and without WebAssembly', () => {
   });
 });
 
-/** The first page of WAL with the records, in a chunk. */
-function chunkOf(
-  versionOfPage: number,
-  ...made: readonly Uint8Array[]
-): { readonly chunk: WalChunk; readonly kernel: RecordKernel; readonly length: number } {
-  const builder = new WalBuilder({ majorVersion: versionOfPage });
-  for (const record of made) builder.append(record);
-  const chunk = new WalChunk(2 * PAGE);
-  chunk.memory.bytes.set(builder.bytes);
+/** WAL that has been built, in a chunk. */
+function chunkWith(bytes: Uint8Array): {
+  readonly chunk: WalChunk;
+  readonly kernel: RecordKernel;
+} {
+  const chunk = new WalChunk(4 * PAGE);
+  chunk.memory.bytes.set(bytes.subarray(0, 4 * PAGE));
   const { kernel } = chunk;
   if (kernel === undefined) throw new Error('there is no WebAssembly');
-  const length = kernel.findRecords(0, {
-    ...{ at: 40, limit: PAGE + 1, previousHigh: 0, previousLow: SEGMENT_SIZE - 64 },
-    ...{ high: 0, low: SEGMENT_SIZE, timelineId: 7, maximumLength: 2 ** 30 },
+  return { chunk, kernel };
+}
+
+/** How many records of a segment's first pages are found, up to a limit. */
+function findIn(kernel: RecordKernel, limit = PAGE + 1, majorVersion = 17): number {
+  return kernel.findRecords(0, {
+    ...{ at: 40, limit, previousHigh: 0, previousLow: SEGMENT_SIZE - 64 },
+    ...{ high: 0, low: SEGMENT_SIZE, timelineId: 1, maximumLength: 2 ** 30 },
+    magic: MAGICS[majorVersion] as number,
   });
-  return { chunk, kernel, length };
+}
+
+/** The first page of WAL with the records, in a chunk. */
+function chunkOf(
+  majorVersion: number,
+  ...made: readonly Uint8Array[]
+): { readonly chunk: WalChunk; readonly kernel: RecordKernel; readonly length: number } {
+  const builder = new WalBuilder({ majorVersion });
+  for (const record of made) builder.append(record);
+  const { chunk, kernel } = chunkWith(builder.bytes);
+  return { chunk, kernel, length: findIn(kernel, PAGE + 1, majorVersion) };
+}
+
+/** What the kernel has counted, of the kinds of which there are any: records, their bytes and those of images. */
+function countsOf(kernel: RecordKernel): readonly (readonly number[])[] {
+  const sums = {
+    records: new Float64Array(KIND_COUNT),
+    recordBytes: new Float64Array(KIND_COUNT),
+    imageBytes: new Float64Array(KIND_COUNT),
+  };
+  kernel.takeCounts(sums);
+  return Array.from(sums.records.keys())
+    .filter((kind) => sums.records[kind] !== 0)
+    .map((kind) => [
+      ...[kind, sums.records[kind] as number],
+      ...[sums.recordBytes[kind] as number, sums.imageBytes[kind] as number],
+    ]);
 }
 
 const plain = walRecord({
@@ -205,15 +235,106 @@ const plain = walRecord({
   ],
 });
 
-test('records in a page are found and scanned without JavaScript', () => {
+test('records in a page are found and counted without JavaScript', () => {
   const { chunk, kernel, length } = chunkOf(17, plain, plain, plain);
   const { rows } = chunk;
   expect(length).toBe(3);
   expect([rows.startLsn(0), rows.startLow(1)]).toEqual([0x10_0028n, Number(rows.endLsn(0))]);
-  expect([rows.offset(0), rows.size(2), rows.timelineId(1)]).toEqual([40, plain.length, 7]);
-  expect(kernel.scanRows(0, 3, 17)).toBe(3);
-  expect(kindOf(rows.kindAndImages(2))).toBe(0xa8);
-  expect(imageBytesOf(rows.kindAndImages(2))).toBe(PAGE - 7801);
+  expect([rows.offset(0), rows.size(2), rows.timelineId(1)]).toEqual([40, plain.length, 1]);
+  expect(kernel.countRows(0, 3, 17)).toBe(3);
+  const image = PAGE - 7801;
+  expect(countsOf(kernel)).toEqual([[0xa8, 3, 3 * (plain.length - image), 3 * image]]);
+  expect(countsOf(kernel)).toEqual([]);
+});
+
+/** Three short records, one that goes on over two page borders, and three short ones. */
+function crossingPages(): WalBuilder {
+  const builder = new WalBuilder();
+  const append = (count: number, record: Uint8Array): void => {
+    for (let index = 0; index < count; index += 1) builder.append(record);
+  };
+  append(3, plain);
+  append(1, walRecord({ resourceManager: 10, info: 0, mainData: page.slice(0, 255) }));
+  append(1, walRecord({ resourceManager: 10, info: 0, mainData: new Uint8Array(16_500).fill(7) }));
+  append(3, plain);
+  return builder;
+}
+
+test('a record that crosses pages is put together apart from the others, and those after it are found', () => {
+  const { records, bytes } = crossingPages();
+  const { chunk, kernel } = chunkWith(bytes);
+  expect(findIn(kernel, 4 * PAGE + 1)).toBe(8);
+  const { rows, memory } = chunk;
+  const found = records.map((_, index) => ({
+    startLsn: rows.startLsn(index),
+    endLsn: rows.endLsn(index),
+    bytes: memory.bytes.slice(rows.offset(index), rows.offset(index) + rows.size(index)),
+  }));
+  expect(found).toEqual(records);
+  const start = Number((records[4] as { startLsn: bigint }).startLsn) - SEGMENT_SIZE;
+  expect(rows.offset(4)).toBe(start + chunk.crossing);
+});
+
+test('a record that ends where the page ends is followed by the first one of the next page', () => {
+  const builder = new WalBuilder();
+  builder.append(
+    walRecord({ resourceManager: 10, info: 0, mainData: new Uint8Array(PAGE - 40 - 24 - 5) }),
+  );
+  builder.append(plain);
+  const { chunk, kernel } = chunkWith(builder.bytes);
+  expect(findIn(kernel, 4 * PAGE + 1)).toBe(2);
+  expect(chunk.rows.endLsn(0)).toBe(BigInt(SEGMENT_SIZE + PAGE));
+  expect(chunk.rows.startLsn(1)).toBe(BigInt(SEGMENT_SIZE + PAGE + 24));
+});
+
+describe('records are found up to one that goes on in a page', () => {
+  test.each<[string, (view: DataView) => void]>([
+    ['of another version', (view) => view.setUint16(PAGE, MAGICS[16] as number, true)],
+    ['that begins with a record', (view) => view.setUint16(PAGE + 2, 0, true)],
+    ['with a long header', (view) => view.setUint16(PAGE + 2, 3, true)],
+    ['of another timeline', (view) => view.setUint32(PAGE + 4, 2, true)],
+    ['of another address', (view) => view.setUint32(PAGE + 8, SEGMENT_SIZE, true)],
+    ['of another half of all LSNs', (view) => view.setUint32(PAGE + 12, 1, true)],
+    ['with another rest', (view) => view.setUint32(PAGE + 16, 8000, true)],
+    ['whose next page is damaged', (view) => view.setUint8(2 * PAGE, 0)],
+    ['with a byte that was changed', (view) => view.setUint8(PAGE + 5000, 6)],
+  ])('records are found up to one that goes on in a page %s', (_, damage) => {
+    const { chunk, kernel } = chunkWith(crossingPages().bytes);
+    damage(chunk.memory.view);
+    expect(findIn(kernel, 4 * PAGE + 1)).toBe(4);
+  });
+
+  test('records are found up to one that goes on after the limit', () => {
+    const { records, bytes } = crossingPages();
+    const end = Number((records[4] as { endLsn: bigint }).endLsn) - SEGMENT_SIZE;
+    for (const [limit, count] of [
+      ...([PAGE + 1, 2 * PAGE, end - 8, end] as const).map((below) => [below, 4] as const),
+      [end + 1, 5] as const,
+    ]) {
+      expect(findIn(chunkWith(bytes).kernel, limit), `limit ${limit}`).toBe(count);
+    }
+  });
+});
+
+test('the page after a record that ends with its page is checked', () => {
+  const damages: readonly ((view: DataView) => void)[] = [
+    (view) => view.setUint16(PAGE, MAGICS[16] as number, true),
+    (view) => view.setUint16(PAGE + 2, 1, true),
+    (view) => view.setUint32(PAGE + 4, 2, true),
+    (view) => view.setUint32(PAGE + 8, SEGMENT_SIZE, true),
+    (view) => view.setUint32(PAGE + 12, 1, true),
+    (view) => view.setUint32(PAGE + 16, 8, true),
+  ];
+  const builder = new WalBuilder();
+  builder.append(
+    walRecord({ resourceManager: 10, info: 0, mainData: new Uint8Array(PAGE - 40 - 24 - 5) }),
+  );
+  builder.append(plain);
+  for (const damage of damages) {
+    const { chunk, kernel } = chunkWith(builder.bytes);
+    damage(chunk.memory.view);
+    expect(findIn(kernel, 4 * PAGE + 1)).toBe(1);
+  }
 });
 
 describe('a run of records ends before one', () => {
@@ -239,15 +360,10 @@ describe('a run of records ends before one', () => {
   ])('a run of records ends before a damaged record %s', (_, damage) => {
     const builder = new WalBuilder();
     for (let count = 0; count < 3; count += 1) builder.append(plain);
-    const chunk = new WalChunk(2 * PAGE);
-    chunk.memory.bytes.set(builder.bytes);
+    const { chunk, kernel } = chunkWith(builder.bytes);
     const { startLsn } = builder.records[1] as { startLsn: bigint };
     damage(chunk.memory.view, Number(startLsn) - SEGMENT_SIZE);
-    const length = chunk.kernel?.findRecords(0, {
-      ...{ at: 40, limit: PAGE + 1, previousHigh: 0, previousLow: SEGMENT_SIZE - 64 },
-      ...{ high: 0, low: SEGMENT_SIZE, timelineId: 7, maximumLength: 2 ** 30 },
-    });
-    expect(length).toBe(1);
+    expect(findIn(kernel)).toBe(1);
   });
 });
 
@@ -270,7 +386,7 @@ const changed = (at: number, value: number, record = plain): Uint8Array => {
   return bytes;
 };
 
-describe('rows are scanned up to a record', () => {
+describe('rows are counted up to a record', () => {
   test.each<[string, Uint8Array]>([
     ['with an origin', walRecord({ resourceManager: 10, info: 0, origin: 3 })],
     [
@@ -288,11 +404,19 @@ describe('rows are scanned up to a record', () => {
     ['with an image of a page and no hole, which is too short', changed(20 + 8, 0x02)],
     ['with more data than was announced', changed(2, 2)],
     ['with less data than was announced', changed(2, 4)],
-  ])('rows are scanned up to a record %s', (_, record) => {
+  ])('rows are counted up to a record %s', (_, record) => {
     const { kernel, length } = chunkOf(17, plain, record, plain);
     expect(length).toBe(3);
-    expect(kernel.scanRows(0, 3, 17)).toBe(1);
-    expect(kernel.scanRows(2, 3, 17)).toBe(3);
+    expect(kernel.countRows(0, 3, 17)).toBe(1);
+    expect(kernel.countRows(2, 3, 17)).toBe(3);
+  });
+
+  test('of an extension, whose kind has no room among the counts', () => {
+    const { chunk, kernel } = chunkOf(17, plain, plain);
+    chunk.memory.view.setUint8(chunk.rows.offset(0) + 17, 22);
+    expect(kernel.countRows(0, 2, 17)).toBe(0);
+    chunk.memory.view.setUint8(chunk.rows.offset(0) + 17, 21);
+    expect(kernel.countRows(0, 2, 17)).toBe(2);
   });
 
   test('rows of version 14, whose flags of images are others, are scanned as the scanner reads them', () => {
@@ -304,9 +428,10 @@ describe('rows are scanned up to a record', () => {
     const compressed = changed(8, 0x03, of14(false));
     const { chunk, kernel, length } = chunkOf(14, of14(true), of14(false), compressed);
     expect(length).toBe(3);
-    expect(kernel.scanRows(0, 3, 14)).toBe(2);
+    expect(kernel.countRows(0, 3, 14)).toBe(2);
     const scanner = new RecordScanner(14);
     scanner.scan(chunk.memory.view, chunk.rows.offset(0), chunk.rows.size(0));
-    expect(imageBytesOf(chunk.rows.kindAndImages(0))).toBe(scanner.imageLengths[0]);
+    const [counted = []] = countsOf(kernel);
+    expect(counted[3]).toBe(2 * (scanner.imageLengths[0] as number));
   });
 });

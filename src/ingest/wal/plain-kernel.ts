@@ -197,7 +197,11 @@ export class PlainKernel {
     this.#loadedFrom = from;
     this.#loadedTo = from;
     if (kernel === undefined) return;
-    const last = kernel.scanRows(from, Math.min(batch.length, from + RUN_ROWS), batch.majorVersion);
+    const last = kernel.countRows(
+      from,
+      Math.min(batch.length, from + RUN_ROWS),
+      batch.majorVersion,
+    );
     // Records in pages, and records that crossed a page border and were put together: each ascend.
     let [pagesFrom, pagesTo, roomFrom, roomTo] = [-1, 0, -1, 0];
     let index = from;
