@@ -3,6 +3,7 @@
  * to three times the speed of JavaScript; in JavaScript only if a process has no WebAssembly, or no address space for
  * it. The module can only access its own memory: `ChecksummedBytes` are allocated there, other bytes are copied.
  */
+import crc32c from 'crc-32/crc32c.js';
 import { ViewedBytes } from './byte-words.ts';
 import {
   CRC32C_DATA_OFFSET,
@@ -22,13 +23,13 @@ const COPIED_LENGTH = 32 * 1024;
 let shared: KernelMemory | null | undefined;
 
 /**
- * Returns the CRC-32C of the bytes as an unsigned 32-bit number. A running checksum continues from that of the
- * bytes before.
+ * Returns the CRC-32C of the bytes as an unsigned 32-bit number; that of the package is signed. A running checksum
+ * continues from that of the bytes before.
  */
 export function crc32cOf(bytes: Uint8Array, before = 0): number {
   if (bytes.length >= LONG && shared === undefined) shared = kernelMemory(COPIED_LENGTH) ?? null;
   if (bytes.length < LONG || shared === undefined || shared === null) {
-    return crc32cOfRange(new ViewedBytes(bytes).view, { from: 0, to: bytes.length, before });
+    return crc32c.buf(bytes, before | 0) >>> 0;
   }
   const { array, update } = shared;
   let crc = before;
