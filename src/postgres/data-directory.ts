@@ -102,7 +102,7 @@ const SIGN_FILES: readonly (readonly [name: string, remedy: string])[] = [
 
 /**
  * Objects if a server has changed pg_control since it was read.
- * Throws `invalid-input` if it now belongs to another cluster, whatever is allowed.
+ * Throws `invalid-input` if it now belongs to another cluster, regardless of what is allowed.
  */
 export async function checkUnchanged(
   dataDirectory: string,

@@ -94,7 +94,7 @@ const DELETE_COMMITTED = 0x0400;
 const NOT_DELETED = 0x0800;
 const IS_MULTIXACT = 0x1000;
 
-/** Transactions whose outcome `rowState` needs: those that the flags do not cover. */
+/** Transactions whose outcome `rowState` needs because the flags do not give it. */
 export function openTransactions(tuple: HeapTuple): number[] {
   const open: number[] = [];
   rowState(tuple, (transaction) => {

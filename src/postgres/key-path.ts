@@ -83,7 +83,8 @@ function databaseOf(directory: string): PathFields | undefined {
 /**
  * The directory of a database, relative to the data directory.
  *
- * @throws `corrupt` for a database that cannot have a directory: 0 in any tablespace but that of the shared catalogs.
+ * @throws `corrupt` for a database that cannot have a directory: 0 outside the tablespace of the shared catalogs, or
+ *   any other in it.
  */
 export function databaseDirectory({ spcnode, dbnode }: DatabaseId, majorVersion: number): string {
   if ((spcnode === GLOBAL_TABLESPACE_OID) !== (dbnode === 0)) {

@@ -1,5 +1,5 @@
 /**
- * State of transactions in a data directory, which a timeline holds beside the relations:
+ * State of transactions in a data directory, which a timeline contains in addition to relations:
  *
  *   pg_xact/{segment}                     whether transactions committed
  *   pg_multixact/members/{segment}        members of multixacts

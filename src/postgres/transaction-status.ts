@@ -20,7 +20,7 @@ export function statusBlockOf(transaction: number) {
   return slruBlockOfPage('clog', Math.floor(transaction / TRANSACTIONS_PER_PAGE));
 }
 
-/** How a transaction ended, by the page of its block; undefined if its parent tells. */
+/** How a transaction ended, by the page of its block; undefined if that of its parent decides. */
 export function endInPage(page: Uint8Array, transaction: number): TransactionEnd {
   assert(page.length >= PAGE_SIZE, 'the page is complete');
   const index = transaction % TRANSACTIONS_PER_PAGE;

@@ -70,7 +70,7 @@ function decompressed(
   } catch (error) {
     if (!isStorageError(error, 'corrupt', 'truncated', 'too-large')) throw error;
     const { what } = error.toPlain().details;
-    throw error.with({ what: `page image by ${image.compression}: ${what}` });
+    throw error.with({ what: `${image.compression} page image: ${what}` });
   }
 }
 

@@ -106,7 +106,7 @@ export class ChunkCursor {
 }
 
 /**
- * Whether the first record stands at `start`, on a page without a header. Neon's safekeepers write from
+ * Whether the first record is at `start`, on a page without a header. Neon's safekeepers write from
  * where a timeline begins, and leave zeros before it. Requires: the chunk begins with the page.
  */
 export function startsWithoutHeader({ memory, length, lsn }: WalChunk, start: Lsn): boolean {

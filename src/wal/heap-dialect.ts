@@ -11,9 +11,9 @@
  *   LOCK     8, as DELETE                          14, as DELETE
  *
  * If the flags say so, DELETE and UPDATE are followed by the old tuple: u16 infomask2, u16 infomask, u32 command (only
- * Neon), u8 hoff, and the tuple from its byte 23 on. `hoff` follows from the rest: it is 23, plus a bit for each
- * attribute if there are nulls, rounded up to 8. So usually a record can be read in only one way; if both are possible,
- * the record alone is ambiguous.
+ * Neon), u8 hoff, and the tuple from its byte 23 on. `hoff` follows from the rest: it is 23 bytes, plus one bit for
+ * each attribute if there are nulls, rounded up to a multiple of 8. So usually a record can be read in only one way; if
+ * both are possible, the record alone is ambiguous.
  *
  * 16 and 17 have one dialect: Neon writes the records of Postgres there, or those of its own resource manager.
  * Source: Postgres src/include/access/heapam_xlog.h; the same file in Neon's postgres, branches REL_14 and REL_15.
@@ -23,7 +23,7 @@ import { corrupt, StorageError } from '../errors.ts';
 import { checkMajorVersion } from './main-data/main-data.ts';
 import { HEAP, type RecordKind } from './resource-managers.ts';
 
-/** Whose build wrote the heap records. */
+/** The dialect of heap records: that of Postgres, or that of Neon's build of it. */
 export type HeapDialect = 'vanilla' | 'neon';
 
 /** All dialects. */
@@ -65,7 +65,7 @@ export function heapDialectOf(record: HeapRecord, majorVersion: number): ToldDia
  *
  * @param told The dialect, if known from elsewhere; a record that contradicts it is damage.
  * @throws `corrupt` if the record cannot be of the dialect; `invalid-input` if the record alone is ambiguous and the
- * dialect is not given.
+ *   dialect is not given.
  */
 export function chosenHeapDialect(
   record: HeapRecord,
@@ -82,7 +82,7 @@ export function chosenHeapDialect(
   if (told !== undefined) return told;
   throw new StorageError('invalid-input', {
     what: 'heap record that can be read in two dialects',
-    expected: `the dialect to be told: ${HEAP_DIALECTS.join(' or ')}`,
+    expected: `an explicit dialect: ${HEAP_DIALECTS.join(' or ')}`,
   });
 }
 

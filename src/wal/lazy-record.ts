@@ -11,7 +11,7 @@ import {
 } from './record-format.ts';
 import type { RecordScanner } from './record-scanner.ts';
 
-/** As `scannedRecord`; views of the same bytes are created later. */
+/** As `scannedRecord`, but the views of `bytes` are created on demand. */
 export function lazyRecord(bytes: Uint8Array, scanner: RecordScanner): WalRecord {
   return recordWith(bytes, scanner, lazyBlock);
 }

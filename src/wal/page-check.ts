@@ -30,7 +30,7 @@ export interface WalGeometry {
 /** Checks pages in the order of the WAL. */
 export class PageCheck {
   readonly #geometry: WalGeometry;
-  /** Timelines that pages may have. */
+  /** The timelines that pages may belong to. */
   path: TimelinePath;
   /** Of the page that was accepted last; 0 before the first one. */
   #timelineId = 0;
@@ -53,9 +53,9 @@ export class PageCheck {
   /**
    * Checks the page that should be at `lsn`.
    *
-   * Requires: `bytes` hold its header, unless the WAL is cut there.
-   * Returns: its header, or what is wrong with it. That names the page, since the record that cannot be read may begin on
-   * one before it.
+   * Requires: `bytes` contain its header, unless the WAL ends within it.
+   * Returns: its header, or an error. The error names the page, since the record that cannot be read may begin on an
+   * earlier one.
    */
   check(bytes: Uint8Array, lsn: Lsn): WalPageHeader | StorageError {
     const header = this.#decoded(bytes);
@@ -66,7 +66,7 @@ export class PageCheck {
 
   /**
    * Whether the page at the cursor is valid and begins with the last `missing` bytes of a record, inside a segment and
-   * on the timeline of the page before. Nearly all pages do, and this makes no object. Any other page is left to
+   * on the timeline of the page before. Nearly all pages do, and this creates no object. Any other page is left to
    * `check`.
    */
   continuesRecord({ memory, length }: WalChunk, cursor: ChunkCursor, missing: number): boolean {
@@ -85,19 +85,19 @@ export class PageCheck {
     );
   }
 
-  /** Whether the next pages of the segment are valid if they are of the timeline at the cursor. */
+  /** Whether the following pages of the segment are valid if they have the timeline at the cursor. */
   areAlike(cursor: ChunkCursor): boolean {
     return cursor.timelineId === this.#timelineId && this.#allowSameTimeline;
   }
 
-  /** Whether a page may be of the timeline of the page before, whatever its LSN is. */
+  /** Whether a page may have the timeline of the previous page at any LSN. */
   get #allowSameTimeline(): boolean {
     const { path } = this;
     const timelineId = this.#timelineId;
     return timelineId > 0 && timelineId <= path.timelineId && path.ancestors.length === 0;
   }
 
-  /** Notes what a page that was found valid tells of those after it. */
+  /** Remembers what a valid page implies for the pages after it. */
   accept({ timelineId, segment }: WalPageHeader): void {
     this.#timelineId = timelineId;
     this.#systemIdentifier ??= segment?.systemIdentifier;

@@ -113,7 +113,7 @@ export const MINIMUM_SEGMENT_SIZE = 1024 * 1024;
 export const MAXIMUM_SEGMENT_SIZE = 1024 * 1024 * 1024;
 
 /**
- * Decodes the header of a page, whatever its address should be.
+ * Decodes the header of a page, without checking its address.
  *
  * @param bytes The page, or as much of it as there is.
  * @throws `truncated`, `unsupported-version` (magic of another version), `corrupt`, `invalid-input`. Offsets count from the

@@ -17,7 +17,7 @@ export interface ParallelCountOptions extends DividedWal {
   readonly threadCount: number;
   /** Bytes of a part; default 32 MiB. */
   readonly partLength?: bigint | undefined;
-  /** The program of a thread; default: `wal-count-thread.js` beside this module. */
+  /** The program of a thread; default: `wal-count-thread.js` next to this module. */
   readonly program?: URL | undefined;
   /** Called with the LSN up to which everything has been counted. */
   readonly onCounted?: ((lsn: Lsn) => void) | undefined;

@@ -22,8 +22,8 @@ export interface PartsInOrderOptions<Part extends WalPart, Result extends PartBo
 }
 
 /**
- * Yields the results as far as the parts are consecutive. The number of results that wait for the caller is bounded:
- * once there are as many as the threads have parts, no part is begun until one has been taken.
+ * Yields the results as long as each part begins where the previous one ended. The number of results that wait for the
+ * caller is bounded: once there are as many as the threads have parts, no part is begun until one has been taken.
  *
  * Throws as `read`.
  */
@@ -36,7 +36,7 @@ export async function* partsInOrder<Part extends WalPart, Result extends PartBor
   const threads = startThreads<Part, Result>(program, Math.min(threadCount, parts.length) - 1);
   let isOver = false;
   let lastHere: Promise<unknown> = Promise.resolve();
-  // If a thread ends, its parts are added to the caller's own, and all are read in the same memory.
+  // The parts of a thread that ended come here, too. All use the same memory, so they are read one at a time.
   const readHere = (part: Part): Promise<Result | undefined> => {
     const reading = lastHere.then(() => (isOver ? undefined : read(part)));
     lastHere = reading.catch(() => {});
@@ -66,7 +66,7 @@ export async function* partsInOrder<Part extends WalPart, Result extends PartBor
         idle.push(worker);
         begin();
       });
-      // The error is reported in its turn.
+      // An error is reported when it is the turn of the part.
       working.catch(() => {});
       begun.push(working);
     }

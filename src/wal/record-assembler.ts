@@ -139,7 +139,7 @@ export class RecordAssembler {
     }
   }
 
-  /** Records that WAL is missing after the last chunk. Later WAL, if any, decides what that means. */
+  /** Called if WAL is missing after the last chunk. Later WAL, if any, decides what that means. */
   interrupt(kind: 'gap' | 'truncated', error: StorageError): void {
     if (this.#state === 'ended' || this.#outcome.fault !== undefined) return;
     const isBetween = this.#state === 'searching' || this.#state === 'switched';
@@ -150,13 +150,13 @@ export class RecordAssembler {
     this.#fail({ kind, lsn: this.position, error, isCertain });
   }
 
-  /** Records that no more WAL will come, and why. */
+  /** Called when no more WAL will come; `error` says why. */
   finish(error: StorageError): void {
     if (this.#state !== 'ended') this.#outcome.finish(this.position, error);
     this.#state = 'ended';
   }
 
-  /** After an end: goes back to the record that was incomplete, as more of it may exist now, on the path. */
+  /** After an end: goes back to the record that was incomplete, as more of it may exist now, on the given path. */
   resume(path: TimelinePath): void {
     this.#pages.path = path;
     this.#cursor.path = path;
@@ -174,7 +174,7 @@ export class RecordAssembler {
     }
   }
 
-  /** Records that no more WAL is wanted. */
+  /** Called when no more WAL is wanted. */
   finishRange(): void {
     if (this.#state !== 'ended') this.#endRange(this.position);
   }

@@ -13,7 +13,8 @@ import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import { badWal, lsnText } from './wal-end.ts';
 
 /**
- * Number of resource managers that every version has; numbers from 128 on are for extensions, in version 15 and later.
+ * Highest number of a resource manager that every version has; numbers from 128 on are for extensions, in version 15
+ * and later.
  */
 const LAST_BUILT_IN_MANAGER = 21;
 const FIRST_CUSTOM_MANAGER = 128;
@@ -29,7 +30,7 @@ const OVERWRITE_SIZE = WAL_RECORD_HEADER_SIZE + 2 + OVERWRITE_DATA_SIZE;
 
 /** Records that follow each other. */
 export interface RecordRun {
-  /** At the first one; moved past the last one. Has their LSNs and their timeline. */
+  /** At the first one; moved past the last one. Gives their LSNs and their timeline. */
   readonly place: ChunkCursor;
   /** Offset that the last one ends before, its padding included; and the same for those in the page of the first one. */
   readonly limit: number;

@@ -63,7 +63,7 @@ export class RecordGathering {
     }
   }
 
-  /** Requires: no more than is missing. */
+  /** Appends bytes. Requires: at most as many as are missing. */
   add(source: ChecksummedBytes, from: number, length: number): void {
     const end = this.offset + this.length + length;
     if (end > this.memory.bytes.length) this.#grow(end);
@@ -75,7 +75,7 @@ export class RecordGathering {
     this.length += length;
   }
 
-  /** The record is complete, or aborted. A complete record stays where it is. */
+  /** The record is complete, or given up. A complete record stays where it is. */
   end(): void {
     this.length = 0;
     this.size = 0;

@@ -1,5 +1,5 @@
 /**
- * WAL record: changes to blocks and other data, little-endian and unpadded after the header.
+ * WAL record: block references with their data, and main data. Little-endian, unpadded after the header.
  *
  *   0   u32  length of the record, header included      16  u8   info: operation in the high 4 bits
  *   4   u32  transaction, or 0                          17  u8   resource manager
@@ -130,7 +130,7 @@ export class RecordScanner {
   /** Bytes of block data. */
   readonly dataLengths = new Uint16Array(MAXIMUM_BLOCKS);
   /**
-   * 1 if the block has an image; otherwise its other image fields are undefined, except the length, which is 0.
+   * 1 if the block has an image; otherwise its other image fields have no meaning, except the length, which is 0.
    */
   readonly hasImages = new Uint8Array(MAXIMUM_BLOCKS);
   /** Where the stored bytes of each image begin. */

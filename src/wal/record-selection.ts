@@ -11,7 +11,7 @@ export interface RecordSelection {
   readonly xid?: number | undefined;
   /** Numbers of the resource managers. */
   readonly resourceManagers?: readonly number[] | undefined;
-  /** A relation with a block that the record changes. */
+  /** A relation of which the record changes a block. */
   readonly relation?:
     | { readonly spcnode: number; readonly dbnode: number; readonly relnode: number }
     | undefined;

@@ -29,7 +29,7 @@ type Operation = readonly [code: number, name: string, versions?: Versions];
 interface ResourceManager {
   readonly id: number;
   readonly name: string;
-  /** Bits of the info byte with the operation. Default: the high four. */
+  /** Bits of the info byte that hold the operation. Default: the high four. */
   readonly mask?: number;
   readonly versions?: Versions;
   readonly operations: readonly Operation[];

@@ -52,7 +52,7 @@ export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, vo
         if (step === undefined) break;
         if (step.kind === 'close') {
           const closed = Promise.allSettled(reading).then(() => step.opened.close());
-          // The error is reported when it is awaited.
+          // An error is reported when the promise is awaited.
           closed.catch(() => {});
           closing.push(closed);
           continue;
@@ -65,7 +65,7 @@ export async function* feedOf(options: FeedOptions): AsyncGenerator<FeedItem, vo
           item = readInto(chunk, step, options);
         } else item = step.kind === 'failure' ? Promise.reject(step.error) : step;
         const settling = Promise.resolve(item);
-        // The error is reported in its turn.
+        // An error is reported when it is the turn of the item.
         settling.catch(() => {});
         reading.push(settling);
       }

@@ -2,8 +2,8 @@
  * A part of WAL that is read separately. A record belongs to the part in which it starts; the part is read up to the
  * first record of the next one, so that the two can be compared.
  *
- * Only an undamaged part counts. Damage is reported by a reader that starts at the beginning of the WAL, since it may
- * depend on the WAL before and after the part.
+ * Only an undamaged part counts. Damage is left to a reader that starts at the beginning of the WAL, since what is
+ * wrong may depend on the WAL before and after the part.
  */
 import { isStorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';

@@ -109,7 +109,7 @@ function checkReadOptions(options: WalReadOptions): void {
   if (start === undefined || end === undefined || start <= end) return;
   throw new StorageError('out-of-range', {
     what: 'range of the WAL',
-    expected: 'start not above end',
+    expected: 'a start at or before the end',
     actual: `${formatLsn(start)}-${formatLsn(end)}`,
   });
 }
@@ -162,7 +162,7 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     });
   }
 
-  /** The last timeline of the WAL. While WAL grows, a promoted server may start another one. */
+  /** The last timeline of the WAL. While WAL grows, it may change to that of a promoted server. */
   get timelineId(): number {
     return this.#segments.path.timelineId;
   }
@@ -247,7 +247,7 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     const [expected, actual] = [before, now].map((path) => path.timelineAt(lsn - 1n));
     if (expected === actual) return;
     throw new StorageError('changed', {
-      what: 'WAL of another timeline took the place of what was read',
+      what: 'WAL that was read has been replaced by that of another timeline',
       path: this.#source.path,
       lsn: formatLsn(lsn),
       expected: `timeline ${expected}`,

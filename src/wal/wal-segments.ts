@@ -35,7 +35,7 @@ interface NamedFile {
 /** Maximum bytes of a history; a line has about 40. */
 const MAXIMUM_HISTORY_LENGTH = 8 * 1024 * 1024;
 
-/** Segments, identified by their content. */
+/** The segments of a source that have WAL of one path, found by their start LSN. */
 export class WalSegments {
   readonly geometry: WalGeometry;
   readonly path: TimelinePath;

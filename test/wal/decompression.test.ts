@@ -97,7 +97,7 @@ test('a zstd frame of another length than the page without its hole is corrupt',
   } as const;
   const error = await storageErrorOf(restoreBlockImage(image));
   expect(error.code).toBe('corrupt');
-  expect(error.message).toContain('page image by zstd: length: expected');
+  expect(error.message).toContain('zstd page image: length: expected');
 });
 
 test.each([
@@ -115,6 +115,6 @@ test.each([
       holeLength: 0,
     };
     const { message } = await storageErrorOf(restoreBlockImage(image));
-    expect(message).toContain(`page image by ${compression}: ${what}`);
+    expect(message).toContain(`${compression} page image: ${what}`);
   },
 );

@@ -82,7 +82,7 @@ export class DirectoryOutput {
     this.#directories.push(parts.temporary);
   }
 
-  /** Makes a directory and its parents. Idempotent. Throws `io`. */
+  /** Makes a directory and missing parents. Idempotent. Throws `io`. */
   async makeDirectory(relative: string): Promise<void> {
     const path = pathIn(this.#temporary, relative);
     if (this.#directories.includes(path)) return;

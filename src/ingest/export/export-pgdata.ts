@@ -1,6 +1,6 @@
 /**
- * Exports a timeline at an LSN as a data directory on which a server can start, with the content of a pageserver's full
- * base backup.
+ * Exports a timeline at an LSN as a data directory from which a server can start, with the content of a pageserver's
+ * full base backup.
  *
  *   1  the lists of the timeline are read, and small files written
  *   2  pages are read in batches, in key order, and written file by file
@@ -64,7 +64,7 @@ export interface ExportPgdataOptions {
   readonly server?: ServerKind | undefined;
   /**
    * What to do if pages cannot be built because they need redo, or are damaged or missing. `refuse`, the default: no
-   * directory is made. `zeros`: they become zeros, so that the directory is not the exact state of the timeline.
+   * directory is made. `zeros`: they become zeros, and the directory is not the exact state of the timeline.
    */
   readonly missingPages?: 'refuse' | 'zeros' | undefined;
   /**
@@ -125,18 +125,17 @@ export interface ExportedPgdata {
  * Writes the state of a timeline at an LSN as a data directory. Memory grows with the number of relations, but not with
  * their size. User tablespaces become directories in `pg_tblspc`, instead of links.
  *
- * Durability: the directory survives a crash once the promise resolves. An earlier crash leaves no directory of this
+ * Durability: the directory survives a crash once the promise resolves. A crash before that leaves no directory of this
  * name; a temporary one next to it is removed by the next export of the same name.
  *
  * @param timeline All shards of it.
  * @returns What was written.
  * @throws `exists` (the path is taken); `needs-redo`, `no-base`, `not-found` and others for pages that cannot be built,
- * once all of them are known, unless they may be zeros; `not-found`, `corrupt`, `truncated` (lists, sizes or small
- * files);
- *   `out-of-range` (an LSN after the last one, or below the GC cutoff); `invalid-input` (one shard of several; no LSN; a
- *   page size other than 8,192); `too-large` (zeros for more than 4,096 files without a value, or after 262,144 pages in a
- *   row that cannot be read for the same reason); `io`, `network`, `denied`, `changed`, `sync-failed`, `aborted`, `closed`; what `redo`
- *   throws.
+ *   once all of them are known, unless they may be zeros; `not-found`, `corrupt`, `truncated` (lists, sizes or small
+ *   files); `out-of-range` (an LSN after the last one, or below the GC cutoff); `invalid-input` (one shard of several;
+ *   no LSN; a page size other than 8,192); `too-large` (zeros for more than 4,096 files without a value, or after
+ *   262,144 consecutive pages that cannot be read for the same reason); `io`, `network`, `denied`, `changed`,
+ *   `sync-failed`, `aborted`, `closed`; errors of `redo`.
  * @example
  *   await using timeline = await openTimeline('bucket');
  *   await exportPgdata(timeline, { directory: 'restored' });
@@ -218,14 +217,14 @@ function lsnOf(timeline: Timeline, wanted: Lsn | undefined): Lsn {
   const { diskConsistentLsn: last, shard, timelineId } = timeline.facts;
   if (shard !== undefined && parseShardIndex(shard).count > 1) {
     throw new StorageError('invalid-input', {
-      what: `shard ${shard} of timeline ${timelineId}, which has a part of the pages`,
+      what: `shard ${shard} of timeline ${timelineId}, which has only some of the pages`,
       expected: 'all shards of the tenant',
     });
   }
   const lsn = wanted ?? last;
   if (lsn === undefined) {
     throw new StorageError('invalid-input', {
-      what: 'no LSN, and no index that tells the last one',
+      what: 'no LSN, and no index that contains the last one',
     });
   }
   checkLayerLsn(lsn);
@@ -331,7 +330,7 @@ class MissingLog {
     this.#last = joined ?? pages;
   }
 
-  /** Passes on the finding that more pages could have extended. */
+  /** Passes on the last finding, which no more pages extend. */
   async end(): Promise<void> {
     if (this.#last !== undefined)
       await this.#onMissingPage?.(this.#last.error, this.#last.pageCount);

@@ -8,8 +8,8 @@ import type { PageSequence } from './export-plan.ts';
 import type { ReadRun } from './page-reading.ts';
 
 /**
- * Files of which no page has a value: of the usual size, 4 TiB. They take nothing but names, and a few seconds; a size that
- * is wrong may claim eight times as many for one fork.
+ * Maximum number of files in which no page has a value: 4 TiB in files of the usual size. So many cost only their names
+ * and a few seconds; a wrong size may claim eight times as many for one fork.
  */
 const MAXIMUM_VACANT_FILES = 4096;
 
@@ -98,7 +98,7 @@ export class PageFileWriter {
     this.#vacantFileCount += Math.floor(pageCount / sequence.filePageCount);
     if (this.#vacantFileCount <= MAXIMUM_VACANT_FILES) return;
     throw new StorageError('too-large', {
-      what: `files without a page that has a value, of a relation of ${sequence.pageCount} pages by its size`,
+      what: `files without any value, in a relation whose size claims ${sequence.pageCount} pages`,
       path: sequence.pathOf(Math.floor(firstBlock / sequence.filePageCount)),
       key: formatKey(sequence.keyOf(firstBlock)),
       expected: `at most ${MAXIMUM_VACANT_FILES}`,

@@ -23,7 +23,7 @@ export interface PageRun {
 
 /** The pages of a run, one after the other. */
 export interface ReadRun extends PageRun {
-  /** Zeros where a page could not be made; undefined if none was made. */
+  /** Zeros where a page could not be built; undefined if none was built. */
   readonly bytes: Uint8Array | undefined;
   /** Pages that could not be built. */
   readonly missing: readonly MissingPages[];
@@ -61,19 +61,19 @@ const VACANT_GROWTH = 8;
 const VACANT_BYTES = 64 * 1024;
 
 /**
- * Pages in a row that are read one by one though each of them cannot be read for the same reason: 2 GiB. More of them
- * cost minutes, and a size that is wrong may claim 2^32.
+ * Maximum number of consecutive pages that are read one by one although all of them fail for the same reason: 2 GiB.
+ * More of them cost minutes, and a wrong size may claim 2^32.
  */
 export const MAXIMUM_UNREADABLE_PAGES = 256 * 1024;
 
 /**
  * Reads all pages, in batches. A size may claim far more pages than the timeline has: pages without values are skipped
  * in growing steps, so that they take neither memory nor many reads. So are pages after very many that cannot be read,
- * as long as none is to be written.
+ * if no page is to be written any more.
  *
- * Throws `too-large` for very many unreadable pages in a row if they are to be zeros: some after them could be read,
- * and would be lost. Throws errors that say nothing about the pages: `io`, `network`, `denied`, `changed`, `aborted`,
- * `closed`.
+ * Throws `too-large` for very many consecutive unreadable pages if they are to be zeros: some after them might be
+ * readable, and would be lost. Throws errors that say nothing about the pages: `io`, `network`, `denied`, `changed`,
+ * `aborted`, `closed`.
  */
 export async function* readBatches(
   sequences: readonly PageSequence[],
@@ -117,7 +117,7 @@ function lastMissing(
   return last;
 }
 
-/** Whether so many pages were read in vain that the next ones need not be. Throws `too-large` if they are wanted. */
+/** Whether so many pages could not be read that the next ones are skipped. Throws `too-large` if they are wanted. */
 function isUnreadable(
   missing: MissingPages | undefined,
   { missingPages, maximumUnreadable = MAXIMUM_UNREADABLE_PAGES }: PageReading,
@@ -129,9 +129,9 @@ function isUnreadable(
   if (missingPages === 'refuse') return true;
   const { path, offset, key, lsn } = missing.error;
   throw new StorageError('too-large', {
-    what: `pages in a row that cannot be read for the same reason, of a relation of ${missing.sequence.pageCount} pages`,
+    what: `consecutive unreadable pages, in a relation whose size claims ${missing.sequence.pageCount} pages`,
     ...{ path, offset, key, lsn, cause: missing.error },
-    expected: `less than ${maximumUnreadable}, or a layer that can be read, such as \`salvage\` makes`,
+    expected: `fewer than ${maximumUnreadable}, or a readable layer, such as one from \`salvage\``,
     actual: `${missing.pageCount} (${missing.reason})`,
   });
 }
@@ -179,8 +179,8 @@ function cutBatch(
 }
 
 /**
- * A run without a value, or one that cannot be read for the reason of too many pages before it; undefined if its pages
- * are to be read.
+ * A run that is skipped: one without a value, or one that fails for the same reason as too many pages before it.
+ * Undefined if its pages are to be read.
  */
 async function passedRun(
   run: PageRun,

@@ -4,8 +4,8 @@
  *
  *   OUT/layers.{token}.___temp/   beside `tenants/`, so that storing a layer is a second name for the file
  *
- * For a bucket it is in the system's directory for temporary files, or in one that the caller chose. It is always a
- * separate subdirectory, so that other outputs and existing layers are left alone.
+ * For a bucket it is in the system's directory for temporary files, or in one that the caller chose. There,
+ * too, it is a separate subdirectory, so that other outputs and existing layers are left alone.
  */
 import { mkdir, readdir, rmdir, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -70,7 +70,7 @@ export class StoredIndex {
     if (found?.text !== this.#known.text) throw this.#replacedError();
     const text = index.format();
     try {
-      // If the store supports it, an index written between the read and this call is also detected.
+      // If the store supports it, an index that another writer stores between the read and the write is also detected.
       await this.#put(text, { ifMatch: found.etag });
     } catch (error) {
       throw isStorageError(error, 'changed') ? this.#replacedError() : error;

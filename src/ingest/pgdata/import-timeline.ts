@@ -3,13 +3,13 @@
  * attaching the timeline.
  *
  *   1  list and check the directory
- *   2  plan: values and runs of pages in key order, cut into layers, for each shard
+ *   2  plan: values and runs of pages in key order, divided into layers, for each shard
  *   3  make all layers in the staging directory, several at a time; every page is checked
  *   4  check that the directory is still the same
  *   5  store the layers, the manifest of the tenant, and finally the index
  *
- * Nothing is stored until everything has been read and checked. A run makes the same layers each time, so a run that
- * was interrupted in step 5 can be repeated and stores what is missing.
+ * Nothing is stored until everything has been read and checked. The same source and options give the same layers, so a
+ * run that was interrupted in step 5 can be repeated and stores what is missing.
  *
  *   fast      LSN L of the latest checkpoint; disk_consistent_lsn is L + 8 and prev_record_lsn L, as if a
  *             record of 8 bytes were there; no prepared transactions

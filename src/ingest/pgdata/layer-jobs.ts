@@ -1,11 +1,11 @@
 /**
- * How an import is cut into image layers, for one shard.
+ * How an import is divided into image layers, for one shard.
  *
- * A single value counts 8,192 bytes, like a page. Only what the shard has counts.
+ * A single value counts 8,192 bytes, like a page. Only values and pages of the shard count.
  *
  *   fast      a layer ends before the file that would exceed the limit; a larger file has its own layer.
  *             The ranges touch, from the lowest key to the highest.
- *   classic   a layer ends at the limit, within a relation if need be. The ranges touch, from the lowest
+ *   classic   a layer ends at the limit, possibly within a relation. The ranges touch, from the lowest
  *             key to immediately after the checkpoint.
  *
  * A layer without images is not written: a key in no layer does not exist.
@@ -69,7 +69,7 @@ class JobList {
   }
 
   add(task: ImportTask): void {
-    // A loop: a large file may be cut into more layers than a stack has frames.
+    // A loop, because a large file may be split into more layers than the stack has frames.
     for (let rest: ImportTask | undefined = task; rest !== undefined; ) rest = this.#addPart(rest);
   }
 

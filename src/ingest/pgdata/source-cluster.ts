@@ -74,7 +74,7 @@ function warnOfLosses(
   }
 }
 
-/** Throws `invalid-input` if the directory has changed since it was listed; `io`. */
+/** Objects if the directory has changed since it was listed. Throws `invalid-input`, `io`. */
 export async function checkSourceStill(
   { cluster, state }: SourceCluster,
   openFiles: OpenFiles,

@@ -1,5 +1,5 @@
 /**
- * Writes one image layer of an import: reads its files in order, checks each page, and puts the pages of the shard.
+ * Writes one image layer of an import: reads its files in order, checks each page, and puts the values of the shard.
  */
 import { throwIfAborted } from '../../errors.ts';
 import { ImageLayerWriter } from '../../layers/image-layer/writer.ts';

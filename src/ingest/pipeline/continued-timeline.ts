@@ -73,8 +73,8 @@ export async function continueTimeline(options: StartOptions): Promise<Continued
 }
 
 /**
- * The timeline of the base in the output; the base is closed then. Undefined if it is not there with an index,
- * whatever other timelines are.
+ * The timeline of the base in the output; the base is then closed. Undefined if the output does not have an index of
+ * it, even if it has other timelines.
  */
 async function openEarlier(
   { place, timeline: original }: IndexedTimeline,

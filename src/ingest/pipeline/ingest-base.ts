@@ -40,7 +40,7 @@ export class TimelineBase {
     this.#timeline = options.timeline;
   }
 
-  /** Records that the timeline has more layers than when it was opened. */
+  /** Called when the timeline has more layers than when it was opened. */
   noteAdvance(): void {
     this.#isStale = true;
   }

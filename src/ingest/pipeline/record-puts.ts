@@ -28,7 +28,7 @@ export class RecordPuts implements RowSink {
   readonly #slots: readonly Slot[];
   #slot = 0;
   #batch: PutBatch;
-  /** The LSN of a value that is not a row; it is copied. */
+  /** The key of a value that is not a row; it is copied. */
   readonly #key = new ViewedBytes(new Uint8Array(KEY_SIZE));
   /** Where the batch was before the record. */
   #countBefore = 0;
@@ -114,7 +114,9 @@ export class RecordPuts implements RowSink {
     this.#batch.putRecord(key, willInit, memory, offset, size);
   }
 
-  /** Puts the batch into the layer. Requires: no record is half put. Throws errors of the layer. */
+  /**
+   * Puts the batch into the layer. Requires: all values of the last record have been put. Throws errors of the layer.
+   */
   async flush(): Promise<void> {
     const slot = this.#slots[this.#slot] as Slot;
     const { batch } = slot;

@@ -6,7 +6,8 @@
  *
  * The index says how far the timeline reaches. It advances at each border of a layer, after the layer is durable, and
  * never before; so however an ingest ends, the next one continues at `disk_consistent_lsn`, and nothing is lost or put
- * twice. A layer ends after a record, when its values have nearly reached the checkpoint distance, or its LSNs have.
+ * twice. A layer ends after a record, when its values have nearly reached the checkpoint distance in bytes, or when its
+ * LSNs span it.
  */
 import { availableParallelism } from 'node:os';
 import {
@@ -43,7 +44,7 @@ import { RecordPuts } from './record-puts.ts';
 export interface WalIngestOptions extends StartOptions {
   /** Bytes of values, or of WAL, after which a layer ends; of WAL, for each shard. Default 256 MiB. */
   readonly checkpointDistance?: number | undefined;
-  /** Whose build wrote the heap records of Postgres 14 and 15. Default: detected for each record. */
+  /** Dialect of the heap records of Postgres 14 and 15. Default: detected for each record. */
   readonly dialect?: HeapDialect | undefined;
   /** Pages of a stripe of a sharded tenant. Default: the value in the files of the base's tenant, or 2,048. */
   readonly stripeSize?: number | undefined;
@@ -312,7 +313,7 @@ export class WalIngest {
     }
   }
 
-  /** What the record has put is taken back if it fails. */
+  /** If the record fails, its values are removed again. */
   #ingestOne(batch: WalRecordBatch, at: number): void | Promise<void> {
     this.#puts.begin();
     try {
@@ -333,7 +334,10 @@ export class WalIngest {
     }
   }
 
-  /** Number of the record after the one with which the layer ends, whatever it has; at most the length of the batch. */
+  /**
+   * Number of the record after the one with which the layer ends regardless of its size; at most the length of the
+   * batch.
+   */
   #endOfLayer(batch: WalRecordBatch, from: number): number {
     let last = batch.length - 1;
     while (last > from && this.#isAtLimit(batch.endHigh(last - 1), batch.endLow(last - 1)))
@@ -396,7 +400,7 @@ function checkIngestOptions(options: WalIngestOptions): void {
   checkSignal(signal);
 }
 
-/** The caller's own descriptors only work on one thread. */
+/** The caller's own table of open files works on one thread only. */
 function threadOf({ threadCount, openFiles }: WalIngestOptions): WriteOutThread | undefined {
   const count = threadCount ?? availableParallelism();
   return count < 2 || openFiles !== undefined ? undefined : new WriteOutThread();

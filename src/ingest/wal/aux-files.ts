@@ -3,7 +3,7 @@
  * `neon-file:` and the path. An empty message removes the file.
  *
  * The key is a hash of the path, of 16 bytes: 62 d1 d2, and the low 13 bytes of its FNV-1a of 128 bits. In an 18-byte
- * key, two zero bytes stand after the first. d1 and d2 stand for the directory; then only the rest of the path is
+ * key, two zero bytes follow the first. d1 and d2 stand for the directory; then only the rest of the path is
  * hashed:
  *
  *   01 01  pg_logical/mappings/        02 01  pg_replslot/

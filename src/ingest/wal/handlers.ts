@@ -1,6 +1,6 @@
 /**
  * The effects of a record beyond the blocks that it names, by resource manager and operation. Kinds that are not listed
- * have no others.
+ * have no such effects.
  */
 import { corrupt } from '../../errors.ts';
 import type { WalRecord } from '../../wal/record-format.ts';

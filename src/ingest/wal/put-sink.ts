@@ -5,7 +5,7 @@ import type { Lsn } from '../../layers/lsn.ts';
 /** The timeline that is continued, including the values that were put. */
 export interface IngestBase {
   /**
-   * The value of a key at an LSN, both those below and those that the sink was given before this call.
+   * The newest value of a key at an LSN, including values that the sink has received before this call.
    *
    * @param key Unchanged until the promise settles.
    * @returns A page of 8,192 bytes, or the content of any other key; undefined if there is none.
@@ -18,7 +18,7 @@ export interface IngestBase {
  * valid until the call returns.
  */
 export interface PutSink {
-  /** Adds a serialized value, in the form of a delta layer. */
+  /** Adds a serialized value, as it is stored in a delta layer. */
   put(key: Key, lsn: Lsn, willInit: boolean, value: Uint8Array): void;
   /** Adds a raw WAL record, which the sink serializes as the value that holds it. */
   putRecord(key: Key, lsn: Lsn, willInit: boolean, record: Uint8Array): void;

@@ -7,7 +7,7 @@
  *      before them sizes of forks that grow, and zero pages for the blocks that are missing
  *   4. directories, sizes and other keys that are always images, and the checkpoint, if it changed
  *
- * Most records neither read nor allocate anything.
+ * For most records, nothing is read and nothing is allocated.
  *
  * Source: Neon pageserver/src/walingest.rs, libs/wal_decoder/src/serialized_batch.rs.
  */
@@ -58,7 +58,7 @@ export interface RecordIngestOptions {
   readonly lsn: Lsn;
   /** Version of Postgres, 14 to 17. */
   readonly majorVersion: number;
-  /** Whose build wrote the heap records of 14 and 15. Default: detected for each record. */
+  /** Dialect of the heap records of 14 and 15. Default: detected for each record. */
   readonly dialect?: HeapDialect | undefined;
   /** Default: the tenant is not sharded. */
   readonly shard?: IngestShard | undefined;
@@ -86,8 +86,8 @@ const UNSHARDED: IngestShard = { number: 0, count: 0, stripeSize: DEFAULT_STRIPE
 const MESSAGES = 21;
 
 /**
- * Managers whose records go to the shards that have one of their blocks, or one of their visibility map, and to the
- * first shard.
+ * Managers whose records go to the first shard and to the shards that have one of their blocks, or a block of the
+ * visibility map.
  */
 const BLOCK_MANAGERS: readonly number[] = [HEAP, HEAP2, NEON, MESSAGES];
 
@@ -209,7 +209,7 @@ export class RecordIngest {
     return this.#ingest(batch.memory, batch.offset(index), batch.size(index));
   }
 
-  /** Tells that records of another batch follow. @internal */
+  /** Called before the records of another batch. @internal */
   beginBatch(): void {
     this.#state.kernel?.beginBatch();
   }
@@ -240,7 +240,9 @@ export class RecordIngest {
     const progress = this.#progress;
     if (progress.kind === 'failed') throw progress.error;
     if (progress.kind === 'waiting') {
-      throw new StorageError('out-of-order', { what: 'record before the one before was ingested' });
+      throw new StorageError('out-of-order', {
+        what: 'record before the previous one has been ingested',
+      });
     }
     const state = this.#state;
     if (high < state.lsnHigh || (high === state.lsnHigh && low <= state.lsnLow)) {

@@ -10,7 +10,7 @@ export const NOT_KNOWN = -1;
 /** The fork does not exist. */
 export const NO_FORK = -2;
 
-/** What else is told of the sizes that are set or found; 0 blocks if there are none, or the size is not known. */
+/** Is notified of the sizes that are set or found; 0 blocks if there are none, or the size is not known. */
 export interface SizeObserver {
   setFork(spcnode: number, dbnode: number, relnode: number, fork: number, blocks: number): void;
   forgetForks(): void;
@@ -33,7 +33,7 @@ export class RelationSizes {
   /** Most records are about the same fork as the preceding one. */
   #last = 0;
 
-  /** Told of each fork that is set or found. */
+  /** Is notified of each fork that is set or found. */
   readonly #observer: SizeObserver | undefined;
 
   /** `capacity`: a power of 2, at least 8. */
@@ -83,7 +83,7 @@ export class RelationSizes {
     }
   }
 
-  /** Returns: the size in a place, of which the observer was told. */
+  /** Returns: the size in a place, of which the observer has been notified. */
   #told(place: number): number {
     const size = this.#sizes[place] as number;
     this.#observer?.setFork(

@@ -1,5 +1,5 @@
 /**
- * Files of relations that are created or cut, and databases that are copied or dropped.
+ * Files of relations that are created or truncated, and databases that are copied or dropped.
  *
  * TRUNCATE to b blocks cuts, as its flags say: the main fork at b; the free space map after the page that has
  * the slots of b, which becomes zeros; the visibility map after the page that has the bits of b, in which those
@@ -51,7 +51,7 @@ export function* truncateStorage(state: IngestState, { mainData }: WalRecord): A
   if ((flags & TRUNCATED_FORKS.vm) !== 0) yield* cutFork(state, visibilityTail(state, truncation));
 }
 
-/** Where a map is cut. */
+/** Where a map is truncated. */
 interface Tail {
   readonly fork: ForkNumbers;
   readonly size: number;

@@ -1,5 +1,5 @@
 /**
- * Transactions that end or are prepared, and other changes of the transaction log.
+ * Transactions that end or are prepared, and other changes to the transaction log.
  *
  * The end of a transaction: its status and those of its subtransactions, in runs of the same page of the log; the
  * relations that it drops; how far its origin was replayed; its entry in the two-phase directory.

@@ -45,8 +45,8 @@ export interface DescribeOptions {
   /** Version of the Postgres that wrote it, 14 to 17. */
   readonly majorVersion: number;
   /**
-   * Whose build wrote the heap records of 14 and 15. Default: detected for each record; one that can be read in both
-   * ways is refused.
+   * Dialect of the heap records of 14 and 15. Default: detected for each record; one that can be read in both dialects
+   * is refused.
    */
   readonly dialect?: HeapDialect | undefined;
   /** Form of times, in UTC. Default: `walinspect`. */

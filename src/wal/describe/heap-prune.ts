@@ -97,7 +97,7 @@ function redirections(reader: ListReader, count: number): string {
 
 const PLAN_SIZE = 12;
 
-/** Requires: the plans lie in the data; the reader stands at the offsets, of the first plan first. */
+/** Requires: the plans are within the data; the reader is at the offsets, which begin with those of the first plan. */
 function plans(reader: ListReader, plansAt: number, count: number): string {
   const texts: string[] = [];
   for (let at = plansAt; texts.length < count; at += PLAN_SIZE) {

@@ -14,7 +14,7 @@ export type ByVersions<T> = T | Readonly<Record<string, T>>;
 export interface KindText {
   /** Layout of the main data; longer data is not an error. Default: empty. */
   readonly layout?: ByVersions<string>;
-  /** In records of Neon's dialect of 14 and 15. */
+  /** Layout in records of Neon's dialect of 14 and 15. */
   readonly neonLayout?: string;
   /** Template over the layout. Default: empty. */
   readonly text?: ByVersions<string>;

@@ -2,10 +2,7 @@
 import { corrupt, tooLarge } from '../../errors.ts';
 import { u16In, u32In } from '../main-data/layout.ts';
 
-/**
- * Maximum items of one list in a description: the text of more might not fit into a JavaScript
- * string.
- */
+/** Maximum number of items of one list in a description: the text of more might not fit into a JavaScript string. */
 export const MAXIMUM_LISTED = 32 * 1024 * 1024;
 
 /** Throws `too-large` for a list with too many items. */
@@ -47,17 +44,17 @@ export class ListReader {
     return start;
   }
 
-  /** N u16, as `[1, 2]`. */
+  /** A list of `count` u16, as `[1, 2]`. */
   u16List(what: string, count: number): string {
     return this.list(what, count, 2, u16In);
   }
 
-  /** N u32, as `[1, 2]`. */
+  /** A list of `count` u32, as `[1, 2]`. */
   u32List(what: string, count: number): string {
     return this.list(what, count, 4, u32In);
   }
 
-  /** N items of a size, separated by commas. */
+  /** A list of `count` items of `size` bytes, in brackets, separated by commas. */
   list(
     what: string,
     count: number,
@@ -67,7 +64,7 @@ export class ListReader {
     return `[${this.joined(what, count, size, ', ', textOf)}]`;
   }
 
-  /** N items, separated by a text. */
+  /** The texts of `count` items, joined by a separator. */
   joined(
     what: string,
     count: number,

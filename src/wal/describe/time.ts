@@ -8,7 +8,7 @@
 import { I64_MAXIMUM, I64_MINIMUM } from '../../integers.ts';
 import type { PostgresTime } from '../main-data/main-data.ts';
 
-/** Whose format times have. */
+/** The program whose time format is used. */
 export type TimeStyle = 'walinspect' | 'waldump';
 
 /** All styles. */
@@ -47,7 +47,7 @@ interface DateText {
 let lastDay = Number.NaN;
 let lastDate: DateText = { date: '', era: '' };
 
-/** Neighbours in the WAL usually have the same day. */
+/** Records close to each other in the WAL usually have the same day. */
 function formatDate(day: number): DateText {
   if (day !== lastDay) {
     lastDate = civilDate(day);

@@ -90,7 +90,7 @@ export function maximumLineLength({ blocks }: WalRecord, description: string): n
   return MAXIMUM_START_LENGTH + description.length + MAXIMUM_REFERENCE_LENGTH * blocks.length;
 }
 
-/** The names of a manager and a kind, which have no fixed maximum, take less than 64 bytes together. */
+/** The names of a manager and a kind, which have no fixed maximum, take fewer than 64 bytes together. */
 const MAXIMUM_START_LENGTH = 256;
 /** Five numbers of ten digits, and 71 other bytes, the longest name of a fork included. */
 const MAXIMUM_REFERENCE_LENGTH = 121;

@@ -5,7 +5,7 @@
  *            length of the message, prefix, message
  *
  * The lengths are u64; a server of 32 bits, such as one in WebAssembly, writes u32. The total length shows which: no
- * data fits both. If u64 fits, the second u32 is 0, so that reading u32 would leave 8 extra bytes and lack the message.
+ * data fits both. If u64 fits, the second u32 is 0: read as u32, the message would be empty, and bytes would be left.
  *
  * Source: Postgres src/include/replication/message.h.
  */
@@ -57,7 +57,7 @@ function hasShortLengths(mainData: Uint8Array): boolean {
   return mainData.indexOf(0, SHORT_HEADER_SIZE) === SHORT_HEADER_SIZE + prefixLength - 1;
 }
 
-/** A length that is no more than all of the data. */
+/** A length that does not exceed that of all the data. */
 function lengthOf(
   decoder: BincodeDecoder,
   what: string,

@@ -23,7 +23,7 @@ export interface StorageCreation extends RelationFile {
 export interface StorageTruncation extends RelationFile {
   /** Blocks of the main fork that stay. */
   readonly blockCount: number;
-  /** The forks that are cut. */
+  /** The forks that are truncated. */
   readonly flags: number;
 }
 

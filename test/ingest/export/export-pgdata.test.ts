@@ -385,7 +385,7 @@ describe('pages that cannot be made', () => {
     const bucket = await timelineWithSize(0xffff_ffff);
     const { error } = await refusalOf(bucket, { missingPages: 'zeros' });
     expect(error).toMatchObject({ code: 'too-large', expected: 'at most 4096' });
-    expect(error.message).toContain('of a relation of 4294967295 pages by its size');
+    expect(error.message).toContain('in a relation whose size claims 4294967295 pages');
     expect(error.path).toMatch(/^base\/5\/16384\.\d+$/);
   });
 

@@ -55,7 +55,7 @@ describe('what the base lacks', () => {
     expect(() => ingest.ingest(walRecord(btreeOn({ blkno: 1 })), END + 8n)).toThrow('unreachable');
   });
 
-  test('a record before the one before was ingested is refused', async () => {
+  test('a record before the previous one has been ingested is refused', async () => {
     const ingest = await open(smallCluster({ forks: { '16384.0': 2 } }));
     const waiting = ingest.ingest(walRecord(btreeOn({ blkno: 1 })), END);
     const next = walRecord(btreeOn({ blkno: 1 }));
