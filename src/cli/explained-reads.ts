@@ -1,9 +1,9 @@
 /**
  * The answers to many reads of a timeline, in the order of the reads and in bounded memory.
  *
- * Reads at one LSN within a window are answered together, so that they share their visits of layers. If their values do
- * not fit into memory together, they are answered in smaller groups, if necessary one by one. An answer that is early
- * is kept without its values.
+ * Reads at one LSN within a window are answered together, so that they share their visits of layers. If their values are
+ * too large to be in memory together, they are answered in smaller groups, if necessary one by one. An answer that is
+ * early is kept without its values.
  */
 import { isStorageError } from '../errors.ts';
 import type { Key } from '../layers/key.ts';
@@ -17,7 +17,7 @@ export interface Read {
   readonly lsn: Lsn;
 }
 
-/** Reads the timeline. */
+/** The reads of a timeline that are used here. */
 export type ReadableTimeline = Pick<Timeline, 'reconstruct' | 'reconstructMany'>;
 
 /** The part of an answer that is kept until its turn. */
@@ -81,7 +81,7 @@ async function* answersOf<A extends KeptAnswer>(
   }
 }
 
-/** Answers the first of some reads at one LSN: all of them, or fewer if memory does not suffice. */
+/** Answers the first of some reads at one LSN: all of them, or fewer if their values are too large together. */
 async function readSome(
   timeline: ReadableTimeline,
   group: readonly Read[],

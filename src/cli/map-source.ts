@@ -2,8 +2,8 @@
  * The sources of a map: each becomes one or several snapshots of a timeline.
  *
  *   index_part.json   one snapshot
- *   directory, s3://  of a timeline: a snapshot for each index in it, by generation; without an index
- *                     the layers that lie there. Above timelines: the one that is chosen. Its shards are
+ *   directory, s3://  of a timeline: a snapshot for each index in it, by generation; without an index,
+ *                     the existing layers. Above timelines: the one that is chosen. Its shards are
  *                     drawn as one
  *   file, or -        names of layers, one per line; `gc_cutoff:LSN` and `branch:LSN` draw lines
  */

@@ -35,7 +35,7 @@ export async function refuseInputAsOutput(input: string, output: string): Promis
 async function isLeftoverOf(output: string, path: string): Promise<boolean> {
   const name = basename(path);
   const isOfOutput = isLeftoverName(name) && name.startsWith(`${basename(output)}.`);
-  // An overwrite removes every temporary whose name tells its owner, whatever its target is.
+  // An overwrite removes every temporary file with an owner in its name, whatever its target is.
   if (!isOfOutput && ownerOf(name) === undefined) return false;
   return (await lookUpIfPossible(dirname(output)))?.path === dirname(path);
 }
@@ -114,7 +114,7 @@ async function lookUpIfPossible(name: string): Promise<Found | undefined> {
   }
 }
 
-/** Follows the links of a name; undefined if nothing is there. Throws `io`. */
+/** Follows the links of a name; undefined if it does not exist. Throws `io`. */
 async function lookUp(name: string): Promise<Found | undefined> {
   try {
     const path = await realPathOf(name);

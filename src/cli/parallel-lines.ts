@@ -28,7 +28,7 @@ export interface ParallelLinesOptions extends DividedWal, LineForm {
  * Prints the records of the parts, as far as they are complete and valid. The last part is never printed.
  *
  * Returns: start of the record at which a reader must continue; undefined if nothing was printed. Throws `aborted`, and
- * what keeps the output from being written.
+ * errors of writing the output.
  */
 export async function printInParallel(
   output: Output,

@@ -43,7 +43,7 @@ export class RecordPrinter {
     this.#files = files;
   }
 
-  /** Returns: how many records were printed, or are damaged. Throws what keeps the output or a file from being written. */
+  /** Returns: how many records were printed, or are damaged. Throws errors of writing the output or a file. */
   async printBatch(
     batch: WalRecordBatch,
     { to = batch.length, maximum = batch.length, onDamage }: PrintedRange,

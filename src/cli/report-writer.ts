@@ -35,7 +35,7 @@ export interface ReportWriter {
   end(status: ExitStatus): Promise<void>;
 }
 
-/** Quiet: only files with findings are reported, and a summary only if something is wrong. */
+/** Quiet: only files with findings are reported; people get a summary only if there are any. */
 export function createReportWriter(
   output: Output,
   format: Format,

@@ -35,7 +35,8 @@ export async function openOutput(
   const { TimelineOutput } = await import('../ingest/output/timeline-output.ts');
   const { tenantId, timelineId } = timeline.facts;
   if (tenantId === undefined || timelineId === undefined) {
-    const what = 'the source does not tell its tenant and timeline: choose a prefix above tenants/';
+    const what =
+      'the tenant and timeline of the source are unknown: choose a prefix above tenants/';
     throw new StorageError('usage', { what });
   }
   const { newGeneration, shard, written } = options;

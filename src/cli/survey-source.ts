@@ -112,7 +112,7 @@ function surveyOfLayer({ store, directory, key, name, size }: LoneLayer): Timeli
   };
 }
 
-/** Known by its own name, or else by its summary. */
+/** The layer name: that of the file, or else the one in the summary. */
 async function nameOfLayer(input: LayerInput, name: string): Promise<LayerName> {
   try {
     return parseLayerName(name);

@@ -76,7 +76,7 @@ export function recordText(bytes: Uint8Array, version: RecordVersion): string {
   }
 }
 
-/** As `recordText`, for a value that may be of another kind; empty if it is. */
+/** As `recordText`, for a value that may be of another kind; empty if it is, or if nothing is described. */
 export function recordTextOf(
   type: string,
   value: Uint8Array,

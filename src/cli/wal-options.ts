@@ -29,7 +29,7 @@ export const WAL_OPTIONS = {
   ).preset('rmgr'),
   jobs: option(
     '-j, --jobs <n>',
-    'number of threads that format or count records (default: processors, at most 4)',
+    'number of threads that format or count records (default: number of processors, at most 4)',
     jobsArgument,
   ),
   follow: flag('--follow', 'wait for more at the end of the WAL, until interrupted'),

@@ -5,7 +5,7 @@
  *
  *   1  the L1s are made and stored, one after the other
  *   2  image layers are made and stored, several at a time
- *   3  layers that stay and are not where the index goes are copied there
+ *   3  layers that the new index keeps are copied to the output if it does not have them
  *   4  the index of the new generation is stored
  *
  * An interrupted run leaves layers that no index names. The next run of the same generation makes the same layers, and
@@ -268,7 +268,7 @@ async function merge(
   }
 }
 
-/** Values are read from the timeline before compaction: an L1 contains what its L0s contain. */
+/** Values are read from the timeline as it was opened: an L1 contains the same entries as its L0s. */
 async function makeImages(
   work: Work,
   options: TimelineImageOptions,
@@ -289,7 +289,9 @@ async function makeImages(
   });
 }
 
-/** Based on the layers that the new index will name: the planned ones, unless L1s were made. */
+/**
+ * The planned ranges, unless L1s were made since: then those of the layers that the new index will name.
+ */
 function rangesOfImages(
   { timeline, inputs, plan, output }: Work,
   options: TimelineImageOptions,

@@ -4,7 +4,7 @@
  *
  *   ids        only the summary has them
  *   shard      same ranges; keys that the shard need not keep are left out
- *   key range  the part of the layer's range that is in it: an image layer speaks for its whole range
+ *   key range  the part of the layer's range that is in it: an image layer is authoritative for its range
  *   until      entries below the LSN, in the LSN range start..until; willInit is taken from the values
  *
  * If no entry is left, no file is made.

@@ -132,7 +132,7 @@ class PartImages {
 
   async #addBatch({ keyRange, cuts }: Pick<ImageBatch, 'keyRange' | 'cuts'>): Promise<void> {
     const { timeline, lsn, signal } = this.#creation;
-    // A leaf is always read completely, within the limit of the timeline.
+    // A batch without cuts is a single leaf, and is read whatever its size, within the limit of the timeline.
     const maximumBytes = cuts.length === 0 ? undefined : MAXIMUM_BATCH_SIZE;
     let found: readonly Reconstruction[];
     try {

@@ -7,7 +7,7 @@
  *   kept    as many holes as there are layers: those with the most parts; among equals, the first ones
  *
  * A gap of all layers lies in a gap of each of them. So each layer lists its own large gaps, and the lists are
- * intersected as they come. A leaf whose first key is near that of the next leaf has none, and is not read.
+ * intersected as they come. A leaf whose first key is near that of the next leaf has no large gap, and is not read.
  *
  * Source: Neon pageserver/src/tenant/timeline/compaction.rs.
  */
@@ -36,14 +36,14 @@ export interface HoleSearch {
   readonly map: LayerMap;
   /** LSN at which the image coverage is determined. */
   readonly lsn: Lsn;
-  /** Told of the leaves on the way. */
+  /** Receives the leaves that the search passes. */
   readonly ranges: MergeRanges;
   readonly signal?: AbortSignal | undefined;
 }
 
 const MINIMUM_PARTS = 3;
 
-/** For a layer whose gaps have all been listed. */
+/** For a layer without further gaps. */
 const NO_GAP: Gap = { start: undefined, end: undefined };
 
 /** The holes, ascending. Throws: as the scans of the layers. */
@@ -79,7 +79,7 @@ async function* commonGaps(search: HoleSearch): AsyncGenerator<KeyRange> {
   }
 }
 
-/** Where all current gaps have begun; undefined if one of them starts at the first key. */
+/** The latest start of the gaps; undefined if all of them extend down to the lowest key. */
 function latestStart(gaps: readonly Gap[]): Key | undefined {
   let latest: Key | undefined;
   for (const { start } of gaps) {

@@ -2,14 +2,14 @@
  * Decides where image layers at an LSN help, and in which parts they are made.
  *
  *   segment  keys between two borders of layers: the same layers cover all of them
- *   kept     segments whose newest image is below the LSN, with at least as many deltas on top of each other
- *            above that image as the threshold says; L0s do not count
- *   part     kept segments that touch each other, cut where the values that lie there reach the target
+ *   kept     segments whose newest image is below the LSN, with at least as many stacked deltas above
+ *            that image as the threshold; L0s do not count
+ *   part     kept segments that touch each other, cut where their values reach the target size
  *   batch    the keys of a part that are read together
  *
  * Sparse keys (60… to 7E…) are separated from the others: only images end a read of them, and they have their own
- * threshold. Parts are cut at first keys of leaves, according to the size of the values below the leaves of all layers,
- * so that no value needs to be read.
+ * threshold. Parts are cut at first keys of leaves, according to the size of the values that the leaves of all layers
+ * refer to, so that no value needs to be read.
  *
  * A pageserver makes whole partitions of the key space instead, by the same rule for any segment in them.
  * Source: Neon pageserver/src/tenant/timeline.rs, create_image_layers.
@@ -33,8 +33,9 @@ import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
 /** When images are made. */
 export interface ImageThresholds {
-  /** Number of stacked deltas; for sparse keys, see below. */
+  /** Number of stacked deltas, for all keys but sparse ones. */
   readonly dense: number;
+  /** The same for sparse keys. */
   readonly sparse: number;
 }
 
@@ -50,7 +51,7 @@ export interface ImageBatch {
   readonly keyRange: KeyRange;
   /** Approximate bytes of the values. */
   readonly bytes: number;
-  /** Where it can be cut if it has more values than expected, ascending. */
+  /** Where it can be cut if its values are larger than expected, ascending. */
   readonly cuts: readonly Key[];
 }
 

@@ -29,8 +29,8 @@ export interface CompactLevel0Options extends Omit<DeltaWriteOptions, 'keyRange'
   /** Keys of other shards are left out. Default: none are. */
   readonly shard?: ShardFilter | undefined;
   /**
-   * Number of threads that merge in addition to the caller's, which then only writes. They can read layers in files
-   * that were opened by their paths. Default: 0.
+   * Number of threads that merge in addition to the caller's, which then only writes. None are started
+   * unless all layers are files that were opened by their paths. Default: 0.
    */
   readonly threadCount?: number | undefined;
   /** Called with each layer once it is durable, in order; the next one waits for its promise. */

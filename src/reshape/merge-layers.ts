@@ -1,4 +1,4 @@
-/** Merges layers and returns entries one by one, limited to some keys and LSNs; `LayerMerge` below it does not copy. */
+/** Merges layers and returns copies of the entries one by one; `LayerMerge`, which it uses, does not copy. */
 import {
   checkIterable,
   checkMethod,

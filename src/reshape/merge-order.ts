@@ -23,7 +23,7 @@ export class MergeOrder {
   readonly #entries: MergeCodes;
   /** Bytes of an entry key that are the same in all, or that the codes tell apart. */
   readonly #compared: number;
-  /** The entry at which each input stands. */
+  /** The current entry of each input. */
   readonly #next: Uint32Array;
   /** Its code. */
   readonly #heads: Float64Array;
@@ -72,7 +72,7 @@ export class MergeOrder {
     return left === right ? this.#isBeforeInBytes(one, other) : left < right;
   }
 
-  /** For entries of one code; inputs that have ended come in their order. */
+  /** For entries with the same code; inputs that have ended stay in the order of the inputs. */
   #isBeforeInBytes(one: number, other: number): boolean {
     if (this.#heads[one] === ENDED) return one < other;
     const { view, bytes } = this.#entries.keys;

@@ -59,7 +59,7 @@ export function startMergeThread(
 /** Serves until the thread is terminated. `layers`: what the thread was started with. */
 export function serveMerging(port: MessagePort, layers: readonly LayerOnThread[]): void {
   const opening = openAll(layers);
-  // Passed to each merge.
+  // Each merge awaits it and receives the error.
   opening.catch(() => {});
   // One after the other, since a merger has the memory of one range.
   serveInOrder(

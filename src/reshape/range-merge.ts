@@ -83,7 +83,7 @@ export class RangeMerger {
   }
 }
 
-/** Where the keys of all inputs begin to differ, at most so far that a code still fits. */
+/** Where the keys of all inputs begin to differ, but early enough in the key for a full code. */
 function codeStartOf(inputs: readonly RangeInput[]): number {
   let first: ViewedBytes | undefined;
   let shared = KEY_SIZE - CODE_BYTES;

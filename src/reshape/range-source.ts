@@ -28,7 +28,7 @@ interface RangeAhead {
 /** A range that was merged. */
 export interface MergedRange {
   readonly rows: MergedRows;
-  /** Bytes of the layers that lie before its end. */
+  /** Bytes of the layers before its end. */
   readonly position: number;
 }
 

@@ -62,7 +62,7 @@ export class SplitImageWriter {
   /** Where the open layer, or the next one, starts. */
   #start: Key;
   #lastKey: Key | undefined;
-  /** Images that may not have been compressed yet, and their bytes if they stay as they are. */
+  /** Images that may not have been compressed yet, and their bytes if they stay uncompressed. */
   #waitingCount = 0;
   #waitingBytes = 0;
   #state: 'open' | 'finished' | 'abandoned' = 'open';

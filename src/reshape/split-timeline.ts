@@ -1,5 +1,5 @@
 /**
- * Splits a timeline, or one shard of it, into shards: each gets layers with the keys that it owns, and an index that
+ * Splits a timeline, or one shard of it, into shards: each gets layers with the keys that it keeps, and an index that
  * names them.
  *
  *   child n of N   from the parent n mod (number of parents)
@@ -8,7 +8,7 @@
  *   manifest       the stripe size, which determines the shard of a page
  *
  * A pageserver first names the parent's layers in the indices of the children, and rewrites image layers later. Here
- * all layers are rewritten, so that a child does not need its parent.
+ * all layers are rewritten, so that a child does not need the layers of its parent.
  */
 import { checkCount, checkMethod, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';

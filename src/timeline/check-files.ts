@@ -7,7 +7,7 @@ import { CheckPool, LAYERS_PER_THREAD, type LayerPlace } from './check-pool.ts';
 import { inOrder } from './in-order.ts';
 import { failedCheck, type LayerCheckResult, type LayerExpectation } from './layer-check.ts';
 
-/** Where a named layer is read from. Throws for a name that is not in the source. */
+/** Where a named layer is read from. Throws for a name that is not that of a file or object. */
 export type PlaceOfName = (name: string) => Promise<LayerPlace>;
 
 export interface CheckFilesOptions

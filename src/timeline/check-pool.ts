@@ -1,7 +1,7 @@
 /**
- * Reads many layers in parallel, on one thread per processor, with several layers in flight on each. One of the threads
- * is the caller's own, whose code is already compiled. If threads cannot start, or cannot open a layer, the caller's
- * thread reads it.
+ * Reads many layers in parallel, usually on one thread per processor, with several layers in flight on each. One of the
+ * threads is the caller's own, whose code is already compiled. It also reads the layers that other threads
+ * cannot open, and all layers if no other thread can start.
  */
 import type { Worker } from 'node:worker_threads';
 import { assert } from '../assert.ts';

@@ -83,8 +83,9 @@ export interface CheckSummary {
   readonly findings: readonly CheckFinding[];
 }
 
-/** The content of a file beyond its summary. */
+/** Bytes that a check of the summary counts towards the budget. */
 const SUMMARY_LENGTH = 8192;
+
 /** A check of one timeline: iterate over the layers, then take the summary. */
 export class TimelineCheck {
   readonly #surveys: readonly TimelineSurvey[];
@@ -155,7 +156,7 @@ export class TimelineCheck {
     }
   }
 
-  /** With several workers, each reports it. */
+  /** Checks the timeline as a whole. If the layers are shared among workers, each worker reports this. */
   #checkWhole(reconciled: readonly ReconciledLayer[]): void {
     const indexed = this.#surveys.find(({ index }) => index !== undefined);
     const [main] = this.#surveys;
@@ -205,7 +206,7 @@ export class TimelineCheck {
     return lineOf(isThere ? { ...layer, state: 'ok' } : layer, result);
   }
 
-  /** The one of the first place, if it exists. */
+  /** The file in the first place, or else the one in the second. */
   #fileToRead({ local, remote, indexed }: ReconciledLayer): FileToRead | undefined {
     this.#places ??= new Map(
       this.#surveys.flatMap((survey) =>

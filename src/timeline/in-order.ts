@@ -13,7 +13,7 @@ export async function* inOrder<T, R>(
   try {
     for await (const item of items) {
       const result = work(item);
-      // Errors are thrown in the order of the items, too.
+      // An error is thrown when it is the turn of its item.
       result.catch(() => undefined);
       running.push(result);
       if (running.length >= limit) yield await (running.shift() as Promise<R>);

@@ -101,7 +101,7 @@ export class JsonField {
     throw this.error(words.map((word) => `'${word}'`).join(' or '));
   }
 
-  /** Invalid input in an argument would be damage in a file. */
+  /** A parser reports invalid input, as for an argument; in a file, that is damage. */
   parsed<T>(parse: () => T): T {
     try {
       return parse();

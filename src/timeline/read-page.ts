@@ -28,7 +28,7 @@ export type PageResult =
       readonly kind: 'page';
       /** New bytes. */
       readonly bytes: Uint8Array;
-      /** LSN of the newest entry in it; undefined for zeros beyond the end of a relation. */
+      /** LSN of the newest entry that it was built from; undefined for zeros beyond the end of a relation. */
       readonly lsn: Lsn | undefined;
       /** Microseconds since 2000 that a page of the transaction status carries, if it does. */
       readonly commitTime: bigint | undefined;
@@ -89,8 +89,8 @@ export async function resultOf(
 }
 
 /**
- * The kind of the result of a reconstruction, even if one of its records is damaged: that does not
- * change what the read consists of, and only redo could tell.
+ * The kind of the result of a reconstruction, even if one of its records is damaged: that does not change what the read
+ * consists of, and only redo would notice.
  */
 export async function explainResult(
   found: Reconstruction,

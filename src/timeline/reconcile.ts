@@ -73,7 +73,7 @@ export type LayerState =
 /** What a pageserver does with a layer at startup. */
 export type LayerDecision = 'keep' | 'evict' | 'delete' | 'download' | 'drop';
 
-/** Something that is wrong with a layer or a timeline. */
+/** A problem of a layer or a timeline. */
 export interface CheckFinding {
   /** `error`: a read fails or could be wrong. `warning`: a pageserver handles it. */
   readonly severity: 'error' | 'warning';
@@ -295,7 +295,7 @@ function placeOf({ generation, shard }: LayerRecord): string {
   return shardOf(shard) === '0000' ? words : `${words}, shard ${shard}`;
 }
 
-/** Other files of the same layer: a pageserver ignores local ones; an object has no entry in the index. */
+/** Other files of the same layer: a pageserver ignores local ones, and the index does not name the objects. */
 function duplicates({ local, remote, indexed }: Known): CheckFinding[] {
   if (local.length < 2 && remote.length < 2) return [];
   const objects = remote.filter((object) => !isObjectOf(object, indexed));

@@ -1,5 +1,5 @@
 /**
- * Finds what a page is built from: a pageserver's read, as it visits the layers of a timeline and its ancestors.
+ * Finds what a page is built from, visiting the layers of a timeline and its ancestors as a pageserver's read does.
  *
  * On one timeline, from the LSN down:
  *
@@ -269,7 +269,7 @@ class WalkState {
   readonly #lsn: Lsn;
   readonly #maximumBytes: number;
   readonly #states = new Map<string, KeyState>();
-  /** Keys that were asked for one by one, ascending; in ranges of the walk they may be joined. */
+  /** Keys that were requested singly, ascending; the walk may join them into ranges. */
   readonly #singles: readonly Key[];
   #complete: KeyRange[] = [];
   #visitCount = 0;

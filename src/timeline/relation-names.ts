@@ -181,7 +181,7 @@ function rowsOfPage(page: Uint8Array): CatalogRow[] {
 
 const NO_BYTES = new Uint8Array(0);
 
-/** Of all transactions whose outcome the rows do not state. */
+/** The outcome of all transactions for which the flags of the rows do not state it. */
 async function transactionEnds(
   source: NamesSource,
   rows: readonly CatalogRow[],

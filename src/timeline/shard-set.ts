@@ -2,7 +2,7 @@
  * Which shards make up a timeline, and how wide their stripes are.
  *
  * A tenant that was split has directories of both shard counts. The highest count of which all shards are present is
- * used; if there is none, the highest. The stripe size is in the manifest of a tenant in a bucket, and in the
+ * used; if no count is complete, the highest. The stripe size is in the manifest of a tenant in a bucket, and in the
  * configuration in a pageserver's directory.
  */
 import { assert } from '../assert.ts';

@@ -251,8 +251,8 @@ async function layersOfOtherShards(
 }
 
 /**
- * After a split, the indices of the children name layers below the parent, which that one's index may not name.
- * They are looked for only if there are layers that the own index does not name.
+ * After a split, the indices of the children name layers in the directory of the parent, which the parent's index may
+ * not name. They are read only if there are layers that the own index does not name.
  */
 async function claimsOfOtherShards(
   request: SurveyRequest,

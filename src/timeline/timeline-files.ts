@@ -23,7 +23,7 @@ import { INDEX_NAME, indexGeneration } from './remote-path.ts';
 import { formatShardIndex } from './tenant-shard.ts';
 import { isIndexName, shardPrefix, type TimelineLocation } from './timeline-layout.ts';
 
-/** An object store, and its directory, if it is one. */
+/** An object store, and the directory that it reads, if it does. */
 export interface TimelineRoot {
   readonly store: ObjectStore;
   /** Layers below a directory are opened as files. */

@@ -23,7 +23,7 @@ export interface TimelineLocation {
   readonly prefix: string;
 }
 
-/** Which timelines are looked for. */
+/** Which timelines to find. */
 export interface TimelineFilter {
   readonly tenant?: string | undefined;
   readonly timeline?: string | undefined;

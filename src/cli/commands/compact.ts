@@ -56,7 +56,7 @@ const OPTIONS = {
   lsn: option('--lsn <lsn>', 'LSN of the image layers (default: the last)', lsnArgument),
   imageThreshold: option(
     '--image-threshold <n>',
-    'number of stacked deltas from which images are made (default: 3)',
+    'minimum number of stacked deltas for images (default: 3)',
     countArgument,
   ),
   zstd: LAYER_OPTIONS.zstd,
@@ -235,7 +235,7 @@ async function compactPart(
   const isCut = shard.count >= 2;
   await using output = await openOutput(context, timeline, { ...options, shard });
   await warnOfMissingAncestor(context, timeline, output, options.out);
-  // The source has its ancestor; a copy elsewhere cannot be read without it.
+  // The source has a manifest with its stripe size; a copy elsewhere cannot be read without one.
   if (isCut && !(await output.hasTenantManifest())) {
     await output.putTenantManifest({ stripeSize: sharding.stripeSize, offloadedTimelines: [] });
   }

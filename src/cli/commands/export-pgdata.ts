@@ -30,7 +30,7 @@ import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 const OPTIONS = {
   out: requiredOption(
     '--out <dir>',
-    'the data directory: must not exist, or be empty',
+    'data directory to create; an existing one must be empty',
     directoryArgument,
   ),
   lsn: option(
@@ -71,7 +71,7 @@ export function addExportPgdata({ program, runner }: CommandParents): void {
     `
 A server of the same major version can start on the directory, run as the user that owns the files.
 Pages that only Postgres can build from their WAL records are listed, and so are damaged and missing
-pages; consecutive pages without a value are listed as one line with their number. Then the exit status
+pages; consecutive pages without a value are listed as one line with their count. Then the exit status
 is 1, and nothing is written unless --allow-missing-pages is given. With --wal-redo, Neon's Postgres
 builds the pages that need it.
 

@@ -73,7 +73,7 @@ const OPTIONS = {
   stripeSize: option('--stripe-size <pages>', 'pages of a stripe (default: 2048)', countArgument),
   jobs: option(
     '-j, --jobs <n>',
-    'number of layers made in parallel (default: processors)',
+    'number of layers made in parallel (default: number of processors)',
     countArgument,
   ),
   verifyChecksums: flag('--verify-checksums', 'refuse a cluster without page checksums'),

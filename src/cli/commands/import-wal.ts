@@ -71,7 +71,7 @@ const OPTIONS = {
   ),
   jobs: option(
     '-j, --jobs <n>',
-    'number of threads; a second one writes layers (default: processors, at most 2)',
+    'number of threads; a second one writes layers (default: number of processors, at most 2)',
     jobsArgument,
   ),
   staging: option(

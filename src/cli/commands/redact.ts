@@ -54,12 +54,12 @@ What stays:
   of a WAL record: its header (transaction, previous record, kind), block references and lengths
   of Neon's own records: numbers of blocks and transactions, the time of a commit
   of an index: its metadata, and how relation sizes are stored
-What is replaced by random bytes of the same length:
-  everything else on pages and in WAL records, including page images in records, which can then not
-  be restored; SLRU pages; relation maps; directories of databases and relations; control file and
+What is replaced by pseudorandom bytes of the same length:
+  everything else on pages and in WAL records, including page images in records, which can then no
+  longer be restored; SLRU pages; relation maps; directories of databases and relations; control file and
   checkpoint; two-phase files; paths (by letters) and contents of auxiliary files, such as slots
-Keys reveal the numbers of databases, relations, prepared transactions and replication origins; those
-of auxiliary files are hashes of their names.
+Keys reveal the numbers that identify databases, relations, prepared transactions and replication
+origins; keys of auxiliary files are hashes of their names.
 A damaged layer is not copied: salvage it first.`,
   );
 }

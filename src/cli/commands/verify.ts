@@ -136,7 +136,7 @@ export async function verify(
   return status;
 }
 
-/** Limit of the read-ahead. */
+/** Maximum number of items that are read ahead. */
 const MAXIMUM_AHEAD = 1000;
 
 /** Reads until there are two layers, to know whether there is only one. */

@@ -53,8 +53,8 @@ export function valueError(input: DiffInput): StorageError | undefined {
 const SHORTEST_RUN = 4;
 
 /**
- * Whether the next `count` entries of both are stored alike: keys, LSNs, marks, lengths and stored bytes. Requires:
- * both have as many in memory.
+ * Whether the next `count` entries of both are stored in the same way: keys, LSNs, flags, lengths and stored bytes.
+ * Requires: both have that many in memory.
  */
 export function sameRun(a: DiffInput, b: DiffInput, count: number): boolean {
   const [left, right] = [a.batch, b.batch];

@@ -1,5 +1,5 @@
 /**
- * Compares two sets of layers entry by entry, by two parallel merges.
+ * Compares two sets of layers entry by entry, by two merges that advance in step.
  *
  * An unreadable entry is neither equal nor different. An entry of one side that the other may have lost is counted
  * as unreadable, never as missing there.
@@ -17,7 +17,7 @@ import { type ComparedLayers, DiffSide } from './side.ts';
 /** One of the two sides of a comparison. */
 export type DiffSideName = 'a' | 'b';
 
-/** An entry that is only on one side, or differs between both. */
+/** An entry that is on one side only, or differs between the two. */
 export type EntryDifference =
   | {
       readonly kind: 'only';
@@ -80,7 +80,7 @@ const OPTIONS: Readonly<Record<keyof DiffOptions, true>> = {
  * Compares the entries of two sides: of two layers, or of all layers of two timelines. Memory does not depend on the
  * size of the layers: each has a buffer while its keys are compared, and large values are compared in pieces.
  *
- * Bytes are compared, not meanings: only values that differ are decoded.
+ * Bytes are compared, not meanings: whether a value is valid is checked only where the sides differ.
  *
  * @param a - the first side; its readers stay open and are the caller's
  * @param b - the second side
@@ -244,7 +244,7 @@ class Comparison {
     await this.#tellBoth(left, right, isSame);
   }
 
-  /** Compares entries if several layers of a side have the same key and LSN: the first of each side counts. */
+  /** Compares one entry of each side if several layers have the same key and LSN; `DiffSide.chosen` picks it. */
   #chosen(): void | Promise<void> {
     const [left, right] = [this.#a.chosen(), this.#b.chosen()];
     if (isPromise(left) || isPromise(right)) {

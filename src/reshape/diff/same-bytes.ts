@@ -17,8 +17,8 @@ const PIECE_SIZE = 1024 * 1024;
  * Compares two files or sources byte for byte, up to the first byte that differs. Two pieces of 1 MiB are in memory.
  *
  * @returns true if they have the same length and the same bytes
- * @throws `not-found`, `io`, `truncated` (a file was cut meanwhile), `aborted`, `invalid-input`, and the errors of the
- * sources.
+ * @throws `not-found`, `io`, `truncated` (a file became shorter in the meantime), `aborted`, `invalid-input`, and
+ * the errors of the sources.
  */
 export async function sameBytes(
   a: LayerInput,

@@ -95,7 +95,7 @@ export class DiffSide {
     if (this.#heap[0]?.isUnreached === true) return this.reachHead();
   }
 
-  /** Advances the head by N entries, all before the second input. Returns a promise if more must be read. */
+  /** Advances the head by N entries, all before that of the second input. Returns a promise if more must be read. */
   advance(rows: number): void | Promise<void> {
     const [head] = this.#heap;
     if (head === undefined) return;

@@ -20,14 +20,14 @@ import {
 } from '../../postgres/page.ts';
 import type { Filler } from './filler.ts';
 
-/** Where the fields of a page lie; see `postgres/page.ts`. */
+/** Constants of a page header; see `postgres/page.ts`. */
 const CHECKSUM_OFFSET = 8;
 const LAYOUT_VERSION = 4;
 const KNOWN_FLAGS = 0b111;
 /** A pageserver writes sizes of 4 bytes; an import writes 8, of which 4 are read and 4 are zero. */
 const SIZE_LENGTH = 4;
 const IMPORTED_SIZE_LENGTH = 8;
-/** First byte of the separate keys of relations. */
+/** First byte of the keys that relations have once they have moved out of their directory. */
 const MOVED_RELATIONS = 0x65;
 /** The only value of such a key, apart from an empty one. */
 const EXISTS = 'r'.charCodeAt(0);

@@ -47,7 +47,7 @@ export async function redactLayer(
   try {
     return await redact(reader, seed, writing);
   } catch (error) {
-    // An error of the finish tells its own: others come before it, from reading or from writing values.
+    // An error of `finish` has its own outcome; all others occur before it, in reading or in writing values.
     throw withOutcome(error, 'not-applied');
   }
 }

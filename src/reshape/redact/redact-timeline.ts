@@ -1,7 +1,6 @@
 /**
- * A timeline of the same shape without data: all of its layers, redacted, and an index that names them. Of the
- * old index the metadata stays, and what tells how relation sizes are stored; texts, times and fields that are
- * not known do not.
+ * Makes a timeline of the same shape without data: all of its layers, redacted, and an index that names them. The index
+ * keeps the metadata of the old one, and how relation sizes are stored, but no texts, times or unknown fields.
  */
 import { checkMethod, checkObject } from '../../check-options.ts';
 import { IndexPart } from '../../timeline/index-part/index-part.ts';

@@ -3,12 +3,12 @@
  *
  *   image        see `redact-image.ts`
  *   wal          header of the record (length, transaction, link, kind), its block references, and lengths;
- *                block data, page images and main data are noise, and the checksum is made anew. Of what is
- *                no valid record nothing stays
+ *                block data, page images and main data are noise, and the checksum is recomputed. Nothing
+ *                of an invalid record stays
  *   clear_vm, clog_set_*, multixact_*, truncate_vm      numbers of blocks and transactions, the time of a commit
  *   aux_file     the length of its path, which becomes letters, and of its content
  *
- * Of what does not decode nothing stays.
+ * Nothing stays of a value that does not decode.
  */
 import { isStorageError } from '../../errors.ts';
 import { type ValueView, viewValue } from '../../layers/value-format.ts';

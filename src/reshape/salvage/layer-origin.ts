@@ -37,7 +37,7 @@ export interface LayerOrigin {
   readonly ranges: readonly ReadRanges[];
   /** The key range of the name or the summary, if both are the same or one is lost. */
   readonly named: NamedLayer | undefined;
-  /** Of an image layer; undefined if nothing tells it. */
+  /** LSN of an image layer; undefined if it is lost. */
   readonly lsn: Lsn | undefined;
 }
 
@@ -109,7 +109,7 @@ function sameRanges(one: ReadRanges | undefined, other: ReadRanges | undefined):
   );
 }
 
-/** Whether block 0 begins like a summary, though something in it is wrong. */
+/** Whether block 0 begins like a summary, although it is damaged. */
 async function isSummaryLike({ source }: SalvageReader): Promise<boolean> {
   const begin = new Uint8Array(4);
   await readExactly(source, begin, 0);

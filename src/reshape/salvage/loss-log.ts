@@ -1,15 +1,15 @@
 /**
- * What a salvage could not bring over, as ranges: damage between two entries that were recovered is one
- * range, with the bytes of the values that lie between them.
+ * What a salvage could not recover, as ranges: damage between two entries that were recovered is one
+ * range, with the bytes of the values between them.
  *
- * A damaged block of the index costs nothing if the entries around it have their blobs back to back: then no
- * value lies between them. It is counted as damage, not as a loss.
+ * A damaged block of the index costs nothing if the entries around it have their blobs back to back: then there is no
+ * value between them. It is counted as damage, not as a loss.
  */
 import { StorageError } from '../../errors.ts';
 import { compareKeys, type Key, nextKey } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 
-/** Something that a salvage could not bring over. */
+/** Something that a salvage could not recover. */
 export interface LostRange {
   /** First key of which something may be lost; undefined if no key is known. */
   readonly keyStart?: Key | undefined;
@@ -19,7 +19,7 @@ export interface LostRange {
   readonly lsnStart?: Lsn | undefined;
   /** Where those LSNs end, exclusive. */
   readonly lsnEnd?: Lsn | undefined;
-  /** Where the bytes lie that are lost, or that cannot be assigned; undefined if none are known. */
+  /** Offset of the bytes that are lost or cannot be assigned; undefined if none are known. */
   readonly offset?: number | undefined;
   /** How many bytes. */
   readonly length?: number | undefined;
@@ -114,7 +114,7 @@ export class LossLog {
 
   /** The values end here; nothing but padding follows the last blob if `rest` is `padding`. */
   finish(valuesEnd: number, rest: 'padding' | 'values'): void {
-    // Without any entry nothing tells where the values end.
+    // Without any entry, it is unknown where the values end.
     const isNothing = this.#lastKey === undefined;
     const end = rest === 'padding' && !isNothing ? this.#end : Math.max(this.#end, valuesEnd);
     if (this.#pending !== undefined || end !== this.#end) this.#endRange(end, undefined);

@@ -3,8 +3,8 @@
  *
  * A record is stored once for each of its blocks; the keys of a layer ascend with the file. So if there are
  * as many copies as blocks, each copy has its block. If there are fewer, as in the layer of a shard, the copies
- * between two known entries have the blocks that fit between them, if there are as many. What contradicts the
- * order of the others is left out: of the entries that are known, the longest ascending chain is kept.
+ * between two known entries have the blocks that fit between them, if their numbers match. Entries that
+ * contradict the order of the others are left out: the longest ascending chain of known entries is kept.
  */
 import { KEY_SIZE } from '../../layers/key.ts';
 import { DELTA_KEY_SIZE, deltaEntryKey } from '../../layers/layer-file/entry-layout.ts';
@@ -14,7 +14,7 @@ import { type PlacedRange, type RecordCopies, recordLsns } from './record-lsns.t
 /** Why a blob has no key; `proven` if it has one. */
 export type KeyProof = 'proven' | 'lsn-unknown' | 'block-unknown' | 'out-of-order';
 
-/** Times that copies are placed between entries of which some were placed the time before. */
+/** Maximum number of passes, each of which places copies between entries that earlier passes placed. */
 const MAXIMUM_PASSES = 8;
 
 export class ProvenKeys {
@@ -84,7 +84,7 @@ export class ProvenKeys {
     });
   }
 
-  /** Copies that lie between the same two proven entries. Returns: whether they have their blocks. */
+  /** Assigns copies between the same two proven entries. Returns: whether their blocks are proven. */
   #assignInGap(copies: readonly number[], lsn: bigint, { before, after }: Neighbours): boolean {
     const [first = 0] = copies;
     if (this.#proofs[first] === 'proven') return true;

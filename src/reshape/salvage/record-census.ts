@@ -1,6 +1,6 @@
 /**
- * The WAL records among blobs without keys, by what their bytes tell: which blocks they change, where the
- * record before each starts, and how long it is. Arrays in parallel, because there may be millions.
+ * The WAL records among blobs without keys, with what their bytes prove: which blocks they change, where the
+ * preceding record starts, and how long they are. Parallel arrays, because there may be millions.
  *
  * Only a record with a valid checksum counts, and only one whose blocks are the same for every version of
  * Postgres that can read it.
@@ -18,7 +18,7 @@ import { RecordScanner } from '../../wal/record-scanner.ts';
 /** More than a layer of 256 MiB has; further ones are left out. A record takes about 60 bytes of memory. */
 const MAXIMUM_RECORDS = 2 * 1024 * 1024;
 
-/** Versions that differ in how a record has the images of its blocks. */
+/** Versions that differ in how a record stores the images of its blocks. */
 const VERSIONS = [17, 14];
 
 /** LSNs are numbers here. */

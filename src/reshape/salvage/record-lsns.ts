@@ -7,8 +7,8 @@
  *   chain   the known record before R starts at p: then R starts where that one ends
  *   room    R lies after the record at p, which has 24 bytes at least, and before or at q. If R does not fit
  *           between p + 24 and q, R is the record at q
- *   border  a layer starts 1 above the end of a record. If p is below that end, R is the first after it. Nothing
- *           would tell that a flipped bit moved the border: it must be known from elsewhere than the summary alone
+ *   border  a layer starts 1 above the end of a record. If p is below that end, R is the first after it. A flipped
+ *           bit that moves the border would go unnoticed, so the border must not be known from the summary alone
  *
  * A record that a server writes over one that was cut off by a crash starts later than the preceding one ends, but it
  * does not name a block. If none of these rules applies, the LSN stays unknown. All of this relies on checksums: only
@@ -21,7 +21,7 @@ import type { RecordCensus } from './record-census.ts';
 
 /** LSNs that the entries of a layer can have. */
 export interface PlacedRange extends LsnRange {
-  /** Whether it is sure that the layer starts there. */
+  /** Whether the layer certainly starts there. */
   readonly isStartSure: boolean;
 }
 

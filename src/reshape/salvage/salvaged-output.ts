@@ -92,7 +92,7 @@ export class SalvagedOutput {
       lsnRange: { start: this.#lowestLsn, end: this.#highestLsn + 1n },
     };
     if (isEverything(this.#ranges)) return recovered;
-    // The name of an unfinished delta layer does not tell where its keys end.
+    // The name of an unfinished delta layer does not contain the end of its keys.
     const isOpen =
       named?.kind === 'delta' &&
       named.keyRange === undefined &&

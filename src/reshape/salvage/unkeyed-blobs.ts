@@ -22,7 +22,7 @@ export type UnkeyedReason =
   | 'no-record'
   /** A record whose LSN cannot be proven. */
   | 'lsn-unknown'
-  /** A record of several blocks, any of which may be meant. */
+  /** A copy of a record of several blocks, and it is unknown which of them it belongs to. */
   | 'block-unknown'
   /** Its key contradicts the order of the others. */
   | 'out-of-order';
@@ -48,7 +48,7 @@ export interface LooseOptions {
   readonly keyCheck: 'strict' | 'ignore' | undefined;
   /** LSNs of the layer, if they are known. */
   readonly lsnRange: PlacedRange | undefined;
-  /** Where the values end, if no blob tells. */
+  /** Where the values end, if no blob shows it. */
   readonly valuesEnd: number;
   readonly pgVersion: number | undefined;
   readonly onUnkeyed: ((blob: UnkeyedBlob) => void | Promise<void>) | undefined;
@@ -128,11 +128,13 @@ async function* looseBlobsOf(
 const REASONS: Readonly<Record<UnkeyedReason, string>> = {
   'no-record': 'values whose keys are lost with the index',
   'lsn-unknown': 'WAL records whose LSN is lost with the index',
-  'block-unknown': 'WAL records of several blocks, of which any may be meant',
+  'block-unknown': 'WAL records of several blocks, of which the right one is unknown',
   'out-of-order': 'WAL records that contradict the order of the others',
 };
 
-/** Blobs in a row that are lost for the same reason are one range, and what lies between a damaged one and the next. */
+/**
+ * Consecutive blobs that are lost for the same reason are one range, as are a damaged blob and the bytes up to the next.
+ */
 class LostBlobs {
   readonly #log: LossLog;
   readonly #path: string | undefined;

@@ -1,6 +1,6 @@
 /**
- * What is wrong with an index as a whole: what keeps a pageserver from attaching the timeline, what
- * it drops when it does, and what Neon's scrubber reports.
+ * Checks an index as a whole: for what prevents a pageserver from attaching the timeline, what it drops when it does,
+ * and what Neon's scrubber reports.
  */
 import { checkBigint, checkOptions, checkText } from '../../check-options.ts';
 import { isStorageError } from '../../errors.ts';
@@ -13,7 +13,7 @@ import { LayerMap } from '../layer-map/layer-map.ts';
 import { INDEX_VERSION } from './index-fields.ts';
 import { checkIndexPartArgument, type IndexPart } from './index-part.ts';
 
-/** Something that is wrong with an index. */
+/** A problem of an index. */
 export interface IndexFinding {
   /** An error prevents the timeline from being used unchanged. */
   readonly severity: 'error' | 'warning';
@@ -27,7 +27,7 @@ export interface IndexFinding {
     | 'future-layer'
     | 'future-generation'
     | 'layer-map';
-  /** What is wrong. */
+  /** The problem, as one line of text. */
   readonly message: string;
   /** The layer concerned. */
   readonly layer?: string;

@@ -85,7 +85,7 @@ export interface IndexPartFields {
   readonly deletedAt: string | undefined;
   /** Since when the timeline is archived. */
   readonly archivedAt: string | undefined;
-  /** The import that the timeline is made by. */
+  /** The import that created the timeline. */
   readonly importPgdata: PgdataImport | undefined;
   /** By canonical name, without a generation. */
   readonly layers: ReadonlyMap<string, IndexLayer>;
@@ -189,7 +189,7 @@ function metadataField(root: JsonField): JsonField {
   const [field, alias] = [root.field('metadata_bytes'), root.field('metadata')];
   if (field.value === undefined) return alias.value === undefined ? field : alias;
   if (alias.value === undefined) return field;
-  throw alias.error('no field of this name beside metadata_bytes');
+  throw alias.error('no field of this name in addition to metadata_bytes');
 }
 
 function decodeMetadata(field: JsonField): TimelineMetadataFields {

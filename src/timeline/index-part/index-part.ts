@@ -42,7 +42,7 @@ export interface ParseIndexPartOptions {
 export type IndexPartChanges = Partial<
   Omit<IndexPartFields, 'version' | 'importPgdata' | 'metadata'>
 > & {
-  /** Fields of the metadata that are new. */
+  /** New values for fields of the metadata. */
   readonly metadata?: Partial<TimelineMetadataFields>;
 };
 

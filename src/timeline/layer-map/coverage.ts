@@ -141,7 +141,7 @@ export class Coverage {
   }
 }
 
-/** Which layers lie in which node, as lists one after the other. */
+/** The layers of each node, as consecutive lists. */
 interface PlacedLayers {
   readonly listStart: Int32Array;
   readonly layers: Int32Array;

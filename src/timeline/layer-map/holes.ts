@@ -4,7 +4,7 @@ import { NONE } from './coverage.ts';
 import { keysBetween } from './key-number.ts';
 import type { LayerTable } from './layer-table.ts';
 
-/** Keys that lie in no image layer, and in no delta other than L0s. */
+/** Keys that no image layer covers, and no delta other than L0s. */
 export interface KeyHole {
   /** The keys. */
   readonly keyRange: KeyRange;

@@ -42,7 +42,7 @@ export function writeKeyNumber(
   return fits;
 }
 
-/** How many keys lie from one number to another, which is not below it. */
+/** The number of keys from one number up to another (exclusive), which must not be below it. */
 export function keysBetween(words: Uint32Array, start: number, end: number): bigint {
   return numberAt(words, end) - numberAt(words, start);
 }

@@ -256,7 +256,7 @@ export class LayerMap {
   }
 
   /**
-   * Whether each key of a range lies in an image layer whose LSN is in the LSN range. True for an
+   * Whether each key of a range is covered by an image layer whose LSN is in the LSN range. True for an
    * empty key range.
    *
    * @throws As `rangeSearch`.
