@@ -13,13 +13,13 @@ const PROGRAM = './wal-line-thread.js';
 const HERE = import.meta.url;
 
 export interface ParallelLinesOptions extends DividedWal, LineForm {
-  /** Threads, that of the caller included. */
+  /** Number of threads, including the caller's. */
   readonly threadCount: number;
   /** Bytes of a part; default 4 MiB. */
   readonly partLength?: bigint | undefined;
-  /** The program of a thread; default: `wal-line-thread.js` beside this module. */
+  /** The program of a thread; default: `wal-line-thread.js` next to this module. */
   readonly program?: URL | undefined;
-  /** Told of the LSN up to which all is printed. */
+  /** Called with the LSN up to which everything is printed. */
   readonly onPrinted?: ((lsn: Lsn) => void) | undefined;
   readonly signal: AbortSignal;
 }

@@ -27,12 +27,12 @@ export function walSelection(options: WalOptions, majorVersion: number): RecordS
 
 const HIGHEST_NUMBER = 0xff;
 
-/** What numbers in reserve are called; not a name of one. */
+/** The name of all reserved numbers, which identifies none of them. */
 const WITHOUT_NAME = 'UNKNOWN';
 
 /**
- * The number of a resource manager, by its name in any of the versions; `custom128` is one without a name of its
- * own. Case does not matter. Throws `usage` for any other name.
+ * The number of a resource manager, by its name in any of the versions; `custom128` is one without a
+ * name. Case does not matter. Throws `usage` for any other name.
  */
 export function resourceManagerNumber(name: string, versions: readonly number[]): number {
   for (let id = 0; id <= HIGHEST_NUMBER; id += 1) {

@@ -1,4 +1,4 @@
-/** Prints records of WAL, those that are selected. */
+/** Prints the selected records of WAL. */
 import { isStorageError, type StorageError } from '../errors.ts';
 import { lazyRecord } from '../wal/lazy-record.ts';
 import type { WalRecordBatch } from '../wal/record-batch.ts';
@@ -22,7 +22,7 @@ export interface PrintedRange {
   readonly to?: number;
   /** Maximum number of selected records; default: all. */
   readonly maximum?: number;
-  /** Told of records that cannot be scanned or described, which count for the maximum. */
+  /** Called for records that cannot be scanned or described; they count towards the maximum. */
   readonly onDamage: (damage: ShownDamage) => Promise<void> | undefined;
 }
 

@@ -23,7 +23,7 @@ export function isUrl(text: string): boolean {
   return /^(s3|https?):\/\//i.test(text);
 }
 
-/** Throws `usage` for an `s3:` URL without a bucket, and as the stores. Nothing is looked up. */
+/** Throws `usage` for an `s3:` URL without a bucket, and as the stores. Does no I/O. */
 export async function remotePlace(url: string, options: RemoteOptions): Promise<RemotePlace> {
   if (!/^s3:/i.test(url)) {
     const { httpObject } = await import('../object-store/http-store.ts');
@@ -72,8 +72,8 @@ export async function outputTarget(
 }
 
 /**
- * The path itself, or a source of the object that a URL names, after one request.
- * Throws: `usage` for a URL of no object; the errors of `objectSource`.
+ * The path itself, or a source of the object of a URL, which takes one request.
+ * Throws: `usage` for a URL that is not that of an object; the errors of `objectSource`.
  */
 export async function layerInput(
   argument: string,

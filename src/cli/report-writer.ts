@@ -25,7 +25,7 @@ export interface FileReport {
   readonly mended?: string | undefined;
 }
 
-/** A finding; of a flipped bit with its place. */
+/** A finding; for a flipped bit, with its place. */
 export interface FileFinding extends Finding {
   readonly bit?: { readonly offset: number; readonly bit: number } | undefined;
 }

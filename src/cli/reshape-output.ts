@@ -49,7 +49,7 @@ export async function openOutput(
   });
 }
 
-/** A pageserver that lacks the ancestor of a branch attaches nothing of the tenant. */
+/** A pageserver that lacks the ancestor of a branch cannot attach the tenant. */
 export async function warnOfMissingAncestor(
   { reporter }: Pick<Context, 'reporter'>,
   timeline: Timeline,

@@ -34,7 +34,7 @@ export interface WalRun {
 /** Bytes. Less WAL is counted before a thread has started. */
 const SMALLEST_TO_COUNT = 128n * 1024n * 1024n;
 
-/** Bytes. Less WAL is printed before it. */
+/** Bytes. Less WAL is printed before a thread has started. */
 const SMALLEST_TO_PRINT = 16n * 1024n * 1024n;
 
 const MAXIMUM_DEFAULT_THREADS = 4;

@@ -156,7 +156,7 @@ export interface CreatedImages {
 }
 
 /**
- * Compacts the L0s of a timeline that a pageserver would compact next, and makes image layers if asked.
+ * Compacts the L0s of a timeline that a pageserver would compact next, and makes image layers if requested.
  *
  * @param timeline A timeline with an index; of a sharded tenant, one shard.
  * @throws `not-found` without an index; `out-of-range` for an LSN at which no images can be made; as

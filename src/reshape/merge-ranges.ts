@@ -12,7 +12,7 @@ export interface MergeRange {
   readonly end: Key | undefined;
 }
 
-/** Memory of a range that is merged: its values, and its index entries. */
+/** Memory of a range that is merged: its values and its index entries. */
 export const RANGE_SIZE = 16 * 1024 * 1024;
 /** Memory between two samples of one layer, unless there are many layers. */
 const SAMPLE_SIZE = 1024 * 1024;

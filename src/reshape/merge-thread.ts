@@ -48,7 +48,7 @@ export function layersOnThread(
  */
 export type MergeThread = SerialThread<MergeRequest, MergeReply>;
 
-/** Returns: as `SerialThread.start`. Default of `program`: `merge-thread.js` beside this module. */
+/** Returns: as `SerialThread.start`. Default of `program`: `merge-thread.js` next to this module. */
 export function startMergeThread(
   layers: readonly LayerOnThread[],
   program: URL = new URL(PROGRAM, HERE),

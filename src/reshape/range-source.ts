@@ -11,7 +11,7 @@ export interface RangeSourceOptions {
    * Number of threads in addition to the caller's; none are started for layers that only the caller can read.
    */
   readonly threadCount: number;
-  /** The program of a thread. Default: `merge-thread.js` beside this module. */
+  /** The program of a thread. Default: `merge-thread.js` next to this module. */
   readonly program?: URL | undefined;
 }
 

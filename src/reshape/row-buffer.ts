@@ -1,6 +1,6 @@
 /**
- * Entries of many layers, copied together, in the form in which a delta writer takes them: arrays in
- * parallel, so that an entry costs no object. Values are held as blobs, with their headers, which the
+ * Entries of many layers, copied together, in the form that a delta writer accepts: parallel
+ * arrays, so that an entry does not need an object. Values are held as blobs, with their headers, which the
  * writer copies together. Reused once the writer has taken them.
  */
 import { blobHeaderSize, encodePlainBlobHeader } from '../blob-writer/blob-format.ts';

@@ -2,7 +2,7 @@
  * Writes images into image layers of about a target size.
  *
  *   a new layer begins    before an image, if values + finished index blocks + 8,192 + 18 + image >= target
- *   key range             end of the layer before .. first key of the next; the caller gives both ends
+ *   key range             end of the previous layer .. first key of the next; the caller gives both ends
  *
  * Written images count with their stored, compressed size; only the image that is about to be added counts before
  * compression. So where a layer ends depends on the compressor, and near the target each image must be compressed

@@ -36,7 +36,7 @@ export const LAYERS_PER_THREAD = 8;
 export interface CheckPoolOptions {
   /** Number of threads, including the caller's: 0 and 1 mean that no other is started. */
   readonly threadCount: number;
-  /** The program of a thread. Default: `check-thread.js` beside this module. */
+  /** The program of a thread. Default: `check-thread.js` next to this module. */
   readonly program?: URL | undefined;
   readonly signal?: AbortSignal | undefined;
 }

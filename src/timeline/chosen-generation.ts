@@ -9,7 +9,7 @@ import { checkIterable } from '../check-options.ts';
 import { compareGenerations, type Generation } from './generation.ts';
 import { indexGeneration, manifestGeneration } from './remote-path.ts';
 
-/** A name that counts, and its generation. */
+/** The chosen name, and its generation. */
 export interface ChosenName {
   /** As it was given. */
   readonly name: string;
@@ -18,8 +18,7 @@ export interface ChosenName {
 }
 
 /**
- * The index that counts among file names of a timeline's directory; names of other files are
- * skipped.
+ * Chooses the index to use among the file names of a timeline's directory; other names are ignored.
  *
  * @param attachedGeneration - That of the pageserver; undefined if none is attached.
  * @returns Undefined if there is none: the timeline does not exist.

@@ -28,7 +28,7 @@ export type LocalTimelineFile =
       /** As in the name of the file; a pageserver does not compare it with the index. */
       readonly generation: Generation;
     }
-  /** Removed by a pageserver that starts. */
+  /** Removed by a pageserver at startup. */
   | { readonly kind: 'leftover'; readonly what: 'ephemeral' | 'temporary' | 'download' | 'old' }
   /** A pageserver that finds it does not load the tenant. */
   | { readonly kind: 'unknown' };
@@ -37,7 +37,7 @@ export type LocalTimelineFile =
 export type LocalTimelinesEntry =
   /** Removed if there is no index of it in remote storage. */
   | { readonly kind: 'timeline'; readonly timelineId: string }
-  /** Removed by a pageserver that starts. */
+  /** Removed by a pageserver at startup. */
   | { readonly kind: 'leftover' }
   /** Left alone, with a warning. */
   | { readonly kind: 'unknown' };

@@ -39,7 +39,7 @@ export interface RedoRunner {
   apply(request: RedoRequest, signal?: AbortSignal): Promise<Uint8Array>;
 }
 
-/** What `readPage` needs to make a page of its values. */
+/** What `readPage` needs to build a page from its values. */
 export interface MaterializeOptions {
   /** Version of Postgres, 14 to 17; undefined if unknown: then no record of Postgres can be read. */
   readonly pgVersion: number | undefined;

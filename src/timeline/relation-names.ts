@@ -213,7 +213,7 @@ async function transactionEnds(
   return ends;
 }
 
-/** In the order of the keys; undefined for a page that needs redo or is not there. */
+/** In the order of the keys; undefined for a page that needs redo or is missing. */
 async function readPages(
   { read, making }: NamesSource,
   keys: readonly Key[],

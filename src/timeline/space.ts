@@ -219,7 +219,7 @@ export class SpaceCounter {
     }
   }
 
-  /** Most entries are of the same relation as the one before. */
+  /** Most entries are of the same relation as the previous one. */
   #nameOfKey(key: Key, by: 'relation' | 'fork'): string {
     const last = this.#last;
     if (last !== undefined && isPrefix(last.prefix, key)) return last.name;

@@ -33,7 +33,7 @@ export interface OffloadedTimeline {
 
 /** The manifest of a tenant. */
 export interface TenantManifest {
-  /** 1 or 2 by now; 2 is written. */
+  /** 1 or 2 so far; 2 is written. */
   readonly version: number;
   /** Pages of a stripe. */
   readonly stripeSize: number;

@@ -1,8 +1,8 @@
 /**
- * A layer of the same shape without data, which may be shown to others: the same keys, LSNs, types, lengths and
+ * A layer of the same shape without data, which can be shared: the same keys, LSNs, types, lengths and
  * `willInit`; blobs are compressed where they were, to about the same size.
  *
- * Neither the noise nor anything else depends on the data, but for its length, the size of its frame, and what
+ * Neither the noise nor anything else depends on the data, except for its length, the size of its frame, and what
  * `redact-image.ts` and `redact-value.ts` list. Ids, the ranges of the layer and its keys stay: they have numbers
  * of relations and blocks; the keys of auxiliary files are hashes of their names.
  */
@@ -23,7 +23,7 @@ import { redactValue } from './redact-value.ts';
 
 /** Options of `redactLayer`. */
 export interface RedactLayerOptions extends Omit<WriteOptions, 'tenantId' | 'timelineId'> {
-  /** Of the noise, u32. The same seed gives the same layer. Default: 0. */
+  /** Seed of the noise, u32. The same seed gives the same layer. Default: 0. */
   readonly seed?: number | undefined;
 }
 

@@ -13,7 +13,7 @@ import { redactLayer } from './redact-layer.ts';
 export interface RedactTimelineOptions {
   /** Where layers and index go. */
   readonly output: LayerOutput;
-  /** Of the noise, u32. Default: 0. */
+  /** Seed of the noise, u32. Default: 0. */
   readonly seed?: number | undefined;
   /** Called with each layer once it is stored. */
   readonly onLayer?: ((layer: ReshapedLayer) => void | Promise<void>) | undefined;
@@ -32,7 +32,7 @@ export interface RedactedTimeline {
 /**
  * Makes a timeline of the same shape without data.
  *
- * @param timeline One with an index; of a tenant that is cut, one shard.
+ * @param timeline A timeline with an index; of a sharded tenant, one shard.
  * @throws `not-found` without an index; as `redactLayer` and the output.
  *
  * Durability: once this resolves, the layers and the index survive a crash. Until then, the index does not

@@ -52,7 +52,7 @@ function redactRecord(record: Uint8Array, { filler }: RedactedPlace): void {
   view.setUint32(CRC_OFFSET, recordChecksum(record), true);
 }
 
-/** Where the headers end; undefined if it is no valid record, or not the same one in all versions. */
+/** Where the headers end; undefined if it is not a valid record, or not the same one in all versions. */
 function startOfData(record: Uint8Array): number | undefined {
   if (record.length < WAL_RECORD_HEADER_SIZE) return undefined;
   let found: number | undefined;

@@ -1,6 +1,6 @@
 /**
- * Which layer a damaged file was: its ids, its ranges and the LSN of its images, by the name of the file, by
- * the summary, and by the path, as far as each of them can be trusted.
+ * Which layer a damaged file was: its ids, its ranges and the LSN of its images, according to the name of the
+ * file, the summary and the path, as far as each of them can be trusted.
  */
 import { basename } from 'node:path';
 import { readExactly } from '../../blob-writer/byte-source.ts';
@@ -21,7 +21,7 @@ export interface ReadRanges {
 export const ALL_KEYS: KeyRange = { start: minimumKey(), end: maximumKey() };
 const EVERYTHING: ReadRanges = { keyRange: ALL_KEYS, lsnRange: ALL_LSNS };
 
-/** Where the ids of a salvaged layer are from. */
+/** Where the ids of a salvaged layer come from. */
 export type IdSource = 'known' | 'presumed' | 'unknown';
 
 export interface LayerIds {

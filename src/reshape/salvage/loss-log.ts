@@ -53,7 +53,7 @@ interface Pending {
 export class LossLog {
   readonly lost: LostRange[] = [];
   lostCount = 0;
-  /** Damage that cost nothing. */
+  /** Damage without loss. */
   readonly harmless: StorageError[] = [];
   harmlessCount = 0;
   readonly #kind: 'delta' | 'image';
@@ -78,7 +78,7 @@ export class LossLog {
     return this.#end;
   }
 
-  /** An entry that cannot be brought over. */
+  /** An entry that cannot be recovered. */
   entry(entry: EntryPlace, error: StorageError): void {
     const pending = this.#begin(error);
     pending.count += 1;
@@ -93,7 +93,7 @@ export class LossLog {
     this.#begin(error).hasBlock = true;
   }
 
-  /** Damage that has cost nothing. */
+  /** Damage without loss. */
   note(error: StorageError): void {
     this.harmlessCount += 1;
     if (this.harmless.length < MAXIMUM_LISTED) this.harmless.push(error);
@@ -104,7 +104,7 @@ export class LossLog {
     if (this.lost.length < MAXIMUM_LISTED) this.lost.push(range);
   }
 
-  /** An entry that was brought over; `key` may be a view. */
+  /** An entry that was recovered; `key` may be a view. */
   recovered(key: Key, offset: number, end: number): void {
     if (this.#pending !== undefined || offset !== this.#end) this.#endRange(offset, key);
     this.#end = end;

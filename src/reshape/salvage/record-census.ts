@@ -28,7 +28,7 @@ export class RecordCensus {
   count = 0;
   /** Where each blob starts in the file, ascending. */
   offsets = new Float64Array(1024);
-  /** Start of the record before. */
+  /** Start of the preceding record. */
   previous = new Float64Array(1024);
   /** Bytes of the record. */
   lengths = new Uint32Array(1024);

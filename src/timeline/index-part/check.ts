@@ -42,7 +42,7 @@ export interface CheckIndexPartOptions {
 /** Reused from name to name. */
 const DIGITS = newNameDigits();
 
-/** Whether a layer has records after this LSN. A pageserver drops such layers when it starts. */
+/** Whether a layer has records after this LSN. A pageserver drops such layers at startup. */
 export function isFutureLayer(name: string, diskConsistentLsn: Lsn): boolean {
   checkText('name of a layer', name);
   checkBigint('diskConsistentLsn', diskConsistentLsn);
@@ -56,7 +56,7 @@ export function isFutureLayer(name: string, diskConsistentLsn: Lsn): boolean {
     : layer.lsnRange.end > diskConsistentLsn + 1n;
 }
 
-/** Checks an index by itself, without its layers: the findings, layers last, in order of their names. */
+/** Checks an index without its layers. Returns: the findings, those of layers last, in the order of their names. */
 export function checkIndexPart(
   index: IndexPart,
   options: CheckIndexPartOptions = {},

@@ -30,8 +30,8 @@ export interface LayerDifference {
 export type IndexDifference = FieldDifference | LayerDifference;
 
 /**
- * Compares what two indices say, as they would be written: the old forms of the metadata are those of
- * the current version. First the fields, then the layers by name.
+ * Compares two indices as they would be written, so that old forms of the metadata equal the current one. First the
+ * fields, then the layers by name.
  */
 export function diffIndexParts(a: IndexPart, b: IndexPart): IndexDifference[] {
   checkIndexPartArgument('first index', a);
@@ -39,7 +39,7 @@ export function diffIndexParts(a: IndexPart, b: IndexPart): IndexDifference[] {
   const { layer_metadata: layersA, ...fieldsA } = a.toJson();
   const { layer_metadata: layersB, ...fieldsB } = b.toJson();
   const differences: IndexDifference[] = [];
-  // The version is one of the form.
+  // `toJson` has the version that would be written; the stored ones are compared.
   diffFields(
     '',
     { ...fieldsA, version: a.fields.version },

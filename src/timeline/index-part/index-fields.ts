@@ -6,7 +6,7 @@
  *   archived_at                  8   time
  *   import_pgdata               10   {"V1":{"InProgress":{…}}} or {"V1":{"Done":{…}}}
  *   layer_metadata               1   layer name -> entry (layer-entry.ts)
- *   disk_consistent_lsn          1   copy of that in the metadata, which counts
+ *   disk_consistent_lsn          1   copy of the one in the metadata, which takes precedence
  *   metadata_bytes               1   since 7 an object, before that an array of the 512 bytes of
  *                                    write-once/timeline-metadata.ts; `metadata` is read as well
  *   lineage                      5   always written
@@ -19,7 +19,7 @@
  *   rel_size_migrated_at        15   LSN
  *
  * LSNs are text, HI/LO. An optional field may be missing or null, and is not written if there is no
- * value. Any other field is ignored, and kept where it is when the index is written again. Versions 1
+ * value. Any other field is ignored, and stays in its place when the index is written again. Versions 1
  * and 2 have the names of the layers in `timeline_layers` as well, which are ignored since 3.
  *
  * Source: Neon pageserver/src/tenant/remote_timeline_client/index.rs.
@@ -44,7 +44,7 @@ export const INDEX_VERSION = 15;
 
 /** Where a timeline came from. */
 export interface Lineage {
-  /** Whether `reparentingHistory` was cut. */
+  /** Whether `reparentingHistory` was truncated. */
   readonly reparentingHistoryTruncated: boolean;
   /** Ids of former ancestors, the oldest first. */
   readonly reparentingHistory: readonly string[];
@@ -120,7 +120,7 @@ export function decodeIndexFields(root: JsonField, maximumLayers: number): Index
   const field = (name: string): JsonField => root.field(name);
   const time = (name: string): string | undefined => field(name).optional((value) => value.time());
   const lsn = (name: string): Lsn | undefined => field(name).optional((value) => value.lsn());
-  // Required, though that of the metadata counts.
+  // Required, although the one in the metadata takes precedence.
   field('disk_consistent_lsn').lsn();
   return {
     version: field('version').value === undefined ? 0 : field('version').count(),

@@ -77,8 +77,8 @@ export class IndexPart {
   /**
    * Parses an index of any version.
    *
-   * @throws `corrupt` for what a pageserver could not parse, with the place of the field, or the offset
-   * where it is no JSON; of metadata in 512 bytes as `decodeTimelineMetadata`; `too-large` above 256 MiB.
+   * @throws `corrupt` for text that a pageserver could not parse, with the place of the field, or the offset
+   * of invalid JSON; of metadata in 512 bytes as `decodeTimelineMetadata`; `too-large` above 256 MiB.
    */
   static parse(content: Uint8Array | string, options: ParseIndexPartOptions = {}): IndexPart {
     checkOptions(options, { path: true });

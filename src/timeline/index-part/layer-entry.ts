@@ -19,13 +19,13 @@ import {
 } from '../tenant-shard.ts';
 import { mergeFields } from './merge-fields.ts';
 
-/** What an index says of a layer. */
+/** What an index says about a layer. */
 export interface IndexLayer {
   /** Bytes. */
   readonly fileSize: bigint;
   /** The generation in the name of the object. */
   readonly generation: Generation;
-  /** The shard in the path of the object: that of the one who wrote it. */
+  /** The shard in the path of the object: the one that wrote it. */
   readonly shard: ShardIndex;
 }
 
