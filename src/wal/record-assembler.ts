@@ -217,7 +217,7 @@ export class RecordAssembler {
     return 'pause';
   }
 
-  /** Adds the records of this page, and of those that follow it, as far as there is nothing unusual. */
+  /** Adds the records of this page and of the following ones, up to anything unusual. */
   #acceptRun({ memory, length }: WalChunk, pageEnd: number): boolean {
     const place = this.#cursor;
     const farthest = Math.min(this.#endAt, place.switchAt);

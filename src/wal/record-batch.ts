@@ -4,10 +4,11 @@
  *   | WAL from a page border on: capacity | a record that began before: capacity
  *   | records that cross pages: capacity | rows | counts
  *
- * A record inside a page stays where it was read; only one that crosses a page border is copied, without the page headers, so
- * that its bytes are together: one that began in the chunk before, if it is no longer than the capacity, and those
- * that begin in this one, each as far after its start as the room begins after the chunk. So the room suffices, and
- * no two records meet. A longer record has memory of its own. The rows say where the records lie.
+ * A record inside a page stays where it was read. Only one that crosses a page border is copied, without the page
+ * headers, so that its bytes are contiguous: into the second part, if it began in an earlier chunk and is not longer
+ * than the capacity; into the third, if it begins in this one. There each record is at the same distance from its
+ * start, so the room suffices, and no two records overlap. A longer record has its own memory. The rows say where the
+ * records are.
  */
 import { ViewedBytes } from '../byte-words.ts';
 import { ChecksummedBytes } from '../checksum.ts';
@@ -31,12 +32,12 @@ export class WalChunk {
   /** Undefined without WebAssembly. */
   readonly kernel: RecordKernel | undefined;
 
-  /** Where the start of a record that began before is put. */
+  /** Where the bytes of a record that began in an earlier chunk are put. */
   get carried(): number {
     return this.capacity;
   }
 
-  /** What lies between a record that crosses pages and the place where it is put together. */
+  /** Distance from the start of a record that crosses pages to the place where it is assembled. */
   get crossing(): number {
     return 2 * this.capacity;
   }
@@ -145,7 +146,7 @@ export class WalRecordBatch {
     return this.#kernel;
   }
 
-  /** Offset from which records lie that crossed a page border; ascending, as those before it. @internal */
+  /** Records from this offset on crossed a page border; their offsets ascend, as do those before it. @internal */
   get roomOffset(): number {
     return this.#roomOffset;
   }

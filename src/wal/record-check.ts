@@ -28,7 +28,7 @@ const OVERWRITE_DATA_SIZE = 16;
 /** After the header of the record: id and length of its main data. */
 const OVERWRITE_SIZE = WAL_RECORD_HEADER_SIZE + 2 + OVERWRITE_DATA_SIZE;
 
-/** Records that follow each other. */
+/** Consecutive records. */
 export interface RecordRun {
   /** At the first one; moved past the last one. Gives their LSNs and their timeline. */
   readonly place: ChunkCursor;
@@ -137,9 +137,9 @@ export class RecordCheck {
   }
 
   /**
-   * Adds to the batch the records that end before the limit, as long as they are valid and no segment switch: nearly all of
-   * the WAL, in one loop. The first of the others ends the run, and is judged elsewhere. Without WebAssembly, one that
-   * crosses pages does so, too.
+   * Adds to the batch the records that end before the limit, as long as they are valid and not segment switches: nearly
+   * all of the WAL, in one loop. The first other record ends the run, and is handled elsewhere. Without WebAssembly, a
+   * record that crosses pages also ends it.
    *
    * Returns: whether there are any.
    */
@@ -189,7 +189,7 @@ export class RecordCheck {
     return at > from;
   }
 
-  /** As `acceptRun`, by the loop in WebAssembly. Requires: the records lie in one half of all LSNs. */
+  /** As `acceptRun`, with the loop in WebAssembly. Requires: the LSNs of all records have the same high half. */
   #acceptFound(kernel: RecordKernel, { place, limit, magic, batch }: RecordRun): boolean {
     const { rows, length } = batch;
     batch.length = kernel.findRecords(length, {

@@ -1,15 +1,16 @@
 /**
- * The two loops over all records of WAL, in WebAssembly beside the checksum (`crc32c-module.ts`), in its memory. Nearly all
- * records have the plainest form; they are found, checked and counted here. Any other one ends the loop, and is looked at in
- * JavaScript: `record-check.ts` and `record-scanner.ts` alone judge what is wrong with a record.
+ * The two loops over all records of WAL, in the WebAssembly module of the checksum (`crc32c-module.ts`) and its memory.
+ * Nearly all records have the simplest form, and are found, checked and counted here. Any other record ends the loop,
+ * and is left to JavaScript: only `record-check.ts` and `record-scanner.ts` report what is wrong with a record.
  *
- *   findRecords   adds rows (`record-rows.ts`) of records that follow each other in pages without anything unusual, as
- *                 `RecordAssembler`: with a right length, link and checksum, of a built-in resource manager, and no segment
- *                 switch; those that cross pages are put together
- *   countRows     counts records by their kinds, as `RecordScanner` finds them: those of nothing but blocks and less than 256
- *                 bytes of main data, with images that are not compressed, of a built-in resource manager
+ *   findRecords   adds rows (`record-rows.ts`) for consecutive records in ordinary pages, as `RecordAssembler`: with a
+ *                 valid length, link and checksum, of a built-in resource manager, and not a segment switch; records
+ *                 that cross pages are assembled
+ *   countRows     counts records by their kinds, as `RecordScanner` finds them: those that have only blocks and less
+ *   than
+ *                 256 bytes of main data, with uncompressed images, of a built-in resource manager
  *
- * Parameters are addresses and words. Both return the address after the last row that they wrote or counted.
+ * Parameters are addresses and words. Both functions return the address after the last row that they wrote or counted.
  */
 import type { ChecksummedBytes, WasmCall } from '../checksum.ts';
 import {
@@ -71,21 +72,21 @@ const COMPRESSION_FROM_15 = 0x1c;
 const FIRST_OTHER_MANAGER = 22 << 8;
 const KIND_BITS = 0xfff0;
 const SWITCH_KIND = 0x0040;
-/** Manager and operation of transactions, without the bit that says that more information follows. */
+/** Manager and operation of transactions, without the bit for additional information. */
 const TRANSACTION_KINDS = 0x0ff0;
 const TRANSACTION_KIND = 0x0010;
 const TRANSACTION_OPERATION = 0x0ff7;
 
-/** Counts of one kind: i32 each, so that they suffice for one chunk. */
+/** Counts of one kind: i32 each, which is enough for one chunk. */
 const COUNT = { records: 0, recordBytes: 4, imageBytes: 8 };
 const COUNT_SIZE = 12;
 const COUNTED_KINDS = FIRST_OTHER_MANAGER >> 4;
-/** Bytes that all counts take. */
+/** Bytes of all counts. */
 export const KERNEL_COUNTS_LENGTH = COUNT_SIZE * COUNTED_KINDS;
 
 /**
  * `findRecords(at, limit, row, previousLow, previousHigh, lowOfZero, high, timeline, maximumLength, magic, crossing)`.
- * A record that crosses pages is put together at the address `crossing` bytes after it.
+ * A record that crosses pages is assembled at the address `crossing` bytes after its start.
  */
 function findRecords(): WasmFunction {
   const [at, limit, row, previousLow, previousHigh, lowOfZero, high, timeline, maximumLength] = [
@@ -226,7 +227,7 @@ function countRows(): WasmFunction {
       masked(byte(4), HAS_HOLE),
       [
         ...stop(isAbove(get(length), i32.const(PAGE_SIZE - 1))),
-        // A hole at 0 means none, and then compares as above all lengths; a hole ends at or before the end of the page.
+        // A hole at 0 is invalid: minus 1, it is above all lengths. A hole ends at or before the end of the page.
         ...stop(isAbove(plus(get(hole), -1), plus(get(length), -1))),
         ...stop(isEqual(get(length), i32.const(0))),
       ],
@@ -301,26 +302,26 @@ export interface RunStart {
   /** Offsets in the memory: of the first record, and what the last one ends before. */
   readonly at: number;
   readonly limit: number;
-  /** Start of the record before. */
+  /** Start of the preceding record. */
   readonly previousHigh: number;
   readonly previousLow: number;
   /** LSN of the memory's first byte; no record reaches another high half. */
   readonly high: number;
   readonly low: number;
-  /** Of the records, and of the pages that they go on to. */
+  /** Of the records, and of the pages on which they continue. */
   readonly timelineId: number;
   readonly maximumLength: number;
   /** What those pages begin with. */
   readonly magic: number;
 }
 
-/** Where a chunk has room for the loops, as offsets in its memory. */
+/** Where the loops have room in a chunk, as offsets in its memory. */
 export interface KernelRoom {
   /** Of `KERNEL_COUNTS_LENGTH` bytes, a multiple of 4. */
   readonly counts: number;
   /** Of the first row. */
   readonly rows: number;
-  /** What lies between a record that crosses pages and the place where it is put together. */
+  /** Distance from the start of a record that crosses pages to the place where it is assembled. */
   readonly crossing: number;
 }
 
@@ -384,7 +385,7 @@ export class RecordKernel {
     return (end - this.#rows) / ROW_SIZE;
   }
 
-  /** Counts rows from one number up to another. Returns: that of the first one that it left. */
+  /** Counts rows from one number up to another. Returns: number of the first row that it left. */
   countRows(from: number, to: number, majorVersion: number): number {
     const flags = majorVersion === 14 ? COMPRESSION_OF_14 : COMPRESSION_FROM_15;
     const rows = this.#rows;
@@ -397,7 +398,7 @@ export class RecordKernel {
     return (end - rows) / ROW_SIZE;
   }
 
-  /** Moves what was counted to the sums, by the numbers of the kinds. */
+  /** Moves the counts to the sums, by the numbers of the kinds. */
   takeCounts({ records, recordBytes, imageBytes }: KindSums): void {
     const counts = this.#counts;
     for (let kind = 0; kind < COUNTED_KINDS; kind += 1) {

@@ -5,10 +5,7 @@ import { RecordScanner } from './record-scanner.ts';
 import { type RecordFilter, type RecordSelection, recordFilter } from './record-selection.ts';
 import { KIND_COUNT, kindIndexOf } from './resource-managers.ts';
 
-/**
- * For a transaction, the bit means that more information follows: pg_waldump counts both forms as
- * one.
- */
+/** For a transaction, the bit means that more information follows: pg_waldump counts both forms as one. */
 const TRANSACTION = 1;
 const TRANSACTION_OPERATION = 0x70;
 const ALL_OPERATIONS = 0xf0;
@@ -98,7 +95,7 @@ export class RecordTally implements RecordCounts {
     return selected;
   }
 
-  /** What was counted so far, as plain data. */
+  /** The counts so far, as plain data. */
   counts(): RecordCounts {
     const { records, recordBytes, imageBytes, range } = this;
     return { records, recordBytes, imageBytes, range };

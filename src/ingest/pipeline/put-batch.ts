@@ -39,9 +39,9 @@ export class PutBatch implements ValueBatch, KernelBatch {
   count = 0;
   /** Bytes of values. */
   size = 0;
-  /** Undefined if it does not lie in the memory of a kernel. */
+  /** Undefined if it is not in the memory of a kernel. */
   readonly area: BatchArea | undefined;
-  /** What the batch has until a record needs more. */
+  /** The arrays of the batch until a record needs larger ones. */
   readonly #first: BatchArrays;
   #arrays: BatchArrays;
   /** LSN of the rows that are added, in halves. */
@@ -82,7 +82,7 @@ export class PutBatch implements ValueBatch, KernelBatch {
     return this.count >= FULL_ROWS || this.size >= FULL_BYTES;
   }
 
-  /** The batch for a kernel; undefined while it lies elsewhere. */
+  /** The batch for a kernel; undefined while it is elsewhere. */
   get ofKernel(): KernelBatch | undefined {
     return this.area !== undefined && this.#arrays === this.#first ? this : undefined;
   }
@@ -162,7 +162,7 @@ export class PutBatch implements ValueBatch, KernelBatch {
     this.#enlarge(this.lsns.length, size);
   }
 
-  /** Moves what is there to larger arrays. */
+  /** Moves the values to larger arrays. */
   #enlarge(rows: number, size: number): void {
     const { count } = this;
     const larger = newArrays(rows, size);

@@ -1,23 +1,23 @@
 /**
- * The loop over plain records in WebAssembly: what `PlainRecords` puts for most of them, record by record, is put here in
- * runs. It knows the tables that it is given, and nothing else: the first record that they do not tell about ends the run,
- * and is left to JavaScript. A record in it is put as a whole or not at all.
+ * The loop over plain records in WebAssembly: it puts in runs what `PlainRecords` puts record by record, for most plain
+ * records. It knows only the tables in its memory: the first record that they do not cover ends the run, and is left to
+ * JavaScript. A record is put completely or not at all.
  *
  * Its memory, from `CRC32C_DATA_OFFSET` on:
  *
- *   0        rows of the batch, and address after its values, as the last record left them
+ *   0        number of rows of the batch, and address after its values, as the last record left them
  *   16       number of a page of the commit log, and at 32 its key
  *   64       the value header of a record, without and with willInit: 16 bytes each, then its length
  *   96       the values of a commit and of an abort, 32 bytes each
- *   256      for each kind of record 8 bytes: what it is, where its flags are, which of them ask for more, and the
- *            shortest and the longest main data for which that holds
+ *   256      for each kind of record 8 bytes: what it is, where its flags are, which of them require more work, and the
+ *            shortest and the longest main data for which this holds
  *   33024    forks, 64 bytes each: u32 tablespace, database, relation, fork, blocks; at 24 the first 14 bytes of its keys
  *   98560    records: u32 address, u32 size, u64 end LSN
- *   131328   bytes of the records, those that lie in pages and those that crossed a page border apart
+ *   131328   bytes of the records, those within pages apart from those that crossed a page border
  *   ...      areas, one for each batch: its keys, LSNs, starts, lengths, willInit, values
  *
- * A fork stands in the place that its hash gives, so that one may displace another. Each block of a record is written as a
- * row, at first after the last one that counts.
+ * A fork is in the place that its hash gives, so that one may displace another. Each block of a record is written as a
+ * row after the last one that counts; the rows count once the record is complete.
  */
 import { assert } from '../../assert.ts';
 import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
@@ -47,14 +47,14 @@ import {
   whileLoop,
 } from '../../wasm-code.ts';
 
-/** Values after which a batch is full, and bytes of them. */
+/** Number of values, and of their bytes, from which a batch is full. */
 export const FULL_ROWS = 4096;
 export const FULL_BYTES = 1024 * 1024;
 
 /** A full batch takes one more record, with up to 33 blocks. */
 export const AREA_ROWS = FULL_ROWS + 64;
 export const AREA_BYTES = 2 * FULL_BYTES;
-/** Values are copied in pieces of this length, which reach beyond their ends. */
+/** Values are copied in pieces of this length, the last of which may reach beyond their ends. */
 export const PIECE = 16;
 
 export const AREA = {
@@ -100,8 +100,8 @@ export const PAGES_AT = ROWS_AT + RUN_ROWS * RUN_ROW_SIZE;
 export const ROOM_AT = PAGES_AT + RUN_BYTES;
 export const AREAS_AT = ROOM_AT + RUN_BYTES + PIECE;
 
-assert(PLACE.kinds + 8 * KIND_COUNT === PLACE.forks, 'the tables lie side by side');
-assert(CRC32C_DATA_OFFSET % 8 === 0 && AREAS_AT % 8 === 0, 'LSNs lie at multiples of 8');
+assert(PLACE.kinds + 8 * KIND_COUNT === PLACE.forks, 'the tables are adjacent');
+assert(CRC32C_DATA_OFFSET % 8 === 0 && AREAS_AT % 8 === 0, 'LSNs are at multiples of 8');
 
 /** What a kind of record is; 0 for one that is left to JavaScript. */
 export const KIND = { plain: 1, flagged: 2, committed: 3, aborted: 4 } as const;
@@ -125,7 +125,7 @@ const FORK_MASK = 0x0f;
 const HAS_IMAGE = 0x10;
 const WILL_INIT_SHIFT = 6;
 const SAME_RELATION = 0x80;
-/** Longer records are copied by one instruction, which takes longer to begin. */
+/** Longer records are copied by one instruction, which has a higher fixed cost. */
 const LONG_RECORD = 512;
 
 /** `putPlain(row, lastRow, area, count, value, countLimit, valueLimit, xidLimit, applyFlag)` returns the first row that it left. */
@@ -229,7 +229,7 @@ function putPlain(): WasmFunction {
   ];
   const mainData = [
     ...copied(mainLength, byte(1)),
-    // Nothing follows but the data.
+    // Only the data follows.
     ...copied(announced, [...get(end), ...get(at), ...i32.sub]),
   ];
   const page = [...get(xid), ...i32.const(XIDS_PER_PAGE_BITS), ...i32.shiftRight];

@@ -1,4 +1,4 @@
-/** Plain records put in runs, in WebAssembly: the memory of `plain-kernel-code.ts`, and what it is told. */
+/** Puts plain records in runs, in WebAssembly: owns the memory of `plain-kernel-code.ts` and fills its tables. */
 import { ChecksummedBytes, type WasmCall } from '../../checksum.ts';
 import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
@@ -34,12 +34,12 @@ import {
 const APPLY_OF_14 = 0x04;
 const APPLY_FROM_15 = 0x02;
 
-/** What the kernel is told of a kind. */
+/** What the kernel knows about a kind. */
 export type KernelKind =
   | { readonly kind: 'plain' | 'committed' | 'aborted' }
   | {
       readonly kind: 'flagged';
-      /** Where the flags are in the main data, and which of them ask for more. */
+      /** Where the flags are in the main data, and which of them require more work. */
       readonly at: number;
       readonly mask: number;
       readonly minimumLength: number;
@@ -60,7 +60,7 @@ export interface BatchArea {
 
 /** A batch in the memory of a kernel. */
 export interface KernelBatch {
-  /** Where it lies; undefined if not in the memory of the kernel. */
+  /** Where it is; undefined if it is not in the memory of the kernel. */
   readonly area: BatchArea | undefined;
   count: number;
   /** Bytes of values. */
@@ -85,7 +85,7 @@ export class PlainKernel {
   readonly #view: DataView;
   readonly #forks: Uint32Array;
   readonly #rows: Uint32Array;
-  /** The records that lie in the memory. */
+  /** The range of records that are in the memory. */
   #loadedFrom = 0;
   #loadedTo = 0;
 
@@ -112,7 +112,7 @@ export class PlainKernel {
     this.setLogPage(-1, new Uint8Array(KEY_SIZE));
   }
 
-  /** Tells what records of a kind are. The others are left. */
+  /** Sets how to put records of a kind. Records of kinds that are not set are left. */
   setKind(index: number, told: KernelKind): void {
     const at = PLACE.kinds + 8 * index;
     this.#bytes[at] = KIND[told.kind];
@@ -121,13 +121,13 @@ export class PlainKernel {
     this.#bytes.set([flagsAt, mask, minimumLength, Math.min(0xff, maximumLength)], at + 1);
   }
 
-  /** The page of the commit log to which ends of transactions go; others are left. */
+  /** Sets the page of the commit log on which ends of transactions are put; those on other pages are left. */
   setLogPage(page: number, key: Uint8Array): void {
     this.#view.setInt32(PLACE.page, page, true);
     this.#bytes.set(key, PLACE.pageKey);
   }
 
-  /** Tells how many blocks a fork has; 0 if that is not known. */
+  /** Sets the number of blocks of a fork; 0 if it is unknown. */
   setFork(spcnode: number, dbnode: number, relnode: number, fork: number, blocks: number): void {
     const hash =
       Math.imul(dbnode, HASH.database) +
@@ -152,7 +152,7 @@ export class PlainKernel {
     this.#forks.fill(0);
   }
 
-  /** Another batch of records is there. */
+  /** Called before the records of another batch. */
   beginBatch(): void {
     this.#loadedFrom = 0;
     this.#loadedTo = 0;
@@ -202,7 +202,7 @@ export class PlainKernel {
       Math.min(batch.length, from + RUN_ROWS),
       batch.majorVersion,
     );
-    // Records in pages, and records that crossed a page border and were put together: each ascend.
+    // Records within pages, and assembled records that crossed a page border: the offsets of each group ascend.
     let [pagesFrom, pagesTo, roomFrom, roomTo] = [-1, 0, -1, 0];
     let index = from;
     for (; index < last; index += 1) {

@@ -122,8 +122,8 @@ export class PlainRecords {
   /**
    * Puts the values of records from one on, as long as they are plain, by the kernel.
    *
-   * Requires: `to` and `size` as in `RunLimits`. Returns: number of the first record that was left; `from` also for a plain
-   * one that the kernel does not tell.
+   * Requires: `to` and `size` as in `RunLimits`. Returns: number of the first record that was left, which may be a
+   * plain one that the kernel cannot put.
    */
   putRun(batch: WalRecordBatch, from: number, to: number, size: number): number {
     const { kernel, checkpoint } = this.#state;
