@@ -116,7 +116,7 @@ function writeDigits(target: Uint8Array, at: number, value: number, length: numb
     target[place] = ZERO + (rest - shorter * 10);
     rest = shorter;
   }
-  // A compiler turns a division of 32-bit integers into a multiplication.
+  // A compiler turns a 32-bit division by a constant into a multiplication.
   for (let word = rest | 0; place >= at; place -= 1) {
     const shorter = (word / 10) | 0;
     target[place] = ZERO + (word - shorter * 10);

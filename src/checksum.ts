@@ -1,7 +1,8 @@
 /**
  * CRC-32C (Castagnoli), the only checksum in these formats. It is computed in WebAssembly (`crc32c-module.ts`), at two
- * to three times the speed of JavaScript; in JavaScript only if a process has no WebAssembly, or no address space for
- * it. The module can only access its own memory: `ChecksummedBytes` are allocated there, other bytes are copied.
+ * to three times the speed of JavaScript. JavaScript is used for short inputs, for existing bytes that are checked in
+ * place, and if a process has no WebAssembly or no address space for it. The module can only access its own memory:
+ * `ChecksummedBytes` are allocated there, other bytes are copied.
  */
 import crc32c from 'crc-32/crc32c.js';
 import { ViewedBytes } from './byte-words.ts';
@@ -13,7 +14,7 @@ import {
 } from './crc32c-module.ts';
 import type { WasmFunction } from './wasm-code.ts';
 
-/** Shorter inputs do not load the module: most programs have few of them. */
+/** Shorter inputs are not worth loading the module: most programs have few of them. */
 const LONG = 4096;
 
 /** Bytes that are copied to the module at a time. */

@@ -8,9 +8,9 @@
  *   38256   the last 79 blocks of a piece, folded
  *   39520   the bytes of the user (`CRC32C_DATA_OFFSET`)
  *
- * Short runs go through the tables, 16 bytes a step, the odd bytes first. In long runs all but the last 1,264 bytes are folded first: XOR
- * moves a block of 16 bytes to where the checksum does not tell the difference. That is possible since, modulo the
- * polynomial of CRC-32C,
+ * Short runs use the tables, 16 bytes per step, the odd bytes first. In long runs all but the last 1,264 bytes are
+ * folded first: XOR moves a block of 16 bytes to later places, which does not change the checksum. That is possible
+ * because, modulo the polynomial of CRC-32C,
  *
  *   y^79 = y^75 + y^71 + y^58 + y^18 + y^12 + y + 1   for y = x^128, the shift by one block
  *
@@ -48,7 +48,7 @@ const PIECE_SIZE = 16 * 1024;
 export const CRC32C_LONG = 2048;
 
 const TABLE_SIZE = 1024;
-/** As many as bytes are looked up together at most. */
+/** Maximum number of bytes that are looked up together. */
 export const CRC32C_TABLE_COUNT = 20;
 const MASKS_OFFSET = CRC32C_TABLE_COUNT * TABLE_SIZE;
 const SEED_SIZE = 3 * BLOCK_SIZE;
@@ -66,7 +66,7 @@ export const CRC32C_DATA_OFFSET = LAST_OFFSET + FOLD_SIZE;
 /** Indexes of the functions. */
 const BY_TABLES = 0;
 const BY_FOLDING = 1;
-/** For the functions of others: `update`; and two for a part of a run, without the complement at both ends. */
+/** Functions that additional ones may call: `update`, and two for a part of a run, without the complements. */
 export const CRC32C_UPDATE = 2;
 export const CRC32C_BY_TABLES = BY_TABLES;
 export const CRC32C_OF_20 = 3;
@@ -78,14 +78,14 @@ const CRC = 2;
 
 /**
  * The bytes of the module. It exports `update(from, to, before)`, which returns a signed checksum, and the additional
- * functions that call it.
+ * functions that have a name. These may call it.
  */
 export function crc32cModule(more: readonly WasmFunction[] = []): Uint8Array<ArrayBuffer> {
   return wasmModule([byTables(), byFolding(), update(), of20(), ...more]);
 }
 
 /**
- * Makes new memory ready.
+ * Initializes new memory.
  *
  * @param tables `CRC32C_TABLE_COUNT` tables of 256 numbers; number `n * 256 + byte` is of a byte that n others follow.
  */
@@ -100,10 +100,10 @@ function hasLeft(size: number): Code {
 }
 
 /**
- * `byTables(from, to, seed)` has the address of a seed instead of a checksum. The bytes before whole blocks come first, as
- * the end of a block that is read from before the run: a mask makes zeros of the bytes that are not of the run, which do not
- * change a checksum of 0, and the seed is read so that its i32 meets the first bytes of the run. So a run of any length
- * takes few branches, which no processor could predict for the many short runs.
+ * `byTables(from, to, seed)` takes the address of a seed instead of a checksum. The bytes that do not fill a block come
+ * first, as the end of a block that starts before the run: a mask replaces the bytes before the run by zeros, which do
+ * not change a checksum of 0, and the seed is read at an offset that aligns its i32 with the first bytes of the run. So
+ * a run of any length takes few branches, which a processor could not predict for the many short runs.
  */
 function byTables(): WasmFunction {
   const seed = 2;
@@ -116,7 +116,7 @@ function byTables(): WasmFunction {
     ...[...get(AT), ...i64.load(offset), ...get(size), ...i64.load(MASKS_OFFSET + offset)],
     ...[...i64.and, ...get(seedAt), ...i64.load(offset), ...i64.xor],
   ];
-  // What is left of the seed after less than four bytes.
+  // What remains of the seed after fewer than four bytes.
   const rest = [...get(seedAt), ...i32.load(BLOCK_SIZE)];
   const isEmpty = [...get(AT), ...get(END), ...i32.isEqual];
   const firstSize = [
@@ -154,8 +154,8 @@ function of20(): WasmFunction {
   };
 }
 /**
- * Sets the checksum in a local to that continued over the next `size` bytes. Only the lookups of the first four bytes wait
- * for the checksum so far, and come last; the others take their bytes straight from memory.
+ * Continues the checksum in a local over the next `size` bytes. Only the lookups of the first four bytes depend on the
+ * checksum so far, and come last; the others take their bytes directly from memory.
  */
 function continued(at: number, size: number, crc: number): Code {
   const others = Array.from({ length: size - 4 }, (_, index): Code => {
@@ -176,7 +176,7 @@ function continued(at: number, size: number, crc: number): Code {
   ];
 }
 
-/** What the tables say of each byte of an i64 that is followed by N others. */
+/** The table entries for the bytes of an i64 that is followed by N other bytes. */
 function lookups(word: number, following: number): Code[] {
   return Array.from({ length: 8 }, (_, byte) => {
     const shift = [
@@ -188,7 +188,7 @@ function lookups(word: number, following: number): Code[] {
   });
 }
 
-/** The entry, of 4 bytes, of a byte that is followed by N others. Operand: 4 times the byte. */
+/** The table entry, 4 bytes, for a byte that is followed by N others. Operand: 4 times the byte. */
 function entry(following: number): Code {
   return i32.load(following * TABLE_SIZE);
 }
@@ -227,7 +227,7 @@ function byFolding(): WasmFunction {
         ...[...v128.zero, ...set(seed)],
         ...next,
       ]),
-      // The last blocks are not replaced, because their copies would lie beyond the end.
+      // The last blocks are not folded any further: where later blocks look for them, there are zeros.
       ...[...get(folded), ...i32.const(FOLD_SIZE), ...i32.add],
       ...[...i32.const(0), ...i32.const(FOLD_SIZE), ...FILL],
       ...[...i32.const(LAST_OFFSET), ...set(last)],

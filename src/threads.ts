@@ -1,4 +1,4 @@
-/** Starts threads by the location of their program; threads that answer requests in order. */
+/** Starts threads from the location of their program; some answer requests one at a time, in order. */
 import { type MessagePort, Worker } from 'node:worker_threads';
 
 /** Returns: undefined if a policy forbids threads, or the program is not in a file. */

@@ -41,7 +41,7 @@ export class BlobEntries implements AsyncIterable<BlobEntry> {
   }
 
   /**
-   * Where the last blob that was given ends, in bytes from the start of the source; at first, where the
+   * Where the last blob that was returned ends, in bytes from the start of the source; at first, where the
    * walk begins. An appender continues here.
    */
   get end(): number {

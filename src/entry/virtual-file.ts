@@ -9,7 +9,7 @@ export {
   type StorageErrorCode,
   type StorageErrorDetails,
 } from '../errors.ts';
-// Also in the entry `layerfile/testing`, together with its users.
+// Also in the entry `layerfile/testing`, together with the functions that use them.
 export type { Choose } from '../testing/choices.ts';
 export type {
   FaultAction,

@@ -327,7 +327,7 @@ async function verifyPadding(state: ValuesState): Promise<void> {
   if (!state.isEndKnown || state.entryCount === 0) return;
   const indexStart = reader.blobs.region.end;
   const length = indexStart - state.blobsEnd;
-  // The index was found after the place that the summary names, which is damage in itself.
+  // The summary gives a wrong location of the index, which is a finding of its own.
   if (length < 0) return;
   if (length >= BLOCK_SIZE) {
     findings.warn(`gap of ${length} bytes before the index`, state.blobsEnd);

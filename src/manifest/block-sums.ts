@@ -5,7 +5,7 @@ import { BLOCK_SIZE } from '../virtual-file/block.ts';
 
 export class BlockSums {
   #checksums: Uint32Array = new Uint32Array(1024);
-  /** Checksums of the complete blocks. */
+  /** Number of complete blocks. */
   #count: number;
   /** Checksum and length of the incomplete block. */
   #partial = 0;

@@ -26,7 +26,7 @@ export const MANIFEST_VERSION = 1;
 
 const NAME_PREFIX = 'manifest-';
 
-/** The name of a file and the checksums of its blocks. */
+/** The name, length and checksums of a file. */
 export interface FileManifest {
   /** Name of the file, without its directory. */
   readonly name: string;

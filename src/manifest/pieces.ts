@@ -16,7 +16,7 @@ import { VirtualFile } from '../virtual-file/virtual-file.ts';
 /** A path, or a source of the bytes of a file. */
 export type FileInput = string | ByteSource;
 
-/** Options of reading a file. */
+/** Options for reading a file. */
 export interface FileReadOptions {
   /** Descriptors to use; default: those of the process. */
   readonly openFiles?: OpenFiles | undefined;

@@ -176,7 +176,7 @@ class DirectoryStore implements ObjectStore {
     return this.#writing(key, () => this.#link(absolutePath(file), key, options));
   }
 
-  /** Does the work; if that fails, makes the directories and tries again. */
+  /** Writes; if a directory is missing, makes the directories and writes again. */
   async #writing(key: string, write: () => Promise<void>): Promise<ObjectInfo> {
     await this.#failingWith(key, async () => {
       try {
@@ -258,7 +258,7 @@ class DirectoryStore implements ObjectStore {
     await this.#openFiles.syncDirectory(parent);
   }
 
-  /** Opens the file for one read; refuses content other than the expected one, before and after. */
+  /** Opens the file for one read; refuses content other than expected, both before and after. */
   async #read<T>(
     key: string,
     options: ObjectReadOptions,

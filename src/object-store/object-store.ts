@@ -5,7 +5,8 @@
  *
  * Rules of all of them:
  *
- *   - Absence is only what the store itself states: `not-found`, or undefined from `head`. Anything that prevented the look-up has another code, so that "could not look" is never reported as "not there".
+ *   - Absence is only what the store itself states: `not-found`, or undefined from `head`. Anything that
+ *     prevented the look-up has another code, so that "could not look" is never reported as "not there".
  *   - `network`  no usable answer: no connection, a timeout, an invalid status or body
  *   - `denied`   the store refuses: credentials, permissions, clock skew
  *   - `changed`  the object no longer has the expected etag
@@ -42,7 +43,7 @@ export interface ObjectRequestOptions {
 
 /** Options of reads. */
 export interface ObjectReadOptions extends ObjectRequestOptions {
-  /** The expected content; any other is refused as `changed`. */
+  /** Etag of the expected content; any other is refused as `changed`. */
   readonly etag?: string | undefined;
 }
 

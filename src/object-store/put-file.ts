@@ -1,6 +1,6 @@
 /**
- * Local files as objects: writes one without holding it in memory, and compares one with an object, so that an
- * interrupted upload sends only what is missing.
+ * Local files as objects: writes one without holding it in memory, and compares one with an object, so that
+ * a repeated upload sends only what is missing.
  */
 import { createHash } from 'node:crypto';
 import { checkText } from '../check-options.ts';

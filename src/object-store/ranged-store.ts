@@ -45,7 +45,7 @@ export const MAXIMUM_GAP = 128 * 1024;
 /** Joined reads are at most this long, so that they run concurrently. */
 const MAXIMUM_JOINED_LENGTH = 8 * 1024 * 1024;
 
-/** The reads of a store, which itself lists and writes. */
+/** The reads of a store. Its subclasses implement listings and writes. */
 export abstract class RangedStore {
   readonly name: string;
   readonly maximumGap = MAXIMUM_GAP;

@@ -4,7 +4,7 @@ import type { ObjectStore, StoreSettings } from './object-store.ts';
 import type { S3StoreOptions } from './s3-store.ts';
 
 /**
- * Most threads only read files, so store modules are loaded on demand. Throws as the stores, which check the options.
+ * Most threads only read files, so store modules are loaded on demand. Throws as the stores do: they check the options.
  */
 export async function reopenStore({ kind, base, options }: StoreSettings): Promise<ObjectStore> {
   if (kind === 's3') {

@@ -1,6 +1,6 @@
 /**
- * Interprets the errors of S3. A status alone proves nothing: proxies also answer 404 and 403, with their own pages.
- * Absence is only believed if an error document states it.
+ * Interprets the errors of S3. A status alone proves nothing: proxies, too, answer with 404 or 403, and pages of their
+ * own. Absence is only believed if an error document states it.
  */
 import { isStorageError, StorageError } from '../errors.ts';
 import type { HttpAnswer } from './http-client.ts';

@@ -197,7 +197,7 @@ async function provided(provider: S3CredentialProvider, path: string): Promise<S
   try {
     return checkedCredentials(await provider());
   } catch (cause) {
-    throw new StorageError('denied', { what: 'cannot get credentials', path, cause });
+    throw new StorageError('denied', { what: 'credential provider failed', path, cause });
   }
 }
 

@@ -170,7 +170,7 @@ class S3Store extends BucketStore {
   async #putBody(key: string, content: PutContent, options: ObjectPutOptions): Promise<ObjectInfo> {
     const path = pathOfObject(this, key);
     const { signal } = options;
-    // Some stores ignore the condition; this narrows the race.
+    // Some stores ignore the condition; this narrows the window for a race.
     const refusal = await this.#refusalOf(key, options);
     if (refusal !== undefined) throw refusal;
     return retrying(

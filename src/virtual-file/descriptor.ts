@@ -181,7 +181,7 @@ type PoisonedFiles = Map<string, StorageError>;
 const poisonedFilesOf = new WeakMap<FileSystem, PoisonedFiles>();
 
 /**
- * Files whose sync has failed: written data may be lost, and a later sync reports success all the same.
+ * Files whose sync has failed: written data may be lost, but a later sync reports success.
  * They are remembered by identity, so that they cannot be opened again by any path, until the library
  * deletes them or creates a file that gets the same identity.
  */

@@ -1,6 +1,6 @@
 /**
  * Syncs of directories, and which of them have failed. A failed sync may lose any name changed before
- * it, and the next sync reports success all the same. So a failure is final, as it is for a file: no
+ * it, and the next sync still reports success. So a failure is final, as it is for a file: no
  * later sync of the directory succeeds in this process.
  *
  * Several paths may lead to one directory, so failures are kept by identity. It is looked up only after

@@ -21,7 +21,7 @@ export async function createUnique(
       return await TemporaryFile.create(path, options);
     } catch (error) {
       if (!isStorageError(error, 'exists')) {
-        // The file may have been created anyway. The name is only ours.
+        // The file may have been created anyway. Nobody else uses the name.
         await Promise.allSettled([openFiles.fileSystem.unlink(path)]);
         throw error;
       }

@@ -163,7 +163,7 @@ export class VirtualFile {
    * This covers the writes of every VirtualFile of this process that has or had the file open: one is
    * never closed with unsynced writes, except a `scratch` file or by `discard`. It does not cover what
    * an earlier process, or other code, wrote and closed without a sync: if the system failed to write
-   * that back, it may never report so, and this call resolves all the same.
+   * that back, it may never report so, and this call still resolves.
    *
    * After a failure every later call rejects, including `open` of the same file, until the library has
    * deleted it. If other code deletes the file and creates another one that reuses its inode number, on

@@ -403,6 +403,6 @@ function undecodable(offset: number): StorageError {
     what: 'zstd frame',
     offset,
     expected: 'decodable blocks and a correct checksum',
-    actual: 'neither',
+    actual: 'an invalid block or checksum',
   });
 }

@@ -23,7 +23,7 @@ import {
   type WalkOptions,
 } from './walk.ts';
 
-/** A leaf that is known from the nodes above it, and read only if it is wanted. */
+/** A leaf, as known from the nodes above it. It is read on demand. */
 export interface LeafPlace {
   /** The key of its first entry. */
   readonly firstKey: Uint8Array;
@@ -76,7 +76,7 @@ export class DiskBtreeReader {
     finishReadingSync(this.#blocks.source, new Descent(this.#nodes, [search]));
   }
 
-  /** Entries in ascending order; a slice is valid until the next one is asked for. */
+  /** Entries in ascending order; a slice is valid until the next one is requested. */
   ascend(options: WalkOptions): AsyncGenerator<LeafSlice> {
     const root = () => this.#node(this.rootBlock);
     return ascend(this.#blocks, this.#checks, { ...options, mode: 'strict', root });
@@ -92,8 +92,8 @@ export class DiskBtreeReader {
   }
 
   /**
-   * The leaves in ascending order, none of which is read unless it is asked for: an inner node leads to
-   * hundreds of them.
+   * The leaves in ascending order, each of which is read on demand only: the nodes above them are few, since
+   * each leads to hundreds of leaves.
    *
    * Throws: as `floor`.
    */
@@ -150,7 +150,7 @@ export class DiskBtreeReader {
 
   /**
    * Every block up to the root in order, reachable or not; an error for what does not decode, and for
-   * zeros that are too many to be looked at. A node is valid until the next one is asked for.
+   * zeros that are too many to be looked at. A node is valid until the next one is requested.
    */
   blocks(): AsyncGenerator<ListedBlock> {
     return listBlocks(this.#blocks, (bytes, block) => this.#checks.decode(bytes, block));

@@ -85,7 +85,7 @@ export class WriteOutThread {
     this.#starting ??= this.#started();
   }
 
-  /** Whether it is running, or about to. */
+  /** Whether it is running, or starting. */
   get isStarted(): boolean {
     return this.#starting !== undefined;
   }

@@ -2,7 +2,7 @@
  * Entries of a scan that lie in one leaf and one piece of the file, in parallel arrays.
  *
  * Everything here is a view: the arrays, `buffer`, and what `key` and `bytes` return. Views are valid
- * until the next batch is asked for or the scan ends: the arrays are reused for the next batch, and
+ * until the next batch is requested or the scan ends: the arrays are reused for the next batch, and
  * `buffer` may be replaced. `entry` makes copies.
  *
  * Keys, LSNs and marks are not copied from the leaf before they are first read. From then on they are

@@ -1,4 +1,4 @@
-/** One entry at a time of a batch: looks up only what is asked for, and creates no object for it. */
+/** One entry at a time of a batch: looks up only the requested parts, and creates no object for it. */
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
 import { halvesOf, highHalf, lowHalf, splitLsn } from '../lsn-halves.ts';

@@ -49,7 +49,7 @@ export interface DamagedBlock {
 /** Entries of a scan, many at a time. */
 export interface ScannedBatch {
   readonly kind: 'batch';
-  /** Valid until the next item is asked for. */
+  /** Valid until the next item is requested. */
   readonly batch: EntryBatch;
 }
 /** A batch of entries, or damage between them. */
@@ -70,7 +70,7 @@ export interface LargeEntry extends IndexEntry {
   readonly compressed: boolean;
   /**
    * Passes the content to `onPiece` in pieces of at most 256 KiB, each a view that is valid until the
-   * function returns. Requires: the next item of the scan has not been asked for.
+   * function returns. Requires: the next item of the scan has not been requested.
    *
    * @returns The length of the content, or the damage that was found.
    * @throws `io`, `aborted`, `closed`, and what `onPiece` throws.
@@ -81,7 +81,7 @@ export interface LargeEntry extends IndexEntry {
 export interface EntryScan {
   readonly layout: EntryLayout;
   readonly blobs: BlobReader;
-  /** If all entries are wanted, reading the values starts before the index has told where they lie. */
+  /** If all entries are wanted, reading the values starts before the index has given their location. */
   readonly wanted: 'all' | 'some';
   /** LSNs of the wanted entries; all if absent. */
   readonly lsnRange?: LsnRange | undefined;

@@ -72,7 +72,7 @@ export class IndexStore {
     return this.#spilled();
   }
 
-  /** The blocks in order, in chunks; each is valid until the next one is asked for. */
+  /** The blocks in order, in chunks; each is valid until the next one is requested. */
   async *chunks(): AsyncGenerator<Uint8Array> {
     await this.#spilled();
     let left = this.#blockCount * BLOCK_SIZE;

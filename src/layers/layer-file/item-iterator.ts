@@ -6,7 +6,7 @@
  * have settled, and nothing follows the end, an error or `return`.
  */
 
-/** Items that are available synchronously, until the next group is asked for. */
+/** Items that are available synchronously, until the next group is requested. */
 export interface ItemGroup<T> {
   readonly count: number;
   entry(index: number): T;
@@ -24,7 +24,7 @@ const NO_ITEMS = groupOf<never>([]);
 export class ItemIterator<T> implements AsyncGenerator<T, undefined, undefined> {
   readonly #groups: AsyncGenerator<ItemGroup<T>>;
   #group: ItemGroup<T> = NO_ITEMS;
-  /** Index in the group of the next item. An item is created when it is asked for, in warm memory. */
+  /** Index in the group of the next item. An item is created on demand, in warm memory. */
   #index = 0;
   /** The last call that waits; later calls wait for it. */
   #waiting: Promise<unknown> | undefined;

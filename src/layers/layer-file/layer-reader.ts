@@ -76,7 +76,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   readonly path: string | undefined;
   /** Bytes of the file. */
   readonly size: number;
-  /** Undefined if another thread cannot open it. @internal */
+  /** The file, for another thread; undefined if it cannot open it. @internal */
   readonly localFile: LocalFile | undefined;
   /** @internal */
   readonly layout: EntryLayout;
@@ -214,7 +214,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
   /**
    * Entries in index order, in batches, without copies. A signal ends the scan.
    *
-   * @returns Batches; all of a batch is a view, valid until the next one is asked for or the scan ends.
+   * @returns Batches; all of a batch is a view, valid until the next one is requested or the scan ends.
    * @throws As `entries`.
    */
   async *batches(options: EntryOptions = {}): AsyncGenerator<EntryBatch> {
@@ -243,7 +243,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * in order. Nothing in the file has a checksum: an entry that was changed into another valid one is
    * returned as it is.
    *
-   * @returns Items; a batch is valid until the next item is asked for.
+   * @returns Items; a batch is valid until the next item is requested.
    * @throws What keeps the index from being read, if nothing can be read; `io`, `aborted`, `closed`.
    */
   async *salvageBatches(options: EntryOptions = {}): AsyncGenerator<SalvagedScanItem> {
@@ -254,7 +254,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * Like `salvageBatches`, but holds nothing larger than 1 MiB: values that may be larger are returned
    * separately, to be streamed.
    *
-   * @returns Items; a batch or a large entry is valid until the next item is asked for.
+   * @returns Items; a batch or a large entry is valid until the next item is requested.
    * @throws As `salvageBatches`. @internal
    */
   async *salvageStreamed(

@@ -91,7 +91,7 @@ export const WRITE_OPTIONS: Readonly<Record<keyof WriteOptions, true>> = {
   manifest: true,
 };
 
-/** Throws `invalid-input`, with the name of the option, for options that every writer of a layer needs. */
+/** Checks the options that all writers of layers share. Throws `invalid-input` with the name of the option. */
 export function checkWriteOptions(
   options: WriteOptions & { readonly keyRange: KeyRange },
   known: Readonly<Record<string, true>>,

@@ -1,12 +1,12 @@
 /**
- * Finds blobs without keys, in a layer whose index is lost. Blobs lie back to back, so each one tells
- * where the next one starts, from the start of the values on.
+ * Finds blobs without keys, in a layer whose index is lost. Blobs lie back to back, so the end of
+ * one is the start of the next, from the start of the values on.
  *
  * Nothing proves that a blob belongs to the layer. In a delta layer it must at least hold a value; after a
  * few blobs that do not, an invalid header, or zeros up to the end of a block, the walk has lost its place.
- * It goes on at the next WAL record, which proves itself (`record-search.ts`). In an image layer any bytes
- * are an image, and nothing tells where the next one starts. Where the walk ends before the values do, the
- * last item is damage; zeros at the end are the padding.
+ * It continues at the next WAL record, which is recognized by its checksum (`record-search.ts`). In an image
+ * layer any bytes may be an image, so the start of the next one cannot be found. If the walk ends before the
+ * values do, the last item is damage; zeros at the end are padding.
  */
 import { BlobScanner } from '../../blob-writer/blob-scanner.ts';
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
@@ -69,7 +69,7 @@ export async function* looseBlobs(
   const walk = new BlobWalk(options);
   const zeros = new ZeroRuns(scan);
   const search = kind === 'delta' ? new RecordSearch(scan) : undefined;
-  /** In a row: either each of them is damaged, or the walk is lost since the first one. */
+  /** Consecutive ones: either each blob is damaged, or the walk has been lost since the first one. */
   let damaged: DamagedBlob[] = [];
   try {
     for (let offset = region.start; offset < region.end; ) {
@@ -261,8 +261,8 @@ class ZeroRuns {
   }
 
   /**
-   * How far zeros reach from `offset` on: to the end of the `block`, or of all `values`; `none`, if not so far.
-   * Throws: `io`, `aborted`.
+   * How far zeros reach from `offset`: to the end of the `block`, or to the end of all `values`; `none` if a
+   * non-zero byte follows in the block. Throws: `io`, `aborted`.
    */
   async at(offset: number): Promise<'none' | 'block' | 'values'> {
     if (offset < this.#nonZeroOffset) return 'none';
@@ -280,7 +280,7 @@ class ZeroRuns {
       const to = Math.ceil(region.end / BLOCK_SIZE);
       for await (const _ of sweepBlocks(source, { from: next, to, signal })) return 'block';
     } catch (error) {
-      // More zeros than are read.
+      // There are more zeros than the limit of a sweep.
       if (!isDamage(error)) throw error;
       return 'block';
     }

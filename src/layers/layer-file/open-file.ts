@@ -72,9 +72,9 @@ export const READ_OPTIONS: Readonly<Record<keyof ReadOptions, true>> = {
   signal: true,
 };
 
-/** A file that another thread can open for itself, and what it is known by to be the same. */
+/** A file that another thread can open for itself, with the properties that show that it is the same file. */
 export interface LocalFile extends Pick<FileStat, 'size' | 'identity' | 'modificationTime'> {
-  /** From the root. */
+  /** Absolute. */
   readonly path: string;
 }
 

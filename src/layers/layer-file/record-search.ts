@@ -1,9 +1,9 @@
 /**
- * Finds the next WAL record among bytes of which nothing tells where a blob starts. Of all that a layer holds, only
- * a record proves itself: its length stands in the header of its blob, in its value and in the record, and the
- * record has a checksum.
+ * Finds the next WAL record among bytes in which the start of a blob is unknown. Of the contents of a layer, only
+ * a record can be recognized by itself: its length is in the header of its blob, in its value and in the record, and
+ * the record has a checksum.
  *
- *   1 byte, or 4   header of a plain blob         21  u32 little-endian  length of the record again
+ *   1 or 4 bytes   header of a plain blob         21  u32 little-endian  length of the record again
  *   0  u32         1: a record                    37  u32 little-endian  CRC-32C of the record's bytes 24..,
  *   4  u32         0: of Postgres                                        then 0..20
  *   8  u8          willInit, 0 or 1
@@ -25,19 +25,19 @@ const LENGTH_OFFSET = 13;
 const RECORD_HEADER_SIZE = 24;
 const CRC_OFFSET = 20;
 
-/** Longer records are found only by what lies before them. */
+/** Longer records are only found through the blob before them. */
 const MAXIMUM_RECORD = 1024 * 1024;
 
-/** Bytes from the tags on that tell whether to read the record: as far as its own length. */
+/** Bytes, from the tags to the length within the record, that decide whether to read the record. */
 const SEEN_SIZE = WAL_HEADER_SIZE + 4;
 
-/** What is kept of a block, so that a header and what follows it may lie on both sides of its end. */
+/** Bytes kept from the end of a block, for a blob whose first bytes straddle the boundary. */
 const CARRIED_SIZE = MAXIMUM_BLOB_HEADER_SIZE + SEEN_SIZE - 1;
 
-/** Bytes that all searches of a file may read again: of each byte of it four times, and this. */
+/** All searches of a file together may reread four times its size, plus this many bytes. */
 const MINIMUM_ALLOWANCE = 64 * 1024 * 1024;
 
-/** Searches one file. A hostile one may be full of what looks like a record: all searches together have a limit. */
+/** Searches one file. A hostile one may be full of apparent records, so all searches together have a limit. */
 export class RecordSearch {
   readonly #source: ByteSource;
   readonly #end: number;
@@ -52,9 +52,9 @@ export class RecordSearch {
   }
 
   /**
-   * Where the next blob with a record starts, at or after `from`; undefined if none is found, or the limit is reached.
+   * Offset of the next blob with a record, at or after `from`; undefined if none is found, or the limit is reached.
    *
-   * @param reached how far the file was read
+   * @param reached the offset up to which the file has been read
    * @throws `io`, `aborted`
    */
   async next(from: number, reached: number): Promise<number | undefined> {
@@ -62,7 +62,7 @@ export class RecordSearch {
     try {
       return await this.#find(from);
     } catch (error) {
-      // More zeros than are read.
+      // There are more zeros than the limit of a sweep.
       if (isDamage(error)) return undefined;
       throw error;
     }
@@ -105,7 +105,7 @@ export class RecordSearch {
   }
 }
 
-/** Where the tags stand, as far as all that `SEEN_SIZE` counts is in the window. */
+/** Positions of the tags, if the window has all `SEEN_SIZE` bytes from there on. */
 function* placesOf(window: Buffer): Generator<number> {
   let at = MAXIMUM_BLOB_HEADER_SIZE;
   for (;;) {

@@ -126,7 +126,7 @@ export class SalvageReader {
   /**
    * Like `salvage`, in batches, without copies, and not decoded.
    *
-   * @returns Items; a batch is valid until the next item is asked for.
+   * @returns Items; a batch is valid until the next item is requested.
    * @throws As `salvage`.
    */
   salvageBatches(options: EntryOptions = {}): AsyncGenerator<SalvagedScanItem | DamagedSummary> {
@@ -136,7 +136,7 @@ export class SalvageReader {
   /**
    * Like `salvageBatches`, but holds nothing larger than 1 MiB: larger values are streamed.
    *
-   * @returns Items; a batch or a large entry is valid until the next item is asked for.
+   * @returns Items; a batch or a large entry is valid until the next item is requested.
    * @throws As `salvage`.
    *
    * @internal

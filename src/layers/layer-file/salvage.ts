@@ -12,7 +12,7 @@ import type { SalvagedScanItem } from './salvage-scan.ts';
 export type SalvagedItem =
   | {
       readonly kind: 'entry';
-      /** A copy, valid for good. */
+      /** A copy, which stays valid. */
       readonly entry: LayerEntry;
       /** Delta layers only; its bytes are views of the entry's. The getter may throw `too-large`. */
       readonly value?: Value;

@@ -1,4 +1,4 @@
-/** Moves the view by mouse, touch and keyboard, and reports what the pointer is at. */
+/** Moves the view by mouse, touch and keyboard, and reports what the pointer points at. */
 import type { Axis } from './axis.ts';
 import { GUTTER, type View } from './view.ts';
 

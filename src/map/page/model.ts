@@ -143,7 +143,7 @@ export class Model {
   }
 
   /**
-   * Number of layers with this change since the previous snapshot; layers that several shards read count once.
+   * The layers with one of these changes since the previous snapshot; a layer that several shards read counts once.
    */
   amountOf(...changes: readonly Change[]): Amount {
     let layers = 0;

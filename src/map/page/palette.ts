@@ -20,7 +20,7 @@ export interface Palette {
 
 const LEVEL_COUNT = 3;
 
-/** The paint of a layer. */
+/** The number of the paint of a layer. */
 export function paintNumber(
   level: number,
   look: 'visible' | 'covered' | 'added' | 'removed',

@@ -48,7 +48,7 @@ export function readPath(model: Model, key: Key, lsn: Lsn): ReadPath {
   return { key, lsn, visits, end: 'long' };
 }
 
-/** The parsed input: a key and an LSN, or an error. */
+/** The parsed input: a key and an LSN, or a message that says what is wrong with it. */
 export type Query =
   | { readonly key: Key; readonly lsn: Lsn | undefined }
   | { readonly problem: string };
