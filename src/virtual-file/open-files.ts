@@ -189,7 +189,7 @@ export class OpenFiles {
     try {
       this.#onFatalError?.(error);
     } catch (thrown) {
-      // A separate uncaught exception, so that the failed operation can clean up.
+      // An uncaught exception, thrown separately, so that the failed operation can clean up.
       queueMicrotask(() => {
         throw thrown;
       });
