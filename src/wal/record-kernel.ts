@@ -7,8 +7,7 @@
  *                 valid length, link and checksum, of a built-in resource manager, and not a segment switch; records
  *                 that cross pages are assembled
  *   countRows     counts records by their kinds, as `RecordScanner` finds them: those that have only blocks and less
- *   than
- *                 256 bytes of main data, with uncompressed images, of a built-in resource manager
+ *                 than 256 bytes of main data, with uncompressed images, of a built-in resource manager
  *
  * Parameters are addresses and words. Both functions return the address after the last row that they wrote or counted.
  */
