@@ -107,7 +107,7 @@ async function* gapsOf(
   minimum: bigint,
 ): AsyncGenerator<Gap, undefined> {
   const { index, layout, path } = readers[layer] as LayerReader;
-  /** The last key of the leaf before; undefined if no gap can follow it. */
+  /** The last key of the previous leaf; undefined if no gap can follow it. */
   let last: Key | undefined;
   let isFirst = true;
   for await (const place of index.leafPlaces()) {
@@ -131,7 +131,7 @@ async function* gapsOf(
   yield { start: last && nextKey(last), end: undefined };
 }
 
-/** Whether a gap may lie in the leaf, or after it; always in the last leaf, after which there is one. */
+/** Whether there may be a gap in the leaf or after it; always true for the last leaf, which a gap follows. */
 function mayHaveGap({ firstKey, upper }: LeafPlace, minimum: bigint): boolean {
   if (upper === undefined) return true;
   const keys = signedKeysBetween(firstKey, upper);
@@ -169,7 +169,7 @@ function isAtLeast(start: Key, end: Key, minimum: bigint): boolean {
 
 const NUMBERS = new Uint32Array(8);
 
-/** Of keys, or of entry keys, which begin with one. */
+/** Accepts keys, and entry keys, which begin with a key. */
 function signedKeysBetween(start: Uint8Array, end: Uint8Array): bigint {
   writeKeyNumber(start, 0, NUMBERS, 0);
   writeKeyNumber(end, 0, NUMBERS, 4);

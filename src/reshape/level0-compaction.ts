@@ -93,8 +93,8 @@ export class Level0Compaction {
   }
 
   /**
-   * Adds complete keys: all together if they surely go into the open layer, or are all of another shard; else by
-   * halves.
+   * Adds complete keys: all together if they certainly go into the open layer, or all belong to another shard;
+   * otherwise in halves.
    */
   async #addRows(rows: MergedRows, from: number, to: number): Promise<void> {
     if (from === to) return;

@@ -1,6 +1,6 @@
 /**
- * Ranges of keys that are merged one by one, each in memory as a whole. They are made of samples: the first keys of
- * some of the leaves that a walk over the indices passes.
+ * Divides keys into ranges that are merged one by one, each entirely in memory. The borders are samples: the first keys
+ * of some of the leaves that a walk over the indices passes.
  */
 import { compareKeys, type Key } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
@@ -29,11 +29,11 @@ interface Sample {
 
 /** The leaves of one layer that were passed. */
 interface PassedLeaves {
-  /** About how much memory a leaf and its values take. */
+  /** Approximate memory of a leaf and its values. */
   readonly averageSize: number;
-  /** Since the last sample. */
+  /** Number of leaves since the last sample. */
   count: number;
-  /** Of the first value at the last sample. */
+  /** Offset of the first value at the last sample. */
   lastOffset: number;
 }
 
@@ -62,7 +62,7 @@ export class MergeRanges {
     return leaves.count * leaves.averageSize < this.#sampleSize ? 'passed' : 'sampled';
   }
 
-  /** Takes the first key of the leaf that was passed, and the offset of its first value. */
+  /** Adds the first key of the leaf that was passed, and the offset of its first value. */
   addSample(layer: number, key: Key, offset: number): void {
     const leaves = this.#layers[layer] as PassedLeaves;
     const size = offset - leaves.lastOffset + leaves.count * LEAF_MEMORY;

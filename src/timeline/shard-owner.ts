@@ -69,8 +69,8 @@ export function shardKeeps(key: Key, sharding: Sharding, shardNumber: number): b
 }
 
 /**
- * Whether a shard keeps all keys from one to another, or none of them, as far as that is known from the two: undefined
- * unless they are of one kind without owners, or blocks of one stripe.
+ * Whether a shard keeps all keys from one to another, or none of them. Undefined if the two keys do not decide it, that
+ * is, unless they are of one kind without owners, or blocks of one stripe.
  *
  * @throws As `shardOfKey`.
  */

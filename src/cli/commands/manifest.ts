@@ -152,9 +152,9 @@ async function checkOutput(directory: string): Promise<void> {
   await checkOutputDirectory(directory);
 }
 
-/** What can be done about a damaged file, for people. */
+/** Tells people what they can do about a damaged file. */
 function adviceOn({ ok, path, blocks, findings, mended }: FileReport, mend: string | undefined) {
-  // Of a file without a manifest no block was compared.
+  // No block of a file without a manifest was compared.
   if (ok || blocks === undefined || mended !== undefined) return undefined;
   if (mend === undefined && findings.some(({ bit }) => bit !== undefined)) {
     return `${shownPath(path)}: --mend DIR writes a copy without flipped bits`;

@@ -67,7 +67,7 @@ export class ProvenKeys {
     this.#proofs[record] = 'proven';
   }
 
-  /** Returns: those of which a copy is still without a block. */
+  /** Returns: those with a copy whose block is still unknown. */
   #assignBetween(ambiguous: readonly RecordCopies[]): RecordCopies[] {
     const neighbours = this.#provenNeighbours();
     return ambiguous.filter(({ members, lsn = 0n }) => {

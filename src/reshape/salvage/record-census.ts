@@ -68,7 +68,7 @@ export class RecordCensus {
     return true;
   }
 
-  /** Whether the record with this number is the one in a blob, of which it was counted. */
+  /** Whether the blob is the one from which the record with this number was counted. */
   isIn(record: number, { offset, bytes }: LooseBlob): boolean {
     if (record >= this.count || this.offsets[record] !== offset || bytes === undefined)
       return false;

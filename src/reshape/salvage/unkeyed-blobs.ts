@@ -166,12 +166,12 @@ class LostBlobs {
     this.#count = 1;
   }
 
-  /** The next blob that is none of these starts at `next`, or the values end there. */
+  /** Ends the range. `next`: start of the next blob, or the end of the values. */
   end(next: number): void {
     const error = this.#error;
     if (error === undefined) return;
     const offset = this.#start;
-    // Where a damaged blob ends is not known.
+    // It is unknown where a damaged blob ends.
     const end = this.#reason === 'damaged' ? Math.max(next, offset) : this.#end;
     this.#log.add({ offset, length: end - offset, count: this.#count, error });
     this.#error = undefined;
