@@ -197,7 +197,7 @@ function sum(values: readonly Code[]): Code {
   return values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.xor]));
 }
 
-/** The checksum without the complement at both ends. Requires: whole blocks, more than 79 of them, and no more than a piece. */
+/** The checksum, without the complements. Requires: complete blocks, more than 79 of them, and at most one piece. */
 function byFolding(): WasmFunction {
   /** The block that is folded lies `FOLD_SIZE` bytes after it. */
   const folded = 3;

@@ -263,7 +263,7 @@ export function withOutcome(error: unknown, outcome: Outcome): unknown {
   return isWithout ? error.with({ outcome }) : error;
 }
 
-/** Bytes that are not what their format says. The arguments stand in the order of the message. */
+/** The error for bytes that violate their format. The arguments are in the order of the message. */
 export function corrupt(
   what: string,
   offset: number | undefined,

@@ -131,7 +131,7 @@ export class BlobScanner {
     const length = Math.max(0, end - start);
     this.#reader = reader;
     this.#options = options;
-    // What fits into one piece needs no more room than it takes.
+    // Values that fit into one piece need no slack.
     this.#slackSize = length > pieceSize ? SLACK_SIZE : 0;
     this.#ahead = new PiecesAhead(reader.source, {
       pieceSize: Math.min(pieceSize, length),
@@ -165,7 +165,7 @@ export class BlobScanner {
   /**
    * Finds plain blobs from the first of the row on, as long as each lies completely in memory, after the
    * previous one, before the next, and within all limits. The blob after them is not necessarily damaged:
-   * `locate` tells.
+   * `locate` decides.
    *
    * @internal
    * @returns the number of blobs found; their places are set from index `at` on

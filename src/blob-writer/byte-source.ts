@@ -107,7 +107,7 @@ export function checkSource(source: ByteSource): void {
     checkOneOf('read of the source', typeof source.read, ['function']);
 }
 
-/** Throws `invalid-input` for what is not a VirtualFile, of whatever copy. */
+/** Throws `invalid-input` unless the value is a VirtualFile, of any copy of the library. */
 export function checkFile(file: VirtualFile): void {
   checkObject('file', file);
   if (typeof file.stat !== 'function' || typeof file.readAt !== 'function') {

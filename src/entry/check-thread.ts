@@ -1,4 +1,4 @@
-/** The program of a thread that checks and verifies layers, started by its place. */
+/** The program of a thread that checks and verifies layers, started from its location. */
 import { parentPort } from 'node:worker_threads';
 import { assert } from '../assert.ts';
 import { serveLayerTasks } from '../timeline/check-thread.ts';

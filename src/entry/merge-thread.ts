@@ -1,4 +1,4 @@
-/** The program of a thread that merges layers, started by its place. */
+/** The program of a thread that merges layers, started from its location. */
 import { parentPort, workerData } from 'node:worker_threads';
 import { assert } from '../assert.ts';
 import { serveMerging } from '../reshape/merge-thread.ts';

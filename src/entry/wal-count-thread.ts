@@ -1,4 +1,4 @@
-/** The program of a thread that counts records of WAL, started by its place. */
+/** The program of a thread that counts records of WAL, started from its location. */
 import { parentPort } from 'node:worker_threads';
 import { assert } from '../assert.ts';
 import { serveInOrder } from '../threads.ts';

@@ -1,4 +1,4 @@
-/** The program of a thread that writes layers out, started by its place. */
+/** The program of a thread that writes layers out, started from its location. */
 import { parentPort } from 'node:worker_threads';
 import { assert } from '../assert.ts';
 import { serveWriteOut } from '../layers/ephemeral-layer/write-out-thread.ts';

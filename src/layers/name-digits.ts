@@ -68,7 +68,7 @@ export function readCanonicalName(name: string, into: NameDigits): boolean {
 
 /**
  * Whether the name is canonical and without a generation, so that parsing and formatting it would give the
- * same name. False for a few names of which that is true as well; the parser decides on those.
+ * same name. Also false for a few such names; the parser decides on those.
  */
 export function isCanonicalName(name: string): boolean {
   if (!readCanonicalName(name, SCRATCH)) return false;

@@ -132,7 +132,7 @@ export class EphemeralLayer {
   #waitingPuts = 0;
   /** Resolves to the size of the scratch file when that has all values, for a thread. */
   #flushed: Promise<number> | undefined;
-  /** Settles when a thread reads the rows no more. */
+  /** Settles once the thread no longer reads the rows. */
   #onThread: Promise<FinishedLayer | undefined> | undefined;
 
   /**

@@ -60,7 +60,7 @@ export function sortRows(rows: Rows): Uint32Array {
  * spare words.
  */
 function withoutReplaced({ numbers, words }: Pairs, rows: Rows, spare: Uint32Array): Uint32Array {
-  // Different words tell nearly all rows apart without a look at the rows themselves.
+  // The words alone distinguish nearly all rows, so that the rows themselves are seldom read.
   copyColumn(rows, LAST_WORD, spare);
   let count = 0;
   for (let at = 0; at < numbers.length; at += 1) {
@@ -179,7 +179,7 @@ class Relations {
     const c = keys.getInt32(at + 8);
     const d = keys.getInt16(at + 12);
     const bytes = this.#bytes;
-    // All bits reach the high ones, of which the slot is made.
+    // Mixes all bits into the high ones, from which the slot is taken.
     const mixed = Math.imul(Math.imul(a ^ (b << 7) ^ c, 0x45d9f3b) ^ (b >>> 9) ^ d, 0x2c1b3c6d);
     let slot = (mixed ^ (mixed >>> 15)) & (TABLE_SIZE - 1);
     for (;;) {

@@ -94,7 +94,7 @@ export class Rows {
     this.#memory = memory;
   }
 
-  /** Rows of another thread, which adds no more. */
+  /** Rows of another thread, which does not add any more. */
   static ofShared(shared: SharedRows): Rows {
     const rows = new Rows();
     for (const segment of shared.segments) rows.#segments.push(new DataView(segment));

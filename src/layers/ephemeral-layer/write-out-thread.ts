@@ -2,8 +2,9 @@
  * A thread that writes frozen layers out while the caller's thread fills the next one: its messages, its program, and
  * its handle on the caller's thread.
  *
- * Both threads see the rows, in shared memory, which the caller's has sorted; the values are in the scratch file, which the thread opens for itself. The
- * layer stays readable on the caller's thread. A layer is written by the same code on either.
+ * Both threads see the rows in shared memory; the caller's thread has sorted them. The values are in the scratch file,
+ * which the other thread opens for itself. The layer stays readable on the caller's thread. The code that writes a layer
+ * is the same on both.
  */
 import type { MessagePort, Worker } from 'node:worker_threads';
 import { isStorageError, type PlainStorageError, StorageError } from '../../errors.ts';

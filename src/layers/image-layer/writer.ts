@@ -362,7 +362,7 @@ export class ImageLayerWriter {
   }
 }
 
-/** Throws `invalid-input` for what is neither a pool, of whatever copy, nor undefined. */
+/** Throws `invalid-input` unless the value is undefined or a pool, of any copy of the library. */
 function checkCompressionPool(pool: unknown): void {
   if (pool === undefined) return;
   checkObject('compressionPool', pool);

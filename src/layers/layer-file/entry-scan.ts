@@ -193,7 +193,7 @@ async function* scanSlice<L>(
     const offset = layout.offset(node, index);
     let next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
     let beyond: NextOffsets | undefined;
-    // Whether the last offset of a leaf is too high, the next leaf tells.
+    // Only the next leaf shows whether the last offset of a leaf is too high.
     if (next === undefined && order.isAfterGap(offset)) {
       if (batch.count > 0) {
         yield { kind: 'batch', batch };

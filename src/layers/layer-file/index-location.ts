@@ -1,10 +1,10 @@
 /**
- * Finds the index of a layer whose summary gives a wrong place.
+ * Finds the index of a layer whose summary gives a wrong location.
  *
  * In a file from a writer, the first block of the index is the leaf of the first blob, at 8192; the last
- * block is the root, at the end of the file; and all values lie before the index. So a leaf tells how
- * far the values reach, and no block before that belongs to the index, whatever it looks like: a value
- * may be forged to look like a leaf. The search for leaves starts at the end of the file.
+ * block is the root, at the end of the file; and all values lie before the index. So a leaf shows how
+ * far the values reach, and no block before that belongs to the index, even if it looks like a leaf: a
+ * value may be forged. The search for leaves starts at the end of the file.
  */
 import { decodeBlobHeader, MAXIMUM_BLOB_HEADER_SIZE } from '../../blob-writer/blob-format.ts';
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
@@ -119,7 +119,7 @@ function rulesOfSize(keySize: number): EntryRules {
   return { keySize, first, end, firstProblem: () => -1, problem: () => undefined };
 }
 
-/** Whether the leaf of the first blob lies there. */
+/** Whether the block is the leaf of the first blob. */
 export async function isIndexStart(
   source: ByteSource,
   block: number,

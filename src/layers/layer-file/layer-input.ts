@@ -39,7 +39,7 @@ function pathOfUrl(url: URL): string {
   }
 }
 
-/** Throws `invalid-input` for what is neither a cache, of whatever copy, nor null or undefined. */
+/** Throws `invalid-input` unless the value is a cache, of any copy of the library, null or undefined. */
 export function checkBlockCache(cache: unknown): void {
   if (cache === undefined || cache === null) return;
   checkObject('blockCache', cache);

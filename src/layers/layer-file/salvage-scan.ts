@@ -139,7 +139,7 @@ async function* afterRootError(
   blobs: AsyncGenerator<LooseBlob | DamagedBlob>,
   root: DamagedBlock,
 ): AsyncGenerator<SalvagedScanItem> {
-  // At most as many as `looseBlobs` passes in a row.
+  // At most as many as `looseBlobs` returns consecutively.
   const damaged: DamagedBlob[] = [];
   let isFirst = true;
   try {

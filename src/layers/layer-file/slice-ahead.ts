@@ -1,4 +1,4 @@
-/** Leaves of a scan, one after the other, of which the next one can be looked at before its turn. */
+/** Leaves of a scan, in order, with a look-ahead of one. */
 import type { SalvagedSlice } from '../disk-btree/salvaged-leaves.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 

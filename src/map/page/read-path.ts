@@ -1,8 +1,8 @@
 /**
  * The path of a read: which layers a pageserver looks into for a key at an LSN, one after the other.
  *
- * Names do not tell what is in a delta, so a read may end in any of them, at a value that needs
- * nothing below. It ends at the latest in an image layer.
+ * Names do not show what a delta layer contains, so a read may end in any of them, at a value that needs
+ * nothing below it. It ends in an image layer at the latest.
  */
 import { isStorageError } from '../../errors.ts';
 import type { Key } from '../../layers/key.ts';
