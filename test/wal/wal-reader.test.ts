@@ -486,6 +486,24 @@ describe('a source', () => {
     expect(found.lsns).toEqual(startsOf(builder.records));
   });
 
+  test('pages of the old timeline end the WAL after the switch that the history names, though the pages before are alike', async () => {
+    const builder = new WalBuilder();
+    for (let index = 0; index < 200; index += 1) builder.append(message(300));
+    const switchLsn = builder.records[60]?.startLsn ?? 0n;
+    const page = (switchLsn / BigInt(PAGE) + 1n) * BigInt(PAGE);
+    const [segment] = builder.files as [WalFile & { bytes: Uint8Array }];
+    const history = Buffer.from(`1\t${formatPgLsn(switchLsn)}\tno reason\n`);
+    const found = await read(
+      walBytes([
+        { name: segment.name.replace(/^00000001/, '00000002'), bytes: segment.bytes },
+        { name: '00000002.history', bytes: history },
+      ]),
+    );
+    const whole = builder.records.filter(({ endLsn }) => endLsn <= page);
+    expect(found.lsns).toEqual(startsOf(whole));
+    expect(found.end).toMatch(/^end-of-wal at .*timeline of the WAL page .*expected 2, found 1/);
+  });
+
   test('a source that grows does not go on with a timeline that left it before its end', async () => {
     const { source, promote, writeHistory } = promotion();
     const reading = read(source, {
