@@ -328,26 +328,39 @@ describe('blobs without keys', () => {
     expect(errors).toMatchObject([{ code: 'corrupt' }, { code: 'corrupt', offset: BLOCK + 1 }]);
   });
 
-  it('blobs without keys are searched for until the signal is aborted, which is not taken for damage', async () => {
+  it('blobs without keys are searched for until the signal is aborted at any read, which is not taken for damage', async () => {
     const layer = layerOf('delta', 2);
     const bytes = Buffer.from(layer.bytes);
     bytes.fill(0, layer.indexStart);
     bytes[BLOCK + 4] = 9;
-    const controller = new AbortController();
     const source = bytesSource(bytes);
-    const aborting: ByteSource = {
-      size: source.size,
-      read: (target, offset) => {
-        if (offset >= BLOCK && offset < layer.indexStart) controller.abort();
-        return source.read(target, offset);
-      },
+    /** Code of the error that ends a salvage whose signal is aborted at that read, and how many reads there were. */
+    const endOf = async (abortedRead: number) => {
+      const controller = new AbortController();
+      let reads = 0;
+      const aborting: ByteSource = {
+        size: source.size,
+        read: (target, offset) => {
+          if (reads === abortedRead) controller.abort();
+          reads += 1;
+          return source.read(target, offset);
+        },
+      };
+      const reader = await SalvageReader.open(aborting);
+      const opened = reads;
+      try {
+        for await (const _item of reader.salvage({ signal: controller.signal })) continue;
+        return { code: undefined, opened, reads };
+      } catch (error) {
+        return { code: (error as StorageError).code, opened, reads };
+      }
     };
-    const reader = await SalvageReader.open(aborting);
-    const reading = (async () => {
-      const { signal } = controller;
-      for await (const _item of reader.salvage({ signal })) throw new Error('nothing is given');
-    })();
-    expect((await storageErrorOf(reading)).code).toBe('aborted');
+    const whole = await endOf(Number.POSITIVE_INFINITY);
+    expect(whole.code).toBeUndefined();
+    expect(whole.reads).toBeGreaterThan(whole.opened + 1);
+    for (let read = whole.opened; read < whole.reads - 1; read += 1) {
+      expect([read, (await endOf(read)).code]).toEqual([read, 'aborted']);
+    }
   });
 
   it('blobs without keys are none where a range of keys is asked for', async () => {
