@@ -142,6 +142,8 @@ export const FILL: Code = [0xfc, 0x0b, 0x00];
 export const COPY: Code = [0xfc, 0x0a, 0x00, 0x00];
 
 /** Expressions of i32. */
+export const sum = (...values: Code[]): Code =>
+  values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.add]));
 export const plus = (value: Code, number: number): Code => [
   ...value,
   ...i32.const(number),

@@ -25,6 +25,7 @@ import {
   masked,
   plus,
   returnIf,
+  sum,
   v128,
   type WasmFunction,
   whileLoop,
@@ -51,7 +52,6 @@ const VECTOR = 16;
 /** From this size on, the instruction for it copies faster than a loop. */
 const LARGE = 512;
 
-const sum = (left: Code, right: Code): Code => [...left, ...right, ...i32.add];
 const shifted = (value: Code, bits: number): Code => [
   ...value,
   ...i32.const(bits),

@@ -50,22 +50,20 @@ import {
   WAL_PAGE_SIZE,
 } from './page-format.ts';
 import { ROW, ROW_SIZE } from './record-rows.ts';
+import {
+  HAS_HOLE,
+  HAS_IMAGE,
+  imageFlagsOf,
+  MAXIMUM_BLOCK_ID,
+  SAME_RELATION,
+  SHORT_MAIN_DATA,
+  WAL_RECORD_HEADER_SIZE,
+} from './record-scanner.ts';
 
-/** What the loops know about records. The format is specified in the scanner. */
-const HEADER_SIZE = 24;
+/** What the loops know about records beyond the scanner's names. */
 const CRC_OFFSET = 20;
-const MAXIMUM_BLOCK_ID = 32;
-const SHORT_MAIN_DATA = 255;
-const PAGE_SIZE = WAL_PAGE_SIZE;
-
-const HAS_IMAGE = 0x10;
 const DATA_FLAG_SHIFT = 5;
-const SAME_RELATION = 0x80;
-const HAS_HOLE = 0x01;
-
-/** Flags of compressed images. */
-const COMPRESSION_OF_14 = 0x02;
-const COMPRESSION_FROM_15 = 0x1c;
+const PAGE_SIZE = WAL_PAGE_SIZE;
 
 /** Info byte and resource manager are read as one word. */
 const FIRST_OTHER_MANAGER = 22 << 8;
@@ -97,7 +95,7 @@ function findRecords(): WasmFunction {
   ] as const;
   const end = [...get(record), ...get(size), ...i32.add];
   const field = (offset: number): Code => [...get(record), ...i32.load(offset)];
-  const body = [...plus(get(record), HEADER_SIZE), ...end];
+  const body = [...plus(get(record), WAL_RECORD_HEADER_SIZE), ...end];
   const complement = [...i32.const(-1), ...i32.xor];
   // The complements around each of the two runs would undo each other.
   const crcOfBody = ifElse(
@@ -156,10 +154,10 @@ function findRecords(): WasmFunction {
     body: [
       ...whileLoop(isBelow(get(at), get(limit)), [
         ...ifTrue(isEqual(offsetInPage, i32.const(0)), enterPage),
-        ...stopUnlessBelowLimit(plus(get(at), HEADER_SIZE)),
+        ...stopUnlessBelowLimit(plus(get(at), WAL_RECORD_HEADER_SIZE)),
         ...copied(record, get(at)),
         ...copied(size, field(0)),
-        ...stop(isBelow(get(size), i32.const(HEADER_SIZE))),
+        ...stop(isBelow(get(size), i32.const(WAL_RECORD_HEADER_SIZE))),
         ...stop(isAbove(get(size), get(maximumLength))),
         ...copied(next, end),
         ...stopUnlessBelowLimit(get(next)),
@@ -272,7 +270,7 @@ function countRows(): WasmFunction {
         ...copied(kind, [...half(16), ...i32.const(4), ...i32.shiftRight]),
         ...stop(isAbove(get(kind), i32.const(COUNTED_KINDS - 1))),
         ...ifTrue(isTransaction, copied(kind, masked(get(kind), TRANSACTION_OPERATION))),
-        ...advance(at, HEADER_SIZE),
+        ...advance(at, WAL_RECORD_HEADER_SIZE),
         ...copied(announced, i32.const(0)),
         ...copied(images, i32.const(0)),
         ...copied(previousId, NO_BLOCK),
@@ -386,12 +384,12 @@ export class RecordKernel {
 
   /** Counts rows from one number up to another. Returns: number of the first row that it left. */
   countRows(from: number, to: number, majorVersion: number): number {
-    const flags = majorVersion === 14 ? COMPRESSION_OF_14 : COMPRESSION_FROM_15;
+    const { pglz, lz4, zstd } = imageFlagsOf(majorVersion);
     const rows = this.#rows;
     const end = this.#count(
       rows + ROW_SIZE * from,
       rows + ROW_SIZE * to,
-      flags,
+      pglz | lz4 | zstd,
       this.#countsAddress,
     );
     return (end - rows) / ROW_SIZE;

@@ -24,24 +24,29 @@ import { StorageError } from '../errors.ts';
 export const WAL_RECORD_HEADER_SIZE = 24;
 
 const PAGE_SIZE = 8192;
-const MAXIMUM_BLOCK_ID = 32;
+export const MAXIMUM_BLOCK_ID = 32;
 const MAXIMUM_BLOCKS = MAXIMUM_BLOCK_ID + 1;
 const TOP_LEVEL_XID = 252;
 const ORIGIN = 253;
 const LONG_MAIN_DATA = 254;
-const SHORT_MAIN_DATA = 255;
+export const SHORT_MAIN_DATA = 255;
 
-const FORK_MASK = 0x0f;
-const HAS_IMAGE = 0x10;
+export const FORK_MASK = 0x0f;
+export const HAS_IMAGE = 0x10;
 const HAS_DATA = 0x20;
 const WILL_INIT = 0x40;
-const SAME_RELATION = 0x80;
+export const SAME_RELATION = 0x80;
 
-const HAS_HOLE = 0x01;
+export const HAS_HOLE = 0x01;
 
 /** Image flags by version. */
 const FLAGS_OF_14 = { apply: 0x04, pglz: 0x02, lz4: 0, zstd: 0 };
 const FLAGS_FROM_15 = { apply: 0x02, pglz: 0x04, lz4: 0x08, zstd: 0x10 };
+
+/** Image flags of a major version; 0 for what it does not have. */
+export function imageFlagsOf(majorVersion: number): typeof FLAGS_FROM_15 {
+  return majorVersion === 14 ? FLAGS_OF_14 : FLAGS_FROM_15;
+}
 
 /** Fields that follow each other: their names and sizes, and that of all. */
 interface Fields {
@@ -154,7 +159,7 @@ export class RecordScanner {
 
   /** Requires: a version from 14 to 17. */
   constructor(majorVersion: number) {
-    this.#flags = majorVersion === 14 ? FLAGS_OF_14 : FLAGS_FROM_15;
+    this.#flags = imageFlagsOf(majorVersion);
   }
 
   /**

@@ -11,18 +11,17 @@ import { tooLarge } from '../../errors.ts';
 import type { ValueBatch } from '../../layers/delta-layer/value-batch.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
 import { halvesOf, setHalves } from '../../layers/lsn-halves.ts';
-import { encodeValue } from '../../layers/value-format.ts';
+import { encodeValue, WAL_HEADER_SIZE } from '../../layers/value-format.ts';
 import type { BatchArea, KernelBatch } from '../wal/plain-kernel.ts';
 import { FULL_BYTES, FULL_ROWS } from '../wal/plain-kernel-code.ts';
 
 /** The largest record has less than 1 GiB, and each of its blocks repeats it. */
 const MAXIMUM_BYTES = 2 ** 31 - 1;
 
-/** A WAL record's value without the record; its last four bytes are the low half of the record's length. */
+/** A WAL record's value without the record, `WAL_HEADER_SIZE` bytes; its last four bytes are the low half of the record's length. */
 const HEADERS = [false, true].map(
   (willInit) => new ViewedBytes(encodeValue({ type: 'wal', willInit, bytes: new Uint8Array(0) })),
 ) as [ViewedBytes, ViewedBytes];
-const HEADER_SIZE = HEADERS[0].bytes.length;
 
 /** The arrays of a batch, and views of them. */
 interface BatchArrays {
@@ -117,11 +116,11 @@ export class PutBatch implements ValueBatch, KernelBatch {
     offset: number,
     size: number,
   ): void {
-    const at = this.#claim(key, willInit, HEADER_SIZE + size);
+    const at = this.#claim(key, willInit, WAL_HEADER_SIZE + size);
     const { values } = this.#arrays;
-    copyWords(HEADERS[willInit ? 1 : 0].view, 0, values.view, at, HEADER_SIZE);
-    values.view.setUint32(at + HEADER_SIZE - 4, size);
-    copyBytes(memory, offset, values, at + HEADER_SIZE, size);
+    copyWords(HEADERS[willInit ? 1 : 0].view, 0, values.view, at, WAL_HEADER_SIZE);
+    values.view.setUint32(at + WAL_HEADER_SIZE - 4, size);
+    copyBytes(memory, offset, values, at + WAL_HEADER_SIZE, size);
   }
 
   /** Removes the values after the first `count`, which have `size` bytes. */

@@ -23,6 +23,13 @@ import { assert } from '../../assert.ts';
 import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
 import { CLOG_XIDS_OFFSET, encodeValue, WAL_HEADER_SIZE } from '../../layers/value-format.ts';
+import {
+  FORK_MASK,
+  HAS_IMAGE,
+  MAXIMUM_BLOCK_ID,
+  SAME_RELATION,
+  WAL_RECORD_HEADER_SIZE,
+} from '../../wal/record-scanner.ts';
 import { KIND_COUNT } from '../../wal/resource-managers.ts';
 import {
   advance,
@@ -42,6 +49,7 @@ import {
   masked,
   plus,
   returnIf,
+  sum,
   v128,
   type WasmFunction,
   whileLoop,
@@ -119,12 +127,7 @@ export const HASH = { database: 0xc2b2_ae35 | 0, relation: 0x9e37_79b1 | 0, fork
 export const HASH_SHIFT = 22;
 assert(2 ** (32 - HASH_SHIFT) === FORK_COUNT, 'a hash is the number of a place');
 
-const RECORD_HEADER_SIZE = 24;
-const MAXIMUM_BLOCK_ID = 32;
-const FORK_MASK = 0x0f;
-const HAS_IMAGE = 0x10;
 const WILL_INIT_SHIFT = 6;
-const SAME_RELATION = 0x80;
 /** Longer records are copied by one instruction, which has a higher fixed cost. */
 const LONG_RECORD = 512;
 
@@ -141,8 +144,6 @@ function putPlain(): WasmFunction {
   ] as const;
   const place = (offset: number): Code => i32.const(CRC32C_DATA_OFFSET + offset);
   const stop = (condition: Code): Code => returnIf(condition, get(row));
-  const sum = (...values: Code[]): Code =>
-    values.flatMap((value, index) => (index === 0 ? value : [...value, ...i32.add]));
   const times = (left: Code, factor: number): Code => [
     ...left,
     ...i32.const(factor),
@@ -305,7 +306,7 @@ function putPlain(): WasmFunction {
           ...stop(not(get(kind))),
           ...[...copied(newCount, get(count)), ...copied(newValue, get(value))],
           ...[...copied(announced, i32.const(0)), ...copied(mainLength, i32.const(0))],
-          ...copied(at, plus(get(start), RECORD_HEADER_SIZE)),
+          ...copied(at, plus(get(start), WAL_RECORD_HEADER_SIZE)),
           ...whileLoop(
             [...[...get(end), ...get(at), ...i32.sub], ...get(announced), ...i32.isAboveSigned],
             ifElse(isAbove(byte(0), i32.const(MAXIMUM_BLOCK_ID)), mainData, block),

@@ -4,6 +4,7 @@ import { CRC32C_DATA_OFFSET } from '../../crc32c-module.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
 import { encodeValue, WAL_HEADER_SIZE } from '../../layers/value-format.ts';
 import type { WalRecordBatch } from '../../wal/record-batch.ts';
+import { imageFlagsOf } from '../../wal/record-scanner.ts';
 import {
   AREA,
   AREA_BYTES,
@@ -29,10 +30,6 @@ import {
   RUN_ROW_SIZE,
   RUN_ROWS,
 } from './plain-kernel-code.ts';
-
-/** Flags of an image that is applied. */
-const APPLY_OF_14 = 0x04;
-const APPLY_FROM_15 = 0x02;
 
 /** What the kernel knows about a kind. */
 export type KernelKind =
@@ -166,7 +163,7 @@ export class PlainKernel {
     if (target.area === undefined) return from;
     const base = CRC32C_DATA_OFFSET + target.area.offset;
     const rows = CRC32C_DATA_OFFSET + ROWS_AT;
-    const applyFlag = batch.majorVersion === 14 ? APPLY_OF_14 : APPLY_FROM_15;
+    const { apply: applyFlag } = imageFlagsOf(batch.majorVersion);
     let at = from;
     for (;;) {
       if (at < this.#loadedFrom || at >= this.#loadedTo) this.#load(batch, at);
