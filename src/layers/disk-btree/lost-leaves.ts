@@ -30,6 +30,10 @@ export interface LostLeaves {
   readonly damage: readonly { readonly block: number; readonly error: StorageError }[];
 }
 
+interface FoundLeaf extends LostLeaf {
+  isConfirmed: boolean;
+}
+
 /** Every leaf from the start of the index to the end of the file. Throws: `io`, `aborted`. */
 export async function findLostLeaves(
   blocks: IndexBlocks,
@@ -39,18 +43,23 @@ export async function findLostLeaves(
   const { source, location } = blocks;
   const { startBlock } = location;
   const to = blockCountOf(source);
-  const found: LostLeaf[] = [];
+  const found: FoundLeaf[] = [];
   /** The first block that was not examined. */
   let next = 0;
   try {
     for await (const swept of sweepBlocks(source, { from: startBlock, to, signal })) {
       next = swept.block - startBlock;
       const block = next;
-      const node = decodeLeaf(checks, swept, block);
-      next += node === undefined || found.length < maximumLeaves ? 1 : 0;
+      const node = decodeNode(checks, swept, block);
+      const isLeaf = node?.level === 0;
+      next += !isLeaf || found.length < maximumLeaves ? 1 : 0;
       if (node === undefined) continue;
+      if (!isLeaf) {
+        confirmChildren(found, node);
+        continue;
+      }
       if (found.length === maximumLeaves) throw tooMany(blocks, block, maximumLeaves);
-      found.push({ block, value: middleValue(node), ...spanOf(node) });
+      found.push({ block, value: middleValue(node), ...spanOf(node), isConfirmed: false });
     }
   } catch (error) {
     if (!isStorageError(error, 'too-large')) throw error;
@@ -75,15 +84,34 @@ export async function readLostLeaf(
   return nodeOrThrow(checks.decode(swept.bytes, block, 'accepted'));
 }
 
-/** Undefined for a block that is not a leaf, or whose end is not in the file. */
-function decodeLeaf(checks: IndexChecks, swept: SweptBlock, block: number): IndexNode | undefined {
+/** Undefined for a block that is not a node, or whose end is not in the file. */
+function decodeNode(checks: IndexChecks, swept: SweptBlock, block: number): IndexNode | undefined {
   const node = checks.decode(swept.bytes, block, 'accepted');
-  if (isStorageError(node)) return undefined;
-  return node.level > 0 || node.usedSize > swept.presentSize ? undefined : node;
+  return isStorageError(node) || node.usedSize > swept.presentSize ? undefined : node;
+}
+
+/** Confirms the leaves whose first keys are those of their parent, which lies after them. */
+function confirmChildren(found: readonly FoundLeaf[], parent: IndexNode): void {
+  for (let index = 0; index < parent.entryCount; index += 1) {
+    const leaf = leafAt(found, parent.childBlock(index));
+    if (leaf !== undefined && parent.compareKey(index, leaf.first) === 0) leaf.isConfirmed = true;
+  }
+}
+
+/** Of leaves in the order of their blocks. */
+function leafAt(found: readonly FoundLeaf[], block: number): FoundLeaf | undefined {
+  let low = 0;
+  let high = found.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if ((found[middle] as FoundLeaf).block < block) low = middle + 1;
+    else high = middle;
+  }
+  return found[low]?.block === block ? found[low] : undefined;
 }
 
 /** The span of the leaf, which holds even if its last key, or its first one, is damaged. */
-function spanOf(node: IndexNode): KeySpan {
+function spanOf(node: IndexNode): Pick<KeySpan, 'first' | 'last'> {
   const lastButOne = Math.max(0, node.entryCount - 2);
   if (node.compareEntries(0, lastButOne) <= 0) {
     return { first: node.key(0), last: node.key(lastButOne) };

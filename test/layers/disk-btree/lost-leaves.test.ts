@@ -1,10 +1,11 @@
 /** Leaves that are looked for block by block: which are taken, and when it is given up. */
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../../src/blob-writer/byte-source.ts';
 import { type SweepOptions, sweepBlocks } from '../../../src/layers/disk-btree/block-sweep.ts';
 import { IndexBlocks } from '../../../src/layers/disk-btree/index-blocks.ts';
 import { IndexChecks } from '../../../src/layers/disk-btree/index-checks.ts';
-import { longestChain } from '../../../src/layers/disk-btree/leaf-chain.ts';
+import { type KeySpan, longestChain } from '../../../src/layers/disk-btree/leaf-chain.ts';
 import { findLostLeaves } from '../../../src/layers/disk-btree/lost-leaves.ts';
 import { BLOCK, nodeBlock } from '../../support/hand-made.ts';
 import { blockKey, drain } from '../../support/layers.ts';
@@ -67,6 +68,20 @@ describe('lost leaves', () => {
     expect(damage).toMatchObject([{ block: 1, error: { code: 'out-of-order', path: 'layer' } }]);
   });
 
+  it('lost leaves are those that their parent confirms, where as many others contradict them', async () => {
+    const first = leafWith([5, 6], [1, 2]);
+    const changed = leafWith([1, 7], [3, 4]);
+    const last = leafWith([8, 9], [5, 6]);
+    const parent = nodeBlock({ keys: [5, 7, 8].map(blockKey), children: [0, 1, 2] });
+    const { leaves, damage } = await lostIn([first, changed, last, parent]);
+    expect(leaves.map(({ block }) => block)).toEqual([0, 2]);
+    expect(damage).toMatchObject([{ block: 1 }]);
+    const changedFirst = leafWith([7, 9], [1, 2]);
+    const second = leafWith([5, 6], [3, 4]);
+    const other = nodeBlock({ keys: [3, 5].map(blockKey), children: [0, 1] });
+    expect((await lostIn([changedFirst, second, other])).leaves).toMatchObject([{ block: 1 }]);
+  });
+
   it('lost leaves that were swapped are in the order of their keys and blobs', async () => {
     const { leaves, damage } = await lostIn([leafOf(5, 6), leafOf(3, 4), leafOf(1, 2)]);
     expect(leaves.map(({ block }) => block)).toEqual([2, 1, 0]);
@@ -85,7 +100,11 @@ describe('lost leaves', () => {
 });
 
 describe('a chain of leaves', () => {
-  const span = (first: number, last: number) => ({ first: blockKey(first), last: blockKey(last) });
+  const span = (first: number, last: number, isConfirmed = false) => ({
+    first: blockKey(first),
+    last: blockKey(last),
+    isConfirmed,
+  });
 
   it.each([
     ['none', [], []],
@@ -141,7 +160,40 @@ describe('a chain of leaves', () => {
     if (typeof expected === 'number') expect(chain).toHaveLength(expected);
     else expect(chain).toEqual(expected);
   });
+
+  it('a chain of leaves is the longest, and of several the one with the most confirmed leaves, of any', () => {
+    const digit = fc.nat({ max: 12 });
+    const spans = fc.array(fc.tuple(digit, digit, fc.boolean()), { maxLength: 9 });
+    fc.assert(
+      fc.property(spans, (all) => {
+        const list = all.map(([one, other, isConfirmed]) =>
+          span(Math.min(one, other), Math.max(one, other), isConfirmed),
+        );
+        const chain = longestChain(list).map((index) => list[index] as KeySpan);
+        expect(isAscending(chain)).toBe(true);
+        expect(rating(chain)).toBe(Math.max(...subsets(list).filter(isAscending).map(rating)));
+      }),
+      { numRuns: 200 },
+    );
+  });
 });
+
+function isAscending(chain: readonly KeySpan[]): boolean {
+  return chain.every((span, index) => {
+    const previous = chain[index - 1];
+    return previous === undefined || Buffer.compare(previous.last, span.first) < 0;
+  });
+}
+
+function rating(chain: readonly KeySpan[]): number {
+  return chain.length * 100 + chain.filter(({ isConfirmed }) => isConfirmed).length;
+}
+
+function subsets<T>([first, ...others]: readonly T[]): T[][] {
+  if (first === undefined) return [[]];
+  const without = subsets(others);
+  return [...without, ...without.map((subset) => [first, ...subset])];
+}
 
 describe('a sweep', () => {
   const sweep = (blocks: readonly number[], options: Partial<SweepOptions>) => {

@@ -95,6 +95,13 @@ describe('a salvage', () => {
     await expectAllThatIsIntact(sample, damaged(sample, list), sample.name);
   });
 
+  test('a salvage keeps a leaf whose keys contradict those of a damaged leaf, which its parent does not confirm', async () => {
+    const [, , sample] = LAYERS as [SampleLayer, SampleLayer, SampleLayer];
+    // The first key of the second of three leaves becomes lower than all keys of the first leaf.
+    const list: Damage[] = [{ kind: 'zeros', at: 37_455, length: 4 }];
+    await expectAllThatIsIntact(sample, damaged(sample, list), 'renamed');
+  });
+
   test.each(LAYERS.map((layer) => [layer.kind, layer.entries.length, layer] as const))(
     'a salvage of an undamaged %s layer of %i entries is the same file',
     async (_, count, layer) => {
