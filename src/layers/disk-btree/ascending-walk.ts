@@ -244,7 +244,10 @@ class AscendingWalk {
         return undefined;
       }
     }
-    if (this.#isStrict) throwIfAny(this.#checks.entries(child));
+    if (this.#isStrict) {
+      throwIfAny(this.#checks.entries(child));
+      return this.#frame(child, upper, 'sure');
+    }
     const isSure = misplaced === undefined || child.compareKey(0, parent.key(index)) === 0;
     // If more than the last key are above the bound, it is wrong, and the one after it is the bound.
     const isRight = upper === undefined || endsBelow(child, upper);
