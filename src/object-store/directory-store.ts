@@ -5,7 +5,7 @@
  * symbolic link to a file is that file; links to directories are not followed, so that a listing ends.
  */
 import { constants } from 'node:buffer';
-import { mkdir, stat as statFollowing } from 'node:fs/promises';
+import { stat as statFollowing } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { fileSource, fillRanges } from '../blob-writer/byte-source.ts';
 import type { ReadRange } from '../blob-writer/read-range.ts';
@@ -18,13 +18,13 @@ import {
 } from '../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
+import { DurableDirectories, makeDirectories } from '../virtual-file/durable-directories.ts';
 import { publishNew } from '../virtual-file/durable-rename.ts';
 import type { DirectoryEntry, FileStat } from '../virtual-file/file-system.ts';
 import { temporaryName } from '../virtual-file/leftover-names.ts';
 import { byBytesOf } from '../virtual-file/name-order.ts';
 import { nodeFileSystem } from '../virtual-file/node-file-system.ts';
 import { OpenFiles } from '../virtual-file/open-files.ts';
-import { fromNodeError } from '../virtual-file/system-error.ts';
 import { createUnique } from '../virtual-file/unique-file.ts';
 import { VirtualFile } from '../virtual-file/virtual-file.ts';
 import { overwriteFile } from '../write-once/overwrite.ts';
@@ -68,7 +68,8 @@ const MAXIMUM_GAP = 4096;
  * Makes a store of a directory, which need not exist before the first `put`. Its subdirectories are
  * made by `put` as needed; a delimiter groups by them, even by empty ones.
  *
- * Durability: a `put` that has resolved survives a crash, including the directories that it made.
+ * Durability: a `put` that has resolved survives a crash, including the directories above the object. If a `put`
+ * rejects with `exists`, the object that was there survives as well.
  * @param directory A relative path is resolved now.
  * @throws `invalid-input`, `not-found` (the working directory is gone).
  *
@@ -93,11 +94,13 @@ class DirectoryStore implements ObjectStore {
   /** Absolute, without a slash at the end. */
   readonly #root: string;
   readonly #openFiles: OpenFiles;
+  readonly #directories: DurableDirectories;
 
   constructor(directory: string, openFiles: OpenFiles) {
     this.name = directory;
     this.#root = absolutePath(directory).replace(/\/+$/, '');
     this.#openFiles = openFiles;
+    this.#directories = new DurableDirectories(this.#root || '/', openFiles);
   }
 
   async readRanges(
@@ -178,19 +181,33 @@ class DirectoryStore implements ObjectStore {
 
   /** Writes; if a directory is missing, makes the directories and writes again. */
   async #writing(key: string, write: () => Promise<void>): Promise<ObjectInfo> {
+    const directory = dirname(this.#fileOf(key));
     await this.#failingWith(key, async () => {
       try {
-        await write();
+        await this.#writeOrMake(directory, write);
       } catch (error) {
-        const isReal = this.#openFiles.fileSystem === nodeFileSystem;
-        if (!isReal || !isStorageError(error, 'not-found')) throw error;
-        await this.#makeDirectories(dirname(this.#fileOf(key)));
-        await write();
+        // The process that wrote the object may have ended before it synced the name.
+        if (isStorageError(error, 'exists')) {
+          await this.#openFiles.syncDirectory(directory);
+          await this.#directories.sync(directory);
+        }
+        throw error;
       }
+      await this.#directories.sync(directory);
     });
     const info = await this.head(key);
     if (info !== undefined) return info;
     throw new StorageError('changed', { what: 'object vanished', path: this.#pathOf(key) });
+  }
+
+  async #writeOrMake(directory: string, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      if (!isStorageError(error, 'not-found')) throw error;
+      await makeDirectories(directory, this.#openFiles);
+      await write();
+    }
   }
 
   async #replace(
@@ -241,21 +258,6 @@ class DirectoryStore implements ObjectStore {
       throw error;
     }
     await temporary.abandon();
-  }
-
-  /** Each new name is made durable by a sync of the directory that has it. */
-  async #makeDirectories(path: string): Promise<void> {
-    const parent = dirname(path);
-    try {
-      await mkdir(path);
-    } catch (error) {
-      const failure = fromNodeError('create directory', path, error);
-      if (failure.code === 'exists') return;
-      if (failure.code !== 'not-found' || parent === path) throw failure;
-      await this.#makeDirectories(parent);
-      return this.#makeDirectories(path);
-    }
-    await this.#openFiles.syncDirectory(parent);
   }
 
   /** Opens the file for one read; refuses content other than expected, both before and after. */

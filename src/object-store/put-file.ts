@@ -15,6 +15,8 @@ import {
   type ObjectInfo,
   type ObjectRequestOptions,
   type ObjectStore,
+  pathOfObject,
+  takenError,
 } from './object-store.ts';
 
 /** Options of calls that read a local file. */
@@ -48,6 +50,8 @@ export async function putFile(
   const { signal, openFiles } = options;
   checkRequestOptions({ signal });
   if (store.putFile !== undefined) return store.putFile(key, file, { signal });
+  // The file is read only if it is needed.
+  if ((await store.head(key, { signal })) !== undefined) throw takenError(pathOfObject(store, key));
   const opened = await VirtualFile.open(absolutePath(file), { read: true, openFiles, signal });
   try {
     const bytes = await opened.readToEnd({ maximumLength: MAXIMUM_LENGTH_AT_ONCE });

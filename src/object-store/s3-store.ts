@@ -156,6 +156,9 @@ class S3Store extends BucketStore {
     checkText('file', file);
     checkRequestOptions(options);
     const { signal } = options;
+    const putting = { signal, ifAbsent: true };
+    // Before the file is read, and once more after it.
+    await this.#refuseUnfit(key, putting);
     const { hex, length } = await digestFile(file, 'sha256', { signal });
     const found = async (): Promise<ObjectInfo | undefined> => {
       const info = await this.head(key, { signal });
@@ -164,15 +167,13 @@ class S3Store extends BucketStore {
       return info;
     };
     const body = { file: await openAsBlob(file), sha256: hex };
-    return this.#putBody(key, { body, length, found }, { signal, ifAbsent: true });
+    return this.#putBody(key, { body, length, found }, putting);
   }
 
   async #putBody(key: string, content: PutContent, options: ObjectPutOptions): Promise<ObjectInfo> {
     const path = pathOfObject(this, key);
     const { signal } = options;
-    // Some stores ignore the condition; this narrows the window for a race.
-    const refusal = await this.#refusalOf(key, options);
-    if (refusal !== undefined) throw refusal;
+    await this.#refuseUnfit(key, options);
     return retrying(
       async (attempt) => {
         let info = await this.#put(key, content, options);
@@ -189,16 +190,17 @@ class S3Store extends BucketStore {
     );
   }
 
-  /** Why a put is refused, as far as looking up the object shows. */
-  async #refusalOf(
-    key: string,
-    { ifAbsent, ifMatch, signal }: ObjectPutOptions,
-  ): Promise<StorageError | undefined> {
-    if (!ifAbsent && ifMatch === undefined) return undefined;
+  /**
+   * Looks the object up before a conditional put: this costs less than sending it in vain, and narrows the window for a
+   * race in stores that ignore the condition. Throws `exists`, `changed`.
+   */
+  async #refuseUnfit(key: string, { ifAbsent, ifMatch, signal }: ObjectPutOptions): Promise<void> {
+    if (!ifAbsent && ifMatch === undefined) return;
     const path = pathOfObject(this, key);
     const found = await this.head(key, { signal });
-    if (ifMatch === undefined) return found && takenError(path);
-    return found?.etag === ifMatch ? undefined : replacedError(path, ifMatch, found?.etag);
+    if (ifMatch === undefined) {
+      if (found !== undefined) throw takenError(path);
+    } else if (found?.etag !== ifMatch) throw replacedError(path, ifMatch, found?.etag);
   }
 
   /** `refused`: the condition does not hold. `unconditional`: the store has no such condition. */

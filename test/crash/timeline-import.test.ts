@@ -47,7 +47,8 @@ const made = new WeakMap<MemoryFileSystem, Set<string>>();
 
 function prepared(): MemoryFileSystem {
   const disk = new MemoryFileSystem();
-  const empty = ['/pg/pg_tblspc', '/pg/pg_twophase', STAGING, ...SHARDS.map(directoryOf)];
+  // The run makes the directories of the timelines.
+  const empty = ['/pg/pg_tblspc', '/pg/pg_twophase', STAGING, '/out'];
   for (const path of [...empty, ...FILES.map(([name]) => `/pg/${name}/..`)])
     makeDirectory(disk, path);
   for (const [path, content] of FILES) disk.createFile(`/pg/${path}`, content);

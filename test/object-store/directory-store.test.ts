@@ -9,6 +9,8 @@ import {
   type ObjectStore,
   readWhole,
 } from '../../src/object-store/object-store.ts';
+import { putFile } from '../../src/object-store/put-file.ts';
+import { loseEverything } from '../../src/testing/choices.ts';
 import { crashStates } from '../../src/testing/crash-states.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
@@ -278,6 +280,51 @@ describe('a put into a directory', () => {
         count += 1;
       }
       expect(count).toBeGreaterThan(0);
+    },
+  );
+
+  /** Directories and a file whose names no process has synced. */
+  async function unsynced(): Promise<{ disk: MemoryFileSystem; store: ObjectStore }> {
+    const disk = new MemoryFileSystem();
+    for (const path of ['/data', '/data/a']) await disk.makeDirectory(path);
+    disk.createFile('/file', BYTES);
+    await disk.link('/file', '/data/a/found');
+    const store = directoryStore('/data', { openFiles: new OpenFiles({ fileSystem: disk }) });
+    return { disk, store };
+  }
+
+  test.each(['a/new', 'a/b/c/new'])(
+    'a put into a directory of %s survives every crash, also if nobody synced the directories that it found',
+    async (key) => {
+      const { disk, store } = await unsynced();
+      await store.put(key, BYTES);
+      for (const { disk: after } of crashStates(disk)) {
+        expect(after.contentOf(`/data/${key}`)).toEqual(BYTES);
+      }
+    },
+  );
+
+  test('a put into a directory survives a crash, also if another one is making the directory', async () => {
+    const { disk, store } = await unsynced();
+    const puts = ['one', 'two', 'three'].map(async (name) => {
+      await store.put(`new/b/${name}`, BYTES, { ifAbsent: true });
+      expect(disk.crash(loseEverything).contentOf(`/data/new/b/${name}`)).toEqual(BYTES);
+    });
+    await Promise.all(puts);
+  });
+
+  test.each(['put', 'putFile'] as const)(
+    'a put into a directory that finds the object keeps it in every crash (%s)',
+    async (way) => {
+      const { disk, store } = await unsynced();
+      const putting =
+        way === 'put'
+          ? store.put('a/found', BYTES, { ifAbsent: true })
+          : putFile(store, 'a/found', '/file');
+      expect((await storageErrorOf(putting)).code).toBe('exists');
+      for (const { disk: after } of crashStates(disk)) {
+        expect(after.contentOf('/data/a/found')).toEqual(BYTES);
+      }
     },
   );
 });

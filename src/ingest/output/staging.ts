@@ -11,6 +11,7 @@ import { mkdir, readdir, rmdir, unlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { isStorageError } from '../../errors.ts';
 import { pathIn } from '../../virtual-file/absolute-path.ts';
+import { makeDirectories } from '../../virtual-file/durable-directories.ts';
 import { newToken, ownerOf, temporaryName } from '../../virtual-file/leftover-names.ts';
 import { nodeFileSystem } from '../../virtual-file/node-file-system.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
@@ -34,17 +35,19 @@ export interface Staging {
  */
 export async function makeStaging(
   parent: string | undefined,
-  { owners, fileSystem }: OpenFiles,
+  openFiles: OpenFiles,
 ): Promise<Staging> {
+  const { owners, fileSystem } = openFiles;
   const place = parent ?? tmpdir();
-  await makeDirectory(place);
+  // Layers will be stored below: its name must be as durable as theirs.
+  await makeDirectories(place, openFiles);
   for (const { name, kind } of await fileSystem.readDirectory(place)) {
     const owner = name.startsWith(`${STEM}.`) ? ownerOf(name) : undefined;
     if (kind !== 'directory' || owner === undefined || owners.stateOf(owner) !== 'ended') continue;
     await removeDirectory(pathIn(place, name));
   }
   const directory = pathIn(place, temporaryName(STEM, newToken(owners.own())));
-  await makeDirectory(directory);
+  await makeOwnDirectory(directory);
   return { directory, remove: () => removeDirectory(directory) };
 }
 
@@ -60,13 +63,12 @@ export async function makeStagingWithin(place: string, openFiles: OpenFiles): Pr
   return makeStaging(place, openFiles);
 }
 
-/** Not durable: `ObjectStore.put` makes the directories that a timeline needs. */
-async function makeDirectory(path: string): Promise<void> {
+/** Not durable: nothing in it is needed after a crash. */
+async function makeOwnDirectory(path: string): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
   } catch (error) {
-    const failure = fromNodeError('create directory', path, error);
-    if (!isStorageError(failure, 'exists')) throw failure;
+    throw fromNodeError('create directory', path, error);
   }
 }
 

@@ -48,14 +48,16 @@ export class StoredIndex {
     if (text !== undefined) this.#known = { index: IndexPart.parse(text, this), text };
   }
 
-  /** Creates the index; does nothing if the same one was read. Throws `exists`, and as the store. */
+  /**
+   * Creates the index, or keeps the same one if it was read; either is durable then. Throws `exists`, and as the store.
+   */
   async create(index: IndexPart): Promise<void> {
     const text = index.format();
-    if (this.#known?.text === text) return;
     try {
       await this.#put(text, { ifAbsent: true });
     } catch (error) {
-      throw isStorageError(error, 'exists') ? this.#existsError() : error;
+      if (!isStorageError(error, 'exists')) throw error;
+      if (this.#known?.text !== text) throw this.#existsError();
     }
     this.#known = { index, text };
   }

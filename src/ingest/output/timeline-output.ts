@@ -328,16 +328,13 @@ export class TimelineOutput {
 
   async #storeFile(key: string, file: string): Promise<Pick<StoredLayer, 'state' | 'size'>> {
     const options = { openFiles: this.#openFiles, signal: this.#signal };
-    let found = await this.#store.head(key, { signal: this.#signal });
-    if (found === undefined) {
-      try {
-        const { size } = await putFile(this.#store, key, file, options);
-        return { state: 'written', size };
-      } catch (error) {
-        if (!isStorageError(error, 'exists')) throw error;
-      }
-      found = await this.#store.head(key, { signal: this.#signal });
+    try {
+      const { size } = await putFile(this.#store, key, file, options);
+      return { state: 'written', size };
+    } catch (error) {
+      if (!isStorageError(error, 'exists')) throw error;
     }
+    const found = await this.#store.head(key, { signal: this.#signal });
     const path = pathOfObject(this.#store, key);
     if (found === undefined || !(await isSameAsFile(this.#store, found, file, options))) {
       throw takenError(path).with({

@@ -8,9 +8,12 @@ import {
 } from '../../../src/ingest/output/timeline-output.ts';
 import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
 import { parseKey } from '../../../src/layers/key.ts';
+import { loseEverything } from '../../../src/testing/choices.ts';
+import { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';
 import { IndexPart } from '../../../src/timeline/index-part/index-part.ts';
 import { openTimeline } from '../../../src/timeline/open-timeline.ts';
 import { UNSHARDED } from '../../../src/timeline/tenant-shard.ts';
+import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import { systemOwners } from '../../../src/virtual-file/owners.ts';
 import { startS3 } from '../../support/s3-server.ts';
 import { storageErrorOf } from '../../support/storage-errors.ts';
@@ -36,9 +39,14 @@ function key(number: number): Uint8Array {
 }
 
 /** Makes a layer of one key where the output wants layers. */
-async function makeLayer(output: TimelineOutput, number = 1, content = 'value') {
+async function makeLayer(
+  output: TimelineOutput,
+  number = 1,
+  content = 'value',
+  openFiles = OpenFiles.shared(),
+) {
   const writer = await ImageLayerWriter.create({
-    directory: output.stagingDirectory,
+    ...{ directory: output.stagingDirectory, openFiles },
     tenantId: TENANT,
     timelineId: TIMELINE,
     keyRange: { start: key(number), end: key(number + 1) },
@@ -51,6 +59,25 @@ async function makeLayer(output: TimelineOutput, number = 1, content = 'value') 
 function nameOf(number: number): string {
   const digits = (at: number): string => Buffer.from(key(at)).toString('hex').toUpperCase();
   return `${digits(number)}-${digits(number + 1)}__0000000000001000`;
+}
+
+/** Files with durable content, whose names no process has synced. */
+async function unsynced(
+  files: readonly (readonly [path: string, content: Uint8Array])[],
+): Promise<MemoryFileSystem> {
+  const disk = new MemoryFileSystem();
+  disk.createDirectory('/staging');
+  const made = new Set<string>();
+  for (const [path, content] of files) {
+    for (let end = path.indexOf('/', 1); end > 0; end = path.indexOf('/', end + 1)) {
+      const directory = path.slice(0, end);
+      if (!made.has(directory)) await disk.makeDirectory(directory);
+      made.add(directory);
+    }
+    disk.createFile('/content', content);
+    await disk.rename('/content', path);
+  }
+  return disk;
 }
 
 function indexOf(output: TimelineOutput): IndexPart {
@@ -109,6 +136,30 @@ describe('a timeline stored in a directory', () => {
     expect((await second.putLayer(await makeLayer(second, 2))).state).toBe('written');
     await second.putIndex(indexOf(second));
     expect(readdirSync(second.stagingDirectory)).toEqual([]);
+  });
+
+  test('a timeline stored in a directory survives a crash once it is stored again, after a process that synced nothing', async () => {
+    const made = new MemoryFileSystem();
+    for (const path of ['/out', '/staging']) made.createDirectory(path);
+    const run = async (disk: MemoryFileSystem): Promise<string> => {
+      const openFiles = new OpenFiles({ fileSystem: disk });
+      await using output = await open({
+        ...{ target: '/out', stagingDirectory: '/staging', timeline: 'repeated', openFiles },
+      });
+      const { state } = await output.putLayer(await makeLayer(output, 1, 'value', openFiles));
+      await output.putTenantManifest({ stripeSize: 2048, offloadedTimelines: [] });
+      await output.putIndex(indexOf(output));
+      return state;
+    };
+    expect(await run(made)).toBe('written');
+    const stored = [...made.contents()].filter(([path]) => path.startsWith('/out/'));
+    expect(stored.length).toBe(3);
+    const killed = await unsynced(stored);
+    expect(killed.crash(loseEverything).paths()).toEqual(['/content']);
+    expect(await run(killed)).toBe('present');
+    for (const [path, content] of stored) {
+      expect(killed.crash(loseEverything).contentOf(path)).toEqual(content);
+    }
   });
 
   test('a timeline stored in a directory is refused with another content under the name of a layer, and both files stay', async () => {
