@@ -45,7 +45,7 @@ const LONG = [
   'test/blob-writer/{blob-reader,blob-scanner,blob-stream,buffered-writer-model,compression-pool}.test.ts',
   'test/{on-abort,printable}.test.ts',
   'test/cli/{bucket-failures,corrupt,damage,golden,index-part,json,ndjson-lines,output-paths}.test.ts',
-  'test/cli/{parallel-wal,process,remote,remote-timeline,shards}.test.ts',
+  'test/cli/{parallel-wal,process,remote,remote-timeline,s3-timelines,shards}.test.ts',
   'test/cli/commands/{build,check,diff,export-pgdata,import-pgdata,import-wal,ls-space,manifest}.test.ts',
   'test/cli/commands/{dump,export-page,get,map,record,redact,reshape,salvage,timeline}.test.ts',
   'test/cli/commands/{verify,wal,wal-remote}.test.ts',

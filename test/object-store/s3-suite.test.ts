@@ -1,7 +1,6 @@
 /**
- * What a store of S3 does where nothing goes wrong: against the server of the tests, or against the one
- * that LAYERFILE_S3_ENDPOINT names, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and the bucket
- * LAYERFILE_S3_BUCKET. Each run uses a prefix of its own.
+ * What a store of S3 does where nothing goes wrong: against the server of the tests, or a real one. Each run
+ * uses a prefix of its own.
  */
 import { randomUUID } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
@@ -11,11 +10,9 @@ import {
   readWhole,
 } from '../../src/object-store/object-store.ts';
 import { type S3StoreOptions, s3Store } from '../../src/object-store/s3-store.ts';
-import { startS3 } from '../support/s3-server.ts';
+import { S3_BUCKET as BUCKET, S3_ENDPOINT as ENDPOINT } from '../support/s3-bucket.ts';
+import { type S3Server, startS3 } from '../support/s3-server.ts';
 import { storageErrorOf } from '../support/storage-errors.ts';
-
-const ENDPOINT = process.env['LAYERFILE_S3_ENDPOINT'];
-const BUCKET = process.env['LAYERFILE_S3_BUCKET'] ?? 'layers';
 
 async function newStore(options: Partial<S3StoreOptions> = {}): Promise<ObjectStore> {
   return (await newSeededStore([], options)).store;
@@ -25,13 +22,13 @@ async function newStore(options: Partial<S3StoreOptions> = {}): Promise<ObjectSt
 async function newSeededStore(
   keys: readonly string[],
   options: Partial<S3StoreOptions> = {},
-): Promise<{ store: ObjectStore }> {
+): Promise<{ store: ObjectStore; prefix: string; server?: S3Server }> {
   const prefix = `run/${randomUUID()}`;
   const bytes = new Uint8Array(1);
   if (ENDPOINT === undefined) {
     const { server, store } = await startS3({ prefix, ...options });
     for (const key of keys) server.put(`${prefix}/${key}`, bytes);
-    return { store };
+    return { store, prefix, server };
   }
   const store = s3Store({ bucket: BUCKET, endpoint: ENDPOINT, prefix, ...options });
   const putAll = async (rest: IterableIterator<string>): Promise<void> => {
@@ -39,7 +36,7 @@ async function newSeededStore(
   };
   const rest = keys.values();
   await Promise.all(Array.from({ length: 16 }, () => putAll(rest)));
-  return { store };
+  return { store, prefix };
 }
 
 const BYTES = Uint8Array.from({ length: 3_000_000 }, (_, index) => (index * 7) % 251);
@@ -180,5 +177,32 @@ describe('a store of S3', () => {
     const grouped = [...keys.slice(0, 4000), 'names/below-0/', 'names/below-1/', 'names/below-2/'];
     expect(await namesOf(store, 'names/', '/')).toEqual(grouped);
     expect(await namesOf(store, '', '/')).toEqual(['names-', 'names/', 'names0']);
+  });
+
+  test('a store of S3 lists what stays, each once, while others write between the pages', {
+    timeout: 120_000,
+  }, async () => {
+    const keys = Array.from({ length: 2500 }, (_, index) => `names/${1000 + index}`);
+    const { store, server, prefix } = await newSeededStore(keys);
+    const sizes = new Map<string, number>();
+    let previous = '';
+    for await (const item of store.list('names/')) {
+      if (isCommonPrefix(item)) throw new Error(`${item.prefix}: no prefix was asked for`);
+      // Two pages are to come after the first name.
+      if (sizes.size === 0) {
+        for (const key of ['names/1000-', 'names/2200-', 'names/2300']) {
+          await store.put(key, BYTES.subarray(0, 2));
+        }
+        // The last one of the first page, where the second one begins, and one of the second.
+        for (const key of ['names/1999', 'names/2400']) server?.objects.delete(`${prefix}/${key}`);
+      }
+      expect(item.key > previous).toBe(true);
+      previous = item.key;
+      sizes.set(item.key, item.size);
+    }
+    const gone = server === undefined ? [] : ['names/2400'];
+    const expected = [...keys.filter((key) => !gone.includes(key)), 'names/2200-'];
+    expect([...sizes.keys()]).toEqual(expected.sort());
+    expect(sizes.get('names/2300')).toBe(2);
   });
 });

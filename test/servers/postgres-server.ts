@@ -36,7 +36,8 @@ export const SERVER_VERSIONS: readonly ServerVersion[] = [14, 15, 16, 17];
 const FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const NOBODY = 65534;
 const IS_ROOT = process.getuid?.() === 0;
-const START_LIMIT_MS = 30_000;
+/** Long, since other programs may take all processors. */
+const START_LIMIT_MS = 120_000;
 
 const { LAYERFILE_SERVERS: wanted } = process.env;
 

@@ -230,12 +230,11 @@ export class S3Server {
       names.add(end < 0 ? key : key.slice(0, end + 1));
     }
     const after = query.get('continuation-token') ?? '';
-    const sorted = [...names].sort((left, right) =>
-      Buffer.compare(Buffer.from(left), Buffer.from(right)),
-    );
-    const first = after === '' ? 0 : sorted.indexOf(after) + 1;
-    const page = sorted.slice(first, first + this.pageSize);
-    const isTruncated = first + this.pageSize < sorted.length;
+    const compare = (left: string, right: string): number =>
+      Buffer.compare(Buffer.from(left), Buffer.from(right));
+    const rest = [...names].sort(compare).filter((name) => compare(after, name) < 0);
+    const page = rest.slice(0, this.pageSize);
+    const isTruncated = page.length < rest.length;
     const isUrl = query.get('encoding-type') === 'url';
     const shown = (text: string) =>
       isUrl ? encodeURIComponent(text).replaceAll('%20', '+') : text;
