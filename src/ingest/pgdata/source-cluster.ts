@@ -5,11 +5,13 @@
 import { StorageError } from '../../errors.ts';
 import { formatPgLsn } from '../../layers/lsn.ts';
 import { type Cluster, checkStill, openCluster } from '../../postgres/cluster.ts';
+import { CONTROL_FILE_PATH, CONTROL_FILE_SIZE } from '../../postgres/control-file.ts';
 import { readControlBytes } from '../../postgres/data-directory.ts';
 import { DEFAULT_TABLESPACE_OID, GLOBAL_TABLESPACE_OID } from '../../postgres/key-mapping.ts';
 import type { LeftOutFile } from '../../postgres/left-out.ts';
 import { checkUnchangedListing, type ListedFile } from '../../postgres/relation-reading.ts';
 import { findStateFiles, type StateFiles } from '../../postgres/state-files.ts';
+import { pathIn } from '../../virtual-file/absolute-path.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
 
 /** Which of a pageserver's two imports to follow. */
@@ -19,7 +21,7 @@ export type ImportWay = 'fast' | 'classic';
 export interface SourceCluster {
   readonly cluster: Cluster;
   readonly state: StateFiles;
-  /** pg_control, unchanged. */
+  /** pg_control, all 8,192 bytes. */
   readonly controlBytes: Uint8Array;
 }
 
@@ -36,8 +38,8 @@ export interface SourceOptions {
 export async function openSource(options: SourceOptions): Promise<SourceCluster> {
   const { dataDirectory, allowUnclean, allowDamaged, openFiles } = options;
   const cluster = await openCluster({ dataDirectory, allowUnclean, allowDamaged, openFiles });
-  const controlBytes = await readControlBytes(cluster.dataDirectory, openFiles);
   const { objections } = cluster;
+  const controlBytes = await wholeControlFile(cluster, openFiles);
   const state = await findStateFiles(cluster.dataDirectory, openFiles.fileSystem, objections);
   const { redoLsn, checkpointLsn } = cluster.control;
   // As in a pageserver, the fast import does not check this.
@@ -54,6 +56,25 @@ export async function openSource(options: SourceOptions): Promise<SourceCluster>
   }
   warnOfLosses(cluster, state, options.way);
   return { cluster, state, controlBytes };
+}
+
+/** pg_control as a pageserver stores it. If damage is allowed, zeros replace a lost end, as there are no others. */
+async function wholeControlFile(
+  { dataDirectory, objections }: Cluster,
+  openFiles: OpenFiles,
+): Promise<Uint8Array> {
+  const bytes = await readControlBytes(dataDirectory, openFiles);
+  if (bytes.length === CONTROL_FILE_SIZE) return bytes;
+  const error = new StorageError('truncated', {
+    what: 'pg_control',
+    path: pathIn(dataDirectory, CONTROL_FILE_PATH),
+    expected: `${CONTROL_FILE_SIZE} bytes`,
+    actual: `${bytes.length}`,
+  });
+  objections.raise('damaged', error);
+  const whole = new Uint8Array(CONTROL_FILE_SIZE);
+  whole.set(bytes);
+  return whole;
 }
 
 /** What the cluster has and the timeline will lack, or cannot serve. */

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { StorageError } from '../../../src/errors.ts';
@@ -6,7 +6,7 @@ import {
   type ImportTimelineOptions,
   importTimeline,
 } from '../../../src/ingest/pgdata/import-timeline.ts';
-import { slruBlockKey, twophaseKey } from '../../../src/postgres/key-mapping.ts';
+import { controlFileKey, slruBlockKey, twophaseKey } from '../../../src/postgres/key-mapping.ts';
 import { collectKeySpace } from '../../../src/timeline/collect-key-space.ts';
 import { openTimeline } from '../../../src/timeline/open-timeline.ts';
 import {
@@ -255,6 +255,21 @@ describe('a cluster that is refused', () => {
     });
     const { warnings } = await importInto(temporaryDirectory(), cluster, { allowDamaged: true });
     expect(warnings.map(({ path }) => path)).toContain(join(cluster, 'pg_xact'));
+  });
+
+  test('a pg_control that was cut, unless damage is allowed: then its end is zeros', async () => {
+    const cluster = clusterOf();
+    const path = join(cluster, 'global/pg_control');
+    const whole = readFileSync(path);
+    truncateSync(path, 300);
+    const expected = { code: 'truncated', path, expected: '8192 bytes', actual: '300' };
+    expect(await refusalOf(cluster)).toMatchObject(expected);
+    const out = temporaryDirectory();
+    const { warnings } = await importInto(out, cluster, { allowDamaged: true });
+    expect(warnings).toContainEqual(expect.objectContaining({ code: 'truncated', path }));
+    await using timeline = await openTimeline(out);
+    const { base } = await timeline.reconstruct(controlFileKey(), LSN);
+    expect(Buffer.from(base?.bytes ?? [])).toEqual(whole);
   });
 
   test('a file of transaction state that changes meanwhile', async () => {
