@@ -10,7 +10,7 @@ import { relationBlockKey } from '../../src/postgres/key-mapping.ts';
 import { fabricateCluster, pages } from '../postgres/fabricated-cluster.ts';
 import { addValues, TIMELINE_IDS } from '../support/exported-clusters.ts';
 import { SK15_SEGMENT_NAME, sk15Segment, writeSk15Base } from '../support/ingested-timelines.ts';
-import { CREDENTIALS, type Fault, type S3Server, startS3 } from '../support/s3-server.ts';
+import { CREDENTIALS, type Fault, S3Server, startS3 } from '../support/s3-server.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { parseLines, runCli } from './support.ts';
 
@@ -25,9 +25,9 @@ const FILES = {
 };
 
 /** What is in the bucket, made once: timelines, the manifests of one, and WAL that follows the other. */
-let objects: ReadonlyMap<string, Uint8Array> | undefined;
+let objects: S3Server['objects'] | undefined;
 
-async function bucketObjects(): Promise<ReadonlyMap<string, Uint8Array>> {
+async function bucketObjects(): Promise<S3Server['objects']> {
   const bucket = temporaryDirectory();
   await writeTimeline(join(bucket, 'in'));
   await runCli(['manifest', 'create', join(bucket, 'in'), '--manifests', join(bucket, 'sums')]);
@@ -36,7 +36,9 @@ async function bucketObjects(): Promise<ReadonlyMap<string, Uint8Array>> {
   writeFileSync(join(bucket, 'wal', SK15_SEGMENT_NAME), sk15Segment());
   const names = readdirSync(bucket, { recursive: true, encoding: 'utf8' });
   const plain = names.filter((name) => statSync(join(bucket, name)).isFile());
-  return new Map(plain.map((name) => [name, readFileSync(join(bucket, name))]));
+  const server = new S3Server();
+  for (const name of plain) server.put(name, readFileSync(join(bucket, name)));
+  return server.objects;
 }
 
 /** A timeline with an image layer and two deltas. */
@@ -62,7 +64,7 @@ interface Served {
 async function served(): Promise<Served> {
   const { server } = await startS3();
   objects ??= await bucketObjects();
-  for (const [name, bytes] of objects) server.put(name, bytes);
+  for (const [name, object] of objects) server.objects.set(name, object);
   vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId);
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
   vi.stubEnv('AWS_REGION', 'us-east-1');
@@ -264,11 +266,11 @@ describe('objects that are not what they were', () => {
         reads.set(key, count);
         const bytes = server.objects.get(key)?.bytes ?? new Uint8Array(0);
         // The same length, so that only the etag tells.
-        if (count === 2)
-          server.put(
-            key,
-            Uint8Array.from(bytes, (byte, at) => (at === 9000 ? byte ^ 1 : byte)),
-          );
+        if (count === 2) {
+          const changed = Buffer.from(bytes);
+          changed[9000] = (changed[9000] ?? 0) ^ 1;
+          server.put(key, changed);
+        }
         return undefined;
       };
       const { status, errors } = await runOn(name, place);
