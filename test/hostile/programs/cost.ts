@@ -101,7 +101,18 @@ async function costsOf(
 ): Promise<[file: string, cost: number][]> {
   const costs: [file: string, cost: number][] = [];
   for (const path of filesOf(files)) {
-    for (const [way, read] of Object.entries(WAYS[kind])) {
+    const ways = Object.entries(WAYS[kind]);
+    // A hostile file that takes little memory in all ways together takes little in each.
+    if (what === 'memory' && files === directory && ways.length > 1) {
+      const cost = await measure(async () => {
+        for (const [, read] of ways) await survived(() => read(path));
+      });
+      if (cost <= enough) {
+        costs.push([`all ways: ${basename(path)}`, cost]);
+        continue;
+      }
+    }
+    for (const [way, read] of ways) {
       let cost = Number.POSITIVE_INFINITY;
       for (let round = 0; round < most && cost > enough; round += 1) {
         cost = Math.min(cost, await measure(() => read(path)));
