@@ -9,6 +9,7 @@ import { DeltaLayerWriter } from '../../src/layers/delta-layer/writer.ts';
 import { type CompactedTimeline, compactTimeline } from '../../src/reshape/compact-timeline.ts';
 import { IndexPart } from '../../src/timeline/index-part/index-part.ts';
 import { openTimeline } from '../../src/timeline/open-timeline.ts';
+import { resultOf } from '../../src/timeline/read-page.ts';
 import { UNSHARDED } from '../../src/timeline/tenant-shard.ts';
 import { blockKey, hex, IDS, noise } from '../support/layers.ts';
 import { EVERYTHING } from '../support/random-layers.ts';
@@ -17,6 +18,7 @@ import { storageErrorOf } from '../support/storage-errors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
 const BLOCKS = Array.from({ length: 30 }, (_, block) => block);
+const KEYS = BLOCKS.map(blockKey);
 const PLACE = { ...IDS, shard: UNSHARDED };
 const INDEX = `tenants/${IDS.tenantId}/timelines/${IDS.timelineId}/index_part.json-00000002`;
 /** Several L1s of the L0s, and image layers over them. */
@@ -64,8 +66,9 @@ async function pagesOf(target: Target): Promise<unknown[]> {
   await using timeline = await openTimeline(target);
   const found: unknown[] = [];
   for (const lsn of [0x18n, 0x2fn, 0x3fn]) {
-    for (const block of BLOCKS) {
-      const page = await timeline.readPage(blockKey(block), lsn);
+    // One read of all: each alone would take its own requests.
+    for (const reconstruction of await timeline.reconstructMany(KEYS, lsn)) {
+      const page = await resultOf(reconstruction, { pgVersion: timeline.facts.pgVersion });
       found.push(page.kind === 'page' ? hex(page.bytes) : page.kind);
     }
   }
