@@ -9,8 +9,8 @@ import { bundledProgram, resultOf, startProgram } from '../support/programs.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import type { ManyFilesInput, ManyFilesResult } from './programs/many-files.ts';
 
-const FILE_COUNT = Number(process.env['LAYERFILE_LOAD_FILES'] ?? 5000);
-const READ_COUNT = Number(process.env['LAYERFILE_LOAD_READS'] ?? 20_000);
+const FILE_COUNT = Number(process.env['LAYERFILE_LOAD_FILES'] ?? 2000);
+const READ_COUNT = Number(process.env['LAYERFILE_LOAD_READS'] ?? 10_000);
 const DESCRIPTOR_LIMIT = 88;
 
 test(`${READ_COUNT} reads of ${FILE_COUNT} files over 64 slots under ulimit -n 88: right bytes, at most 64 files and 2 directories open`, {

@@ -11,8 +11,8 @@ import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';
 import { CAN_LIST_DESCRIPTORS, openBelow } from '../support/open-descriptors.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 
-test('5,000 files over 64 descriptors: right bytes, at most 64 files and 2 directories open', async () => {
-  const fileCount = 5000;
+test('2,000 files over 64 descriptors: right bytes, at most 64 files and 2 directories open', async () => {
+  const fileCount = 2000;
   const workerCount = 250;
   const directory = fs.realpathSync(temporaryDirectory());
   const most = { files: 0, directories: 0, table: 0, samples: 0 };
