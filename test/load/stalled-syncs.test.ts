@@ -1,11 +1,8 @@
 /** A disk that takes 300 ms for every sync must not hold up who only reads. */
 import { expect, test } from 'vitest';
-import { bundledProgram, resultOf, startProgram } from '../support/programs.ts';
-import { temporaryDirectory } from '../support/temporary-directory.ts';
-import type { StalledSyncsInput, StalledSyncsResult } from './programs/stalled-syncs.ts';
+import { readBesideSyncs, STALL_MS, SYNCS } from '../support/stalled-syncs.ts';
+import type { StalledSyncsResult } from './programs/stalled-syncs.ts';
 
-const SYNCS = 16;
-const STALL_MS = 300;
 const DEFAULT_POOL_SIZE = 4;
 const LIMIT_MS = 20;
 
@@ -25,20 +22,10 @@ function judgedMs({ p99Ms, undisturbedP99Ms }: StalledSyncsResult): number {
   return undisturbedP99Ms < QUIET_MS ? p99Ms : p99Ms - undisturbedP99Ms;
 }
 
-async function measure(
-  options: Pick<StalledSyncsInput, 'stallMs' | 'syncs'>,
-  poolSize: string | undefined,
-): Promise<StalledSyncsResult> {
-  const program = await bundledProgram(new URL('programs/stalled-syncs.ts', import.meta.url));
-  const input: StalledSyncsInput = { ...options, directory: temporaryDirectory() };
-  const environment = { ...process.env, UV_THREADPOOL_SIZE: poolSize };
-  return resultOf<StalledSyncsResult>(startProgram(program, input, { environment }));
-}
-
 test('reads beside 16 syncs of 300 ms stay under 20 ms at the 99th percentile', async () => {
   const delaysMs: number[] = [];
   do {
-    const result = await measure({ stallMs: STALL_MS, syncs: 'bounded' }, undefined);
+    const result = await readBesideSyncs({ stallMs: STALL_MS, syncs: 'bounded' }, undefined);
     console.info(`16 stalled syncs: ${JSON.stringify(result)}`);
     expect(result.mostStalled).toBe(DEFAULT_POOL_SIZE - 1);
     expect(result.totalMs).toBeGreaterThan((SYNCS / (DEFAULT_POOL_SIZE - 1)) * STALL_MS);
@@ -46,15 +33,4 @@ test('reads beside 16 syncs of 300 ms stay under 20 ms at the 99th percentile', 
     delaysMs.push(judgedMs(result));
   } while (delaysMs.length < ATTEMPTS && Math.min(...delaysMs) >= LIMIT_MS);
   expect(Math.min(...delaysMs)).toBeLessThan(LIMIT_MS);
-});
-
-test('the same syncs past the library do hold up reads', async () => {
-  const result = await measure({ stallMs: STALL_MS, syncs: 'unbounded' }, undefined);
-  expect(result.slowestMs).toBeGreaterThan(STALL_MS / 2);
-});
-
-test('with a pool of one thread, 16 stalled syncs and the reads beside them come to an end', async () => {
-  const result = await measure({ stallMs: 30, syncs: 'bounded' }, '1');
-  expect(result.mostStalled).toBe(1);
-  expect(result.reads).toBeGreaterThan(SYNCS);
 });
