@@ -17,7 +17,7 @@ import { walRecord } from '../support/wal-records.ts';
 import { SEGMENT_SIZE, WalBuilder } from '../support/wal-segments.ts';
 import { SEGMENTS, walDirectoryOfTest } from './golden-wal.ts';
 
-const RUNS = Number(process.env['LAYERFILE_COUNT_RUNS'] ?? 6);
+const RUNS = Number(process.env['LAYERFILE_COUNT_RUNS'] ?? 4);
 const FIRST = 0x160_0000n;
 const LENGTH = 0x30_0000;
 

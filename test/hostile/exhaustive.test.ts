@@ -16,8 +16,8 @@ const PROCESSES = ONE_OF === undefined ? 1 : 2;
 
 /** One of so many, by default. */
 const SAMPLE: Record<(typeof CHANGES)[number], number> = {
-  'bytes of delta': 500,
-  'bytes of image': 500,
+  'bytes of delta': 1000,
+  'bytes of image': 1000,
   lengths: 500,
   metadata: 4000,
 };

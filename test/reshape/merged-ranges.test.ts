@@ -48,8 +48,11 @@ function keyOf({ relation, block }: Entry): Key {
   );
 }
 
-function byPlace(one: Entry, other: Entry): number {
-  return Buffer.compare(keyOf(one), keyOf(other)) || one.lsn - other.lsn;
+/** Entries with their keys, in the order of a layer. */
+function inOrder(entries: readonly Entry[]): { readonly key: Key; readonly entry: Entry }[] {
+  return entries
+    .map((entry) => ({ key: keyOf(entry), entry }))
+    .sort((one, other) => Buffer.compare(one.key, other.key) || one.entry.lsn - other.entry.lsn);
 }
 
 /** Writes an L0 for each 100 LSNs; returns their contents, the oldest first. */
@@ -61,15 +64,15 @@ async function contentsOf(
   const contents: { name: string; bytes: Uint8Array }[] = [];
   let start = 0;
   for (let end = LSNS; end <= LAYERS * LSNS; end += LSNS) {
-    const own = entries.filter(({ lsn }) => lsn >= start && lsn < end).sort(byPlace);
+    const own = inOrder(entries.filter(({ lsn }) => lsn >= start && lsn < end));
     if (own.length === 0) continue;
     const lsnRange = { start: BigInt(start), end: BigInt(end) };
     const options = { directory: DIRECTORY, ...IDS, openFiles, keyRange: EVERYTHING, lsnRange };
     await using writer = await DeltaLayerWriter.create(options);
-    for (const entry of own) {
+    for (const { key, entry } of own) {
       const bytes = noise(entry.length, entry.block * 31 + entry.lsn);
       const value = encodeValue({ type: 'wal', willInit: false, bytes });
-      const [key, lsn] = [keyOf(entry), BigInt(entry.lsn)];
+      const lsn = BigInt(entry.lsn);
       if (entry.isCompressed !== true) await writer.putSerialized(key, lsn, value, false);
       else {
         const record = noise(300, entry.block);

@@ -11,7 +11,7 @@ import { keyNumber, keysBetween } from '../../../src/timeline/layer-map/key-numb
 import { LayerMap, type SearchResult } from '../../../src/timeline/layer-map/layer-map.ts';
 import { type ObviousLayer, ObviousMap } from './obvious-map.ts';
 
-const MAPS = Number(process.env['LAYERFILE_MAPS'] ?? 5000);
+const MAPS = Number(process.env['LAYERFILE_MAPS'] ?? 2500);
 const SEED = Number(process.env['LAYERFILE_SEED'] ?? Date.now() % 1_000_000);
 
 /** A key of the model is an index into this list. */
