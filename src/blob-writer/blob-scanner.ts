@@ -163,6 +163,17 @@ export class BlobScanner {
   }
 
   /**
+   * Where the blob at `offset` ends, according to its header; undefined if that is not in memory.
+   *
+   * @internal
+   * @throws as `locate`
+   */
+  endAt(offset: number): number | undefined {
+    const header = this.#headerAt(offset);
+    return header < 0 ? undefined : offset + blobSize(header);
+  }
+
+  /**
    * Finds plain blobs from the first of the row on, as long as each lies completely in memory, after the
    * previous one, before the next, and within all limits. The blob after them is not necessarily damaged:
    * `locate` decides.

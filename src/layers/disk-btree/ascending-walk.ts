@@ -13,7 +13,7 @@ import { isDamage } from '../damage.ts';
 import { BlockSet } from './block-set.ts';
 import type { IndexBlocks } from './index-blocks.ts';
 import type { IndexChecks } from './index-checks.ts';
-import type { IndexNode } from './index-node.ts';
+import { IndexNode } from './index-node.ts';
 import { IndexScan } from './index-scan.ts';
 import { findLostLeaves, type LostLeaves, readLostLeaf } from './lost-leaves.ts';
 import { type FirstKey, SalvagedLeaves, type SalvagedSlice } from './salvaged-leaves.ts';
@@ -129,8 +129,9 @@ class AscendingWalk {
         if (node.level === 0) {
           stack.pop();
           if (this.#isDamaged) yield* this.#lostBelow(node.key(0));
-          if (!this.#isStrict) yield* this.#leaves.slices(frame);
-          else if (from < to) yield { kind: 'slice', node, from, to };
+          const nextLeaf = this.#nextLeaf(stack.at(-1));
+          if (!this.#isStrict) yield* this.#leaves.slices({ ...frame, nextLeaf });
+          else if (from < to) yield { kind: 'slice', node, from, to, nextLeaf };
         } else if (from >= to) {
           stack.pop();
         } else {
@@ -203,6 +204,17 @@ class AscendingWalk {
     const { start, end } = this.#options;
     if (end !== undefined && parent.compareKey(index, end) >= 0) return false;
     return start === undefined || upper === undefined || Buffer.compare(upper, start) > 0;
+  }
+
+  /** The next child of the parent of a leaf, if it is a leaf in memory. Of no use once leaves may be elsewhere. */
+  #nextLeaf(parent: AscendingFrame | undefined): IndexNode | undefined {
+    if (parent === undefined || this.#isDamaged || parent.from >= parent.to) return undefined;
+    const block = parent.node.childBlock(parent.from);
+    const bytes = this.#scan.find(block);
+    if (bytes === undefined) return undefined;
+    const next = new IndexNode(bytes, block);
+    const isLeaf = next.level === 0 && next.entryCount > 0 && next.usedSize <= bytes.length;
+    return isLeaf ? next : undefined;
   }
 
   /** The bytes of a leaf that was read with its neighbours, as nearly all are. */
@@ -289,7 +301,7 @@ class AscendingWalk {
       this.#rescued.add(leaf.block);
       const node = await readLostLeaf(this.#blocks, this.#checks, leaf);
       const upper = leaves[this.#lostDone]?.first;
-      yield* this.#leaves.slices({ node, upper, firstKey: 'unsure' });
+      yield* this.#leaves.slices({ node, upper, firstKey: 'unsure', nextLeaf: undefined });
     }
   }
 

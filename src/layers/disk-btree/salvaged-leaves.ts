@@ -27,6 +27,8 @@ export interface SalvagedLeaf {
   /** Exclusive upper bound of its keys, if known. */
   readonly upper: Uint8Array | undefined;
   readonly firstKey: FirstKey;
+  /** As in `LeafSlice`. */
+  readonly nextLeaf: IndexNode | undefined;
 }
 
 export class SalvagedLeaves {
@@ -42,7 +44,7 @@ export class SalvagedLeaves {
 
   /** The entries of one leaf that are in the range, and the damage between them. */
   *slices(leaf: SalvagedLeaf): Generator<SalvagedSlice> {
-    const { node } = leaf;
+    const { node, nextLeaf } = leaf;
     if (!this.#isValid(leaf)) {
       yield* this.#oneByOne(leaf);
       return;
@@ -50,7 +52,7 @@ export class SalvagedLeaves {
     const { from, to } = spanInRange(node, this.#options);
     if (from >= to) return;
     this.#highest = node.key(to - 1);
-    yield { kind: 'slice', node, from, to };
+    yield { kind: 'slice', node, from, to, nextLeaf };
   }
 
   /** True for a leaf without damage, as nearly all are: then no entry is checked by itself. */
@@ -64,7 +66,7 @@ export class SalvagedLeaves {
   }
 
   *#oneByOne(leaf: SalvagedLeaf): Generator<SalvagedSlice> {
-    const { node } = leaf;
+    const { node, nextLeaf } = leaf;
     const { start, end } = this.#options;
     let from = 0;
     for (let index = 0; index < node.entryCount; index += 1) {
@@ -76,11 +78,12 @@ export class SalvagedLeaves {
         this.#highest = node.key(index);
         continue;
       }
-      if (from < index) yield { kind: 'slice', node, from, to: index };
+      if (from < index) yield { kind: 'slice', node, from, to: index, nextLeaf };
       if (error !== undefined) yield { kind: 'damaged-entry', node, index, error };
       from = index + 1;
     }
-    if (from < node.entryCount) yield { kind: 'slice', node, from, to: node.entryCount };
+    const to = node.entryCount;
+    if (from < to) yield { kind: 'slice', node, from, to, nextLeaf };
   }
 
   #problem({ node, upper, firstKey }: SalvagedLeaf, index: number): StorageError | undefined {

@@ -14,6 +14,8 @@ export interface LeafSlice {
   readonly node: IndexNode;
   readonly from: number;
   readonly to: number;
+  /** The leaf that should come next, if it is in memory; unchecked, except that its entries are in its block. */
+  readonly nextLeaf?: IndexNode | undefined;
 }
 
 export interface EntryPosition {

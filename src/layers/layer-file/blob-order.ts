@@ -3,10 +3,11 @@
  *
  * If an entry and the next one contradict each other, one of them is damaged: the one that is
  * inconsistent with its other neighbours, as far as they are known. So one wrong offset or length costs
- * one entry, and not all entries that it skips.
+ * one entry, and not all entries that it skips, whether they are in the same leaf or in the leaves after it.
  */
 import type { BlobReader } from '../../blob-writer/blob-reader.ts';
 import { StorageError } from '../../errors.ts';
+import type { BlobEnd, NextOffsets } from './next-offsets.ts';
 
 /** Maximum number of loads before an earlier load; only a forged file needs more. */
 const MAXIMUM_RETURNS = 64;
@@ -17,20 +18,17 @@ const MAXIMUM_RETURNS = 64;
  */
 const FREELY_DOUBTED_LENGTH = 1024 * 1024;
 
-/** File offsets of the next two entries, if they are known. */
-export interface NextOffsets {
-  readonly next: number | undefined;
-  readonly afterNext: number | undefined;
-}
-
 export class BlobOrder {
   readonly #blobs: BlobReader;
   #previousEnd: number;
   #hasPrevious = false;
+  /** Offset of the last valid blob if its end is in doubt; otherwise infinite. */
+  #doubtedStart = Number.POSITIVE_INFINITY;
+  #previousStart = 0;
   /** Highest offset that was loaded, and how often a load was of a lower one. */
   #highestLoad = 0;
   #returns = 0;
-  /** Bytes that are read again because the length of a large blob was doubted. */
+  /** Bytes that are read again because the length of a blob was doubted. */
   #doubtedLength = 0;
 
   constructor(blobs: BlobReader) {
@@ -58,7 +56,7 @@ export class BlobOrder {
     // Reading reports an offset outside the values.
     const { start, end } = this.#blobs.region;
     if (offset < start || offset >= end) return;
-    if (offset < this.#previousEnd) {
+    if (offset < this.#previousEnd && !this.#mayStartWithin(offset)) {
       throw this.#corrupt('blob starts before the end of the one before it', offset, {
         expected: `at least ${this.#previousEnd}`,
         actual: `${offset}`,
@@ -73,16 +71,19 @@ export class BlobOrder {
 
   /**
    * For a blob that overlaps the next one: throws `corrupt`, unless the next one is damaged, because it
-   * does not end where the one after it starts. `nextEnd` is its end, if it is a blob.
+   * is no blob, or does not end where the one after it starts. A blob that overlaps both is damaged itself.
    */
   checkEnd(
     offset: number,
     end: number,
-    { next, afterNext, nextEnd }: NextOffsets & { readonly nextEnd: number | undefined },
+    { next, afterNext, nextEnd }: NextOffsets & { readonly nextEnd: BlobEnd },
   ): void {
     if (next === undefined || next <= offset || end <= next) return;
-    const isNextWrong = afterNext !== undefined && nextEnd !== afterNext;
-    if (isNextWrong || !this.#mayDoubt(end - offset)) return;
+    const overlapsBoth = afterNext !== undefined && next < afterNext && afterNext < end;
+    const isNextWrong =
+      nextEnd === 'unreadable' ||
+      (afterNext !== undefined && nextEnd !== 'unknown' && nextEnd !== afterNext);
+    if ((isNextWrong && !overlapsBoth) || !this.#mayDoubt(end - offset)) return;
     throw this.#corrupt('blob overlaps the next one', offset, {
       expected: `an end at or before ${next}`,
       actual: `${end}`,
@@ -90,16 +91,31 @@ export class BlobOrder {
   }
 
   #mayDoubt(length: number): boolean {
-    if (length <= FREELY_DOUBTED_LENGTH) return true;
+    return length <= FREELY_DOUBTED_LENGTH || this.#mayReadAgain(length);
+  }
+
+  #mayReadAgain(length: number): boolean {
     const { start, end } = this.#blobs.region;
     this.#doubtedLength += length;
     return this.#doubtedLength <= end - start;
   }
 
-  /** Records a valid blob. */
-  accept(end: number): void {
+  /** Records a valid blob, the last one of its row. */
+  accept(offset: number, end: number): void {
+    this.#previousStart = offset;
     this.#previousEnd = end;
     this.#hasPrevious = true;
+    this.#doubtedStart = Number.POSITIVE_INFINITY;
+  }
+
+  /** After damage of the index: nothing has confirmed the end of the last blob, which may reach too far. */
+  doubtEnd(): void {
+    if (this.#hasPrevious) this.#doubtedStart = this.#previousStart;
+  }
+
+  /** Whether a blob may start within the one before it, whose end is in doubt. */
+  #mayStartWithin(offset: number): boolean {
+    return offset > this.#doubtedStart && this.#mayReadAgain(this.#previousEnd - offset);
   }
 
   /** Throws `corrupt` if offsets go back and forth. */

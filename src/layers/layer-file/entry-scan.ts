@@ -16,10 +16,17 @@ import { IndexNode } from '../disk-btree/index-node.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey, type Key } from '../key.ts';
 import { formatLsn, isInLsnRange, type Lsn, type LsnRange } from '../lsn.ts';
-import { BlobOrder, type NextOffsets } from './blob-order.ts';
+import { BlobOrder } from './blob-order.ts';
 import { BATCH_CAPACITY, EntryBatch } from './entry-batch.ts';
 import { type EntryLayout, entryAt, type IndexEntry } from './entry-layout.ts';
 import type { EntryOptions } from './entry-options.ts';
+import {
+  endOfBlobAt,
+  firstOffsets,
+  type NextOffsets,
+  nextLeafOffset,
+  nextOffsets,
+} from './next-offsets.ts';
 import { type ScannedSlice, SliceAhead } from './slice-ahead.ts';
 
 /** An entry that cannot be read. */
@@ -125,12 +132,15 @@ async function* scanSlices<L>(
         // Most leaves need no more than this; a generator for each would cost more than the rest.
         if (beginSlice(slice, state) === slice.to) yield { kind: 'batch', batch };
         else yield* scanSlice(slice, state, ahead);
-      } else if (slice.kind === 'damaged-entry') {
-        const { node, index, error } = slice;
-        yield damagedEntry(entryAt(scan.layout, node, index), error);
-      } else {
-        yield slice;
+        continue;
       }
+      state.order.doubtEnd();
+      if (slice.kind === 'damaged-block') {
+        yield slice;
+        continue;
+      }
+      const { node, index, error } = slice;
+      yield damagedEntry(entryAt(scan.layout, node, index), error);
     }
   } finally {
     await state.scanner.close();
@@ -169,9 +179,10 @@ class ScanState<L> {
 }
 
 /** Starts a batch with the entries that are already in memory. Returns: the index of the next one. */
-function beginSlice<L>({ node, from, to }: LeafSlice, state: ScanState<L>): number {
+function beginSlice<L>(slice: LeafSlice, state: ScanState<L>): number {
+  const { node, from, to } = slice;
   state.batch.clear();
-  setOffsets(node, from, to, state);
+  setOffsets(slice, state);
   return from + addPlainRow(node, from, to, state);
 }
 
@@ -193,8 +204,8 @@ async function* scanSlice<L>(
     const offset = layout.offset(node, index);
     let next = index + 1 < node.entryCount ? layout.offset(node, index + 1) : undefined;
     let beyond: NextOffsets | undefined;
-    // Only the next leaf shows whether the last offset of a leaf is too high.
-    if (next === undefined && order.isAfterGap(offset)) {
+    // Only the next leaf shows whether the last offset of a leaf, or the length of its blob, is too high.
+    if (next === undefined && (order.isAfterGap(offset) || !endsInTime(slice, offset, state))) {
       if (batch.count > 0) {
         yield { kind: 'batch', batch };
         batch.clear();
@@ -206,7 +217,7 @@ async function* scanSlice<L>(
     let special: DamagedEntry | L | undefined;
     try {
       if (!order.isInPlace(offset, next))
-        order.checkStart(offset, beyond ?? nextOffsets(node, index, layout));
+        order.checkStart(offset, beyond ?? nextOffsets(slice, index, layout));
       if (!scanner.locate(offset)) {
         if (batch.count > 0) {
           yield { kind: 'batch', batch };
@@ -218,12 +229,10 @@ async function* scanSlice<L>(
       }
       const end = offset + scanner.headerSize + scanner.payloadLength;
       if (next !== undefined && end > next) {
-        const nextEnd = endOfBlobAt(next, scanner);
-        const following = beyond ?? nextOffsets(node, index, layout);
-        order.checkEnd(offset, end, { ...following, nextEnd });
-        scanner.locate(offset);
+        const following = beyond ?? nextOffsets(slice, index, layout);
+        order.checkEnd(offset, end, { ...following, nextEnd: endOfBlobAt(next, scanner) });
       }
-      order.accept(end);
+      order.accept(offset, end);
       let isHeld = scanner.isWhole;
       if (isHeld && scanner.compressed && scan.contents !== 'stored') {
         const decompressor = Decompressor.loaded ?? (await Decompressor.load());
@@ -248,14 +257,18 @@ async function* scanSlice<L>(
 }
 
 /** Sets the offsets of the entries and of the next one, by index. */
-function setOffsets<L>(
-  node: IndexNode,
-  from: number,
-  to: number,
-  { scan, offsets }: ScanState<L>,
-): void {
-  scan.layout.copyOffsets(node, from, to, offsets);
-  offsets[to] = to < node.entryCount ? scan.layout.offset(node, to) : Number.POSITIVE_INFINITY;
+function setOffsets<L>(slice: LeafSlice, { scan: { layout }, offsets }: ScanState<L>): void {
+  const { node, from, to } = slice;
+  layout.copyOffsets(node, from, to, offsets);
+  const isLast = to === node.entryCount;
+  // 0 leaves the last entry to be looked at more closely.
+  offsets[to] = isLast ? (nextLeafOffset(slice, layout) ?? 0) : layout.offset(node, to);
+}
+
+/** Whether the last blob of a leaf is in memory, and ends before the next leaf's first one. */
+function endsInTime<L>(slice: LeafSlice, offset: number, { scan, scanner }: ScanState<L>): boolean {
+  const end = endOfBlobAt(offset, scanner);
+  return typeof end === 'number' && end <= (nextLeafOffset(slice, scan.layout) ?? 0);
 }
 
 /**
@@ -282,9 +295,8 @@ function addPlainRow<L>(node: IndexNode, from: number, to: number, state: ScanSt
       last -= 1;
     }
   }
-  order.accept(
-    (offsets[last] as number) + (batch.storedLengths[batch.count + count - 1] as number),
-  );
+  const offset = offsets[last] as number;
+  order.accept(offset, offset + (batch.storedLengths[batch.count + count - 1] as number));
   batch.offsets.set(offsets.subarray(from, from + count), batch.count);
   batch.compressed.fill(0, batch.count, batch.count + count);
   batch.buffer = scanner.bytes;
@@ -394,31 +406,6 @@ function addEntry<L>(
   batch.starts[at] = scanner.payloadStart;
   batch.lengths[at] = scanner.payloadLength;
   batch.add(scan.layout, node, index, 1);
-}
-
-/** End of the blob at `offset`; undefined if it is not valid or not in memory. */
-function endOfBlobAt(offset: number, scanner: BlobScanner): number | undefined {
-  try {
-    if (!scanner.locate(offset)) return undefined;
-    return offset + scanner.headerSize + scanner.payloadLength;
-  } catch (error) {
-    if (isDamage(error)) return undefined;
-    throw error;
-  }
-}
-
-/** Of the leaf that comes next; unknown if damage comes next. */
-function firstOffsets(slice: ScannedSlice | undefined, layout: EntryLayout): NextOffsets {
-  if (slice?.kind !== 'slice') return { next: undefined, afterNext: undefined };
-  const { node, from } = slice;
-  return { next: layout.offset(node, from), afterNext: nextOffsets(node, from, layout).next };
-}
-
-function nextOffsets(node: IndexNode, index: number, layout: EntryLayout): NextOffsets {
-  const [next, afterNext] = [index + 1, index + 2].map((at) =>
-    at < node.entryCount ? layout.offset(node, at) : undefined,
-  );
-  return { next, afterNext };
 }
 
 export function damagedEntry(
