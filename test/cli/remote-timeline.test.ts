@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
 import { readLines, unpackTimelines } from '../support/golden-timelines.ts';
-import { CREDENTIALS, type S3Server, startS3 } from '../support/s3-server.ts';
+import { CREDENTIALS, S3Server, startS3 } from '../support/s3-server.ts';
 import { temporaryDirectory } from '../support/temporary-directory.ts';
 import { parseError, parseLines, runCli } from './support.ts';
 
@@ -17,19 +17,22 @@ const KEY = readLines<{ key: string; records?: number }>('sk15-reconstruct.ndjso
   .slice(0, 1);
 const BUCKET = 's3://layers/copy/';
 let files: ReadonlyMap<string, Uint8Array> = new Map();
+/** The same in a bucket: hashed once. */
+const bucket = new S3Server();
 
 beforeAll(async () => {
   await unpackTimelines('sk15', root);
   const names = readdirSync(root, { recursive: true, encoding: 'utf8' });
   const plain = names.filter((name) => statSync(join(root, name)).isFile());
   files = new Map(plain.map((name) => [name, readFileSync(join(root, name))]));
+  for (const [name, bytes] of files) bucket.put(`copy/${name}`, bytes);
 });
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 afterEach(() => vi.unstubAllEnvs());
 
 async function served(): Promise<S3Server> {
   const { server } = await startS3();
-  for (const [name, bytes] of files) server.put(`copy/${name}`, bytes);
+  for (const [key, object] of bucket.objects) server.objects.set(key, object);
   vi.stubEnv('AWS_ACCESS_KEY_ID', CREDENTIALS.accessKeyId);
   vi.stubEnv('AWS_SECRET_ACCESS_KEY', CREDENTIALS.secretAccessKey);
   vi.stubEnv('AWS_REGION', 'us-east-1');
