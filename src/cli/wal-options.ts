@@ -38,7 +38,7 @@ export const WAL_OPTIONS = {
     'last timeline of the WAL (default: the newest)',
     timelineArgument,
   ),
-  skipCorrupt: flag('--skip-corrupt', 'continue after damage, at the next valid page'),
+  skipCorrupt: flag('--skip-corrupt', 'continue after damage, at the next valid record or page'),
   dialect: DIALECT,
   sha256: flag('--sha256', 'SHA-256 of each restored page image, in JSON'),
   saveFullpage: option(

@@ -17,4 +17,6 @@ export interface AssemblerOptions {
   readonly maximumRecordLength: number;
   /** Capacity of the chunks, in bytes. */
   readonly capacity: number;
+  /** Path of the file with the WAL at an LSN, for messages; undefined if it has none. */
+  readonly pathAt: (lsn: Lsn) => string | undefined;
 }

@@ -37,6 +37,8 @@ export class PageCheck {
   /** What pages of this version begin with. */
   readonly magic: number;
   #systemIdentifier: bigint | undefined;
+  /** Of a segment of another cluster, none of whose pages is valid: its first LSN, and the error of its first page. */
+  #foreign: { readonly start: Lsn; readonly fault: StorageError } | undefined;
 
   constructor(geometry: WalGeometry, path: TimelinePath) {
     this.#geometry = geometry;
@@ -85,6 +87,15 @@ export class PageCheck {
     );
   }
 
+  /** Whether the page at an LSN is in a segment of another cluster. It is at its address, so the WAL does not end there. */
+  isForeign(lsn: Lsn): boolean {
+    return this.#foreign?.start === this.#startOfSegment(lsn);
+  }
+
+  #startOfSegment(lsn: Lsn): Lsn {
+    return lsn - (lsn % BigInt(this.#geometry.segmentSize));
+  }
+
   /** Whether the following pages of the segment are valid if they have the timeline at the cursor. */
   areAlike(cursor: ChunkCursor): boolean {
     return cursor.timelineId === this.#timelineId && this.#allowSameTimeline;
@@ -116,7 +127,7 @@ export class PageCheck {
   }
 
   #fault(header: WalPageHeader, lsn: Lsn): StorageError | undefined {
-    const { majorVersion, segmentSize } = this.#geometry;
+    const { majorVersion } = this.#geometry;
     if (header.majorVersion !== majorVersion) {
       return badWal('version of the WAL page', `${majorVersion}`, `${header.majorVersion}`);
     }
@@ -126,23 +137,29 @@ export class PageCheck {
     if (header.overwritesRecord && header.continuesRecord) {
       return badWal('WAL page', 'the rest of a record, or none', 'both');
     }
-    const isFirst = lsn % BigInt(segmentSize) === 0n;
+    const start = this.#startOfSegment(lsn);
+    if (this.#foreign?.start === start && lsn !== start) return this.#foreign.fault;
+    const isFirst = lsn === start;
     if (isFirst !== (header.segment !== undefined)) {
       const expected = isFirst ? 'long' : 'short';
       return badWal('header of the WAL page', expected, isFirst ? 'short' : 'long');
     }
-    return this.#segmentFault(header) ?? this.#timelineFault(header, lsn);
+    return this.#segmentFault(header, start) ?? this.#timelineFault(header, lsn);
   }
 
-  #segmentFault({ segment }: WalPageHeader): StorageError | undefined {
+  #segmentFault({ segment }: WalPageHeader, start: Lsn): StorageError | undefined {
     if (segment === undefined) return undefined;
+    this.#foreign = undefined;
     const { segmentSize } = this.#geometry;
     if (segment.segmentSize !== segmentSize) {
       return badWal('segment size of the WAL page', `${segmentSize}`, `${segment.segmentSize}`);
     }
     const known = this.#systemIdentifier;
     if (known === undefined || segment.systemIdentifier === known) return undefined;
-    return badWal('system identifier of the WAL page', `${known}`, `${segment.systemIdentifier}`);
+    const what = 'system identifier of the WAL page';
+    const fault = badWal(what, `${known}`, `${segment.systemIdentifier}`);
+    this.#foreign = { start, fault };
+    return fault;
   }
 
   /** A known history says which timeline wrote a page; otherwise, timelines must not decrease. */

@@ -1,25 +1,18 @@
 /**
  * Finds the records in WAL, page by page, without I/O: chunks go in, batches of records come out.
  *
- *   'searching'   for a valid page, at page borders: from the start on, or after a fault
- *   'returning'   to a record that was incomplete before
- *   'records'     at the start of a record, or at a page border
- *   'gathering'   a record crosses a page border: its bytes so far are together
- *   'skipping'    the rest of a record that began before the start
- *   'switched'    zeros up to the next segment
- *   'ended'       see `end`
- *
- * A record that cannot be read is damage only if valid WAL follows; otherwise the WAL ends there, as it
- * does where a server stopped. So after a fault the search for a valid page decides.
+ * A record that cannot be read is damage only if valid WAL follows; otherwise the WAL ends there, as it does where a
+ * server stopped. So after a fault the next record decides, if it can be found, or else the search for a valid page.
  *
  * Each record is checked: length, resource manager, link to the record before it, CRC. The link detects old records on
  * a recycled page, whose CRC is correct. Source: Postgres src/backend/access/transam/xlogreader.c.
  */
 import { assert } from '../assert.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
-import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
+import type { Lsn } from '../layers/lsn.ts';
 import { splitLsn } from '../layers/lsn-halves.ts';
 import type { AssemblerOptions } from './assembler-options.ts';
+import type { Progress, State } from './assembler-state.ts';
 import { ChunkCursor, recordAligned, startsWithoutHeader } from './chunk-cursor.ts';
 import { continuationFault, PageCheck, startFault } from './page-check.ts';
 import {
@@ -33,19 +26,7 @@ import { RecordCheck } from './record-check.ts';
 import { RecordGathering } from './record-gathering.ts';
 import { WAL_RECORD_HEADER_SIZE } from './record-scanner.ts';
 import type { TimelinePath } from './timeline-history.ts';
-import { badWal, type WalEnd, type WalFault, WalOutcome } from './wal-end.ts';
-
-type State =
-  | 'searching'
-  | 'returning'
-  | 'records'
-  | 'gathering'
-  | 'skipping'
-  | 'switched'
-  | 'ended';
-
-/** Whether to take another step, or return the batch or wait for a chunk. */
-type Progress = 'go-on' | 'pause';
+import { type WalEnd, type WalFault, WalOutcome } from './wal-end.ts';
 
 export class RecordAssembler {
   readonly #options: AssemblerOptions;
@@ -76,7 +57,7 @@ export class RecordAssembler {
     this.#gathering = new RecordGathering(capacity);
     this.#batch = new WalRecordBatch(geometry.majorVersion);
     this.#cursor = new ChunkCursor(geometry.segmentSize, path);
-    this.#outcome = new WalOutcome(options.damage);
+    this.#outcome = new WalOutcome(options);
     this.#start = start;
     this.#searchFrom = start;
   }
@@ -100,6 +81,11 @@ export class RecordAssembler {
     const chunk = this.#chunk;
     const lsn = chunk === undefined ? this.position : chunk.lsn + BigInt(chunk.length);
     return lsn - (lsn % BigInt(WAL_PAGE_SIZE));
+  }
+
+  /** Notes the first page of the segment in which reading starts: its other pages do not name their cluster. */
+  noteSegment(page: Uint8Array, lsn: Lsn): void {
+    this.#pages.check(page, lsn);
   }
 
   /**
@@ -210,7 +196,7 @@ export class RecordAssembler {
       this.#records.locate(this.#cursor.highAt(at), this.#cursor.lowAt(at));
       const fault =
         this.#records.headerFault(memory.view, at) ?? this.#records.checksumFault(memory, at, size);
-      if (fault !== undefined) return this.#damaged(fault);
+      if (fault !== undefined) return this.#damagedRecord(fault, chunk, at + size);
       if (at >= this.#cursor.switchAt) this.#cursor.updateTimeline(this.#pages.timelineId);
       if (this.#add(at, size, recordAligned(at + size)) === 'pause') return 'go-on';
     }
@@ -256,10 +242,8 @@ export class RecordAssembler {
 
   /** Whether the first record shows that another one between the start and it was missed. */
   #missesRecords(start: Lsn, offset: number): boolean {
-    const before = this.#batch.memory.view.getBigUint64(offset + 8, true);
-    if (before < start) return false;
-    const [expected, actual] = [before, this.#records.startLsn].map(formatPgLsn);
-    const error = badWal('WAL', `a record at ${expected}`, `the first one at ${actual}`);
+    const error = this.#records.missingBefore(this.#batch.memory.view, offset, start);
+    if (error === undefined) return false;
     this.#outcome.fail({ kind: 'corrupt', lsn: this.#searchFrom, error });
     if (this.#outcome.goOnAt(this.#records.startLsn) === 'end') {
       this.#records.forget();
@@ -317,7 +301,7 @@ export class RecordAssembler {
     }
     if (gathering.missing > 0) return this.#cursor.at === chunk.length ? 'pause' : 'go-on';
     const fault = records.checksumFault(memory, offset, size);
-    if (fault !== undefined) return this.#damaged(fault, gathering.startLsn);
+    if (fault !== undefined) return this.#damagedRecord(fault, chunk, this.#cursor.at);
     this.#state = 'records';
     const isApart = memory !== chunk.memory;
     if (isApart) this.#batch.resetApart(memory);
@@ -351,9 +335,8 @@ export class RecordAssembler {
 
   /** After a switch there are zeros, without page headers, up to the next segment. */
   #passZeros(chunk: WalChunk): Progress {
-    const offset = Number(this.#target - chunk.lsn);
-    this.#cursor.at = Math.min(Math.max(0, offset), chunk.length);
-    if (offset >= chunk.length) return 'pause';
+    this.#cursor.at = Math.min(Math.max(0, Number(this.#target - chunk.lsn)), chunk.length);
+    if (this.#cursor.at === chunk.length) return 'pause';
     this.#state = 'records';
     return 'go-on';
   }
@@ -412,9 +395,8 @@ export class RecordAssembler {
     const page = memory.bytes.subarray(at, Math.min(length, at + LONG_PAGE_HEADER_SIZE));
     const header = this.#pages.check(page, this.#cursor.lsnAt(at));
     if (!isStorageError(header)) return header;
-    const lsn = this.position;
+    this.#damaged(header, this.position);
     this.#cursor.at += 1;
-    this.#damaged(header, lsn);
     return undefined;
   }
 
@@ -432,11 +414,28 @@ export class RecordAssembler {
 
   /** Nothing valid can be read at `lsn`; the WAL after the page decides whether that is damage. */
   #damaged(error: StorageError, lsn: Lsn = this.#cursor.lsn): Progress {
-    return this.#fail({ kind: 'corrupt', lsn, error });
+    const isCertain = this.#pages.isForeign(this.#cursor.lsn);
+    return this.#fail({ kind: 'corrupt', lsn, error, isCertain });
   }
 
-  #fail(fault: WalFault): Progress {
-    this.#outcome.fail(fault);
+  /** The record that was checked last is damaged. So it is if a valid record follows where it ends in the chunk. */
+  #damagedRecord(error: StorageError, { memory, length }: WalChunk, end: number): Progress {
+    const { startLsn: lsn } = this.#records;
+    const next = recordAligned(end);
+    const limit = Math.min(length, this.#cursor.pageEnd);
+    const isFollowed = this.#records.isFollowedBy(memory, next, limit);
+    this.#fail({ kind: 'corrupt', lsn, error }, lsn);
+    if (!isFollowed) return 'go-on';
+    this.#state = this.#outcome.goOnAt(this.#cursor.lsnAt(next)) === 'end' ? 'ended' : 'records';
+    if (this.#state === 'ended') return 'pause';
+    this.#records.accept();
+    this.#cursor.at = next;
+    this.#start = undefined;
+    return 'pause';
+  }
+
+  #fail(fault: WalFault, seenAt = this.#cursor.lsn): Progress {
+    this.#outcome.fail(fault, seenAt);
     this.#gathering.end();
     this.#state = 'searching';
     return 'go-on';

@@ -211,7 +211,29 @@ export class RecordCheck {
     return true;
   }
 
-  /** The checked record is valid; the next one must link to it. */
+  /** The error if the first record shows that another one between the start and it was missed. */
+  missingBefore(view: DataView, offset: number, start: Lsn): StorageError | undefined {
+    const before = view.getBigUint64(offset + 8, true);
+    if (before < start) return undefined;
+    const [expected, actual] = [before, this.startLsn].map(formatPgLsn);
+    return badWal('WAL', `a record at ${expected}`, `the first one at ${actual}`);
+  }
+
+  /**
+   * Whether a valid record, which ends before `limit`, is at `offset` and links to the one that is being checked. So that
+   * one ends there, although it is damaged.
+   */
+  isFollowedBy(memory: ChecksummedBytes, offset: number, limit: number): boolean {
+    const { view } = memory;
+    if (offset + WAL_RECORD_HEADER_SIZE > limit) return false;
+    const size = view.getUint32(offset, true);
+    if (this.lengthFault(size) !== undefined || offset + size > limit) return false;
+    if (view.getUint32(offset + 8, true) !== this.startLow) return false;
+    if (view.getUint32(offset + 12, true) !== this.startHigh) return false;
+    return view.getUint32(offset + 20, true) === recordChecksumIn(memory, offset, size);
+  }
+
+  /** The record is valid, or its end is known; the next one must link to it. */
   accept(): void {
     this.knowsPrevious = true;
     this.#overwritten = undefined;

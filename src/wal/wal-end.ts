@@ -23,7 +23,7 @@ export interface WalEnd {
 export interface WalSkip {
   /** Start of the first record that cannot be read. */
   readonly lsn: Lsn;
-  /** The page at which reading continues. */
+  /** The record or the page at which reading continues. */
   readonly resumesAt: Lsn;
   /** What is wrong. */
   readonly error: StorageError;
@@ -46,13 +46,22 @@ export class WalOutcome {
   skip: WalSkip | undefined;
   end: WalEnd | undefined;
   readonly #damage: 'stop' | 'skip';
+  readonly #pathAt: (lsn: Lsn) => string | undefined;
 
-  constructor(damage: 'stop' | 'skip') {
-    this.#damage = damage;
+  /** Requires: `options.pathAt` returns the path of the file with an LSN, if it has one. */
+  constructor(options: {
+    readonly damage: 'stop' | 'skip';
+    readonly pathAt: (lsn: Lsn) => string | undefined;
+  }) {
+    this.#damage = options.damage;
+    this.#pathAt = options.pathAt;
   }
 
-  fail(fault: WalFault): void {
-    this.fault = { ...fault, error: fault.error.with({ lsn: formatLsn(fault.lsn) }) };
+  /** `seenAt`: where the fault was found, if not at the start of the record. Damage gets the path of that file. */
+  fail(fault: WalFault, seenAt = fault.lsn): void {
+    const { kind, error } = fault;
+    const path = error.path ?? (kind === 'corrupt' ? this.#pathAt(seenAt) : undefined);
+    this.fault = { ...fault, error: error.with({ lsn: formatLsn(fault.lsn), path }) };
   }
 
   /** Valid WAL was found: the fault before it, if any, ends the WAL or is skipped. */

@@ -23,7 +23,10 @@ export interface WalReadOptions {
   readonly end?: Lsn | undefined;
   /** Last timeline of the WAL, which is reached through its ancestors. Default: the newest that has a segment. */
   readonly timeline?: number | undefined;
-  /** Skips damage up to the next valid page; batches say what was skipped. Default false. */
+  /**
+   * Skips damage up to the next valid record, if it follows where the damaged one ends, or else up to the next valid
+   * page; batches say what was skipped. Default false.
+   */
   readonly skipCorrupt?: boolean | undefined;
   /** Bytes; a longer record is damage. Default and maximum: 1,020 MiB. */
   readonly maximumRecordLength?: number | undefined;
@@ -159,6 +162,7 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
       damage: options.skipCorrupt === true ? 'skip' : 'stop',
       maximumRecordLength: options.maximumRecordLength ?? MAXIMUM_WAL_RECORD_LENGTH,
       capacity: CHUNK_LENGTH,
+      pathAt: (lsn) => this.#segments.pathAt(lsn),
     });
   }
 
@@ -213,6 +217,7 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
     const segments = this.#segments;
     const from = assembler.wanted;
     const chunks = this.#chunks;
+    await this.#noteFirstSegment(from);
     const feed = feedOf({ segments, from, end, capacity: CHUNK_LENGTH, chunks, signal });
     for await (const item of feed) {
       if (item.kind === 'end') assembler.finish(item.error);
@@ -222,6 +227,14 @@ export class WalReader implements AsyncIterable<WalRecordBatch> {
       if (assembler.end !== undefined) return;
     }
     assembler.finishRange();
+  }
+
+  /** If reading starts inside a segment, its first page would not be read. */
+  async #noteFirstSegment(from: Lsn): Promise<void> {
+    const start = from - (from % BigInt(this.segmentSize));
+    if (from === start) return;
+    const head = await this.#segments.headOf(start, this.#options.signal);
+    if (head !== undefined) this.#assembler.noteSegment(head, start);
   }
 
   /** Whether the caller wants to wait, and WAL may have come. */

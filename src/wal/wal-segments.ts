@@ -93,6 +93,27 @@ export class WalSegments {
     return this.#files.get(start);
   }
 
+  /** Path of the file that has the WAL at an LSN; undefined if there is none, or if it has no path. */
+  pathAt(lsn: Lsn): string | undefined {
+    const path = this.at(lsn - (lsn % BigInt(this.geometry.segmentSize)))?.file.path;
+    return path === '' ? undefined : path;
+  }
+
+  /**
+   * What the file of a segment begins with: up to the length of a header. Undefined if there is no file.
+   *
+   * Throws: as the source.
+   */
+  async headOf(start: Lsn, signal: AbortSignal | undefined): Promise<Uint8Array | undefined> {
+    const file = this.at(start)?.file;
+    if (file === undefined) return undefined;
+    return withFile(file, signal, async ({ source }) => {
+      const bytes = new Uint8Array(Math.min(source.size, LONG_PAGE_HEADER_SIZE));
+      await readExactly(source, bytes, 0, { signal });
+      return bytes;
+    });
+  }
+
   /** Start of the first segment at or after an LSN. */
   firstFrom(lsn: Lsn): Lsn | undefined {
     return this.starts.find((start) => start >= lsn);

@@ -60,6 +60,7 @@ function assemble(bytes: Uint8Array, damage: 'stop' | 'skip', length: () => numb
     start,
     end: 2n ** 64n,
     damage,
+    pathAt: () => undefined,
     maximumRecordLength: 2 ** 30,
     capacity: CAPACITY,
   });

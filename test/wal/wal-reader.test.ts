@@ -209,7 +209,7 @@ describe('the end', () => {
     const found = await read(walBytes(builder.files));
     expect(found.lsns).toEqual(startsOf(builder.records.slice(0, -1)));
     expect(found.end).toMatch(
-      new RegExp(`^end-of-wal at ${formatPgLsn(lsn)}: link to the record before`),
+      new RegExp(`^end-of-wal at ${formatPgLsn(lsn)}: ${name}: link to the record before`),
     );
   });
 
@@ -230,7 +230,7 @@ describe('the end', () => {
       if (byte === 0) bytes.fill(0, at + 1, at + 4);
       const stopped = await read(walBytes([{ name, bytes }]));
       expect(stopped.lsns).toEqual(startsOf(builder.records.slice(0, 1)));
-      expect(stopped.end).toContain(`corrupt at ${formatPgLsn(bad.startLsn)}: ${what}`);
+      expect(stopped.end).toContain(`corrupt at ${formatPgLsn(bad.startLsn)}: ${name}: ${what}`);
       const skipping = await read(walBytes([{ name, bytes }]), { skipCorrupt: true });
       expect(skipping.lsns).toEqual(
         startsOf([...builder.records.slice(0, 1), ...builder.records.slice(3)]),
@@ -239,6 +239,71 @@ describe('the end', () => {
       expect(skipping.end).toContain('end-of-wal');
     },
   );
+
+  /** Records of these lengths, and one bit of the data of one of them is wrong. */
+  function damaged(lengths: readonly number[], index: number) {
+    const builder = new WalBuilder();
+    for (const length of lengths) builder.append(message(length));
+    const bad = builder.records[index] as BuiltRecord;
+    const [{ bytes }] = builder.files as [{ bytes: Uint8Array }];
+    const at = Number(bad.startLsn - START) + 40;
+    bytes[at] = (bytes[at] as number) ^ 1;
+    const source = walBytes([{ name, bytes }]);
+    const next = builder.records[index + 1]?.startLsn ?? 0n;
+    return { builder, source, place: formatPgLsn(bad.startLsn), next: formatPgLsn(next) };
+  }
+
+  test.each([
+    ['on the last page', [100, 200, 300, 400], 1],
+    ['of which the rest is on the last page', [100, PAGE, 300, 400], 1],
+    ['of which the rest is on a later page', [100, 5 * PAGE, 300, 3 * PAGE, 400], 1],
+    ['before which nothing is read', [100, 200, 300], 0],
+  ])(
+    'WAL is corrupt at a record %s if a valid one follows, and continues with that one',
+    async (_, lengths, index) => {
+      const { builder, source, place, next } = damaged(lengths, index);
+      const stopped = await read(source);
+      expect(stopped.lsns).toEqual(startsOf(builder.records.slice(0, index)));
+      expect(stopped.end).toContain(`corrupt at ${place}: ${name}: checksum of the WAL record`);
+      const skipping = await read(source, { skipCorrupt: true });
+      expect(skipping.skips).toEqual([`${place}-${next}`]);
+      expect(skipping.lsns).toEqual(startsOf(builder.records.toSpliced(index, 1)));
+      expect(skipping.end).toContain('end-of-wal');
+    },
+  );
+
+  test('WAL ends at a damaged record if the record after it is damaged too, and no page follows', async () => {
+    const { builder, source, place } = damaged([100, 200, 300], 1);
+    const last = builder.records[2] as BuiltRecord;
+    const [file] = await source.list(undefined);
+    const bytes = new Uint8Array(SEGMENT_SIZE);
+    await (await file?.open(undefined))?.source.read(bytes, 0);
+    bytes[Number(last.startLsn - START) + 40] = 1;
+    expect((await read(walBytes([{ name, bytes }]))).end).toContain(`end-of-wal at ${place}`);
+  });
+
+  test('WAL of another cluster is skipped as a whole segment, and none of it is read from inside', async () => {
+    const builder = new WalBuilder();
+    for (let index = 0; index < 300; index += 1) builder.append(message(9000));
+    const files = builder.files;
+    files[1]?.bytes.fill(9, 24, 25);
+    const second = 2n * START;
+    const third = 3n * START;
+    const skipping = await read(walBytes(files), { skipCorrupt: true });
+    expect(skipping.skips).toHaveLength(1);
+    expect(skipping.skips[0]).toMatch(/-0\/300000$/);
+    const isOurs = (lsn: Lsn) => lsn < second || lsn >= third;
+    expect(skipping.lsns.every(isOurs)).toBe(true);
+    expect(skipping.lsns.length).toBeGreaterThan(180);
+    const start = second + BigInt(40 * PAGE);
+    const inside = await read(walBytes(files), { start });
+    expect(inside.lsns).toEqual([]);
+    expect(inside.end).toMatch(/^corrupt at .*000000010000000000000002: system identifier of/);
+    const end = second + BigInt(60 * PAGE);
+    expect((await read(walBytes(files), { start, end, skipCorrupt: true })).lsns).toEqual([]);
+    files[1]?.bytes.fill(0x88, 24, 25);
+    expect((await read(walBytes(files), { start, end })).lsns).not.toEqual([]);
+  });
 
   test('the end of the WAL is a gap where a segment is missing', async () => {
     const builder = new WalBuilder();
@@ -353,6 +418,7 @@ describe('the end', () => {
     const error = { code: 'corrupt', offset: undefined };
     expect(wal.end).toMatchObject({ kind: 'corrupt', error });
     expect(wal.end?.error?.message).toContain(what);
+    expect(wal.end?.error?.path).toBe(files[1]?.name);
     expect(wal.end?.error?.message).toContain(
       ` of the WAL page at ${formatPgLsn(2n * START)} (lsn`,
     );
@@ -365,7 +431,7 @@ describe('the end', () => {
     const found = await read(walBytes([{ name, bytes }]));
     expect(found.lsns).toEqual(startsOf(builder.records.slice(0, 2)));
     const third = builder.records[2] as BuiltRecord;
-    expect(found.end).toContain(`corrupt at ${formatPgLsn(third.startLsn)}: WAL page`);
+    expect(found.end).toContain(`corrupt at ${formatPgLsn(third.startLsn)}: ${name}: WAL page`);
   });
 
   test('the end of the WAL is corrupt where the rest of a record is shorter than the page says', async () => {
@@ -624,7 +690,9 @@ describe('a source', () => {
     const found = await read(source);
     const [expected, actual] = [third, fourth].map((record) => formatPgLsn(record?.startLsn ?? 0n));
     expect(found.lsns).toEqual([]);
-    expect(found.end).toContain(`corrupt at ${formatPgLsn(START)}: WAL`);
+    expect(found.end).toContain(
+      `corrupt at ${formatPgLsn(START)}: 000000010000000000000001: WAL (lsn`,
+    );
     expect(found.end).toContain(
       `expected a record at ${expected}, found the first one at ${actual}`,
     );
