@@ -28,8 +28,8 @@ export async function openOutput(
     readonly out: string;
     readonly newGeneration?: string | undefined;
     readonly shard: ShardIndex;
-    /** `continued` accepts the same index of this generation; the default is none. */
-    readonly written?: 'continued' | undefined;
+    /** `continued` accepts the same index of this generation, `new` none of any; default: none of this generation. */
+    readonly written?: 'continued' | 'new' | undefined;
   },
 ): Promise<TimelineOutput> {
   const { TimelineOutput } = await import('../ingest/output/timeline-output.ts');

@@ -132,7 +132,12 @@ async function redactPart(
   onLayer: (layer: Json, size: number) => void,
 ): Promise<string> {
   const { redactTimeline } = await import('../../reshape/redact/redact-timeline.ts');
-  await using output = await openOutput(context, part, { ...options, shard: shardOf(part) });
+  // Where the timeline is, a pageserver would take the new index for that of the timeline.
+  await using output = await openOutput(context, part, {
+    ...options,
+    shard: shardOf(part),
+    written: 'new',
+  });
   const { indexPath } = await redactTimeline(part, {
     ...{ output, seed: options.seed, signal: context.signal },
     onLayer: (layer) => onLayer(layerJson(layer), layer.size),

@@ -80,6 +80,17 @@ describe('redact', () => {
     expect(readFileSync(delta).equals(before)).toBe(true);
   });
 
+  test('redact of a timeline into itself is refused, whatever generation the index would have', async () => {
+    const root = await makeTimeline();
+    const before = readdirSync(root, { recursive: true }).sort();
+    for (const generation of [[], ['--new-generation', '00000009']]) {
+      const result = await runCli(['redact', root, '--out', root, '--json', ...generation]);
+      expect(result).toMatchObject({ status: 1, stdout: '' });
+      expect(parseError(result)).toMatchObject({ code: 'exists' });
+      expect(readdirSync(root, { recursive: true }).sort()).toEqual(before);
+    }
+  });
+
   test('redact lists in its help what stays', async () => {
     const { stdout } = await runCli(['redact', '--help']);
     expect(stdout).toContain('What stays:');
