@@ -8,11 +8,12 @@
 import { isUtf8 } from 'node:buffer';
 import { corrupt, StorageError } from './errors.ts';
 import { I64_MAXIMUM, I64_MINIMUM, U8_MAXIMUM, U32_MAXIMUM, U64_MAXIMUM } from './integers.ts';
+import { valueText } from './printable.ts';
 
 /** Byte order of integers and counts. */
 export type ByteOrder = 'big-endian' | 'little-endian';
 
-/** Writes into an array that must be large enough. Throws `out-of-range`. */
+/** Writes into an array that must be large enough. Throws `out-of-range`, with the name of the field if it is given. */
 export class BincodeEncoder {
   readonly #target: Uint8Array;
   readonly #view: DataView;
@@ -29,27 +30,27 @@ export class BincodeEncoder {
     return this.#target.subarray(0, this.#at);
   }
 
-  u8(value: number): this {
-    this.#view.setUint8(this.#at, checkUnsigned(value, U8_MAXIMUM));
+  u8(value: number, what?: string): this {
+    this.#view.setUint8(this.#at, checkUnsigned(value, U8_MAXIMUM, what));
     this.#at += 1;
     return this;
   }
 
-  u32(value: number): this {
-    this.#view.setUint32(this.#at, checkUnsigned(value, U32_MAXIMUM), this.#isLittle);
+  u32(value: number, what?: string): this {
+    this.#view.setUint32(this.#at, checkUnsigned(value, U32_MAXIMUM, what), this.#isLittle);
     this.#at += 4;
     return this;
   }
 
-  u64(value: bigint): this {
-    checkBigint(value, 0n, U64_MAXIMUM);
+  u64(value: bigint, what?: string): this {
+    checkBigint(value, 0n, U64_MAXIMUM, what);
     this.#view.setBigUint64(this.#at, value, this.#isLittle);
     this.#at += 8;
     return this;
   }
 
-  i64(value: bigint): this {
-    checkBigint(value, I64_MINIMUM, I64_MAXIMUM);
+  i64(value: bigint, what?: string): this {
+    checkBigint(value, I64_MINIMUM, I64_MAXIMUM, what);
     this.#view.setBigInt64(this.#at, value, this.#isLittle);
     this.#at += 8;
     return this;
@@ -66,9 +67,9 @@ export class BincodeEncoder {
     return this;
   }
 
-  u32List(values: readonly number[]): this {
+  u32List(values: readonly number[], what?: string): this {
     this.count(values.length);
-    for (const value of values) this.u32(value);
+    for (const value of values) this.u32(value, what);
     return this;
   }
 
@@ -285,20 +286,25 @@ export class BincodeDecoder {
   }
 }
 
-function checkUnsigned(value: number, maximum: number): number {
+function checkUnsigned(value: number, maximum: number, what = 'field of a value'): number {
   if (Number.isInteger(value) && value >= 0 && value <= maximum) return value;
   throw new StorageError('out-of-range', {
-    what: 'field of a value',
+    what,
     expected: `an integer from 0 to ${maximum}`,
-    actual: String(value),
+    actual: valueText(value),
   });
 }
 
-function checkBigint(value: bigint, minimum: bigint, maximum: bigint): void {
+function checkBigint(
+  value: bigint,
+  minimum: bigint,
+  maximum: bigint,
+  what = 'field of a value',
+): void {
   if (typeof value === 'bigint' && value >= minimum && value <= maximum) return;
   throw new StorageError('out-of-range', {
-    what: 'field of a value',
+    what,
     expected: `a bigint from ${minimum} to ${maximum}`,
-    actual: String(value),
+    actual: valueText(value),
   });
 }

@@ -1,6 +1,7 @@
 /** Checks arguments and options from untyped callers, with uniform messages. */
 import { StorageError } from './errors.ts';
 import { nearestName } from './nearest-name.ts';
+import { valueText } from './printable.ts';
 
 interface Bounds {
   /** Default 0. */
@@ -47,8 +48,27 @@ export function checkOneOf(what: string, value: unknown, choices: readonly strin
 
 /** Throws `invalid-input` unless the value is true, false or undefined. */
 export function checkFlag(what: string, value: unknown): void {
-  if (value !== undefined && typeof value !== 'boolean')
-    throw refused(what, 'true or false', value);
+  if (value !== undefined) checkBoolean(what, value);
+}
+
+/** Throws `invalid-input` unless the value is true or false. */
+export function checkBoolean(what: string, value: unknown): asserts value is boolean {
+  if (typeof value !== 'boolean') throw refused(what, 'true or false', value);
+}
+
+/** Throws `invalid-input` unless the value is a function or undefined. */
+export function checkFunction(what: string, value: unknown): void {
+  if (value !== undefined) checkCallable(what, value);
+}
+
+/** Throws `invalid-input` unless the value is a function. */
+export function checkCallable(what: string, value: unknown): void {
+  if (typeof value !== 'function') throw refused(what, 'a function', value);
+}
+
+/** Throws `invalid-input` unless the value is an array, or a typed array. */
+export function checkArray(what: string, value: unknown): asserts value is readonly unknown[] {
+  if (!Array.isArray(value) && !ArrayBuffer.isView(value)) throw refused(what, 'an array', value);
 }
 
 /** Throws `invalid-input` unless the value is a string. */
@@ -113,14 +133,25 @@ export function checkMethod(what: string, value: unknown, method: string): void 
 }
 
 /**
+ * The names of all options; a record, so that the compiler finds one that is missing. An option that is a
+ * function is checked with its name: a call of anything else would fail far from the mistake.
+ */
+export type KnownOptions<T = Record<string, unknown>> = Readonly<
+  Record<keyof T, true | 'function'>
+>;
+
+/**
  * Throws `invalid-input` for options that are not an object, or have an unknown name: a misspelt option
  * would be ignored. Names whose value is undefined are left alone, as if they were absent.
- * Requires: `known` has all names; a record, so that the compiler finds one that is missing.
  */
-export function checkOptions(options: unknown, known: Readonly<Record<string, true>>): void {
+export function checkOptions(options: unknown, known: KnownOptions): void {
   checkObject('options', options);
   for (const [name, value] of Object.entries(options)) {
-    if (value === undefined || Object.hasOwn(known, name)) continue;
+    if (value === undefined) continue;
+    if (Object.hasOwn(known, name)) {
+      if (known[name] === 'function') checkFunction(name, value);
+      continue;
+    }
     const names = Object.keys(known);
     const nearest = nearestName(name, names);
     const hint = nearest === undefined ? '' : `; did you mean '${nearest}'?`;
@@ -148,7 +179,5 @@ function refused(what: string, expected: string, value: unknown): StorageError {
 
 /** Anything but a string or number is described by its type: printing an object would run its code. */
 function describe(value: unknown): string {
-  if (typeof value === 'string') return `'${value}'`;
-  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
-  return value === null ? 'null' : typeof value;
+  return typeof value === 'string' ? `'${value}'` : valueText(value);
 }

@@ -18,6 +18,16 @@ export function withoutCredentials(url: string): string {
   return url.replace(/[?#].*$/s, '').replace(/^([a-z]+:\/\/)[^/]*@/i, '$1');
 }
 
+/**
+ * A number or string as text, and anything else as the name of its type: turning an object into a string would run its
+ * code, and fails for one without a prototype.
+ */
+export function valueText(value: unknown): string {
+  if (typeof value === 'string') return value;
+  if (typeof value === 'number' || typeof value === 'bigint') return String(value);
+  return value === null ? 'null' : typeof value;
+}
+
 /** Cc, Cf (bidirectional and zero-width marks), Zl, Zp, Co and unpaired surrogates. */
 const UNSAFE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Co}\p{Cs}]/gu;
 

@@ -2,7 +2,7 @@
  * Blobs one after another, from an offset on, for a file whose end a crash may have torn. Blobs lie
  * back to back, so each one says where the next begins; after a damaged one nothing can be found.
  */
-import { checkCount, checkObject, checkSignal } from '../check-options.ts';
+import { checkCount, checkObject, checkOptions, checkSignal } from '../check-options.ts';
 import { isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
 import type { BlobReader } from './blob-reader.ts';
 import { BlobScanner } from './blob-scanner.ts';
@@ -127,7 +127,7 @@ export function blobsFrom(
 ): BlobEntries {
   checkObject('reader', reader);
   checkObject('region of the reader', reader.region);
-  checkObject('options', options);
+  checkOptions(options, { signal: true });
   checkSignal(options.signal);
   const { start, end } = reader.region;
   checkCount('offset of the first blob', offset, { from: start, to: Math.max(start, end) });

@@ -3,7 +3,10 @@
  * many, scans and streams all use this file. Nothing in a file is trusted: a blob must lie within the region
  * of blobs, before the next blob, and below the length limit, before a byte is allocated for it.
  */
+
+import { checkCount, checkObject } from '../check-options.ts';
 import { StorageError, tooLarge } from '../errors.ts';
+import { valueText } from '../printable.ts';
 import {
   type BlobHeader,
   HEADER_IS_CUT,
@@ -129,10 +132,19 @@ export function locateBlob(
 
 /** The first read of a blob, nearly always the only one. Throws `out-of-range`. */
 export function firstRead(request: BlobRequest, bounds: BlobBounds): ReadRange {
+  checkRequest(request);
   const { offset } = request;
   const error = offsetError(offset, bounds);
   if (error !== undefined) throw error;
   return { target: newArray(firstLength(request, bounds)), offset };
+}
+
+/** Throws `invalid-input` for a request whose parts are not numbers; `offsetError` examines the offset. */
+export function checkRequest(request: BlobRequest): void {
+  checkObject('request', request);
+  const { end, limit } = request;
+  if (end !== undefined && typeof end !== 'number') checkCount('end of a blob', end);
+  if (limit !== undefined && typeof limit !== 'number') checkCount('limit of a blob', limit);
 }
 
 /** Reads the rest of a blob after its first read. */
@@ -215,9 +227,9 @@ export function offsetError(
   return new StorageError('out-of-range', {
     what: 'blob offset outside the values',
     path,
-    offset,
+    offset: typeof offset === 'number' ? offset : undefined,
     expected: `${start} to ${end}`,
-    actual: `${offset}`,
+    actual: valueText(offset),
   });
 }
 

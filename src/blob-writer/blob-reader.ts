@@ -3,7 +3,15 @@
  * in it is trusted: a blob must lie within that part before a byte is allocated for it.
  */
 import { assert } from '../assert.ts';
-import { checkCount, checkLimit, checkObject } from '../check-options.ts';
+import {
+  checkArray,
+  checkCount,
+  checkLimit,
+  checkObject,
+  checkOptions,
+  checkSignal,
+  type KnownOptions,
+} from '../check-options.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
 import {
   DEFAULT_DECOMPRESSION_LIMITS,
@@ -23,6 +31,7 @@ import {
   BlobWindow,
   blobError,
   blobSize,
+  checkRequest,
   DAMAGED,
   DEFAULT_MAXIMUM_READ_SIZE,
   firstLength,
@@ -53,6 +62,8 @@ export interface ReadManyOptions extends ReadRangesOptions {
   /** Adjacent blobs are read together up to this many bytes; default 128 KiB. */
   readonly maximumReadSize?: number | undefined;
 }
+
+const READ_MANY_OPTIONS: KnownOptions<ReadManyOptions> = { maximumReadSize: true, signal: true };
 
 /**
  * Reads blobs at known offsets. Any number of reads may be in flight. Every blob is checked against the
@@ -189,11 +200,15 @@ export class BlobReader {
     requests: readonly BlobRequest[],
     options: ReadManyOptions = {},
   ): Promise<(StoredBlob | StorageError)[]> {
+    checkOptions(options, READ_MANY_OPTIONS);
+    checkSignal(options.signal);
+    checkArray('requests', requests);
     const { maximumReadSize = DEFAULT_MAXIMUM_READ_SIZE } = options;
     checkLimit('limit: bytes of one read', maximumReadSize);
     const results: (StoredBlob | StorageError)[] = new Array(requests.length);
     const readable: IndexedRequest[] = [];
     for (const [index, request] of requests.entries()) {
+      checkRequest(request);
       const error = offsetError(request.offset, this.bounds);
       if (error === undefined) readable.push({ index, request });
       else results[index] = error;

@@ -5,7 +5,13 @@
  *   buffer:  | slack | piece                      |
  *                ^ the beginning of a blob that the previous piece ends within is copied here
  */
-import { checkChoice, checkCount, checkObject, checkOptions } from '../check-options.ts';
+import {
+  checkChoice,
+  checkCount,
+  checkObject,
+  checkOptions,
+  type KnownOptions,
+} from '../check-options.ts';
 import {
   headerSizeOf,
   IS_COMPRESSED,
@@ -72,7 +78,7 @@ export interface BlobScannerOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof BlobScannerOptions, true>> = {
+const OPTIONS: KnownOptions<BlobScannerOptions> = {
   pieceSize: true,
   largeBlobs: true,
   signal: true,

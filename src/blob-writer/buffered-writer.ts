@@ -14,6 +14,7 @@ import { ViewedBytes } from '../byte-words.ts';
 import { checkBytes, checkCount, checkObject } from '../check-options.ts';
 import { abortedError, StorageError, throwIfAborted } from '../errors.ts';
 import { onAbort } from '../on-abort.ts';
+import { valueText } from '../printable.ts';
 import type { VirtualFile } from '../virtual-file/virtual-file.ts';
 import {
   type BufferedWriterOptions,
@@ -216,16 +217,17 @@ export class BufferedWriter {
    * the first write error
    */
   async readExactAt(target: Uint8Array, offset: number): Promise<void> {
+    checkBytes(target, 'target');
     this.throwIfFailed();
-    const end = offset + target.length;
+    const end = Number.isSafeInteger(offset) ? offset + target.length : Number.NaN;
     const readable = this.#currentOffset + this.#fill;
     if (!Number.isSafeInteger(offset) || offset < this.#startOffset || end > readable) {
       throw new StorageError('out-of-range', {
         what: 'read of appended bytes',
         path: this.file.path,
-        offset,
+        offset: typeof offset === 'number' ? offset : undefined,
         expected: `offsets from ${this.#startOffset} to ${readable}`,
-        actual: `${offset} to ${end}`,
+        actual: `${target.length} bytes from offset ${valueText(offset)}`,
       });
     }
     // Copied before the first await, since the buffers may be reused after it.

@@ -1,8 +1,17 @@
 /** Where blobs are read from: anything with a size and a positioned read. */
 
 import { isUint8Array } from 'node:util/types';
-import { checkBytes, checkCount, checkObject, checkOneOf } from '../check-options.ts';
+import {
+  checkBytes,
+  checkCount,
+  checkFunction,
+  checkLimit,
+  checkObject,
+  checkOneOf,
+  checkText,
+} from '../check-options.ts';
 import { abortedError, isStorageError, StorageError } from '../errors.ts';
+import { valueText } from '../printable.ts';
 import { messageOf } from '../realms.ts';
 import type { HeldFile } from '../virtual-file/held-file.ts';
 import { errnoOf, fromNodeError } from '../virtual-file/system-error.ts';
@@ -105,7 +114,13 @@ export function checkSource(source: ByteSource): void {
   checkCount('size of the source', source.size);
   if (typeof source.read !== 'function')
     checkOneOf('read of the source', typeof source.read, ['function']);
+  if (source.path !== undefined) checkText('path of the source', source.path);
+  for (const name of OPTIONAL_METHODS) checkFunction(`${name} of the source`, source[name]);
+  for (const name of OPTIONAL_COUNTS) checkLimit(`${name} of the source`, source[name]);
 }
+
+const OPTIONAL_METHODS = ['newBuffer', 'readCached', 'readRanges', 'readSync'] as const;
+const OPTIONAL_COUNTS = ['allocatedSize', 'maximumGap', 'wholeReadLength'] as const;
 
 /** Throws `invalid-input` unless the value is a VirtualFile, of any copy of the library. */
 export function checkFile(file: VirtualFile): void {
@@ -349,7 +364,9 @@ export function newBufferOf(source: ByteSource, length: number): Uint8Array {
  */
 export function checkedLength(length: number, target: Uint8Array): number {
   if (Number.isSafeInteger(length) && length >= 0 && length <= target.length) return length;
-  throw new RangeError(`a read returned ${String(length)}: expected 0 to ${target.length} bytes`);
+  throw new RangeError(
+    `a read returned ${valueText(length)}: expected 0 to ${target.length} bytes`,
+  );
 }
 
 /** Wraps what a source threw, which may be anything, in a StorageError. A StorageError is returned unchanged. */

@@ -13,7 +13,7 @@
 import { availableParallelism } from 'node:os';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { assert } from '../assert.ts';
-import { checkCount, checkLimit, checkOptions } from '../check-options.ts';
+import { checkCount, checkLimit, checkOptions, type KnownOptions } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { Compressor } from '../zstd/compression.ts';
 import type { CompressionBatch } from './compression-batch.ts';
@@ -37,7 +37,7 @@ export interface CompressionPoolOptions {
   readonly startAfter?: number | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof CompressionPoolOptions, true>> = {
+const OPTIONS: KnownOptions<CompressionPoolOptions> = {
   threadCount: true,
   program: true,
   startAfter: true,

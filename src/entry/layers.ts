@@ -20,8 +20,8 @@ export {
   type EphemeralEntry,
   EphemeralLayer,
   type EphemeralOptions,
-  type WriteDeltaOptions,
 } from '../layers/ephemeral-layer/ephemeral-layer.ts';
+export type { WriteDeltaOptions } from '../layers/ephemeral-layer/write-delta-options.ts';
 export type { Finding, LayerReport } from '../layers/findings.ts';
 export { ImageLayerReader } from '../layers/image-layer/reader.ts';
 export { ImageLayerWriter, type ImageWriteOptions } from '../layers/image-layer/writer.ts';

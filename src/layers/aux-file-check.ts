@@ -6,7 +6,8 @@
 import { BincodeDecoder } from '../bincode.ts';
 import { StorageError } from '../errors.ts';
 import { isErrorNamed } from '../realms.ts';
-import { PATH_OFFSET, type ValueOutline } from './value-format.ts';
+import { PATH_OFFSET } from './value-format.ts';
+import type { ValueOutline } from './value-outline.ts';
 
 /** After the path: whether there is a content, and its length. */
 const TAIL_SIZE = 1 + 8;

@@ -9,8 +9,9 @@
  * the first key of a layer that does not fit.
  */
 
-import { checkObject, checkText, isBytes } from '../check-options.ts';
+import { checkCount, checkObject, checkText, isBytes } from '../check-options.ts';
 import { StorageError, type StorageErrorDetails, untracedError } from '../errors.ts';
+import { valueText } from '../printable.ts';
 
 /** Bytes of a key. */
 export const KEY_SIZE = 18;
@@ -85,6 +86,7 @@ export function parseKey(text: string): Key {
  */
 export function formatKey(bytes: Uint8Array, offset = 0): string {
   if (!isBytes(bytes)) checkKey(bytes);
+  if (!Number.isSafeInteger(offset) || offset < 0) checkCount('offset of a key', offset);
   if (bytes.length - offset < KEY_SIZE) checkKey(bytes.subarray(offset));
   let text = '';
   for (let at = offset; at < offset + KEY_SIZE; at += 1) text += HEX_DIGITS[bytes[at] ?? 0];
@@ -195,7 +197,7 @@ const WIDE_FIELD2_BYTES = [0xff, 0x22];
  * @param keys Only the five bytes from `at` on are read.
  */
 export function fitsPageserver(keys: Uint8Array, at = 0): boolean {
-  if (keys === undefined || keys === null) checkKey(keys);
+  if (!isBytes(keys)) checkKey(keys);
   if ((keys[at] as number) > 0x7f) return false;
   return (keys[at + 1] === 0 && keys[at + 2] === 0) || hasWideField2(keys, at);
 }
@@ -244,6 +246,6 @@ function checkField(name: string, value: number, maximum: number): number {
   throw new StorageError('out-of-range', {
     what: name,
     expected: `an integer from 0 to ${maximum}`,
-    actual: String(value),
+    actual: valueText(value),
   });
 }

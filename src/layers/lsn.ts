@@ -8,6 +8,7 @@
 import { checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { U64_MAXIMUM } from '../integers.ts';
+import { valueText } from '../printable.ts';
 
 /** An LSN; from 0 to `MAXIMUM_LSN`. */
 export type Lsn = bigint;
@@ -58,7 +59,7 @@ export function formatPgLsn(lsn: Lsn): string {
 /** Throws `out-of-range` unless the value is an unsigned 64-bit integer. */
 export function checkLsn(lsn: Lsn, what = 'LSN'): void {
   if (typeof lsn !== 'bigint' || lsn < 0n || lsn > MAXIMUM_LSN) {
-    throw new StorageError('out-of-range', { what, expected: 'u64', actual: String(lsn) });
+    throw new StorageError('out-of-range', { what, expected: 'u64', actual: valueText(lsn) });
   }
 }
 
@@ -69,7 +70,7 @@ export function isInLsnRange(lsn: Lsn, range: LsnRange | undefined): boolean {
 
 /** For a range that is searched: its end may be that of `ALL_LSNS`. Throws `out-of-range` above it. */
 export function checkWantedLsns(range: LsnRange): void {
-  checkLsn(range.start, 'start of the LSN range');
+  checkLsn(range?.start, 'start of the LSN range');
   if (range.end !== ALL_LSNS.end) checkLsn(range.end, 'end of the LSN range');
 }
 

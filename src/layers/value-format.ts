@@ -16,8 +16,18 @@
  */
 import { constants } from 'node:buffer';
 import { BincodeDecoder, BincodeEncoder, type StoredList } from '../bincode.ts';
-import { checkBytes, checkLimit, checkObject, checkOptions } from '../check-options.ts';
+import {
+  checkArray,
+  checkBoolean,
+  checkBytes,
+  checkLimit,
+  checkObject,
+  checkOptions,
+  checkText,
+  type KnownOptions,
+} from '../check-options.ts';
 import { StorageError, tooLarge } from '../errors.ts';
+import { valueText } from '../printable.ts';
 
 /** A member of a multixact. */
 export interface MultixactMember {
@@ -63,8 +73,8 @@ export type Value =
 /** The kind of a value. */
 export type ValueType = Value['type'];
 
-const TAG_IMAGE = 0;
-const TAG_RECORD = 1;
+export const TAG_IMAGE = 0;
+export const TAG_RECORD = 1;
 
 const RECORD_TYPES = [
   'wal',
@@ -77,7 +87,7 @@ const RECORD_TYPES = [
   'truncate_vm',
 ] as const satisfies readonly ValueType[];
 
-const TAG_WAL = RECORD_TYPES.indexOf('wal');
+export const TAG_WAL = RECORD_TYPES.indexOf('wal');
 
 /** Bytes before the data of an image: tag, length. */
 export const IMAGE_HEADER_SIZE = 4 + 8;
@@ -103,7 +113,6 @@ export function valueWillInit(value: Value): boolean {
  */
 export function encodeValue(value: Value): Uint8Array {
   checkObject('value', value);
-  checkValueBytes(value);
   const encoder = new BincodeEncoder(sizeOf(value));
   switch (value.type) {
     case 'image':
@@ -115,23 +124,28 @@ export function encodeValue(value: Value): Uint8Array {
       break;
     case 'clear_vm':
       encodeRecordTag(encoder, value.type);
-      for (const block of [value.newHeapBlock, value.oldHeapBlock]) {
-        encoder.optional(block, (number) => encoder.u32(number));
-      }
-      encoder.u8(value.flags);
+      encoder.optional(value.newHeapBlock, (block) => encoder.u32(block, 'newHeapBlock'));
+      encoder.optional(value.oldHeapBlock, (block) => encoder.u32(block, 'oldHeapBlock'));
+      encoder.u8(value.flags, 'flags');
       break;
     case 'clog_set_committed':
-      encodeRecordTag(encoder, value.type).u32List(value.xids).i64(value.timestamp);
+      encodeRecordTag(encoder, value.type).u32List(value.xids, 'xids');
+      encoder.i64(value.timestamp, 'timestamp');
       break;
     case 'clog_set_aborted':
-      encodeRecordTag(encoder, value.type).u32List(value.xids);
+      encodeRecordTag(encoder, value.type).u32List(value.xids, 'xids');
       break;
     case 'multixact_offset_create':
-      encodeRecordTag(encoder, value.type).u32(value.multixactId).u32(value.multixactOffset);
+      encodeRecordTag(encoder, value.type).u32(value.multixactId, 'multixactId');
+      encoder.u32(value.multixactOffset, 'multixactOffset');
       break;
     case 'multixact_members_create':
-      encodeRecordTag(encoder, value.type).u32(value.multixactOffset).count(value.members.length);
-      for (const { xid, status } of value.members) encoder.u32(xid).u32(status);
+      encodeRecordTag(encoder, value.type).u32(value.multixactOffset, 'multixactOffset');
+      encoder.count(value.members.length);
+      for (const member of value.members) {
+        checkObject('member', member);
+        encoder.u32(member.xid, 'xid').u32(member.status, 'status');
+      }
       break;
     case 'aux_file':
       encodeRecordTag(encoder, value.type).bytes(encodeText(value.path));
@@ -139,7 +153,8 @@ export function encodeValue(value: Value): Uint8Array {
       if (value.content !== null) encoder.bytes(value.content);
       break;
     case 'truncate_vm':
-      encodeRecordTag(encoder, value.type).u64(value.truncByte).u64(value.truncOffset);
+      encodeRecordTag(encoder, value.type).u64(value.truncByte, 'truncByte');
+      encoder.u64(value.truncOffset, 'truncOffset');
       break;
   }
   return encoder.finish();
@@ -154,7 +169,7 @@ export interface DecodeValueOptions {
   readonly maximumItems?: number | undefined;
 }
 
-const DECODE_OPTIONS: Record<keyof DecodeValueOptions, true> = { maximumItems: true };
+const DECODE_OPTIONS: KnownOptions<DecodeValueOptions> = { maximumItems: true };
 
 const DEFAULT_MAXIMUM_ITEMS = 1_000_000;
 
@@ -220,114 +235,6 @@ export function viewValue(bytes: Uint8Array): ValueView {
   return value;
 }
 
-/** The kind of a value, without its content. */
-export interface ValueOutline {
-  readonly type: ValueType;
-  /** See `valueWillInit`. */
-  readonly willInit: boolean;
-}
-
-/** Bytes that `outlineOfBegin` needs. */
-export const VALUE_OUTLINE_SIZE = 32;
-
-/** Checks a value by the rules of `decodeValue`, without decoding it. Throws the same. */
-export function outlineOfValue(bytes: Uint8Array): ValueOutline {
-  const outline = outlineOfBegin(bytes, bytes.length);
-  if (outline !== undefined) return outline;
-  const decoder = new BincodeDecoder(bytes);
-  const type = decodeType(decoder);
-  decoder.utf8('path');
-  if (decoder.bool('content')) decoder.bytes('content');
-  decoder.expectEnd();
-  return { type, willInit: false };
-}
-
-/** Like `outlineOfValue`, for the `length` bytes at `start`. */
-export function outlineOfValueAt(bytes: Uint8Array, start: number, length: number): ValueOutline {
-  return (
-    usualOutline(bytes, start, length) ?? outlineOfValue(bytes.subarray(start, start + length))
-  );
-}
-
-const IMAGE_OUTLINE: ValueOutline = { type: 'image', willInit: true };
-const FIRST_RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: true };
-const RECORD_OUTLINE: ValueOutline = { type: 'wal', willInit: false };
-
-/**
- * The outline of a valid image or WAL record, as nearly all values are, without allocating a decoder.
- * Undefined for anything else, which `outlineOfValue` must check.
- */
-export function usualOutline(
-  bytes: Uint8Array,
-  start: number,
-  length: number,
-): ValueOutline | undefined {
-  if (length < WAL_HEADER_SIZE) return undefined;
-  const tag = readU32(bytes, start);
-  if (tag === TAG_IMAGE) {
-    return isCount(bytes, start + 4, length - IMAGE_HEADER_SIZE) ? IMAGE_OUTLINE : undefined;
-  }
-  const isRecord = tag === TAG_RECORD && readU32(bytes, start + 4) === TAG_WAL;
-  if (!isRecord || !isCount(bytes, start + 9, length - WAL_HEADER_SIZE)) return undefined;
-  const willInit = bytes[start + 8] as number;
-  if (willInit > 1) return undefined;
-  return willInit === 1 ? FIRST_RECORD_OUTLINE : RECORD_OUTLINE;
-}
-
-/** Whether the u64 equals `count`, which is below 2^32. */
-function isCount(bytes: Uint8Array, at: number, count: number): boolean {
-  return readU32(bytes, at) === 0 && readU32(bytes, at + 4) === count;
-}
-
-function readU32(bytes: Uint8Array, at: number): number {
-  return (
-    (((bytes[at] as number) << 24) |
-      ((bytes[at + 1] as number) << 16) |
-      ((bytes[at + 2] as number) << 8) |
-      (bytes[at + 3] as number)) >>>
-    0
-  );
-}
-
-/**
- * Like `outlineOfValue`, from the first bytes and the length of the complete value.
- *
- * Requires: `begin` has 32 bytes, or the complete value.
- * Returns: undefined if that is not enough, as for auxiliary files.
- */
-export function outlineOfBegin(begin: Uint8Array, length: number): ValueOutline | undefined {
-  const decoder = new BincodeDecoder(begin, { length });
-  const type = decodeType(decoder);
-  let willInit = false;
-  switch (type) {
-    case 'image':
-      willInit = true;
-      decoder.skipList('image', 1);
-      break;
-    case 'wal':
-      willInit = decoder.bool('willInit');
-      decoder.skipList('WAL record', 1);
-      break;
-    case 'clog_set_committed':
-      decoder.skipList('xids', 4);
-      decoder.skip('timestamp', 8);
-      break;
-    case 'clog_set_aborted':
-      decoder.skipList('xids', 4);
-      break;
-    case 'multixact_members_create':
-      decoder.u32('moff');
-      decoder.skipList('members', 8);
-      break;
-    case 'aux_file':
-      return undefined;
-    default:
-      decodeRecord(decoder, type);
-  }
-  decoder.expectEnd();
-  return { type, willInit };
-}
-
 function itemsOf<T>(what: string, list: StoredList<T>, maximumItems: number): T[] {
   const { length, offset } = list;
   if (length <= maximumItems) return list.slice(0, length);
@@ -343,7 +250,8 @@ function decodeText(bytes: Uint8Array): string {
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes);
 }
 
-function decodeType(decoder: BincodeDecoder): ValueType {
+/** The kind of a value, from its tags. */
+export function decodeType(decoder: BincodeDecoder): ValueType {
   const tag = decoder.u32('value tag');
   if (tag === TAG_IMAGE) return 'image';
   if (tag !== TAG_RECORD) throw decoder.corrupt('value tag', 'variant 0 or 1', `${tag}`, 4);
@@ -353,7 +261,11 @@ function decodeType(decoder: BincodeDecoder): ValueType {
   return type;
 }
 
-function decodeRecord(decoder: BincodeDecoder, type: (typeof RECORD_TYPES)[number]): ValueView {
+/** The rest of a record, after its tags. */
+export function decodeRecord(
+  decoder: BincodeDecoder,
+  type: (typeof RECORD_TYPES)[number],
+): ValueView {
   switch (type) {
     case 'wal':
       return { type, willInit: decoder.bool('willInit'), bytes: decoder.bytes('WAL record') };
@@ -390,36 +302,46 @@ function decodeRecord(decoder: BincodeDecoder, type: (typeof RECORD_TYPES)[numbe
   }
 }
 
-/** A string, for example, would be copied as zeros. */
-function checkValueBytes(value: Value): void {
-  if (value.type === 'image' || value.type === 'wal') checkBytes(value.bytes, value.type);
-  else if (value.type === 'aux_file' && value.content !== null)
-    checkBytes(value.content, 'content');
-}
-
+/** Checks what has a length: a string in place of bytes, for example, would be copied as zeros. */
 function sizeOf(value: Value): number {
   switch (value.type) {
     case 'image':
-      return IMAGE_HEADER_SIZE + value.bytes.length;
+      return IMAGE_HEADER_SIZE + byteCount('image', value.bytes);
     case 'wal':
-      return WAL_HEADER_SIZE + value.bytes.length;
+      checkBoolean('willInit', value.willInit);
+      return WAL_HEADER_SIZE + byteCount('wal', value.bytes);
     case 'clear_vm':
       return 8 + 5 + 5 + 1;
     case 'clog_set_committed':
-      return 8 + 8 + 4 * value.xids.length + 8;
+      return 8 + 8 + 4 * itemCount('xids', value.xids) + 8;
     case 'clog_set_aborted':
-      return 8 + 8 + 4 * value.xids.length;
+      return 8 + 8 + 4 * itemCount('xids', value.xids);
     case 'multixact_offset_create':
       return 8 + 8;
     case 'multixact_members_create':
-      return 8 + 4 + 8 + 8 * value.members.length;
-    case 'aux_file':
-      return 8 + 8 + 3 * value.path.length + 1 + 8 + (value.content?.length ?? 0);
+      return 8 + 4 + 8 + 8 * itemCount('members', value.members);
+    case 'aux_file': {
+      const { path, content } = value;
+      checkText('path', path);
+      return (
+        8 + 8 + 3 * path.length + 1 + 8 + (content === null ? 0 : byteCount('content', content))
+      );
+    }
     case 'truncate_vm':
       return 8 + 16;
     default:
       throw unknownType(value);
   }
+}
+
+function byteCount(what: string, bytes: Uint8Array): number {
+  checkBytes(bytes, what);
+  return bytes.length;
+}
+
+function itemCount(what: string, items: readonly unknown[]): number {
+  checkArray(what, items);
+  return items.length;
 }
 
 /** For callers without a type checker: an empty blob is not a value. */
@@ -428,7 +350,7 @@ function unknownType(value: never): StorageError {
   return new StorageError('invalid-input', {
     what: 'type of the value',
     expected: `image, ${RECORD_TYPES.join(', ')}`,
-    actual: String(type),
+    actual: valueText(type),
   });
 }
 

@@ -7,7 +7,7 @@
 
 import { SHORT_BLOB_LIMIT } from '../blob-writer/blob-format.ts';
 import { type ByteSource, fileSource, readExactly } from '../blob-writer/byte-source.ts';
-import { checkLimit } from '../check-options.ts';
+import { checkLimit, type KnownOptions } from '../check-options.ts';
 import { isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
 import { type OnProgress, tellProgress } from '../progress.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
@@ -33,8 +33,8 @@ import { locateValueError } from './layer-file/salvage.ts';
 import { readSummaryBlock } from './layer-file/summary.ts';
 import { decodeSummary, type LayerSummary, summarySize } from './layer-file/summary-format.ts';
 import { formatLsn } from './lsn.ts';
-import { usualOutline, type ValueOutline } from './value-format.ts';
 import { type InspectValue, inspectBatch } from './value-inspection.ts';
+import { usualOutline, type ValueOutline } from './value-outline.ts';
 
 /** Options of `verifyLayer`. */
 export interface VerifyOptions extends ReadOptions {
@@ -48,11 +48,11 @@ export interface VerifyOptions extends ReadOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
-const VERIFY_OPTIONS: Readonly<Record<keyof VerifyOptions, true>> = {
+const VERIFY_OPTIONS: KnownOptions<VerifyOptions> = {
   ...READ_OPTIONS,
   maximumFindings: true,
-  inspectValue: true,
-  onProgress: true,
+  inspectValue: 'function',
+  onProgress: 'function',
 };
 
 const DEFAULT_MAXIMUM_FINDINGS = 1000;

@@ -3,7 +3,13 @@ import { createHash } from 'node:crypto';
 import { basename, dirname } from 'node:path';
 import { BufferedWriter } from '../blob-writer/buffered-writer.ts';
 import type { ByteSource } from '../blob-writer/byte-source.ts';
-import { checkOpenFiles, checkOptions, checkSignal, checkText } from '../check-options.ts';
+import {
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  checkText,
+  type KnownOptions,
+} from '../check-options.ts';
 import { StorageError, withOutcome, withPath } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import { publishFilled } from '../virtual-file/durable-rename.ts';
@@ -28,7 +34,7 @@ import {
 /** Checks options of the functions here. */
 export function checkFileOptions(
   options: FileReadOptions,
-  known: Readonly<Record<string, true>> = { openFiles: true, signal: true },
+  known: KnownOptions = { openFiles: true, signal: true },
 ): void {
   checkOptions(options, known);
   checkOpenFiles(options.openFiles);

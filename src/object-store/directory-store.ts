@@ -15,6 +15,7 @@ import {
   checkOpenFiles,
   checkOptions,
   checkText,
+  type KnownOptions,
 } from '../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../errors.ts';
 import { absolutePath } from '../virtual-file/absolute-path.ts';
@@ -56,7 +57,7 @@ export interface DirectoryStoreOptions {
   readonly openFiles?: OpenFiles | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof DirectoryStoreOptions, true>> = { openFiles: true };
+const OPTIONS: KnownOptions<DirectoryStoreOptions> = { openFiles: true };
 
 /** Number of files that a listing looks up concurrently. */
 const STATS_TOGETHER = 64;

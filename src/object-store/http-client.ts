@@ -2,7 +2,7 @@
  * One HTTP exchange: a bounded number in flight, a timeout for silence and one for the whole exchange,
  * no redirect followed, no content decoded. Nothing that a server sends is trusted.
  */
-import { checkCount, isBytes } from '../check-options.ts';
+import { checkCount, isBytes, type KnownOptions } from '../check-options.ts';
 import { abortedError, isStorageError, StorageError } from '../errors.ts';
 import { onAbort } from '../on-abort.ts';
 import { messageOf } from '../realms.ts';
@@ -23,11 +23,11 @@ export interface NetworkOptions extends RetryOptions {
   readonly fetch?: typeof globalThis.fetch | undefined;
 }
 
-export const NETWORK_OPTIONS: Readonly<Record<keyof NetworkOptions, true>> = {
+export const NETWORK_OPTIONS: KnownOptions<NetworkOptions> = {
   ...RETRY_OPTIONS,
   timeoutMs: true,
   maximumInFlight: true,
-  fetch: true,
+  fetch: 'function',
 };
 
 const DEFAULT_TIMEOUT_MS = 30_000;

@@ -2,7 +2,7 @@
  * Reads single files of a web server. Requires a server that supports ranges, unless a whole file is read. Redirects
  * are followed, a few of them, but never to a less secure or another kind of address.
  */
-import { checkObject, checkOptions, checkText } from '../check-options.ts';
+import { checkObject, checkOptions, checkText, type KnownOptions } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { withoutCredentials } from '../printable.ts';
 import {
@@ -32,7 +32,7 @@ export interface HttpStoreOptions extends NetworkOptions {
   readonly headers?: Readonly<Record<string, string>> | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof HttpStoreOptions, true>> = {
+const OPTIONS: KnownOptions<HttpStoreOptions> = {
   ...NETWORK_OPTIONS,
   headers: true,
 };

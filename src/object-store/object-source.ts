@@ -5,7 +5,7 @@
  */
 import type { ByteSource, ReadRangesOptions } from '../blob-writer/byte-source.ts';
 import type { ReadRange } from '../blob-writer/read-range.ts';
-import { checkOptions } from '../check-options.ts';
+import { checkOptions, type KnownOptions } from '../check-options.ts';
 import {
   checkRequestOptions,
   checkStore,
@@ -15,7 +15,7 @@ import {
   pathOfObject,
 } from './object-store.ts';
 
-const OPTIONS: Readonly<Record<keyof ObjectReadOptions, true>> = { signal: true, etag: true };
+const OPTIONS: KnownOptions<ObjectReadOptions> = { signal: true, etag: true };
 
 /** A source, and the object that it was opened as. */
 export interface ObjectSource extends ByteSource {

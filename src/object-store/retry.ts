@@ -3,6 +3,7 @@
  * each is random below that, so that many clients do not retry together.
  */
 import { setTimeout as wait } from 'node:timers/promises';
+import type { KnownOptions } from '../check-options.ts';
 import { abortedError, isStorageError, type StorageError, throwIfAborted } from '../errors.ts';
 
 /** How often, and how soon, a store retries a request after a transient failure. */
@@ -13,7 +14,7 @@ export interface RetryOptions {
   readonly firstWaitMs?: number | undefined;
 }
 
-export const RETRY_OPTIONS: Readonly<Record<keyof RetryOptions, true>> = {
+export const RETRY_OPTIONS: KnownOptions<RetryOptions> = {
   attempts: true,
   firstWaitMs: true,
 };

@@ -3,7 +3,13 @@
  * possible, without checksums in trailers, so that all of these accept them.
  */
 import { openAsBlob } from 'node:fs';
-import { checkBytes, checkChoice, checkOptions, checkText } from '../check-options.ts';
+import {
+  checkBytes,
+  checkChoice,
+  checkOptions,
+  checkText,
+  type KnownOptions,
+} from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { BucketStore, type PageRequest } from './bucket-store.ts';
 import {
@@ -65,7 +71,7 @@ export interface S3StoreOptions extends NetworkOptions {
   readonly credentials?: S3Credentials | S3CredentialProvider | 'anonymous' | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof S3StoreOptions, true>> = {
+const OPTIONS: KnownOptions<S3StoreOptions> = {
   ...NETWORK_OPTIONS,
   bucket: true,
   prefix: true,

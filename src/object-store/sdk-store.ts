@@ -2,8 +2,16 @@
  * A bucket accessed through the caller's own AWS SDK client, with its credentials, proxies and regions. The SDK itself
  * is not imported: the caller passes the classes of its commands.
  */
-import { checkBytes, checkObject, checkOneOf, checkOptions, checkText } from '../check-options.ts';
+import {
+  checkBytes,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+  checkText,
+  type KnownOptions,
+} from '../check-options.ts';
 import { abortedError, isStorageError, StorageError } from '../errors.ts';
+import { valueText } from '../printable.ts';
 import { messageOf } from '../realms.ts';
 import { byBytesOf } from '../virtual-file/name-order.ts';
 import { errnoOf } from '../virtual-file/system-error.ts';
@@ -56,7 +64,7 @@ export interface SdkStoreOptions extends RetryOptions {
   readonly prefix?: string | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof SdkStoreOptions, true>> = {
+const OPTIONS: KnownOptions<SdkStoreOptions> = {
   ...RETRY_OPTIONS,
   client: true,
   commands: true,
@@ -206,7 +214,11 @@ function answerOf(output: object, key: string, path: string): RangeAnswer {
       ? { start: 0, end: Number(length), size: Number(length) }
       : parsedRange(range, path);
   if (!Number.isSafeInteger(found.size)) {
-    throw nonsense(path, { what: 'ContentLength', expected: 'a length', actual: String(length) });
+    throw nonsense(path, {
+      what: 'ContentLength',
+      expected: 'a length',
+      actual: valueText(length),
+    });
   }
   const info = { key, size: found.size, ...detailsOf(output) };
   return { kind: 'bytes', info, start: found.start, end: found.end, body: bytesOf(body) };
@@ -228,7 +240,10 @@ function listedObject(object: object, path: string): ObjectInfo {
   const size: unknown = Reflect.get(object, 'Size');
   const key = textIn(object, 'Key');
   if (key === undefined || typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
-    throw nonsense(path, { what: 'object in a listing', actual: `${key}, size ${String(size)}` });
+    throw nonsense(path, {
+      what: 'object in a listing',
+      actual: `${key}, size ${valueText(size)}`,
+    });
   }
   return { key, size, ...detailsOf(object) };
 }

@@ -10,6 +10,7 @@
  * accepts any number; numbers without a name stay numbers here.
  */
 import { StorageError } from '../errors.ts';
+import { valueText } from '../printable.ts';
 
 /** Fork names in the order of their numbers. */
 export const FORK_NAMES = ['main', 'fsm', 'vm', 'init'] as const;
@@ -33,7 +34,7 @@ export function forkNumberOf(fork: Fork): number {
   throw new StorageError('out-of-range', {
     what: 'fork',
     expected: `${FORK_NAMES.join(', ')} or 0 to ${MAXIMUM_FORK_NUMBER}`,
-    actual: String(fork),
+    actual: valueText(fork),
   });
 }
 

@@ -9,7 +9,13 @@
  * Source: Neon pageserver/src/import_datadir.rs, which also imports most of what is left out here.
  */
 
-import { checkOpenFiles, checkOptions, checkSignal, checkText } from '../check-options.ts';
+import {
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  checkText,
+  type KnownOptions,
+} from '../check-options.ts';
 import { StorageError, throwIfAborted, withOutcome } from '../errors.ts';
 import { ImageLayerWriter } from '../layers/image-layer/writer.ts';
 import type { KeyRange } from '../layers/key.ts';
@@ -73,7 +79,7 @@ export interface ImportOptions {
   readonly onBadPage?: ((finding: StorageError) => void) | undefined;
 }
 
-const IMPORT_OPTIONS: Readonly<Record<keyof ImportOptions, true>> = {
+const IMPORT_OPTIONS: KnownOptions<ImportOptions> = {
   dataDirectory: true,
   outDirectory: true,
   tenantId: true,
@@ -87,8 +93,8 @@ const IMPORT_OPTIONS: Readonly<Record<keyof ImportOptions, true>> = {
   manifest: true,
   openFiles: true,
   signal: true,
-  onProgress: true,
-  onBadPage: true,
+  onProgress: 'function',
+  onBadPage: 'function',
 };
 
 /** The layer that an import made. */

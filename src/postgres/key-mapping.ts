@@ -23,6 +23,7 @@ import { checkBigint, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { U32_MAXIMUM, U64_MAXIMUM } from '../integers.ts';
 import { type Key, keyFields, keyFromFields } from '../layers/key.ts';
+import { valueText } from '../printable.ts';
 import { type Fork, forkNumberOf, forkOfNumber } from './fork.ts';
 
 /** The block number that stands for "size" in a key; the last real block is one below. */
@@ -208,7 +209,7 @@ export function slruDirectoryKey(slru: SlruName): Key {
 export function twophaseKey(xid: bigint): Key {
   checkBigint('xid', xid);
   if (xid < 1n || xid > MAXIMUM_XID) {
-    throw outOfRange('xid', `1 to ${MAXIMUM_XID}`, String(xid));
+    throw outOfRange('xid', `1 to ${MAXIMUM_XID}`, valueText(xid));
   }
   return keyFromFields({
     ...NO_FIELDS,
@@ -287,18 +288,18 @@ function slruKey(segment: SlruSegmentId, field6: number): Key {
 
 function slruNumberOf(slru: SlruName): number {
   const number = SLRU_NAMES.indexOf(slru);
-  if (number < 0) throw outOfRange('slru', SLRU_NAMES.join(', '), String(slru));
+  if (number < 0) throw outOfRange('slru', SLRU_NAMES.join(', '), valueText(slru));
   return number;
 }
 
 function checkBlockNumber(blkno: number): number {
   if (Number.isInteger(blkno) && blkno >= 0 && blkno <= MAXIMUM_BLOCK_NUMBER) return blkno;
-  throw outOfRange('blkno', `0 to ${MAXIMUM_BLOCK_NUMBER}`, String(blkno));
+  throw outOfRange('blkno', `0 to ${MAXIMUM_BLOCK_NUMBER}`, valueText(blkno));
 }
 
 function checkOid(name: string, value: number, minimum: number): number {
   if (Number.isInteger(value) && value >= minimum && value <= MAXIMUM_OID) return value;
-  throw outOfRange(name, `${minimum} to ${MAXIMUM_OID}`, String(value));
+  throw outOfRange(name, `${minimum} to ${MAXIMUM_OID}`, valueText(value));
 }
 
 function outOfRange(what: string, expected: string, actual: string): StorageError {

@@ -15,9 +15,10 @@
  */
 import { checkBytes, checkObject } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
-import { formatKey, type Key } from '../layers/key.ts';
-import { formatLsn, type Lsn } from '../layers/lsn.ts';
+import { checkKey, formatKey, type Key } from '../layers/key.ts';
+import { checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
 import type { MultixactMember, Value } from '../layers/value-format.ts';
+import { encodeValue } from '../layers/value-format.ts';
 import { describeKey, SLRU_SEGMENT_PAGES, type SlruName } from './key-mapping.ts';
 import { PAGE_HEADER_SIZE, PAGE_SIZE, setPageLsn } from './page.ts';
 
@@ -53,7 +54,10 @@ export const CLOG_TIMESTAMP_SIZE = 8;
 export function applyNeonRecord(page: Uint8Array, placed: PlacedNeonRecord): Uint8Array {
   checkBytes(page, 'page');
   checkObject('record and its place', placed);
-  checkObject('record', placed.record);
+  checkKey(placed.key);
+  checkLsn(placed.lsn);
+  // Checks the fields of the record.
+  encodeValue(placed.record);
   return changeByNeonRecord(page.slice(), placed);
 }
 

@@ -17,7 +17,7 @@
  */
 
 import { assert } from '../assert.ts';
-import { checkBytes } from '../check-options.ts';
+import { checkBytes, checkCount } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { Lsn } from '../layers/lsn.ts';
 
@@ -106,6 +106,7 @@ export function itemCount({ lower }: PageHeader): number {
  */
 export function pageChecksum(page: Uint8Array, blockNumber: number): number {
   checkPageSize(page);
+  checkCount('block number', blockNumber, { to: 0xffff_ffff });
   return (((hashPage(page) ^ blockNumber) >>> 0) % 65535) + 1;
 }
 

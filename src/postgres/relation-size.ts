@@ -4,6 +4,7 @@
  */
 import { checkBytes } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
+import { valueText } from '../printable.ts';
 
 export const RELATION_SIZE_LENGTH = 4;
 const LONG_SIZE_LENGTH = 8;
@@ -19,7 +20,7 @@ export function encodeRelationSize(pageCount: number): Uint8Array {
     throw new StorageError('out-of-range', {
       what: 'page count',
       expected: '0 to 4294967295',
-      actual: String(pageCount),
+      actual: valueText(pageCount),
     });
   }
   const bytes = new Uint8Array(RELATION_SIZE_LENGTH);

@@ -15,7 +15,7 @@
  *
  * Source: Neon pageserver/src/tenant/timeline/compaction.rs.
  */
-import { checkCount, checkIterable, checkMethod, checkObject } from '../check-options.ts';
+import { checkCount, checkIterable, checkMethod, checkOptions } from '../check-options.ts';
 import { StorageError, throwIfAborted } from '../errors.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { type LsnRange, MAXIMUM_LSN } from '../layers/lsn.ts';
@@ -23,7 +23,11 @@ import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { findHoles } from './holes.ts';
 import { DEFAULT_CHECKPOINT_DISTANCE } from './level0.ts';
 import { Level0Compaction } from './level0-compaction.ts';
-import type { CompactedLevel0, CompactLevel0Options } from './level0-options.ts';
+import {
+  COMPACT_LEVEL0_OPTIONS,
+  type CompactedLevel0,
+  type CompactLevel0Options,
+} from './level0-options.ts';
 import { MergeRanges, RANGE_SIZE } from './merge-ranges.ts';
 import { RangeSource, type RangeSourceOptions } from './range-source.ts';
 
@@ -51,7 +55,7 @@ export async function compactLevel0Tuned(
   options: CompactLevel0Options,
   { rangeSize = RANGE_SIZE, program }: MergeTuning,
 ): Promise<CompactedLevel0> {
-  checkObject('options', options);
+  checkOptions(options, COMPACT_LEVEL0_OPTIONS);
   const { readers, map, targetSize = DEFAULT_CHECKPOINT_DISTANCE, signal } = options;
   const { threadCount = 0 } = options;
   checkIterable('readers', readers);

@@ -17,6 +17,7 @@ import {
   checkMethod,
   checkObject,
   checkOptions,
+  type KnownOptions,
 } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { KeyRange } from '../layers/key.ts';
@@ -35,7 +36,12 @@ import { copyLayer } from './copy-layer.ts';
 import { createImages, type ImageCounts } from './create-images.ts';
 import { imageRanges } from './image-plan.ts';
 import { type LayerOutput, type ReshapedLayer, StoredLayers } from './layer-output.ts';
-import { chooseLevel0, DEFAULT_CHECKPOINT_DISTANCE, type Level0Options } from './level0.ts';
+import {
+  chooseLevel0,
+  DEFAULT_CHECKPOINT_DISTANCE,
+  LEVEL0_OPTIONS,
+  type Level0Options,
+} from './level0.ts';
 import type { ShardFilter } from './level0-options.ts';
 import { DEFAULT_TARGET_SIZE } from './split-delta-writer.ts';
 
@@ -60,7 +66,7 @@ export interface TimelineImageOptions {
   readonly compression?: Compression | undefined;
 }
 
-const IMAGE_OPTIONS: Readonly<Record<keyof TimelineImageOptions, true>> = {
+const IMAGE_OPTIONS: KnownOptions<TimelineImageOptions> = {
   lsn: true,
   threshold: true,
   sparseThreshold: true,
@@ -113,6 +119,21 @@ export interface CompactTimelineOptions extends Level0Options {
   /** Ends the compaction with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
+
+const OPTIONS: KnownOptions<CompactTimelineOptions> = {
+  ...LEVEL0_OPTIONS,
+  output: true,
+  plan: true,
+  images: true,
+  isStored: 'function',
+  shard: true,
+  concurrency: true,
+  openFiles: true,
+  onLayer: 'function',
+  onUnreadable: 'function',
+  onProgress: 'function',
+  signal: true,
+};
 
 /** The result of compacting a timeline. */
 export interface CompactedTimeline {
@@ -170,7 +191,7 @@ export async function compactTimeline(
   options: CompactTimelineOptions,
 ): Promise<CompactedTimeline> {
   checkMethod('timeline', timeline, 'acquireLayer');
-  checkObject('options', options);
+  checkOptions(options, OPTIONS);
   const { output, plan, isStored, shard, onLayer, onProgress, onUnreadable, signal, ...rest } =
     options;
   const { images, concurrency = 1, openFiles, ...choosing } = rest;

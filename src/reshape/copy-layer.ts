@@ -23,7 +23,7 @@ import type { EntryBatch } from '../layers/layer-file/entry-batch.ts';
 import type { FinishedLayer, WriteOptions } from '../layers/layer-file/layer-writer.ts';
 import { checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
 import { halvesOf, highHalf, lowHalf, splitLsn } from '../layers/lsn-halves.ts';
-import { outlineOfValue } from '../layers/value-format.ts';
+import { outlineOfValue } from '../layers/value-outline.ts';
 import { intersect } from '../timeline/key-space.ts';
 import { shardKeeps } from '../timeline/shard-owner.ts';
 import type { ShardFilter } from './level0-options.ts';

@@ -1,4 +1,6 @@
 /** Where the layers and the index of a reshaped timeline go, such as a `TimelineOutput`. */
+
+import { checkMethod, checkText } from '../check-options.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import type { IndexPart } from '../timeline/index-part/index-part.ts';
 import type { IndexLayer } from '../timeline/index-part/layer-entry.ts';
@@ -41,6 +43,9 @@ export class StoredLayers {
   readonly list: ReshapedLayer[] = [];
 
   constructor(output: LayerOutput, onLayer?: (layer: ReshapedLayer) => void | Promise<void>) {
+    checkMethod('output', output, 'putLayer');
+    checkMethod('output', output, 'putIndex');
+    checkText('stagingDirectory of the output', output.stagingDirectory);
     this.#output = output;
     this.#onLayer = onLayer;
   }

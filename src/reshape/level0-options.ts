@@ -1,8 +1,11 @@
 /** The options and the result of compacting L0s. */
+
+import type { KnownOptions } from '../check-options.ts';
 import type { DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
 import type { KeyRange } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+import { WRITE_OPTIONS } from '../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import type { LayerMap } from '../timeline/layer-map/layer-map.ts';
 import type { Sharding } from '../timeline/shard-owner.ts';
@@ -38,6 +41,18 @@ export interface CompactLevel0Options extends Omit<DeltaWriteOptions, 'keyRange'
   /** Called from time to time with the number of entries merged so far, and the bytes of the inputs that they take. */
   readonly onProgress?: ((entries: number, bytes: number) => void) | undefined;
 }
+
+export const COMPACT_LEVEL0_OPTIONS: KnownOptions<CompactLevel0Options> = {
+  ...WRITE_OPTIONS,
+  readers: true,
+  map: true,
+  lastRecordLsn: true,
+  targetSize: true,
+  shard: true,
+  threadCount: true,
+  onLayer: 'function',
+  onProgress: 'function',
+};
 
 /** The result of a compaction. */
 export interface CompactedLevel0 {

@@ -6,7 +6,13 @@
  *
  * Source: Neon pageserver/src/tenant/timeline/compaction.rs.
  */
-import { checkCount, checkIterable, checkObject, checkOptions } from '../check-options.ts';
+import {
+  checkCount,
+  checkIterable,
+  checkObject,
+  checkOptions,
+  type KnownOptions,
+} from '../check-options.ts';
 import type { MapLayer } from '../timeline/layer-map/layer-map.ts';
 
 /** 256 MiB: what a pageserver keeps in memory before it writes an L0. */
@@ -22,7 +28,7 @@ export interface Level0Options {
   readonly checkpointDistance?: number | undefined;
 }
 
-const OPTIONS: Record<keyof Level0Options, true> = {
+export const LEVEL0_OPTIONS: KnownOptions<Level0Options> = {
   threshold: true,
   upperLimit: true,
   checkpointDistance: true,
@@ -39,7 +45,7 @@ export function chooseLevel0(
   layers: Iterable<MapLayer>,
   options: Level0Options = {},
 ): readonly MapLayer[] {
-  checkOptions(options, OPTIONS);
+  checkOptions(options, LEVEL0_OPTIONS);
   const { threshold = 10, upperLimit = 10 } = options;
   const { checkpointDistance = DEFAULT_CHECKPOINT_DISTANCE } = options;
   checkCount('threshold', threshold, { from: 1 });

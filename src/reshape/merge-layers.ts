@@ -5,6 +5,7 @@ import {
   checkObject,
   checkOptions,
   checkSignal,
+  type KnownOptions,
 } from '../check-options.ts';
 import {
   checkKeyRange,
@@ -42,7 +43,7 @@ export interface MergedEntry extends LayerEntry {
   readonly layerKind: 'delta' | 'image';
 }
 
-const OPTIONS: Readonly<Record<keyof MergeLayersOptions, true>> = {
+const OPTIONS: KnownOptions<MergeLayersOptions> = {
   keyRanges: true,
   lsnRange: true,
   shard: true,

@@ -16,7 +16,7 @@ import { throwIfAborted } from '../errors.ts';
 import { KEY_SIZE, type Key, type KeyRange } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import type { LsnRange } from '../layers/lsn.ts';
-import { outlineOfValueAt } from '../layers/value-format.ts';
+import { outlineOfValueAt } from '../layers/value-outline.ts';
 import { loserTree } from './loser-tree.ts';
 import { HEAD_WORDS, KEY_WORDS, MergeInput, setKeyWords } from './merge-input.ts';
 

@@ -10,11 +10,12 @@
  * Source: Neon pageserver/src/tenant/storage_layer/batch_split_writer.rs.
  */
 import { checkContent } from '../blob-writer/blob-format.ts';
-import { checkCount, checkObject } from '../check-options.ts';
+import { checkCount, checkOptions, type KnownOptions } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
 import { checkKey, compareKeys, formatKey, type Key, nextKey } from '../layers/key.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+import { WRITE_OPTIONS } from '../layers/layer-file/layer-writer.ts';
 import { checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
 import { encodeValue, type Value, valueWillInit } from '../layers/value-format.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
@@ -31,6 +32,13 @@ export interface SplitDeltaOptions extends Omit<DeltaWriteOptions, 'keyRange'> {
   /** Called with each layer once it is durable, in order; the next one waits for its promise. */
   readonly onLayer?: OnLayer | undefined;
 }
+
+const OPTIONS: KnownOptions<SplitDeltaOptions> = {
+  ...WRITE_OPTIONS,
+  lsnRange: true,
+  targetSize: true,
+  onLayer: 'function',
+};
 
 /** What a pageserver adds for the summary and the next entry. */
 const MORE_BYTES = BLOCK_SIZE + 106;
@@ -55,7 +63,7 @@ export class SplitDeltaWriter {
 
   /** @throws `invalid-input` for a target size that is not valid; others surface with the first put. */
   constructor(options: SplitDeltaOptions) {
-    checkObject('options', options);
+    checkOptions(options, OPTIONS);
     const { targetSize = DEFAULT_TARGET_SIZE, onLayer, ...pieces } = options;
     checkCount('targetSize', targetSize, { from: 1 });
     this.#options = options;

@@ -11,7 +11,7 @@
  * Source: Neon pageserver/src/tenant/storage_layer/batch_split_writer.rs.
  */
 import { checkContent, MAXIMUM_BLOB_HEADER_SIZE } from '../blob-writer/blob-format.ts';
-import { checkCount, checkObject } from '../check-options.ts';
+import { checkCount, checkObject, checkOptions, type KnownOptions } from '../check-options.ts';
 import { StorageError, tooLarge } from '../errors.ts';
 import { ImageLayerWriter, type ImageWriteOptions } from '../layers/image-layer/writer.ts';
 import {
@@ -24,6 +24,7 @@ import {
   type Key,
 } from '../layers/key.ts';
 import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
+import { WRITE_OPTIONS } from '../layers/layer-file/layer-writer.ts';
 import { BLOCK_SIZE } from '../virtual-file/block.ts';
 import { LARGEST_LAYER } from './delta-pieces.ts';
 import { FinishedPieces, type OnLayer } from './finished-pieces.ts';
@@ -36,6 +37,16 @@ export interface SplitImageOptions extends ImageWriteOptions {
   /** Called with each layer once it is durable, in order; the next one waits for its promise. */
   readonly onLayer?: OnLayer | undefined;
 }
+
+const OPTIONS: KnownOptions<SplitImageOptions> = {
+  ...WRITE_OPTIONS,
+  keyRange: true,
+  lsn: true,
+  compression: true,
+  compressionPool: true,
+  targetSize: true,
+  onLayer: 'function',
+};
 
 /** What a pageserver adds for the summary and the next key. */
 const MORE_BYTES = BLOCK_SIZE + KEY_SIZE;
@@ -69,7 +80,7 @@ export class SplitImageWriter {
 
   /** @throws `invalid-input`, `out-of-range` for a target size or key range that is not valid. */
   constructor(options: SplitImageOptions) {
-    checkObject('options', options);
+    checkOptions(options, OPTIONS);
     const { targetSize = DEFAULT_TARGET_SIZE, onLayer, ...image } = options;
     checkCount('targetSize', targetSize, { from: 1 });
     checkObject('keyRange', image.keyRange);

@@ -10,7 +10,13 @@
  * A pageserver first names the parent's layers in the indices of the children, and rewrites image layers later. Here
  * all layers are rewritten, so that a child does not need the layers of its parent.
  */
-import { checkCount, checkMethod, checkObject } from '../check-options.ts';
+import {
+  checkCount,
+  checkMethod,
+  checkOptions,
+  checkSignal,
+  type KnownOptions,
+} from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { inOrder } from '../timeline/in-order.ts';
 import { DEFAULT_STRIPE_SIZE } from '../timeline/shard-owner.ts';
@@ -36,6 +42,16 @@ export interface WriteShardOptions {
   /** Ends the work with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
+
+const OPTIONS: KnownOptions<WriteShardOptions> = {
+  output: true,
+  shardNumber: true,
+  count: true,
+  stripeSize: true,
+  concurrency: true,
+  onLayer: 'function',
+  signal: true,
+};
 
 /** A shard that was written. */
 export interface WrittenShard {
@@ -63,7 +79,8 @@ export async function writeShard(
   options: WriteShardOptions,
 ): Promise<WrittenShard> {
   checkMethod('timeline', timeline, 'acquireLayer');
-  checkObject('options', options);
+  checkOptions(options, OPTIONS);
+  checkSignal(options.signal);
   const { output, shardNumber, count, concurrency = 1, onLayer, signal } = options;
   checkCount('concurrency', concurrency, { from: 1 });
   const stripeSize = options.stripeSize ?? timeline.sharding?.stripeSize ?? DEFAULT_STRIPE_SIZE;

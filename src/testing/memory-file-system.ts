@@ -9,7 +9,7 @@
  * Asynchronous operations take effect one turn after the call, so that bytes that change before the
  * promise settles are written changed, as on a real system.
  */
-import { checkChoice, checkObject } from '../check-options.ts';
+import { checkChoice, checkObject, checkText } from '../check-options.ts';
 import type {
   DirectoryEntry,
   FileStat,
@@ -359,6 +359,8 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   #count(operation: Omit<FileSystemOperation, 'index'>): FaultAction {
+    checkText('path', operation.path);
+    if (operation.target !== undefined) checkText('target', operation.target);
     const index = this.#operationCount;
     this.#operationCount += 1;
     try {
@@ -438,6 +440,7 @@ export class MemoryFileSystem implements FileSystem {
   }
 }
 
-function markOf({ direct }: OpenOptions): { readonly direct?: true } {
-  return direct ? { direct: true } : {};
+function markOf(options: OpenOptions): { readonly direct?: true } {
+  checkObject('options', options);
+  return options.direct ? { direct: true } : {};
 }

@@ -9,6 +9,7 @@
  * Entries name nodes by their identity, as a directory names inodes.
  */
 import { assert } from '../assert.ts';
+import { checkText } from '../check-options.ts';
 import type { Ownership } from '../virtual-file/file-system.ts';
 import { systemError } from '../virtual-file/system-error.ts';
 import type { Choose } from './choices.ts';
@@ -313,6 +314,7 @@ export class MemoryTree {
 
 /** Relative paths start at the root. */
 function partsOf(path: string): string[] {
+  checkText('path', path);
   return path.split('/').filter((part) => part !== '' && part !== '.');
 }
 

@@ -1,7 +1,15 @@
 /** Opens a timeline from any source: a directory, a bucket, an index next to its layers, or a list of names. */
 import { stat } from 'node:fs/promises';
 import { basename, dirname, parse, resolve } from 'node:path';
-import { checkCount, checkObject, checkOptions, checkSignal, checkText } from '../check-options.ts';
+import {
+  checkCount,
+  checkIterable,
+  checkObject,
+  checkOptions,
+  checkSignal,
+  checkText,
+  type KnownOptions,
+} from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import type { LayerInput } from '../layers/layer-file/layer-input.ts';
 import { READ_OPTIONS, type ReadOptions } from '../layers/layer-file/open-file.ts';
@@ -86,7 +94,7 @@ export interface OpenTimelineOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const OPTIONS: Record<keyof OpenTimelineOptions, true> = {
+const OPTIONS: KnownOptions<OpenTimelineOptions> = {
   tenant: true,
   timeline: true,
   generation: true,
@@ -377,6 +385,7 @@ async function noAncestor(): Promise<Timeline> {
 
 function timelineOfNames(names: Iterable<string>, options: OpenTimelineOptions): Timeline {
   const places = new Map<string, LayerPlace>();
+  checkIterable('names', names);
   for (const name of names) {
     // The layer map refuses them.
     if (places.size > MAXIMUM_LAYERS) break;
@@ -424,6 +433,7 @@ function checkOpenOptions(options: OpenTimelineOptions): void {
   checkOptions(options, OPTIONS);
   const { tenant, timeline, generation, pgVersion, stripeSize, readOptions, signal } = options;
   for (const [what, id] of Object.entries({ tenant, timeline })) {
+    if (id !== undefined) checkText(what, id);
     if (id === undefined || /^[0-9a-f]{32}$/.test(id)) continue;
     throw new StorageError('invalid-input', {
       what,

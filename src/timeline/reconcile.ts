@@ -17,7 +17,7 @@
  *
  * Source: Neon pageserver/src/tenant/timeline/init.rs.
  */
-import { checkIterable, checkObject } from '../check-options.ts';
+import { checkIterable, checkObject, checkText } from '../check-options.ts';
 import type { StorageErrorCode } from '../errors.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
 import { describeGeneration } from './generation.ts';
@@ -145,15 +145,27 @@ export function reconcileLayers(input: ReconcileInput): ReconciledLayer[] {
     layers.set(name, made);
     return made;
   };
-  for (const layer of input.index?.layers ?? []) known(layer.name).indexed = layer;
-  for (const file of input.local ?? []) known(file.name).local.push(file);
-  for (const object of input.remote ?? []) known(object.name).remote.push(object);
+  for (const layer of listed('layers', input.index?.layers)) known(layer.name).indexed = layer;
+  for (const file of listed('local', input.local)) known(file.name).local.push(file);
+  for (const object of listed('remote', input.remote)) known(object.name).remote.push(object);
   const about: About = {
     diskConsistentLsn: input.index?.diskConsistentLsn,
     isLocalKnown: input.local !== undefined,
     isRemoteKnown: input.remote !== undefined,
   };
   return [...layers.keys()].sort().map((name) => judge(name, layers.get(name) as Known, about));
+}
+
+function* listed<T extends LayerRecord>(
+  what: string,
+  records: Iterable<T> | undefined,
+): Generator<T> {
+  if (records !== undefined) checkIterable(what, records);
+  for (const record of records ?? []) {
+    checkObject(`record of ${what}`, record);
+    checkText('name of a layer', record.name);
+    yield record;
+  }
 }
 
 interface Known {

@@ -20,7 +20,8 @@ import { compareKeys, formatKey, type Key, type KeyRange, keyFromFields } from '
 import type { LayerEntry } from '../layers/layer-file/entry-batch.ts';
 import { locateValueError } from '../layers/layer-file/salvage.ts';
 import type { Lsn, LsnRange } from '../layers/lsn.ts';
-import { outlineOfValue, type ValueType } from '../layers/value-format.ts';
+import type { ValueType } from '../layers/value-format.ts';
+import { outlineOfValue } from '../layers/value-outline.ts';
 import { Fringe } from './fringe.ts';
 import { isSingleKey, type KeySpace, normalized, singleKey, subtract } from './key-space.ts';
 import type { LayerMap } from './layer-map/layer-map.ts';

@@ -10,7 +10,7 @@
  *
  * Source: Neon pageserver/src/tenant/remote_timeline_client/manifest.rs.
  */
-import { checkCount, checkIterable, checkObject, checkText } from '../check-options.ts';
+import { checkArray, checkCount, checkObject, checkText } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { formatPgLsn, type Lsn } from '../layers/lsn.ts';
@@ -81,7 +81,7 @@ function parseOffloadedTimeline(field: JsonField): OffloadedTimeline {
 export function formatTenantManifest(manifest: Omit<TenantManifest, 'version'>): string {
   checkObject('tenant manifest', manifest);
   checkCount('stripeSize', manifest.stripeSize, { from: 1, to: 0xffff_ffff });
-  checkIterable('offloadedTimelines', manifest.offloadedTimelines);
+  checkArray('offloadedTimelines', manifest.offloadedTimelines);
   const timelines = manifest.offloadedTimelines.map(formatOffloadedTimeline);
   return formatExactJson({
     version: MANIFEST_VERSION,
@@ -91,8 +91,10 @@ export function formatTenantManifest(manifest: Omit<TenantManifest, 'version'>):
 }
 
 function formatOffloadedTimeline(timeline: OffloadedTimeline) {
+  checkObject('offloaded timeline', timeline);
   const id = (text: string): string => formatIdentifier(parseIdentifier(text, 'timeline id'));
   const { ancestorTimelineId: ancestor, ancestorRetainLsn: retained } = timeline;
+  checkText('archivedAt', timeline.archivedAt);
   const archivedAt = normalizeJsonTime(timeline.archivedAt);
   if (archivedAt === undefined) {
     throw new StorageError('invalid-input', {

@@ -1,10 +1,12 @@
 /** A timeline that is open for reading: its layers, those of its ancestors, and the reads of both. */
 import {
+  checkArray,
   checkCount,
   checkObject,
   checkOneOf,
   checkOptions,
   checkSignal,
+  type KnownOptions,
 } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { checkKey, checkKeyRange, formatKey, type Key, type KeyRange } from '../layers/key.ts';
@@ -144,13 +146,13 @@ export interface TimelineParts {
   readonly maximumBytes: number;
 }
 
-const READ_OPTIONS: Record<keyof TimelineReadOptions, true> = { signal: true };
-const PAGE_OPTIONS: Record<keyof ReadPageOptions, true> = {
+const READ_OPTIONS: KnownOptions<TimelineReadOptions> = { signal: true };
+const PAGE_OPTIONS: KnownOptions<ReadPageOptions> = {
   ...READ_OPTIONS,
   redo: true,
   belowGcCutoff: true,
 };
-const RECONSTRUCT_OPTIONS: Record<keyof ReconstructOptions, true> = {
+const RECONSTRUCT_OPTIONS: KnownOptions<ReconstructOptions> = {
   ...READ_OPTIONS,
   maximumBytes: true,
 };
@@ -250,6 +252,7 @@ export class Timeline {
     lsn: Lsn,
     options: ReconstructOptions = {},
   ): Promise<Reconstruction[]> {
+    checkArray('keys', keys);
     for (const key of keys) checkKey(key);
     const { found } = await this.#walk(keys.map(singleKey), lsn, options);
     return keys.map((key) => found.get(formatKey(key)) as Reconstruction);
@@ -265,6 +268,7 @@ export class Timeline {
     lsn: Lsn,
     options: ReconstructOptions = {},
   ): Promise<RangeReconstruction> {
+    checkArray('ranges', ranges);
     for (const range of ranges) checkKeyRange(range);
     const { found, missing, visitCount } = await this.#walk(ranges, lsn, options);
     const values = [...found].filter(([, { outcome }]) => outcome !== 'missing');

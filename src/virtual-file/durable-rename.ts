@@ -4,7 +4,7 @@
  * The `outcome` of every error states what is on disk.
  */
 import { dirname } from 'node:path';
-import { checkChoice, checkObject, checkSignal } from '../check-options.ts';
+import { checkChoice, checkObject, checkOptions, checkSignal } from '../check-options.ts';
 import {
   abortedError,
   isStorageError,
@@ -52,7 +52,7 @@ export async function durableRename(
 ): Promise<void> {
   failingWithSync('not-applied', () => {
     checkTemporary(temporary);
-    checkObject('options', options);
+    checkOptions(options, { afterwards: true, signal: true });
     checkChoice('afterwards', options.afterwards, ENDS);
     checkSignal(options.signal);
   });

@@ -1,5 +1,5 @@
 /** The file that a writer works on before it is finished. */
-import { checkOpenFiles, checkOptions, checkText } from '../check-options.ts';
+import { checkOpenFiles, checkOptions, checkText, type KnownOptions } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import type { IoMode } from './file-system.ts';
@@ -20,7 +20,7 @@ export interface TemporaryFileOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof TemporaryFileOptions, true>> = {
+const OPTIONS: KnownOptions<TemporaryFileOptions> = {
   openFiles: true,
   mode: true,
   durability: true,

@@ -1,8 +1,19 @@
 /** The options of a VirtualFile, and checks of its arguments. */
-import { checkChoice, checkMode } from '../check-options.ts';
+import {
+  checkBytes,
+  checkChoice,
+  checkCount,
+  checkMode,
+  checkObject,
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  type KnownOptions,
+} from '../check-options.ts';
 import { StorageError } from '../errors.ts';
+import { valueText } from '../printable.ts';
 import type { DescriptorOptions } from './descriptor.ts';
-import { IO_MODES, type IoMode, type OpenOptions } from './file-system.ts';
+import { IO_MODES, type IoMode, type OpenOptions, type Ownership } from './file-system.ts';
 import type { OpenFiles } from './open-files.ts';
 
 /** Options of `VirtualFile.open`; `read` or `write` is required. */
@@ -26,11 +37,28 @@ export interface VirtualFileOptions extends Omit<OpenOptions, 'direct'> {
   readonly signal?: AbortSignal | undefined;
 }
 
+const VIRTUAL_FILE_OPTIONS: KnownOptions<VirtualFileOptions> = {
+  openFiles: true,
+  durability: true,
+  ioMode: true,
+  content: true,
+  signal: true,
+  create: true,
+  createNew: true,
+  mode: true,
+  read: true,
+  truncate: true,
+  write: true,
+};
+
 const DURABILITIES = ['sync', 'scratch'] as const;
 const CONTENTS = ['immutable', 'mutable'] as const;
 
 /** Throws `invalid-input`. */
 export function checkedOptions(options: VirtualFileOptions): DescriptorOptions {
+  checkOptions(options, VIRTUAL_FILE_OPTIONS);
+  checkOpenFiles(options.openFiles);
+  checkSignal(options.signal);
   const { durability = 'sync', content = 'mutable', ioMode, mode } = options;
   checkChoice('durability', options.durability, DURABILITIES);
   checkChoice('content', options.content, CONTENTS);
@@ -51,6 +79,28 @@ function refusedOptions(expected: string): StorageError {
   return new StorageError('invalid-input', { what: 'open options', expected });
 }
 
+/** Throws `invalid-input`. */
+export function checkOwnership(ownership: Ownership): void {
+  checkObject('ownership', ownership);
+  checkCount('mode', ownership.mode, { to: 0o7777 });
+  checkCount('userId', ownership.userId);
+  checkCount('groupId', ownership.groupId);
+}
+
+/** Throws `invalid-input`. Returns the limit. */
+export function checkedMaximum(options: { readonly maximumLength: number }): number {
+  checkOptions(options, { maximumLength: true });
+  const { maximumLength } = options;
+  if (typeof maximumLength !== 'number') checkCount('maximumLength', maximumLength);
+  return maximumLength;
+}
+
+/** Throws `invalid-input` unless bytes can be read into, or written from, the array; as `checkOffset`. */
+export function checkTransfer(bytes: Uint8Array, offset: number, path: string): void {
+  checkBytes(bytes, 'bytes to read or write');
+  checkOffset(offset, path);
+}
+
 /** Throws `out-of-range`. */
 export function checkOffset(offset: number, path: string): void {
   if (Number.isSafeInteger(offset) && offset >= 0) return;
@@ -58,6 +108,6 @@ export function checkOffset(offset: number, path: string): void {
     what: 'file offset',
     path,
     expected: 'an integer from 0 to 2^53 - 1',
-    actual: String(offset),
+    actual: valueText(offset),
   });
 }

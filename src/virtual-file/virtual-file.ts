@@ -1,7 +1,6 @@
 /** Complete reads and writes, syncs and poisoning, over the table of descriptors. */
 import { isPromise } from 'node:util/types';
 import { assert } from '../assert.ts';
-import { checkObject, checkOpenFiles, checkSignal } from '../check-options.ts';
 import { isStorageError, StorageError, tooLarge } from '../errors.ts';
 import { absolutePath } from './absolute-path.ts';
 import { alignedBytes } from './aligned-memory.ts';
@@ -10,7 +9,14 @@ import type { FileStat, IoMode, OpenFile, Ownership } from './file-system.ts';
 import { HeldFile } from './held-file.ts';
 import { OpenFiles } from './open-files.ts';
 import { isInterrupted } from './system-error.ts';
-import { checkedOptions, checkOffset, type VirtualFileOptions } from './virtual-file-options.ts';
+import {
+  checkedMaximum,
+  checkedOptions,
+  checkOffset,
+  checkOwnership,
+  checkTransfer,
+  type VirtualFileOptions,
+} from './virtual-file-options.ts';
 
 /** libuv retries most calls that a signal interrupts, but not reads. */
 const MAXIMUM_INTERRUPTIONS = 16;
@@ -50,15 +56,11 @@ export class VirtualFile {
    * Durability: the name of a created file is durable once its directory is synced.
    * @throws StorageError `not-found`, `exists` (createNew), `io` (also for directories, FIFOs and
    *   devices), `sync-failed` (the file is poisoned), `aborted` (nothing was created), `invalid-input`
-   *   (neither read nor write, truncation without write, immutable content with write, or an invalid
-   *   option)
+   *   (options that are invalid or contradict each other)
    */
   static async open(path: string, options: VirtualFileOptions): Promise<VirtualFile> {
-    checkObject('options', options);
-    checkOpenFiles(options.openFiles);
-    checkSignal(options.signal);
-    const { openFiles = OpenFiles.shared(), ioMode = 'buffered', signal } = options;
     const descriptorOptions = checkedOptions(options);
+    const { openFiles = OpenFiles.shared(), ioMode = 'buffered', signal } = options;
     const descriptor = new Descriptor(absolutePath(path), descriptorOptions);
     const file = new VirtualFile(path, { openFiles, descriptor, ioMode });
     try {
@@ -89,6 +91,7 @@ export class VirtualFile {
 
   /** Returns zeroed memory that suits large transfers of this file. */
   newBuffer(length: number): Uint8Array {
+    checkOffset(length, this.path);
     return this.ioMode === 'direct' ? alignedBytes(length) : new Uint8Array(length);
   }
 
@@ -103,7 +106,7 @@ export class VirtualFile {
    * @throws StorageError `io`, `out-of-range`, `closed`, `sync-failed`
    */
   async readAt(target: Uint8Array, offset: number): Promise<number> {
-    checkOffset(offset, this.path);
+    checkTransfer(target, offset, this.path);
     const acquired = this.#acquire();
     const file = isPromise(acquired) ? await acquired : acquired;
     // Without `#run`: small reads are frequent, and each async function in between costs as much.
@@ -201,6 +204,7 @@ export class VirtualFile {
    * @throws StorageError `io`, `closed`, `sync-failed`
    */
   async setOwnership(ownership: Ownership): Promise<void> {
+    checkOwnership(ownership);
     await this.#run(async (file) => {
       await file.setOwnership(ownership);
       this.#descriptor.noteWrite();
@@ -228,7 +232,8 @@ export class VirtualFile {
    * @throws StorageError `too-large` if the file has more than `maximumLength` bytes, before anything is
    *   read; otherwise as `readExactAt`
    */
-  async readToEnd({ maximumLength }: { readonly maximumLength: number }): Promise<Uint8Array> {
+  async readToEnd(options: { readonly maximumLength: number }): Promise<Uint8Array> {
+    const maximumLength = checkedMaximum(options);
     const { size } = await this.stat();
     // Written so that a limit of NaN is not treated as no limit.
     if (!(size <= maximumLength)) {
@@ -348,7 +353,7 @@ export class VirtualFile {
   }
 
   async #writeFully(file: OpenFile, source: Uint8Array, offset: number): Promise<void> {
-    checkOffset(offset, this.path);
+    checkTransfer(source, offset, this.path);
     try {
       for (let done = 0; done < source.length; ) {
         const rest = done === 0 ? source : source.subarray(done);

@@ -18,7 +18,7 @@
  * 16 and 17 have one dialect: Neon writes the records of Postgres there, or those of its own resource manager.
  * Source: Postgres src/include/access/heapam_xlog.h; the same file in Neon's postgres, branches REL_14 and REL_15.
  */
-import { checkOneOf } from '../check-options.ts';
+import { checkBytes, checkObject, checkOneOf } from '../check-options.ts';
 import { corrupt, StorageError } from '../errors.ts';
 import { checkMajorVersion } from './main-data/main-data.ts';
 import { HEAP, type RecordKind } from './resource-managers.ts';
@@ -49,6 +49,8 @@ export interface HeapRecord extends RecordKind {
  */
 export function heapDialectOf(record: HeapRecord, majorVersion: number): ToldDialect {
   checkMajorVersion(majorVersion);
+  checkObject('WAL record', record);
+  checkBytes(record.mainData, 'mainData');
   const kind = kindOf(record, majorVersion);
   if (kind === undefined) return 'same';
   const { mainData } = record;

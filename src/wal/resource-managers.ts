@@ -9,7 +9,7 @@
  * separate rows, followed by the versions. Source: Postgres src/include/access/rmgrlist.h and the `identify` functions
  * of src/backend/access/rmgrdesc.
  */
-import { checkCount } from '../check-options.ts';
+import { checkCount, checkObject } from '../check-options.ts';
 import { checkMajorVersion } from './main-data/main-data.ts';
 
 /** What the names of a record depend on. */
@@ -323,6 +323,7 @@ export function resourceManagerName(id: number, majorVersion: number): string {
  */
 export function recordTypeOf(record: RecordKind, majorVersion: number): string {
   checkMajorVersion(majorVersion);
+  checkObject('WAL record', record);
   const { resourceManager, info } = record;
   checkCount('number of a resource manager', resourceManager, { to: 0xff });
   checkCount('info byte', info, { to: 0xff });

@@ -1,5 +1,11 @@
 /** Reads the records of WAL, from any LSN, in batches. */
-import { checkChoice, checkCount, checkOptions, checkSignal } from '../check-options.ts';
+import {
+  checkChoice,
+  checkCount,
+  checkOptions,
+  checkSignal,
+  type KnownOptions,
+} from '../check-options.ts';
 import { StorageError, throwIfAborted } from '../errors.ts';
 import { ALL_LSNS, checkLsn, formatLsn, type Lsn } from '../layers/lsn.ts';
 import { WAL_PAGE_SIZE } from './page-format.ts';
@@ -39,13 +45,13 @@ export interface WalReadOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof WalReadOptions, true>> = {
+const OPTIONS: KnownOptions<WalReadOptions> = {
   start: true,
   end: true,
   timeline: true,
   skipCorrupt: true,
   maximumRecordLength: true,
-  waitForMore: true,
+  waitForMore: 'function',
   signal: true,
 };
 

@@ -8,6 +8,7 @@ import {
   checkOpenFiles,
   checkOptions,
   checkText,
+  type KnownOptions,
 } from '../check-options.ts';
 import { StorageError, throwIfAborted } from '../errors.ts';
 import { objectSource } from '../object-store/object-source.ts';
@@ -55,7 +56,7 @@ export interface WalSourceOptions {
   readonly openFiles?: OpenFiles | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof WalSourceOptions, true>> = { openFiles: true };
+const OPTIONS: KnownOptions<WalSourceOptions> = { openFiles: true };
 
 /** Where a data directory has its WAL. */
 const WAL_FOLDER = 'pg_wal';

@@ -14,7 +14,13 @@
  */
 
 import { decode, encode } from '@msgpack/msgpack';
-import { checkBytes, checkLimit, checkObject } from '../check-options.ts';
+import {
+  checkBytes,
+  checkLimit,
+  checkObject,
+  checkOptions,
+  type KnownOptions,
+} from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { corrupt, isStorageError, StorageError, tooLarge } from '../errors.ts';
 import { type ReadSmallFileOptions, readSmallFile } from '../virtual-file/small-file.ts';
@@ -140,7 +146,15 @@ export async function writeDocument(
 const LARGEST_DEPTH = 1000;
 
 /** Missing limits have their defaults. Throws `invalid-input`. */
+const LIMIT_NAMES: KnownOptions<DocumentLimits> = {
+  maximumLength: true,
+  maximumCount: true,
+  maximumDepth: true,
+  maximumStringLength: true,
+};
+
 function limitsOf({ limits: given = {} }: DocumentLimitOptions): DocumentLimits {
+  checkOptions(given, LIMIT_NAMES);
   const present = Object.entries(given).filter(([, limit]) => limit !== undefined);
   const limits = { ...DEFAULT_DOCUMENT_LIMITS, ...Object.fromEntries(present) };
   for (const [name, limit] of Object.entries(limits)) {

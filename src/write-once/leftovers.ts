@@ -1,5 +1,11 @@
 /** Removes the files that a crash may leave. */
-import { checkOpenFiles, checkOptions, checkSignal, checkText } from '../check-options.ts';
+import {
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  checkText,
+  type KnownOptions,
+} from '../check-options.ts';
 import { isStorageError, throwIfAborted } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import type { DirectoryEntry, FileSystem } from '../virtual-file/file-system.ts';
@@ -15,7 +21,7 @@ export interface RemoveLeftoversOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof RemoveLeftoversOptions, true>> = {
+const OPTIONS: KnownOptions<RemoveLeftoversOptions> = {
   openFiles: true,
   signal: true,
 };

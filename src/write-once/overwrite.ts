@@ -20,6 +20,7 @@ import {
   checkOptions,
   checkSignal,
   checkText,
+  type KnownOptions,
 } from '../check-options.ts';
 import {
   isStorageError,
@@ -54,7 +55,7 @@ export interface OverwriteOptions {
   readonly preserve?: 'mode-and-owner' | 'all' | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof OverwriteOptions, true>> = {
+const OPTIONS: KnownOptions<OverwriteOptions> = {
   openFiles: true,
   signal: true,
   mode: true,

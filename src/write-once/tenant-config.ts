@@ -15,6 +15,7 @@
  */
 import { checkObject, checkOneOf, checkText } from '../check-options.ts';
 import { corrupt, StorageError } from '../errors.ts';
+import { valueText } from '../printable.ts';
 import { isErrorNamed } from '../realms.ts';
 import { type ReadSmallFileOptions, readSmallFile } from '../virtual-file/small-file.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
@@ -206,7 +207,7 @@ function integerOf(generation: number): bigint {
   throw new StorageError('invalid-input', {
     what: 'generation',
     expected: `an integer from 0 to ${MAXIMUM_GENERATION}`,
-    actual: String(generation),
+    actual: valueText(generation),
   });
 }
 

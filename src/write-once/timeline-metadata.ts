@@ -23,6 +23,7 @@ import { crc32cOf } from '../checksum.ts';
 import { corrupt, StorageError } from '../errors.ts';
 import { formatIdentifier, IDENTIFIER_SIZE, parseIdentifier } from '../layers/identifier.ts';
 import { checkLsn, formatPgLsn, type Lsn } from '../layers/lsn.ts';
+import { valueText } from '../printable.ts';
 import { type ReadSmallFileOptions, readSmallFile } from '../virtual-file/small-file.ts';
 import { type OverwriteOptions, overwriteFile } from './overwrite.ts';
 
@@ -243,14 +244,14 @@ function checkFields(fields: TimelineMetadataFields): void {
     throw new StorageError('out-of-range', {
       what: 'pg_version',
       expected: PG_VERSIONS,
-      actual: String(fields.pgVersion),
+      actual: valueText(fields.pgVersion),
     });
   }
 }
 
 function isPgVersion(version: number): boolean {
-  const isInRange = version >= MINIMUM_PG_VERSION && version <= MAXIMUM_PG_VERSION;
-  return Number.isInteger(version) && isInRange;
+  if (!Number.isInteger(version)) return false;
+  return version >= MINIMUM_PG_VERSION && version <= MAXIMUM_PG_VERSION;
 }
 
 function hex(value: number): string {

@@ -7,7 +7,7 @@
 
 import { isDate, isNativeError } from 'node:util/types';
 import { parse, stringify, TomlDate, type TomlError } from 'smol-toml';
-import { checkObject, checkText } from '../check-options.ts';
+import { checkArray, checkObject, checkText } from '../check-options.ts';
 import { StorageError, type StorageErrorCode } from '../errors.ts';
 import { shortened } from '../printable.ts';
 import { isPlainObject } from '../realms.ts';
@@ -45,7 +45,12 @@ export function tomlTable(entries: Iterable<readonly [string, TomlValue]> = []):
   checkObject('entries of a table', entries);
   if (!(Symbol.iterator in entries)) checkText('entries of a table', undefined);
   const table: TomlTable = Object.create(null);
-  for (const [key, value] of entries) table[key] = value;
+  for (const entry of entries) {
+    checkArray('entry of a table', entry);
+    const [key, value] = entry;
+    checkText('name in a table', key);
+    table[key] = value;
+  }
   return table;
 }
 

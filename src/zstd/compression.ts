@@ -8,7 +8,7 @@
  * their content size, and larger ones are compressed at level 19.
  */
 import * as zlib from 'node:zlib';
-import { checkCount, checkOneOf } from '../check-options.ts';
+import { checkChoice, checkCount, checkOneOf } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { ZstdEncoder } from './encoder.ts';
 import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './frame.ts';
@@ -77,6 +77,7 @@ export function checkCompression(compression: Compression): void {
 export async function loadCompressor(level: number, name?: CompressorName): Promise<Compressor> {
   checkCompression({ kind: 'zstd', level });
   if (level > LAST_STREAMED_LEVEL) return highLevelCompressor(await ZstdEncoder.load(), level);
+  checkChoice('name of a compressor', name, COMPRESSORS);
   if (name === undefined) return fastestCompressor(level);
   const compressor = await LOADERS[name](level);
   if (compressor !== undefined) return compressor;
@@ -101,6 +102,8 @@ async function fastestCompressor(level: number): Promise<Compressor> {
 function otherCompressor(level: number): Compressor | undefined {
   return LOADERS.native(level) ?? LOADERS.node(level);
 }
+
+const COMPRESSORS = ['native', 'node', 'wasm'] as const;
 
 const LOADERS = {
   native: loadNative,

@@ -8,6 +8,7 @@
  * decoder of the process decompresses complete frames.
  */
 import { isUint8Array } from 'node:util/types';
+import { checkBytes, checkCallable, checkLimit, checkObject } from '../check-options.ts';
 import { StorageError, tooLarge } from '../errors.ts';
 import { MAXIMUM_STREAM_PIECE, ZstdEngine, type ZstdStream } from './engine.ts';
 import { type FallbackDecoder, loadFallbackDecoder } from './fallback-decoder.ts';
@@ -106,6 +107,7 @@ export class Decompressor {
    * @throws `corrupt`, `truncated`, `too-large`; offsets count from the start of the frame
    */
   decompress(bytes: Uint8Array, limits: DecompressionLimits): Uint8Array {
+    checkArguments(bytes, limits);
     const frame = scanWithinLimits(bytes, limits);
     if (typeof this.#decoder === 'function' || fitsInOneCall(bytes.length, frame)) {
       return this.decompressScanned(bytes, frame, limits).slice();
@@ -127,6 +129,8 @@ export class Decompressor {
    * @throws as `decompress`; `onPiece` may have been called before
    */
   decompressPieces(bytes: Uint8Array, limits: DecompressionLimits, onPiece: OnPiece): number {
+    checkArguments(bytes, limits);
+    checkCallable('onPiece', onPiece);
     const frame = scanWithinLimits(bytes, limits);
     if (typeof this.#decoder !== 'function' && !fitsInOneCall(bytes.length, frame)) {
       return decompressBlocks(this.#decoder, bytes, { frame, limits, onPiece });
@@ -369,6 +373,14 @@ async function scanSource(source: FrameSource, limits: DecompressionLimits): Pro
   const frame = scan.finish();
   checkLimits(frame, limits);
   return frame;
+}
+
+/** Throws `invalid-input`. A limit that is not a number would not be a limit. */
+function checkArguments(bytes: Uint8Array, limits: DecompressionLimits): void {
+  checkBytes(bytes, 'zstd frame');
+  checkObject('limits', limits);
+  checkLimit('maximumLength', limits.maximumLength);
+  checkLimit('maximumWindowSize', limits.maximumWindowSize);
 }
 
 function checkLimits(frame: ZstdFrame, limits: DecompressionLimits): void {

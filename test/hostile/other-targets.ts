@@ -5,13 +5,8 @@ import { StorageError } from '../../src/errors.ts';
 import { parseKey } from '../../src/layers/key.ts';
 import { formatLayerName, parseLayerName } from '../../src/layers/layer-name.ts';
 import { parseLsn } from '../../src/layers/lsn.ts';
-import {
-  decodeValue,
-  encodeValue,
-  outlineOfValue,
-  outlineOfValueAt,
-  valueWillInit,
-} from '../../src/layers/value-format.ts';
+import { decodeValue, encodeValue, valueWillInit } from '../../src/layers/value-format.ts';
+import { outlineOfValue, outlineOfValueAt } from '../../src/layers/value-outline.ts';
 import { decodeDocument, encodeDocument } from '../../src/write-once/document.ts';
 import { formatTenantConfig, parseTenantConfig } from '../../src/write-once/tenant-config.ts';
 import {

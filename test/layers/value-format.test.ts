@@ -7,11 +7,10 @@ import {
   decodeValue,
   encodeValue,
   IMAGE_HEADER_SIZE,
-  outlineOfValue,
-  outlineOfValueAt,
   type Value,
   valueWillInit,
 } from '../../src/layers/value-format.ts';
+import { outlineOfValue, outlineOfValueAt } from '../../src/layers/value-outline.ts';
 import { hex } from '../support/layers.ts';
 import { storageErrorThrownBy } from '../support/storage-errors.ts';
 import { valuesOfEveryType } from '../support/values.ts';

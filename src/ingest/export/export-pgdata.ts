@@ -17,6 +17,7 @@ import {
   checkOptions,
   checkSignal,
   checkText,
+  type KnownOptions,
 } from '../../check-options.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import { checkLsn, formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
@@ -82,17 +83,17 @@ export interface ExportPgdataOptions {
   readonly onProgress?: OnProgress | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof ExportPgdataOptions, true>> = {
+const OPTIONS: KnownOptions<ExportPgdataOptions> = {
   directory: true,
   lsn: true,
   belowGcCutoff: true,
   redo: true,
   server: true,
   missingPages: true,
-  onMissingPage: true,
+  onMissingPage: 'function',
   openFiles: true,
   signal: true,
-  onProgress: true,
+  onProgress: 'function',
 };
 
 /** The result of exporting a timeline. */

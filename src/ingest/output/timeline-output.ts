@@ -22,6 +22,7 @@ import {
   checkOptions,
   checkSignal,
   checkText,
+  type KnownOptions,
 } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { formatLayerName, parseLayerName } from '../../layers/layer-name.ts';
@@ -80,7 +81,7 @@ export interface TimelineOutputOptions extends TimelinePlace {
 /** What the names of manifests begin with. */
 const MANIFEST_STEM = 'tenant-manifest';
 
-const OPTIONS: Readonly<Record<keyof TimelineOutputOptions, true>> = {
+const OPTIONS: KnownOptions<TimelineOutputOptions> = {
   target: true,
   tenantId: true,
   timelineId: true,

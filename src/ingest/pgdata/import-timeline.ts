@@ -25,6 +25,7 @@ import {
   checkOptions,
   checkSignal,
   checkText,
+  type KnownOptions,
 } from '../../check-options.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
@@ -115,7 +116,7 @@ export interface ImportTimelineOptions {
   readonly onBadPage?: ((finding: StorageError) => void) | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof ImportTimelineOptions, true>> = {
+const OPTIONS: KnownOptions<ImportTimelineOptions> = {
   dataDirectory: true,
   target: true,
   tenantId: true,
@@ -135,8 +136,8 @@ const OPTIONS: Readonly<Record<keyof ImportTimelineOptions, true>> = {
   stagingDirectory: true,
   openFiles: true,
   signal: true,
-  onProgress: true,
-  onBadPage: true,
+  onProgress: 'function',
+  onBadPage: 'function',
 };
 
 /** A layer that an import stored. */

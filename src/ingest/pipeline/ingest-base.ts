@@ -9,7 +9,7 @@ import { StorageError } from '../../errors.ts';
 import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-layer.ts';
 import { formatKey, type Key } from '../../layers/key.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
-import { outlineOfValue } from '../../layers/value-format.ts';
+import { outlineOfValue } from '../../layers/value-outline.ts';
 import { resultOf } from '../../timeline/read-page.ts';
 import type { Reconstruction, TimelineEntry } from '../../timeline/reconstruct.ts';
 import type { Timeline } from '../../timeline/timeline.ts';

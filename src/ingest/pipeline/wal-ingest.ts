@@ -16,6 +16,7 @@ import {
   checkOpenFiles,
   checkOptions,
   checkSignal,
+  type KnownOptions,
 } from '../../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { WriteOutThread } from '../../layers/ephemeral-layer/write-out-thread.ts';
@@ -71,7 +72,7 @@ export interface WalIngestResult {
   readonly indexPath: string;
 }
 
-const OPTIONS: Readonly<Record<keyof WalIngestOptions, true>> = {
+const OPTIONS: KnownOptions<WalIngestOptions> = {
   base: true,
   baseChoice: true,
   target: true,
@@ -80,13 +81,13 @@ const OPTIONS: Readonly<Record<keyof WalIngestOptions, true>> = {
   shard: true,
   stagingDirectory: true,
   openFiles: true,
-  onCopied: true,
+  onCopied: 'function',
   signal: true,
   checkpointDistance: true,
   dialect: true,
   stripeSize: true,
   threadCount: true,
-  onProgress: true,
+  onProgress: 'function',
 };
 
 /** Bytes that a layer leaves free, so that its last record does not exceed the distance. */

@@ -17,8 +17,10 @@ import {
   checkBytes,
   checkChoice,
   checkCount,
+  checkMethod,
   checkObject,
   checkOptions,
+  type KnownOptions,
 } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import type { Key } from '../../layers/key.ts';
@@ -69,7 +71,7 @@ export interface RecordIngestOptions {
   readonly maximumGap?: number | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof RecordIngestOptions, true>> = {
+const OPTIONS: KnownOptions<RecordIngestOptions> = {
   base: true,
   sink: true,
   lsn: true,
@@ -128,8 +130,9 @@ export class RecordIngest {
    */
   static async open(options: RecordIngestOptions): Promise<RecordIngest> {
     checkOptions(options, OPTIONS);
-    checkObject('base', options.base);
-    checkObject('sink', options.sink);
+    checkMethod('base', options.base, 'get');
+    checkMethod('sink', options.sink, 'put');
+    checkMethod('sink', options.sink, 'putRecord');
     checkLsn(options.lsn, 'lsn');
     checkMajorVersion(options.majorVersion);
     checkChoice('dialect', options.dialect, HEAP_DIALECTS);

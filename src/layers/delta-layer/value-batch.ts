@@ -1,5 +1,6 @@
 /** Serialized values in parallel arrays, so that no value costs an object. */
 import { isBigUint64Array, isUint8Array, isUint32Array } from 'node:util/types';
+import { checkCount, checkObject } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
@@ -30,6 +31,7 @@ export interface EntryKeyBatch extends Omit<ValueBatch, 'keys' | 'lsns'> {
 
 /** Throws `invalid-input` unless every array is of its type, and has at least `count` rows. */
 export function checkValueBatch(batch: ValueBatch): void {
+  checkObject('batch of values', batch);
   if (!(isUint8Array(batch.keys) && isBigUint64Array(batch.lsns))) throw wrongType();
   const rows = Math.min(batch.lsns.length, Math.floor(batch.keys.length / KEY_SIZE));
   checkRows(batch, rows);
@@ -37,6 +39,7 @@ export function checkValueBatch(batch: ValueBatch): void {
 
 /** As `checkValueBatch`. */
 export function checkEntryKeyBatch(batch: EntryKeyBatch): void {
+  checkObject('batch of values', batch);
   if (!isUint8Array(batch.entryKeys)) throw wrongType();
   checkRows(batch, Math.floor(batch.entryKeys.length / DELTA_KEY_SIZE));
 }
@@ -50,7 +53,8 @@ function checkRows(batch: Omit<ValueBatch, 'keys' | 'lsns'>, keyRows: number): v
     isUint8Array(values);
   if (!hasTypes) throw wrongType();
   const rows = Math.min(keyRows, starts.length, lengths.length, willInit.length);
-  if (Number.isSafeInteger(count) && count >= 0 && count <= rows) return;
+  checkCount('count of a batch', count);
+  if (count <= rows) return;
   throw new StorageError('invalid-input', {
     what: 'batch of values',
     expected: `arrays of at least ${count} rows`,

@@ -8,7 +8,7 @@
 
 import { checkContent } from '../../blob-writer/blob-format.ts';
 import { checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
-import { checkObject } from '../../check-options.ts';
+import { checkObject, type KnownOptions } from '../../check-options.ts';
 import { checkKey, copyKeyRange, KEY_SIZE, type Key, type KeyRange } from '../key.ts';
 import { DELTA_KEY_SIZE } from '../layer-file/entry-layout.ts';
 import {
@@ -36,7 +36,7 @@ export interface DeltaWriteOptions extends WriteOptions {
 /** The ranges in the name of a delta layer. */
 type DeltaRanges = Pick<DeltaWriteOptions, 'keyRange' | 'lsnRange'>;
 
-const DELTA_OPTIONS: Readonly<Record<keyof DeltaWriteOptions, true>> = {
+const DELTA_OPTIONS: KnownOptions<DeltaWriteOptions> = {
   ...WRITE_OPTIONS,
   keyRange: true,
   lsnRange: true,

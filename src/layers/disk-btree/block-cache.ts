@@ -4,7 +4,7 @@
  */
 import { assert } from '../../assert.ts';
 import { type CacheOwner, ValueCache } from '../../blob-writer/value-cache.ts';
-import { checkCount, checkOptions } from '../../check-options.ts';
+import { checkCount, checkOptions, type KnownOptions } from '../../check-options.ts';
 import type { IndexNode } from './index-node.ts';
 
 /** 32,768 blocks, 256 MiB: the index of some 15 million entries. Memory is allocated as needed. */
@@ -54,7 +54,7 @@ export interface BlockCacheOptions {
 }
 
 /** All of them, by name. */
-const OPTIONS: Readonly<Record<keyof BlockCacheOptions, true>> = {
+const OPTIONS: KnownOptions<BlockCacheOptions> = {
   valueCapacity: true,
 };
 

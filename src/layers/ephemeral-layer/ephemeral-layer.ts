@@ -14,6 +14,7 @@ import {
   checkOptions,
   checkSignal,
   checkText,
+  type KnownOptions,
 } from '../../check-options.ts';
 import { isStorageError, type Outcome, StorageError, withOutcome } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
@@ -41,6 +42,7 @@ import { type BatchViews, NO_VIEWS, valuesOf, viewsOf } from './batch-values.ts'
 import { MemoryIndex } from './memory-index.ts';
 import { PutLimits } from './put-limits.ts';
 import { checkReach, Rows, SingleRow } from './rows.ts';
+import { checkWriteDeltaOptions, type WriteDeltaOptions } from './write-delta-options.ts';
 import { type WriteOutOptions, writeOut } from './write-out.ts';
 import type { WriteOutThread } from './write-out-thread.ts';
 
@@ -66,16 +68,6 @@ export interface EphemeralOptions {
   readonly thread?: WriteOutThread | undefined;
 }
 
-/** Options of `EphemeralLayer.writeDelta`. */
-export interface WriteDeltaOptions {
-  /** Directory of the layer; default: that of the scratch file. */
-  readonly directory?: string | undefined;
-  /** 8 hex digits, for the file name; none by default. */
-  readonly generation?: string | undefined;
-  /** Ends the call with `aborted`. */
-  readonly signal?: AbortSignal | undefined;
-}
-
 /** A value of an ephemeral layer; a copy. */
 export interface EphemeralEntry {
   /** Key of the value. */
@@ -88,7 +80,7 @@ export interface EphemeralEntry {
   readonly bytes: Uint8Array;
 }
 
-const EPHEMERAL_OPTIONS: Readonly<Record<keyof EphemeralOptions, true>> = {
+const EPHEMERAL_OPTIONS: KnownOptions<EphemeralOptions> = {
   directory: true,
   tenantId: true,
   timelineId: true,
@@ -318,6 +310,7 @@ export class EphemeralLayer {
    * Durability: once this resolves, the complete layer survives a crash under its final name.
    */
   async writeDelta(options: WriteDeltaOptions = {}): Promise<FinishedLayer> {
+    checkWriteDeltaOptions(options);
     const { directory = this.#options.directory, generation = '', signal } = options;
     const name = `${absolutePath(directory)}/${generation}`;
     try {

@@ -8,7 +8,7 @@
 import { checkContent, SHORT_BLOB_LIMIT } from '../../blob-writer/blob-format.ts';
 import { type BlobWriter, checkEncodedBlob } from '../../blob-writer/blob-writer.ts';
 import { CompressionPool } from '../../blob-writer/compression-pool.ts';
-import { checkBigint, checkObject } from '../../check-options.ts';
+import { checkBigint, checkObject, type KnownOptions } from '../../check-options.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import {
   type Compression,
@@ -62,7 +62,7 @@ export interface BlobRun {
   readonly blobs: Uint8Array;
 }
 
-const IMAGE_OPTIONS: Readonly<Record<keyof ImageWriteOptions, true>> = {
+const IMAGE_OPTIONS: KnownOptions<ImageWriteOptions> = {
   ...WRITE_OPTIONS,
   keyRange: true,
   lsn: true,

@@ -2,7 +2,7 @@
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
 import { halvesOf, highHalf, lowHalf, splitLsn } from '../lsn-halves.ts';
-import { outlineOfValue, outlineOfValueAt, type ValueOutline } from '../value-format.ts';
+import { outlineOfValue, outlineOfValueAt, type ValueOutline } from '../value-outline.ts';
 import type { EntryBatch, LayerEntry } from './entry-batch.ts';
 
 /** An entry without its content, with key and LSN in a form that is printed and compared fast. */

@@ -1,4 +1,5 @@
 /** Which entries of a layer are read. */
+import { checkFlag, checkOptions, type KnownOptions } from '../../check-options.ts';
 import type { StorageError } from '../../errors.ts';
 import type { KeyRange } from '../key.ts';
 import type { LsnRange } from '../lsn.ts';
@@ -26,6 +27,28 @@ export interface EntryOptions {
 export interface OrderedEntryOptions extends EntryOptions {
   /** Descending keys and, within a key, newest first. Default: ascending. */
   readonly reverse?: boolean | undefined;
+}
+
+const ENTRY_OPTIONS: KnownOptions<EntryOptions> = {
+  keyRange: true,
+  lsnRange: true,
+  signal: true,
+  contents: true,
+  rootError: true,
+  pieceSize: true,
+};
+
+const ORDERED_OPTIONS: KnownOptions<OrderedEntryOptions> = { ...ENTRY_OPTIONS, reverse: true };
+
+/** Throws `invalid-input` for a name that is not an option: a misspelt `keyRange` would return everything. */
+export function checkEntryOptions(options: EntryOptions): void {
+  checkOptions(options, ENTRY_OPTIONS);
+}
+
+/** As `checkEntryOptions`. */
+export function checkOrderedOptions(options: OrderedEntryOptions): void {
+  checkOptions(options, ORDERED_OPTIONS);
+  checkFlag('reverse', options.reverse);
 }
 
 /** Options of `salvageStreamed`. */

@@ -12,7 +12,12 @@ import {
   MAXIMUM_BLOB_HEADER_SIZE,
 } from '../../blob-writer/blob-format.ts';
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
-import { checkOpenFiles, checkOptions, checkSignal } from '../../check-options.ts';
+import {
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  type KnownOptions,
+} from '../../check-options.ts';
 import { StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import type { OpenFiles } from '../../virtual-file/open-files.ts';
@@ -25,7 +30,7 @@ import { NODE_HEADER_SIZE, NODE_VALUE_SIZE } from '../disk-btree/node-format.ts'
 import { formatIdentifier, IDENTIFIER_SIZE } from '../identifier.ts';
 import { formatKey, KEY_SIZE } from '../key.ts';
 import { formatPgLsn } from '../lsn.ts';
-import { outlineOfBegin, VALUE_OUTLINE_SIZE } from '../value-format.ts';
+import { outlineOfBegin, VALUE_OUTLINE_SIZE } from '../value-outline.ts';
 import { type EntryLayout, entryAt, type IndexEntry, layoutOf } from './entry-layout.ts';
 import type { LayerInput } from './layer-input.ts';
 import { openSource } from './open-file.ts';
@@ -64,7 +69,7 @@ export interface FileLayoutOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const LAYOUT_OPTIONS: Record<keyof FileLayoutOptions, true> = { openFiles: true, signal: true };
+const LAYOUT_OPTIONS: KnownOptions<FileLayoutOptions> = { openFiles: true, signal: true };
 
 /**
  * Lists the meaning of every byte of a layer file.

@@ -1,7 +1,7 @@
 /** Checks a value that arrives in pieces because it may be larger than 1 MiB. */
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { AuxFileCheck } from '../aux-file-check.ts';
-import { outlineOfBegin, VALUE_OUTLINE_SIZE, type ValueOutline } from '../value-format.ts';
+import { outlineOfBegin, VALUE_OUTLINE_SIZE, type ValueOutline } from '../value-outline.ts';
 
 export interface LargeValue {
   readonly kind: 'value';

@@ -1,8 +1,8 @@
 /** What a layer is read from, as callers give it. */
 import { fileURLToPath } from 'node:url';
 import { isUint8Array } from 'node:util/types';
-import { type ByteSource, bytesSource } from '../../blob-writer/byte-source.ts';
-import { checkCount, checkObject } from '../../check-options.ts';
+import { type ByteSource, bytesSource, checkSource } from '../../blob-writer/byte-source.ts';
+import { checkObject } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 
 /** A path, a `file:` URL, the bytes of a layer in memory (which must not change), or any source of them. */
@@ -17,12 +17,14 @@ export function pathOrSource(input: LayerInput): string | ByteSource {
   if (isUint8Array(input)) return bytesSource(input);
   checkObject('layer to read', input);
   if ('href' in input) return pathOfUrl(input);
-  checkCount('size of the source', input.size);
-  if (typeof input.read === 'function') return input;
-  throw new StorageError('invalid-input', {
-    what: 'layer to read',
-    expected: 'a path, a file URL, a Uint8Array, or a source with `read`',
-  });
+  if (!('size' in input && 'read' in input)) {
+    throw new StorageError('invalid-input', {
+      what: 'layer to read',
+      expected: 'a path, a file URL, a Uint8Array, or a source with `size` and `read`',
+    });
+  }
+  checkSource(input);
+  return input;
 }
 
 function pathOfUrl(url: URL): string {

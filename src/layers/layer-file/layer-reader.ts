@@ -10,6 +10,7 @@ import type { Blob, BlobRequest } from '../../blob-writer/blob-location.ts';
 import { BlobReader } from '../../blob-writer/blob-reader.ts';
 import type { ByteSource } from '../../blob-writer/byte-source.ts';
 import { cachedSource } from '../../blob-writer/value-cache.ts';
+import { checkArray } from '../../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import {
@@ -22,28 +23,27 @@ import { DiskBtreeReader } from '../disk-btree/reader.ts';
 import type { Search } from '../disk-btree/search.ts';
 import type { EntryPosition, WalkOptions } from '../disk-btree/walk.ts';
 import { checkKey, KEY_SIZE, type Key } from '../key.ts';
-import {
-  ALL_LSNS,
-  checkLsn,
-  checkWantedLsns,
-  type Lsn,
-  type LsnRange,
-  MAXIMUM_LSN,
-} from '../lsn.ts';
+import { ALL_LSNS, checkLsn, type Lsn, type LsnRange, MAXIMUM_LSN } from '../lsn.ts';
 import { descendEntries } from './descending-scan.ts';
 import type { EntryBatch, LayerEntry } from './entry-batch.ts';
 import {
   type EntryLayout,
   entryAt,
   type IndexEntry,
-  justAbove,
   keyOfEntry,
   keysOfSlice,
   layoutOf,
   withEntry,
 } from './entry-layout.ts';
-import type { EntryOptions, OrderedEntryOptions, SalvageStreamOptions } from './entry-options.ts';
+import {
+  checkEntryOptions,
+  checkOrderedOptions,
+  type EntryOptions,
+  type OrderedEntryOptions,
+  type SalvageStreamOptions,
+} from './entry-options.ts';
 import { type EntryScan, expansionLimit, type LargeEntry, scanEntries } from './entry-scan.ts';
+import { walkOfKey, walkOfRanges } from './entry-walk.ts';
 import {
   describeIndex,
   type IndexBlock,
@@ -176,6 +176,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    */
   async getMany(keys: readonly Key[], lsn: Lsn = MAXIMUM_LSN): Promise<(LayerEntry | undefined)[]> {
     this.#throwIfClosed();
+    checkArray('keys', keys);
     const wanted = keys.map((key) => this.#wantedKey(key, lsn));
     const entries: (LayerEntry | undefined)[] = [];
     for (let first = 0; first < wanted.length; first += MAXIMUM_GROUP) {
@@ -206,9 +207,10 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * for await (const { key, lsn, bytes } of reader.entries({ keyRange })) use(key, lsn, bytes);
    */
   entries(options: OrderedEntryOptions = {}): AsyncGenerator<LayerEntry> {
+    checkOrderedOptions(options);
     return options.reverse
       ? this.#descendEntries(options, () => this.#walkOptions(options))
-      : new ItemIterator(this.batches(options));
+      : new ItemIterator(this.#batches(options));
   }
 
   /**
@@ -217,7 +219,12 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * @returns Batches; all of a batch is a view, valid until the next one is requested or the scan ends.
    * @throws As `entries`.
    */
-  async *batches(options: EntryOptions = {}): AsyncGenerator<EntryBatch> {
+  batches(options: EntryOptions = {}): AsyncGenerator<EntryBatch> {
+    checkEntryOptions(options);
+    return this.#batches(options);
+  }
+
+  async *#batches(options: EntryOptions): AsyncGenerator<EntryBatch> {
     const slices = this.index.ascend(this.#walkOptions(options));
     for await (const item of scanEntries(slices, this.#scan(options))) {
       if (item.kind !== 'batch') throw item.error;
@@ -232,6 +239,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * @throws As `entries`.
    */
   keys(options: OrderedEntryOptions = {}): AsyncGenerator<IndexEntry> {
+    checkOrderedOptions(options);
     return new ItemIterator(this.#keyGroups(options));
   }
 
@@ -247,6 +255,7 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
    * @throws What keeps the index from being read, if nothing can be read; `io`, `aborted`, `closed`.
    */
   async *salvageBatches(options: EntryOptions = {}): AsyncGenerator<SalvagedScanItem> {
+    checkEntryOptions(options);
     yield* salvageWhole(this.#salvaged(options));
   }
 
@@ -413,26 +422,14 @@ export class LayerReader<S extends LayerSummary = LayerSummary> {
     return { offset, end, limit: end };
   }
 
-  #walkOptions({ keyRange, lsnRange }: EntryOptions): WalkOptions {
+  #walkOptions(options: EntryOptions): WalkOptions {
     this.#throwIfClosed();
-    if (lsnRange !== undefined) checkWantedLsns(lsnRange);
-    if (keyRange === undefined) return {};
-    checkKey(keyRange.start);
-    checkKey(keyRange.end);
-    return {
-      start: this.layout.entryKey(keyRange.start, 0n),
-      end: this.layout.entryKey(keyRange.end, 0n),
-    };
+    return walkOfRanges(options, this.layout);
   }
 
   #walkOfKey(key: Key, lsnRange: LsnRange): WalkOptions {
     this.#throwIfClosed();
-    checkKey(key);
-    checkWantedLsns(lsnRange);
-    const { start, end } = lsnRange;
-    const first = this.layout.entryKey(key, start);
-    const isEmpty = start >= end;
-    return { start: first, end: isEmpty ? first : justAbove(this.layout.entryKey(key, end - 1n)) };
+    return walkOfKey(key, lsnRange, this.layout);
   }
 
   /** Called even if no read is needed, because bytes or index are in memory. */

@@ -18,6 +18,7 @@ import {
   checkOptions,
   checkSignal,
   checkText,
+  type KnownOptions,
 } from '../../check-options.ts';
 import { isStorageError, type Outcome, StorageError } from '../../errors.ts';
 import { absolutePath, pathIn } from '../../virtual-file/absolute-path.ts';
@@ -76,7 +77,7 @@ export interface WriteOptions {
 }
 
 /** All of them, by name. */
-export const WRITE_OPTIONS: Readonly<Record<keyof WriteOptions, true>> = {
+export const WRITE_OPTIONS: KnownOptions<WriteOptions> = {
   directory: true,
   tenantId: true,
   timelineId: true,
@@ -94,7 +95,7 @@ export const WRITE_OPTIONS: Readonly<Record<keyof WriteOptions, true>> = {
 /** Checks the options that all writers of layers share. Throws `invalid-input` with the name of the option. */
 export function checkWriteOptions(
   options: WriteOptions & { readonly keyRange: KeyRange },
-  known: Readonly<Record<string, true>>,
+  known: KnownOptions,
 ): void {
   checkOptions(options, known);
   checkText('directory', options.directory);

@@ -15,7 +15,7 @@ import { BLOCK_SIZE } from '../../virtual-file/block.ts';
 import { Decompressor } from '../../zstd/decompression.ts';
 import { isDamage } from '../damage.ts';
 import { sweepBlocks } from '../disk-btree/block-sweep.ts';
-import { outlineOfValue } from '../value-format.ts';
+import { outlineOfValue } from '../value-outline.ts';
 import { checkExpandedLength, type EntryScan } from './entry-scan.ts';
 import { readLargeValue } from './large-value.ts';
 import { RecordSearch } from './record-search.ts';

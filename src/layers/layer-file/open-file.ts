@@ -7,6 +7,7 @@ import {
   checkOpenFiles,
   checkOptions,
   checkSignal,
+  type KnownOptions,
 } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { absolutePath } from '../../virtual-file/absolute-path.ts';
@@ -61,7 +62,7 @@ export interface ReadOptions {
 }
 
 /** All of them, by name. */
-export const READ_OPTIONS: Readonly<Record<keyof ReadOptions, true>> = {
+export const READ_OPTIONS: KnownOptions<ReadOptions> = {
   openFiles: true,
   blockCache: true,
   maximumBlobLength: true,
@@ -129,10 +130,7 @@ export async function openLayerFileOfKind<S extends LayerSummary>(
 }
 
 /** Throws `invalid-input` for a limit or a choice that is not valid. */
-export function checkReadOptions(
-  options: ReadOptions,
-  known: Readonly<Record<string, true>> = READ_OPTIONS,
-): void {
+export function checkReadOptions(options: ReadOptions, known: KnownOptions = READ_OPTIONS): void {
   checkOptions(options, known);
   checkOpenFiles(options.openFiles);
   checkSignal(options.signal);

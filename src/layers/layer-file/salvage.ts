@@ -2,7 +2,8 @@
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { formatKey } from '../key.ts';
 import { formatLsn } from '../lsn.ts';
-import { outlineOfValue, type Value } from '../value-format.ts';
+import type { Value } from '../value-format.ts';
+import { outlineOfValue } from '../value-outline.ts';
 import type { LayerEntry } from './entry-batch.ts';
 import type { DamagedBlock, DamagedEntry } from './entry-scan.ts';
 import type { DamagedBlob, LooseBlob } from './loose-blobs.ts';

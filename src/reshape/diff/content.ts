@@ -6,11 +6,8 @@ import { createHash } from 'node:crypto';
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { FirstBytes } from '../../layers/layer-file/large-value.ts';
 import { locateValueError } from '../../layers/layer-file/salvage.ts';
-import {
-  IMAGE_HEADER_SIZE,
-  outlineOfValue,
-  VALUE_OUTLINE_SIZE,
-} from '../../layers/value-format.ts';
+import { IMAGE_HEADER_SIZE } from '../../layers/value-format.ts';
+import { outlineOfValue, VALUE_OUTLINE_SIZE } from '../../layers/value-outline.ts';
 import type { DiffInput } from './input.ts';
 
 /** Whether the value is an image or a record; an undecodable one counts as a record. Throws as `digestOf`. */

@@ -6,7 +6,13 @@
  */
 import { isPromise } from 'node:util/types';
 import { assert } from '../../assert.ts';
-import { checkIterable, checkObject, checkOptions, checkSignal } from '../../check-options.ts';
+import {
+  checkIterable,
+  checkObject,
+  checkOptions,
+  checkSignal,
+  type KnownOptions,
+} from '../../check-options.ts';
 import { isStorageError, type StorageError, throwIfAborted } from '../../errors.ts';
 import { checkKey, type Key, type KeyRange } from '../../layers/key.ts';
 import { checkWantedLsns, type Lsn, type LsnRange } from '../../layers/lsn.ts';
@@ -68,11 +74,11 @@ export interface DiffOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-const OPTIONS: Readonly<Record<keyof DiffOptions, true>> = {
+const OPTIONS: KnownOptions<DiffOptions> = {
   keyRange: true,
   lsnRange: true,
-  onDifference: true,
-  onDamage: true,
+  onDifference: 'function',
+  onDamage: 'function',
   signal: true,
 };
 

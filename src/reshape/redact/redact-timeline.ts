@@ -2,7 +2,7 @@
  * Makes a timeline of the same shape without data: all of its layers, redacted, and an index that names them. The index
  * keeps the metadata of the old one, and how relation sizes are stored, but no texts, times or unknown fields.
  */
-import { checkMethod, checkObject } from '../../check-options.ts';
+import { checkMethod, checkOptions, checkSignal, type KnownOptions } from '../../check-options.ts';
 import { IndexPart } from '../../timeline/index-part/index-part.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
 import { indexOf } from '../compact-timeline.ts';
@@ -20,6 +20,13 @@ export interface RedactTimelineOptions {
   /** Ends the work with `aborted`. */
   readonly signal?: AbortSignal | undefined;
 }
+
+const OPTIONS: KnownOptions<RedactTimelineOptions> = {
+  output: true,
+  seed: true,
+  onLayer: 'function',
+  signal: true,
+};
 
 /** A timeline that was redacted. */
 export interface RedactedTimeline {
@@ -43,7 +50,8 @@ export async function redactTimeline(
   options: RedactTimelineOptions,
 ): Promise<RedactedTimeline> {
   checkMethod('timeline', timeline, 'acquireLayer');
-  checkObject('options', options);
+  checkOptions(options, OPTIONS);
+  checkSignal(options.signal);
   const { output, seed, onLayer, signal } = options;
   const { metadata, relSizeMigration, relSizeMigratedAt } = indexOf(timeline).fields;
   const stored = new StoredLayers(output, onLayer);

@@ -10,11 +10,12 @@
  * It is complete and durable under its name, or absent.
  */
 import { readExactly } from '../../blob-writer/byte-source.ts';
-import { checkBigint, checkMethod, checkObject } from '../../check-options.ts';
+import { checkBigint, checkOptions, type KnownOptions } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
 import { isDamage } from '../../layers/damage.ts';
 import type { LayerInput } from '../../layers/layer-file/layer-input.ts';
 import type { FinishedLayer, WriteOptions } from '../../layers/layer-file/layer-writer.ts';
+import { WRITE_OPTIONS } from '../../layers/layer-file/layer-writer.ts';
 import { openSource, type ReadOptions } from '../../layers/layer-file/open-file.ts';
 import { SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
 import { checkLsn, type Lsn } from '../../layers/lsn.ts';
@@ -49,6 +50,14 @@ export interface SalvageLayerOptions extends Omit<WriteOptions, 'tenantId' | 'ti
   /** Called for each blob that has no key and is left out; it may return a promise. */
   readonly onUnkeyed?: ((blob: UnkeyedBlob) => void | Promise<void>) | undefined;
 }
+
+const OPTIONS: KnownOptions<SalvageLayerOptions> = {
+  ...WRITE_OPTIONS,
+  lsn: true,
+  pgVersion: true,
+  readOptions: true,
+  onUnkeyed: 'function',
+};
 
 /** The result of a salvage. */
 export interface SalvagedFile {
@@ -91,13 +100,12 @@ export async function salvageLayer(
   from: LayerInput,
   options: SalvageLayerOptions,
 ): Promise<SalvagedFile> {
-  checkObject('options', options);
-  const { lsn, onUnkeyed, readOptions = {} } = options;
+  checkOptions(options, OPTIONS);
+  const { lsn, readOptions = {} } = options;
   if (lsn !== undefined) {
     checkBigint('lsn', lsn);
     checkLsn(lsn);
   }
-  if (onUnkeyed !== undefined) checkMethod('options', options, 'onUnkeyed');
   try {
     return await salvage(from, options, readOptions);
   } catch (error) {

@@ -9,7 +9,7 @@ import { fitsPageserver } from '../../layers/key.ts';
 import { lsnOfEntryKey } from '../../layers/layer-file/entry-layout.ts';
 import type { DamagedBlob, LooseBlob } from '../../layers/layer-file/loose-blobs.ts';
 import type { SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
-import { outlineOfValue } from '../../layers/value-format.ts';
+import { outlineOfValue } from '../../layers/value-outline.ts';
 import type { LossLog } from './loss-log.ts';
 import { type KeyProof, keyIn, ProvenKeys } from './proven-keys.ts';
 import { RecordCensus } from './record-census.ts';

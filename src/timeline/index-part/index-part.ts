@@ -1,13 +1,15 @@
 /** An index_part.json: parses, changes and formats it without losing unknown fields. */
 import {
   checkBigint,
-  checkIterable,
+  checkMethod,
   checkObject,
   checkOptions,
   checkText,
+  type KnownOptions,
 } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { checkLsn, type Lsn } from '../../layers/lsn.ts';
+import { valueText } from '../../printable.ts';
 import {
   MAXIMUM_PG_VERSION,
   MINIMUM_PG_VERSION,
@@ -172,7 +174,7 @@ export function checkIndexPartArgument(what: string, value: unknown): void {
   }
 }
 
-const CHANGES: Readonly<Record<keyof IndexPartChanges, true>> = {
+const CHANGES: KnownOptions<IndexPartChanges> = {
   deletedAt: true,
   archivedAt: true,
   layers: true,
@@ -188,7 +190,7 @@ const CHANGES: Readonly<Record<keyof IndexPartChanges, true>> = {
 };
 
 function canonicalLayers(layers: ReadonlyMap<string, IndexLayer>): ReadonlyMap<string, IndexLayer> {
-  checkIterable('layers', layers);
+  checkMethod('layers', layers, 'entries');
   const canonical = new Map<string, IndexLayer>();
   for (const [name, layer] of layers) {
     checkObject('layer of an index', layer);
@@ -207,7 +209,7 @@ function canonicalLayers(layers: ReadonlyMap<string, IndexLayer>): ReadonlyMap<s
       throw new StorageError('out-of-range', {
         what: `file size of ${known}`,
         expected: 'u64',
-        actual: String(layer.fileSize),
+        actual: valueText(layer.fileSize),
       });
     }
     canonical.set(known, layer);
@@ -223,6 +225,7 @@ function checkedMetadata(metadata: TimelineMetadataFields): TimelineMetadataFiel
   checkLsn(metadata.latestGcCutoffLsn, 'latest_gc_cutoff_lsn');
   checkLsn(metadata.initdbLsn, 'initdb_lsn');
   const { pgVersion, ancestorTimeline } = metadata;
+  if (ancestorTimeline !== null) checkText('ancestor timeline', ancestorTimeline);
   if (ancestorTimeline !== null && !/^[0-9a-f]{32}$/.test(ancestorTimeline)) {
     throw new StorageError('invalid-input', {
       what: 'ancestor timeline',
@@ -240,17 +243,18 @@ function checkedMetadata(metadata: TimelineMetadataFields): TimelineMetadataFiel
   throw new StorageError('out-of-range', {
     what: 'pg_version',
     expected: `${MINIMUM_PG_VERSION} to ${MAXIMUM_PG_VERSION}`,
-    actual: String(pgVersion),
+    actual: valueText(pgVersion),
   });
 }
 
 function checkedTime(name: string, time: string | undefined): string | undefined {
   if (time === undefined) return undefined;
-  const normalized = normalizeJsonTime(String(time));
+  checkText(name, time);
+  const normalized = normalizeJsonTime(time);
   if (normalized !== undefined) return normalized;
   throw new StorageError('invalid-input', {
     what: name,
     expected: 'a time as 2026-03-25T10:00:00.123',
-    actual: JSON.stringify(String(time)),
+    actual: JSON.stringify(time),
   });
 }

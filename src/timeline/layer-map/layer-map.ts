@@ -11,6 +11,7 @@
  * Source: Neon pageserver/src/tenant/layer_map.rs.
  */
 import {
+  checkArray,
   checkCount,
   checkIterable,
   checkLimit,
@@ -283,7 +284,7 @@ export class LayerMap {
    * @throws `out-of-range` for a read point that is not an LSN.
    */
   visibility(readPoints: readonly Lsn[]): LayerVisibility {
-    checkObject('read points', readPoints);
+    checkArray('read points', readPoints);
     for (const readPoint of readPoints) checkLsn(readPoint, 'read point');
     const isVisible = visibleLayers(this.#table, readPoints);
     const named = (which: number): string[] =>

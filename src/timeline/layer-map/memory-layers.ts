@@ -1,5 +1,5 @@
 /** Layers of a timeline that a pageserver has in memory: the open one, and frozen ones before it. */
-import { checkIterable, checkText } from '../../check-options.ts';
+import { checkIterable, checkObject, checkText } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { checkLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { Candidate } from './search-rule.ts';
@@ -18,7 +18,9 @@ export interface MemoryLayer {
 export function checkMemoryLayers(layers: readonly MemoryLayer[] | undefined): void {
   if (layers !== undefined) checkIterable('memoryLayers', layers);
   let previousEnd: Lsn | undefined = 0n;
-  for (const { name, start, end } of layers ?? []) {
+  for (const layer of layers ?? []) {
+    checkObject('layer in memory', layer);
+    const { name, start, end } = layer;
     checkText('name of a layer in memory', name);
     checkLsn(start, 'start of a layer in memory');
     if (end !== undefined) checkLsn(end, 'end of a layer in memory');

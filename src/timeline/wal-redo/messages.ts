@@ -12,10 +12,11 @@
  * record, oldest first, G.
  * Source: Neon pageserver/src/walredo/process/protocol.rs, pgxn/neon_walredo/walredoproc.c.
  */
-import { checkBytes, checkIterable, checkObject } from '../../check-options.ts';
+import { checkArray, checkBytes, checkObject } from '../../check-options.ts';
 import { StorageError } from '../../errors.ts';
 import { formatKey, type Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
+import { checkLsn } from '../../layers/lsn.ts';
 import { forkNumberOf } from '../../postgres/fork.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
@@ -56,17 +57,24 @@ const GET = 0x47;
  */
 export function encodeRedoMessages(request: RedoRequest): Uint8Array {
   checkObject('request', request);
-  checkIterable('records', request.records);
+  checkArray('records', request.records);
   const { key, base, records } = request;
   const tag = tagOf(key);
   if (base !== undefined) checkPage(base);
   const messages = [
     message(BEGIN, tag),
     ...(base === undefined ? [] : [message(PUSH, tag, base)]),
-    ...records.map(({ lsn, bytes }) => message(APPLY, lsnBytes(lsn), bytes)),
+    ...Array.from(records, applyMessage),
     message(GET, tag),
   ];
   return Uint8Array.from(Buffer.concat(messages));
+}
+
+function applyMessage(record: RedoRecord): Buffer {
+  checkObject('record', record);
+  checkLsn(record.lsn, 'LSN of a record');
+  checkBytes(record.bytes, 'record');
+  return message(APPLY, lsnBytes(record.lsn), record.bytes);
 }
 
 function message(letter: number, ...parts: readonly Uint8Array[]): Buffer {

@@ -4,7 +4,13 @@
  * answers of a confused process cannot be trusted.
  */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
-import { checkCount, checkOptions, checkText } from '../../check-options.ts';
+import {
+  checkArray,
+  checkCount,
+  checkOptions,
+  checkText,
+  type KnownOptions,
+} from '../../check-options.ts';
 import { abortedError, isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import { PAGE_SIZE } from '../../postgres/page.ts';
 import { messageOf } from '../../realms.ts';
@@ -18,7 +24,7 @@ export interface RedoProcessOptions {
   readonly timeoutMs?: number | undefined;
 }
 
-const REDO_PROCESS_OPTIONS: Record<keyof RedoProcessOptions, true> = {
+const REDO_PROCESS_OPTIONS: KnownOptions<RedoProcessOptions> = {
   args: true,
   timeoutMs: true,
 };
@@ -71,6 +77,10 @@ export class RedoProcess {
       throw new StorageError('invalid-input', { what: 'program', expected: 'a text without NUL' });
     }
     checkOptions(options, REDO_PROCESS_OPTIONS);
+    if (options.args !== undefined) {
+      checkArray('args', options.args);
+      for (const argument of options.args) checkText('argument', argument);
+    }
     if (options.timeoutMs !== undefined) checkCount('timeoutMs', options.timeoutMs, { from: 1 });
     return new RedoProcess(program, options);
   }

@@ -5,7 +5,15 @@
  * fields. The entries are combined once for each version, into one table by resource manager and info byte.
  */
 import { assert } from '../../assert.ts';
-import { checkObject, checkOneOf, checkOptions } from '../../check-options.ts';
+import {
+  checkArray,
+  checkBigint,
+  checkBytes,
+  checkCount,
+  checkObject,
+  checkOneOf,
+  checkOptions,
+} from '../../check-options.ts';
 import { corrupt, isStorageError, StorageError } from '../../errors.ts';
 import { chosenHeapDialect, HEAP_DIALECTS, type HeapDialect } from '../heap-dialect.ts';
 import { checkMajorVersion } from '../main-data/main-data.ts';
@@ -74,7 +82,7 @@ export interface RecordDescription {
  * const { resourceManager, recordType, description } = describeWalRecord(record, { majorVersion: 17 });
  */
 export function describeWalRecord(record: WalRecord, options: DescribeOptions): RecordDescription {
-  checkObject('WAL record', record);
+  checkRecord(record);
   checkDescribeOptions(options);
   const { majorVersion } = options;
   return {
@@ -82,6 +90,18 @@ export function describeWalRecord(record: WalRecord, options: DescribeOptions): 
     recordType: recordTypeOf(record, majorVersion),
     description: descriptionOf(record, options),
   };
+}
+
+/** Throws `invalid-input` for a record that lacks a part. */
+export function checkRecord(record: WalRecord): void {
+  checkObject('WAL record', record);
+  checkCount('resourceManager', record.resourceManager, { to: 0xff });
+  checkCount('info', record.info, { to: 0xff });
+  checkCount('xid', record.xid, { to: 0xffff_ffff });
+  checkBigint('prevLsn', record.prevLsn);
+  checkBytes(record.mainData, 'mainData');
+  checkArray('blocks', record.blocks);
+  for (const block of record.blocks) checkObject('block reference', block);
 }
 
 const OPTION_NAMES = { majorVersion: true, dialect: true, times: true } as const;

@@ -17,12 +17,18 @@ import {
   writePrintableText,
   writeText,
 } from '../../ascii.ts';
+import { checkBigint, checkCount, checkObject } from '../../check-options.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { splitLsn } from '../../layers/lsn-halves.ts';
 import { FORK_NAMES } from '../../postgres/fork.ts';
 import type { BlockReference, WalRecord } from '../record-format.ts';
 import { recordTypeOf, resourceManagerName } from '../resource-managers.ts';
-import { checkDescribeOptions, type DescribeOptions, descriptionOf } from './describe.ts';
+import {
+  checkDescribeOptions,
+  checkRecord,
+  type DescribeOptions,
+  descriptionOf,
+} from './describe.ts';
 
 /** The position of a record, which the record itself does not contain. */
 export interface RecordPlace {
@@ -43,6 +49,10 @@ export function formatWaldumpLine(
   place: RecordPlace,
   options: DescribeOptions,
 ): string {
+  checkRecord(record);
+  checkObject('place of the record', place);
+  checkBigint('startLsn', place.startLsn);
+  checkCount('length of the record', place.length);
   checkDescribeOptions(options);
   const description = descriptionOf(record, { times: 'waldump', ...options });
   return waldumpLine(record, place, { majorVersion: options.majorVersion, description });

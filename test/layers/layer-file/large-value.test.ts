@@ -4,11 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { StorageError } from '../../../src/errors.ts';
 import type { LargeEntry } from '../../../src/layers/layer-file/entry-scan.ts';
 import { readLargeValue } from '../../../src/layers/layer-file/large-value.ts';
-import {
-  encodeValue,
-  outlineOfValue,
-  type ValueOutline,
-} from '../../../src/layers/value-format.ts';
+import { encodeValue } from '../../../src/layers/value-format.ts';
+import { outlineOfValue, type ValueOutline } from '../../../src/layers/value-outline.ts';
 
 const MEBIBYTE = 1024 * 1024;
 

@@ -1,0 +1,27 @@
+/** How a frozen layer is written as a delta layer. */
+import { checkOptions, checkSignal, checkText, type KnownOptions } from '../../check-options.ts';
+
+/** Options of `EphemeralLayer.writeDelta`. */
+export interface WriteDeltaOptions {
+  /** Directory of the layer; default: that of the scratch file. */
+  readonly directory?: string | undefined;
+  /** 8 hex digits, for the file name; none by default. */
+  readonly generation?: string | undefined;
+  /** Ends the call with `aborted`. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const WRITE_DELTA_OPTIONS: KnownOptions<WriteDeltaOptions> = {
+  directory: true,
+  generation: true,
+  signal: true,
+};
+
+/** Throws `invalid-input`. */
+export function checkWriteDeltaOptions(options: WriteDeltaOptions): void {
+  checkOptions(options, WRITE_DELTA_OPTIONS);
+  const { directory, generation, signal } = options;
+  if (directory !== undefined) checkText('directory', directory);
+  if (generation !== undefined) checkText('generation', generation);
+  checkSignal(signal);
+}
