@@ -6,8 +6,9 @@
  * one entry, and not all entries that it skips, whether they are in the same leaf or in the leaves after it.
  */
 import type { BlobReader } from '../../blob-writer/blob-reader.ts';
+import type { BlobScanner } from '../../blob-writer/blob-scanner.ts';
 import { StorageError } from '../../errors.ts';
-import type { BlobEnd, NextOffsets } from './next-offsets.ts';
+import { type BlobEnd, endOfBlobAt, type NextOffsets } from './next-offsets.ts';
 
 /** Maximum number of loads before an earlier load; only a forged file needs more. */
 const MAXIMUM_RETURNS = 64;
@@ -17,6 +18,12 @@ const MAXIMUM_RETURNS = 64;
  * values have; after that, lengths are trusted.
  */
 const FREELY_DOUBTED_LENGTH = 1024 * 1024;
+
+interface FollowingBlobs extends NextOffsets {
+  readonly nextEnd: BlobEnd;
+  /** Bytes that were read for the blob itself, and may have to be read again for the next ones. */
+  readonly readLength: number;
+}
 
 export class BlobOrder {
   readonly #blobs: BlobReader;
@@ -76,18 +83,27 @@ export class BlobOrder {
   checkEnd(
     offset: number,
     end: number,
-    { next, afterNext, nextEnd }: NextOffsets & { readonly nextEnd: BlobEnd },
+    { next, afterNext, nextEnd, readLength }: FollowingBlobs,
   ): void {
     if (next === undefined || next <= offset || end <= next) return;
     const overlapsBoth = afterNext !== undefined && next < afterNext && afterNext < end;
     const isNextWrong =
       nextEnd === 'unreadable' ||
       (afterNext !== undefined && nextEnd !== 'unknown' && nextEnd !== afterNext);
-    if ((isNextWrong && !overlapsBoth) || !this.#mayDoubt(end - offset)) return;
+    if ((isNextWrong && !overlapsBoth) || !this.#mayDoubt(readLength)) return;
     throw this.#corrupt('blob overlaps the next one', offset, {
       expected: `an end at or before ${next}`,
       actual: `${end}`,
     });
+  }
+
+  /** As `checkEnd`, for a blob of which at most the header is in memory, so that a wrong length costs no read. */
+  checkUnread(offset: number, following: NextOffsets, scanner: BlobScanner): void {
+    const { next } = following;
+    const end = endOfBlobAt(offset, scanner);
+    if (next === undefined || typeof end !== 'number' || end <= next) return;
+    const nextEnd = endOfBlobAt(next, scanner);
+    if (nextEnd !== 'unknown') this.checkEnd(offset, end, { ...following, nextEnd, readLength: 0 });
   }
 
   #mayDoubt(length: number): boolean {

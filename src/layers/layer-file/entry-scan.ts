@@ -218,19 +218,23 @@ async function* scanSlice<L>(
     try {
       if (!order.isInPlace(offset, next))
         order.checkStart(offset, beyond ?? nextOffsets(slice, index, layout));
+      let readLength = 0;
       if (!scanner.locate(offset)) {
         if (batch.count > 0) {
           yield { kind: 'batch', batch };
           batch.clear();
         }
+        order.checkUnread(offset, beyond ?? nextOffsets(slice, index, layout), scanner);
         order.noteLoad(offset);
         await scanner.load(offset);
         if (!scanner.locate(offset)) throw unreadable(offset, state);
+        readLength = scanner.headerSize + scanner.payloadLength;
       }
       const end = offset + scanner.headerSize + scanner.payloadLength;
       if (next !== undefined && end > next) {
         const following = beyond ?? nextOffsets(slice, index, layout);
-        order.checkEnd(offset, end, { ...following, nextEnd: endOfBlobAt(next, scanner) });
+        const nextEnd = endOfBlobAt(next, scanner);
+        order.checkEnd(offset, end, { ...following, nextEnd, readLength });
       }
       order.accept(offset, end);
       let isHeld = scanner.isWhole;

@@ -40,7 +40,7 @@ function offsetsFrom(slice: LeafSlice, index: number, layout: EntryLayout): Next
 /** Where a blob ends; `unknown` if its header is not in memory. */
 export type BlobEnd = number | 'unreadable' | 'unknown';
 
-/** Requires: `offset` lies in a blob that is in memory. */
+/** According to the header of the blob at `offset`. */
 export function endOfBlobAt(offset: number, scanner: BlobScanner): BlobEnd {
   try {
     return scanner.endAt(offset) ?? 'unknown';

@@ -5,13 +5,14 @@
  * not be what zeros look like; and a pageserver must be able to hold the key.
  */
 import { isStorageError, type StorageError, untracedError, withPlace } from '../../errors.ts';
-import { fitsPageserver, unfitKeyError } from '../../layers/key.ts';
+import { fitsPageserver, type Key, unfitKeyError } from '../../layers/key.ts';
 import type { EntryBatch } from '../../layers/layer-file/entry-batch.ts';
 import { EntryCursor } from '../../layers/layer-file/entry-cursor.ts';
 import type { DamagedBlob, LooseBlob } from '../../layers/layer-file/loose-blobs.ts';
 import { locateValueError } from '../../layers/layer-file/salvage.ts';
-import type { SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
-import { formatLsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
+import type { DamagedSummary, SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
+import type { SalvagedScanItem } from '../../layers/layer-file/salvage-scan.ts';
+import { formatLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { LossLog } from './loss-log.ts';
 import type { StoredEntry } from './salvaged-output.ts';
 
@@ -31,10 +32,12 @@ export interface SalvageSink {
 /** Throws: the error of a file of which nothing can be read; `io`, `aborted`; errors of the sink. */
 export async function salvageEntries(reader: SalvageReader, sink: SalvageSink): Promise<void> {
   const { log, signal, rootError } = sink;
+  const empty = new EmptyImage(sink, reader.path);
   for await (const item of reader.salvageBatches({ signal, rootError })) {
+    if (empty.isHeld) await empty.decide(offsetOf(item));
     switch (item.kind) {
       case 'batch':
-        await takeBatch(reader, item.batch, sink);
+        await takeBatch(reader, item.batch, { sink, empty });
         break;
       case 'damaged-entry':
         log.entry(item, item.error);
@@ -48,12 +51,19 @@ export async function salvageEntries(reader: SalvageReader, sink: SalvageSink): 
         await sink.loose(item);
     }
   }
+  if (empty.isHeld) await empty.decide(undefined);
+}
+
+/** Where the first entry of the item lies; undefined if it has none. */
+function offsetOf(item: SalvagedScanItem | DamagedSummary): number | undefined {
+  if (item.kind === 'batch') return item.batch.offsets[0];
+  return item.kind === 'damaged-entry' ? item.offset : undefined;
 }
 
 async function takeBatch(
   reader: SalvageReader,
   batch: EntryBatch,
-  sink: SalvageSink,
+  { sink, empty }: { readonly sink: SalvageSink; readonly empty: EmptyImage },
 ): Promise<void> {
   const isDelta = reader.summary.kind === 'delta';
   const row = new EntryCursor(batch);
@@ -67,10 +77,15 @@ async function takeBatch(
       sink.log.entry(row, withPlace(locateValueError(error, row, reader.path)));
       continue;
     }
-    const unfit =
-      unfitness(row, sink, reader.path) ?? (isDelta ? undefined : zeroed(row, batch, reader.path));
+    const unfit = unfitness(row, sink, reader.path);
     if (unfit !== undefined) {
       sink.log.entry(row, unfit);
+      continue;
+    }
+    if (!isDelta && isBeforeZero(row, batch)) {
+      empty.hold(row);
+      const next = row.index + 1;
+      if (next < batch.count) await empty.decide(batch.offsets[next]);
       continue;
     }
     const room = sink.entry({ key, lsn, willInit, blob: storedBlob(batch, row.index) });
@@ -89,21 +104,59 @@ function unfitness(
   return unfitKeyError(key, 0, { path, offset, lsn: formatLsn(lsn) });
 }
 
-/** The header of an empty image is a zero. If the next entry is not directly after it, there was another image. */
-function zeroed(
-  { index, offset }: EntryCursor,
-  { offsets, storedLengths, starts, buffer, count }: EntryBatch,
-  path: string | undefined,
-): StorageError | undefined {
-  const isEmpty = storedLengths[index] === 1;
-  if (!isEmpty || index + 1 === count || offsets[index + 1] === offset + 1) return undefined;
-  if (buffer[starts[index] as number] !== 0) return undefined;
-  return untracedError('corrupt', {
-    ...{ what: 'image', path, offset },
-    expected: 'a blob as far as the next one',
-    actual: 'zeros',
-  });
+/** Whether an image is empty, and a zero follows it. */
+function isBeforeZero(
+  { index }: EntryCursor,
+  { storedLengths, starts, buffer }: EntryBatch,
+): boolean {
+  return storedLengths[index] === 1 && buffer[starts[index] as number] === 0;
 }
+
+/**
+ * An empty image before a zero, which may be what zeros have left of another image: the header of an empty
+ * image is a zero. The offset of the next entry decides: images lie back to back.
+ */
+class EmptyImage {
+  readonly #sink: SalvageSink;
+  readonly #path: string | undefined;
+  #held: { readonly key: Key; readonly lsn: Lsn; readonly offset: number } | undefined;
+
+  constructor(sink: SalvageSink, path: string | undefined) {
+    this.#sink = sink;
+    this.#path = path;
+  }
+
+  get isHeld(): boolean {
+    return this.#held !== undefined;
+  }
+
+  hold({ key, lsn, offset }: EntryCursor): void {
+    this.#held = { key: Uint8Array.from(key), lsn, offset };
+  }
+
+  /** Passes the image on, or reports it as lost. `next`: offset of the next entry; undefined if it is unknown. */
+  async decide(next: number | undefined): Promise<void> {
+    const held = this.#held;
+    if (held === undefined) return;
+    this.#held = undefined;
+    const { key, lsn, offset } = held;
+    const end = offset + 1;
+    if (next !== undefined && next > end) {
+      const error = untracedError('corrupt', {
+        ...{ what: 'image', path: this.#path, offset },
+        expected: 'a blob as far as the next one',
+        actual: 'zeros',
+      });
+      this.#sink.log.entry(held, error);
+      return;
+    }
+    await this.#sink.entry({ key, lsn, willInit: true, blob: EMPTY_BLOB });
+    this.#sink.log.recovered(key, offset, end);
+  }
+}
+
+/** The header of an empty image. */
+const EMPTY_BLOB = new Uint8Array(1);
 
 /** With its header, which precedes its content; compressed if it was stored so. */
 export function storedBlob(batch: EntryBatch, row: number): Uint8Array {

@@ -88,6 +88,13 @@ describe('blobs that overlap are told from intact ones', () => {
     },
   );
 
+  it('a blob that starts in the last byte of the one before it is damaged', async () => {
+    const bytes = Buffer.from(damagedLayer({ offsets: { 3: -1 } }));
+    // That byte reads as the header of a blob that ends before the next one.
+    bytes[(OFFSETS[3] ?? 0) - 1] = 5;
+    expect(await salvagedOf(bytes)).toEqual([0, 1, 2, 4, 5, 6, 7]);
+  });
+
   it('a blob that overlaps what is no blob is kept', async () => {
     // The last offset points into the blob before it, where no blob is.
     const bytes = Buffer.from(damagedLayer({ offsets: { 7: -5 } }));
@@ -95,9 +102,21 @@ describe('blobs that overlap are told from intact ones', () => {
     expect(await salvagedOf(bytes)).toEqual([0, 1, 2, 3, 4, 5, 6]);
   });
 
+  it('blobs that reach far over others are damaged, however many there are', async () => {
+    const count = 60;
+    const blobs = Array.from({ length: count }, (_, index) => longBlob(noise(60_000, index)));
+    const far = [5, 15, 25, 35, 45];
+    for (const index of far) blobs[index]?.set([0x80, 0x12, 0x34, 0x56]);
+    const keys = blobs.map((_, index) => blockKey(index));
+    const leaf = nodeBlock({ keys, values: offsetsOf(blobs) });
+    const bytes = layerBytes({ kind: 'image', blobs, blocks: [leaf] });
+    const intact = [...blobs.keys()].filter((index) => !far.includes(index));
+    expect(await salvagedOf(bytes)).toEqual(intact);
+  });
+
   it('a blob whose header is cut by the end of a read is not taken for a damaged one', async () => {
-    // Read in pieces of 32 bytes, the blob before it ends one byte after it starts.
-    const blobs = [noise(10, 0), noise(17, 1), noise(200, 2), noise(10, 3)].map(longBlob);
+    // The blob before it seems to end where the first read of 32 bytes ends, one byte after it starts.
+    const blobs = [noise(10, 0), noise(13, 1), noise(200, 2), noise(10, 3)].map(longBlob);
     const offsets = offsetsOf(blobs);
     const second = Buffer.from(blobs[1] ?? []);
     second[3] = (second[3] ?? 0) + 1;

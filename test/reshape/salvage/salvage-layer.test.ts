@@ -79,6 +79,25 @@ describe('what is lost', () => {
     expect(made.lost[0]?.error.message).toContain('expected a blob as far as the next one');
   });
 
+  test('what is lost is an image of zeros before damage, but not an empty image before zeros', async () => {
+    const images = Array.from({ length: 40 }, (_, block) => ({
+      key: blockKey(block),
+      image: block === 0 ? new Uint8Array(0) : noise(1000, block),
+    }));
+    const written = await writeImages(images, { compression: { kind: 'none' } });
+    const bytes = Buffer.from(written.bytes);
+    const offsetOf = (block: number) => BLOCK + 1 + (block - 1) * 1004;
+    bytes.fill(0, offsetOf(1), offsetOf(1) + 10);
+    bytes.fill(0, offsetOf(5), offsetOf(6));
+    bytes[offsetOf(6)] = 0xf0;
+    const { made } = await salvaged(bytes, `/in/${written.finished.name}`);
+    expect(made).toMatchObject({ recovered: 37, lostCount: 2 });
+    expect(made.lost).toMatchObject([
+      { offset: offsetOf(1), length: 1004, count: 1 },
+      { offset: offsetOf(5), length: 2 * 1004, count: 2 },
+    ]);
+  });
+
   test('what is lost is nothing if only the root is gone, which is told', async () => {
     const bytes = Buffer.from(IMAGES.bytes);
     bytes.fill(0, bytes.length - BLOCK);
