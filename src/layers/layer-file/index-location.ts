@@ -4,7 +4,8 @@
  * In a file from a writer, the first block of the index is the leaf of the first blob, at 8192; the last
  * block is the root, at the end of the file; and all values lie before the index. So a leaf shows how
  * far the values reach, and no block before that belongs to the index, even if it looks like a leaf: a
- * value may be forged. The search for leaves starts at the end of the file.
+ * value may be forged. The search for leaves starts at the end of the file. If leaves were lost or moved, inner nodes
+ * that lie next to a child prove where the index starts.
  */
 import { decodeBlobHeader, MAXIMUM_BLOB_HEADER_SIZE } from '../../blob-writer/blob-format.ts';
 import { type ByteSource, readExactly } from '../../blob-writer/byte-source.ts';
@@ -20,7 +21,7 @@ import {
 import { decodeNode } from '../disk-btree/decode-node.ts';
 import { IndexBlocks, type IndexLocation } from '../disk-btree/index-blocks.ts';
 import { type EntryRules, IndexChecks } from '../disk-btree/index-checks.ts';
-import type { IndexNode } from '../disk-btree/index-node.ts';
+import { IndexNode } from '../disk-btree/index-node.ts';
 import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from './entry-layout.ts';
 import type { LayerKind } from './summary-format.ts';
@@ -156,30 +157,71 @@ export async function findIndex(
   let found: { kind: LayerKind; startBlock: number } | undefined;
   let valuesEnd = FIRST_OFFSET + 1;
   let hasFirstLeaf = false;
+  const starts = new ProvenStarts();
   const sweep = { from: 1, to, direction: 'backwards', signal } as const;
   try {
     for await (const swept of sweepBlocks(source, sweep)) {
       if (swept.block * BLOCK_SIZE < valuesEnd) break;
-      // The first leaf is the start, unless it was moved: then nodes lie right before it.
-      if (hasFirstLeaf && !isNode(swept, found)) break;
+      let isNode = false;
       for (const kind of found === undefined ? kinds : [found.kind]) {
-        const leaf = strictLeaf(swept, kind);
-        if (leaf === undefined) continue;
+        const node = strictNode(swept, kind, 0);
+        if (node === undefined) continue;
+        isNode = true;
+        starts.note(node);
+        if (!isLeafInOrder(node, kind)) continue;
         found = { kind, startBlock: swept.block };
-        valuesEnd = Math.max(valuesEnd, await endOfValues(source, leaf, kind));
-        if (offsetAt(leaf, 0, kind) === FIRST_OFFSET) hasFirstLeaf = true;
+        valuesEnd = Math.max(valuesEnd, await endOfValues(source, node, kind));
+        if (offsetAt(node, 0, kind) === FIRST_OFFSET) hasFirstLeaf = true;
         break;
       }
+      // The first leaf is the start, unless it was moved: then the start is proven, or nodes lie right before it.
+      const { best = swept.block } = starts;
+      if (hasFirstLeaf && !isNode && swept.block <= best) break;
     }
   } catch (error) {
     // The search ends here, with what it has found.
     if (!isStorageError(error, 'too-large')) throw error;
   }
-  return found && foundIndex(found, to);
+  if (found === undefined) return undefined;
+  const { best: startBlock = found.startBlock } = starts;
+  const isAfterValues = startBlock * BLOCK_SIZE >= valuesEnd;
+  return foundIndex(isAfterValues ? { ...found, startBlock } : found, to);
 }
 
-function isNode(swept: SweptBlock, found: { readonly kind: LayerKind } | undefined): boolean {
-  return found !== undefined && strictNode(swept, found.kind, 0) !== undefined;
+/**
+ * Where the index starts, as its inner nodes tell: a node is written one or two blocks after its last child. A child
+ * found there, with the first key that its parent has for it, proves what the child's number counts from.
+ */
+class ProvenStarts {
+  /** The start that most nodes prove; undefined without any. */
+  best: number | undefined;
+  /** By start, the number of inner nodes that prove it. */
+  readonly #counts = new Map<number, number>();
+  /** Inner nodes whose last child may follow. */
+  #parents: IndexNode[] = [];
+
+  /** Requires: the nodes come in descending order of their blocks. */
+  note(node: IndexNode): void {
+    this.#parents = this.#parents.filter(({ block }) => block - node.block <= 2);
+    for (const parent of this.#parents) {
+      const last = parent.entryCount - 1;
+      const isChild = node.level === parent.level - 1 && parent.compareKey(last, node.key(0)) === 0;
+      if (isChild) this.#add(node.block - parent.childBlock(last));
+    }
+    // The block's memory is used for other blocks later.
+    if (node.level > 0) this.#parents.push(new IndexNode(node.bytes.slice(), node.block));
+  }
+
+  #add(start: number): void {
+    if (start < 2) return;
+    const count = this.#countOf(start) + 1;
+    this.#counts.set(start, count);
+    if (this.best === undefined || count > this.#countOf(this.best)) this.best = start;
+  }
+
+  #countOf(start: number): number {
+    return this.#counts.get(start) ?? 0;
+  }
 }
 
 /** End of the last blob of a leaf; the byte after its start if its length is not plausible. */
@@ -228,11 +270,16 @@ function strictNode(
 /** The leaf in a block, if its blobs lie in ascending order, and before it; else undefined. */
 function strictLeaf(swept: SweptBlock, kind: LayerKind): IndexNode | undefined {
   const node = strictNode(swept, kind, 0);
-  if (node === undefined || node.level > 0) return undefined;
+  return node !== undefined && isLeafInOrder(node, kind) ? node : undefined;
+}
+
+/** Whether the node is a leaf whose blobs lie in ascending order. */
+function isLeafInOrder(node: IndexNode, kind: LayerKind): boolean {
+  if (node.level > 0) return false;
   for (let index = 1; index < node.entryCount; index += 1) {
-    if (offsetAt(node, index - 1, kind) >= offsetAt(node, index, kind)) return undefined;
+    if (offsetAt(node, index - 1, kind) >= offsetAt(node, index, kind)) return false;
   }
-  return node;
+  return true;
 }
 
 function decodeOrNothing(bytes: Uint8Array, block: number, kind: LayerKind): IndexNode | undefined {

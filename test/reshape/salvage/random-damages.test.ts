@@ -102,6 +102,22 @@ describe('a salvage', () => {
     await expectAllThatIsIntact(sample, damaged(sample, list), 'renamed');
   });
 
+  test('a salvage finds all leaves when the first one was moved to where an inner node was, and the block before it is lost', async () => {
+    const [, , , , sample] = LAYERS as [
+      SampleLayer,
+      SampleLayer,
+      SampleLayer,
+      SampleLayer,
+      SampleLayer,
+    ];
+    const list: Damage[] = [
+      { kind: 'swap', one: 38_230, other: 30_038 },
+      { kind: 'swap', one: 35_499, other: 0 },
+      { kind: 'zeroed-block', at: 0 },
+    ];
+    await expectAllThatIsIntact(sample, damaged(sample, list), 'renamed');
+  });
+
   test.each(LAYERS.map((layer) => [layer.kind, layer.entries.length, layer] as const))(
     'a salvage of an undamaged %s layer of %i entries is the same file',
     async (_, count, layer) => {
