@@ -16,7 +16,7 @@ export const SOURCE_OPTIONS = {
   timeline: option('--timeline <id>', 'timeline, if the source has several', identifierArgument),
   generation: option(
     '--generation <hex8>',
-    'generation of the pageserver: newer indices are ignored (default: none is)',
+    'generation of the pageserver: newer indices are ignored (default: use the newest)',
     generationArgument,
   ),
   pgVersion: option(

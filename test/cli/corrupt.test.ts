@@ -128,8 +128,8 @@ describe.each(filesThat('entry', 'strict'))('%s has a damaged entry', (_, { path
   });
 });
 
-describe.each(filesThat('entry'))('%s', (_, { path }) => {
-  test('a damaged entry is printed with its key, LSN and offset', async () => {
+describe.each(filesThat('entry'))('%s', (id, { path }) => {
+  test(`dump and get name key and LSN of the damaged entry of ${id}`, async () => {
     const { stdout } = await runCli(['dump', path, '--ndjson']);
     const damaged = parseLines(stdout).find((line) => 'error' in line);
     expect(Object.keys(damaged ?? {})).toEqual(['key', 'lsn', 'offset', 'error']);
@@ -142,8 +142,8 @@ describe.each(filesThat('entry'))('%s', (_, { path }) => {
   });
 });
 
-describe.each(filesThat('accept'))('%s', (_, { path }) => {
-  test('an unusual file is read, with a warning of verify', async () => {
+describe.each(filesThat('accept'))('%s', (id, { path }) => {
+  test(`${id}, which is unusual, is read, and verify warns about it`, async () => {
     expect(await runCli(['dump', path])).toMatchObject({ status: 0, stderr: '' });
     const result = await runCli(['verify', path, '--json']);
     expect(result.status).toBe(0);
@@ -154,8 +154,8 @@ describe.each(filesThat('accept'))('%s', (_, { path }) => {
   });
 });
 
-describe.each(filesThat('undetectable'))('%s', (_, { path }) => {
-  test('a harmless file passes as valid', async () => {
+describe.each(filesThat('undetectable'))('%s', (id, { path }) => {
+  test(`${id}, whose change nothing can detect, passes as valid`, async () => {
     expect((await runCli(['dump', path])).status).toBe(0);
     expect((await runCli(['verify', path])).status).toBe(0);
   });

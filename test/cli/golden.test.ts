@@ -11,11 +11,11 @@ import { parseLines, runCli } from './support.ts';
 
 const LAYERS = goldenLayers().map((layer) => [layer.manifest.case, layer] as const);
 
-describe.each(LAYERS)('%s', (_, { manifest, path }) => {
+describe.each(LAYERS)('%s', (name, { manifest, path }) => {
   const { header, summary } = manifest;
   const unfit = manifest.dump.filter(({ key }) => !fitsPageserver(parseKey(key)));
 
-  test('inspect prints the summary', async () => {
+  test(`inspect prints the summary of ${name}`, async () => {
     const result = await runCli(['inspect', path, '--json']);
     expect(result).toMatchObject({ status: 0, stderr: '' });
     expect(parseLines(result.stdout)).toEqual([
@@ -33,7 +33,7 @@ describe.each(LAYERS)('%s', (_, { manifest, path }) => {
     expect(await runCli(['inspect', path, '--ndjson'])).toEqual(result);
   });
 
-  test('dump prints what Neon reads', async () => {
+  test(`dump prints what Neon reads in ${name}`, async () => {
     const hex = await runCli(['dump', path, '--ndjson', '--values', 'hex']);
     expect(hex).toMatchObject({ status: 0, stderr: '' });
     const lines = parseLines(hex.stdout);
@@ -51,7 +51,7 @@ describe.each(LAYERS)('%s', (_, { manifest, path }) => {
     );
   });
 
-  test('build makes the same layer from what inspect and dump print, unfit keys only if allowed', async () => {
+  test(`build makes ${name} again from what inspect and dump print, unfit keys only if allowed`, async () => {
     const spec = await specOf(path);
     const isCompressed = manifest.dump.some((entry) => entry.compressed);
     const generation = /-v1-([0-9a-f]{8})$/.exec(path)?.[1];
@@ -89,7 +89,7 @@ describe.each(LAYERS)('%s', (_, { manifest, path }) => {
     }
   });
 
-  test('verify finds nothing but keys that a pageserver cannot hold', async () => {
+  test(`verify finds nothing in ${name} but keys that a pageserver cannot hold`, async () => {
     const result = await runCli(['verify', path, '--json']);
     expect(result).toMatchObject({ status: unfit.length > 0 ? 1 : 0, stderr: '' });
     const ok = unfit.length === 0;
@@ -110,7 +110,7 @@ describe.each(LAYERS)('%s', (_, { manifest, path }) => {
     });
   });
 
-  test('index lists the nodes', async () => {
+  test(`index lists the nodes of ${name}`, async () => {
     const result = await runCli(['index', path, '--ndjson']);
     expect(result).toMatchObject({ status: 0, stderr: '' });
     const blocks = parseLines(result.stdout);
@@ -129,7 +129,7 @@ describe.each(LAYERS)('%s', (_, { manifest, path }) => {
     for (const block of blocks) expect(Object.keys(block).slice(5)).toEqual(expected);
   });
 
-  test('get finds the newest entry of each of some keys', async () => {
+  test(`get finds the newest entry of some keys of ${name}`, async () => {
     const newest = new Map(manifest.dump.map((entry) => [entry.key, entry]));
     for (const entry of [...newest.values()].slice(0, 5)) {
       const result = await runCli(['get', path, entry.key, '--json']);

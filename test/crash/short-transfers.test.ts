@@ -28,12 +28,12 @@ const ALL = process.env['LAYERFILE_FAULTS'] === 'all';
 
 const SHORT_TRANSFERS = 1000;
 
-describe.each([...OPERATIONS])('%s', (_kind, make) => {
+describe.each([...OPERATIONS])('%s', (kind, make) => {
   test.each<[string, () => Intercept]>([
     ['one byte', byBytes],
     ['any part', () => atRandom(1)],
     ['any other part', () => atRandom(2)],
-  ])('an operation comes to the same where %s is transferred at a time', async (_what, limit) => {
+  ])(`${kind} ends the same if %s is transferred at a time`, async (_what, limit) => {
     const scenario = await make(seededChoices(SEED));
     const whole = await runWithFaults(scenario, () => undefined, { mustSucceed: true });
     const parts = await runWithFaults(scenario, limit(), { mustSucceed: true });

@@ -88,12 +88,14 @@ export function addSalvage({ program, runner }: CommandParents): void {
   command.addHelpText(
     'after',
     `
-The damaged files are only read. For each of them, one line of JSON reports the new layer and the
-ranges of keys, LSNs and bytes that are lost. The exit status is 1 if anything is lost, and 4 if the
-format version is unknown, which may be a flipped bit: the file is then read as version 3. Leaves are
-found without the root. If no leaf is left, a WAL record is kept if its own bytes and its neighbours
-prove its key and LSN; the keys of page images are then lost. A changed value that can still be read
-is kept, because the format has no checksums.`,
+The damaged files are only read. For each file, one line of JSON names the new layer and lists the
+ranges of keys, LSNs and bytes that are lost. The exit status is 1 if anything is lost. It is 4 if the
+format version is unknown; a flipped bit can cause this, so the file is read as version 3.
+
+Leaves of the index are found even if the root is damaged. If no leaf is readable, only WAL records
+are recovered: those whose LSN follows from the records around them. Page images are then lost,
+because only the index has their keys. Layers have no checksums, so a value that was changed but can
+still be read is kept.`,
   );
 }
 
