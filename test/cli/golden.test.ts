@@ -149,8 +149,8 @@ describe.each(
     );
     return manifest.files.map((file) => [`${name}/${file.file}`, directory, file] as const);
   }),
-)('%s', (_, directory, { file, decoded }) => {
-  test('metadata prints the fields', async () => {
+)('%s', (name, directory, { file, decoded }) => {
+  test(`metadata prints the fields of ${name}`, async () => {
     const result = await runCli(['metadata', join(directory, file), '--json']);
     expect(result).toMatchObject({ status: 0, stderr: '' });
     const { size: _size, index_part_json: _json, ...fields } = decoded;
