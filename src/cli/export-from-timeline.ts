@@ -2,10 +2,10 @@
 import { StorageError } from '../errors.ts';
 import { formatKey, type Key } from '../layers/key.ts';
 import { formatLsn, type Lsn } from '../layers/lsn.ts';
-import type { RedoRunner } from '../timeline/materialize.ts';
 import type { PageResult } from '../timeline/read-page.ts';
 import type { Context } from './context.ts';
 import { openSource, type SourceOptions, warnOfCutoff } from './open-source.ts';
+import { startRedo } from './redo-program.ts';
 
 export interface TimelineExport {
   readonly source: string;
@@ -43,8 +43,7 @@ export async function readForExport(
   if (plain.kind !== 'needs-redo' || redoProgram === undefined) {
     return pageOf(plain, { source, key, lsn });
   }
-  const { RedoProcess } = await import('../timeline/wal-redo/redo-process.ts');
-  await using redo: RedoRunner & AsyncDisposable = RedoProcess.start(redoProgram);
+  await using redo = await startRedo(redoProgram);
   return pageOf(await timeline.readPage(key, lsn, { ...reading, redo }), { source, key, lsn });
 }
 

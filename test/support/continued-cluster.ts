@@ -1,7 +1,11 @@
 /** A cluster of a few pages, imported into memory as a timeline of any number of shards, and WAL that continues it. */
 import { normalize } from 'node:path';
 import { importTimeline } from '../../src/ingest/pgdata/import-timeline.ts';
-import { WalIngest, type WalIngestResult } from '../../src/ingest/pipeline/wal-ingest.ts';
+import {
+  WalIngest,
+  type WalIngestOptions,
+  type WalIngestResult,
+} from '../../src/ingest/pipeline/wal-ingest.ts';
 import { directoryStore } from '../../src/object-store/directory-store.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import type { StoredSource } from '../../src/timeline/open-timeline.ts';
@@ -97,7 +101,16 @@ export function placeOn(disk: MemoryFileSystem, directory: string): Exclude<Stor
 /** Ingests the WAL into the copy of a shard, after what is there. */
 export async function ingestWal(
   disk: MemoryFileSystem,
-  { number = 0, shardCount = 0 } = {},
+  {
+    number = 0,
+    shardCount = 0,
+    wal = WAL,
+    ...options
+  }: Pick<WalIngestOptions, 'redo'> & {
+    readonly number?: number;
+    readonly shardCount?: number;
+    readonly wal?: WalBuilder;
+  } = {},
 ): Promise<WalIngestResult> {
   await using ingest = await WalIngest.open({
     base: placeOn(disk, BASE),
@@ -106,11 +119,21 @@ export async function ingestWal(
     shard: shardCount === 0 ? undefined : { number, count: shardCount },
     ...{ checkpointDistance: 16_384, stagingDirectory: STAGING },
     openFiles: new OpenFiles({ fileSystem: disk }),
+    ...options,
   });
-  return await ingest.ingest(await openWal(walBytes(WAL.files), { start: ingest.startLsn }));
+  return await ingest.ingest(await openWal(walBytes(wal.files), { start: ingest.startLsn }));
 }
 
 const WAL = continuingWal();
+
+/** WAL of the cluster: the checkpoint that the base ends with, and these records. */
+export function walAfterBase(records: readonly HandMadeRecord[]): WalBuilder {
+  const builder = new WalBuilder({ start: WAL_START });
+  builder.systemIdentifier = SYSTEM_IDENTIFIER;
+  const checkpoint = { resourceManager: 0, info: 0, mainData: new Uint8Array(88) };
+  for (const record of [checkpoint, ...records]) builder.append(walRecord(record));
+  return builder;
+}
 
 /** Blocks that change, fork that grow over gaps, are made, cut and dropped, and what is not about blocks. */
 function continuingWal(): WalBuilder {

@@ -8,7 +8,6 @@ import { parseKey } from '../../layers/key.ts';
 import { formatLsn, formatPgLsn } from '../../layers/lsn.ts';
 import { describeKey } from '../../postgres/key-mapping.ts';
 import { printable } from '../../printable.ts';
-import type { RedoRunner } from '../../timeline/materialize.ts';
 import { directoryArgument, lsnArgument } from '../arguments.ts';
 import {
   addCommand,
@@ -24,6 +23,7 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatCount, formatNumberOf } from '../human.ts';
 import { encodeJson, type Json } from '../json.ts';
 import { openSource, SOURCE_OPTIONS, warnOfCutoff } from '../open-source.ts';
+import { startRedo } from '../redo-program.ts';
 import { isUrl } from '../remote-source.ts';
 import { formatOf, listFormat, READ_LIMITS } from '../shared-options.ts';
 
@@ -129,11 +129,6 @@ async function exportDirectory(
  */
 function isRefusal(error: unknown, { first }: FindingWriter): boolean {
   return isStorageError(error) && first !== undefined && error.cause === first;
-}
-
-async function startRedo(program: string): Promise<RedoRunner & AsyncDisposable> {
-  const { RedoProcess } = await import('../../timeline/wal-redo/redo-process.ts');
-  return RedoProcess.start(program);
 }
 
 /** Warns of what the directory lacks, or has in another form than the timeline. */

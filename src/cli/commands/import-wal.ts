@@ -32,6 +32,7 @@ import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
 import { encodeJson, layerObject } from '../json.ts';
 import { DIALECT } from '../record-options.ts';
+import { startRedo } from '../redo-program.ts';
 import { outputTarget, REMOTE_OPTIONS } from '../remote-source.ts';
 import { JSON_ERRORS } from '../shared-options.ts';
 
@@ -62,6 +63,11 @@ const OPTIONS = {
     generationArgument,
   ),
   dialect: DIALECT,
+  walRedo: option(
+    '--wal-redo <program>',
+    'program that replays WAL, run as PROGRAM --wal-redo, for pages that records copy',
+    String,
+  ),
   shardNumber: option('--shard-number <n>', 'number of the shard', countArgument),
   shardCount: option('--shard-count <n>', 'number of shards (default: not sharded)', countArgument),
   stripeSize: option(
@@ -106,7 +112,10 @@ WAL is read from disk_consistent_lsn of the base. The values that a pageserver w
 record become L0 delta layers, and the index advances after each layer is durable. If the output is
 not the base itself, it first gets copies of the base's layers. WAL of another cluster or version, or
 that does not follow the base, is refused. A record that cannot be ingested ends the import, and the
-error has its LSN; everything before it is stored. Run it again with --resume to continue.`,
+error has its LSN; everything before it is stored. Run it again with --resume to continue.
+
+The copy of a database by file needs its pages. If WAL must be replayed to build one, the import ends
+with needs-redo, unless --wal-redo names Neon's Postgres.`,
   );
 }
 
@@ -130,16 +139,18 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
   const opening = await ingestOptions(context, options);
   const progress = reporter.progress({ label: 'import' });
   const { onProgress, onCopied } = progressOf(progress, () => ingest, end);
+  const redo = options.walRedo === undefined ? undefined : await startRedo(options.walRedo);
   let ingest: WalIngest | undefined;
   let result: WalIngestResult;
   try {
     try {
-      ingest = await WalIngest.open({ ...opening, onProgress, onCopied });
+      ingest = await WalIngest.open({ ...opening, redo, onProgress, onCopied });
       checkEnd(end, ingest.startLsn);
       result = await ingest.ingest(await openWal(source, { start: ingest.startLsn, end, signal }));
     } finally {
       progress.finish();
       await ingest?.close();
+      await redo?.[Symbol.asyncDispose]();
     }
   } catch (error) {
     if (ingest === undefined) throw error;

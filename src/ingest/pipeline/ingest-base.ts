@@ -1,6 +1,6 @@
 /**
  * The values that an ingest reads: those of the timeline that it continues, and those that it has put itself. Neon's
- * own records are applied; a page that only Postgres's redo can build is an error.
+ * own records are applied; a page that only Postgres's redo can build is an error, unless there is a program for it.
  *
  * Own values are looked up in the batch, then in the layers of the line. Values that have been passed on are read from
  * the output, which is reopened after a border when a read needs it.
@@ -10,6 +10,7 @@ import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-laye
 import { formatKey, type Key } from '../../layers/key.ts';
 import { formatLsn, type Lsn } from '../../layers/lsn.ts';
 import { outlineOfValue } from '../../layers/value-outline.ts';
+import type { RedoRunner } from '../../timeline/materialize.ts';
 import { resultOf } from '../../timeline/read-page.ts';
 import type { Reconstruction, TimelineEntry } from '../../timeline/reconstruct.ts';
 import type { Timeline } from '../../timeline/timeline.ts';
@@ -26,6 +27,7 @@ export interface IngestBaseOptions {
   readonly reopen: () => Promise<Timeline>;
   /** Version of Postgres. */
   readonly pgVersion: number;
+  readonly redo: RedoRunner | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -52,7 +54,7 @@ export class TimelineBase {
    * Throws: `needs-redo`, `no-base`, and as `Timeline.reconstruct`.
    */
   async get(key: Key, lsn: Lsn): Promise<Uint8Array | undefined> {
-    const { own: find, pgVersion, signal } = this.#options;
+    const { own: find, pgVersion, redo, signal } = this.#options;
     const found = await find(key, lsn);
     if (this.#isStale) await this.#reopen();
     const { lastLsn, facts } = this.#timeline;
@@ -63,7 +65,8 @@ export class TimelineBase {
       ? undefined
       : await this.#timeline.reconstruct(key, lsn < lastLsn ? lsn : lastLsn, { signal });
     const entries = own.map((entry) => ownEntry(entry, facts.timelineId));
-    const result = await resultOf(joined({ key, lsn }, entries, below), { pgVersion, signal });
+    const options = { pgVersion, redo, signal };
+    const result = await resultOf(joined({ key, lsn }, entries, below), options);
     switch (result.kind) {
       case 'page':
         return result.bytes;

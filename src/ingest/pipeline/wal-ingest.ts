@@ -12,6 +12,7 @@
 import { availableParallelism } from 'node:os';
 import {
   checkCount,
+  checkMethod,
   checkObject,
   checkOpenFiles,
   checkOptions,
@@ -24,6 +25,7 @@ import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import { formatLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import { joinHalves, splitLsn } from '../../layers/lsn-halves.ts';
 import { DEFAULT_CHECKPOINT_DISTANCE } from '../../reshape/level0.ts';
+import type { RedoRunner } from '../../timeline/materialize.ts';
 import { isUnsharded, UNSHARDED } from '../../timeline/tenant-shard.ts';
 import type { HeapDialect } from '../../wal/heap-dialect.ts';
 import type { WalRecordBatch } from '../../wal/record-batch.ts';
@@ -47,6 +49,11 @@ export interface WalIngestOptions extends StartOptions {
   readonly checkpointDistance?: number | undefined;
   /** Dialect of the heap records of Postgres 14 and 15. Default: detected for each record. */
   readonly dialect?: HeapDialect | undefined;
+  /**
+   * Builds the pages that records copy if WAL must be replayed for it, such as a `RedoProcess`: a database that is copied
+   * by file may have changed since the last images of its pages. Without it, such a record is `needs-redo`.
+   */
+  readonly redo?: RedoRunner | undefined;
   /** Pages of a stripe of a sharded tenant. Default: the value in the files of the base's tenant, or 2,048. */
   readonly stripeSize?: number | undefined;
   /**
@@ -85,6 +92,7 @@ const OPTIONS: KnownOptions<WalIngestOptions> = {
   signal: true,
   checkpointDistance: true,
   dialect: true,
+  redo: true,
   stripeSize: true,
   threadCount: true,
   onProgress: 'function',
@@ -184,6 +192,7 @@ export class WalIngest {
       own: (key, lsn) => puts.versions(key, lsn),
       reopen: () => timeline.reopen(),
       pgVersion: cluster.majorVersion,
+      redo: options.redo,
       signal: options.signal,
     });
     try {
@@ -396,6 +405,7 @@ function checkIngestOptions(options: WalIngestOptions): void {
   if (threadCount !== undefined) checkCount('threadCount', threadCount, { from: 1 });
   if (stripeSize !== undefined) checkCount('stripeSize', stripeSize, { from: 1, to: 0xffff_ffff });
   if (generation !== undefined) checkCount('generation', generation, { to: 0xffff_ffff });
+  if (options.redo !== undefined) checkMethod('redo', options.redo, 'apply');
   if (options.baseChoice !== undefined) checkObject('baseChoice', options.baseChoice);
   checkOpenFiles(options.openFiles);
   checkSignal(signal);

@@ -64,6 +64,12 @@ describe('import wal', () => {
     expect(check.status).toBe(0);
   });
 
+  test('import wal does not need the program that replays WAL where no page is copied', async () => {
+    const result = await importWal(temporaryDirectory(), ...END, '--wal-redo', '/no/program');
+    expect({ status: result.status, stderr: result.stderr }).toMatchObject({ status: 0 });
+    expect(parseLines(result.stdout)[0]).toMatchObject({ records: 7581 });
+  });
+
   test('import wal refuses a timeline that is there, and goes on with --resume', async () => {
     const out = temporaryDirectory();
     expect((await importWal(out, '--end', '0/1500000')).status).toBe(0);

@@ -1,0 +1,8 @@
+/** The program of `--wal-redo`. */
+import type { RedoRunner } from '../timeline/materialize.ts';
+
+/** Starts the program; the caller ends it. A program that cannot be started fails when it is needed. */
+export async function startRedo(program: string): Promise<RedoRunner & AsyncDisposable> {
+  const { RedoProcess } = await import('../timeline/wal-redo/redo-process.ts');
+  return RedoProcess.start(program);
+}
