@@ -67,9 +67,9 @@ const KINDS: readonly [string, Create, Record<string, readonly string[]>][] = [
   ],
 ];
 
-describe.each(KINDS)('%s', (_, create, options) => {
+describe.each(KINDS)('%s', (kind, create, options) => {
   it.each(Object.entries(options))(
-    'a writer is refused where its %s is of no use',
+    `a writer of the ${kind} is refused where its %s is of no use`,
     async (name, fine) => {
       for (const [what, value] of WRONG) {
         if (fine.includes(what)) continue;
