@@ -69,7 +69,7 @@ const KINDS: readonly [string, Create, Record<string, readonly string[]>][] = [
 
 describe.each(KINDS)('%s', (kind, create, options) => {
   it.each(Object.entries(options))(
-    `a writer of the ${kind} is refused where its %s is of no use`,
+    `${kind} is refused where its %s is of no use`,
     async (name, fine) => {
       for (const [what, value] of WRONG) {
         if (fine.includes(what)) continue;
