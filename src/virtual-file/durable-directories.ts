@@ -18,15 +18,20 @@ const UNREADABLE: ReadonlySet<string> = new Set(['EACCES', 'EPERM']);
  */
 export async function makeDirectories(path: string, openFiles: OpenFiles): Promise<void> {
   const { fileSystem } = openFiles;
-  if (fileSystem.makeDirectory === undefined) return;
+  const { makeDirectory } = fileSystem;
+  if (makeDirectory === undefined) return;
   const parent = dirname(path);
+  const make = () => openFiles.report(makeDirectory.call(fileSystem, path, DIRECTORY_MODE));
   try {
-    await openFiles.report(fileSystem.makeDirectory(path, DIRECTORY_MODE));
+    await make();
   } catch (error) {
     if (isStorageError(error, 'exists')) return;
     if (!isStorageError(error, 'not-found') || parent === path) throw error;
     await makeDirectories(parent, openFiles);
-    return makeDirectories(path, openFiles);
+    // Once more only: a file system such as /proc says again that something is missing.
+    await make().catch((again: unknown) => {
+      if (!isStorageError(again, 'exists')) throw again;
+    });
   }
   await openFiles.syncDirectory(parent);
 }

@@ -41,6 +41,20 @@ describe('directories that are made', () => {
     expect(syncs).toEqual([]);
   });
 
+  test('directories that are made where the file system has none are not-found, and it is asked twice', async () => {
+    const disk = new MemoryFileSystem();
+    disk.createDirectory('/proc');
+    let asked = 0;
+    disk.intercept = ({ kind, path }) => {
+      if (kind !== 'make-directory' || path !== '/proc/none') return undefined;
+      asked += 1;
+      return { fail: 'ENOENT' };
+    };
+    const making = makeDirectories('/proc/none', new OpenFiles({ fileSystem: disk }));
+    expect((await storageErrorOf(making)).code).toBe('not-found');
+    expect(asked).toBe(2);
+  });
+
   test('directories that are made below a file are io', async () => {
     const disk = new MemoryFileSystem();
     disk.createFile('/file', new Uint8Array(1));
