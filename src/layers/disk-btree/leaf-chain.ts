@@ -1,17 +1,22 @@
 /**
  * Selects leaves that are consistent with each other. Blobs lie in key order, so in the order of their blobs
- * the keys of leaves must ascend; the smallest number of leaves is left out.
+ * the keys of leaves must ascend. As few valid leaves as possible are left out, and as few of all.
  */
 
 export interface KeySpan {
   readonly first: Uint8Array;
   /** At or above `first`. */
   readonly last: Uint8Array;
-  /** Whether a parent has the same first key. Decides between chains of the same length. */
+  /** Whether nothing is wrong with the leaf by itself. */
+  readonly isValid: boolean;
+  /** Whether a parent has the same first key. */
   readonly isConfirmed: boolean;
 }
 
-/** Returns: the indexes of a longest chain of spans, each above the one before. */
+/**
+ * Returns: the indexes of a chain of spans, each above the one before: with the most valid spans; of those, the longest;
+ * of those, the one with the most confirmed spans.
+ */
 export function longestChain(spans: readonly KeySpan[]): number[] {
   const ends = new ChainEnds(spans);
   const before = new Int32Array(spans.length);
@@ -36,8 +41,10 @@ class ChainEnds {
   readonly #ranks: Int32Array;
   /** From 1: the span with which the best chain ends, of those whose places the slot covers; -1 if none. */
   readonly #slots: Int32Array;
-  /** By span, of the chain that ends with it: above all its length, then the number of confirmed spans. */
+  /** By span, of the chain that ends with it: the number of valid spans above all, then its length. */
   readonly #weights: Float64Array;
+  /** By span, of that chain: the number of confirmed spans. */
+  readonly #confirmed: Int32Array;
 
   constructor(spans: readonly KeySpan[]) {
     this.#spans = spans;
@@ -48,12 +55,15 @@ class ChainEnds {
     for (const [rank, index] of this.#sorted.entries()) this.#ranks[index] = rank;
     this.#slots = new Int32Array(spans.length + 1).fill(-1);
     this.#weights = new Float64Array(spans.length);
+    this.#confirmed = new Int32Array(spans.length);
   }
 
   /** Adds the chain that ends with the span after another one; -1 for a chain of its own. */
   add(index: number, previous: number): void {
-    const own = this.#spans.length + 1 + (this.#span(index).isConfirmed ? 1 : 0);
-    this.#weights[index] = own + (previous < 0 ? 0 : this.#weight(previous));
+    const { isValid, isConfirmed } = this.#span(index);
+    const weight = isValid ? this.#spans.length + 2 : 1;
+    this.#weights[index] = weight + (this.#weights[previous] ?? 0);
+    this.#confirmed[index] = (isConfirmed ? 1 : 0) + (this.#confirmed[previous] ?? 0);
     for (let slot = this.#rank(index) + 1; slot < this.#slots.length; slot += slot & -slot) {
       this.#slots[slot] = this.#better(this.#slots[slot] as number, index);
     }
@@ -88,7 +98,8 @@ class ChainEnds {
   /** Of two equally good chains, the one that ends lower leaves more room. */
   #better(one: number, other: number): number {
     if (one < 0 || other < 0) return Math.max(one, other);
-    const difference = this.#weight(one) - this.#weight(other);
+    const difference =
+      this.#difference(this.#weights, one, other) || this.#difference(this.#confirmed, one, other);
     if (difference !== 0) return difference > 0 ? one : other;
     return this.#rank(one) < this.#rank(other) ? one : other;
   }
@@ -97,8 +108,8 @@ class ChainEnds {
     return this.#ranks[index] as number;
   }
 
-  #weight(index: number): number {
-    return this.#weights[index] as number;
+  #difference(values: Float64Array | Int32Array, one: number, other: number): number {
+    return (values[one] as number) - (values[other] as number);
   }
 
   #last(index: number): Uint8Array {

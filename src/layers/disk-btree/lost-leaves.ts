@@ -59,7 +59,11 @@ export async function findLostLeaves(
         continue;
       }
       if (found.length === maximumLeaves) throw tooMany(blocks, block, maximumLeaves);
-      found.push({ block, value: middleValue(node), ...spanOf(node), isConfirmed: false });
+      const isValid = isInOrder(node) && checks.entries(node) === undefined;
+      found.push({
+        ...{ block, value: middleValue(node), ...spanOf(node) },
+        ...{ isValid, isConfirmed: false },
+      });
     }
   } catch (error) {
     if (!isStorageError(error, 'too-large')) throw error;
@@ -118,6 +122,15 @@ function spanOf(node: IndexNode): Pick<KeySpan, 'first' | 'last'> {
   }
   const middle = node.key(node.entryCount >>> 1);
   return { first: middle, last: middle };
+}
+
+/** Whether the values are those of a leaf, and lead to blobs in ascending order. */
+function isInOrder(node: IndexNode): boolean {
+  if (node.firstForeignValue() >= 0) return false;
+  for (let index = 1; index < node.entryCount; index += 1) {
+    if (node.leafValue(index) <= node.leafValue(index - 1)) return false;
+  }
+  return true;
 }
 
 /** The middle one of three values, so that one that is damaged does not count. */

@@ -26,6 +26,9 @@ import { KEY_SIZE } from '../key.ts';
 import { DELTA_KEY_SIZE } from './entry-layout.ts';
 import type { LayerKind } from './summary-format.ts';
 
+/** Lost blocks of an index that lie next to each other, in a file of which nothing else is known. */
+const MAXIMUM_GAP = 2;
+
 /** Where the values start, and the first blob. */
 const FIRST_OFFSET = BLOCK_SIZE;
 
@@ -157,6 +160,8 @@ export async function findIndex(
   let found: { kind: LayerKind; startBlock: number } | undefined;
   let valuesEnd = FIRST_OFFSET + 1;
   let hasFirstLeaf = false;
+  /** Blocks that are no nodes, before the last node. */
+  let gap = 0;
   const starts = new ProvenStarts();
   const sweep = { from: 1, to, direction: 'backwards', signal } as const;
   try {
@@ -174,9 +179,11 @@ export async function findIndex(
         if (offsetAt(node, 0, kind) === FIRST_OFFSET) hasFirstLeaf = true;
         break;
       }
-      // The first leaf is the start, unless it was moved: then the start is proven, or nodes lie right before it.
-      const { best = swept.block } = starts;
-      if (hasFirstLeaf && !isNode && swept.block <= best) break;
+      // The first leaf is the start, unless it was moved: then the start is proven, or nodes lie near before it.
+      gap = isNode ? 0 : gap + 1;
+      const { best } = starts;
+      const isBefore = best === undefined ? gap > MAXIMUM_GAP : gap > 0 && swept.block <= best;
+      if (hasFirstLeaf && isBefore) break;
     }
   } catch (error) {
     // The search ends here, with what it has found.

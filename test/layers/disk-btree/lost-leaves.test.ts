@@ -82,6 +82,13 @@ describe('lost leaves', () => {
     expect((await lostIn([changedFirst, second, other])).leaves).toMatchObject([{ block: 1 }]);
   });
 
+  it('lost leaves are the valid ones, where as many others contradict them', async () => {
+    // The blobs of the first leaf are out of order.
+    const damaged = leafWith([7, 8, 9], [1, 3, 2]);
+    const { leaves } = await lostIn([damaged, leafWith([4, 5], [5, 6])]);
+    expect(leaves).toMatchObject([{ block: 1 }]);
+  });
+
   it('lost leaves that were swapped are in the order of their keys and blobs', async () => {
     const { leaves, damage } = await lostIn([leafOf(5, 6), leafOf(3, 4), leafOf(1, 2)]);
     expect(leaves.map(({ block }) => block)).toEqual([2, 1, 0]);
@@ -100,9 +107,10 @@ describe('lost leaves', () => {
 });
 
 describe('a chain of leaves', () => {
-  const span = (first: number, last: number, isConfirmed = false) => ({
+  const span = (first: number, last: number, isValid = true, isConfirmed = false) => ({
     first: blockKey(first),
     last: blockKey(last),
+    isValid,
     isConfirmed,
   });
 
@@ -161,13 +169,13 @@ describe('a chain of leaves', () => {
     else expect(chain).toEqual(expected);
   });
 
-  it('a chain of leaves is the longest, and of several the one with the most confirmed leaves, of any', () => {
+  it('a chain of leaves has the most valid leaves of any, then the most leaves, then the most confirmed ones', () => {
     const digit = fc.nat({ max: 12 });
-    const spans = fc.array(fc.tuple(digit, digit, fc.boolean()), { maxLength: 9 });
+    const spans = fc.array(fc.tuple(digit, digit, fc.boolean(), fc.boolean()), { maxLength: 9 });
     fc.assert(
       fc.property(spans, (all) => {
-        const list = all.map(([one, other, isConfirmed]) =>
-          span(Math.min(one, other), Math.max(one, other), isConfirmed),
+        const list = all.map(([one, other, ...marks]) =>
+          span(Math.min(one, other), Math.max(one, other), ...marks),
         );
         const chain = longestChain(list).map((index) => list[index] as KeySpan);
         expect(isAscending(chain)).toBe(true);
@@ -186,7 +194,9 @@ function isAscending(chain: readonly KeySpan[]): boolean {
 }
 
 function rating(chain: readonly KeySpan[]): number {
-  return chain.length * 100 + chain.filter(({ isConfirmed }) => isConfirmed).length;
+  const valid = chain.filter(({ isValid }) => isValid).length;
+  const confirmed = chain.filter(({ isConfirmed }) => isConfirmed).length;
+  return valid * 10_000 + chain.length * 100 + confirmed;
 }
 
 function subsets<T>([first, ...others]: readonly T[]): T[][] {

@@ -95,26 +95,41 @@ describe('a salvage', () => {
     await expectAllThatIsIntact(sample, damaged(sample, list), sample.name);
   });
 
-  test('a salvage keeps a leaf whose keys contradict those of a damaged leaf, which its parent does not confirm', async () => {
-    const [, , sample] = LAYERS as [SampleLayer, SampleLayer, SampleLayer];
-    // The first key of the second of three leaves becomes lower than all keys of the first leaf.
-    const list: Damage[] = [{ kind: 'zeros', at: 37_455, length: 4 }];
-    await expectAllThatIsIntact(sample, damaged(sample, list), 'renamed');
-  });
-
-  test('a salvage finds all leaves when the first one was moved to where an inner node was, and the block before it is lost', async () => {
-    const [, , , , sample] = LAYERS as [
-      SampleLayer,
-      SampleLayer,
-      SampleLayer,
-      SampleLayer,
-      SampleLayer,
-    ];
-    const list: Damage[] = [
-      { kind: 'swap', one: 38_230, other: 30_038 },
-      { kind: 'swap', one: 35_499, other: 0 },
-      { kind: 'zeroed-block', at: 0 },
-    ];
+  // Each was found by chance, among some ten thousand.
+  test.each<[situation: string, levels: number, Damage[]]>([
+    [
+      'its keys contradict those of a damaged leaf that its parent does not confirm',
+      2,
+      [{ kind: 'zeros', at: 37_455, length: 4 }],
+    ],
+    [
+      'the first leaf was moved to where an inner node was, and the block before that is lost',
+      3,
+      [
+        { kind: 'swap', one: 38_230, other: 30_038 },
+        { kind: 'swap', one: 35_499, other: 0 },
+        { kind: 'zeroed-block', at: 0 },
+      ],
+    ],
+    [
+      'its keys contradict those of a leaf with damaged values, and the root is lost',
+      2,
+      [
+        { kind: 'flip', part: 'index', at: 21_650, bits: 1 },
+        { kind: 'swap', one: 0, other: 56_174 },
+      ],
+    ],
+    [
+      'the first leaf was moved to where the root was, and the block before that is lost',
+      2,
+      [
+        { kind: 'swap', one: 56_174, other: 28_087 },
+        { kind: 'swap', one: 46_812, other: 0 },
+        { kind: 'flip', part: 'summary', at: 0, bits: 1 },
+      ],
+    ],
+  ])('a salvage keeps an intact leaf if %s', async (_, levels, list) => {
+    const sample = LAYERS[2 * (levels - 1)] as SampleLayer;
     await expectAllThatIsIntact(sample, damaged(sample, list), 'renamed');
   });
 
