@@ -7,7 +7,7 @@
  * A StorageError is recognized by a brand shared by all copies of this package, not by its class: several
  * copies may be loaded, or one in several realms, and exchange errors.
  */
-import { printable, shortened } from './printable.ts';
+import { printable, shortened, valueText } from './printable.ts';
 
 /** All codes. */
 export const STORAGE_ERROR_CODES = [
@@ -119,8 +119,11 @@ export class StorageError extends Error {
    * For sources and file systems of your own, which report with it what they cannot do.
    *
    * @param unbounded - What is wrong, and where; long texts are shortened.
+   * @throws `invalid-input` for a code that does not exist, and for details of another type.
    */
   constructor(code: StorageErrorCode, unbounded: StorageErrorDetails) {
+    checkCode(code);
+    checkDetails(unbounded);
     const details = boundedDetails(unbounded);
     super(
       formatMessage(details),
@@ -143,8 +146,13 @@ export class StorageError extends Error {
     return { code: this.code, details: { ...this.#details, cause: undefined } };
   }
 
-  /** A copy with some details replaced or added. Its stack is that of the original. */
+  /**
+   * A copy with some details replaced or added. Its stack is that of the original.
+   *
+   * @throws `invalid-input` for details of another type.
+   */
   with(details: Partial<StorageErrorDetails>): StorageError {
+    checkDetails(details, this.#details);
     const copy = untracedError(this.code, { ...this.#details, ...details });
     copy.#original = this;
     Reflect.deleteProperty(copy, 'stack');
@@ -181,6 +189,37 @@ function hasInstance(this: unknown, value: unknown): boolean {
 /** Enough for a layer's name. */
 const MAXIMUM_ACTUAL_LENGTH = 128;
 const MAXIMUM_WHAT_LENGTH = 512;
+
+/** The details that become a part of the message as they are. */
+const TEXTS = ['path', 'expected', 'actual', 'key', 'lsn'] as const;
+
+function checkCode(code: unknown): void {
+  if (STORAGE_ERROR_CODES.some((known) => known === code)) return;
+  throw wrongPart('code of the error', 'one of STORAGE_ERROR_CODES', code);
+}
+
+/** Throws `invalid-input` for details that no message can be made of; what is missing is that of `others`. */
+function checkDetails(
+  details: Partial<StorageErrorDetails>,
+  others?: StorageErrorDetails,
+): asserts details is StorageErrorDetails {
+  if (typeof details !== 'object' || details === null) {
+    throw wrongPart('details of the error', 'an object', details);
+  }
+  const what = 'what' in details ? details.what : others?.what;
+  if (typeof what !== 'string') throw wrongPart('what', 'a text', what);
+  const { offset } = details;
+  if (offset !== undefined && typeof offset !== 'number')
+    throw wrongPart('offset', 'a number', offset);
+  for (const name of TEXTS) {
+    const text = details[name];
+    if (text !== undefined && typeof text !== 'string') throw wrongPart(name, 'a text', text);
+  }
+}
+
+function wrongPart(what: string, expected: string, value: unknown): StorageError {
+  return new StorageError('invalid-input', { what, expected, actual: valueText(value) });
+}
 
 /** A quotation from a file may be megabytes long. */
 function boundedDetails(details: StorageErrorDetails): StorageErrorDetails {
