@@ -68,7 +68,8 @@ export function checkCallable(what: string, value: unknown): void {
 
 /** Throws `invalid-input` unless the value is an array, or a typed array. */
 export function checkArray(what: string, value: unknown): asserts value is readonly unknown[] {
-  if (!Array.isArray(value) && !ArrayBuffer.isView(value)) throw refused(what, 'an array', value);
+  if (Array.isArray(value) || (ArrayBuffer.isView(value) && 'length' in value)) return;
+  throw refused(what, 'an array', value);
 }
 
 /** Throws `invalid-input` unless the value is a string. */
@@ -92,6 +93,12 @@ export function isBytes(value: unknown): value is Uint8Array {
 /** Throws `invalid-input` unless the value is a Uint8Array. */
 export function checkBytes(bytes: unknown, what: string): asserts bytes is Uint8Array {
   if (!isBytes(bytes)) throw refused(what, 'a Uint8Array', bytes);
+}
+
+/** Throws `invalid-input` unless the value is a DataView, of any realm. */
+export function checkDataView(what: string, value: unknown): asserts value is DataView {
+  if (ArrayBuffer.isView(value) && 'getUint32' in value) return;
+  throw refused(what, 'a DataView', value);
 }
 
 /** Throws `invalid-input` unless the value is a bigint. */

@@ -75,9 +75,19 @@ export function checkBlobLength(length: number): void {
  * Writes the header of a plain blob at index `at` of the target.
  *
  * @returns the size of the header in bytes
- * @throws `too-large` if the length exceeds `MAXIMUM_BLOB_LENGTH`
+ * @throws `too-large` if the length exceeds `MAXIMUM_BLOB_LENGTH`; `invalid-input`, also if the target ends before
+ *   the header does
  */
 export function encodePlainBlobHeader(target: Uint8Array, at: number, length: number): number {
+  checkBytes(target, 'target of a blob header');
+  checkCount('length of a blob', length);
+  checkBlobLength(length);
+  checkIndex(at, target.length - blobHeaderSize(length));
+  return writePlainHeader(target, at, length);
+}
+
+/** As `encodePlainBlobHeader`, for each blob of a file. Requires: room for the header. */
+export function writePlainHeader(target: Uint8Array, at: number, length: number): number {
   if (length < SHORT_BLOB_LIMIT) {
     target[at] = length;
     return 1;
@@ -85,14 +95,27 @@ export function encodePlainBlobHeader(target: Uint8Array, at: number, length: nu
   return encodeLongHeader(target, at, COMPRESSION_NONE, length);
 }
 
+function checkIndex(at: number, last: number): void {
+  checkCount('index of a blob header', at, { to: last });
+}
+
 /**
  * Writes the header of a zstd blob at index `at` of the target.
  *
  * @param storedLength the length of the frame
  * @returns the size of the header, always 4 bytes
- * @throws `too-large` if the length exceeds `MAXIMUM_BLOB_LENGTH`
+ * @throws as `encodePlainBlobHeader`
  */
 export function encodeZstdBlobHeader(target: Uint8Array, at: number, storedLength: number): number {
+  checkBytes(target, 'target of a blob header');
+  checkCount('length of a blob', storedLength);
+  checkBlobLength(storedLength);
+  checkIndex(at, target.length - MAXIMUM_BLOB_HEADER_SIZE);
+  return writeZstdHeader(target, at, storedLength);
+}
+
+/** As `encodeZstdBlobHeader`, for each blob of a file. Requires: room for the header. */
+export function writeZstdHeader(target: Uint8Array, at: number, storedLength: number): number {
   return encodeLongHeader(target, at, COMPRESSION_ZSTD, storedLength);
 }
 
@@ -149,6 +172,7 @@ export function isCompressed(header: PackedHeader): boolean {
  */
 export function decodeBlobHeader(bytes: Uint8Array, at: number, fileOffset: number): BlobHeader {
   checkBytes(bytes, 'blob header');
+  if (at !== 0) checkCount('index of a blob header', at);
   const header = packedHeader(bytes, at, bytes.length);
   if (header === HEADER_IS_CUT) {
     throw new StorageError('truncated', { what: 'blob header', offset: fileOffset });

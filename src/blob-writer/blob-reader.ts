@@ -14,6 +14,7 @@ import {
 } from '../check-options.ts';
 import { isStorageError, type StorageError } from '../errors.ts';
 import {
+  checkLimitNames,
   DEFAULT_DECOMPRESSION_LIMITS,
   type DecompressionLimits,
   Decompressor,
@@ -99,7 +100,7 @@ export class BlobReader {
     checkObject('region', region);
     checkCount('start of the region', region.start);
     checkCount('end of the region', region.end);
-    checkObject('limits', limits);
+    checkLimitNames(limits);
     checkLimit('limit: length of a blob', limits.maximumLength);
     checkLimit('limit: size of a window', limits.maximumWindowSize);
     const { path, wholeReadLength } = source;

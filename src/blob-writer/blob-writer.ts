@@ -14,8 +14,8 @@ import {
   blobHeaderSizeOfFirstByte,
   checkContent,
   decodeBlobHeader,
-  encodePlainBlobHeader,
   MAXIMUM_BLOB_LENGTH,
+  writePlainHeader,
 } from './blob-format.ts';
 import type { BufferedWriter } from './buffered-writer.ts';
 
@@ -68,7 +68,7 @@ export class BlobWriter {
     const at = this.#out.claim(headerSize + length);
     if (at < 0) return this.#appendAcross(bytes);
     const buffer = this.#out.buffer.bytes;
-    encodePlainBlobHeader(buffer, at, length);
+    writePlainHeader(buffer, at, length);
     buffer.set(bytes, at + headerSize);
   }
 
@@ -130,7 +130,7 @@ export class BlobWriter {
 
   #appendAcross(bytes: Uint8Array): void | Promise<void> {
     const header = new Uint8Array(blobHeaderSize(bytes.length));
-    encodePlainBlobHeader(header, 0, bytes.length);
+    writePlainHeader(header, 0, bytes.length);
     return this.#out.appendPair(header, bytes);
   }
 }
@@ -146,7 +146,7 @@ function encodeParts(
   let to = at;
   for (let part = first; part < end; part += 1) {
     const length = lengths[part] as number;
-    to += encodePlainBlobHeader(target.bytes, to, length);
+    to += writePlainHeader(target.bytes, to, length);
     copyBytes(values, starts[part] as number, target, to, length);
     to += length;
   }

@@ -1,5 +1,11 @@
 /** Options of a BufferedWriter, and how it ends. */
-import { checkCount, checkOneOf, checkSignal } from '../check-options.ts';
+import {
+  checkCount,
+  checkOptions as checkNames,
+  checkOneOf,
+  checkSignal,
+  type KnownOptions,
+} from '../check-options.ts';
 import { tooLarge } from '../errors.ts';
 
 /** Options of `BufferedWriter`. */
@@ -51,8 +57,18 @@ export function checkWaiting(what: string, actual: number, path?: string): void 
 /** Maximum size of a buffer, and of the zeros that one `pad` appends. */
 const MAXIMUM_ARRAY_SIZE = 1024 * 1024 * 1024;
 
-/** Throws `invalid-input` for an option out of range. */
+const OPTIONS: KnownOptions<BufferedWriterOptions> = {
+  startOffset: true,
+  bufferSize: true,
+  bufferCount: true,
+  syncEvery: true,
+  onWrite: 'function',
+  signal: true,
+};
+
+/** Throws `invalid-input` for an option that does not exist, or is out of range. */
 export function checkOptions(options: BufferedWriterOptions): void {
+  checkNames(options, OPTIONS);
   const { startOffset, bufferSize, bufferCount, syncEvery, signal } = options;
   checkCount('buffer size', bufferSize, { from: 1, to: MAXIMUM_ARRAY_SIZE });
   checkCount('number of buffers', bufferCount, { from: 2 });
@@ -64,6 +80,7 @@ export function checkOptions(options: BufferedWriterOptions): void {
 /** Throws `invalid-input` unless it is one of the ends. */
 export function checkEnd(end: WriterEnd): void {
   checkOneOf('end of the file', end?.kind, END_KINDS);
+  checkNames(end, { kind: true, multiple: true });
   if (end.kind !== 'exact') checkMultiple(end.multiple);
 }
 

@@ -90,7 +90,7 @@ export class BufferedWriter {
 
   /**
    * @param file open for writing
-   * @throws `invalid-input` for an option out of range, `aborted` if the signal has fired already
+   * @throws `invalid-input` for a wrong option, `aborted` if the signal has fired already
    */
   constructor(file: VirtualFile, options: BufferedWriterOptions = {}) {
     checkFile(file);

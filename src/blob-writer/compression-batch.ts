@@ -11,11 +11,11 @@
  */
 import { assert } from '../assert.ts';
 import {
-  encodePlainBlobHeader,
-  encodeZstdBlobHeader,
   MAXIMUM_BLOB_HEADER_SIZE,
   MAXIMUM_BLOB_LENGTH,
   SHORT_BLOB_LIMIT,
+  writePlainHeader,
+  writeZstdHeader,
 } from './blob-format.ts';
 
 export const MAXIMUM_BATCH_COUNT = 256;
@@ -76,7 +76,7 @@ export class CompressionBatch {
   /** Copies a content, which is compressed later unless it is short. Requires: room. */
   add(content: Uint8Array): void {
     if (content.length < SHORT_BLOB_LIMIT) {
-      const headerSize = encodePlainBlobHeader(this.#blobs, this.#end, content.length);
+      const headerSize = writePlainHeader(this.#blobs, this.#end, content.length);
       this.#blobs.set(content, this.#end + headerSize);
       this.#note(headerSize + content.length, ENCODED_FLAG);
     } else {
@@ -155,10 +155,10 @@ export class BatchCompression {
     const isSmaller = frame.length < length;
     const storedLength = isSmaller ? frame.length : length;
     if (isSmaller) {
-      encodeZstdBlobHeader(this.#blobs, this.#to, storedLength);
+      writeZstdHeader(this.#blobs, this.#to, storedLength);
       this.#blobs.set(frame, this.#to + HEADER_SIZE);
     } else {
-      encodePlainBlobHeader(this.#blobs, this.#to, storedLength);
+      writePlainHeader(this.#blobs, this.#to, storedLength);
       this.#blobs.copyWithin(this.#to + HEADER_SIZE, start, start + length);
     }
     this.#sizes[this.#index] = HEADER_SIZE + storedLength;

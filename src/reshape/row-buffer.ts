@@ -3,7 +3,7 @@
  * arrays, so that an entry does not need an object. Values are held as blobs, with their headers, which the
  * writer copies together. Reused once the writer has taken them.
  */
-import { blobHeaderSize, encodePlainBlobHeader } from '../blob-writer/blob-format.ts';
+import { blobHeaderSize, writePlainHeader } from '../blob-writer/blob-format.ts';
 import { copyBytes, copyWords, ViewedBytes } from '../byte-words.ts';
 import type { EntryKeyBatch } from '../layers/delta-layer/value-batch.ts';
 import { KEY_SIZE, type Key } from '../layers/key.ts';
@@ -89,7 +89,7 @@ export class RowBuffer implements EntryKeyBatch {
     const size = blobHeaderSize(length) + length;
     if (size > VALUES_SIZE) this.#values = new ViewedBytes(new Uint8Array(size));
     const values = this.#values;
-    const at = this.#used + encodePlainBlobHeader(values.bytes, this.#used, length);
+    const at = this.#used + writePlainHeader(values.bytes, this.#used, length);
     copyBytes(source, from, values, at, length);
     this.starts[count] = at;
     this.lengths[count] = length;

@@ -8,7 +8,7 @@
  * their content size, and larger ones are compressed at level 19.
  */
 import * as zlib from 'node:zlib';
-import { checkChoice, checkCount, checkOneOf } from '../check-options.ts';
+import { checkBytes, checkChoice, checkCount, checkOneOf } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 import { ZstdEncoder } from './encoder.ts';
 import { closeStreamedFrame, MAXIMUM_ZSTD_BLOCK_LENGTH } from './frame.ts';
@@ -39,12 +39,14 @@ export interface Compressor {
    *
    * @param bytes must not change until the frame has been returned
    * @returns one frame, in a new array
+   * @throws `invalid-input` unless it is a Uint8Array
    */
   compress(bytes: Uint8Array): Uint8Array | Promise<Uint8Array>;
   /**
    * As `compress`, synchronously on this thread.
    *
    * @returns one frame, a view that is valid until the next call of any compressor or decompressor
+   * @throws as `compress`
    */
   compressSync(bytes: Uint8Array): Uint8Array;
 }
@@ -146,12 +148,15 @@ function loadNode(level: number): Compressor | undefined {
   return {
     name: 'node',
     level,
-    compress: (bytes) =>
-      new Promise((resolve, reject) => {
+    compress: (bytes) => {
+      checkContent(bytes);
+      return new Promise((resolve, reject) => {
         zstdCompress(bytes, { params }, (error, frame) => (error ? reject(error) : resolve(frame)));
-      }),
+      });
+    },
     // Ending the frame in the same call as the content would make it a single segment.
     compressSync: (bytes) => {
+      checkContent(bytes);
       if (bytes.length === 0) return zstdCompressSync(bytes, { params });
       const flushed = zstdCompressSync(bytes, { params, finishFlush: constants.ZSTD_e_flush });
       const isWhole = bytes.length % MAXIMUM_ZSTD_BLOCK_LENGTH === 0;
@@ -177,10 +182,19 @@ function highLevelCompressor(encoder: ZstdEncoder, level: number): Compressor {
   );
 }
 
-function fromSync(level: number, compressSync: Compressor['compressSync']): Compressor {
+function fromSync(level: number, encode: Compressor['compressSync']): Compressor {
+  const compressSync: Compressor['compressSync'] = (bytes) => {
+    checkContent(bytes);
+    return encode(bytes);
+  };
   return { name: 'wasm', level, compressSync, compress: (bytes) => compressSync(bytes).slice() };
 }
 
 function asBuffer(bytes: Uint8Array): Buffer {
+  checkContent(bytes);
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
+function checkContent(bytes: Uint8Array): void {
+  checkBytes(bytes, 'content to compress');
 }

@@ -8,7 +8,14 @@
  * decoder of the process decompresses complete frames.
  */
 import { isUint8Array } from 'node:util/types';
-import { checkBytes, checkCallable, checkLimit, checkObject } from '../check-options.ts';
+import {
+  checkBytes,
+  checkCallable,
+  checkLimit,
+  checkObject,
+  checkOptions,
+  type KnownOptions,
+} from '../check-options.ts';
 import { StorageError, tooLarge } from '../errors.ts';
 import { MAXIMUM_STREAM_PIECE, ZstdEngine, type ZstdStream } from './engine.ts';
 import { type FallbackDecoder, loadFallbackDecoder } from './fallback-decoder.ts';
@@ -38,6 +45,17 @@ export const DEFAULT_DECOMPRESSION_LIMITS: DecompressionLimits = {
   maximumLength: 256 * 1024 * 1024,
   maximumWindowSize: 8 * 1024 * 1024,
 };
+
+const LIMIT_NAMES: KnownOptions<DecompressionLimits> = {
+  maximumLength: true,
+  maximumWindowSize: true,
+};
+
+/** Throws `invalid-input` for limits that are not an object, or have an unknown name. */
+export function checkLimitNames(limits: DecompressionLimits): void {
+  checkObject('limits', limits);
+  checkOptions(limits, LIMIT_NAMES);
+}
 
 /**
  * Contents that may be longer are always decompressed in pieces, even if the caller wants one array, so that
@@ -375,10 +393,14 @@ async function scanSource(source: FrameSource, limits: DecompressionLimits): Pro
   return frame;
 }
 
+/** Those of the last call, whose names need not be looked at again. */
+let knownLimits = DEFAULT_DECOMPRESSION_LIMITS;
+
 /** Throws `invalid-input`. A limit that is not a number would not be a limit. */
 function checkArguments(bytes: Uint8Array, limits: DecompressionLimits): void {
   checkBytes(bytes, 'zstd frame');
-  checkObject('limits', limits);
+  if (limits !== knownLimits) checkLimitNames(limits);
+  knownLimits = limits;
   checkLimit('maximumLength', limits.maximumLength);
   checkLimit('maximumWindowSize', limits.maximumWindowSize);
 }
