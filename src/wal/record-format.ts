@@ -82,7 +82,7 @@ export function decodeWalRecord(bytes: Uint8Array, majorVersion: number): WalRec
   checkRecord(bytes);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   const scanner = scannerOf(majorVersion);
-  scanner.scan(view, 0, bytes.length);
+  scanner.scanWithin(view, 0, bytes.length);
   return scannedRecord(bytes, scanner);
 }
 

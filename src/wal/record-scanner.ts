@@ -18,6 +18,7 @@
  * 1 hole, 2 apply, 4 pglz, 8 lz4, 16 zstd. An image without "apply" is for consistency checks only.
  * Source: Postgres src/include/access/xlogrecord.h, src/backend/access/transam/xlogreader.c.
  */
+import { checkCount, checkDataView } from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 
 /** Bytes of the header of a record. */
@@ -165,9 +166,22 @@ export class RecordScanner {
   /**
    * Scans the record at `offset`, whose length and checksum are known to be right.
    *
-   * Throws: `truncated`, `corrupt`. Their offsets count from the start of the record.
+   * @throws `truncated`, `corrupt`, whose offsets count from the start of the record; `invalid-input`, also if the
+   *   record is shorter than its header, or longer than the view.
    */
   scan(view: DataView, offset: number, size: number): void {
+    checkDataView('view', view);
+    checkCount('offset of the record', offset);
+    const room = view.byteLength - offset;
+    checkCount('size of the record', size, { from: WAL_RECORD_HEADER_SIZE, to: room });
+    this.scanWithin(view, offset, size);
+  }
+
+  /**
+   * As `scan`, for each record of a batch. Requires: a record within the view, with its whole header.
+   * @internal
+   */
+  scanWithin(view: DataView, offset: number, size: number): void {
     this.#start = offset;
     this.#end = offset + size;
     this.xid = view.getUint32(offset + 4, true);

@@ -80,7 +80,7 @@ export class RecordTally implements RecordCounts {
       }
       const size = batch.size(index);
       try {
-        scanner.scan(view, batch.offset(index), size);
+        scanner.scanWithin(view, batch.offset(index), size);
         if (filter !== undefined && !filter(scanner)) continue;
         this.#count(size);
       } catch (error) {

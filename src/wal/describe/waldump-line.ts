@@ -17,11 +17,18 @@ import {
   writePrintableText,
   writeText,
 } from '../../ascii.ts';
-import { checkBigint, checkCount, checkObject } from '../../check-options.ts';
+import {
+  checkBigint,
+  checkBoolean,
+  checkBytes,
+  checkCount,
+  checkObject,
+} from '../../check-options.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { splitLsn } from '../../layers/lsn-halves.ts';
 import { FORK_NAMES } from '../../postgres/fork.ts';
 import type { BlockReference, WalRecord } from '../record-format.ts';
+import { FORK_MASK, MAXIMUM_BLOCK_ID } from '../record-scanner.ts';
 import { recordTypeOf, resourceManagerName } from '../resource-managers.ts';
 import {
   checkDescribeOptions,
@@ -50,12 +57,34 @@ export function formatWaldumpLine(
   options: DescribeOptions,
 ): string {
   checkRecord(record);
+  for (const block of record.blocks) checkBlock(block);
   checkObject('place of the record', place);
   checkBigint('startLsn', place.startLsn);
   checkCount('length of the record', place.length);
   checkDescribeOptions(options);
   const description = descriptionOf(record, { times: 'waldump', ...options });
   return waldumpLine(record, place, { majorVersion: options.majorVersion, description });
+}
+
+/** Only the parts that the line has. */
+function checkBlock({
+  id,
+  spcnode,
+  dbnode,
+  relnode,
+  forkNumber,
+  blkno,
+  image,
+}: BlockReference): void {
+  checkCount('id of a block reference', id, { to: MAXIMUM_BLOCK_ID });
+  for (const [name, value] of Object.entries({ spcnode, dbnode, relnode, blkno })) {
+    checkCount(`${name} of a block reference`, value, { to: 0xffff_ffff });
+  }
+  checkCount('forkNumber of a block reference', forkNumber, { to: FORK_MASK });
+  if (image === undefined) return;
+  checkObject('image of a block reference', image);
+  checkBytes(image.bytes, 'bytes of an image');
+  checkBoolean('apply of an image', image.apply);
 }
 
 /** The parts of a line that are not in the record. */
