@@ -32,10 +32,8 @@ export type {
   FileSystemOperationKind,
   Intercept,
 } from '../testing/faults.ts';
-export {
-  MemoryFileSystem,
-  type MemoryFileSystemOptions,
-} from '../testing/memory-file-system.ts';
+export { MemoryFileSystem } from '../testing/memory-file-system.ts';
+export type { MemoryFileSystemOptions } from '../testing/memory-options.ts';
 export type {
   DirectoryEntry,
   FileKind,

@@ -9,7 +9,7 @@
  * Asynchronous operations take effect one turn after the call, so that bytes that change before the
  * promise settles are written changed, as on a real system.
  */
-import { checkChoice, checkObject, checkText } from '../check-options.ts';
+import { checkBytes, checkText } from '../check-options.ts';
 import type {
   DirectoryEntry,
   FileStat,
@@ -39,36 +39,17 @@ import {
 } from './faults.ts';
 import type { MemoryFile } from './memory-file.ts';
 import { makeDirectoryIn, removeDirectoryIn, renameIn } from './memory-names.ts';
-import { BIRTH_TIMES, describeNode, MemoryOpenFile } from './memory-open-file.ts';
+import { describeNode, MemoryOpenFile } from './memory-open-file.ts';
+import {
+  checkMemoryOptions,
+  checkPartialOwnership,
+  type MemoryFileSystemOptions,
+  openMark,
+} from './memory-options.ts';
 import { MemoryDirectory, type MemoryNode, MemoryTree, type Place } from './memory-tree.ts';
-
-/** Options of `MemoryFileSystem`. */
-export interface MemoryFileSystemOptions {
-  /** Called before each operation; may answer with a fault. */
-  readonly intercept?: Intercept | undefined;
-  /** The acting user; default 0. Only 0 may change the owner of a file. */
-  readonly userId?: number | undefined;
-  /** The group of the acting user; default 0. */
-  readonly groupId?: number | undefined;
-  /** Permission bits that created files do not get; default 0o022. */
-  readonly umask?: number | undefined;
-  /**
-   * `supported`: aligned direct transfers succeed, others fail with EINVAL. `refused-at-open` and
-   * `refused-at-transfer`: all fail with EINVAL, at `open` or at each read and write. Default
-   * `supported`.
-   */
-  readonly directTransfers?: 'supported' | 'refused-at-open' | 'refused-at-transfer' | undefined;
-  /**
-   * Whether the creation time is part of a file's identity. New files reuse the inode numbers of
-   * deleted ones, as on ext4; with `none`, a file and its successor cannot be distinguished. Default `kept`.
-   */
-  readonly birthTimes?: 'kept' | 'none' | undefined;
-}
 
 /** Prefix of the owners of temporary files here; no real owner begins with it. */
 const OWNER_PREFIX = 'feedfeedfe';
-
-const DIRECT_TRANSFERS = ['supported', 'refused-at-open', 'refused-at-transfer'] as const;
 
 /**
  * A file system in memory whose operations can fail, be delayed or be cut short, and that can crash at any
@@ -108,11 +89,9 @@ export class MemoryFileSystem implements FileSystem {
   #operationCount = 0;
   readonly #open = new Set<MemoryOpenFile>();
 
-  /** @throws `invalid-input` if `directTransfers` or `birthTimes` is not one of its values */
+  /** @throws `invalid-input` for an unknown option, or a value that it cannot have */
   constructor(options: MemoryFileSystemOptions = {}) {
-    checkObject('options', options);
-    checkChoice('directTransfers', options.directTransfers, DIRECT_TRANSFERS);
-    checkChoice('birthTimes', options.birthTimes, BIRTH_TIMES);
+    checkMemoryOptions(options);
     this.#options = options;
     this.intercept = options.intercept;
     trustFileSystem(this);
@@ -138,13 +117,13 @@ export class MemoryFileSystem implements FileSystem {
 
   /** As {@link FileSystem.open}. */
   async open(path: string, options: OpenOptions): Promise<OpenFile> {
-    await this.#begin({ kind: 'open', path, ...markOf(options) });
+    await this.#begin({ kind: 'open', path, ...openMark(options) });
     return this.#openAt(path, options);
   }
 
   /** As `open`, synchronously. Opens missing files, too. */
   openSync(path: string, options: OpenOptions): SyncOpenFile {
-    this.#beginSync({ kind: 'open', path, ...markOf(options) });
+    this.#beginSync({ kind: 'open', path, ...openMark(options) });
     const file = this.#openAt(path, options);
     file.opened = file.describe();
     return file;
@@ -238,6 +217,8 @@ export class MemoryFileSystem implements FileSystem {
    * @throws `exists` if the name is taken, `not-found` if the parent directory is missing
    */
   createFile(path: string, content: Uint8Array, ownership: Partial<Ownership> = {}): void {
+    checkBytes(content, 'content');
+    checkPartialOwnership(ownership);
     const place = this.#vacantPlace(path);
     const file = this.#tree.createFile({ ...this.#ownership(0o666), ...ownership });
     file.write(content, 0);
@@ -251,6 +232,7 @@ export class MemoryFileSystem implements FileSystem {
    * @param target need not exist
    */
   createSymbolicLink(path: string, target: string): void {
+    checkText('target', target);
     this.#place(path, (identity) => ({ kind: 'symbolic-link', identity, target }));
   }
 
@@ -266,6 +248,7 @@ export class MemoryFileSystem implements FileSystem {
    * @throws `not-found` if nothing has the name, `io` if it is not a file
    */
   contentOf(path: string): Uint8Array {
+    checkText('path', path);
     const { node } = this.#tree.resolve(path);
     if (node?.kind !== 'file') {
       throw systemError('read file', path, node === undefined ? 'ENOENT' : 'EISDIR');
@@ -434,13 +417,9 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   #vacantPlace(path: string): Place {
+    checkText('path', path);
     const place = this.#tree.locate(path);
     if (place.node !== undefined) throw systemError('create', path, 'EEXIST');
     return place;
   }
-}
-
-function markOf(options: OpenOptions): { readonly direct?: true } {
-  checkObject('options', options);
-  return options.direct ? { direct: true } : {};
 }

@@ -5,10 +5,8 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { FaultAction, FileSystemOperation } from '../../src/testing/faults.ts';
-import {
-  MemoryFileSystem,
-  type MemoryFileSystemOptions,
-} from '../../src/testing/memory-file-system.ts';
+import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
+import type { MemoryFileSystemOptions } from '../../src/testing/memory-options.ts';
 import { alignedBytes, isAligned } from '../../src/virtual-file/aligned-memory.ts';
 import { OpenFiles } from '../../src/virtual-file/open-files.ts';
 import { VirtualFile } from '../../src/virtual-file/virtual-file.ts';

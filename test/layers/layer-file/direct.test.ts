@@ -8,10 +8,8 @@ import { ImageLayerWriter } from '../../../src/layers/image-layer/writer.ts';
 import { formatKey } from '../../../src/layers/key.ts';
 import type { LayerEntry } from '../../../src/layers/layer-file/entry-batch.ts';
 import { openLayer } from '../../../src/layers/open-layer.ts';
-import {
-  MemoryFileSystem,
-  type MemoryFileSystemOptions,
-} from '../../../src/testing/memory-file-system.ts';
+import { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';
+import type { MemoryFileSystemOptions } from '../../../src/testing/memory-options.ts';
 import type { IoMode } from '../../../src/virtual-file/file-system.ts';
 import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
 import {
