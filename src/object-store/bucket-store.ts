@@ -1,4 +1,5 @@
 /** Shared by the stores of a bucket: the prefix of their keys, and listings, which come in pages. */
+import { checkText } from '../check-options.ts';
 import { followPages, type ListPage } from './listing-pages.ts';
 import {
   type CommonPrefix,
@@ -48,6 +49,7 @@ export abstract class BucketStore extends RangedStore implements ObjectStore {
     checkPrefix(prefix);
     checkRequestOptions(options);
     const { delimiter, signal } = options;
+    if (delimiter !== undefined) checkText('delimiter', delimiter);
     const path = pathOfObject(this, prefix);
     const asked = { prefix: this.keyPrefix + prefix, delimiter, path, signal };
     yield* followPages((token) => this.getPage({ ...asked, token }), {

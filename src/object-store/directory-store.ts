@@ -36,6 +36,7 @@ import {
   checkKeyOfObject,
   checkPrefix,
   checkPutOptions,
+  checkRanges,
   checkRequestOptions,
   endsEarly,
   notFoundError,
@@ -109,9 +110,9 @@ class DirectoryStore implements ObjectStore {
     ranges: readonly ReadRange[],
     options: ObjectReadOptions = {},
   ): Promise<void> {
+    checkRanges(ranges);
     await this.#read(key, options, async (file, { size }) => {
       for (const { target, offset } of ranges) {
-        checkCount('offset', offset);
         const end = offset + target.length;
         if (end > size) throw endsEarly(this.#pathOf(key), size, end);
       }

@@ -14,7 +14,15 @@
  *   - The store retries reads and lists after transient failures, a limited number of times.
  */
 import type { ReadRange } from '../blob-writer/read-range.ts';
-import { checkCount, checkObject, checkOneOf, checkSignal, checkText } from '../check-options.ts';
+import {
+  checkArray,
+  checkBytes,
+  checkCount,
+  checkObject,
+  checkOneOf,
+  checkSignal,
+  checkText,
+} from '../check-options.ts';
 import { StorageError } from '../errors.ts';
 
 /** What is known about an object. */
@@ -243,6 +251,17 @@ export function checkRequestOptions(options: ObjectReadOptions): void {
   checkObject('options', options);
   checkSignal(options.signal);
   if (options.etag !== undefined) checkText('etag', options.etag);
+}
+
+/** Throws `invalid-input`. */
+export function checkRanges(ranges: readonly ReadRange[]): void {
+  checkArray('ranges', ranges);
+  for (const range of ranges) {
+    checkObject('range', range);
+    const { target, offset } = range;
+    checkBytes(target, 'target of a range');
+    checkCount('offset', offset, { to: Number.MAX_SAFE_INTEGER - target.length });
+  }
 }
 
 /** As `checkRequestOptions`; a put cannot have both conditions. */

@@ -6,12 +6,13 @@
  */
 import { constants } from 'node:buffer';
 import { distribute, joinRanges, type ReadRange } from '../blob-writer/read-range.ts';
-import { checkBytes, checkCount, checkObject } from '../check-options.ts';
+import { checkCount } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { nonsense } from './http-client.ts';
 import {
   changedError,
   checkKeyOfObject,
+  checkRanges,
   checkRequestOptions,
   endsEarly,
   type ObjectInfo,
@@ -244,12 +245,4 @@ class Download {
 export function sameEtag(left: string, right: string | undefined): boolean {
   const bare = (etag: string): string => etag.replace(/^W\//, '').replace(/^"(.*)"$/, '$1');
   return right !== undefined && bare(left) === bare(right);
-}
-
-function checkRanges(ranges: readonly ReadRange[]): void {
-  checkObject('ranges', ranges);
-  for (const { target, offset } of ranges) {
-    checkBytes(target, 'target of a range');
-    checkCount('offset', offset, { to: Number.MAX_SAFE_INTEGER - target.length });
-  }
 }

@@ -113,7 +113,7 @@ export function s3Store(options: S3StoreOptions): ObjectStore {
   }
   checkPrefix(prefix);
   checkUrlKey(prefix);
-  for (const [name, text] of Object.entries({ region, profile })) {
+  for (const [name, text] of Object.entries({ region, profile, endpoint })) {
     if (text !== undefined) checkText(name, text);
   }
   if (endpoint !== undefined) parseEndpoint(endpoint);
