@@ -131,8 +131,10 @@ export function encodeTwophaseDirectory(xids: readonly bigint[], majorVersion: n
 }
 
 function checkItems(what: string, items: unknown, type: 'object' | 'number' | 'bigint'): void {
+  // A copy, because `every` skips the holes of a list.
   const isList =
-    Array.isArray(items) && items.every((item) => item !== null && typeof item === type);
+    Array.isArray(items) &&
+    Array.from(items).every((item) => item !== null && typeof item === type);
   if (isList) return;
   throw new StorageError('invalid-input', { what, expected: `a list of ${type}s` });
 }

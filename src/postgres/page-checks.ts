@@ -5,6 +5,7 @@
  * maintain them: a page that it made from WAL has a stale checksum or none, in image layers and in
  * deltas. There a mismatch means nothing. A page without a checksum is only counted.
  */
+import { checkBytes, checkObject, checkOneOf } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatKey } from '../layers/key.ts';
 import { formatLsn } from '../layers/lsn.ts';
@@ -49,8 +50,12 @@ export class PageChecks {
    * a relation, in any fork.
    *
    * @returns An error `corrupt` if the checksum does not match.
+   * @throws `invalid-input` for what `verifyLayer` does not pass.
    */
   readonly inspect = (value: InspectedValue): StorageError | undefined => {
+    checkObject('value', value);
+    checkOneOf('kind', value.kind, LAYER_KINDS);
+    checkBytes(value.bytes, 'bytes');
     const page = imageOf(value);
     if (page?.length !== PAGE_SIZE) return undefined;
     const meaning = describeKey(value.key);
@@ -71,6 +76,8 @@ export class PageChecks {
     }
   };
 }
+
+const LAYER_KINDS: readonly InspectedValue['kind'][] = ['delta', 'image'];
 
 /** Undefined for a WAL record, and for a value that does not decode, which `verifyLayer` reports. */
 function imageOf({ kind, bytes }: InspectedValue): Uint8Array | undefined {

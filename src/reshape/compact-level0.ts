@@ -27,6 +27,7 @@ import {
   COMPACT_LEVEL0_OPTIONS,
   type CompactedLevel0,
   type CompactLevel0Options,
+  checkShardFilter,
 } from './level0-options.ts';
 import { MergeRanges, RANGE_SIZE } from './merge-ranges.ts';
 import { RangeSource, type RangeSourceOptions } from './range-source.ts';
@@ -62,6 +63,7 @@ export async function compactLevel0Tuned(
   for (const reader of readers) checkMethod('reader of a layer', reader, 'batches');
   checkCount('targetSize', targetSize, { from: 1 });
   checkCount('threadCount', threadCount);
+  checkShardFilter(options.shard);
   const lsnRange = lsnRangeOf(readers);
   throwIfAborted(signal);
   const ranges = new MergeRanges(readers, rangeSize);

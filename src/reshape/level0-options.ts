@@ -1,6 +1,6 @@
 /** The options and the result of compacting L0s. */
 
-import type { KnownOptions } from '../check-options.ts';
+import { checkCount, checkObject, type KnownOptions } from '../check-options.ts';
 import type { DeltaWriteOptions } from '../layers/delta-layer/writer.ts';
 import type { KeyRange } from '../layers/key.ts';
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
@@ -8,7 +8,7 @@ import type { FinishedLayer } from '../layers/layer-file/layer-writer.ts';
 import { WRITE_OPTIONS } from '../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../layers/lsn.ts';
 import type { LayerMap } from '../timeline/layer-map/layer-map.ts';
-import type { Sharding } from '../timeline/shard-owner.ts';
+import { checkSharding, type Sharding } from '../timeline/shard-owner.ts';
 import type { OnLayer } from './finished-pieces.ts';
 
 /** Which keys a shard keeps. */
@@ -17,6 +17,14 @@ export interface ShardFilter {
   readonly sharding: Sharding;
   /** The number of the shard. */
   readonly shardNumber: number;
+}
+
+/** Throws `invalid-input`. */
+export function checkShardFilter(shard: ShardFilter | undefined): void {
+  if (shard === undefined) return;
+  checkObject('shard', shard);
+  checkSharding(shard.sharding);
+  checkCount('shardNumber', shard.shardNumber);
 }
 
 /** Options of `compactLevel0`. */

@@ -2,7 +2,6 @@
 import {
   checkIterable,
   checkMethod,
-  checkObject,
   checkOptions,
   checkSignal,
   type KnownOptions,
@@ -19,8 +18,8 @@ import { groupOf, type ItemGroup, ItemIterator } from '../layers/layer-file/item
 import type { LayerReader } from '../layers/layer-file/layer-reader.ts';
 import { checkWantedLsns, type LsnRange } from '../layers/lsn.ts';
 import { intersect, normalized } from '../timeline/key-space.ts';
-import { checkSharding, shardKeeps } from '../timeline/shard-owner.ts';
-import type { ShardFilter } from './level0-options.ts';
+import { shardKeeps } from '../timeline/shard-owner.ts';
+import { checkShardFilter, type ShardFilter } from './level0-options.ts';
 import { LayerMerge } from './merge.ts';
 
 /** Which entries `mergeLayers` returns. */
@@ -82,15 +81,9 @@ export function mergeLayers(
   for (const range of keyRanges) checkKeyRange(range);
   if (filter.lsnRange !== undefined) checkWantedLsns(filter.lsnRange);
   checkSignal(filter.signal);
-  checkShard(filter.shard);
+  checkShardFilter(filter.shard);
   const wanted = normalized([...keyRanges].map(copyKeyRange));
   return new ItemIterator(groups(all, wanted, filter));
-}
-
-function checkShard(shard: ShardFilter | undefined): void {
-  if (shard === undefined) return;
-  checkObject('shard', shard);
-  checkSharding(shard.sharding);
 }
 
 async function* groups(

@@ -12,7 +12,7 @@
  *
  * Source: Neon pageserver/src/tenant/remote_timeline_client.rs.
  */
-import { checkObject, checkText } from '../check-options.ts';
+import { checkObject, checkOneOf, checkText } from '../check-options.ts';
 import { isStorageError, StorageError } from '../errors.ts';
 import { formatIdentifier, parseIdentifier } from '../layers/identifier.ts';
 import { formatLayerName, type LayerName, parseLayerName } from '../layers/layer-name.ts';
@@ -95,6 +95,7 @@ export function remoteInitdbPath(
   place: TimelinePlace,
   which: 'initdb' | 'initdb-preserved' = 'initdb',
 ): string {
+  checkOneOf('archive', which, ['initdb', 'initdb-preserved']);
   return `${remoteTimelinePath({ ...place, shard: UNSHARDED })}/${which}.tar.zst`;
 }
 

@@ -7,7 +7,13 @@
  *   sync the directory       now the file is durable
  */
 import { basename, dirname } from 'node:path';
-import { checkBytes, checkOptions, checkSignal, checkText } from '../check-options.ts';
+import {
+  checkBytes,
+  checkOpenFiles,
+  checkOptions,
+  checkSignal,
+  checkText,
+} from '../check-options.ts';
 import { throwIfAborted, withOutcome, withPath } from '../errors.ts';
 import { absolutePath, pathIn } from '../virtual-file/absolute-path.ts';
 import { publishFilled } from '../virtual-file/durable-rename.ts';
@@ -39,6 +45,7 @@ export async function createFileOnce(
   checkText('path', path);
   if (typeof content !== 'string') checkBytes(content, 'content');
   checkOptions(options, { openFiles: true, signal: true });
+  checkOpenFiles(options.openFiles);
   checkSignal(options.signal);
   const { openFiles, signal } = options;
   const target = absolutePath(path);

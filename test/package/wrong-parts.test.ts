@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, describe, expect, test } from 'vitest';
 import * as blobWriter from '../../src/entry/blob-writer.ts';
 import * as layers from '../../src/entry/layers.ts';
+import * as objectStore from '../../src/entry/object-store.ts';
 import * as postgres from '../../src/entry/postgres.ts';
 import * as reshape from '../../src/entry/reshape.ts';
 import * as testing from '../../src/entry/testing.ts';
@@ -132,6 +133,39 @@ const disk = () => {
   memory.createFile('/f', new Uint8Array(10));
   return memory;
 };
+const block = {
+  ...{ id: 0, spcnode: 1663, dbnode: 5, relnode: 16384, forkNumber: 0, blkno: 1 },
+  ...{ data: new Uint8Array(1), willInit: false },
+  image: {
+    ...{ apply: true, bytes: page, compression: 'none', holeLength: 0, holeOffset: 0 },
+  },
+};
+/** A header, and no main data. */
+const walRecordView = new DataView(Uint8Array.of(26, ...new Array(23).fill(0), 255, 0).buffer);
+const details = {
+  ...{ what: 'disk', path: '/f', offset: 5, expected: 'room', actual: 'none' },
+  ...{ key: 'K', lsn: 'L', errno: 'ENOSPC', outcome: 'in-doubt' as const },
+};
+const newError = (code: index.StorageErrorCode, given: index.StorageErrorDetails): void => {
+  new index.StorageError(code, given);
+};
+/** Of nothing. */
+const frame = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x20, 0, 1, 0, 0);
+const blockKey = postgres.relationBlockKey({
+  ...{ spcnode: 1663, dbnode: 5, relnode: 16384, fork: 'main' as const, blkno: 1 },
+});
+const webServer = () =>
+  objectStore.httpStore('http://127.0.0.1:1/', {
+    ...{ fetch: async () => new Response(null, { status: 404 }), attempts: 1 },
+  });
+const bufferedWriter = async () =>
+  new blobWriter.BufferedWriter(await file(), { startOffset: page.length });
+/** The first of a layer. It is read once: its views stay valid. */
+async function batch(): Promise<object> {
+  const opened = await reader();
+  const { value } = await opened.batches().next();
+  return Object(value);
+}
 const scan = { keyRange, lsnRange, signal: undefined };
 const names = [golden?.path.split('/').at(-1) ?? ''];
 const output = {
@@ -214,6 +248,70 @@ const CASES: Case[] = [
     },
   ),
   onFunction(
+    'formatWaldumpLine of a block',
+    wal.formatWaldumpLine,
+    { ...record, blocks: [block] },
+    { length: 30, startLsn: 8n },
+    { majorVersion: 16 },
+  ),
+  onMethod('RecordScanner', () => new wal.RecordScanner(16), 'scan', walRecordView, 0, 26),
+  onFunction('new StorageError', newError, 'io', details),
+  onMethod('StorageError', () => new index.StorageError('io', details), 'with', details),
+  onFunction('encodePlainBlobHeader', blobWriter.encodePlainBlobHeader, page, 0, 200),
+  onFunction('encodeZstdBlobHeader', blobWriter.encodeZstdBlobHeader, page, 0, 200),
+  onFunction('decodeBlobHeader', blobWriter.decodeBlobHeader, Uint8Array.of(0x90, 0, 0, 1), 0, 0),
+  onFunction('decodeBlobHeader of damage', blobWriter.decodeBlobHeader, Uint8Array.of(0xf0), 0, 0),
+  onMethod('node compressor', () => blobWriter.loadCompressor(1), 'compress', page),
+  onMethod('node compressor', () => blobWriter.loadCompressor(1), 'compressSync', page),
+  onMethod('wasm compressor', () => blobWriter.loadCompressor(1, 'wasm'), 'compress', page),
+  onMethod('wasm compressor', () => blobWriter.loadCompressor(1, 'wasm'), 'compressSync', page),
+  onMethod('Decompressor', () => blobWriter.Decompressor.load(), 'decompress', frame, {
+    ...{ maximumLength: 10, maximumWindowSize: 1024 },
+  }),
+  ...['entry', 'key', 'lsn', 'bytes'].map((method) => onMethod('EntryBatch', batch, method, 0)),
+  onMethod('PageChecks', () => ({ inspect: new postgres.PageChecks().inspect }), 'inspect', {
+    ...{ kind: 'image', key: blockKey, lsn: 5n, offset: 0, bytes: new Uint8Array(8192).fill(1) },
+  }),
+  onMethod('store', () => objectStore.directoryStore(directory), 'readRanges', 'file', [
+    { target: new Uint8Array(1), offset: 0 },
+  ]),
+  onMethod('web server', webServer, 'readRanges', 'file', [
+    { target: new Uint8Array(1), offset: 0 },
+  ]),
+  onMethod('store', () => objectStore.directoryStore(directory), 'putFile', 'file', '/none', {}),
+  onFunction('s3Store', objectStore.s3Store, {
+    ...{ bucket: 'neon', prefix: 'p', region: 'r', profile: 'p', addressing: 'path' },
+    ...{ endpoint: 'http://127.0.0.1:1', credentials: 'anonymous' },
+  }),
+  onMethod('disk', disk, 'createFile', '/g', page, { mode: 0o600, userId: 1, groupId: 1 }),
+  onMethod('disk', disk, 'createDirectory', '/g'),
+  onMethod('disk', disk, 'createSymbolicLink', '/g', '/f'),
+  onMethod('disk', disk, 'createSpecialFile', '/g'),
+  onMethod('disk', disk, 'contentOf', '/f'),
+  onMethod('disk', disk, 'openSync', '/f', { read: true, direct: false, mode: 0o600 }),
+  onFunction(
+    'new MemoryFileSystem',
+    (options: testing.MemoryFileSystemOptions) => {
+      new testing.MemoryFileSystem(options);
+    },
+    { intercept: () => undefined, userId: 1, groupId: 1, umask: 0o22, birthTimes: 'kept' },
+  ),
+  onFunction(
+    'writeIndexPart',
+    timeline.writeIndexPart,
+    timeline.IndexPart.create({ metadata, layers: new Map() }),
+    { directory: '/none', generation: 1, openFiles: openFiles() },
+  ),
+  onFunction('encodeDatabaseDirectory', postgres.encodeDatabaseDirectory, [
+    { spcnode: 1, dbnode: 2, hasRelationMap: true },
+  ]),
+  onFunction('encodeRelationDirectory', postgres.encodeRelationDirectory, [
+    { relnode: 1, fork: 'main' },
+  ]),
+  onFunction('encodeSlruDirectory', postgres.encodeSlruDirectory, [1, 2]),
+  onFunction('encodeTwophaseDirectory', postgres.encodeTwophaseDirectory, [1n, 2n], 17),
+  onMethod('BufferedWriter', bufferedWriter, 'finish', { kind: 'zero-pad', multiple: 8 }, page),
+  onFunction(
     'new SplitDeltaWriter',
     (options: reshape.SplitDeltaOptions) => {
       new reshape.SplitDeltaWriter(options);
@@ -259,7 +357,38 @@ const OPTIONS: [string, string, () => unknown][] = [
     "'Signal'",
     () => unknownOption(blobReader, 'readMany', { Signal: 1 }, []),
   ],
+  ['a BufferedWriter', "'buffersize'", async () => newBufferedWriter({ buffersize: 9 })],
+  [
+    'its end',
+    "'multiples'",
+    () => unknownOption(bufferedWriter, 'finish', { ...EXACT, multiples: 1 }),
+  ],
+  ['a file system in memory', "'userid'", () => newDisk({ userid: 1 })],
+  ['opening a file of it', "'reed'", () => unknownOption(disk, 'open', { reed: true }, '/f')],
+  ['opening it at once', "'reed'", () => unknownOption(disk, 'openSync', { reed: true }, '/f')],
+  [
+    'a decompression',
+    "'maximumlength'",
+    () =>
+      unknownOption(
+        () => blobWriter.Decompressor.load(),
+        'decompress',
+        { ...blobWriter.DEFAULT_DECOMPRESSION_LIMITS, maximumlength: 1 },
+        frame,
+      ),
+  ],
+  [
+    'a BlobReader',
+    "'maximumlength'",
+    () => newBlobReader({ ...blobWriter.DEFAULT_DECOMPRESSION_LIMITS, ...{ maximumlength: 1 } }),
+  ],
 ];
+const EXACT = { kind: 'exact' };
+const newDisk = (options: object): object => new testing.MemoryFileSystem(options);
+const newBufferedWriter = async (options: object): Promise<object> =>
+  new blobWriter.BufferedWriter(await file(), options);
+const newBlobReader = (limits: typeof blobWriter.DEFAULT_DECOMPRESSION_LIMITS): object =>
+  new blobWriter.BlobReader(blobWriter.bytesSource(page), undefined, limits);
 const keyrange = keyRange;
 
 function unknownOption(
@@ -293,6 +422,82 @@ test('a key at an offset that is a text is refused', () => {
   expect(() => Reflect.apply(index.formatKey, undefined, [key, 'x'])).toThrow(
     expect.objectContaining({ code: 'invalid-input' }),
   );
+});
+
+const INVALID: [string, string, () => unknown][] = [
+  ['a view of a record', 'view', () => misused(new wal.RecordScanner(16), 'scan', page, 0, 24)],
+  [
+    'a record that is longer than its view',
+    'size of the record',
+    () => misused(new wal.RecordScanner(16), 'scan', walRecordView, 0, 27),
+  ],
+  [
+    'a record before the view',
+    'offset of the record',
+    () => misused(new wal.RecordScanner(16), 'scan', walRecordView, -1, 26),
+  ],
+  [
+    'a missing error text',
+    'what',
+    () => misused(new index.StorageError('io', details), 'with', { what: undefined }),
+  ],
+  ['an error without details', 'details', () => misused(index, 'StorageError', 'io')],
+  [
+    'a code that does not exist',
+    'code of the error',
+    () => misused(index, 'StorageError', 'oops', details),
+  ],
+  [
+    'a header that does not fit',
+    'index of a blob header',
+    () => blobWriter.encodePlainBlobHeader(new Uint8Array(3), 0, 200),
+  ],
+  [
+    'a zstd header that does not fit',
+    'index of a blob header',
+    () => blobWriter.encodeZstdBlobHeader(new Uint8Array(4), 1, 200),
+  ],
+  ['a negative length', 'length of a blob', () => blobWriter.encodePlainBlobHeader(page, 0, -1)],
+  ['a header at -1', 'index of a blob header', () => blobWriter.decodeBlobHeader(page, -1, 0)],
+  ['a list with a hole', 'segments', () => postgres.encodeSlruDirectory(new Array(2))],
+  [
+    'an OID of a block reference',
+    'relnode of a block reference',
+    () =>
+      misused(
+        wal,
+        'formatWaldumpLine',
+        { ...record, blocks: [{ ...block, relnode: 5n }] },
+        { length: 30, startLsn: 8n },
+        { majorVersion: 16 },
+      ),
+  ],
+  ...['key', 'lsn', 'bytes', 'entry'].flatMap((method) =>
+    [-1, 0.5, 1_000_000].map((at): [string, string, () => unknown] => [
+      `${method} ${at} of a batch`,
+      'index of an entry',
+      async () => misused(await batch(), method, at),
+    ]),
+  ),
+  [
+    'an entry behind the last one',
+    'index of an entry',
+    async () => {
+      const first = await batch();
+      return misused(first, 'lsn', Reflect.get(first, 'count'));
+    },
+  ],
+];
+
+function misused(owner: object, method: string, ...args: readonly unknown[]): unknown {
+  const callee: unknown = Reflect.get(owner, method);
+  if (callee === index.StorageError) return Reflect.construct(index.StorageError, args);
+  return methodOf(owner, method)(...args);
+}
+
+test.each(INVALID)('%s is invalid-input, and the error names %s', async (_, name, action) => {
+  const error = await thrownBy(action);
+  expect(error).toMatchObject({ code: 'invalid-input', message: expect.stringContaining(name) });
 });
 
 type Place = readonly string[];

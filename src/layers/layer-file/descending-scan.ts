@@ -11,7 +11,7 @@ import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import type { LeafSlice } from '../disk-btree/walk.ts';
 import { formatKey } from '../key.ts';
-import { formatLsn, isInLsnRange } from '../lsn.ts';
+import { checkWantedLsns, formatLsn, isInLsnRange } from '../lsn.ts';
 import type { LayerEntry } from './entry-batch.ts';
 import { entryAt, type IndexEntry, withEntry } from './entry-layout.ts';
 import { checkExpandedLength, type EntryScan } from './entry-scan.ts';
@@ -27,6 +27,7 @@ export interface DescendingScan extends EntryScan {
 
 /** Throws at the first damage, after all entries before it. */
 export async function* descendEntries(scan: DescendingScan): AsyncGenerator<LayerEntry> {
+  if (scan.lsnRange !== undefined) checkWantedLsns(scan.lsnRange);
   const state: DescentState = { scan, nextOffset: undefined, expandedLength: 0 };
   for await (const { node, from, to } of scan.slices) {
     for (let last = to; last > from; ) {

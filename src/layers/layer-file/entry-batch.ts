@@ -10,6 +10,7 @@
  */
 import { markAsUntransferable } from 'node:worker_threads';
 import { newArray } from '../../blob-writer/slab.ts';
+import { checkCount } from '../../check-options.ts';
 import type { IndexNode } from '../disk-btree/index-node.ts';
 import { KEY_SIZE, type Key } from '../key.ts';
 import type { Lsn } from '../lsn.ts';
@@ -107,13 +108,15 @@ export class EntryBatch {
     return this.#willInit;
   }
 
-  /** Key of an entry; a view. */
+  /** Key of an entry; a view. @throws `invalid-input` for an index that no entry of the batch has. */
   key(index: number): Key {
+    this.#checkIndex(index);
     return this.keys.subarray(index * KEY_SIZE, (index + 1) * KEY_SIZE);
   }
 
-  /** LSN of an entry. */
+  /** LSN of an entry. @throws as `key`. */
   lsn(index: number): Lsn {
+    this.#checkIndex(index);
     return this.lsns[index] as bigint;
   }
 
@@ -178,8 +181,9 @@ export class EntryBatch {
     }
   }
 
-  /** Content of an entry after decompression; a view. */
+  /** Content of an entry after decompression; a view. @throws as `key`. */
   bytes(index: number): Uint8Array {
+    this.#checkIndex(index);
     if (this.compressed[index] === 1) return this.#large.get(index) ?? this.#arenaContent(index);
     const start = this.starts[index] as number;
     return this.buffer.subarray(start, start + (this.lengths[index] as number));
@@ -189,8 +193,11 @@ export class EntryBatch {
    * An entry that outlives the batch: key and content are the caller's own. The keys of a batch are
    * copied together, and so are small contents: one keeps the others in memory, 24 KiB of keys or 64 KiB
    * of contents at most.
+   *
+   * @throws as `key`.
    */
   entry(index: number): LayerEntry {
+    this.#checkIndex(index);
     const { lsns, willInit } = this;
     this.#copies ??= this.#copyTogether();
     return {
@@ -212,6 +219,13 @@ export class EntryBatch {
    */
   *[Symbol.iterator](): Generator<LayerEntry, undefined, undefined> {
     for (let index = 0; index < this.count; index += 1) yield this.entry(index);
+  }
+
+  /** Elements from `count` on are those of earlier batches. Once it is compiled, this is one comparison and one read. */
+  #checkIndex(index: number): void {
+    const isValid =
+      typeof index === 'number' && index < this.count && this.offsets[index] !== undefined;
+    if (!isValid) checkCount('index of an entry', index, { to: this.count - 1 });
   }
 
   #ownBytes(index: number, { contents, from }: Copies): Uint8Array {

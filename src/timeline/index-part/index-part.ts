@@ -190,7 +190,7 @@ const CHANGES: KnownOptions<IndexPartChanges> = {
 };
 
 function canonicalLayers(layers: ReadonlyMap<string, IndexLayer>): ReadonlyMap<string, IndexLayer> {
-  checkMethod('layers', layers, 'entries');
+  checkMethod('layers', layers, 'get');
   const canonical = new Map<string, IndexLayer>();
   for (const [name, layer] of layers) {
     checkObject('layer of an index', layer);

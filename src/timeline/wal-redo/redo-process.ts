@@ -8,6 +8,7 @@ import {
   checkArray,
   checkCount,
   checkOptions,
+  checkSignal,
   checkText,
   type KnownOptions,
 } from '../../check-options.ts';
@@ -117,6 +118,7 @@ export class RedoProcess {
    * `aborted`, which also ends the process; `closed`; `invalid-input`.
    */
   apply(request: RedoRequest, signal?: AbortSignal): Promise<Uint8Array> {
+    checkSignal(signal);
     const messages = encodeRedoMessages(request);
     const page = this.#last.then(() => this.#exchange(messages, signal));
     this.#last = page.catch(() => undefined);
