@@ -12,7 +12,7 @@
  * a database cannot be opened.
  * Source: Postgres src/backend/utils/cache/relmapper.c.
  */
-import { checkBytes } from '../check-options.ts';
+import { checkBytes, checkCount } from '../check-options.ts';
 import { crc32cOf } from '../checksum.ts';
 import { corrupt, StorageError } from '../errors.ts';
 
@@ -33,6 +33,7 @@ export interface RelationMapping {
  */
 export function decodeRelationMap(bytes: Uint8Array, majorVersion: number): RelationMapping[] {
   checkBytes(bytes, 'relation map');
+  if (typeof majorVersion !== 'number') checkCount('major version of Postgres', majorVersion);
   const layout = layoutOf(majorVersion);
   checkSize(bytes, layout.size);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);

@@ -208,8 +208,8 @@ export async function placeOfSource(source: StoredSource): Promise<SourcePlace> 
   if (source.prefix !== undefined) checkText('prefix', source.prefix);
   const prefix = source.prefix ?? '';
   const root = { store: source.store, directory: undefined };
-  const { indexName } = source;
-  return { root, prefix: directoryPrefix(prefix), indexName };
+  if (source.indexName !== undefined) checkText('indexName', source.indexName);
+  return { root, prefix: directoryPrefix(prefix), indexName: source.indexName };
 }
 
 async function placeOfPath(path: string): Promise<SourcePlace> {

@@ -228,6 +228,15 @@ const CASES: Case[] = [
       ...{ spcnode: 1663, dbnode: 5, relnode: 16384, fork: 'main' as const, blkno: 1 },
     }),
   }),
+  onFunction(
+    'openTimeline of a store',
+    timeline.openTimeline,
+    { store: objectStore.directoryStore(directory), prefix: '', indexName: 'index_part.json' },
+    { pgVersion: 16 },
+  ),
+  onFunction('diffLayers', reshape.diffLayers, { layers: [] }, { layers: [] }),
+  onFunction('diffLayers of no layer', reshape.diffLayers, { layers: [{}] }, { layers: [] }),
+  onFunction('decodeRelationMap', postgres.decodeRelationMap, new Uint8Array(512), 14),
   onFunction('reconcileLayers', timeline.reconcileLayers, {
     index: { layers: [{ name: names[0], size: 5, generation: 1 }], diskConsistentLsn: 5n },
     local: [{ name: names[0], size: 5, generation: 1, path }],
@@ -457,6 +466,8 @@ const INVALID: [string, string, () => unknown][] = [
     'index of a blob header',
     () => blobWriter.encodeZstdBlobHeader(new Uint8Array(4), 1, 200),
   ],
+  ['an index that is not a text', 'indexName', () => openedBy(5)],
+  ['what is not a layer', 'summary', () => misused(reshape, 'diffLayers', NO_LAYER, NO_LAYER)],
   ['a negative length', 'length of a blob', () => blobWriter.encodePlainBlobHeader(page, 0, -1)],
   ['a header at -1', 'index of a blob header', () => blobWriter.decodeBlobHeader(page, -1, 0)],
   ['a list with a hole', 'segments', () => postgres.encodeSlruDirectory(new Array(2))],
@@ -488,6 +499,12 @@ const INVALID: [string, string, () => unknown][] = [
     },
   ],
 ];
+
+const NO_LAYER = { layers: [{}] };
+const openedBy = (indexName: unknown): unknown =>
+  misused(timeline, 'openTimeline', {
+    ...{ store: objectStore.directoryStore(directory), prefix: '', indexName },
+  });
 
 function misused(owner: object, method: string, ...args: readonly unknown[]): unknown {
   const callee: unknown = Reflect.get(owner, method);

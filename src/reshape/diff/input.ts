@@ -6,8 +6,10 @@
  * is not reported in its place. A layer that has not been reached is positioned at the first key of its range and LSN
  * 0, and has no buffer.
  */
+
 import { assert } from '../../assert.ts';
 import { ViewedBytes } from '../../byte-words.ts';
+import { checkObject } from '../../check-options.ts';
 import { isStorageError, type StorageError } from '../../errors.ts';
 import { compareKeys, KEY_SIZE, type Key, minimumKey } from '../../layers/key.ts';
 import type { EntryBatch } from '../../layers/layer-file/entry-batch.ts';
@@ -67,7 +69,9 @@ export class DiffInput {
   readonly #isSummarySure: boolean;
 
   constructor(reader: ComparedLayer, index: number, reading: DiffReading) {
+    checkObject('layer to compare', reader);
     const { summary } = reader;
+    checkObject('summary of a layer to compare', summary);
     this.reader = reader;
     this.index = index;
     this.isImage = summary.kind === 'image';
