@@ -4,15 +4,16 @@
  * In addition to the checks of the scan, a value of a delta layer must decode, and determines `willInit`; an image must
  * not be what zeros look like; and a pageserver must be able to hold the key.
  */
+import { SHORT_BLOB_LIMIT } from '../../blob-writer/blob-format.ts';
 import { isStorageError, type StorageError, untracedError, withPlace } from '../../errors.ts';
-import { fitsPageserver, type Key, unfitKeyError } from '../../layers/key.ts';
+import { fitsPageserver, unfitKeyError } from '../../layers/key.ts';
 import type { EntryBatch } from '../../layers/layer-file/entry-batch.ts';
 import { EntryCursor } from '../../layers/layer-file/entry-cursor.ts';
 import type { DamagedBlob, LooseBlob } from '../../layers/layer-file/loose-blobs.ts';
 import { locateValueError } from '../../layers/layer-file/salvage.ts';
 import type { DamagedSummary, SalvageReader } from '../../layers/layer-file/salvage-reader.ts';
 import type { SalvagedScanItem } from '../../layers/layer-file/salvage-scan.ts';
-import { formatLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
+import { formatLsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import type { LossLog } from './loss-log.ts';
 import type { StoredEntry } from './salvaged-output.ts';
 
@@ -32,12 +33,12 @@ export interface SalvageSink {
 /** Throws: the error of a file of which nothing can be read; `io`, `aborted`; errors of the sink. */
 export async function salvageEntries(reader: SalvageReader, sink: SalvageSink): Promise<void> {
   const { log, signal, rootError } = sink;
-  const empty = new EmptyImage(sink, reader.path);
+  const doubtful = new DoubtfulImage(sink, reader.path);
   for await (const item of reader.salvageBatches({ signal, rootError })) {
-    if (empty.isHeld) await empty.decide(offsetOf(item));
+    if (doubtful.isHeld) await doubtful.decide(offsetOf(item));
     switch (item.kind) {
       case 'batch':
-        await takeBatch(reader, item.batch, { sink, empty });
+        await takeBatch(reader, item.batch, { sink, doubtful });
         break;
       case 'damaged-entry':
         log.entry(item, item.error);
@@ -51,7 +52,7 @@ export async function salvageEntries(reader: SalvageReader, sink: SalvageSink): 
         await sink.loose(item);
     }
   }
-  if (empty.isHeld) await empty.decide(undefined);
+  if (doubtful.isHeld) await doubtful.decide(undefined);
 }
 
 /** Where the first entry of the item lies; undefined if it has none. */
@@ -63,7 +64,7 @@ function offsetOf(item: SalvagedScanItem | DamagedSummary): number | undefined {
 async function takeBatch(
   reader: SalvageReader,
   batch: EntryBatch,
-  { sink, empty }: { readonly sink: SalvageSink; readonly empty: EmptyImage },
+  { sink, doubtful }: { readonly sink: SalvageSink; readonly doubtful: DoubtfulImage },
 ): Promise<void> {
   const isDelta = reader.summary.kind === 'delta';
   const row = new EntryCursor(batch);
@@ -82,10 +83,10 @@ async function takeBatch(
       sink.log.entry(row, unfit);
       continue;
     }
-    if (!isDelta && isBeforeZero(row, batch)) {
-      empty.hold(row);
+    if (!isDelta && isDoubtful(row)) {
+      doubtful.hold(row);
       const next = row.index + 1;
-      if (next < batch.count) await empty.decide(batch.offsets[next]);
+      if (next < batch.count) await doubtful.decide(batch.offsets[next]);
       continue;
     }
     const room = sink.entry({ key, lsn, willInit, blob: storedBlob(batch, row.index) });
@@ -104,22 +105,21 @@ function unfitness(
   return unfitKeyError(key, 0, { path, offset, lsn: formatLsn(lsn) });
 }
 
-/** Whether an image is empty, and a zero follows it. */
-function isBeforeZero(
-  { index }: EntryCursor,
-  { storedLengths, starts, buffer }: EntryBatch,
-): boolean {
-  return storedLengths[index] === 1 && buffer[starts[index] as number] === 0;
+/**
+ * Whether an image may be what zeros have left of another one: it is empty, and a zero follows, because the header of an
+ * empty image is a zero; or it has the header of a long blob, and is short.
+ */
+function isDoubtful({ index, headerSize, compressed, batch }: EntryCursor): boolean {
+  const length = batch.lengths[index] as number;
+  if (headerSize > 1) return !compressed && length < SHORT_BLOB_LIMIT;
+  return length === 0 && batch.buffer[batch.starts[index] as number] === 0;
 }
 
-/**
- * An empty image before a zero, which may be what zeros have left of another image: the header of an empty
- * image is a zero. The offset of the next entry decides: images lie back to back.
- */
-class EmptyImage {
+/** A doubtful image. The offset of the next entry decides: images lie back to back. */
+class DoubtfulImage {
   readonly #sink: SalvageSink;
   readonly #path: string | undefined;
-  #held: { readonly key: Key; readonly lsn: Lsn; readonly offset: number } | undefined;
+  #held: (Omit<StoredEntry, 'willInit'> & { readonly offset: number }) | undefined;
 
   constructor(sink: SalvageSink, path: string | undefined) {
     this.#sink = sink;
@@ -130,8 +130,10 @@ class EmptyImage {
     return this.#held !== undefined;
   }
 
-  hold({ key, lsn, offset }: EntryCursor): void {
-    this.#held = { key: Uint8Array.from(key), lsn, offset };
+  /** Copies the image, which is short. */
+  hold({ key, lsn, offset, index, batch }: EntryCursor): void {
+    const blob = storedBlob(batch, index).slice();
+    this.#held = { key: Uint8Array.from(key), lsn, offset, blob };
   }
 
   /** Passes the image on, or reports it as lost. `next`: offset of the next entry; undefined if it is unknown. */
@@ -139,24 +141,21 @@ class EmptyImage {
     const held = this.#held;
     if (held === undefined) return;
     this.#held = undefined;
-    const { key, lsn, offset } = held;
-    const end = offset + 1;
+    const { key, lsn, offset, blob } = held;
+    const end = offset + blob.length;
     if (next !== undefined && next > end) {
       const error = untracedError('corrupt', {
         ...{ what: 'image', path: this.#path, offset },
         expected: 'a blob as far as the next one',
-        actual: 'zeros',
+        actual: `zeros, or a blob of ${blob.length} bytes`,
       });
       this.#sink.log.entry(held, error);
       return;
     }
-    await this.#sink.entry({ key, lsn, willInit: true, blob: EMPTY_BLOB });
+    await this.#sink.entry({ key, lsn, willInit: true, blob });
     this.#sink.log.recovered(key, offset, end);
   }
 }
-
-/** The header of an empty image. */
-const EMPTY_BLOB = new Uint8Array(1);
 
 /** With its header, which precedes its content; compressed if it was stored so. */
 export function storedBlob(batch: EntryBatch, row: number): Uint8Array {

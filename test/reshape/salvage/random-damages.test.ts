@@ -133,6 +133,14 @@ describe('a salvage', () => {
     await expectAllThatIsIntact(sample, damaged(sample, list), 'renamed');
   });
 
+  test('a salvage leaves out an image of which zeros have left a header of no length', async () => {
+    const [, , , sample] = LAYERS as [SampleLayer, SampleLayer, SampleLayer, SampleLayer];
+    const bytes = damaged(sample, [{ kind: 'zeros', at: 27_961, length: 3 }]);
+    const { made, lines } = await salvaged(bytes, `/in/${sample.name}`);
+    expect(lines).toEqual(intactEntries(sample, bytes).map(({ line }) => line));
+    expect(made.lost).toMatchObject([{ offset: 27_960, error: { code: 'corrupt' } }]);
+  });
+
   test.each(LAYERS.map((layer) => [layer.kind, layer.entries.length, layer] as const))(
     'a salvage of an undamaged %s layer of %i entries is the same file',
     async (_, count, layer) => {
