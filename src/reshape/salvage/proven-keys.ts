@@ -12,7 +12,7 @@ import type { RecordCensus } from './record-census.ts';
 import { type PlacedRange, type RecordCopies, recordLsns } from './record-lsns.ts';
 
 /** Why a blob has no key; `proven` if it has one. */
-export type KeyProof = 'proven' | 'lsn-unknown' | 'block-unknown' | 'out-of-order';
+export type KeyProof = 'proven' | 'lsn-unknown' | 'block-unknown' | 'init-differs' | 'out-of-order';
 
 /** Maximum number of passes, each of which places copies between entries that earlier passes placed. */
 const MAXIMUM_PASSES = 8;
@@ -64,7 +64,7 @@ export class ProvenKeys {
 
   #set(record: number, block: number, lsn: bigint): void {
     this.entryKey(record).set(deltaEntryKey(this.#census.key(record, block), lsn));
-    this.#proofs[record] = 'proven';
+    this.#proofs[record] = this.#census.initializes(record, block) ? 'proven' : 'init-differs';
   }
 
   /** Returns: those with a copy whose block is still unknown. */

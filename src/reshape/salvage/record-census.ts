@@ -1,6 +1,7 @@
 /**
- * The WAL records among blobs without keys, with what their bytes prove: which blocks they change, where the
- * preceding record starts, and how long they are. Parallel arrays, because there may be millions.
+ * The WAL records among blobs without keys, with what their bytes prove: which blocks they change and which of them
+ * they initialize, where the preceding record starts, and how long they are. Parallel arrays, because there may be
+ * millions.
  *
  * Only a record with a valid checksum counts, and only one whose blocks are the same for every version of
  * Postgres that can read it.
@@ -9,6 +10,7 @@ import { isStorageError } from '../../errors.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
 import type { LooseBlob } from '../../layers/layer-file/loose-blobs.ts';
 import { WAL_HEADER_SIZE } from '../../layers/value-format.ts';
+import { outlineOfValue } from '../../layers/value-outline.ts';
 import { FORK_NAMES } from '../../postgres/fork.ts';
 import { MAXIMUM_BLOCK_NUMBER, relationBlockKey } from '../../postgres/key-mapping.ts';
 import { CRC_OFFSET } from '../../wal/record-checksum.ts';
@@ -20,6 +22,16 @@ const MAXIMUM_RECORDS = 2 * 1024 * 1024;
 
 /** Versions that differ in how a record stores the images of its blocks. */
 const VERSIONS = [17, 14];
+
+/** Whether a record initializes a block, as one bit each: two if the versions differ. */
+const INIT = { no: 1, yes: 2 };
+
+/** A block of a record. */
+interface RecordBlock {
+  readonly key: Uint8Array;
+  /** Bits of `INIT`. */
+  readonly inits: number;
+}
 
 /** LSNs are numbers here. */
 const MAXIMUM_POSITION = Number.MAX_SAFE_INTEGER;
@@ -37,6 +49,10 @@ export class RecordCensus {
   keyStarts = new Uint32Array(1025);
   /** Keys of 18 bytes, ascending within a record, each once. */
   keys = new Uint8Array(1024 * KEY_SIZE);
+  /** For each key, what `will_init` can be, as bits of `INIT`. */
+  inits = new Uint8Array(1024);
+  /** What `will_init` of each blob is, as a bit of `INIT`. */
+  claims = new Uint8Array(1024);
   readonly #scanners: readonly RecordScanner[];
 
   constructor(majorVersion: number | undefined) {
@@ -48,8 +64,8 @@ export class RecordCensus {
   add({ type, offset, bytes }: LooseBlob): boolean {
     if (type !== 'wal' || bytes === undefined || this.count === MAXIMUM_RECORDS) return false;
     const record = bytes.subarray(WAL_HEADER_SIZE);
-    const keys = this.#keysOf(record);
-    if (keys === undefined || keys.length === 0) return false;
+    const blocks = this.#blocksOf(record);
+    if (blocks === undefined || blocks.length === 0) return false;
     const view = new DataView(record.buffer, record.byteOffset, record.length);
     const previous = view.getUint32(8, true) + view.getUint32(12, true) * 2 ** 32;
     if (previous > MAXIMUM_POSITION) return false;
@@ -59,10 +75,14 @@ export class RecordCensus {
     this.previous[at] = previous;
     this.lengths[at] = record.length;
     this.checksums[at] = checksumIn(record);
+    this.claims[at] = outlineOfValue(bytes).willInit ? INIT.yes : INIT.no;
     const first = this.keyStarts[at] as number;
-    const end = first + keys.length;
+    const end = first + blocks.length;
     if (end * KEY_SIZE > this.keys.length) this.#growKeys();
-    for (const [index, key] of keys.entries()) this.keys.set(key, (first + index) * KEY_SIZE);
+    for (const [index, { key, inits }] of blocks.entries()) {
+      this.keys.set(key, (first + index) * KEY_SIZE);
+      this.inits[first + index] = inits;
+    }
     this.keyStarts[at + 1] = end;
     this.count += 1;
     return true;
@@ -87,20 +107,26 @@ export class RecordCensus {
     return this.keys.subarray(at, at + KEY_SIZE);
   }
 
+  /** Whether `will_init` of a blob is what the record says of a block: the checksum does not cover it. */
+  initializes(record: number, index: number): boolean {
+    const inits = this.inits[(this.keyStarts[record] as number) + index] as number;
+    return (inits & (this.claims[record] as number)) !== 0;
+  }
+
   /** Undefined unless all versions that can read the record find the same blocks in it. */
-  #keysOf(record: Uint8Array): Uint8Array[] | undefined {
+  #blocksOf(record: Uint8Array): RecordBlock[] | undefined {
     try {
       checkRecord(record);
     } catch (error) {
       if (isStorageError(error)) return undefined;
       throw error;
     }
-    let found: Uint8Array[] | undefined;
+    let found: RecordBlock[] | undefined;
     for (const scanner of this.#scanners) {
-      const keys = keysBy(scanner, record);
-      if (keys === undefined) continue;
-      if (found !== undefined && !isSame(found, keys)) return undefined;
-      found = keys;
+      const blocks = blocksBy(scanner, record);
+      if (blocks === undefined) continue;
+      found = found === undefined ? blocks : both(found, blocks);
+      if (found === undefined) return undefined;
     }
     return found;
   }
@@ -111,11 +137,13 @@ export class RecordCensus {
     this.previous = grown(this.previous, new Float64Array(length));
     this.lengths = grown(this.lengths, new Uint32Array(length));
     this.checksums = grown(this.checksums, new Uint32Array(length));
+    this.claims = grown(this.claims, new Uint8Array(length));
     this.keyStarts = grown(this.keyStarts, new Uint32Array(length + 1));
   }
 
   #growKeys(): void {
     this.keys = grown(this.keys, new Uint8Array(2 * this.keys.length));
+    this.inits = grown(this.inits, new Uint8Array(2 * this.inits.length));
   }
 }
 
@@ -124,37 +152,48 @@ function checksumIn({ buffer, byteOffset, length }: Uint8Array): number {
 }
 
 /** Undefined if the record is not one of this version. */
-function keysBy(scanner: RecordScanner, record: Uint8Array): Uint8Array[] | undefined {
+function blocksBy(scanner: RecordScanner, record: Uint8Array): RecordBlock[] | undefined {
   try {
     scanner.scan(new DataView(record.buffer, record.byteOffset, record.length), 0, record.length);
   } catch (error) {
     if (isStorageError(error)) return undefined;
     throw error;
   }
-  const keys: Uint8Array[] = [];
+  const blocks: RecordBlock[] = [];
   for (let block = 0; block < scanner.blockCount; block += 1) {
     const forkNumber = scanner.forkNumbers[block] as number;
     const blkno = scanner.blknos[block] as number;
     if (forkNumber >= FORK_NAMES.length || blkno > MAXIMUM_BLOCK_NUMBER) return undefined;
-    keys.push(
-      relationBlockKey({
-        spcnode: scanner.spcnodes[block] as number,
-        dbnode: scanner.dbnodes[block] as number,
-        relnode: scanner.relnodes[block] as number,
-        fork: FORK_NAMES[forkNumber] ?? forkNumber,
-        blkno,
-      }),
-    );
+    const key = relationBlockKey({
+      spcnode: scanner.spcnodes[block] as number,
+      dbnode: scanner.dbnodes[block] as number,
+      relnode: scanner.relnodes[block] as number,
+      fork: FORK_NAMES[forkNumber] ?? forkNumber,
+      blkno,
+    });
+    const hasApplied = scanner.hasImages[block] === 1 && scanner.imageApplies[block] === 1;
+    const isInit = scanner.willInits[block] === 1 || hasApplied;
+    blocks.push({ key, inits: isInit ? INIT.yes : INIT.no });
   }
-  keys.sort(Buffer.compare);
-  return keys.filter((key, at) => at === 0 || Buffer.compare(key, keys[at - 1] ?? key) !== 0);
+  blocks.sort((one, other) => Buffer.compare(one.key, other.key));
+  return blocks.filter(
+    ({ key }, at) => at === 0 || Buffer.compare(key, blocks[at - 1]?.key ?? key) !== 0,
+  );
 }
 
-function isSame(one: readonly Uint8Array[], other: readonly Uint8Array[]): boolean {
-  return (
-    one.length === other.length &&
-    one.every((key, at) => Buffer.compare(key, other[at] ?? new Uint8Array(0)) === 0)
-  );
+/** The blocks that two versions find; undefined if they differ. */
+function both(
+  one: readonly RecordBlock[],
+  other: readonly RecordBlock[],
+): RecordBlock[] | undefined {
+  if (one.length !== other.length) return undefined;
+  const blocks: RecordBlock[] = [];
+  for (const [at, { key, inits }] of one.entries()) {
+    const same = other[at];
+    if (same === undefined || Buffer.compare(key, same.key) !== 0) return undefined;
+    blocks.push({ key, inits: inits | same.inits });
+  }
+  return blocks;
 }
 
 function grown<T extends Float64Array | Uint32Array | Uint8Array>(from: T, to: T): T {

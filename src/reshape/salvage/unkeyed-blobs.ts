@@ -24,6 +24,8 @@ export type UnkeyedReason =
   | 'lsn-unknown'
   /** A copy of a record of several blocks, and it is unknown which of them it belongs to. */
   | 'block-unknown'
+  /** `will_init` of the value contradicts the record. */
+  | 'init-differs'
   /** Its key contradicts the order of the others. */
   | 'out-of-order';
 
@@ -129,6 +131,7 @@ const REASONS: Readonly<Record<UnkeyedReason, string>> = {
   'no-record': 'values whose keys are lost with the index',
   'lsn-unknown': 'WAL records whose LSN is lost with the index',
   'block-unknown': 'WAL records of several blocks, of which the right one is unknown',
+  'init-differs': 'WAL records whose will_init contradicts them',
   'out-of-order': 'WAL records that contradict the order of the others',
 };
 

@@ -122,6 +122,20 @@ describe('an unfinished layer of WAL records', () => {
     expect(made).toMatchObject({ layer: undefined, recovered: 0, unkeyed: 1 });
     expect(unkeyed).toMatchObject([{ reason: 'no-record' }]);
   });
+
+  test('an unfinished layer of WAL records does not have a record whose will_init is wrong, which no checksum covers', async () => {
+    const { entries, lsnRange } = recordEntries([
+      { blocks: [1], dataLength: 50 },
+      { blocks: [3], dataLength: 50 },
+    ]);
+    const bytes = await unfinishedLayer(entries, lsnRange);
+    const willInitAt = 8192 + 1 + 8;
+    expect(bytes[willInitAt]).toBe(0);
+    bytes[willInitAt] = 1;
+    const { lines, unkeyed } = await salvaged(bytes, temporaryName(lsnRange));
+    expect(lines).toEqual(linesOf(entries.slice(1)));
+    expect(unkeyed).toMatchObject([{ offset: 8192, reason: 'init-differs' }]);
+  });
 });
 
 /** What a salvage has to account for: every byte of the values is in the new layer, or in a lost range. */
