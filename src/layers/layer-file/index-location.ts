@@ -134,12 +134,12 @@ export async function isIndexStart(
   return leaf !== undefined && offsetAt(leaf, 0, kind) === FIRST_OFFSET;
 }
 
-/** Whether the index would end at the end of the file. */
+/** Whether the index would end at the end of the file. A file that ends within a block was cut, and confirms nothing. */
 export function endsWithFile(
   source: ByteSource,
   { startBlock, rootBlock }: IndexLocation,
 ): boolean {
-  return startBlock + rootBlock + 1 === blockCountOf(source);
+  return (startBlock + rootBlock + 1) * BLOCK_SIZE === source.size;
 }
 
 export interface FoundIndex {

@@ -96,7 +96,16 @@ describe('a salvage', () => {
   });
 
   // Each was found by chance, among some ten thousand.
-  test.each<[situation: string, levels: number, Damage[]]>([
+  test.each<[situation: string, levels: number, Damage[], kind?: 'image']>([
+    [
+      'the summary has a wrong start of the index, which seems to end where the file was cut',
+      2,
+      [
+        { kind: 'flip', part: 'summary', at: 56_662, bits: 6 },
+        { kind: 'cut', at: 40_961 },
+      ],
+      'image',
+    ],
     [
       'its keys contradict those of a damaged leaf that its parent does not confirm',
       2,
@@ -128,9 +137,10 @@ describe('a salvage', () => {
         { kind: 'flip', part: 'summary', at: 0, bits: 1 },
       ],
     ],
-  ])('a salvage keeps an intact leaf if %s', async (_, levels, list) => {
-    const sample = LAYERS[2 * (levels - 1)] as SampleLayer;
-    await expectAllThatIsIntact(sample, damaged(sample, list), 'renamed');
+  ])('a salvage keeps an intact leaf if %s', async (_, levels, list, kind) => {
+    const sample = LAYERS[2 * (levels - 1) + (kind === 'image' ? 1 : 0)] as SampleLayer;
+    const name = kind === 'image' ? sample.name : 'renamed';
+    await expectAllThatIsIntact(sample, damaged(sample, list), name);
   });
 
   test('a salvage leaves out an image of which zeros have left a header of no length', async () => {
