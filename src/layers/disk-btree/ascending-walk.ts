@@ -124,12 +124,12 @@ class AscendingWalk {
       const root = await this.#root();
       const stack = root === undefined ? [] : [this.#frame(root, undefined, 'unsure')];
       yield* this.#damage.splice(0);
+      const nextLeaf = () => this.#nextLeaf(stack.at(-1));
       for (let frame = stack.at(-1); frame !== undefined; frame = stack.at(-1)) {
         const { node, from, to } = frame;
         if (node.level === 0) {
           stack.pop();
           if (this.#isDamaged) yield* this.#lostBelow(node.key(0));
-          const nextLeaf = this.#nextLeaf(stack.at(-1));
           if (!this.#isStrict) yield* this.#leaves.slices({ ...frame, nextLeaf });
           else if (from < to) yield { kind: 'slice', node, from, to, nextLeaf };
         } else if (from >= to) {

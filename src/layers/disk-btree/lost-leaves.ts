@@ -60,10 +60,8 @@ export async function findLostLeaves(
       }
       if (found.length === maximumLeaves) throw tooMany(blocks, block, maximumLeaves);
       const isValid = isInOrder(node) && checks.entries(node) === undefined;
-      found.push({
-        ...{ block, value: middleValue(node), ...spanOf(node) },
-        ...{ isValid, isConfirmed: false },
-      });
+      const value = middleValue(node);
+      found.push({ block, value, ...spanOf(node), isValid, isConfirmed: false });
     }
   } catch (error) {
     if (!isStorageError(error, 'too-large')) throw error;

@@ -28,7 +28,7 @@ export interface SalvagedLeaf {
   readonly upper: Uint8Array | undefined;
   readonly firstKey: FirstKey;
   /** As in `LeafSlice`. */
-  readonly nextLeaf: IndexNode | undefined;
+  readonly nextLeaf: (() => IndexNode | undefined) | undefined;
 }
 
 export class SalvagedLeaves {

@@ -14,8 +14,11 @@ export interface LeafSlice {
   readonly node: IndexNode;
   readonly from: number;
   readonly to: number;
-  /** The leaf that should come next, if it is in memory; unchecked, except that its entries are in its block. */
-  readonly nextLeaf?: IndexNode | undefined;
+  /**
+   * Returns: the leaf that should come next, if it is in memory; unchecked, except that its entries are in its block.
+   * Requires: the next slice was not requested.
+   */
+  readonly nextLeaf?: (() => IndexNode | undefined) | undefined;
 }
 
 export interface EntryPosition {

@@ -26,7 +26,8 @@ export function firstOffsets(slice: ScannedSlice | undefined, layout: EntryLayou
 
 /** The first offset of the leaf after a slice, if that leaf is in memory. */
 export function nextLeafOffset({ nextLeaf }: LeafSlice, layout: EntryLayout): number | undefined {
-  return nextLeaf && layout.offset(nextLeaf, 0);
+  const leaf = nextLeaf?.();
+  return leaf && layout.offset(leaf, 0);
 }
 
 /** Of an entry of the leaf, and of the entry after it. */
