@@ -375,3 +375,11 @@ export class RecordScanner {
     return new StorageError('corrupt', { what, offset: at - this.#start, expected, actual });
   }
 }
+
+/** Whether the record initializes a block, or has an image of it, so that no older version of the page is needed. */
+export function isInitialized(scanner: RecordScanner, block: number): boolean {
+  return (
+    scanner.willInits[block] === 1 ||
+    (scanner.hasImages[block] === 1 && scanner.imageApplies[block] === 1)
+  );
+}

@@ -12,7 +12,7 @@ import { KEY_SIZE } from '../../layers/key.ts';
 import { encodeValue, IMAGE_HEADER_SIZE } from '../../layers/value-format.ts';
 import { PAGE_SIZE, setPageLsn } from '../../postgres/page.ts';
 import type { WalRecordBatch } from '../../wal/record-batch.ts';
-import type { RecordScanner } from '../../wal/record-scanner.ts';
+import { isInitialized, type RecordScanner } from '../../wal/record-scanner.ts';
 import { KIND_COUNT, kindIndexOf, recordKinds } from '../../wal/resource-managers.ts';
 import { isPageImageKind } from './blocks.ts';
 import { XID_INTERVAL } from './checkpoint-value.ts';
@@ -154,7 +154,7 @@ export class PlainRecords {
     for (let block = 0; block < scanner.blockCount; block += 1) {
       this.#setKey(scanner, block);
       if (isImages && isPlainImage(scanner, block)) this.#putImage(scanner, block, memory.bytes);
-      else this.#sink.putRecordRow(this.#key, willInit(scanner, block), memory, offset, size);
+      else this.#sink.putRecordRow(this.#key, isInitialized(scanner, block), memory, offset, size);
     }
     return true;
   }
@@ -265,12 +265,5 @@ function isPlainImage(scanner: RecordScanner, block: number): boolean {
     scanner.imageCompressions[block] === 0 &&
     (scanner.imageLengths[block] as number) > 0 &&
     scanner.hasImages[block] === 1
-  );
-}
-
-function willInit(scanner: RecordScanner, block: number): boolean {
-  return (
-    scanner.willInits[block] === 1 ||
-    (scanner.hasImages[block] === 1 && scanner.imageApplies[block] === 1)
   );
 }

@@ -15,7 +15,7 @@ import { FORK_NAMES } from '../../postgres/fork.ts';
 import { MAXIMUM_BLOCK_NUMBER, relationBlockKey } from '../../postgres/key-mapping.ts';
 import { CRC_OFFSET } from '../../wal/record-checksum.ts';
 import { checkRecord } from '../../wal/record-format.ts';
-import { RecordScanner } from '../../wal/record-scanner.ts';
+import { isInitialized, RecordScanner } from '../../wal/record-scanner.ts';
 
 /** More than a layer of 256 MiB has; further ones are left out. A record takes about 60 bytes of memory. */
 const MAXIMUM_RECORDS = 2 * 1024 * 1024;
@@ -171,9 +171,7 @@ function blocksBy(scanner: RecordScanner, record: Uint8Array): RecordBlock[] | u
       fork: FORK_NAMES[forkNumber] ?? forkNumber,
       blkno,
     });
-    const hasApplied = scanner.hasImages[block] === 1 && scanner.imageApplies[block] === 1;
-    const isInit = scanner.willInits[block] === 1 || hasApplied;
-    blocks.push({ key, inits: isInit ? INIT.yes : INIT.no });
+    blocks.push({ key, inits: isInitialized(scanner, block) ? INIT.yes : INIT.no });
   }
   blocks.sort((one, other) => Buffer.compare(one.key, other.key));
   return blocks.filter(
