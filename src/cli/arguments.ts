@@ -55,6 +55,15 @@ export function countArgument(text: string): number {
   throw new InvalidArgumentError('Expected an integer of at least 0.');
 }
 
+const HIGHEST_POSTGRES_NUMBER = 0xffff_ffff;
+
+/** A number that Postgres stores in 32 bits: a transaction, without its epoch, or a block. */
+export function postgresNumberArgument(text: string): number {
+  const number = Number(text);
+  if (/^\d{1,10}$/.test(text) && number <= HIGHEST_POSTGRES_NUMBER) return number;
+  throw new InvalidArgumentError(`Expected an integer from 0 to ${HIGHEST_POSTGRES_NUMBER}.`);
+}
+
 const OLDEST_POSTGRES = 14;
 const NEWEST_POSTGRES = 17;
 

@@ -4,7 +4,7 @@
  */
 import { InvalidArgumentError } from 'commander';
 import type { HeapDialect } from '../wal/heap-dialect.ts';
-import { countArgument, majorVersionArgument } from './arguments.ts';
+import { majorVersionArgument, postgresNumberArgument } from './arguments.ts';
 import { option } from './command.ts';
 
 const DIALECTS: readonly HeapDialect[] = ['vanilla', 'neon'];
@@ -26,7 +26,7 @@ export const DIALECT = option(
 /** For commands that list entries. */
 export const RECORD_FILTERS = {
   rmgr: option('--rmgr <name>', 'only WAL records of a resource manager, such as Heap', String),
-  xid: option('--xid <n>', 'only WAL records of a transaction', countArgument),
+  xid: option('--xid <n>', 'only WAL records of a transaction', postgresNumberArgument),
 };
 
 function dialectArgument(text: string): HeapDialect {

@@ -1,6 +1,12 @@
 /** The options of `wal`. */
 import { InvalidArgumentError } from 'commander';
-import { countArgument, directoryArgument, jobsArgument, lsnArgument } from './arguments.ts';
+import {
+  countArgument,
+  directoryArgument,
+  jobsArgument,
+  lsnArgument,
+  postgresNumberArgument,
+} from './arguments.ts';
 import { flag, type OptionValues, option } from './command.ts';
 import { forkArgument, relationArgument } from './key-range.ts';
 import { DIALECT } from './record-options.ts';
@@ -17,10 +23,10 @@ export const WAL_OPTIONS = {
     'records of a resource manager, such as Heap; repeatable',
     (name: string, previous: readonly string[] | undefined) => [...(previous ?? []), name],
   ),
-  xid: option('--xid <n>', 'records of a transaction', numberArgument),
+  xid: option('--xid <n>', 'records of a transaction', postgresNumberArgument),
   rel: option('--rel <spc/db/rel>', 'records that change a relation', relationArgument),
   fork: option('--fork <fork>', 'fork of the blocks: main, fsm, vm or init', forkArgument),
-  block: option('--block <n>', 'number of a block in the relation', numberArgument),
+  block: option('--block <n>', 'number of a block in the relation', postgresNumberArgument),
   fullpage: flag('--fullpage', 'records that contain a page image'),
   stats: option(
     '--stats [rows]',
@@ -67,12 +73,4 @@ function timelineArgument(text: string): number {
   const number = Number(text);
   if (/^\d{1,10}$/.test(text) && number >= 1 && number <= 0xffff_ffff) return number;
   throw new InvalidArgumentError('Expected a number from 1 to 4294967295.');
-}
-
-const HIGHEST_NUMBER = 0xffff_ffff;
-
-function numberArgument(text: string): number {
-  const number = Number(text);
-  if (/^\d{1,10}$/.test(text) && number <= HIGHEST_NUMBER) return number;
-  throw new InvalidArgumentError(`Expected an integer from 0 to ${HIGHEST_NUMBER}.`);
 }

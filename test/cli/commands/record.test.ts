@@ -105,6 +105,17 @@ describe('dump', () => {
     expect((await runCli(['dump', layer, '--dialect', 'other'])).status).toBe(2);
   });
 
+  test.each([
+    ['dump', []],
+    ['get', [FIRST_KEY]],
+    ['find', [FIRST_KEY]],
+    ['explain', [FIRST_KEY]],
+  ])('%s refuses a transaction id with its epoch, which no record has', async (command, key) => {
+    const refused = await runCli([command, layer, ...key, '--xid', `${2 ** 32 + 1025}`]);
+    expect(refused).toMatchObject({ status: 2, stdout: '' });
+    expect(refused.stderr).toContain('an integer from 0 to 4294967295');
+  });
+
   test('dump gives lines that build takes, record and all', async () => {
     const path = join(temporaryDirectory(), 'spec.ndjson');
     const header = (await runCli(['inspect', layer, '--json'])).stdout;

@@ -270,6 +270,8 @@ describe('wrong usage', () => {
     [['--timeline', '0'], /1 to 4294967295/],
     [['--stats=recrod'], /--stats: expected rmgr, record or a path of WAL, found "recrod"/],
     [['--xid', '-1'], /integer/],
+    [['--xid', '4294967296'], /0 to 4294967295/],
+    [['--rel', '1/2/3', '--block', '4294967296'], /0 to 4294967295/],
     [['--start', '0/2', '--end', '0/1'], /range/],
     [['--save-fullpage', '-'], /directory/],
   ])(
