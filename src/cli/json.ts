@@ -36,16 +36,16 @@ function escapeUnits(character: string): string {
   return escaped;
 }
 
-/** A finished layer, as build and import print it. */
+/** A finished layer, as all commands that make layers print it. The name is that of the file or object. */
 export function layerObject(
   layer: Pick<
     FinishedLayer,
-    'path' | 'name' | 'size' | 'entryCount' | 'indexStartBlock' | 'indexRootBlock' | 'manifestPath'
+    'path' | 'size' | 'entryCount' | 'indexStartBlock' | 'indexRootBlock' | 'manifestPath'
   >,
 ): { readonly [name: string]: Json } {
   return {
     path: layer.path,
-    name: layer.name,
+    name: layer.path.slice(layer.path.lastIndexOf('/') + 1),
     size: layer.size,
     entries: layer.entryCount,
     index_start_blk: layer.indexStartBlock,

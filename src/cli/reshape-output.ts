@@ -1,14 +1,12 @@
-/** What `compact` and `split-shards` share: where a timeline goes, and the JSON of its layers. */
+/** What `compact`, `split-shards` and `redact` share: where a timeline goes. */
 import { StorageError } from '../errors.ts';
 import type { TimelineOutput } from '../ingest/output/timeline-output.ts';
-import type { ReshapedLayer } from '../reshape/layer-output.ts';
 import { compareGenerations, type Generation, nextGeneration } from '../timeline/generation.ts';
 import { parseShardIndex, type ShardIndex, UNSHARDED } from '../timeline/tenant-shard.ts';
 import type { Timeline } from '../timeline/timeline.ts';
 import { directoryArgument, generationArgument } from './arguments.ts';
 import { option, requiredOption } from './command.ts';
 import type { Context } from './context.ts';
-import { type Json, layerObject } from './json.ts';
 import { outputTarget, type RemoteOptions } from './remote-source.ts';
 
 export const OUTPUT_OPTIONS = {
@@ -63,11 +61,6 @@ export async function warnOfMissingAncestor(
 
 export function shardOf({ facts }: Timeline): ShardIndex {
   return facts.shard === undefined ? UNSHARDED : parseShardIndex(facts.shard);
-}
-
-/** As `build` prints a layer. */
-export function layerJson(layer: ReshapedLayer): Json {
-  return layerObject({ ...layer, name: layer.path.slice(layer.path.lastIndexOf('/') + 1) });
 }
 
 /** Above those of the index and of all layers. */

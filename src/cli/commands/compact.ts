@@ -22,17 +22,11 @@ import {
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
-import { encodeJson, type Json } from '../json.ts';
+import { encodeJson, type Json, layerObject } from '../json.ts';
 import { openSource, SOURCE_OPTIONS } from '../open-source.ts';
 import type { Progress } from '../progress.ts';
 import type { Reporter } from '../reporter.ts';
-import {
-  layerJson,
-  OUTPUT_OPTIONS,
-  openOutput,
-  shardOf,
-  warnOfMissingAncestor,
-} from '../reshape-output.ts';
+import { OUTPUT_OPTIONS, openOutput, shardOf, warnOfMissingAncestor } from '../reshape-output.ts';
 import { compressionOf, JOBS, JSON_ERRORS, LAYER_OPTIONS, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
@@ -197,7 +191,7 @@ function compactedJson(reporter: Reporter, results: readonly CompactedTimeline[]
     );
   }
   return {
-    layers: layers.map(layerJson),
+    layers: layers.map(layerObject),
     compacted: inputs.map(({ name }) => name),
     entries: sum(results.map(({ entries }) => entries)),
     dropped_entries: sum(results.map(({ droppedEntries }) => droppedEntries)),

@@ -12,10 +12,10 @@ import {
 } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
-import { encodeJson, type Json } from '../json.ts';
+import { encodeJson, type Json, layerObject } from '../json.ts';
 import { openSource, SOURCE_OPTIONS } from '../open-source.ts';
 import { layerInput } from '../remote-source.ts';
-import { layerJson, OUTPUT_OPTIONS, openOutput, shardOf } from '../reshape-output.ts';
+import { OUTPUT_OPTIONS, openOutput, shardOf } from '../reshape-output.ts';
 import { JSON_ERRORS, limitOptions, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
@@ -86,7 +86,7 @@ async function redact(
     const layer = await redactLayer(reader, {
       ...{ directory: out, generation: newGeneration, seed, signal },
     });
-    await print(context, { layers: [layerJson({ ...layer, state: 'written' })] });
+    await print(context, { layers: [layerObject(layer)] });
     return CLEAN;
   } catch (error) {
     // The existing layer may be the source.
@@ -140,7 +140,7 @@ async function redactPart(
   });
   const { indexPath } = await redactTimeline(part, {
     ...{ output, seed: options.seed, signal: context.signal },
-    onLayer: (layer) => onLayer(layerJson(layer), layer.size),
+    onLayer: (layer) => onLayer(layerObject(layer), layer.size),
   });
   return indexPath;
 }

@@ -16,10 +16,9 @@ import {
 } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus, FINDINGS } from '../exit-status.ts';
-import { encodeJson } from '../json.ts';
+import { encodeJson, layerObject } from '../json.ts';
 import { isEmptyRange, KEY_RANGE_OPTIONS, keyRangeOf } from '../key-range.ts';
 import { layerInput, REMOTE_OPTIONS } from '../remote-source.ts';
-import { layerJson } from '../reshape-output.ts';
 import { JSON_ERRORS, limitOptions, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
@@ -95,7 +94,7 @@ async function rewrite(
     if (layer === undefined) {
       reporter.error(new StorageError('empty', { what: 'no entry is left', path: file }));
     }
-    const layers = layer === undefined ? [] : [layerJson({ ...layer, state: 'written' })];
+    const layers = layer === undefined ? [] : [layerObject(layer)];
     await context.stdout.write(`${encodeJson({ layers })}\n`);
     return layer === undefined ? FINDINGS : CLEAN;
   } catch (error) {

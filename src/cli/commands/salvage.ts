@@ -31,10 +31,9 @@ import {
   UNKNOWN_VERSION,
 } from '../exit-status.ts';
 import { formatNumberOf } from '../human.ts';
-import { encodeJson, type Json } from '../json.ts';
+import { encodeJson, type Json, layerObject } from '../json.ts';
 import { layerInput, REMOTE_OPTIONS } from '../remote-source.ts';
 import { storageErrorJson } from '../reporter.ts';
-import { layerJson } from '../reshape-output.ts';
 import { JSON_ERRORS, limitOptions, READ_LIMITS } from '../shared-options.ts';
 import { shownPath } from '../shown-path.ts';
 
@@ -213,7 +212,7 @@ function reportJson(file: string, made: SalvagedFile): Json {
   const { layer, lost, lostCount, recovered, repaired, unkeyed } = made;
   return {
     path: shownPath(file),
-    layers: layer === undefined ? [] : [layerJson({ ...layer, state: 'written' })],
+    layers: layer === undefined ? [] : [layerObject(layer)],
     lost: lost.map(lostJson),
     recovered,
     lost_ranges: lostCount,

@@ -14,9 +14,9 @@ import {
 } from '../command.ts';
 import type { Context } from '../context.ts';
 import { CLEAN, type ExitStatus } from '../exit-status.ts';
-import { encodeJson } from '../json.ts';
+import { encodeJson, layerObject } from '../json.ts';
 import { openSource, SOURCE_OPTIONS } from '../open-source.ts';
-import { layerJson, OUTPUT_OPTIONS, openOutput } from '../reshape-output.ts';
+import { OUTPUT_OPTIONS, openOutput } from '../reshape-output.ts';
 import { JOBS, JSON_ERRORS, READ_LIMITS } from '../shared-options.ts';
 
 const OPTIONS = {
@@ -93,7 +93,7 @@ async function splitShards(
   } finally {
     progress.finish();
   }
-  const layers = shards.flatMap((shard) => shard.layers.map(layerJson));
+  const layers = shards.flatMap((shard) => shard.layers.map(layerObject));
   const indices = shards.map(({ indexPath }) => indexPath);
   const droppedEntries = shards.reduce((total, shard) => total + shard.droppedEntries, 0);
   const line = encodeJson({ layers, dropped_entries: droppedEntries, index_parts: indices });

@@ -153,7 +153,12 @@ describe('--layout remote', () => {
     const [line] = parseLines(result.stdout);
     const below = `${out}/tenants/${'ab'.repeat(16)}/timelines/${'11'.repeat(16)}`;
     expect(line).toMatchObject({
-      layers: [{ path: expect.stringMatching(/__00000000016C3560-00000001$/) }],
+      layers: [
+        {
+          path: expect.stringMatching(/__00000000016C3560-00000001$/),
+          name: expect.stringMatching(/__00000000016C3560-00000001$/),
+        },
+      ],
       index_part: `${below}/index_part.json-00000001`,
       lsn: '00000000016C3560',
       left_out: { two_phase_files: 1, version: 2 },
