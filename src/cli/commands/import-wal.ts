@@ -137,6 +137,8 @@ async function importWal(context: Context, options: ImportOptions): Promise<Exit
   ]);
   const source = await walInput(context, paths, options);
   const opening = await ingestOptions(context, options);
+  // Fails before the layers of the base are copied.
+  await openWal(source, { signal });
   const progress = reporter.progress({ label: 'import' });
   const { onProgress, onCopied } = progressOf(progress, () => ingest, end);
   const redo = options.walRedo === undefined ? undefined : await startRedo(options.walRedo);

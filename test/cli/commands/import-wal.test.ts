@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -111,6 +111,16 @@ describe('import wal', () => {
     const refused = await runCli(words);
     expect(refused).toMatchObject({ status: 1, stdout: '' });
     expect(parseError(refused)['message']).toContain('WAL of another version');
+  });
+
+  test('import wal without WAL is 3, and copies nothing of the base', async () => {
+    const out = join(temporaryDirectory(), 'out');
+    const empty = temporaryDirectory();
+    const words = ['import', 'wal', '--base', base, '--wal', empty, '--out', out, '--json'];
+    const refused = await runCli(words);
+    expect(refused).toMatchObject({ status: 3, stdout: '' });
+    expect(parseError(refused)).toMatchObject({ code: 'not-found', path: empty });
+    expect(existsSync(out)).toBe(false);
   });
 
   test.each([
