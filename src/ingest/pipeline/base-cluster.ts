@@ -56,7 +56,7 @@ export function checkSameCluster(
 
 /** Where a timeline ends. */
 export interface TimelineEnd {
-  /** End LSN of its last record. */
+  /** End LSN of its last record; after a fast import, an LSN in that record. */
   readonly lastLsn: Lsn;
   /** End LSN of the preceding record; null if unknown. */
   readonly previousLsn: Lsn | null;
@@ -66,12 +66,13 @@ export interface TimelineEnd {
  * Checks that there is no record between the timeline and the first record of a batch: the preceding record must begin
  * in the timeline, where the timeline says.
  *
+ * Returns: where the preceding record ends.
  * Throws: `gap`.
  */
 export function checkFirstRecord(
   batch: WalRecordBatch,
   { lastLsn, previousLsn }: TimelineEnd,
-): void {
+): Lsn {
   const startLsn = batch.startLsn(0);
   const bytes = batch.bytes(0);
   const prevLsn = new DataView(bytes.buffer, bytes.byteOffset, bytes.length).getBigUint64(8, true);
@@ -79,7 +80,7 @@ export function checkFirstRecord(
     prevLsn < lastLsn &&
     (previousLsn === null || startsAt(prevLsn, previousLsn)) &&
     startLsn >= lastLsn;
-  if (isNext) return;
+  if (isNext) return startsAt(startLsn, lastLsn) ? lastLsn : startLsn;
   throw new StorageError('gap', {
     what: `first record of the WAL, at ${formatPgLsn(startLsn)}, does not follow the base`,
     lsn: formatLsn(startLsn),

@@ -304,7 +304,8 @@ export class WalIngest {
     throwIfAborted(this.#options.signal);
     const { length } = batch;
     if (length > 0 && !this.#hasFirst) {
-      checkFirstRecord(batch, this.#timeline);
+      const before = checkFirstRecord(batch, this.#timeline);
+      ({ high: this.#lastHigh, low: this.#lastLow } = splitLsn(before));
       this.#hasFirst = true;
     }
     this.#records.beginBatch();
