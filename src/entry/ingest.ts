@@ -51,11 +51,8 @@ export {
 export type { ImportWay } from '../ingest/pgdata/source-cluster.ts';
 export type { TimelineChoice } from '../ingest/pipeline/base-timeline.ts';
 export type { StartOptions } from '../ingest/pipeline/continued-timeline.ts';
-export {
-  WalIngest,
-  type WalIngestOptions,
-  type WalIngestResult,
-} from '../ingest/pipeline/wal-ingest.ts';
+export { WalIngest, type WalIngestResult } from '../ingest/pipeline/wal-ingest.ts';
+export type { WalIngestOptions } from '../ingest/pipeline/wal-ingest-options.ts';
 export type { IngestShard } from '../ingest/wal/ingest-state.ts';
 export type { IngestBase, PutSink } from '../ingest/wal/put-sink.ts';
 export { RecordIngest, type RecordIngestOptions } from '../ingest/wal/record-ingest.ts';

@@ -1,11 +1,13 @@
 /** A cluster of a few pages, imported into memory as a timeline of any number of shards, and WAL that continues it. */
+import { createHash } from 'node:crypto';
 import { normalize } from 'node:path';
 import { importTimeline } from '../../src/ingest/pgdata/import-timeline.ts';
-import {
-  WalIngest,
-  type WalIngestOptions,
-  type WalIngestResult,
-} from '../../src/ingest/pipeline/wal-ingest.ts';
+import { WalIngest, type WalIngestResult } from '../../src/ingest/pipeline/wal-ingest.ts';
+import type { WalIngestOptions } from '../../src/ingest/pipeline/wal-ingest-options.ts';
+import { DeltaLayerReader } from '../../src/layers/delta-layer/reader.ts';
+import { formatKey } from '../../src/layers/key.ts';
+import type { FinishedLayer } from '../../src/layers/layer-file/layer-writer.ts';
+import { formatLsn } from '../../src/layers/lsn.ts';
 import { directoryStore } from '../../src/object-store/directory-store.ts';
 import { MemoryFileSystem } from '../../src/testing/memory-file-system.ts';
 import type { StoredSource } from '../../src/timeline/open-timeline.ts';
@@ -24,7 +26,7 @@ const SYSTEM_IDENTIFIER = 7_711_059_869_370_089_514n;
 const WAL_START = 0x20_0000n;
 /** After the long header of its page. */
 const CHECKPOINT_LSN = WAL_START + 40n;
-const TABLE = 16_384;
+export const TABLE = 16_384;
 const NEW_TABLE = 16_385;
 
 /** With it the layers of all shards have different names, so that they are made in one directory. */
@@ -106,7 +108,7 @@ export async function ingestWal(
     shardCount = 0,
     wal = WAL,
     ...options
-  }: Pick<WalIngestOptions, 'redo'> & {
+  }: Partial<WalIngestOptions> & {
     readonly number?: number;
     readonly shardCount?: number;
     readonly wal?: WalBuilder;
@@ -124,6 +126,31 @@ export async function ingestWal(
   return await ingest.ingest(await openWal(walBytes(wal.files), { start: ingest.startLsn }));
 }
 
+/** Values by key and LSN, as `entryText`. */
+export type Entries = Map<string, string>;
+
+/** What the layers on a disk have. Throws if an entry is there twice. */
+export async function entriesOn(
+  disk: MemoryFileSystem,
+  layers: readonly Pick<FinishedLayer, 'path'>[],
+): Promise<Entries> {
+  const entries: Entries = new Map();
+  const openFiles = new OpenFiles({ fileSystem: disk });
+  for (const { path } of layers) {
+    await using reader = await DeltaLayerReader.open(path, { nameCheck: 'ignore', openFiles });
+    for await (const { key, lsn, willInit, bytes } of reader.entries()) {
+      const name = `${formatKey(key)} ${formatLsn(lsn)}`;
+      if (entries.has(name)) throw new Error(`${name} is there twice`);
+      entries.set(name, entryText(willInit, bytes));
+    }
+  }
+  return entries;
+}
+
+export function entryText(willInit: boolean, bytes: Uint8Array): string {
+  return `${willInit} ${bytes.length} ${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
 const WAL = continuingWal();
 
 /** WAL of the cluster: the checkpoint that the base ends with, and these records. */
@@ -133,6 +160,18 @@ export function walAfterBase(records: readonly HandMadeRecord[]): WalBuilder {
   const checkpoint = { resourceManager: 0, info: 0, mainData: new Uint8Array(88) };
   for (const record of [checkpoint, ...records]) builder.append(walRecord(record));
   return builder;
+}
+
+/** A database becomes a copy of another one, file by file. */
+export function databaseCopy(target: number, source: number): HandMadeRecord {
+  return { resourceManager: 4, info: 0, mainData: words(target, 1663, source, 1663) };
+}
+
+/** An image of a block of the table; `seed` makes it differ from others. */
+export function imageOn(dbnode: number, blkno: number, seed: number): HandMadeRecord {
+  const image = { page: pages(1, seed) };
+  const blocks = [{ relation: [1663, dbnode, TABLE] as const, blkno, image }];
+  return { resourceManager: 0, info: 0xb0, blocks };
 }
 
 /** Blocks that change, fork that grow over gaps, are made, cut and dropped, and what is not about blocks. */

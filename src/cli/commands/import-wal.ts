@@ -1,11 +1,8 @@
 /** `import wal`: continues a timeline with WAL. */
 import { InvalidArgumentError } from 'commander';
 import { isStorageError, StorageError } from '../../errors.ts';
-import type {
-  WalIngest,
-  WalIngestOptions,
-  WalIngestResult,
-} from '../../ingest/pipeline/wal-ingest.ts';
+import type { WalIngest, WalIngestResult } from '../../ingest/pipeline/wal-ingest.ts';
+import type { WalIngestOptions } from '../../ingest/pipeline/wal-ingest-options.ts';
 import { formatLsn, formatPgLsn, type Lsn } from '../../layers/lsn.ts';
 import type { StoredSource } from '../../timeline/open-timeline.ts';
 import {

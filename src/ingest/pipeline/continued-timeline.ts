@@ -204,20 +204,19 @@ export class ContinuedTimeline {
   }
 
   /**
-   * Stores a layer, and then an index that names it and extends to the border.
+   * Stores layers, and then an index that names them and extends to the border.
    *
-   * Returns: the layer with its path in the output.
+   * Returns: the layers with their paths in the output.
    * Throws: as `TimelineOutput.putLayer` and `advanceIndex`.
    */
-  async advance(
-    border: Border,
-    layer: FinishedLayer | undefined,
-  ): Promise<FinishedLayer | undefined> {
+  async advance(border: Border, finished: readonly FinishedLayer[]): Promise<FinishedLayer[]> {
     const layers = new Map(this.#index.fields.layers);
-    const stored = layer === undefined ? undefined : await this.output.putLayer(layer);
-    if (stored !== undefined) {
+    const stored: FinishedLayer[] = [];
+    for (const layer of finished) {
       const { generation, place } = this.output;
-      layers.set(stored.name, { fileSize: BigInt(stored.size), generation, shard: place.shard });
+      const { name, path, size } = await this.output.putLayer(layer);
+      layers.set(name, { fileSize: BigInt(size), generation, shard: place.shard });
+      stored.push({ ...layer, path, name: nameOf(path) });
     }
     const index = this.#index.with({
       layers,
@@ -225,8 +224,7 @@ export class ContinuedTimeline {
     });
     await this.output.advanceIndex(index);
     this.#index = index;
-    if (layer === undefined || stored === undefined) return undefined;
-    return { ...layer, path: stored.path, name: nameOf(stored.path) };
+    return stored;
   }
 
   /** Opens the timeline in the output, with the layers of its newest index. */

@@ -1,11 +1,11 @@
-/** The layers that an ingest fills: each takes batches, answers reads, and becomes an L0 delta layer. */
+/** The layers that an ingest fills: each takes batches, answers reads, and becomes a delta layer. */
 import { isStorageError, StorageError } from '../../errors.ts';
 import {
   type EphemeralEntry,
   EphemeralLayer,
 } from '../../layers/ephemeral-layer/ephemeral-layer.ts';
 import type { WriteOutThread } from '../../layers/ephemeral-layer/write-out-thread.ts';
-import type { Key } from '../../layers/key.ts';
+import type { Key, KeyRange } from '../../layers/key.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import type { IoMode } from '../../virtual-file/file-system.ts';
@@ -34,11 +34,12 @@ export interface OpenLayer {
   /** Ends the puts, and prepares what can be prepared while the previous layer is written. */
   freeze(endLsn: Lsn): Promise<void>;
   /**
-   * Writes the layer, which is frozen. Reads may continue until it is closed.
+   * Writes the layer, which is frozen, as a delta layer of these keys, of which all are: an L0 if the range is that of
+   * all keys. Reads may continue until it is closed.
    *
    * Returns: the layer, which is durable; undefined without values.
    */
-  finish(): Promise<FinishedLayer | undefined>;
+  finish(keyRange: KeyRange): Promise<FinishedLayer | undefined>;
   /** Deletes the scratch file. Idempotent. */
   close(): Promise<void>;
 }
@@ -134,9 +135,9 @@ class LocalLayer implements OpenLayer {
     this.#layer.sort();
   }
 
-  async finish(): Promise<FinishedLayer | undefined> {
+  async finish(keyRange: KeyRange): Promise<FinishedLayer | undefined> {
     try {
-      return await this.#layer.writeDelta({ generation: this.#generation });
+      return await this.#layer.writeDelta({ generation: this.#generation, keyRange });
     } catch (error) {
       if (isStorageError(error, 'empty')) return undefined;
       throw error;

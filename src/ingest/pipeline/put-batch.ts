@@ -3,14 +3,15 @@
  * once, and costs no object.
  *
  * A batch grows while one record puts values, up to a limit, and the values of a record can be removed again, so that a
- * record that fails halfway leaves nothing. Between records, a batch that `isFull` is put into the layer. A batch
- * in the memory of a kernel also takes plain records from it.
+ * record that fails halfway leaves nothing. A batch that `isFull` is put into the layer as soon as nothing in it may have
+ * to be removed. A batch in the memory of a kernel also takes plain records from it.
  */
 import { copyBytes, copyWords, ViewedBytes } from '../../byte-words.ts';
 import { tooLarge } from '../../errors.ts';
 import type { ValueBatch } from '../../layers/delta-layer/value-batch.ts';
 import { KEY_SIZE } from '../../layers/key.ts';
-import { halvesOf, setHalves } from '../../layers/lsn-halves.ts';
+import type { Lsn } from '../../layers/lsn.ts';
+import { halvesOf, setHalves, splitLsn } from '../../layers/lsn-halves.ts';
 import { encodeValue, WAL_HEADER_SIZE } from '../../layers/value-format.ts';
 import type { BatchArea, KernelBatch } from '../wal/plain-kernel.ts';
 import { FULL_BYTES, FULL_ROWS } from '../wal/plain-kernel-code.ts';
@@ -121,6 +122,19 @@ export class PutBatch implements ValueBatch, KernelBatch {
     copyWords(HEADERS[willInit ? 1 : 0].view, 0, values.view, at, WAL_HEADER_SIZE);
     values.view.setUint32(at + WAL_HEADER_SIZE - 4, size);
     copyBytes(memory, offset, values, at + WAL_HEADER_SIZE, size);
+  }
+
+  /** Adds rows of another batch, from one up to another. */
+  putRows(batch: PutBatch, from: number, to: number): void {
+    const { keys, lsns, willInit, starts, lengths, values } = batch;
+    for (let row = from; row < to; row += 1) {
+      const { high, low } = splitLsn(lsns[row] as Lsn);
+      this.setLsn(high, low);
+      const key = keys.subarray(row * KEY_SIZE, (row + 1) * KEY_SIZE);
+      const start = starts[row] as number;
+      const value = values.subarray(start, start + (lengths[row] as number));
+      this.putBytes(new ViewedBytes(key), willInit[row] === 1, value);
+    }
   }
 
   /** Removes the values after the first `count`, which have `size` bytes. */

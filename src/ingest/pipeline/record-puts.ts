@@ -2,12 +2,16 @@
  * Collects the values that records put, one record after the other, and puts them into the layers of a line. Batches
  * are used in turn, so that one fills while the previous ones are put into the layer.
  *
- * A batch is put into the layer only between records: until then, the values of the last record can be removed again.
+ * A record is all or nothing. Usually its values stay in the batch until it is complete, and can be removed again. A
+ * record with more values than that, such as the copy of a database, gets a layer of its own: the open layer ends before
+ * it, and what the record has put so far goes to the next one, and if that is full, to more layers of the same LSNs. None
+ * of them is passed on before the border after the record, so if it fails, they are dropped.
  */
 import { assert } from '../../assert.ts';
 import { compareBytes, ViewedBytes } from '../../byte-words.ts';
+import { StorageError } from '../../errors.ts';
 import type { EphemeralEntry } from '../../layers/ephemeral-layer/ephemeral-layer.ts';
-import { KEY_SIZE, type Key } from '../../layers/key.ts';
+import { compareKeys, formatKey, KEY_SIZE, type Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { splitLsn } from '../../layers/lsn-halves.ts';
 import { type KernelBatch, PlainKernel } from '../wal/plain-kernel.ts';
@@ -21,10 +25,22 @@ interface Slot {
   put: void | Promise<void>;
 }
 
+/** Bytes of values. */
+export interface RecordPutSizes {
+  /** Of a record, from which it gets a layer of its own. */
+  readonly record: number;
+  /** Of a layer that has only a part of a record. */
+  readonly layer: number;
+}
+
+/** Ends a layer before the current record. Returns: the border there; undefined if the open layer starts there. */
+export type EndBefore = () => Border | undefined;
+
 export class RecordPuts implements RowSink {
   /** See `RowSink`. */
   readonly kernel: PlainKernel | undefined;
   readonly #line: LayerLine;
+  readonly #sizes: RecordPutSizes;
   readonly #slots: readonly Slot[];
   #slot = 0;
   #batch: PutBatch;
@@ -33,11 +49,15 @@ export class RecordPuts implements RowSink {
   /** Where the batch was before the record. */
   #countBefore = 0;
   #sizeBefore = 0;
+  #endBefore: EndBefore = () => undefined;
+  /** Whether batch and open layer have only values of the current record. */
+  #isAlone = false;
 
   /** `batchCount`: how many batches may be in use; at least 2. */
-  constructor(line: LayerLine, batchCount: number) {
+  constructor(line: LayerLine, batchCount: number, sizes: RecordPutSizes) {
     assert(batchCount >= 2, 'one batch fills while another one is put');
     this.#line = line;
+    this.#sizes = sizes;
     this.kernel = PlainKernel.create(batchCount);
     this.#slots = Array.from({ length: batchCount }, (_, index) => ({
       batch: new PutBatch(this.kernel?.areas[index]),
@@ -56,19 +76,45 @@ export class RecordPuts implements RowSink {
     return this.#batch.isFull;
   }
 
-  /** Begins a record. */
-  begin(): void {
-    this.#countBefore = this.#batch.count;
-    this.#sizeBefore = this.#batch.size;
+  /** Whether the last record went to several layers, so that the open one must end after it. */
+  get isSplit(): boolean {
+    return this.#line.startKey !== undefined;
   }
 
-  /** Removes the values that were put since `begin`. */
+  /** Begins a record. */
+  begin(endBefore: EndBefore): void {
+    this.#countBefore = this.#batch.count;
+    this.#sizeBefore = this.#batch.size;
+    this.#endBefore = endBefore;
+    this.#isAlone = false;
+  }
+
+  /**
+   * Removes the values that were put since `begin`. If some have left the batch, the open layer has no others, and must
+   * not be frozen any more.
+   */
   takeBack(): void {
     this.#batch.cut(this.#countBefore, this.#sizeBefore);
   }
 
+  /** See `RowSink`. */
+  get isCrowded(): boolean {
+    if (this.#isAlone && this.#batch.isFull) return true;
+    return this.#batch.size - this.#sizeBefore >= this.#sizes.record;
+  }
+
+  /** See `RowSink`. */
+  async makeRoom(lsn: Lsn, next: Key | undefined): Promise<void> {
+    if (!this.#isAlone) await this.#isolate();
+    await this.flush();
+    if (next === undefined || this.#line.size < this.#sizes.layer) return;
+    await this.#allPut();
+    await this.#line.split(next, lsn);
+  }
+
   /** Adds a serialized value, which is copied. Throws: `too-large`. */
   put(key: Key, lsn: Lsn, willInit: boolean, value: Uint8Array): void {
+    this.#checkOrder(key);
     const { high, low } = splitLsn(lsn);
     this.beginRows(high, low);
     this.#key.bytes.set(key);
@@ -77,6 +123,7 @@ export class RecordPuts implements RowSink {
 
   /** Adds a raw WAL record as the value that holds it; it is copied. Throws: `too-large`. */
   putRecord(key: Key, lsn: Lsn, willInit: boolean, record: Uint8Array): void {
+    this.#checkOrder(key);
     const { high, low } = splitLsn(lsn);
     this.beginRows(high, low);
     this.#key.bytes.set(key);
@@ -115,7 +162,8 @@ export class RecordPuts implements RowSink {
   }
 
   /**
-   * Puts the batch into the layer. Requires: all values of the last record have been put. Throws errors of the layer.
+   * Puts the batch into the layer. Requires: all values of the last record have been put, or it has the layer for itself.
+   * Throws errors of the layer.
    */
   async flush(): Promise<void> {
     const slot = this.#slots[this.#slot] as Slot;
@@ -130,22 +178,58 @@ export class RecordPuts implements RowSink {
     next.put = undefined;
     next.batch.clear();
     this.#batch = next.batch;
-    this.begin();
+    this.#countBefore = 0;
+    this.#sizeBefore = 0;
   }
 
   /** Puts the remaining values into the open layer, and ends it. */
   async freeze(border: Border): Promise<void> {
     await this.flush();
-    for (const { put } of this.#slots) await put;
+    await this.#allPut();
     await this.#line.freeze(border);
   }
 
-  /** The values of a key that were put and have not been passed on, newest first, down to one that needs no older one. */
+  /**
+   * The values of a key that were put and have not been passed on, newest first, down to one that needs no older one.
+   * Those of the current record may be missing, so that a record that reads as much as it puts need not search them.
+   */
   async versions(key: Key, lsn: Lsn): Promise<EphemeralEntry[]> {
     const found = this.#versionsInBatch(key, lsn);
     if (found.at(-1)?.willInit) return found;
-    for (const { put } of this.#slots) await put;
+    await this.#allPut();
     return [...found, ...(await this.#line.versions(key, lsn))];
+  }
+
+  /** Ends the open layer before the current record, whose values so far move to an empty batch. */
+  async #isolate(): Promise<void> {
+    const border = this.#endBefore();
+    this.#isAlone = true;
+    if (border === undefined) return;
+    const batch = this.#batch;
+    const first = this.#countBefore;
+    const end = batch.count;
+    if (first > 0) {
+      batch.cut(first, this.#sizeBefore);
+      await this.flush();
+      this.#batch.putRows(batch, first, end);
+    }
+    await this.#allPut();
+    await this.#line.freeze(border);
+  }
+
+  async #allPut(): Promise<void> {
+    for (const { put } of this.#slots) await put;
+  }
+
+  /** Throws `too-large` for a key that belongs to a layer that has been split off. */
+  #checkOrder(key: Key): void {
+    const { startKey } = this.#line;
+    if (startKey === undefined || compareKeys(key, startKey) >= 0) return;
+    throw new StorageError('too-large', {
+      what: 'values of one record that are not in the order of their keys',
+      key: formatKey(key),
+      expected: `at most ${this.#sizes.layer} bytes`,
+    });
   }
 
   /** Later rows replace earlier ones of the same LSN. */
@@ -155,7 +239,7 @@ export class RecordPuts implements RowSink {
     const keys = new ViewedBytes(batch.keys).view;
     const wanted = new ViewedBytes(key).view;
     let above: Lsn | undefined;
-    for (let row = batch.count - 1; row >= 0; row -= 1) {
+    for (let row = this.#countBefore - 1; row >= 0; row -= 1) {
       const rowLsn = batch.lsns[row] as Lsn;
       if (rowLsn > lsn || rowLsn === above) continue;
       if (!hasKey(keys, row, wanted)) continue;

@@ -7,63 +7,30 @@
  * The index says how far the timeline reaches. It advances at each border of a layer, after the layer is durable, and
  * never before; so however an ingest ends, the next one continues at `disk_consistent_lsn`, and nothing is lost or put
  * twice. A layer ends after a record, when its values have nearly reached the checkpoint distance in bytes, or when its
- * LSNs span it.
+ * LSNs span it; and before a record with many values, which may fill several layers.
  */
-import { availableParallelism } from 'node:os';
-import {
-  checkCount,
-  checkMethod,
-  checkObject,
-  checkOpenFiles,
-  checkOptions,
-  checkSignal,
-  type KnownOptions,
-} from '../../check-options.ts';
 import { isStorageError, StorageError, throwIfAborted } from '../../errors.ts';
-import { WriteOutThread } from '../../layers/ephemeral-layer/write-out-thread.ts';
 import type { FinishedLayer } from '../../layers/layer-file/layer-writer.ts';
 import { formatLsn, type Lsn, MAXIMUM_LSN } from '../../layers/lsn.ts';
 import { joinHalves, splitLsn } from '../../layers/lsn-halves.ts';
-import { DEFAULT_CHECKPOINT_DISTANCE } from '../../reshape/level0.ts';
-import type { RedoRunner } from '../../timeline/materialize.ts';
 import { isUnsharded, UNSHARDED } from '../../timeline/tenant-shard.ts';
-import type { HeapDialect } from '../../wal/heap-dialect.ts';
 import type { WalRecordBatch } from '../../wal/record-batch.ts';
 import type { WalReader } from '../../wal/wal-reader.ts';
 import type { IngestShard } from '../wal/ingest-state.ts';
 import { RecordIngest } from '../wal/record-ingest.ts';
 import { type Cluster, checkFirstRecord, checkSameCluster, readCluster } from './base-cluster.ts';
-import {
-  type ContinuedTimeline,
-  continueTimeline,
-  type StartOptions,
-} from './continued-timeline.ts';
+import { type ContinuedTimeline, continueTimeline } from './continued-timeline.ts';
 import { TimelineBase } from './ingest-base.ts';
-import { LayerLine } from './layer-line.ts';
+import { type Border, LayerLine } from './layer-line.ts';
 import { localLayers, type OpenLayers } from './open-layers.ts';
 import { RecordPuts } from './record-puts.ts';
-
-/** Options of `WalIngest.open`. */
-export interface WalIngestOptions extends StartOptions {
-  /** Bytes of values, or of WAL, after which a layer ends; of WAL, for each shard. Default 256 MiB. */
-  readonly checkpointDistance?: number | undefined;
-  /** Dialect of the heap records of Postgres 14 and 15. Default: detected for each record. */
-  readonly dialect?: HeapDialect | undefined;
-  /**
-   * Builds the pages that records copy if WAL must be replayed for it, such as a `RedoProcess`: a database that is copied
-   * by file may have changed since the last images of its pages. Without it, such a record is `needs-redo`.
-   */
-  readonly redo?: RedoRunner | undefined;
-  /** Pages of a stripe of a sharded tenant. Default: the value in the files of the base's tenant, or 2,048. */
-  readonly stripeSize?: number | undefined;
-  /**
-   * Number of threads, including the caller's. With 2 or more, a second one writes larger layers out while the next one
-   * fills, unless `openFiles` is given. Default: the number of processors.
-   */
-  readonly threadCount?: number | undefined;
-  /** Called with the LSN up to which WAL has been read. */
-  readonly onProgress?: ((lsn: Lsn) => void) | undefined;
-}
+import {
+  checkIngestOptions,
+  type IngestSizes,
+  sizesOf,
+  threadOf,
+  type WalIngestOptions,
+} from './wal-ingest-options.ts';
 
 /** The result of an ingest. */
 export interface WalIngestResult {
@@ -79,29 +46,6 @@ export interface WalIngestResult {
   readonly indexPath: string;
 }
 
-const OPTIONS: KnownOptions<WalIngestOptions> = {
-  base: true,
-  baseChoice: true,
-  target: true,
-  generation: true,
-  mode: true,
-  shard: true,
-  stagingDirectory: true,
-  openFiles: true,
-  onCopied: 'function',
-  signal: true,
-  checkpointDistance: true,
-  dialect: true,
-  redo: true,
-  stripeSize: true,
-  threadCount: true,
-  onProgress: 'function',
-};
-
-/** Bytes that a layer leaves free, so that its last record does not exceed the distance. */
-const MAXIMUM_ROOM = 1024 * 1024;
-const MINIMUM_DISTANCE = 8192;
-const MAXIMUM_DISTANCE = 4 * 1024 * 1024 * 1024;
 /** Batches on their way into a layer on this thread. */
 const BATCH_COUNT = 2;
 
@@ -121,9 +65,7 @@ export class WalIngest {
   readonly #line: LayerLine;
   readonly #puts: RecordPuts;
   readonly #records: RecordIngest;
-  readonly #distance: number;
-  /** Bytes of values after which a layer ends. */
-  readonly #fullSize: number;
+  readonly #sizes: IngestSizes;
   readonly #stored: readonly FinishedLayer[];
   /** End of the last record, in halves. */
   #lastHigh: number;
@@ -180,13 +122,13 @@ export class WalIngest {
     const stored: FinishedLayer[] = [];
     const line = await LayerLine.create(layers, {
       startLsn: lastLsn + 1n,
-      onBorder: async (border, layer) => {
-        const finished = await timeline.advance(border, layer);
+      onBorder: async (border, layers) => {
+        const finished = await timeline.advance(border, layers);
         base.noteAdvance();
-        if (finished !== undefined) stored.push(finished);
+        stored.push(...finished);
       },
     });
-    const puts = new RecordPuts(line, BATCH_COUNT);
+    const puts = new RecordPuts(line, BATCH_COUNT, sizesOf(options));
     const base = new TimelineBase({
       timeline: timeline.reader,
       own: (key, lsn) => puts.versions(key, lsn),
@@ -231,8 +173,7 @@ export class WalIngest {
     this.#puts = parts.puts;
     this.#records = parts.records;
     this.#stored = parts.stored;
-    this.#distance = options.checkpointDistance ?? DEFAULT_CHECKPOINT_DISTANCE;
-    this.#fullSize = this.#distance - Math.min(MAXIMUM_ROOM, this.#distance / 16);
+    this.#sizes = sizesOf(options);
     const { lastLsn, previousLsn } = parts.timeline;
     ({ high: this.#lastHigh, low: this.#lastLow } = splitLsn(lastLsn));
     if (previousLsn !== null) {
@@ -276,7 +217,7 @@ export class WalIngest {
       if (!isStorageError(error) || isStorageError(error, 'aborted')) throw error;
       failure = { error };
     }
-    if (this.#isAfterBorder) await this.#freeze();
+    await this.#freeze();
     await this.#line.drained();
     if (failure !== undefined) throw failure.error;
     return {
@@ -310,7 +251,7 @@ export class WalIngest {
     }
     this.#records.beginBatch();
     for (let at = 0; at < length; ) {
-      const room = this.#fullSize - this.#puts.flushedSize;
+      const room = this.#sizes.layer - this.#puts.flushedSize;
       let next = this.#records.ingestRun(batch, at, this.#endOfLayer(batch, at), room);
       if (next === at) {
         const waiting = this.#ingestOne(batch, at);
@@ -319,14 +260,15 @@ export class WalIngest {
       }
       this.#noteRecords(batch, at, next);
       at = next;
-      if (this.#isLimitReached || this.#puts.size >= this.#fullSize) await this.#freeze();
+      const isFull = this.#isLimitReached || this.#puts.size >= this.#sizes.layer;
+      if (isFull || this.#puts.isSplit) await this.#freeze();
       else if (this.#puts.isFull) await this.#puts.flush();
     }
   }
 
   /** If the record fails, its values are removed again. */
   #ingestOne(batch: WalRecordBatch, at: number): void | Promise<void> {
-    this.#puts.begin();
+    this.#puts.begin(this.#endLayer);
     try {
       const waiting = this.#records.ingestFrom(batch, at);
       return waiting === undefined ? undefined : this.#takeBackOnFailure(waiting);
@@ -379,43 +321,29 @@ export class WalIngest {
     return high > this.#limitHigh || (high === this.#limitHigh && low >= this.#limitLow);
   }
 
+  /** Ends the layer after the last record, if there was one since the last border. */
   async #freeze(): Promise<void> {
-    const high = this.#previousHigh;
-    const previousLsn = high === null ? null : joinHalves(high, this.#previousLow);
-    await this.#puts.freeze({ lastLsn: this.#lastLsn, previousLsn });
+    const border = this.#endLayer();
+    if (border !== undefined) await this.#puts.freeze(border);
+  }
+
+  /** The border after the last record, where the next layer starts; undefined if that is the last border. */
+  readonly #endLayer = (): Border | undefined => {
+    if (!this.#isAfterBorder) return undefined;
     this.#isAfterBorder = false;
     this.#setLimit();
-  }
+    const high = this.#previousHigh;
+    const previousLsn = high === null ? null : joinHalves(high, this.#previousLow);
+    return { lastLsn: this.#lastLsn, previousLsn };
+  };
 
   #setLimit(): void {
     const { count } = this.#timeline.output.place.shard;
-    const limit = this.#lastLsn + BigInt(this.#distance) * BigInt(Math.max(1, count));
+    const limit = this.#lastLsn + BigInt(this.#sizes.distance) * BigInt(Math.max(1, count));
     ({ high: this.#limitHigh, low: this.#limitLow } = splitLsn(
       limit < MAXIMUM_LSN ? limit : MAXIMUM_LSN,
     ));
   }
-}
-
-function checkIngestOptions(options: WalIngestOptions): void {
-  checkOptions(options, OPTIONS);
-  const { checkpointDistance, stripeSize, threadCount, generation, signal } = options;
-  if (checkpointDistance !== undefined) {
-    const bounds = { from: MINIMUM_DISTANCE, to: MAXIMUM_DISTANCE };
-    checkCount('checkpointDistance', checkpointDistance, bounds);
-  }
-  if (threadCount !== undefined) checkCount('threadCount', threadCount, { from: 1 });
-  if (stripeSize !== undefined) checkCount('stripeSize', stripeSize, { from: 1, to: 0xffff_ffff });
-  if (generation !== undefined) checkCount('generation', generation, { to: 0xffff_ffff });
-  if (options.redo !== undefined) checkMethod('redo', options.redo, 'apply');
-  if (options.baseChoice !== undefined) checkObject('baseChoice', options.baseChoice);
-  checkOpenFiles(options.openFiles);
-  checkSignal(signal);
-}
-
-/** The caller's own table of open files works on one thread only. */
-function threadOf({ threadCount, openFiles }: WalIngestOptions): WriteOutThread | undefined {
-  const count = threadCount ?? availableParallelism();
-  return count < 2 || openFiles !== undefined ? undefined : new WriteOutThread();
 }
 
 function shardOf(

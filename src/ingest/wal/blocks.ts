@@ -35,7 +35,10 @@ export function* putBlocks(state: IngestState, record: WalRecord, bytes: Uint8Ar
     if (first < block.blkno) gaps.push({ fork: block, first, end: block.blkno });
   }
   const blocks = gaps.length === 0 ? own : withGaps(state, own, gaps);
-  for (const { key, block } of blocks) putBlock(state, key, { block, record, bytes });
+  for (const { key, block } of blocks) {
+    putBlock(state, key, { block, record, bytes });
+    if (state.isCrowded) yield* state.makeRoom();
+  }
 }
 
 interface OwnBlock {

@@ -102,6 +102,15 @@ export function withItem(directory: Uint8Array, kind: DirectoryKind, item: Uint8
   return joined(kind, [directory.subarray(COUNT_SIZE, start), item, rest]);
 }
 
+/** A new directory with items that it does not have. */
+export function withItems(
+  directory: Uint8Array,
+  kind: DirectoryKind,
+  items: readonly Uint8Array[],
+): Uint8Array {
+  return kind.sorted(joined(kind, [directory.subarray(COUNT_SIZE), ...items]));
+}
+
 /** A new directory without the items at these indexes. */
 export function withoutItems(
   directory: Uint8Array,

@@ -9,7 +9,7 @@ import { encodeValue, type Value, valueWillInit } from '../../layers/value-forma
 import { type Sharding, shardOfKey } from '../../timeline/shard-owner.ts';
 import type { HeapDialect } from '../../wal/heap-dialect.ts';
 import type { CheckpointValue } from './checkpoint-value.ts';
-import { Metadata } from './metadata.ts';
+import { type Asking, Metadata } from './metadata.ts';
 import type { PlainKernel } from './plain-kernel.ts';
 import { RelationSizes } from './relation-sizes.ts';
 import type { RowSink } from './row-sink.ts';
@@ -85,6 +85,25 @@ export class IngestState {
   putRecord(key: Key, willInit: boolean, record: Uint8Array): void {
     this.blockPuts += 1;
     this.#sink.putRecord(key, this.lsn, willInit, record);
+  }
+
+  /** Whether the record should make room before it puts more values. */
+  get isCrowded(): boolean {
+    return this.#sink.isCrowded;
+  }
+
+  /**
+   * Lets the sink make room within a record. With `next`, it may continue in another layer: all blocks of the record so
+   * far have lower keys, and later ones have this key or a higher one.
+   */
+  *makeRoom(next?: Key): Asking<void> {
+    const sink = this.#sink;
+    const { lsn } = this;
+    if (next !== undefined) this.metadata.commitBelow(next, sink, lsn);
+    yield async () => {
+      await sink.makeRoom(lsn, next);
+      return undefined;
+    };
   }
 
   /** Ends a record: puts what changed. */

@@ -1,18 +1,22 @@
 /**
  * Keys that are always images: directories, sizes, the checkpoint and others. What one record puts is collected, since
- * a second value of a key replaces the first, and given to the sink when the record is complete.
+ * a second value of a key replaces the first, and given to the sink when the record is complete. A record with so many
+ * values that they go to several layers, each of which has a range of keys, gives the sink those of a range as it ends.
  *
  * To read a value, use `yield* metadata.read(key)`. A cached value is returned in the same call; otherwise the key is
  * yielded, and the driver of the generator reads it from the base. So one piece of code serves both cases, and a record
  * whose values are all cached needs no promise.
  */
-import { formatKey, type Key } from '../../layers/key.ts';
+import { compareKeys, formatKey, type Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { encodeValue } from '../../layers/value-format.ts';
 import type { PutSink } from './put-sink.ts';
 
+/** What the driver of a record's work does for it: reads the value of a key from the base, or waits for the sink. */
+export type Ask = Key | (() => Promise<undefined>);
+
 /** Work that may need values of the base. It yields their keys, and receives the values. */
-export type Asking<T> = Generator<Key, T, Uint8Array | undefined>;
+export type Asking<T> = Generator<Ask, T, Uint8Array | undefined>;
 
 interface Pending {
   readonly key: Key;
@@ -27,6 +31,8 @@ const ENTRY_COST = 256;
 export class Metadata {
   /** Of the current record, by the text of the key. */
   readonly #pending = new Map<string, Pending>();
+  /** Those of the current record that the sink has. */
+  readonly #passed = new Map<string, Uint8Array>();
   /** By the text of the key, the least recently used first; undefined: the base has no value. */
   readonly #kept = new Map<string, Uint8Array | undefined>();
   #keptBytes = 0;
@@ -42,8 +48,8 @@ export class Metadata {
     prepare: (bytes: Uint8Array) => Uint8Array = (bytes) => bytes,
   ): Asking<Uint8Array | undefined> {
     const name = formatKey(key);
-    const pending = this.#pending.get(name);
-    if (pending !== undefined) return pending.value;
+    const own = this.#ofRecord(name);
+    if (own !== undefined) return own;
     if (this.#kept.has(name)) {
       const kept = this.#kept.get(name);
       this.#keep(name, kept);
@@ -57,8 +63,9 @@ export class Metadata {
 
   /** As `read`, for a value that is used once or kept elsewhere. */
   *readOnce(key: Key): Asking<Uint8Array | undefined> {
-    const pending = this.#pending.size === 0 ? undefined : this.#pending.get(formatKey(key));
-    return pending === undefined ? yield key : pending.value;
+    const isEmpty = this.#pending.size === 0 && this.#passed.size === 0;
+    const own = isEmpty ? undefined : this.#ofRecord(formatKey(key));
+    return own === undefined ? yield key : own;
   }
 
   /** Puts a value for the current record. Requires: neither key nor value change later. */
@@ -66,14 +73,31 @@ export class Metadata {
     this.#pending.set(formatKey(key), { key, value });
   }
 
-  /** Passes the values of the record to the sink. */
-  commit(sink: PutSink, lsn: Lsn): void {
-    if (this.#pending.size === 0) return;
-    for (const [name, { key, value }] of this.#pending) {
-      sink.put(key, lsn, true, encodeValue({ type: 'image', bytes: value }));
-      if (this.#kept.has(name)) this.#keep(name, value);
+  /** Passes the values of the record to the sink that have keys below `end`. The record may still read them. */
+  commitBelow(end: Key, sink: PutSink, lsn: Lsn): void {
+    for (const [name, pending] of this.#pending) {
+      if (compareKeys(pending.key, end) >= 0) continue;
+      this.#pass(name, pending, sink, lsn);
+      this.#pending.delete(name);
+      this.#passed.set(name, pending.value);
     }
+  }
+
+  /** Passes the values of the record to the sink, and ends the record. */
+  commit(sink: PutSink, lsn: Lsn): void {
+    if (this.#passed.size > 0) this.#passed.clear();
+    if (this.#pending.size === 0) return;
+    for (const [name, pending] of this.#pending) this.#pass(name, pending, sink, lsn);
     this.#pending.clear();
+  }
+
+  #ofRecord(name: string): Uint8Array | undefined {
+    return this.#pending.get(name)?.value ?? this.#passed.get(name);
+  }
+
+  #pass(name: string, { key, value }: Pending, sink: PutSink, lsn: Lsn): void {
+    sink.put(key, lsn, true, encodeValue({ type: 'image', bytes: value }));
+    if (this.#kept.has(name)) this.#keep(name, value);
   }
 
   #keep(name: string, value: Uint8Array | undefined): void {

@@ -5,7 +5,8 @@ import type { Lsn } from '../../layers/lsn.ts';
 /** The timeline that is continued, including the values that were put. */
 export interface IngestBase {
   /**
-   * The newest value of a key at an LSN, including values that the sink has received before this call.
+   * The newest value of a key at an LSN, including those that the sink has received from earlier records. Values of the
+   * record itself are never asked for.
    *
    * @param key Unchanged until the promise settles.
    * @returns A page of 8,192 bytes, or the content of any other key; undefined if there is none.

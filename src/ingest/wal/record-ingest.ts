@@ -23,7 +23,6 @@ import {
   type KnownOptions,
 } from '../../check-options.ts';
 import { isStorageError, StorageError } from '../../errors.ts';
-import type { Key } from '../../layers/key.ts';
 import { checkLsn, formatLsn, type Lsn } from '../../layers/lsn.ts';
 import { joinHalves, splitLsn } from '../../layers/lsn-halves.ts';
 import { checkpointKey } from '../../postgres/key-mapping.ts';
@@ -45,7 +44,7 @@ import { putBlocks } from './blocks.ts';
 import { CheckpointValue } from './checkpoint-value.ts';
 import { type Handler, handlersOf } from './handlers.ts';
 import { type IngestShard, IngestState, lacking } from './ingest-state.ts';
-import type { Asking } from './metadata.ts';
+import type { Ask, Asking } from './metadata.ts';
 import { PlainRecords } from './plain-records.ts';
 import type { IngestBase, PutSink } from './put-sink.ts';
 import { type RowSink, rowsOf } from './row-sink.ts';
@@ -292,15 +291,17 @@ export class RecordIngest {
     state.commit();
   }
 
-  /** Does the rest of the work with values of the base. */
-  async #wait(record: WalRecord, work: Asking<void>, firstKey: Key): Promise<void> {
+  /** Does the rest of the work with what it asks for. */
+  async #wait(record: WalRecord, work: Asking<void>, firstAsk: Ask): Promise<void> {
     this.#progress = WAITING;
     try {
-      let key = firstKey;
+      const { lsn } = this.#state;
+      let ask = firstAsk;
       for (;;) {
-        const step = work.next(await this.#base.get(key, this.#state.lsn));
+        const answering = typeof ask === 'function' ? ask() : this.#base.get(ask, lsn);
+        const step = work.next(await answering);
         if (step.done === true) break;
-        key = step.value;
+        ask = step.value;
       }
     } catch (error) {
       throw this.#fail(error, record);

@@ -3,6 +3,7 @@
  * database's relation directory lists the fork; then it has a size.
  *
  *   create    database directory, if the database is new; relation directory; size
+ *   copy      as create, for all forks of a database
  *   extend    size, and zero pages between the old end and the new block
  *   truncate  size
  *   drop      relation directory; sizes and blocks stay, since they are out of reach
@@ -26,6 +27,7 @@ import {
   itemCount,
   RELATION_DIRECTORY,
   withItem,
+  withItems,
   withoutItems,
 } from './directory-items.ts';
 import { type IngestState, lacking } from './ingest-state.ts';
@@ -61,12 +63,35 @@ export function* createFork(state: IngestState, fork: ForkNumbers, size: number)
     state.metadata.put(relationDirectoryKey(fork), emptyDirectory());
   }
   const directory = yield* relationDirectory(state, fork);
+  checkUnlisted(directory, fork);
   const item = forkItem(fork);
-  if (findItem(directory, RELATION_DIRECTORY, item) >= 0) {
-    throw new StorageError('exists', { what: `${textOf(fork)}, which is to be created` });
-  }
   state.metadata.put(relationDirectoryKey(fork), withItem(directory, RELATION_DIRECTORY, item));
   setForkSize(state, fork, size);
+}
+
+/**
+ * Lists forks of a database that is listed; each still needs its size. Unlike one `createFork` after the other, it makes
+ * only one directory.
+ *
+ * Throws: as `createFork`.
+ */
+export function* listForks(
+  state: IngestState,
+  database: DatabaseId,
+  forks: readonly Omit<ForkNumbers, keyof DatabaseId>[],
+): Asking<void> {
+  const directory = yield* relationDirectory(state, database);
+  for (const fork of forks) {
+    checkFork({ ...fork, ...database });
+    checkUnlisted(directory, { ...fork, ...database });
+  }
+  const listed = withItems(directory, RELATION_DIRECTORY, forks.map(forkItem));
+  state.metadata.put(relationDirectoryKey(database), listed);
+}
+
+function checkUnlisted(directory: Uint8Array, fork: ForkNumbers): void {
+  if (findItem(directory, RELATION_DIRECTORY, forkItem(fork)) < 0) return;
+  throw new StorageError('exists', { what: `${textOf(fork)}, which is to be created` });
 }
 
 /** Sets the size of a fork that exists. */
@@ -210,7 +235,10 @@ function databaseItem({ spcnode, dbnode }: DatabaseId, flag: number): Uint8Array
   return item;
 }
 
-function forkItem({ relnode, forkNumber }: ForkNumbers): Uint8Array {
+function forkItem({
+  relnode,
+  forkNumber,
+}: Pick<ForkNumbers, 'relnode' | 'forkNumber'>): Uint8Array {
   const item = new Uint8Array(RELATION_DIRECTORY.itemSize);
   const view = new DataView(item.buffer);
   view.setUint32(0, relnode);

@@ -3,6 +3,7 @@
  * in place, so that a value costs no object.
  */
 import type { ViewedBytes } from '../../byte-words.ts';
+import type { Key } from '../../layers/key.ts';
 import type { Lsn } from '../../layers/lsn.ts';
 import { joinHalves } from '../../layers/lsn-halves.ts';
 import type { KernelBatch, PlainKernel } from './plain-kernel.ts';
@@ -26,6 +27,17 @@ export interface RowSink extends PutSink {
     offset: number,
     size: number,
   ): void;
+  /** Whether the values of the current record are so many that `makeRoom` should be called before the next one. */
+  readonly isCrowded: boolean;
+  /**
+   * Passes values of the current record on, which ends at `lsn`, so that it may put any number of them in bounded memory.
+   * With `next`, they may go to several layers.
+   *
+   * Requires: with `next`, all values of the record so far have lower keys. Then a later one with a lower key may be
+   * refused, as `too-large`.
+   * Throws: errors of a layer; the record cannot be continued.
+   */
+  makeRoom(lsn: Lsn, next: Key | undefined): Promise<void>;
 }
 
 /** The sink itself if it accepts rows; otherwise an adapter that passes rows on one by one. */
@@ -40,6 +52,7 @@ function isRowSink(sink: PutSink): sink is RowSink {
 class PassedRows implements RowSink {
   readonly kernel = undefined;
   readonly kernelBatch = undefined;
+  readonly isCrowded = false;
   readonly #sink: PutSink;
   #lsn: Lsn = 0n;
 
@@ -72,4 +85,6 @@ class PassedRows implements RowSink {
   ): void {
     this.#sink.putRecord(key.bytes, this.#lsn, willInit, bytes.subarray(offset, offset + size));
   }
+
+  async makeRoom(): Promise<void> {}
 }

@@ -33,6 +33,8 @@ import {
   forkSize,
   forksOf,
   listDatabaseWithMap,
+  listForks,
+  setForkSize,
   truncateFork,
 } from './relations.ts';
 
@@ -94,28 +96,33 @@ function visibilityTail(state: IngestState, truncation: StorageTruncation): Tail
   return { fork, size: page + 1 };
 }
 
-/** A database becomes a copy of another one, page by page. */
+/** A database becomes a copy of another one, page by page, in the order of their keys. */
 export function* copyDatabase(state: IngestState, { mainData }: WalRecord): Asking<void> {
   const { source, target } = decodeDatabaseCopy(mainData);
   const map = yield* state.metadata.readOnce(relationMapKey(source));
   if (map === undefined) throw lacking(`relation map of ${textOf(source)}`, 'a relation map');
   const forks = yield* forksOf(state, source);
   yield* putRelationMap(state, target, map);
-  for (const fork of forks) {
-    const size = yield* forkSize(state, fork);
-    if (size === undefined) throw lacking(`fork of ${textOf(source)}`, 'a size');
-    yield* createFork(state, { ...fork, ...target }, size);
-    for (let blkno = 0; blkno < size; blkno += 1) {
-      const key = blockKey(fork, blkno);
-      if (state.owns(key)) yield* copyBlock(state, key, blockKey({ ...fork, ...target }, blkno));
-    }
+  yield* listForks(state, target, forks);
+  for (const fork of forks) yield* copyFork(state, fork, { ...fork, ...target });
+}
+
+/** The size comes last, since its key is above those of the blocks. */
+function* copyFork(state: IngestState, from: ForkNumbers, to: ForkNumbers): Asking<void> {
+  const size = yield* forkSize(state, from);
+  if (size === undefined) throw lacking(`fork of ${textOf(from)}`, 'a size');
+  for (let blkno = 0; blkno < size; blkno += 1) {
+    const key = blockKey(from, blkno);
+    if (state.owns(key)) yield* copyBlock(state, key, blockKey(to, blkno));
   }
+  setForkSize(state, to, size);
 }
 
 function* copyBlock(state: IngestState, from: Uint8Array, to: Uint8Array): Asking<void> {
   const page = yield from;
   if (page === undefined)
     throw lacking('page that is copied', 'a page').with({ key: formatKey(from) });
+  if (state.isCrowded) yield* state.makeRoom(to);
   state.putValue(to, { type: 'image', bytes: page });
 }
 

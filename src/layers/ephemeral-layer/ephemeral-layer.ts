@@ -351,10 +351,10 @@ export class EphemeralLayer {
   }
 
   async #writeDelta(chosen: WriteDeltaOptions): Promise<FinishedLayer> {
-    const { directory = this.#options.directory, generation, signal } = chosen;
+    const { directory = this.#options.directory, generation, keyRange, signal } = chosen;
     const { tenantId, timelineId, startLsn, openFiles, bufferSize, ioMode } = this.#options;
     const lsnRange = { start: startLsn, end: this.#endLsnOfFrozen() };
-    const identity = { tenantId, timelineId, lsnRange, generation };
+    const identity = { tenantId, timelineId, keyRange, lsnRange, generation };
     const options = { ...identity, directory, bufferSize, ioMode };
     const { thread } = this.#options;
     if (signal !== undefined || !thread?.isStarted) {

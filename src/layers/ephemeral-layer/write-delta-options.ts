@@ -1,5 +1,6 @@
 /** How a frozen layer is written as a delta layer. */
 import { checkOptions, checkSignal, checkText, type KnownOptions } from '../../check-options.ts';
+import type { KeyRange } from '../key.ts';
 
 /** Options of `EphemeralLayer.writeDelta`. */
 export interface WriteDeltaOptions {
@@ -9,12 +10,15 @@ export interface WriteDeltaOptions {
   readonly generation?: string | undefined;
   /** Ends the call with `aborted`. */
   readonly signal?: AbortSignal | undefined;
+  /** Keys in the name of the layer, which has no others. Default: all keys, which makes it an L0. @internal */
+  readonly keyRange?: KeyRange | undefined;
 }
 
 const WRITE_DELTA_OPTIONS: KnownOptions<WriteDeltaOptions> = {
   directory: true,
   generation: true,
   signal: true,
+  keyRange: true,
 };
 
 /** Throws `invalid-input`. */

@@ -61,8 +61,10 @@ interface Group {
 /** The values of a layer. */
 export type Scratch = Pick<BufferedWriter, 'offset' | 'readExactAt'>;
 
-/** What a write-out needs in addition to the layer. */
-export type WriteOutOptions = Omit<DeltaWriteOptions, 'keyRange'>;
+/** What a write-out needs in addition to the layer. Without a range of keys, the layer is an L0. */
+export type WriteOutOptions = Omit<DeltaWriteOptions, 'keyRange'> & {
+  readonly keyRange?: DeltaWriteOptions['keyRange'] | undefined;
+};
 
 interface Source {
   readonly rows: Rows;
@@ -78,7 +80,7 @@ export async function writeOut(
   options: WriteOutOptions,
   sizes = SIZES,
 ): Promise<FinishedLayer> {
-  const keyRange = { start: minimumKey(), end: maximumKey() };
+  const { keyRange = { start: minimumKey(), end: maximumKey() } } = options;
   const writer = await DeltaLayerWriter.create({ ...options, keyRange });
   try {
     const rest = { rows: index.rows, scratch, sizes, signal: options.signal };

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { type Border, LayerLine } from '../../../src/ingest/pipeline/layer-line.ts';
 import { localLayers, type OpenLayers } from '../../../src/ingest/pipeline/open-layers.ts';
-import { RecordPuts } from '../../../src/ingest/pipeline/record-puts.ts';
+import { type RecordPutSizes, RecordPuts } from '../../../src/ingest/pipeline/record-puts.ts';
 import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
 import { formatKey } from '../../../src/layers/key.ts';
 import type { FinishedLayer } from '../../../src/layers/layer-file/layer-writer.ts';
@@ -45,23 +45,31 @@ function bytesOf(number: number, at: number, length: number): Uint8Array {
 interface Line {
   readonly puts: RecordPuts;
   readonly line: LayerLine;
-  readonly passedOn: { readonly border: Border; readonly layer: FinishedLayer | undefined }[];
+  readonly passedOn: { readonly border: Border; readonly layers: readonly FinishedLayer[] }[];
 }
 
-async function startLine(directory: string, startLsn: Lsn): Promise<Line> {
+async function startLine(
+  directory: string,
+  startLsn: Lsn,
+  sizes: RecordPutSizes = SIZES,
+): Promise<Line> {
   const passedOn: Line['passedOn'] = [];
   const place = { ...IDS, directory, generation: undefined, ioMode: undefined };
   const line = await LayerLine.create(localLayers(place), {
     startLsn,
-    onBorder: async (border, layer) => {
-      passedOn.push({ border, layer });
+    onBorder: async (border, layers) => {
+      passedOn.push({ border, layers });
     },
   });
-  return { puts: new RecordPuts(line, 2), line, passedOn };
+  return { puts: new RecordPuts(line, 2, sizes), line, passedOn };
 }
 
+/** No record is large. */
+const SIZES = { record: 2 ** 30, layer: 2 ** 30 };
+const noBorder = () => undefined;
+
 function putRecord(puts: RecordPuts, number: number, record: Record): void {
-  puts.begin();
+  puts.begin(noBorder);
   for (const [at, { block, willInit, length }] of record.entries()) {
     puts.putRecord(blockKey(block), lsnOf(number), willInit, bytesOf(number, at, length));
   }
@@ -81,10 +89,9 @@ function expectedEntries(all: readonly Record[]): Map<string, string> {
   return entries;
 }
 
-async function entriesOf(layers: readonly (FinishedLayer | undefined)[]) {
+async function entriesOf(layers: readonly FinishedLayer[]) {
   const entries = new Map<string, string>();
   for (const layer of layers) {
-    if (layer === undefined) continue;
     await using reader = await DeltaLayerReader.open(layer.path);
     for await (const { key, lsn, bytes, willInit } of reader.entries()) {
       const name = `${formatKey(key)} ${formatLsn(lsn)}`;
@@ -108,7 +115,7 @@ describe('a line of layers', () => {
         fc.array(fc.nat({ max: 5 }), { minLength: 1, maxLength: 20 }),
         fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 3 }),
         async (all, pauses, lives) => {
-          const layers: (FinishedLayer | undefined)[] = [];
+          const made: FinishedLayer[] = [];
           let done = 0;
           let pause = 0;
           for (let life = 0; done < all.length; life += 1) {
@@ -133,17 +140,18 @@ describe('a line of layers', () => {
               await puts.freeze({ lastLsn: lsnOf(number), previousLsn: lsnOf(number - 1) });
             }
             await line.close();
-            for (const { border, layer } of passedOn) {
+            for (const { border, layers } of passedOn) {
               expect(border.lastLsn).toBeGreaterThan(lsnOf(done));
-              if (layer !== undefined) {
-                expect(layer.name).toContain(`__${formatLsn(lsnOf(done) + 1n)}-`);
-                expect(layer.name.endsWith(formatLsn(border.lastLsn + 1n))).toBe(true);
+              expect(layers.length).toBeLessThanOrEqual(1);
+              for (const { name } of layers) {
+                expect(name).toContain(`__${formatLsn(lsnOf(done) + 1n)}-`);
+                expect(name.endsWith(formatLsn(border.lastLsn + 1n))).toBe(true);
               }
               done = Number((border.lastLsn - START) / 8n);
-              layers.push(layer);
+              made.push(...layers);
             }
           }
-          expect(sorted(await entriesOf(layers))).toEqual(sorted(expectedEntries(all)));
+          expect(sorted(await entriesOf(made))).toEqual(sorted(expectedEntries(all)));
         },
       ),
       { numRuns: 30 },
@@ -163,6 +171,7 @@ describe('a line of layers', () => {
     putRecord(puts, 5, [...record, { block: 1, willInit: false, length: 1 }]);
     const numbersAt = async (lsn: Lsn) =>
       (await puts.versions(blockKey(1), lsn)).map(({ lsn }) => Number((lsn - START) / 8n));
+    puts.begin(noBorder);
     // The frozen layer leaves the line when it has been passed on.
     expect((await numbersAt(lsnOf(9))).slice(0, 3)).toEqual([5, 4, 3]);
     await line.drained();
@@ -190,7 +199,7 @@ describe('a line of layers', () => {
         return {
           put: (batch) => layer.put(batch),
           freeze: (endLsn) => layer.freeze(endLsn),
-          finish: () => layer.finish(),
+          finish: (keyRange) => layer.finish(keyRange),
           async versions(key, lsn) {
             if (startLsn === START) await held;
             const found = await layer.versions(key, lsn);
@@ -209,7 +218,7 @@ describe('a line of layers', () => {
       steps.push('passed on');
     };
     const line = await LayerLine.create(slowly, { startLsn: START, onBorder });
-    const puts = new RecordPuts(line, 2);
+    const puts = new RecordPuts(line, 2, SIZES);
     putRecord(puts, 1, [{ block: 1, willInit: true, length: 24 }]);
     await puts.freeze({ lastLsn: lsnOf(1), previousLsn: null });
     const found = puts.versions(blockKey(1), lsnOf(9));
@@ -224,7 +233,7 @@ describe('a line of layers', () => {
   it('a line of layers takes back what a record has put, however much it was', async () => {
     const { puts, line, passedOn } = await startLine(temporaryDirectory(), START);
     putRecord(puts, 1, [{ block: 1, willInit: true, length: 24 }]);
-    puts.begin();
+    puts.begin(noBorder);
     for (let block = 0; block < 5000; block += 1) {
       puts.put(
         blockKey(block),
@@ -237,7 +246,7 @@ describe('a line of layers', () => {
     putRecord(puts, 3, [{ block: 2, willInit: false, length: 1 }]);
     await puts.freeze({ lastLsn: lsnOf(3), previousLsn: lsnOf(1) });
     await line.drained();
-    const entries = await entriesOf(passedOn.map(({ layer }) => layer));
+    const entries = await entriesOf(passedOn.flatMap(({ layers }) => layers));
     const kept = expectedEntries([
       [{ block: 1, willInit: true, length: 24 }],
       [],
@@ -247,12 +256,139 @@ describe('a line of layers', () => {
     await line.close();
   });
 
+  describe('with a record of more values than a batch should hold', () => {
+    const SMALL = { record: 1000, layer: 3000 };
+    const large = Array.from({ length: 60 }, (_, block) => ({
+      block,
+      willInit: true,
+      length: 300,
+    }));
+    const small = [{ block: 1, willInit: true, length: 24 }];
+    const BORDER = { lastLsn: lsnOf(1), previousLsn: null };
+
+    /** As the ingest of a record does; makes room with the next key, or without one. */
+    async function putLarge(
+      puts: RecordPuts,
+      number: number,
+      { order = large, isSplit = true }: { order?: Record; isSplit?: boolean } = {},
+    ): Promise<void> {
+      for (const { block, willInit, length } of order) {
+        const key = blockKey(block);
+        if (puts.isCrowded) await puts.makeRoom(lsnOf(number), isSplit ? key : undefined);
+        const at = large.findIndex((value) => value.block === block);
+        puts.putRecord(key, lsnOf(number), willInit, bytesOf(number, at, length));
+      }
+    }
+
+    it('ends the layer before it, and fills layers of the same LSNs that follow each other in keys', async () => {
+      const { puts, line, passedOn } = await startLine(temporaryDirectory(), START, SMALL);
+      putRecord(puts, 1, small);
+      puts.begin(() => BORDER);
+      await putLarge(puts, 2);
+      expect(puts.isSplit).toBe(true);
+      await line.drained();
+      expect(passedOn.map(({ border }) => border)).toEqual([BORDER]);
+      await puts.freeze({ lastLsn: lsnOf(2), previousLsn: lsnOf(1) });
+      expect(puts.isSplit).toBe(false);
+      // Without waiting for it: a split layer is passed on before the next record.
+      expect(passedOn.map(({ layers }) => layers.length)).toEqual([1, 5]);
+      putRecord(puts, 3, small);
+      await puts.freeze({ lastLsn: lsnOf(3), previousLsn: lsnOf(2) });
+      await line.drained();
+      const parts = passedOn[1]?.layers.map(({ name }) => name.split('__')) ?? [];
+      expect(new Set(parts.map(([, lsns]) => lsns)).size).toBe(1);
+      const keys = parts.map(([range = '']) => range.split('-'));
+      expect(keys.map(([start]) => start)).toEqual([
+        '0'.repeat(36),
+        ...keys.slice(0, -1).map(([, end]) => end),
+      ]);
+      expect(keys.at(-1)?.[1]).toBe('F'.repeat(36));
+      const entries = await entriesOf(passedOn.flatMap(({ layers }) => layers));
+      expect(sorted(entries)).toEqual(sorted(expectedEntries([small, large, small])));
+      await line.close();
+    });
+
+    it('fills one layer if its values come in no order, however large it gets', async () => {
+      const { puts, line, passedOn } = await startLine(temporaryDirectory(), START, SMALL);
+      puts.begin(noBorder);
+      await putLarge(puts, 1, { order: large.toReversed(), isSplit: false });
+      expect(puts.isSplit).toBe(false);
+      expect(puts.size).toBeGreaterThan(18_000);
+      await puts.freeze({ lastLsn: lsnOf(1), previousLsn: null });
+      await line.drained();
+      expect(passedOn.map(({ layers }) => layers.length)).toEqual([1]);
+      const entries = await entriesOf(passedOn.flatMap(({ layers }) => layers));
+      expect(sorted(entries)).toEqual(sorted(expectedEntries([large])));
+      await line.close();
+    });
+
+    it.each([true, false])(
+      'has stored nothing if it fails, and everything before it (split: %s)',
+      async (isSplit) => {
+        const directory = temporaryDirectory();
+        const { puts, line, passedOn } = await startLine(directory, START, SMALL);
+        putRecord(puts, 1, small);
+        puts.begin(() => BORDER);
+        await putLarge(puts, 2, { isSplit });
+        puts.takeBack();
+        await line.drained();
+        await line.close();
+        expect(passedOn.map(({ border }) => border)).toEqual([BORDER]);
+        const entries = await entriesOf(passedOn.flatMap(({ layers }) => layers));
+        expect(sorted(entries)).toEqual(sorted(expectedEntries([small])));
+      },
+    );
+
+    it('reads what earlier records put, and does not search its own values', async () => {
+      const { puts, line } = await startLine(temporaryDirectory(), START, SMALL);
+      putRecord(puts, 1, small);
+      puts.begin(() => BORDER);
+      puts.putRecord(blockKey(1), lsnOf(2), true, bytesOf(2, 0, 24));
+      const [before] = await puts.versions(blockKey(1), lsnOf(2));
+      expect(before?.lsn).toBe(lsnOf(1));
+      await line.close();
+    });
+
+    it('refuses a key of a layer that has been split off', async () => {
+      const { puts, line } = await startLine(temporaryDirectory(), START, SMALL);
+      puts.begin(noBorder);
+      await putLarge(puts, 1);
+      const put = () => puts.putRecord(blockKey(0), lsnOf(1), true, bytesOf(1, 0, 24));
+      expect(put).toThrow(
+        expect.objectContaining({ code: 'too-large', key: formatKey(blockKey(0)) }),
+      );
+      await line.close();
+    });
+
+    it('fails if a layer of it cannot be written, and the line with it', async () => {
+      const place = { ...IDS, directory: temporaryDirectory(), generation: undefined };
+      const layers = localLayers({ ...place, ioMode: undefined });
+      const failing: OpenLayers = {
+        open: async (startLsn) => {
+          const layer = await layers.open(startLsn);
+          layer.finish = async () => {
+            throw new Error('no room on the disk');
+          };
+          return layer;
+        },
+        close: () => layers.close(),
+      };
+      const onBorder = async () => {};
+      const line = await LayerLine.create(failing, { startLsn: START, onBorder });
+      const puts = new RecordPuts(line, 2, SMALL);
+      puts.begin(noBorder);
+      await expect(putLarge(puts, 1)).rejects.toThrow('no room on the disk');
+      await expect(line.drained()).rejects.toThrow('no room on the disk');
+      await line.close();
+    });
+  });
+
   it('a line of layers passes a border on without a layer if no record put a value', async () => {
     const { puts, line, passedOn } = await startLine(temporaryDirectory(), START);
     const border = { lastLsn: lsnOf(1), previousLsn: null };
     await puts.freeze(border);
     await line.drained();
-    expect(passedOn).toEqual([{ border, layer: undefined }]);
+    expect(passedOn).toEqual([{ border, layers: [] }]);
     await line.close();
   });
 
@@ -265,7 +401,7 @@ describe('a line of layers', () => {
         throw new Error('no room in the bucket');
       },
     });
-    const puts = new RecordPuts(line, 2);
+    const puts = new RecordPuts(line, 2, SIZES);
     putRecord(puts, 1, [{ block: 1, willInit: true, length: 1 }]);
     await puts.freeze({ lastLsn: lsnOf(1), previousLsn: null });
     putRecord(puts, 2, [{ block: 1, willInit: true, length: 1 }]);

@@ -1,45 +1,26 @@
 /** WAL over the base of each shard of a tenant, all the way into layers: together they have what one without shards has. */
-import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { DeltaLayerReader } from '../../../src/layers/delta-layer/reader.ts';
-import { formatKey, parseKey } from '../../../src/layers/key.ts';
-import { formatLsn } from '../../../src/layers/lsn.ts';
-import { encodeValue, IMAGE_HEADER_SIZE } from '../../../src/layers/value-format.ts';
+import { parseKey } from '../../../src/layers/key.ts';
+import { encodeValue } from '../../../src/layers/value-format.ts';
 import { describeKey, relationBlockKey } from '../../../src/postgres/key-mapping.ts';
 import type { MemoryFileSystem } from '../../../src/testing/memory-file-system.ts';
 import { openTimeline } from '../../../src/timeline/open-timeline.ts';
 import { isOnEveryShard, shardKeeps } from '../../../src/timeline/shard-owner.ts';
-import { OpenFiles } from '../../../src/virtual-file/open-files.ts';
-import { COPY, continuedCluster, ingestWal, placeOn } from '../../support/continued-cluster.ts';
+import {
+  COPY,
+  continuedCluster,
+  type Entries,
+  entriesOn,
+  entryText,
+  ingestWal,
+  placeOn,
+} from '../../support/continued-cluster.ts';
 import { differences } from '../../support/ingested-timelines.ts';
 
 const SHARDING = { count: 3, stripeSize: 1 };
 const NUMBERS = [0, 1, 2];
 
-/** Values by key and LSN. */
-type Entries = Map<string, string>;
-
-async function entriesOf(disk: MemoryFileSystem, paths: readonly string[]): Promise<Entries> {
-  const entries: Entries = new Map();
-  const openFiles = new OpenFiles({ fileSystem: disk });
-  for (const path of paths) {
-    await using reader = await DeltaLayerReader.open(path, { nameCheck: 'ignore', openFiles });
-    for await (const { key, lsn, willInit, bytes } of reader.entries()) {
-      const name = `${formatKey(key)} ${formatLsn(lsn)}`;
-      if (entries.has(name)) throw new Error(`${name} is there twice`);
-      entries.set(name, `${willInit} ${bytes.length} ${digestOf(bytes)}`);
-    }
-  }
-  return entries;
-}
-
-const ZERO_PAGE = `true ${IMAGE_HEADER_SIZE + 8192} ${digestOf(
-  encodeValue({ type: 'image', bytes: new Uint8Array(8192) }),
-)}`;
-
-function digestOf(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex');
-}
+const ZERO_PAGE = entryText(true, encodeValue({ type: 'image', bytes: new Uint8Array(8192) }));
 
 const keyOf = (name: string) => parseKey(name.slice(0, 36));
 const isGlobal = (name: string): boolean => isOnEveryShard(keyOf(name));
@@ -58,19 +39,11 @@ describe('WAL over the bases of three shards', () => {
     const alone = await continuedCluster();
     const result = await ingestWal(alone);
     endLsn = result.endLsn;
-    whole = await entriesOf(
-      alone,
-      result.layers.map(({ path }) => path),
-    );
+    whole = await entriesOn(alone, result.layers);
     disk = await continuedCluster(SHARDING.count);
     for (const number of NUMBERS) {
       const { layers } = await ingestWal(disk, { number, shardCount: SHARDING.count });
-      shards.push(
-        await entriesOf(
-          disk,
-          layers.map(({ path }) => path),
-        ),
-      );
+      shards.push(await entriesOn(disk, layers));
     }
   });
 

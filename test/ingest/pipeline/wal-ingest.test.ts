@@ -2,12 +2,21 @@ import { cp, readdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import fc from 'fast-check';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { WalIngest, type WalIngestOptions } from '../../../src/ingest/pipeline/wal-ingest.ts';
+import { WalIngest } from '../../../src/ingest/pipeline/wal-ingest.ts';
+import type { WalIngestOptions } from '../../../src/ingest/pipeline/wal-ingest-options.ts';
 import { formatLsn, type Lsn } from '../../../src/layers/lsn.ts';
 import { IndexPart } from '../../../src/timeline/index-part/index-part.ts';
 import { openTimeline } from '../../../src/timeline/open-timeline.ts';
 import { openWal, type WalReadOptions } from '../../../src/wal/wal-reader.ts';
 import { walBytes } from '../../../src/wal/wal-source.ts';
+import {
+  COPY,
+  continuedCluster,
+  imageOn,
+  ingestWal,
+  placeOn,
+  walAfterBase,
+} from '../../support/continued-cluster.ts';
 import {
   BASE_LSN,
   differences,
@@ -277,5 +286,21 @@ describe('WAL that cannot be ingested', () => {
       name.includes('__'),
     );
     expect(names.sort()).toEqual([...layers.keys()].map((name) => `${name}-00000001`).sort());
+  });
+});
+
+describe('a base whose last LSN lies in its last record, as that of a fast import', () => {
+  it('a base whose last LSN lies in its last record is continued again after one record', async () => {
+    const records = [imageOn(5, 0, 1), imageOn(5, 1, 2)];
+    const disk = await continuedCluster();
+    const [first, all] = [walAfterBase(records.slice(0, 1)), walAfterBase(records)];
+    await ingestWal(disk, { wal: first });
+    {
+      await using timeline = await openTimeline(placeOn(disk, COPY));
+      const { index } = timeline.stored ?? {};
+      expect(index?.fields.metadata.prevRecordLsn).toBe(first.records[1]?.startLsn);
+    }
+    const { endLsn, recordCount } = await ingestWal(disk, { wal: all });
+    expect({ endLsn, recordCount }).toEqual({ endLsn: all.records[2]?.endLsn, recordCount: 1 });
   });
 });

@@ -5,10 +5,12 @@ import {
   itemCount,
   RELATION_DIRECTORY,
   withItem,
+  withItems,
   withoutItems,
 } from '../../../src/ingest/wal/directory-items.ts';
 import { type Asking, Metadata } from '../../../src/ingest/wal/metadata.ts';
 import { NO_FORK, NOT_KNOWN, RelationSizes } from '../../../src/ingest/wal/relation-sizes.ts';
+import { formatKey } from '../../../src/layers/key.ts';
 import { encodeValue } from '../../../src/layers/value-format.ts';
 import {
   decodeRelationDirectory,
@@ -109,6 +111,27 @@ describe('values that are kept', () => {
     expect(metadata.read(keyOf(1)).next()).toEqual({ done: true, value: Uint8Array.of(3) });
   });
 
+  test('values below a key are put before the others, each once, and are still known to their record', () => {
+    const values = new IngestedValues();
+    const metadata = new Metadata();
+    for (const relnode of [3, 1, 2]) metadata.put(keyOf(relnode), Uint8Array.of(relnode));
+    metadata.commitBelow(keyOf(3), values, 8n);
+    expect(values.puts.map(({ key }) => key)).toEqual([1, 2].map((one) => formatKey(keyOf(one))));
+    for (const read of [metadata.read(keyOf(2)), metadata.readOnce(keyOf(2))]) {
+      expect(read.next()).toEqual({ done: true, value: Uint8Array.of(2) });
+    }
+    metadata.put(keyOf(2), Uint8Array.of(9));
+    expect(metadata.read(keyOf(2)).next()).toEqual({ done: true, value: Uint8Array.of(9) });
+    metadata.commit(values, 8n);
+    const put = values.puts.map(({ key, bytes }) => [key, bytes.at(-1)]);
+    expect(put.slice(2)).toEqual([
+      [formatKey(keyOf(3)), 3],
+      [formatKey(keyOf(2)), 9],
+    ]);
+    // The next record asks the base.
+    expect(questions(metadata.readOnce(keyOf(1)), 1)).toBe(1);
+  });
+
   test('a value that is too large to be kept is asked for again', () => {
     const metadata = new Metadata(100);
     expect(questions(metadata.read(checkpointKey()), 1)).toBe(1);
@@ -140,6 +163,13 @@ test('a directory in its stored form is the set of what was added and not remove
       }
       const expected = [...model.values()].map((one) => ({ ...one, fork: forkOfNumber(one.fork) }));
       expect(directory).toEqual(encodeRelationDirectory(expected));
+      const none = encodeRelationDirectory([]);
+      const items = [...model.values()].map(({ relnode, fork: number }) =>
+        Uint8Array.of(0, 0, 0, relnode, number),
+      );
+      const half = items.length >>> 1;
+      const first = withItems(none, RELATION_DIRECTORY, items.slice(half));
+      expect(withItems(first, RELATION_DIRECTORY, items.slice(0, half))).toEqual(directory);
       expect(itemCount(directory, RELATION_DIRECTORY)).toBe(model.size);
       expect(RELATION_DIRECTORY.sorted(directory)).toEqual(directory);
       expect(decodeRelationDirectory(directory)).toHaveLength(model.size);

@@ -80,7 +80,7 @@ async function ingest(wal: Wal): Promise<Ingested> {
     startLsn: START,
     onBorder: async () => {},
   });
-  const puts = new RecordPuts(line, 2);
+  const puts = new RecordPuts(line, 2, { record: 2 ** 30, layer: 2 ** 30 });
   const base = {
     get: async (key: Key, lsn: Lsn) => {
       const [newest] = await puts.versions(key, lsn);
@@ -98,7 +98,7 @@ async function ingest(wal: Wal): Promise<Ingested> {
         const next = ingesting.ingestRun(batch, at, batch.length, room);
         inRuns += next - at;
         if (next === at) {
-          puts.begin();
+          puts.begin(() => undefined);
           await ingesting.ingestFrom(batch, at);
           at += 1;
         } else at = next;

@@ -152,6 +152,29 @@ describe('databases', () => {
     ]);
   });
 
+  test('a copy is put in the order of its keys but for what is put once at the end, and asks the base for each page once', async () => {
+    const values = source();
+    const record = { resourceManager: DATABASES, info: 0, mainData: words(77, 1663, 5, 1663) };
+    await ingestAll(values, [record]);
+    const at = { ...COPY, relnode: TABLE, fork: 'main' } as const;
+    const blocks = [0, 1].map((blkno) => formatKey(relationBlockKey({ ...at, blkno })));
+    expect(namesOf(values).slice(0, 2)).toEqual(blocks);
+    const counts = [0, 1].map(
+      (blkno) => values.reads.filter((key) => key === blockName(blkno)).length,
+    );
+    expect(counts).toEqual([1, 1]);
+  });
+
+  test('a database is not copied over a fork that exists, and nothing is put', async () => {
+    const values = source();
+    const into = { resourceManager: STORAGE, info: 0x10, mainData: words(1663, 77, TABLE, 1) };
+    const record = { resourceManager: DATABASES, info: 0, mainData: words(77, 1663, 5, 1663) };
+    const error = await storageErrorOf(ingestAll(values, [into, record]));
+    expect(error).toMatchObject({ code: 'exists', lsn: '0000000000000208' });
+    expect(error.message).toContain('1663/77/16384 fsm');
+    expect(values.puts.filter(({ lsn }) => lsn === 0x208n)).toEqual([]);
+  });
+
   test('a page of the source that is missing ends the ingest, with its key', async () => {
     const values = smallCluster({ forks: { '16384.0': 1 } });
     values.set(relationMapKey(DATABASE), new Uint8Array(524));

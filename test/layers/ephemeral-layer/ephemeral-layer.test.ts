@@ -97,6 +97,20 @@ describe('an ephemeral layer', () => {
     ]);
   });
 
+  it('an ephemeral layer writes out a range of keys under its name, and nothing with a key outside of it', async () => {
+    const directory = temporaryDirectory();
+    await using layer = await createLayer(directory);
+    for (const block of [3, 5])
+      await layer.putSerialized(blockKey(block), START_LSN, Uint8Array.of(7), true);
+    await layer.freeze(END_LSN);
+    const start = blockKey(3);
+    const tooShort = { start, end: blockKey(5) };
+    await expect(layer.writeDelta({ keyRange: tooShort })).rejects.toEqual(outOfRange());
+    const { name } = await layer.writeDelta({ keyRange: { start, end: blockKey(6) } });
+    expect(name.split('__')[0]).toBe(`${formatKey(start)}-${formatKey(blockKey(6))}`);
+    expect(readdirSync(directory).filter((file) => file.includes('__'))).toEqual([name]);
+  });
+
   it('an ephemeral layer keeps the order of unawaited puts', async () => {
     await using layer = await createLayer(temporaryDirectory(), 16);
     const key = blockKey(1);
