@@ -70,17 +70,14 @@ export class RedoProcess {
    *
    * @param program Path of the program.
    * @returns The running process; close it when done.
-   * @throws `invalid-input`.
+   * @throws `invalid-input`; `io` if the system refuses the arguments, because they are too long.
    */
   static start(program: string, options: RedoProcessOptions = {}): RedoProcess {
-    checkText('program', program);
-    if (program.includes('\0')) {
-      throw new StorageError('invalid-input', { what: 'program', expected: 'a text without NUL' });
-    }
+    checkWord('program', program);
     checkOptions(options, REDO_PROCESS_OPTIONS);
     if (options.args !== undefined) {
       checkArray('args', options.args);
-      for (const argument of options.args) checkText('argument', argument);
+      for (const argument of options.args) checkWord('argument', argument);
     }
     if (options.timeoutMs !== undefined) checkCount('timeoutMs', options.timeoutMs, { from: 1 });
     return new RedoProcess(program, options);
@@ -90,8 +87,7 @@ export class RedoProcess {
     const { args = ['--wal-redo'], timeoutMs = DEFAULT_TIMEOUT_MS } = options;
     this.#program = program;
     this.#timeoutMs = timeoutMs;
-    this.#process = spawn(program, [...args], { stdio: 'pipe' });
-    const { stdin, stdout, stderr } = this.#process;
+    this.#process = spawned(program, args);
     this.#exited = new Promise((resolve) => {
       this.#process.once('error', (error) => {
         this.#fail(`cannot be started: ${messageOf(error)}`, error);
@@ -102,8 +98,10 @@ export class RedoProcess {
         resolve();
       });
     });
+    if (!this.#isStarted) return;
+    const { stdin, stdout, stderr } = this.#process;
     // A process that is gone also reports its end, which says more than a broken pipe.
-    stdin.on('error', () => this.#process.kill('SIGKILL'));
+    stdin.on('error', () => this.#kill());
     stdout.on('data', (bytes: Buffer) => this.#receive(bytes));
     stderr.on('data', (bytes: Buffer) => {
       this.#errorText = (this.#errorText + bytes.toString('latin1')).slice(-KEPT_ERROR_LENGTH);
@@ -128,7 +126,7 @@ export class RedoProcess {
   /** Ends the process and waits for its end. Idempotent. */
   async close(): Promise<void> {
     if (this.#state.kind === 'open') this.#state = { kind: 'closed' };
-    this.#process.kill('SIGKILL');
+    this.#kill();
     await this.#exited;
   }
 
@@ -139,6 +137,8 @@ export class RedoProcess {
 
   async #exchange(messages: Uint8Array, signal: AbortSignal | undefined): Promise<Uint8Array> {
     throwIfAborted(signal);
+    // It has no pipes, perhaps, and its error is reported later.
+    if (!this.#isStarted) await this.#exited;
     this.#throwUnlessOpen();
     const answer = new Promise<Uint8Array>((resolve, reject) => {
       this.#waiting = { page: new Uint8Array(PAGE_SIZE), filled: 0, resolve, reject };
@@ -184,10 +184,19 @@ export class RedoProcess {
 
   #end(error: StorageError): void {
     if (this.#state.kind === 'open') this.#state = { kind: 'failed', error };
-    this.#process.kill('SIGKILL');
+    this.#kill();
     const waiting = this.#waiting;
     this.#waiting = undefined;
     waiting?.reject(this.#state.kind === 'failed' ? this.#state.error : closedError(this.#program));
+  }
+
+  get #isStarted(): boolean {
+    return this.#process.pid !== undefined;
+  }
+
+  /** Node would send the signal of a process without an ID to process 0: to all processes of our own group. */
+  #kill(): void {
+    if (this.#isStarted) this.#process.kill('SIGKILL');
   }
 
   #throwUnlessOpen(): void {
@@ -196,6 +205,23 @@ export class RedoProcess {
       throw isStorageError(state.error, 'aborted') ? closedError(this.#program) : state.error;
     }
     if (state.kind === 'closed') throw closedError(this.#program);
+  }
+}
+
+/** Throws `invalid-input` unless the value can be a word of a command. */
+function checkWord(what: string, word: unknown): void {
+  checkText(what, word);
+  if (word.includes('\0')) {
+    throw new StorageError('invalid-input', { what, expected: 'a text without NUL' });
+  }
+}
+
+function spawned(program: string, args: readonly string[]): ChildProcessWithoutNullStreams {
+  try {
+    return spawn(program, [...args], { stdio: 'pipe' });
+  } catch (cause) {
+    const what = `redo program cannot be started: ${messageOf(cause)}`;
+    throw new StorageError('io', { what, path: program, cause });
   }
 }
 

@@ -4,6 +4,7 @@ import type { Key } from '../../../src/layers/key.ts';
 import { relationBlockKey, relationSizeKey } from '../../../src/postgres/key-mapping.ts';
 import { encodeRedoMessages } from '../../../src/timeline/wal-redo/messages.ts';
 import { RedoProcess } from '../../../src/timeline/wal-redo/redo-process.ts';
+import { bundledProgram, resultOf, startProgram } from '../../support/programs.ts';
 import { storageErrorOf, storageErrorThrownBy } from '../../support/storage-errors.ts';
 
 function keyOf(blkno: number): Key {
@@ -87,6 +88,26 @@ describe('a redo program', () => {
     await using redo = RedoProcess.start('/no/such/program');
     const error = await storageErrorOf(redo.apply({ key: keyOf(1), base: BASE, records: [] }));
     expect(error).toMatchObject({ code: 'io', path: '/no/such/program' });
+  });
+
+  test('redo programs that cannot be started are errors, and closing one ends no other process', async () => {
+    const source = new URL('../../process/programs/unstarted-redo.ts', import.meta.url);
+    // In a process group of its own: a signal to process 0 would end the whole group.
+    const wrapper = ['prlimit', '--nofile=200', 'setsid'];
+    const running = startProgram(await bundledProgram(source), {}, { wrapper });
+    expect(await resultOf(running)).toEqual({ closed: 'closed', full: 'io' });
+  });
+
+  test.each([
+    ['a program with NUL', () => RedoProcess.start('a\0'), 'invalid-input'],
+    ['an argument with NUL', () => RedoProcess.start('a', { args: ['a\0'] }), 'invalid-input'],
+    [
+      '8 MiB of arguments',
+      () => RedoProcess.start(execPath, { args: ['a'.repeat(1 << 23)] }),
+      'io',
+    ],
+  ])('%s is refused', (_, start, code) => {
+    expect(storageErrorThrownBy(start).code).toBe(code);
   });
 
   test('a redo program that hangs is killed, and asked nothing more', async () => {
